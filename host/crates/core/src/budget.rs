@@ -1,0 +1,42 @@
+//! What one page may cost.
+
+use std::time::Duration;
+
+/// Limits of one guest call. Each is a hard bound: reaching it ends the call with a fault that names it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budget {
+    /// Wall-clock time of the call, waiting included.
+    pub wall: Duration,
+    /// Time the guest itself may compute (waiting for the host is free).
+    pub compute: Duration,
+    /// Bytes of the guest's linear memory.
+    pub memory_bytes: u64,
+    /// Host resources (images, tensors, models, spans) that it may hold at once.
+    pub handles: u32,
+    /// Bytes of pixels and tensors that it may hold in the host at once.
+    pub host_bytes: u64,
+    /// Calls into the host.
+    pub host_calls: u64,
+    /// Bytes of log messages; beyond it they are dropped and counted.
+    pub log_bytes: u64,
+    /// Most pixels of one rendering.
+    pub pixels_max: u64,
+    /// Bytes of the result (text, findings, warnings).
+    pub result_bytes: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            wall: Duration::from_secs(120),
+            compute: Duration::from_secs(10),
+            memory_bytes: 256 << 20,
+            handles: 4096,
+            host_bytes: 1 << 30,
+            host_calls: 200_000,
+            log_bytes: 64 << 10,
+            pixels_max: 40_000_000,
+            result_bytes: 16 << 20,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What goes into a guest call and what comes back beside the text.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::budget::Budget;
+use crate::fault::Fault;
+use crate::id::{DeploymentName, ModelName, RequestId, TenantName};
+use crate::text::Transcript;
+
+/// On whose behalf a guest is called, with what, and within which limits.
+#[derive(Clone, Debug)]
+pub struct CallCtx {
+    /// Owner of the deployment.
+    pub tenant: TenantName,
+    /// Which pipeline.
+    pub deployment: DeploymentName,
+    /// Which request.
+    pub request: RequestId,
+    /// Settings (a JSON object) that the guest's `configure` accepted.
+    pub settings: Arc<str>,
+    /// Models that the deployment may open, by alias.
+    pub grants: Arc<BTreeMap<String, ModelName>>,
+    /// Limits of the call.
+    pub budget: Budget,
+    /// When the whole request is of no more use; the call ends at the earlier of this and the budget.
+    pub deadline: Instant,
+}
+
+/// How embedded text is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TextLayerPolicy {
+    /// Where it is real it is taken; the rest is read from pixels.
+    Auto,
+    /// Everything is read from pixels.
+    Never,
+    /// Nothing is read from pixels.
+    Only,
+}
+
+/// What the client asked for, page by page.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PageRequest {
+    /// Resolution to render at; `None`: the pipeline's choice.
+    pub dpi: Option<f32>,
+    /// Use of embedded text; `None`: the pipeline's choice.
+    pub text_layer: Option<TextLayerPolicy>,
+    /// Whether lines carry words.
+    pub words: bool,
+}
+
+/// Urgency of a model's runs among the tenant's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Before the others.
+    High,
+    /// As they come.
+    Normal,
+    /// When nothing else waits.
+    Low,
+}
+
+/// How runs of one model may be gathered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Batching {
+    /// Alias of the model.
+    pub model: String,
+    /// Most rows in one batch; 0: the engine's limit.
+    pub max_batch: u32,
+    /// Longest wait for company, in microseconds.
+    pub max_wait_us: u32,
+    /// Widths preferred; empty: the engine's.
+    pub preferred_widths: Vec<u32>,
+    /// Urgency.
+    pub priority: Priority,
+    /// True: never together with another tenant's rows.
+    pub isolated: bool,
+}
+
+/// What a configured pipeline says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Declaration {
+    /// Aliases that it opens.
+    pub models: Vec<String>,
+    /// Batching wishes, at most one a model.
+    pub batching: Vec<Batching>,
+    /// What its results hold beyond plain lines.
+    pub features: Vec<String>,
+}
+
+/// Why a guest refuses its settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Complaint {
+    /// JSON pointer to the offending member (RFC 6901); empty: the whole.
+    pub pointer: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+/// Time in one model.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ModelTime {
+    /// Number of runs.
+    pub runs: u32,
+    /// Rows over all runs.
+    pub rows: u64,
+    /// Sum of the waits in the lane's queue.
+    pub queue: Duration,
+    /// Sum of the runs.
+    pub run: Duration,
+}
+
+/// Where the time of one guest call went. Parts overlap: a guest awaits several things at once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Timing {
+    /// The call from start to end.
+    pub total: Duration,
+    /// Making the Store and the instance.
+    pub start: Duration,
+    /// The guest's own computing, calls across the boundary included.
+    pub guest: Duration,
+    /// Rendering, its wait for a worker included.
+    pub render: Duration,
+    /// Reading the text layer.
+    pub text_layer: Duration,
+    /// Image and tensor operations in the host.
+    pub image: Duration,
+    /// By model.
+    pub models: BTreeMap<ModelName, ModelTime>,
+    /// The guest's own spans, by name: how often and how long in all.
+    pub spans: BTreeMap<String, (u32, Duration)>,
+    /// Calls into the host.
+    pub host_calls: u64,
+    /// Largest linear memory of the guest, in bytes.
+    pub memory_bytes: u64,
+}
+
+/// One page, read or not.
+#[derive(Clone, Debug)]
+pub struct PageRun {
+    /// The page, or why there is none.
+    pub result: Result<Transcript, Fault>,
+    /// Where the time went, in either case.
+    pub timing: Timing,
+}

@@ -1,0 +1,90 @@
+//! Points, quads, rectangles. Units are the caller's (pixels or points); y grows downwards.
+
+use serde::{Deserialize, Serialize};
+
+/// A position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// To the right.
+    pub x: f32,
+    /// Down.
+    pub y: f32,
+}
+
+/// Four corners in reading order of the text inside: top left, top right, bottom right, bottom left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Quad(pub [Point; 4]);
+
+impl Quad {
+    /// The smallest axis-aligned rectangle around the corners.
+    pub fn bounds(&self) -> Rect {
+        let xs = self.0.map(|p| p.x);
+        let ys = self.0.map(|p| p.y);
+        let min = |v: [f32; 4]| v.into_iter().fold(f32::INFINITY, f32::min);
+        let max = |v: [f32; 4]| v.into_iter().fold(f32::NEG_INFINITY, f32::max);
+        let (x, y) = (min(xs), min(ys));
+        Rect { x, y, width: max(xs) - x, height: max(ys) - y }
+    }
+
+    /// Whether every coordinate is a finite number.
+    pub fn is_finite(&self) -> bool {
+        self.0.iter().all(|p| p.x.is_finite() && p.y.is_finite())
+    }
+}
+
+/// An axis-aligned rectangle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rect {
+    /// Left edge.
+    pub x: f32,
+    /// Top edge.
+    pub y: f32,
+    /// To the right.
+    pub width: f32,
+    /// Down.
+    pub height: f32,
+}
+
+/// A number of pixels in each direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Size {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+}
+
+impl Size {
+    /// Number of pixels; exact for every `u32` pair.
+    pub fn pixels(self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+}
+
+/// A clockwise rotation by quarter turns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Turn {
+    /// Not at all.
+    #[default]
+    None,
+    /// 90 degrees clockwise.
+    Quarter,
+    /// 180 degrees.
+    Half,
+    /// 270 degrees clockwise.
+    ThreeQuarters,
+}
+
+impl Turn {
+    /// Degrees clockwise.
+    pub fn degrees(self) -> u32 {
+        match self {
+            Turn::None => 0,
+            Turn::Quarter => 90,
+            Turn::Half => 180,
+            Turn::ThreeQuarters => 270,
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The nouns of Lector and the seams between its rooms.
+//!
+//! Owns: geometry, text, tensors, images, faults, budgets, and the port traits that `inference` and
+//! `document` implement and `runtime` calls. Knows no engine, no sandbox, no transport and no async
+//! runtime. Everybody depends on it; it depends on nobody.
+#![warn(missing_docs)]
+
+pub mod budget;
+pub mod call;
+pub mod fault;
+pub mod geometry;
+pub mod id;
+pub mod image;
+pub mod model;
+pub mod port;
+pub mod tensor;
+pub mod text;
+
+pub use budget::Budget;
+pub use call::{CallCtx, Complaint, Declaration, PageRequest, PageRun, TextLayerPolicy, Timing};
+pub use fault::{Blame, Fault, Kind};
+pub use geometry::{Point, Quad, Rect, Size, Turn};
+pub use id::{DeploymentName, ModelName, RequestId, TenantName};
+pub use image::Image;
+pub use model::ModelInfo;
+pub use port::{Documents, Engines, OpenDocument, PageSource};
+pub use tensor::{Dtype, Tensor, TensorData};
+pub use text::{Finding, Line, Origin, Summary, TextLayer, TextSpan, Transcript, Word};

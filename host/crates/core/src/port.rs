@@ -1,0 +1,112 @@
+//! The seams: what the rooms behind the guests offer, without a word about how.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+
+use crate::fault::Fault;
+use crate::id::{ModelName, TenantName};
+use crate::image::Image;
+use crate::model::ModelInfo;
+use crate::tensor::Tensor;
+use crate::text::TextLayer;
+
+/// One run of a model, on its way to a lane.
+#[derive(Clone, Debug)]
+pub struct WorkItem {
+    /// Which model.
+    pub model: ModelName,
+    /// For whom.
+    pub tenant: TenantName,
+    /// Inputs by name.
+    pub inputs: Vec<(String, Tensor)>,
+    /// Outputs wanted, by name, in the order of the answer.
+    pub outputs: Vec<String>,
+    /// When the answer is of no more use; the item is dropped unrun after that.
+    pub deadline: Instant,
+}
+
+/// The answer to a [`WorkItem`].
+#[derive(Clone, Debug)]
+pub struct WorkDone {
+    /// The outputs, in the order asked for.
+    pub outputs: Vec<Tensor>,
+    /// From the offer to the start of the run.
+    pub queue_wait: Duration,
+    /// The run itself.
+    pub run: Duration,
+}
+
+/// The inference plane as `runtime` sees it. Implemented by `lector-inference`.
+///
+/// Dropping the future of `infer` withdraws the item: an item whose caller is gone is never run.
+pub trait Engines: Send + Sync + 'static {
+    /// The model of that name; `None` where the catalogue or this host has none.
+    fn model(&self, name: &ModelName) -> Option<Arc<ModelInfo>>;
+    /// Runs one item. A full lane answers at once with a fault of kind `Busy`.
+    fn infer(&self, item: WorkItem) -> BoxFuture<'static, Result<WorkDone, Fault>>;
+}
+
+/// What a page is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageKind {
+    /// A PDF page, rendered at any resolution.
+    Pdf,
+    /// A picture.
+    Raster,
+}
+
+/// What is known of a page without rendering it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PageInfo {
+    /// Position in the document, from 0.
+    pub index: u32,
+    /// What it is made of.
+    pub kind: PageKind,
+    /// Points (1/72 inch) as displayed.
+    pub width_pt: f32,
+    /// Points as displayed.
+    pub height_pt: f32,
+    /// Resolution of a raster page (nominal where the file states none); `None` for PDF.
+    pub native_dpi: Option<f32>,
+}
+
+/// One page, rendered when asked. Implemented by `lector-document`; called by `runtime`.
+pub trait PageSource: Send + Sync + 'static {
+    /// What is known without rendering.
+    fn info(&self) -> PageInfo;
+    /// The embedded text; empty for a raster page.
+    fn text_layer(&self) -> BoxFuture<'static, Result<TextLayer, Fault>>;
+    /// The page at `dpi`; at most `pixels_max` pixels, else a fault `page_too_many_pixels`.
+    fn render(&self, dpi: f32, pixels_max: u64) -> BoxFuture<'static, Result<Image, Fault>>;
+}
+
+/// What is known of bytes before they are opened.
+#[derive(Clone, Debug, Default)]
+pub struct DocumentHint {
+    /// `Content-Type` as the client stated it. The bytes decide; a contradiction is a fault.
+    pub content_type: Option<String>,
+    /// Password of an encrypted PDF.
+    pub password: Option<String>,
+}
+
+/// Opens documents. Implemented by `lector-document`; called by `platform`.
+pub trait Documents: Send + Sync + 'static {
+    /// Opens a document from its bytes: a PDF or an image.
+    fn open(
+        &self,
+        bytes: Arc<Vec<u8>>,
+        hint: DocumentHint,
+    ) -> BoxFuture<'static, Result<Arc<dyn OpenDocument>, Fault>>;
+}
+
+/// An opened document. Dropping it frees what the workers hold of it.
+pub trait OpenDocument: Send + Sync + 'static {
+    /// `application/pdf`, `image/png`, ...
+    fn content_type(&self) -> &'static str;
+    /// Number of pages, 1 or more.
+    fn page_count(&self) -> u32;
+    /// The page at `index`; a fault `page_out_of_range` beyond the last one.
+    fn page(&self, index: u32) -> BoxFuture<'static, Result<Arc<dyn PageSource>, Fault>>;
+}
