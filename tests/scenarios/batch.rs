@@ -1,0 +1,112 @@
+//! Many documents in one request, answered as they are read.
+
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use lector_tests::answer::{Answer, named};
+use lector_tests::pdf::{self, PageSpec};
+use lector_tests::{Gateway, paths};
+
+fn page(text: &str) -> PageSpec {
+    PageSpec::a4(&[text])
+}
+
+#[tokio::test]
+async fn one_bad_file_costs_one_event() {
+    let gateway = Gateway::start().await;
+    let files = vec![
+        ("good.pdf".to_owned(), pdf::document(&[page("First"), page("Second")])),
+        ("bad.pdf".to_owned(), b"%PDF-1.7 this is no document".to_vec()),
+        ("picture.png".to_owned(), paths::data("line.png")),
+    ];
+    let events = gateway.batch(files, "").await;
+    assert_eq!(events.first().unwrap()["event"], "meta");
+    assert_eq!(events.last().unwrap()["event"], "end");
+    assert_eq!(named(&events, "document").len(), 2, "{events:?}");
+    assert_eq!(named(&events, "page").len(), 3, "{events:?}");
+    let errors = named(&events, "document_error");
+    assert_eq!(errors.len(), 1, "{events:?}");
+    assert_eq!(errors[0]["document"], 1);
+    assert_eq!(errors[0]["error"]["code"], "pdf_invalid");
+    let end = events.last().unwrap();
+    assert_eq!((&end["documents_ok"], &end["documents_failed"], &end["pages_ok"]), (&2.into(), &1.into(), &3.into()), "{end}");
+}
+
+#[tokio::test]
+async fn pages_stream_while_others_are_still_read() {
+    let gateway = Gateway::start().await;
+    let pages: Vec<PageSpec> = (0..8).map(|i| PageSpec::a4(&vec![format!("Page {i} has some words to read"); 20].iter().map(String::as_str).collect::<Vec<_>>())).collect();
+    let request = gateway
+        .client
+        .post(gateway.url("/api/v1/ocr/batch?text_layer=never"))
+        .header("content-type", "application/pdf")
+        .body(pdf::document(&pages));
+    let began = Instant::now();
+    let mut body = request.send().await.unwrap().bytes_stream();
+    let (mut text, mut first_page) = (String::new(), None);
+    while let Some(chunk) = body.next().await {
+        text.push_str(&String::from_utf8_lossy(&chunk.unwrap()));
+        if first_page.is_none() && text.contains("\"event\":\"page\"") {
+            first_page = Some(began.elapsed());
+        }
+    }
+    let (first, all) = (first_page.expect("a page"), began.elapsed());
+    assert!(first.as_secs_f64() < 0.7 * all.as_secs_f64(), "first page after {first:?} of {all:?}");
+    let events = lector_tests::answer::ndjson(text.as_bytes());
+    let mut seen: Vec<u64> = named(&events, "page").iter().map(|e| e["page"].as_u64().unwrap()).collect();
+    seen.sort();
+    assert_eq!(seen, (1..=8).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn pages_come_in_order_when_asked() {
+    let gateway = Gateway::start().await;
+    let pages: Vec<PageSpec> = (0..6).map(|i| page(&format!("Number {i}"))).collect();
+    let events = gateway.batch(vec![("a.pdf".into(), pdf::document(&pages))], "order=page&text_layer=never").await;
+    let seen: Vec<u64> = named(&events, "page").iter().map(|e| e["page"].as_u64().unwrap()).collect();
+    assert_eq!(seen, [1, 2, 3, 4, 5, 6]);
+}
+
+#[tokio::test]
+async fn server_sent_events_on_request() {
+    let gateway = Gateway::start().await;
+    let request = gateway
+        .client
+        .post(gateway.url("/api/v1/ocr/batch"))
+        .header("accept", "text/event-stream")
+        .header("content-type", "application/pdf")
+        .body(pdf::document(&[page("An event")]));
+    let answer = Answer::read(request.send().await.unwrap()).await;
+    assert!(answer.header("content-type").starts_with("text/event-stream"), "{answer:?}");
+    let text = answer.text();
+    for event in ["event: meta", "event: document", "event: page", "event: document_end", "event: end"] {
+        assert!(text.contains(event), "no {event}: {text}");
+    }
+    assert!(text.lines().filter_map(|l| l.strip_prefix("data: ")).all(|d| serde_json::from_str::<serde_json::Value>(d).is_ok()));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_stops_the_work() {
+    let gateway = Gateway::start().await;
+    let pages = vec![PageSpec::a4(&["Nobody will read this line of text"; 30]); 60];
+    let request = gateway
+        .client
+        .post(gateway.url("/api/v1/ocr/batch?text_layer=never"))
+        .header("content-type", "application/pdf")
+        .body(pdf::document(&pages));
+    let mut body = request.send().await.unwrap().bytes_stream();
+    let first = body.next().await.unwrap().unwrap();
+    assert!(!first.is_empty());
+    drop(body);
+    // Sixty such pages are most of a minute of work; a house that has stopped is idle at once.
+    let idle = async {
+        loop {
+            let metrics = gateway.get("/metrics").await.text();
+            if metrics.lines().any(|l| l.starts_with("lector_documents_in_flight") && l.ends_with(" 0")) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), idle).await.expect("the work stops within 10 s");
+}

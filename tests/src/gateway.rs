@@ -1,0 +1,225 @@
+//! A real gateway as a child process.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::answer::Answer;
+use crate::{paths, process};
+
+/// Gateways alive at once: each holds its engines in memory, and the machine may have two cores.
+static ROOM: LazyLock<std::sync::Arc<Semaphore>> = LazyLock::new(|| std::sync::Arc::new(Semaphore::new(2)));
+
+/// What differs from the defaults.
+#[derive(Default)]
+pub struct GatewayBuilder {
+    env: Vec<(String, String)>,
+    config: Option<String>,
+}
+
+impl GatewayBuilder {
+    /// Sets a configuration key, e.g. `http.body_bytes_max`, through the environment.
+    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
+        let name = format!("LECTOR__{}", key.to_uppercase().replace('.', "__"));
+        self.env.push((name, value.to_string()));
+        self
+    }
+
+    /// Gives a configuration file.
+    pub fn config(mut self, toml: impl Into<String>) -> Self {
+        self.config = Some(toml.into());
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn start(self) -> Gateway {
+        let gateway = self.spawn().await;
+        gateway.ready().await;
+        gateway
+    }
+
+    async fn spawn(self) -> Gateway {
+        let permit = ROOM.clone().acquire_owned().await.expect("never closed");
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let port_file = home.path().join("port.json");
+        let log = home.path().join("log.txt");
+        let mut command = Command::new(paths::lector());
+        command.arg("serve").args(["--listen", "127.0.0.1:0"]).arg("--port-file").arg(&port_file);
+        if let Some(toml) = &self.config {
+            let file = home.path().join("lector.toml");
+            std::fs::write(&file, toml).expect("write the configuration");
+            command.arg("--config").arg(file);
+        }
+        let child = command
+            .envs(self.env)
+            .current_dir(paths::repo())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).expect("a log file"))
+            .spawn()
+            .expect("lector starts");
+        let mut gateway = Gateway { child, base: String::new(), log, _home: home, client: client(), stopped: false, _permit: permit };
+        gateway.base = gateway.address(&port_file).await;
+        gateway
+    }
+}
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(300)).build().expect("a client")
+}
+
+/// A running gateway.
+pub struct Gateway {
+    child: Child,
+    pub base: String,
+    pub client: reqwest::Client,
+    log: PathBuf,
+    _home: TempDir,
+    stopped: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Gateway {
+    /// With the defaults.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    pub fn builder() -> GatewayBuilder {
+        GatewayBuilder::default()
+    }
+
+    async fn address(&mut self, port_file: &Path) -> String {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Ok(bytes) = std::fs::read(port_file) {
+                let json: Value = serde_json::from_slice(&bytes).expect("the port file is JSON");
+                return json["listening"].as_str().expect("listening").to_owned();
+            }
+            if let Some(status) = self.child.try_wait().expect("wait") {
+                panic!("the gateway ended at start with {status}:\n{}", self.log());
+            }
+            assert!(Instant::now() < end, "no port file within 60 s:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn ready(&self) {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Ok(answer) = self.client.get(self.url("/readyz")).send().await
+                && answer.status() == 200
+            {
+                return;
+            }
+            assert!(Instant::now() < end, "not ready within 60 s:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        Answer::read(self.client.get(self.url(path)).send().await.expect("an answer")).await
+    }
+
+    /// POSTs a raw body to a path such as `/api/v1/ocr?words=true`.
+    pub async fn post(&self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
+        let request = self.client.post(self.url(path)).header("content-type", content_type).body(body.into());
+        Answer::read(request.send().await.expect("an answer")).await
+    }
+
+    /// POSTs a document to `/api/v1/ocr` with a query such as `pages=1&words=true`.
+    pub async fn ocr(&self, content_type: &str, body: impl Into<Vec<u8>>, query: &str) -> Answer {
+        self.post(&format!("/api/v1/ocr?{query}"), content_type, body).await
+    }
+
+    /// POSTs files to `/api/v1/ocr/batch` and gives the events.
+    pub async fn batch(&self, files: Vec<(String, Vec<u8>)>, query: &str) -> Vec<Value> {
+        let mut form = reqwest::multipart::Form::new();
+        for (name, bytes) in files {
+            form = form.part("file", reqwest::multipart::Part::bytes(bytes).file_name(name));
+        }
+        let request = self.client.post(self.url(&format!("/api/v1/ocr/batch?{query}"))).multipart(form);
+        let answer = Answer::read(request.send().await.expect("an answer")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        crate::answer::ndjson(&answer.body)
+    }
+
+    /// Asks it to stop, waits for its end, and asserts that nothing of it is left.
+    pub async fn stop(mut self) -> i32 {
+        let children = process::descendants(self.pid());
+        process::signal(self.pid(), Signal::TERM);
+        let end = Instant::now() + Duration::from_secs(60);
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("wait") {
+                break status;
+            }
+            assert!(Instant::now() < end, "it did not stop within 60 s:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        self.stopped = true;
+        process::until("render workers end with the gateway", Duration::from_secs(5), || {
+            !children.iter().any(|&pid| process::alive(pid))
+        })
+        .await;
+        status.code().unwrap_or(-1)
+    }
+
+    /// Kills it as a power cut would, and gives the processes it had.
+    pub fn kill(mut self) -> Vec<u32> {
+        let children = process::descendants(self.pid());
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+        self.stopped = true;
+        children
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if self.stopped {
+            return;
+        }
+        let children = process::descendants(self.pid());
+        let died_before = matches!(self.child.try_wait(), Ok(Some(_)));
+        if std::thread::panicking() || died_before {
+            eprintln!("--- the gateway's log ---\n{}", self.log());
+        }
+        process::signal(self.pid(), Signal::TERM);
+        let end = Instant::now() + Duration::from_secs(30);
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let hung = matches!(self.child.try_wait(), Ok(None));
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let end = Instant::now() + Duration::from_secs(5);
+        while children.iter().any(|&pid| process::alive(pid)) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if !std::thread::panicking() {
+            assert!(!died_before, "the gateway died during the test");
+            assert!(!hung, "the gateway did not stop on SIGTERM within 30 s");
+            let left: Vec<_> = children.into_iter().filter(|&pid| process::alive(pid)).collect();
+            assert!(left.is_empty(), "processes left behind: {left:?}");
+        }
+    }
+}

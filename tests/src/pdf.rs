@@ -1,0 +1,124 @@
+//! A small PDF writer for tests: pages of Helvetica text, and the deformed files that no tool makes.
+
+use std::io::Write;
+
+/// One page.
+#[derive(Clone)]
+pub struct PageSpec {
+    /// Points.
+    pub width: f32,
+    /// Points.
+    pub height: f32,
+    /// Lines at 14 pt, from the top.
+    pub lines: Vec<String>,
+    /// `/Rotate` in degrees.
+    pub rotate: i32,
+}
+
+impl PageSpec {
+    pub fn a4(lines: &[&str]) -> Self {
+        Self { width: 595.0, height: 842.0, lines: lines.iter().map(|l| (*l).to_owned()).collect(), rotate: 0 }
+    }
+}
+
+/// A PDF with these pages.
+pub fn document(pages: &[PageSpec]) -> Vec<u8> {
+    let mut objects: Vec<Vec<u8>> = Vec::new();
+    let kids: Vec<String> = (0..pages.len()).map(|i| format!("{} 0 R", 4 + 2 * i)).collect();
+    objects.push(b"<< /Type /Catalog /Pages 2 0 R >>".to_vec());
+    objects.push(format!("<< /Type /Pages /Count {} /Kids [{}] >>", pages.len(), kids.join(" ")).into_bytes());
+    objects.push(b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>".to_vec());
+    for (i, page) in pages.iter().enumerate() {
+        objects.push(
+            format!(
+                "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {} {}] /Rotate {} /Resources << /Font << /F1 3 0 R >> >> /Contents {} 0 R >>",
+                page.width, page.height, page.rotate, 5 + 2 * i
+            )
+            .into_bytes(),
+        );
+        let mut content = format!("BT /F1 14 Tf 18 TL 60 {} Td\n", page.height - 80.0);
+        for line in &page.lines {
+            let escaped = line.replace('\\', "\\\\").replace('(', "\\(").replace(')', "\\)");
+            content.push_str(&format!("({escaped}) Tj T*\n"));
+        }
+        content.push_str("ET");
+        objects.push(stream("", content.as_bytes()));
+    }
+    assemble(&objects)
+}
+
+/// A stream object.
+pub fn stream(dictionary: &str, data: &[u8]) -> Vec<u8> {
+    let mut out = format!("<< {dictionary} /Length {} >>\nstream\n", data.len()).into_bytes();
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\nendstream");
+    out
+}
+
+/// Numbers the objects from 1 (the first is the catalogue) and adds the cross-reference table.
+pub fn assemble(objects: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = b"%PDF-1.7\n%\xE2\xE3\xCF\xD3\n".to_vec();
+    let mut offsets = Vec::new();
+    for (i, object) in objects.iter().enumerate() {
+        offsets.push(out.len());
+        out.extend_from_slice(format!("{} 0 obj\n", i + 1).as_bytes());
+        out.extend_from_slice(object);
+        out.extend_from_slice(b"\nendobj\n");
+    }
+    let xref = out.len();
+    out.extend_from_slice(format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1).as_bytes());
+    for offset in offsets {
+        out.extend_from_slice(format!("{offset:010} 00000 n \n").as_bytes());
+    }
+    out.extend_from_slice(
+        format!("trailer\n<< /Size {} /Root 1 0 R >>\nstartxref\n{xref}\n%%EOF\n", objects.len() + 1).as_bytes(),
+    );
+    out
+}
+
+/// A PDF whose page tree is empty.
+pub fn without_pages() -> Vec<u8> {
+    assemble(&[b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(), b"<< /Type /Pages /Count 0 /Kids [] >>".to_vec()])
+}
+
+/// A page whose picture unpacks from kilobytes to `side * side * 3` bytes.
+pub fn image_bomb(side: u32) -> Vec<u8> {
+    let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    let row = vec![0u8; side as usize * 3];
+    for _ in 0..side {
+        packer.write_all(&row).expect("in memory");
+    }
+    let image = packer.finish().expect("in memory");
+    assemble(&[
+        b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(),
+        b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>".to_vec(),
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources << /XObject << /I 4 0 R >> >> /Contents 5 0 R >>"
+            .to_vec(),
+        stream(
+            &format!(
+                "/Type /XObject /Subtype /Image /Width {side} /Height {side} /ColorSpace /DeviceRGB /BitsPerComponent 8 /Filter /FlateDecode"
+            ),
+            &image,
+        ),
+        stream("", b"q 500 0 0 700 40 60 cm /I Do Q"),
+    ])
+}
+
+/// A page whose content stream unpacks to `bytes` bytes of drawing commands.
+pub fn content_bomb(bytes: usize) -> Vec<u8> {
+    let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    let command = b"0 0 m 500 700 l S\n".repeat(1000);
+    let mut left = bytes;
+    while left > 0 {
+        let n = left.min(command.len());
+        packer.write_all(&command[..n]).expect("in memory");
+        left -= n;
+    }
+    let content = packer.finish().expect("in memory");
+    assemble(&[
+        b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(),
+        b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>".to_vec(),
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R >>".to_vec(),
+        stream("/Filter /FlateDecode", &content),
+    ])
+}
