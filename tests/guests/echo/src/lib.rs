@@ -1,0 +1,137 @@
+//! Test guest: needs no model and no pixels; its one line says what it was called with. The runtime's tests
+//! load it to see that a call reaches a guest and comes back. Its other settings make it misbehave on purpose.
+
+use lector_sdk::{
+    Complaint, Declaration, Error, Line, Origin, Page, Pipeline, Quad, Rect, Request, Transcript,
+};
+
+/// What the test wants of it.
+#[derive(Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    /// Repeated in the line.
+    greeting: String,
+    /// `calm`, or how to go wrong.
+    mood: Mood,
+}
+
+/// How it behaves.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Mood {
+    /// As it should.
+    #[default]
+    Calm,
+    /// Traps by a panic.
+    Panic,
+    /// Never comes back.
+    Spin,
+    /// Asks for memory until it gets none, then answers how many MiB it had.
+    Eat,
+    /// Answers with an error.
+    Refuse,
+    /// Answers with a result far over any budget.
+    Shout,
+    /// Calls into the host without end.
+    Pester,
+    /// Renders the page at 200 dpi and reads its size.
+    Render,
+    /// Writes to the log without end, then answers.
+    Chatter,
+    /// Opens a model that nobody granted.
+    Trespass,
+    /// Opens images without dropping any.
+    Hoard,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { greeting: "hello".to_owned(), mood: Mood::Calm }
+    }
+}
+
+struct Echo;
+
+impl Pipeline for Echo {
+    type Settings = Settings;
+
+    fn configure(settings: &Settings) -> Result<Declaration, Complaint> {
+        if settings.greeting.is_empty() {
+            return Err(Complaint::at("/greeting", "is empty; give it at least one character"));
+        }
+        Ok(Declaration { features: vec!["echo".to_owned()], ..Declaration::default() })
+    }
+
+    async fn recognize(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {
+        let dpi = request.dpi.unwrap_or(72.0);
+        let (width_pt, height_pt) = page.size_pt();
+        let mut transcript = Transcript::blank(page.size_at(dpi), dpi);
+        let mut text = format!("{} page {} of {width_pt} x {height_pt} pt", settings.greeting, page.index());
+        if let Some(more) = misbehave(page, &settings.mood).await? {
+            text.push_str(&more);
+        }
+        transcript.lines.push(Line {
+            text,
+            confidence: 1.0,
+            quad: Quad::from_rect(Rect { x: 0.0, y: 0.0, width: 10.0, height: 10.0 }),
+            words: Vec::new(),
+            origin: Origin::Ocr,
+            block: 0,
+        });
+        Ok(transcript)
+    }
+}
+
+/// What the mood asks for; the answer is appended to the line.
+async fn misbehave(page: &Page, mood: &Mood) -> Result<Option<String>, Error> {
+    match mood {
+        Mood::Calm => Ok(None),
+        #[allow(clippy::panic, reason = "on purpose: a test of traps")]
+        Mood::Panic => panic!("the echo guest was told to panic"),
+        Mood::Spin => {
+            let mut turns = 0_u64;
+            loop {
+                turns = std::hint::black_box(turns.wrapping_add(1));
+            }
+        }
+        Mood::Eat => {
+            let mut eaten: Vec<Vec<u8>> = Vec::new();
+            loop {
+                let mut piece: Vec<u8> = Vec::new();
+                if piece.try_reserve_exact(1 << 20).is_err() {
+                    return Ok(Some(format!(", {} MiB eaten", eaten.len())));
+                }
+                piece.resize(1 << 20, 1);
+                eaten.push(std::hint::black_box(piece));
+            }
+        }
+        Mood::Refuse => Err(Error::Unreadable("the echo guest was told to refuse".to_owned())),
+        Mood::Shout => Ok(Some("!".repeat(64 << 20))),
+        Mood::Pester => loop {
+            std::hint::black_box(page.index());
+        },
+        Mood::Render => {
+            let size = page.render(200.0).await?.size();
+            Ok(Some(format!(", rendered {} x {} px", size.width, size.height)))
+        }
+        Mood::Chatter => {
+            for turn in 0..10_000 {
+                lector_sdk::info(format!("turn {turn}: {}", "la ".repeat(100)));
+            }
+            Ok(Some(", chattered".to_owned()))
+        }
+        Mood::Trespass => match lector_sdk::Model::open("nobody-granted-this") {
+            Ok(_) => Ok(Some(", opened what it should not".to_owned())),
+            Err(error) => Err(error),
+        },
+        Mood::Hoard => {
+            let mut held = Vec::new();
+            loop {
+                let size = lector_sdk::Size { width: 1, height: 1 };
+                held.push(lector_sdk::Image::from_rgb(size, &[0, 0, 0])?);
+            }
+        }
+    }
+}
+
+lector_sdk::export!(Echo);

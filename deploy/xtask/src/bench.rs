@@ -1,0 +1,94 @@
+//! Measurements, each next to a named reference taken in the same run, and stamped with the machine and the commit.
+//! Results are printed as a table and written as JSON to target/bench.
+
+mod guest;
+mod load;
+mod peer;
+mod procs;
+
+use std::fs;
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use crate::places::Places;
+use crate::{guests, setup, shell, test};
+
+/// What to measure.
+#[derive(Subcommand)]
+pub enum Bench {
+    /// Lector next to RapidOCR (ONNX Runtime, OpenVINO) over the same pages: speed, memory, accuracy
+    Peer(peer::Arguments),
+    /// Where a page's time goes; the guest's share of it
+    Guest(guest::Arguments),
+    /// Throughput and latency at rising concurrency, next to one request at a time
+    Load(load::Arguments),
+}
+
+/// Runs one.
+pub fn run(places: &Places, bench: Bench) -> Result<()> {
+    match bench {
+        Bench::Peer(arguments) => peer::run(places, &arguments),
+        Bench::Guest(arguments) => guest::run(places, &arguments),
+        Bench::Load(arguments) => load::run(places, &arguments),
+    }
+}
+
+/// Everything that a gateway needs.
+fn build(places: &Places) -> Result<()> {
+    setup::everything(places)?;
+    guests::build(places)?;
+    test::build_host(places)
+}
+
+/// What keeps a command to so many cores, as a prefix for it. Both sides of a comparison get the same.
+fn on_cores(count: usize) -> Result<Vec<String>> {
+    let there = thread::available_parallelism().context("cannot count the cores")?.get();
+    ensure!(count > 0 && count <= there, "{count} threads on {there} cores");
+    if count == there {
+        return Ok(Vec::new());
+    }
+    Ok(vec!["taskset".into(), "--cpu-list".into(), format!("0-{}", count - 1)])
+}
+
+/// Machine, commit and time of a result.
+fn stamp(places: &Places) -> Value {
+    let cpu = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        text.lines().find_map(|line| {
+            line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned())
+        })
+    });
+    let git = |arguments: &[&str]| {
+        shell::output(Command::new("git").args(arguments).current_dir(&places.root))
+            .ok()
+            .map(|text| text.trim().to_owned())
+    };
+    json!({
+        "cpu": cpu,
+        "cores": thread::available_parallelism().map_or(0, usize::from),
+        "commit": git(&["rev-parse", "--short", "HEAD"]),
+        "dirty": git(&["status", "--porcelain"]).is_some_and(|text| !text.is_empty()),
+        "unix_time_s": std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |t| t.as_secs()),
+    })
+}
+
+/// Writes target/bench/NAME.json.
+fn write(places: &Places, name: &str, mut result: Value) -> Result<()> {
+    result["stamp"] = stamp(places);
+    let folder = places.repo("target/bench");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let path = folder.join(format!("{name}.json"));
+    fs::write(&path, serde_json::to_string_pretty(&result)? + "\n")
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    println!("\nwritten to {}", places.shown(&path));
+    Ok(())
+}
+
+/// The value below which the given share of the sorted values lies.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get((last as f64 * share).round() as usize).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,133 @@
+//! `bench guest`: where a page's time goes. Pages are sent one at a time, so that nothing waits for anything and the
+//! stages of a page add up to its total; the reference is that total.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{build, quantile, write};
+use crate::gateway::{Gateway, Upload};
+use crate::places::Places;
+
+/// What to send.
+#[derive(Args)]
+pub struct Arguments {
+    /// Files whose pages are measured; the shipped demo document otherwise
+    files: Vec<PathBuf>,
+    /// Times that every file is sent, the first of which only warms up
+    #[arg(long, default_value_t = 4)]
+    rounds: usize,
+}
+
+/// Runs it.
+pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
+    build(places)?;
+    let shipped = [places.repo("tests/data/demo.pdf")];
+    let files = if arguments.files.is_empty() { &shipped[..] } else { &arguments.files };
+    let uploads = files.iter().map(|file| Upload::read(file)).collect::<Result<Vec<_>>>()?;
+    let gateway = Gateway::start(places, "bench-guest", &[])?;
+    let mut stages: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for round in 0..arguments.rounds.max(2) {
+        for upload in &uploads {
+            let count = page_count(&gateway, upload)?;
+            for page in 1..=count {
+                let upload = [Upload { name: upload.name.clone(), bytes: upload.bytes.clone() }];
+                gateway.batch(&upload, &format!("?text_layer=never&pages={page}"), |event| {
+                    if round > 0 && event["event"] == "page" {
+                        collect(&mut stages, "", &event["timing_ms"]);
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+    }
+    let metrics = gateway.get("/metrics")?;
+    gateway.stop()?;
+    let total: f64 = stages.get("total").into_iter().flatten().sum();
+    ensure!(total > 0.0, "no page came back with its timing");
+    println!("\n{:<34}{:>10}{:>10}{:>10}{:>9}", "stage", "mean ms", "p50 ms", "p95 ms", "share");
+    let mut table = Vec::new();
+    for (name, values) in &mut stages {
+        values.sort_by(f64::total_cmp);
+        let sum: f64 = values.iter().sum();
+        let row = json!({
+            "stage": name,
+            "mean_ms": sum / values.len() as f64,
+            "p50_ms": quantile(values, 0.5),
+            "p95_ms": quantile(values, 0.95),
+            "share_of_total": sum / total,
+        });
+        let cell = |key: &str| row[key].as_f64().unwrap_or(f64::NAN);
+        println!(
+            "{name:<34}{:>10.2}{:>10.2}{:>10.2}{:>8.1}%",
+            cell("mean_ms"),
+            cell("p50_ms"),
+            cell("p95_ms"),
+            100.0 * cell("share_of_total")
+        );
+        table.push(row);
+    }
+    let share = stages.get("guest").into_iter().flatten().sum::<f64>() / total;
+    println!("\nguest code and boundary: {:.2} % of a page (wanted: under 3 %)", 100.0 * share);
+    let instances = instance_start(&metrics);
+    match instances {
+        Some(us) => println!("starting a guest instance: {us:.0} us on average (wanted: under 100 us)"),
+        None => println!("starting a guest instance: the gateway's metrics do not tell"),
+    }
+    write(places, "guest", json!({ "stages": table, "guest_share": share, "instance_start_us": instances }))
+}
+
+fn page_count(gateway: &Gateway, upload: &Upload) -> Result<u64> {
+    let mut count = 0;
+    let file = [Upload { name: upload.name.clone(), bytes: upload.bytes.clone() }];
+    gateway.batch(&file, "?text_layer=only&pages=1", |event| {
+        if event["event"] == "document" {
+            count = event["page_count"].as_u64().unwrap_or(0);
+        }
+        Ok(())
+    })?;
+    ensure!(count > 0, "{} has no pages", upload.name);
+    Ok(count)
+}
+
+/// Numbers of a nested object, by path.
+fn collect(stages: &mut BTreeMap<String, Vec<f64>>, path: &str, value: &Value) {
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let path = if path.is_empty() { name.clone() } else { format!("{path} {name}") };
+        match value.as_f64() {
+            Some(ms) => stages.entry(path).or_default().push(ms),
+            None => collect(stages, &path, value),
+        }
+    }
+}
+
+/// Mean of the histogram of instance starts, in microseconds.
+fn instance_start(metrics: &str) -> Option<f64> {
+    let sum_of = |suffix: &str| {
+        let values: Vec<f64> = metrics
+            .lines()
+            .filter(|line| line.starts_with("lector_guest_instance_start_seconds") && line.contains(suffix))
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse().ok())
+            .collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>())
+    };
+    let (sum, count) = (sum_of("_sum")?, sum_of("_count")?);
+    (count > 0.0).then_some(sum / count * 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn the_mean_instance_start() {
+        let text = "lector_guest_instance_start_seconds_sum{a=\"b\"} 0.001\n\
+                    lector_guest_instance_start_seconds_count{a=\"b\"} 20\n";
+        assert_eq!(instance_start(text).map(f64::round), Some(50.0));
+        assert_eq!(instance_start("other 1\n"), None);
+    }
+}

@@ -1,0 +1,334 @@
+//! `bench peer`: Lector next to RapidOCR over the same pages, at the same dpi, on the same number of cores, embedded text
+//! unused. One after the other, never at once. RapidOCR lives in a virtual environment of its own in the cache.
+//!
+//! Time is from the first page asked for to the last answered, rendering included, models loaded before. CPU seconds and
+//! memory are those of the whole process tree, read from outside in the same way for all. Accuracy is scored against
+//! the pages' embedded text by tests/bench/score.py.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::procs::{self, Peak, Watch};
+use super::{build, on_cores, write};
+use crate::gateway::{Gateway, Upload};
+use crate::places::Places;
+use crate::{corpus, shell};
+
+const PACKAGES: &[&str] = &[
+    "rapidocr==3.10.0",
+    "onnxruntime==1.31.1",
+    "openvino==2026.4.1",
+    "pypdfium2==5.15.2",
+    "rapidfuzz==3.14.6",
+];
+
+/// What to compare.
+#[derive(Args)]
+pub struct Arguments {
+    /// Pages, as FILE<tab>PAGES<tab>CLASS<tab>LANGUAGE a line
+    #[arg(long, default_value = "tests/bench/pages.tsv")]
+    pages: PathBuf,
+    /// Who takes part
+    #[arg(long, value_delimiter = ',', default_value = "rapidocr-onnxruntime,rapidocr-openvino,lector")]
+    sides: Vec<String>,
+    /// Resolution of the pages
+    #[arg(long, default_value_t = 200)]
+    dpi: u32,
+    /// Cores, and threads, of each side
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+/// Pages of one document.
+struct Row {
+    file: String,
+    pages: String,
+}
+
+/// What one side did.
+struct Measured {
+    name: String,
+    pages: usize,
+    wall_s: f64,
+    cpu_s: f64,
+    peak: Peak,
+    readings: PathBuf,
+}
+
+/// Runs it.
+pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
+    build(places)?;
+    let folder = corpus::fetch(places, None)?;
+    let python = environment(places)?;
+    let rows = rows(
+        &fs::read_to_string(places.root.join(&arguments.pages)).context("cannot read the list of pages")?,
+    )?;
+    let out = places.repo("target/bench");
+    fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    let mut measured = Vec::new();
+    for side in &arguments.sides {
+        println!("\n==> {side}");
+        let readings = out.join(format!("{side}.jsonl"));
+        measured.push(match side.strip_prefix("rapidocr-") {
+            Some(engine) => rapidocr(places, arguments, &python, engine, &folder, &rows, readings)?,
+            None if side == "lector" => lector(places, arguments, &folder, &rows, readings)?,
+            None => bail!("`{side}` takes no part: rapidocr-onnxruntime, rapidocr-openvino, lector"),
+        });
+    }
+    let scores = score(places, &python, &measured)?;
+    report(places, &measured, &scores)
+}
+
+/// The virtual environment, made once.
+fn environment(places: &Places) -> Result<PathBuf> {
+    let folder = places.cache.join("peers");
+    let python = folder.join("bin/python");
+    let _lock = places.lock()?;
+    if !python.is_file() {
+        shell::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))
+            .context("Python cannot make virtual environments: `sudo apt-get install python3-venv`")?;
+    }
+    let stamp = folder.join("packages.txt");
+    let wanted = PACKAGES.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|text| text == wanted) {
+        return Ok(python);
+    }
+    println!("installing the peer into {}", folder.display());
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--disable-pip-version-check", "--quiet"]).args(PACKAGES);
+    shell::run(&mut install)?;
+    fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
+    Ok(python)
+}
+
+fn rows(text: &str) -> Result<Vec<Row>> {
+    let rows: Vec<Row> = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| {
+            let mut cells = line.split('\t');
+            match (cells.next(), cells.next()) {
+                (Some(file), Some(pages)) if !file.contains('/') => {
+                    Ok(Row { file: file.to_owned(), pages: pages.to_owned() })
+                }
+                _ => Err(anyhow!("not FILE<tab>PAGES: {line}")),
+            }
+        })
+        .collect::<Result<_>>()?;
+    let files: BTreeSet<&str> = rows.iter().map(|row| row.file.as_str()).collect();
+    ensure!(!rows.is_empty(), "the list of pages is empty");
+    ensure!(files.len() == rows.len(), "a file is listed twice: name its pages in one line");
+    Ok(rows)
+}
+
+/// The runner says `ready` on its standard error once its models are loaded and `done` when the last page is read, so
+/// that CPU time is taken at the same two points as for the gateway.
+fn rapidocr(
+    places: &Places,
+    arguments: &Arguments,
+    python: &Path,
+    engine: &str,
+    folder: &Path,
+    rows: &[Row],
+    readings: PathBuf,
+) -> Result<Measured> {
+    let mut command: Vec<String> = on_cores(arguments.threads)?;
+    command.extend([
+        python.display().to_string(),
+        places.repo("tests/bench/rapidocr_runner.py").display().to_string(),
+        "--engine".into(),
+        engine.to_owned(),
+        "--dpi".into(),
+        arguments.dpi.to_string(),
+        "--threads".into(),
+        arguments.threads.to_string(),
+    ]);
+    command.extend(rows.iter().map(|row| format!("{}:{}", folder.join(&row.file).display(), row.pages)));
+    let (program, rest) = command.split_first().context("a command has a name")?;
+    let out = fs::File::create(&readings).with_context(|| format!("cannot write {}", readings.display()))?;
+    let mut child = Command::new(program)
+        .args(rest)
+        .stdin(Stdio::null())
+        .stdout(out)
+        .spawn()
+        .with_context(|| format!("cannot start {program}"))?;
+    let watch = Watch::start(child.id());
+    let status = child.wait().context("cannot wait for the peer")?;
+    let peak = watch.peak();
+    ensure!(status.success(), "RapidOCR ended with {status}");
+    let text =
+        fs::read_to_string(&readings).with_context(|| format!("cannot read {}", readings.display()))?;
+    let summary: Value =
+        serde_json::from_str(text.lines().last().unwrap_or_default()).context("no summary line")?;
+    let number = |key: &str| summary[key].as_f64().with_context(|| format!("the summary has no {key}"));
+    Ok(Measured {
+        name: format!("rapidocr-{engine}"),
+        pages: number("pages")? as usize,
+        wall_s: number("wall_s")?,
+        cpu_s: number("cpu_s")?,
+        peak,
+        readings,
+    })
+}
+
+/// Every document is one request, and all are sent at once: what a gateway is for.
+fn lector(
+    places: &Places,
+    arguments: &Arguments,
+    folder: &Path,
+    rows: &[Row],
+    readings: PathBuf,
+) -> Result<Measured> {
+    let uploads: Vec<(Upload, &Row)> =
+        rows.iter().map(|row| Ok((Upload::read(&folder.join(&row.file))?, row))).collect::<Result<_>>()?;
+    let gateway = Gateway::start(places, "bench-peer", &on_cores(arguments.threads)?)?;
+    let watch = Watch::start(gateway.pid());
+    let lines = Mutex::new(Vec::new());
+    let failures = Mutex::new(Vec::new());
+    let cpu_before = procs::cpu_s(gateway.pid());
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for (upload, row) in &uploads {
+            let (gateway, lines, failures) = (&gateway, &lines, &failures);
+            scope.spawn(move || {
+                let query = format!("?text_layer=never&dpi={}&pages={}", arguments.dpi, row.pages);
+                let outcome = gateway.batch(std::slice::from_ref(upload), &query, |mut event| {
+                    match event["event"].as_str() {
+                        Some("page") => {
+                            event["file"] = json!(row.file);
+                            if let Ok(mut lines) = lines.lock() {
+                                lines.push(event);
+                            }
+                        }
+                        Some("page_error" | "document_error") => bail!("{}: {}", row.file, event["error"]),
+                        _ => {}
+                    }
+                    Ok(())
+                });
+                if let (Err(error), Ok(mut failures)) = (outcome, failures.lock()) {
+                    failures.push(format!("{error:#}"));
+                }
+            });
+        }
+    });
+    let wall_s = start.elapsed().as_secs_f64();
+    let cpu_s = procs::cpu_s(gateway.pid()) - cpu_before;
+    let peak = watch.peak();
+    gateway.stop()?;
+    let failures = failures.into_inner().unwrap_or_default();
+    ensure!(failures.is_empty(), "not every page was read:\n{}", failures.join("\n"));
+    let mut lines = lines.into_inner().unwrap_or_default();
+    lines.sort_by_key(|page| (page["file"].as_str().unwrap_or_default().to_owned(), page["page"].as_u64()));
+    let text: String = lines.iter().map(|page| format!("{page}\n")).collect();
+    fs::write(&readings, text).with_context(|| format!("cannot write {}", readings.display()))?;
+    Ok(Measured { name: "lector".into(), pages: lines.len(), wall_s, cpu_s, peak, readings })
+}
+
+/// CER, miss and extra by side, over all pages and by class, as score.py prints them.
+fn score(places: &Places, python: &Path, measured: &[Measured]) -> Result<Value> {
+    let Some(with_truth) = measured.iter().find(|side| side.name.starts_with("rapidocr")) else {
+        println!("no peer took part, and its runner extracts the truth: nothing is scored");
+        return Ok(Value::Null);
+    };
+    let mut command = Command::new(python);
+    command
+        .arg(places.repo("tests/bench/score.py"))
+        .arg("--classes")
+        .arg(places.repo("tests/bench/pages.tsv"));
+    command.arg("--truth").arg(&with_truth.readings).args(measured.iter().map(|side| &side.readings));
+    serde_json::from_str(&shell::output(&mut command)?).context("score.py printed no JSON")
+}
+
+fn report(places: &Places, measured: &[Measured], scores: &Value) -> Result<()> {
+    let reference = measured.first().context("nobody took part")?;
+    println!(
+        "\n{:<24}{:>6}{:>10}{:>8}{:>12}{:>8}{:>10}{:>10}{:>9}{:>9}{:>9}",
+        "", "pages", "pages/s", "ratio", "cpu s/page", "ratio", "rss MiB", "pss MiB", "CER", "miss", "extra"
+    );
+    let mut sides = Vec::new();
+    for side in measured {
+        let pace = |side: &Measured| side.pages as f64 / side.wall_s;
+        let cpu = |side: &Measured| side.cpu_s / side.pages as f64;
+        let found = &scores[side.name.as_str()];
+        let row = json!({
+            "side": side.name,
+            "pages": side.pages,
+            "wall_s": side.wall_s,
+            "pages_per_s": pace(side),
+            "pages_per_s_ratio": pace(side) / pace(reference),
+            "cpu_s_per_page": cpu(side),
+            "cpu_ratio": cpu(side) / cpu(reference),
+            "peak_rss_mib": side.peak.rss_kib / 1024,
+            "peak_pss_mib": side.peak.pss_kib / 1024,
+            "score": found,
+        });
+        let total = |key: &str| found["all"][key].as_f64().unwrap_or(f64::NAN);
+        println!(
+            "{:<24}{:>6}{:>10.3}{:>8.2}{:>12.2}{:>8.2}{:>10}{:>10}{:>9.4}{:>9.4}{:>9.4}",
+            side.name,
+            side.pages,
+            pace(side),
+            pace(side) / pace(reference),
+            cpu(side),
+            cpu(side) / cpu(reference),
+            side.peak.rss_kib / 1024,
+            side.peak.pss_kib / 1024,
+            total("cer"),
+            total("miss"),
+            total("extra"),
+        );
+        sides.push(row);
+    }
+    println!("ratios are to {}", reference.name);
+    by_class(measured, scores);
+    write(places, "peer", json!({ "reference": reference.name, "sides": sides }))
+}
+
+fn by_class(measured: &[Measured], scores: &Value) {
+    let Some(classes) = measured.first().and_then(|side| scores[side.name.as_str()]["classes"].as_object())
+    else {
+        return;
+    };
+    println!("\nCER / miss by class of pages");
+    for class in classes.keys() {
+        let cells: Vec<String> = measured
+            .iter()
+            .map(|side| {
+                let found = &scores[side.name.as_str()]["classes"][class];
+                let number = |key: &str| found[key].as_f64().unwrap_or(f64::NAN);
+                format!("{} {:.4} / {:.4}", side.name, number("cer"), number("miss"))
+            })
+            .collect();
+        println!("  {class:<16}{}", cells.join("   "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn the_list_of_pages() {
+        let rows = rows("# note\na.pdf\t1,2\tpaper\ten\n").unwrap();
+        assert_eq!((rows[0].file.as_str(), rows[0].pages.as_str()), ("a.pdf", "1,2"));
+        for text in ["", "a.pdf\n", "../a.pdf\t1\n", "a.pdf\t1\na.pdf\t2\n"] {
+            assert!(super::rows(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_shipped_list_is_understood() {
+        let places = Places::find().unwrap();
+        assert!(rows(&fs::read_to_string(places.repo("tests/bench/pages.tsv")).unwrap()).unwrap().len() >= 8);
+    }
+}

@@ -1,0 +1,209 @@
+//! Fetches the PDFs of the test corpus. `tests/corpus/manifest.tsv` names for each the package it is shipped in (a
+//! source archive of the Python index, or a Debian package), its path and its sha256. The files stay in the cache: some
+//! have no stated licence, so they are for testing and are not passed on.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::places::Places;
+use crate::shell::{self, Scratch};
+
+/// One line of the manifest, as far as fetching needs it.
+#[derive(Debug, PartialEq)]
+struct Row {
+    file: String,
+    source: String,
+    sha256: String,
+}
+
+/// Fetches what is missing and gives the folder.
+pub fn fetch(places: &Places, from: Option<&Path>) -> Result<PathBuf> {
+    let manifest = places.repo("tests/corpus/manifest.tsv");
+    let text =
+        fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+    let rows = parse(&text)?;
+    let folder = places.cache.join("corpus");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let _lock = places.lock()?;
+    if let Some(from) = from {
+        for row in missing(&rows, &folder) {
+            let known = from.join(&row.file);
+            if shell::is_intact(&known, &row.sha256) {
+                keep(&known, &folder, &row.file)?;
+            }
+        }
+    }
+    let mut by_source: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+    for row in missing(&rows, &folder) {
+        by_source.entry(&row.source).or_default().push(row);
+    }
+    let sources = by_source.len();
+    let mut failed = Vec::new();
+    for (n, (source, rows)) in by_source.into_iter().enumerate() {
+        println!("[{}/{sources}] {source}: {} files", n + 1, rows.len());
+        if let Err(error) = fetch_source(&folder, source, &rows) {
+            println!("  {error:#}");
+            failed.push(source.to_owned());
+        }
+    }
+    let there = rows.len() - missing(&rows, &folder).len();
+    println!("corpus: {there} of {} files in {}", rows.len(), folder.display());
+    ensure!(failed.is_empty(), "not everything could be fetched: {}", failed.join(", "));
+    Ok(folder)
+}
+
+fn parse(text: &str) -> Result<Vec<Row>> {
+    let mut lines = text.lines();
+    let names: Vec<&str> = lines.next().unwrap_or_default().split('\t').collect();
+    let column = |name: &str| {
+        names
+            .iter()
+            .position(|found| *found == name)
+            .with_context(|| format!("the manifest has no column `{name}`"))
+    };
+    let (file, source, sha256) = (column("file")?, column("source")?, column("sha256")?);
+    lines
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            let cells: Vec<&str> = line.split('\t').collect();
+            let cell = |n: usize| {
+                cells.get(n).map(|cell| (*cell).to_owned()).with_context(|| format!("a short line: {line}"))
+            };
+            let row = Row { file: cell(file)?, source: cell(source)?, sha256: cell(sha256)? };
+            ensure!(!row.file.contains('/'), "`{}` is no plain file name", row.file);
+            Ok(row)
+        })
+        .collect()
+}
+
+fn missing<'a>(rows: &'a [Row], folder: &Path) -> Vec<&'a Row> {
+    rows.iter().filter(|row| !shell::is_intact(&folder.join(&row.file), &row.sha256)).collect()
+}
+
+fn fetch_source(folder: &Path, source: &str, rows: &[&Row]) -> Result<()> {
+    let (kind, package) =
+        source.split_once(':').with_context(|| format!("`{source}` names no kind of package"))?;
+    let (name, version) = package.split_once("==").with_context(|| format!("`{source}` names no version"))?;
+    let scratch = Scratch::new(folder, "fetching")?;
+    let (archive, unpacked) = (scratch.path().join("archive"), scratch.path().join("unpacked"));
+    for path in [&archive, &unpacked] {
+        fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+    }
+    match kind {
+        "pypi" => {
+            shell::want_pip()?;
+            let source_only = format!("--no-binary={name}");
+            shell::run(
+                shell::pip()
+                    .args(["download", "--quiet", "--no-deps", "--disable-pip-version-check", &source_only])
+                    .args([package, "--dest"])
+                    .arg(&archive),
+            )?;
+        }
+        "debian" => shell::run(
+            Command::new("apt-get")
+                .args(["-qq", "-o", "APT::Sandbox::User=root", "download", &format!("{name}={version}")])
+                .current_dir(&archive),
+        )?,
+        other => bail!("`{other}` is no kind of package: pypi or debian"),
+    }
+    let file = files_below(&archive)?.pop().context("nothing was downloaded")?;
+    if kind == "debian" {
+        shell::run(Command::new("dpkg-deb").arg("--extract").arg(&file).arg(&unpacked))?;
+    } else if file.extension().is_some_and(|extension| extension == "zip") {
+        let file = File::open(&file).context("cannot open the archive")?;
+        zip::ZipArchive::new(file)?.extract(&unpacked).context("cannot unpack the archive")?;
+    } else {
+        shell::run(
+            Command::new("tar").arg("--extract").arg("--file").arg(&file).arg("--directory").arg(&unpacked),
+        )?;
+    }
+    let mut wanted: BTreeMap<&str, &str> =
+        rows.iter().map(|row| (row.sha256.as_str(), row.file.as_str())).collect();
+    for path in files_below(&unpacked)? {
+        let name = path.to_string_lossy().to_lowercase();
+        let path = if name.ends_with(".pdf.gz") {
+            gunzip(&path)?
+        } else if name.ends_with(".pdf") {
+            path
+        } else {
+            continue;
+        };
+        if let Some(file) = wanted.remove(shell::sha256(&path)?.as_str()) {
+            keep(&path, folder, file)?;
+        }
+    }
+    ensure!(wanted.is_empty(), "the package lacks {}", wanted.into_values().collect::<Vec<_>>().join(", "));
+    Ok(())
+}
+
+/// Copies a checked file under its name, whole or not at all.
+fn keep(from: &Path, folder: &Path, name: &str) -> Result<()> {
+    let part = folder.join(format!(".{name}.part"));
+    fs::copy(from, &part).with_context(|| format!("cannot copy {}", from.display()))?;
+    fs::rename(&part, folder.join(name)).with_context(|| format!("cannot place {name}"))
+}
+
+fn gunzip(path: &Path) -> Result<PathBuf> {
+    let to = path.with_extension("unzipped");
+    let output =
+        Command::new("gzip").arg("--decompress").arg("--stdout").arg(path).stderr(Stdio::inherit()).output();
+    let output = output.context("cannot start gzip")?;
+    ensure!(output.status.success(), "gzip cannot unpack {}", path.display());
+    File::create(&to)
+        .and_then(|mut file| file.write_all(&output.stdout))
+        .context("cannot write what gzip unpacked")?;
+    Ok(to)
+}
+
+/// Regular files, links not followed.
+fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+            let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
+            let kind =
+                entry.file_type().with_context(|| format!("cannot look at {}", entry.path().display()))?;
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_file() {
+                found.push(entry.path());
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn the_manifest_is_read_by_column_name() {
+        let rows = parse("sha256\tfile\tsource\naa\tx.pdf\tpypi:p==1\n").unwrap();
+        assert_eq!(rows, [Row { file: "x.pdf".into(), source: "pypi:p==1".into(), sha256: "aa".into() }]);
+    }
+
+    #[test]
+    fn what_cannot_be_a_manifest_is_refused() {
+        for text in
+            ["", "file\tsource\n", "file\tsource\tsha256\nx.pdf\n", "file\tsource\tsha256\n../x\tp\ta\n"]
+        {
+            assert!(parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_shipped_manifest_is_understood() {
+        let places = Places::find().unwrap();
+        let text = fs::read_to_string(places.repo("tests/corpus/manifest.tsv")).unwrap();
+        assert_eq!(parse(&text).unwrap().len(), 108);
+    }
+}

@@ -1,0 +1,184 @@
+//! `cargo xtask demo`: from an empty cache to text on the terminal. Sets up, builds, starts the gateway on a free
+//! loopback port, posts a document to the batch endpoint and prints each page when its event arrives.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use crate::gateway::{Gateway, Upload};
+use crate::places::Places;
+use crate::{guests, setup, test};
+
+/// Lines of a page that are shown.
+const LINES_SHOWN: usize = 6;
+/// Characters of a line that are shown.
+const LINE_CHARS_SHOWN: usize = 96;
+
+/// Runs it over the given files, or over the shipped one.
+pub fn run(places: &Places, files: &[PathBuf]) -> Result<()> {
+    let shipped = [places.repo("tests/data/demo.pdf")];
+    let files = if files.is_empty() { &shipped[..] } else { files };
+    let uploads = files.iter().map(|file| Upload::read(file)).collect::<Result<Vec<_>>>()?;
+
+    heading("setup");
+    setup::everything(places)?;
+    heading("guests");
+    guests::build(places)?;
+    heading("host");
+    test::build_host(places)?;
+
+    heading("gateway");
+    let start = Instant::now();
+    let gateway = Gateway::start(places, "demo", &[])?;
+    println!("ready at {} after {:.1} s", gateway.base(), start.elapsed().as_secs_f64());
+    for file in files {
+        println!("POST /api/v1/ocr/batch  {}", places.shown(file));
+    }
+    let start = Instant::now();
+    let mut tally = Tally::default();
+    gateway.batch(&uploads, "", |event| {
+        tally.take(&event, start);
+        Ok(())
+    })?;
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "\n{} pages, {} lines in {seconds:.2} s ({:.2} pages/s)",
+        tally.pages,
+        tally.lines,
+        tally.pages as f64 / seconds
+    );
+    gateway.stop()?;
+    ensure!(tally.errors == 0 && tally.pages > 0, "{} pages or documents failed", tally.errors);
+    let lector = places.lector();
+    hint(places.shown(&lector).to_string().as_str(), files.first().map(PathBuf::as_path), places);
+    Ok(())
+}
+
+fn hint(lector: &str, file: Option<&Path>, places: &Places) {
+    let file = file.map(|file| places.shown(file).to_string()).unwrap_or_default();
+    println!(
+        "\nServe for real: {lector} serve --listen 127.0.0.1:8080, and then: curl -F file=@{file} http://127.0.0.1:8080/api/v1/ocr/batch"
+    );
+}
+
+fn heading(name: &str) {
+    println!("\n==> {name}");
+}
+
+#[derive(Default)]
+struct Tally {
+    pages: usize,
+    lines: usize,
+    errors: usize,
+}
+
+impl Tally {
+    /// Prints what an event says. What is not known is left out: the wire may grow.
+    fn take(&mut self, event: &Value, start: Instant) {
+        match event["event"].as_str().unwrap_or_default() {
+            "document" => println!(
+                "\n{}: {}, {} pages",
+                text(&event["name"]),
+                text(&event["content_type"]),
+                event["page_count"].as_u64().unwrap_or(0)
+            ),
+            "page" => {
+                self.pages += 1;
+                self.lines += event["lines"].as_array().map_or(0, Vec::len);
+                page(event, start);
+            }
+            "page_error" | "document_error" => {
+                self.errors += 1;
+                let error = &event["error"];
+                println!("\n{}: {} ({})", place(event), text(&error["message"]), text(&error["code"]));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn page(event: &Value, start: Instant) {
+    let none = Vec::new();
+    let lines = event["lines"].as_array().unwrap_or(&none);
+    let mut confidence = String::from("no text");
+    if !lines.is_empty() {
+        let sum: f64 = lines.iter().filter_map(|line| line["confidence"].as_f64()).sum();
+        confidence = format!("mean confidence {:.3}", sum / lines.len() as f64);
+    }
+    let recognised =
+        lines.iter().filter(|line| line["origin"].as_str().is_some_and(|from| from != "embedded")).count();
+    println!(
+        "\n[{:6.2} s] {}: {} lines ({recognised} read from pixels), {confidence}",
+        start.elapsed().as_secs_f64(),
+        place(event),
+        lines.len(),
+    );
+    println!("           {}", timing(&event["timing_ms"]));
+    for line in lines.iter().take(LINES_SHOWN) {
+        let shown: String = text(&line["text"]).chars().take(LINE_CHARS_SHOWN).collect();
+        println!("           | {shown}");
+    }
+    if lines.len() > LINES_SHOWN {
+        println!("           | … {} more", lines.len() - LINES_SHOWN);
+    }
+}
+
+fn place(event: &Value) -> String {
+    match event["page"].as_u64() {
+        Some(page) => format!("page {page}"),
+        None => format!("document {}", event["document"].as_u64().unwrap_or(0)),
+    }
+}
+
+/// `total 812 ms: queue 3, render 41, pp-ocrv6-small-det 190, …`
+fn timing(timing: &Value) -> String {
+    let Some(stages) = timing.as_object() else { return "no timing".into() };
+    let mut parts = Vec::new();
+    for (name, value) in stages {
+        match value {
+            Value::Number(ms) if name != "total" => {
+                parts.push(format!("{name} {:.1}", ms.as_f64().unwrap_or(0.0)))
+            }
+            Value::Object(models) => parts.extend(
+                models.iter().map(|(model, ms)| format!("{model} {:.1}", ms.as_f64().unwrap_or(0.0))),
+            ),
+            _ => {}
+        }
+    }
+    format!("total {:.1} ms: {}", timing["total"].as_f64().unwrap_or(0.0), parts.join(", "))
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("-")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn stages_and_models_are_listed() {
+        let stages = json!({ "total": 812.25, "queue": 3.0, "inference": { "pp-ocrv6-small-det": 190.04 } });
+        assert_eq!(timing(&stages), "total 812.2 ms: queue 3.0, pp-ocrv6-small-det 190.0");
+        assert_eq!(timing(&Value::Null), "no timing");
+    }
+
+    #[test]
+    fn events_are_counted_and_unknown_ones_passed_over() {
+        let mut tally = Tally::default();
+        for event in [
+            json!({ "event": "meta" }),
+            json!({ "event": "page", "page": 1, "lines": [{ "text": "a", "confidence": 0.5 }] }),
+            json!({ "event": "page_error", "page": 2, "error": { "code": "x", "message": "y" } }),
+            json!({ "event": "end" }),
+        ] {
+            tally.take(&event, Instant::now());
+        }
+        assert_eq!((tally.pages, tally.lines, tally.errors), (1, 1, 1));
+    }
+}

@@ -1,0 +1,231 @@
+//! A real gateway as a child process on a free loopback port, and the little of its HTTP that the task runner speaks:
+//! readiness, and one batch whose events are handed on as they arrive. Used by `demo` and by the benches.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::places::Places;
+use crate::shell::Scratch;
+
+/// A cold start compiles the guests and loads every model, on a small machine.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+/// Pages in work may finish before the process is killed.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(20);
+/// One event is one page: far above what a page of text can be, and a bound on what a broken server can make us hold.
+const EVENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// A running gateway; stopped when dropped.
+pub struct Gateway {
+    child: Child,
+    base: String,
+    log: PathBuf,
+    agent: ureq::Agent,
+}
+
+/// A file to be read.
+pub struct Upload {
+    /// Name for the answer.
+    pub name: String,
+    /// Content.
+    pub bytes: Vec<u8>,
+}
+
+impl Upload {
+    /// Reads it.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self { name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(), bytes })
+    }
+}
+
+impl Gateway {
+    /// Starts `lector serve`; `prefix` is put before the command (`taskset …`). Its log goes to target/NAME.log.
+    pub fn start(places: &Places, name: &str, prefix: &[String]) -> Result<Self> {
+        let log = places.repo("target").join(format!("{name}.log"));
+        let scratch = Scratch::new(&places.repo("target"), name)?;
+        let port_file = scratch.path().join("port.json");
+        let lector = places.lector();
+        let mut command = match prefix {
+            [] => Command::new(&lector),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(&lector);
+                command
+            }
+        };
+        let out = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let child = command
+            .args(["serve", "--listen", "127.0.0.1:0", "--port-file"])
+            .arg(&port_file)
+            .current_dir(&places.root)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(out)
+            .spawn()
+            .with_context(|| format!("cannot start {}", lector.display()))?;
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .timeout_connect(Some(Duration::from_secs(5)))
+            .build();
+        let mut gateway = Self { child, base: String::new(), log, agent: config.into() };
+        let deadline = Instant::now() + READY_WITHIN;
+        gateway.base = gateway.wait(deadline, || listening(&port_file))?;
+        let (agent, url) = (gateway.agent.clone(), format!("{}/readyz", gateway.base));
+        gateway.wait(deadline, || {
+            agent.get(&url).call().ok().filter(|answer| answer.status() == 200).map(drop)
+        })?;
+        Ok(gateway)
+    }
+
+    /// Where it listens, as `http://127.0.0.1:PORT`.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The body of a GET.
+    pub fn get(&self, path: &str) -> Result<String> {
+        let mut answer =
+            self.agent.get(format!("{}{path}", self.base)).call().with_context(|| format!("GET {path}"))?;
+        answer.body_mut().read_to_string().with_context(|| format!("GET {path}"))
+    }
+
+    /// Posts the files as one batch and hands on every event as it arrives.
+    pub fn batch(
+        &self,
+        files: &[Upload],
+        query: &str,
+        mut on_event: impl FnMut(Value) -> Result<()>,
+    ) -> Result<()> {
+        let boundary = format!("lector-{:x}", std::process::id());
+        let mut body = Vec::new();
+        for file in files {
+            let name: String = file.name.chars().filter(|c| !c.is_control() && *c != '"').collect();
+            body.extend_from_slice(
+                format!("--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n")
+                    .as_bytes(),
+            );
+            body.extend_from_slice(&file.bytes);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+        let mut answer = self
+            .agent
+            .post(format!("{}/api/v1/ocr/batch{query}", self.base))
+            .header("content-type", format!("multipart/form-data; boundary={boundary}"))
+            .header("accept", "application/x-ndjson")
+            .send(&body[..])
+            .context("the batch was not accepted")?;
+        if !answer.status().is_success() {
+            let problem = answer.body_mut().read_to_string().unwrap_or_default();
+            bail!("the gateway answered {}: {problem}", answer.status());
+        }
+        let reader = answer.into_body().into_with_config().limit(u64::MAX).reader();
+        let mut reader = BufReader::new(reader);
+        let mut ended = false;
+        loop {
+            let mut line = Vec::new();
+            let n = std::io::Read::take(&mut reader, EVENT_BYTES_MAX)
+                .read_until(b'\n', &mut line)
+                .context("the stream of events broke off")?;
+            if n == 0 {
+                break;
+            }
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let event: Value = serde_json::from_slice(&line).context("an event is no JSON")?;
+            ended |= event["event"] == "end";
+            on_event(event)?;
+        }
+        ensure!(ended, "the stream stopped without its end event");
+        Ok(())
+    }
+
+    /// Ends it in order and waits until it has gone.
+    pub fn stop(mut self) -> Result<()> {
+        self.terminate();
+        let deadline = Instant::now() + STOP_WITHIN;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().context("cannot wait for the gateway")? {
+                ensure!(
+                    status.success(),
+                    "the gateway ended with {status}; its log is {}",
+                    self.log.display()
+                );
+                return Ok(());
+            }
+            thread::sleep(POLL);
+        }
+        bail!(
+            "the gateway did not stop within {} s; its log is {}",
+            STOP_WITHIN.as_secs(),
+            self.log.display()
+        );
+    }
+
+    /// Polls until there is something, the process ends, or the deadline.
+    fn wait<T>(&mut self, deadline: Instant, mut look: impl FnMut() -> Option<T>) -> Result<T> {
+        loop {
+            if let Some(found) = look() {
+                return Ok(found);
+            }
+            if let Some(status) = self.child.try_wait().context("cannot wait for the gateway")? {
+                bail!("the gateway ended with {status} while starting:\n{}", self.last_words());
+            }
+            if Instant::now() >= deadline {
+                bail!(
+                    "the gateway was not ready within {} s:\n{}",
+                    READY_WITHIN.as_secs(),
+                    self.last_words()
+                );
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    fn last_words(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
+    }
+
+    fn terminate(&self) {
+        // std can only kill; a shell can ask.
+        let _ = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.terminate();
+            let deadline = Instant::now() + STOP_WITHIN;
+            while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+                thread::sleep(POLL);
+            }
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// The address in the port file, once it is there and whole.
+fn listening(port_file: &Path) -> Option<String> {
+    let text = fs::read_to_string(port_file).ok()?;
+    let json: Value = serde_json::from_str(&text).ok()?;
+    json["listening"].as_str().map(|base| base.trim_end_matches('/').to_owned())
+}

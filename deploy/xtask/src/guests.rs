@@ -1,0 +1,146 @@
+//! Builds the guest components. The guest side is a workspace of its own (`guest/`, the test guests among its members);
+//! what it makes goes to `guest/target/components`, where host, demo and tests look:
+//! `NAME.wasm` for every component, by the name of its folder, and `standard.wasip2.wasm` as the proof that a guest
+//! built for WASI runs as well.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::places::Places;
+use crate::setup::wasm::{self, GuestRust, PLAIN, WASI};
+use crate::shell::{self, Scratch};
+
+/// The guest that is also built for WASI.
+const WASI_PROOF: &str = "standard";
+
+/// A package of the guest workspace that becomes a component.
+#[derive(Debug, PartialEq)]
+struct Component {
+    /// Name of its folder.
+    name: String,
+    /// Name of its package.
+    package: String,
+    /// Name of the file that cargo makes.
+    file: String,
+}
+
+/// Builds all of them in release and copies them to where they are looked for. Gives that folder.
+pub fn build(places: &Places) -> Result<PathBuf> {
+    let rust = {
+        let _lock = places.lock()?;
+        wasm::ensure(places)?
+    };
+    let components = components(places)?;
+    compile(places, &rust, PLAIN, &components)?;
+    let proof: Vec<_> = components.into_iter().filter(|component| component.name == WASI_PROOF).collect();
+    compile(places, &rust, WASI, &proof)?;
+    Ok(places.components())
+}
+
+/// The compiler for guests, for a caller that checks them rather than builds them.
+pub fn rust(places: &Places) -> Result<GuestRust> {
+    let _lock = places.lock()?;
+    wasm::ensure(places)
+}
+
+fn compile(places: &Places, rust: &GuestRust, target: &str, components: &[Component]) -> Result<()> {
+    if components.is_empty() {
+        return Ok(());
+    }
+    let mut cargo = shell::cargo();
+    cargo.args(["build", "--release", "--locked", "--target", target]).current_dir(places.repo("guest"));
+    for component in components {
+        cargo.args(["--package", &component.package]);
+    }
+    rust.apply(&mut cargo);
+    shell::run(&mut cargo).with_context(|| format!("the guests do not build for {target}"))?;
+    let built = places.repo("guest/target").join(target).join("release");
+    for component in components {
+        let suffix = if target == WASI { "wasip2.wasm" } else { "wasm" };
+        let to = places.components().join(format!("{}.{suffix}", component.name));
+        let bytes = publish(&built.join(&component.file), &to)?;
+        println!("  {:>6} KiB {}", bytes / 1024, places.shown(&to));
+    }
+    Ok(())
+}
+
+/// Copies under a name of its own first: a host that starts meanwhile sees the old component or the new one. A component
+/// that has not changed keeps its file, so that whoever watches it is left alone.
+fn publish(from: &Path, to: &Path) -> Result<u64> {
+    let folder = to.parent().context("a component stands in a folder")?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    if fs::read(to).is_ok_and(|old| old == bytes) {
+        return Ok(bytes.len() as u64);
+    }
+    let scratch = Scratch::new(folder, "publishing")?;
+    let part = scratch.path().join("part");
+    fs::write(&part, &bytes).with_context(|| format!("cannot write {}", part.display()))?;
+    fs::rename(&part, to).with_context(|| format!("cannot place {}", to.display()))?;
+    Ok(bytes.len() as u64)
+}
+
+fn components(places: &Places) -> Result<Vec<Component>> {
+    let text = shell::output(
+        shell::cargo()
+            .args(["metadata", "--format-version", "1", "--no-deps", "--locked"])
+            .current_dir(places.repo("guest")),
+    )?;
+    let metadata: Value = serde_json::from_str(&text).context("cargo metadata printed no JSON")?;
+    let components = of_metadata(&metadata);
+    ensure!(
+        !components.is_empty(),
+        "the guest workspace has no component (a package with crate-type cdylib)"
+    );
+    Ok(components)
+}
+
+fn of_metadata(metadata: &Value) -> Vec<Component> {
+    let mut found = Vec::new();
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        let Some(folder) =
+            package["manifest_path"].as_str().and_then(|path| Path::new(path).parent()?.file_name())
+        else {
+            continue;
+        };
+        for target in package["targets"].as_array().into_iter().flatten() {
+            let kinds = target["crate_types"].as_array();
+            if kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "cdylib")) {
+                found.push(Component {
+                    name: folder.to_string_lossy().into_owned(),
+                    package: package["name"].as_str().unwrap_or_default().to_owned(),
+                    file: format!("{}.wasm", target["name"].as_str().unwrap_or_default().replace('-', "_")),
+                });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn components_are_the_cdylibs_by_folder() {
+        let metadata = serde_json::json!({ "packages": [
+            { "name": "lector-sdk", "manifest_path": "/x/guest/sdk/Cargo.toml",
+              "targets": [{ "name": "lector_sdk", "crate_types": ["lib"] }] },
+            { "name": "lector-guest-standard", "manifest_path": "/x/guest/components/standard/Cargo.toml",
+              "targets": [{ "name": "lector-guest-standard", "crate_types": ["cdylib", "rlib"] }] },
+        ]});
+        assert_eq!(
+            of_metadata(&metadata),
+            [Component {
+                name: "standard".into(),
+                package: "lector-guest-standard".into(),
+                file: "lector_guest_standard.wasm".into()
+            }]
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! The task runner: everything that is done to this project by a person or by CI starts here.
+//!
+//! `setup` fetches, `guests` builds the components, `demo` shows the whole slice, `test` is what CI runs, `bench` measures.
+//! It knows the repository's layout and the tools around it; it depends on no crate of the host.
+
+// A task runner talks to a terminal, and it is not a runtime path: it reads the environment where it needs to.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod bench;
+mod corpus;
+mod demo;
+mod gateway;
+mod guests;
+mod places;
+mod rooms;
+mod setup;
+mod shell;
+mod test;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use places::Places;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Lector's task runner", disable_version_flag = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Fetch and check what is not in git: libraries, model weights, the wasm std for guests
+    Setup(setup::Arguments),
+    /// Build the guest components into guest/target/components
+    Guests,
+    /// Set up, build, start the gateway on a free port, send a PDF and print its pages as they stream in
+    Demo {
+        /// Send these files instead of the one that is shipped
+        files: Vec<PathBuf>,
+    },
+    /// Check everything: what CI runs
+    Test(test::Arguments),
+    /// Check the house rules that no compiler knows (part of `test`)
+    Tidy,
+    /// Fetch the 108 PDFs of the test corpus into the cache
+    Corpus {
+        /// Take files from this folder first, where their sha256 agrees
+        #[arg(long)]
+        from: Option<PathBuf>,
+    },
+    /// Measure, next to a named reference
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<()> {
+    let places = Places::find()?;
+    match task {
+        Task::Setup(arguments) => setup::run(&places, &arguments),
+        Task::Guests => guests::build(&places).map(drop),
+        Task::Demo { files } => demo::run(&places, &files),
+        Task::Test(arguments) => test::run(&places, &arguments),
+        Task::Tidy => tidy::run(&places),
+        Task::Corpus { from } => corpus::fetch(&places, from.as_deref()).map(drop),
+        Task::Bench(bench) => bench::run(&places, bench),
+    }
+}

@@ -1,0 +1,142 @@
+//! Single packages out of Debian's archive, without installing anything: a private apt state (own sources, lists and
+//! cache), so the system's stay as they are. apt checks every package against Debian's signed index; the mirror is the
+//! one that this system's apt already uses, and this file names no host.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::shell;
+
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Which archive of the mirror.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Archive {
+    /// The packages proper.
+    Main,
+    /// Security updates.
+    Security,
+}
+
+/// A private apt state over one or more suites.
+pub struct Apt {
+    state: PathBuf,
+}
+
+impl Apt {
+    /// Reads the index of the suites into a state under `folder`.
+    pub fn open(folder: &Path, suites: &[(Archive, &str)]) -> Result<Self> {
+        let apt = Self { state: folder.join("apt") };
+        for sub in ["lists/partial", "cache/archives/partial"] {
+            let path = apt.state.join(sub);
+            fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        }
+        ensure!(
+            Path::new(KEYRING).is_file(),
+            "Debian's signing keys are not here ({KEYRING}): `sudo apt-get install debian-archive-keyring`"
+        );
+        let mut sources = String::new();
+        for (archive, suite) in suites {
+            let mirror = mirror(*archive)?;
+            sources.push_str(&format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n"));
+        }
+        for (name, text) in [("status", ""), ("sources.list", sources.as_str())] {
+            let path = apt.state.join(name);
+            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        shell::run(apt.command("apt-get").args(["-qq", "update"]))
+            .context("cannot read Debian's package index")?;
+        Ok(apt)
+    }
+
+    /// Downloads `name` or `name=version` into an emptied `folder` and gives the file.
+    pub fn download(&self, package: &str, sha256: Option<&str>, folder: &Path) -> Result<PathBuf> {
+        if folder.exists() {
+            fs::remove_dir_all(folder).with_context(|| format!("cannot clear {}", folder.display()))?;
+        }
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        println!("  fetching {package} (Debian)");
+        shell::run(self.command("apt-get").args(["-qq", "download", package]).current_dir(folder))?;
+        let file = fs::read_dir(folder)
+            .with_context(|| format!("cannot list {}", folder.display()))?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+            .with_context(|| format!("apt-get downloaded no file for {package}"))?;
+        if let Some(wanted) = sha256 {
+            let found = shell::sha256(&file)?;
+            ensure!(found == wanted, "{package} has sha256 {found}, and {wanted} is pinned: it is not used");
+        }
+        Ok(file)
+    }
+
+    /// Names of the packages that this one depends on.
+    pub fn dependencies(&self, package: &str) -> Result<Vec<String>> {
+        let text = shell::output(self.command("apt-cache").args(["depends", "--important", package]))?;
+        Ok(text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("Depends: "))
+            .map(|name| name.trim_matches(['<', '>']).to_owned())
+            .collect())
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        let mut set = |key: &str, value: &str| {
+            command.arg("-o").arg(format!("{key}={value}"));
+        };
+        let at = |sub: &str| self.state.join(sub).display().to_string();
+        set("Dir::State::Lists", &at("lists"));
+        set("Dir::State::status", &at("status"));
+        set("Dir::Cache", &at("cache"));
+        set("Dir::Etc::sourcelist", &at("sources.list"));
+        set("Dir::Etc::sourceparts", "/dev/null");
+        set("Dir::Etc::preferencesparts", "/dev/null");
+        set("Acquire::Languages", "none");
+        set("Acquire::IndexTargets::deb::DEP-11::DefaultEnabled", "false");
+        // The files stay in the caller's own folders, where apt's sandbox user has no business.
+        set("APT::Sandbox::User", "root");
+        command
+    }
+}
+
+/// The site that the system's apt uses for this archive.
+fn mirror(archive: Archive) -> Result<String> {
+    let sites = shell::output(Command::new("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(SITE)",
+        "Created-By: Packages",
+    ]))?;
+    let end = match archive {
+        Archive::Main => "/debian",
+        Archive::Security => "/debian-security",
+    };
+    match sites.lines().map(|site| site.trim_end_matches('/')).find(|site| site.ends_with(end)) {
+        Some(site) => Ok(site.to_owned()),
+        None => bail!("this system's apt knows no mirror that ends in {end}"),
+    }
+}
+
+/// Unpacks a part of a package (paths as `./usr/…`; none: everything) below `to`, leaving out leading folders.
+pub fn unpack(package: &Path, to: &Path, strip: u32, members: &[String]) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    let tar = to.join(".package.tar");
+    let out = fs::File::create(&tar).with_context(|| format!("cannot write {}", tar.display()))?;
+    let unpacked = shell::run(Command::new("dpkg-deb").arg("--fsys-tarfile").arg(package).stdout(out))
+        .and_then(|()| {
+            shell::run(
+                Command::new("tar")
+                    .args(["--extract", "--no-same-owner", &format!("--strip-components={strip}")])
+                    .arg("--file")
+                    .arg(&tar)
+                    .arg("--directory")
+                    .arg(to)
+                    .args(members),
+            )
+        });
+    fs::remove_file(&tar).with_context(|| format!("cannot remove {}", tar.display()))?;
+    unpacked
+}

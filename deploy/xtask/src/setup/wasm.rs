@@ -1,0 +1,201 @@
+//! The Rust standard library for the guests' targets.
+//!
+//! A toolchain that has the targets (`rustup target add …`) is used as it is. Otherwise std is built once from Debian's
+//! `rust-src` of the same version and kept as a private sysroot in the cache; and where that version has left the
+//! archive, Debian's `rustc-web` with its own source compiles the guests. Nothing outside the cache changes, and rustup
+//! is never asked to download. Called by `setup` and by everything that compiles a guest.
+
+mod build;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::debian::{self, Apt, Archive};
+use crate::places::Places;
+use crate::shell;
+use build::{Compiler, Source};
+
+/// A guest that imports nothing but the contract.
+pub const PLAIN: &str = "wasm32-unknown-unknown";
+/// A guest that may also use WASI.
+pub const WASI: &str = "wasm32-wasip2";
+const TARGETS: [&str; 2] = [PLAIN, WASI];
+
+/// Its version is rustc's: std and compiler must come from one tree.
+const RUST_SRC: [(&str, &str, &str); 1] = [(
+    "1.95.0",
+    "rust-src=1.95.0+dfsg1-2~bpo13+1",
+    "7b76db5b880a77f9e52975d2baa6209d2f76d2c9c2789515c3088cb960e2c83b",
+)];
+const RUST_SRC_SUITE: &str = "trixie-backports";
+const WASI_LIBC: (&str, &str) = (
+    "wasi-libc=0.0~git20260129.ec0effd-3~bpo13+1",
+    "45eb80a2d4dcf7fe54c8e5c5d6a3cd165a3682fccc124c46f7abc6255c9b1bce",
+);
+const RUSTC_WEB_SUITE: &str = "bookworm-security";
+
+/// How guests are compiled on this machine.
+#[derive(Debug)]
+pub struct GuestRust {
+    /// Another compiler than the toolchain's, where std could only be had with it.
+    rustc: Option<PathBuf>,
+    /// Where std stands for the targets that the compiler itself lacks.
+    sysroot: Option<PathBuf>,
+    /// Those targets.
+    lacking: Vec<&'static str>,
+}
+
+impl GuestRust {
+    /// Prepares a cargo call for it. cargo joins these flags with those of guest/.cargo/config.toml.
+    pub fn apply(&self, command: &mut Command) {
+        if let Some(rustc) = &self.rustc {
+            command.env("RUSTC", rustc);
+        }
+        if let Some(sysroot) = &self.sysroot {
+            for target in &self.lacking {
+                let name = target.to_uppercase().replace('-', "_");
+                command.env(
+                    format!("CARGO_TARGET_{name}_RUSTFLAGS"),
+                    format!("--sysroot={}", sysroot.display()),
+                );
+            }
+        }
+    }
+
+    /// Whether the toolchain's own compiler is used, so that its clippy can read the std as well.
+    pub fn is_the_toolchains(&self) -> bool {
+        self.rustc.is_none()
+    }
+}
+
+/// Finds std for the guests, building it where it is missing. The caller holds the cache lock.
+pub fn ensure(places: &Places) -> Result<GuestRust> {
+    let toolchain = Compiler::of_toolchain()?;
+    find_or_build(places, &toolchain)
+}
+
+/// The last way, whatever the others would give: so that it can be tried before it is needed.
+pub fn ensure_by_rustc_web(places: &Places) -> Result<GuestRust> {
+    match web_compiler(places)? {
+        Some(found) => Ok(found),
+        None => from_rustc_web(places, &Compiler::of_toolchain()?),
+    }
+}
+
+fn find_or_build(places: &Places, toolchain: &Compiler) -> Result<GuestRust> {
+    let lacking: Vec<&'static str> =
+        TARGETS.into_iter().filter(|target| !build::has_std(&toolchain.sysroot, target)).collect();
+    if lacking.is_empty() {
+        println!("  ok       wasm std (installed targets)");
+        return Ok(GuestRust { rustc: None, sysroot: None, lacking });
+    }
+    let folder = places.cache.join(format!("wasm-std-{}", toolchain.version));
+    let sysroot = folder.join("sysroot");
+    if lacking.iter().all(|target| build::has_std(&sysroot, target)) {
+        println!("  ok       wasm std {}", toolchain.version);
+        return Ok(GuestRust { rustc: None, sysroot: Some(sysroot), lacking });
+    }
+    if let Some(found) = web_compiler(places)? {
+        println!("  ok       wasm std (Debian's rustc-web)");
+        return Ok(found);
+    }
+    match from_rust_src(&folder, toolchain, &lacking) {
+        Ok(()) => {
+            println!("  built    wasm std {} -> {}", toolchain.version, sysroot.display());
+            return Ok(GuestRust { rustc: None, sysroot: Some(sysroot), lacking });
+        }
+        Err(error) => {
+            println!("  wasm std could not be built from Debian's rust-src: {error:#}\n  trying rustc-web")
+        }
+    }
+    from_rustc_web(places, toolchain).context(
+        "guests need std for wasm, and no way to it worked; with rustup it is one command:\n  \
+         rustup target add wasm32-unknown-unknown wasm32-wasip2",
+    )
+}
+
+/// The usual way: the same compiler, std from Debian's source package of its version.
+fn from_rust_src(folder: &Path, toolchain: &Compiler, lacking: &[&'static str]) -> Result<()> {
+    let Some((version, package, sha256)) =
+        RUST_SRC.into_iter().find(|(version, ..)| *version == toolchain.version)
+    else {
+        bail!("no rust-src is pinned for rustc {}", toolchain.version);
+    };
+    println!("  building std for wasm, once: downloads 46 MB, then takes a minute or two");
+    let work = shell::Scratch::new(folder, "work")?;
+    let apt = Apt::open(work.path(), &[(Archive::Main, RUST_SRC_SUITE)])?;
+    let file = apt.download(package, Some(sha256), &work.path().join("deb"))?;
+    let source = work.path().join("src");
+    debian::unpack(&file, &source, 4, &[format!("./usr/src/rustc-{version}/library")])?;
+    let source = Source { library: source.join("library") };
+    for target in lacking {
+        let libc = (*target == WASI).then(|| wasi_libc(&apt, work.path())).transpose()?;
+        build::std(toolchain, &source, target, libc.as_deref(), &folder.join("sysroot"), work.path())?;
+    }
+    Ok(())
+}
+
+/// The last way: Debian's newest compiler for browsers, unpacked into the cache, with the std that belongs to it.
+fn from_rustc_web(places: &Places, toolchain: &Compiler) -> Result<GuestRust> {
+    println!("  fetching Debian's rustc-web (140 MB) and building its std for wasm, once");
+    let folder = web_folder(places);
+    let work = shell::Scratch::new(&folder, "work")?;
+    let apt =
+        Apt::open(work.path(), &[(Archive::Security, RUSTC_WEB_SUITE), (Archive::Main, RUST_SRC_SUITE)])?;
+    let root = folder.join("root");
+    let mut packages =
+        vec!["rustc-web".to_owned(), "rust-web-src".to_owned(), "libstd-rust-web-dev".to_owned()];
+    // libstd-rust-web-1.NN holds the compiler's library, and that needs one libllvmNN.
+    let runtime = apt
+        .dependencies("libstd-rust-web-dev")?
+        .into_iter()
+        .find(|name| name.starts_with("libstd-rust-web-"));
+    let runtime = runtime.context("libstd-rust-web-dev names no runtime package")?;
+    packages.extend(apt.dependencies(&runtime)?.into_iter().filter(|name| name.starts_with("libllvm")));
+    packages.push(runtime);
+    for package in &packages {
+        let file = apt.download(package, None, &work.path().join("deb"))?;
+        debian::unpack(&file, &root, 0, &[])?;
+    }
+    let compiler = Compiler::unpacked(&root, &folder.join("rustc"), &toolchain.sysroot)?;
+    let source = Source::below(&root.join("usr/src"))?;
+    for target in TARGETS {
+        let libc = (target == WASI).then(|| wasi_libc(&apt, work.path())).transpose()?;
+        build::std(&compiler, &source, target, libc.as_deref(), &folder.join("sysroot"), work.path())?;
+    }
+    fs::remove_dir_all(root.join("usr/src")).context("cannot remove the std source")?;
+    web_compiler(places)?.context("rustc-web was unpacked and its std built, yet it is not complete")
+}
+
+fn web_folder(places: &Places) -> PathBuf {
+    places.cache.join("rustc-web")
+}
+
+fn web_compiler(places: &Places) -> Result<Option<GuestRust>> {
+    let folder = web_folder(places);
+    let (rustc, sysroot) = (folder.join("rustc"), folder.join("sysroot"));
+    if !rustc.is_file() || !TARGETS.iter().all(|target| build::has_std(&sysroot, target)) {
+        return Ok(None);
+    }
+    Ok(Some(GuestRust { rustc: Some(rustc), sysroot: Some(sysroot), lacking: TARGETS.to_vec() }))
+}
+
+/// The C library under WASI's std, unpacked; the suite's own version where the pinned one has gone.
+fn wasi_libc(apt: &Apt, work: &Path) -> Result<PathBuf> {
+    let folder = work.join("deb");
+    let (pinned, sha256) = WASI_LIBC;
+    let file = apt.download(pinned, Some(sha256), &folder).or_else(|error| {
+        println!("  {error:#}; taking the version that the suite has");
+        apt.download("wasi-libc", None, &folder)
+    })?;
+    let to = work.join("wasi-libc");
+    let members: Vec<String> = ["crt1-command.o", "crt1-reactor.o", "libc.a"]
+        .iter()
+        .map(|name| format!("./usr/lib/{WASI}/{name}"))
+        .collect();
+    debian::unpack(&file, &to, 4, &members)?;
+    Ok(to)
+}

@@ -1,0 +1,212 @@
+//! Compiles std for one wasm target with cargo's own `-Zbuild-std`, out of a source tree of the compiler's version.
+//! `RUSTC_BOOTSTRAP` is set for this one build alone; guests are compiled as stable code.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::WASI;
+use crate::shell;
+
+/// A compiler and its files.
+pub struct Compiler {
+    /// What to run.
+    rustc: PathBuf,
+    /// Its sysroot.
+    pub sysroot: PathBuf,
+    /// As `rustc --version` has it.
+    pub version: String,
+}
+
+impl Compiler {
+    /// The one that `rust-toolchain.toml` pins.
+    pub fn of_toolchain() -> Result<Self> {
+        let sysroot =
+            PathBuf::from(shell::output(Command::new("rustc").args(["--print", "sysroot"]))?.trim());
+        Ok(Self { rustc: sysroot.join("bin/rustc"), version: version(Path::new("rustc"))?, sysroot })
+    }
+
+    /// One that stands unpacked below `root`; `wrapper` becomes a script that runs it there. The linkers for wasm are
+    /// those that `linkers`, a rustup sysroot, ships.
+    pub fn unpacked(root: &Path, wrapper: &Path, linkers: &Path) -> Result<Self> {
+        let usr = root.join("usr");
+        let host = "x86_64-unknown-linux-gnu";
+        let tools = usr.join("lib/rustlib").join(host).join("bin");
+        if !tools.exists() {
+            link(&linkers.join("lib/rustlib").join(host).join("bin"), &tools)?;
+        }
+        let libraries = usr.join("lib/x86_64-linux-gnu");
+        let llvm = fs::read_dir(usr.join("lib"))
+            .context("cannot list the unpacked libraries")?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("llvm-")))
+            .map_or_else(|| libraries.clone(), |path| path.join("lib"));
+        let rustc = usr.join("bin/rustc");
+        script(
+            wrapper,
+            &format!(
+                "LD_LIBRARY_PATH=\"{}:{}\" exec \"{}\" \"$@\"",
+                libraries.display(),
+                llvm.display(),
+                rustc.display()
+            ),
+        )?;
+        Ok(Self { rustc: wrapper.to_owned(), version: version(wrapper)?, sysroot: usr })
+    }
+}
+
+fn version(rustc: &Path) -> Result<String> {
+    let text = shell::output(Command::new(rustc).arg("--version"))?;
+    text.split_whitespace()
+        .nth(1)
+        .map(str::to_owned)
+        .with_context(|| format!("no version in `{}`", text.trim()))
+}
+
+/// A std source tree: `library/` with its vendored crates.
+pub struct Source {
+    /// The folder `library`.
+    pub library: PathBuf,
+}
+
+impl Source {
+    /// The one that a Debian source package put under `usr/src`.
+    pub fn below(folder: &Path) -> Result<Self> {
+        fs::read_dir(folder)
+            .with_context(|| format!("cannot list {}", folder.display()))?
+            .filter_map(|entry| Some(entry.ok()?.path().join("library")))
+            .find(|path| path.is_dir())
+            .map(|library| Self { library })
+            .with_context(|| format!("no std source in {}", folder.display()))
+    }
+}
+
+/// Whether the sysroot has std for the target.
+pub fn has_std(sysroot: &Path, target: &str) -> bool {
+    let Ok(entries) = fs::read_dir(sysroot.join("lib/rustlib").join(target).join("lib")) else {
+        return false;
+    };
+    entries.filter_map(Result::ok).any(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        name.starts_with("libstd-") && name.ends_with(".rlib")
+    })
+}
+
+/// Builds std for the target into `sysroot`; `libc` holds the objects that WASI's std links with.
+pub fn std(
+    compiler: &Compiler,
+    source: &Source,
+    target: &str,
+    libc: Option<&Path>,
+    sysroot: &Path,
+    work: &Path,
+) -> Result<()> {
+    if has_std(sysroot, target) {
+        return Ok(());
+    }
+    println!("  building std for {target}");
+    let rustc = shadow(compiler, source, &work.join("shadow"))?;
+    let package = work.join("package");
+    fs::create_dir_all(package.join("src")).context("cannot make the package that pulls std in")?;
+    fs::write(package.join("src/lib.rs"), "").context("cannot write it")?;
+    fs::write(
+        package.join("Cargo.toml"),
+        "[package]\nname = \"stdonly\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\
+         [profile.release]\npanic = \"abort\"\ncodegen-units = 1\n[workspace]\n",
+    )
+    .context("cannot write it")?;
+    let out = work.join("target");
+    let mut cargo = shell::cargo();
+    cargo
+        .args(["build", "--release", "-Zbuild-std=std,panic_abort", "--target", target, "--target-dir"])
+        .arg(&out)
+        .current_dir(&package)
+        .env("RUSTC", &rustc)
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_INCREMENTAL", "0")
+        .env("RUSTFLAGS", "-Cembed-bitcode=yes -Zforce-unstable-if-unmarked -Ctarget-feature=+simd128");
+    for name in ["CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER"] {
+        cargo.env_remove(name);
+    }
+    if target == WASI {
+        // Debian prunes a prebuilt archive from one vendored crate that WASI's std needs, so the same locked
+        // versions come from the crate registry.
+    } else {
+        let vendor = source.library.join("vendor");
+        cargo.args(["--offline", "--config", "source.crates-io.replace-with='vendored'", "--config"]);
+        cargo.arg(format!("source.vendored.directory='{}'", vendor.display()));
+    }
+    shell::run(&mut cargo).with_context(|| format!("cannot build std for {target}"))?;
+    place(&out.join(target).join("release/deps"), libc, &sysroot.join("lib/rustlib").join(target).join("lib"))
+}
+
+/// Copies what was built to where rustc looks; whole, or not at all.
+fn place(built: &Path, libc: Option<&Path>, to: &Path) -> Result<()> {
+    let parent = to.parent().context("a library folder has a parent")?;
+    let part = shell::Scratch::new(parent, "lib")?;
+    let whole = part.path().join("lib");
+    fs::create_dir_all(&whole).context("cannot make the library folder")?;
+    let mut copied = 0;
+    for entry in fs::read_dir(built).with_context(|| format!("cannot list {}", built.display()))? {
+        let path = entry.context("cannot list what was built")?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.ends_with(".rlib") && !name.starts_with("libstdonly") {
+            fs::copy(&path, whole.join(&name)).with_context(|| format!("cannot copy {name}"))?;
+            copied += 1;
+        }
+    }
+    if copied == 0 {
+        bail!("the build left no library in {}", built.display());
+    }
+    if let Some(libc) = libc {
+        let objects = whole.join("self-contained");
+        fs::create_dir_all(&objects).context("cannot make the library folder")?;
+        for entry in fs::read_dir(libc).with_context(|| format!("cannot list {}", libc.display()))? {
+            let path = entry.context("cannot list wasi-libc")?.path();
+            fs::copy(&path, objects.join(path.file_name().unwrap_or_default()))
+                .context("cannot copy wasi-libc")?;
+        }
+    }
+    if to.exists() {
+        fs::remove_dir_all(to).with_context(|| format!("cannot replace {}", to.display()))?;
+    }
+    fs::rename(&whole, to).with_context(|| format!("cannot place {}", to.display()))
+}
+
+/// A compiler whose sysroot is the real one but for `lib/rustlib/src`, which is the given source: what `-Zbuild-std`
+/// looks for. Gives a script that runs it.
+fn shadow(compiler: &Compiler, source: &Source, at: &Path) -> Result<PathBuf> {
+    if at.exists() {
+        fs::remove_dir_all(at).with_context(|| format!("cannot clear {}", at.display()))?;
+    }
+    let rust = at.join("lib/rustlib/src/rust");
+    fs::create_dir_all(&rust).with_context(|| format!("cannot make {}", rust.display()))?;
+    for (from, skip) in [("lib", "rustlib"), ("lib/rustlib", "src")] {
+        let folder = compiler.sysroot.join(from);
+        for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+            let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
+            if entry.file_name() != skip {
+                link(&entry.path(), &at.join(from).join(entry.file_name()))?;
+            }
+        }
+    }
+    link(&source.library, &rust.join("library"))?;
+    let rustc = at.join("rustc");
+    script(&rustc, &format!("exec \"{}\" --sysroot \"{}\" \"$@\"", compiler.rustc.display(), at.display()))?;
+    Ok(rustc)
+}
+
+fn link(from: &Path, to: &Path) -> Result<()> {
+    symlink(from, to).with_context(|| format!("cannot link {}", to.display()))
+}
+
+fn script(path: &Path, body: &str) -> Result<()> {
+    fs::write(path, format!("#!/bin/sh\n{body}\n"))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("cannot make {} executable", path.display()))
+}

@@ -1,0 +1,148 @@
+//! Runs the tools around this project and says, when one is missing, which command installs it.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+/// What to type when a tool is missing. Debian's names; other systems call them alike.
+const INSTALL: &[(&str, &str)] = &[
+    ("python3", "sudo apt-get install python3 python3-pip"),
+    ("git", "sudo apt-get install git"),
+    ("tar", "sudo apt-get install tar"),
+    ("gzip", "sudo apt-get install gzip"),
+    ("dpkg", "sudo apt-get install dpkg"),
+    ("dpkg-deb", "sudo apt-get install dpkg"),
+    (
+        "apt-get",
+        "run it on Debian, or install the wasm targets: rustup target add wasm32-unknown-unknown wasm32-wasip2",
+    ),
+    ("rustc", "install Rust through rustup; rust-toolchain.toml names the version"),
+    ("cargo-deny", "cargo install --locked cargo-deny"),
+];
+
+/// A command for `cargo`, the one that started this program where there is one.
+pub fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// A command for pip, by the Python that is first in the path.
+pub fn pip() -> Command {
+    let mut command = Command::new("python3");
+    command.args(["-m", "pip"]);
+    command
+}
+
+/// Fails, with the command that mends it, where Python's pip cannot be called.
+pub fn want_pip() -> Result<()> {
+    let mut version = pip();
+    version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    match version.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => bail!("Python has no pip: install it with `sudo apt-get install python3-pip`"),
+        Err(error) => Err(explain(error, "python3")),
+    }
+}
+
+/// The command as one would type it, without its environment.
+pub fn line(command: &Command) -> String {
+    let name = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let mut text = name.to_string_lossy().into_owned();
+    for argument in command.get_args() {
+        let argument = argument.to_string_lossy();
+        text.push(' ');
+        if argument.is_empty() || argument.contains([' ', '\'', '"', '*', '$', '&', ';', '<', '>']) {
+            text.push_str(&format!("'{argument}'"));
+        } else {
+            text.push_str(&argument);
+        }
+    }
+    text
+}
+
+/// Runs it with this terminal's streams; an exit status other than zero is an error that names the command.
+pub fn run(command: &mut Command) -> Result<()> {
+    let shown = line(command);
+    let status =
+        command.status().map_err(|error| explain(error, &command.get_program().to_string_lossy()))?;
+    if !status.success() {
+        bail!("`{shown}` ended with {status}");
+    }
+    Ok(())
+}
+
+/// Runs it and gives its standard output; its standard error goes into the error when it fails.
+pub fn output(command: &mut Command) -> Result<String> {
+    let shown = line(command);
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| explain(error, &command.get_program().to_string_lossy()))?;
+    if !output.status.success() {
+        bail!("`{shown}` ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("`{shown}` printed no UTF-8"))
+}
+
+fn explain(error: io::Error, program: &str) -> anyhow::Error {
+    if error.kind() != io::ErrorKind::NotFound {
+        return anyhow::Error::new(error).context(format!("cannot start {program}"));
+    }
+    match INSTALL.iter().find(|(name, _)| *name == program) {
+        Some((_, how)) => anyhow::anyhow!("{program} is missing: {how}"),
+        None => anyhow::anyhow!("{program} is missing from the path"),
+    }
+}
+
+/// The sha256 of a file, in lower-case hexadecimal.
+pub fn sha256(path: &Path) -> Result<String> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    copy_hashed(file, io::sink()).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Copies, and gives the sha256 of what went through.
+pub fn copy_hashed(mut from: impl Read, mut to: impl Write) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let n = from.read(&mut buffer)?;
+        let Some(bytes) = buffer.get(..n).filter(|bytes| !bytes.is_empty()) else { break };
+        hash.update(bytes);
+        to.write_all(bytes)?;
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Whether the file is there and has this sha256.
+pub fn is_intact(path: &Path, sha256_wanted: &str) -> bool {
+    path.is_file() && sha256(path).is_ok_and(|found| found == sha256_wanted)
+}
+
+/// A folder that is removed when this is dropped; beside its destination, so that a rename out of it is atomic.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes `parent/.NAME.PID`, empty.
+    pub fn new(parent: &Path, name: &str) -> Result<Self> {
+        let path = parent.join(format!(".{name}.{}", std::process::id()));
+        if path.exists() {
+            fs::remove_dir_all(&path).with_context(|| format!("cannot clear {}", path.display()))?;
+        }
+        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0); // what stays is only space
+    }
+}

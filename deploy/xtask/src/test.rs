@@ -1,0 +1,238 @@
+//! `cargo xtask test`: every check there is, in one order, each with its time and the command that repeats it. CI calls
+//! this and nothing else. Everything is built in the release profile, and with the whole workspace selected, so that no
+//! dependency is compiled twice.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::places::Places;
+use crate::setup::wasm::PLAIN;
+use crate::{corpus, guests, setup, shell, tidy};
+
+/// Which steps.
+#[derive(Args)]
+pub struct Arguments {
+    /// Name the steps and end
+    #[arg(long)]
+    list: bool,
+    /// Run this step alone (may be given several times)
+    #[arg(long, value_name = "STEP")]
+    only: Vec<String>,
+    /// Leave this step out (may be given several times)
+    #[arg(long, value_name = "STEP")]
+    skip: Vec<String>,
+}
+
+struct Step {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&Places) -> Result<Outcome>,
+}
+
+enum Outcome {
+    Passed,
+    /// Could not be run here; the reason.
+    Skipped(String),
+}
+
+/// What is cheap and often wrong comes first.
+const STEPS: &[Step] = &[
+    Step { name: "fmt", about: "formatting of both workspaces", run: fmt },
+    Step {
+        name: "tidy",
+        about: "house rules and the dependency rule",
+        run: |places| passed(tidy::run(places)),
+    },
+    Step {
+        name: "setup",
+        about: "libraries, models, wasm std",
+        run: |places| passed(setup::everything(places)),
+    },
+    Step { name: "guests", about: "guest components", run: |places| passed(guests::build(places).map(drop)) },
+    Step { name: "guest-clippy", about: "lints of the guest workspace, native and wasm", run: guest_clippy },
+    Step { name: "guest-unit", about: "unit tests of the guest workspace, native", run: guest_unit },
+    Step { name: "clippy", about: "lints of the host workspace", run: clippy },
+    Step { name: "unit", about: "unit tests of the host workspace", run: unit },
+    Step { name: "doc", about: "examples in the documentation of both workspaces", run: doc },
+    Step { name: "build", about: "the lector binary", run: |places| passed(build_host(places)) },
+    Step {
+        name: "corpus",
+        about: "the PDFs of the test corpus",
+        run: |places| passed(corpus::fetch(places, None).map(drop)),
+    },
+    Step { name: "integration", about: "the real gateway, guests, models and documents", run: integration },
+    Step { name: "deny", about: "licences, bans and sources of all dependencies", run: deny },
+];
+
+/// Runs the chosen steps and stops at the first that fails.
+pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
+    if arguments.list {
+        for step in STEPS {
+            println!("{:<14}{}", step.name, step.about);
+        }
+        return Ok(());
+    }
+    for name in arguments.only.iter().chain(&arguments.skip) {
+        if !STEPS.iter().any(|step| step.name == name) {
+            bail!("there is no step `{name}`: `cargo xtask test --list` names them");
+        }
+    }
+    let chosen: Vec<&Step> = STEPS
+        .iter()
+        .filter(|step| arguments.only.is_empty() || arguments.only.iter().any(|name| name == step.name))
+        .filter(|step| !arguments.skip.iter().any(|name| name == step.name))
+        .collect();
+    let start = Instant::now();
+    let mut lines = Vec::new();
+    let mut passed = 0;
+    for step in &chosen {
+        println!("\n==> {}: {}", step.name, step.about);
+        let start = Instant::now();
+        let outcome = (step.run)(places);
+        let seconds = start.elapsed().as_secs_f64();
+        match outcome {
+            Ok(Outcome::Passed) => {
+                passed += 1;
+                lines.push(format!("  ok      {:<14}{seconds:>8.1} s", step.name));
+            }
+            Ok(Outcome::Skipped(why)) => {
+                println!("SKIPPED: {why}");
+                lines.push(format!("  skipped {:<14}{seconds:>8.1} s  {why}", step.name));
+            }
+            Err(error) => {
+                lines.push(format!("  FAILED  {:<14}{seconds:>8.1} s", step.name));
+                println!("\n{}", lines.join("\n"));
+                println!("{passed} passed, 1 failed, {} not run", chosen.len() - lines.len());
+                return Err(error
+                    .context(format!("step `{0}` failed; again: cargo xtask test --only {0}", step.name)));
+            }
+        }
+    }
+    println!("\n{}", lines.join("\n"));
+    println!("all in {:.0} s", start.elapsed().as_secs_f64());
+    println!("{passed} passed, 0 failed");
+    Ok(())
+}
+
+fn passed(result: Result<()>) -> Result<Outcome> {
+    result.map(|()| Outcome::Passed)
+}
+
+/// Says the command and runs it.
+fn say(command: &mut Command) -> Result<()> {
+    println!("$ {}", shell::line(command));
+    shell::run(command)
+}
+
+fn host(places: &Places, arguments: &[&str]) -> Result<()> {
+    say(shell::cargo().args(arguments).current_dir(&places.root))
+}
+
+fn guest(places: &Places, arguments: &[&str]) -> Result<()> {
+    say(shell::cargo().args(arguments).current_dir(places.repo("guest")))
+}
+
+fn fmt(places: &Places) -> Result<Outcome> {
+    host(places, &["fmt", "--all", "--check"])?;
+    passed(guest(places, &["fmt", "--all", "--check"]))
+}
+
+fn clippy(places: &Places) -> Result<Outcome> {
+    passed(host(
+        places,
+        &[
+            "clippy",
+            "--release",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    ))
+}
+
+fn unit(places: &Places) -> Result<Outcome> {
+    passed(host(places, &["test", "--release", "--locked", "--workspace", "--lib", "--bins"]))
+}
+
+fn doc(places: &Places) -> Result<Outcome> {
+    host(places, &["test", "--release", "--locked", "--workspace", "--doc", "--quiet"])?;
+    passed(guest(places, &["test", "--release", "--locked", "--workspace", "--doc", "--quiet"]))
+}
+
+/// Builds the host. With the whole workspace selected, features resolve as in the tests.
+pub fn build_host(places: &Places) -> Result<()> {
+    host(places, &["build", "--release", "--locked", "--workspace", "--bin", "lector"])
+}
+
+fn integration(places: &Places) -> Result<Outcome> {
+    passed(say(shell::cargo()
+        .args(["test", "--release", "--locked", "--workspace", "--test", "*"])
+        .env("LECTOR_REQUIRE_CORPUS", "1")
+        .current_dir(&places.root)))
+}
+
+fn guest_clippy(places: &Places) -> Result<Outcome> {
+    let native = [
+        "clippy",
+        "--release",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    guest(places, &native)?;
+    let rust = guests::rust(places)?;
+    if !rust.is_the_toolchains() {
+        return Ok(Outcome::Skipped(
+            "the lints for wasm: clippy cannot read the std of another compiler".into(),
+        ));
+    }
+    let mut cargo = shell::cargo();
+    cargo.args([
+        "clippy",
+        "--release",
+        "--locked",
+        "--workspace",
+        "--quiet",
+        "--target",
+        PLAIN,
+        "--",
+        "-D",
+        "warnings",
+    ]);
+    rust.apply(cargo.current_dir(places.repo("guest")));
+    passed(say(&mut cargo))
+}
+
+fn guest_unit(places: &Places) -> Result<Outcome> {
+    passed(guest(places, &["test", "--release", "--locked", "--workspace", "--lib"]))
+}
+
+/// Licences, bans and sources need no network; the advisory database does, so it has a command of its own.
+fn deny(places: &Places) -> Result<Outcome> {
+    if shell::output(shell::cargo().args(["deny", "--version"])).is_err() {
+        return Ok(Outcome::Skipped("cargo-deny is not installed: cargo install --locked cargo-deny".into()));
+    }
+    let config = places.repo("deploy/deny.toml");
+    for folder in [places.root.clone(), places.repo("guest")] {
+        let mut deny = shell::cargo();
+        deny.args(["deny", "--offline", "check", "--config"])
+            .arg(&config)
+            .args(["bans", "licenses", "sources"]);
+        say(deny.current_dir(folder))?;
+    }
+    println!(
+        "(known vulnerabilities, with the network: cargo deny check --config deploy/deny.toml advisories)"
+    );
+    Ok(Outcome::Passed)
+}

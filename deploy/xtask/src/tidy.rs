@@ -1,0 +1,219 @@
+//! House rules that no compiler knows. Each looks at one file (path and text) or at the list of files, so each is a
+//! function with a table of cases below. What clippy and rustc can say is left to them.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::places::Places;
+use crate::{rooms, shell};
+
+/// Names allowed in the repository's root, besides those that start with a dot.
+const TOP_LEVEL: &[&str] = &[
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE",
+    "README.md",
+    "deploy",
+    "engine_cache",
+    "guest",
+    "host",
+    "models",
+    "rust-toolchain.toml",
+    "tests",
+    "wit",
+];
+
+/// A source file longer than this wants splitting. Tests and data are exempt.
+const LINES_MAX: usize = 600;
+/// Git is no place for weights.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Written in two halves, so that this table does not find itself.
+const BANNED: &[(&str, &str)] = &[
+    (concat!("to", "do!("), "finish it, or leave the feature out"),
+    (concat!("unimpl", "emented!("), "finish it, or leave the feature out"),
+    (concat!("FIX", "ME"), "mend it, or write an issue"),
+    (concat!("d", "bg!("), "use tracing"),
+    (concat!("#[ig", "nore"), "a test that cannot run says aloud that it skipped"),
+];
+
+/// Folders of one machine, which no file may name.
+const MACHINE_PATHS: &[&str] = &[concat!("/wo", "rk/"), concat!("/ro", "ot/")];
+
+/// Fails with every violation.
+pub fn run(places: &Places) -> Result<()> {
+    let files = listed(places)?;
+    let mut found = Vec::new();
+    for path in &files {
+        found.extend(of_path(path));
+        let full = places.repo(path);
+        let Ok(meta) = fs::metadata(&full) else { continue }; // deleted, and not yet committed so
+        if meta.len() > FILE_BYTES_MAX && !path.ends_with(".lock") {
+            found.push(format!("{path}: {} KiB is too large for git", meta.len() / 1024));
+            continue;
+        }
+        if let Ok(text) = fs::read_to_string(&full) {
+            found.extend(of_text(path, &text));
+        }
+    }
+    found.extend(of_released_wit(places)?);
+    found.extend(rooms::violations(places)?);
+    if found.is_empty() {
+        println!("tidy: {} files are in order", files.len());
+        return Ok(());
+    }
+    for line in &found {
+        println!("  {line}");
+    }
+    bail!("{} things are not tidy", found.len());
+}
+
+/// What git tracks, and what it would if it were added.
+fn listed(places: &Places) -> Result<Vec<String>> {
+    let text = shell::output(
+        Command::new("git")
+            .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
+            .current_dir(&places.root),
+    )?;
+    let mut files: Vec<String> =
+        text.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect();
+    files.sort();
+    files.dedup();
+    Ok(files)
+}
+
+fn of_path(path: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let top = path.split('/').next().unwrap_or(path);
+    if !top.starts_with('.') && !TOP_LEVEL.contains(&top) {
+        found.push(format!("{path}: `{top}` does not belong at the top level"));
+    }
+    if path.ends_with("/mod.rs") {
+        found.push(format!("{path}: a module is `name.rs` beside `name/`, never mod.rs"));
+    }
+    found
+}
+
+fn of_text(path: &str, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if path.ends_with(".rs") {
+        found.extend(of_rust(path, text));
+    }
+    if path.ends_with("Cargo.toml")
+        && text.contains("[package]")
+        && !text.contains("[lints]\nworkspace = true")
+    {
+        found.push(format!("{path}: the package does not take the workspace's lints"));
+    }
+    for (n, line) in text.lines().enumerate() {
+        if let Some(machine) = MACHINE_PATHS.iter().find(|machine| names_root(line, machine)) {
+            found.push(format!("{path}:{}: `{machine}` is a folder of one machine", n + 1));
+        }
+    }
+    found
+}
+
+/// Whether the line holds the path as an absolute one, not as a part of a longer or a relative path.
+fn names_root(line: &str, path: &str) -> bool {
+    line.match_indices(path).any(|(at, _)| {
+        !line[..at].ends_with(|before: char| before.is_alphanumeric() || "._-/}*".contains(before))
+    })
+}
+
+fn of_rust(path: &str, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let lines = text.lines().count();
+    let is_test = path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs");
+    if lines > LINES_MAX && !is_test {
+        found.push(format!("{path}: {lines} lines; over {LINES_MAX} wants splitting"));
+    }
+    let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with("#!["));
+    // A file of tests beside its module says by its place what it is.
+    if !path.ends_with("/tests.rs") && !first.is_some_and(|line| line.starts_with("//!")) {
+        found.push(format!(
+            "{path}: the module does not begin with `//!`: what it owns, what it must not know, who calls it"
+        ));
+    }
+    for (n, line) in text.lines().enumerate() {
+        for (banned, instead) in BANNED {
+            if line.contains(banned) {
+                found.push(format!("{path}:{}: `{banned}`: {instead}", n + 1));
+            }
+        }
+    }
+    found
+}
+
+/// A released WIT file never changes: `wit/RELEASED` holds `SHA256  PATH` for each. No such file: nothing is released.
+fn of_released_wit(places: &Places) -> Result<Vec<String>> {
+    let list = places.repo("wit/RELEASED");
+    if !list.is_file() {
+        return Ok(Vec::new());
+    }
+    let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let mut found = Vec::new();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let Some((sha256, path)) = line.split_once("  ") else {
+            found.push(format!("wit/RELEASED: `{line}` is not `SHA256  PATH`"));
+            continue;
+        };
+        if !shell::is_intact(&places.repo("wit").join(path), sha256) {
+            found.push(format!("wit/{path} is released and has changed: put the change into a new version"));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn paths() {
+        let check = |path: &str, count: usize| assert_eq!(of_path(path).len(), count, "{path}");
+        check("host/src/main.rs", 0);
+        check(".ci/run", 0);
+        check("NOTES.md", 1);
+        check("scripts/x.sh", 1);
+        check("host/src/http/mod.rs", 1);
+    }
+
+    #[test]
+    fn rust_files() {
+        let check = |path: &str, text: &str, count: usize| {
+            assert_eq!(of_text(path, text).len(), count, "{path}: {:?}", of_text(path, text));
+        };
+        check("host/src/a.rs", "//! Owns a.\nfn a() {}\n", 0);
+        check("host/src/a.rs", "#![allow(x)]\n\n//! Owns a.\n", 0);
+        check("host/src/a.rs", "fn a() {}\n", 1);
+        check("guest/sdk/src/a.rs", &format!("//! a\n{}", "\n".repeat(LINES_MAX)), 1);
+        check("tests/scenarios/a.rs", &format!("//! a\n{}", "\n".repeat(LINES_MAX)), 0);
+        for (banned, _) in BANNED {
+            check("host/src/a.rs", &format!("//! a\n{banned}\n"), 1);
+        }
+    }
+
+    #[test]
+    fn manifests_take_the_lints() {
+        let check =
+            |text: &str, count: usize| assert_eq!(of_text("a/Cargo.toml", text).len(), count, "{text}");
+        check("[package]\nname = \"a\"\n\n[lints]\nworkspace = true\n", 0);
+        check("[package]\nname = \"a\"\n", 1);
+        check("[workspace]\n", 0);
+    }
+
+    #[test]
+    fn machine_paths() {
+        for machine in MACHINE_PATHS {
+            let check =
+                |line: String, count: usize| assert_eq!(of_text("a.md", &line).len(), count, "{line}");
+            check(format!("see {machine}x"), 1);
+            check(format!("\"{machine}x\""), 1);
+            check(format!("frame{machine}x"), 0);
+            check(format!("./a{machine}x"), 0);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A guest that is somebody else's: it reads pages with the standard steps, finds personal data in what was read,
+//! masks it in lines and words, and reports each place without its content. Owns what is looked for and how it is
+//! masked; knows nothing of pixels and models.
+
+mod find;
+mod mask;
+mod place;
+mod settings;
+
+use std::collections::BTreeMap;
+
+use lector_sdk::{
+    Complaint, Declaration, Error, Finding, Line, Page, Pipeline, Request, Summary, Transcript, join_pages,
+    span,
+};
+
+use find::Finders;
+use settings::Settings;
+
+/// The pipeline.
+struct Redact;
+
+impl Pipeline for Redact {
+    type Settings = Settings;
+
+    fn configure(settings: &Settings) -> Result<Declaration, Complaint> {
+        settings.check()?;
+        Finders::new(settings)?;
+        let mut declaration = lector_steps::declare(&settings.reading).map_err(|complaint| {
+            Complaint::at(format!("/reading{}", complaint.pointer), complaint.message)
+        })?;
+        declaration.features.push("findings".to_owned());
+        Ok(declaration)
+    }
+
+    async fn recognize(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {
+        let finders = Finders::new(settings).map_err(|complaint| Error::Invalid(complaint.message))?;
+        // Words place a finding far better than a share of its line does, so they are always asked for.
+        let with_words = Request { words: true, ..request.clone() };
+        let mut transcript = lector_steps::read_page(page, &with_words, &settings.reading).await?;
+        let _span = span("redact");
+        redact(&mut transcript, &finders, settings);
+        if !(request.words || settings.reading.words) {
+            transcript.lines.iter_mut().for_each(|line| line.words.clear());
+        }
+        Ok(transcript)
+    }
+
+    async fn assemble(pages: Vec<Transcript>, _: &Settings) -> Result<Summary, Error> {
+        Ok(Summary { text: join_pages(&pages), extra: Some(counts(&pages)) })
+    }
+}
+
+lector_sdk::export!(Redact);
+
+/// Masks every line in place and adds the findings.
+fn redact(transcript: &mut Transcript, finders: &Finders, settings: &Settings) {
+    for (index, line) in (0_u32..).zip(&mut transcript.lines) {
+        transcript.findings.extend(redact_line(line, index, finders, settings));
+    }
+}
+
+fn redact_line(line: &mut Line, index: u32, finders: &Finders, settings: &Settings) -> Vec<Finding> {
+    let found = finders.find(&line.text);
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let masked = mask::masked(&line.text, &found, settings.mask_char(), settings.keep_last as usize);
+    let findings = found
+        .iter()
+        .map(|found| {
+            // Masking keeps the number of characters, so a place in the text is one in the masked text.
+            let shown: String =
+                masked.chars().skip(found.from).take(found.to.saturating_sub(found.from)).collect();
+            let quad = place::quad(line, found.from, found.to);
+            Finding::new(found.kind.clone(), shown, index, quad)
+        })
+        .collect();
+    place::mask_words(line, &masked);
+    line.text = masked;
+    findings
+}
+
+/// Findings of the document by kind, as a JSON object.
+fn counts(pages: &[Transcript]) -> String {
+    let mut by_kind: BTreeMap<&str, u64> = BTreeMap::new();
+    for finding in pages.iter().flat_map(|page| &page.findings) {
+        *by_kind.entry(&finding.kind).or_default() += 1;
+    }
+    let total: u64 = by_kind.values().sum();
+    serde_json::json!({ "findings": { "total": total, "by_kind": by_kind } }).to_string()
+}
+
+#[cfg(test)]
+mod tests;

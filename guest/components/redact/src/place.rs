@@ -1,0 +1,61 @@
+//! Where a finding stands on the page, and the words that show it. Called once a line with findings.
+
+use lector_sdk::{Line, Quad, Word};
+
+/// A word and the characters of the line that it takes.
+struct Placed<'a> {
+    word: &'a Word,
+    from: usize,
+    to: usize,
+}
+
+/// The quad around the characters `from..to` of a line: along its words where it has them, else along the line.
+pub(crate) fn quad(line: &Line, from: usize, to: usize) -> Quad {
+    let placed = placed(&line.text, &line.words);
+    let mut touched = placed.iter().filter(|word| word.from < to && from < word.to);
+    let Some(first) = touched.next() else {
+        let length = line.text.chars().count().max(1) as f32;
+        return line.quad.between(from as f32 / length, to as f32 / length);
+    };
+    let last = touched.next_back().unwrap_or(first);
+    let start = piece(first, from, to);
+    let end = piece(last, from, to);
+    Quad { top_right: end.top_right, bottom_right: end.bottom_right, ..start }
+}
+
+/// The part of a word's quad that the characters `from..to` of the line take.
+fn piece(placed: &Placed<'_>, from: usize, to: usize) -> Quad {
+    let length = (placed.to - placed.from).max(1) as f32;
+    let share = |index: usize| (index.clamp(placed.from, placed.to) - placed.from) as f32 / length;
+    placed.word.quad.between(share(from), share(to))
+}
+
+/// Gives each word the characters that the masked text has in its place. A word that is not found in the text, which
+/// should not be, is masked whole: rather too much than too little.
+pub(crate) fn mask_words(line: &mut Line, masked: &str) {
+    let masked: Vec<char> = masked.chars().collect();
+    let ranges: Vec<(usize, usize)> =
+        placed(&line.text, &line.words).iter().map(|word| (word.from, word.to)).collect();
+    for (index, word) in line.words.iter_mut().enumerate() {
+        word.text = match ranges.get(index).and_then(|&(from, to)| masked.get(from..to)) {
+            Some(chars) => chars.iter().collect(),
+            None => "*".repeat(word.text.chars().count()),
+        };
+    }
+}
+
+/// The places of words in a line's text, in order, as far as they can be found one after the other.
+fn placed<'a>(text: &str, words: &'a [Word]) -> Vec<Placed<'a>> {
+    let mut placed = Vec::with_capacity(words.len());
+    let (mut bytes, mut chars) = (0, 0);
+    for word in words {
+        let Some(rest) = text.get(bytes..) else { break };
+        let Some(skipped) = rest.find(word.text.as_str()) else { break };
+        let before = rest.get(..skipped).map_or(0, |skipped| skipped.chars().count());
+        let (from, length) = (chars + before, word.text.chars().count());
+        placed.push(Placed { word, from, to: from + length });
+        bytes += skipped + word.text.len();
+        chars = from + length;
+    }
+    placed
+}

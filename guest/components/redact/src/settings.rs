@@ -1,0 +1,127 @@
+//! What a deployment of this guest may set. Called by `configure`, read by the finders and the mask.
+
+use lector_sdk::Complaint;
+use serde::Deserialize;
+
+/// Most configured patterns.
+const PATTERNS_MAX: usize = 32;
+
+/// Longest configured pattern, in bytes.
+const PATTERN_BYTES_MAX: usize = 512;
+
+/// Settings; every member has a default, unknown members are refused.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// How pages are read: the settings of the standard steps.
+    pub(crate) reading: lector_steps::Settings,
+    /// What is looked for; default all of `email`, `iban`, `card`, `phone`.
+    pub(crate) kinds: Vec<Kind>,
+    /// What else is looked for, at most 32 patterns.
+    pub(crate) patterns: Vec<Pattern>,
+    /// What stands for a masked letter or digit: one character, default `*`.
+    pub(crate) mask: String,
+    /// Letters and digits that stay readable at the end of a card number or an IBAN, as is customary: 0 to 4,
+    /// default 4.
+    pub(crate) keep_last: u32,
+}
+
+/// What this guest knows by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// E-mail addresses.
+    Email,
+    /// International bank account numbers with a valid checksum.
+    Iban,
+    /// Payment card numbers with a valid checksum.
+    Card,
+    /// Telephone numbers.
+    Phone,
+}
+
+impl Kind {
+    /// As findings name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Iban => "iban",
+            Self::Card => "card",
+            Self::Phone => "phone",
+        }
+    }
+}
+
+/// A pattern of the deployment's own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pattern {
+    /// What its findings are called: lower-case letters, digits, `_` and `-`, at most 32.
+    pub(crate) kind: String,
+    /// A regular expression in the syntax of the `regex-lite` crate, at most 512 bytes; matched line by line, and
+    /// all of a match is masked.
+    pub(crate) pattern: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            reading: lector_steps::Settings::default(),
+            kinds: vec![Kind::Email, Kind::Iban, Kind::Card, Kind::Phone],
+            patterns: Vec::new(),
+            mask: "*".to_owned(),
+            keep_last: 4,
+        }
+    }
+}
+
+impl Settings {
+    /// What a masked character becomes.
+    pub(crate) fn mask_char(&self) -> char {
+        self.mask.chars().next().unwrap_or('*')
+    }
+
+    /// Checks what the types do not say; the patterns themselves are compiled elsewhere.
+    pub(crate) fn check(&self) -> Result<(), Complaint> {
+        let mut mask = self.mask.chars();
+        match (mask.next(), mask.next()) {
+            (Some(only), None) if !only.is_alphanumeric() && !only.is_whitespace() && !only.is_control() => {}
+            _ => {
+                let message = format!(
+                    "`{}` is no mask; give one character that is no letter, digit or space",
+                    self.mask
+                );
+                return Err(Complaint::at("/mask", message));
+            }
+        }
+        if self.keep_last > 4 {
+            let message = format!("{} is out of range; it must lie between 0 and 4", self.keep_last);
+            return Err(Complaint::at("/keep_last", message));
+        }
+        if self.patterns.len() > PATTERNS_MAX {
+            let message =
+                format!("{} patterns are too many; give at most {PATTERNS_MAX}", self.patterns.len());
+            return Err(Complaint::at("/patterns", message));
+        }
+        self.patterns.iter().enumerate().try_for_each(|(index, pattern)| pattern.check(index))
+    }
+}
+
+impl Pattern {
+    fn check(&self, index: usize) -> Result<(), Complaint> {
+        let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+        if !(1..=32).contains(&self.kind.len()) || !self.kind.bytes().all(letter) {
+            let message = format!(
+                "`{}` is no name of a kind; use 1 to 32 lower-case letters, digits, `_` and `-`",
+                self.kind
+            );
+            return Err(Complaint::at(format!("/patterns/{index}/kind"), message));
+        }
+        if !(1..=PATTERN_BYTES_MAX).contains(&self.pattern.len()) {
+            let message =
+                format!("a pattern has 1 to {PATTERN_BYTES_MAX} bytes, this one has {}", self.pattern.len());
+            return Err(Complaint::at(format!("/patterns/{index}/pattern"), message));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! The guest on the fake host: embedded text through to findings.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use lector_sdk::fake::FakeHost;
+use lector_sdk::{Line, Origin, Quad, Rect, Size, Transcript, Word};
+
+use super::*;
+
+fn quad(x: f32, width: f32) -> Quad {
+    Quad::from_rect(Rect { x, y: 10.0, width, height: 20.0 })
+}
+
+/// A line of words, ten pixels a character.
+fn line(text: &str, with_words: bool) -> Line {
+    let mut words = Vec::new();
+    let mut x = 0.0;
+    for word in text.split(' ') {
+        let width = word.chars().count() as f32 * 10.0;
+        words.push(Word { text: word.to_owned(), confidence: 0.9, quad: quad(x, width) });
+        x += width + 10.0;
+    }
+    let words = if with_words { words } else { Vec::new() };
+    Line {
+        text: text.to_owned(),
+        confidence: 0.9,
+        quad: quad(0.0, x - 10.0),
+        words,
+        origin: Origin::Ocr,
+        block: 0,
+    }
+}
+
+fn redacted(line: Line, settings: &str) -> Transcript {
+    let settings: Settings = serde_json::from_str(settings).unwrap();
+    let mut transcript = Transcript::blank(Size { width: 1000, height: 100 }, 200.0);
+    transcript.lines.push(line);
+    redact(&mut transcript, &Finders::new(&settings).unwrap(), &settings);
+    transcript
+}
+
+#[test]
+fn text_words_and_boxes_are_masked_together() {
+    let text = "Mail jane@x.org or pay 4111 1111 1111 1111 now";
+    for with_words in [true, false] {
+        let transcript = redacted(line(text, with_words), "{}");
+        let line = &transcript.lines[0];
+        assert_eq!(line.text, "Mail ****@*.*** or pay **** **** **** 1111 now");
+        assert_eq!(line.text.chars().count(), text.chars().count());
+        let words: Vec<&str> = line.words.iter().map(|word| word.text.as_str()).collect();
+        if with_words {
+            assert_eq!(words.join(" "), line.text);
+        }
+        let [email, card] = transcript.findings.as_slice() else { panic!("two findings") };
+        assert_eq!((email.kind.as_str(), email.text.as_str()), ("email", "****@*.***"));
+        assert_eq!((card.kind.as_str(), card.text.as_str()), ("card", "**** **** **** 1111"));
+        let bounds = card.quad.bounds();
+        assert!((bounds.x - 230.0).abs() < 1.0 && (bounds.width - 190.0).abs() < 1.0, "{bounds:?}");
+    }
+}
+
+#[test]
+fn a_finding_inside_a_word_takes_a_part_of_it() {
+    let transcript = redacted(line("see <jane@x.org> there", true), "{}");
+    let bounds = transcript.findings[0].quad.bounds();
+    assert!((bounds.x - 50.0).abs() < 1.0 && (bounds.width - 100.0).abs() < 1.0, "{bounds:?}");
+    assert_eq!(transcript.lines[0].words[1].text, "<****@*.***>");
+}
+
+#[test]
+fn patterns_and_kinds_are_the_deployments_choice() {
+    let settings =
+        r##"{"kinds": ["phone"], "mask": "#", "patterns": [{"kind": "case", "pattern": "AZ-\\d+"}]}"##;
+    let transcript = redacted(line("AZ-17 jane@x.org +49 30 901820", true), settings);
+    assert_eq!(transcript.lines[0].text, "##-## jane@x.org +## ## ######");
+    let kinds: Vec<&str> = transcript.findings.iter().map(|finding| finding.kind.as_str()).collect();
+    assert_eq!(kinds, ["case", "phone"]);
+}
+
+#[test]
+fn settings_that_do_not_hold_are_pointed_at() {
+    for (json, pointer) in [
+        (r#"{"mask": ""}"#, "/mask"),
+        (r#"{"mask": "ab"}"#, "/mask"),
+        (r#"{"mask": "x"}"#, "/mask"),
+        (r#"{"keep_last": 5}"#, "/keep_last"),
+        (r#"{"kinds": ["email", "name"]}"#, "/kinds/1"),
+        (r#"{"patterns": [{"kind": "A", "pattern": "x"}]}"#, "/patterns/0/kind"),
+        (r#"{"patterns": [{"kind": "a", "pattern": ""}]}"#, "/patterns/0/pattern"),
+        (
+            r#"{"patterns": [{"kind": "a", "pattern": "b"}, {"kind": "a", "pattern": "("}]}"#,
+            "/patterns/1/pattern",
+        ),
+        (r#"{"patterns": [{"kind": "a", "pattern": "x*"}]}"#, "/patterns/0/pattern"),
+        (r#"{"patterns": [{"kind": "a"}]}"#, "/patterns/0"),
+        (r#"{"reading": {"dpi": 1}}"#, "/reading/dpi"),
+        (r#"{"reading": {"dpi": "x"}}"#, "/reading/dpi"),
+        (r#"{"dpi": 200}"#, "/dpi"),
+    ] {
+        let complaint = FakeHost::new().configure::<Redact>(json).expect_err(json);
+        assert_eq!(complaint.pointer, pointer, "{json}: {}", complaint.message);
+    }
+    let declaration = FakeHost::new().configure::<Redact>("{}").unwrap();
+    assert_eq!(declaration.features, ["lines", "findings"]);
+}
+
+#[test]
+fn the_document_is_summed_up_by_kind() {
+    let pages = vec![
+        redacted(line("a@b.org c@d.org", true), "{}"),
+        redacted(line("nothing here", true), "{}"),
+        redacted(line("4111 1111 1111 1111", true), "{}"),
+    ];
+    let summary = FakeHost::new().assemble::<Redact>(pages, "{}").unwrap();
+    assert_eq!(summary.text, "*@*.*** *@*.***\n\u{c}\nnothing here\n\u{c}\n**** **** **** 1111\n");
+    let extra: serde_json::Value = serde_json::from_str(&summary.extra.unwrap()).unwrap();
+    assert_eq!(extra, serde_json::json!({"findings": {"total": 3, "by_kind": {"card": 1, "email": 2}}}));
+}

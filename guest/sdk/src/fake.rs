@@ -1,0 +1,238 @@
+//! A host for unit tests: pages from pixels and spans, models from closures, no WebAssembly. It keeps the
+//! contract's promises as far as a guest can see them, and counts what a test may want to know. It is
+//! simple, not fast, and never part of a component.
+//!
+//! ```
+//! use lector_sdk::fake::{Array, FakeHost, FakeModel, FakePage};
+//! use lector_sdk::{Complaint, Declaration, Error, Model, Page, Pipeline, Request, Tensor, Transcript};
+//!
+//! struct Doubling;
+//!
+//! impl Pipeline for Doubling {
+//!     type Settings = std::collections::BTreeMap<String, String>;
+//!
+//!     fn configure(_: &Self::Settings) -> Result<Declaration, Complaint> {
+//!         Ok(Declaration { models: vec!["double".to_owned()], ..Declaration::default() })
+//!     }
+//!
+//!     async fn recognize(page: &Page, _: &Request, _: &Self::Settings) -> Result<Transcript, Error> {
+//!         let model = Model::open("double")?;
+//!         let input = Tensor::from_f32(&[2], &[1.0, 2.0])?;
+//!         let [output] = model.run_one(&model.describe(), input, ["y"]).await?;
+//!         let mut transcript = Transcript::blank(page.size_at(72.0), 72.0);
+//!         transcript.warnings.push(format!("{:?}", output.to_f32()?));
+//!         Ok(transcript)
+//!     }
+//! }
+//!
+//! let host = FakeHost::new().model(
+//!     "double",
+//!     FakeModel::new("x", ["y"], |x| {
+//!         let doubled: Vec<f32> = x.f32s()?.iter().map(|value| value * 2.0).collect();
+//!         Ok(vec![Array::f32(x.shape(), doubled)])
+//!     }),
+//! );
+//! let transcript = host.recognize::<Doubling>(FakePage::white(10, 10), Request::default(), "{}")?;
+//! assert_eq!(transcript.warnings, ["[2.0, 4.0]"]);
+//! assert_eq!(host.runs("double"), 1);
+//! # Ok::<(), Error>(())
+//! ```
+
+mod array;
+mod executor;
+pub(crate) mod handles;
+mod page;
+mod pixels;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::pipeline::Component;
+use crate::{
+    Complaint, Declaration, Dtype, Error, Level, ModelInfo, Pipeline, Port, Request, Summary, Transcript,
+};
+
+pub use array::Array;
+pub use executor::{block_on, yield_now};
+pub use page::FakePage;
+pub use pixels::Pixels;
+
+thread_local! {
+    /// The host whose guest runs on this thread: the contract's free functions have no other way to it.
+    static CURRENT: RefCell<Option<Rc<State>>> = const { RefCell::new(None) };
+}
+
+/// What the fake host holds and counts while guests run on it.
+#[derive(Default)]
+pub(crate) struct State {
+    models: BTreeMap<String, Rc<FakeModel>>,
+    logs: RefCell<Vec<(Level, String)>>,
+    spans: RefCell<BTreeMap<String, u32>>,
+    pixels_read: Cell<u64>,
+}
+
+/// A host without engines: grants closures as models, and runs pipelines on fake pages.
+#[derive(Default)]
+pub struct FakeHost {
+    state: State,
+    shared: RefCell<Option<Rc<State>>>,
+}
+
+impl FakeHost {
+    /// A host that grants nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Grants `model` under `alias`. To be called before anything runs.
+    #[must_use]
+    pub fn model(mut self, alias: &str, model: FakeModel) -> Self {
+        self.state.models.insert(alias.to_owned(), Rc::new(model));
+        self
+    }
+
+    /// Calls the pipeline's `configure` the way the host does.
+    ///
+    /// # Errors
+    /// The pipeline's complaint.
+    pub fn configure<P: Pipeline>(&self, settings: &str) -> Result<Declaration, Complaint> {
+        self.entered(|| Component::<P>::configure(settings))
+    }
+
+    /// Calls the pipeline's `recognize` the way the host does.
+    ///
+    /// # Errors
+    /// The pipeline's error.
+    pub fn recognize<P: Pipeline>(
+        &self,
+        page: FakePage,
+        request: Request,
+        settings: &str,
+    ) -> Result<Transcript, Error> {
+        let page = crate::Page(handles::Page::new(page));
+        self.entered(|| block_on(Component::<P>::recognize(page, request, settings)))
+    }
+
+    /// Calls the pipeline's `assemble` the way the host does.
+    ///
+    /// # Errors
+    /// The pipeline's error.
+    pub fn assemble<P: Pipeline>(&self, pages: Vec<Transcript>, settings: &str) -> Result<Summary, Error> {
+        self.entered(|| block_on(Component::<P>::assemble(pages, settings)))
+    }
+
+    /// Runs anything that uses the SDK's handles on this host: for tests of single steps.
+    pub fn run<T>(&self, work: impl AsyncFnOnce(crate::Page) -> T, page: FakePage) -> T {
+        let page = crate::Page(handles::Page::new(page));
+        self.entered(|| block_on(work(page)))
+    }
+
+    /// Runs of the model granted as `alias` so far.
+    pub fn runs(&self, alias: &str) -> u32 {
+        self.state().models.get(alias).map_or(0, |model| model.runs.get())
+    }
+
+    /// Rows (first axis) over all runs of the model granted as `alias`.
+    pub fn rows(&self, alias: &str) -> u64 {
+        self.state().models.get(alias).map_or(0, |model| model.rows.get())
+    }
+
+    /// Most runs of that model that were awaited at once.
+    pub fn in_flight_max(&self, alias: &str) -> u32 {
+        self.state().models.get(alias).map_or(0, |model| model.in_flight_max.get())
+    }
+
+    /// Everything that was logged.
+    pub fn logs(&self) -> Vec<(Level, String)> {
+        self.state().logs.borrow().clone()
+    }
+
+    /// How often a span of that name was opened.
+    pub fn spans(&self, name: &str) -> u32 {
+        self.state().spans.borrow().get(name).copied().unwrap_or(0)
+    }
+
+    /// Pixels that guests copied out of images.
+    pub fn pixels_read(&self) -> u64 {
+        self.state().pixels_read.get()
+    }
+
+    fn state(&self) -> Rc<State> {
+        let mut shared = self.shared.borrow_mut();
+        let state = shared.get_or_insert_with(|| {
+            let models = self.state.models.clone();
+            Rc::new(State { models, ..State::default() })
+        });
+        Rc::clone(state)
+    }
+
+    fn entered<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = CURRENT.with(|current| current.replace(Some(self.state())));
+        let result = work();
+        CURRENT.with(|current| current.replace(before));
+        result
+    }
+}
+
+/// Asks the host that runs on this thread; the default of `T` where none does.
+pub(crate) fn current<T: Default>(ask: impl FnOnce(&State) -> T) -> T {
+    CURRENT.with(|current| current.borrow().as_deref().map(ask).unwrap_or_default())
+}
+
+type Closure = dyn Fn(&Array) -> Result<Vec<Array>, Error>;
+
+/// A model of one input that is a closure.
+pub struct FakeModel {
+    info: ModelInfo,
+    labels: Vec<String>,
+    outputs: Vec<String>,
+    compute: Box<Closure>,
+    runs: Cell<u32>,
+    rows: Cell<u64>,
+    in_flight: Cell<u32>,
+    in_flight_max: Cell<u32>,
+}
+
+impl FakeModel {
+    /// A model that takes `input` (single precision, any shape) and gives `outputs`, in this order.
+    pub fn new<const N: usize>(
+        input: &str,
+        outputs: [&str; N],
+        compute: impl Fn(&Array) -> Result<Vec<Array>, Error> + 'static,
+    ) -> Self {
+        let port = |name: &str| Port { name: name.to_owned(), dtype: Dtype::F32, shape: Vec::new() };
+        Self {
+            info: ModelInfo {
+                name: "fake".to_owned(),
+                inputs: vec![port(input)],
+                outputs: outputs.iter().copied().map(port).collect(),
+                labels: 0,
+                width_buckets: Vec::new(),
+                max_batch: 64,
+            },
+            labels: Vec::new(),
+            outputs: outputs.iter().map(|&name| name.to_owned()).collect(),
+            compute: Box::new(compute),
+            runs: Cell::new(0),
+            rows: Cell::new(0),
+            in_flight: Cell::new(0),
+            in_flight_max: Cell::new(0),
+        }
+    }
+
+    /// The same with labels.
+    #[must_use]
+    pub fn labels<S: Into<String>>(mut self, labels: impl IntoIterator<Item = S>) -> Self {
+        self.labels = labels.into_iter().map(Into::into).collect();
+        self.info.labels = self.labels.len() as u32;
+        self
+    }
+
+    /// The same with something else to say of itself.
+    #[must_use]
+    pub fn described(mut self, change: impl FnOnce(&mut ModelInfo)) -> Self {
+        change(&mut self.info);
+        self
+    }
+}

@@ -1,0 +1,66 @@
+//! Models on the host's engines. Knows nothing of what their numbers mean. Called by guests.
+
+use crate::host;
+use crate::{Error, ModelInfo, Tensor};
+
+/// A model that the deployment was granted, on one of the host's engines. Several runs of one model, and of
+/// several models, may be awaited at once: that is how an engine's queue stays filled.
+pub struct Model(pub(crate) host::Model);
+
+impl Model {
+    /// Opens the model that the deployment knows by `alias`.
+    ///
+    /// # Errors
+    /// `Denied` where the deployment was granted none by that alias.
+    pub fn open(alias: &str) -> Result<Self, Error> {
+        host::model_open(alias).map(Self)
+    }
+
+    /// What it takes and gives.
+    pub fn describe(&self) -> ModelInfo {
+        self.0.describe()
+    }
+
+    /// Texts of labels, in the order asked for.
+    ///
+    /// # Errors
+    /// `Invalid` where an index is not below the model's number of labels.
+    pub fn labels(&self, indices: &[u32]) -> Result<Vec<String>, Error> {
+        self.0.labels(indices)
+    }
+
+    /// Runs the model; takes the inputs and gives the named outputs, in the order asked for.
+    ///
+    /// # Errors
+    /// `Invalid` for a name, type or shape that the model does not have, `Busy` where the engine's queue is
+    /// full, `Deadline` where the page's time is over, `Failed` where the engine failed.
+    pub async fn run(&self, inputs: Vec<(&str, Tensor)>, outputs: &[&str]) -> Result<Vec<Tensor>, Error> {
+        let inputs = inputs.into_iter().map(|(name, tensor)| (name.to_owned(), tensor.0)).collect();
+        let wanted = outputs.iter().map(|&name| name.to_owned()).collect();
+        let tensors = host::model_run(&self.0, inputs, wanted).await?;
+        Ok(tensors.into_iter().map(Tensor).collect())
+    }
+
+    /// Runs a model of one input and gives exactly `N` of its outputs.
+    ///
+    /// # Errors
+    /// As [`Model::run`]; `Invalid` too where the model has more than one input.
+    pub async fn run_one<const N: usize>(
+        &self,
+        info: &ModelInfo,
+        input: Tensor,
+        outputs: [&str; N],
+    ) -> Result<[Tensor; N], Error> {
+        let [port] = info.inputs.as_slice() else {
+            return Err(Error::Invalid(format!(
+                "model `{}` has {} inputs; this guest feeds models of one input",
+                info.name,
+                info.inputs.len()
+            )));
+        };
+        let tensors = self.run(vec![(port.name.as_str(), input)], &outputs).await?;
+        tensors.try_into().map_err(|given: Vec<Tensor>| {
+            Error::Failed(format!("model `{}` gave {} outputs of {N} asked for", info.name, given.len()))
+        })
+    }
+}

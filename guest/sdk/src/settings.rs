@@ -1,0 +1,97 @@
+//! Settings: from the JSON of a deployment to the author's own type, or to a complaint that points at the
+//! member which is wrong. Called by the exported functions.
+
+use serde::de::DeserializeOwned;
+use serde_path_to_error::{Path, Segment};
+
+use crate::Complaint;
+
+/// Reads `json` as `T`.
+pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Complaint> {
+    // Serde would take a struct's members from an array too, by position: nobody means that.
+    if !json.trim_start().starts_with('{') {
+        return Err(Complaint::at("", "settings are a JSON object, e.g. {}"));
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let parsed = serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|error| Complaint::at(pointer(error.path()), error.inner().to_string()))?;
+    deserializer.end().map_err(|error| Complaint::at("", error.to_string()))?;
+    Ok(parsed)
+}
+
+/// A path of serde as a JSON pointer (RFC 6901).
+fn pointer(path: &Path) -> String {
+    let mut out = String::new();
+    for segment in path {
+        let step = match segment {
+            Segment::Seq { index } => index.to_string(),
+            Segment::Map { key } => key.clone(),
+            Segment::Enum { variant } => variant.clone(),
+            Segment::Unknown => continue,
+        };
+        out.push('/');
+        out.push_str(&step.replace('~', "~0").replace('/', "~1"));
+    }
+    out
+}
+
+impl Complaint {
+    /// A complaint about the member at `pointer` (JSON pointer, RFC 6901; empty: the whole).
+    pub fn at(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[derive(Debug, Default, serde::Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Settings {
+        tier: String,
+        detection: Detection,
+        patterns: Vec<Pattern>,
+    }
+
+    #[derive(Debug, Default, serde::Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Detection {
+        threshold: f32,
+    }
+
+    #[derive(Debug, Default, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Pattern {
+        #[allow(dead_code)]
+        kind: String,
+    }
+
+    #[test]
+    fn complaints_point_at_the_member() {
+        for (json, expected) in [
+            (r#"{"tier": 5}"#, "/tier"),
+            (r#"{"detection": {"threshold": "x"}}"#, "/detection/threshold"),
+            (r#"{"detection": {"treshold": 0.3}}"#, "/detection/treshold"),
+            (r#"{"patterns": [{"kind": "a"}, {"kind": 1}]}"#, "/patterns/1/kind"),
+            (r#"{"patterns": [{}]}"#, "/patterns/0"),
+            (r#"{"a/b": 1}"#, "/a~1b"),
+            ("{", ""),
+            ("{} {}", ""),
+            ("[]", ""),
+            ("", ""),
+            ("null", ""),
+        ] {
+            let complaint = parse::<Settings>(json).unwrap_err();
+            assert_eq!(complaint.pointer, expected, "{json}: {}", complaint.message);
+        }
+    }
+
+    #[test]
+    fn settings_may_be_empty() {
+        let settings: Settings = parse("{}").unwrap();
+        assert!(settings.tier.is_empty() && settings.patterns.is_empty());
+        assert_eq!(settings.detection.threshold, 0.0);
+    }
+}

@@ -1,0 +1,163 @@
+//! Conveniences on the contract's nouns: text, geometry, declarations, errors. Owns no data of its own.
+//! Called by guests.
+
+use crate::{
+    Batching, Declaration, Error, Finding, Line, Point, Priority, Quad, Rect, Request, Size, Transcript, Turn,
+};
+
+impl Transcript {
+    /// A page without text.
+    pub fn blank(size: Size, dpi: f32) -> Self {
+        Self { size, dpi, turn: Turn::None, lines: Vec::new(), findings: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// The text: a line feed after each line, an empty line between blocks.
+    pub fn text(&self) -> String {
+        let mut out = String::with_capacity(self.lines.iter().map(|line| line.text.len() + 2).sum());
+        let mut block = None;
+        for line in &self.lines {
+            if block.is_some_and(|before| before != line.block) {
+                out.push('\n');
+            }
+            block = Some(line.block);
+            out.push_str(&line.text);
+            out.push('\n');
+        }
+        out
+    }
+}
+
+impl Finding {
+    /// A finding of `kind` in the line at index `line`, shown as `text`.
+    pub fn new(kind: impl Into<String>, text: impl Into<String>, line: u32, quad: Quad) -> Self {
+        Self { kind: kind.into(), text: text.into(), line, quad }
+    }
+}
+
+impl Line {
+    /// Mean height of the line, in pixels.
+    pub fn height(&self) -> f32 {
+        self.quad.height()
+    }
+}
+
+impl Point {
+    /// A position in pixels.
+    pub const fn new(x: f32, y: f32) -> Self {
+        Self { x, y }
+    }
+
+    fn towards(self, other: Self, share: f32) -> Self {
+        Self { x: self.x + (other.x - self.x) * share, y: self.y + (other.y - self.y) * share }
+    }
+
+    fn distance(self, other: Self) -> f32 {
+        (self.x - other.x).hypot(self.y - other.y)
+    }
+}
+
+impl Quad {
+    /// Upright text in `rect`.
+    pub const fn from_rect(rect: Rect) -> Self {
+        let (right, bottom) = (rect.x + rect.width, rect.y + rect.height);
+        Self {
+            top_left: Point::new(rect.x, rect.y),
+            top_right: Point::new(right, rect.y),
+            bottom_right: Point::new(right, bottom),
+            bottom_left: Point::new(rect.x, bottom),
+        }
+    }
+
+    /// Mean extent along the text, in pixels.
+    pub fn width(&self) -> f32 {
+        (self.top_left.distance(self.top_right) + self.bottom_left.distance(self.bottom_right)) / 2.0
+    }
+
+    /// Mean extent across the text, in pixels.
+    pub fn height(&self) -> f32 {
+        (self.top_left.distance(self.bottom_left) + self.top_right.distance(self.bottom_right)) / 2.0
+    }
+
+    /// The piece between two shares of the way along the text (0: its beginning, 1: its end).
+    #[must_use]
+    pub fn between(&self, from: f32, to: f32) -> Self {
+        Self {
+            top_left: self.top_left.towards(self.top_right, from),
+            top_right: self.top_left.towards(self.top_right, to),
+            bottom_right: self.bottom_left.towards(self.bottom_right, to),
+            bottom_left: self.bottom_left.towards(self.bottom_right, from),
+        }
+    }
+
+    /// The smallest upright rectangle around it.
+    pub fn bounds(&self) -> Rect {
+        let corners = [self.top_left, self.top_right, self.bottom_right, self.bottom_left];
+        let (mut left, mut top) = (f32::INFINITY, f32::INFINITY);
+        let (mut right, mut bottom) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
+        for corner in corners {
+            left = left.min(corner.x);
+            top = top.min(corner.y);
+            right = right.max(corner.x);
+            bottom = bottom.max(corner.y);
+        }
+        Rect { x: left, y: top, width: right - left, height: bottom - top }
+    }
+}
+
+impl Default for Declaration {
+    /// No models, no wishes, plain lines.
+    fn default() -> Self {
+        Self { models: Vec::new(), batching: Vec::new(), features: Vec::new() }
+    }
+}
+
+impl Batching {
+    /// Wishes for the model known by the alias `model`: nothing beyond the engine's own ways.
+    pub fn of(model: impl Into<String>) -> Self {
+        Self {
+            model: model.into(),
+            max_batch: 0,
+            max_wait_us: 0,
+            preferred_widths: Vec::new(),
+            priority: Priority::Normal,
+            isolated: false,
+        }
+    }
+}
+
+impl Default for Request {
+    /// Everything left to the pipeline.
+    fn default() -> Self {
+        Self { id: String::new(), dpi: None, text_layer: None, words: false }
+    }
+}
+
+impl Error {
+    /// The sentence that every case carries.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Invalid(message)
+            | Self::Unreadable(message)
+            | Self::TooLarge(message)
+            | Self::Denied(message)
+            | Self::Busy(message)
+            | Self::Deadline(message)
+            | Self::Failed(message) => message,
+        }
+    }
+
+    /// The same case, with `what` said before its sentence.
+    #[must_use]
+    pub fn within(self, what: &str) -> Self {
+        let joined = |message: String| format!("{what}: {message}");
+        match self {
+            Self::Invalid(message) => Self::Invalid(joined(message)),
+            Self::Unreadable(message) => Self::Unreadable(joined(message)),
+            Self::TooLarge(message) => Self::TooLarge(joined(message)),
+            Self::Denied(message) => Self::Denied(joined(message)),
+            Self::Busy(message) => Self::Busy(joined(message)),
+            Self::Deadline(message) => Self::Deadline(joined(message)),
+            Self::Failed(message) => Self::Failed(joined(message)),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! From pieces of text to the lines of a transcript, in reading order. Knows nothing of where the pieces come
+//! from. Called once a page.
+
+use lector_sdk::{Line, Origin, Size, Word, span};
+use lector_vision::geometry::{Quad, Turn};
+use lector_vision::layout;
+
+use crate::convert::to_sdk_quad;
+use crate::fragment::Fragment;
+
+/// How the page was held while its pieces were read, and how it is shown.
+pub(crate) struct Frame {
+    /// Size in pixels of the page as its pieces lie on it: turned upright.
+    pub(crate) size: Size,
+    /// How the page image was turned to get there.
+    pub(crate) turn: Turn,
+}
+
+impl Frame {
+    /// From the upright page back to the page image as it was rendered.
+    fn back(&self, quad: &Quad) -> Quad {
+        quad.turned(self.turn.inverse(), self.size.width as f32, self.size.height as f32)
+    }
+}
+
+/// The lines of the page in reading order, in pixels of the page image as rendered.
+pub(crate) fn lines(fragments: &[Fragment], frame: &Frame) -> Vec<Line> {
+    let _span = span("layout");
+    let quads: Vec<Quad> = fragments.iter().map(|fragment| fragment.quad).collect();
+    let placed = layout::reading_order(&quads, (frame.size.width as f32, frame.size.height as f32));
+    let mut lines = Vec::new();
+    for group in placed.chunk_by(|a, b| a.line == b.line) {
+        let members: Vec<&Fragment> = group.iter().filter_map(|place| fragments.get(place.index)).collect();
+        let block = group.first().map_or(0, |place| place.block);
+        lines.extend(line(&members, block, frame));
+    }
+    lines
+}
+
+/// One printed line of its fragments; `None` without any.
+fn line(members: &[&Fragment], block: u32, frame: &Frame) -> Option<Line> {
+    let quads: Vec<Quad> = members.iter().map(|fragment| fragment.quad).collect();
+    let quad = layout::join_line(&quads)?;
+    let texts: Vec<&str> = members.iter().map(|fragment| fragment.text.as_str()).collect();
+    let characters = |fragment: &Fragment| fragment.text.chars().count().max(1) as f32;
+    let total: f32 = members.iter().map(|fragment| characters(fragment)).sum();
+    let sum: f32 = members.iter().map(|fragment| fragment.confidence * characters(fragment)).sum();
+    let words = members.iter().flat_map(|fragment| &fragment.words).map(|word| Word {
+        text: word.text.clone(),
+        confidence: word.confidence.clamp(0.0, 1.0),
+        quad: to_sdk_quad(&frame.back(&word.quad)),
+    });
+    // A line is embedded text only where all of it is.
+    let read = members.iter().any(|fragment| matches!(fragment.origin, Origin::Ocr));
+    Some(Line {
+        text: texts.join(" "),
+        confidence: (sum / total).clamp(0.0, 1.0),
+        quad: to_sdk_quad(&frame.back(&quad)),
+        words: words.collect(),
+        origin: if read { Origin::Ocr } else { Origin::TextLayer },
+        block,
+    })
+}

@@ -1,0 +1,70 @@
+//! The steps of the standard pipeline as a library: from a page to a transcript.
+//!
+//! Owns the order of the steps, their settings and how they ask the host for pixels and model runs. The
+//! algorithms between two runs are `lector-vision`'s, the handles `lector-sdk`'s. Called by the standard
+//! guest, which exports [`Standard`] as it is, and by guests that do something with its result: take
+//! [`Settings`] as a member of your own settings, [`declare`] in `configure`, [`read_page`] in `recognize`.
+//!
+//! The walk of a page ([`read_page`]): text layer where it is real; else render, which way up, detection
+//! (again at a higher resolution where the print is small), lines to recognition runs, several in flight,
+//! lines on their head once more, reading order, transcript.
+#![warn(missing_docs)]
+
+mod compose;
+mod convert;
+mod detection;
+mod embedded;
+mod fragment;
+mod lines;
+mod pixels;
+mod recognition;
+mod resolution;
+mod settings;
+mod turn;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use lector_sdk::{Batching, Complaint, Declaration, Error, Page, Pipeline, Request, Transcript};
+
+pub use settings::{Detection, Recognition, Settings, TextLayer, Tier};
+pub use walk::read_page;
+
+/// The standard pipeline.
+pub struct Standard;
+
+impl Pipeline for Standard {
+    type Settings = Settings;
+
+    fn configure(settings: &Settings) -> Result<Declaration, Complaint> {
+        declare(settings)
+    }
+
+    async fn recognize(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {
+        read_page(page, request, settings).await
+    }
+}
+
+/// Checks the settings of the standard steps and says which models they will open.
+///
+/// # Errors
+/// A complaint about the first member that is out of range; its pointer starts at the settings of the steps,
+/// so a guest that keeps them under a member of its own puts that in front.
+pub fn declare(settings: &Settings) -> Result<Declaration, Complaint> {
+    settings.check()?;
+    let recognition = settings.tier.recognition();
+    let mut models = vec![settings.tier.detection().to_owned(), recognition.to_owned()];
+    if settings.page_orientation {
+        models.push(turn::ALIAS.to_owned());
+    }
+    if settings.line_orientation {
+        models.push(lines::ALIAS.to_owned());
+    }
+    let batching = Batching { max_wait_us: settings.recognition.wait_us, ..Batching::of(recognition) };
+    let mut features = vec!["lines".to_owned()];
+    if settings.words {
+        features.push("words".to_owned());
+    }
+    Ok(Declaration { models, batching: vec![batching], features })
+}

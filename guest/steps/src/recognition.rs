@@ -1,0 +1,160 @@
+//! Reading lines: pieces of the page in width-sorted batches, several runs in flight, labels to characters.
+//! Knows nothing of where the lines come from. Called for the lines of a page, for the few that tell which way up
+//! it is, and again for lines on their head.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use lector_sdk::{Channels, Crop, Error, Image, Model, ModelInfo, Normalisation, Pieces, Size};
+use lector_vision::batch::{self, Batch, Widths};
+use lector_vision::crop::{self, CropOptions, Piece};
+use lector_vision::ctc::{self, Decoded, Part, Reading};
+use lector_vision::geometry::Quad;
+
+use crate::convert::to_sdk_quad;
+use crate::settings::Settings;
+
+/// Outputs that the host appends to the recogniser: per step the best label and its probability.
+const OUTPUTS: [&str; 2] = ["ids", "confidence"];
+
+/// Rows of the recogniser's input, in pixels.
+const HEIGHT: u32 = 48;
+
+/// Widest input that the recognisers are made for, in pixels (upstream's largest profile).
+const WIDTH_MAX: u32 = 3200;
+
+/// Widths are multiples of this where the engine names none, in pixels: four steps of the recogniser.
+const WIDTH_STEP: u32 = 32;
+
+/// Bound on rows times width of one run, in columns: 9 MB of input.
+const COLUMNS_MAX: u64 = 16_384;
+
+/// An opened recogniser and how to use it.
+pub(crate) struct Recogniser {
+    model: Model,
+    info: ModelInfo,
+    crops: CropOptions,
+    in_flight: usize,
+    batch_rows: usize,
+    padding_max: f32,
+    /// Texts of labels seen so far on this page.
+    labels: RefCell<BTreeMap<u32, String>>,
+}
+
+impl Recogniser {
+    pub(crate) fn open(settings: &Settings) -> Result<Self, Error> {
+        let model = Model::open(settings.tier.recognition())?;
+        let info = model.describe();
+        let widest = info.width_buckets.last().copied().unwrap_or(WIDTH_MAX).min(WIDTH_MAX);
+        let recognition = &settings.recognition;
+        Ok(Self {
+            model,
+            crops: CropOptions { height: HEIGHT, width_max: widest, ..CropOptions::default() },
+            in_flight: recognition.in_flight as usize,
+            batch_rows: recognition.batch_rows.min(info.max_batch.max(1)) as usize,
+            padding_max: recognition.padding_max,
+            info,
+            labels: RefCell::default(),
+        })
+    }
+
+    /// The quad in which the text of a detected box is read, in reading direction.
+    pub(crate) fn reading_quad(&self, quad: &Quad) -> Quad {
+        crop::reading_quad(quad, &self.crops)
+    }
+
+    /// Reads the text inside each quad (corners in reading direction), in their order.
+    pub(crate) async fn read(&self, image: &Image, quads: &[Quad]) -> Result<Vec<Reading>, Error> {
+        let pieces = crop::pieces(quads, &self.crops);
+        let decoded = self.decode(image, &pieces).await?;
+        self.learn_labels(&decoded)?;
+        let labels = self.labels.borrow();
+        let mut parts: Vec<Vec<Part>> = vec![Vec::new(); quads.len()];
+        for (piece, decoded) in pieces.iter().zip(&decoded) {
+            let reading = ctc::reading(decoded, |label| labels.get(&label).map(String::as_str));
+            if let Some(line) = parts.get_mut(piece.line) {
+                line.push(Part { reading, from: piece.from, to: piece.to });
+            }
+        }
+        Ok(parts.iter().map(|line| ctc::join(line)).collect())
+    }
+
+    /// Runs all pieces, at most `in_flight` runs at once, widest first.
+    async fn decode(&self, image: &Image, pieces: &[Piece]) -> Result<Vec<Decoded>, Error> {
+        let widths: Vec<u32> = pieces.iter().map(|piece| piece.width).collect();
+        let grid = match self.info.width_buckets.as_slice() {
+            [] => Widths::Step(WIDTH_STEP),
+            buckets => Widths::Buckets(buckets),
+        };
+        let batches = batch::plan(&widths, grid, self.batch_rows, self.padding_max, COLUMNS_MAX);
+        let mut decoded = vec![Decoded::default(); pieces.len()];
+        let runs = batches.iter().map(|batch| self.run(image, pieces, batch));
+        let mut done = stream::iter(runs).buffer_unordered(self.in_flight);
+        while let Some(rows) = done.try_next().await? {
+            for (piece, row) in rows {
+                if let Some(place) = decoded.get_mut(piece) {
+                    *place = row;
+                }
+            }
+        }
+        Ok(decoded)
+    }
+
+    /// One run; gives each member's index with what was decoded.
+    async fn run(
+        &self,
+        image: &Image,
+        pieces: &[Piece],
+        batch: &Batch,
+    ) -> Result<Vec<(usize, Decoded)>, Error> {
+        let members: Vec<(usize, &Piece)> =
+            batch.members.iter().filter_map(|&index| Some((index, pieces.get(index)?))).collect();
+        let crops = members
+            .iter()
+            .map(|(_, piece)| Crop {
+                quad: to_sdk_quad(&piece.quad),
+                width: piece.width.clamp(1, batch.width),
+            })
+            .collect();
+        let size = Size { width: batch.width, height: HEIGHT };
+        let normalisation = Normalisation::half(Channels::Bgr);
+        let input = image.stack(Pieces { crops, size, normalisation }).await?;
+        let [ids, confidence] = self.model.run_one(&self.info, input, OUTPUTS).await?;
+        let steps = ids.shape().last().copied().unwrap_or(0) as usize;
+        let (ids, confidence) = (ids.to_i64()?, confidence.to_f32()?);
+        if ids.len() != confidence.len() || ids.len() != members.len() * steps {
+            return Err(Error::Failed(format!(
+                "model `{}` gave {} labels and {} probabilities for {} lines of {steps} steps",
+                self.info.name,
+                ids.len(),
+                confidence.len(),
+                members.len()
+            )));
+        }
+        let mut rows = Vec::with_capacity(members.len());
+        for (row, (index, piece)) in members.into_iter().enumerate() {
+            let steps_of_row = row * steps..(row + 1) * steps;
+            let (Some(ids), Some(confidence)) = (ids.get(steps_of_row.clone()), confidence.get(steps_of_row))
+            else {
+                continue;
+            };
+            let content = ctc::content_steps(steps, piece.width, batch.width);
+            rows.push((index, ctc::decode(ids, confidence, content)));
+        }
+        Ok(rows)
+    }
+
+    /// Asks the model for the texts of labels that were not seen before: one call for all of them.
+    fn learn_labels(&self, decoded: &[Decoded]) -> Result<(), Error> {
+        let mut known = self.labels.borrow_mut();
+        let mut unknown = ctc::labels_used(decoded);
+        unknown.retain(|label| !known.contains_key(label));
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let texts = self.model.labels(&unknown)?;
+        known.extend(unknown.into_iter().zip(texts));
+        Ok(())
+    }
+}

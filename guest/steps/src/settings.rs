@@ -1,0 +1,249 @@
+//! What a deployment of the standard steps may set, with defaults and bounds. Knows nothing of how a setting
+//! is used. Called by `configure` and read by every step.
+
+use lector_sdk::{Complaint, TextLayerPolicy};
+use serde::Deserialize;
+
+/// Settings of the standard steps. Every member has a default; unknown members are refused.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Which pair of models reads: `small` (accurate, the default) or `tiny` (several times faster; Latin,
+    /// Greek and Chinese, weak on Japanese).
+    pub tier: Tier,
+    /// Resolution at which pages are rendered where the request names none, in dots per inch: 36 to 600, default
+    /// 200. Raster pages keep their own resolution up to 1.5 times this.
+    pub dpi: f32,
+    /// Use of embedded text where the request says nothing: `auto` (default), `never`, `only`.
+    pub text_layer: TextLayer,
+    /// Whether lines carry words even where the request does not ask for them; default false.
+    pub words: bool,
+    /// Least mean probability of a line's characters, 0 to 1, default 0.5. Lines below it are left out, and a
+    /// warning in the transcript says how many.
+    pub min_score: f32,
+    /// Languages that the documents are written in. A note for people: the models read all their scripts at
+    /// once (Latin, Greek, Chinese, and Japanese with the small tier; no Cyrillic, Hangul or Arabic).
+    pub languages: Vec<String>,
+    /// Whether pages are turned upright before they are read; needs the model granted as `page-orientation`.
+    /// Default true.
+    pub page_orientation: bool,
+    /// Whether doubtful lines are looked at for standing on their head; needs the model granted as
+    /// `textline-orientation`. Default true.
+    pub line_orientation: bool,
+    /// Finding text.
+    pub detection: Detection,
+    /// Reading it.
+    pub recognition: Recognition,
+}
+
+/// How text is found.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Detection {
+    /// Least probability of a text pixel, 0.05 to 0.95, default 0.3.
+    pub threshold: f32,
+    /// Least mean probability inside a box, 0.05 to 0.95, default 0.5.
+    pub box_threshold: f32,
+    /// How far boxes grow beyond the kernels that the detector gives, 1 to 4, default 1.6.
+    pub unclip_ratio: f32,
+    /// Longer side of the detector's input, in pixels: 320 to 4096, default 1280.
+    pub long_side: u32,
+    /// Longer side of a second look at small print, in pixels: `long_side` to 4096, default 2560. Equal to
+    /// `long_side`: there is no second look.
+    pub long_side_max: u32,
+}
+
+/// How text is read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recognition {
+    /// Runs awaited at once, 1 to 64, default 4. More than the host has sessions keeps its queue filled.
+    pub in_flight: u32,
+    /// Most lines in one run, 1 to 64, default 4. On a CPU padding costs more than batching gives; on a GPU
+    /// 16 and more pay.
+    pub batch_rows: u32,
+    /// Largest share of padding in a run that was made larger on purpose, 0 to 0.9, default 0.05.
+    pub padding_max: f32,
+    /// Longest time a run may wait in the host for company, in microseconds: 0 to 1 000 000, default 0.
+    pub wait_us: u32,
+}
+
+/// A pair of models, by the aliases that a deployment grants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// Granted as `detection` and `recognition`.
+    #[default]
+    Small,
+    /// Granted as `detection-tiny` and `recognition-tiny`.
+    Tiny,
+}
+
+/// How embedded text is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TextLayer {
+    /// Where it is real it is taken; the rest is read from pixels.
+    #[default]
+    Auto,
+    /// Everything is read from pixels.
+    Never,
+    /// Nothing is read from pixels.
+    Only,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            tier: Tier::Small,
+            dpi: 200.0,
+            text_layer: TextLayer::Auto,
+            words: false,
+            min_score: 0.5,
+            languages: Vec::new(),
+            page_orientation: true,
+            line_orientation: true,
+            detection: Detection::default(),
+            recognition: Recognition::default(),
+        }
+    }
+}
+
+impl Default for Detection {
+    fn default() -> Self {
+        Self { threshold: 0.3, box_threshold: 0.5, unclip_ratio: 1.6, long_side: 1280, long_side_max: 2560 }
+    }
+}
+
+impl Default for Recognition {
+    fn default() -> Self {
+        Self { in_flight: 4, batch_rows: 4, padding_max: 0.05, wait_us: 0 }
+    }
+}
+
+impl Tier {
+    /// Alias of the detector.
+    pub fn detection(self) -> &'static str {
+        match self {
+            Self::Small => "detection",
+            Self::Tiny => "detection-tiny",
+        }
+    }
+
+    /// Alias of the recogniser.
+    pub fn recognition(self) -> &'static str {
+        match self {
+            Self::Small => "recognition",
+            Self::Tiny => "recognition-tiny",
+        }
+    }
+}
+
+impl From<TextLayer> for TextLayerPolicy {
+    fn from(setting: TextLayer) -> Self {
+        match setting {
+            TextLayer::Auto => Self::Auto,
+            TextLayer::Never => Self::Never,
+            TextLayer::Only => Self::Only,
+        }
+    }
+}
+
+impl Settings {
+    /// Checks what the types do not say.
+    pub(crate) fn check(&self) -> Result<(), Complaint> {
+        within("/dpi", self.dpi, 36.0, 600.0)?;
+        within("/min_score", self.min_score, 0.0, 1.0)?;
+        for (index, language) in self.languages.iter().enumerate() {
+            let letters = language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            if !letters || !(2..=35).contains(&language.len()) {
+                return Err(Complaint::at(
+                    format!("/languages/{index}"),
+                    format!("`{language}` is no language tag; write e.g. `en`, `de` or `zh-Hant`"),
+                ));
+            }
+        }
+        let detection = &self.detection;
+        within("/detection/threshold", detection.threshold, 0.05, 0.95)?;
+        within("/detection/box_threshold", detection.box_threshold, 0.05, 0.95)?;
+        within("/detection/unclip_ratio", detection.unclip_ratio, 1.0, 4.0)?;
+        within("/detection/long_side", detection.long_side, 320, 4096)?;
+        within("/detection/long_side_max", detection.long_side_max, detection.long_side, 4096)?;
+        let recognition = &self.recognition;
+        within("/recognition/in_flight", recognition.in_flight, 1, 64)?;
+        within("/recognition/batch_rows", recognition.batch_rows, 1, 64)?;
+        within("/recognition/padding_max", recognition.padding_max, 0.0, 0.9)?;
+        within("/recognition/wait_us", recognition.wait_us, 0, 1_000_000)
+    }
+}
+
+/// A complaint unless `value` lies between `least` and `most`; a number that is none lies nowhere.
+fn within<T: PartialOrd + std::fmt::Display>(
+    pointer: &str,
+    value: T,
+    least: T,
+    most: T,
+) -> Result<(), Complaint> {
+    if value >= least && value <= most {
+        return Ok(());
+    }
+    Err(Complaint::at(pointer, format!("{value} is out of range; it must lie between {least} and {most}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use lector_sdk::fake::FakeHost;
+
+    use crate::Standard;
+
+    fn complaint(json: &str) -> String {
+        FakeHost::new().configure::<Standard>(json).expect_err(json).pointer
+    }
+
+    #[test]
+    fn defaults_are_acceptable_and_declare_the_small_models() {
+        let declaration = FakeHost::new().configure::<Standard>("{}").unwrap();
+        let expected = ["detection", "recognition", "page-orientation", "textline-orientation"];
+        assert_eq!(declaration.models, expected);
+        assert_eq!(declaration.features, ["lines"]);
+    }
+
+    #[test]
+    fn models_follow_the_settings() {
+        let json = r#"{"tier": "tiny", "page_orientation": false, "line_orientation": false, "words": true}"#;
+        let declaration = FakeHost::new().configure::<Standard>(json).unwrap();
+        assert_eq!(declaration.models, ["detection-tiny", "recognition-tiny"]);
+        assert_eq!(declaration.features, ["lines", "words"]);
+        assert_eq!(declaration.batching[0].model, "recognition-tiny");
+    }
+
+    #[test]
+    fn each_violation_is_pointed_at() {
+        for (json, pointer) in [
+            (r#"{"tier": "large"}"#, "/tier"),
+            (r#"{"dpi": 20}"#, "/dpi"),
+            (r#"{"dpi": 601}"#, "/dpi"),
+            (r#"{"dpi": "200"}"#, "/dpi"),
+            (r#"{"text_layer": "sometimes"}"#, "/text_layer"),
+            (r#"{"min_score": 1.01}"#, "/min_score"),
+            (r#"{"languages": ["en", "x y"]}"#, "/languages/1"),
+            (r#"{"languages": "en"}"#, "/languages"),
+            (r#"{"detection": {"threshold": 0}}"#, "/detection/threshold"),
+            (r#"{"detection": {"box_threshold": 1}}"#, "/detection/box_threshold"),
+            (r#"{"detection": {"unclip_ratio": 0.9}}"#, "/detection/unclip_ratio"),
+            (r#"{"detection": {"long_side": 5000}}"#, "/detection/long_side"),
+            (r#"{"detection": {"long_side": 2000, "long_side_max": 1500}}"#, "/detection/long_side_max"),
+            (r#"{"recognition": {"in_flight": 0}}"#, "/recognition/in_flight"),
+            (r#"{"recognition": {"in_flight": -1}}"#, "/recognition/in_flight"),
+            (r#"{"recognition": {"batch_rows": 65}}"#, "/recognition/batch_rows"),
+            (r#"{"recognition": {"padding_max": 2}}"#, "/recognition/padding_max"),
+            (r#"{"recognition": {"wait_us": 2000000}}"#, "/recognition/wait_us"),
+            (r#"{"recogniton": {}}"#, "/recogniton"),
+            (r#"{"detection": {"treshold": 0.3}}"#, "/detection/treshold"),
+            (r#"[]"#, ""),
+        ] {
+            assert_eq!(complaint(json), pointer, "{json}");
+        }
+    }
+}

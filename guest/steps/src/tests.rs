@@ -1,0 +1,344 @@
+//! The walk of a page on the fake host. Its letters are coloured cells, so that a closure can find and read them:
+//! red is `a`, green `b`, blue `c`, black `d`. Every line begins with an `a`; one that does not is on its head,
+//! and the fake recogniser is as unsure of it as a real one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use lector_sdk::fake::{Array, FakeHost, FakeModel, FakePage, Pixels};
+use lector_sdk::{
+    Error, Origin, Rect, Request, Size, TextLayer, TextLayerPolicy, TextSpan, Transcript, Turn,
+};
+
+use crate::Standard;
+
+/// Width and height of a letter, in pixels.
+const CELL: Size = Size { width: 40, height: 30 };
+
+fn colour(letter: char) -> [u8; 3] {
+    match letter {
+        'a' => [255, 0, 0],
+        'b' => [0, 255, 0],
+        'c' => [0, 0, 255],
+        _ => [0, 0, 0],
+    }
+}
+
+fn page(size: Size, lines: &[(u32, u32, &str)]) -> Pixels {
+    let mut pixels = Pixels::white(size);
+    for &(x, y, text) in lines {
+        for (index, letter) in (0_u32..).zip(text.chars()) {
+            pixels.fill(x + index * CELL.width, y, CELL, colour(letter));
+        }
+    }
+    pixels
+}
+
+/// All that is not white is text.
+fn detector() -> FakeModel {
+    FakeModel::new("x", ["fetch_name_0"], |x| {
+        let &[_, _, height, width] = x.shape() else { return Err(Error::Invalid("shape".to_owned())) };
+        let values = x.f32s()?;
+        let plane = (height * width) as usize;
+        let dark = |at: usize| values[at].min(values[plane + at]).min(values[2 * plane + at]) < 0.0;
+        let map: Vec<f32> = (0..plane).map(|at| f32::from(u8::from(dark(at)))).collect();
+        Ok(vec![Array::f32([1, 1, height, width], map)])
+    })
+}
+
+/// A step for every eight columns, read along the middle row.
+fn recogniser() -> FakeModel {
+    let model = FakeModel::new("x", ["ids", "confidence"], |x| {
+        let &[rows, _, height, width] = x.shape() else { return Err(Error::Invalid("shape".to_owned())) };
+        let values = x.f32s()?;
+        let (plane, steps) = ((height * width) as usize, width / 8);
+        let mut ids = Vec::new();
+        let mut confidence = Vec::new();
+        for row in 0..rows as usize {
+            let step = |step: u32| {
+                let at = row * 3 * plane + (height / 2 * width + step * 8 + 4) as usize;
+                let (blue, green, red) = (values[at], values[at + plane], values[at + 2 * plane]);
+                match (red > 0.5, green > 0.5, blue > 0.5) {
+                    (true, false, false) => 1,
+                    (false, true, false) => 2,
+                    (false, false, true) => 3,
+                    (false, false, false) if red < -0.5 && green < -0.5 && blue < -0.5 => 4,
+                    _ => 0_i64,
+                }
+            };
+            let read: Vec<i64> = (0..steps).map(step).collect();
+            let upright = read.iter().find(|&&id| id != 0) == Some(&1);
+            confidence.extend(read.iter().map(|_| if upright { 0.95 } else { 0.55 }));
+            ids.extend(read);
+        }
+        Ok(vec![Array::i64([rows, steps], ids), Array::f32([rows, steps], confidence)])
+    });
+    model.labels(["", "a", "b", "c", "d"])
+}
+
+/// Says how far the page was turned, whatever it sees.
+fn page_classifier(class: usize) -> FakeModel {
+    let model = FakeModel::new("x", ["scores"], move |_| {
+        let mut scores = [0.01_f32; 4];
+        scores[class] = 0.97;
+        Ok(vec![Array::f32([1, 4], scores)])
+    });
+    model.labels(["0", "90", "180", "270"])
+}
+
+/// Says of every line that it stands on its head.
+fn line_classifier() -> FakeModel {
+    let model = FakeModel::new("x", ["scores"], |x| {
+        let rows = x.shape()[0];
+        Ok(vec![Array::f32([rows, 2], [0.02, 0.98].repeat(rows as usize))])
+    });
+    model.labels(["0", "180"])
+}
+
+fn host(page_class: usize) -> FakeHost {
+    FakeHost::new()
+        .model("detection", detector())
+        .model("recognition", recogniser())
+        .model("page-orientation", page_classifier(page_class))
+        .model("textline-orientation", line_classifier())
+}
+
+fn read(host: &FakeHost, page: FakePage, settings: &str) -> Transcript {
+    host.recognize::<Standard>(page, Request::default(), settings).unwrap()
+}
+
+fn texts(transcript: &Transcript) -> Vec<&str> {
+    transcript.lines.iter().map(|line| line.text.as_str()).collect()
+}
+
+const LETTER: Size = Size { width: 800, height: 600 };
+
+fn letter() -> Pixels {
+    page(LETTER, &[(80, 60, "abcdab"), (80, 140, "acdcb"), (80, 220, "abab")])
+}
+
+/// The page as it lies after the scanner turned it clockwise.
+fn turned(pixels: &Pixels, turn: Turn) -> Pixels {
+    let Size { width, height } = pixels.size();
+    let size = match turn {
+        Turn::None | Turn::Half => Size { width, height },
+        Turn::Quarter | Turn::ThreeQuarters => Size { width: height, height: width },
+    };
+    let mut rgb = Vec::new();
+    for y in 0..i64::from(size.height) {
+        for x in 0..i64::from(size.width) {
+            let (from_x, from_y) = match turn {
+                Turn::None => (x, y),
+                Turn::Quarter => (y, i64::from(height) - 1 - x),
+                Turn::Half => (i64::from(width) - 1 - x, i64::from(height) - 1 - y),
+                Turn::ThreeQuarters => (i64::from(width) - 1 - y, x),
+            };
+            rgb.extend(pixels.get(from_x, from_y));
+        }
+    }
+    Pixels::from_rgb(size, rgb).unwrap()
+}
+
+#[test]
+fn a_plain_page_is_read_where_it_stands() {
+    let host = host(0);
+    let transcript = read(&host, FakePage::raster(letter()), "{}");
+    assert_eq!(texts(&transcript), ["abcdab", "acdcb", "abab"]);
+    assert_eq!((transcript.size, transcript.turn), (LETTER, Turn::None));
+    assert!(transcript.warnings.is_empty() && transcript.findings.is_empty());
+    let line = &transcript.lines[0];
+    let bounds = line.quad.bounds();
+    assert!((bounds.x - 80.0).abs() < 25.0 && (bounds.y - 60.0).abs() < 25.0, "{bounds:?}");
+    assert!((bounds.width - 240.0).abs() < 50.0, "{bounds:?}");
+    assert!((line.confidence - 0.95).abs() < 1e-3 && line.words.is_empty());
+    assert!(matches!(line.origin, Origin::Ocr));
+    assert_eq!(host.runs("textline-orientation"), 0, "nothing is doubtful");
+}
+
+#[test]
+fn words_come_when_asked_for() {
+    let request = Request { words: true, ..Request::default() };
+    let transcript = host(0).recognize::<Standard>(FakePage::raster(letter()), request, "{}").unwrap();
+    assert_eq!(transcript.lines[2].words[0].text, "abab");
+}
+
+#[test]
+fn a_blank_page_costs_no_run() {
+    let host = host(0);
+    let transcript = read(&host, FakePage::white(500, 700), "{}");
+    assert!(transcript.lines.is_empty() && transcript.warnings.is_empty());
+    assert_eq!(host.runs("detection") + host.runs("page-orientation"), 0);
+}
+
+#[test]
+fn turned_pages_are_read_upright_and_placed_as_they_lie() {
+    for (lies, class, stands) in [
+        (Turn::Quarter, 1, Turn::ThreeQuarters),
+        (Turn::Half, 2, Turn::Half),
+        (Turn::ThreeQuarters, 3, Turn::Quarter),
+    ] {
+        let image = turned(&letter(), lies);
+        let size = image.size();
+        let transcript = read(&host(class), FakePage::raster(image), "{}");
+        assert_eq!(texts(&transcript), ["abcdab", "acdcb", "abab"], "{lies:?}");
+        assert_eq!((transcript.turn, transcript.size), (stands, size), "{lies:?}");
+        // The first letter of the first line, which lies at (80, 60) of the upright page.
+        let (x, y) = match lies {
+            Turn::Quarter => (600.0 - 60.0, 80.0),
+            Turn::Half => (800.0 - 80.0, 600.0 - 60.0),
+            _ => (60.0, 800.0 - 80.0),
+        };
+        let corner = transcript.lines[0].quad.top_left;
+        assert!((corner.x - x).abs() < 25.0 && (corner.y - y).abs() < 25.0, "{lies:?}: {corner:?}");
+    }
+}
+
+#[test]
+fn a_wrong_classifier_does_not_turn_a_page() {
+    for class in [1, 2, 3] {
+        let transcript = read(&host(class), FakePage::raster(letter()), "{}");
+        assert_eq!(texts(&transcript), ["abcdab", "acdcb", "abab"]);
+        assert_eq!(transcript.turn, Turn::None, "class {class}");
+    }
+}
+
+#[test]
+fn a_page_on_its_head_is_found_by_its_lines() {
+    let image = turned(&letter(), Turn::Half);
+    let transcript = read(&host(0), FakePage::raster(image), r#"{"page_orientation": false}"#);
+    assert_eq!(texts(&transcript), ["abcdab", "acdcb", "abab"]);
+    assert_eq!(transcript.turn, Turn::Half);
+    let corner = transcript.lines[0].quad.top_left;
+    assert!((corner.x - 720.0).abs() < 25.0 && (corner.y - 540.0).abs() < 25.0, "{corner:?}");
+}
+
+#[test]
+fn one_line_on_its_head_does_not_turn_the_page() {
+    let image = page(LETTER, &[(80, 60, "abcdab"), (80, 140, "acdcb"), (80, 220, "bcda")]);
+    let transcript = read(&host(0), FakePage::raster(image), "{}");
+    assert_eq!(texts(&transcript), ["abcdab", "acdcb", "adcb"]);
+    assert_eq!(transcript.turn, Turn::None);
+}
+
+#[test]
+fn doubtful_lines_are_left_out_aloud() {
+    let image = page(LETTER, &[(80, 60, "abcdab"), (80, 140, "bcdcb")]);
+    let settings = r#"{"line_orientation": false, "min_score": 0.7}"#;
+    let transcript = read(&host(0), FakePage::raster(image), settings);
+    assert_eq!(texts(&transcript), ["abcdab"]);
+    assert_eq!(transcript.warnings, ["1 line below the minimum score of 0.7 left out"]);
+}
+
+#[test]
+fn a_line_of_any_length_is_read_whole() {
+    let text = "abcdacbdabdcadcbabcd".repeat(7);
+    let image = page(Size { width: 5800, height: 200 }, &[(80, 80, &text)]);
+    let settings = r#"{"detection": {"long_side": 2912, "long_side_max": 2912}}"#;
+    let host = host(0);
+    let transcript = read(&host, FakePage::raster(image), settings);
+    assert_eq!(texts(&transcript), [text.as_str()]);
+    assert!(host.rows("recognition") > 1, "it took several pieces");
+}
+
+#[test]
+fn several_runs_are_in_flight_and_batches_stay_small() {
+    let lines: Vec<(u32, u32, &str)> = (0..10).map(|row| (80, 40 + row * 55, "abcdab")).collect();
+    let image = page(LETTER, &lines);
+    let host = host(0);
+    let settings = r#"{"recognition": {"in_flight": 3, "batch_rows": 2}}"#;
+    let transcript = read(&host, FakePage::raster(image), settings);
+    assert_eq!(transcript.lines.len(), 10);
+    assert_eq!((host.rows("recognition"), host.runs("recognition")), (10, 5));
+    assert_eq!(host.in_flight_max("recognition"), 3);
+}
+
+#[test]
+fn the_tiny_tier_opens_its_own_models() {
+    let error = host(0)
+        .recognize::<Standard>(FakePage::raster(letter()), Request::default(), r#"{"tier": "tiny"}"#)
+        .unwrap_err();
+    assert!(matches!(error, Error::Denied(_)), "{error:?}");
+}
+
+#[test]
+fn resolutions_beyond_the_limit_are_refused_or_lowered_aloud() {
+    let page = FakePage::pdf(letter(), 100.0, layer(&[], &[])).pixels_max(500_000);
+    let asked = Request { dpi: Some(200.0), ..Request::default() };
+    let error = host(0).recognize::<Standard>(page.clone(), asked, "{}").unwrap_err();
+    assert!(matches!(error, Error::TooLarge(_)), "{error:?}");
+    let transcript = read(&host(0), page, "{}");
+    assert_eq!(texts(&transcript), ["abcdab", "acdcb", "abab"]);
+    assert!(transcript.dpi < 200.0);
+    assert!(transcript.warnings[0].contains("lowered"), "{:?}", transcript.warnings);
+}
+
+/// Embedded words at 100 dpi pixels, 12 pt high.
+fn layer(lines: &[(f32, f32, &str)], pictures: &[Rect]) -> TextLayer {
+    let mut spans = Vec::new();
+    for &(x, y, text) in lines {
+        let mut left = x;
+        let words: Vec<&str> = text.split(' ').collect();
+        for (index, word) in words.iter().enumerate() {
+            let width = word.chars().count() as f32 * 6.0;
+            spans.push(TextSpan {
+                text: (*word).to_owned(),
+                area: Rect { x: left, y, width, height: 12.0 },
+                font_size: 12.0,
+                visible: true,
+                ends_line: index + 1 == words.len(),
+            });
+            left += width + 4.0;
+        }
+    }
+    TextLayer { spans, pictures: pictures.to_vec(), unmapped: 0 }
+}
+
+const PROSE: &[(f32, f32, &str)] = &[
+    (57.0, 300.0, "The quick brown fox jumps over the lazy dog"),
+    (57.0, 316.0, "and a second line of plain embedded text follows"),
+    (57.0, 332.0, "so that nobody can doubt that this is real prose."),
+];
+
+#[test]
+fn real_embedded_text_needs_neither_pixels_nor_runs() {
+    let host = host(0);
+    let page = FakePage::pdf(letter(), 100.0, layer(PROSE, &[]));
+    let transcript = read(&host, page.clone(), "{}");
+    assert_eq!(texts(&transcript), PROSE.iter().map(|line| line.2).collect::<Vec<_>>());
+    assert!(transcript.lines.iter().all(|line| matches!(line.origin, Origin::TextLayer)));
+    assert_eq!((page.renders(), host.runs("detection")), (0, 0));
+    assert_eq!(transcript.dpi, 200.0);
+    let bounds = transcript.lines[0].quad.bounds();
+    assert!((bounds.x - 57.0 * 200.0 / 72.0).abs() < 2.0, "{bounds:?}");
+}
+
+#[test]
+fn the_policy_is_followed() {
+    let page = || FakePage::pdf(letter(), 100.0, layer(PROSE, &[]));
+    let request = |policy| Request { text_layer: Some(policy), ..Request::default() };
+    let never = host(0).recognize::<Standard>(page(), request(TextLayerPolicy::Never), "{}").unwrap();
+    assert_eq!(texts(&never), ["abcdab", "acdcb", "abab"]);
+    let only = host(0).recognize::<Standard>(page(), request(TextLayerPolicy::Only), "{}").unwrap();
+    assert_eq!(only.lines.len(), 3);
+    let scan = FakePage::pdf(letter(), 100.0, layer(&[], &[]));
+    let none = host(0).recognize::<Standard>(scan, request(TextLayerPolicy::Only), "{}").unwrap();
+    assert!(none.lines.is_empty() && none.warnings[0].contains("no embedded text"));
+    let setting = host(0).recognize::<Standard>(page(), Request::default(), r#"{"text_layer": "never"}"#);
+    assert_eq!(texts(&setting.unwrap()), ["abcdab", "acdcb", "abab"]);
+}
+
+#[test]
+fn pictures_beside_embedded_text_are_read() {
+    // The letters of the page lie in a picture that covers its upper half, in points.
+    let picture = Rect { x: 40.0, y: 30.0, width: 300.0, height: 180.0 };
+    let page = FakePage::pdf(letter(), 100.0, layer(PROSE, &[picture]));
+    let host = host(0);
+    let transcript = read(&host, page.clone(), "{}");
+    let all = texts(&transcript);
+    for expected in ["abcdab", "acdcb", "abab", PROSE[0].2, PROSE[2].2] {
+        assert!(all.contains(&expected), "{expected} in {all:?}");
+    }
+    assert_eq!(page.renders(), 1);
+    let read = transcript.lines.iter().find(|line| line.text == "abcdab").unwrap();
+    assert!(matches!(read.origin, Origin::Ocr));
+    let bounds = read.quad.bounds();
+    assert!((bounds.x - 160.0).abs() < 50.0 && (bounds.y - 120.0).abs() < 50.0, "{bounds:?}");
+}

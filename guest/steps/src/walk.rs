@@ -1,0 +1,266 @@
+//! The walk of a page through the steps. Owns their order and what the transcript says of compromises; knows
+//! none of their insides. Called by the standard guest and by those that build on it.
+
+use futures_util::future;
+use lector_sdk::{
+    Error, Image, Page, PageKind, Quad as SdkQuad, Request, Size, TextLayerPolicy, Transcript, span,
+};
+use lector_vision::detect::TextBox;
+use lector_vision::geometry::{Quad, Rect, Turn};
+use lector_vision::textlayer::{self, Verdict};
+
+use crate::compose::{self, Frame};
+use crate::convert::to_sdk_turn;
+use crate::detection::Detector;
+use crate::embedded::{self, Embedded};
+use crate::fragment::Fragment;
+use crate::lines::{self, Line};
+use crate::recognition::Recogniser;
+use crate::resolution::{self, Sheet};
+use crate::settings::Settings;
+use crate::{pixels, turn};
+
+/// Share of a detected box that embedded text must cover to say what it says.
+const COVERED: f32 = 0.5;
+
+/// More pictures than this on a page are looked at as one area.
+const PICTURES_MAX: usize = 6;
+
+/// Points added around a picture before text is looked for in it: letters at its edge.
+const PICTURE_MARGIN_PT: f32 = 3.0;
+
+/// Share of the text length found on its head that makes a page one on its head.
+const PAGE_FLIPPED: f32 = 0.7;
+
+/// Reads one page.
+///
+/// # Errors
+/// `TooLarge` where the request asks for a resolution that the page budget forbids, `Denied` where a model was
+/// not granted, and whatever the host answers to renderings and runs.
+pub async fn read_page(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {
+    let policy = request.text_layer.unwrap_or(settings.text_layer.into());
+    let words = request.words || settings.words;
+    let walk = Walk { page, request, settings, words };
+    if matches!(policy, TextLayerPolicy::Never) || !matches!(page.kind(), PageKind::Pdf) {
+        if matches!(policy, TextLayerPolicy::Only) {
+            return Ok(walk.only(&embedded::study(&no_layer(), page.size_pt())));
+        }
+        return walk.pixels_alone().await;
+    }
+    let embedded = {
+        let _span = span("text-layer");
+        embedded::study(&page.text_layer().await?, page.size_pt())
+    };
+    match (policy, embedded.verdict) {
+        (TextLayerPolicy::Only, _) => Ok(walk.only(&embedded)),
+        (_, Verdict::Real) if embedded.pictures.is_empty() => Ok(walk.embedded(&embedded)),
+        (_, Verdict::Real) => walk.both(&embedded).await,
+        _ => walk.pixels_alone().await,
+    }
+}
+
+fn no_layer() -> lector_sdk::TextLayer {
+    lector_sdk::TextLayer { spans: Vec::new(), pictures: Vec::new(), unmapped: 0 }
+}
+
+/// What every step may know.
+struct Walk<'a> {
+    page: &'a Page,
+    request: &'a Request,
+    settings: &'a Settings,
+    words: bool,
+}
+
+impl Walk<'_> {
+    fn sheet(&self) -> Sheet {
+        Sheet {
+            kind: self.page.kind(),
+            size_pt: self.page.size_pt(),
+            native_dpi: self.page.native_dpi(),
+            pixels_max: self.page.pixels_max(),
+        }
+    }
+
+    /// Embedded text alone: neither rendering nor a model run.
+    fn embedded(&self, embedded: &Embedded) -> Transcript {
+        let dpi = resolution::wanted(&self.sheet(), self.request.dpi, self.settings.dpi);
+        let size = self.page.size_at(dpi);
+        let mut transcript = Transcript::blank(size, dpi);
+        let fragments = embedded::fragments(&embedded.lines, self.scale(size), self.words);
+        transcript.lines = compose::lines(&fragments, &Frame { size, turn: Turn::None });
+        transcript
+    }
+
+    /// The same because nothing else was asked for.
+    fn only(&self, embedded: &Embedded) -> Transcript {
+        let mut transcript = self.embedded(embedded);
+        transcript.warnings.extend(embedded::caution(embedded.verdict).map(str::to_owned));
+        transcript
+    }
+
+    /// Real embedded text with pictures beside it: the pictures are read from pixels.
+    async fn both(&self, embedded: &Embedded) -> Result<Transcript, Error> {
+        let (image, mut transcript) = self.render().await?;
+        let size = image.size();
+        let scale = self.scale(size);
+        let mut fragments = embedded::fragments(&embedded.lines, scale, self.words);
+        let detector = Detector::open(self.settings)?;
+        let mut boxes = Vec::new();
+        for area in areas(&embedded.pictures, scale, size) {
+            boxes.extend(find_inside(&image, &area, &detector).await?);
+        }
+        // Coverage is judged in points, as the lines of the layer are.
+        let in_points: Vec<Quad> =
+            boxes.iter().map(|text| text.quad.scaled(1.0 / scale.0, 1.0 / scale.1)).collect();
+        let rest: Vec<TextBox> = textlayer::uncovered(&in_points, &embedded.lines, COVERED)
+            .into_iter()
+            .filter_map(|index| boxes.get(index).copied())
+            .collect();
+        if !rest.is_empty() {
+            let recogniser = Recogniser::open(self.settings)?;
+            let read = self.read_lines(&image, &rest, &recogniser).await?;
+            fragments.extend(self.kept(&read, &mut transcript));
+        }
+        transcript.lines = compose::lines(&fragments, &Frame { size, turn: Turn::None });
+        Ok(transcript)
+    }
+
+    /// Everything from pixels.
+    async fn pixels_alone(&self) -> Result<Transcript, Error> {
+        let (image, mut transcript) = self.render().await?;
+        let thumbnail = pixels::thumbnail(&image).await?;
+        if pixels::is_flat(&thumbnail)? {
+            return Ok(transcript);
+        }
+        let detector = Detector::open(self.settings)?;
+        let scores = async {
+            if !self.settings.page_orientation {
+                return Ok(None);
+            }
+            turn::classify(&thumbnail).await.map(Some)
+        };
+        let (boxes, scores) = future::try_join(detector.find(&image), scores).await?;
+        drop(thumbnail);
+        if boxes.is_empty() {
+            return Ok(transcript);
+        }
+        let recogniser = Recogniser::open(self.settings)?;
+        let mut turn = match scores {
+            Some(_) => turn::decide(scores, &boxes, &image, &recogniser).await?,
+            None => Turn::None,
+        };
+        let (image, boxes) = if turn == Turn::None {
+            (image, boxes)
+        } else {
+            let upright = image.rotate(to_sdk_turn(turn)).await?;
+            drop(image);
+            let boxes = detector.find(&upright).await?;
+            (upright, boxes)
+        };
+        let mut read = self.read_lines(&image, &boxes, &recogniser).await?;
+        let size = image.size();
+        if is_on_its_head(&read) {
+            for line in &mut read {
+                line.quad = line.quad.turned(Turn::Half, size.width as f32, size.height as f32);
+            }
+            turn = Turn::from_quarters(turn.quarters() + 2);
+        }
+        let fragments = self.kept(&read, &mut transcript);
+        transcript.turn = to_sdk_turn(turn);
+        transcript.lines = compose::lines(&fragments, &Frame { size, turn });
+        Ok(transcript)
+    }
+
+    /// The page image, and a transcript of its size that is still empty.
+    async fn render(&self) -> Result<(Image, Transcript), Error> {
+        let resolution = resolution::choose(&self.sheet(), self.request.dpi, self.settings.dpi)?;
+        let _span = span("render");
+        let image = self.page.render(resolution.dpi).await?;
+        let mut transcript = Transcript::blank(image.size(), resolution.dpi);
+        transcript.warnings.extend(resolution.warning);
+        Ok((image, transcript))
+    }
+
+    /// Reads what was detected, doubtful lines both ways.
+    async fn read_lines(
+        &self,
+        image: &Image,
+        boxes: &[TextBox],
+        recogniser: &Recogniser,
+    ) -> Result<Vec<Line>, Error> {
+        let quads: Vec<Quad> = boxes.iter().map(|text| recogniser.reading_quad(&text.quad)).collect();
+        let readings = {
+            let _span = span("recognition");
+            recogniser.read(image, &quads).await?
+        };
+        let mut read: Vec<Line> = boxes
+            .iter()
+            .zip(quads)
+            .zip(readings)
+            .map(|((text, quad), reading)| Line { detected: text.quad, quad, reading, flipped: false })
+            .collect();
+        if self.settings.line_orientation {
+            lines::upright(image, &mut read, recogniser).await?;
+        }
+        Ok(read)
+    }
+
+    /// The lines that are sure enough; the transcript says how many were not.
+    fn kept(&self, read: &[Line], transcript: &mut Transcript) -> Vec<Fragment> {
+        let pieces = read.iter().filter_map(|line| Fragment::read(&line.reading, line.quad, self.words));
+        let least = self.settings.min_score;
+        let (kept, left): (Vec<_>, Vec<_>) = pieces.partition(|fragment| fragment.confidence >= least);
+        if !left.is_empty() {
+            let count = left.len();
+            let lines = if count == 1 { "line" } else { "lines" };
+            transcript.warnings.push(format!("{count} {lines} below the minimum score of {least} left out"));
+        }
+        kept
+    }
+
+    /// Pixels per point in each direction.
+    fn scale(&self, size: Size) -> (f32, f32) {
+        let (width, height) = self.page.size_pt();
+        (size.width as f32 / width.max(f32::EPSILON), size.height as f32 / height.max(f32::EPSILON))
+    }
+}
+
+/// Whether most of the text was found on its head: the page is, and its reading order turns with it.
+fn is_on_its_head(read: &[Line]) -> bool {
+    let length = |line: &Line| line.quad.width() * line.reading.confidence();
+    let total: f32 = read.iter().map(length).sum();
+    let flipped: f32 = read.iter().filter(|line| line.flipped).map(length).sum();
+    total > 0.0 && flipped >= PAGE_FLIPPED * total
+}
+
+/// Pictures as areas of the page image, in pixels; many of them as the one area around all.
+fn areas(pictures: &[Rect], scale: (f32, f32), size: Size) -> Vec<Rect> {
+    let page = Rect { x: 0.0, y: 0.0, width: size.width as f32, height: size.height as f32 };
+    let grown = |rect: &Rect| {
+        let margin = PICTURE_MARGIN_PT;
+        Rect::from_edges(rect.x - margin, rect.y - margin, rect.right() + margin, rect.bottom() + margin)
+            .scaled(scale.0, scale.1)
+            .intersection(&page)
+    };
+    let areas: Vec<Rect> = pictures.iter().map(grown).filter(|area| area.area() > 0.0).collect();
+    match areas.split_first() {
+        Some((first, rest)) if areas.len() > PICTURES_MAX => {
+            vec![rest.iter().fold(*first, |all, area| all.union(area))]
+        }
+        _ => areas,
+    }
+}
+
+/// Text inside an area of the image, in pixels of the image.
+async fn find_inside(image: &Image, area: &Rect, detector: &Detector) -> Result<Vec<TextBox>, Error> {
+    let size = Size { width: area.width.ceil().max(1.0) as u32, height: area.height.ceil().max(1.0) as u32 };
+    let corners = SdkQuad::from_rect(lector_sdk::Rect {
+        x: area.x,
+        y: area.y,
+        width: size.width as f32,
+        height: size.height as f32,
+    });
+    let found = detector.find(&image.crop(corners, size).await?).await?;
+    let moved = |text: TextBox| TextBox { quad: text.quad.translated(area.x, area.y), ..text };
+    Ok(found.into_iter().map(moved).collect())
+}

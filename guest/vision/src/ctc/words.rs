@@ -1,0 +1,40 @@
+//! Words of a line and where they stand.
+
+use super::{Reading, Symbol};
+use crate::geometry::Quad;
+
+/// A run of characters between spaces.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Word {
+    /// The characters.
+    pub text: String,
+    /// Mean probability of its characters, 0 to 1.
+    pub confidence: f32,
+    /// The part of the line's quad that it takes.
+    pub quad: Quad,
+}
+
+/// Median distance of neighbouring characters in steps; 2 where there are too few to tell.
+pub(super) fn typical_advance(symbols: &[Symbol]) -> f32 {
+    let mut advances: Vec<usize> =
+        symbols.windows(2).filter_map(|w| Some(w.last()?.from_step - w.first()?.from_step)).collect();
+    advances.sort_unstable();
+    advances.get(advances.len() / 2).map_or(2.0, |&a| a as f32)
+}
+
+/// The words of a reading, with quads interpolated along the quad of the line that was read.
+pub fn words(reading: &Reading, line: &Quad) -> Vec<Word> {
+    reading
+        .glyphs
+        .split(|g| g.text.trim().is_empty())
+        .filter_map(|run| {
+            let (first, last) = (run.first()?, run.last()?);
+            let sum: f32 = run.iter().map(|g| g.confidence).sum();
+            Some(Word {
+                text: run.iter().map(|g| g.text.trim()).collect(),
+                confidence: sum / run.len() as f32,
+                quad: line.slice(first.from, last.to),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,177 @@
+//! Level boxes of text and what is measured on sets of them: rows, gaps between bands, gaps between columns.
+
+use crate::geometry::Quad;
+
+/// Share of a box's height that is trimmed above and below before boxes are compared: detectors give boxes with the
+/// room of ascenders and descenders and then some, so that boxes of tight lines overlap.
+const TRIM: f32 = 0.15;
+
+/// Boxes whose middles are this near, in heights of the lower one, stand on one baseline. Lines of unrelated columns do
+/// so in one of three cases by chance.
+const SAME_BASELINE: f32 = 0.2;
+
+/// A box of text on a level page.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Cell {
+    pub index: usize,
+    pub left: f32,
+    pub top: f32,
+    pub right: f32,
+    pub bottom: f32,
+    /// Height across the text, for cells that stand on end less than `bottom - top`.
+    line: f32,
+}
+
+/// A printed row: cells that share a baseline, left to right.
+pub(super) type Row = Vec<Cell>;
+
+impl Cell {
+    /// The bounds of a level quad.
+    pub fn new(index: usize, quad: &Quad) -> Self {
+        let bounds = quad.bounds();
+        // A residual tilt of a long line makes its bounds higher than the line is.
+        let (height, centre) = (quad.height().min(bounds.height), bounds.centre());
+        let (top, bottom) = if quad.angle().abs() < 0.5 {
+            (centre.y - height / 2.0, centre.y + height / 2.0)
+        } else {
+            (bounds.y, bounds.bottom())
+        };
+        Self { index, left: bounds.x, top, right: bounds.right(), bottom, line: height }
+    }
+
+    pub fn height(&self) -> f32 {
+        self.line
+    }
+
+    pub fn width(&self) -> f32 {
+        self.right - self.left
+    }
+
+    pub fn centre_x(&self) -> f32 {
+        (self.left + self.right) / 2.0
+    }
+
+    pub fn centre_y(&self) -> f32 {
+        (self.top + self.bottom) / 2.0
+    }
+
+    /// Upper edge of its core.
+    pub fn core_top(&self) -> f32 {
+        self.top + TRIM * self.line
+    }
+
+    /// Lower edge of its core.
+    pub fn core_bottom(&self) -> f32 {
+        self.bottom - TRIM * self.line
+    }
+}
+
+/// The value at a share of the sorted values; 0 for none.
+pub(super) fn quantile(values: &mut [f32], share: f32) -> f32 {
+    values.sort_unstable_by(f32::total_cmp);
+    let at = (values.len().saturating_sub(1) as f32 * share).round() as usize;
+    values.get(at).copied().unwrap_or(0.0)
+}
+
+/// Typical line height of the cells, the unit of every threshold here ("em"); 1 for none.
+pub(super) fn em(cells: &[Cell]) -> f32 {
+    let mut heights: Vec<f32> = cells.iter().map(Cell::height).collect();
+    let em = quantile(&mut heights, 0.5);
+    if em > 0.0 { em } else { 1.0 }
+}
+
+/// Rows from top to bottom: a cell joins the row whose last member it overlaps by more than half of the lower of the
+/// two. Cells of a row that stand above each other (a fraction, a wrapped cell) go top first.
+pub(super) fn rows(cells: &[Cell]) -> Vec<Row> {
+    let mut sorted: Vec<Cell> = cells.to_vec();
+    sorted.sort_by(|a, b| a.centre_y().total_cmp(&b.centre_y()));
+    let mut rows: Vec<Row> = Vec::new();
+    for cell in sorted {
+        let joins = rows.last().is_some_and(|row: &Row| {
+            let (sum, count) = row.iter().fold((0.0, 0.0), |(s, n), c| (s + c.centre_y(), n + 1.0));
+            let mean = sum / count;
+            let low = row.iter().map(Cell::height).fold(cell.height(), f32::min);
+            let stacked = row.iter().any(|c| {
+                let shared = c.right.min(cell.right) - c.left.max(cell.left);
+                shared > 0.5 * c.width().min(cell.width()) && cell.core_top() > c.centre_y()
+            });
+            (cell.centre_y() - mean).abs() < 0.5 * low && !stacked
+        });
+        match rows.last_mut() {
+            Some(row) if joins => row.push(cell),
+            _ => rows.push(vec![cell]),
+        }
+    }
+    for row in &mut rows {
+        row.sort_by(|a, b| a.left.total_cmp(&b.left));
+    }
+    rows
+}
+
+/// Maximal groups of cells between which a level line can be drawn that cuts no core, top to bottom, each with the
+/// white above it (0 for the first).
+pub(super) fn bands(cells: &[Cell]) -> Vec<(f32, Vec<Cell>)> {
+    let mut sorted: Vec<Cell> = cells.to_vec();
+    sorted.sort_by(|a, b| a.core_top().total_cmp(&b.core_top()));
+    let mut bands: Vec<(f32, Vec<Cell>)> = Vec::new();
+    let mut end = f32::NEG_INFINITY;
+    for cell in sorted {
+        let gap = cell.core_top() - end;
+        match bands.last_mut() {
+            Some((_, band)) if gap < 0.0 => band.push(cell),
+            Some(_) => bands.push((gap, vec![cell])),
+            None => bands.push((0.0, vec![cell])),
+        }
+        end = end.max(cell.core_bottom());
+    }
+    bands
+}
+
+/// Bands joined again wherever the white between them is at most `gap`.
+pub(super) fn bands_apart(bands: Vec<(f32, Vec<Cell>)>, gap: f32) -> Vec<Vec<Cell>> {
+    let mut joined: Vec<Vec<Cell>> = Vec::new();
+    for (white, band) in bands {
+        match joined.last_mut() {
+            Some(last) if white <= gap => last.extend(band),
+            _ => joined.push(band),
+        }
+    }
+    joined
+}
+
+/// Groups of cells between which an upright line can be drawn with at least `gap` of white, left to right.
+pub(super) fn columns(cells: &[Cell], gap: f32) -> Vec<Vec<Cell>> {
+    let mut sorted: Vec<Cell> = cells.to_vec();
+    sorted.sort_by(|a, b| a.left.total_cmp(&b.left));
+    let mut columns: Vec<Vec<Cell>> = Vec::new();
+    let mut end = f32::NEG_INFINITY;
+    for cell in sorted {
+        match columns.last_mut() {
+            Some(column) if cell.left - end < gap => column.push(cell),
+            _ => columns.push(vec![cell]),
+        }
+        end = end.max(cell.right);
+    }
+    columns
+}
+
+/// Number of rows of `a` that have a partner in `b` on the same baseline.
+pub(super) fn common_rows(a: &[Cell], b: &[Cell]) -> usize {
+    let middle = |row: &Row| row.iter().map(Cell::centre_y).sum::<f32>() / row.len().max(1) as f32;
+    let height = |row: &Row| row.iter().map(Cell::height).fold(f32::INFINITY, f32::min);
+    let others: Vec<f32> = rows(b).iter().map(middle).collect();
+    rows(a)
+        .iter()
+        .filter(|row| {
+            let (own, reach) = (middle(row), SAME_BASELINE * height(row));
+            others.iter().any(|other| (own - other).abs() <= reach)
+        })
+        .count()
+}
+
+/// Share of the rows of the side with fewer of them that have a partner on the other side on the same baseline; 0 to 1.
+pub(super) fn alignment(a: &[Cell], b: &[Cell]) -> f32 {
+    let (rows_a, rows_b) = (rows(a).len(), rows(b).len());
+    let common = if rows_a <= rows_b { common_rows(a, b) } else { common_rows(b, a) };
+    common as f32 / rows_a.min(rows_b).max(1) as f32
+}

@@ -1,0 +1,103 @@
+//! The recursive cut: columns of running text, bands, blocks side by side, rows.
+
+use super::cells::{Cell, Row, alignment, bands, bands_apart, columns, em, quantile, rows};
+use super::{gutter, table};
+
+/// Cuts in cuts; a page needs five or six. Beyond the bound the rest is read row by row.
+const DEPTH_MAX: u32 = 24;
+/// White between bands, in em and in typical gaps between lines, that makes them separate.
+const BAND_GAP_EM: f32 = 0.6;
+const BAND_GAP_TYPICAL: f32 = 1.8;
+/// White between blocks that stand side by side, in em.
+const BLOCK_GAP_EM: f32 = 1.0;
+/// Share of common baselines from which neighbours are read row by row.
+const ROW_ALIGNMENT: f32 = 0.5;
+/// Rows of a band that may be blocks in spite of common baselines, at most.
+const SMALL_ROWS: usize = 10;
+/// White between such blocks, in em, at least.
+const APART_EM: f32 = 4.0;
+/// White between their lines, in em, at most.
+const CLOSE_EM: f32 = 0.35;
+
+/// Paragraphs, cells or tables of a page in reading order, each as rows.
+pub(super) fn blocks(cells: Vec<Cell>) -> Vec<Vec<Row>> {
+    let mut out = Vec::new();
+    flow(cells, &mut out, 0);
+    out
+}
+
+fn flow(cells: Vec<Cell>, out: &mut Vec<Vec<Row>>, depth: u32) {
+    if cells.is_empty() {
+        return;
+    }
+    if cells.len() == 1 || depth >= DEPTH_MAX {
+        out.push(rows(&cells));
+        return;
+    }
+    let em = em(&cells);
+    if let Some(parts) = gutter::split(&cells, em) {
+        for part in [parts.above, parts.left, parts.right, parts.below] {
+            flow(part, out, depth + 1);
+        }
+        return;
+    }
+    let split = bands(&cells);
+    let mut gaps: Vec<f32> = split.iter().skip(1).map(|(gap, _)| *gap).collect();
+    let typical = quantile(&mut gaps, 0.5);
+    let apart = bands_apart(split, (BAND_GAP_EM * em).max(BAND_GAP_TYPICAL * typical));
+    if apart.len() > 1 {
+        for band in apart {
+            flow(band, out, depth + 1);
+        }
+        return;
+    }
+    side_by_side(cells, em, out, depth);
+}
+
+/// A band without wide gaps between its lines: one block, blocks side by side, or a table.
+fn side_by_side(cells: Vec<Cell>, em: f32, out: &mut Vec<Vec<Row>>, depth: u32) {
+    let mut parts = columns(&cells, BLOCK_GAP_EM * em);
+    if parts.len() < 2 {
+        out.push(rows(&cells));
+        return;
+    }
+    let small = rows(&cells).len() <= SMALL_ROWS;
+    // Neighbours on common baselines are cells of one table; what is left apart is read block by block.
+    let mut blocks: Vec<Vec<Cell>> = vec![parts.remove(0)];
+    for part in parts {
+        match blocks.last_mut() {
+            Some(last)
+                if alignment(last, &part) >= ROW_ALIGNMENT && !(small && are_blocks(last, &part, em)) =>
+            {
+                last.extend(part);
+            }
+            _ => blocks.push(part),
+        }
+    }
+    if blocks.len() == 1 {
+        table::read(&cells, em, out);
+        return;
+    }
+    for block in blocks {
+        flow(block, out, depth + 1);
+    }
+}
+
+/// Whether two neighbours on common baselines are still read one after the other: a few lines each, flush left, far
+/// from each other and close among themselves, as addresses and captions over values stand.
+fn are_blocks(left: &[Cell], right: &[Cell], em: f32) -> bool {
+    let flush = |cells: &[Cell]| {
+        let edge = cells.iter().map(|c| c.left).fold(f32::INFINITY, f32::min);
+        let mut widths: Vec<f32> = cells.iter().map(Cell::width).collect();
+        let (short, long) = (quantile(&mut widths, 0.1), quantile(&mut widths, 0.9));
+        let uneven = quantile(&mut widths, 0.5) >= 4.0 * em && long >= 1.3 * short;
+        cells.len() >= 3
+            && uneven
+            && cells.len() == rows(cells).len()
+            && cells.iter().all(|c| c.left - edge < 0.5 * em)
+    };
+    let close = |cells: &[Cell]| bands(cells).iter().all(|(gap, _)| *gap < CLOSE_EM * em);
+    let end = left.iter().map(|c| c.right).fold(f32::NEG_INFINITY, f32::max);
+    let start = right.iter().map(|c| c.left).fold(f32::INFINITY, f32::min);
+    flush(left) && flush(right) && close(left) && close(right) && start - end >= APART_EM * em
+}

@@ -1,0 +1,201 @@
+//! The white between two columns of running text.
+
+use super::cells::{Cell, alignment, bands, bands_apart, common_rows, quantile, rows};
+
+/// Lines that a column has at least.
+const LINES_MIN: usize = 3;
+/// Median width of a column's lines in em, at least: below it, it is a column of a table.
+const PROSE_WIDTH: f32 = 7.0;
+/// A line that is this share of the longest ones fills its column.
+const FULL_LINE: f32 = 0.8;
+/// Share of the lines that fill their column, or end where a neighbour ends, in running text.
+const PROSE_FILL: f32 = 0.5;
+/// Share of a column's height that lines take: the cells of a table stand farther apart.
+const PROSE_DENSITY: f32 = 0.45;
+/// Boxes may reach over an edge of a gutter by this, in em: detectors are generous at the ends of lines.
+const REACH: f32 = 0.4;
+/// A box higher than this, in em, is a picture that was taken for text; it may reach over a gutter by a share of its
+/// width.
+const TALL: f32 = 3.0;
+const PICTURE_REACH: f32 = 0.2;
+/// Boxes that cross a gutter this far from others that do, in em, are lines grown together rather than a table.
+const LONELY_EM: f32 = 3.0;
+
+/// Columns side by side, and what stands above and below them.
+pub(super) struct Columns {
+    pub above: Vec<Cell>,
+    pub left: Vec<Cell>,
+    pub right: Vec<Cell>,
+    pub below: Vec<Cell>,
+}
+
+/// The gutter of running text that the longest columns stand at, if there is one.
+pub(super) fn split(cells: &[Cell], em: f32) -> Option<Columns> {
+    let mut sorted: Vec<Cell> = cells.to_vec();
+    sorted.sort_by(|a, b| a.centre_y().total_cmp(&b.centre_y()));
+    // Columns begin at left edges that several lines share.
+    let mut edges: Vec<i32> = sorted.iter().map(|c| (c.left / (0.5 * em)).floor() as i32).collect();
+    edges.sort_unstable();
+    let mut best: Option<(f32, f32, usize, usize)> = None;
+    let mut edge = 0;
+    while edge < edges.len() {
+        let same = edges[edge..].iter().take_while(|&&e| e == edges[edge]).count();
+        let x = (edges[edge] as f32) * 0.5 * em;
+        // Lines of one column may fall into two neighbouring classes.
+        let near = edges[edge..].iter().take_while(|&&e| e <= edges[edge] + 1).count();
+        if near >= LINES_MIN {
+            for (from, to) in stretches(&sorted, x, em) {
+                let extent = shared_extent(&sorted[from..to], x);
+                if extent > best.map_or(2.5 * em, |b| b.0) && separates(&sorted[from..to], x, em) {
+                    best = Some((extent, x, from, to));
+                }
+            }
+        }
+        edge += same;
+    }
+    let (_, x, from, to) = best?;
+    let (left, right) = sorted[from..to].iter().partition(|c| c.centre_x() < x);
+    Some(Columns { above: sorted[..from].to_vec(), left, right, below: sorted[to..].to_vec() })
+}
+
+/// Longest stretches of cells, in order from the top, none of which spans `x`.
+fn stretches(sorted: &[Cell], x: f32, em: f32) -> Vec<(usize, usize)> {
+    let crosses = |c: &Cell| {
+        // A picture's box may reach over; it is no heading.
+        let reach = if c.height() > TALL * em { PICTURE_REACH * c.width() } else { REACH * em };
+        c.left < x - reach && c.right > x + reach
+    };
+    let crossing: Vec<usize> = (0..sorted.len()).filter(|&i| crosses(&sorted[i])).collect();
+    let mut found = Vec::new();
+    let mut from = 0;
+    for (k, &i) in crossing.iter().enumerate() {
+        let cell = &sorted[i];
+        let lonely = |other: Option<&usize>| {
+            other.is_none_or(|&j| (sorted[j].centre_y() - cell.centre_y()).abs() > LONELY_EM * em)
+        };
+        let alone = lonely(k.checked_sub(1).and_then(|p| crossing.get(p))) && lonely(crossing.get(k + 1));
+        if alone && shares_row(sorted, i) {
+            continue;
+        }
+        if i > from {
+            found.push((from, i));
+        }
+        from = i + 1;
+    }
+    if from < sorted.len() {
+        found.push((from, sorted.len()));
+    }
+    found
+}
+
+/// Whether other cells stand on the row of cell `i`. A heading that spans columns has its row to itself; two lines of
+/// neighbouring columns that a detector took for one have not.
+fn shares_row(sorted: &[Cell], i: usize) -> bool {
+    let cell = &sorted[i];
+    let near = |other: &&Cell| (other.centre_y() - cell.centre_y()).abs() < 0.5 * cell.height();
+    let beside = |other: &Cell| other.left >= cell.centre_x() || other.right <= cell.centre_x();
+    sorted[..i].iter().rev().take_while(near).any(beside)
+        || sorted[i + 1..].iter().take_while(near).any(beside)
+}
+
+/// Height over which there is text on both sides of `x`.
+fn shared_extent(cells: &[Cell], x: f32) -> f32 {
+    let extent = |left: bool| {
+        cells
+            .iter()
+            .filter(|c| (c.centre_x() < x) == left)
+            .fold((f32::INFINITY, f32::NEG_INFINITY), |(t, b), c| (t.min(c.top), b.max(c.bottom)))
+    };
+    let ((left_top, left_bottom), (right_top, right_bottom)) = (extent(true), extent(false));
+    left_bottom.min(right_bottom) - left_top.max(right_top)
+}
+
+/// Whether columns of running text stand on both sides of `x`, rather than cells of a table.
+fn separates(cells: &[Cell], x: f32, em: f32) -> bool {
+    let (left, right): (Vec<Cell>, Vec<Cell>) = cells.iter().partition(|c| c.centre_x() < x);
+    if left.len() < LINES_MIN || right.len() < LINES_MIN {
+        return false;
+    }
+    let (near_left, near_right) = (nearest(&left, true), nearest(&right, false));
+    let prose_left = is_prose(&near_left, em) && !has_companions(&left, &near_left, em);
+    let prose_right = is_prose(&near_right, em) && !has_companions(&right, &near_right, em);
+    match (prose_left, prose_right) {
+        (true, true) => !is_banded(cells, x, em),
+        // Text beside a picture with labels, a sidebar or a table of another pitch.
+        (true, false) | (false, true) => alignment(&near_left, &near_right) < 0.5,
+        (false, false) => false,
+    }
+}
+
+/// The cells of a side that no other cell of the side separates from the gutter. `cells` are in order from the top.
+fn nearest(cells: &[Cell], gutter_at_right: bool) -> Vec<Cell> {
+    let hidden = |i: usize, cell: &Cell| {
+        let nearer = |other: &Cell| {
+            let shared = other.bottom.min(cell.bottom) - other.top.max(cell.top);
+            let ahead =
+                if gutter_at_right { other.left >= cell.centre_x() } else { other.right <= cell.centre_x() };
+            ahead && shared > 0.5 * other.height().min(cell.height())
+        };
+        // Sorted by their middles: only neighbours can share a row.
+        let within = |other: &&Cell| (other.centre_y() - cell.centre_y()).abs() < cell.height();
+        cells[..i].iter().rev().take_while(within).any(nearer)
+            || cells[i + 1..].iter().take_while(within).any(nearer)
+    };
+    cells.iter().enumerate().filter(|(i, cell)| !hidden(*i, cell)).map(|(_, cell)| *cell).collect()
+}
+
+/// Whether most lines of a column share their rows with narrow cells farther from the gutter: then it is the widest
+/// column of a table.
+fn has_companions(side: &[Cell], near: &[Cell], em: f32) -> bool {
+    let mut known: Vec<usize> = near.iter().map(|c| c.index).collect();
+    known.sort_unstable();
+    let far: Vec<Cell> = side.iter().filter(|c| known.binary_search(&c.index).is_err()).copied().collect();
+    let mut widths: Vec<f32> = far.iter().map(Cell::width).collect();
+    far.len() * 2 >= near.len() && quantile(&mut widths, 0.5) < PROSE_WIDTH * em && {
+        let rows = rows(near).len();
+        rows > 0 && common_rows(near, &far) * 10 >= rows * 7
+    }
+}
+
+/// Whether cells under each other are lines of running text.
+fn is_prose(cells: &[Cell], em: f32) -> bool {
+    if cells.len() < LINES_MIN {
+        return false;
+    }
+    let mut widths: Vec<f32> = cells.iter().map(Cell::width).collect();
+    let (median, longest) = (quantile(&mut widths, 0.5), quantile(&mut widths, 0.95));
+    let top = cells.iter().map(|c| c.top).fold(f32::INFINITY, f32::min);
+    let bottom = cells.iter().map(|c| c.bottom).fold(f32::NEG_INFINITY, f32::max);
+    let taken: f32 = cells.iter().map(Cell::height).sum();
+    if median < PROSE_WIDTH * em || taken < PROSE_DENSITY * (bottom - top) {
+        return false;
+    }
+    // Flush at both sides with the line above or below: justified text, also where it flows around a picture.
+    let flush =
+        |a: &Cell, b: &Cell| (a.left - b.left).abs() < 0.4 * em && (a.right - b.right).abs() < 0.4 * em;
+    let full = (0..cells.len())
+        .filter(|&i| {
+            let cell = &cells[i];
+            let above = i.checked_sub(1).and_then(|j| cells.get(j));
+            cell.width() >= FULL_LINE * longest
+                || above.is_some_and(|c| flush(c, cell))
+                || cells.get(i + 1).is_some_and(|c| flush(c, cell))
+        })
+        .count();
+    full as f32 >= PROSE_FILL * cells.len() as f32
+}
+
+/// Whether what stands at both sides of `x` falls into many short bands that both sides share: rows of a table whose
+/// cells are several lines long.
+fn is_banded(cells: &[Cell], x: f32, em: f32) -> bool {
+    let bands = bands(cells);
+    let mut gaps: Vec<f32> = bands.iter().skip(1).map(|(gap, _)| *gap).collect();
+    let typical = quantile(&mut gaps, 0.3);
+    let bands = bands_apart(bands, (0.45 * em).max(1.6 * typical));
+    let both = bands
+        .iter()
+        .filter(|b| b.iter().any(|c| c.centre_x() < x) && b.iter().any(|c| c.centre_x() >= x))
+        .count();
+    let lines_a_band = cells.len() as f32 / 2.0 / bands.len() as f32;
+    bands.len() >= 3 && both * 10 >= bands.len() * 6 && lines_a_band <= 4.0
+}

@@ -1,0 +1,100 @@
+//! From quads to level cells: the page is turned back by the direction that most of its text runs in, and what runs
+//! across it at the margins (a stamp, a spine title) is set aside.
+
+use std::f32::consts::{FRAC_PI_2, PI};
+
+use super::cells::Cell;
+use crate::crop;
+use crate::geometry::{Point, Quad, Turn};
+
+/// Boxes this many times as long as high say where text runs; shorter ones only say where it stands.
+const TELLING_ASPECT: f32 = 2.5;
+
+/// A page ready to be cut.
+pub(super) struct Levelled {
+    /// Its boxes, level.
+    pub cells: Vec<Cell>,
+    /// Boxes across the reading direction beside the text, left to right.
+    pub aside: Vec<Cell>,
+    /// Indices of boxes that are nowhere (not finite).
+    pub unplaced: Vec<usize>,
+}
+
+/// An angle brought into (-pi, pi].
+fn wrapped(angle: f32) -> f32 {
+    let turned = angle.rem_euclid(2.0 * PI);
+    if turned > PI { turned - 2.0 * PI } else { turned }
+}
+
+/// Number of quarter turns nearest to an angle, 0 to 3.
+fn quarter(angle: f32) -> usize {
+    (angle / FRAC_PI_2).round().rem_euclid(4.0) as usize
+}
+
+/// The quad in reading direction, whether or not the caller has turned boxes on end already.
+fn reading(quad: &Quad) -> Quad {
+    if crop::is_vertical(quad) { quad.rotated_corners(Turn::Quarter) } else { *quad }
+}
+
+/// Direction of most of the text, by length of line: the quarter that most runs in, then the median inside it.
+fn direction(quads: &[(usize, Quad)]) -> f32 {
+    let mut lengths = [0f32; 4];
+    for (_, quad) in quads {
+        if let Some(sum) = lengths.get_mut(quarter(quad.angle())) {
+            *sum += quad.width();
+        }
+    }
+    // Ties and an empty page read to the right.
+    let main = (1..4).fold(0, |best, i| if lengths[i] > lengths[best] { i } else { best });
+    let base = main as f32 * FRAC_PI_2;
+    let mut tilts: Vec<(f32, f32)> = quads
+        .iter()
+        .filter(|(_, q)| quarter(q.angle()) == main && q.width() >= TELLING_ASPECT * q.height())
+        .map(|(_, q)| (wrapped(q.angle() - base), q.width()))
+        .collect();
+    tilts.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let half = tilts.iter().map(|t| t.1).sum::<f32>() / 2.0;
+    let mut passed = 0.0;
+    for (tilt, width) in tilts {
+        passed += width;
+        if passed >= half {
+            return base + tilt;
+        }
+    }
+    base
+}
+
+/// Turns a page level.
+pub(super) fn level(boxes: &[Quad], page: (f32, f32)) -> Levelled {
+    let (quads, nowhere): (Vec<_>, Vec<_>) =
+        boxes.iter().enumerate().map(|(i, q)| (i, reading(q))).partition(|(_, q)| q.is_finite());
+    let angle = direction(&quads);
+    let centre = Point::new(page.0 / 2.0, page.1 / 2.0);
+    let mut cells = Vec::with_capacity(quads.len());
+    let mut across = Vec::new();
+    for (index, quad) in &quads {
+        let level = Quad(quad.0.map(|p| p.turned_about(centre, -angle)));
+        let cell = Cell::new(*index, &level);
+        let own = quarter(wrapped(quad.angle() - angle));
+        // A turned word among the lines is read where it stands; only long ones can be told from short upright ones.
+        if own % 2 == 1 && quad.width() >= TELLING_ASPECT * quad.height() {
+            across.push(cell);
+        } else {
+            cells.push(cell);
+        }
+    }
+    // Text across the page stays in the flow where level text stands on both sides of it (headings of table columns).
+    let mut aside = Vec::new();
+    for cell in across {
+        let beside = |c: &&Cell| c.top < cell.bottom && c.bottom > cell.top;
+        let left = cells.iter().filter(beside).filter(|c| c.centre_x() < cell.left).count();
+        let right = cells.iter().filter(beside).filter(|c| c.centre_x() > cell.right).count();
+        let below = cells
+            .iter()
+            .filter(|c| c.left < cell.right && c.right > cell.left && c.top >= cell.bottom)
+            .count();
+        if (left > 0 && right > 0) || below > 0 { cells.push(cell) } else { aside.push(cell) }
+    }
+    aside.sort_by(|a, b| a.left.total_cmp(&b.left));
+    Levelled { cells, aside, unplaced: nowhere.into_iter().map(|(i, _)| i).collect() }
+}

@@ -1,0 +1,206 @@
+//! Which way up a page and its lines are: a classifier's opinion weighed against what the detected boxes show.
+//!
+//! Pure decisions; the guest runs the classifiers and maps their labels to turns.
+
+use crate::crop;
+use crate::geometry::{Quad, Turn};
+
+/// Boxes at least this many times longer than high say which way text runs.
+const TELLING_ASPECT: f32 = 2.0;
+/// Fewer telling boxes than this are no evidence.
+const TELLING_MIN: usize = 3;
+
+/// How much evidence turns a page.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TurnOptions {
+    /// Least probability for a classifier to turn a page without geometric evidence for it, 0 to 1. Classifiers trained
+    /// with smoothed labels never give more than 0.93 or so.
+    pub certain: f32,
+    /// Share of the text length that must run one way for the boxes to be evidence, 0.5 to 1.
+    pub agreement: f32,
+}
+
+impl Default for TurnOptions {
+    fn default() -> Self {
+        Self { certain: 0.8, agreement: 0.7 }
+    }
+}
+
+/// Share of the text, by length, that stands on end, 0 to 1; `None` with too few telling boxes.
+pub fn share_on_end(boxes: &[Quad]) -> Option<f32> {
+    let (mut level, mut on_end, mut telling) = (0.0f32, 0.0f32, 0);
+    for quad in boxes {
+        let (width, height) = (quad.width(), quad.height());
+        let (long, short) = (width.max(height), width.min(height));
+        if !long.is_finite() || long < TELLING_ASPECT * short {
+            continue;
+        }
+        telling += 1;
+        // A quad in reading direction may itself run down the page.
+        let along = quad.angle();
+        let runs_down = along.sin().abs() > along.cos().abs();
+        if (height > width) != runs_down { on_end += long } else { level += long }
+    }
+    (telling >= TELLING_MIN).then(|| on_end / (level + on_end))
+}
+
+/// How the page must be turned to stand upright. `scores[i]` is the probability that it must be turned clockwise by `i`
+/// quarters (`None` where no classifier ran); `boxes` are quads detected on the page as it is.
+///
+/// Lines that run across rule two of the four turns out, so that the classifier only chooses between the other two; it
+/// overrules the boxes where it is certain (a page of vertical writing is upright though its lines stand on end). A
+/// page is never stood on its head without a certain classifier, and without one only boxes on end turn it: by a
+/// quarter, which [`upside_down`] over its lines may correct by a half.
+pub fn page_turn(scores: Option<[f32; 4]>, boxes: &[Quad], options: &TurnOptions) -> Turn {
+    let on_end = share_on_end(boxes);
+    let stands = on_end.is_some_and(|share| share >= options.agreement);
+    let lies = on_end.is_some_and(|share| share <= 1.0 - options.agreement);
+    let Some(scores) = scores else {
+        return if stands { Turn::Quarter } else { Turn::None };
+    };
+    let best = (1..4).fold(0, |best, i| if scores[i] > scores[best] { i } else { best });
+    let certain = scores[best] >= options.certain;
+    let sideways = best % 2 == 1;
+    let quarters = if stands {
+        // Vertical writing needs a classifier that is certain of an upright (or reversed) page.
+        if sideways || certain {
+            best
+        } else if scores[1] >= scores[3] {
+            1
+        } else {
+            3
+        }
+    } else if lies {
+        // Level lines cannot be a page on its side; of what is left, the head is only turned down by certainty.
+        let left = scores[0] + scores[2];
+        if left > 0.0 && scores[2] / left >= options.certain && scores[2] >= 0.5 { 2 } else { 0 }
+    } else if certain {
+        best
+    } else {
+        0
+    };
+    Turn::from_quarters(quarters as u32)
+}
+
+/// Indices of the lines that are worth asking a line classifier about, at most `count`, longest first: a few long lines
+/// say which way up the page is, and single letters look alike from both sides.
+pub fn witnesses(lines: &[Quad], count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..lines.len()).filter(|&i| lines[i].is_finite()).collect();
+    order.sort_by(|&a, &b| lines[b].width().total_cmp(&lines[a].width()));
+    order.truncate(count);
+    order
+}
+
+/// A classifier is believed for itself from this probability on.
+const SURE: f32 = 0.9;
+/// Against the lines around it, from this.
+const SURE_ALONE: f32 = 0.98;
+/// Lines shorter than this many heights go with the others.
+const SHORT: f32 = 3.0;
+
+/// Whether text is upside down as a whole, from the probability of "turned by 180 degrees" of some of its lines: nearly
+/// all of at least three lines must be sure of it.
+pub fn upside_down(probabilities: &[f32]) -> bool {
+    let sure = probabilities.iter().filter(|&&p| p >= SURE).count();
+    probabilities.len() >= 3 && sure * 10 >= probabilities.len() * 8
+}
+
+/// Which lines are upside down, from the probability of "turned by 180 degrees" of each (`lines` in reading direction,
+/// one probability each; a missing one counts as 0). Lines on end are judged apart from level ones, since they may run
+/// up or down. Inside each group a line follows its own classifier only where that is sure; a short or doubtful line
+/// goes with the others.
+pub fn flipped(lines: &[Quad], probabilities: &[f32]) -> Vec<bool> {
+    let probability = |i: usize| probabilities.get(i).copied().unwrap_or(0.0);
+    let runs_down = |quad: &Quad| {
+        let angle = quad.angle();
+        crop::is_vertical(quad) || angle.sin().abs() > angle.cos().abs()
+    };
+    let consensus = |down: bool| {
+        let (mut sum, mut length) = (0.0, 0.0);
+        for (i, quad) in lines.iter().enumerate().filter(|(_, q)| runs_down(q) == down && q.is_finite()) {
+            sum += probability(i) * quad.width();
+            length += quad.width();
+        }
+        length > 0.0 && sum / length > 0.5
+    };
+    let (level, on_end) = (consensus(false), consensus(true));
+    lines
+        .iter()
+        .enumerate()
+        .map(|(i, quad)| {
+            let all = if runs_down(quad) { on_end } else { level };
+            let p = probability(i);
+            let own = if p >= 0.5 { p } else { 1.0 - p };
+            let differs = (p >= 0.5) != all;
+            let alone = runs_down(quad) && own >= SURE || own >= SURE_ALONE;
+            if differs && alone && quad.width() >= SHORT * quad.height() { !all } else { all }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Rect;
+
+    fn lines(count: usize, width: f32, height: f32) -> Vec<Quad> {
+        (0..count).map(|i| Quad::from_rect(&Rect { x: 10.0, y: 30.0 * i as f32, width, height })).collect()
+    }
+
+    #[track_caller]
+    fn check(scores: Option<[f32; 4]>, boxes: &[Quad], expect: Turn) {
+        assert_eq!(page_turn(scores, boxes, &TurnOptions::default()), expect);
+    }
+
+    #[test]
+    fn turns_a_page_on_evidence_only() {
+        let (level, on_end) = (lines(6, 300.0, 20.0), lines(6, 20.0, 300.0));
+        check(None, &level, Turn::None);
+        check(None, &[], Turn::None);
+        check(None, &on_end, Turn::Quarter);
+        check(Some([0.1, 0.2, 0.1, 0.6]), &on_end, Turn::ThreeQuarters);
+        check(Some([0.5, 0.1, 0.1, 0.3]), &on_end, Turn::ThreeQuarters);
+        check(Some([0.97, 0.01, 0.01, 0.01]), &on_end, Turn::None);
+        check(Some([0.02, 0.95, 0.02, 0.01]), &level, Turn::None);
+        check(Some([0.02, 0.02, 0.95, 0.01]), &level, Turn::Half);
+        check(Some([0.3, 0.0, 0.6, 0.1]), &level, Turn::None);
+        check(Some([0.05, 0.0, 0.0, 0.95]), &level[..1], Turn::ThreeQuarters);
+        check(Some([0.4, 0.0, 0.0, 0.6]), &level[..1], Turn::None);
+    }
+
+    #[test]
+    fn lines_in_reading_direction_count_as_they_stand_on_the_page() {
+        let turned: Vec<Quad> =
+            lines(6, 20.0, 300.0).iter().map(|q| q.rotated_corners(Turn::Quarter)).collect();
+        assert_eq!(share_on_end(&turned), Some(1.0));
+        assert_eq!(share_on_end(&lines(2, 300.0, 20.0)), None, "two lines are no evidence");
+    }
+
+    #[test]
+    fn doubtful_lines_go_with_the_others() {
+        let quads = lines(5, 300.0, 20.0);
+        assert_eq!(flipped(&quads, &[0.0, 0.1, 0.95, 0.2, 0.99]), [false, false, false, false, true]);
+        assert_eq!(flipped(&quads, &[0.99, 0.9, 0.4, 0.95, 0.001]), [true, true, true, true, false]);
+        let mut short = quads.clone();
+        short.push(Quad::from_rect(&Rect { x: 0.0, y: 200.0, width: 30.0, height: 20.0 }));
+        assert_eq!(flipped(&short, &[0.0, 0.0, 0.0, 0.0, 0.0, 1.0]).last(), Some(&false));
+        // A stamp in the margin runs up while the page stands upright.
+        let mut stamped = quads;
+        stamped.push(
+            Quad::from_rect(&Rect { x: 0.0, y: 0.0, width: 20.0, height: 400.0 })
+                .rotated_corners(Turn::Quarter),
+        );
+        let turned = flipped(&stamped, &[0.0, 0.0, 0.0, 0.0, 0.0, 0.97]);
+        assert_eq!(turned, [false, false, false, false, false, true]);
+    }
+
+    #[test]
+    fn a_page_on_its_head_needs_agreement() {
+        assert!(upside_down(&[0.99, 0.95, 0.92, 0.2, 0.97]));
+        assert!(!upside_down(&[0.99, 0.95]));
+        assert!(!upside_down(&[0.99, 0.95, 0.1, 0.2]));
+        let mut quads = lines(3, 100.0, 20.0);
+        quads[1] = Quad::from_rect(&Rect { x: 0.0, y: 0.0, width: 200.0, height: 20.0 });
+        assert_eq!(witnesses(&quads, 2), [1, 0]);
+    }
+}

@@ -1,0 +1,138 @@
+//! Embedded text beside text read from pixels: is a text layer real, what are its lines, and what is left to read.
+//!
+//! Units are points of the page as displayed, as the contract's `text-layer` has them; the guest scales to pixels.
+//! Embedded and recognised lines become one transcript by giving the quads of both to [`crate::layout`].
+
+mod judge;
+mod merge;
+
+use crate::geometry::{Quad, Rect};
+
+pub use judge::judge;
+pub use merge::lines;
+
+/// A word of embedded text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Span<'a> {
+    /// Its characters, without spaces.
+    pub text: &'a str,
+    /// Where it stands.
+    pub area: Rect,
+    /// Size of its font as displayed.
+    pub font_size: f32,
+    /// False for text drawn invisibly, as OCR programs lay it under a scan.
+    pub visible: bool,
+    /// True where a line break or a clear gap follows in the document's own order.
+    pub ends_line: bool,
+}
+
+/// What a page says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer<'a> {
+    /// The words in the document's own order.
+    pub spans: &'a [Span<'a>],
+    /// Areas covered by pictures.
+    pub pictures: &'a [Rect],
+    /// Characters that had no meaning in Unicode.
+    pub unmapped: u32,
+    /// Width and height of the page.
+    pub page: (f32, f32),
+}
+
+/// What a text layer is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Text that a program wrote: taken as it is.
+    Real,
+    /// Text that another OCR program laid invisibly under a scan: readable, yet no better than reading it again.
+    Hidden,
+    /// No text, or too little to say.
+    Absent,
+    /// Characters that mean nothing (unmapped, private use, "(cid:12)", control characters).
+    Garbage,
+    /// Words heaped onto each other or outside the page.
+    Misplaced,
+}
+
+/// A word of an embedded line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerWord {
+    /// Its characters.
+    pub text: String,
+    /// Where it stands, in reading direction.
+    pub quad: Quad,
+}
+
+/// A line of embedded text. Its confidence is 1 by definition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerLine {
+    /// Its words joined with spaces.
+    pub text: String,
+    /// Where it stands, in reading direction.
+    pub quad: Quad,
+    /// Its words and where they stand.
+    pub words: Vec<LayerWord>,
+}
+
+/// Indices of detected boxes that embedded lines do not already say: those of which less than `share` (0 to 1; 0.5 is
+/// a good value) of the length is covered by words. Boxes and lines in the same units.
+pub fn uncovered(boxes: &[Quad], lines: &[LayerLine], share: f32) -> Vec<usize> {
+    let words: Vec<Rect> = lines.iter().flat_map(|l| l.words.iter().map(|w| w.quad.bounds())).collect();
+    let open = |quad: &Quad| {
+        let own = quad.bounds();
+        let on_end = own.height > own.width;
+        // Detected boxes are higher than the letters, so coverage is measured along the line, over the words that share
+        // at least half of their thickness with it.
+        let covered: f32 = words
+            .iter()
+            .filter_map(|word| {
+                let both = own.intersection(word);
+                let (along, across, thickness) = if on_end {
+                    (both.height, both.width, word.width.min(own.width))
+                } else {
+                    (both.width, both.height, word.height.min(own.height))
+                };
+                (across >= 0.5 * thickness && along > 0.0).then_some(along)
+            })
+            .sum();
+        covered < share * own.width.max(own.height)
+    };
+    boxes.iter().enumerate().filter(|(_, quad)| open(quad)).map(|(i, _)| i).collect()
+}
+
+/// Pictures smaller than this in either direction, in points, hold no line of text.
+const PICTURE_MIN_PT: f32 = 12.0;
+/// A picture of which words cover this share has its text said: dense print covers a quarter to a third of its page.
+const COVERED_SHARE: f32 = 0.15;
+
+/// Pictures that may show text that no span says, overlapping ones joined, kept inside the page.
+pub fn regions_to_read(layer: &Layer<'_>) -> Vec<Rect> {
+    let page = Rect { x: 0.0, y: 0.0, width: layer.page.0, height: layer.page.1 };
+    let mut regions: Vec<Rect> = Vec::new();
+    for picture in layer.pictures {
+        let mut region = picture.intersection(&page);
+        if region.width < PICTURE_MIN_PT || region.height < PICTURE_MIN_PT {
+            continue;
+        }
+        // Pictures are often cut into strips; joined, a line of text across two of them is read once. Joining may make
+        // the region touch others, so it goes around until nothing changes (each turn removes one).
+        while let Some(at) = regions.iter().position(|r| touches(r, &region)) {
+            region = region.union(&regions.swap_remove(at));
+        }
+        regions.push(region);
+    }
+    regions.retain(|region| {
+        let said: f32 = layer.spans.iter().map(|s| s.area.intersection(region).area()).sum();
+        said < COVERED_SHARE * region.area()
+    });
+    regions.sort_by(|a, b| a.y.total_cmp(&b.y).then(a.x.total_cmp(&b.x)));
+    regions
+}
+
+/// Whether two areas overlap or lie edge to edge (within a point).
+fn touches(a: &Rect, b: &Rect) -> bool {
+    a.x <= b.right() + 1.0 && b.x <= a.right() + 1.0 && a.y <= b.bottom() + 1.0 && b.y <= a.bottom() + 1.0
+}
+
+#[cfg(test)]
+mod tests;

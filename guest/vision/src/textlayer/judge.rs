@@ -1,0 +1,77 @@
+//! Is an embedded layer text that may be taken as it is?
+
+use super::{Layer, Span, Verdict};
+use crate::geometry::Rect;
+
+/// Fewer characters say nothing about a page.
+const CHARACTERS_MIN: usize = 8;
+/// Share of meaningless characters from which a layer is garbage: formulas have a few unmapped signs, broken fonts have
+/// most.
+const GARBAGE_SHARE: f32 = 0.1;
+/// Least share of letters and digits in text.
+const WORDLIKE_SHARE: f32 = 0.3;
+/// Share of words off the page or on top of others from which positions are not to be trusted.
+const MISPLACED_SHARE: f32 = 0.2;
+/// Words compared with a word for overlap, in order of their tops: bounds the work on dense pages.
+const NEIGHBOURS_MAX: usize = 200;
+
+/// Judges a layer.
+pub fn judge(layer: &Layer<'_>) -> Verdict {
+    let (mut total, mut odd, mut wordlike, mut hidden) = (0usize, layer.unmapped as usize, 0usize, 0usize);
+    for span in layer.spans {
+        let count = span.text.chars().count();
+        total += count;
+        hidden += if span.visible { 0 } else { count };
+        wordlike += span.text.chars().filter(|c| c.is_alphanumeric()).count();
+        odd += if span.text.contains("(cid:") { count } else { span.text.chars().filter(is_odd).count() };
+    }
+    let share = |part: usize, whole: usize| part as f32 / whole.max(1) as f32;
+    // Unmapped characters may or may not stand among the spans; counted on top they weigh a little more, not less.
+    if share(odd, total.max(layer.unmapped as usize)) > GARBAGE_SHARE && odd >= CHARACTERS_MIN {
+        return Verdict::Garbage;
+    }
+    if total < CHARACTERS_MIN {
+        return Verdict::Absent;
+    }
+    if share(wordlike, total) < WORDLIKE_SHARE {
+        return Verdict::Garbage;
+    }
+    if share(misplaced(layer), layer.spans.len()) > MISPLACED_SHARE {
+        return Verdict::Misplaced;
+    }
+    if share(hidden, total) > 0.5 { Verdict::Hidden } else { Verdict::Real }
+}
+
+/// Control characters, private use, the replacement character, noncharacters; and dingbats, which fonts with an encoding
+/// of their own decode to (old TeX fonts give "❡" for "e"): a form has a few check marks, never a tenth of its text.
+fn is_odd(c: &char) -> bool {
+    c.is_control()
+        || matches!(*c, '\u{2700}'..='\u{27bf}' | '\u{fffd}' | '\u{fffe}' | '\u{ffff}')
+        || matches!(*c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}')
+}
+
+/// Words outside the page, without extent, or mostly under another word that says something else. (The same word twice
+/// is a shadow or a fake bold.)
+fn misplaced(layer: &Layer<'_>) -> usize {
+    let page = Rect { x: 0.0, y: 0.0, width: layer.page.0, height: layer.page.1 };
+    let mut spans: Vec<&Span<'_>> = layer.spans.iter().collect();
+    spans.sort_by(|a, b| a.area.y.total_cmp(&b.area.y));
+    let under = |i: usize, span: &Span<'_>| {
+        spans.iter().skip(i + 1).take(NEIGHBOURS_MAX).take_while(|o| o.area.y < span.area.bottom()).any(
+            |other| {
+                let least = span.area.area().min(other.area.area());
+                other.text != span.text && span.area.intersection(&other.area).area() > 0.6 * least
+            },
+        )
+    };
+    spans
+        .iter()
+        .enumerate()
+        .filter(|(i, span)| {
+            let shown = span.area.intersection(&page).area();
+            // Zero-height boxes come from fonts without metrics; NaN fails the comparison as well.
+            let placed = span.area.area() > 0.0 && shown >= 0.5 * span.area.area();
+            !placed || under(*i, span)
+        })
+        .count()
+}

@@ -1,0 +1,89 @@
+//! Embedded words become lines.
+
+use super::{LayerLine, LayerWord, Span};
+use crate::geometry::{Quad, Rect, Turn};
+
+/// Widest gap inside a line, in font sizes: justified text stretches spaces to one, columns stand farther apart.
+const GAP_MAX: f32 = 1.5;
+
+/// A line in the making.
+struct Open<'a> {
+    spans: Vec<&'a Span<'a>>,
+    on_end: bool,
+}
+
+/// Whether a word runs up or down the page: higher than wide although it has several letters.
+fn on_end(span: &Span<'_>) -> bool {
+    span.text.chars().count() >= 2
+        && span.area.height > 1.5 * span.area.width
+        && span.area.height > 1.5 * span.font_size
+}
+
+/// Merges words into lines: neighbours in the document's own order that share a baseline and follow each other closely,
+/// to either side (some scripts run to the left). A word drawn again in the same place (a shadow, a fake bold) is
+/// taken once.
+pub fn lines(spans: &[Span<'_>]) -> Vec<LayerLine> {
+    let mut lines: Vec<LayerLine> = Vec::new();
+    let mut open: Option<Open<'_>> = None;
+    let mut ended = false;
+    for span in spans.iter().filter(|s| !s.text.trim().is_empty()) {
+        if let Some(line) = &mut open
+            && let Some(last) = line.spans.last()
+        {
+            if is_shadow(last, span) {
+                ended |= span.ends_line;
+                continue;
+            }
+            if !ended && line.on_end == on_end(span) && follows(&last.area, span, line.on_end) {
+                line.spans.push(span);
+                ended = span.ends_line;
+                continue;
+            }
+        }
+        lines.extend(open.take().and_then(close));
+        open = Some(Open { on_end: on_end(span), spans: vec![span] });
+        ended = span.ends_line;
+    }
+    lines.extend(open.and_then(close));
+    lines
+}
+
+fn is_shadow(last: &Span<'_>, span: &Span<'_>) -> bool {
+    let least = last.area.area().min(span.area.area());
+    last.text == span.text && least > 0.0 && last.area.intersection(&span.area).area() > 0.7 * least
+}
+
+/// Whether a word goes on where another one ends.
+fn follows(last: &Rect, span: &Span<'_>, on_end: bool) -> bool {
+    let next = &span.area;
+    let both = last.intersection(next);
+    let size = span.font_size.max(if on_end { next.width } else { next.height }).max(1.0);
+    // Distance between the two intervals along the line; negative where they overlap.
+    let (shared, thickness, gap) = if on_end {
+        let gap = (next.y - last.bottom()).max(last.y - next.bottom());
+        ((last.right().min(next.right()) - last.x.max(next.x)), last.width.min(next.width), gap)
+    } else {
+        let gap = (next.x - last.right()).max(last.x - next.right());
+        ((last.bottom().min(next.bottom()) - last.y.max(next.y)), last.height.min(next.height), gap)
+    };
+    shared >= 0.4 * thickness
+        && gap <= GAP_MAX * size
+        && both.area() <= 0.5 * last.area().min(next.area()).max(1.0)
+}
+
+fn close(line: Open<'_>) -> Option<LayerLine> {
+    let quad_of = |area: &Rect| {
+        let quad = Quad::from_rect(area);
+        // Up or down cannot be told from a box; text on end is mostly turned to the left, so it is read upwards.
+        if line.on_end { quad.rotated_corners(Turn::ThreeQuarters) } else { quad }
+    };
+    let first = line.spans.first()?;
+    let around = line.spans.iter().fold(first.area, |around, span| around.union(&span.area));
+    let text: Vec<&str> = line.spans.iter().map(|s| s.text.trim()).collect();
+    let words = line
+        .spans
+        .iter()
+        .map(|s| LayerWord { text: s.text.trim().to_owned(), quad: quad_of(&s.area) })
+        .collect();
+    Some(LayerLine { text: text.join(" "), quad: quad_of(&around), words })
+}

@@ -1,0 +1,265 @@
+//! Everything that can be wrong with a document, and the fault that says so.
+//!
+//! A worker answers with a [`Refusal`] (plain data, since the worker is not trusted with messages);
+//! only this file turns one into a `Fault` with its stable code. Called by `open`, `pool` and `worker`.
+
+use lector_core::{Blame, Fault, Kind};
+use serde::{Deserialize, Serialize};
+
+/// Why a document or page cannot be read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Refusal {
+    Empty,
+    UnsupportedType,
+    ContentTypeMismatch {
+        declared: String,
+        found: String,
+    },
+    PdfInvalid {
+        detail: String,
+    },
+    PdfPasswordRequired,
+    PdfPasswordWrong,
+    PdfEncryption {
+        detail: String,
+    },
+    PdfNoPages,
+    ImageInvalid {
+        detail: String,
+    },
+    /// The format is read, this variant of it is not.
+    ImageUnsupported {
+        detail: String,
+    },
+    ImageTooLarge {
+        width: u32,
+        height: u32,
+        pixels_max: u64,
+    },
+    TooManyPages {
+        pages: u32,
+        pages_max: u32,
+    },
+    PageOutOfRange {
+        index: u32,
+        pages: u32,
+    },
+    PageInvalid {
+        index: u32,
+        detail: String,
+    },
+    PageTooManyPixels {
+        width: u64,
+        height: u64,
+        pixels_max: u64,
+        dpi_max: f32,
+    },
+    PageTooMuchText {
+        characters: u64,
+        characters_max: u64,
+    },
+    DpiInvalid {
+        dpi: f32,
+    },
+    MemoryExceeded {
+        detail: String,
+    },
+    /// The worker itself cannot do what it was asked; a defect or a broken installation.
+    Internal {
+        detail: String,
+    },
+}
+
+/// Details come from a process that reads hostile bytes: bounded and without control characters.
+fn clean(detail: &str) -> String {
+    detail.chars().filter(|c| !c.is_control()).take(500).collect()
+}
+
+impl Refusal {
+    /// The stable code.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Refusal::Empty => "document_empty",
+            Refusal::UnsupportedType => "document_unsupported_type",
+            Refusal::ContentTypeMismatch { .. } => "content_type_mismatch",
+            Refusal::PdfInvalid { .. } => "pdf_invalid",
+            Refusal::PdfPasswordRequired => "pdf_password_required",
+            Refusal::PdfPasswordWrong => "pdf_password_wrong",
+            Refusal::PdfEncryption { .. } => "pdf_encryption_unsupported",
+            Refusal::PdfNoPages => "pdf_no_pages",
+            Refusal::ImageInvalid { .. } => "image_invalid",
+            Refusal::ImageUnsupported { .. } => "image_unsupported",
+            Refusal::ImageTooLarge { .. } => "image_too_large",
+            Refusal::TooManyPages { .. } => "document_too_many_pages",
+            Refusal::PageOutOfRange { .. } => "page_out_of_range",
+            Refusal::PageInvalid { .. } => "page_invalid",
+            Refusal::PageTooManyPixels { .. } => "page_too_many_pixels",
+            Refusal::PageTooMuchText { .. } => "page_too_much_text",
+            Refusal::DpiInvalid { .. } => "dpi_invalid",
+            Refusal::MemoryExceeded { .. } => "document_memory_exceeded",
+            Refusal::Internal { .. } => "document_worker_failed",
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Refusal::ImageTooLarge { .. }
+            | Refusal::TooManyPages { .. }
+            | Refusal::PageTooManyPixels { .. }
+            | Refusal::PageTooMuchText { .. }
+            | Refusal::MemoryExceeded { .. } => Kind::TooLarge,
+            Refusal::Internal { .. } => Kind::Bug,
+            _ => Kind::Invalid,
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Refusal::Empty => "The document is empty: no bytes arrived.".into(),
+            Refusal::UnsupportedType => {
+                "The bytes are no document that Lector reads; send a PDF, PNG, JPEG, TIFF, WebP, BMP or GIF."
+                    .into()
+            }
+            Refusal::ContentTypeMismatch { declared, found } => format!(
+                "The document was declared as {}, but its bytes are {}; declare what it is, or nothing.",
+                clean(declared),
+                clean(found)
+            ),
+            Refusal::PdfInvalid { .. } => {
+                "The PDF is damaged or cut off and cannot be opened; check that it was sent completely."
+                    .into()
+            }
+            Refusal::PdfPasswordRequired => {
+                "The PDF is encrypted; send its password with the request.".into()
+            }
+            Refusal::PdfPasswordWrong => "The password does not open this PDF.".into(),
+            Refusal::PdfEncryption { .. } => {
+                "The PDF is encrypted in a way that is not supported; send it decrypted.".into()
+            }
+            Refusal::PdfNoPages => "The PDF has no pages.".into(),
+            Refusal::ImageInvalid { .. } => {
+                "The picture is damaged or cut off and cannot be decoded; check that it was sent completely."
+                    .into()
+            }
+            Refusal::ImageUnsupported { .. } => {
+                "The picture uses a variant of its format that is not supported; convert it to PNG.".into()
+            }
+            Refusal::ImageTooLarge { width, height, pixels_max } => format!(
+                "The picture has {width} x {height} pixels; at most {pixels_max} pixels are accepted. Scale it down."
+            ),
+            Refusal::TooManyPages { pages, pages_max } => {
+                format!("The document has {pages} pages; at most {pages_max} are accepted. Split it.")
+            }
+            Refusal::PageOutOfRange { index, pages } => {
+                format!("There is no page {}; the document has {pages}.", u64::from(*index) + 1)
+            }
+            Refusal::PageInvalid { index, .. } => {
+                format!("Page {} is damaged and cannot be read.", u64::from(*index) + 1)
+            }
+            Refusal::PageTooManyPixels { width, height, pixels_max, dpi_max } => format!(
+                "The page would have {width} x {height} pixels; at most {pixels_max} are allowed, which it fits \
+                 at {dpi_max} dpi or less."
+            ),
+            Refusal::PageTooMuchText { characters, characters_max } => {
+                format!("The page holds {characters} characters; at most {characters_max} are read.")
+            }
+            Refusal::DpiInvalid { dpi } => {
+                format!("{dpi} is no resolution to render at; ask for a number of dots per inch above 0.")
+            }
+            Refusal::MemoryExceeded { .. } => {
+                "Reading the document takes more memory than is allowed; it may be damaged or hostile.".into()
+            }
+            Refusal::Internal { .. } => "The document worker could not do its work.".into(),
+        }
+    }
+
+    fn detail(&self) -> Option<&str> {
+        match self {
+            Refusal::PdfInvalid { detail }
+            | Refusal::PdfEncryption { detail }
+            | Refusal::ImageInvalid { detail }
+            | Refusal::ImageUnsupported { detail }
+            | Refusal::PageInvalid { detail, .. }
+            | Refusal::MemoryExceeded { detail }
+            | Refusal::Internal { detail } => Some(detail),
+            _ => None,
+        }
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        let fault = Fault::new(refusal.kind(), refusal.code(), refusal.message());
+        match refusal.detail() {
+            Some(detail) => fault.with_detail(clean(detail)),
+            None => fault,
+        }
+    }
+}
+
+/// What a request wanted of a worker; decides the code of a crash or a timeout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Open,
+    Page,
+    Text,
+    Render,
+}
+
+impl Stage {
+    fn verb(self) -> &'static str {
+        match self {
+            Stage::Open => "opening the document",
+            Stage::Page => "reading the page",
+            Stage::Text => "reading the text of the page",
+            Stage::Render => "rendering the page",
+        }
+    }
+
+    /// The worker died over this request.
+    pub(crate) fn crashed(self, detail: impl std::fmt::Display) -> Fault {
+        let code = match self {
+            Stage::Open => "document_open_crashed",
+            Stage::Page => "page_crashed",
+            Stage::Text => "page_text_crashed",
+            Stage::Render => "page_render_crashed",
+        };
+        let message =
+            format!("The worker crashed while {}; the file may be damaged or hostile.", self.verb());
+        Fault::new(Kind::Invalid, code, message).with_detail(detail)
+    }
+
+    /// The worker did not answer in time.
+    pub(crate) fn timed_out(self, limit: std::time::Duration) -> Fault {
+        let code = match self {
+            Stage::Open => "document_open_timeout",
+            Stage::Page => "page_timeout",
+            Stage::Text => "page_text_timeout",
+            Stage::Render => "page_render_timeout",
+        };
+        let message = format!(
+            "Time ran out while {} ({} s are allowed); the file may be damaged or hostile.",
+            self.verb(),
+            limit.as_secs_f32()
+        );
+        Fault::new(Kind::Deadline, code, message).blaming(Blame::Client)
+    }
+}
+
+/// The document has cost too many workers; the rest of it is refused unread.
+pub(crate) fn given_up(crashes: u32) -> Fault {
+    let message = format!("Reading this document has failed {crashes} workers; the rest of it is not read.");
+    Fault::new(Kind::Invalid, "document_given_up", message)
+}
+
+/// The queue in front of the workers is full.
+pub(crate) fn busy() -> Fault {
+    Fault::new(Kind::Busy, "documents_busy", "The document workers are busy; try again in a moment.")
+        .retry_after(std::time::Duration::from_secs(1))
+}
+
+/// There are no workers (shutting down, or none will start).
+pub(crate) fn unavailable(detail: impl std::fmt::Display) -> Fault {
+    Fault::new(Kind::Unavailable, "documents_unavailable", "Documents cannot be read at the moment.")
+        .with_detail(detail)
+}

@@ -1,0 +1,31 @@
+//! Documents: PDF and picture files become page images and text layers.
+//!
+//! Owns: the pool of render worker processes, their sandbox, and all reading of document bytes. The
+//! only home of pdfium and of the image codecs, and both run only inside worker processes: the host's
+//! own address space never parses a byte of a document beyond its magic number. Must not know about
+//! guests, engines, tenants or transport. Called by `platform` through `lector_core::Documents`; only
+//! `host/src/app.rs` names this crate.
+//!
+//! ```text
+//! open / page / text_layer / render        (any task of the host)
+//!   -> pool         FIFO queue, affinity, one keeper thread per worker, time limits, respawn
+//!     -> channel    postcard frames over a socket pair; descriptors ride along (SCM_RIGHTS)
+//!       -> worker   [sandboxed process] pdfium, codecs; document in: sealed memfd, pixels out: memfd
+//! ```
+#![warn(missing_docs)]
+
+mod channel;
+mod config;
+mod faults;
+mod kind;
+mod open;
+mod pool;
+mod shared;
+mod wire;
+mod worker;
+
+pub use config::{DocumentConfig, DocumentError};
+pub use open::DocumentWorkers;
+pub use pool::status::WorkersStatus;
+pub use worker::sandbox::{self, Layer, SandboxReport};
+pub use worker::worker_main;

@@ -1,0 +1,238 @@
+//! The ports of `lector_core`, as the pool serves them.
+//!
+//! Owns what the host itself decides about a document: whether its bytes may be looked at, and how many
+//! pixels a rendering has, which is settled here before any memory is taken.
+
+use std::sync::Arc;
+
+use futures::channel::oneshot;
+use futures::future::{BoxFuture, FutureExt, ready};
+use lector_core::port::{DocumentHint, PageInfo, PageKind};
+use lector_core::{Documents, Fault, Image, OpenDocument, PageSource, Size, TextLayer};
+
+use crate::config::{DocumentConfig, DocumentError};
+use crate::faults::{self, Refusal};
+use crate::kind::Kind;
+use crate::pool::status::WorkersStatus;
+use crate::pool::{Answer, Body, Job, Pool, Task};
+use crate::wire::PageFacts;
+
+const POINTS_PER_INCH: f32 = 72.0;
+
+/// The document room: a pool of sandboxed render workers. Dropping it kills the workers;
+/// [`DocumentWorkers::shutdown`] does so and waits.
+pub struct DocumentWorkers {
+    pool: Arc<Pool>,
+}
+
+impl DocumentWorkers {
+    /// Starts the workers and returns when all are ready. A missing library or a worker that does not
+    /// start is an error that says what to do.
+    pub async fn start(config: DocumentConfig) -> Result<Arc<Self>, DocumentError> {
+        let pool = Pool::start(config).await?;
+        Ok(Arc::new(Self { pool }))
+    }
+
+    /// A snapshot for metrics and readiness.
+    pub fn status(&self) -> WorkersStatus {
+        self.pool.status()
+    }
+
+    /// Fails what waits, kills the workers and returns when every process has been reaped.
+    pub async fn shutdown(&self) {
+        self.pool.stop();
+        let pool = self.pool.clone();
+        let (sender, done) = oneshot::channel();
+        // Keepers end within one tick, but joining a thread may not hold up the caller's executor.
+        let joiner = std::thread::Builder::new().name("documents-end".into()).spawn(move || {
+            pool.join();
+            let _ = sender.send(());
+        });
+        if joiner.is_ok() {
+            // An error would mean that the joiner has panicked; there is nothing left to wait for.
+            let _ = done.await;
+        }
+    }
+}
+
+impl Drop for DocumentWorkers {
+    fn drop(&mut self) {
+        self.pool.stop();
+        self.pool.join();
+    }
+}
+
+impl Documents for DocumentWorkers {
+    fn open(
+        &self,
+        bytes: Arc<Vec<u8>>,
+        hint: DocumentHint,
+    ) -> BoxFuture<'static, Result<Arc<dyn OpenDocument>, Fault>> {
+        let pool = self.pool.clone();
+        async move {
+            let kind = Kind::of(&bytes, hint.content_type.as_deref())?;
+            let body = pool.document(kind, hint.password);
+            let opened = ask(&pool, &body, |answer| Task::Open { bytes, answer }).await?;
+            let document = Opened { pool, body, pages: opened.pages, facts: opened.facts };
+            Ok(Arc::new(document) as Arc<dyn OpenDocument>)
+        }
+        .boxed()
+    }
+}
+
+/// Puts a question to the pool and waits for the answer. Dropping the future withdraws it.
+async fn ask<T>(pool: &Pool, body: &Arc<Body>, task: impl FnOnce(Answer<T>) -> Task) -> Result<T, Fault> {
+    let (sender, receiver) = oneshot::channel();
+    pool.submit(Job { body: body.clone(), task: task(sender) })?;
+    receiver.await.unwrap_or_else(|_| Err(faults::unavailable("the keeper dropped a request")))
+}
+
+/// A document that has been opened once; workers open it again as they need it.
+struct Opened {
+    pool: Arc<Pool>,
+    body: Arc<Body>,
+    pages: u32,
+    /// Of the first pages, as far as they are known.
+    facts: Vec<Option<PageFacts>>,
+}
+
+impl OpenDocument for Opened {
+    fn content_type(&self) -> &'static str {
+        self.body.kind.content_type()
+    }
+
+    fn page_count(&self) -> u32 {
+        self.pages
+    }
+
+    fn page(&self, index: u32) -> BoxFuture<'static, Result<Arc<dyn PageSource>, Fault>> {
+        if index >= self.pages {
+            let refusal = Refusal::PageOutOfRange { index, pages: self.pages };
+            return ready(Err(refusal.into())).boxed();
+        }
+        let (pool, body) = (self.pool.clone(), self.body.clone());
+        let known = usize::try_from(index).ok().and_then(|place| self.facts.get(place).copied().flatten());
+        async move {
+            let facts = match known {
+                Some(facts) => facts,
+                None => ask(&pool, &body, |answer| Task::Facts { index, answer }).await?,
+            };
+            Ok(Arc::new(Page { pool, body, index, facts }) as Arc<dyn PageSource>)
+        }
+        .boxed()
+    }
+}
+
+struct Page {
+    pool: Arc<Pool>,
+    body: Arc<Body>,
+    index: u32,
+    facts: PageFacts,
+}
+
+impl PageSource for Page {
+    fn info(&self) -> PageInfo {
+        let index = self.index;
+        match self.facts {
+            PageFacts::Pdf { width_pt, height_pt } => {
+                PageInfo { index, kind: PageKind::Pdf, width_pt, height_pt, native_dpi: None }
+            }
+            PageFacts::Raster { size, dpi } => PageInfo {
+                index,
+                kind: PageKind::Raster,
+                width_pt: size.width as f32 * POINTS_PER_INCH / dpi,
+                height_pt: size.height as f32 * POINTS_PER_INCH / dpi,
+                native_dpi: Some(dpi),
+            },
+        }
+    }
+
+    fn text_layer(&self) -> BoxFuture<'static, Result<TextLayer, Fault>> {
+        if let PageFacts::Raster { .. } = self.facts {
+            return ready(Ok(TextLayer::default())).boxed();
+        }
+        let (pool, body, index) = (self.pool.clone(), self.body.clone(), self.index);
+        async move { ask(&pool, &body, |answer| Task::Text { index, answer }).await }.boxed()
+    }
+
+    fn render(&self, dpi: f32, pixels_max: u64) -> BoxFuture<'static, Result<Image, Fault>> {
+        let size = match pixel_size(&self.facts, dpi, pixels_max) {
+            Ok(size) => size,
+            Err(refusal) => return ready(Err(refusal.into())).boxed(),
+        };
+        let (pool, body, index) = (self.pool.clone(), self.body.clone(), self.index);
+        async move { ask(&pool, &body, |answer| Task::Render { index, size, answer }).await }.boxed()
+    }
+}
+
+/// The extent of a page at `dpi`, refused where it has more than `pixels_max` pixels. A raster page at
+/// its own resolution has exactly its own pixels.
+fn pixel_size(facts: &PageFacts, dpi: f32, pixels_max: u64) -> Result<Size, Refusal> {
+    if !(dpi.is_finite() && dpi > 0.0) {
+        return Err(Refusal::DpiInvalid { dpi });
+    }
+    // At 1 dpi, in double precision: pages reach 14,400 pt and requests may ask for any resolution.
+    let (width, height) = match facts {
+        PageFacts::Pdf { width_pt, height_pt } => (
+            f64::from(*width_pt) / f64::from(POINTS_PER_INCH),
+            f64::from(*height_pt) / f64::from(POINTS_PER_INCH),
+        ),
+        PageFacts::Raster { size, dpi } => {
+            (f64::from(size.width) / f64::from(*dpi), f64::from(size.height) / f64::from(*dpi))
+        }
+    };
+    // Float to int saturates; no side is without pixels.
+    let side = |inches: f64, dpi: f64| (inches * dpi).round().max(1.0) as u64;
+    let pixels = |dpi: f64| side(width, dpi).saturating_mul(side(height, dpi));
+    let at = f64::from(dpi);
+    let fits = |value: u64| u32::try_from(value).ok();
+    if let (true, Some(width), Some(height)) =
+        (pixels(at) <= pixels_max, fits(side(width, at)), fits(side(height, at)))
+    {
+        return Ok(Size { width, height });
+    }
+    // The highest whole dpi that fits, or for huge pages the highest tenth.
+    let highest = (pixels_max as f64 / (width * height)).sqrt().min(at);
+    let step = if highest >= 10.0 { 1.0 } else { 10.0 };
+    let mut dpi_max = (highest * step).floor() / step;
+    if pixels(dpi_max) > pixels_max {
+        dpi_max -= 1.0 / step;
+    }
+    let dpi_max = dpi_max.max(0.0) as f32;
+    Err(Refusal::PageTooManyPixels { width: side(width, at), height: side(height, at), pixels_max, dpi_max })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn pixels_are_counted_before_they_exist() {
+        let a4 = PageFacts::Pdf { width_pt: 595.276, height_pt: 841.89 };
+        let size = pixel_size(&a4, 200.0, 40_000_000).unwrap();
+        assert_eq!((size.width, size.height), (1654, 2339));
+        let photo = PageFacts::Raster { size: Size { width: 4001, height: 2999 }, dpi: 173.3 };
+        let size = pixel_size(&photo, 173.3, 40_000_000).unwrap();
+        assert_eq!((size.width, size.height), (4001, 2999));
+        for dpi in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            assert_eq!(pixel_size(&a4, dpi, u64::MAX).unwrap_err().code(), "dpi_invalid");
+        }
+        let tiny = PageFacts::Pdf { width_pt: 0.1, height_pt: 0.1 };
+        assert_eq!(pixel_size(&tiny, 10.0, 1).unwrap(), Size { width: 1, height: 1 });
+    }
+
+    #[test]
+    fn the_highest_dpi_that_is_named_fits() {
+        for side in [595.0_f32, 8400.0, 14400.0, 200_000.0] {
+            let page = PageFacts::Pdf { width_pt: side, height_pt: side };
+            let Err(Refusal::PageTooManyPixels { dpi_max, .. }) = pixel_size(&page, 5000.0, 40_000_000)
+            else {
+                panic!("{side} pt at 5000 dpi must not fit");
+            };
+            assert!(dpi_max > 0.0);
+            pixel_size(&page, dpi_max, 40_000_000).unwrap();
+            assert!(pixel_size(&page, dpi_max + 1.0, 40_000_000).is_err(), "{dpi_max} is not the highest");
+        }
+    }
+}

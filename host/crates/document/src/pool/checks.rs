@@ -1,0 +1,34 @@
+//! Whether what a worker answers can be true. A worker reads hostile bytes and may have been taken over;
+//! what it says goes on into the host only if it is of the right size and made of finite numbers.
+
+use lector_core::{Rect, TextLayer};
+
+use super::Body;
+use crate::wire::{Opened, PageFacts};
+
+pub(super) fn opened(opened: &Opened, body: &Body) -> bool {
+    let pages = opened.pages;
+    let known = u32::try_from(opened.facts.len()).unwrap_or(u32::MAX);
+    (1..=body.limits.pages_max).contains(&pages)
+        && known <= pages
+        && opened.facts.iter().flatten().all(|page| facts(page, body))
+}
+
+pub(super) fn facts(facts: &PageFacts, body: &Body) -> bool {
+    let positive = |value: f32| value.is_finite() && value > 0.0;
+    match facts {
+        PageFacts::Pdf { width_pt, height_pt } => positive(*width_pt) && positive(*height_pt),
+        PageFacts::Raster { size, dpi } => {
+            positive(*dpi) && (1..=body.limits.image_pixels_max).contains(&size.pixels())
+        }
+    }
+}
+
+pub(super) fn text_layer(layer: &TextLayer) -> bool {
+    let finite = |r: &Rect| {
+        let numbers = [r.x, r.y, r.width, r.height];
+        numbers.iter().all(|number| number.is_finite()) && r.width >= 0.0 && r.height >= 0.0
+    };
+    layer.pictures.iter().all(finite)
+        && layer.spans.iter().all(|span| finite(&span.area) && span.font_size.is_finite())
+}

@@ -1,0 +1,124 @@
+//! What a keeper reads and writes of the pool's state: its next job, its worker's life and documents.
+
+use std::time::Duration;
+
+use super::{Job, Phase, Pool, Slot, State};
+use crate::config::DocumentError;
+use crate::faults;
+use crate::wire::DocumentId;
+
+/// How often an idle keeper looks whether its worker still lives.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// What a keeper is to do next.
+pub(super) enum Next {
+    Job(Job),
+    /// Documents that the worker may forget.
+    Close(Vec<DocumentId>),
+    /// Time to look whether the process still lives.
+    Check,
+    Stop,
+}
+
+impl Pool {
+    /// Waits for something to do.
+    pub(super) fn next(&self, index: usize) -> Next {
+        let mut state = self.state();
+        loop {
+            if self.is_stopping() {
+                return Next::Stop;
+            }
+            let State { slots, queue, .. } = &mut *state;
+            let (Some(slot), Some(wake)) = (slots.get_mut(index), self.wake.get(index)) else {
+                return Next::Stop;
+            };
+            if !slot.forgotten.is_empty() {
+                return Next::Close(std::mem::take(&mut slot.forgotten));
+            }
+            if let Some(job) = slot.job.take().or_else(|| queue.pop_front()) {
+                slot.phase = Phase::Busy;
+                return Next::Job(job);
+            }
+            slot.phase = Phase::Idle;
+            let (woken, timeout) = match wake.wait_timeout(state, CHECK_EVERY) {
+                Ok(woken) => woken,
+                Err(poisoned) => poisoned.into_inner(),
+            };
+            state = woken;
+            if timeout.timed_out() && state.slots.get(index).is_some_and(|slot| slot.job.is_none()) {
+                return Next::Check;
+            }
+        }
+    }
+
+    /// Sleeps between two attempts to start a worker; ends early when the pool stops.
+    pub(super) fn pause(&self, index: usize, time: Duration) {
+        let state = self.state();
+        if let Some(wake) = self.wake.get(index).filter(|_| !self.is_stopping()) {
+            drop(wake.wait_timeout(state, time));
+        }
+    }
+
+    fn slot<T>(&self, index: usize, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+        self.state().slots.get_mut(index).map(change)
+    }
+
+    pub(super) fn started(&self, index: usize, pid: u32) {
+        self.slot(index, |slot| slot.pid = Some(pid));
+    }
+
+    /// The worker is gone, and what was open in it.
+    pub(super) fn lost(&self, index: usize) {
+        self.slot(index, |slot| {
+            slot.phase = Phase::Starting;
+            slot.pid = None;
+            slot.open.clear();
+            slot.forgotten.clear();
+        });
+    }
+
+    /// The worker does not start. Where none is left, nobody waits in vain.
+    pub(super) fn down(&self, index: usize, error: &DocumentError) {
+        let stranded: Vec<Job> = {
+            let mut state = self.state();
+            state.trouble = error.to_string();
+            let mut stranded: Vec<Job> = Vec::new();
+            if let Some(slot) = state.slots.get_mut(index) {
+                slot.phase = Phase::Down;
+                stranded.extend(slot.job.take());
+            }
+            if state.slots.iter().all(|slot| slot.phase == Phase::Down) {
+                stranded.extend(state.queue.drain(..));
+            }
+            stranded
+        };
+        for job in stranded {
+            job.task.fail(faults::unavailable(error));
+        }
+    }
+
+    /// A job that its worker never saw, for the one that replaces it.
+    pub(super) fn hand_back(&self, index: usize, job: Job) {
+        self.slot(index, |slot| slot.job = Some(job));
+    }
+
+    /// Notes that the document is used; `false` where it is not open in the worker.
+    pub(super) fn touch(&self, index: usize, document: DocumentId) -> bool {
+        let found = self.slot(index, |slot| {
+            let place = slot.open.iter().position(|open| *open == document)?;
+            let document = slot.open.remove(place);
+            slot.open.push(document);
+            Some(())
+        });
+        found.flatten().is_some()
+    }
+
+    pub(super) fn opened(&self, index: usize, document: DocumentId) {
+        self.slot(index, |slot| slot.open.push(document));
+    }
+
+    /// The least recently used document, where more than `keep` are open; it no longer is.
+    pub(super) fn evict(&self, index: usize, keep: usize) -> Option<DocumentId> {
+        self.slot(index, |slot| (slot.open.len() > keep).then(|| slot.open.remove(0))).flatten()
+    }
+}

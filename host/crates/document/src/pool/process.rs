@@ -1,0 +1,143 @@
+//! One worker process as the host sees it: started, asked, killed, reaped.
+
+use std::os::fd::BorrowedFd;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::channel::{Channel, ChannelError};
+use crate::config::{DocumentConfig, DocumentError};
+use crate::wire::{Reply, Request, Setup};
+use crate::worker::sandbox::SandboxReport;
+
+/// Loading pdfium takes 10 ms; a machine under load takes longer, but not this long.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+/// The library's name in the configured folder.
+const LIBRARY_FILE: &str = "libpdfium.so";
+
+/// A running worker. Dropping it kills and reaps the process.
+pub(super) struct Process {
+    child: Child,
+    channel: Channel,
+    pub(super) report: SandboxReport,
+}
+
+/// Why a request has no reply.
+pub(super) enum Failure {
+    /// The request never reached the worker, which was dead before.
+    Unsent,
+    /// The worker died, or said something that no worker says.
+    Died(String),
+    /// It still works on it.
+    Unanswered,
+}
+
+impl Process {
+    pub(super) fn start(config: &DocumentConfig) -> Result<Process, DocumentError> {
+        let library = config.pdfium_dir.join(LIBRARY_FILE);
+        if !library.is_file() {
+            return Err(DocumentError::LibraryMissing { path: library });
+        }
+        let (program, arguments) = config.worker_command.split_first().ok_or(DocumentError::NoCommand)?;
+        let spawn = |source: std::io::Error| DocumentError::Spawn { command: program.clone(), source };
+        let (channel, socket) = Channel::pair().map_err(|e| spawn(e.into()))?;
+        let child = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(socket))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(spawn)?;
+        let mut process = Process { child, channel, report: SandboxReport::none() };
+        let pdfium_library = std::path::absolute(&library).unwrap_or(library);
+        let setup = Setup { pdfium_library, memory_bytes: config.worker_memory_bytes };
+        let deadline = Instant::now() + READY_TIMEOUT;
+        match process.ask(&Request::Setup(setup), None, || Instant::now() < deadline) {
+            Ok(Reply::Ready(report)) => {
+                process.report = report;
+                Ok(process)
+            }
+            Ok(Reply::Refused(refusal)) => {
+                Err(DocumentError::NotReady { reason: lector_core::Fault::from(refusal).to_string() })
+            }
+            Ok(other) => Err(DocumentError::NotReady { reason: format!("it answered {other:?}") }),
+            Err(Failure::Unanswered) => {
+                Err(DocumentError::NotReady { reason: format!("no word from it in {READY_TIMEOUT:?}") })
+            }
+            Err(Failure::Unsent) => Err(DocumentError::NotReady { reason: process.autopsy() }),
+            Err(Failure::Died(reason)) => Err(DocumentError::NotReady { reason }),
+        }
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(super) fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Sends a request that has no reply; a worker that cannot take it is found out by the next one.
+    pub(super) fn tell(&self, request: &Request) {
+        let _ = self.channel.send(request, None);
+    }
+
+    /// Sends a request and waits for the reply as long as `go_on` says so.
+    pub(super) fn ask(
+        &mut self,
+        request: &Request,
+        fd: Option<BorrowedFd<'_>>,
+        go_on: impl FnMut() -> bool,
+    ) -> Result<Reply, Failure> {
+        match self.channel.send(request, fd) {
+            Ok(()) => {}
+            Err(ChannelError::Closed) => return Err(Failure::Unsent),
+            Err(other) => return Err(Failure::Died(format!("sending failed: {other}"))),
+        }
+        match self.channel.receive(go_on) {
+            Ok((reply, _)) => Ok(reply),
+            Err(ChannelError::GaveUp) => Err(Failure::Unanswered),
+            Err(ChannelError::Closed) => Err(Failure::Died(self.autopsy())),
+            Err(other) => Err(Failure::Died(other.to_string())),
+        }
+    }
+
+    /// The signal that ended the worker, where one did.
+    pub(super) fn signal(&mut self) -> Option<i32> {
+        use std::os::unix::process::ExitStatusExt;
+        self.reap().and_then(|status| status.signal())
+    }
+
+    /// Ends the process for certain and says how it had ended by itself, if it had.
+    fn autopsy(&mut self) -> String {
+        match self.reap() {
+            Some(status) => format!("the worker ended with {status}"),
+            None => "the worker closed its socket".into(),
+        }
+    }
+
+    /// Kills the process unless it is dead already, and takes its exit status.
+    fn reap(&mut self) -> Option<ExitStatus> {
+        // A worker whose socket has closed is dead or about to be; its own end tells more than a kill.
+        const OWN_END: Duration = Duration::from_millis(200);
+        let patience = Instant::now() + OWN_END;
+        while Instant::now() < patience {
+            match self.child.try_wait() {
+                Ok(None) => std::thread::sleep(Duration::from_millis(1)),
+                Ok(Some(status)) => return Some(status),
+                Err(_) => return None,
+            }
+        }
+        let _ = self.child.kill();
+        self.child.wait().ok()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only where the process is gone and reaped.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,83 @@
+//! What the pool tells about itself: to the log, the metrics and the readiness probe.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::{Phase, Pool};
+use crate::worker::sandbox::SandboxReport;
+
+/// A snapshot of the workers.
+#[derive(Clone, Debug)]
+pub struct WorkersStatus {
+    /// Configured.
+    pub workers: usize,
+    /// Running and ready, idle or busy.
+    pub alive: usize,
+    /// Waiting for work.
+    pub idle: usize,
+    /// Process ids of those alive.
+    pub pids: Vec<u32>,
+    /// Requests waiting for a worker.
+    pub queued: usize,
+    /// Requests that a worker has answered, refusals included.
+    pub answered: u64,
+    /// Workers replaced since the start, whatever the reason.
+    pub respawns: u64,
+    /// Of these: died over a request.
+    pub crashes: u64,
+    /// Of these: killed because a request took too long.
+    pub timeouts: u64,
+    /// What holds the workers; `None` before the first one was ready.
+    pub sandbox: Option<SandboxReport>,
+}
+
+/// Counted by the keepers.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub answered: AtomicU64,
+    pub respawns: AtomicU64,
+    pub crashes: AtomicU64,
+    pub timeouts: AtomicU64,
+    sandbox: Mutex<Option<SandboxReport>>,
+}
+
+impl Counters {
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Says in the log what holds the workers: once, and again where it changes.
+    pub(crate) fn sandboxed(&self, report: SandboxReport) {
+        let mut known = self.sandbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.as_ref() == Some(&report) {
+            return;
+        }
+        if report.is_complete() {
+            tracing::info!(sandbox = %report, "render workers are sandboxed");
+        } else {
+            tracing::warn!(sandbox = %report, "render workers run with an INCOMPLETE sandbox");
+        }
+        *known = Some(report);
+    }
+}
+
+impl Pool {
+    pub(crate) fn status(&self) -> WorkersStatus {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let state = self.state();
+        let running = |phase: Phase| matches!(phase, Phase::Idle | Phase::Busy);
+        let alive = state.slots.iter().filter(|slot| running(slot.phase) && slot.pid.is_some());
+        WorkersStatus {
+            workers: state.slots.len(),
+            alive: alive.clone().count(),
+            idle: state.slots.iter().filter(|slot| slot.phase == Phase::Idle).count(),
+            pids: alive.filter_map(|slot| slot.pid).collect(),
+            queued: state.queue.len(),
+            answered: load(&self.counters.answered),
+            respawns: load(&self.counters.respawns),
+            crashes: load(&self.counters.crashes),
+            timeouts: load(&self.counters.timeouts),
+            sandbox: self.counters.sandbox.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}

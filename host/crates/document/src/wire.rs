@@ -1,0 +1,67 @@
+//! What host and worker say to each other.
+//!
+//! Both ends are the same build of the same program, so there is no versioning. The host trusts no
+//! answer: sizes are bounded by `channel`, values are checked by `pool`.
+
+use lector_core::{Size, TextLayer};
+use serde::{Deserialize, Serialize};
+
+use crate::faults::Refusal;
+use crate::kind::Kind;
+use crate::worker::sandbox::SandboxReport;
+
+/// Identifies an open document between the host and its workers.
+pub(crate) type DocumentId = u64;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// The first message: what to load before the sandbox closes. Answered by `Ready`.
+    Setup(Setup),
+    /// One descriptor comes along: the document, a sealed memfd. Answered by `Opened`.
+    Open { document: DocumentId, kind: Kind, password: Option<String>, limits: Limits },
+    /// Answered by `Facts`.
+    Facts { document: DocumentId, index: u32 },
+    /// Answered by `Text`.
+    Text { document: DocumentId, index: u32 },
+    /// One descriptor comes along: a memfd of exactly `size` RGB pixels. Answered by `Rendered`.
+    Render { document: DocumentId, index: u32, size: Size },
+    /// Not answered.
+    Close { document: DocumentId },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Setup {
+    pub pdfium_library: std::path::PathBuf,
+    pub memory_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Limits {
+    pub pages_max: u32,
+    pub image_pixels_max: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    Ready(SandboxReport),
+    Opened(Opened),
+    Facts(PageFacts),
+    Text(TextLayer),
+    Rendered,
+    Refused(Refusal),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Opened {
+    pub pages: u32,
+    /// Facts of the first pages, so that most documents need no further question. `None` for a page
+    /// that cannot be loaded.
+    pub facts: Vec<Option<PageFacts>>,
+}
+
+/// The size of a page, as displayed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum PageFacts {
+    Pdf { width_pt: f32, height_pt: f32 },
+    Raster { size: Size, dpi: f32 },
+}

@@ -1,0 +1,169 @@
+//! The body of a render worker process: one host, one request at a time, no way out but the socket.
+//!
+//! Owns everything that reads document bytes (pdfium, the codecs) and the sandbox around it. Knows
+//! nothing of the pool. Started by the hidden subcommand `lector render-worker`, never by people.
+
+mod library;
+mod pdf;
+mod raster;
+pub mod sandbox;
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+
+use crate::channel::{Channel, ChannelError};
+use crate::faults::Refusal;
+use crate::kind::Kind;
+use crate::shared::Mapping;
+use crate::wire::{DocumentId, Limits, Opened, PageFacts, Reply, Request, Setup};
+use library::Library;
+
+/// Pages whose facts are sent with the answer to `Open`.
+const FACTS_WITH_OPEN_MAX: u32 = 256;
+
+/// Serves the host on standard input until it closes the socket. Must be called before the process has
+/// started a thread: landlock and seccomp bind a thread and its children, and there must be no other.
+pub fn worker_main() -> ExitCode {
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        // Nobody reads standard error of a worker in service; a person who starts one by hand does.
+        Err(reason) => {
+            let _ = rustix::io::write(rustix::stdio::stderr(), format!("{reason}\n").as_bytes());
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn serve() -> Result<(), String> {
+    let socket = sandbox::isolate().map_err(|reason| {
+        format!(
+            "{reason}; a render worker is started by the Lector host only, and talks to it over its socket"
+        )
+    })?;
+    let channel = Channel::over(socket);
+    let (request, _) = channel.receive(|| true).map_err(|e| e.to_string())?;
+    let Request::Setup(setup) = request else { return Err("the first message was no setup".into()) };
+    let library = match Library::load(&setup.pdfium_library) {
+        Ok(library) => library,
+        Err(detail) => {
+            let refused = Reply::Refused(Refusal::Internal { detail: detail.clone() });
+            let _ = channel.send(&refused, None);
+            return Err(detail);
+        }
+    };
+    let report = sandbox::enter(setup.memory_bytes);
+    channel.send(&Reply::Ready(report), None).map_err(|e| e.to_string())?;
+    let mut worker = Worker { setup, library, documents: HashMap::new() };
+    loop {
+        let (request, fd) = match channel.receive(|| true) {
+            Ok(received) => received,
+            Err(ChannelError::Closed) => return Ok(()),
+            Err(other) => return Err(other.to_string()),
+        };
+        let Some(reply) = worker.answer(request, fd) else { continue };
+        channel.send(&reply, None).map_err(|e| e.to_string())?;
+    }
+}
+
+struct Worker {
+    setup: Setup,
+    library: Library,
+    documents: HashMap<DocumentId, Document>,
+}
+
+enum Document {
+    Pdf(pdf::Document),
+    Raster(raster::Document),
+}
+
+impl Worker {
+    fn answer(&mut self, request: Request, fd: Option<OwnedFd>) -> Option<Reply> {
+        let result = match request {
+            Request::Setup(_) => Err(internal("a second setup")),
+            Request::Open { document, kind, password, limits } => {
+                self.open(document, kind, password, limits, fd).map(Reply::Opened)
+            }
+            Request::Facts { document, index } => self.facts(document, index).map(Reply::Facts),
+            Request::Text { document, index } => match self.documents.get_mut(&document) {
+                Some(Document::Pdf(pdf)) => pdf.text_layer(index).map(Reply::Text),
+                Some(Document::Raster(_)) => Ok(Reply::Text(lector_core::TextLayer::default())),
+                None => Err(internal("an unknown document")),
+            },
+            Request::Render { document, index, size } => {
+                self.render(document, index, size, fd).map(|()| Reply::Rendered)
+            }
+            Request::Close { document } => {
+                self.documents.remove(&document);
+                return None;
+            }
+        };
+        Some(result.unwrap_or_else(Reply::Refused))
+    }
+
+    fn open(
+        &mut self,
+        id: DocumentId,
+        kind: Kind,
+        password: Option<String>,
+        limits: Limits,
+        fd: Option<OwnedFd>,
+    ) -> Result<Opened, Refusal> {
+        let fd = fd.ok_or_else(|| internal("a document without bytes"))?;
+        let bytes = Mapping::of_document(fd).map_err(|e| internal(&format!("mapping the document: {e}")))?;
+        let (mut document, pages) = match kind {
+            Kind::Pdf => {
+                let pdf = pdf::Document::open(&self.library, bytes, password.as_deref())?;
+                let pages = pdf.pages();
+                (Document::Pdf(pdf), pages)
+            }
+            picture => {
+                let raster = raster::Document::open(bytes, picture, limits, self.setup.memory_bytes)?;
+                let pages = raster.pages();
+                (Document::Raster(raster), pages)
+            }
+        };
+        if pages > limits.pages_max {
+            return Err(Refusal::TooManyPages { pages, pages_max: limits.pages_max });
+        }
+        let known = pages.min(FACTS_WITH_OPEN_MAX);
+        let facts = (0..known).map(|index| document.facts(index).ok()).collect();
+        self.documents.insert(id, document);
+        Ok(Opened { pages, facts })
+    }
+
+    fn facts(&mut self, id: DocumentId, index: u32) -> Result<PageFacts, Refusal> {
+        self.documents.get_mut(&id).ok_or_else(|| internal("an unknown document"))?.facts(index)
+    }
+
+    fn render(
+        &mut self,
+        id: DocumentId,
+        index: u32,
+        size: lector_core::Size,
+        fd: Option<OwnedFd>,
+    ) -> Result<(), Refusal> {
+        let fd = fd.ok_or_else(|| internal("a rendering without a buffer"))?;
+        let bytes = size.pixels().checked_mul(3).ok_or_else(|| internal("an impossible size"))?;
+        let mut pixels =
+            Mapping::of_pixels(fd, bytes).map_err(|e| internal(&format!("mapping the pixels: {e}")))?;
+        match self.documents.get_mut(&id) {
+            Some(Document::Pdf(pdf)) => pdf.render(index, size, pixels.bytes_mut()),
+            Some(Document::Raster(raster)) => raster.render(index, size, pixels.bytes_mut()),
+            None => Err(internal("an unknown document")),
+        }
+    }
+}
+
+impl Document {
+    fn facts(&mut self, index: u32) -> Result<PageFacts, Refusal> {
+        match self {
+            Document::Pdf(pdf) => pdf.facts(index),
+            Document::Raster(raster) => raster.facts(index),
+        }
+    }
+}
+
+fn internal(detail: &str) -> Refusal {
+    Refusal::Internal { detail: detail.to_owned() }
+}

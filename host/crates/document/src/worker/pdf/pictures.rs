@@ -1,0 +1,91 @@
+//! Where a page shows pictures, in which there may be text that no character of the page stands for.
+
+use std::ffi::c_ulong;
+
+use lector_core::Rect;
+
+use super::Handle;
+use super::space::{Matrix, PageSpace};
+use crate::worker::library::Library;
+
+/// `FPDF_PAGEOBJ_IMAGE`.
+const IMAGE: i32 = 3;
+/// `FPDF_PAGEOBJ_FORM`: a form XObject, a drawing of its own placed on the page.
+const FORM: i32 = 5;
+/// A picture that covers less of the page than this holds no text worth a look.
+const SHARE_MIN: f32 = 0.005;
+/// Form XObjects inside one another; more is an attack or a defect.
+const DEPTH_MAX: u32 = 8;
+/// Objects looked at. A page with more is reported as one picture: there may be anything on it.
+const OBJECTS_MAX: u32 = 200_000;
+/// Pictures reported; beyond it likewise (scans cut into strips have hundreds, not thousands).
+const PICTURES_MAX: usize = 4_096;
+
+/// The pictures of a page, clipped to it, as displayed.
+pub(super) fn of(library: Library, page: Handle, space: &PageSpace) -> Vec<Rect> {
+    let mut walk = Walk { library, space, looked_at: 0, found: Vec::new() };
+    // SAFETY: the page is open.
+    let count = unsafe { library.c.FPDFPage_CountObjects(page.cast()) };
+    for index in 0..count {
+        // SAFETY: the page is open and the index in range; the object is owned by the page.
+        let object: Handle = unsafe { library.c.FPDFPage_GetObject(page.cast(), index) }.cast();
+        walk.visit(object, Matrix::IDENTITY, 0);
+        if walk.is_over() {
+            let (width, height) = space.extent();
+            return vec![Rect { x: 0.0, y: 0.0, width, height }];
+        }
+    }
+    walk.found
+}
+
+struct Walk<'a> {
+    library: Library,
+    space: &'a PageSpace,
+    looked_at: u32,
+    found: Vec<Rect>,
+}
+
+impl Walk<'_> {
+    fn is_over(&self) -> bool {
+        self.looked_at > OBJECTS_MAX || self.found.len() > PICTURES_MAX
+    }
+
+    fn visit(&mut self, object: Handle, outer: Matrix, depth: u32) {
+        self.looked_at += 1;
+        if object.is_null() || self.is_over() {
+            return;
+        }
+        // SAFETY: the object belongs to an open page.
+        match unsafe { self.library.c.FPDFPageObj_GetType(object.cast()) } {
+            IMAGE => self.add(self.matrix(object).then(outer)),
+            FORM if depth < DEPTH_MAX => {
+                let inner = self.matrix(object).then(outer);
+                // SAFETY: as above; it is a form.
+                let count = unsafe { self.library.c.FPDFFormObj_CountObjects(object.cast()) };
+                for index in 0..c_ulong::try_from(count).unwrap_or(0) {
+                    // SAFETY: as above, and the index is in range.
+                    let child: Handle =
+                        unsafe { self.library.c.FPDFFormObj_GetObject(object.cast(), index) }.cast();
+                    self.visit(child, inner, depth + 1);
+                    if self.is_over() {
+                        return;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn matrix(&self, object: Handle) -> Matrix {
+        let mut matrix = Matrix::default();
+        // SAFETY: the object belongs to an open page, and Matrix has the layout of FS_MATRIX.
+        let known = unsafe { self.library.c.FPDFPageObj_GetMatrix(object.cast(), (&raw mut matrix).cast()) };
+        if known == 0 { Matrix::IDENTITY } else { matrix }
+    }
+
+    fn add(&mut self, placed: Matrix) {
+        let (width, height) = self.space.extent();
+        let area = self.space.clip(self.space.rect(placed.unit_square()));
+        self.found.extend(area.filter(|a| a.width * a.height > SHARE_MIN * width * height));
+    }
+}

@@ -1,0 +1,334 @@
+//! The embedded text of a page as words with places.
+//!
+//! pdfium gives characters in the order of the content stream, with spaces and line breaks that it has
+//! worked out itself between them ("generated" ones). This groups them into words and decides where a
+//! line ends. Characters are asked for one by one through the C interface, and what is the same for a
+//! whole text object (size, direction, render mode) once per object: under a microsecond a character.
+
+use std::ffi::c_int;
+
+use lector_core::{Rect, TextSpan};
+
+use super::Handle;
+use super::space::{Matrix, PageSpace, RectF};
+use crate::faults::Refusal;
+use crate::worker::library::Library;
+
+/// Most characters of one page. A page of dense print has some ten thousand.
+const CHARACTERS_MAX: u32 = 500_000;
+/// A gap wider than this many font sizes ends a line: table columns, not words.
+const GAP_ENDS_LINE_EM: f32 = 2.0;
+/// A step across the line of more than this many font sizes is another line.
+const STEP_ENDS_LINE_EM: f32 = 0.6;
+/// `FPDF_TEXTRENDERMODE_INVISIBLE`: what OCR programs lay under a scan.
+const MODE_INVISIBLE: c_int = 3;
+/// `FPDF_TEXTRENDERMODE_CLIP`: only cuts out what follows.
+const MODE_CLIP: c_int = 7;
+/// pdfium's own mark for a hyphen at which a word goes on in the next line.
+const HYPHEN_MARK: u32 = 0x02;
+const SOFT_HYPHEN: char = '\u{ad}';
+/// A box higher than this many font sizes is a defect of the font's metrics.
+const BOX_HEIGHT_MAX_EM: f32 = 2.0;
+
+/// The words of a page in its own order, and how many characters have no meaning in Unicode.
+pub(super) fn spans(
+    library: Library,
+    page: Handle,
+    space: &PageSpace,
+    index: u32,
+) -> Result<(Vec<TextSpan>, u32), Refusal> {
+    // SAFETY: the page is open.
+    let handle: Handle = unsafe { library.c.FPDFText_LoadPage(page.cast()) }.cast();
+    if handle.is_null() {
+        return Err(Refusal::PageInvalid { index, detail: "pdfium cannot read its text".into() });
+    }
+    let text = TextPage { library, handle };
+    // SAFETY: the text page is open.
+    let count = unsafe { library.c.FPDFText_CountChars(handle.cast()) };
+    let characters = u32::try_from(count).unwrap_or(0);
+    if characters > CHARACTERS_MAX {
+        let (characters, characters_max) = (u64::from(characters), u64::from(CHARACTERS_MAX));
+        return Err(Refusal::PageTooMuchText { characters, characters_max });
+    }
+    let mut words = Words { space, spans: Vec::new(), word: None, last: None };
+    let mut style = Style::default();
+    let mut unmapped = 0;
+    let mut high_surrogate = None;
+    for at in 0..count {
+        let code = text.unicode(at);
+        let code = match (high_surrogate.take(), code) {
+            (None, 0xd800..=0xdbff) => {
+                high_surrogate = Some(code);
+                continue;
+            }
+            (Some(high), 0xdc00..=0xdfff) => 0x1_0000 + ((high - 0xd800) << 10) + (code - 0xdc00),
+            (_, code) => code,
+        };
+        match text.character(at, code) {
+            Character::Break => words.end(true),
+            Character::Space => words.end(false),
+            Character::Nothing => {}
+            Character::Letter { letter, generated, unknown } => {
+                unmapped += u32::from(unknown);
+                // A generated hyphen has no box and no object of its own; it takes its word's.
+                if generated {
+                    words.append(letter);
+                } else {
+                    text.restyle(at, space, &mut style);
+                    words.push(letter, text.area(at, space, &style), &style);
+                }
+                if text.breaks_after(at, code) {
+                    words.end(true);
+                }
+            }
+        }
+    }
+    words.end(true);
+    Ok((words.spans, unmapped))
+}
+
+/// pdfium's text of one page; closed on drop.
+struct TextPage {
+    library: Library,
+    handle: Handle,
+}
+
+enum Character {
+    /// A line ends.
+    Break,
+    /// A word ends.
+    Space,
+    /// No character at all.
+    Nothing,
+    Letter {
+        letter: char,
+        generated: bool,
+        unknown: bool,
+    },
+}
+
+/// What the characters of one text object share.
+#[derive(Clone, Copy)]
+struct Style {
+    object: Handle,
+    /// Points, as displayed.
+    size_pt: f32,
+    /// Of the line, as displayed; length 1.
+    direction: (f32, f32),
+    visible: bool,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self { object: std::ptr::null_mut(), size_pt: 0.0, direction: (1.0, 0.0), visible: true }
+    }
+}
+
+impl TextPage {
+    fn unicode(&self, at: c_int) -> u32 {
+        // SAFETY: the text page is open and the index in range, here and below.
+        unsafe { self.library.c.FPDFText_GetUnicode(self.handle.cast(), at) }
+    }
+
+    fn is_generated(&self, at: c_int) -> bool {
+        // SAFETY: see `unicode`.
+        unsafe { self.library.c.FPDFText_IsGenerated(self.handle.cast(), at) == 1 }
+    }
+
+    fn is_hyphen(&self, at: c_int) -> bool {
+        // SAFETY: see `unicode`.
+        unsafe { self.library.c.FPDFText_IsHyphen(self.handle.cast(), at) == 1 }
+    }
+
+    fn breaks_after(&self, at: c_int, code: u32) -> bool {
+        code == HYPHEN_MARK || (matches!(code, 0x2d | 0xad | 0x2010) && self.is_hyphen(at))
+    }
+
+    fn character(&self, at: c_int, code: u32) -> Character {
+        match char::from_u32(code) {
+            Some('\r' | '\n' | '\u{0b}' | '\u{0c}' | '\u{2028}' | '\u{2029}' | '\u{85}') => Character::Break,
+            Some(space) if space.is_whitespace() => Character::Space,
+            // Zero-width characters and byte-order marks stand for nothing on paper.
+            Some('\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}') => Character::Nothing,
+            // A PDF draws a glyph for each character, so a soft hyphen that is there is seen.
+            Some(SOFT_HYPHEN) => Character::Letter { letter: '-', generated: false, unknown: false },
+            _ if code == HYPHEN_MARK || code == 0xfffe => {
+                Character::Letter { letter: '-', generated: self.is_generated(at), unknown: false }
+            }
+            found => {
+                // SAFETY: see `unicode`.
+                let error =
+                    unsafe { self.library.c.FPDFText_HasUnicodeMapError(self.handle.cast(), at) == 1 };
+                let letter = found.filter(|c| !c.is_control()).unwrap_or(char::REPLACEMENT_CHARACTER);
+                let private = matches!(code, 0xe000..=0xf8ff | 0xf_0000..=0x10_ffff);
+                let unknown = error || private || letter == char::REPLACEMENT_CHARACTER;
+                Character::Letter { letter, generated: false, unknown }
+            }
+        }
+    }
+
+    /// Brings `style` up to date where the character is of another text object than the one before.
+    fn restyle(&self, at: c_int, space: &PageSpace, style: &mut Style) {
+        // SAFETY: see `unicode`.
+        let object: Handle = unsafe { self.library.c.FPDFText_GetTextObject(self.handle.cast(), at) }.cast();
+        if object == style.object && style.size_pt > 0.0 {
+            return;
+        }
+        let mut matrix = Matrix::default();
+        // SAFETY: see `unicode`; Matrix has the layout of FS_MATRIX; the object belongs to the page.
+        let (known, nominal, mode) = unsafe {
+            let known = self.library.c.FPDFText_GetMatrix(self.handle.cast(), at, (&raw mut matrix).cast());
+            let nominal = self.library.c.FPDFText_GetFontSize(self.handle.cast(), at);
+            let mode = if object.is_null() {
+                0
+            } else {
+                self.library.c.FPDFTextObj_GetTextRenderMode(object.cast())
+            };
+            (known != 0, nominal as f32, mode)
+        };
+        let matrix = if known { matrix } else { Matrix::IDENTITY };
+        let size = (nominal * matrix.c.hypot(matrix.d)).abs();
+        let (x, y) = space.direction(matrix.a, matrix.b);
+        let length = x.hypot(y);
+        *style = Style {
+            object,
+            size_pt: if size.is_finite() && size > 0.0 { size } else { 1.0 },
+            direction: if length.is_normal() { (x / length, y / length) } else { (1.0, 0.0) },
+            visible: mode != MODE_INVISIBLE && mode != MODE_CLIP,
+        };
+    }
+
+    /// Where a character stands: from ascent to descent where the font's metrics are sane, else where it
+    /// has ink. `None` for a character without a place.
+    fn area(&self, at: c_int, space: &PageSpace, style: &Style) -> Option<Rect> {
+        let mut loose = RectF::default();
+        // SAFETY: see `unicode`; RectF has the layout of FS_RECTF.
+        let known = unsafe {
+            self.library.c.FPDFText_GetLooseCharBox(self.handle.cast(), at, (&raw mut loose).cast())
+        };
+        let across = style.size_pt * BOX_HEIGHT_MAX_EM;
+        let sane = |r: &Rect| r.width > 0.0 && r.height > 0.0 && r.width.min(r.height) <= across;
+        let area = space.rect(loose);
+        if known != 0 && sane(&area) {
+            return Some(area);
+        }
+        let (mut left, mut right, mut bottom, mut top) = (0.0, 0.0, 0.0, 0.0);
+        // SAFETY: see `unicode`; four doubles to write to.
+        let known = unsafe {
+            self.library.c.FPDFText_GetCharBox(
+                self.handle.cast(),
+                at,
+                &mut left,
+                &mut right,
+                &mut bottom,
+                &mut top,
+            )
+        };
+        let tight = RectF { left: left as f32, right: right as f32, bottom: bottom as f32, top: top as f32 };
+        let area = space.rect(tight);
+        let finite =
+            area.x.is_finite() && area.y.is_finite() && area.width.is_finite() && area.height.is_finite();
+        (known != 0 && finite).then_some(area)
+    }
+}
+
+impl Drop for TextPage {
+    fn drop(&mut self) {
+        // SAFETY: open, and not used after this.
+        unsafe { self.library.c.FPDFText_ClosePage(self.handle.cast()) };
+    }
+}
+
+/// A word in the making.
+struct Word {
+    text: String,
+    area: Rect,
+    style: Style,
+}
+
+/// Groups characters into words.
+struct Words<'a> {
+    space: &'a PageSpace,
+    spans: Vec<TextSpan>,
+    word: Option<Word>,
+    /// Of the character before, for the step to the next.
+    last: Option<(Rect, Style)>,
+}
+
+impl Words<'_> {
+    fn push(&mut self, letter: char, area: Option<Rect>, style: &Style) {
+        let Some(area) = area else {
+            self.append(letter);
+            return;
+        };
+        if let Some((last, last_style)) = self.last
+            && parts(last, area, &last_style)
+        {
+            // pdfium saw no break here, but the eye does: another column, another line.
+            match self.word {
+                Some(_) => self.end(true),
+                None => self.mark_end(),
+            }
+        }
+        self.last = Some((area, *style));
+        match &mut self.word {
+            Some(word) => {
+                word.text.push(letter);
+                word.area = union(word.area, area);
+                word.style.visible |= style.visible;
+            }
+            None => self.word = Some(Word { text: letter.into(), area, style: *style }),
+        }
+    }
+
+    /// A character without a place goes with the word that it follows; without one it has none.
+    fn append(&mut self, letter: char) {
+        if let Some(word) = &mut self.word {
+            word.text.push(letter);
+        }
+    }
+
+    fn end(&mut self, ends_line: bool) {
+        if let Some(word) = self.word.take() {
+            // What lies off the page is not displayed.
+            let Some(area) = self.space.clip(word.area) else { return };
+            self.spans.push(TextSpan {
+                text: word.text,
+                area,
+                font_size: word.style.size_pt,
+                visible: word.style.visible,
+                ends_line,
+            });
+        } else if ends_line {
+            self.mark_end();
+        }
+    }
+
+    fn mark_end(&mut self) {
+        if let Some(span) = self.spans.last_mut() {
+            span.ends_line = true;
+        }
+    }
+}
+
+/// Whether the step from one character to the next leaves the line or crosses a clear gap.
+fn parts(from: Rect, to: Rect, style: &Style) -> bool {
+    let (dx, dy) = style.direction;
+    let center = |r: Rect| (r.x + r.width / 2.0, r.y + r.height / 2.0);
+    let ((fx, fy), (tx, ty)) = (center(from), center(to));
+    let along = (tx - fx) * dx + (ty - fy) * dy;
+    let across = (ty - fy) * dx - (tx - fx) * dy;
+    let em = style.size_pt;
+    // Half extents along the line, whichever way it runs.
+    let half = |r: Rect| (r.width * dx.abs() + r.height * dy.abs()) / 2.0;
+    let gap = along.abs() - half(from) - half(to);
+    // Vertical writing goes down by about an em, character under character, and is one line.
+    let stacked = along.abs() < 0.5 * em && across > 0.0 && across < 1.6 * em;
+    gap > GAP_ENDS_LINE_EM * em || (across.abs() > STEP_ENDS_LINE_EM * em && !stacked)
+}
+
+fn union(a: Rect, b: Rect) -> Rect {
+    let (x, y) = (a.x.min(b.x), a.y.min(b.y));
+    let (right, bottom) = ((a.x + a.width).max(b.x + b.width), (a.y + a.height).max(b.y + b.height));
+    Rect { x, y, width: right - x, height: bottom - y }
+}

@@ -1,0 +1,160 @@
+//! Picture files: what they are from their headers, and their pixels on demand.
+//!
+//! Owns the image codecs. Every page is decoded when it is rendered, not before, and only after its
+//! pixels and bytes were checked against the limits. Alpha is laid over white, EXIF orientation applied.
+
+mod header;
+mod palette;
+mod single;
+mod tiff;
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use lector_core::Size;
+
+use crate::faults::Refusal;
+use crate::kind::Kind;
+use crate::shared::Mapping;
+use crate::wire::{Limits, PageFacts};
+
+/// What a decoder hands over: packed RGB, upright.
+pub(crate) struct Rgb {
+    pub size: Size,
+    pub bytes: Vec<u8>,
+}
+
+pub(crate) struct Document {
+    bytes: Mapping,
+    kind: Kind,
+    budget: Budget,
+    pages: Vec<RasterPage>,
+}
+
+/// One picture of a file.
+#[derive(Clone, Copy, Debug)]
+struct RasterPage {
+    /// Upright.
+    size: Size,
+    dpi: f32,
+    /// Where the file has it: the number of its directory in a TIFF, else 0.
+    place: u32,
+}
+
+/// What decoding may take.
+#[derive(Clone, Copy, Debug)]
+struct Budget {
+    pixels_max: u64,
+    memory_bytes: u64,
+}
+
+impl Budget {
+    /// Whether a picture of this size may be decoded at all.
+    fn check_pixels(self, size: Size) -> Result<(), Refusal> {
+        if size.pixels() == 0 {
+            return Err(Refusal::ImageInvalid { detail: "a picture without pixels".into() });
+        }
+        if size.pixels() > self.pixels_max {
+            let Size { width, height } = size;
+            return Err(Refusal::ImageTooLarge { width, height, pixels_max: self.pixels_max });
+        }
+        Ok(())
+    }
+
+    /// Whether there is memory for `decoded_bytes` as the codec gives them, a working copy of them and
+    /// the RGB that is made of them.
+    fn check_memory(self, decoded_bytes: u64, size: Size) -> Result<(), Refusal> {
+        let needed = decoded_bytes.saturating_mul(2).saturating_add(size.pixels().saturating_mul(3));
+        if needed > self.memory_bytes {
+            let detail = format!("decoding takes {needed} bytes, {} are allowed", self.memory_bytes);
+            return Err(Refusal::MemoryExceeded { detail });
+        }
+        Ok(())
+    }
+}
+
+impl Document {
+    pub(crate) fn open(
+        bytes: Mapping,
+        kind: Kind,
+        limits: Limits,
+        memory_bytes: u64,
+    ) -> Result<Self, Refusal> {
+        let budget = Budget { pixels_max: limits.image_pixels_max, memory_bytes };
+        let pages = match kind {
+            Kind::Tiff => tiff::pages(bytes.bytes(), budget, limits.pages_max)?,
+            _ => vec![single::page(bytes.bytes(), kind, budget)?],
+        };
+        Ok(Self { bytes, kind, budget, pages })
+    }
+
+    pub(crate) fn pages(&self) -> u32 {
+        u32::try_from(self.pages.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn facts(&self, index: u32) -> Result<PageFacts, Refusal> {
+        self.page(index).map(|page| PageFacts::Raster { size: page.size, dpi: page.dpi })
+    }
+
+    /// The page's pixels into `rgb`, which holds exactly `size` pixels.
+    pub(crate) fn render(&self, index: u32, size: Size, rgb: &mut [u8]) -> Result<(), Refusal> {
+        let page = self.page(index)?;
+        let picture = match self.kind {
+            Kind::Tiff => tiff::decode(self.bytes.bytes(), page.place, self.budget)?,
+            kind => single::decode(self.bytes.bytes(), kind, self.budget)?,
+        };
+        if picture.size == size && picture.bytes.len() == rgb.len() {
+            rgb.copy_from_slice(&picture.bytes);
+            return Ok(());
+        }
+        resize(&picture, size, rgb)
+            .map_err(|detail| Refusal::Internal { detail: format!("resizing a picture: {detail}") })
+    }
+
+    fn page(&self, index: u32) -> Result<RasterPage, Refusal> {
+        let place = usize::try_from(index).ok();
+        let page = place.and_then(|place| self.pages.get(place)).copied();
+        page.ok_or(Refusal::PageOutOfRange { index, pages: self.pages() })
+    }
+}
+
+fn resize(picture: &Rgb, size: Size, rgb: &mut [u8]) -> Result<(), String> {
+    let source = ImageRef::new(picture.size.width, picture.size.height, &picture.bytes, PixelType::U8x3);
+    let source = source.map_err(|e| e.to_string())?;
+    let target = Image::from_slice_u8(size.width, size.height, rgb, PixelType::U8x3);
+    let mut target = target.map_err(|e| e.to_string())?;
+    // Catmull-Rom keeps strokes sharp when growing and averages when shrinking.
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
+    Resizer::new().resize(&source, &mut target, &options).map_err(|e| e.to_string())
+}
+
+/// `value` in front of white, `alpha` of 255 opaque.
+fn over_white(value: u8, alpha: u8) -> u8 {
+    let (value, alpha) = (u32::from(value), u32::from(alpha));
+    // At most 255 by construction; + 127 rounds.
+    u8::try_from((value * alpha + 255 * (255 - alpha) + 127) / 255).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn alpha_is_laid_over_white() {
+        assert_eq!(over_white(0, 255), 0);
+        assert_eq!(over_white(10, 0), 255);
+        assert_eq!(over_white(255, 128), 255);
+        assert_eq!(over_white(0, 128), 127);
+    }
+
+    #[test]
+    fn a_picture_is_refused_before_it_is_decoded() {
+        let budget = Budget { pixels_max: 100, memory_bytes: 1000 };
+        let size = |width, height| Size { width, height };
+        assert_eq!(budget.check_pixels(size(10, 10)), Ok(()));
+        assert_eq!(budget.check_pixels(size(10, 11)).unwrap_err().code(), "image_too_large");
+        assert_eq!(budget.check_pixels(size(10, 0)).unwrap_err().code(), "image_invalid");
+        assert_eq!(budget.check_memory(300, size(10, 10)), Ok(()));
+        assert_eq!(budget.check_memory(400, size(10, 10)).unwrap_err().code(), "document_memory_exceeded");
+    }
+}

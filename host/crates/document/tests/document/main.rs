@@ -1,0 +1,12 @@
+//! The document room from outside: real worker processes, real files.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+#![allow(clippy::disallowed_methods)]
+
+mod builder;
+mod corpus;
+mod hostile;
+mod pictures;
+mod pool;
+mod sandbox;
+mod support;
+mod text;

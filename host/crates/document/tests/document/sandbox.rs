@@ -1,0 +1,95 @@
+//! Proofs that the sandbox holds: attempts to get out of it, and what the kernel says of a live worker.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+
+use crate::support::{House, example};
+
+/// How an attempt ends: with this exit code, or by this signal.
+#[derive(Debug, PartialEq)]
+enum End {
+    Refused,
+    Killed,
+    Aborted,
+    Other(std::process::ExitStatus),
+}
+
+fn attempt(name: &str) -> End {
+    let (_host, worker) = UnixStream::pair().unwrap();
+    let status = Command::new(example("sandbox_probe"))
+        .arg(name)
+        .env_clear()
+        .stdin(Stdio::from(OwnedFd::from(worker)))
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    match (status.code(), status.signal()) {
+        (Some(0), _) => End::Refused,
+        (_, Some(libc::SIGSYS)) => End::Killed,
+        (_, Some(libc::SIGABRT)) => End::Aborted,
+        _ => End::Other(status),
+    }
+}
+
+/// Whether this kernel has every layer; where it has not, the worker says so and the proofs are moot.
+fn is_complete() -> bool {
+    let end = attempt("nothing");
+    if end == End::Refused {
+        return true;
+    }
+    eprintln!("SKIPPED: the sandbox is not complete on this kernel ({end:?})");
+    false
+}
+
+#[test]
+fn there_is_no_way_out() {
+    if !is_complete() {
+        return;
+    }
+    for name in ["read-file", "list-folder", "write-file", "stat-file", "executable-memory"] {
+        assert_eq!(attempt(name), End::Refused, "{name}");
+    }
+    for name in ["socket", "unix-socket", "fork", "thread", "exec", "kill-parent"] {
+        assert_eq!(attempt(name), End::Killed, "{name}");
+    }
+    assert_eq!(attempt("memory"), End::Aborted);
+    assert!(matches!(attempt("no such attempt"), End::Other(_)), "the probe tells success from failure");
+}
+
+#[test]
+fn a_worker_is_not_for_people() {
+    let started = Command::new(example("render_worker")).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(started.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&started.stderr).contains("by the Lector host"));
+}
+
+#[tokio::test]
+async fn the_kernel_confirms_what_a_worker_reports() {
+    let house = House::start(1).await;
+    let report = house.workers.status().sandbox.unwrap();
+    let pid = house.pids[0];
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let says =
+        |line: &str| status.lines().any(|l| l.split_whitespace().collect::<Vec<_>>().join(" ") == line);
+    assert!(says("NoNewPrivs: 1") && report.no_new_privs.is_in_force(), "{report}");
+    assert_eq!(says("Seccomp: 2"), report.seccomp.is_in_force(), "{report}");
+    assert!(says("Threads: 1"));
+    assert!(
+        report.descriptors.is_in_force() && report.limits.is_in_force() && report.parent_death.is_in_force()
+    );
+    // Not dumpable: only root may look at the rest.
+    match std::fs::read_dir(format!("/proc/{pid}/fd")) {
+        Ok(descriptors) => {
+            assert_eq!(descriptors.count(), 4, "three standard streams and the socket");
+            assert_eq!(
+                std::fs::read(format!("/proc/{pid}/environ")).unwrap(),
+                b"",
+                "the environment is empty"
+            );
+        }
+        Err(_) => eprintln!("SKIPPED: /proc/{pid}/fd is not readable for this user"),
+    }
+    house.end().await;
+}

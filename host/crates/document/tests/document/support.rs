@@ -1,0 +1,154 @@
+//! Starts the document room over the example worker, and looks after what it leaves behind.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lector_core::port::DocumentHint;
+use lector_core::{Documents, Fault, OpenDocument, PageSource};
+use lector_document::{DocumentConfig, DocumentWorkers};
+
+pub const PIXELS_MAX: u64 = 40_000_000;
+
+/// A program of this crate's `examples`, which cargo builds next to the tests.
+pub fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let target = test.parent().and_then(|deps| deps.parent()).unwrap();
+    let program = target.join("examples").join(name);
+    assert!(program.is_file(), "no {program:?}: cargo builds it with the tests of the whole package");
+    program
+}
+
+/// The folder that fetched things live in, as the set-up has it.
+pub fn cache() -> PathBuf {
+    let from = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    from("LECTOR_CACHE")
+        .or_else(|| from("XDG_CACHE_HOME").map(|cache| cache.join("lector")))
+        .or_else(|| from("HOME").map(|home| home.join(".cache/lector")))
+        .unwrap()
+}
+
+/// The room, and every process that was seen in it. `end` asserts that none is left.
+pub struct House {
+    pub workers: Arc<DocumentWorkers>,
+    pub pids: Vec<u32>,
+}
+
+pub fn config(workers: usize) -> DocumentConfig {
+    let pdfium_dir = cache().join("lib/pdfium-8149");
+    assert!(
+        pdfium_dir.join("libpdfium.so").is_file(),
+        "no pdfium in {pdfium_dir:?}: run `cargo xtask setup`"
+    );
+    DocumentConfig {
+        pdfium_dir,
+        worker_command: vec![example("render_worker").into()],
+        workers,
+        open_timeout: Duration::from_secs(20),
+        text_timeout: Duration::from_secs(20),
+        render_timeout: Duration::from_secs(60),
+        worker_memory_bytes: 1 << 30,
+        image_pixels_max: 100_000_000,
+        pages_max: 2_000,
+    }
+}
+
+impl House {
+    pub async fn start(workers: usize) -> House {
+        Self::with(config(workers)).await
+    }
+
+    pub async fn with(config: DocumentConfig) -> House {
+        let workers = DocumentWorkers::start(config).await.unwrap();
+        let pids = workers.status().pids;
+        House { workers, pids }
+    }
+
+    pub async fn open(&self, bytes: &[u8]) -> Result<Arc<dyn OpenDocument>, Fault> {
+        self.workers.open(Arc::new(bytes.to_vec()), DocumentHint::default()).await
+    }
+
+    pub async fn open_as(
+        &self,
+        bytes: &[u8],
+        content_type: Option<&str>,
+        password: Option<&str>,
+    ) -> Result<Arc<dyn OpenDocument>, Fault> {
+        let hint = DocumentHint {
+            content_type: content_type.map(str::to_owned),
+            password: password.map(str::to_owned),
+        };
+        self.workers.open(Arc::new(bytes.to_vec()), hint).await
+    }
+
+    /// The first page of a document that must open.
+    pub async fn page(&self, bytes: &[u8]) -> Arc<dyn PageSource> {
+        self.open(bytes).await.unwrap().page(0).await.unwrap()
+    }
+
+    /// Waits for as many living workers as there were configured, noting their process ids.
+    pub async fn settle(&mut self) {
+        let patience = Instant::now() + Duration::from_secs(30);
+        loop {
+            let status = self.workers.status();
+            self.pids.extend(status.pids);
+            if status.alive == status.workers {
+                return;
+            }
+            assert!(Instant::now() < patience, "the workers do not come back: {:?}", self.workers.status());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Ends the room; every process that was ever seen must be gone and reaped.
+    pub async fn end(mut self) {
+        self.settle().await;
+        self.workers.shutdown().await;
+        for pid in self.pids {
+            let left = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+            assert!(!left.is_ok_and(|name| name.starts_with("render_worker")), "worker {pid} is left behind");
+        }
+    }
+}
+
+/// The code of the fault that must have come.
+pub fn code<T>(result: Result<T, Fault>) -> &'static str {
+    match result {
+        Ok(_) => "no fault",
+        Err(fault) => {
+            assert!(!fault.message.is_empty());
+            fault.code
+        }
+    }
+}
+
+/// Files that a test can do without, where the machine does not have them: says so, or fails where they
+/// are required.
+pub fn skip(what: &str) {
+    assert!(std::env::var_os("LECTOR_REQUIRE_CORPUS").is_none(), "{what}, and LECTOR_REQUIRE_CORPUS is set");
+    eprintln!("SKIPPED: {what}");
+}
+
+/// The folder of the corpus; `None`, said aloud, where it is not on this machine.
+pub fn corpus() -> Option<PathBuf> {
+    let cache = cache();
+    let beside = cache.parent().map(|parent| parent.join("lector-corpus"));
+    let found = [Some(cache.join("corpus")), beside].into_iter().flatten().find(|folder| folder.is_dir());
+    if found.is_none() {
+        skip(&format!("there is no corpus in {}", cache.join("corpus").display()));
+    }
+    found
+}
+
+/// Numbers that look random and are the same in every run (xorshift64*).
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let value = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
+        usize::try_from(value).unwrap() % below.max(1)
+    }
+}

@@ -1,0 +1,142 @@
+//! Text layers: that words stand where they are seen, whatever box and turn the page has.
+
+use lector_core::{Image, Rect, TextLayer};
+
+use crate::builder::{Page, Pdf, hello};
+use crate::support::{House, PIXELS_MAX};
+
+fn words(layer: &TextLayer) -> Vec<&str> {
+    layer.spans.iter().map(|span| span.text.as_str()).collect()
+}
+
+/// The box around everything that is not white, in points.
+fn ink(image: &Image, dpi: f32) -> Rect {
+    let (width, size) = (image.size().width as usize, dpi / 72.0);
+    let (mut x0, mut y0, mut x1, mut y1) = (usize::MAX, usize::MAX, 0, 0);
+    for (at, pixel) in image.rgb().chunks_exact(3).enumerate() {
+        if pixel.iter().any(|v| *v < 128) {
+            let (x, y) = (at % width, at / width);
+            (x0, y0, x1, y1) = (x0.min(x), y0.min(y), x1.max(x + 1), y1.max(y + 1));
+        }
+    }
+    assert!(x1 > 0, "the page is blank");
+    let [x, y, right, bottom] = [x0, y0, x1, y1].map(|v| v as f32 / size);
+    Rect { x, y, width: right - x, height: bottom - y }
+}
+
+fn around(layer: &TextLayer) -> Rect {
+    let left = layer.spans.iter().map(|s| s.area.x).fold(f32::INFINITY, f32::min);
+    let top = layer.spans.iter().map(|s| s.area.y).fold(f32::INFINITY, f32::min);
+    let right = layer.spans.iter().map(|s| s.area.x + s.area.width).fold(0.0, f32::max);
+    let bottom = layer.spans.iter().map(|s| s.area.y + s.area.height).fold(0.0, f32::max);
+    Rect { x: left, y: top, width: right - left, height: bottom - top }
+}
+
+#[tokio::test]
+async fn words_stand_where_they_are_seen_on_turned_and_cropped_pages() {
+    let house = House::start(1).await;
+    for rotate in [0, 90, 180, 270] {
+        for crop_box in [None, Some([30, 200, 280, 390])] {
+            for media_box in [[0, 0, 300, 400], [-40, 10, 310, 420]] {
+                let content = "BT /F1 24 Tf 50 300 Td (Hello world) Tj ET";
+                let page = Page { media_box, crop_box, rotate, content, ..Page::default() };
+                let page = house.page(&Pdf::new().page(&page).bytes()).await;
+                let r = crop_box.unwrap_or(media_box);
+                let (wide, high) = ((r[2] - r[0]) as f32, (r[3] - r[1]) as f32);
+                let expect = if rotate % 180 == 0 { (wide, high) } else { (high, wide) };
+                assert_eq!((page.info().width_pt, page.info().height_pt), expect);
+
+                let layer = page.text_layer().await.unwrap();
+                assert_eq!(words(&layer), ["Hello", "world"], "turned by {rotate}");
+                assert_eq!(layer.unmapped, 0);
+                assert!(layer.spans.iter().all(|s| s.visible && (s.font_size - 24.0).abs() < 0.1));
+                assert!(!layer.spans[0].ends_line && layer.spans[1].ends_line);
+                let (seen, said) =
+                    (ink(&page.render(144.0, PIXELS_MAX).await.unwrap(), 144.0), around(&layer));
+                let inside = seen.x >= said.x - 1.0
+                    && seen.y >= said.y - 1.0
+                    && seen.x + seen.width <= said.x + said.width + 1.0
+                    && seen.y + seen.height <= said.y + said.height + 1.0;
+                let tight = said.width.max(said.height) - seen.width.max(seen.height) < 6.0;
+                assert!(
+                    inside && tight,
+                    "turned by {rotate}, crop {crop_box:?}: seen {seen:?}, said {said:?}"
+                );
+            }
+        }
+    }
+    house.end().await;
+}
+
+#[tokio::test]
+async fn lines_columns_hyphens_and_hidden_text() {
+    let house = House::start(1).await;
+    let content = "BT /F1 12 Tf 20 350 Td (one two) Tj 150 0 Td (right) Tj -150 -14 Td (exam-) Tj 0 -14 Td (ple \
+                   end) Tj 3 Tr 0 -60 Td (hidden) Tj 0 Tr 0 -500 Td (outside) Tj ET \
+                   q 2 0 0 2 20 40 cm BT /F1 10 Tf (big) Tj ET Q";
+    let page = house.page(&Pdf::new().page(&Page { content, ..Page::default() }).bytes()).await;
+    let layer = page.text_layer().await.unwrap();
+    let said: Vec<(&str, bool, bool)> =
+        layer.spans.iter().map(|s| (s.text.as_str(), s.ends_line, s.visible)).collect();
+    assert_eq!(
+        said,
+        [
+            ("one", false, true),
+            ("two", true, true),
+            ("right", true, true),
+            ("exam-", true, true),
+            ("ple", false, true),
+            ("end", true, true),
+            ("hidden", true, false),
+            ("big", true, true),
+        ]
+    );
+    let big = layer.spans.last().unwrap();
+    assert!((big.font_size - 20.0).abs() < 0.1, "the size as displayed: {}", big.font_size);
+    house.end().await;
+}
+
+#[tokio::test]
+async fn pictures_are_found_in_forms_and_clipped_to_the_page() {
+    let house = House::start(1).await;
+    let mut pdf = Pdf::new();
+    let image = pdf.stream(
+        "/Type /XObject /Subtype /Image /Width 1 /Height 1 /BitsPerComponent 8 /ColorSpace /DeviceRGB",
+        b"\xff\x00\x00",
+    );
+    let form = pdf.stream(
+        &format!(
+            "/Type /XObject /Subtype /Form /BBox [0 0 100 100] /Matrix [2 0 0 2 0 0] \
+             /Resources << /XObject << /I {image} 0 R >> >>"
+        ),
+        b"q 30 0 0 20 5 5 cm /I Do Q",
+    );
+    let content = "q 1 0 0 1 100 200 cm /Fm Do Q q 100 0 0 100 250 350 cm /I Do Q q 5 0 0 5 9 9 cm /I Do Q";
+    let xobjects = format!("/I {image} 0 R /Fm {form} 0 R");
+    pdf.page(&Page { content, xobjects, ..Page::default() });
+    let page = house.page(&pdf.bytes()).await;
+    let layer = page.text_layer().await.unwrap();
+    let expect = [
+        Rect { x: 110.0, y: 400.0 - 250.0, width: 60.0, height: 40.0 },
+        Rect { x: 250.0, y: 0.0, width: 50.0, height: 50.0 },
+    ];
+    assert_eq!(layer.pictures, expect, "the 5 pt one is too small to matter");
+    let image = page.render(72.0, PIXELS_MAX).await.unwrap();
+    let at = |x: usize, y: usize| image.rgb()[(y * 300 + x) * 3..][..3].to_vec();
+    assert_eq!(at(140, 170), [255, 0, 0], "red is red: the order of the bytes is RGB");
+    assert_eq!(at(5, 5), [255, 255, 255]);
+    house.end().await;
+}
+
+#[tokio::test]
+async fn form_fields_and_annotations_are_drawn() {
+    let Some(corpus) = crate::support::corpus() else { return };
+    let house = House::start(1).await;
+    let bytes = std::fs::read(corpus.join("pikepdf__form.pdf")).unwrap();
+    let page = house.page(&bytes).await;
+    let image = page.render(72.0, PIXELS_MAX).await.unwrap();
+    assert!(image.rgb().iter().any(|v| *v < 100), "the form is blank");
+    let plain = house.page(&hello()).await;
+    assert!(plain.render(72.0, PIXELS_MAX).await.is_ok());
+    house.end().await;
+}

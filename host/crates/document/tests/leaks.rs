@@ -1,0 +1,54 @@
+//! Nothing is left behind: descriptors, threads, processes, shared memory. A binary of its own, since it
+//! counts what the whole process holds.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+#![allow(clippy::disallowed_methods, dead_code)]
+
+#[path = "document/builder.rs"]
+mod builder;
+#[path = "document/support.rs"]
+mod support;
+
+use std::time::Duration;
+
+use lector_document::DocumentConfig;
+use support::{House, PIXELS_MAX, config};
+
+fn count(folder: &str) -> usize {
+    std::fs::read_dir(folder).unwrap().count()
+}
+
+fn children() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    lists.map(|list| list.split_whitespace().count()).sum()
+}
+
+#[test]
+fn crashes_timeouts_and_departures_leave_nothing_behind() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // Warm up what the runtime opens for itself.
+    runtime.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
+    let before = (count("/proc/self/fd"), count("/proc/self/task"), children());
+    runtime.block_on(async {
+        let limit = Duration::from_millis(100);
+        let mut house = House::with(DocumentConfig { render_timeout: limit, ..config(2) }).await;
+        for round in 0..20 {
+            let page = house.page(&builder::hello()).await;
+            page.render(72.0, PIXELS_MAX).await.unwrap();
+            let slow = house.page(&builder::endless()).await;
+            if round % 2 == 0 {
+                assert!(slow.render(72.0, PIXELS_MAX).await.is_err());
+            } else {
+                let _ = tokio::time::timeout(limit / 4, slow.render(72.0, PIXELS_MAX)).await;
+            }
+            assert!(house.open(b"%PDF-1.7 nonsense").await.is_err());
+        }
+        house.settle().await;
+        // Documents are gone, so the workers hold none and the host holds no shared memory.
+        let held = count("/proc/self/fd") - before.0;
+        assert!(held <= 4, "{held} descriptors for two workers");
+        house.end().await;
+    });
+    let after = (count("/proc/self/fd"), count("/proc/self/task"), children());
+    assert_eq!(after, before, "descriptors, threads, children");
+}

@@ -1,0 +1,56 @@
+//! SHA-256 of files, without holding them in memory.
+
+use std::fmt;
+use std::io::Read;
+use std::path::Path;
+
+use sha2::Digest;
+
+/// Bytes hashed at a time.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// A SHA-256 digest, as 64 lower-case hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Sha256(String);
+
+impl Sha256 {
+    /// A digest from its digits; `None` where they are not 64 lower-case hexadecimal ones.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        (text.len() == 64 && digits).then(|| Self(text.to_owned()))
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn finish(hasher: sha2::Sha256) -> Self {
+        Self(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+pub(super) fn of_bytes(bytes: &[u8]) -> Sha256 {
+    let mut hasher = sha2::Sha256::new();
+    hasher.update(bytes);
+    Sha256::finish(hasher)
+}
+
+pub(super) fn of_file(path: &Path) -> std::io::Result<Sha256> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = sha2::Sha256::new();
+    let mut piece = vec![0u8; PIECE_BYTES];
+    loop {
+        let read = file.read(&mut piece)?;
+        match piece.get(..read) {
+            Some([]) | None => return Ok(Sha256::finish(hasher)),
+            Some(bytes) => hasher.update(bytes),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Holds tensors against a model before they are queued, so that no engine sees a shape outside its buckets and no
+//! guest makes ONNX Runtime fail.
+//!
+//! Pure. Called by a lane for each item. Every refusal blames the guest and names what would be right.
+
+use std::fmt;
+
+use lector_core::{Blame, Dtype, Fault, Kind, ModelInfo, Tensor, TensorData};
+
+use crate::catalogue::Steps;
+
+/// Bounds that `ModelInfo` does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Steps of the width, the last axis of a four-dimensional input.
+    pub(crate) width: Option<Steps>,
+    /// Steps of height and width.
+    pub(crate) side: Option<Steps>,
+    /// Most pixels (rows times height times width) of one run: memory of a run grows with them.
+    pub(crate) run_pixels_max: u64,
+}
+
+/// Extent of a probe's axis that may vary and has no steps.
+const FREE_EXTENT: usize = 32;
+
+/// Accepts inputs and outputs that fit the model.
+pub(crate) fn check(
+    model: &ModelInfo,
+    limits: &Limits,
+    inputs: &[(String, Tensor)],
+    outputs: &[String],
+) -> Result<(), Fault> {
+    let refuse = |what: String| {
+        Fault::new(Kind::Invalid, "model_input_invalid", format!("model {}: {what}", model.name)).blaming(Blame::Guest)
+    };
+    for port in &model.inputs {
+        let mut given = inputs.iter().filter(|(name, _)| *name == port.name);
+        let (Some((_, tensor)), None) = (given.next(), given.next()) else {
+            return Err(refuse(format!("input `{}` must be given once", port.name)));
+        };
+        if tensor.dtype() != port.dtype {
+            let (is, must) = (dtype(tensor.dtype()), dtype(port.dtype));
+            return Err(refuse(format!("input `{}` is {is}, must be {must}", port.name)));
+        }
+        shape(&port.shape, tensor.shape(), model.max_batch, limits)
+            .map_err(|what| refuse(format!("input `{}` is {:?}, {what}", port.name, tensor.shape())))?;
+    }
+    if let Some((name, _)) = inputs.iter().find(|(name, _)| model.inputs.iter().all(|p| p.name != *name)) {
+        return Err(refuse(format!("no input `{name}`; it has {}", Names(&model.inputs))));
+    }
+    for (at, name) in outputs.iter().enumerate() {
+        let known = model.outputs.iter().any(|p| p.name == *name);
+        if !known || outputs.iter().take(at).any(|earlier| earlier == name) {
+            let (code, has) = ("model_output_invalid", Names(&model.outputs));
+            let message = format!("model {}: output `{name}` is unknown or asked for twice; it has {has}", model.name);
+            return Err(Fault::new(Kind::Invalid, code, message).blaming(Blame::Guest));
+        }
+    }
+    if outputs.is_empty() {
+        let message = format!("model {}: no output asked for; it has {}", model.name, Names(&model.outputs));
+        return Err(Fault::new(Kind::Invalid, "model_output_invalid", message).blaming(Blame::Guest));
+    }
+    Ok(())
+}
+
+/// The smallest zeros that the model takes: what a probe runs.
+pub(crate) fn smallest(model: &ModelInfo, limits: &Limits) -> Option<Vec<(String, Tensor)>> {
+    let step = limits.width.or(limits.side).map_or(FREE_EXTENT, |steps| steps.step as usize);
+    model
+        .inputs
+        .iter()
+        .map(|port| {
+            let extents: Vec<usize> = port
+                .shape
+                .iter()
+                .enumerate()
+                .map(|(axis, &extent)| match usize::try_from(extent) {
+                    Ok(fixed) => fixed,
+                    Err(_) if axis == 0 => 1,
+                    Err(_) => step,
+                })
+                .collect();
+            let elements = extents.iter().product();
+            let data = match port.dtype {
+                Dtype::U8 => TensorData::U8(vec![0; elements]),
+                Dtype::F32 => TensorData::F32(vec![0.0; elements]),
+                Dtype::S64 => TensorData::S64(vec![0; elements]),
+            };
+            Some((port.name.clone(), Tensor::new(&extents, data)?))
+        })
+        .collect()
+}
+
+fn shape(expected: &[i64], given: &[usize], max_batch: u32, limits: &Limits) -> Result<(), String> {
+    let fits = |(&want, &have): (&i64, &usize)| have > 0 && (want < 0 || usize::try_from(want) == Ok(have));
+    if expected.len() != given.len() || !expected.iter().zip(given).all(fits) {
+        return Err(format!("must be {expected:?} (-1: any extent from 1)"));
+    }
+    if expected.first() == Some(&-1) && given.first().is_some_and(|&rows| rows > max_batch as usize) {
+        return Err(format!("at most {max_batch} rows go into one run"));
+    }
+    let &[rows, _, height, width] = given else { return Ok(()) };
+    if let Some(steps) = limits.width {
+        multiple("width", width, steps)?;
+    }
+    if let Some(steps) = limits.side {
+        multiple("height", height, steps)?;
+        multiple("width", width, steps)?;
+    }
+    let pixels = [height, width].iter().try_fold(rows as u64, |n, &extent| n.checked_mul(extent as u64));
+    match pixels {
+        Some(pixels) if pixels <= limits.run_pixels_max => Ok(()),
+        _ => Err(format!("more than {} pixels in one run", limits.run_pixels_max)),
+    }
+}
+
+fn multiple(what: &str, extent: usize, steps: Steps) -> Result<(), String> {
+    let Steps { step, max } = steps;
+    if extent.is_multiple_of(step as usize) && extent <= max as usize {
+        return Ok(());
+    }
+    Err(format!("{what} must be a multiple of {step}, at most {max}"))
+}
+
+fn dtype(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::U8 => "u8",
+        Dtype::F32 => "f32",
+        Dtype::S64 => "s64",
+    }
+}
+
+/// Names of ports in a sentence.
+struct Names<'a>(&'a [lector_core::model::PortInfo]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(i, port)| {
+            f.write_str(if i == 0 { "" } else { ", " })?;
+            write!(f, "`{}`", port.name)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use lector_core::model::PortInfo;
+
+    use super::*;
+
+    fn model() -> ModelInfo {
+        let port = |name: &str, shape: &[i64]| PortInfo {
+            name: name.to_owned(),
+            dtype: Dtype::F32,
+            shape: shape.to_vec(),
+        };
+        ModelInfo {
+            name: "m".into(),
+            inputs: vec![port("x", &[-1, 3, 48, -1])],
+            outputs: vec![port("y", &[-1, -1])],
+            labels: [].into(),
+            width_buckets: vec![],
+            max_batch: 4,
+        }
+    }
+
+    fn verdict(inputs: &[(&str, Tensor)], outputs: &[&str]) -> Result<(), String> {
+        let limits =
+            Limits { width: Some(Steps { step: 32, max: 320 }), side: None, run_pixels_max: 2 * 48 * 320 };
+        let inputs: Vec<_> = inputs.iter().map(|(n, t)| ((*n).to_owned(), t.clone())).collect();
+        let outputs: Vec<_> = outputs.iter().map(|o| (*o).to_owned()).collect();
+        check(&model(), &limits, &inputs, &outputs).map_err(|fault| {
+            assert_eq!((fault.kind, fault.blame), (Kind::Invalid, Blame::Guest));
+            fault.message
+        })
+    }
+
+    fn zeros(shape: &[usize]) -> Tensor {
+        Tensor::new(shape, TensorData::F32(vec![0.0; shape.iter().product()])).unwrap()
+    }
+
+    #[test]
+    fn what_fits_is_accepted() {
+        verdict(&[("x", zeros(&[1, 3, 48, 32]))], &["y"]).unwrap();
+        verdict(&[("x", zeros(&[2, 3, 48, 320]))], &["y"]).unwrap();
+        verdict(&[("x", zeros(&[4, 3, 48, 160]))], &["y"]).unwrap();
+    }
+
+    #[test]
+    fn the_smallest_input_is_accepted() {
+        let limits =
+            Limits { width: Some(Steps { step: 64, max: 640 }), side: None, run_pixels_max: 48 * 64 };
+        let inputs = smallest(&model(), &limits).unwrap();
+        assert_eq!(inputs[0].1.shape(), [1, 3, 48, 64]);
+        check(&model(), &limits, &inputs, &["y".to_owned()]).unwrap();
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_by_name() {
+        let check = |inputs: &[(&str, Tensor)], outputs: &[&str], expect: &str| {
+            let message = verdict(inputs, outputs).unwrap_err();
+            assert!(message.contains(expect), "{message:?} lacks {expect:?}");
+        };
+        let good = || zeros(&[1, 3, 48, 32]);
+        check(&[], &["y"], "`x` must be given once");
+        check(&[("x", good()), ("x", good())], &["y"], "`x` must be given once");
+        check(&[("x", good()), ("z", good())], &["y"], "no input `z`; it has `x`");
+        let bytes = Tensor::new(&[1, 3, 48, 32], TensorData::U8(vec![0; 3 * 48 * 32])).unwrap();
+        check(&[("x", bytes)], &["y"], "is u8, must be f32");
+        check(&[("x", zeros(&[3, 48, 32]))], &["y"], "must be [-1, 3, 48, -1]");
+        check(&[("x", zeros(&[1, 3, 32, 32]))], &["y"], "must be [-1, 3, 48, -1]");
+        check(&[("x", zeros(&[0, 3, 48, 32]))], &["y"], "any extent from 1");
+        check(&[("x", zeros(&[5, 3, 48, 32]))], &["y"], "at most 4 rows");
+        check(&[("x", zeros(&[1, 3, 48, 33]))], &["y"], "a multiple of 32");
+        check(&[("x", zeros(&[1, 3, 48, 352]))], &["y"], "at most 320");
+        check(&[("x", zeros(&[3, 3, 48, 320]))], &["y"], "pixels in one run");
+        check(&[("x", good())], &["logits"], "it has `y`");
+        check(&[("x", good())], &["y", "y"], "asked for twice");
+        check(&[("x", good())], &[], "no output asked for");
+    }
+}

@@ -1,0 +1,159 @@
+//! Configuration of the inference plane, and the figures behind its defaults.
+//!
+//! TABLE
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lector_core::ModelName;
+
+use crate::catalogue::Task;
+use crate::error::InferenceError;
+use crate::provider::Provider;
+
+/// Configuration of the inference plane.
+#[derive(Clone, Debug)]
+pub struct InferenceConfig {
+    /// `libonnxruntime.so`, the file itself. Libraries of other providers are looked for beside it.
+    pub library: PathBuf,
+    /// Folder with a folder for each model.
+    pub models_dir: PathBuf,
+    /// Models to load; empty: every model of the catalogue. Each costs memory whether it is used or not.
+    pub models: Vec<ModelName>,
+    /// Who computes.
+    pub provider: Provider,
+    /// Cores that runs may keep busy at once, over all lanes.
+    pub threads: usize,
+    /// How the sessions of a model share the cores.
+    pub plan: CpuPlan,
+    /// Most items that wait in one lane.
+    pub queue_items_max: usize,
+    /// Most pixels (rows times height times width) of one run; a detector needs about 190 bytes a pixel.
+    pub run_pixels_max: u64,
+    /// One arena for the runs of all sessions, instead of one each.
+    pub shared_arena: bool,
+    /// Longest time that a probe may take, in the queue and on the engine.
+    pub probe_timeout: Duration,
+}
+
+impl InferenceConfig {
+    /// The defaults for a machine with `threads` cores to spare.
+    pub fn new(library: impl Into<PathBuf>, models_dir: impl Into<PathBuf>, threads: usize) -> Self {
+        let threads = threads.max(1);
+        Self {
+            library: library.into(),
+            models_dir: models_dir.into(),
+            models: Vec::new(),
+            provider: Provider::default(),
+            threads,
+            plan: CpuPlan::for_cores(threads),
+            queue_items_max: 256,
+            run_pixels_max: 6_000_000,
+            shared_arena: true,
+            probe_timeout: Duration::from_secs(10),
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), InferenceError> {
+        let wrong = |what: &str| Err(InferenceError::Config(what.to_owned()));
+        let seats = [self.plan.detection, self.plan.recognition, self.plan.classification];
+        match () {
+            () if self.threads == 0 => wrong("threads must be 1 or more"),
+            () if self.queue_items_max == 0 => wrong("queue_items_max must be 1 or more"),
+            () if self.run_pixels_max == 0 => wrong("run_pixels_max must be 1 or more"),
+            () if seats.iter().any(|s| s.sessions == 0 || s.threads == 0) => {
+                wrong("every task needs 1 session and 1 thread or more")
+            }
+            () if seats.iter().any(|s| s.threads > self.threads) => {
+                wrong("a session cannot have more threads than `threads`")
+            }
+            () => Ok(()),
+        }
+    }
+}
+
+/// Sessions of one model, and threads of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seats {
+    /// Sessions, each with an owner thread.
+    pub sessions: usize,
+    /// Threads of each session.
+    pub threads: usize,
+}
+
+/// How the sessions of a model share the cores, by the model's task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuPlan {
+    /// One large run a page.
+    pub detection: Seats,
+    /// Many small runs a page.
+    pub recognition: Seats,
+    /// A few tiny runs a page.
+    pub classification: Seats,
+}
+
+/// Beyond four threads a detection gains less than a second session would.
+const DETECTION_THREADS_MAX: usize = 4;
+/// A session of a recogniser holds about 35 MiB; beyond this number sessions get more threads instead.
+const RECOGNITION_SESSIONS_MAX: usize = 16;
+
+impl CpuPlan {
+    /// The plan for `cores`: see the figures above.
+    pub fn for_cores(cores: usize) -> Self {
+        let cores = cores.max(1);
+        let detection_threads = cores.min(DETECTION_THREADS_MAX);
+        let recognition_sessions = cores.min(RECOGNITION_SESSIONS_MAX);
+        Self {
+            detection: Seats { sessions: cores / detection_threads, threads: detection_threads },
+            recognition: Seats { sessions: recognition_sessions, threads: cores / recognition_sessions },
+            classification: Seats { sessions: 1, threads: 1 },
+        }
+    }
+
+    /// The seats of a task's models.
+    pub fn seats(&self, task: Task) -> Seats {
+        match task {
+            Task::Detection => self.detection,
+            Task::Recognition => self.recognition,
+            Task::Classification => self.classification,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn no_plan_asks_for_more_cores_than_there_are() {
+        for cores in 0..200 {
+            let plan = CpuPlan::for_cores(cores);
+            for seats in [plan.detection, plan.recognition, plan.classification] {
+                assert!(seats.sessions > 0 && seats.threads > 0, "{cores}: {plan:?}");
+                assert!(seats.sessions * seats.threads <= cores.max(1), "{cores}: {plan:?}");
+            }
+            InferenceConfig::new("", "", cores).validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn two_cores_detect_together_and_recognise_apart() {
+        let plan = CpuPlan::for_cores(2);
+        assert_eq!(plan.detection, Seats { sessions: 1, threads: 2 });
+        assert_eq!(plan.recognition, Seats { sessions: 2, threads: 1 });
+    }
+
+    #[test]
+    fn impossible_configurations_are_refused() {
+        let check = |change: fn(&mut InferenceConfig)| {
+            let mut config = InferenceConfig::new("", "", 2);
+            change(&mut config);
+            assert!(matches!(config.validate(), Err(InferenceError::Config(_))), "{config:?}");
+        };
+        check(|c| c.threads = 0);
+        check(|c| c.queue_items_max = 0);
+        check(|c| c.run_pixels_max = 0);
+        check(|c| c.plan.detection.sessions = 0);
+        check(|c| c.plan.recognition.threads = 3);
+    }
+}

@@ -1,0 +1,225 @@
+//! The inference plane on the real library and the real weights. Where they are not there (before
+//! `cargo xtask setup`) a test says so and passes; under `LECTOR_REQUIRE_MODELS=1` it fails.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods)]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lector_core::port::{WorkDone, WorkItem};
+use lector_core::{Blame, Dtype, Engines, Fault, Kind, Tensor, TensorData};
+use lector_inference::{Catalogue, Inference, InferenceConfig, InferenceError, ModelEntry, Provider};
+
+const REC: &str = "pp-ocrv6-small-rec";
+const TINY_REC: &str = "pp-ocrv6-tiny-rec";
+const TINY_DET: &str = "pp-ocrv6-tiny-det";
+const LOGITS: &str = "fetch_name_0";
+
+/// A configuration for `models`; `None`, said aloud, where something is missing.
+fn config(models: &[&str]) -> Option<InferenceConfig> {
+    let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let cache = var("LECTOR_CACHE")
+        .or_else(|| var("XDG_CACHE_HOME").map(|dir| dir.join("lector")))
+        .or_else(|| var("HOME").map(|dir| dir.join(".cache/lector")))
+        .unwrap_or_default();
+    let library = cache.join("lib/onnxruntime-1.31.1/libonnxruntime.so.1.31.1");
+    let models_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models");
+    let catalogue = Catalogue::read(&models_dir).unwrap_or_default();
+    let present = |name: &str| catalogue.find(&name.into()).is_some_and(ModelEntry::present);
+    if !library.is_file() || !models.iter().all(|name| present(name)) {
+        assert!(std::env::var_os("LECTOR_REQUIRE_MODELS").is_none(), "library or weights are missing");
+        eprintln!("SKIPPED: ONNX Runtime or weights of {models:?} are missing; run `cargo xtask setup`");
+        return None;
+    }
+    let mut config = InferenceConfig::new(library, models_dir, 2);
+    config.models = models.iter().map(|&name| name.into()).collect();
+    Some(config)
+}
+
+fn start(models: &[&str]) -> Option<Arc<Inference>> {
+    config(models).map(|config| Inference::start(config).unwrap())
+}
+
+/// Stripes that differ by `seed`: a recogniser reads something in them.
+fn stripes(shape: &[usize], seed: usize) -> Tensor {
+    let width = *shape.last().unwrap();
+    let count: usize = shape.iter().product();
+    let value = |i: usize| {
+        let (x, y) = (i % width, i / width);
+        if (x * (seed + 3) / 11 + y / 9).is_multiple_of(4) { -0.8 } else { 0.9 }
+    };
+    Tensor::new(shape, TensorData::F32((0..count).map(value).collect())).unwrap()
+}
+
+fn item(model: &str, input: Tensor, outputs: &[&str]) -> WorkItem {
+    WorkItem {
+        model: model.into(),
+        tenant: "test".into(),
+        inputs: vec![("x".to_owned(), input)],
+        outputs: outputs.iter().map(|&o| o.to_owned()).collect(),
+        deadline: Instant::now() + Duration::from_secs(300),
+    }
+}
+
+fn run(inference: &Inference, item: WorkItem) -> Result<WorkDone, Fault> {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(inference.infer(item))
+}
+
+#[test]
+fn the_reduction_equals_argmax_and_max_of_the_raw_logits() {
+    let Some(inference) = start(&[REC, TINY_REC]) else { return };
+    for model in [REC, TINY_REC] {
+        let input = stripes(&[3, 3, 48, 320], 1);
+        let done = run(&inference, item(model, input, &["confidence", LOGITS, "ids"])).unwrap();
+        let [confidence, logits, ids] = done.outputs.as_slice() else { panic!("three outputs") };
+        let classes = *logits.shape().last().unwrap();
+        assert_eq!(classes, inference.model(&model.into()).unwrap().labels.len());
+        assert_eq!(ids.shape(), &logits.shape()[..2]);
+        assert_eq!(confidence.shape(), ids.shape());
+        let TensorData::S64(ids) = ids.data() else { panic!("ids are s64") };
+        let steps = logits.as_f32().unwrap().chunks_exact(classes);
+        assert_eq!(steps.len(), ids.len());
+        for ((step, &id), &confidence) in steps.zip(ids).zip(confidence.as_f32().unwrap()) {
+            let max = step.iter().copied().fold(f32::MIN, f32::max);
+            assert_eq!(step.iter().position(|&v| v == max), usize::try_from(id).ok());
+            assert_eq!(confidence, max);
+        }
+    }
+}
+
+#[test]
+fn a_model_says_what_it_takes_and_gives() {
+    let Some(inference) = start(&[REC, "textline-orientation", "page-orientation", TINY_DET]) else { return };
+    let model = |name: &str| inference.model(&name.into()).unwrap();
+    let rec = model(REC);
+    assert_eq!(rec.inputs[0].shape, [-1, 3, 48, -1]);
+    assert_eq!(rec.outputs.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), [LOGITS, "ids", "confidence"]);
+    assert_eq!((rec.outputs[1].dtype, rec.outputs[2].dtype), (Dtype::S64, Dtype::F32));
+    assert_eq!((rec.labels.len(), rec.labels[0].as_str(), rec.labels[18709].as_str()), (18710, "", " "));
+    assert_eq!((rec.width_buckets[0], rec.width_buckets.last()), (32, Some(&3200)));
+    assert_eq!(*model("textline-orientation").labels, ["0", "180"]);
+    assert_eq!(model("textline-orientation").inputs[0].shape, [-1, 3, 48, 192]);
+    assert_eq!(*model("page-orientation").labels, ["0", "90", "180", "270"]);
+    assert!(inference.model(&"no-such-model".into()).is_none());
+    let fault = run(&inference, item("no-such-model", stripes(&[1], 0), &[])).unwrap_err();
+    assert_eq!((fault.code, fault.kind), ("model_not_found", Kind::NotFound));
+    inference.probe().unwrap();
+    assert_eq!(inference.lanes().iter().map(|lane| lane.runs).collect::<Vec<_>>(), [1, 1, 1, 1]);
+}
+
+#[test]
+fn what_does_not_fit_the_model_is_the_guests_fault() {
+    let Some(inference) = start(&[TINY_DET, TINY_REC]) else { return };
+    let check = |model: &str, shape: &[usize], output: &str, code: &str, expect: &str| {
+        let fault = run(&inference, item(model, stripes(shape, 0), &[output])).unwrap_err();
+        assert_eq!((fault.code, fault.kind, fault.blame), (code, Kind::Invalid, Blame::Guest));
+        assert!(fault.message.contains(expect), "{:?} lacks {expect:?}", fault.message);
+    };
+    check(TINY_REC, &[1, 3, 48, 100], "ids", "model_input_invalid", "multiple of 32");
+    check(TINY_REC, &[1, 3, 32, 320], "ids", "model_input_invalid", "48");
+    check(TINY_REC, &[17, 3, 48, 32], "ids", "model_input_invalid", "16 rows");
+    check(TINY_REC, &[1, 3, 48, 32], "logits", "model_output_invalid", "`ids`");
+    check(TINY_DET, &[1, 3, 33, 32], LOGITS, "model_input_invalid", "multiple of 32");
+    check(TINY_DET, &[1, 3, 2560, 2560], LOGITS, "model_input_invalid", "pixels");
+    let lanes = inference.lanes();
+    assert_eq!(lanes.iter().map(|lane| (lane.refused_invalid, lane.runs)).collect::<Vec<_>>(), [(2, 0), (4, 0)]);
+}
+
+#[test]
+fn the_same_input_gives_the_same_output_in_a_crowd() {
+    let Some(inference) = start(&[TINY_REC]) else { return };
+    let expected: Vec<Vec<f32>> = (0..4).map(|seed| confidences(&inference, seed)).collect();
+    assert!(expected[0] != expected[1], "the inputs differ");
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (inference, expected) = (&inference, &expected);
+            scope.spawn(move || {
+                for turn in 0..6 {
+                    let seed = (thread + turn) % 4;
+                    assert_eq!(confidences(inference, seed), expected[seed]);
+                }
+            });
+        }
+    });
+    let lane = &inference.lanes()[0];
+    assert_eq!((lane.runs, lane.rows, lane.in_flight, lane.queue_depth), (52, 52, 0, 0));
+}
+
+fn confidences(inference: &Inference, seed: usize) -> Vec<f32> {
+    let input = stripes(&[1, 3, 48, 160 + 32 * seed], seed);
+    let done = run(inference, item(TINY_REC, input, &["confidence"])).unwrap();
+    done.outputs[0].as_f32().unwrap().to_vec()
+}
+
+#[test]
+fn a_withdrawn_item_is_not_run_and_a_late_one_neither() {
+    let Some(mut config) = config(&[TINY_REC]) else { return };
+    config.queue_items_max = 8;
+    let inference = Inference::start(config).unwrap();
+    // Two long runs keep both sessions busy while the others are offered.
+    let input = stripes(&[16, 3, 48, 1600], 0);
+    let long = || item(TINY_REC, input.clone(), &["ids"]);
+    let busy = [inference.infer(long()), inference.infer(long())];
+    wait_for(|| inference.lanes()[0].in_flight == 2);
+    drop(inference.infer(item(TINY_REC, stripes(&[1, 3, 48, 32], 0), &["ids"])));
+    let late = inference.infer(WorkItem { deadline: Instant::now(), ..long() });
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for run in busy {
+        runtime.block_on(run).unwrap();
+    }
+    assert_eq!(runtime.block_on(late).unwrap_err().code, "engine_deadline");
+    let lane = &inference.lanes()[0];
+    assert_eq!((lane.runs, lane.skipped_cancelled, lane.skipped_expired), (2, 1, 1));
+}
+
+#[test]
+fn a_full_lane_refuses_and_a_shutdown_answers_all() {
+    let Some(mut config) = config(&[TINY_REC]) else { return };
+    config.queue_items_max = 2;
+    let inference = Inference::start(config).unwrap();
+    let input = stripes(&[16, 3, 48, 1600], 0);
+    let long = || inference.infer(item(TINY_REC, input.clone(), &["ids"]));
+    let busy = [long(), long()];
+    wait_for(|| inference.lanes()[0].in_flight == 2);
+    let waiting = [long(), long()];
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let fault = runtime.block_on(long()).unwrap_err();
+    assert_eq!((fault.code, fault.kind), ("engine_queue_full", Kind::Busy));
+    assert!(fault.retry_after.is_some());
+    inference.shutdown();
+    for run in busy {
+        runtime.block_on(run).unwrap();
+    }
+    for run in waiting {
+        assert_eq!(runtime.block_on(run).unwrap_err().code, "engine_stopped");
+    }
+    assert_eq!(runtime.block_on(long()).unwrap_err().code, "engine_stopped");
+    inference.shutdown();
+}
+
+#[test]
+fn what_is_missing_at_the_start_is_named() {
+    let Some(good) = config(&[TINY_DET]) else { return };
+    let check = |change: fn(&mut InferenceConfig), expect: &str| {
+        let mut config = good.clone();
+        change(&mut config);
+        let Err(error) = Inference::start(config) else { panic!("started, though {expect}") };
+        assert!(error.to_string().contains(expect), "{error} lacks {expect}");
+        error
+    };
+    let error = check(|c| c.library = "/nonexistent/libonnxruntime.so".into(), "cargo xtask setup");
+    assert!(matches!(error, InferenceError::LibraryMissing { .. }));
+    check(|c| c.models.push("other".into()), "other is not in the catalogue; it has: ");
+    // The library of the CPU wheel has no CUDA: asked for, it is an error and not a silent CPU session.
+    let error = check(|c| c.provider = Provider::Cuda { device: 0 }, "provider cuda:0");
+    assert!(matches!(error, InferenceError::Session { .. }));
+}
+
+/// Waits for a condition that must come, for a minute at most.
+fn wait_for(condition: impl Fn() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < give_up, "the condition never came");
+        std::thread::yield_now();
+    }
+}

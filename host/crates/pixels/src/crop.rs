@@ -1,0 +1,142 @@
+//! A piece of an image, straightened.
+
+use fast_image_resize::Resizer;
+use lector_core::{Image, Quad, Rect, Size, Turn};
+
+use crate::error::PixelsError;
+use crate::perspective::{Projection, sample};
+use crate::resize::{Filter, resize_rect};
+use crate::{SIDE_MAX, check_size, rotate};
+
+/// How far a corner may lie from the origin, in pixels; keeps the fixed-point sampler exact.
+const REACH_MAX: f32 = (1u32 << 20) as f32;
+/// Smallest double area of the triangle at a corner, in square pixels. Below it the quad is a line.
+const CORNER_AREA_MIN: f64 = 1e-3;
+/// Corners this close to an upright rectangle are taken for one: half a pixel is what a detector cannot
+/// tell, and the upright path neither blurs nor computes positions.
+const UPRIGHT_SLACK_PX: f32 = 0.5;
+/// Shrinking by less than this cannot alias visibly under linear interpolation: one step does it.
+const SHRINK_MIN: f32 = 1.2;
+/// Pixels at the quad's own resolution that one crop may take on its way, however small its result.
+const NATIVE_PIXELS_MAX: u64 = 48_000_000;
+
+/// The piece of `image` inside `quad`, straightened to `size` by a perspective transform. The corners may
+/// lie outside, where the nearest edge pixel is taken. A piece that shrinks is first taken at its own
+/// resolution and then resized, so that it does not alias.
+pub fn crop(image: &Image, quad: &Quad, size: Size) -> Result<Image, PixelsError> {
+    crop_with(&mut Resizer::new(), image, quad, size)
+}
+
+/// The same with the buffers of a resizer that is used again.
+pub(crate) fn crop_with(
+    resizer: &mut Resizer,
+    image: &Image,
+    quad: &Quad,
+    size: Size,
+) -> Result<Image, PixelsError> {
+    check_size(size)?;
+    check_quad(image, quad)?;
+    if let Some((area, turn)) = upright(quad)
+        && let Some(area) = within(area, image.size())
+    {
+        return crop_upright(resizer, image, area, turn, size);
+    }
+    let own = own_size(quad, size)?;
+    let rgb = sample(image, &Projection::onto(quad)?, own);
+    let piece =
+        Image::from_rgb(own, rgb).ok_or_else(|| PixelsError::Resample("wrong number of bytes".into()))?;
+    if own == size {
+        return Ok(piece);
+    }
+    let whole = Rect { x: 0.0, y: 0.0, width: own.width as f32, height: own.height as f32 };
+    resize_rect(resizer, &piece, whole, size, Filter::Bilinear)
+}
+
+fn check_quad(image: &Image, quad: &Quad) -> Result<(), PixelsError> {
+    if !quad.is_finite() {
+        return Err(PixelsError::QuadNotFinite);
+    }
+    if let Some(far) = quad.0.iter().find(|p| p.x.abs() > REACH_MAX || p.y.abs() > REACH_MAX) {
+        let Size { width, height } = image.size();
+        return Err(PixelsError::QuadTooFar { x: far.x, y: far.y, width, height });
+    }
+    // Strictly convex: the turn at every corner goes the same way, and is a turn.
+    let p = quad.0.map(|p| (f64::from(p.x), f64::from(p.y)));
+    let turn = |i: usize| {
+        let (a, b, c) = (p[i], p[(i + 1) % 4], p[(i + 2) % 4]);
+        (b.0 - a.0) * (c.1 - b.1) - (b.1 - a.1) * (c.0 - b.0)
+    };
+    let turns = [turn(0), turn(1), turn(2), turn(3)];
+    let convex = turns.iter().all(|t| *t > CORNER_AREA_MIN) || turns.iter().all(|t| *t < -CORNER_AREA_MIN);
+    convex.then_some(()).ok_or(PixelsError::QuadDegenerate)
+}
+
+/// The rectangle that the quad is to within the slack, and how it must be turned clockwise to be read.
+fn upright(quad: &Quad) -> Option<(Rect, Turn)> {
+    // Starting at corner `first`, the corners go round the rectangle from its upper left one.
+    [(0, Turn::None), (3, Turn::ThreeQuarters), (2, Turn::Half), (1, Turn::Quarter)].into_iter().find_map(
+        |(first, turn): (usize, Turn)| {
+            let p = |i: usize| quad.0[(i + first) % 4];
+            let (left, right) = ((p(0).x + p(3).x) / 2.0, (p(1).x + p(2).x) / 2.0);
+            let (top, bottom) = ((p(0).y + p(1).y) / 2.0, (p(2).y + p(3).y) / 2.0);
+            let near = |i: usize, x: f32, y: f32| {
+                (p(i).x - x).abs() <= UPRIGHT_SLACK_PX / 2.0 && (p(i).y - y).abs() <= UPRIGHT_SLACK_PX / 2.0
+            };
+            let fits =
+                near(0, left, top) && near(1, right, top) && near(2, right, bottom) && near(3, left, bottom);
+            let area = Rect { x: left, y: top, width: right - left, height: bottom - top };
+            (fits && area.width > 0.0 && area.height > 0.0).then_some((area, turn))
+        },
+    )
+}
+
+/// The rectangle, moved by rounding errors only, where it lies inside an image of `size`.
+fn within(area: Rect, size: Size) -> Option<Rect> {
+    let (width, height) = (size.width as f32, size.height as f32);
+    let snap = |v: f32| if (v - v.round()).abs() < 1.0 / 64.0 { v.round() } else { v };
+    let (left, top) = (snap(area.x), snap(area.y));
+    let (right, bottom) = (snap(area.x + area.width), snap(area.y + area.height));
+    let inside = left >= 0.0 && top >= 0.0 && right <= width && bottom <= height;
+    let snapped = Rect { x: left, y: top, width: right - left, height: bottom - top };
+    (inside
+        && snapped.width > 0.0
+        && snapped.height > 0.0
+        && left + snapped.width <= width
+        && top + snapped.height <= height)
+        .then_some(snapped)
+}
+
+fn crop_upright(
+    resizer: &mut Resizer,
+    image: &Image,
+    area: Rect,
+    turn: Turn,
+    size: Size,
+) -> Result<Image, PixelsError> {
+    let lying = matches!(turn, Turn::Quarter | Turn::ThreeQuarters);
+    let flat = if lying { Size { width: size.height, height: size.width } } else { size };
+    // Going down the columns first takes `area columns x target rows` pixels on the way.
+    let bound = NATIVE_PIXELS_MAX.max(image.size().pixels()).max(size.pixels());
+    if f64::from(area.width) * f64::from(flat.height) > bound as f64 {
+        return Err(PixelsError::TooLarge { width: area.width as u64, height: flat.height.into() });
+    }
+    let piece = resize_rect(resizer, image, area, flat, Filter::Bilinear)?;
+    Ok(rotate(&piece, turn))
+}
+
+/// The size at which to sample: the quad's own where it shrinks, the target's where it grows.
+fn own_size(quad: &Quad, size: Size) -> Result<Size, PixelsError> {
+    let p = quad.0;
+    let length = |a: usize, b: usize| (p[a].x - p[b].x).hypot(p[a].y - p[b].y);
+    let extent = |own: f32, target: u32| {
+        if own <= target as f32 * SHRINK_MIN { u64::from(target) } else { own.ceil() as u64 }
+    };
+    let (width, height) = (
+        extent(length(0, 1).max(length(3, 2)), size.width),
+        extent(length(0, 3).max(length(1, 2)), size.height),
+    );
+    if width > SIDE_MAX.into() || height > SIDE_MAX.into() || width * height > NATIVE_PIXELS_MAX {
+        return Err(PixelsError::TooLarge { width, height });
+    }
+    Ok(Size { width: width as u32, height: height as u32 })
+}

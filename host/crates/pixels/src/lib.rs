@@ -1,0 +1,42 @@
+//! Pixel arithmetic on `core::Image` and `core::Tensor`: resize, turn, straighten, normalise, stack, reduce.
+//!
+//! Owns: the image operations that guests call through WIT, as plain synchronous functions.
+//! Must not know: guests, tables, threads, budgets. Its own bounds only keep it from absurd allocations;
+//! what one caller may hold is decided by `runtime`, which calls these functions on its blocking pool.
+//!
+//! Coordinates are continuous: pixel `(i, j)` covers `[i, i + 1) x [j, j + 1)` and its centre is at
+//! `(i + 0.5, j + 0.5)`. A quad around a whole image therefore reads `(0, 0) .. (width, height)`.
+#![warn(missing_docs)]
+
+mod crop;
+mod error;
+mod perspective;
+mod reduce;
+mod resize;
+mod rotate;
+mod tensor;
+
+pub use crop::crop;
+pub use error::PixelsError;
+pub use reduce::{argmax, quantise};
+pub use resize::{Filter, resize};
+pub use rotate::rotate;
+pub use tensor::{Channels, Crop, Normalisation, stack, to_tensor};
+
+use lector_core::Size;
+
+/// Most pixels of one result (800 MB of RGB): far above every budget, far below an allocation failure.
+pub const PIXELS_MAX: u64 = 1 << 28;
+/// Longest side of a result.
+pub const SIDE_MAX: u32 = 1 << 16;
+
+/// Refuses extents that are 0 or absurd.
+fn check_size(size: Size) -> Result<(), PixelsError> {
+    if size.width == 0 || size.height == 0 {
+        return Err(PixelsError::EmptySize { width: size.width, height: size.height });
+    }
+    if size.width > SIDE_MAX || size.height > SIDE_MAX || size.pixels() > PIXELS_MAX {
+        return Err(PixelsError::TooLarge { width: size.width.into(), height: size.height.into() });
+    }
+    Ok(())
+}

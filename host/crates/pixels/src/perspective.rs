@@ -1,0 +1,170 @@
+//! The projective map from the unit square onto a quad (Heckbert, "Fundamentals of Texture Mapping and
+//! Image Warping", 1989, section 2.2.3), and sampling an image through it.
+
+use lector_core::{Image, Quad, Size};
+
+use crate::error::PixelsError;
+
+/// `x = (a u + b v + c) / (g u + h v + 1)`, `y = (d u + e v + f) / (g u + h v + 1)`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Projection {
+    x: [f64; 3],
+    y: [f64; 3],
+    w: [f64; 2],
+}
+
+impl Projection {
+    /// The map that takes (0,0), (1,0), (1,1), (0,1) to the quad's corners in their order.
+    /// The quad must be strictly convex: then the denominator is positive on the whole square.
+    pub(crate) fn onto(quad: &Quad) -> Result<Self, PixelsError> {
+        let p = quad.0.map(|p| (f64::from(p.x), f64::from(p.y)));
+        let (dx1, dy1) = (p[1].0 - p[2].0, p[1].1 - p[2].1);
+        let (dx2, dy2) = (p[3].0 - p[2].0, p[3].1 - p[2].1);
+        let (sx, sy) = (p[0].0 - p[1].0 + p[2].0 - p[3].0, p[0].1 - p[1].1 + p[2].1 - p[3].1);
+        let det = dx1 * dy2 - dx2 * dy1;
+        let (g, h) = ((sx * dy2 - dx2 * sy) / det, (dx1 * sy - sx * dy1) / det);
+        let map = Self {
+            x: [p[1].0 - p[0].0 + g * p[1].0, p[3].0 - p[0].0 + h * p[3].0, p[0].0],
+            y: [p[1].1 - p[0].1 + g * p[1].1, p[3].1 - p[0].1 + h * p[3].1, p[0].1],
+            w: [g, h],
+        };
+        let finite = map.x.iter().chain(&map.y).chain(&map.w).all(|v| v.is_finite());
+        finite.then_some(map).ok_or(PixelsError::QuadDegenerate)
+    }
+
+    /// Whether the denominator is 1 to within a hundredth of a pixel over `size`: then a row advances by
+    /// equal steps and needs no division.
+    fn is_affine(&self, size: Size) -> bool {
+        let reach = f64::from(size.width.max(size.height)) * 100.0;
+        (self.w[0].abs() + self.w[1].abs()) * reach < 1.0
+    }
+}
+
+/// `size` pixels of `image` through `map`, by linear interpolation. Outside the image its nearest edge
+/// pixel is taken.
+pub(crate) fn sample(image: &Image, map: &Projection, size: Size) -> Vec<u8> {
+    let mut out = vec![0u8; size.width as usize * size.height as usize * 3];
+    let sampler = Sampler::new(image);
+    let affine = map.is_affine(size);
+    let (step_u, step_v) = (1.0 / f64::from(size.width), 1.0 / f64::from(size.height));
+    let at = |u: f64, v: f64| {
+        let w = 1.0 / (map.w[0] * u + map.w[1] * v + 1.0);
+        let x = (map.x[0] * u + map.x[1] * v + map.x[2]) * w;
+        let y = (map.y[0] * u + map.y[1] * v + map.y[2]) * w;
+        (x, y)
+    };
+    for (row, line) in out.chunks_exact_mut(size.width as usize * 3).enumerate() {
+        let v = (row as f64 + 0.5) * step_v;
+        if affine {
+            let (first, last) = (at(0.5 * step_u, v), at(1.0 - 0.5 * step_u, v));
+            let steps = f64::from(size.width.max(2) - 1);
+            let step = ((last.0 - first.0) / steps, (last.1 - first.1) / steps);
+            sampler.straight(first, step, line);
+        } else {
+            for (column, pixel) in line.chunks_exact_mut(3).enumerate() {
+                let (x, y) = at((column as f64 + 0.5) * step_u, v);
+                sampler.take(fixed(x), fixed(y), pixel);
+            }
+        }
+    }
+    out
+}
+
+/// Fractional bits of a position while sampling. Positions are below 2^20 pixels (checked by the
+/// caller), so 40 + 20 bits fit an `i64` with room for the sum along a row.
+const BITS: u32 = 32;
+
+/// A position of a sample point relative to pixel centres, as a fixed-point number.
+fn fixed(position: f64) -> i64 {
+    ((position - 0.5) * (1i64 << BITS) as f64) as i64
+}
+
+struct Sampler<'a> {
+    rgb: &'a [u8],
+    width: i64,
+    height: i64,
+}
+
+impl<'a> Sampler<'a> {
+    fn new(image: &'a Image) -> Self {
+        Self {
+            rgb: image.rgb(),
+            width: i64::from(image.size().width),
+            height: i64::from(image.size().height),
+        }
+    }
+
+    /// A row of samples in equal steps.
+    fn straight(&self, first: (f64, f64), step: (f64, f64), line: &mut [u8]) {
+        let (mut x, mut y) = (fixed(first.0), fixed(first.1));
+        let unit = (1i64 << BITS) as f64;
+        let (dx, dy) = ((step.0 * unit) as i64, (step.1 * unit) as i64);
+        for pixel in line.chunks_exact_mut(3) {
+            self.take(x, y, pixel);
+            x += dx;
+            y += dy;
+        }
+    }
+
+    /// One sample.
+    #[inline(always)]
+    fn take(&self, x: i64, y: i64, pixel: &mut [u8]) {
+        let (column, row) = (x >> BITS, y >> BITS);
+        // Eight bits of weight: the result is a byte.
+        let (fx, fy) = (((x >> (BITS - 8)) & 255) as u64, ((y >> (BITS - 8)) & 255) as u64);
+        // As unsigned numbers, positions left of and above the image are too large as well.
+        let inside = (column as u64) < (self.width - 1) as u64 && (row as u64) < (self.height - 1) as u64;
+        let value = match inside.then(|| self.four(column, row)).flatten() {
+            Some((upper, lower)) => blend(upper, lower, fx, fy),
+            None => self.edge(column, row, fx, fy),
+        };
+        pixel.copy_from_slice(&value);
+    }
+
+    /// Two pixels above and two below, in the low 48 bits of a word each; `None` at the last bytes of the
+    /// image, where a word would reach beyond.
+    #[inline(always)]
+    fn four(&self, column: i64, row: i64) -> Option<(u64, u64)> {
+        let upper = ((row * self.width + column) * 3) as usize;
+        let lower = upper + self.width as usize * 3;
+        let word = |at: usize| {
+            let bytes: [u8; 8] = self.rgb.get(at..at + 8)?.try_into().ok()?;
+            Some(u64::from_le_bytes(bytes))
+        };
+        Some((word(upper)?, word(lower)?))
+    }
+
+    /// A sample at or beyond the edge.
+    #[cold]
+    fn edge(&self, column: i64, row: i64, fx: u64, fy: u64) -> [u8; 3] {
+        let pick = |c: i64, r: i64| {
+            let (c, r) = (c.clamp(0, self.width - 1), r.clamp(0, self.height - 1));
+            let at = ((r * self.width + c) * 3) as usize;
+            [self.rgb[at], self.rgb[at + 1], self.rgb[at + 2]]
+        };
+        let pair = |r: i64| {
+            let (a, b) = (pick(column, r), pick(column + 1, r));
+            u64::from_le_bytes([a[0], a[1], a[2], b[0], b[1], b[2], 0, 0])
+        };
+        blend(pair(row), pair(row + 1), fx, fy)
+    }
+}
+
+/// Every second byte of a word.
+const EVEN: u64 = 0x00ff_00ff_00ff_00ff;
+/// A half in each lane, for rounding.
+const HALF: u64 = 0x0080_0080_0080_0080;
+
+/// Two pixels above, two below, weights in 256ths. Four lanes of 16 bits are computed at once: bytes
+/// times weights are at most 255 * 256, and with the half added still below 2^16, so no lane reaches
+/// into its neighbour.
+#[inline(always)]
+fn blend(upper: u64, lower: u64, fx: u64, fy: u64) -> [u8; 3] {
+    let down = |a: u64, b: u64| ((a * (256 - fy) + b * fy + HALF) >> 8) & EVEN;
+    // Lanes: red, blue of the left pixel, green of the right one; and green left, red and blue right.
+    let even = down(upper & EVEN, lower & EVEN);
+    let odd = down((upper >> 8) & EVEN, (lower >> 8) & EVEN);
+    let red_blue = (even & 0xffff_ffff) * (256 - fx) + ((odd >> 16) & 0xffff_ffff) * fx + HALF;
+    let green = (odd & 0xffff) * (256 - fx) + ((even >> 32) & 0xffff) * fx + HALF;
+    [(red_blue >> 8) as u8, (green >> 8) as u8, (red_blue >> 24) as u8]
+}

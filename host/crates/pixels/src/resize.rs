@@ -1,0 +1,74 @@
+//! Another size for an image, or for a rectangle of it.
+
+use fast_image_resize::images::{Image as Target, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use lector_core::{Image, Rect, Size};
+
+use crate::check_size;
+use crate::error::PixelsError;
+
+/// How new pixels are computed from old ones. All but `Nearest` widen their support when shrinking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// The nearest pixel.
+    Nearest,
+    /// Linear interpolation (a triangle).
+    Bilinear,
+    /// Cubic interpolation (Catmull-Rom).
+    Cubic,
+    /// Windowed sinc over three lobes.
+    Lanczos,
+}
+
+impl Filter {
+    fn algorithm(self) -> ResizeAlg {
+        match self {
+            Filter::Nearest => ResizeAlg::Nearest,
+            Filter::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
+            Filter::Cubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+            Filter::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
+        }
+    }
+}
+
+/// The whole image at another size.
+pub fn resize(image: &Image, size: Size, filter: Filter) -> Result<Image, PixelsError> {
+    check_size(size)?;
+    if size == image.size() {
+        return Ok(image.clone());
+    }
+    let whole = Rect { x: 0.0, y: 0.0, width: image.size().width as f32, height: image.size().height as f32 };
+    // The resampler goes down the columns first, which takes `source columns x target rows` pixels on the
+    // way. Where that is more than both ends, it is made to go along the rows first: one of the two orders
+    // never takes more than the larger end.
+    let between = u64::from(image.size().width) * u64::from(size.height);
+    if between > image.size().pixels().max(size.pixels()) {
+        let step = Size { width: size.width, height: image.size().height };
+        let narrowed = resize_rect(&mut Resizer::new(), image, whole, step, filter)?;
+        let whole = Rect { x: 0.0, y: 0.0, width: step.width as f32, height: step.height as f32 };
+        return resize_rect(&mut Resizer::new(), &narrowed, whole, size, filter);
+    }
+    resize_rect(&mut Resizer::new(), image, whole, size, filter)
+}
+
+/// The part of `image` inside `area` (which must lie within it) at `size`. Fractional edges are honoured;
+/// the filter reads beyond the area where the image goes on, so that no seam shows.
+pub(crate) fn resize_rect(
+    resizer: &mut Resizer,
+    image: &Image,
+    area: Rect,
+    size: Size,
+    filter: Filter,
+) -> Result<Image, PixelsError> {
+    check_size(size)?;
+    let failed = |error: &dyn std::fmt::Display| PixelsError::Resample(error.to_string());
+    let source = ImageRef::new(image.size().width, image.size().height, image.rgb(), PixelType::U8x3)
+        .map_err(|e| failed(&e))?;
+    let mut target = Target::new(size.width, size.height, PixelType::U8x3);
+    let options = ResizeOptions::new()
+        .crop(area.x.into(), area.y.into(), area.width.into(), area.height.into())
+        .resize_alg(filter.algorithm())
+        .use_alpha(false);
+    resizer.resize(&source, &mut target, &options).map_err(|e| failed(&e))?;
+    Image::from_rgb(size, target.into_vec()).ok_or_else(|| failed(&"wrong number of bytes"))
+}

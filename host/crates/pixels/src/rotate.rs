@@ -1,0 +1,99 @@
+//! Quarter turns.
+
+use lector_core::{Image, Size, Turn};
+
+/// Side of the blocks in which a quarter turn goes: 32 columns of a source block are 32 rows of the
+/// target, and both blocks (3 KiB each, on 32 cache lines a side) stay in the first-level cache.
+const BLOCK: usize = 32;
+
+/// The whole image, turned clockwise.
+pub fn rotate(image: &Image, by: Turn) -> Image {
+    let turned = match by {
+        Turn::None => return image.clone(),
+        Turn::Half => half(image),
+        Turn::Quarter => quarter(image, true),
+        Turn::ThreeQuarters => quarter(image, false),
+    };
+    let size = match by {
+        Turn::None | Turn::Half => image.size(),
+        Turn::Quarter | Turn::ThreeQuarters => {
+            Size { width: image.size().height, height: image.size().width }
+        }
+    };
+    // The number of bytes is that of the source, so this never falls back.
+    Image::from_rgb(size, turned).unwrap_or_else(|| image.clone())
+}
+
+fn half(image: &Image) -> Vec<u8> {
+    let source = image.rgb();
+    let mut out = vec![0u8; source.len()];
+    for (to, from) in out.chunks_exact_mut(3).zip(source.chunks_exact(3).rev()) {
+        to.copy_from_slice(from);
+    }
+    out
+}
+
+/// Target row `r` is source column `r` read upwards (clockwise), or column `width - 1 - r` read downwards.
+fn quarter(image: &Image, clockwise: bool) -> Vec<u8> {
+    let (width, height) = (image.size().width as usize, image.size().height as usize);
+    let source = image.rgb();
+    let mut out = vec![0u8; source.len()];
+    for row in (0..width).step_by(BLOCK) {
+        for column in (0..height).step_by(BLOCK) {
+            let columns = BLOCK.min(height - column);
+            for r in row..(row + BLOCK).min(width) {
+                let start = (r * height + column) * 3;
+                let target = &mut out[start..start + columns * 3];
+                for (i, to) in target.chunks_exact_mut(3).enumerate() {
+                    let c = column + i;
+                    let (x, y) = if clockwise { (r, height - 1 - c) } else { (width - 1 - r, c) };
+                    let at = (y * width + x) * 3;
+                    to.copy_from_slice(&source[at..at + 3]);
+                }
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn numbered(width: u32, height: u32) -> Image {
+        let bytes = (0..width * height).flat_map(|i| [i as u8, (i >> 8) as u8, 7]).collect();
+        Image::from_rgb(Size { width, height }, bytes).unwrap()
+    }
+
+    fn at(image: &Image, x: u32, y: u32) -> [u8; 3] {
+        let i = ((y * image.size().width + x) * 3) as usize;
+        image.rgb()[i..i + 3].try_into().unwrap()
+    }
+
+    #[test]
+    fn every_turn_moves_every_pixel_where_it_belongs() {
+        for (width, height) in [(1, 1), (3, 2), (33, 65), (100, 31)] {
+            let image = numbered(width, height);
+            for y in 0..height {
+                for x in 0..width {
+                    let pixel = at(&image, x, y);
+                    assert_eq!(at(&rotate(&image, Turn::None), x, y), pixel);
+                }
+            }
+            let (quarter, half, three) = (
+                rotate(&image, Turn::Quarter),
+                rotate(&image, Turn::Half),
+                rotate(&image, Turn::ThreeQuarters),
+            );
+            for y in 0..height {
+                for x in 0..width {
+                    let pixel = at(&image, x, y);
+                    assert_eq!(at(&quarter, height - 1 - y, x), pixel, "quarter {x},{y}");
+                    assert_eq!(at(&half, width - 1 - x, height - 1 - y), pixel, "half {x},{y}");
+                    assert_eq!(at(&three, y, width - 1 - x), pixel, "three {x},{y}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! From bytes to numbers: one image, or a stack of straightened pieces, as a tensor for a model.
+
+use fast_image_resize::Resizer;
+use lector_core::{Image, Quad, Size, Tensor, TensorData};
+
+use crate::check_size;
+use crate::crop::crop_with;
+use crate::error::PixelsError;
+
+/// Which colour comes first in a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red: what models trained with OpenCV expect.
+    Bgr,
+}
+
+/// `(byte / 255 - mean) / std`, a triple in the order of `channels`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Normalisation {
+    /// Subtracted, in units of full scale.
+    pub mean: [f32; 3],
+    /// Divided by, in units of full scale.
+    pub std: [f32; 3],
+    /// Order of the tensor's channels.
+    pub channels: Channels,
+}
+
+/// A piece of an image to be straightened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Crop {
+    /// Its corners in reading order.
+    pub quad: Quad,
+    /// Columns that it takes of its row in the stack.
+    pub width: u32,
+}
+
+/// For each plane of the tensor: which byte of a pixel it is made of, and the number for each byte value.
+struct Tables {
+    byte: [usize; 3],
+    number: [[f32; 256]; 3],
+}
+
+impl Tables {
+    fn new(normalisation: &Normalisation) -> Result<Self, PixelsError> {
+        let Normalisation { mean, std, channels } = normalisation;
+        let bad = |v: &f32| !v.is_finite();
+        if mean.iter().any(bad) || std.iter().any(|v| bad(v) || *v == 0.0) {
+            return Err(PixelsError::NormalisationInvalid);
+        }
+        let mut number = [[0f32; 256]; 3];
+        for ((table, mean), std) in number.iter_mut().zip(mean).zip(std) {
+            for (byte, out) in table.iter_mut().enumerate() {
+                *out = (byte as f32 / 255.0 - mean) / std;
+            }
+        }
+        let byte = match channels {
+            Channels::Rgb => [0, 1, 2],
+            Channels::Bgr => [2, 1, 0],
+        };
+        Ok(Self { byte, number })
+    }
+
+    /// Fills three planes of `plane` numbers, `row` a row, with an image that takes the first
+    /// `image.width` columns of them. A table look-up a byte, three planes in one pass over the pixels:
+    /// the pixels are read once and the loop has no branch (a byte index cannot leave a table of 256).
+    fn fill(&self, image: &Image, row: usize, planes: &mut [f32]) {
+        let width = image.size().width as usize;
+        let plane = planes.len() / 3;
+        let (first, rest) = planes.split_at_mut(plane);
+        let (second, third) = rest.split_at_mut(plane);
+        let [a, b, c] = self.byte;
+        let [ta, tb, tc] = &self.number;
+        let rows = first.chunks_mut(row).zip(second.chunks_mut(row)).zip(third.chunks_mut(row));
+        for (pixels, ((x, y), z)) in image.rgb().chunks_exact(width * 3).zip(rows) {
+            let numbers = x.iter_mut().zip(y.iter_mut()).zip(z.iter_mut());
+            for (pixel, ((x, y), z)) in pixels.chunks_exact(3).zip(numbers) {
+                *x = ta[usize::from(pixel[a])];
+                *y = tb[usize::from(pixel[b])];
+                *z = tc[usize::from(pixel[c])];
+            }
+        }
+    }
+}
+
+/// The whole image as `f32[1, 3, height, width]`.
+pub fn to_tensor(image: &Image, normalisation: &Normalisation) -> Result<Tensor, PixelsError> {
+    let tables = Tables::new(normalisation)?;
+    let size = image.size();
+    check_size(size)?;
+    let (width, height) = (size.width as usize, size.height as usize);
+    let mut numbers = vec![0f32; width * height * 3];
+    tables.fill(image, width, &mut numbers);
+    made(&[1, 3, height, width], numbers)
+}
+
+/// Pieces of one image as `f32[crops, 3, size.height, size.width]`; columns beyond a piece's own hold 0.
+pub fn stack(
+    image: &Image,
+    crops: &[Crop],
+    size: Size,
+    normalisation: &Normalisation,
+) -> Result<Tensor, PixelsError> {
+    let tables = Tables::new(normalisation)?;
+    check_size(size)?;
+    if crops.is_empty() {
+        return Err(PixelsError::StackEmpty);
+    }
+    let (width, height) = (size.width as usize, size.height as usize);
+    // Everything is checked before anything is allocated.
+    for (index, crop) in crops.iter().enumerate() {
+        if crop.width == 0 || crop.width > size.width {
+            return Err(PixelsError::CropWidth { index, width: crop.width, row: size.width });
+        }
+    }
+    check_stack(crops.len(), size)?;
+    let item = width * height * 3;
+    let mut numbers = vec![0f32; item * crops.len()];
+    let mut resizer = Resizer::new();
+    for (index, (crop, planes)) in crops.iter().zip(numbers.chunks_exact_mut(item)).enumerate() {
+        let own = Size { width: crop.width, height: size.height };
+        let piece = crop_with(&mut resizer, image, &crop.quad, own)
+            .map_err(|cause| PixelsError::Crop { index, cause: Box::new(cause) })?;
+        tables.fill(&piece, width, planes);
+    }
+    made(&[crops.len(), 3, height, width], numbers)
+}
+
+fn check_stack(crops: usize, size: Size) -> Result<(), PixelsError> {
+    let height = (crops as u64).saturating_mul(size.height.into());
+    match height.checked_mul(size.width.into()) {
+        Some(pixels) if pixels <= crate::PIXELS_MAX => Ok(()),
+        _ => Err(PixelsError::TooLarge { width: size.width.into(), height }),
+    }
+}
+
+fn made(shape: &[usize], numbers: Vec<f32>) -> Result<Tensor, PixelsError> {
+    Tensor::new(shape, TensorData::F32(numbers))
+        .ok_or_else(|| PixelsError::Resample("wrong number of elements".into()))
+}

@@ -1,0 +1,40 @@
+//! What the platform is started with. Made and checked by the host's `config/`; knows no file format.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use lector_core::{Budget, DeploymentName, ModelName, TenantName};
+
+/// The whole house.
+#[derive(Clone, Debug)]
+pub struct PlatformConfig {
+    /// Owner of every deployment, until tenants come.
+    pub tenant: TenantName,
+    /// Pipelines; at least one.
+    pub deployments: Vec<DeploymentConfig>,
+    /// The one that answers when a request names none.
+    pub default_deployment: DeploymentName,
+    /// Documents admitted at once, bodies that are still being received included.
+    pub documents_max: usize,
+    /// Guest calls at once in the house.
+    pub pages_in_flight_max: usize,
+    /// Most pages read of one document.
+    pub pages_per_document_max: u32,
+    /// Bytes of submitted documents held at once.
+    pub held_bytes_max: u64,
+}
+
+/// One pipeline.
+#[derive(Clone, Debug)]
+pub struct DeploymentConfig {
+    /// Its name in requests, logs and metrics.
+    pub name: DeploymentName,
+    /// The guest's wasm component.
+    pub component: PathBuf,
+    /// Settings for the guest's `configure`: a JSON object.
+    pub settings: serde_json::Value,
+    /// Models that the guest may open, by alias.
+    pub grants: BTreeMap<String, ModelName>,
+    /// Limits of each guest call.
+    pub budget: Budget,
+}

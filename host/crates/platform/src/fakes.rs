@@ -1,0 +1,316 @@
+//! Documents and guests for the tests of this crate: everything happens when the test says so.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use lector_core::port::{DocumentHint, PageInfo, PageKind};
+use lector_core::{
+    Budget, CallCtx, Complaint, Declaration, Documents, Fault, Image, Kind, Line, OpenDocument, Origin,
+    PageRequest, PageRun, PageSource, Quad, RequestId, Size, Summary, TextLayer, Timing, Transcript, Turn,
+};
+use tokio::sync::Semaphore;
+
+use crate::config::{DeploymentConfig, PlatformConfig};
+use crate::platform::Platform;
+use crate::reader::{Loader, Reader};
+use crate::selection::PageSelection;
+use crate::submission::{Event, Order, Submission};
+
+/// What the fake guest does with a page.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Deed {
+    /// Reads it at once.
+    Read,
+    /// Reads it when the test lets one more go.
+    Wait,
+    /// Fails.
+    Fail,
+    /// Dies.
+    Panic,
+    /// Never ends.
+    Hang,
+}
+
+/// The guest, and what the test knows and says of it.
+pub(crate) struct Script {
+    /// By (request, page), else by page, else `Read`.
+    pub(crate) deeds: Mutex<BTreeMap<u32, Deed>>,
+    pub(crate) otherwise: Mutex<Deed>,
+    /// One permit lets one `Wait` page go.
+    pub(crate) go: Semaphore,
+    /// Pages begun, in order.
+    pub(crate) begun: Mutex<Vec<(String, u32)>>,
+    pub(crate) running: AtomicUsize,
+    pub(crate) running_most: AtomicUsize,
+    pub(crate) assemble_fails: Mutex<bool>,
+    pub(crate) settings_ok: bool,
+    /// Documents open now.
+    pub(crate) open: AtomicUsize,
+}
+
+impl Script {
+    pub(crate) fn new(otherwise: Deed) -> Arc<Self> {
+        Self::with_settings(otherwise, true)
+    }
+
+    pub(crate) fn with_settings(otherwise: Deed, settings_ok: bool) -> Arc<Self> {
+        Arc::new(Self {
+            deeds: Mutex::default(),
+            otherwise: Mutex::new(otherwise),
+            go: Semaphore::new(0),
+            begun: Mutex::default(),
+            running: AtomicUsize::new(0),
+            running_most: AtomicUsize::new(0),
+            assemble_fails: Mutex::default(),
+            settings_ok,
+            open: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn on(&self, page: u32, deed: Deed) {
+        self.deeds.lock().unwrap().insert(page, deed);
+    }
+
+    pub(crate) fn begun(&self) -> Vec<(String, u32)> {
+        self.begun.lock().unwrap().clone()
+    }
+}
+
+struct Running<'a>(&'a Script);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, SeqCst);
+    }
+}
+
+struct FakeGuest(Arc<Script>);
+
+impl Reader for FakeGuest {
+    fn digest(&self) -> &str {
+        "d1g357"
+    }
+
+    fn configure<'a>(
+        &'a self,
+        _: &'a CallCtx,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<Result<Declaration, Complaint>, Fault>> {
+        let declared = Declaration { models: vec!["detection".into()], batching: vec![], features: vec![] };
+        let complaint = Complaint { pointer: "/dpi".into(), message: "too small".into() };
+        let answer = if self.0.settings_ok { Ok(declared) } else { Err(complaint) };
+        async move { Ok(answer) }.boxed()
+    }
+
+    fn recognize<'a>(
+        &'a self,
+        ctx: &'a CallCtx,
+        page: Arc<dyn PageSource>,
+        _: PageRequest,
+    ) -> BoxFuture<'a, PageRun> {
+        async move {
+            let index = page.info().index;
+            let script = &*self.0;
+            script.begun.lock().unwrap().push((ctx.request.to_string(), index));
+            let now = script.running.fetch_add(1, SeqCst) + 1;
+            script.running_most.fetch_max(now, SeqCst);
+            let _running = Running(script);
+            let otherwise = *script.otherwise.lock().unwrap();
+            let deed = script.deeds.lock().unwrap().get(&index).copied();
+            let result = match deed.unwrap_or(otherwise) {
+                Deed::Read => Ok(transcript(index)),
+                Deed::Wait => {
+                    script.go.acquire().await.unwrap().forget();
+                    Ok(transcript(index))
+                }
+                Deed::Fail => Err(Fault::new(Kind::GuestFault, "guest_trapped", "It trapped.")),
+                Deed::Panic => panic!("as the test wants it"),
+                Deed::Hang => std::future::pending().await,
+            };
+            PageRun { result, timing: Timing { total: Duration::from_millis(10), ..Timing::default() } }
+        }
+        .boxed()
+    }
+
+    fn assemble<'a>(
+        &'a self,
+        _: &'a CallCtx,
+        pages: &'a [Transcript],
+    ) -> BoxFuture<'a, Result<Summary, Fault>> {
+        let fails = *self.0.assemble_fails.lock().unwrap();
+        async move {
+            if fails {
+                return Err(Fault::new(Kind::GuestFault, "guest_trapped", "It trapped."));
+            }
+            Ok(Summary { text: pages.iter().map(Transcript::text).collect(), extra: None })
+        }
+        .boxed()
+    }
+}
+
+pub(crate) fn transcript(index: u32) -> Transcript {
+    let line = Line {
+        text: format!("page {index}"),
+        confidence: 1.0,
+        quad: Quad::default(),
+        words: vec![],
+        origin: Origin::Ocr,
+        block: 0,
+    };
+    Transcript {
+        size: Size { width: 1, height: 1 },
+        dpi: 72.0,
+        turn: Turn::None,
+        lines: vec![line],
+        findings: vec![],
+        warnings: vec![],
+    }
+}
+
+pub(crate) struct FakeLoader(pub(crate) Arc<Script>);
+
+impl Loader for FakeLoader {
+    fn load(&self, _: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Reader>, Fault>> {
+        let guest: Arc<dyn Reader> = Arc::new(FakeGuest(self.0.clone()));
+        async move { Ok(guest) }.boxed()
+    }
+}
+
+/// The first byte of a document is its number of pages; `PNG` has one; an empty one cannot be opened.
+struct FakeDocuments(Arc<Script>);
+
+struct FakeDocument {
+    pages: u32,
+    script: Arc<Script>,
+}
+
+struct FakePage(u32);
+
+impl Documents for FakeDocuments {
+    fn open(
+        &self,
+        bytes: Arc<Vec<u8>>,
+        _: DocumentHint,
+    ) -> BoxFuture<'static, Result<Arc<dyn OpenDocument>, Fault>> {
+        let script = self.0.clone();
+        async move {
+            let pages = match bytes.first() {
+                None => return Err(Fault::new(Kind::Invalid, "document_empty", "The document is empty.")),
+                Some(0x89) => 1,
+                Some(&pages) => u32::from(pages),
+            };
+            script.open.fetch_add(1, SeqCst);
+            Ok(Arc::new(FakeDocument { pages, script }) as Arc<dyn OpenDocument>)
+        }
+        .boxed()
+    }
+}
+
+impl Drop for FakeDocument {
+    fn drop(&mut self) {
+        self.script.open.fetch_sub(1, SeqCst);
+    }
+}
+
+impl OpenDocument for FakeDocument {
+    fn content_type(&self) -> &'static str {
+        "application/pdf"
+    }
+
+    fn page_count(&self) -> u32 {
+        self.pages
+    }
+
+    fn page(&self, index: u32) -> BoxFuture<'static, Result<Arc<dyn PageSource>, Fault>> {
+        async move { Ok(Arc::new(FakePage(index)) as Arc<dyn PageSource>) }.boxed()
+    }
+}
+
+impl PageSource for FakePage {
+    fn info(&self) -> PageInfo {
+        PageInfo { index: self.0, kind: PageKind::Pdf, width_pt: 1.0, height_pt: 1.0, native_dpi: None }
+    }
+
+    fn text_layer(&self) -> BoxFuture<'static, Result<TextLayer, Fault>> {
+        async { Ok(TextLayer::default()) }.boxed()
+    }
+
+    fn render(&self, _: f32, _: u64) -> BoxFuture<'static, Result<Image, Fault>> {
+        async { Err(Fault::new(Kind::Unavailable, "no_pixels", "A fake page has no pixels.")) }.boxed()
+    }
+}
+
+/// A platform with `places` guest calls at once and room for `documents`.
+pub(crate) async fn platform(
+    script: &Arc<Script>,
+    places: usize,
+    documents: usize,
+) -> Result<Arc<Platform>, Fault> {
+    platform_with(script, places, documents, "detection").await
+}
+
+pub(crate) async fn platform_with(
+    script: &Arc<Script>,
+    places: usize,
+    documents: usize,
+    granted: &str,
+) -> Result<Arc<Platform>, Fault> {
+    let component = tempfile::NamedTempFile::new().unwrap();
+    let config = PlatformConfig {
+        tenant: "default".into(),
+        deployments: vec![DeploymentConfig {
+            name: "standard".into(),
+            component: component.path().to_owned(),
+            settings: serde_json::json!({}),
+            grants: BTreeMap::from([(granted.to_owned(), "model".into())]),
+            budget: Budget::default(),
+        }],
+        default_deployment: "standard".into(),
+        documents_max: documents,
+        pages_in_flight_max: places,
+        pages_per_document_max: 100,
+        held_bytes_max: 1000,
+    };
+    Platform::start_with(config, &FakeLoader(script.clone()), Arc::new(FakeDocuments(script.clone()))).await
+}
+
+/// A document of `pages` pages, to be read within a minute.
+pub(crate) fn submission(request: &str, pages: u8, order: Order) -> Submission {
+    Submission {
+        request: RequestId::from(request),
+        deployment: None,
+        name: None,
+        bytes: Arc::new(if pages == 0 { vec![] } else { vec![pages] }),
+        hint: DocumentHint::default(),
+        pages: PageSelection::All,
+        options: PageRequest::default(),
+        deadline: Instant::now() + Duration::from_secs(60),
+        order,
+    }
+}
+
+/// An event in a word: `open`, `ok 3`, `guest_trapped 3`, `end 4/1`, `failed code`.
+pub(crate) fn word(event: &Event) -> String {
+    match event {
+        Event::Opened { selected, .. } => format!("open {}", selected.len()),
+        Event::Page { index, .. } => format!("ok {index}"),
+        Event::PageError { index, fault, .. } => format!("{} {index}", fault.code),
+        Event::End { pages_ok, pages_failed, .. } => format!("end {pages_ok}/{pages_failed}"),
+        Event::Failed(fault) => format!("failed {}", fault.code),
+    }
+}
+
+/// Waits until `is` holds; fails after ten seconds.
+pub(crate) async fn until(what: &str, is: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !is() {
+        assert!(Instant::now() < end, "waited too long until {what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}

@@ -1,0 +1,205 @@
+//! The way of one document through the house: open, select, read pages, sum up.
+//!
+//! Owns the order of the steps and what each failure means for the document. Knows no transport. Called
+//! by `Platform::submit` as one task per document; when that task is aborted (its reader is gone)
+//! everything it started ends with it: pages in flight, the open document, the permit, the lease.
+
+mod pages;
+mod turns;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lector_core::{CallCtx, Fault, Kind, Summary, Transcript};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::{Permit, shutting_down};
+use crate::platform::Platform;
+use crate::revision::Lease;
+use crate::status::Tally;
+use crate::submission::{Event, Submission};
+
+pub(crate) use pages::PageCall;
+use pages::{Outcomes, Reading};
+pub(crate) use turns::Turns;
+
+/// Text that is kept of one document for its summary, in bytes. A page of dense print is some 5 KB;
+/// beyond this the document ends with `summary_too_large` instead of a summary.
+const KEPT_BYTES_MAX: usize = 128 << 20;
+
+/// One document and everything that its reading needs.
+pub(crate) struct Work {
+    pub(crate) platform: Arc<Platform>,
+    pub(crate) pages_max: u32,
+    pub(crate) cut_off: CancellationToken,
+    pub(crate) permit: Permit,
+    pub(crate) submission: Submission,
+    pub(crate) events: mpsc::Sender<Event>,
+}
+
+/// The deadline of the request has passed.
+pub(crate) fn deadline_exceeded(what: &str) -> Fault {
+    Fault::new(
+        Kind::Deadline,
+        "deadline_exceeded",
+        format!("The time allowed for the request was over {what}: allow more time, or ask for fewer pages."),
+    )
+}
+
+/// Why a document ends without `End`.
+enum Stop {
+    /// With this as its last event.
+    Fault(Fault),
+    /// Nobody listens.
+    Abandoned,
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Reads one document from beginning to end.
+pub(crate) async fn run(work: Work) {
+    let Work { platform, pages_max, cut_off, permit, submission, events } = work;
+    let started = Instant::now();
+    let mut abandoned = Abandoned { tally: &platform.admission.tally, armed: true };
+    permit.label(submission.request.as_str());
+    let name = submission.name.clone();
+
+    let outcome = tokio::select! {
+        biased;
+        () = cut_off.cancelled() => Err(Stop::Fault(shutting_down())),
+        outcome = read(&platform, permit, submission, pages_max, started, &events) => outcome,
+    };
+    // `read` has ended and with it permit, lease and document: a slow reader holds none of them
+    // while it takes the last event.
+    let last = match outcome {
+        Ok(end) => {
+            Tally::count(&platform.admission.tally.documents_done);
+            log_end(&end, name.as_deref());
+            end
+        }
+        Err(Stop::Fault(fault)) => {
+            Tally::count(&platform.admission.tally.documents_failed);
+            platform.admission.tally.fault(&fault);
+            tracing::info!(document = name, fault = %fault, "document failed");
+            Event::Failed(fault)
+        }
+        Err(Stop::Abandoned) => return,
+    };
+    abandoned.armed = false;
+    // A reader that left between the last page and now misses nothing that it wants.
+    let _ = events.send(last).await;
+}
+
+async fn read(
+    platform: &Arc<Platform>,
+    mut permit: Permit,
+    submission: Submission,
+    pages_max: u32,
+    started: Instant,
+    events: &mpsc::Sender<Event>,
+) -> Result<Event, Stop> {
+    let Submission { request, deployment, bytes, hint, pages, options, deadline, order, name: _ } =
+        submission;
+    // What was said before the body came may have been less than what came.
+    permit.hold(bytes.len() as u64)?;
+    let lease = platform.routes.lease(deployment.as_ref(), request.as_str())?;
+    let ctx = lease.revision.ctx(request, deadline);
+
+    let opening = platform.documents.open(bytes, hint);
+    let document = match tokio::time::timeout_at(deadline.into(), opening).await {
+        Ok(opened) => opened?,
+        Err(_) => return Err(deadline_exceeded("before the document was open").into()),
+    };
+    let selected = pages.resolve(document.page_count(), pages_max)?;
+    let opened = Event::Opened {
+        content_type: document.content_type(),
+        page_count: document.page_count(),
+        selected: selected.clone(),
+    };
+    events.send(opened).await.map_err(|_| Stop::Abandoned)?;
+
+    let call = PageCall { document, reader: lease.revision.reader.clone(), ctx: ctx.clone(), options };
+    let reading = Reading::new(call, selected, order, platform);
+    let outcomes = reading.run(events).await.map_err(|_| Stop::Abandoned)?;
+
+    let Outcomes { pages_ok, pages_failed, kept } = outcomes;
+    let (summary, summary_fault) = match kept {
+        _ if pages_ok == 0 => (None, None),
+        None => (None, Some(summary_too_large())),
+        Some(kept) => match assemble(platform, &lease, &ctx, kept).await {
+            Ok(summary) => (Some(summary), None),
+            Err(fault) => (None, Some(fault)),
+        },
+    };
+    if let Some(fault) = &summary_fault {
+        platform.admission.tally.fault(fault);
+    }
+    Ok(Event::End { summary, summary_fault, pages_ok, pages_failed, total: started.elapsed() })
+}
+
+/// The summary is guest work like a page: it waits for its turn and ends with the deadline.
+async fn assemble(
+    platform: &Platform,
+    lease: &Lease,
+    ctx: &CallCtx,
+    kept: Vec<Arc<Transcript>>,
+) -> Result<Summary, Fault> {
+    // By now the reader has usually let go of its share, and nothing is copied.
+    let kept: Vec<Transcript> = kept.into_iter().map(Arc::unwrap_or_clone).collect();
+    let summing = async {
+        let _turn = platform.turns.turn().await?;
+        lease.revision.reader.assemble(ctx, &kept).await
+    };
+    match tokio::time::timeout_at(ctx.deadline.into(), summing).await {
+        Ok(summary) => summary,
+        Err(_) => Err(deadline_exceeded("before the document was summed up")),
+    }
+}
+
+fn summary_too_large() -> Fault {
+    Fault::new(
+        Kind::TooLarge,
+        "summary_too_large",
+        "The document holds more text than is summed up at once; its pages were answered one by one. \
+         Ask for it in parts to have summaries.",
+    )
+}
+
+fn log_end(end: &Event, name: Option<&str>) {
+    if let Event::End { pages_ok, pages_failed, total, summary_fault, .. } = end {
+        let total_ms = total_ms(*total);
+        match summary_fault {
+            None => tracing::info!(document = name, pages_ok, pages_failed, total_ms, "document done"),
+            Some(fault) => {
+                tracing::warn!(document = name, pages_ok, pages_failed, total_ms, %fault, "document done, not summed up");
+            }
+        }
+    }
+}
+
+fn total_ms(total: Duration) -> u64 {
+    u64::try_from(total.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Counts a document whose task ended before its last event.
+struct Abandoned<'a> {
+    tally: &'a Tally,
+    armed: bool,
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            Tally::count(&self.tally.documents_abandoned);
+            tracing::debug!("the reader is gone; the document is let go");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! The pages of one document: started in turn, read at once, answered in order, kept for the summary.
+//!
+//! Owns the window of pages that are begun and not yet taken by the reader. Pages are rendered only by
+//! their own guest calls, so the window also bounds the images that a document can have in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lector_core::{CallCtx, Fault, Kind, OpenDocument, PageRequest, PageRun, Timing, Transcript};
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinError, JoinSet};
+use tracing::Instrument;
+
+use super::turns::Turn;
+use super::{KEPT_BYTES_MAX, deadline_exceeded};
+use crate::platform::Platform;
+use crate::reader::Reader;
+use crate::status::Backlog;
+use crate::submission::{Event, Order};
+
+/// Guest calls end by themselves at the deadline, with their timing; those that do not are cut off so much later.
+const DEADLINE_GRACE: Duration = Duration::from_millis(250);
+
+/// What every page of a document is read with.
+#[derive(Clone)]
+pub(crate) struct PageCall {
+    pub(crate) document: Arc<dyn OpenDocument>,
+    pub(crate) reader: Arc<dyn Reader>,
+    pub(crate) ctx: CallCtx,
+    pub(crate) options: PageRequest,
+}
+
+impl PageCall {
+    /// Reads the page at `index`.
+    pub(crate) async fn read(self, index: u32) -> PageRun {
+        let started = Instant::now();
+        match self.document.page(index).await {
+            Ok(page) => self.reader.recognize(&self.ctx, page, self.options).await,
+            Err(fault) => {
+                let timing = Timing { total: started.elapsed(), ..Timing::default() };
+                PageRun { result: Err(fault), timing }
+            }
+        }
+    }
+}
+
+/// What became of the pages.
+pub(super) struct Outcomes {
+    pub(super) pages_ok: u32,
+    pub(super) pages_failed: u32,
+    /// The pages read, in page order; `None` where they are more than is kept.
+    pub(super) kept: Option<Vec<Arc<Transcript>>>,
+}
+
+/// Nobody listens any more.
+pub(super) struct NobodyListens;
+
+type Waiting = Pin<Box<dyn Future<Output = Result<Turn, Fault>> + Send>>;
+
+/// The reading of the selected pages.
+pub(super) struct Reading<'a> {
+    call: PageCall,
+    platform: &'a Platform,
+    backlog: Backlog<'a>,
+    order: Order,
+    /// Indices of the pages; "position" below is a position in this list.
+    selected: Vec<u32>,
+    /// Most pages begun and not yet given to the reader.
+    window: usize,
+    /// Position of the next page to begin.
+    next: usize,
+    running: JoinSet<PageRun>,
+    positions: HashMap<Id, usize>,
+    /// Done and not yet given to the reader, by position.
+    done: BTreeMap<usize, Event>,
+    /// Pages given to the reader.
+    given: usize,
+    kept: BTreeMap<usize, Arc<Transcript>>,
+    kept_bytes: usize,
+    pages_ok: u32,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(call: PageCall, selected: Vec<u32>, order: Order, platform: &'a Platform) -> Self {
+        let backlog = platform.admission.tally.wait(selected.len() as u64);
+        // Twice the places: one slow page does not idle the house while the pages behind it wait for their order.
+        let window = platform.turns.most().saturating_mul(2);
+        Self {
+            call,
+            platform,
+            backlog,
+            order,
+            selected,
+            window,
+            next: 0,
+            running: JoinSet::new(),
+            positions: HashMap::new(),
+            done: BTreeMap::new(),
+            given: 0,
+            kept: BTreeMap::new(),
+            kept_bytes: 0,
+            pages_ok: 0,
+        }
+    }
+
+    /// Reads all of them. Dropping the future ends every page in flight.
+    pub(super) async fn run(mut self, events: &mpsc::Sender<Event>) -> Result<Outcomes, NobodyListens> {
+        let deadline = self.call.ctx.deadline;
+        let (mut expired, mut cut_off) = (false, false);
+        let mut waiting: Option<Waiting> = None;
+        while self.given < self.selected.len() {
+            expired |= Instant::now() >= deadline;
+            if expired {
+                self.give_up_unbegun();
+            }
+            // One wait at a time, which is what makes the turns fair; and none while the window is
+            // shut, for a place given to somebody who does not come would be lost to the house.
+            if expired || !self.may_begin() {
+                waiting = None;
+            } else if waiting.is_none() {
+                waiting = Some(Box::pin(self.platform.turns.turn()));
+            }
+            tokio::select! {
+                place = events.reserve(), if self.ready().is_some() => {
+                    let place = place.map_err(|_| NobodyListens)?;
+                    if let Some(event) = self.take_ready() {
+                        place.send(event);
+                    }
+                }
+                Some(joined) = self.running.join_next_with_id() => self.ended(joined),
+                turn = turn_of(&mut waiting) => {
+                    waiting = None;
+                    self.begin(turn);
+                }
+                () = tokio::time::sleep_until(deadline.into()), if !expired => {}
+                () = tokio::time::sleep_until((deadline + DEADLINE_GRACE).into()), if expired && !cut_off => {
+                    cut_off = true;
+                    self.running.abort_all();
+                }
+            }
+        }
+        let pages_failed = (self.selected.len() as u32).saturating_sub(self.pages_ok);
+        let whole = self.kept_bytes <= KEPT_BYTES_MAX;
+        let kept = whole.then(|| self.kept.into_values().collect());
+        Ok(Outcomes { pages_ok: self.pages_ok, pages_failed, kept })
+    }
+
+    fn may_begin(&self) -> bool {
+        self.next < self.selected.len() && self.next - self.given < self.window
+    }
+
+    fn begin(&mut self, turn: Result<Turn, Fault>) {
+        let position = self.next;
+        let Some(&index) = self.selected.get(position) else { return };
+        self.next += 1;
+        let turn = match turn {
+            Ok(turn) => turn,
+            Err(fault) => {
+                return self.settle(position, PageRun { result: Err(fault), timing: Timing::default() });
+            }
+        };
+        let call = self.call.clone();
+        let page = async move {
+            let run = call.read(index).await;
+            // The place is free as soon as the page is read, whether or not anybody takes it.
+            drop(turn);
+            run
+        };
+        let task = self.running.spawn(page.instrument(tracing::debug_span!("page", index)));
+        self.positions.insert(task.id(), position);
+    }
+
+    /// A page task ended, or died.
+    fn ended(&mut self, joined: Result<(Id, PageRun), JoinError>) {
+        let (id, run) = match joined {
+            Ok((id, run)) => (id, run),
+            Err(error) => {
+                let fault = if error.is_cancelled() {
+                    deadline_exceeded("while the page was read")
+                } else {
+                    Fault::new(
+                        Kind::Bug,
+                        "internal",
+                        "The reading of the page broke off inside Lector; report it.",
+                    )
+                    .with_detail(&error)
+                };
+                (error.id(), PageRun { result: Err(fault), timing: Timing::default() })
+            }
+        };
+        if let Some(position) = self.positions.remove(&id) {
+            self.settle(position, run);
+        }
+    }
+
+    /// Counts a page and puts it where the reader gets it from.
+    fn settle(&mut self, position: usize, run: PageRun) {
+        let Some(&index) = self.selected.get(position) else { return };
+        let admission = &self.platform.admission;
+        self.backlog.done();
+        admission.tally.page(run.result.as_ref().err());
+        let PageRun { result, timing } = run;
+        let event = match result {
+            Ok(transcript) => {
+                admission.pace.learn(timing.total);
+                self.pages_ok += 1;
+                let transcript = Arc::new(transcript);
+                self.keep(position, &transcript);
+                Event::Page { index, transcript, timing }
+            }
+            Err(fault) => {
+                tracing::info!(page = index + 1, fault = %fault, "page not read");
+                Event::PageError { index, fault, timing }
+            }
+        };
+        self.done.insert(position, event);
+    }
+
+    fn keep(&mut self, position: usize, transcript: &Arc<Transcript>) {
+        self.kept_bytes = self.kept_bytes.saturating_add(bytes_of(transcript));
+        if self.kept_bytes <= KEPT_BYTES_MAX {
+            self.kept.insert(position, transcript.clone());
+        } else {
+            // There will be no summary: what was kept for it is of no more use.
+            self.kept.clear();
+        }
+    }
+
+    /// Position of the page that the reader may have next.
+    fn ready(&self) -> Option<usize> {
+        match self.order {
+            Order::Page => self.done.contains_key(&self.given).then_some(self.given),
+            Order::Completion => self.done.first_key_value().map(|(&position, _)| position),
+        }
+    }
+
+    fn take_ready(&mut self) -> Option<Event> {
+        let event = self.ready().and_then(|position| self.done.remove(&position))?;
+        self.given += 1;
+        Some(event)
+    }
+
+    /// After the deadline: pages that were not begun become errors, as fast as the reader takes them.
+    fn give_up_unbegun(&mut self) {
+        while self.may_begin() {
+            let position = self.next;
+            self.next += 1;
+            let result = Err(deadline_exceeded("before the page was read"));
+            self.settle(position, PageRun { result, timing: Timing::default() });
+        }
+    }
+}
+
+/// The turn that is waited for, or nothing for ever.
+async fn turn_of(waiting: &mut Option<Waiting>) -> Result<Turn, Fault> {
+    match waiting {
+        Some(turn) => turn.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Memory that a transcript takes, about.
+fn bytes_of(transcript: &Transcript) -> usize {
+    use lector_core::{Finding, Line, Word};
+    let lines = transcript.lines.iter().map(|line| {
+        let words: usize = line.words.iter().map(|word| word.text.len() + size_of::<Word>()).sum();
+        line.text.len() + size_of::<Line>() + words
+    });
+    let findings = transcript.findings.iter().map(|f| f.text.len() + f.kind.len() + size_of::<Finding>());
+    lines.chain(findings).sum::<usize>() + transcript.warnings.iter().map(String::len).sum::<usize>()
+}

@@ -1,0 +1,43 @@
+//! The guest as the pipeline sees it: three calls. Lets the pipeline be tested without a sandbox.
+//!
+//! The one real implementation is `lector-runtime`'s, in `reader/sandbox.rs`.
+
+mod sandbox;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use lector_core::{
+    CallCtx, Complaint, Declaration, Fault, PageRequest, PageRun, PageSource, Summary, Transcript,
+};
+
+/// A loaded guest.
+pub(crate) trait Reader: Send + Sync + 'static {
+    /// SHA-256 of its component, hexadecimal.
+    fn digest(&self) -> &str;
+    /// Checks settings.
+    fn configure<'a>(
+        &'a self,
+        ctx: &'a CallCtx,
+        settings: &'a str,
+    ) -> BoxFuture<'a, Result<Result<Declaration, Complaint>, Fault>>;
+    /// Reads one page.
+    fn recognize<'a>(
+        &'a self,
+        ctx: &'a CallCtx,
+        page: Arc<dyn PageSource>,
+        request: PageRequest,
+    ) -> BoxFuture<'a, PageRun>;
+    /// Sums up a document.
+    fn assemble<'a>(
+        &'a self,
+        ctx: &'a CallCtx,
+        pages: &'a [Transcript],
+    ) -> BoxFuture<'a, Result<Summary, Fault>>;
+}
+
+/// Makes a [`Reader`] of a component.
+pub(crate) trait Loader: Send + Sync {
+    /// Validates and compiles.
+    fn load(&self, wasm: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Reader>, Fault>>;
+}

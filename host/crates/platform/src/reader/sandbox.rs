@@ -1,0 +1,49 @@
+//! `lector-runtime`'s guests as readers. Translates and delegates; decides nothing.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use lector_core::{
+    CallCtx, Complaint, Declaration, Fault, PageRequest, PageRun, PageSource, Summary, Transcript,
+};
+use lector_runtime::{Guest, Runtime};
+
+use super::{Loader, Reader};
+
+impl Loader for Arc<Runtime> {
+    fn load(&self, wasm: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Reader>, Fault>> {
+        async move { Ok(Runtime::load(self, wasm).await? as Arc<dyn Reader>) }.boxed()
+    }
+}
+
+impl Reader for Guest {
+    fn digest(&self) -> &str {
+        Guest::digest(self)
+    }
+
+    fn configure<'a>(
+        &'a self,
+        ctx: &'a CallCtx,
+        settings: &'a str,
+    ) -> BoxFuture<'a, Result<Result<Declaration, Complaint>, Fault>> {
+        Guest::configure(self, ctx, settings).boxed()
+    }
+
+    fn recognize<'a>(
+        &'a self,
+        ctx: &'a CallCtx,
+        page: Arc<dyn PageSource>,
+        request: PageRequest,
+    ) -> BoxFuture<'a, PageRun> {
+        Guest::recognize(self, ctx, page, request).boxed()
+    }
+
+    fn assemble<'a>(
+        &'a self,
+        ctx: &'a CallCtx,
+        pages: &'a [Transcript],
+    ) -> BoxFuture<'a, Result<Summary, Fault>> {
+        Guest::assemble(self, ctx, pages).boxed()
+    }
+}

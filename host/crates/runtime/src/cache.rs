@@ -1,0 +1,166 @@
+//! Compiled code on disk: keyed by the component's SHA-256 and the engine's fingerprint.
+//!
+//! A file of this folder is loaded as machine code, so the folder must belong to the host alone (it is
+//! made with mode 0700). The digest beside each file guards against truncation, bit rot and foreign files,
+//! not against somebody who may write into the folder. Nothing here is ever fatal: what cannot be read is
+//! compiled again, what cannot be written is compiled again next time.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest, Sha256};
+use tracing::warn;
+
+/// First bytes of a file: what it is, and the version of this layout.
+const MAGIC: &[u8; 16] = b"lector-cwasm-v1\n";
+/// The magic, then the SHA-256 of all that follows, as raw bytes.
+const HEADER_BYTES: usize = 16 + 32;
+/// Code larger than this is not kept: it is some 30 times the default guest's.
+const CODE_BYTES_MAX: u64 = 256 << 20;
+
+/// What was found.
+pub enum Found {
+    /// The code, verified.
+    Code(Vec<u8>),
+    /// Nothing.
+    Nothing,
+    /// A file that is not what it should be; it is logged and will be replaced.
+    Rejected,
+}
+
+/// The folder.
+#[derive(Debug)]
+pub struct CodeCache {
+    dir: PathBuf,
+    fingerprint: String,
+    /// Tells temporary files of one process apart.
+    turn: AtomicU64,
+}
+
+impl CodeCache {
+    /// The cache in `dir`, which is made where it is missing.
+    pub fn open(dir: PathBuf, fingerprint: String) -> io::Result<Self> {
+        fs::create_dir_all(&dir)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
+        }
+        Ok(Self { dir, fingerprint, turn: AtomicU64::new(0) })
+    }
+
+    fn path(&self, digest: &str) -> PathBuf {
+        self.dir.join(format!("{digest}-{}.cwasm", self.fingerprint))
+    }
+
+    /// The code of the component with that digest.
+    pub fn get(&self, digest: &str) -> Found {
+        let path = self.path(digest);
+        let bytes = match read_bounded(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
+            Err(error) => {
+                warn!(%error, component = digest, "compiled code cannot be read; compiling again");
+                return Found::Rejected;
+            }
+        };
+        match verified(bytes) {
+            Some(code) => Found::Code(code),
+            None => {
+                warn!(
+                    component = digest,
+                    "compiled code in the cache is damaged or foreign; compiling again"
+                );
+                Found::Rejected
+            }
+        }
+    }
+
+    /// Keeps the code: written aside, synced, then moved into place, so that no reader ever sees a part.
+    pub fn put(&self, digest: &str, code: &[u8]) {
+        if code.len() as u64 > CODE_BYTES_MAX {
+            return;
+        }
+        let path = self.path(digest);
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let aside = path.with_extension(format!("{}.{turn}.tmp", std::process::id()));
+        if let Err(error) = self.write(&aside, &path, code) {
+            warn!(%error, component = digest, "compiled code cannot be kept; it will be compiled again next time");
+            let _ = fs::remove_file(&aside);
+        }
+    }
+
+    fn write(&self, aside: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
+        let mut file = fs::File::create(aside)?;
+        file.write_all(MAGIC)?;
+        file.write_all(&Sha256::digest(code))?;
+        file.write_all(code)?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(aside, path)?;
+        // The name is only as durable as the folder that holds it.
+        fs::File::open(&self.dir)?.sync_all()
+    }
+
+    /// Puts a file aside that turned out to be unusable although its digest was right.
+    pub fn forget(&self, digest: &str) {
+        let _ = fs::remove_file(self.path(digest));
+    }
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    if fs::metadata(path)?.len() > CODE_BYTES_MAX + HEADER_BYTES as u64 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "larger than any code that is kept"));
+    }
+    fs::read(path)
+}
+
+fn verified(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let header = bytes.get(..HEADER_BYTES)?;
+    let (magic, digest) = header.split_at(MAGIC.len());
+    let code = bytes.get(HEADER_BYTES..)?;
+    if magic != MAGIC || digest != Sha256::digest(code).as_slice() {
+        return None;
+    }
+    bytes.drain(..HEADER_BYTES);
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn kept(cache: &CodeCache, digest: &str) -> Option<Vec<u8>> {
+        match cache.get(digest) {
+            Found::Code(code) => Some(code),
+            Found::Nothing | Found::Rejected => None,
+        }
+    }
+
+    #[test]
+    fn code_comes_back_only_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = CodeCache::open(dir.path().join("code"), "f".repeat(16)).unwrap();
+        assert!(matches!(cache.get("abc"), Found::Nothing));
+        cache.put("abc", b"machine code");
+        assert_eq!(kept(&cache, "abc").unwrap(), b"machine code");
+        let path = cache.path("abc");
+        let whole = fs::read(&path).unwrap();
+        for damage in [&whole[..whole.len() - 1], &whole[..10], b"", &[&whole[..], b"more"].concat()] {
+            fs::write(&path, damage).unwrap();
+            assert!(matches!(cache.get("abc"), Found::Rejected));
+        }
+        let mut flipped = whole.clone();
+        flipped[HEADER_BYTES + 3] ^= 1;
+        fs::write(&path, &flipped).unwrap();
+        assert!(matches!(cache.get("abc"), Found::Rejected));
+        cache.put("abc", b"machine code");
+        assert_eq!(kept(&cache, "abc").unwrap(), b"machine code");
+        let other = CodeCache::open(dir.path().join("code"), "e".repeat(16)).unwrap();
+        assert!(matches!(other.get("abc"), Found::Nothing), "another engine's code");
+        assert_eq!(fs::read_dir(dir.path().join("code")).unwrap().count(), 1, "nothing left aside");
+    }
+}

@@ -1,0 +1,84 @@
+//! How wasmtime is set up, and the fingerprint of that.
+
+use std::hash::{Hash, Hasher};
+
+use sha2::{Digest, Sha256};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::RuntimeConfig;
+use crate::inspect::hex;
+
+/// Bytes of a linear memory that stay mapped in an idle slot. Resetting them by `memset` is cheaper than
+/// the page faults of unmapping them up to about this size; the default guest touches some 600 KiB.
+const MEMORY_KEEP_RESIDENT_BYTES: usize = 1 << 20;
+/// The same for tables: 8 bytes an element, guests have a few thousand.
+const TABLE_KEEP_RESIDENT_BYTES: usize = 64 << 10;
+/// The same for the stacks that guests run on.
+const STACK_KEEP_RESIDENT_BYTES: usize = 64 << 10;
+/// Core instances, memories and tables that one instance of a guest may take at once on average: Rust
+/// guests take 2-4 core instances with one memory and one table each, interpreters in wasm some 10.
+const CORE_INSTANCES_PER_GUEST: u32 = 16;
+const MEMORIES_PER_GUEST: u32 = 2;
+const TABLES_PER_GUEST: u32 = 16;
+/// Elements of one table; see `limits` for all tables together.
+const TABLE_ELEMENTS_MAX: usize = 50_000;
+/// Stacks that one guest may be suspended on at once: the call itself, and calls it has split off.
+const STACKS_PER_GUEST: u32 = 4;
+/// Stack of the guest's own code; deep recursion traps at its end.
+const WASM_STACK_BYTES: usize = 512 << 10;
+/// The whole stack of a call, host functions that it calls included.
+const CALL_STACK_BYTES: usize = 2 << 20;
+/// Frames that a trap reports.
+const BACKTRACE_FRAMES: usize = 12;
+
+/// The engine for `config`.
+pub fn engine(config: &RuntimeConfig) -> wasmtime::Result<Engine> {
+    let instances = config.instances_max.max(1);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_GUEST))
+        .total_memories(instances.saturating_mul(MEMORIES_PER_GUEST))
+        .total_tables(instances.saturating_mul(TABLES_PER_GUEST))
+        .total_stacks(instances.saturating_mul(STACKS_PER_GUEST))
+        .total_gc_heaps(instances)
+        .max_core_instances_per_component(64)
+        .max_memories_per_component(8)
+        .max_tables_per_component(64)
+        .table_elements(TABLE_ELEMENTS_MAX)
+        .max_memory_size(usize::try_from(config.memory_bytes_max).unwrap_or(usize::MAX))
+        .max_unused_warm_slots(instances)
+        .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT_BYTES)
+        .table_keep_resident(TABLE_KEEP_RESIDENT_BYTES)
+        .async_stack_keep_resident(STACK_KEEP_RESIDENT_BYTES);
+    let mut engine = Config::new();
+    engine
+        .wasm_component_model_async(true)
+        .epoch_interruption(true)
+        .memory_init_cow(true)
+        .parallel_compilation(true)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .async_stack_size(CALL_STACK_BYTES)
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES))
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&engine)
+}
+
+/// Names everything that compiled code depends on: wasmtime's version, the target, the settings. Code
+/// with another fingerprint is not for this engine.
+pub fn fingerprint(engine: &Engine) -> String {
+    struct Sink(Sha256);
+    impl Hasher for Sink {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut sink = Sink(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut sink);
+    let mut name = hex(&sink.0.finalize());
+    // 64 bits tell configurations of one host apart.
+    name.truncate(16);
+    name
+}

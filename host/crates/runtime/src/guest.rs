@@ -1,0 +1,125 @@
+//! A compiled, linked component, ready to be called. Every call gets an instance of its own.
+
+use std::sync::Arc;
+
+use lector_core::{
+    CallCtx, Complaint, Declaration, Fault, PageRequest, PageRun, PageSource, Summary, Timing, Transcript,
+};
+
+use crate::bindings::GuestPre;
+use crate::inspect::Inspection;
+use crate::invoke::Invocation;
+use crate::runtime::Runtime;
+use crate::state::HostState;
+use crate::{answer, convert};
+
+/// One revision's component. Cheap to share; calls run side by side.
+pub struct Guest {
+    runtime: Arc<Runtime>,
+    pre: GuestPre<HostState>,
+    inspection: Inspection,
+}
+
+impl std::fmt::Debug for Guest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guest").field("digest", &self.inspection.sha256).finish_non_exhaustive()
+    }
+}
+
+impl Guest {
+    pub(crate) fn new(runtime: Arc<Runtime>, pre: GuestPre<HostState>, inspection: Inspection) -> Self {
+        Self { runtime, pre, inspection }
+    }
+
+    pub(crate) fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
+    pub(crate) fn pre(&self) -> &GuestPre<HostState> {
+        &self.pre
+    }
+
+    /// SHA-256 of the component, in hex.
+    pub fn digest(&self) -> &str {
+        &self.inspection.sha256
+    }
+
+    /// Names of what it imports.
+    pub fn imports(&self) -> &[String] {
+        &self.inspection.imports
+    }
+
+    /// What is known of it without running it.
+    pub fn inspection(&self) -> &Inspection {
+        &self.inspection
+    }
+
+    /// Asks the guest whether it accepts `settings` (a JSON object). A complaint is an answer, not a fault.
+    pub async fn configure(
+        &self,
+        ctx: &CallCtx,
+        settings: &str,
+    ) -> Result<Result<Declaration, Complaint>, Fault> {
+        let mut call = Invocation::start(self, ctx).await.map_err(|(fault, _)| fault)?;
+        let answered = call
+            .run(async |store, guest| guest.lector_ocr_pipeline().call_configure(store, settings).await)
+            .await;
+        let outcome = match answered {
+            Ok(Ok(declaration)) => answer::declaration(convert::declaration(declaration)).map(Ok),
+            Ok(Err(complaint)) => Ok(Err(answer::complaint(convert::complaint(complaint)))),
+            Err(fault) => Err(fault),
+        };
+        call.finish(&outcome);
+        outcome
+    }
+
+    /// Reads one page.
+    pub async fn recognize(&self, ctx: &CallCtx, page: Arc<dyn PageSource>, request: PageRequest) -> PageRun {
+        let mut call = match Invocation::start(self, ctx).await {
+            Ok(call) => call,
+            Err((fault, timing)) => return PageRun { result: Err(fault), timing },
+        };
+        let request = convert::request(ctx.request.as_str(), request);
+        let answered = match call.page(page) {
+            Ok(page) => {
+                call.run(async |store, guest| {
+                    let pipeline = guest.lector_ocr_pipeline();
+                    store
+                        .run_concurrent(async |access| pipeline.call_recognize(access, page, request).await)
+                        .await?
+                })
+                .await
+            }
+            Err(fault) => Err(fault),
+        };
+        let result = match answered {
+            Ok(Ok(page)) => answer::transcript(convert::transcript(page), ctx.budget.result_bytes),
+            Ok(Err(error)) => Err(call.refused(error)),
+            Err(fault) => Err(fault),
+        };
+        let timing: Timing = call.finish(&result);
+        PageRun { result, timing }
+    }
+
+    /// Joins the pages of one document, in page order.
+    pub async fn assemble(&self, ctx: &CallCtx, pages: &[Transcript]) -> Result<Summary, Fault> {
+        let mut call = Invocation::start(self, ctx).await.map_err(|(fault, _)| fault)?;
+        let pages: Vec<_> = pages.iter().map(convert::transcript_out).collect();
+        let answered = call
+            .run(async |store, guest| {
+                let pipeline = guest.lector_ocr_pipeline();
+                store.run_concurrent(async |access| pipeline.call_assemble(access, pages).await).await?
+            })
+            .await;
+        let outcome = match answered {
+            Ok(Ok(summary)) => {
+                let summary = Summary { text: summary.text, extra: summary.extra };
+                answer::summary(summary, ctx.budget.result_bytes)
+            }
+            Ok(Err(error)) => Err(call.refused(error)),
+            Err(fault) => Err(fault),
+        };
+        call.finish(&outcome);
+        outcome
+    }
+}

@@ -1,0 +1,152 @@
+//! `document`: the page that the guest was called for.
+
+use std::time::Instant;
+
+use lector_core::port::PageKind;
+use lector_core::{Blame, Fault, Kind};
+use wasmtime::component::{Accessor, Resource};
+
+use super::{Answer, Host, tell, until};
+use crate::bindings::lector::ocr::document;
+use crate::convert;
+use crate::held::{HeldImage, HeldPage};
+use crate::state::HostState;
+use crate::stop::Stop;
+
+/// Bytes of a pixel.
+const PIXEL_BYTES: u64 = 3;
+/// Finest resolution that may be asked for, in dots per inch; beyond it there is no text to be found.
+const DPI_MAX: f32 = 4800.0;
+
+impl document::Host for HostState {}
+
+impl document::HostPage for HostState {
+    fn index(&mut self, page: Resource<HeldPage>) -> wasmtime::Result<u32> {
+        self.enter()?;
+        Ok(self.table.get(&page)?.info.index)
+    }
+
+    fn kind(&mut self, page: Resource<HeldPage>) -> wasmtime::Result<document::Kind> {
+        self.enter()?;
+        Ok(match self.table.get(&page)?.info.kind {
+            PageKind::Pdf => document::Kind::Pdf,
+            PageKind::Raster => document::Kind::Raster,
+        })
+    }
+
+    fn size_pt(&mut self, page: Resource<HeldPage>) -> wasmtime::Result<(f32, f32)> {
+        self.enter()?;
+        let info = &self.table.get(&page)?.info;
+        Ok((info.width_pt, info.height_pt))
+    }
+
+    fn native_dpi(&mut self, page: Resource<HeldPage>) -> wasmtime::Result<Option<f32>> {
+        self.enter()?;
+        Ok(self.table.get(&page)?.info.native_dpi)
+    }
+
+    fn pixels_max(&mut self, _page: Resource<HeldPage>) -> wasmtime::Result<u64> {
+        self.enter()?;
+        Ok(pixels_max(self))
+    }
+
+    fn drop(&mut self, page: Resource<HeldPage>) -> wasmtime::Result<()> {
+        self.table.delete(page)?;
+        Ok(())
+    }
+}
+
+fn pixels_max(state: &HostState) -> u64 {
+    state.call.budget.pixels_max.min(state.call.budget.host_bytes / PIXEL_BYTES)
+}
+
+impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
+    async fn text_layer(store: &Accessor<T, Self>, page: Resource<HeldPage>) -> Answer<document::TextLayer> {
+        let (source, flight) = store.with(|mut access| {
+            let state = access.get();
+            state.enter()?;
+            Ok::<_, wasmtime::Error>((state.table.get(&page)?.source.clone(), state.ledger.begin()))
+        })?;
+        let began = Instant::now();
+        let layer = source.text_layer().await;
+        drop(flight);
+        store.with(|mut access| {
+            let state = access.get();
+            state.timing.text_layer += began.elapsed();
+            Ok(match layer {
+                Ok(layer) => Ok(convert::text_layer(layer)),
+                Err(fault) => Err(state.tell(fault)),
+            })
+        })
+    }
+
+    async fn render(
+        store: &Accessor<T, Self>,
+        page: Resource<HeldPage>,
+        dpi: f32,
+    ) -> Answer<Resource<HeldImage>> {
+        let begun = store.with(|mut access| {
+            let state = access.get();
+            state.enter()?;
+            let held = state.table.get(&page)?;
+            let (source, info) = (held.source.clone(), held.info);
+            let max = pixels_max(state);
+            let pixels = match estimate(info.width_pt, info.height_pt, dpi, max) {
+                Ok(pixels) => pixels,
+                Err(fault) => return Ok(Err(fault)),
+            };
+            let charge = match state.charge(pixels.saturating_mul(PIXEL_BYTES)) {
+                Ok(charge) => charge,
+                Err(fault) => return Ok(Err(fault)),
+            };
+            Ok::<_, wasmtime::Error>(Ok((source, max, charge, state.ledger.begin(), state.deadline)))
+        })?;
+        let (source, max, mut charge, flight, deadline) = match begun {
+            Ok(begun) => begun,
+            Err(fault) => return Ok(Err(tell(store, fault))),
+        };
+        let began = Instant::now();
+        // A page that is asked for too late is not rendered at all.
+        let image = if until(deadline).is_zero() {
+            Err(Fault::new(Kind::Deadline, "guest_deadline", "the page's time is up; it was not rendered"))
+        } else {
+            source.render(dpi, max).await
+        };
+        drop(flight);
+        store.with(|mut access| {
+            let state = access.get();
+            state.timing.render += began.elapsed();
+            let image = match image {
+                Ok(image) => image,
+                Err(fault) => return Ok(Err(state.tell(fault))),
+            };
+            if image.size().pixels() > max {
+                return Err(Stop::Defect("a rendering has more pixels than were asked for".into()).into());
+            }
+            if let Err(fault) = charge.resize(image.bytes()) {
+                return Ok(Err(state.tell(fault)));
+            }
+            Ok(Ok(state.keep(HeldImage { image, charge })?))
+        })
+    }
+}
+
+/// Pixels of a page of that many points at `dpi`, refused where they are too many or make no sense. An
+/// estimate: a renderer may round each side up by one.
+fn estimate(width_pt: f32, height_pt: f32, dpi: f32, max: u64) -> Result<u64, Fault> {
+    if !dpi.is_finite() || dpi <= 0.0 || dpi > DPI_MAX {
+        let message =
+            format!("{dpi} dpi is no resolution to render at; it must be above 0 and at most {DPI_MAX}");
+        return Err(Fault::new(Kind::Invalid, "render_dpi_invalid", message).blaming(Blame::Guest));
+    }
+    let side = |points: f32| (f64::from(points) / 72.0 * f64::from(dpi)).round().max(1.0);
+    let pixels = side(width_pt) * side(height_pt);
+    if pixels > max as f64 {
+        let message = format!(
+            "the page has {pixels:.0} pixels at {dpi} dpi, more than the {max} that one rendering may have; \
+             render at a lower resolution"
+        );
+        return Err(Fault::new(Kind::TooLarge, "page_too_many_pixels", message).blaming(Blame::Guest));
+    }
+    Ok(pixels as u64)
+}

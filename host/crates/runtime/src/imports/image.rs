@@ -1,0 +1,226 @@
+//! `image`: pixels that live in the host.
+
+use lector_core::{Blame, Fault, Image, Kind, Size, Tensor, Turn};
+use lector_pixels::{self as pixels, Normalisation};
+use wasmtime::component::{Accessor, Resource};
+
+use super::{Answer, Host, Job, keep_tensor, operate, tensor_bytes};
+use crate::bindings::lector::ocr::{image, types};
+use crate::convert;
+use crate::held::{HeldImage, HeldTensor};
+use crate::ledger::Charge;
+use crate::state::HostState;
+
+/// Most crops of one stack; far above any engine's batch.
+const CROPS_MAX: usize = 4096;
+
+fn invalid(message: String) -> Fault {
+    Fault::new(Kind::Invalid, "image_argument_invalid", message).blaming(Blame::Guest)
+}
+
+fn rgb_bytes(size: Size) -> u64 {
+    size.pixels().saturating_mul(3)
+}
+
+impl image::HostImage for HostState {
+    fn from_rgb(&mut self, size: types::Size, rgb: Vec<u8>) -> Answer<Resource<HeldImage>> {
+        self.enter()?;
+        let charge = match self.charge(rgb.len() as u64) {
+            Ok(charge) => charge,
+            Err(fault) => return Ok(Err(self.tell(fault))),
+        };
+        let given = rgb.len();
+        match Image::from_rgb(convert::size(size), rgb) {
+            Some(image) => Ok(Ok(self.keep(HeldImage { image, charge })?)),
+            None => {
+                let types::Size { width, height } = size;
+                let fault = invalid(format!(
+                    "{given} bytes are not an image of {width} x {height} pixels, 3 bytes each; no extent may be 0"
+                ));
+                Ok(Err(self.tell(fault)))
+            }
+        }
+    }
+
+    fn size(&mut self, image: Resource<HeldImage>) -> wasmtime::Result<types::Size> {
+        self.enter()?;
+        let Size { width, height } = self.table.get(&image)?.image.size();
+        Ok(types::Size { width, height })
+    }
+
+    fn read(&mut self, image: Resource<HeldImage>, x: u32, y: u32, size: types::Size) -> Answer<Vec<u8>> {
+        self.enter()?;
+        let image = self.table.get(&image)?.image.clone();
+        match self.host_work(|_| read(&image, x, y, convert::size(size))) {
+            Ok(bytes) => Ok(Ok(bytes)),
+            Err(fault) => Ok(Err(self.tell(fault))),
+        }
+    }
+
+    fn drop(&mut self, image: Resource<HeldImage>) -> wasmtime::Result<()> {
+        drop(self.table.delete(image)?.charge);
+        Ok(())
+    }
+}
+
+fn read(image: &Image, x: u32, y: u32, size: Size) -> Result<Vec<u8>, Fault> {
+    let whole = image.size();
+    let fits = u64::from(x) + u64::from(size.width) <= whole.width.into()
+        && u64::from(y) + u64::from(size.height) <= whole.height.into();
+    if !fits {
+        return Err(invalid(format!(
+            "the rectangle {} x {} at ({x}, {y}) reaches beyond the image of {} x {} pixels",
+            size.width, size.height, whole.width, whole.height
+        )));
+    }
+    let (row, from) = (whole.width as usize * 3, x as usize * 3);
+    let width = size.width as usize * 3;
+    let rows = image.rgb().chunks_exact(row).skip(y as usize).take(size.height as usize);
+    let mut out = Vec::with_capacity(width * size.height as usize);
+    for line in rows {
+        out.extend_from_slice(line.get(from..from + width).unwrap_or_default());
+    }
+    Ok(out)
+}
+
+/// An operation from one image to another of `size`.
+async fn image_to_image<T: Send + 'static>(
+    store: &Accessor<T, Host>,
+    source: Resource<HeldImage>,
+    prepare: impl FnOnce(Image) -> (Size, Box<dyn FnOnce() -> Result<Image, pixels::PixelsError> + Send>),
+) -> Answer<Resource<HeldImage>> {
+    operate(
+        store,
+        |state| {
+            let image = state.table.get(&source)?.image.clone();
+            let read = image.bytes();
+            let (size, work) = prepare(image);
+            Ok(state.charge(rgb_bytes(size)).map(|charge| Job {
+                charges: vec![charge],
+                bytes: read.saturating_add(rgb_bytes(size)),
+                work,
+            }))
+        },
+        |state, image, charges| {
+            let charge = only(charges)?;
+            state.keep(HeldImage { image, charge })
+        },
+    )
+    .await
+}
+
+fn only(charges: Vec<Charge>) -> wasmtime::Result<Charge> {
+    charges
+        .into_iter()
+        .next()
+        .ok_or_else(|| crate::stop::Stop::Defect("an operation without a charge".into()).into())
+}
+
+impl<T: Send + 'static> image::HostImageWithStore<T> for Host {
+    async fn resize(
+        store: &Accessor<T, Self>,
+        source: Resource<HeldImage>,
+        size: types::Size,
+        filter: image::Filter,
+    ) -> Answer<Resource<HeldImage>> {
+        let (size, filter) = (convert::size(size), convert::filter(filter));
+        image_to_image(store, source, |image| (size, Box::new(move || pixels::resize(&image, size, filter))))
+            .await
+    }
+
+    async fn rotate(
+        store: &Accessor<T, Self>,
+        source: Resource<HeldImage>,
+        by: types::Turn,
+    ) -> Answer<Resource<HeldImage>> {
+        let by = convert::turn(by);
+        image_to_image(store, source, |image| {
+            let Size { width, height } = image.size();
+            let size = match by {
+                Turn::None | Turn::Half => image.size(),
+                Turn::Quarter | Turn::ThreeQuarters => Size { width: height, height: width },
+            };
+            (size, Box::new(move || Ok(pixels::rotate(&image, by))))
+        })
+        .await
+    }
+
+    async fn crop(
+        store: &Accessor<T, Self>,
+        source: Resource<HeldImage>,
+        quad: types::Quad,
+        size: types::Size,
+    ) -> Answer<Resource<HeldImage>> {
+        let (quad, size) = (convert::quad(quad), convert::size(size));
+        image_to_image(store, source, |image| (size, Box::new(move || pixels::crop(&image, &quad, size))))
+            .await
+    }
+}
+
+impl image::Host for HostState {}
+
+fn keep_one(
+    state: &mut HostState,
+    tensor: Tensor,
+    charges: Vec<Charge>,
+) -> wasmtime::Result<Resource<HeldTensor>> {
+    keep_tensor(state, tensor, only(charges)?)
+}
+
+impl<T: Send + 'static> image::HostWithStore<T> for Host {
+    async fn to_tensor(
+        store: &Accessor<T, Self>,
+        source: Resource<HeldImage>,
+        normalisation: image::Normalisation,
+    ) -> Answer<Resource<HeldTensor>> {
+        let normalisation: Normalisation = convert::normalisation(normalisation);
+        operate(
+            store,
+            |state| {
+                let image = state.table.get(&source)?.image.clone();
+                let made = image.bytes().saturating_mul(4);
+                Ok(state.charge(made).map(|charge| Job {
+                    charges: vec![charge],
+                    bytes: image.bytes() + made,
+                    work: Box::new(move || pixels::to_tensor(&image, &normalisation)),
+                }))
+            },
+            keep_one,
+        )
+        .await
+    }
+
+    async fn stack(
+        store: &Accessor<T, Self>,
+        source: Resource<HeldImage>,
+        crops: Vec<image::Crop>,
+        size: types::Size,
+        normalisation: image::Normalisation,
+    ) -> Answer<Resource<HeldTensor>> {
+        let normalisation: Normalisation = convert::normalisation(normalisation);
+        operate(
+            store,
+            |state| {
+                let image = state.table.get(&source)?.image.clone();
+                if crops.len() > CROPS_MAX {
+                    let message = format!(
+                        "{} crops are more than the {CROPS_MAX} that one stack may have",
+                        crops.len()
+                    );
+                    return Ok(Err(invalid(message)));
+                }
+                let shape = [crops.len() as u64, 3, size.height.into(), size.width.into()];
+                let made = tensor_bytes(&shape, 4);
+                let crops: Vec<pixels::Crop> = crops.into_iter().map(convert::crop).collect();
+                let size = convert::size(size);
+                Ok(state.charge(made).map(|charge| Job {
+                    charges: vec![charge],
+                    bytes: made,
+                    work: Box::new(move || pixels::stack(&image, &crops, size, &normalisation)),
+                }))
+            },
+            keep_one,
+        )
+        .await
+    }
+}

@@ -1,0 +1,366 @@
+//! `inference`: tensors, and the models that a deployment was granted.
+
+use lector_core::port::WorkItem;
+use lector_core::{Blame, Dtype, Fault, Kind, ModelInfo, Tensor, TensorData};
+use lector_pixels as pixels;
+use wasmtime::component::{Accessor, Resource};
+
+use super::{Answer, Host, Job, keep_tensor, operate, tell, tensor_bytes};
+use crate::bindings::lector::ocr::{inference, types};
+use crate::convert;
+use crate::held::{HeldModel, HeldTensor};
+use crate::ledger::Charge;
+use crate::state::HostState;
+use crate::stop::Stop;
+
+/// Most axes of a tensor.
+const RANK_MAX: usize = 16;
+/// Most labels in one answer.
+const LABELS_MAX: usize = 1 << 20;
+
+fn invalid(code: &'static str, message: String) -> Fault {
+    Fault::new(Kind::Invalid, code, message).blaming(Blame::Guest)
+}
+
+impl inference::Host for HostState {}
+
+impl inference::HostTensor for HostState {
+    fn from_bytes(
+        &mut self,
+        dtype: inference::Dtype,
+        shape: Vec<u32>,
+        data: Vec<u8>,
+    ) -> Answer<Resource<HeldTensor>> {
+        self.enter()?;
+        let charge = match self.charge(data.len() as u64) {
+            Ok(charge) => charge,
+            Err(fault) => return Ok(Err(self.tell(fault))),
+        };
+        let dtype = convert::dtype(dtype);
+        match self.host_work(|_| tensor_from(dtype, &shape, data)) {
+            Ok(tensor) => Ok(Ok(self.keep(HeldTensor { tensor, charge })?)),
+            Err(fault) => Ok(Err(self.tell(fault))),
+        }
+    }
+
+    fn dtype(&mut self, tensor: Resource<HeldTensor>) -> wasmtime::Result<inference::Dtype> {
+        self.enter()?;
+        Ok(convert::dtype_out(self.table.get(&tensor)?.tensor.dtype()))
+    }
+
+    fn shape(&mut self, tensor: Resource<HeldTensor>) -> wasmtime::Result<Vec<u32>> {
+        self.enter()?;
+        let tensor = &self.table.get(&tensor)?.tensor;
+        // An engine's output may in theory have an extent above 2^32; it would not fit the host's budget.
+        Ok(tensor.shape().iter().map(|n| u32::try_from(*n).unwrap_or(u32::MAX)).collect())
+    }
+
+    fn read(&mut self, tensor: Resource<HeldTensor>, offset: u64, length: u32) -> Answer<Vec<u8>> {
+        self.enter()?;
+        let tensor = self.table.get(&tensor)?.tensor.clone();
+        let end = offset.saturating_add(length.into());
+        if end > tensor.bytes() {
+            let fault = invalid(
+                "tensor_read_out_of_range",
+                format!("bytes {offset}..{end} reach beyond the tensor's {}", tensor.bytes()),
+            );
+            return Ok(Err(self.tell(fault)));
+        }
+        Ok(Ok(self.host_work(|_| bytes_of(&tensor, offset as usize, length as usize))))
+    }
+
+    fn drop(&mut self, tensor: Resource<HeldTensor>) -> wasmtime::Result<()> {
+        drop(self.table.delete(tensor)?.charge);
+        Ok(())
+    }
+}
+
+fn tensor_from(dtype: Dtype, shape: &[u32], data: Vec<u8>) -> Result<Tensor, Fault> {
+    let extents: Vec<u64> = shape.iter().map(|n| u64::from(*n)).collect();
+    if shape.len() > RANK_MAX || tensor_bytes(&extents, dtype.bytes() as u64) != data.len() as u64 {
+        return Err(invalid(
+            "tensor_shape_invalid",
+            format!("{} bytes are not a tensor {dtype:?}{shape:?} of at most {RANK_MAX} axes", data.len()),
+        ));
+    }
+    let elements = match dtype {
+        Dtype::U8 => TensorData::U8(data),
+        Dtype::F32 => {
+            TensorData::F32(data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+        }
+        Dtype::S64 => {
+            TensorData::S64(data.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect())
+        }
+    };
+    let extents: Vec<usize> = shape.iter().map(|n| *n as usize).collect();
+    Tensor::new(&extents, elements)
+        .ok_or_else(|| invalid("tensor_shape_invalid", format!("{shape:?} is no shape of these elements")))
+}
+
+/// `length` bytes from `offset` on, both checked by the caller, as the little-endian bytes of the elements.
+fn bytes_of(tensor: &Tensor, offset: usize, length: usize) -> Vec<u8> {
+    /// The elements that the range touches, as bytes, cut to the range.
+    fn part<E: Copy, const N: usize>(all: &[E], range: (usize, usize), to: fn(E) -> [u8; N]) -> Vec<u8> {
+        let (offset, length) = range;
+        let (first, last) = (offset / N, (offset + length).div_ceil(N));
+        let touched = all.get(first..last).unwrap_or_default();
+        let mut bytes: Vec<u8> = Vec::with_capacity(touched.len() * N);
+        bytes.extend(touched.iter().flat_map(|element| to(*element)));
+        bytes.drain(..(offset - first * N).min(bytes.len()));
+        bytes.truncate(length);
+        bytes
+    }
+    match tensor.data() {
+        TensorData::U8(all) => all.get(offset..offset + length).unwrap_or_default().to_vec(),
+        TensorData::F32(all) => part(all, (offset, length), f32::to_le_bytes),
+        TensorData::S64(all) => part(all, (offset, length), i64::to_le_bytes),
+    }
+}
+
+impl<T: Send + 'static> inference::HostTensorWithStore<T> for Host {
+    async fn quantise(
+        store: &Accessor<T, Self>,
+        source: Resource<HeldTensor>,
+        scale: f32,
+    ) -> Answer<Resource<HeldTensor>> {
+        operate(
+            store,
+            |state| {
+                let tensor = state.table.get(&source)?.tensor.clone();
+                let made = tensor.elements() as u64;
+                Ok(state.charge(made).map(|charge| Job {
+                    charges: vec![charge],
+                    bytes: tensor.bytes() + made,
+                    work: Box::new(move || pixels::quantise(&tensor, scale)),
+                }))
+            },
+            |state, tensor, mut charges| match charges.pop() {
+                Some(charge) => keep_tensor(state, tensor, charge),
+                None => Err(Stop::Defect("an operation without a charge".into()).into()),
+            },
+        )
+        .await
+    }
+
+    async fn argmax(
+        store: &Accessor<T, Self>,
+        source: Resource<HeldTensor>,
+    ) -> Answer<(Resource<HeldTensor>, Resource<HeldTensor>)> {
+        operate(
+            store,
+            |state| {
+                let tensor = state.table.get(&source)?.tensor.clone();
+                let last = tensor.shape().last().copied().unwrap_or(1).max(1);
+                let rows = (tensor.elements() / last) as u64;
+                let charges =
+                    state.charge(rows * 8).and_then(|first| Ok(vec![first, state.charge(rows * 4)?]));
+                Ok(charges.map(|charges| Job {
+                    charges,
+                    bytes: tensor.bytes(),
+                    work: Box::new(move || pixels::argmax(&tensor)),
+                }))
+            },
+            |state, (indices, values), mut charges| match (charges.pop(), charges.pop()) {
+                (Some(second), Some(first)) => {
+                    Ok((keep_tensor(state, indices, first)?, keep_tensor(state, values, second)?))
+                }
+                _ => Err(Stop::Defect("an operation without its charges".into()).into()),
+            },
+        )
+        .await
+    }
+}
+
+impl inference::HostModel for HostState {
+    fn open(&mut self, alias: String) -> Answer<Resource<HeldModel>> {
+        self.enter()?;
+        let opened = self.granted(&alias).and_then(|info| Ok((info, self.charge(0)?)));
+        match opened {
+            Ok((info, charge)) => Ok(Ok(self.keep(HeldModel { info, charge })?)),
+            Err(fault) => Ok(Err(self.tell(fault))),
+        }
+    }
+
+    fn describe(&mut self, model: Resource<HeldModel>) -> wasmtime::Result<inference::ModelInfo> {
+        self.enter()?;
+        Ok(convert::model_info(&self.table.get(&model)?.info))
+    }
+
+    fn labels(&mut self, model: Resource<HeldModel>, indices: Vec<u32>) -> Answer<Vec<String>> {
+        self.enter()?;
+        let info = self.table.get(&model)?.info.clone();
+        match self.host_work(|_| labels(&info, &indices)) {
+            Ok(labels) => Ok(Ok(labels)),
+            Err(fault) => Ok(Err(self.tell(fault))),
+        }
+    }
+
+    fn drop(&mut self, model: Resource<HeldModel>) -> wasmtime::Result<()> {
+        drop(self.table.delete(model)?.charge);
+        Ok(())
+    }
+}
+
+fn labels(info: &ModelInfo, indices: &[u32]) -> Result<Vec<String>, Fault> {
+    if indices.len() > LABELS_MAX {
+        let message = format!("{} labels are more than the {LABELS_MAX} of one answer", indices.len());
+        return Err(Fault::new(Kind::TooLarge, "model_labels_too_many", message).blaming(Blame::Guest));
+    }
+    let label = |index: &u32| {
+        info.labels.get(*index as usize).cloned().ok_or_else(|| {
+            let message = format!("{} has {} labels, none with index {index}", info.name, info.labels.len());
+            invalid("model_label_unknown", message)
+        })
+    };
+    indices.iter().map(label).collect()
+}
+
+impl HostState {
+    /// The model behind an alias, where the deployment was granted it and the host has an engine for it.
+    fn granted(&self, alias: &str) -> Result<std::sync::Arc<ModelInfo>, Fault> {
+        let Some(name) = self.call.grants.get(alias) else {
+            let known: Vec<&str> = self.call.grants.keys().map(String::as_str).collect();
+            let message = format!(
+                "the deployment was granted no model as `{}`; it has: {}",
+                alias.chars().take(64).collect::<String>(),
+                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            );
+            return Err(Fault::new(Kind::Denied, "model_not_granted", message).blaming(Blame::Guest));
+        };
+        self.engines.model(name).ok_or_else(|| {
+            let message = format!("the model granted as `{alias}` has no engine on this host");
+            Fault::new(Kind::Denied, "model_without_engine", message).blaming(Blame::Host).with_detail(name)
+        })
+    }
+}
+
+/// A run about to leave the Store.
+struct Run {
+    item: WorkItem,
+    /// Of the inputs, which are held by the run now.
+    charges: Vec<Charge>,
+    rows: u64,
+}
+
+/// Takes the arguments out of the table and checks them against the model. Their charges stay with them.
+fn work_item(
+    state: &mut HostState,
+    model: &Resource<HeldModel>,
+    arguments: Vec<inference::Argument>,
+    outputs: Vec<String>,
+) -> wasmtime::Result<Result<Run, Fault>> {
+    let info = state.table.get(model)?.info.clone();
+    let mut inputs = Vec::with_capacity(arguments.len());
+    let mut charges = Vec::with_capacity(arguments.len());
+    for argument in arguments {
+        let held = state.table.delete(argument.tensor)?;
+        charges.push(held.charge);
+        inputs.push((argument.name, held.tensor));
+    }
+    if let Err(fault) = check(&info, &inputs, &outputs) {
+        return Ok(Err(fault));
+    }
+    let rows = inputs.first().map_or(0, |(_, tensor)| tensor.rows() as u64);
+    let item = WorkItem {
+        model: info.name.clone(),
+        tenant: state.call.tenant.clone(),
+        inputs,
+        outputs,
+        deadline: state.deadline,
+    };
+    Ok(Ok(Run { item, charges, rows }))
+}
+
+fn check(info: &ModelInfo, inputs: &[(String, Tensor)], outputs: &[String]) -> Result<(), Fault> {
+    let wrong = |message: String| Err(invalid("model_argument_invalid", message));
+    let name = &info.name;
+    for (given, tensor) in inputs {
+        let Some(port) = info.inputs.iter().find(|port| port.name == *given) else {
+            return wrong(format!("{name} has no input `{given}`"));
+        };
+        let fits = port.shape.len() == tensor.shape().len()
+            && port.shape.iter().zip(tensor.shape()).all(|(want, is)| *want < 0 || *want == *is as i64);
+        if port.dtype != tensor.dtype() || !fits {
+            return wrong(format!(
+                "input `{given}` of {name} takes {:?}{:?}, not {:?}{:?}",
+                port.dtype,
+                port.shape,
+                tensor.dtype(),
+                tensor.shape()
+            ));
+        }
+        if info.max_batch > 0 && tensor.rows() > info.max_batch as usize {
+            return wrong(format!(
+                "{} rows are more than the {} that {name} runs at once",
+                tensor.rows(),
+                info.max_batch
+            ));
+        }
+    }
+    if let Some(port) = info.inputs.iter().find(|port| !inputs.iter().any(|(given, _)| *given == port.name)) {
+        return wrong(format!("input `{}` of {name} is missing", port.name));
+    }
+    if inputs.len() != info.inputs.len() {
+        return wrong(format!("an input of {name} is given twice"));
+    }
+    if outputs.is_empty() {
+        return wrong(format!("no output of {name} is asked for"));
+    }
+    if let Some(asked) = outputs.iter().find(|asked| !info.outputs.iter().any(|port| port.name == **asked)) {
+        return wrong(format!("{name} has no output `{asked}`"));
+    }
+    if outputs.len() > info.outputs.len() {
+        return wrong(format!("an output of {name} is asked for twice"));
+    }
+    Ok(())
+}
+
+impl<T: Send + 'static> inference::HostModelWithStore<T> for Host {
+    async fn run(
+        store: &Accessor<T, Self>,
+        model: Resource<HeldModel>,
+        inputs: Vec<inference::Argument>,
+        outputs: Vec<String>,
+    ) -> Result<Result<Vec<Resource<HeldTensor>>, types::Error>, wasmtime::Error> {
+        let begun = store.with(|mut access| {
+            let state = access.get();
+            state.enter()?;
+            let run = work_item(state, &model, inputs, outputs)?;
+            Ok::<_, wasmtime::Error>(run.map(|run| (run, state.engines.clone(), state.ledger.begin())))
+        })?;
+        let (Run { item, charges, rows }, engines, flight) = match begun {
+            Ok(begun) => begun,
+            Err(fault) => return Ok(Err(tell(store, fault))),
+        };
+        let (name, wanted) = (item.model.clone(), item.outputs.len());
+        let done = engines.infer(item).await;
+        drop((charges, flight));
+        store.with(|mut access| {
+            let state = access.get();
+            let done = match done {
+                Ok(done) => done,
+                Err(fault) => return Ok(Err(state.tell(fault))),
+            };
+            state.ran(name, rows, done.queue_wait, done.run);
+            if done.outputs.len() != wanted {
+                return Err(
+                    Stop::Defect("an engine gave another number of outputs than asked for".into()).into()
+                );
+            }
+            // All are charged before one is kept, so that a refusal leaves nothing behind.
+            let charged: Result<Vec<Charge>, Fault> =
+                done.outputs.iter().map(|tensor| state.charge(tensor.bytes())).collect();
+            let charges = match charged {
+                Ok(charges) => charges,
+                Err(fault) => return Ok(Err(state.tell(fault))),
+            };
+            let kept: wasmtime::Result<Vec<_>> = done
+                .outputs
+                .into_iter()
+                .zip(charges)
+                .map(|(tensor, charge)| state.keep(HeldTensor { tensor, charge }))
+                .collect();
+            Ok(Ok(kept?))
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! `log`, `trace` and `settings`: what a guest says and asks about itself.
+
+use std::time::Instant;
+
+use wasmtime::component::Resource;
+
+use crate::bindings::lector::ocr::{log, settings, trace};
+use crate::held::HeldSpan;
+use crate::log::Level;
+use crate::state::HostState;
+use crate::stop::Stop;
+
+/// Longest name of a span, in bytes.
+const SPAN_NAME_BYTES_MAX: usize = 64;
+
+impl log::Host for HostState {
+    fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
+        self.enter()?;
+        let level = match level {
+            log::Level::Trace => Level::Trace,
+            log::Level::Debug => Level::Debug,
+            log::Level::Info => Level::Info,
+            log::Level::Warn => Level::Warn,
+            log::Level::Error => Level::Error,
+        };
+        self.log.write(level, &message);
+        Ok(())
+    }
+}
+
+impl trace::Host for HostState {}
+
+impl trace::HostSpan for HostState {
+    fn new(&mut self, mut name: String) -> wasmtime::Result<Resource<HeldSpan>> {
+        self.enter()?;
+        let cut = (0..=SPAN_NAME_BYTES_MAX.min(name.len())).rev().find(|i| name.is_char_boundary(*i));
+        name.truncate(cut.unwrap_or(0));
+        let charge = self.charge(0).map_err(Stop::Limit)?;
+        self.keep(HeldSpan { name, began: Instant::now(), charge })
+    }
+
+    fn drop(&mut self, span: Resource<HeldSpan>) -> wasmtime::Result<()> {
+        let span = self.table.delete(span)?;
+        drop(span.charge);
+        self.spanned(span.name, span.began.elapsed());
+        Ok(())
+    }
+}
+
+impl settings::Host for HostState {
+    fn get(&mut self) -> wasmtime::Result<String> {
+        self.enter()?;
+        Ok(self.call.settings.as_ref().to_owned())
+    }
+}

@@ -1,0 +1,189 @@
+//! What a component says of itself, read from its bytes alone: nothing is compiled, linked or run.
+
+use lector_core::{Fault, Kind};
+use sha2::{Digest, Sha256};
+use wasmparser::{Encoding, Parser, Payload};
+
+/// The interface that makes a component a guest, without its version.
+const PIPELINE: &str = "lector:ocr/pipeline";
+/// The contract that this host speaks; `wit/` holds it.
+pub const WORLD_VERSION: &str = "0.1.0";
+/// Versions with this prefix are additions to the same contract.
+const WORLD_SERIES: &str = "0.1.";
+/// Interfaces that guests may import from `lector:ocr`.
+const OWN: [&str; 7] = ["types", "inference", "image", "document", "log", "trace", "settings"];
+/// Packages that guests may import from WASI 0.2, and their interfaces. All are linked; files, network
+/// and environment are there but empty.
+const WASI: [(&str, &[&str]); 6] = [
+    (
+        "wasi:cli/",
+        &[
+            "environment",
+            "exit",
+            "stdin",
+            "stdout",
+            "stderr",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stdin",
+            "terminal-stdout",
+            "terminal-stderr",
+        ],
+    ),
+    ("wasi:clocks/", &["monotonic-clock", "wall-clock"]),
+    ("wasi:filesystem/", &["types", "preopens"]),
+    ("wasi:io/", &["error", "poll", "streams"]),
+    ("wasi:random/", &["random", "insecure", "insecure-seed"]),
+    (
+        "wasi:sockets/",
+        &[
+            "network",
+            "instance-network",
+            "ip-name-lookup",
+            "tcp",
+            "tcp-create-socket",
+            "udp",
+            "udp-create-socket",
+        ],
+    ),
+];
+
+/// A component, described.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// SHA-256 of the bytes, in hex.
+    pub sha256: String,
+    /// Their number.
+    pub bytes: u64,
+    /// Names of its imports, in its own order.
+    pub imports: Vec<String>,
+    /// Names of its exports, in its own order.
+    pub exports: Vec<String>,
+    /// Version of the `lector:ocr` contract whose pipeline it exports; `None` where it exports none.
+    pub world: Option<String>,
+    /// Imports that this host does not have.
+    pub unknown_imports: Vec<String>,
+}
+
+impl Inspection {
+    /// Whether this host could run it, as far as names tell; otherwise why not.
+    pub fn verdict(&self) -> Result<(), Fault> {
+        match &self.world {
+            None => {
+                return Err(invalid(
+                    "component_world_mismatch",
+                    format!("the component exports no {PIPELINE}@{WORLD_VERSION}: it is not a Lector guest"),
+                ));
+            }
+            Some(found) if !found.starts_with(WORLD_SERIES) => {
+                return Err(invalid(
+                    "component_world_mismatch",
+                    format!(
+                        "the component is made for {PIPELINE}@{found}, this host speaks {WORLD_VERSION}; build \
+                         it against the host's version, or use a newer host"
+                    ),
+                ));
+            }
+            Some(_) => {}
+        }
+        if self.unknown_imports.is_empty() {
+            return Ok(());
+        }
+        Err(invalid(
+            "component_import_unknown",
+            format!(
+                "the component imports what this host does not have: {}; it offers lector:ocr@{WORLD_VERSION} and WASI 0.2",
+                self.unknown_imports.join(", ")
+            ),
+        ))
+    }
+}
+
+fn invalid(code: &'static str, message: impl Into<String>) -> Fault {
+    Fault::new(Kind::Invalid, code, message)
+}
+
+/// Reads a component's names. A core module, and bytes that are no component at all, are faults.
+pub fn inspect(wasm: &[u8]) -> Result<Inspection, Fault> {
+    if Parser::is_core_wasm(wasm) {
+        return Err(invalid(
+            "component_is_core_module",
+            "this is a core WebAssembly module, not a component; link it with wasm-component-ld, or wrap it with \
+             `wasm-tools component new`",
+        ));
+    }
+    let broken = |cause: &dyn std::fmt::Display| {
+        invalid("component_invalid", format!("the bytes are not a whole WebAssembly component: {cause}"))
+    };
+    if !Parser::is_component(wasm) {
+        return Err(broken(&"they do not begin as one"));
+    }
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    // Components and modules nest; only the outermost one's names are the guest's.
+    let mut depth = 0u32;
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload.map_err(|e| broken(&e))? {
+            Payload::Version { encoding: Encoding::Component | Encoding::Module, .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    imports.push(import.map_err(|e| broken(&e))?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    exports.push(export.map_err(|e| broken(&e))?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    let world = exports.iter().find_map(|name| {
+        let (interface, version) = name.split_once('@')?;
+        (interface == PIPELINE).then(|| version.to_owned())
+    });
+    let unknown_imports = imports.iter().filter(|name| !is_known(name)).cloned().collect();
+    let sha256 = hex(&Sha256::digest(wasm));
+    Ok(Inspection { sha256, bytes: wasm.len() as u64, imports, exports, world, unknown_imports })
+}
+
+/// Whether the linker has an interface of that name. Versions match as the linker matches them: within
+/// 0.1 of ours, within 0.2 of WASI.
+fn is_known(import: &str) -> bool {
+    let Some((interface, version)) = import.split_once('@') else { return false };
+    if let Some(name) = interface.strip_prefix("lector:ocr/") {
+        return version.starts_with(WORLD_SERIES) && OWN.contains(&name);
+    }
+    version.starts_with("0.2.")
+        && WASI
+            .iter()
+            .any(|(package, names)| interface.strip_prefix(package).is_some_and(|name| names.contains(&name)))
+}
+
+/// Bytes as lower-case hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_by_interface_and_series() {
+        let check = |name: &str, expect: bool| assert_eq!(is_known(name), expect, "{name}");
+        check("lector:ocr/image@0.1.0", true);
+        check("lector:ocr/image@0.1.3", true);
+        check("lector:ocr/image@0.2.0", false);
+        check("lector:ocr/pipeline@0.1.0", false);
+        check("wasi:io/poll@0.2.6", true);
+        check("wasi:io/poll@0.3.0", false);
+        check("wasi:http/types@0.2.0", false);
+        check("wasi:io/pollution@0.2.0", false);
+        check("host", false);
+    }
+}

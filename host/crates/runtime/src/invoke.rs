@@ -1,0 +1,191 @@
+//! One call of a guest: a fresh Store and instance, the call under its limits, and what remains of it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use lector_core::{CallCtx, Fault, Kind, PageSource, Timing};
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::component::Resource;
+use wasmtime::{Store, UpdateDeadline};
+
+use crate::bindings;
+use crate::bindings::lector::ocr::types;
+use crate::convert;
+use crate::guest::Guest;
+use crate::held::HeldPage;
+use crate::meter::Meter;
+use crate::runtime::Runtime;
+use crate::state::HostState;
+use crate::stop::Stop;
+use crate::ticker::Running;
+use crate::{answer, verdict};
+
+/// Epochs (milliseconds) that a guest computes before it hands its thread back.
+const SLICE_EPOCHS: u64 = 1;
+/// Least that one call may hand over, whatever its budget: log lines, JSON, small images.
+const HANDED_BYTES_MIN: u64 = 1 << 20;
+
+/// A started guest. Dropping it drops the Store, and with it all that the guest held or had under way.
+pub struct Invocation {
+    pub store: Store<HostState>,
+    pub exports: bindings::Guest,
+    runtime: Arc<Runtime>,
+    meter: Arc<Meter>,
+    began: Instant,
+    deadline: Instant,
+    start: Duration,
+    _running: Running,
+    _place: OwnedSemaphorePermit,
+}
+
+/// How a call ended that gave no value.
+enum Ended {
+    /// Its time was up.
+    Late,
+    /// It was ended.
+    Error(wasmtime::Error),
+}
+
+impl Invocation {
+    /// A Store and an instance for `ctx`. On failure the timing says how far it came.
+    pub async fn start(guest: &Guest, ctx: &CallCtx) -> Result<Self, (Fault, Timing)> {
+        let asked = Instant::now();
+        let runtime = Arc::clone(guest.runtime());
+        runtime.counters().calls.fetch_add(1, Ordering::Relaxed);
+        let deadline = ctx.deadline.min(asked.checked_add(ctx.budget.wall).unwrap_or(ctx.deadline));
+        let early = |fault: Fault| {
+            runtime.counters().fault(fault.code);
+            (fault, Timing { total: asked.elapsed(), ..Timing::default() })
+        };
+        let place = match tokio::time::timeout_at(deadline.into(), runtime.place()).await {
+            Ok(Ok(place)) => place,
+            Ok(Err(fault)) => return Err(early(fault)),
+            Err(_) => {
+                let message = "no place for the guest became free in time; try again later";
+                return Err(early(
+                    Fault::new(Kind::Busy, "runtime_busy", message).retry_after(Duration::from_secs(1)),
+                ));
+            }
+        };
+        let running = runtime.ticker().enter();
+        let began = Instant::now();
+        let mut store = new_store(&runtime, ctx, deadline);
+        let meter = Arc::clone(&store.data().meter);
+        let outcome = bounded(&meter, deadline, guest.pre().instantiate_async(&mut store)).await;
+        let start = began.elapsed();
+        let exports = match outcome {
+            Ok(exports) => exports,
+            Err(ended) => {
+                let fault = match ended {
+                    Ended::Late => verdict::late(store.data(), asked.elapsed()),
+                    Ended::Error(error) => verdict::ended(&error, store.data()),
+                };
+                let timing = Timing { start, guest: meter.computed(), ..Timing::default() };
+                runtime.counters().fault(fault.code);
+                return Err((fault, Timing { total: asked.elapsed(), ..timing }));
+            }
+        };
+        runtime.counters().started(start);
+        Ok(Self {
+            store,
+            exports,
+            runtime,
+            meter,
+            began: asked,
+            deadline,
+            start,
+            _running: running,
+            _place: place,
+        })
+    }
+
+    /// Puts the page under a handle that the guest will own.
+    pub fn page(&mut self, source: Arc<dyn PageSource>) -> Result<Resource<HeldPage>, Fault> {
+        let info = source.info();
+        let held = HeldPage { source, info };
+        let state = self.store.data_mut();
+        state.table.push(held).map_err(|error| Fault::from(&Stop::Defect(error.to_string())))
+    }
+
+    /// Runs `call` (which borrows the Store it is given) under the limits of this invocation.
+    pub async fn run<R>(
+        &mut self,
+        call: impl AsyncFnOnce(&mut Store<HostState>, &bindings::Guest) -> wasmtime::Result<R>,
+    ) -> Result<R, Fault> {
+        let work = call(&mut self.store, &self.exports);
+        match bounded(&self.meter, self.deadline, work).await {
+            Ok(value) => Ok(value),
+            Err(Ended::Late) => Err(verdict::late(self.store.data(), self.began.elapsed())),
+            Err(Ended::Error(error)) => Err(verdict::ended(&error, self.store.data())),
+        }
+    }
+
+    /// The fault for an error that the guest returned. What the host told it and it hands back is the
+    /// host's own fault again, code and blame included.
+    pub fn refused(&self, error: types::Error) -> Fault {
+        match self.store.data().told(convert::message(&error)) {
+            Some(fault) => fault.clone(),
+            None => {
+                let mut fault = convert::fault(error);
+                fault.message = answer::message(&fault.message);
+                fault
+            }
+        }
+    }
+
+    /// Ends the call: closes the guest's log, counts, and gives the timing.
+    pub fn finish<R>(mut self, outcome: &Result<R, Fault>) -> Timing {
+        let counters = self.runtime.counters();
+        if let Err(fault) = outcome {
+            counters.fault(fault.code);
+        }
+        let state = self.store.data_mut();
+        counters.log_bytes_dropped.fetch_add(state.log.close(), Ordering::Relaxed);
+        let mut timing = std::mem::take(&mut state.timing);
+        timing.memory_bytes = state.limits.memory_bytes();
+        timing.start = self.start;
+        timing.guest = self.meter.computed();
+        timing.total = self.began.elapsed();
+        timing
+    }
+}
+
+/// A Store with all of the call's limits in force.
+fn new_store(runtime: &Runtime, ctx: &CallCtx, deadline: Instant) -> Store<HostState> {
+    let state =
+        HostState::new(ctx.clone(), deadline, Arc::clone(runtime.engines()), runtime.blocking().clone());
+    let meter = Arc::clone(&state.meter);
+    let mut store = Store::new(runtime.engine(), state);
+    store.limiter(|state| &mut state.limits);
+    store.set_epoch_deadline(SLICE_EPOCHS);
+    store.epoch_deadline_callback(move |_| {
+        if meter.is_spent() {
+            return Err(Stop::Compute(meter.limit()).into());
+        }
+        Ok(UpdateDeadline::Yield(SLICE_EPOCHS))
+    });
+    // In one call a guest may hand over its result, or the pixels of an image of its own.
+    let budget = &ctx.budget;
+    let pixels = budget.pixels_max.saturating_mul(3).min(budget.host_bytes);
+    let handed = budget.result_bytes.max(pixels).max(HANDED_BYTES_MIN);
+    store.set_hostcall_fuel(usize::try_from(handed).unwrap_or(usize::MAX));
+    // The guest's own end of handles: ours, WASI's, and those it makes of its own resources and tasks.
+    store.set_max_component_handles((budget.handles as usize).saturating_mul(2).saturating_add(4096));
+    store
+}
+
+/// Polls `work` under the meter until the deadline. The limit stands around the whole of it: a timeout
+/// inside `run_concurrent` need not fire (wasmtime's issues 11869 and 11870).
+async fn bounded<R>(
+    meter: &Arc<Meter>,
+    deadline: Instant,
+    work: impl Future<Output = wasmtime::Result<R>>,
+) -> Result<R, Ended> {
+    match tokio::time::timeout_at(deadline.into(), meter.run(work)).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Ended::Error(error)),
+        Err(_) => Err(Ended::Late),
+    }
+}

@@ -1,0 +1,34 @@
+//! Guests: the only home of wasmtime.
+//!
+//! Owns: the engine, the cache of compiled code, the contract's imports, and the limits under which a guest
+//! is called. A call gets a fresh Store and instance; whatever ends it ends as one `Fault`, and the Store
+//! is thrown away.
+//! Must not know: how models run (`Engines`), how pages are made (`PageSource`), who calls and why.
+//! Called by `platform`, which holds a [`Guest`] per revision; put together in `host/src/app.rs`.
+
+mod answer;
+mod bindings;
+mod blocking;
+mod cache;
+mod convert;
+mod engine;
+mod guest;
+mod held;
+mod imports;
+mod inspect;
+mod invoke;
+mod ledger;
+mod limits;
+mod log;
+mod meter;
+mod runtime;
+mod state;
+mod status;
+mod stop;
+mod ticker;
+mod verdict;
+
+pub use guest::Guest;
+pub use inspect::{Inspection, WORLD_VERSION};
+pub use runtime::{Runtime, RuntimeConfig, RuntimeError};
+pub use status::RuntimeStatus;

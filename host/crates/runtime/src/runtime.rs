@@ -1,0 +1,243 @@
+//! The engine and everything that guests share: the linker, the code cache, the clock, the bounds.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use lector_core::{Engines, Fault, Kind};
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{info, warn};
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+
+use crate::bindings::GuestPre;
+use crate::blocking::Blocking;
+use crate::cache::{CodeCache, Found};
+use crate::guest::Guest;
+use crate::inspect::{Inspection, inspect};
+use crate::state::HostState;
+use crate::status::{Counters, RuntimeStatus};
+use crate::ticker::Ticker;
+use crate::{engine, imports};
+
+/// Components compiled at once: a compilation takes all cores by itself.
+const COMPILES_MAX: usize = 1;
+
+/// How the runtime is set up.
+#[derive(Clone, Debug)]
+pub struct RuntimeConfig {
+    /// Folder of compiled code; it must belong to the host alone. `None`: nothing is kept.
+    pub code_cache_dir: Option<PathBuf>,
+    /// Guests that may run at once; memory for them is reserved (not taken) at the start.
+    pub instances_max: u32,
+    /// Cap of one linear memory, whatever a budget says.
+    pub memory_bytes_max: u64,
+    /// Largest component that is loaded.
+    pub component_bytes_max: u64,
+    /// Pixel operations that run at once; the number of cores is right.
+    pub blocking_threads: usize,
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        Self {
+            code_cache_dir: None,
+            instances_max: 64,
+            memory_bytes_max: 1 << 30,
+            component_bytes_max: 64 << 20,
+            blocking_threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
+        }
+    }
+}
+
+/// Why the runtime could not start.
+#[derive(Debug, Error)]
+pub enum RuntimeError {
+    /// wasmtime refused its configuration, mostly for want of address space.
+    #[error(
+        "the WebAssembly engine cannot start; fewer guests at once (instances_max) need less address space"
+    )]
+    Engine(#[source] wasmtime::Error),
+    /// The contract could not be linked: a defect.
+    #[error("the contract cannot be linked")]
+    Link(#[source] wasmtime::Error),
+    /// The folder of compiled code cannot be used.
+    #[error("the code cache {dir} cannot be used", dir = dir.display())]
+    Cache {
+        /// The folder.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The clock's thread could not be started.
+    #[error("the epoch thread cannot be started")]
+    Ticker(#[source] std::io::Error),
+}
+
+/// The home of guests.
+pub struct Runtime {
+    engine: Engine,
+    linker: Linker<HostState>,
+    engines: Arc<dyn Engines>,
+    blocking: Blocking,
+    cache: Option<CodeCache>,
+    ticker: Ticker,
+    counters: Counters,
+    places: Arc<Semaphore>,
+    compiles: Semaphore,
+    component_bytes_max: u64,
+}
+
+impl Runtime {
+    /// Starts the engine. Guests will run their models on `engines`.
+    pub fn new(config: RuntimeConfig, engines: Arc<dyn Engines>) -> Result<Arc<Self>, RuntimeError> {
+        let engine = engine::engine(&config).map_err(RuntimeError::Engine)?;
+        let mut linker = Linker::new(&engine);
+        imports::link(&mut linker).map_err(RuntimeError::Link)?;
+        let cache = match config.code_cache_dir {
+            Some(dir) => Some(
+                CodeCache::open(dir.clone(), engine::fingerprint(&engine))
+                    .map_err(|source| RuntimeError::Cache { dir, source })?,
+            ),
+            None => None,
+        };
+        let ticker = Ticker::start(&engine).map_err(RuntimeError::Ticker)?;
+        Ok(Arc::new(Self {
+            engine,
+            linker,
+            engines,
+            blocking: Blocking::new(config.blocking_threads),
+            cache,
+            ticker,
+            counters: Counters::default(),
+            places: Arc::new(Semaphore::new(config.instances_max.max(1) as usize)),
+            compiles: Semaphore::new(COMPILES_MAX),
+            component_bytes_max: config.component_bytes_max,
+        }))
+    }
+
+    /// Validates, compiles (or takes from the cache) and links a component.
+    pub async fn load(self: &Arc<Self>, wasm: Vec<u8>) -> Result<Arc<Guest>, Fault> {
+        if wasm.len() as u64 > self.component_bytes_max {
+            let message = format!(
+                "the component has {} bytes, more than the {} that this host takes",
+                wasm.len(),
+                self.component_bytes_max
+            );
+            return Err(Fault::new(Kind::TooLarge, "component_too_large", message));
+        }
+        let defect = |cause: &dyn std::fmt::Display| {
+            Fault::new(Kind::Bug, "runtime_defect", "the component could not be loaded").with_detail(cause)
+        };
+        let _turn = self.compiles.acquire().await.map_err(|e| defect(&e))?;
+        let runtime = Arc::clone(self);
+        let task = tokio::task::spawn_blocking(move || runtime.load_blocking(&wasm));
+        task.await.map_err(|e| defect(&e))?
+    }
+
+    fn load_blocking(self: Arc<Self>, wasm: &[u8]) -> Result<Arc<Guest>, Fault> {
+        let inspection = inspect(wasm)?;
+        inspection.verdict()?;
+        let component = self.component(wasm, &inspection)?;
+        let mismatch = |error: wasmtime::Error| {
+            Fault::new(
+                Kind::Invalid,
+                "component_world_mismatch",
+                format!("the component does not fit the contract: {}", chain(&error)),
+            )
+        };
+        let pre = self.linker.instantiate_pre(&component).map_err(mismatch)?;
+        let pre = GuestPre::new(pre).map_err(mismatch)?;
+        Ok(Arc::new(Guest::new(self, pre, inspection)))
+    }
+
+    fn component(&self, wasm: &[u8], inspection: &Inspection) -> Result<Component, Fault> {
+        let digest = &inspection.sha256;
+        if let Some(cached) = self.cached(digest) {
+            self.counters.cache_hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(cached);
+        }
+        self.counters.cache_misses.fetch_add(1, Ordering::Relaxed);
+        let began = std::time::Instant::now();
+        let component = Component::from_binary(&self.engine, wasm).map_err(|error| {
+            let message = format!("the component is not valid: {}", chain(&error));
+            Fault::new(Kind::Invalid, "component_invalid", message)
+        })?;
+        info!(component = %digest, bytes = wasm.len(), took_ms = began.elapsed().as_millis() as u64, "compiled");
+        if let Some(cache) = &self.cache {
+            match component.serialize() {
+                Ok(code) => cache.put(digest, &code),
+                Err(error) => warn!(%error, component = %digest, "compiled code cannot be serialised"),
+            }
+        }
+        Ok(component)
+    }
+
+    fn cached(&self, digest: &str) -> Option<Component> {
+        let cache = self.cache.as_ref()?;
+        let code = match cache.get(digest) {
+            Found::Code(code) => code,
+            Found::Nothing => return None,
+            Found::Rejected => {
+                self.counters.cache_rejected.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+        };
+        // SAFETY: the bytes were written by `CodeCache::put` from `Component::serialize` of an engine with the
+        // same fingerprint, into a folder that only this host may write to, and their digest was verified
+        // over these very bytes. wasmtime checks version and configuration once more.
+        match unsafe { Component::deserialize(&self.engine, &code) } {
+            Ok(component) => Some(component),
+            Err(error) => {
+                warn!(%error, component = digest, "compiled code does not fit this engine; compiling again");
+                self.counters.cache_rejected.fetch_add(1, Ordering::Relaxed);
+                cache.forget(digest);
+                None
+            }
+        }
+    }
+
+    /// What a component says of itself, without compiling or linking it.
+    pub fn inspect(wasm: &[u8]) -> Result<Inspection, Fault> {
+        inspect(wasm)
+    }
+
+    /// Counts.
+    pub fn status(&self) -> RuntimeStatus {
+        self.counters.snapshot(self.ticker.live())
+    }
+
+    /// A place for one running guest.
+    pub(crate) async fn place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        Arc::clone(&self.places).acquire_owned().await.map_err(|error| {
+            Fault::new(Kind::Bug, "runtime_defect", "the runtime is closed").with_detail(error)
+        })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn engines(&self) -> &Arc<dyn Engines> {
+        &self.engines
+    }
+
+    pub(crate) fn blocking(&self) -> &Blocking {
+        &self.blocking
+    }
+
+    pub(crate) fn ticker(&self) -> &Ticker {
+        &self.ticker
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+/// The causes of an error on one line.
+fn chain(error: &wasmtime::Error) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

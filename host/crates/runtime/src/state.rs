@@ -1,0 +1,156 @@
+//! What one Store holds: the call it serves, the guest's handles, its budget, the times it took.
+//!
+//! Made by `invoke` for one call and thrown away with the Store; `imports` works on it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lector_core::{CallCtx, Engines, Fault, ModelName, Timing};
+use wasmtime::component::{Resource, ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::bindings::lector::ocr::types;
+use crate::blocking::Blocking;
+use crate::convert;
+use crate::ledger::{Charge, Ledger};
+use crate::limits::Limits;
+use crate::log::{GuestLog, LogStream};
+use crate::meter::Meter;
+use crate::stop::Stop;
+
+/// Handles that WASI may take beside the guest's own: streams, pollables, terminals.
+const WASI_HANDLES_MAX: usize = 1024;
+/// Random bytes that a guest may ask for in one call.
+const RANDOM_BYTES_MAX: u64 = 1 << 20;
+/// Faults kept to be known again when the guest hands them back.
+const TOLD_MAX: usize = 8;
+/// Names of spans that a guest may use in one call.
+const SPAN_NAMES_MAX: usize = 64;
+
+/// The data of a Store.
+pub struct HostState {
+    pub table: ResourceTable,
+    pub limits: Limits,
+    pub call: CallCtx,
+    /// When the call ends at the latest; the earlier of the request's and the budget's.
+    pub deadline: Instant,
+    pub engines: Arc<dyn Engines>,
+    pub blocking: Blocking,
+    pub ledger: Arc<Ledger>,
+    pub meter: Arc<Meter>,
+    pub log: Arc<GuestLog>,
+    pub timing: Timing,
+    /// Faults that the guest was told of, newest last.
+    told: Vec<Fault>,
+    /// Made when the guest first calls into WASI; most guests never do.
+    wasi: Option<Box<WasiCtx>>,
+}
+
+impl HostState {
+    pub fn new(call: CallCtx, deadline: Instant, engines: Arc<dyn Engines>, blocking: Blocking) -> Self {
+        let budget = &call.budget;
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(budget.handles as usize + WASI_HANDLES_MAX);
+        Self {
+            table,
+            limits: Limits::new(budget),
+            deadline,
+            engines,
+            blocking,
+            ledger: Ledger::new(budget),
+            meter: Meter::new(budget.compute),
+            log: GuestLog::new(&call),
+            timing: Timing::default(),
+            told: Vec::new(),
+            wasi: None,
+            call,
+        }
+    }
+
+    /// Counts a call into the host; beyond the budget it is the last one.
+    pub fn enter(&mut self) -> wasmtime::Result<()> {
+        self.timing.host_calls += 1;
+        let max = self.call.budget.host_calls;
+        if self.timing.host_calls > max { Err(Stop::HostCalls(max).into()) } else { Ok(()) }
+    }
+
+    /// Does the host's own work inside a guest's poll; it counts as the host's time.
+    pub fn host_work<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
+        let began = Instant::now();
+        let done = work(self);
+        let took = began.elapsed();
+        self.timing.image += took;
+        self.meter.host_worked(took);
+        done
+    }
+
+    /// A fault as the guest sees it. It is remembered: a guest that hands it back failed for its cause.
+    pub fn tell(&mut self, fault: Fault) -> types::Error {
+        let error = convert::error(&fault);
+        if self.told.len() == TOLD_MAX {
+            self.told.remove(0);
+        }
+        self.told.push(fault);
+        error
+    }
+
+    /// The fault that the guest was told of and now hands back, in its own words or with words around.
+    pub fn told(&self, message: &str) -> Option<&Fault> {
+        self.told.iter().rev().find(|fault| message.contains(&fault.message))
+    }
+
+    /// The last refusal for the guest's own budget, where there was one.
+    pub fn last_refusal(&self) -> Option<&Fault> {
+        self.told
+            .iter()
+            .rev()
+            .find(|fault| matches!(fault.code, "guest_host_memory_exceeded" | "guest_handles_exceeded"))
+    }
+
+    /// Keeps something for the guest under a handle.
+    pub fn keep<R: Send + 'static>(&mut self, held: R) -> wasmtime::Result<Resource<R>> {
+        Ok(self.table.push(held)?)
+    }
+
+    /// Charges a handle of `bytes`.
+    pub fn charge(&self, bytes: u64) -> Result<Charge, Fault> {
+        self.ledger.charge(bytes)
+    }
+
+    /// Adds one run of a model to the timing.
+    pub fn ran(&mut self, model: ModelName, rows: u64, queue: Duration, run: Duration) {
+        let time = self.timing.models.entry(model).or_default();
+        time.runs += 1;
+        time.rows += rows;
+        time.queue += queue;
+        time.run += run;
+    }
+
+    /// Adds a finished span to the timing; a guest that invents names without end loses the surplus.
+    pub fn spanned(&mut self, name: String, took: Duration) {
+        if self.timing.spans.len() >= SPAN_NAMES_MAX && !self.timing.spans.contains_key(&name) {
+            return;
+        }
+        let (count, total) = self.timing.spans.entry(name).or_default();
+        *count += 1;
+        *total += took;
+    }
+}
+
+impl WasiView for HostState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let log = &self.log;
+        let ctx = self.wasi.get_or_insert_with(|| {
+            // Nothing is granted: no files, no network, no environment, no arguments, an empty stdin.
+            let mut wasi = WasiCtx::builder();
+            wasi.stdout(LogStream::new(log, "stdout"))
+                .stderr(LogStream::new(log, "stderr"))
+                .max_random_size(RANDOM_BYTES_MAX)
+                .allow_tcp(false)
+                .allow_udp(false)
+                .allow_ip_name_lookup(false);
+            Box::new(wasi.build())
+        });
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}

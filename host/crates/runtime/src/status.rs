@@ -1,0 +1,82 @@
+//! What the runtime can say of itself: counts, never names of tenants.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Upper bounds of the start-time classes, in microseconds.
+const START_US: [u64; 10] = [25, 50, 75, 100, 150, 250, 500, 1_000, 10_000, u64::MAX];
+
+/// Counters that live as long as the runtime.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub calls: AtomicU64,
+    pub log_bytes_dropped: AtomicU64,
+    pub cache_hits: AtomicU64,
+    pub cache_misses: AtomicU64,
+    pub cache_rejected: AtomicU64,
+    starts: [AtomicU64; START_US.len()],
+    start_ns: AtomicU64,
+    faults: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// A snapshot.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RuntimeStatus {
+    /// Guest instances that exist now.
+    pub live: u64,
+    /// Instances started so far.
+    pub started: u64,
+    /// Guest calls so far (configure, recognize, assemble).
+    pub calls: u64,
+    /// Faults of guest calls so far, by code. The codes are this crate's, so their number is bounded.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Components whose code came from the cache.
+    pub cache_hits: u64,
+    /// Components that had to be compiled.
+    pub cache_misses: u64,
+    /// Files in the cache that were not what they should be, and were replaced.
+    pub cache_rejected: u64,
+    /// Bytes of guests' log messages beyond their budgets.
+    pub log_bytes_dropped: u64,
+    /// Mean time to make a Store and an instance.
+    pub start_mean: Duration,
+    /// Start times: upper bound in microseconds (`u64::MAX` for the rest) and how many were within it and
+    /// above the bound before.
+    pub start_classes_us: Vec<(u64, u64)>,
+}
+
+impl Counters {
+    pub fn started(&self, took: Duration) {
+        let us = took.as_micros() as u64;
+        let class = START_US.iter().position(|bound| us <= *bound).unwrap_or(START_US.len() - 1);
+        if let Some(count) = self.starts.get(class) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.start_ns.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    pub fn fault(&self, code: &'static str) {
+        *self.faults.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_default() += 1;
+    }
+
+    pub fn snapshot(&self, live: u64) -> RuntimeStatus {
+        let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        let start_classes_us: Vec<_> =
+            START_US.iter().zip(&self.starts).map(|(bound, count)| (*bound, get(count))).collect();
+        let started = start_classes_us.iter().map(|(_, count)| count).sum::<u64>();
+        RuntimeStatus {
+            live,
+            started,
+            calls: get(&self.calls),
+            faults: self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            cache_hits: get(&self.cache_hits),
+            cache_misses: get(&self.cache_misses),
+            cache_rejected: get(&self.cache_rejected),
+            log_bytes_dropped: get(&self.log_bytes_dropped),
+            start_mean: Duration::from_nanos(get(&self.start_ns) / started.max(1)),
+            start_classes_us,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Components that are none, or not for this host; and compiled code on disk.
+
+use lector_core::{Fault, Kind};
+use lector_runtime::{Runtime, RuntimeConfig};
+
+use crate::support::{FakeEngines, Mood, bytes, configured, runtime};
+
+async fn refused(wasm: Vec<u8>) -> Fault {
+    runtime(FakeEngines::new(Mood::Echo)).load(wasm).await.unwrap_err()
+}
+
+/// A component that imports instances of these names, each with these functions, and exports an empty
+/// instance as `export`. Written byte by byte after the component model's `Binary.md`, so that no
+/// assembler is needed.
+fn component(imports: &[(&str, &[&str])], export: &str) -> Vec<u8> {
+    fn name(kind: &[u8], name: &str) -> Vec<u8> {
+        [kind, &[name.len() as u8], name.as_bytes()].concat()
+    }
+    fn section(id: u8, items: &[Vec<u8>]) -> Vec<u8> {
+        let body = [vec![items.len() as u8], items.concat()].concat();
+        // LEB128, always as two bytes.
+        [vec![id, body.len() as u8 | 0x80, (body.len() >> 7) as u8], body].concat()
+    }
+    let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+    if !imports.is_empty() {
+        let instance = |functions: &&[&str]| {
+            // Type 0 in the instance: a function without parameters and result.
+            let mut declared = vec![vec![0x01, 0x40, 0x00, 0x01, 0x00]];
+            declared.extend(functions.iter().map(|f| [name(&[0x04, 0x00], f), vec![0x01, 0x00]].concat()));
+            [vec![0x42, declared.len() as u8], declared.concat()].concat()
+        };
+        let types: Vec<_> = imports.iter().map(|(_, functions)| instance(functions)).collect();
+        bytes.extend(section(7, &types));
+        let imported = imports.iter().enumerate();
+        let imported = imported.map(|(i, (n, _))| [name(&[0x00], n), vec![0x05, i as u8]].concat());
+        bytes.extend(section(10, &imported.collect::<Vec<_>>()));
+    }
+    bytes.extend(section(5, &[vec![0x01, 0x00]]));
+    bytes.extend(section(11, &[[name(&[0x00], export), vec![0x05, imports.len() as u8, 0x00]].concat()]));
+    bytes
+}
+
+const PIPELINE: &str = "lector:ocr/pipeline@0.1.0";
+
+#[tokio::test]
+async fn what_is_no_component_is_named() {
+    let core = refused(b"\0asm\x01\0\0\0".to_vec()).await;
+    assert_eq!((core.code, core.kind), ("component_is_core_module", Kind::Invalid));
+    for garbage in
+        [&b""[..], b"\0asm", b"PK\x03\x04 a zip", &[0xff; 1000], b"\0asm\x0d\0\x01\0\xff\xff\xff\xff\xff"]
+    {
+        assert_eq!(refused(garbage.to_vec()).await.code, "component_invalid", "{garbage:?}");
+    }
+    assert_eq!(refused(b"\0asm\x0d\0\x01\0".to_vec()).await.code, "component_world_mismatch");
+}
+
+#[tokio::test]
+async fn every_truncation_of_a_guest_is_refused() {
+    let Some(whole) = bytes("echo") else { return };
+    for cut in [9, 100, whole.len() / 2, whole.len() - 1] {
+        let code = refused(whole[..cut].to_vec()).await.code;
+        assert!(["component_invalid", "component_world_mismatch"].contains(&code), "{cut}: {code}");
+    }
+}
+
+#[tokio::test]
+async fn another_world_is_named_with_its_version() {
+    let newer = component(&[], "lector:ocr/pipeline@0.2.0");
+    let inspection = Runtime::inspect(&newer).unwrap();
+    assert_eq!(inspection.world.as_deref(), Some("0.2.0"));
+    let fault = refused(newer).await;
+    assert_eq!(fault.code, "component_world_mismatch");
+    assert!(fault.message.contains("0.2.0") && fault.message.contains("0.1.0"), "{}", fault.message);
+    // The right name with nothing behind it.
+    let hollow = component(&[], PIPELINE);
+    assert_eq!(refused(hollow).await.code, "component_world_mismatch");
+}
+
+#[tokio::test]
+async fn each_unknown_import_is_named() {
+    let greedy = component(
+        &[
+            ("wasi:http/outgoing-handler@0.2.0", &["handle"]),
+            ("acme:secrets/vault@1.0.0", &[]),
+            ("lector:ocr/log@0.1.0", &[]),
+        ],
+        PIPELINE,
+    );
+    let fault = refused(greedy).await;
+    assert_eq!(fault.code, "component_import_unknown");
+    assert!(fault.message.contains("wasi:http/outgoing-handler@0.2.0"), "{}", fault.message);
+    assert!(fault.message.contains("acme:secrets/vault@1.0.0"), "{}", fault.message);
+    assert!(!fault.message.contains("lector:ocr/log"), "{}", fault.message);
+    // A known interface with an unknown function in it is refused by the linker.
+    let subtle = component(&[("lector:ocr/log@0.1.0", &["erase"])], PIPELINE);
+    let fault = refused(subtle).await;
+    assert_eq!(fault.code, "component_world_mismatch");
+    assert!(fault.message.contains("erase"), "{}", fault.message);
+}
+
+#[tokio::test]
+async fn a_component_over_the_limit_is_not_even_read() {
+    let config = RuntimeConfig { component_bytes_max: 1000, ..RuntimeConfig::default() };
+    let runtime = configured(config, FakeEngines::new(Mood::Echo));
+    let fault = runtime.load(vec![0; 1001]).await.unwrap_err();
+    assert_eq!((fault.code, fault.kind), ("component_too_large", Kind::TooLarge));
+}
+
+#[tokio::test]
+async fn inspection_tells_what_a_guest_is() {
+    let Some(wasm) = bytes("echo") else { return };
+    let inspection = Runtime::inspect(&wasm).unwrap();
+    assert_eq!(inspection.world.as_deref(), Some("0.1.0"));
+    assert_eq!(inspection.bytes, wasm.len() as u64);
+    assert_eq!(inspection.sha256.len(), 64);
+    assert!(inspection.unknown_imports.is_empty());
+    assert!(inspection.imports.iter().any(|name| name == "lector:ocr/document@0.1.0"), "{inspection:?}");
+    inspection.verdict().unwrap();
+}
+
+#[tokio::test]
+async fn compiled_code_is_kept_and_damage_is_repaired() {
+    let Some(wasm) = bytes("echo") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let config = RuntimeConfig { code_cache_dir: Some(dir.path().join("code")), ..RuntimeConfig::default() };
+    let start = || configured(config.clone(), FakeEngines::new(Mood::Echo));
+    let counts = |runtime: &Runtime| {
+        let status = runtime.status();
+        (status.cache_hits, status.cache_misses, status.cache_rejected)
+    };
+    let first = start();
+    first.load(wasm.clone()).await.unwrap();
+    first.load(wasm.clone()).await.unwrap();
+    assert_eq!(counts(&first), (1, 1, 0));
+    let file = std::fs::read_dir(dir.path().join("code")).unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&file).unwrap();
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 0x40;
+    std::fs::write(&file, &damaged).unwrap();
+    let second = start();
+    second.load(wasm.clone()).await.unwrap();
+    assert_eq!(counts(&second), (0, 1, 1));
+    assert_eq!(std::fs::read(&file).unwrap().len(), whole.len(), "replaced by sound code");
+    let third = start();
+    third.load(wasm).await.unwrap();
+    assert_eq!(counts(&third), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn a_guest_built_for_wasi_loads_and_answers() {
+    let Some(wasm) = bytes("standard.wasip2") else { return };
+    let runtime = runtime(FakeEngines::new(Mood::Echo));
+    let guest = runtime.load(wasm).await.unwrap();
+    assert!(guest.imports().iter().any(|name| name.starts_with("wasi:")), "{:?}", guest.imports());
+    let ctx = crate::support::call("{}", lector_core::Budget::default());
+    guest.configure(&ctx, "{}").await.unwrap().unwrap();
+}

@@ -1,0 +1,148 @@
+//! Guests that misbehave: each deed, where it is cut, and as what it is reported; and that neighbours do
+//! not notice.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use lector_core::{Blame, Budget, Fault, Kind, PageRequest};
+use lector_runtime::Guest;
+
+use crate::support::{FakeEngines, FakePage, Mood, call, guest, runtime};
+
+/// Tight enough that a test is quick, roomy enough for a shared machine.
+fn tight() -> Budget {
+    Budget {
+        wall: Duration::from_secs(10),
+        compute: Duration::from_millis(300),
+        memory_bytes: 64 << 20,
+        handles: 100,
+        host_bytes: 64 << 20,
+        host_calls: 20_000,
+        ..Budget::default()
+    }
+}
+
+async fn commit(guest: &Guest, deed: &str, budget: Budget) -> (Fault, Duration) {
+    let began = Instant::now();
+    let ctx = call(&format!(r#"{{"deed": "{deed}"}}"#), budget);
+    let run = guest.recognize(&ctx, FakePage::new(0), PageRequest::default()).await;
+    (run.result.expect_err(deed), began.elapsed())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_deed_ends_in_its_own_fault() {
+    let runtime = runtime(FakeEngines::new(Mood::Silent));
+    let Some(guest) = guest(&runtime, "hostile").await else { return };
+    let roomy = Budget { compute: Duration::from_secs(8), memory_bytes: 400 << 20, ..tight() };
+    let short = Budget { wall: Duration::from_millis(200), ..tight() };
+    let table = [
+        ("spin-in-recognize", tight(), "guest_compute_exceeded", Kind::GuestFault),
+        ("memory", tight(), "guest_memory_exceeded", Kind::GuestFault),
+        ("memory-then-spin", tight(), "guest_compute_exceeded", Kind::GuestFault),
+        ("handles", tight(), "guest_handles_exceeded", Kind::TooLarge),
+        ("spans", tight(), "guest_handles_exceeded", Kind::TooLarge),
+        ("pixels", tight(), "guest_host_memory_exceeded", Kind::TooLarge),
+        ("recursion", tight(), "guest_trapped", Kind::GuestFault),
+        ("panic", tight(), "guest_trapped", Kind::GuestFault),
+        ("trap-in-inference", tight(), "guest_trapped", Kind::GuestFault),
+        ("huge-reply", roomy, "guest_result_too_large", Kind::GuestFault),
+        ("long-reply", roomy, "guest_answer_invalid", Kind::GuestFault),
+        ("log-storm", roomy, "guest_host_calls_exceeded", Kind::GuestFault),
+        ("call-storm", roomy, "guest_host_calls_exceeded", Kind::GuestFault),
+        ("await-inference", short, "guest_deadline", Kind::Deadline),
+        ("await-for-ever", short, "guest_deadline", Kind::Deadline),
+        ("not-a-number", tight(), "guest_answer_invalid", Kind::GuestFault),
+        ("confidence", tight(), "guest_answer_invalid", Kind::GuestFault),
+        ("finding-nowhere", tight(), "guest_answer_invalid", Kind::GuestFault),
+    ];
+    let mut wrong = Vec::new();
+    for (deed, budget, code, kind) in table {
+        let (fault, took) = commit(&guest, deed, budget).await;
+        eprintln!("{deed}: {took:?}: {fault}");
+        if (fault.code, fault.kind) != (code, kind) || took > Duration::from_secs(9) {
+            wrong.push(format!("{deed}: {fault:?} after {took:?}, not {code}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let status = runtime.status();
+    assert_eq!(status.live, 0);
+    assert_eq!(status.faults["guest_answer_invalid"], 4);
+    assert!(status.log_bytes_dropped > 0, "the storm was cut");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn details_name_the_cause() {
+    let engines = FakeEngines::new(Mood::Silent);
+    let runtime = runtime(engines.clone());
+    let Some(guest) = guest(&runtime, "hostile").await else { return };
+    let (fault, _) = commit(&guest, "recursion", tight()).await;
+    assert!(fault.message.contains("recursed"), "{fault}");
+    assert!(fault.detail.unwrap().contains("recurse"), "a backtrace names the function");
+    let (fault, _) = commit(&guest, "trap-in-inference", tight()).await;
+    assert!(fault.message.contains("panicked"), "{fault}");
+    assert_eq!(engines.withdrawn.load(Ordering::SeqCst), 1, "the inference was withdrawn");
+    let short = Budget { wall: Duration::from_millis(100), ..tight() };
+    let (fault, _) = commit(&guest, "await-for-ever", short).await;
+    assert_eq!(fault.blame, Blame::Guest, "nothing was under way");
+    let (fault, _) = commit(&guest, "await-inference", short).await;
+    assert_eq!(fault.blame, Blame::Host, "an engine did not answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn configure_and_assemble_are_cut_as_well() {
+    let runtime = runtime(FakeEngines::new(Mood::Silent));
+    let Some(guest) = guest(&runtime, "hostile").await else { return };
+    let spin = r#"{"deed": "spin-in-configure"}"#;
+    let fault = guest.configure(&call(spin, tight()), spin).await.unwrap_err();
+    assert_eq!(fault.code, "guest_compute_exceeded");
+    let wish = r#"{"deed": "declaration"}"#;
+    let fault = guest.configure(&call(wish, tight()), wish).await.unwrap_err();
+    assert_eq!(fault.code, "guest_answer_invalid");
+    let fault = guest.assemble(&call(r#"{"deed": "spin-in-assemble"}"#, tight()), &[]).await.unwrap_err();
+    assert_eq!(fault.code, "guest_compute_exceeded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_requests_deadline_counts_where_it_is_earlier() {
+    let runtime = runtime(FakeEngines::new(Mood::Silent));
+    let Some(guest) = guest(&runtime, "hostile").await else { return };
+    let mut ctx = call(r#"{"deed": "spin-in-recognize"}"#, Budget::default());
+    ctx.deadline = Instant::now() + Duration::from_millis(50);
+    let began = Instant::now();
+    let run = guest.recognize(&ctx, FakePage::new(0), PageRequest::default()).await;
+    let fault = run.result.unwrap_err();
+    assert_eq!((fault.code, fault.blame), ("guest_deadline", Blame::Guest));
+    assert!(began.elapsed() < Duration::from_secs(2));
+    assert!(run.timing.guest > Duration::from_millis(10), "{:?}", run.timing);
+}
+
+/// One worker thread, a spinning guest on it, and somebody else who wants it a hundred times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_spinning_guest_leaves_its_thread_to_others() {
+    let runtime = runtime(FakeEngines::new(Mood::Echo));
+    let Some(hostile) = guest(&runtime, "hostile").await else { return };
+    let Some(echo) = guest(&runtime, "echo").await else { return };
+    let spinner = tokio::spawn({
+        let hostile = Arc::clone(&hostile);
+        async move {
+            commit(&hostile, "spin-in-recognize", Budget { compute: Duration::from_secs(1), ..tight() }).await
+        }
+    });
+    let victim = tokio::spawn(async move {
+        let mut slowest = Duration::ZERO;
+        for index in 0..100 {
+            let began = Instant::now();
+            let run = echo
+                .recognize(&call("{}", Budget::default()), FakePage::new(index), PageRequest::default())
+                .await;
+            run.result.unwrap();
+            slowest = slowest.max(began.elapsed());
+        }
+        slowest
+    });
+    let slowest = victim.await.unwrap();
+    assert!(!spinner.is_finished() || slowest < Duration::from_millis(500), "the victim waited {slowest:?}");
+    assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+    assert_eq!(spinner.await.unwrap().0.code, "guest_compute_exceeded");
+}

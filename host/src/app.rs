@@ -1,0 +1,213 @@
+//! The composition root: from a [`Config`] to a running [`Host`].
+//!
+//! The only file that names the concrete engines, renderers and sandbox. Everything else sees them
+//! through the platform, or through the plain answers of the functions below.
+
+mod late;
+mod parts;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use lector_core::{Fault, ModelName};
+use lector_document::{DocumentConfig, DocumentWorkers};
+use lector_inference::{Catalogue, Inference, InferenceConfig};
+use lector_platform::{Platform, PlatformConfig};
+use lector_runtime::{Runtime, RuntimeConfig};
+
+use crate::config::{Config, DocumentsConfig, EnginesConfig};
+use crate::http::AppState;
+use crate::metrics::Metrics;
+use late::LateEngines;
+use parts::HostParts;
+
+/// The rooms, running.
+pub struct Host {
+    /// Reads documents.
+    pub platform: Arc<Platform>,
+    documents: Arc<DocumentWorkers>,
+    inference: Arc<Inference>,
+    runtime: Arc<Runtime>,
+    config: Config,
+}
+
+impl Host {
+    /// Starts every room; what cannot start is an error that names it. Each step is logged with its time.
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        let started = Instant::now();
+        let documents = DocumentWorkers::start(documents(&config.documents)?);
+        let documents = timed("render workers", documents).await.context("starting the render workers")?;
+        let engines = Arc::new(LateEngines::default());
+        let runtime = Runtime::new(runtime(config), engines.clone()).context("starting the guest runtime")?;
+        let platform = Platform::start(config.platform.clone(), runtime.clone(), documents.clone());
+        let platform = timed("deployments", platform).await.context("starting the deployments")?;
+        // Only now is it known which models the guests, with their settings, will open: a model that
+        // nobody opens would cost memory for nothing.
+        let models = models_of(&config.platform, &platform);
+        let engines_config = inference(&config.engines, models)?;
+        let starting = tokio::task::spawn_blocking(move || Inference::start(engines_config));
+        let inference = timed("engines", starting).await.context("starting the engines")??;
+        engines.set(inference.clone());
+        tracing::info!(took_ms = started.elapsed().as_millis() as u64, "host started");
+        Ok(Self { platform, documents, inference, runtime, config: config.clone() })
+    }
+
+    /// What the gateway serves from.
+    pub fn app_state(&self) -> AppState {
+        let parts = Arc::new(HostParts {
+            inference: self.inference.clone(),
+            documents: self.documents.clone(),
+            runtime: self.runtime.clone(),
+            instances_max: self.config.guests.instances_max,
+        });
+        AppState::new(
+            self.platform.clone(),
+            Metrics::new(self.platform.clone(), parts),
+            self.config.http.clone(),
+        )
+    }
+
+    /// Ends the rooms behind the platform. Whoever wants documents finished drains the platform first.
+    pub async fn stop(self) {
+        self.documents.shutdown().await;
+        let inference = self.inference;
+        // Joining threads that may be in the middle of a run blocks.
+        if tokio::task::spawn_blocking(move || inference.shutdown()).await.is_err() {
+            tracing::warn!("the engines did not end in order");
+        }
+    }
+}
+
+async fn timed<T>(step: &'static str, work: impl Future<Output = T>) -> T {
+    let started = Instant::now();
+    let done = work.await;
+    tracing::info!(step, took_ms = started.elapsed().as_millis() as u64, "start");
+    done
+}
+
+/// Models behind the aliases that the deployments' guests declared to open.
+fn models_of(config: &PlatformConfig, platform: &Platform) -> Vec<ModelName> {
+    let status = platform.status();
+    let mut models = BTreeSet::new();
+    for deployment in &config.deployments {
+        let declared = status.deployments.iter().find(|live| live.name == deployment.name);
+        let aliases = declared.map(|live| live.models.as_slice()).unwrap_or_default();
+        models.extend(aliases.iter().filter_map(|alias| deployment.grants.get(alias)).cloned());
+    }
+    models.into_iter().collect()
+}
+
+fn documents(config: &DocumentsConfig) -> anyhow::Result<DocumentConfig> {
+    let program = std::env::current_exe().context("finding the program that becomes the render workers")?;
+    Ok(DocumentConfig {
+        pdfium_dir: config.pdfium_dir.clone(),
+        worker_command: vec![program.into_os_string(), OsString::from("render-worker")],
+        workers: config.workers,
+        open_timeout: config.open_timeout,
+        text_timeout: config.text_timeout,
+        render_timeout: config.render_timeout,
+        worker_memory_bytes: config.worker_memory_bytes,
+        image_pixels_max: config.image_pixels_max,
+        pages_max: config.pages_max,
+    })
+}
+
+fn inference(config: &EnginesConfig, models: Vec<ModelName>) -> anyhow::Result<InferenceConfig> {
+    let provider = config.provider.parse().map_err(|error| anyhow::anyhow!("engines.provider: {error}"))?;
+    let defaults = InferenceConfig::new(&config.library, &config.models_dir, config.threads);
+    Ok(InferenceConfig { models, provider, queue_items_max: config.queue_items_max, ..defaults })
+}
+
+fn runtime(config: &Config) -> RuntimeConfig {
+    RuntimeConfig {
+        code_cache_dir: config.guests.code_cache_dir.clone(),
+        instances_max: config.guests.instances_max,
+        memory_bytes_max: config.guests.memory_bytes_max,
+        ..RuntimeConfig::default()
+    }
+}
+
+/// What the configuration names and the machine lacks, in one sentence; `None`: nothing.
+pub fn missing_for_reading(config: &Config) -> Option<String> {
+    let library = &config.engines.library;
+    if !library.is_file() {
+        return Some(format!("ONNX Runtime is not at {}; `cargo xtask setup` fetches it", library.display()));
+    }
+    let pdfium = &config.documents.pdfium_dir;
+    if !pdfium.is_dir() {
+        return Some(format!("pdfium is not in {}; `cargo xtask setup` fetches it", pdfium.display()));
+    }
+    match models(&config.engines) {
+        Ok(models) => {
+            let missing = models.iter().find(|model| !model.present)?;
+            Some(format!("the weights of {} are missing; `cargo xtask setup` fetches them", missing.name))
+        }
+        Err(error) => Some(format!("{error:#}")),
+    }
+}
+
+/// A model of the catalogue, for people.
+#[derive(Clone, Debug)]
+pub struct ModelLine {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub task: String,
+    /// Size of its weights.
+    pub bytes: u64,
+    /// Whether the weights are there.
+    pub present: bool,
+    /// Licence of the weights.
+    pub licence: String,
+    /// In a sentence.
+    pub description: String,
+}
+
+/// The catalogue, read without an engine.
+pub fn models(config: &EnginesConfig) -> anyhow::Result<Vec<ModelLine>> {
+    let catalogue = Catalogue::read(&config.models_dir)
+        .with_context(|| format!("reading the model catalogue in {}", config.models_dir.display()))?;
+    let line = |entry: &lector_inference::ModelEntry| ModelLine {
+        name: entry.name.to_string(),
+        task: entry.task.as_str().to_owned(),
+        bytes: entry.weights.bytes,
+        present: entry.present(),
+        licence: entry.licence.clone(),
+        description: entry.description.clone(),
+    };
+    Ok(catalogue.entries().iter().map(line).collect())
+}
+
+/// A component as its bytes describe it.
+#[derive(Debug)]
+pub struct GuestReport {
+    /// Lines for people.
+    pub report: String,
+    /// Whether this host could run it.
+    pub verdict: Result<(), Fault>,
+}
+
+/// Looks into a component without running it; a fault where the bytes are none.
+pub fn inspect_guest(wasm: &[u8]) -> Result<GuestReport, Fault> {
+    let inspection = Runtime::inspect(wasm)?;
+    let world =
+        inspection.world.as_deref().map_or("none".to_owned(), |version| format!("lector:ocr@{version}"));
+    let imports: Vec<String> = inspection.imports.iter().map(|name| format!("          {name}\n")).collect();
+    let report = format!(
+        "world     {world}\nbytes     {}\nsha256    {}\nimports   {}\n{}",
+        inspection.bytes,
+        inspection.sha256,
+        inspection.imports.len(),
+        imports.concat(),
+    );
+    Ok(GuestReport { report, verdict: inspection.verdict() })
+}
+
+/// The body of a render worker process. Nothing may have started a thread before.
+pub fn render_worker() -> ExitCode {
+    lector_document::worker_main()
+}

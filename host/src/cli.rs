@@ -1,0 +1,147 @@
+//! The command line: what can be said to `lector`, and the exit code that answers.
+//!
+//! Owns arguments, standard output and exit codes: 0 all well, 1 something failed, 2 not understood
+//! (arguments or configuration). The work is done by `app`, the platform and `http`.
+
+mod config;
+mod guest;
+mod healthcheck;
+mod models;
+mod ocr;
+mod serve;
+mod terminal;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, Effective, Origin, Sources};
+use crate::telemetry;
+
+/// Reads documents: a host for sandboxed OCR guests.
+#[derive(Debug, Parser)]
+#[command(name = "lector", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Where the configuration comes from. Every command knows these.
+#[derive(Clone, Debug, clap::Args)]
+struct Settings {
+    /// Configuration file (default: $LECTOR_CONFIG, else ./lector.toml where there is one)
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Sets one configuration key, e.g. `--set platform.documents_max=8`; may be repeated
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts the gateway
+    Serve(serve::Args),
+    /// Reads documents and prints what they say
+    Ocr(ocr::Args),
+    /// Looks at guests
+    #[command(subcommand)]
+    Guest(guest::Command),
+    /// Looks at the model catalogue
+    #[command(subcommand)]
+    Models(models::Command),
+    /// Prints the effective configuration and where each value comes from
+    Config,
+    /// Asks a running server whether it can read; for containers
+    Healthcheck(healthcheck::Args),
+    /// A process that opens documents; started by the host, not by people
+    #[command(hide = true)]
+    RenderWorker,
+}
+
+/// What failed, as far as the exit code is concerned.
+enum Failure {
+    /// The arguments or the configuration make no sense.
+    Usage(anyhow::Error),
+    /// The work failed.
+    Work(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Work(error)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Usage(error.into())
+    }
+}
+
+/// Runs what the process was called for.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    // Before any thread exists: the worker's sandbox binds the thread that enters it.
+    if matches!(cli.command, Command::RenderWorker) {
+        return crate::app::render_worker();
+    }
+    let (code, error) = match dispatch(cli) {
+        Ok(code) => return code,
+        Err(Failure::Work(error)) if error.is::<terminal::Satisfied>() => return ExitCode::SUCCESS,
+        Err(Failure::Work(error)) => (1, error),
+        Err(Failure::Usage(error)) => (2, error),
+    };
+    terminal::complain(&format!("{error:#}"));
+    ExitCode::from(code)
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    let mut sources = Sources { file: cli.settings.config, flags: Vec::new() };
+    for pair in cli.settings.set {
+        let (key, value) = pair.split_once('=').ok_or_else(|| {
+            Failure::Usage(anyhow::anyhow!("--set {pair}: write it like --set platform.documents_max=8"))
+        })?;
+        sources.flags.push((key.trim().to_owned(), value.trim().to_owned(), "--set"));
+    }
+    if let Command::Serve(args) = &cli.command {
+        sources.flags.extend(args.flags());
+    }
+    // It runs beside a server whose configuration may be none of its business.
+    if let Command::Healthcheck(args) = &cli.command {
+        return healthcheck::run(args);
+    }
+    let (config, effective) = Config::load(&sources)?;
+    match cli.command {
+        Command::Healthcheck(args) => healthcheck::run(&args),
+        Command::Serve(args) => serve::run(args, config),
+        Command::Ocr(args) => ocr::run(args, quiet(config, &effective)),
+        Command::Guest(command) => guest::run(command, quiet(config, &effective)),
+        Command::Models(command) => models::run(command, &config),
+        Command::Config => config::run(&effective),
+        Command::RenderWorker => Ok(crate::app::render_worker()),
+    }
+}
+
+/// Commands for people say what failed themselves: without other orders the log holds only warnings.
+fn quiet(mut config: Config, effective: &Effective) -> Config {
+    if effective.origin("log.filter") == Origin::Default {
+        "error".clone_into(&mut config.log.filter);
+    }
+    config
+}
+
+/// Runs a command's work on a runtime of its own, with the log started.
+fn block_on<T>(config: &Config, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    telemetry::init(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| anyhow::Error::from(error).context("starting the async runtime"))?;
+    let answer = runtime.block_on(work);
+    // What still blocks a thread of the runtime (a guest that computes) does not hold up the exit.
+    runtime.shutdown_background();
+    answer
+}

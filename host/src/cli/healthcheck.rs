@@ -1,0 +1,39 @@
+//! `lector healthcheck`: asks `/readyz`, for container images that hold no other HTTP client.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+
+use super::Failure;
+
+/// A probe reads a golden page; a server that takes longer is not ready.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The server
+    #[arg(default_value = "http://127.0.0.1:8080")]
+    url: String,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the async runtime")?;
+    let url = format!("{}/readyz", args.url.trim_end_matches('/'));
+    runtime.block_on(async {
+        let client = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .no_proxy()
+            .build()
+            .context("making an HTTP client")?;
+        let answer = client.get(&url).send().await.with_context(|| format!("asking {url}"))?;
+        match answer.status() {
+            status if status.is_success() => Ok(ExitCode::SUCCESS),
+            status => Err(anyhow!("{url} answers {status}").into()),
+        }
+    })
+}

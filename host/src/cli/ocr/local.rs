@@ -1,0 +1,210 @@
+//! Reading here: the same platform that the gateway has, without the gateway.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use lector_core::port::DocumentHint;
+use lector_core::{Fault, Kind, RequestId};
+use lector_platform::{Event, Order, Permit, Platform, Submission};
+
+use super::super::{Failure, terminal};
+use super::output::Output;
+use super::progress::Progress;
+use super::{Read, Request, bytes_of, complain, name_of};
+use crate::app::Host;
+use crate::config::Config;
+use crate::format::ndjson::{self, Totals};
+use crate::format::{self, Collected, Collector, Format, json};
+
+/// A person waits, and ends it when it takes too long; something must stand here all the same.
+const NO_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The house is full of our own documents: it will not be long.
+const FULL_WAIT: Duration = Duration::from_millis(50);
+
+/// Reads all files, several at once, and writes their results in order. Whether anything failed.
+pub(super) async fn read_all(
+    config: &Config,
+    files: &[PathBuf],
+    request: &Request,
+    output: Output,
+    progress: &Progress,
+) -> Result<bool, Failure> {
+    let host = Host::start(config).await?;
+    let failed = through(&host.platform, config, files, request, output, progress).await;
+    host.stop().await;
+    Ok(failed?)
+}
+
+async fn through(
+    platform: &Arc<Platform>,
+    config: &Config,
+    files: &[PathBuf],
+    request: &Request,
+    mut output: Output,
+    progress: &Progress,
+) -> anyhow::Result<bool> {
+    let started = Instant::now();
+    let id = RequestId::from(uuid::Uuid::now_v7().to_string());
+    let reading = Reading { platform, config, request, id, progress, live: output.is_stream() };
+    // An unknown deployment is one complaint, not one for each file.
+    let deployment = platform.lease(request.deployment.as_ref())?.deployment().clone();
+    if reading.live {
+        emit(progress, &ndjson::meta(&reading.id, &deployment, Some(files.len())))?;
+    }
+    // Enough documents at once to keep every place for pages taken, and no more bytes in memory than that takes.
+    let at_once = config.platform.documents_max.min(config.platform.pages_in_flight_max);
+    let mut reads = futures::stream::iter(files.iter().enumerate())
+        .map(|(number, file)| reading.one(number, file))
+        .buffered(at_once);
+    let (mut failed, mut number, mut totals) = (false, 0, Totals::default());
+    while let Some(read) = reads.next().await {
+        let (read, counts) = read?;
+        failed |= complain(&read, progress);
+        totals = counts.onto(totals);
+        if let Some((file, text)) = files.get(number).zip(read.text.as_deref()) {
+            progress.pause(|| output.document(number, &name_of(file), text))?;
+        }
+        number += 1;
+    }
+    if reading.live {
+        emit(progress, &ndjson::end(totals, started.elapsed()))?;
+    }
+    output.end()?;
+    Ok(failed)
+}
+
+fn emit(progress: &Progress, event: &serde_json::Value) -> anyhow::Result<()> {
+    progress.pause(|| terminal::print(&ndjson::line(event)))
+}
+
+/// What a document adds to the totals.
+#[derive(Clone, Copy)]
+struct Counts {
+    read: bool,
+    pages_ok: u32,
+    pages_failed: u32,
+}
+
+impl Counts {
+    const FAILED: Self = Self { read: false, pages_ok: 0, pages_failed: 0 };
+
+    fn onto(self, totals: Totals) -> Totals {
+        Totals {
+            documents_ok: totals.documents_ok + usize::from(self.read),
+            documents_failed: totals.documents_failed + usize::from(!self.read),
+            pages_ok: totals.pages_ok + u64::from(self.pages_ok),
+            pages_failed: totals.pages_failed + u64::from(self.pages_failed),
+        }
+    }
+}
+
+struct Reading<'a> {
+    platform: &'a Arc<Platform>,
+    config: &'a Config,
+    request: &'a Request,
+    id: RequestId,
+    progress: &'a Progress,
+    /// Events are printed as they come.
+    live: bool,
+}
+
+impl Reading<'_> {
+    async fn one(&self, number: usize, file: &Path) -> anyhow::Result<(Read, Counts)> {
+        let name = name_of(file);
+        let bytes = match bytes_of(file, self.config.platform.held_bytes_max).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let fault = Fault::new(Kind::Invalid, "file_unreadable", format!("{name}: {error:#}"));
+                return self.failed(number, &name, &fault, fault.message.clone());
+            }
+        };
+        let permit = match self.admit(bytes.len() as u64).await {
+            Ok(permit) => permit,
+            Err(fault) => return self.failed(number, &name, &fault, format!("{name}: {fault}")),
+        };
+        self.submitted(number, &name, permit, bytes).await
+    }
+
+    /// A place in the house; while it is full, of our own documents, we wait.
+    async fn admit(&self, bytes: u64) -> Result<Permit, Fault> {
+        loop {
+            match self.platform.admit(Some(bytes)) {
+                Err(fault) if fault.kind == Kind::Busy => tokio::time::sleep(FULL_WAIT).await,
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn submitted(
+        &self,
+        number: usize,
+        name: &str,
+        permit: Permit,
+        bytes: Vec<u8>,
+    ) -> anyhow::Result<(Read, Counts)> {
+        let request = self.request;
+        let deployment = self.platform.lease(request.deployment.as_ref())?.deployment().clone();
+        let submission = Submission {
+            request: self.id.clone(),
+            deployment: Some(deployment.clone()),
+            name: Some(name.to_owned()),
+            bytes: Arc::new(bytes),
+            hint: DocumentHint { content_type: None, password: request.password.clone() },
+            pages: request.pages.clone(),
+            options: request.options,
+            deadline: Instant::now() + NO_DEADLINE,
+            order: Order::Completion,
+        };
+        let mut events = self.platform.submit(permit, submission);
+        let mut collector = Collector::new(self.id.clone(), deployment, Some(name.to_owned()));
+        let mut complaints = Vec::new();
+        while let Some(event) = events.next().await {
+            match &event {
+                Event::Opened { selected, .. } => self.progress.expect(selected.len()),
+                Event::Page { .. } => self.progress.page(),
+                Event::PageError { index, fault, .. } => {
+                    self.progress.page();
+                    complaints.push(format!("{name}: page {}: {fault}", u64::from(*index) + 1));
+                }
+                Event::End { summary_fault, .. } => {
+                    complaints.extend(summary_fault.iter().map(|fault| format!("{name}: {fault}")));
+                }
+                Event::Failed(fault) => return self.failed(number, name, fault, format!("{name}: {fault}")),
+            }
+            if self.live {
+                emit(self.progress, &ndjson::event(number, Some(name), &event))?;
+            }
+            match collector.take(event) {
+                Collected::More(more) => collector = more,
+                Collected::Failed(fault) => {
+                    return self.failed(number, name, &fault, format!("{name}: {fault}"));
+                }
+                Collected::Done(result) => {
+                    let counts =
+                        Counts { read: true, pages_ok: result.pages_ok, pages_failed: result.pages_failed };
+                    let text = (!self.live).then(|| format::document(request.format, &result));
+                    return Ok((Read { text, complaints }, counts));
+                }
+            }
+        }
+        anyhow::bail!("{name}: the reading ended without an end; report it")
+    }
+
+    fn failed(
+        &self,
+        number: usize,
+        name: &str,
+        fault: &Fault,
+        complaint: String,
+    ) -> anyhow::Result<(Read, Counts)> {
+        if self.live {
+            emit(self.progress, &ndjson::document_error(number, Some(name), fault))?;
+        }
+        // An array of results has a place for those that are none.
+        let is_json = self.request.format == Format::Json;
+        let text = is_json.then(|| format!("{:#}\n", json::document_error(Some(name), fault)));
+        Ok((Read { text, complaints: vec![complaint] }, Counts::FAILED))
+    }
+}

@@ -1,0 +1,56 @@
+//! A bar on standard error while pages are read, only where a person looks: on a terminal.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Redraws a second; more is wasted on a slow terminal.
+const REDRAWS_S: u8 = 10;
+
+/// The bar, or nothing.
+pub(super) struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    pub(super) fn new(documents: usize) -> Self {
+        let visible = std::io::stderr().is_terminal();
+        let target = if visible {
+            ProgressDrawTarget::stderr_with_hz(REDRAWS_S)
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        let template = "{spinner} {pos}/{len} pages {wide_bar} {elapsed} {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(if documents == 1 { String::new() } else { format!("{documents} documents") });
+        if visible {
+            bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        Self { bar }
+    }
+
+    /// So many pages more are to be read.
+    pub(super) fn expect(&self, pages: usize) {
+        self.bar.inc_length(pages as u64);
+    }
+
+    /// A page is done.
+    pub(super) fn page(&self) {
+        self.bar.inc(1);
+    }
+
+    /// Hides the bar while `write` writes to the terminal.
+    pub(super) fn pause<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,240 @@
+//! Reading on a server, over the same HTTP API that everybody has.
+//!
+//! One request a document, several at once; with `--format ndjson` one batch, whose events go out as they come.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use futures::{StreamExt, TryStreamExt};
+use reqwest::multipart::{Form, Part};
+use reqwest::{Client, Response};
+use serde_json::Value;
+
+use super::super::{Failure, terminal};
+use super::output::Output;
+use super::progress::Progress;
+use super::{Read, Request, bytes_of, complain, name_of};
+use crate::format::Format;
+use lector_core::TextLayerPolicy;
+
+/// Requests at once: enough to keep a server busy while one of them uploads.
+const AT_ONCE: usize = 4;
+/// A file is held in memory while it is sent; the server has a limit of its own, usually far below.
+const FILE_BYTES_MAX: u64 = 2 << 30;
+/// Longest event of a batch: a page with words is some megabyte.
+const EVENT_BYTES_MAX: usize = 64 << 20;
+/// Pages that were not read, in the answer's head; the formats for people have no place for them.
+const PAGES_FAILED: &str = "x-lector-pages-failed";
+const PASSWORD: &str = "x-document-password";
+
+/// Reads all files there and writes their results in order. Whether anything failed.
+pub(super) async fn read_all(
+    server: &str,
+    files: &[PathBuf],
+    request: &Request,
+    mut output: Output,
+    progress: &Progress,
+) -> Result<bool, Failure> {
+    let client = Client::builder().build().context("making an HTTP client")?;
+    let door = Door { client, server: server.trim_end_matches('/'), request, progress };
+    if output.is_stream() {
+        return Ok(door.batch(files).await?);
+    }
+    let mut reads = futures::stream::iter(files).map(|file| door.one(file)).buffered(AT_ONCE);
+    let (mut failed, mut number) = (false, 0);
+    while let Some(read) = reads.next().await {
+        failed |= complain(&read, progress);
+        if let Some((file, text)) = files.get(number).zip(read.text.as_deref()) {
+            progress.pause(|| output.document(number, &name_of(file), text))?;
+        }
+        number += 1;
+    }
+    output.end()?;
+    Ok(failed)
+}
+
+struct Door<'a> {
+    client: Client,
+    server: &'a str,
+    request: &'a Request,
+    progress: &'a Progress,
+}
+
+impl Door<'_> {
+    /// A document that fails is a complaint; the others go on.
+    async fn one(&self, file: &Path) -> Read {
+        self.progress.expect(1);
+        let name = name_of(file);
+        let read = match self.ask(file).await {
+            Ok((text, 0)) => Read { text: Some(text), complaints: Vec::new() },
+            Ok((text, pages)) => {
+                Read { text: Some(text), complaints: vec![format!("{name}: {pages} pages were not read")] }
+            }
+            Err(error) => Read { text: None, complaints: vec![format!("{name}: {error:#}")] },
+        };
+        self.progress.page();
+        read
+    }
+
+    /// The document in the format asked for, and how many of its pages were not read.
+    async fn ask(&self, file: &Path) -> anyhow::Result<(String, u64)> {
+        let bytes = bytes_of(file, FILE_BYTES_MAX).await?;
+        let mut query = self.query();
+        query.push(("format", self.request.format.name().to_owned()));
+        // A page that was not read is said below; the others are wanted all the same.
+        query.push(("partial", "true".to_owned()));
+        let answer =
+            self.post("/api/v1/ocr", &query).body(bytes).send().await.context("sending it to the server")?;
+        let answer = accepted(answer).await?;
+        let pages_failed =
+            answer.headers().get(PAGES_FAILED).and_then(|value| value.to_str().ok()?.parse().ok());
+        let text = answer.text().await.context("receiving the answer")?;
+        Ok((text, pages_failed.unwrap_or(0)))
+    }
+
+    /// All files as one batch; its events go to standard output as they are.
+    async fn batch(&self, files: &[PathBuf]) -> anyhow::Result<bool> {
+        let mut form = Form::new();
+        for file in files {
+            let bytes = bytes_of(file, FILE_BYTES_MAX).await.with_context(|| name_of(file))?;
+            form = form.part("file", Part::bytes(bytes).file_name(name_of(file)));
+        }
+        let request = self.post("/api/v1/ocr/batch", &self.query()).multipart(form);
+        let answer = accepted(request.send().await.context("sending the batch to the server")?).await?;
+        let mut events =
+            Lines { chunks: answer.bytes_stream().map_err(anyhow::Error::from), waiting: Vec::new() };
+        let (mut failed, mut ended) = (false, false);
+        while let Some(line) = events.next().await? {
+            let event: Value = serde_json::from_slice(&line).context("reading an event of the server")?;
+            match event.get("event").and_then(Value::as_str) {
+                Some("page") => self.progress.page(),
+                Some("page_error" | "document_error") => failed = true,
+                Some("end") => ended = true,
+                _ => {}
+            }
+            let text = String::from_utf8_lossy(&line).into_owned() + "\n";
+            self.progress.pause(|| terminal::print(&text))?;
+        }
+        if !ended {
+            bail!("the server broke off before the end of the batch");
+        }
+        Ok(failed)
+    }
+
+    fn post(&self, path: &str, query: &[(&str, String)]) -> reqwest::RequestBuilder {
+        let pairs: Vec<String> =
+            query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        let url = format!("{}{path}?{}", self.server, pairs.join("&"));
+        let request = self.client.post(url);
+        match &self.request.password {
+            Some(password) => request.header(PASSWORD, password.as_bytes()),
+            None => request,
+        }
+    }
+
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let Request { pages_text, options, deployment, .. } = self.request;
+        let text_layer = options.text_layer.map(|policy| match policy {
+            TextLayerPolicy::Auto => "auto",
+            TextLayerPolicy::Never => "never",
+            TextLayerPolicy::Only => "only",
+        });
+        // hOCR has words without being asked.
+        let words = (options.words && self.request.format != Format::Hocr).then(|| "true".to_owned());
+        let options = [
+            ("pages", pages_text.clone()),
+            ("dpi", options.dpi.map(|dpi| dpi.to_string())),
+            ("text_layer", text_layer.map(str::to_owned)),
+            ("words", words),
+            ("deployment", deployment.as_ref().map(ToString::to_string)),
+        ];
+        options.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
+/// The answer, or what the server has to say instead (problem details, RFC 9457).
+async fn accepted(answer: Response) -> anyhow::Result<Response> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let problem: Value =
+        serde_json::from_slice(&answer.bytes().await.unwrap_or_default()).unwrap_or_default();
+    let member = |name: &str| problem.get(name).and_then(Value::as_str);
+    match (member("detail").or(member("title")), member("code")) {
+        (Some(detail), Some(code)) => Err(anyhow!("{detail} ({code})")),
+        _ => Err(anyhow!("the server answers {status}")),
+    }
+}
+
+/// Percent-encoding of a query's value (RFC 3986): all but the unreserved characters.
+fn encoded(value: &str) -> String {
+    use std::fmt::Write;
+    let mut out = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            byte => {
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+    out
+}
+
+/// The lines of a body that comes in chunks.
+struct Lines<S> {
+    chunks: S,
+    waiting: Vec<u8>,
+}
+
+impl<S, B> Lines<S>
+where
+    S: futures::Stream<Item = anyhow::Result<B>> + Unpin,
+    B: AsRef<[u8]>,
+{
+    async fn next(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
+        let mut searched = 0;
+        loop {
+            if let Some(at) = self.waiting.iter().skip(searched).position(|byte| *byte == b'\n') {
+                let rest = self.waiting.split_off(searched + at + 1);
+                let mut line = std::mem::replace(&mut self.waiting, rest);
+                line.pop();
+                return Ok(Some(line));
+            }
+            searched = self.waiting.len();
+            if searched > EVENT_BYTES_MAX {
+                bail!("the server sends an event of more than {EVENT_BYTES_MAX} bytes");
+            }
+            match self.chunks.next().await {
+                Some(chunk) => {
+                    self.waiting.extend_from_slice(chunk.context("receiving the answer")?.as_ref())
+                }
+                None if self.waiting.is_empty() => return Ok(None),
+                None => return Ok(Some(std::mem::take(&mut self.waiting))),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[tokio::test]
+    async fn lines_from_chunks() {
+        let chunks = ["a\nb", "", "c\n\nd", "e"].map(|chunk| anyhow::Ok(chunk.as_bytes()));
+        let mut lines = Lines { chunks: futures::stream::iter(chunks), waiting: Vec::new() };
+        let mut got = Vec::new();
+        while let Some(line) = lines.next().await.unwrap() {
+            got.push(String::from_utf8(line).unwrap());
+        }
+        assert_eq!(got, ["a", "bc", "", "de"]);
+    }
+
+    #[test]
+    fn values_are_encoded() {
+        assert_eq!(encoded("1-3,7 ü&"), "1-3%2C7%20%C3%BC%26");
+    }
+}

@@ -1,0 +1,271 @@
+//! One source laid over another, each value with its origin, each unknown key an error.
+//!
+//! The defaults are also the schema: a key is known if it has a default, and takes a value of its
+//! default's type.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::Sources;
+use super::env::{self, Environment};
+use super::error::ConfigError;
+use super::raw::{RawBudget, RawConfig};
+
+/// Largest configuration file, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Read where neither flag nor environment names a file, if it is there.
+const FILE_IN_WORKING_DIR: &str = "lector.toml";
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said anything else.
+    Default,
+    /// The configuration file.
+    File(PathBuf),
+    /// An environment variable.
+    Environment(String),
+    /// A flag of the command line.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Environment(variable) => write!(f, "environment {variable}"),
+            Self::Flag(flag) => write!(f, "flag {flag}"),
+        }
+    }
+}
+
+/// All sources as one table, and where each value came from.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    pub(super) raw: RawConfig,
+    origins: BTreeMap<String, Origin>,
+}
+
+impl Effective {
+    /// Lays file, environment and flags over the defaults.
+    pub(super) fn gather(sources: &Sources, environment: Environment) -> Result<Self, ConfigError> {
+        let defaults = table_of(&RawConfig::default())?;
+        let mut layers = Layers { table: defaults.clone(), schema: defaults, origins: BTreeMap::new() };
+        if let Some(path) = file_of(sources, &environment) {
+            let table = read(&path)?;
+            layers.lay(table, &Origin::File(path))?;
+        }
+        for (variable, text) in environment.keys {
+            let key = env::key_of(&variable);
+            layers.lay_text(&key, &text, &Origin::Environment(variable))?;
+        }
+        for (key, text, flag) in &sources.flags {
+            layers.lay_text(key, text, &Origin::Flag(flag))?;
+        }
+        let raw = Value::Table(layers.table)
+            .try_into()
+            .map_err(|error: toml::de::Error| ConfigError::Shape(error.message().to_owned()))?;
+        Ok(Self { raw, origins: layers.origins })
+    }
+
+    /// Where the value of a dotted key comes from.
+    pub fn origin(&self, key: &str) -> Origin {
+        self.origins.get(key).cloned().unwrap_or(Origin::Default)
+    }
+}
+
+/// A configuration as a table.
+pub(super) fn table_of(raw: &RawConfig) -> Result<Table, ConfigError> {
+    Table::try_from(raw).map_err(|error| ConfigError::Shape(error.to_string()))
+}
+
+fn file_of(sources: &Sources, environment: &Environment) -> Option<PathBuf> {
+    let in_working_dir =
+        || Path::new(FILE_IN_WORKING_DIR).is_file().then(|| PathBuf::from(FILE_IN_WORKING_DIR));
+    sources.file.clone().or_else(|| environment.config_file.clone()).or_else(in_working_dir)
+}
+
+fn read(path: &Path) -> Result<Table, ConfigError> {
+    let failed = |source| ConfigError::Read { path: path.to_owned(), source };
+    if std::fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
+        return Err(failed(std::io::Error::other("a configuration file of more than a mebibyte")));
+    }
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    text.parse().map_err(|source| ConfigError::Parse { path: path.to_owned(), source })
+}
+
+struct Layers {
+    table: Table,
+    schema: Table,
+    origins: BTreeMap<String, Origin>,
+}
+
+impl Layers {
+    fn lay(&mut self, over: Table, origin: &Origin) -> Result<(), ConfigError> {
+        check_table("", &self.schema, &over, origin)?;
+        merge("", &mut self.table, over, origin, &mut self.origins);
+        Ok(())
+    }
+
+    /// A value from a place that knows only text: its key's type says how to read it.
+    fn lay_text(&mut self, key: &str, text: &str, origin: &Origin) -> Result<(), ConfigError> {
+        let parts: Vec<&str> = key.split('.').collect();
+        let known = find(&self.schema, &parts).ok_or_else(|| unknown(key, &self.schema, origin))?;
+        let value = match known {
+            Value::String(_) => Value::String(text.to_owned()),
+            _ => text.parse::<Value>().map_err(|_| wrong_type(key, origin, known, &format!("`{text}`")))?,
+        };
+        let nested = parts
+            .iter()
+            .rev()
+            .fold(value, |value, part| Value::Table(Table::from_iter([((*part).to_owned(), value)])));
+        match nested {
+            Value::Table(table) => self.lay(table, origin),
+            _ => Err(unknown(key, &self.schema, origin)),
+        }
+    }
+}
+
+fn find<'a>(table: &'a Table, parts: &[&str]) -> Option<&'a Value> {
+    let (first, rest) = parts.split_first()?;
+    let value = table.get(*first)?;
+    match (rest, value) {
+        ([], value) => Some(value),
+        (rest, Value::Table(table)) => find(table, rest),
+        _ => None,
+    }
+}
+
+/// Every key known and every value of its key's type.
+fn check_table(at: &str, schema: &Table, over: &Table, origin: &Origin) -> Result<(), ConfigError> {
+    for (name, value) in over {
+        let key = join(at, name);
+        let Some(known) = schema.get(name) else { return Err(unknown(&key, schema, origin)) };
+        match (known, value) {
+            (Value::Table(known), Value::Table(value)) => check_table(&key, known, value, origin)?,
+            (Value::Array(known), Value::Array(items)) => check_items(&key, known, items, origin)?,
+            (known, value) if known.same_type(value) => {}
+            (known, value) => return Err(wrong_type(&key, origin, known, &shown(value))),
+        }
+    }
+    Ok(())
+}
+
+/// The items of `[[deployments]]`, the one list of tables there is.
+fn check_items(at: &str, known: &[Value], items: &[Value], origin: &Origin) -> Result<(), ConfigError> {
+    let Some(Value::Table(schema)) = known.first() else { return Ok(()) };
+    for (number, item) in items.iter().enumerate() {
+        let Value::Table(item) = item else {
+            return Err(wrong_type(
+                &format!("{at}[{number}]"),
+                origin,
+                &Value::Table(Table::new()),
+                &shown(item),
+            ));
+        };
+        for (name, value) in item {
+            let key = format!("{at}[{number}].{name}");
+            match (schema.get(name), value) {
+                (None, _) => return Err(unknown(&key, schema, origin)),
+                // Tables whose keys are the tenant's own.
+                (Some(_), Value::Table(_)) if name == "settings" => {}
+                (Some(_), Value::Table(grants)) if name == "grants" => {
+                    let wrong = grants.iter().find(|(_, model)| !model.is_str());
+                    if let Some((alias, model)) = wrong {
+                        return Err(wrong_type(
+                            &join(&key, alias),
+                            origin,
+                            &Value::String(String::new()),
+                            &shown(model),
+                        ));
+                    }
+                }
+                (Some(Value::Table(known)), Value::Table(value)) => check_table(&key, known, value, origin)?,
+                (Some(known), value) if known.same_type(value) => {}
+                (Some(known), value) => return Err(wrong_type(&key, origin, known, &shown(value))),
+            }
+        }
+        for needed in ["name", "component"] {
+            if !item.contains_key(needed) {
+                return Err(ConfigError::Shape(format!("`{at}[{number}]` has no `{needed}` ({origin})")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn merge(at: &str, base: &mut Table, over: Table, origin: &Origin, origins: &mut BTreeMap<String, Origin>) {
+    for (name, value) in over {
+        let key = join(at, &name);
+        match (base.get_mut(&name), value) {
+            (Some(Value::Table(base)), Value::Table(value)) => merge(&key, base, value, origin, origins),
+            (_, value) => {
+                base.insert(name, value);
+                origins.insert(key, origin.clone());
+            }
+        }
+    }
+}
+
+fn unknown(key: &str, schema: &Table, origin: &Origin) -> ConfigError {
+    // Inside a table its own keys are candidates; the whole schema's full keys are, too.
+    let (at, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let siblings = schema.keys().map(|sibling| (strsim::jaro_winkler(name, sibling), join(at, sibling)));
+    let everywhere = leaves("", schema).into_iter().map(|leaf| (strsim::jaro_winkler(key, &leaf), leaf));
+    // Below this likeness a proposal confuses more than it helps.
+    let closest = siblings
+        .chain(everywhere)
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    ConfigError::UnknownKey {
+        key: key.to_owned(),
+        origin: origin.clone(),
+        closest: closest.map(|(_, key)| key),
+    }
+}
+
+/// The dotted keys of all values; a list is one value.
+pub(super) fn leaves(at: &str, table: &Table) -> Vec<String> {
+    table
+        .iter()
+        .flat_map(|(name, value)| match value {
+            Value::Table(table) => leaves(&join(at, name), table),
+            _ => vec![join(at, name)],
+        })
+        .collect()
+}
+
+fn join(at: &str, name: &str) -> String {
+    if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") }
+}
+
+fn wrong_type(key: &str, origin: &Origin, known: &Value, found: &str) -> ConfigError {
+    let expected = match known {
+        Value::String(_) => "a text",
+        Value::Integer(_) => "a whole number",
+        Value::Boolean(_) => "`true` or `false`",
+        Value::Array(_) => "a list of tables",
+        Value::Table(_) => "a table",
+        Value::Float(_) => "a number",
+        Value::Datetime(_) => "a date",
+    };
+    ConfigError::Type { key: key.to_owned(), origin: origin.clone(), expected, found: found.to_owned() }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Table(_) => "a table".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        value => format!("`{value}`"),
+    }
+}
+
+/// The keys of a budget, for the test that looks for undocumented ones.
+#[cfg(test)]
+pub(super) fn budget_keys() -> Vec<String> {
+    leaves("", &Table::try_from(RawBudget::default()).unwrap_or_default())
+}

@@ -1,0 +1,49 @@
+//! The effective configuration as a TOML file, each value with its origin.
+
+use std::fmt::Write;
+
+use toml::{Table, Value};
+
+use super::error::ConfigError;
+use super::layers::{Effective, Origin, table_of};
+
+impl Effective {
+    /// A TOML text that reads back as this configuration. After each value stands where it is from.
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        let mut out = String::new();
+        let table = table_of(&self.raw)?;
+        for (name, value) in &table {
+            match value {
+                Value::Table(section) => self.section(&mut out, name, section),
+                Value::Array(items) => self.items(&mut out, name, items)?,
+                value => self.value(&mut out, "", name, value),
+            }
+        }
+        Ok(out)
+    }
+
+    fn section(&self, out: &mut String, name: &str, section: &Table) {
+        let _ = writeln!(out, "[{name}]");
+        for (key, value) in section {
+            self.value(out, name, key, value);
+        }
+        out.push('\n');
+    }
+
+    fn value(&self, out: &mut String, section: &str, key: &str, value: &Value) {
+        let dotted = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
+        let assignment = format!("{key} = {value}");
+        let _ = writeln!(out, "{assignment:<44} # {}", self.origin(&dotted));
+    }
+
+    /// `[[deployments]]`: a source gives all of them or none.
+    fn items(&self, out: &mut String, name: &str, items: &[Value]) -> Result<(), ConfigError> {
+        let origin: Origin = self.origin(name);
+        for item in items {
+            let one = Table::from_iter([(name.to_owned(), Value::Array(vec![item.clone()]))]);
+            let text = toml::to_string(&one).map_err(|error| ConfigError::Shape(error.to_string()))?;
+            let _ = writeln!(out, "# {origin}\n{text}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,204 @@
+//! The configuration as it is written: one field a key, with its default. An empty path and a 0 where
+//! the documentation says so mean "find out"; `validate` does.
+
+use std::collections::BTreeMap;
+
+use lector_core::Budget;
+use serde::{Deserialize, Serialize};
+
+use super::LogFormat;
+
+/// The whole file. The order of the fields is the order in which `lector config` prints them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawConfig {
+    pub http: RawHttp,
+    pub engines: RawEngines,
+    pub documents: RawDocuments,
+    pub guests: RawGuests,
+    pub platform: RawPlatform,
+    pub log: RawLog,
+    pub deployments: Vec<RawDeployment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawHttp {
+    pub listen: String,
+    pub allow_insecure_public: bool,
+    pub body_bytes_max: u64,
+    pub header_timeout_s: u64,
+    pub body_idle_timeout_s: u64,
+    pub request_timeout_s: u64,
+    pub connections_max: usize,
+    pub batch_files_max: usize,
+    pub drain_timeout_s: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawEngines {
+    pub provider: String,
+    pub library: String,
+    pub models_dir: String,
+    pub threads: usize,
+    pub queue_items_max: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawDocuments {
+    pub pdfium_dir: String,
+    pub workers: usize,
+    pub open_timeout_s: u64,
+    pub text_timeout_s: u64,
+    pub render_timeout_s: u64,
+    pub worker_memory_bytes: u64,
+    pub image_pixels_max: u64,
+    pub pages_max: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawGuests {
+    pub code_cache: bool,
+    pub code_cache_dir: String,
+    pub instances_max: u32,
+    pub memory_bytes_max: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawPlatform {
+    pub tenant: String,
+    pub default_deployment: String,
+    pub documents_max: usize,
+    pub pages_in_flight_max: usize,
+    pub pages_per_document_max: u32,
+    pub held_bytes_max: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLog {
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawDeployment {
+    pub name: String,
+    pub component: String,
+    #[serde(default)]
+    pub settings: toml::Table,
+    #[serde(default)]
+    pub grants: BTreeMap<String, String>,
+    #[serde(default)]
+    pub budget: RawBudget,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawBudget {
+    pub wall_ms: u64,
+    pub compute_ms: u64,
+    pub memory_bytes: u64,
+    pub handles: u32,
+    pub host_bytes: u64,
+    pub host_calls: u64,
+    pub log_bytes: u64,
+    pub pixels_max: u64,
+    pub result_bytes: u64,
+}
+
+impl Default for RawBudget {
+    fn default() -> Self {
+        let budget = Budget::default();
+        let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            wall_ms: ms(budget.wall),
+            compute_ms: ms(budget.compute),
+            memory_bytes: budget.memory_bytes,
+            handles: budget.handles,
+            host_bytes: budget.host_bytes,
+            host_calls: budget.host_calls,
+            log_bytes: budget.log_bytes,
+            pixels_max: budget.pixels_max,
+            result_bytes: budget.result_bytes,
+        }
+    }
+}
+
+/// Aliases that the guests of this repository open, and the catalogue's models for them.
+const GRANTS: [(&str, &str); 6] = [
+    ("detection", "pp-ocrv6-small-det"),
+    ("recognition", "pp-ocrv6-small-rec"),
+    ("detection-tiny", "pp-ocrv6-tiny-det"),
+    ("recognition-tiny", "pp-ocrv6-tiny-rec"),
+    ("textline-orientation", "textline-orientation"),
+    ("page-orientation", "page-orientation"),
+];
+
+impl RawDeployment {
+    fn built_in(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            component: format!("guest/target/components/{name}.wasm"),
+            settings: toml::Table::new(),
+            grants: GRANTS.map(|(alias, model)| (alias.to_owned(), model.to_owned())).into(),
+            budget: RawBudget::default(),
+        }
+    }
+}
+
+impl Default for RawConfig {
+    fn default() -> Self {
+        Self {
+            http: RawHttp {
+                listen: "127.0.0.1:8080".to_owned(),
+                allow_insecure_public: false,
+                body_bytes_max: 100 << 20,
+                header_timeout_s: 10,
+                body_idle_timeout_s: 20,
+                request_timeout_s: 300,
+                connections_max: 1024,
+                batch_files_max: 256,
+                drain_timeout_s: 30,
+            },
+            engines: RawEngines {
+                provider: "cpu".to_owned(),
+                library: String::new(),
+                models_dir: "models".to_owned(),
+                threads: 0,
+                queue_items_max: 256,
+            },
+            documents: RawDocuments {
+                pdfium_dir: String::new(),
+                workers: 0,
+                open_timeout_s: 30,
+                text_timeout_s: 15,
+                render_timeout_s: 30,
+                worker_memory_bytes: 2 << 30,
+                image_pixels_max: 120_000_000,
+                pages_max: 20_000,
+            },
+            guests: RawGuests {
+                code_cache: true,
+                code_cache_dir: String::new(),
+                instances_max: 64,
+                memory_bytes_max: 512 << 20,
+            },
+            platform: RawPlatform {
+                tenant: "default".to_owned(),
+                default_deployment: "standard".to_owned(),
+                documents_max: 64,
+                pages_in_flight_max: 0,
+                pages_per_document_max: 5_000,
+                held_bytes_max: 1 << 30,
+            },
+            log: RawLog { filter: "info".to_owned(), format: LogFormat::Text },
+            deployments: vec![RawDeployment::built_in("standard"), RawDeployment::built_in("redact")],
+        }
+    }
+}

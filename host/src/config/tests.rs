@@ -1,0 +1,126 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+use super::env::Environment;
+use super::layers::{budget_keys, leaves, table_of};
+use super::raw::RawConfig;
+use super::*;
+
+/// The annotated example, as an operator finds it.
+const EXAMPLE: &str = include_str!("../../../deploy/lector.toml");
+
+/// Loads with a file of `text`, so that no `lector.toml` of the working directory is read.
+fn load(
+    text: &str,
+    env: &[(&str, &str)],
+    flags: &[(&str, &str)],
+) -> Result<(Config, Effective), ConfigError> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let environment = Environment {
+        config_file: Some(file.path().to_owned()),
+        keys: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    };
+    let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned(), "--set")).collect();
+    let effective = Effective::gather(&Sources { file: None, flags }, environment)?;
+    Ok((validate::raise(&effective)?, effective))
+}
+
+fn complaint(text: &str, env: &[(&str, &str)]) -> String {
+    load(text, env, &[]).unwrap_err().to_string()
+}
+
+#[test]
+fn the_annotated_example_is_the_defaults_and_names_every_key() {
+    let (_, effective) = load(EXAMPLE, &[], &[]).unwrap();
+    assert_eq!(effective.raw, RawConfig::default());
+    let example: toml::Table = EXAMPLE.parse().unwrap();
+    for key in leaves("", &table_of(&RawConfig::default()).unwrap()) {
+        assert!(leaves("", &example).contains(&key), "deploy/lector.toml lacks `{key}`");
+        assert!(matches!(effective.origin(&key), Origin::File(_)), "{key}");
+    }
+    let budget = example["deployments"][0]["budget"].as_table().unwrap();
+    for key in budget_keys() {
+        assert!(budget.contains_key(&key), "deploy/lector.toml lacks `{key}` of a deployment's budget");
+    }
+}
+
+#[test]
+fn each_source_lies_over_the_one_before_and_is_named() {
+    let file = "[http]\nconnections_max = 5\nbatch_files_max = 6\nbody_bytes_max = 7\n";
+    let env = [("LECTOR__HTTP__BATCH_FILES_MAX", "60"), ("LECTOR__HTTP__BODY_BYTES_MAX", "70")];
+    let (config, effective) = load(file, &env, &[("http.body_bytes_max", "700")]).unwrap();
+    assert_eq!(
+        (config.http.connections_max, config.http.batch_files_max, config.http.body_bytes_max),
+        (5, 60, 700)
+    );
+    assert_eq!(effective.origin("http.body_bytes_max"), Origin::Flag("--set"));
+    let printed = effective.to_toml().unwrap();
+    let origin_of = |key: &str| {
+        let line = printed.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split_once('#').unwrap().1.trim().split(' ').next().unwrap().to_owned()
+    };
+    assert_eq!(origin_of("connections_max"), "file");
+    assert_eq!(origin_of("batch_files_max"), "environment");
+    assert_eq!(origin_of("body_bytes_max"), "flag");
+    assert_eq!(origin_of("drain_timeout_s"), "default");
+    // What is printed is a configuration.
+    let (_, again) = load(&printed, &[], &[]).unwrap();
+    assert_eq!(again.raw, effective.raw);
+}
+
+#[test]
+fn unknown_keys_are_named_with_the_closest_known_one() {
+    let text = complaint("[http]\nlisten_on = \"x\"\n", &[]);
+    assert!(text.contains("`http.listen_on`") && text.contains("did you mean `http.listen`"), "{text}");
+    let text = complaint("", &[("LECTOR__HTTP__CONECTIONS_MAX", "1")]);
+    assert!(
+        text.contains("LECTOR__HTTP__CONECTIONS_MAX") && text.contains("`http.connections_max`"),
+        "{text}"
+    );
+    let text = complaint("[[deployments]]\nname = \"a\"\ncomponent = \"b\"\nbugdet = {}\n", &[]);
+    assert!(text.contains("did you mean `deployments[0].budget`"), "{text}");
+    let text = complaint("[[deployments]]\nname = \"a\"\ncomponent = \"b\"\nbudget = { wall = 3 }\n", &[]);
+    assert!(text.contains("unknown key `deployments[0].budget.wall`"), "{text}");
+    assert!(complaint("[zebra]\n", &[]).contains("unknown key `zebra`"));
+}
+
+#[test]
+fn wrong_values_are_named_with_their_key_and_origin() {
+    for (file, expect) in [
+        ("[http]\nconnections_max = \"many\"\n", "`http.connections_max` takes a whole number"),
+        ("[http]\nconnections_max = 0\n", "`http.connections_max` must be 1 or more"),
+        ("[http]\nconnections_max = -1\n", "invalid value"),
+        ("http = 3\n", "`http` takes a table"),
+        ("[http]\nlisten = \"localhost\"\n", "`http.listen` is no address"),
+        ("[platform]\ndefault_deployment = \"x\"\n", "the deployments are: redact, standard"),
+        ("[log]\nfilter = \"a=b=c\"\n", "`log.filter` is no filter"),
+        ("[guests]\ninstances_max = 1\n", "`guests.instances_max` is 1"),
+        ("[[deployments]]\nname = \"Up\"\ncomponent = \"b\"\n", "take 1 to 63 of"),
+        ("[[deployments]]\nname = \"up\"\n", "has no `component`"),
+        ("[[deployments]]\nname = \"up\"\ncomponent = \"b\"\ngrants = { a = 1 }\n", "takes a text"),
+        ("oops", "parsing the configuration file"),
+    ] {
+        let text = complaint(file, &[]);
+        assert!(text.contains(expect), "{file}: {text}");
+    }
+    assert!(complaint("", &[("LECTOR__HTTP__CONNECTIONS_MAX", "a b")]).contains("takes a whole number"));
+}
+
+#[test]
+fn a_public_address_needs_a_word_of_consent() {
+    let text = complaint("[http]\nlisten = \"0.0.0.0:80\"\n", &[]);
+    assert!(text.contains("http.allow_insecure_public = true"), "{text}");
+    load("[http]\nlisten = \"0.0.0.0:80\"\nallow_insecure_public = true\n", &[], &[]).unwrap();
+    load("[http]\nlisten = \"[::1]:80\"\n", &[], &[]).unwrap();
+}
+
+#[test]
+fn a_list_of_deployments_replaces_the_built_in_ones() {
+    let file = "[platform]\ndefault_deployment = \"mine\"\n[[deployments]]\nname = \"mine\"\ncomponent = \"/x.wasm\"\n\
+                settings = { tier = \"tiny\", list = [1, 2] }\ngrants = { detection = \"d\" }\nbudget = { wall_ms = 5 }\n";
+    let (config, _) = load(file, &[], &[]).unwrap();
+    assert_eq!(config.platform.deployments.len(), 1);
+    let mine = &config.platform.deployments[0];
+    assert_eq!(mine.settings, serde_json::json!({ "tier": "tiny", "list": [1, 2] }));
+    assert_eq!(mine.budget.wall, Duration::from_millis(5));
+    assert_eq!(mine.budget.handles, lector_core::Budget::default().handles);
+}

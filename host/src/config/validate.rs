@@ -1,0 +1,255 @@
+//! From what was written to what it means: numbers checked, zeros and empty paths found out.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lector_core::{Budget, DeploymentName, ModelName, TenantName};
+use lector_platform::{DeploymentConfig, PlatformConfig};
+
+use super::error::ConfigError;
+use super::layers::Effective;
+use super::raw::{RawBudget, RawDeployment};
+use super::{Config, DocumentsConfig, EnginesConfig, GuestsConfig, HttpConfig, LogConfig, env, paths};
+
+/// The meaning of the effective configuration on this machine.
+pub(super) fn raise(effective: &Effective) -> Result<Config, ConfigError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let check = Check { effective };
+    let guests = guests(effective, &check)?;
+    let platform = platform(effective, &check, cores, guests.memory_bytes_max)?;
+    // A place for every page in flight, the probe, a summary, and `configure` beside them.
+    let instances_needed = platform.pages_in_flight_max.saturating_add(4);
+    if (guests.instances_max as usize) < instances_needed {
+        return Err(check.wrong(
+            "guests.instances_max",
+            &format!(
+                "is {}, and {instances_needed} are needed: platform.pages_in_flight_max and 4 more",
+                guests.instances_max
+            ),
+        ));
+    }
+    let raw = &effective.raw;
+    if raw.log.filter.parse::<tracing_subscriber::filter::EnvFilter>().is_err() {
+        return Err(check.wrong("log.filter", "is no filter: write it like `info` or `lector=debug,warn`"));
+    }
+    Ok(Config {
+        http: http(effective, &check)?,
+        engines: engines(effective, &check, cores)?,
+        documents: documents(effective, &check, cores)?,
+        guests,
+        platform,
+        log: LogConfig { filter: raw.log.filter.clone(), format: raw.log.format },
+    })
+}
+
+fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigError> {
+    let raw = &effective.raw.http;
+    let listen: SocketAddr = raw.listen.parse().map_err(|_| {
+        check.wrong("http.listen", "is no address: write it like `127.0.0.1:8080` or `[::1]:0`")
+    })?;
+    if !listen.ip().is_loopback() && !raw.allow_insecure_public {
+        return Err(check.wrong(
+            "http.listen",
+            "is no loopback address, and this version has no keys: whoever reaches the address could use the server. \
+             Listen on 127.0.0.1 behind something that authenticates, or set http.allow_insecure_public = true",
+        ));
+    }
+    Ok(HttpConfig {
+        listen,
+        body_bytes_max: check.positive("http.body_bytes_max", raw.body_bytes_max)?,
+        header_timeout: check.seconds("http.header_timeout_s", raw.header_timeout_s)?,
+        body_idle_timeout: check.seconds("http.body_idle_timeout_s", raw.body_idle_timeout_s)?,
+        request_timeout: check.seconds("http.request_timeout_s", raw.request_timeout_s)?,
+        connections_max: check.positive("http.connections_max", raw.connections_max)?,
+        batch_files_max: check.positive("http.batch_files_max", raw.batch_files_max)?,
+        // 0 is a meaning of its own here: cut off at once.
+        drain_timeout: Duration::from_secs(check.at_most(
+            "http.drain_timeout_s",
+            raw.drain_timeout_s,
+            SECONDS_MAX,
+        )?),
+    })
+}
+
+fn engines(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<EnginesConfig, ConfigError> {
+    let raw = &effective.raw.engines;
+    Ok(EnginesConfig {
+        provider: raw.provider.clone(),
+        library: in_cache(&raw.library, paths::ONNXRUNTIME)?,
+        models_dir: paths::found(&raw.models_dir),
+        threads: or(check.at_most("engines.threads", raw.threads, 1024)?, cores),
+        queue_items_max: check.positive("engines.queue_items_max", raw.queue_items_max)?,
+    })
+}
+
+fn documents(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<DocumentsConfig, ConfigError> {
+    let raw = &effective.raw.documents;
+    Ok(DocumentsConfig {
+        pdfium_dir: in_cache(&raw.pdfium_dir, paths::PDFIUM_DIR)?,
+        // Rendering is a small part of a page's time: half the cores keep all of inference fed, and two
+        // let one document open while another renders.
+        workers: or(check.at_most("documents.workers", raw.workers, 256)?, (cores / 2).clamp(2, 16)),
+        open_timeout: check.seconds("documents.open_timeout_s", raw.open_timeout_s)?,
+        text_timeout: check.seconds("documents.text_timeout_s", raw.text_timeout_s)?,
+        render_timeout: check.seconds("documents.render_timeout_s", raw.render_timeout_s)?,
+        worker_memory_bytes: check.positive("documents.worker_memory_bytes", raw.worker_memory_bytes)?,
+        image_pixels_max: check.positive("documents.image_pixels_max", raw.image_pixels_max)?,
+        pages_max: check.positive("documents.pages_max", raw.pages_max)?,
+    })
+}
+
+fn guests(effective: &Effective, check: &Check<'_>) -> Result<GuestsConfig, ConfigError> {
+    let raw = &effective.raw.guests;
+    let code_cache_dir =
+        raw.code_cache.then(|| in_cache(&raw.code_cache_dir, paths::CODE_DIR)).transpose()?;
+    Ok(GuestsConfig {
+        code_cache_dir,
+        instances_max: check.positive("guests.instances_max", raw.instances_max)?,
+        memory_bytes_max: check.positive("guests.memory_bytes_max", raw.memory_bytes_max)?,
+    })
+}
+
+fn platform(
+    effective: &Effective,
+    check: &Check<'_>,
+    cores: usize,
+    memory_bytes_max: u64,
+) -> Result<PlatformConfig, ConfigError> {
+    let raw = &effective.raw.platform;
+    let deployments = &effective.raw.deployments;
+    let mut names = BTreeSet::new();
+    for (number, deployment) in deployments.iter().enumerate() {
+        named(check, number, deployment)?;
+        if !names.insert(deployment.name.as_str()) {
+            return Err(check.wrong(
+                "deployments",
+                &format!("names `{}` twice: each needs a name of its own", deployment.name),
+            ));
+        }
+        if deployment.budget.memory_bytes > memory_bytes_max {
+            return Err(check.wrong(
+                "deployments",
+                &format!(
+                    "gives `{}` more memory than guests.memory_bytes_max, which is {memory_bytes_max}",
+                    deployment.name
+                ),
+            ));
+        }
+    }
+    if !names.contains(raw.default_deployment.as_str()) {
+        let known: Vec<&str> = names.into_iter().collect();
+        return Err(check.wrong(
+            "platform.default_deployment",
+            &format!("is `{}`, and the deployments are: {}", raw.default_deployment, known.join(", ")),
+        ));
+    }
+    Ok(PlatformConfig {
+        tenant: TenantName::from(raw.tenant.as_str()),
+        deployments: deployments.iter().map(deployment).collect::<Result<_, _>>()?,
+        default_deployment: DeploymentName::from(raw.default_deployment.as_str()),
+        documents_max: check.positive("platform.documents_max", raw.documents_max)?,
+        // Two more than cores: while some pages render or compute in their guests the engines have work.
+        pages_in_flight_max: or(
+            check.at_most("platform.pages_in_flight_max", raw.pages_in_flight_max, 4096)?,
+            cores + 2,
+        ),
+        pages_per_document_max: check
+            .positive("platform.pages_per_document_max", raw.pages_per_document_max)?,
+        held_bytes_max: check.positive("platform.held_bytes_max", raw.held_bytes_max)?,
+    })
+}
+
+/// Names go into paths of requests, logs and metrics.
+fn named(check: &Check<'_>, number: usize, deployment: &RawDeployment) -> Result<(), ConfigError> {
+    let name = &deployment.name;
+    let fits = (1..=63).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !name.starts_with('-');
+    if fits {
+        return Ok(());
+    }
+    let problem = format!("[{number}].name is `{name}`: take 1 to 63 of a-z, 0-9 and -, the first no -");
+    Err(check.wrong("deployments", &problem))
+}
+
+fn deployment(raw: &RawDeployment) -> Result<DeploymentConfig, ConfigError> {
+    let settings = serde_json::to_value(&raw.settings).map_err(|error| {
+        ConfigError::Shape(format!("the settings of deployment `{}` have no JSON form: {error}", raw.name))
+    })?;
+    Ok(DeploymentConfig {
+        name: DeploymentName::from(raw.name.as_str()),
+        component: paths::found(&raw.component),
+        settings,
+        grants: raw
+            .grants
+            .iter()
+            .map(|(alias, model)| (alias.clone(), ModelName::from(model.as_str())))
+            .collect(),
+        budget: budget(&raw.budget),
+    })
+}
+
+fn budget(raw: &RawBudget) -> Budget {
+    Budget {
+        wall: Duration::from_millis(raw.wall_ms),
+        compute: Duration::from_millis(raw.compute_ms),
+        memory_bytes: raw.memory_bytes,
+        handles: raw.handles,
+        host_bytes: raw.host_bytes,
+        host_calls: raw.host_calls,
+        log_bytes: raw.log_bytes,
+        pixels_max: raw.pixels_max,
+        result_bytes: raw.result_bytes,
+    }
+}
+
+/// `path`, or where the set-up task puts it.
+fn in_cache(path: &str, default: &str) -> Result<PathBuf, ConfigError> {
+    if path.is_empty() { Ok(env::cache_root()?.join(default)) } else { Ok(paths::found(path)) }
+}
+
+fn or(value: usize, found_out: usize) -> usize {
+    if value == 0 { found_out } else { value }
+}
+
+/// A week: beyond it a limit of time is a slip of the pen.
+const SECONDS_MAX: u64 = 7 * 24 * 3600;
+
+/// Checks that know where a value came from.
+struct Check<'a> {
+    effective: &'a Effective,
+}
+
+impl Check<'_> {
+    fn wrong(&self, key: &str, problem: &str) -> ConfigError {
+        ConfigError::Value {
+            key: key.to_owned(),
+            origin: self.effective.origin(key),
+            problem: problem.to_owned(),
+        }
+    }
+
+    fn positive<T: PartialEq + Default>(&self, key: &str, value: T) -> Result<T, ConfigError> {
+        if value == T::default() { Err(self.wrong(key, "must be 1 or more")) } else { Ok(value) }
+    }
+
+    fn at_most<T: PartialOrd + std::fmt::Display>(
+        &self,
+        key: &str,
+        value: T,
+        most: T,
+    ) -> Result<T, ConfigError> {
+        if value > most {
+            Err(self.wrong(key, &format!("is {value}, and may be at most {most}")))
+        } else {
+            Ok(value)
+        }
+    }
+
+    fn seconds(&self, key: &str, value: u64) -> Result<Duration, ConfigError> {
+        let value = self.positive(key, value)?;
+        Ok(Duration::from_secs(self.at_most(key, value, SECONDS_MAX)?))
+    }
+}

@@ -1,0 +1,171 @@
+//! The JSON shapes of lines, pages, faults and documents. Coordinates are pixels of the page image,
+//! rounded to a tenth; confidences are rounded to four digits; times are milliseconds.
+
+use std::time::Duration;
+
+use lector_core::{Blame, Fault, Finding, Line, Origin, Quad, Timing, Transcript, Word};
+use serde_json::{Map, Value, json};
+
+use super::{DocumentResult, PageResult};
+
+/// A page as it was answered: [`page`] or [`page_error`].
+pub fn page_result(result: &PageResult) -> Value {
+    match &result.outcome {
+        Ok(transcript) => page(result.index, transcript, &result.timing),
+        Err(fault) => page_error(result.index, fault, &result.timing),
+    }
+}
+
+/// A page that was read. `index` counts from 0, the `page` in the answer from 1.
+pub fn page(index: u32, transcript: &Transcript, timing: &Timing) -> Value {
+    let mut out = json!({
+        "page": u64::from(index) + 1,
+        "size": { "width": transcript.size.width, "height": transcript.size.height },
+        "dpi": tenth(transcript.dpi),
+        "turn": transcript.turn.degrees(),
+        "text": transcript.text(),
+        "lines": transcript.lines.iter().map(line).collect::<Vec<_>>(),
+    });
+    if !transcript.findings.is_empty() {
+        put(&mut out, "findings", transcript.findings.iter().map(finding).collect::<Vec<_>>().into());
+    }
+    if !transcript.warnings.is_empty() {
+        put(&mut out, "warnings", transcript.warnings.clone().into());
+    }
+    put(&mut out, "timing_ms", self::timing(timing));
+    out
+}
+
+/// A page that was not read.
+pub fn page_error(index: u32, fault: &Fault, timing: &Timing) -> Value {
+    json!({ "page": u64::from(index) + 1, "error": self::fault(fault), "timing_ms": self::timing(timing) })
+}
+
+/// A fault as clients see it; its detail stays in the log.
+pub fn fault(fault: &Fault) -> Value {
+    let blame = match fault.blame {
+        Blame::Client => "client",
+        Blame::Guest => "guest",
+        Blame::Host => "host",
+    };
+    let mut out = json!({ "code": fault.code, "message": fault.message, "blame": blame });
+    if let Some(after) = fault.retry_after {
+        put(&mut out, "retry_after_s", json!(after.as_secs_f64().ceil()));
+    }
+    out
+}
+
+/// A whole document. `text` is the guest's summary where there is one, else the pages' texts.
+pub fn document(result: &DocumentResult) -> Value {
+    let mut out = head(result);
+    put(&mut out, "pages", result.pages.iter().map(page_result).collect::<Vec<_>>().into());
+    out
+}
+
+/// A document that failed as a whole.
+pub fn document_error(name: Option<&str>, fault: &Fault) -> Value {
+    let mut out = json!({});
+    if let Some(name) = name {
+        put(&mut out, "name", name.into());
+    }
+    put(&mut out, "error", self::fault(fault));
+    out
+}
+
+/// A document without its pages: for those who have them already.
+pub fn head(result: &DocumentResult) -> Value {
+    let mut out = json!({ "request_id": result.request.as_str() });
+    if let Some(name) = &result.name {
+        put(&mut out, "name", name.as_str().into());
+    }
+    put(&mut out, "deployment", result.deployment.as_str().into());
+    put(&mut out, "content_type", result.content_type.into());
+    put(&mut out, "page_count", result.page_count.into());
+    put(&mut out, "pages_ok", result.pages_ok.into());
+    put(&mut out, "pages_failed", result.pages_failed.into());
+    put(&mut out, "total_ms", ms(result.total));
+    put(&mut out, "text", super::text::document(result).into());
+    if let Some(extra) = result.summary.as_ref().and_then(|summary| summary.extra.as_deref()) {
+        put(&mut out, "extra", self::extra(extra));
+    }
+    if let Some(fault) = &result.summary_fault {
+        put(&mut out, "summary_error", self::fault(fault));
+    }
+    out
+}
+
+/// Where the time of a page went. The parts overlap; only `total` is a duration by the clock.
+pub fn timing(timing: &Timing) -> Value {
+    let queue: Duration = timing.models.values().map(|model| model.queue).sum();
+    let inference: Map<String, Value> =
+        timing.models.iter().map(|(name, model)| (name.to_string(), ms(model.run))).collect();
+    let mut out = json!({
+        "total": ms(timing.total),
+        "start": ms(timing.start),
+        "guest": ms(timing.guest),
+        "render": ms(timing.render),
+        "text_layer": ms(timing.text_layer),
+        "image": ms(timing.image),
+        "queue": ms(queue),
+        "inference": inference,
+    });
+    if !timing.spans.is_empty() {
+        let spans: Map<String, Value> =
+            timing.spans.iter().map(|(name, (_, time))| (name.clone(), ms(*time))).collect();
+        put(&mut out, "spans", spans.into());
+    }
+    out
+}
+
+/// What a guest adds to its summary. A guest that writes no JSON is shown as it wrote.
+pub(super) fn extra(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+}
+
+fn line(line: &Line) -> Value {
+    let mut out = json!({
+        "text": line.text,
+        "confidence": confidence(line.confidence),
+        "quad": quad(&line.quad),
+        "origin": match line.origin { Origin::Ocr => "ocr", Origin::TextLayer => "text-layer" },
+        "block": line.block,
+    });
+    if !line.words.is_empty() {
+        put(&mut out, "words", line.words.iter().map(word).collect::<Vec<_>>().into());
+    }
+    out
+}
+
+fn word(word: &Word) -> Value {
+    json!({ "text": word.text, "confidence": confidence(word.confidence), "quad": quad(&word.quad) })
+}
+
+fn finding(finding: &Finding) -> Value {
+    json!({ "kind": finding.kind, "text": finding.text, "line": finding.line, "quad": quad(&finding.quad) })
+}
+
+fn quad(quad: &Quad) -> Value {
+    quad.0.iter().map(|point| json!([tenth(point.x), tenth(point.y)])).collect::<Vec<_>>().into()
+}
+
+/// Rounded to one decimal.
+fn tenth(value: f32) -> f64 {
+    (f64::from(value) * 10.0).round() / 10.0
+}
+
+/// Rounded to four digits.
+fn confidence(value: f32) -> f64 {
+    (f64::from(value) * 1e4).round() / 1e4
+}
+
+/// Milliseconds to a thousandth.
+pub fn ms(time: Duration) -> Value {
+    json!((time.as_secs_f64() * 1e6).round() / 1e3)
+}
+
+/// Adds a member to an object.
+pub(super) fn put(object: &mut Value, key: &str, value: Value) {
+    if let Value::Object(members) = object {
+        members.insert(key.to_owned(), value);
+    }
+}

@@ -1,0 +1,68 @@
+//! Markdown: one paragraph a block, a rule between pages. Words that were divided at the end of a line
+//! stay divided: whether a hyphen belongs to the word is not for a formatter to guess.
+
+use lector_core::Transcript;
+
+use super::DocumentResult;
+
+/// A document. Pages that were not read are named where they would stand.
+pub fn document(result: &DocumentResult) -> String {
+    let pages: Vec<String> = result
+        .pages
+        .iter()
+        .map(|page_result| match &page_result.outcome {
+            Ok(transcript) => page(transcript),
+            Err(fault) => format!(
+                "*Page {} was not read: {}*\n",
+                u64::from(page_result.index) + 1,
+                escape(&fault.message)
+            ),
+        })
+        .collect();
+    pages.join("\n---\n\n")
+}
+
+/// One page; ends in a line feed unless it is empty.
+pub fn page(transcript: &Transcript) -> String {
+    let mut out = String::new();
+    for block in transcript.lines.chunk_by(|a, b| a.block == b.block) {
+        let lines: Vec<&str> =
+            block.iter().map(|line| line.text.trim()).filter(|text| !text.is_empty()).collect();
+        if lines.is_empty() {
+            continue;
+        }
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        out.push_str(&paragraph(&lines.join(" ")));
+        out.push('\n');
+    }
+    out
+}
+
+/// Text that no Markdown reader takes for anything but text.
+fn paragraph(text: &str) -> String {
+    let escaped = escape(text);
+    let first = escaped.chars().next();
+    let digits = escaped.bytes().take_while(u8::is_ascii_digit).count();
+    match first {
+        Some('#' | '-' | '+' | '=' | '~') => format!("\\{escaped}"),
+        // "1. " and "1) " begin a list.
+        Some('0'..='9') if escaped.get(digits..).is_some_and(|rest| rest.starts_with(['.', ')'])) => {
+            let (number, rest) = escaped.split_at(digits);
+            format!("{number}\\{rest}")
+        }
+        _ => escaped,
+    }
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '&') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}

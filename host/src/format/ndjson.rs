@@ -1,0 +1,202 @@
+//! The events of a batch, one JSON object each: `meta` first; then, for each file, `document` when it is
+//! open, `page` and `page_error` as its pages are answered, and `document_end`, or `document_error` where
+//! it failed as a whole; `end` last.
+//!
+//! `document` counts the files of the batch from 0 and is in every event between `meta` and `end`.
+//! Called by the HTTP face event by event, and by the CLI.
+
+use std::time::Duration;
+
+use lector_core::{DeploymentName, Fault, RequestId, Summary, Timing, Transcript};
+use lector_platform::Event;
+use serde_json::{Value, json};
+
+use super::json::{self, put};
+use super::{DocumentResult, PageResult};
+
+/// The batch begins. `files`: how many there are, where that is known.
+pub fn meta(request: &RequestId, deployment: &DeploymentName, files: Option<usize>) -> Value {
+    let mut out = json!({
+        "event": "meta",
+        "request_id": request.as_str(),
+        "deployment": deployment.as_str(),
+        "lector": env!("CARGO_PKG_VERSION"),
+    });
+    if let Some(files) = files {
+        put(&mut out, "files", files.into());
+    }
+    out
+}
+
+/// A document is open; `selected` are the indices, from 0, of the pages that will be answered.
+pub fn document(
+    document: usize,
+    name: Option<&str>,
+    content_type: &str,
+    page_count: u32,
+    selected: &[u32],
+) -> Value {
+    let mut out = json!({ "event": "document", "document": document });
+    if let Some(name) = name {
+        put(&mut out, "name", name.into());
+    }
+    put(&mut out, "content_type", content_type.into());
+    put(&mut out, "page_count", page_count.into());
+    put(&mut out, "pages", selected.iter().map(|&index| u64::from(index) + 1).collect::<Vec<_>>().into());
+    out
+}
+
+/// A page was read.
+pub fn page(document: usize, index: u32, transcript: &Transcript, timing: &Timing) -> Value {
+    of_page("page", document, json::page(index, transcript, timing))
+}
+
+/// A page was not read.
+pub fn page_error(document: usize, index: u32, fault: &Fault, timing: &Timing) -> Value {
+    of_page("page_error", document, json::page_error(index, fault, timing))
+}
+
+/// A document was read to its end.
+#[derive(Clone, Copy, Debug)]
+pub struct DocumentEnd<'a> {
+    /// Pages read.
+    pub pages_ok: u32,
+    /// Pages not read.
+    pub pages_failed: u32,
+    /// From submission to end.
+    pub total: Duration,
+    /// The guest's summary.
+    pub summary: Option<&'a Summary>,
+    /// Why there is none though pages were read.
+    pub summary_fault: Option<&'a Fault>,
+}
+
+impl<'a> From<&'a DocumentResult> for DocumentEnd<'a> {
+    fn from(result: &'a DocumentResult) -> Self {
+        Self {
+            pages_ok: result.pages_ok,
+            pages_failed: result.pages_failed,
+            total: result.total,
+            summary: result.summary.as_ref(),
+            summary_fault: result.summary_fault.as_ref(),
+        }
+    }
+}
+
+/// A document was read to its end; its pages were events of their own.
+pub fn document_end(document: usize, done: DocumentEnd<'_>) -> Value {
+    let mut out = json!({
+        "event": "document_end",
+        "document": document,
+        "pages_ok": done.pages_ok,
+        "pages_failed": done.pages_failed,
+        "total_ms": json::ms(done.total),
+    });
+    if let Some(summary) = done.summary {
+        let mut value = json!({ "text": summary.text });
+        if let Some(extra) = &summary.extra {
+            put(&mut value, "extra", json::extra(extra));
+        }
+        put(&mut out, "summary", value);
+    }
+    if let Some(fault) = done.summary_fault {
+        put(&mut out, "summary_error", json::fault(fault));
+    }
+    out
+}
+
+/// A document failed as a whole.
+pub fn document_error(document: usize, name: Option<&str>, fault: &Fault) -> Value {
+    let mut out = json!({ "event": "document_error", "document": document });
+    extend(&mut out, json::document_error(name, fault));
+    out
+}
+
+/// The totals of a batch.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    /// Documents read to the end.
+    pub documents_ok: usize,
+    /// Documents that failed as a whole.
+    pub documents_failed: usize,
+    /// Pages read.
+    pub pages_ok: u64,
+    /// Pages not read.
+    pub pages_failed: u64,
+}
+
+/// The batch is over.
+pub fn end(totals: Totals, total: Duration) -> Value {
+    json!({
+        "event": "end",
+        "documents_ok": totals.documents_ok,
+        "documents_failed": totals.documents_failed,
+        "pages_ok": totals.pages_ok,
+        "pages_failed": totals.pages_failed,
+        "total_ms": json::ms(total),
+    })
+}
+
+/// An event as a line, line feed included.
+pub fn line(event: &Value) -> String {
+    format!("{event}\n")
+}
+
+/// What happens to the file number `document`, as an event of the batch.
+pub fn event(document: usize, name: Option<&str>, event: &Event) -> Value {
+    match event {
+        Event::Opened { content_type, page_count, selected } => {
+            self::document(document, name, content_type, *page_count, selected)
+        }
+        Event::Page { index, transcript, timing } => page(document, *index, transcript, timing),
+        Event::PageError { index, fault, timing } => page_error(document, *index, fault, timing),
+        Event::End { summary, summary_fault, pages_ok, pages_failed, total } => {
+            let (summary, summary_fault) = (summary.as_ref(), summary_fault.as_ref());
+            let done = DocumentEnd {
+                pages_ok: *pages_ok,
+                pages_failed: *pages_failed,
+                total: *total,
+                summary,
+                summary_fault,
+            };
+            document_end(document, done)
+        }
+        Event::Failed(fault) => document_error(document, name, fault),
+    }
+}
+
+/// A document that is there already, as the events of a batch of one.
+pub fn whole_document(result: &DocumentResult) -> String {
+    let mut out = line(&meta(&result.request, &result.deployment, Some(1)));
+    let selected: Vec<u32> = result.pages.iter().map(|page| page.index).collect();
+    out.push_str(&line(&document(
+        0,
+        result.name.as_deref(),
+        result.content_type,
+        result.page_count,
+        &selected,
+    )));
+    for PageResult { index, outcome, timing } in &result.pages {
+        out.push_str(&line(&match outcome {
+            Ok(transcript) => page(0, *index, transcript, timing),
+            Err(fault) => page_error(0, *index, fault, timing),
+        }));
+    }
+    out.push_str(&line(&document_end(0, result.into())));
+    let (pages_ok, pages_failed) = (result.pages_ok.into(), result.pages_failed.into());
+    let totals = Totals { documents_ok: 1, documents_failed: 0, pages_ok, pages_failed };
+    out.push_str(&line(&end(totals, result.total)));
+    out
+}
+
+fn of_page(event: &str, document: usize, page: Value) -> Value {
+    let mut out = json!({ "event": event, "document": document });
+    extend(&mut out, page);
+    out
+}
+
+fn extend(object: &mut Value, more: Value) {
+    if let (Value::Object(members), Value::Object(more)) = (object, more) {
+        members.extend(more);
+    }
+}

@@ -1,0 +1,180 @@
+//! Documents in, events out: `POST /api/v1/ocr/batch`.
+//!
+//! Owns one batch: its receiving side, which takes documents in and hands them to the platform one by one,
+//! and its relaying side, which sends their events on as they happen. Both run in one task, so that an
+//! upload goes on while answers are sent. Dropping the answer's body ends the task, and so all its work.
+
+mod outgoing;
+mod relay;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use lector_core::{DeploymentName, Fault, Kind};
+use lector_platform::{EventStream, Permit};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
+
+use super::AppState;
+use super::body::{BodyLimits, Intake, declared_bytes};
+use super::frame::RequestCtx;
+use super::ocr::{NamedDeployment, count, file_missing, options, submission};
+use super::options::{Endpoint, Options};
+use super::problem::Problem;
+use super::upload::{Head, Room, Upload, is_form};
+use crate::format::ndjson;
+use outgoing::{Gone, Outgoing};
+use relay::{Arrival, Reading};
+
+/// Documents of one batch in the house at once, the one being received included. Enough to keep every core
+/// busy with one-page documents; few enough that a batch is not the house.
+const DOCUMENTS_AT_ONCE_MAX: usize = 4;
+/// While the house is full the next document of a batch waits outside; so often it asks again.
+const ADMISSION_EVERY: Duration = Duration::from_millis(50);
+/// A document that is half in and finds no room for the rest gives up its own after this time: two of them
+/// could wait for each other.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// The handler.
+pub(super) async fn batch(
+    State(state): State<AppState>,
+    Extension(ctx): Extension<RequestCtx>,
+    named: NamedDeployment,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let options = options(&state, Endpoint::Batch, &parts, named)?;
+    let deployment = state.platform.lease(options.deployment.as_ref())?.deployment().clone();
+    // A form may hold many documents, each with a limit and a time of its own.
+    let files = if is_form(&parts.headers) { state.config.batch_files_max } else { 1 };
+    let limits = BodyLimits {
+        bytes_max: state.config.body_bytes_max.saturating_mul(files as u64),
+        idle_max: state.config.body_idle_timeout,
+        until: ctx.began + options.timeout.saturating_mul(u32::try_from(files).unwrap_or(u32::MAX)),
+    };
+    let body = Intake::new(&parts.headers, body, limits)?;
+    let declared = declared_bytes(&parts.headers).filter(|_| files == 1);
+    let permit = state.platform.admit(declared)?;
+    let mut upload = Upload::new(&parts.headers, body)?;
+    // As long as no document has begun to arrive the answer can still be a plain refusal.
+    let first = upload.next().await?.ok_or_else(file_missing)?;
+
+    let (outgoing, events) = outgoing::channel(options.sse);
+    let batch = Batch { state, ctx, options, deployment, outgoing };
+    let task = tokio::spawn(batch.run(upload, first, permit).in_current_span());
+    Ok(events.into_response(AbortOnDropHandle::new(task)))
+}
+
+struct Batch {
+    state: AppState,
+    ctx: RequestCtx,
+    options: Options,
+    deployment: DeploymentName,
+    outgoing: Outgoing,
+}
+
+impl Batch {
+    async fn run(self, upload: Upload, first: Head, permit: Permit) {
+        // Nobody listens any more: nothing to say, nobody to say it to. What was begun ends with this task.
+        let _ = self.answer(upload, first, permit).await;
+    }
+
+    async fn answer(&self, upload: Upload, first: Head, permit: Permit) -> Result<(), Gone> {
+        let files = upload.is_raw().then_some(1);
+        self.outgoing.send(&ndjson::meta(&self.ctx.id, &self.deployment, files)).await?;
+        let (arrivals, arrived) = mpsc::channel(1);
+        let receiving = self.receive(upload, first, permit, arrivals);
+        let relaying = relay::relay(arrived, &self.outgoing, |event| count(&self.state.metrics, event));
+        let ((), totals) = tokio::join!(receiving, relaying);
+        self.outgoing.end(&ndjson::end(totals?, self.ctx.began.elapsed())).await
+    }
+
+    /// Takes documents in until the upload ends, and hands each on as soon as it is whole.
+    async fn receive(&self, mut upload: Upload, first: Head, permit: Permit, arrivals: mpsc::Sender<Arrival<EventStream>>) {
+        let slots = Arc::new(Semaphore::new(DOCUMENTS_AT_ONCE_MAX));
+        let (mut next, mut permit) = (Ok(Some(first)), Some(permit));
+        for index in 0.. {
+            let arrival = match next {
+                Ok(None) => return,
+                Err(fault) => Arrival::Failed { index, name: None, fault },
+                Ok(Some(_)) if index >= self.state.config.batch_files_max => {
+                    Arrival::Failed { index, name: None, fault: too_many_files(self.state.config.batch_files_max) }
+                }
+                Ok(Some(head)) => {
+                    // The semaphore is never closed.
+                    let Ok(slot) = slots.clone().acquire_owned().await else { return };
+                    match self.document(&mut upload, &head, permit.take()).await {
+                        Ok(events) => Arrival::Reading(Reading { index, name: head.name, events, slot: Some(slot) }),
+                        Err(fault) => Arrival::Failed { index, name: head.name, fault },
+                    }
+                }
+            };
+            let over = upload.is_broken() || matches!(&arrival, Arrival::Failed { fault, .. } if fault.code == "too_many_files");
+            if arrivals.send(arrival).await.is_err() || over {
+                return;
+            }
+            next = upload.next().await;
+        }
+    }
+
+    /// Takes one document in and gives it to the platform.
+    async fn document(&self, upload: &mut Upload, head: &Head, permit: Option<Permit>) -> Result<EventStream, Fault> {
+        let platform = &self.state.platform;
+        let permit = match permit {
+            Some(permit) => permit,
+            None => patiently(self.options.timeout, || platform.admit(None)).await?,
+        };
+        let mut room = Patient(permit);
+        let bytes = upload.read(&mut room, self.state.config.body_bytes_max).await?;
+        self.state.metrics.document_received(bytes.len());
+        Ok(platform.submit(room.0, submission(&self.ctx.id, &self.options, head, bytes, Instant::now())))
+    }
+}
+
+fn too_many_files(most: usize) -> Fault {
+    let message = format!("A batch holds at most {most} files: the rest was not read, send it in another batch.");
+    Fault::new(Kind::Invalid, "too_many_files", message)
+}
+
+/// A permit that waits for room: the upload is held back meanwhile.
+struct Patient(Permit);
+
+impl Room for Patient {
+    fn hold(&mut self, bytes: u64) -> impl Future<Output = Result<(), Fault>> + Send {
+        patiently(ROOM_WAIT_MAX, move || self.0.hold(bytes))
+    }
+}
+
+/// Asks again as long as the answer is that there is no room now.
+async fn patiently<T>(most: Duration, mut ask: impl FnMut() -> Result<T, Fault> + Send) -> Result<T, Fault> {
+    let until = Instant::now() + most;
+    loop {
+        match ask() {
+            Err(fault) if fault.kind == Kind::Busy && Instant::now() < until => tokio::time::sleep(ADMISSION_EVERY).await,
+            answer => return answer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[tokio::test]
+    async fn patience_has_an_end() {
+        let mut asked = 0;
+        let answer = patiently(Duration::from_secs(60), || {
+            asked += 1;
+            if asked < 5 { Err(Fault::new(Kind::Busy, "house_full", "x")) } else { Ok(asked) }
+        });
+        assert_eq!(answer.await.unwrap(), 5);
+        let never = patiently(Duration::from_secs(600), || Err::<(), _>(Fault::new(Kind::Unavailable, "shutting_down", "x")));
+        assert_eq!(never.await.unwrap_err().code, "shutting_down");
+    }
+}

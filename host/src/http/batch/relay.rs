@@ -1,0 +1,169 @@
+//! The relaying side of a batch: events of several documents at once become one stream, each with the
+//! index of its document.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures::stream::SelectAll;
+use futures::{Stream, StreamExt};
+use lector_core::Fault;
+use lector_platform::Event;
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::outgoing::{Gone, Outgoing};
+use crate::format::ndjson::{self, DocumentEnd, Totals};
+
+/// What the receiving side says of one file.
+pub(super) enum Arrival<S> {
+    /// It is being read.
+    Reading(Reading<S>),
+    /// It did not come in whole, or not at all.
+    Failed { index: usize, name: Option<String>, fault: Fault },
+}
+
+/// A document being read.
+pub(super) struct Reading<S> {
+    pub(super) index: usize,
+    pub(super) name: Option<String>,
+    pub(super) events: S,
+    /// The document's place in the batch, given up with it.
+    pub(super) slot: Option<OwnedSemaphorePermit>,
+}
+
+impl<S: Stream<Item = Event> + Unpin> Stream for Reading<S> {
+    /// The event as it is sent, with what it adds to the totals.
+    type Item = (Value, Event);
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let polled = this.events.poll_next_unpin(cx);
+        if let Poll::Ready(None) = polled {
+            this.slot = None;
+        }
+        polled.map(|event| event.map(|event| (shape(this.index, this.name.as_deref(), &event), event)))
+    }
+}
+
+fn shape(document: usize, name: Option<&str>, event: &Event) -> Value {
+    match event {
+        Event::Opened { content_type, page_count, selected } => {
+            ndjson::document(document, name, content_type, *page_count, selected)
+        }
+        Event::Page { index, transcript, timing } => ndjson::page(document, *index, transcript, timing),
+        Event::PageError { index, fault, timing } => ndjson::page_error(document, *index, fault, timing),
+        Event::End { summary, summary_fault, pages_ok, pages_failed, total } => {
+            let (summary, summary_fault) = (summary.as_ref(), summary_fault.as_ref());
+            let done = DocumentEnd { pages_ok: *pages_ok, pages_failed: *pages_failed, total: *total, summary, summary_fault };
+            ndjson::document_end(document, done)
+        }
+        Event::Failed(fault) => ndjson::document_error(document, name, fault),
+    }
+}
+
+fn add(totals: &mut Totals, event: &Event) {
+    match event {
+        Event::Opened { .. } => {}
+        // Pages are counted as they pass: a document that fails halfway has pages that were read.
+        Event::Page { .. } => totals.pages_ok += 1,
+        Event::PageError { .. } => totals.pages_failed += 1,
+        Event::End { .. } => totals.documents_ok += 1,
+        Event::Failed(_) => totals.documents_failed += 1,
+    }
+}
+
+/// Sends on what happens to the documents that arrive, until no more arrive and all are read.
+pub(super) async fn relay<S: Stream<Item = Event> + Unpin>(
+    mut arrivals: mpsc::Receiver<Arrival<S>>,
+    outgoing: &Outgoing,
+    see: impl Fn(&Event),
+) -> Result<Totals, Gone> {
+    let mut totals = Totals::default();
+    let mut readings = SelectAll::new();
+    let mut arriving = true;
+    loop {
+        tokio::select! {
+            arrival = arrivals.recv(), if arriving => match arrival {
+                None => arriving = false,
+                Some(Arrival::Reading(reading)) => readings.push(reading),
+                Some(Arrival::Failed { index, name, fault }) => {
+                    totals.documents_failed += 1;
+                    tracing::info!(document = index, %fault, "document not taken in");
+                    outgoing.send(&ndjson::document_error(index, name.as_deref(), &fault)).await?;
+                }
+            },
+            Some((value, event)) = readings.next(), if !readings.is_empty() => {
+                see(&event);
+                add(&mut totals, &event);
+                // Freed before the wait: a page's transcript need not be in memory twice.
+                drop(event);
+                outgoing.send(&value).await?;
+            }
+            else => return Ok(totals),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use futures::stream;
+    use lector_core::{Kind, Timing};
+    use tokio::sync::Semaphore;
+
+    use super::super::outgoing;
+    use super::*;
+
+    fn fault(code: &'static str) -> Fault {
+        Fault::new(Kind::Invalid, code, "It did not work.")
+    }
+
+    fn events(pages: u32) -> Vec<Event> {
+        let opened = Event::Opened { content_type: "image/tiff", page_count: pages, selected: (0..pages).collect() };
+        let page = |index| Event::PageError { index, fault: fault("page_bad"), timing: Timing::default() };
+        let total = Duration::from_secs(1);
+        let end = Event::End { summary: None, summary_fault: None, pages_ok: 0, pages_failed: pages, total };
+        std::iter::once(opened).chain((0..pages).map(page)).chain([end]).collect()
+    }
+
+    #[tokio::test]
+    async fn every_document_has_its_events_and_gives_its_slot_back() {
+        let slots = Arc::new(Semaphore::new(2));
+        let (sender, arrivals) = mpsc::channel(8);
+        for (index, pages) in [(0, 2), (2, 1)] {
+            let slot = Some(slots.clone().try_acquire_owned().unwrap());
+            let reading = Reading { index, name: Some(format!("{index}.tif")), events: stream::iter(events(pages)), slot };
+            sender.send(Arrival::Reading(reading)).await.ok().unwrap();
+        }
+        sender.send(Arrival::Failed { index: 1, name: None, fault: fault("body_too_large") }).await.ok().unwrap();
+        drop(sender);
+        let (out, body) = outgoing::channel(false);
+        let totals = relay(arrivals, &out, |_| {}).await.ok().unwrap();
+        assert_eq!((totals.documents_ok, totals.documents_failed, totals.pages_failed), (2, 1, 3));
+        assert_eq!(slots.available_permits(), 2);
+        out.end(&serde_json::json!({ "event": "end" })).await.ok().unwrap();
+        drop(out);
+        let text = body.text().await;
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let of = |document: usize| -> Vec<&str> {
+            lines.iter().filter(|e| e["document"] == document).map(|e| e["event"].as_str().unwrap()).collect()
+        };
+        assert_eq!(of(0), ["document", "page_error", "page_error", "document_end"]);
+        assert_eq!(of(1), ["document_error"]);
+        assert_eq!(of(2), ["document", "page_error", "document_end"]);
+        assert_eq!(lines.iter().find(|e| e["event"] == "document").unwrap()["page_count"].as_u64().unwrap().min(2), lines.iter().find(|e| e["event"] == "document").unwrap()["pages"].as_array().unwrap().len() as u64);
+    }
+
+    #[tokio::test]
+    async fn stops_when_nobody_listens() {
+        let (sender, arrivals) = mpsc::channel(1);
+        let endless = stream::repeat_with(|| Event::PageError { index: 0, fault: fault("x"), timing: Timing::default() });
+        sender.send(Arrival::Reading(Reading { index: 0, name: None, events: endless, slot: None })).await.ok().unwrap();
+        let (out, body) = outgoing::channel(false);
+        drop(body);
+        assert!(relay(arrivals, &out, |_| {}).await.is_err());
+    }
+}

@@ -1,0 +1,82 @@
+//! Is the process there (`/healthz`), can it read (`/readyz`), what is it doing (`/metrics`).
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use lector_core::Fault;
+use lector_platform::ProbeReport;
+use serde_json::{Value, json};
+
+use super::AppState;
+use super::problem::{self, Problem};
+use crate::format::json as shapes;
+use crate::metrics;
+
+/// Longest time that a probe may take. Orchestrators give up after a second or ten; a golden page takes
+/// a tenth of a second on an idle house, and on a busy one a page read moments ago stands in for it.
+const PROBE_MAX: Duration = Duration::from_secs(8);
+
+/// The process answers. Nothing else is looked at.
+pub(super) async fn healthz() -> Json<Value> {
+    Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+}
+
+/// A page can be read: a golden one was, moments ago, by every deployment.
+pub(super) async fn readyz(State(state): State<AppState>) -> Response {
+    let probe = state.platform.probe(PROBE_MAX).await;
+    let (engines, engines_ok) = engines(&state);
+    let (workers, workers_ok) = workers(&state);
+    let ready = probe.is_ok() && engines_ok && workers_ok;
+    let mut body = json!({
+        "status": if ready { "ready" } else { "unready" },
+        "parts": { "engines": engines, "workers": workers, "guests": guests(&probe) },
+    });
+    if let (Err(fault), Value::Object(members)) = (&probe, &mut body) {
+        members.insert("error".to_owned(), shapes::fault(fault));
+        tracing::warn!(%fault, "not ready");
+    }
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(body)).into_response()
+}
+
+fn engines(state: &AppState) -> (Value, bool) {
+    let lanes = state.metrics.parts().lanes();
+    let ok = lanes.iter().all(|lane| lane.sessions > 0);
+    let lanes: Vec<Value> = lanes
+        .into_iter()
+        .map(|lane| json!({ "model": lane.model, "provider": lane.provider, "sessions": lane.sessions, "queue_depth": lane.queue_depth }))
+        .collect();
+    (json!({ "ok": ok, "lanes": lanes }), ok)
+}
+
+fn workers(state: &AppState) -> (Value, bool) {
+    let workers = state.metrics.parts().workers();
+    let ok = workers.alive > 0;
+    let body = json!({
+        "ok": ok,
+        "alive": workers.alive,
+        "wanted": workers.wanted,
+        "respawns": workers.respawns,
+        "sandbox": workers.sandbox,
+    });
+    (body, ok)
+}
+
+fn guests(probe: &Result<ProbeReport, Fault>) -> Value {
+    let Ok(report) = probe else { return json!({ "ok": false }) };
+    let deployments: Vec<Value> = report
+        .deployments
+        .iter()
+        .map(|d| json!({ "deployment": d.name.as_str(), "golden_page_ms": shapes::ms(d.took), "word_found": d.word_found }))
+        .collect();
+    json!({ "ok": true, "stood_in": report.stood_in, "deployments": deployments })
+}
+
+/// Everything countable, as OpenMetrics text.
+pub(super) async fn metrics(State(state): State<AppState>) -> Result<Response, Problem> {
+    let text = state.metrics.text().map_err(problem::internal)?;
+    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
+}

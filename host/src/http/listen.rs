@@ -1,0 +1,232 @@
+//! Connections: taken, bounded, served, drained.
+//!
+//! Owns the accept loop and the life of each connection. Knows no route. HTTP/1.1 and HTTP/2 (with prior
+//! knowledge) are told apart by their first bytes. A connection that breaks costs only itself.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use bytes::Bytes;
+use futures::FutureExt;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use super::problem::{self, Problem};
+use super::socket::{Protocol, Socket, sniff};
+use super::{AppState, router};
+use crate::config::HttpConfig;
+use crate::metrics::InFlight;
+
+/// Refusals written at once; beyond it connections are closed without a word.
+const REFUSALS_MAX: usize = 64;
+/// Requests at once on one HTTP/2 connection. Admission bounds the work; this bounds the bookkeeping.
+const STREAMS_MAX: u32 = 64;
+/// Head of a request, in bytes (both protocols).
+const HEAD_BYTES_MAX: usize = 32 << 10;
+/// How often an HTTP/2 connection is looked at: idle ones are closed, dead ones found by ping.
+const TICK: Duration = Duration::from_secs(5);
+/// HTTP/2 connections without a request are closed after this many ticks.
+const IDLE_TICKS_MAX: u32 = 12;
+/// After a failed accept (no file descriptors left): time for connections to close.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How a shutdown ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were cut off.
+    pub cut_off: usize,
+}
+
+/// Held by every request of a connection as long as it lasts.
+#[derive(Clone, Debug)]
+pub(super) struct OnConnection {
+    _token: Arc<()>,
+}
+
+/// Serves until `stop` is cancelled, then lets what is there finish within the drain timeout.
+pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationToken) -> Drained {
+    let config = state.config.clone();
+    let router = router::router(state.clone());
+    let places = Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)));
+    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+    let connections = TaskTracker::new();
+    let cut_off = CancellationToken::new();
+
+    let take = |stream: TcpStream| {
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            state.metrics.connection_refused();
+            if let Ok(place) = refusals.clone().try_acquire_owned() {
+                connections.spawn(async move {
+                    refuse(stream).await;
+                    drop(place);
+                });
+            }
+            return;
+        };
+        let connection = Connection {
+            router: router.clone(),
+            config: config.clone(),
+            stop: stop.clone(),
+            _open: state.metrics.connection_opened(),
+        };
+        let cut_off = cut_off.clone();
+        connections.spawn(async move {
+            tokio::select! {
+                () = connection.serve(stream) => {}
+                () = cut_off.cancelled() => {}
+            }
+            drop(place);
+        });
+    };
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => take(stream),
+                Err(error) if is_the_clients(&error) => tracing::debug!(%error, "a connection broke before it was taken"),
+                Err(error) => {
+                    tracing::warn!(%error, "no connection can be taken");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    // Clients that are connected as far as they know get an answer, not a reset.
+    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
+        take(stream);
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(config.drain_timeout, connections.wait()).await.is_ok() {
+        return Drained { cut_off: 0 };
+    }
+    let left = connections.len();
+    cut_off.cancel();
+    connections.wait().await;
+    Drained { cut_off: left }
+}
+
+fn is_the_clients(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// Says that there are too many connections, without having read anything.
+async fn refuse(stream: TcpStream) {
+    let fault = problem::connections_full();
+    let body = problem::bytes(&Problem::from(fault).document(None));
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {}\r\ncontent-length: {}\r\nretry-after: 1\r\nconnection: close\r\n\r\n",
+        problem::CONTENT_TYPE,
+        body.len()
+    );
+    let mut socket = Socket::new(stream, Bytes::new(), Duration::from_secs(1));
+    if socket.write_all(&[head.as_bytes(), &body].concat()).await.is_ok() {
+        let _ = socket.shutdown().await;
+    }
+}
+
+struct Connection {
+    router: Router,
+    config: Arc<HttpConfig>,
+    stop: CancellationToken,
+    _open: InFlight,
+}
+
+impl Connection {
+    async fn serve(self, mut stream: TcpStream) {
+        // Events are small and wanted at once.
+        let _ = stream.set_nodelay(true);
+        let until = Instant::now() + self.config.header_timeout;
+        let sniffed = tokio::select! {
+            sniffed = sniff(&mut stream, until) => sniffed,
+            // Nothing was asked yet; nothing will be answered.
+            () = self.stop.cancelled() => sniff(&mut stream, Instant::now() + ACCEPT_PAUSE).await,
+        };
+        let Some((protocol, begun)) = sniffed else { return };
+        let io = TokioIo::new(Socket::new(stream, begun, self.config.body_idle_timeout));
+        let ended = match protocol {
+            Protocol::Http1 => self.http1(io).await,
+            Protocol::Http2 => self.http2(io).await,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection broke");
+        }
+    }
+
+    async fn http1(self, io: TokioIo<Socket>) -> hyper::Result<()> {
+        let token = Arc::new(());
+        let router = self.router.clone();
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            // Counts for the wait between two requests, too.
+            .header_read_timeout(self.config.header_timeout)
+            .max_buf_size(HEAD_BYTES_MAX.max(64 << 10))
+            .max_headers(100)
+            .serve_connection(io, service_fn(move |request| answer(router.clone(), request, token.clone())));
+        let mut connection = pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    }
+
+    async fn http2(self, io: TokioIo<Socket>) -> hyper::Result<()> {
+        let token = Arc::new(());
+        let (router, given) = (self.router.clone(), token.clone());
+        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(TICK * 4)
+            .keep_alive_timeout(TICK * 2)
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(HEAD_BYTES_MAX as u32)
+            .serve_connection(io, service_fn(move |request| answer(router.clone(), request, given.clone())));
+        let mut connection = pin!(connection);
+        let mut tick = tokio::time::interval(TICK);
+        let (mut idle_ticks, mut closing) = (0, false);
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => return ended,
+                () = self.stop.cancelled(), if !closing => {
+                    closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ = tick.tick() => {
+                    // This function and the service hold the token; every request holds it once more.
+                    let idle = Arc::strong_count(&token) <= 2;
+                    idle_ticks = if idle { idle_ticks + 1 } else { 0 };
+                    if idle_ticks > IDLE_TICKS_MAX {
+                        if closing {
+                            // It was told to go, has nothing left to get, and stays: cut.
+                            return Ok(());
+                        }
+                        (closing, idle_ticks) = (true, 0);
+                        connection.as_mut().graceful_shutdown();
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn answer(router: Router, request: Request<Incoming>, token: Arc<()>) -> Result<axum::response::Response, Infallible> {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(OnConnection { _token: token });
+    router.oneshot(request).await
+}

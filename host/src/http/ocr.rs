@@ -1,0 +1,289 @@
+//! One document in, one answer out: `POST /api/v1/ocr`.
+//!
+//! Owns the order of the checks (everything that can be refused is refused before the body is read) and
+//! what a document with failed pages is answered with. `batch.rs` shares the first half.
+
+use std::time::{Duration, Instant};
+
+use axum::Extension;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt};
+use lector_core::port::DocumentHint;
+use lector_core::{Fault, Kind, RequestId};
+use lector_platform::{Event, Submission};
+use serde_json::{Value, json};
+
+use super::AppState;
+use super::body::{BodyLimits, Intake, declared_bytes};
+use super::frame::RequestCtx;
+use super::options::{Endpoint, Options};
+use super::problem::{self, Problem};
+use super::upload::{Head, Upload};
+use crate::format::json as shapes;
+use crate::format::{self, Collected, Collector, DocumentResult, Format};
+use crate::metrics::Metrics;
+
+/// How many pages were not read, for formats that have no place to say so.
+static PAGES_FAILED: HeaderName = HeaderName::from_static("x-lector-pages-failed");
+static SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// The path's deployment, where it names one.
+pub(super) type NamedDeployment = Result<Option<Path<String>>, PathRejection>;
+
+/// The options of a request, checked.
+pub(super) fn options(state: &AppState, endpoint: Endpoint, parts: &Parts, named: NamedDeployment) -> Result<Options, Fault> {
+    let named = named.map_err(|error| problem::option_invalid("The deployment in the path cannot be read.").with_detail(error))?;
+    let named = named.as_ref().map(|Path(name)| name.as_str());
+    let mut options = Options::parse(endpoint, &parts.uri, &parts.headers, named, state.config.request_timeout)?;
+    options.request.words |= endpoint == Endpoint::Whole && options.format.wants_words();
+    Ok(options)
+}
+
+/// A document on its way into the pipeline. The deadline is `timeout` after `from`.
+pub(super) fn submission(request: &RequestId, options: &Options, head: &Head, bytes: Vec<u8>, from: Instant) -> Submission {
+    Submission {
+        request: request.clone(),
+        deployment: options.deployment.clone(),
+        name: head.name.clone(),
+        bytes: bytes.into(),
+        hint: DocumentHint { content_type: head.content_type.clone(), password: options.password.clone() },
+        pages: options.pages.clone(),
+        options: options.request,
+        deadline: from + options.timeout,
+        order: options.order,
+    }
+}
+
+/// A page that passes by is counted.
+pub(super) fn count(metrics: &Metrics, event: &Event) {
+    if let Event::Page { timing, .. } | Event::PageError { timing, .. } = event {
+        metrics.page(timing);
+    }
+}
+
+/// The handler.
+pub(super) async fn ocr(
+    State(state): State<AppState>,
+    Extension(ctx): Extension<RequestCtx>,
+    named: NamedDeployment,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let options = options(&state, Endpoint::Whole, &parts, named)?;
+    let deployment = state.platform.lease(options.deployment.as_ref())?.deployment().clone();
+    let limits = BodyLimits {
+        bytes_max: state.config.body_bytes_max,
+        idle_max: state.config.body_idle_timeout,
+        until: ctx.began + options.timeout,
+    };
+    let body = Intake::new(&parts.headers, body, limits)?;
+    let mut permit = state.platform.admit(declared_bytes(&parts.headers))?;
+    let mut upload = Upload::new(&parts.headers, body)?;
+    let head = upload.next().await?.ok_or_else(file_missing)?;
+    let bytes = upload.read(&mut permit, state.config.body_bytes_max).await?;
+    if upload.next().await?.is_some() {
+        let message = "The form has more than one file: send one, or all of them to /api/v1/ocr/batch.";
+        return Err(Fault::new(Kind::Invalid, "too_many_files", message).into());
+    }
+    state.metrics.document_received(bytes.len());
+
+    let submission = submission(&ctx.id, &options, &head, bytes, ctx.began);
+    let events = state.platform.submit(permit, submission).inspect(|event| count(&state.metrics, event));
+    let collector = Collector::new(ctx.id.clone(), deployment, head.name);
+    let result = collect(collector, events).await?;
+    // Some megabytes of text take some tens of milliseconds to write; other connections shall not wait for it.
+    let answered = tokio::task::spawn_blocking(move || answer(&options, &result, ctx.began.elapsed())).await;
+    answered.map_err(problem::internal)?
+}
+
+/// A form without a file in it.
+pub(super) fn file_missing() -> Fault {
+    Fault::new(Kind::Invalid, "file_missing", "The form holds no file: send the document as a part called `file`.")
+}
+
+async fn collect(mut collector: Collector, mut events: impl Stream<Item = Event> + Unpin) -> Result<Box<DocumentResult>, Fault> {
+    while let Some(event) = events.next().await {
+        match collector.take(event) {
+            Collected::More(more) => collector = more,
+            Collected::Done(result) => return Ok(result),
+            Collected::Failed(fault) => return Err(fault),
+        }
+    }
+    Err(problem::internal("the events of a document ended without a last one"))
+}
+
+/// What a document that was read to its end is answered with.
+///
+/// Read in part, it is a success where the answer can say so (JSON) or the client asked for what there is
+/// (`partial=true`); a deadline is a problem all the same, for then the client allowed too little time.
+fn answer(options: &Options, result: &DocumentResult, took: Duration) -> Result<Response, Problem> {
+    let timing = server_timing(result, took);
+    let with_timing = |problem: Problem| problem.with_header(SERVER_TIMING.clone(), timing.clone());
+    let faults = || result.pages.iter().filter_map(|page| page.outcome.as_ref().err());
+    // A page that was being read when the time was over says so in words of its own.
+    let late = faults().any(|f| f.code == "deadline_exceeded" || (f.kind == Kind::Deadline && took >= options.timeout));
+    if late && !(options.partial && result.pages_ok > 0) {
+        let time_s = options.timeout.as_secs_f64();
+        let message = format!(
+            "The {time_s} s allowed for the request were over after {} of {} pages: allow more time, or ask for fewer pages.",
+            result.pages_ok,
+            result.pages.len()
+        );
+        let fault = Fault::new(Kind::Deadline, "deadline_exceeded", message);
+        return Err(with_timing(in_part(fault, result, |_| true)));
+    }
+    let first = faults().next();
+    match first {
+        Some(fault) if result.pages_ok == 0 => return Err(with_timing(in_part(fault.clone(), result, |_| true))),
+        Some(fault) if options.format != Format::Json && !options.partial => {
+            let message = format!(
+                "{} of {} pages could not be read ({}), and {} has no place to say so: ask for JSON, or add partial=true to have the rest.",
+                result.pages_failed,
+                result.pages.len(),
+                fault.message.trim_end_matches('.'),
+                options.format.name(),
+            );
+            let fault = Fault::new(Kind::Invalid, "pages_failed", message).blaming(fault.blame);
+            // The pages that were read would be most of the answer, in a format that was not asked for.
+            return Err(with_timing(in_part(fault, result, |page| page.outcome.is_err())));
+        }
+        _ => {}
+    }
+    let body = match options.format {
+        Format::Json => format!("{}\n", shapes::document(result)),
+        other => format::document(other, result),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(options.format.content_type())),
+        (PAGES_FAILED.clone(), result.pages_failed.into()),
+        (SERVER_TIMING.clone(), timing),
+    ];
+    Ok((headers, body).into_response())
+}
+
+/// A problem that tells what was done.
+fn in_part(fault: Fault, result: &DocumentResult, tell: impl Fn(&format::PageResult) -> bool) -> Problem {
+    let pages: Vec<Value> = result.pages.iter().filter(|page| tell(page)).map(shapes::page_result).collect();
+    Problem::from(fault)
+        .with("page_count", json!(result.page_count))
+        .with("pages_ok", json!(result.pages_ok))
+        .with("pages_failed", json!(result.pages_failed))
+        .with("pages", pages.into())
+}
+
+/// `Server-Timing` (W3C): work summed over pages, which overlap; only `total` is by the clock.
+fn server_timing(result: &DocumentResult, took: Duration) -> HeaderValue {
+    let sum = |part: fn(&lector_core::Timing) -> Duration| -> Duration { result.pages.iter().map(|page| part(&page.timing)).sum() };
+    let mut models: std::collections::BTreeMap<&str, Duration> = std::collections::BTreeMap::new();
+    for (name, model) in result.pages.iter().flat_map(|page| &page.timing.models) {
+        *models.entry(name.as_str()).or_default() += model.run;
+    }
+    let mut parts = vec![
+        ("render".to_owned(), sum(|t| t.render)),
+        ("text-layer".to_owned(), sum(|t| t.text_layer)),
+        ("image".to_owned(), sum(|t| t.image)),
+        ("queue".to_owned(), sum(|t| t.models.values().map(|model| model.queue).sum())),
+    ];
+    parts.extend(models.into_iter().map(|(name, time)| (format!("inference-{}", token(name)), time)));
+    parts.push(("guest".to_owned(), sum(|t| t.guest)));
+    parts.push(("total".to_owned(), took));
+    let text: Vec<String> = parts.iter().map(|(name, time)| format!("{name};dur={:.1}", time.as_secs_f64() * 1e3)).collect();
+    HeaderValue::from_str(&text.join(", ")).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Model names are the operator's; a metric's name in this header is a token.
+fn token(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::sync::Arc;
+
+    use axum::http::HeaderMap;
+    use lector_core::call::ModelTime;
+    use lector_core::{Size, Timing, Transcript, Turn};
+
+    use super::*;
+    use crate::http::frame;
+
+    fn read(index: u32) -> Event {
+        let size = Size { width: 10, height: 10 };
+        let transcript = Transcript { size, dpi: 72.0, turn: Turn::None, lines: vec![], findings: vec![], warnings: vec![] };
+        let run = ModelTime { runs: 1, rows: 2, queue: Duration::from_millis(3), run: Duration::from_millis(40) };
+        let timing = Timing { render: Duration::from_millis(7), models: [("det".into(), run)].into(), ..Timing::default() };
+        Event::Page { index, transcript: Arc::new(transcript), timing }
+    }
+
+    fn failed(index: u32, kind: Kind, code: &'static str) -> Event {
+        Event::PageError { index, fault: Fault::new(kind, code, "It did not work."), timing: Timing::default() }
+    }
+
+    async fn answered(query: &str, pages: Vec<Event>) -> Response {
+        let uri = format!("/x?{query}").parse().unwrap();
+        let options = Options::parse(Endpoint::Whole, &uri, &HeaderMap::new(), None, Duration::from_secs(9)).unwrap();
+        let pages_failed = pages.iter().filter(|e| matches!(e, Event::PageError { .. })).count() as u32;
+        let (count, selected) = (pages.len() as u32, (0..pages.len() as u32).collect());
+        let pages_ok = count - pages_failed;
+        let mut events = vec![Event::Opened { content_type: "application/pdf", page_count: count, selected }];
+        events.extend(pages);
+        events.push(Event::End { summary: None, summary_fault: None, pages_ok, pages_failed, total: Duration::from_secs(1) });
+        let collector = Collector::new("r".into(), "d".into(), None);
+        let result = collect(collector, futures::stream::iter(events)).await.unwrap();
+        answer(&options, &result, Duration::from_secs(2)).unwrap_or_else(IntoResponse::into_response)
+    }
+
+    async fn check(query: &str, pages: Vec<Event>, status: u16, code: &str) -> Value {
+        let mut response = answered(query, pages).await;
+        assert_eq!((response.status().as_u16(), frame::code_of(&response)), (status, code), "{query}");
+        assert!(response.headers().contains_key("server-timing"));
+        match response.extensions_mut().remove::<Arc<Problem>>() {
+            Some(problem) => problem.document(Some(&"r".into())),
+            None => {
+                let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+                serde_json::from_slice(&bytes).unwrap_or(Value::Null)
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn documents_read_in_part() {
+        let trap = || failed(1, Kind::GuestFault, "guest_trap");
+        let late = || failed(2, Kind::Deadline, "deadline_exceeded");
+        check("", vec![read(0)], 200, "").await;
+        let json = check("", vec![read(0), trap()], 200, "").await;
+        assert_eq!((&json["pages"][1]["error"]["code"], &json["pages"][0]["page"]), (&json!("guest_trap"), &json!(1)));
+        check("format=text", vec![read(0)], 200, "").await;
+        let json = check("format=text", vec![read(0), trap()], 422, "pages_failed").await;
+        assert_eq!((json["pages"].as_array().unwrap().len(), &json["pages_ok"]), (1, &json!(1)));
+        check("format=text&partial=true", vec![read(0), trap()], 200, "").await;
+        check("", vec![failed(0, Kind::TooLarge, "page_too_many_pixels"), trap()], 413, "page_too_many_pixels").await;
+        check("partial=true", vec![trap()], 500, "guest_trap").await;
+        let json = check("", vec![read(0), trap(), late()], 504, "deadline_exceeded").await;
+        assert_eq!((json["pages"].as_array().unwrap().len(), &json["pages_ok"]), (3, &json!(1)));
+        check("partial=true", vec![read(0), late()], 200, "").await;
+        check("partial=true", vec![late()], 504, "deadline_exceeded").await;
+    }
+
+    #[tokio::test]
+    async fn server_timing_sums_up() {
+        let response = answered("", vec![read(0), read(1)]).await;
+        let timing = response.headers()["server-timing"].to_str().unwrap();
+        for part in ["render;dur=14.0", "queue;dur=6.0", "inference-det;dur=80.0", "guest;dur=0.0", "total;dur=2000.0"] {
+            assert!(timing.contains(part), "no {part}: {timing}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_document_that_fails_is_its_fault() {
+        let events = vec![Event::Failed(Fault::new(Kind::Invalid, "pdf_invalid", "x"))];
+        let collector = Collector::new("r".into(), "d".into(), None);
+        let fault = collect(collector, futures::stream::iter(events)).await.unwrap_err();
+        assert_eq!(fault.code, "pdf_invalid");
+    }
+}

@@ -1,0 +1,362 @@
+//! What a request asks for beside its document: query, path and headers, checked before the body is read.
+//!
+//! Owns the names and the ranges of the options. Pure; called by `ocr.rs` and `batch.rs`. An option that
+//! is not known is refused with the one that it resembles: a typing error must not be read as a default.
+
+use std::time::Duration;
+
+use axum::extract::Query;
+use axum::http::{HeaderMap, HeaderName, Uri, header};
+use lector_core::{DeploymentName, Fault, Kind, PageRequest, TextLayerPolicy};
+use lector_platform::{Order, PageSelection};
+
+use super::problem::option_invalid;
+use crate::format::Format;
+
+/// Below, a page is a blur to every model; it is also what the smallest `documents` renderings use.
+const DPI_MIN: f32 = 18.0;
+/// Above, even a business card has more pixels than any page may have.
+const DPI_MAX: f32 = 2400.0;
+/// Shortest time that a client may allow.
+const TIMEOUT_MIN: Duration = Duration::from_millis(100);
+/// A password that is longer than this is none (PDF 2.0 reads 127 bytes).
+const PASSWORD_BYTES_MAX: usize = 1024;
+
+static DEPLOYMENT: HeaderName = HeaderName::from_static("x-lector-deployment");
+static PASSWORD: HeaderName = HeaderName::from_static("x-document-password");
+
+const SHARED: [&str; 6] = ["pages", "dpi", "text_layer", "words", "deployment", "timeout"];
+
+/// Which of the two endpoints is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// One document, one answer.
+    Whole,
+    /// Documents in, events out.
+    Batch,
+}
+
+impl Endpoint {
+    fn known(self) -> impl Iterator<Item = &'static str> {
+        let own: &[&str] = match self {
+            Endpoint::Whole => &["format", "partial"],
+            Endpoint::Batch => &["order"],
+        };
+        SHARED.iter().chain(own).copied()
+    }
+}
+
+/// Everything a request asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) deployment: Option<DeploymentName>,
+    pub(crate) pages: PageSelection,
+    pub(crate) request: PageRequest,
+    pub(crate) password: Option<String>,
+    /// Time allowed.
+    pub(crate) timeout: Duration,
+    /// Of the whole answer.
+    pub(crate) format: Format,
+    /// Whether an answer with pages missing is welcome.
+    pub(crate) partial: bool,
+    /// Of the events.
+    pub(crate) order: Order,
+    /// Whether the events are wanted as server-sent ones.
+    pub(crate) sse: bool,
+}
+
+impl Options {
+    /// Reads them all. `path_deployment` is the one named by the path; `timeout_default` is also the most.
+    pub(crate) fn parse(
+        endpoint: Endpoint,
+        uri: &Uri,
+        headers: &HeaderMap,
+        path_deployment: Option<&str>,
+        timeout_default: Duration,
+    ) -> Result<Self, Fault> {
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map_err(|error| option_invalid("The query cannot be read: write it like `?pages=1-3&words=true`.").with_detail(error))?;
+        let mut options = Self {
+            deployment: None,
+            pages: PageSelection::All,
+            request: PageRequest::default(),
+            password: password(headers)?,
+            timeout: timeout_default,
+            format: Format::Json,
+            partial: false,
+            order: if endpoint == Endpoint::Batch { Order::Completion } else { Order::Page },
+            sse: false,
+        };
+        let mut seen: Vec<&str> = Vec::new();
+        let mut query_deployment = None;
+        for (name, value) in &pairs {
+            if seen.contains(&name.as_str()) {
+                return Err(option_invalid(format!("`{}` is given twice: give it once.", shown(name))));
+            }
+            seen.push(name);
+            match (name.as_str(), endpoint) {
+                ("pages", _) => options.pages = pages(value)?,
+                ("dpi", _) => options.request.dpi = Some(dpi(value)?),
+                ("text_layer", _) => options.request.text_layer = Some(text_layer(value)?),
+                ("words", _) => options.request.words = switch("words", value)?,
+                ("deployment", _) => query_deployment = Some(value.as_str()),
+                ("timeout", _) => options.timeout = timeout(value, timeout_default)?,
+                ("format", Endpoint::Whole) => options.format = format(value)?,
+                ("partial", Endpoint::Whole) => options.partial = switch("partial", value)?,
+                ("order", Endpoint::Batch) => options.order = order(value)?,
+                _ => return Err(unknown(endpoint, name)),
+            }
+        }
+        if endpoint == Endpoint::Whole && !seen.contains(&"format") {
+            options.format = accepted_format(headers)?;
+        }
+        options.sse = endpoint == Endpoint::Batch && accepts_sse(headers);
+        options.deployment = one_deployment([path_deployment, query_deployment, header_text(headers, &DEPLOYMENT)?])?;
+        Ok(options)
+    }
+}
+
+fn unknown(endpoint: Endpoint, name: &str) -> Fault {
+    let names: Vec<&str> = endpoint.known().collect();
+    let hint = match closest(name, &names) {
+        Some(close) => format!("did you mean `{close}`?"),
+        None => format!("the options are {}.", names.join(", ")),
+    };
+    Fault::new(Kind::Invalid, "unknown_option", format!("There is no option `{}`: {hint}", shown(name)))
+}
+
+/// Text of the client's, short enough to be sent back.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(40).collect()
+}
+
+fn pages(value: &str) -> Result<PageSelection, Fault> {
+    // The platform's sentence is right; at this door it is one option among others.
+    PageSelection::parse(value).map_err(|fault| Fault { code: "option_invalid", ..fault })
+}
+
+fn dpi(value: &str) -> Result<f32, Fault> {
+    value.parse::<f32>().ok().filter(|dpi| (DPI_MIN..=DPI_MAX).contains(dpi)).ok_or_else(|| {
+        option_invalid(format!("`dpi` is `{}`: give a number from {DPI_MIN} to {DPI_MAX}.", shown(value)))
+    })
+}
+
+fn text_layer(value: &str) -> Result<TextLayerPolicy, Fault> {
+    match value {
+        "auto" => Ok(TextLayerPolicy::Auto),
+        "never" => Ok(TextLayerPolicy::Never),
+        "only" => Ok(TextLayerPolicy::Only),
+        _ => Err(option_invalid(format!("`text_layer` is `{}`: give auto, never or only.", shown(value)))),
+    }
+}
+
+fn switch(name: &str, value: &str) -> Result<bool, Fault> {
+    match value {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(option_invalid(format!("`{name}` is `{}`: give true or false.", shown(value)))),
+    }
+}
+
+fn order(value: &str) -> Result<Order, Fault> {
+    match value {
+        "page" => Ok(Order::Page),
+        "completion" => Ok(Order::Completion),
+        _ => Err(option_invalid(format!("`order` is `{}`: give completion or page.", shown(value)))),
+    }
+}
+
+fn timeout(value: &str, most: Duration) -> Result<Duration, Fault> {
+    let given = value.parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
+    given.filter(|time| (TIMEOUT_MIN..=most).contains(time)).ok_or_else(|| {
+        option_invalid(format!(
+            "`timeout` is `{}`: give seconds from {} to {}.",
+            shown(value),
+            TIMEOUT_MIN.as_secs_f64(),
+            most.as_secs_f64()
+        ))
+    })
+}
+
+fn format(value: &str) -> Result<Format, Fault> {
+    match value {
+        "json" => Ok(Format::Json),
+        "text" => Ok(Format::Text),
+        "markdown" => Ok(Format::Markdown),
+        "hocr" => Ok(Format::Hocr),
+        _ => Err(option_invalid(format!("`format` is `{}`: give json, text, markdown or hocr.", shown(value)))),
+    }
+}
+
+/// The media ranges of `Accept` with their weights, the client's favourite first (RFC 9110, 12.5.1).
+fn accepted(headers: &HeaderMap) -> Vec<(String, f32)> {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges: Vec<(String, f32)> = values
+        .flat_map(|value| value.split(','))
+        .take(64)
+        .filter_map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let name = parts.next()?.to_ascii_lowercase();
+            let weight = parts.find_map(|p| p.strip_prefix("q=")).map_or(Some(1.0), |q| q.parse::<f32>().ok());
+            Some((name, weight?)).filter(|(name, weight)| !name.is_empty() && *weight > 0.0)
+        })
+        .collect();
+    // Stable: of equal weights the first one wins.
+    ranges.sort_by(|a, b| b.1.total_cmp(&a.1));
+    ranges
+}
+
+fn accepted_format(headers: &HeaderMap) -> Result<Format, Fault> {
+    if !headers.contains_key(header::ACCEPT) {
+        return Ok(Format::Json);
+    }
+    let found = accepted(headers).into_iter().find_map(|(range, _)| match range.as_str() {
+        "*/*" | "application/*" | "application/json" => Some(Format::Json),
+        "text/plain" | "text/*" => Some(Format::Text),
+        "text/markdown" => Some(Format::Markdown),
+        "text/html" | "application/xhtml+xml" | "text/vnd.hocr+html" => Some(Format::Hocr),
+        _ => None,
+    });
+    found.ok_or_else(|| {
+        Fault::new(
+            Kind::Invalid,
+            "not_acceptable",
+            "None of the types in `Accept` can be made: accept application/json, text/plain, text/markdown or text/html, \
+             or say `format=`.",
+        )
+    })
+}
+
+fn accepts_sse(headers: &HeaderMap) -> bool {
+    let first = accepted(headers)
+        .into_iter()
+        .find(|(range, _)| matches!(range.as_str(), "text/event-stream" | "application/x-ndjson" | "application/jsonl"));
+    first.is_some_and(|(range, _)| range == "text/event-stream")
+}
+
+fn one_deployment(given: [Option<&str>; 3]) -> Result<Option<DeploymentName>, Fault> {
+    let mut names = given.into_iter().flatten();
+    let Some(first) = names.next() else { return Ok(None) };
+    if names.any(|name| name != first) {
+        return Err(option_invalid("Path, query and header name different deployments: name it in one place."));
+    }
+    Ok(Some(first.into()))
+}
+
+fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Fault> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| option_invalid(format!("The header `{name}` is not UTF-8.")))?;
+    Ok(Some(text.trim()))
+}
+
+fn password(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    let Some(value) = headers.get(&PASSWORD) else { return Ok(None) };
+    // Not trimmed: a password may begin with a space as far as HTTP lets it.
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| option_invalid(format!("The header `{PASSWORD}` is not UTF-8.")))?;
+    if text.len() > PASSWORD_BYTES_MAX {
+        return Err(option_invalid(format!("The header `{PASSWORD}` is longer than {PASSWORD_BYTES_MAX} bytes.")));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+/// The one of `names` that `text` was probably meant to be.
+fn closest<'a>(text: &str, names: &[&'a str]) -> Option<&'a str> {
+    let text: String = text.to_lowercase().replace('-', "_").chars().take(40).collect();
+    let scored = names.iter().map(|name| (strsim::damerau_levenshtein(&text, name), *name));
+    // A third of the letters wrong is a typing error; more is another word.
+    scored.min().filter(|(edits, name)| *edits <= name.len().div_ceil(3)).map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    const MOST: Duration = Duration::from_secs(120);
+
+    fn parse(endpoint: Endpoint, query: &str, headers: &[(&str, &str)]) -> Result<Options, Fault> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        Options::parse(endpoint, &format!("/x?{query}").parse().unwrap(), &map, None, MOST)
+    }
+
+    #[test]
+    fn refused() {
+        let check = |query: &str, code: &str| {
+            let fault = parse(Endpoint::Whole, query, &[]).expect_err(query);
+            assert_eq!(fault.code, code, "{query}: {fault}");
+            fault.message
+        };
+        for query in ["pages=0", "pages=3-1", "pages=1-x", "pages=", "dpi=0", "dpi=nan", "dpi=inf", "dpi=1e9", "dpi=-72", "format=docx",
+            "text_layer=maybe", "words=perhaps", "timeout=0", "timeout=nan", "timeout=-1", "timeout=121", "timeout=1e300", "partial=",
+            "words=true&words=true"]
+        {
+            check(query, "option_invalid");
+        }
+        assert!(check("colour=blue", "unknown_option").contains("pages"));
+        assert!(check("page=1", "unknown_option").contains("`pages`"));
+        assert!(check("textlayer=auto", "unknown_option").contains("`text_layer`"));
+        assert!(check("order=page", "unknown_option").contains("the options are") );
+        check(&format!("{}=1", "x".repeat(100_000)), "unknown_option");
+        assert_eq!(parse(Endpoint::Batch, "format=json", &[]).unwrap_err().code, "unknown_option");
+        assert_eq!(parse(Endpoint::Batch, "order=random", &[]).unwrap_err().code, "option_invalid");
+    }
+
+    #[test]
+    fn taken() {
+        let options = parse(Endpoint::Whole, "pages=1-3%2C7&dpi=144&text_layer=never&words=1&timeout=2.5&deployment=a&partial=true", &[]).unwrap();
+        assert_eq!(options.pages, PageSelection::Ranges(vec![(1, Some(3)), (7, Some(7))]));
+        assert_eq!(options.request, PageRequest { dpi: Some(144.0), text_layer: Some(TextLayerPolicy::Never), words: true });
+        assert_eq!(options.timeout, Duration::from_millis(2500));
+        assert_eq!(options.deployment.unwrap().as_str(), "a");
+        assert!(options.partial);
+        assert_eq!(parse(Endpoint::Batch, "", &[]).unwrap().order, Order::Completion);
+        assert_eq!(parse(Endpoint::Batch, "order=page", &[]).unwrap().order, Order::Page);
+    }
+
+    #[test]
+    fn accept_chooses() {
+        let check = |accept: &str, expect: Format| {
+            let options = parse(Endpoint::Whole, "", &[("accept", accept)]).unwrap();
+            assert_eq!(options.format, expect, "{accept}");
+        };
+        check("*/*", Format::Json);
+        check("text/plain", Format::Text);
+        check("text/markdown;q=0.5, text/plain;q=0.4", Format::Markdown);
+        check("image/png, text/html;q=0.9", Format::Hocr);
+        check("application/json;q=0, text/plain;q=0.1", Format::Text);
+        assert_eq!(parse(Endpoint::Whole, "", &[("accept", "image/png")]).unwrap_err().code, "not_acceptable");
+        assert_eq!(parse(Endpoint::Whole, "format=text", &[("accept", "image/png")]).unwrap().format, Format::Text);
+        assert!(parse(Endpoint::Batch, "", &[("accept", "text/event-stream")]).unwrap().sse);
+        assert!(!parse(Endpoint::Batch, "", &[("accept", "application/x-ndjson, text/event-stream;q=0.5")]).unwrap().sse);
+        assert!(!parse(Endpoint::Batch, "", &[("accept", "*/*")]).unwrap().sse);
+    }
+
+    #[test]
+    fn one_place_for_the_deployment() {
+        let named = |path, query: &str, header: &[(&str, &str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in header {
+                map.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+            }
+            let options = Options::parse(Endpoint::Whole, &format!("/x?{query}").parse().unwrap(), &map, path, MOST);
+            options.map(|o| o.deployment.map(|d| d.to_string())).map_err(|f| f.code)
+        };
+        assert_eq!(named(None, "", &[]), Ok(None));
+        assert_eq!(named(Some("a"), "deployment=a", &[("x-lector-deployment", "a")]), Ok(Some("a".into())));
+        assert_eq!(named(None, "", &[("x-lector-deployment", " b ")]), Ok(Some("b".into())));
+        assert_eq!(named(Some("a"), "deployment=b", &[]), Err("option_invalid"));
+    }
+
+    #[test]
+    fn passwords() {
+        assert_eq!(parse(Endpoint::Whole, "", &[("x-document-password", "p w")]).unwrap().password.as_deref(), Some("p w"));
+        let mut map = HeaderMap::new();
+        map.insert(&PASSWORD, axum::http::HeaderValue::from_bytes("gr\u{fc}n".as_bytes()).unwrap());
+        assert_eq!(password(&map).unwrap().as_deref(), Some("gr\u{fc}n"));
+        map.insert(&PASSWORD, axum::http::HeaderValue::from_bytes(b"\xff\xfe").unwrap());
+        assert_eq!(password(&map).unwrap_err().code, "option_invalid");
+    }
+}

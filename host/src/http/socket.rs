@@ -1,0 +1,203 @@
+//! A TCP connection that cannot be held for ever, and that is closed so that the last answer arrives.
+//!
+//! Owns the two things that hyper leaves to its caller: a bound on how long a client may take nothing of
+//! what is sent to it, and lingering at the end. A server that closes a socket with unread bytes in it
+//! makes the kernel send a reset, which can overtake the answer; so writing ends first, and what the
+//! client still sends is read and thrown away for a moment (RFC 9112, section 9.6).
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+/// How long a client may go on sending after the last answer.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+
+/// A client's connection.
+#[derive(Debug)]
+pub(super) struct Socket {
+    stream: TcpStream,
+    /// Bytes read before hyper took over.
+    begun: Bytes,
+    write_stall_max: Duration,
+    /// Armed while a write waits for the client.
+    write_timer: Option<Pin<Box<Sleep>>>,
+    /// Set once writing has ended.
+    linger_timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream, begun: Bytes, write_stall_max: Duration) -> Self {
+        Self { stream, begun, write_stall_max, write_timer: None, linger_timer: None }
+    }
+
+    /// What a write says: a client that takes nothing for too long is given up.
+    fn watched<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.write_timer = None;
+            return polled;
+        }
+        let stall = self.write_stall_max;
+        let timer = self.write_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing of its answer")))
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.begun.is_empty() {
+            let bytes = self.begun.len().min(buf.remaining());
+            let begun = self.begun.copy_to_bytes(bytes);
+            buf.put_slice(&begun);
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.watched(cx, polled)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.watched(cx, polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.watched(cx, polled)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.linger_timer.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        }
+        let timer = this.linger_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER_MAX)));
+        let mut scratch = [0u8; 16 << 10];
+        // Bounded by the timer; between two reads the scheduler gets its turn, for reading costs budget.
+        while timer.as_mut().poll(cx).is_pending() {
+            let mut unwanted = ReadBuf::new(&mut scratch);
+            match ready!(Pin::new(&mut this.stream).poll_read(cx, &mut unwanted)) {
+                Ok(()) if !unwanted.filled().is_empty() => {}
+                // The client has closed too, or is gone.
+                Ok(()) | Err(_) => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// First bytes of HTTP/2 with prior knowledge (RFC 9113, section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Reads until it is clear what the client speaks, but not beyond `until`: a client that connects and says
+/// nothing must not hold a place. `None`: it said nothing, or left.
+pub(super) async fn sniff(stream: &mut TcpStream, until: Instant) -> Option<(Protocol, Bytes)> {
+    let mut begun = Vec::with_capacity(PREFACE.len());
+    loop {
+        match PREFACE.strip_prefix(begun.as_slice()) {
+            Some([]) => return Some((Protocol::Http2, begun.into())),
+            None => return Some((Protocol::Http1, begun.into())),
+            Some(_) => {}
+        }
+        let mut more = [0u8; PREFACE.len()];
+        let room = more.get_mut(begun.len()..)?;
+        let read = tokio::io::AsyncReadExt::read(stream, room);
+        let bytes = tokio::time::timeout_at(until.into(), read).await.ok()?.ok()?;
+        let read = more.get(begun.len()..begun.len() + bytes).filter(|read| !read.is_empty())?;
+        begun.extend_from_slice(read);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, server) = tokio::join!(client, listener.accept());
+        (client.unwrap(), server.unwrap().0)
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(300)
+    }
+
+    #[tokio::test]
+    async fn tells_the_protocols_apart() {
+        for (said, expect) in [
+            (&b"GET / HTTP/1.1\r\n"[..], Some(Protocol::Http1)),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0", Some(Protocol::Http2)),
+            (b"PRINT / HTTP/1.1", Some(Protocol::Http1)),
+            (b"PRI * HTTP/2.0\r\n", None),
+            (b"", None),
+        ] {
+            let (mut client, mut server) = pair().await;
+            client.write_all(said).await.unwrap();
+            let sniffed = sniff(&mut server, soon()).await;
+            assert_eq!(sniffed.as_ref().map(|(protocol, _)| *protocol), expect, "{said:?}");
+            if let Some((_, begun)) = sniffed {
+                let mut socket = Socket::new(server, begun, Duration::from_secs(1));
+                let mut read = vec![0; said.len()];
+                socket.read_exact(&mut read).await.unwrap();
+                assert_eq!(read, said);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_answer_arrives_though_the_client_still_sends() {
+        let (mut client, server) = pair().await;
+        let mut socket = Socket::new(server, Bytes::new(), Duration::from_secs(1));
+        client.write_all(&vec![b'x'; 100_000]).await.unwrap();
+        socket.write_all(b"refused").await.unwrap();
+        let closing = tokio::spawn(async move {
+            socket.shutdown().await.unwrap();
+        });
+        client.write_all(&vec![b'x'; 3_000_000]).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, b"refused");
+        closing.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_given_up() {
+        let (client, server) = pair().await;
+        let mut socket = Socket::new(server, Bytes::new(), Duration::from_millis(50));
+        let error = loop {
+            if let Err(error) = socket.write_all(&vec![0; 1 << 20]).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(client);
+    }
+}

@@ -1,0 +1,7 @@
+//! The `lector` program. Everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lector::cli::run()
+}

@@ -1,0 +1,210 @@
+//! What operators see: counters, gauges and histograms in OpenMetrics text.
+//!
+//! Owns the names of all metrics (base units; `lector_` for the house, `process_` for the process) and the
+//! registry. What happens is recorded as it happens (requests, pages); what *is* (queues, workers, memory)
+//! is looked at when somebody asks, see `metrics/readings.rs`. Recorded by `http/`; served at `/metrics`.
+
+mod process;
+mod readings;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use lector_core::Timing;
+use lector_platform::Platform;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+pub use readings::{GuestsReading, LaneReading, Parts, WorkersReading};
+
+/// `Content-Type` of [`Metrics::text`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A request is refused in a fraction of a millisecond and reads a long document in minutes.
+const REQUEST_BUCKETS_S: [f64; 13] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0];
+/// A stage of a page: from starting an instance (tens of microseconds) to a dense page on a small machine.
+const STAGE_BUCKETS_S: [f64; 13] = [0.0001, 0.0005, 0.002, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    method: String,
+    status: u16,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModelLabels {
+    model: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Buckets(&'static [f64]);
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(self.0.iter().copied())
+    }
+}
+
+type Histograms<L> = Family<L, Histogram, Buckets>;
+
+/// All metrics of the host.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    parts: Arc<dyn Parts>,
+    requests: Family<RequestLabels, Counter>,
+    request_time: Histograms<RouteLabels>,
+    requests_in_flight: Gauge,
+    connections: Gauge,
+    connections_refused: Counter,
+    body_bytes: Counter,
+    page_time: Histogram,
+    stages: Histograms<StageLabels>,
+    inference: Histograms<ModelLabels>,
+    inference_rows: Family<ModelLabels, Counter>,
+    page_compute: Counter<f64, AtomicU64>,
+}
+
+impl Metrics {
+    /// A registry over these rooms.
+    pub fn new(platform: Arc<Platform>, parts: Arc<dyn Parts>) -> Arc<Self> {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            parts: parts.clone(),
+            requests: Family::default(),
+            request_time: Family::new_with_constructor(Buckets(&REQUEST_BUCKETS_S)),
+            requests_in_flight: Gauge::default(),
+            connections: Gauge::default(),
+            connections_refused: Counter::default(),
+            body_bytes: Counter::default(),
+            page_time: Histogram::new(STAGE_BUCKETS_S),
+            stages: Family::new_with_constructor(Buckets(&STAGE_BUCKETS_S)),
+            inference: Family::new_with_constructor(Buckets(&STAGE_BUCKETS_S)),
+            inference_rows: Family::default(),
+            page_compute: Counter::default(),
+        };
+        metrics.register();
+        metrics.registry.register_collector(Box::new(readings::House { platform, parts }));
+        metrics.registry.register_collector(Box::new(process::Process::default()));
+        Arc::new(metrics)
+    }
+
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        r.register("lector_build", "What is running", version);
+        r.register("lector_http_requests", "Requests answered, by route, method, status and problem code", self.requests.clone());
+        r.register_with_unit(
+            "lector_http_request_duration",
+            "From the head of a request to the last byte of its answer",
+            Unit::Seconds,
+            self.request_time.clone(),
+        );
+        r.register("lector_http_requests_in_flight", "Requests not yet answered to the end", self.requests_in_flight.clone());
+        r.register("lector_http_connections", "Open connections", self.connections.clone());
+        r.register("lector_http_connections_refused", "Connections refused because there were too many", self.connections_refused.clone());
+        r.register_with_unit("lector_document_received", "Documents received", Unit::Bytes, self.body_bytes.clone());
+        r.register_with_unit("lector_page_duration", "A page in its guest, from start to end", Unit::Seconds, self.page_time.clone());
+        r.register_with_unit("lector_page_stage_duration", "Parts of a page's time; they overlap", Unit::Seconds, self.stages.clone());
+        r.register_with_unit("lector_page_inference_duration", "Inference of one page, by model", Unit::Seconds, self.inference.clone());
+        r.register("lector_inference_rows", "Rows inferred for pages, by model", self.inference_rows.clone());
+        r.register_with_unit("lector_guest_compute", "Time that guests computed", Unit::Seconds, self.page_compute.clone());
+    }
+
+    /// The rooms that are looked at.
+    pub(crate) fn parts(&self) -> &dyn Parts {
+        self.parts.as_ref()
+    }
+
+    /// All of it as text.
+    pub fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry)?;
+        Ok(out)
+    }
+
+    /// A request came in; it is in flight until the guard is dropped.
+    pub(crate) fn request_began(&self) -> InFlight {
+        InFlight::one_of(&self.requests_in_flight)
+    }
+
+    /// A connection was taken; it is open until the guard is dropped.
+    pub(crate) fn connection_opened(&self) -> InFlight {
+        InFlight::one_of(&self.connections)
+    }
+
+    /// A connection was refused.
+    pub(crate) fn connection_refused(&self) {
+        self.connections_refused.inc();
+    }
+
+    /// A request was answered. `route` is a pattern of the router, `code` that of a problem or empty.
+    pub(crate) fn request_ended(&self, route: &str, method: &str, status: u16, code: &'static str, took: Duration) {
+        let labels = RequestLabels { route: route.to_owned(), method: method.to_owned(), status, code };
+        self.requests.get_or_create(&labels).inc();
+        self.request_time.get_or_create(&RouteLabels { route: route.to_owned() }).observe(took.as_secs_f64());
+    }
+
+    /// A document came in whole.
+    pub(crate) fn document_received(&self, bytes: usize) {
+        self.body_bytes.inc_by(bytes as u64);
+    }
+
+    /// A page was answered, read or not.
+    pub(crate) fn page(&self, timing: &Timing) {
+        self.page_time.observe(timing.total.as_secs_f64());
+        let queue = timing.models.values().map(|model| model.queue).sum();
+        for (stage, time) in [
+            ("start", timing.start),
+            ("guest", timing.guest),
+            ("render", timing.render),
+            ("text_layer", timing.text_layer),
+            ("image", timing.image),
+            ("queue", queue),
+        ] {
+            self.stages.get_or_create(&StageLabels { stage }).observe(time.as_secs_f64());
+        }
+        for (name, model) in &timing.models {
+            // Bounded: the names are the catalogue's.
+            let labels = ModelLabels { model: name.to_string() };
+            self.inference.get_or_create(&labels).observe(model.run.as_secs_f64());
+            self.inference_rows.get_or_create(&labels).inc_by(model.rows);
+        }
+        self.page_compute.inc_by(timing.guest.as_secs_f64());
+    }
+}
+
+/// One of something that is going on; dropping it is its end.
+#[derive(Debug)]
+pub(crate) struct InFlight(Gauge);
+
+impl InFlight {
+    fn one_of(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

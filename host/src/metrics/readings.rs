@@ -1,0 +1,191 @@
+//! The state of the house at the moment somebody asks: platform, lanes, render workers, guests.
+//!
+//! Owns the plain readings through which `app.rs` shows rooms that this one must not know.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lector_platform::Platform;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+/// The queue in front of one engine.
+#[derive(Clone, Debug, Default)]
+pub struct LaneReading {
+    /// The model.
+    pub model: String,
+    /// Execution provider of its engine, e.g. `cpu`.
+    pub provider: String,
+    /// Sessions that serve it.
+    pub sessions: usize,
+    /// Items that wait.
+    pub queue_depth: usize,
+    /// Items being run.
+    pub in_flight: usize,
+    /// Runs so far.
+    pub runs: u64,
+    /// Rows so far.
+    pub rows: u64,
+    /// Items dropped unrun because their time was over.
+    pub expired: u64,
+    /// Time of all runs.
+    pub busy: Duration,
+}
+
+/// The processes that open documents.
+#[derive(Clone, Debug, Default)]
+pub struct WorkersReading {
+    /// Processes alive.
+    pub alive: usize,
+    /// Of them without work.
+    pub idle: usize,
+    /// Processes that there should be.
+    pub wanted: usize,
+    /// Processes replaced after a crash or a hang.
+    pub respawns: u64,
+    /// What confines them, in words.
+    pub sandbox: Vec<String>,
+}
+
+/// The guests.
+#[derive(Clone, Debug, Default)]
+pub struct GuestsReading {
+    /// Instances alive.
+    pub live: u64,
+    /// Most instances alive at once; 0 where there is no such bound.
+    pub live_max: u64,
+    /// Instances started so far.
+    pub started: u64,
+    /// Calls that a guest did not end well, by code.
+    pub traps: Vec<(String, u64)>,
+}
+
+/// The rooms behind the platform, as far as operators see them. Implemented by the composition root.
+pub trait Parts: fmt::Debug + Send + Sync + 'static {
+    /// One entry a lane.
+    fn lanes(&self) -> Vec<LaneReading>;
+    /// The render workers.
+    fn workers(&self) -> WorkersReading;
+    /// The guests' instances.
+    fn guests(&self) -> GuestsReading;
+}
+
+/// Reads the rooms when the metrics are asked for.
+pub(super) struct House {
+    pub(super) platform: Arc<Platform>,
+    pub(super) parts: Arc<dyn Parts>,
+}
+
+impl fmt::Debug for House {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("House").finish_non_exhaustive()
+    }
+}
+
+impl Collector for House {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.platform(&mut encoder)?;
+        self.lanes(&mut encoder)?;
+        let workers = self.parts.workers();
+        gauge(&mut encoder, "lector_render_workers", "Render worker processes alive", workers.alive as f64)?;
+        gauge(&mut encoder, "lector_render_workers_wanted", "Render worker processes that there should be", workers.wanted as f64)?;
+        gauge(&mut encoder, "lector_render_workers_idle", "Render worker processes without work", workers.idle as f64)?;
+        counter(&mut encoder, "lector_render_worker_respawns", "Render workers replaced after a crash or a hang", workers.respawns)?;
+        let guests = self.parts.guests();
+        gauge(&mut encoder, "lector_guest_instances", "Guest instances alive", guests.live as f64)?;
+        counter(&mut encoder, "lector_guest_instances_started", "Guest instances started", guests.started)?;
+        let mut traps = family(&mut encoder, "lector_guest_traps", "Guest calls that ended in a trap or a limit", MetricType::Counter)?;
+        for (code, count) in &guests.traps {
+            labelled_counter(&mut traps, &[("code", code.as_str())], *count)?;
+        }
+        Ok(())
+    }
+}
+
+impl House {
+    fn platform(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let status = self.platform.status();
+        gauge(encoder, "lector_documents_in_flight", "Documents admitted, those being received included", status.documents_admitted as f64)?;
+        gauge(encoder, "lector_documents_in_flight_max", "Most documents admitted at once", status.documents_max as f64)?;
+        let mut documents = family(encoder, "lector_documents", "Documents, by what became of them", MetricType::Counter)?;
+        for (outcome, count) in [
+            ("done", status.documents_done),
+            ("failed", status.documents_failed),
+            ("abandoned", status.documents_abandoned),
+            ("refused", status.documents_refused),
+        ] {
+            labelled_counter(&mut documents, &[("outcome", outcome)], count)?;
+        }
+        gauge(encoder, "lector_documents_held_bytes", "Bytes of documents in memory", status.held_bytes as f64)?;
+        gauge(encoder, "lector_documents_held_max_bytes", "Most bytes of documents in memory", status.held_bytes_max as f64)?;
+        gauge(encoder, "lector_pages_waiting", "Pages of open documents still to be read", status.pages_waiting as f64)?;
+        gauge(encoder, "lector_pages_in_flight", "Pages being read", status.pages_running as f64)?;
+        gauge(encoder, "lector_pages_in_flight_max", "Most pages read at once", status.pages_in_flight_max as f64)?;
+        let mut pages = family(encoder, "lector_pages", "Pages, by outcome", MetricType::Counter)?;
+        labelled_counter(&mut pages, &[("outcome", "ok")], status.pages_ok)?;
+        labelled_counter(&mut pages, &[("outcome", "failed")], status.pages_failed)?;
+        let mut faults = family(encoder, "lector_faults", "Faults of pages and documents, by code", MetricType::Counter)?;
+        for (code, count) in &status.faults {
+            labelled_counter(&mut faults, &[("code", code)], *count)?;
+        }
+        let mut leases = family(encoder, "lector_deployment_leases", "Documents being read, by deployment", MetricType::Gauge)?;
+        for deployment in &status.deployments {
+            labelled_gauge(&mut leases, &[("deployment", deployment.name.as_str())], deployment.leases as f64)?;
+        }
+        gauge(encoder, "lector_draining", "1 while the house takes on nothing new", f64::from(u8::from(status.draining)))
+    }
+
+    fn lanes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        type Read = fn(&LaneReading) -> f64;
+        let lanes = self.parts.lanes();
+        let gauges: [(&str, &str, Read); 3] = [
+            ("lector_lane_queue_depth", "Items that wait in the lane", |lane| lane.queue_depth as f64),
+            ("lector_lane_in_flight", "Items being run", |lane| lane.in_flight as f64),
+            ("lector_lane_sessions", "Sessions that serve the lane", |lane| lane.sessions as f64),
+        ];
+        let counters: [(&str, &str, Read); 4] = [
+            ("lector_lane_runs", "Runs", |lane| lane.runs as f64),
+            ("lector_lane_rows", "Rows run", |lane| lane.rows as f64),
+            ("lector_lane_expired", "Items dropped unrun because their time was over", |lane| lane.expired as f64),
+            ("lector_lane_busy_seconds", "Time of all runs", |lane| lane.busy.as_secs_f64()),
+        ];
+        for (name, help, read) in gauges {
+            let mut values = family(encoder, name, help, MetricType::Gauge)?;
+            for lane in &lanes {
+                labelled_gauge(&mut values, &[("model", lane.model.as_str()), ("provider", lane.provider.as_str())], read(lane))?;
+            }
+        }
+        for (name, help, read) in counters {
+            let mut values = family(encoder, name, help, MetricType::Counter)?;
+            for lane in &lanes {
+                let labels = [("model", lane.model.as_str()), ("provider", lane.provider.as_str())];
+                ConstCounter::new(read(lane)).encode(values.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn family<'e>(encoder: &'e mut DescriptorEncoder<'_>, name: &'e str, help: &str, kind: MetricType) -> Result<MetricEncoder<'e>, fmt::Error> {
+    encoder.encode_descriptor(name, help, None, kind)
+}
+
+pub(super) fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> fmt::Result {
+    ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+}
+
+fn labelled_counter(family: &mut MetricEncoder<'_>, labels: &[(&str, &str); 1], value: u64) -> fmt::Result {
+    ConstCounter::new(value).encode(family.encode_family(labels)?)
+}
+
+fn labelled_gauge<const N: usize>(family: &mut MetricEncoder<'_>, labels: &[(&str, &str); N], value: f64) -> fmt::Result {
+    ConstGauge::new(value).encode(family.encode_family(labels)?)
+}

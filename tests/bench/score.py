@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Score readings against the embedded text of the same pages; prints JSON.
+
+usage: score.py --truth WITH_TRUTH.jsonl [--classes pages.tsv] READING.jsonl ...        needs: rapidfuzz
+
+A reading's lines are joined in the order in which they stand: that is the reading order. White space is ignored.
+cer:   edit distance over the length of the truth; a wrong order costs.
+miss:  characters of the truth that the reading lacks, counted without order. extra: the other way round.
+Each is summed over characters, so a long page weighs more. Pages with less than 200 characters of truth are left out.
+
+{"NAME": {"all": {"pages", "chars", "cer", "miss", "extra"}, "classes": {...}, "pages": {"FILE:PAGE": {...}}}}
+"""
+import argparse
+import collections
+import json
+import pathlib
+
+from rapidfuzz.distance import Levenshtein
+
+TRUTH_CHARS_MIN = 200
+
+
+def squeeze(text):
+    return "".join((text or "").split())
+
+
+def pages_of(path):
+    """Page records by (file, page)."""
+    with open(path, encoding="utf-8") as lines:
+        records = (json.loads(line) for line in lines if line.strip())
+        return {(record["file"], record["page"]): record for record in records if "lines" in record}
+
+
+def classes_of(path):
+    """Class of every (file, page) of the list."""
+    found = {}
+    for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            file, pages, kind, _language = line.split("\t")
+            found.update({(file, int(page)): kind for page in pages.split(",")})
+    return found
+
+
+def compare(truth, reading):
+    """Absolute counts for one page."""
+    have, read = collections.Counter(truth), collections.Counter(reading)
+    return collections.Counter(
+        pages=1,
+        chars=len(truth),
+        cer=Levenshtein.distance(truth, reading),
+        miss=(have - read).total(),
+        extra=(read - have).total(),
+    )
+
+
+def rates(counts):
+    chars = counts["chars"]
+    return {
+        "pages": counts["pages"],
+        "chars": chars,
+        **{key: round(counts[key] / chars, 5) for key in ("cer", "miss", "extra")},
+    }
+
+
+def score(truths, reading, classes):
+    everything, by_class, by_page = collections.Counter(), collections.defaultdict(collections.Counter), {}
+    for key, truth in truths.items():
+        page = reading.get(key)  # a page that is missing altogether is one that read nothing
+        text = squeeze("".join(line["text"] for line in page["lines"])) if page else ""
+        counts = compare(truth, text)
+        everything.update(counts)
+        by_class[classes.get(key, "other")].update(counts)
+        by_page["{}:{}".format(*key)] = rates(counts)
+    return {
+        "all": rates(everything),
+        "classes": {kind: rates(counts) for kind, counts in sorted(by_class.items())},
+        "pages": by_page,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--truth", required=True)
+    parser.add_argument("--classes")
+    parser.add_argument("readings", nargs="+")
+    wanted = parser.parse_args()
+    truths = {key: squeeze(page["truth"]) for key, page in pages_of(wanted.truth).items()}
+    truths = {key: text for key, text in truths.items() if len(text) >= TRUTH_CHARS_MIN}
+    if not truths:
+        parser.error("no page has enough truth to be scored")
+    classes = classes_of(wanted.classes) if wanted.classes else {}
+    result = {pathlib.Path(path).stem: score(truths, pages_of(path), classes) for path in wanted.readings}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
