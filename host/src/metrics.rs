@@ -27,9 +27,11 @@ pub use readings::{GuestsReading, LaneReading, Parts, WorkersReading};
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A request is refused in a fraction of a millisecond and reads a long document in minutes.
-const REQUEST_BUCKETS_S: [f64; 13] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0];
+const REQUEST_BUCKETS_S: [f64; 13] =
+    [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0];
 /// A stage of a page: from starting an instance (tens of microseconds) to a dense page on a small machine.
-const STAGE_BUCKETS_S: [f64; 13] = [0.0001, 0.0005, 0.002, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
+const STAGE_BUCKETS_S: [f64; 13] =
+    [0.0001, 0.0005, 0.002, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -111,22 +113,59 @@ impl Metrics {
         let r = &mut self.registry;
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         r.register("lector_build", "What is running", version);
-        r.register("lector_http_requests", "Requests answered, by route, method, status and problem code", self.requests.clone());
+        r.register(
+            "lector_http_requests",
+            "Requests answered, by route, method, status and problem code",
+            self.requests.clone(),
+        );
         r.register_with_unit(
             "lector_http_request_duration",
             "From the head of a request to the last byte of its answer",
             Unit::Seconds,
             self.request_time.clone(),
         );
-        r.register("lector_http_requests_in_flight", "Requests not yet answered to the end", self.requests_in_flight.clone());
+        r.register(
+            "lector_http_requests_in_flight",
+            "Requests not yet answered to the end",
+            self.requests_in_flight.clone(),
+        );
         r.register("lector_http_connections", "Open connections", self.connections.clone());
-        r.register("lector_http_connections_refused", "Connections refused because there were too many", self.connections_refused.clone());
-        r.register_with_unit("lector_document_received", "Documents received", Unit::Bytes, self.body_bytes.clone());
-        r.register_with_unit("lector_page_duration", "A page in its guest, from start to end", Unit::Seconds, self.page_time.clone());
-        r.register_with_unit("lector_page_stage_duration", "Parts of a page's time; they overlap", Unit::Seconds, self.stages.clone());
-        r.register_with_unit("lector_page_inference_duration", "Inference of one page, by model", Unit::Seconds, self.inference.clone());
+        r.register(
+            "lector_http_connections_refused",
+            "Connections refused because there were too many",
+            self.connections_refused.clone(),
+        );
+        r.register_with_unit(
+            "lector_document_received",
+            "Documents received",
+            Unit::Bytes,
+            self.body_bytes.clone(),
+        );
+        r.register_with_unit(
+            "lector_page_duration",
+            "A page in its guest, from start to end",
+            Unit::Seconds,
+            self.page_time.clone(),
+        );
+        r.register_with_unit(
+            "lector_page_stage_duration",
+            "Parts of a page's time; they overlap",
+            Unit::Seconds,
+            self.stages.clone(),
+        );
+        r.register_with_unit(
+            "lector_page_inference_duration",
+            "Inference of one page, by model",
+            Unit::Seconds,
+            self.inference.clone(),
+        );
         r.register("lector_inference_rows", "Rows inferred for pages, by model", self.inference_rows.clone());
-        r.register_with_unit("lector_guest_compute", "Time that guests computed", Unit::Seconds, self.page_compute.clone());
+        r.register_with_unit(
+            "lector_guest_compute",
+            "Time that guests computed",
+            Unit::Seconds,
+            self.page_compute.clone(),
+        );
     }
 
     /// The rooms that are looked at.
@@ -157,7 +196,14 @@ impl Metrics {
     }
 
     /// A request was answered. `route` is a pattern of the router, `code` that of a problem or empty.
-    pub(crate) fn request_ended(&self, route: &str, method: &str, status: u16, code: &'static str, took: Duration) {
+    pub(crate) fn request_ended(
+        &self,
+        route: &str,
+        method: &str,
+        status: u16,
+        code: &'static str,
+        took: Duration,
+    ) {
         let labels = RequestLabels { route: route.to_owned(), method: method.to_owned(), status, code };
         self.requests.get_or_create(&labels).inc();
         self.request_time.get_or_create(&RouteLabels { route: route.to_owned() }).observe(took.as_secs_f64());

@@ -16,12 +16,18 @@ async fn neighbour(gateway: &Gateway) {
 async fn documents_that_are_none() {
     let gateway = Gateway::start().await;
     gateway.ocr("application/pdf", b"".to_vec(), "").await.problem(422, "document_empty");
-    gateway.ocr("application/pdf", b"%PDF-1.7\nnothing follows".to_vec(), "").await.problem(422, "pdf_invalid");
+    gateway
+        .ocr("application/pdf", b"%PDF-1.7\nnothing follows".to_vec(), "")
+        .await
+        .problem(422, "pdf_invalid");
     let whole = good();
     let cut = gateway.ocr("application/pdf", whole[..whole.len() / 4].to_vec(), "").await;
     assert!((400..500).contains(&cut.status), "{}", cut.text());
     gateway.ocr("application/pdf", pdf::without_pages(), "").await.problem(422, "pdf_no_pages");
-    gateway.ocr("application/octet-stream", b"PK\x03\x04 a zip".to_vec(), "").await.problem(415, "document_unsupported_type");
+    gateway
+        .ocr("application/octet-stream", b"PK\x03\x04 a zip".to_vec(), "")
+        .await
+        .problem(415, "document_unsupported_type");
     gateway.ocr("text/plain", b"just text".to_vec(), "").await.problem(415, "document_unsupported_type");
     gateway.ocr("image/png", good(), "").await.problem(415, "content_type_mismatch");
     let mut png = paths::data("line.png");
@@ -56,9 +62,15 @@ async fn bombs_cost_only_themselves() {
     let bombs = [("picture", pdf::image_bomb(30_000)), ("content", pdf::content_bomb(1 << 30))];
     for (name, bomb) in bombs {
         assert!(bomb.len() < 4 << 20, "{name} is {} bytes", bomb.len());
-        let (answer, ()) = tokio::join!(gateway.ocr("application/pdf", bomb, "text_layer=never"), neighbour(&gateway));
+        let (answer, ()) =
+            tokio::join!(gateway.ocr("application/pdf", bomb, "text_layer=never"), neighbour(&gateway));
         // pdfium may manage it within the limits; what it may not do is hang, crash the house or answer nonsense.
-        assert!(matches!(answer.status, 200 | 413 | 422 | 500 | 504), "{name}: {} {}", answer.status, answer.text());
+        assert!(
+            matches!(answer.status, 200 | 413 | 422 | 500 | 504),
+            "{name}: {} {}",
+            answer.status,
+            answer.text()
+        );
     }
     neighbour(&gateway).await;
 }
@@ -70,7 +82,8 @@ async fn passwords() {
     let bytes = std::fs::read(corpus.join("pikepdf__graph-encrypted.pdf")).unwrap();
     gateway.ocr("application/pdf", bytes.clone(), "").await.problem(422, "pdf_password_required");
     let send = |password: &'static str| {
-        let request = gateway.client.post(gateway.url("/api/v1/ocr")).header("content-type", "application/pdf");
+        let request =
+            gateway.client.post(gateway.url("/api/v1/ocr")).header("content-type", "application/pdf");
         let request = request.header("x-document-password", password).body(bytes.clone());
         async move { lector_tests::Answer::read(request.send().await.unwrap()).await }
     };
@@ -94,7 +107,12 @@ async fn options_that_make_no_sense() {
         ("colour=blue", 400, "unknown_option"),
     ] {
         let answer = gateway.ocr("application/pdf", good(), query).await;
-        assert_eq!((answer.status, answer.json()["code"].as_str().unwrap_or("")), (status, code), "{query}: {}", answer.text());
+        assert_eq!(
+            (answer.status, answer.json()["code"].as_str().unwrap_or("")),
+            (status, code),
+            "{query}: {}",
+            answer.text()
+        );
     }
     gateway.ocr("application/pdf", vec![b' '; 300_000], "").await.problem(413, "body_too_large");
     gateway.get("/api/v1/nothing").await.problem(404, "route_not_found");

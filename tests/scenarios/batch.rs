@@ -29,13 +29,26 @@ async fn one_bad_file_costs_one_event() {
     assert_eq!(errors[0]["document"], 1);
     assert_eq!(errors[0]["error"]["code"], "pdf_invalid");
     let end = events.last().unwrap();
-    assert_eq!((&end["documents_ok"], &end["documents_failed"], &end["pages_ok"]), (&2.into(), &1.into(), &3.into()), "{end}");
+    assert_eq!(
+        (&end["documents_ok"], &end["documents_failed"], &end["pages_ok"]),
+        (&2.into(), &1.into(), &3.into()),
+        "{end}"
+    );
 }
 
 #[tokio::test]
 async fn pages_stream_while_others_are_still_read() {
     let gateway = Gateway::start().await;
-    let pages: Vec<PageSpec> = (0..8).map(|i| PageSpec::a4(&vec![format!("Page {i} has some words to read"); 20].iter().map(String::as_str).collect::<Vec<_>>())).collect();
+    let pages: Vec<PageSpec> = (0..8)
+        .map(|i| {
+            PageSpec::a4(
+                &vec![format!("Page {i} has some words to read"); 20]
+                    .iter()
+                    .map(String::as_str)
+                    .collect::<Vec<_>>(),
+            )
+        })
+        .collect();
     let request = gateway
         .client
         .post(gateway.url("/api/v1/ocr/batch?text_layer=never"))
@@ -62,7 +75,8 @@ async fn pages_stream_while_others_are_still_read() {
 async fn pages_come_in_order_when_asked() {
     let gateway = Gateway::start().await;
     let pages: Vec<PageSpec> = (0..6).map(|i| page(&format!("Number {i}"))).collect();
-    let events = gateway.batch(vec![("a.pdf".into(), pdf::document(&pages))], "order=page&text_layer=never").await;
+    let events =
+        gateway.batch(vec![("a.pdf".into(), pdf::document(&pages))], "order=page&text_layer=never").await;
     let seen: Vec<u64> = named(&events, "page").iter().map(|e| e["page"].as_u64().unwrap()).collect();
     assert_eq!(seen, [1, 2, 3, 4, 5, 6]);
 }
@@ -82,7 +96,11 @@ async fn server_sent_events_on_request() {
     for event in ["event: meta", "event: document", "event: page", "event: document_end", "event: end"] {
         assert!(text.contains(event), "no {event}: {text}");
     }
-    assert!(text.lines().filter_map(|l| l.strip_prefix("data: ")).all(|d| serde_json::from_str::<serde_json::Value>(d).is_ok()));
+    assert!(
+        text.lines()
+            .filter_map(|l| l.strip_prefix("data: "))
+            .all(|d| serde_json::from_str::<serde_json::Value>(d).is_ok())
+    );
 }
 
 #[tokio::test]

@@ -13,7 +13,9 @@ async fn connect(gateway: &Gateway) -> TcpStream {
 
 async fn rest(stream: &mut TcpStream, within: Duration) -> String {
     let mut bytes = Vec::new();
-    let _ = tokio::time::timeout(within, stream.read_to_end(&mut bytes)).await.expect("the server ends the connection");
+    let _ = tokio::time::timeout(within, stream.read_to_end(&mut bytes))
+        .await
+        .expect("the server ends the connection");
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

@@ -20,7 +20,9 @@ async fn every_file_gets_an_answer() {
                 let bytes = std::fs::read(&file).unwrap();
                 // The first pages are enough; documents with fewer have `pages` left out by the retry.
                 let path = "/api/v1/deployments/standard-tiny/ocr";
-                let mut answer = gateway.post(&format!("{path}?pages=1-2&partial=true"), "application/pdf", bytes.clone()).await;
+                let mut answer = gateway
+                    .post(&format!("{path}?pages=1-2&partial=true"), "application/pdf", bytes.clone())
+                    .await;
                 if answer.status == 422 && answer.json()["code"] == "page_out_of_range" {
                     answer = gateway.post(&format!("{path}?partial=true"), "application/pdf", bytes).await;
                 }

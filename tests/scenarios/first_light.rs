@@ -39,7 +39,10 @@ async fn a_pdf_is_read_from_pixels() {
 async fn quads_lie_where_the_text_lies() {
     let gateway = Gateway::start().await;
     let pages = [PageSpec::a4(&["Somewhere near the top"])];
-    let json = gateway.ocr("application/pdf", pdf::document(&pages), "text_layer=never&dpi=144&words=true").await.ok();
+    let json = gateway
+        .ocr("application/pdf", pdf::document(&pages), "text_layer=never&dpi=144&words=true")
+        .await
+        .ok();
     let page = &json["pages"][0];
     assert_eq!(page["dpi"].as_f64().unwrap(), 144.0);
     assert_eq!(page["size"]["width"].as_u64().unwrap().abs_diff(1190), 0, "{}", page["size"]);
@@ -52,7 +55,8 @@ async fn quads_lie_where_the_text_lies() {
     let ((left, top), (right, bottom)) = (corner(0), corner(2));
     assert!((left - 120.0).abs() < 12.0 && (bottom - 164.0).abs() < 14.0, "{line}");
     assert!((10.0..60.0).contains(&(bottom - top)) && right > left + 200.0, "{line}");
-    let words: Vec<&str> = line["words"].as_array().unwrap().iter().map(|w| w["text"].as_str().unwrap()).collect();
+    let words: Vec<&str> =
+        line["words"].as_array().unwrap().iter().map(|w| w["text"].as_str().unwrap()).collect();
     assert_eq!(words, ["Somewhere", "near", "the", "top"]);
 }
 
@@ -63,7 +67,10 @@ async fn embedded_text_is_used_where_it_is_real() {
     let json = gateway.ocr("application/pdf", pdf::document(&pages), "").await.ok();
     let lines = json["pages"][0]["lines"].as_array().unwrap();
     assert_eq!(lines.len(), 8, "{json}");
-    assert!(lines.iter().all(|l| l["origin"] == "text-layer" && l["text"] == "Embedded words need no engine."), "{json}");
+    assert!(
+        lines.iter().all(|l| l["origin"] == "text-layer" && l["text"] == "Embedded words need no engine."),
+        "{json}"
+    );
     assert_eq!(json["pages"][0]["timing_ms"]["inference"].as_object().map_or(0, |m| m.len()), 0, "{json}");
 }
 
@@ -72,7 +79,11 @@ async fn the_tiny_models_read_too() {
     let gateway = Gateway::builder().set("documents.workers", 1).start().await;
     let pages = [PageSpec::a4(&["A smaller model for the fast tier"])];
     let answer = gateway
-        .post("/api/v1/deployments/standard-tiny/ocr?text_layer=never", "application/pdf", pdf::document(&pages))
+        .post(
+            "/api/v1/deployments/standard-tiny/ocr?text_layer=never",
+            "application/pdf",
+            pdf::document(&pages),
+        )
         .await;
     // The default configuration names the deployments; a tiny one is among them.
     assert!(squeeze(&all_text(&answer.ok())).contains("smallermodel"), "{}", answer.text());
@@ -123,8 +134,12 @@ async fn images_of_every_kind_are_read() {
 #[tokio::test]
 async fn a_page_on_its_side_is_turned() {
     let gateway = Gateway::start().await;
-    let lines = ["The text of this page stands on its side", "and is long enough to tell which side that is.",
-        "A third line helps the classifier a little,", "and a fourth one does no harm either."];
+    let lines = [
+        "The text of this page stands on its side",
+        "and is long enough to tell which side that is.",
+        "A third line helps the classifier a little,",
+        "and a fourth one does no harm either.",
+    ];
     for turns in [1u32, 2, 3] {
         let spec = PageSpec { rotate: 0, ..PageSpec::a4(&lines) };
         let upright = pdf::document(&[spec]);

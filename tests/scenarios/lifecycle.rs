@@ -38,11 +38,21 @@ async fn health_readiness_metrics() {
     assert_eq!(gateway.get("/healthz").await.status, 200);
     let ready = gateway.get("/readyz").await;
     assert_eq!(ready.status, 200, "{}", ready.text());
-    gateway.ocr("application/pdf", pdf::document(&[PageSpec::a4(&["Count me"])]), "text_layer=never").await.ok();
+    gateway
+        .ocr("application/pdf", pdf::document(&[PageSpec::a4(&["Count me"])]), "text_layer=never")
+        .await
+        .ok();
     let metrics = gateway.get("/metrics").await;
     assert_eq!(metrics.status, 200);
     let text = metrics.text();
-    for name in ["lector_http_requests_total", "lector_pages_total", "lector_lane_", "lector_render_workers", "lector_guest_", "process_resident_memory_bytes"] {
+    for name in [
+        "lector_http_requests_total",
+        "lector_pages_total",
+        "lector_lane_",
+        "lector_render_workers",
+        "lector_guest_",
+        "process_resident_memory_bytes",
+    ] {
         assert!(text.contains(name), "no {name} in\n{text}");
     }
     assert!(text.trim_end().ends_with("# EOF"), "not in OpenMetrics form");

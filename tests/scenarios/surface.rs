@@ -53,7 +53,11 @@ async fn curl_and_python_are_served() {
         match output {
             Ok(output) => {
                 let text = String::from_utf8_lossy(&output.stdout).into_owned();
-                assert!(text.contains("Dear Sir or Madam"), "{name}: {text} {}", String::from_utf8_lossy(&output.stderr));
+                assert!(
+                    text.contains("Dear Sir or Madam"),
+                    "{name}: {text} {}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
             }
             Err(e) => eprintln!("SKIPPED: no {name} ({e})"),
         }

@@ -52,7 +52,13 @@ impl Answer {
 
 /// All text of an `/api/v1/ocr` answer.
 pub fn all_text(json: &Value) -> String {
-    json["pages"].as_array().into_iter().flatten().filter_map(|p| p["text"].as_str()).collect::<Vec<_>>().join("\n")
+    json["pages"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|p| p["text"].as_str())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The events of an NDJSON body.

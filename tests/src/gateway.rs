@@ -64,7 +64,15 @@ impl GatewayBuilder {
             .stderr(std::fs::File::create(&log).expect("a log file"))
             .spawn()
             .expect("lector starts");
-        let mut gateway = Gateway { child, base: String::new(), log, _home: home, client: client(), stopped: false, _permit: permit };
+        let mut gateway = Gateway {
+            child,
+            base: String::new(),
+            log,
+            _home: home,
+            client: client(),
+            stopped: false,
+            _permit: permit,
+        };
         gateway.base = gateway.address(&port_file).await;
         gateway
     }

@@ -17,7 +17,12 @@ pub struct PageSpec {
 
 impl PageSpec {
     pub fn a4(lines: &[&str]) -> Self {
-        Self { width: 595.0, height: 842.0, lines: lines.iter().map(|l| (*l).to_owned()).collect(), rotate: 0 }
+        Self {
+            width: 595.0,
+            height: 842.0,
+            lines: lines.iter().map(|l| (*l).to_owned()).collect(),
+            rotate: 0,
+        }
     }
 }
 
@@ -26,8 +31,10 @@ pub fn document(pages: &[PageSpec]) -> Vec<u8> {
     let mut objects: Vec<Vec<u8>> = Vec::new();
     let kids: Vec<String> = (0..pages.len()).map(|i| format!("{} 0 R", 4 + 2 * i)).collect();
     objects.push(b"<< /Type /Catalog /Pages 2 0 R >>".to_vec());
-    objects.push(format!("<< /Type /Pages /Count {} /Kids [{}] >>", pages.len(), kids.join(" ")).into_bytes());
-    objects.push(b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>".to_vec());
+    objects
+        .push(format!("<< /Type /Pages /Count {} /Kids [{}] >>", pages.len(), kids.join(" ")).into_bytes());
+    objects
+        .push(b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>".to_vec());
     for (i, page) in pages.iter().enumerate() {
         objects.push(
             format!(
@@ -71,14 +78,18 @@ pub fn assemble(objects: &[Vec<u8>]) -> Vec<u8> {
         out.extend_from_slice(format!("{offset:010} 00000 n \n").as_bytes());
     }
     out.extend_from_slice(
-        format!("trailer\n<< /Size {} /Root 1 0 R >>\nstartxref\n{xref}\n%%EOF\n", objects.len() + 1).as_bytes(),
+        format!("trailer\n<< /Size {} /Root 1 0 R >>\nstartxref\n{xref}\n%%EOF\n", objects.len() + 1)
+            .as_bytes(),
     );
     out
 }
 
 /// A PDF whose page tree is empty.
 pub fn without_pages() -> Vec<u8> {
-    assemble(&[b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(), b"<< /Type /Pages /Count 0 /Kids [] >>".to_vec()])
+    assemble(&[
+        b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(),
+        b"<< /Type /Pages /Count 0 /Kids [] >>".to_vec(),
+    ])
 }
 
 /// A page whose picture unpacks from kilobytes to `side * side * 3` bytes.

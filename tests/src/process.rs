@@ -46,7 +46,8 @@ pub fn fds(pid: u32) -> usize {
 
 /// Resident memory of a process in bytes.
 pub fn resident(pid: u32) -> u64 {
-    let text = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("statm")).unwrap_or_default();
+    let text =
+        std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("statm")).unwrap_or_default();
     text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
 }
 

@@ -11,15 +11,24 @@ use std::process::Command;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::places::Places;
 use crate::{guests, setup, shell, test};
 
-/// What to measure.
+/// `cargo xtask bench …`.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+    /// Measure what was built before, as it is
+    #[arg(long, global = true)]
+    no_build: bool,
+}
+
 #[derive(Subcommand)]
-pub enum Bench {
+enum Bench {
     /// Lector next to RapidOCR (ONNX Runtime, OpenVINO) over the same pages: speed, memory, accuracy
     Peer(peer::Arguments),
     /// Where a page's time goes; the guest's share of it
@@ -29,8 +38,11 @@ pub enum Bench {
 }
 
 /// Runs one.
-pub fn run(places: &Places, bench: Bench) -> Result<()> {
-    match bench {
+pub fn run(places: &Places, arguments: Arguments) -> Result<()> {
+    if !arguments.no_build {
+        build(places)?;
+    }
+    match arguments.bench {
         Bench::Peer(arguments) => peer::run(places, &arguments),
         Bench::Guest(arguments) => guest::run(places, &arguments),
         Bench::Load(arguments) => load::run(places, &arguments),

@@ -132,22 +132,19 @@ fn place(event: &Value) -> String {
     }
 }
 
-/// `total 812 ms: queue 3, render 41, pp-ocrv6-small-det 190, …`
+/// `812.3 ms: render 41.0, queue 3.0 | models: pp-ocrv6-small-det 190.0`; the parts overlap.
 fn timing(timing: &Value) -> String {
-    let Some(stages) = timing.as_object() else { return "no timing".into() };
-    let mut parts = Vec::new();
-    for (name, value) in stages {
-        match value {
-            Value::Number(ms) if name != "total" => {
-                parts.push(format!("{name} {:.1}", ms.as_f64().unwrap_or(0.0)))
-            }
-            Value::Object(models) => parts.extend(
-                models.iter().map(|(model, ms)| format!("{model} {:.1}", ms.as_f64().unwrap_or(0.0))),
-            ),
-            _ => {}
-        }
-    }
-    format!("total {:.1} ms: {}", timing["total"].as_f64().unwrap_or(0.0), parts.join(", "))
+    let list = |stages: &Value| {
+        let stages = stages.as_object().into_iter().flatten();
+        let named = stages.filter(|(name, _)| *name != "total");
+        let parts: Vec<_> =
+            named.filter_map(|(name, ms)| Some(format!("{name} {:.1}", ms.as_f64()?))).collect();
+        parts.join(", ")
+    };
+    let Some(total) = timing["total"].as_f64() else { return "no timing".into() };
+    let (stages, models) = (list(timing), list(&timing["inference"]));
+    let models = if models.is_empty() { models } else { format!(" | models: {models}") };
+    format!("{total:.1} ms: {stages}{models}")
 }
 
 fn text(value: &Value) -> &str {
@@ -164,7 +161,7 @@ mod tests {
     #[test]
     fn stages_and_models_are_listed() {
         let stages = json!({ "total": 812.25, "queue": 3.0, "inference": { "pp-ocrv6-small-det": 190.04 } });
-        assert_eq!(timing(&stages), "total 812.2 ms: queue 3.0, pp-ocrv6-small-det 190.0");
+        assert_eq!(timing(&stages), "812.2 ms: queue 3.0 | models: pp-ocrv6-small-det 190.0");
         assert_eq!(timing(&Value::Null), "no timing");
     }
 

@@ -96,13 +96,6 @@ impl Gateway {
         self.child.id()
     }
 
-    /// The body of a GET.
-    pub fn get(&self, path: &str) -> Result<String> {
-        let mut answer =
-            self.agent.get(format!("{}{path}", self.base)).call().with_context(|| format!("GET {path}"))?;
-        answer.body_mut().read_to_string().with_context(|| format!("GET {path}"))
-    }
-
     /// Posts the files as one batch and hands on every event as it arrives.
     pub fn batch(
         &self,
@@ -228,4 +221,68 @@ fn listening(port_file: &Path) -> Option<String> {
     let text = fs::read_to_string(port_file).ok()?;
     let json: Value = serde_json::from_str(&text).ok()?;
     json["listening"].as_str().map(|base| base.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A gateway whose server answers one request with these bytes.
+    fn answering(answer: &'static str) -> (Gateway, thread::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"--\r\n") {
+                let mut part = [0; 4096];
+                let n = stream.read(&mut part).unwrap();
+                request.extend_from_slice(&part[..n]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(request).unwrap()
+        });
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
+        (Gateway { child, base, log: PathBuf::new(), agent }, server)
+    }
+
+    fn send(answer: &'static str) -> (Result<Vec<Value>>, String) {
+        let (gateway, server) = answering(answer);
+        let mut events = Vec::new();
+        let file = Upload { name: "a \"b\".pdf".into(), bytes: b"%PDF".to_vec() };
+        let outcome = gateway.batch(&[file], "?dpi=200", |event| {
+            events.push(event);
+            Ok(())
+        });
+        (outcome.map(|()| events), server.join().unwrap())
+    }
+
+    #[test]
+    fn events_come_one_by_one() {
+        let (events, request) = send(
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"event\":\"page\",\"page\":1}\n\n{\"event\":\"end\"}\n",
+        );
+        assert_eq!(events.unwrap().len(), 2);
+        assert!(request.starts_with("POST /api/v1/ocr/batch?dpi=200 HTTP/1.1\r\n"), "{request}");
+        assert!(request.contains("filename=\"a b.pdf\""), "{request}");
+    }
+
+    #[test]
+    fn a_stream_without_its_end_is_an_error() {
+        let (events, _) =
+            send("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"event\":\"page\",\"page\":1}\n");
+        assert!(events.unwrap_err().to_string().contains("without its end"));
+    }
+
+    #[test]
+    fn a_refusal_tells_the_problem() {
+        let (events, _) = send("HTTP/1.1 429 Too Many Requests\r\ncontent-length: 4\r\n\r\nbusy");
+        let error = events.unwrap_err().to_string();
+        assert!(error.contains("429") && error.contains("busy"), "{error}");
+    }
 }

@@ -53,8 +53,7 @@ enum Task {
         from: Option<PathBuf>,
     },
     /// Measure, next to a named reference
-    #[command(subcommand)]
-    Bench(bench::Bench),
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -77,6 +76,6 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Test(arguments) => test::run(&places, &arguments),
         Task::Tidy => tidy::run(&places),
         Task::Corpus { from } => corpus::fetch(&places, from.as_deref()).map(drop),
-        Task::Bench(bench) => bench::run(&places, bench),
+        Task::Bench(arguments) => bench::run(&places, arguments),
     }
 }

@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use super::Sources;
 use super::env::{self, Environment};
 use super::error::ConfigError;
-use super::raw::{RawBudget, RawConfig};
+use super::raw::RawConfig;
 
 /// Largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -267,5 +267,5 @@ fn shown(value: &Value) -> String {
 /// The keys of a budget, for the test that looks for undocumented ones.
 #[cfg(test)]
 pub(super) fn budget_keys() -> Vec<String> {
-    leaves("", &Table::try_from(RawBudget::default()).unwrap_or_default())
+    leaves("", &Table::try_from(super::raw::RawBudget::default()).unwrap_or_default())
 }

@@ -12,7 +12,9 @@ impl Effective {
     pub fn to_toml(&self) -> Result<String, ConfigError> {
         let mut out = String::new();
         let table = table_of(&self.raw)?;
-        for (name, value) in &table {
+        // Lists of tables last, as people write them.
+        let (lists, sections): (Vec<_>, Vec<_>) = table.iter().partition(|(_, value)| value.is_array());
+        for (name, value) in sections.into_iter().chain(lists) {
             match value {
                 Value::Table(section) => self.section(&mut out, name, section),
                 Value::Array(items) => self.items(&mut out, name, items)?,

@@ -141,11 +141,11 @@ const GRANTS: [(&str, &str); 6] = [
 ];
 
 impl RawDeployment {
-    fn built_in(name: &str) -> Self {
+    fn built_in(name: &str, component: &str, settings: toml::Table) -> Self {
         Self {
             name: name.to_owned(),
-            component: format!("guest/target/components/{name}.wasm"),
-            settings: toml::Table::new(),
+            component: format!("guest/target/components/{component}.wasm"),
+            settings,
             grants: GRANTS.map(|(alias, model)| (alias.to_owned(), model.to_owned())).into(),
             budget: RawBudget::default(),
         }
@@ -154,6 +154,7 @@ impl RawDeployment {
 
 impl Default for RawConfig {
     fn default() -> Self {
+        let tiny = toml::Table::from_iter([("tier".to_owned(), "tiny".into())]);
         Self {
             http: RawHttp {
                 listen: "127.0.0.1:8080".to_owned(),
@@ -198,7 +199,11 @@ impl Default for RawConfig {
                 held_bytes_max: 1 << 30,
             },
             log: RawLog { filter: "info".to_owned(), format: LogFormat::Text },
-            deployments: vec![RawDeployment::built_in("standard"), RawDeployment::built_in("redact")],
+            deployments: vec![
+                RawDeployment::built_in("standard", "standard", toml::Table::new()),
+                RawDeployment::built_in("standard-tiny", "standard", tiny),
+                RawDeployment::built_in("redact", "redact", toml::Table::new()),
+            ],
         }
     }
 }

@@ -91,7 +91,7 @@ fn wrong_values_are_named_with_their_key_and_origin() {
         ("[http]\nconnections_max = -1\n", "invalid value"),
         ("http = 3\n", "`http` takes a table"),
         ("[http]\nlisten = \"localhost\"\n", "`http.listen` is no address"),
-        ("[platform]\ndefault_deployment = \"x\"\n", "the deployments are: redact, standard"),
+        ("[platform]\ndefault_deployment = \"x\"\n", "the deployments are: redact, standard, standard-tiny"),
         ("[log]\nfilter = \"a=b=c\"\n", "`log.filter` is no filter"),
         ("[guests]\ninstances_max = 1\n", "`guests.instances_max` is 1"),
         ("[[deployments]]\nname = \"Up\"\ncomponent = \"b\"\n", "take 1 to 63 of"),

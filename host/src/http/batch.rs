@@ -95,26 +95,37 @@ impl Batch {
     }
 
     /// Takes documents in until the upload ends, and hands each on as soon as it is whole.
-    async fn receive(&self, mut upload: Upload, first: Head, permit: Permit, arrivals: mpsc::Sender<Arrival<EventStream>>) {
+    async fn receive(
+        &self,
+        mut upload: Upload,
+        first: Head,
+        permit: Permit,
+        arrivals: mpsc::Sender<Arrival<EventStream>>,
+    ) {
         let slots = Arc::new(Semaphore::new(DOCUMENTS_AT_ONCE_MAX));
         let (mut next, mut permit) = (Ok(Some(first)), Some(permit));
         for index in 0.. {
             let arrival = match next {
                 Ok(None) => return,
                 Err(fault) => Arrival::Failed { index, name: None, fault },
-                Ok(Some(_)) if index >= self.state.config.batch_files_max => {
-                    Arrival::Failed { index, name: None, fault: too_many_files(self.state.config.batch_files_max) }
-                }
+                Ok(Some(_)) if index >= self.state.config.batch_files_max => Arrival::Failed {
+                    index,
+                    name: None,
+                    fault: too_many_files(self.state.config.batch_files_max),
+                },
                 Ok(Some(head)) => {
                     // The semaphore is never closed.
                     let Ok(slot) = slots.clone().acquire_owned().await else { return };
                     match self.document(&mut upload, &head, permit.take()).await {
-                        Ok(events) => Arrival::Reading(Reading { index, name: head.name, events, slot: Some(slot) }),
+                        Ok(events) => {
+                            Arrival::Reading(Reading { index, name: head.name, events, slot: Some(slot) })
+                        }
                         Err(fault) => Arrival::Failed { index, name: head.name, fault },
                     }
                 }
             };
-            let over = upload.is_broken() || matches!(&arrival, Arrival::Failed { fault, .. } if fault.code == "too_many_files");
+            let over = upload.is_broken()
+                || matches!(&arrival, Arrival::Failed { fault, .. } if fault.code == "too_many_files");
             if arrivals.send(arrival).await.is_err() || over {
                 return;
             }
@@ -123,7 +134,12 @@ impl Batch {
     }
 
     /// Takes one document in and gives it to the platform.
-    async fn document(&self, upload: &mut Upload, head: &Head, permit: Option<Permit>) -> Result<EventStream, Fault> {
+    async fn document(
+        &self,
+        upload: &mut Upload,
+        head: &Head,
+        permit: Option<Permit>,
+    ) -> Result<EventStream, Fault> {
         let platform = &self.state.platform;
         let permit = match permit {
             Some(permit) => permit,
@@ -137,7 +153,8 @@ impl Batch {
 }
 
 fn too_many_files(most: usize) -> Fault {
-    let message = format!("A batch holds at most {most} files: the rest was not read, send it in another batch.");
+    let message =
+        format!("A batch holds at most {most} files: the rest was not read, send it in another batch.");
     Fault::new(Kind::Invalid, "too_many_files", message)
 }
 
@@ -155,7 +172,9 @@ async fn patiently<T>(most: Duration, mut ask: impl FnMut() -> Result<T, Fault> 
     let until = Instant::now() + most;
     loop {
         match ask() {
-            Err(fault) if fault.kind == Kind::Busy && Instant::now() < until => tokio::time::sleep(ADMISSION_EVERY).await,
+            Err(fault) if fault.kind == Kind::Busy && Instant::now() < until => {
+                tokio::time::sleep(ADMISSION_EVERY).await
+            }
             answer => return answer,
         }
     }
@@ -174,7 +193,9 @@ mod tests {
             if asked < 5 { Err(Fault::new(Kind::Busy, "house_full", "x")) } else { Ok(asked) }
         });
         assert_eq!(answer.await.unwrap(), 5);
-        let never = patiently(Duration::from_secs(600), || Err::<(), _>(Fault::new(Kind::Unavailable, "shutting_down", "x")));
+        let never = patiently(Duration::from_secs(600), || {
+            Err::<(), _>(Fault::new(Kind::Unavailable, "shutting_down", "x"))
+        });
         assert_eq!(never.await.unwrap_err().code, "shutting_down");
     }
 }

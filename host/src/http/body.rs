@@ -61,12 +61,24 @@ impl Leash {
 
 impl Intake {
     /// Takes the body; refuses at once what says of itself that it is too large.
-    pub(crate) fn new(headers: &HeaderMap, body: axum::body::Body, limits: BodyLimits) -> Result<Self, Fault> {
+    pub(crate) fn new(
+        headers: &HeaderMap,
+        body: axum::body::Body,
+        limits: BodyLimits,
+    ) -> Result<Self, Fault> {
         if declared_bytes(headers).is_some_and(|bytes| bytes > limits.bytes_max) {
             return Err(too_large(limits.bytes_max));
         }
         let timer = Box::pin(tokio::time::sleep_until(limits.until.into()));
-        Ok(Self { body: body.into_data_stream(), limits, seen_bytes: 0, timer, waiting: false, pausing: false, leash: Leash(Arc::new(AtomicU64::new(u64::MAX))) })
+        Ok(Self {
+            body: body.into_data_stream(),
+            limits,
+            seen_bytes: 0,
+            timer,
+            waiting: false,
+            pausing: false,
+            leash: Leash(Arc::new(AtomicU64::new(u64::MAX))),
+        })
     }
 
     /// Bounds what may come; unbounded at first.
@@ -76,7 +88,10 @@ impl Intake {
 
     fn overdue(&self) -> Fault {
         let (code, message) = if Instant::now() >= self.limits.until {
-            ("body_too_slow", "The body did not arrive within the time allowed: allow more time, or send less.".to_owned())
+            (
+                "body_too_slow",
+                "The body did not arrive within the time allowed: allow more time, or send less.".to_owned(),
+            )
         } else {
             let idle_s = self.limits.idle_max.as_secs_f64();
             ("body_stalled", format!("Nothing of the body came for {idle_s} s: send the request again."))
@@ -91,7 +106,11 @@ pub(crate) fn declared_bytes(headers: &HeaderMap) -> Option<u64> {
 }
 
 fn too_large(most: u64) -> Fault {
-    Fault::new(Kind::TooLarge, "body_too_large", format!("The body has more than {most} bytes: send less, or in parts."))
+    Fault::new(
+        Kind::TooLarge,
+        "body_too_large",
+        format!("The body has more than {most} bytes: send less, or in parts."),
+    )
 }
 
 impl Stream for Intake {
@@ -124,7 +143,8 @@ impl Stream for Intake {
                 Some(if this.seen_bytes > this.limits.bytes_max {
                     Err(too_large(this.limits.bytes_max))
                 } else if !this.leash.take(bytes.len() as u64) {
-                    let message = "The head of a part of the form has no end: send the form as RFC 7578 has it.";
+                    let message =
+                        "The head of a part of the form has no end: send the form as RFC 7578 has it.";
                     Err(Fault::new(Kind::Invalid, "multipart_invalid", message))
                 } else {
                     Ok(bytes)
@@ -135,7 +155,8 @@ impl Stream for Intake {
 }
 
 fn broken_off(error: &axum::Error) -> Fault {
-    Fault::new(Kind::Invalid, "body_incomplete", "The body broke off before its end: send the request again.").with_detail(error)
+    Fault::new(Kind::Invalid, "body_incomplete", "The body broke off before its end: send the request again.")
+        .with_detail(error)
 }
 
 #[cfg(test)]
@@ -173,17 +194,23 @@ mod tests {
         let begun = || stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"%PDF")) });
         let stalled = Body::from_stream(begun().chain(stream::pending()));
         assert_eq!(read(stalled, limits(1000)).await, Err("body_stalled"));
-        let broken = Body::from_stream(begun().chain(stream::once(async { Err(std::io::Error::other("gone")) })));
+        let broken =
+            Body::from_stream(begun().chain(stream::once(async { Err(std::io::Error::other("gone")) })));
         assert_eq!(read(broken, limits(1000)).await, Err("body_incomplete"));
         let slow = BodyLimits { until: Instant::now() + Duration::from_millis(5), ..limits(1000) };
-        assert_eq!(read(Body::from_stream(begun().chain(stream::pending())), slow).await, Err("body_too_slow"));
+        assert_eq!(
+            read(Body::from_stream(begun().chain(stream::pending())), slow).await,
+            Err("body_too_slow")
+        );
     }
 
     #[tokio::test]
     async fn a_declared_length_is_refused_before_a_byte_is_read() {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_LENGTH, 6.into());
-        let unread = Body::from_stream(stream::poll_fn(|_| -> Poll<Option<Result<Bytes, std::io::Error>>> { panic!("read") }));
+        let unread = Body::from_stream(stream::poll_fn(|_| -> Poll<Option<Result<Bytes, std::io::Error>>> {
+            panic!("read")
+        }));
         let refused = Intake::new(&headers, unread, limits(5));
         assert_eq!(refused.err().map(|f| f.code), Some("body_too_large"));
     }

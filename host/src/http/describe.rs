@@ -14,7 +14,8 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style
 
 /// The description.
 pub(super) async fn openapi() -> Response {
-    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], OPENAPI).into_response()
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], OPENAPI)
+        .into_response()
 }
 
 /// The page.
@@ -38,8 +39,11 @@ mod tests {
 
     fn codes() -> BTreeMap<String, u64> {
         let openapi: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
-        let list = openapi["components"]["schemas"]["Problem"]["properties"]["code"]["oneOf"].as_array().unwrap();
-        list.iter().map(|c| (c["const"].as_str().unwrap().to_owned(), c["x-status"].as_u64().unwrap())).collect()
+        let list =
+            openapi["components"]["schemas"]["Problem"]["properties"]["code"]["oneOf"].as_array().unwrap();
+        list.iter()
+            .map(|c| (c["const"].as_str().unwrap().to_owned(), c["x-status"].as_u64().unwrap()))
+            .collect()
     }
 
     #[test]
@@ -48,6 +52,56 @@ mod tests {
         for (code, status) in problem::OWN {
             assert_eq!(codes.get(*code), Some(&u64::from(status.as_u16())), "{code}");
         }
+    }
+
+    /// Faults of the start of the host, which no request ever meets, and the one that is sent as `option_invalid`.
+    const NEVER_SENT: [&str; 12] = [
+        "invalid_page_selection",
+        "component_unreadable",
+        "component_too_large",
+        "component_invalid",
+        "component_is_core_module",
+        "component_import_unknown",
+        "component_world_mismatch",
+        "platform_config",
+        "settings_refused",
+        "grant_missing",
+        "engine_probe_timeout",
+        "engine_probe_impossible",
+    ];
+
+    /// Codes that stand as text in calls of `Fault::new` outside of tests. (Most do; those that come from
+    /// a function are listed by hand.)
+    fn codes_in(source: &str) -> Vec<String> {
+        let source = source.split("#[cfg(test)]").next().unwrap();
+        let calls =
+            source.split("Fault::new(").skip(1).filter(|call| call.trim_start().starts_with("Kind::"));
+        let second =
+            calls.filter_map(|call| call.split_once(',')?.1.trim_start().strip_prefix('"')?.split_once('"'));
+        second.map(|(code, _)| code.to_owned()).collect()
+    }
+
+    #[test]
+    fn every_code_of_the_other_rooms_is_described() {
+        let described = codes();
+        let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crates");
+        let mut folders: Vec<_> =
+            std::fs::read_dir(crates).unwrap().map(|room| room.unwrap().path().join("src")).collect();
+        let mut seen = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if entry.is_dir() {
+                    folders.push(entry);
+                } else if entry.file_stem().is_some_and(|stem| stem != "tests" && stem != "fakes") {
+                    for code in codes_in(&std::fs::read_to_string(&entry).unwrap()) {
+                        seen += 1;
+                        let known = described.contains_key(&code) || NEVER_SENT.contains(&code.as_str());
+                        assert!(known, "{code} ({}) is not in openapi.json", entry.display());
+                    }
+                }
+            }
+        }
+        assert!(seen > 10, "only {seen} codes were found: does the search still fit the source?");
     }
 
     #[test]

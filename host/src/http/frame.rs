@@ -124,7 +124,8 @@ fn trace_parent(value: &str) -> Option<(&str, &str)> {
     };
     let (version, trace, parent, _flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
     let zero = |id: &str| id.bytes().all(|b| b == b'0');
-    let valid = version != "ff" && !zero(trace) && !zero(parent) && (version != "00" || fields.next().is_none());
+    let valid =
+        version != "ff" && !zero(trace) && !zero(parent) && (version != "00" || fields.next().is_none());
     valid.then_some((trace, parent))
 }
 
@@ -148,7 +149,10 @@ impl HttpBody for Received {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if frame.is_none() || self.body.is_end_stream() {
             self.read_to_end.store(true, Relaxed);
@@ -222,7 +226,10 @@ impl HttpBody for Sent {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => self.answer.sent_bytes += frame.data_ref().map_or(0, |data| data.len() as u64),

@@ -225,7 +225,11 @@ impl Connection {
     }
 }
 
-async fn answer(router: Router, request: Request<Incoming>, token: Arc<()>) -> Result<axum::response::Response, Infallible> {
+async fn answer(
+    router: Router,
+    request: Request<Incoming>,
+    token: Arc<()>,
+) -> Result<axum::response::Response, Infallible> {
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(OnConnection { _token: token });
     router.oneshot(request).await

@@ -35,16 +35,30 @@ static SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 pub(super) type NamedDeployment = Result<Option<Path<String>>, PathRejection>;
 
 /// The options of a request, checked.
-pub(super) fn options(state: &AppState, endpoint: Endpoint, parts: &Parts, named: NamedDeployment) -> Result<Options, Fault> {
-    let named = named.map_err(|error| problem::option_invalid("The deployment in the path cannot be read.").with_detail(error))?;
+pub(super) fn options(
+    state: &AppState,
+    endpoint: Endpoint,
+    parts: &Parts,
+    named: NamedDeployment,
+) -> Result<Options, Fault> {
+    let named = named.map_err(|error| {
+        problem::option_invalid("The deployment in the path cannot be read.").with_detail(error)
+    })?;
     let named = named.as_ref().map(|Path(name)| name.as_str());
-    let mut options = Options::parse(endpoint, &parts.uri, &parts.headers, named, state.config.request_timeout)?;
+    let mut options =
+        Options::parse(endpoint, &parts.uri, &parts.headers, named, state.config.request_timeout)?;
     options.request.words |= endpoint == Endpoint::Whole && options.format.wants_words();
     Ok(options)
 }
 
 /// A document on its way into the pipeline. The deadline is `timeout` after `from`.
-pub(super) fn submission(request: &RequestId, options: &Options, head: &Head, bytes: Vec<u8>, from: Instant) -> Submission {
+pub(super) fn submission(
+    request: &RequestId,
+    options: &Options,
+    head: &Head,
+    bytes: Vec<u8>,
+    from: Instant,
+) -> Submission {
     Submission {
         request: request.clone(),
         deployment: options.deployment.clone(),
@@ -102,10 +116,17 @@ pub(super) async fn ocr(
 
 /// A form without a file in it.
 pub(super) fn file_missing() -> Fault {
-    Fault::new(Kind::Invalid, "file_missing", "The form holds no file: send the document as a part called `file`.")
+    Fault::new(
+        Kind::Invalid,
+        "file_missing",
+        "The form holds no file: send the document as a part called `file`.",
+    )
 }
 
-async fn collect(mut collector: Collector, mut events: impl Stream<Item = Event> + Unpin) -> Result<Box<DocumentResult>, Fault> {
+async fn collect(
+    mut collector: Collector,
+    mut events: impl Stream<Item = Event> + Unpin,
+) -> Result<Box<DocumentResult>, Fault> {
     while let Some(event) = events.next().await {
         match collector.take(event) {
             Collected::More(more) => collector = more,
@@ -125,7 +146,8 @@ fn answer(options: &Options, result: &DocumentResult, took: Duration) -> Result<
     let with_timing = |problem: Problem| problem.with_header(SERVER_TIMING.clone(), timing.clone());
     let faults = || result.pages.iter().filter_map(|page| page.outcome.as_ref().err());
     // A page that was being read when the time was over says so in words of its own.
-    let late = faults().any(|f| f.code == "deadline_exceeded" || (f.kind == Kind::Deadline && took >= options.timeout));
+    let late = faults()
+        .any(|f| f.code == "deadline_exceeded" || (f.kind == Kind::Deadline && took >= options.timeout));
     if late && !(options.partial && result.pages_ok > 0) {
         let time_s = options.timeout.as_secs_f64();
         let message = format!(
@@ -138,7 +160,9 @@ fn answer(options: &Options, result: &DocumentResult, took: Duration) -> Result<
     }
     let first = faults().next();
     match first {
-        Some(fault) if result.pages_ok == 0 => return Err(with_timing(in_part(fault.clone(), result, |_| true))),
+        Some(fault) if result.pages_ok == 0 => {
+            return Err(with_timing(in_part(fault.clone(), result, |_| true)));
+        }
         Some(fault) if options.format != Format::Json && !options.partial => {
             let message = format!(
                 "{} of {} pages could not be read ({}), and {} has no place to say so: ask for JSON, or add partial=true to have the rest.",
@@ -177,7 +201,9 @@ fn in_part(fault: Fault, result: &DocumentResult, tell: impl Fn(&format::PageRes
 
 /// `Server-Timing` (W3C): work summed over pages, which overlap; only `total` is by the clock.
 fn server_timing(result: &DocumentResult, took: Duration) -> HeaderValue {
-    let sum = |part: fn(&lector_core::Timing) -> Duration| -> Duration { result.pages.iter().map(|page| part(&page.timing)).sum() };
+    let sum = |part: fn(&lector_core::Timing) -> Duration| -> Duration {
+        result.pages.iter().map(|page| part(&page.timing)).sum()
+    };
     let mut models: std::collections::BTreeMap<&str, Duration> = std::collections::BTreeMap::new();
     for (name, model) in result.pages.iter().flat_map(|page| &page.timing.models) {
         *models.entry(name.as_str()).or_default() += model.run;
@@ -191,7 +217,8 @@ fn server_timing(result: &DocumentResult, took: Duration) -> HeaderValue {
     parts.extend(models.into_iter().map(|(name, time)| (format!("inference-{}", token(name)), time)));
     parts.push(("guest".to_owned(), sum(|t| t.guest)));
     parts.push(("total".to_owned(), took));
-    let text: Vec<String> = parts.iter().map(|(name, time)| format!("{name};dur={:.1}", time.as_secs_f64() * 1e3)).collect();
+    let text: Vec<String> =
+        parts.iter().map(|(name, time)| format!("{name};dur={:.1}", time.as_secs_f64() * 1e3)).collect();
     HeaderValue::from_str(&text.join(", ")).unwrap_or(HeaderValue::from_static(""))
 }
 
@@ -214,25 +241,48 @@ mod tests {
 
     fn read(index: u32) -> Event {
         let size = Size { width: 10, height: 10 };
-        let transcript = Transcript { size, dpi: 72.0, turn: Turn::None, lines: vec![], findings: vec![], warnings: vec![] };
-        let run = ModelTime { runs: 1, rows: 2, queue: Duration::from_millis(3), run: Duration::from_millis(40) };
-        let timing = Timing { render: Duration::from_millis(7), models: [("det".into(), run)].into(), ..Timing::default() };
+        let transcript = Transcript {
+            size,
+            dpi: 72.0,
+            turn: Turn::None,
+            lines: vec![],
+            findings: vec![],
+            warnings: vec![],
+        };
+        let run =
+            ModelTime { runs: 1, rows: 2, queue: Duration::from_millis(3), run: Duration::from_millis(40) };
+        let timing = Timing {
+            render: Duration::from_millis(7),
+            models: [("det".into(), run)].into(),
+            ..Timing::default()
+        };
         Event::Page { index, transcript: Arc::new(transcript), timing }
     }
 
     fn failed(index: u32, kind: Kind, code: &'static str) -> Event {
-        Event::PageError { index, fault: Fault::new(kind, code, "It did not work."), timing: Timing::default() }
+        Event::PageError {
+            index,
+            fault: Fault::new(kind, code, "It did not work."),
+            timing: Timing::default(),
+        }
     }
 
     async fn answered(query: &str, pages: Vec<Event>) -> Response {
         let uri = format!("/x?{query}").parse().unwrap();
-        let options = Options::parse(Endpoint::Whole, &uri, &HeaderMap::new(), None, Duration::from_secs(9)).unwrap();
+        let options =
+            Options::parse(Endpoint::Whole, &uri, &HeaderMap::new(), None, Duration::from_secs(9)).unwrap();
         let pages_failed = pages.iter().filter(|e| matches!(e, Event::PageError { .. })).count() as u32;
         let (count, selected) = (pages.len() as u32, (0..pages.len() as u32).collect());
         let pages_ok = count - pages_failed;
         let mut events = vec![Event::Opened { content_type: "application/pdf", page_count: count, selected }];
         events.extend(pages);
-        events.push(Event::End { summary: None, summary_fault: None, pages_ok, pages_failed, total: Duration::from_secs(1) });
+        events.push(Event::End {
+            summary: None,
+            summary_fault: None,
+            pages_ok,
+            pages_failed,
+            total: Duration::from_secs(1),
+        });
         let collector = Collector::new("r".into(), "d".into(), None);
         let result = collect(collector, futures::stream::iter(events)).await.unwrap();
         answer(&options, &result, Duration::from_secs(2)).unwrap_or_else(IntoResponse::into_response)
@@ -257,12 +307,21 @@ mod tests {
         let late = || failed(2, Kind::Deadline, "deadline_exceeded");
         check("", vec![read(0)], 200, "").await;
         let json = check("", vec![read(0), trap()], 200, "").await;
-        assert_eq!((&json["pages"][1]["error"]["code"], &json["pages"][0]["page"]), (&json!("guest_trap"), &json!(1)));
+        assert_eq!(
+            (&json["pages"][1]["error"]["code"], &json["pages"][0]["page"]),
+            (&json!("guest_trap"), &json!(1))
+        );
         check("format=text", vec![read(0)], 200, "").await;
         let json = check("format=text", vec![read(0), trap()], 422, "pages_failed").await;
         assert_eq!((json["pages"].as_array().unwrap().len(), &json["pages_ok"]), (1, &json!(1)));
         check("format=text&partial=true", vec![read(0), trap()], 200, "").await;
-        check("", vec![failed(0, Kind::TooLarge, "page_too_many_pixels"), trap()], 413, "page_too_many_pixels").await;
+        check(
+            "",
+            vec![failed(0, Kind::TooLarge, "page_too_many_pixels"), trap()],
+            413,
+            "page_too_many_pixels",
+        )
+        .await;
         check("partial=true", vec![trap()], 500, "guest_trap").await;
         let json = check("", vec![read(0), trap(), late()], 504, "deadline_exceeded").await;
         assert_eq!((json["pages"].as_array().unwrap().len(), &json["pages_ok"]), (3, &json!(1)));
@@ -274,7 +333,13 @@ mod tests {
     async fn server_timing_sums_up() {
         let response = answered("", vec![read(0), read(1)]).await;
         let timing = response.headers()["server-timing"].to_str().unwrap();
-        for part in ["render;dur=14.0", "queue;dur=6.0", "inference-det;dur=80.0", "guest;dur=0.0", "total;dur=2000.0"] {
+        for part in [
+            "render;dur=14.0",
+            "queue;dur=6.0",
+            "inference-det;dur=80.0",
+            "guest;dur=0.0",
+            "total;dur=2000.0",
+        ] {
             assert!(timing.contains(part), "no {part}: {timing}");
         }
     }

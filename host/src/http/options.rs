@@ -74,8 +74,10 @@ impl Options {
         path_deployment: Option<&str>,
         timeout_default: Duration,
     ) -> Result<Self, Fault> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|error| option_invalid("The query cannot be read: write it like `?pages=1-3&words=true`.").with_detail(error))?;
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|error| {
+            option_invalid("The query cannot be read: write it like `?pages=1-3&words=true`.")
+                .with_detail(error)
+        })?;
         let mut options = Self {
             deployment: None,
             pages: PageSelection::All,
@@ -111,7 +113,8 @@ impl Options {
             options.format = accepted_format(headers)?;
         }
         options.sse = endpoint == Endpoint::Batch && accepts_sse(headers);
-        options.deployment = one_deployment([path_deployment, query_deployment, header_text(headers, &DEPLOYMENT)?])?;
+        options.deployment =
+            one_deployment([path_deployment, query_deployment, header_text(headers, &DEPLOYMENT)?])?;
         Ok(options)
     }
 }
@@ -184,7 +187,9 @@ fn format(value: &str) -> Result<Format, Fault> {
         "text" => Ok(Format::Text),
         "markdown" => Ok(Format::Markdown),
         "hocr" => Ok(Format::Hocr),
-        _ => Err(option_invalid(format!("`format` is `{}`: give json, text, markdown or hocr.", shown(value)))),
+        _ => {
+            Err(option_invalid(format!("`format` is `{}`: give json, text, markdown or hocr.", shown(value))))
+        }
     }
 }
 
@@ -197,7 +202,8 @@ fn accepted(headers: &HeaderMap) -> Vec<(String, f32)> {
         .filter_map(|range| {
             let mut parts = range.split(';').map(str::trim);
             let name = parts.next()?.to_ascii_lowercase();
-            let weight = parts.find_map(|p| p.strip_prefix("q=")).map_or(Some(1.0), |q| q.parse::<f32>().ok());
+            let weight =
+                parts.find_map(|p| p.strip_prefix("q=")).map_or(Some(1.0), |q| q.parse::<f32>().ok());
             Some((name, weight?)).filter(|(name, weight)| !name.is_empty() && *weight > 0.0)
         })
         .collect();
@@ -228,9 +234,9 @@ fn accepted_format(headers: &HeaderMap) -> Result<Format, Fault> {
 }
 
 fn accepts_sse(headers: &HeaderMap) -> bool {
-    let first = accepted(headers)
-        .into_iter()
-        .find(|(range, _)| matches!(range.as_str(), "text/event-stream" | "application/x-ndjson" | "application/jsonl"));
+    let first = accepted(headers).into_iter().find(|(range, _)| {
+        matches!(range.as_str(), "text/event-stream" | "application/x-ndjson" | "application/jsonl")
+    });
     first.is_some_and(|(range, _)| range == "text/event-stream")
 }
 
@@ -238,23 +244,29 @@ fn one_deployment(given: [Option<&str>; 3]) -> Result<Option<DeploymentName>, Fa
     let mut names = given.into_iter().flatten();
     let Some(first) = names.next() else { return Ok(None) };
     if names.any(|name| name != first) {
-        return Err(option_invalid("Path, query and header name different deployments: name it in one place."));
+        return Err(option_invalid(
+            "Path, query and header name different deployments: name it in one place.",
+        ));
     }
     Ok(Some(first.into()))
 }
 
 fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Fault> {
     let Some(value) = headers.get(name) else { return Ok(None) };
-    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| option_invalid(format!("The header `{name}` is not UTF-8.")))?;
+    let text = std::str::from_utf8(value.as_bytes())
+        .map_err(|_| option_invalid(format!("The header `{name}` is not UTF-8.")))?;
     Ok(Some(text.trim()))
 }
 
 fn password(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     let Some(value) = headers.get(&PASSWORD) else { return Ok(None) };
     // Not trimmed: a password may begin with a space as far as HTTP lets it.
-    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| option_invalid(format!("The header `{PASSWORD}` is not UTF-8.")))?;
+    let text = std::str::from_utf8(value.as_bytes())
+        .map_err(|_| option_invalid(format!("The header `{PASSWORD}` is not UTF-8.")))?;
     if text.len() > PASSWORD_BYTES_MAX {
-        return Err(option_invalid(format!("The header `{PASSWORD}` is longer than {PASSWORD_BYTES_MAX} bytes.")));
+        return Err(option_invalid(format!(
+            "The header `{PASSWORD}` is longer than {PASSWORD_BYTES_MAX} bytes."
+        )));
     }
     Ok(Some(text.to_owned()))
 }
@@ -289,16 +301,33 @@ mod tests {
             assert_eq!(fault.code, code, "{query}: {fault}");
             fault.message
         };
-        for query in ["pages=0", "pages=3-1", "pages=1-x", "pages=", "dpi=0", "dpi=nan", "dpi=inf", "dpi=1e9", "dpi=-72", "format=docx",
-            "text_layer=maybe", "words=perhaps", "timeout=0", "timeout=nan", "timeout=-1", "timeout=121", "timeout=1e300", "partial=",
-            "words=true&words=true"]
-        {
+        for query in [
+            "pages=0",
+            "pages=3-1",
+            "pages=1-x",
+            "pages=",
+            "dpi=0",
+            "dpi=nan",
+            "dpi=inf",
+            "dpi=1e9",
+            "dpi=-72",
+            "format=docx",
+            "text_layer=maybe",
+            "words=perhaps",
+            "timeout=0",
+            "timeout=nan",
+            "timeout=-1",
+            "timeout=121",
+            "timeout=1e300",
+            "partial=",
+            "words=true&words=true",
+        ] {
             check(query, "option_invalid");
         }
         assert!(check("colour=blue", "unknown_option").contains("pages"));
         assert!(check("page=1", "unknown_option").contains("`pages`"));
         assert!(check("textlayer=auto", "unknown_option").contains("`text_layer`"));
-        assert!(check("order=page", "unknown_option").contains("the options are") );
+        assert!(check("order=page", "unknown_option").contains("the options are"));
         check(&format!("{}=1", "x".repeat(100_000)), "unknown_option");
         assert_eq!(parse(Endpoint::Batch, "format=json", &[]).unwrap_err().code, "unknown_option");
         assert_eq!(parse(Endpoint::Batch, "order=random", &[]).unwrap_err().code, "option_invalid");
@@ -306,9 +335,17 @@ mod tests {
 
     #[test]
     fn taken() {
-        let options = parse(Endpoint::Whole, "pages=1-3%2C7&dpi=144&text_layer=never&words=1&timeout=2.5&deployment=a&partial=true", &[]).unwrap();
+        let options = parse(
+            Endpoint::Whole,
+            "pages=1-3%2C7&dpi=144&text_layer=never&words=1&timeout=2.5&deployment=a&partial=true",
+            &[],
+        )
+        .unwrap();
         assert_eq!(options.pages, PageSelection::Ranges(vec![(1, Some(3)), (7, Some(7))]));
-        assert_eq!(options.request, PageRequest { dpi: Some(144.0), text_layer: Some(TextLayerPolicy::Never), words: true });
+        assert_eq!(
+            options.request,
+            PageRequest { dpi: Some(144.0), text_layer: Some(TextLayerPolicy::Never), words: true }
+        );
         assert_eq!(options.timeout, Duration::from_millis(2500));
         assert_eq!(options.deployment.unwrap().as_str(), "a");
         assert!(options.partial);
@@ -327,10 +364,20 @@ mod tests {
         check("text/markdown;q=0.5, text/plain;q=0.4", Format::Markdown);
         check("image/png, text/html;q=0.9", Format::Hocr);
         check("application/json;q=0, text/plain;q=0.1", Format::Text);
-        assert_eq!(parse(Endpoint::Whole, "", &[("accept", "image/png")]).unwrap_err().code, "not_acceptable");
-        assert_eq!(parse(Endpoint::Whole, "format=text", &[("accept", "image/png")]).unwrap().format, Format::Text);
+        assert_eq!(
+            parse(Endpoint::Whole, "", &[("accept", "image/png")]).unwrap_err().code,
+            "not_acceptable"
+        );
+        assert_eq!(
+            parse(Endpoint::Whole, "format=text", &[("accept", "image/png")]).unwrap().format,
+            Format::Text
+        );
         assert!(parse(Endpoint::Batch, "", &[("accept", "text/event-stream")]).unwrap().sse);
-        assert!(!parse(Endpoint::Batch, "", &[("accept", "application/x-ndjson, text/event-stream;q=0.5")]).unwrap().sse);
+        assert!(
+            !parse(Endpoint::Batch, "", &[("accept", "application/x-ndjson, text/event-stream;q=0.5")])
+                .unwrap()
+                .sse
+        );
         assert!(!parse(Endpoint::Batch, "", &[("accept", "*/*")]).unwrap().sse);
     }
 
@@ -341,7 +388,8 @@ mod tests {
             for (name, value) in header {
                 map.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
             }
-            let options = Options::parse(Endpoint::Whole, &format!("/x?{query}").parse().unwrap(), &map, path, MOST);
+            let options =
+                Options::parse(Endpoint::Whole, &format!("/x?{query}").parse().unwrap(), &map, path, MOST);
             options.map(|o| o.deployment.map(|d| d.to_string())).map_err(|f| f.code)
         };
         assert_eq!(named(None, "", &[]), Ok(None));
@@ -352,7 +400,10 @@ mod tests {
 
     #[test]
     fn passwords() {
-        assert_eq!(parse(Endpoint::Whole, "", &[("x-document-password", "p w")]).unwrap().password.as_deref(), Some("p w"));
+        assert_eq!(
+            parse(Endpoint::Whole, "", &[("x-document-password", "p w")]).unwrap().password.as_deref(),
+            Some("p w")
+        );
         let mut map = HeaderMap::new();
         map.insert(&PASSWORD, axum::http::HeaderValue::from_bytes("gr\u{fc}n".as_bytes()).unwrap());
         assert_eq!(password(&map).unwrap().as_deref(), Some("gr\u{fc}n"));

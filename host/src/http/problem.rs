@@ -3,7 +3,7 @@
 //! Owns the status of every fault and the gateway's own faults (a wrong option, a stalled body ...).
 //! Knows no handler. Every answer of the gateway that is not a success is made here.
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lector_core::{Blame, Fault, Kind, RequestId};
 use serde_json::{Map, Value};
@@ -42,8 +42,11 @@ pub(crate) fn status(fault: &Fault) -> StatusCode {
     let listed = OWN.iter().chain(EXCEPTIONS).find(|(code, _)| *code == fault.code);
     match (listed, fault.kind) {
         (Some(&(_, status)), _) => status,
-        // A guest that asks for what it must not have: the one who sent the document cannot help it.
-        (None, Kind::Invalid | Kind::Denied | Kind::NotFound | Kind::Conflict) if fault.blame == Blame::Guest => {
+        // A guest that asks for what it must not have, an operator who granted it what is not there: the one
+        // who sent the document cannot help it.
+        (None, Kind::Invalid | Kind::Denied | Kind::NotFound | Kind::Conflict)
+            if fault.blame != Blame::Client =>
+        {
             StatusCode::INTERNAL_SERVER_ERROR
         }
         // What is wrong with the request is in the list above; the rest is wrong with the document.
@@ -66,14 +69,15 @@ pub(crate) struct Code(pub(crate) &'static str);
 /// A fault on its way out.
 #[derive(Debug)]
 pub(crate) struct Problem {
-    fault: Fault,
+    // Boxed: it is the error of every handler, and handlers mostly succeed.
+    fault: Box<Fault>,
     extensions: Map<String, Value>,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
-        Self { fault, extensions: Map::new(), headers: HeaderMap::new() }
+        Self { fault: Box::new(fault), extensions: Map::new(), headers: Vec::new() }
     }
 }
 
@@ -85,14 +89,14 @@ impl Problem {
     }
 
     /// The same, with a header.
-    pub(crate) fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+    pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
         self
     }
 
     /// The document. `request` is absent only where a connection is refused before any request was read.
     pub(crate) fn document(&self, request: Option<&RequestId>) -> Value {
-        let fault = &self.fault;
+        let fault = self.fault.as_ref();
         let mut members = Map::new();
         members.insert("type".into(), format!("/docs#{}", fault.code).into());
         members.insert("title".into(), title(fault.code).into());
@@ -126,7 +130,7 @@ impl IntoResponse for Problem {
         if let Some(after_s) = retry_after_s(&self.fault) {
             headers.insert(header::RETRY_AFTER, after_s.into());
         }
-        headers.extend(self.headers.clone());
+        headers.extend(self.headers.iter().cloned());
         response.extensions_mut().insert(Code(self.fault.code));
         response.extensions_mut().insert(std::sync::Arc::new(self));
         response
@@ -178,8 +182,12 @@ pub(crate) fn internal(detail: impl std::fmt::Display) -> Fault {
 
 /// A refusal before any request was read.
 pub(crate) fn connections_full() -> Fault {
-    Fault::new(Kind::Busy, "connections_full", "The server has as many connections as it takes: try again in a second.")
-        .retry_after(std::time::Duration::from_secs(1))
+    Fault::new(
+        Kind::Busy,
+        "connections_full",
+        "The server has as many connections as it takes: try again in a second.",
+    )
+    .retry_after(std::time::Duration::from_secs(1))
 }
 
 #[cfg(test)]
@@ -193,7 +201,9 @@ mod tests {
 
     #[test]
     fn statuses() {
-        let check = |kind, code, expect: u16| assert_eq!(status(&Fault::new(kind, code, "x")).as_u16(), expect, "{code}");
+        let check = |kind, code, expect: u16| {
+            assert_eq!(status(&Fault::new(kind, code, "x")).as_u16(), expect, "{code}")
+        };
         check(Kind::Invalid, "option_invalid", 400);
         check(Kind::Invalid, "pdf_invalid", 422);
         check(Kind::Invalid, "page_out_of_range", 422);
@@ -213,8 +223,11 @@ mod tests {
 
     #[test]
     fn a_problem_says_it_all() {
-        let fault = Fault::new(Kind::Busy, "house_full", "Full.").retry_after(Duration::from_millis(1200)).with_detail("/secret");
-        let document = Problem::from(fault.clone()).with("pages", json!([])).document(Some(&RequestId::from("r1")));
+        let fault = Fault::new(Kind::Busy, "house_full", "Full.")
+            .retry_after(Duration::from_millis(1200))
+            .with_detail("/secret");
+        let document =
+            Problem::from(fault.clone()).with("pages", json!([])).document(Some(&RequestId::from("r1")));
         assert_eq!(
             document,
             json!({

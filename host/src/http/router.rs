@@ -28,7 +28,8 @@ fn table() -> [Route; 10] {
 
 /// All routes, within their frame.
 pub(super) fn router(state: AppState) -> Router {
-    let routes = table().into_iter().fold(Router::new(), |router, (_, path, handler)| router.route(path, handler));
+    let routes =
+        table().into_iter().fold(Router::new(), |router, (_, path, handler)| router.route(path, handler));
     routes
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
@@ -63,8 +64,9 @@ mod tests {
             let methods = ["get", "put", "post", "delete", "patch", "head", "options"];
             methods.into_iter().filter(|m| item.get(m).is_some()).map(str::to_uppercase).collect::<Vec<_>>()
         };
-        let described: BTreeSet<(String, String)> =
-            paths.flat_map(|(path, item)| methods(item).into_iter().map(move |m| (m, path.clone()))).collect();
+        let described: BTreeSet<(String, String)> = paths
+            .flat_map(|(path, item)| methods(item).into_iter().map(move |m| (m, path.clone())))
+            .collect();
         let routed = table().map(|(method, path, _)| (method.to_string(), path.to_owned()));
         assert_eq!(BTreeSet::from(routed), described);
     }

@@ -17,7 +17,8 @@ const NAME_CHARS_MAX: usize = 200;
 /// also holds the beginning of the file may have half a megabyte.
 const HEAD_BYTES_MAX: u64 = 2 << 20;
 /// Types that say nothing: the bytes decide. (The last is what `curl --data-binary` says of everything.)
-const SAYS_NOTHING: [&str; 3] = ["application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded"];
+const SAYS_NOTHING: [&str; 3] =
+    ["application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded"];
 
 /// Documents on their way in.
 pub(crate) struct Upload {
@@ -30,7 +31,7 @@ enum Source {
     /// The body is the document.
     Raw { body: Box<Intake>, content_type: Option<String>, bytes: Option<u64>, taken: bool },
     /// The body is a form.
-    Form { form: Multipart<'static>, part: Option<multer::Field<'static>>, leash: Leash },
+    Form { form: Multipart<'static>, part: Box<Option<multer::Field<'static>>>, leash: Leash },
 }
 
 /// What is known of a document before its bytes.
@@ -67,13 +68,15 @@ impl Upload {
         let content_type = content_type(headers);
         let essence = essence(content_type);
         if essence == "multipart/form-data" {
-            let boundary = multer::parse_boundary(content_type).map_err(|error| invalid("has no boundary", error))?;
+            let boundary =
+                multer::parse_boundary(content_type).map_err(|error| invalid("has no boundary", error))?;
             let leash = body.leash();
             let form = Multipart::with_constraints(body, boundary, Constraints::new());
-            return Ok(Self { source: Source::Form { form, part: None, leash }, broken: false });
+            return Ok(Self { source: Source::Form { form, part: Box::new(None), leash }, broken: false });
         }
         if essence.starts_with("multipart/") {
-            let message = "The body is multipart, but no form: send `multipart/form-data`, or the bare document.";
+            let message =
+                "The body is multipart, but no form: send `multipart/form-data`, or the bare document.";
             return Err(Fault::new(Kind::Invalid, "multipart_invalid", message));
         }
         let bytes = declared_bytes(headers);
@@ -113,7 +116,9 @@ impl Upload {
         while let Some(chunk) = self.source.chunk().await.inspect_err(|_| self.broken = true)? {
             let bytes = (buffer.len() + chunk.len()) as u64;
             if bytes > bytes_max {
-                let message = format!("The document has more than {bytes_max} bytes: send a smaller one, or parts of it.");
+                let message = format!(
+                    "The document has more than {bytes_max} bytes: send a smaller one, or parts of it."
+                );
                 return Err(Fault::new(Kind::TooLarge, "body_too_large", message));
             }
             room.hold(bytes).await?;
@@ -121,7 +126,6 @@ impl Upload {
         }
         Ok(buffer)
     }
-
 }
 
 impl Source {
@@ -140,7 +144,7 @@ impl Source {
                 let Some(field) = form.next_field().await.map_err(from_multer)? else { return Ok(None) };
                 leash.give(u64::MAX);
                 let head = head(&field)?;
-                *part = Some(field);
+                **part = Some(field);
                 Ok(Some(head))
             }
         }
@@ -149,8 +153,10 @@ impl Source {
     async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, Fault> {
         match self {
             Self::Raw { body, .. } => body.next().await.transpose(),
-            Self::Form { part: Some(part), .. } => part.chunk().await.map_err(from_multer),
-            Self::Form { part: None, .. } => Ok(None),
+            Self::Form { part, .. } => match part.as_mut() {
+                Some(part) => part.chunk().await.map_err(from_multer),
+                None => Ok(None),
+            },
         }
     }
 }
@@ -160,7 +166,9 @@ fn head(field: &multer::Field<'_>) -> Result<Head, Fault> {
     let part = field.name().unwrap_or_default();
     if !matches!(part, "file" | "files" | "file[]" | "files[]") && field.file_name().is_none() {
         let part: String = part.chars().filter(|c| !c.is_control()).take(40).collect();
-        let message = format!("The form has a part `{part}` that is no file: documents are parts called `file`, options go into the query.");
+        let message = format!(
+            "The form has a part `{part}` that is no file: documents are parts called `file`, options go into the query."
+        );
         return Err(Fault::new(Kind::Invalid, "multipart_invalid", message));
     }
     let name = field.file_name().map(clean_name).filter(|name| !name.is_empty());
@@ -182,7 +190,9 @@ fn hint(essence: String) -> Option<String> {
 }
 
 fn invalid(what: &str, detail: impl std::fmt::Display) -> Fault {
-    let message = format!("The multipart form {what}: send it as RFC 7578 has it, for example with `curl -F file=@letter.pdf`.");
+    let message = format!(
+        "The multipart form {what}: send it as RFC 7578 has it, for example with `curl -F file=@letter.pdf`."
+    );
     Fault::new(Kind::Invalid, "multipart_invalid", message).with_detail(detail)
 }
 
@@ -193,9 +203,9 @@ fn from_multer(error: multer::Error) -> Fault {
             Ok(fault) => *fault,
             Err(cause) => invalid("could not be read", cause),
         },
-        error @ (multer::Error::IncompleteStream | multer::Error::IncompleteHeaders | multer::Error::IncompleteFieldData { .. }) => {
-            invalid("ends before its last boundary", error)
-        }
+        error @ (multer::Error::IncompleteStream
+        | multer::Error::IncompleteHeaders
+        | multer::Error::IncompleteFieldData { .. }) => invalid("ends before its last boundary", error),
         error => invalid("is not well formed", error),
     }
 }
@@ -226,8 +236,12 @@ mod tests {
         headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
         let until = Instant::now() + Duration::from_secs(5);
         let limits = BodyLimits { bytes_max: 1 << 20, idle_max: Duration::from_secs(1), until };
-        let chunks: Vec<_> = body.chunks(chunk).map(|c| Ok::<_, std::io::Error>(Bytes::copy_from_slice(c))).collect();
-        Upload::new(&headers, Intake::new(&headers, Body::from_stream(futures::stream::iter(chunks)), limits)?)
+        let chunks: Vec<_> =
+            body.chunks(chunk).map(|c| Ok::<_, std::io::Error>(Bytes::copy_from_slice(c))).collect();
+        Upload::new(
+            &headers,
+            Intake::new(&headers, Body::from_stream(futures::stream::iter(chunks)), limits)?,
+        )
     }
 
     type Read = Vec<(Option<String>, Option<String>, Vec<u8>)>;
@@ -243,7 +257,9 @@ mod tests {
     }
 
     fn form(parts: &[(&str, &str)]) -> Vec<u8> {
-        let parts = parts.iter().map(|(headers, body)| format!("--b\r\nContent-Disposition: form-data; {headers}\r\n\r\n{body}\r\n"));
+        let parts = parts.iter().map(|(headers, body)| {
+            format!("--b\r\nContent-Disposition: form-data; {headers}\r\n\r\n{body}\r\n")
+        });
         format!("{}--b--\r\n", parts.collect::<String>()).into_bytes()
     }
 
@@ -251,7 +267,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_bare_document() {
-        assert_eq!(all("Application/PDF; x=y", b"%PDF", 2).await, Ok(vec![(None, Some("application/pdf".into()), b"%PDF".to_vec())]));
+        assert_eq!(
+            all("Application/PDF; x=y", b"%PDF", 2).await,
+            Ok(vec![(None, Some("application/pdf".into()), b"%PDF".to_vec())])
+        );
         assert_eq!(all("application/x-www-form-urlencoded", b"", 1).await, Ok(vec![(None, None, vec![])]));
     }
 
@@ -293,7 +312,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_read_is_skipped() {
-        let body = form(&[("name=\"file\"; filename=\"a\"", &"x".repeat(5000)), ("name=\"file\"; filename=\"b\"", "two")]);
+        let body = form(&[
+            ("name=\"file\"; filename=\"a\"", &"x".repeat(5000)),
+            ("name=\"file\"; filename=\"b\"", "two"),
+        ]);
         let mut upload = upload(FORM, body, 100).unwrap();
         upload.next().await.unwrap();
         assert_eq!(upload.read(&mut Anywhere(0), 1000).await.unwrap_err().code, "body_too_large");

@@ -29,10 +29,20 @@ impl Default for Process {
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        gauge(&mut encoder, "process_start_time_seconds", "Start of the process, since the epoch", self.started_s)?;
+        gauge(
+            &mut encoder,
+            "process_start_time_seconds",
+            "Start of the process, since the epoch",
+            self.started_s,
+        )?;
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         if let Some(kilobytes) = field(&status, "VmRSS:") {
-            gauge(&mut encoder, "process_resident_memory_bytes", "Resident memory, without the workers", kilobytes * 1024.0)?;
+            gauge(
+                &mut encoder,
+                "process_resident_memory_bytes",
+                "Resident memory, without the workers",
+                kilobytes * 1024.0,
+            )?;
         }
         if let Some(kilobytes) = field(&status, "VmSize:") {
             gauge(&mut encoder, "process_virtual_memory_bytes", "Virtual memory", kilobytes * 1024.0)?;
@@ -42,7 +52,12 @@ impl Collector for Process {
         }
         if let Ok(fds) = std::fs::read_dir("/proc/self/fd") {
             // One of them is the one that lists them.
-            gauge(&mut encoder, "process_open_fds", "Open file descriptors", fds.count().saturating_sub(1) as f64)?;
+            gauge(
+                &mut encoder,
+                "process_open_fds",
+                "Open file descriptors",
+                fds.count().saturating_sub(1) as f64,
+            )?;
         }
         let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
         if let Some(most) = field(&limits, "Max open files") {
@@ -51,7 +66,12 @@ impl Collector for Process {
         if let Some(cpu_s) = std::fs::read_to_string("/proc/self/stat").ok().and_then(|stat| cpu_s(&stat)) {
             let kind = MetricType::Counter;
             let name = "process_cpu_seconds";
-            ConstCounter::new(cpu_s).encode(encoder.encode_descriptor(name, "CPU time, user and system", None, kind)?)?;
+            ConstCounter::new(cpu_s).encode(encoder.encode_descriptor(
+                name,
+                "CPU time, user and system",
+                None,
+                kind,
+            )?)?;
         }
         Ok(())
     }
@@ -79,7 +99,10 @@ mod tests {
     fn reads_proc() {
         assert_eq!(cpu_s("7 (a) b) S 1 2 3 4 5 6 7 8 9 10 250 50 0"), Some(3.0));
         assert_eq!(field("A:\t1 kB\nVmRSS:\t  12 kB\n", "VmRSS:"), Some(12.0));
-        assert_eq!(field("Max open files            1024                 4096   files", "Max open files"), Some(1024.0));
+        assert_eq!(
+            field("Max open files            1024                 4096   files", "Max open files"),
+            Some(1024.0)
+        );
         assert_eq!(field("", "x"), None);
     }
 }

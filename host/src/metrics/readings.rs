@@ -92,13 +92,33 @@ impl Collector for House {
         self.lanes(&mut encoder)?;
         let workers = self.parts.workers();
         gauge(&mut encoder, "lector_render_workers", "Render worker processes alive", workers.alive as f64)?;
-        gauge(&mut encoder, "lector_render_workers_wanted", "Render worker processes that there should be", workers.wanted as f64)?;
-        gauge(&mut encoder, "lector_render_workers_idle", "Render worker processes without work", workers.idle as f64)?;
-        counter(&mut encoder, "lector_render_worker_respawns", "Render workers replaced after a crash or a hang", workers.respawns)?;
+        gauge(
+            &mut encoder,
+            "lector_render_workers_wanted",
+            "Render worker processes that there should be",
+            workers.wanted as f64,
+        )?;
+        gauge(
+            &mut encoder,
+            "lector_render_workers_idle",
+            "Render worker processes without work",
+            workers.idle as f64,
+        )?;
+        counter(
+            &mut encoder,
+            "lector_render_worker_respawns",
+            "Render workers replaced after a crash or a hang",
+            workers.respawns,
+        )?;
         let guests = self.parts.guests();
         gauge(&mut encoder, "lector_guest_instances", "Guest instances alive", guests.live as f64)?;
         counter(&mut encoder, "lector_guest_instances_started", "Guest instances started", guests.started)?;
-        let mut traps = family(&mut encoder, "lector_guest_traps", "Guest calls that ended in a trap or a limit", MetricType::Counter)?;
+        let mut traps = family(
+            &mut encoder,
+            "lector_guest_traps",
+            "Guest calls that ended in a trap or a limit",
+            MetricType::Counter,
+        )?;
         for (code, count) in &guests.traps {
             labelled_counter(&mut traps, &[("code", code.as_str())], *count)?;
         }
@@ -109,9 +129,20 @@ impl Collector for House {
 impl House {
     fn platform(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let status = self.platform.status();
-        gauge(encoder, "lector_documents_in_flight", "Documents admitted, those being received included", status.documents_admitted as f64)?;
-        gauge(encoder, "lector_documents_in_flight_max", "Most documents admitted at once", status.documents_max as f64)?;
-        let mut documents = family(encoder, "lector_documents", "Documents, by what became of them", MetricType::Counter)?;
+        gauge(
+            encoder,
+            "lector_documents_in_flight",
+            "Documents admitted, those being received included",
+            status.documents_admitted as f64,
+        )?;
+        gauge(
+            encoder,
+            "lector_documents_in_flight_max",
+            "Most documents admitted at once",
+            status.documents_max as f64,
+        )?;
+        let mut documents =
+            family(encoder, "lector_documents", "Documents, by what became of them", MetricType::Counter)?;
         for (outcome, count) in [
             ("done", status.documents_done),
             ("failed", status.documents_failed),
@@ -120,23 +151,58 @@ impl House {
         ] {
             labelled_counter(&mut documents, &[("outcome", outcome)], count)?;
         }
-        gauge(encoder, "lector_documents_held_bytes", "Bytes of documents in memory", status.held_bytes as f64)?;
-        gauge(encoder, "lector_documents_held_max_bytes", "Most bytes of documents in memory", status.held_bytes_max as f64)?;
-        gauge(encoder, "lector_pages_waiting", "Pages of open documents still to be read", status.pages_waiting as f64)?;
+        gauge(
+            encoder,
+            "lector_documents_held_bytes",
+            "Bytes of documents in memory",
+            status.held_bytes as f64,
+        )?;
+        gauge(
+            encoder,
+            "lector_documents_held_max_bytes",
+            "Most bytes of documents in memory",
+            status.held_bytes_max as f64,
+        )?;
+        gauge(
+            encoder,
+            "lector_pages_waiting",
+            "Pages of open documents still to be read",
+            status.pages_waiting as f64,
+        )?;
         gauge(encoder, "lector_pages_in_flight", "Pages being read", status.pages_running as f64)?;
-        gauge(encoder, "lector_pages_in_flight_max", "Most pages read at once", status.pages_in_flight_max as f64)?;
+        gauge(
+            encoder,
+            "lector_pages_in_flight_max",
+            "Most pages read at once",
+            status.pages_in_flight_max as f64,
+        )?;
         let mut pages = family(encoder, "lector_pages", "Pages, by outcome", MetricType::Counter)?;
         labelled_counter(&mut pages, &[("outcome", "ok")], status.pages_ok)?;
         labelled_counter(&mut pages, &[("outcome", "failed")], status.pages_failed)?;
-        let mut faults = family(encoder, "lector_faults", "Faults of pages and documents, by code", MetricType::Counter)?;
+        let mut faults =
+            family(encoder, "lector_faults", "Faults of pages and documents, by code", MetricType::Counter)?;
         for (code, count) in &status.faults {
             labelled_counter(&mut faults, &[("code", code)], *count)?;
         }
-        let mut leases = family(encoder, "lector_deployment_leases", "Documents being read, by deployment", MetricType::Gauge)?;
+        let mut leases = family(
+            encoder,
+            "lector_deployment_leases",
+            "Documents being read, by deployment",
+            MetricType::Gauge,
+        )?;
         for deployment in &status.deployments {
-            labelled_gauge(&mut leases, &[("deployment", deployment.name.as_str())], deployment.leases as f64)?;
+            labelled_gauge(
+                &mut leases,
+                &[("deployment", deployment.name.as_str())],
+                deployment.leases as f64,
+            )?;
         }
-        gauge(encoder, "lector_draining", "1 while the house takes on nothing new", f64::from(u8::from(status.draining)))
+        gauge(
+            encoder,
+            "lector_draining",
+            "1 while the house takes on nothing new",
+            f64::from(u8::from(status.draining)),
+        )
     }
 
     fn lanes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -150,13 +216,19 @@ impl House {
         let counters: [(&str, &str, Read); 4] = [
             ("lector_lane_runs", "Runs", |lane| lane.runs as f64),
             ("lector_lane_rows", "Rows run", |lane| lane.rows as f64),
-            ("lector_lane_expired", "Items dropped unrun because their time was over", |lane| lane.expired as f64),
+            ("lector_lane_expired", "Items dropped unrun because their time was over", |lane| {
+                lane.expired as f64
+            }),
             ("lector_lane_busy_seconds", "Time of all runs", |lane| lane.busy.as_secs_f64()),
         ];
         for (name, help, read) in gauges {
             let mut values = family(encoder, name, help, MetricType::Gauge)?;
             for lane in &lanes {
-                labelled_gauge(&mut values, &[("model", lane.model.as_str()), ("provider", lane.provider.as_str())], read(lane))?;
+                labelled_gauge(
+                    &mut values,
+                    &[("model", lane.model.as_str()), ("provider", lane.provider.as_str())],
+                    read(lane),
+                )?;
             }
         }
         for (name, help, read) in counters {
@@ -170,7 +242,12 @@ impl House {
     }
 }
 
-fn family<'e>(encoder: &'e mut DescriptorEncoder<'_>, name: &'e str, help: &str, kind: MetricType) -> Result<MetricEncoder<'e>, fmt::Error> {
+fn family<'e>(
+    encoder: &'e mut DescriptorEncoder<'_>,
+    name: &'e str,
+    help: &str,
+    kind: MetricType,
+) -> Result<MetricEncoder<'e>, fmt::Error> {
     encoder.encode_descriptor(name, help, None, kind)
 }
 
@@ -186,6 +263,10 @@ fn labelled_counter(family: &mut MetricEncoder<'_>, labels: &[(&str, &str); 1], 
     ConstCounter::new(value).encode(family.encode_family(labels)?)
 }
 
-fn labelled_gauge<const N: usize>(family: &mut MetricEncoder<'_>, labels: &[(&str, &str); N], value: f64) -> fmt::Result {
+fn labelled_gauge<const N: usize>(
+    family: &mut MetricEncoder<'_>,
+    labels: &[(&str, &str); N],
+    value: f64,
+) -> fmt::Result {
     ConstGauge::new(value).encode(family.encode_family(labels)?)
 }

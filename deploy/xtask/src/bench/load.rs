@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::json;
 
-use super::{build, quantile, write};
+use super::{quantile, write};
 use crate::gateway::{Gateway, Upload};
 use crate::places::Places;
 
@@ -36,7 +36,6 @@ struct Sample {
 
 /// Runs it.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
-    build(places)?;
     let file = arguments.file.clone().unwrap_or_else(|| places.repo("tests/data/demo.pdf"));
     let upload = [Upload::read(&file)?];
     let gateway = Gateway::start(places, "bench-load", &[])?;

@@ -18,7 +18,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::procs::{self, Peak, Watch};
-use super::{build, on_cores, write};
+use super::{on_cores, write};
 use crate::gateway::{Gateway, Upload};
 use crate::places::Places;
 use crate::{corpus, shell};
@@ -66,7 +66,6 @@ struct Measured {
 
 /// Runs it.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
-    build(places)?;
     let folder = corpus::fetch(places, None)?;
     let python = environment(places)?;
     let rows = rows(

@@ -161,6 +161,8 @@ impl Pool {
                 .unwrap_or_else(|_| Err(DocumentError::NotReady { reason: "its keeper ended".into() }));
             if let Err(error) = outcome {
                 pool.stop();
+                // Keepers notice within a tick; the caller gets no error before the processes are gone.
+                pool.join();
                 return Err(error);
             }
         }

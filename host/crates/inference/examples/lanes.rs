@@ -57,7 +57,8 @@ fn main() {
     };
     let page = |n: usize| {
         block_on(run(&det, &pages[n % pages.len()], &["fetch_name_0"])).unwrap();
-        let runs = (0..number("lines", 40) / batch).map(|i| run(&rec, &lines[i % lines.len()], &["ids", "confidence"]));
+        let runs = (0..number("lines", 40) / batch)
+            .map(|i| run(&rec, &lines[i % lines.len()], &["ids", "confidence"]));
         join_all(runs.collect::<Vec<_>>().into_iter().map(|r| async { r.await.map(drop).unwrap() }))
     };
     block_on(page(0));

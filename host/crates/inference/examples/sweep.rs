@@ -79,14 +79,6 @@ fn main() {
         if arena == "shared" || arena == "same" {
             b = b.with_env_allocators().unwrap();
         }
-        if let Some(path) = options.get("save") {
-            b = b.with_optimized_model_path(path).unwrap();
-            b = b.with_config_entry("session.save_model_format", "ORT").unwrap();
-        }
-        if number("direct", 0) == 1 {
-            b = b.with_config_entry("session.use_ort_model_bytes_directly", "1").unwrap();
-            b = b.with_config_entry("session.use_ort_model_bytes_for_initializers", "1").unwrap();
-        }
         b.commit_from_memory(bytes).unwrap()
     };
     if number("ctc", 0) == 1 {
@@ -95,7 +87,7 @@ fn main() {
     let started = Instant::now();
     let built: Vec<Session> = (0..sessions).map(|_| build(&bytes)).collect();
     let build_ms = started.elapsed().as_secs_f64() * 1e3;
-    if number("direct", 0) == 1 { std::mem::forget(bytes) } else { drop(bytes) }
+    drop(bytes);
     let loaded_mib = status_mib("VmRSS");
 
     let barrier = Arc::new(Barrier::new(sessions + 1));
@@ -114,8 +106,11 @@ fn main() {
                         options.set("memory.enable_memory_arena_shrinkage", "cpu:0").unwrap();
                     }
                     let all: Vec<String> = session.outputs().iter().map(|o| o.name().to_owned()).collect();
-                    let names: Vec<&str> =
-                        if outputs.is_empty() { all.iter().map(String::as_str).collect() } else { outputs.clone() };
+                    let names: Vec<&str> = if outputs.is_empty() {
+                        all.iter().map(String::as_str).collect()
+                    } else {
+                        outputs.clone()
+                    };
                     let selector = names.iter().fold(OutputSelector::no_default(), |s, n| s.with(*n));
                     let options = options.with_outputs(selector);
                     let turn = |session: &mut Session| {
@@ -162,8 +157,7 @@ fn register_arena(environment: &ort::environment::Environment, same_as_requested
     unsafe {
         let api = ort::api();
         assert!((api.CreateArenaCfg)(0, strategy, -1, -1, &mut config).0.is_null());
-        let status =
-            (api.CreateAndRegisterAllocator)(environment.ptr().cast_mut(), info.ptr(), config);
+        let status = (api.CreateAndRegisterAllocator)(environment.ptr().cast_mut(), info.ptr(), config);
         assert!(status.0.is_null());
         (api.ReleaseArenaCfg)(config);
     }

@@ -197,14 +197,14 @@ impl ModelEntry {
 
     /// Checks the digest of the weights, reading them in pieces.
     pub fn verify(&self) -> Result<(), CatalogueError> {
-        let found = digest::of_file(&self.weights.path).map_err(|e| self.unreadable(&self.weights.path, e))?;
+        let found =
+            digest::of_file(&self.weights.path).map_err(|e| self.unreadable(&self.weights.path, e))?;
         self.compare(&self.weights.path, &self.weights.sha256, found)
     }
 
     /// The weights, checked.
     pub(crate) fn read_weights(&self) -> Result<Vec<u8>, CatalogueError> {
-        let bytes =
-            std::fs::read(&self.weights.path).map_err(|e| self.unreadable(&self.weights.path, e))?;
+        let bytes = std::fs::read(&self.weights.path).map_err(|e| self.unreadable(&self.weights.path, e))?;
         self.compare(&self.weights.path, &self.weights.sha256, digest::of_bytes(&bytes))?;
         Ok(bytes)
     }

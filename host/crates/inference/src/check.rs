@@ -31,7 +31,8 @@ pub(crate) fn check(
     outputs: &[String],
 ) -> Result<(), Fault> {
     let refuse = |what: String| {
-        Fault::new(Kind::Invalid, "model_input_invalid", format!("model {}: {what}", model.name)).blaming(Blame::Guest)
+        Fault::new(Kind::Invalid, "model_input_invalid", format!("model {}: {what}", model.name))
+            .blaming(Blame::Guest)
     };
     for port in &model.inputs {
         let mut given = inputs.iter().filter(|(name, _)| *name == port.name);
@@ -52,7 +53,8 @@ pub(crate) fn check(
         let known = model.outputs.iter().any(|p| p.name == *name);
         if !known || outputs.iter().take(at).any(|earlier| earlier == name) {
             let (code, has) = ("model_output_invalid", Names(&model.outputs));
-            let message = format!("model {}: output `{name}` is unknown or asked for twice; it has {has}", model.name);
+            let message =
+                format!("model {}: output `{name}` is unknown or asked for twice; it has {has}", model.name);
             return Err(Fault::new(Kind::Invalid, code, message).blaming(Blame::Guest));
         }
     }

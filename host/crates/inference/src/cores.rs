@@ -2,8 +2,8 @@
 //!
 //! Each session brings its own threads; without this, two lanes with two threads each would fight for two cores and
 //! all would be late. A run takes as many permits as its session has threads and gives them back. First come, first
-//! served: a run that needs all cores is not overtaken for ever by runs that need one (the price: a core may idle
-//! until the others are done; measured below 1 % of a page).
+//! served: a run that needs all cores is not overtaken for ever by runs that need one. The price: a core may idle
+//! until the others are done.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 

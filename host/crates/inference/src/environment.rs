@@ -26,8 +26,12 @@ pub(crate) fn environment(path: &Path) -> Result<Environment, InferenceError> {
     let builder = ort::init_from(&path)
         .map_err(|source| InferenceError::LibraryUnusable { path: path.clone(), source })?;
     let refused = |e: ort::Error| InferenceError::Environment(e.to_string());
-    let environment =
-        builder.with_name("lector").with_telemetry(false).with_logger(Arc::new(log)).build().map_err(refused)?;
+    let environment = builder
+        .with_name("lector")
+        .with_telemetry(false)
+        .with_logger(Arc::new(log))
+        .build()
+        .map_err(refused)?;
     environment.set_log_level(LogLevel::Warning);
     register_arena(&environment).map_err(refused)?;
     tracing::info!(library = %path.display(), build = ort::info(), "ONNX Runtime loaded");
@@ -55,8 +59,11 @@ fn register_arena(environment: &Environment) -> Result<(), ort::Error> {
     // SAFETY: the environment and the description outlive the call, and ONNX Runtime copies the description; a null
     // configuration asks for the defaults; a status that is not null is owned by the error made of it.
     unsafe {
-        let status =
-            (ort::api().CreateAndRegisterAllocator)(environment.ptr().cast_mut(), info.ptr(), std::ptr::null());
+        let status = (ort::api().CreateAndRegisterAllocator)(
+            environment.ptr().cast_mut(),
+            info.ptr(),
+            std::ptr::null(),
+        );
         ort::Error::result_from_status(status)
     }
 }

@@ -7,7 +7,7 @@ mod owner;
 mod pick;
 mod queue;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -114,7 +114,11 @@ impl Lane {
     /// Offers the smallest input that the model takes.
     pub(crate) fn probe(&self, deadline: Instant) -> Result<Answer, Fault> {
         let inputs = smallest(&self.info, &self.limits).ok_or_else(|| {
-            Fault::new(Kind::Bug, "engine_probe_impossible", format!("model {} has no smallest input", self.info.name))
+            Fault::new(
+                Kind::Bug,
+                "engine_probe_impossible",
+                format!("model {} has no smallest input", self.info.name),
+            )
         })?;
         self.offer(WorkItem {
             model: self.info.name.clone(),
@@ -136,25 +140,28 @@ impl Lane {
     }
 
     pub(crate) fn status(&self) -> LaneStatus {
-        self.meter.status(LaneStatus {
+        let meter = &*self.meter;
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let run = meter.run.status();
+        LaneStatus {
             model: self.info.name.clone(),
             provider: self.provider.as_str(),
             sessions: self.seats.sessions,
             threads_per_session: self.seats.threads,
             queue_items_max: self.queue.items_max(),
             queue_depth: self.queue.depth(),
-            in_flight: self.meter.in_flight.load(Ordering::Relaxed),
-            runs: 0,
-            rows: 0,
-            failures: 0,
-            skipped_cancelled: 0,
-            skipped_expired: 0,
-            refused_full: 0,
-            refused_invalid: 0,
-            busy: Duration::ZERO,
-            queue_wait: Default::default(),
-            run: Default::default(),
-        })
+            in_flight: get(&meter.in_flight),
+            runs: run.count,
+            rows: get(&meter.rows),
+            failures: get(&meter.failures),
+            skipped_cancelled: get(&meter.skipped_cancelled),
+            skipped_expired: get(&meter.skipped_expired),
+            refused_full: get(&meter.refused_full),
+            refused_invalid: get(&meter.refused_invalid),
+            busy: run.sum,
+            queue_wait: meter.queue_wait.status(),
+            run,
+        }
     }
 
     /// Takes no more, answers what waits with a fault, lets runs end.

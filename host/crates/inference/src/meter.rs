@@ -29,7 +29,7 @@ impl Histogram {
         self.sum_us.fetch_add(micros(duration), Ordering::Relaxed);
     }
 
-    fn status(&self) -> HistogramStatus {
+    pub(crate) fn status(&self) -> HistogramStatus {
         let counts: Vec<u64> = self.counts.iter().map(|c| c.load(Ordering::Relaxed)).collect();
         let sum = Duration::from_micros(self.sum_us.load(Ordering::Relaxed));
         HistogramStatus { count: counts.iter().sum(), counts, sum }
@@ -88,26 +88,6 @@ impl Meter {
 
     pub(crate) fn add(counter: &AtomicU64, by: u64) {
         counter.fetch_add(by, Ordering::Relaxed);
-    }
-
-    /// The counters as a status; the lane fills in what it is.
-    pub(crate) fn status(&self, lane: LaneStatus) -> LaneStatus {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let run = self.run.status();
-        LaneStatus {
-            in_flight: get(&self.in_flight),
-            runs: run.count,
-            rows: get(&self.rows),
-            failures: get(&self.failures),
-            skipped_cancelled: get(&self.skipped_cancelled),
-            skipped_expired: get(&self.skipped_expired),
-            refused_full: get(&self.refused_full),
-            refused_invalid: get(&self.refused_invalid),
-            busy: run.sum,
-            queue_wait: self.queue_wait.status(),
-            run,
-            ..lane
-        }
     }
 }
 

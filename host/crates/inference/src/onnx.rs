@@ -23,7 +23,8 @@ pub(crate) fn outputs(model: &[u8]) -> Vec<String> {
 
 /// The length-delimited fields of that number.
 fn messages(mut rest: &[u8], number: u64) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || next(&mut rest)).filter_map(move |(field, bytes)| bytes.filter(|_| field == number))
+    std::iter::from_fn(move || next(&mut rest))
+        .filter_map(move |(field, bytes)| bytes.filter(|_| field == number))
 }
 
 /// The value of `key` in the metadata of a serialised model; `None` where it has none.

@@ -13,7 +13,6 @@ use lector_core::model::PortInfo;
 use lector_core::port::{WorkDone, WorkItem};
 use lector_core::{Blame, Engines, Fault, Kind, ModelInfo, ModelName};
 use ort::environment::Environment;
-use ort::session::builder::PrepackedWeights;
 
 use crate::catalogue::{Catalogue, ModelEntry, Reduce, Task};
 use crate::check::Limits;
@@ -83,7 +82,9 @@ impl Inference {
                 None => {
                     let waited = format!("no answer in {} ms", self.probe_timeout.as_millis());
                     let message = format!("model {name} did not answer a probe in time");
-                    return Err(Fault::new(Kind::Unavailable, "engine_probe_timeout", message).with_detail(waited));
+                    return Err(
+                        Fault::new(Kind::Unavailable, "engine_probe_timeout", message).with_detail(waited)
+                    );
                 }
             }
         }
@@ -107,8 +108,10 @@ impl Engines for Inference {
         let name = item.model.clone();
         let offered = match self.lanes.get(&name) {
             Some(lane) => lane.offer(item),
-            None => Err(Fault::new(Kind::NotFound, "model_not_found", format!("model {name} is not served here"))
-                .blaming(Blame::Host)),
+            None => {
+                Err(Fault::new(Kind::NotFound, "model_not_found", format!("model {name} is not served here"))
+                    .blaming(Blame::Host))
+            }
         };
         // The answer is the only thing that the future holds: dropping it withdraws the item.
         Box::pin(async move { offered?.await.map_err(|_| lost(&name))? })
@@ -148,7 +151,6 @@ fn lane(
         provider,
         threads: if provider.uses_cores() { seats.threads } else { 1 },
         shared_arena: config.shared_arena && provider.uses_cores(),
-        prepacked: PrepackedWeights::new(),
     };
     let mut weights = entry.read_weights()?;
     let labels = entry.read_labels(&weights)?;
@@ -208,9 +210,10 @@ fn describe(
     {
         return Err(format!("{classes} classes, but the catalogue has {} labels", labels.len()));
     }
-    let width_buckets = entry.engine.width.map_or_else(Vec::new, |steps| {
-        (1..=steps.max / steps.step).map(|n| n * steps.step).collect()
-    });
+    let width_buckets = entry
+        .engine
+        .width
+        .map_or_else(Vec::new, |steps| (1..=steps.max / steps.step).map(|n| n * steps.step).collect());
     Ok(ModelInfo {
         name: entry.name.clone(),
         inputs,

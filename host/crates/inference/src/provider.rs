@@ -57,7 +57,9 @@ impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Provider::Cpu => f.write_str("cpu"),
-            Provider::Cuda { device } | Provider::TensorRt { device } => write!(f, "{}:{device}", self.as_str()),
+            Provider::Cuda { device } | Provider::TensorRt { device } => {
+                write!(f, "{}:{device}", self.as_str())
+            }
         }
     }
 }

@@ -5,14 +5,14 @@
 use lector_core::model::PortInfo;
 use lector_core::{Dtype, Tensor, TensorData};
 use ort::environment::Environment;
-use ort::session::builder::{GraphOptimizationLevel, PrepackedWeights, SessionBuilder};
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{OutputSelector, RunOptions, Session, SessionInputValue};
 use ort::value::{DynValue, Outlet, TensorElementType, TensorRef};
 
 use crate::engine::Engine;
 use crate::provider::Provider;
 
-/// How a session is built; one value for all sessions of a model, so that they share what they can.
+/// How the sessions of a model are built.
 pub(crate) struct Recipe<'a> {
     pub(crate) environment: &'a Environment,
     pub(crate) provider: Provider,
@@ -20,8 +20,6 @@ pub(crate) struct Recipe<'a> {
     pub(crate) threads: usize,
     /// Whether runs take memory from the arena of the process or from one of the session's own.
     pub(crate) shared_arena: bool,
-    /// Weights in the layout that the kernels want, kept once for all sessions of the model.
-    pub(crate) prepacked: PrepackedWeights,
 }
 
 impl Recipe<'_> {
@@ -43,8 +41,6 @@ impl Recipe<'_> {
             .map_err(forget)?
             // A pattern is planned and kept for every shape seen; line widths and page sizes vary without end.
             .with_memory_pattern(false)
-            .map_err(forget)?
-            .with_prepacked_weights(&self.prepacked)
             .map_err(forget)?
             .with_execution_providers([self.provider.dispatch()])
             .map_err(forget)?;

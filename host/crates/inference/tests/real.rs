@@ -1,6 +1,12 @@
 //! The inference plane on the real library and the real weights. Where they are not there (before
 //! `cargo xtask setup`) a test says so and passes; under `LECTOR_REQUIRE_MODELS=1` it fails.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods
+)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -93,7 +99,10 @@ fn a_model_says_what_it_takes_and_gives() {
     let model = |name: &str| inference.model(&name.into()).unwrap();
     let rec = model(REC);
     assert_eq!(rec.inputs[0].shape, [-1, 3, 48, -1]);
-    assert_eq!(rec.outputs.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), [LOGITS, "ids", "confidence"]);
+    assert_eq!(
+        rec.outputs.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(),
+        [LOGITS, "ids", "confidence"]
+    );
     assert_eq!((rec.outputs[1].dtype, rec.outputs[2].dtype), (Dtype::S64, Dtype::F32));
     assert_eq!((rec.labels.len(), rec.labels[0].as_str(), rec.labels[18709].as_str()), (18710, "", " "));
     assert_eq!((rec.width_buckets[0], rec.width_buckets.last()), (32, Some(&3200)));
@@ -122,7 +131,10 @@ fn what_does_not_fit_the_model_is_the_guests_fault() {
     check(TINY_DET, &[1, 3, 33, 32], LOGITS, "model_input_invalid", "multiple of 32");
     check(TINY_DET, &[1, 3, 2560, 2560], LOGITS, "model_input_invalid", "pixels");
     let lanes = inference.lanes();
-    assert_eq!(lanes.iter().map(|lane| (lane.refused_invalid, lane.runs)).collect::<Vec<_>>(), [(2, 0), (4, 0)]);
+    assert_eq!(
+        lanes.iter().map(|lane| (lane.refused_invalid, lane.runs)).collect::<Vec<_>>(),
+        [(2, 0), (4, 0)]
+    );
 }
 
 #[test]

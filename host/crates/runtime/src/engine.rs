@@ -3,14 +3,17 @@
 use std::hash::{Hash, Hasher};
 
 use sha2::{Digest, Sha256};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::RuntimeConfig;
 use crate::inspect::hex;
 
-/// Bytes of a linear memory that stay mapped in an idle slot. Resetting them by `memset` is cheaper than
-/// the page faults of unmapping them up to about this size; the default guest touches some 600 KiB.
-const MEMORY_KEEP_RESIDENT_BYTES: usize = 1 << 20;
+/// Bytes of a linear memory that stay mapped in an idle slot and are reset in place; the rest is unmapped,
+/// which costs the next guest its page faults. Where the kernel tells which pages were written (Linux 6.7,
+/// `PAGEMAP_SCAN`) only those are reset: measured, a call of the standard guest takes 86 us instead of 138.
+const MEMORY_KEEP_RESIDENT_BYTES: usize = 4 << 20;
+/// The same where the kernel does not tell: all of it is cleared every time.
+const MEMORY_CLEARED_BYTES: usize = 512 << 10;
 /// The same for tables: 8 bytes an element, guests have a few thousand.
 const TABLE_KEEP_RESIDENT_BYTES: usize = 64 << 10;
 /// The same for the stacks that guests run on.
@@ -34,6 +37,11 @@ const BACKTRACE_FRAMES: usize = 12;
 /// The engine for `config`.
 pub fn engine(config: &RuntimeConfig) -> wasmtime::Result<Engine> {
     let instances = config.instances_max.max(1);
+    let keep = if PoolingAllocationConfig::is_pagemap_scan_available() {
+        MEMORY_KEEP_RESIDENT_BYTES
+    } else {
+        MEMORY_CLEARED_BYTES
+    };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_GUEST))
@@ -47,9 +55,10 @@ pub fn engine(config: &RuntimeConfig) -> wasmtime::Result<Engine> {
         .table_elements(TABLE_ELEMENTS_MAX)
         .max_memory_size(usize::try_from(config.memory_bytes_max).unwrap_or(usize::MAX))
         .max_unused_warm_slots(instances)
-        .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT_BYTES)
+        .linear_memory_keep_resident(keep)
         .table_keep_resident(TABLE_KEEP_RESIDENT_BYTES)
-        .async_stack_keep_resident(STACK_KEEP_RESIDENT_BYTES);
+        .async_stack_keep_resident(STACK_KEEP_RESIDENT_BYTES)
+        .pagemap_scan(Enabled::Auto);
     let mut engine = Config::new();
     engine
         .wasm_component_model_async(true)

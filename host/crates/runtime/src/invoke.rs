@@ -36,6 +36,8 @@ pub struct Invocation {
     began: Instant,
     deadline: Instant,
     start: Duration,
+    /// Computing that belongs to the start, not to the call.
+    start_computed: Duration,
     _running: Running,
     _place: OwnedSemaphorePermit,
 }
@@ -82,12 +84,13 @@ impl Invocation {
                     Ended::Late => verdict::late(store.data(), asked.elapsed()),
                     Ended::Error(error) => verdict::ended(&error, store.data()),
                 };
-                let timing = Timing { start, guest: meter.computed(), ..Timing::default() };
+                let timing = Timing { start, ..Timing::default() };
                 runtime.counters().fault(fault.code);
                 return Err((fault, Timing { total: asked.elapsed(), ..timing }));
             }
         };
         runtime.counters().started(start);
+        let start_computed = meter.computed();
         Ok(Self {
             store,
             exports,
@@ -96,6 +99,7 @@ impl Invocation {
             began: asked,
             deadline,
             start,
+            start_computed,
             _running: running,
             _place: place,
         })
@@ -146,7 +150,7 @@ impl Invocation {
         let mut timing = std::mem::take(&mut state.timing);
         timing.memory_bytes = state.limits.memory_bytes();
         timing.start = self.start;
-        timing.guest = self.meter.computed();
+        timing.guest = self.meter.computed().saturating_sub(self.start_computed);
         timing.total = self.began.elapsed();
         timing
     }

@@ -13,11 +13,20 @@ use crate::state::HostState;
 use crate::stop::Stop;
 
 /// Frames of a backtrace that go into the detail.
-const FRAMES_MAX: usize = 8;
+const FRAMES_MAX: usize = 6;
+/// Frames that a backtrace must have before it can tell a recursion.
+const RECURSION_FRAMES_MIN: usize = 9;
+/// How wasmtime begins its rendering of a backtrace.
+const BACKTRACE_HEADLINE: &str = "error while executing at wasm backtrace";
+/// Beginnings of functions that say nothing about the guest.
+const MACHINERY: [&str; 7] = ["std::", "core::", "alloc::", "__rust", "rust_", "<core::", "<alloc::"];
 /// How wasmtime names its limit on what one call may hand over (the type is private to it).
 const HANDED_TOO_MUCH: &str = "too much data is being copied between the host and the guest";
 /// How it names its limit on live handles.
-const HANDLES_EXHAUSTED: &str = "component handle";
+const HANDLES_EXHAUSTED: &str = "store handle limit exceeded";
+
+/// What is said of recursion without end.
+const RECURSED: &str = "the guest recursed until its stack was full";
 
 /// The fault of a guest that was ended by wasmtime or by a host function.
 pub fn ended(error: &wasmtime::Error, state: &HostState) -> Fault {
@@ -63,7 +72,8 @@ pub fn ended(error: &wasmtime::Error, state: &HostState) -> Fault {
         return refusal.clone().with_detail(told(error));
     }
     let what = match error.downcast_ref::<Trap>() {
-        Some(Trap::StackOverflow) => "the guest recursed until its stack was full".to_owned(),
+        Some(Trap::StackOverflow) => RECURSED.to_owned(),
+        Some(Trap::MemoryOutOfBounds) if recursed(error) => RECURSED.to_owned(),
         Some(Trap::UnreachableCodeReached) => "the guest panicked or aborted (unreachable code)".to_owned(),
         Some(trap) => format!("the guest trapped: {trap}"),
         None => "the guest was ended".to_owned(),
@@ -94,24 +104,32 @@ fn trapped(message: String, error: &wasmtime::Error) -> Fault {
     Fault::new(Kind::GuestFault, "guest_trapped", message).with_detail(told(error))
 }
 
-/// The chain of causes without the backtrace, and a short backtrace on one line.
+/// The chain of causes, and a short backtrace on the same line: functions of the guest itself, innermost
+/// first, the machinery of panics and of the standard library left out.
 fn told(error: &wasmtime::Error) -> String {
-    let mut out = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        // The outermost error prints the whole backtrace; its first line is what it is about.
-        let line = cause.lines().next().unwrap_or_default();
-        let sep = if out.is_empty() { "" } else { ": " };
-        let _ = write!(out, "{sep}{line}");
-    }
+    let causes = error.chain().map(|cause| cause.to_string().lines().next().unwrap_or_default().to_owned());
+    // The outermost "cause" of a trap is the headline of wasmtime's own rendering of the backtrace.
+    let causes: Vec<String> = causes.filter(|line| !line.starts_with(BACKTRACE_HEADLINE)).collect();
+    let mut out = causes.join(": ");
     if let Some(trace) = error.downcast_ref::<WasmBacktrace>() {
-        let frames = trace.frames().iter().take(FRAMES_MAX);
-        let names: Vec<String> = frames
-            .map(|frame| {
-                let symbol = frame.symbols().first().and_then(|symbol| symbol.name());
-                symbol.or(frame.func_name()).map_or_else(|| format!("#{}", frame.func_index()), str::to_owned)
-            })
-            .collect();
-        let _ = write!(out, " [{}]", names.join(" < "));
+        // Its rendering is the only way to its demangled names: `  3: 0x1f2a - module!function`.
+        let rendered = trace.to_string();
+        let names = rendered.lines().filter_map(|line| line.split_once(" - ").map(|(_, name)| name));
+        let names = names.map(|name| name.split_once('!').map_or(name, |(_, function)| function).trim());
+        let own = names.filter(|name| !MACHINERY.iter().any(|prefix| name.starts_with(prefix)));
+        let own: Vec<&str> = own.take(FRAMES_MAX).collect();
+        let _ = write!(out, " [{}]", own.join(" < "));
     }
     out
+}
+
+/// Whether the innermost frames are a few functions over and over. A guest's stack lies in its linear
+/// memory as well, so recursion without end mostly shows as an access out of bounds.
+fn recursed(error: &wasmtime::Error) -> bool {
+    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return false };
+    let functions: Vec<u32> = trace.frames().iter().map(|frame| frame.func_index()).collect();
+    let mut distinct = functions.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    functions.len() >= RECURSION_FRAMES_MIN && distinct.len() <= functions.len() / 3
 }

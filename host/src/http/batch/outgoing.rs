@@ -25,7 +25,8 @@ const WAITING_BYTES_MAX: u32 = 8 << 20;
 /// Events that wait for the client.
 const WAITING_EVENTS_MAX: usize = 4096;
 /// Proxies close connections on which nothing happens, most after a minute.
-const KEEP_ALIVE_EVERY: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(15) };
+const KEEP_ALIVE_EVERY: Duration =
+    if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(15) };
 
 struct Chunk {
     bytes: Bytes,
@@ -53,7 +54,10 @@ pub(super) struct Events {
 /// A buffer with its two ends.
 pub(super) fn channel(sse: bool) -> (Outgoing, Events) {
     let (sender, chunks) = mpsc::channel(WAITING_EVENTS_MAX);
-    (Outgoing { chunks: sender, room: Arc::new(Semaphore::new(WAITING_BYTES_MAX as usize)), sse }, Events { chunks, sse })
+    (
+        Outgoing { chunks: sender, room: Arc::new(Semaphore::new(WAITING_BYTES_MAX as usize)), sse },
+        Events { chunks, sse },
+    )
 }
 
 impl Outgoing {
@@ -134,7 +138,10 @@ impl Stream for Answer {
             Poll::Ready(None) if this.ended => Poll::Ready(None),
             Poll::Ready(None) => {
                 // A chunked answer that breaks off tells the client what a missing `end` might not.
-                tracing::error!(finished = this.task.is_finished(), "the batch broke off without its last event");
+                tracing::error!(
+                    finished = this.task.is_finished(),
+                    "the batch broke off without its last event"
+                );
                 this.ended = true;
                 Poll::Ready(Some(Err(io::Error::other("the batch broke off"))))
             }
@@ -162,7 +169,10 @@ mod tests {
 
     #[tokio::test]
     async fn both_forms() {
-        for (sse, expect) in [(false, "{\"event\":\"end\",\"n\":1}\n"), (true, "event: end\ndata: {\"event\":\"end\",\"n\":1}\n\n")] {
+        for (sse, expect) in [
+            (false, "{\"event\":\"end\",\"n\":1}\n"),
+            (true, "event: end\ndata: {\"event\":\"end\",\"n\":1}\n\n"),
+        ] {
             let (out, events) = channel(sse);
             out.end(&json!({ "event": "end", "n": 1 })).await.unwrap();
             drop(out);

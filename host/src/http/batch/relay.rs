@@ -54,7 +54,13 @@ fn shape(document: usize, name: Option<&str>, event: &Event) -> Value {
         Event::PageError { index, fault, timing } => ndjson::page_error(document, *index, fault, timing),
         Event::End { summary, summary_fault, pages_ok, pages_failed, total } => {
             let (summary, summary_fault) = (summary.as_ref(), summary_fault.as_ref());
-            let done = DocumentEnd { pages_ok: *pages_ok, pages_failed: *pages_failed, total: *total, summary, summary_fault };
+            let done = DocumentEnd {
+                pages_ok: *pages_ok,
+                pages_failed: *pages_failed,
+                total: *total,
+                summary,
+                summary_fault,
+            };
             ndjson::document_end(document, done)
         }
         Event::Failed(fault) => ndjson::document_error(document, name, fault),
@@ -122,7 +128,8 @@ mod tests {
     }
 
     fn events(pages: u32) -> Vec<Event> {
-        let opened = Event::Opened { content_type: "image/tiff", page_count: pages, selected: (0..pages).collect() };
+        let opened =
+            Event::Opened { content_type: "image/tiff", page_count: pages, selected: (0..pages).collect() };
         let page = |index| Event::PageError { index, fault: fault("page_bad"), timing: Timing::default() };
         let total = Duration::from_secs(1);
         let end = Event::End { summary: None, summary_fault: None, pages_ok: 0, pages_failed: pages, total };
@@ -135,10 +142,19 @@ mod tests {
         let (sender, arrivals) = mpsc::channel(8);
         for (index, pages) in [(0, 2), (2, 1)] {
             let slot = Some(slots.clone().try_acquire_owned().unwrap());
-            let reading = Reading { index, name: Some(format!("{index}.tif")), events: stream::iter(events(pages)), slot };
+            let reading = Reading {
+                index,
+                name: Some(format!("{index}.tif")),
+                events: stream::iter(events(pages)),
+                slot,
+            };
             sender.send(Arrival::Reading(reading)).await.ok().unwrap();
         }
-        sender.send(Arrival::Failed { index: 1, name: None, fault: fault("body_too_large") }).await.ok().unwrap();
+        sender
+            .send(Arrival::Failed { index: 1, name: None, fault: fault("body_too_large") })
+            .await
+            .ok()
+            .unwrap();
         drop(sender);
         let (out, body) = outgoing::channel(false);
         let totals = relay(arrivals, &out, |_| {}).await.ok().unwrap();
@@ -154,14 +170,26 @@ mod tests {
         assert_eq!(of(0), ["document", "page_error", "page_error", "document_end"]);
         assert_eq!(of(1), ["document_error"]);
         assert_eq!(of(2), ["document", "page_error", "document_end"]);
-        assert_eq!(lines.iter().find(|e| e["event"] == "document").unwrap()["page_count"].as_u64().unwrap().min(2), lines.iter().find(|e| e["event"] == "document").unwrap()["pages"].as_array().unwrap().len() as u64);
+        assert_eq!(
+            lines.iter().find(|e| e["event"] == "document").unwrap()["page_count"].as_u64().unwrap().min(2),
+            lines.iter().find(|e| e["event"] == "document").unwrap()["pages"].as_array().unwrap().len()
+                as u64
+        );
     }
 
     #[tokio::test]
     async fn stops_when_nobody_listens() {
         let (sender, arrivals) = mpsc::channel(1);
-        let endless = stream::repeat_with(|| Event::PageError { index: 0, fault: fault("x"), timing: Timing::default() });
-        sender.send(Arrival::Reading(Reading { index: 0, name: None, events: endless, slot: None })).await.ok().unwrap();
+        let endless = stream::repeat_with(|| Event::PageError {
+            index: 0,
+            fault: fault("x"),
+            timing: Timing::default(),
+        });
+        sender
+            .send(Arrival::Reading(Reading { index: 0, name: None, events: endless, slot: None }))
+            .await
+            .ok()
+            .unwrap();
         let (out, body) = outgoing::channel(false);
         drop(body);
         assert!(relay(arrivals, &out, |_| {}).await.is_err());

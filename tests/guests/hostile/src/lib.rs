@@ -50,13 +50,13 @@ enum Deed {
     AwaitInference,
     /// Answers with one long string.
     HugeReply,
-    /// Answers with a million empty lines.
+    /// Answers with two hundred thousand empty lines.
     LongReply,
     /// Logs ten million lines.
     LogStorm,
     /// Asks the host for the page's index for ever.
     CallStorm,
-    /// Awaits what never comes.
+    /// Awaits what never comes, with nothing under way.
     AwaitForEver,
     /// Answers with a position that is no number.
     NotANumber,
@@ -141,8 +141,8 @@ impl Pipeline for Hostile {
                 let input = Tensor::from_f32(&[1, 4], &[0.0; 4])?;
                 Model::open("model")?.run(vec![("x", input)], &["y"]).await?;
             }
-            Deed::HugeReply => answer.lines = vec![line(&"x".repeat(200 << 20))],
-            Deed::LongReply => answer.lines = vec![line(""); 1 << 20],
+            Deed::HugeReply => answer.lines = vec![line(&"x".repeat(80 << 20))],
+            Deed::LongReply => answer.lines = vec![line(""); 200_000],
             Deed::LogStorm => {
                 for turn in 0..10_000_000_u32 {
                     lector_sdk::info(format!("line {turn} of the storm"));

@@ -70,7 +70,7 @@ impl Keeper {
         let mut ready = Some(ready);
         let mut backoff = BACKOFF_MIN;
         while !self.pool.is_stopping() {
-            match Process::start(&self.pool.config) {
+            match Process::start(&self.pool.config, || !self.pool.is_stopping()) {
                 Ok(process) => {
                     backoff = BACKOFF_MIN;
                     self.pool.counters.sandboxed(process.report.clone());
@@ -88,6 +88,9 @@ impl Keeper {
                 Err(error) => {
                     if let Some(ready) = ready.take() {
                         let _ = ready.send(Err(error));
+                        return;
+                    }
+                    if self.pool.is_stopping() {
                         return;
                     }
                     tracing::error!(worker = self.index, %error, retry = ?backoff, "a render worker does not start");

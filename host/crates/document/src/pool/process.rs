@@ -1,6 +1,7 @@
 //! One worker process as the host sees it: started, asked, killed, reaped.
 
 use std::os::fd::BorrowedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,8 @@ pub(super) enum Failure {
 }
 
 impl Process {
-    pub(super) fn start(config: &DocumentConfig) -> Result<Process, DocumentError> {
+    /// Starts a worker and waits until it is ready, or for as long as `go_on` says so.
+    pub(super) fn start(config: &DocumentConfig, go_on: impl Fn() -> bool) -> Result<Process, DocumentError> {
         let library = config.pdfium_dir.join(LIBRARY_FILE);
         if !library.is_file() {
             return Err(DocumentError::LibraryMissing { path: library });
@@ -44,6 +46,8 @@ impl Process {
             .args(arguments)
             .env_clear()
             .current_dir("/")
+            // Out of the terminal's reach: on Ctrl-C the host drains, and needs its workers for it.
+            .process_group(0)
             .stdin(Stdio::from(socket))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -53,7 +57,7 @@ impl Process {
         let pdfium_library = std::path::absolute(&library).unwrap_or(library);
         let setup = Setup { pdfium_library, memory_bytes: config.worker_memory_bytes };
         let deadline = Instant::now() + READY_TIMEOUT;
-        match process.ask(&Request::Setup(setup), None, || Instant::now() < deadline) {
+        match process.ask(&Request::Setup(setup), None, || Instant::now() < deadline && go_on()) {
             Ok(Reply::Ready(report)) => {
                 process.report = report;
                 Ok(process)
@@ -105,7 +109,6 @@ impl Process {
 
     /// The signal that ended the worker, where one did.
     pub(super) fn signal(&mut self) -> Option<i32> {
-        use std::os::unix::process::ExitStatusExt;
         self.reap().and_then(|status| status.signal())
     }
 

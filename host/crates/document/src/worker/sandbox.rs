@@ -118,6 +118,8 @@ pub fn isolate() -> Result<OwnedFd, String> {
     // What cannot be done here is found out and reported by `enter`.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     let _ = close_from(SOCKET);
+    // Where memory runs out, the kernel ends a worker rather than the host. While /proc is there.
+    let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), SOCKET)
         .map_err(|e| format!("taking the socket: {e}"))?;
     Ok(socket)
@@ -150,6 +152,9 @@ fn single_threaded() -> Result<(), String> {
 
 /// The descriptor that `isolate` gives the socket.
 const SOCKET: i32 = 3;
+
+/// Of at most 1000; a worker is easily replaced.
+const OOM_SCORE: &str = "800";
 
 /// Closes what came from the parent by mistake or was left open by a library.
 fn close_from(first: i32) -> std::io::Result<()> {

@@ -6,8 +6,9 @@ use crate::support::{House, PIXELS_MAX, corpus};
 
 const PAGES_MAX: u32 = 5;
 /// What is really wrong with files of the corpus.
-const EXPECTED: [&str; 4] =
-    ["pdf_invalid", "pdf_password_required", "page_too_many_pixels", "document_unsupported_type"];
+const EXPECTED: [&str; 3] = ["pdf_invalid", "pdf_password_required", "pdf_no_pages"];
+/// Files that open, but have a page that does not.
+const BROKEN_PAGE: [&str; 1] = ["pikepdf__378014596.pdf"];
 
 #[tokio::test]
 async fn all_files_are_read() {
@@ -30,7 +31,17 @@ async fn all_files_are_read() {
             }
         };
         for index in 0..document.page_count().min(PAGES_MAX) {
-            let page = document.page(index).await.unwrap();
+            let page = match document.page(index).await {
+                Ok(page) => page,
+                Err(fault) => {
+                    assert!(
+                        fault.code == "page_invalid" && BROKEN_PAGE.contains(&name.as_str()),
+                        "{name}: {fault}"
+                    );
+                    faults.push(format!("{name}: {}", fault.code));
+                    continue;
+                }
+            };
             let began = Instant::now();
             let layer = page.text_layer().await.unwrap();
             let ms = began.elapsed().as_secs_f64() * 1e3;

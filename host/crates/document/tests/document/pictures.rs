@@ -301,3 +301,49 @@ async fn damaged_pictures_never_take_the_house_along() {
     assert!(seen.keys().all(|code| allowed.contains(code)), "{seen:?}");
     house.end().await;
 }
+
+/// The raw stream of the first picture object of a PDF.
+fn picture_stream(pdf: &[u8]) -> &[u8] {
+    let find =
+        |from: usize, what: &[u8]| from + pdf[from..].windows(what.len()).position(|w| w == what).unwrap();
+    let start = find(find(0, b"/Subtype /Image"), b"stream\n") + 7;
+    &pdf[start..find(start, b"\nendstream")]
+}
+
+/// Mean difference of two pictures of one size.
+fn difference(a: &Image, b: &Image) -> f64 {
+    assert_eq!(a.size(), b.size());
+    let sum: u64 = a.rgb().iter().zip(b.rgb()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    sum as f64 / a.rgb().len() as f64
+}
+
+#[tokio::test]
+async fn inks_and_fax_codes_look_as_pdfium_draws_them() {
+    let Some(corpus) = crate::support::corpus() else { return };
+    let house = House::start(1).await;
+    let read = |name: &str| std::fs::read(corpus.join(name)).unwrap();
+
+    // A JPEG in CMYK, with the inverted inks that Adobe writes.
+    let pdf = read("img2pdf__CMYK.jpg.pdf");
+    let drawn = house.page(&pdf).await;
+    let dpi = 115.0 / drawn.info().width_pt * 72.0;
+    let drawn = drawn.render(dpi, PIXELS_MAX).await.unwrap();
+    let decoded = native(&house, picture_stream(&pdf)).await;
+    assert!(difference(&drawn, &decoded) < 12.0, "CMYK JPEG: {}", difference(&drawn, &decoded));
+
+    // CCITT group 4, as scanners and fax machines write it; and the same with black and white swapped.
+    let pdf = read("img2pdf__mono.tif.pdf");
+    let drawn = house.page(&pdf).await.render(dpi, PIXELS_MAX).await.unwrap();
+    let fax = picture_stream(&pdf);
+    let tiff = |photometric| {
+        let entries = [(258, 3, 1, 1), (259, 3, 1, 4), (262, 3, 1, photometric), (277, 3, 1, 1)];
+        small_tiff(115, 48, &entries, &[], fax)
+    };
+    let differences = [
+        difference(&drawn, &native(&house, &tiff(0)).await),
+        difference(&drawn, &native(&house, &tiff(1)).await),
+    ];
+    assert!(differences.iter().any(|d| *d < 1.0), "group 4: {differences:?}");
+    assert!(differences.iter().any(|d| *d > 200.0), "group 4: {differences:?}");
+    house.end().await;
+}

@@ -23,7 +23,7 @@ async fn a_killed_worker_costs_one_page_one_fault() {
     // The neighbour's pages go on while the slow one runs, whichever worker has what.
     neighbour.render(72.0, PIXELS_MAX).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let busy: Vec<u32> = house.pids.iter().copied().filter(|pid| is_running(*pid)).collect();
+    let busy: Vec<u32> = house.pids.iter().copied().filter(|pid| state(*pid) == 'R').collect();
     assert_eq!(busy.len(), 1, "one worker computes");
     kill(busy[0]);
     assert_eq!(code(rendering.await.unwrap()), "page_render_crashed");
@@ -34,10 +34,10 @@ async fn a_killed_worker_costs_one_page_one_fault() {
     house.end().await;
 }
 
-/// State R in the kernel's words.
-fn is_running(pid: u32) -> bool {
+/// In the kernel's letters: R runs, S sleeps, Z is dead and not reaped; X where there is no process.
+fn state(pid: u32) -> char {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('R'))
+    stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next()).unwrap_or('X')
 }
 
 #[tokio::test]
@@ -76,7 +76,12 @@ async fn a_worker_found_dead_costs_nobody_a_fault() {
     let page = house.page(&hello()).await;
     for _ in 0..3 {
         house.settle().await;
-        kill(house.workers.status().pids[0]);
+        let pid = house.workers.status().pids[0];
+        kill(pid);
+        // Dead, and not reaped before its keeper looks.
+        while !matches!(state(pid), 'Z' | 'X') {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         page.render(72.0, PIXELS_MAX).await.unwrap();
     }
     assert_eq!(house.workers.status().crashes, 0);
@@ -149,6 +154,6 @@ async fn stopping_ends_what_waits_and_what_runs() {
         let fault = result.err().unwrap();
         assert_eq!((fault.code, fault.kind), ("documents_unavailable", Kind::Unavailable));
     }
-    assert!(!is_running(pids[0]));
+    assert_eq!(state(pids[0]), 'X');
     drop(Arc::clone(&workers));
 }

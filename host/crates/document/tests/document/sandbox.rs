@@ -4,8 +4,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::support::{House, example};
+use crate::builder::endless;
+use crate::support::{House, config, example};
 
 /// How an attempt ends: with this exit code, or by this signal.
 #[derive(Debug, PartialEq)]
@@ -92,4 +94,47 @@ async fn the_kernel_confirms_what_a_worker_reports() {
         Err(_) => eprintln!("SKIPPED: /proc/{pid}/fd is not readable for this user"),
     }
     house.end().await;
+}
+
+#[test]
+fn a_busy_worker_dies_with_its_host() {
+    let file = std::env::temp_dir().join(format!("lector-endless-{}.pdf", std::process::id()));
+    std::fs::write(&file, endless()).unwrap();
+    // The example is a host of one worker, which is kept busy by this file.
+    let mut host = Command::new(example("measure"))
+        .arg(config(1).pdfium_dir)
+        .arg(&file)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let children = || -> Vec<u32> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", host.id())).unwrap().flatten();
+        let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+        lists
+            .flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>())
+            .collect()
+    };
+    // It starts and ends some workers first; the one that stays is the one that renders.
+    let patience = Instant::now() + Duration::from_secs(20);
+    let (mut since, mut worker) = (Instant::now(), Vec::new());
+    while worker.is_empty() || since.elapsed() < Duration::from_millis(500) {
+        assert!(Instant::now() < patience, "no worker stays");
+        let now = children();
+        if now != worker {
+            (since, worker) = (Instant::now(), now);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    host.kill().unwrap();
+    host.wait().unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let alive = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.contains("(render_worker)") && !stat.contains(") Z ")
+    };
+    let patience = Instant::now() + Duration::from_secs(5);
+    while worker.iter().any(|pid| alive(*pid)) {
+        assert!(Instant::now() < patience, "worker {worker:?} outlives its host");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

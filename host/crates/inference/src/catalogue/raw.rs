@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::labels::LabelOrigin;
 use super::{
-    CatalogueError, EngineSpec, LabelSource, ModelEntry, Preprocess, Reduce, Sha256, Source, Steps, Task, Weights,
+    CatalogueError, EngineSpec, LabelSource, ModelEntry, Preprocess, Reduce, Sha256, Source, Steps, Task,
+    Weights,
 };
 
 /// Largest extent of an input; beyond it shapes are absurd for OCR.
@@ -175,9 +176,11 @@ fn labels(raw: RawLabels, folder: &Path) -> Result<LabelSource, String> {
         },
         (RawFrom::List, None, None, Some(list)) => LabelOrigin::List(list),
         _ => {
-            return Err("labels.from = \"metadata\" takes `key`, \"file\" takes `file`, \"list\" takes `list`, \
+            return Err(
+                "labels.from = \"metadata\" takes `key`, \"file\" takes `file`, \"list\" takes `list`, \
                         and nothing of the others"
-                .to_owned());
+                    .to_owned(),
+            );
         }
     };
     Ok(LabelSource { from, prefix: raw.prefix, suffix: raw.suffix })

@@ -94,7 +94,8 @@ fn weights_with_another_digest_are_refused() {
 
 #[test]
 fn labels_from_a_file_are_checked_too() {
-    let text = description("m").replace("from = \"list\"\nlist = [\"a\", \"b\"]", "from = \"file\"\nfile = \"l.txt\"")
+    let text = description("m")
+        .replace("from = \"list\"\nlist = [\"a\", \"b\"]", "from = \"file\"\nfile = \"l.txt\"")
         + &format!("[labels.source]\npath = \"p\"\nsha256 = \"{EMPTY_SHA256}\"\n");
     let dir = folder(&[("m", &text)]);
     let catalogue = Catalogue::read(dir.path()).unwrap();

@@ -120,7 +120,8 @@ impl State {
         let Pick { skip, run } = pick(&view, Instant::now());
         let before = |at: usize| skip.iter().filter(|(dead, _)| *dead < at).count();
         let run = run.first().map(|&at| at - before(at));
-        let dead = skip.into_iter().rev().filter_map(|(at, why)| Some((self.waiting.remove(at)?, why))).collect();
+        let dead =
+            skip.into_iter().rev().filter_map(|(at, why)| Some((self.waiting.remove(at)?, why))).collect();
         (run, dead)
     }
 }
@@ -144,5 +145,9 @@ fn answer_skipped(skipped: Vec<(Ticket, Skip)>, meter: &Meter) {
 
 /// The answer of a lane that ends.
 pub(super) fn closed(model: &ModelName) -> Fault {
-    Fault::new(Kind::Unavailable, "engine_stopped", format!("model {model} is not served any more: the host stops"))
+    Fault::new(
+        Kind::Unavailable,
+        "engine_stopped",
+        format!("model {model} is not served any more: the host stops"),
+    )
 }

@@ -1,7 +1,7 @@
 //! A lane in front of engines made up for the purpose: no ONNX Runtime, no clock games.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use lector_core::model::PortInfo;
 use lector_core::{Dtype, Tensor, TensorData};
@@ -10,7 +10,7 @@ use super::*;
 
 /// Doubles `x` into `y`. Before it does, it says that it runs and waits for a word: `ok`, `fail` or `panic`.
 struct Scripted {
-    running: Sender<f32>,
+    running: SyncSender<f32>,
     word: Receiver<&'static str>,
 }
 
@@ -32,11 +32,11 @@ impl Engine for Scripted {
 struct Stage {
     lane: Lane,
     running: Receiver<f32>,
-    word: Sender<&'static str>,
+    word: SyncSender<&'static str>,
 }
 
 fn stage(queue_items_max: usize) -> Stage {
-    let ((running_in, running), (word, word_out)) = (channel(), channel());
+    let ((running_in, running), (word, word_out)) = (sync_channel(16), sync_channel(16));
     let port = |name: &str| PortInfo { name: name.to_owned(), dtype: Dtype::F32, shape: vec![-1] };
     let info = ModelInfo {
         name: "scripted".into(),

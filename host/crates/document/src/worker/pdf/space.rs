@@ -123,10 +123,13 @@ impl PageSpace {
 
     /// The part of a displayed rectangle that is on the page; `None` where nothing is.
     pub(super) fn clip(&self, r: Rect) -> Option<Rect> {
+        // `max` and `min` would make the whole page of a NaN.
+        if ![r.x, r.y, r.width, r.height].iter().all(|number| number.is_finite()) {
+            return None;
+        }
         let (width, height) = self.extent();
         let (x0, y0) = (r.x.max(0.0), r.y.max(0.0));
         let (x1, y1) = ((r.x + r.width).min(width), (r.y + r.height).min(height));
-        // Written so that NaN is nothing.
         (x1 > x0 && y1 > y0).then_some(Rect { x: x0, y: y0, width: x1 - x0, height: y1 - y0 })
     }
 }
