@@ -250,7 +250,8 @@ impl HttpBody for Sent {
 
 impl Drop for Sent {
     fn drop(&mut self) {
-        self.answer.complete |= self.body.is_end_stream();
+        // The answer to a HEAD request has a body only in name.
+        self.answer.complete |= self.body.is_end_stream() || self.answer.method == Method::HEAD;
     }
 }
 

@@ -96,7 +96,7 @@ impl Problem {
 
     /// The document. `request` is absent only where a connection is refused before any request was read.
     pub(crate) fn document(&self, request: Option<&RequestId>) -> Value {
-        let fault = self.fault.as_ref();
+        let fault: &Fault = &self.fault;
         let mut members = Map::new();
         members.insert("type".into(), format!("/docs#{}", fault.code).into());
         members.insert("title".into(), title(fault.code).into());

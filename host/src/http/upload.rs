@@ -137,7 +137,7 @@ impl Source {
                 Ok(Some(Head { name: None, content_type: content_type.clone() }))
             }
             Self::Form { form, part, leash } => {
-                if let Some(mut unread) = part.take() {
+                if let Some(mut unread) = (**part).take() {
                     while unread.chunk().await.map_err(from_multer)?.is_some() {}
                 }
                 leash.give(HEAD_BYTES_MAX);
@@ -153,7 +153,7 @@ impl Source {
     async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, Fault> {
         match self {
             Self::Raw { body, .. } => body.next().await.transpose(),
-            Self::Form { part, .. } => match part.as_mut() {
+            Self::Form { part, .. } => match &mut **part {
                 Some(part) => part.chunk().await.map_err(from_multer),
                 None => Ok(None),
             },

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lector_platform::Platform;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::encoding::{self, DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -91,18 +91,18 @@ impl Collector for House {
         self.platform(&mut encoder)?;
         self.lanes(&mut encoder)?;
         let workers = self.parts.workers();
-        gauge(&mut encoder, "lector_render_workers", "Render worker processes alive", workers.alive as f64)?;
+        gauge(&mut encoder, "lector_render_workers", "Render worker processes alive", workers.alive)?;
         gauge(
             &mut encoder,
             "lector_render_workers_wanted",
             "Render worker processes that there should be",
-            workers.wanted as f64,
+            workers.wanted,
         )?;
         gauge(
             &mut encoder,
             "lector_render_workers_idle",
             "Render worker processes without work",
-            workers.idle as f64,
+            workers.idle,
         )?;
         counter(
             &mut encoder,
@@ -111,7 +111,7 @@ impl Collector for House {
             workers.respawns,
         )?;
         let guests = self.parts.guests();
-        gauge(&mut encoder, "lector_guest_instances", "Guest instances alive", guests.live as f64)?;
+        gauge(&mut encoder, "lector_guest_instances", "Guest instances alive", guests.live)?;
         counter(&mut encoder, "lector_guest_instances_started", "Guest instances started", guests.started)?;
         let mut traps = family(
             &mut encoder,
@@ -133,13 +133,13 @@ impl House {
             encoder,
             "lector_documents_in_flight",
             "Documents admitted, those being received included",
-            status.documents_admitted as f64,
+            status.documents_admitted,
         )?;
         gauge(
             encoder,
             "lector_documents_in_flight_max",
             "Most documents admitted at once",
-            status.documents_max as f64,
+            status.documents_max,
         )?;
         let mut documents =
             family(encoder, "lector_documents", "Documents, by what became of them", MetricType::Counter)?;
@@ -151,31 +151,21 @@ impl House {
         ] {
             labelled_counter(&mut documents, &[("outcome", outcome)], count)?;
         }
-        gauge(
-            encoder,
-            "lector_documents_held_bytes",
-            "Bytes of documents in memory",
-            status.held_bytes as f64,
-        )?;
+        gauge(encoder, "lector_documents_held_bytes", "Bytes of documents in memory", status.held_bytes)?;
         gauge(
             encoder,
             "lector_documents_held_max_bytes",
             "Most bytes of documents in memory",
-            status.held_bytes_max as f64,
+            status.held_bytes_max,
         )?;
         gauge(
             encoder,
             "lector_pages_waiting",
             "Pages of open documents still to be read",
-            status.pages_waiting as f64,
+            status.pages_waiting,
         )?;
-        gauge(encoder, "lector_pages_in_flight", "Pages being read", status.pages_running as f64)?;
-        gauge(
-            encoder,
-            "lector_pages_in_flight_max",
-            "Most pages read at once",
-            status.pages_in_flight_max as f64,
-        )?;
+        gauge(encoder, "lector_pages_in_flight", "Pages being read", status.pages_running)?;
+        gauge(encoder, "lector_pages_in_flight_max", "Most pages read at once", status.pages_in_flight_max)?;
         let mut pages = family(encoder, "lector_pages", "Pages, by outcome", MetricType::Counter)?;
         labelled_counter(&mut pages, &[("outcome", "ok")], status.pages_ok)?;
         labelled_counter(&mut pages, &[("outcome", "failed")], status.pages_failed)?;
@@ -201,7 +191,7 @@ impl House {
             encoder,
             "lector_draining",
             "1 while the house takes on nothing new",
-            f64::from(u8::from(status.draining)),
+            u64::from(status.draining),
         )
     }
 
@@ -251,7 +241,12 @@ fn family<'e>(
     encoder.encode_descriptor(name, help, None, kind)
 }
 
-pub(super) fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> fmt::Result {
+pub(super) fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: impl encoding::EncodeGaugeValue,
+) -> fmt::Result {
     ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
 }
 

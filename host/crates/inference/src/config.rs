@@ -1,51 +1,47 @@
 //! Configuration of the inference plane, and the figures behind its defaults.
 //!
 //! Measured with `examples/sweep.rs` (one configuration a process) and `examples/lanes.rs` (whole pages through the
-//! lanes) on 2 cores of an AMD EPYC of the third generation (AVX2, no AVX-512), ONNX Runtime 1.31.1, PP-OCRv6 small.
-//! Times of a recognition are wall times of an idle machine; CPU times bear other work on it. Memory is resident.
+//! lanes) on 2 cores of an AMD EPYC without AVX-512, ONNX Runtime 1.31.1, PP-OCRv6 small. Memory is the peak of the
+//! process. The machine was shared (load 4 to 5), so times are ratios: option and base alternate, five pairs, the
+//! median of the pairs' CPU times with the least and the greatest. The base against itself gives 0.99 (0.92 to 1.00)
+//! for recognition and 1.01 (0.95 to 1.04) for detection: what is nearer to 1 than that says nothing.
 //!
-//! Recognition, milliseconds of wall time a row and peak MiB, one session of two threads against two of one:
+//! | option against the base | recognition 2x1: time | MiB | detection 1x2: time | MiB |
+//! |---|---|---|---|---|
+//! | base: arena, no pattern, no spinning, all optimisations | 1 | 186 | 1 | 257 |
+//! | memory pattern | 1.03 (0.98 to 1.05) | 209 | 1.12 (1.06 to 1.29) | 462 |
+//! | no arena | 1.06 (1.05 to 1.14) | 250 | 1.23 (1.22 to 1.31) | 514 |
+//! | arena shrunk after each run | 1.11 (1.08 to 1.12) | 252 | 1.22 (1.11 to 1.30) | 262 |
+//! | arena shared by the process | 0.99 (0.96 to 1.03) | 180 | 0.97 (0.89 to 1.09) | 259 |
+//! | optimisation level 2 | 1.15 (1.13 to 1.19) | 164 | 1.44 (1.15 to 1.72) | 248 |
+//! | spinning | 1.02 (0.99 to 1.04) | 188 | 1.18 (1.12 to 1.62) | 258 |
+//! | denormals as zero | 1.00 (0.95 to 1.03) | 187 | 0.99 (0.79 to 1.01) | 260 |
+//! | without the CTC reduction | 1.01 (0.97 to 1.01) | 187 | | |
 //!
-//! | width | batch 1: 1x2 | 2x1 | batch 2: 1x2 | 2x1 | batch 4: 1x2 | 2x1 | batch 6: 1x2 | 2x1 |
-//! |---|---|---|---|---|---|---|---|---|
-//! | 320 | 18.5, 98 | **16.5**, 123 | 17.4, 98 | 16.7, 144 | 17.2, 108 | 16.8, 183 | 16.6, 132 | 17.7, 231 |
-//! | 640 | 37.1, 99 | **34.4**, 142 | 35.6, 108 | 34.8, 182 | 36.8, 146 | 36.7, 257 | 37.3, 193 | 36.1, 351 |
-//! | 1280 | 71.9, 109 | **69.9**, 181 | 76.4, 147 | 72.6, 259 | 76.2, 222 | 75.7, 410 | 76.1, 317 | 72.4, 598 |
+//! (2x1: two sessions of one thread.) Prepacked weights in a container shared by 1, 2 or 4 sessions save nothing.
 //!
-//! So on a CPU batches bring nothing, and cost memory; two sessions of one thread are 3 to 11 % faster than one of two.
-//!
-//! Detection, CPU milliseconds a page and peak MiB:
-//!
-//! | input | 1x2 | 2x1 |
+//! | seats and batches | time | MiB |
 //! |---|---|---|
-//! | 1280 x 960 | 515, 252 | 490, 461 |
-//! | 960 x 736 | 322, 160 | 280, 283 |
+//! | recognition, batch 1, 1x2 to 2x1, width 320 | 0.86 (0.74 to 1.01) | 98 to 125 |
+//! | the same, width 640 | 0.82 (0.68 to 0.94) | 98 to 147 |
+//! | the same, width 1280 | 0.81 (0.75 to 0.90) | 109 to 183 |
+//! | recognition 2x1, batch 1 to 4, width 320 | 1.00 (0.91 to 1.12) | 125 to 180 |
+//! | the same, width 1280 | 1.00 (0.94 to 1.03) | 180 to 408 |
+//! | detection 1280 x 960, 1x2 to 2x1 | 1.05 (0.79 to 1.06) | 252 to 461 |
+//! | detection 960 x 736, 1x2 to 2x1 | 0.92 (0.81 to 0.96) | 163 to 286 |
 //!
-//! Two threads cost 5 to 15 % of a detection, which is about a sixth of a page, and save 120 to 210 MiB; a lone page has its
-//! boxes in half the time. One session takes all cores up to four.
+//! One run of each on a quiet machine: recognition, batch 1, 2x1 against 1x2: 16.5 to 18.5 ms a row at width 320, 34.4
+//! to 37.1 at 640, 69.9 to 71.9 at 1280; the gain is smaller when the cores are free.
 //!
-//! Options, recognition of 7 widths from 192 to 1600 (2x1) and detection of 4 sizes up to 1280 x 960 (1x2), CPU
-//! milliseconds a row and peak MiB:
+//! So: recognisers get a session for each core and are not batched on a CPU; a detector gets one session over the
+//! cores, which saves 120 to 210 MiB and costs nothing that shows on large pages.
 //!
-//! | option | recognition | detection |
-//! |---|---|---|
-//! | as chosen (arena, no pattern, no spinning, all optimisations) | 80, 198 | 466, 287 |
-//! | memory pattern on | 91, 227 | 750, 490 |
-//! | no arena | 95, 313 | 629, 460 |
-//! | arena shrunk after each run | 84, 268 | 552, 295 (152 between runs) |
-//! | optimisation level 2 / 1 / none | 90 / 93 / 106 | 659 / 695 / 799 |
-//! | spinning | 80 (1x2: 130 instead of 83) | 793 |
-//! | denormals as zero | 87, 200 | 514, 287 |
-//! | packed weights shared between sessions | no difference | no difference |
-//! | logits copied out instead of reduced | 74, 201 | |
-//!
-//! (Detection's rows share the machine with more and more other work from top to bottom; only large differences count.)
-//!
-//! Lanes, 40 lines a page, 2 pages in flight, peak MiB (45 of them the inputs): detection 1x2 and recognition 2x1 on
-//! one shared arena 350, on arenas of their own 421; detection 2x1 496 and 617; recognition 1x2 322 and 363.
+//! Lanes, 40 lines a page, 2 pages in flight, peak MiB (about 45 of them the inputs), one run each: detection 1x2 and
+//! recognition 2x1 on one shared arena 350, on arenas of their own 421; detection 2x1 496 and 617; recognition 1x2 322
+//! and 363. The shared arena is the default for this memory; in time it shows no difference.
 //!
 //! A second session of the recogniser costs 30 to 35 MiB before it runs. From ONNX Runtime's own format with its bytes
-//! shared it would cost 11, and load in 25 ms instead of 130: the engine cache's business.
+//! shared it would cost 11, and load several times faster: the engine cache's business.
 
 use std::path::PathBuf;
 use std::time::Duration;
