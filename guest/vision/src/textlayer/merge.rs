@@ -23,6 +23,8 @@ fn on_end(span: &Span<'_>) -> bool {
 /// to either side (some scripts run to the left). A word drawn again in the same place (a shadow, a fake bold) is
 /// taken once.
 pub fn lines(spans: &[Span<'_>]) -> Vec<LayerLine> {
+    let downwards = runs_downwards(spans);
+    let close = |line: Open<'_>| close(line, downwards);
     let mut lines: Vec<LayerLine> = Vec::new();
     let mut open: Option<Open<'_>> = None;
     let mut ended = false;
@@ -34,7 +36,9 @@ pub fn lines(spans: &[Span<'_>]) -> Vec<LayerLine> {
                 ended |= span.ends_line;
                 continue;
             }
-            if !ended && line.on_end == on_end(span) && follows(&last.area, span, line.on_end) {
+            // A single letter is not higher than wide; it goes on as its neighbours do.
+            let alike = line.on_end == on_end(span) || span.text.chars().count() < 2;
+            if !ended && alike && follows(&last.area, span, line.on_end) {
                 line.spans.push(span);
                 ended = span.ends_line;
                 continue;
@@ -46,6 +50,16 @@ pub fn lines(spans: &[Span<'_>]) -> Vec<LayerLine> {
     }
     lines.extend(open.and_then(close));
     lines
+}
+
+/// Whether the text on end of this page mostly runs down it, by the order of words that follow each other.
+fn runs_downwards(spans: &[Span<'_>]) -> bool {
+    let steps = spans.windows(2).filter_map(|pair| {
+        let [last, next] = pair else { return None };
+        (on_end(last) && on_end(next) && follows(&last.area, next, true)).then_some(next.area.y > last.area.y)
+    });
+    let (down, all) = steps.fold((0, 0), |(down, all), is_down| (down + usize::from(is_down), all + 1));
+    2 * down > all
 }
 
 fn is_shadow(last: &Span<'_>, span: &Span<'_>) -> bool {
@@ -71,11 +85,15 @@ fn follows(last: &Rect, span: &Span<'_>, on_end: bool) -> bool {
         && both.area() <= 0.5 * last.area().min(next.area()).max(1.0)
 }
 
-fn close(line: Open<'_>) -> Option<LayerLine> {
+fn close(line: Open<'_>, downwards: bool) -> Option<LayerLine> {
     let quad_of = |area: &Rect| {
         let quad = Quad::from_rect(area);
-        // Up or down cannot be told from a box; text on end is mostly turned to the left, so it is read upwards.
-        if line.on_end { quad.rotated_corners(Turn::ThreeQuarters) } else { quad }
+        match (line.on_end, downwards) {
+            (false, _) => quad,
+            (true, true) => quad.rotated_corners(Turn::Quarter),
+            // One word alone does not tell; text on end is mostly turned to the left and read upwards.
+            (true, false) => quad.rotated_corners(Turn::ThreeQuarters),
+        }
     };
     let first = line.spans.first()?;
     let around = line.spans.iter().fold(first.area, |around, span| around.union(&span.area));

@@ -1,6 +1,6 @@
 //! Why an image operation was refused. Every variant is the caller's doing but `Resize`.
 
-use lector_core::{Fault, Kind};
+use lector_core::{Blame, Fault, Kind};
 use thiserror::Error;
 
 /// An operation that cannot be done as asked.
@@ -90,7 +90,9 @@ impl From<PixelsError> for Fault {
             PixelsError::Resample(_) => (Kind::Bug, "image_operation_failed"),
             _ => (Kind::Invalid, "image_argument_invalid"),
         };
-        Fault::new(kind, code, error.to_string())
+        // Only a guest calls these functions; a quad or a size out of bounds is its doing.
+        let fault = Fault::new(kind, code, error.to_string());
+        if kind == Kind::Bug { fault } else { fault.blaming(Blame::Guest) }
     }
 }
 

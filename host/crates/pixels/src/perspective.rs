@@ -206,7 +206,7 @@ mod tests {
         for turn in 0..20_000u64 {
             let mut next = || {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                seed >> 8 | seed << 56
+                seed.rotate_right(8)
             };
             let (upper, lower) = if turn % 100 == 0 { (u64::MAX, u64::MAX) } else { (next(), next()) };
             let (fx, fy) = (next() & 255, next() & 255);
