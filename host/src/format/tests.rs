@@ -62,7 +62,7 @@ fn json_has_the_agreed_shape_and_no_detail() {
     let page = &value["pages"][0];
     assert_eq!(page["page"], 1);
     assert_eq!(page["size"], json!({ "width": 200, "height": 300 }));
-    assert_eq!(page["lines"][0]["confidence"], json!(0.9877));
+    assert_eq!(page["lines"][0]["confidence"], json!(0.9876));
     assert_eq!(page["lines"][0]["quad"][0], json!([10.1, 20.0]));
     assert_eq!(page["lines"][0]["words"][0]["text"], "Hello");
     assert_eq!(page["lines"][0]["origin"], "ocr");
