@@ -140,21 +140,12 @@ fn fmt(places: &Places) -> Result<Outcome> {
     passed(guest(places, &["fmt", "--all", "--check"]))
 }
 
+/// How both workspaces are linted, natively.
+const LINT: &[&str] =
+    &["clippy", "--release", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
+
 fn clippy(places: &Places) -> Result<Outcome> {
-    passed(host(
-        places,
-        &[
-            "clippy",
-            "--release",
-            "--locked",
-            "--workspace",
-            "--all-targets",
-            "--quiet",
-            "--",
-            "-D",
-            "warnings",
-        ],
-    ))
+    passed(host(places, LINT))
 }
 
 fn unit(places: &Places) -> Result<Outcome> {
@@ -185,18 +176,7 @@ fn integration(places: &Places) -> Result<Outcome> {
 }
 
 fn guest_clippy(places: &Places) -> Result<Outcome> {
-    let native = [
-        "clippy",
-        "--release",
-        "--locked",
-        "--workspace",
-        "--all-targets",
-        "--quiet",
-        "--",
-        "-D",
-        "warnings",
-    ];
-    guest(places, &native)?;
+    guest(places, LINT)?;
     let rust = guests::rust(places)?;
     if !rust.is_the_toolchains() {
         return Ok(Outcome::Skipped(
