@@ -134,25 +134,16 @@ async fn images_of_every_kind_are_read() {
 #[tokio::test]
 async fn a_page_on_its_side_is_turned() {
     let gateway = Gateway::start().await;
-    let lines = [
-        "The text of this page stands on its side",
-        "and is long enough to tell which side that is.",
-        "A third line helps the classifier a little,",
-        "and a fourth one does no harm either.",
-    ];
     for turns in [1u32, 2, 3] {
-        let spec = PageSpec { rotate: 0, ..PageSpec::a4(&lines) };
-        let upright = pdf::document(&[spec]);
-        // The PDF is rendered upright; turn the pixels and send a picture.
-        let picture = render(&gateway, upright, turns).await;
+        let picture = turned(turns);
         let json = gateway.ocr("image/png", picture, "").await.ok();
         let text = squeeze(&all_text(&json));
         assert!(text.contains("standsonitsside"), "turned by {turns} quarter turns: {json}");
     }
 }
 
-/// The scanned form of a document: its first page drawn by hand from the committed picture of text.
-async fn render(_gateway: &Gateway, _pdf: Vec<u8>, turns: u32) -> Vec<u8> {
+/// The committed picture of a page, turned clockwise by quarters, as PNG.
+fn turned(turns: u32) -> Vec<u8> {
     let upright = image::load_from_memory(&paths::data("sides.png")).unwrap();
     let turned = match turns {
         1 => upright.rotate90(),
