@@ -3,26 +3,23 @@
 //! The only file that names the concrete engines, renderers and sandbox. Everything else sees them
 //! through the platform, or through the plain answers of the functions below.
 
-mod late;
 mod parts;
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use lector_core::{Fault, ModelName};
+use lector_core::Fault;
 use lector_document::{DocumentConfig, DocumentWorkers};
 use lector_inference::{Catalogue, Inference, InferenceConfig};
-use lector_platform::{Platform, PlatformConfig};
+use lector_platform::Platform;
 use lector_runtime::{Runtime, RuntimeConfig};
 
 use crate::config::{Config, DocumentsConfig, EnginesConfig};
 use crate::http::AppState;
 use crate::metrics::Metrics;
-use late::LateEngines;
 use parts::HostParts;
 
 /// The rooms, running.
@@ -41,17 +38,14 @@ impl Host {
         let started = Instant::now();
         let documents = DocumentWorkers::start(documents(&config.documents)?);
         let documents = timed("render workers", documents).await.context("starting the render workers")?;
-        let engines = Arc::new(LateEngines::default());
-        let runtime = Runtime::new(runtime(config), engines.clone()).context("starting the guest runtime")?;
+        let engines = inference(&config.engines)?;
+        let starting = tokio::task::spawn_blocking(move || Inference::start(engines));
+        let inference = timed("engines", starting).await.context("starting the engines")??;
+        let runtime =
+            Runtime::new(runtime(config), inference.clone()).context("starting the guest runtime")?;
+        // Opens the models that the guests, with their settings, declare.
         let platform = Platform::start(config.platform.clone(), runtime.clone(), documents.clone());
         let platform = timed("deployments", platform).await.context("starting the deployments")?;
-        // Only now is it known which models the guests, with their settings, will open: a model that
-        // nobody opens would cost memory for nothing.
-        let models = models_of(&config.platform, &platform);
-        let engines_config = inference(&config.engines, models)?;
-        let starting = tokio::task::spawn_blocking(move || Inference::start(engines_config));
-        let inference = timed("engines", starting).await.context("starting the engines")??;
-        engines.set(inference.clone());
         tracing::info!(took_ms = started.elapsed().as_millis() as u64, "host started");
         Ok(Self { platform, documents, inference, runtime, config: config.clone() })
     }
@@ -89,18 +83,6 @@ async fn timed<T>(step: &'static str, work: impl Future<Output = T>) -> T {
     done
 }
 
-/// Models behind the aliases that the deployments' guests declared to open.
-fn models_of(config: &PlatformConfig, platform: &Platform) -> Vec<ModelName> {
-    let status = platform.status();
-    let mut models = BTreeSet::new();
-    for deployment in &config.deployments {
-        let declared = status.deployments.iter().find(|live| live.name == deployment.name);
-        let aliases = declared.map(|live| live.models.as_slice()).unwrap_or_default();
-        models.extend(aliases.iter().filter_map(|alias| deployment.grants.get(alias)).cloned());
-    }
-    models.into_iter().collect()
-}
-
 fn documents(config: &DocumentsConfig) -> anyhow::Result<DocumentConfig> {
     let program = std::env::current_exe().context("finding the program that becomes the render workers")?;
     Ok(DocumentConfig {
@@ -116,10 +98,10 @@ fn documents(config: &DocumentsConfig) -> anyhow::Result<DocumentConfig> {
     })
 }
 
-fn inference(config: &EnginesConfig, models: Vec<ModelName>) -> anyhow::Result<InferenceConfig> {
+fn inference(config: &EnginesConfig) -> anyhow::Result<InferenceConfig> {
     let provider = config.provider.parse().map_err(|error| anyhow::anyhow!("engines.provider: {error}"))?;
     let defaults = InferenceConfig::new(&config.library, &config.models_dir, config.threads);
-    Ok(InferenceConfig { models, provider, queue_items_max: config.queue_items_max, ..defaults })
+    Ok(InferenceConfig { provider, queue_items_max: config.queue_items_max, ..defaults })
 }
 
 fn runtime(config: &Config) -> RuntimeConfig {

@@ -42,8 +42,14 @@ pub struct WorkDone {
 ///
 /// Dropping the future of `infer` withdraws the item: an item whose caller is gone is never run.
 pub trait Engines: Send + Sync + 'static {
-    /// The model of that name; `None` where the catalogue or this host has none.
+    /// The model of that name; `None` where the catalogue has none or no lane is open for it.
     fn model(&self, name: &ModelName) -> Option<Arc<ModelInfo>>;
+    /// Opens a lane for each of these models that has none yet. Calls may overlap and repeat; a lane that is open is
+    /// left alone. A fault names the model and what is missing: `model_not_found`, `model_unavailable`.
+    fn prepare(&self, models: Vec<ModelName>) -> BoxFuture<'static, Result<(), Fault>>;
+    /// Closes every lane but those of these models, lets their runs end and answers which were closed. The caller sees
+    /// to it that no `prepare` for other models is under way: it would be undone.
+    fn retain(&self, models: Vec<ModelName>) -> BoxFuture<'static, Vec<ModelName>>;
     /// Runs one item. A full lane answers at once with a fault of kind `Busy`.
     fn infer(&self, item: WorkItem) -> BoxFuture<'static, Result<WorkDone, Fault>>;
 }

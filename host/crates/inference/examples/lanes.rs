@@ -31,7 +31,6 @@ fn main() {
     let (det, rec) = (format!("pp-ocrv6-{tier}-det"), format!("pp-ocrv6-{tier}-rec"));
 
     let mut config = InferenceConfig::new(library, models, number("threads", 2));
-    config.models = vec![det.as_str().into(), rec.as_str().into()];
     config.shared_arena = number("shared", usize::from(config.shared_arena)) == 1;
     for (key, seats) in [("det", &mut config.plan.detection), ("rec", &mut config.plan.recognition)] {
         if let Some((sessions, threads)) = options.get(key).and_then(|v| v.split_once('x')) {
@@ -40,6 +39,7 @@ fn main() {
     }
     let started = Instant::now();
     let inference = Inference::start(config).expect("start");
+    inference.open(&[det.as_str().into(), rec.as_str().into()]).expect("open");
     let start_ms = started.elapsed().as_millis();
 
     let tensor = |shape: [usize; 4]| Tensor::new(&shape, TensorData::F32(page_like(shape))).unwrap();

@@ -74,6 +74,26 @@ pub enum CatalogueError {
     },
 }
 
+impl CatalogueError {
+    /// For those who must not learn where things lie on this machine.
+    pub(crate) fn without_paths(&self) -> String {
+        let file = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match self {
+            Self::Unreadable { path, .. } => format!("`{}` of the catalogue cannot be read", file(path)),
+            Self::Malformed { .. } | Self::Invalid { .. } => {
+                "a description in the catalogue is wrong".to_owned()
+            }
+            Self::Missing { model, path } => {
+                format!("model {model} lacks `{}`; `cargo xtask setup` fetches it", file(path))
+            }
+            Self::Differs { model, path, .. } => {
+                format!("`{}` of model {model} is not the file that its description names", file(path))
+            }
+            Self::Labels { .. } => self.to_string(),
+        }
+    }
+}
+
 /// What a model is for. It decides how its sessions share the cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]

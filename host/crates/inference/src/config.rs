@@ -46,8 +46,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lector_core::ModelName;
-
 use crate::catalogue::Task;
 use crate::error::InferenceError;
 use crate::provider::Provider;
@@ -59,8 +57,6 @@ pub struct InferenceConfig {
     pub library: PathBuf,
     /// Folder with a folder for each model.
     pub models_dir: PathBuf,
-    /// Models to load; empty: every model of the catalogue. Each costs memory whether it is used or not.
-    pub models: Vec<ModelName>,
     /// Who computes.
     pub provider: Provider,
     /// Cores that runs may keep busy at once, over all lanes.
@@ -84,7 +80,6 @@ impl InferenceConfig {
         Self {
             library: library.into(),
             models_dir: models_dir.into(),
-            models: Vec::new(),
             provider: Provider::default(),
             threads,
             plan: CpuPlan::for_cores(threads),

@@ -1,13 +1,13 @@
-//! Why the inference plane cannot start.
+//! Why the inference plane cannot start or a model cannot be opened.
 
 use std::path::PathBuf;
 
-use lector_core::ModelName;
+use lector_core::{Blame, Fault, Kind, ModelName};
 
 use crate::catalogue::CatalogueError;
 use crate::provider::Provider;
 
-/// A start-up error; the one who starts the host can do something about it.
+/// Why the plane cannot start, or a lane cannot be opened; who runs the host can do something about it.
 #[derive(Debug, thiserror::Error)]
 pub enum InferenceError {
     /// The configuration cannot be.
@@ -67,4 +67,28 @@ pub enum InferenceError {
         /// Why.
         source: std::io::Error,
     },
+    /// The plane has been shut down.
+    #[error("no model can be opened: the host stops")]
+    Stopped,
+}
+
+impl InferenceError {
+    /// As a fault of the host towards those who want a model opened: the sentence names the model and what is missing,
+    /// the detail has paths and causes.
+    pub(crate) fn fault(&self) -> Fault {
+        let (kind, code, message) = match self {
+            Self::ModelUnknown { .. } => (Kind::NotFound, "model_not_found", self.to_string()),
+            Self::Stopped => (Kind::Unavailable, "engine_stopped", self.to_string()),
+            Self::Catalogue(error) => (Kind::Unavailable, "model_unavailable", error.without_paths()),
+            Self::Session { model, provider, .. } => {
+                let message = format!("model {model}: no engine on provider {provider}");
+                (Kind::Unavailable, "model_unavailable", message)
+            }
+            _ => (Kind::Unavailable, "model_unavailable", "no engine can be started".to_owned()),
+        };
+        let first: &dyn std::error::Error = self;
+        let causes = std::iter::successors(first.source(), |cause| cause.source());
+        let chain = causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"));
+        Fault::new(kind, code, message).blaming(Blame::Host).with_detail(chain)
+    }
 }

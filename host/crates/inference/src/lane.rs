@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use crate::check::{Limits, check, smallest};
 use crate::config::Seats;
 use crate::cores::Cores;
-use crate::engine::Engine;
+use crate::engine::{Engine, Slot};
 use crate::error::InferenceError;
 use crate::meter::{LaneStatus, Meter};
 use crate::provider::Provider;
@@ -52,8 +52,11 @@ pub(crate) struct LaneParts {
 pub(crate) struct Lane {
     info: Arc<ModelInfo>,
     limits: Limits,
-    provider: Provider,
+    /// Who computes now.
+    provider: Mutex<Provider>,
     seats: Seats,
+    /// One for each owner thread.
+    slots: Vec<Arc<Slot>>,
     queue: Arc<Queue>,
     meter: Arc<Meter>,
     owners: Mutex<Vec<JoinHandle<()>>>,
@@ -63,23 +66,26 @@ impl Lane {
     /// Starts the owner threads.
     pub(crate) fn start(parts: LaneParts) -> Result<Self, InferenceError> {
         let LaneParts { info, limits, provider, seats, queue_items_max, cores, engines } = parts;
+        let cores_per_run = cores_per_run(provider, seats);
+        let slots = engines.into_iter().map(|engine| Arc::new(Slot::new(engine, cores_per_run)));
+        let slots: Vec<Arc<Slot>> = slots.collect();
         let lane = Self {
             limits,
-            provider,
-            seats: Seats { sessions: engines.len(), ..seats },
+            provider: Mutex::new(provider),
+            seats: Seats { sessions: slots.len(), ..seats },
+            slots,
             queue: Arc::new(Queue::new(queue_items_max)),
             meter: Arc::default(),
             owners: Mutex::default(),
             info,
         };
-        for engine in engines {
+        for slot in &lane.slots {
             let owner = owner::Owner {
-                engine,
+                slot: slot.clone(),
                 model: lane.info.name.clone(),
                 queue: lane.queue.clone(),
                 meter: lane.meter.clone(),
                 cores: cores.clone(),
-                cores_per_run: if provider.uses_cores() { seats.threads } else { 0 },
             };
             // Should a later thread fail to start, dropping the lane ends the earlier ones.
             let thread = std::thread::Builder::new()
@@ -93,6 +99,16 @@ impl Lane {
 
     pub(crate) fn info(&self) -> &Arc<ModelInfo> {
         &self.info
+    }
+
+    /// Puts other engines of the same model in, one for each owner thread, between runs. Nothing that waits or comes
+    /// notices. Blocks until the runs that go on have ended.
+    pub(crate) fn swap(&self, provider: Provider, engines: Vec<Box<dyn Engine>>) {
+        debug_assert_eq!(engines.len(), self.slots.len());
+        for (slot, engine) in self.slots.iter().zip(engines) {
+            slot.swap(engine, cores_per_run(provider, self.seats));
+        }
+        *self.provider.lock().unwrap_or_else(PoisonError::into_inner) = provider;
     }
 
     /// Checks an item and puts it into the queue. Never waits.
@@ -145,7 +161,7 @@ impl Lane {
         let run = meter.run.status();
         LaneStatus {
             model: self.info.name.clone(),
-            provider: self.provider.as_str(),
+            provider: self.provider.lock().unwrap_or_else(PoisonError::into_inner).as_str(),
             sessions: self.seats.sessions,
             threads_per_session: self.seats.threads,
             queue_items_max: self.queue.items_max(),
@@ -178,6 +194,10 @@ impl Lane {
             }
         }
     }
+}
+
+fn cores_per_run(provider: Provider, seats: Seats) -> usize {
+    if provider.uses_cores() { seats.threads } else { 0 }
 }
 
 impl Drop for Lane {

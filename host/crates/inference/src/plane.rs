@@ -1,77 +1,78 @@
-//! The inference plane as a whole: catalogue, environment, one lane a model. Implements [`Engines`].
+//! The inference plane as a whole: catalogue, environment, the lanes that are open. Implements [`Engines`].
+
+mod open;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use lector_core::model::PortInfo;
 use lector_core::port::{WorkDone, WorkItem};
 use lector_core::{Blame, Engines, Fault, Kind, ModelInfo, ModelName};
 use ort::environment::Environment;
 
-use crate::catalogue::{Catalogue, ModelEntry, Reduce, Task};
-use crate::check::Limits;
+use crate::catalogue::{Catalogue, ModelEntry};
 use crate::config::InferenceConfig;
 use crate::cores::Cores;
-use crate::ctc;
-use crate::engine::Engine;
 use crate::environment::environment;
 use crate::error::InferenceError;
-use crate::lane::{Answer, Lane, LaneParts};
+use crate::lane::{Answer, Lane};
 use crate::meter::LaneStatus;
-use crate::onnx;
-use crate::session::{OrtEngine, Recipe, ports};
 
-/// The engines of this host.
-pub struct Inference {
+/// The engines of this host. Lanes are opened by [`Engines::prepare`] and closed by [`Engines::retain`].
+pub struct Inference(Arc<Plane>);
+
+struct Plane {
+    config: InferenceConfig,
     catalogue: Catalogue,
-    lanes: BTreeMap<ModelName, Lane>,
-    probe_timeout: Duration,
+    environment: Environment,
+    cores: Arc<Cores>,
+    /// One snapshot: a request reads it once, an opening or closing replaces it.
+    lanes: RwLock<Arc<Lanes>>,
+    /// Held while lanes are opened or closed, which takes its time; `true` after the end.
+    changing: Mutex<bool>,
 }
 
+type Lanes = BTreeMap<ModelName, Arc<Lane>>;
+
 impl Inference {
-    /// Loads ONNX Runtime, checks the digests of the weights, builds the sessions and starts their lanes. Takes about
-    /// a tenth of a second for each session; blocks.
+    /// Loads ONNX Runtime and reads the catalogue. Lanes come later, with those who want them. Blocks for moments.
     pub fn start(config: InferenceConfig) -> Result<Arc<Self>, InferenceError> {
         config.validate()?;
         let catalogue = Catalogue::read(&config.models_dir)?;
-        let wanted = wanted(&catalogue, &config.models)?;
         let environment = environment(&config.library)?;
         let cores = Arc::new(Cores::new(config.threads));
-        let mut lanes = BTreeMap::new();
-        for entry in wanted {
-            let started = Instant::now();
-            let lane = lane(entry, &config, &environment, &cores)?;
-            let status = lane.status();
-            tracing::info!(
-                model = %entry.name, provider = %config.provider, sessions = status.sessions,
-                threads = status.threads_per_session, ms = started.elapsed().as_millis(), "lane open"
-            );
-            lanes.insert(entry.name.clone(), lane);
-        }
-        Ok(Arc::new(Self { catalogue, lanes, probe_timeout: config.probe_timeout }))
+        let (lanes, changing) = (RwLock::default(), Mutex::default());
+        Ok(Arc::new(Self(Arc::new(Plane { config, catalogue, environment, cores, lanes, changing }))))
     }
 
-    /// All models of the catalogue, loaded or not.
+    /// What [`Engines::prepare`] does, on this thread: checks the digests of the weights, builds the sessions, starts
+    /// the lanes. Takes about a tenth of a second for each session.
+    pub fn open(&self, models: &[ModelName]) -> Result<(), InferenceError> {
+        self.0.open(models)
+    }
+
+    /// All models of the catalogue, open or not.
     pub fn catalogue(&self) -> &[ModelEntry] {
-        self.catalogue.entries()
+        self.0.catalogue.entries()
     }
 
     /// The lanes, by the name of their model.
     pub fn lanes(&self) -> Vec<LaneStatus> {
-        self.lanes.values().map(Lane::status).collect()
+        self.0.now().values().map(|lane| lane.status()).collect()
     }
 
     /// Runs the smallest input through every lane. Blocks for the configured time at most.
     pub fn probe(&self) -> Result<(), Fault> {
-        let deadline = Instant::now() + self.probe_timeout;
-        let answers: Vec<(&ModelName, Answer)> = self
-            .lanes
+        let timeout = self.0.config.probe_timeout;
+        let deadline = Instant::now() + timeout;
+        let lanes = self.0.now();
+        let answers: Vec<(&ModelName, Answer)> = lanes
             .iter()
             .map(|(name, lane)| Ok((name, lane.probe(deadline)?)))
             .collect::<Result<_, Fault>>()?;
@@ -80,7 +81,7 @@ impl Inference {
                 Some(Ok(answer)) => answer.map(drop)?,
                 Some(Err(_)) => return Err(lost(name)),
                 None => {
-                    let waited = format!("no answer in {} ms", self.probe_timeout.as_millis());
+                    let waited = format!("no answer in {} ms", timeout.as_millis());
                     let message = format!("model {name} did not answer a probe in time");
                     return Err(
                         Fault::new(Kind::Unavailable, "engine_probe_timeout", message).with_detail(waited)
@@ -92,21 +93,110 @@ impl Inference {
     }
 
     /// Takes no more work, answers what waits with a fault, lets runs end and joins the owner threads. Blocks; a
-    /// second call does nothing.
+    /// second call does nothing. Nothing can be opened afterwards.
     pub fn shutdown(&self) {
-        self.lanes.values().for_each(Lane::close);
-        self.lanes.values().for_each(Lane::join);
+        let mut ended = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        *ended = true;
+        let lanes = self.0.now();
+        lanes.values().for_each(|lane| lane.close());
+        lanes.values().for_each(|lane| lane.join());
+    }
+}
+
+impl Plane {
+    fn now(&self) -> Arc<Lanes> {
+        self.lanes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, lanes: Lanes) {
+        *self.lanes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(lanes);
+    }
+
+    fn open(&self, models: &[ModelName]) -> Result<(), InferenceError> {
+        if self.are_open(models) {
+            return Ok(());
+        }
+        let ended = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if *ended {
+            return Err(InferenceError::Stopped);
+        }
+        for model in models {
+            // Looked at again: another caller may have opened it while this one waited.
+            if self.now().contains_key(model) {
+                continue;
+            }
+            let started = Instant::now();
+            let lane = open::lane(self.entry(model)?, &self.config, &self.environment, &self.cores)?;
+            let status = lane.status();
+            tracing::info!(
+                %model, provider = %self.config.provider, sessions = status.sessions,
+                threads = status.threads_per_session, ms = started.elapsed().as_millis(), "lane open"
+            );
+            let mut lanes = Lanes::clone(&self.now());
+            lanes.insert(model.clone(), Arc::new(lane));
+            self.replace(lanes);
+        }
+        Ok(())
+    }
+
+    fn are_open(&self, models: &[ModelName]) -> bool {
+        let lanes = self.now();
+        models.iter().all(|model| lanes.contains_key(model))
+    }
+
+    fn entry(&self, model: &ModelName) -> Result<&ModelEntry, InferenceError> {
+        self.catalogue.find(model).ok_or_else(|| InferenceError::ModelUnknown {
+            model: model.clone(),
+            known: self.catalogue.entries().iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    fn retain(&self, models: &[ModelName]) -> Vec<ModelName> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (kept, closed): (Lanes, Lanes) =
+            Lanes::clone(&self.now()).into_iter().partition(|(name, _)| models.contains(name));
+        if closed.is_empty() {
+            return Vec::new();
+        }
+        self.replace(kept);
+        closed.values().for_each(|lane| lane.close());
+        closed.values().for_each(|lane| lane.join());
+        let closed: Vec<ModelName> = closed.into_keys().collect();
+        tracing::info!(models = ?closed, "lanes closed: nobody uses them any more");
+        closed
     }
 }
 
 impl Engines for Inference {
     fn model(&self, name: &ModelName) -> Option<Arc<ModelInfo>> {
-        self.lanes.get(name).map(|lane| lane.info().clone())
+        self.0.now().get(name).map(|lane| lane.info().clone())
+    }
+
+    fn prepare(&self, models: Vec<ModelName>) -> BoxFuture<'static, Result<(), Fault>> {
+        let plane = self.0.clone();
+        async move {
+            // Before a thread is asked for: mostly all are open.
+            if plane.are_open(&models) {
+                return Ok(());
+            }
+            let opening = tokio::task::spawn_blocking(move || plane.open(&models));
+            opening.await.map_err(|error| defect(&error))?.map_err(|error| error.fault())
+        }
+        .boxed()
+    }
+
+    fn retain(&self, models: Vec<ModelName>) -> BoxFuture<'static, Vec<ModelName>> {
+        let plane = self.0.clone();
+        async move {
+            // A closing that panics has closed nothing that anybody could still use.
+            tokio::task::spawn_blocking(move || plane.retain(&models)).await.unwrap_or_default()
+        }
+        .boxed()
     }
 
     fn infer(&self, item: WorkItem) -> BoxFuture<'static, Result<WorkDone, Fault>> {
         let name = item.model.clone();
-        let offered = match self.lanes.get(&name) {
+        let offered = match self.0.now().get(&name) {
             Some(lane) => lane.offer(item),
             None => {
                 Err(Fault::new(Kind::NotFound, "model_not_found", format!("model {name} is not served here"))
@@ -118,110 +208,13 @@ impl Engines for Inference {
     }
 }
 
+fn defect(error: &dyn std::fmt::Display) -> Fault {
+    Fault::new(Kind::Bug, "engine_lost", "a model could not be opened").with_detail(error)
+}
+
 /// An owner thread ended without an answer, which only a defect can cause.
 fn lost(model: &ModelName) -> Fault {
     Fault::new(Kind::Bug, "engine_lost", format!("model {model} lost the run"))
-}
-
-fn wanted<'a>(catalogue: &'a Catalogue, models: &[ModelName]) -> Result<Vec<&'a ModelEntry>, InferenceError> {
-    if models.is_empty() {
-        return Ok(catalogue.entries().iter().collect());
-    }
-    let find = |model: &ModelName| {
-        catalogue.find(model).ok_or_else(|| InferenceError::ModelUnknown {
-            model: model.clone(),
-            known: catalogue.entries().iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", "),
-        })
-    };
-    models.iter().map(find).collect()
-}
-
-/// Sessions and lane of one model.
-fn lane(
-    entry: &ModelEntry,
-    config: &InferenceConfig,
-    environment: &Environment,
-    cores: &Arc<Cores>,
-) -> Result<Lane, InferenceError> {
-    let provider = config.provider;
-    let refuse = |what: String| InferenceError::Session { model: entry.name.clone(), provider, what };
-    let seats = config.plan.seats(entry.task);
-    let recipe = Recipe {
-        environment,
-        provider,
-        threads: if provider.uses_cores() { seats.threads } else { 1 },
-        shared_arena: config.shared_arena && provider.uses_cores(),
-    };
-    let mut weights = entry.read_weights()?;
-    let labels = entry.read_labels(&weights)?;
-    if let Some(Reduce::Ctc) = entry.engine.reduce {
-        let outputs = onnx::outputs(&weights);
-        let [logits] = outputs.as_slice() else {
-            return Err(refuse(format!("engine.reduce takes a model with one output, not with {outputs:?}")));
-        };
-        weights.extend(ctc::tail(logits));
-    }
-    let sessions =
-        (0..seats.sessions).map(|_| recipe.build(&weights)).collect::<Result<Vec<_>, _>>().map_err(refuse)?;
-    drop(weights);
-    let (inputs, outputs) = match sessions.first() {
-        Some(session) => ports(session).map_err(refuse)?,
-        None => return Err(refuse("no session".to_owned())),
-    };
-    let info = Arc::new(describe(entry, inputs, outputs, labels).map_err(refuse)?);
-    let engines = sessions.into_iter().map(|s| Box::new(OrtEngine(s)) as Box<dyn Engine>).collect();
-    Lane::start(LaneParts {
-        info,
-        limits: Limits {
-            width: entry.engine.width,
-            side: entry.engine.side,
-            run_pixels_max: config.run_pixels_max,
-        },
-        provider,
-        seats,
-        queue_items_max: config.queue_items_max,
-        cores: cores.clone(),
-        engines,
-    })
-}
-
-/// What guests may know of the model.
-fn describe(
-    entry: &ModelEntry,
-    mut inputs: Vec<PortInfo>,
-    outputs: Vec<PortInfo>,
-    labels: Vec<String>,
-) -> Result<ModelInfo, String> {
-    // A classifier takes one size; some exports leave it open, and every other would be slow and wrong.
-    if entry.task == Task::Classification {
-        let extents = [(2, entry.preprocess.height), (3, entry.preprocess.width)];
-        for shape in inputs.iter_mut().map(|port| &mut port.shape) {
-            for (axis, extent) in extents {
-                if let (Some(open @ ..0), Some(extent)) = (shape.get_mut(axis), extent) {
-                    *open = i64::from(extent);
-                }
-            }
-        }
-    }
-    let classes = outputs.first().and_then(|port| port.shape.last()).filter(|&&n| n > 0);
-    if let Some(&classes) = classes
-        && !labels.is_empty()
-        && usize::try_from(classes) != Ok(labels.len())
-    {
-        return Err(format!("{classes} classes, but the catalogue has {} labels", labels.len()));
-    }
-    let width_buckets = entry
-        .engine
-        .width
-        .map_or_else(Vec::new, |steps| (1..=steps.max / steps.step).map(|n| n * steps.step).collect());
-    Ok(ModelInfo {
-        name: entry.name.clone(),
-        inputs,
-        outputs,
-        labels: labels.into(),
-        width_buckets,
-        max_batch: entry.engine.max_batch,
-    })
 }
 
 /// Waits on this thread for a future; `None` at the deadline.

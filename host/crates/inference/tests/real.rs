@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lector_core::port::{WorkDone, WorkItem};
-use lector_core::{Blame, Dtype, Engines, Fault, Kind, Tensor, TensorData};
+use lector_core::{Blame, Dtype, Engines, Fault, Kind, ModelName, Tensor, TensorData};
 use lector_inference::{Catalogue, Inference, InferenceConfig, InferenceError, ModelEntry, Provider};
 
 const REC: &str = "pp-ocrv6-small-rec";
@@ -37,13 +37,21 @@ fn config(models: &[&str]) -> Option<InferenceConfig> {
         eprintln!("SKIPPED: ONNX Runtime or weights of {models:?} are missing; run `cargo xtask setup`");
         return None;
     }
-    let mut config = InferenceConfig::new(library, models_dir, 2);
-    config.models = models.iter().map(|&name| name.into()).collect();
-    Some(config)
+    Some(InferenceConfig::new(library, models_dir, 2))
 }
 
 fn start(models: &[&str]) -> Option<Arc<Inference>> {
-    config(models).map(|config| Inference::start(config).unwrap())
+    config(models).map(|config| opened(config, models))
+}
+
+fn opened(config: InferenceConfig, models: &[&str]) -> Arc<Inference> {
+    let inference = Inference::start(config).unwrap();
+    inference.open(&names(models)).unwrap();
+    inference
+}
+
+fn names(models: &[&str]) -> Vec<ModelName> {
+    models.iter().map(|&name| name.into()).collect()
 }
 
 /// Stripes that differ by `seed`: a recogniser reads something in them.
@@ -167,7 +175,7 @@ fn confidences(inference: &Inference, seed: usize) -> Vec<f32> {
 fn a_withdrawn_item_is_not_run_and_a_late_one_neither() {
     let Some(mut config) = config(&[TINY_REC]) else { return };
     config.queue_items_max = 8;
-    let inference = Inference::start(config).unwrap();
+    let inference = opened(config, &[TINY_REC]);
     // Two long runs keep both sessions busy while the others are offered.
     let input = stripes(&[16, 3, 48, 1600], 0);
     let long = || item(TINY_REC, input.clone(), &["ids"]);
@@ -188,7 +196,7 @@ fn a_withdrawn_item_is_not_run_and_a_late_one_neither() {
 fn a_full_lane_refuses_and_a_shutdown_answers_all() {
     let Some(mut config) = config(&[TINY_REC]) else { return };
     config.queue_items_max = 2;
-    let inference = Inference::start(config).unwrap();
+    let inference = opened(config, &[TINY_REC]);
     let input = stripes(&[16, 3, 48, 1600], 0);
     let long = || inference.infer(item(TINY_REC, input.clone(), &["ids"]));
     let busy = [long(), long()];
@@ -211,20 +219,80 @@ fn a_full_lane_refuses_and_a_shutdown_answers_all() {
 
 #[test]
 fn what_is_missing_at_the_start_is_named() {
-    let Some(good) = config(&[TINY_DET]) else { return };
-    let check = |change: fn(&mut InferenceConfig), expect: &str| {
-        let mut config = good.clone();
-        change(&mut config);
-        let Err(error) = Inference::start(config) else { panic!("started, though {expect}") };
-        assert!(error.to_string().contains(expect), "{error} lacks {expect}");
-        error
-    };
-    let error = check(|c| c.library = "/nonexistent/libonnxruntime.so".into(), "cargo xtask setup");
+    let Some(mut good) = config(&[TINY_DET]) else { return };
+    let lost = InferenceConfig { library: "/nonexistent/libonnxruntime.so".into(), ..good.clone() };
+    let Err(error) = Inference::start(lost) else { panic!("started without a library") };
     assert!(matches!(error, InferenceError::LibraryMissing { .. }));
-    check(|c| c.models.push("other".into()), "other is not in the catalogue; it has: ");
+    assert!(error.to_string().contains("cargo xtask setup"), "{error}");
     // The library of the CPU wheel has no CUDA: asked for, it is an error and not a silent CPU session.
-    let error = check(|c| c.provider = Provider::Cuda { device: 0 }, "provider cuda:0");
+    good.provider = Provider::Cuda { device: 0 };
+    let inference = Inference::start(good).unwrap();
+    let Err(error) = inference.open(&names(&[TINY_DET])) else { panic!("opened on CUDA") };
     assert!(matches!(error, InferenceError::Session { .. }));
+    assert!(error.to_string().contains("provider cuda:0"), "{error}");
+}
+
+#[test]
+fn lanes_open_for_those_who_ask_and_close_when_nobody_does() {
+    let Some(inference) = start(&[]) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
+    let prepare = |models: &[&str]| runtime.block_on(inference.prepare(names(models)));
+    let fault = prepare(&["other"]).unwrap_err();
+    assert_eq!((fault.code, fault.kind), ("model_not_found", Kind::NotFound));
+    assert!(fault.message.contains("other is not in the catalogue; it has: "), "{fault}");
+    assert!(inference.model(&TINY_DET.into()).is_none());
+    // Many at once, for overlapping models: each is opened once.
+    let asked: Vec<_> = (0..8)
+        .map(|n| if n % 2 == 0 { names(&[TINY_DET, TINY_REC]) } else { names(&[TINY_REC]) })
+        .map(|models| runtime.spawn(inference.prepare(models)))
+        .collect();
+    for asked in asked {
+        runtime.block_on(asked).unwrap().unwrap();
+    }
+    let open = || inference.lanes().iter().map(|lane| lane.model.to_string()).collect::<Vec<_>>();
+    assert_eq!(open(), [TINY_DET, TINY_REC]);
+    inference.probe().unwrap();
+    prepare(&[TINY_DET]).unwrap();
+    assert_eq!(inference.lanes()[0].runs, 1, "what is open is left alone");
+
+    // A run that has begun ends well; then the lane is gone, and may come again.
+    let long = inference.infer(item(TINY_REC, stripes(&[16, 3, 48, 1600], 0), &["ids"]));
+    wait_for(|| inference.lanes()[1].in_flight == 1);
+    assert_eq!(runtime.block_on(inference.retain(names(&[TINY_DET]))), names(&[TINY_REC]));
+    runtime.block_on(long).unwrap();
+    assert_eq!(open(), [TINY_DET]);
+    assert!(runtime.block_on(inference.retain(names(&[TINY_DET]))).is_empty());
+    let fault = run(&inference, item(TINY_REC, stripes(&[1, 3, 48, 32], 0), &["ids"])).unwrap_err();
+    assert_eq!(fault.code, "model_not_found");
+    prepare(&[TINY_REC]).unwrap();
+    run(&inference, item(TINY_REC, stripes(&[1, 3, 48, 32], 0), &["ids"])).unwrap();
+
+    inference.shutdown();
+    assert_eq!(prepare(&["textline-orientation"]).unwrap_err().code, "engine_stopped");
+}
+
+#[test]
+fn weights_that_are_missing_or_altered_open_nothing() {
+    let Some(good) = config(&[TINY_DET]) else { return };
+    let models = tempfile::tempdir().unwrap();
+    let folder = models.path().join(TINY_DET);
+    std::fs::create_dir(&folder).unwrap();
+    let description = good.models_dir.join(TINY_DET).join("model.toml");
+    std::fs::copy(description, folder.join("model.toml")).unwrap();
+    let config = InferenceConfig { models_dir: models.path().to_owned(), ..good };
+    let inference = Inference::start(config).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    let check = |expect: &str| {
+        let fault = runtime.block_on(inference.prepare(names(&[TINY_DET]))).unwrap_err();
+        assert_eq!((fault.code, fault.kind), ("model_unavailable", Kind::Unavailable));
+        assert!(fault.message.contains(TINY_DET) && fault.message.contains(expect), "{fault}");
+        let place = models.path().to_str().unwrap();
+        assert!(!fault.message.contains(place), "where things lie is for the log: {fault}");
+        assert!(fault.detail.unwrap().contains(place));
+    };
+    check("lacks `model.onnx`");
+    std::fs::write(folder.join("model.onnx"), b"something else").unwrap();
+    check("is not the file");
 }
 
 /// Waits for a condition that must come, for a minute at most.

@@ -11,8 +11,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use lector_core::port::{DocumentHint, PageInfo, PageKind};
 use lector_core::{
-    Budget, CallCtx, Complaint, Declaration, Documents, Fault, Image, Kind, Line, OpenDocument, Origin,
-    PageRequest, PageRun, PageSource, Quad, RequestId, Size, Summary, TextLayer, Timing, Transcript, Turn,
+    Budget, CallCtx, Complaint, Declaration, Documents, Fault, Image, Kind, Line, ModelName, OpenDocument,
+    Origin, PageRequest, PageRun, PageSource, Quad, RequestId, Size, Summary, TextLayer, Timing, Transcript,
+    Turn,
 };
 use tokio::sync::Semaphore;
 
@@ -52,6 +53,8 @@ pub(crate) struct Script {
     pub(crate) settings_ok: bool,
     /// Documents open now.
     pub(crate) open: AtomicUsize,
+    /// Models that were to be ready.
+    pub(crate) prepared: Mutex<Vec<ModelName>>,
 }
 
 impl Script {
@@ -70,6 +73,7 @@ impl Script {
             assemble_fails: Mutex::default(),
             settings_ok,
             open: AtomicUsize::new(0),
+            prepared: Mutex::default(),
         })
     }
 
@@ -180,6 +184,13 @@ impl Loader for FakeLoader {
         let guest: Arc<dyn Reader> = Arc::new(FakeGuest(self.0.clone()));
         async move { Ok(guest) }.boxed()
     }
+
+    fn prepare(&self, models: Vec<ModelName>) -> BoxFuture<'_, Result<(), Fault>> {
+        self.0.prepared.lock().unwrap().extend(models.iter().cloned());
+        let missing = models.iter().any(|model| model.as_str() == "missing");
+        let fault = Fault::new(Kind::Unavailable, "model_unavailable", "Its weights are missing.");
+        async move { if missing { Err(fault) } else { Ok(()) } }.boxed()
+    }
 }
 
 /// The first byte of a document is its number of pages; `PNG` has one; an empty one cannot be opened.
@@ -259,7 +270,21 @@ pub(crate) async fn platform_with(
     script: &Arc<Script>,
     places: usize,
     documents: usize,
-    granted: &str,
+    alias: &str,
+) -> Result<Arc<Platform>, Fault> {
+    start(script, places, documents, (alias, "model")).await
+}
+
+/// A platform whose one deployment grants `model` as what its guest opens.
+pub(crate) async fn platform_granting(script: &Arc<Script>, model: &str) -> Result<Arc<Platform>, Fault> {
+    start(script, 1, 1, ("detection", model)).await
+}
+
+async fn start(
+    script: &Arc<Script>,
+    places: usize,
+    documents: usize,
+    (alias, model): (&str, &str),
 ) -> Result<Arc<Platform>, Fault> {
     let component = tempfile::NamedTempFile::new().unwrap();
     let config = PlatformConfig {
@@ -268,7 +293,7 @@ pub(crate) async fn platform_with(
             name: "standard".into(),
             component: component.path().to_owned(),
             settings: serde_json::json!({}),
-            grants: BTreeMap::from([(granted.to_owned(), "model".into())]),
+            grants: BTreeMap::from([(alias.to_owned(), model.into())]),
             budget: Budget::default(),
         }],
         default_deployment: "standard".into(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use lector_core::{
-    CallCtx, Complaint, Declaration, Fault, PageRequest, PageRun, PageSource, Summary, Transcript,
+    CallCtx, Complaint, Declaration, Fault, ModelName, PageRequest, PageRun, PageSource, Summary, Transcript,
 };
 
 /// A loaded guest.
@@ -36,8 +36,10 @@ pub(crate) trait Reader: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Summary, Fault>>;
 }
 
-/// Makes a [`Reader`] of a component.
+/// Makes a [`Reader`] of a component, and has the engines ready that it will use.
 pub(crate) trait Loader: Send + Sync {
     /// Validates and compiles.
     fn load(&self, wasm: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Reader>, Fault>>;
+    /// Opens the lanes of these models where they are not open yet.
+    fn prepare(&self, models: Vec<ModelName>) -> BoxFuture<'_, Result<(), Fault>>;
 }

@@ -34,7 +34,8 @@ pub(crate) struct Revision {
 }
 
 impl Revision {
-    /// Reads, loads and configures what `config` names. A fault says at which of these steps it stopped.
+    /// Reads, loads and configures what `config` names, and has its models ready. A fault says at which of these
+    /// steps it stopped.
     pub(crate) async fn make(
         tenant: TenantName,
         config: DeploymentConfig,
@@ -74,18 +75,25 @@ impl Revision {
             .filter(|alias| !revision.grants.contains_key(*alias))
             .map(String::as_str)
             .collect();
-        if missing.is_empty() {
-            return Ok(Arc::new(revision));
+        if !missing.is_empty() {
+            return Err(Fault::new(
+                Kind::Denied,
+                "grant_missing",
+                format!(
+                    "The guest of deployment `{name}` opens models that it is not granted: {}. Grant each alias a \
+                     model of the catalogue.",
+                    missing.join(", ")
+                ),
+            ));
         }
-        Err(Fault::new(
-            Kind::Denied,
-            "grant_missing",
-            format!(
-                "The guest of deployment `{name}` opens models that it is not granted: {}. Grant each alias a model \
-                 of the catalogue.",
-                missing.join(", ")
-            ),
-        ))
+        // Only now is it known which models it opens; one that nobody opens would cost memory for nothing.
+        loader.prepare(revision.models()).await.map_err(|fault| of(&name, fault))?;
+        Ok(Arc::new(revision))
+    }
+
+    /// The catalogue's models behind the aliases that the guest declared.
+    pub(crate) fn models(&self) -> Vec<ModelName> {
+        self.declaration.models.iter().filter_map(|alias| self.grants.get(alias)).cloned().collect()
     }
 
     /// What a guest call of this revision is made with.

@@ -220,7 +220,8 @@ impl Runtime {
         &self.engine
     }
 
-    pub(crate) fn engines(&self) -> &Arc<dyn Engines> {
+    /// The engines on which guests run their models.
+    pub fn engines(&self) -> &Arc<dyn Engines> {
         &self.engines
     }
 

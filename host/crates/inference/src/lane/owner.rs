@@ -1,4 +1,4 @@
-//! An owner thread: it alone runs its engine.
+//! An owner thread: it alone runs the engine in its slot.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,44 +11,40 @@ use lector_core::{Fault, Kind, ModelName};
 
 use super::queue::{Queue, Ticket};
 use crate::cores::Cores;
-use crate::engine::Engine;
+use crate::engine::Slot;
 use crate::meter::Meter;
 
 pub(super) struct Owner {
-    pub(super) engine: Box<dyn Engine>,
+    pub(super) slot: Arc<Slot>,
     pub(super) model: ModelName,
     pub(super) queue: Arc<Queue>,
     pub(super) meter: Arc<Meter>,
     pub(super) cores: Arc<Cores>,
-    /// Permits that a run takes; 0 where the work is done elsewhere than on this machine's cores.
-    pub(super) cores_per_run: usize,
 }
 
 impl Owner {
     /// Runs until the queue is closed.
-    pub(super) fn work(mut self) {
+    pub(super) fn work(self) {
         while self.queue.wait() {
             // The cores first and the choice after: what has died while waiting for a core is not run, and a batch
             // is formed at the last moment.
-            let cores = self.cores.clone();
-            let _permit = cores.take(self.cores_per_run);
+            let _permit = self.cores.take(self.slot.cores_per_run());
             if let Some(ticket) = self.queue.take(&self.meter) {
                 self.serve(ticket);
             }
         }
     }
 
-    fn serve(&mut self, ticket: Ticket) {
+    fn serve(&self, ticket: Ticket) {
         let Ticket { item, reply, offered, span } = ticket;
         let rows = item.inputs.first().map_or(1, |(_, tensor)| tensor.rows()) as u64;
         let _entered = tracing::debug_span!(parent: &span, "inference", model = %self.model, rows).entered();
         self.meter.in_flight.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
         let queue_wait = started.saturating_duration_since(offered);
-        let engine = &mut self.engine;
         // A panic between ONNX Runtime and us says nothing about the session's own state, which lives across the
         // border; the run failed, the lane goes on.
-        let outcome = catch_unwind(AssertUnwindSafe(|| engine.run(&item.inputs, &item.outputs)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.slot.for_run().run(&item.inputs, &item.outputs)));
         let run = started.elapsed();
         drop(item);
         self.meter.in_flight.fetch_sub(1, Ordering::Relaxed);

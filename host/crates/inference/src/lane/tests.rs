@@ -181,3 +181,43 @@ fn a_closing_lane_ends_the_run_and_answers_what_waits() {
     assert_eq!(value(running), 2.0);
     stage.lane.join();
 }
+
+#[test]
+fn engines_are_swapped_between_runs_and_nothing_is_lost() {
+    /// Triples, and says when it is dropped.
+    struct Triple(SyncSender<()>);
+    impl Engine for Triple {
+        fn run(&mut self, inputs: &[(String, Tensor)], _: &[String]) -> Result<Vec<Tensor>, String> {
+            let x = inputs[0].1.as_f32().unwrap();
+            let y = TensorData::F32(x.iter().map(|v| v * 3.0).collect());
+            Ok(vec![Tensor::new(inputs[0].1.shape(), y).unwrap()])
+        }
+    }
+    impl Drop for Triple {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+    let stage = stage(8);
+    let (gone_in, gone) = sync_channel(2);
+    let running = stage.lane.offer(item(1.0, later())).unwrap();
+    stage.running.recv().unwrap();
+    let waiting = stage.lane.offer(item(2.0, later())).unwrap();
+    std::thread::scope(|scope| {
+        let swap = scope
+            .spawn(|| stage.lane.swap(Provider::Cuda { device: 0 }, vec![Box::new(Triple(gone_in.clone()))]));
+        // The run that goes on is the old engine's to its end; what waits is the new one's.
+        while stage.lane.slots[0].cores_per_run() != 0 {
+            std::thread::yield_now();
+        }
+        stage.word.send("ok").unwrap();
+        assert_eq!((value(running), value(waiting)), (2.0, 6.0));
+        swap.join().unwrap();
+    });
+    assert_eq!(stage.lane.status().provider, "cuda");
+    // An idle lane frees the old engine at once.
+    stage.lane.swap(Provider::Cpu, vec![Box::new(Triple(gone_in))]);
+    gone.recv().unwrap();
+    assert_eq!(value(stage.lane.offer(item(5.0, later())).unwrap()), 15.0);
+    assert_eq!((stage.lane.status().provider, stage.lane.slots[0].cores_per_run()), ("cpu", 1));
+}

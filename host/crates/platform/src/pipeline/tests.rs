@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use futures::StreamExt;
 
 use super::*;
-use crate::fakes::{Deed, Script, platform, platform_with, submission, until, word};
+use crate::fakes::{Deed, Script, platform, platform_granting, platform_with, submission, until, word};
 use crate::submission::{EventStream, Order};
 
 async fn words(stream: EventStream) -> Vec<String> {
@@ -236,6 +236,17 @@ async fn starting_checks_settings_and_grants() {
     let fault = platform_with(&script, 1, 1, "recognition").await.err().unwrap();
     assert_eq!(fault.code, "grant_missing");
     assert!(fault.message.contains("detection"), "{fault}");
+    assert!(script.prepared.lock().unwrap().is_empty(), "nothing is opened for a deployment that cannot be");
+}
+
+#[tokio::test]
+async fn models_are_ready_before_a_deployment_is_live() {
+    let script = Script::new(Deed::Read);
+    let _platform = platform(&script, 1, 1).await.unwrap();
+    assert_eq!(*script.prepared.lock().unwrap(), ["model".into()]);
+    let fault = platform_granting(&script, "missing").await.err().unwrap();
+    assert_eq!(fault.code, "model_unavailable");
+    assert!(fault.message.contains("standard"), "{fault}");
 }
 
 #[tokio::test]

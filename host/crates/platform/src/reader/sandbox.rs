@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lector_core::{
-    CallCtx, Complaint, Declaration, Fault, PageRequest, PageRun, PageSource, Summary, Transcript,
+    CallCtx, Complaint, Declaration, Fault, ModelName, PageRequest, PageRun, PageSource, Summary, Transcript,
 };
 use lector_runtime::{Guest, Runtime};
 
@@ -14,6 +14,10 @@ use super::{Loader, Reader};
 impl Loader for Arc<Runtime> {
     fn load(&self, wasm: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Reader>, Fault>> {
         async move { Ok(Runtime::load(self, wasm).await? as Arc<dyn Reader>) }.boxed()
+    }
+
+    fn prepare(&self, models: Vec<ModelName>) -> BoxFuture<'_, Result<(), Fault>> {
+        self.engines().prepare(models)
     }
 }
 

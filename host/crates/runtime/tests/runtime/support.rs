@@ -54,6 +54,14 @@ impl Engines for FakeEngines {
         })
     }
 
+    fn prepare(&self, _: Vec<ModelName>) -> BoxFuture<'static, Result<(), Fault>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn retain(&self, _: Vec<ModelName>) -> BoxFuture<'static, Vec<ModelName>> {
+        async { vec![] }.boxed()
+    }
+
     fn infer(&self, item: WorkItem) -> BoxFuture<'static, Result<WorkDone, Fault>> {
         struct Withdrawn(Option<Arc<AtomicU32>>);
         impl Drop for Withdrawn {
