@@ -103,6 +103,7 @@ impl Lane {
 
     /// Puts other engines of the same model in, one for each owner thread, between runs. Nothing that waits or comes
     /// notices. Blocks until the runs that go on have ended.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the engine cache calls it, which comes next"))]
     pub(crate) fn swap(&self, provider: Provider, engines: Vec<Box<dyn Engine>>) {
         debug_assert_eq!(engines.len(), self.slots.len());
         for (slot, engine) in self.slots.iter().zip(engines) {

@@ -20,6 +20,14 @@ impl Engines for Nothing {
     fn model(&self, _: &ModelName) -> Option<Arc<ModelInfo>> {
         None
     }
+    fn prepare(&self, _: Vec<ModelName>) -> BoxFuture<'static, Result<(), Fault>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn retain(&self, _: Vec<ModelName>) -> BoxFuture<'static, Vec<ModelName>> {
+        Box::pin(async { Vec::new() })
+    }
+
     fn infer(&self, _: WorkItem) -> BoxFuture<'static, Result<WorkDone, Fault>> {
         async { Err(Fault::new(Kind::Unavailable, "none", "no engines here")) }.boxed()
     }
