@@ -42,10 +42,11 @@ async fn pages_that_are_too_large() {
     for side in [8400.0, 14400.0] {
         let spec = PageSpec { width: side, height: side, ..PageSpec::a4(&["Poster"]) };
         let bytes = pdf::document(&[spec]);
-        // Asked for explicitly, the resolution is refused (by the guest, which knows the limit) with the one that fits ...
+        // Asked for explicitly, the resolution is refused with the one that fits ...
         let answer = gateway.ocr("application/pdf", bytes.clone(), "text_layer=never&dpi=300").await;
-        let problem = answer.problem(413, "guest_error_too_large");
-        assert!(problem["detail"].as_str().unwrap().contains("dpi"), "{problem}");
+        let problem = answer.problem(413, "page_too_many_pixels");
+        assert!(problem["detail"].as_str().unwrap().contains("dpi or less"), "{problem}");
+        assert_eq!(problem["blame"], "client");
         // ... left to the pipeline, it is lowered and said so.
         let json = gateway.ocr("application/pdf", bytes, "text_layer=never").await.ok();
         assert!(!json["pages"][0]["warnings"].as_array().unwrap().is_empty(), "{json}");

@@ -22,8 +22,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tiff", &["document"]),
     ("seccompiler", &["document"]),
     ("landlock", &["document"]),
-    // The arithmetic of pixels, and the render workers, which may not use that room.
-    ("fast_image_resize", &["pixels", "document"]),
+    ("fast_image_resize", &["pixels"]),
     ("axum*", &["host"]),
     ("clap*", &["host"]),
     ("hyper*", &["host"]),

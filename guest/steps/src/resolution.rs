@@ -42,14 +42,14 @@ pub(crate) fn wanted(sheet: &Sheet, requested: Option<f32>, setting: f32) -> f32
     }
 }
 
-/// The resolution that the host will grant. A page that is too large is rendered coarser with a warning, unless
-/// the request asked for the resolution: then it is an error.
+/// The resolution to ask the host for. A page that is too large is rendered coarser with a warning, unless the
+/// request asked for the resolution: then the host refuses it, in words and with a code that the client knows.
 pub(crate) fn choose(sheet: &Sheet, requested: Option<f32>, setting: f32) -> Result<Resolution, Error> {
     let dpi = wanted(sheet, requested, setting);
     if !(dpi.is_finite() && dpi > 0.0) {
         return Err(Error::Invalid(format!("{dpi} dpi is no resolution; ask for a positive number")));
     }
-    if fits(sheet, dpi) {
+    if requested.is_some() || fits(sheet, dpi) {
         return Ok(Resolution { dpi, warning: None });
     }
     let Some(most) = finest(sheet) else {
@@ -58,14 +58,6 @@ pub(crate) fn choose(sheet: &Sheet, requested: Option<f32>, setting: f32) -> Res
             sheet.size_pt.0, sheet.size_pt.1, sheet.pixels_max
         )));
     };
-    if requested.is_some() {
-        let Size { width, height } = size(sheet, dpi);
-        return Err(Error::TooLarge(format!(
-            "the page would have {width} x {height} pixels at {dpi} dpi, more than the {} allowed; ask for {} dpi or less",
-            sheet.pixels_max,
-            most.floor().max(1.0),
-        )));
-    }
     let warning = format!(
         "resolution lowered to {most:.0} dpi: at {dpi:.0} dpi the page ({:.0} x {:.0} pt) exceeds {} pixels",
         sheet.size_pt.0, sheet.size_pt.1, sheet.pixels_max
@@ -131,17 +123,16 @@ mod tests {
     }
 
     #[test]
-    fn oversize_pages_are_lowered_with_a_warning_or_refused() {
+    fn oversize_pages_are_lowered_with_a_warning_unless_they_were_asked_for() {
         for side in [8400.0, 14400.0] {
             let sheet = pdf((side, side));
             let lowered = choose(&sheet, None, 200.0).unwrap();
             assert!(lowered.dpi < 200.0 && fits(&sheet, lowered.dpi));
             assert!(lowered.warning.unwrap().contains("lowered"));
-            let Error::TooLarge(message) = choose(&sheet, Some(200.0), 200.0).unwrap_err() else {
-                panic!("another error")
-            };
-            assert!(message.contains("ask for"), "{message}");
-            assert!(choose(&sheet, Some(20.0), 200.0).unwrap().warning.is_none());
+            assert_eq!(
+                choose(&sheet, Some(200.0), 200.0).unwrap(),
+                Resolution { dpi: 200.0, warning: None }
+            );
         }
         let strip = pdf((14_400.0, 0.1));
         assert!(choose(&strip, None, 200.0).is_ok());

@@ -21,9 +21,9 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::AppState;
-use super::body::{BodyLimits, Intake, declared_bytes};
+use super::body::{Intake, declared_bytes};
 use super::frame::RequestCtx;
-use super::ocr::{NamedDeployment, count, file_missing, options, submission};
+use super::ocr::{NamedDeployment, body_limits, count, file_missing, options, submission};
 use super::options::{Endpoint, Options};
 use super::problem::Problem;
 use super::upload::{Head, Room, Upload, is_form};
@@ -50,14 +50,8 @@ pub(super) async fn batch(
     let (parts, body) = request.into_parts();
     let options = options(&state, Endpoint::Batch, &parts, named)?;
     let deployment = state.platform.lease(options.deployment.as_ref())?.deployment().clone();
-    // A form may hold many documents, each with a limit and a time of its own.
     let files = if is_form(&parts.headers) { state.config.batch_files_max } else { 1 };
-    let limits = BodyLimits {
-        bytes_max: state.config.body_bytes_max.saturating_mul(files as u64),
-        idle_max: state.config.body_idle_timeout,
-        until: ctx.began + options.timeout.saturating_mul(u32::try_from(files).unwrap_or(u32::MAX)),
-    };
-    let body = Intake::new(&parts.headers, body, limits)?;
+    let body = Intake::new(&parts.headers, body, body_limits(&state, &ctx, &options, files))?;
     let declared = declared_bytes(&parts.headers).filter(|_| files == 1);
     let permit = state.platform.admit(declared)?;
     let mut upload = Upload::new(&parts.headers, body)?;

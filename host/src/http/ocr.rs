@@ -51,6 +51,15 @@ pub(super) fn options(
     Ok(options)
 }
 
+/// Limits of a body that holds `files` documents at most, each with a limit and a time of its own.
+pub(super) fn body_limits(state: &AppState, ctx: &RequestCtx, options: &Options, files: usize) -> BodyLimits {
+    BodyLimits {
+        bytes_max: state.config.body_bytes_max.saturating_mul(files as u64),
+        idle_max: state.config.body_idle_timeout,
+        until: ctx.began + options.timeout.saturating_mul(u32::try_from(files).unwrap_or(u32::MAX)),
+    }
+}
+
 /// A document on its way into the pipeline. The deadline is `timeout` after `from`.
 pub(super) fn submission(
     request: &RequestId,
@@ -89,12 +98,7 @@ pub(super) async fn ocr(
     let (parts, body) = request.into_parts();
     let options = options(&state, Endpoint::Whole, &parts, named)?;
     let deployment = state.platform.lease(options.deployment.as_ref())?.deployment().clone();
-    let limits = BodyLimits {
-        bytes_max: state.config.body_bytes_max,
-        idle_max: state.config.body_idle_timeout,
-        until: ctx.began + options.timeout,
-    };
-    let body = Intake::new(&parts.headers, body, limits)?;
+    let body = Intake::new(&parts.headers, body, body_limits(&state, &ctx, &options, 1))?;
     let mut permit = state.platform.admit(declared_bytes(&parts.headers))?;
     let mut upload = Upload::new(&parts.headers, body)?;
     let head = upload.next().await?.ok_or_else(file_missing)?;

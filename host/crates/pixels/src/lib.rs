@@ -2,7 +2,8 @@
 //!
 //! Owns: the image operations that guests call through WIT, as plain synchronous functions.
 //! Must not know: guests, tables, threads, budgets. Its own bounds only keep it from absurd allocations;
-//! what one caller may hold is decided by `runtime`, which calls these functions on its blocking pool.
+//! what one caller may hold is decided by `runtime`, which calls these functions on its blocking pool. Render workers
+//! bring pictures to size with the same resampler.
 //!
 //! Coordinates are continuous: pixel `(i, j)` covers `[i, i + 1) x [j, j + 1)` and its centre is at
 //! `(i + 0.5, j + 0.5)`. A quad around a whole image therefore reads `(0, 0) .. (width, height)`.
@@ -19,7 +20,7 @@ mod tensor;
 pub use crop::crop;
 pub use error::PixelsError;
 pub use reduce::{argmax, quantise};
-pub use resize::{Filter, resize};
+pub use resize::{Filter, resize, resize_into};
 pub use rotate::rotate;
 pub use tensor::{Channels, Crop, Normalisation, stack, to_tensor};
 

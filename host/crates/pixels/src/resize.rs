@@ -51,6 +51,24 @@ pub fn resize(image: &Image, size: Size, filter: Filter) -> Result<Image, Pixels
     resize_rect(&mut Resizer::new(), image, whole, size, filter)
 }
 
+/// Packed RGB rows resampled into a buffer that the caller owns: shared memory, in the render workers.
+/// `source` holds `from.pixels() * 3` bytes, `target` `to.pixels() * 3`.
+pub fn resize_into(
+    source: &[u8],
+    from: Size,
+    target: &mut [u8],
+    to: Size,
+    filter: Filter,
+) -> Result<(), PixelsError> {
+    check_size(to)?;
+    let failed = |error: &dyn std::fmt::Display| PixelsError::Resample(error.to_string());
+    let source = ImageRef::new(from.width, from.height, source, PixelType::U8x3).map_err(|e| failed(&e))?;
+    let mut target =
+        Target::from_slice_u8(to.width, to.height, target, PixelType::U8x3).map_err(|e| failed(&e))?;
+    let options = ResizeOptions::new().resize_alg(filter.algorithm()).use_alpha(false);
+    Resizer::new().resize(&source, &mut target, &options).map_err(|e| failed(&e))
+}
+
 /// The part of `image` inside `area` (which must lie within it) at `size`. Fractional edges are honoured;
 /// the filter reads beyond the area where the image goes on, so that no seam shows.
 pub(crate) fn resize_rect(

@@ -79,8 +79,9 @@ impl Guest {
             Ok(call) => call,
             Err((fault, timing)) => return PageRun { result: Err(fault), timing },
         };
+        let dpi_asked = request.dpi;
         let request = convert::request(ctx.request.as_str(), request);
-        let answered = match call.page(page) {
+        let answered = match call.page(page, dpi_asked) {
             Ok(page) => {
                 call.run(async |store, guest| {
                     let pipeline = guest.lector_ocr_pipeline();

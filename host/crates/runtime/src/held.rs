@@ -30,6 +30,8 @@ pub struct HeldModel {
 pub struct HeldPage {
     pub source: Arc<dyn PageSource>,
     pub info: PageInfo,
+    /// Resolution that the client asked for.
+    pub dpi_asked: Option<f32>,
 }
 
 /// A stretch of the guest's work, still going on.

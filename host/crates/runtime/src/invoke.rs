@@ -106,9 +106,13 @@ impl Invocation {
     }
 
     /// Puts the page under a handle that the guest will own.
-    pub fn page(&mut self, source: Arc<dyn PageSource>) -> Result<Resource<HeldPage>, Fault> {
+    pub fn page(
+        &mut self,
+        source: Arc<dyn PageSource>,
+        dpi_asked: Option<f32>,
+    ) -> Result<Resource<HeldPage>, Fault> {
         let info = source.info();
-        let held = HeldPage { source, info };
+        let held = HeldPage { source, info, dpi_asked };
         let state = self.store.data_mut();
         state.table.push(held).map_err(|error| Fault::from(&Stop::Defect(error.to_string())))
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::outgoing::{Gone, Outgoing};
-use crate::format::ndjson::{self, DocumentEnd, Totals};
+use crate::format::ndjson::{self, Totals};
 
 /// What the receiving side says of one file.
 pub(super) enum Arrival<S> {
@@ -41,29 +41,8 @@ impl<S: Stream<Item = Event> + Unpin> Stream for Reading<S> {
         if let Poll::Ready(None) = polled {
             this.slot = None;
         }
-        polled.map(|event| event.map(|event| (shape(this.index, this.name.as_deref(), &event), event)))
-    }
-}
-
-fn shape(document: usize, name: Option<&str>, event: &Event) -> Value {
-    match event {
-        Event::Opened { content_type, page_count, selected } => {
-            ndjson::document(document, name, content_type, *page_count, selected)
-        }
-        Event::Page { index, transcript, timing } => ndjson::page(document, *index, transcript, timing),
-        Event::PageError { index, fault, timing } => ndjson::page_error(document, *index, fault, timing),
-        Event::End { summary, summary_fault, pages_ok, pages_failed, total } => {
-            let (summary, summary_fault) = (summary.as_ref(), summary_fault.as_ref());
-            let done = DocumentEnd {
-                pages_ok: *pages_ok,
-                pages_failed: *pages_failed,
-                total: *total,
-                summary,
-                summary_fault,
-            };
-            ndjson::document_end(document, done)
-        }
-        Event::Failed(fault) => ndjson::document_error(document, name, fault),
+        polled
+            .map(|event| event.map(|event| (ndjson::event(this.index, this.name.as_deref(), &event), event)))
     }
 }
 

@@ -8,9 +8,8 @@ mod palette;
 mod single;
 mod tiff;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use lector_core::Size;
+use lector_pixels::{Filter, resize_into};
 
 use crate::faults::Refusal;
 use crate::kind::Kind;
@@ -106,8 +105,9 @@ impl Document {
             rgb.copy_from_slice(&picture.bytes);
             return Ok(());
         }
-        resize(&picture, size, rgb)
-            .map_err(|detail| Refusal::Internal { detail: format!("resizing a picture: {detail}") })
+        // Catmull-Rom keeps strokes sharp when growing and averages when shrinking.
+        resize_into(&picture.bytes, picture.size, rgb, size, Filter::Cubic)
+            .map_err(|error| Refusal::Internal { detail: format!("resizing a picture: {error}") })
     }
 
     fn page(&self, index: u32) -> Result<RasterPage, Refusal> {
@@ -115,16 +115,6 @@ impl Document {
         let page = place.and_then(|place| self.pages.get(place)).copied();
         page.ok_or(Refusal::PageOutOfRange { index, pages: self.pages() })
     }
-}
-
-fn resize(picture: &Rgb, size: Size, rgb: &mut [u8]) -> Result<(), String> {
-    let source = ImageRef::new(picture.size.width, picture.size.height, &picture.bytes, PixelType::U8x3);
-    let source = source.map_err(|e| e.to_string())?;
-    let target = Image::from_slice_u8(size.width, size.height, rgb, PixelType::U8x3);
-    let mut target = target.map_err(|e| e.to_string())?;
-    // Catmull-Rom keeps strokes sharp when growing and averages when shrinking.
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
-    Resizer::new().resize(&source, &mut target, &options).map_err(|e| e.to_string())
 }
 
 /// `value` in front of white, `alpha` of 255 opaque.

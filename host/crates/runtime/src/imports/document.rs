@@ -90,8 +90,10 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
             state.enter()?;
             let held = state.table.get(&page)?;
             let (source, info) = (held.source.clone(), held.info);
+            // Whoever chose the resolution is to blame for what comes of it.
+            let chooser = if held.dpi_asked == Some(dpi) { Blame::Client } else { Blame::Guest };
             let max = pixels_max(state);
-            let pixels = match estimate(info.width_pt, info.height_pt, dpi, max) {
+            let pixels = match estimate(info.width_pt, info.height_pt, dpi, max, chooser) {
                 Ok(pixels) => pixels,
                 Err(fault) => return Ok(Err(fault)),
             };
@@ -133,20 +135,21 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
 
 /// Pixels of a page of that many points at `dpi`, refused where they are too many or make no sense. An
 /// estimate: a renderer may round each side up by one.
-fn estimate(width_pt: f32, height_pt: f32, dpi: f32, max: u64) -> Result<u64, Fault> {
+fn estimate(width_pt: f32, height_pt: f32, dpi: f32, max: u64, chooser: Blame) -> Result<u64, Fault> {
     if !dpi.is_finite() || dpi <= 0.0 || dpi > DPI_MAX {
         let message =
             format!("{dpi} dpi is no resolution to render at; it must be above 0 and at most {DPI_MAX}");
-        return Err(Fault::new(Kind::Invalid, "render_dpi_invalid", message).blaming(Blame::Guest));
+        return Err(Fault::new(Kind::Invalid, "render_dpi_invalid", message).blaming(chooser));
     }
     let side = |points: f32| (f64::from(points) / 72.0 * f64::from(dpi)).round().max(1.0);
     let pixels = side(width_pt) * side(height_pt);
     if pixels > max as f64 {
+        // Rounded down twice over, so that what is advised is granted whichever way a renderer rounds.
+        let fits = (f64::from(dpi) * (max as f64 / pixels).sqrt() * 0.999).floor().max(1.0);
         let message = format!(
-            "the page has {pixels:.0} pixels at {dpi} dpi, more than the {max} that one rendering may have; \
-             render at a lower resolution"
+            "The page would have {pixels:.0} pixels at {dpi} dpi, and at most {max} are allowed: ask for {fits} dpi or less."
         );
-        return Err(Fault::new(Kind::TooLarge, "page_too_many_pixels", message).blaming(Blame::Guest));
+        return Err(Fault::new(Kind::TooLarge, "page_too_many_pixels", message).blaming(chooser));
     }
     Ok(pixels as u64)
 }
