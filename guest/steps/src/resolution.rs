@@ -129,10 +129,7 @@ mod tests {
             let lowered = choose(&sheet, None, 200.0).unwrap();
             assert!(lowered.dpi < 200.0 && fits(&sheet, lowered.dpi));
             assert!(lowered.warning.unwrap().contains("lowered"));
-            assert_eq!(
-                choose(&sheet, Some(200.0), 200.0).unwrap(),
-                Resolution { dpi: 200.0, warning: None }
-            );
+            assert_eq!(choose(&sheet, Some(200.0), 200.0).unwrap(), Resolution { dpi: 200.0, warning: None });
         }
         let strip = pdf((14_400.0, 0.1));
         assert!(choose(&strip, None, 200.0).is_ok());
