@@ -15,7 +15,7 @@ use lector_core::Fault;
 use lector_document::{DocumentConfig, DocumentWorkers};
 use lector_inference::{Catalogue, Inference, InferenceConfig};
 use lector_platform::Platform;
-use lector_runtime::{Runtime, RuntimeConfig};
+use lector_runtime::{Runtime, RuntimeConfig, component_within};
 
 use crate::config::{Config, DocumentsConfig, EnginesConfig};
 use crate::http::AppState;
@@ -186,7 +186,9 @@ pub fn inspect_guest(wasm: &[u8]) -> Result<GuestReport, Fault> {
         inspection.imports.len(),
         imports.concat(),
     );
-    Ok(GuestReport { report, verdict: inspection.verdict() })
+    let bytes_max = RuntimeConfig::default().component_bytes_max;
+    let verdict = inspection.verdict().and_then(|()| component_within(inspection.bytes, bytes_max));
+    Ok(GuestReport { report, verdict })
 }
 
 /// The body of a render worker process. Nothing may have started a thread before.

@@ -9,6 +9,8 @@ mod corpus;
 mod documents;
 mod faults;
 mod first_light;
+mod guests;
+mod hostile;
 mod lifecycle;
 mod redact;
 mod surface;

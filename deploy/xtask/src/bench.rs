@@ -3,6 +3,7 @@
 
 mod guest;
 mod load;
+mod neighbours;
 mod peer;
 mod procs;
 
@@ -35,6 +36,8 @@ enum Bench {
     Guest(guest::Arguments),
     /// Throughput and latency at rising concurrency, next to one request at a time
     Load(load::Arguments),
+    /// A steady tenant's p99 beside guests that misbehave, next to its p99 alone
+    Neighbours,
 }
 
 /// Runs one.
@@ -46,6 +49,7 @@ pub fn run(places: &Places, arguments: Arguments) -> Result<()> {
         Bench::Peer(arguments) => peer::run(places, &arguments),
         Bench::Guest(arguments) => guest::run(places, &arguments),
         Bench::Load(arguments) => load::run(places, &arguments),
+        Bench::Neighbours => neighbours::run(places),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The task runner: everything that is done to this project by a person or by CI starts here.
 //!
-//! `setup` fetches, `guests` builds the components, `demo` shows the whole slice, `test` is what CI runs, `bench` measures.
+//! `setup` fetches, `guests` builds the components, `demo` shows the whole slice, `test` is what CI runs, `fuzz` looks for
+//! inputs that break a parser, `bench` measures.
 //! It knows the repository's layout and the tools around it; it depends on no crate of the host.
 
 // A task runner talks to a terminal, and it is not a runtime path: it reads the environment where it needs to.
@@ -9,6 +10,7 @@
 mod bench;
 mod corpus;
 mod demo;
+mod fuzz;
 mod gateway;
 mod guests;
 mod places;
@@ -52,6 +54,8 @@ enum Task {
         #[arg(long)]
         from: Option<PathBuf>,
     },
+    /// Feed arbitrary bytes to what parses bytes from outside, for longer than the test suite does
+    Fuzz(fuzz::Arguments),
     /// Measure, next to a named reference
     Bench(bench::Arguments),
 }
@@ -76,6 +80,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Test(arguments) => test::run(&places, &arguments),
         Task::Tidy => tidy::run(&places),
         Task::Corpus { from } => corpus::fetch(&places, from.as_deref()).map(drop),
+        Task::Fuzz(arguments) => fuzz::run(&places, &arguments),
         Task::Bench(arguments) => bench::run(&places, arguments),
     }
 }

@@ -144,7 +144,7 @@ fn name_of(file: &Path) -> String {
 }
 
 /// The bytes of a file or of standard input, at most `bytes_max`.
-async fn bytes_of(file: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
+pub(super) async fn bytes_of(file: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
     use tokio::io::AsyncReadExt;
     let too_large = || format!("holds more than {bytes_max} bytes: raise platform.held_bytes_max");
     let mut bytes = Vec::new();

@@ -5,10 +5,10 @@ use super::raw::RawConfig;
 use super::*;
 
 /// The annotated example, as an operator finds it.
-const EXAMPLE: &str = include_str!("../../../deploy/lector.toml");
+pub(super) const EXAMPLE: &str = include_str!("../../../deploy/lector.toml");
 
 /// Loads with a file of `text`, so that no `lector.toml` of the working directory is read.
-fn load(
+pub(super) fn load(
     text: &str,
     env: &[(&str, &str)],
     flags: &[(&str, &str)],

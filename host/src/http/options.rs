@@ -280,6 +280,9 @@ fn closest<'a>(text: &str, names: &[&'a str]) -> Option<&'a str> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;

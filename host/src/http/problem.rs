@@ -35,6 +35,8 @@ pub(crate) const OWN: &[(&str, StatusCode)] = &[
 const EXCEPTIONS: &[(&str, StatusCode)] = &[
     ("document_unsupported_type", StatusCode::UNSUPPORTED_MEDIA_TYPE),
     ("content_type_mismatch", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+    // It is the guest that asks for pixels, mostly at the resolution that the client wishes.
+    ("page_too_many_pixels", StatusCode::PAYLOAD_TOO_LARGE),
 ];
 
 /// The status of a fault: what `code` says where it is listed, else what its kind says.
@@ -44,7 +46,7 @@ pub(crate) fn status(fault: &Fault) -> StatusCode {
         (Some(&(_, status)), _) => status,
         // A guest that asks for what it must not have, an operator who granted it what is not there: the one
         // who sent the document cannot help it.
-        (None, Kind::Invalid | Kind::Denied | Kind::NotFound | Kind::Conflict)
+        (None, Kind::Invalid | Kind::Denied | Kind::NotFound | Kind::Conflict | Kind::TooLarge)
             if fault.blame != Blame::Client =>
         {
             StatusCode::INTERNAL_SERVER_ERROR
@@ -219,6 +221,8 @@ mod tests {
         check(Kind::Bug, "internal", 500);
         let guests = Fault::new(Kind::Denied, "model_not_granted", "x").blaming(Blame::Guest);
         assert_eq!(status(&guests).as_u16(), 500);
+        let hoarder = Fault::new(Kind::TooLarge, "guest_handles_exceeded", "x").blaming(Blame::Guest);
+        assert_eq!(status(&hoarder).as_u16(), 500, "the client cannot send less");
     }
 
     #[test]

@@ -211,6 +211,9 @@ fn from_multer(error: multer::Error) -> Fault {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use std::time::{Duration, Instant};
@@ -244,9 +247,9 @@ mod tests {
         )
     }
 
-    type Read = Vec<(Option<String>, Option<String>, Vec<u8>)>;
+    pub(super) type Read = Vec<(Option<String>, Option<String>, Vec<u8>)>;
 
-    async fn all(content_type: &str, body: &[u8], chunk: usize) -> Result<Read, &'static str> {
+    pub(super) async fn all(content_type: &str, body: &[u8], chunk: usize) -> Result<Read, &'static str> {
         let mut upload = upload(content_type, body.to_vec(), chunk).map_err(|f| f.code)?;
         let mut read = Vec::new();
         while let Some(head) = upload.next().await.map_err(|f| f.code)? {
@@ -256,14 +259,14 @@ mod tests {
         Ok(read)
     }
 
-    fn form(parts: &[(&str, &str)]) -> Vec<u8> {
+    pub(super) fn form(parts: &[(&str, &str)]) -> Vec<u8> {
         let parts = parts.iter().map(|(headers, body)| {
             format!("--b\r\nContent-Disposition: form-data; {headers}\r\n\r\n{body}\r\n")
         });
         format!("{}--b--\r\n", parts.collect::<String>()).into_bytes()
     }
 
-    const FORM: &str = "multipart/form-data; boundary=b";
+    pub(super) const FORM: &str = "multipart/form-data; boundary=b";
 
     #[tokio::test]
     async fn a_bare_document() {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::faults::Refusal;
 
 /// A kind of file that the workers read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Kind {
     Pdf,
     Png,

@@ -17,6 +17,8 @@
 mod channel;
 mod config;
 mod faults;
+#[cfg(test)]
+mod fuzz;
 mod kind;
 mod open;
 mod pool;

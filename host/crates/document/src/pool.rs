@@ -7,6 +7,8 @@
 
 mod checks;
 mod desk;
+#[cfg(test)]
+mod fuzz;
 mod keeper;
 mod process;
 pub mod status;

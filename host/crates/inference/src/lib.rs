@@ -18,6 +18,8 @@ pub mod ctc;
 mod engine;
 mod environment;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod lane;
 pub mod meter;
 mod onnx;

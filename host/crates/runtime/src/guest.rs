@@ -3,21 +3,24 @@
 use std::sync::Arc;
 
 use lector_core::{
-    CallCtx, Complaint, Declaration, Fault, PageRequest, PageRun, PageSource, Summary, Timing, Transcript,
+    CallCtx, Complaint, Declaration, Fault, Kind, PageRequest, PageRun, PageSource, Summary, Timing,
+    Transcript,
 };
 
 use crate::bindings::GuestPre;
+use crate::bindings::lector::ocr::types;
 use crate::inspect::Inspection;
 use crate::invoke::Invocation;
 use crate::runtime::Runtime;
 use crate::state::HostState;
 use crate::{answer, convert};
 
-/// One revision's component. Cheap to share; calls run side by side.
+/// One revision's component. Cheap to share; calls run side by side, on threads of the runtime's own.
+#[derive(Clone)]
 pub struct Guest {
     runtime: Arc<Runtime>,
     pre: GuestPre<HostState>,
-    inspection: Inspection,
+    inspection: Arc<Inspection>,
 }
 
 impl std::fmt::Debug for Guest {
@@ -28,7 +31,7 @@ impl std::fmt::Debug for Guest {
 
 impl Guest {
     pub(crate) fn new(runtime: Arc<Runtime>, pre: GuestPre<HostState>, inspection: Inspection) -> Self {
-        Self { runtime, pre, inspection }
+        Self { runtime, pre, inspection: Arc::new(inspection) }
     }
 
     pub(crate) fn runtime(&self) -> &Arc<Runtime> {
@@ -60,6 +63,15 @@ impl Guest {
         ctx: &CallCtx,
         settings: &str,
     ) -> Result<Result<Declaration, Complaint>, Fault> {
+        let (guest, ctx, settings) = (self.clone(), ctx.clone(), settings.to_owned());
+        self.apart(async move { guest.configured(&ctx, &settings).await }).await?
+    }
+
+    async fn configured(
+        &self,
+        ctx: &CallCtx,
+        settings: &str,
+    ) -> Result<Result<Declaration, Complaint>, Fault> {
         let mut call = Invocation::start(self, ctx).await.map_err(|(fault, _)| fault)?;
         let answered = call
             .run(async |store, guest| guest.lector_ocr_pipeline().call_configure(store, settings).await)
@@ -75,6 +87,12 @@ impl Guest {
 
     /// Reads one page.
     pub async fn recognize(&self, ctx: &CallCtx, page: Arc<dyn PageSource>, request: PageRequest) -> PageRun {
+        let (guest, ctx) = (self.clone(), ctx.clone());
+        let run = self.apart(async move { guest.recognized(&ctx, page, request).await }).await;
+        run.unwrap_or_else(|fault| PageRun { result: Err(fault), timing: Timing::default() })
+    }
+
+    async fn recognized(&self, ctx: &CallCtx, page: Arc<dyn PageSource>, request: PageRequest) -> PageRun {
         let mut call = match Invocation::start(self, ctx).await {
             Ok(call) => call,
             Err((fault, timing)) => return PageRun { result: Err(fault), timing },
@@ -104,8 +122,13 @@ impl Guest {
 
     /// Joins the pages of one document, in page order.
     pub async fn assemble(&self, ctx: &CallCtx, pages: &[Transcript]) -> Result<Summary, Fault> {
-        let mut call = Invocation::start(self, ctx).await.map_err(|(fault, _)| fault)?;
+        let (guest, ctx) = (self.clone(), ctx.clone());
         let pages: Vec<_> = pages.iter().map(convert::transcript_out).collect();
+        self.apart(async move { guest.assembled(&ctx, pages).await }).await?
+    }
+
+    async fn assembled(&self, ctx: &CallCtx, pages: Vec<types::Transcript>) -> Result<Summary, Fault> {
+        let mut call = Invocation::start(self, ctx).await.map_err(|(fault, _)| fault)?;
         let answered = call
             .run(async |store, guest| {
                 let pipeline = guest.lector_ocr_pipeline();
@@ -122,5 +145,16 @@ impl Guest {
         };
         call.finish(&outcome);
         outcome
+    }
+
+    /// Does `work` on the guests' threads; it ends where this is dropped.
+    async fn apart<R: Send + 'static>(
+        &self,
+        work: impl Future<Output = R> + Send + 'static,
+    ) -> Result<R, Fault> {
+        self.runtime.threads().run(Box::pin(work)).await.map_err(|error| {
+            Fault::new(Kind::Bug, "runtime_defect", "the call of the guest broke off inside the host")
+                .with_detail(error)
+        })
     }
 }

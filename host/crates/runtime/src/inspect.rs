@@ -147,6 +147,15 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, Fault> {
     Ok(Inspection { sha256, bytes: wasm.len() as u64, imports, exports, world, unknown_imports })
 }
 
+/// Whether a component of `bytes` is one that a host with this limit takes.
+pub fn within(bytes: u64, bytes_max: u64) -> Result<(), Fault> {
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    let message = format!("the component has {bytes} bytes, more than the {bytes_max} that this host takes");
+    Err(Fault::new(Kind::TooLarge, "component_too_large", message))
+}
+
 /// Whether the linker has an interface of that name. Versions match as the linker matches them: within
 /// 0.1 of ours, within 0.2 of WASI.
 fn is_known(import: &str) -> bool {

@@ -19,6 +19,7 @@ use crate::meter::Meter;
 use crate::runtime::Runtime;
 use crate::state::HostState;
 use crate::stop::Stop;
+use crate::threads::{self, Turn};
 use crate::ticker::Running;
 use crate::{answer, verdict};
 
@@ -33,6 +34,7 @@ pub struct Invocation {
     pub exports: bindings::Guest,
     runtime: Arc<Runtime>,
     meter: Arc<Meter>,
+    turn: Arc<Turn>,
     began: Instant,
     deadline: Instant,
     start: Duration,
@@ -73,9 +75,10 @@ impl Invocation {
         };
         let running = runtime.ticker().enter();
         let began = Instant::now();
-        let mut store = new_store(&runtime, ctx, deadline);
+        let turn = runtime.threads().turn();
+        let mut store = new_store(&runtime, ctx, deadline, &turn);
         let meter = Arc::clone(&store.data().meter);
-        let outcome = bounded(&meter, deadline, guest.pre().instantiate_async(&mut store)).await;
+        let outcome = bounded(&meter, &turn, deadline, guest.pre().instantiate_async(&mut store)).await;
         let start = began.elapsed();
         let exports = match outcome {
             Ok(exports) => exports,
@@ -96,6 +99,7 @@ impl Invocation {
             exports,
             runtime,
             meter,
+            turn,
             began: asked,
             deadline,
             start,
@@ -123,7 +127,7 @@ impl Invocation {
         call: impl AsyncFnOnce(&mut Store<HostState>, &bindings::Guest) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         let work = call(&mut self.store, &self.exports);
-        match bounded(&self.meter, self.deadline, work).await {
+        match bounded(&self.meter, &self.turn, self.deadline, work).await {
             Ok(value) => Ok(value),
             Err(Ended::Late) => Err(verdict::late(self.store.data(), self.began.elapsed())),
             Err(Ended::Error(error)) => Err(verdict::ended(&error, self.store.data())),
@@ -161,18 +165,27 @@ impl Invocation {
 }
 
 /// A Store with all of the call's limits in force.
-fn new_store(runtime: &Runtime, ctx: &CallCtx, deadline: Instant) -> Store<HostState> {
+fn new_store(runtime: &Runtime, ctx: &CallCtx, deadline: Instant, turn: &Arc<Turn>) -> Store<HostState> {
     let state =
         HostState::new(ctx.clone(), deadline, Arc::clone(runtime.engines()), runtime.blocking().clone());
-    let meter = Arc::clone(&state.meter);
+    let (meter, turn) = (Arc::clone(&state.meter), Arc::clone(turn));
     let mut store = Store::new(runtime.engine(), state);
     store.limiter(|state| &mut state.limits);
     store.set_epoch_deadline(SLICE_EPOCHS);
-    store.epoch_deadline_callback(move |_| {
+    store.epoch_deadline_callback(move |store| {
         if meter.is_spent() {
             return Err(Stop::Compute(meter.limit()).into());
         }
-        Ok(UpdateDeadline::Yield(SLICE_EPOCHS))
+        if meter.computed() < threads::LONG {
+            return Ok(UpdateDeadline::Yield(SLICE_EPOCHS));
+        }
+        // Whoever is late while it waits for a turn is late for the host's sake.
+        let (turn, waiting) = (Arc::clone(&turn), store.data().ledger.begin());
+        let wait = Box::pin(async move {
+            turn.take().await;
+            drop(waiting);
+        });
+        Ok(UpdateDeadline::YieldCustom(SLICE_EPOCHS, wait))
     });
     // In one call a guest may hand over its result, or the pixels of an image of its own.
     let budget = &ctx.budget;
@@ -188,10 +201,11 @@ fn new_store(runtime: &Runtime, ctx: &CallCtx, deadline: Instant) -> Store<HostS
 /// inside `run_concurrent` need not fire (wasmtime's issues 11869 and 11870).
 async fn bounded<R>(
     meter: &Arc<Meter>,
+    turn: &Arc<Turn>,
     deadline: Instant,
     work: impl Future<Output = wasmtime::Result<R>>,
 ) -> Result<R, Ended> {
-    match tokio::time::timeout_at(deadline.into(), meter.run(work)).await {
+    match tokio::time::timeout_at(deadline.into(), meter.run(turn, work)).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Ended::Error(error)),
         Err(_) => Err(Ended::Late),

@@ -12,6 +12,8 @@ mod blocking;
 mod cache;
 mod convert;
 mod engine;
+#[cfg(test)]
+mod fuzz;
 mod guest;
 mod held;
 mod imports;
@@ -25,10 +27,11 @@ mod runtime;
 mod state;
 mod status;
 mod stop;
+mod threads;
 mod ticker;
 mod verdict;
 
 pub use guest::Guest;
-pub use inspect::{Inspection, WORLD_VERSION};
+pub use inspect::{Inspection, WORLD_VERSION, within as component_within};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};
 pub use status::RuntimeStatus;

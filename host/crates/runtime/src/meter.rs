@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use crate::threads::Turn;
+
 /// The stop-watch of one call. Read and written by whichever thread polls the guest, one at a time.
 #[derive(Debug)]
 pub struct Meter {
@@ -61,15 +63,16 @@ impl Meter {
         self.hosted.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
     }
 
-    /// Runs `work` under this meter.
-    pub fn run<F: Future>(self: &Arc<Self>, work: F) -> Metered<F> {
-        Metered { meter: Arc::clone(self), work: Box::pin(work) }
+    /// Runs `work` under this meter. Between its polls it keeps no turn.
+    pub fn run<F: Future>(self: &Arc<Self>, turn: &Arc<Turn>, work: F) -> Metered<F> {
+        Metered { meter: Arc::clone(self), turn: Arc::clone(turn), work: Box::pin(work) }
     }
 }
 
 /// A future whose polls are timed.
 pub struct Metered<F> {
     meter: Arc<Meter>,
+    turn: Arc<Turn>,
     work: Pin<Box<F>>,
 }
 
@@ -80,6 +83,7 @@ impl<F: Future> Future for Metered<F> {
         let began = self.meter.now();
         self.meter.since.store(began, Ordering::Relaxed);
         let outcome = self.work.as_mut().poll(cx);
+        self.turn.give_back();
         self.meter.since.store(0, Ordering::Relaxed);
         self.meter.spent.fetch_add(self.meter.now().saturating_sub(began), Ordering::Relaxed);
         outcome

@@ -15,9 +15,10 @@ use crate::bindings::GuestPre;
 use crate::blocking::Blocking;
 use crate::cache::{CodeCache, Found};
 use crate::guest::Guest;
-use crate::inspect::{Inspection, inspect};
+use crate::inspect::{Inspection, inspect, within};
 use crate::state::HostState;
 use crate::status::{Counters, RuntimeStatus};
+use crate::threads::Threads;
 use crate::ticker::Ticker;
 use crate::{engine, imports};
 
@@ -35,7 +36,7 @@ pub struct RuntimeConfig {
     pub memory_bytes_max: u64,
     /// Largest component that is loaded.
     pub component_bytes_max: u64,
-    /// Pixel operations that run at once; the number of cores is right.
+    /// Threads that guests compute on, and pixel operations that run at once; the number of cores is right.
     pub blocking_threads: usize,
 }
 
@@ -71,6 +72,9 @@ pub enum RuntimeError {
         #[source]
         source: std::io::Error,
     },
+    /// The guests' threads could not be started.
+    #[error("the threads that guests compute on cannot be started")]
+    Threads(#[source] std::io::Error),
     /// The clock's thread could not be started.
     #[error("the epoch thread cannot be started")]
     Ticker(#[source] std::io::Error),
@@ -84,6 +88,7 @@ pub struct Runtime {
     blocking: Blocking,
     cache: Option<CodeCache>,
     ticker: Ticker,
+    threads: Threads,
     counters: Counters,
     places: Arc<Semaphore>,
     compiles: Semaphore,
@@ -104,6 +109,7 @@ impl Runtime {
             None => None,
         };
         let ticker = Ticker::start(&engine).map_err(RuntimeError::Ticker)?;
+        let threads = Threads::start(config.blocking_threads).map_err(RuntimeError::Threads)?;
         Ok(Arc::new(Self {
             engine,
             linker,
@@ -111,6 +117,7 @@ impl Runtime {
             blocking: Blocking::new(config.blocking_threads),
             cache,
             ticker,
+            threads,
             counters: Counters::default(),
             places: Arc::new(Semaphore::new(config.instances_max.max(1) as usize)),
             compiles: Semaphore::new(COMPILES_MAX),
@@ -120,14 +127,7 @@ impl Runtime {
 
     /// Validates, compiles (or takes from the cache) and links a component.
     pub async fn load(self: &Arc<Self>, wasm: Vec<u8>) -> Result<Arc<Guest>, Fault> {
-        if wasm.len() as u64 > self.component_bytes_max {
-            let message = format!(
-                "the component has {} bytes, more than the {} that this host takes",
-                wasm.len(),
-                self.component_bytes_max
-            );
-            return Err(Fault::new(Kind::TooLarge, "component_too_large", message));
-        }
+        within(wasm.len() as u64, self.component_bytes_max)?;
         let defect = |cause: &dyn std::fmt::Display| {
             Fault::new(Kind::Bug, "runtime_defect", "the component could not be loaded").with_detail(cause)
         };
@@ -227,6 +227,10 @@ impl Runtime {
 
     pub(crate) fn blocking(&self) -> &Blocking {
         &self.blocking
+    }
+
+    pub(crate) fn threads(&self) -> &Threads {
+        &self.threads
     }
 
     pub(crate) fn ticker(&self) -> &Ticker {

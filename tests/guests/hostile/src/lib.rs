@@ -50,6 +50,8 @@ enum Deed {
     AwaitInference,
     /// Answers with one long string.
     HugeReply,
+    /// Answers with a gibibyte out of a mebibyte: a thousand lines that share their bytes.
+    SharedReply,
     /// Answers with two hundred thousand empty lines.
     LongReply,
     /// Logs ten million lines.
@@ -58,6 +60,8 @@ enum Deed {
     CallStorm,
     /// Awaits what never comes, with nothing under way.
     AwaitForEver,
+    /// Awaits what never comes, and wants to be asked again each time.
+    WakeForEver,
     /// Answers with a position that is no number.
     NotANumber,
     /// Answers with a probability of 7.
@@ -89,6 +93,9 @@ impl Pipeline for Hostile {
                 }],
                 ..Declaration::default()
             }),
+            Deed::TrapInInference | Deed::AwaitInference => {
+                Ok(Declaration { models: vec!["model".to_owned()], ..Declaration::default() })
+            }
             _ => Ok(Declaration::default()),
         }
     }
@@ -128,20 +135,23 @@ impl Pipeline for Hostile {
             Deed::Panic => panic!("told to panic"),
             Deed::TrapInInference => {
                 let model = Model::open("model")?;
-                let input = Tensor::from_f32(&[1, 4], &[0.0; 4])?;
-                let mut run = pin!(model.run(vec![("x", input)], &["y"]));
+                let (input, zeros, output) = arguments(&model)?;
+                let outputs = [output.as_str()];
+                let mut run = pin!(model.run(vec![(&input, zeros)], &outputs));
                 std::future::poll_fn(|cx| {
-                    assert!(run.as_mut().poll(cx).is_pending(), "the test's model never answers");
+                    assert!(run.as_mut().poll(cx).is_pending(), "no model answers at once");
                     Poll::Ready(())
                 })
                 .await;
                 panic!("in the middle of an inference");
             }
             Deed::AwaitInference => {
-                let input = Tensor::from_f32(&[1, 4], &[0.0; 4])?;
-                Model::open("model")?.run(vec![("x", input)], &["y"]).await?;
+                let model = Model::open("model")?;
+                let (input, zeros, output) = arguments(&model)?;
+                model.run(vec![(&input, zeros)], &[&output]).await?;
             }
             Deed::HugeReply => answer.lines = vec![line(&"x".repeat(80 << 20))],
+            Deed::SharedReply => answer.lines = shared_lines(),
             Deed::LongReply => answer.lines = vec![line(""); 200_000],
             Deed::LogStorm => {
                 for turn in 0..10_000_000_u32 {
@@ -152,6 +162,13 @@ impl Pipeline for Hostile {
                 black_box(page.index());
             },
             Deed::AwaitForEver => std::future::pending().await,
+            Deed::WakeForEver => {
+                std::future::poll_fn(|cx| {
+                    cx.waker().wake_by_ref();
+                    Poll::<()>::Pending
+                })
+                .await;
+            }
             Deed::NotANumber => answer.lines[0].quad.top_left.x = f32::NAN,
             Deed::Confidence => answer.lines[0].confidence = 7.0,
             Deed::FindingNowhere => answer.findings.push(Finding {
@@ -188,6 +205,34 @@ fn line(text: &str) -> Line {
         origin: Origin::Ocr,
         block: 0,
     }
+}
+
+/// The model's input, zeros for it with the smallest extents that a detector works on, and its first output.
+fn arguments(model: &Model) -> Result<(String, Tensor, String), Error> {
+    let info = model.describe();
+    let (input, output) = (&info.inputs[0], &info.outputs[0]);
+    let extent = |(axis, extent): (usize, &i64)| match u32::try_from(*extent) {
+        Ok(extent) => extent,
+        Err(_) if axis == 0 => 1,
+        Err(_) => 64,
+    };
+    let shape: Vec<u32> = input.shape.iter().enumerate().map(extent).collect();
+    let zeros = vec![0.0; shape.iter().product::<u32>() as usize];
+    Ok((input.name.clone(), Tensor::from_f32(&shape, &zeros)?, output.name.clone()))
+}
+
+/// A thousand lines of a mebibyte each, all of them the same bytes. No owner of them is ever dropped: the host
+/// refuses the answer and throws the instance away.
+fn shared_lines() -> Vec<Line> {
+    let bytes: &'static mut [u8] = vec![b'x'; 1 << 20].leak();
+    let (start, length) = (bytes.as_mut_ptr(), bytes.len());
+    let one = |_| {
+        // SAFETY: sound as far as the bytes go (leaked, ASCII, length and capacity as allocated). That there are
+        // several owners is the deed; none of them writes or frees before the instance ends.
+        let text = unsafe { String::from_raw_parts(start, length, length) };
+        Line { text, ..line("") }
+    };
+    (0..1024).map(one).collect()
 }
 
 fn spin() -> ! {

@@ -3,6 +3,8 @@
 //! Owns the image codecs. Every page is decoded when it is rendered, not before, and only after its
 //! pixels and bytes were checked against the limits. Alpha is laid over white, EXIF orientation applied.
 
+#[cfg(test)]
+mod fuzz;
 mod header;
 mod palette;
 mod single;

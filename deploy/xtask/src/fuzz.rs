@@ -1,0 +1,103 @@
+//! `fuzz`: the fuzz targets for minutes instead of moments. They are unit tests beside the parsers (`tests/fuzz` says how
+//! they work), so this only runs them by name, one after the other, and says for how long.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::places::Places;
+use crate::shell;
+
+/// Targets and what they attack. A test holds the list against the sources.
+const TARGETS: [(&str, &str); 12] = [
+    ("claims", "sizes and numbers that a render worker claims"),
+    ("component", "the look into a wasm component"),
+    ("configuration", "configuration files"),
+    ("declaration", "declarations, complaints, summaries and errors of guests"),
+    ("frames", "what a render worker writes to its socket"),
+    ("kind", "magic numbers and content types of documents"),
+    ("model_toml", "descriptions of models"),
+    ("multipart", "request bodies that are forms"),
+    ("onnx", "the look into model files"),
+    ("options", "queries and headers of requests"),
+    ("pictures", "headers and decoders of picture files"),
+    ("transcript", "transcripts of guests"),
+];
+
+/// How to fuzz.
+#[derive(Args)]
+pub struct Arguments {
+    /// Which; all otherwise
+    #[arg(value_parser = TARGETS.map(|(name, _)| name))]
+    targets: Vec<String>,
+    /// For so long each
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Name the targets and do nothing
+    #[arg(long)]
+    list: bool,
+}
+
+/// `cargo xtask fuzz`.
+pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
+    if arguments.list {
+        for (name, about) in TARGETS {
+            println!("{name:<16}{about}");
+        }
+        return Ok(());
+    }
+    let wanted = |name: &str| arguments.targets.is_empty() || arguments.targets.iter().any(|one| one == name);
+    let names: Vec<String> = TARGETS
+        .iter()
+        .filter(|(name, _)| wanted(name))
+        .map(|(name, _)| format!("fuzz::fuzz_{name}"))
+        .collect();
+    println!("{} targets, {} s each", names.len(), arguments.seconds);
+    shell::run(
+        shell::cargo()
+            .args(["test", "--release", "--locked", "--workspace", "--lib", "--quiet", "--"])
+            .args(["--nocapture", "--test-threads", "1"])
+            .args(&names)
+            .env("LECTOR_FUZZ_SECONDS", arguments.seconds.to_string())
+            .current_dir(&places.root),
+    )
+    .map_err(|error| {
+        error.context(
+            "an input was found: it lies in tests/fuzz/found and is tried first from now on; commit it",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                found.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn every_target_is_listed_and_there() {
+        let mut files = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../host"), &mut files);
+        let mut found: Vec<String> = Vec::new();
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            for (_, rest) in text.lines().filter_map(|line| line.trim().split_once("fn fuzz_")) {
+                assert!(file.ends_with("fuzz.rs"), "{}: a target stands in a module `fuzz`", file.display());
+                found.push(rest.split('(').next().unwrap().to_owned());
+            }
+        }
+        found.sort();
+        assert_eq!(found, TARGETS.map(|(name, _)| name));
+    }
+}

@@ -1,0 +1,57 @@
+//! Puts the guest side into the program: the template of `lector guest new` and the sources that a new project is
+//! built from (contract, SDK, standard steps), so that an author needs the program alone, and no checkout.
+//!
+//! Writes one table, `$OUT_DIR/kit.rs`, for `src/cli/guest/kit.rs`. Files are found by walking, so that a new one
+//! is not forgotten; cargo runs this again when anything in these folders changes.
+#![allow(clippy::print_stdout, reason = "cargo is told so")]
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+/// What is taken from the repository, relative to its root.
+const TAKEN: [&str; 8] = [
+    "guest/.cargo",
+    "guest/Cargo.toml",
+    "guest/Cargo.lock",
+    "guest/sdk",
+    "guest/steps",
+    "guest/template",
+    "guest/vision",
+    "wit",
+];
+
+fn main() -> io::Result<()> {
+    let here = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
+    let root = here.join("..").canonicalize()?;
+    let mut files = Vec::new();
+    for taken in TAKEN {
+        let path = root.join(taken);
+        println!("cargo:rerun-if-changed={}", path.display());
+        walk(&path, &mut files)?;
+    }
+    files.sort();
+    let mut table = String::from("&[\n");
+    for file in files {
+        let name = file.strip_prefix(&root).map_err(io::Error::other)?;
+        let _ = writeln!(table, "    ({name:?}, include_bytes!({file:?})),");
+    }
+    table.push(']');
+    let out = env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
+    fs::write(out.join("kit.rs"), table)
+}
+
+fn walk(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    if path.is_file() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        // What a guest workspace leaves when it is built by itself.
+        if path.file_name().is_none_or(|name| name != "target") {
+            walk(&path, files)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! Model files and their descriptions under arbitrary bytes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use crate::{Catalogue, ctc, onnx};
+
+/// The look into an ONNX file gives names that stand in it, and comes to an end.
+#[test]
+fn fuzz_onnx() {
+    let mut model = vec![8, 8, 14 << 3 | 2, 8, 10, 1, b'k', 18, 3, b'v', b'\n', b'w'];
+    model.extend(ctc::tail("logits"));
+    let seeds = [model.clone(), model.repeat(3), ctc::tail("x")];
+    let words: [&[u8]; 6] =
+        [&[7 << 3 | 2], &[14 << 3 | 2], &[12 << 3 | 2], &[10, 1, b'k'], &[0xff; 9], &[0x80, 0x80, 0x01]];
+    lector_fuzz::target("onnx", &seeds, &words, |input| {
+        let names = onnx::outputs(input);
+        let stands =
+            |text: &str| text.is_empty() || input.windows(text.len()).any(|part| part == text.as_bytes());
+        assert!(names.iter().all(|name| stands(name)));
+        let value = onnx::metadata(input, "k");
+        assert!(value.as_deref().is_none_or(stands));
+        (names.len(), value.map(|value| value.len()))
+    });
+}
+
+/// A `model.toml` of any content is a model within bounds, or a complaint that names the file.
+#[test]
+fn fuzz_model_toml() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("m/model.toml");
+    std::fs::create_dir(home.path().join("m")).unwrap();
+    let digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let seed = format!(
+        "name = \"m\"\ntask = \"recognition\"\ndescription = \"d\"\nlicence = \"MIT\"\n[weights]\nfile = \"a.onnx\"\n\
+         sha256 = \"{digest}\"\nbytes = 0\n[labels]\nfrom = \"list\"\nlist = [\"a\"]\nprefix = [\"\"]\n[engine]\n\
+         reduce = \"ctc\"\nwidth_step = 32\nwidth_max = 320\nmax_batch = 4\n[preprocess]\nchannels = \"bgr\"\nheight = 48\n"
+    );
+    let words: [&[u8]; 10] = [
+        b"../x",
+        b"/etc/passwd",
+        b"\"metadata\"\nkey = \"k\"",
+        b"4294967296",
+        b"-1",
+        b"0",
+        b"[engine]",
+        b"width_max = ",
+        b"nan",
+        b"\\u0000",
+    ];
+    lector_fuzz::target("model-toml", &[seed.into_bytes()], &words, |input| {
+        std::fs::write(&file, input).unwrap();
+        match Catalogue::read(home.path()) {
+            Ok(catalogue) => {
+                let entry = &catalogue.entries()[0];
+                assert_eq!(
+                    entry.weights.path.parent(),
+                    file.parent(),
+                    "weights stand beside their description"
+                );
+                assert!((1..=1024).contains(&entry.engine.max_batch));
+                for steps in [entry.engine.width, entry.engine.side].into_iter().flatten() {
+                    assert!(steps.step > 0 && steps.max.is_multiple_of(steps.step));
+                }
+                let _ = entry.read_labels(b"");
+                u64::MAX
+            }
+            Err(error) => {
+                assert!(!error.to_string().is_empty());
+                // The kind of complaint: its words without what was quoted.
+                let text = std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string);
+                text.chars().take_while(|c| *c != '`').map(|c| u64::from(u32::from(c))).sum()
+            }
+        }
+    });
+}

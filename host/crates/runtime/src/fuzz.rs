@@ -1,0 +1,159 @@
+//! What comes from guests, under arbitrary bytes: answers, declarations, complaints, and components themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use lector_core::{Finding, Line, Origin, Point, Quad, Size, Summary, Transcript, Turn, Word};
+use lector_fuzz::Feed;
+
+use crate::bindings::exports::lector::ocr::pipeline;
+use crate::bindings::lector::ocr::types;
+use crate::{answer, convert, inspect};
+
+const RESULT_BYTES_MAX: u64 = 4096;
+
+fn quad(feed: &mut Feed<'_>) -> types::Quad {
+    // Mostly sound, so that what stands behind it is looked at as well.
+    let mut point = || {
+        let wild = feed.byte() > 250;
+        let mut number = || if wild { feed.float() } else { f32::from(feed.byte()) };
+        types::Point { x: number(), y: number() }
+    };
+    types::Quad { top_left: point(), top_right: point(), bottom_right: point(), bottom_left: point() }
+}
+
+fn confidence(feed: &mut Feed<'_>) -> f32 {
+    if feed.byte() > 250 { feed.float() } else { f32::from(feed.byte()) / 255.0 }
+}
+
+fn transcript(feed: &mut Feed<'_>) -> types::Transcript {
+    types::Transcript {
+        size: types::Size { width: u32::from(feed.byte()), height: u32::from_le_bytes(feed.bytes()) },
+        dpi: if feed.byte() > 200 { feed.float() } else { 72.0 },
+        turn: types::Turn::Half,
+        lines: feed.list(40, |feed| types::Line {
+            text: feed.text(60),
+            confidence: confidence(feed),
+            quad: quad(feed),
+            words: feed.list(5, |feed| types::Word {
+                text: feed.text(20),
+                confidence: confidence(feed),
+                quad: quad(feed),
+            }),
+            origin: types::Origin::Ocr,
+            block: u32::from_le_bytes(feed.bytes()),
+        }),
+        findings: feed.list(8, |feed| types::Finding {
+            kind: feed.text(10),
+            text: feed.text(20),
+            line: u32::from(feed.byte() / 8),
+            quad: quad(feed),
+        }),
+        warnings: feed.list(4, |feed| feed.text(30)),
+    }
+}
+
+/// What passes is finite, in range, within its budget, and has a form as JSON that reads as the same.
+#[test]
+fn fuzz_transcript() {
+    let line = Line {
+        text: "t".into(),
+        confidence: 1.0,
+        quad: Quad([Point { x: 1.0, y: 1.0 }; 4]),
+        words: vec![Word { text: "w".into(), confidence: 1.0, quad: Quad::default() }],
+        origin: Origin::Ocr,
+        block: 0,
+    };
+    let sound = Transcript {
+        size: Size { width: 1, height: 1 },
+        dpi: 72.0,
+        turn: Turn::None,
+        lines: vec![line],
+        findings: vec![Finding { kind: "k".into(), text: "t".into(), line: 0, quad: Quad::default() }],
+        warnings: vec!["w".into()],
+    };
+    answer::transcript(sound, RESULT_BYTES_MAX).unwrap();
+    let mut seed = vec![9, 1, 0, 0, 0, 0];
+    seed.extend([3, 0, 2, 0, b'a', b'b'].repeat(60));
+    let seeds = [seed, vec![1; 400], (0..=255).cycle().take(900).collect()];
+    lector_fuzz::target("transcript", &seeds, &[&f32::NAN.to_le_bytes(), &[251], &[0, 0, 0, 0]], |input| {
+        let read = convert::transcript(transcript(&mut Feed::new(input)));
+        let page = answer::transcript(read, RESULT_BYTES_MAX).map_err(|fault| fault.code)?;
+        let bytes: usize = page.lines.iter().map(|line| line.text.len()).sum();
+        assert!(bytes as u64 <= RESULT_BYTES_MAX && page.size.pixels() > 0);
+        let words =
+            page.lines.iter().flat_map(|line| line.words.iter().map(|word| (word.quad, word.confidence)));
+        let lines = page.lines.iter().map(|line| (line.quad, line.confidence));
+        for (quad, confidence) in lines.chain(words) {
+            assert!(quad.is_finite() && (0.0..=1.0).contains(&confidence));
+        }
+        assert!(page.findings.iter().all(|found| (found.line as usize) < page.lines.len()));
+        let json = serde_json::to_string(&page).unwrap();
+        assert_eq!(serde_json::from_str::<Transcript>(&json).unwrap(), page);
+        Ok::<_, &'static str>((page.lines.len(), page.findings.len()))
+    });
+}
+
+/// Declarations, complaints, summaries and errors: short, or refused; never cut inside a character.
+#[test]
+fn fuzz_declaration() {
+    let seeds = [vec![2, 0, 1, 0, b'a', 1, 0, b'b', 1, 0, 1, 0, b'a'], vec![0xe4; 600], vec![7; 5000]];
+    lector_fuzz::target("declaration", &seeds, &["ä".as_bytes(), &[255, 255]], |input| {
+        let mut feed = Feed::new(input);
+        let names = |feed: &mut Feed<'_>| feed.list(80, |feed| feed.text(300));
+        let declaration = pipeline::Declaration {
+            models: names(&mut feed),
+            batching: feed.list(80, |feed| pipeline::Batching {
+                model: feed.text(300),
+                max_batch: u32::from_le_bytes(feed.bytes()),
+                max_wait_us: u32::from_le_bytes(feed.bytes()),
+                preferred_widths: feed.list(80, |feed| u32::from_le_bytes(feed.bytes())),
+                priority: pipeline::Priority::High,
+                isolated: true,
+            }),
+            features: names(&mut feed),
+        };
+        let text = String::from_utf8_lossy(input).into_owned();
+        let complaint = answer::complaint(convert::complaint(pipeline::Complaint {
+            pointer: text.clone(),
+            message: text.clone(),
+        }));
+        assert!(complaint.pointer.len() <= 4200 && complaint.message.len() <= 4200);
+        assert!(answer::message(&text).len() <= 2100);
+        let summary = Summary { text: text.clone(), extra: Some(text) };
+        let summed = answer::summary(summary, RESULT_BYTES_MAX).is_ok();
+        let accepted = answer::declaration(convert::declaration(declaration)).map_err(|fault| fault.code)?;
+        assert!(accepted.models.len() <= 64 && accepted.models.iter().all(|name| name.len() <= 256));
+        assert!(accepted.batching.iter().all(|wish| accepted.models.contains(&wish.model)));
+        Ok::<_, &'static str>((summed, accepted.models.len(), accepted.batching.len()))
+    });
+}
+
+/// The look into a component before anything is compiled.
+#[test]
+fn fuzz_component() {
+    let mut seeds = vec![b"\0asm\x0d\0\x01\0".to_vec(), b"\0asm\x01\0\0\0".to_vec()];
+    // A component with an import and an export, byte by byte after the component model's `Binary.md`.
+    let mut small = b"\0asm\x0d\0\x01\0".to_vec();
+    small.extend([7, 9, 1, 0x42, 2, 1, 0x40, 0, 1, 0, 4]);
+    small.extend([10, 10, 1, 0, 4, b'a', b':', b'b', b'/', 5, 0, 0]);
+    small.extend([5, 2, 1, 1, 11, 6, 1, 0, 1, b'x', 5, 0]);
+    seeds.push(small);
+    let echo =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../guest/target/components/echo.wasm");
+    // The head of a real one: section headers, types, imports.
+    seeds.extend(std::fs::read(echo).ok().map(|wasm| wasm.into_iter().take(8192).collect()));
+    let words: [&[u8]; 6] = [
+        b"\0asm\x0d\0\x01\0",
+        b"\0asm\x01\0\0\0",
+        b"lector:ocr/pipeline@0.1.0",
+        &[10],
+        &[11],
+        &[0xff, 0xff, 0xff, 0xff, 0x0f],
+    ];
+    lector_fuzz::target("component", &seeds, &words, |input| {
+        let inspection = inspect::inspect(input).map_err(|fault| fault.code)?;
+        assert_eq!(inspection.bytes, input.len() as u64);
+        assert!(inspection.unknown_imports.len() <= inspection.imports.len());
+        let verdict = inspection.verdict().map_err(|fault| fault.code);
+        Ok::<_, &'static str>((verdict, inspection.imports.len(), inspection.exports.len()))
+    });
+}

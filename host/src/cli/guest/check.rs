@@ -1,0 +1,94 @@
+//! `lector guest check`: what a component is, and whether it reads a golden page.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use super::reading::only;
+use crate::app::{self, Host};
+use crate::cli::{Failure, block_on, terminal};
+use crate::config::Config;
+
+/// The golden page on a cold machine: engines built, nothing warm.
+const DRY_RUN_MAX: Duration = Duration::from_secs(60);
+/// Far above any guest; a bound on what is read into memory.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+/// Settings are a page of JSON or TOML.
+const SETTINGS_BYTES_MAX: u64 = 1 << 20;
+
+pub(super) fn run(file: &Path, settings: Option<&Path>, config: Config) -> Result<ExitCode, Failure> {
+    let wasm = read(file, FILE_BYTES_MAX)?;
+    let settings = match settings {
+        Some(settings) => json_of(settings)?,
+        None => serde_json::json!({}),
+    };
+    let inspection =
+        app::inspect_guest(&wasm).map_err(|fault| anyhow::anyhow!("{}: {fault}", file.display()))?;
+    terminal::print(&inspection.report)?;
+    if let Err(fault) = inspection.verdict {
+        return Err(anyhow::anyhow!("{}: {fault}", file.display()).into());
+    }
+    let mut config = only(config, file);
+    let accepted = settings.to_string();
+    for deployment in &mut config.platform.deployments {
+        deployment.settings = settings.clone();
+    }
+    if let Some(missing) = app::missing_for_reading(&config) {
+        terminal::print(&format!("dry run   skipped: {missing}\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let report = block_on(&config, async {
+        let host = Host::start(&config).await?;
+        let status = host.platform.status();
+        let answer = host.platform.probe(DRY_RUN_MAX).await;
+        host.stop().await;
+        let probed = answer.map_err(|fault| anyhow::anyhow!("dry run: {fault}"))?;
+        Ok((status, probed))
+    })?;
+    let (status, probed) = report;
+    for deployment in &status.deployments {
+        terminal::print(&format!(
+            "configure accepts {accepted}; opens {}; features: {}\n",
+            listed(&deployment.models),
+            listed(&deployment.features)
+        ))?;
+    }
+    for deployment in &probed.deployments {
+        terminal::print(&format!(
+            "dry run   read the golden page in {:.0} ms{}\n",
+            deployment.took.as_secs_f64() * 1e3,
+            if deployment.word_found { "" } else { "; it did not find the word written there" },
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(file: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
+    let bytes = std::fs::metadata(file).with_context(|| format!("reading {}", file.display()))?.len();
+    if bytes > bytes_max {
+        bail!("{} has {bytes} bytes, and at most {bytes_max} are read", file.display());
+    }
+    std::fs::read(file).with_context(|| format!("reading {}", file.display()))
+}
+
+/// Settings of a guest from a file: TOML by its name, JSON otherwise.
+fn json_of(file: &Path) -> anyhow::Result<serde_json::Value> {
+    let bytes = read(file, SETTINGS_BYTES_MAX)?;
+    let text = String::from_utf8(bytes).with_context(|| format!("{} is no text", file.display()))?;
+    let is_toml = file.extension().is_some_and(|end| end == "toml");
+    let settings: serde_json::Value = if is_toml {
+        toml::from_str(&text).with_context(|| format!("{} is no TOML", file.display()))?
+    } else {
+        serde_json::from_str(&text).with_context(|| format!("{} is no JSON", file.display()))?
+    };
+    if !settings.is_object() {
+        bail!("{} holds no object: settings have names", file.display());
+    }
+    Ok(settings)
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}

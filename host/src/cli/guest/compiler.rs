@@ -1,0 +1,186 @@
+//! From a project to its component: cargo, with a standard library for the guest's target.
+//!
+//! Owns the call of cargo. The toolchain's own std is used where the target is installed; otherwise the one that the
+//! set-up task built into the cache (`deploy/xtask/src/setup/wasm.rs` lays it out). Never downloads one.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+
+use super::project::Project;
+use crate::cli::ocr::write_whole;
+use crate::{app, config};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+/// Largest component that is copied: far above any guest.
+const COMPONENT_BYTES_MAX: u64 = 1 << 30;
+
+/// Builds it and puts the component where [`Project::component`] says. cargo's own words go to standard error.
+pub(super) fn build(project: &Project) -> anyhow::Result<PathBuf> {
+    let std = GuestStd::find(&project.dir, &config::cache_root()?)?;
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(["build", "--release", "--target", TARGET, "--message-format", "json-render-diagnostics"])
+        .current_dir(&project.dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    std.apply(&mut cargo);
+    let mut child = cargo.spawn().map_err(|error| missing("cargo", error))?;
+    let mut built = None;
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines() {
+            let line = line.context("reading what cargo says")?;
+            built = serde_json::from_str(&line).ok().and_then(|said| artifact(&said, &project.dir)).or(built);
+        }
+    }
+    let status = child.wait().context("waiting for cargo")?;
+    ensure!(status.success(), "{} does not build: cargo ended with {status}", project.name);
+    let Some(built) = built else {
+        bail!(
+            "cargo built no component of {}: its Cargo.toml wants `crate-type = [\"cdylib\"]` under [lib]",
+            project.name
+        )
+    };
+    let bytes = fs::metadata(&built).with_context(|| format!("reading {}", built.display()))?.len();
+    ensure!(bytes <= COMPONENT_BYTES_MAX, "{} has {bytes} bytes: that is no guest", built.display());
+    let component = fs::read(&built).with_context(|| format!("reading {}", built.display()))?;
+    let inspection = app::inspect_guest(&component).and_then(|inspection| inspection.verdict);
+    inspection.map_err(|fault| anyhow::anyhow!("{}: {fault}", built.display()))?;
+    let to = project.component();
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    }
+    write_whole(&to, &component)?;
+    Ok(to)
+}
+
+/// The wasm file of the project's own package, where this message of cargo is about it.
+fn artifact(said: &Value, dir: &Path) -> Option<PathBuf> {
+    let manifest = Path::new(said["manifest_path"].as_str()?);
+    let ours = said["reason"] == "compiler-artifact" && manifest.parent() == Some(dir);
+    let files = said["filenames"].as_array().filter(|_| ours)?;
+    files.iter().filter_map(Value::as_str).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
+}
+
+/// Where the standard library of guests comes from.
+#[derive(Debug, Default, PartialEq)]
+struct GuestStd {
+    /// Another compiler than the toolchain's, where std could only be had with it.
+    rustc: Option<PathBuf>,
+    /// Where std stands, where the compiler itself lacks it.
+    sysroot: Option<PathBuf>,
+}
+
+impl GuestStd {
+    fn find(dir: &Path, cache: &Path) -> anyhow::Result<Self> {
+        let version = rustc(dir, &["--version"])?;
+        let version = version.split_whitespace().nth(1).unwrap_or_default();
+        let sysroot = PathBuf::from(rustc(dir, &["--print", "sysroot"])?.trim());
+        Self::among(&sysroot, version, cache).with_context(|| {
+            format!(
+                "Rust {version} has no standard library for {TARGET}. With rustup it is one command, `rustup target \
+                 add {TARGET}`; in a checkout of Lector `cargo xtask setup` builds one for the toolchain that is \
+                 pinned there (looked for it in {})",
+                cache.display()
+            )
+        })
+    }
+
+    /// The first that has std: the toolchain, the one built for it, Debian's compiler for browsers.
+    fn among(toolchain: &Path, version: &str, cache: &Path) -> Option<Self> {
+        if has_std(toolchain) {
+            return Some(Self::default());
+        }
+        let built = cache.join(format!("wasm-std-{version}/sysroot"));
+        if has_std(&built) {
+            return Some(Self { rustc: None, sysroot: Some(built) });
+        }
+        let (rustc, sysroot) = (cache.join("rustc-web/rustc"), cache.join("rustc-web/sysroot"));
+        (rustc.is_file() && has_std(&sysroot)).then_some(Self { rustc: Some(rustc), sysroot: Some(sysroot) })
+    }
+
+    /// cargo joins the flags of this variable with those of `.cargo/config.toml`; flags for everything would take
+    /// their place, the linker's features included, so they are not passed on.
+    fn apply(&self, cargo: &mut Command) {
+        cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_BUILD_TARGET");
+        if let Some(rustc) = &self.rustc {
+            cargo.env("RUSTC", rustc);
+        }
+        if let Some(sysroot) = &self.sysroot {
+            let flag = format!("--sysroot={}", sysroot.display());
+            cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flag);
+        }
+    }
+}
+
+fn has_std(sysroot: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(sysroot.join("lib/rustlib").join(TARGET).join("lib")) else {
+        return false;
+    };
+    entries.filter_map(Result::ok).any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
+}
+
+/// The toolchain that is in force in the project.
+fn rustc(dir: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new("rustc").args(arguments).current_dir(dir).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| missing("rustc", error))?;
+    if !output.status.success() {
+        bail!("rustc cannot be asked: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn missing(program: &str, error: std::io::Error) -> anyhow::Error {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return anyhow::anyhow!(
+            "{program} is not in the path: guests are built with Rust, which rustup installs"
+        );
+    }
+    anyhow::Error::new(error).context(format!("starting {program}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn std_in(sysroot: &Path) {
+        let lib = sysroot.join("lib/rustlib").join(TARGET).join("lib");
+        fs::create_dir_all(&lib).unwrap();
+        fs::write(lib.join("libstd-0.rlib"), "").unwrap();
+    }
+
+    #[test]
+    fn the_nearest_std_is_taken() {
+        let home = tempfile::tempdir().unwrap();
+        let (toolchain, cache) = (home.path().join("toolchain"), home.path().join("cache"));
+        let found = || GuestStd::among(&toolchain, "1.0.0", &cache);
+        assert_eq!(found(), None);
+        let web = cache.join("rustc-web");
+        std_in(&web.join("sysroot"));
+        assert_eq!(found(), None, "std without its compiler");
+        fs::write(web.join("rustc"), "").unwrap();
+        assert_eq!(found().unwrap().rustc, Some(web.join("rustc")));
+        std_in(&cache.join("wasm-std-0.9.0/sysroot"));
+        assert!(found().unwrap().rustc.is_some(), "std of another version");
+        std_in(&cache.join("wasm-std-1.0.0/sysroot"));
+        let built = GuestStd { rustc: None, sysroot: Some(cache.join("wasm-std-1.0.0/sysroot")) };
+        assert_eq!(found(), Some(built));
+        std_in(&toolchain);
+        assert_eq!(found(), Some(GuestStd::default()));
+    }
+
+    #[test]
+    fn only_the_projects_own_component_counts() {
+        let message = |manifest: &str, file: &str| serde_json::json!({ "reason": "compiler-artifact", "manifest_path": manifest, "filenames": [file] });
+        let dir = Path::new("/p");
+        assert_eq!(artifact(&message("/p/Cargo.toml", "/t/g.wasm"), dir), Some(PathBuf::from("/t/g.wasm")));
+        assert_eq!(artifact(&message("/p/lector/Cargo.toml", "/t/g.wasm"), dir), None);
+        assert_eq!(artifact(&message("/p/Cargo.toml", "/t/g.rlib"), dir), None);
+        assert_eq!(artifact(&serde_json::json!({ "reason": "build-finished" }), dir), None);
+    }
+}

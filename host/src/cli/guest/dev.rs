@@ -1,0 +1,115 @@
+//! `lector guest dev`: on every change of a project, builds it, reads its documents, and shows what changed in them.
+//!
+//! A reading is compared with the one before it, not with what is expected: the question is what the last change did.
+//! Whatever fails (the build, the guest, a document) is told, and the next change is waited for.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use super::changes::Changes;
+use super::golden::{Expected, Suite, Tolerance, compare};
+use super::project::Project;
+use super::reading::Reading;
+use super::{compiler, kit};
+use crate::cli::{Failure, block_on, terminal};
+use crate::config::Config;
+use crate::format::{self, Format};
+
+/// What is watched of a project. What a build writes is not among it.
+const WATCHED: [&str; 5] = ["Cargo.toml", "src", "golden", kit::VENDORED, ".cargo"];
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// The project
+    #[arg(default_value = ".", value_name = "DIR")]
+    dir: PathBuf,
+    /// Documents to read instead of the golden ones
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// Ends with the terminal's word, or with an error that leaves nothing to wait for.
+pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
+    let project = Project::open(&args.dir)?;
+    // Watched before the first round, so that nothing is missed while it builds.
+    let changes = Changes::of(WATCHED.iter().map(|name| project.dir.join(name)).collect())?;
+    block_on(config, rounds(args, &project, config, &changes))
+}
+
+async fn rounds(
+    args: &Args,
+    project: &Project,
+    config: &Config,
+    changes: &Changes,
+) -> Result<ExitCode, Failure> {
+    let mut before = BTreeMap::new();
+    loop {
+        let began = Instant::now();
+        if let Err(error) = round(args, project, config, &mut before).await {
+            terminal::complain(&format!("{error:#}"));
+        }
+        let took = began.elapsed().as_secs_f64();
+        terminal::print(&format!("-- {took:.1} s; waiting for changes in {}\n", project.dir.display()))?;
+        // Nothing else runs on this runtime meanwhile.
+        tokio::task::block_in_place(|| changes.next())?;
+        changes.renew()?;
+    }
+}
+
+async fn round(
+    args: &Args,
+    project: &Project,
+    config: &Config,
+    before: &mut BTreeMap<PathBuf, Expected>,
+) -> anyhow::Result<()> {
+    let component = compiler::build(project)?;
+    let mut suites = if project.golden().is_dir() { Suite::all(&project.golden())? } else { Vec::new() };
+    if !args.files.is_empty() {
+        // Read as the first set is.
+        suites.truncate(1);
+        match suites.first_mut() {
+            Some(suite) => suite.documents.clone_from(&args.files),
+            None => suites.push(Suite::plain(args.files.clone())),
+        }
+    }
+    if suites.is_empty() {
+        anyhow::bail!("there is nothing to read: put a document into golden/, or name one");
+    }
+    for suite in &suites {
+        let reading = Reading::start(config, &component, suite).await?;
+        let outcome = show(&reading, suite, &project.dir, before).await;
+        reading.stop().await;
+        outcome?;
+    }
+    Ok(())
+}
+
+/// Reads the documents; tells the text of those that are new, and of the others what changed.
+async fn show(
+    reading: &Reading,
+    suite: &Suite,
+    dir: &Path,
+    before: &mut BTreeMap<PathBuf, Expected>,
+) -> anyhow::Result<()> {
+    let strict = Tolerance { characters: 0.0, ..suite.tolerance };
+    for document in &suite.documents {
+        let name = document.strip_prefix(dir).unwrap_or(document).display();
+        let answer = reading.document(document).await?;
+        let read = Expected::of(&answer);
+        let report = match (before.get(document), &answer) {
+            (Some(old), _) => {
+                let told = compare(old, &read, &strict);
+                if told.differs { told.report } else { "no change\n".to_owned() }
+            }
+            (None, Ok(result)) => format::document(Format::Text, result),
+            (None, Err(_)) => String::new(),
+        };
+        let fault = answer.as_ref().err().map(|fault| format!("{fault}\n")).unwrap_or_default();
+        terminal::print(&format!("==> {name} <==\n{report}{fault}"))?;
+        before.insert(document.clone(), read);
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! Golden documents: inputs beside what is expected of their reading.
+//!
+//! Owns the layout of a `golden` folder: documents, `DOCUMENT.json` with the expectation of each, and `golden.toml`
+//! with how they are read. A folder inside with a `golden.toml` is a set of its own. `golden/expected.rs` is the form
+//! of an expectation, `golden/compare.rs` what counts as a difference. Called by `lector guest test` and `dev`.
+
+mod compare;
+mod expected;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use lector_core::{ModelName, PageRequest, TextLayerPolicy};
+
+pub(super) use compare::{Tolerance, compare};
+pub(super) use expected::Expected;
+
+/// File of a set.
+const SUITE_FILE: &str = "golden.toml";
+/// What the workers read, by the ends of file names.
+const DOCUMENTS: [&str; 9] = ["pdf", "png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp", "gif"];
+/// Documents of one project; a slip of the path must not read a disk.
+const DOCUMENTS_MAX: usize = 10_000;
+
+/// Documents that are read alike.
+#[derive(Debug)]
+pub(super) struct Suite {
+    /// Settings of the guest.
+    pub(super) settings: serde_json::Value,
+    /// What is asked of it.
+    pub(super) request: PageRequest,
+    /// How far a reading may be off.
+    pub(super) tolerance: Tolerance,
+    /// Models by alias; `None`: those of the configuration.
+    pub(super) grants: Option<BTreeMap<String, ModelName>>,
+    /// The documents, by name.
+    pub(super) documents: Vec<PathBuf>,
+}
+
+/// `golden.toml`.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawSuite {
+    settings: toml::Table,
+    request: RawRequest,
+    tolerance: Tolerance,
+    grants: Option<BTreeMap<String, ModelName>>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawRequest {
+    dpi: Option<f32>,
+    text_layer: Option<TextLayerPolicy>,
+    words: bool,
+}
+
+impl Suite {
+    /// The sets in `dir` and the folders in it. An expectation without its document is an error: it would be
+    /// checked by nobody.
+    pub(super) fn all(dir: &Path) -> anyhow::Result<Vec<Self>> {
+        let mut suites = Vec::new();
+        Self::gather(dir, &mut suites)?;
+        suites.retain(|suite| !suite.documents.is_empty());
+        let documents: usize = suites.iter().map(|suite| suite.documents.len()).sum();
+        if documents > DOCUMENTS_MAX {
+            bail!("{} holds {documents} documents, and at most {DOCUMENTS_MAX} are read", dir.display());
+        }
+        Ok(suites)
+    }
+
+    /// These documents with nothing said about how to read them.
+    pub(super) fn plain(documents: Vec<PathBuf>) -> Self {
+        Self {
+            settings: serde_json::json!({}),
+            request: PageRequest::default(),
+            tolerance: Tolerance::default(),
+            grants: None,
+            documents,
+        }
+    }
+
+    fn gather(dir: &Path, suites: &mut Vec<Self>) -> anyhow::Result<()> {
+        let mut files = Vec::new();
+        let mut folders = Vec::new();
+        for entry in fs::read_dir(dir).with_context(|| format!("looking into {}", dir.display()))? {
+            let path = entry.with_context(|| format!("looking into {}", dir.display()))?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+        files.sort();
+        folders.sort();
+        suites.push(Self::of(dir, files)?);
+        for folder in folders {
+            if !folder.join(SUITE_FILE).is_file() {
+                bail!("{} has no {SUITE_FILE}: each set of golden documents has its own", folder.display());
+            }
+            Self::gather(&folder, suites)?;
+        }
+        Ok(())
+    }
+
+    fn of(dir: &Path, files: Vec<PathBuf>) -> anyhow::Result<Self> {
+        let file = dir.join(SUITE_FILE);
+        let raw: RawSuite = match fs::read_to_string(&file) {
+            Ok(text) => {
+                toml::from_str(&text).with_context(|| format!("{} is not understood", file.display()))?
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => RawSuite::default(),
+            Err(error) => return Err(error).with_context(|| format!("reading {}", file.display())),
+        };
+        raw.tolerance.check().with_context(|| format!("{}", file.display()))?;
+        let (documents, rest): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_document(file));
+        let orphan = rest.iter().find(|file| {
+            file.extension().is_some_and(|end| end == "json") && !documents.contains(&file.with_extension(""))
+        });
+        if let Some(orphan) = orphan {
+            bail!("{} expects something of a document that is not there", orphan.display());
+        }
+        let settings = serde_json::to_value(&raw.settings)
+            .with_context(|| format!("the settings in {} have no JSON form", file.display()))?;
+        let RawRequest { dpi, text_layer, words } = raw.request;
+        let request = PageRequest { dpi, text_layer, words };
+        Ok(Self { settings, request, tolerance: raw.tolerance, grants: raw.grants, documents })
+    }
+}
+
+/// Where the expectation of a document stands.
+pub(super) fn expectation_of(document: &Path) -> PathBuf {
+    let mut name = document.file_name().unwrap_or_default().to_owned();
+    name.push(".json");
+    document.with_file_name(name)
+}
+
+fn is_document(file: &Path) -> bool {
+    let end = file.extension().map(|end| end.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    DOCUMENTS.contains(&end.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn sets_are_found_with_their_settings() {
+        let home = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = home.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("b.PDF", "");
+        write("a.png", "");
+        write("a.png.json", "{}");
+        write("notes.txt", "");
+        let suites = Suite::all(home.path()).unwrap();
+        assert_eq!(suites.len(), 1);
+        assert_eq!(suites[0].documents, [home.path().join("a.png"), home.path().join("b.PDF")]);
+        assert_eq!(suites[0].settings, serde_json::json!({}));
+        assert_eq!(expectation_of(&suites[0].documents[0]), home.path().join("a.png.json"));
+
+        write(
+            "strict/golden.toml",
+            "settings = { tier = \"tiny\" }\n[request]\nwords = true\ntext_layer = \"never\"",
+        );
+        write("strict/c.tif", "");
+        let suites = Suite::all(home.path()).unwrap();
+        assert_eq!(suites.len(), 2);
+        assert_eq!(suites[1].settings, serde_json::json!({ "tier": "tiny" }));
+        assert_eq!(suites[1].request.text_layer, Some(TextLayerPolicy::Never));
+        assert!(suites[1].request.words);
+
+        for (name, text, complaint) in [
+            ("strict/golden.toml", "[tolerance]\nletters = 1", "letters"),
+            ("strict/golden.toml", "[tolerance]\ncharacters = 2.0", "characters"),
+            ("gone.pdf.json", "{}", "not there"),
+            ("loose/d.pdf", "", "golden.toml"),
+        ] {
+            write(name, text);
+            let error = format!("{:#}", Suite::all(home.path()).unwrap_err());
+            assert!(error.contains(complaint), "{name}: {error}");
+            if name.ends_with("toml") {
+                write(name, "");
+            } else {
+                fs::remove_file(home.path().join(name)).unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! A guest project on disk: where it is, what it is called, and how one is made. Used by all that works on one.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use super::kit;
+use crate::cli::terminal;
+
+/// A folder with a guest's Cargo.toml.
+pub(super) struct Project {
+    /// The folder, absolute.
+    pub(super) dir: PathBuf,
+    /// The package's name.
+    pub(super) name: String,
+}
+
+impl Project {
+    /// The project in `dir`.
+    pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
+        let manifest = dir.join("Cargo.toml");
+        let text = std::fs::read_to_string(&manifest).with_context(|| {
+            format!("{} is no guest project: there is no Cargo.toml to read in it", dir.display())
+        })?;
+        let table: toml::Table =
+            text.parse().with_context(|| format!("{} is no manifest", manifest.display()))?;
+        let name = table.get("package").and_then(|package| package.get("name")).and_then(toml::Value::as_str);
+        let Some(name) = name else {
+            bail!("{} names no package: give the folder of the guest itself", manifest.display())
+        };
+        let dir = dir.canonicalize().with_context(|| format!("resolving {}", dir.display()))?;
+        Ok(Self { dir, name: name.to_owned() })
+    }
+
+    /// Where its component is put.
+    pub(super) fn component(&self) -> PathBuf {
+        self.dir.join("target").join(format!("{}.wasm", self.name))
+    }
+
+    /// Where its golden documents are.
+    pub(super) fn golden(&self) -> PathBuf {
+        self.dir.join("golden")
+    }
+}
+
+/// `lector guest new PATH`.
+pub(super) fn new(path: &Path) -> anyhow::Result<()> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if !is_name(name) {
+        bail!(
+            "`{name}` cannot be the name of a guest: take 1 to 63 of a-z, 0-9 and -, beginning with a letter, and no \
+             word of the language"
+        );
+    }
+    kit::write_project(path, name)?;
+    terminal::print(&format!(
+        "made {0}: a guest that reads as the standard one does, and leaves out lines that shout\n\n  \
+         cd {0}\n  lector guest build\n  lector guest test\n",
+        path.display()
+    ))
+}
+
+/// `lector guest vendor DIR`.
+pub(super) fn vendor(dir: &Path) -> anyhow::Result<()> {
+    let project = Project::open(dir)?;
+    if !project.dir.join(kit::VENDORED).is_dir() {
+        bail!(
+            "{} has no folder `{}`: it takes its SDK from elsewhere, and there is nothing to renew",
+            dir.display(),
+            kit::VENDORED
+        );
+    }
+    if kit::vendored_is_ours(&project.dir) {
+        return terminal::print("the sources in lector/ are those of this program\n");
+    }
+    kit::vendor(&project.dir)?;
+    terminal::print("the sources in lector/ were replaced by those of this program\n")
+}
+
+/// A name that is good for a package, a deployment and a path alike.
+fn is_name(name: &str) -> bool {
+    /// What cargo refuses as the name of a package: keywords, and its own.
+    const TAKEN: &[&str] = &[
+        "abstract",
+        "as",
+        "async",
+        "await",
+        "become",
+        "box",
+        "break",
+        "build",
+        "const",
+        "continue",
+        "core",
+        "crate",
+        "deps",
+        "do",
+        "dyn",
+        "else",
+        "enum",
+        "examples",
+        "extern",
+        "false",
+        "final",
+        "fn",
+        "for",
+        "gen",
+        "if",
+        "impl",
+        "in",
+        "incremental",
+        "let",
+        "loop",
+        "macro",
+        "match",
+        "mod",
+        "move",
+        "mut",
+        "override",
+        "priv",
+        "proc-macro",
+        "pub",
+        "ref",
+        "return",
+        "self",
+        "static",
+        "std",
+        "struct",
+        "super",
+        "test",
+        "trait",
+        "true",
+        "try",
+        "type",
+        "typeof",
+        "unsafe",
+        "unsized",
+        "use",
+        "virtual",
+        "where",
+        "while",
+        "yield",
+        "alloc",
+        "serde",
+        "lector-sdk",
+        "lector-steps",
+        "lector-vision",
+    ];
+    (1..=63).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && !TAKEN.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for (name, good) in [
+            ("greet", true),
+            ("a1-b", true),
+            ("", false),
+            ("Greet", false),
+            ("1a", false),
+            ("a_b", false),
+            ("a-", false),
+            ("async", false),
+            ("serde", false),
+            ("grüße", false),
+        ] {
+            assert_eq!(is_name(name), good, "{name}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A host in this process with one guest in it: what `guest check`, `test` and `dev` read with. No server, no GPU.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use futures::StreamExt;
+use lector_core::port::DocumentHint;
+use lector_core::{DeploymentName, Fault, Kind, PageRequest, RequestId};
+use lector_platform::{Order, PageSelection, Submission};
+
+use super::golden::Suite;
+use crate::app::{self, Host};
+use crate::cli::ocr::bytes_of;
+use crate::config::Config;
+use crate::format::{Collected, Collector, DocumentResult};
+
+/// A document that takes longer hangs: engines are small and pages few where a guest is tried out.
+const DOCUMENT_MAX: Duration = Duration::from_secs(600);
+
+/// The configuration with this component as its only deployment, granted what the default one is, on the CPU:
+/// an author's machine has no other engine, and another one rounds otherwise.
+pub(super) fn only(mut config: Config, component: &Path) -> Config {
+    "cpu".clone_into(&mut config.engines.provider);
+    let platform = &mut config.platform;
+    let default = platform.default_deployment.clone();
+    platform.deployments.retain(|deployment| deployment.name == default);
+    for deployment in &mut platform.deployments {
+        deployment.name = DeploymentName::from("guest");
+        deployment.component = component.to_owned();
+        deployment.settings = serde_json::json!({});
+    }
+    platform.default_deployment = DeploymentName::from("guest");
+    config
+}
+
+/// The guest of a component, configured and ready.
+pub(super) struct Reading {
+    host: Host,
+    request: PageRequest,
+    held_bytes_max: u64,
+}
+
+impl Reading {
+    /// Starts a host that reads as `suite` wants it. What the machine lacks for it is an error that says so.
+    pub(super) async fn start(config: &Config, component: &Path, suite: &Suite) -> anyhow::Result<Self> {
+        if let Some(missing) = app::missing_for_reading(config) {
+            anyhow::bail!("nothing can be read on this machine: {missing}");
+        }
+        let mut config = only(config.clone(), component);
+        for deployment in &mut config.platform.deployments {
+            deployment.settings = suite.settings.clone();
+            if let Some(grants) = &suite.grants {
+                deployment.grants = grants.clone();
+            }
+        }
+        let host = Host::start(&config).await?;
+        Ok(Self { host, request: suite.request, held_bytes_max: config.platform.held_bytes_max })
+    }
+
+    /// Reads one document. The error is of this machine; a document that cannot be read is a fault.
+    pub(super) async fn document(&self, file: &Path) -> anyhow::Result<Result<Box<DocumentResult>, Fault>> {
+        let bytes = bytes_of(file, self.held_bytes_max).await.with_context(|| file.display().to_string())?;
+        let platform = &self.host.platform;
+        let permit = platform.admit(Some(bytes.len() as u64))?;
+        let request = RequestId::from("guest");
+        let submission = Submission {
+            request: request.clone(),
+            deployment: None,
+            name: None,
+            bytes: Arc::new(bytes),
+            hint: DocumentHint::default(),
+            pages: PageSelection::All,
+            options: self.request,
+            deadline: Instant::now() + DOCUMENT_MAX,
+            order: Order::Page,
+        };
+        let mut events = platform.submit(permit, submission);
+        let mut collector = Collector::new(request, DeploymentName::from("guest"), None);
+        while let Some(event) = events.next().await {
+            match collector.take(event) {
+                Collected::More(more) => collector = more,
+                Collected::Done(done) => return Ok(Ok(done)),
+                Collected::Failed(fault) => return Ok(Err(fault)),
+            }
+        }
+        Ok(Err(Fault::new(Kind::Bug, "internal", "the reading ended without an end; report it")))
+    }
+
+    /// Ends the host.
+    pub(super) async fn stop(self) {
+        self.host.stop().await;
+    }
+}

@@ -1,0 +1,131 @@
+//! `lector guest test`: golden documents through the guest, in process; or, with `--bless`, expectations written anew.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+
+use super::compiler;
+use super::golden::{Expected, Suite, compare, expectation_of};
+use super::project::Project;
+use super::reading::Reading;
+use crate::cli::{Failure, block_on, terminal};
+use crate::config::Config;
+use crate::format::{self, Format};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// The project, or with --component a folder of golden documents
+    #[arg(default_value = ".", value_name = "DIR")]
+    dir: PathBuf,
+    /// Tests this component instead of building the project
+    #[arg(long, value_name = "FILE.wasm")]
+    component: Option<PathBuf>,
+    /// Writes what is read as what is expected from now on
+    #[arg(long)]
+    bless: bool,
+}
+
+/// How the documents did.
+#[derive(Debug, Default)]
+struct Tally {
+    ok: usize,
+    failed: usize,
+    written: usize,
+    same: usize,
+}
+
+pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
+    let (component, golden) = match &args.component {
+        Some(component) => {
+            let inside = args.dir.join("golden");
+            let golden = if inside.is_dir() { inside } else { args.dir.clone() };
+            (component.clone(), golden)
+        }
+        None => {
+            let project = Project::open(&args.dir)?;
+            (compiler::build(&project)?, project.golden())
+        }
+    };
+    let suites = Suite::all(&golden)?;
+    if suites.is_empty() {
+        return Err(none_in(&golden).into());
+    }
+    let tally = block_on(config, async {
+        let mut tally = Tally::default();
+        for suite in &suites {
+            let reading = Reading::start(config, &component, suite).await?;
+            let outcome = through(&reading, suite, &golden, args.bless, &mut tally).await;
+            reading.stop().await;
+            outcome?;
+        }
+        Ok(tally)
+    })?;
+    if args.bless {
+        terminal::print(&format!("{} expectations written, {} as before\n", tally.written, tally.same))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    terminal::print(&format!("{} passed, {} failed\n", tally.ok, tally.failed))?;
+    Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn none_in(golden: &Path) -> anyhow::Error {
+    anyhow::anyhow!("there is no document in {}: put one there, and say --bless", golden.display())
+}
+
+async fn through(
+    reading: &Reading,
+    suite: &Suite,
+    golden: &Path,
+    bless: bool,
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
+    for document in &suite.documents {
+        let name = document.strip_prefix(golden).unwrap_or(document).display();
+        let answer = reading.document(document).await?;
+        let read = Expected::of(&answer);
+        let file = expectation_of(document);
+        if bless {
+            let before = std::fs::read(&file).ok();
+            read.write(&file)?;
+            let changed = std::fs::read(&file).with_context(|| file.display().to_string())?;
+            if before.as_ref() == Some(&changed) {
+                tally.same += 1;
+            } else {
+                tally.written += 1;
+                terminal::print(&format!("blessed  {name}\n"))?;
+            }
+            continue;
+        }
+        let Some(expected) = Expected::read(&file)? else {
+            tally.failed += 1;
+            let mut report =
+                format!("FAILED   {name}\n  nothing is expected of it yet; if this is right, say --bless\n");
+            let text = match &answer {
+                Ok(result) => format::document(Format::Text, result),
+                Err(fault) => fault.to_string(),
+            };
+            text.lines().for_each(|line| report.extend(["  | ", line, "\n"]));
+            terminal::print(&report)?;
+            continue;
+        };
+        let told = compare(&expected, &read, &suite.tolerance);
+        let verdict = if told.differs { "FAILED  " } else { "ok      " };
+        let mut report = format!("{verdict} {name}\n");
+        told.report.lines().for_each(|line| report.extend(["  ", line, "\n"]));
+        if let (true, Err(fault)) = (told.differs, &answer) {
+            report.extend(["  ", &fault.to_string(), "\n"]);
+        }
+        terminal::print(&report)?;
+        if told.differs {
+            tally.failed += 1;
+        } else {
+            tally.ok += 1;
+        }
+    }
+    if suite.documents.is_empty() {
+        bail!(none_in(golden));
+    }
+    Ok(())
+}

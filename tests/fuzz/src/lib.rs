@@ -1,0 +1,161 @@
+//! Fuzzing for everything that parses bytes from outside, on the pinned stable toolchain.
+//!
+//! A target is a unit test beside the parser, so that it reaches what is private: it names itself, gives seeds (sound
+//! inputs) and a closure that parses and asserts. The closure answers with what came of the input (a code, a count):
+//! an input with an outcome that was not seen before joins the pool that further inputs are bred from. That is a
+//! poor man's coverage: cargo-fuzz sees more, and wants a nightly compiler and a sanitizer's runtime.
+//!
+//! In the test suite a target runs for a fraction of a second, with the same inputs every time. `cargo xtask fuzz` sets
+//! `LECTOR_FUZZ_SECONDS`, and the inputs are then others each time. An input that panics, or takes longer than
+//! [`CASE_MAX`], is written to `tests/fuzz/found/TARGET/`; everything in there is tried first from then on, so a found
+//! input that is committed is a test.
+#![warn(missing_docs)]
+#![allow(clippy::panic, clippy::print_stderr, reason = "only tests use it")]
+
+mod breed;
+mod feed;
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+pub use feed::Feed;
+
+/// In the suite: enough to see a blunder, too little to be felt.
+const SUITE: Duration = Duration::from_millis(300);
+/// In the suite, at most so many inputs, so that a quick target does the same work on every machine.
+const SUITE_CASES_MAX: u64 = 3000;
+/// One input may take so long. Inputs are small, parsers linear; the rest is room for a busy machine.
+pub const CASE_MAX: Duration = Duration::from_secs(2);
+/// Inputs that further ones are bred from.
+const POOL_MAX: usize = 2048;
+/// Longest input.
+const INPUT_BYTES_MAX: usize = 64 << 10;
+
+/// Runs a target: `seeds` and found inputs as they are, then what is bred from them. `words` are pieces that the
+/// format is made of. The closure panics where something is wrong; what it returns tells outcomes apart.
+pub fn target<O: Hash>(name: &str, seeds: &[Vec<u8>], words: &[&[u8]], try_one: impl FnMut(&[u8]) -> O) {
+    within(CASE_MAX, name, seeds, words, try_one);
+}
+
+fn within<O: Hash>(
+    case_max: Duration,
+    name: &str,
+    seeds: &[Vec<u8>],
+    words: &[&[u8]],
+    mut try_one: impl FnMut(&[u8]) -> O,
+) {
+    let long = std::env::var_os("LECTOR_FUZZ_SECONDS").and_then(|text| text.to_str()?.parse::<u64>().ok());
+    let until = long.map_or(SUITE, Duration::from_secs);
+    let cases_max = if long.is_some() { u64::MAX } else { SUITE_CASES_MAX };
+    let mut breeder = match long {
+        None => breed::Breeder::new(0x001e_c708, words),
+        Some(_) => breed::Breeder::new(fastrand::u64(..), words),
+    };
+    let mut pool: Vec<Vec<u8>> = Vec::new();
+    let mut outcomes = BTreeSet::new();
+    let mut cases = 0_u64;
+    let began = Instant::now();
+    let mut one = |input: Vec<u8>, pool: &mut Vec<Vec<u8>>| {
+        let outcome = run(case_max, name, &input, &mut try_one);
+        if outcomes.insert(outcome) && pool.len() < POOL_MAX {
+            pool.push(input);
+        }
+    };
+    for seed in seeds.iter().cloned().chain(found(name)) {
+        one(seed.clone(), &mut pool);
+        // Sound inputs stay in the pool even where they are alike.
+        if !pool.contains(&seed) {
+            pool.push(seed);
+        }
+        cases += 1;
+    }
+    while cases < cases_max && began.elapsed() < until {
+        let input = breeder.input(&pool, INPUT_BYTES_MAX);
+        one(input, &mut pool);
+        cases += 1;
+    }
+    let outcomes = outcomes.len();
+    eprintln!("fuzz {name}: {cases} inputs in {:.1} s, {outcomes} outcomes", began.elapsed().as_secs_f64());
+}
+
+/// Tries one input; whatever it does wrong is kept on disk and told with where.
+fn run<O: Hash>(case_max: Duration, name: &str, input: &[u8], try_one: &mut impl FnMut(&[u8]) -> O) -> u64 {
+    let began = Instant::now();
+    let outcome = catch_unwind(AssertUnwindSafe(|| try_one(input)));
+    let took = began.elapsed();
+    match outcome {
+        Ok(outcome) if took <= case_max => {
+            let mut hasher = DefaultHasher::new();
+            outcome.hash(&mut hasher);
+            hasher.finish()
+        }
+        Ok(_) => panic!("{name}: an input took {took:?}: {}", keep(name, input).display()),
+        Err(panic) => {
+            eprintln!("{name}: an input panics: {}", keep(name, input).display());
+            resume_unwind(panic)
+        }
+    }
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("found").join(name)
+}
+
+/// Inputs that once did something wrong.
+fn found(name: &str) -> Vec<Vec<u8>> {
+    let Ok(entries) = std::fs::read_dir(folder(name)) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.sort();
+    files.iter().filter_map(|file| std::fs::read(file).ok()).collect()
+}
+
+fn keep(name: &str, input: &[u8]) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    input.hash(&mut hasher);
+    let file = folder(name).join(format!("{:016x}", hasher.finish()));
+    let kept = std::fs::create_dir_all(folder(name)).and_then(|()| std::fs::write(&file, input));
+    if let Err(error) = kept {
+        eprintln!("{name}: the input cannot be kept ({error}): {input:?}");
+    }
+    file
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_planted_defect_is_found_and_kept() {
+        let name = "planted";
+        let _ = std::fs::remove_dir_all(folder(name));
+        let seeds = [b"key=value;key=value".to_vec()];
+        // Two steps deep: the outcome of the first is what leads to the second.
+        let planted = |input: &[u8]| {
+            let equals = input.windows(2).filter(|pair| pair == b"==").count();
+            assert!(equals < 3, "planted");
+            equals
+        };
+        let outcome = catch_unwind(|| target(name, &seeds, &[b"==", b";"], planted));
+        assert!(outcome.is_err(), "three pairs of signs were not found");
+        let kept = found(name);
+        assert_eq!(kept.len(), 1);
+        assert!(kept.first().is_some_and(|input| input.windows(2).filter(|pair| pair == b"==").count() >= 3));
+        let again = catch_unwind(|| target(name, &[], &[], planted));
+        assert!(again.is_err(), "what was found is tried first");
+        let _ = std::fs::remove_dir_all(folder(name));
+    }
+
+    #[test]
+    fn an_input_that_takes_too_long_is_a_failure() {
+        let name = "slow";
+        let outcome = catch_unwind(|| {
+            let slow = |_: &[u8]| std::thread::sleep(Duration::from_millis(5));
+            within(Duration::from_millis(1), name, &[b"x".to_vec()], &[], slow);
+        });
+        assert!(outcome.is_err());
+        let _ = std::fs::remove_dir_all(folder(name));
+    }
+}

@@ -1,0 +1,129 @@
+//! An author's day: the commands of `guest/README.md`, run as they stand there, and `guest dev`.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use lector_tests::paths;
+
+/// The part of the page whose commands are run, in order, in one shell.
+const SECTION: &str = "## From nothing to text in ten minutes";
+/// A guest is compiled from nothing, natively and for wasm, on a machine with other work.
+const BUILD_WITHIN: Duration = Duration::from_secs(600);
+
+/// The shell blocks of that part.
+fn commands() -> String {
+    let page = std::fs::read_to_string(paths::repo().join("guest/README.md")).unwrap();
+    let (_, section) = page.split_once(SECTION).expect("the part that an author begins with");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let blocks: Vec<&str> = section
+        .split("```sh\n")
+        .skip(1)
+        .map(|rest| rest.split_once("```").expect("a block has an end").0)
+        .collect();
+    assert!(blocks.len() >= 3, "the part has its commands in `sh` blocks: {blocks:?}");
+    blocks.concat()
+}
+
+/// A command that finds `lector` in the path, and keeps what it compiles for the next run of the tests.
+fn author(program: &str, dir: &Path) -> Command {
+    let lector = paths::lector();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = [lector.parent().unwrap().to_owned()].into_iter().chain(std::env::split_paths(&path));
+    let mut command = Command::new(program);
+    command
+        .current_dir(dir)
+        .env("PATH", std::env::join_paths(folders).unwrap())
+        .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests"))
+        .stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn the_readme_does_what_it_says() {
+    let home = tempfile::tempdir().unwrap();
+    let script = format!("set -euxo pipefail\n{}", commands());
+    let output = author("bash", home.path()).args(["-c", &script]).output().expect("bash runs");
+    let said =
+        format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}");
+    for part in ["built", "lector:ocr@0.1.0", "dry run   read", "passed, 0 failed", "this line stays"] {
+        assert!(said.contains(part), "no `{part}` in\n{said}");
+    }
+    let project = home.path().join("greet");
+    // A test that cannot fail is none: another expectation is told as a difference, with exit code 1.
+    let expected = project.join("golden/hello.pdf.json");
+    let text = std::fs::read_to_string(&expected).unwrap();
+    std::fs::write(&expected, text.replace("in a sandbox", "in a sandpit")).unwrap();
+    let output = author("lector", &project).args(["guest", "test"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("- Lector reads this page in a sandpit.") && said.contains("1 failed"), "{said}");
+    std::fs::write(&expected, text).unwrap();
+    dev(&project);
+}
+
+/// `guest dev`: the text at first, and after a change of the source what it changed in the text.
+fn dev(project: &Path) {
+    let child = author("lector", project).args(["guest", "dev"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut dev = Dev::of(child);
+    let first = dev.until("waiting for changes");
+    assert!(first.contains("this line stays") && !first.contains("SHOUTING"), "{first}");
+    let source = project.join("src/lib.rs");
+    let text = std::fs::read_to_string(&source).unwrap();
+    assert!(text.contains("capitals_max: 20"), "{text}");
+    std::fs::write(&source, text.replace("capitals_max: 20", "capitals_max: 200")).unwrap();
+    let second = dev.until("waiting for changes");
+    assert!(second.contains("+ WE ARE SHOUTING"), "{second}");
+    // A source that does not compile is told, and the next change is waited for.
+    std::fs::write(&source, "nonsense").unwrap();
+    dev.until("waiting for changes");
+    std::fs::write(&source, text).unwrap();
+    let last = dev.until("waiting for changes");
+    assert!(last.contains("- WE ARE SHOUTING"), "{last}");
+}
+
+struct Dev {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Dev {
+    fn of(mut child: Child) -> Self {
+        let (sender, lines) = sync_channel(1000);
+        let stdout = child.stdout.take().unwrap();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Everything said up to a line with `part` in it.
+    fn until(&mut self, part: &str) -> String {
+        let end = Instant::now() + BUILD_WITHIN;
+        let mut said = String::new();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let line =
+                self.lines.recv_timeout(left).unwrap_or_else(|e| panic!("no `{part}` ({e}) in\n{said}"));
+            said.push_str(&line);
+            said.push('\n');
+            if line.contains(part) {
+                return said;
+            }
+        }
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

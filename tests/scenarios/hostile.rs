@@ -1,0 +1,207 @@
+//! Guests that misbehave behind the real gateway: what is cut, as what the client hears of it, and that a neighbour
+//! with steady pages does not notice.
+//!
+//! The deeds are those of `tests/guests/hostile`; that each is cut at the right limit inside the runtime, with the right
+//! detail, is tested in `host/crates/runtime/tests/runtime/hostile.rs`.
+
+use std::fmt::Write as _;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use lector_tests::pdf::{self, PageSpec};
+use lector_tests::{Answer, Gateway, GatewayBuilder, paths, process};
+
+/// A deed, and what the client hears: status and code.
+const DEEDS: [(&str, u16, &str); 18] = [
+    ("spin-in-recognize", 500, "guest_compute_exceeded"),
+    ("memory", 500, "guest_memory_exceeded"),
+    ("memory-then-spin", 500, "guest_compute_exceeded"),
+    ("handles", 500, "guest_handles_exceeded"),
+    ("spans", 500, "guest_handles_exceeded"),
+    ("pixels", 500, "guest_host_memory_exceeded"),
+    ("recursion", 500, "guest_trapped"),
+    ("panic", 500, "guest_trapped"),
+    ("trap-in-inference", 500, "guest_trapped"),
+    ("huge-reply", 500, "guest_memory_exceeded"),
+    ("shared-reply", 500, "guest_result_too_large"),
+    ("long-reply", 500, "guest_answer_invalid"),
+    ("log-storm", 500, "guest_host_calls_exceeded"),
+    ("call-storm", 500, "guest_host_calls_exceeded"),
+    ("await-for-ever", 500, "guest_trapped"),
+    ("wake-for-ever", 500, "guest_compute_exceeded"),
+    ("not-a-number", 500, "guest_answer_invalid"),
+    ("finding-nowhere", 500, "guest_answer_invalid"),
+];
+
+/// Tight enough that a deed ends soon, roomy enough that it is the deed and not the machine that ends it.
+const BUDGET: &str = "[deployments.budget]\nwall_ms = 10000\ncompute_ms = 500\nmemory_bytes = 67108864\nhandles = 100\n\
+                      host_bytes = 67108864\nhost_calls = 20000\n";
+/// Longest that a deed may hold a page: its computing, shared with others on a busy machine, and then some.
+const CUT_WITHIN: Duration = Duration::from_secs(9);
+/// Clients that send pages to the misbehaving guest at once.
+const ATTACKERS: usize = 2;
+
+/// `victim` is the well-behaved guest; every deed is a deployment of the misbehaving one.
+fn gateway() -> GatewayBuilder {
+    let mut toml = String::from(
+        "[platform]\ndefault_deployment = \"victim\"\n[[deployments]]\nname = \"victim\"\n\
+         component = \"guest/target/components/echo.wasm\"\n",
+    );
+    for deed in DEEDS.iter().map(|(deed, ..)| *deed).chain(["spin-in-assemble"]) {
+        let _ = write!(
+            toml,
+            "[[deployments]]\nname = \"{deed}\"\ncomponent = \"guest/target/components/hostile.wasm\"\n\
+             settings = {{ deed = \"{deed}\" }}\n{BUDGET}[deployments.grants]\nmodel = \"pp-ocrv6-tiny-det\"\n"
+        );
+    }
+    Gateway::builder().config(toml).set("log.filter", "error")
+}
+
+fn page() -> Vec<u8> {
+    pdf::document(&[PageSpec::a4(&["A page like any other"])])
+}
+
+async fn commit(gateway: &Gateway, deed: &str, query: &str) -> Answer {
+    gateway.post(&format!("/api/v1/deployments/{deed}/ocr?{query}"), "application/pdf", page()).await
+}
+
+#[tokio::test]
+async fn each_deed_costs_its_own_page_and_says_why() {
+    let gateway = gateway().start().await;
+    let before = process::resident(gateway.pid());
+    for (deed, status, code) in DEEDS {
+        let began = Instant::now();
+        commit(&gateway, deed, "").await.problem(status, code);
+        assert!(began.elapsed() < CUT_WITHIN, "{deed} held its page for {:?}", began.elapsed());
+    }
+    // Pages that were read stay read where only the summary fails.
+    let answer = commit(&gateway, "spin-in-assemble", "").await.ok();
+    assert_eq!(answer["pages"][0]["text"], "fine\n", "{answer}");
+    assert_eq!(answer["summary_error"]["code"], "guest_compute_exceeded", "{answer}");
+
+    let text = gateway.ocr("application/pdf", page(), "").await.ok()["pages"][0]["text"].to_string();
+    assert!(text.contains("hello page 0"), "the victim reads on: {text}");
+    let metrics = gateway.get("/metrics").await.text();
+    let live = metrics.lines().find(|line| line.starts_with("lector_guest_instances_live"));
+    assert!(live.is_none_or(|line| line.ends_with(" 0")), "no guest is left: {live:?}");
+    let grown = process::resident(gateway.pid()).saturating_sub(before);
+    assert!(grown < 200 << 20, "{} MiB are left behind", grown >> 20);
+}
+
+/// Latencies of the victim's pages while something goes on; every answer must be right.
+async fn victim(gateway: &Gateway, pages: usize) -> Vec<Duration> {
+    let body = page();
+    let mut took = Vec::with_capacity(pages);
+    for _ in 0..pages {
+        let began = Instant::now();
+        let answer = gateway.ocr("application/pdf", body.clone(), "").await;
+        took.push(began.elapsed());
+        assert_eq!(answer.ok()["pages"][0]["lines"].as_array().map(Vec::len), Some(1));
+        // Steady, not saturating: it is the wait that is measured.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    took.sort();
+    took
+}
+
+fn p99_ms(sorted: &[Duration]) -> f64 {
+    sorted[(sorted.len() - 1) * 99 / 100].as_secs_f64() * 1e3
+}
+
+/// The victim's pages alone and beside every deed, in one run. `cargo xtask bench neighbours` runs it long and holds it
+/// to the figure that is promised (1.5 times the p99 alone); in the suite, on whatever machine, it runs short and holds
+/// it to a looser one that a guest which keeps a thread to itself for its half second of computing still breaks.
+#[tokio::test]
+async fn a_neighbour_does_not_notice() {
+    let strict = std::env::var_os("LECTOR_BENCH").is_some_and(|name| name == "neighbours");
+    let (pages, rounds) = if strict { (400, 3) } else { (60, 1) };
+    let gateway = gateway().start().await;
+    victim(&gateway, 50).await;
+    let mut worst: f64 = 0.0;
+    eprintln!("{:<20}{:>10}{:>10}{:>8}", "p99 of the victim", "alone ms", "beside ms", "ratio");
+    for (deed, status, code) in DEEDS {
+        // Alone and beside by turns, so that a slow spell of the machine meets both; of several rounds the median.
+        let mut ratios = Vec::new();
+        let mut figures = (0.0, 0.0);
+        for _ in 0..rounds {
+            let alone = p99_ms(&victim(&gateway, pages).await);
+            let over = AtomicBool::new(false);
+            let attackers = futures::future::join_all((0..ATTACKERS).map(|_| async {
+                let mut deeds = 0_usize;
+                while !over.load(Ordering::Relaxed) {
+                    commit(&gateway, deed, "").await.problem(status, code);
+                    deeds += 1;
+                }
+                deeds
+            }));
+            let steady = async {
+                let took = victim(&gateway, pages).await;
+                over.store(true, Ordering::Relaxed);
+                took
+            };
+            let (took, deeds) = tokio::join!(steady, attackers);
+            assert!(deeds.iter().sum::<usize>() > 0, "{deed}: nothing was done meanwhile");
+            let beside = p99_ms(&took);
+            ratios.push(beside / alone);
+            figures = (alone, beside);
+            if !strict {
+                assert!(beside < 3.0 * alone + 150.0, "{deed}: p99 {beside:.1} ms, alone {alone:.1} ms");
+            }
+        }
+        ratios.sort_by(f64::total_cmp);
+        let ratio = ratios[ratios.len() / 2];
+        eprintln!("{deed:<20}{:>10.1}{:>10.1}{ratio:>8.2}", figures.0, figures.1);
+        worst = worst.max(ratio);
+    }
+    eprintln!("worst ratio {worst:.2}");
+    assert!(!strict || worst <= 1.5, "the victim's p99 is {worst:.2} times what it is alone");
+}
+
+/// What can be known of a component before it reads anything is told before it reads anything.
+#[test]
+fn what_is_no_guest_is_refused_with_its_reason() {
+    let home = tempfile::tempdir().unwrap();
+    let echo = std::fs::read(paths::repo().join("guest/target/components/echo.wasm")).unwrap();
+    let newer = String::from_utf8_lossy(&echo).contains("lector:ocr/pipeline@0.1.0");
+    assert!(newer, "the name of the world stands in the component");
+    let replaced = |from: &str, to: &str| {
+        let mut bytes = echo.clone();
+        let mut at = 0;
+        while let Some(found) = bytes[at..].windows(from.len()).position(|part| part == from.as_bytes()) {
+            at += found;
+            bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
+        }
+        bytes
+    };
+    let check = |name: &str, bytes: &[u8], zeros: u64, expect: &str| {
+        let file = home.path().join(name);
+        std::fs::write(&file, bytes).unwrap();
+        // A hole in the file takes no room.
+        std::fs::File::options()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .set_len(bytes.len() as u64 + zeros)
+            .unwrap();
+        let output = Command::new(paths::lector())
+            .args(["guest", "check"])
+            .arg(&file)
+            .current_dir(paths::repo())
+            .output()
+            .expect("lector runs");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{name}: {told}");
+        assert!(told.contains(expect), "{name}: {told}");
+    };
+    check("core.wasm", b"\0asm\x01\0\0\0", 0, "component_is_core_module");
+    check("cut.wasm", &echo[..echo.len() / 2], 0, "component_invalid");
+    // A sound component of 200 MB: a custom section (number 0, length as LEB128, an empty name) behind the others.
+    let section = 200_u32 << 20;
+    let length =
+        [0, 7, 14, 21].map(|shift| (section >> shift) as u8 & 0x7f | if shift < 21 { 0x80 } else { 0 });
+    let large = [&echo[..], &[0], &length, &[0]].concat();
+    check("large.wasm", &large, u64::from(section) - 1, "component_too_large");
+    check("newer.wasm", &replaced("lector:ocr/pipeline@0.1.0", "lector:ocr/pipeline@0.9.0"), 0, "0.9.0");
+    check("greedy.wasm", &replaced("lector:ocr/document@0.1.0", "lector:ocr/treasure@0.1.0"), 0, "treasure");
+}
