@@ -68,7 +68,7 @@ async fn commit(gateway: &Gateway, deed: &str, query: &str) -> Answer {
 
 #[tokio::test]
 async fn each_deed_costs_its_own_page_and_says_why() {
-    let gateway = gateway().start().await;
+    let gateway = gateway().start_unready().await;
     let before = process::resident(gateway.pid());
     for (deed, status, code) in DEEDS {
         let began = Instant::now();
@@ -116,7 +116,7 @@ fn p99_ms(sorted: &[Duration]) -> f64 {
 async fn a_neighbour_does_not_notice() {
     let strict = std::env::var_os("LECTOR_BENCH").is_some_and(|name| name == "neighbours");
     let (pages, rounds) = if strict { (400, 3) } else { (60, 1) };
-    let gateway = gateway().start().await;
+    let gateway = gateway().start_unready().await;
     victim(&gateway, 50).await;
     let mut worst: f64 = 0.0;
     eprintln!("{:<20}{:>10}{:>10}{:>8}", "p99 of the victim", "alone ms", "beside ms", "ratio");
