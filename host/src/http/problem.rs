@@ -35,8 +35,6 @@ pub(crate) const OWN: &[(&str, StatusCode)] = &[
 const EXCEPTIONS: &[(&str, StatusCode)] = &[
     ("document_unsupported_type", StatusCode::UNSUPPORTED_MEDIA_TYPE),
     ("content_type_mismatch", StatusCode::UNSUPPORTED_MEDIA_TYPE),
-    // It is the guest that asks for pixels, mostly at the resolution that the client wishes.
-    ("page_too_many_pixels", StatusCode::PAYLOAD_TOO_LARGE),
 ];
 
 /// The status of a fault: what `code` says where it is listed, else what its kind says.
