@@ -41,6 +41,9 @@ const BUDGET: &str = "[deployments.budget]\nwall_ms = 10000\ncompute_ms = 500\nm
 const CUT_WITHIN: Duration = Duration::from_secs(9);
 /// Clients that send pages to the misbehaving guest at once.
 const ATTACKERS: usize = 2;
+/// Between an answer and an attacker's next page. It is what guests do that is looked at; a flood of requests costs
+/// its neighbours the same whoever reads them, and a tenant's limits are for that.
+const ATTACK_PAUSE: Duration = Duration::from_millis(10);
 
 /// `victim` is the well-behaved guest, `drawn` one that also has its page rendered at 200 dpi; every deed is a
 /// deployment of the misbehaving one.
@@ -136,6 +139,7 @@ async fn a_neighbour_does_not_notice() {
                 while !over.load(Ordering::Relaxed) {
                     commit(&gateway, deed, "").await.problem(status, code);
                     deeds += 1;
+                    tokio::time::sleep(ATTACK_PAUSE).await;
                 }
                 deeds
             }));
