@@ -225,6 +225,4 @@ pub fn document(format: Format, result: &DocumentResult) -> String {
 }
 
 #[cfg(test)]
-mod fuzz;
-#[cfg(test)]
 mod tests;

@@ -28,6 +28,10 @@ pub struct CallCtx {
     pub budget: Budget,
     /// When the whole request is of no more use; the call ends at the earlier of this and the budget.
     pub deadline: Instant,
+    /// The tenant's share of the engines, next to those of others; 1 or more.
+    pub weight: u32,
+    /// How runs may be gathered, as the guest declared it when it was configured; at most one a model.
+    pub batching: Arc<[Batching]>,
 }
 
 /// How embedded text is used.

@@ -1,10 +1,11 @@
 //! The nouns of Lector and the seams between its rooms.
 //!
-//! Owns: geometry, text, tensors, images, faults, budgets, and the port traits that `inference` and
-//! `document` implement and `runtime` calls. Knows no engine, no sandbox, no transport and no async
+//! Owns: geometry, text, tensors, images, faults, budgets, the port traits that `inference` and `document` implement
+//! and `runtime` calls, and the pure decisions of the lanes ([`batching`], [`share`]). Knows no engine, no sandbox, no transport and no async
 //! runtime. Everybody depends on it; it depends on nobody.
 #![warn(missing_docs)]
 
+pub mod batching;
 pub mod budget;
 pub mod call;
 pub mod fault;
@@ -13,11 +14,14 @@ pub mod id;
 pub mod image;
 pub mod model;
 pub mod port;
+pub mod share;
 pub mod tensor;
 pub mod text;
 
 pub use budget::Budget;
-pub use call::{CallCtx, Complaint, Declaration, PageRequest, PageRun, TextLayerPolicy, Timing};
+pub use call::{
+    Batching, CallCtx, Complaint, Declaration, PageRequest, PageRun, Priority, TextLayerPolicy, Timing,
+};
 pub use fault::{Blame, Fault, Kind};
 pub use geometry::{Point, Quad, Rect, Size, Turn};
 pub use id::{DeploymentName, ModelName, RequestId, TenantName};

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 
+use crate::batching::{Planner, Wishes};
 use crate::fault::Fault;
 use crate::id::{ModelName, TenantName};
 use crate::image::Image;
@@ -25,6 +26,27 @@ pub struct WorkItem {
     pub outputs: Vec<String>,
     /// When the answer is of no more use; the item is dropped unrun after that.
     pub deadline: Instant,
+    /// How it shares the engine with others.
+    pub terms: Terms,
+}
+
+/// On which terms an item shares an engine with others.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Share of the tenant in the lane, next to those of the others; 1 or more.
+    pub weight: u32,
+    /// What the revision declared for this model.
+    pub wishes: Wishes,
+    /// The revision's own program for its batches, where it has one.
+    pub planner: Option<Arc<dyn Planner>>,
+    /// Part of the input that is content, 0 to 1; the rest is padding.
+    pub content: f32,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { weight: 1, wishes: Wishes::default(), planner: None, content: 1.0 }
+    }
 }
 
 /// The answer to a [`WorkItem`].
@@ -34,8 +56,23 @@ pub struct WorkDone {
     pub outputs: Vec<Tensor>,
     /// From the offer to the start of the run.
     pub queue_wait: Duration,
-    /// The run itself.
+    /// The run itself, which is that of all that ran together.
     pub run: Duration,
+    /// With whom it ran.
+    pub company: Company,
+}
+
+/// The run that an item was part of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Company {
+    /// Number of the run in its lane, from 1; 0 where there was no lane.
+    pub run: u64,
+    /// Rows of all items.
+    pub rows: u32,
+    /// Items, this one included.
+    pub items: u32,
+    /// Tenants, this one's included.
+    pub tenants: u32,
 }
 
 /// The inference plane as `runtime` sees it. Implemented by `lector-inference`.

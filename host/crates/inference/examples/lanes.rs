@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use lector_core::port::WorkItem;
+use lector_core::port::{Terms, WorkItem};
 use lector_core::{Engines, Tensor, TensorData};
 use lector_inference::{Inference, InferenceConfig, Seats};
 use measure::{cpu_seconds, page_like, status_mib};
@@ -53,6 +53,7 @@ fn main() {
             inputs: vec![("x".to_owned(), input.clone())],
             outputs: outputs.iter().map(|o| (*o).to_owned()).collect(),
             deadline: Instant::now() + Duration::from_secs(600),
+            terms: Terms::default(),
         })
     };
     let page = |n: usize| {

@@ -65,8 +65,8 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// The smallest zeros that the model takes: what a probe runs.
-pub(crate) fn smallest(model: &ModelInfo, limits: &Limits) -> Option<Vec<(String, Tensor)>> {
+/// The smallest zeros that the model takes, in so many rows where it takes more than one: what a probe runs.
+pub(crate) fn smallest(model: &ModelInfo, limits: &Limits, rows: usize) -> Option<Vec<(String, Tensor)>> {
     let step = limits.width.or(limits.side).map_or(FREE_EXTENT, |steps| steps.step as usize);
     model
         .inputs
@@ -78,7 +78,7 @@ pub(crate) fn smallest(model: &ModelInfo, limits: &Limits) -> Option<Vec<(String
                 .enumerate()
                 .map(|(axis, &extent)| match usize::try_from(extent) {
                     Ok(fixed) => fixed,
-                    Err(_) if axis == 0 => 1,
+                    Err(_) if axis == 0 => rows,
                     Err(_) => step,
                 })
                 .collect();
@@ -193,7 +193,7 @@ mod tests {
     fn the_smallest_input_is_accepted() {
         let limits =
             Limits { width: Some(Steps { step: 64, max: 640 }), side: None, run_pixels_max: 48 * 64 };
-        let inputs = smallest(&model(), &limits).unwrap();
+        let inputs = smallest(&model(), &limits, 1).unwrap();
         assert_eq!(inputs[0].1.shape(), [1, 3, 48, 64]);
         check(&model(), &limits, &inputs, &["y".to_owned()]).unwrap();
     }

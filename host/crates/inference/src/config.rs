@@ -33,7 +33,7 @@
 //! One run of each on a quiet machine: recognition, batch 1, 2x1 against 1x2: 16.5 to 18.5 ms a row at width 320, 34.4
 //! to 37.1 at 640, 69.9 to 71.9 at 1280; the gain is smaller when the cores are free.
 //!
-//! So: recognisers get a session for each core and are not batched on a CPU; a detector gets one session over the
+//! So: recognisers get a session for each core, and nobody waits for a batch on a CPU (lanes merge by learned cost); a detector gets one session over the
 //! cores, which saves 120 to 210 MiB and costs nothing that shows on large pages.
 //!
 //! Lanes, 40 lines a page, 2 pages in flight, peak MiB (about 45 of them the inputs), one run each: detection 1x2 and

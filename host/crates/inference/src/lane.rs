@@ -1,10 +1,12 @@
 //! A lane: the bounded queue in front of a model's engines, and the threads that own them.
 //!
-//! Owns one model's queue, owner threads and figures. Knows engines by their trait alone. An item carries its span
-//! and its reply channel; a caller that drops the channel has withdrawn the item. Called by [`crate::Inference`].
+//! Owns one model's queue, owner threads and figures. Knows engines by their trait alone. Items of different requests
+//! and tenants are merged along the batch axis where that pays, in the order of the tenants' shares; the decision is
+//! [`lector_core::batching`]'s. An item carries its span and its reply channel; a caller that drops the channel has
+//! withdrawn the item. Called by [`crate::Inference`].
 
+mod consult;
 mod owner;
-mod pick;
 mod queue;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,8 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use lector_core::port::{WorkDone, WorkItem};
-use lector_core::{Fault, Kind, ModelInfo};
+use lector_core::batching::Planned;
+use lector_core::port::{Terms, WorkDone, WorkItem};
+use lector_core::{Fault, Kind, ModelInfo, Tensor};
 use tokio::sync::oneshot;
 
 use crate::check::{Limits, check, smallest};
@@ -23,12 +26,14 @@ use crate::engine::{Engine, Slot};
 use crate::error::InferenceError;
 use crate::meter::{LaneStatus, Meter};
 use crate::provider::Provider;
-use queue::{Queue, Refusal, Ticket};
+use queue::{Bounds, Queue, Refusal, Ticket};
 
-/// Bounds of the advice to come again; between them it is the backlog at the learned pace.
-const RETRY_AFTER: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
-/// A run's time before the first one was measured.
-const PACE_UNKNOWN: Duration = Duration::from_millis(200);
+/// Bounds of the advice to come again; between them it is the backlog at the learned costs.
+const RETRY_AFTER_MIN: Duration = Duration::from_millis(100);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// Most rows of a calibration run: enough to tell a launch from a row.
+const CALIBRATION_ROWS_MAX: u32 = 8;
 
 /// On whose behalf probes run; no tenant's name may start with a dot.
 const PROBE_TENANT: &str = ".probe";
@@ -44,6 +49,8 @@ pub(crate) struct LaneParts {
     pub(crate) seats: Seats,
     pub(crate) queue_items_max: usize,
     pub(crate) cores: Arc<Cores>,
+    /// Whether the first costs are learned before the first item: a few runs of the smallest input.
+    pub(crate) calibrate: bool,
     /// One for each session.
     pub(crate) engines: Vec<Box<dyn Engine>>,
 }
@@ -65,16 +72,24 @@ pub(crate) struct Lane {
 impl Lane {
     /// Starts the owner threads.
     pub(crate) fn start(parts: LaneParts) -> Result<Self, InferenceError> {
-        let LaneParts { info, limits, provider, seats, queue_items_max, cores, engines } = parts;
+        let LaneParts { info, limits, provider, seats, queue_items_max, cores, calibrate, engines } = parts;
         let cores_per_run = cores_per_run(provider, seats);
         let slots = engines.into_iter().map(|engine| Arc::new(Slot::new(engine, cores_per_run)));
         let slots: Vec<Arc<Slot>> = slots.collect();
+        let bounds = Bounds {
+            items_max: queue_items_max,
+            rows_max: if mergeable(&info) { info.max_batch } else { 1 },
+            pixels_max: limits.run_pixels_max,
+            sessions: u32::try_from(slots.len()).unwrap_or(u32::MAX),
+        };
+        let outputs: Vec<String> = info.outputs.iter().map(|port| port.name.clone()).collect();
+        let mut calibration = if calibrate { calibration(&info, &limits, &bounds) } else { Vec::new() };
         let lane = Self {
             limits,
             provider: Mutex::new(provider),
             seats: Seats { sessions: slots.len(), ..seats },
             slots,
-            queue: Arc::new(Queue::new(queue_items_max)),
+            queue: Arc::new(Queue::new(bounds)),
             meter: Arc::default(),
             owners: Mutex::default(),
             info,
@@ -86,6 +101,8 @@ impl Lane {
                 queue: lane.queue.clone(),
                 meter: lane.meter.clone(),
                 cores: cores.clone(),
+                calibration: std::mem::take(&mut calibration),
+                calibration_outputs: outputs.clone(),
             };
             // Should a later thread fail to start, dropping the lane ends the earlier ones.
             let thread = std::thread::Builder::new()
@@ -109,6 +126,7 @@ impl Lane {
         for (slot, engine) in self.slots.iter().zip(engines) {
             slot.swap(engine, cores_per_run(provider, self.seats));
         }
+        self.queue.forget_costs();
         *self.provider.lock().unwrap_or_else(PoisonError::into_inner) = provider;
     }
 
@@ -117,20 +135,29 @@ impl Lane {
         check(&self.info, &self.limits, &item.inputs, &item.outputs)
             .inspect_err(|_| Meter::add(&self.meter.refused_invalid, 1))?;
         let (reply, answer) = oneshot::channel();
-        let ticket = Ticket { item, reply, offered: Instant::now(), span: tracing::Span::current() };
+        let ticket = Ticket {
+            bucket: queue::bucket(&item.inputs, &item.outputs),
+            rows: owner::rows(&item.inputs),
+            item,
+            reply,
+            offered: Instant::now(),
+            span: tracing::Span::current(),
+            id: 0,
+            planned: Planned::Free,
+        };
         match self.queue.offer(ticket, &self.meter) {
             Ok(()) => Ok(answer),
             Err(Refusal::Closed) => Err(queue::closed(&self.info.name)),
-            Err(Refusal::Full { waiting }) => {
+            Err(Refusal::Full { waiting, backlog }) => {
                 Meter::add(&self.meter.refused_full, 1);
-                Err(self.full(waiting))
+                Err(queue::full(&self.info.name, waiting, backlog))
             }
         }
     }
 
     /// Offers the smallest input that the model takes.
     pub(crate) fn probe(&self, deadline: Instant) -> Result<Answer, Fault> {
-        let inputs = smallest(&self.info, &self.limits).ok_or_else(|| {
+        let inputs = smallest(&self.info, &self.limits, 1).ok_or_else(|| {
             Fault::new(
                 Kind::Bug,
                 "engine_probe_impossible",
@@ -143,17 +170,8 @@ impl Lane {
             inputs,
             outputs: self.info.outputs.iter().map(|port| port.name.clone()).collect(),
             deadline,
+            terms: Terms::default(),
         })
-    }
-
-    fn full(&self, waiting: usize) -> Fault {
-        let message = format!("the queue of model {} is full; try again later", self.info.name);
-        let pace = self.meter.pace().unwrap_or(PACE_UNKNOWN);
-        let (runs, sessions) = (u32::try_from(waiting).unwrap_or(u32::MAX), self.seats.sessions.max(1));
-        let backlog = pace.saturating_mul(runs) / u32::try_from(sessions).unwrap_or(u32::MAX);
-        Fault::new(Kind::Busy, "engine_queue_full", message)
-            .with_detail(format!("{waiting} items wait, a run takes {} ms of late", pace.as_millis()))
-            .retry_after(backlog.clamp(*RETRY_AFTER.start(), *RETRY_AFTER.end()))
     }
 
     pub(crate) fn status(&self) -> LaneStatus {
@@ -178,6 +196,14 @@ impl Lane {
             busy: run.sum,
             queue_wait: meter.queue_wait.status(),
             run,
+            items: get(&meter.items),
+            shared_items: get(&meter.shared_items),
+            merged_failures: get(&meter.merged_failures),
+            batch_rows: meter.batch_rows.status(),
+            pixels: get(&meter.pixels),
+            padded_pixels: get(&meter.padded_pixels),
+            rows_max: self.queue.rows_max(),
+            backlog: self.queue.backlog(),
         }
     }
 
@@ -206,6 +232,18 @@ impl Drop for Lane {
         self.close();
         self.join();
     }
+}
+
+/// Whether runs can be merged: every input and output varies along its first axis.
+fn mergeable(info: &ModelInfo) -> bool {
+    info.inputs.iter().chain(&info.outputs).all(|port| port.shape.first().is_some_and(|extent| *extent < 0))
+}
+
+/// The smallest inputs with one row, and with as many as go into a run: between them lies what a launch costs.
+fn calibration(info: &ModelInfo, limits: &Limits, bounds: &Bounds) -> Vec<Vec<(String, Tensor)>> {
+    let sizes = [1, bounds.rows_max.min(CALIBRATION_ROWS_MAX)];
+    let sizes = sizes.iter().take(if bounds.rows_max > 1 { 2 } else { 1 });
+    sizes.filter_map(|rows| smallest(info, limits, *rows as usize)).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@
 //!
 //! One run, one direction: [`Inference`] finds the lane by the model's name -> `check` holds the tensors against
 //! the model -> `lane::queue` takes the item or refuses it -> an owner thread gets the cores it needs (`cores`),
-//! picks (`lane::pick`), runs (`engine`, `session`) and answers; who has gone meanwhile is skipped.
+//! takes the batch that `lector_core::batching` decides on, runs (`engine`, `session`), splits and answers; who has gone
+//! meanwhile is skipped.
 #![warn(missing_docs)]
 
 pub mod catalogue;
@@ -26,10 +27,11 @@ mod onnx;
 mod plane;
 pub mod provider;
 mod session;
+pub mod simulated;
 
 pub use catalogue::{Catalogue, CatalogueError, ModelEntry, Task};
 pub use config::{CpuPlan, InferenceConfig, Seats};
 pub use error::InferenceError;
-pub use meter::{HistogramStatus, LaneStatus};
+pub use meter::{HistogramStatus, LaneStatus, SizesStatus};
 pub use plane::Inference;
 pub use provider::Provider;

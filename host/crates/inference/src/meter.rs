@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lector_core::ModelName;
+use lector_core::batching::Bucket;
+use lector_core::port::Company;
 
 /// Upper bounds of the histograms' buckets in seconds; one more bucket is open above.
 pub const BOUNDS_S: [f64; 14] =
@@ -36,6 +38,42 @@ impl Histogram {
     }
 }
 
+/// Upper bounds of the buckets of batch sizes in rows; one more bucket is open above.
+pub const BOUNDS_ROWS: [u64; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+
+/// Batches by their rows.
+#[derive(Default)]
+pub(crate) struct Sizes {
+    counts: [AtomicU64; BOUNDS_ROWS.len() + 1],
+    sum: AtomicU64,
+}
+
+impl Sizes {
+    fn record(&self, rows: u64) {
+        let bucket = BOUNDS_ROWS.iter().position(|&bound| rows <= bound).unwrap_or(BOUNDS_ROWS.len());
+        if let Some(count) = self.counts.get(bucket) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.sum.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    pub(crate) fn status(&self) -> SizesStatus {
+        let counts: Vec<u64> = self.counts.iter().map(|c| c.load(Ordering::Relaxed)).collect();
+        SizesStatus { count: counts.iter().sum(), counts, sum: self.sum.load(Ordering::Relaxed) }
+    }
+}
+
+/// Batch sizes as read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SizesStatus {
+    /// By bucket, not cumulated: one for each of [`BOUNDS_ROWS`] and one above the last.
+    pub counts: Vec<u64>,
+    /// Runs.
+    pub count: u64,
+    /// Rows of all.
+    pub sum: u64,
+}
+
 /// A histogram as read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HistogramStatus {
@@ -59,31 +97,36 @@ pub(crate) struct Meter {
     pub(crate) refused_invalid: AtomicU64,
     pub(crate) queue_wait: Histogram,
     pub(crate) run: Histogram,
-    /// Mean run time of late, in microseconds; 0 before the first run.
-    pace_us: AtomicU64,
+    /// Items run, well or not.
+    pub(crate) items: AtomicU64,
+    /// Those of them that ran together with others.
+    pub(crate) shared_items: AtomicU64,
+    /// Merged runs that failed and were done again item by item.
+    pub(crate) merged_failures: AtomicU64,
+    pub(crate) batch_rows: Sizes,
+    /// Pixels run, and those of them that were padding.
+    pub(crate) pixels: AtomicU64,
+    pub(crate) padded_pixels: AtomicU64,
 }
-
-/// A run's weight in the mean of late: about the last ten count.
-const PACE_SHARE: u64 = 8;
 
 impl Meter {
     /// Notes a run that ended, well or not.
-    pub(crate) fn ran(&self, rows: u64, queue_wait: Duration, run: Duration) {
-        self.rows.fetch_add(rows, Ordering::Relaxed);
-        self.queue_wait.record(queue_wait);
+    pub(crate) fn ran(&self, company: &Company, bucket: &Bucket, run: Duration) {
+        Self::add(&self.rows, u64::from(company.rows));
+        Self::add(&self.pixels, bucket.row_pixels().saturating_mul(u64::from(company.rows)));
+        self.batch_rows.record(u64::from(company.rows));
+        if company.items > 1 {
+            Self::add(&self.shared_items, u64::from(company.items));
+        }
         self.run.record(run);
-        // A lost update between two owner threads costs one sample of many.
-        let (old, new) = (self.pace_us.load(Ordering::Relaxed), micros(run));
-        let mean = if old == 0 { new } else { (old * (PACE_SHARE - 1) + new) / PACE_SHARE };
-        self.pace_us.store(mean, Ordering::Relaxed);
     }
 
-    /// Mean run time of late; `None` before the first run.
-    pub(crate) fn pace(&self) -> Option<Duration> {
-        match self.pace_us.load(Ordering::Relaxed) {
-            0 => None,
-            us => Some(Duration::from_micros(us)),
-        }
+    /// Notes an item that was run after so long a wait.
+    pub(crate) fn waited(&self, bucket: &Bucket, rows: u32, content: f32, queue_wait: Duration) {
+        Self::add(&self.items, 1);
+        let padded = f64::from(1.0 - content.clamp(0.0, 1.0)) * bucket.row_pixels() as f64 * f64::from(rows);
+        Self::add(&self.padded_pixels, padded.round() as u64);
+        self.queue_wait.record(queue_wait);
     }
 
     pub(crate) fn add(counter: &AtomicU64, by: u64) {
@@ -128,6 +171,22 @@ pub struct LaneStatus {
     pub queue_wait: HistogramStatus,
     /// The runs.
     pub run: HistogramStatus,
+    /// Items run, failed ones included.
+    pub items: u64,
+    /// Those of them that ran together with others.
+    pub shared_items: u64,
+    /// Merged runs that failed and were done again item by item.
+    pub merged_failures: u64,
+    /// Rows of the runs.
+    pub batch_rows: SizesStatus,
+    /// Pixels (height times width) of all rows run.
+    pub pixels: u64,
+    /// Those of them that were padding, as far as the host knows.
+    pub padded_pixels: u64,
+    /// Most rows that are merged into one run; 1: none are.
+    pub rows_max: u32,
+    /// Predicted time until what waits now has run.
+    pub backlog: Duration,
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -152,12 +211,15 @@ mod tests {
     }
 
     #[test]
-    fn the_pace_follows_the_runs() {
-        let meter = Meter::default();
-        assert_eq!(meter.pace(), None);
-        meter.ran(1, Duration::ZERO, Duration::from_millis(80));
-        assert_eq!(meter.pace(), Some(Duration::from_millis(80)));
-        (0..100).for_each(|_| meter.ran(1, Duration::ZERO, Duration::from_millis(160)));
-        assert!(meter.pace().unwrap() > Duration::from_millis(159));
+    fn padding_is_counted_in_pixels() {
+        let (meter, bucket) = (Meter::default(), Bucket::new(vec![vec![3, 48, 100]], vec![]));
+        let company = Company { run: 1, rows: 4, items: 2, tenants: 1 };
+        meter.ran(&company, &bucket, Duration::from_millis(1));
+        meter.waited(&bucket, 1, 1.0, Duration::ZERO);
+        meter.waited(&bucket, 3, 0.75, Duration::ZERO);
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        assert_eq!((get(&meter.pixels), get(&meter.padded_pixels)), (4 * 4800, 3600));
+        assert_eq!((get(&meter.items), get(&meter.shared_items)), (2, 2));
+        assert_eq!(meter.batch_rows.status().counts[2], 1);
     }
 }

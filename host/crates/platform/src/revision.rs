@@ -106,6 +106,8 @@ impl Revision {
             grants: self.grants.clone(),
             budget: self.budget,
             deadline,
+            weight: 1,
+            batching: self.declaration.batching.as_slice().into(),
         }
     }
 

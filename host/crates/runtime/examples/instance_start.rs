@@ -54,6 +54,8 @@ fn call(settings: &str) -> CallCtx {
         grants: Arc::new(BTreeMap::new()),
         budget: Budget { host_calls: 1_000_000, compute: Duration::from_secs(60), ..Budget::default() },
         deadline: Instant::now() + Duration::from_secs(600),
+        weight: 1,
+        batching: Arc::from([]),
     }
 }
 

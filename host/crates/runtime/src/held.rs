@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use lector_core::batching::Wishes;
 use lector_core::port::PageInfo;
 use lector_core::{Image, ModelInfo, PageSource, Tensor};
 
@@ -17,12 +18,16 @@ pub struct HeldImage {
 /// A tensor.
 pub struct HeldTensor {
     pub tensor: Tensor,
+    /// Part of it that is content, 0 to 1; the rest is padding that `stack` put there.
+    pub content: f32,
     pub charge: Charge,
 }
 
 /// A model that the deployment was granted.
 pub struct HeldModel {
     pub info: Arc<ModelInfo>,
+    /// What the revision declared for it.
+    pub wishes: Wishes,
     pub charge: Charge,
 }
 

@@ -90,13 +90,14 @@ fn tensor_bytes(shape: &[u64], element_bytes: u64) -> u64 {
     shape.iter().fold(element_bytes, |product, extent| product.saturating_mul(*extent))
 }
 
-/// Keeps a tensor under a charge that is made to fit it.
+/// Keeps a tensor under a charge that is made to fit it; `content` of it, 0 to 1, is no padding.
 fn keep_tensor(
     state: &mut HostState,
     tensor: Tensor,
+    content: f32,
     mut charge: Charge,
 ) -> wasmtime::Result<wasmtime::component::Resource<crate::held::HeldTensor>> {
     // Made smaller at most: what was charged before covers it.
     charge.resize(tensor.bytes()).map_err(crate::stop::Stop::Limit)?;
-    state.keep(crate::held::HeldTensor { tensor, charge })
+    state.keep(crate::held::HeldTensor { tensor, content, charge })
 }

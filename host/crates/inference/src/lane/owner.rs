@@ -4,12 +4,12 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use lector_core::port::WorkDone;
-use lector_core::{Fault, Kind, ModelName};
+use lector_core::port::{Company, WorkDone};
+use lector_core::{Fault, Kind, ModelName, Tensor};
 
-use super::queue::{Queue, Ticket};
+use super::queue::{Batch, Shared, Ticket, bucket};
 use crate::cores::Cores;
 use crate::engine::Slot;
 use crate::meter::Meter;
@@ -17,45 +17,142 @@ use crate::meter::Meter;
 pub(super) struct Owner {
     pub(super) slot: Arc<Slot>,
     pub(super) model: ModelName,
-    pub(super) queue: Arc<Queue>,
+    pub(super) queue: Shared,
     pub(super) meter: Arc<Meter>,
     pub(super) cores: Arc<Cores>,
+    /// Runs to learn the first costs from, fewest rows first; empty for all owners of a lane but one.
+    pub(super) calibration: Vec<Vec<(String, Tensor)>>,
+    pub(super) calibration_outputs: Vec<String>,
 }
+
+/// Runs of each size at a calibration; the first of a session is slower than all others and is not counted.
+const CALIBRATION_RUNS: usize = 3;
 
 impl Owner {
     /// Runs until the queue is closed.
-    pub(super) fn work(self) {
-        while self.queue.wait() {
+    pub(super) fn work(mut self) {
+        self.calibrate();
+        while self.queue.wait(&self.meter) {
             // The cores first and the choice after: what has died while waiting for a core is not run, and a batch
             // is formed at the last moment.
-            let _permit = self.cores.take(self.slot.cores_per_run());
-            if let Some(ticket) = self.queue.take(&self.meter) {
-                self.serve(ticket);
+            let cores = self.cores.clone();
+            let _permit = cores.take(self.slot.cores_per_run());
+            if let Some(batch) = self.queue.take(&self.meter) {
+                self.serve(batch);
             }
         }
     }
 
-    fn serve(&self, ticket: Ticket) {
-        let Ticket { item, reply, offered, span } = ticket;
-        let rows = item.inputs.first().map_or(1, |(_, tensor)| tensor.rows()) as u64;
-        let _entered = tracing::debug_span!(parent: &span, "inference", model = %self.model, rows).entered();
+    /// Learns what a launch and what a row costs, on the smallest inputs: milliseconds on a CPU.
+    fn calibrate(&mut self) {
+        let cores = self.cores.clone();
+        for inputs in std::mem::take(&mut self.calibration) {
+            let _permit = cores.take(self.slot.cores_per_run());
+            let rows = rows(&inputs);
+            let outputs = &self.calibration_outputs;
+            let bucket = bucket(&inputs, outputs);
+            for run in 0..CALIBRATION_RUNS {
+                let started = Instant::now();
+                match run_caught(&self.slot, &inputs, outputs) {
+                    Ok(_) if run > 0 => self.queue.learn(&bucket, rows, started.elapsed()),
+                    Ok(_) => {}
+                    // The first real run of that kind will fail too, and be answered.
+                    Err(cause) => {
+                        tracing::warn!(model = %self.model, rows, cause, "a calibration run failed");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn serve(&self, batch: Batch) {
+        let Batch { run, tickets, bucket, rows } = batch;
+        let mut tenants: Vec<_> = tickets.iter().map(|ticket| &ticket.item.tenant).collect();
+        tenants.sort_unstable();
+        tenants.dedup();
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let company = Company { run, rows, items: count(tickets.len()), tenants: count(tenants.len()) };
+        let span = tickets.first().map(|ticket| ticket.span.clone()).unwrap_or_else(tracing::Span::none);
+        let items = company.items;
+        let entered =
+            tracing::debug_span!(parent: &span, "inference", model = %self.model, run, rows, items).entered();
+        for other in tickets.iter().skip(1) {
+            entered.follows_from(&other.span);
+        }
         self.meter.in_flight.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
-        let queue_wait = started.saturating_duration_since(offered);
-        // A panic between ONNX Runtime and us says nothing about the session's own state, which lives across the
-        // border; the run failed, the lane goes on.
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.slot.for_run().run(&item.inputs, &item.outputs)));
-        let run = started.elapsed();
-        drop(item);
+        let outcome = self.run(&tickets);
+        let took = started.elapsed();
         self.meter.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.meter.ran(rows, queue_wait, run);
-        let outcome = outcome.unwrap_or_else(|panic| Err(format!("panic: {}", panic_text(&*panic))));
+        self.queue.ended(&bucket, rows, outcome.is_ok().then_some(took));
+        self.meter.ran(&company, &bucket, took);
+        match outcome {
+            Ok(outputs) => {
+                for (ticket, outputs) in tickets.into_iter().zip(outputs) {
+                    self.answer(ticket, Ok(outputs), started, took, company);
+                }
+            }
+            Err(cause) if tickets.len() > 1 => {
+                // Who of them it was is not known: each runs alone, so that a failure costs its item alone.
+                tracing::warn!(model = %self.model, items, cause, "a merged run failed; its items run one by one");
+                Meter::add(&self.meter.merged_failures, 1);
+                for ticket in tickets {
+                    self.serve_alone(ticket);
+                }
+            }
+            Err(cause) => {
+                for ticket in tickets {
+                    self.answer(ticket, Err(cause.clone()), started, took, company);
+                }
+            }
+        }
+    }
+
+    /// Runs an item of a merged run that failed.
+    fn serve_alone(&self, ticket: Ticket) {
+        if ticket.reply.is_closed() {
+            return Meter::add(&self.meter.skipped_cancelled, 1);
+        }
+        let started = Instant::now();
+        let outcome = run_caught(&self.slot, &ticket.item.inputs, &ticket.item.outputs);
+        let took = started.elapsed();
+        let company = Company { run: 0, rows: ticket.rows, items: 1, tenants: 1 };
+        self.meter.ran(&company, &ticket.bucket, took);
+        self.answer(ticket, outcome, started, took, company);
+    }
+
+    fn answer(
+        &self,
+        ticket: Ticket,
+        outcome: Result<Vec<Tensor>, String>,
+        started: Instant,
+        run: Duration,
+        company: Company,
+    ) {
+        let queue_wait = started.saturating_duration_since(ticket.offered);
+        self.meter.waited(&ticket.bucket, ticket.rows, ticket.item.terms.content, queue_wait);
+        let Ticket { item, reply, .. } = ticket;
+        drop(item);
         let answer = match outcome {
-            Ok(outputs) => Ok(WorkDone { outputs, queue_wait, run }),
+            Ok(outputs) => Ok(WorkDone { outputs, queue_wait, run, company }),
             Err(cause) => Err(self.failed(cause)),
         };
         // A caller that left while it ran gets nothing.
         let _ = reply.send(answer);
+    }
+
+    /// One run over all of them; gives each one's outputs.
+    fn run(&self, tickets: &[Ticket]) -> Result<Vec<Vec<Tensor>>, String> {
+        let Some(first) = tickets.first() else { return Ok(Vec::new()) };
+        let outputs = &first.item.outputs;
+        if tickets.len() == 1 {
+            return run_caught(&self.slot, &first.item.inputs, outputs).map(|outputs| vec![outputs]);
+        }
+        let inputs = joined(tickets).ok_or("inputs of one bucket do not fit together")?;
+        let whole = run_caught(&self.slot, &inputs, outputs)?;
+        drop(inputs);
+        apart(&whole, tickets).ok_or_else(|| "an output does not come apart by rows".to_owned())
     }
 
     fn failed(&self, cause: String) -> Fault {
@@ -64,6 +161,43 @@ impl Owner {
         let message = format!("model {} failed on this input", self.model);
         Fault::new(Kind::Bug, "engine_run_failed", message).with_detail(cause)
     }
+}
+
+/// Inputs one after the other along the batch axis, by name: items may name them in any order.
+fn joined(tickets: &[Ticket]) -> Option<Vec<(String, Tensor)>> {
+    let first = &tickets.first()?.item.inputs;
+    let join = |(name, _): &(String, Tensor)| {
+        let of = |ticket: &'_ Ticket| -> Option<Tensor> {
+            ticket.item.inputs.iter().find(|(own, _)| own == name).map(|(_, tensor)| tensor.clone())
+        };
+        let parts: Vec<Tensor> = tickets.iter().map(of).collect::<Option<_>>()?;
+        Some((name.clone(), Tensor::concat(&parts.iter().collect::<Vec<_>>())?))
+    };
+    first.iter().map(join).collect()
+}
+
+/// Each item's part of the outputs.
+fn apart(whole: &[Tensor], tickets: &[Ticket]) -> Option<Vec<Vec<Tensor>>> {
+    let rows: Vec<usize> = tickets.iter().map(|ticket| ticket.rows as usize).collect();
+    let mut of_item: Vec<Vec<Tensor>> = tickets.iter().map(|_| Vec::with_capacity(whole.len())).collect();
+    for output in whole {
+        for (outputs, part) in of_item.iter_mut().zip(output.split(&rows)?) {
+            outputs.push(part);
+        }
+    }
+    Some(of_item)
+}
+
+/// Rows of a run's inputs.
+pub(super) fn rows(inputs: &[(String, Tensor)]) -> u32 {
+    inputs.first().map_or(1, |(_, tensor)| u32::try_from(tensor.rows()).unwrap_or(u32::MAX)).max(1)
+}
+
+/// A panic between ONNX Runtime and us says nothing about the session's own state, which lives across the border; the
+/// run failed, the lane goes on.
+fn run_caught(slot: &Slot, inputs: &[(String, Tensor)], outputs: &[String]) -> Result<Vec<Tensor>, String> {
+    catch_unwind(AssertUnwindSafe(|| slot.for_run().run(inputs, outputs)))
+        .unwrap_or_else(|panic| Err(format!("panic: {}", panic_text(&*panic))))
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -1,93 +1,218 @@
 //! The bounded queue of a lane: offers never wait, owner threads do.
+//!
+//! Owns what waits, the shares of its tenants and what runs cost; asks [`lector_core::batching::decide`] what to do, and
+//! the tenants' own programs what they want (never under its lock). Called by [`super::Lane`] and by owner threads.
 
-use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use lector_core::batching::plan::{self, Plan};
+use lector_core::batching::{self, Bucket, Costs, Decision, Dropped, Next, Planned, Waiting, decide};
 use lector_core::port::{WorkDone, WorkItem};
-use lector_core::{Fault, Kind, ModelName};
+use lector_core::share::Shares;
+use lector_core::{Fault, Kind, ModelName, TenantName, Tensor};
 use tokio::sync::oneshot;
 
-use super::pick::{Pick, Skip, Waiting, pick};
+use super::consult::{Consultation, Programs};
 use crate::meter::Meter;
 
 /// A waiting item, with all that its run and its answer need.
 pub(super) struct Ticket {
     pub(super) item: WorkItem,
+    pub(super) bucket: Bucket,
+    pub(super) rows: u32,
     pub(super) reply: oneshot::Sender<Result<WorkDone, Fault>>,
     pub(super) offered: Instant,
     /// The caller's, so that the run shows up in its trace.
     pub(super) span: tracing::Span,
+    /// Names it to its tenant's program; rising.
+    pub(super) id: u64,
+    /// What that program said.
+    pub(super) planned: Planned,
+}
+
+/// Items that run together; the first is the one whose turn it was.
+pub(super) struct Batch {
+    pub(super) run: u64,
+    pub(super) tickets: Vec<Ticket>,
+    pub(super) bucket: Bucket,
+    pub(super) rows: u32,
 }
 
 /// Why an offer was not taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    Full { waiting: usize },
+    /// Full; what waits takes about so long.
+    Full {
+        waiting: usize,
+        backlog: Duration,
+    },
     Closed,
 }
 
+/// What a queue must know of its engines.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) items_max: usize,
+    /// Most rows of one run; 1 where runs cannot be merged.
+    pub(super) rows_max: u32,
+    pub(super) pixels_max: u64,
+    pub(super) sessions: u32,
+}
+
 pub(super) struct Queue {
-    items_max: usize,
+    bounds: Bounds,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Ticket>,
+    waiting: Vec<Ticket>,
+    shares: Shares,
+    costs: Costs,
+    programs: Programs,
+    running: u32,
+    offers: u64,
+    runs: u64,
     closed: bool,
 }
 
 impl Queue {
-    pub(super) fn new(items_max: usize) -> Self {
-        Self { items_max, state: Mutex::default(), changed: Condvar::new() }
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self { bounds, state: Mutex::default(), changed: Condvar::new() }
     }
 
     pub(super) fn items_max(&self) -> usize {
-        self.items_max
+        self.bounds.items_max
+    }
+
+    pub(super) fn rows_max(&self) -> u32 {
+        self.bounds.rows_max
     }
 
     pub(super) fn depth(&self) -> usize {
         self.lock().waiting.len()
     }
 
-    /// Takes an item or refuses it at once. Where the queue is full, the dead among the waiting make room.
-    pub(super) fn offer(&self, ticket: Ticket, meter: &Meter) -> Result<(), Refusal> {
+    /// Predicted engine time of what waits, over all sessions.
+    pub(super) fn backlog(&self) -> Duration {
+        self.lock().backlog(self.bounds.sessions)
+    }
+
+    /// Takes an item or refuses it at once. Where the queue is full, the dead among the waiting make room, and then the
+    /// newest item of the tenant that has most of them: who floods a lane is refused, not those beside it.
+    pub(super) fn offer(&self, mut ticket: Ticket, meter: &Meter) -> Result<(), Refusal> {
+        let now = Instant::now();
         let mut state = self.lock();
         if state.closed {
             return Err(Refusal::Closed);
         }
-        if state.waiting.len() >= self.items_max {
-            let skipped = state.decide().1;
-            answer_skipped(skipped, meter);
+        if state.waiting.len() >= self.bounds.items_max {
+            let dropped = state.decide(&self.bounds, now).dropped;
+            answer_dropped(state.remove(&dropped), meter);
         }
-        if state.waiting.len() >= self.items_max {
-            return Err(Refusal::Full { waiting: state.waiting.len() });
+        let mut displaced = None;
+        if state.waiting.len() >= self.bounds.items_max {
+            let backlog = state.backlog(self.bounds.sessions);
+            let waiting = state.waiting.len();
+            match state.displaceable(&ticket.item.tenant) {
+                Some(at) => displaced = Some((state.waiting.remove(at), Refusal::Full { waiting, backlog })),
+                None => return Err(Refusal::Full { waiting, backlog }),
+            }
         }
-        state.waiting.push_back(ticket);
+        state.offers += 1;
+        ticket.id = state.offers;
+        let (bucket, rows) = (ticket.bucket.clone(), ticket.rows);
+        state.costs.arrived(&bucket, rows, now);
+        state.programs.changed(&ticket);
+        state.waiting.push(ticket);
         drop(state);
         self.changed.notify_one();
+        if let Some((ticket, Refusal::Full { waiting, backlog })) = displaced {
+            Meter::add(&meter.refused_full, 1);
+            let fault = full(&ticket.item.model, waiting, backlog);
+            // A caller that has gone needs no answer.
+            let _ = ticket.reply.send(Err(fault));
+        }
         Ok(())
     }
 
-    /// Waits until something waits here. False: the queue is closed, and the owner thread may end.
-    pub(super) fn wait(&self) -> bool {
+    /// Waits until something is to be run here. False: the queue is closed, and the owner thread may end.
+    pub(super) fn wait(&self, meter: &Meter) -> bool {
         let mut state = self.lock();
-        while state.waiting.is_empty() && !state.closed {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if state.closed {
+                return false;
+            }
+            state = self.consult(state);
+            let now = Instant::now();
+            let Decision { dropped, next } = state.decide(&self.bounds, now);
+            if !dropped.is_empty() {
+                answer_dropped(state.remove(&dropped), meter);
+                continue;
+            }
+            state = match next {
+                Next::Run(_) => return true,
+                Next::Idle => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Next::Wait(until) => {
+                    let wait = until.saturating_duration_since(now);
+                    let waited = self.changed.wait_timeout(state, wait);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
-        !state.closed
     }
 
-    /// The item to run now; `None` where another owner was faster or all were dead.
-    pub(super) fn take(&self, meter: &Meter) -> Option<Ticket> {
-        let mut state = self.lock();
-        let (picked, skipped) = state.decide();
-        let ticket = picked.and_then(|at| state.waiting.remove(at));
+    /// What is to be run now; `None` where another owner was faster, or all were dead or wait for company.
+    pub(super) fn take(&self, meter: &Meter) -> Option<Batch> {
+        let mut state = self.consult(self.lock());
+        let Decision { dropped, next } = state.decide(&self.bounds, Instant::now());
+        let batch = match next {
+            // Positions count before the removal of the dead, so both are removed at once.
+            Next::Run(batch) => state.begin(&batch),
+            Next::Wait(_) | Next::Idle => None,
+        };
+        let gone = match &batch {
+            Some(batch) => {
+                let taken = |at: usize| batch.1.iter().filter(|taken| **taken < at).count();
+                let dropped: Vec<_> = dropped.into_iter().map(|(at, why)| (at - taken(at), why)).collect();
+                state.remove(&dropped)
+            }
+            None => state.remove(&dropped),
+        };
+        let more = !state.waiting.is_empty();
+        if !more && batch.is_some() {
+            state.shares.rest();
+        }
         drop(state);
-        answer_skipped(skipped, meter);
-        ticket
+        if more {
+            self.changed.notify_one();
+        }
+        answer_dropped(gone, meter);
+        batch.map(|(batch, _)| batch)
+    }
+
+    /// A run that [`take`](Self::take) gave has ended; `took` where it ended well.
+    pub(super) fn ended(&self, bucket: &Bucket, rows: u32, took: Option<Duration>) {
+        let mut state = self.lock();
+        state.running = state.running.saturating_sub(1);
+        if let Some(took) = took {
+            state.costs.learn(bucket, rows, took);
+        }
+        drop(state);
+        // Who waits for company may want to decide anew.
+        self.changed.notify_one();
+    }
+
+    /// Something was learned beside the items: a calibration.
+    pub(super) fn learn(&self, bucket: &Bucket, rows: u32, took: Duration) {
+        self.lock().costs.learn(bucket, rows, took);
+    }
+
+    /// Other engines: what was learned of the old ones is of no use.
+    pub(super) fn forget_costs(&self) {
+        self.lock().costs = Costs::default();
     }
 
     /// Takes nothing any more, and answers all that wait.
@@ -103,6 +228,23 @@ impl Queue {
         }
     }
 
+    /// Asks the programs whose items have changed. The lock is given up while one is asked, so that offers never wait
+    /// for a tenant's code.
+    fn consult<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        // Each is asked once at most: whoever changes meanwhile is asked before the next run.
+        let mut left = state.programs.len();
+        while left > 0
+            && let Some(consultation) = state.next_consultation(&self.bounds)
+        {
+            left -= 1;
+            drop(state);
+            let answer = consultation.ask();
+            state = self.lock();
+            state.settle(consultation, answer);
+        }
+        state
+    }
+
     /// Nothing panics while it is held, so a poisoned lock holds a sound state.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -110,30 +252,144 @@ impl Queue {
 }
 
 impl State {
-    /// Picks, removes the dead, and gives the position of the one to run after that removal.
-    fn decide(&mut self) -> (Option<usize>, Vec<(Ticket, Skip)>) {
-        let view: Vec<Waiting> = self
-            .waiting
-            .iter()
-            .map(|t| Waiting { cancelled: t.reply.is_closed(), deadline: t.item.deadline })
-            .collect();
-        let Pick { skip, run } = pick(&view, Instant::now());
-        let before = |at: usize| skip.iter().filter(|(dead, _)| *dead < at).count();
-        let run = run.first().map(|&at| at - before(at));
-        let dead =
-            skip.into_iter().rev().filter_map(|(at, why)| Some((self.waiting.remove(at)?, why))).collect();
-        (run, dead)
+    fn decide(&self, bounds: &Bounds, now: Instant) -> Decision {
+        let view: Vec<Waiting<'_>> = self.waiting.iter().map(view).collect();
+        let engine = batching::Engine {
+            rows_max: bounds.rows_max,
+            pixels_max: bounds.pixels_max,
+            idle_others: bounds.sessions.saturating_sub(self.running + 1),
+            running: self.running,
+        };
+        decide(&view, &engine, &self.shares, &self.costs, now)
+    }
+
+    /// Takes the items at these positions out, the first one being the head, and charges their tenants. Gives the
+    /// positions as well.
+    fn begin(&mut self, batch: &[usize]) -> Option<(Batch, Vec<usize>)> {
+        let head = self.waiting.get(*batch.first()?)?;
+        let bucket = head.bucket.clone();
+        self.shares.serve(&head.item.tenant);
+        let members = batch.iter().filter_map(|at| self.waiting.get(*at));
+        let rows: u32 = members.clone().map(|ticket| ticket.rows).sum();
+        let row_ms = self.costs.predict_ms(&bucket, rows) / f64::from(rows.max(1));
+        for ticket in members {
+            let terms = &ticket.item.terms;
+            self.shares.charge(&ticket.item.tenant, terms.weight, row_ms * f64::from(ticket.rows));
+        }
+        let mut tickets = Vec::with_capacity(batch.len());
+        let mut left = Vec::with_capacity(self.waiting.len());
+        let head = batch.first().copied();
+        for (at, ticket) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
+            if !batch.contains(&at) {
+                left.push(ticket);
+                continue;
+            }
+            self.programs.changed(&ticket);
+            if Some(at) == head {
+                tickets.insert(0, ticket);
+            } else {
+                tickets.push(ticket);
+            }
+        }
+        self.waiting = left;
+        self.running += 1;
+        self.runs += 1;
+        Some((Batch { run: self.runs, tickets, bucket, rows }, batch.to_vec()))
+    }
+
+    /// Takes the dead out.
+    fn remove(&mut self, dropped: &[(usize, Dropped)]) -> Vec<(Ticket, Dropped)> {
+        let mut gone = Vec::with_capacity(dropped.len());
+        // From the end, so that positions stay what they are.
+        for (at, why) in dropped.iter().rev() {
+            if *at < self.waiting.len() {
+                let ticket = self.waiting.remove(*at);
+                self.programs.changed(&ticket);
+                gone.push((ticket, *why));
+            }
+        }
+        gone
+    }
+
+    /// The newest item of the tenant that has most, where that is more than `newcomer` would have.
+    fn displaceable(&self, newcomer: &TenantName) -> Option<usize> {
+        let mut counts: Vec<(&TenantName, usize)> = Vec::new();
+        for ticket in &self.waiting {
+            match counts.iter_mut().find(|(tenant, _)| *tenant == &ticket.item.tenant) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((&ticket.item.tenant, 1)),
+            }
+        }
+        let own = counts.iter().find(|(tenant, _)| *tenant == newcomer).map_or(0, |(_, count)| *count);
+        let (most, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        if most == newcomer || count <= own + 1 {
+            return None;
+        }
+        self.waiting.iter().rposition(|ticket| ticket.item.tenant == *most)
+    }
+
+    fn backlog(&self, sessions: u32) -> Duration {
+        let ms: f64 =
+            self.waiting.iter().map(|ticket| self.costs.predict_ms(&ticket.bucket, ticket.rows)).sum();
+        Duration::from_secs_f64(ms / 1e3 / f64::from(sessions.max(1)))
+    }
+
+    fn next_consultation(&mut self, bounds: &Bounds) -> Option<Consultation> {
+        let (waiting, costs) = (&self.waiting, &self.costs);
+        self.programs.next(waiting, costs, bounds, self.running, Instant::now())
+    }
+
+    /// Notes what a program said of the items that still wait.
+    fn settle(&mut self, consultation: Consultation, answer: Option<Plan>) {
+        let planned = answer.and_then(|answer| match plan::accept(&consultation.question, &answer) {
+            Ok(planned) => Some(planned),
+            Err(why) => {
+                consultation.planner.absurd(why);
+                None
+            }
+        });
+        let ids = consultation.question.items.iter().map(|item| item.id);
+        let planned = planned.unwrap_or_else(|| vec![Planned::Free; consultation.question.items.len()]);
+        let mut wake: Option<Instant> = None;
+        for (id, planned) in ids.zip(planned) {
+            if let Planned::Until(until) = planned {
+                wake = Some(wake.map_or(until, |earliest| earliest.min(until)));
+            }
+            if let Ok(at) = self.waiting.binary_search_by_key(&id, |ticket| ticket.id)
+                && let Some(ticket) = self.waiting.get_mut(at)
+            {
+                ticket.planned = planned;
+            }
+        }
+        self.programs.answered(&consultation, wake);
     }
 }
 
-fn answer_skipped(skipped: Vec<(Ticket, Skip)>, meter: &Meter) {
-    for (ticket, why) in skipped {
+fn view(ticket: &Ticket) -> Waiting<'_> {
+    let WorkItem { tenant, deadline, terms, .. } = &ticket.item;
+    Waiting {
+        tenant,
+        weight: terms.weight,
+        bucket: &ticket.bucket,
+        rows: ticket.rows,
+        offered: ticket.offered,
+        deadline: *deadline,
+        cancelled: ticket.reply.is_closed(),
+        wishes: terms.wishes,
+        planned: ticket.planned,
+    }
+}
+
+fn answer_dropped(dropped: Vec<(Ticket, Dropped)>, meter: &Meter) {
+    for (ticket, why) in dropped {
         match why {
-            Skip::Cancelled => Meter::add(&meter.skipped_cancelled, 1),
-            Skip::Expired => {
+            Dropped::Cancelled => Meter::add(&meter.skipped_cancelled, 1),
+            Dropped::Expired => {
                 Meter::add(&meter.skipped_expired, 1);
-                let message =
-                    format!("the deadline passed while the page waited for model {}", ticket.item.model);
+                let message = format!(
+                    "the page's time would be over before model {} could answer, so the run was not begun",
+                    ticket.item.model
+                );
                 let waited = format!("waited {} ms", ticket.offered.elapsed().as_millis());
                 let fault = Fault::new(Kind::Deadline, "engine_deadline", message).with_detail(waited);
                 // A caller that has gone needs no answer.
@@ -141,6 +397,17 @@ fn answer_skipped(skipped: Vec<(Ticket, Skip)>, meter: &Meter) {
             }
         }
     }
+}
+
+/// The answer to an offer that there is no room for.
+pub(super) fn full(model: &ModelName, waiting: usize, backlog: Duration) -> Fault {
+    Fault::new(
+        Kind::Busy,
+        "engine_queue_full",
+        format!("the queue of model {model} is full; try again later"),
+    )
+    .with_detail(format!("{waiting} items wait, about {} ms of engine time", backlog.as_millis()))
+    .retry_after(backlog.clamp(super::RETRY_AFTER_MIN, super::RETRY_AFTER_MAX))
 }
 
 /// The answer of a lane that ends.
@@ -151,3 +418,15 @@ pub(super) fn closed(model: &ModelName) -> Fault {
         format!("model {model} is not served any more: the host stops"),
     )
 }
+
+/// What a run with these inputs and outputs may be merged with.
+pub(super) fn bucket(inputs: &[(String, Tensor)], outputs: &[String]) -> Bucket {
+    // By name, for items may name their inputs in any order.
+    let mut named: Vec<_> = inputs.iter().collect();
+    named.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    let shapes = named.iter().map(|(_, tensor)| tensor.shape().get(1..).unwrap_or_default().to_vec());
+    Bucket::new(shapes.collect(), outputs.to_vec())
+}
+
+/// For those who hold a queue.
+pub(super) type Shared = Arc<Queue>;

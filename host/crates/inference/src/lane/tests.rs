@@ -3,21 +3,23 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use lector_core::batching::plan::{Absurd, Plan, Planner, Question};
 use lector_core::model::PortInfo;
+use lector_core::port::Company;
 use lector_core::{Dtype, Tensor, TensorData};
 
 use super::*;
 
 /// Doubles `x` into `y`. Before it does, it says that it runs and waits for a word: `ok`, `fail` or `panic`.
 struct Scripted {
-    running: SyncSender<f32>,
+    running: SyncSender<Vec<f32>>,
     word: Receiver<&'static str>,
 }
 
 impl Engine for Scripted {
     fn run(&mut self, inputs: &[(String, Tensor)], outputs: &[String]) -> Result<Vec<Tensor>, String> {
         let x = inputs[0].1.as_f32().unwrap().to_vec();
-        let _ = self.running.send(x[0]);
+        let _ = self.running.send(x.clone());
         match self.word.recv() {
             Ok("fail") => return Err("the kernel said no".to_owned()),
             Ok("panic") => panic!("out of the blue"),
@@ -31,11 +33,16 @@ impl Engine for Scripted {
 
 struct Stage {
     lane: Lane,
-    running: Receiver<f32>,
+    running: Receiver<Vec<f32>>,
     word: SyncSender<&'static str>,
 }
 
+/// Where nothing is merged.
 fn stage(queue_items_max: usize) -> Stage {
+    stage_of(queue_items_max, 1)
+}
+
+fn stage_of(queue_items_max: usize, rows_max: u32) -> Stage {
     let ((running_in, running), (word, word_out)) = (sync_channel(16), sync_channel(16));
     let port = |name: &str| PortInfo { name: name.to_owned(), dtype: Dtype::F32, shape: vec![-1] };
     let info = ModelInfo {
@@ -44,15 +51,16 @@ fn stage(queue_items_max: usize) -> Stage {
         outputs: vec![port("y")],
         labels: [].into(),
         width_buckets: vec![],
-        max_batch: 4,
+        max_batch: rows_max,
     };
     let lane = Lane::start(LaneParts {
         info: Arc::new(info),
-        limits: Limits { width: None, side: None, run_pixels_max: 1 },
+        limits: Limits { width: None, side: None, run_pixels_max: 1000 },
         provider: Provider::Cpu,
         seats: Seats { sessions: 1, threads: 1 },
         queue_items_max,
         cores: Arc::new(Cores::new(1)),
+        calibrate: false,
         engines: vec![Box::new(Scripted { running: running_in, word: word_out })],
     })
     .unwrap();
@@ -60,12 +68,18 @@ fn stage(queue_items_max: usize) -> Stage {
 }
 
 fn item(x: f32, deadline: Instant) -> WorkItem {
+    item_of("t", &[x], deadline)
+}
+
+/// An item with a row for each number.
+fn item_of(tenant: &str, x: &[f32], deadline: Instant) -> WorkItem {
     WorkItem {
         model: "scripted".into(),
-        tenant: "t".into(),
-        inputs: vec![("x".to_owned(), Tensor::new(&[1], TensorData::F32(vec![x])).unwrap())],
+        tenant: tenant.into(),
+        inputs: vec![("x".to_owned(), Tensor::new(&[x.len()], TensorData::F32(x.to_vec())).unwrap())],
         outputs: vec!["y".to_owned()],
         deadline,
+        terms: Terms::default(),
     }
 }
 
@@ -86,7 +100,7 @@ fn items_run_in_the_order_of_their_offers() {
     let stage = stage(8);
     let answers: Vec<Answer> = (1..=3).map(|x| stage.lane.offer(item(x as f32, later())).unwrap()).collect();
     for (answer, x) in answers.into_iter().zip([1.0, 2.0, 3.0]) {
-        assert_eq!(stage.running.recv().unwrap(), x);
+        assert_eq!(stage.running.recv().unwrap(), [x]);
         stage.word.send("ok").unwrap();
         assert_eq!(value(answer), 2.0 * x);
     }
@@ -103,7 +117,7 @@ fn a_full_queue_refuses_at_once_and_says_when_to_come_again() {
     let waiting: Vec<Answer> = (0..2).map(|_| stage.lane.offer(item(2.0, later())).unwrap()).collect();
     let fault = stage.lane.offer(item(3.0, later())).unwrap_err();
     assert_eq!((fault.code, fault.kind), ("engine_queue_full", Kind::Busy));
-    assert_eq!(fault.retry_after, Some(2 * PACE_UNKNOWN));
+    assert!(fault.retry_after >= Some(RETRY_AFTER_MIN));
     assert_eq!(stage.lane.status().refused_full, 1);
     assert_eq!(stage.lane.status().queue_depth, 2);
     (0..3).for_each(|_| stage.word.send("ok").unwrap());
@@ -122,7 +136,7 @@ fn an_item_whose_caller_has_gone_is_never_run() {
     let fourth = stage.lane.offer(item(4.0, later())).unwrap();
     (0..3).for_each(|_| stage.word.send("ok").unwrap());
     assert_eq!((value(running), value(third), value(fourth)), (2.0, 6.0, 8.0));
-    assert_eq!(stage.running.try_iter().collect::<Vec<_>>(), [3.0, 4.0]);
+    assert_eq!(stage.running.try_iter().collect::<Vec<_>>(), [[3.0], [4.0]]);
     assert_eq!(stage.lane.status().skipped_cancelled, 1);
 }
 
@@ -135,7 +149,7 @@ fn an_item_past_its_deadline_is_answered_unrun() {
     let third = stage.lane.offer(item(3.0, later())).unwrap();
     (0..2).for_each(|_| stage.word.send("ok").unwrap());
     assert_eq!((value(running), code(expired), value(third)), (2.0, "engine_deadline", 6.0));
-    assert_eq!(stage.running.try_iter().collect::<Vec<_>>(), [3.0]);
+    assert_eq!(stage.running.try_iter().collect::<Vec<_>>(), [[3.0]]);
     assert_eq!(stage.lane.status().skipped_expired, 1);
 }
 
@@ -220,4 +234,178 @@ fn engines_are_swapped_between_runs_and_nothing_is_lost() {
     gone.recv().unwrap();
     assert_eq!(value(stage.lane.offer(item(5.0, later())).unwrap()), 15.0);
     assert_eq!((stage.lane.status().provider, stage.lane.slots[0].cores_per_run()), ("cpu", 1));
+}
+
+/// A stage whose engine takes as long for a full run as for one row, as far as its lane knows, and which is busy.
+fn accelerated(queue_items_max: usize) -> (Stage, Answer) {
+    let stage = stage_of(queue_items_max, 8);
+    let bucket = queue::bucket(&item(0.0, later()).inputs, &["y".to_owned()]);
+    for rows in [1, 2, 4, 8] {
+        (0..20).for_each(|_| stage.lane.queue.learn(&bucket, rows, Duration::from_millis(5)));
+    }
+    let running = stage.lane.offer(item(0.5, later())).unwrap();
+    stage.running.recv().unwrap();
+    (stage, running)
+}
+
+fn outcome(answer: Answer) -> WorkDone {
+    answer.blocking_recv().unwrap().unwrap()
+}
+
+fn values(done: &WorkDone) -> &[f32] {
+    done.outputs[0].as_f32().unwrap()
+}
+
+#[test]
+fn items_of_different_tenants_run_together_and_each_gets_its_own_rows() {
+    let (stage, running) = accelerated(16);
+    let offers = [("a", vec![1.0]), ("b", vec![2.0, 3.0]), ("a", vec![4.0]), ("c", vec![5.0, 6.0, 7.0])];
+    let answers: Vec<Answer> =
+        offers.iter().map(|(tenant, x)| stage.lane.offer(item_of(tenant, x, later())).unwrap()).collect();
+    // Gone before anything of theirs began, or too late: they cost nothing.
+    drop(stage.lane.offer(item_of("d", &[8.0], later())).unwrap());
+    let late = stage.lane.offer(item_of("d", &[9.0], Instant::now())).unwrap();
+    (0..2).for_each(|_| stage.word.send("ok").unwrap());
+    assert_eq!(outcome(running).company, Company { run: 1, rows: 1, items: 1, tenants: 1 });
+    for (answer, (_, x)) in answers.into_iter().zip(&offers) {
+        let done = outcome(answer);
+        assert_eq!(values(&done), x.iter().map(|v| v * 2.0).collect::<Vec<_>>());
+        assert_eq!(done.outputs[0].shape(), [x.len()]);
+        assert_eq!(done.company, Company { run: 2, rows: 7, items: 4, tenants: 3 });
+    }
+    assert_eq!(code(late), "engine_deadline");
+    let together: Vec<f32> = stage.running.try_iter().flatten().collect();
+    assert_eq!(together.len(), 7);
+    let status = stage.lane.status();
+    assert_eq!((status.runs, status.rows, status.items, status.shared_items), (2, 8, 5, 4));
+    assert_eq!((status.skipped_cancelled, status.skipped_expired), (1, 1));
+}
+
+#[test]
+fn who_wishes_to_be_alone_is() {
+    let (stage, running) = accelerated(16);
+    let isolated = |tenant: &str, x: f32| {
+        let mut item = item_of(tenant, &[x], later());
+        item.terms.wishes.isolated = true;
+        stage.lane.offer(item).unwrap()
+    };
+    let answers = [
+        stage.lane.offer(item_of("a", &[1.0], later())).unwrap(),
+        isolated("b", 2.0),
+        isolated("b", 3.0),
+        stage.lane.offer(item_of("c", &[4.0], later())).unwrap(),
+    ];
+    (0..3).for_each(|_| stage.word.send("ok").unwrap());
+    outcome(running);
+    let company: Vec<(u32, u32)> =
+        answers.into_iter().map(outcome).map(|done| (done.company.items, done.company.tenants)).collect();
+    assert_eq!(company, [(2, 2), (2, 1), (2, 1), (2, 2)]);
+}
+
+#[test]
+fn a_merged_run_that_fails_is_done_again_one_by_one() {
+    let (stage, running) = accelerated(16);
+    let answers: Vec<Answer> =
+        (1..=3).map(|x| stage.lane.offer(item_of("a", &[x as f32], later())).unwrap()).collect();
+    // The first, the three together, then each of the three.
+    ["ok", "fail", "ok", "panic", "ok"].into_iter().for_each(|word| stage.word.send(word).unwrap());
+    outcome(running);
+    let outcomes: Vec<_> = answers.into_iter().map(|answer| answer.blocking_recv().unwrap()).collect();
+    assert_eq!(values(outcomes[0].as_ref().unwrap()), [2.0]);
+    assert_eq!(outcomes[1].as_ref().unwrap_err().code, "engine_run_failed");
+    assert_eq!(values(outcomes[2].as_ref().unwrap()), [6.0]);
+    let status = stage.lane.status();
+    assert_eq!((status.merged_failures, status.failures, status.items), (1, 1, 4));
+}
+
+#[test]
+fn who_floods_a_lane_is_refused_and_not_those_beside_it() {
+    let stage = stage(3);
+    let running = stage.lane.offer(item(0.0, later())).unwrap();
+    stage.running.recv().unwrap();
+    let flood: Vec<Answer> =
+        (1..=3).map(|x| stage.lane.offer(item_of("flood", &[x as f32], later())).unwrap()).collect();
+    let beside = stage.lane.offer(item_of("beside", &[9.0], later())).unwrap();
+    assert_eq!(stage.lane.offer(item_of("flood", &[4.0], later())).unwrap_err().code, "engine_queue_full");
+    (0..4).for_each(|_| stage.word.send("ok").unwrap());
+    assert_eq!(value(running), 0.0);
+    let mut flood = flood.into_iter();
+    assert_eq!(value(flood.next().unwrap()), 2.0);
+    assert_eq!(value(flood.next().unwrap()), 4.0);
+    assert_eq!(code(flood.next().unwrap()), "engine_queue_full");
+    assert_eq!(value(beside), 18.0);
+    assert_eq!(stage.lane.status().refused_full, 2);
+}
+
+/// Runs the last two of its items together, or answers what it is told to.
+#[derive(Debug, Default)]
+struct Program {
+    says: Mutex<Option<Plan>>,
+    asked: Mutex<Vec<Vec<u64>>>,
+    absurd: Mutex<Vec<Absurd>>,
+}
+
+impl Planner for Program {
+    fn plan(&self, question: &Question) -> Option<Plan> {
+        let ids: Vec<u64> = question.items.iter().map(|item| item.id).collect();
+        self.asked.lock().unwrap().push(ids.clone());
+        let last = ids.iter().rev().take(2).copied().collect();
+        Some(self.says.lock().unwrap().clone().unwrap_or(Plan::Run(last)))
+    }
+
+    fn absurd(&self, why: Absurd) {
+        self.absurd.lock().unwrap().push(why);
+    }
+}
+
+fn planned(stage: &Stage, program: &Arc<Program>, x: f32) -> Answer {
+    let mut item = item_of("p", &[x], later());
+    item.terms.planner = Some(program.clone());
+    stage.lane.offer(item).unwrap()
+}
+
+#[test]
+fn a_tenants_program_says_what_runs_together() {
+    let (stage, running) = accelerated(16);
+    let program = Arc::new(Program::default());
+    let answers: Vec<Answer> = (1..=4).map(|x| planned(&stage, &program, x as f32)).collect();
+    (0..3).for_each(|_| stage.word.send("ok").unwrap());
+    outcome(running);
+    let runs: Vec<u64> = answers.into_iter().map(outcome).map(|done| done.company.run).collect();
+    assert_eq!(runs, [3, 3, 2, 2]);
+    assert!(program.absurd.lock().unwrap().is_empty());
+    // It sees its own items alone, and is asked again when some of them have gone.
+    assert!(program.asked.lock().unwrap().iter().all(|ids| ids.len() == 4 || ids.len() == 2));
+}
+
+#[test]
+fn an_absurd_answer_is_told_and_the_declared_wishes_hold() {
+    let (stage, running) = accelerated(16);
+    let program = Arc::new(Program::default());
+    *program.says.lock().unwrap() = Some(Plan::Run(vec![4711]));
+    let answers: Vec<Answer> = (1..=3).map(|x| planned(&stage, &program, x as f32)).collect();
+    (0..2).for_each(|_| stage.word.send("ok").unwrap());
+    outcome(running);
+    let items: Vec<u32> = answers.into_iter().map(outcome).map(|done| done.company.items).collect();
+    assert_eq!(items, [3, 3, 3]);
+    assert!(program.absurd.lock().unwrap().iter().all(|why| *why == Absurd::Unknown));
+    assert!(!program.absurd.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_wait_that_a_program_asked_for_ends() {
+    let (stage, running) = accelerated(16);
+    let program = Arc::new(Program::default());
+    *program.says.lock().unwrap() = Some(Plan::Wait(Duration::from_millis(5)));
+    let offered = Instant::now();
+    let answer = planned(&stage, &program, 1.0);
+    stage.word.send("ok").unwrap();
+    outcome(running);
+    while program.asked.lock().unwrap().len() < 3 {
+        std::thread::yield_now();
+    }
+    *program.says.lock().unwrap() = None;
+    stage.word.send("ok").unwrap();
+    assert!(outcome(answer).queue_wait >= Duration::from_millis(10));
+    assert!(offered.elapsed() >= Duration::from_millis(10));
 }

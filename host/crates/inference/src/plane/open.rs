@@ -62,6 +62,7 @@ pub(super) fn lane(
         seats,
         queue_items_max: config.queue_items_max,
         cores: cores.clone(),
+        calibrate: true,
         engines,
     })
 }

@@ -164,7 +164,14 @@ fn keep_one(
     tensor: Tensor,
     charges: Vec<Charge>,
 ) -> wasmtime::Result<Resource<HeldTensor>> {
-    keep_tensor(state, tensor, only(charges)?)
+    keep_tensor(state, tensor, 1.0, only(charges)?)
+}
+
+/// Part of a stack's columns that are the crops' own.
+fn content_of(crops: &[image::Crop], width: u32) -> f32 {
+    let own: u64 = crops.iter().map(|crop| u64::from(crop.width.min(width))).sum();
+    let all = crops.len() as u64 * u64::from(width);
+    if all == 0 { 1.0 } else { own as f32 / all as f32 }
 }
 
 impl<T: Send + 'static> image::HostWithStore<T> for Host {
@@ -198,6 +205,7 @@ impl<T: Send + 'static> image::HostWithStore<T> for Host {
         normalisation: image::Normalisation,
     ) -> Answer<Resource<HeldTensor>> {
         let normalisation: Normalisation = convert::normalisation(normalisation);
+        let content = content_of(&crops, size.width);
         operate(
             store,
             |state| {
@@ -219,7 +227,7 @@ impl<T: Send + 'static> image::HostWithStore<T> for Host {
                     work: Box::new(move || pixels::stack(&image, &crops, size, &normalisation)),
                 }))
             },
-            keep_one,
+            |state, tensor, charges| keep_tensor(state, tensor, content, only(charges)?),
         )
         .await
     }

@@ -1,6 +1,7 @@
 //! `inference`: tensors, and the models that a deployment was granted.
 
-use lector_core::port::WorkItem;
+use lector_core::batching::Wishes;
+use lector_core::port::{Terms, WorkItem};
 use lector_core::{Blame, Dtype, Fault, Kind, ModelInfo, Tensor, TensorData};
 use lector_pixels as pixels;
 use wasmtime::component::{Accessor, Resource};
@@ -38,7 +39,7 @@ impl inference::HostTensor for HostState {
         };
         let dtype = convert::dtype(dtype);
         match self.host_work(|_| tensor_from(dtype, &shape, data)) {
-            Ok(tensor) => Ok(Ok(self.keep(HeldTensor { tensor, charge })?)),
+            Ok(tensor) => Ok(Ok(self.keep(HeldTensor { tensor, content: 1.0, charge })?)),
             Err(fault) => Ok(Err(self.tell(fault))),
         }
     }
@@ -135,7 +136,7 @@ impl<T: Send + 'static> inference::HostTensorWithStore<T> for Host {
                 }))
             },
             |state, tensor, mut charges| match charges.pop() {
-                Some(charge) => keep_tensor(state, tensor, charge),
+                Some(charge) => keep_tensor(state, tensor, 1.0, charge),
                 None => Err(Stop::Defect("an operation without a charge".into()).into()),
             },
         )
@@ -162,7 +163,7 @@ impl<T: Send + 'static> inference::HostTensorWithStore<T> for Host {
             },
             |state, (indices, values), mut charges| match (charges.pop(), charges.pop()) {
                 (Some(second), Some(first)) => {
-                    Ok((keep_tensor(state, indices, first)?, keep_tensor(state, values, second)?))
+                    Ok((keep_tensor(state, indices, 1.0, first)?, keep_tensor(state, values, 1.0, second)?))
                 }
                 _ => Err(Stop::Defect("an operation without its charges".into()).into()),
             },
@@ -174,9 +175,9 @@ impl<T: Send + 'static> inference::HostTensorWithStore<T> for Host {
 impl inference::HostModel for HostState {
     fn open(&mut self, alias: String) -> Answer<Resource<HeldModel>> {
         self.enter()?;
-        let opened = self.granted(&alias).and_then(|info| Ok((info, self.charge(0)?)));
-        match opened {
-            Ok((info, charge)) => Ok(Ok(self.keep(HeldModel { info, charge })?)),
+        let opened = self.granted(&alias).and_then(|info| self.as_wished(&alias, info));
+        match opened.and_then(|(info, wishes)| Ok((info, wishes, self.charge(0)?))) {
+            Ok((info, wishes, charge)) => Ok(Ok(self.keep(HeldModel { info, wishes, charge })?)),
             Err(fault) => Ok(Err(self.tell(fault))),
         }
     }
@@ -234,6 +235,37 @@ impl HostState {
     }
 }
 
+impl HostState {
+    /// The model as the revision's declaration wants it: its preferred widths are all that the guest sees of the
+    /// engine's, so that it pads to these.
+    fn as_wished(
+        &self,
+        alias: &str,
+        info: std::sync::Arc<ModelInfo>,
+    ) -> Result<(std::sync::Arc<ModelInfo>, Wishes), Fault> {
+        let Some(declared) = self.call.batching.iter().find(|declared| declared.model == alias) else {
+            return Ok((info, Wishes::default()));
+        };
+        let wishes = Wishes::from(declared);
+        let mut widths = declared.preferred_widths.clone();
+        widths.sort_unstable();
+        widths.dedup();
+        if widths.is_empty() {
+            return Ok((info, wishes));
+        }
+        if let Some(width) = widths.iter().find(|width| !info.width_buckets.contains(width)) {
+            let message = format!(
+                "the guest prefers width {width} for `{alias}`, which is none of those that {} is prepared for; it \
+                 tells them as `width-buckets`",
+                info.name
+            );
+            return Err(invalid("batching_width_unknown", message));
+        }
+        let info = ModelInfo { width_buckets: widths, ..ModelInfo::clone(&info) };
+        Ok((std::sync::Arc::new(info), wishes))
+    }
+}
+
 /// A run about to leave the Store.
 struct Run {
     item: WorkItem,
@@ -249,12 +281,15 @@ fn work_item(
     arguments: Vec<inference::Argument>,
     outputs: Vec<String>,
 ) -> wasmtime::Result<Result<Run, Fault>> {
-    let info = state.table.get(model)?.info.clone();
+    let held = state.table.get(model)?;
+    let (info, wishes) = (held.info.clone(), held.wishes);
+    let mut content = 1.0;
     let mut inputs = Vec::with_capacity(arguments.len());
     let mut charges = Vec::with_capacity(arguments.len());
     for argument in arguments {
         let held = state.table.delete(argument.tensor)?;
         charges.push(held.charge);
+        content *= held.content;
         inputs.push((argument.name, held.tensor));
     }
     if let Err(fault) = check(&info, &inputs, &outputs) {
@@ -267,6 +302,7 @@ fn work_item(
         inputs,
         outputs,
         deadline: state.deadline,
+        terms: Terms { weight: state.call.weight.max(1), wishes, planner: None, content },
     };
     Ok(Ok(Run { item, charges, rows }))
 }
@@ -358,7 +394,7 @@ impl<T: Send + 'static> inference::HostModelWithStore<T> for Host {
                 .outputs
                 .into_iter()
                 .zip(charges)
-                .map(|(tensor, charge)| state.keep(HeldTensor { tensor, charge }))
+                .map(|(tensor, charge)| state.keep(HeldTensor { tensor, content: 1.0, charge }))
                 .collect();
             Ok(Ok(kept?))
         })

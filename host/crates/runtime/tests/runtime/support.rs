@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use lector_core::model::PortInfo;
-use lector_core::port::{PageInfo, PageKind, WorkDone, WorkItem};
+use lector_core::port::{Company, PageInfo, PageKind, WorkDone, WorkItem};
 use lector_core::{
     Budget, CallCtx, Dtype, Engines, Fault, Image, Kind, ModelInfo, ModelName, PageSource, Rect, Size,
     TextLayer, TextSpan,
@@ -85,7 +85,8 @@ impl Engines for FakeEngines {
             }
             withdrawn.answered();
             let outputs = item.inputs.into_iter().map(|(_, tensor)| tensor).collect();
-            Ok(WorkDone { outputs, queue_wait: Duration::from_micros(3), run: Duration::from_micros(5) })
+            let (queue_wait, run) = (Duration::from_micros(3), Duration::from_micros(5));
+            Ok(WorkDone { outputs, queue_wait, run, company: Company::default() })
         }
         .boxed()
     }
@@ -195,5 +196,7 @@ pub fn call(settings: &str, budget: Budget) -> CallCtx {
         ])),
         budget,
         deadline: Instant::now() + Duration::from_secs(60),
+        weight: 1,
+        batching: Arc::from([]),
     }
 }
