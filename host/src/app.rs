@@ -3,6 +3,7 @@
 //! The only file that names the concrete engines, renderers and sandbox. Everything else sees them
 //! through the platform, or through the plain answers of the functions below.
 
+mod engines;
 mod parts;
 
 use std::ffi::OsString;
@@ -13,7 +14,7 @@ use std::time::Instant;
 use anyhow::Context;
 use lector_core::Fault;
 use lector_document::{DocumentConfig, DocumentWorkers};
-use lector_inference::{Catalogue, Inference, InferenceConfig};
+use lector_inference::{Catalogue, Inference};
 use lector_platform::Platform;
 use lector_runtime::{Runtime, RuntimeConfig, component_within};
 
@@ -38,7 +39,7 @@ impl Host {
         let started = Instant::now();
         let documents = DocumentWorkers::start(documents(&config.documents)?);
         let documents = timed("render workers", documents).await.context("starting the render workers")?;
-        let engines = inference(&config.engines)?;
+        let engines = engines::config(&config.engines)?;
         let starting = tokio::task::spawn_blocking(move || Inference::start(engines));
         let inference = timed("engines", starting).await.context("starting the engines")??;
         let runtime =
@@ -96,12 +97,6 @@ fn documents(config: &DocumentsConfig) -> anyhow::Result<DocumentConfig> {
         image_pixels_max: config.image_pixels_max,
         pages_max: config.pages_max,
     })
-}
-
-fn inference(config: &EnginesConfig) -> anyhow::Result<InferenceConfig> {
-    let provider = config.provider.parse().map_err(|error| anyhow::anyhow!("engines.provider: {error}"))?;
-    let defaults = InferenceConfig::new(&config.library, &config.models_dir, config.threads);
-    Ok(InferenceConfig { provider, queue_items_max: config.queue_items_max, ..defaults })
 }
 
 fn runtime(config: &Config) -> RuntimeConfig {
@@ -190,6 +185,11 @@ pub fn inspect_guest(wasm: &[u8]) -> Result<GuestReport, Fault> {
     let verdict = inspection.verdict().and_then(|()| component_within(inspection.bytes, bytes_max));
     Ok(GuestReport { report, verdict })
 }
+
+pub use engines::{
+    EngineLines, EngineOrder, engine_builder, engines_collect, engines_export, engines_import, engines_list,
+    engines_order,
+};
 
 /// The body of a render worker process. Nothing may have started a thread before.
 pub fn render_worker() -> ExitCode {

@@ -4,6 +4,7 @@
 //! (arguments or configuration). The work is done by `app`, the platform and `http`.
 
 mod config;
+mod engines;
 mod guest;
 mod healthcheck;
 mod models;
@@ -49,6 +50,9 @@ enum Command {
     /// Looks at guests
     #[command(subcommand)]
     Guest(guest::Command),
+    /// Lists, builds, verifies and collects engines
+    #[command(subcommand)]
+    Engines(engines::Command),
     /// Looks at the model catalogue
     #[command(subcommand)]
     Models(models::Command),
@@ -59,6 +63,9 @@ enum Command {
     /// A process that opens documents; started by the host, not by people
     #[command(hide = true)]
     RenderWorker,
+    /// A process that builds one engine; started by the host, not by people
+    #[command(hide = true)]
+    EngineBuilder,
 }
 
 /// What failed, as far as the exit code is concerned.
@@ -87,6 +94,11 @@ pub fn run() -> ExitCode {
     // Before any thread exists: the worker's sandbox binds the thread that enters it.
     if matches!(cli.command, Command::RenderWorker) {
         return crate::app::render_worker();
+    }
+    // Everything that it must know comes with its order.
+    if matches!(cli.command, Command::EngineBuilder) {
+        telemetry::init_plain();
+        return crate::app::engine_builder();
     }
     let (code, error) = match dispatch(cli) {
         Ok(code) => return code,
@@ -119,9 +131,11 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Serve(args) => serve::run(args, config),
         Command::Ocr(args) => ocr::run(args, quiet(config, &effective)),
         Command::Guest(command) => guest::run(command, quiet(config, &effective)),
+        Command::Engines(command) => engines::run(command, quiet(config, &effective)),
         Command::Models(command) => models::run(command, &config),
         Command::Config => config::run(&effective),
         Command::RenderWorker => Ok(crate::app::render_worker()),
+        Command::EngineBuilder => Ok(crate::app::engine_builder()),
     }
 }
 

@@ -14,10 +14,12 @@ mod print;
 mod raw;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lector_core::ModelName;
 use lector_platform::PlatformConfig;
 
 pub use env::cache_root;
@@ -65,12 +67,28 @@ pub struct HttpConfig {
 /// Inference.
 #[derive(Clone, Debug)]
 pub struct EnginesConfig {
-    /// Execution provider: `cpu`, `cuda:0`, `tensorrt:0`.
-    pub provider: String,
+    /// Who may compute, in the order in which they are wanted: `auto`, `openvino/bf16`, `cuda:0`, ...
+    pub providers: Vec<String>,
+    /// The same for single models.
+    pub model_providers: BTreeMap<ModelName, Vec<String>>,
     /// `libonnxruntime.so`.
     pub library: PathBuf,
+    /// Folder with OpenVINO.
+    pub openvino_dir: PathBuf,
+    /// Folders with CUDA and TensorRT.
+    pub gpu_dirs: Vec<PathBuf>,
     /// The model catalogue.
     pub models_dir: PathBuf,
+    /// Built engines.
+    pub cache_dir: PathBuf,
+    /// Most bytes of them; 0: no limit.
+    pub cache_bytes_max: u64,
+    /// Whether missing engines are built in the background.
+    pub build: bool,
+    /// Longest time of one build.
+    pub build_timeout: Duration,
+    /// Most device memory of one session; 0: no limit.
+    pub gpu_memory_bytes_max: u64,
     /// CPU threads for inference.
     pub threads: usize,
     /// Runs that may wait for one model.

@@ -11,6 +11,7 @@
 mod batch;
 mod body;
 mod describe;
+mod engines;
 mod frame;
 mod health;
 mod listen;

@@ -21,7 +21,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-pub use readings::{GuestsReading, LaneReading, Parts, WorkersReading};
+pub use readings::{
+    EngineReading, GpuReading, GuestsReading, LaneReading, Parts, RungReading, WorkersReading,
+};
 
 /// `Content-Type` of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

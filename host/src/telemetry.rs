@@ -18,3 +18,13 @@ pub fn init(config: &LogConfig) -> anyhow::Result<()> {
     };
     started.map_err(|error| anyhow::anyhow!("starting the log: {error}"))
 }
+
+/// The log of a helper process, which has no configuration: for whoever reads its standard error.
+pub fn init_plain() {
+    // Without a log it still does its work.
+    let _ = fmt()
+        .with_env_filter(EnvFilter::new("info"))
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .try_init();
+}

@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 
 /// The version of ONNX Runtime whose library the host loads.
 pub const ONNXRUNTIME_VERSION: &str = "1.31.1";
+/// The version of OpenVINO whose libraries the host loads where they are faster.
+pub const OPENVINO_VERSION: &str = "2026.4.1";
 /// The build number of pdfium inside the wheel that `setup` unpacks.
 pub const PDFIUM_BUILD: &str = "8149";
 
@@ -56,6 +58,11 @@ impl Places {
     pub fn onnxruntime(&self) -> PathBuf {
         self.cache
             .join(format!("lib/onnxruntime-{ONNXRUNTIME_VERSION}/libonnxruntime.so.{ONNXRUNTIME_VERSION}"))
+    }
+
+    /// The folder of OpenVINO's libraries.
+    pub fn openvino(&self) -> PathBuf {
+        self.cache.join(format!("lib/openvino-{OPENVINO_VERSION}"))
     }
 
     /// The pdfium library.

@@ -7,7 +7,8 @@ use lector_document::DocumentWorkers;
 use lector_inference::Inference;
 use lector_runtime::Runtime;
 
-use crate::metrics::{GuestsReading, LaneReading, Parts, WorkersReading};
+use super::engines;
+use crate::metrics::{EngineReading, GpuReading, GuestsReading, LaneReading, Parts, WorkersReading};
 
 /// The rooms.
 pub(super) struct HostParts {
@@ -30,6 +31,7 @@ impl Parts for HostParts {
             .map(|lane| LaneReading {
                 model: lane.model.to_string(),
                 provider: lane.provider.to_owned(),
+                precision: lane.precision.to_owned(),
                 sessions: lane.sessions,
                 queue_depth: lane.queue_depth,
                 in_flight: usize::try_from(lane.in_flight).unwrap_or(usize::MAX),
@@ -39,6 +41,14 @@ impl Parts for HostParts {
                 busy: lane.busy,
             })
             .collect()
+    }
+
+    fn engines(&self) -> Vec<EngineReading> {
+        self.inference.engines().into_iter().map(engines::reading).collect()
+    }
+
+    fn gpus(&self) -> Vec<GpuReading> {
+        lector_inference::gpu::readings().into_iter().map(engines::gpu_reading).collect()
     }
 
     fn workers(&self) -> WorkersReading {

@@ -117,6 +117,11 @@ impl Layers {
         let known = find(&self.schema, &parts).ok_or_else(|| unknown(key, &self.schema, origin))?;
         let value = match known {
             Value::String(_) => Value::String(text.to_owned()),
+            // `cpu` and `tensorrt,cuda` are easier to write in a variable than a list of quoted texts.
+            Value::Array(items) if is_texts(items) && !text.trim_start().starts_with('[') => {
+                let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+                Value::Array(words.map(|word| Value::String(word.to_owned())).collect())
+            }
             _ => text.parse::<Value>().map_err(|_| wrong_type(key, origin, known, &format!("`{text}`")))?,
         };
         let nested = parts
@@ -146,13 +151,37 @@ fn check_table(at: &str, schema: &Table, over: &Table, origin: &Origin) -> Resul
         let key = join(at, name);
         let Some(known) = schema.get(name) else { return Err(unknown(&key, schema, origin)) };
         match (known, value) {
+            (Value::Table(_), Value::Table(lists)) if key == MODEL_PROVIDERS => {
+                for (model, value) in lists {
+                    check_texts(&join(&key, model), value, origin)?;
+                }
+            }
             (Value::Table(known), Value::Table(value)) => check_table(&key, known, value, origin)?,
+            (Value::Array(known), value) if is_texts(known) => check_texts(&key, value, origin)?,
             (Value::Array(known), Value::Array(items)) => check_items(&key, known, items, origin)?,
             (known, value) if known.same_type(value) => {}
             (known, value) => return Err(wrong_type(&key, origin, known, &shown(value))),
         }
     }
     Ok(())
+}
+
+/// The one table of `[engines]` whose keys are the catalogue's.
+const MODEL_PROVIDERS: &str = "engines.model_providers";
+
+fn is_texts(known: &[Value]) -> bool {
+    known.first().is_some_and(Value::is_str)
+}
+
+/// A list of texts.
+fn check_texts(key: &str, value: &Value, origin: &Origin) -> Result<(), ConfigError> {
+    match value {
+        Value::Array(items) if items.iter().all(Value::is_str) => Ok(()),
+        other => {
+            let known = Value::Array(vec![Value::String(String::new())]);
+            Err(wrong_type(key, origin, &known, &shown(other)))
+        }
+    }
 }
 
 /// The items of `[[deployments]]`, the one list of tables there is.
@@ -248,6 +277,7 @@ fn wrong_type(key: &str, origin: &Origin, known: &Value, found: &str) -> ConfigE
         Value::String(_) => "a text",
         Value::Integer(_) => "a whole number",
         Value::Boolean(_) => "`true` or `false`",
+        Value::Array(items) if is_texts(items) => "a list of texts",
         Value::Array(_) => "a list of tables",
         Value::Table(_) => "a table",
         Value::Float(_) => "a number",

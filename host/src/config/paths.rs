@@ -4,6 +4,11 @@ use std::path::{Path, PathBuf};
 
 /// Below the cache root, as the set-up task lays it out.
 pub(super) const ONNXRUNTIME: &str = "lib/onnxruntime-1.31.1/libonnxruntime.so.1.31.1";
+/// The same with the providers of GPUs, from another wheel.
+pub(super) const ONNXRUNTIME_GPU: &str = "lib/onnxruntime-gpu-1.31.1/libonnxruntime.so.1.31.1";
+pub(super) const OPENVINO_DIR: &str = "lib/openvino-2026.4.1";
+pub(super) const CUDA_DIR: &str = "lib/cuda-13";
+pub(super) const ENGINES_DIR: &str = "engines";
 pub(super) const PDFIUM_DIR: &str = "lib/pdfium-8149";
 pub(super) const CODE_DIR: &str = "code";
 

@@ -38,11 +38,20 @@ pub struct RawHttp {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawEngines {
-    pub provider: String,
+    pub providers: Vec<String>,
     pub library: String,
+    pub openvino_dir: String,
+    pub gpu_dirs: Vec<String>,
     pub models_dir: String,
+    pub cache_dir: String,
+    pub cache_bytes_max: u64,
+    pub build: bool,
+    pub build_timeout_s: u64,
+    pub gpu_memory_bytes_max: u64,
     pub threads: usize,
     pub queue_items_max: usize,
+    /// By model; a table whose keys are the catalogue's.
+    pub model_providers: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,11 +177,19 @@ impl Default for RawConfig {
                 drain_timeout_s: 30,
             },
             engines: RawEngines {
-                provider: "cpu".to_owned(),
+                providers: vec!["auto".to_owned()],
                 library: String::new(),
+                openvino_dir: String::new(),
+                gpu_dirs: vec![String::new()],
                 models_dir: "models".to_owned(),
+                cache_dir: String::new(),
+                cache_bytes_max: 20 << 30,
+                build: true,
+                build_timeout_s: 3600,
+                gpu_memory_bytes_max: 0,
                 threads: 0,
                 queue_items_max: 256,
+                model_providers: BTreeMap::new(),
             },
             documents: RawDocuments {
                 pdfium_dir: String::new(),

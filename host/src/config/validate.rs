@@ -75,10 +75,30 @@ fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigEr
 
 fn engines(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<EnginesConfig, ConfigError> {
     let raw = &effective.raw.engines;
+    // A ladder with a GPU on it needs the library that has providers for one.
+    let mut words = raw.providers.iter().chain(raw.model_providers.values().flatten());
+    let gpu = words.any(|word| word.starts_with("cuda") || word.starts_with("tensorrt"));
+    let library = if gpu { paths::ONNXRUNTIME_GPU } else { paths::ONNXRUNTIME };
     Ok(EnginesConfig {
-        provider: raw.provider.clone(),
-        library: in_cache(&raw.library, paths::ONNXRUNTIME)?,
+        providers: raw.providers.clone(),
+        model_providers: raw
+            .model_providers
+            .iter()
+            .map(|(model, words)| (ModelName::from(model.as_str()), words.clone()))
+            .collect(),
+        library: in_cache(&raw.library, library)?,
+        openvino_dir: in_cache(&raw.openvino_dir, paths::OPENVINO_DIR)?,
+        gpu_dirs: raw
+            .gpu_dirs
+            .iter()
+            .map(|dir| in_cache(dir, paths::CUDA_DIR))
+            .collect::<Result<_, ConfigError>>()?,
         models_dir: paths::found(&raw.models_dir),
+        cache_dir: in_cache(&raw.cache_dir, paths::ENGINES_DIR)?,
+        cache_bytes_max: raw.cache_bytes_max,
+        build: raw.build,
+        build_timeout: check.seconds("engines.build_timeout_s", raw.build_timeout_s)?,
+        gpu_memory_bytes_max: raw.gpu_memory_bytes_max,
         threads: or(check.at_most("engines.threads", raw.threads, 1024)?, cores),
         queue_items_max: check.positive("engines.queue_items_max", raw.queue_items_max)?,
     })

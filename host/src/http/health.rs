@@ -47,9 +47,11 @@ fn engines(state: &AppState) -> (Value, bool) {
     let ok = lanes.iter().all(|lane| lane.sessions > 0);
     let lanes: Vec<Value> = lanes
         .into_iter()
-        .map(|lane| json!({ "model": lane.model, "provider": lane.provider, "sessions": lane.sessions, "queue_depth": lane.queue_depth }))
+        .map(|lane| json!({ "model": lane.model, "provider": lane.provider, "precision": lane.precision, "sessions": lane.sessions, "queue_depth": lane.queue_depth }))
         .collect();
-    (json!({ "ok": ok, "lanes": lanes }), ok)
+    // What serves, serves; a better engine may be on its way.
+    let improving = state.metrics.parts().engines().iter().any(|engine| engine.improving);
+    (json!({ "ok": ok, "improving": improving, "lanes": lanes }), ok)
 }
 
 fn workers(state: &AppState) -> (Value, bool) {

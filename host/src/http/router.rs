@@ -7,16 +7,17 @@ use axum::{Router, middleware};
 use lector_core::{Fault, Kind};
 
 use super::problem::Problem;
-use super::{AppState, batch, describe, frame, health, ocr};
+use super::{AppState, batch, describe, engines, frame, health, ocr};
 
 type Route = (Method, &'static str, MethodRouter<AppState>);
 
-fn table() -> [Route; 10] {
+fn table() -> [Route; 11] {
     [
         (Method::POST, "/api/v1/ocr", post(ocr::ocr)),
         (Method::POST, "/api/v1/ocr/batch", post(batch::batch)),
         (Method::POST, "/api/v1/deployments/{name}/ocr", post(ocr::ocr)),
         (Method::POST, "/api/v1/deployments/{name}/ocr/batch", post(batch::batch)),
+        (Method::GET, "/api/v1/engines", get(engines::engines)),
         (Method::GET, "/healthz", get(health::healthz)),
         (Method::GET, "/readyz", get(health::readyz)),
         (Method::GET, "/metrics", get(health::metrics)),

@@ -2,6 +2,7 @@
 //!
 //! Owns the plain readings through which `app.rs` shows rooms that this one must not know.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub struct LaneReading {
     pub model: String,
     /// Execution provider of its engine, e.g. `cpu`.
     pub provider: String,
+    /// Its precision, e.g. `f32`.
+    pub precision: String,
     /// Sessions that serve it.
     pub sessions: usize,
     /// Items that wait.
@@ -34,6 +37,61 @@ pub struct LaneReading {
     pub expired: u64,
     /// Time of all runs.
     pub busy: Duration,
+}
+
+/// A model and its engines.
+#[derive(Clone, Debug, Default)]
+pub struct EngineReading {
+    /// The model.
+    pub model: String,
+    /// Who serves it, e.g. `openvino/bf16`.
+    pub serving: String,
+    /// The entry of the cache that it was loaded from; `None`: straight from the model.
+    pub entry: Option<String>,
+    /// How long that one has served.
+    pub serving_for: Duration,
+    /// How long loading it took.
+    pub load: Duration,
+    /// Whether a better one is being built or waits for it.
+    pub improving: bool,
+    /// The ladder, best first.
+    pub rungs: Vec<RungReading>,
+    /// Why it is this ladder.
+    pub reasons: Vec<String>,
+}
+
+/// One rung of a model's ladder.
+#[derive(Clone, Debug, Default)]
+pub struct RungReading {
+    /// Provider and precision.
+    pub rung: String,
+    /// How it stands: `ready`, `missing`, `building`, ...
+    pub state: &'static str,
+    /// Why it stands so, where that needs saying.
+    pub why: Option<String>,
+    /// How long it has been worked on.
+    pub working_for: Option<Duration>,
+    /// How long the last build like it took.
+    pub estimate: Option<Duration>,
+    /// Its entry in the cache.
+    pub entry: Option<String>,
+    /// Bytes of its files.
+    pub bytes: Option<u64>,
+    /// Time of its build.
+    pub build: Option<Duration>,
+    /// Time of its acceptance.
+    pub acceptance: Option<Duration>,
+    /// What acceptance said.
+    pub verdict: Option<String>,
+}
+
+/// A GPU.
+#[derive(Clone, Debug, Default)]
+pub struct GpuReading {
+    /// Number and name.
+    pub device: String,
+    /// Figures by metric name: what the device does not tell is left out.
+    pub figures: Vec<(&'static str, f64)>,
 }
 
 /// The processes that open documents.
@@ -68,6 +126,10 @@ pub struct GuestsReading {
 pub trait Parts: fmt::Debug + Send + Sync + 'static {
     /// One entry a lane.
     fn lanes(&self) -> Vec<LaneReading>;
+    /// One entry a lane: its engines.
+    fn engines(&self) -> Vec<EngineReading>;
+    /// One entry a device.
+    fn gpus(&self) -> Vec<GpuReading>;
     /// The render workers.
     fn workers(&self) -> WorkersReading;
     /// The guests' instances.
@@ -90,6 +152,7 @@ impl Collector for House {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.platform(&mut encoder)?;
         self.lanes(&mut encoder)?;
+        self.engines(&mut encoder)?;
         let workers = self.parts.workers();
         gauge(&mut encoder, "lector_render_workers", "Render worker processes alive", workers.alive)?;
         gauge(
@@ -193,6 +256,70 @@ impl House {
             "1 while the house takes on nothing new",
             u64::from(status.draining),
         )
+    }
+
+    fn engines(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let engines = self.parts.engines();
+        let mut serving = family(
+            encoder,
+            "lector_engine_serving",
+            "1 for the rung that serves the model",
+            MetricType::Gauge,
+        )?;
+        for engine in &engines {
+            let labels = [("model", engine.model.as_str()), ("rung", engine.serving.as_str())];
+            labelled_gauge(&mut serving, &labels, 1.0)?;
+        }
+        let mut improving = family(
+            encoder,
+            "lector_engine_improving",
+            "1 while a better engine is being built or waits for it",
+            MetricType::Gauge,
+        )?;
+        for engine in &engines {
+            let value = f64::from(u8::from(engine.improving));
+            labelled_gauge(&mut improving, &[("model", engine.model.as_str())], value)?;
+        }
+        let mut state =
+            family(encoder, "lector_engine_state", "1 for the state of each rung", MetricType::Gauge)?;
+        for (engine, rung) in engines.iter().flat_map(|engine| engine.rungs.iter().map(move |r| (engine, r)))
+        {
+            let labels =
+                [("model", engine.model.as_str()), ("rung", rung.rung.as_str()), ("state", rung.state)];
+            labelled_gauge(&mut state, &labels, 1.0)?;
+        }
+        type Read = fn(&RungReading) -> Option<f64>;
+        let figures: [(&str, &str, Read); 3] = [
+            ("lector_engine_build_seconds", "Time of the engine's build", |r| {
+                r.build.map(|time| time.as_secs_f64())
+            }),
+            ("lector_engine_acceptance_seconds", "Time of the engine's acceptance", |r| {
+                r.acceptance.map(|time| time.as_secs_f64())
+            }),
+            ("lector_engine_bytes", "Bytes of the engine's files", |r| r.bytes.map(|bytes| bytes as f64)),
+        ];
+        for (name, help, read) in figures {
+            let mut values = family(encoder, name, help, MetricType::Gauge)?;
+            for (engine, rung) in
+                engines.iter().flat_map(|engine| engine.rungs.iter().map(move |r| (engine, r)))
+            {
+                if let Some(value) = read(rung) {
+                    let labels = [("model", engine.model.as_str()), ("rung", rung.rung.as_str())];
+                    labelled_gauge(&mut values, &labels, value)?;
+                }
+            }
+        }
+        let gpus = self.parts.gpus();
+        let names: BTreeSet<&str> = gpus.iter().flat_map(|gpu| gpu.figures.iter().map(|f| f.0)).collect();
+        for name in names {
+            let mut values = family(encoder, name, "As NVML tells", MetricType::Gauge)?;
+            for gpu in &gpus {
+                for (_, value) in gpu.figures.iter().filter(|figure| figure.0 == name) {
+                    labelled_gauge(&mut values, &[("device", gpu.device.as_str())], *value)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn lanes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -3,6 +3,7 @@
 //! Owns: reading and checking `models/*/model.toml`, the digests of weights, the texts of labels. Knows no engine:
 //! `lector models list` uses it on a machine without ONNX Runtime. Called by [`crate::Inference`] and the CLI.
 
+mod acceptance;
 mod digest;
 mod labels;
 mod raw;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use lector_core::ModelName;
 
+pub use acceptance::{Acceptance, ClassificationLimits, DetectionLimits, RecognitionLimits, Thresholds};
 pub use digest::Sha256;
 pub use labels::LabelSource;
 
@@ -207,6 +209,8 @@ pub struct ModelEntry {
     pub engine: EngineSpec,
     /// What its input is made of.
     pub preprocess: Preprocess,
+    /// How a new engine is judged; `None`: nothing but the reference may serve it.
+    pub acceptance: Option<Acceptance>,
 }
 
 impl ModelEntry {

@@ -43,12 +43,16 @@
 //! A second session of the recogniser costs 30 to 35 MiB before it runs. From ONNX Runtime's own format with its bytes
 //! shared it would cost 11, and load several times faster: the engine cache's business.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lector_core::ModelName;
+
 use crate::catalogue::Task;
 use crate::error::InferenceError;
-use crate::provider::Provider;
+use crate::ladder::Wish;
 
 /// Configuration of the inference plane.
 #[derive(Clone, Debug)]
@@ -57,8 +61,25 @@ pub struct InferenceConfig {
     pub library: PathBuf,
     /// Folder with a folder for each model.
     pub models_dir: PathBuf,
-    /// Who computes.
-    pub provider: Provider,
+    /// Folder with OpenVINO's libraries.
+    pub openvino_dir: PathBuf,
+    /// Folders with CUDA's and TensorRT's libraries, looked into before those that the system knows.
+    pub gpu_dirs: Vec<PathBuf>,
+    /// Who may compute, in the order in which they are wanted.
+    pub providers: Vec<Wish>,
+    /// The same for single models, in place of `providers`.
+    pub model_providers: BTreeMap<ModelName, Vec<Wish>>,
+    /// Folder of the built engines.
+    pub cache_dir: PathBuf,
+    /// Most bytes of built engines; 0: no limit.
+    pub cache_bytes_max: u64,
+    /// What starts a builder's process ([`crate::builder_main`]); empty: nothing is built here, only what is in the cache
+    /// serves, and the reference.
+    pub builder_command: Vec<OsString>,
+    /// Longest time of one build.
+    pub build_timeout: Duration,
+    /// Most device memory of one session, where there is a device; 0: no limit.
+    pub gpu_memory_bytes_max: u64,
     /// Cores that runs may keep busy at once, over all lanes.
     pub threads: usize,
     /// How the sessions of a model share the cores.
@@ -80,7 +101,15 @@ impl InferenceConfig {
         Self {
             library: library.into(),
             models_dir: models_dir.into(),
-            provider: Provider::default(),
+            openvino_dir: PathBuf::new(),
+            gpu_dirs: Vec::new(),
+            providers: vec![Wish::Auto],
+            model_providers: BTreeMap::new(),
+            cache_dir: PathBuf::from("engine_cache"),
+            cache_bytes_max: 0,
+            builder_command: Vec::new(),
+            build_timeout: Duration::from_secs(3600),
+            gpu_memory_bytes_max: 0,
             threads,
             plan: CpuPlan::for_cores(threads),
             queue_items_max: 256,
@@ -109,7 +138,7 @@ impl InferenceConfig {
 }
 
 /// Sessions of one model, and threads of each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Seats {
     /// Sessions, each with an owner thread.
     pub sessions: usize,

@@ -39,6 +39,13 @@ pub(crate) fn environment(path: &Path) -> Result<Environment, InferenceError> {
     Ok(environment)
 }
 
+/// The version of the library at `path`, for the keys of engines: from its name, and from its build.
+pub(crate) fn onnxruntime_version(path: &Path) -> String {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    format!("{} {}", name.strip_prefix("libonnxruntime.so.").unwrap_or(&name), ort::info())
+}
+
 /// ONNX Runtime's log into the host's. What it calls an error comes back as one from the call that failed, and is
 /// reported there; here it is context.
 fn log(level: LogLevel, category: &str, _id: &str, place: &str, message: &str) {

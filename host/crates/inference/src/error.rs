@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use lector_core::{Blame, Fault, Kind, ModelName};
 
-use crate::catalogue::CatalogueError;
-use crate::provider::Provider;
+use crate::catalogue::{Catalogue, CatalogueError};
+use crate::ladder::LadderError;
+use crate::openvino::OpenVinoError;
+use crate::provider::{Provider, Rung};
 
 /// Why the plane cannot start, or a lane cannot be opened; who runs the host can do something about it.
 #[derive(Debug, thiserror::Error)]
@@ -49,15 +51,56 @@ pub enum InferenceError {
         /// Those it has.
         known: String,
     },
-    /// A session could not be made of a model.
-    #[error("model {model} on provider {provider}: {what}")]
+    /// The configured providers make no ladder.
+    #[error("{key}: {source}")]
+    Ladder {
+        /// Which key of the configuration.
+        key: String,
+        /// Why.
+        source: LadderError,
+    },
+    /// OpenVINO was asked for by name and is not to be had.
+    #[error("provider openvino")]
+    OpenVino(#[from] OpenVinoError),
+    /// A provider was asked for by name and lacks libraries.
+    #[error("provider {provider}: {what}")]
+    Provider {
+        /// Which one.
+        provider: Provider,
+        /// What is missing, each with what brings it.
+        what: String,
+    },
+    /// A model's description does not fit its weights.
+    #[error("model {model}: {what}")]
+    Model {
+        /// Which one.
+        model: ModelName,
+        /// What does not fit.
+        what: String,
+    },
+    /// No engine could be made of a model.
+    #[error("model {model} on {rung}: {what}")]
     Session {
         /// Which model.
         model: ModelName,
         /// On whom.
-        provider: Provider,
-        /// Why not, with ONNX Runtime's own words.
+        rung: Rung,
+        /// Why not, with the runtime's own words.
         what: String,
+    },
+    /// No rung of a model's ladder can serve.
+    #[error("model {model} has no engine: {why}")]
+    NoEngine {
+        /// Which model.
+        model: ModelName,
+        /// Why not, rung by rung.
+        why: String,
+    },
+    /// The thread that has engines built could not be started.
+    #[error("cannot start the thread that has engines built")]
+    Improver {
+        /// Why.
+        source: std::io::Error,
     },
     /// An owner thread could not be started.
     #[error("cannot start a thread for model {model}")]
@@ -73,6 +116,11 @@ pub enum InferenceError {
 }
 
 impl InferenceError {
+    pub(crate) fn unknown(model: &ModelName, catalogue: &Catalogue) -> Self {
+        let known = catalogue.entries().iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>();
+        Self::ModelUnknown { model: model.clone(), known: known.join(", ") }
+    }
+
     /// As a fault of the host towards those who want a model opened: the sentence names the model and what is missing,
     /// the detail has paths and causes.
     pub(crate) fn fault(&self) -> Fault {
@@ -80,8 +128,13 @@ impl InferenceError {
             Self::ModelUnknown { .. } => (Kind::NotFound, "model_not_found", self.to_string()),
             Self::Stopped => (Kind::Unavailable, "engine_stopped", self.to_string()),
             Self::Catalogue(error) => (Kind::Unavailable, "model_unavailable", error.without_paths()),
-            Self::Session { model, provider, .. } => {
-                let message = format!("model {model}: no engine on provider {provider}");
+            Self::NoEngine { model, .. } => {
+                let message = format!("model {model}: no rung of its ladder can serve");
+                (Kind::Unavailable, "model_unavailable", message)
+            }
+            Self::Model { .. } => (Kind::Unavailable, "model_unavailable", self.to_string()),
+            Self::Session { model, rung, .. } => {
+                let message = format!("model {model}: no engine on {rung}");
                 (Kind::Unavailable, "model_unavailable", message)
             }
             _ => (Kind::Unavailable, "model_unavailable", "no engine can be started".to_owned()),

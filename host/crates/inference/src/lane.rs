@@ -25,7 +25,7 @@ use crate::cores::Cores;
 use crate::engine::{Engine, Slot};
 use crate::error::InferenceError;
 use crate::meter::{LaneStatus, Meter};
-use crate::provider::Provider;
+use crate::provider::{Provider, Rung};
 use queue::{Bounds, Queue, Refusal, Ticket};
 
 /// Bounds of the advice to come again; between them it is the backlog at the learned costs.
@@ -45,7 +45,7 @@ pub(crate) type Answer = oneshot::Receiver<Result<WorkDone, Fault>>;
 pub(crate) struct LaneParts {
     pub(crate) info: Arc<ModelInfo>,
     pub(crate) limits: Limits,
-    pub(crate) provider: Provider,
+    pub(crate) rung: Rung,
     pub(crate) seats: Seats,
     pub(crate) queue_items_max: usize,
     pub(crate) cores: Arc<Cores>,
@@ -60,7 +60,7 @@ pub(crate) struct Lane {
     info: Arc<ModelInfo>,
     limits: Limits,
     /// Who computes now.
-    provider: Mutex<Provider>,
+    rung: Mutex<Rung>,
     seats: Seats,
     /// One for each owner thread.
     slots: Vec<Arc<Slot>>,
@@ -72,8 +72,8 @@ pub(crate) struct Lane {
 impl Lane {
     /// Starts the owner threads.
     pub(crate) fn start(parts: LaneParts) -> Result<Self, InferenceError> {
-        let LaneParts { info, limits, provider, seats, queue_items_max, cores, calibrate, engines } = parts;
-        let cores_per_run = cores_per_run(provider, seats);
+        let LaneParts { info, limits, rung, seats, queue_items_max, cores, calibrate, engines } = parts;
+        let cores_per_run = cores_per_run(rung.provider, seats);
         let slots = engines.into_iter().map(|engine| Arc::new(Slot::new(engine, cores_per_run)));
         let slots: Vec<Arc<Slot>> = slots.collect();
         let bounds = Bounds {
@@ -86,7 +86,7 @@ impl Lane {
         let mut calibration = if calibrate { calibration(&info, &limits, &bounds) } else { Vec::new() };
         let lane = Self {
             limits,
-            provider: Mutex::new(provider),
+            rung: Mutex::new(rung),
             seats: Seats { sessions: slots.len(), ..seats },
             slots,
             queue: Arc::new(Queue::new(bounds)),
@@ -120,14 +120,18 @@ impl Lane {
 
     /// Puts other engines of the same model in, one for each owner thread, between runs. Nothing that waits or comes
     /// notices. Blocks until the runs that go on have ended.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the engine cache calls it, which comes next"))]
-    pub(crate) fn swap(&self, provider: Provider, engines: Vec<Box<dyn Engine>>) {
+    pub(crate) fn swap(&self, rung: Rung, engines: Vec<Box<dyn Engine>>) {
         debug_assert_eq!(engines.len(), self.slots.len());
         for (slot, engine) in self.slots.iter().zip(engines) {
-            slot.swap(engine, cores_per_run(provider, self.seats));
+            slot.swap(engine, cores_per_run(rung.provider, self.seats));
         }
         self.queue.forget_costs();
-        *self.provider.lock().unwrap_or_else(PoisonError::into_inner) = provider;
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = rung;
+    }
+
+    /// Who computes now.
+    pub(crate) fn rung(&self) -> Rung {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Checks an item and puts it into the queue. Never waits.
@@ -177,10 +181,11 @@ impl Lane {
     pub(crate) fn status(&self) -> LaneStatus {
         let meter = &*self.meter;
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let run = meter.run.status();
+        let (rung, run) = (self.rung(), meter.run.status());
         LaneStatus {
             model: self.info.name.clone(),
-            provider: self.provider.lock().unwrap_or_else(PoisonError::into_inner).as_str(),
+            provider: rung.provider.as_str(),
+            precision: rung.precision.as_str(),
             sessions: self.seats.sessions,
             threads_per_session: self.seats.threads,
             queue_items_max: self.queue.items_max(),

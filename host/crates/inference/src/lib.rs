@@ -1,7 +1,8 @@
 //! The inference plane: models on engines, a lane in front of each.
 //!
-//! Owns: the model catalogue ([`catalogue`]), the one ONNX Runtime environment of the process, sessions and their
-//! owner threads, the bounded queues in front of them, and the figures about all that. The only home of `ort`.
+//! Owns: the model catalogue ([`catalogue`]), the ladder of providers ([`ladder`]), the runtimes loaded into this process,
+//! engines and their owner threads, the bounded queues in front of them, and the figures about all that. The only home of
+//! `ort` and OpenVINO.
 //! Must not know: guests, documents, tenants beyond their name, transport. Built by `host/src/app.rs`; called by
 //! `lector-runtime` through [`lector_core::Engines`].
 //!
@@ -11,6 +12,9 @@
 //! meanwhile is skipped.
 #![warn(missing_docs)]
 
+pub mod acceptance;
+pub mod build;
+pub mod cache;
 pub mod catalogue;
 mod check;
 pub mod config;
@@ -19,19 +23,32 @@ pub mod ctc;
 mod engine;
 mod environment;
 mod error;
+mod forge;
 #[cfg(test)]
 mod fuzz;
+pub mod gpu;
+pub mod ladder;
 mod lane;
+mod machine;
 pub mod meter;
 mod onnx;
+mod openvino;
 mod plane;
+pub mod preflight;
+mod profile;
 pub mod provider;
 mod session;
 pub mod simulated;
 
+pub use acceptance::{Measure, Verdict};
+pub use build::process::builder_main;
+pub use build::{BuildOrder, Outcome, Saying, Step};
+pub use cache::EngineCache;
 pub use catalogue::{Catalogue, CatalogueError, ModelEntry, Task};
 pub use config::{CpuPlan, InferenceConfig, Seats};
 pub use error::InferenceError;
+pub use ladder::{Ladder, LadderError, Wish};
 pub use meter::{HistogramStatus, LaneStatus, SizesStatus};
-pub use plane::Inference;
-pub use provider::Provider;
+pub use openvino::OpenVinoError;
+pub use plane::{BuiltStatus, EngineStatus, Inference, RungState, RungStatus, ServingStatus};
+pub use provider::{Precision, Provider, Rung};

@@ -139,8 +139,10 @@ impl Meter {
 pub struct LaneStatus {
     /// Which model.
     pub model: ModelName,
-    /// Who computes: `cpu`, `cuda`, `tensorrt`.
+    /// Who computes: `cpu`, `openvino`, `cuda`, `tensorrt`.
     pub provider: &'static str,
+    /// How exactly: `f32`, `bf16`, `f16`.
+    pub precision: &'static str,
     /// Sessions, each with an owner thread.
     pub sessions: usize,
     /// Threads of each session.

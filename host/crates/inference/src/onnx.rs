@@ -1,4 +1,4 @@
-//! A look into an ONNX file without an ONNX library: its metadata and the names of its outputs.
+//! A look into an ONNX file without an ONNX library: its metadata and the names of its inputs and outputs.
 //!
 //! Fields by the numbers of `onnx.proto3`; everything else is stepped over by its length. Bounded by the bytes given;
 //! at malformed bytes the look ends, it never panics. Called by the catalogue (labels) and at start (the CTC tail).
@@ -7,6 +7,10 @@
 const GRAPH: u64 = 7;
 /// `ModelProto.metadata_props`: `StringStringEntryProto`, key = 1, value = 2.
 const METADATA: u64 = 14;
+/// `GraphProto.initializer`: `TensorProto`, name = 8.
+const INITIALIZER: u64 = 5;
+/// `GraphProto.input`: `ValueInfoProto`, name = 1.
+const INPUT: u64 = 11;
 /// `GraphProto.output`: `ValueInfoProto`, name = 1.
 const OUTPUT: u64 = 12;
 
@@ -17,6 +21,18 @@ pub(crate) fn outputs(model: &[u8]) -> Vec<String> {
         for output in messages(graph, OUTPUT) {
             names.extend(messages(output, 1).filter_map(|name| String::from_utf8(name.to_vec()).ok()));
         }
+    }
+    names
+}
+
+/// Names of the inputs of a serialised model, in their order. Old exports list their weights there, too: these are none.
+pub(crate) fn inputs(model: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    for graph in messages(model, GRAPH) {
+        let weights: Vec<&[u8]> = messages(graph, INITIALIZER).flat_map(|one| messages(one, 8)).collect();
+        let inputs = messages(graph, INPUT).flat_map(|input| messages(input, 1));
+        let given = inputs.filter(|name| !weights.contains(name));
+        names.extend(given.filter_map(|name| String::from_utf8(name.to_vec()).ok()));
     }
     names
 }
@@ -88,6 +104,15 @@ mod tests {
         model.extend(crate::ctc::tail("logits"));
         assert_eq!(outputs(&model), [crate::ctc::IDS, crate::ctc::CONFIDENCE]);
         assert!(outputs(MODEL).is_empty());
+    }
+
+    #[test]
+    fn inputs_are_those_that_are_no_weights() {
+        // graph { initializer { name: "w" } input { name: "x" } input { name: "w" } }
+        let graph =
+            [5 << 3 | 2, 3, 8 << 3 | 2, 1, b'w', 11 << 3 | 2, 3, 10, 1, b'x', 11 << 3 | 2, 3, 10, 1, b'w'];
+        let model = [&[7 << 3 | 2, graph.len() as u8], &graph[..]].concat();
+        assert_eq!(inputs(&model), ["x"]);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The inference plane as a whole: catalogue, environment, the lanes that are open. Implements [`Engines`].
 
+mod board;
+mod improve;
+mod ladders;
 mod open;
 
 use std::collections::BTreeMap;
@@ -14,15 +17,22 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use lector_core::port::{WorkDone, WorkItem};
 use lector_core::{Blame, Engines, Fault, Kind, ModelInfo, ModelName};
-use ort::environment::Environment;
 
+use crate::build::process::{Running, carry_out};
+use crate::build::{BuildOrder, Outcome, Step, Task};
+use crate::cache::EngineCache;
 use crate::catalogue::{Catalogue, ModelEntry};
 use crate::config::InferenceConfig;
 use crate::cores::Cores;
-use crate::environment::environment;
 use crate::error::InferenceError;
+use crate::forge::Forge;
+use crate::ladder::Ladder;
 use crate::lane::{Answer, Lane};
 use crate::meter::LaneStatus;
+use crate::provider::Rung;
+pub use board::{BuiltStatus, EngineStatus, RungState, RungStatus, ServingStatus};
+use improve::Improver;
+use ladders::Ladders;
 
 /// The engines of this host. Lanes are opened by [`Engines::prepare`] and closed by [`Engines::retain`].
 pub struct Inference(Arc<Plane>);
@@ -30,7 +40,11 @@ pub struct Inference(Arc<Plane>);
 struct Plane {
     config: InferenceConfig,
     catalogue: Catalogue,
-    environment: Environment,
+    ladders: Ladders,
+    forge: Forge,
+    cache: EngineCache,
+    board: board::Board,
+    improver: Improver,
     cores: Arc<Cores>,
     /// One snapshot: a request reads it once, an opening or closing replaces it.
     lanes: RwLock<Arc<Lanes>>,
@@ -41,14 +55,26 @@ struct Plane {
 type Lanes = BTreeMap<ModelName, Arc<Lane>>;
 
 impl Inference {
-    /// Loads ONNX Runtime and reads the catalogue. Lanes come later, with those who want them. Blocks for moments.
+    /// Reads the catalogue and loads the runtimes: a provider that the configuration names and that cannot load is an
+    /// error. Lanes come later, with those who want them. Blocks for moments.
     pub fn start(config: InferenceConfig) -> Result<Arc<Self>, InferenceError> {
         config.validate()?;
         let catalogue = Catalogue::read(&config.models_dir)?;
-        let environment = environment(&config.library)?;
-        let cores = Arc::new(Cores::new(config.threads));
-        let (lanes, changing) = (RwLock::default(), Mutex::default());
-        Ok(Arc::new(Self(Arc::new(Plane { config, catalogue, environment, cores, lanes, changing }))))
+        let (ladders, openvino) = Ladders::raise(&config, &catalogue)?;
+        let plane = Arc::new(Plane {
+            forge: Forge::new(&config, openvino)?,
+            cache: EngineCache::new(config.cache_dir.clone(), config.cache_bytes_max),
+            cores: Arc::new(Cores::new(config.threads)),
+            board: board::Board::default(),
+            improver: Improver::default(),
+            lanes: RwLock::default(),
+            changing: Mutex::default(),
+            config,
+            catalogue,
+            ladders,
+        });
+        Improver::start(&plane)?;
+        Ok(Arc::new(Self(plane)))
     }
 
     /// What [`Engines::prepare`] does, on this thread: checks the digests of the weights, builds the sessions, starts
@@ -60,6 +86,36 @@ impl Inference {
     /// All models of the catalogue, open or not.
     pub fn catalogue(&self) -> &[ModelEntry] {
         self.0.catalogue.entries()
+    }
+
+    /// Who may serve a model, in which order, and why.
+    pub fn ladder(&self, model: &ModelName) -> &Ladder {
+        self.0.ladder(model)
+    }
+
+    /// How the engines of all models stand that are open here, by the name of their model.
+    pub fn engines(&self) -> Vec<EngineStatus> {
+        let lanes = self.0.now();
+        lanes.keys().map(|model| self.0.board.status(model, self.0.ladder(model))).collect()
+    }
+
+    /// Has an engine built or verified by a process of its own, whatever serves now. Blocks until it ends.
+    pub fn order(
+        &self,
+        task: Task,
+        model: &ModelName,
+        rung: Rung,
+        hear: impl FnMut(Step, &str),
+    ) -> Result<Outcome, String> {
+        let entry = self.0.entry(model).map_err(|error| error.to_string())?;
+        let config = &self.0.config;
+        let order = BuildOrder::new(config, task, model, rung, config.plan.seats(entry.task));
+        carry_out(&config.builder_command, &order, config.build_timeout, &Running::default(), hear)
+    }
+
+    /// The cache of built engines.
+    pub fn cache(&self) -> &EngineCache {
+        &self.0.cache
     }
 
     /// The lanes, by the name of their model.
@@ -95,6 +151,8 @@ impl Inference {
     /// Takes no more work, answers what waits with a fault, lets runs end and joins the owner threads. Blocks; a
     /// second call does nothing. Nothing can be opened afterwards.
     pub fn shutdown(&self) {
+        // First: an opening that waits for a build would hold this up.
+        self.0.improver.stop();
         let mut ended = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
         *ended = true;
         let lanes = self.0.now();
@@ -112,6 +170,10 @@ impl Plane {
         *self.lanes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(lanes);
     }
 
+    fn ladder(&self, model: &ModelName) -> &Ladder {
+        self.ladders.of(model)
+    }
+
     fn open(&self, models: &[ModelName]) -> Result<(), InferenceError> {
         if self.are_open(models) {
             return Ok(());
@@ -126,15 +188,17 @@ impl Plane {
                 continue;
             }
             let started = Instant::now();
-            let lane = open::lane(self.entry(model)?, &self.config, &self.environment, &self.cores)?;
+            let lane = open::lane(self, self.entry(model)?)?;
             let status = lane.status();
+            let entry = self.board.serving(model).and_then(|serving| serving.entry);
             tracing::info!(
-                %model, provider = %self.config.provider, sessions = status.sessions,
+                %model, entry, rung = %lane.rung(), ladder = %self.ladder(model), sessions = status.sessions,
                 threads = status.threads_per_session, ms = started.elapsed().as_millis(), "lane open"
             );
             let mut lanes = Lanes::clone(&self.now());
             lanes.insert(model.clone(), Arc::new(lane));
             self.replace(lanes);
+            self.want_better(model);
         }
         Ok(())
     }
@@ -145,10 +209,7 @@ impl Plane {
     }
 
     fn entry(&self, model: &ModelName) -> Result<&ModelEntry, InferenceError> {
-        self.catalogue.find(model).ok_or_else(|| InferenceError::ModelUnknown {
-            model: model.clone(),
-            known: self.catalogue.entries().iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", "),
-        })
+        self.catalogue.find(model).ok_or_else(|| InferenceError::unknown(model, &self.catalogue))
     }
 
     fn retain(&self, models: &[ModelName]) -> Vec<ModelName> {
@@ -162,8 +223,16 @@ impl Plane {
         closed.values().for_each(|lane| lane.close());
         closed.values().for_each(|lane| lane.join());
         let closed: Vec<ModelName> = closed.into_keys().collect();
+        closed.iter().for_each(|model| self.board.closed(model));
         tracing::info!(models = ?closed, "lanes closed: nobody uses them any more");
         closed
+    }
+}
+
+impl Drop for Inference {
+    fn drop(&mut self) {
+        // The thread that improves engines holds the plane while it works.
+        self.0.improver.stop();
     }
 }
 

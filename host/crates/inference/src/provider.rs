@@ -1,62 +1,50 @@
-//! Execution providers: who computes. The ladder (TensorRT, CUDA, OpenVINO, CPU, in a configured order, each engine
-//! built, cached and accepted before it serves) stands on this enum; today a host names one provider for all models.
+//! Who computes, and how exactly: a provider with a precision is a rung of the ladder ([`crate::ladder`]).
 //!
-//! A provider that was asked for and cannot load is a start-up error. Nothing falls back in silence.
+//! A provider that was asked for and cannot load is a start-up error. Nothing falls back unless the ladder lists it.
 
 use std::fmt;
 use std::str::FromStr;
 
-use ort::ep::{self, ExecutionProviderDispatch};
-
 /// Who computes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Provider {
-    /// ONNX Runtime's own kernels on the cores of this machine.
-    #[default]
-    Cpu,
-    /// NVIDIA CUDA on a device.
-    Cuda {
-        /// Which one, from 0.
-        device: u32,
-    },
     /// NVIDIA TensorRT on a device.
     TensorRt {
         /// Which one, from 0.
         device: u32,
     },
+    /// NVIDIA CUDA on a device.
+    Cuda {
+        /// Which one, from 0.
+        device: u32,
+    },
+    /// OpenVINO on the cores of this machine.
+    OpenVino,
+    /// ONNX Runtime's own kernels on the cores of this machine.
+    Cpu,
 }
 
 impl Provider {
     /// Its name in configuration, logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
-            Provider::Cpu => "cpu",
-            Provider::Cuda { .. } => "cuda",
             Provider::TensorRt { .. } => "tensorrt",
+            Provider::Cuda { .. } => "cuda",
+            Provider::OpenVino => "openvino",
+            Provider::Cpu => "cpu",
         }
     }
 
     /// Whether its runs keep the machine's cores busy.
     pub(crate) fn uses_cores(self) -> bool {
-        self == Provider::Cpu
-    }
-
-    /// For a session's options; failing to load is an error there.
-    pub(crate) fn dispatch(self) -> ExecutionProviderDispatch {
-        let id = |device: u32| i32::try_from(device).unwrap_or(i32::MAX);
-        match self {
-            Provider::Cpu => ep::CPU::default().with_arena_allocator(true).build(),
-            Provider::Cuda { device } => ep::CUDA::default().with_device_id(id(device)).build(),
-            Provider::TensorRt { device } => ep::TensorRT::default().with_device_id(id(device)).build(),
-        }
-        .error_on_failure()
+        matches!(self, Provider::Cpu | Provider::OpenVino)
     }
 }
 
 impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Provider::Cpu => f.write_str("cpu"),
+            Provider::Cpu | Provider::OpenVino => f.write_str(self.as_str()),
             Provider::Cuda { device } | Provider::TensorRt { device } => {
                 write!(f, "{}:{device}", self.as_str())
             }
@@ -64,26 +52,126 @@ impl fmt::Display for Provider {
     }
 }
 
-/// A name that is no provider's.
+/// How exactly the operators compute where they can; inputs and outputs are always f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floating point: the reference.
+    F32,
+    /// 16 bits with the range of 32.
+    Bf16,
+    /// 16 bits: half precision.
+    F16,
+}
+
+impl Precision {
+    /// Its name in configuration, logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+            Precision::F16 => "f16",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One step of a ladder: a provider at a precision. Written `openvino/bf16`, `cuda:1/f32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rung {
+    /// Who computes.
+    pub provider: Provider,
+    /// How exactly.
+    pub precision: Precision,
+}
+
+impl Rung {
+    /// What every other one is compared with, and what needs no build: ONNX Runtime's kernels in f32.
+    pub const REFERENCE: Self = Self { provider: Provider::Cpu, precision: Precision::F32 };
+}
+
+impl fmt::Display for Rung {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.provider, self.precision)
+    }
+}
+
+impl serde::Serialize for Rung {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Rung {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A text that names no provider.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no provider; known are cpu, cuda, cuda:N, tensorrt, tensorrt:N (N: number of the device)")]
+#[error(
+    "`{0}` is no provider; known are auto, cpu, openvino, cuda, cuda:N, tensorrt, tensorrt:N (N: number of the device), \
+     each but auto with a precision behind it if wanted: cpu/f32, openvino/bf16, openvino/f32, cuda/f32, tensorrt/f16, \
+     tensorrt/bf16, tensorrt/f32"
+)]
 pub struct UnknownProvider(String);
 
-impl FromStr for Provider {
+/// A rung with both parts.
+impl FromStr for Rung {
+    type Err = UnknownProvider;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse::<Named>()? {
+            Named { provider, precision: Some(precision) } => Ok(Rung { provider, precision }),
+            _ => Err(UnknownProvider(text.to_owned())),
+        }
+    }
+}
+
+/// A provider as written in the configuration: the precision may be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Who computes.
+    pub provider: Provider,
+    /// How exactly; `None`: as the provider does best.
+    pub precision: Option<Precision>,
+}
+
+impl FromStr for Named {
     type Err = UnknownProvider;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let unknown = || UnknownProvider(text.to_owned());
-        let (name, device) = match text.split_once(':') {
-            Some((name, device)) => (name, Some(device.parse::<u32>().map_err(|_| unknown())?)),
+        let (place, precision) = match text.split_once('/') {
+            Some((place, precision)) => (place, Some(precision)),
             None => (text, None),
         };
-        match (name, device) {
-            ("cpu", None) => Ok(Provider::Cpu),
-            ("cuda", device) => Ok(Provider::Cuda { device: device.unwrap_or(0) }),
-            ("tensorrt", device) => Ok(Provider::TensorRt { device: device.unwrap_or(0) }),
-            _ => Err(unknown()),
-        }
+        let (name, device) = match place.split_once(':') {
+            Some((name, device)) => (name, Some(device.parse::<u32>().map_err(|_| unknown())?)),
+            None => (place, None),
+        };
+        let precision = match precision {
+            None => None,
+            Some("f32") => Some(Precision::F32),
+            Some("bf16") => Some(Precision::Bf16),
+            Some("f16") => Some(Precision::F16),
+            Some(_) => return Err(unknown()),
+        };
+        let provider = match (name, device, precision) {
+            ("cpu", None, None | Some(Precision::F32)) => Provider::Cpu,
+            ("openvino", None, None | Some(Precision::F32 | Precision::Bf16)) => Provider::OpenVino,
+            ("cuda", device, None | Some(Precision::F32)) => Provider::Cuda { device: device.unwrap_or(0) },
+            ("tensorrt", device, _) => Provider::TensorRt { device: device.unwrap_or(0) },
+            _ => return Err(unknown()),
+        };
+        Ok(Self { provider, precision })
     }
 }
 
@@ -93,13 +181,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn providers_parse_as_they_print() {
-        for provider in [Provider::Cpu, Provider::Cuda { device: 1 }, Provider::TensorRt { device: 0 }] {
-            assert_eq!(provider.to_string().parse(), Ok(provider));
+    fn rungs_parse_as_they_print() {
+        for text in ["cpu/f32", "openvino/bf16", "openvino/f32", "cuda:1/f32", "tensorrt:0/f16"] {
+            assert_eq!(text.parse::<Rung>().unwrap().to_string(), text);
         }
-        assert_eq!("cuda".parse(), Ok(Provider::Cuda { device: 0 }));
-        for wrong in ["", "cpu:0", "gpu", "cuda:", "cuda:x", "tensorrt:-1"] {
-            assert!(wrong.parse::<Provider>().unwrap_err().to_string().contains(wrong));
+        assert_eq!("cpu/f32".parse(), Ok(Rung::REFERENCE));
+        let named = |text: &str| text.parse::<Named>().unwrap();
+        assert_eq!(named("cuda"), Named { provider: Provider::Cuda { device: 0 }, precision: None });
+        assert_eq!(named("openvino").precision, None);
+        for wrong in
+            ["", "cpu:0", "cpu/bf16", "gpu", "cuda:", "cuda:x", "tensorrt:-1", "openvino/f16", "cpu/"]
+        {
+            assert!(wrong.parse::<Named>().unwrap_err().to_string().contains(wrong));
         }
+        assert!("cpu".parse::<Rung>().is_err(), "a rung names its precision");
     }
 }

@@ -1,38 +1,69 @@
 //! ONNX Runtime sessions: how they are built, what they say of themselves, how they run.
 //!
-//! Called at start for every model, and then by the owner threads of its lane.
+//! Built by the forge, run by the owner threads of lanes.
+
+use std::path::{Path, PathBuf};
 
 use lector_core::model::PortInfo;
 use lector_core::{Dtype, Tensor, TensorData};
 use ort::environment::Environment;
+use ort::ep::{self, ExecutionProviderDispatch};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{OutputSelector, RunOptions, Session, SessionInputValue};
 use ort::value::{DynValue, Outlet, TensorElementType, TensorRef};
 
 use crate::engine::Engine;
-use crate::provider::Provider;
+use crate::profile::Profile;
+use crate::provider::{Precision, Provider, Rung};
+
+/// Effort of TensorRT's builder, its own default: less gives poor engines, more takes many times as long.
+pub(crate) const TRT_LEVEL: u8 = 3;
+
+/// What a session is built from.
+pub(crate) enum Graph<'a> {
+    /// A serialised model.
+    Model(&'a [u8]),
+    /// A file that [`Recipe::dump`] wrote for ONNX Runtime's own kernels: nothing is left to optimise.
+    Optimised(&'a Path),
+    /// A file that [`Recipe::dump`] wrote for TensorRT.
+    File(&'a Path),
+}
 
 /// How the sessions of a model are built.
 pub(crate) struct Recipe<'a> {
     pub(crate) environment: &'a Environment,
-    pub(crate) provider: Provider,
+    pub(crate) rung: Rung,
     /// Threads of one session's own pool, the caller's included; 1: no pool.
     pub(crate) threads: usize,
     /// Whether runs take memory from the arena of the process or from one of the session's own.
     pub(crate) shared_arena: bool,
+    /// Most device memory of one session's arena; 0: no limit.
+    pub(crate) gpu_memory_bytes_max: u64,
+    /// Shapes to build a TensorRT engine for, and the name of the input that has them.
+    pub(crate) tensorrt: Option<(Profile, String)>,
+    /// Where the built graph is written.
+    pub(crate) dump: Option<PathBuf>,
 }
 
 impl Recipe<'_> {
-    /// A session over a serialised model. The bytes are free again when it returns.
-    pub(crate) fn build(&self, model: &[u8]) -> Result<Session, String> {
-        self.builder().and_then(|mut builder| builder.commit_from_memory(model)).map_err(|e| e.to_string())
+    /// A session. The bytes of a serialised model are free again when it returns.
+    pub(crate) fn build(&self, graph: &Graph<'_>) -> Result<Session, String> {
+        let level = match graph {
+            Graph::Optimised(_) => GraphOptimizationLevel::Disable,
+            Graph::Model(_) | Graph::File(_) => GraphOptimizationLevel::All,
+        };
+        let session = self.builder(level).and_then(|mut builder| match graph {
+            Graph::Model(model) => builder.commit_from_memory(model),
+            Graph::Optimised(path) | Graph::File(path) => builder.commit_from_file(path),
+        });
+        session.map_err(|e| e.to_string())
     }
 
     /// The options, and why. Figures: see [`crate::config`].
-    fn builder(&self) -> ort::Result<SessionBuilder> {
+    fn builder(&self, level: GraphOptimizationLevel) -> ort::Result<SessionBuilder> {
         let forget = |e: ort::Error<SessionBuilder>| ort::Error::new(e.to_string());
         let mut builder = Session::builder(self.environment)?
-            .with_optimization_level(GraphOptimizationLevel::All)
+            .with_optimization_level(level)
             .map_err(forget)?
             .with_intra_threads(self.threads)
             .map_err(forget)?
@@ -42,12 +73,68 @@ impl Recipe<'_> {
             // A pattern is planned and kept for every shape seen; line widths and page sizes vary without end.
             .with_memory_pattern(false)
             .map_err(forget)?
-            .with_execution_providers([self.provider.dispatch()])
+            .with_execution_providers([self.dispatch()?])
             .map_err(forget)?;
         if self.shared_arena {
             builder = builder.with_env_allocators().map_err(forget)?;
         }
+        // TensorRT writes its own file.
+        if let (Provider::Cpu, Some(path)) = (self.rung.provider, &self.dump) {
+            builder = builder.with_optimized_model_path(path).map_err(forget)?;
+        }
         Ok(builder)
+    }
+
+    /// The provider with its options; failing to load is an error there.
+    fn dispatch(&self) -> ort::Result<ExecutionProviderDispatch> {
+        let id = |device: u32| i32::try_from(device).unwrap_or(i32::MAX);
+        let dispatch = match self.rung.provider {
+            Provider::Cpu => ep::CPU::default().with_arena_allocator(true).build(),
+            Provider::Cuda { device } => {
+                let cuda = ep::CUDA::default().with_device_id(id(device)).with_tf32(false);
+                match usize::try_from(self.gpu_memory_bytes_max) {
+                    Ok(limit @ 1..) => cuda.with_memory_limit(limit).build(),
+                    _ => cuda.build(),
+                }
+            }
+            Provider::TensorRt { device } => self.tensorrt(id(device)),
+            Provider::OpenVino => return Err(ort::Error::new("OpenVINO makes its engines itself")),
+        };
+        Ok(dispatch.error_on_failure())
+    }
+
+    /// Engines are made by a build, with explicit profiles and into one file, and never by a request: the names that the
+    /// provider gives to files of its own cache ignore the weights, so that cache is off.
+    fn tensorrt(&self, device: i32) -> ExecutionProviderDispatch {
+        let precision = self.rung.precision;
+        let mut tensorrt = ep::TensorRT::default()
+            .with_device_id(device)
+            .with_fp16(precision == Precision::F16)
+            .with_bf16(precision == Precision::Bf16)
+            .with_engine_cache(false)
+            .with_builder_optimization_level(TRT_LEVEL)
+            .with_context_memory_sharing(true);
+        if let Ok(limit @ 1..) = usize::try_from(self.gpu_memory_bytes_max) {
+            tensorrt = tensorrt.with_max_workspace_size(limit);
+        }
+        if let Some((profile, input)) = &self.tensorrt {
+            tensorrt = tensorrt
+                .with_profile_min_shapes(Profile::text(input, profile.min))
+                .with_profile_opt_shapes(Profile::text(input, profile.opt))
+                .with_profile_max_shapes(Profile::text(input, profile.max));
+        }
+        if let Some(path) = &self.dump {
+            tensorrt = tensorrt
+                .with_dump_ep_context_model(true)
+                .with_ep_context_file_path(path.display())
+                // Within the file: a path beside it would be resolved against another folder after the rename.
+                .with_ep_context_embed_mode(1);
+            if let Some(folder) = path.parent().and_then(Path::parent) {
+                // Of the cache's folder for drafts: what one build has timed serves the next, whatever becomes of it.
+                tensorrt = tensorrt.with_timing_cache(true).with_timing_cache_path(folder.display());
+            }
+        }
+        tensorrt.build()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::engine::Engine;
 use crate::error::InferenceError;
 use crate::lane::{Lane, LaneParts};
 use crate::meter::LaneStatus;
-use crate::provider::Provider;
+use crate::provider::Rung;
 
 /// Columns of the model's input and output.
 pub const COLUMNS: usize = 4;
@@ -63,7 +63,7 @@ impl Simulated {
         let lane = Lane::start(LaneParts {
             info: Arc::new(info),
             limits: Limits { width: None, side: None, run_pixels_max: u64::MAX },
-            provider: Provider::Cpu,
+            rung: Rung::REFERENCE,
             seats: Seats { sessions: 1, threads: 1 },
             queue_items_max: accelerator.queue_items_max,
             cores: Arc::new(Cores::new(1)),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use lector_core::port::{Terms, WorkDone, WorkItem};
 use lector_core::{Blame, Dtype, Engines, Fault, Kind, ModelName, Tensor, TensorData};
-use lector_inference::{Catalogue, Inference, InferenceConfig, InferenceError, ModelEntry, Provider};
+use lector_inference::{Catalogue, Inference, InferenceConfig, InferenceError, ModelEntry};
 
 const REC: &str = "pp-ocrv6-small-rec";
 const TINY_REC: &str = "pp-ocrv6-tiny-rec";
@@ -37,7 +37,11 @@ fn config(models: &[&str]) -> Option<InferenceConfig> {
         eprintln!("SKIPPED: ONNX Runtime or weights of {models:?} are missing; run `cargo xtask setup`");
         return None;
     }
-    Some(InferenceConfig::new(library, models_dir, 2))
+    // The reference alone: nothing is built, nothing is swapped while a test looks.
+    let mut config = InferenceConfig::new(library, models_dir, 2);
+    config.providers = vec!["cpu".parse().unwrap()];
+    config.cache_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("no-engines");
+    Some(config)
 }
 
 fn start(models: &[&str]) -> Option<Arc<Inference>> {
@@ -227,12 +231,26 @@ fn what_is_missing_at_the_start_is_named() {
     let Err(error) = Inference::start(lost) else { panic!("started without a library") };
     assert!(matches!(error, InferenceError::LibraryMissing { .. }));
     assert!(error.to_string().contains("cargo xtask setup"), "{error}");
-    // The library of the CPU wheel has no CUDA: asked for, it is an error and not a silent CPU session.
-    good.provider = Provider::Cuda { device: 0 };
-    let inference = Inference::start(good).unwrap();
-    let Err(error) = inference.open(&names(&[TINY_DET])) else { panic!("opened on CUDA") };
-    assert!(matches!(error, InferenceError::Session { .. }));
-    assert!(error.to_string().contains("provider cuda:0"), "{error}");
+    // A provider that is named and cannot load is an error that names what is missing, and not a silent CPU session.
+    let check = |word: &str, expect: &[&str]| {
+        let config = InferenceConfig { providers: vec![word.parse().unwrap()], ..good.clone() };
+        let Err(error) = Inference::start(config) else { panic!("started on {word}") };
+        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        let text = format!("{error}: {source}");
+        for expect in expect {
+            assert!(text.contains(expect), "{text} lacks {expect}");
+        }
+    };
+    check("cuda:0", &["provider cuda:0", "libonnxruntime_providers_cuda.so", "onnxruntime-gpu 1.31.1"]);
+    check("tensorrt", &["provider tensorrt:0", "libnvinfer.so.10", "TensorRT 10.13"]);
+    good.openvino_dir = "/nonexistent".into();
+    let config = InferenceConfig { providers: vec!["openvino".parse().unwrap()], ..good.clone() };
+    let Err(InferenceError::OpenVino(error)) = Inference::start(config) else { panic!("no OpenVINO there") };
+    assert!(error.to_string().contains("2026.4.1") && error.to_string().contains("/nonexistent"), "{error}");
+    let single = [("no-such-model".into(), vec!["cpu".parse().unwrap()])];
+    let config = InferenceConfig { model_providers: single.into(), ..good };
+    let Err(error) = Inference::start(config) else { panic!("a ladder for an unknown model") };
+    assert!(matches!(error, InferenceError::ModelUnknown { .. }), "{error}");
 }
 
 #[test]
@@ -282,6 +300,8 @@ fn weights_that_are_missing_or_altered_open_nothing() {
     std::fs::create_dir(&folder).unwrap();
     let description = good.models_dir.join(TINY_DET).join("model.toml");
     std::fs::copy(description, folder.join("model.toml")).unwrap();
+    let golden = good.models_dir.join("golden");
+    std::os::unix::fs::symlink(golden, models.path().join("golden")).unwrap();
     let config = InferenceConfig { models_dir: models.path().to_owned(), ..good };
     let inference = Inference::start(config).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();

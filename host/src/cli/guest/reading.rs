@@ -22,7 +22,8 @@ const DOCUMENT_MAX: Duration = Duration::from_secs(600);
 /// The configuration with this component as its only deployment, granted what the default one is, on the CPU:
 /// an author's machine has no other engine, and another one rounds otherwise.
 pub(super) fn only(mut config: Config, component: &Path) -> Config {
-    "cpu".clone_into(&mut config.engines.provider);
+    config.engines.providers = vec!["cpu".to_owned()];
+    config.engines.model_providers.clear();
     let platform = &mut config.platform;
     let default = platform.default_deployment.clone();
     platform.deployments.retain(|deployment| deployment.name == default);

@@ -20,6 +20,16 @@ impl Sha256 {
         (text.len() == 64 && digits).then(|| Self(text.to_owned()))
     }
 
+    /// The digest of bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        of_bytes(bytes)
+    }
+
+    /// The digest of a file, read in pieces.
+    pub fn of_file(path: &Path) -> std::io::Result<Self> {
+        of_file(path)
+    }
+
     /// The digits.
     pub fn as_str(&self) -> &str {
         &self.0

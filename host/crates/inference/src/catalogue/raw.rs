@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use lector_core::ModelName;
 use serde::Deserialize;
 
+use super::acceptance::{self, RawAcceptance};
 use super::labels::LabelOrigin;
 use super::{
     CatalogueError, EngineSpec, LabelSource, ModelEntry, Preprocess, Reduce, Sha256, Source, Steps, Task,
@@ -29,6 +30,7 @@ struct RawModel {
     engine: RawEngine,
     #[serde(default)]
     preprocess: RawPreprocess,
+    acceptance: Option<RawAcceptance>,
 }
 
 #[derive(Deserialize)]
@@ -126,6 +128,8 @@ fn raise(raw: RawModel, folder: &Path) -> Result<ModelEntry, String> {
         let wheel_sha256 = digest("source.wheel_sha256", &s.wheel_sha256)?;
         Ok::<_, String>(Source { package: s.package, version: s.version, wheel_sha256, path: s.path })
     });
+    let catalogue = folder.parent().unwrap_or(Path::new(""));
+    let acceptance = raw.acceptance.map(|a| acceptance::raise(a, raw.task, catalogue)).transpose()?;
     Ok(ModelEntry {
         name: ModelName::from(raw.name),
         task: raw.task,
@@ -140,6 +144,7 @@ fn raise(raw: RawModel, folder: &Path) -> Result<ModelEntry, String> {
         labels: raw.labels.map(|l| labels(l, folder)).transpose()?,
         engine,
         preprocess: preprocess(raw.preprocess)?,
+        acceptance,
     })
 }
 

@@ -56,7 +56,7 @@ fn stage_of(queue_items_max: usize, rows_max: u32) -> Stage {
     let lane = Lane::start(LaneParts {
         info: Arc::new(info),
         limits: Limits { width: None, side: None, run_pixels_max: 1000 },
-        provider: Provider::Cpu,
+        rung: Rung::REFERENCE,
         seats: Seats { sessions: 1, threads: 1 },
         queue_items_max,
         cores: Arc::new(Cores::new(1)),
@@ -212,14 +212,14 @@ fn engines_are_swapped_between_runs_and_nothing_is_lost() {
             let _ = self.0.send(());
         }
     }
+    let cuda = "cuda:0/f32".parse().unwrap();
     let stage = stage(8);
     let (gone_in, gone) = sync_channel(2);
     let running = stage.lane.offer(item(1.0, later())).unwrap();
     stage.running.recv().unwrap();
     let waiting = stage.lane.offer(item(2.0, later())).unwrap();
     std::thread::scope(|scope| {
-        let swap = scope
-            .spawn(|| stage.lane.swap(Provider::Cuda { device: 0 }, vec![Box::new(Triple(gone_in.clone()))]));
+        let swap = scope.spawn(|| stage.lane.swap(cuda, vec![Box::new(Triple(gone_in.clone()))]));
         // The run that goes on is the old engine's to its end; what waits is the new one's.
         while stage.lane.slots[0].cores_per_run() != 0 {
             std::thread::yield_now();
@@ -230,7 +230,7 @@ fn engines_are_swapped_between_runs_and_nothing_is_lost() {
     });
     assert_eq!(stage.lane.status().provider, "cuda");
     // An idle lane frees the old engine at once.
-    stage.lane.swap(Provider::Cpu, vec![Box::new(Triple(gone_in))]);
+    stage.lane.swap(Rung::REFERENCE, vec![Box::new(Triple(gone_in))]);
     gone.recv().unwrap();
     assert_eq!(value(stage.lane.offer(item(5.0, later())).unwrap()), 15.0);
     assert_eq!((stage.lane.status().provider, stage.lane.slots[0].cores_per_run()), ("cpu", 1));

@@ -1,56 +1,25 @@
-//! Opening a model: its weights become sessions, and a lane in front of them.
+//! Opening a model: engines on the best rung of its ladder that can be had, and a lane in front of them.
 
 use std::sync::Arc;
 
 use lector_core::ModelInfo;
 use lector_core::model::PortInfo;
-use ort::environment::Environment;
 
-use crate::catalogue::{ModelEntry, Reduce, Task};
+use super::Plane;
+use crate::catalogue::{ModelEntry, Task};
 use crate::check::Limits;
-use crate::config::InferenceConfig;
-use crate::cores::Cores;
-use crate::ctc;
-use crate::engine::Engine;
 use crate::error::InferenceError;
+use crate::forge::Source;
 use crate::lane::{Lane, LaneParts};
-use crate::onnx;
-use crate::session::{OrtEngine, Recipe, ports};
 
-/// Sessions and lane of one model.
-pub(super) fn lane(
-    entry: &ModelEntry,
-    config: &InferenceConfig,
-    environment: &Environment,
-    cores: &Arc<Cores>,
-) -> Result<Lane, InferenceError> {
-    let provider = config.provider;
-    let refuse = |what: String| InferenceError::Session { model: entry.name.clone(), provider, what };
+/// Engines and lane of one model.
+pub(super) fn lane(plane: &Plane, entry: &ModelEntry) -> Result<Lane, InferenceError> {
+    let config = &plane.config;
     let seats = config.plan.seats(entry.task);
-    let recipe = Recipe {
-        environment,
-        provider,
-        threads: if provider.uses_cores() { seats.threads } else { 1 },
-        shared_arena: config.shared_arena && provider.uses_cores(),
-    };
-    let mut weights = entry.read_weights()?;
-    let labels = entry.read_labels(&weights)?;
-    if let Some(Reduce::Ctc) = entry.engine.reduce {
-        let outputs = onnx::outputs(&weights);
-        let [logits] = outputs.as_slice() else {
-            return Err(refuse(format!("engine.reduce takes a model with one output, not with {outputs:?}")));
-        };
-        weights.extend(ctc::tail(logits));
-    }
-    let sessions =
-        (0..seats.sessions).map(|_| recipe.build(&weights)).collect::<Result<Vec<_>, _>>().map_err(refuse)?;
-    drop(weights);
-    let (inputs, outputs) = match sessions.first() {
-        Some(session) => ports(session).map_err(refuse)?,
-        None => return Err(refuse("no session".to_owned())),
-    };
-    let info = Arc::new(describe(entry, inputs, outputs, labels).map_err(refuse)?);
-    let engines = sessions.into_iter().map(|s| Box::new(OrtEngine(s)) as Box<dyn Engine>).collect();
+    let source = Source::read(entry)?;
+    let (rung, made) = plane.first_engines(entry, &source)?;
+    let refuse = |what: String| InferenceError::Model { model: entry.name.clone(), what };
+    let info = Arc::new(describe(entry, made.inputs, made.outputs, source.labels).map_err(refuse)?);
     Lane::start(LaneParts {
         info,
         limits: Limits {
@@ -58,12 +27,12 @@ pub(super) fn lane(
             side: entry.engine.side,
             run_pixels_max: config.run_pixels_max,
         },
-        provider,
+        rung,
         seats,
         queue_items_max: config.queue_items_max,
-        cores: cores.clone(),
+        cores: plane.cores.clone(),
         calibrate: true,
-        engines,
+        engines: made.engines,
     })
 }
 

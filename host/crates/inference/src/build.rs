@@ -1,0 +1,302 @@
+//! Building an engine: in a process of its own, from an order to an entry of the cache.
+//!
+//! [`Builder`] is the inside of that process (`lector engine-builder`): it waits for the locks, builds into a draft, has
+//! the result accepted or refused, and publishes it. A refused engine is published, too: it is kept for inspection and
+//! never built again under the same key. [`process`] is the outside.
+
+pub(crate) mod process;
+
+use std::path::PathBuf;
+use std::time::{Instant, SystemTime};
+
+use lector_core::ModelName;
+use serde::{Deserialize, Serialize};
+
+use crate::acceptance::{Golden, Verdict, compare, compared_outputs};
+use crate::cache::{EngineCache, Entry, Found, Manifest};
+use crate::catalogue::{Catalogue, ModelEntry};
+use crate::config::{InferenceConfig, Seats};
+use crate::error::InferenceError;
+use crate::forge::{Forge, Source};
+use crate::openvino::OpenVino;
+use crate::preflight::{self, GpuPlaces};
+use crate::provider::{Provider, Rung};
+
+/// What to do with an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// Build it where it is not there.
+    Build,
+    /// Build it, whatever is there.
+    Rebuild,
+    /// Compare what is there with the reference again.
+    Verify,
+}
+
+/// All that a builder's process must know: it reads no configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BuildOrder {
+    /// What to do.
+    pub task: Task,
+    /// With which model.
+    pub model: ModelName,
+    /// For whom.
+    pub rung: Rung,
+    /// As [`InferenceConfig`] has them.
+    pub library: PathBuf,
+    /// As [`InferenceConfig`] has them.
+    pub models_dir: PathBuf,
+    /// As [`InferenceConfig`] has them.
+    pub openvino_dir: PathBuf,
+    /// As [`InferenceConfig`] has them.
+    pub gpu_dirs: Vec<PathBuf>,
+    /// As [`InferenceConfig`] has them.
+    pub cache_dir: PathBuf,
+    /// As [`InferenceConfig`] has them.
+    pub threads: usize,
+    /// Of the model's lane.
+    pub seats: Seats,
+}
+
+/// What a builder says while it works, a line of JSON each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "say")]
+pub enum Saying {
+    /// It has come to the next step.
+    Step {
+        /// Which one.
+        step: Step,
+        /// About what.
+        detail: String,
+    },
+    /// The end: an entry is there.
+    Done(Outcome),
+    /// The end: nothing came of it.
+    Failed {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Steps of a build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// For another build's end.
+    Waiting,
+    /// Making the engine.
+    Building,
+    /// Comparing it with the reference.
+    Checking,
+}
+
+/// What came of an order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Name of the entry's folder.
+    pub entry: String,
+    /// Whether it may serve.
+    pub accepted: bool,
+    /// What acceptance said.
+    pub summary: String,
+    /// Whether it was there already.
+    pub found: bool,
+    /// Time of the build.
+    pub build_ms: u64,
+    /// Time of acceptance.
+    pub acceptance_ms: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
+}
+
+/// Why nothing came of an order.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The catalogue, the libraries or the model.
+    #[error(transparent)]
+    Inference(#[from] InferenceError),
+    /// The cache's folder.
+    #[error("the engine cache in {}", dir.display())]
+    Cache {
+        /// Which folder.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The runtime could not build it, or not load what it built.
+    #[error("{what}: {why}")]
+    Runtime {
+        /// The step.
+        what: &'static str,
+        /// In the runtime's words.
+        why: String,
+    },
+    /// The description has no `[acceptance]`, without which only the reference may serve.
+    #[error("the description of {0} has no [acceptance]: nothing but cpu/f32 may serve it")]
+    NoAcceptance(ModelName),
+    /// There is nothing to verify.
+    #[error("there is no engine of {0} on {1} in the cache: build it first")]
+    NothingThere(ModelName, Rung),
+}
+
+impl BuildOrder {
+    /// An order from the configuration of a plane.
+    pub fn new(config: &InferenceConfig, task: Task, model: &ModelName, rung: Rung, seats: Seats) -> Self {
+        Self {
+            task,
+            model: model.clone(),
+            rung,
+            library: config.library.clone(),
+            models_dir: config.models_dir.clone(),
+            openvino_dir: config.openvino_dir.clone(),
+            gpu_dirs: config.gpu_dirs.clone(),
+            cache_dir: config.cache_dir.clone(),
+            threads: config.threads,
+            seats,
+        }
+    }
+
+    fn config(&self) -> InferenceConfig {
+        InferenceConfig {
+            openvino_dir: self.openvino_dir.clone(),
+            gpu_dirs: self.gpu_dirs.clone(),
+            cache_dir: self.cache_dir.clone(),
+            ..InferenceConfig::new(&self.library, &self.models_dir, self.threads)
+        }
+    }
+}
+
+/// The inside of a builder's process.
+pub struct Builder {
+    forge: Forge,
+    cache: EngineCache,
+    entry: ModelEntry,
+    order: BuildOrder,
+}
+
+impl Builder {
+    /// Loads what the order needs.
+    pub fn open(order: BuildOrder) -> Result<Self, BuildError> {
+        let config = order.config();
+        let catalogue = Catalogue::read(&order.models_dir).map_err(InferenceError::from)?;
+        let entry = catalogue.find(&order.model).cloned();
+        let entry = entry.ok_or_else(|| InferenceError::unknown(&order.model, &catalogue))?;
+        if entry.acceptance.is_none() && order.rung != Rung::REFERENCE {
+            return Err(BuildError::NoAcceptance(order.model));
+        }
+        let provider = order.rung.provider;
+        let places = GpuPlaces { library: order.library.clone(), dirs: order.gpu_dirs.clone() };
+        let missing = preflight::missing(provider, &places);
+        if !missing.is_empty() {
+            return Err(InferenceError::Provider { provider, what: preflight::sentence(&missing) }.into());
+        }
+        let openvino = (provider == Provider::OpenVino).then(|| OpenVino::load(&order.openvino_dir));
+        let openvino = openvino.transpose().map_err(InferenceError::from)?;
+        let forge = Forge::new(&config, openvino)?;
+        Ok(Self { forge, cache: EngineCache::new(order.cache_dir.clone(), 0), entry, order })
+    }
+
+    /// Carries the order out.
+    pub fn run(&self, mut say: impl FnMut(Step, &str)) -> Result<Outcome, BuildError> {
+        let order = &self.order;
+        let key = self.forge.key(&self.entry, order.rung, order.seats);
+        let failed = |source| BuildError::Cache { dir: self.cache.dir().to_owned(), source };
+        let device = order.rung.provider.to_string();
+        let device = if order.rung.provider.uses_cores() { "cpu" } else { &device };
+        let _locks =
+            self.cache.lock_for_build(&key, device, |why| say(Step::Waiting, why)).map_err(failed)?;
+        let found = self.cache.find(&key).map_err(failed)?;
+        match (order.task, found) {
+            (Task::Build, Found::Entry(entry)) => return Ok(outcome(&entry, true)),
+            (Task::Verify, Found::Entry(entry)) => return self.verify(&entry, say),
+            (Task::Verify, _) => return Err(BuildError::NothingThere(order.model.clone(), order.rung)),
+            (Task::Build, Found::SetAside { reason }) => {
+                say(Step::Building, &format!("again, since {reason}"))
+            }
+            (Task::Build | Task::Rebuild, _) => say(Step::Building, ""),
+        }
+        let started = Instant::now();
+        let draft = self.cache.draft(&key).map_err(failed)?;
+        let source = Source::read(&self.entry)?;
+        let log = self
+            .forge
+            .build(order.rung, &self.entry, &source, order.seats, draft.dir())
+            .map_err(|why| BuildError::Runtime { what: "building", why })?;
+        let build_ms = millis(started);
+        say(Step::Checking, "");
+        let checking = Instant::now();
+        let verdict = self.accept(&source, draft.dir())?;
+        let manifest = Manifest {
+            files: Manifest::list_files(draft.dir()).map_err(failed)?,
+            key,
+            built_at_s: since_epoch_s(),
+            build_ms,
+            acceptance_ms: millis(checking),
+            lector: env!("CARGO_PKG_VERSION").to_owned(),
+            log: log.join("\n"),
+            verdict,
+        };
+        let dir = draft.publish(&self.cache, &manifest).map_err(failed)?;
+        Ok(described(&dir, &manifest, false))
+    }
+
+    fn verify(&self, entry: &Entry, mut say: impl FnMut(Step, &str)) -> Result<Outcome, BuildError> {
+        say(Step::Checking, "");
+        let checking = Instant::now();
+        let verdict = self.accept(&Source::read(&self.entry)?, &entry.dir)?;
+        let manifest =
+            Manifest { verdict, acceptance_ms: millis(checking), ..Manifest::clone(&entry.manifest) };
+        let failed = |source| BuildError::Cache { dir: self.cache.dir().to_owned(), source };
+        self.cache.rewrite(&entry.dir, &manifest).map_err(failed)?;
+        Ok(described(&entry.dir, &manifest, true))
+    }
+
+    /// Compares the engine in `dir` with the reference.
+    fn accept(&self, source: &Source, dir: &std::path::Path) -> Result<Verdict, BuildError> {
+        let order = &self.order;
+        let one = Seats { sessions: 1, threads: order.threads };
+        let candidate = self.forge.load(order.rung, dir, source, Seats { sessions: 1, ..order.seats });
+        let mut candidate =
+            candidate.map_err(|why| BuildError::Runtime { what: "loading what was built", why })?;
+        let Some(acceptance) = &self.entry.acceptance else { return Ok(Verdict::reference()) };
+        let reference = self.forge.make(Rung::REFERENCE, source, one);
+        let mut reference =
+            reference.map_err(|why| BuildError::Runtime { what: "making the reference", why })?;
+        let (Some(reference), Some(candidate), Some(input)) =
+            (reference.engines.first_mut(), candidate.engines.first_mut(), source.inputs.first())
+        else {
+            return Err(BuildError::Runtime { what: "accepting", why: "no engine or no input".to_owned() });
+        };
+        let outputs = compared_outputs(&self.entry, &source.outputs);
+        Golden::read(&self.entry, &acceptance.golden)
+            .and_then(|golden| {
+                compare(acceptance, &golden, input, &outputs, reference.as_mut(), candidate.as_mut())
+            })
+            .map_err(|why| BuildError::Runtime { what: "accepting", why })
+    }
+}
+
+fn outcome(entry: &Entry, found: bool) -> Outcome {
+    described(&entry.dir, &entry.manifest, found)
+}
+
+fn described(dir: &std::path::Path, manifest: &Manifest, found: bool) -> Outcome {
+    Outcome {
+        entry: dir.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        accepted: manifest.verdict.accepted,
+        summary: manifest.verdict.summary(),
+        found,
+        build_ms: manifest.build_ms,
+        acceptance_ms: manifest.acceptance_ms,
+        bytes: manifest.bytes(),
+    }
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn since_epoch_s() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}

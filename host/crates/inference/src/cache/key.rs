@@ -1,0 +1,54 @@
+//! What an engine depends on. Two engines with one key are the same engine; anything that could make them differ is in it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalogue::Sha256;
+use crate::provider::Rung;
+
+/// Grows when this build's files would not be understood by an older or a newer host.
+pub(crate) const LAYOUT: u32 = 1;
+
+/// The key of an engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineKey {
+    /// Version of the layout of an entry.
+    pub layout: u32,
+    /// Name of the model; two models may share their weights and differ in the rest.
+    pub model: String,
+    /// Digest of the weights.
+    pub model_sha256: String,
+    /// What the host appends to the model.
+    pub reduce: String,
+    /// Provider and precision.
+    pub rung: Rung,
+    /// Versions of all libraries that take part.
+    pub libraries: BTreeMap<String, String>,
+    /// Version of the device's driver; empty for a CPU.
+    pub driver: String,
+    /// Architecture of the device: compute capability and name, or the processor's flags.
+    pub device: String,
+    /// Shapes for which the engine is prepared.
+    pub shapes: String,
+    /// What else changes the engine.
+    pub options: BTreeMap<String, String>,
+    /// Digest of the golden batch and its thresholds: an engine accepted by others was not accepted by these.
+    pub acceptance: String,
+}
+
+impl EngineKey {
+    /// Digest of the whole key.
+    pub fn digest(&self) -> String {
+        // A structure of texts and maps of texts: it always has a JSON form.
+        Sha256::of(&serde_json::to_vec(self).unwrap_or_default()).as_str().to_owned()
+    }
+
+    /// Name of its folder: readable, and different for different keys.
+    pub fn folder(&self) -> String {
+        let digest = self.digest();
+        let rung = super::plain(&self.rung.to_string());
+        format!("{}-{rung}-{}", self.model, digest.get(..16).unwrap_or_default())
+    }
+}

@@ -1,0 +1,106 @@
+//! The manifest of an entry: its key, its files with their digests, how it was built, what acceptance said.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{EngineKey, MANIFEST, USED};
+use crate::acceptance::Verdict;
+use crate::catalogue::Sha256;
+
+/// Largest manifest that is read.
+const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+
+/// A file of an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Its length.
+    pub bytes: u64,
+    /// Its digest.
+    pub sha256: String,
+}
+
+/// The manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// What the engine depends on.
+    pub key: EngineKey,
+    /// The engine's files by name.
+    pub files: BTreeMap<String, FileEntry>,
+    /// Seconds since the epoch.
+    pub built_at_s: u64,
+    /// How long the build took, acceptance apart.
+    pub build_ms: u64,
+    /// How long acceptance took.
+    pub acceptance_ms: u64,
+    /// Which version of Lector built it.
+    pub lector: String,
+    /// What the build said, its end if it was long.
+    pub log: String,
+    /// What acceptance said.
+    pub verdict: Verdict,
+}
+
+impl Manifest {
+    /// Of the folder.
+    pub fn read(dir: &Path) -> Result<Self, String> {
+        let path = dir.join(MANIFEST);
+        let failed = |error: io::Error| format!("its manifest cannot be read: {error}");
+        if fs::metadata(&path).map_err(failed)?.len() > MANIFEST_BYTES_MAX {
+            return Err(format!("its manifest has more than {MANIFEST_BYTES_MAX} bytes"));
+        }
+        let bytes = fs::read(&path).map_err(failed)?;
+        serde_json::from_slice(&bytes).map_err(|error| format!("its manifest is none: {error}"))
+    }
+
+    /// Looks at every byte of every file.
+    pub fn check_files(&self, dir: &Path) -> Result<(), String> {
+        for (name, expected) in &self.files {
+            if name.contains(['/', '\\']) || name == ".." {
+                return Err(format!("its manifest names `{name}`, which is no plain file name"));
+            }
+            let path = dir.join(name);
+            let found =
+                fs::metadata(&path).map_err(|e| format!("its file {name} cannot be read: {e}"))?.len();
+            if found != expected.bytes {
+                return Err(format!("its file {name} has {found} bytes, and {} were built", expected.bytes));
+            }
+            let digest =
+                Sha256::of_file(&path).map_err(|e| format!("its file {name} cannot be read: {e}"))?;
+            if digest.as_str() != expected.sha256 {
+                return Err(format!("its file {name} has other content than was built"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The files that stand in a folder, as a manifest lists them.
+    pub(crate) fn list_files(dir: &Path) -> io::Result<BTreeMap<String, FileEntry>> {
+        let mut files = BTreeMap::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name == MANIFEST || name == USED {
+                continue;
+            }
+            let sha256 = Sha256::of_file(&entry.path())?.as_str().to_owned();
+            files.insert(name, FileEntry { bytes: entry.metadata()?.len(), sha256 });
+        }
+        Ok(files)
+    }
+
+    pub(super) fn write(&self, dir: &Path) -> io::Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(io::Error::other)?;
+        fs::write(dir.join(MANIFEST), text + "\n")
+    }
+
+    /// Bytes of the engine's files.
+    pub fn bytes(&self) -> u64 {
+        self.files.values().map(|file| file.bytes).sum()
+    }
+}

@@ -1,0 +1,202 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::*;
+use crate::acceptance::Verdict;
+
+fn key(model: &str) -> EngineKey {
+    EngineKey {
+        layout: key::LAYOUT,
+        model: model.to_owned(),
+        model_sha256: "00".to_owned(),
+        reduce: String::new(),
+        rung: "openvino/bf16".parse().unwrap(),
+        libraries: BTreeMap::from([("openvino".to_owned(), "1".to_owned())]),
+        driver: String::new(),
+        device: "x86_64 avx2".to_owned(),
+        shapes: String::new(),
+        options: BTreeMap::new(),
+        acceptance: String::new(),
+    }
+}
+
+fn publish(cache: &EngineCache, key: &EngineKey, content: &[u8]) -> PathBuf {
+    let _locks = cache.lock_for_build(key, "cpu", |_| {}).unwrap();
+    let draft = cache.draft(key).unwrap();
+    fs::write(draft.dir().join("engine.blob"), content).unwrap();
+    let manifest = Manifest {
+        key: key.clone(),
+        files: Manifest::list_files(draft.dir()).unwrap(),
+        built_at_s: 1,
+        build_ms: 2,
+        acceptance_ms: 3,
+        lector: "test".to_owned(),
+        log: String::new(),
+        verdict: Verdict::reference(),
+    };
+    draft.publish(cache, &manifest).unwrap()
+}
+
+fn cache(bytes_max: u64) -> (tempfile::TempDir, EngineCache) {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = EngineCache::new(dir.path().join("engines"), bytes_max);
+    (dir, cache)
+}
+
+fn entry(cache: &EngineCache, key: &EngineKey) -> Entry {
+    match cache.find(key).unwrap() {
+        Found::Entry(entry) => entry,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_published_is_found_and_nothing_else() {
+    let (_dir, cache) = cache(0);
+    assert!(matches!(cache.find(&key("m")).unwrap(), Found::Nothing));
+    assert!(cache.entries().unwrap().is_empty());
+    publish(&cache, &key("m"), b"engine");
+    let found = entry(&cache, &key("m"));
+    assert_eq!(found.manifest.files["engine.blob"].bytes, 6);
+    assert_eq!(fs::read(found.dir.join("engine.blob")).unwrap(), b"engine");
+    // Every part of the key makes another key.
+    let changes: [fn(&mut EngineKey); 7] = [
+        |k| k.model_sha256 = "01".to_owned(),
+        |k| k.rung = "openvino/f32".parse().unwrap(),
+        |k| k.libraries.insert("openvino".to_owned(), "2".to_owned()).map_or((), drop),
+        |k| k.driver = "580".to_owned(),
+        |k| k.device = "x86_64 avx512f".to_owned(),
+        |k| k.shapes = "1x3x48x320".to_owned(),
+        |k| k.acceptance = "x".to_owned(),
+    ];
+    for change in changes {
+        let mut other = key("m");
+        change(&mut other);
+        assert!(matches!(cache.find(&other).unwrap(), Found::Nothing), "{other:?}");
+    }
+}
+
+#[test]
+fn a_draft_that_is_dropped_leaves_nothing() {
+    let (_dir, cache) = cache(0);
+    let draft = cache.draft(&key("m")).unwrap();
+    fs::write(draft.dir().join("engine.blob"), b"half").unwrap();
+    drop(draft);
+    assert!(matches!(cache.find(&key("m")).unwrap(), Found::Nothing));
+    assert!(files::folders(&cache.dir.join(TMP)).unwrap().is_empty());
+}
+
+#[test]
+fn what_cannot_be_trusted_is_set_aside_with_a_reason_and_can_be_built_again() {
+    let check = |damage: &dyn Fn(&Path), expect: &str| {
+        let (_dir, cache) = cache(0);
+        let dir = publish(&cache, &key("m"), b"engine");
+        damage(&dir);
+        match cache.find(&key("m")).unwrap() {
+            Found::SetAside { reason } => assert!(reason.contains(expect), "{reason} lacks {expect}"),
+            other => panic!("{other:?} for {expect}"),
+        }
+        let aside = cache.set_asides().unwrap();
+        assert!(aside[0].1.contains(expect), "{aside:?}");
+        assert!(matches!(cache.find(&key("m")).unwrap(), Found::Nothing));
+        publish(&cache, &key("m"), b"engine");
+        entry(&cache, &key("m"));
+    };
+    check(&|dir| fs::write(dir.join("engine.blob"), b"eng").unwrap(), "3 bytes");
+    check(&|dir| fs::write(dir.join("engine.blob"), b"enginf").unwrap(), "other content");
+    check(&|dir| fs::remove_file(dir.join("engine.blob")).unwrap(), "cannot be read");
+    check(&|dir| fs::remove_file(dir.join(MANIFEST)).unwrap(), "manifest cannot be read");
+    check(&|dir| fs::write(dir.join(MANIFEST), b"{\"key\":").unwrap(), "manifest is none");
+    check(&|dir| fs::write(dir.join(MANIFEST), vec![b' '; 2 << 20]).unwrap(), "bytes");
+    let rewrite = |dir: &Path, change: &dyn Fn(&mut Manifest)| {
+        let mut manifest = Manifest::read(dir).unwrap();
+        change(&mut manifest);
+        manifest.write(dir).unwrap();
+    };
+    check(&|dir| rewrite(dir, &|m| m.key.device = "another".to_owned()), "another key");
+    check(
+        &|dir| {
+            rewrite(dir, &|m| {
+                let file = m.files["engine.blob"].clone();
+                m.files.insert("../engine.blob".to_owned(), file);
+            });
+        },
+        "no plain file name",
+    );
+}
+
+#[test]
+fn set_aside_does_not_grow_for_ever() {
+    let (_dir, cache) = cache(0);
+    for _ in 0..SET_ASIDE_MAX + 5 {
+        let dir = publish(&cache, &key("m"), b"engine");
+        cache.set_aside(&dir, "a test").unwrap();
+        // Two of one millisecond would have one name.
+        let now = SystemTime::now();
+        while SystemTime::now().duration_since(now).unwrap() < Duration::from_millis(2) {
+            std::thread::yield_now();
+        }
+    }
+    assert_eq!(cache.set_asides().unwrap().len(), SET_ASIDE_MAX);
+}
+
+#[test]
+fn collection_takes_the_least_recently_used_and_never_what_is_in_use() {
+    let (_dir, cache) = cache(0);
+    let models = ["a", "b", "c", "d"];
+    for (age, model) in models.iter().enumerate() {
+        let dir = publish(&cache, &key(model), &[7; 100_000]);
+        let used = File::create(dir.join(USED)).unwrap();
+        used.set_modified(SystemTime::now() - Duration::from_secs(1000 - age as u64)).unwrap();
+    }
+    // `a` is the oldest, and held, as another process would; using it has also made it the youngest.
+    let held = entry(&cache, &key("a"));
+    let collected = cache.collect(Some(250_000)).unwrap();
+    assert_eq!((collected.removed.len(), collected.kept, collected.in_use), (2, 2, 0), "{collected:?}");
+    assert!(matches!(cache.find(&key("b")).unwrap(), Found::Nothing));
+    assert!(matches!(cache.find(&key("c")).unwrap(), Found::Nothing));
+    let collected = cache.collect(Some(1)).unwrap();
+    assert_eq!((collected.removed.len(), collected.kept, collected.in_use), (1, 1, 1), "{collected:?}");
+    assert!(fs::exists(held.dir.join("engine.blob")).unwrap());
+    drop(held);
+    assert_eq!(cache.collect(Some(1)).unwrap().kept, 0);
+    assert_eq!(cache.collect(None).unwrap(), Collected::default());
+}
+
+#[test]
+fn leftovers_of_dead_builds_go_and_those_of_living_ones_stay() {
+    let (_dir, cache) = cache(0);
+    let leave = |key: &EngineKey| {
+        let dir = cache.dir.join(TMP).join(format!("{}.1", key.folder()));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("part"), b"half").unwrap();
+        dir
+    };
+    let (dead, living) = (leave(&key("dead")), leave(&key("living")));
+    let locks = cache.lock_for_build(&key("living"), "cpu", |_| {}).unwrap();
+    assert!(!living.exists(), "whoever has the lock clears what is left of this key");
+    let living = leave(&key("living"));
+    cache.collect(None).unwrap();
+    assert!(!dead.exists() && living.exists());
+    drop(locks);
+    cache.collect(None).unwrap();
+    assert!(!living.exists());
+}
+
+#[test]
+fn an_entry_is_carried_whole_or_not_at_all() {
+    let (dir, cache) = cache(0);
+    let name = publish(&cache, &key("m"), b"engine").file_name().unwrap().to_string_lossy().into_owned();
+    let copy = cache.export(&name, &dir.path().join("out")).unwrap();
+    let other = EngineCache::new(dir.path().join("other"), 0);
+    assert_eq!(other.import(&copy).unwrap(), name);
+    assert_eq!(fs::read(entry(&other, &key("m")).dir.join("engine.blob")).unwrap(), b"engine");
+    fs::write(copy.join("engine.blob"), b"enginf").unwrap();
+    let another = EngineCache::new(dir.path().join("another"), 0);
+    assert!(another.import(&copy).unwrap_err().to_string().contains("other content"));
+    assert!(another.entries().unwrap().is_empty());
+    assert!(cache.export("../m", dir.path()).is_err());
+    assert!(cache.export("no-such", dir.path()).is_err());
+}

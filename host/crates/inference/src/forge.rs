@@ -1,0 +1,250 @@
+//! Makes engines of a model for a rung of the ladder: straight from the model, into files, and out of files.
+//!
+//! Owns the loaded runtimes (ONNX Runtime's environment, OpenVINO) and the knowledge which rung is made by which, and of
+//! what an engine depends on. Called when a lane is opened, and by builds.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use lector_core::model::PortInfo;
+use ort::environment::Environment;
+
+use crate::cache::EngineKey;
+use crate::catalogue::{ModelEntry, Reduce};
+use crate::config::{InferenceConfig, Seats};
+use crate::ctc;
+use crate::engine::Engine;
+use crate::environment::{environment, onnxruntime_version};
+use crate::error::InferenceError;
+use crate::gpu;
+use crate::machine::Machine;
+use crate::onnx;
+use crate::openvino::{Compiled, Making, OpenVino};
+use crate::profile::Profile;
+use crate::provider::{Precision, Provider, Rung};
+use crate::session::{Graph, OrtEngine, Recipe, ports};
+
+/// File of an engine of ONNX Runtime's kernels: the optimised graph.
+const ORT_FILE: &str = "engine.onnx";
+/// File of an engine of OpenVINO: the compiled model.
+const OPENVINO_FILE: &str = "engine.blob";
+/// File of an engine of TensorRT: a graph of one node that holds the engine.
+const TENSORRT_FILE: &str = "engine_ctx.onnx";
+
+/// The runtimes.
+pub(crate) struct Forge {
+    environment: Environment,
+    openvino: Option<OpenVino>,
+    machine: Machine,
+    library: PathBuf,
+    shared_arena: bool,
+    gpu_memory_bytes_max: u64,
+}
+
+/// A model as it is given to a runtime.
+pub(crate) struct Source {
+    /// Serialised, with what the host appends.
+    pub(crate) onnx: Vec<u8>,
+    /// Names of its inputs.
+    pub(crate) inputs: Vec<String>,
+    /// Names of its outputs.
+    pub(crate) outputs: Vec<String>,
+    /// Texts of its classes.
+    pub(crate) labels: Vec<String>,
+}
+
+/// Engines of one model on one rung.
+pub(crate) struct Made {
+    /// One for each session.
+    pub(crate) engines: Vec<Box<dyn Engine>>,
+    pub(crate) inputs: Vec<PortInfo>,
+    pub(crate) outputs: Vec<PortInfo>,
+}
+
+impl Source {
+    /// Reads and checks the model's files.
+    pub(crate) fn read(entry: &ModelEntry) -> Result<Self, InferenceError> {
+        let mut onnx = entry.read_weights()?;
+        let labels = entry.read_labels(&onnx)?;
+        if let Some(Reduce::Ctc) = entry.engine.reduce {
+            let outputs = onnx::outputs(&onnx);
+            let [logits] = outputs.as_slice() else {
+                let what = format!("engine.reduce takes a model with one output, not with {outputs:?}");
+                return Err(InferenceError::Model { model: entry.name.clone(), what });
+            };
+            onnx.extend(ctc::tail(logits));
+        }
+        let (inputs, outputs) = (onnx::inputs(&onnx), onnx::outputs(&onnx));
+        Ok(Self { onnx, inputs, outputs, labels })
+    }
+}
+
+impl Forge {
+    /// Loads ONNX Runtime; OpenVINO is loaded by who knows whether it is wanted.
+    pub(crate) fn new(config: &InferenceConfig, openvino: Option<OpenVino>) -> Result<Self, InferenceError> {
+        Ok(Self {
+            environment: environment(&config.library)?,
+            openvino,
+            machine: Machine::here(),
+            library: config.library.clone(),
+            shared_arena: config.shared_arena,
+            gpu_memory_bytes_max: config.gpu_memory_bytes_max,
+        })
+    }
+
+    /// The key of the engine of a model on a rung, here and now.
+    pub(crate) fn key(&self, entry: &ModelEntry, rung: Rung, seats: Seats) -> EngineKey {
+        let mut libraries = BTreeMap::new();
+        let mut options = BTreeMap::new();
+        let mut shapes = "any".to_owned();
+        let (mut driver, mut device) = (String::new(), self.machine.cpu_key());
+        if rung.provider != Provider::OpenVino {
+            libraries.insert("onnxruntime".to_owned(), onnxruntime_version(&self.library));
+        }
+        match rung.provider {
+            Provider::Cpu => {
+                options.insert("optimization".to_owned(), "all".to_owned());
+            }
+            Provider::OpenVino => {
+                let version = self.openvino.as_ref().map_or("", OpenVino::version);
+                libraries.insert("openvino".to_owned(), version.to_owned());
+                options.insert("streams".to_owned(), seats.sessions.to_string());
+                options.insert("threads".to_owned(), (seats.sessions * seats.threads).to_string());
+            }
+            Provider::Cuda { device: number } | Provider::TensorRt { device: number } => {
+                libraries.extend(gpu::library_versions(rung.provider));
+                let card = gpu::describe(number);
+                driver = card.as_ref().map_or_else(|| "unknown".to_owned(), |card| card.driver.clone());
+                device = card.map_or_else(|| "unknown".to_owned(), |card| card.architecture());
+                if let Provider::TensorRt { .. } = rung.provider {
+                    shapes = Profile::of(entry).to_string();
+                    options.insert("optimization_level".to_owned(), crate::session::TRT_LEVEL.to_string());
+                }
+            }
+        }
+        EngineKey {
+            layout: crate::cache::LAYOUT,
+            model: entry.name.to_string(),
+            model_sha256: entry.weights.sha256.as_str().to_owned(),
+            reduce: entry.engine.reduce.map_or("", |Reduce::Ctc| "ctc").to_owned(),
+            rung,
+            libraries,
+            driver,
+            device,
+            shapes,
+            options,
+            acceptance: entry.acceptance.as_ref().map_or_else(String::new, |a| a.digest.clone()),
+        }
+    }
+
+    /// Engines straight from the model.
+    pub(crate) fn make(&self, rung: Rung, source: &Source, seats: Seats) -> Result<Made, String> {
+        match rung.provider {
+            Provider::OpenVino => {
+                let compiled = self.openvino()?.compile(&source.onnx, making(rung, seats))?;
+                of_compiled(&compiled, source, seats)
+            }
+            Provider::Cpu => self.sessions(rung, seats, Graph::Model(&source.onnx)),
+            Provider::Cuda { .. } => self.sessions(rung, seats, Graph::Model(&source.onnx)),
+            Provider::TensorRt { .. } => Err("an engine of TensorRT is built before it is used".to_owned()),
+        }
+    }
+
+    /// Builds an engine into files of `dir` and says how it went. Slow; never called for a request.
+    pub(crate) fn build(
+        &self,
+        rung: Rung,
+        entry: &ModelEntry,
+        source: &Source,
+        seats: Seats,
+        dir: &Path,
+    ) -> Result<Vec<String>, String> {
+        match rung.provider {
+            Provider::Cpu => {
+                let mut recipe = self.recipe(rung, seats);
+                recipe.dump = Some(dir.join(ORT_FILE));
+                recipe.build(&Graph::Model(&source.onnx))?;
+                Ok(vec![format!("optimised graph for {}", self.machine.cpu_key())])
+            }
+            Provider::OpenVino => {
+                let openvino = self.openvino()?;
+                let compiled = openvino.compile(&source.onnx, making(rung, seats))?;
+                compiled.export(&dir.join(OPENVINO_FILE))?;
+                let say = |key: &str| {
+                    format!("{key} = {}", compiled.property(key).unwrap_or_else(|| "not told".to_owned()))
+                };
+                let keys = ["INFERENCE_PRECISION_HINT", "NUM_STREAMS", "INFERENCE_NUM_THREADS"];
+                Ok([format!("OpenVINO {}", openvino.version())].into_iter().chain(keys.map(say)).collect())
+            }
+            // Nothing of CUDA's can be kept; the entry stands for its acceptance.
+            Provider::Cuda { .. } => Ok(vec!["sessions are made from the model at every start".to_owned()]),
+            Provider::TensorRt { .. } => {
+                let mut recipe = self.recipe(rung, seats);
+                let profile = Profile::of(entry);
+                let input = source.inputs.first().ok_or_else(|| "the model has no input".to_owned())?;
+                recipe.tensorrt = Some((profile, input.clone()));
+                recipe.dump = Some(dir.join(TENSORRT_FILE));
+                recipe.build(&Graph::Model(&source.onnx))?;
+                Ok(vec![format!("profile of `{input}`: {profile}")])
+            }
+        }
+    }
+
+    /// Engines out of the files that [`build`](Self::build) made.
+    pub(crate) fn load(&self, rung: Rung, dir: &Path, source: &Source, seats: Seats) -> Result<Made, String> {
+        match rung.provider {
+            Provider::Cpu => self.sessions(rung, seats, Graph::Optimised(&dir.join(ORT_FILE))),
+            Provider::Cuda { .. } => self.make(rung, source, seats),
+            Provider::TensorRt { .. } => self.sessions(rung, seats, Graph::File(&dir.join(TENSORRT_FILE))),
+            Provider::OpenVino => {
+                let path = dir.join(OPENVINO_FILE);
+                let blob =
+                    std::fs::read(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+                let compiled = self.openvino()?.import(blob, making(rung, seats))?;
+                of_compiled(&compiled, source, seats)
+            }
+        }
+    }
+
+    fn openvino(&self) -> Result<&OpenVino, String> {
+        self.openvino.as_ref().ok_or_else(|| "OpenVINO is not loaded".to_owned())
+    }
+
+    fn recipe(&self, rung: Rung, seats: Seats) -> Recipe<'_> {
+        let on_cores = rung.provider.uses_cores();
+        Recipe {
+            environment: &self.environment,
+            rung,
+            threads: if on_cores { seats.threads } else { 1 },
+            shared_arena: self.shared_arena && on_cores,
+            gpu_memory_bytes_max: self.gpu_memory_bytes_max,
+            tensorrt: None,
+            dump: None,
+        }
+    }
+
+    fn sessions(&self, rung: Rung, seats: Seats, graph: Graph<'_>) -> Result<Made, String> {
+        let recipe = self.recipe(rung, seats);
+        let sessions = (0..seats.sessions).map(|_| recipe.build(&graph)).collect::<Result<Vec<_>, _>>()?;
+        let (inputs, outputs) = ports(sessions.first().ok_or_else(|| "no session".to_owned())?)?;
+        let engines = sessions.into_iter().map(|s| Box::new(OrtEngine(s)) as Box<dyn Engine>).collect();
+        Ok(Made { engines, inputs, outputs })
+    }
+}
+
+fn making(rung: Rung, seats: Seats) -> Making {
+    Making {
+        streams: seats.sessions,
+        threads: seats.sessions * seats.threads,
+        bf16: rung.precision == Precision::Bf16,
+    }
+}
+
+/// Requests of one compiled model: they share its weights.
+fn of_compiled(compiled: &Compiled, source: &Source, seats: Seats) -> Result<Made, String> {
+    let (inputs, outputs) = compiled.ports(&source.outputs)?;
+    let engines = (0..seats.sessions)
+        .map(|_| Ok(Box::new(compiled.engine()?) as Box<dyn Engine>))
+        .collect::<Result<_, String>>()?;
+    Ok(Made { engines, inputs, outputs })
+}

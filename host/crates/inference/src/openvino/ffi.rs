@@ -1,0 +1,116 @@
+//! Small things at the border to C: statuses, strings, ports, shapes.
+
+use std::ffi::{CStr, CString, c_char};
+use std::ptr::null_mut;
+
+use lector_core::Dtype;
+use lector_core::model::PortInfo;
+
+use super::api::{self, Api, Dimension, Element, PartialShape, Port, Shape, Status, Tensor};
+
+/// A status as a result, with OpenVINO's own words where it has some.
+pub(super) fn check(api: &Api, status: Status) -> Result<(), String> {
+    if status == 0 {
+        return Ok(());
+    }
+    // SAFETY: the library is loaded, else there were no status; the text is the library's own and stays.
+    let text = copied(unsafe { (api.ov_get_last_err_msg)() }).filter(|text| !text.trim().is_empty());
+    Err(match text {
+        Some(text) => format!("OpenVINO: {}", text.trim()),
+        None => format!("OpenVINO: status {status}"),
+    })
+}
+
+/// A copy of a C string; `None` for a null pointer.
+pub(super) fn copied(text: *const c_char) -> Option<String> {
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: not null, and the callers pass strings of the library that are alive and end with a null.
+    Some(unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+}
+
+pub(super) fn cstring(text: &str) -> Result<CString, String> {
+    CString::new(text).map_err(|_| format!("{text:?} holds a null character"))
+}
+
+/// What Lector knows of a port; frees the port.
+pub(super) fn port(api: &Api, port: *mut Port, name: Option<&str>) -> Result<PortInfo, String> {
+    let described = describe(api, port, name);
+    // SAFETY: the caller was given it by the library and does not use it afterwards.
+    unsafe { (api.ov_output_const_port_free)(port) };
+    described
+}
+
+fn describe(api: &Api, port: *const Port, name: Option<&str>) -> Result<PortInfo, String> {
+    let name = match name {
+        Some(name) => name.to_owned(),
+        None => {
+            let mut text = null_mut();
+            // SAFETY: the port is alive; the text is copied and then freed by the library's own function.
+            check(api, unsafe { (api.ov_port_get_any_name)(port, &mut text) })?;
+            let name = copied(text);
+            // SAFETY: given by the call above, freed once.
+            unsafe { (api.ov_free)(text) };
+            name.ok_or_else(|| "a port without a name".to_owned())?
+        }
+    };
+    let mut element = u32::MAX;
+    // SAFETY: the port is alive; the place for the answer is ours.
+    check(api, unsafe { (api.ov_port_get_element_type)(port, &mut element) })?;
+    let dtype = dtype(element)
+        .ok_or_else(|| format!("`{name}` has elements of type {element}, supported are f32, s64 and u8"))?;
+    Ok(PortInfo { shape: partial_shape(api, port)?, name, dtype })
+}
+
+pub(super) fn dtype(element: Element) -> Option<Dtype> {
+    match element {
+        api::F32 => Some(Dtype::F32),
+        api::I64 => Some(Dtype::S64),
+        api::U8 => Some(Dtype::U8),
+        _ => None,
+    }
+}
+
+pub(super) fn element(dtype: Dtype) -> Element {
+    match dtype {
+        Dtype::F32 => api::F32,
+        Dtype::S64 => api::I64,
+        Dtype::U8 => api::U8,
+    }
+}
+
+/// Extents, -1 where they may vary.
+fn partial_shape(api: &Api, port: *const Port) -> Result<Vec<i64>, String> {
+    let rank = Dimension { min: 0, max: 0 };
+    let mut shape = PartialShape { rank, dims: null_mut() };
+    // SAFETY: the port is alive; the place for the answer is ours and freed below.
+    check(api, unsafe { (api.ov_port_get_partial_shape)(port, &mut shape) })?;
+    let fixed = shape.rank.min == shape.rank.max && !shape.dims.is_null();
+    let extents = usize::try_from(shape.rank.min).ok().filter(|_| fixed).map(|rank| {
+        // SAFETY: a fixed rank says how many dimensions stand there.
+        let dimensions = unsafe { std::slice::from_raw_parts(shape.dims, rank) };
+        dimensions.iter().map(|d| if d.min == d.max { d.min } else { -1 }).collect()
+    });
+    // SAFETY: filled by the call above, freed once.
+    unsafe { (api.ov_partial_shape_free)(&mut shape) };
+    extents.ok_or_else(|| "a port without a fixed rank".to_owned())
+}
+
+/// The extents of a tensor.
+pub(super) fn tensor_shape(api: &Api, tensor: *const Tensor) -> Result<Vec<usize>, String> {
+    let mut shape = Shape { rank: 0, dims: null_mut() };
+    // SAFETY: the tensor is alive; the place for the answer is ours and freed below.
+    check(api, unsafe { (api.ov_tensor_get_shape)(tensor, &mut shape) })?;
+    let rank = usize::try_from(shape.rank).unwrap_or(0);
+    let extents = if rank == 0 || shape.dims.is_null() {
+        Vec::new()
+    } else {
+        // SAFETY: the rank says how many extents stand there.
+        let dims = unsafe { std::slice::from_raw_parts(shape.dims, rank) };
+        dims.iter().map(|&extent| usize::try_from(extent).unwrap_or(0)).collect()
+    };
+    // SAFETY: filled by the call above, freed once. It cannot fail on such a shape.
+    let _ = unsafe { (api.ov_shape_free)(&mut shape) };
+    Ok(extents)
+}

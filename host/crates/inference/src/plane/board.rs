@@ -1,0 +1,223 @@
+//! The board: what is known of each model on each rung of its ladder, and what serves now. For people, metrics and the
+//! decisions of the improver.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use lector_core::ModelName;
+
+use crate::build::{Outcome, Step};
+use crate::cache::{Entry, Manifest};
+use crate::ladder::Ladder;
+use crate::provider::Rung;
+
+/// What is known of a model's engine on a rung.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RungState {
+    /// Nothing was looked for yet: better rungs served.
+    Unknown,
+    /// Not built.
+    Missing,
+    /// Its turn to be built will come.
+    Queued,
+    /// A builder is at work.
+    Building {
+        /// At which step.
+        step: Step,
+        /// Since when.
+        since: Instant,
+        /// How long the last build of this kind took, its acceptance included.
+        estimate: Option<Duration>,
+    },
+    /// Built and accepted, or the reference, which needs no build.
+    Ready,
+    /// Built, and not right enough to serve.
+    Refused,
+    /// It could not be built or loaded in this run of the host.
+    Failed {
+        /// Why.
+        why: String,
+    },
+    /// It may not serve this model.
+    Excluded {
+        /// Why.
+        why: String,
+    },
+}
+
+impl RungState {
+    /// For the API and the metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Missing => "missing",
+            Self::Queued => "queued",
+            Self::Building { step: Step::Waiting, .. } => "waiting",
+            Self::Building { step: Step::Building, .. } => "building",
+            Self::Building { step: Step::Checking, .. } => "checking",
+            Self::Ready => "ready",
+            Self::Refused => "refused",
+            Self::Failed { .. } => "failed",
+            Self::Excluded { .. } => "excluded",
+        }
+    }
+}
+
+/// An engine that was built.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BuiltStatus {
+    /// Name of its entry in the cache.
+    pub entry: String,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Time of its build.
+    pub build: Duration,
+    /// Time of its acceptance.
+    pub acceptance: Duration,
+    /// What acceptance said.
+    pub summary: String,
+}
+
+/// One rung of a model's ladder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RungStatus {
+    /// Which one.
+    pub rung: Rung,
+    /// How it stands.
+    pub state: RungState,
+    /// What is in the cache for it.
+    pub built: Option<BuiltStatus>,
+}
+
+/// Who serves a model now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServingStatus {
+    /// Provider and precision.
+    pub rung: Rung,
+    /// The entry that it was loaded from; `None`: straight from the model.
+    pub entry: Option<String>,
+    /// Since when.
+    pub since: SystemTime,
+    /// How long loading took.
+    pub load: Duration,
+}
+
+/// A model and its engines.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineStatus {
+    /// Which one.
+    pub model: ModelName,
+    /// Who serves it; `None`: no lane is open.
+    pub serving: Option<ServingStatus>,
+    /// Whether a better engine is being built or waits for it.
+    pub improving: bool,
+    /// Its ladder.
+    pub rungs: Vec<RungStatus>,
+    /// Why it is this ladder.
+    pub reasons: Vec<String>,
+}
+
+/// What serves, held against collection.
+struct Serving {
+    status: ServingStatus,
+    _entry: Option<Entry>,
+}
+
+#[derive(Default)]
+struct Notes {
+    rungs: BTreeMap<(ModelName, Rung), (RungState, Option<BuiltStatus>)>,
+    serving: BTreeMap<ModelName, Serving>,
+}
+
+#[derive(Default)]
+pub(super) struct Board(Mutex<Notes>);
+
+impl Board {
+    pub(super) fn note(&self, model: &ModelName, rung: Rung, state: RungState) {
+        let mut notes = self.lock();
+        let place = notes.rungs.entry((model.clone(), rung)).or_insert((RungState::Unknown, None));
+        place.0 = state;
+    }
+
+    pub(super) fn built(&self, model: &ModelName, rung: Rung, built: BuiltStatus) {
+        let mut notes = self.lock();
+        let place = notes.rungs.entry((model.clone(), rung)).or_insert((RungState::Unknown, None));
+        place.1 = Some(built);
+    }
+
+    pub(super) fn state(&self, model: &ModelName, rung: Rung) -> RungState {
+        let notes = self.lock();
+        notes.rungs.get(&(model.clone(), rung)).map_or(RungState::Unknown, |(state, _)| state.clone())
+    }
+
+    pub(super) fn serves(&self, model: &ModelName, rung: Rung, entry: Option<Entry>, load: Duration) {
+        let name = entry.as_ref().map(|entry| folder_name(&entry.dir));
+        let status = ServingStatus { rung, entry: name, since: SystemTime::now(), load };
+        self.lock().serving.insert(model.clone(), Serving { status, _entry: entry });
+    }
+
+    pub(super) fn closed(&self, model: &ModelName) {
+        self.lock().serving.remove(model);
+    }
+
+    pub(super) fn serving(&self, model: &ModelName) -> Option<ServingStatus> {
+        self.lock().serving.get(model).map(|serving| serving.status.clone())
+    }
+
+    pub(super) fn status(&self, model: &ModelName, ladder: &Ladder) -> EngineStatus {
+        let notes = self.lock();
+        let rungs: Vec<RungStatus> = ladder
+            .rungs
+            .iter()
+            .map(|&rung| {
+                let known = notes.rungs.get(&(model.clone(), rung)).cloned();
+                let (state, built) = known.unwrap_or((RungState::Unknown, None));
+                RungStatus { rung, state, built }
+            })
+            .collect();
+        let serving = notes.serving.get(model).map(|serving| serving.status.clone());
+        let at_work = |one: &RungStatus| matches!(one.state, RungState::Queued | RungState::Building { .. });
+        EngineStatus {
+            model: model.clone(),
+            improving: serving.is_some() && rungs.iter().any(at_work),
+            serving,
+            rungs,
+            reasons: ladder.reasons.clone(),
+        }
+    }
+
+    /// Nothing panics while it is held, so a poisoned lock holds a sound state.
+    fn lock(&self) -> MutexGuard<'_, Notes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<&Entry> for BuiltStatus {
+    fn from(entry: &Entry) -> Self {
+        let manifest: &Manifest = &entry.manifest;
+        Self {
+            entry: folder_name(&entry.dir),
+            bytes: manifest.bytes(),
+            build: Duration::from_millis(manifest.build_ms),
+            acceptance: Duration::from_millis(manifest.acceptance_ms),
+            summary: manifest.verdict.summary(),
+        }
+    }
+}
+
+impl From<Outcome> for BuiltStatus {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            entry: outcome.entry,
+            bytes: outcome.bytes,
+            build: Duration::from_millis(outcome.build_ms),
+            acceptance: Duration::from_millis(outcome.acceptance_ms),
+            summary: outcome.summary,
+        }
+    }
+}
+
+fn folder_name(dir: &std::path::Path) -> String {
+    dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,151 @@
+//! Are the libraries there that a GPU provider needs? Looked for by loading them, as the provider itself will: the answer
+//! names each one that is missing and what brings it. What is found in the configured folders stays loaded, so that the
+//! provider's library, which knows only names, finds it.
+//!
+//! The names are those that the libraries of ONNX Runtime 1.31.1 (CUDA 13, TensorRT 10) ask for.
+
+use std::path::{Path, PathBuf};
+
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+
+use crate::provider::Provider;
+
+/// A library of a GPU provider, and what brings it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Needed {
+    pub(crate) file: &'static str,
+    pub(crate) from: &'static str,
+}
+
+const fn needed(file: &'static str, from: &'static str) -> Needed {
+    Needed { file, from }
+}
+
+/// In the order of their own dependencies.
+const CUDA: [Needed; 8] = [
+    needed("libcuda.so.1", "the NVIDIA driver 580 or newer (in a container: its runtime mounts it)"),
+    needed("libcudart.so.13", "nvidia-cuda-runtime 13"),
+    needed("libnvrtc.so.13", "nvidia-cuda-nvrtc 13"),
+    needed("libcublasLt.so.13", "nvidia-cublas 13"),
+    needed("libcublas.so.13", "nvidia-cublas 13"),
+    needed("libcurand.so.10", "nvidia-curand 10"),
+    needed("libcufft.so.12", "nvidia-cufft 12"),
+    needed("libcudnn.so.9", "nvidia-cudnn-cu13 9"),
+];
+const TENSORRT: [Needed; 2] = [
+    needed(
+        "libnvinfer.so.10",
+        "TensorRT 10.13 or newer for CUDA 13, which no package index has: see deploy/README.md",
+    ),
+    needed(
+        "libnvonnxparser.so.10",
+        "TensorRT 10.13 or newer for CUDA 13, which no package index has: see deploy/README.md",
+    ),
+];
+/// Beside `libonnxruntime.so`, which looks for them there and nowhere else.
+const PROVIDER_SHARED: Needed =
+    needed("libonnxruntime_providers_shared.so", "onnxruntime-gpu 1.31.1 (`cargo xtask setup --gpu`)");
+const PROVIDER_CUDA: Needed =
+    needed("libonnxruntime_providers_cuda.so", "onnxruntime-gpu 1.31.1 (`cargo xtask setup --gpu`)");
+const PROVIDER_TENSORRT: Needed =
+    needed("libonnxruntime_providers_tensorrt.so", "onnxruntime-gpu 1.31.1 (`cargo xtask setup --gpu`)");
+
+/// Where to look.
+#[derive(Clone, Debug, Default)]
+pub struct GpuPlaces {
+    /// `libonnxruntime.so`, the file.
+    pub library: PathBuf,
+    /// Folders with CUDA's and TensorRT's libraries, before those that the system knows.
+    pub dirs: Vec<PathBuf>,
+}
+
+/// A library that is not to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingLibrary {
+    /// Its file name.
+    pub file: String,
+    /// What brings it, with the version.
+    pub from: String,
+    /// Why it could not be loaded.
+    pub why: String,
+}
+
+/// Every library that `provider` needs and that is not to be had; none for the providers of the CPU.
+pub fn missing(provider: Provider, places: &GpuPlaces) -> Vec<MissingLibrary> {
+    let beside: &[Needed] = match provider {
+        Provider::Cpu | Provider::OpenVino => return Vec::new(),
+        Provider::Cuda { .. } => &[PROVIDER_SHARED, PROVIDER_CUDA],
+        Provider::TensorRt { .. } => &[PROVIDER_SHARED, PROVIDER_CUDA, PROVIDER_TENSORRT],
+    };
+    let own = places.library.parent().unwrap_or(Path::new(""));
+    let mut missing: Vec<MissingLibrary> = beside
+        .iter()
+        .filter(|needed| !own.join(needed.file).is_file())
+        .map(|needed| MissingLibrary {
+            file: needed.file.to_owned(),
+            from: needed.from.to_owned(),
+            why: format!("it must stand beside {}", places.library.display()),
+        })
+        .collect();
+    let tensorrt = matches!(provider, Provider::TensorRt { .. });
+    let system = CUDA.iter().chain(if tensorrt { &TENSORRT[..] } else { &[] });
+    missing.extend(system.filter_map(|needed| {
+        let why = keep_loaded(needed.file, &places.dirs).err()?;
+        Some(MissingLibrary { file: needed.file.to_owned(), from: needed.from.to_owned(), why })
+    }));
+    missing
+}
+
+/// In a sentence for the one who starts the host.
+pub(crate) fn sentence(missing: &[MissingLibrary]) -> String {
+    let parts: Vec<String> =
+        missing.iter().map(|one| format!("{} (from {}; {})", one.file, one.from, one.why)).collect();
+    format!("missing {}", parts.join(", "))
+}
+
+fn keep_loaded(file: &str, dirs: &[PathBuf]) -> Result<(), String> {
+    let in_dirs = dirs.iter().map(|dir| dir.join(file)).filter(|path| path.is_file());
+    let mut why = String::new();
+    for path in in_dirs.chain([PathBuf::from(file)]) {
+        // SAFETY: initialisers of a library run, which is what the operator asks for by naming a provider that needs it.
+        match unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) } {
+            Ok(library) => {
+                // Its symbols must stay: it is never unloaded.
+                std::mem::forget(library);
+                return Ok(());
+            }
+            Err(error) => why = error.to_string(),
+        }
+    }
+    Err(why)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn providers_of_the_cpu_need_nothing() {
+        let places = GpuPlaces::default();
+        assert!(missing(Provider::Cpu, &places).is_empty());
+        assert!(missing(Provider::OpenVino, &places).is_empty());
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_what_brings_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let library = folder.path().join("libonnxruntime.so");
+        // Of the right name and no library: found, tried, and reported with the loader's words.
+        std::fs::write(folder.path().join("libnvinfer.so.10"), b"nothing").unwrap();
+        let places = GpuPlaces { library, dirs: vec![folder.path().to_owned()] };
+        let missing = missing(Provider::TensorRt { device: 0 }, &places);
+        let find = |file: &str| missing.iter().find(|one| one.file == file).unwrap();
+        assert!(find("libonnxruntime_providers_tensorrt.so").from.contains("setup --gpu"));
+        let text = sentence(&missing);
+        for expect in ["libonnxruntime_providers_cuda.so", "1.31.1", "libnvinfer.so.10", "TensorRT 10.13"] {
+            assert!(text.contains(expect), "{text} lacks {expect}");
+        }
+        assert!(!find("libnvinfer.so.10").why.is_empty());
+    }
+}

@@ -1,0 +1,431 @@
+//! Engines with the real libraries and weights: built by processes, cached, accepted or refused, swapped. Where something
+//! is not there (before `cargo xtask setup`) a test says so and passes; under `LECTOR_REQUIRE_MODELS=1` it fails.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods
+)]
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lector_core::port::{Terms, WorkItem};
+use lector_core::{Engines, ModelName, Tensor, TensorData};
+use lector_inference::build::Task;
+use lector_inference::{BuildOrder, Inference, InferenceConfig, RungState, Wish};
+
+/// Small and quick to build.
+const LINE: &str = "textline-orientation";
+const DET: &str = "pp-ocrv6-tiny-det";
+const REC: &str = "pp-ocrv6-tiny-rec";
+const BUILDER: &str = "LECTOR_TEST_BUILDER";
+
+/// Not a test: this program as a builder's process, when the tests below start it so.
+#[test]
+fn builder_process() {
+    if std::env::var_os(BUILDER).is_some() {
+        let _ = lector_inference::builder_main();
+        std::process::exit(0);
+    }
+}
+
+fn builder_command() -> Vec<OsString> {
+    let own = std::env::current_exe().unwrap().into_os_string();
+    let words = ["--exact", "builder_process", "--nocapture"].map(OsString::from);
+    [OsString::from("/usr/bin/env"), format!("{BUILDER}=1").into(), own].into_iter().chain(words).collect()
+}
+
+struct Stage {
+    config: InferenceConfig,
+    dir: tempfile::TempDir,
+}
+
+fn lector_cache() -> PathBuf {
+    let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    var("LECTOR_CACHE")
+        .or_else(|| var("XDG_CACHE_HOME").map(|dir| dir.join("lector")))
+        .or_else(|| var("HOME").map(|dir| dir.join(".cache/lector")))
+        .unwrap_or_default()
+}
+
+/// An empty cache and a ladder; `None`, said aloud, where something is missing.
+fn stage(ladder: &[&str]) -> Option<Stage> {
+    let cache = lector_cache();
+    let library = cache.join("lib/onnxruntime-1.31.1/libonnxruntime.so.1.31.1");
+    let openvino_dir = cache.join("lib/openvino-2026.4.1");
+    let models_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models");
+    let weights = [LINE, DET, REC].map(|model| models_dir.join(model).join("model.onnx"));
+    let missing = [library.clone(), openvino_dir.join("libopenvino_c.so.2641")].into_iter().chain(weights);
+    if let Some(missing) = missing.into_iter().find(|path| !path.is_file()) {
+        assert!(std::env::var_os("LECTOR_REQUIRE_MODELS").is_none(), "{} is missing", missing.display());
+        eprintln!("SKIPPED: {} is missing; run `cargo xtask setup`", missing.display());
+        return None;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = InferenceConfig::new(library, models_dir, 2);
+    config.openvino_dir = openvino_dir;
+    config.cache_dir = dir.path().join("engines");
+    config.builder_command = builder_command();
+    config.providers = ladder.iter().map(|word| word.parse::<Wish>().unwrap()).collect();
+    Some(Stage { config, dir })
+}
+
+fn open(config: &InferenceConfig, model: &str) -> Arc<Inference> {
+    let inference = Inference::start(config.clone()).unwrap();
+    inference.open(&[model.into()]).unwrap();
+    inference
+}
+
+fn serving(inference: &Inference) -> (String, Option<String>) {
+    let serving = inference.engines().remove(0).serving.unwrap();
+    (serving.rung.to_string(), serving.entry)
+}
+
+/// Waits for a condition that must come, for two minutes at most.
+fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(120);
+    while !condition() {
+        assert!(Instant::now() < give_up, "it never came: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn run(inference: &Inference, model: &str, shape: &[usize], output: &str) -> Vec<f32> {
+    let count: usize = shape.iter().product();
+    let value = |i: usize| if (i * 7 / 11 + i / 640).is_multiple_of(4) { -0.8 } else { 0.9 };
+    let tensor = Tensor::new(shape, TensorData::F32((0..count).map(value).collect())).unwrap();
+    let item = WorkItem {
+        model: model.into(),
+        tenant: "test".into(),
+        inputs: vec![("x".to_owned(), tensor)],
+        outputs: vec![output.to_owned()],
+        deadline: Instant::now() + Duration::from_secs(120),
+        terms: Terms::default(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(inference.infer(item)).unwrap().outputs[0].as_f32().unwrap().to_vec()
+}
+
+#[test]
+fn the_reference_serves_at_once_and_a_better_engine_comes_in_unnoticed() {
+    let Some(stage) = stage(&["openvino/f32", "cpu"]) else { return };
+    let inference = open(&stage.config, REC);
+    assert_eq!(serving(&inference), ("cpu/f32".to_owned(), None), "nothing is waited for");
+    assert!(inference.engines()[0].improving);
+    // Runs go on all the while; none fails, and the answers stay the same within rounding.
+    let read = || run(&inference, REC, &[1, 3, 48, 320], "confidence");
+    let before = read();
+    let done = || serving(&inference).0 == "openvino/f32";
+    wait_for("the better engine", || {
+        assert_eq!(read().len(), before.len());
+        done()
+    });
+    let after = read();
+    assert!(before.iter().zip(&after).all(|(a, b)| (a - b).abs() < 0.01), "{before:?} {after:?}");
+    let lane = &inference.lanes()[0];
+    assert_eq!((lane.failures, lane.provider, lane.precision), (0, "openvino", "f32"));
+    let status = inference.engines().remove(0);
+    assert!(!status.improving);
+    let built = status.rungs[0].built.clone().unwrap();
+    assert!(built.bytes > 1_000_000 && built.summary.contains("character_agreement"), "{built:?}");
+    drop(inference);
+
+    // The next start finds it, and builds nothing.
+    let inference = open(&stage.config, REC);
+    let (rung, entry) = serving(&inference);
+    assert_eq!((rung.as_str(), entry), ("openvino/f32", Some(built.entry)));
+    assert!(!inference.engines()[0].improving);
+    assert_eq!(
+        run(&inference, REC, &[1, 3, 48, 320], "confidence"),
+        after,
+        "the same engine, the same answer"
+    );
+    // What is in use is not collected.
+    let collected = inference.cache().collect(Some(1)).unwrap();
+    assert_eq!((collected.removed.len(), collected.in_use), (0, 1));
+    drop(inference);
+    assert_eq!(open(&stage.config, REC).cache().collect(Some(1)).unwrap().in_use, 1);
+}
+
+#[test]
+fn the_cpus_own_engine_goes_through_the_same_door() {
+    let Some(stage) = stage(&["cpu"]) else { return };
+    let inference = open(&stage.config, LINE);
+    let before = run(&inference, LINE, &[2, 3, 48, 192], output(&inference, LINE).as_str());
+    wait_for("the optimised graph", || serving(&inference).1.is_some());
+    let name = output(&inference, LINE);
+    assert_eq!(run(&inference, LINE, &[2, 3, 48, 192], &name), before);
+    drop(inference);
+    let inference = open(&stage.config, LINE);
+    assert!(serving(&inference).1.is_some());
+    assert_eq!(run(&inference, LINE, &[2, 3, 48, 192], &name), before);
+}
+
+fn output(inference: &Inference, model: &str) -> String {
+    inference.model(&model.into()).unwrap().outputs[0].name.clone()
+}
+
+#[test]
+fn without_a_permitted_fallback_the_lane_opens_on_what_is_built_for_it() {
+    let Some(stage) = stage(&["openvino/f32"]) else { return };
+    let inference = open(&stage.config, LINE);
+    assert_eq!(serving(&inference).0, "openvino/f32");
+    drop(inference);
+    // And where nothing is built here, it says what to do.
+    let config = InferenceConfig {
+        builder_command: vec![],
+        cache_dir: stage.dir.path().join("empty"),
+        ..stage.config.clone()
+    };
+    let inference = Inference::start(config).unwrap();
+    let error = inference.open(&[LINE.into()]).unwrap_err().to_string();
+    assert!(error.contains(LINE) && error.contains("lector engines build"), "{error}");
+}
+
+#[test]
+fn a_damaged_entry_is_set_aside_and_built_again() {
+    let Some(stage) = stage(&["openvino/f32", "cpu"]) else { return };
+    let first = Inference::start(stage.config.clone()).unwrap();
+    let outcome = first.order(Task::Build, &LINE.into(), "openvino/f32".parse().unwrap(), |_, _| {}).unwrap();
+    assert!(outcome.accepted && !outcome.found, "{outcome:?}");
+    let blob = stage.config.cache_dir.join(&outcome.entry).join("engine.blob");
+    let mut bytes = std::fs::read(&blob).unwrap();
+    bytes[1000] ^= 0x55;
+    std::fs::write(&blob, bytes).unwrap();
+    let inference = open(&stage.config, LINE);
+    assert_eq!(serving(&inference).0, "cpu/f32", "the server is not taken down");
+    let aside = inference.cache().set_asides().unwrap();
+    assert!(aside[0].1.contains("engine.blob has other content"), "{aside:?}");
+    wait_for("the new engine", || serving(&inference).0 == "openvino/f32");
+}
+
+/// A catalogue with one model of the real one, its description and weights changed.
+fn catalogue(stage: &Stage, model: &str, change: impl Fn(String) -> String, weights: Vec<u8>) -> PathBuf {
+    let own = stage.dir.path().join("models");
+    let real = &stage.config.models_dir;
+    std::fs::create_dir_all(own.join(model)).unwrap();
+    std::fs::create_dir_all(own.join("golden")).unwrap();
+    for picture in std::fs::read_dir(real.join("golden")).unwrap().map(|entry| entry.unwrap().path()) {
+        std::fs::copy(&picture, own.join("golden").join(picture.file_name().unwrap())).unwrap();
+    }
+    let text = std::fs::read_to_string(real.join(model).join("model.toml")).unwrap();
+    let digest = lector_inference::catalogue::Sha256::of(&weights);
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let weights_sha = lines.iter().position(|line| line.starts_with("sha256")).unwrap();
+    lines[weights_sha] = format!("sha256 = \"{digest}\"");
+    std::fs::write(own.join(model).join("model.toml"), change(lines.join("\n"))).unwrap();
+    std::fs::write(own.join(model).join("model.onnx"), weights).unwrap();
+    // Not every model has one.
+    let _ = std::fs::copy(real.join(model).join("labels.txt"), own.join(model).join("labels.txt"));
+    own
+}
+
+/// Where the f32 weights of a serialised model stand: its initializers' raw data.
+fn weights_of(model: &[u8]) -> Vec<std::ops::Range<usize>> {
+    fn fields(model: &[u8], within: std::ops::Range<usize>, wanted: u64) -> Vec<std::ops::Range<usize>> {
+        let (mut at, mut found) = (within.start, Vec::new());
+        let varint = |at: &mut usize| {
+            let (mut value, mut shift) = (0u64, 0);
+            loop {
+                let byte = model[*at];
+                *at += 1;
+                value |= u64::from(byte & 0x7f) << shift;
+                shift += 7;
+                if byte & 0x80 == 0 {
+                    return value;
+                }
+            }
+        };
+        while at < within.end {
+            let tag = varint(&mut at);
+            match tag & 7 {
+                0 => drop(varint(&mut at)),
+                1 => at += 8,
+                5 => at += 4,
+                _ => {
+                    let length = usize::try_from(varint(&mut at)).unwrap();
+                    if tag >> 3 == wanted {
+                        found.push(at..at + length);
+                    }
+                    at += length;
+                }
+            }
+        }
+        found
+    }
+    let graphs = fields(model, 0..model.len(), 7);
+    let tensors = graphs.into_iter().flat_map(|graph| fields(model, graph, 5));
+    tensors.flat_map(|tensor| fields(model, tensor, 9)).filter(|data| data.len() >= 4096).collect()
+}
+
+/// Every `nth` weight of the large tensors times `factor`.
+fn perturbed(mut model: Vec<u8>, nth: usize, factor: f32) -> Vec<u8> {
+    for data in weights_of(&model) {
+        for weight in model[data].chunks_exact_mut(4).step_by(nth) {
+            let value = f32::from_le_bytes(weight.try_into().unwrap()) * factor;
+            weight.copy_from_slice(&value.to_le_bytes());
+        }
+    }
+    model
+}
+
+/// Puts the files of a wrong engine under the key of a right one, with digests that fit: only acceptance can tell.
+fn plant(stage: &Stage, right: &str, wrong: &Path) {
+    let dir = stage.config.cache_dir.join(right);
+    let blob = std::fs::read(wrong.join("engine.blob")).unwrap();
+    let path = dir.join("manifest.json");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let digest = lector_inference::catalogue::Sha256::of(&blob);
+    manifest["files"]["engine.blob"] = serde_json::json!({ "bytes": blob.len(), "sha256": digest.as_str() });
+    std::fs::write(dir.join("engine.blob"), blob).unwrap();
+    std::fs::write(path, serde_json::to_vec(&manifest).unwrap()).unwrap();
+}
+
+#[test]
+fn an_engine_that_is_wrong_is_refused_and_the_next_rung_serves() {
+    let Some(stage) = stage(&["openvino/f32", "cpu"]) else { return };
+    let rung = || "openvino/f32".parse().unwrap();
+    // (The line classifier keeps its weights in `Constant` nodes, where the perturbation does not look.)
+    for model in [DET, REC] {
+        let right = Inference::start(stage.config.clone()).unwrap();
+        let outcome = right.order(Task::Build, &model.into(), rung(), |_, _| {}).unwrap();
+        assert!(outcome.accepted, "{outcome:?}");
+        let weights = std::fs::read(stage.config.models_dir.join(model).join("model.onnx")).unwrap();
+        let other = perturbed(weights.clone(), 2, -0.7);
+        assert!(other != weights, "{model}: nothing was perturbed");
+        let models_dir = catalogue(&stage, model, |text| text, other);
+        let cache_dir = stage.dir.path().join("wrong");
+        let config = InferenceConfig { models_dir, cache_dir: cache_dir.clone(), ..stage.config.clone() };
+        let wrong = Inference::start(config).unwrap();
+        let built = wrong.order(Task::Build, &model.into(), rung(), |_, _| {}).unwrap();
+        plant(&stage, &outcome.entry, &cache_dir.join(&built.entry));
+        let outcome = right.order(Task::Verify, &model.into(), rung(), |_, _| {}).unwrap();
+        assert!(!outcome.accepted, "{model}: {outcome:?}");
+        // Kept for inspection, reported, and not built again.
+        let inference = open(&stage.config, model);
+        assert_eq!(serving(&inference).0, "cpu/f32");
+        let status = inference.engines().remove(0);
+        assert_eq!(status.rungs[0].state, RungState::Refused);
+        assert_eq!(status.rungs[0].built.as_ref().unwrap().summary, outcome.summary);
+    }
+}
+
+#[test]
+fn a_half_right_engine_stands_or_falls_with_the_threshold() {
+    let Some(stage) = stage(&["openvino/f32", "cpu"]) else { return };
+    let rung = || "openvino/f32".parse().unwrap();
+    // The wrong engine: a few weights a little off.
+    let weights = std::fs::read(stage.config.models_dir.join(DET).join("model.onnx")).unwrap();
+    let models_dir = catalogue(&stage, DET, |text| text, perturbed(weights.clone(), 5, 1.35));
+    let cache_dir = stage.dir.path().join("half");
+    let config = InferenceConfig { models_dir, cache_dir: cache_dir.clone(), ..stage.config.clone() };
+    let wrong = Inference::start(config).unwrap();
+    let built = wrong.order(Task::Build, &DET.into(), rung(), |_, _| {}).unwrap();
+    // Judged with the threshold at, just below and just above what was measured.
+    let judge = |least: f64| {
+        let loose = |text: String| {
+            text.replace("mask_agreement_min = 0.97", &format!("mask_agreement_min = {least}"))
+                .replace("box_match_min = 0.97", "box_match_min = 0.0")
+                .replace("area_drift_max = 0.02", "area_drift_max = 1.0")
+        };
+        let models_dir = catalogue(&stage, DET, loose, weights.clone());
+        let config = InferenceConfig { models_dir, ..stage.config.clone() };
+        let right = Inference::start(config).unwrap();
+        let outcome = right.order(Task::Build, &DET.into(), rung(), |_, _| {}).unwrap();
+        plant(&stage, &outcome.entry, &cache_dir.join(&built.entry));
+        right.order(Task::Verify, &DET.into(), rung(), |_, _| {}).unwrap()
+    };
+    let measured = judge(0.0);
+    assert!(measured.accepted, "{measured:?}");
+    let manifest = std::fs::read(stage.config.cache_dir.join(&measured.entry).join("manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let value = manifest["verdict"]["measures"][0]["value"].as_f64().unwrap();
+    assert!((0.05..0.97).contains(&value), "half right: {value}");
+    assert!(judge(value).accepted);
+    let refused = judge(value + 1e-9);
+    assert!(!refused.accepted && refused.summary.contains("mask_agreement"), "{refused:?}");
+}
+
+fn spawn_builder(order: &BuildOrder) -> Child {
+    let command = builder_command();
+    let mut child = Command::new(&command[0])
+        .args(&command[1..])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let text = serde_json::to_string(order).unwrap();
+    child.stdin.as_mut().unwrap().write_all(format!("{text}\n").as_bytes()).unwrap();
+    child
+}
+
+/// What it said to its end. Its standard input stays open meanwhile: a builder ends when whoever ordered it is gone.
+fn finished(mut builder: Child) -> Output {
+    let orders = builder.stdin.take();
+    let output = builder.wait_with_output().unwrap();
+    drop(orders);
+    output
+}
+
+fn order(stage: &Stage, model: &str, task: Task) -> BuildOrder {
+    let name: ModelName = model.into();
+    let seats = stage.config.plan.classification;
+    BuildOrder::new(&stage.config, task, &name, "openvino/f32".parse().unwrap(), seats)
+}
+
+#[test]
+fn a_build_that_is_killed_leaves_nothing_or_all() {
+    let Some(stage) = stage(&["openvino/f32", "cpu"]) else { return };
+    let started = Instant::now();
+    assert!(finished(spawn_builder(&order(&stage, LINE, Task::Build))).status.success());
+    let whole = started.elapsed();
+    let plane = Inference::start(stage.config.clone()).unwrap();
+    let is_whole = || {
+        let entries = plane.cache().entries().unwrap();
+        entries.iter().all(|(dir, manifest)| manifest.check_files(dir).is_ok())
+    };
+    // At instants all over the build's time, the last of them about where it publishes.
+    for instant in 1..=8 {
+        let mut child = spawn_builder(&order(&stage, LINE, Task::Rebuild));
+        std::thread::sleep(whole * instant / 8);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(is_whole(), "after {instant} eighths");
+    }
+    // Nothing of the dead is in the way, and nothing of them stays.
+    let name = LINE.into();
+    let outcome = plane.order(Task::Rebuild, &name, "openvino/f32".parse().unwrap(), |_, _| {}).unwrap();
+    assert!(outcome.accepted);
+    let left = std::fs::read_dir(stage.config.cache_dir.join("tmp")).unwrap().count();
+    assert_eq!(left, 0, "folders of dead builds");
+    assert_eq!(plane.cache().entries().unwrap().len(), 1);
+}
+
+#[test]
+fn two_processes_that_build_the_same_end_with_one_engine() {
+    let Some(stage) = stage(&["openvino/f32", "cpu"]) else { return };
+    let builders = [(), ()].map(|()| spawn_builder(&order(&stage, LINE, Task::Build)));
+    let said: Vec<String> =
+        builders.into_iter().map(|child| String::from_utf8(finished(child).stdout).unwrap()).collect();
+    let found = |flag: &str| said.iter().filter(|text| text.contains(flag)).count();
+    assert_eq!((found("\"found\":false"), found("\"found\":true")), (1, 1), "{said:?}");
+    assert!(said.iter().all(|text| text.contains("\"accepted\":true")), "{said:?}");
+    assert_eq!(Inference::start(stage.config.clone()).unwrap().cache().entries().unwrap().len(), 1);
+}
+
+#[test]
+fn a_builder_whose_orderer_goes_ends() {
+    let Some(stage) = stage(&["openvino/f32", "cpu"]) else { return };
+    let mut child = spawn_builder(&order(&stage, REC, Task::Build));
+    drop(child.stdin.take());
+    // Long before a whole build could have ended it says nothing more, and nothing is published.
+    let output = child.wait_with_output().unwrap();
+    assert!(!String::from_utf8(output.stdout).unwrap().contains("\"say\":\"done\""));
+}

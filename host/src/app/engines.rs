@@ -1,0 +1,227 @@
+//! Engines for the command line and the composition root: from configuration to orders and plain answers.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use anyhow::{Context, bail};
+use lector_core::ModelName;
+use lector_inference::build::Task;
+use lector_inference::cache::Collected;
+use lector_inference::{
+    EngineCache, EngineStatus, Inference, InferenceConfig, Outcome, Rung, RungState, RungStatus, Step, Wish,
+};
+
+use crate::config::EnginesConfig;
+use crate::metrics::{EngineReading, GpuReading, RungReading};
+
+/// The plane's configuration.
+pub(super) fn config(config: &EnginesConfig) -> anyhow::Result<InferenceConfig> {
+    let wishes = |key: &str, words: &[String]| {
+        words
+            .iter()
+            .map(|word| word.parse().map_err(|error| anyhow::anyhow!("{key}: {error}")))
+            .collect::<anyhow::Result<Vec<Wish>>>()
+    };
+    let single = config.model_providers.iter().map(|(model, words)| {
+        Ok((model.clone(), wishes(&format!("engines.model_providers.{model}"), words)?))
+    });
+    let defaults = InferenceConfig::new(&config.library, &config.models_dir, config.threads);
+    Ok(InferenceConfig {
+        openvino_dir: config.openvino_dir.clone(),
+        gpu_dirs: config.gpu_dirs.clone(),
+        providers: wishes("engines.providers", &config.providers)?,
+        model_providers: single.collect::<anyhow::Result<_>>()?,
+        cache_dir: config.cache_dir.clone(),
+        cache_bytes_max: config.cache_bytes_max,
+        builder_command: if config.build { builder_command()? } else { Vec::new() },
+        build_timeout: config.build_timeout,
+        gpu_memory_bytes_max: config.gpu_memory_bytes_max,
+        queue_items_max: config.queue_items_max,
+        ..defaults
+    })
+}
+
+fn builder_command() -> anyhow::Result<Vec<OsString>> {
+    let program = std::env::current_exe().context("finding the program that becomes the engines' builder")?;
+    Ok(vec![program.into_os_string(), OsString::from("engine-builder")])
+}
+
+/// An engine of the cache, for people.
+#[derive(Clone, Debug)]
+pub struct EngineLine {
+    /// Name of its entry.
+    pub entry: String,
+    /// Of which model.
+    pub model: String,
+    /// Provider and precision.
+    pub rung: String,
+    /// Whether it may serve.
+    pub accepted: bool,
+    /// What acceptance said.
+    pub summary: String,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Seconds since it was built.
+    pub age_s: u64,
+    /// Seconds since it was used.
+    pub unused_s: Option<u64>,
+    /// Seconds that the build took.
+    pub build_s: f64,
+}
+
+/// What is in the cache.
+#[derive(Clone, Debug)]
+pub struct EngineLines {
+    /// Its engines.
+    pub engines: Vec<EngineLine>,
+    /// What was set aside, and why.
+    pub set_aside: Vec<(String, String)>,
+}
+
+/// Reads the cache; no engine is loaded.
+pub fn engines_list(config: &EnginesConfig) -> anyhow::Result<EngineLines> {
+    let cache = EngineCache::new(config.cache_dir.clone(), config.cache_bytes_max);
+    let failed = || format!("reading the engine cache in {}", config.cache_dir.display());
+    let now = SystemTime::now();
+    let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let lines = cache.entries().with_context(failed)?.into_iter().map(|(dir, manifest)| {
+        let used = EngineCache::last_used(&dir).and_then(|used| now.duration_since(used).ok());
+        EngineLine {
+            entry: dir.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            model: manifest.key.model.clone(),
+            rung: manifest.key.rung.to_string(),
+            accepted: manifest.verdict.accepted,
+            summary: manifest.verdict.summary(),
+            bytes: manifest.bytes(),
+            age_s: since_epoch.saturating_sub(manifest.built_at_s),
+            unused_s: used.map(|used| used.as_secs()),
+            build_s: manifest.build_ms as f64 / 1e3,
+        }
+    });
+    let engines = lines.collect();
+    let aside = cache.set_asides().with_context(failed)?.into_iter();
+    let name = |dir: std::path::PathBuf| dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(EngineLines { engines, set_aside: aside.map(|(dir, reason)| (name(dir), reason)).collect() })
+}
+
+/// Removes the least recently used engines until the rest fits.
+pub fn engines_collect(config: &EnginesConfig, bytes_max: Option<u64>) -> anyhow::Result<Collected> {
+    let cache = EngineCache::new(config.cache_dir.clone(), config.cache_bytes_max);
+    cache
+        .collect(bytes_max)
+        .with_context(|| format!("collecting the engine cache in {}", config.cache_dir.display()))
+}
+
+/// Copies an entry out of the cache.
+pub fn engines_export(config: &EnginesConfig, entry: &str, to: &Path) -> anyhow::Result<PathBuf> {
+    let cache = EngineCache::new(config.cache_dir.clone(), config.cache_bytes_max);
+    cache.export(entry, to).with_context(|| format!("copying the engine {entry} to {}", to.display()))
+}
+
+/// Takes an entry into the cache and answers its name.
+pub fn engines_import(config: &EnginesConfig, from: &Path) -> anyhow::Result<String> {
+    let cache = EngineCache::new(config.cache_dir.clone(), config.cache_bytes_max);
+    cache.import(from).with_context(|| format!("taking the engine in {} into the cache", from.display()))
+}
+
+/// What a command has done with engines.
+#[derive(Clone, Debug)]
+pub struct EngineOrder {
+    /// Which models; empty: all of the catalogue.
+    pub models: Vec<String>,
+    /// On which rung; `None`: every one of the model's ladder.
+    pub rung: Option<String>,
+    /// What to do.
+    pub task: Task,
+}
+
+/// Has engines built or verified, each by a process of its own, one after another. `hear` is told of every step, `done` of
+/// every end.
+pub fn engines_order(
+    config: &EnginesConfig,
+    order: &EngineOrder,
+    mut hear: impl FnMut(&str, &str, Step),
+    mut done: impl FnMut(&str, &str, Result<&Outcome, &str>),
+) -> anyhow::Result<()> {
+    let mut plane = self::config(config)?;
+    plane.builder_command = builder_command()?;
+    let rung = order.rung.as_deref().map(str::parse::<Rung>).transpose()?;
+    let inference = Inference::start(plane).context("starting the engines")?;
+    let known = inference.catalogue().iter().map(|entry| entry.name.clone());
+    let models: Vec<ModelName> = if order.models.is_empty() {
+        known.collect()
+    } else {
+        order.models.iter().map(|name| ModelName::from(name.as_str())).collect()
+    };
+    for model in &models {
+        if inference.catalogue().iter().all(|entry| entry.name != *model) {
+            bail!("model {model} is not in the catalogue: `lector models list` shows what is");
+        }
+        let rungs = rung.map_or_else(|| inference.ladder(model).rungs.clone(), |rung| vec![rung]);
+        for rung in rungs {
+            let (name, place) = (model.to_string(), rung.to_string());
+            let outcome = inference.order(order.task, model, rung, |step, _| hear(&name, &place, step));
+            done(&name, &place, outcome.as_ref().map_err(String::as_str));
+        }
+    }
+    Ok(())
+}
+
+/// How a model's engines stand, for metrics, readiness and the API.
+pub(super) fn reading(status: EngineStatus) -> EngineReading {
+    let serving = status.serving;
+    EngineReading {
+        model: status.model.to_string(),
+        serving: serving.as_ref().map_or_else(|| "none".to_owned(), |serving| serving.rung.to_string()),
+        entry: serving.as_ref().and_then(|serving| serving.entry.clone()),
+        serving_for: serving.as_ref().and_then(|serving| serving.since.elapsed().ok()).unwrap_or_default(),
+        load: serving.map(|serving| serving.load).unwrap_or_default(),
+        improving: status.improving,
+        rungs: status.rungs.into_iter().map(rung_reading).collect(),
+        reasons: status.reasons,
+    }
+}
+
+fn rung_reading(status: RungStatus) -> RungReading {
+    let state = status.state.as_str();
+    let (why, working_for, estimate) = match status.state {
+        RungState::Failed { why } | RungState::Excluded { why } => (Some(why), None, None),
+        RungState::Building { since, estimate, .. } => (None, Some(since.elapsed()), estimate),
+        _ => (None, None, None),
+    };
+    let built = status.built;
+    RungReading {
+        rung: status.rung.to_string(),
+        state,
+        why,
+        working_for,
+        estimate,
+        entry: built.as_ref().map(|built| built.entry.clone()),
+        bytes: built.as_ref().map(|built| built.bytes),
+        build: built.as_ref().map(|built| built.build),
+        acceptance: built.as_ref().map(|built| built.acceptance),
+        verdict: built.map(|built| built.summary),
+    }
+}
+
+/// A device's figures under the names of metrics.
+pub(super) fn gpu_reading(gpu: lector_inference::gpu::GpuReading) -> GpuReading {
+    let figures = [
+        ("lector_gpu_busy_ratio", gpu.busy),
+        ("lector_gpu_memory_used_bytes", gpu.memory_used_bytes.map(|bytes| bytes as f64)),
+        ("lector_gpu_own_memory_bytes", gpu.own_memory_bytes.map(|bytes| bytes as f64)),
+        ("lector_gpu_memory_bytes", gpu.memory_bytes.map(|bytes| bytes as f64)),
+        ("lector_gpu_temperature_celsius", gpu.temperature_c.map(f64::from)),
+        ("lector_gpu_power_watts", gpu.power_w),
+        ("lector_gpu_clock_megahertz", gpu.clock_mhz.map(f64::from)),
+    ];
+    let known = figures.into_iter().filter_map(|(name, figure)| Some((name, figure?)));
+    GpuReading { device: format!("{} {}", gpu.number, gpu.name), figures: known.collect() }
+}
+
+/// The body of a builder process: see the engines' home.
+pub fn engine_builder() -> ExitCode {
+    lector_inference::builder_main()
+}

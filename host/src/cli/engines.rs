@@ -1,0 +1,174 @@
+//! `lector engines`: what is in the engine cache, building it beforehand, checking it, keeping it small, carrying it along.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use lector_inference::Step;
+use lector_inference::build::Task;
+
+use super::{Failure, terminal};
+use crate::app::{self, EngineOrder};
+use crate::config::Config;
+use crate::telemetry;
+
+/// What to do with engines.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Lists the engines in the cache, and what was set aside
+    List,
+    /// Builds the engines of models, as far as they are not there
+    Build(Which),
+    /// Compares engines with the reference again; one that fails does not serve any more
+    Verify(Which),
+    /// Removes the least recently used engines until the rest fits; never one in use
+    Gc {
+        /// Bytes that may stay (default: engines.cache_bytes_max); 0: all
+        #[arg(long, value_name = "BYTES")]
+        bytes_max: Option<u64>,
+    },
+    /// Copies an engine out of the cache, for another machine of the same kind
+    Export {
+        /// As `lector engines list` names it
+        entry: String,
+        /// A folder; the engine becomes a folder in it
+        to: PathBuf,
+    },
+    /// Takes an engine that `export` copied into the cache, if it is whole
+    Import {
+        /// The engine's folder
+        from: PathBuf,
+    },
+}
+
+/// Which engines.
+#[derive(Debug, clap::Args)]
+pub(super) struct Which {
+    /// Models of the catalogue
+    #[arg(required_unless_present = "all")]
+    models: Vec<String>,
+    /// Every model of the catalogue
+    #[arg(long, conflicts_with = "models")]
+    all: bool,
+    /// One rung instead of the models' ladders, e.g. openvino/bf16, cuda:1/f32
+    #[arg(long, visible_alias = "device", value_name = "PROVIDER/PRECISION")]
+    rung: Option<String>,
+    /// Build even what is there
+    #[arg(long)]
+    again: bool,
+}
+
+pub(super) fn run(command: Command, config: Config) -> Result<ExitCode, Failure> {
+    telemetry::init(&config.log)?;
+    match command {
+        Command::List => list(&config),
+        Command::Build(which) => {
+            let task = if which.again { Task::Rebuild } else { Task::Build };
+            order(&config, which, task)
+        }
+        Command::Verify(which) => order(&config, which, Task::Verify),
+        Command::Gc { bytes_max } => {
+            let done = app::engines_collect(&config.engines, bytes_max)?;
+            let mut out: String = done.removed.iter().map(|name| format!("removed {name}\n")).collect();
+            let _ = writeln!(
+                out,
+                "{:.1} MB freed; {} engines of {:.1} MB stay, {} of them only because they are in use",
+                megabytes(done.freed_bytes),
+                done.kept,
+                megabytes(done.kept_bytes),
+                done.in_use
+            );
+            terminal::print(&out)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Export { entry, to } => {
+            let dir = app::engines_export(&config.engines, &entry, &to)?;
+            terminal::print(&format!("{}\n", dir.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Import { from } => {
+            let entry = app::engines_import(&config.engines, &from)?;
+            terminal::print(&format!("{entry}\n"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn list(config: &Config) -> Result<ExitCode, Failure> {
+    let app::EngineLines { engines, set_aside } = app::engines_list(&config.engines)?;
+    let mut out = format!("cache: {}\n", config.engines.cache_dir.display());
+    if !engines.is_empty() {
+        let _ = writeln!(
+            out,
+            "{:<24} {:<16} {:<9} {:>7} {:>8} {:>9} {:>9}  ENTRY AND VERDICT",
+            "MODEL", "RUNG", "VERDICT", "MB", "BUILD S", "AGE H", "UNUSED H"
+        );
+    }
+    let hours = |seconds: u64| seconds as f64 / 3600.0;
+    for engine in &engines {
+        let unused = engine.unused_s.map_or_else(|| "never".to_owned(), |s| format!("{:.1}", hours(s)));
+        let _ = writeln!(
+            out,
+            "{:<24} {:<16} {:<9} {:>7.1} {:>8.1} {:>9.1} {:>9}  {}: {}",
+            engine.model,
+            engine.rung,
+            if engine.accepted { "accepted" } else { "refused" },
+            megabytes(engine.bytes),
+            engine.build_s,
+            hours(engine.age_s),
+            unused,
+            engine.entry,
+            engine.summary,
+        );
+    }
+    for (name, reason) in set_aside {
+        let _ = writeln!(out, "set aside: {name}: {reason}");
+    }
+    terminal::print(&out)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Exit code 1 where an engine is refused or cannot be built.
+fn order(config: &Config, which: Which, task: Task) -> Result<ExitCode, Failure> {
+    let (mut lines, mut bad) = (Ok(()), 0);
+    let order = EngineOrder { models: which.models, rung: which.rung, task };
+    let hear = |model: &str, rung: &str, step: Step| {
+        terminal::complain(&format!(
+            "{model} {rung}: {}",
+            match step {
+                Step::Waiting => "waits for another build",
+                Step::Building => "is being built",
+                Step::Checking => "is compared with the reference",
+            }
+        ));
+    };
+    app::engines_order(&config.engines, &order, hear, |model, rung, outcome| {
+        let line = match outcome {
+            Ok(done) => {
+                bad += usize::from(!done.accepted);
+                let verdict = if done.accepted { "accepted" } else { "refused" };
+                let how = if done.found { "was there" } else { "built" };
+                format!(
+                    "{model} {rung}: {verdict}, {how}, {:.1} MB, build {:.1} s, acceptance {:.1} s: {}\n",
+                    megabytes(done.bytes),
+                    done.build_ms as f64 / 1e3,
+                    done.acceptance_ms as f64 / 1e3,
+                    done.summary
+                )
+            }
+            Err(why) => {
+                bad += 1;
+                format!("{model} {rung}: failed: {why}\n")
+            }
+        };
+        if lines.is_ok() {
+            lines = terminal::print(&line);
+        }
+    })?;
+    lines?;
+    Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}

@@ -1,0 +1,56 @@
+//! Who serves which model, and what stands on each rung of its ladder: `GET /api/v1/engines`.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use super::AppState;
+use crate::metrics::{EngineReading, RungReading};
+
+/// All engines of this host.
+pub(super) async fn engines(State(state): State<AppState>) -> Json<Value> {
+    let engines = state.metrics.parts().engines();
+    let improving = engines.iter().any(|engine| engine.improving);
+    let engines: Vec<Value> = engines.into_iter().map(engine).collect();
+    Json(json!({ "improving": improving, "engines": engines }))
+}
+
+fn engine(engine: EngineReading) -> Value {
+    json!({
+        "model": engine.model,
+        "serving": {
+            "rung": engine.serving,
+            "entry": engine.entry,
+            "for_s": seconds(engine.serving_for),
+            "load_ms": millis(engine.load),
+        },
+        "improving": engine.improving,
+        "ladder": engine.rungs.into_iter().map(rung).collect::<Vec<_>>(),
+        "reasons": engine.reasons,
+    })
+}
+
+fn rung(rung: RungReading) -> Value {
+    json!({
+        "rung": rung.rung,
+        "state": rung.state,
+        "why": rung.why,
+        "working_for_s": rung.working_for.map(seconds),
+        "estimate_s": rung.estimate.map(seconds),
+        "entry": rung.entry,
+        "bytes": rung.bytes,
+        "build_ms": rung.build.map(millis),
+        "acceptance_ms": rung.acceptance.map(millis),
+        "verdict": rung.verdict,
+    })
+}
+
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10.0).round() / 10.0
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
