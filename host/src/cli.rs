@@ -3,10 +3,13 @@
 //! Owns arguments, standard output and exit codes: 0 all well, 1 something failed, 2 not understood
 //! (arguments or configuration). The work is done by `app`, the platform and `http`.
 
+mod backup;
 mod config;
 mod engines;
 mod guest;
 mod healthcheck;
+mod keys;
+mod manage;
 mod models;
 mod ocr;
 mod serve;
@@ -56,6 +59,30 @@ enum Command {
     /// Looks at the model catalogue
     #[command(subcommand)]
     Models(models::Command),
+    /// Makes a revision of a component on a server, and routes to it if asked
+    Deploy(manage::Deploy),
+    /// Routes everything to a revision
+    Promote(manage::Promote),
+    /// Routes a part to a revision
+    Canary(manage::Canary),
+    /// Goes back to what a deployment's route was before
+    Rollback(manage::Rollback),
+    /// Shows deployments and their revisions
+    Revisions(manage::Revisions),
+    /// Makes, lists, rotates and revokes keys
+    #[command(subcommand)]
+    Keys(manage::Keys),
+    /// Makes, lists, changes and deletes tenants
+    #[command(subcommand)]
+    Tenants(manage::Tenants),
+    /// Shows usage by day
+    Usage(manage::Usage),
+    /// Shows who did what
+    Audit(manage::Audit),
+    /// Copies the data folder while a server serves from it
+    Backup(backup::Backup),
+    /// Makes a data folder of a backup
+    Restore(backup::Restore),
     /// Prints the effective configuration and where each value comes from
     Config,
     /// Asks a running server whether it can read; for containers
@@ -129,10 +156,21 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Serve(args) => serve::run(args, config),
-        Command::Ocr(args) => ocr::run(args, quiet(config, &effective)),
-        Command::Guest(command) => guest::run(command, quiet(config, &effective)),
+        Command::Ocr(args) => ocr::run(args, passing(quiet(config, &effective))),
+        Command::Guest(command) => guest::run(command, passing(quiet(config, &effective))),
         Command::Engines(command) => engines::run(command, quiet(config, &effective)),
         Command::Models(command) => models::run(command, &config),
+        Command::Deploy(args) => manage::run(args, &config),
+        Command::Promote(args) => manage::run(args, &config),
+        Command::Canary(args) => manage::run(args, &config),
+        Command::Rollback(args) => manage::run(args, &config),
+        Command::Revisions(args) => manage::run(args, &config),
+        Command::Keys(command) => manage::run(command, &config),
+        Command::Tenants(command) => manage::run(command, &config),
+        Command::Usage(args) => manage::run(args, &config),
+        Command::Audit(args) => manage::run(args, &config),
+        Command::Backup(args) => backup::backup(&args, &config),
+        Command::Restore(args) => backup::restore(&args, &config),
         Command::Config => config::run(&effective),
         Command::RenderWorker => Ok(crate::app::render_worker()),
         Command::EngineBuilder => Ok(crate::app::engine_builder()),
@@ -144,6 +182,12 @@ fn quiet(mut config: Config, effective: &Effective) -> Config {
     if effective.origin("log.filter") == Origin::Default {
         "error".clone_into(&mut config.log.filter);
     }
+    config
+}
+
+/// A host within a command keeps nothing, and does not touch what a server keeps.
+fn passing(mut config: Config) -> Config {
+    config.platform.data_dir = None;
     config
 }
 

@@ -39,6 +39,10 @@ pub struct Config {
     pub guests: GuestsConfig,
     /// `[platform]` and `[[deployments]]`.
     pub platform: PlatformConfig,
+    /// Where a first administrator's key is written, if one is to be made at the start.
+    pub admin_key_file: Option<PathBuf>,
+    /// `[client]`: commands that ask a server.
+    pub client: ClientConfig,
     /// `[log]`.
     pub log: LogConfig,
 }
@@ -48,6 +52,8 @@ pub struct Config {
 pub struct HttpConfig {
     /// Where to listen; port 0: any free one.
     pub listen: SocketAddr,
+    /// Whether an address that others reach may be listened on although the house has no keys.
+    pub allow_insecure_public: bool,
     /// Largest body of one document, and of one file of a batch.
     pub body_bytes_max: u64,
     /// Longest time that a request's head may take.
@@ -125,6 +131,23 @@ pub struct GuestsConfig {
     pub instances_max: u32,
     /// Most that a budget may give one linear memory.
     pub memory_bytes_max: u64,
+}
+
+/// Commands that ask a server.
+#[derive(Clone)]
+pub struct ClientConfig {
+    /// Its address, without a slash at the end.
+    pub server: String,
+    /// What they show; `None`: a server without keys.
+    pub key: Option<String>,
+    /// The tenant that an administrator acts for.
+    pub tenant: Option<String>,
+}
+
+impl std::fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientConfig").field("server", &self.server).finish_non_exhaustive()
+    }
 }
 
 /// The log.

@@ -8,6 +8,7 @@
 //! `router` finds the handler, `options` reads what is asked for, `body` and `upload` take the documents in,
 //! `ocr` answers one as a whole, `batch` many as they are read. `problem` is how anything goes wrong.
 
+mod auth;
 mod batch;
 mod body;
 mod describe;
@@ -15,6 +16,7 @@ mod engines;
 mod frame;
 mod health;
 mod listen;
+mod manage;
 mod ocr;
 mod options;
 mod problem;

@@ -61,7 +61,8 @@ fn configuration_mistakes_are_named() {
     let output = lector(&["config", "--config", file.to_str().unwrap()]);
     assert_ne!(output.status.code(), Some(0));
     assert!(err(&output).contains("lissten") && err(&output).contains("listen"), "{}", err(&output));
-    let output = lector(&["serve", "--listen", "0.0.0.0:0"]);
+    let data = format!("platform.data_dir={}", dir.path().join("data").display());
+    let output = lector(&["serve", "--listen", "0.0.0.0:0", "--set", &data]);
     assert_ne!(output.status.code(), Some(0));
     assert!(err(&output).contains("loopback"), "{}", err(&output));
 }

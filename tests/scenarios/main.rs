@@ -14,3 +14,4 @@ mod hostile;
 mod lifecycle;
 mod redact;
 mod surface;
+mod tenants;

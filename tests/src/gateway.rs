@@ -64,6 +64,8 @@ impl GatewayBuilder {
             command.arg("--config").arg(file);
         }
         let child = command
+            // A house of its own: one server uses a data folder at a time.
+            .env("LECTOR__PLATFORM__DATA_DIR", home.path().join("data"))
             .envs(self.env)
             .current_dir(paths::repo())
             .stdin(Stdio::null())

@@ -52,6 +52,14 @@ impl Gateway {
         let log = places.repo("target").join(format!("{name}.log"));
         let scratch = Scratch::new(&places.repo("target"), name)?;
         let port_file = scratch.path().join("port.json");
+        // A house of its own, and an empty one each time.
+        let data = places.repo("target").join(format!("{name}.data"));
+        match fs::remove_dir_all(&data) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot empty {}", data.display()));
+            }
+            _ => {}
+        }
         let lector = places.lector();
         let mut command = match prefix {
             [] => Command::new(&lector),
@@ -65,6 +73,7 @@ impl Gateway {
         let child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--port-file"])
             .arg(&port_file)
+            .env("LECTOR__PLATFORM__DATA_DIR", &data)
             .current_dir(&places.root)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -20,6 +20,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pdfium-render", &["document"]),
     ("image", &["document"]),
     ("tiff", &["document"]),
+    ("rusqlite", &["platform"]),
     ("seccompiler", &["document"]),
     ("landlock", &["document"]),
     ("fast_image_resize", &["pixels"]),

@@ -6,7 +6,7 @@
 mod local;
 mod output;
 mod progress;
-mod remote;
+pub(super) mod remote;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -127,7 +127,9 @@ pub(super) fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
     let progress = Progress::new(args.files.len());
     let failed = block_on(&config, async {
         match &args.server {
-            Some(server) => remote::read_all(server, &args.files, &request, output, &progress).await,
+            Some(server) => {
+                remote::read_all(server, &config.client, &args.files, &request, output, &progress).await
+            }
             None => local::read_all(&config, &args.files, &request, output, &progress).await,
         }
     })?;

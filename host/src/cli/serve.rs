@@ -58,6 +58,10 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
     };
+    if let Err(error) = who_may_come(&host, config, address).await {
+        host.stop().await;
+        return Err(error.into());
+    }
     // The first page pays for everything that is lazy: let it be ours. What it cannot do now it may be
     // able to do later, and `/readyz` says so until then.
     match host.platform.probe(WARM_UP_MAX).await {
@@ -67,11 +71,12 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     if let Some(file) = &args.port_file {
         write_port_file(file, address)?;
     }
-    tracing::info!(
-        listening = %format!("http://{address}"),
-        deployments = config.platform.deployments.len(),
-        "ready; without keys everybody who reaches this address may use it"
-    );
+    let who = if host.platform.is_open() {
+        "ready; there are no keys: everybody who reaches this address may use it"
+    } else {
+        "ready; keys are asked for"
+    };
+    tracing::info!(listening = %format!("http://{address}"), "{who}");
 
     let stop = CancellationToken::new();
     let server = http::serve(listener, host.app_state(), stop.clone());
@@ -110,6 +115,22 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
             Ok(ExitCode::from(130))
         }
     }
+}
+
+/// A house without keys listens on loopback alone, unless its operator insists. Where the configuration names a file for
+/// a first administrator's key, and there is no key yet, one is made.
+async fn who_may_come(host: &Host, config: &Config, address: SocketAddr) -> anyhow::Result<()> {
+    let platform = &host.platform;
+    if let (true, Some(file)) = (platform.is_open(), &config.admin_key_file) {
+        super::keys::first_admin_key(platform, file).await?;
+    }
+    if platform.is_open() && !address.ip().is_loopback() && !config.http.allow_insecure_public {
+        anyhow::bail!(
+            "{address} (http.listen) is no loopback address, and there are no keys: whoever reaches it could use the \
+             server. Name a file for an administrator's key (platform.admin_key_file), listen on 127.0.0.1, or set http.allow_insecure_public = true"
+        );
+    }
+    Ok(())
 }
 
 /// Whole or not at all: who waits for the file may read it as soon as it is there.

@@ -44,6 +44,14 @@ pub fn cache_root() -> Result<PathBuf, ConfigError> {
         .ok_or(ConfigError::NoCacheRoot)
 }
 
+/// Where tenants, deployments and their components are kept: `lector` in `XDG_DATA_HOME`, else in `~/.local/share`.
+pub fn data_root() -> Result<PathBuf, ConfigError> {
+    path_of("XDG_DATA_HOME")
+        .or_else(|| path_of("HOME").map(|dir| dir.join(".local/share")))
+        .map(|dir| dir.join("lector"))
+        .ok_or(ConfigError::NoDataRoot)
+}
+
 fn path_of(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

@@ -61,4 +61,7 @@ pub enum ConfigError {
     /// There is no place to look for fetched libraries.
     #[error("neither LECTOR_CACHE nor XDG_CACHE_HOME nor HOME is set: name the cache folder in LECTOR_CACHE")]
     NoCacheRoot,
+    /// There is no place to keep anything.
+    #[error("neither XDG_DATA_HOME nor HOME is set: name the data folder in platform.data_dir")]
+    NoDataRoot,
 }

@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::layers::{Effective, Origin, table_of};
 
 impl Effective {
-    /// A TOML text that reads back as this configuration. After each value stands where it is from.
+    /// A TOML text that reads back as this configuration, but for a key. After each value stands where it is from.
     pub fn to_toml(&self) -> Result<String, ConfigError> {
         let mut out = String::new();
         let table = table_of(&self.raw)?;
@@ -34,7 +34,9 @@ impl Effective {
 
     fn value(&self, out: &mut String, section: &str, key: &str, value: &Value) {
         let dotted = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
-        let assignment = format!("{key} = {value}");
+        // What is printed is pasted into issues.
+        let secret = dotted == "client.key" && value.as_str().is_some_and(|key| !key.is_empty());
+        let assignment = if secret { format!("# {key} is not shown") } else { format!("{key} = {value}") };
         let _ = writeln!(out, "{assignment:<44} # {}", self.origin(&dotted));
     }
 

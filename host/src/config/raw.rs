@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use lector_core::Budget;
+use lector_platform::BudgetSpec;
 use serde::{Deserialize, Serialize};
 
 use super::LogFormat;
@@ -18,6 +18,7 @@ pub struct RawConfig {
     pub guests: RawGuests,
     pub platform: RawPlatform,
     pub log: RawLog,
+    pub client: RawClient,
     pub deployments: Vec<RawDeployment>,
 }
 
@@ -79,6 +80,8 @@ pub struct RawGuests {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawPlatform {
+    pub data_dir: String,
+    pub admin_key_file: String,
     pub tenant: String,
     pub default_deployment: String,
     pub documents_max: usize,
@@ -96,6 +99,14 @@ pub struct RawLog {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct RawClient {
+    pub server: String,
+    pub key: String,
+    pub tenant: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RawDeployment {
     pub name: String,
     pub component: String,
@@ -104,39 +115,7 @@ pub struct RawDeployment {
     #[serde(default)]
     pub grants: BTreeMap<String, String>,
     #[serde(default)]
-    pub budget: RawBudget,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawBudget {
-    pub wall_ms: u64,
-    pub compute_ms: u64,
-    pub memory_bytes: u64,
-    pub handles: u32,
-    pub host_bytes: u64,
-    pub host_calls: u64,
-    pub log_bytes: u64,
-    pub pixels_max: u64,
-    pub result_bytes: u64,
-}
-
-impl Default for RawBudget {
-    fn default() -> Self {
-        let budget = Budget::default();
-        let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        Self {
-            wall_ms: ms(budget.wall),
-            compute_ms: ms(budget.compute),
-            memory_bytes: budget.memory_bytes,
-            handles: budget.handles,
-            host_bytes: budget.host_bytes,
-            host_calls: budget.host_calls,
-            log_bytes: budget.log_bytes,
-            pixels_max: budget.pixels_max,
-            result_bytes: budget.result_bytes,
-        }
-    }
+    pub budget: BudgetSpec,
 }
 
 /// Aliases that the guests of this repository open, and the catalogue's models for them.
@@ -156,7 +135,7 @@ impl RawDeployment {
             component: format!("guest/target/components/{component}.wasm"),
             settings,
             grants: GRANTS.map(|(alias, model)| (alias.to_owned(), model.to_owned())).into(),
-            budget: RawBudget::default(),
+            budget: BudgetSpec::default(),
         }
     }
 }
@@ -208,12 +187,19 @@ impl Default for RawConfig {
                 memory_bytes_max: 512 << 20,
             },
             platform: RawPlatform {
+                data_dir: String::new(),
+                admin_key_file: String::new(),
                 tenant: "default".to_owned(),
                 default_deployment: "standard".to_owned(),
                 documents_max: 64,
                 pages_in_flight_max: 0,
                 pages_per_document_max: 5_000,
                 held_bytes_max: 1 << 30,
+            },
+            client: RawClient {
+                server: "http://127.0.0.1:8080".to_owned(),
+                key: String::new(),
+                tenant: String::new(),
             },
             log: RawLog { filter: "info".to_owned(), format: LogFormat::Text },
             deployments: vec![

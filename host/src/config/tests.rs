@@ -106,14 +106,6 @@ fn wrong_values_are_named_with_their_key_and_origin() {
 }
 
 #[test]
-fn a_public_address_needs_a_word_of_consent() {
-    let text = complaint("[http]\nlisten = \"0.0.0.0:80\"\n", &[]);
-    assert!(text.contains("http.allow_insecure_public = true"), "{text}");
-    load("[http]\nlisten = \"0.0.0.0:80\"\nallow_insecure_public = true\n", &[], &[]).unwrap();
-    load("[http]\nlisten = \"[::1]:80\"\n", &[], &[]).unwrap();
-}
-
-#[test]
 fn a_list_of_deployments_replaces_the_built_in_ones() {
     let file = "[platform]\ndefault_deployment = \"mine\"\n[[deployments]]\nname = \"mine\"\ncomponent = \"/x.wasm\"\n\
                 settings = { tier = \"tiny\", list = [1, 2] }\ngrants = { detection = \"d\" }\nbudget = { wall_ms = 5 }\n";

@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lector_core::{Budget, DeploymentName, ModelName, TenantName};
-use lector_platform::{DeploymentConfig, PlatformConfig};
+use lector_core::{DeploymentName, ModelName, TenantName};
+use lector_platform::{DeploymentConfig, PlatformConfig, is_name};
 
 use super::error::ConfigError;
 use super::layers::Effective;
-use super::raw::{RawBudget, RawDeployment};
-use super::{Config, DocumentsConfig, EnginesConfig, GuestsConfig, HttpConfig, LogConfig, env, paths};
+use super::raw::RawDeployment;
+use super::{
+    ClientConfig, Config, DocumentsConfig, EnginesConfig, GuestsConfig, HttpConfig, LogConfig, env, paths,
+};
 
 /// The meaning of the effective configuration on this machine.
 pub(super) fn raise(effective: &Effective) -> Result<Config, ConfigError> {
@@ -40,6 +42,9 @@ pub(super) fn raise(effective: &Effective) -> Result<Config, ConfigError> {
         documents: documents(effective, &check, cores)?,
         guests,
         platform,
+        client: client(effective, &check)?,
+        admin_key_file: (!raw.platform.admin_key_file.is_empty())
+            .then(|| raw.platform.admin_key_file.clone().into()),
         log: LogConfig { filter: raw.log.filter.clone(), format: raw.log.format },
     })
 }
@@ -49,15 +54,9 @@ fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigEr
     let listen: SocketAddr = raw.listen.parse().map_err(|_| {
         check.wrong("http.listen", "is no address: write it like `127.0.0.1:8080` or `[::1]:0`")
     })?;
-    if !listen.ip().is_loopback() && !raw.allow_insecure_public {
-        return Err(check.wrong(
-            "http.listen",
-            "is no loopback address, and this version has no keys: whoever reaches the address could use the server. \
-             Listen on 127.0.0.1 behind something that authenticates, or set http.allow_insecure_public = true",
-        ));
-    }
     Ok(HttpConfig {
         listen,
+        allow_insecure_public: raw.allow_insecure_public,
         body_bytes_max: check.positive("http.body_bytes_max", raw.body_bytes_max)?,
         header_timeout: check.seconds("http.header_timeout_s", raw.header_timeout_s)?,
         body_idle_timeout: check.seconds("http.body_idle_timeout_s", raw.body_idle_timeout_s)?,
@@ -70,6 +69,21 @@ fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigEr
             raw.drain_timeout_s,
             SECONDS_MAX,
         )?),
+    })
+}
+
+fn client(effective: &Effective, check: &Check<'_>) -> Result<ClientConfig, ConfigError> {
+    let raw = &effective.raw.client;
+    if !raw.server.starts_with("http://") && !raw.server.starts_with("https://") {
+        return Err(
+            check.wrong("client.server", "is no address of a server: write it like `http://127.0.0.1:8080`")
+        );
+    }
+    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    Ok(ClientConfig {
+        server: raw.server.trim_end_matches('/').to_owned(),
+        key: given(&raw.key),
+        tenant: given(&raw.tenant),
     })
 }
 
@@ -165,7 +179,14 @@ fn platform(
             &format!("is `{}`, and the deployments are: {}", raw.default_deployment, known.join(", ")),
         ));
     }
+    if !is_name(&raw.tenant) {
+        return Err(
+            check.wrong("platform.tenant", "is no name: take 1 to 63 of a-z, 0-9 and -, the first no -")
+        );
+    }
+    let data_dir = if raw.data_dir.is_empty() { env::data_root()? } else { raw.data_dir.clone().into() };
     Ok(PlatformConfig {
+        data_dir: Some(data_dir),
         tenant: TenantName::from(raw.tenant.as_str()),
         deployments: deployments.iter().map(deployment).collect::<Result<_, _>>()?,
         default_deployment: DeploymentName::from(raw.default_deployment.as_str()),
@@ -184,10 +205,7 @@ fn platform(
 /// Names go into paths of requests, logs and metrics.
 fn named(check: &Check<'_>, number: usize, deployment: &RawDeployment) -> Result<(), ConfigError> {
     let name = &deployment.name;
-    let fits = (1..=63).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && !name.starts_with('-');
-    if fits {
+    if is_name(name) {
         return Ok(());
     }
     let problem = format!("[{number}].name is `{name}`: take 1 to 63 of a-z, 0-9 and -, the first no -");
@@ -207,22 +225,8 @@ fn deployment(raw: &RawDeployment) -> Result<DeploymentConfig, ConfigError> {
             .iter()
             .map(|(alias, model)| (alias.clone(), ModelName::from(model.as_str())))
             .collect(),
-        budget: budget(&raw.budget),
+        budget: raw.budget.into(),
     })
-}
-
-fn budget(raw: &RawBudget) -> Budget {
-    Budget {
-        wall: Duration::from_millis(raw.wall_ms),
-        compute: Duration::from_millis(raw.compute_ms),
-        memory_bytes: raw.memory_bytes,
-        handles: raw.handles,
-        host_bytes: raw.host_bytes,
-        host_calls: raw.host_calls,
-        log_bytes: raw.log_bytes,
-        pixels_max: raw.pixels_max,
-        result_bytes: raw.result_bytes,
-    }
 }
 
 /// `path`, or where the set-up task puts it.

@@ -15,15 +15,16 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use lector_core::{DeploymentName, Fault, Kind};
-use lector_platform::{EventStream, Permit};
+use lector_platform::{Caller, EventStream, Permit};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::AppState;
+use super::auth::TenantCtx;
 use super::body::{Intake, declared_bytes};
 use super::frame::RequestCtx;
-use super::ocr::{NamedDeployment, body_limits, count, file_missing, options, submission};
+use super::ocr::{NamedDeployment, body_bytes_max, body_limits, count, file_missing, options, submission};
 use super::options::{Endpoint, Options};
 use super::problem::Problem;
 use super::upload::{Head, Room, Upload, is_form};
@@ -44,22 +45,25 @@ const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
 pub(super) async fn batch(
     State(state): State<AppState>,
     Extension(ctx): Extension<RequestCtx>,
+    TenantCtx(caller): TenantCtx,
     named: NamedDeployment,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let options = options(&state, Endpoint::Batch, &parts, named)?;
-    let deployment = state.platform.lease(options.deployment.as_ref())?.deployment().clone();
+    let deployment = state.platform.lease(&caller, options.deployment.as_ref())?.deployment().clone();
+    state.platform.enter(&caller)?;
     let files = if is_form(&parts.headers) { state.config.batch_files_max } else { 1 };
-    let body = Intake::new(&parts.headers, body, body_limits(&state, &ctx, &options, files))?;
+    let bytes_max = body_bytes_max(&state, &caller);
+    let body = Intake::new(&parts.headers, body, body_limits(&state, &ctx, &options, bytes_max, files))?;
     let declared = declared_bytes(&parts.headers).filter(|_| files == 1);
-    let permit = state.platform.admit(declared)?;
+    let permit = state.platform.admit(&caller, declared)?;
     let mut upload = Upload::new(&parts.headers, body)?;
     // As long as no document has begun to arrive the answer can still be a plain refusal.
     let first = upload.next().await?.ok_or_else(file_missing)?;
 
     let (outgoing, events) = outgoing::channel(options.sse);
-    let batch = Batch { state, ctx, options, deployment, outgoing };
+    let batch = Batch { state, ctx, caller, bytes_max, options, deployment, outgoing };
     let task = tokio::spawn(batch.run(upload, first, permit).in_current_span());
     Ok(events.into_response(AbortOnDropHandle::new(task)))
 }
@@ -67,6 +71,9 @@ pub(super) async fn batch(
 struct Batch {
     state: AppState,
     ctx: RequestCtx,
+    caller: Caller,
+    /// Of one document.
+    bytes_max: u64,
     options: Options,
     deployment: DeploymentName,
     outgoing: Outgoing,
@@ -137,12 +144,13 @@ impl Batch {
         let platform = &self.state.platform;
         let permit = match permit {
             Some(permit) => permit,
-            None => patiently(self.options.timeout, || platform.admit(None)).await?,
+            None => patiently(self.options.timeout, || platform.admit(&self.caller, None)).await?,
         };
         let mut room = Patient(permit);
-        let bytes = upload.read(&mut room, self.state.config.body_bytes_max).await?;
+        let bytes = upload.read(&mut room, self.bytes_max).await?;
         self.state.metrics.document_received(bytes.len());
-        Ok(platform.submit(room.0, submission(&self.ctx.id, &self.options, head, bytes, Instant::now())))
+        let submission = submission(&self.caller, &self.ctx.id, &self.options, head, bytes, Instant::now());
+        Ok(platform.submit(room.0, submission))
     }
 }
 

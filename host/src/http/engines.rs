@@ -7,10 +7,11 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::AppState;
+use super::auth::TenantCtx;
 use crate::metrics::{EngineReading, RungReading};
 
 /// All engines of this host.
-pub(super) async fn engines(State(state): State<AppState>) -> Json<Value> {
+pub(super) async fn engines(State(state): State<AppState>, _: TenantCtx) -> Json<Value> {
     let engines = state.metrics.parts().engines();
     let improving = engines.iter().any(|engine| engine.improving);
     let engines: Vec<Value> = engines.into_iter().map(engine).collect();

@@ -14,10 +14,11 @@ use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
 use lector_core::port::DocumentHint;
 use lector_core::{Fault, Kind, RequestId};
-use lector_platform::{Event, Submission};
+use lector_platform::{Caller, Event, Submission};
 use serde_json::{Value, json};
 
 use super::AppState;
+use super::auth::TenantCtx;
 use super::body::{BodyLimits, Intake, declared_bytes};
 use super::frame::RequestCtx;
 use super::options::{Endpoint, Options};
@@ -52,9 +53,15 @@ pub(super) fn options(
 }
 
 /// Limits of a body that holds `files` documents at most, each with a limit and a time of its own.
-pub(super) fn body_limits(state: &AppState, ctx: &RequestCtx, options: &Options, files: usize) -> BodyLimits {
+pub(super) fn body_limits(
+    state: &AppState,
+    ctx: &RequestCtx,
+    options: &Options,
+    bytes_max: u64,
+    files: usize,
+) -> BodyLimits {
     BodyLimits {
-        bytes_max: state.config.body_bytes_max.saturating_mul(files as u64),
+        bytes_max: bytes_max.saturating_mul(files as u64),
         idle_max: state.config.body_idle_timeout,
         until: ctx.began + options.timeout.saturating_mul(u32::try_from(files).unwrap_or(u32::MAX)),
     }
@@ -62,6 +69,7 @@ pub(super) fn body_limits(state: &AppState, ctx: &RequestCtx, options: &Options,
 
 /// A document on its way into the pipeline. The deadline is `timeout` after `from`.
 pub(super) fn submission(
+    caller: &Caller,
     request: &RequestId,
     options: &Options,
     head: &Head,
@@ -69,8 +77,10 @@ pub(super) fn submission(
     from: Instant,
 ) -> Submission {
     Submission {
+        caller: caller.clone(),
         request: request.clone(),
         deployment: options.deployment.clone(),
+        key: options.key.clone(),
         name: head.name.clone(),
         bytes: bytes.into(),
         hint: DocumentHint { content_type: head.content_type.clone(), password: options.password.clone() },
@@ -78,6 +88,14 @@ pub(super) fn submission(
         options: options.request,
         deadline: from + options.timeout,
         order: options.order,
+    }
+}
+
+/// Bytes of one document: the lesser of the host's and the tenant's bound.
+pub(super) fn body_bytes_max(state: &AppState, caller: &Caller) -> u64 {
+    match caller.limits().body_bytes_max {
+        0 => state.config.body_bytes_max,
+        own => own.min(state.config.body_bytes_max),
     }
 }
 
@@ -92,24 +110,27 @@ pub(super) fn count(metrics: &Metrics, event: &Event) {
 pub(super) async fn ocr(
     State(state): State<AppState>,
     Extension(ctx): Extension<RequestCtx>,
+    TenantCtx(caller): TenantCtx,
     named: NamedDeployment,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let options = options(&state, Endpoint::Whole, &parts, named)?;
-    let deployment = state.platform.lease(options.deployment.as_ref())?.deployment().clone();
-    let body = Intake::new(&parts.headers, body, body_limits(&state, &ctx, &options, 1))?;
-    let mut permit = state.platform.admit(declared_bytes(&parts.headers))?;
+    let deployment = state.platform.lease(&caller, options.deployment.as_ref())?.deployment().clone();
+    state.platform.enter(&caller)?;
+    let bytes_max = body_bytes_max(&state, &caller);
+    let body = Intake::new(&parts.headers, body, body_limits(&state, &ctx, &options, bytes_max, 1))?;
+    let mut permit = state.platform.admit(&caller, declared_bytes(&parts.headers))?;
     let mut upload = Upload::new(&parts.headers, body)?;
     let head = upload.next().await?.ok_or_else(file_missing)?;
-    let bytes = upload.read(&mut permit, state.config.body_bytes_max).await?;
+    let bytes = upload.read(&mut permit, bytes_max).await?;
     if upload.next().await?.is_some() {
         let message = "The form has more than one file: send one, or all of them to /api/v1/ocr/batch.";
         return Err(Fault::new(Kind::Invalid, "too_many_files", message).into());
     }
     state.metrics.document_received(bytes.len());
 
-    let submission = submission(&ctx.id, &options, &head, bytes, ctx.began);
+    let submission = submission(&caller, &ctx.id, &options, &head, bytes, ctx.began);
     let events = state.platform.submit(permit, submission).inspect(|event| count(&state.metrics, event));
     let collector = Collector::new(ctx.id.clone(), deployment, head.name);
     let result = collect(collector, events).await?;

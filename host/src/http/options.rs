@@ -22,6 +22,10 @@ const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 /// A password that is longer than this is none (PDF 2.0 reads 127 bytes).
 const PASSWORD_BYTES_MAX: usize = 1024;
 
+/// A request key that is longer than this is a document.
+const KEY_BYTES_MAX: usize = 256;
+
+static REQUEST_KEY: HeaderName = HeaderName::from_static("x-lector-request-key");
 static DEPLOYMENT: HeaderName = HeaderName::from_static("x-lector-deployment");
 static PASSWORD: HeaderName = HeaderName::from_static("x-document-password");
 
@@ -50,6 +54,8 @@ impl Endpoint {
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) deployment: Option<DeploymentName>,
+    /// Requests with the same one come to the same revision.
+    pub(crate) key: Option<String>,
     pub(crate) pages: PageSelection,
     pub(crate) request: PageRequest,
     pub(crate) password: Option<String>,
@@ -80,6 +86,7 @@ impl Options {
         })?;
         let mut options = Self {
             deployment: None,
+            key: request_key(headers)?,
             pages: PageSelection::All,
             request: PageRequest::default(),
             password: password(headers)?,
@@ -256,6 +263,15 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&
     let text = std::str::from_utf8(value.as_bytes())
         .map_err(|_| option_invalid(format!("The header `{name}` is not UTF-8.")))?;
     Ok(Some(text.trim()))
+}
+
+fn request_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    match header_text(headers, &REQUEST_KEY)? {
+        Some(key) if key.is_empty() || key.len() > KEY_BYTES_MAX => {
+            Err(option_invalid(format!("The header `{REQUEST_KEY}` has 1 to {KEY_BYTES_MAX} bytes.")))
+        }
+        key => Ok(key.map(str::to_owned)),
+    }
 }
 
 fn password(headers: &HeaderMap) -> Result<Option<String>, Fault> {

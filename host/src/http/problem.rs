@@ -19,6 +19,7 @@ pub(crate) const OWN: &[(&str, StatusCode)] = &[
     ("multipart_invalid", StatusCode::BAD_REQUEST),
     ("file_missing", StatusCode::BAD_REQUEST),
     ("too_many_files", StatusCode::BAD_REQUEST),
+    ("body_invalid", StatusCode::BAD_REQUEST),
     ("body_incomplete", StatusCode::BAD_REQUEST),
     ("body_stalled", StatusCode::REQUEST_TIMEOUT),
     ("body_too_slow", StatusCode::REQUEST_TIMEOUT),
@@ -35,6 +36,11 @@ pub(crate) const OWN: &[(&str, StatusCode)] = &[
 const EXCEPTIONS: &[(&str, StatusCode)] = &[
     ("document_unsupported_type", StatusCode::UNSUPPORTED_MEDIA_TYPE),
     ("content_type_mismatch", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+    ("key_missing", StatusCode::UNAUTHORIZED),
+    ("key_invalid", StatusCode::UNAUTHORIZED),
+    ("auth_throttled", StatusCode::TOO_MANY_REQUESTS),
+    ("rate_limited", StatusCode::TOO_MANY_REQUESTS),
+    ("quota_exceeded", StatusCode::TOO_MANY_REQUESTS),
 ];
 
 /// The status of a fault: what `code` says where it is listed, else what its kind says.
@@ -129,6 +135,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         if let Some(after_s) = retry_after_s(&self.fault) {
             headers.insert(header::RETRY_AFTER, after_s.into());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"lector\""));
         }
         headers.extend(self.headers.iter().cloned());
         response.extensions_mut().insert(Code(self.fault.code));

@@ -2,28 +2,62 @@
 
 use axum::extract::Request;
 use axum::http::Method;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Router, middleware};
 use lector_core::{Fault, Kind};
 
+use super::manage::{deployments, keys, looks, tenants};
 use super::problem::Problem;
 use super::{AppState, batch, describe, engines, frame, health, ocr};
 
 type Route = (Method, &'static str, MethodRouter<AppState>);
 
-fn table() -> [Route; 11] {
-    [
-        (Method::POST, "/api/v1/ocr", post(ocr::ocr)),
-        (Method::POST, "/api/v1/ocr/batch", post(batch::batch)),
-        (Method::POST, "/api/v1/deployments/{name}/ocr", post(ocr::ocr)),
-        (Method::POST, "/api/v1/deployments/{name}/ocr/batch", post(batch::batch)),
-        (Method::GET, "/api/v1/engines", get(engines::engines)),
-        (Method::GET, "/healthz", get(health::healthz)),
-        (Method::GET, "/readyz", get(health::readyz)),
-        (Method::GET, "/metrics", get(health::metrics)),
-        (Method::GET, "/openapi.json", get(describe::openapi)),
-        (Method::GET, "/docs", get(describe::page)),
-        (Method::GET, "/", get(describe::page)),
+fn table() -> Vec<Route> {
+    use Method as M;
+    vec![
+        (M::POST, "/api/v1/ocr", post(ocr::ocr)),
+        (M::POST, "/api/v1/ocr/batch", post(batch::batch)),
+        (M::POST, "/api/v1/deployments/{name}/ocr", post(ocr::ocr)),
+        (M::POST, "/api/v1/deployments/{name}/ocr/batch", post(batch::batch)),
+        // A tenant's own.
+        (M::GET, "/api/v1/tenant", get(tenants::own)),
+        (M::GET, "/api/v1/deployments", get(deployments::list)),
+        (M::PUT, "/api/v1/deployments/{name}", put(deployments::deploy)),
+        (M::GET, "/api/v1/deployments/{name}", get(deployments::show)),
+        (M::DELETE, "/api/v1/deployments/{name}", delete(deployments::drop)),
+        (M::GET, "/api/v1/deployments/{name}/revisions", get(deployments::revisions)),
+        (M::GET, "/api/v1/deployments/{name}/revisions/{number}", get(deployments::revision)),
+        (M::POST, "/api/v1/deployments/{name}/promote", post(deployments::promote)),
+        (M::POST, "/api/v1/deployments/{name}/canary", post(deployments::canary)),
+        (M::POST, "/api/v1/deployments/{name}/shadow", post(deployments::shadow)),
+        (M::POST, "/api/v1/deployments/{name}/rollback", post(deployments::rollback)),
+        (M::GET, "/api/v1/keys", get(keys::list)),
+        (M::POST, "/api/v1/keys", post(keys::make)),
+        (M::POST, "/api/v1/keys/{id}/rotate", post(keys::rotate)),
+        (M::DELETE, "/api/v1/keys/{id}", delete(keys::revoke)),
+        (M::GET, "/api/v1/usage", get(looks::usage)),
+        (M::GET, "/api/v1/audit", get(looks::audit)),
+        (M::GET, "/api/v1/events", get(looks::events)),
+        (M::GET, "/api/v1/engines", get(engines::engines)),
+        // Administrators'.
+        (M::GET, "/api/v1/admin/tenants", get(tenants::list)),
+        (M::GET, "/api/v1/admin/tenants/{tenant}", get(tenants::show)),
+        (M::PUT, "/api/v1/admin/tenants/{tenant}", put(tenants::put)),
+        (M::DELETE, "/api/v1/admin/tenants/{tenant}", delete(tenants::drop)),
+        (M::GET, "/api/v1/admin/keys", get(keys::list_all)),
+        (M::POST, "/api/v1/admin/keys", post(keys::make_any)),
+        (M::POST, "/api/v1/admin/keys/{id}/rotate", post(keys::rotate_any)),
+        (M::DELETE, "/api/v1/admin/keys/{id}", delete(keys::revoke_any)),
+        (M::GET, "/api/v1/admin/usage", get(looks::all_usage)),
+        (M::GET, "/api/v1/admin/audit", get(looks::all_audit)),
+        (M::GET, "/api/v1/admin/events", get(looks::all_events)),
+        // Everybody's.
+        (M::GET, "/healthz", get(health::healthz)),
+        (M::GET, "/readyz", get(health::readyz)),
+        (M::GET, "/metrics", get(health::metrics)),
+        (M::GET, "/openapi.json", get(describe::openapi)),
+        (M::GET, "/docs", get(describe::page)),
+        (M::GET, "/", get(describe::page)),
     ]
 }
 
@@ -68,7 +102,7 @@ mod tests {
         let described: BTreeSet<(String, String)> = paths
             .flat_map(|(path, item)| methods(item).into_iter().map(move |m| (m, path.clone())))
             .collect();
-        let routed = table().map(|(method, path, _)| (method.to_string(), path.to_owned()));
-        assert_eq!(BTreeSet::from(routed), described);
+        let routed = table().into_iter().map(|(method, path, _)| (method.to_string(), path.to_owned()));
+        assert_eq!(routed.collect::<BTreeSet<_>>(), described);
     }
 }

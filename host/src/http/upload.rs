@@ -197,7 +197,7 @@ fn invalid(what: &str, detail: impl std::fmt::Display) -> Fault {
 }
 
 /// What the body itself met comes through the parser unchanged.
-fn from_multer(error: multer::Error) -> Fault {
+pub(crate) fn from_multer(error: multer::Error) -> Fault {
     match error {
         multer::Error::StreamReadFailed(cause) => match cause.downcast::<Fault>() {
             Ok(fault) => *fault,

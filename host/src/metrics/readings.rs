@@ -246,7 +246,7 @@ impl House {
         for deployment in &status.deployments {
             labelled_gauge(
                 &mut leases,
-                &[("deployment", deployment.name.as_str())],
+                &[("tenant", deployment.tenant.as_str()), ("deployment", deployment.name.as_str())],
                 deployment.leases as f64,
             )?;
         }

@@ -8,10 +8,12 @@ use lector_core::{Budget, DeploymentName, ModelName, TenantName};
 /// The whole house.
 #[derive(Clone, Debug)]
 pub struct PlatformConfig {
-    /// Owner of every deployment, until tenants come.
+    /// Owner of the deployments below; who asks without a key, in a house without keys, is this tenant.
     pub tenant: TenantName,
-    /// Pipelines; at least one.
+    /// Pipelines that every tenant may call; at least one.
     pub deployments: Vec<DeploymentConfig>,
+    /// Where everything is kept that outlives the process; `None`: nothing does.
+    pub data_dir: Option<PathBuf>,
     /// The one that answers when a request names none.
     pub default_deployment: DeploymentName,
     /// Documents admitted at once, bodies that are still being received included.

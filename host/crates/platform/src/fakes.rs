@@ -19,8 +19,10 @@ use tokio::sync::Semaphore;
 
 use crate::config::{DeploymentConfig, PlatformConfig};
 use crate::platform::Platform;
-use crate::reader::{Loader, Reader};
+use crate::reader::{Inspected, Loader, Reader};
+use crate::revision::RevisionRecord;
 use crate::selection::PageSelection;
+use crate::store::{Digest, SqliteStore, Store};
 use crate::submission::{Event, Order, Submission};
 
 /// What the fake guest does with a page.
@@ -94,21 +96,19 @@ impl Drop for Running<'_> {
     }
 }
 
-struct FakeGuest(Arc<Script>);
+/// Its component is one text, which begins what it reads.
+struct FakeGuest(Arc<Script>, String);
 
 impl Reader for FakeGuest {
-    fn digest(&self) -> &str {
-        "d1g357"
-    }
-
     fn configure<'a>(
         &'a self,
         _: &'a CallCtx,
-        _: &'a str,
+        settings: &'a str,
     ) -> BoxFuture<'a, Result<Result<Declaration, Complaint>, Fault>> {
         let declared = Declaration { models: vec!["detection".into()], batching: vec![], features: vec![] };
         let complaint = Complaint { pointer: "/dpi".into(), message: "too small".into() };
-        let answer = if self.0.settings_ok { Ok(declared) } else { Err(complaint) };
+        let accepted = self.0.settings_ok && !settings.contains("bad");
+        let answer = if accepted { Ok(declared) } else { Err(complaint) };
         async move { Ok(answer) }.boxed()
     }
 
@@ -127,11 +127,22 @@ impl Reader for FakeGuest {
             let _running = Running(script);
             let otherwise = *script.otherwise.lock().unwrap();
             let deed = script.deeds.lock().unwrap().get(&index).copied();
-            let result = match deed.unwrap_or(otherwise) {
-                Deed::Read => Ok(transcript(index)),
+            // A component can have a mind of its own.
+            let own = self
+                .1
+                .contains("fails")
+                .then_some(Deed::Fail)
+                .filter(|_| ctx.request.as_str() != "rehearsal");
+            let read = || {
+                let mut page = transcript(index);
+                page.lines[0].text.insert_str(0, &self.1);
+                Ok(page)
+            };
+            let result = match own.or(deed).unwrap_or(otherwise) {
+                Deed::Read => read(),
                 Deed::Wait => {
                     script.go.acquire().await.unwrap().forget();
-                    Ok(transcript(index))
+                    read()
                 }
                 Deed::Fail => Err(Fault::new(Kind::GuestFault, "guest_trapped", "It trapped.")),
                 Deed::Panic => panic!("as the test wants it"),
@@ -180,8 +191,17 @@ pub(crate) fn transcript(index: u32) -> Transcript {
 pub(crate) struct FakeLoader(pub(crate) Arc<Script>);
 
 impl Loader for FakeLoader {
-    fn load(&self, _: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Reader>, Fault>> {
-        let guest: Arc<dyn Reader> = Arc::new(FakeGuest(self.0.clone()));
+    fn inspect(&self, wasm: &[u8]) -> Result<Inspected, Fault> {
+        if wasm.starts_with(b"no component") {
+            return Err(Fault::new(Kind::Invalid, "component_invalid", "It is none."));
+        }
+        let image = wasm.starts_with(b"image").then(|| "lector:ocr/image@0.1.0".to_owned());
+        Ok(Inspected { imports: image.into_iter().collect() })
+    }
+
+    fn load(&self, wasm: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Reader>, Fault>> {
+        let guest: Arc<dyn Reader> =
+            Arc::new(FakeGuest(self.0.clone(), String::from_utf8_lossy(&wasm).into_owned()));
         async move { Ok(guest) }.boxed()
     }
 
@@ -190,6 +210,23 @@ impl Loader for FakeLoader {
         let missing = models.iter().any(|model| model.as_str() == "missing");
         let fault = Fault::new(Kind::Unavailable, "model_unavailable", "Its weights are missing.");
         async move { if missing { Err(fault) } else { Ok(()) } }.boxed()
+    }
+}
+
+/// A revision that nobody deployed.
+pub(crate) fn revision_record(tenant: &str, deployment: &str, number: u32) -> RevisionRecord {
+    RevisionRecord {
+        tenant: tenant.into(),
+        deployment: deployment.into(),
+        number,
+        component: Digest::of(b"component"),
+        component_bytes: 9,
+        settings: serde_json::json!({ "tier": "tiny" }),
+        grants: BTreeMap::from([("detection".to_owned(), "model".into())]),
+        budget: Budget::default().into(),
+        declaration: Declaration { models: vec!["detection".into()], batching: vec![], features: vec![] },
+        created_at_ms: 3,
+        created_by: "k1".into(),
     }
 }
 
@@ -272,42 +309,55 @@ pub(crate) async fn platform_with(
     documents: usize,
     alias: &str,
 ) -> Result<Arc<Platform>, Fault> {
-    start(script, places, documents, (alias, "model")).await
+    let config = config(places, documents, (alias, "model"));
+    platform_on(script, config, Arc::new(SqliteStore::in_memory().unwrap())).await
 }
 
 /// A platform whose one deployment grants `model` as what its guest opens.
 pub(crate) async fn platform_granting(script: &Arc<Script>, model: &str) -> Result<Arc<Platform>, Fault> {
-    start(script, 1, 1, ("detection", model)).await
+    let config = config(1, 1, ("detection", model));
+    platform_on(script, config, Arc::new(SqliteStore::in_memory().unwrap())).await
 }
 
-async fn start(
+/// A platform on a store of the test's own.
+pub(crate) async fn platform_on(
     script: &Arc<Script>,
-    places: usize,
-    documents: usize,
-    (alias, model): (&str, &str),
+    mut config: PlatformConfig,
+    store: Arc<dyn Store>,
 ) -> Result<Arc<Platform>, Fault> {
     let component = tempfile::NamedTempFile::new().unwrap();
-    let config = PlatformConfig {
+    for deployment in &mut config.deployments {
+        deployment.component = component.path().to_owned();
+    }
+    let loader = Arc::new(FakeLoader(script.clone()));
+    Platform::start_with(config, loader, Arc::new(FakeDocuments(script.clone())), store).await
+}
+
+/// One deployment, `standard`, with one grant.
+pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &str)) -> PlatformConfig {
+    PlatformConfig {
         tenant: "default".into(),
         deployments: vec![DeploymentConfig {
             name: "standard".into(),
-            component: component.path().to_owned(),
+            component: "set by platform_on".into(),
             settings: serde_json::json!({}),
             grants: BTreeMap::from([(alias.to_owned(), model.into())]),
             budget: Budget::default(),
         }],
+        data_dir: None,
         default_deployment: "standard".into(),
         documents_max: documents,
         pages_in_flight_max: places,
         pages_per_document_max: 100,
         held_bytes_max: 1000,
-    };
-    Platform::start_with(config, &FakeLoader(script.clone()), Arc::new(FakeDocuments(script.clone()))).await
+    }
 }
 
-/// A document of `pages` pages, to be read within a minute.
-pub(crate) fn submission(request: &str, pages: u8, order: Order) -> Submission {
+/// A document of `pages` pages, to be read within a minute, for the host's own tenant.
+pub(crate) fn submission(platform: &Platform, request: &str, pages: u8, order: Order) -> Submission {
     Submission {
+        caller: platform.of_this_machine().unwrap(),
+        key: None,
         request: RequestId::from(request),
         deployment: None,
         name: None,

@@ -15,13 +15,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Permit, shutting_down};
+use crate::directory::Found;
 use crate::platform::Platform;
 use crate::revision::Lease;
 use crate::status::Tally;
 use crate::submission::{Event, Submission};
+use crate::tenant::Tenant;
 
 pub(crate) use pages::PageCall;
-use pages::{Outcomes, Reading};
+use pages::{Account, Outcomes, Reading};
 pub(crate) use turns::Turns;
 
 /// Text that is kept of one document for its summary, in bytes. A page of dense print is some 5 KB;
@@ -103,19 +105,36 @@ async fn read(
     started: Instant,
     events: &mpsc::Sender<Event>,
 ) -> Result<Event, Stop> {
-    let Submission { request, deployment, bytes, hint, pages, options, deadline, order, name: _ } =
-        submission;
+    let Submission {
+        caller,
+        request,
+        deployment,
+        key,
+        bytes,
+        hint,
+        pages,
+        options,
+        deadline,
+        order,
+        name: _,
+    } = submission;
     // What was said before the body came may have been less than what came.
     permit.hold(bytes.len() as u64)?;
-    let lease = platform.routes.lease(deployment.as_ref(), request.as_str())?;
-    let ctx = lease.revision.ctx(request, deadline);
+    let tenant = caller.tenant;
+    let key = key.as_deref().unwrap_or(request.as_str());
+    let found = platform.directory.load().lease(&tenant, deployment.as_ref(), key, request.as_str())?;
+    let Found { lease, shadow } = found;
+    let ctx = lease.revision.ctx(&tenant, request, deadline);
 
     let opening = platform.documents.open(bytes, hint);
     let document = match tokio::time::timeout_at(deadline.into(), opening).await {
         Ok(opened) => opened?,
         Err(_) => return Err(deadline_exceeded("before the document was open").into()),
     };
+    let own_max = tenant.limits().pages_per_document_max;
+    let pages_max = if own_max == 0 { pages_max } else { pages_max.min(own_max) };
     let selected = pages.resolve(document.page_count(), pages_max)?;
+    let promise = tenant.meter.promise(selected.len() as u64, tenant.limits().pages_per_day)?;
     let opened = Event::Opened {
         content_type: document.content_type(),
         page_count: document.page_count(),
@@ -124,14 +143,15 @@ async fn read(
     events.send(opened).await.map_err(|_| Stop::Abandoned)?;
 
     let call = PageCall { document, reader: lease.revision.reader.clone(), ctx: ctx.clone(), options };
-    let reading = Reading::new(call, selected, order, platform);
+    let account = Account { tenant: tenant.clone(), revision: lease.revision.clone(), shadow, promise };
+    let reading = Reading::new(call, account, selected, order, platform);
     let outcomes = reading.run(events).await.map_err(|_| Stop::Abandoned)?;
 
     let Outcomes { pages_ok, pages_failed, kept } = outcomes;
     let (summary, summary_fault) = match kept {
         _ if pages_ok == 0 => (None, None),
         None => (None, Some(summary_too_large())),
-        Some(kept) => match assemble(platform, &lease, &ctx, kept).await {
+        Some(kept) => match assemble(platform, &tenant, &lease, &ctx, kept).await {
             Ok(summary) => (Some(summary), None),
             Err(fault) => (None, Some(fault)),
         },
@@ -145,6 +165,7 @@ async fn read(
 /// The summary is guest work like a page: it waits for its turn and ends with the deadline.
 async fn assemble(
     platform: &Platform,
+    tenant: &Tenant,
     lease: &Lease,
     ctx: &CallCtx,
     kept: Vec<Arc<Transcript>>,
@@ -152,7 +173,7 @@ async fn assemble(
     // By now the reader has usually let go of its share, and nothing is copied.
     let kept: Vec<Transcript> = kept.into_iter().map(Arc::unwrap_or_clone).collect();
     let summing = async {
-        let _turn = platform.turns.turn().await?;
+        let _turn = platform.turns.turn(tenant.places.clone()).await?;
         lease.revision.reader.assemble(ctx, &kept).await
     };
     match tokio::time::timeout_at(ctx.deadline.into(), summing).await {

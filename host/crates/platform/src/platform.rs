@@ -1,36 +1,56 @@
-//! The platform's face: start, admit, submit, probe, drain.
+//! The platform's face: start, let in, admit, submit, probe, drain.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use lector_core::{Blame, DeploymentName, Documents, Fault, Kind};
+use arc_swap::ArcSwap;
+use lector_core::{DeploymentName, Documents, Fault, ModelName};
 use lector_runtime::Runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use crate::access::{self, Admin, Caller, Failures, Shown};
+use crate::acts::Acts;
 use crate::admission::{Admission, Permit};
 use crate::config::PlatformConfig;
+use crate::directory::Directory;
 use crate::pipeline::{self, Turns, Work};
 use crate::probe::{Probe, ProbeReport};
 use crate::reader::Loader;
-use crate::revision::{Lease, Revision, Routes, Snapshot};
+use crate::revision::Lease;
+use crate::shadow::Shadows;
+use crate::shelf::Shelf;
 use crate::status::{DeploymentStatus, DrainReport, PlatformStatus};
+use crate::store::{SqliteStore, Store};
 use crate::submission::{EventStream, Submission};
+use crate::tenant::Tenant;
+use crate::{opening, rounds};
 
 /// Events that wait for a slow reader of one document before the pipeline itself waits.
 const EVENTS_WAITING_MAX: usize = 4;
 /// After the drain's time is over: what the cut-off documents have to say so to their readers.
 const CUT_OFF_GRACE: Duration = Duration::from_secs(1);
 
-/// The house: deployments, the door, the pipeline.
+/// The house: tenants and their deployments, the door, the pipeline.
 pub struct Platform {
-    pub(crate) routes: Routes,
+    pub(crate) directory: Arc<ArcSwap<Directory>>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) shelf: Shelf,
+    pub(crate) acts: Acts,
+    /// Deploys being staged.
+    pub(crate) staging: Semaphore,
+    /// Models of tenants that were given none of their own.
+    pub(crate) lent_models: BTreeMap<String, ModelName>,
     pub(crate) documents: Arc<dyn Documents>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) turns: Turns,
+    pub(crate) shadows: Shadows,
+    failures: Failures,
+    /// Tenants that were dropped and have use that is not on disk yet.
+    left: Mutex<Vec<Arc<Tenant>>>,
     probe: Probe,
     work: TaskTracker,
     cut_off: tokio_util::sync::CancellationToken,
@@ -38,46 +58,41 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Loads and configures every deployment. A component that cannot be loaded, settings that a
-    /// guest refuses, a grant that is missing: each is a fault that names the deployment.
+    /// Opens the store, puts what it serves into memory, and makes the configuration's deployments revisions where they
+    /// are new or changed. One of those that cannot be loaded or configured is a fault that names it; a tenant's own that
+    /// cannot be loaded is logged, and answers so.
     pub async fn start(
         config: PlatformConfig,
         runtime: Arc<Runtime>,
         documents: Arc<dyn Documents>,
     ) -> Result<Arc<Self>, Fault> {
-        Self::start_with(config, &runtime, documents).await
+        let store: Arc<dyn Store> = Arc::new(match &config.data_dir {
+            Some(dir) => SqliteStore::open(dir)?,
+            None => SqliteStore::in_memory()?,
+        });
+        Self::start_with(config, Arc::new(runtime), documents, store).await
     }
 
     pub(crate) async fn start_with(
         config: PlatformConfig,
-        loader: &dyn Loader,
+        loader: Arc<dyn Loader>,
         documents: Arc<dyn Documents>,
+        store: Arc<dyn Store>,
     ) -> Result<Arc<Self>, Fault> {
-        let misconfigured =
-            |message: String| Fault::new(Kind::Invalid, "platform_config", message).blaming(Blame::Host);
-        if config.documents_max == 0 || config.pages_in_flight_max == 0 || config.pages_per_document_max == 0
-        {
-            return Err(misconfigured("The limits of the platform must be 1 or more.".to_owned()));
+        opening::check(&config)?;
+        let collected = store.collect().await?;
+        if collected != Default::default() {
+            tracing::info!(collected.unfinished, collected.unnamed, "leftovers were collected");
         }
-        let mut live = BTreeMap::new();
-        for deployment in config.deployments {
-            let name = deployment.name.clone();
-            let revision = Revision::make(config.tenant.clone(), deployment, loader).await?;
-            tracing::info!(deployment = %name, digest = revision.reader.digest(), models = ?revision.declaration.models, "deployment live");
-            if live.insert(name.clone(), revision).is_some() {
-                return Err(misconfigured(format!(
-                    "Deployment `{name}` is there twice: each needs a name of its own."
-                )));
-            }
-        }
-        if !live.contains_key(&config.default_deployment) {
-            return Err(misconfigured(format!(
-                "The default deployment `{}` is none of the deployments.",
-                config.default_deployment
-            )));
-        }
-        Ok(Arc::new(Self {
-            routes: Routes::new(Snapshot { default: config.default_deployment, live }),
+        let shelf = Shelf::new(loader, store.clone());
+        let directory = opening::directory(&config, &store, &shelf).await?;
+        let platform = Arc::new(Self {
+            directory: Arc::new(ArcSwap::from_pointee(directory)),
+            store,
+            shelf,
+            acts: Acts::default(),
+            staging: Self::staging_places(),
+            lent_models: opening::lent_models(&config),
             documents,
             admission: Admission::new(
                 config.documents_max,
@@ -85,25 +100,66 @@ impl Platform {
                 config.pages_in_flight_max,
             ),
             turns: Turns::new(config.pages_in_flight_max),
+            shadows: Shadows::default(),
+            failures: Failures::default(),
+            left: Mutex::default(),
             probe: Probe::default(),
             work: TaskTracker::new(),
             cut_off: tokio_util::sync::CancellationToken::new(),
             pages_per_document_max: config.pages_per_document_max,
-        }))
+        });
+        let host = platform.host("config")?;
+        platform.seed(&host, config.deployments).await?;
+        tokio::spawn(rounds::go(Arc::downgrade(&platform)));
+        Ok(platform)
+    }
+
+    fn host(&self, actor: &str) -> Result<Caller, Fault> {
+        let directory = self.directory.load();
+        let tenant = directory.tenants.get(&directory.host).cloned();
+        let tenant = tenant.ok_or_else(|| access::tenant_not_found(directory.host.as_str()))?;
+        Ok(Caller { tenant, actor: access::Actor::named(actor), manages: true })
+    }
+
+    /// The host's own tenant, for the command line of this machine.
+    pub fn of_this_machine(&self) -> Result<Caller, Fault> {
+        self.host("cli")
+    }
+
+    /// Whether nobody has made a key yet: then whoever reaches the house may use it.
+    pub fn is_open(&self) -> bool {
+        self.directory.load().is_open()
+    }
+
+    /// The right to act for a tenant, by what a request shows. Faults: `key_missing`, `key_invalid`, `tenant_not_found`,
+    /// `auth_throttled`.
+    pub fn caller(&self, shown: Shown<'_>) -> Result<Caller, Fault> {
+        access::caller(&self.directory.load(), &self.failures, shown)
+    }
+
+    /// The right to act for the house, by what a request shows. Faults: as of [`caller`](Self::caller), and `admin_only`.
+    pub fn admin(&self, shown: Shown<'_>) -> Result<Admin, Fault> {
+        access::admin(&self.directory.load(), &self.failures, shown)
+    }
+
+    /// Counts a request against the tenant's rate: `rate_limited`, with the time after which to try again.
+    pub fn enter(&self, caller: &Caller) -> Result<(), Fault> {
+        caller.tenant.enter(Instant::now())
     }
 
     /// A place for one document, or a fault that says why not: `house_full` with the time after which
     /// to try again, `submission_too_large`, `shutting_down`. Takes microseconds; call it before the
     /// body is read, and [`Permit::hold`] as a body of unknown length grows.
-    pub fn admit(&self, bytes_hint: Option<u64>) -> Result<Permit, Fault> {
-        self.admission.admit(bytes_hint)
+    pub fn admit(&self, caller: &Caller, bytes_hint: Option<u64>) -> Result<Permit, Fault> {
+        self.admission.admit(bytes_hint).inspect_err(|_| caller.tenant.meter.rejected())
     }
 
     /// Reads a document. Everything that goes wrong from here on is an event.
     /// Must be called within a tokio runtime.
     pub fn submit(self: &Arc<Self>, permit: Permit, submission: Submission) -> EventStream {
         let (events, stream) = mpsc::channel(EVENTS_WAITING_MAX);
-        let span = tracing::info_span!("document", request = %submission.request);
+        let tenant = submission.caller.tenant();
+        let span = tracing::info_span!("document", request = %submission.request, %tenant);
         let work = Work {
             platform: self.clone(),
             pages_max: self.pages_per_document_max,
@@ -116,15 +172,16 @@ impl Platform {
         EventStream::new(stream, task.abort_handle())
     }
 
-    /// A lease on the revision that answers `deployment` (`None`: the default one); a fault
+    /// A lease on the revision that answers `deployment` (`None`: the caller's default one); a fault
     /// `deployment_not_found` for a name that is not there. `submit` takes a lease of its own; this one
     /// is for those who want to know beforehand.
-    pub fn lease(&self, deployment: Option<&DeploymentName>) -> Result<Lease, Fault> {
-        self.routes.lease(deployment, "look")
+    pub fn lease(&self, caller: &Caller, deployment: Option<&DeploymentName>) -> Result<Lease, Fault> {
+        Ok(self.directory.load().lease(&caller.tenant, deployment, "look", "look")?.lease)
     }
 
-    /// Reads a tiny golden page through documents, guests and engines, once for each deployment, all
-    /// within `deadline`. An answer is kept for a second, so that probing cannot be used as a load.
+    /// Reads a tiny golden page through documents, guests and engines, once for each deployment that the
+    /// configuration lends to all, all within `deadline`. An answer is kept for a second, so that probing
+    /// cannot be used as a load.
     pub async fn probe(&self, deadline: Duration) -> Result<ProbeReport, Fault> {
         self.probe.answer(self, deadline).await
     }
@@ -140,6 +197,7 @@ impl Platform {
         self.cut_off.cancel();
         self.work.close();
         let ended = tokio::time::timeout(CUT_OFF_GRACE, self.work.wait()).await.is_ok();
+        self.flush_usage().await;
         DrainReport { clean: clean && ended, took: started.elapsed(), cut_off }
     }
 
@@ -148,18 +206,24 @@ impl Platform {
         self.admission.gate.is_closed()
     }
 
+    /// Whether nothing is left to do.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.work.is_closed() && self.work.is_empty()
+    }
+
+    pub(crate) fn lock_left(&self) -> MutexGuard<'_, Vec<Arc<Tenant>>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A tenant goes; what it used is still to be written.
+    pub(crate) fn leave(&self, tenant: Arc<Tenant>) {
+        self.lock_left().push(tenant);
+    }
+
     /// A look at the counters.
     pub fn status(&self) -> PlatformStatus {
         let tally = &self.admission.tally;
-        let snapshot = self.routes.now();
-        let deployments = snapshot.live.iter().map(|(name, revision)| DeploymentStatus {
-            name: name.clone(),
-            default: *name == snapshot.default,
-            digest: revision.reader.digest().to_owned(),
-            leases: revision.gate.count(),
-            models: revision.declaration.models.clone(),
-            features: revision.declaration.features.clone(),
-        });
+        let directory = self.directory.load();
         PlatformStatus {
             documents_admitted: self.admission.gate.count(),
             documents_max: self.admission.documents_max,
@@ -177,7 +241,32 @@ impl Platform {
             faults: tally.faults(),
             page_time: self.admission.pace.page(),
             draining: self.is_draining(),
-            deployments: deployments.collect(),
+            deployments: directory
+                .deployments
+                .values()
+                .filter_map(|of| deployment_status(&directory, of))
+                .collect(),
         }
     }
+}
+
+/// A deployment with something live in it.
+fn deployment_status(
+    directory: &Directory,
+    deployment: &crate::directory::Deployment,
+) -> Option<DeploymentStatus> {
+    let route = &deployment.route;
+    let record = deployment.revisions.get(&route.stable()?)?;
+    let in_memory = deployment.loaded.values().filter_map(|loaded| loaded.as_ref().ok().cloned());
+    let draining = deployment.draining.iter().filter_map(std::sync::Weak::upgrade);
+    Some(DeploymentStatus {
+        tenant: route.tenant.clone(),
+        name: route.deployment.clone(),
+        default: route.seed && route.deployment == directory.default,
+        revision: record.number,
+        digest: record.component.to_string(),
+        leases: in_memory.chain(draining).map(|revision| revision.gate.count()).sum(),
+        models: record.declaration.models.clone(),
+        features: record.declaration.features.clone(),
+    })
 }

@@ -1,4 +1,5 @@
-//! Can the house read? A golden page goes the whole way: render worker, guest, engines.
+//! Can the house read? A golden page goes the whole way, through each deployment that the configuration lends to all:
+//! render worker, guest, engines. Tenants' own read theirs when they are deployed.
 //!
 //! Owns the last answer, kept for a moment. Called by `/readyz` and at the start of `serve`.
 
@@ -14,7 +15,7 @@ use crate::pipeline::{PageCall, deadline_exceeded};
 use crate::platform::Platform;
 
 /// A small picture of the word below, in black on white.
-const GOLDEN_PNG: &[u8] = include_bytes!("../assets/golden.png");
+pub(crate) const GOLDEN_PNG: &[u8] = include_bytes!("../assets/golden.png");
 /// What a pipeline that reads finds in it.
 const GOLDEN_WORD: &str = "lector";
 /// How long an answer is good for: probing cannot cost more than one page a second and deployment.
@@ -78,14 +79,20 @@ async fn probe(platform: &Platform, until: Instant) -> Result<ProbeReport, Fault
     let started = Instant::now();
     let hint = DocumentHint { content_type: Some("image/png".to_owned()), password: None };
     let document = platform.documents.open(Arc::new(GOLDEN_PNG.to_vec()), hint).await?;
-    let snapshot = platform.routes.now();
-    let mut deployments = Vec::with_capacity(snapshot.live.len());
-    for (name, revision) in &snapshot.live {
-        let lease = revision.lease("probe")?;
+    let directory = platform.directory.load_full();
+    let host = directory
+        .tenants
+        .get(&directory.host)
+        .ok_or_else(|| Fault::new(Kind::Bug, "internal", "The host's own tenant is missing; report it."))?;
+    let lent = directory.owned(&directory.host).filter(|deployment| deployment.route.seed);
+    let mut deployments = Vec::new();
+    for deployment in lent {
+        let name = &deployment.route.deployment;
+        let lease = deployment.choose("probe")?.lease("probe")?;
         let call = PageCall {
             document: document.clone(),
             reader: lease.revision.reader.clone(),
-            ctx: lease.revision.ctx(RequestId::from("probe"), until),
+            ctx: lease.revision.ctx(host, RequestId::from("probe"), until),
             options: PageRequest::default(),
         };
         // The probe takes no turn: it must answer when the house is full, too.

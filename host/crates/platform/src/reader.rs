@@ -11,10 +11,15 @@ use lector_core::{
     CallCtx, Complaint, Declaration, Fault, ModelName, PageRequest, PageRun, PageSource, Summary, Transcript,
 };
 
+/// What a component says of itself before it is compiled.
+#[derive(Clone, Debug)]
+pub(crate) struct Inspected {
+    /// Names of the interfaces that it imports.
+    pub(crate) imports: Vec<String>,
+}
+
 /// A loaded guest.
 pub(crate) trait Reader: Send + Sync + 'static {
-    /// SHA-256 of its component, hexadecimal.
-    fn digest(&self) -> &str;
     /// Checks settings.
     fn configure<'a>(
         &'a self,
@@ -38,6 +43,8 @@ pub(crate) trait Reader: Send + Sync + 'static {
 
 /// Makes a [`Reader`] of a component, and has the engines ready that it will use.
 pub(crate) trait Loader: Send + Sync {
+    /// Looks into a component without compiling it; a fault where this host could not run it.
+    fn inspect(&self, wasm: &[u8]) -> Result<Inspected, Fault>;
     /// Validates and compiles.
     fn load(&self, wasm: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Reader>, Fault>>;
     /// Opens the lanes of these models where they are not open yet.

@@ -1,158 +1,113 @@
-//! Revisions, the routes to them, and the leases that requests hold on them.
+//! Revisions: a component with settings, grants and limits, which never changes; and the leases on them.
 //!
-//! A revision is a component with settings, grants and limits, and never changes. Routes are one
-//! immutable snapshot behind one pointer: a request reads it once and keeps its revision for its whole
-//! life. Until deployments can be changed at run time the snapshot is written once, at the start.
+//! Owns what a revision is on disk (the record) and in memory (loaded, with its gate and its figures). Knows nothing of
+//! routes. Made by `stage.rs`, put into memory by `shelf.rs`, leased by every request.
+
+mod figures;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use lector_core::{
-    Budget, CallCtx, Declaration, DeploymentName, Fault, Kind, ModelName, RequestId, TenantName,
-};
+use lector_core::{CallCtx, Declaration, DeploymentName, Fault, Kind, ModelName, RequestId, TenantName};
+use serde::{Deserialize, Serialize};
 
-use crate::config::DeploymentConfig;
 use crate::gate::{Gate, Pass};
-use crate::reader::{Loader, Reader};
+use crate::reader::Reader;
+use crate::store::Digest;
+use crate::tenant::{BudgetSpec, Tenant};
 
-/// `configure` reads no page: what takes longer than this hangs.
-const CONFIGURE_MAX: Duration = Duration::from_secs(30);
-/// Largest component that is read from disk. The default guest is below 2 MB; compiling 200 MB takes minutes.
-const COMPONENT_BYTES_MAX: u64 = 64 << 20;
+pub(crate) use figures::{Figures, ShadowFigures};
+pub use figures::{FiguresView, ShadowView};
 
-/// A guest ready to read pages.
-pub(crate) struct Revision {
-    pub(crate) tenant: TenantName,
-    pub(crate) deployment: DeploymentName,
-    pub(crate) declaration: Declaration,
-    pub(crate) reader: Arc<dyn Reader>,
-    pub(crate) gate: Arc<Gate>,
-    settings: Arc<str>,
-    grants: Arc<BTreeMap<String, ModelName>>,
-    budget: Budget,
+/// A revision as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RevisionRecord {
+    /// Owner of the deployment.
+    pub tenant: TenantName,
+    /// Which deployment.
+    pub deployment: DeploymentName,
+    /// Counted from 1 in its deployment.
+    pub number: u32,
+    /// SHA-256 of the component.
+    pub component: Digest,
+    /// Size of the component.
+    pub component_bytes: u64,
+    /// Settings: a JSON object that the guest accepted.
+    pub settings: serde_json::Value,
+    /// Models that the guest may open, by alias.
+    pub grants: BTreeMap<String, ModelName>,
+    /// Limits of each guest call.
+    pub budget: BudgetSpec,
+    /// What the guest said of itself.
+    pub declaration: Declaration,
+    /// When it was made, milliseconds since 1970.
+    pub created_at_ms: u64,
+    /// By whom: the id of a key, or `open`, `config`.
+    pub created_by: String,
 }
 
-impl Revision {
-    /// Reads, loads and configures what `config` names, and has its models ready. A fault says at which of these
-    /// steps it stopped.
-    pub(crate) async fn make(
-        tenant: TenantName,
-        config: DeploymentConfig,
-        loader: &dyn Loader,
-    ) -> Result<Arc<Self>, Fault> {
-        let name = config.name.clone();
-        let wasm = component(&config).await?;
-        let reader = loader.load(wasm).await.map_err(|fault| of(&name, fault))?;
-        let settings: Arc<str> = config.settings.to_string().into();
-        let mut revision = Self {
-            tenant,
-            deployment: config.name,
-            declaration: Declaration { models: vec![], batching: vec![], features: vec![] },
-            reader,
-            gate: Arc::default(),
-            settings: settings.clone(),
-            grants: Arc::new(config.grants),
-            budget: config.budget,
-        };
-        let ctx = revision.ctx(RequestId::from("configure"), Instant::now() + CONFIGURE_MAX);
-        let answer = revision.reader.configure(&ctx, &settings).await.map_err(|fault| of(&name, fault))?;
-        revision.declaration = answer.map_err(|complaint| {
-            let at = if complaint.pointer.is_empty() { "/" } else { &complaint.pointer };
-            Fault::new(
-                Kind::Invalid,
-                "settings_refused",
-                format!(
-                    "The guest of deployment `{name}` refuses its settings at `{at}`: {}",
-                    complaint.message
-                ),
-            )
-        })?;
-        let missing: Vec<&str> = revision
-            .declaration
-            .models
-            .iter()
-            .filter(|alias| !revision.grants.contains_key(*alias))
-            .map(String::as_str)
-            .collect();
-        if !missing.is_empty() {
-            return Err(Fault::new(
-                Kind::Denied,
-                "grant_missing",
-                format!(
-                    "The guest of deployment `{name}` opens models that it is not granted: {}. Grant each alias a \
-                     model of the catalogue.",
-                    missing.join(", ")
-                ),
-            ));
-        }
-        // Only now is it known which models it opens; one that nobody opens would cost memory for nothing.
-        loader.prepare(revision.models()).await.map_err(|fault| of(&name, fault))?;
-        Ok(Arc::new(revision))
-    }
-
+impl RevisionRecord {
     /// The catalogue's models behind the aliases that the guest declared.
     pub(crate) fn models(&self) -> Vec<ModelName> {
         self.declaration.models.iter().filter_map(|alias| self.grants.get(alias)).cloned().collect()
     }
 
-    /// What a guest call of this revision is made with.
-    pub(crate) fn ctx(&self, request: RequestId, deadline: Instant) -> CallCtx {
+    /// Whether it was made of the same things.
+    pub(crate) fn is_made_of(&self, other: &Self) -> bool {
+        let parts = |of: &Self| (of.component.clone(), of.settings.clone(), of.grants.clone(), of.budget);
+        parts(self) == parts(other)
+    }
+}
+
+/// A revision in memory, ready to read pages.
+pub(crate) struct Revision {
+    pub(crate) record: Arc<RevisionRecord>,
+    pub(crate) reader: Arc<dyn Reader>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) figures: Figures,
+    pub(crate) shadow: ShadowFigures,
+    settings: Arc<str>,
+    grants: Arc<BTreeMap<String, ModelName>>,
+}
+
+impl Revision {
+    pub(crate) fn new(record: Arc<RevisionRecord>, reader: Arc<dyn Reader>) -> Arc<Self> {
+        Arc::new(Self {
+            settings: record.settings.to_string().into(),
+            grants: Arc::new(record.grants.clone()),
+            record,
+            reader,
+            gate: Arc::default(),
+            figures: Figures::default(),
+            shadow: ShadowFigures::default(),
+        })
+    }
+
+    /// What a guest call of this revision for `tenant` is made with: the lesser of the revision's and the tenant's limits.
+    pub(crate) fn ctx(&self, tenant: &Tenant, request: RequestId, deadline: Instant) -> CallCtx {
         CallCtx {
-            tenant: self.tenant.clone(),
-            deployment: self.deployment.clone(),
+            tenant: tenant.name().clone(),
+            deployment: self.record.deployment.clone(),
             request,
             settings: self.settings.clone(),
             grants: self.grants.clone(),
-            budget: self.budget,
+            budget: self.record.budget.at_most(tenant.limits().budget).into(),
             deadline,
-            weight: 1,
-            batching: self.declaration.batching.as_slice().into(),
+            weight: tenant.record.terms.weight.max(1),
+            batching: self.record.declaration.batching.as_slice().into(),
         }
     }
 
     /// A lease in the name of `holder`.
     pub(crate) fn lease(self: &Arc<Self>, holder: &str) -> Result<Lease, Fault> {
+        // The gate of a revision is never closed: who has read the snapshot that names it gets its lease, and it is
+        // freed when the last one is gone.
         let pass = self.gate.enter(holder.into(), usize::MAX).map_err(|_| {
-            Fault::new(
-                Kind::Unavailable,
-                "revision_retired",
-                "The revision was replaced just now: send the request again.",
-            )
+            Fault::new(Kind::Bug, "internal", "A revision was closed while it was live; report it.")
         })?;
         Ok(Lease { revision: self.clone(), _pass: pass })
     }
-}
-
-async fn component(config: &DeploymentConfig) -> Result<Vec<u8>, Fault> {
-    let name = &config.name;
-    let unreadable = |error: std::io::Error| {
-        Fault::new(
-            Kind::Unavailable,
-            "component_unreadable",
-            format!(
-                "The component of deployment `{name}` cannot be read: build the guests, or correct its path."
-            ),
-        )
-        .with_detail(format!("{}: {error}", config.component.display()))
-    };
-    let bytes = tokio::fs::metadata(&config.component).await.map_err(unreadable)?.len();
-    if bytes > COMPONENT_BYTES_MAX {
-        return Err(Fault::new(
-            Kind::TooLarge,
-            "component_too_large",
-            format!(
-                "The component of deployment `{name}` has {bytes} bytes, and at most {COMPONENT_BYTES_MAX} are taken."
-            ),
-        ));
-    }
-    tokio::fs::read(&config.component).await.map_err(unreadable)
-}
-
-/// A fault of loading or configuring, with the deployment's name before it.
-fn of(name: &DeploymentName, mut fault: Fault) -> Fault {
-    fault.message = format!("Deployment `{name}`: {}", fault.message);
-    fault
 }
 
 /// The right to use one revision; while it is held the revision stays.
@@ -164,17 +119,22 @@ pub struct Lease {
 impl Lease {
     /// The deployment that was asked for, or the default one.
     pub fn deployment(&self) -> &DeploymentName {
-        &self.revision.deployment
+        &self.revision.record.deployment
+    }
+
+    /// Number of the revision.
+    pub fn number(&self) -> u32 {
+        self.revision.record.number
     }
 
     /// SHA-256 of the component, hexadecimal.
     pub fn digest(&self) -> &str {
-        self.revision.reader.digest()
+        self.revision.record.component.as_str()
     }
 
     /// What the guest said of itself when it was configured.
     pub fn declaration(&self) -> &Declaration {
-        &self.revision.declaration
+        &self.revision.record.declaration
     }
 }
 
@@ -182,44 +142,7 @@ impl std::fmt::Debug for Lease {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Lease")
             .field("deployment", self.deployment())
-            .field("digest", &self.digest())
+            .field("number", &self.number())
             .finish()
-    }
-}
-
-/// Which revision answers which deployment.
-pub(crate) struct Snapshot {
-    pub(crate) default: DeploymentName,
-    pub(crate) live: BTreeMap<DeploymentName, Arc<Revision>>,
-}
-
-/// The pointer to the current snapshot.
-pub(crate) struct Routes(RwLock<Arc<Snapshot>>);
-
-impl Routes {
-    pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Self(RwLock::new(Arc::new(snapshot)))
-    }
-
-    /// The snapshot as it is now.
-    pub(crate) fn now(&self) -> Arc<Snapshot> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// A lease on the revision that answers `deployment`.
-    pub(crate) fn lease(&self, deployment: Option<&DeploymentName>, holder: &str) -> Result<Lease, Fault> {
-        let snapshot = self.now();
-        let name = deployment.unwrap_or(&snapshot.default);
-        match snapshot.live.get(name) {
-            Some(revision) => revision.lease(holder),
-            None => {
-                let shown: String = name.as_str().chars().take(64).collect();
-                Err(Fault::new(
-                    Kind::NotFound,
-                    "deployment_not_found",
-                    format!("There is no deployment `{shown}`: leave the name out for the default one."),
-                ))
-            }
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use lector_core::{DeploymentName, Fault};
+use lector_core::{DeploymentName, Fault, TenantName};
 
 use crate::gate::Holder;
 
@@ -51,13 +51,17 @@ pub struct PlatformStatus {
 /// A deployment at one moment.
 #[derive(Clone, Debug)]
 pub struct DeploymentStatus {
+    /// Its owner.
+    pub tenant: TenantName,
     /// Its name.
     pub name: DeploymentName,
     /// Whether it answers requests that name none.
     pub default: bool,
+    /// Number of the revision that answers, or most of what answers.
+    pub revision: u32,
     /// SHA-256 of its component, hexadecimal.
     pub digest: String,
-    /// Leases held on its revision now.
+    /// Leases held on its revisions now, those that drain included.
     pub leases: usize,
     /// Models that its guest declared to open, by alias.
     pub models: Vec<String>,

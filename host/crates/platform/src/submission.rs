@@ -11,6 +11,7 @@ use lector_core::{DeploymentName, Fault, Kind, PageRequest, RequestId, Summary, 
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::access::Caller;
 use crate::selection::PageSelection;
 
 /// In which order pages are answered.
@@ -27,10 +28,14 @@ pub enum Order {
 /// One document to read.
 #[derive(Clone, Debug)]
 pub struct Submission {
+    /// For whom; the right to ask at all.
+    pub caller: Caller,
     /// Names the request in logs and to the guest.
     pub request: RequestId,
     /// Which pipeline; `None`: the default one.
     pub deployment: Option<DeploymentName>,
+    /// Requests with the same key come to the same revision while a candidate is tried; `None`: the request's id.
+    pub key: Option<String>,
     /// The document's name as the client knows it; for logs only.
     pub name: Option<String>,
     /// The document.

@@ -64,11 +64,14 @@ impl Reading {
     pub(super) async fn document(&self, file: &Path) -> anyhow::Result<Result<Box<DocumentResult>, Fault>> {
         let bytes = bytes_of(file, self.held_bytes_max).await.with_context(|| file.display().to_string())?;
         let platform = &self.host.platform;
-        let permit = platform.admit(Some(bytes.len() as u64))?;
+        let caller = platform.of_this_machine()?;
+        let permit = platform.admit(&caller, Some(bytes.len() as u64))?;
         let request = RequestId::from("guest");
         let submission = Submission {
+            caller,
             request: request.clone(),
             deployment: None,
+            key: None,
             name: None,
             bytes: Arc::new(bytes),
             hint: DocumentHint::default(),

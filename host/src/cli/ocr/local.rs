@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use lector_core::port::DocumentHint;
 use lector_core::{Fault, Kind, RequestId};
-use lector_platform::{Event, Order, Permit, Platform, Submission};
+use lector_platform::{Caller, Event, Order, Permit, Platform, Submission};
 
 use super::super::{Failure, terminal};
 use super::output::Output;
@@ -47,9 +47,11 @@ async fn through(
 ) -> anyhow::Result<bool> {
     let started = Instant::now();
     let id = RequestId::from(uuid::Uuid::now_v7().to_string());
-    let reading = Reading { platform, config, request, id, progress, live: output.is_stream() };
+    let caller = platform.of_this_machine()?;
+    let reading =
+        Reading { platform, caller: &caller, config, request, id, progress, live: output.is_stream() };
     // An unknown deployment is one complaint, not one for each file.
-    let deployment = platform.lease(request.deployment.as_ref())?.deployment().clone();
+    let deployment = platform.lease(&caller, request.deployment.as_ref())?.deployment().clone();
     if reading.live {
         emit(progress, &ndjson::meta(&reading.id, &deployment, Some(files.len())))?;
     }
@@ -102,6 +104,7 @@ impl Counts {
 
 struct Reading<'a> {
     platform: &'a Arc<Platform>,
+    caller: &'a Caller,
     config: &'a Config,
     request: &'a Request,
     id: RequestId,
@@ -130,7 +133,7 @@ impl Reading<'_> {
     /// A place in the house; while it is full, of our own documents, we wait.
     async fn admit(&self, bytes: u64) -> Result<Permit, Fault> {
         loop {
-            match self.platform.admit(Some(bytes)) {
+            match self.platform.admit(self.caller, Some(bytes)) {
                 Err(fault) if fault.kind == Kind::Busy => tokio::time::sleep(FULL_WAIT).await,
                 answer => return answer,
             }
@@ -145,8 +148,10 @@ impl Reading<'_> {
         bytes: Vec<u8>,
     ) -> anyhow::Result<(Read, Counts)> {
         let request = self.request;
-        let deployment = self.platform.lease(request.deployment.as_ref())?.deployment().clone();
+        let deployment = self.platform.lease(self.caller, request.deployment.as_ref())?.deployment().clone();
         let submission = Submission {
+            caller: self.caller.clone(),
+            key: None,
             request: self.id.clone(),
             deployment: Some(deployment.clone()),
             name: Some(name.to_owned()),

@@ -10,10 +10,11 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Response};
 use serde_json::Value;
 
-use super::super::{Failure, terminal};
+use super::super::{Failure, manage, terminal};
 use super::output::Output;
 use super::progress::Progress;
 use super::{Read, Request, bytes_of, complain, name_of};
+use crate::config::ClientConfig;
 use crate::format::Format;
 use lector_core::TextLayerPolicy;
 
@@ -30,12 +31,13 @@ const PASSWORD: &str = "x-document-password";
 /// Reads all files there and writes their results in order. Whether anything failed.
 pub(super) async fn read_all(
     server: &str,
+    config: &ClientConfig,
     files: &[PathBuf],
     request: &Request,
     mut output: Output,
     progress: &Progress,
 ) -> Result<bool, Failure> {
-    let client = Client::builder().build().context("making an HTTP client")?;
+    let client = manage::client(config)?;
     let door = Door { client, server: server.trim_end_matches('/'), request, progress };
     if output.is_stream() {
         return Ok(door.batch(files).await?);
@@ -153,7 +155,7 @@ impl Door<'_> {
 }
 
 /// The answer, or what the server has to say instead (problem details, RFC 9457).
-async fn accepted(answer: Response) -> anyhow::Result<Response> {
+pub(in crate::cli) async fn accepted(answer: Response) -> anyhow::Result<Response> {
     let status = answer.status();
     if status.is_success() {
         return Ok(answer);

@@ -15,10 +15,14 @@ use tracing::Instrument;
 
 use super::turns::Turn;
 use super::{KEPT_BYTES_MAX, deadline_exceeded};
+use crate::meter::Promise;
 use crate::platform::Platform;
 use crate::reader::Reader;
+use crate::revision::Revision;
+use crate::shadow::Sample;
 use crate::status::Backlog;
 use crate::submission::{Event, Order};
+use crate::tenant::Tenant;
 
 /// Guest calls end by themselves at the deadline, with their timing; those that do not are cut off so much later.
 const DEADLINE_GRACE: Duration = Duration::from_millis(250);
@@ -59,9 +63,20 @@ pub(super) struct NobodyListens;
 
 type Waiting = Pin<Box<dyn Future<Output = Result<Turn, Fault>> + Send>>;
 
+/// On whose account and by which revision pages are read.
+pub(super) struct Account {
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) revision: Arc<Revision>,
+    /// Reads along.
+    pub(super) shadow: Option<Arc<Revision>>,
+    /// Of the tenant's pages of the day.
+    pub(super) promise: Promise,
+}
+
 /// The reading of the selected pages.
 pub(super) struct Reading<'a> {
     call: PageCall,
+    account: Account,
     platform: &'a Platform,
     backlog: Backlog<'a>,
     order: Order,
@@ -83,12 +98,19 @@ pub(super) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    pub(super) fn new(call: PageCall, selected: Vec<u32>, order: Order, platform: &'a Platform) -> Self {
+    pub(super) fn new(
+        call: PageCall,
+        account: Account,
+        selected: Vec<u32>,
+        order: Order,
+        platform: &'a Platform,
+    ) -> Self {
         let backlog = platform.admission.tally.wait(selected.len() as u64);
         // Twice the places: one slow page does not idle the house while the pages behind it wait for their order.
         let window = platform.turns.most().saturating_mul(2);
         Self {
             call,
+            account,
             platform,
             backlog,
             order,
@@ -120,7 +142,7 @@ impl<'a> Reading<'a> {
             if expired || !self.may_begin() {
                 waiting = None;
             } else if waiting.is_none() {
-                waiting = Some(Box::pin(self.platform.turns.turn()));
+                waiting = Some(Box::pin(self.platform.turns.turn(self.account.tenant.places.clone())));
             }
             tokio::select! {
                 place = events.reserve(), if self.ready().is_some() => {
@@ -201,6 +223,10 @@ impl<'a> Reading<'a> {
         let admission = &self.platform.admission;
         self.backlog.done();
         admission.tally.page(run.result.as_ref().err());
+        let Account { tenant, revision, promise, .. } = &mut self.account;
+        tenant.meter.page(&run);
+        promise.kept();
+        revision.figures.page(&run, self.call.ctx.budget.wall);
         let PageRun { result, timing } = run;
         let event = match result {
             Ok(transcript) => {
@@ -208,6 +234,7 @@ impl<'a> Reading<'a> {
                 self.pages_ok += 1;
                 let transcript = Arc::new(transcript);
                 self.keep(position, &transcript);
+                self.read_along(index, &transcript, timing.total);
                 Event::Page { index, transcript, timing }
             }
             Err(fault) => {
@@ -216,6 +243,17 @@ impl<'a> Reading<'a> {
             }
         };
         self.done.insert(position, event);
+    }
+
+    /// Lets the shadow read the page too, where there is one.
+    fn read_along(&self, index: u32, live: &Arc<Transcript>, live_took: Duration) {
+        let Some(revision) = &self.account.shadow else { return };
+        let PageCall { document, ctx, options, .. } = &self.call;
+        let ctx = revision.ctx(&self.account.tenant, ctx.request.clone(), ctx.deadline);
+        let call =
+            PageCall { document: document.clone(), reader: revision.reader.clone(), ctx, options: *options };
+        let sample = Sample { revision: revision.clone(), call, index, live: live.clone(), live_took };
+        self.platform.shadows.read(sample, &self.platform.turns);
     }
 
     fn keep(&mut self, position: usize, transcript: &Arc<Transcript>) {

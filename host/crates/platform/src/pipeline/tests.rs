@@ -11,8 +11,12 @@ async fn words(stream: EventStream) -> Vec<String> {
     stream.map(|event| word(&event)).collect().await
 }
 
+fn admit(platform: &Arc<Platform>) -> Result<Permit, Fault> {
+    platform.admit(&platform.of_this_machine()?, None)
+}
+
 fn submit(platform: &Arc<Platform>, submission: Submission) -> EventStream {
-    platform.submit(platform.admit(None).unwrap(), submission)
+    platform.submit(admit(platform).unwrap(), submission)
 }
 
 fn empty(platform: &Platform, script: &Script) -> bool {
@@ -30,7 +34,7 @@ fn empty(platform: &Platform, script: &Script) -> bool {
 async fn pages_in_order_with_a_summary_at_the_end() {
     let script = Script::new(Deed::Read);
     let platform = platform(&script, 3, 2).await.unwrap();
-    let events: Vec<Event> = submit(&platform, submission("r", 40, Order::Page)).collect().await;
+    let events: Vec<Event> = submit(&platform, submission(&platform, "r", 40, Order::Page)).collect().await;
     let words: Vec<String> = events.iter().map(word).collect();
     let mut expect = vec!["open 40".to_owned()];
     expect.extend((0..40).map(|index| format!("ok {index}")));
@@ -53,7 +57,7 @@ async fn a_slow_page_holds_back_a_bounded_number_in_page_order_and_none_in_compl
         let script = Script::new(Deed::Read);
         script.on(0, Deed::Wait);
         let platform = platform(&script, 2, 2).await.unwrap();
-        let reading = tokio::spawn(words(submit(&platform, submission("r", 30, order))));
+        let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r", 30, order))));
         until("the window is shut", || script.begun().len() == begun_at_rest).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
         // In page order: the slow page and those of the window (twice the places) behind it.
@@ -70,10 +74,10 @@ async fn a_slow_page_holds_back_a_bounded_number_in_page_order_and_none_in_compl
 async fn documents_take_turns() {
     let script = Script::new(Deed::Wait);
     let platform = platform(&script, 1, 8).await.unwrap();
-    let long = tokio::spawn(words(submit(&platform, submission("long", 100, Order::Completion))));
+    let long = tokio::spawn(words(submit(&platform, submission(&platform, "long", 100, Order::Completion))));
     until("the long one has begun", || !script.begun().is_empty()).await;
-    let short = tokio::spawn(words(submit(&platform, submission("short", 1, Order::Completion))));
-    let other = tokio::spawn(words(submit(&platform, submission("other", 3, Order::Completion))));
+    let short = tokio::spawn(words(submit(&platform, submission(&platform, "short", 1, Order::Completion))));
+    let other = tokio::spawn(words(submit(&platform, submission(&platform, "other", 3, Order::Completion))));
     until("all three are open", || script.open.load(SeqCst) == 3).await;
     tokio::time::sleep(Duration::from_millis(10)).await;
     script.go.add_permits(8);
@@ -93,7 +97,7 @@ async fn documents_take_turns() {
 async fn a_dropped_stream_ends_all_work() {
     let script = Script::new(Deed::Hang);
     let platform = platform(&script, 4, 2).await.unwrap();
-    let mut stream = submit(&platform, submission("r", 50, Order::Page));
+    let mut stream = submit(&platform, submission(&platform, "r", 50, Order::Page));
     assert_eq!(word(&stream.next().await.unwrap()), "open 50");
     until("four pages are running", || script.running.load(SeqCst) == 4).await;
     assert_eq!(platform.status().pages_waiting, 50);
@@ -107,11 +111,11 @@ async fn a_dropped_stream_ends_all_work() {
 async fn a_reader_that_does_not_read_holds_no_places() {
     let script = Script::new(Deed::Read);
     let platform = platform(&script, 2, 4).await.unwrap();
-    let idle = submit(&platform, submission("idle", 50, Order::Page));
+    let idle = submit(&platform, submission(&platform, "idle", 50, Order::Page));
     until("it stands still", || platform.status().pages_running == 0 && script.begun().len() >= 4).await;
     let before = script.begun().len();
     assert!(before <= 4 + 4 + 1, "{before} pages begun for nobody");
-    assert_eq!(words(submit(&platform, submission("r", 20, Order::Page))).await.len(), 22);
+    assert_eq!(words(submit(&platform, submission(&platform, "r", 20, Order::Page))).await.len(), 22);
     assert_eq!(words(idle).await.len(), 52);
 }
 
@@ -121,7 +125,7 @@ async fn one_bad_page_is_one_page_error() {
     script.on(1, Deed::Fail);
     script.on(2, Deed::Panic);
     let platform = platform(&script, 2, 2).await.unwrap();
-    let words = words(submit(&platform, submission("r", 4, Order::Page))).await;
+    let words = words(submit(&platform, submission(&platform, "r", 4, Order::Page))).await;
     assert_eq!(words, ["open 4", "ok 0", "guest_trapped 1", "internal 2", "ok 3", "end 2/2"]);
     let faults = platform.status().faults;
     assert_eq!((faults["guest_trapped"], faults["internal"]), (1, 1));
@@ -136,7 +140,7 @@ async fn after_the_deadline_every_page_is_answered() {
         let platform = platform(&script, 2, 2).await.unwrap();
         let submission = Submission {
             deadline: Instant::now() + Duration::from_millis(150),
-            ..submission("r", 30, order)
+            ..submission(&platform, "r", 30, order)
         };
         let started = Instant::now();
         let words = words(submit(&platform, submission)).await;
@@ -156,11 +160,11 @@ async fn documents_that_cannot_be_read_fail_once() {
     let script = Script::new(Deed::Read);
     let platform = platform(&script, 2, 2).await.unwrap();
     let pages = |text: &str| crate::PageSelection::parse(text).unwrap();
-    let base = || submission("r", 3, Order::Page);
+    let base = || submission(&platform, "r", 3, Order::Page);
     for (submission, expect) in [
-        (submission("r", 0, Order::Page), "failed document_empty"),
+        (submission(&platform, "r", 0, Order::Page), "failed document_empty"),
         (Submission { pages: pages("4"), ..base() }, "failed page_out_of_range"),
-        (submission("r", 101, Order::Page), "failed too_many_pages"),
+        (submission(&platform, "r", 101, Order::Page), "failed too_many_pages"),
         (Submission { deployment: Some("nowhere".into()), ..base() }, "failed deployment_not_found"),
         (Submission { bytes: Arc::new(vec![1; 1001]), ..base() }, "failed submission_too_large"),
     ] {
@@ -176,7 +180,7 @@ async fn a_failing_summary_costs_no_page() {
     let script = Script::new(Deed::Read);
     *script.assemble_fails.lock().unwrap() = true;
     let platform = platform(&script, 2, 2).await.unwrap();
-    let events: Vec<Event> = submit(&platform, submission("r", 2, Order::Page)).collect().await;
+    let events: Vec<Event> = submit(&platform, submission(&platform, "r", 2, Order::Page)).collect().await;
     let Some(Event::End { summary: None, summary_fault: Some(fault), pages_ok: 2, .. }) = events.last()
     else {
         panic!("{events:?}");
@@ -188,28 +192,28 @@ async fn a_failing_summary_costs_no_page() {
 async fn a_full_house_says_when_to_come_back() {
     let script = Script::new(Deed::Wait);
     let platform = platform(&script, 1, 1).await.unwrap();
-    let reading = tokio::spawn(words(submit(&platform, submission("r", 3, Order::Page))));
+    let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r", 3, Order::Page))));
     until("it has begun", || !script.begun().is_empty()).await;
-    let fault = platform.admit(None).unwrap_err();
+    let fault = admit(&platform).unwrap_err();
     assert_eq!(fault.code, "house_full");
     assert!(fault.retry_after.unwrap() >= Duration::from_secs(1));
     script.go.add_permits(3);
     reading.await.unwrap();
-    until("there is room", || platform.admit(None).is_ok()).await;
+    until("there is room", || admit(&platform).is_ok()).await;
 }
 
 #[tokio::test]
 async fn a_drain_waits_and_then_cuts_off() {
     let script = Script::new(Deed::Wait);
     let platform = platform(&script, 1, 4).await.unwrap();
-    let reading = tokio::spawn(words(submit(&platform, submission("r1", 1, Order::Page))));
+    let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r1", 1, Order::Page))));
     until("it has begun", || !script.begun().is_empty()).await;
     let draining = tokio::spawn({
         let platform = platform.clone();
         async move { platform.drain(Duration::from_secs(20)).await }
     });
     until("the door is shut", || platform.is_draining()).await;
-    assert_eq!(platform.admit(None).unwrap_err().code, "shutting_down");
+    assert_eq!(admit(&platform).unwrap_err().code, "shutting_down");
     assert_eq!(platform.probe(Duration::from_secs(1)).await.unwrap_err().code, "shutting_down");
     script.go.add_permits(1);
     assert!(draining.await.unwrap().clean);
@@ -217,7 +221,7 @@ async fn a_drain_waits_and_then_cuts_off() {
 
     let script = Script::new(Deed::Hang);
     let platform = platform_with(&script, 1, 4, "detection").await.unwrap();
-    let reading = tokio::spawn(words(submit(&platform, submission("r2", 9, Order::Page))));
+    let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r2", 9, Order::Page))));
     until("it has begun", || !script.begun().is_empty()).await;
     let report = platform.drain(Duration::from_millis(20)).await;
     assert!(!report.clean);
@@ -270,7 +274,7 @@ async fn probes_share_an_answer_and_a_busy_house_is_ready() {
     // It hangs, but pages are being read: it is slow, not broken.
     let script = Script::new(Deed::Read);
     let platform = platform_with(&script, 1, 1, "detection").await.unwrap();
-    words(submit(&platform, submission("r", 1, Order::Page))).await;
+    words(submit(&platform, submission(&platform, "r", 1, Order::Page))).await;
     *script.otherwise.lock().unwrap() = Deed::Hang;
     assert!(platform.probe(Duration::from_millis(20)).await.unwrap().stood_in);
 }

@@ -11,7 +11,7 @@ use lector_core::{Fault, Kind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The places for guest calls.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Turns {
     // tokio's semaphore is fair: it serves its waiters in the order in which they came.
     places: Arc<Semaphore>,
@@ -22,6 +22,8 @@ pub(crate) struct Turns {
 #[derive(Debug)]
 pub(crate) struct Turn {
     _place: OwnedSemaphorePermit,
+    /// One of the tenant's own, where it has a bound.
+    _own: Option<OwnedSemaphorePermit>,
 }
 
 impl Turns {
@@ -31,16 +33,27 @@ impl Turns {
         Self { places: Arc::new(Semaphore::new(most)), most }
     }
 
-    /// Waits for a place. The future that waits keeps its position; dropping it gives it up.
-    pub(crate) fn turn(&self) -> impl Future<Output = Result<Turn, Fault>> + Send + use<> {
-        let place = self.places.clone().acquire_owned();
+    /// Waits for a place, of the tenant's own first where it has a bound. The future that waits keeps its position;
+    /// dropping it gives it up.
+    pub(crate) fn turn(
+        &self,
+        own: Option<Arc<Semaphore>>,
+    ) -> impl Future<Output = Result<Turn, Fault>> + Send + use<> {
+        let places = self.places.clone();
         async move {
-            match place.await {
-                Ok(place) => Ok(Turn { _place: place }),
-                // The semaphore is never closed.
-                Err(_) => Err(Fault::new(Kind::Bug, "internal", "The order of pages was closed; report it.")),
-            }
+            let own = match own {
+                Some(own) => Some(own.acquire_owned().await.map_err(|_| closed())?),
+                None => None,
+            };
+            let place = places.acquire_owned().await.map_err(|_| closed())?;
+            Ok(Turn { _place: place, _own: own })
         }
+    }
+
+    /// A place that nobody waits for, if there is one.
+    pub(crate) fn free(&self) -> Option<Turn> {
+        let place = self.places.clone().try_acquire_owned().ok()?;
+        Some(Turn { _place: place, _own: None })
     }
 
     /// Places in all.
@@ -52,4 +65,9 @@ impl Turns {
     pub(crate) fn taken(&self) -> usize {
         self.most.saturating_sub(self.places.available_permits())
     }
+}
+
+/// The semaphores are never closed.
+fn closed() -> Fault {
+    Fault::new(Kind::Bug, "internal", "The order of pages was closed; report it.")
 }

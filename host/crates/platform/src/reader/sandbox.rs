@@ -9,9 +9,15 @@ use lector_core::{
 };
 use lector_runtime::{Guest, Runtime};
 
-use super::{Loader, Reader};
+use super::{Inspected, Loader, Reader};
 
 impl Loader for Arc<Runtime> {
+    fn inspect(&self, wasm: &[u8]) -> Result<Inspected, Fault> {
+        let inspection = Runtime::inspect(wasm)?;
+        inspection.verdict()?;
+        Ok(Inspected { imports: inspection.imports })
+    }
+
     fn load(&self, wasm: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Reader>, Fault>> {
         async move { Ok(Runtime::load(self, wasm).await? as Arc<dyn Reader>) }.boxed()
     }
@@ -22,10 +28,6 @@ impl Loader for Arc<Runtime> {
 }
 
 impl Reader for Guest {
-    fn digest(&self) -> &str {
-        Guest::digest(self)
-    }
-
     fn configure<'a>(
         &'a self,
         ctx: &'a CallCtx,

@@ -1,0 +1,111 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+use proptest::prelude::*;
+
+use super::*;
+
+fn route() -> RouteRecord {
+    RouteRecord::new("t".into(), "d".into())
+}
+
+fn weights(route: &RouteRecord) -> Vec<(u32, u8)> {
+    route.weights.iter().map(|weight| (weight.revision, weight.percent)).collect()
+}
+
+#[test]
+fn a_walk_from_first_deploy_to_rollback() {
+    let (one, route) = route().with_revision(1);
+    assert_eq!((one, route.next_revision, route.version), (1, 2, 1));
+    assert_eq!(route.choose("x"), None);
+    assert_eq!(route.rollback(2).unwrap_err().code, "nothing_before");
+    assert_eq!(route.canary(1, 10, None, 2).unwrap_err().code, "nothing_live");
+    assert_eq!(route.shadow(1, 10, 2).unwrap_err().code, "nothing_live");
+    let route = route.promote(1, None, 2);
+    assert_eq!(route.rollback(3).unwrap_err().code, "nothing_before", "there was nothing before the first");
+    let (two, route) = route.with_revision(3);
+    assert_eq!(route.canary(1, 10, None, 4).unwrap_err().code, "already_live");
+    assert_eq!(route.canary(two, 100, None, 4).unwrap_err().code, "percent_invalid");
+    let route = route.shadow(two, 50, 4).unwrap();
+    let route = route.canary(two, 10, Some(Watch::default()), 5).unwrap();
+    assert_eq!(weights(&route), [(1, 90), (2, 10)]);
+    assert_eq!(route.watched().unwrap().0, 2);
+    let promoted = route.promote(two, None, 6);
+    assert_eq!((weights(&promoted), promoted.shadow), (vec![(2, 100)], None));
+    let back = promoted.rollback(7).unwrap();
+    assert_eq!((weights(&back), back.watch), (vec![(1, 90), (2, 10)], None));
+    assert_eq!(weights(&back.rollback(8).unwrap()), [(1, 100)]);
+}
+
+#[test]
+fn shares_are_about_what_they_say_and_sticky() {
+    let (_, route) = route().with_revision(1);
+    let route = route.promote(1, None, 1);
+    let at = |percent| route.canary(2, percent, None, 2).unwrap();
+    let (ten, thirty) = (at(10), at(30));
+    let on = |route: &RouteRecord, key: usize| route.choose(&format!("client-{key}")) == Some(2);
+    let count = |route: &RouteRecord| (0..10_000).filter(|&key| on(route, key)).count();
+    assert!((850..1150).contains(&count(&ten)), "{}", count(&ten));
+    assert!((2800..3200).contains(&count(&thirty)), "{}", count(&thirty));
+    assert!((0..10_000).all(|key| !on(&ten, key) || on(&thirty, key)), "who is on the canary stays on it");
+    let shadowed = route.shadow(2, 25, 3).unwrap();
+    let sampled = (0..10_000).filter(|key| shadowed.shadow_of(&key.to_string()).is_some()).count();
+    assert!((2300..2700).contains(&sampled), "{sampled}");
+}
+
+#[derive(Clone, Debug)]
+enum Do {
+    Revision,
+    Promote(u32),
+    Canary(u32, u8),
+    Shadow(u32, u8),
+    Rollback,
+    Withdraw,
+}
+
+fn deeds() -> impl Strategy<Value = Vec<Do>> {
+    let deed = prop_oneof![
+        2 => Just(Do::Revision),
+        3 => (1u32..8).prop_map(Do::Promote),
+        3 => ((1u32..8), (0u8..=101)).prop_map(|(revision, percent)| Do::Canary(revision, percent)),
+        2 => ((1u32..8), (0u8..=101)).prop_map(|(revision, percent)| Do::Shadow(revision, percent)),
+        3 => Just(Do::Rollback),
+        1 => Just(Do::Withdraw),
+    ];
+    prop::collection::vec(deed, 1..60)
+}
+
+proptest! {
+    /// Whatever is done in whatever order: the version rises with each change, the weights are nothing or 100, a refused
+    /// act changes nothing, and a rollback after a change of weights brings the weights before it.
+    #[test]
+    fn the_state_machine_keeps_its_promises(deeds in deeds()) {
+        let mut route = route();
+        for (at, deed) in deeds.into_iter().enumerate() {
+            let now = at as u64;
+            let there = |revision: u32| revision < route.next_revision;
+            let next = match deed {
+                Do::Revision => Ok(route.with_revision(now).1),
+                Do::Promote(revision) if there(revision) => Ok(route.promote(revision, None, now)),
+                Do::Canary(revision, percent) if there(revision) => route.canary(revision, percent, None, now),
+                Do::Shadow(revision, percent) if there(revision) => route.shadow(revision, percent, now),
+                Do::Rollback => route.rollback(now),
+                Do::Withdraw => Ok(route.withdraw(now)),
+                // `acts.rs` refuses revisions that are not there.
+                Do::Promote(_) | Do::Canary(..) | Do::Shadow(..) => continue,
+            };
+            let Ok(next) = next else { continue };
+            prop_assert_eq!(next.version, route.version + 1);
+            let total: u32 = next.weights.iter().map(|weight| u32::from(weight.percent)).sum();
+            prop_assert!(next.weights.is_empty() || total == 100, "{:?}", next.weights);
+            prop_assert!(next.weights.iter().all(|weight| weight.percent > 0 && weight.revision < next.next_revision));
+            prop_assert!(next.history.len() <= HISTORY_MAX);
+            prop_assert!(next.wanted().all(|revision| next.names(revision)));
+            let chosen = next.choose("somebody");
+            prop_assert_eq!(chosen.is_some(), !next.weights.is_empty());
+            prop_assert!(chosen.is_none_or(|revision| next.weights.iter().any(|weight| weight.revision == revision)));
+            if !matches!(deed, Do::Rollback) && next.weights != route.weights && !route.weights.is_empty() {
+                prop_assert_eq!(&next.rollback(now).unwrap().weights, &route.weights);
+            }
+            route = next;
+        }
+    }
+}

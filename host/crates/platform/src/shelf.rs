@@ -1,0 +1,120 @@
+//! Revisions in memory: each once, however many routes and requests hold it, and gone with the last of them.
+//!
+//! Owns the way from a record to a loaded revision. Components are shared by digest: twenty revisions of one component
+//! with other settings hold its compiled code once. Called when routes change and at the start.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use lector_core::{DeploymentName, Fault, Kind, TenantName};
+use tokio::sync::Mutex;
+
+use crate::reader::{Loader, Reader};
+use crate::revision::{Revision, RevisionRecord};
+use crate::store::{Digest, Store};
+
+type Id = (TenantName, DeploymentName, u32);
+
+/// The shelf.
+pub(crate) struct Shelf {
+    loader: Arc<dyn Loader>,
+    store: Arc<dyn Store>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    readers: HashMap<Digest, Weak<dyn Reader>>,
+    revisions: HashMap<Id, Weak<Revision>>,
+}
+
+impl Shelf {
+    pub(crate) fn new(loader: Arc<dyn Loader>, store: Arc<dyn Store>) -> Self {
+        Self { loader, store, held: Mutex::default() }
+    }
+
+    pub(crate) fn loader(&self) -> &Arc<dyn Loader> {
+        &self.loader
+    }
+
+    /// The component, compiled. Nobody else waits for it.
+    pub(crate) async fn reader(&self, digest: &Digest, wasm: &[u8]) -> Result<Arc<dyn Reader>, Fault> {
+        if let Some(reader) = self.held.lock().await.reader(digest) {
+            return Ok(reader);
+        }
+        let reader = self.loader.load(wasm.to_vec()).await?;
+        Ok(self.held.lock().await.put_reader(digest, reader))
+    }
+
+    /// A revision that was just made, with the reader it was tried with.
+    pub(crate) async fn put(&self, record: Arc<RevisionRecord>, reader: Arc<dyn Reader>) -> Arc<Revision> {
+        let mut held = self.held.lock().await;
+        held.put(Revision::new(record, reader))
+    }
+
+    /// The revision in memory; it is loaded where it is not.
+    pub(crate) async fn get(&self, record: &Arc<RevisionRecord>) -> Result<Arc<Revision>, Fault> {
+        if let Some(revision) = self.held.lock().await.revision(record) {
+            return Ok(revision);
+        }
+        let known = self.held.lock().await.reader(&record.component);
+        let reader = match known {
+            Some(reader) => reader,
+            None => {
+                let wasm = self.store.blob(record.component.clone()).await?.ok_or_else(|| missing(record))?;
+                self.reader(&record.component, &wasm).await?
+            }
+        };
+        self.loader.prepare(record.models()).await?;
+        // Somebody else may have been as far at the same time: there is one of each, so that its figures are whole.
+        let mut held = self.held.lock().await;
+        match held.revision(record) {
+            Some(revision) => Ok(revision),
+            None => Ok(held.put(Revision::new(record.clone(), reader))),
+        }
+    }
+}
+
+impl Held {
+    fn reader(&self, digest: &Digest) -> Option<Arc<dyn Reader>> {
+        self.readers.get(digest).and_then(Weak::upgrade)
+    }
+
+    /// The reader, or the one that was put while it was loaded.
+    fn put_reader(&mut self, digest: &Digest, reader: Arc<dyn Reader>) -> Arc<dyn Reader> {
+        self.readers.retain(|_, reader| reader.strong_count() > 0);
+        if let Some(earlier) = self.reader(digest) {
+            return earlier;
+        }
+        self.readers.insert(digest.clone(), Arc::downgrade(&reader));
+        reader
+    }
+
+    fn revision(&self, record: &RevisionRecord) -> Option<Arc<Revision>> {
+        let found = self.revisions.get(&id(record)).and_then(Weak::upgrade);
+        // A deployment that was dropped and made again counts from 1 again.
+        found.filter(|revision| *revision.record == *record)
+    }
+
+    fn put(&mut self, revision: Arc<Revision>) -> Arc<Revision> {
+        self.revisions.retain(|_, revision| revision.strong_count() > 0);
+        self.revisions.insert(id(&revision.record), Arc::downgrade(&revision));
+        revision
+    }
+}
+
+fn id(record: &RevisionRecord) -> Id {
+    (record.tenant.clone(), record.deployment.clone(), record.number)
+}
+
+fn missing(record: &RevisionRecord) -> Fault {
+    Fault::new(
+        Kind::Unavailable,
+        "storage_damaged",
+        format!(
+            "The component of revision {} is not in the store: deploy it again, or restore a backup.",
+            record.number
+        ),
+    )
+    .with_detail(&record.component)
+}

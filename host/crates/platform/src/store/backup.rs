@@ -1,0 +1,104 @@
+//! A copy of the data folder while a server serves from it, and the way back.
+//!
+//! The database is copied as it is at one moment (`VACUUM INTO`); components never change and none is dropped while a
+//! server runs, so those that the copy names can be copied after it. Compiled code and engines are made again.
+
+use std::fs;
+use std::path::Path;
+
+use super::StoreError;
+use super::blobs::Folder;
+use super::sqlite::{self, BLOBS, DATABASE};
+
+/// What a backup or a restore copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Components.
+    pub components: usize,
+    /// Bytes of database and components.
+    pub bytes: u64,
+}
+
+/// Copies the data folder `from` into the new or empty folder `to`.
+pub fn backup(from: &Path, to: &Path) -> Result<Copied, StoreError> {
+    if !from.join(DATABASE).is_file() {
+        return Err(problem(
+            from,
+            "there is no database in it: name the data folder of a server (platform.data_dir)",
+        ));
+    }
+    empty(to)?;
+    sqlite::copy_database(from, &to.join(DATABASE))?;
+    components(from, to)
+}
+
+/// Copies the backup `from` into the new or empty data folder `to`.
+pub fn restore(from: &Path, to: &Path) -> Result<Copied, StoreError> {
+    if !from.join(DATABASE).is_file() {
+        return Err(problem(from, "there is no database in it: name a folder that `lector backup` made"));
+    }
+    empty(to)?;
+    // No other server may begin in the folder while it fills.
+    let _lock = sqlite::lock(to)?;
+    let aside = to.join("restoring.db");
+    fs::copy(from.join(DATABASE), &aside).map_err(|error| StoreError::write("the database", error))?;
+    let synced = fs::File::open(&aside).and_then(|file| file.sync_all());
+    synced.map_err(|error| StoreError::write("the database", error))?;
+    let named = sqlite::named_components(to, &aside)?;
+    let mut copied = copy(from, to, named.iter())?;
+    // The database comes last: a restore that was cut short has none, and says so at the next start.
+    let renamed = fs::rename(&aside, to.join(DATABASE)).and_then(|()| fs::File::open(to)?.sync_all());
+    renamed.map_err(|error| StoreError::write("the database", error))?;
+    for left in ["restoring.db-wal", "restoring.db-shm"] {
+        let _ = fs::remove_file(to.join(left));
+    }
+    copied.bytes += bytes_of(&to.join(DATABASE));
+    Ok(copied)
+}
+
+fn components(from: &Path, to: &Path) -> Result<Copied, StoreError> {
+    let database = to.join(DATABASE);
+    let named = sqlite::named_components(to, &database)?;
+    let mut copied = copy(from, to, named.iter())?;
+    copied.bytes += bytes_of(&database);
+    Ok(copied)
+}
+
+fn copy<'a>(
+    from: &Path,
+    to: &Path,
+    named: impl Iterator<Item = &'a super::Digest>,
+) -> Result<Copied, StoreError> {
+    let opened =
+        |dir: &Path| Folder::open(dir.join(BLOBS)).map_err(|error| StoreError::write("components", error));
+    let source = from.join(BLOBS);
+    let (source, target) = (Folder::at(source), opened(to)?);
+    let mut copied = Copied { components: 0, bytes: 0 };
+    for digest in named {
+        let bytes = source.get(digest)?;
+        let bytes = bytes.ok_or_else(|| StoreError::Damaged {
+            what: format!("{}: component {digest} is missing and it", from.display()),
+        })?;
+        target.put(&bytes)?;
+        copied.components += 1;
+        copied.bytes += bytes.len() as u64;
+    }
+    Ok(copied)
+}
+
+fn empty(dir: &Path) -> Result<(), StoreError> {
+    fs::create_dir_all(dir).map_err(|error| StoreError::write("the folder", error))?;
+    let mut entries = fs::read_dir(dir).map_err(|error| StoreError::read("the folder", error))?;
+    if entries.next().is_some() {
+        return Err(problem(dir, "it is not empty: name a new folder, so that nothing is written over"));
+    }
+    sqlite::private(dir).map_err(|error| StoreError::write("the folder", error))
+}
+
+fn problem(dir: &Path, problem: &str) -> StoreError {
+    StoreError::Open { dir: dir.to_owned(), problem: problem.to_owned() }
+}
+
+fn bytes_of(file: &Path) -> u64 {
+    fs::metadata(file).map_or(0, |meta| meta.len())
+}

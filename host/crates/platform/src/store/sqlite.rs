@@ -1,0 +1,237 @@
+//! The embedded store: one SQLite file and a folder of components.
+//!
+//! Owns the file `lector.db` (write-ahead log, synced at every commit, so that an answer means "on disk"), its schema's
+//! versions, and the lock that keeps a second server off the folder. Records are JSON beside the columns they are found
+//! by: a new limit needs no new schema. Knows nothing of what the records mean.
+
+mod rows;
+mod schema;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rustix::fs::{FlockOperation, flock};
+
+use super::blobs::{Blobs, Folder};
+use super::{
+    Act, AuditEntry, AuditQuery, Collected, Digest, Records, Store, StoreError, Stored, UsageQuery, UsageRow,
+};
+
+/// The database in the data folder.
+pub(super) const DATABASE: &str = "lector.db";
+/// The folder of components beside it.
+pub(super) const BLOBS: &str = "components";
+/// Held by the process that serves from the folder.
+const LOCK: &str = "lock";
+/// A backup reads while the server writes, and the other way round: neither takes longer than this.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+
+/// The store on one machine.
+pub struct SqliteStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    connection: Mutex<Connection>,
+    blobs: Blobs,
+    /// Released when the process ends, however it ends.
+    _lock: Option<fs::File>,
+}
+
+impl SqliteStore {
+    /// Opens the data folder, which is made where it is missing, and brings its schema up to date.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let problem = |problem: String| StoreError::Open { dir: dir.to_owned(), problem };
+        fs::create_dir_all(dir).map_err(|error| problem(format!("it cannot be made: {error}")))?;
+        private(dir).map_err(|error| problem(format!("its rights cannot be set: {error}")))?;
+        let lock = lock(dir)?;
+        let blobs = Folder::open(dir.join(BLOBS))
+            .map_err(|error| problem(format!("the folder of components cannot be used: {error}")))?;
+        let connection = connect(dir, &dir.join(DATABASE))?;
+        Ok(Self::with(connection, Blobs::Folder(blobs), Some(lock)))
+    }
+
+    /// A store that is gone with the process; for reading on the command line.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        let dir = PathBuf::from(":memory:");
+        let opened = Connection::open_in_memory();
+        let mut connection =
+            opened.map_err(|error| StoreError::Open { dir: dir.clone(), problem: error.to_string() })?;
+        schema::migrate(&mut connection, &dir)?;
+        Ok(Self::with(connection, Blobs::Memory(Mutex::default()), None))
+    }
+
+    fn with(connection: Connection, blobs: Blobs, lock: Option<fs::File>) -> Self {
+        Self { inner: Arc::new(Inner { connection: Mutex::new(connection), blobs, _lock: lock }) }
+    }
+
+    /// Runs `work` where blocking is allowed.
+    fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
+    ) -> Stored<'_, T> {
+        let inner = self.inner.clone();
+        let task = tokio::task::spawn_blocking(move || work(&inner));
+        async move {
+            match task.await {
+                Ok(answer) => answer,
+                Err(error) => Err(StoreError::Write { what: "a change", source: error.into() }),
+            }
+        }
+        .boxed()
+    }
+
+    fn with_connection<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Stored<'_, T> {
+        self.run(move |inner| {
+            // A transaction that a panic cut short was rolled back when it was dropped.
+            let mut connection = inner.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&mut connection)
+        })
+    }
+}
+
+/// Opens a database file and brings its schema up to date.
+fn connect(dir: &Path, file: &Path) -> Result<Connection, StoreError> {
+    let problem = |error: &dyn std::fmt::Display| StoreError::Open {
+        dir: dir.to_owned(),
+        problem: format!("{DATABASE} cannot be used: {error}"),
+    };
+    let mut connection = Connection::open(file).map_err(|error| problem(&error))?;
+    let set = |connection: &Connection| -> rusqlite::Result<()> {
+        connection.busy_timeout(BUSY_MAX)?;
+        // Answers with the mode that came of it; where the file system cannot do it SQLite keeps its default,
+        // which is as safe.
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "trusted_schema", false)
+    };
+    set(&connection).map_err(|error| problem(&error))?;
+    schema::migrate(&mut connection, dir)?;
+    Ok(connection)
+}
+
+/// A copy of the database as it is at one moment, taken while a server may be writing.
+pub(super) fn copy_database(dir: &Path, to: &Path) -> Result<(), StoreError> {
+    let failed =
+        |error: rusqlite::Error| StoreError::Read { what: "the database for a copy", source: error.into() };
+    let file = dir.join(DATABASE);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&file, flags).map_err(failed)?;
+    connection.busy_timeout(BUSY_MAX).map_err(failed)?;
+    let target = to
+        .to_str()
+        .ok_or_else(|| StoreError::Open { dir: to.to_owned(), problem: "its path is no text".to_owned() })?;
+    connection.execute("VACUUM INTO ?1", [target]).map_err(|error| wrote("the copy", error))?;
+    Ok(())
+}
+
+/// Digests of all components that a database names.
+pub(super) fn named_components(dir: &Path, file: &Path) -> Result<BTreeSet<Digest>, StoreError> {
+    let connection = connect(dir, file)?;
+    rows::components(&connection)
+}
+
+/// Takes the folder for this process.
+pub(super) fn lock(dir: &Path) -> Result<fs::File, StoreError> {
+    let path = dir.join(LOCK);
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|error| StoreError::Open {
+        dir: dir.to_owned(),
+        problem: format!("its lock cannot be made: {error}"),
+    })?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse { dir: dir.to_owned() }),
+        Err(error) => Err(StoreError::Open {
+            dir: dir.to_owned(),
+            problem: format!("its lock cannot be taken: {error}"),
+        }),
+    }
+}
+
+/// Keys' hashes and tenants' code are nobody else's business.
+pub(super) fn private(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs::metadata(dir)?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(dir, fs::Permissions::from_mode(mode & 0o700))
+}
+
+/// What SQLite said when it was to write.
+fn wrote(what: &'static str, error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full { what },
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            StoreError::ReadOnly { what }
+        }
+        _ => StoreError::Write { what, source: error.into() },
+    }
+}
+
+impl Store for SqliteStore {
+    fn load(&self) -> Stored<'_, Records> {
+        self.with_connection(|connection| rows::load(connection))
+    }
+
+    fn commit(&self, act: Act) -> Stored<'_, u64> {
+        self.with_connection(move |connection| {
+            let failed = |error| wrote("a change", error);
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+            for change in &act.changes {
+                rows::apply(&transaction, change)?;
+            }
+            let seq = rows::audit(&transaction, &act.entry)?;
+            transaction.commit().map_err(failed)?;
+            Ok(seq)
+        })
+    }
+
+    fn audit(&self, query: AuditQuery) -> Stored<'_, Vec<AuditEntry>> {
+        self.with_connection(move |connection| rows::audit_entries(connection, &query))
+    }
+
+    fn add_usage(&self, usage: Vec<UsageRow>) -> Stored<'_, ()> {
+        self.with_connection(move |connection| {
+            let failed = |error| wrote("usage", error);
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+            for row in &usage {
+                rows::add_usage(&transaction, row)?;
+            }
+            transaction.commit().map_err(failed)
+        })
+    }
+
+    fn usage(&self, query: UsageQuery) -> Stored<'_, Vec<UsageRow>> {
+        self.with_connection(move |connection| rows::usage(connection, &query))
+    }
+
+    fn put_blob(&self, bytes: Arc<Vec<u8>>) -> Stored<'_, Digest> {
+        self.run(move |inner| inner.blobs.put(bytes))
+    }
+
+    fn blob(&self, digest: Digest) -> Stored<'_, Option<Vec<u8>>> {
+        self.run(move |inner| inner.blobs.get(&digest))
+    }
+
+    fn collect(&self) -> Stored<'_, Collected> {
+        self.run(|inner| {
+            let named = {
+                let connection = inner.connection.lock().unwrap_or_else(PoisonError::into_inner);
+                rows::components(&connection)?
+            };
+            inner.blobs.collect(&named)
+        })
+    }
+}

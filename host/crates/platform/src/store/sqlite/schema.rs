@@ -1,0 +1,106 @@
+//! The schema and its versions. A version that was released never changes: what comes later is appended.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::super::StoreError;
+
+/// From an empty file to the newest schema, step by step; the number of steps done is SQLite's `user_version`.
+const STEPS: &[&str] = &[
+    // 1: who may do what, what they deployed, who changed it.
+    "CREATE TABLE tenants (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
+     CREATE TABLE keys (id TEXT PRIMARY KEY, tenant TEXT, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
+     CREATE TABLE revisions (tenant TEXT NOT NULL, deployment TEXT NOT NULL, number INTEGER NOT NULL,
+         component TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (tenant, deployment, number)) STRICT, WITHOUT ROWID;
+     CREATE TABLE routes (tenant TEXT NOT NULL, deployment TEXT NOT NULL, version INTEGER NOT NULL, record TEXT NOT NULL,
+         PRIMARY KEY (tenant, deployment)) STRICT, WITHOUT ROWID;
+     CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, tenant TEXT, actor TEXT NOT NULL,
+         act TEXT NOT NULL, target TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL, request TEXT) STRICT;
+     CREATE INDEX audit_by_tenant ON audit (tenant, seq);
+     CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'append only'); END;
+     CREATE TRIGGER audit_is_never_shortened BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'append only'); END;",
+    // 2: what they used.
+    "CREATE TABLE usage (tenant TEXT NOT NULL, day INTEGER NOT NULL, requests INTEGER NOT NULL, pages_ok INTEGER NOT NULL,
+         pages_failed INTEGER NOT NULL, pixels INTEGER NOT NULL, engine_us INTEGER NOT NULL, guest_us INTEGER NOT NULL,
+         rejections INTEGER NOT NULL, PRIMARY KEY (tenant, day)) STRICT, WITHOUT ROWID;",
+];
+
+/// The newest version.
+pub(super) const NEWEST: u32 = STEPS.len() as u32;
+
+/// Brings a database to the newest version, one transaction a step: a crash leaves it at a whole one.
+pub(super) fn migrate(connection: &mut Connection, dir: &Path) -> Result<(), StoreError> {
+    to(connection, dir, NEWEST)
+}
+
+fn to(connection: &mut Connection, dir: &Path, version: u32) -> Result<(), StoreError> {
+    let problem = |error: rusqlite::Error| StoreError::Open {
+        dir: dir.to_owned(),
+        problem: format!("its schema cannot be read or brought up to date: {error}"),
+    };
+    let found: u32 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(problem)?;
+    if found > NEWEST {
+        return Err(StoreError::Newer { dir: dir.to_owned(), found, known: NEWEST });
+    }
+    for (step, sql) in (1u32..).zip(STEPS).skip(found as usize).take_while(|(step, _)| *step <= version) {
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(problem)?;
+        transaction.execute_batch(sql).map_err(problem)?;
+        transaction.pragma_update(None, "user_version", step).map_err(problem)?;
+        transaction.commit().map_err(problem)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::super::{DATABASE, SqliteStore};
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn an_older_folder_opens_and_keeps_what_it_has() {
+        for old in 0..NEWEST {
+            let dir = tempfile::tempdir().unwrap();
+            let mut connection = Connection::open(dir.path().join(DATABASE)).unwrap();
+            to(&mut connection, dir.path(), old).unwrap();
+            if old > 0 {
+                let record = r#"{"name":"acme","created_at_ms":1,"terms":{"weight":7}}"#;
+                connection.execute("INSERT INTO tenants VALUES ('acme', ?1)", [record]).unwrap();
+            }
+            drop(connection);
+            let records = SqliteStore::open(dir.path()).unwrap().load().await.unwrap();
+            assert_eq!(records.tenants.len(), usize::from(old > 0), "from version {old}");
+            assert!(records.tenants.iter().all(|tenant| tenant.terms.weight == 7));
+        }
+    }
+
+    #[test]
+    fn a_newer_folder_is_refused_with_both_versions() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(SqliteStore::open(dir.path()).unwrap());
+        let connection = Connection::open(dir.path().join(DATABASE)).unwrap();
+        connection.pragma_update(None, "user_version", NEWEST + 1).unwrap();
+        drop(connection);
+        let error = SqliteStore::open(dir.path()).err().unwrap();
+        assert!(
+            matches!(error, StoreError::Newer { found, known, .. } if (found, known) == (NEWEST + 1, NEWEST)),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_audit_log_cannot_be_changed_by_sql_either() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, Path::new("x")).unwrap();
+        connection
+            .execute("INSERT INTO audit VALUES (1, 1, NULL, 'a', 'b', 'c', 'null', 'null', NULL)", [])
+            .unwrap();
+        for sql in ["UPDATE audit SET actor = 'x'", "DELETE FROM audit"] {
+            assert!(connection.execute(sql, []).unwrap_err().to_string().contains("append only"), "{sql}");
+        }
+    }
+}

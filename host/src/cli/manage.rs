@@ -1,0 +1,377 @@
+//! Commands that manage a server: deploys, routes, keys, tenants, usage, the audit log.
+//!
+//! Each is one request to the HTTP API that everybody has, and prints what came back as JSON, so that it can be piped
+//! on. Where the server is and what is shown to it stand in `[client]` of the configuration.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::multipart::{Form, Part};
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use super::ocr::bytes_of;
+use super::ocr::remote::accepted;
+use super::{Failure, terminal};
+use crate::config::{ClientConfig, Config};
+
+/// Largest file that is sent: what the server takes of a component, and JSON.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// An HTTP client that shows the configured key.
+pub(super) fn client(config: &ClientConfig) -> anyhow::Result<Client> {
+    let mut headers = HeaderMap::new();
+    if let Some(key) = &config.key {
+        let mut value = HeaderValue::from_str(&format!("Bearer {key}")).context("client.key is no key")?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    if let Some(tenant) = &config.tenant {
+        let value = HeaderValue::from_str(tenant).context("client.tenant is no name")?;
+        headers.insert(HeaderName::from_static("x-lector-tenant"), value);
+    }
+    Client::builder().default_headers(headers).build().context("making an HTTP client")
+}
+
+/// A server to ask.
+pub(super) struct Server<'a> {
+    client: Client,
+    config: &'a ClientConfig,
+}
+
+impl Server<'_> {
+    fn at(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}/api/v1{path}", self.config.server))
+    }
+}
+
+/// A command as the request that it is.
+pub(super) trait Ask {
+    /// The request.
+    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder>;
+}
+
+/// Asks, and prints the answer.
+pub(super) fn run(command: impl Ask, config: &Config) -> Result<ExitCode, Failure> {
+    super::block_on(config, async {
+        let server = Server { client: client(&config.client)?, config: &config.client };
+        let request = command.ask(&server).await?;
+        let answer = request.send().await.with_context(|| format!("asking {}", server.config.server))?;
+        let bytes = accepted(answer).await?.bytes().await.context("receiving the answer")?;
+        if !bytes.is_empty() {
+            let value: Value = serde_json::from_slice(&bytes).context("the server's answer is no JSON")?;
+            terminal::print(&format!("{value:#}\n"))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn json_file(path: &Path) -> anyhow::Result<Value> {
+    let bytes = bytes_of(path, FILE_BYTES_MAX).await.with_context(|| path.display().to_string())?;
+    serde_json::from_slice(&bytes).with_context(|| format!("{} is not JSON", path.display()))
+}
+
+/// `lector deploy`
+#[derive(Debug, clap::Args)]
+pub(super) struct Deploy {
+    /// The component; left out: the deployment's newest one, with other settings
+    file: Option<PathBuf>,
+    /// Name of the deployment
+    #[arg(long, short)]
+    deployment: String,
+    /// Settings for the guest, a JSON file
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// A model that the guest may open, by its alias there; may be repeated (default: those of the revision before)
+    #[arg(long, value_name = "ALIAS=MODEL")]
+    grant: Vec<String>,
+    /// Routes everything to it
+    #[arg(long, conflicts_with_all = ["canary", "shadow"])]
+    promote: bool,
+    /// Routes so many requests of 100 to it
+    #[arg(long, value_name = "PERCENT", conflicts_with = "shadow")]
+    canary: Option<u8>,
+    /// Lets it read along with so many requests of 100, and compares
+    #[arg(long, value_name = "PERCENT")]
+    shadow: Option<u8>,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
+/// The budget of a new revision; beyond it the route goes back by itself.
+#[derive(Debug, clap::Args)]
+pub(super) struct WatchArgs {
+    /// Largest share of its pages that may fail, 0 to 1
+    #[arg(long, value_name = "SHARE")]
+    watch_errors: Option<f64>,
+    /// Largest 99th percentile of its pages' times, in milliseconds
+    #[arg(long, value_name = "MS")]
+    watch_p99_ms: Option<u64>,
+    /// Pages before it is judged
+    #[arg(long, value_name = "PAGES")]
+    watch_pages: Option<u64>,
+}
+
+impl WatchArgs {
+    fn into(self, body: &mut Value) {
+        let Self { watch_errors, watch_p99_ms, watch_pages } = self;
+        let mut watch = json!({});
+        let members = [
+            ("error_rate_max", watch_errors.map(Value::from)),
+            ("p99_ms_max", watch_p99_ms.map(Value::from)),
+            ("pages_min", watch_pages.map(Value::from)),
+        ];
+        for (name, value) in members {
+            set(&mut watch, name, value);
+        }
+        set(body, "watch", watch.as_object().is_some_and(|watch| !watch.is_empty()).then_some(watch.clone()));
+    }
+}
+
+/// A member, where there is a value for it.
+fn set(object: &mut Value, name: &str, value: Option<Value>) {
+    if let (Some(object), Some(value)) = (object.as_object_mut(), value) {
+        object.insert(name.to_owned(), value);
+    }
+}
+
+impl Ask for Deploy {
+    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+        let mut options = json!({ "promote": self.promote });
+        set(&mut options, "canary", self.canary.map(Value::from));
+        set(&mut options, "shadow", self.shadow.map(Value::from));
+        self.watch.into(&mut options);
+        if !self.grant.is_empty() {
+            let pair = |pair: &String| {
+                let (alias, model) =
+                    pair.split_once('=').with_context(|| format!("--grant {pair}: write ALIAS=MODEL"))?;
+                Ok((alias.to_owned(), Value::from(model)))
+            };
+            let grants = self.grant.iter().map(pair).collect::<anyhow::Result<serde_json::Map<_, _>>>()?;
+            set(&mut options, "grants", Some(Value::Object(grants)));
+        }
+        if let Some(file) = &self.settings {
+            set(&mut options, "settings", Some(json_file(file).await?));
+        }
+        let request = server.at(Method::PUT, &format!("/deployments/{}", self.deployment));
+        let Some(file) = &self.file else { return Ok(request.json(&options)) };
+        let bytes = bytes_of(file, FILE_BYTES_MAX).await.with_context(|| file.display().to_string())?;
+        let form = Form::new().text("options", options.to_string());
+        Ok(request.multipart(form.part("component", Part::bytes(bytes))))
+    }
+}
+
+/// `lector promote`
+#[derive(Debug, clap::Args)]
+pub(super) struct Promote {
+    /// Name of the deployment
+    deployment: String,
+    /// Number of the revision (default: the newest)
+    #[arg(long)]
+    revision: Option<u32>,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
+impl Ask for Promote {
+    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+        let mut body = json!({});
+        set(&mut body, "revision", self.revision.map(Value::from));
+        self.watch.into(&mut body);
+        Ok(server.at(Method::POST, &format!("/deployments/{}/promote", self.deployment)).json(&body))
+    }
+}
+
+/// `lector canary`
+#[derive(Debug, clap::Args)]
+pub(super) struct Canary {
+    /// Name of the deployment
+    deployment: String,
+    /// Requests of 100
+    percent: u8,
+    /// Number of the revision (default: the newest)
+    #[arg(long)]
+    revision: Option<u32>,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
+impl Ask for Canary {
+    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+        let mut body = json!({ "percent": self.percent });
+        set(&mut body, "revision", self.revision.map(Value::from));
+        self.watch.into(&mut body);
+        Ok(server.at(Method::POST, &format!("/deployments/{}/canary", self.deployment)).json(&body))
+    }
+}
+
+/// `lector rollback`
+#[derive(Debug, clap::Args)]
+pub(super) struct Rollback {
+    /// Name of the deployment
+    deployment: String,
+}
+
+impl Ask for Rollback {
+    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+        Ok(server.at(Method::POST, &format!("/deployments/{}/rollback", self.deployment)))
+    }
+}
+
+/// `lector revisions`
+#[derive(Debug, clap::Args)]
+pub(super) struct Revisions {
+    /// Name of the deployment (default: all of them)
+    deployment: Option<String>,
+}
+
+impl Ask for Revisions {
+    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+        let path =
+            self.deployment.map_or_else(|| "/deployments".to_owned(), |name| format!("/deployments/{name}"));
+        Ok(server.at(Method::GET, &path))
+    }
+}
+
+/// `lector keys`
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Keys {
+    /// Lists them
+    List {
+        /// Everybody's
+        #[arg(long)]
+        all: bool,
+    },
+    /// Makes one, and shows it this once
+    Make {
+        /// What its owner calls it
+        #[arg(default_value = "")]
+        label: String,
+        /// For this tenant, as an administrator
+        #[arg(long, conflicts_with = "admin")]
+        tenant: Option<String>,
+        /// For an administrator
+        #[arg(long)]
+        admin: bool,
+    },
+    /// Makes another one in place of an old one
+    Rotate {
+        /// Its id
+        id: String,
+        /// Seconds for which the old one stays good
+        #[arg(long, default_value_t = 0)]
+        grace_s: u64,
+        /// Anybody's, as an administrator
+        #[arg(long)]
+        any: bool,
+    },
+    /// Revokes one
+    Revoke {
+        /// Its id
+        id: String,
+        /// Anybody's, as an administrator
+        #[arg(long)]
+        any: bool,
+    },
+}
+
+impl Ask for Keys {
+    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+        let keys = |any: bool| if any { "/admin/keys" } else { "/keys" };
+        Ok(match self {
+            Keys::List { all } => server.at(Method::GET, keys(all)),
+            Keys::Make { label, tenant, admin } => {
+                let request = server.at(Method::POST, keys(admin || tenant.is_some()));
+                let mut body = json!({ "label": label });
+                set(&mut body, "tenant", tenant.map(Value::from));
+                set(&mut body, "admin", admin.then_some(Value::Bool(true)));
+                request.json(&body)
+            }
+            Keys::Rotate { id, grace_s, any } => server
+                .at(Method::POST, &format!("{}/{id}/rotate", keys(any)))
+                .json(&json!({ "grace_s": grace_s })),
+            Keys::Revoke { id, any } => server.at(Method::DELETE, &format!("{}/{id}", keys(any))),
+        })
+    }
+}
+
+/// `lector tenants`
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Tenants {
+    /// Lists them
+    List,
+    /// Shows one
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Makes one, or changes its terms: what is not given is the default
+    Put {
+        /// Its name
+        name: String,
+        /// Its terms, a JSON file: weight, models, limits
+        #[arg(value_name = "FILE")]
+        terms: Option<PathBuf>,
+    },
+    /// Deletes one, with its keys and its deployments
+    Delete {
+        /// Its name
+        name: String,
+    },
+}
+
+impl Ask for Tenants {
+    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+        let of = |name: &str| format!("/admin/tenants/{name}");
+        Ok(match self {
+            Tenants::List => server.at(Method::GET, "/admin/tenants"),
+            Tenants::Show { name } => server.at(Method::GET, &of(&name)),
+            Tenants::Put { name, terms } => {
+                let terms = match terms {
+                    Some(file) => json_file(&file).await?,
+                    None => json!({}),
+                };
+                server.at(Method::PUT, &of(&name)).json(&terms)
+            }
+            Tenants::Delete { name } => server.at(Method::DELETE, &of(&name)),
+        })
+    }
+}
+
+/// `lector usage`
+#[derive(Debug, clap::Args)]
+pub(super) struct Usage {
+    /// So many days back
+    #[arg(long, default_value_t = 31)]
+    days: u32,
+    /// Everybody's, as an administrator
+    #[arg(long)]
+    all: bool,
+}
+
+impl Ask for Usage {
+    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+        let path = if self.all { "/admin/usage" } else { "/usage" };
+        Ok(server.at(Method::GET, &format!("{path}?days={}", self.days)))
+    }
+}
+
+/// `lector audit`
+#[derive(Debug, clap::Args)]
+pub(super) struct Audit {
+    /// Most entries
+    #[arg(long, default_value_t = 100)]
+    limit: u32,
+    /// Everybody's, as an administrator
+    #[arg(long)]
+    all: bool,
+}
+
+impl Ask for Audit {
+    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+        let path = if self.all { "/admin/audit" } else { "/audit" };
+        Ok(server.at(Method::GET, &format!("{path}?limit={}", self.limit)))
+    }
+}

@@ -1,0 +1,150 @@
+//! Who is asking: from headers to a proof value without which no handler goes on.
+//!
+//! Owns where a key may stand in a request, and what "from this machine" means. The decision is the platform's. A handler
+//! that takes [`TenantCtx`] or [`AdminCtx`] cannot be reached without the right that it stands for.
+
+use std::net::IpAddr;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, Uri, header};
+use lector_core::Fault;
+use lector_platform::{Admin, Caller, Shown};
+
+use super::AppState;
+use super::frame::RequestCtx;
+use super::problem::{self, Problem, option_invalid};
+
+static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+static TENANT: HeaderName = HeaderName::from_static("x-lector-tenant");
+
+/// The right to act for a tenant.
+pub(super) struct TenantCtx(pub(super) Caller);
+
+/// The right to act for the house.
+pub(super) struct AdminCtx(pub(super) Admin);
+
+impl FromRequestParts<AppState> for TenantCtx {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let caller = state.platform.caller(shown(parts, state)?)?;
+        Ok(Self(caller.of_request(&request(parts)?.id)))
+    }
+}
+
+impl FromRequestParts<AppState> for AdminCtx {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let admin = state.platform.admin(shown(parts, state)?)?;
+        Ok(Self(admin.of_request(&request(parts)?.id)))
+    }
+}
+
+fn request(parts: &Parts) -> Result<&RequestCtx, Fault> {
+    parts.extensions.get().ok_or_else(|| problem::internal("a request outside of its frame"))
+}
+
+fn shown<'a>(parts: &'a Parts, state: &AppState) -> Result<Shown<'a>, Fault> {
+    let headers = &parts.headers;
+    let tenant = headers.get(&TENANT).map(|value| value.to_str()).transpose();
+    let tenant = tenant.map_err(|_| option_invalid(format!("The header `{TENANT}` is no name.")))?;
+    let local = state.config.listen.ip().is_loopback() && is_local(&parts.uri, headers);
+    Ok(Shown { key: key(headers)?, tenant, local })
+}
+
+/// The key, from the one place where it stands.
+fn key(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
+    let text = |name: &HeaderName| {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => value.to_str().map(Some).map_err(|_| ()),
+            _ => Err(()),
+        }
+    };
+    let unclear = |()| option_invalid("The key cannot be read: send it once, as it was given to you.");
+    let bearer = match text(&header::AUTHORIZATION).map_err(unclear)? {
+        None => None,
+        Some(value) => match value.split_once(' ') {
+            Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => Some(key.trim()),
+            // Of another scheme: perhaps for a proxy on the way. It opens nothing here.
+            _ => None,
+        },
+    };
+    match (bearer, text(&API_KEY).map_err(unclear)?.map(str::trim)) {
+        (Some(one), Some(two)) if one != two => {
+            Err(option_invalid("`Authorization` and `X-Api-Key` hold two different keys: send one."))
+        }
+        (one, two) => Ok(one.or(two)),
+    }
+}
+
+/// Whether a request is meant for this machine and comes from no page of another site: a browser on this machine that
+/// shows such a page must not manage an open house for it, and a name that leads here from elsewhere (DNS rebinding) is
+/// not this machine's.
+fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    let Some(authority) = host.or(uri.authority().map(|authority| authority.as_str())) else { return false };
+    let origin = headers.get(header::ORIGIN).map(|value| value.to_str().unwrap_or("?"));
+    let same = origin.is_none_or(|origin| origin == format!("http://{authority}"));
+    same && is_loopback(authority)
+}
+
+fn is_loopback(authority: &str) -> bool {
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    };
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        let pairs = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        pairs.fold(HeaderMap::new(), |mut map, (name, value): (HeaderName, _)| {
+            map.append(name, value);
+            map
+        })
+    }
+
+    #[test]
+    fn keys_stand_in_either_of_two_places() {
+        let check = |pairs: &[(&str, &str)], expect: Result<Option<&str>, ()>| {
+            let headers = headers(pairs);
+            assert_eq!(key(&headers).map_err(|_| ()), expect, "{pairs:?}");
+        };
+        check(&[], Ok(None));
+        check(&[("authorization", "Bearer k1")], Ok(Some("k1")));
+        check(&[("authorization", "bearer  k1 ")], Ok(Some("k1")));
+        check(&[("x-api-key", "k1")], Ok(Some("k1")));
+        check(&[("x-api-key", "k1"), ("authorization", "Bearer k1")], Ok(Some("k1")));
+        check(&[("x-api-key", "k1"), ("authorization", "Bearer k2")], Err(()));
+        check(&[("x-api-key", "k1"), ("x-api-key", "k1")], Err(()));
+        check(&[("authorization", "Basic abc"), ("x-api-key", "k1")], Ok(Some("k1")));
+        check(&[("authorization", "Basic abc")], Ok(None));
+    }
+
+    #[test]
+    fn what_is_local() {
+        let check = |host: &str, origin: Option<&str>, expect: bool| {
+            let mut pairs = vec![("host", host)];
+            pairs.extend(origin.map(|origin| ("origin", origin)));
+            assert_eq!(is_local(&"/x".parse().unwrap(), &headers(&pairs)), expect, "{host} {origin:?}");
+        };
+        check("127.0.0.1:8080", None, true);
+        check("localhost", None, true);
+        check("[::1]:80", None, true);
+        check("127.0.0.1:8080", Some("http://127.0.0.1:8080"), true);
+        check("127.0.0.1:8080", Some("https://evil.example"), false);
+        check("127.0.0.1:8080", Some("null"), false);
+        check("evil.example:8080", None, false);
+        check("127.0.0.1.evil.example", None, false);
+        check("10.0.0.1", None, false);
+    }
+}

@@ -1,0 +1,297 @@
+//! Deployments: listed, deployed to, routed, dropped.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use lector_core::{DeploymentName, Fault, Kind, ModelName};
+use lector_platform::store::Digest;
+use lector_platform::{
+    BudgetSpec, ComponentSource, DeployOutcome, DeployRequest, DeploymentView, Destination, RevisionView,
+    StageFault, Watch,
+};
+use multer::{Constraints, Multipart};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::super::AppState;
+use super::super::auth::TenantCtx;
+use super::super::body::{BodyLimits, Intake};
+use super::super::problem::Problem;
+use super::super::upload::from_multer;
+use super::{JSON_BYTES_MAX, of_json, whole};
+use crate::format::json::ms;
+
+/// Largest body of a deploy: the component (at most 64 MiB), and JSON beside it.
+const DEPLOY_BYTES_MAX: u64 = (64 << 20) + 2 * JSON_BYTES_MAX;
+
+/// `GET /api/v1/deployments`.
+pub(in super::super) async fn list(
+    State(state): State<AppState>,
+    TenantCtx(caller): TenantCtx,
+) -> Json<Value> {
+    Json(json!({ "deployments": state.platform.deployments(&caller) }))
+}
+
+/// `GET /api/v1/deployments/{name}`.
+pub(in super::super) async fn show(
+    State(state): State<AppState>,
+    TenantCtx(caller): TenantCtx,
+    Path(name): Path<String>,
+) -> Result<Json<DeploymentView>, Problem> {
+    Ok(Json(state.platform.deployment(&caller, &name.into())?))
+}
+
+/// `GET /api/v1/deployments/{name}/revisions`.
+pub(in super::super) async fn revisions(
+    State(state): State<AppState>,
+    TenantCtx(caller): TenantCtx,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let deployment = state.platform.deployment(&caller, &name.into())?;
+    Ok(Json(json!({ "revisions": deployment.revisions })))
+}
+
+/// `GET /api/v1/deployments/{name}/revisions/{number}`.
+pub(in super::super) async fn revision(
+    State(state): State<AppState>,
+    TenantCtx(caller): TenantCtx,
+    Path((name, number)): Path<(String, u32)>,
+) -> Result<Json<RevisionView>, Problem> {
+    let deployment = state.platform.deployment(&caller, &name.as_str().into())?;
+    let revision = deployment.revision(number).ok_or_else(|| {
+        let message = format!("Deployment `{}` has no revision {number}.", deployment.name);
+        Fault::new(Kind::NotFound, "revision_not_found", message)
+    })?;
+    Ok(Json(revision.clone()))
+}
+
+/// `DELETE /api/v1/deployments/{name}`.
+pub(in super::super) async fn drop(
+    State(state): State<AppState>,
+    TenantCtx(caller): TenantCtx,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    state.platform.drop_deployment(&caller, &name.into()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What is said of a deploy beside its component.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct DeployBody {
+    digest: Option<Digest>,
+    settings: Option<Value>,
+    grants: Option<BTreeMap<String, ModelName>>,
+    budget: Option<BudgetSpec>,
+    promote: bool,
+    canary: Option<u8>,
+    shadow: Option<u8>,
+    watch: Option<Watch>,
+}
+
+impl DeployBody {
+    fn destination(&self) -> Result<Destination, Fault> {
+        let chosen = [self.promote, self.canary.is_some(), self.shadow.is_some()];
+        if chosen.into_iter().filter(|chosen| *chosen).count() > 1 {
+            let message = "`promote`, `canary` and `shadow` are given together: give one of them.";
+            return Err(Fault::new(Kind::Invalid, "body_invalid", message));
+        }
+        let destination = match (self.canary, self.shadow) {
+            (Some(percent), _) => Destination::Canary(percent, self.watch),
+            (_, Some(percent)) => Destination::Shadow(percent),
+            _ if self.promote => Destination::Promote(self.watch),
+            _ => Destination::Ready,
+        };
+        if self.watch.is_some() && matches!(destination, Destination::Ready | Destination::Shadow(_)) {
+            let message = "`watch` judges a revision that answers: give `canary` or `promote` with it.";
+            return Err(Fault::new(Kind::Invalid, "body_invalid", message));
+        }
+        Ok(destination)
+    }
+}
+
+/// `PUT /api/v1/deployments/{name}`: a form with a part `component` (and `settings`, `options`, as JSON), the bare
+/// component, or JSON that names one that is stored.
+pub(in super::super) async fn deploy(
+    State(state): State<AppState>,
+    TenantCtx(caller): TenantCtx,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    // Before the component comes in: it is up to 64 MiB of memory.
+    let place = state.platform.deploy_place(&caller)?;
+    let (parts, body) = request.into_parts();
+    let limits = BodyLimits {
+        bytes_max: DEPLOY_BYTES_MAX,
+        idle_max: state.config.body_idle_timeout,
+        until: Instant::now() + state.config.request_timeout,
+    };
+    let intake = Intake::new(&parts.headers, body, limits)?;
+    let (body, component) = read(&parts, intake).await?;
+    let destination = body.destination()?;
+    let component = match (component, body.digest) {
+        (Some(_), Some(_)) => {
+            let message = "There is a component and a digest: send the one or the other.";
+            return Err(Fault::new(Kind::Invalid, "body_invalid", message).into());
+        }
+        (Some(bytes), None) => ComponentSource::Bytes(bytes),
+        (None, Some(digest)) => ComponentSource::Stored(digest),
+        (None, None) => ComponentSource::Newest,
+    };
+    let deployment = DeploymentName::from(name);
+    let (settings, grants, budget) = (body.settings, body.grants, body.budget);
+    let request = DeployRequest { deployment, component, settings, grants, budget, destination };
+    let outcome = state.platform.deploy(place, &caller, request).await.map_err(refused)?;
+    let DeployOutcome { number, deployment, took } = outcome;
+    let stages: Vec<Value> =
+        took.into_iter().map(|(stage, took)| json!({ "stage": stage, "took_ms": ms(took) })).collect();
+    let location = format!("/api/v1/deployments/{}/revisions/{number}", deployment.name);
+    let body = json!({ "revision": number, "stages": stages, "deployment": deployment });
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(body)).into_response())
+}
+
+/// What went wrong, and at which stage.
+fn refused(failed: StageFault) -> Problem {
+    tracing::info!(stage = failed.stage.as_str(), fault = %failed.fault, "a deploy was refused");
+    Problem::from(failed.fault).with("stage", json!(failed.stage))
+}
+
+async fn read(parts: &Parts, intake: Intake) -> Result<(DeployBody, Option<Vec<u8>>), Fault> {
+    let content_type =
+        parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "multipart/form-data" => form(content_type, intake).await,
+        "application/wasm" | "application/octet-stream" => {
+            Ok((DeployBody::default(), Some(whole(intake).await?)))
+        }
+        "application/json" | "" => {
+            let bytes = whole(intake).await?;
+            let body = if bytes.is_empty() { DeployBody::default() } else { of_json("body", &bytes)? };
+            Ok((body, None))
+        }
+        other => {
+            let shown: String = other.chars().take(60).collect();
+            let message = format!(
+                "A deploy is a form (multipart/form-data), a component (application/wasm) or JSON, not `{shown}`."
+            );
+            Err(Fault::new(Kind::Invalid, "content_type_mismatch", message))
+        }
+    }
+}
+
+async fn form(content_type: &str, intake: Intake) -> Result<(DeployBody, Option<Vec<u8>>), Fault> {
+    let boundary = multer::parse_boundary(content_type).map_err(from_multer)?;
+    let leash = intake.leash();
+    let mut form = Multipart::with_constraints(intake, boundary, Constraints::new());
+    let (mut component, mut settings, mut options) = (None, None, None);
+    loop {
+        leash.give(JSON_BYTES_MAX);
+        let Some(part) = form.next_field().await.map_err(from_multer)? else { break };
+        leash.give(u64::MAX);
+        let name = part.name().unwrap_or_default().to_owned();
+        let slot = match name.as_str() {
+            "component" => &mut component,
+            "settings" => &mut settings,
+            "options" => &mut options,
+            other => {
+                let shown: String = other.chars().filter(|c| !c.is_control()).take(40).collect();
+                let message =
+                    format!("The form has a part `{shown}`: its parts are component, settings, options.");
+                return Err(Fault::new(Kind::Invalid, "multipart_invalid", message));
+            }
+        };
+        if slot.is_some() {
+            let message = format!("The form has two parts `{name}`: send one.");
+            return Err(Fault::new(Kind::Invalid, "multipart_invalid", message));
+        }
+        *slot = Some(part.bytes().await.map_err(from_multer)?.to_vec());
+    }
+    let mut body: DeployBody = match options {
+        Some(bytes) => of_json("part `options`", &bytes)?,
+        None => DeployBody::default(),
+    };
+    if let Some(bytes) = settings {
+        body.settings = Some(of_json("part `settings`", &bytes)?);
+    }
+    Ok((body, component))
+}
+
+/// What `promote` takes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RouteBody {
+    revision: Option<u32>,
+    percent: Option<u8>,
+    watch: Option<Watch>,
+}
+
+impl RouteBody {
+    /// The revision that is meant: the one named, or the newest.
+    fn revision(&self, deployment: &DeploymentView) -> Result<u32, Fault> {
+        let newest = || deployment.revisions.first().map(|revision| revision.number);
+        self.revision.or_else(newest).ok_or_else(|| {
+            let message = format!("Deployment `{}` has no revision yet: deploy one.", deployment.name);
+            Fault::new(Kind::Conflict, "nothing_live", message)
+        })
+    }
+
+    fn percent(&self) -> Result<u8, Fault> {
+        self.percent.ok_or_else(|| {
+            Fault::new(Kind::Invalid, "percent_invalid", "`percent` is missing: give a whole number of 100.")
+        })
+    }
+}
+
+/// `POST /api/v1/deployments/{name}/promote`.
+pub(in super::super) async fn promote(
+    State(state): State<AppState>,
+    TenantCtx(caller): TenantCtx,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Json<DeploymentView>, Problem> {
+    let (_, body): (_, RouteBody) = super::json(&state, request).await?;
+    let name = DeploymentName::from(name);
+    let revision = body.revision(&state.platform.own_deployment(&caller, &name)?)?;
+    Ok(Json(state.platform.promote(&caller, &name, revision, body.watch).await?))
+}
+
+/// `POST /api/v1/deployments/{name}/canary`.
+pub(in super::super) async fn canary(
+    State(state): State<AppState>,
+    TenantCtx(caller): TenantCtx,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Json<DeploymentView>, Problem> {
+    let (_, body): (_, RouteBody) = super::json(&state, request).await?;
+    let name = DeploymentName::from(name);
+    let revision = body.revision(&state.platform.own_deployment(&caller, &name)?)?;
+    Ok(Json(state.platform.canary(&caller, &name, revision, body.percent()?, body.watch).await?))
+}
+
+/// `POST /api/v1/deployments/{name}/shadow`.
+pub(in super::super) async fn shadow(
+    State(state): State<AppState>,
+    TenantCtx(caller): TenantCtx,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Json<DeploymentView>, Problem> {
+    let (_, body): (_, RouteBody) = super::json(&state, request).await?;
+    let name = DeploymentName::from(name);
+    let revision = body.revision(&state.platform.own_deployment(&caller, &name)?)?;
+    Ok(Json(state.platform.shadow(&caller, &name, revision, body.percent()?).await?))
+}
+
+/// `POST /api/v1/deployments/{name}/rollback`.
+pub(in super::super) async fn rollback(
+    State(state): State<AppState>,
+    TenantCtx(caller): TenantCtx,
+    Path(name): Path<String>,
+) -> Result<Json<DeploymentView>, Problem> {
+    Ok(Json(state.platform.rollback(&caller, &name.into()).await?))
+}

@@ -1,0 +1,128 @@
+//! Keys: a tenant's own, and all of them for administrators.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use lector_core::{Fault, Kind, TenantName};
+use lector_platform::{KeyId, KeyView, MadeKey, Scope};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::super::AppState;
+use super::super::auth::{AdminCtx, TenantCtx};
+use super::super::problem::Problem;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct NewKeyBody {
+    label: String,
+    /// For administrators: whose key it is to be.
+    tenant: Option<TenantName>,
+    /// For administrators: an administrator's.
+    admin: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RotateBody {
+    grace_s: u64,
+}
+
+/// A new key, with the one showing of its text.
+fn made(key: &MadeKey) -> Response {
+    let body = json!({ "key": key.text.reveal(), "record": key.view });
+    (StatusCode::CREATED, Json(body)).into_response()
+}
+
+/// `GET /api/v1/keys`.
+pub(in super::super) async fn list(
+    State(state): State<AppState>,
+    TenantCtx(caller): TenantCtx,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(json!({ "keys": state.platform.keys(&caller)? })))
+}
+
+/// `POST /api/v1/keys`.
+pub(in super::super) async fn make(
+    State(state): State<AppState>,
+    TenantCtx(caller): TenantCtx,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (_, body): (_, NewKeyBody) = super::json(&state, request).await?;
+    if body.admin || body.tenant.is_some() {
+        let message = "`tenant` and `admin` are for /api/v1/admin/keys: here a tenant makes keys of its own.";
+        return Err(Fault::new(Kind::Invalid, "body_invalid", message).into());
+    }
+    Ok(made(&state.platform.make_key(&caller, &body.label).await?))
+}
+
+/// `POST /api/v1/keys/{id}/rotate`.
+pub(in super::super) async fn rotate(
+    State(state): State<AppState>,
+    TenantCtx(caller): TenantCtx,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (_, body): (_, RotateBody) = super::json(&state, request).await?;
+    let grace = Duration::from_secs(body.grace_s);
+    Ok(made(&state.platform.rotate_key(&caller, &KeyId::from(id.as_str()), grace).await?))
+}
+
+/// `DELETE /api/v1/keys/{id}`.
+pub(in super::super) async fn revoke(
+    State(state): State<AppState>,
+    TenantCtx(caller): TenantCtx,
+    Path(id): Path<String>,
+) -> Result<Json<KeyView>, Problem> {
+    Ok(Json(state.platform.revoke_key(&caller, &KeyId::from(id.as_str())).await?))
+}
+
+/// `GET /api/v1/admin/keys`.
+pub(in super::super) async fn list_all(
+    State(state): State<AppState>,
+    AdminCtx(admin): AdminCtx,
+) -> Json<Value> {
+    Json(json!({ "keys": state.platform.all_keys(&admin) }))
+}
+
+/// `POST /api/v1/admin/keys`.
+pub(in super::super) async fn make_any(
+    State(state): State<AppState>,
+    AdminCtx(admin): AdminCtx,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (_, body): (_, NewKeyBody) = super::json(&state, request).await?;
+    let scope = match (body.tenant, body.admin) {
+        (Some(tenant), false) => Scope::Tenant(tenant),
+        (None, true) => Scope::Admin,
+        _ => {
+            let message = "Say whose key it is to be: `tenant` with a name, or `admin: true`.";
+            return Err(Fault::new(Kind::Invalid, "body_invalid", message).into());
+        }
+    };
+    Ok(made(&state.platform.make_key_for(&admin, scope, &body.label).await?))
+}
+
+/// `POST /api/v1/admin/keys/{id}/rotate`.
+pub(in super::super) async fn rotate_any(
+    State(state): State<AppState>,
+    AdminCtx(admin): AdminCtx,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (_, body): (_, RotateBody) = super::json(&state, request).await?;
+    let grace = Duration::from_secs(body.grace_s);
+    Ok(made(&state.platform.rotate_any_key(&admin, &KeyId::from(id.as_str()), grace).await?))
+}
+
+/// `DELETE /api/v1/admin/keys/{id}`.
+pub(in super::super) async fn revoke_any(
+    State(state): State<AppState>,
+    AdminCtx(admin): AdminCtx,
+    Path(id): Path<String>,
+) -> Result<Json<KeyView>, Problem> {
+    Ok(Json(state.platform.revoke_any_key(&admin, &KeyId::from(id.as_str())).await?))
+}

@@ -1,0 +1,56 @@
+//! Tenants, for administrators; and a tenant's look at itself.
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use lector_core::TenantName;
+use lector_platform::{TenantRecord, TenantTerms};
+use serde_json::{Value, json};
+
+use super::super::AppState;
+use super::super::auth::{AdminCtx, TenantCtx};
+use super::super::problem::Problem;
+
+/// `GET /api/v1/tenant`.
+pub(in super::super) async fn own(
+    State(state): State<AppState>,
+    TenantCtx(caller): TenantCtx,
+) -> Json<TenantRecord> {
+    Json(state.platform.terms(&caller))
+}
+
+/// `GET /api/v1/admin/tenants`.
+pub(in super::super) async fn list(State(state): State<AppState>, AdminCtx(admin): AdminCtx) -> Json<Value> {
+    Json(json!({ "tenants": state.platform.tenants(&admin) }))
+}
+
+/// `GET /api/v1/admin/tenants/{tenant}`.
+pub(in super::super) async fn show(
+    State(state): State<AppState>,
+    AdminCtx(admin): AdminCtx,
+    Path(tenant): Path<String>,
+) -> Result<Json<TenantRecord>, Problem> {
+    Ok(Json(state.platform.tenant(&admin, &tenant.into())?))
+}
+
+/// `PUT /api/v1/admin/tenants/{tenant}`: its terms, whole; what is not given is the default.
+pub(in super::super) async fn put(
+    State(state): State<AppState>,
+    AdminCtx(admin): AdminCtx,
+    Path(tenant): Path<String>,
+    request: Request,
+) -> Result<(StatusCode, Json<TenantRecord>), Problem> {
+    let (_, terms): (_, TenantTerms) = super::json(&state, request).await?;
+    let (record, new) = state.platform.put_tenant(&admin, TenantName::from(tenant), terms).await?;
+    Ok((if new { StatusCode::CREATED } else { StatusCode::OK }, Json(record)))
+}
+
+/// `DELETE /api/v1/admin/tenants/{tenant}`.
+pub(in super::super) async fn drop(
+    State(state): State<AppState>,
+    AdminCtx(admin): AdminCtx,
+    Path(tenant): Path<String>,
+) -> Result<StatusCode, Problem> {
+    state.platform.drop_tenant(&admin, &tenant.into()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

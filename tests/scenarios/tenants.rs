@@ -1,0 +1,315 @@
+//! Tenants, keys, revisions, routes: real guests deployed over HTTP into a running house.
+
+use std::path::Path;
+use std::time::Duration;
+
+use lector_tests::answer::{Answer, all_text};
+use lector_tests::pdf::{self, PageSpec};
+use lector_tests::{Gateway, paths};
+use reqwest::Method;
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+
+/// A house whose only configured deployment needs no engine.
+const ECHO_ONLY: &str = r#"
+[platform]
+default_deployment = "echo"
+[[deployments]]
+name = "echo"
+component = "guest/target/components/echo.wasm"
+settings = { greeting = "configured" }
+"#;
+
+fn component(name: &str) -> Vec<u8> {
+    let path = paths::repo().join("guest/target/components").join(format!("{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+async fn ask(gateway: &Gateway, key: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
+    let mut request = gateway.client.request(method, gateway.url(path));
+    if !key.is_empty() {
+        request = request.bearer_auth(key);
+    }
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    Answer::read(request.send().await.expect("an answer")).await
+}
+
+async fn deploy(gateway: &Gateway, key: &str, name: &str, wasm: Vec<u8>, options: Value) -> Answer {
+    let form = Form::new().text("options", options.to_string()).part("component", Part::bytes(wasm));
+    let mut request = gateway.client.put(gateway.url(&format!("/api/v1/deployments/{name}"))).multipart(form);
+    if !key.is_empty() {
+        request = request.bearer_auth(key);
+    }
+    Answer::read(request.send().await.expect("an answer")).await
+}
+
+/// What a deployment says of a page.
+async fn says(gateway: &Gateway, key: &str, name: &str, request_key: &str) -> Answer {
+    let mut request = gateway
+        .client
+        .post(gateway.url(&format!("/api/v1/deployments/{name}/ocr")))
+        .header("content-type", "application/pdf")
+        .body(pdf::document(&[PageSpec::a4(&["page"])]));
+    if !key.is_empty() {
+        request = request.bearer_auth(key);
+    }
+    if !request_key.is_empty() {
+        request = request.header("x-lector-request-key", request_key);
+    }
+    Answer::read(request.send().await.expect("an answer")).await
+}
+
+async fn greeting(gateway: &Gateway, name: &str) -> String {
+    let text = all_text(&says(gateway, "", name, "").await.ok());
+    text.split(" page ").next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_deploy_a_promotion_a_rollback() {
+    let gateway = Gateway::builder().config(ECHO_ONLY).start().await;
+    let wasm = component("echo");
+    let path = "/api/v1/deployments/greet";
+
+    let answer = deploy(
+        &gateway,
+        "",
+        "greet",
+        wasm.clone(),
+        json!({ "settings": { "greeting": "one" }, "promote": true }),
+    )
+    .await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let stages: Vec<String> = answer.json()["stages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["stage"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(stages.iter().any(|stage| stage == "rehearsed"), "{stages:?}");
+    assert_eq!(greeting(&gateway, "greet").await, "one");
+
+    // Settings alone make a revision of the component that is there; nobody is routed to it.
+    let answer =
+        ask(&gateway, "", Method::PUT, path, Some(json!({ "settings": { "greeting": "two" } }))).await;
+    assert_eq!((answer.status, &answer.json()["revision"]), (201, &json!(2)), "{}", answer.text());
+    assert_eq!(greeting(&gateway, "greet").await, "one");
+    ask(&gateway, "", Method::POST, &format!("{path}/promote"), Some(json!({ "revision": 2 }))).await.ok();
+    assert_eq!(greeting(&gateway, "greet").await, "two");
+    ask(&gateway, "", Method::POST, &format!("{path}/rollback"), None).await.ok();
+    assert_eq!(greeting(&gateway, "greet").await, "one");
+
+    // What fails changes nothing, and says where it failed.
+    let refused = ask(
+        &gateway,
+        "",
+        Method::PUT,
+        path,
+        Some(json!({ "settings": { "greeting": "" }, "promote": true })),
+    )
+    .await;
+    let problem = refused.problem(422, "settings_refused");
+    assert_eq!(problem["stage"], "configured", "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("/greeting"), "{problem}");
+    let core_module = b"\0asm\x01\0\0\0".to_vec();
+    let problem = deploy(&gateway, "", "greet", core_module, json!({ "promote": true }))
+        .await
+        .problem(422, "component_is_core_module");
+    assert_eq!(problem["stage"], "validated", "{problem}");
+    let mut torn = wasm.clone();
+    torn.truncate(torn.len() / 2);
+    assert_eq!(deploy(&gateway, "", "greet", torn, json!({ "promote": true })).await.status, 422);
+    let problem = deploy(
+        &gateway,
+        "",
+        "greet",
+        component("standard"),
+        json!({ "grants": {}, "settings": {}, "promote": true }),
+    )
+    .await
+    .problem(403, "grant_missing");
+    assert!(problem["detail"].as_str().unwrap().contains("detection"), "{problem}");
+    ask(&gateway, "", Method::POST, &format!("{path}/promote"), Some(json!({ "revision": 99 })))
+        .await
+        .problem(404, "revision_not_found");
+    assert_eq!(greeting(&gateway, "greet").await, "one");
+
+    // All of it is on record.
+    let audit = ask(&gateway, "", Method::GET, "/api/v1/audit", None).await.ok();
+    let acts: Vec<&str> =
+        audit["entries"].as_array().unwrap().iter().map(|e| e["act"].as_str().unwrap()).collect();
+    for act in ["promote", "rollback"] {
+        assert!(acts.iter().any(|seen| seen.contains(act)), "no {act} in {acts:?}");
+    }
+    let usage = ask(&gateway, "", Method::GET, "/api/v1/usage", None).await.ok();
+    assert!(usage["usage"][0]["pages_ok"].as_u64().unwrap() >= 5, "{usage}");
+    assert_eq!(ask(&gateway, "", Method::DELETE, path, None).await.status, 204);
+    says(&gateway, "", "greet", "").await.problem(404, "deployment_not_found");
+}
+
+#[tokio::test]
+async fn a_canary_is_sticky_by_key() {
+    let gateway = Gateway::builder().config(ECHO_ONLY).start().await;
+    let options = json!({ "settings": { "greeting": "old" }, "promote": true });
+    assert_eq!(deploy(&gateway, "", "greet", component("echo"), options).await.status, 201);
+    let answer = ask(
+        &gateway,
+        "",
+        Method::PUT,
+        "/api/v1/deployments/greet",
+        Some(json!({ "settings": { "greeting": "new" }, "canary": 50 })),
+    )
+    .await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let mut seen = std::collections::BTreeMap::new();
+    for key in 0..24 {
+        let first = all_text(&says(&gateway, "", "greet", &format!("client-{key}")).await.ok());
+        let again = all_text(&says(&gateway, "", "greet", &format!("client-{key}")).await.ok());
+        assert_eq!(first, again, "client-{key} came to two revisions");
+        *seen.entry(first.split(' ').next().unwrap().to_owned()).or_insert(0) += 1;
+    }
+    // Of 24 keys at even chances all go one way once in eight million runs, and the keys are always these.
+    assert!(seen.contains_key("old") && seen.contains_key("new"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_candidate_that_fails_is_taken_back() {
+    let gateway = Gateway::builder().config(ECHO_ONLY).start().await;
+    let options = json!({ "settings": { "greeting": "sound" }, "promote": true });
+    assert_eq!(deploy(&gateway, "", "greet", component("echo"), options).await.status, 201);
+    // The golden page is small; an A4 page at the resolution that it asks for is more than its budget allows. None of
+    // the stages can see that.
+    let body = json!({
+        "settings": { "greeting": "over", "mood": "render" }, "budget": { "pixels_max": 2_000_000 },
+        "canary": 50, "watch": { "error_rate_max": 0.5, "pages_min": 4 },
+    });
+    let answer = ask(&gateway, "", Method::PUT, "/api/v1/deployments/greet", Some(body)).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let mut failed = 0;
+    for key in 0..40 {
+        failed += u32::from(says(&gateway, "", "greet", &format!("k{key}")).await.status != 200);
+    }
+    assert!(failed >= 4, "only {failed} requests came to the candidate");
+    let end = std::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        let deployment = ask(&gateway, "", Method::GET, "/api/v1/deployments/greet", None).await.ok();
+        if deployment["weights"].as_array().unwrap().len() == 1 {
+            assert_eq!(deployment["weights"][0]["revision"], 1, "{deployment}");
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "the candidate was not taken back: {deployment}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for key in 0..40 {
+        says(&gateway, "", "greet", &format!("k{key}")).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn keys_close_the_house() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("admin.key");
+    let gateway =
+        Gateway::builder().config(ECHO_ONLY).set("platform.admin_key_file", file.display()).start().await;
+    let admin = std::fs::read_to_string(&file).unwrap().trim().to_owned();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+
+    says(&gateway, "", "echo", "").await.problem(401, "key_missing");
+    says(&gateway, "lk_nonsense", "echo", "").await.problem(401, "key_invalid");
+    let mut keys = Vec::new();
+    for tenant in ["acme", "zeta"] {
+        let terms = json!({});
+        let path = format!("/api/v1/admin/tenants/{tenant}");
+        assert_eq!(ask(&gateway, &admin, Method::PUT, &path, Some(terms)).await.status, 201);
+        let made =
+            ask(&gateway, &admin, Method::POST, "/api/v1/admin/keys", Some(json!({ "tenant": tenant })))
+                .await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        keys.push(made.json()["key"].as_str().unwrap().to_owned());
+    }
+    let (acme, zeta) = (&keys[0], &keys[1]);
+    // What the host lends is everybody's; what a tenant deploys is its own.
+    says(&gateway, acme, "echo", "").await.ok();
+    let options = json!({ "settings": { "greeting": "acme's" }, "promote": true });
+    assert_eq!(deploy(&gateway, acme, "mine", component("echo"), options).await.status, 201);
+    assert!(all_text(&says(&gateway, acme, "mine", "").await.ok()).starts_with("acme's"));
+    says(&gateway, zeta, "mine", "").await.problem(404, "deployment_not_found");
+    ask(&gateway, zeta, Method::GET, "/api/v1/deployments/mine", None)
+        .await
+        .problem(404, "deployment_not_found");
+    ask(&gateway, acme, Method::GET, "/api/v1/admin/tenants", None).await.problem(403, "admin_only");
+
+    // A limit of its own.
+    let terms = json!({ "limits": { "requests_per_s": 0.01, "burst": 1 } });
+    ask(&gateway, &admin, Method::PUT, "/api/v1/admin/tenants/zeta", Some(terms)).await.ok();
+    let first = says(&gateway, zeta, "echo", "").await;
+    let second = says(&gateway, zeta, "echo", "").await;
+    assert!(first.status == 200 || first.status == 429, "{}", first.text());
+    second.problem(429, "rate_limited");
+    assert!(!second.header("retry-after").is_empty());
+    says(&gateway, acme, "echo", "").await.ok();
+
+    // A key that was revoked opens nothing; the other tenant does not notice.
+    let list = ask(&gateway, zeta, Method::GET, "/api/v1/keys", None).await.ok();
+    let id = list["keys"][0]["id"].as_str().unwrap().to_owned();
+    ask(&gateway, &admin, Method::DELETE, &format!("/api/v1/admin/keys/{id}"), None).await.ok();
+    says(&gateway, zeta, "echo", "").await.problem(401, "key_invalid");
+    says(&gateway, acme, "echo", "").await.ok();
+}
+
+/// Rounds of the power cut below; `LECTOR_CRASH_ROUNDS` asks for more.
+const ROUNDS: u32 = 12;
+
+#[tokio::test]
+async fn a_power_cut_at_any_instant_leaves_the_last_acknowledged_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let rounds = std::env::var_os("LECTOR_CRASH_ROUNDS")
+        .and_then(|rounds| rounds.to_str()?.parse().ok())
+        .unwrap_or(ROUNDS);
+    let mut acknowledged = String::from("configured");
+    for round in 0..rounds {
+        let gateway = house(folder.path()).await;
+        let now = live(&gateway, round).await;
+        let before = format!("g{}", round.saturating_sub(1));
+        assert!(
+            now == acknowledged || now == before,
+            "round {round}: {now}, acknowledged was {acknowledged}"
+        );
+        acknowledged = now;
+        let options = json!({ "settings": { "greeting": format!("g{round}") }, "promote": true });
+        // The instants lie over the whole of a deploy, which takes some ten milliseconds on a warm code cache.
+        let instant = Duration::from_micros(u64::from(round * 7919 % 60) * 1500);
+        let answered = tokio::select! {
+            biased;
+            answer = deploy(&gateway, "", "greet", component("echo"), options) => Some(answer),
+            () = tokio::time::sleep(instant) => None,
+        };
+        if let Some(answer) = answered {
+            assert_eq!(answer.status, 201, "{}", answer.text());
+            acknowledged = format!("g{round}");
+        }
+        gateway.kill();
+    }
+    let gateway = house(folder.path()).await;
+    let now = live(&gateway, rounds).await;
+    assert!(
+        now == acknowledged || now == format!("g{}", rounds - 1),
+        "{now}, acknowledged was {acknowledged}"
+    );
+}
+
+async fn house(data: &Path) -> Gateway {
+    Gateway::builder().config(ECHO_ONLY).set("platform.data_dir", data.display()).start().await
+}
+
+/// What is live; before the first deploy that is nothing of ours.
+async fn live(gateway: &Gateway, round: u32) -> String {
+    let answer = says(gateway, "", "greet", "").await;
+    if answer.status == 404 {
+        assert!(round <= 1 || answer.json()["code"] == "deployment_not_found", "{}", answer.text());
+        return String::from("configured");
+    }
+    all_text(&answer.ok()).split(' ').next().unwrap_or_default().to_owned()
+}
