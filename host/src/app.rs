@@ -123,7 +123,10 @@ pub fn missing_for_reading(config: &Config) -> Option<String> {
             let missing = models.iter().find(|model| !model.present)?;
             Some(format!("the weights of {} are missing; `cargo xtask setup` fetches them", missing.name))
         }
-        Err(error) => Some(format!("{error:#}")),
+        Err(error) => Some(format!(
+            "{error:#}; where the program stands apart from its checkout, engines.models_dir names the folder \
+             (LECTOR__ENGINES__MODELS_DIR in the environment)"
+        )),
     }
 }
 

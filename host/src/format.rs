@@ -225,4 +225,6 @@ pub fn document(format: Format, result: &DocumentResult) -> String {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -127,7 +127,8 @@ fn escape(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            // XML 1.0 has no place for other control characters, escaped or not.
+            // XML 1.0 has no place for other control characters, nor for these two, escaped or not.
+            '\u{fffe}' | '\u{ffff}' => out.push(' '),
             c if c.is_control() && !matches!(c, '\n' | '\t') => out.push(' '),
             c => out.push(c),
         }
