@@ -42,6 +42,10 @@ impl Platform {
         let directory = self.directory.load_full();
         for deployment in directory.deployments.values() {
             let Some((number, watch)) = deployment.route.watched() else { continue };
+            // A first revision has nowhere to go back to.
+            if deployment.route.history.is_empty() {
+                continue;
+            }
             let Some(Ok(revision)) = deployment.loaded.get(&number) else { continue };
             let Some(breach) = revision.figures.view().breach(&watch) else { continue };
             let (tenant, name, version) =

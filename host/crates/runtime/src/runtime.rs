@@ -1,8 +1,8 @@
 //! The engine and everything that guests share: the linker, the code cache, the clock, the bounds.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lector_core::{Engines, Fault, Kind};
 use thiserror::Error;
@@ -21,9 +21,6 @@ use crate::status::{Counters, RuntimeStatus};
 use crate::threads::Threads;
 use crate::ticker::Ticker;
 use crate::{engine, imports};
-
-/// Components compiled at once: a compilation takes all cores by itself.
-const COMPILES_MAX: usize = 1;
 
 /// How the runtime is set up.
 #[derive(Clone, Debug)]
@@ -91,7 +88,8 @@ pub struct Runtime {
     threads: Threads,
     counters: Counters,
     places: Arc<Semaphore>,
-    compiles: Semaphore,
+    /// Held while a component is compiled, which takes all cores by itself; one that is in the cache waits for nobody.
+    compiling: Mutex<()>,
     component_bytes_max: u64,
 }
 
@@ -120,7 +118,7 @@ impl Runtime {
             threads,
             counters: Counters::default(),
             places: Arc::new(Semaphore::new(config.instances_max.max(1) as usize)),
-            compiles: Semaphore::new(COMPILES_MAX),
+            compiling: Mutex::default(),
             component_bytes_max: config.component_bytes_max,
         }))
     }
@@ -131,7 +129,6 @@ impl Runtime {
         let defect = |cause: &dyn std::fmt::Display| {
             Fault::new(Kind::Bug, "runtime_defect", "the component could not be loaded").with_detail(cause)
         };
-        let _turn = self.compiles.acquire().await.map_err(|e| defect(&e))?;
         let runtime = Arc::clone(self);
         let task = tokio::task::spawn_blocking(move || runtime.load_blocking(&wasm));
         task.await.map_err(|e| defect(&e))?
@@ -159,6 +156,7 @@ impl Runtime {
             self.counters.cache_hits.fetch_add(1, Ordering::Relaxed);
             return Ok(cached);
         }
+        let _turn = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
         self.counters.cache_misses.fetch_add(1, Ordering::Relaxed);
         let began = std::time::Instant::now();
         let component = Component::from_binary(&self.engine, wasm).map_err(|error| {
