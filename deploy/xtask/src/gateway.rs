@@ -44,11 +44,30 @@ impl Upload {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(Self { name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(), bytes })
     }
+
+    /// Its media type, by its name.
+    pub fn content_type(&self) -> &'static str {
+        match self.name.rsplit_once('.') {
+            Some((_, "png")) => "image/png",
+            Some((_, "pdf")) => "application/pdf",
+            _ => "application/octet-stream",
+        }
+    }
 }
 
 impl Gateway {
     /// Starts `lector serve`; `prefix` is put before the command (`taskset …`). Its log goes to target/NAME.log.
     pub fn start(places: &Places, name: &str, prefix: &[String]) -> Result<Self> {
+        Self::start_with(places, name, prefix, &[])
+    }
+
+    /// The same, with keys of the configuration set through the environment.
+    pub fn start_with(
+        places: &Places,
+        name: &str,
+        prefix: &[String],
+        env: &[(&str, String)],
+    ) -> Result<Self> {
         let log = places.repo("target").join(format!("{name}.log"));
         let scratch = Scratch::new(&places.repo("target"), name)?;
         let port_file = scratch.path().join("port.json");
@@ -74,6 +93,7 @@ impl Gateway {
             .args(["serve", "--listen", "127.0.0.1:0", "--port-file"])
             .arg(&port_file)
             .env("LECTOR__PLATFORM__DATA_DIR", &data)
+            .envs(env.iter().map(|(name, value)| (*name, value)))
             .current_dir(&places.root)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -103,6 +123,14 @@ impl Gateway {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it says at a path that anybody may read.
+    pub fn get(&self, path: &str) -> Result<String> {
+        let mut answer =
+            self.agent.get(format!("{}{path}", self.base)).call().with_context(|| format!("no {path}"))?;
+        ensure!(answer.status().is_success(), "{path} answered {}", answer.status());
+        answer.body_mut().read_to_string().with_context(|| format!("{path} cannot be read"))
     }
 
     /// Posts the files as one batch and hands on every event as it arrives.

@@ -75,9 +75,9 @@ impl Places {
         self.repo("guest/target/components")
     }
 
-    /// The release binary of the host.
+    /// The release binary of the host, or another one that `$LECTOR_BIN` names.
     pub fn lector(&self) -> PathBuf {
-        self.repo("target/release/lector")
+        env::var_os("LECTOR_BIN").map_or_else(|| self.repo("target/release/lector"), PathBuf::from)
     }
 
     /// A path for messages: relative to the repository where it is inside.

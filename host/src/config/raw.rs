@@ -85,6 +85,7 @@ pub struct RawPlatform {
     pub tenant: String,
     pub default_deployment: String,
     pub documents_max: usize,
+    pub wait_max_s: u64,
     pub pages_in_flight_max: usize,
     pub pages_per_document_max: u32,
     pub held_bytes_max: u64,
@@ -183,7 +184,7 @@ impl Default for RawConfig {
             guests: RawGuests {
                 code_cache: true,
                 code_cache_dir: String::new(),
-                instances_max: 64,
+                instances_max: 0,
                 memory_bytes_max: 512 << 20,
             },
             platform: RawPlatform {
@@ -192,6 +193,7 @@ impl Default for RawConfig {
                 tenant: "default".to_owned(),
                 default_deployment: "standard".to_owned(),
                 documents_max: 64,
+                wait_max_s: 60,
                 pages_in_flight_max: 0,
                 pages_per_document_max: 5_000,
                 held_bytes_max: 1 << 30,

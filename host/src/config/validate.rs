@@ -15,22 +15,25 @@ use super::{
     ClientConfig, Config, DocumentsConfig, EnginesConfig, GuestsConfig, HttpConfig, LogConfig, env, paths,
 };
 
+/// Guest instances at once where nothing else is said; address space is reserved for them, no memory.
+const INSTANCES_MIN: usize = 64;
+
 /// The meaning of the effective configuration on this machine.
 pub(super) fn raise(effective: &Effective) -> Result<Config, ConfigError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let check = Check { effective };
-    let guests = guests(effective, &check)?;
+    let mut guests = guests(effective, &check)?;
     let platform = platform(effective, &check, cores, guests.memory_bytes_max)?;
-    // A place for every page in flight, the probe, a summary, and `configure` beside them.
-    let instances_needed = platform.pages_in_flight_max.saturating_add(4);
-    if (guests.instances_max as usize) < instances_needed {
-        return Err(check.wrong(
-            "guests.instances_max",
-            &format!(
-                "is {}, and {instances_needed} are needed: platform.pages_in_flight_max and 4 more",
-                guests.instances_max
-            ),
-        ));
+    // A place for every page in flight and as many for tenants that come newly, the probe, a summary, and `configure`.
+    let needed = platform.pages_in_flight_max.saturating_mul(2).saturating_add(4);
+    match guests.instances_max as usize {
+        0 => guests.instances_max = u32::try_from(needed.max(INSTANCES_MIN)).unwrap_or(u32::MAX),
+        given if given < needed => {
+            let problem =
+                format!("is {given}, and {needed} are needed: twice platform.pages_in_flight_max and 4 more");
+            return Err(check.wrong("guests.instances_max", &problem));
+        }
+        _ => {}
     }
     let raw = &effective.raw;
     if raw.log.filter.parse::<tracing_subscriber::filter::EnvFilter>().is_err() {
@@ -140,7 +143,7 @@ fn guests(effective: &Effective, check: &Check<'_>) -> Result<GuestsConfig, Conf
         raw.code_cache.then(|| in_cache(&raw.code_cache_dir, paths::CODE_DIR)).transpose()?;
     Ok(GuestsConfig {
         code_cache_dir,
-        instances_max: check.positive("guests.instances_max", raw.instances_max)?,
+        instances_max: raw.instances_max,
         memory_bytes_max: check.positive("guests.memory_bytes_max", raw.memory_bytes_max)?,
     })
 }
@@ -191,6 +194,7 @@ fn platform(
         deployments: deployments.iter().map(deployment).collect::<Result<_, _>>()?,
         default_deployment: DeploymentName::from(raw.default_deployment.as_str()),
         documents_max: check.positive("platform.documents_max", raw.documents_max)?,
+        wait_max: check.seconds("platform.wait_max_s", raw.wait_max_s)?,
         // Two more than cores: while some pages render or compute in their guests the engines have work.
         pages_in_flight_max: or(
             check.at_most("platform.pages_in_flight_max", raw.pages_in_flight_max, 4096)?,

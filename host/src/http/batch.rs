@@ -24,7 +24,9 @@ use super::AppState;
 use super::auth::TenantCtx;
 use super::body::{Intake, declared_bytes};
 use super::frame::RequestCtx;
-use super::ocr::{NamedDeployment, body_bytes_max, body_limits, count, file_missing, options, submission};
+use super::ocr::{
+    NamedDeployment, body_bytes_max, body_limits, count, file_missing, options, submission, time_left,
+};
 use super::options::{Endpoint, Options};
 use super::problem::Problem;
 use super::upload::{Head, Room, Upload, is_form};
@@ -57,7 +59,7 @@ pub(super) async fn batch(
     let bytes_max = body_bytes_max(&state, &caller);
     let body = Intake::new(&parts.headers, body, body_limits(&state, &ctx, &options, bytes_max, files))?;
     let declared = declared_bytes(&parts.headers).filter(|_| files == 1);
-    let permit = state.platform.admit(&caller, declared)?;
+    let permit = state.platform.admit(&caller, declared, time_left(&ctx, &options))?;
     let mut upload = Upload::new(&parts.headers, body)?;
     // As long as no document has begun to arrive the answer can still be a plain refusal.
     let first = upload.next().await?.ok_or_else(file_missing)?;
@@ -144,7 +146,11 @@ impl Batch {
         let platform = &self.state.platform;
         let permit = match permit {
             Some(permit) => permit,
-            None => patiently(self.options.timeout, || platform.admit(&self.caller, None)).await?,
+            // Each document has the whole time for itself, from the moment it is in.
+            None => {
+                let time = self.options.timeout;
+                patiently(time, || platform.admit(&self.caller, None, time)).await?
+            }
         };
         let mut room = Patient(permit);
         let bytes = upload.read(&mut room, self.bytes_max).await?;

@@ -99,6 +99,11 @@ pub(super) fn body_bytes_max(state: &AppState, caller: &Caller) -> u64 {
     }
 }
 
+/// How long the answer will be of use.
+pub(super) fn time_left(ctx: &RequestCtx, options: &Options) -> Duration {
+    options.timeout.saturating_sub(ctx.began.elapsed())
+}
+
 /// A page that passes by is counted.
 pub(super) fn count(metrics: &Metrics, event: &Event) {
     if let Event::Page { timing, .. } | Event::PageError { timing, .. } = event {
@@ -120,7 +125,8 @@ pub(super) async fn ocr(
     state.platform.enter(&caller)?;
     let bytes_max = body_bytes_max(&state, &caller);
     let body = Intake::new(&parts.headers, body, body_limits(&state, &ctx, &options, bytes_max, 1))?;
-    let mut permit = state.platform.admit(&caller, declared_bytes(&parts.headers))?;
+    let declared = declared_bytes(&parts.headers);
+    let mut permit = state.platform.admit(&caller, declared, time_left(&ctx, &options))?;
     let mut upload = Upload::new(&parts.headers, body)?;
     let head = upload.next().await?.ok_or_else(file_missing)?;
     let bytes = upload.read(&mut permit, bytes_max).await?;

@@ -41,6 +41,7 @@ const EXCEPTIONS: &[(&str, StatusCode)] = &[
     ("auth_throttled", StatusCode::TOO_MANY_REQUESTS),
     ("rate_limited", StatusCode::TOO_MANY_REQUESTS),
     ("quota_exceeded", StatusCode::TOO_MANY_REQUESTS),
+    ("tenant_backlog_full", StatusCode::TOO_MANY_REQUESTS),
 ];
 
 /// The status of a fault: what `code` says where it is listed, else what its kind says.

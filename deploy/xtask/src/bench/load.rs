@@ -1,106 +1,132 @@
-//! `bench load`: throughput and latency when many clients send at once, next to one client alone.
+//! `bench load`: the gateway under load, in the forms that say whether it can be lived with. Each form starts a gateway of
+//! its own on loopback, is bounded in time, and prints what was wanted beside what was got. Load and server share the machine.
+//!
+//! Owns the forms' names, their order and the verdicts. The traffic is `load/traffic.rs`.
+
+mod accelerator;
+mod neighbour;
+mod overload;
+mod report;
+mod seeds;
+mod soak;
+mod steady;
+mod traffic;
 
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use clap::Args;
-use serde_json::json;
+use anyhow::{Result, ensure};
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value};
 
-use super::{quantile, write};
+use super::write;
 use crate::gateway::{Gateway, Upload};
 use crate::places::Places;
+use report::Report;
 
-/// How to load it.
+/// What to measure, and how long.
 #[derive(Args)]
 pub struct Arguments {
-    /// The document that every request sends; the shipped demo document otherwise
+    /// Forms to measure; all of them otherwise
+    forms: Vec<Form>,
+    /// A few seconds each: shows that the forms run, its figures say nothing
+    #[arg(long)]
+    short: bool,
+    /// The document that requests send, its first page; the shipped demo document otherwise
+    #[arg(long)]
     file: Option<PathBuf>,
-    /// Clients at once, one measurement for each number; the first is the reference
-    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8")]
+    /// The deployment that reads it (the form `seeds` takes `standard`)
+    #[arg(long, default_value = "standard-tiny")]
+    deployment: String,
+    /// Clients at once, one measurement for each number
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8,16,20,32")]
     clients: Vec<usize>,
-    /// Length of each measurement
-    #[arg(long, default_value_t = 20)]
+    /// Length of each measurement but the soak
+    #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Query of the request
-    #[arg(long, default_value = "?text_layer=never")]
-    query: String,
+    /// Length of the soak
+    #[arg(long, default_value_t = 20.0)]
+    soak_minutes: f64,
+    /// A missed target is an error
+    #[arg(long)]
+    strict: bool,
 }
 
-struct Sample {
-    latency_s: f64,
-    pages: usize,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// Throughput and latency at rising concurrency
+    Steady,
+    /// More than the house can take: goodput, refusals, memory, recovery
+    Overload,
+    /// One tenant that offers ten times its share, three that do not
+    Neighbour,
+    /// Mixed documents, rude clients and hot swaps, for long
+    Soak,
+    /// What merging across requests gains in front of a simulated accelerator
+    Accelerator,
+    /// A single PDF, a batch of ten, PDFs a minute, twenty users
+    Seeds,
 }
 
-/// Runs it.
+/// What every form is given.
+struct Setting<'a> {
+    places: &'a Places,
+    upload: Upload,
+    deployment: String,
+    clients: Vec<usize>,
+    seconds: f64,
+    soak_seconds: f64,
+    short: bool,
+}
+
+impl Setting<'_> {
+    fn gateway(&self, form: &str, env: &[(&str, String)]) -> Result<Gateway> {
+        Gateway::start_with(self.places, &format!("bench-load-{form}"), &[], env)
+    }
+
+    /// Path of one page's reading.
+    fn path(&self) -> String {
+        format!("/api/v1/deployments/{}/ocr?text_layer=never&pages=1", self.deployment)
+    }
+}
+
+/// Runs them.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let file = arguments.file.clone().unwrap_or_else(|| places.repo("tests/data/demo.pdf"));
-    let upload = [Upload::read(&file)?];
-    let gateway = Gateway::start(places, "bench-load", &[])?;
-    one(&gateway, &upload, &arguments.query).context("the document cannot be read at all")?;
-    println!(
-        "{:>8}{:>10}{:>10}{:>9}{:>10}{:>10}{:>8}",
-        "clients", "pages/s", "ratio", "refused", "p50 s", "p95 s", "n"
-    );
-    let mut table = Vec::new();
-    let mut reference = None;
-    for &clients in &arguments.clients {
-        let start = Instant::now();
-        let end = start + Duration::from_secs(arguments.seconds);
-        let samples = Mutex::new((Vec::new(), 0_usize));
-        thread::scope(|scope| {
-            for _ in 0..clients {
-                scope.spawn(|| {
-                    while Instant::now() < end {
-                        let outcome = one(&gateway, &upload, &arguments.query);
-                        let Ok(mut samples) = samples.lock() else { return };
-                        match outcome {
-                            Ok(sample) => samples.0.push(sample),
-                            Err(_) => {
-                                samples.1 += 1;
-                                drop(samples);
-                                // A refusal is quick; a client that is told to wait does.
-                                thread::sleep(Duration::from_millis(100));
-                            }
-                        }
-                    }
-                });
-            }
-        });
-        let seconds = start.elapsed().as_secs_f64();
-        let (samples, refused) = samples.into_inner().unwrap_or_default();
-        ensure!(!samples.is_empty(), "with {clients} clients no request was answered");
-        let mut latencies: Vec<f64> = samples.iter().map(|sample| sample.latency_s).collect();
-        latencies.sort_by(f64::total_cmp);
-        let pages_per_s = samples.iter().map(|sample| sample.pages).sum::<usize>() as f64 / seconds;
-        let ratio = pages_per_s / *reference.get_or_insert(pages_per_s);
-        let (p50, p95) = (quantile(&latencies, 0.5), quantile(&latencies, 0.95));
-        println!(
-            "{clients:>8}{pages_per_s:>10.2}{ratio:>10.2}{refused:>9}{p50:>10.3}{p95:>10.3}{:>8}",
-            samples.len()
-        );
-        table.push(json!({
-            "clients": clients, "pages_per_s": pages_per_s, "ratio": ratio, "refused": refused,
-            "p50_s": p50, "p95_s": p95, "requests": samples.len(),
-        }));
+    let (seconds, soak_seconds) =
+        if arguments.short { (2.0, 4.0) } else { (arguments.seconds as f64, arguments.soak_minutes * 60.0) };
+    let setting = Setting {
+        places,
+        upload: Upload::read(&file)?,
+        deployment: arguments.deployment.clone(),
+        clients: if arguments.short { vec![1, 4] } else { arguments.clients.clone() },
+        seconds,
+        soak_seconds,
+        short: arguments.short,
+    };
+    let all = Form::value_variants();
+    let forms = if arguments.forms.is_empty() { all } else { &arguments.forms };
+    let (mut results, mut missed) = (Map::new(), Vec::new());
+    for form in forms {
+        let name = form.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        println!("\n== {name}");
+        let report: Report = match form {
+            Form::Steady => steady::run(&setting)?,
+            Form::Overload => overload::run(&setting)?,
+            Form::Neighbour => neighbour::run(&setting)?,
+            Form::Soak => soak::run(&setting)?,
+            Form::Accelerator => accelerator::run(&setting)?,
+            Form::Seeds => seeds::run(&setting)?,
+        };
+        report.print();
+        missed.extend(report.missed().map(|target| format!("{name}: {target}")));
+        results.insert(name, report.into_json());
     }
-    gateway.stop()?;
-    write(places, "load", json!({ "reference": "the first row", "rows": table }))
-}
-
-fn one(gateway: &Gateway, upload: &[Upload], query: &str) -> Result<Sample> {
-    let start = Instant::now();
-    let (mut pages, mut failed) = (0, 0);
-    gateway.batch(upload, query, |event| {
-        match event["event"].as_str() {
-            Some("page") => pages += 1,
-            Some("page_error" | "document_error") => failed += 1,
-            _ => {}
-        }
-        Ok(())
-    })?;
-    ensure!(failed == 0, "{failed} pages failed");
-    Ok(Sample { latency_s: start.elapsed().as_secs_f64(), pages })
+    results.insert("short".into(), arguments.short.into());
+    results.insert("deployment".into(), arguments.deployment.clone().into());
+    write(places, "load", Value::Object(results))?;
+    for target in &missed {
+        println!("missed: {target}");
+    }
+    ensure!(!arguments.strict || missed.is_empty(), "{} targets were missed", missed.len());
+    Ok(())
 }

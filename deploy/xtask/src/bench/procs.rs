@@ -34,6 +34,16 @@ pub struct Peak {
     pub pss_kib: u64,
 }
 
+/// Memory of the tree now.
+pub fn memory_now(root: u32) -> Peak {
+    memory(root)
+}
+
+/// Open file descriptors of one process.
+pub fn open_fds(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
 /// Watches a tree until it is asked for what it saw.
 pub struct Watch {
     stop: Arc<AtomicBool>,

@@ -1,9 +1,8 @@
-//! Who gets in: a bound on documents and on the bytes they hold, decided in microseconds.
+//! Who gets in: bounds on documents, on the bytes they hold and on the work that is owed, decided in microseconds.
 //!
-//! Owns the house's gate and the count of held bytes. Knows nothing of what a document is. Called at
-//! the door, before a body is read; a refusal says when to come back.
-//! Tenants' own limits and the cost model of the inference plane will be further reasons to refuse,
-//! in the same place.
+//! Owns the house's gate and the count of held bytes. Knows nothing of what a document is; what work is owed and how fast
+//! it is done is `load.rs`'s. Called at the door, before a body is read, for a single document and for each of a batch; a
+//! refusal says whose doing it is, and when to come back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,47 +11,85 @@ use std::time::Duration;
 use lector_core::{Fault, Kind};
 
 use crate::gate::{Gate, Pass, Refused};
-use crate::pace::Pace;
+use crate::load::{Asked, Burden, Full, Load};
 use crate::status::Tally;
+use crate::tenant::Tenant;
+
+/// Answers below a second would invite storms; above a minute what is owed will have changed anyway.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// The bounds of the door.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) documents_max: usize,
+    pub(crate) held_bytes_max: u64,
+    /// The longest wait that is acceptable.
+    pub(crate) wait_max: Duration,
+}
 
 /// The door.
 #[derive(Debug)]
 pub(crate) struct Admission {
     pub(crate) gate: Arc<Gate>,
-    pub(crate) pace: Pace,
+    pub(crate) load: Arc<Load>,
     pub(crate) tally: Tally,
+    pub(crate) bounds: Bounds,
     held_bytes: AtomicU64,
-    pub(crate) documents_max: usize,
-    pub(crate) held_bytes_max: u64,
-    pages_in_flight_max: usize,
 }
 
 impl Admission {
-    pub(crate) fn new(documents_max: usize, held_bytes_max: u64, pages_in_flight_max: usize) -> Arc<Self> {
+    pub(crate) fn new(bounds: Bounds) -> Arc<Self> {
         Arc::new(Self {
             gate: Arc::default(),
-            pace: Pace::default(),
+            load: Load::new(bounds.documents_max),
             tally: Tally::default(),
+            bounds,
             held_bytes: AtomicU64::new(0),
-            documents_max,
-            held_bytes_max,
-            pages_in_flight_max,
         })
     }
 
-    /// A place for one document that will hold `bytes_hint` bytes, as far as that is known.
-    pub(crate) fn admit(self: &Arc<Self>, bytes_hint: Option<u64>) -> Result<Permit, Fault> {
-        let entered =
-            self.gate.enter("receiving".into(), self.documents_max).map_err(|refused| match refused {
-                Refused::Full => self.house_full("as many documents as it takes at once"),
-                Refused::Closed => shutting_down(),
-            });
-        let admitted = entered.and_then(|pass| {
-            let mut permit = Permit { admission: self.clone(), pass, bytes: 0 };
-            permit.hold(bytes_hint.unwrap_or(0))?;
-            Ok(permit)
+    /// A place for one document that will hold `bytes_hint` bytes, as far as that is known, and is of use for `time_left`.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        tenant: &Tenant,
+        bytes_hint: Option<u64>,
+        time_left: Duration,
+    ) -> Result<Permit, Fault> {
+        let admitted = self.enter(tenant, bytes_hint, time_left);
+        Tally::count(match &admitted {
+            Ok(_) => &self.tally.documents_admitted,
+            Err(fault) if fault.code == "tenant_backlog_full" => &self.tally.documents_over_share,
+            Err(_) => &self.tally.documents_refused,
         });
-        admitted.inspect_err(|_| Tally::count(&self.tally.documents_refused))
+        admitted
+    }
+
+    fn enter(
+        self: &Arc<Self>,
+        tenant: &Tenant,
+        bytes_hint: Option<u64>,
+        time_left: Duration,
+    ) -> Result<Permit, Fault> {
+        let pass =
+            self.gate.enter("receiving".into(), self.bounds.documents_max).map_err(
+                |refused| match refused {
+                    Refused::Full => self.house_full("as many documents as it takes at once"),
+                    Refused::Closed => shutting_down(),
+                },
+            )?;
+        let asked = Asked {
+            tenant: tenant.name(),
+            weight: tenant.record.terms.weight,
+            wait_max: self.bounds.wait_max.min(time_left),
+        };
+        let burden = self.load.take(&asked).map_err(|full| match full {
+            Full { own: true, wait } => over_share(wait),
+            Full { own: false, wait } => full_for(wait, "as much work as it can do in time"),
+        })?;
+        let mut permit = Permit { admission: self.clone(), pass, burden, bytes: 0 };
+        permit.hold(bytes_hint.unwrap_or(0))?;
+        Ok(permit)
     }
 
     /// Bytes held now.
@@ -61,16 +98,29 @@ impl Admission {
     }
 
     fn house_full(&self, with_what: &str) -> Fault {
-        // A document that is not open yet counts as one page: all that is known of it.
-        let pages = self.tally.pages_waiting().max(self.gate.count() as u64);
-        let after = self.pace.retry_after(pages, self.pages_in_flight_max);
-        Fault::new(
-            Kind::Busy,
-            "house_full",
-            format!("The server holds {with_what}: try again in {} s.", ceil_s(after)),
-        )
-        .retry_after(after)
+        full_for(self.load.wait(), with_what)
     }
+}
+
+/// Half of what is owed will be done by then, and room is made all the time.
+fn retry_after(wait: Duration) -> Duration {
+    (wait / 2).clamp(RETRY_MIN, RETRY_MAX)
+}
+
+fn full_for(wait: Duration, with_what: &str) -> Fault {
+    let after = retry_after(wait);
+    let message = format!("The server holds {with_what}: try again in {} s.", ceil_s(after));
+    Fault::new(Kind::Busy, "house_full", message).retry_after(after)
+}
+
+fn over_share(wait: Duration) -> Fault {
+    let after = retry_after(wait);
+    let message = format!(
+        "The server holds as much of the tenant's work as its share of the house does in time, and has others to serve: \
+         try again in {} s.",
+        ceil_s(after)
+    );
+    Fault::new(Kind::Busy, "tenant_backlog_full", message).retry_after(after)
 }
 
 fn ceil_s(time: Duration) -> u64 {
@@ -92,6 +142,7 @@ pub(crate) fn shutting_down() -> Fault {
 pub struct Permit {
     admission: Arc<Admission>,
     pass: Pass,
+    burden: Burden,
     bytes: u64,
 }
 
@@ -100,7 +151,7 @@ impl Permit {
     ///
     /// Faults: `submission_too_large` where it can never fit, `house_full` where it does not now.
     pub fn hold(&mut self, bytes: u64) -> Result<(), Fault> {
-        let most = self.admission.held_bytes_max;
+        let most = self.admission.bounds.held_bytes_max;
         if bytes > most {
             return Err(Fault::new(
                 Kind::TooLarge,
@@ -129,6 +180,11 @@ impl Permit {
         self.bytes
     }
 
+    /// Its part of the work that is owed.
+    pub(crate) fn burden(&mut self) -> &mut Burden {
+        &mut self.burden
+    }
+
     /// Names the holder, for those who ask who is still inside.
     pub(crate) fn label(&self, request: &str) {
         self.pass.relabel(request.into());
@@ -146,15 +202,28 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
 
+    const LONG: Duration = Duration::from_secs(300);
+
+    fn admission(documents_max: usize) -> Arc<Admission> {
+        Admission::new(Bounds { documents_max, held_bytes_max: 100, wait_max: Duration::from_secs(60) })
+    }
+
+    fn tenant(name: &str) -> Arc<Tenant> {
+        let terms = crate::tenant::TenantTerms::default();
+        let record = crate::tenant::TenantRecord { name: name.into(), created_at_ms: 0, terms };
+        Tenant::new(record, Arc::default())
+    }
+
     #[test]
     fn refuses_by_documents_and_by_bytes_and_gives_back() {
-        let admission = Admission::new(2, 100, 4);
-        let first = admission.admit(Some(60)).unwrap();
-        let fault = admission.admit(Some(60)).unwrap_err();
+        let (admission, a) = (admission(2), tenant("a"));
+        let admit = |bytes| admission.admit(&a, bytes, LONG);
+        let first = admit(Some(60)).unwrap();
+        let fault = admit(Some(60)).unwrap_err();
         assert_eq!((fault.code, fault.kind), ("house_full", Kind::Busy));
         assert!(fault.retry_after.is_some());
-        let mut second = admission.admit(None).unwrap();
-        assert_eq!(admission.admit(None).unwrap_err().code, "house_full");
+        let mut second = admit(None).unwrap();
+        assert_eq!(admit(None).unwrap_err().code, "house_full");
         second.hold(40).unwrap();
         second.hold(10).unwrap();
         assert_eq!((second.held_bytes(), admission.held_bytes()), (40, 100));
@@ -162,21 +231,37 @@ mod tests {
         assert_eq!(second.hold(101).unwrap_err().code, "submission_too_large");
         drop((first, second));
         assert_eq!((admission.held_bytes(), admission.gate.count()), (0, 0));
-        assert_eq!(admission.tally.documents_refused.load(Relaxed), 2);
+        assert_eq!(admission.load.wait(), Duration::ZERO);
+        let tally = &admission.tally;
+        assert_eq!((tally.documents_admitted.load(Relaxed), tally.documents_refused.load(Relaxed)), (2, 2));
     }
 
     #[test]
-    fn a_refusal_reckons_with_the_backlog() {
-        let admission = Admission::new(0, 100, 2);
-        admission.pace.learn(Duration::from_secs(2));
-        let _backlog = admission.tally.wait(10);
-        assert_eq!(admission.admit(None).unwrap_err().retry_after, Some(Duration::from_secs(10)));
+    fn a_refusal_reckons_with_what_is_owed_and_says_whose_doing_it_is() {
+        let (admission, a, b) = (admission(100), tenant("a"), tenant("b"));
+        let mut long = admission.admit(&a, None, LONG).unwrap();
+        long.burden().set(100_000.0);
+        let fault = admission.admit(&a, None, LONG).unwrap_err();
+        assert_eq!(fault.code, "house_full");
+        assert!(fault.retry_after > Some(Duration::from_secs(50)), "{fault}");
+        let _other = admission.admit(&b, None, LONG).unwrap();
+        assert_eq!(admission.admit(&a, None, LONG).unwrap_err().code, "tenant_backlog_full");
+        assert_eq!(admission.tally.documents_over_share.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn who_has_no_time_to_wait_is_told_at_once() {
+        let (admission, a) = (admission(100), tenant("a"));
+        let mut busy = admission.admit(&a, None, LONG).unwrap();
+        busy.burden().set(5_000.0);
+        assert_eq!(admission.admit(&a, None, Duration::from_secs(2)).unwrap_err().code, "house_full");
+        assert!(admission.admit(&a, None, LONG).is_ok());
     }
 
     #[test]
     fn closed_is_another_fault_than_full() {
-        let admission = Admission::new(2, 100, 4);
+        let admission = admission(2);
         admission.gate.close();
-        assert_eq!(admission.admit(None).unwrap_err().code, "shutting_down");
+        assert_eq!(admission.admit(&tenant("a"), None, LONG).unwrap_err().code, "shutting_down");
     }
 }

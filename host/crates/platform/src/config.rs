@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lector_core::{Budget, DeploymentName, ModelName, TenantName};
 
@@ -18,7 +19,9 @@ pub struct PlatformConfig {
     pub default_deployment: DeploymentName,
     /// Documents admitted at once, bodies that are still being received included.
     pub documents_max: usize,
-    /// Guest calls at once in the house.
+    /// The longest wait for which a document is taken on; beyond it requests are refused.
+    pub wait_max: Duration,
+    /// Guest calls at once in the house; tenants that have none are let in beyond it, as many again in all.
     pub pages_in_flight_max: usize,
     /// Most pages read of one document.
     pub pages_per_document_max: u32,

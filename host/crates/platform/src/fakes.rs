@@ -347,6 +347,7 @@ pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &st
         data_dir: None,
         default_deployment: "standard".into(),
         documents_max: documents,
+        wait_max: Duration::from_secs(600),
         pages_in_flight_max: places,
         pages_per_document_max: 100,
         held_bytes_max: 1000,

@@ -20,10 +20,10 @@ use crate::platform::Platform;
 use crate::revision::Lease;
 use crate::status::Tally;
 use crate::submission::{Event, Submission};
-use crate::tenant::Tenant;
 
 pub(crate) use pages::PageCall;
 use pages::{Account, Outcomes, Reading};
+use turns::Asking;
 pub(crate) use turns::Turns;
 
 /// Text that is kept of one document for its summary, in bytes. A page of dense print is some 5 KB;
@@ -143,15 +143,18 @@ async fn read(
     events.send(opened).await.map_err(|_| Stop::Abandoned)?;
 
     let call = PageCall { document, reader: lease.revision.reader.clone(), ctx: ctx.clone(), options };
-    let account = Account { tenant: tenant.clone(), revision: lease.revision.clone(), shadow, promise };
-    let reading = Reading::new(call, account, selected, order, platform);
+    let page_ms = lease.revision.figures.page_ms().unwrap_or_else(|| platform.admission.load.page_ms());
+    let revision = lease.revision.clone();
+    let account = Account { tenant, revision, shadow, promise, page_ms };
+    let summing_up = account.summary();
+    let reading = Reading::new(call, account, selected, order, platform, permit.burden());
     let outcomes = reading.run(events).await.map_err(|_| Stop::Abandoned)?;
 
     let Outcomes { pages_ok, pages_failed, kept } = outcomes;
     let (summary, summary_fault) = match kept {
         _ if pages_ok == 0 => (None, None),
         None => (None, Some(summary_too_large())),
-        Some(kept) => match assemble(platform, &tenant, &lease, &ctx, kept).await {
+        Some(kept) => match assemble(platform, summing_up, &lease, &ctx, kept).await {
             Ok(summary) => (Some(summary), None),
             Err(fault) => (None, Some(fault)),
         },
@@ -165,7 +168,7 @@ async fn read(
 /// The summary is guest work like a page: it waits for its turn and ends with the deadline.
 async fn assemble(
     platform: &Platform,
-    tenant: &Tenant,
+    asking: Asking,
     lease: &Lease,
     ctx: &CallCtx,
     kept: Vec<Arc<Transcript>>,
@@ -173,8 +176,11 @@ async fn assemble(
     // By now the reader has usually let go of its share, and nothing is copied.
     let kept: Vec<Transcript> = kept.into_iter().map(Arc::unwrap_or_clone).collect();
     let summing = async {
-        let _turn = platform.turns.turn(tenant.places.clone()).await?;
-        lease.revision.reader.assemble(ctx, &kept).await
+        let _turn = platform.turns.turn(asking).await?;
+        let began = Instant::now();
+        let summary = lease.revision.reader.assemble(ctx, &kept).await;
+        lease.revision.figures.summed_up(began.elapsed());
+        summary
     };
     match tokio::time::timeout_at(ctx.deadline.into(), summing).await {
         Ok(summary) => summary,

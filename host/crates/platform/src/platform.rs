@@ -14,7 +14,7 @@ use tracing::Instrument;
 
 use crate::access::{self, Admin, Caller, Failures, Shown};
 use crate::acts::Acts;
-use crate::admission::{Admission, Permit};
+use crate::admission::{Admission, Bounds, Permit};
 use crate::config::PlatformConfig;
 use crate::directory::Directory;
 use crate::pipeline::{self, Turns, Work};
@@ -94,11 +94,11 @@ impl Platform {
             staging: Self::staging_places(),
             lent_models: opening::lent_models(&config),
             documents,
-            admission: Admission::new(
-                config.documents_max,
-                config.held_bytes_max,
-                config.pages_in_flight_max,
-            ),
+            admission: Admission::new(Bounds {
+                documents_max: config.documents_max,
+                held_bytes_max: config.held_bytes_max,
+                wait_max: config.wait_max,
+            }),
             turns: Turns::new(config.pages_in_flight_max),
             shadows: Shadows::default(),
             failures: Failures::default(),
@@ -147,11 +147,18 @@ impl Platform {
         caller.tenant.enter(Instant::now())
     }
 
-    /// A place for one document, or a fault that says why not: `house_full` with the time after which
-    /// to try again, `submission_too_large`, `shutting_down`. Takes microseconds; call it before the
-    /// body is read, and [`Permit::hold`] as a body of unknown length grows.
-    pub fn admit(&self, caller: &Caller, bytes_hint: Option<u64>) -> Result<Permit, Fault> {
-        self.admission.admit(bytes_hint).inspect_err(|_| caller.tenant.meter.rejected())
+    /// A place for one document, or a fault that says why not: `tenant_backlog_full` (the tenant's share is used up) or
+    /// `house_full`, each with the time after which to try again, `submission_too_large`, `shutting_down`. `time_left`: how
+    /// long its answer will be of use. Takes microseconds; call it before the body is read, and [`Permit::hold`] as a body
+    /// of unknown length grows.
+    pub fn admit(
+        &self,
+        caller: &Caller,
+        bytes_hint: Option<u64>,
+        time_left: Duration,
+    ) -> Result<Permit, Fault> {
+        let tenant = &caller.tenant;
+        self.admission.admit(tenant, bytes_hint, time_left).inspect_err(|_| tenant.meter.rejected())
     }
 
     /// Reads a document. Everything that goes wrong from here on is an event.
@@ -224,22 +231,27 @@ impl Platform {
     pub fn status(&self) -> PlatformStatus {
         let tally = &self.admission.tally;
         let directory = self.directory.load();
+        let (owed_ms, work_ms_per_s) = self.admission.load.owed_and_capacity();
         PlatformStatus {
             documents_admitted: self.admission.gate.count(),
-            documents_max: self.admission.documents_max,
+            documents_max: self.admission.bounds.documents_max,
             documents_done: tally.documents_done.load(Relaxed),
             documents_failed: tally.documents_failed.load(Relaxed),
             documents_abandoned: tally.documents_abandoned.load(Relaxed),
+            documents_taken: tally.documents_admitted.load(Relaxed),
             documents_refused: tally.documents_refused.load(Relaxed),
+            documents_over_share: tally.documents_over_share.load(Relaxed),
+            work_owed: Duration::try_from_secs_f64(owed_ms / 1e3).unwrap_or(Duration::MAX),
+            work_rate: work_ms_per_s / 1e3,
             held_bytes: self.admission.held_bytes(),
-            held_bytes_max: self.admission.held_bytes_max,
+            held_bytes_max: self.admission.bounds.held_bytes_max,
             pages_waiting: tally.pages_waiting(),
             pages_running: self.turns.taken(),
             pages_in_flight_max: self.turns.most(),
             pages_ok: tally.pages_ok.load(Relaxed),
             pages_failed: tally.pages_failed.load(Relaxed),
             faults: tally.faults(),
-            page_time: self.admission.pace.page(),
+            page_time: self.admission.load.page_time(),
             draining: self.is_draining(),
             deployments: directory
                 .deployments

@@ -52,7 +52,7 @@ impl Shadows {
             let _place = place;
             let until = Instant::now() + WAIT_MAX;
             let turn = loop {
-                if let Some(turn) = turns.free() {
+                if let Some(turn) = turns.free(&sample.call.ctx.tenant) {
                     break turn;
                 }
                 if Instant::now() >= until {

@@ -22,8 +22,16 @@ pub struct PlatformStatus {
     pub documents_failed: u64,
     /// Documents whose reader went away before the end.
     pub documents_abandoned: u64,
-    /// Documents refused at admission.
+    /// Documents taken on so far.
+    pub documents_taken: u64,
+    /// Documents refused at admission because the house was full or closing.
     pub documents_refused: u64,
+    /// Documents refused at admission because their tenant's share was used up.
+    pub documents_over_share: u64,
+    /// Work owed to documents in the house, predicted: engines' time and what pages take beside it.
+    pub work_owed: Duration,
+    /// Seconds of such work that are done in a second, as learned while all places were taken.
+    pub work_rate: f64,
     /// Bytes of documents held now.
     pub held_bytes: u64,
     /// Most bytes held at once.
@@ -86,7 +94,9 @@ pub(crate) struct Tally {
     pub(crate) documents_done: AtomicU64,
     pub(crate) documents_failed: AtomicU64,
     pub(crate) documents_abandoned: AtomicU64,
+    pub(crate) documents_admitted: AtomicU64,
     pub(crate) documents_refused: AtomicU64,
+    pub(crate) documents_over_share: AtomicU64,
     pub(crate) pages_ok: AtomicU64,
     pub(crate) pages_failed: AtomicU64,
     pages_waiting: AtomicU64,

@@ -65,7 +65,7 @@ impl Reading {
         let bytes = bytes_of(file, self.held_bytes_max).await.with_context(|| file.display().to_string())?;
         let platform = &self.host.platform;
         let caller = platform.of_this_machine()?;
-        let permit = platform.admit(&caller, Some(bytes.len() as u64))?;
+        let permit = platform.admit(&caller, Some(bytes.len() as u64), DOCUMENT_MAX)?;
         let request = RequestId::from("guest");
         let submission = Submission {
             caller,

@@ -133,7 +133,7 @@ impl Reading<'_> {
     /// A place in the house; while it is full, of our own documents, we wait.
     async fn admit(&self, bytes: u64) -> Result<Permit, Fault> {
         loop {
-            match self.platform.admit(self.caller, Some(bytes)) {
+            match self.platform.admit(self.caller, Some(bytes), Duration::MAX) {
                 Err(fault) if fault.kind == Kind::Busy => tokio::time::sleep(FULL_WAIT).await,
                 answer => return answer,
             }

@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::Instrument;
 
-use super::turns::Turn;
+use super::turns::{Asking, Turn};
 use super::{KEPT_BYTES_MAX, deadline_exceeded};
+use crate::load::Burden;
 use crate::meter::Promise;
 use crate::platform::Platform;
 use crate::reader::Reader;
@@ -71,6 +72,30 @@ pub(super) struct Account {
     pub(super) shadow: Option<Arc<Revision>>,
     /// Of the tenant's pages of the day.
     pub(super) promise: Promise,
+    /// What a page is expected to cost, in milliseconds of work.
+    pub(super) page_ms: f64,
+}
+
+impl Account {
+    /// A place for a page.
+    fn page(&self) -> Asking {
+        self.asking(self.page_ms, false)
+    }
+
+    /// A place for the summary.
+    pub(super) fn summary(&self) -> Asking {
+        self.asking(self.revision.figures.summary_ms(), true)
+    }
+
+    fn asking(&self, price_ms: f64, ends: bool) -> Asking {
+        Asking {
+            tenant: self.tenant.name().clone(),
+            weight: self.tenant.record.terms.weight,
+            price_ms,
+            ends,
+            own: self.tenant.places.clone(),
+        }
+    }
 }
 
 /// The reading of the selected pages.
@@ -79,6 +104,7 @@ pub(super) struct Reading<'a> {
     account: Account,
     platform: &'a Platform,
     backlog: Backlog<'a>,
+    burden: &'a mut Burden,
     order: Order,
     /// Indices of the pages; "position" below is a position in this list.
     selected: Vec<u32>,
@@ -104,8 +130,10 @@ impl<'a> Reading<'a> {
         selected: Vec<u32>,
         order: Order,
         platform: &'a Platform,
+        burden: &'a mut Burden,
     ) -> Self {
         let backlog = platform.admission.tally.wait(selected.len() as u64);
+        burden.set(account.page_ms * selected.len() as f64);
         // Twice the places: one slow page does not idle the house while the pages behind it wait for their order.
         let window = platform.turns.most().saturating_mul(2);
         Self {
@@ -113,6 +141,7 @@ impl<'a> Reading<'a> {
             account,
             platform,
             backlog,
+            burden,
             order,
             selected,
             window,
@@ -142,7 +171,7 @@ impl<'a> Reading<'a> {
             if expired || !self.may_begin() {
                 waiting = None;
             } else if waiting.is_none() {
-                waiting = Some(Box::pin(self.platform.turns.turn(self.account.tenant.places.clone())));
+                waiting = Some(Box::pin(self.platform.turns.turn(self.account.page())));
             }
             tokio::select! {
                 place = events.reserve(), if self.ready().is_some() => {
@@ -222,6 +251,7 @@ impl<'a> Reading<'a> {
         let Some(&index) = self.selected.get(position) else { return };
         let admission = &self.platform.admission;
         self.backlog.done();
+        self.burden.done(self.account.page_ms);
         admission.tally.page(run.result.as_ref().err());
         let Account { tenant, revision, promise, .. } = &mut self.account;
         tenant.meter.page(&run);
@@ -230,7 +260,8 @@ impl<'a> Reading<'a> {
         let PageRun { result, timing } = run;
         let event = match result {
             Ok(transcript) => {
-                admission.pace.learn(timing.total);
+                let turns = &self.platform.turns;
+                admission.load.learn(&timing, turns.taken() >= turns.most(), Instant::now());
                 self.pages_ok += 1;
                 let transcript = Arc::new(transcript);
                 self.keep(position, &transcript);

@@ -12,7 +12,7 @@ async fn words(stream: EventStream) -> Vec<String> {
 }
 
 fn admit(platform: &Arc<Platform>) -> Result<Permit, Fault> {
-    platform.admit(&platform.of_this_machine()?, None)
+    platform.admit(&platform.of_this_machine()?, None, Duration::from_secs(300))
 }
 
 fn submit(platform: &Arc<Platform>, submission: Submission) -> EventStream {

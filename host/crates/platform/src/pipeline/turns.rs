@@ -1,73 +1,314 @@
-//! Whose page is next: a bound on guest calls in the house, given out fairly between documents.
+//! Whose page is next: a bound on guest calls in the house, given out fairly between tenants, and between the documents
+//! of each.
 //!
-//! The queue is first come, first served, and **each document waits in it at most once at a time**
-//! (its next page; see `pages.rs`). A document that was served goes to the end, so the documents take
-//! turns: a page of a 1-page document waits for at most one page of each document that is there,
-//! however long those are. Weights of tenants will be laid over this queue, not beside it.
+//! Tenants are served by start-time fair queueing ([`lector_core::share`]): whoever has had least of the house next to its
+//! weight, counted in predicted work, is next. Among a tenant's own it is first come, first served, and **each document
+//! waits at most once at a time** (its next page; see `pages.rs`); a document that was served goes to the end, so a page of
+//! a 1-page document waits for at most one page of each of the tenant's documents that is there, however long those are.
+//!
+//! A tenant that has no page in the house gets a place beyond the bound, while there are fewer of those than of the others:
+//! it would otherwise wait for a page of whoever filled the house before it.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lector_core::{Fault, Kind};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use lector_core::share::Shares;
+use lector_core::{Fault, Kind, TenantName};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// The places for guest calls.
 #[derive(Clone, Debug)]
-pub(crate) struct Turns {
-    // tokio's semaphore is fair: it serves its waiters in the order in which they came.
-    places: Arc<Semaphore>,
+pub(crate) struct Turns(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     most: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: BTreeMap<TenantName, VecDeque<Waiter>>,
+    running: BTreeMap<TenantName, usize>,
+    taken: usize,
+    shares: Shares,
+    next_id: u64,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    id: u64,
+    weight: u32,
+    price_ms: f64,
+    ends: bool,
+    turn: oneshot::Sender<Turn>,
+}
+
+/// For whom a place is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Asking {
+    pub(crate) tenant: TenantName,
+    /// Its share of the house, next to those of others.
+    pub(crate) weight: u32,
+    /// What the page is expected to cost, in milliseconds of work.
+    pub(crate) price_ms: f64,
+    /// Whether a document ends with it: it then goes before the tenant's other ones. Without that every document would
+    /// wait for all pages that came after its own, and hold its memory for as long.
+    pub(crate) ends: bool,
+    /// Places of the tenant's own, where it has a bound.
+    pub(crate) own: Option<Arc<Semaphore>>,
 }
 
 /// The right to run one guest call; dropping it lets the next one go.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    _place: OwnedSemaphorePermit,
+    turns: Turns,
+    tenant: TenantName,
     /// One of the tenant's own, where it has a bound.
-    _own: Option<OwnedSemaphorePermit>,
+    own: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.turns.release(&self.tenant);
+    }
+}
+
+/// Takes a waiter out that is not waited for any more.
+struct Leaving {
+    turns: Turns,
+    tenant: TenantName,
+    id: u64,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.turns.lock().leave(&self.tenant, self.id);
+    }
 }
 
 impl Turns {
     pub(crate) fn new(most: usize) -> Self {
-        // A semaphore has an upper bound of its own, far above any number of pages at once.
-        let most = most.min(Semaphore::MAX_PERMITS);
-        Self { places: Arc::new(Semaphore::new(most)), most }
+        Self(Arc::new(Inner { most, state: Mutex::default() }))
     }
 
     /// Waits for a place, of the tenant's own first where it has a bound. The future that waits keeps its position;
     /// dropping it gives it up.
-    pub(crate) fn turn(
-        &self,
-        own: Option<Arc<Semaphore>>,
-    ) -> impl Future<Output = Result<Turn, Fault>> + Send + use<> {
-        let places = self.places.clone();
+    pub(crate) fn turn(&self, asking: Asking) -> impl Future<Output = Result<Turn, Fault>> + Send + use<> {
+        let turns = self.clone();
         async move {
+            let Asking { tenant, weight, price_ms, ends, own } = asking;
             let own = match own {
-                Some(own) => Some(own.acquire_owned().await.map_err(|_| closed())?),
+                Some(own) => Some(own.acquire_owned().await.map_err(|_| lost())?),
                 None => None,
             };
-            let place = places.acquire_owned().await.map_err(|_| closed())?;
-            Ok(Turn { _place: place, _own: own })
+            let (turn, given) = oneshot::channel();
+            let id = turns.lock().queue(tenant.clone(), Waiter { id: 0, weight, price_ms, ends, turn });
+            // A turn that was given and not taken goes back by itself, with `given`.
+            let _leaving = Leaving { turns: turns.clone(), tenant, id };
+            turns.give();
+            let mut turn = given.await.map_err(|_| lost())?;
+            turn.own = own;
+            Ok(turn)
         }
     }
 
     /// A place that nobody waits for, if there is one.
-    pub(crate) fn free(&self) -> Option<Turn> {
-        let place = self.places.clone().try_acquire_owned().ok()?;
-        Some(Turn { _place: place, _own: None })
+    pub(crate) fn free(&self, tenant: &TenantName) -> Option<Turn> {
+        let mut state = self.lock();
+        let free = state.waiting.is_empty() && state.taken < self.0.most;
+        free.then(|| {
+            state.take(tenant);
+            Turn { turns: self.clone(), tenant: tenant.clone(), own: None }
+        })
     }
 
     /// Places in all.
     pub(crate) fn most(&self) -> usize {
-        self.most
+        self.0.most
     }
 
     /// Places taken now.
     pub(crate) fn taken(&self) -> usize {
-        self.most.saturating_sub(self.places.available_permits())
+        self.lock().taken
+    }
+
+    fn release(&self, tenant: &TenantName) {
+        self.lock().release(tenant);
+        self.give();
+    }
+
+    /// Gives out what is free.
+    fn give(&self) {
+        loop {
+            let Some((tenant, waiter)) = self.lock().next(self.0.most) else { return };
+            // Outside of the lock: where nobody takes it, the turn is dropped here and gives its place back.
+            let _ = waiter.turn.send(Turn { turns: self.clone(), tenant, own: None });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The semaphores are never closed.
-fn closed() -> Fault {
-    Fault::new(Kind::Bug, "internal", "The order of pages was closed; report it.")
+impl State {
+    fn queue(&mut self, tenant: TenantName, mut waiter: Waiter) -> u64 {
+        self.next_id += 1;
+        waiter.id = self.next_id;
+        let waiters = self.waiting.entry(tenant).or_default();
+        // Behind those that end, too: they are few.
+        let at =
+            if waiter.ends { waiters.iter().take_while(|other| other.ends).count() } else { waiters.len() };
+        waiters.insert(at, waiter);
+        self.next_id
+    }
+
+    fn leave(&mut self, tenant: &TenantName, id: u64) {
+        if let Some(waiters) = self.waiting.get_mut(tenant) {
+            waiters.retain(|waiter| waiter.id != id);
+            if waiters.is_empty() {
+                self.waiting.remove(tenant);
+            }
+        }
+    }
+
+    fn take(&mut self, tenant: &TenantName) {
+        self.taken += 1;
+        *self.running.entry(tenant.clone()).or_default() += 1;
+    }
+
+    fn release(&mut self, tenant: &TenantName) {
+        self.taken = self.taken.saturating_sub(1);
+        if let Some(running) = self.running.get_mut(tenant) {
+            *running = running.saturating_sub(1);
+            if *running == 0 {
+                self.running.remove(tenant);
+            }
+        }
+        if self.taken == 0 && self.waiting.is_empty() {
+            self.shares.rest();
+        }
+    }
+
+    /// The waiter that goes now, its place taken.
+    fn next(&mut self, most: usize) -> Option<(TenantName, Waiter)> {
+        let beyond = self.taken >= most;
+        if beyond && self.taken >= most.saturating_mul(2) {
+            return None;
+        }
+        let may = |tenant: &&TenantName| !beyond || !self.running.contains_key(*tenant);
+        let start = |tenant: &TenantName| self.shares.start_of(tenant);
+        let tenant = self.waiting.keys().filter(may).min_by(|a, b| start(a).total_cmp(&start(b)))?.clone();
+        let waiters = self.waiting.get_mut(&tenant)?;
+        let waiter = waiters.pop_front()?;
+        if waiters.is_empty() {
+            self.waiting.remove(&tenant);
+        }
+        self.shares.serve(&tenant);
+        self.shares.charge(&tenant, waiter.weight, waiter.price_ms);
+        self.take(&tenant);
+        Some((tenant, waiter))
+    }
+}
+
+/// Whoever waits is given a turn or leaves.
+fn lost() -> Fault {
+    Fault::new(Kind::Bug, "internal", "The order of pages lost a page; report it.")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn asking(tenant: &str, weight: u32) -> Asking {
+        Asking { tenant: tenant.into(), weight, price_ms: 100.0, ends: false, own: None }
+    }
+
+    type Waiting = std::pin::Pin<Box<dyn Future<Output = Result<Turn, Fault>> + Send>>;
+
+    /// Somebody who waits; polled once, so that it has its position.
+    fn wait(turns: &Turns, tenant: &str, weight: u32) -> Waiting {
+        let mut waiting: Waiting = Box::pin(turns.turn(asking(tenant, weight)));
+        assert!(waiting.as_mut().now_or_never().is_none(), "{tenant} was to wait");
+        waiting
+    }
+
+    fn now(turns: &Turns, tenant: &str) -> Turn {
+        turns.turn(asking(tenant, 1)).now_or_never().unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_newcomer_does_not_wait_for_who_was_there_before() {
+        let turns = Turns::new(2);
+        let held = [now(&turns, "a"), now(&turns, "a")];
+        let mut own: Vec<Waiting> = (0..3).map(|_| wait(&turns, "a", 1)).collect();
+        let b = now(&turns, "b");
+        let second_of_b = wait(&turns, "b", 1);
+        let c = now(&turns, "c");
+        // Beyond the bound there are as many places again, and no more.
+        let mut d = wait(&turns, "d", 1);
+        assert_eq!(turns.taken(), 4);
+        drop(c);
+        assert!(d.as_mut().now_or_never().is_some());
+        drop((b, second_of_b, held));
+        assert!(own[0].as_mut().now_or_never().is_some());
+    }
+
+    #[test]
+    fn turns_go_by_weight() {
+        let mut state = State::default();
+        for _ in 0..9 {
+            for (tenant, weight) in [("a", 3), ("b", 1)] {
+                let (turn, _) = oneshot::channel();
+                state.queue(tenant.into(), Waiter { id: 0, weight, price_ms: 100.0, ends: false, turn });
+            }
+        }
+        let order: Vec<_> = (0..8).map(|_| state.next(100).unwrap().0).collect();
+        assert_eq!(order.iter().filter(|tenant| tenant.as_str() == "a").count(), 6, "{order:?}");
+    }
+
+    #[test]
+    fn what_ends_a_document_goes_before_other_pages() {
+        let mut state = State::default();
+        for ends in [false, false, true, true] {
+            let (turn, _) = oneshot::channel();
+            state.queue("a".into(), Waiter { id: 0, weight: 1, price_ms: 100.0, ends, turn });
+        }
+        let order: Vec<_> = (0..4).map(|_| state.next(100).unwrap().1.id).collect();
+        assert_eq!(order, [3, 4, 1, 2]);
+    }
+
+    #[test]
+    fn who_leaves_gives_its_position_up_and_a_turn_not_taken_goes_back() {
+        let turns = Turns::new(1);
+        let held = now(&turns, "a");
+        let leaves = wait(&turns, "a", 1);
+        let mut stays = wait(&turns, "a", 1);
+        drop(leaves);
+        drop(held);
+        let turn = stays.as_mut().now_or_never().unwrap().unwrap();
+        let given_and_dropped = wait(&turns, "a", 1);
+        drop(turn);
+        assert_eq!(turns.taken(), 1, "given");
+        drop(given_and_dropped);
+        assert_eq!(turns.taken(), 0);
+        assert!(turns.free(&"s".into()).is_some());
+    }
+
+    #[test]
+    fn nobody_has_more_than_its_own_places() {
+        let turns = Turns::new(4);
+        let own = Arc::new(Semaphore::new(1));
+        let asking = Asking { own: Some(own), ..asking("a", 1) };
+        let first = turns.turn(asking.clone()).now_or_never().unwrap().unwrap();
+        let mut second: Waiting = Box::pin(turns.turn(asking));
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(first);
+        assert!(second.as_mut().now_or_never().is_some());
+    }
 }

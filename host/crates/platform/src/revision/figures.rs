@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use lector_core::{Blame, Fault, Kind, PageRun};
 use serde::Serialize;
 
+use crate::load::{Mean, work_of};
 use crate::route::Watch;
 
 /// Longest time that is told apart, in milliseconds; beyond it times count as this long.
@@ -24,7 +25,13 @@ fn is_the_revisions(fault: &Fault, took: Duration, wall: Duration) -> bool {
 
 /// Figures of a revision since it was loaded, or since it became a candidate.
 #[derive(Debug, Default)]
-pub(crate) struct Figures(Mutex<Counts>);
+pub(crate) struct Figures {
+    counts: Mutex<Counts>,
+    /// Work of a page, in milliseconds.
+    page_ms: Mutex<Mean>,
+    /// Time of a summary, in milliseconds.
+    summary_ms: Mutex<Mean>,
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -49,11 +56,30 @@ pub struct FiguresView {
 
 impl Figures {
     fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a page of it is expected to cost; `None` before the first.
+    pub(crate) fn page_ms(&self) -> Option<f64> {
+        self.page_ms.lock().unwrap_or_else(PoisonError::into_inner).value()
+    }
+
+    /// A document was summed up.
+    pub(crate) fn summed_up(&self, took: Duration) {
+        self.summary_ms.lock().unwrap_or_else(PoisonError::into_inner).learn(took.as_secs_f64() * 1e3);
+    }
+
+    /// What a summary is expected to cost: next to nothing, until it is known.
+    pub(crate) fn summary_ms(&self) -> f64 {
+        self.summary_ms.lock().unwrap_or_else(PoisonError::into_inner).value().unwrap_or(1.0)
     }
 
     /// A page was read, or not, by a call that could take `wall`.
     pub(crate) fn page(&self, run: &PageRun, wall: Duration) {
+        if run.result.is_ok() {
+            let ms = work_of(&run.timing).as_secs_f64() * 1e3;
+            self.page_ms.lock().unwrap_or_else(PoisonError::into_inner).learn(ms);
+        }
         let mut counts = self.lock();
         let fault = run.result.as_ref().err();
         let error = fault.is_some_and(|fault| is_the_revisions(fault, run.timing.total, wall));

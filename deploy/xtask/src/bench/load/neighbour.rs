@@ -1,0 +1,148 @@
+//! A noisy neighbour: one tenant offers ten times its share, three send a steady trickle. Tenants, keys and limits are real.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::Setting;
+use super::report::Report;
+use super::traffic::{Client, Samples, Stream, closed_as, open};
+use crate::gateway::Gateway;
+
+const TENANTS: [&str; 4] = ["noisy", "steady-a", "steady-b", "steady-c"];
+/// What the noisy one offers, next to its share.
+const NOISE: f64 = 10.0;
+/// What each of the others offers, next to its share.
+const TRICKLE: f64 = 0.4;
+/// Clients of the closed loop that measures the capacity.
+const CAPACITY_CLIENTS: usize = 16;
+
+pub fn run(setting: &Setting<'_>) -> Result<Report> {
+    let key_file = setting.places.repo("target/bench-load-neighbour.key");
+    match fs::remove_file(&key_file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot remove {}", key_file.display()));
+        }
+        _ => {}
+    }
+    let env = [("LECTOR__PLATFORM__ADMIN_KEY_FILE", key_file.display().to_string())];
+    let gateway = setting.gateway("neighbour", &env)?;
+    let admin = fs::read_to_string(&key_file).context("the first administrator's key")?;
+    let keys = TENANTS.map(|name| tenant(&gateway, admin.trim(), name));
+    let keys: Vec<String> = keys.into_iter().collect::<Result<_>>()?;
+    let key = |at: usize| keys.get(at).map(String::as_str);
+    let (path, upload) = (setting.path(), &setting.upload);
+
+    let capacity = closed_as(&gateway, key(0), &path, upload, CAPACITY_CLIENTS, setting.seconds.min(20.0));
+    ensure!(!capacity.latencies_s.is_empty(), "the document was not read");
+    let share = capacity.per_s() / TENANTS.len() as f64;
+    let trickle = TRICKLE * share;
+    // Three trickles without the noise: alone, and beside those who are as modest as they are.
+    let stream = |at: usize, per_s: f64| Stream { key: key(at), per_s };
+    let solo =
+        open(&gateway, &path, upload, &[stream(1, trickle)], setting.seconds).pop().unwrap_or_default();
+    let streams = [stream(0, NOISE * share), stream(1, trickle), stream(2, trickle), stream(3, trickle)];
+    let busy = runs(&gateway)?;
+    let beside = open(&gateway, &path, upload, &streams, setting.seconds);
+    let batch_s = longest_run_s(&busy, &runs(&gateway)?);
+    gateway.stop()?;
+
+    let mut report = Report::default();
+    report.row(capacity.row("capacity"));
+    report.row(solo.row("a trickle alone"));
+    for (name, samples) in TENANTS.iter().zip(&beside) {
+        report.row(samples.row(name));
+    }
+    let victims = || beside.iter().skip(1);
+    let worst = victims().map(|samples| samples.quantile_s(0.99)).fold(0.0, f64::max);
+    report.row(
+        json!({ "longest_mean_run_of_a_lane_s": batch_s, "share_per_s": share, "trickle_per_s": trickle }),
+    );
+    report.at_most(
+        "victims' worst p99, s (1.5 times solo and a batch)",
+        1.5 * solo.quantile_s(0.99) + batch_s,
+        worst,
+    );
+    report.none("victims' requests refused", victims().map(|samples| samples.refusals_s.len()).sum());
+    report.none("failed or unanswered", beside.iter().map(|s| s.failed + s.unanswered).sum());
+    report.at_least("Jain's index of the shares", 0.95, jain(&beside, &streams, capacity.per_s()));
+    Ok(report)
+}
+
+/// A tenant with the default terms, and its key.
+fn tenant(gateway: &Gateway, admin: &str, name: &str) -> Result<String> {
+    let client = Client::new(gateway, Some(admin));
+    let ask = |method: &str, path: &str, body: Value| -> Result<Value> {
+        let body = body.to_string();
+        let mut answer = client.send(method, path, "application/json", body.as_bytes())?;
+        let text = answer.body_mut().read_to_string()?;
+        ensure!(answer.status().is_success(), "{path} answered {}: {text}", answer.status());
+        Ok(serde_json::from_str(&text)?)
+    };
+    ask("PUT", &format!("/api/v1/admin/tenants/{name}"), json!({}))?;
+    let key = ask("POST", "/api/v1/admin/keys", json!({ "tenant": name, "label": "bench" }))?;
+    key["key"].as_str().map(str::to_owned).context("no key in the answer")
+}
+
+/// Jain's index over what each tenant got, next to what a fair house would have given it: what it asked for, or an equal
+/// part of what the more modest ones left (max-min fairness).
+fn jain(got: &[Samples], asked: &[Stream<'_>], capacity_per_s: f64) -> f64 {
+    let demands: Vec<f64> = asked.iter().map(|stream| stream.per_s).collect();
+    let fair = max_min(&demands, capacity_per_s);
+    let shares: Vec<f64> =
+        got.iter().zip(&fair).map(|(samples, fair)| (samples.per_s() / fair).min(1.0)).collect();
+    let (sum, squares) = (shares.iter().sum::<f64>(), shares.iter().map(|share| share * share).sum::<f64>());
+    sum * sum / (shares.len() as f64 * squares)
+}
+
+fn max_min(demands: &[f64], capacity: f64) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..demands.len()).collect();
+    let demand = |at: usize| demands.get(at).copied().unwrap_or(0.0);
+    order.sort_by(|a, b| demand(*a).total_cmp(&demand(*b)));
+    let (mut given, mut left) = (vec![0.0; demands.len()], capacity);
+    for (done, at) in order.iter().enumerate() {
+        let gets = demand(*at).min(left / (demands.len() - done) as f64);
+        left -= gets;
+        if let Some(given) = given.get_mut(*at) {
+            *given = gets;
+        }
+    }
+    given
+}
+
+/// Of each lane: runs, and their time in seconds.
+fn runs(gateway: &Gateway) -> Result<Vec<(f64, f64)>> {
+    let (runs, busy) =
+        (metric(gateway, "lector_lane_runs_total")?, metric(gateway, "lector_lane_busy_seconds_total")?);
+    Ok(runs.iter().zip(&busy).map(|(runs, busy)| (runs.1, busy.1)).collect())
+}
+
+fn longest_run_s(before: &[(f64, f64)], after: &[(f64, f64)]) -> f64 {
+    let means = before.iter().zip(after).filter(|(before, after)| after.0 > before.0);
+    means.map(|(before, after)| (after.1 - before.1) / (after.0 - before.0)).fold(0.0, f64::max)
+}
+
+/// What a counter or a gauge of `/metrics` stands at, over all its labels.
+fn metric(gateway: &Gateway, name: &str) -> Result<Vec<(String, f64)>> {
+    let text = gateway.get("/metrics")?;
+    let line = |line: &str| {
+        let (series, value) = line.rsplit_once(' ')?;
+        let of = series.split('{').next()?;
+        (of == name).then_some((series.to_owned(), value.parse().ok()?))
+    };
+    let found: Vec<(String, f64)> = text.lines().filter_map(line).collect();
+    (!found.is_empty()).then_some(found).with_context(|| format!("/metrics has no {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_modest_get_what_they_ask_and_the_rest_is_shared() {
+        assert_eq!(max_min(&[100.0, 1.0, 2.0], 12.0), [9.0, 1.0, 2.0]);
+        assert_eq!(max_min(&[100.0, 100.0], 12.0), [6.0, 6.0]);
+        assert_eq!(max_min(&[1.0, 1.0], 12.0), [1.0, 1.0]);
+    }
+}

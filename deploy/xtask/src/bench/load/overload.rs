@@ -1,0 +1,131 @@
+//! More than the house can take. What it takes on it reads, in bounded time; the rest it refuses at once; its memory stays
+//! where it was; and when the load ends it is as before.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use super::super::procs;
+use super::super::quantile;
+use super::Setting;
+use super::report::Report;
+use super::traffic::{Client, Samples, Stream, closed, open};
+use crate::gateway::{Gateway, Upload};
+
+/// Clients of the closed loop that measures the capacity.
+const CAPACITY_CLIENTS: usize = 16;
+const LOADS: [f64; 2] = [1.2, 3.0];
+/// The longest wait that the house is configured to let anybody have, and what a page may take beside it.
+const WAIT_MAX_S: f64 = 10.0;
+const MEMORY_EVERY: Duration = Duration::from_millis(500);
+
+pub fn run(setting: &Setting<'_>) -> Result<Report> {
+    let gateway = setting.gateway("overload", &[])?;
+    let path = setting.path();
+    let capacity = closed(&gateway, &path, &setting.upload, CAPACITY_CLIENTS, setting.seconds.min(30.0));
+    ensure!(!capacity.latencies_s.is_empty(), "the document was not read");
+    let alone = closed(&gateway, &path, &setting.upload, 1, setting.seconds.min(5.0));
+    let mut report = Report::default();
+    report.row(capacity.row("capacity"));
+    report.row(alone.row("alone"));
+    for load in LOADS {
+        let per_s = load * capacity.per_s();
+        let (memory, stop) = watch(gateway.pid());
+        let began = Instant::now();
+        let mut samples = Samples::default();
+        let mut accepted_after = Duration::ZERO;
+        thread::scope(|scope| {
+            // A client that asks from the moment on that the load ends, while what was taken on is still being read.
+            let newcomer = scope.spawn(|| {
+                thread::sleep(Duration::from_secs_f64(setting.seconds).saturating_sub(began.elapsed()));
+                accepted(&gateway, setting)
+            });
+            let streams = [Stream { key: None, per_s }];
+            samples =
+                open(&gateway, &path, &setting.upload, &streams, setting.seconds).pop().unwrap_or_default();
+            accepted_after = newcomer.join().unwrap_or(Duration::MAX);
+        });
+        drop(stop);
+        let memory = memory.join().unwrap_or_default();
+        let mut row = samples.row(&format!("{load} times the capacity"));
+        row["offered_per_s"] = json!(per_s);
+        row["accepted_again_after_s"] = json!(accepted_after.as_secs_f64());
+        row["memory_growth"] = json!(growth(&memory));
+        row["memory_peak_mib"] = json!(memory.iter().max().copied().unwrap_or(0) / 1024);
+        report.row(row);
+        let named = |what: &str| format!("{load}x: {what}");
+        report.at_least(&named("goodput, of the capacity"), 0.95, samples.per_s() / capacity.per_s());
+        report.at_most(
+            &named("p99 of those read, s"),
+            WAIT_MAX_S + 5.0 * alone.quantile_s(0.99),
+            samples.quantile_s(0.99),
+        );
+        if !samples.refusals_s.is_empty() {
+            report.at_most(&named("refusals' median, ms"), 2.0, 1e3 * quantile(&samples.refusals_s, 0.5));
+            report.none(&named("refusals without Retry-After"), samples.bare_refusals);
+        }
+        report.none(&named("failed or unanswered"), samples.failed + samples.unanswered);
+        report.at_most(&named("memory, end to middle"), 1.05, growth(&memory));
+        report.at_most(&named("a newcomer is accepted after, s"), 1.0, accepted_after.as_secs_f64());
+        let after = closed(&gateway, &path, &setting.upload, 1, setting.seconds.min(3.0));
+        report.at_most(
+            &named("alone again, to alone before"),
+            1.3,
+            after.quantile_s(0.5) / alone.quantile_s(0.5),
+        );
+    }
+    gateway.stop()?;
+    Ok(report)
+}
+
+/// How long it takes until a new request is accepted: the batch endpoint says so as soon as it is.
+fn accepted(gateway: &Gateway, setting: &Setting<'_>) -> Duration {
+    let began = Instant::now();
+    let client = Client::new(gateway, None);
+    let path = setting.path().replace("/ocr?", "/ocr/batch?");
+    let Upload { bytes, .. } = &setting.upload;
+    while began.elapsed() < Duration::from_secs(60) {
+        let answer = client.send("POST", &path, setting.upload.content_type(), &bytes[..]);
+        if answer.is_ok_and(|answer| answer.status() == 200) {
+            return began.elapsed();
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Duration::MAX
+}
+
+/// Memory of the tree, in KiB, until the other end is dropped.
+fn watch(root: u32) -> (thread::JoinHandle<Vec<u64>>, std::sync::mpsc::SyncSender<()>) {
+    let (stop, stopped) = std::sync::mpsc::sync_channel::<()>(1);
+    let watching = thread::spawn(move || {
+        let mut seen = Vec::new();
+        while stopped.recv_timeout(MEMORY_EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            seen.push(procs::memory_now(root).pss_kib);
+        }
+        seen
+    });
+    (watching, stop)
+}
+
+/// The last third's peak next to the middle third's.
+pub fn growth(kib: &[u64]) -> f64 {
+    let third = kib.len() / 3;
+    let peak = |from: usize, to: usize| kib.get(from..to).into_iter().flatten().max().copied();
+    match (peak(third, 2 * third), peak(2 * third, kib.len())) {
+        (Some(middle), Some(end)) if middle > 0 => end as f64 / middle as f64,
+        _ => 1.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_looks_at_the_end_and_not_at_the_warming_up() {
+        assert_eq!(growth(&[1, 50, 100, 100, 90, 110]), 1.1);
+        assert_eq!(growth(&[]), 1.0);
+    }
+}

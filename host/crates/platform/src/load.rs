@@ -1,0 +1,314 @@
+//! What the house still owes its tenants, and how fast it works that off: the arithmetic of admission.
+//!
+//! Work is counted in milliseconds of engines and of what pages take beside them ([`work_of`]), predicted from the pages
+//! read so far. The house works it off at a rate that is learned while it is full. A tenant may be owed as much as its
+//! share of that rate does in the longest wait that is acceptable; so a tenant that sends too much waits, and is refused,
+//! for itself. Knows no body and no byte; called by `admission.rs` at the door and by the pipeline as pages are read.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use lector_core::{TenantName, Timing};
+
+use crate::meter::engine_time;
+
+/// Weight of the newest page: a mean follows a change within some ten pages and ignores one outlier.
+const NEWEST: f64 = 0.1;
+/// Assumed before anything was read: the order of magnitude of a page of print.
+const FIRST_PAGE_MS: f64 = 500.0;
+/// Assumed as well: one core's worth of work in a second.
+const FIRST_CAPACITY: f64 = 1000.0;
+/// The rate is measured over so long, while the house is full.
+const WINDOW: Duration = Duration::from_secs(1);
+/// Weight of the newest window.
+const NEWEST_WINDOW: f64 = 0.3;
+/// Of the places for documents one in so many is kept for tenants that have none in the house.
+const KEPT_FOR_NEWCOMERS: usize = 8;
+
+/// What a page cost, whoever had to wait for it.
+pub(crate) fn work_of(timing: &Timing) -> Duration {
+    engine_time(timing) + timing.guest + timing.render + timing.text_layer + timing.image
+}
+
+/// Exponentially weighted mean; `None` before the first value.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mean(Option<f64>);
+
+impl Mean {
+    pub(crate) fn learn(&mut self, value: f64) {
+        self.0 = Some(self.0.map_or(value, |mean| mean + NEWEST * (value - mean)));
+    }
+
+    pub(crate) fn value(&self) -> Option<f64> {
+        self.0
+    }
+}
+
+/// Who asks, and how much it may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) tenant: &'a TenantName,
+    /// Its share of the house, next to those of others.
+    pub(crate) weight: u32,
+    /// The longest wait that is acceptable.
+    pub(crate) wait_max: Duration,
+}
+
+/// Why a document is not taken on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Full {
+    /// Whether others could be served: then it is the tenant's own doing.
+    pub(crate) own: bool,
+    /// How long what is owed takes.
+    pub(crate) wait: Duration,
+}
+
+/// The house's debts.
+#[derive(Debug)]
+pub(crate) struct Load {
+    documents_max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    owed: BTreeMap<TenantName, Owed>,
+    documents: usize,
+    /// Work of a page, by the clock and by what it cost.
+    page_s: Mean,
+    page_ms: Mean,
+    /// Work done in a second, while all places are taken.
+    capacity: Option<f64>,
+    window: Option<(Instant, f64)>,
+}
+
+#[derive(Debug, Default)]
+struct Owed {
+    ms: f64,
+    documents: usize,
+    weight: f64,
+}
+
+impl Load {
+    pub(crate) fn new(documents_max: usize) -> Arc<Self> {
+        Arc::new(Self { documents_max, state: Mutex::default() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Numbers, whole at every moment.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes on a document of which nothing is known: one page, until it is open.
+    pub(crate) fn take(self: &Arc<Self>, asked: &Asked<'_>) -> Result<Burden, Full> {
+        let mut state = self.lock();
+        let ms = state.page_ms.value().unwrap_or(FIRST_PAGE_MS);
+        state.may_take(asked, ms, self.documents_max)?;
+        state.documents += 1;
+        let owed = state.owed.entry(asked.tenant.clone()).or_default();
+        owed.documents += 1;
+        owed.ms += ms;
+        owed.weight = f64::from(asked.weight.max(1));
+        drop(state);
+        Ok(Burden { load: self.clone(), tenant: asked.tenant.clone(), ms })
+    }
+
+    /// A page was read. `full`: all places were taken while it was.
+    pub(crate) fn learn(&self, timing: &Timing, full: bool, now: Instant) {
+        let ms = work_of(timing).as_secs_f64() * 1e3;
+        let mut state = self.lock();
+        state.page_s.learn(timing.total.as_secs_f64());
+        state.page_ms.learn(ms);
+        let window = state.window.filter(|_| full);
+        state.window = match window {
+            _ if !full => None,
+            None => Some((now, 0.0)),
+            Some((since, done)) => {
+                let (done, took) = (done + ms, now.saturating_duration_since(since));
+                if took < WINDOW {
+                    Some((since, done))
+                } else {
+                    let rate = done / took.as_secs_f64();
+                    state.capacity =
+                        Some(state.capacity.map_or(rate, |mean| mean + NEWEST_WINDOW * (rate - mean)));
+                    Some((now, 0.0))
+                }
+            }
+        };
+    }
+
+    /// Mean time of a page by the clock; `None` before the first.
+    pub(crate) fn page_time(&self) -> Option<Duration> {
+        self.lock().page_s.value().map(Duration::from_secs_f64)
+    }
+
+    /// Mean work of a page, in milliseconds.
+    pub(crate) fn page_ms(&self) -> f64 {
+        self.lock().page_ms.value().unwrap_or(FIRST_PAGE_MS)
+    }
+
+    /// Work owed to all, in milliseconds, and milliseconds of it done in a second.
+    pub(crate) fn owed_and_capacity(&self) -> (f64, f64) {
+        let state = self.lock();
+        (state.owed.values().map(|owed| owed.ms).sum(), state.rate())
+    }
+
+    /// How long all that is owed takes.
+    pub(crate) fn wait(&self) -> Duration {
+        let (owed_ms, rate) = self.owed_and_capacity();
+        seconds(owed_ms / rate)
+    }
+}
+
+impl State {
+    fn rate(&self) -> f64 {
+        self.capacity.unwrap_or(FIRST_CAPACITY).max(1.0)
+    }
+
+    fn may_take(&self, asked: &Asked<'_>, ms: f64, documents_max: usize) -> Result<(), Full> {
+        let weight = f64::from(asked.weight.max(1));
+        let others = self.owed.iter().filter(|(tenant, _)| *tenant != asked.tenant);
+        let others: f64 = others.map(|(_, owed)| owed.weight).sum();
+        let (own_ms, own) = self.owed.get(asked.tenant).map_or((0.0, 0), |owed| (owed.ms, owed.documents));
+        let (alone, share) = (others == 0.0, weight / (weight + others));
+        let wait = seconds((own_ms + ms) / (self.rate() * share));
+        // An idle house takes anything: there is nothing to wait for.
+        if alone && own == 0 {
+            return Ok(());
+        }
+        if wait > asked.wait_max {
+            return Err(Full { own: !alone && own > 0, wait });
+        }
+        let kept = documents_max / KEPT_FOR_NEWCOMERS;
+        if own > 0 && self.documents >= documents_max - kept {
+            return Err(Full { own: false, wait });
+        }
+        let places = (documents_max as f64 * share) as usize;
+        if own > 0 && !alone && own >= places.max(1) {
+            return Err(Full { own: true, wait });
+        }
+        Ok(())
+    }
+}
+
+fn seconds(s: f64) -> Duration {
+    Duration::try_from_secs_f64(s).unwrap_or(Duration::MAX)
+}
+
+/// One document's part of what is owed. Dropping it takes back what is left of it.
+#[derive(Debug)]
+pub(crate) struct Burden {
+    load: Arc<Load>,
+    tenant: TenantName,
+    ms: f64,
+}
+
+impl Burden {
+    /// So much is to be done for it, as is known now.
+    pub(crate) fn set(&mut self, ms: f64) {
+        let change = ms - self.ms;
+        self.ms = ms;
+        if let Some(owed) = self.load.lock().owed.get_mut(&self.tenant) {
+            owed.ms = (owed.ms + change).max(0.0);
+        }
+    }
+
+    /// So much of it is done, or will not be.
+    pub(crate) fn done(&mut self, ms: f64) {
+        self.set((self.ms - ms).max(0.0));
+    }
+}
+
+impl Drop for Burden {
+    fn drop(&mut self) {
+        self.set(0.0);
+        let mut state = self.load.lock();
+        state.documents = state.documents.saturating_sub(1);
+        if let Some(owed) = state.owed.get_mut(&self.tenant) {
+            owed.documents = owed.documents.saturating_sub(1);
+            if owed.documents == 0 {
+                state.owed.remove(&self.tenant);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn timing(ms: u64) -> Timing {
+        let time = Duration::from_millis(ms);
+        Timing { total: time, guest: time, ..Timing::default() }
+    }
+
+    fn take(load: &Arc<Load>, tenant: &str, wait_s: u64) -> Result<Burden, Full> {
+        let tenant = TenantName::from(tenant);
+        load.take(&Asked { tenant: &tenant, weight: 100, wait_max: Duration::from_secs(wait_s) })
+    }
+
+    #[test]
+    fn a_tenant_may_be_owed_what_its_share_does_in_the_longest_wait() {
+        let load = Load::new(1000);
+        // Nothing read yet: a page is 500 ms, and 1000 ms are done in a second.
+        let of_a: Vec<Burden> = (0..20).map(|_| take(&load, "a", 10).unwrap()).collect();
+        let full = take(&load, "a", 10).unwrap_err();
+        assert!(!full.own, "nobody else is there: the house is full");
+        assert_eq!(full.wait, Duration::from_millis(10_500));
+        // Another one has half of the house, whatever was owed before it came.
+        let of_b: Vec<Burden> = (0..10).map(|_| take(&load, "b", 10).unwrap()).collect();
+        assert!(take(&load, "b", 10).unwrap_err().own);
+        assert!(take(&load, "a", 10).unwrap_err().own);
+        drop(of_b);
+        assert_eq!(load.wait(), Duration::from_secs(10));
+        drop(of_a);
+        assert_eq!(load.wait(), Duration::ZERO);
+        assert!(load.lock().owed.is_empty());
+    }
+
+    #[test]
+    fn a_long_document_is_taken_by_an_idle_house_and_not_by_a_busy_one() {
+        let load = Load::new(1000);
+        let mut long = take(&load, "a", 10).unwrap();
+        long.set(60_000.0);
+        assert!(take(&load, "a", 10).is_err());
+        let other = take(&load, "b", 10).unwrap();
+        long.done(55_000.0);
+        assert!(take(&load, "a", 10).is_err(), "half of the house does 5 s of it in 10");
+        drop(other);
+        assert!(take(&load, "a", 10).is_ok());
+    }
+
+    #[test]
+    fn places_are_kept_for_newcomers_and_shared_when_there_are_others() {
+        let load = Load::new(16);
+        let of_a: Vec<Burden> = (0..14).map(|_| take(&load, "a", 600).unwrap()).collect();
+        assert!(!take(&load, "a", 600).unwrap_err().own);
+        let _of_b = take(&load, "b", 600).unwrap();
+        let mut left = of_a;
+        left.truncate(8);
+        assert!(take(&load, "a", 600).unwrap_err().own, "eight of sixteen");
+        left.truncate(7);
+        assert!(take(&load, "a", 600).is_ok());
+    }
+
+    #[test]
+    fn the_rate_is_learned_while_the_house_is_full() {
+        let (load, start) = (Load::new(10), Instant::now());
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        for ms in (0..5000).step_by(100) {
+            load.learn(&timing(50), false, at(ms));
+        }
+        assert_eq!(load.owed_and_capacity().1, FIRST_CAPACITY, "idle: nothing is known of it");
+        // A page of 300 ms ends every 100 ms.
+        for ms in (5000..30_000).step_by(100) {
+            load.learn(&timing(300), true, at(ms));
+        }
+        let (_, rate) = load.owed_and_capacity();
+        assert!((2900.0..3100.0).contains(&rate), "{rate}");
+        assert!((load.page_ms() - 300.0).abs() < 1.0);
+        assert!(load.page_time().is_some());
+    }
+}
