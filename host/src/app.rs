@@ -16,7 +16,7 @@ use lector_core::Fault;
 use lector_document::{DocumentConfig, DocumentWorkers};
 use lector_inference::{Catalogue, Inference};
 use lector_platform::Platform;
-use lector_runtime::{Runtime, RuntimeConfig, component_within};
+use lector_runtime::{CompilerConfig, Runtime, RuntimeConfig, component_within};
 
 use crate::config::{Config, DocumentsConfig, EnginesConfig};
 use crate::http::AppState;
@@ -43,7 +43,7 @@ impl Host {
         let starting = tokio::task::spawn_blocking(move || Inference::start(engines));
         let inference = timed("engines", starting).await.context("starting the engines")??;
         let runtime =
-            Runtime::new(runtime(config), inference.clone()).context("starting the guest runtime")?;
+            Runtime::new(runtime(config)?, inference.clone()).context("starting the guest runtime")?;
         // Opens the models that the guests, with their settings, declare.
         let platform = Platform::start(config.platform.clone(), runtime.clone(), documents.clone());
         let platform = timed("deployments", platform).await.context("starting the deployments")?;
@@ -85,10 +85,9 @@ async fn timed<T>(step: &'static str, work: impl Future<Output = T>) -> T {
 }
 
 fn documents(config: &DocumentsConfig) -> anyhow::Result<DocumentConfig> {
-    let program = std::env::current_exe().context("finding the program that becomes the render workers")?;
     Ok(DocumentConfig {
         pdfium_dir: config.pdfium_dir.clone(),
-        worker_command: vec![program.into_os_string(), OsString::from("render-worker")],
+        worker_command: myself("render-worker")?,
         workers: config.workers,
         open_timeout: config.open_timeout,
         text_timeout: config.text_timeout,
@@ -99,13 +98,26 @@ fn documents(config: &DocumentsConfig) -> anyhow::Result<DocumentConfig> {
     })
 }
 
-fn runtime(config: &Config) -> RuntimeConfig {
-    RuntimeConfig {
+/// This program, as a process for something that may die.
+fn myself(role: &str) -> anyhow::Result<Vec<OsString>> {
+    let program =
+        std::env::current_exe().with_context(|| format!("finding the program that becomes the {role}"))?;
+    Ok(vec![program.into_os_string(), OsString::from(role)])
+}
+
+fn runtime(config: &Config) -> anyhow::Result<RuntimeConfig> {
+    let compiler = CompilerConfig {
+        command: myself("component-compiler")?,
+        timeout: config.guests.compile_timeout,
+        memory_bytes: config.guests.compile_memory_bytes,
+    };
+    Ok(RuntimeConfig {
+        compiler: Some(compiler),
         code_cache_dir: config.guests.code_cache_dir.clone(),
         instances_max: config.guests.instances_max,
         memory_bytes_max: config.guests.memory_bytes_max,
         ..RuntimeConfig::default()
-    }
+    })
 }
 
 /// What the configuration names and the machine lacks, in one sentence; `None`: nothing.
@@ -193,6 +205,11 @@ pub use engines::{
     EngineLines, EngineOrder, engine_builder, engines_collect, engines_export, engines_import, engines_list,
     engines_order,
 };
+
+/// The body of a compiler's process.
+pub fn component_compiler() -> ExitCode {
+    lector_runtime::compiler_main()
+}
 
 /// The body of a render worker process. Nothing may have started a thread before.
 pub fn render_worker() -> ExitCode {

@@ -9,6 +9,7 @@ mod engines;
 mod guest;
 mod healthcheck;
 mod keys;
+mod lines;
 mod manage;
 mod models;
 mod ocr;
@@ -93,6 +94,9 @@ enum Command {
     /// A process that builds one engine; started by the host, not by people
     #[command(hide = true)]
     EngineBuilder,
+    /// A process that compiles one component; started by the host, not by people
+    #[command(hide = true)]
+    ComponentCompiler,
 }
 
 /// What failed, as far as the exit code is concerned.
@@ -121,6 +125,10 @@ pub fn run() -> ExitCode {
     // Before any thread exists: the worker's sandbox binds the thread that enters it.
     if matches!(cli.command, Command::RenderWorker) {
         return crate::app::render_worker();
+    }
+    // Its limits are its own, and nothing else writes to its standard output.
+    if matches!(cli.command, Command::ComponentCompiler) {
+        return crate::app::component_compiler();
     }
     // Everything that it must know comes with its order.
     if matches!(cli.command, Command::EngineBuilder) {
@@ -164,7 +172,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Promote(args) => manage::run(args, &config),
         Command::Canary(args) => manage::run(args, &config),
         Command::Rollback(args) => manage::run(args, &config),
-        Command::Revisions(args) => manage::run(args, &config),
+        Command::Revisions(args) => manage::revisions(args, &config),
         Command::Keys(command) => manage::run(command, &config),
         Command::Tenants(command) => manage::run(command, &config),
         Command::Usage(args) => manage::run(args, &config),
@@ -174,6 +182,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Config => config::run(&effective),
         Command::RenderWorker => Ok(crate::app::render_worker()),
         Command::EngineBuilder => Ok(crate::app::engine_builder()),
+        Command::ComponentCompiler => Ok(crate::app::component_compiler()),
     }
 }
 

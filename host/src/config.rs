@@ -127,6 +127,10 @@ pub struct DocumentsConfig {
 pub struct GuestsConfig {
     /// Where compiled guests are kept; `None`: nowhere.
     pub code_cache_dir: Option<PathBuf>,
+    /// Longest time of compiling one component.
+    pub compile_timeout: Duration,
+    /// Address space of the process that does it.
+    pub compile_memory_bytes: u64,
     /// Guest instances at once.
     pub instances_max: u32,
     /// Most that a budget may give one linear memory.

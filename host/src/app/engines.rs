@@ -1,6 +1,5 @@
 //! Engines for the command line and the composition root: from configuration to orders and plain answers.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -13,8 +12,12 @@ use lector_inference::{
     EngineCache, EngineStatus, Inference, InferenceConfig, Outcome, Rung, RungState, RungStatus, Step, Wish,
 };
 
+use super::myself;
 use crate::config::EnginesConfig;
 use crate::metrics::{EngineReading, GpuReading, RungReading};
+
+/// The role of this program that builds engines.
+const BUILDER: &str = "engine-builder";
 
 /// The plane's configuration.
 pub(super) fn config(config: &EnginesConfig) -> anyhow::Result<InferenceConfig> {
@@ -35,17 +38,12 @@ pub(super) fn config(config: &EnginesConfig) -> anyhow::Result<InferenceConfig> 
         model_providers: single.collect::<anyhow::Result<_>>()?,
         cache_dir: config.cache_dir.clone(),
         cache_bytes_max: config.cache_bytes_max,
-        builder_command: if config.build { builder_command()? } else { Vec::new() },
+        builder_command: if config.build { myself(BUILDER)? } else { Vec::new() },
         build_timeout: config.build_timeout,
         gpu_memory_bytes_max: config.gpu_memory_bytes_max,
         queue_items_max: config.queue_items_max,
         ..defaults
     })
-}
-
-fn builder_command() -> anyhow::Result<Vec<OsString>> {
-    let program = std::env::current_exe().context("finding the program that becomes the engines' builder")?;
-    Ok(vec![program.into_os_string(), OsString::from("engine-builder")])
 }
 
 /// An engine of the cache, for people.
@@ -146,7 +144,7 @@ pub fn engines_order(
     mut done: impl FnMut(&str, &str, Result<&Outcome, &str>),
 ) -> anyhow::Result<()> {
     let mut plane = self::config(config)?;
-    plane.builder_command = builder_command()?;
+    plane.builder_command = myself(BUILDER)?;
     let rung = order.rung.as_deref().map(str::parse::<Rung>).transpose()?;
     let inference = Inference::start(plane).context("starting the engines")?;
     let known = inference.catalogue().iter().map(|entry| entry.name.clone());

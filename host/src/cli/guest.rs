@@ -2,11 +2,12 @@
 //!
 //! Owns the commands' arguments. A project is `project.rs`, made of what `kit.rs` carries; `compiler.rs` calls cargo;
 //! `reading.rs` is the host in this process that `check`, `test` and `dev` read with; `golden.rs` knows golden
-//! documents. Needs no server.
+//! documents. Needs no server, unless `dev` is told of one (`deployed.rs`).
 
 mod changes;
 mod check;
 mod compiler;
+mod deployed;
 mod dev;
 mod golden;
 mod kit;

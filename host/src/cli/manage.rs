@@ -3,13 +3,15 @@
 //! Each is one request to the HTTP API that everybody has, and prints what came back as JSON, so that it can be piped
 //! on. Where the server is and what is shown to it stand in `[client]` of the configuration.
 
+mod watch;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::multipart::{Form, Part};
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
 use super::ocr::bytes_of;
@@ -41,8 +43,26 @@ pub(super) struct Server<'a> {
     config: &'a ClientConfig,
 }
 
-impl Server<'_> {
-    fn at(&self, method: Method, path: &str) -> RequestBuilder {
+impl<'a> Server<'a> {
+    /// The configured one.
+    pub(super) fn of(config: &'a ClientConfig) -> anyhow::Result<Self> {
+        Ok(Self { client: client(config)?, config })
+    }
+
+    /// The answer to a request, if it is one of success.
+    pub(super) async fn answer(&self, request: RequestBuilder) -> anyhow::Result<Response> {
+        let answer = request.send().await.with_context(|| format!("asking {}", self.config.server))?;
+        accepted(answer).await
+    }
+
+    /// A new revision of a deployment, with the options of a deploy.
+    pub(super) fn deploy(&self, deployment: &str, options: &Value, component: Vec<u8>) -> RequestBuilder {
+        let form = Form::new().text("options", options.to_string());
+        let request = self.at(Method::PUT, &format!("/deployments/{deployment}"));
+        request.multipart(form.part("component", Part::bytes(component)))
+    }
+
+    pub(super) fn at(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}/api/v1{path}", self.config.server))
     }
 }
@@ -56,10 +76,9 @@ pub(super) trait Ask {
 /// Asks, and prints the answer.
 pub(super) fn run(command: impl Ask, config: &Config) -> Result<ExitCode, Failure> {
     super::block_on(config, async {
-        let server = Server { client: client(&config.client)?, config: &config.client };
+        let server = Server::of(&config.client)?;
         let request = command.ask(&server).await?;
-        let answer = request.send().await.with_context(|| format!("asking {}", server.config.server))?;
-        let bytes = accepted(answer).await?.bytes().await.context("receiving the answer")?;
+        let bytes = server.answer(request).await?.bytes().await.context("receiving the answer")?;
         if !bytes.is_empty() {
             let value: Value = serde_json::from_slice(&bytes).context("the server's answer is no JSON")?;
             terminal::print(&format!("{value:#}\n"))?;
@@ -155,11 +174,11 @@ impl Ask for Deploy {
         if let Some(file) = &self.settings {
             set(&mut options, "settings", Some(json_file(file).await?));
         }
-        let request = server.at(Method::PUT, &format!("/deployments/{}", self.deployment));
-        let Some(file) = &self.file else { return Ok(request.json(&options)) };
+        let Some(file) = &self.file else {
+            return Ok(server.at(Method::PUT, &format!("/deployments/{}", self.deployment)).json(&options));
+        };
         let bytes = bytes_of(file, FILE_BYTES_MAX).await.with_context(|| file.display().to_string())?;
-        let form = Form::new().text("options", options.to_string());
-        Ok(request.multipart(form.part("component", Part::bytes(bytes))))
+        Ok(server.deploy(&self.deployment, &options, bytes))
     }
 }
 
@@ -222,9 +241,31 @@ impl Ask for Rollback {
 
 /// `lector revisions`
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Revisions {
     /// Name of the deployment (default: all of them)
     deployment: Option<String>,
+    #[command(subcommand)]
+    command: Option<RevisionsCommand>,
+}
+
+/// What to do but show them.
+#[derive(Debug, clap::Subcommand)]
+enum RevisionsCommand {
+    /// Follows a deployment: every act, and how its revisions stand after it, drains included
+    Watch {
+        /// Its name
+        deployment: String,
+    },
+}
+
+/// Shows revisions, or follows them.
+pub(super) fn revisions(args: Revisions, config: &Config) -> Result<ExitCode, Failure> {
+    let Some(RevisionsCommand::Watch { deployment }) = &args.command else { return run(args, config) };
+    super::block_on(config, async {
+        watch::follow(&Server::of(&config.client)?, deployment).await?;
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 impl Ask for Revisions {

@@ -73,6 +73,8 @@ pub struct RawDocuments {
 pub struct RawGuests {
     pub code_cache: bool,
     pub code_cache_dir: String,
+    pub compile_timeout_s: u64,
+    pub compile_memory_bytes: u64,
     pub instances_max: u32,
     pub memory_bytes_max: u64,
 }
@@ -89,6 +91,7 @@ pub struct RawPlatform {
     pub pages_in_flight_max: usize,
     pub pages_per_document_max: u32,
     pub held_bytes_max: u64,
+    pub engine_linger_s: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -184,6 +187,8 @@ impl Default for RawConfig {
             guests: RawGuests {
                 code_cache: true,
                 code_cache_dir: String::new(),
+                compile_timeout_s: 120,
+                compile_memory_bytes: 4 << 30,
                 instances_max: 0,
                 memory_bytes_max: 512 << 20,
             },
@@ -197,6 +202,7 @@ impl Default for RawConfig {
                 pages_in_flight_max: 0,
                 pages_per_document_max: 5_000,
                 held_bytes_max: 1 << 30,
+                engine_linger_s: 60,
             },
             client: RawClient {
                 server: "http://127.0.0.1:8080".to_owned(),

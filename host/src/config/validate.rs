@@ -143,6 +143,8 @@ fn guests(effective: &Effective, check: &Check<'_>) -> Result<GuestsConfig, Conf
         raw.code_cache.then(|| in_cache(&raw.code_cache_dir, paths::CODE_DIR)).transpose()?;
     Ok(GuestsConfig {
         code_cache_dir,
+        compile_timeout: check.seconds("guests.compile_timeout_s", raw.compile_timeout_s)?,
+        compile_memory_bytes: check.positive("guests.compile_memory_bytes", raw.compile_memory_bytes)?,
         instances_max: raw.instances_max,
         memory_bytes_max: check.positive("guests.memory_bytes_max", raw.memory_bytes_max)?,
     })
@@ -203,6 +205,12 @@ fn platform(
         pages_per_document_max: check
             .positive("platform.pages_per_document_max", raw.pages_per_document_max)?,
         held_bytes_max: check.positive("platform.held_bytes_max", raw.held_bytes_max)?,
+        // 0 is a meaning of its own here: let go at once.
+        engine_linger: Duration::from_secs(check.at_most(
+            "platform.engine_linger_s",
+            raw.engine_linger_s,
+            SECONDS_MAX,
+        )?),
     })
 }
 

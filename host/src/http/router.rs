@@ -6,6 +6,7 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Router, middleware};
 use lector_core::{Fault, Kind};
 
+use super::manage::deployments::Route as To;
 use super::manage::{deployments, keys, looks, tenants};
 use super::problem::Problem;
 use super::{AppState, batch, describe, engines, frame, health, ocr};
@@ -27,9 +28,9 @@ fn table() -> Vec<Route> {
         (M::DELETE, "/api/v1/deployments/{name}", delete(deployments::drop)),
         (M::GET, "/api/v1/deployments/{name}/revisions", get(deployments::revisions)),
         (M::GET, "/api/v1/deployments/{name}/revisions/{number}", get(deployments::revision)),
-        (M::POST, "/api/v1/deployments/{name}/promote", post(deployments::promote)),
-        (M::POST, "/api/v1/deployments/{name}/canary", post(deployments::canary)),
-        (M::POST, "/api/v1/deployments/{name}/shadow", post(deployments::shadow)),
+        (M::POST, "/api/v1/deployments/{name}/promote", deployments::route(To::Promote)),
+        (M::POST, "/api/v1/deployments/{name}/canary", deployments::route(To::Canary)),
+        (M::POST, "/api/v1/deployments/{name}/shadow", deployments::route(To::Shadow)),
         (M::POST, "/api/v1/deployments/{name}/rollback", post(deployments::rollback)),
         (M::GET, "/api/v1/keys", get(keys::list)),
         (M::POST, "/api/v1/keys", post(keys::make)),

@@ -9,7 +9,8 @@
 //! bucket, same outputs, isolation respected) joins in the same order, up to the engine's bounds, as far as the learned
 //! costs say that it gains: on a device with a launch to pay merging gains a lot, on a CPU next to nothing, and where it
 //! gains nothing every row runs alone and is answered earlier. An engine is kept waiting for more company only where
-//! the head's tenant allows it and the expected sum of waits becomes smaller by it; a lone item never waits.
+//! the head's tenant allows it and the expected sum of waits becomes smaller by it; a lone item never waits. What nobody
+//! waits for (a shadow's runs) is looked at only while nothing else waits or runs.
 
 mod cost;
 mod decide;
@@ -77,11 +78,20 @@ pub struct Wishes {
     pub priority: Priority,
     /// Never together with another tenant's rows.
     pub isolated: bool,
+    /// Nobody waits for the answer: run only while the lane has nothing else to do, never beside anything else, and on
+    /// nobody's share.
+    pub background: bool,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
-        Self { rows_max: None, wait_max: Duration::ZERO, priority: Priority::Normal, isolated: false }
+        Self {
+            rows_max: None,
+            wait_max: Duration::ZERO,
+            priority: Priority::Normal,
+            isolated: false,
+            background: false,
+        }
     }
 }
 
@@ -92,6 +102,7 @@ impl From<&Batching> for Wishes {
             wait_max: Duration::from_micros(u64::from(declared.max_wait_us)),
             priority: declared.priority,
             isolated: declared.isolated,
+            background: false,
         }
     }
 }

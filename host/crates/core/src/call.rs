@@ -32,6 +32,8 @@ pub struct CallCtx {
     pub weight: u32,
     /// How runs may be gathered, as the guest declared it when it was configured; at most one a model.
     pub batching: Arc<[Batching]>,
+    /// Nobody waits for what comes of it: whatever else is to be done goes first.
+    pub background: bool,
 }
 
 /// How embedded text is used.

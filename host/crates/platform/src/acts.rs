@@ -8,6 +8,8 @@ mod deploy;
 mod keys;
 mod routes;
 mod tenants;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,8 +25,9 @@ use crate::meter::now_ms;
 use crate::platform::Platform;
 use crate::store::{Act, AuditEntry, Change, Store};
 
-pub use deploy::{ComponentSource, DeployOutcome, DeployPlace, DeployRequest, Destination};
+pub use deploy::{ComponentSource, DeployOutcome, DeployPlace, DeployRequest};
 pub use keys::MadeKey;
+pub use routes::Destination;
 
 /// Acts that a slow watcher may be behind before it is told that it missed some.
 const WATCHERS_BEHIND_MAX: usize = 256;

@@ -27,6 +27,8 @@ pub struct PlatformConfig {
     pub pages_per_document_max: u32,
     /// Bytes of submitted documents held at once.
     pub held_bytes_max: u64,
+    /// How long the engine of a model stays loaded that no revision needs any more: a rollback within it waits for none.
+    pub engine_linger: Duration,
 }
 
 /// One pipeline.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
-use lector_core::{DeploymentName, Fault, Kind, TenantName};
+use lector_core::{DeploymentName, Fault, Kind, ModelName, TenantName};
 
 use crate::key::{KeyId, KeyRecord};
 use crate::revision::{Lease, Revision, RevisionRecord};
@@ -40,6 +40,12 @@ impl Deployment {
         let loaded = self.loaded.get(&number).and_then(|loaded| loaded.as_ref().ok()).cloned();
         let draining = || self.draining.iter().filter_map(Weak::upgrade);
         loaded.or_else(|| draining().find(|revision| revision.record.number == number))
+    }
+
+    /// Models of revisions that are newer than all that were ever routed to: they are about to be.
+    pub(crate) fn models_to_come(&self) -> impl Iterator<Item = ModelName> + '_ {
+        let newest = self.route.newest_routed();
+        self.revisions.range(newest.saturating_add(1)..).flat_map(|(_, record)| record.models())
     }
 
     /// The revision that answers a request with that key.

@@ -57,6 +57,8 @@ pub(crate) struct Script {
     pub(crate) open: AtomicUsize,
     /// Models that were to be ready.
     pub(crate) prepared: Mutex<Vec<ModelName>>,
+    /// Models that were to stay, each time that others were let go.
+    pub(crate) retained: Mutex<Vec<Vec<ModelName>>>,
 }
 
 impl Script {
@@ -76,6 +78,7 @@ impl Script {
             settings_ok,
             open: AtomicUsize::new(0),
             prepared: Mutex::default(),
+            retained: Mutex::default(),
         })
     }
 
@@ -210,6 +213,11 @@ impl Loader for FakeLoader {
         let missing = models.iter().any(|model| model.as_str() == "missing");
         let fault = Fault::new(Kind::Unavailable, "model_unavailable", "Its weights are missing.");
         async move { if missing { Err(fault) } else { Ok(()) } }.boxed()
+    }
+
+    fn retain(&self, models: Vec<ModelName>) -> BoxFuture<'_, Vec<ModelName>> {
+        self.0.retained.lock().unwrap().push(models);
+        async { Vec::new() }.boxed()
     }
 }
 
@@ -351,6 +359,7 @@ pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &st
         pages_in_flight_max: places,
         pages_per_document_max: 100,
         held_bytes_max: 1000,
+        engine_linger: Duration::ZERO,
     }
 }
 

@@ -13,6 +13,7 @@
 mod access;
 mod acts;
 mod admission;
+mod claims;
 mod config;
 mod directory;
 mod gate;

@@ -161,19 +161,6 @@ impl Meter {
         }
         taken
     }
-
-    /// Puts back what could not be written.
-    pub(crate) fn put_back(&self, day: u32, counts: UsageCounts) {
-        let mut state = self.today();
-        if day == state.day {
-            state.pending = state.pending.plus(counts);
-            return;
-        }
-        match state.older.iter_mut().find(|(known, _)| *known == day) {
-            Some((_, older)) => *older = older.plus(counts),
-            None => state.older.push((day, counts)),
-        }
-    }
 }
 
 /// Time in engines over all models.
@@ -227,17 +214,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_and_not_written_comes_back() {
+    fn what_is_taken_is_taken_once() {
         let meter = Meter::default();
         meter.rejected();
-        let taken = meter.take();
-        assert_eq!(taken[0].1.rejections, 1);
+        assert_eq!(meter.take()[0].1.rejections, 1);
         assert!(meter.take().is_empty());
-        meter.put_back(taken[0].0, taken[0].1);
-        meter.put_back(3, taken[0].1);
-        meter.put_back(3, taken[0].1);
-        let again = meter.take();
-        assert_eq!(again.iter().map(|(_, counts)| counts.rejections).sum::<u64>(), 3);
-        assert_eq!(again.len(), 2);
     }
 }

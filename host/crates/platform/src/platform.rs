@@ -21,6 +21,7 @@ use crate::pipeline::{self, Turns, Work};
 use crate::probe::{Probe, ProbeReport};
 use crate::reader::Loader;
 use crate::revision::Lease;
+use crate::rounds::Flushes;
 use crate::shadow::Shadows;
 use crate::shelf::Shelf;
 use crate::status::{DeploymentStatus, DrainReport, PlatformStatus};
@@ -49,6 +50,10 @@ pub struct Platform {
     pub(crate) turns: Turns,
     pub(crate) shadows: Shadows,
     failures: Failures,
+    /// How long engines stay that nobody needs.
+    pub(crate) engine_linger: Duration,
+    /// Use on its way to disk, one writing at a time.
+    pub(crate) flushes: tokio::sync::Mutex<Flushes>,
     /// Tenants that were dropped and have use that is not on disk yet.
     left: Mutex<Vec<Arc<Tenant>>>,
     probe: Probe,
@@ -102,6 +107,8 @@ impl Platform {
             turns: Turns::new(config.pages_in_flight_max),
             shadows: Shadows::default(),
             failures: Failures::default(),
+            engine_linger: config.engine_linger,
+            flushes: tokio::sync::Mutex::new(Flushes::new()?),
             left: Mutex::default(),
             probe: Probe::default(),
             work: TaskTracker::new(),
@@ -110,7 +117,7 @@ impl Platform {
         });
         let host = platform.host("config")?;
         platform.seed(&host, config.deployments).await?;
-        tokio::spawn(rounds::go(Arc::downgrade(&platform)));
+        rounds::start(&platform);
         Ok(platform)
     }
 

@@ -49,4 +49,6 @@ pub(crate) trait Loader: Send + Sync {
     fn load(&self, wasm: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Reader>, Fault>>;
     /// Opens the lanes of these models where they are not open yet.
     fn prepare(&self, models: Vec<ModelName>) -> BoxFuture<'_, Result<(), Fault>>;
+    /// Closes all lanes but those of these models; gives those that it closed.
+    fn retain(&self, models: Vec<ModelName>) -> BoxFuture<'_, Vec<ModelName>>;
 }

@@ -12,6 +12,7 @@ use std::time::Instant;
 use lector_core::{CallCtx, Declaration, DeploymentName, Fault, Kind, ModelName, RequestId, TenantName};
 use serde::{Deserialize, Serialize};
 
+use crate::claims::Claim;
 use crate::gate::{Gate, Pass};
 use crate::reader::Reader;
 use crate::store::Digest;
@@ -69,11 +70,18 @@ pub(crate) struct Revision {
     pub(crate) shadow: ShadowFigures,
     settings: Arc<str>,
     grants: Arc<BTreeMap<String, ModelName>>,
+    /// On its models; a trial has none of its own.
+    _claim: Option<Claim>,
 }
 
 impl Revision {
-    pub(crate) fn new(record: Arc<RevisionRecord>, reader: Arc<dyn Reader>) -> Arc<Self> {
+    pub(crate) fn new(
+        record: Arc<RevisionRecord>,
+        reader: Arc<dyn Reader>,
+        claim: Option<Claim>,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            _claim: claim,
             settings: record.settings.to_string().into(),
             grants: Arc::new(record.grants.clone()),
             record,
@@ -96,6 +104,7 @@ impl Revision {
             deadline,
             weight: tenant.record.terms.weight.max(1),
             batching: self.record.declaration.batching.as_slice().into(),
+            background: false,
         }
     }
 

@@ -1,38 +1,77 @@
-//! What the platform does by itself: it writes use to disk, and takes back candidates that breach their watch.
+//! What the platform does by itself: it takes back candidates that breach their watch, writes use to disk, and lets engines
+//! go that nobody needs.
 //!
-//! Owns the one background task. Knows no request. Started with the platform, ended with its drain.
+//! Owns the background tasks, one for each, so that none waits for another's slow disk. Knows no request. Started with the
+//! platform, ended with its drain.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use lector_core::Fault;
+use lector_core::{Fault, ModelName};
 use serde_json::json;
 
 use crate::access::Actor;
 use crate::meter::FLUSH_EVERY;
 use crate::platform::Platform;
-use crate::store::UsageRow;
+use crate::store::{FlushId, UsageRow, hex};
 use crate::tenant::Tenant;
 
 /// So often candidates are judged: a breach is answered within this, and the judging costs nothing to speak of.
 const JUDGE_EVERY: Duration = Duration::from_millis(200);
+/// So often it is looked whether engines can go.
+const LET_GO_EVERY: Duration = Duration::from_secs(1);
 
-/// Goes its rounds until the platform is gone or drained.
-pub(crate) async fn go(platform: Weak<Platform>) {
-    let mut flushed = Instant::now();
-    let mut tick = tokio::time::interval(JUDGE_EVERY);
+/// Starts the rounds; they end when the platform is gone or drained.
+pub(crate) fn start(platform: &Arc<Platform>) {
+    let go = |every, round: fn(Arc<Platform>) -> futures::future::BoxFuture<'static, ()>| {
+        tokio::spawn(rounds(Arc::downgrade(platform), every, round));
+    };
+    go(JUDGE_EVERY, |platform| Box::pin(async move { platform.judge().await }));
+    go(FLUSH_EVERY, |platform| Box::pin(async move { platform.flush_usage().await }));
+    go(LET_GO_EVERY, |platform| Box::pin(async move { platform.let_engines_go().await }));
+}
+
+async fn rounds<F: Future<Output = ()>>(
+    platform: Weak<Platform>,
+    every: Duration,
+    round: impl Fn(Arc<Platform>) -> F,
+) {
+    let mut tick = tokio::time::interval(every);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         let Some(platform) = platform.upgrade() else { return };
-        platform.judge().await;
-        if flushed.elapsed() >= FLUSH_EVERY {
-            flushed = Instant::now();
-            platform.flush_usage().await;
-        }
         if platform.is_drained() {
             return;
         }
+        round(platform).await;
+    }
+}
+
+/// Use on its way to disk. What was taken out of the meters stays here, under one name, until the store has said that it
+/// has it: an answer that is lost makes nobody's pages count twice, and a disk that is full loses none.
+#[derive(Debug)]
+pub(crate) struct Flushes {
+    /// Tells this process's flushes from all others'.
+    series: String,
+    made: u64,
+    waiting: Option<(FlushId, Vec<UsageRow>)>,
+}
+
+impl Flushes {
+    pub(crate) fn new() -> Result<Self, Fault> {
+        let mut series = [0u8; 16];
+        getrandom::fill(&mut series).map_err(|error| {
+            let message = "The system gives no random numbers, without which use cannot be counted safely.";
+            Fault::new(lector_core::Kind::Unavailable, "no_randomness", message).with_detail(error)
+        })?;
+        Ok(Self { series: hex(&series), made: 0, waiting: None })
+    }
+
+    fn next(&mut self) -> FlushId {
+        self.made += 1;
+        FlushId(format!("{}-{}", self.series, self.made))
     }
 }
 
@@ -63,29 +102,54 @@ impl Platform {
         }
     }
 
-    /// Writes what was used since the last time. What cannot be written is kept for the next.
+    /// Writes what was used since the last time; what could not be written then comes first.
     pub(crate) async fn flush_usage(&self) {
+        let mut flushes = self.flushes.lock().await;
+        loop {
+            let again = flushes.waiting.is_some();
+            if !again {
+                let rows = self.take_usage();
+                if rows.is_empty() {
+                    return;
+                }
+                flushes.waiting = Some((flushes.next(), rows));
+            }
+            let Some((id, rows)) = flushes.waiting.clone() else { return };
+            let count = rows.len();
+            if let Err(error) = self.store.add_usage(id, rows).await {
+                let fault = Fault::from(error);
+                tracing::error!(%fault, rows = count, "usage could not be written; it is kept and tried again");
+                return;
+            }
+            flushes.waiting = None;
+            if !again {
+                return;
+            }
+        }
+    }
+
+    /// What was used since it was last taken, out of the meters.
+    fn take_usage(&self) -> Vec<UsageRow> {
         let directory = self.directory.load_full();
         let left: Vec<Arc<Tenant>> = std::mem::take(&mut *self.lock_left());
-        let tenants: Vec<Arc<Tenant>> = directory.tenants.values().cloned().chain(left).collect();
-        let mut rows = Vec::new();
-        let mut from = Vec::new();
-        for tenant in &tenants {
-            for (day, counts) in tenant.meter.take() {
-                rows.push(UsageRow { tenant: tenant.name().clone(), day, counts });
-                from.push(tenant);
-            }
-        }
-        if rows.is_empty() {
-            return;
-        }
-        if let Err(error) = self.store.add_usage(rows.clone()).await {
-            let fault = Fault::from(error);
-            tracing::error!(%fault, rows = rows.len(), "usage could not be written; it is kept and tried again");
-            for (row, tenant) in rows.into_iter().zip(from) {
-                tenant.meter.put_back(row.day, row.counts);
-            }
-        }
+        let tenants = directory.tenants.values().cloned().chain(left);
+        let rows = |tenant: Arc<Tenant>| {
+            let name = tenant.name().clone();
+            let taken = tenant.meter.take().into_iter();
+            taken.map(move |(day, counts)| UsageRow { tenant: name.clone(), day, counts })
+        };
+        tenants.flat_map(rows).collect()
+    }
+
+    /// Closes the engines that nobody has needed for a while: neither a revision in memory nor one that is being staged,
+    /// nor one that is ready and was not routed to yet.
+    pub(crate) async fn let_engines_go(&self) {
+        let needed = || -> BTreeSet<ModelName> {
+            let directory = self.directory.load();
+            directory.deployments.values().flat_map(|deployment| deployment.models_to_come()).collect()
+        };
+        let retain = |stay| self.shelf.loader().retain(stay);
+        self.shelf.claims().let_go(self.engine_linger, needed, retain).await;
     }
 }
 

@@ -129,6 +129,12 @@ impl RouteRecord {
             || self.history.iter().flatten().any(|weight| weight.revision == revision)
     }
 
+    /// The newest revision that ever had a part, as far back as a rollback could go.
+    pub(crate) fn newest_routed(&self) -> u32 {
+        let before = self.history.iter().flatten().map(|weight| weight.revision);
+        self.wanted().chain(before).max().unwrap_or(0)
+    }
+
     fn changed(&self, now_ms: u64) -> Self {
         Self { version: self.version + 1, changed_at_ms: now_ms, ..self.clone() }
     }

@@ -1,14 +1,16 @@
 //! A candidate reads along: the same page again, in the background, compared with the answer and thrown away.
 //!
 //! Owns the bound on that work and its place behind everything else: a shadow reads only while a place for pages is free
-//! that nobody waits for, and gives up soon. Called by the pipeline for pages of the sample.
+//! that nobody waits for, its runs go to engines that have nothing else to do, and it gives up soon. Called by the
+//! pipeline for pages of the sample.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lector_core::Transcript;
+use lector_core::{Kind, Timing, Transcript};
 use tokio::sync::Semaphore;
 
+use crate::meter::engine_time;
 use crate::pipeline::{PageCall, Turns};
 use crate::revision::Revision;
 
@@ -37,7 +39,8 @@ pub(crate) struct Sample {
     pub(crate) call: PageCall,
     pub(crate) index: u32,
     pub(crate) live: Arc<Transcript>,
-    pub(crate) live_took: Duration,
+    /// What reading it took, without waits.
+    pub(crate) live_worked: Duration,
 }
 
 impl Shadows {
@@ -68,8 +71,9 @@ impl Shadows {
 }
 
 async fn compare(sample: Sample) {
-    let Sample { revision, mut call, index, live, live_took } = sample;
+    let Sample { revision, mut call, index, live, live_worked } = sample;
     call.ctx.deadline = Instant::now() + READ_MAX;
+    call.ctx.background = true;
     // A shadow is work like any other to those who wait for the revision to be free.
     let Ok(_lease) = revision.lease("shadow") else { return };
     let run = call.read(index).await;
@@ -77,11 +81,21 @@ async fn compare(sample: Sample) {
         Ok(shadow) => {
             let (a, b) = (live.text(), shadow.text());
             let lines = (live.lines.len(), shadow.lines.len());
-            revision.shadow.compared((&a, lines.0, live_took), (&b, lines.1, run.timing.total));
+            let took = (live_worked, worked(&run.timing));
+            revision.shadow.compared((&a, lines.0, took.0), (&b, lines.1, took.1));
+        }
+        // It waited for the engines behind everybody else, and in vain.
+        Err(fault) if matches!(fault.kind, Kind::Busy | Kind::Deadline | Kind::Unavailable) => {
+            revision.shadow.skipped();
         }
         Err(fault) => {
             tracing::info!(page = index + 1, revision = revision.record.number, %fault, "the shadow did not read the page");
             revision.shadow.failed();
         }
     }
+}
+
+/// Time of the work on a page. A shadow waits more than whoever is waited for, which says nothing about it.
+pub(crate) fn worked(timing: &Timing) -> Duration {
+    timing.guest + timing.render + timing.text_layer + timing.image + engine_time(timing)
 }

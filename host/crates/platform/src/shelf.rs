@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use lector_core::{DeploymentName, Fault, Kind, TenantName};
+use lector_core::{DeploymentName, Fault, Kind, ModelName, TenantName};
 use tokio::sync::Mutex;
 
+use crate::claims::{Claim, Claims};
 use crate::reader::{Loader, Reader};
 use crate::revision::{Revision, RevisionRecord};
 use crate::store::{Digest, Store};
@@ -19,6 +20,7 @@ type Id = (TenantName, DeploymentName, u32);
 pub(crate) struct Shelf {
     loader: Arc<dyn Loader>,
     store: Arc<dyn Store>,
+    claims: Claims,
     held: Mutex<Held>,
 }
 
@@ -30,11 +32,22 @@ struct Held {
 
 impl Shelf {
     pub(crate) fn new(loader: Arc<dyn Loader>, store: Arc<dyn Store>) -> Self {
-        Self { loader, store, held: Mutex::default() }
+        Self { loader, store, claims: Claims::default(), held: Mutex::default() }
     }
 
     pub(crate) fn loader(&self) -> &Arc<dyn Loader> {
         &self.loader
+    }
+
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// Has the engines of these models loaded, for as long as the claim is held.
+    pub(crate) async fn prepare(&self, models: Vec<ModelName>) -> Result<Claim, Fault> {
+        let claim = self.claims.claim(models.clone()).await;
+        self.loader.prepare(models).await?;
+        Ok(claim)
     }
 
     /// The component, compiled. Nobody else waits for it.
@@ -47,9 +60,14 @@ impl Shelf {
     }
 
     /// A revision that was just made, with the reader it was tried with.
-    pub(crate) async fn put(&self, record: Arc<RevisionRecord>, reader: Arc<dyn Reader>) -> Arc<Revision> {
+    pub(crate) async fn put(
+        &self,
+        record: Arc<RevisionRecord>,
+        reader: Arc<dyn Reader>,
+        claim: Claim,
+    ) -> Arc<Revision> {
         let mut held = self.held.lock().await;
-        held.put(Revision::new(record, reader))
+        held.put(Revision::new(record, reader, Some(claim)))
     }
 
     /// The revision in memory; it is loaded where it is not.
@@ -65,12 +83,12 @@ impl Shelf {
                 self.reader(&record.component, &wasm).await?
             }
         };
-        self.loader.prepare(record.models()).await?;
+        let claim = self.prepare(record.models()).await?;
         // Somebody else may have been as far at the same time: there is one of each, so that its figures are whole.
         let mut held = self.held.lock().await;
         match held.revision(record) {
             Some(revision) => Ok(revision),
-            None => Ok(held.put(Revision::new(record.clone(), reader))),
+            None => Ok(held.put(Revision::new(record.clone(), reader, Some(claim)))),
         }
     }
 }

@@ -14,6 +14,7 @@ use lector_core::{
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::claims::Claim;
 use crate::meter::now_ms;
 use crate::pipeline::PageCall;
 use crate::probe::GOLDEN_PNG;
@@ -93,6 +94,8 @@ pub(crate) struct Staged {
     pub(crate) record: RevisionRecord,
     pub(crate) wasm: Vec<u8>,
     pub(crate) reader: Arc<dyn Reader>,
+    /// On its models.
+    pub(crate) claim: Claim,
     /// Time of each stage.
     pub(crate) took: Vec<(Stage, Duration)>,
 }
@@ -134,14 +137,14 @@ pub(crate) async fn stage(
     record.declaration = configured(&record, &reader, tenant).await.map_err(at(Stage::Configured))?;
     clock.reached(Stage::Configured);
 
-    shelf.loader().prepare(record.models()).await.map_err(at(Stage::Prepared))?;
+    let claim = shelf.prepare(record.models()).await.map_err(at(Stage::Prepared))?;
     clock.reached(Stage::Prepared);
 
     if plan.rehearse {
         rehearsed(&record, &reader, tenant, documents).await.map_err(at(Stage::Rehearsed))?;
         clock.reached(Stage::Rehearsed);
     }
-    Ok(Staged { record, wasm: plan.wasm, reader, took: clock.took })
+    Ok(Staged { record, wasm: plan.wasm, reader, claim, took: clock.took })
 }
 
 /// What is the guest's fault on a page is the deployer's when the guest is being deployed: an answer that can be acted upon.
@@ -212,7 +215,7 @@ async fn configured(
     reader: &Arc<dyn Reader>,
     tenant: &Tenant,
 ) -> Result<Declaration, Fault> {
-    let trial = Revision::new(Arc::new(record.clone()), reader.clone());
+    let trial = Revision::new(Arc::new(record.clone()), reader.clone(), None);
     let ctx = trial.ctx(tenant, RequestId::from("configure"), Instant::now() + CONFIGURE_MAX);
     let answer = reader.configure(&ctx, &ctx.settings).await?;
     let declaration = answer.map_err(|complaint| {
@@ -244,7 +247,7 @@ async fn rehearsed(
 ) -> Result<(), Fault> {
     let until = Instant::now() + REHEARSAL_MAX;
     let hint = DocumentHint { content_type: Some("image/png".to_owned()), password: None };
-    let trial = Revision::new(Arc::new(record.clone()), reader.clone());
+    let trial = Revision::new(Arc::new(record.clone()), reader.clone(), None);
     let call = PageCall {
         document: documents.open(Arc::new(GOLDEN_PNG.to_vec()), hint).await?,
         reader: reader.clone(),

@@ -42,8 +42,9 @@ pub trait Store: Send + Sync + 'static {
     fn commit(&self, act: Act) -> Stored<'_, u64>;
     /// Entries of the audit log, newest first.
     fn audit(&self, query: AuditQuery) -> Stored<'_, Vec<AuditEntry>>;
-    /// Adds to the counts of (tenant, day).
-    fn add_usage(&self, rows: Vec<UsageRow>) -> Stored<'_, ()>;
+    /// Adds to the counts of (tenant, day), once for each `flush`: the same one again changes nothing, so that a flush
+    /// whose answer was lost can be repeated. The newest [`FLUSHES_KEPT`] are remembered.
+    fn add_usage(&self, flush: FlushId, rows: Vec<UsageRow>) -> Stored<'_, ()>;
     /// Counts by tenant and day, in that order.
     fn usage(&self, query: UsageQuery) -> Stored<'_, Vec<UsageRow>>;
     /// Keeps bytes under their digest; again, if they are there already.
@@ -54,6 +55,13 @@ pub trait Store: Send + Sync + 'static {
     /// is put.
     fn collect(&self) -> Stored<'_, Collected>;
 }
+
+/// Flushes that a store remembers, at least. One is repeated until it is answered, before there is another.
+pub const FLUSHES_KEPT: u32 = 16;
+
+/// Name of one writing of usage; no two have the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlushId(pub String);
 
 /// Everything but audit, usage and blobs.
 #[derive(Clone, Debug, Default, PartialEq)]

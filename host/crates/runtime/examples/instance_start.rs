@@ -56,6 +56,7 @@ fn call(settings: &str) -> CallCtx {
         deadline: Instant::now() + Duration::from_secs(600),
         weight: 1,
         batching: Arc::from([]),
+        background: false,
     }
 }
 

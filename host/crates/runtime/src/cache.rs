@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tracing::warn;
@@ -16,9 +17,11 @@ use tracing::warn;
 /// First bytes of a file: what it is, and the version of this layout.
 const MAGIC: &[u8; 16] = b"lector-cwasm-v1\n";
 /// The magic, then the SHA-256 of all that follows, as raw bytes.
-const HEADER_BYTES: usize = 16 + 32;
+pub const HEADER_BYTES: usize = 16 + 32;
 /// Code larger than this is not kept: it is some 30 times the default guest's.
-const CODE_BYTES_MAX: u64 = 256 << 20;
+pub const CODE_BYTES_MAX: u64 = 256 << 20;
+/// Longest that a file is being written.
+const UNFINISHED_MAX: Duration = Duration::from_secs(3600);
 
 /// What was found.
 pub enum Found {
@@ -48,7 +51,21 @@ impl CodeCache {
             use std::os::unix::fs::PermissionsExt as _;
             fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
         }
-        Ok(Self { dir, fingerprint, turn: AtomicU64::new(0) })
+        let cache = Self { dir, fingerprint, turn: AtomicU64::new(0) };
+        cache.collect();
+        Ok(cache)
+    }
+
+    /// Drops what a process that died was writing. Another one may be writing now, and takes no hour.
+    fn collect(&self) {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let written = fs::metadata(&path).and_then(|meta| meta.modified());
+            let old = written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > UNFINISHED_MAX));
+            if old && path.extension().is_some_and(|extension| extension == "tmp") {
+                let _ = fs::remove_file(&path);
+            }
+        }
     }
 
     fn path(&self, digest: &str) -> PathBuf {
@@ -66,7 +83,7 @@ impl CodeCache {
                 return Found::Rejected;
             }
         };
-        match verified(bytes) {
+        match unsealed(bytes) {
             Some(code) => Found::Code(code),
             None => {
                 warn!(
@@ -94,8 +111,7 @@ impl CodeCache {
 
     fn write(&self, aside: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
         let mut file = fs::File::create(aside)?;
-        file.write_all(MAGIC)?;
-        file.write_all(&Sha256::digest(code))?;
+        file.write_all(&seal(code))?;
         file.write_all(code)?;
         file.sync_all()?;
         drop(file);
@@ -117,7 +133,13 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-fn verified(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+/// What stands before code, so that it is known when it is whole.
+pub fn seal(code: &[u8]) -> Vec<u8> {
+    [&MAGIC[..], Sha256::digest(code).as_slice()].concat()
+}
+
+/// The code of sealed bytes, if it is whole.
+pub fn unsealed(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     let header = bytes.get(..HEADER_BYTES)?;
     let (magic, digest) = header.split_at(MAGIC.len());
     let code = bytes.get(HEADER_BYTES..)?;
@@ -161,6 +183,13 @@ mod tests {
         assert_eq!(kept(&cache, "abc").unwrap(), b"machine code");
         let other = CodeCache::open(dir.path().join("code"), "e".repeat(16)).unwrap();
         assert!(matches!(other.get("abc"), Found::Nothing), "another engine's code");
-        assert_eq!(fs::read_dir(dir.path().join("code")).unwrap().count(), 1, "nothing left aside");
+        let names = || fs::read_dir(dir.path().join("code")).unwrap().count();
+        assert_eq!(names(), 1, "nothing left aside");
+        let (old, new) = (path.with_extension("7.0.tmp"), path.with_extension("8.0.tmp"));
+        fs::write(&new, "being written").unwrap();
+        let long_ago = std::time::SystemTime::now() - 2 * UNFINISHED_MAX;
+        fs::File::create(&old).unwrap().set_modified(long_ago).unwrap();
+        CodeCache::open(dir.path().join("code"), "f".repeat(16)).unwrap();
+        assert!(names() == 2 && new.exists(), "what a dead process left is collected");
     }
 }

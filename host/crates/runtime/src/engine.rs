@@ -59,6 +59,16 @@ pub fn engine(config: &RuntimeConfig) -> wasmtime::Result<Engine> {
         .table_keep_resident(TABLE_KEEP_RESIDENT_BYTES)
         .async_stack_keep_resident(STACK_KEEP_RESIDENT_BYTES)
         .pagemap_scan(Enabled::Auto);
+    Engine::new(shared().allocation_strategy(InstanceAllocationStrategy::Pooling(pool)))
+}
+
+/// An engine that only compiles: its code is the other's, and it reserves nothing for instances.
+pub fn compiling() -> wasmtime::Result<Engine> {
+    Engine::new(&shared())
+}
+
+/// What code is made for and run with.
+fn shared() -> Config {
     let mut engine = Config::new();
     engine
         .wasm_component_model_async(true)
@@ -67,9 +77,8 @@ pub fn engine(config: &RuntimeConfig) -> wasmtime::Result<Engine> {
         .parallel_compilation(true)
         .max_wasm_stack(WASM_STACK_BYTES)
         .async_stack_size(CALL_STACK_BYTES)
-        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES))
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    Engine::new(&engine)
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES));
+    engine
 }
 
 /// Names everything that compiled code depends on: wasmtime's version, the target, the settings. Code

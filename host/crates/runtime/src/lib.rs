@@ -10,6 +10,7 @@ mod answer;
 mod bindings;
 mod blocking;
 mod cache;
+mod compiler;
 mod convert;
 mod engine;
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod threads;
 mod ticker;
 mod verdict;
 
+pub use compiler::{CompilerConfig, compiler_main};
 pub use guest::Guest;
 pub use inspect::{Inspection, WORLD_VERSION, within as component_within};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};

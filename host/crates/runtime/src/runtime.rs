@@ -1,12 +1,13 @@
 //! The engine and everything that guests share: the linker, the code cache, the clock, the bounds.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use lector_core::{Engines, Fault, Kind};
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
@@ -14,6 +15,7 @@ use wasmtime::component::{Component, Linker};
 use crate::bindings::GuestPre;
 use crate::blocking::Blocking;
 use crate::cache::{CodeCache, Found};
+use crate::compiler::{self, CompilerConfig, chain};
 use crate::guest::Guest;
 use crate::inspect::{Inspection, inspect, within};
 use crate::state::HostState;
@@ -27,6 +29,9 @@ use crate::{engine, imports};
 pub struct RuntimeConfig {
     /// Folder of compiled code; it must belong to the host alone. `None`: nothing is kept.
     pub code_cache_dir: Option<PathBuf>,
+    /// The process that compiles; `None`: components are compiled in this one, where whatever a compiler does wrong is
+    /// done to the host. For tests and programs that are none a compiler could be.
+    pub compiler: Option<CompilerConfig>,
     /// Guests that may run at once; memory for them is reserved (not taken) at the start.
     pub instances_max: u32,
     /// Cap of one linear memory, whatever a budget says.
@@ -41,6 +46,7 @@ impl Default for RuntimeConfig {
     fn default() -> Self {
         Self {
             code_cache_dir: None,
+            compiler: None,
             instances_max: 64,
             memory_bytes_max: 1 << 30,
             component_bytes_max: 64 << 20,
@@ -84,11 +90,12 @@ pub struct Runtime {
     engines: Arc<dyn Engines>,
     blocking: Blocking,
     cache: Option<CodeCache>,
+    compiler: Option<CompilerConfig>,
     ticker: Ticker,
     threads: Threads,
     counters: Counters,
     places: Arc<Semaphore>,
-    /// Held while a component is compiled, which takes all cores by itself; one that is in the cache waits for nobody.
+    /// Held while a component is compiled: one at a time; one that is in the cache waits for nobody.
     compiling: Mutex<()>,
     component_bytes_max: u64,
 }
@@ -114,6 +121,7 @@ impl Runtime {
             engines,
             blocking: Blocking::new(config.blocking_threads),
             cache,
+            compiler: config.compiler,
             ticker,
             threads,
             counters: Counters::default(),
@@ -126,18 +134,29 @@ impl Runtime {
     /// Validates, compiles (or takes from the cache) and links a component.
     pub async fn load(self: &Arc<Self>, wasm: Vec<u8>) -> Result<Arc<Guest>, Fault> {
         within(wasm.len() as u64, self.component_bytes_max)?;
-        let defect = |cause: &dyn std::fmt::Display| {
-            Fault::new(Kind::Bug, "runtime_defect", "the component could not be loaded").with_detail(cause)
-        };
-        let runtime = Arc::clone(self);
-        let task = tokio::task::spawn_blocking(move || runtime.load_blocking(&wasm));
-        task.await.map_err(|e| defect(&e))?
+        let wasm = Arc::new(wasm);
+        let bytes = wasm.clone();
+        let inspection = self.aside(move |_| {
+            let inspection = inspect(&bytes)?;
+            inspection.verdict()?;
+            Ok(inspection)
+        });
+        let inspection = inspection.await?;
+        let component = self.component(wasm, &inspection.sha256).await?;
+        self.aside(move |runtime| runtime.link(&component, inspection)).await
     }
 
-    fn load_blocking(self: Arc<Self>, wasm: &[u8]) -> Result<Arc<Guest>, Fault> {
-        let inspection = inspect(wasm)?;
-        inspection.verdict()?;
-        let component = self.component(wasm, &inspection)?;
+    /// Does what takes moments on a thread that may be blocked.
+    async fn aside<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Arc<Self>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let runtime = Arc::clone(self);
+        let task = tokio::task::spawn_blocking(move || work(&runtime));
+        task.await.map_err(|error| defect(&error))?
+    }
+
+    fn link(self: &Arc<Self>, component: &Component, inspection: Inspection) -> Result<Arc<Guest>, Fault> {
         let mismatch = |error: wasmtime::Error| {
             Fault::new(
                 Kind::Invalid,
@@ -145,49 +164,75 @@ impl Runtime {
                 format!("the component does not fit the contract: {}", chain(&error)),
             )
         };
-        let pre = self.linker.instantiate_pre(&component).map_err(mismatch)?;
+        let pre = self.linker.instantiate_pre(component).map_err(mismatch)?;
         let pre = GuestPre::new(pre).map_err(mismatch)?;
-        Ok(Arc::new(Guest::new(self, pre, inspection)))
+        Ok(Arc::new(Guest::new(self.clone(), pre, inspection)))
     }
 
-    fn component(&self, wasm: &[u8], inspection: &Inspection) -> Result<Component, Fault> {
-        let digest = &inspection.sha256;
-        if let Some(cached) = self.cached(digest) {
-            self.counters.cache_hits.fetch_add(1, Ordering::Relaxed);
+    async fn component(self: &Arc<Self>, wasm: Arc<Vec<u8>>, digest: &str) -> Result<Component, Fault> {
+        if let Some(cached) = self.cached(digest).await? {
             return Ok(cached);
         }
-        let _turn = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
-        self.counters.cache_misses.fetch_add(1, Ordering::Relaxed);
-        let began = std::time::Instant::now();
-        let component = Component::from_binary(&self.engine, wasm).map_err(|error| {
-            let message = format!("the component is not valid: {}", chain(&error));
-            Fault::new(Kind::Invalid, "component_invalid", message)
-        })?;
-        info!(component = %digest, bytes = wasm.len(), took_ms = began.elapsed().as_millis() as u64, "compiled");
-        if let Some(cache) = &self.cache {
-            match component.serialize() {
-                Ok(code) => cache.put(digest, &code),
-                Err(error) => warn!(%error, component = %digest, "compiled code cannot be serialised"),
-            }
+        let _turn = self.compiling.lock().await;
+        // Whoever had the turn before may have compiled the same.
+        if let Some(cached) = self.cached(digest).await? {
+            return Ok(cached);
         }
-        Ok(component)
+        self.counters.cache_misses.fetch_add(1, Ordering::Relaxed);
+        let began = Instant::now();
+        let code = match &self.compiler {
+            Some(compiler) => compiler::compile(compiler, &self.engine, &wasm).await?,
+            None => {
+                let wasm = wasm.clone();
+                let compiled = self.aside(move |runtime| {
+                    compiler::precompile(&runtime.engine, &wasm).map_err(|why| compiler::invalid(&why))
+                });
+                compiled.await?
+            }
+        };
+        let took_ms = began.elapsed().as_millis() as u64;
+        info!(component = digest, bytes = wasm.len(), code_bytes = code.len(), took_ms, "compiled");
+        let digest = digest.to_owned();
+        let kept = self.aside(move |runtime| {
+            if let Some(cache) = &runtime.cache {
+                cache.put(&digest, &code);
+            }
+            // What was verified on its way here, not what lies in the folder by now.
+            runtime.adopt(&code).map_err(|error| defect(&chain(&error)))
+        });
+        kept.await
     }
 
-    fn cached(&self, digest: &str) -> Option<Component> {
+    /// The component of serialised code.
+    fn adopt(&self, code: &[u8]) -> wasmtime::Result<Component> {
+        // SAFETY: the bytes are what `precompile` gave for an engine of the same fingerprint. They come from this process,
+        // through a pipe from a process of this program that this one started, or from a folder that only this host may
+        // write to, and in the latter cases their digest was verified over these very bytes. wasmtime checks version
+        // and configuration once more.
+        unsafe { Component::deserialize(&self.engine, code) }
+    }
+
+    async fn cached(self: &Arc<Self>, digest: &str) -> Result<Option<Component>, Fault> {
+        let digest = digest.to_owned();
+        self.aside(move |runtime| Ok(runtime.cached_now(&digest))).await
+    }
+
+    fn cached_now(&self, digest: &str) -> Option<Component> {
         let cache = self.cache.as_ref()?;
         let code = match cache.get(digest) {
             Found::Code(code) => code,
             Found::Nothing => return None,
             Found::Rejected => {
                 self.counters.cache_rejected.fetch_add(1, Ordering::Relaxed);
+                cache.forget(digest);
                 return None;
             }
         };
-        // SAFETY: the bytes were written by `CodeCache::put` from `Component::serialize` of an engine with the
-        // same fingerprint, into a folder that only this host may write to, and their digest was verified
-        // over these very bytes. wasmtime checks version and configuration once more.
-        match unsafe { Component::deserialize(&self.engine, &code) } {
-            Ok(component) => Some(component),
+        match self.adopt(&code) {
+            Ok(component) => {
+                self.counters.cache_hits.fetch_add(1, Ordering::Relaxed);
+                Some(component)
+            }
             Err(error) => {
                 warn!(%error, component = digest, "compiled code does not fit this engine; compiling again");
                 self.counters.cache_rejected.fetch_add(1, Ordering::Relaxed);
@@ -240,7 +285,6 @@ impl Runtime {
     }
 }
 
-/// The causes of an error on one line.
-fn chain(error: &wasmtime::Error) -> String {
-    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+fn defect(cause: &dyn std::fmt::Display) -> Fault {
+    Fault::new(Kind::Bug, "runtime_defect", "the component could not be loaded").with_detail(cause)
 }

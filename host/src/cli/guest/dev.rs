@@ -9,12 +9,14 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use super::changes::Changes;
+use super::deployed::Deployed;
 use super::golden::{Expected, Suite, Tolerance, compare};
 use super::project::Project;
 use super::reading::Reading;
 use super::{compiler, kit};
+use crate::cli::manage::Server;
 use crate::cli::{Failure, block_on, terminal};
-use crate::config::Config;
+use crate::config::{ClientConfig, Config};
 use crate::format::{self, Format};
 
 /// What is watched of a project. What a build writes is not among it.
@@ -26,6 +28,12 @@ pub(in crate::cli) struct Args {
     /// The project
     #[arg(default_value = ".", value_name = "DIR")]
     dir: PathBuf,
+    /// Deploys every build there and reads with it, e.g. http://127.0.0.1:8080; what it shows is `[client]`'s
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    /// Name of the deployment there (default: the project's)
+    #[arg(long, short, requires = "server", value_name = "NAME")]
+    deployment: Option<String>,
     /// Documents to read instead of the golden ones
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -36,7 +44,17 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     let project = Project::open(&args.dir)?;
     // Watched before the first round, so that nothing is missed while it builds.
     let changes = Changes::of(WATCHED.iter().map(|name| project.dir.join(name)).collect())?;
-    block_on(config, rounds(args, &project, config, &changes))
+    let client = ClientConfig {
+        server: args.server.as_deref().unwrap_or(&config.client.server).trim_end_matches('/').to_owned(),
+        ..config.client.clone()
+    };
+    let name = args.deployment.as_deref().unwrap_or(&project.name);
+    let mut deployed = args
+        .server
+        .as_ref()
+        .map(|_| Server::of(&client).map(|server| Deployed::new(server, name)))
+        .transpose()?;
+    block_on(config, rounds(args, &project, config, &changes, deployed.as_mut()))
 }
 
 async fn rounds(
@@ -44,11 +62,12 @@ async fn rounds(
     project: &Project,
     config: &Config,
     changes: &Changes,
+    mut deployed: Option<&mut Deployed<'_>>,
 ) -> Result<ExitCode, Failure> {
     let mut before = BTreeMap::new();
     loop {
         let began = Instant::now();
-        if let Err(error) = round(args, project, config, &mut before).await {
+        if let Err(error) = round(args, project, config, &mut before, deployed.as_deref_mut()).await {
             terminal::complain(&format!("{error:#}"));
         }
         let took = began.elapsed().as_secs_f64();
@@ -64,6 +83,7 @@ async fn round(
     project: &Project,
     config: &Config,
     before: &mut BTreeMap<PathBuf, Expected>,
+    mut deployed: Option<&mut Deployed<'_>>,
 ) -> anyhow::Result<()> {
     let component = compiler::build(project)?;
     let mut suites = if project.golden().is_dir() { Suite::all(&project.golden())? } else { Vec::new() };
@@ -79,6 +99,10 @@ async fn round(
         anyhow::bail!("there is nothing to read: put a document into golden/, or name one");
     }
     for suite in &suites {
+        if let Some(deployed) = &mut deployed {
+            deployed.round(&component, suite, &project.dir).await?;
+            continue;
+        }
         let reading = Reading::start(config, &component, suite).await?;
         let outcome = show(&reading, suite, &project.dir, before).await;
         reading.stop().await;

@@ -5,11 +5,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Response};
 use serde_json::Value;
 
+use super::super::lines::Lines;
 use super::super::{Failure, manage, terminal};
 use super::output::Output;
 use super::progress::Progress;
@@ -22,8 +23,6 @@ use lector_core::TextLayerPolicy;
 const AT_ONCE: usize = 4;
 /// A file is held in memory while it is sent; the server has a limit of its own, usually far below.
 const FILE_BYTES_MAX: u64 = 2 << 30;
-/// Longest event of a batch: a page with words is some megabyte.
-const EVENT_BYTES_MAX: usize = 64 << 20;
 /// Pages that were not read, in the answer's head; the formats for people have no place for them.
 const PAGES_FAILED: &str = "x-lector-pages-failed";
 const PASSWORD: &str = "x-document-password";
@@ -103,8 +102,7 @@ impl Door<'_> {
         }
         let request = self.post("/api/v1/ocr/batch", &self.query()).multipart(form);
         let answer = accepted(request.send().await.context("sending the batch to the server")?).await?;
-        let mut events =
-            Lines { chunks: answer.bytes_stream().map_err(anyhow::Error::from), waiting: Vec::new() };
+        let mut events = Lines::of(answer);
         let (mut failed, mut ended) = (false, false);
         while let Some(line) = events.next().await? {
             let event: Value = serde_json::from_slice(&line).context("reading an event of the server")?;
@@ -184,56 +182,10 @@ fn encoded(value: &str) -> String {
     out
 }
 
-/// The lines of a body that comes in chunks.
-struct Lines<S> {
-    chunks: S,
-    waiting: Vec<u8>,
-}
-
-impl<S, B> Lines<S>
-where
-    S: futures::Stream<Item = anyhow::Result<B>> + Unpin,
-    B: AsRef<[u8]>,
-{
-    async fn next(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
-        let mut searched = 0;
-        loop {
-            if let Some(at) = self.waiting.iter().skip(searched).position(|byte| *byte == b'\n') {
-                let rest = self.waiting.split_off(searched + at + 1);
-                let mut line = std::mem::replace(&mut self.waiting, rest);
-                line.pop();
-                return Ok(Some(line));
-            }
-            searched = self.waiting.len();
-            if searched > EVENT_BYTES_MAX {
-                bail!("the server sends an event of more than {EVENT_BYTES_MAX} bytes");
-            }
-            match self.chunks.next().await {
-                Some(chunk) => {
-                    self.waiting.extend_from_slice(chunk.context("receiving the answer")?.as_ref())
-                }
-                None if self.waiting.is_empty() => return Ok(None),
-                None => return Ok(Some(std::mem::take(&mut self.waiting))),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-
-    #[tokio::test]
-    async fn lines_from_chunks() {
-        let chunks = ["a\nb", "", "c\n\nd", "e"].map(|chunk| anyhow::Ok(chunk.as_bytes()));
-        let mut lines = Lines { chunks: futures::stream::iter(chunks), waiting: Vec::new() };
-        let mut got = Vec::new();
-        while let Some(line) = lines.next().await.unwrap() {
-            got.push(String::from_utf8(line).unwrap());
-        }
-        assert_eq!(got, ["a", "bc", "", "de"]);
-    }
 
     #[test]
     fn values_are_encoded() {

@@ -8,6 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, post};
 use lector_core::{DeploymentName, Fault, Kind, ModelName};
 use lector_platform::store::Digest;
 use lector_platform::{
@@ -95,19 +96,18 @@ struct DeployBody {
 }
 
 impl DeployBody {
-    fn destination(&self) -> Result<Destination, Fault> {
+    fn destination(&self) -> Result<Option<Destination>, Fault> {
         let chosen = [self.promote, self.canary.is_some(), self.shadow.is_some()];
         if chosen.into_iter().filter(|chosen| *chosen).count() > 1 {
             let message = "`promote`, `canary` and `shadow` are given together: give one of them.";
             return Err(Fault::new(Kind::Invalid, "body_invalid", message));
         }
         let destination = match (self.canary, self.shadow) {
-            (Some(percent), _) => Destination::Canary(percent, self.watch),
-            (_, Some(percent)) => Destination::Shadow(percent),
-            _ if self.promote => Destination::Promote(self.watch),
-            _ => Destination::Ready,
+            (Some(percent), _) => Some(Destination::Canary(percent, self.watch)),
+            (_, Some(percent)) => Some(Destination::Shadow(percent)),
+            _ => self.promote.then_some(Destination::Promote(self.watch)),
         };
-        if self.watch.is_some() && matches!(destination, Destination::Ready | Destination::Shadow(_)) {
+        if self.watch.is_some() && matches!(destination, None | Some(Destination::Shadow(_))) {
             let message = "`watch` judges a revision that answers: give `canary` or `promote` with it.";
             return Err(Fault::new(Kind::Invalid, "body_invalid", message));
         }
@@ -222,7 +222,7 @@ async fn form(content_type: &str, intake: Intake) -> Result<(DeployBody, Option<
     Ok((body, component))
 }
 
-/// What `promote` takes.
+/// What `promote`, `canary` and `shadow` take.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct RouteBody {
@@ -246,45 +246,47 @@ impl RouteBody {
             Fault::new(Kind::Invalid, "percent_invalid", "`percent` is missing: give a whole number of 100.")
         })
     }
+
+    fn promoted(&self) -> Result<Destination, Fault> {
+        Ok(Destination::Promote(self.watch))
+    }
+
+    fn canary(&self) -> Result<Destination, Fault> {
+        Ok(Destination::Canary(self.percent()?, self.watch))
+    }
+
+    fn shadow(&self) -> Result<Destination, Fault> {
+        Ok(Destination::Shadow(self.percent()?))
+    }
 }
 
-/// `POST /api/v1/deployments/{name}/promote`.
-pub(in super::super) async fn promote(
-    State(state): State<AppState>,
-    TenantCtx(caller): TenantCtx,
-    Path(name): Path<String>,
-    request: Request,
-) -> Result<Json<DeploymentView>, Problem> {
-    let (_, body): (_, RouteBody) = super::json(&state, request).await?;
-    let name = DeploymentName::from(name);
-    let revision = body.revision(&state.platform.own_deployment(&caller, &name)?)?;
-    Ok(Json(state.platform.promote(&caller, &name, revision, body.watch).await?))
+/// `POST /api/v1/deployments/{name}/promote`, `/canary`, `/shadow`.
+pub(in super::super) fn route(to: Route) -> MethodRouter<AppState> {
+    let destination = match to {
+        Route::Promote => RouteBody::promoted,
+        Route::Canary => RouteBody::canary,
+        Route::Shadow => RouteBody::shadow,
+    };
+    post(
+        async move |State(state): State<AppState>,
+                    TenantCtx(caller): TenantCtx,
+                    Path(name): Path<String>,
+                    request: Request| {
+            let (_, body): (_, RouteBody) = super::json(&state, request).await?;
+            let name = DeploymentName::from(name);
+            let revision = body.revision(&state.platform.own_deployment(&caller, &name)?)?;
+            let view = state.platform.route(&caller, &name, revision, destination(&body)?).await?;
+            Ok::<_, Problem>(Json(view))
+        },
+    )
 }
 
-/// `POST /api/v1/deployments/{name}/canary`.
-pub(in super::super) async fn canary(
-    State(state): State<AppState>,
-    TenantCtx(caller): TenantCtx,
-    Path(name): Path<String>,
-    request: Request,
-) -> Result<Json<DeploymentView>, Problem> {
-    let (_, body): (_, RouteBody) = super::json(&state, request).await?;
-    let name = DeploymentName::from(name);
-    let revision = body.revision(&state.platform.own_deployment(&caller, &name)?)?;
-    Ok(Json(state.platform.canary(&caller, &name, revision, body.percent()?, body.watch).await?))
-}
-
-/// `POST /api/v1/deployments/{name}/shadow`.
-pub(in super::super) async fn shadow(
-    State(state): State<AppState>,
-    TenantCtx(caller): TenantCtx,
-    Path(name): Path<String>,
-    request: Request,
-) -> Result<Json<DeploymentView>, Problem> {
-    let (_, body): (_, RouteBody) = super::json(&state, request).await?;
-    let name = DeploymentName::from(name);
-    let revision = body.revision(&state.platform.own_deployment(&caller, &name)?)?;
-    Ok(Json(state.platform.shadow(&caller, &name, revision, body.percent()?).await?))
+/// What a revision is routed to as.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) enum Route {
+    Promote,
+    Canary,
+    Shadow,
 }
 
 /// `POST /api/v1/deployments/{name}/rollback`.

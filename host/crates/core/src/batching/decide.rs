@@ -47,11 +47,26 @@ pub fn decide(
             _ => live.push(at),
         }
     }
+    first_those_that_are_waited_for(waiting, &mut live, engine, held_until.is_some());
     let next = match head(waiting, &live, shares, now) {
         Some(head) => begin(&Look { waiting, live: &live, engine, shares, costs, now }, head, held_until),
         None => held_until.map_or(Next::Idle, Next::Wait),
     };
     Decision { dropped, next }
+}
+
+/// What is done in the background has the engines to itself or not at all: a run that has begun is not taken back, and
+/// whoever comes meanwhile would wait for it.
+fn first_those_that_are_waited_for(
+    waiting: &[Waiting<'_>],
+    live: &mut Vec<usize>,
+    engine: &Engine,
+    others_are_held: bool,
+) {
+    let background = |at: &usize| waiting.get(*at).is_some_and(|item| item.wishes.background);
+    if engine.running > 0 || others_are_held || !live.iter().all(background) {
+        live.retain(|at| !background(at));
+    }
 }
 
 /// All that the steps look at.

@@ -151,6 +151,32 @@ fn waiting_happens_where_it_is_allowed_and_pays() {
     check(&cpu, 2, 4, false);
 }
 
+#[test]
+fn what_nobody_waits_for_has_the_engines_to_itself() {
+    let (tenant, bucket, now) = (TenantName::from("t"), bucket(320), Instant::now());
+    let item = |background| Waiting {
+        tenant: &tenant,
+        weight: 1,
+        bucket: &bucket,
+        rows: 1,
+        offered: now,
+        deadline: now + Duration::from_secs(9),
+        cancelled: false,
+        wishes: Wishes { background, ..Wishes::default() },
+        planned: Planned::Free,
+    };
+    let next = |waiting: &[Waiting<'_>], running| {
+        let engine = Engine { rows_max: 8, pixels_max: u64::MAX, idle_others: 0, running };
+        decide(waiting, &engine, &Shares::default(), &Costs::default(), now).next
+    };
+    assert_eq!(next(&[item(true), item(false)], 0), Next::Run(vec![1]), "neither before nor beside");
+    assert_eq!(next(&[item(true)], 1), Next::Idle, "somebody runs");
+    assert_eq!(next(&[item(true)], 0), Next::Run(vec![0]));
+    let until = now + Duration::from_millis(3);
+    let held = Waiting { planned: Planned::Until(until), ..item(false) };
+    assert_eq!(next(&[item(true), held], 0), Next::Wait(until), "somebody is about to run");
+}
+
 /// An item as proptest makes it.
 #[derive(Clone, Debug)]
 struct Any {
@@ -165,15 +191,23 @@ struct Any {
     wait_ms: u64,
     priority: Priority,
     planned: u8,
+    background: bool,
 }
 
 fn any_item() -> impl Strategy<Value = Any> {
     let priority = prop_oneof![Just(Priority::High), Just(Priority::Normal), Just(Priority::Low)];
-    let wishes = (prop::option::of(1..8u32), 0..20u64, priority, prop::bool::weighted(0.2), 0..4u8);
+    let wishes = (
+        prop::option::of(1..8u32),
+        0..20u64,
+        priority,
+        prop::bool::weighted(0.2),
+        0..4u8,
+        prop::bool::weighted(0.2),
+    );
     ((0..4usize, 1..3usize, 1..5u32, 0..9000u64, 0..200u64, prop::bool::weighted(0.1)), wishes).prop_map(
         |(
             (tenant, width, rows, age_ms, left_ms, cancelled),
-            (rows_max, wait_ms, priority, isolated, planned),
+            (rows_max, wait_ms, priority, isolated, planned, background),
         )| {
             Any {
                 tenant,
@@ -187,6 +221,7 @@ fn any_item() -> impl Strategy<Value = Any> {
                 wait_ms,
                 priority,
                 planned,
+                background,
             }
         },
     )
@@ -223,7 +258,7 @@ proptest! {
             cancelled: item.cancelled,
             wishes: Wishes {
                 rows_max: item.rows_max, wait_max: Duration::from_millis(item.wait_ms),
-                priority: item.priority, isolated: item.isolated,
+                priority: item.priority, isolated: item.isolated, background: item.background,
             },
             planned: match item.planned {
                 0 => Planned::Together(item.tenant as u64),
@@ -266,10 +301,16 @@ proptest! {
                 if members.iter().any(|item| item.wishes.isolated) {
                     prop_assert!(members.iter().all(|item| item.tenant == members[0].tenant));
                 }
+                // What nobody waits for runs where there is nothing else.
+                let background = members[0].wishes.background;
+                let same = |item: &Waiting<'_>| item.wishes.background == background;
+                prop_assert!(members.iter().all(|item| same(item)));
+                let mut living = waiting.iter().enumerate().filter(|(at, _)| !dead(at));
+                prop_assert!(!background || living.all(|(_, item)| same(item)));
                 // Nobody who could run has an earlier turn than the head.
                 for (at, item) in waiting.iter().enumerate() {
                     let held = matches!(item.planned, Planned::Until(until) if until > now);
-                    if !dead(&at) && !held {
+                    if !dead(&at) && !held && same(item) {
                         prop_assert!(shares.start_of(members[0].tenant) <= shares.start_of(item.tenant));
                     }
                 }

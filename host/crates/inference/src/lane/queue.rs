@@ -263,16 +263,19 @@ impl State {
         decide(&view, &engine, &self.shares, &self.costs, now)
     }
 
-    /// Takes the items at these positions out, the first one being the head, and charges their tenants. Gives the
-    /// positions as well.
+    /// Takes the items at these positions out, the first one being the head, and charges their tenants: not for what
+    /// nobody waits for, which runs in time that nobody else wanted. Gives the positions as well.
     fn begin(&mut self, batch: &[usize]) -> Option<(Batch, Vec<usize>)> {
         let head = self.waiting.get(*batch.first()?)?;
         let bucket = head.bucket.clone();
-        self.shares.serve(&head.item.tenant);
+        let charged = !head.item.terms.wishes.background;
+        if charged {
+            self.shares.serve(&head.item.tenant);
+        }
         let members = batch.iter().filter_map(|at| self.waiting.get(*at));
         let rows: u32 = members.clone().map(|ticket| ticket.rows).sum();
         let row_ms = self.costs.predict_ms(&bucket, rows) / f64::from(rows.max(1));
-        for ticket in members {
+        for ticket in members.filter(|_| charged) {
             let terms = &ticket.item.terms;
             self.shares.charge(&ticket.item.tenant, terms.weight, row_ms * f64::from(ticket.rows));
         }

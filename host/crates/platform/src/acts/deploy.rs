@@ -8,14 +8,14 @@ use lector_core::{DeploymentName, Fault, Kind, ModelName};
 use serde_json::{Value, json};
 
 use super::Note;
-use super::routes::{rerouted, revision_not_found, summary};
+use super::routes::{Destination, rerouted, revision_not_found, summary};
 use crate::access::Caller;
 use crate::config::DeploymentConfig;
 use crate::directory::Deployment;
 use crate::meter::now_ms;
 use crate::platform::Platform;
 use crate::revision::RevisionRecord;
-use crate::route::{RouteRecord, Watch};
+use crate::route::RouteRecord;
 use crate::stage::{COMPONENT_BYTES_MAX, Plan, Stage, StageFault, Staged, of_seed, stage};
 use crate::store::{Change, Digest};
 use crate::tenant::{BudgetSpec, Tenant, is_name, name_invalid};
@@ -38,19 +38,6 @@ pub enum ComponentSource {
     Newest,
 }
 
-/// Where a new revision gets traffic from at once.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Destination {
-    /// From nowhere; but the first revision of a deployment goes live, there being nothing to protect.
-    Ready,
-    /// All of it.
-    Promote(Option<Watch>),
-    /// Some of it.
-    Canary(u8, Option<Watch>),
-    /// None; it reads along.
-    Shadow(u8),
-}
-
 /// What is deployed.
 pub struct DeployRequest {
     /// Into which deployment; a new one is made.
@@ -63,8 +50,9 @@ pub struct DeployRequest {
     pub grants: Option<BTreeMap<String, ModelName>>,
     /// Limits of a guest call; the tenant's are a bound on them. `None`: the tenant's.
     pub budget: Option<BudgetSpec>,
-    /// What comes after it is ready.
-    pub destination: Destination,
+    /// What comes after it is ready; `None`: nothing, but the first revision of a deployment goes live, there being nothing
+    /// to protect.
+    pub destination: Option<Destination>,
 }
 
 /// A deploy that went well.
@@ -181,7 +169,7 @@ impl Platform {
         &self,
         caller: &Caller,
         staged: Staged,
-        destination: Destination,
+        destination: Option<Destination>,
     ) -> Result<(u32, DeploymentView), Fault> {
         let tenant = caller.tenant();
         let name = staged.record.deployment.clone();
@@ -193,16 +181,10 @@ impl Platform {
         let before = doing.directory.own(tenant, &name).cloned().unwrap_or_else(|_| fresh());
         let now = now_ms();
         let (number, numbered) = before.route.with_revision(now);
-        let mut next = match destination {
-            Destination::Ready if before.revisions.is_empty() => numbered.promote(number, None, now),
-            Destination::Ready => numbered,
-            Destination::Promote(watch) => {
-                numbered.promote(number, watch.map(Watch::checked).transpose()?, now)
-            }
-            Destination::Canary(percent, watch) => {
-                numbered.canary(number, percent, watch.map(Watch::checked).transpose()?, now)?
-            }
-            Destination::Shadow(percent) => numbered.shadow(number, percent, now)?,
+        let first = before.revisions.is_empty().then_some(Destination::Promote(None));
+        let mut next = match destination.or(first) {
+            Some(destination) => destination.step(&numbered, number, now)?,
+            None => numbered,
         };
         next.version = before.route.version + 1;
 
@@ -215,7 +197,7 @@ impl Platform {
             with.revisions.remove(&surplus);
         }
         with.revisions.insert(number, record.clone());
-        let revision = self.shelf.put(record.clone(), staged.reader).await;
+        let revision = self.shelf.put(record.clone(), staged.reader, staged.claim).await;
         let mut loaded = BTreeMap::new();
         for wanted in next.wanted() {
             let found = if wanted == number {
@@ -291,7 +273,7 @@ impl Platform {
             };
             let of = |failed| of_seed(&tenant, &name, failed);
             let staged = stage(plan, &host.tenant, &self.shelf, &self.documents).await.map_err(of)?;
-            let (number, _) = self.settle(host, staged, Destination::Promote(None)).await?;
+            let (number, _) = self.settle(host, staged, Some(Destination::Promote(None))).await?;
             self.lend(host, &name, number).await?;
         }
         let directory = self.directory.load_full();

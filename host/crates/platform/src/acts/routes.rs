@@ -16,51 +16,48 @@ use crate::route::{RouteRecord, Watch};
 use crate::store::Change;
 use crate::view::DeploymentView;
 
+/// Where a revision gets traffic from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Destination {
+    /// All of it.
+    Promote(Option<Watch>),
+    /// Some of it.
+    Canary(u8, Option<Watch>),
+    /// None; it reads along.
+    Shadow(u8),
+}
+
+impl Destination {
+    pub(super) fn step(self, route: &RouteRecord, revision: u32, now_ms: u64) -> Result<RouteRecord, Fault> {
+        let checked = |watch: Option<Watch>| watch.map(Watch::checked).transpose();
+        match self {
+            Self::Promote(watch) => Ok(route.promote(revision, checked(watch)?, now_ms)),
+            Self::Canary(percent, watch) => route.canary(revision, percent, checked(watch)?, now_ms),
+            Self::Shadow(percent) => route.shadow(revision, percent, now_ms),
+        }
+    }
+}
+
 /// A step from one route to the next.
 type Step<'a> = dyn Fn(&RouteRecord, u64) -> Result<RouteRecord, Fault> + Send + Sync + 'a;
 
 impl Platform {
-    /// All traffic to a revision; with a watch, it is taken back by itself where it breaches that.
-    pub async fn promote(
+    /// Routes to a revision: all of the traffic, a part, or none and it reads along. With a watch, it is taken back by
+    /// itself where it breaches that.
+    pub async fn route(
         &self,
         caller: &Caller,
         name: &DeploymentName,
         revision: u32,
-        watch: Option<Watch>,
+        destination: Destination,
     ) -> Result<DeploymentView, Fault> {
-        let watch = watch.map(Watch::checked).transpose()?;
-        self.reroute_of(caller, name, "promote", Some(revision), &move |route, now_ms| {
-            Ok(route.promote(revision, watch, now_ms))
-        })
-        .await
-    }
-
-    /// A part of the traffic to a revision.
-    pub async fn canary(
-        &self,
-        caller: &Caller,
-        name: &DeploymentName,
-        revision: u32,
-        percent: u8,
-        watch: Option<Watch>,
-    ) -> Result<DeploymentView, Fault> {
-        let watch = watch.map(Watch::checked).transpose()?;
-        self.reroute_of(caller, name, "canary", Some(revision), &move |route, now_ms| {
-            route.canary(revision, percent, watch, now_ms)
-        })
-        .await
-    }
-
-    /// A revision that reads along with a part of the documents, and never answers.
-    pub async fn shadow(
-        &self,
-        caller: &Caller,
-        name: &DeploymentName,
-        revision: u32,
-        percent: u8,
-    ) -> Result<DeploymentView, Fault> {
-        self.reroute_of(caller, name, "shadow", Some(revision), &move |route, now_ms| {
-            route.shadow(revision, percent, now_ms)
+        let act = match destination {
+            Destination::Promote(_) => "promote",
+            Destination::Canary(..) => "canary",
+            Destination::Shadow(_) => "shadow",
+        };
+        self.reroute_of(caller, name, act, Some(revision), &move |route, now_ms| {
+            destination.step(route, revision, now_ms)
         })
         .await
     }

@@ -20,7 +20,7 @@ use crate::meter::Promise;
 use crate::platform::Platform;
 use crate::reader::Reader;
 use crate::revision::Revision;
-use crate::shadow::Sample;
+use crate::shadow::{Sample, worked};
 use crate::status::Backlog;
 use crate::submission::{Event, Order};
 use crate::tenant::Tenant;
@@ -265,7 +265,7 @@ impl<'a> Reading<'a> {
                 self.pages_ok += 1;
                 let transcript = Arc::new(transcript);
                 self.keep(position, &transcript);
-                self.read_along(index, &transcript, timing.total);
+                self.read_along(index, &transcript, worked(&timing));
                 Event::Page { index, transcript, timing }
             }
             Err(fault) => {
@@ -277,13 +277,13 @@ impl<'a> Reading<'a> {
     }
 
     /// Lets the shadow read the page too, where there is one.
-    fn read_along(&self, index: u32, live: &Arc<Transcript>, live_took: Duration) {
+    fn read_along(&self, index: u32, live: &Arc<Transcript>, live_worked: Duration) {
         let Some(revision) = &self.account.shadow else { return };
         let PageCall { document, ctx, options, .. } = &self.call;
         let ctx = revision.ctx(&self.account.tenant, ctx.request.clone(), ctx.deadline);
         let call =
             PageCall { document: document.clone(), reader: revision.reader.clone(), ctx, options: *options };
-        let sample = Sample { revision: revision.clone(), call, index, live: live.clone(), live_took };
+        let sample = Sample { revision: revision.clone(), call, index, live: live.clone(), live_worked };
         self.platform.shadows.read(sample, &self.platform.turns);
     }
 

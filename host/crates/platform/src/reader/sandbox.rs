@@ -25,6 +25,10 @@ impl Loader for Arc<Runtime> {
     fn prepare(&self, models: Vec<ModelName>) -> BoxFuture<'_, Result<(), Fault>> {
         self.engines().prepare(models)
     }
+
+    fn retain(&self, models: Vec<ModelName>) -> BoxFuture<'_, Vec<ModelName>> {
+        self.engines().retain(models)
+    }
 }
 
 impl Reader for Guest {

@@ -154,7 +154,7 @@ pub struct ShadowView {
     pub same_text: Option<f64>,
     /// Mean difference in the number of lines, without sign.
     pub line_difference: Option<f64>,
-    /// Time of the shadow by time of the live one.
+    /// Time of the shadow's work by that of the live one's, waits left out.
     pub latency_ratio: Option<f64>,
     /// Pages that only the live one could read.
     pub errors: u64,

@@ -182,13 +182,16 @@ async fn usage_adds_up_by_tenant_and_day() {
             day,
             counts: UsageCounts { pages_ok, requests: 1, ..UsageCounts::default() },
         };
-        subject
-            .store()
-            .add_usage(vec![row("acme", 3, 5), row("acme", 4, 1), row("other", 3, 9)])
-            .await
-            .unwrap();
-        subject.store().add_usage(vec![row("acme", 3, 7)]).await.unwrap();
+        let flush = |number: u32| FlushId(format!("f{number}"));
+        let first = vec![row("acme", 3, 5), row("acme", 4, 1), row("other", 3, 9)];
+        subject.store().add_usage(flush(1), first.clone()).await.unwrap();
+        subject.store().add_usage(flush(2), vec![row("acme", 3, 7)]).await.unwrap();
         let subject = subject.reopened();
+        // Its answer was lost, and it comes again, some others later.
+        for number in 3..FLUSHES_KEPT {
+            subject.store().add_usage(flush(number), vec![]).await.unwrap();
+        }
+        subject.store().add_usage(flush(1), first).await.unwrap();
         let read = async |tenant: Option<&str>, days| {
             let rows =
                 subject.store().usage(UsageQuery { tenant: tenant.map(Into::into), days }).await.unwrap();

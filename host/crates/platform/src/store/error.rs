@@ -79,9 +79,12 @@ pub enum StoreError {
 impl StoreError {
     /// Of a write to a file.
     pub(crate) fn write(what: &'static str, source: std::io::Error) -> Self {
-        use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        use std::io::ErrorKind::{
+            FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        };
         match source.kind() {
-            StorageFull | QuotaExceeded => Self::Full { what },
+            // The last one where the process may not write files of that size.
+            StorageFull | QuotaExceeded | FileTooLarge => Self::Full { what },
             PermissionDenied | ReadOnlyFilesystem => Self::ReadOnly { what },
             _ => Self::Write { what, source: source.into() },
         }

@@ -19,7 +19,8 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::blobs::{Blobs, Folder};
 use super::{
-    Act, AuditEntry, AuditQuery, Collected, Digest, Records, Store, StoreError, Stored, UsageQuery, UsageRow,
+    Act, AuditEntry, AuditQuery, Collected, Digest, FlushId, Records, Store, StoreError, Stored, UsageQuery,
+    UsageRow,
 };
 
 /// The database in the data folder.
@@ -201,13 +202,15 @@ impl Store for SqliteStore {
         self.with_connection(move |connection| rows::audit_entries(connection, &query))
     }
 
-    fn add_usage(&self, usage: Vec<UsageRow>) -> Stored<'_, ()> {
+    fn add_usage(&self, flush: FlushId, usage: Vec<UsageRow>) -> Stored<'_, ()> {
         self.with_connection(move |connection| {
             let failed = |error| wrote("usage", error);
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-            for row in &usage {
-                rows::add_usage(&transaction, row)?;
+            if rows::is_new(&transaction, &flush)? {
+                for row in &usage {
+                    rows::add_usage(&transaction, row)?;
+                }
             }
             transaction.commit().map_err(failed)
         })
@@ -233,5 +236,63 @@ impl Store for SqliteStore {
             };
             inner.blobs.collect(&named)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::store::{AuditEntry, Change};
+    use crate::tenant::{TenantRecord, TenantTerms};
+
+    fn act(name: String) -> Act {
+        let tenant = TenantRecord { name: name.into(), created_at_ms: 5, terms: TenantTerms::default() };
+        let entry = AuditEntry {
+            seq: 0,
+            at_ms: 0,
+            tenant: None,
+            actor: "cli".into(),
+            act: "test".into(),
+            target: String::new(),
+            from: serde_json::Value::Null,
+            to: serde_json::Value::Null,
+            request: None,
+        };
+        Act { changes: vec![Change::PutTenant(tenant)], entry }
+    }
+
+    /// What SQLite itself says when it has no room and when it may not write, as it comes through to those who ask.
+    #[tokio::test]
+    async fn a_database_without_room_or_right_changes_nothing_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(dir.path()).unwrap();
+        store.commit(act("first".into())).await.unwrap();
+        let pragma = |name: &'static str, value: i64| {
+            store.with_connection(move |connection| {
+                connection.pragma_update_and_check(None, name, value, |_| Ok(())).map_err(|e| wrote("x", e))
+            })
+        };
+        pragma("max_page_count", 1).await.unwrap();
+        let mut committed = 1;
+        let error = loop {
+            match store.commit(act(format!("tenant-{committed}"))).await {
+                Ok(_) => committed += 1,
+                Err(error) => break error,
+            }
+            assert!(committed < 10_000, "there is always room");
+        };
+        assert!(matches!(error, StoreError::Full { .. }), "{error}");
+        assert_eq!(store.load().await.unwrap().tenants.len(), committed, "a refused act leaves nothing");
+        pragma("max_page_count", 1 << 20).await.unwrap();
+        store.commit(act("room again".into())).await.unwrap();
+
+        store
+            .with_connection(|c| c.pragma_update(None, "query_only", true).map_err(|e| wrote("x", e)))
+            .await
+            .unwrap();
+        let error = store.commit(act("late".into())).await.unwrap_err();
+        assert!(matches!(error, StoreError::ReadOnly { .. }), "{error}");
+        assert_eq!(store.load().await.unwrap().tenants.len(), committed + 1);
     }
 }

@@ -244,9 +244,9 @@ impl HostState {
         info: std::sync::Arc<ModelInfo>,
     ) -> Result<(std::sync::Arc<ModelInfo>, Wishes), Fault> {
         let Some(declared) = self.call.batching.iter().find(|declared| declared.model == alias) else {
-            return Ok((info, Wishes::default()));
+            return Ok((info, Wishes { background: self.call.background, ..Wishes::default() }));
         };
-        let wishes = Wishes::from(declared);
+        let wishes = Wishes { background: self.call.background, ..Wishes::from(declared) };
         let mut widths = declared.preferred_widths.clone();
         widths.sort_unstable();
         widths.dedup();

@@ -198,5 +198,6 @@ pub fn call(settings: &str, budget: Budget) -> CallCtx {
         deadline: Instant::now() + Duration::from_secs(60),
         weight: 1,
         batching: Arc::from([]),
+        background: false,
     }
 }

@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::super::{
-    AuditEntry, AuditQuery, Change, Digest, Records, StoreError, UsageCounts, UsageQuery, UsageRow, key_row,
+    AuditEntry, AuditQuery, Change, Digest, FLUSHES_KEPT, FlushId, Records, StoreError, UsageCounts,
+    UsageQuery, UsageRow, key_row,
 };
 use super::wrote;
 
@@ -199,6 +200,17 @@ pub(super) fn audit_entries(
         })
     });
     rows.map_err(failed(what))?.collect::<rusqlite::Result<_>>().map_err(failed(what))
+}
+
+/// Remembers a flush; whether it was not known before.
+pub(super) fn is_new(to: &Transaction<'_>, flush: &FlushId) -> Result<bool, StoreError> {
+    let failed = |error| wrote("usage", error);
+    let put = to.execute("INSERT OR IGNORE INTO flushes (id) VALUES (?1)", [&flush.0]).map_err(failed)?;
+    let surplus = to.last_insert_rowid().saturating_sub(FLUSHES_KEPT.into());
+    if put == 1 {
+        to.execute("DELETE FROM flushes WHERE seq <= ?1", [surplus]).map_err(failed)?;
+    }
+    Ok(put == 1)
 }
 
 pub(super) fn add_usage(to: &Transaction<'_>, row: &UsageRow) -> Result<(), StoreError> {

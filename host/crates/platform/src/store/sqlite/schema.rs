@@ -24,6 +24,8 @@ const STEPS: &[&str] = &[
     "CREATE TABLE usage (tenant TEXT NOT NULL, day INTEGER NOT NULL, requests INTEGER NOT NULL, pages_ok INTEGER NOT NULL,
          pages_failed INTEGER NOT NULL, pixels INTEGER NOT NULL, engine_us INTEGER NOT NULL, guest_us INTEGER NOT NULL,
          rejections INTEGER NOT NULL, PRIMARY KEY (tenant, day)) STRICT, WITHOUT ROWID;",
+    // 3: which writings of usage are in it.
+    "CREATE TABLE flushes (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE) STRICT;",
 ];
 
 /// The newest version.

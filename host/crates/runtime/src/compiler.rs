@@ -1,0 +1,296 @@
+//! Machine code of components, made by a process of its own: both ends of the pipe.
+//!
+//! A compiler that loops, eats memory or dies on some component takes nothing with it: it has a deadline, a bound on its
+//! memory, a low priority, and no file that it could write. The component goes in with a line before it, and the input
+//! stays open: when it closes, whoever asked has gone, and the process ends. One line comes back, and after `code` the
+//! code, sealed as it is kept (`cache.rs`); what is not whole is not used. Knows no cache and no guest; called by
+//! `runtime.rs`.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, Read, Write};
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use lector_core::{Fault, Kind};
+use rustix::process::{Resource, Rlimit};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Command;
+use wasmtime::Engine;
+
+use crate::cache::{CODE_BYTES_MAX, HEADER_BYTES, seal, unsealed};
+use crate::engine;
+
+/// Niceness: behind requests, and behind guests that compute, which are at 5. A core that is full leaves it a tenth.
+const NICE: i32 = 10;
+/// Threads of one compile; more gain nothing on components of this size, and each wants memory.
+const THREADS_MAX: usize = 8;
+/// Longest order line.
+const LINE_BYTES_MAX: u64 = 256;
+/// What is kept of the last words of a compiler that died.
+const LOG_BYTES_MAX: usize = 4 << 10;
+/// Largest answer: the word, the seal, the code.
+const ANSWER_BYTES_MAX: u64 = CODE_BYTES_MAX + HEADER_BYTES as u64 + 16;
+/// What an answer begins with.
+const CODE: &[u8] = b"code\n";
+const REFUSED: &[u8] = b"refused\n";
+
+/// The process that compiles.
+#[derive(Clone, Debug)]
+pub struct CompilerConfig {
+    /// Program and arguments; the program comes to [`compiler_main`].
+    pub command: Vec<OsString>,
+    /// Longest time of one component.
+    pub timeout: Duration,
+    /// Address space of the process.
+    pub memory_bytes: u64,
+}
+
+/// Compiles, in a process of its own. Dropping the future ends the process.
+pub async fn compile(config: &CompilerConfig, engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, Fault> {
+    let began = Instant::now();
+    let (program, arguments) = config
+        .command
+        .split_first()
+        .ok_or_else(|| failed("compiler_missing", "no compiler is configured"))?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+    let mut child = Command::new(program)
+        .args(arguments)
+        // The server's environment holds keys, and a compiler needs none of it.
+        .env_clear()
+        .env("RAYON_NUM_THREADS", threads.to_string())
+        .env("MALLOC_ARENA_MAX", "2")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| failed("compiler_missing", "its process cannot be started").with_detail(error))?;
+    let (Some(mut input), Some(output), Some(log)) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err(failed("compiler_missing", "its process has no pipes"));
+    };
+    let order = format!("{} {} {}\n", config.memory_bytes, engine::fingerprint(engine), wasm.len());
+    let asked = async {
+        let write = async {
+            // One that has died already says so by its status.
+            let _ = input.write_all(order.as_bytes()).await;
+            let _ = input.write_all(wasm).await;
+            let _ = input.flush().await;
+        };
+        let (answer, log, ()) = tokio::join!(whole(output), tail(log), write);
+        (answer, log, child.wait().await)
+    };
+    let Ok((answer, log, status)) = tokio::time::timeout(config.timeout, asked).await else {
+        let _ = child.kill().await;
+        let why = format!("it took longer than {} s", config.timeout.as_secs_f64());
+        return Err(failed("compiler_timeout", &why));
+    };
+    // Open until here: its end is how the process learns that nobody waits.
+    drop(input);
+    let sound = matches!(&status, Ok(status) if status.success());
+    match answer {
+        Ok(answer) if sound && answer.starts_with(REFUSED) => {
+            let why = String::from_utf8_lossy(answer.get(REFUSED.len()..).unwrap_or_default());
+            Err(invalid(&why))
+        }
+        Ok(mut answer) if sound && answer.starts_with(CODE) => {
+            answer.drain(..CODE.len());
+            let code = unsealed(answer).ok_or_else(|| failed("compiler_died", "its answer is not whole"))?;
+            tracing::debug!(
+                took_ms = began.elapsed().as_millis() as u64,
+                bytes = code.len(),
+                "compiler done"
+            );
+            Ok(code)
+        }
+        Ok(_) => Err(died(config, status, &log)),
+        Err(error) => Err(failed("compiler_died", "its answer cannot be read").with_detail(error)),
+    }
+}
+
+fn died(config: &CompilerConfig, status: io::Result<ExitStatus>, log: &str) -> Fault {
+    let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+    let mib = config.memory_bytes >> 20;
+    let why = format!(
+        "its process ended without an answer ({how}; it may use {mib} MiB of memory and {} s)",
+        config.timeout.as_secs_f64()
+    );
+    failed("compiler_died", &why).with_detail(log.trim())
+}
+
+fn failed(code: &'static str, why: &str) -> Fault {
+    let message = format!(
+        "The component could not be compiled: {why}. Nothing was changed; send a smaller component, or have the operator \
+         look into the log."
+    );
+    Fault::new(Kind::Unavailable, code, message)
+}
+
+/// A component that no compiler takes.
+pub fn invalid(why: &str) -> Fault {
+    Fault::new(Kind::Invalid, "component_invalid", format!("the component is not valid: {why}"))
+}
+
+async fn whole(output: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    output.take(ANSWER_BYTES_MAX + 1).read_to_end(&mut bytes).await?;
+    if bytes.len() as u64 > ANSWER_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "longer than any code"));
+    }
+    Ok(bytes)
+}
+
+/// Reads to the end and keeps the last part.
+async fn tail(mut log: impl AsyncRead + Unpin) -> String {
+    let (mut kept, mut piece) = (Vec::new(), [0u8; 1024]);
+    while let Ok(read @ 1..) = log.read(&mut piece).await {
+        kept.extend_from_slice(piece.get(..read).unwrap_or_default());
+        let surplus = kept.len().saturating_sub(LOG_BYTES_MAX);
+        kept.drain(..surplus);
+    }
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+/// Machine code for `engine`, serialised; or why there is none.
+pub fn precompile(engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, String> {
+    engine.precompile_component(wasm).map_err(|error| chain(&error))
+}
+
+/// The causes of an error on one line.
+pub fn chain(error: &wasmtime::Error) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// The body of a compiler's process. Nobody else may write to standard output.
+pub fn compiler_main() -> ExitCode {
+    let mut input = io::stdin().lock();
+    let (memory_bytes, fingerprint, wasm) = match order(&mut input) {
+        Ok(order) => order,
+        Err(why) => return complain(&format!("the order is not understood: {why}")),
+    };
+    drop(input);
+    if let Err(error) = bind(memory_bytes) {
+        return complain(&format!("the limits of this process cannot be set: {error}"));
+    }
+    let watch = std::thread::Builder::new().name("orderer".to_owned()).spawn(|| {
+        let mut byte = [0u8];
+        while matches!(io::stdin().lock().read(&mut byte), Ok(1)) {}
+        // Whoever asked has gone or has what it wanted.
+        std::process::exit(2);
+    });
+    if let Err(error) = watch {
+        return complain(&format!("cannot start a thread: {error}"));
+    }
+    let answer = match engine::compiling() {
+        Ok(engine) if engine::fingerprint(&engine) != fingerprint => {
+            return complain("this program makes code for another engine than the one that asks");
+        }
+        Ok(engine) => precompile(&engine, &wasm),
+        Err(error) => return complain(&chain(&error)),
+    };
+    let mut output = io::stdout().lock();
+    let written = match answer {
+        Ok(code) => output
+            .write_all(CODE)
+            .and_then(|()| output.write_all(&seal(&code)))
+            .and_then(|()| output.write_all(&code)),
+        Err(why) => output.write_all(REFUSED).and_then(|()| output.write_all(why.as_bytes())),
+    };
+    match written.and_then(|()| output.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&format!("nobody takes the answer: {error}")),
+    }
+}
+
+fn order(input: &mut impl BufRead) -> Result<(u64, String, Vec<u8>), String> {
+    let mut line = String::new();
+    input.take(LINE_BYTES_MAX).read_line(&mut line).map_err(|error| error.to_string())?;
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [memory_bytes, fingerprint, bytes] = words.as_slice() else {
+        return Err("it has other than three words".to_owned());
+    };
+    let number = |word: &str| word.parse::<u64>().map_err(|_| format!("`{word}` is no number"));
+    let (memory_bytes, bytes) = (number(memory_bytes)?, number(bytes)?);
+    let mut wasm = Vec::new();
+    input.take(bytes).read_to_end(&mut wasm).map_err(|error| error.to_string())?;
+    if wasm.len() as u64 != bytes {
+        return Err(format!("{} of {bytes} bytes came in", wasm.len()));
+    }
+    Ok((memory_bytes, (*fingerprint).to_owned(), wasm))
+}
+
+/// What this process may use from here on.
+fn bind(memory_bytes: u64) -> io::Result<()> {
+    // Not being allowed to be nicer costs speed, not correctness.
+    let _ = rustix::process::nice(NICE);
+    for (resource, bound) in [(Resource::As, memory_bytes), (Resource::Core, 0), (Resource::Fsize, 0)] {
+        rustix::process::setrlimit(resource, Rlimit { current: Some(bound), maximum: Some(bound) })?;
+    }
+    Ok(())
+}
+
+fn complain(why: &str) -> ExitCode {
+    // Standard error is all that this process has to say it with; its reader logs it.
+    let _ = writeln!(io::stderr(), "{why}");
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A compiler that is a line of shell.
+    async fn asked(script: &str, timeout: Duration) -> Fault {
+        let command = ["sh", "-c", script].map(OsString::from).into();
+        let config = CompilerConfig { command, timeout, memory_bytes: 64 << 20 };
+        compile(&config, &engine::compiling().unwrap(), &[0; 100_000]).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn each_way_to_die_is_told() {
+        let minute = Duration::from_secs(60);
+        for (script, code, told) in [
+            ("kill -9 $$", "compiler_died", "SIGKILL"),
+            ("exit 3", "compiler_died", "exit status: 3"),
+            ("exit 0", "compiler_died", "without an answer"),
+            ("printf 'code\\nnot sealed'", "compiler_died", "not whole"),
+            ("printf 'code\\n'; exit 1", "compiler_died", "exit status: 1"),
+            ("head -c 300000000 /dev/zero", "compiler_died", "cannot be read"),
+        ] {
+            let fault = asked(script, minute).await;
+            assert_eq!((fault.code, fault.kind), (code, Kind::Unavailable), "{script}");
+            assert!(fault.message.contains(told), "{script}: {fault}");
+        }
+        let fault = asked("echo last words >&2; exit 1", minute).await;
+        assert_eq!(fault.detail.as_deref(), Some("last words"));
+        let fault = asked("printf 'refused\\nno component'", minute).await;
+        assert_eq!((fault.code, fault.kind), ("component_invalid", Kind::Invalid));
+        let fault = asked("exec sleep 600", Duration::from_millis(50)).await;
+        assert_eq!(fault.code, "compiler_timeout");
+    }
+
+    #[tokio::test]
+    async fn a_compiler_that_is_not_there_is_told() {
+        let command = vec![OsString::from("/no/such/program")];
+        let config = CompilerConfig { command, timeout: Duration::from_secs(1), memory_bytes: 1 };
+        let fault = compile(&config, &engine::compiling().unwrap(), b"").await.unwrap_err();
+        assert_eq!(fault.code, "compiler_missing");
+    }
+
+    #[test]
+    fn an_order_is_whole_or_not_understood() {
+        let read = |text: &str| order(&mut text.as_bytes());
+        assert_eq!(read("7 abc 3\nxyzmore").unwrap(), (7, "abc".to_owned(), b"xyz".to_vec()));
+        for bad in ["", "7 abc\n", "x abc 3\nxyz", "7 abc 3\nxy", &"9".repeat(400)] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn code_is_made_for_the_engine_that_runs_it() {
+        let runs = engine::engine(&crate::RuntimeConfig { instances_max: 1, ..Default::default() }).unwrap();
+        assert_eq!(engine::fingerprint(&runs), engine::fingerprint(&engine::compiling().unwrap()));
+    }
+}

@@ -1,0 +1,68 @@
+//! `lector revisions watch`: a deployment's acts and the standing of its revisions as they change, a line of JSON each.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::super::lines::Lines;
+use super::super::terminal;
+use super::Server;
+
+/// So often it is looked whether those that drain are done: nobody acts when the last lease ends.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Follows a deployment until the server ends it, or the terminal.
+pub(super) async fn follow(server: &Server<'_>, deployment: &str) -> anyhow::Result<()> {
+    // Before the first look, so that nothing falls between.
+    let events = server.answer(server.at(Method::GET, "/events")).await?;
+    let mut lines = Lines::of(events);
+    let mut shown = Value::Null;
+    let mut draining = look(server, deployment, &mut shown).await?;
+    loop {
+        let line = tokio::select! {
+            line = lines.next() => line?,
+            () = tokio::time::sleep(LOOK_EVERY), if draining => {
+                draining = look(server, deployment, &mut shown).await?;
+                continue;
+            }
+        };
+        let Some(line) = line else { bail!("the server ended the stream of its acts: ask again") };
+        // Of an event only its data matters: acts have a target, and a number that was missed has none.
+        let Some(data) = line.strip_prefix(b"data:") else { continue };
+        let act: Value = serde_json::from_slice(data).context("reading an act of the server")?;
+        match act.get("target").and_then(Value::as_str) {
+            Some(target) if target != deployment => continue,
+            _ => terminal::print(&format!("{act}\n"))?,
+        }
+        draining = look(server, deployment, &mut shown).await?;
+    }
+}
+
+/// Prints how the deployment stands, if that is new; whether any revision drains.
+async fn look(server: &Server<'_>, deployment: &str, shown: &mut Value) -> anyhow::Result<bool> {
+    let answer = server.answer(server.at(Method::GET, &format!("/deployments/{deployment}"))).await?;
+    let view: Value = answer.json().await.context("the server's answer is no JSON")?;
+    let revisions = view.get("revisions").and_then(Value::as_array).into_iter().flatten();
+    let is = |revision: &Value, state: &str| revision.get("state").is_some_and(|found| found == state);
+    let standing: Vec<Value> = revisions
+        .filter(|revision| !is(revision, "ready"))
+        .map(|revision| {
+            let draining = is(revision, "draining");
+            // How many hold a live one changes with every page.
+            let leases = if draining { revision.get("leases").cloned() } else { None };
+            let member = |name: &str| revision.get(name).cloned().unwrap_or_default();
+            json!({
+                "number": member("number"), "state": member("state"), "percent": member("percent"), "leases": leases,
+            })
+        })
+        .collect();
+    let draining = standing.iter().any(|revision| is(revision, "draining"));
+    let now = json!({ "deployment": deployment, "version": view.get("version"), "revisions": standing });
+    if now != *shown {
+        terminal::print(&format!("{now}\n"))?;
+        *shown = now;
+    }
+    Ok(draining)
+}
