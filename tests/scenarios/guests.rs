@@ -1,12 +1,14 @@
 //! An author's day: the commands of `guest/README.md`, run as they stand there, and `guest dev`.
 
 use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
-use lector_tests::paths;
+use lector_tests::answer::all_text;
+use lector_tests::{Gateway, paths};
 
 /// The part of the page whose commands are run, in order, in one shell.
 const SECTION: &str = "## From nothing to text in ten minutes";
@@ -44,12 +46,27 @@ fn author(program: &str, dir: &Path) -> Command {
 #[test]
 fn the_readme_does_what_it_says() {
     let home = tempfile::tempdir().unwrap();
-    let script = format!("set -euxo pipefail\n{}", commands());
-    let output = author("bash", home.path()).args(["-c", &script]).output().expect("bash runs");
+    let server = format!("http://{}", free_address());
+    let script = format!("set -euxo pipefail\n{}", commands().replace("http://127.0.0.1:8080", &server));
+    let output = author("bash", home.path())
+        .args(["-c", &script])
+        .env("LECTOR__HTTP__LISTEN", server.trim_start_matches("http://"))
+        .env("LECTOR__CLIENT__SERVER", &server)
+        .env("LECTOR__PLATFORM__DATA_DIR", home.path().join("data"))
+        .output()
+        .expect("bash runs");
     let said =
         format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
-    for part in ["built", "lector:ocr@0.1.0", "dry run   read", "passed, 0 failed", "this line stays"] {
+    for part in [
+        "built",
+        "lector:ocr@0.1.0",
+        "dry run   read",
+        "passed, 0 failed",
+        "this line stays",
+        "\"candidate\"",
+        "WE ARE SHOUTING",
+    ] {
         assert!(said.contains(part), "no `{part}` in\n{said}");
     }
     let project = home.path().join("greet");
@@ -63,6 +80,37 @@ fn the_readme_does_what_it_says() {
     assert!(said.contains("- Lector reads this page in a sandpit.") && said.contains("1 failed"), "{said}");
     std::fs::write(&expected, text).unwrap();
     dev(&project);
+}
+
+/// An address that nobody listens on at the moment.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap()
+}
+
+/// `guest dev --server`: every build is a live revision there.
+#[tokio::test]
+async fn each_build_becomes_a_revision_of_a_running_server() {
+    let home = tempfile::tempdir().unwrap();
+    assert!(author("lector", home.path()).args(["guest", "new", "greet"]).status().unwrap().success());
+    let project = home.path().join("greet");
+    let gateway = Gateway::start().await;
+    let child = author("lector", &project)
+        .args(["guest", "dev", "--server", &gateway.base, "--deployment", "mine"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut dev = Dev::of(child);
+    let first = dev.until("waiting for changes");
+    assert!(first.contains("revision 1 of mine is live") && first.contains("this line stays"), "{first}");
+    let source = project.join("src/lib.rs");
+    let text = std::fs::read_to_string(&source).unwrap();
+    std::fs::write(&source, text.replace("capitals_max: 20", "capitals_max: 200")).unwrap();
+    let second = dev.until("waiting for changes");
+    assert!(second.contains("revision 2 of mine is live") && second.contains("WE ARE SHOUTING"), "{second}");
+    drop(dev);
+    let pdf = std::fs::read(project.join("golden/hello.pdf")).unwrap();
+    let answer = gateway.post("/api/v1/deployments/mine/ocr", "application/pdf", pdf).await;
+    assert!(all_text(&answer.ok()).contains("WE ARE SHOUTING"), "others read with it too");
 }
 
 /// `guest dev`: the text at first, and after a change of the source what it changed in the text.

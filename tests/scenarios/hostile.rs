@@ -13,7 +13,7 @@ use lector_tests::pdf::{self, PageSpec};
 use lector_tests::{Answer, Gateway, GatewayBuilder, paths, process};
 
 /// A deed, and what the client hears: status and code.
-const DEEDS: [(&str, u16, &str); 18] = [
+pub const DEEDS: [(&str, u16, &str); 18] = [
     ("spin-in-recognize", 500, "guest_compute_exceeded"),
     ("memory", 500, "guest_memory_exceeded"),
     ("memory-then-spin", 500, "guest_compute_exceeded"),
@@ -38,7 +38,7 @@ const DEEDS: [(&str, u16, &str); 18] = [
 const BUDGET: &str = "[deployments.budget]\nwall_ms = 10000\ncompute_ms = 500\nmemory_bytes = 67108864\nhandles = 100\n\
                       host_bytes = 67108864\nhost_calls = 20000\n";
 /// Longest that a deed may hold a page: its computing, shared with others on a busy machine, and then some.
-const CUT_WITHIN: Duration = Duration::from_secs(9);
+pub const CUT_WITHIN: Duration = Duration::from_secs(9);
 /// Clients that send pages to the misbehaving guest at once.
 const ATTACKERS: usize = 2;
 /// Between an answer and an attacker's next page. It is what guests do that is looked at; a flood of requests costs

@@ -1,70 +1,13 @@
 //! Tenants, keys, revisions, routes: real guests deployed over HTTP into a running house.
 
-use std::path::Path;
 use std::time::Duration;
 
-use lector_tests::answer::{Answer, all_text};
-use lector_tests::pdf::{self, PageSpec};
-use lector_tests::{Gateway, paths};
+use lector_tests::Gateway;
+use lector_tests::answer::all_text;
 use reqwest::Method;
-use reqwest::multipart::{Form, Part};
-use serde_json::{Value, json};
+use serde_json::json;
 
-/// A house whose only configured deployment needs no engine.
-const ECHO_ONLY: &str = r#"
-[platform]
-default_deployment = "echo"
-[[deployments]]
-name = "echo"
-component = "guest/target/components/echo.wasm"
-settings = { greeting = "configured" }
-"#;
-
-fn component(name: &str) -> Vec<u8> {
-    let path = paths::repo().join("guest/target/components").join(format!("{name}.wasm"));
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-async fn ask(gateway: &Gateway, key: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
-    let mut request = gateway.client.request(method, gateway.url(path));
-    if !key.is_empty() {
-        request = request.bearer_auth(key);
-    }
-    if let Some(body) = body {
-        request = request.json(&body);
-    }
-    Answer::read(request.send().await.expect("an answer")).await
-}
-
-async fn deploy(gateway: &Gateway, key: &str, name: &str, wasm: Vec<u8>, options: Value) -> Answer {
-    let form = Form::new().text("options", options.to_string()).part("component", Part::bytes(wasm));
-    let mut request = gateway.client.put(gateway.url(&format!("/api/v1/deployments/{name}"))).multipart(form);
-    if !key.is_empty() {
-        request = request.bearer_auth(key);
-    }
-    Answer::read(request.send().await.expect("an answer")).await
-}
-
-/// What a deployment says of a page.
-async fn says(gateway: &Gateway, key: &str, name: &str, request_key: &str) -> Answer {
-    let mut request = gateway
-        .client
-        .post(gateway.url(&format!("/api/v1/deployments/{name}/ocr")))
-        .header("content-type", "application/pdf")
-        .body(pdf::document(&[PageSpec::a4(&["page"])]));
-    if !key.is_empty() {
-        request = request.bearer_auth(key);
-    }
-    if !request_key.is_empty() {
-        request = request.header("x-lector-request-key", request_key);
-    }
-    Answer::read(request.send().await.expect("an answer")).await
-}
-
-async fn greeting(gateway: &Gateway, name: &str) -> String {
-    let text = all_text(&says(gateway, "", name, "").await.ok());
-    text.split(" page ").next().unwrap_or_default().to_owned()
-}
+use crate::house::{ECHO_ONLY, ask, component, deploy, greeting, says};
 
 #[tokio::test]
 async fn a_deploy_a_promotion_a_rollback() {
@@ -257,59 +200,4 @@ async fn keys_close_the_house() {
     ask(&gateway, &admin, Method::DELETE, &format!("/api/v1/admin/keys/{id}"), None).await.ok();
     says(&gateway, zeta, "echo", "").await.problem(401, "key_invalid");
     says(&gateway, acme, "echo", "").await.ok();
-}
-
-/// Rounds of the power cut below; `LECTOR_CRASH_ROUNDS` asks for more.
-const ROUNDS: u32 = 12;
-
-#[tokio::test]
-async fn a_power_cut_at_any_instant_leaves_the_last_acknowledged_state() {
-    let folder = tempfile::tempdir().unwrap();
-    let rounds = std::env::var_os("LECTOR_CRASH_ROUNDS")
-        .and_then(|rounds| rounds.to_str()?.parse().ok())
-        .unwrap_or(ROUNDS);
-    let mut acknowledged = String::from("configured");
-    for round in 0..rounds {
-        let gateway = house(folder.path()).await;
-        let now = live(&gateway, round).await;
-        let before = format!("g{}", round.saturating_sub(1));
-        assert!(
-            now == acknowledged || now == before,
-            "round {round}: {now}, acknowledged was {acknowledged}"
-        );
-        acknowledged = now;
-        let options = json!({ "settings": { "greeting": format!("g{round}") }, "promote": true });
-        // The instants lie over the whole of a deploy, which takes some ten milliseconds on a warm code cache.
-        let instant = Duration::from_micros(u64::from(round * 7919 % 60) * 1500);
-        let answered = tokio::select! {
-            biased;
-            answer = deploy(&gateway, "", "greet", component("echo"), options) => Some(answer),
-            () = tokio::time::sleep(instant) => None,
-        };
-        if let Some(answer) = answered {
-            assert_eq!(answer.status, 201, "{}", answer.text());
-            acknowledged = format!("g{round}");
-        }
-        gateway.kill();
-    }
-    let gateway = house(folder.path()).await;
-    let now = live(&gateway, rounds).await;
-    assert!(
-        now == acknowledged || now == format!("g{}", rounds - 1),
-        "{now}, acknowledged was {acknowledged}"
-    );
-}
-
-async fn house(data: &Path) -> Gateway {
-    Gateway::builder().config(ECHO_ONLY).set("platform.data_dir", data.display()).start().await
-}
-
-/// What is live; before the first deploy that is nothing of ours.
-async fn live(gateway: &Gateway, round: u32) -> String {
-    let answer = says(gateway, "", "greet", "").await;
-    if answer.status == 404 {
-        assert!(round <= 1 || answer.json()["code"] == "deployment_not_found", "{}", answer.text());
-        return String::from("configured");
-    }
-    all_text(&answer.ok()).split(' ').next().unwrap_or_default().to_owned()
 }

@@ -21,6 +21,7 @@ static ROOM: LazyLock<std::sync::Arc<Semaphore>> = LazyLock::new(|| std::sync::A
 pub struct GatewayBuilder {
     env: Vec<(String, String)>,
     config: Option<String>,
+    ignored: Option<&'static str>,
 }
 
 impl GatewayBuilder {
@@ -34,6 +35,12 @@ impl GatewayBuilder {
     /// Gives a configuration file.
     pub fn config(mut self, toml: impl Into<String>) -> Self {
         self.config = Some(toml.into());
+        self
+    }
+
+    /// Has it ignore a signal, named as the shell names it.
+    pub fn ignoring(mut self, signal: &'static str) -> Self {
+        self.ignored = Some(signal);
         self
     }
 
@@ -56,7 +63,15 @@ impl GatewayBuilder {
         let home = tempfile::tempdir().expect("a temporary folder");
         let port_file = home.path().join("port.json");
         let log = home.path().join("log.txt");
-        let mut command = Command::new(paths::lector());
+        let mut command = match self.ignored {
+            None => Command::new(paths::lector()),
+            // What is ignored stays so in the program that a shell becomes.
+            Some(signal) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("trap '' {signal}; exec \"$0\" \"$@\"")]).arg(paths::lector());
+                shell
+            }
+        };
         command.arg("serve").args(["--listen", "127.0.0.1:0"]).arg("--port-file").arg(&port_file);
         if let Some(toml) = &self.config {
             let file = home.path().join("lector.toml");

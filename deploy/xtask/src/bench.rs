@@ -3,9 +3,9 @@
 
 mod guest;
 mod load;
-mod neighbours;
 mod peer;
 mod procs;
+mod scenario;
 
 use std::fs;
 use std::process::Command;
@@ -38,6 +38,10 @@ enum Bench {
     Load(load::Arguments),
     /// A steady tenant's p99 beside guests that misbehave, next to its p99 alone
     Neighbours,
+    /// A thousand swaps of revisions under steady load: requests lost or mixed, time to the first page, memory
+    Swap,
+    /// Deploys with a cold and a warm code cache; memory and start of a house with 200 revisions
+    Deploys,
 }
 
 /// Runs one.
@@ -49,7 +53,9 @@ pub fn run(places: &Places, arguments: Arguments) -> Result<()> {
         Bench::Peer(arguments) => peer::run(places, &arguments),
         Bench::Guest(arguments) => guest::run(places, &arguments),
         Bench::Load(arguments) => load::run(places, &arguments),
-        Bench::Neighbours => neighbours::run(places),
+        Bench::Neighbours => scenario::neighbours(places),
+        Bench::Swap => scenario::swap(places),
+        Bench::Deploys => scenario::deploys(places),
     }
 }
 

@@ -1,0 +1,85 @@
+//! What a deploy takes, and what revisions cost that stay in memory.
+
+use std::time::Instant;
+
+use lector_tests::{Gateway, process};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::house::{ask, component, deploy, unseen};
+
+/// `cargo xtask bench deploys` runs it long and holds it to what is promised of a deploy; in the suite it runs short, and
+/// the figures are only printed.
+#[tokio::test]
+async fn a_deploy_and_a_house_of_many_revisions() {
+    let strict = std::env::var_os("LECTOR_BENCH").is_some_and(|name| name == "deploys");
+    let (revisions, builds) = if strict { (200, 50) } else { (10, 2) };
+    let folder = tempfile::tempdir().unwrap();
+    let builder = || {
+        Gateway::builder()
+            .set("log.filter", "error")
+            .set("guests.code_cache_dir", folder.path().join("code").display())
+            .set("platform.data_dir", folder.path().join("data").display())
+    };
+    let began = Instant::now();
+    builder().start().await.stop().await;
+    let cold_s = began.elapsed().as_secs_f64();
+    let gateway = builder().start().await;
+    let put = async |name: &str, wasm: Option<Vec<u8>>, settings: serde_json::Value| {
+        let began = Instant::now();
+        let options = json!({ "settings": settings, "promote": true });
+        let answer = match wasm {
+            Some(wasm) => deploy(&gateway, "", name, wasm, options).await,
+            None => {
+                let digest = lent(&gateway).await;
+                let mut options = options;
+                options["digest"] = digest.into();
+                ask(&gateway, "", Method::PUT, &format!("/api/v1/deployments/{name}"), Some(options)).await
+            }
+        };
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        (began.elapsed().as_secs_f64(), answer.json()["stages"].clone())
+    };
+    let (cold, stages) = put("timed", Some(unseen("standard", "cold")), json!({})).await;
+    let mut warm: Vec<f64> = Vec::new();
+    for _ in 0..5 {
+        warm.push(put("timed", Some(component("standard")), json!({})).await.0);
+    }
+    warm.sort_by(f64::total_cmp);
+    eprintln!("deploy of the standard guest, cold code cache {cold:.3} s ({stages})");
+    eprintln!("deploy with a warm code cache, median of 5: {:.3} s", warm[2]);
+
+    let before = process::resident(gateway.pid());
+    for number in 0..revisions {
+        put(&format!("same-{number}"), None, json!({})).await;
+    }
+    let same = process::resident(gateway.pid());
+    for number in 0..builds {
+        put(&format!("build-{number}"), Some(unseen("standard", &format!("b{number}"))), json!({})).await;
+    }
+    let different = process::resident(gateway.pid());
+    let each = |from: u64, to: u64, count: usize| (to as f64 - from as f64) / 1024.0 / count as f64;
+    eprintln!(
+        "resident: {} MiB before; {revisions} revisions of one component {:.0} KiB each; {builds} of as many \
+         components {:.0} KiB each",
+        before >> 20,
+        each(before, same, revisions),
+        each(same, different, builds),
+    );
+    gateway.stop().await;
+    let began = Instant::now();
+    let gateway = builder().start().await;
+    let all_s = began.elapsed().as_secs_f64();
+    eprintln!(
+        "start until ready: {cold_s:.2} s with nothing compiled (and its stop), {all_s:.2} s with {} revisions, resident {} MiB",
+        revisions + builds + 4,
+        process::resident(gateway.pid()) >> 20,
+    );
+    assert!(!strict || (cold < 2.0 && warm[2] < 0.3), "cold {cold:.3} s, warm {:.3} s", warm[2]);
+}
+
+/// The component that the host lends as `standard`.
+async fn lent(gateway: &Gateway) -> String {
+    let standard = ask(gateway, "", Method::GET, "/api/v1/deployments/standard", None).await.ok();
+    standard["revisions"][0]["component"].as_str().unwrap().to_owned()
+}
