@@ -114,6 +114,7 @@ fn runtime(config: &Config) -> anyhow::Result<RuntimeConfig> {
     Ok(RuntimeConfig {
         compiler: Some(compiler),
         code_cache_dir: config.guests.code_cache_dir.clone(),
+        code_cache_bytes_max: config.guests.code_cache_bytes_max,
         instances_max: config.guests.instances_max,
         memory_bytes_max: config.guests.memory_bytes_max,
         ..RuntimeConfig::default()

@@ -66,8 +66,12 @@ enum Command {
     Promote(manage::Promote),
     /// Routes a part to a revision
     Canary(manage::Canary),
+    /// Lets a revision read along with a part, and compares
+    Shadow(manage::Shadow),
     /// Goes back to what a deployment's route was before
     Rollback(manage::Rollback),
+    /// Drops a deployment with all its revisions
+    Undeploy(manage::Undeploy),
     /// Shows deployments and their revisions
     Revisions(manage::Revisions),
     /// Makes, lists, rotates and revokes keys
@@ -171,6 +175,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Deploy(args) => manage::run(args, &config),
         Command::Promote(args) => manage::run(args, &config),
         Command::Canary(args) => manage::run(args, &config),
+        Command::Shadow(args) => manage::run(args, &config),
+        Command::Undeploy(args) => manage::run(args, &config),
         Command::Rollback(args) => manage::run(args, &config),
         Command::Revisions(args) => manage::revisions(args, &config),
         Command::Keys(command) => manage::run(command, &config),

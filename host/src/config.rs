@@ -127,6 +127,8 @@ pub struct DocumentsConfig {
 pub struct GuestsConfig {
     /// Where compiled guests are kept; `None`: nowhere.
     pub code_cache_dir: Option<PathBuf>,
+    /// Most bytes of them; 0: no limit.
+    pub code_cache_bytes_max: u64,
     /// Longest time of compiling one component.
     pub compile_timeout: Duration,
     /// Address space of the process that does it.

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::hostile::{CUT_WITHIN, DEEDS};
+use crate::hostile::{CUT_WITHIN, DEEDS, replaced};
 use crate::house::{ECHO_ONLY, ask, component, deploy, greeting, says, unseen};
 
 /// A deploy that was refused: its stage and code.
@@ -41,17 +41,19 @@ async fn a_compiler_that_dies_fails_one_deploy_and_nothing_else() {
     assert_eq!(greeting(&gateway, "greet").await, "live");
     gateway.stop().await;
 
-    let gateway = compiled(&code).await.set("guests.compile_timeout_s", 2).start().await;
-    assert_eq!(deploy(&gateway, "", "greet", component("echo"), options.clone()).await.status, 201);
     // A signal from outside; and a compiler that hangs, which is a stopped one.
-    for (signal, expect, told) in
-        [(Signal::KILL, "compiler_died", "SIGKILL"), (Signal::STOP, "compiler_timeout", "2 s")]
+    for (signal, timeout_s, expect, told) in
+        [(Signal::STOP, 2, "compiler_timeout", "2 s"), (Signal::KILL, 120, "compiler_died", "SIGKILL")]
     {
+        let gateway = compiled(&code).await.set("guests.compile_timeout_s", timeout_s).start().await;
+        assert_eq!(deploy(&gateway, "", "greet", component("echo"), options.clone()).await.status, 201);
         let problem = struck(&gateway, signal).await;
         assert_eq!((problem["stage"].as_str(), problem["code"].as_str()), (Some("compiled"), Some(expect)));
         assert!(problem["detail"].as_str().unwrap().contains(told), "{problem}");
         assert_eq!(greeting(&gateway, "greet").await, "live");
+        gateway.stop().await;
     }
+    let gateway = compiled(&code).await.start().await;
     // Bytes that look like a guest by their names and are none.
     let mut garbage = unseen("standard", "garbage");
     let middle = garbage.len() / 3;
@@ -276,6 +278,33 @@ async fn hostile_guests_do_not_come_through_a_deploy() {
         assert!(began.elapsed() < CUT_WITHIN, "{deed}: {:?}", began.elapsed());
         assert_eq!(greeting(&gateway, "greet").await, "live", "{deed}");
     }
+    // What is told by the bytes alone.
+    let echo = component("echo");
+    for (wasm, code) in [
+        (b"\0asm\x01\0\0\0".to_vec(), "component_is_core_module"),
+        (echo[..echo.len() / 2].to_vec(), "component_invalid"),
+        (
+            replaced(&echo, "lector:ocr/pipeline@0.1.0", "lector:ocr/pipeline@0.9.0"),
+            "component_world_mismatch",
+        ),
+        (
+            replaced(&echo, "lector:ocr/document@0.1.0", "lector:ocr/treasure@0.1.0"),
+            "component_import_unknown",
+        ),
+    ] {
+        let answer = deploy(&gateway, "", "greet", wasm, json!({ "promote": true })).await;
+        answer.problem(422, code);
+        refused(&answer, "validated");
+    }
+    // A tenant that is granted less than the component imports.
+    let poor = json!({ "capabilities": ["image"] });
+    assert_eq!(ask(&gateway, "", Method::PUT, "/api/v1/admin/tenants/poor", Some(poor)).await.status, 201);
+    let request = gateway.client.put(gateway.url("/api/v1/deployments/greet"));
+    let request = request.header("x-lector-tenant", "poor").header("content-type", "application/wasm");
+    let answer = Answer::read(request.body(echo).send().await.expect("an answer")).await;
+    let told = answer.problem(403, "grant_missing")["detail"].to_string();
+    assert!(told.contains("`document` for lector:ocr/document"), "{told}");
+    refused(&answer, "validated");
     let shown = ask(&gateway, "", Method::GET, "/api/v1/deployments/greet", None).await.ok();
     assert_eq!(shown["revisions"].as_array().unwrap().len(), 1, "nothing of them is left: {shown}");
     // More than any component: refused while it comes in.

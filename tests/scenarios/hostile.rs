@@ -166,6 +166,16 @@ async fn a_neighbour_does_not_notice() {
     assert!(!strict || worst <= 1.5, "the victim's p99 is {worst:.2} times what it is alone");
 }
 
+/// The bytes with every `from` in them replaced by a `to` of the same length.
+pub fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let (mut bytes, mut at) = (bytes.to_vec(), 0);
+    while let Some(found) = bytes[at..].windows(from.len()).position(|part| part == from.as_bytes()) {
+        at += found;
+        bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
+    }
+    bytes
+}
+
 /// What can be known of a component before it reads anything is told before it reads anything.
 #[test]
 fn what_is_no_guest_is_refused_with_its_reason() {
@@ -173,15 +183,6 @@ fn what_is_no_guest_is_refused_with_its_reason() {
     let echo = std::fs::read(paths::repo().join("guest/target/components/echo.wasm")).unwrap();
     let newer = String::from_utf8_lossy(&echo).contains("lector:ocr/pipeline@0.1.0");
     assert!(newer, "the name of the world stands in the component");
-    let replaced = |from: &str, to: &str| {
-        let mut bytes = echo.clone();
-        let mut at = 0;
-        while let Some(found) = bytes[at..].windows(from.len()).position(|part| part == from.as_bytes()) {
-            at += found;
-            bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
-        }
-        bytes
-    };
     let check = |name: &str, bytes: &[u8], zeros: u64, expect: &str| {
         let file = home.path().join(name);
         std::fs::write(&file, bytes).unwrap();
@@ -210,8 +211,18 @@ fn what_is_no_guest_is_refused_with_its_reason() {
         [0, 7, 14, 21].map(|shift| (section >> shift) as u8 & 0x7f | if shift < 21 { 0x80 } else { 0 });
     let large = [&echo[..], &[0], &length, &[0]].concat();
     check("large.wasm", &large, u64::from(section) - 1, "component_too_large");
-    check("newer.wasm", &replaced("lector:ocr/pipeline@0.1.0", "lector:ocr/pipeline@0.9.0"), 0, "0.9.0");
-    check("greedy.wasm", &replaced("lector:ocr/document@0.1.0", "lector:ocr/treasure@0.1.0"), 0, "treasure");
+    check(
+        "newer.wasm",
+        &replaced(&echo, "lector:ocr/pipeline@0.1.0", "lector:ocr/pipeline@0.9.0"),
+        0,
+        "0.9.0",
+    );
+    check(
+        "greedy.wasm",
+        &replaced(&echo, "lector:ocr/document@0.1.0", "lector:ocr/treasure@0.1.0"),
+        0,
+        "treasure",
+    );
 }
 
 /// What only shows when a revision is made: a `configure` that never comes back, models without a grant.

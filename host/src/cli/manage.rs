@@ -3,6 +3,7 @@
 //! Each is one request to the HTTP API that everybody has, and prints what came back as JSON, so that it can be piped
 //! on. Where the server is and what is shown to it stand in `[client]` of the configuration.
 
+mod deployments;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ use super::ocr::bytes_of;
 use super::ocr::remote::accepted;
 use super::{Failure, terminal};
 use crate::config::{ClientConfig, Config};
+
+pub(super) use deployments::{Canary, Deploy, Promote, Revisions, Rollback, Shadow, Undeploy, revisions};
 
 /// Largest file that is sent: what the server takes of a component, and JSON.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -92,187 +95,10 @@ async fn json_file(path: &Path) -> anyhow::Result<Value> {
     serde_json::from_slice(&bytes).with_context(|| format!("{} is not JSON", path.display()))
 }
 
-/// `lector deploy`
-#[derive(Debug, clap::Args)]
-pub(super) struct Deploy {
-    /// The component; left out: the deployment's newest one, with other settings
-    file: Option<PathBuf>,
-    /// Name of the deployment
-    #[arg(long, short)]
-    deployment: String,
-    /// Settings for the guest, a JSON file
-    #[arg(long, value_name = "FILE")]
-    settings: Option<PathBuf>,
-    /// A model that the guest may open, by its alias there; may be repeated (default: those of the revision before)
-    #[arg(long, value_name = "ALIAS=MODEL")]
-    grant: Vec<String>,
-    /// Routes everything to it
-    #[arg(long, conflicts_with_all = ["canary", "shadow"])]
-    promote: bool,
-    /// Routes so many requests of 100 to it
-    #[arg(long, value_name = "PERCENT", conflicts_with = "shadow")]
-    canary: Option<u8>,
-    /// Lets it read along with so many requests of 100, and compares
-    #[arg(long, value_name = "PERCENT")]
-    shadow: Option<u8>,
-    #[command(flatten)]
-    watch: WatchArgs,
-}
-
-/// The budget of a new revision; beyond it the route goes back by itself.
-#[derive(Debug, clap::Args)]
-pub(super) struct WatchArgs {
-    /// Largest share of its pages that may fail, 0 to 1
-    #[arg(long, value_name = "SHARE")]
-    watch_errors: Option<f64>,
-    /// Largest 99th percentile of its pages' times, in milliseconds
-    #[arg(long, value_name = "MS")]
-    watch_p99_ms: Option<u64>,
-    /// Pages before it is judged
-    #[arg(long, value_name = "PAGES")]
-    watch_pages: Option<u64>,
-}
-
-impl WatchArgs {
-    fn into(self, body: &mut Value) {
-        let Self { watch_errors, watch_p99_ms, watch_pages } = self;
-        let mut watch = json!({});
-        let members = [
-            ("error_rate_max", watch_errors.map(Value::from)),
-            ("p99_ms_max", watch_p99_ms.map(Value::from)),
-            ("pages_min", watch_pages.map(Value::from)),
-        ];
-        for (name, value) in members {
-            set(&mut watch, name, value);
-        }
-        set(body, "watch", watch.as_object().is_some_and(|watch| !watch.is_empty()).then_some(watch.clone()));
-    }
-}
-
 /// A member, where there is a value for it.
 fn set(object: &mut Value, name: &str, value: Option<Value>) {
     if let (Some(object), Some(value)) = (object.as_object_mut(), value) {
         object.insert(name.to_owned(), value);
-    }
-}
-
-impl Ask for Deploy {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
-        let mut options = json!({ "promote": self.promote });
-        set(&mut options, "canary", self.canary.map(Value::from));
-        set(&mut options, "shadow", self.shadow.map(Value::from));
-        self.watch.into(&mut options);
-        if !self.grant.is_empty() {
-            let pair = |pair: &String| {
-                let (alias, model) =
-                    pair.split_once('=').with_context(|| format!("--grant {pair}: write ALIAS=MODEL"))?;
-                Ok((alias.to_owned(), Value::from(model)))
-            };
-            let grants = self.grant.iter().map(pair).collect::<anyhow::Result<serde_json::Map<_, _>>>()?;
-            set(&mut options, "grants", Some(Value::Object(grants)));
-        }
-        if let Some(file) = &self.settings {
-            set(&mut options, "settings", Some(json_file(file).await?));
-        }
-        let Some(file) = &self.file else {
-            return Ok(server.at(Method::PUT, &format!("/deployments/{}", self.deployment)).json(&options));
-        };
-        let bytes = bytes_of(file, FILE_BYTES_MAX).await.with_context(|| file.display().to_string())?;
-        Ok(server.deploy(&self.deployment, &options, bytes))
-    }
-}
-
-/// `lector promote`
-#[derive(Debug, clap::Args)]
-pub(super) struct Promote {
-    /// Name of the deployment
-    deployment: String,
-    /// Number of the revision (default: the newest)
-    #[arg(long)]
-    revision: Option<u32>,
-    #[command(flatten)]
-    watch: WatchArgs,
-}
-
-impl Ask for Promote {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
-        let mut body = json!({});
-        set(&mut body, "revision", self.revision.map(Value::from));
-        self.watch.into(&mut body);
-        Ok(server.at(Method::POST, &format!("/deployments/{}/promote", self.deployment)).json(&body))
-    }
-}
-
-/// `lector canary`
-#[derive(Debug, clap::Args)]
-pub(super) struct Canary {
-    /// Name of the deployment
-    deployment: String,
-    /// Requests of 100
-    percent: u8,
-    /// Number of the revision (default: the newest)
-    #[arg(long)]
-    revision: Option<u32>,
-    #[command(flatten)]
-    watch: WatchArgs,
-}
-
-impl Ask for Canary {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
-        let mut body = json!({ "percent": self.percent });
-        set(&mut body, "revision", self.revision.map(Value::from));
-        self.watch.into(&mut body);
-        Ok(server.at(Method::POST, &format!("/deployments/{}/canary", self.deployment)).json(&body))
-    }
-}
-
-/// `lector rollback`
-#[derive(Debug, clap::Args)]
-pub(super) struct Rollback {
-    /// Name of the deployment
-    deployment: String,
-}
-
-impl Ask for Rollback {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
-        Ok(server.at(Method::POST, &format!("/deployments/{}/rollback", self.deployment)))
-    }
-}
-
-/// `lector revisions`
-#[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(super) struct Revisions {
-    /// Name of the deployment (default: all of them)
-    deployment: Option<String>,
-    #[command(subcommand)]
-    command: Option<RevisionsCommand>,
-}
-
-/// What to do but show them.
-#[derive(Debug, clap::Subcommand)]
-enum RevisionsCommand {
-    /// Follows a deployment: every act, and how its revisions stand after it, drains included
-    Watch {
-        /// Its name
-        deployment: String,
-    },
-}
-
-/// Shows revisions, or follows them.
-pub(super) fn revisions(args: Revisions, config: &Config) -> Result<ExitCode, Failure> {
-    let Some(RevisionsCommand::Watch { deployment }) = &args.command else { return run(args, config) };
-    super::block_on(config, async {
-        watch::follow(&Server::of(&config.client)?, deployment).await?;
-        Ok(ExitCode::SUCCESS)
-    })
-}
-
-impl Ask for Revisions {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
-        let path =
-            self.deployment.map_or_else(|| "/deployments".to_owned(), |name| format!("/deployments/{name}"));
-        Ok(server.at(Method::GET, &path))
     }
 }
 

@@ -73,6 +73,7 @@ pub struct RawDocuments {
 pub struct RawGuests {
     pub code_cache: bool,
     pub code_cache_dir: String,
+    pub code_cache_bytes_max: u64,
     pub compile_timeout_s: u64,
     pub compile_memory_bytes: u64,
     pub instances_max: u32,
@@ -187,6 +188,7 @@ impl Default for RawConfig {
             guests: RawGuests {
                 code_cache: true,
                 code_cache_dir: String::new(),
+                code_cache_bytes_max: 2 << 30,
                 compile_timeout_s: 120,
                 compile_memory_bytes: 4 << 30,
                 instances_max: 0,

@@ -143,6 +143,7 @@ fn guests(effective: &Effective, check: &Check<'_>) -> Result<GuestsConfig, Conf
         raw.code_cache.then(|| in_cache(&raw.code_cache_dir, paths::CODE_DIR)).transpose()?;
     Ok(GuestsConfig {
         code_cache_dir,
+        code_cache_bytes_max: raw.code_cache_bytes_max,
         compile_timeout: check.seconds("guests.compile_timeout_s", raw.compile_timeout_s)?,
         compile_memory_bytes: check.positive("guests.compile_memory_bytes", raw.compile_memory_bytes)?,
         instances_max: raw.instances_max,

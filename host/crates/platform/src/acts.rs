@@ -23,7 +23,7 @@ use crate::access::Actor;
 use crate::directory::Directory;
 use crate::meter::now_ms;
 use crate::platform::Platform;
-use crate::store::{Act, AuditEntry, Change, Store};
+use crate::store::{Act, AuditEntry, AuditQuery, Change, Store, StoreError};
 
 pub use deploy::{ComponentSource, DeployOutcome, DeployPlace, DeployRequest};
 pub use keys::MadeKey;
@@ -117,7 +117,12 @@ impl Doing {
     async fn write(self, entry: AuditEntry) -> Result<(), Fault> {
         let started = Instant::now();
         let act = Act { changes: self.changes, entry: entry.clone() };
-        let seq = self.store.commit(act).await?;
+        let seq = match self.store.commit(act).await {
+            Ok(seq) => seq,
+            // Whether it is on disk is not known: what comes after it must not build on a guess.
+            Err(error @ StoreError::Write { .. }) => found(&*self.store, &entry).await.ok_or(error)?,
+            Err(error) => return Err(error.into()),
+        };
         self.current.store(Arc::new(self.directory));
         drop(self.turn);
         let took_us = started.elapsed().as_micros() as u64;
@@ -127,4 +132,10 @@ impl Doing {
         let _ = self.acts.told.send(Arc::new(AuditEntry { seq, ..entry }));
         Ok(())
     }
+}
+
+/// The number of an act that is on disk although its answer was lost: nobody else has written since.
+async fn found(store: &dyn Store, entry: &AuditEntry) -> Option<u64> {
+    let newest = store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await.ok()?.pop()?;
+    (AuditEntry { seq: newest.seq, ..entry.clone() } == newest).then_some(newest.seq)
 }

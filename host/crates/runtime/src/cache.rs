@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 use tracing::warn;
@@ -38,20 +38,22 @@ pub enum Found {
 pub struct CodeCache {
     dir: PathBuf,
     fingerprint: String,
+    /// Most bytes of the folder; 0: no limit.
+    bytes_max: u64,
     /// Tells temporary files of one process apart.
     turn: AtomicU64,
 }
 
 impl CodeCache {
     /// The cache in `dir`, which is made where it is missing.
-    pub fn open(dir: PathBuf, fingerprint: String) -> io::Result<Self> {
+    pub fn open(dir: PathBuf, fingerprint: String, bytes_max: u64) -> io::Result<Self> {
         fs::create_dir_all(&dir)?;
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
             fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
         }
-        let cache = Self { dir, fingerprint, turn: AtomicU64::new(0) };
+        let cache = Self { dir, fingerprint, bytes_max, turn: AtomicU64::new(0) };
         cache.collect();
         Ok(cache)
     }
@@ -84,7 +86,11 @@ impl CodeCache {
             }
         };
         match unsealed(bytes) {
-            Some(code) => Found::Code(code),
+            Some(code) => {
+                // What was used last stays longest. A time that cannot be set costs a compile some day.
+                let _ = fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+                Found::Code(code)
+            }
             None => {
                 warn!(
                     component = digest,
@@ -106,6 +112,35 @@ impl CodeCache {
         if let Err(error) = self.write(&aside, &path, code) {
             warn!(%error, component = digest, "compiled code cannot be kept; it will be compiled again next time");
             let _ = fs::remove_file(&aside);
+        }
+        self.trim();
+    }
+
+    /// Drops what was not used for longest until the rest fits; the newest stays whatever its size.
+    fn trim(&self) {
+        if self.bytes_max == 0 {
+            return;
+        }
+        let Ok(entries) = fs::read_dir(&self.dir) else { return };
+        let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
+            .flatten()
+            .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "cwasm"))
+            .filter_map(|entry| {
+                let meta = entry.metadata().ok()?;
+                Some((meta.modified().ok()?, meta.len(), entry.path()))
+            })
+            .collect();
+        files.sort();
+        files.pop();
+        let mut left: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+        for (_, bytes, path) in files {
+            if left <= self.bytes_max {
+                return;
+            }
+            // Whoever is reading it has it open.
+            if fs::remove_file(&path).is_ok() {
+                left -= bytes;
+            }
         }
     }
 
@@ -165,7 +200,7 @@ mod tests {
     #[test]
     fn code_comes_back_only_whole() {
         let dir = tempfile::tempdir().unwrap();
-        let cache = CodeCache::open(dir.path().join("code"), "f".repeat(16)).unwrap();
+        let cache = CodeCache::open(dir.path().join("code"), "f".repeat(16), 0).unwrap();
         assert!(matches!(cache.get("abc"), Found::Nothing));
         cache.put("abc", b"machine code");
         assert_eq!(kept(&cache, "abc").unwrap(), b"machine code");
@@ -181,7 +216,7 @@ mod tests {
         assert!(matches!(cache.get("abc"), Found::Rejected));
         cache.put("abc", b"machine code");
         assert_eq!(kept(&cache, "abc").unwrap(), b"machine code");
-        let other = CodeCache::open(dir.path().join("code"), "e".repeat(16)).unwrap();
+        let other = CodeCache::open(dir.path().join("code"), "e".repeat(16), 0).unwrap();
         assert!(matches!(other.get("abc"), Found::Nothing), "another engine's code");
         let names = || fs::read_dir(dir.path().join("code")).unwrap().count();
         assert_eq!(names(), 1, "nothing left aside");
@@ -189,7 +224,25 @@ mod tests {
         fs::write(&new, "being written").unwrap();
         let long_ago = std::time::SystemTime::now() - 2 * UNFINISHED_MAX;
         fs::File::create(&old).unwrap().set_modified(long_ago).unwrap();
-        CodeCache::open(dir.path().join("code"), "f".repeat(16)).unwrap();
+        CodeCache::open(dir.path().join("code"), "f".repeat(16), 0).unwrap();
         assert!(names() == 2 && new.exists(), "what a dead process left is collected");
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_goes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = CodeCache::open(dir.path().join("code"), "f".repeat(16), 2500).unwrap();
+        let aged = |digest: &str, minutes: u64| {
+            let file = fs::File::open(cache.path(digest)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(60 * minutes)).unwrap();
+        };
+        for (digest, minutes) in [("old", 3), ("older", 4), ("used", 5)] {
+            cache.put(digest, &[7; 1000]);
+            aged(digest, minutes);
+        }
+        assert!(kept(&cache, "used").is_some(), "which makes it the newest");
+        cache.put("new", &[7; 1000]);
+        let there = ["old", "older", "used", "new"].map(|digest| cache.path(digest).exists());
+        assert_eq!(there, [true, false, true, true], "the newest is not counted");
     }
 }

@@ -29,6 +29,8 @@ use crate::{engine, imports};
 pub struct RuntimeConfig {
     /// Folder of compiled code; it must belong to the host alone. `None`: nothing is kept.
     pub code_cache_dir: Option<PathBuf>,
+    /// Most bytes of it beside the newest code; 0: no limit.
+    pub code_cache_bytes_max: u64,
     /// The process that compiles; `None`: components are compiled in this one, where whatever a compiler does wrong is
     /// done to the host. For tests and programs that are none a compiler could be.
     pub compiler: Option<CompilerConfig>,
@@ -46,6 +48,7 @@ impl Default for RuntimeConfig {
     fn default() -> Self {
         Self {
             code_cache_dir: None,
+            code_cache_bytes_max: 0,
             compiler: None,
             instances_max: 64,
             memory_bytes_max: 1 << 30,
@@ -108,7 +111,7 @@ impl Runtime {
         imports::link(&mut linker).map_err(RuntimeError::Link)?;
         let cache = match config.code_cache_dir {
             Some(dir) => Some(
-                CodeCache::open(dir.clone(), engine::fingerprint(&engine))
+                CodeCache::open(dir.clone(), engine::fingerprint(&engine), config.code_cache_bytes_max)
                     .map_err(|source| RuntimeError::Cache { dir, source })?,
             ),
             None => None,

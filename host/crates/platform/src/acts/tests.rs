@@ -11,9 +11,7 @@ use super::*;
 use crate::access::{Admin, Caller};
 use crate::fakes::{Deed, Script, config, platform_on, submission, word};
 use crate::key::Scope;
-use crate::store::{
-    AuditQuery, Collected, Digest, FlushId, Records, SqliteStore, StoreError, Stored, UsageQuery, UsageRow,
-};
+use crate::store::{Collected, Digest, FlushId, Records, SqliteStore, Stored, UsageQuery, UsageRow};
 use crate::submission::Order;
 
 /// How a store fails.
@@ -206,6 +204,21 @@ async fn a_store_that_fails_changes_nothing_and_stops_nobody() {
     }
     assert_eq!(house.deploy("two ", "model", PROMOTE).await.unwrap(), 2, "no number was used up");
     assert!(house.read("r").await.starts_with("two "));
+}
+
+#[tokio::test]
+async fn an_act_whose_answer_is_lost_has_happened() {
+    let house = house().await;
+    house.deploy("one ", "model", PROMOTE).await.unwrap();
+    house.deploy("two ", "model", None).await.unwrap();
+    house.store.be(Mood::Mute);
+    let route = async |revision| {
+        house.platform.route(&house.caller, &name(), revision, Destination::Promote(None)).await.unwrap()
+    };
+    assert_eq!(route(2).await.weights[0].revision, 2);
+    assert!(house.read("r").await.starts_with("two "));
+    house.store.be(Mood::Sound);
+    assert_eq!(route(1).await.weights[0].revision, 1, "memory and disk agree on where it stands");
 }
 
 #[tokio::test]
