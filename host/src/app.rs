@@ -18,7 +18,7 @@ use lector_inference::{Catalogue, Inference};
 use lector_platform::Platform;
 use lector_runtime::{CompilerConfig, Runtime, RuntimeConfig, component_within};
 
-use crate::config::{Config, DocumentsConfig, EnginesConfig};
+use crate::config::{Config, DocumentsConfig, EnginesConfig, HttpConfig};
 use crate::http::AppState;
 use crate::metrics::Metrics;
 use parts::HostParts;
@@ -51,19 +51,15 @@ impl Host {
         Ok(Self { platform, documents, inference, runtime, config: config.clone() })
     }
 
-    /// What the gateway serves from.
-    pub fn app_state(&self) -> AppState {
+    /// What the gateway serves from, within these limits.
+    pub fn app_state(&self, http: HttpConfig) -> AppState {
         let parts = Arc::new(HostParts {
             inference: self.inference.clone(),
             documents: self.documents.clone(),
             runtime: self.runtime.clone(),
             instances_max: self.config.guests.instances_max,
         });
-        AppState::new(
-            self.platform.clone(),
-            Metrics::new(self.platform.clone(), parts),
-            self.config.http.clone(),
-        )
+        AppState::new(self.platform.clone(), Metrics::new(self.platform.clone(), parts), http)
     }
 
     /// Ends the rooms behind the platform. Whoever wants documents finished drains the platform first.

@@ -208,7 +208,12 @@ fn passing(mut config: Config) -> Config {
 
 /// Runs a command's work on a runtime of its own, with the log started.
 fn block_on<T>(config: &Config, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    telemetry::init(&config.log)?;
+    telemetry::init(&config.log, None)?;
+    on_runtime(work)
+}
+
+/// The same without a log of its own making.
+fn on_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

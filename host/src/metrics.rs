@@ -4,6 +4,7 @@
 //! registry. What happens is recorded as it happens (requests, pages); what *is* (queues, workers, memory)
 //! is looked at when somebody asks, see `metrics/readings.rs`. Recorded by `http/`; served at `/metrics`.
 
+mod lanes;
 mod process;
 mod readings;
 
@@ -22,7 +23,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use readings::{
-    EngineReading, GpuReading, GuestsReading, LaneReading, Parts, RungReading, WorkersReading,
+    EngineReading, GpuReading, GuestsReading, HistogramReading, LaneReading, Parts, RungReading,
+    WorkersReading,
 };
 
 /// `Content-Type` of [`Metrics::text`].

@@ -102,3 +102,139 @@ async fn a_deadline_that_passes_is_a_504_with_what_was_done() {
     assert!(problem["pages"].as_array().is_some(), "{problem}");
     neighbour(&gateway).await;
 }
+
+/// Takes what is said to a connection that asks nothing.
+async fn greeting(gateway: &Gateway, within: Duration) -> Option<String> {
+    let mut stream = connect(gateway).await;
+    let mut bytes = [0u8; 4096];
+    let read = tokio::time::timeout(within, stream.read(&mut bytes)).await;
+    match read {
+        Ok(Ok(n)) if n > 0 => Some(String::from_utf8_lossy(&bytes[..n]).into_owned()),
+        Ok(_) => Some(String::new()),
+        Err(_) => None,
+    }
+}
+
+async fn refuses_the_next(gateway: &Gateway, held: Vec<TcpStream>) {
+    let answer =
+        greeting(gateway, Duration::from_secs(8)).await.expect("one connection too many is answered at once");
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("connections_full") && answer.contains("retry-after: 1"), "{answer}");
+    drop(held);
+    let end = Instant::now() + Duration::from_secs(10);
+    while greeting(gateway, Duration::from_millis(300)).await.is_some() {
+        assert!(Instant::now() < end, "there is no room though the others have gone");
+    }
+    neighbour(gateway).await;
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so() {
+    let gateway = Gateway::builder().set("http.connections_max", 8).start().await;
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        held.push(connect(&gateway).await);
+    }
+    refuses_the_next(&gateway, held).await;
+}
+
+#[tokio::test]
+async fn file_descriptors_never_run_out() {
+    // 128 and 4 for each document are kept; 16 connections are left.
+    let gateway =
+        Gateway::builder().open_files_max(128 + 4 * 8 + 16).set("platform.documents_max", 8).start().await;
+    assert!(gateway.log().contains("fewer connections than http.connections_max"), "{}", gateway.log());
+    let mut held = Vec::new();
+    for _ in 0..16 {
+        held.push(connect(&gateway).await);
+    }
+    // With every connection taken there are descriptors for what is being read.
+    let body = pdf::document(&[PageSpec::a4(&["Still here"])]);
+    let head = format!(
+        "POST /api/v1/ocr HTTP/1.1\r\nHost: x\r\nContent-Type: application/pdf\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    let mut last = held.pop().unwrap();
+    last.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
+    let answer = rest(&mut last, Duration::from_secs(60)).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    held.push(connect(&gateway).await);
+    refuses_the_next(&gateway, held).await;
+    assert!(!gateway.log().contains("no connection can be taken"), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn connections_are_used_again_by_both_protocols() {
+    let gateway = Gateway::start().await;
+    let mut stream = connect(&gateway).await;
+    for _ in 0..3 {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut bytes = vec![0u8; 4096];
+        let n = stream.read(&mut bytes).await.unwrap();
+        assert!(bytes[..n].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&bytes[..n]));
+    }
+    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    // The first one makes the connection; then the others use it at once.
+    client.get(gateway.url("/healthz")).send().await.unwrap();
+    let asked = (0..20).map(|_| client.get(gateway.url("/healthz")).send());
+    for answer in futures::future::join_all(asked).await {
+        let answer = answer.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.version()), (200, reqwest::Version::HTTP_2));
+    }
+    // The one above, that of HTTP/2 with all its requests, and the one that asks.
+    let end = Instant::now() + Duration::from_secs(10);
+    while !gateway.get("/metrics").await.text().contains("lector_http_connections 3\n") {
+        assert!(Instant::now() < end, "other connections are open: {}", gateway.get("/metrics").await.text());
+    }
+    // Neither holds up a shutdown: what is idle is told to go, and cut off where it does not.
+    assert_eq!(gateway.stop().await, 0);
+}
+
+#[tokio::test]
+async fn a_deadline_may_come_in_a_header() {
+    let gateway = Gateway::start().await;
+    let pages = vec![PageSpec::a4(&["This will take longer than half a second to read"; 30]); 20];
+    let request = gateway
+        .client
+        .post(gateway.url("/api/v1/ocr?text_layer=never"))
+        .header("content-type", "application/pdf")
+        .header("request-timeout", "0.5")
+        .body(pdf::document(&pages));
+    let began = Instant::now();
+    let answer = lector_tests::answer::Answer::read(request.send().await.unwrap()).await;
+    answer.problem(504, "deadline_exceeded");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    neighbour(&gateway).await;
+    // What could not be in time was not begun, or withdrawn: nothing of it is left in the lanes.
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        let metrics = gateway.get("/metrics").await.text();
+        let mut depths =
+            metrics.lines().filter(|line| line.starts_with("lector_lane_queue_depth{")).peekable();
+        assert!(depths.peek().is_some(), "{metrics}");
+        if depths.all(|line| line.ends_with(" 0.0") || line.ends_with(" 0")) {
+            break;
+        }
+        assert!(Instant::now() < end, "something waits for nobody: {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_in_the_middle_of_an_upload_arrives() {
+    let gateway = Gateway::builder().set("platform.documents_max", 1).start().await;
+    let pages = vec![PageSpec::a4(&["A long document holds the only place"; 20]); 12];
+    let long = tokio::spawn({
+        let request = gateway.client.post(gateway.url("/api/v1/ocr?text_layer=never"));
+        request.header("content-type", "application/pdf").body(pdf::document(&pages)).send()
+    });
+    let end = Instant::now() + Duration::from_secs(30);
+    while !gateway.get("/metrics").await.text().contains("lector_documents_in_flight 1\n") {
+        assert!(Instant::now() < end, "the long document is not in");
+    }
+    // Eight megabytes are more than a socket takes: the client is still sending when the answer comes.
+    for _ in 0..5 {
+        let answer = gateway.ocr("application/pdf", vec![b'x'; 8 << 20], "").await;
+        answer.problem(503, "house_full");
+    }
+    assert_eq!(long.await.unwrap().unwrap().status(), 200);
+}

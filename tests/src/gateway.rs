@@ -21,7 +21,9 @@ static ROOM: LazyLock<std::sync::Arc<Semaphore>> = LazyLock::new(|| std::sync::A
 pub struct GatewayBuilder {
     env: Vec<(String, String)>,
     config: Option<String>,
-    ignored: Option<&'static str>,
+    /// What a shell does before it becomes the program.
+    before: Vec<String>,
+    args: Vec<String>,
 }
 
 impl GatewayBuilder {
@@ -38,9 +40,22 @@ impl GatewayBuilder {
         self
     }
 
+    /// Adds an argument of `lector serve`.
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
     /// Has it ignore a signal, named as the shell names it.
     pub fn ignoring(mut self, signal: &'static str) -> Self {
-        self.ignored = Some(signal);
+        // What is ignored stays so in the program that a shell becomes.
+        self.before.push(format!("trap '' {signal}"));
+        self
+    }
+
+    /// Lets it open so many files at once and no more: neither limit, so that it cannot raise the one to the other.
+    pub fn open_files_max(mut self, most: u32) -> Self {
+        self.before.push(format!("ulimit -n {most}"));
         self
     }
 
@@ -63,16 +78,19 @@ impl GatewayBuilder {
         let home = tempfile::tempdir().expect("a temporary folder");
         let port_file = home.path().join("port.json");
         let log = home.path().join("log.txt");
-        let mut command = match self.ignored {
-            None => Command::new(paths::lector()),
-            // What is ignored stays so in the program that a shell becomes.
-            Some(signal) => {
+        let mut command = match &self.before[..] {
+            [] => Command::new(paths::lector()),
+            before => {
                 let mut shell = Command::new("sh");
-                shell.args(["-c", &format!("trap '' {signal}; exec \"$0\" \"$@\"")]).arg(paths::lector());
+                shell
+                    .arg("-c")
+                    .arg(format!("{} && exec \"$0\" \"$@\"", before.join(" && ")))
+                    .arg(paths::lector());
                 shell
             }
         };
         command.arg("serve").args(["--listen", "127.0.0.1:0"]).arg("--port-file").arg(&port_file);
+        command.args(&self.args);
         if let Some(toml) = &self.config {
             let file = home.path().join("lector.toml");
             std::fs::write(&file, toml).expect("write the configuration");

@@ -59,6 +59,11 @@ pub fn run(places: &Places, arguments: Arguments) -> Result<()> {
     }
 }
 
+/// `bench load --short`, on what was built before.
+pub fn load_in_short(places: &Places) -> Result<()> {
+    load::run(places, &load::Arguments::short())
+}
+
 /// Everything that a gateway needs.
 fn build(places: &Places) -> Result<()> {
     setup::everything(places)?;

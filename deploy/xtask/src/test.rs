@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::places::Places;
 use crate::setup::wasm::PLAIN;
-use crate::{corpus, guests, setup, shell, tidy};
+use crate::{bench, corpus, guests, setup, shell, tidy};
 
 /// Which steps.
 #[derive(Args)]
@@ -64,6 +64,11 @@ const STEPS: &[Step] = &[
         run: |places| passed(corpus::fetch(places, None).map(drop)),
     },
     Step { name: "integration", about: "the real gateway, guests, models and documents", run: integration },
+    Step {
+        name: "load",
+        about: "bench load in its short form: it runs, its figures say nothing",
+        run: |places| passed(bench::load_in_short(places)),
+    },
     Step { name: "deny", about: "licences, bans and sources of all dependencies", run: deny },
 ];
 

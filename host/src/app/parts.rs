@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use lector_document::DocumentWorkers;
 use lector_inference::Inference;
+use lector_inference::meter::{BOUNDS_ROWS, BOUNDS_S, HistogramStatus};
 use lector_runtime::Runtime;
 
 use super::engines;
-use crate::metrics::{EngineReading, GpuReading, GuestsReading, LaneReading, Parts, WorkersReading};
+use crate::metrics::{
+    EngineReading, GpuReading, GuestsReading, HistogramReading, LaneReading, Parts, WorkersReading,
+};
 
 /// The rooms.
 pub(super) struct HostParts {
@@ -24,6 +27,15 @@ impl fmt::Debug for HostParts {
     }
 }
 
+fn histogram(bounds: impl Iterator<Item = f64>, counts: &[u64], sum: f64) -> HistogramReading {
+    let bounds = bounds.chain([f64::MAX]);
+    HistogramReading { buckets: bounds.zip(counts.iter().copied()).collect(), sum }
+}
+
+fn times(status: &HistogramStatus) -> HistogramReading {
+    histogram(BOUNDS_S.iter().copied(), &status.counts, status.sum.as_secs_f64())
+}
+
 impl Parts for HostParts {
     fn lanes(&self) -> Vec<LaneReading> {
         let lanes = self.inference.lanes().into_iter();
@@ -37,7 +49,26 @@ impl Parts for HostParts {
                 in_flight: usize::try_from(lane.in_flight).unwrap_or(usize::MAX),
                 runs: lane.runs,
                 rows: lane.rows,
-                expired: lane.skipped_expired,
+                items: vec![
+                    ("ok", lane.items.saturating_sub(lane.failures)),
+                    ("failed", lane.failures),
+                    ("expired", lane.skipped_expired),
+                    ("cancelled", lane.skipped_cancelled),
+                    ("refused_full", lane.refused_full),
+                    ("refused_invalid", lane.refused_invalid),
+                ],
+                items_merged: lane.shared_items,
+                rows_max: lane.rows_max,
+                pixels: lane.pixels,
+                padded_pixels: lane.padded_pixels,
+                backlog: lane.backlog,
+                queue_wait: times(&lane.queue_wait),
+                run: times(&lane.run),
+                batch_rows: histogram(
+                    BOUNDS_ROWS.iter().map(|rows| *rows as f64),
+                    &lane.batch_rows.counts,
+                    lane.batch_rows.sum as f64,
+                ),
                 busy: lane.busy,
             })
             .collect()

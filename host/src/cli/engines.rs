@@ -59,7 +59,7 @@ pub(super) struct Which {
 }
 
 pub(super) fn run(command: Command, config: Config) -> Result<ExitCode, Failure> {
-    telemetry::init(&config.log)?;
+    telemetry::init(&config.log, None)?;
     match command {
         Command::List => list(&config),
         Command::Build(which) => {

@@ -9,11 +9,11 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, block_on};
+use super::{Failure, on_runtime};
 use crate::app::Host;
-use crate::config::Config;
-use crate::http;
+use crate::config::{Config, HttpConfig};
 use crate::shutdown::Signals;
+use crate::{descriptors, http, telemetry};
 
 /// After the drain: for answers that are written but not yet on the wire.
 const LAST_BYTES: Duration = Duration::from_secs(2);
@@ -30,6 +30,9 @@ pub(super) struct Args {
     /// Written when the server listens: {"listening":"http://…"}
     #[arg(long, value_name = "FILE")]
     port_file: Option<PathBuf>,
+    /// Draws what is done into this file, for Perfetto or chrome://tracing: documents, pages, renderings, guests, runs
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
 }
 
 impl Args {
@@ -40,11 +43,13 @@ impl Args {
 }
 
 pub(super) fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    block_on(&config, serve(&args, &config))
+    telemetry::init(&config.log, args.trace.as_deref())?;
+    on_runtime(serve(&args, &config))
 }
 
 async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     let mut signals = Signals::catch().context("catching signals")?;
+    let http = bounded_by_descriptors(config)?;
     // Before the models are loaded: an address that is taken should not cost a start.
     let listener = TcpListener::bind(config.http.listen)
         .await
@@ -79,7 +84,7 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     tracing::info!(listening = %format!("http://{address}"), "{who}");
 
     let stop = CancellationToken::new();
-    let server = http::serve(listener, host.app_state(), stop.clone());
+    let server = http::serve(listener, host.app_state(http), stop.clone());
     tokio::pin!(server);
     let signal = tokio::select! {
         _ = &mut server => {
@@ -115,6 +120,23 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
             Ok(ExitCode::from(130))
         }
     }
+}
+
+/// The gateway's limits, with connections no more than the process may have open files for.
+fn bounded_by_descriptors(config: &Config) -> anyhow::Result<HttpConfig> {
+    let (mut http, open_files) = (config.http.clone(), descriptors::raise());
+    let documents_max = config.platform.documents_max;
+    let connections = descriptors::connections_within(open_files, http.connections_max, documents_max)?;
+    if connections < http.connections_max {
+        tracing::warn!(
+            connections,
+            wanted = http.connections_max,
+            open_files,
+            "fewer connections than http.connections_max: the process may not open more files (ulimit -n, LimitNOFILE)"
+        );
+        http.connections_max = connections;
+    }
+    Ok(http)
 }
 
 /// A house without keys listens on loopback alone, unless its operator insists. Where the configuration names a file for

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use lector_core::call::RunNote;
+use lector_core::port::Company;
 use lector_core::{Blame, Fault, Finding, Line, Origin, Quad, Timing, Transcript, Word};
 use serde_json::{Map, Value, json};
 
@@ -33,12 +35,36 @@ pub fn page(index: u32, transcript: &Transcript, timing: &Timing) -> Value {
         put(&mut out, "warnings", transcript.warnings.clone().into());
     }
     put(&mut out, "timing_ms", self::timing(timing));
+    explain(&mut out, timing);
     out
 }
 
 /// A page that was not read.
 pub fn page_error(index: u32, fault: &Fault, timing: &Timing) -> Value {
-    json!({ "page": u64::from(index) + 1, "error": self::fault(fault), "timing_ms": self::timing(timing) })
+    let mut out = json!({ "page": u64::from(index) + 1, "error": self::fault(fault), "timing_ms": self::timing(timing) });
+    explain(&mut out, timing);
+    out
+}
+
+/// How a page came to be, where that was asked for.
+fn explain(out: &mut Value, timing: &Timing) {
+    let Some(explanation) = &timing.explanation else { return };
+    let queue: Duration = timing.models.values().map(|model| model.queue).sum();
+    let run = |note: &RunNote| {
+        let Company { run, rows, items, tenants } = note.company;
+        json!({
+            "model": note.model, "provider": note.rung.0, "precision": note.rung.1,
+            "batch": { "run": run, "rows": rows, "items": items, "tenants": tenants },
+            "rows": note.rows, "bucket": note.bucket, "padding": confidence(note.padding),
+            "queue_ms": ms(note.queue), "run_ms": ms(note.run),
+        })
+    };
+    let told = json!({
+        "revision": explanation.revision, "queue_ms": ms(queue), "guest_ms": ms(timing.guest),
+        "guest_memory_bytes": timing.memory_bytes, "host_calls": timing.host_calls,
+        "runs": explanation.runs.iter().map(run).collect::<Vec<_>>(), "runs_left_out": explanation.runs_left_out,
+    });
+    put(out, "explain", told);
 }
 
 /// A fault as clients see it; its detail stays in the log.

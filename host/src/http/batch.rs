@@ -52,7 +52,7 @@ pub(super) async fn batch(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let options = options(&state, Endpoint::Batch, &parts, named)?;
+    let options = options(&state, Endpoint::Batch, &caller, &parts, named)?;
     let deployment = state.platform.lease(&caller, options.deployment.as_ref())?.deployment().clone();
     state.platform.enter(&caller)?;
     let files = if is_form(&parts.headers) { state.config.batch_files_max } else { 1 };

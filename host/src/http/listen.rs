@@ -211,6 +211,10 @@ impl Connection {
                     // This function and the service hold the token; every request holds it once more.
                     let idle = Arc::strong_count(&token) <= 2;
                     idle_ticks = if idle { idle_ticks + 1 } else { 0 };
+                    if closing && idle && self.stop.is_cancelled() {
+                        // It has nothing left to get and does not answer: a shutdown does not wait for it.
+                        return Ok(());
+                    }
                     if idle_ticks > IDLE_TICKS_MAX {
                         if closing {
                             // It was told to go, has nothing left to get, and stays: cut.

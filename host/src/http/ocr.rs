@@ -21,7 +21,7 @@ use super::AppState;
 use super::auth::TenantCtx;
 use super::body::{BodyLimits, Intake, declared_bytes};
 use super::frame::RequestCtx;
-use super::options::{Endpoint, Options};
+use super::options::{Endpoint, Options, Timeouts};
 use super::problem::{self, Problem};
 use super::upload::{Head, Upload};
 use crate::format::json as shapes;
@@ -39,6 +39,7 @@ pub(super) type NamedDeployment = Result<Option<Path<String>>, PathRejection>;
 pub(super) fn options(
     state: &AppState,
     endpoint: Endpoint,
+    caller: &Caller,
     parts: &Parts,
     named: NamedDeployment,
 ) -> Result<Options, Fault> {
@@ -46,8 +47,13 @@ pub(super) fn options(
         problem::option_invalid("The deployment in the path cannot be read.").with_detail(error)
     })?;
     let named = named.as_ref().map(|Path(name)| name.as_str());
-    let mut options =
-        Options::parse(endpoint, &parts.uri, &parts.headers, named, state.config.request_timeout)?;
+    let most = state.config.request_timeout;
+    let otherwise = match caller.limits().request_timeout_ms {
+        0 => most,
+        own => Duration::from_millis(own),
+    };
+    let timeouts = Timeouts { otherwise, most };
+    let mut options = Options::parse(endpoint, &parts.uri, &parts.headers, named, timeouts)?;
     options.request.words |= endpoint == Endpoint::Whole && options.format.wants_words();
     Ok(options)
 }
@@ -120,7 +126,7 @@ pub(super) async fn ocr(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let options = options(&state, Endpoint::Whole, &parts, named)?;
+    let options = options(&state, Endpoint::Whole, &caller, &parts, named)?;
     let deployment = state.platform.lease(&caller, options.deployment.as_ref())?.deployment().clone();
     state.platform.enter(&caller)?;
     let bytes_max = body_bytes_max(&state, &caller);
@@ -280,8 +286,8 @@ mod tests {
             findings: vec![],
             warnings: vec![],
         };
-        let run =
-            ModelTime { runs: 1, rows: 2, queue: Duration::from_millis(3), run: Duration::from_millis(40) };
+        let ms = Duration::from_millis;
+        let run = ModelTime { runs: 1, rows: 2, queue: ms(3), run: ms(40), own: ms(40) };
         let timing = Timing {
             render: Duration::from_millis(7),
             models: [("det".into(), run)].into(),
@@ -300,8 +306,8 @@ mod tests {
 
     async fn answered(query: &str, pages: Vec<Event>) -> Response {
         let uri = format!("/x?{query}").parse().unwrap();
-        let options =
-            Options::parse(Endpoint::Whole, &uri, &HeaderMap::new(), None, Duration::from_secs(9)).unwrap();
+        let timeouts = Timeouts { otherwise: Duration::from_secs(9), most: Duration::from_secs(9) };
+        let options = Options::parse(Endpoint::Whole, &uri, &HeaderMap::new(), None, timeouts).unwrap();
         let pages_failed = pages.iter().filter(|e| matches!(e, Event::PageError { .. })).count() as u32;
         let (count, selected) = (pages.len() as u32, (0..pages.len() as u32).collect());
         let pages_ok = count - pages_failed;

@@ -27,9 +27,12 @@ const KEY_BYTES_MAX: usize = 256;
 
 static REQUEST_KEY: HeaderName = HeaderName::from_static("x-lector-request-key");
 static DEPLOYMENT: HeaderName = HeaderName::from_static("x-lector-deployment");
+/// In seconds, like `timeout=`. No field of that kind is registered with IANA; this is the plain name, without the `X-` that
+/// RFC 6648 advises against. (`grpc-timeout` is gRPC's own, with a unit; Envoy's is for Envoy.)
+static REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("request-timeout");
 static PASSWORD: HeaderName = HeaderName::from_static("x-document-password");
 
-const SHARED: [&str; 6] = ["pages", "dpi", "text_layer", "words", "deployment", "timeout"];
+const SHARED: [&str; 7] = ["pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout"];
 
 /// Which of the two endpoints is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,14 +74,23 @@ pub(crate) struct Options {
     pub(crate) sse: bool,
 }
 
+/// How long requests may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    /// Those that do not say.
+    pub(crate) otherwise: Duration,
+    /// The longest that may be stated.
+    pub(crate) most: Duration,
+}
+
 impl Options {
-    /// Reads them all. `path_deployment` is the one named by the path; `timeout_default` is also the most.
+    /// Reads them all. `path_deployment` is the one named by the path.
     pub(crate) fn parse(
         endpoint: Endpoint,
         uri: &Uri,
         headers: &HeaderMap,
         path_deployment: Option<&str>,
-        timeout_default: Duration,
+        timeouts: Timeouts,
     ) -> Result<Self, Fault> {
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|error| {
             option_invalid("The query cannot be read: write it like `?pages=1-3&words=true`.")
@@ -90,7 +102,7 @@ impl Options {
             pages: PageSelection::All,
             request: PageRequest::default(),
             password: password(headers)?,
-            timeout: timeout_default,
+            timeout: timeouts.otherwise.min(timeouts.most),
             format: Format::Json,
             partial: false,
             order: if endpoint == Endpoint::Batch { Order::Completion } else { Order::Page },
@@ -108,13 +120,22 @@ impl Options {
                 ("dpi", _) => options.request.dpi = Some(dpi(value)?),
                 ("text_layer", _) => options.request.text_layer = Some(text_layer(value)?),
                 ("words", _) => options.request.words = switch("words", value)?,
+                ("explain", _) => options.request.explain = switch("explain", value)?,
                 ("deployment", _) => query_deployment = Some(value.as_str()),
-                ("timeout", _) => options.timeout = timeout(value, timeout_default)?,
+                ("timeout", _) => options.timeout = timeout("`timeout`", value, timeouts.most)?,
                 ("format", Endpoint::Whole) => options.format = format(value)?,
                 ("partial", Endpoint::Whole) => options.partial = switch("partial", value)?,
                 ("order", Endpoint::Batch) => options.order = order(value)?,
                 _ => return Err(unknown(endpoint, name)),
             }
+        }
+        if let Some(value) = header_text(headers, &REQUEST_TIMEOUT)? {
+            let stated = timeout("the header `Request-Timeout`", value, timeouts.most)?;
+            if seen.contains(&"timeout") && stated != options.timeout {
+                let message = "`timeout` and the header `Request-Timeout` allow different times: state one.";
+                return Err(option_invalid(message));
+            }
+            options.timeout = stated;
         }
         if endpoint == Endpoint::Whole && !seen.contains(&"format") {
             options.format = accepted_format(headers)?;
@@ -176,11 +197,11 @@ fn order(value: &str) -> Result<Order, Fault> {
     }
 }
 
-fn timeout(value: &str, most: Duration) -> Result<Duration, Fault> {
+fn timeout(what: &str, value: &str, most: Duration) -> Result<Duration, Fault> {
     let given = value.parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
     given.filter(|time| (TIMEOUT_MIN..=most).contains(time)).ok_or_else(|| {
         option_invalid(format!(
-            "`timeout` is `{}`: give seconds from {} to {}.",
+            "{what} is `{}`: give seconds from {} to {}.",
             shown(value),
             TIMEOUT_MIN.as_secs_f64(),
             most.as_secs_f64()
@@ -303,7 +324,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
 
-    const MOST: Duration = Duration::from_secs(120);
+    const MOST: Timeouts = Timeouts { otherwise: Duration::from_secs(60), most: Duration::from_secs(120) };
 
     fn parse(endpoint: Endpoint, query: &str, headers: &[(&str, &str)]) -> Result<Options, Fault> {
         let mut map = HeaderMap::new();
@@ -356,20 +377,41 @@ mod tests {
     fn taken() {
         let options = parse(
             Endpoint::Whole,
-            "pages=1-3%2C7&dpi=144&text_layer=never&words=1&timeout=2.5&deployment=a&partial=true",
+            "pages=1-3%2C7&dpi=144&text_layer=never&words=1&explain=1&timeout=2.5&deployment=a&partial=true",
             &[],
         )
         .unwrap();
         assert_eq!(options.pages, PageSelection::Ranges(vec![(1, Some(3)), (7, Some(7))]));
         assert_eq!(
             options.request,
-            PageRequest { dpi: Some(144.0), text_layer: Some(TextLayerPolicy::Never), words: true }
+            PageRequest {
+                dpi: Some(144.0),
+                text_layer: Some(TextLayerPolicy::Never),
+                words: true,
+                explain: true
+            }
         );
         assert_eq!(options.timeout, Duration::from_millis(2500));
         assert_eq!(options.deployment.unwrap().as_str(), "a");
         assert!(options.partial);
         assert_eq!(parse(Endpoint::Batch, "", &[]).unwrap().order, Order::Completion);
         assert_eq!(parse(Endpoint::Batch, "order=page", &[]).unwrap().order, Order::Page);
+    }
+
+    #[test]
+    fn one_place_for_the_deadline() {
+        let seconds = |query: &str, header: Option<&str>| {
+            let headers: Vec<_> = header.map(|value| ("request-timeout", value)).into_iter().collect();
+            parse(Endpoint::Whole, query, &headers).map(|o| o.timeout.as_secs_f64()).map_err(|f| f.code)
+        };
+        assert_eq!(seconds("", None), Ok(60.0));
+        assert_eq!(seconds("", Some("2.5")), Ok(2.5));
+        assert_eq!(seconds("timeout=100", None), Ok(100.0));
+        assert_eq!(seconds("timeout=3", Some("3.0")), Ok(3.0));
+        for wrong in ["121", "0", "soon", "-1", "1m"] {
+            assert_eq!(seconds("", Some(wrong)), Err("option_invalid"), "{wrong}");
+        }
+        assert_eq!(seconds("timeout=3", Some("4")), Err("option_invalid"));
     }
 
     #[test]

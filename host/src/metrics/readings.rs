@@ -33,10 +33,42 @@ pub struct LaneReading {
     pub runs: u64,
     /// Rows so far.
     pub rows: u64,
-    /// Items dropped unrun because their time was over.
-    pub expired: u64,
+    /// Items by what became of them: `ok`, `failed`, `expired`, `cancelled`, ...
+    pub items: Vec<(&'static str, u64)>,
+    /// Items that ran together with others.
+    pub items_merged: u64,
+    /// Most rows of one run.
+    pub rows_max: u32,
+    /// Pixels run, and those of them that were padding.
+    pub pixels: u64,
+    /// Pixels of padding.
+    pub padded_pixels: u64,
+    /// Predicted time until what waits has run.
+    pub backlog: Duration,
+    /// From the offer of an item to the start of its run, in seconds.
+    pub queue_wait: HistogramReading,
+    /// Runs, in seconds.
+    pub run: HistogramReading,
+    /// Runs, by their rows.
+    pub batch_rows: HistogramReading,
     /// Time of all runs.
     pub busy: Duration,
+}
+
+/// A histogram.
+#[derive(Clone, Debug, Default)]
+pub struct HistogramReading {
+    /// Upper bounds and what is in each bucket, not cumulated; the last bound is infinite.
+    pub buckets: Vec<(f64, u64)>,
+    /// Sum of all values.
+    pub sum: f64,
+}
+
+impl HistogramReading {
+    pub(super) fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let count = self.buckets.iter().map(|(_, count)| count).sum();
+        encoder.encode_histogram::<encoding::NoLabelSet>(self.sum, count, &self.buckets, None)
+    }
 }
 
 /// A model and its engines.
@@ -151,7 +183,7 @@ impl fmt::Debug for House {
 impl Collector for House {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.platform(&mut encoder)?;
-        self.lanes(&mut encoder)?;
+        super::lanes::encode(&self.parts.lanes(), &mut encoder)?;
         self.engines(&mut encoder)?;
         let workers = self.parts.workers();
         gauge(&mut encoder, "lector_render_workers", "Render worker processes alive", workers.alive)?;
@@ -203,6 +235,27 @@ impl House {
             "lector_documents_in_flight_max",
             "Most documents admitted at once",
             status.documents_max,
+        )?;
+        let mut decisions =
+            family(encoder, "lector_admission_decisions", "Documents at the door", MetricType::Counter)?;
+        for (decision, count) in [
+            ("admitted", status.documents_taken),
+            ("house_full", status.documents_refused),
+            ("tenant_backlog_full", status.documents_over_share),
+        ] {
+            labelled_counter(&mut decisions, &[("decision", decision)], count)?;
+        }
+        gauge(
+            encoder,
+            "lector_work_owed_seconds",
+            "Predicted work for documents in the house",
+            status.work_owed.as_secs_f64(),
+        )?;
+        gauge(
+            encoder,
+            "lector_work_rate",
+            "Seconds of such work that are done in a second, as learned",
+            status.work_rate,
         )?;
         let mut documents =
             family(encoder, "lector_documents", "Documents, by what became of them", MetricType::Counter)?;
@@ -321,45 +374,9 @@ impl House {
         }
         Ok(())
     }
-
-    fn lanes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        type Read = fn(&LaneReading) -> f64;
-        let lanes = self.parts.lanes();
-        let gauges: [(&str, &str, Read); 3] = [
-            ("lector_lane_queue_depth", "Items that wait in the lane", |lane| lane.queue_depth as f64),
-            ("lector_lane_in_flight", "Items being run", |lane| lane.in_flight as f64),
-            ("lector_lane_sessions", "Sessions that serve the lane", |lane| lane.sessions as f64),
-        ];
-        let counters: [(&str, &str, Read); 4] = [
-            ("lector_lane_runs", "Runs", |lane| lane.runs as f64),
-            ("lector_lane_rows", "Rows run", |lane| lane.rows as f64),
-            ("lector_lane_expired", "Items dropped unrun because their time was over", |lane| {
-                lane.expired as f64
-            }),
-            ("lector_lane_busy_seconds", "Time of all runs", |lane| lane.busy.as_secs_f64()),
-        ];
-        for (name, help, read) in gauges {
-            let mut values = family(encoder, name, help, MetricType::Gauge)?;
-            for lane in &lanes {
-                labelled_gauge(
-                    &mut values,
-                    &[("model", lane.model.as_str()), ("provider", lane.provider.as_str())],
-                    read(lane),
-                )?;
-            }
-        }
-        for (name, help, read) in counters {
-            let mut values = family(encoder, name, help, MetricType::Counter)?;
-            for lane in &lanes {
-                let labels = [("model", lane.model.as_str()), ("provider", lane.provider.as_str())];
-                ConstCounter::new(read(lane)).encode(values.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
-    }
 }
 
-fn family<'e>(
+pub(super) fn family<'e>(
     encoder: &'e mut DescriptorEncoder<'_>,
     name: &'e str,
     help: &str,

@@ -51,6 +51,22 @@ pub struct Arguments {
     strict: bool,
 }
 
+impl Arguments {
+    /// All forms, a few seconds each.
+    pub fn short() -> Self {
+        Self {
+            forms: Vec::new(),
+            short: true,
+            file: None,
+            deployment: "standard-tiny".to_owned(),
+            clients: Vec::new(),
+            seconds: 0,
+            soak_minutes: 0.0,
+            strict: false,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Form {
     /// Throughput and latency at rising concurrency

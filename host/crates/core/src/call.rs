@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::budget::Budget;
 use crate::fault::Fault;
 use crate::id::{DeploymentName, ModelName, RequestId, TenantName};
+use crate::port::Company;
 use crate::text::Transcript;
 
 /// On whose behalf a guest is called, with what, and within which limits.
@@ -57,6 +58,8 @@ pub struct PageRequest {
     pub text_layer: Option<TextLayerPolicy>,
     /// Whether lines carry words.
     pub words: bool,
+    /// Whether the timing tells of every run.
+    pub explain: bool,
 }
 
 /// Urgency of a model's runs among the tenant's own.
@@ -119,6 +122,43 @@ pub struct ModelTime {
     pub queue: Duration,
     /// Sum of the runs.
     pub run: Duration,
+    /// Of those runs, the part that was the call's own: by its rows among all that ran together.
+    pub own: Duration,
+}
+
+/// One run of a model, as the call that asked for it saw it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunNote {
+    /// Which model.
+    pub model: ModelName,
+    /// With whom it ran.
+    pub company: Company,
+    /// Who computed it: provider and precision.
+    pub rung: (&'static str, &'static str),
+    /// The call's own rows.
+    pub rows: u64,
+    /// Shape of a row: the bucket of its first input.
+    pub bucket: Vec<usize>,
+    /// Part of the input that is padding, 0 to 1.
+    pub padding: f32,
+    /// From the offer to the start of the run.
+    pub queue: Duration,
+    /// The run itself, of all together.
+    pub run: Duration,
+}
+
+/// Most runs that one call tells of.
+pub const RUNS_TOLD_MAX: usize = 512;
+
+/// What a call tells of itself beyond its times, where that is asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Explanation {
+    /// Number of the revision that read.
+    pub revision: u32,
+    /// Its runs, in the order in which they ended; [`RUNS_TOLD_MAX`] of them at most.
+    pub runs: Vec<RunNote>,
+    /// Runs that are not told of.
+    pub runs_left_out: u64,
 }
 
 /// Where the time of one guest call went. Parts overlap: a guest awaits several things at once.
@@ -144,6 +184,8 @@ pub struct Timing {
     pub host_calls: u64,
     /// Largest linear memory of the guest, in bytes.
     pub memory_bytes: u64,
+    /// More, where it was asked for.
+    pub explanation: Option<Box<Explanation>>,
 }
 
 /// One page, read or not.

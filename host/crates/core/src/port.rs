@@ -60,6 +60,8 @@ pub struct WorkDone {
     pub run: Duration,
     /// With whom it ran.
     pub company: Company,
+    /// Who computed it: provider and precision, e.g. `openvino` and `bf16`; empty where that is not known.
+    pub rung: (&'static str, &'static str),
 }
 
 /// The run that an item was part of.

@@ -9,6 +9,7 @@ mod consult;
 mod owner;
 mod queue;
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -22,7 +23,7 @@ use tokio::sync::oneshot;
 use crate::check::{Limits, check, smallest};
 use crate::config::Seats;
 use crate::cores::Cores;
-use crate::engine::{Engine, Slot};
+use crate::engine::{Engine, Seated, Slot};
 use crate::error::InferenceError;
 use crate::meter::{LaneStatus, Meter};
 use crate::provider::{Provider, Rung};
@@ -74,7 +75,8 @@ impl Lane {
     pub(crate) fn start(parts: LaneParts) -> Result<Self, InferenceError> {
         let LaneParts { info, limits, rung, seats, queue_items_max, cores, calibrate, engines } = parts;
         let cores_per_run = cores_per_run(rung.provider, seats);
-        let slots = engines.into_iter().map(|engine| Arc::new(Slot::new(engine, cores_per_run)));
+        let slots =
+            engines.into_iter().map(|engine| Arc::new(Slot::new(Seated { engine, rung }, cores_per_run)));
         let slots: Vec<Arc<Slot>> = slots.collect();
         let bounds = Bounds {
             items_max: queue_items_max,
@@ -97,6 +99,7 @@ impl Lane {
         for slot in &lane.slots {
             let owner = owner::Owner {
                 slot: slot.clone(),
+                ran_on: Cell::new(rung),
                 model: lane.info.name.clone(),
                 queue: lane.queue.clone(),
                 meter: lane.meter.clone(),
@@ -123,7 +126,7 @@ impl Lane {
     pub(crate) fn swap(&self, rung: Rung, engines: Vec<Box<dyn Engine>>) {
         debug_assert_eq!(engines.len(), self.slots.len());
         for (slot, engine) in self.slots.iter().zip(engines) {
-            slot.swap(engine, cores_per_run(rung.provider, self.seats));
+            slot.swap(Seated { engine, rung }, cores_per_run(rung.provider, self.seats));
         }
         self.queue.forget_costs();
         *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = rung;

@@ -17,8 +17,8 @@ use crate::meter::engine_time;
 const NEWEST: f64 = 0.1;
 /// Assumed before anything was read: the order of magnitude of a page of print.
 const FIRST_PAGE_MS: f64 = 500.0;
-/// Assumed as well: one core's worth of work in a second.
-const FIRST_CAPACITY: f64 = 1000.0;
+/// Assumed as well: of each core, so many milliseconds of work in a second.
+const FIRST_CORE_MS: f64 = 1000.0;
 /// The rate is measured over so long, while the house is full.
 const WINDOW: Duration = Duration::from_secs(1);
 /// Weight of the newest window.
@@ -68,13 +68,14 @@ pub(crate) struct Full {
 #[derive(Debug)]
 pub(crate) struct Load {
     documents_max: usize,
+    /// Work done in a second, as long as it was not learned.
+    first_rate: f64,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     owed: BTreeMap<TenantName, Owed>,
-    documents: usize,
     /// Work of a page, by the clock and by what it cost.
     page_s: Mean,
     page_ms: Mean,
@@ -92,7 +93,12 @@ struct Owed {
 
 impl Load {
     pub(crate) fn new(documents_max: usize) -> Arc<Self> {
-        Arc::new(Self { documents_max, state: Mutex::default() })
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::at(documents_max, cores as f64 * FIRST_CORE_MS)
+    }
+
+    fn at(documents_max: usize, first_rate: f64) -> Arc<Self> {
+        Arc::new(Self { documents_max, first_rate, state: Mutex::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -104,8 +110,7 @@ impl Load {
     pub(crate) fn take(self: &Arc<Self>, asked: &Asked<'_>) -> Result<Burden, Full> {
         let mut state = self.lock();
         let ms = state.page_ms.value().unwrap_or(FIRST_PAGE_MS);
-        state.may_take(asked, ms, self.documents_max)?;
-        state.documents += 1;
+        state.may_take(asked, ms, self)?;
         let owed = state.owed.entry(asked.tenant.clone()).or_default();
         owed.documents += 1;
         owed.ms += ms;
@@ -151,7 +156,7 @@ impl Load {
     /// Work owed to all, in milliseconds, and milliseconds of it done in a second.
     pub(crate) fn owed_and_capacity(&self) -> (f64, f64) {
         let state = self.lock();
-        (state.owed.values().map(|owed| owed.ms).sum(), state.rate())
+        (state.owed.values().map(|owed| owed.ms).sum(), state.rate(self))
     }
 
     /// How long all that is owed takes.
@@ -162,17 +167,18 @@ impl Load {
 }
 
 impl State {
-    fn rate(&self) -> f64 {
-        self.capacity.unwrap_or(FIRST_CAPACITY).max(1.0)
+    fn rate(&self, load: &Load) -> f64 {
+        self.capacity.unwrap_or(load.first_rate).max(1.0)
     }
 
-    fn may_take(&self, asked: &Asked<'_>, ms: f64, documents_max: usize) -> Result<(), Full> {
+    fn may_take(&self, asked: &Asked<'_>, ms: f64, load: &Load) -> Result<(), Full> {
+        let documents_max = load.documents_max;
         let weight = f64::from(asked.weight.max(1));
         let others = self.owed.iter().filter(|(tenant, _)| *tenant != asked.tenant);
         let others: f64 = others.map(|(_, owed)| owed.weight).sum();
         let (own_ms, own) = self.owed.get(asked.tenant).map_or((0.0, 0), |owed| (owed.ms, owed.documents));
         let (alone, share) = (others == 0.0, weight / (weight + others));
-        let wait = seconds((own_ms + ms) / (self.rate() * share));
+        let wait = seconds((own_ms + ms) / (self.rate(load) * share));
         // An idle house takes anything: there is nothing to wait for.
         if alone && own == 0 {
             return Ok(());
@@ -180,13 +186,10 @@ impl State {
         if wait > asked.wait_max {
             return Err(Full { own: !alone && own > 0, wait });
         }
-        let kept = documents_max / KEPT_FOR_NEWCOMERS;
-        if own > 0 && self.documents >= documents_max - kept {
-            return Err(Full { own: false, wait });
-        }
-        let places = (documents_max as f64 * share) as usize;
-        if own > 0 && !alone && own >= places.max(1) {
-            return Err(Full { own: true, wait });
+        let kept = if alone { documents_max / KEPT_FOR_NEWCOMERS } else { 0 };
+        let places = (documents_max as f64 * share) as usize - kept;
+        if own > 0 && own >= places.max(1) {
+            return Err(Full { own: !alone, wait });
         }
         Ok(())
     }
@@ -224,7 +227,6 @@ impl Drop for Burden {
     fn drop(&mut self) {
         self.set(0.0);
         let mut state = self.load.lock();
-        state.documents = state.documents.saturating_sub(1);
         if let Some(owed) = state.owed.get_mut(&self.tenant) {
             owed.documents = owed.documents.saturating_sub(1);
             if owed.documents == 0 {
@@ -251,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_tenant_may_be_owed_what_its_share_does_in_the_longest_wait() {
-        let load = Load::new(1000);
+        let load = Load::at(1000, 1000.0);
         // Nothing read yet: a page is 500 ms, and 1000 ms are done in a second.
         let of_a: Vec<Burden> = (0..20).map(|_| take(&load, "a", 10).unwrap()).collect();
         let full = take(&load, "a", 10).unwrap_err();
@@ -270,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_long_document_is_taken_by_an_idle_house_and_not_by_a_busy_one() {
-        let load = Load::new(1000);
+        let load = Load::at(1000, 1000.0);
         let mut long = take(&load, "a", 10).unwrap();
         long.set(60_000.0);
         assert!(take(&load, "a", 10).is_err());
@@ -283,7 +285,7 @@ mod tests {
 
     #[test]
     fn places_are_kept_for_newcomers_and_shared_when_there_are_others() {
-        let load = Load::new(16);
+        let load = Load::at(16, 1000.0);
         let of_a: Vec<Burden> = (0..14).map(|_| take(&load, "a", 600).unwrap()).collect();
         assert!(!take(&load, "a", 600).unwrap_err().own);
         let _of_b = take(&load, "b", 600).unwrap();
@@ -296,12 +298,12 @@ mod tests {
 
     #[test]
     fn the_rate_is_learned_while_the_house_is_full() {
-        let (load, start) = (Load::new(10), Instant::now());
+        let (load, start) = (Load::at(10, 1000.0), Instant::now());
         let at = |ms: u64| start + Duration::from_millis(ms);
         for ms in (0..5000).step_by(100) {
             load.learn(&timing(50), false, at(ms));
         }
-        assert_eq!(load.owed_and_capacity().1, FIRST_CAPACITY, "idle: nothing is known of it");
+        assert_eq!(load.owed_and_capacity().1, 1000.0, "idle: nothing is known of it");
         // A page of 300 ms ends every 100 ms.
         for ms in (5000..30_000).step_by(100) {
             load.learn(&timing(300), true, at(ms));

@@ -163,9 +163,9 @@ impl Meter {
     }
 }
 
-/// Time in engines over all models.
+/// Time in engines over all models: of runs together with others the part that was this call's.
 pub(crate) fn engine_time(timing: &Timing) -> Duration {
-    timing.models.values().map(|model| model.run).sum()
+    timing.models.values().map(|model| model.own).sum()
 }
 
 fn us(time: Duration) -> u64 {

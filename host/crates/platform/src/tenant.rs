@@ -137,6 +137,8 @@ pub struct Limits {
     pub body_bytes_max: u64,
     /// Pages read of one document; 0: the host's bound.
     pub pages_per_document_max: u32,
+    /// Deadline of a request that states none, in milliseconds; 0: the host's.
+    pub request_timeout_ms: u64,
     /// Most of anything that one guest call may have, whatever a revision says.
     pub budget: BudgetSpec,
 }
@@ -150,6 +152,7 @@ impl Default for Limits {
             pages_per_day: 0,
             body_bytes_max: 0,
             pages_per_document_max: 0,
+            request_timeout_ms: 0,
             budget: BudgetSpec::default(),
         }
     }

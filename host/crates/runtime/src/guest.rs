@@ -97,6 +97,9 @@ impl Guest {
             Ok(call) => call,
             Err((fault, timing)) => return PageRun { result: Err(fault), timing },
         };
+        if request.explain {
+            call.explain();
+        }
         let dpi_asked = request.dpi;
         let request = convert::request(ctx.request.as_str(), request);
         let answered = match call.page(page, dpi_asked) {

@@ -109,6 +109,11 @@ impl Invocation {
         })
     }
 
+    /// The timing is to tell of every run.
+    pub fn explain(&mut self) {
+        self.store.data_mut().timing.explanation = Some(Box::default());
+    }
+
     /// Puts the page under a handle that the guest will own.
     pub fn page(
         &mut self,

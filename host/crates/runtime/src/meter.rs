@@ -80,6 +80,7 @@ impl<F: Future> Future for Metered<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let _drawn = tracing::trace_span!("guest").entered();
         let began = self.meter.now();
         self.meter.since.store(began, Ordering::Relaxed);
         let outcome = self.work.as_mut().poll(cx);

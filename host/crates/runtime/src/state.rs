@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lector_core::call::{RUNS_TOLD_MAX, RunNote};
+use lector_core::port::WorkDone;
 use lector_core::{CallCtx, Engines, Fault, ModelName, Timing};
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -26,6 +28,16 @@ const RANDOM_BYTES_MAX: u64 = 1 << 20;
 const TOLD_MAX: usize = 8;
 /// Names of spans that a guest may use in one call.
 const SPAN_NAMES_MAX: usize = 64;
+
+/// A run as it was asked for.
+pub struct Asked {
+    pub model: ModelName,
+    pub rows: u64,
+    /// Shape of a row of the first input.
+    pub bucket: Vec<usize>,
+    /// Part of the input that is content.
+    pub content: f32,
+}
 
 /// The data of a Store.
 pub struct HostState {
@@ -118,12 +130,30 @@ impl HostState {
     }
 
     /// Adds one run of a model to the timing.
-    pub fn ran(&mut self, model: ModelName, rows: u64, queue: Duration, run: Duration) {
-        let time = self.timing.models.entry(model).or_default();
+    pub fn ran(&mut self, asked: Asked, done: &WorkDone) {
+        let Asked { model, rows, bucket, content } = asked;
+        let time = self.timing.models.entry(model.clone()).or_default();
         time.runs += 1;
         time.rows += rows;
-        time.queue += queue;
-        time.run += run;
+        time.queue += done.queue_wait;
+        time.run += done.run;
+        let all = f64::from(done.company.rows).max(rows as f64).max(1.0);
+        time.own += done.run.mul_f64(rows as f64 / all);
+        let Some(explanation) = &mut self.timing.explanation else { return };
+        if explanation.runs.len() >= RUNS_TOLD_MAX {
+            explanation.runs_left_out += 1;
+            return;
+        }
+        explanation.runs.push(RunNote {
+            model,
+            company: done.company,
+            rung: done.rung,
+            rows,
+            bucket,
+            padding: 1.0 - content,
+            queue: done.queue_wait,
+            run: done.run,
+        });
     }
 
     /// Adds a finished span to the timing; a guest that invents names without end loses the surplus.

@@ -43,14 +43,19 @@ fn fuzz_options() {
         let most = Duration::from_secs(300);
         let mut outcome = "accepted";
         for endpoint in [Endpoint::Whole, Endpoint::Batch] {
-            let options = match Options::parse(endpoint, &uri, &headers, None, most) {
-                Ok(options) => options,
-                Err(fault) => {
-                    assert!(fault.message.len() < 2000, "what was sent comes back: {}", fault.message.len());
-                    outcome = fault.code;
-                    continue;
-                }
-            };
+            let options =
+                match Options::parse(endpoint, &uri, &headers, None, Timeouts { otherwise: most, most }) {
+                    Ok(options) => options,
+                    Err(fault) => {
+                        assert!(
+                            fault.message.len() < 2000,
+                            "what was sent comes back: {}",
+                            fault.message.len()
+                        );
+                        outcome = fault.code;
+                        continue;
+                    }
+                };
             assert!((TIMEOUT_MIN..=most).contains(&options.timeout));
             assert!(options.request.dpi.is_none_or(|dpi| (DPI_MIN..=DPI_MAX).contains(&dpi)));
             match options.pages.resolve(500, 100) {

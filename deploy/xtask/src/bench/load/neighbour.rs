@@ -51,8 +51,10 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
     let mut report = Report::default();
     report.row(capacity.row("capacity"));
     report.row(solo.row("a trickle alone"));
+    report.row(json!({ "mean_ms_of": "a trickle alone", "stages": solo.stages() }));
     for (name, samples) in TENANTS.iter().zip(&beside) {
         report.row(samples.row(name));
+        report.row(json!({ "mean_ms_of": name, "stages": samples.stages() }));
     }
     let victims = || beside.iter().skip(1);
     let worst = victims().map(|samples| samples.quantile_s(0.99)).fold(0.0, f64::max);
@@ -90,8 +92,12 @@ fn tenant(gateway: &Gateway, admin: &str, name: &str) -> Result<String> {
 fn jain(got: &[Samples], asked: &[Stream<'_>], capacity_per_s: f64) -> f64 {
     let demands: Vec<f64> = asked.iter().map(|stream| stream.per_s).collect();
     let fair = max_min(&demands, capacity_per_s);
-    let shares: Vec<f64> =
-        got.iter().zip(&fair).map(|(samples, fair)| (samples.per_s() / fair).min(1.0)).collect();
+    let share = |((samples, fair), demand): ((&Samples, &f64), &f64)| {
+        // Who asks for less than its share got what was read of what it asked; the others' rate counts.
+        let asked = samples.latencies_s.len() as f64 / samples.sent.max(1) as f64;
+        if fair < demand { (samples.per_s() / fair).min(1.0) } else { asked }
+    };
+    let shares: Vec<f64> = got.iter().zip(&fair).zip(&demands).map(share).collect();
     let (sum, squares) = (shares.iter().sum::<f64>(), shares.iter().map(|share| share * share).sum::<f64>());
     sum * sum / (shares.len() as f64 * squares)
 }

@@ -1,6 +1,7 @@
 //! Clients: closed loops, where each waits for its answer, and open ones, where requests come whether or not the house
 //! keeps up. Latency counts from when a request was due, so that a house that stalls cannot hide it.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
@@ -94,13 +95,21 @@ pub struct Samples {
     pub failed: usize,
     /// Requests without an answer: resets, broken answers.
     pub unanswered: usize,
+    /// All of them.
+    pub sent: usize,
     pub seconds: f64,
+    /// Where the time of the pages read went, in milliseconds, summed up.
+    stages_ms: BTreeMap<String, f64>,
 }
 
 impl Samples {
     fn add(&mut self, due: Instant, outcome: &Result<Answer, ureq::Error>) {
+        self.sent += 1;
         match outcome {
-            Ok(answer) if answer.status == 200 => self.latencies_s.push(due.elapsed().as_secs_f64()),
+            Ok(answer) if answer.status == 200 => {
+                self.latencies_s.push(due.elapsed().as_secs_f64());
+                self.note_stages(&answer.body);
+            }
             Ok(answer) if matches!(answer.status, 429 | 503) => {
                 self.refusals_s.push(answer.head_s);
                 self.bare_refusals += usize::from(answer.retry_after_s.is_none());
@@ -109,6 +118,24 @@ impl Samples {
             Ok(_) => self.failed += 1,
             Err(_) => self.unanswered += 1,
         }
+    }
+
+    fn note_stages(&mut self, body: &[u8]) {
+        let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+        for page in answer["pages"].as_array().into_iter().flatten() {
+            for (stage, time) in page["timing_ms"].as_object().into_iter().flatten() {
+                let inner = time.as_object().into_iter().flatten().filter_map(|(_, ms)| ms.as_f64());
+                let ms = time.as_f64().unwrap_or_else(|| inner.sum());
+                *self.stages_ms.entry(stage.clone()).or_default() += ms;
+            }
+        }
+    }
+
+    /// Where the time of a request went, on average, in milliseconds: of those that were read.
+    pub fn stages(&self) -> Value {
+        let count = self.latencies_s.len().max(1) as f64;
+        let stages = self.stages_ms.iter().filter(|(stage, _)| *stage != "spans");
+        stages.map(|(stage, ms)| (stage.as_str(), ms / count)).collect()
     }
 
     fn finished(mut self, began: Instant) -> Self {

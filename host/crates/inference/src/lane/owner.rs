@@ -1,6 +1,7 @@
 //! An owner thread: it alone runs the engine in its slot.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,12 +11,15 @@ use lector_core::port::{Company, WorkDone};
 use lector_core::{Fault, Kind, ModelName, Tensor};
 
 use super::queue::{Batch, Shared, Ticket, bucket};
-use crate::cores::Cores;
+use crate::cores::{Claimant, Cores, Nobody};
 use crate::engine::Slot;
 use crate::meter::Meter;
+use crate::provider::Rung;
 
 pub(super) struct Owner {
     pub(super) slot: Arc<Slot>,
+    /// What the last run ran on.
+    pub(super) ran_on: Cell<Rung>,
     pub(super) model: ModelName,
     pub(super) queue: Shared,
     pub(super) meter: Arc<Meter>,
@@ -32,12 +36,17 @@ impl Owner {
     /// Runs until the queue is closed.
     pub(super) fn work(mut self) {
         self.calibrate();
+        let claimant: Arc<dyn Claimant> = self.queue.clone();
         while self.queue.wait(&self.meter) {
             // The cores first and the choice after: what has died while waiting for a core is not run, and a batch
             // is formed at the last moment.
             let cores = self.cores.clone();
-            let _permit = cores.take(self.slot.cores_per_run());
+            let mut permit = cores.take(self.slot.cores_per_run(), &claimant);
             if let Some(batch) = self.queue.take(&self.meter) {
+                // The others that run along, where there are any, owe their part to the lane alone.
+                if let Some(head) = batch.tickets.first() {
+                    permit.pays(&head.item.tenant, head.item.terms.weight);
+                }
                 self.serve(batch);
             }
         }
@@ -45,15 +54,15 @@ impl Owner {
 
     /// Learns what a launch and what a row costs, on the smallest inputs: milliseconds on a CPU.
     fn calibrate(&mut self) {
-        let cores = self.cores.clone();
+        let (cores, nobody) = (self.cores.clone(), Arc::new(Nobody) as Arc<dyn Claimant>);
         for inputs in std::mem::take(&mut self.calibration) {
-            let _permit = cores.take(self.slot.cores_per_run());
+            let _permit = cores.take(self.slot.cores_per_run(), &nobody);
             let rows = rows(&inputs);
             let outputs = &self.calibration_outputs;
             let bucket = bucket(&inputs, outputs);
             for run in 0..CALIBRATION_RUNS {
                 let started = Instant::now();
-                match run_caught(&self.slot, &inputs, outputs) {
+                match run_caught(&self.slot, &self.ran_on, &inputs, outputs) {
                     Ok(_) if run > 0 => self.queue.learn(&bucket, rows, started.elapsed()),
                     Ok(_) => {}
                     // The first real run of that kind will fail too, and be answered.
@@ -115,7 +124,7 @@ impl Owner {
             return Meter::add(&self.meter.skipped_cancelled, 1);
         }
         let started = Instant::now();
-        let outcome = run_caught(&self.slot, &ticket.item.inputs, &ticket.item.outputs);
+        let outcome = run_caught(&self.slot, &self.ran_on, &ticket.item.inputs, &ticket.item.outputs);
         let took = started.elapsed();
         let company = Company { run: 0, rows: ticket.rows, items: 1, tenants: 1 };
         self.meter.ran(&company, &ticket.bucket, took);
@@ -135,7 +144,11 @@ impl Owner {
         let Ticket { item, reply, .. } = ticket;
         drop(item);
         let answer = match outcome {
-            Ok(outputs) => Ok(WorkDone { outputs, queue_wait, run, company }),
+            Ok(outputs) => {
+                let rung = self.ran_on.get();
+                let rung = (rung.provider.as_str(), rung.precision.as_str());
+                Ok(WorkDone { outputs, queue_wait, run, company, rung })
+            }
             Err(cause) => Err(self.failed(cause)),
         };
         // A caller that left while it ran gets nothing.
@@ -147,10 +160,11 @@ impl Owner {
         let Some(first) = tickets.first() else { return Ok(Vec::new()) };
         let outputs = &first.item.outputs;
         if tickets.len() == 1 {
-            return run_caught(&self.slot, &first.item.inputs, outputs).map(|outputs| vec![outputs]);
+            return run_caught(&self.slot, &self.ran_on, &first.item.inputs, outputs)
+                .map(|outputs| vec![outputs]);
         }
         let inputs = joined(tickets).ok_or("inputs of one bucket do not fit together")?;
-        let whole = run_caught(&self.slot, &inputs, outputs)?;
+        let whole = run_caught(&self.slot, &self.ran_on, &inputs, outputs)?;
         drop(inputs);
         apart(&whole, tickets).ok_or_else(|| "an output does not come apart by rows".to_owned())
     }
@@ -195,9 +209,18 @@ pub(super) fn rows(inputs: &[(String, Tensor)]) -> u32 {
 
 /// A panic between ONNX Runtime and us says nothing about the session's own state, which lives across the border; the
 /// run failed, the lane goes on.
-fn run_caught(slot: &Slot, inputs: &[(String, Tensor)], outputs: &[String]) -> Result<Vec<Tensor>, String> {
-    catch_unwind(AssertUnwindSafe(|| slot.for_run().run(inputs, outputs)))
-        .unwrap_or_else(|panic| Err(format!("panic: {}", panic_text(&*panic))))
+fn run_caught(
+    slot: &Slot,
+    ran_on: &Cell<Rung>,
+    inputs: &[(String, Tensor)],
+    outputs: &[String],
+) -> Result<Vec<Tensor>, String> {
+    let run = || {
+        let mut engine = slot.for_run();
+        ran_on.set(engine.rung());
+        engine.run(inputs, outputs)
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(format!("panic: {}", panic_text(&*panic))))
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -14,6 +14,7 @@ use lector_core::{Fault, Kind, ModelName, TenantName, Tensor};
 use tokio::sync::oneshot;
 
 use super::consult::{Consultation, Programs};
+use crate::cores::Claimant;
 use crate::meter::Meter;
 
 /// A waiting item, with all that its run and its answer need.
@@ -248,6 +249,17 @@ impl Queue {
     /// Nothing panics while it is held, so a poisoned lock holds a sound state.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Claimant for Queue {
+    fn next_tenant(&self) -> Option<(TenantName, u32)> {
+        let state = self.lock();
+        let waiting =
+            state.waiting.iter().filter(|ticket| !ticket.reply.is_closed()).map(|ticket| &ticket.item);
+        let start = |item: &WorkItem| state.shares.start_of(&item.tenant);
+        let next = waiting.min_by(|a, b| start(a).total_cmp(&start(b)))?;
+        Some((next.tenant.clone(), next.terms.weight))
     }
 }
 

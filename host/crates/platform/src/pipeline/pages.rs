@@ -257,7 +257,10 @@ impl<'a> Reading<'a> {
         tenant.meter.page(&run);
         promise.kept();
         revision.figures.page(&run, self.call.ctx.budget.wall);
-        let PageRun { result, timing } = run;
+        let PageRun { result, mut timing } = run;
+        if let Some(explanation) = &mut timing.explanation {
+            explanation.revision = revision.record.number;
+        }
         let event = match result {
             Ok(transcript) => {
                 let turns = &self.platform.turns;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use lector_core::port::PageKind;
 use lector_core::{Blame, Fault, Kind};
+use tracing::Instrument;
 use wasmtime::component::{Accessor, Resource};
 
 use super::{Answer, Host, tell, until};
@@ -112,7 +113,7 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
         let image = if until(deadline).is_zero() {
             Err(Fault::new(Kind::Deadline, "guest_deadline", "the page's time is up; it was not rendered"))
         } else {
-            source.render(dpi, max).await
+            source.render(dpi, max).instrument(tracing::debug_span!("render", dpi)).await
         };
         drop(flight);
         store.with(|mut access| {

@@ -11,7 +11,7 @@ use crate::bindings::lector::ocr::{inference, types};
 use crate::convert;
 use crate::held::{HeldModel, HeldTensor};
 use crate::ledger::Charge;
-use crate::state::HostState;
+use crate::state::{Asked, HostState};
 use crate::stop::Stop;
 
 /// Most axes of a tensor.
@@ -368,7 +368,10 @@ impl<T: Send + 'static> inference::HostModelWithStore<T> for Host {
             Ok(begun) => begun,
             Err(fault) => return Ok(Err(tell(store, fault))),
         };
-        let (name, wanted) = (item.model.clone(), item.outputs.len());
+        let wanted = item.outputs.len();
+        let bucket = item.inputs.first().and_then(|(_, tensor)| tensor.shape().get(1..)).unwrap_or_default();
+        let asked =
+            Asked { model: item.model.clone(), rows, bucket: bucket.to_vec(), content: item.terms.content };
         let done = engines.infer(item).await;
         drop((charges, flight));
         store.with(|mut access| {
@@ -377,7 +380,7 @@ impl<T: Send + 'static> inference::HostModelWithStore<T> for Host {
                 Ok(done) => done,
                 Err(fault) => return Ok(Err(state.tell(fault))),
             };
-            state.ran(name, rows, done.queue_wait, done.run);
+            state.ran(asked, &done);
             if done.outputs.len() != wanted {
                 return Err(
                     Stop::Defect("an engine gave another number of outputs than asked for".into()).into()

@@ -86,7 +86,7 @@ impl Engines for FakeEngines {
             withdrawn.answered();
             let outputs = item.inputs.into_iter().map(|(_, tensor)| tensor).collect();
             let (queue_wait, run) = (Duration::from_micros(3), Duration::from_micros(5));
-            Ok(WorkDone { outputs, queue_wait, run, company: Company::default() })
+            Ok(WorkDone { outputs, queue_wait, run, company: Company::default(), rung: ("", "") })
         }
         .boxed()
     }
