@@ -91,25 +91,26 @@ fn free_address() -> SocketAddr {
 #[tokio::test]
 async fn each_build_becomes_a_revision_of_a_running_server() {
     let home = tempfile::tempdir().unwrap();
-    assert!(author("lector", home.path()).args(["guest", "new", "greet"]).status().unwrap().success());
-    let project = home.path().join("greet");
+    // A name of its own: what the projects of these tests compile lies in one folder.
+    assert!(author("lector", home.path()).args(["guest", "new", "shout"]).status().unwrap().success());
+    let project = home.path().join("shout");
     let gateway = Gateway::start().await;
     let child = author("lector", &project)
-        .args(["guest", "dev", "--server", &gateway.base, "--deployment", "mine"])
+        .args(["guest", "dev", "--server", &gateway.base])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut dev = Dev::of(child);
     let first = dev.until("waiting for changes");
-    assert!(first.contains("revision 1 of mine is live") && first.contains("this line stays"), "{first}");
+    assert!(first.contains("revision 1 of shout is live") && first.contains("this line stays"), "{first}");
     let source = project.join("src/lib.rs");
     let text = std::fs::read_to_string(&source).unwrap();
     std::fs::write(&source, text.replace("capitals_max: 20", "capitals_max: 200")).unwrap();
     let second = dev.until("waiting for changes");
-    assert!(second.contains("revision 2 of mine is live") && second.contains("WE ARE SHOUTING"), "{second}");
+    assert!(second.contains("revision 2 of shout is live") && second.contains("WE ARE SHOUTING"), "{second}");
     drop(dev);
     let pdf = std::fs::read(project.join("golden/hello.pdf")).unwrap();
-    let answer = gateway.post("/api/v1/deployments/mine/ocr", "application/pdf", pdf).await;
+    let answer = gateway.post("/api/v1/deployments/shout/ocr", "application/pdf", pdf).await;
     assert!(all_text(&answer.ok()).contains("WE ARE SHOUTING"), "others read with it too");
 }
 
