@@ -16,16 +16,27 @@ use lector_core::share::Shares;
 
 /// Who wants cores, and for whom: asked when there are some, for what waits may have changed by then.
 pub(crate) trait Claimant: Send + Sync {
-    /// The tenant whose items would run next, and its weight; `None`: nobody's.
-    fn next_tenant(&self) -> Option<(TenantName, u32)>;
+    /// Whose items would run next.
+    fn next(&self) -> Claim;
+}
+
+/// Whose turn it would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Nobody's: it goes at once, for it will give back at once.
+    Nobody,
+    /// This tenant's, with its weight.
+    Tenant(TenantName, u32),
+    /// Work that nobody waits for: after all others.
+    Background,
 }
 
 /// Nobody in particular: calibrations.
 pub(crate) struct Nobody;
 
 impl Claimant for Nobody {
-    fn next_tenant(&self) -> Option<(TenantName, u32)> {
-        None
+    fn next(&self) -> Claim {
+        Claim::Nobody
     }
 }
 
@@ -94,25 +105,26 @@ impl Cores {
 impl State {
     /// Lets those go whose turn it is and for whom there are cores.
     fn grant(&mut self) {
-        while let Some((at, payer)) = self.first() {
+        while let Some((at, claim)) = self.first() {
             let Some(waiter) = self.waiting.get(at).filter(|waiter| waiter.count <= self.free) else {
                 return;
             };
             self.free -= waiter.count;
             self.granted.push(waiter.id);
             self.waiting.remove(at);
-            if let Some((tenant, _)) = payer {
+            if let Claim::Tenant(tenant, _) = claim {
                 self.shares.serve(&tenant);
             }
         }
     }
 
-    /// Position of the waiter whose turn it is: that of the tenant that has had least. Who has nothing to run goes at once,
-    /// for it will give back at once.
-    fn first(&self) -> Option<(usize, Option<(TenantName, u32)>)> {
-        let claims = self.waiting.iter().map(|waiter| waiter.claimant.next_tenant());
-        let start = |claim: &Option<(TenantName, u32)>| {
-            claim.as_ref().map_or(f64::NEG_INFINITY, |(tenant, _)| self.shares.start_of(tenant))
+    /// Position of the waiter whose turn it is: that of the tenant that has had least.
+    fn first(&self) -> Option<(usize, Claim)> {
+        let claims = self.waiting.iter().map(|waiter| waiter.claimant.next());
+        let start = |claim: &Claim| match claim {
+            Claim::Nobody => f64::NEG_INFINITY,
+            Claim::Tenant(tenant, _) => self.shares.start_of(tenant),
+            Claim::Background => f64::INFINITY,
         };
         claims.enumerate().min_by(|a, b| start(&a.1).total_cmp(&start(&b.1)))
     }
@@ -155,8 +167,16 @@ mod tests {
     struct Of(&'static str);
 
     impl Claimant for Of {
-        fn next_tenant(&self) -> Option<(TenantName, u32)> {
-            Some((self.0.into(), 1))
+        fn next(&self) -> Claim {
+            Claim::Tenant(self.0.into(), 1)
+        }
+    }
+
+    struct Behind;
+
+    impl Claimant for Behind {
+        fn next(&self) -> Claim {
+            Claim::Background
         }
     }
 
@@ -201,6 +221,19 @@ mod tests {
     fn who_has_had_least_is_next_over_all_lanes() {
         let mut state = State::default();
         assert_eq!(order(&mut state, &["a", "a", "a", "b", "c"]), ["a", "b", "c", "a", "a"]);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_comes_after_all_others() {
+        let mut state = State { free: 1, ..State::default() };
+        state.waiting.push(Waiter { id: 1, count: 1, claimant: Arc::new(Behind) });
+        state.waiting.push(Waiter { id: 2, count: 1, claimant: Arc::new(Of("a")) });
+        state.shares.charge(&"a".into(), 1, 1e6);
+        state.grant();
+        assert_eq!(state.granted, [2], "however much the other has had");
+        state.free = 1;
+        state.grant();
+        assert_eq!(state.granted, [2, 1]);
     }
 
     #[test]

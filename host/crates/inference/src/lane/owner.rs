@@ -44,7 +44,8 @@ impl Owner {
             let mut permit = cores.take(self.slot.cores_per_run(), &claimant);
             if let Some(batch) = self.queue.take(&self.meter) {
                 // The others that run along, where there are any, owe their part to the lane alone.
-                if let Some(head) = batch.tickets.first() {
+                let head = batch.tickets.first();
+                if let Some(head) = head.filter(|head| !head.item.terms.wishes.background) {
                     permit.pays(&head.item.tenant, head.item.terms.weight);
                 }
                 self.serve(batch);

@@ -14,7 +14,7 @@ use lector_core::{Fault, Kind, ModelName, TenantName, Tensor};
 use tokio::sync::oneshot;
 
 use super::consult::{Consultation, Programs};
-use crate::cores::Claimant;
+use crate::cores::{Claim, Claimant};
 use crate::meter::Meter;
 
 /// A waiting item, with all that its run and its answer need.
@@ -253,13 +253,18 @@ impl Queue {
 }
 
 impl Claimant for Queue {
-    fn next_tenant(&self) -> Option<(TenantName, u32)> {
+    fn next(&self) -> Claim {
         let state = self.lock();
         let waiting =
             state.waiting.iter().filter(|ticket| !ticket.reply.is_closed()).map(|ticket| &ticket.item);
         let start = |item: &WorkItem| state.shares.start_of(&item.tenant);
-        let next = waiting.min_by(|a, b| start(a).total_cmp(&start(b)))?;
-        Some((next.tenant.clone(), next.terms.weight))
+        let behind = |item: &WorkItem| item.terms.wishes.background;
+        let turn = |a: &WorkItem, b: &WorkItem| behind(a).cmp(&behind(b)).then(start(a).total_cmp(&start(b)));
+        match waiting.min_by(|a, b| turn(a, b)) {
+            None => Claim::Nobody,
+            Some(next) if behind(next) => Claim::Background,
+            Some(next) => Claim::Tenant(next.tenant.clone(), next.terms.weight),
+        }
     }
 }
 
