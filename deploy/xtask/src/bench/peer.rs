@@ -37,6 +37,12 @@ pub struct Arguments {
     /// Pages, as FILE<tab>PAGES<tab>CLASS<tab>LANGUAGE a line
     #[arg(long, default_value = "tests/bench/pages.tsv")]
     pages: PathBuf,
+    /// Folder with the files of the list; the corpus otherwise. `tests/bench/degrade.py` makes such folders
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// What stands on the pages, as JSON lines with `file`, `page`, `truth`; their embedded text otherwise
+    #[arg(long)]
+    truth: Option<PathBuf>,
     /// Who takes part
     #[arg(long, value_delimiter = ',', default_value = "rapidocr-onnxruntime,rapidocr-openvino,lector")]
     sides: Vec<String>,
@@ -66,7 +72,10 @@ struct Measured {
 
 /// Runs it.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
-    let folder = corpus::fetch(places, None)?;
+    let folder = match &arguments.folder {
+        Some(folder) => places.root.join(folder),
+        None => corpus::fetch(places, None)?,
+    };
     let python = environment(places)?;
     let rows = rows(
         &fs::read_to_string(places.root.join(&arguments.pages)).context("cannot read the list of pages")?,
@@ -83,7 +92,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
             None => bail!("`{side}` takes no part: rapidocr-onnxruntime, rapidocr-openvino, lector"),
         });
     }
-    let scores = score(places, &python, &measured)?;
+    let scores = score(places, arguments, &python, &measured)?;
     report(places, &measured, &scores)
 }
 
@@ -233,17 +242,16 @@ fn lector(
 }
 
 /// CER, miss and extra by side, over all pages and by class, as score.py prints them.
-fn score(places: &Places, python: &Path, measured: &[Measured]) -> Result<Value> {
-    let Some(with_truth) = measured.iter().find(|side| side.name.starts_with("rapidocr")) else {
-        println!("no peer took part, and its runner extracts the truth: nothing is scored");
+fn score(places: &Places, arguments: &Arguments, python: &Path, measured: &[Measured]) -> Result<Value> {
+    let given = arguments.truth.as_ref().map(|truth| places.root.join(truth));
+    let peer = measured.iter().find(|side| side.name.starts_with("rapidocr"));
+    let Some(truth) = given.or_else(|| Some(peer?.readings.clone())) else {
+        println!("no peer took part, and its runner extracts the truth: nothing is scored (or pass --truth)");
         return Ok(Value::Null);
     };
     let mut command = Command::new(python);
-    command
-        .arg(places.repo("tests/bench/score.py"))
-        .arg("--classes")
-        .arg(places.repo("tests/bench/pages.tsv"));
-    command.arg("--truth").arg(&with_truth.readings).args(measured.iter().map(|side| &side.readings));
+    command.arg(places.repo("tests/bench/score.py")).arg("--classes").arg(places.root.join(&arguments.pages));
+    command.arg("--truth").arg(truth).args(measured.iter().map(|side| &side.readings));
     serde_json::from_str(&shell::output(&mut command)?).context("score.py printed no JSON")
 }
 
