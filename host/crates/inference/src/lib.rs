@@ -27,6 +27,7 @@ mod forge;
 #[cfg(test)]
 mod fuzz;
 pub mod gpu;
+mod heap;
 pub mod ladder;
 mod lane;
 mod machine;
