@@ -4,6 +4,7 @@
 use lector_sdk::{Line, Origin, Size, Word, span};
 use lector_vision::geometry::{Quad, Turn};
 use lector_vision::layout;
+use lector_vision::rules::Rule;
 
 use crate::convert::to_sdk_quad;
 use crate::fragment::Fragment;
@@ -23,11 +24,12 @@ impl Frame {
     }
 }
 
-/// The lines of the page in reading order, in pixels of the page image as rendered.
-pub(crate) fn lines(fragments: &[Fragment], frame: &Frame) -> Vec<Line> {
+/// The lines of the page in reading order, in pixels of the page image as rendered. `rules` are the lines drawn on the
+/// page, as its pieces lie.
+pub(crate) fn lines(fragments: &[Fragment], rules: &[Rule], frame: &Frame) -> Vec<Line> {
     let _span = span("layout");
     let quads: Vec<Quad> = fragments.iter().map(|fragment| fragment.quad).collect();
-    let placed = layout::reading_order(&quads, (frame.size.width as f32, frame.size.height as f32));
+    let placed = layout::reading_order(&quads, rules, (frame.size.width as f32, frame.size.height as f32));
     let mut lines = Vec::new();
     for group in placed.chunk_by(|a, b| a.line == b.line) {
         let members: Vec<&Fragment> = group.iter().filter_map(|place| fragments.get(place.index)).collect();

@@ -1,9 +1,13 @@
 //! Finding text: the detector at an adaptive size, its probability map to boxes. Knows nothing of what the text
 //! says. Called once a page, and once more for each picture inside a page with real embedded text.
 
+use futures_util::future;
 use lector_sdk::{Channels, Error, Filter, Image, Model, ModelInfo, Normalisation, Size, span};
-use lector_vision::detect::{self, Adaptive, DbOptions, TextBox};
+use lector_vision::detect::{self, Adaptive, Bands, DbOptions, TextBox};
+use lector_vision::geometry::Quad;
+use lector_vision::rules::{self, Rule};
 
+use crate::convert::to_sdk_quad;
 use crate::settings::Settings;
 
 /// Name of the probability map among the detector's outputs, where it has several.
@@ -15,8 +19,23 @@ const SIDE_STEP: u32 = 32;
 /// Shortest side of a kernel that counts as text, in map pixels (DB's reference value).
 const KERNEL_SIDE_MIN: f32 = 3.0;
 
-/// More boxes than any page of print holds; beyond it the page is noise, and an error says so.
+/// More boxes than any page of print holds; beyond it the page is mostly noise, the smallest boxes are left out, and a
+/// warning says so.
 const BOXES_MAX: usize = 8000;
+
+/// Most pixels of a run of the second look: an engine takes memory by the pixel, and a page may have five million.
+const BAND_PIXELS_MAX: u32 = 1_800_000;
+
+/// What was found on an image, in its pixels.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Pieces of text, topmost first.
+    pub(crate) boxes: Vec<TextBox>,
+    /// Boxes beyond the bound that were left out.
+    pub(crate) left_out: usize,
+    /// Lines drawn between them.
+    pub(crate) rules: Vec<Rule>,
+}
 
 /// An opened detector and how to use it.
 pub(crate) struct Detector {
@@ -49,38 +68,82 @@ impl Detector {
     }
 
     /// The pieces of text on `image`, in its pixels. Small print is looked at again, larger.
-    pub(crate) async fn find(&self, image: &Image) -> Result<Vec<TextBox>, Error> {
+    pub(crate) async fn find(&self, image: &Image) -> Result<Found, Error> {
         let _span = span("detection");
-        let (found, map) = self.look(image, self.long_side).await?;
         let Size { width, height } = image.size();
-        let again = detect::refine(&found, (map.width, map.height), (width, height), &self.adaptive);
-        let (found, map) = match again {
-            Some(long_side) => self.look(image, long_side).await?,
-            None => (found, map),
+        let size = self.size(image, self.long_side);
+        let small = image.resize(size, Filter::Bilinear).await?;
+        let (found, rules) = future::try_join(self.look(&small), async {
+            // While the model runs, the guest looks for rules in the same pixels.
+            Ok(rules::rules(&small.read(0, 0, size)?, size.width as usize, size.height as usize))
+        })
+        .await?;
+        drop(small);
+        let (x, y) = (width as f32 / size.width as f32, height as f32 / size.height as f32);
+        let rules = rules.iter().map(|rule| rule.scaled(x, y)).collect();
+        let map = (size.width, size.height);
+        let found = match detect::refine(&found.boxes, map, (width, height), &self.adaptive) {
+            Some(long_side) => self.look_again(image, long_side, scaled(found, x, y)).await?,
+            None => scaled(found, x, y),
         };
-        let (x, y) = (width as f32 / map.width as f32, height as f32 / map.height as f32);
-        Ok(found.into_iter().map(|text| TextBox { quad: text.quad.scaled(x, y), ..text }).collect())
+        Ok(Found { boxes: found.boxes, left_out: found.left_out, rules })
     }
 
-    /// One run; boxes are in pixels of its map, whose size comes with them.
-    async fn look(&self, image: &Image, long_side: u32) -> Result<(Vec<TextBox>, Size), Error> {
+    /// The second look, larger, in bands; boxes are in pixels of the image, as those of the first look.
+    async fn look_again(
+        &self,
+        image: &Image,
+        long_side: u32,
+        first: detect::Found,
+    ) -> Result<detect::Found, Error> {
+        let (own, size) = (image.size(), self.size(image, long_side));
+        let (x, y) = (own.width as f32 / size.width as f32, own.height as f32 / size.height as f32);
+        let first = scaled(first, 1.0 / x, 1.0 / y).boxes;
+        let bands = Bands::of((size.width, size.height), &first, SIDE_STEP, BAND_PIXELS_MAX);
+        let (mut seen, mut left_out) = (Vec::with_capacity(bands.bands.len()), 0);
+        for band in &bands.bands {
+            let (area, (width, height)) = bands.place(band, (own.width, own.height));
+            let part = image.crop(to_sdk_quad(&Quad::from_rect(&area)), Size { width, height }).await?;
+            let found = self.look(&part).await?;
+            left_out += found.left_out;
+            seen.push(found.boxes);
+        }
+        Ok(scaled(detect::Found { boxes: bands.join(seen, &first), left_out }, x, y))
+    }
+
+    /// Size at which an image is shown to the model.
+    fn size(&self, image: &Image, long_side: u32) -> Size {
         let Size { width, height } = image.size();
         let (width, height) = detect::input_size(width, height, long_side, SIDE_STEP);
-        let size = Size { width, height };
-        let input = {
-            let small = image.resize(size, Filter::Bilinear).await?;
-            // ImageNet's statistics on BGR as they stand: so PP-OCR's detectors are trained (inference.yml).
-            small.to_tensor(Normalisation::image_net(Channels::Bgr)).await?
-        };
+        Size { width, height }
+    }
+
+    /// One run; boxes are in pixels of the image, which has the model's size.
+    async fn look(&self, small: &Image) -> Result<detect::Found, Error> {
+        let Size { width, height } = small.size();
+        // ImageNet's statistics on BGR as they stand: so PP-OCR's detectors are trained (inference.yml).
+        let input = small.to_tensor(Normalisation::image_net(Channels::Bgr)).await?;
         let [map] = self.model.run_one(&self.info, input, [self.output.as_str()]).await?;
         let map = map.quantise(255.0).await?.to_u8()?;
-        let found =
-            detect::boxes(&map, width as usize, height as usize, &self.boxes).map_err(
-                |error| match error {
-                    detect::DetectError::TooMany { .. } => Error::TooLarge(error.to_string()),
-                    detect::DetectError::Shape { .. } => Error::Failed(error.to_string()),
-                },
-            )?;
-        Ok((found, size))
+        detect::boxes(&map, width as usize, height as usize, &self.boxes).map_err(|error| match error {
+            detect::DetectError::Noise { .. } => Error::TooLarge(error.to_string()),
+            detect::DetectError::Shape { .. } => Error::Failed(error.to_string()),
+        })
     }
+}
+
+fn scaled(mut found: detect::Found, x: f32, y: f32) -> detect::Found {
+    for text in &mut found.boxes {
+        text.quad = text.quad.scaled(x, y);
+    }
+    found
+}
+
+/// What the reader of a transcript must know where boxes were left out.
+pub(crate) fn caution(left_out: usize) -> Option<String> {
+    (left_out > 0).then(|| {
+        format!(
+            "{left_out} of the smallest specks left out: the page shows more than {BOXES_MAX} pieces of text"
+        )
+    })
 }

@@ -239,6 +239,22 @@ fn a_line_of_any_length_is_read_whole() {
 }
 
 #[test]
+fn small_print_is_looked_at_again_in_bands_and_read_once() {
+    let digit = |value: u32| char::from(b"bcd"[(value % 3) as usize]);
+    let name =
+        |row: u32| format!("a{}a{}a{}a{}", digit(row / 27), digit(row / 9), digit(row / 3), digit(row));
+    let names: Vec<String> = (0..60).map(name).collect();
+    let lines: Vec<(u32, u32, &str)> =
+        (0..).zip(&names).map(|(row, text)| (400, 60 + row * 72, text.as_str())).collect();
+    let host = host(0);
+    let image = page(Size { width: 4480, height: 4480 }, &lines);
+    let settings = r#"{"detection": {"long_side": 800, "unclip_ratio": 1.0}}"#;
+    let transcript = read(&host, FakePage::raster(image), settings);
+    assert_eq!(texts(&transcript), names);
+    assert!(host.runs("detection") > 2, "a look, and another one in several bands");
+}
+
+#[test]
 fn several_runs_are_in_flight_and_batches_stay_small() {
     let lines: Vec<(u32, u32, &str)> = (0..10).map(|row| (80, 40 + row * 55, "abcdab")).collect();
     let image = page(LETTER, &lines);

@@ -11,7 +11,7 @@ use lector_vision::textlayer::{self, Verdict};
 
 use crate::compose::{self, Frame};
 use crate::convert::to_sdk_turn;
-use crate::detection::Detector;
+use crate::detection::{self, Detector, Found};
 use crate::embedded::{self, Embedded};
 use crate::fragment::Fragment;
 use crate::lines::{self, Line};
@@ -87,7 +87,7 @@ impl Walk<'_> {
         let size = self.page.size_at(dpi);
         let mut transcript = Transcript::blank(size, dpi);
         let fragments = embedded::fragments(&embedded.lines, self.scale(size), self.words);
-        transcript.lines = compose::lines(&fragments, &Frame { size, turn: Turn::None });
+        transcript.lines = compose::lines(&fragments, &[], &Frame { size, turn: Turn::None });
         transcript
     }
 
@@ -107,7 +107,9 @@ impl Walk<'_> {
         let detector = Detector::open(self.settings)?;
         let mut boxes = Vec::new();
         for area in areas(&embedded.pictures, scale, size) {
-            boxes.extend(find_inside(&image, &area, &detector).await?);
+            let found = find_inside(&image, &area, &detector).await?;
+            transcript.warnings.extend(detection::caution(found.left_out));
+            boxes.extend(found.boxes);
         }
         // Coverage is judged in points, as the lines of the layer are.
         let in_points: Vec<Quad> =
@@ -121,7 +123,7 @@ impl Walk<'_> {
             let read = self.read_lines(&image, &rest, &recogniser).await?;
             fragments.extend(self.kept(&read, &mut transcript));
         }
-        transcript.lines = compose::lines(&fragments, &Frame { size, turn: Turn::None });
+        transcript.lines = compose::lines(&fragments, &[], &Frame { size, turn: Turn::None });
         Ok(transcript)
     }
 
@@ -139,35 +141,39 @@ impl Walk<'_> {
             }
             turn::classify(&thumbnail).await.map(Some)
         };
-        let (boxes, scores) = future::try_join(detector.find(&image), scores).await?;
+        let (found, scores) = future::try_join(detector.find(&image), scores).await?;
         drop(thumbnail);
-        if boxes.is_empty() {
+        if found.boxes.is_empty() {
             return Ok(transcript);
         }
         let recogniser = Recogniser::open(self.settings)?;
         let mut turn = match scores {
-            Some(_) => turn::decide(scores, &boxes, &image, &recogniser).await?,
+            Some(_) => turn::decide(scores, &found.boxes, &image, &recogniser).await?,
             None => Turn::None,
         };
-        let (image, boxes) = if turn == Turn::None {
-            (image, boxes)
+        let (image, mut found) = if turn == Turn::None {
+            (image, found)
         } else {
             let upright = image.rotate(to_sdk_turn(turn)).await?;
             drop(image);
-            let boxes = detector.find(&upright).await?;
-            (upright, boxes)
+            let found = detector.find(&upright).await?;
+            (upright, found)
         };
-        let mut read = self.read_lines(&image, &boxes, &recogniser).await?;
+        transcript.warnings.extend(detection::caution(found.left_out));
+        let mut read = self.read_lines(&image, &found.boxes, &recogniser).await?;
         let size = image.size();
         if is_on_its_head(&read) {
             for line in &mut read {
                 line.quad = line.quad.turned(Turn::Half, size.width as f32, size.height as f32);
             }
+            for rule in &mut found.rules {
+                *rule = rule.turned(Turn::Half, size.width as f32, size.height as f32);
+            }
             turn = Turn::from_quarters(turn.quarters() + 2);
         }
         let fragments = self.kept(&read, &mut transcript);
         transcript.turn = to_sdk_turn(turn);
-        transcript.lines = compose::lines(&fragments, &Frame { size, turn });
+        transcript.lines = compose::lines(&fragments, &found.rules, &Frame { size, turn });
         Ok(transcript)
     }
 
@@ -252,7 +258,7 @@ fn areas(pictures: &[Rect], scale: (f32, f32), size: Size) -> Vec<Rect> {
 }
 
 /// Text inside an area of the image, in pixels of the image.
-async fn find_inside(image: &Image, area: &Rect, detector: &Detector) -> Result<Vec<TextBox>, Error> {
+async fn find_inside(image: &Image, area: &Rect, detector: &Detector) -> Result<Found, Error> {
     let size = Size { width: area.width.ceil().max(1.0) as u32, height: area.height.ceil().max(1.0) as u32 };
     let corners = SdkQuad::from_rect(lector_sdk::Rect {
         x: area.x,
@@ -262,5 +268,9 @@ async fn find_inside(image: &Image, area: &Rect, detector: &Detector) -> Result<
     });
     let found = detector.find(&image.crop(corners, size).await?).await?;
     let moved = |text: TextBox| TextBox { quad: text.quad.translated(area.x, area.y), ..text };
-    Ok(found.into_iter().map(moved).collect())
+    Ok(Found {
+        boxes: found.boxes.into_iter().map(moved).collect(),
+        left_out: found.left_out,
+        rules: Vec::new(),
+    })
 }

@@ -4,12 +4,14 @@
 //!
 //! Knows nothing of models and images; the guest scales quads from map pixels to page pixels.
 
-mod components;
+mod bands;
+pub(crate) mod components;
 mod db;
 mod size;
 
 use crate::geometry::Quad;
 
+pub use bands::{Axis, Band, Bands};
 pub use db::boxes;
 pub use size::{Adaptive, input_size, median_line_height, refine};
 
@@ -25,7 +27,7 @@ pub struct DbOptions {
     pub unclip_ratio: f32,
     /// Least length of a box's short side before it is grown, in map pixels.
     pub side_min: f32,
-    /// Most boxes of one map; more are an error, never left out.
+    /// Most boxes of one map; of more the smallest are left out, and [`Found::left_out`] says how many.
     pub boxes_max: usize,
 }
 
@@ -44,6 +46,15 @@ pub struct TextBox {
     pub score: f32,
 }
 
+/// What a probability map holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// Its boxes, topmost first.
+    pub boxes: Vec<TextBox>,
+    /// Boxes beyond `DbOptions::boxes_max`. Noise gives thousands of specks; text is larger, so the largest were kept.
+    pub left_out: usize,
+}
+
 /// Why a probability map gave no boxes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DetectError {
@@ -54,9 +65,9 @@ pub enum DetectError {
         /// Bytes that were given.
         got: usize,
     },
-    /// More boxes than `DbOptions::boxes_max`.
-    TooMany {
-        /// The bound.
+    /// The map shatters into more pieces than `DbOptions::boxes_max` boxes of text can.
+    Noise {
+        /// The bound on boxes.
         limit: usize,
     },
 }
@@ -70,9 +81,9 @@ impl std::fmt::Display for DetectError {
                     "probability map has {got} bytes where its size asks for {expected}; pass the whole map"
                 )
             }
-            Self::TooMany { limit } => write!(
+            Self::Noise { limit } => write!(
                 f,
-                "page shows more than {limit} pieces of text; raise the thresholds or the bound on boxes"
+                "page shatters into more pieces than {limit} boxes of text do: it is noise; raise the threshold"
             ),
         }
     }

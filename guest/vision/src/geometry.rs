@@ -30,6 +30,16 @@ impl Point {
         Self::new(self.x + (other.x - self.x) * t, self.y + (other.y - self.y) * t)
     }
 
+    /// Where the point lies after the image of `width` by `height` that it stands in was turned clockwise.
+    pub fn turned(self, turn: Turn, width: f32, height: f32) -> Self {
+        match turn {
+            Turn::None => self,
+            Turn::Quarter => Self::new(height - self.y, self.x),
+            Turn::Half => Self::new(width - self.x, height - self.y),
+            Turn::ThreeQuarters => Self::new(self.y, width - self.x),
+        }
+    }
+
     /// The point turned clockwise by `angle` radians about `centre`.
     pub fn turned_about(self, centre: Self, angle: f32) -> Self {
         let (sin, cos) = angle.sin_cos();
@@ -267,12 +277,7 @@ impl Quad {
     /// Where the quad lies after the image of `width` by `height` that it stands in was turned clockwise. The corner
     /// order is kept, so the text's direction turns with the image.
     pub fn turned(&self, turn: Turn, width: f32, height: f32) -> Self {
-        Self(self.0.map(|p| match turn {
-            Turn::None => p,
-            Turn::Quarter => Point::new(height - p.y, p.x),
-            Turn::Half => Point::new(width - p.x, height - p.y),
-            Turn::ThreeQuarters => Point::new(p.y, width - p.x),
-        }))
+        Self(self.0.map(|p| p.turned(turn, width, height)))
     }
 
     /// The convex overlap with a rectangle, as a share (0 to 1) of this quad's own bounds; cheap and exact for upright

@@ -7,17 +7,20 @@
 //! come first here, found as stretches of white between lines that persist from one spanning line to the next (Breuel,
 //! "Two geometric algorithms for layout analysis", DAS 2002) ([`gutter`]); then bands between wide horizontal gaps; then
 //! what stands side by side in a band is read row by row where it shares baselines, as tables do, and block by block
-//! where it does not ([`flow`], [`table`]).
+//! where it does not ([`flow`], [`table`]). Where a page draws lines between its parts, as forms do, it is cut along
+//! them first ([`grid`]).
 //!
 //! Called once a page, with the boxes of detected lines, of embedded lines, or of both together.
 
 mod cells;
 mod flow;
+mod grid;
 mod gutter;
 mod level;
 mod table;
 
 use crate::geometry::Quad;
+use crate::rules::Rule;
 
 /// Where a box stands in reading order. `reading_order` gives one for each box, in reading order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +38,12 @@ pub struct Placed {
 const FRAGMENT_GAP: f32 = 1.0;
 
 /// The order in which the boxes are read: columns one after the other, tables row by row, headings that span columns
-/// before what they head. `page` is the width and height of what the quads lie in. Every box is placed exactly once;
+/// before what they head, cells of a drawn grid one by one. `page` is the width and height of what the quads and rules
+/// lie in. Every box is placed exactly once;
 /// boxes without a finite place come last, in the order given.
-pub fn reading_order(boxes: &[Quad], page: (f32, f32)) -> Vec<Placed> {
-    let levelled = level::level(boxes, page);
-    let mut blocks = flow::blocks(levelled.cells);
+pub fn reading_order(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Vec<Placed> {
+    let levelled = level::level(boxes, rules, page);
+    let mut blocks = flow::blocks(levelled.cells, &levelled.grid);
     blocks.extend(levelled.aside.into_iter().map(|cell| vec![vec![cell]]));
     let mut placed = Vec::with_capacity(boxes.len());
     let mut line = 0u32;

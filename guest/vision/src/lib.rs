@@ -9,7 +9,7 @@
 //! 3. [`orientation`]: which way up the page and its lines are;
 //! 4. [`crop`]: the pieces of the page that a recogniser gets; [`batch`]: how they share its runs;
 //! 5. [`ctc`]: label indices to text and words, pieces joined again;
-//! 6. [`layout`]: reading order, printed lines, blocks.
+//! 6. [`rules`]: lines drawn between the cells of forms and tables; [`layout`]: reading order, printed lines, blocks.
 //!
 //! Loops over pixels handle 64 or more of them per turn: in wasm an epoch check sits on every loop back-edge.
 #![warn(missing_docs)]
@@ -21,4 +21,5 @@ pub mod detect;
 pub mod geometry;
 pub mod layout;
 pub mod orientation;
+pub mod rules;
 pub mod textlayer;

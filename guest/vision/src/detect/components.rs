@@ -124,6 +124,57 @@ fn connect(runs: &mut [Run]) {
     }
 }
 
+/// A chain of long runs that touch from row to row: a line drawn nearly along the rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Stroke {
+    /// Its left end.
+    pub(crate) from: Point,
+    /// Its right end.
+    pub(crate) to: Point,
+    /// Rows that it takes.
+    pub(crate) rows: u32,
+}
+
+/// Lines drawn along the rows of a map: runs of at least `run_min` pixels greater than `limit`, joined where they touch.
+/// `None` when the map shatters into more than `runs_max` runs.
+pub(crate) fn strokes(
+    map: &[u8],
+    width: usize,
+    limit: u8,
+    run_min: u32,
+    runs_max: usize,
+) -> Option<Vec<Stroke>> {
+    let mut runs = runs(map, width, limit, runs_max)?;
+    runs.retain(|run| run.to - run.from >= run_min);
+    for (i, run) in runs.iter_mut().enumerate() {
+        run.parent = i as u32;
+    }
+    connect(&mut runs);
+    let mut of_root: Vec<u32> = vec![u32::MAX; runs.len()];
+    let mut strokes: Vec<(Stroke, u32)> = Vec::new();
+    for i in 0..runs.len() {
+        let top = root(&mut runs, i as u32) as usize;
+        let run = &runs[i];
+        let (from, to) = (
+            Point::new(run.from as f32, run.row as f32 + 0.5),
+            Point::new(run.to as f32, run.row as f32 + 0.5),
+        );
+        if of_root[top] == u32::MAX {
+            of_root[top] = strokes.len() as u32;
+            strokes.push((Stroke { from, to, rows: 1 }, run.row));
+        }
+        let (stroke, first) = &mut strokes[of_root[top] as usize];
+        if from.x < stroke.from.x {
+            stroke.from = from;
+        }
+        if to.x > stroke.to.x {
+            stroke.to = to;
+        }
+        stroke.rows = run.row - *first + 1;
+    }
+    Some(strokes.into_iter().map(|(stroke, _)| stroke).collect())
+}
+
 /// The components of the pixels greater than `limit`, each as the outer corners of its pixels row by row (which hold its
 /// convex hull), topmost component first. Components of fewer than `rows_min` rows and columns are left out. `None`
 /// when the map shatters into more than `runs_max` runs.

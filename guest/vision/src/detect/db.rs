@@ -5,7 +5,7 @@
 //! result by `area * ratio / perimeter`; a rectangle grown that way stays a rectangle (with sharp joints), so no
 //! polygon clipper is needed. Coordinates are edges of pixels: the map's first pixel spans 0 to 1.
 
-use super::{DbOptions, DetectError, TextBox, components::components};
+use super::{DbOptions, DetectError, Found, TextBox, components::components};
 use crate::geometry::{Point, Quad, convex_hull, min_area_rect};
 
 /// Runs of pixels allowed for each allowed box; text has a few dozen, a map of noise has thousands for none.
@@ -19,24 +19,19 @@ const UPRIGHT_GAIN_SHORT: f32 = 1.35;
 
 /// The pieces of text in a probability map of bytes (255 is certain), rows from the top. Quads are in map pixels and
 /// inside the map; topmost first.
-pub fn boxes(
-    prob: &[u8],
-    width: usize,
-    height: usize,
-    options: &DbOptions,
-) -> Result<Vec<TextBox>, DetectError> {
+pub fn boxes(prob: &[u8], width: usize, height: usize, options: &DbOptions) -> Result<Found, DetectError> {
     let expected = width.saturating_mul(height);
     if prob.len() != expected {
         return Err(DetectError::Shape { expected, got: prob.len() });
     }
     if expected == 0 {
-        return Ok(Vec::new());
+        return Ok(Found::default());
     }
-    let too_many = || DetectError::TooMany { limit: options.boxes_max };
+    let noise = || DetectError::Noise { limit: options.boxes_max };
     let limit = (options.threshold.clamp(0.0, 1.0) * 255.0) as u8;
     let rows_min = options.side_min.max(1.0) as u32;
     let runs_max = options.boxes_max.saturating_mul(RUNS_PER_BOX);
-    let found = components(prob, width, limit, rows_min, runs_max).ok_or_else(too_many)?;
+    let found = components(prob, width, limit, rows_min, runs_max).ok_or_else(noise)?;
     let mut boxes = Vec::new();
     for mut outline in found {
         let hull = convex_hull(&mut outline);
@@ -48,12 +43,22 @@ pub fn boxes(
         if score < options.box_threshold {
             continue;
         }
-        if boxes.len() >= options.boxes_max {
-            return Err(too_many());
-        }
         boxes.push(TextBox { quad: unclip(&kernel, options.unclip_ratio, width, height), score });
     }
-    Ok(boxes)
+    Ok(largest(boxes, options.boxes_max))
+}
+
+/// The largest boxes, still in their order.
+fn largest(mut boxes: Vec<TextBox>, most: usize) -> Found {
+    let left_out = boxes.len().saturating_sub(most);
+    if left_out > 0 {
+        let mut order: Vec<(usize, f32)> = boxes.iter().map(|text| text.quad.area()).enumerate().collect();
+        order.sort_by(|a, b| b.1.total_cmp(&a.1));
+        order.truncate(most);
+        order.sort_unstable_by_key(|(index, _)| *index);
+        boxes = order.into_iter().filter_map(|(index, _)| boxes.get(index).copied()).collect();
+    }
+    Found { boxes, left_out }
 }
 
 /// The rectangle of a component: the smallest one, or the upright one where it is hardly larger.

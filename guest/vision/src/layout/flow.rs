@@ -1,7 +1,8 @@
 //! The recursive cut: columns of running text, bands, blocks side by side, rows.
 
 use super::cells::{Cell, Row, alignment, bands, bands_apart, columns, em, quantile, rows};
-use super::{gutter, table};
+use super::grid::Grid;
+use super::{grid, gutter, table};
 
 /// Cuts in cuts; a page needs five or six. Beyond the bound the rest is read row by row.
 const DEPTH_MAX: u32 = 24;
@@ -20,13 +21,13 @@ const APART_EM: f32 = 4.0;
 const CLOSE_EM: f32 = 0.35;
 
 /// Paragraphs, cells or tables of a page in reading order, each as rows.
-pub(super) fn blocks(cells: Vec<Cell>) -> Vec<Vec<Row>> {
+pub(super) fn blocks(cells: Vec<Cell>, grid: &Grid) -> Vec<Vec<Row>> {
     let mut out = Vec::new();
-    flow(cells, &mut out, 0);
+    flow(cells, grid, &mut out, 0);
     out
 }
 
-fn flow(cells: Vec<Cell>, out: &mut Vec<Vec<Row>>, depth: u32) {
+fn flow(cells: Vec<Cell>, grid: &Grid, out: &mut Vec<Vec<Row>>, depth: u32) {
     if cells.is_empty() {
         return;
     }
@@ -35,9 +36,15 @@ fn flow(cells: Vec<Cell>, out: &mut Vec<Vec<Row>>, depth: u32) {
         return;
     }
     let em = em(&cells);
+    if let Some(parts) = grid::cut(&cells, grid, em) {
+        for part in parts {
+            flow(part, grid, out, depth + 1);
+        }
+        return;
+    }
     if let Some(parts) = gutter::split(&cells, em) {
         for part in [parts.above, parts.left, parts.right, parts.below] {
-            flow(part, out, depth + 1);
+            flow(part, grid, out, depth + 1);
         }
         return;
     }
@@ -47,15 +54,15 @@ fn flow(cells: Vec<Cell>, out: &mut Vec<Vec<Row>>, depth: u32) {
     let apart = bands_apart(split, (BAND_GAP_EM * em).max(BAND_GAP_TYPICAL * typical));
     if apart.len() > 1 {
         for band in apart {
-            flow(band, out, depth + 1);
+            flow(band, grid, out, depth + 1);
         }
         return;
     }
-    side_by_side(cells, em, out, depth);
+    side_by_side(cells, em, grid, out, depth);
 }
 
 /// A band without wide gaps between its lines: one block, blocks side by side, or a table.
-fn side_by_side(cells: Vec<Cell>, em: f32, out: &mut Vec<Vec<Row>>, depth: u32) {
+fn side_by_side(cells: Vec<Cell>, em: f32, grid: &Grid, out: &mut Vec<Vec<Row>>, depth: u32) {
     let mut parts = columns(&cells, BLOCK_GAP_EM * em);
     if parts.len() < 2 {
         out.push(rows(&cells));
@@ -78,9 +85,32 @@ fn side_by_side(cells: Vec<Cell>, em: f32, out: &mut Vec<Vec<Row>>, depth: u32) 
         table::read(&cells, em, out);
         return;
     }
-    for block in blocks {
-        flow(block, out, depth + 1);
+    for block in from_the_top(blocks) {
+        flow(block, grid, out, depth + 1);
     }
+}
+
+/// Blocks from left to right, but one that stands wholly above others (a running head above a heading at the other
+/// margin) comes before them.
+fn from_the_top(blocks: Vec<Vec<Cell>>) -> Vec<Vec<Cell>> {
+    let core = |block: &[Cell]| {
+        block.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(top, bottom), cell| {
+            (top.min(cell.core_top()), bottom.max(cell.core_bottom()))
+        })
+    };
+    let mut placed: Vec<(usize, (f32, f32), Vec<Cell>)> =
+        blocks.into_iter().enumerate().map(|(i, block)| (i, core(&block), block)).collect();
+    placed.sort_by(|a, b| a.1.0.total_cmp(&b.1.0));
+    let mut end = f32::NEG_INFINITY;
+    let mut level = 0;
+    let mut ordered: Vec<(usize, usize, Vec<Cell>)> = Vec::new();
+    for (i, (top, bottom), block) in placed {
+        level += usize::from(top >= end);
+        end = end.max(bottom);
+        ordered.push((level, i, block));
+    }
+    ordered.sort_by_key(|(level, i, _)| (*level, *i));
+    ordered.into_iter().map(|(_, _, block)| block).collect()
 }
 
 /// Whether two neighbours on common baselines are still read one after the other: a few lines each, flush left, far

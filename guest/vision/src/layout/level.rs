@@ -4,8 +4,10 @@
 use std::f32::consts::{FRAC_PI_2, PI};
 
 use super::cells::Cell;
+use super::grid::Grid;
 use crate::crop;
 use crate::geometry::{Point, Quad, Turn};
+use crate::rules::Rule;
 
 /// Boxes this many times as long as high say where text runs; shorter ones only say where it stands.
 const TELLING_ASPECT: f32 = 2.5;
@@ -18,6 +20,8 @@ pub(super) struct Levelled {
     pub aside: Vec<Cell>,
     /// Indices of boxes that are nowhere (not finite).
     pub unplaced: Vec<usize>,
+    /// The lines drawn on it, level.
+    pub grid: Grid,
 }
 
 /// An angle brought into (-pi, pi].
@@ -65,11 +69,16 @@ fn direction(quads: &[(usize, Quad)]) -> f32 {
 }
 
 /// Turns a page level.
-pub(super) fn level(boxes: &[Quad], page: (f32, f32)) -> Levelled {
+pub(super) fn level(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Levelled {
     let (quads, nowhere): (Vec<_>, Vec<_>) =
         boxes.iter().enumerate().map(|(i, q)| (i, reading(q))).partition(|(_, q)| q.is_finite());
     let angle = direction(&quads);
     let centre = Point::new(page.0 / 2.0, page.1 / 2.0);
+    let grid = Grid::of(
+        rules
+            .iter()
+            .map(|rule| (rule.from.turned_about(centre, -angle), rule.to.turned_about(centre, -angle))),
+    );
     let mut cells = Vec::with_capacity(quads.len());
     let mut across = Vec::new();
     for (index, quad) in &quads {
@@ -96,5 +105,5 @@ pub(super) fn level(boxes: &[Quad], page: (f32, f32)) -> Levelled {
         if (left > 0 && right > 0) || below > 0 { cells.push(cell) } else { aside.push(cell) }
     }
     aside.sort_by(|a, b| a.left.total_cmp(&b.left));
-    Levelled { cells, aside, unplaced: nowhere.into_iter().map(|(i, _)| i).collect() }
+    Levelled { cells, aside, unplaced: nowhere.into_iter().map(|(i, _)| i).collect(), grid }
 }

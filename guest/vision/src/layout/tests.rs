@@ -1,20 +1,32 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::geometry::{Point, Rect, Turn};
+use crate::rules::Rule;
 use proptest::prelude::*;
 
 const PAGE: (f32, f32) = (1000.0, 1400.0);
 const LINE: f32 = 20.0;
 
 /// A page under construction. Boxes are added in the order in which they should be read.
+/// A place on the page.
+type At = (f32, f32);
+
 #[derive(Default)]
 struct Page {
     boxes: Vec<Quad>,
+    rules: Vec<Rule>,
 }
 
 impl Page {
     fn text(&mut self, x: f32, y: f32, width: f32) -> &mut Self {
         self.boxes.push(Quad::from_rect(&Rect { x, y, width, height: LINE }));
+        self
+    }
+
+    /// Lines drawn from one point to another.
+    fn rules(&mut self, ends: &[(At, At)]) -> &mut Self {
+        let point = |(x, y): (f32, f32)| Point::new(x, y);
+        self.rules.extend(ends.iter().map(|&(from, to)| Rule { from: point(from), to: point(to) }));
         self
     }
 
@@ -42,7 +54,7 @@ impl Page {
         let mut order: Vec<usize> = (0..count).collect();
         order.sort_by_key(|i| (i * 7919 + 13) % 1009);
         let shuffled: Vec<Quad> = order.iter().map(|&i| self.boxes[i]).collect();
-        let placed = reading_order(&shuffled, PAGE);
+        let placed = reading_order(&shuffled, &self.rules, PAGE);
         let found: Vec<usize> = placed.iter().map(|p| order[p.index]).collect();
         assert_eq!(found, (0..count).collect::<Vec<_>>());
         placed
@@ -50,7 +62,11 @@ impl Page {
 
     fn tilted(&self, angle: f32) -> Self {
         let centre = Point::new(PAGE.0 / 2.0, PAGE.1 / 2.0);
-        Self { boxes: self.boxes.iter().map(|q| Quad(q.0.map(|p| p.turned_about(centre, angle)))).collect() }
+        let tilted = |p: Point| p.turned_about(centre, angle);
+        Self {
+            boxes: self.boxes.iter().map(|q| Quad(q.0.map(tilted))).collect(),
+            rules: self.rules.iter().map(|r| Rule { from: tilted(r.from), to: tilted(r.to) }).collect(),
+        }
     }
 }
 
@@ -107,6 +123,63 @@ fn columns_of_uneven_length_and_a_footnote_across() {
     let mut page = Page::default();
     page.paragraph(100.0, 100.0, 380.0, 30).paragraph(520.0, 100.0, 380.0, 12);
     page.paragraph(100.0, 900.0, 800.0, 3);
+    page.check();
+}
+
+/// A form of four rows; the cells of the second and third are read one by one, the third holds two rows of answers.
+fn form() -> Page {
+    let mut page = Page::default();
+    page.text(110.0, 105.0, 500.0);
+    page.text(110.0, 135.0, 150.0)
+        .text(110.0, 157.0, 120.0)
+        .text(510.0, 135.0, 160.0)
+        .text(510.0, 157.0, 90.0);
+    page.text(110.0, 185.0, 160.0).text(110.0, 207.0, 170.0).text(110.0, 229.0, 140.0);
+    page.text(320.0, 187.0, 250.0)
+        .text(600.0, 187.0, 120.0)
+        .text(320.0, 225.0, 240.0)
+        .text(600.0, 225.0, 130.0);
+    page.text(110.0, 257.0, 300.0);
+    page.rules(&[
+        ((100.0, 100.0), (900.0, 100.0)),
+        ((100.0, 130.0), (900.0, 130.0)),
+        ((100.0, 180.0), (900.0, 180.0)),
+        ((300.0, 217.0), (900.0, 217.0)),
+        ((100.0, 252.0), (900.0, 252.0)),
+        ((500.0, 130.0), (500.0, 180.0)),
+        ((300.0, 180.0), (300.0, 252.0)),
+    ]);
+    page
+}
+
+#[test]
+fn a_form_is_read_cell_by_cell() {
+    form().check();
+    form().tilted(0.03).check();
+}
+
+#[test]
+fn a_table_with_upright_rules_alone_is_read_row_by_row() {
+    let mut page = Page::default();
+    for i in 0..8 {
+        page.row(110.0 + 26.0 * i as f32, &[(110.0, 150.0), (420.0, 100.0), (720.0, 120.0)]);
+    }
+    page.rules(&[((100.0, 100.0), (900.0, 100.0)), ((100.0, 320.0), (900.0, 320.0))]);
+    page.rules(&[((400.0, 100.0), (400.0, 320.0)), ((700.0, 100.0), (700.0, 320.0))]);
+    page.check();
+}
+
+#[test]
+fn an_underline_cuts_nothing() {
+    let mut page = two_columns();
+    page.rules(&[((100.0, 330.0), (300.0, 330.0)), ((520.0, 420.0), (700.0, 420.0))]);
+    page.check();
+}
+
+#[test]
+fn a_running_head_stands_above_a_heading_at_the_other_margin() {
+    let mut page = Page::default();
+    page.text(700.0, 60.0, 200.0).text(100.0, 86.0, 400.0).paragraph(100.0, 160.0, 800.0, 8);
     page.check();
 }
 
@@ -249,8 +322,10 @@ fn pages_on_their_side_or_head() {
     // Quads in reading direction of a page that nobody turned.
     for quarters in [1, 2, 3] {
         let turn = Turn::from_quarters(quarters);
-        let turned =
-            Page { boxes: two_columns().boxes.iter().map(|q| q.turned(turn, PAGE.0, PAGE.1)).collect() };
+        let turned = Page {
+            boxes: two_columns().boxes.iter().map(|q| q.turned(turn, PAGE.0, PAGE.1)).collect(),
+            ..Page::default()
+        };
         turned.check();
     }
 }
@@ -299,10 +374,10 @@ fn joined_lines_keep_their_direction() {
 #[test]
 fn strange_boxes_are_placed_all_the_same() {
     let nan = Quad([Point::new(f32::NAN, 1.0); 4]);
-    let placed = reading_order(&[nan, Quad::default(), Quad::default(), nan], PAGE);
+    let placed = reading_order(&[nan, Quad::default(), Quad::default(), nan], &[], PAGE);
     let order: Vec<usize> = placed.iter().map(|p| p.index).collect();
     assert_eq!(order, [1, 2, 0, 3]);
-    assert!(reading_order(&[], PAGE).is_empty());
+    assert!(reading_order(&[], &[], PAGE).is_empty());
 }
 
 proptest! {
@@ -317,7 +392,7 @@ proptest! {
                 Quad(Quad::from_rect(&rect).0.map(|p| p.turned_about(rect.centre(), angle)))
             })
             .collect();
-        let placed = reading_order(&quads, PAGE);
+        let placed = reading_order(&quads, &[], PAGE);
         let mut seen: Vec<usize> = placed.iter().map(|p| p.index).collect();
         seen.sort_unstable();
         prop_assert_eq!(seen, (0..quads.len()).collect::<Vec<_>>());
@@ -325,7 +400,7 @@ proptest! {
             prop_assert!(pair[0].block <= pair[1].block && pair[0].line <= pair[1].line);
             prop_assert!(pair[0].block == pair[1].block || pair[0].line < pair[1].line);
         }
-        let again = reading_order(&quads, PAGE);
+        let again = reading_order(&quads, &[], PAGE);
         prop_assert_eq!(placed, again);
     }
 }

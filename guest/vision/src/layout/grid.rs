@@ -1,0 +1,155 @@
+//! Cuts along drawn lines: a form or a ruled table is read from rule to rule, and inside a row cell by cell.
+//!
+//! A rule only counts where it spans all that stands beside it and runs through none of it, so that underlines, frames
+//! of figures and lines taken by mistake cut nothing that the white between the lines would not.
+
+use super::cells::{Cell, alignment, rows};
+use crate::geometry::Point;
+
+/// Share of a region's extent that a rule spans.
+const SPAN: f32 = 0.9;
+/// Rules this near to each other, in em, are one (a double line, pieces of a line).
+const SAME_EM: f32 = 0.25;
+/// Boxes may reach over an upright rule by this, in em.
+const REACH_EM: f32 = 0.4;
+/// Rows that the cells of one row of a grid have at most, where they stand on common baselines: with more of them it is
+/// a table that has no lines between its rows.
+const CELL_ROWS_MAX: usize = 3;
+/// Bands between level rules from which a region is a grid.
+const GRID_BANDS: usize = 3;
+/// Common baselines below which neighbours are no rows of one table.
+const ALIGNED: f32 = 0.5;
+/// Share of a column's width that a level rule inside it spans.
+const INNER_SPAN: f32 = 0.8;
+
+/// A level or upright line: where it stands, and from where to where it runs.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    at: f32,
+    from: f32,
+    to: f32,
+}
+
+/// The lines drawn on a level page, each list by place.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Grid {
+    level: Vec<Line>,
+    upright: Vec<Line>,
+}
+
+impl Grid {
+    /// From the ends of lines; those that run neither along nor across the page are left out.
+    pub fn of(ends: impl Iterator<Item = (Point, Point)>) -> Self {
+        let mut grid = Self::default();
+        for (a, b) in ends.filter(|(a, b)| [a.x, a.y, b.x, b.y].iter().all(|v| v.is_finite())) {
+            let (dx, dy) = ((b.x - a.x).abs(), (b.y - a.y).abs());
+            if dy < 0.05 * dx {
+                grid.level.push(Line { at: (a.y + b.y) / 2.0, from: a.x.min(b.x), to: a.x.max(b.x) });
+            } else if dx < 0.05 * dy {
+                grid.upright.push(Line { at: (a.x + b.x) / 2.0, from: a.y.min(b.y), to: a.y.max(b.y) });
+            }
+        }
+        grid.level.sort_by(|a, b| a.at.total_cmp(&b.at));
+        grid.upright.sort_by(|a, b| a.at.total_cmp(&b.at));
+        grid
+    }
+}
+
+/// The parts that rules cut the cells into, in reading order; `None` where no rule does.
+pub(super) fn cut(cells: &[Cell], grid: &Grid, em: f32) -> Option<Vec<Vec<Cell>>> {
+    let (left, right) = extent(cells, |c| (c.left, c.right));
+    let (top, bottom) = extent(cells, |c| (c.core_top(), c.core_bottom()));
+    let level = spanning(&grid.level, (left, right), em);
+    let level = passing(level, cells, |cell| (cell.core_top(), cell.core_bottom()));
+    if let Some(bands) = parts(cells, &level, Cell::centre_y) {
+        return Some(bands);
+    }
+    let upright = spanning(&grid.upright, (top, bottom), em);
+    let reach = REACH_EM * em;
+    let upright = passing(upright, cells, |cell| (cell.left + reach, cell.right - reach));
+    let columns = parts(cells, &upright, Cell::centre_x)?;
+    are_cells(cells, &columns, grid, (top, bottom)).then_some(columns)
+}
+
+/// From where to where the cells reach.
+fn extent(cells: &[Cell], ends: impl Fn(&Cell) -> (f32, f32)) -> (f32, f32) {
+    cells
+        .iter()
+        .map(ends)
+        .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), (from, to)| (low.min(from), high.max(to)))
+}
+
+/// Places of the lines that span most of an extent, pieces on one height taken together.
+fn spanning(lines: &[Line], (low, high): (f32, f32), em: f32) -> Vec<f32> {
+    let mut places = Vec::new();
+    for group in lines.chunk_by(|a, b| b.at - a.at <= SAME_EM * em) {
+        let mut pieces: Vec<(f32, f32)> =
+            group.iter().map(|line| (line.from.max(low), line.to.min(high))).collect();
+        pieces.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (mut covered, mut end) = (0.0, low);
+        for (from, to) in pieces {
+            covered += (to - from.max(end)).max(0.0);
+            end = end.max(to);
+        }
+        if covered >= SPAN * (high - low) && high > low {
+            let sum: f32 = group.iter().map(|line| line.at).sum();
+            places.push(sum / group.len() as f32);
+        }
+    }
+    places
+}
+
+/// The places that lie in no cell.
+fn passing(mut places: Vec<f32>, cells: &[Cell], inside: impl Fn(&Cell) -> (f32, f32)) -> Vec<f32> {
+    places.retain(|&at| {
+        !cells.iter().any(|cell| {
+            let (from, to) = inside(cell);
+            from < at && at < to
+        })
+    });
+    places
+}
+
+/// The cells between rising places; `None` where all stand between the same two.
+fn parts(cells: &[Cell], places: &[f32], middle: impl Fn(&Cell) -> f32) -> Option<Vec<Vec<Cell>>> {
+    let mut parts: Vec<Vec<Cell>> = vec![Vec::new(); places.len() + 1];
+    for cell in cells {
+        let at = middle(cell);
+        if let Some(part) = parts.get_mut(places.partition_point(|&place| place <= at)) {
+            part.push(*cell);
+        }
+    }
+    parts.retain(|part| !part.is_empty());
+    (parts.len() > 1).then_some(parts)
+}
+
+/// Whether what stands between upright rules is read cell by cell. A table without lines between its rows is not.
+fn are_cells(cells: &[Cell], columns: &[Vec<Cell>], grid: &Grid, (top, bottom): (f32, f32)) -> bool {
+    let apart = |pair: &[Vec<Cell>]| match pair {
+        [a, b] => alignment(a, b) < ALIGNED,
+        _ => false,
+    };
+    if columns.windows(2).any(apart) || columns.iter().any(|column| is_divided(column, grid)) {
+        return true;
+    }
+    let height = bottom - top;
+    let near: Vec<&Line> = grid
+        .level
+        .iter()
+        .filter(|line| line.at > top - 4.0 * height && line.at < bottom + 4.0 * height)
+        .collect();
+    rows(cells).len() <= CELL_ROWS_MAX && near.len() >= GRID_BANDS
+}
+
+/// Whether a level rule divides a column that others beside it go past.
+fn is_divided(column: &[Cell], grid: &Grid) -> bool {
+    let (left, right) = extent(column, |c| (c.left, c.right));
+    let (top, bottom) = extent(column, |c| (c.centre_y(), c.centre_y()));
+    grid.level.iter().any(|line| {
+        let shared = line.to.min(right) - line.from.max(left);
+        line.at > top
+            && line.at < bottom
+            && shared >= INNER_SPAN * (right - left)
+            && !column.iter().any(|c| c.core_top() < line.at && line.at < c.core_bottom())
+    })
+}
