@@ -43,8 +43,12 @@ pub struct Arguments {
     /// What stands on the pages, as JSON lines with `file`, `page`, `truth`; their embedded text otherwise
     #[arg(long)]
     truth: Option<PathBuf>,
-    /// Who takes part
-    #[arg(long, value_delimiter = ',', default_value = "rapidocr-onnxruntime,rapidocr-openvino,lector")]
+    /// Who takes part; `lector` serves as it is configured, `lector-onnxruntime` on the engine of its namesake alone
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "rapidocr-onnxruntime,rapidocr-openvino,lector-onnxruntime,lector"
+    )]
     sides: Vec<String>,
     /// Resolution of the pages
     #[arg(long, default_value_t = 200)]
@@ -88,8 +92,12 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
         let readings = out.join(format!("{side}.jsonl"));
         measured.push(match side.strip_prefix("rapidocr-") {
             Some(engine) => rapidocr(places, arguments, &python, engine, &folder, &rows, readings)?,
-            None if side == "lector" => lector(places, arguments, &folder, &rows, readings)?,
-            None => bail!("`{side}` takes no part: rapidocr-onnxruntime, rapidocr-openvino, lector"),
+            None if matches!(side.as_str(), "lector" | "lector-onnxruntime") => {
+                lector(places, arguments, side, &folder, &rows, readings)?
+            }
+            None => bail!(
+                "`{side}` takes no part: rapidocr-onnxruntime, rapidocr-openvino, lector-onnxruntime, lector"
+            ),
         });
     }
     let scores = score(places, arguments, &python, &measured)?;
@@ -192,13 +200,18 @@ fn rapidocr(
 fn lector(
     places: &Places,
     arguments: &Arguments,
+    side: &str,
     folder: &Path,
     rows: &[Row],
     readings: PathBuf,
 ) -> Result<Measured> {
     let uploads: Vec<(Upload, &Row)> =
         rows.iter().map(|row| Ok((Upload::read(&folder.join(&row.file))?, row))).collect::<Result<_>>()?;
-    let gateway = Gateway::start(places, "bench-peer", &on_cores(arguments.threads)?)?;
+    let mut prefix = on_cores(arguments.threads)?;
+    if side == "lector-onnxruntime" {
+        prefix.extend(["env".to_owned(), r#"LECTOR__ENGINES__PROVIDERS=["cpu"]"#.to_owned()]);
+    }
+    let gateway = Gateway::start(places, "bench-peer", &prefix)?;
     let watch = Watch::start(gateway.pid());
     let lines = Mutex::new(Vec::new());
     let failures = Mutex::new(Vec::new());
@@ -238,7 +251,7 @@ fn lector(
     lines.sort_by_key(|page| (page["file"].as_str().unwrap_or_default().to_owned(), page["page"].as_u64()));
     let text: String = lines.iter().map(|page| format!("{page}\n")).collect();
     fs::write(&readings, text).with_context(|| format!("cannot write {}", readings.display()))?;
-    Ok(Measured { name: "lector".into(), pages: lines.len(), wall_s, cpu_s, peak, readings })
+    Ok(Measured { name: side.to_owned(), pages: lines.len(), wall_s, cpu_s, peak, readings })
 }
 
 /// CER, miss and extra by side, over all pages and by class, as score.py prints them.

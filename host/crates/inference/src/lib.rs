@@ -27,7 +27,6 @@ mod forge;
 #[cfg(test)]
 mod fuzz;
 pub mod gpu;
-mod heap;
 pub mod ladder;
 mod lane;
 mod machine;

@@ -26,7 +26,6 @@ use crate::config::InferenceConfig;
 use crate::cores::Cores;
 use crate::error::InferenceError;
 use crate::forge::Forge;
-use crate::heap;
 use crate::ladder::Ladder;
 use crate::lane::{Answer, Lane};
 use crate::meter::LaneStatus;
@@ -60,7 +59,6 @@ impl Inference {
     /// error. Lanes come later, with those who want them. Blocks for moments.
     pub fn start(config: InferenceConfig) -> Result<Arc<Self>, InferenceError> {
         config.validate()?;
-        heap::few_arenas(config.threads);
         let catalogue = Catalogue::read(&config.models_dir)?;
         let (ladders, openvino) = Ladders::raise(&config, &catalogue)?;
         let plane = Arc::new(Plane {
