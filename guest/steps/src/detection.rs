@@ -3,7 +3,7 @@
 
 use futures_util::future;
 use lector_sdk::{Channels, Error, Filter, Image, Model, ModelInfo, Normalisation, Size, span};
-use lector_vision::detect::{self, Adaptive, Bands, DbOptions, TextBox};
+use lector_vision::detect::{self, Adaptive, Bands, DbOptions, Found};
 use lector_vision::geometry::Quad;
 use lector_vision::rules::{self, Rule};
 
@@ -25,17 +25,6 @@ const BOXES_MAX: usize = 8000;
 
 /// Most pixels of a run of the second look: an engine takes memory by the pixel, and a page may have five million.
 const BAND_PIXELS_MAX: u32 = 1_800_000;
-
-/// What was found on an image, in its pixels.
-#[derive(Default)]
-pub(crate) struct Found {
-    /// Pieces of text, topmost first.
-    pub(crate) boxes: Vec<TextBox>,
-    /// Boxes beyond the bound that were left out.
-    pub(crate) left_out: usize,
-    /// Lines drawn between them.
-    pub(crate) rules: Vec<Rule>,
-}
 
 /// An opened detector and how to use it.
 pub(crate) struct Detector {
@@ -70,7 +59,14 @@ impl Detector {
     /// The pieces of text on `image`, in its pixels. Small print is looked at again, larger.
     pub(crate) async fn find(&self, image: &Image) -> Result<Found, Error> {
         let _span = span("detection");
-        let Size { width, height } = image.size();
+        let small = image.resize(self.size(image, self.long_side), Filter::Bilinear).await?;
+        let found = self.look(&small).await?;
+        self.refined(image, found, small).await
+    }
+
+    /// The same, and the lines drawn between them.
+    pub(crate) async fn find_with_rules(&self, image: &Image) -> Result<(Found, Vec<Rule>), Error> {
+        let _span = span("detection");
         let size = self.size(image, self.long_side);
         let small = image.resize(size, Filter::Bilinear).await?;
         let (found, rules) = future::try_join(self.look(&small), async {
@@ -78,26 +74,27 @@ impl Detector {
             Ok(rules::rules(&small.read(0, 0, size)?, size.width as usize, size.height as usize))
         })
         .await?;
-        drop(small);
-        let (x, y) = (width as f32 / size.width as f32, height as f32 / size.height as f32);
+        let (x, y) = enlargement(image, size);
         let rules = rules.iter().map(|rule| rule.scaled(x, y)).collect();
+        Ok((self.refined(image, found, small).await?, rules))
+    }
+
+    /// What the first look found on `small`, or what a second one does where that has to be.
+    async fn refined(&self, image: &Image, found: Found, small: Image) -> Result<Found, Error> {
+        let (own, size) = (image.size(), small.size());
+        drop(small);
+        let (x, y) = enlargement(image, size);
         let map = (size.width, size.height);
-        let found = match detect::refine(&found.boxes, map, (width, height), &self.adaptive) {
-            Some(long_side) => self.look_again(image, long_side, scaled(found, x, y)).await?,
-            None => scaled(found, x, y),
-        };
-        Ok(Found { boxes: found.boxes, left_out: found.left_out, rules })
+        match detect::refine(&found.boxes, map, (own.width, own.height), &self.adaptive) {
+            Some(long_side) => self.look_again(image, long_side, scaled(found, x, y)).await,
+            None => Ok(scaled(found, x, y)),
+        }
     }
 
     /// The second look, larger, in bands; boxes are in pixels of the image, as those of the first look.
-    async fn look_again(
-        &self,
-        image: &Image,
-        long_side: u32,
-        first: detect::Found,
-    ) -> Result<detect::Found, Error> {
+    async fn look_again(&self, image: &Image, long_side: u32, first: Found) -> Result<Found, Error> {
         let (own, size) = (image.size(), self.size(image, long_side));
-        let (x, y) = (own.width as f32 / size.width as f32, own.height as f32 / size.height as f32);
+        let (x, y) = enlargement(image, size);
         let first = scaled(first, 1.0 / x, 1.0 / y).boxes;
         let bands = Bands::of((size.width, size.height), &first, SIDE_STEP, BAND_PIXELS_MAX);
         let (mut seen, mut left_out) = (Vec::with_capacity(bands.bands.len()), 0);
@@ -108,7 +105,7 @@ impl Detector {
             left_out += found.left_out;
             seen.push(found.boxes);
         }
-        Ok(scaled(detect::Found { boxes: bands.join(seen, &first), left_out }, x, y))
+        Ok(scaled(Found { boxes: bands.join(seen, &first), left_out }, x, y))
     }
 
     /// Size at which an image is shown to the model.
@@ -119,7 +116,7 @@ impl Detector {
     }
 
     /// One run; boxes are in pixels of the image, which has the model's size.
-    async fn look(&self, small: &Image) -> Result<detect::Found, Error> {
+    async fn look(&self, small: &Image) -> Result<Found, Error> {
         let Size { width, height } = small.size();
         // ImageNet's statistics on BGR as they stand: so PP-OCR's detectors are trained (inference.yml).
         let input = small.to_tensor(Normalisation::image_net(Channels::Bgr)).await?;
@@ -132,7 +129,13 @@ impl Detector {
     }
 }
 
-fn scaled(mut found: detect::Found, x: f32, y: f32) -> detect::Found {
+/// By how much an image is larger than what is shown of it, along both axes.
+fn enlargement(image: &Image, shown: Size) -> (f32, f32) {
+    let Size { width, height } = image.size();
+    (width as f32 / shown.width as f32, height as f32 / shown.height as f32)
+}
+
+fn scaled(mut found: Found, x: f32, y: f32) -> Found {
     for text in &mut found.boxes {
         text.quad = text.quad.scaled(x, y);
     }

@@ -5,13 +5,13 @@ use futures_util::future;
 use lector_sdk::{
     Error, Image, Page, PageKind, Quad as SdkQuad, Request, Size, TextLayerPolicy, Transcript, span,
 };
-use lector_vision::detect::TextBox;
+use lector_vision::detect::{Found, TextBox};
 use lector_vision::geometry::{Quad, Rect, Turn};
 use lector_vision::textlayer::{self, Verdict};
 
 use crate::compose::{self, Frame};
 use crate::convert::to_sdk_turn;
-use crate::detection::{self, Detector, Found};
+use crate::detection::{self, Detector};
 use crate::embedded::{self, Embedded};
 use crate::fragment::Fragment;
 use crate::lines::{self, Line};
@@ -141,7 +141,7 @@ impl Walk<'_> {
             }
             turn::classify(&thumbnail).await.map(Some)
         };
-        let (found, scores) = future::try_join(detector.find(&image), scores).await?;
+        let ((found, rules), scores) = future::try_join(detector.find_with_rules(&image), scores).await?;
         drop(thumbnail);
         if found.boxes.is_empty() {
             return Ok(transcript);
@@ -151,13 +151,13 @@ impl Walk<'_> {
             Some(_) => turn::decide(scores, &found.boxes, &image, &recogniser).await?,
             None => Turn::None,
         };
-        let (image, mut found) = if turn == Turn::None {
-            (image, found)
+        let (image, found, mut rules) = if turn == Turn::None {
+            (image, found, rules)
         } else {
             let upright = image.rotate(to_sdk_turn(turn)).await?;
             drop(image);
-            let found = detector.find(&upright).await?;
-            (upright, found)
+            let (found, rules) = detector.find_with_rules(&upright).await?;
+            (upright, found, rules)
         };
         transcript.warnings.extend(detection::caution(found.left_out));
         let mut read = self.read_lines(&image, &found.boxes, &recogniser).await?;
@@ -166,14 +166,14 @@ impl Walk<'_> {
             for line in &mut read {
                 line.quad = line.quad.turned(Turn::Half, size.width as f32, size.height as f32);
             }
-            for rule in &mut found.rules {
+            for rule in &mut rules {
                 *rule = rule.turned(Turn::Half, size.width as f32, size.height as f32);
             }
             turn = Turn::from_quarters(turn.quarters() + 2);
         }
         let fragments = self.kept(&read, &mut transcript);
         transcript.turn = to_sdk_turn(turn);
-        transcript.lines = compose::lines(&fragments, &found.rules, &Frame { size, turn });
+        transcript.lines = compose::lines(&fragments, &rules, &Frame { size, turn });
         Ok(transcript)
     }
 
@@ -266,11 +266,9 @@ async fn find_inside(image: &Image, area: &Rect, detector: &Detector) -> Result<
         width: size.width as f32,
         height: size.height as f32,
     });
-    let found = detector.find(&image.crop(corners, size).await?).await?;
-    let moved = |text: TextBox| TextBox { quad: text.quad.translated(area.x, area.y), ..text };
-    Ok(Found {
-        boxes: found.boxes.into_iter().map(moved).collect(),
-        left_out: found.left_out,
-        rules: Vec::new(),
-    })
+    let mut found = detector.find(&image.crop(corners, size).await?).await?;
+    for text in &mut found.boxes {
+        text.quad = text.quad.translated(area.x, area.y);
+    }
+    Ok(found)
 }

@@ -132,19 +132,18 @@ impl Bands {
         let (from, to) = self.reach(text);
         let middle = f32::midpoint(from, to);
         let inside = middle >= band.core_from as f32 - SEAM && middle < band.core_to as f32 + SEAM;
-        let is_cut = (band.from > 0 && from < band.from as f32 + CUT)
-            || (band.to < self.extent() && to > band.to as f32 - CUT);
-        inside && !is_cut
+        inside && self.shows_whole(band, text)
+    }
+
+    /// Whether it ends before the band's inner edges.
+    fn shows_whole(&self, band: &Band, text: &TextBox) -> bool {
+        let (from, to) = self.reach(text);
+        (band.from == 0 || from >= band.from as f32 + CUT)
+            && (band.to >= self.extent() || to <= band.to as f32 - CUT)
     }
 
     fn is_torn(&self, text: &TextBox) -> bool {
-        let (from, to) = self.reach(text);
-        // Whole in some band: that band has it.
-        let whole = |band: &Band| {
-            (band.from == 0 || from >= band.from as f32 + CUT)
-                && (band.to >= self.extent() || to <= band.to as f32 - CUT)
-        };
-        !self.bands.iter().any(whole)
+        !self.bands.iter().any(|band| self.shows_whole(band, text))
     }
 
     fn extent(&self) -> u32 {
