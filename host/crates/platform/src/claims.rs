@@ -31,9 +31,7 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ModelName, Standing>> {
         self.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Shared {
     /// Strikes off what does not stay; all models that do, or nothing where all do.
     fn staying(
         &self,

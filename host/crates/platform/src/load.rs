@@ -37,7 +37,11 @@ pub(crate) struct Mean(Option<f64>);
 
 impl Mean {
     pub(crate) fn learn(&mut self, value: f64) {
-        self.0 = Some(self.0.map_or(value, |mean| mean + NEWEST * (value - mean)));
+        self.learn_at(NEWEST, value);
+    }
+
+    fn learn_at(&mut self, newest: f64, value: f64) {
+        self.0 = Some(self.0.map_or(value, |mean| mean + newest * (value - mean)));
     }
 
     pub(crate) fn value(&self) -> Option<f64> {
@@ -80,7 +84,7 @@ struct State {
     page_s: Mean,
     page_ms: Mean,
     /// Work done in a second, while all places are taken.
-    capacity: Option<f64>,
+    capacity: Mean,
     window: Option<(Instant, f64)>,
 }
 
@@ -125,22 +129,17 @@ impl Load {
         let mut state = self.lock();
         state.page_s.learn(timing.total.as_secs_f64());
         state.page_ms.learn(ms);
-        let window = state.window.filter(|_| full);
-        state.window = match window {
-            _ if !full => None,
-            None => Some((now, 0.0)),
-            Some((since, done)) => {
-                let (done, took) = (done + ms, now.saturating_duration_since(since));
-                if took < WINDOW {
-                    Some((since, done))
-                } else {
-                    let rate = done / took.as_secs_f64();
-                    state.capacity =
-                        Some(state.capacity.map_or(rate, |mean| mean + NEWEST_WINDOW * (rate - mean)));
-                    Some((now, 0.0))
-                }
-            }
-        };
+        if !full {
+            state.window = None;
+            return;
+        }
+        let (since, done) = state.window.map_or((now, 0.0), |(since, done)| (since, done + ms));
+        let took = now.saturating_duration_since(since);
+        state.window = Some((since, done));
+        if took >= WINDOW {
+            state.capacity.learn_at(NEWEST_WINDOW, done / took.as_secs_f64());
+            state.window = Some((now, 0.0));
+        }
     }
 
     /// Mean time of a page by the clock; `None` before the first.
@@ -168,7 +167,7 @@ impl Load {
 
 impl State {
     fn rate(&self, load: &Load) -> f64 {
-        self.capacity.unwrap_or(load.first_rate).max(1.0)
+        self.capacity.value().unwrap_or(load.first_rate).max(1.0)
     }
 
     fn may_take(&self, asked: &Asked<'_>, ms: f64, load: &Load) -> Result<(), Full> {

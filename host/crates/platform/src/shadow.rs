@@ -7,10 +7,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lector_core::{Kind, Timing, Transcript};
+use lector_core::{Kind, Transcript};
 use tokio::sync::Semaphore;
 
-use crate::meter::engine_time;
+use crate::load::work_of;
 use crate::pipeline::{PageCall, Turns};
 use crate::revision::Revision;
 
@@ -81,7 +81,8 @@ async fn compare(sample: Sample) {
         Ok(shadow) => {
             let (a, b) = (live.text(), shadow.text());
             let lines = (live.lines.len(), shadow.lines.len());
-            let took = (live_worked, worked(&run.timing));
+            // Work alone: a shadow waits more than whoever is waited for, which says nothing about it.
+            let took = (live_worked, work_of(&run.timing));
             revision.shadow.compared((&a, lines.0, took.0), (&b, lines.1, took.1));
         }
         // It waited for the engines behind everybody else, and in vain.
@@ -93,9 +94,4 @@ async fn compare(sample: Sample) {
             revision.shadow.failed();
         }
     }
-}
-
-/// Time of the work on a page. A shadow waits more than whoever is waited for, which says nothing about it.
-pub(crate) fn worked(timing: &Timing) -> Duration {
-    timing.guest + timing.render + timing.text_layer + timing.image + engine_time(timing)
 }

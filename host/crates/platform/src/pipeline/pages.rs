@@ -15,12 +15,12 @@ use tracing::Instrument;
 
 use super::turns::{Asking, Turn};
 use super::{KEPT_BYTES_MAX, deadline_exceeded};
-use crate::load::Burden;
+use crate::load::{Burden, work_of};
 use crate::meter::Promise;
 use crate::platform::Platform;
 use crate::reader::Reader;
 use crate::revision::Revision;
-use crate::shadow::{Sample, worked};
+use crate::shadow::Sample;
 use crate::status::Backlog;
 use crate::submission::{Event, Order};
 use crate::tenant::Tenant;
@@ -268,7 +268,7 @@ impl<'a> Reading<'a> {
                 self.pages_ok += 1;
                 let transcript = Arc::new(transcript);
                 self.keep(position, &transcript);
-                self.read_along(index, &transcript, worked(&timing));
+                self.read_along(index, &transcript, work_of(&timing));
                 Event::Page { index, transcript, timing }
             }
             Err(fault) => {
