@@ -9,7 +9,6 @@ mod consult;
 mod owner;
 mod queue;
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -99,7 +98,6 @@ impl Lane {
         for slot in &lane.slots {
             let owner = owner::Owner {
                 slot: slot.clone(),
-                ran_on: Cell::new(rung),
                 model: lane.info.name.clone(),
                 queue: lane.queue.clone(),
                 meter: lane.meter.clone(),

@@ -1,7 +1,6 @@
 //! An owner thread: it alone runs the engine in its slot.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,8 +17,6 @@ use crate::provider::Rung;
 
 pub(super) struct Owner {
     pub(super) slot: Arc<Slot>,
-    /// What the last run ran on.
-    pub(super) ran_on: Cell<Rung>,
     pub(super) model: ModelName,
     pub(super) queue: Shared,
     pub(super) meter: Arc<Meter>,
@@ -63,7 +60,7 @@ impl Owner {
             let bucket = bucket(&inputs, outputs);
             for run in 0..CALIBRATION_RUNS {
                 let started = Instant::now();
-                match run_caught(&self.slot, &self.ran_on, &inputs, outputs) {
+                match run_caught(&self.slot, &inputs, outputs) {
                     Ok(_) if run > 0 => self.queue.learn(&bucket, rows, started.elapsed()),
                     Ok(_) => {}
                     // The first real run of that kind will fail too, and be answered.
@@ -98,9 +95,9 @@ impl Owner {
         self.queue.ended(&bucket, rows, outcome.is_ok().then_some(took));
         self.meter.ran(&company, &bucket, took);
         match outcome {
-            Ok(outputs) => {
+            Ok((outputs, rung)) => {
                 for (ticket, outputs) in tickets.into_iter().zip(outputs) {
-                    self.answer(ticket, Ok(outputs), started, took, company);
+                    self.answer(ticket, Ok((outputs, rung)), started, took, company);
                 }
             }
             Err(cause) if tickets.len() > 1 => {
@@ -125,7 +122,7 @@ impl Owner {
             return Meter::add(&self.meter.skipped_cancelled, 1);
         }
         let started = Instant::now();
-        let outcome = run_caught(&self.slot, &self.ran_on, &ticket.item.inputs, &ticket.item.outputs);
+        let outcome = run_caught(&self.slot, &ticket.item.inputs, &ticket.item.outputs);
         let took = started.elapsed();
         let company = Company { run: 0, rows: ticket.rows, items: 1, tenants: 1 };
         self.meter.ran(&company, &ticket.bucket, took);
@@ -135,7 +132,7 @@ impl Owner {
     fn answer(
         &self,
         ticket: Ticket,
-        outcome: Result<Vec<Tensor>, String>,
+        outcome: Result<(Vec<Tensor>, Rung), String>,
         started: Instant,
         run: Duration,
         company: Company,
@@ -145,8 +142,7 @@ impl Owner {
         let Ticket { item, reply, .. } = ticket;
         drop(item);
         let answer = match outcome {
-            Ok(outputs) => {
-                let rung = self.ran_on.get();
+            Ok((outputs, rung)) => {
                 let rung = (rung.provider.as_str(), rung.precision.as_str());
                 Ok(WorkDone { outputs, queue_wait, run, company, rung })
             }
@@ -156,18 +152,18 @@ impl Owner {
         let _ = reply.send(answer);
     }
 
-    /// One run over all of them; gives each one's outputs.
-    fn run(&self, tickets: &[Ticket]) -> Result<Vec<Vec<Tensor>>, String> {
-        let Some(first) = tickets.first() else { return Ok(Vec::new()) };
-        let outputs = &first.item.outputs;
+    /// One run over all of them; gives each one's outputs, and what it ran on.
+    fn run(&self, tickets: &[Ticket]) -> Result<(Vec<Vec<Tensor>>, Rung), String> {
+        let first = &tickets.first().ok_or("a batch of nothing")?.item;
         if tickets.len() == 1 {
-            return run_caught(&self.slot, &self.ran_on, &first.item.inputs, outputs)
-                .map(|outputs| vec![outputs]);
+            let (outputs, rung) = run_caught(&self.slot, &first.inputs, &first.outputs)?;
+            return Ok((vec![outputs], rung));
         }
         let inputs = joined(tickets).ok_or("inputs of one bucket do not fit together")?;
-        let whole = run_caught(&self.slot, &self.ran_on, &inputs, outputs)?;
+        let (whole, rung) = run_caught(&self.slot, &inputs, &first.outputs)?;
         drop(inputs);
-        apart(&whole, tickets).ok_or_else(|| "an output does not come apart by rows".to_owned())
+        let outputs = apart(&whole, tickets).ok_or("an output does not come apart by rows")?;
+        Ok((outputs, rung))
     }
 
     fn failed(&self, cause: String) -> Fault {
@@ -212,14 +208,12 @@ pub(super) fn rows(inputs: &[(String, Tensor)]) -> u32 {
 /// run failed, the lane goes on.
 fn run_caught(
     slot: &Slot,
-    ran_on: &Cell<Rung>,
     inputs: &[(String, Tensor)],
     outputs: &[String],
-) -> Result<Vec<Tensor>, String> {
+) -> Result<(Vec<Tensor>, Rung), String> {
     let run = || {
         let mut engine = slot.for_run();
-        ran_on.set(engine.rung());
-        engine.run(inputs, outputs)
+        Ok((engine.run(inputs, outputs)?, engine.rung()))
     };
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(format!("panic: {}", panic_text(&*panic))))
 }

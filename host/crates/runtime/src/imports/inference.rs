@@ -243,10 +243,10 @@ impl HostState {
         alias: &str,
         info: std::sync::Arc<ModelInfo>,
     ) -> Result<(std::sync::Arc<ModelInfo>, Wishes), Fault> {
-        let Some(declared) = self.call.batching.iter().find(|declared| declared.model == alias) else {
-            return Ok((info, Wishes { background: self.call.background, ..Wishes::default() }));
-        };
-        let wishes = Wishes { background: self.call.background, ..Wishes::from(declared) };
+        let declared = self.call.batching.iter().find(|declared| declared.model == alias);
+        let wishes = declared.map(Wishes::from).unwrap_or_default();
+        let wishes = Wishes { background: self.call.background, ..wishes };
+        let Some(declared) = declared else { return Ok((info, wishes)) };
         let mut widths = declared.preferred_widths.clone();
         widths.sort_unstable();
         widths.dedup();
