@@ -13,17 +13,20 @@
     clippy::disallowed_methods
 )]
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+#[path = "common/building.rs"]
+mod building;
+#[path = "common/places.rs"]
+mod places;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use lector_core::port::{Terms, WorkDone, WorkItem};
 use lector_core::{Engines, Tensor, TensorData};
-use lector_inference::{Inference, InferenceConfig, Wish};
+use lector_inference::Inference;
 
-const BUILDER: &str = "LECTOR_TEST_BUILDER";
 /// Columns of the bucket that all golden lines fit into.
 const WIDTH: usize = 800;
 /// Probability beyond which a pixel of a detector's map counts as text (the models' own figure).
@@ -42,15 +45,6 @@ const CASES: [Case; 3] = [
     Case { rung: "openvino/f32", tolerance: 1e-3, pixels: 1e-4 },
     Case { rung: "openvino/bf16", tolerance: 0.05, pixels: 2e-3 },
 ];
-
-/// Not a test: this program as a builder's process, when the tests below start it so.
-#[test]
-fn builder_process() {
-    if std::env::var_os(BUILDER).is_some() {
-        let _ = lector_inference::builder_main();
-        std::process::exit(0);
-    }
-}
 
 #[test]
 fn lines_read_alike_in_any_company() {
@@ -177,42 +171,15 @@ async fn run(inference: &Inference, model: &str, input: &Tensor) -> WorkDone {
     inference.infer(item).await.unwrap()
 }
 
-fn models_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models")
-}
-
 /// The model on that provider alone; `None`, said aloud, where something is missing.
 fn open(model: &str, case: &Case) -> Option<(Arc<Inference>, tokio::runtime::Runtime)> {
-    let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let cache = var("LECTOR_CACHE")
-        .or_else(|| var("XDG_CACHE_HOME").map(|dir| dir.join("lector")))
-        .or_else(|| var("HOME").map(|dir| dir.join(".cache/lector")))
-        .unwrap_or_default();
-    let library = cache.join("lib/onnxruntime-1.31.1/libonnxruntime.so.1.31.1");
-    let openvino_dir = cache.join("lib/openvino-2026.4.1");
-    let weights = models_dir().join(model).join("model.onnx");
-    let needed = [library.clone(), openvino_dir.join("libopenvino_c.so.2641"), weights];
-    if let Some(missing) = needed.iter().find(|path| !path.is_file()) {
-        assert!(std::env::var_os("LECTOR_REQUIRE_MODELS").is_none(), "{} is missing", missing.display());
-        eprintln!("SKIPPED: {} is missing; run `cargo xtask setup`", missing.display());
-        return None;
-    }
-    let mut config = InferenceConfig::new(library, models_dir(), 2);
-    config.openvino_dir = openvino_dir;
+    let mut config = building::config(&[model], &[case.rung])?;
     config.cache_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("company-engines");
-    config.builder_command = builder_command();
-    config.providers = vec![case.rung.parse::<Wish>().unwrap()];
     let inference = Inference::start(config).unwrap();
     inference.open(&[model.into()]).unwrap();
     assert_eq!(inference.engines()[0].serving.as_ref().unwrap().rung.to_string(), case.rung);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     Some((inference, runtime))
-}
-
-fn builder_command() -> Vec<OsString> {
-    let own = std::env::current_exe().unwrap().into_os_string();
-    let words = ["--exact", "builder_process", "--nocapture"].map(OsString::from);
-    [OsString::from("/usr/bin/env"), format!("{BUILDER}=1").into(), own].into_iter().chain(words).collect()
 }
 
 /// A golden line as the recognisers take it, padded with zeros after normalising.
@@ -240,7 +207,8 @@ fn planes(picture: &(usize, Vec<u8>), height: usize, width: usize, mean: [f32; 3
 
 /// Columns and grey samples of a golden picture (netpbm, P5, as `models/golden/make_golden.py` writes it).
 fn picture(name: &str) -> (usize, Vec<u8>) {
-    let bytes = std::fs::read(models_dir().join("golden").join(format!("{name}.pgm"))).unwrap();
+    let bytes =
+        std::fs::read(places::places().models_dir.join("golden").join(format!("{name}.pgm"))).unwrap();
     let header = bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').nth(2).unwrap().0;
     let words: Vec<&str> = std::str::from_utf8(&bytes[..header]).unwrap().split_whitespace().collect();
     assert_eq!((words[0], words[3]), ("P5", "255"));

@@ -8,7 +8,11 @@
     clippy::disallowed_methods
 )]
 
-use std::ffi::OsString;
+#[path = "common/building.rs"]
+mod building;
+#[path = "common/places.rs"]
+mod places;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -18,61 +22,23 @@ use std::time::{Duration, Instant};
 use lector_core::port::{Terms, WorkItem};
 use lector_core::{Engines, ModelName, Tensor, TensorData};
 use lector_inference::build::Task;
-use lector_inference::{BuildOrder, Inference, InferenceConfig, RungState, Wish};
+use lector_inference::{BuildOrder, Inference, InferenceConfig, RungState};
 
 /// Small and quick to build.
 const LINE: &str = "textline-orientation";
 const DET: &str = "pp-ocrv6-tiny-det";
 const REC: &str = "pp-ocrv6-tiny-rec";
-const BUILDER: &str = "LECTOR_TEST_BUILDER";
-
-/// Not a test: this program as a builder's process, when the tests below start it so.
-#[test]
-fn builder_process() {
-    if std::env::var_os(BUILDER).is_some() {
-        let _ = lector_inference::builder_main();
-        std::process::exit(0);
-    }
-}
-
-fn builder_command() -> Vec<OsString> {
-    let own = std::env::current_exe().unwrap().into_os_string();
-    let words = ["--exact", "builder_process", "--nocapture"].map(OsString::from);
-    [OsString::from("/usr/bin/env"), format!("{BUILDER}=1").into(), own].into_iter().chain(words).collect()
-}
 
 struct Stage {
     config: InferenceConfig,
     dir: tempfile::TempDir,
 }
 
-fn lector_cache() -> PathBuf {
-    let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    var("LECTOR_CACHE")
-        .or_else(|| var("XDG_CACHE_HOME").map(|dir| dir.join("lector")))
-        .or_else(|| var("HOME").map(|dir| dir.join(".cache/lector")))
-        .unwrap_or_default()
-}
-
 /// An empty cache and a ladder; `None`, said aloud, where something is missing.
 fn stage(ladder: &[&str]) -> Option<Stage> {
-    let cache = lector_cache();
-    let library = cache.join("lib/onnxruntime-1.31.1/libonnxruntime.so.1.31.1");
-    let openvino_dir = cache.join("lib/openvino-2026.4.1");
-    let models_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models");
-    let weights = [LINE, DET, REC].map(|model| models_dir.join(model).join("model.onnx"));
-    let missing = [library.clone(), openvino_dir.join("libopenvino_c.so.2641")].into_iter().chain(weights);
-    if let Some(missing) = missing.into_iter().find(|path| !path.is_file()) {
-        assert!(std::env::var_os("LECTOR_REQUIRE_MODELS").is_none(), "{} is missing", missing.display());
-        eprintln!("SKIPPED: {} is missing; run `cargo xtask setup`", missing.display());
-        return None;
-    }
+    let mut config = building::config(&[LINE, DET, REC], ladder)?;
     let dir = tempfile::tempdir().unwrap();
-    let mut config = InferenceConfig::new(library, models_dir, 2);
-    config.openvino_dir = openvino_dir;
     config.cache_dir = dir.path().join("engines");
-    config.builder_command = builder_command();
-    config.providers = ladder.iter().map(|word| word.parse::<Wish>().unwrap()).collect();
     Some(Stage { config, dir })
 }
 
@@ -353,7 +319,7 @@ fn a_half_right_engine_stands_or_falls_with_the_threshold() {
 }
 
 fn spawn_builder(order: &BuildOrder) -> Child {
-    let command = builder_command();
+    let command = building::builder_command();
     let mut child = Command::new(&command[0])
         .args(&command[1..])
         .stdin(Stdio::piped())

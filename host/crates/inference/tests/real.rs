@@ -8,13 +8,18 @@
     clippy::disallowed_methods
 )]
 
-use std::path::{Path, PathBuf};
+#[path = "common/places.rs"]
+mod places;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lector_core::port::{Terms, WorkDone, WorkItem};
 use lector_core::{Blame, Dtype, Engines, Fault, Kind, ModelName, Tensor, TensorData};
 use lector_inference::{Catalogue, Inference, InferenceConfig, InferenceError, ModelEntry};
+
+use places::{Places, missing, places};
 
 const REC: &str = "pp-ocrv6-small-rec";
 const TINY_REC: &str = "pp-ocrv6-tiny-rec";
@@ -23,22 +28,16 @@ const LOGITS: &str = "fetch_name_0";
 
 /// A configuration for `models`; `None`, said aloud, where something is missing.
 fn config(models: &[&str]) -> Option<InferenceConfig> {
-    let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let cache = var("LECTOR_CACHE")
-        .or_else(|| var("XDG_CACHE_HOME").map(|dir| dir.join("lector")))
-        .or_else(|| var("HOME").map(|dir| dir.join(".cache/lector")))
-        .unwrap_or_default();
-    let library = cache.join("lib/onnxruntime-1.31.1/libonnxruntime.so.1.31.1");
-    let models_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models");
+    let Places { library, openvino_dir, models_dir } = places();
     let catalogue = Catalogue::read(&models_dir).unwrap_or_default();
     let present = |name: &str| catalogue.find(&name.into()).is_some_and(ModelEntry::present);
     if !library.is_file() || !models.iter().all(|name| present(name)) {
-        assert!(std::env::var_os("LECTOR_REQUIRE_MODELS").is_none(), "library or weights are missing");
-        eprintln!("SKIPPED: ONNX Runtime or weights of {models:?} are missing; run `cargo xtask setup`");
+        missing(format_args!("ONNX Runtime or weights of {models:?} are"));
         return None;
     }
     // The reference alone: nothing is built, nothing is swapped while a test looks.
     let mut config = InferenceConfig::new(library, models_dir, 2);
+    config.openvino_dir = openvino_dir;
     config.providers = vec!["cpu".parse().unwrap()];
     config.cache_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("no-engines");
     Some(config)

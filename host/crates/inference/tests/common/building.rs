@@ -1,0 +1,40 @@
+//! A test program that builds engines: it is its own builder, and has both runtimes at hand.
+
+use std::ffi::OsString;
+
+use lector_inference::{InferenceConfig, Wish};
+
+use super::places::{Places, missing, places};
+
+const BUILDER: &str = "LECTOR_TEST_BUILDER";
+
+/// Not a test: this program as a builder's process, when the others start it so.
+#[test]
+fn builder_process() {
+    if std::env::var_os(BUILDER).is_some() {
+        let _ = lector_inference::builder_main();
+        std::process::exit(0);
+    }
+}
+
+pub fn builder_command() -> Vec<OsString> {
+    let own = std::env::current_exe().unwrap().into_os_string();
+    let words = ["--exact", "building::builder_process", "--nocapture"].map(OsString::from);
+    [OsString::from("/usr/bin/env"), format!("{BUILDER}=1").into(), own].into_iter().chain(words).collect()
+}
+
+/// A configuration with that ladder, for a cache to be named; `None`, said aloud, where something is missing.
+pub fn config(models: &[&str], ladder: &[&str]) -> Option<InferenceConfig> {
+    let Places { library, openvino_dir, models_dir } = places();
+    let weights = models.iter().map(|model| models_dir.join(model).join("model.onnx"));
+    let needed = [library.clone(), openvino_dir.join("libopenvino_c.so.2641")];
+    if let Some(file) = needed.into_iter().chain(weights).find(|path| !path.is_file()) {
+        missing(format_args!("{} is", file.display()));
+        return None;
+    }
+    let mut config = InferenceConfig::new(library, models_dir, 2);
+    config.openvino_dir = openvino_dir;
+    config.builder_command = builder_command();
+    config.providers = ladder.iter().map(|word| word.parse::<Wish>().unwrap()).collect();
+    Some(config)
+}

@@ -1,0 +1,30 @@
+//! Where `cargo xtask setup` puts what the tests of real engines need, and what a test says where it is not there.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+/// Libraries and models.
+pub struct Places {
+    pub library: PathBuf,
+    pub openvino_dir: PathBuf,
+    pub models_dir: PathBuf,
+}
+
+pub fn places() -> Places {
+    let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let cache = var("LECTOR_CACHE")
+        .or_else(|| var("XDG_CACHE_HOME").map(|dir| dir.join("lector")))
+        .or_else(|| var("HOME").map(|dir| dir.join(".cache/lector")))
+        .unwrap_or_default();
+    Places {
+        library: cache.join("lib/onnxruntime-1.31.1/libonnxruntime.so.1.31.1"),
+        openvino_dir: cache.join("lib/openvino-2026.4.1"),
+        models_dir: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models"),
+    }
+}
+
+/// The test cannot run: said aloud, or a failure under `LECTOR_REQUIRE_MODELS=1`.
+pub fn missing(what: impl Display) {
+    assert!(std::env::var_os("LECTOR_REQUIRE_MODELS").is_none(), "{what} missing");
+    eprintln!("SKIPPED: {what} missing; run `cargo xtask setup`");
+}
