@@ -23,7 +23,14 @@ async fn a_killed_worker_costs_one_page_one_fault() {
     // The neighbour's pages go on while the slow one runs, whichever worker has what.
     neighbour.render(72.0, PIXELS_MAX).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let busy: Vec<u32> = house.pids.iter().copied().filter(|pid| state(*pid) == 'R').collect();
+    // A worker that computes may for a moment be seen waiting for a page of memory.
+    let computing = || -> Vec<u32> { house.pids.iter().copied().filter(|pid| state(*pid) == 'R').collect() };
+    let end = Instant::now() + Duration::from_secs(10);
+    let mut busy = computing();
+    while busy.len() != 1 && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        busy = computing();
+    }
     assert_eq!(busy.len(), 1, "one worker computes");
     kill(busy[0]);
     assert_eq!(code(rendering.await.unwrap()), "page_render_crashed");
