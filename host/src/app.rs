@@ -4,6 +4,7 @@
 //! through the platform, or through the plain answers of the functions below.
 
 mod engines;
+mod models;
 mod parts;
 
 use std::ffi::OsString;
@@ -14,11 +15,11 @@ use std::time::Instant;
 use anyhow::Context;
 use lector_core::Fault;
 use lector_document::{DocumentConfig, DocumentWorkers};
-use lector_inference::{Catalogue, Inference};
+use lector_inference::Inference;
 use lector_platform::Platform;
 use lector_runtime::{CompilerConfig, Runtime, RuntimeConfig, component_within};
 
-use crate::config::{Config, DocumentsConfig, EnginesConfig, HttpConfig};
+use crate::config::{Config, DocumentsConfig, HttpConfig};
 use crate::http::AppState;
 use crate::metrics::Metrics;
 use parts::HostParts;
@@ -139,38 +140,6 @@ pub fn missing_for_reading(config: &Config) -> Option<String> {
     }
 }
 
-/// A model of the catalogue, for people.
-#[derive(Clone, Debug)]
-pub struct ModelLine {
-    /// Its name.
-    pub name: String,
-    /// What it does.
-    pub task: String,
-    /// Size of its weights.
-    pub bytes: u64,
-    /// Whether the weights are there.
-    pub present: bool,
-    /// Licence of the weights.
-    pub licence: String,
-    /// In a sentence.
-    pub description: String,
-}
-
-/// The catalogue, read without an engine.
-pub fn models(config: &EnginesConfig) -> anyhow::Result<Vec<ModelLine>> {
-    let catalogue = Catalogue::read(&config.models_dir)
-        .with_context(|| format!("reading the model catalogue in {}", config.models_dir.display()))?;
-    let line = |entry: &lector_inference::ModelEntry| ModelLine {
-        name: entry.name.to_string(),
-        task: entry.task.as_str().to_owned(),
-        bytes: entry.weights.bytes,
-        present: entry.present(),
-        licence: entry.licence.clone(),
-        description: entry.description.clone(),
-    };
-    Ok(catalogue.entries().iter().map(line).collect())
-}
-
 /// A component as its bytes describe it.
 #[derive(Debug)]
 pub struct GuestReport {
@@ -202,6 +171,7 @@ pub use engines::{
     EngineLines, EngineOrder, engine_builder, engines_collect, engines_export, engines_import, engines_list,
     engines_order,
 };
+pub use models::{ModelLine, ModelOrder, Told, model_sheet, models, models_add, models_verify};
 
 /// The body of a compiler's process.
 pub fn component_compiler() -> ExitCode {

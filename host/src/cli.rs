@@ -57,7 +57,7 @@ enum Command {
     /// Lists, builds, verifies and collects engines
     #[command(subcommand)]
     Engines(engines::Command),
-    /// Looks at the model catalogue
+    /// Lists, shows, verifies and adds models
     #[command(subcommand)]
     Models(models::Command),
     /// Makes a revision of a component on a server, and routes to it if asked
@@ -171,7 +171,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Ocr(args) => ocr::run(args, passing(quiet(config, &effective))),
         Command::Guest(command) => guest::run(command, passing(quiet(config, &effective))),
         Command::Engines(command) => engines::run(command, quiet(config, &effective)),
-        Command::Models(command) => models::run(command, &config),
+        Command::Models(command) => models::run(command, &quiet(config, &effective)),
         Command::Deploy(args) => manage::run(args, &config),
         Command::Promote(args) => manage::run(args, &config),
         Command::Canary(args) => manage::run(args, &config),

@@ -85,6 +85,8 @@ pub struct EnginesConfig {
     pub gpu_dirs: Vec<PathBuf>,
     /// The model catalogue.
     pub models_dir: PathBuf,
+    /// An operator's own models.
+    pub own_models_dir: PathBuf,
     /// Built engines.
     pub cache_dir: PathBuf,
     /// Most bytes of them; 0: no limit.

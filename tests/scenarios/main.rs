@@ -14,6 +14,7 @@ mod guests;
 mod hostile;
 mod house;
 mod lifecycle;
+mod models;
 mod observed;
 mod redact;
 mod resident;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
@@ -32,6 +33,7 @@ pub(super) fn config(config: &EnginesConfig) -> anyhow::Result<InferenceConfig> 
     });
     let defaults = InferenceConfig::new(&config.library, &config.models_dir, config.threads);
     Ok(InferenceConfig {
+        own_models_dir: Some(config.own_models_dir.clone()),
         openvino_dir: config.openvino_dir.clone(),
         gpu_dirs: config.gpu_dirs.clone(),
         providers: wishes("engines.providers", &config.providers)?,
@@ -135,6 +137,12 @@ pub struct EngineOrder {
     pub task: Task,
 }
 
+/// A plane that opens nothing and has engines built on order, whatever the configuration says of building by itself.
+pub(super) fn orderer(config: &EnginesConfig) -> anyhow::Result<Arc<Inference>> {
+    let plane = InferenceConfig { builder_command: myself(BUILDER)?, ..self::config(config)? };
+    Inference::start(plane).context("starting the engines")
+}
+
 /// Has engines built or verified, each by a process of its own, one after another. `hear` is told of every step, `done` of
 /// every end.
 pub fn engines_order(
@@ -143,18 +151,17 @@ pub fn engines_order(
     mut hear: impl FnMut(&str, &str, Step),
     mut done: impl FnMut(&str, &str, Result<&Outcome, &str>),
 ) -> anyhow::Result<()> {
-    let mut plane = self::config(config)?;
-    plane.builder_command = myself(BUILDER)?;
     let rung = order.rung.as_deref().map(str::parse::<Rung>).transpose()?;
-    let inference = Inference::start(plane).context("starting the engines")?;
-    let known = inference.catalogue().iter().map(|entry| entry.name.clone());
+    let inference = orderer(config)?;
+    let catalogue = inference.catalogue();
+    let known = catalogue.entries().iter().map(|entry| entry.name.clone());
     let models: Vec<ModelName> = if order.models.is_empty() {
         known.collect()
     } else {
         order.models.iter().map(|name| ModelName::from(name.as_str())).collect()
     };
     for model in &models {
-        if inference.catalogue().iter().all(|entry| entry.name != *model) {
+        if catalogue.find(model).is_none() {
             bail!("model {model} is not in the catalogue: `lector models list` shows what is");
         }
         let rungs = rung.map_or_else(|| inference.ladder(model).rungs.clone(), |rung| vec![rung]);

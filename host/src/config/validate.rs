@@ -111,6 +111,10 @@ fn engines(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<Eng
             .map(|dir| in_cache(dir, paths::CUDA_DIR))
             .collect::<Result<_, ConfigError>>()?,
         models_dir: paths::found(&raw.models_dir),
+        own_models_dir: match raw.own_models_dir.as_str() {
+            "" => data_dir(&effective.raw.platform.data_dir)?.join("models"),
+            path => path.into(),
+        },
         cache_dir: in_cache(&raw.cache_dir, paths::ENGINES_DIR)?,
         cache_bytes_max: raw.cache_bytes_max,
         build: raw.build,
@@ -190,7 +194,7 @@ fn platform(
             check.wrong("platform.tenant", "is no name: take 1 to 63 of a-z, 0-9 and -, the first no -")
         );
     }
-    let data_dir = if raw.data_dir.is_empty() { env::data_root()? } else { raw.data_dir.clone().into() };
+    let data_dir = data_dir(&raw.data_dir)?;
     Ok(PlatformConfig {
         data_dir: Some(data_dir),
         tenant: TenantName::from(raw.tenant.as_str()),
@@ -240,6 +244,11 @@ fn deployment(raw: &RawDeployment) -> Result<DeploymentConfig, ConfigError> {
             .collect(),
         budget: raw.budget.into(),
     })
+}
+
+/// The data folder, or where such things are kept.
+fn data_dir(path: &str) -> Result<PathBuf, ConfigError> {
+    if path.is_empty() { env::data_root() } else { Ok(path.into()) }
 }
 
 /// `path`, or where the set-up task puts it.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::acceptance::{Golden, Verdict, compare, compared_outputs};
 use crate::cache::{EngineCache, Entry, Found, Manifest};
-use crate::catalogue::{Catalogue, ModelEntry};
+use crate::catalogue::ModelEntry;
 use crate::config::{InferenceConfig, Seats};
 use crate::error::InferenceError;
 use crate::forge::{Forge, Source};
@@ -47,6 +47,8 @@ pub struct BuildOrder {
     pub library: PathBuf,
     /// As [`InferenceConfig`] has them.
     pub models_dir: PathBuf,
+    /// As [`InferenceConfig`] has them.
+    pub own_models_dir: Option<PathBuf>,
     /// As [`InferenceConfig`] has them.
     pub openvino_dir: PathBuf,
     /// As [`InferenceConfig`] has them.
@@ -149,6 +151,7 @@ impl BuildOrder {
             rung,
             library: config.library.clone(),
             models_dir: config.models_dir.clone(),
+            own_models_dir: config.own_models_dir.clone(),
             openvino_dir: config.openvino_dir.clone(),
             gpu_dirs: config.gpu_dirs.clone(),
             cache_dir: config.cache_dir.clone(),
@@ -159,6 +162,7 @@ impl BuildOrder {
 
     fn config(&self) -> InferenceConfig {
         InferenceConfig {
+            own_models_dir: self.own_models_dir.clone(),
             openvino_dir: self.openvino_dir.clone(),
             gpu_dirs: self.gpu_dirs.clone(),
             cache_dir: self.cache_dir.clone(),
@@ -179,7 +183,7 @@ impl Builder {
     /// Loads what the order needs.
     pub fn open(order: BuildOrder) -> Result<Self, BuildError> {
         let config = order.config();
-        let catalogue = Catalogue::read(&order.models_dir).map_err(InferenceError::from)?;
+        let catalogue = config.catalogue().map_err(InferenceError::from)?;
         let entry = catalogue.find(&order.model).cloned();
         let entry = entry.ok_or_else(|| InferenceError::unknown(&order.model, &catalogue))?;
         if entry.acceptance.is_none() && order.rung != Rung::REFERENCE {

@@ -4,7 +4,9 @@
 //! `lector models list` uses it on a machine without ONNX Runtime. Called by [`crate::Inference`] and the CLI.
 
 mod acceptance;
+mod adopt;
 mod digest;
+mod examine;
 mod labels;
 mod raw;
 
@@ -13,8 +15,10 @@ use std::path::{Path, PathBuf};
 use lector_core::ModelName;
 
 pub use acceptance::{Acceptance, ClassificationLimits, DetectionLimits, RecognitionLimits, Thresholds};
+pub use adopt::Adoption;
 pub use digest::Sha256;
-pub use labels::LabelSource;
+pub use examine::Finding;
+pub use labels::{LabelOrigin, LabelSource};
 
 /// Why the catalogue, or a model of it, cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +26,14 @@ pub enum CatalogueError {
     /// A folder or file cannot be read.
     #[error("cannot read {}", path.display())]
     Unreadable {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A folder or file cannot be written.
+    #[error("cannot write {}", path.display())]
+    Unwritable {
         /// Which one.
         path: PathBuf,
         /// Why.
@@ -77,11 +89,26 @@ pub enum CatalogueError {
 }
 
 impl CatalogueError {
+    /// Whether it stands in a file of that model, as far as the path tells.
+    pub(crate) fn concerns(&self, model: &ModelName) -> bool {
+        let named = |path: &Path| path.components().any(|part| part.as_os_str() == model.as_str());
+        match self {
+            Self::Unreadable { path, .. }
+            | Self::Unwritable { path, .. }
+            | Self::Malformed { path, .. }
+            | Self::Invalid { path, .. } => named(path),
+            Self::Missing { model: of, .. }
+            | Self::Differs { model: of, .. }
+            | Self::Labels { model: of, .. } => of == model,
+        }
+    }
+
     /// For those who must not learn where things lie on this machine.
     pub(crate) fn without_paths(&self) -> String {
         let file = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match self {
             Self::Unreadable { path, .. } => format!("`{}` of the catalogue cannot be read", file(path)),
+            Self::Unwritable { path, .. } => format!("`{}` of the catalogue cannot be written", file(path)),
             Self::Malformed { .. } | Self::Invalid { .. } => {
                 "a description in the catalogue is wrong".to_owned()
             }
@@ -117,6 +144,9 @@ impl Task {
             Task::Classification => "classification",
         }
     }
+
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Detection, Self::Recognition, Self::Classification];
 }
 
 /// A file with the weights of a model.
@@ -268,15 +298,26 @@ pub struct Catalogue {
 impl Catalogue {
     /// Reads `models_dir/*/model.toml`. A folder without one is not a model; anything wrong in one is an error.
     pub fn read(models_dir: &Path) -> Result<Self, CatalogueError> {
-        let unreadable = |source| CatalogueError::Unreadable { path: models_dir.to_owned(), source };
+        Self::read_both(models_dir, None)
+    }
+
+    /// The same, and the models in an operator's own folder, which need not be there. A name stands for one model.
+    pub fn read_both(models_dir: &Path, own_models_dir: Option<&Path>) -> Result<Self, CatalogueError> {
         let mut entries = Vec::new();
-        for folder in std::fs::read_dir(models_dir).map_err(unreadable)? {
-            let path = folder.map_err(unreadable)?.path().join("model.toml");
-            if path.is_file() {
-                entries.push(raw::entry(&path)?);
+        for dir in [models_dir].into_iter().chain(own_models_dir.filter(|dir| dir.is_dir())) {
+            let unreadable = |source| CatalogueError::Unreadable { path: dir.to_owned(), source };
+            for folder in std::fs::read_dir(dir).map_err(unreadable)? {
+                let path = folder.map_err(unreadable)?.path().join("model.toml");
+                if path.is_file() {
+                    entries.push(raw::entry(&path)?);
+                }
             }
         }
         entries.sort_by(|a: &ModelEntry, b| a.name.cmp(&b.name));
+        if let Some([one, other]) = entries.array_windows().find(|[one, other]| one.name == other.name) {
+            let what = format!("{} describes a model of that name, too", other.weights.path.display());
+            return Err(CatalogueError::Invalid { path: one.weights.path.clone(), what });
+        }
         Ok(Self { entries })
     }
 

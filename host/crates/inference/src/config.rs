@@ -50,7 +50,7 @@ use std::time::Duration;
 
 use lector_core::ModelName;
 
-use crate::catalogue::Task;
+use crate::catalogue::{Catalogue, CatalogueError, Task};
 use crate::error::InferenceError;
 use crate::ladder::Wish;
 
@@ -61,6 +61,8 @@ pub struct InferenceConfig {
     pub library: PathBuf,
     /// Folder with a folder for each model.
     pub models_dir: PathBuf,
+    /// The same, of an operator's own; it need not be there.
+    pub own_models_dir: Option<PathBuf>,
     /// Folder with OpenVINO's libraries.
     pub openvino_dir: PathBuf,
     /// Folders with CUDA's and TensorRT's libraries, looked into before those that the system knows.
@@ -101,6 +103,7 @@ impl InferenceConfig {
         Self {
             library: library.into(),
             models_dir: models_dir.into(),
+            own_models_dir: None,
             openvino_dir: PathBuf::new(),
             gpu_dirs: Vec::new(),
             providers: vec![Wish::Auto],
@@ -117,6 +120,10 @@ impl InferenceConfig {
             shared_arena: true,
             probe_timeout: Duration::from_secs(10),
         }
+    }
+
+    pub(crate) fn catalogue(&self) -> Result<Catalogue, CatalogueError> {
+        Catalogue::read_both(&self.models_dir, self.own_models_dir.as_deref())
     }
 
     pub(crate) fn validate(&self) -> Result<(), InferenceError> {

@@ -1,7 +1,8 @@
-//! A look into an ONNX file without an ONNX library: its metadata and the names of its inputs and outputs.
+//! A look into an ONNX file without an ONNX library: its metadata, its inputs and outputs.
 //!
 //! Fields by the numbers of `onnx.proto3`; everything else is stepped over by its length. Bounded by the bytes given;
-//! at malformed bytes the look ends, it never panics. Called by the catalogue (labels) and at start (the CTC tail).
+//! at malformed bytes the look ends, it never panics. Called by the catalogue (labels, what a file says of itself) and at
+//! start (the CTC tail).
 
 /// `ModelProto.graph`.
 const GRAPH: u64 = 7;
@@ -9,38 +10,73 @@ const GRAPH: u64 = 7;
 const METADATA: u64 = 14;
 /// `GraphProto.initializer`: `TensorProto`, name = 8.
 const INITIALIZER: u64 = 5;
-/// `GraphProto.input`: `ValueInfoProto`, name = 1.
+/// `GraphProto.input`: `ValueInfoProto`, name = 1, type = 2.
 const INPUT: u64 = 11;
-/// `GraphProto.output`: `ValueInfoProto`, name = 1.
+/// `GraphProto.output`: `ValueInfoProto`, name = 1, type = 2.
 const OUTPUT: u64 = 12;
+/// `TensorProto.DataType.FLOAT`.
+pub(crate) const FLOAT: u64 = 1;
+
+/// An input or output as the file declares it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Port {
+    pub(crate) name: String,
+    /// Number of the element type in `TensorProto.DataType`; `None`: it is no tensor, or does not say.
+    pub(crate) element: Option<u64>,
+    /// Extents, `None` where one may vary; no shape where the file declares none.
+    pub(crate) shape: Option<Vec<Option<u64>>>,
+}
+
+/// Outputs of a serialised model, in their order.
+pub(crate) fn output_ports(model: &[u8]) -> Vec<Port> {
+    messages(model, GRAPH).flat_map(|graph| messages(graph, OUTPUT)).filter_map(port).collect()
+}
+
+/// Inputs of a serialised model, in their order. Old exports list their weights there, too: these are none.
+pub(crate) fn input_ports(model: &[u8]) -> Vec<Port> {
+    let mut ports = Vec::new();
+    for graph in messages(model, GRAPH) {
+        let weights: Vec<&[u8]> = messages(graph, INITIALIZER).flat_map(|one| messages(one, 8)).collect();
+        let inputs = messages(graph, INPUT).filter_map(port);
+        ports.extend(inputs.filter(|input| !weights.contains(&input.name.as_bytes())));
+    }
+    ports
+}
 
 /// Names of the outputs of a serialised model, in their order.
 pub(crate) fn outputs(model: &[u8]) -> Vec<String> {
-    let mut names = Vec::new();
-    for graph in messages(model, GRAPH) {
-        for output in messages(graph, OUTPUT) {
-            names.extend(messages(output, 1).filter_map(|name| String::from_utf8(name.to_vec()).ok()));
-        }
-    }
-    names
+    output_ports(model).into_iter().map(|port| port.name).collect()
 }
 
-/// Names of the inputs of a serialised model, in their order. Old exports list their weights there, too: these are none.
+/// Names of the inputs of a serialised model, in their order.
 pub(crate) fn inputs(model: &[u8]) -> Vec<String> {
-    let mut names = Vec::new();
-    for graph in messages(model, GRAPH) {
-        let weights: Vec<&[u8]> = messages(graph, INITIALIZER).flat_map(|one| messages(one, 8)).collect();
-        let inputs = messages(graph, INPUT).flat_map(|input| messages(input, 1));
-        let given = inputs.filter(|name| !weights.contains(name));
-        names.extend(given.filter_map(|name| String::from_utf8(name.to_vec()).ok()));
-    }
-    names
+    input_ports(model).into_iter().map(|port| port.name).collect()
+}
+
+/// A `ValueInfoProto`. Its type is `TypeProto { tensor_type = 1 { elem_type = 1, shape = 2 { dim = 1 } } }`.
+fn port(info: &[u8]) -> Option<Port> {
+    let name = String::from_utf8(messages(info, 1).next()?.to_vec()).ok()?;
+    let tensor = messages(info, 2).flat_map(|ty| messages(ty, 1)).next().unwrap_or_default();
+    // Some exporters write -1 for an extent that may vary.
+    let extent = |dim| number(dim, 1).filter(|&extent| i64::try_from(extent).is_ok_and(|extent| extent > 0));
+    let extents = |shape| messages(shape, 1).map(extent).collect();
+    Some(Port { name, element: number(tensor, 1), shape: messages(tensor, 2).next().map(extents) })
 }
 
 /// The length-delimited fields of that number.
 fn messages(mut rest: &[u8], number: u64) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || next(&mut rest))
-        .filter_map(move |(field, bytes)| bytes.filter(|_| field == number))
+    std::iter::from_fn(move || next(&mut rest)).filter_map(move |(field, payload)| match payload {
+        Payload::Bytes(bytes) if field == number => Some(bytes),
+        _ => None,
+    })
+}
+
+/// The first whole number in a field of that number.
+fn number(mut rest: &[u8], number: u64) -> Option<u64> {
+    std::iter::from_fn(move || next(&mut rest)).find_map(|(field, payload)| match payload {
+        Payload::Number(value) if field == number => Some(value),
+        _ => None,
+    })
 }
 
 /// The value of `key` in the metadata of a serialised model; `None` where it has none.
@@ -49,17 +85,24 @@ pub(crate) fn metadata(model: &[u8], key: &str) -> Option<String> {
     String::from_utf8(messages(entry, 2).next()?.to_vec()).ok()
 }
 
-/// The number of the next field and, where it is length-delimited, its bytes. `None` at the end or at nonsense.
-fn next<'a>(rest: &mut &'a [u8]) -> Option<(u64, Option<&'a [u8]>)> {
+/// What a field holds, as far as it matters here.
+enum Payload<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+    Other,
+}
+
+/// The next field: its number and what it holds. `None` at the end or at nonsense.
+fn next<'a>(rest: &mut &'a [u8]) -> Option<(u64, Payload<'a>)> {
     let tag = varint(rest)?;
     let payload = match tag & 7 {
-        0 => varint(rest).map(|_| None)?,
-        1 => take(rest, 8).map(|_| None)?,
+        0 => Payload::Number(varint(rest)?),
+        1 => take(rest, 8).map(|_| Payload::Other)?,
         2 => {
             let length = usize::try_from(varint(rest)?).ok()?;
-            Some(take(rest, length)?)
+            Payload::Bytes(take(rest, length)?)
         }
-        5 => take(rest, 4).map(|_| None)?,
+        5 => take(rest, 4).map(|_| Payload::Other)?,
         _ => return None,
     };
     Some((tag >> 3, payload))
@@ -113,6 +156,23 @@ mod tests {
             [5 << 3 | 2, 3, 8 << 3 | 2, 1, b'w', 11 << 3 | 2, 3, 10, 1, b'x', 11 << 3 | 2, 3, 10, 1, b'w'];
         let model = [&[7 << 3 | 2, graph.len() as u8], &graph[..]].concat();
         assert_eq!(inputs(&model), ["x"]);
+    }
+
+    #[test]
+    fn ports_tell_their_elements_and_extents() {
+        // dim { dim_param: "N" } dim { dim_value: 3 } dim { dim_value: 200 }
+        let dims = [10, 3, 18, 1, b'N', 10, 2, 8, 3, 10, 3, 8, 200, 1];
+        let shape = [&[18, dims.len() as u8], &dims[..]].concat();
+        let tensor = [&[8, 1], &shape[..]].concat();
+        let info = |ty: &[u8]| [&[10, 1, b'x'], ty].concat();
+        let typed = [&[18, tensor.len() as u8 + 2, 10, tensor.len() as u8], &tensor[..]].concat();
+        let expected =
+            Port { name: "x".to_owned(), element: Some(FLOAT), shape: Some(vec![None, Some(3), Some(200)]) };
+        assert_eq!(port(&info(&typed)), Some(expected));
+        assert_eq!(port(&info(&[])), Some(Port { name: "x".to_owned(), element: None, shape: None }));
+        for end in 0..typed.len() {
+            let _ = port(&info(&typed[..end]));
+        }
     }
 
     #[test]

@@ -39,7 +39,8 @@ pub struct Inference(Arc<Plane>);
 
 struct Plane {
     config: InferenceConfig,
-    catalogue: Catalogue,
+    /// As it was read last: before each opening, so that what an operator adds or changes is found without a restart.
+    catalogue: RwLock<Arc<Catalogue>>,
     ladders: Ladders,
     forge: Forge,
     cache: EngineCache,
@@ -59,7 +60,7 @@ impl Inference {
     /// error. Lanes come later, with those who want them. Blocks for moments.
     pub fn start(config: InferenceConfig) -> Result<Arc<Self>, InferenceError> {
         config.validate()?;
-        let catalogue = Catalogue::read(&config.models_dir)?;
+        let catalogue = config.catalogue()?;
         let (ladders, openvino) = Ladders::raise(&config, &catalogue)?;
         let plane = Arc::new(Plane {
             forge: Forge::new(&config, openvino)?,
@@ -70,7 +71,7 @@ impl Inference {
             lanes: RwLock::default(),
             changing: Mutex::default(),
             config,
-            catalogue,
+            catalogue: RwLock::new(Arc::new(catalogue)),
             ladders,
         });
         Improver::start(&plane)?;
@@ -84,8 +85,8 @@ impl Inference {
     }
 
     /// All models of the catalogue, open or not.
-    pub fn catalogue(&self) -> &[ModelEntry] {
-        self.0.catalogue.entries()
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.0.catalogue()
     }
 
     /// Who may serve a model, in which order, and why.
@@ -188,7 +189,8 @@ impl Plane {
                 continue;
             }
             let started = Instant::now();
-            let lane = open::lane(self, self.entry(model)?)?;
+            self.reread(model)?;
+            let lane = open::lane(self, &self.entry(model)?)?;
             let status = lane.status();
             let entry = self.board.serving(model).and_then(|serving| serving.entry);
             tracing::info!(
@@ -208,8 +210,28 @@ impl Plane {
         models.iter().all(|model| lanes.contains_key(model))
     }
 
-    fn entry(&self, model: &ModelName) -> Result<&ModelEntry, InferenceError> {
-        self.catalogue.find(model).ok_or_else(|| InferenceError::unknown(model, &self.catalogue))
+    fn catalogue(&self) -> Arc<Catalogue> {
+        self.catalogue.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn entry(&self, model: &ModelName) -> Result<ModelEntry, InferenceError> {
+        let catalogue = self.catalogue();
+        catalogue.find(model).cloned().ok_or_else(|| InferenceError::unknown(model, &catalogue))
+    }
+
+    /// Reads the catalogue again, for `model`. What is wrong in another's description is no reason not to open this one.
+    fn reread(&self, model: &ModelName) -> Result<(), InferenceError> {
+        match self.config.catalogue() {
+            Ok(catalogue) => {
+                *self.catalogue.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalogue);
+                Ok(())
+            }
+            Err(error) if self.catalogue().find(model).is_some() && !error.concerns(model) => {
+                tracing::warn!(%error, "the catalogue cannot be read again; it stays as it was");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn retain(&self, models: &[ModelName]) -> Vec<ModelName> {

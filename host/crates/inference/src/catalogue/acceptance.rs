@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Sha256, Task};
 use crate::provider::Precision;
@@ -32,7 +32,7 @@ pub enum Thresholds {
 }
 
 /// Of a detector.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectionLimits {
     /// A pixel with a greater probability is text.
@@ -46,7 +46,7 @@ pub struct DetectionLimits {
 }
 
 /// Of a recogniser.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecognitionLimits {
     /// Least share of characters that are the same.
@@ -56,7 +56,7 @@ pub struct RecognitionLimits {
 }
 
 /// Of a classifier.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassificationLimits {
     /// Least share of pictures with the same label.

@@ -67,7 +67,7 @@ pub(super) fn read(
 }
 
 /// Lines without their ends. A label may be a space of any kind, so nothing else is trimmed.
-fn lines(text: &str) -> Vec<String> {
+pub(super) fn lines(text: &str) -> Vec<String> {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line).to_owned()).collect()
 }

@@ -117,9 +117,7 @@ fn raise(raw: RawModel, folder: &Path) -> Result<ModelEntry, String> {
     if raw.name != folder_name {
         return Err(format!("name is `{}`, but the folder is `{folder_name}`; they must be equal", raw.name));
     }
-    if !raw.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.') {
-        return Err(format!("name `{}` may hold only a-z, 0-9, `-` and `.`", raw.name));
-    }
+    plain_name(&raw.name)?;
     let engine = engine(raw.engine)?;
     if engine.reduce.is_some() && raw.task != Task::Recognition {
         return Err("engine.reduce = \"ctc\" is for task = \"recognition\" alone".to_owned());
@@ -146,6 +144,16 @@ fn raise(raw: RawModel, folder: &Path) -> Result<ModelEntry, String> {
         preprocess: preprocess(raw.preprocess)?,
         acceptance,
     })
+}
+
+/// What can be the name of a model, and so of a folder.
+pub(super) fn plain_name(name: &str) -> Result<(), String> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+    if name.bytes().all(plain) && name.bytes().any(|b| b != b'.') {
+        Ok(())
+    } else {
+        Err(format!("name `{name}` may hold only a-z, 0-9, `-` and `.`, and not dots alone"))
+    }
 }
 
 fn engine(raw: RawEngine) -> Result<EngineSpec, String> {

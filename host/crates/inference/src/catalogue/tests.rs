@@ -24,6 +24,21 @@ fn folder(models: &[(&str, &str)]) -> tempfile::TempDir {
     dir
 }
 
+/// A recogniser of four classes.
+pub(super) fn described() -> ModelEntry {
+    let dir = folder(&[("m", &description("m"))]);
+    Catalogue::read(dir.path()).unwrap().entries.remove(0)
+}
+
+/// A detector of pages of any size.
+pub(super) fn detector() -> ModelEntry {
+    let (mut entry, side) = (described(), Some(Steps { step: 32, max: 4096 }));
+    entry.task = Task::Detection;
+    entry.engine = EngineSpec { reduce: None, width: None, side, max_batch: 4 };
+    entry.preprocess.height = None;
+    entry
+}
+
 fn error_of(text: &str) -> String {
     let dir = folder(&[("m", text)]);
     let error = Catalogue::read(dir.path()).unwrap_err();
@@ -111,5 +126,21 @@ fn the_catalogue_of_the_repository_is_well_formed() {
     let catalogue = Catalogue::read(&models).unwrap();
     for entry in catalogue.entries() {
         assert!(entry.source.is_some(), "{}", entry.name);
+        // What is fetched fits its description.
+        for finding in entry.present().then(|| entry.examine()).into_iter().flatten() {
+            assert!(finding.outcome.is_ok(), "{}: {finding:?}", entry.name);
+        }
     }
+}
+
+#[test]
+fn a_name_stands_for_one_model_in_both_folders() {
+    let (shipped, own) = (folder(&[("a", &description("a"))]), folder(&[("b", &description("b"))]));
+    let catalogue = Catalogue::read_both(shipped.path(), Some(own.path())).unwrap();
+    assert_eq!(catalogue.entries().len(), 2);
+    let nowhere = own.path().join("nowhere");
+    assert_eq!(Catalogue::read_both(shipped.path(), Some(&nowhere)).unwrap().entries().len(), 1);
+    let again = folder(&[("a", &description("a"))]);
+    let error = Catalogue::read_both(shipped.path(), Some(again.path())).unwrap_err().to_string();
+    assert!(error.contains("describes a model of that name, too"), "{error}");
 }

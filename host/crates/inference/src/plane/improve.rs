@@ -305,14 +305,14 @@ impl Plane {
             if rung == serving.rung && serving.entry.is_some() {
                 return;
             }
-            let found = match self.look(entry, rung) {
-                Look::Missing if self.build(entry, rung) => self.look(entry, rung),
+            let found = match self.look(&entry, rung) {
+                Look::Missing if self.build(&entry, rung) => self.look(&entry, rung),
                 found => found,
             };
             let Look::Ready(found) = found else { continue };
             let started = Instant::now();
-            let made = match Source::read(entry) {
-                Ok(source) => self.load(entry, rung, &found, &source),
+            let made = match Source::read(&entry) {
+                Ok(source) => self.load(&entry, rung, &found, &source),
                 Err(error) => {
                     tracing::warn!(%model, %rung, %error, "a better engine waits: the model cannot be read");
                     None

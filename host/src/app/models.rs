@@ -1,0 +1,295 @@
+//! The model catalogue for the command line: listed, shown, held against its files and its golden batches, added to.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use lector_core::ModelName;
+use lector_inference::build::Task as BuildTask;
+use lector_inference::catalogue::{Adoption, LabelOrigin, Steps};
+use lector_inference::provider::UnknownProvider;
+use lector_inference::{Catalogue, EngineCache, Inference, InferenceConfig, ModelEntry, Rung, Task};
+
+use super::engines;
+use crate::config::EnginesConfig;
+
+/// A model of the catalogue, for people.
+#[derive(Clone, Debug)]
+pub struct ModelLine {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub task: String,
+    /// Size of its weights.
+    pub bytes: u64,
+    /// Whether the weights are there.
+    pub present: bool,
+    /// Licence of the weights.
+    pub licence: String,
+    /// In a sentence.
+    pub description: String,
+}
+
+fn catalogue(config: &EnginesConfig) -> anyhow::Result<Catalogue> {
+    let (shipped, own) = (&config.models_dir, &config.own_models_dir);
+    Catalogue::read_both(shipped, Some(own)).with_context(|| {
+        format!("reading the model catalogue in {} and {}", shipped.display(), own.display())
+    })
+}
+
+fn find(config: &EnginesConfig, name: &str) -> anyhow::Result<ModelEntry> {
+    let found = catalogue(config)?.find(&ModelName::from(name)).cloned();
+    found.with_context(|| format!("model {name} is not in the catalogue: `lector models list` shows what is"))
+}
+
+/// The catalogue, read without an engine.
+pub fn models(config: &EnginesConfig) -> anyhow::Result<Vec<ModelLine>> {
+    let line = |entry: &ModelEntry| ModelLine {
+        name: entry.name.to_string(),
+        task: entry.task.as_str().to_owned(),
+        bytes: entry.weights.bytes,
+        present: entry.present(),
+        licence: entry.licence.clone(),
+        description: entry.description.clone(),
+    };
+    Ok(catalogue(config)?.entries().iter().map(line).collect())
+}
+
+/// All that is known of a model: its description, whether its files are what it says, its engines in the cache.
+pub fn model_sheet(config: &EnginesConfig, name: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let entry = find(config, name)?;
+    let mut sheet = vec![
+        ("name", entry.name.to_string()),
+        ("task", entry.task.as_str().to_owned()),
+        ("description", entry.description.clone()),
+        ("licence", entry.licence.clone()),
+        ("weights", entry.weights.path.display().to_string()),
+        ("sha256", entry.weights.sha256.to_string()),
+        ("bytes", entry.weights.bytes.to_string()),
+        (
+            "source",
+            entry.source.as_ref().map_or_else(
+                || "an operator's own".to_owned(),
+                |source| {
+                    let (package, version) = (&source.package, &source.version);
+                    format!("{package} {version}, {} (wheel sha256 {})", source.path, source.wheel_sha256)
+                },
+            ),
+        ),
+        ("labels", labels(&entry)),
+        ("shapes", shapes(&entry)),
+        ("preprocess", preprocess(&entry)),
+        ("acceptance", acceptance(&entry)),
+    ];
+    for finding in entry.examine() {
+        let outcome =
+            finding.outcome.map_or_else(|why| format!("WRONG: {why}"), |what| format!("ok: {what}"));
+        sheet.push(("file", format!("{}: {outcome}", finding.about)));
+    }
+    let cache = EngineCache::new(config.cache_dir.clone(), config.cache_bytes_max);
+    let entries = cache
+        .entries()
+        .with_context(|| format!("reading the engine cache in {}", config.cache_dir.display()))?;
+    let own = entries.iter().filter(|(_, manifest)| manifest.key.model == name);
+    let engines = own.map(|(dir, manifest)| {
+        let verdict = match manifest.verdict.accepted {
+            _ if manifest.key.model_sha256 != entry.weights.sha256.as_str() => "of other weights",
+            true => "accepted",
+            false => "refused",
+        };
+        let (folder, rung) = (dir.file_name().unwrap_or_default().to_string_lossy(), manifest.key.rung);
+        let (megabytes, summary) = (manifest.bytes() as f64 / 1e6, manifest.verdict.summary());
+        ("engine", format!("{rung} {verdict}, {megabytes:.1} MB, {folder}: {summary}"))
+    });
+    sheet.extend(engines);
+    Ok(sheet)
+}
+
+fn labels(entry: &ModelEntry) -> String {
+    let Some(labels) = &entry.labels else { return "none".to_owned() };
+    let from = match &labels.from {
+        LabelOrigin::Metadata { key } => format!("metadata `{key}` of the weights"),
+        LabelOrigin::File { path, sha256 } => {
+            let digest = sha256.as_ref().map_or_else(String::new, |digest| format!(", sha256 {digest}"));
+            format!("{}{digest}", path.display())
+        }
+        LabelOrigin::List(list) => format!("{list:?}"),
+    };
+    match (labels.prefix.as_slice(), labels.suffix.as_slice()) {
+        ([], []) => from,
+        (prefix, suffix) => format!("{from}, with {prefix:?} before and {suffix:?} after"),
+    }
+}
+
+fn shapes(entry: &ModelEntry) -> String {
+    let steps = |what: &str, steps: Option<Steps>| {
+        steps.map(|Steps { step, max }| format!("{what} in steps of {step} up to {max}, "))
+    };
+    let engine = &entry.engine;
+    let reduce = engine.reduce.map(|_| "reduced by CTC, ".to_owned());
+    let parts = [reduce, steps("widths", engine.width), steps("sides", engine.side)];
+    let parts: String = parts.into_iter().flatten().collect();
+    format!("{parts}at most {} rows a run", engine.max_batch)
+}
+
+fn preprocess(entry: &ModelEntry) -> String {
+    let spec = &entry.preprocess;
+    let parts = [
+        spec.channels.clone(),
+        spec.height.map(|height| format!("height {height}")),
+        spec.width.map(|width| format!("width {width}")),
+        spec.mean.map(|mean| format!("mean {mean:?}")),
+        spec.std.map(|std| format!("std {std:?}")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "not described".to_owned() } else { parts.join(", ") }
+}
+
+fn acceptance(entry: &ModelEntry) -> String {
+    entry.acceptance.as_ref().map_or_else(
+        || "none: only cpu/f32 may serve it".to_owned(),
+        |acceptance| {
+            let precisions: Vec<&str> = acceptance.precisions.iter().map(|p| p.as_str()).collect();
+            let (pictures, limits) = (acceptance.golden.len(), acceptance.thresholds);
+            format!("{pictures} golden pictures, precisions {}, {limits:?}", precisions.join(", "))
+        },
+    )
+}
+
+/// Something that was looked at: of which model, about what, and what came of it.
+pub type Told<'a> = &'a mut dyn FnMut(&str, &str, &Result<String, String>);
+
+/// Holds models (none named: all) against their files and runs their golden batches on every rung of their ladders, which
+/// builds what is missing there. True: nothing was wrong.
+pub fn models_verify(config: &EnginesConfig, names: &[String], tell: Told<'_>) -> anyhow::Result<bool> {
+    let catalogue = catalogue(config)?;
+    let entries: Vec<ModelEntry> = match names {
+        [] => catalogue.entries().to_vec(),
+        names => names.iter().map(|name| find(config, name)).collect::<anyhow::Result<_>>()?,
+    };
+    let mut good = true;
+    for entry in &entries {
+        let mut note = |about: &str, outcome: Result<String, String>| {
+            tell(entry.name.as_str(), about, &outcome);
+            good &= outcome.is_ok();
+            outcome.is_ok()
+        };
+        let mut fits = true;
+        for finding in entry.examine() {
+            fits &= note(finding.about, finding.outcome);
+        }
+        if fits && note("a run", run(config, &entry.name)) {
+            golden(config, entry, note)?;
+        }
+    }
+    Ok(good)
+}
+
+/// Opens the model on the reference and runs the smallest input through it: what the file did not declare shows here.
+fn run(config: &EnginesConfig, model: &ModelName) -> Result<String, String> {
+    let told = |error: &dyn std::error::Error| {
+        let causes = std::iter::successors(error.source(), |cause| cause.source());
+        causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    };
+    let plane = engines::config(config).map_err(|error| format!("{error:#}"))?;
+    let reference =
+        Rung::REFERENCE.to_string().parse().map_err(|error: UnknownProvider| error.to_string())?;
+    let plane = InferenceConfig {
+        providers: vec![reference],
+        model_providers: std::collections::BTreeMap::new(),
+        builder_command: Vec::new(),
+        ..plane
+    };
+    let inference = Inference::start(plane).map_err(|error| told(&error))?;
+    inference.open(std::slice::from_ref(model)).map_err(|error| told(&error))?;
+    let outcome = inference.probe().map_err(|fault| format!("{fault}"));
+    inference.shutdown();
+    outcome.map(|()| format!("the smallest input, on {}", Rung::REFERENCE))
+}
+
+/// The golden batch on every rung of the model's ladder: built where it is not there, which compares, else compared again.
+fn golden(
+    config: &EnginesConfig,
+    entry: &ModelEntry,
+    mut note: impl FnMut(&str, Result<String, String>) -> bool,
+) -> anyhow::Result<()> {
+    if entry.acceptance.is_none() {
+        note("golden batch", Ok("none: only cpu/f32 may serve it".to_owned()));
+        return Ok(());
+    }
+    let inference = engines::orderer(config)?;
+    for &rung in &inference.ladder(&entry.name).rungs {
+        let order = |task| inference.order(task, &entry.name, rung, |_, _| {});
+        let outcome = order(BuildTask::Build)
+            .and_then(|built| if built.found { order(BuildTask::Verify) } else { Ok(built) });
+        let about = format!("golden batch on {rung}");
+        note(
+            &about,
+            outcome.and_then(
+                |o| if o.accepted { Ok(o.summary) } else { Err(format!("refused: {}", o.summary)) },
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// What `lector models add` was told.
+#[derive(Clone, Debug)]
+pub struct ModelOrder<'a> {
+    /// Name in the catalogue.
+    pub name: &'a str,
+    /// What it is for; `None`: as the one that it is like.
+    pub task: Option<&'a str>,
+    /// The ONNX file.
+    pub weights: &'a Path,
+    /// Texts of the classes, a line each.
+    pub labels: Option<&'a Path>,
+    /// A model of the catalogue.
+    pub like: Option<&'a str>,
+    /// One sentence.
+    pub description: Option<&'a str>,
+    /// SPDX expression.
+    pub licence: &'a str,
+}
+
+/// Takes an operator's model into the catalogue, verified: one that cannot run is not taken. True: every rung accepted it.
+pub fn models_add(config: &EnginesConfig, order: &ModelOrder<'_>, tell: Told<'_>) -> anyhow::Result<bool> {
+    let known = catalogue(config)?;
+    if known.find(&ModelName::from(order.name)).is_some() {
+        bail!("model {} is in the catalogue already: take another name", order.name);
+    }
+    let like = order.like.map(|name| find(config, name)).transpose()?;
+    let task = match (order.task, &like) {
+        (Some(word), _) => Task::ALL.into_iter().find(|task| task.as_str() == word).with_context(|| {
+            format!("there is no task `{word}`: detection, recognition or classification")
+        })?,
+        (None, Some(like)) => like.task,
+        (None, None) => bail!("what is it for? Name --task, or --like with a model of the catalogue"),
+    };
+    let file = order.weights.file_name().unwrap_or_default().to_string_lossy();
+    let adoption = Adoption {
+        name: ModelName::from(order.name),
+        task,
+        description: order.description.map_or_else(|| format!("{file}, an operator's own."), str::to_owned),
+        licence: order.licence.to_owned(),
+        weights: order.weights,
+        labels: order.labels,
+        like: like.as_ref(),
+    };
+    let entry = adoption
+        .adopt(&config.own_models_dir)
+        .with_context(|| format!("taking {} into the catalogue", order.weights.display()))?;
+    let ran = run(config, &entry.name);
+    tell(order.name, "a run", &ran);
+    if let Err(why) = ran {
+        let folder = config.own_models_dir.join(order.name);
+        std::fs::remove_dir_all(&folder).with_context(|| format!("removing {} again", folder.display()))?;
+        bail!("model {} cannot run and was not taken into the catalogue: {why}", order.name);
+    }
+    let mut accepted = true;
+    golden(config, &entry, |about, outcome| {
+        tell(order.name, about, &outcome);
+        accepted &= outcome.is_ok();
+        outcome.is_ok()
+    })?;
+    Ok(accepted)
+}
