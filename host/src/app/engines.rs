@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, bail};
 use lector_core::ModelName;
@@ -191,8 +191,12 @@ pub(super) fn reading(status: EngineStatus) -> EngineReading {
 
 fn rung_reading(status: RungStatus) -> RungReading {
     let state = status.state.as_str();
+    let retry_in = match status.state {
+        RungState::Failed { again, .. } => again.map(|at| at.saturating_duration_since(Instant::now())),
+        _ => None,
+    };
     let (why, working_for, estimate) = match status.state {
-        RungState::Failed { why } | RungState::Excluded { why } => (Some(why), None, None),
+        RungState::Failed { why, .. } | RungState::Excluded { why } => (Some(why), None, None),
         RungState::Building { since, estimate, .. } => (None, Some(since.elapsed()), estimate),
         _ => (None, None, None),
     };
@@ -201,6 +205,7 @@ fn rung_reading(status: RungStatus) -> RungReading {
         rung: status.rung.to_string(),
         state,
         why,
+        retry_in,
         working_for,
         estimate,
         entry: built.as_ref().map(|built| built.entry.clone()),

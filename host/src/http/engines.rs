@@ -38,6 +38,7 @@ fn rung(rung: RungReading) -> Value {
         "rung": rung.rung,
         "state": rung.state,
         "why": rung.why,
+        "retry_in_s": rung.retry_in.map(seconds),
         "working_for_s": rung.working_for.map(seconds),
         "estimate_s": rung.estimate.map(seconds),
         "entry": rung.entry,

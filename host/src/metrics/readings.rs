@@ -101,6 +101,8 @@ pub struct RungReading {
     pub state: &'static str,
     /// Why it stands so, where that needs saying.
     pub why: Option<String>,
+    /// When what failed is tried again.
+    pub retry_in: Option<Duration>,
     /// How long it has been worked on.
     pub working_for: Option<Duration>,
     /// How long the last build like it took.

@@ -17,7 +17,7 @@ use crate::cache::{EngineCache, Entry, Found, Manifest};
 use crate::catalogue::ModelEntry;
 use crate::config::{InferenceConfig, Seats};
 use crate::error::InferenceError;
-use crate::forge::{Forge, Source};
+use crate::forge::{BuildPlaces, Forge, Source};
 use crate::openvino::OpenVino;
 use crate::preflight::{self, GpuPlaces};
 use crate::provider::{Provider, Rung};
@@ -57,6 +57,10 @@ pub struct BuildOrder {
     pub cache_dir: PathBuf,
     /// As [`InferenceConfig`] has them.
     pub threads: usize,
+    /// As [`InferenceConfig`] has them.
+    pub run_pixels_max: u64,
+    /// As [`InferenceConfig`] has them.
+    pub gpu_memory_bytes_max: u64,
     /// Of the model's lane.
     pub seats: Seats,
 }
@@ -156,6 +160,8 @@ impl BuildOrder {
             gpu_dirs: config.gpu_dirs.clone(),
             cache_dir: config.cache_dir.clone(),
             threads: config.threads,
+            run_pixels_max: config.run_pixels_max,
+            gpu_memory_bytes_max: config.gpu_memory_bytes_max,
             seats,
         }
     }
@@ -166,6 +172,8 @@ impl BuildOrder {
             openvino_dir: self.openvino_dir.clone(),
             gpu_dirs: self.gpu_dirs.clone(),
             cache_dir: self.cache_dir.clone(),
+            run_pixels_max: self.run_pixels_max,
+            gpu_memory_bytes_max: self.gpu_memory_bytes_max,
             ..InferenceConfig::new(&self.library, &self.models_dir, self.threads)
         }
     }
@@ -222,10 +230,18 @@ impl Builder {
         }
         let started = Instant::now();
         let draft = self.cache.draft(&key).map_err(failed)?;
+        let timed = matches!(order.rung.provider, Provider::TensorRt { .. });
+        let timing = timed.then(|| self.cache.timing(&key)).transpose().map_err(failed)?;
         let source = Source::read(&self.entry)?;
         let log = self
             .forge
-            .build(order.rung, &self.entry, &source, order.seats, draft.dir())
+            .build(
+                order.rung,
+                &self.entry,
+                &source,
+                order.seats,
+                BuildPlaces { dir: draft.dir(), timing: timing.as_deref() },
+            )
             .map_err(|why| BuildError::Runtime { what: "building", why })?;
         let build_ms = millis(started);
         say(Step::Checking, "");
@@ -260,7 +276,8 @@ impl Builder {
     fn accept(&self, source: &Source, dir: &std::path::Path) -> Result<Verdict, BuildError> {
         let order = &self.order;
         let one = Seats { sessions: 1, threads: order.threads };
-        let candidate = self.forge.load(order.rung, dir, source, Seats { sessions: 1, ..order.seats });
+        let candidate =
+            self.forge.load(order.rung, &self.entry, dir, source, Seats { sessions: 1, ..order.seats });
         let mut candidate =
             candidate.map_err(|why| BuildError::Runtime { what: "loading what was built", why })?;
         let Some(acceptance) = &self.entry.acceptance else { return Ok(Verdict::reference()) };

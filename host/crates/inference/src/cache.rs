@@ -8,6 +8,7 @@
 //! DIR/pp-ocrv6-small-det-openvino-bf16-1a2b3c4d5e6f7081/   manifest.json, the engine's files, `used` (its time: last use)
 //! DIR/locks/                                              one file a device and a key, locked by builds
 //! DIR/tmp/                                                builds under way
+//! DIR/timing/                                             what builders have timed, by device, driver and libraries
 //! DIR/set-aside/                                          what could not be trusted, with a reason
 //! ```
 //! An entry appears by one rename, complete and on disk; a build that dies leaves a folder below `tmp`, which the next
@@ -25,6 +26,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::catalogue::Sha256;
+
 pub use gc::Collected;
 pub use key::EngineKey;
 pub(crate) use key::LAYOUT;
@@ -35,6 +38,9 @@ const USED: &str = "used";
 const SET_ASIDE: &str = "set-aside";
 const TMP: &str = "tmp";
 const LOCKS: &str = "locks";
+const TIMING: &str = "timing";
+/// Folders of timings that are kept: those of other drivers and versions are of no use any more.
+const TIMINGS_MAX: usize = 4;
 /// What was set aside is kept for inspection, this many times.
 const SET_ASIDE_MAX: usize = 8;
 
@@ -196,6 +202,25 @@ impl EngineCache {
         manifest.write(draft.dir())?;
         files::sync(draft.dir())?;
         fs::rename(draft.dir().join(MANIFEST), dir.join(MANIFEST))
+    }
+
+    /// A folder for what a builder times on a device, with a driver and libraries: it is of use to every build there, and to
+    /// no other. The least recently made go. The caller holds the device's lock.
+    pub(crate) fn timing(&self, key: &EngineKey) -> io::Result<PathBuf> {
+        let place = self.dir.join(TIMING);
+        let (device, libraries) = (&key.device, &key.libraries);
+        let machine = format!("{} {} {device} {libraries:?}", key.rung.provider, key.driver);
+        let digest = Sha256::of(machine.as_bytes());
+        let dir = place.join(digest.as_str().get(..16).unwrap_or_default());
+        if !dir.is_dir() {
+            let mut kept = files::folders(&place)?;
+            kept.sort_by_key(|dir| fs::metadata(dir).and_then(|data| data.modified()).ok());
+            for old in kept.iter().rev().skip(TIMINGS_MAX - 1) {
+                fs::remove_dir_all(old)?;
+            }
+            fs::create_dir_all(&dir)?;
+        }
+        Ok(dir)
     }
 
     /// A folder to build in. The caller holds the key's lock.

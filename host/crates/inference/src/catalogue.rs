@@ -333,4 +333,4 @@ impl Catalogue {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -80,6 +80,8 @@ pub struct InferenceConfig {
     pub builder_command: Vec<OsString>,
     /// Longest time of one build.
     pub build_timeout: Duration,
+    /// What failed in building or loading an engine is tried again after this time, then after ten times as much.
+    pub retry_pause: Duration,
     /// Most device memory of one session, where there is a device; 0: no limit.
     pub gpu_memory_bytes_max: u64,
     /// Cores that runs may keep busy at once, over all lanes.
@@ -112,6 +114,7 @@ impl InferenceConfig {
             cache_bytes_max: 0,
             builder_command: Vec::new(),
             build_timeout: Duration::from_secs(3600),
+            retry_pause: Duration::from_secs(60),
             gpu_memory_bytes_max: 0,
             threads,
             plan: CpuPlan::for_cores(threads),

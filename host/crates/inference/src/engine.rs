@@ -16,6 +16,40 @@ pub(crate) trait Engine: Send {
     fn run(&mut self, inputs: &[(String, Tensor)], outputs: &[String]) -> Result<Vec<Tensor>, String>;
 }
 
+/// An engine that takes fewer rows in a run than its lane: a longer run goes through it in parts.
+pub(crate) struct InParts {
+    pub(crate) engine: Box<dyn Engine>,
+    pub(crate) rows_max: usize,
+}
+
+impl Engine for InParts {
+    fn run(&mut self, inputs: &[(String, Tensor)], outputs: &[String]) -> Result<Vec<Tensor>, String> {
+        let rows = inputs.first().map_or(0, |(_, tensor)| tensor.rows());
+        if rows <= self.rows_max {
+            return self.engine.run(inputs, outputs);
+        }
+        let apart = || "a run does not come apart by rows".to_owned();
+        let most = self.rows_max.max(1);
+        let sizes: Vec<usize> = (0..rows).step_by(most).map(|from| most.min(rows - from)).collect();
+        let mut inputs_left: Vec<(String, std::vec::IntoIter<Tensor>)> = inputs
+            .iter()
+            .map(|(name, tensor)| Ok((name.clone(), tensor.split(&sizes).ok_or_else(apart)?.into_iter())))
+            .collect::<Result<_, String>>()?;
+        let mut parts: Vec<Vec<Tensor>> = outputs.iter().map(|_| Vec::with_capacity(sizes.len())).collect();
+        for _ in &sizes {
+            let inputs = inputs_left
+                .iter_mut()
+                .map(|(name, left)| Ok((name.clone(), left.next().ok_or_else(apart)?)))
+                .collect::<Result<Vec<_>, String>>()?;
+            for (part, output) in parts.iter_mut().zip(self.engine.run(&inputs, outputs)?) {
+                part.push(output);
+            }
+        }
+        let whole = |part: Vec<Tensor>| Tensor::concat(&part.iter().collect::<Vec<_>>()).ok_or_else(apart);
+        parts.into_iter().map(whole).collect()
+    }
+}
+
 /// An engine and what it is.
 pub(crate) struct Seated {
     pub(crate) engine: Box<dyn Engine>,
@@ -85,5 +119,38 @@ impl Deref for EngineInUse<'_> {
 impl DerefMut for EngineInUse<'_> {
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut *self.0.engine
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use lector_core::TensorData;
+
+    use super::*;
+
+    /// Doubles, and refuses more rows than it takes.
+    struct Doubling(usize);
+
+    impl Engine for Doubling {
+        fn run(&mut self, inputs: &[(String, Tensor)], _: &[String]) -> Result<Vec<Tensor>, String> {
+            let tensor = &inputs[0].1;
+            assert!(tensor.rows() <= self.0);
+            let doubled = tensor.as_f32().unwrap().iter().map(|value| value * 2.0).collect();
+            Ok(vec![Tensor::new(tensor.shape(), TensorData::F32(doubled)).unwrap()])
+        }
+    }
+
+    #[test]
+    fn a_long_run_goes_through_in_parts_and_comes_back_whole() {
+        for (rows, rows_max) in [(1, 4), (4, 4), (5, 2), (7, 3), (3, 1)] {
+            let input: Vec<f32> = (0..rows * 2).map(|n| n as f32).collect();
+            let tensor = Tensor::new(&[rows, 2], TensorData::F32(input.clone())).unwrap();
+            let mut engine = InParts { engine: Box::new(Doubling(rows_max)), rows_max };
+            let out = engine.run(&[("x".to_owned(), tensor)], &["y".to_owned()]).unwrap().remove(0);
+            assert_eq!(out.shape(), [rows, 2]);
+            let doubled: Vec<f32> = input.iter().map(|value| value * 2.0).collect();
+            assert_eq!(out.as_f32().unwrap(), doubled, "{rows} in parts of {rows_max}");
+        }
     }
 }

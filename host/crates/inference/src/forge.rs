@@ -13,7 +13,7 @@ use crate::cache::EngineKey;
 use crate::catalogue::{ModelEntry, Reduce};
 use crate::config::{InferenceConfig, Seats};
 use crate::ctc;
-use crate::engine::Engine;
+use crate::engine::{Engine, InParts};
 use crate::environment::{environment, onnxruntime_version};
 use crate::error::InferenceError;
 use crate::gpu;
@@ -39,6 +39,16 @@ pub(crate) struct Forge {
     library: PathBuf,
     shared_arena: bool,
     gpu_memory_bytes_max: u64,
+    run_pixels_max: u64,
+}
+
+/// Where a build writes.
+#[derive(Clone, Copy)]
+pub(crate) struct BuildPlaces<'a> {
+    /// The engine's files.
+    pub(crate) dir: &'a Path,
+    /// What TensorRT has timed on this device: one build's serves the next, whatever becomes of it.
+    pub(crate) timing: Option<&'a Path>,
 }
 
 /// A model as it is given to a runtime.
@@ -89,6 +99,7 @@ impl Forge {
             library: config.library.clone(),
             shared_arena: config.shared_arena,
             gpu_memory_bytes_max: config.gpu_memory_bytes_max,
+            run_pixels_max: config.run_pixels_max,
         })
     }
 
@@ -117,7 +128,7 @@ impl Forge {
                 driver = card.as_ref().map_or_else(|| "unknown".to_owned(), |card| card.driver.clone());
                 device = card.map_or_else(|| "unknown".to_owned(), |card| card.architecture());
                 if let Provider::TensorRt { .. } = rung.provider {
-                    shapes = Profile::of(entry).to_string();
+                    shapes = Profile::of(entry, self.run_pixels_max).to_string();
                     options.insert("optimization_level".to_owned(), crate::session::TRT_LEVEL.to_string());
                 }
             }
@@ -157,8 +168,9 @@ impl Forge {
         entry: &ModelEntry,
         source: &Source,
         seats: Seats,
-        dir: &Path,
+        places: BuildPlaces<'_>,
     ) -> Result<Vec<String>, String> {
+        let dir = places.dir;
         match rung.provider {
             Provider::Cpu => {
                 let mut recipe = self.recipe(rung, seats);
@@ -180,10 +192,11 @@ impl Forge {
             Provider::Cuda { .. } => Ok(vec!["sessions are made from the model at every start".to_owned()]),
             Provider::TensorRt { .. } => {
                 let mut recipe = self.recipe(rung, seats);
-                let profile = Profile::of(entry);
+                let profile = Profile::of(entry, self.run_pixels_max);
                 let input = source.inputs.first().ok_or_else(|| "the model has no input".to_owned())?;
                 recipe.tensorrt = Some((profile, input.clone()));
                 recipe.dump = Some(dir.join(TENSORRT_FILE));
+                recipe.timing = places.timing.map(Path::to_owned);
                 recipe.build(&Graph::Model(&source.onnx))?;
                 Ok(vec![format!("profile of `{input}`: {profile}")])
             }
@@ -191,11 +204,23 @@ impl Forge {
     }
 
     /// Engines out of the files that [`build`](Self::build) made.
-    pub(crate) fn load(&self, rung: Rung, dir: &Path, source: &Source, seats: Seats) -> Result<Made, String> {
+    pub(crate) fn load(
+        &self,
+        rung: Rung,
+        entry: &ModelEntry,
+        dir: &Path,
+        source: &Source,
+        seats: Seats,
+    ) -> Result<Made, String> {
         match rung.provider {
             Provider::Cpu => self.sessions(rung, seats, Graph::Optimised(&dir.join(ORT_FILE))),
             Provider::Cuda { .. } => self.make(rung, source, seats),
-            Provider::TensorRt { .. } => self.sessions(rung, seats, Graph::File(&dir.join(TENSORRT_FILE))),
+            Provider::TensorRt { .. } => {
+                let made = self.sessions(rung, seats, Graph::File(&dir.join(TENSORRT_FILE)))?;
+                let rows_max = Profile::of(entry, self.run_pixels_max).max[0] as usize;
+                let in_parts = |engine| Box::new(InParts { engine, rows_max }) as Box<dyn Engine>;
+                Ok(Made { engines: made.engines.into_iter().map(in_parts).collect(), ..made })
+            }
             Provider::OpenVino => {
                 let path = dir.join(OPENVINO_FILE);
                 let blob =
@@ -220,6 +245,7 @@ impl Forge {
             gpu_memory_bytes_max: self.gpu_memory_bytes_max,
             tensorrt: None,
             dump: None,
+            timing: None,
         }
     }
 

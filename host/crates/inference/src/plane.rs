@@ -2,6 +2,7 @@
 
 mod board;
 mod improve;
+mod improver;
 mod ladders;
 mod open;
 
@@ -31,7 +32,7 @@ use crate::lane::{Answer, Lane};
 use crate::meter::LaneStatus;
 use crate::provider::Rung;
 pub use board::{BuiltStatus, EngineStatus, RungState, RungStatus, ServingStatus};
-use improve::Improver;
+use improver::Improver;
 use ladders::Ladders;
 
 /// The engines of this host. Lanes are opened by [`Engines::prepare`] and closed by [`Engines::retain`].
@@ -52,6 +53,9 @@ struct Plane {
     /// Held while lanes are opened or closed, which takes its time; `true` after the end.
     changing: Mutex<bool>,
 }
+
+/// How often an opening has an engine built for it: what was built may not load, and is built again.
+const FIRST_ENGINE_ROUNDS: usize = 2;
 
 type Lanes = BTreeMap<ModelName, Arc<Lane>>;
 
@@ -176,33 +180,47 @@ impl Plane {
     }
 
     fn open(&self, models: &[ModelName]) -> Result<(), InferenceError> {
-        if self.are_open(models) {
-            return Ok(());
+        for model in models {
+            let mut rounds = 0;
+            while !self.open_with_what_is_there(model)? {
+                if rounds == FIRST_ENGINE_ROUNDS {
+                    return Err(self.no_engine(&self.entry(model)?));
+                }
+                rounds += 1;
+                self.improver.wait_for_first(model)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a lane without a build. False: its ladder permits nothing that is there.
+    fn open_with_what_is_there(&self, model: &ModelName) -> Result<bool, InferenceError> {
+        // Before the lock is asked for: mostly all are open.
+        if self.now().contains_key(model) {
+            return Ok(true);
         }
         let ended = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         if *ended {
             return Err(InferenceError::Stopped);
         }
-        for model in models {
-            // Looked at again: another caller may have opened it while this one waited.
-            if self.now().contains_key(model) {
-                continue;
-            }
-            let started = Instant::now();
-            self.reread(model)?;
-            let lane = open::lane(self, &self.entry(model)?)?;
-            let status = lane.status();
-            let entry = self.board.serving(model).and_then(|serving| serving.entry);
-            tracing::info!(
-                %model, entry, rung = %lane.rung(), ladder = %self.ladder(model), sessions = status.sessions,
-                threads = status.threads_per_session, ms = started.elapsed().as_millis(), "lane open"
-            );
-            let mut lanes = Lanes::clone(&self.now());
-            lanes.insert(model.clone(), Arc::new(lane));
-            self.replace(lanes);
-            self.want_better(model);
+        // Another caller may have opened it while this one waited.
+        if self.now().contains_key(model) {
+            return Ok(true);
         }
-        Ok(())
+        let started = Instant::now();
+        self.reread(model)?;
+        let Some(lane) = open::lane(self, &self.entry(model)?)? else { return Ok(false) };
+        let status = lane.status();
+        let entry = self.board.serving(model).and_then(|serving| serving.entry);
+        tracing::info!(
+            %model, entry, rung = %lane.rung(), ladder = %self.ladder(model), sessions = status.sessions,
+            threads = status.threads_per_session, ms = started.elapsed().as_millis(), "lane open"
+        );
+        let mut lanes = Lanes::clone(&self.now());
+        lanes.insert(model.clone(), Arc::new(lane));
+        self.replace(lanes);
+        self.want_better(model);
+        Ok(true)
     }
 
     fn are_open(&self, models: &[ModelName]) -> bool {

@@ -20,10 +20,12 @@ const USUAL_WIDTH: u32 = 640;
 const USUAL_ROWS: u32 = 8;
 
 impl Profile {
-    pub(crate) fn of(entry: &ModelEntry) -> Self {
+    /// Any run of a lane has one row of the profile or more, and at most its height and width. Rows give way where the largest
+    /// of all would have more pixels than a run may: TensorRT sets memory aside for that shape. A run with more rows than
+    /// the profile goes through it in parts ([`crate::engine::InParts`]).
+    pub(crate) fn of(entry: &ModelEntry, run_pixels_max: u64) -> Self {
         let (engine, spec) = (&entry.engine, &entry.preprocess);
-        let rows = engine.max_batch;
-        let usual_rows = if entry.task == Task::Detection { 1 } else { rows.min(USUAL_ROWS) };
+        let usual_rows = if entry.task == Task::Detection { 1 } else { USUAL_ROWS };
         let extent =
             |fixed: Option<u32>, steps: Option<crate::catalogue::Steps>, usual: u32| match (fixed, steps) {
                 (Some(fixed), _) => [fixed; 3],
@@ -32,11 +34,14 @@ impl Profile {
             };
         let height = extent(spec.height, engine.side, USUAL_SIDE);
         let width = extent(spec.width, engine.width.or(engine.side), USUAL_WIDTH.max(height[1]));
+        let pixels = u64::from(height[2]) * u64::from(width[2]);
+        let rows = u32::try_from(run_pixels_max / pixels.max(1)).unwrap_or(u32::MAX);
+        let rows = rows.clamp(1, engine.max_batch);
         let shape = |at: usize, rows: u32| {
             let pick = |extents: [u32; 3]| extents.get(at).copied().unwrap_or(USUAL_SIDE);
             [rows, 3, pick(height), pick(width)]
         };
-        Self { min: shape(0, 1), opt: shape(1, usual_rows), max: shape(2, rows) }
+        Self { min: shape(0, 1), opt: shape(1, usual_rows.min(rows)), max: shape(2, rows) }
     }
 
     /// A shape as the provider's options take it.
@@ -57,5 +62,25 @@ impl fmt::Display for Extents {
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} to {}, mostly {}", Extents(self.min), Extents(self.max), Extents(self.opt))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::tests::{described, detector};
+
+    #[test]
+    fn rows_give_way_where_the_largest_shape_has_too_many_pixels() {
+        let check = |entry: &ModelEntry, pixels: u64, expect: &str| {
+            assert_eq!(Profile::of(entry, pixels).to_string(), expect, "{pixels}");
+        };
+        // A page of 4096 x 4096 alone has more pixels than a run may: one row, and no more.
+        check(&detector(), 6_000_000, "1x3x32x32 to 1x3x4096x4096, mostly 1x3x960x960");
+        check(&detector(), 40_000_000, "1x3x32x32 to 2x3x4096x4096, mostly 1x3x960x960");
+        check(&detector(), u64::MAX, "1x3x32x32 to 4x3x4096x4096, mostly 1x3x960x960");
+        check(&described(), 6_000_000, "1x3x48x32 to 4x3x48x320, mostly 4x3x48x320");
+        check(&described(), 48 * 320 * 3, "1x3x48x32 to 3x3x48x320, mostly 3x3x48x320");
+        check(&described(), 1, "1x3x48x32 to 1x3x48x320, mostly 1x3x48x320");
     }
 }

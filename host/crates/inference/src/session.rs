@@ -43,6 +43,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) tensorrt: Option<(Profile, String)>,
     /// Where the built graph is written.
     pub(crate) dump: Option<PathBuf>,
+    /// Folder of what TensorRT has timed.
+    pub(crate) timing: Option<PathBuf>,
 }
 
 impl Recipe<'_> {
@@ -129,10 +131,9 @@ impl Recipe<'_> {
                 .with_ep_context_file_path(path.display())
                 // Within the file: a path beside it would be resolved against another folder after the rename.
                 .with_ep_context_embed_mode(1);
-            if let Some(folder) = path.parent().and_then(Path::parent) {
-                // Of the cache's folder for drafts: what one build has timed serves the next, whatever becomes of it.
-                tensorrt = tensorrt.with_timing_cache(true).with_timing_cache_path(folder.display());
-            }
+        }
+        if let Some(folder) = &self.timing {
+            tensorrt = tensorrt.with_timing_cache(true).with_timing_cache_path(folder.display());
         }
         tensorrt.build()
     }

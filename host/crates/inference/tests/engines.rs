@@ -171,6 +171,89 @@ fn a_damaged_entry_is_set_aside_and_built_again() {
     wait_for("the new engine", || serving(&inference).0 == "openvino/f32");
 }
 
+#[test]
+fn a_whole_entry_that_does_not_load_is_set_aside_and_built_again_without_a_restart() {
+    for (ladder, rung, file) in
+        [(&["openvino/f32", "cpu"][..], "openvino/f32", "engine.blob"), (&["cpu"], "cpu/f32", "engine.onnx")]
+    {
+        let Some(stage) = stage(ladder) else { return };
+        let first = Inference::start(stage.config.clone()).unwrap();
+        let outcome = first.order(Task::Build, &LINE.into(), rung.parse().unwrap(), |_, _| {}).unwrap();
+        drop(first);
+        replace(&stage, &outcome.entry, file, b"what no runtime loads");
+        let inference = open(&stage.config, LINE);
+        assert_eq!(
+            serving(&inference),
+            ("cpu/f32".to_owned(), None),
+            "the next permitted one serves at once"
+        );
+        wait_for("the engine that was built again", || {
+            let (serves, entry) = serving(&inference);
+            serves == rung && entry.as_ref() == Some(&outcome.entry)
+        });
+        let aside = inference.cache().set_asides().unwrap();
+        assert!(aside[0].1.contains("it could not be loaded"), "{aside:?}");
+    }
+}
+
+/// A builder in its place: a shell that does this.
+fn shell(script: String) -> Vec<std::ffi::OsString> {
+    ["/bin/sh".to_owned(), "-c".to_owned(), script].map(Into::into).into()
+}
+
+#[test]
+fn what_cannot_be_built_is_tried_again_and_then_no_more() {
+    let Some(mut stage) = stage(&["openvino/f32", "cpu"]) else { return };
+    let tries = stage.dir.path().join("tries");
+    stage.config.builder_command = shell(format!("echo once >> {}; exit 3", tries.display()));
+    stage.config.retry_pause = Duration::from_millis(20);
+    let inference = open(&stage.config, LINE);
+    let given_up = |state: &RungState| matches!(state, RungState::Failed { again: None, .. });
+    wait_for("the end of all tries", || {
+        inference.engines()[0].rungs.iter().all(|rung| given_up(&rung.state))
+    });
+    let text = std::fs::read_to_string(&tries).unwrap();
+    assert_eq!(text.lines().count(), 6, "three for OpenVINO, three for the optimised graph");
+    let status = inference.engines().remove(0);
+    let RungState::Failed { why, .. } = &status.rungs[0].state else { panic!("{status:?}") };
+    assert!(why.contains("exit status: 3"), "{why}");
+    assert_eq!(serving(&inference), ("cpu/f32".to_owned(), None), "and it serves all the while");
+    run(&inference, LINE, &[1, 3, 48, 192], &output(&inference, LINE));
+}
+
+#[test]
+fn an_opening_that_waits_for_a_build_holds_up_nobody_and_ends_with_the_plane() {
+    let Some(mut stage) = stage(&["cpu"]) else { return };
+    stage.config.model_providers = [(LINE.into(), vec!["openvino/f32".parse().unwrap()])].into();
+    let begun = stage.dir.path().join("begun");
+    stage.config.builder_command = shell(format!("touch {}; exec sleep 600", begun.display()));
+    let inference = Inference::start(stage.config.clone()).unwrap();
+    let waiting = std::thread::spawn({
+        let inference = inference.clone();
+        move || inference.open(&[LINE.into()])
+    });
+    wait_for("the build", || begun.exists());
+    // Others open, run and close; a request for what is not open is answered at once and builds nothing.
+    inference.open(&[DET.into(), REC.into()]).unwrap();
+    run(&inference, REC, &[1, 3, 48, 320], "confidence");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let item = WorkItem {
+        model: LINE.into(),
+        tenant: "test".into(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        deadline: Instant::now() + Duration::from_secs(120),
+        terms: Terms::default(),
+    };
+    let fault = runtime.block_on(inference.infer(item)).unwrap_err();
+    assert_eq!(fault.code, "model_not_found");
+    assert_eq!(inference.lanes().len(), 2);
+    assert!(!waiting.is_finished());
+    inference.shutdown();
+    let error = waiting.join().unwrap().unwrap_err().to_string();
+    assert!(error.contains("the host stops"), "{error}");
+}
+
 /// A catalogue with one model of the real one, its description and weights changed.
 fn catalogue(stage: &Stage, model: &str, change: impl Fn(String) -> String, weights: Vec<u8>) -> PathBuf {
     let own = stage.dir.path().join("models");
@@ -241,15 +324,19 @@ fn perturbed(mut model: Vec<u8>, nth: usize, factor: f32) -> Vec<u8> {
     model
 }
 
-/// Puts the files of a wrong engine under the key of a right one, with digests that fit: only acceptance can tell.
+/// Puts the file of a wrong engine under the key of a right one: only acceptance can tell.
 fn plant(stage: &Stage, right: &str, wrong: &Path) {
-    let dir = stage.config.cache_dir.join(right);
-    let blob = std::fs::read(wrong.join("engine.blob")).unwrap();
+    replace(stage, right, "engine.blob", &std::fs::read(wrong.join("engine.blob")).unwrap());
+}
+
+/// Other content for a file of an entry, with a digest that fits.
+fn replace(stage: &Stage, entry: &str, file: &str, content: &[u8]) {
+    let dir = stage.config.cache_dir.join(entry);
     let path = dir.join("manifest.json");
     let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    let digest = lector_inference::catalogue::Sha256::of(&blob);
-    manifest["files"]["engine.blob"] = serde_json::json!({ "bytes": blob.len(), "sha256": digest.as_str() });
-    std::fs::write(dir.join("engine.blob"), blob).unwrap();
+    let digest = lector_inference::catalogue::Sha256::of(content);
+    manifest["files"][file] = serde_json::json!({ "bytes": content.len(), "sha256": digest.as_str() });
+    std::fs::write(dir.join(file), content).unwrap();
     std::fs::write(path, serde_json::to_vec(&manifest).unwrap()).unwrap();
 }
 

@@ -24,14 +24,7 @@ const NICE: i32 = 10;
 
 /// The builder that is at work, for whoever must end it.
 #[derive(Clone, Default)]
-pub(crate) struct Running(Arc<Shared>);
-
-#[derive(Default)]
-struct Shared {
-    /// Held for the length of a build: one at a time, whoever ordered it.
-    turn: Mutex<()>,
-    state: Mutex<State>,
-}
+pub(crate) struct Running(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -52,7 +45,7 @@ impl Running {
 
     /// Nothing panics while it is held, so a poisoned lock holds a sound state.
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -65,7 +58,6 @@ pub(crate) fn carry_out(
     mut hear: impl FnMut(Step, &str),
 ) -> Result<Outcome, String> {
     let (program, arguments) = command.split_first().ok_or_else(|| "no builder is configured".to_owned())?;
-    let _turn = running.0.turn.lock().unwrap_or_else(PoisonError::into_inner);
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())

@@ -14,9 +14,9 @@ pub(super) fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        let own = path
-            .file_name()
-            .is_some_and(|n| [super::SET_ASIDE, super::TMP, super::LOCKS].iter().any(|o| n == *o));
+        let own = path.file_name().is_some_and(|n| {
+            [super::SET_ASIDE, super::TMP, super::LOCKS, super::TIMING].iter().any(|o| n == *o)
+        });
         if path.is_dir() && !own {
             folders.push(path);
         }

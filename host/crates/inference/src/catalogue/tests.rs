@@ -25,13 +25,13 @@ fn folder(models: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 /// A recogniser of four classes.
-pub(super) fn described() -> ModelEntry {
+pub(crate) fn described() -> ModelEntry {
     let dir = folder(&[("m", &description("m"))]);
     Catalogue::read(dir.path()).unwrap().entries.remove(0)
 }
 
 /// A detector of pages of any size.
-pub(super) fn detector() -> ModelEntry {
+pub(crate) fn detector() -> ModelEntry {
     let (mut entry, side) = (described(), Some(Steps { step: 32, max: 4096 }));
     entry.task = Task::Detection;
     entry.engine = EngineSpec { reduce: None, width: None, side, max_batch: 4 };

@@ -34,10 +34,12 @@ pub enum RungState {
     Ready,
     /// Built, and not right enough to serve.
     Refused,
-    /// It could not be built or loaded in this run of the host.
+    /// It could not be built or loaded.
     Failed {
         /// Why.
         why: String,
+        /// When it is tried again; `None`: not in this run of the host.
+        again: Option<Instant>,
     },
     /// It may not serve this model.
     Excluded {
@@ -127,6 +129,8 @@ struct Serving {
 #[derive(Default)]
 struct Notes {
     rungs: BTreeMap<(ModelName, Rung), (RungState, Option<BuiltStatus>)>,
+    /// How often a rung failed since it was last loaded.
+    failures: BTreeMap<(ModelName, Rung), usize>,
     serving: BTreeMap<ModelName, Serving>,
 }
 
@@ -149,6 +153,18 @@ impl Board {
     pub(super) fn state(&self, model: &ModelName, rung: Rung) -> RungState {
         let notes = self.lock();
         notes.rungs.get(&(model.clone(), rung)).map_or(RungState::Unknown, |(state, _)| state.clone())
+    }
+
+    /// Counts one more failure, and answers how many there are.
+    pub(super) fn count_failure(&self, model: &ModelName, rung: Rung) -> usize {
+        let mut notes = self.lock();
+        let count = notes.failures.entry((model.clone(), rung)).or_default();
+        *count += 1;
+        *count
+    }
+
+    pub(super) fn forget_failures(&self, model: &ModelName, rung: Rung) {
+        self.lock().failures.remove(&(model.clone(), rung));
     }
 
     pub(super) fn serves(&self, model: &ModelName, rung: Rung, entry: Option<Entry>, load: Duration) {

@@ -1,16 +1,13 @@
-//! Better engines in the background: one thread that has missing engines built, one at a time, and puts each that is
-//! accepted into its lane between two runs. Requests never wait for it.
+//! A model's way up and down its ladder: what is in the cache, what can be loaded, what is built and when a failure is
+//! tried again. On the improver's thread, but for the first engines of an opening.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lector_core::ModelName;
 
 use super::Plane;
 use super::board::{BuiltStatus, RungState};
-use crate::build::process::{Running, carry_out};
+use crate::build::process::carry_out;
 use crate::build::{BuildOrder, Step, Task};
 use crate::cache::{Entry, Found};
 use crate::catalogue::ModelEntry;
@@ -18,84 +15,9 @@ use crate::error::InferenceError;
 use crate::forge::{Made, Source};
 use crate::provider::Rung;
 
-/// The queue of models whose engines could be better, and the builder at work.
-#[derive(Default)]
-pub(super) struct Improver {
-    queue: Mutex<Queue>,
-    changed: Condvar,
-    running: Running,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-#[derive(Default)]
-struct Queue {
-    models: VecDeque<ModelName>,
-    stopped: bool,
-}
-
-impl Improver {
-    /// Starts the thread. It ends with [`stop`](Self::stop), or when the plane is gone.
-    pub(super) fn start(plane: &Arc<Plane>) -> Result<(), InferenceError> {
-        let weak = Arc::downgrade(plane);
-        let thread = std::thread::Builder::new()
-            .name("engine-improver".to_owned())
-            .spawn(move || work(&weak))
-            .map_err(|source| InferenceError::Improver { source })?;
-        *plane.improver.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
-        Ok(())
-    }
-
-    /// Has a model looked at when its turn comes.
-    pub(super) fn enqueue(&self, model: &ModelName) {
-        let mut queue = self.lock();
-        if !queue.models.contains(model) {
-            queue.models.push_back(model.clone());
-        }
-        drop(queue);
-        self.changed.notify_all();
-    }
-
-    /// Ends the builder at work and the thread. A second call does nothing.
-    pub(super) fn stop(&self) {
-        self.lock().stopped = true;
-        self.changed.notify_all();
-        self.running.stop();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // The last one to let go of the plane may be the thread itself.
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id())
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that improves engines ended by a panic");
-        }
-    }
-
-    /// Nothing panics while it is held, so a poisoned lock holds a sound state.
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next model; `None`: the end.
-    fn next(&self) -> Option<ModelName> {
-        let mut queue = self.lock();
-        loop {
-            if queue.stopped {
-                return None;
-            }
-            if let Some(model) = queue.models.pop_front() {
-                return Some(model);
-            }
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
-fn work(weak: &Weak<Plane>) {
-    loop {
-        let Some(plane) = weak.upgrade() else { return };
-        let Some(model) = plane.improver.next() else { return };
-        plane.improve(&model);
-    }
-}
+/// After so many times [`InferenceConfig::retry_pause`](crate::InferenceConfig) what failed is tried again; then no more in
+/// this run of the host. What was built and does not load was set aside, so the first time is at once.
+const RETRY_PAUSES: [u32; 3] = [0, 1, 10];
 
 /// What a look at a rung gave.
 enum Look {
@@ -122,14 +44,17 @@ impl Plane {
         }
     }
 
-    /// Looks into the cache for a rung's engine.
-    fn look(&self, entry: &ModelEntry, rung: Rung) -> Look {
+    /// Looks into the cache for a rung's engine. What failed stays failed until it is time to try again, or until somebody
+    /// waits for it.
+    fn look(&self, entry: &ModelEntry, rung: Rung, awaited: bool) -> Look {
         let model = &entry.name;
         if let Some(why) = Self::excluded(entry, rung) {
             self.board.note(model, rung, RungState::Excluded { why });
             return Look::No;
         }
-        if matches!(self.board.state(model, rung), RungState::Failed { .. }) {
+        if let RungState::Failed { again, .. } = self.board.state(model, rung)
+            && again.is_none_or(|at| !awaited && at > Instant::now())
+        {
             return Look::No;
         }
         let key = self.forge.key(entry, rung, self.config.plan.seats(entry.task));
@@ -149,80 +74,102 @@ impl Plane {
             Err(error) => {
                 let why = format!("the engine cache cannot be read: {error}");
                 tracing::warn!(%model, %rung, %error, dir = %self.cache.dir().display(), "the engine cache cannot be read");
-                self.board.note(model, rung, RungState::Failed { why });
+                self.failed(model, rung, why, 1);
                 Look::No
             }
         }
     }
 
+    /// Notes a failure and plans the next try, the sooner the smaller `from`, if there is to be one.
+    fn failed(&self, model: &ModelName, rung: Rung, why: String, from: usize) {
+        let failures = self.board.count_failure(model, rung);
+        let pause = RETRY_PAUSES.get((failures - 1).saturating_add(from));
+        let again = pause.map(|&pauses| Instant::now() + self.config.retry_pause * pauses);
+        self.board.note(model, rung, RungState::Failed { why, again });
+        if let Some(at) = again.filter(|_| !self.config.builder_command.is_empty()) {
+            self.improver.enqueue_at(model, at);
+        }
+    }
+
     fn load(&self, entry: &ModelEntry, rung: Rung, found: &Entry, source: &Source) -> Option<Made> {
-        match self.forge.load(rung, &found.dir, source, self.config.plan.seats(entry.task)) {
+        match self.forge.load(rung, entry, &found.dir, source, self.config.plan.seats(entry.task)) {
             Ok(made) => {
                 self.board.note(&entry.name, rung, RungState::Ready);
+                self.board.forget_failures(&entry.name, rung);
                 Some(made)
             }
             Err(why) => {
-                // Whole, and still not loadable: the files are what was built, so building again would not help now.
+                // Whole, and still not loadable: something has changed that its key does not know of.
                 tracing::warn!(model = %entry.name, %rung, why, "an engine could not be loaded");
                 let reason = format!("it could not be loaded: {why}");
                 if let Err(error) = self.cache.set_aside(&found.dir, &reason) {
                     tracing::warn!(%error, "it could not be set aside");
                 }
-                self.board.note(&entry.name, rung, RungState::Failed { why });
+                self.failed(&entry.name, rung, why, 0);
                 None
             }
         }
     }
 
-    /// Engines to open a lane with: from the cache, or of the reference, which needs no build, or, where the ladder
-    /// permits neither, built now.
+    /// Engines to open a lane with: from the cache, or of the reference, which needs no build. `None`: neither is permitted
+    /// and there, and something could be built.
     pub(super) fn first_engines(
         &self,
         entry: &ModelEntry,
         source: &Source,
-    ) -> Result<(Rung, Made), InferenceError> {
+    ) -> Result<Option<(Rung, Made)>, InferenceError> {
         let ladder = self.ladder(&entry.name);
         for &rung in &ladder.rungs {
             let started = Instant::now();
-            match self.look(entry, rung) {
-                Look::Ready(found) => {
-                    if let Some(made) = self.load(entry, rung, &found, source) {
-                        self.board.serves(&entry.name, rung, Some(found), started.elapsed());
-                        return Ok((rung, made));
-                    }
-                }
-                Look::Missing if rung == Rung::REFERENCE => {
-                    let made = self.forge.make(rung, source, self.config.plan.seats(entry.task));
-                    let made = made.map_err(|what| self.refuse(entry, rung, what))?;
-                    self.board.note(&entry.name, rung, RungState::Ready);
-                    self.board.serves(&entry.name, rung, None, started.elapsed());
-                    return Ok((rung, made));
-                }
-                Look::Missing | Look::No => {}
-            }
-        }
-        // The last rung is the humblest, and mostly the fastest to build.
-        for &rung in ladder.rungs.iter().rev() {
-            if self.board.state(&entry.name, rung) != RungState::Missing {
-                continue;
-            }
-            let started = Instant::now();
-            if self.build(entry, rung)
-                && let Look::Ready(found) = self.look(entry, rung)
+            if let Look::Ready(found) = self.look(entry, rung, false)
                 && let Some(made) = self.load(entry, rung, &found, source)
             {
                 self.board.serves(&entry.name, rung, Some(found), started.elapsed());
-                return Ok((rung, made));
+                return Ok(Some((rung, made)));
+            }
+            // The reference needs no build, whatever became of its optimised graph.
+            if rung == Rung::REFERENCE {
+                let made = self.forge.make(rung, source, self.config.plan.seats(entry.task));
+                let made = made.map_err(|what| self.refuse(entry, rung, what))?;
+                if self.board.state(&entry.name, rung) == RungState::Missing {
+                    self.board.note(&entry.name, rung, RungState::Ready);
+                }
+                self.board.serves(&entry.name, rung, None, started.elapsed());
+                return Ok(Some((rung, made)));
             }
         }
-        let status = self.board.status(&entry.name, ladder);
+        let buildable = |rung: &Rung| {
+            let state = self.board.state(&entry.name, *rung);
+            matches!(state, RungState::Missing | RungState::Failed { again: Some(_), .. })
+        };
+        if !self.config.builder_command.is_empty() && ladder.rungs.iter().any(buildable) {
+            return Ok(None);
+        }
+        Err(self.no_engine(entry))
+    }
+
+    /// Has the humblest rung built that can be: it is mostly the fastest to build, and somebody waits.
+    pub(super) fn build_first(&self, model: &ModelName) {
+        let Ok(entry) = self.entry(model) else { return };
+        for &rung in self.ladder(model).rungs.iter().rev() {
+            match self.look(&entry, rung, true) {
+                Look::Ready(_) => return self.board.note(model, rung, RungState::Unknown),
+                Look::Missing if self.build(&entry, rung) => return,
+                Look::Missing | Look::No => {}
+            }
+        }
+    }
+
+    /// Why nothing serves a model, rung by rung.
+    pub(super) fn no_engine(&self, entry: &ModelEntry) -> InferenceError {
+        let status = self.board.status(&entry.name, self.ladder(&entry.name));
         let why: Vec<String> = status.rungs.iter().map(|one| self.reason(one)).collect();
-        Err(InferenceError::NoEngine { model: entry.name.clone(), why: why.join("; ") })
+        InferenceError::NoEngine { model: entry.name.clone(), why: why.join("; ") }
     }
 
     fn reason(&self, one: &super::RungStatus) -> String {
         let why = match (&one.state, &one.built) {
-            (RungState::Failed { why } | RungState::Excluded { why }, _) => why.clone(),
+            (RungState::Failed { why, .. } | RungState::Excluded { why }, _) => why.clone(),
             (RungState::Refused, Some(built)) => format!("refused: {}", built.summary),
             (RungState::Missing, _) if self.config.builder_command.is_empty() => {
                 "not built, and nothing is built here: `lector engines build` does it".to_owned()
@@ -266,29 +213,34 @@ impl Plane {
             }
             Err(why) => {
                 tracing::warn!(%model, %rung, why, "an engine could not be built");
-                self.board.note(model, rung, RungState::Failed { why });
+                self.failed(model, rung, why, 1);
                 false
             }
         }
     }
 
     /// How long the last build of this model for this rung took, under whatever key.
-    fn estimate(&self, entry: &ModelEntry, rung: Rung) -> Option<std::time::Duration> {
+    fn estimate(&self, entry: &ModelEntry, rung: Rung) -> Option<Duration> {
         let entries = self.cache.entries().unwrap_or_default();
         let alike = entries
             .iter()
             .map(|(_, manifest)| manifest)
             .filter(|manifest| manifest.key.model == entry.name.as_str() && manifest.key.rung == rung);
         let latest = alike.max_by_key(|manifest| manifest.built_at_s)?;
-        Some(std::time::Duration::from_millis(latest.build_ms + latest.acceptance_ms))
+        Some(Duration::from_millis(latest.build_ms + latest.acceptance_ms))
     }
 
     /// Whether a model that has just been opened could be served better, and then has it looked at.
     pub(super) fn want_better(&self, model: &ModelName) {
         let Some(serving) = self.board.serving(model) else { return };
-        let better = self.ladder(model).rungs.iter().take_while(|rung| **rung != serving.rung);
+        let better = || self.ladder(model).rungs.iter().copied().take_while(|rung| *rung != serving.rung);
         let missing: Vec<Rung> =
-            better.copied().filter(|rung| self.board.state(model, *rung) == RungState::Missing).collect();
+            better().filter(|rung| self.board.state(model, *rung) == RungState::Missing).collect();
+        for rung in better().chain([serving.rung]) {
+            if let RungState::Failed { again: Some(at), .. } = self.board.state(model, rung) {
+                self.improver.enqueue_at(model, at);
+            }
+        }
         // The reference straight from the model loads slower than its optimised graph would.
         let own = serving.entry.is_none() && missing.is_empty();
         if self.config.builder_command.is_empty() || (missing.is_empty() && !own) {
@@ -299,14 +251,14 @@ impl Plane {
     }
 
     /// Goes down the ladder to the first rung that can be had, builds it if need be, and puts it into the lane.
-    fn improve(&self, model: &ModelName) {
+    pub(super) fn improve(&self, model: &ModelName) {
         let (Ok(entry), Some(serving)) = (self.entry(model), self.board.serving(model)) else { return };
         for &rung in &self.ladder(model).rungs {
             if rung == serving.rung && serving.entry.is_some() {
                 return;
             }
-            let found = match self.look(&entry, rung) {
-                Look::Missing if self.build(&entry, rung) => self.look(&entry, rung),
+            let found = match self.look(&entry, rung, false) {
+                Look::Missing if self.build(&entry, rung) => self.look(&entry, rung, false),
                 found => found,
             };
             let Look::Ready(found) = found else { continue };

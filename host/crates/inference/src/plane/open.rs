@@ -12,15 +12,15 @@ use crate::error::InferenceError;
 use crate::forge::Source;
 use crate::lane::{Lane, LaneParts};
 
-/// Engines and lane of one model.
-pub(super) fn lane(plane: &Plane, entry: &ModelEntry) -> Result<Lane, InferenceError> {
+/// Engines and lane of one model; `None`: an engine must be built first.
+pub(super) fn lane(plane: &Plane, entry: &ModelEntry) -> Result<Option<Lane>, InferenceError> {
     let config = &plane.config;
     let seats = config.plan.seats(entry.task);
     let source = Source::read(entry)?;
-    let (rung, made) = plane.first_engines(entry, &source)?;
+    let Some((rung, made)) = plane.first_engines(entry, &source)? else { return Ok(None) };
     let refuse = |what: String| InferenceError::Model { model: entry.name.clone(), what };
     let info = Arc::new(describe(entry, made.inputs, made.outputs, source.labels).map_err(refuse)?);
-    Lane::start(LaneParts {
+    let lane = Lane::start(LaneParts {
         info,
         limits: Limits {
             width: entry.engine.width,
@@ -33,7 +33,8 @@ pub(super) fn lane(plane: &Plane, entry: &ModelEntry) -> Result<Lane, InferenceE
         cores: plane.cores.clone(),
         calibrate: true,
         engines: made.engines,
-    })
+    })?;
+    Ok(Some(lane))
 }
 
 /// What guests may know of the model.
