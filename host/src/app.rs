@@ -169,7 +169,7 @@ pub fn inspect_guest(wasm: &[u8]) -> Result<GuestReport, Fault> {
 
 pub use engines::{
     EngineLines, EngineOrder, engine_builder, engines_collect, engines_export, engines_import, engines_list,
-    engines_order,
+    engines_order, engines_preflight,
 };
 pub use models::{ModelLine, ModelOrder, Told, model_sheet, models, models_add, models_verify};
 

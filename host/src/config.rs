@@ -79,6 +79,8 @@ pub struct EnginesConfig {
     pub model_providers: BTreeMap<ModelName, Vec<String>>,
     /// `libonnxruntime.so`.
     pub library: PathBuf,
+    /// The same for a GPU, whether or not one is on a ladder.
+    pub gpu_library: PathBuf,
     /// Folder with OpenVINO.
     pub openvino_dir: PathBuf,
     /// Folders with CUDA and TensorRT.

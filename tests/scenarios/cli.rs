@@ -51,6 +51,30 @@ fn guest_check_and_models() {
 }
 
 #[test]
+fn a_preflight_tells_of_devices_and_of_what_their_providers_lack() {
+    let output = lector(&["engines", "preflight", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let device = !found["devices"].as_array().unwrap().is_empty();
+    for provider in found["providers"].as_array().unwrap() {
+        for library in provider["missing"].as_array().unwrap() {
+            assert!(!library["file"].as_str().unwrap().is_empty(), "{library}");
+            assert!(
+                library["from"].as_str().unwrap().contains(char::is_numeric),
+                "with a version: {library}"
+            );
+        }
+        // Without a driver nothing can be whole.
+        assert!(device || !provider["missing"].as_array().unwrap().is_empty(), "{provider}");
+    }
+    let names: Vec<&str> =
+        found["providers"].as_array().unwrap().iter().map(|one| one["provider"].as_str().unwrap()).collect();
+    assert_eq!(names, ["cuda", "tensorrt"]);
+    let text = out(&lector(&["engines", "preflight"]));
+    assert!(device || text.contains("no device"), "{text}");
+}
+
+#[test]
 fn configuration_mistakes_are_named() {
     let output = lector(&["config"]);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));

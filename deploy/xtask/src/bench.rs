@@ -7,6 +7,8 @@ mod peer;
 mod procs;
 mod scenario;
 
+pub use load::traffic;
+
 use std::fs;
 use std::process::Command;
 use std::thread;
@@ -65,7 +67,7 @@ pub fn load_in_short(places: &Places) -> Result<()> {
 }
 
 /// Everything that a gateway needs.
-fn build(places: &Places) -> Result<()> {
+pub fn build(places: &Places) -> Result<()> {
     setup::everything(places)?;
     guests::build(places)?;
     test::build_host(places)
@@ -82,7 +84,7 @@ fn on_cores(count: usize) -> Result<Vec<String>> {
 }
 
 /// Machine, commit and time of a result.
-fn stamp(places: &Places) -> Value {
+pub fn stamp(places: &Places) -> Value {
     let cpu = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
         text.lines().find_map(|line| {
             line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned())

@@ -1,7 +1,7 @@
 //! The task runner: everything that is done to this project by a person or by CI starts here.
 //!
 //! `setup` fetches, `guests` builds the components, `demo` shows the whole slice, `test` is what CI runs, `fuzz` looks for
-//! inputs that break a parser, `bench` measures.
+//! inputs that break a parser, `bench` measures, `gpu-check` does so on a GPU.
 //! It knows the repository's layout and the tools around it; it depends on no crate of the host.
 
 // A task runner talks to a terminal, and it is not a runtime path: it reads the environment where it needs to.
@@ -12,6 +12,7 @@ mod corpus;
 mod demo;
 mod fuzz;
 mod gateway;
+mod gpu_check;
 mod guests;
 mod places;
 mod rooms;
@@ -56,6 +57,8 @@ enum Task {
     },
     /// Feed arbitrary bytes to what parses bytes from outside, for longer than the test suite does
     Fuzz(fuzz::Arguments),
+    /// Check everything that needs a GPU on the machine that has one, and keep the figures
+    GpuCheck(gpu_check::Arguments),
     /// Measure, next to a named reference
     Bench(bench::Arguments),
 }
@@ -81,6 +84,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Tidy => tidy::run(&places),
         Task::Corpus { from } => corpus::fetch(&places, from.as_deref()).map(drop),
         Task::Fuzz(arguments) => fuzz::run(&places, &arguments),
+        Task::GpuCheck(arguments) => gpu_check::run(&places, &arguments),
         Task::Bench(arguments) => bench::run(&places, arguments),
     }
 }

@@ -60,6 +60,16 @@ impl Places {
             .join(format!("lib/onnxruntime-{ONNXRUNTIME_VERSION}/libonnxruntime.so.{ONNXRUNTIME_VERSION}"))
     }
 
+    /// The folder of ONNX Runtime with its GPU providers, which must stand beside it.
+    pub fn onnxruntime_gpu(&self) -> PathBuf {
+        self.cache.join(format!("lib/onnxruntime-gpu-{ONNXRUNTIME_VERSION}"))
+    }
+
+    /// The folder of CUDA's libraries.
+    pub fn cuda(&self) -> PathBuf {
+        self.cache.join("lib/cuda-13")
+    }
+
     /// The folder of OpenVINO's libraries.
     pub fn openvino(&self) -> PathBuf {
         self.cache.join(format!("lib/openvino-{OPENVINO_VERSION}"))

@@ -4,9 +4,12 @@
 //! used. It can be run at any time: what is there and intact is left alone, and then nothing needs the network.
 
 pub mod debian;
+pub mod gpu;
 pub mod models;
 pub mod wasm;
 pub mod wheels;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
@@ -19,6 +22,12 @@ pub struct Arguments {
     /// Take the guests' compiler and std from Debian's rustc-web even where a better way would do (to try that way)
     #[arg(long)]
     rustc_web: bool,
+    /// Fetch what CUDA needs, too: 1.5 GB of wheels, 2.3 GB unpacked
+    #[arg(long)]
+    gpu: bool,
+    /// A folder with TensorRT's libraries, which no package index has
+    #[arg(long, requires = "gpu", value_name = "DIR")]
+    tensorrt: Option<PathBuf>,
 }
 
 /// `cargo xtask setup`.
@@ -27,7 +36,20 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
         let _lock = places.lock()?;
         wasm::ensure_by_rustc_web(places)?;
     }
-    everything(places)
+    everything(places)?;
+    if arguments.gpu {
+        let _lock = places.lock()?;
+        for_gpus(places, arguments.tensorrt.as_deref())?;
+    }
+    Ok(())
+}
+
+fn for_gpus(places: &Places, tensorrt: Option<&Path>) -> Result<()> {
+    on_linux_x86_64()?;
+    wheels::unpack(places, &gpu::wanted(places))?;
+    gpu::look_for_tensorrt(tensorrt)?;
+    println!("setup for GPUs: all there; `lector engines preflight` says what the machine has");
+    Ok(())
 }
 
 /// Everything, in order.
@@ -74,8 +96,7 @@ fn openvino(places: &Places) -> impl Iterator<Item = Wanted> {
     })
 }
 
-/// The native libraries that the host loads at run time.
-fn libraries(places: &Places) -> Result<Vec<Wanted>> {
+fn on_linux_x86_64() -> Result<()> {
     if (std::env::consts::OS, std::env::consts::ARCH) != ("linux", "x86_64") {
         bail!(
             "the pinned libraries are for Linux on x86_64, and this is {} on {}: no wheel is pinned for it yet (deploy/xtask/src/setup.rs)",
@@ -83,6 +104,12 @@ fn libraries(places: &Places) -> Result<Vec<Wanted>> {
             std::env::consts::ARCH
         );
     }
+    Ok(())
+}
+
+/// The native libraries that the host loads at run time.
+fn libraries(places: &Places) -> Result<Vec<Wanted>> {
+    on_linux_x86_64()?;
     let mut wanted = vec![
         Wanted {
             what: format!("ONNX Runtime {ONNXRUNTIME_VERSION}"),

@@ -1,5 +1,6 @@
 //! Engines for the command line and the composition root: from configuration to orders and plain answers.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,8 +10,10 @@ use anyhow::{Context, bail};
 use lector_core::ModelName;
 use lector_inference::build::Task;
 use lector_inference::cache::Collected;
+use lector_inference::preflight::{self, GpuPlaces};
 use lector_inference::{
-    EngineCache, EngineStatus, Inference, InferenceConfig, Outcome, Rung, RungState, RungStatus, Step, Wish,
+    EngineCache, EngineStatus, Inference, InferenceConfig, Outcome, Provider, Rung, RungState, RungStatus,
+    Step, Wish, gpu,
 };
 
 use super::myself;
@@ -229,6 +232,72 @@ pub(super) fn gpu_reading(gpu: lector_inference::gpu::GpuReading) -> GpuReading 
     ];
     let known = figures.into_iter().filter_map(|(name, figure)| Some((name, figure?)));
     GpuReading { device: format!("{} {}", gpu.number, gpu.name), figures: known.collect() }
+}
+
+/// What of GPUs this machine has, and what it lacks.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Preflight {
+    /// Devices, as NVML tells.
+    pub devices: Vec<PreflightDevice>,
+    /// Providers of GPUs, with the libraries that each lacks.
+    pub providers: Vec<PreflightProvider>,
+}
+
+/// A device.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct PreflightDevice {
+    /// As it stands behind a provider's colon.
+    pub number: u32,
+    /// As its maker calls it.
+    pub name: String,
+    /// Version of its driver.
+    pub driver: String,
+    /// Compute capability, name and memory.
+    pub architecture: String,
+}
+
+/// A provider of GPUs.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct PreflightProvider {
+    /// `cuda` or `tensorrt`.
+    pub provider: &'static str,
+    /// Libraries that are not to be had.
+    pub missing: Vec<PreflightLibrary>,
+    /// Versions of those that are.
+    pub versions: BTreeMap<String, String>,
+}
+
+/// A library that is missing.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct PreflightLibrary {
+    /// Its file name.
+    pub file: String,
+    /// What brings it.
+    pub from: String,
+    /// Why it could not be loaded.
+    pub why: String,
+}
+
+/// Looks, by loading every library as its provider would.
+pub fn engines_preflight(config: &EnginesConfig) -> Preflight {
+    let places = GpuPlaces { library: config.gpu_library.clone(), dirs: config.gpu_dirs.clone() };
+    let devices = gpu::cards().into_iter().map(|card| PreflightDevice {
+        number: card.number,
+        architecture: card.architecture(),
+        name: card.name,
+        driver: card.driver,
+    });
+    let provider = |provider: Provider| {
+        let missing = preflight::missing(provider, &places).into_iter();
+        let library = |one: preflight::MissingLibrary| {
+            let preflight::MissingLibrary { file, from, why } = one;
+            PreflightLibrary { file, from, why }
+        };
+        let versions = gpu::library_versions(provider);
+        PreflightProvider { provider: provider.as_str(), missing: missing.map(library).collect(), versions }
+    };
+    let providers = [Provider::Cuda { device: 0 }, Provider::TensorRt { device: 0 }];
+    Preflight { devices: devices.collect(), providers: providers.map(provider).into() }
 }
 
 /// The body of a builder process: see the engines' home.

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use lector_inference::Step;
 use lector_inference::build::Task;
 
@@ -26,6 +27,12 @@ pub(super) enum Command {
         /// Bytes that may stay (default: engines.cache_bytes_max); 0: all
         #[arg(long, value_name = "BYTES")]
         bytes_max: Option<u64>,
+    },
+    /// Says which GPUs and which of their libraries this machine has, and what brings those that are missing
+    Preflight {
+        /// For programs
+        #[arg(long)]
+        json: bool,
     },
     /// Copies an engine out of the cache, for another machine of the same kind
     Export {
@@ -81,6 +88,7 @@ pub(super) fn run(command: Command, config: Config) -> Result<ExitCode, Failure>
             terminal::print(&out)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Preflight { json } => preflight(&config, json),
         Command::Export { entry, to } => {
             let dir = app::engines_export(&config.engines, &entry, &to)?;
             terminal::print(&format!("{}\n", dir.display()))?;
@@ -92,6 +100,33 @@ pub(super) fn run(command: Command, config: Config) -> Result<ExitCode, Failure>
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn preflight(config: &Config, json: bool) -> Result<ExitCode, Failure> {
+    let found = app::engines_preflight(&config.engines);
+    if json {
+        let text = serde_json::to_string_pretty(&found).context("the preflight has no JSON form")?;
+        terminal::print(&(text + "\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut out = String::new();
+    for device in &found.devices {
+        let _ = writeln!(out, "device {}: {}, driver {}", device.number, device.architecture, device.driver);
+    }
+    if found.devices.is_empty() {
+        out += "no device: NVML, which comes with the driver, tells of none\n";
+    }
+    for provider in &found.providers {
+        if provider.missing.is_empty() {
+            let _ = writeln!(out, "{}: its libraries are there, {:?}", provider.provider, provider.versions);
+        }
+        for library in &provider.missing {
+            let (file, from, why) = (&library.file, &library.from, &library.why);
+            let _ = writeln!(out, "{} lacks {file}, from {from}: {why}", provider.provider);
+        }
+    }
+    terminal::print(&out)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list(config: &Config) -> Result<ExitCode, Failure> {

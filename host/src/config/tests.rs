@@ -29,6 +29,21 @@ fn complaint(text: &str, env: &[(&str, &str)]) -> String {
 }
 
 #[test]
+fn the_container_for_gpus_sets_keys_that_exist() {
+    let file = include_str!("../../../deploy/Containerfile.gpu");
+    let env = file.lines().filter_map(|line| {
+        let (name, value) = line.trim_start_matches("ENV ").trim().trim_end_matches(" \\").split_once('=')?;
+        Some((name, value.trim_matches('\'')))
+    });
+    let env: Vec<(&str, &str)> = env.filter(|(name, _)| name.starts_with("LECTOR__")).collect();
+    assert!(env.len() > 5, "{env:?}");
+    let (_, effective) = load("", &env, &[]).unwrap();
+    let raw = &effective.raw;
+    assert_eq!(raw.engines.providers, ["tensorrt:0/f16", "tensorrt:0/f32", "cuda:0", "cpu"]);
+    assert_eq!(raw.platform.data_dir, "/var/lib/lector/data");
+}
+
+#[test]
 fn the_annotated_example_is_the_defaults_and_names_every_key() {
     let (_, effective) = load(EXAMPLE, &[], &[]).unwrap();
     assert_eq!(effective.raw, RawConfig::default());

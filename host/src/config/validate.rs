@@ -104,6 +104,7 @@ fn engines(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<Eng
             .map(|(model, words)| (ModelName::from(model.as_str()), words.clone()))
             .collect(),
         library: in_cache(&raw.library, library)?,
+        gpu_library: in_cache(&raw.library, paths::ONNXRUNTIME_GPU)?,
         openvino_dir: in_cache(&raw.openvino_dir, paths::OPENVINO_DIR)?,
         gpu_dirs: raw
             .gpu_dirs

@@ -10,7 +10,7 @@ mod report;
 mod seeds;
 mod soak;
 mod steady;
-mod traffic;
+pub mod traffic;
 
 use std::path::PathBuf;
 

@@ -30,7 +30,7 @@ pub struct GpuCard {
 
 impl GpuCard {
     /// For the keys of engines: engines go with the architecture and the size of a device.
-    pub(crate) fn architecture(&self) -> String {
+    pub fn architecture(&self) -> String {
         let (major, minor) = self.capability;
         format!("sm_{major}{minor} {} {} MiB", self.name, self.memory_bytes >> 20)
     }
@@ -78,6 +78,12 @@ pub fn describe(number: u32) -> Option<GpuCard> {
     })
 }
 
+/// All devices.
+pub fn cards() -> Vec<GpuCard> {
+    let count = nvml().and_then(|nvml| nvml.device_count().ok()).unwrap_or(0);
+    (0..count).filter_map(describe).collect()
+}
+
 /// All devices as they are now.
 pub fn readings() -> Vec<GpuReading> {
     let Some(nvml) = nvml() else { return Vec::new() };
@@ -109,7 +115,7 @@ pub fn readings() -> Vec<GpuReading> {
 }
 
 /// Versions of the libraries that take part in an engine of that provider, as they say themselves.
-pub(crate) fn library_versions(provider: Provider) -> BTreeMap<String, String> {
+pub fn library_versions(provider: Provider) -> BTreeMap<String, String> {
     let mut versions = BTreeMap::new();
     let mut ask = |name: &str, version: Option<c_int>| {
         versions.insert(name.to_owned(), version.map_or_else(|| "unknown".to_owned(), |v| v.to_string()));
@@ -149,7 +155,7 @@ mod tests {
     fn a_machine_without_a_device_has_none_and_says_so_without_an_error() {
         if nvml().is_none() {
             assert_eq!(describe(0), None);
-            assert!(readings().is_empty());
+            assert!(readings().is_empty() && cards().is_empty());
         }
         let card = GpuCard {
             number: 0,

@@ -114,7 +114,11 @@ fn keep_loaded(file: &str, dirs: &[PathBuf]) -> Result<(), String> {
                 std::mem::forget(library);
                 return Ok(());
             }
-            Err(error) => why = error.to_string(),
+            Err(error) => {
+                // The loader's own words are the cause.
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                why = cause.unwrap_or_else(|| error.to_string());
+            }
         }
     }
     Err(why)

@@ -138,6 +138,23 @@ impl Samples {
         stages.map(|(stage, ms)| (stage.as_str(), ms / count)).collect()
     }
 
+    /// Adds those of a later load.
+    pub fn absorb(&mut self, later: Self) {
+        self.latencies_s.extend(later.latencies_s);
+        self.latencies_s.sort_by(f64::total_cmp);
+        self.refusals_s.extend(later.refusals_s);
+        self.refusals_s.sort_by(f64::total_cmp);
+        self.bare_refusals += later.bare_refusals;
+        self.own_limit += later.own_limit;
+        self.failed += later.failed;
+        self.unanswered += later.unanswered;
+        self.sent += later.sent;
+        self.seconds += later.seconds;
+        for (stage, ms) in later.stages_ms {
+            *self.stages_ms.entry(stage).or_default() += ms;
+        }
+    }
+
     fn finished(mut self, began: Instant) -> Self {
         self.seconds = began.elapsed().as_secs_f64();
         self.latencies_s.sort_by(f64::total_cmp);

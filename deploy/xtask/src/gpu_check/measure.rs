@@ -1,0 +1,259 @@
+//! What is measured on a rung, against a gateway of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::bench::traffic::{Client, Samples, closed};
+use crate::gateway::{Gateway, Upload};
+use crate::places::Places;
+
+/// Builds of TensorRT take minutes each.
+const BUILT_WITHIN: Duration = Duration::from_secs(3600);
+const POLL: Duration = Duration::from_millis(200);
+/// Clients that must not notice a swap.
+const SWAP_CLIENTS: usize = 4;
+/// Of all words on the pages; what half precision may change, acceptance has bounded before.
+const WORDS_IN_COMMON_MIN: f64 = 0.99;
+const PATH: &str = "/api/v1/ocr?text_layer=never&pages=1";
+
+pub struct Setting<'a> {
+    pub places: &'a Places,
+    pub uploads: Vec<Upload>,
+    pub clients: &'a [usize],
+    pub seconds: f64,
+}
+
+/// How often each word was read.
+pub type Words = BTreeMap<String, usize>;
+
+impl Setting<'_> {
+    /// A gateway on a ladder, with a cache of its own; and the time until it was ready.
+    fn gateway(&self, ladder: &[&str], empty: bool) -> Result<(Gateway, f64)> {
+        let cache = self.places.repo("target/gpu-check.engines");
+        if empty {
+            match fs::remove_dir_all(&cache) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot empty {}", cache.display()));
+                }
+                _ => {}
+            }
+        }
+        let env = [
+            ("LECTOR__ENGINES__PROVIDERS", serde_json::to_string(ladder)?),
+            ("LECTOR__ENGINES__CACHE_DIR", cache.display().to_string()),
+        ];
+        let began = Instant::now();
+        let gateway = Gateway::start_with(self.places, "gpu-check", &[], &env)?;
+        Ok((gateway, began.elapsed().as_secs_f64()))
+    }
+
+    fn first(&self) -> Result<&Upload> {
+        self.uploads.first().context("no document to read")
+    }
+}
+
+/// What the CPU reads.
+pub fn reference(setting: &Setting<'_>) -> Result<Words> {
+    let (gateway, _) = setting.gateway(&["cpu"], true)?;
+    let words = words(&gateway, &setting.uploads)?;
+    gateway.stop()?;
+    Ok(words)
+}
+
+/// Everything about one rung.
+pub fn rung(setting: &Setting<'_>, rung: &str, reference: &Words) -> Result<Value> {
+    let ladder: Vec<&str> = if rung == "cpu/f32" { vec![rung] } else { vec![rung, "cpu"] };
+    let (gateway, ready_s) = setting.gateway(&ladder, true)?;
+    let (built_s, under_load) = until_built(setting, &gateway)?;
+    let engines = engines(&gateway)?;
+    gateway.stop()?;
+    let swap = under_load.row("while engines were built and swapped");
+    println!("  empty cache: ready in {ready_s:.2} s, all engines in {built_s:.1} s; {}", one_line(&swap));
+    let noticed = under_load.failed + under_load.unanswered;
+    ensure!(noticed == 0, "{noticed} requests failed or had no answer while engines were built and swapped");
+    for engine in &engines {
+        let serves = engine["serving"]["rung"].as_str().unwrap_or_default();
+        let on = engine["ladder"].as_array().into_iter().flatten().find(|one| one["rung"] == rung);
+        let text = |key: &str| on.map_or(Value::Null, |one| one[key].clone());
+        println!("  {}: serves on {serves}; {rung} {}: {}", engine["model"], text("state"), text("verdict"));
+    }
+
+    let (gateway, restart_s) = setting.gateway(&ladder, false)?;
+    let began = Instant::now();
+    let first = Client::new(&gateway, None).ask(PATH, setting.first()?).context("the first request")?;
+    let first_s = began.elapsed().as_secs_f64();
+    ensure!(first.status == 200, "the first request was answered {}", first.status);
+    println!("  full cache: ready in {restart_s:.2} s, the first page read in {first_s:.2} s");
+    let read = words(&gateway, &setting.uploads)?;
+    let common = in_common(reference, &read);
+    println!("  words in common with cpu/f32: {common:.4}");
+    let mut loads = Vec::new();
+    for &clients in setting.clients {
+        let before = lanes(&gateway)?;
+        let samples = closed(&gateway, PATH, setting.first()?, clients, setting.seconds);
+        let after = lanes(&gateway)?;
+        let mut row = samples.row("closed");
+        row["clients"] = json!(clients);
+        row["rows_of_a_run"] = rows_of_a_run(&before, &after);
+        println!("  {}", one_line(&row));
+        loads.push(row);
+    }
+    let metrics = gateway.get("/metrics")?;
+    let device: Vec<&str> = metrics.lines().filter(|line| line.starts_with("lector_gpu_")).collect();
+    let found = json!({
+        "empty_cache": { "ready_s": ready_s, "all_built_s": built_s, "traffic": swap },
+        "engines": engines,
+        "full_cache": { "ready_s": restart_s, "first_answer_s": first_s },
+        "words_in_common": common,
+        "loads": loads,
+        "device": device,
+    });
+    gateway.stop()?;
+    ensure!(
+        common >= WORDS_IN_COMMON_MIN,
+        "only {common:.4} of the words are those that cpu/f32 reads, and {WORDS_IN_COMMON_MIN} must be"
+    );
+    Ok(found)
+}
+
+/// Traffic until no engine is waited for any more.
+fn until_built(setting: &Setting<'_>, gateway: &Gateway) -> Result<(f64, Samples)> {
+    let (began, done) = (Instant::now(), AtomicBool::new(false));
+    let upload = setting.first()?;
+    thread::scope(|scope| {
+        let traffic = scope.spawn(|| {
+            let mut all = Samples::default();
+            while !done.load(Ordering::Relaxed) {
+                all.absorb(closed(gateway, PATH, upload, SWAP_CLIENTS, 1.0));
+            }
+            all
+        });
+        let outcome = loop {
+            let told =
+                gateway.get("/api/v1/engines").and_then(|text| Ok(serde_json::from_str::<Value>(&text)?));
+            match told {
+                Ok(told) if told["improving"] == false => break Ok(()),
+                Ok(_) if began.elapsed() > BUILT_WITHIN => {
+                    break Err(anyhow::anyhow!(
+                        "engines are still being built after {} s",
+                        BUILT_WITHIN.as_secs()
+                    ));
+                }
+                Ok(_) => thread::sleep(POLL),
+                Err(error) => break Err(error),
+            }
+        };
+        let built_s = began.elapsed().as_secs_f64();
+        done.store(true, Ordering::Relaxed);
+        let Ok(samples) = traffic.join() else { bail!("the traffic ended by a panic") };
+        outcome.map(|()| (built_s, samples))
+    })
+}
+
+fn engines(gateway: &Gateway) -> Result<Vec<Value>> {
+    let told: Value = serde_json::from_str(&gateway.get("/api/v1/engines")?).context("no JSON")?;
+    Ok(told["engines"].as_array().cloned().unwrap_or_default())
+}
+
+/// Reads every page of every document.
+fn words(gateway: &Gateway, uploads: &[Upload]) -> Result<Words> {
+    let mut words = Words::new();
+    gateway.batch(uploads, "?text_layer=never", |event| {
+        match event["event"].as_str() {
+            Some("page") => {
+                for word in event["text"].as_str().unwrap_or_default().split_whitespace() {
+                    *words.entry(word.to_owned()).or_default() += 1;
+                }
+            }
+            Some("page_error" | "document_error") => bail!("a page was not read: {}", event["error"]),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    ensure!(!words.is_empty(), "not a word was read");
+    Ok(words)
+}
+
+/// Share of words that both have, of those of the longer one.
+fn in_common(one: &Words, other: &Words) -> f64 {
+    let count = |words: &Words| words.values().sum::<usize>();
+    let common: usize = one.iter().map(|(word, n)| (*n).min(other.get(word).copied().unwrap_or(0))).sum();
+    common as f64 / count(one).max(count(other)).max(1) as f64
+}
+
+/// Runs and rows so far, by model.
+fn lanes(gateway: &Gateway) -> Result<BTreeMap<String, (f64, f64)>> {
+    let metrics = gateway.get("/metrics")?;
+    let mut lanes = BTreeMap::<String, (f64, f64)>::new();
+    for line in metrics.lines() {
+        let Some((name, value)) = line.rsplit_once(' ') else { continue };
+        let (Some(model), Ok(value)) = (label(name, "model"), value.parse::<f64>()) else { continue };
+        let place = lanes.entry(model.to_owned()).or_default();
+        match name.split('{').next() {
+            Some("lector_lane_runs_total") => place.0 = value,
+            Some("lector_lane_rows_total") => place.1 = value,
+            _ => {}
+        }
+    }
+    Ok(lanes)
+}
+
+fn label<'a>(name: &'a str, key: &str) -> Option<&'a str> {
+    name.split_once(&format!("{key}=\""))?.1.split('"').next()
+}
+
+fn rows_of_a_run(before: &BTreeMap<String, (f64, f64)>, after: &BTreeMap<String, (f64, f64)>) -> Value {
+    let of = |(model, (runs, rows)): (&String, &(f64, f64))| {
+        let (runs_before, rows_before) = before.get(model).copied().unwrap_or_default();
+        (*runs > runs_before).then(|| (model.clone(), json!((rows - rows_before) / (runs - runs_before))))
+    };
+    Value::Object(after.iter().filter_map(of).collect())
+}
+
+fn one_line(row: &Value) -> String {
+    let number = |key: &str| row[key].as_f64().unwrap_or(f64::NAN);
+    format!(
+        "{} clients: {} read, {:.2}/s, p50 {:.3} s, p99 {:.3} s, {} failed, {} unanswered",
+        row["clients"].as_u64().map_or_else(|| SWAP_CLIENTS.to_string(), |n| n.to_string()),
+        row["read"],
+        number("read_per_s"),
+        number("p50_s"),
+        number("p99_s"),
+        row["failed"],
+        row["unanswered"]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_compared_by_how_often_they_come() {
+        let words = |text: &str| {
+            let mut words = Words::new();
+            text.split(' ').for_each(|word| *words.entry(word.to_owned()).or_default() += 1);
+            words
+        };
+        let check = |one: &str, other: &str, expect: f64| {
+            assert!((in_common(&words(one), &words(other)) - expect).abs() < 1e-9, "{one} | {other}");
+        };
+        check("a b c d", "d c b a", 1.0);
+        check("a a b", "a b", 2.0 / 3.0);
+        check("a", "b", 0.0);
+    }
+
+    #[test]
+    fn rows_of_a_run_are_those_of_the_time_between() {
+        let at = |runs: f64, rows: f64| BTreeMap::from([("m".to_owned(), (runs, rows))]);
+        assert_eq!(rows_of_a_run(&at(2.0, 4.0), &at(6.0, 28.0)), json!({ "m": 6.0 }));
+        assert_eq!(rows_of_a_run(&at(2.0, 4.0), &at(2.0, 4.0)), json!({}));
+        assert_eq!(label("lector_lane_runs_total{model=\"m\",provider=\"cpu\"}", "model"), Some("m"));
+    }
+}
