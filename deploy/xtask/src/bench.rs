@@ -1,6 +1,7 @@
 //! Measurements, each next to a named reference taken in the same run, and stamped with the machine and the commit.
 //! Results are printed as a table and written as JSON to target/bench.
 
+mod floor;
 mod guest;
 mod load;
 mod peer;
@@ -34,6 +35,8 @@ pub struct Arguments {
 enum Bench {
     /// Lector next to RapidOCR (ONNX Runtime, OpenVINO) over the same pages: speed, memory, accuracy
     Peer(peer::Arguments),
+    /// The server's pace next to that of its own runs alone, and where the rest goes
+    Floor(floor::Arguments),
     /// Where a page's time goes; the guest's share of it
     Guest(guest::Arguments),
     /// Throughput and latency at rising concurrency, next to one request at a time
@@ -53,6 +56,7 @@ pub fn run(places: &Places, arguments: Arguments) -> Result<()> {
     }
     match arguments.bench {
         Bench::Peer(arguments) => peer::run(places, &arguments),
+        Bench::Floor(arguments) => floor::run(places, &arguments),
         Bench::Guest(arguments) => guest::run(places, &arguments),
         Bench::Load(arguments) => load::run(places, &arguments),
         Bench::Neighbours => scenario::neighbours(places),

@@ -31,15 +31,25 @@ const PACKAGES: &[&str] = &[
     "rapidfuzz==3.14.6",
 ];
 
-/// What to compare.
+/// Which pages are read.
 #[derive(Args)]
-pub struct Arguments {
+pub struct Pages {
     /// Pages, as FILE<tab>PAGES<tab>CLASS<tab>LANGUAGE a line
     #[arg(long, default_value = "tests/bench/pages.tsv")]
     pages: PathBuf,
     /// Folder with the files of the list; the corpus otherwise. `tests/bench/degrade.py` makes such folders
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// Resolution of the pages
+    #[arg(long, default_value_t = 200)]
+    pub dpi: u32,
+}
+
+/// What to compare.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    list: Pages,
     /// What stands on the pages, as JSON lines with `file`, `page`, `truth`; their embedded text otherwise
     #[arg(long)]
     truth: Option<PathBuf>,
@@ -50,18 +60,47 @@ pub struct Arguments {
         default_value = "rapidocr-onnxruntime,rapidocr-openvino,lector-onnxruntime,lector"
     )]
     sides: Vec<String>,
-    /// Resolution of the pages
-    #[arg(long, default_value_t = 200)]
-    dpi: u32,
     /// Cores, and threads, of each side
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
 
 /// Pages of one document.
-struct Row {
-    file: String,
-    pages: String,
+pub struct Row {
+    pub file: String,
+    pub pages: String,
+}
+
+impl Pages {
+    /// The folder and the list; the corpus is fetched where no folder is named.
+    pub fn read(&self, places: &Places) -> Result<(PathBuf, Vec<Row>)> {
+        let folder = match &self.folder {
+            Some(folder) => places.root.join(folder),
+            None => corpus::fetch(places, None)?,
+        };
+        let list =
+            fs::read_to_string(places.root.join(&self.pages)).context("cannot read the list of pages")?;
+        Ok((folder, rows(&list)?))
+    }
+}
+
+/// So many pages of the list: the first of each document, then the second, ...
+pub fn cut(rows: &mut Vec<Row>, pages_max: usize) {
+    let pages: Vec<Vec<&str>> = rows.iter().map(|row| row.pages.split(',').collect()).collect();
+    let mut taken = vec![0; rows.len()];
+    let (mut left, mut round) = (pages_max, 0);
+    while left > 0 && pages.iter().any(|pages| pages.len() > round) {
+        for (taken, pages) in taken.iter_mut().zip(&pages) {
+            let more = usize::from(left > 0 && pages.len() > round);
+            *taken += more;
+            left -= more;
+        }
+        round += 1;
+    }
+    let kept: Vec<String> =
+        pages.iter().zip(&taken).map(|(p, &n)| p.get(..n).unwrap_or(p).join(",")).collect();
+    rows.iter_mut().zip(kept).for_each(|(row, kept)| row.pages = kept);
+    rows.retain(|row| !row.pages.is_empty());
 }
 
 /// What one side did.
@@ -76,14 +115,8 @@ struct Measured {
 
 /// Runs it.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
-    let folder = match &arguments.folder {
-        Some(folder) => places.root.join(folder),
-        None => corpus::fetch(places, None)?,
-    };
+    let (folder, rows) = arguments.list.read(places)?;
     let python = environment(places)?;
-    let rows = rows(
-        &fs::read_to_string(places.root.join(&arguments.pages)).context("cannot read the list of pages")?,
-    )?;
     let out = places.repo("target/bench");
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     let mut measured = Vec::new();
@@ -164,7 +197,7 @@ fn rapidocr(
         "--engine".into(),
         engine.to_owned(),
         "--dpi".into(),
-        arguments.dpi.to_string(),
+        arguments.list.dpi.to_string(),
         "--threads".into(),
         arguments.threads.to_string(),
     ]);
@@ -221,7 +254,7 @@ fn lector(
         for (upload, row) in &uploads {
             let (gateway, lines, failures) = (&gateway, &lines, &failures);
             scope.spawn(move || {
-                let query = format!("?text_layer=never&dpi={}&pages={}", arguments.dpi, row.pages);
+                let query = format!("?text_layer=never&dpi={}&pages={}", arguments.list.dpi, row.pages);
                 let outcome = gateway.batch(std::slice::from_ref(upload), &query, |mut event| {
                     match event["event"].as_str() {
                         Some("page") => {
@@ -263,7 +296,10 @@ fn score(places: &Places, arguments: &Arguments, python: &Path, measured: &[Meas
         return Ok(Value::Null);
     };
     let mut command = Command::new(python);
-    command.arg(places.repo("tests/bench/score.py")).arg("--classes").arg(places.root.join(&arguments.pages));
+    command
+        .arg(places.repo("tests/bench/score.py"))
+        .arg("--classes")
+        .arg(places.root.join(&arguments.list.pages));
     command.arg("--truth").arg(truth).args(measured.iter().map(|side| &side.readings));
     serde_json::from_str(&shell::output(&mut command)?).context("score.py printed no JSON")
 }
@@ -344,6 +380,19 @@ mod tests {
         for text in ["", "a.pdf\n", "../a.pdf\t1\n", "a.pdf\t1\na.pdf\t2\n"] {
             assert!(super::rows(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_cut_list_has_a_page_of_each_document_first() {
+        let check = |most: usize, expect: &[(&str, &str)]| {
+            let mut rows = rows("a.pdf\t1,2,3\nb.pdf\t7\nc.pdf\t4,5\n").unwrap();
+            cut(&mut rows, most);
+            let kept: Vec<(&str, &str)> = rows.iter().map(|r| (r.file.as_str(), r.pages.as_str())).collect();
+            assert_eq!(kept, expect, "{most}");
+        };
+        check(2, &[("a.pdf", "1"), ("b.pdf", "7")]);
+        check(4, &[("a.pdf", "1,2"), ("b.pdf", "7"), ("c.pdf", "4")]);
+        check(usize::MAX, &[("a.pdf", "1,2,3"), ("b.pdf", "7"), ("c.pdf", "4,5")]);
     }
 
     #[test]

@@ -25,6 +25,40 @@ pub fn cpu_s(root: u32) -> f64 {
     ticks as f64 / TICKS_PER_S
 }
 
+/// Seconds that all cores of the machine have been busy so far, whoever kept them so.
+pub fn machine_busy_s() -> f64 {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields = text.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    // proc(5): user, nice, system, idle, iowait, irq, softirq, steal; what guests use is in user already.
+    let ticks = fields.take(8).enumerate().filter(|(at, _)| !matches!(at, 3 | 4));
+    ticks.filter_map(|(_, field)| field.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_S
+}
+
+/// Seconds of CPU by the name of thread (the root's) or process (its children's), numbers at the end left out. Threads that
+/// have ended are not in it.
+pub fn cpu_by_thread(root: u32) -> BTreeMap<String, f64> {
+    let mut found = BTreeMap::new();
+    let mut add = |name: &str, ticks: u64| {
+        let name = name.trim().trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
+        *found.entry(name.to_owned()).or_default() += ticks as f64 / TICKS_PER_S;
+    };
+    for task in fs::read_dir(format!("/proc/{root}/task")).into_iter().flatten().flatten() {
+        let read = |file: &str| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        if let Some(stat) = parse(&read("stat")) {
+            add(&read("comm"), stat.own_ticks);
+        }
+    }
+    let all = stats();
+    for pid in tree(&all, root).into_iter().filter(|pid| *pid != root) {
+        let name = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let role = name.split('\0').find(|word| word.contains("worker") || word.contains("builder"));
+        if let Some(stat) = all.get(&pid) {
+            add(&format!("process {}", role.unwrap_or("other")), stat.own_ticks);
+        }
+    }
+    found
+}
+
 /// Highest memory seen, in KiB.
 #[derive(Clone, Copy, Default)]
 pub struct Peak {

@@ -150,6 +150,10 @@ impl Forge {
 
     /// Engines straight from the model.
     pub(crate) fn make(&self, rung: Rung, source: &Source, seats: Seats) -> Result<Made, String> {
+        on_a_named_thread(|| self.make_here(rung, source, seats))
+    }
+
+    fn make_here(&self, rung: Rung, source: &Source, seats: Seats) -> Result<Made, String> {
         match rung.provider {
             Provider::OpenVino => {
                 let compiled = self.openvino()?.compile(&source.onnx, making(rung, seats))?;
@@ -212,9 +216,20 @@ impl Forge {
         source: &Source,
         seats: Seats,
     ) -> Result<Made, String> {
+        on_a_named_thread(|| self.load_here(rung, entry, dir, source, seats))
+    }
+
+    fn load_here(
+        &self,
+        rung: Rung,
+        entry: &ModelEntry,
+        dir: &Path,
+        source: &Source,
+        seats: Seats,
+    ) -> Result<Made, String> {
         match rung.provider {
             Provider::Cpu => self.sessions(rung, seats, Graph::Optimised(&dir.join(ORT_FILE))),
-            Provider::Cuda { .. } => self.make(rung, source, seats),
+            Provider::Cuda { .. } => self.make_here(rung, source, seats),
             Provider::TensorRt { .. } => {
                 let made = self.sessions(rung, seats, Graph::File(&dir.join(TENSORRT_FILE)))?;
                 let rows_max = Profile::of(entry, self.run_pixels_max).max[0] as usize;
@@ -256,6 +271,16 @@ impl Forge {
         let engines = sessions.into_iter().map(|s| Box::new(OrtEngine(s)) as Box<dyn Engine>).collect();
         Ok(Made { engines, inputs, outputs })
     }
+}
+
+/// Threads that a runtime starts bear the name of the one on which it makes an engine: the system's tools, and the bench,
+/// then tell them from everybody else's.
+fn on_a_named_thread<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("engine-compute".to_owned());
+        let thread = thread.spawn_scoped(scope, work).map_err(|e| format!("cannot start a thread: {e}"))?;
+        thread.join().unwrap_or_else(|_| Err("making the engine ended by a panic".to_owned()))
+    })
 }
 
 fn making(rung: Rung, seats: Seats) -> Making {

@@ -1,0 +1,301 @@
+//! `bench floor`: how near the server comes to pure inference. The server reads pages and tells every run it made
+//! (`explain=true`); then the same runs go back to back through the same engines, without anything around them. What is
+//! between the two is what the pipeline costs, and where its CPU time goes: by thread and process of the server.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::peer::{self, Row};
+use super::procs::{self, Watch};
+use super::{on_cores, write};
+use crate::gateway::{Gateway, Upload};
+use crate::places::Places;
+use crate::shell;
+
+/// The server's pace is to be so much of the floor's.
+const SHARE_MIN: f64 = 0.9;
+const IMPROVED_WITHIN: Duration = Duration::from_secs(600);
+
+/// What to run.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    list: peer::Pages,
+    /// Most pages of the list; all of them otherwise
+    #[arg(long)]
+    pages_max: Option<usize>,
+    /// Cores, and threads, of server and floor
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Times that the floor is run; the fastest counts
+    #[arg(long, default_value_t = 2)]
+    turns: usize,
+    /// Run the floor on other seats (sessions x threads), too, and print the table
+    #[arg(long)]
+    seats: bool,
+    /// A missed target is an error
+    #[arg(long)]
+    strict: bool,
+}
+
+/// What the server did.
+struct Served {
+    pages: usize,
+    wall_s: f64,
+    cpu_s: f64,
+    /// CPU seconds of everybody else on the machine.
+    others_s: f64,
+    /// CPU seconds by kind of thread or process.
+    by_thread: BTreeMap<String, f64>,
+    peak_mib: u64,
+    runs: Vec<Value>,
+    rungs: BTreeMap<String, String>,
+    /// Milliseconds of the pages' stages, summed up.
+    stages_ms: BTreeMap<String, f64>,
+}
+
+/// Runs it.
+pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
+    let (folder, mut rows) = arguments.list.read(places)?;
+    peer::cut(&mut rows, arguments.pages_max.unwrap_or(usize::MAX));
+    println!("\n==> the server");
+    let served = serve(places, arguments, &folder, &rows)?;
+    let runs = places.repo("target/bench/floor-runs.json");
+    fs::create_dir_all(places.repo("target/bench")).context("cannot make target/bench")?;
+    let recorded = json!({
+        "library": places.onnxruntime(), "models_dir": places.repo("models"), "openvino_dir": places.openvino(),
+        "cache_dir": places.cache.join("engines"), "builder": places.lector(), "threads": arguments.threads,
+        "rungs": served.rungs, "runs": served.runs,
+    });
+    fs::write(&runs, serde_json::to_vec(&recorded)?)
+        .with_context(|| format!("cannot write {}", runs.display()))?;
+    let build = ["build", "--release", "--locked", "--workspace", "--example", "floor", "--quiet"];
+    shell::run(shell::cargo().args(build).current_dir(&places.root)).context("building the floor")?;
+    println!("==> the floor: {} runs", served.runs.len());
+    let floor = |seats: &[String]| -> Result<Value> {
+        let mut command = on_cores(arguments.threads)?;
+        command.push(places.repo("target/release/examples/floor").display().to_string());
+        command.extend([runs.display().to_string(), format!("turns={}", arguments.turns)]);
+        command.extend_from_slice(seats);
+        let (program, rest) = command.split_first().context("a command has a name")?;
+        let text = shell::output(Command::new(program).args(rest))?;
+        serde_json::from_str(text.lines().last().unwrap_or_default()).context("the floor printed no JSON")
+    };
+    let own = floor(&[])?;
+    let number = |of: &Value, key: &str| of[key].as_f64().unwrap_or(f64::NAN);
+    let (wall_s, cpu_s) = (number(&own, "wall_s"), number(&own, "cpu_s"));
+    let pages = served.pages as f64;
+    let share = wall_s / served.wall_s;
+    println!("\n{:<22}{:>10}{:>14}{:>12}{:>14}", "", "pages/s", "cpu s/page", "cores busy", "others' cores");
+    let line = |name: &str, wall_s: f64, cpu_s: f64, others_s: f64| {
+        let (pace, cpu) = (pages / wall_s, cpu_s / pages);
+        println!("{name:<22}{pace:>10.3}{cpu:>14.3}{:>12.2}{:>14.2}", cpu_s / wall_s, others_s / wall_s);
+    };
+    line("the server", served.wall_s, served.cpu_s, served.others_s);
+    line("the same runs alone", wall_s, cpu_s, number(&own, "others_s"));
+    println!("of the floor's CPU time the server's is {:.1} %", 100.0 * served.cpu_s / cpu_s);
+    println!(
+        "the server reaches {:.1} % of the floor's pace (wanted: {:.0} %)",
+        100.0 * share,
+        100.0 * SHARE_MIN
+    );
+    table("CPU seconds a page, by thread and process of the server", &served.by_thread, pages, served.cpu_s);
+    let stages_s: BTreeMap<String, f64> =
+        served.stages_ms.iter().map(|(k, ms)| (k.clone(), ms / 1e3)).collect();
+    let total = stages_s.get("total").copied().unwrap_or(f64::NAN);
+    table("seconds a page by the clock, by stage (they overlap and wait)", &stages_s, pages, total);
+    let mut others = Vec::new();
+    if arguments.seats {
+        println!("\n{:<20}{:>10}{:>14}{:>10}", "seats", "pages/s", "cpu s/page", "peak MiB");
+        for seats in seats(arguments.threads) {
+            let found = floor(&seats)?;
+            let (wall_s, cpu_s) = (number(&found, "wall_s"), number(&found, "cpu_s"));
+            let name = seats.join(" ");
+            println!(
+                "{name:<20}{:>10.3}{:>14.3}{:>10.0}",
+                pages / wall_s,
+                cpu_s / pages,
+                number(&found, "peak_mib")
+            );
+            others.push(json!({ "seats": name, "floor": found }));
+        }
+    }
+    write(
+        places,
+        "floor",
+        json!({
+            "pages": served.pages, "server": { "wall_s": served.wall_s, "cpu_s": served.cpu_s, "others_s": served.others_s, "peak_rss_mib": served.peak_mib,
+            "cpu_s_by_thread": served.by_thread, "stages_s": stages_s }, "floor": own, "share": share,
+            "rungs": served.rungs, "seats": others,
+        }),
+    )?;
+    ensure!(!arguments.strict || share >= SHARE_MIN, "{:.1} % of the floor's pace", 100.0 * share);
+    Ok(())
+}
+
+fn table(title: &str, rows: &BTreeMap<String, f64>, pages: f64, whole: f64) {
+    println!("\n{title}");
+    let mut rows: Vec<(&String, &f64)> = rows.iter().collect();
+    rows.sort_by(|a, b| b.1.total_cmp(a.1));
+    for (name, seconds) in rows {
+        println!("  {name:<34}{:>10.4}{:>8.1} %", seconds / pages, 100.0 * seconds / whole);
+    }
+}
+
+/// Detector and recogniser: one session over all threads, or one for each.
+fn seats(threads: usize) -> Vec<Vec<String>> {
+    let kinds = [format!("1x{threads}"), format!("{threads}x1")];
+    let both = kinds.iter().flat_map(|det| kinds.iter().map(move |rec| (det, rec)));
+    both.map(|(det, rec)| vec![format!("det={det}"), format!("rec={rec}")]).collect()
+}
+
+/// Reads all pages twice, every document a request and all at once; what counts is the second time.
+fn serve(places: &Places, arguments: &Arguments, folder: &std::path::Path, rows: &[Row]) -> Result<Served> {
+    let uploads: Vec<(Upload, &Row)> =
+        rows.iter().map(|row| Ok((Upload::read(&folder.join(&row.file))?, row))).collect::<Result<_>>()?;
+    let gateway = Gateway::start(places, "bench-floor", &on_cores(arguments.threads)?)?;
+    settled(&gateway)?;
+    read(&gateway, &uploads, arguments)?;
+    let watch = Watch::start(gateway.pid());
+    let (before, cpu_before) = (procs::cpu_by_thread(gateway.pid()), procs::cpu_s(gateway.pid()));
+    let busy_before = procs::machine_busy_s();
+    let began = Instant::now();
+    let pages = read(&gateway, &uploads, arguments)?;
+    let wall_s = began.elapsed().as_secs_f64();
+    let cpu_s = procs::cpu_s(gateway.pid()) - cpu_before;
+    let others_s = (procs::machine_busy_s() - busy_before - cpu_s).max(0.0);
+    let mut by_thread = procs::cpu_by_thread(gateway.pid());
+    for (name, seconds) in before {
+        *by_thread.entry(name).or_default() -= seconds;
+    }
+    by_thread.retain(|_, seconds| *seconds > 0.0);
+    let peak_mib = watch.peak().rss_kib / 1024;
+    gateway.stop()?;
+    let mut served = Served {
+        pages: pages.len(),
+        wall_s,
+        cpu_s,
+        others_s,
+        by_thread,
+        peak_mib,
+        runs: Vec::new(),
+        rungs: BTreeMap::new(),
+        stages_ms: BTreeMap::new(),
+    };
+    collect(&pages, &mut served)?;
+    Ok(served)
+}
+
+/// Waits until the best engines serve.
+fn settled(gateway: &Gateway) -> Result<()> {
+    let end = Instant::now() + IMPROVED_WITHIN;
+    loop {
+        let told: Value = serde_json::from_str(&gateway.get("/api/v1/engines")?).context("no JSON")?;
+        if told["improving"] == false {
+            return Ok(());
+        }
+        ensure!(Instant::now() < end, "engines are still being built after {} s", IMPROVED_WITHIN.as_secs());
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn read(gateway: &Gateway, uploads: &[(Upload, &Row)], arguments: &Arguments) -> Result<Vec<Value>> {
+    let (pages, failures) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for (upload, row) in uploads {
+            let (pages, failures) = (&pages, &failures);
+            scope.spawn(move || {
+                let dpi = arguments.list.dpi;
+                let query = format!("?text_layer=never&explain=true&dpi={dpi}&pages={}", row.pages);
+                let outcome = gateway.batch(std::slice::from_ref(upload), &query, |event| {
+                    match event["event"].as_str() {
+                        Some("page") => pages.lock().map_or((), |mut pages| pages.push(event)),
+                        Some("page_error" | "document_error") => bail!("{}: {}", row.file, event["error"]),
+                        _ => {}
+                    }
+                    Ok(())
+                });
+                if let (Err(error), Ok(mut failures)) = (outcome, failures.lock()) {
+                    failures.push(format!("{error:#}"));
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap_or_default();
+    ensure!(failures.is_empty(), "not every page was read:\n{}", failures.join("\n"));
+    Ok(pages.into_inner().unwrap_or_default())
+}
+
+/// The runs of the pages, each once, however many items it had; and the stages' times.
+fn collect(pages: &[Value], served: &mut Served) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for page in pages {
+        for (stage, time) in page["timing_ms"].as_object().into_iter().flatten() {
+            let inner = time.as_object().into_iter().flatten().filter_map(|(_, ms)| ms.as_f64());
+            let ms = time.as_f64().unwrap_or_else(|| inner.sum());
+            if stage != "spans" {
+                *served.stages_ms.entry(stage.clone()).or_default() += ms;
+            }
+        }
+        for run in page["explain"]["runs"].as_array().context("a page tells nothing of its runs")? {
+            let text = |key: &str| run[key].as_str().context("a run tells too little");
+            let model = text("model")?.to_owned();
+            served.rungs.insert(model.clone(), format!("{}/{}", text("provider")?, text("precision")?));
+            let (number, rows) = (run["batch"]["run"].as_u64(), run["batch"]["rows"].as_u64());
+            let (number, rows) = (number.context("no number")?, rows.context("no rows")?);
+            // An item that ran alone after its batch had failed has the number 0.
+            if number > 0 && !seen.insert((model.clone(), number)) {
+                continue;
+            }
+            let bucket = run["bucket"].as_array().context("no bucket")?;
+            let shape: Vec<Value> = [json!(rows)].into_iter().chain(bucket.iter().cloned()).collect();
+            served.runs.push(json!({ "model": model, "shape": shape }));
+        }
+    }
+    ensure!(!served.runs.is_empty(), "no page told of a run");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn a_run_that_served_two_pages_counts_once() {
+        let run = |number: u64, rows: u64| {
+            json!({ "model": "m", "provider": "cpu", "precision": "f32", "bucket": [3, 48, 64],
+                "batch": { "run": number, "rows": rows } })
+        };
+        let page = |runs: Vec<Value>| json!({ "timing_ms": { "total": 2.0, "inference": { "m": 1.5 } }, "explain": { "runs": runs } });
+        let pages = [page(vec![run(1, 2), run(2, 1)]), page(vec![run(1, 2), run(0, 1), run(0, 1)])];
+        let mut served = Served {
+            pages: 2,
+            wall_s: 1.0,
+            cpu_s: 1.0,
+            others_s: 0.0,
+            by_thread: BTreeMap::new(),
+            peak_mib: 0,
+            runs: Vec::new(),
+            rungs: BTreeMap::new(),
+            stages_ms: BTreeMap::new(),
+        };
+        collect(&pages, &mut served).unwrap();
+        let shapes: Vec<&Value> = served.runs.iter().map(|run| &run["shape"]).collect();
+        assert_eq!(
+            shapes,
+            [&json!([2, 3, 48, 64]), &json!([1, 3, 48, 64]), &json!([1, 3, 48, 64]), &json!([1, 3, 48, 64])]
+        );
+        assert_eq!(served.rungs["m"], "cpu/f32");
+        assert_eq!((served.stages_ms["total"], served.stages_ms["inference"]), (4.0, 3.0));
+        assert!(collect(&[json!({})], &mut served).is_err());
+    }
+}
