@@ -153,6 +153,9 @@ pub struct Engine {
     pub idle_others: u32,
     /// Sessions that run at the moment.
     pub running: u32,
+    /// Whether it compiles and keeps something for each new shape: then no size is tried for the sake of knowing it, and a
+    /// larger one must save more.
+    pub shapes_are_dear: bool,
 }
 
 /// Why an item is dropped unrun.

@@ -20,7 +20,7 @@ use lector_inference::{Inference, InferenceConfig, Seats};
 use measure::{cpu_seconds, page_like, status_mib};
 
 /// Widths of the lines of a page in turn: titles, full lines, cells of tables. Mean 590 px at 48 rows.
-const WIDTHS: [usize; 10] = [320, 960, 992, 192, 960, 160, 1024, 256, 896, 128];
+const WIDTHS: [usize; 10] = [320, 960, 960, 192, 960, 192, 1024, 256, 896, 128];
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();

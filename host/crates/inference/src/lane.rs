@@ -95,6 +95,7 @@ impl Lane {
             owners: Mutex::default(),
             info,
         };
+        lane.queue.engine_changed(rung.provider.keeps_shapes());
         for slot in &lane.slots {
             let owner = owner::Owner {
                 slot: slot.clone(),
@@ -126,7 +127,7 @@ impl Lane {
         for (slot, engine) in self.slots.iter().zip(engines) {
             slot.swap(Seated { engine, rung }, cores_per_run(rung.provider, self.seats));
         }
-        self.queue.forget_costs();
+        self.queue.engine_changed(rung.provider.keeps_shapes());
         *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = rung;
     }
 

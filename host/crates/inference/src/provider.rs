@@ -39,6 +39,11 @@ impl Provider {
     pub(crate) fn uses_cores(self) -> bool {
         matches!(self, Provider::Cpu | Provider::OpenVino)
     }
+
+    /// Whether it compiles something for each shape of input, and keeps it.
+    pub(crate) fn keeps_shapes(self) -> bool {
+        self == Provider::OpenVino
+    }
 }
 
 impl fmt::Display for Provider {

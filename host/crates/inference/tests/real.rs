@@ -117,7 +117,7 @@ fn a_model_says_what_it_takes_and_gives() {
     );
     assert_eq!((rec.outputs[1].dtype, rec.outputs[2].dtype), (Dtype::S64, Dtype::F32));
     assert_eq!((rec.labels.len(), rec.labels[0].as_str(), rec.labels[18709].as_str()), (18710, "", " "));
-    assert_eq!((rec.width_buckets[0], rec.width_buckets.last()), (32, Some(&3200)));
+    assert_eq!((rec.width_buckets[0], rec.width_buckets.last()), (64, Some(&3200)));
     assert_eq!(*model("textline-orientation").labels, ["0", "180"]);
     assert_eq!(model("textline-orientation").inputs[0].shape, [-1, 3, 48, 192]);
     assert_eq!(*model("page-orientation").labels, ["0", "90", "180", "270"]);
@@ -136,10 +136,10 @@ fn what_does_not_fit_the_model_is_the_guests_fault() {
         assert_eq!((fault.code, fault.kind, fault.blame), (code, Kind::Invalid, Blame::Guest));
         assert!(fault.message.contains(expect), "{:?} lacks {expect:?}", fault.message);
     };
-    check(TINY_REC, &[1, 3, 48, 100], "ids", "model_input_invalid", "multiple of 32");
+    check(TINY_REC, &[1, 3, 48, 100], "ids", "model_input_invalid", "multiple of 64");
     check(TINY_REC, &[1, 3, 32, 320], "ids", "model_input_invalid", "48");
-    check(TINY_REC, &[17, 3, 48, 32], "ids", "model_input_invalid", "16 rows");
-    check(TINY_REC, &[1, 3, 48, 32], "logits", "model_output_invalid", "`ids`");
+    check(TINY_REC, &[17, 3, 48, 64], "ids", "model_input_invalid", "16 rows");
+    check(TINY_REC, &[1, 3, 48, 64], "logits", "model_output_invalid", "`ids`");
     check(TINY_DET, &[1, 3, 33, 32], LOGITS, "model_input_invalid", "multiple of 32");
     check(TINY_DET, &[1, 3, 2560, 2560], LOGITS, "model_input_invalid", "pixels");
     let lanes = inference.lanes();
@@ -172,7 +172,7 @@ fn the_same_input_gives_the_same_output_in_a_crowd() {
 }
 
 fn confidences(inference: &Inference, seed: usize) -> Vec<f32> {
-    let input = stripes(&[1, 3, 48, 160 + 32 * seed], seed);
+    let input = stripes(&[1, 3, 48, 192 + 64 * seed], seed);
     let done = run(inference, item(TINY_REC, input, &["confidence"])).unwrap();
     done.outputs[0].as_f32().unwrap().to_vec()
 }
@@ -187,7 +187,7 @@ fn a_withdrawn_item_is_not_run_and_a_late_one_neither() {
     let long = || item(TINY_REC, input.clone(), &["ids"]);
     let busy = [inference.infer(long()), inference.infer(long())];
     wait_for(|| inference.lanes()[0].in_flight == 2);
-    drop(inference.infer(item(TINY_REC, stripes(&[1, 3, 48, 32], 0), &["ids"])));
+    drop(inference.infer(item(TINY_REC, stripes(&[1, 3, 48, 64], 0), &["ids"])));
     let late = inference.infer(WorkItem { deadline: Instant::now(), ..long() });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for run in busy {
@@ -282,10 +282,10 @@ fn lanes_open_for_those_who_ask_and_close_when_nobody_does() {
     runtime.block_on(long).unwrap();
     assert_eq!(open(), [TINY_DET]);
     assert!(runtime.block_on(inference.retain(names(&[TINY_DET]))).is_empty());
-    let fault = run(&inference, item(TINY_REC, stripes(&[1, 3, 48, 32], 0), &["ids"])).unwrap_err();
+    let fault = run(&inference, item(TINY_REC, stripes(&[1, 3, 48, 64], 0), &["ids"])).unwrap_err();
     assert_eq!(fault.code, "model_not_found");
     prepare(&[TINY_REC]).unwrap();
-    run(&inference, item(TINY_REC, stripes(&[1, 3, 48, 32], 0), &["ids"])).unwrap();
+    run(&inference, item(TINY_REC, stripes(&[1, 3, 48, 64], 0), &["ids"])).unwrap();
 
     inference.shutdown();
     assert_eq!(prepare(&["textline-orientation"]).unwrap_err().code, "engine_stopped");

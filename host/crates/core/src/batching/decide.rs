@@ -12,6 +12,8 @@ use crate::share::{Shares, price};
 /// Share of a row's time that a larger batch must save, or the row runs in the smaller one: below it the prediction is
 /// noise, and every member of a batch waits for all of it.
 const GAIN_MIN: f64 = 0.05;
+/// The same where each new shape is compiled and kept.
+const GAIN_MIN_DEAR: f64 = 0.2;
 /// Every so often that an item waited, it counts as one class more urgent.
 const AGE_STEP: Duration = Duration::from_secs(2);
 /// Least part of a row that must be expected to arrive for waiting to be thought about.
@@ -223,6 +225,7 @@ impl<'a> Starts<'a> {
 fn best_size(look: &Look<'_>, bucket: &Bucket, members: &[Member]) -> usize {
     let total = members.last().map_or(1, |member| member.rows);
     let part = total.div_ceil(look.engine.idle_others + 1);
+    let gain_min = if look.engine.shapes_are_dear { GAIN_MIN_DEAR } else { GAIN_MIN };
     let (mut best, mut best_row_ms, mut alone_rows) = (1, f64::INFINITY, 1);
     for (at, member) in members.iter().enumerate() {
         let ms = look.costs.predict_ms(bucket, member.rows);
@@ -243,9 +246,11 @@ fn best_size(look: &Look<'_>, bucket: &Bucket, members: &[Member]) -> usize {
             break;
         }
         // A size near twice the largest one seen is tried once, for a prediction can be wrong either way.
-        let trial =
-            at == 1 && !look.costs.has_seen(bucket, member.rows) && look.costs.has_seen(bucket, alone_rows);
-        if row_ms < best_row_ms * (1.0 - GAIN_MIN) || trial {
+        let trial = at == 1
+            && !look.engine.shapes_are_dear
+            && !look.costs.has_seen(bucket, member.rows)
+            && look.costs.has_seen(bucket, alone_rows);
+        if row_ms < best_row_ms * (1.0 - gain_min) || trial {
             (best, best_row_ms) = (at + 1, best_row_ms.min(row_ms));
         }
     }

@@ -130,7 +130,8 @@ fn waiting_happens_where_it_is_allowed_and_pays() {
                 planned: Planned::Free,
             })
             .collect();
-        let engine = Engine { rows_max: 16, pixels_max: u64::MAX, idle_others: 0, running: 0 };
+        let engine =
+            Engine { rows_max: 16, pixels_max: u64::MAX, idle_others: 0, running: 0, shapes_are_dear: false };
         let next = decide(&items, &engine, &Shares::default(), costs, now).next;
         match next {
             Next::Wait(until) => {
@@ -152,6 +153,40 @@ fn waiting_happens_where_it_is_allowed_and_pays() {
 }
 
 #[test]
+fn where_shapes_are_dear_nothing_is_tried_and_little_is_not_enough() {
+    let (tenant, bucket, now) = (TenantName::from("t"), bucket(320), Instant::now());
+    let item = || Waiting {
+        tenant: &tenant,
+        weight: 1,
+        bucket: &bucket,
+        rows: 1,
+        offered: now,
+        deadline: now + Duration::from_secs(60),
+        cancelled: false,
+        wishes: Wishes::default(),
+        planned: Planned::Free,
+    };
+    let runs = |shapes_are_dear, costs: &Costs| {
+        let engine =
+            Engine { rows_max: 2, pixels_max: u64::MAX, idle_others: 0, running: 0, shapes_are_dear };
+        match decide(&[item(), item()], &engine, &Shares::default(), costs, now).next {
+            Next::Run(batch) => batch.len(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let ms = |ms: f64| Duration::from_secs_f64(ms / 1e3);
+    let mut costs = Costs::default();
+    (0..9).for_each(|_| costs.learn(&bucket, 1, ms(10.0)));
+    assert_eq!((runs(false, &costs), runs(true, &costs)), (2, 1), "a size that was never seen");
+    (0..9).for_each(|_| costs.learn(&bucket, 2, ms(18.0)));
+    assert_eq!((runs(false, &costs), runs(true, &costs)), (2, 1), "a tenth is saved");
+    let mut costs = Costs::default();
+    (0..9).for_each(|_| costs.learn(&bucket, 1, ms(10.0)));
+    (0..9).for_each(|_| costs.learn(&bucket, 2, ms(12.0)));
+    assert_eq!((runs(false, &costs), runs(true, &costs)), (2, 2), "a launch is saved");
+}
+
+#[test]
 fn what_nobody_waits_for_has_the_engines_to_itself() {
     let (tenant, bucket, now) = (TenantName::from("t"), bucket(320), Instant::now());
     let item = |background| Waiting {
@@ -166,7 +201,8 @@ fn what_nobody_waits_for_has_the_engines_to_itself() {
         planned: Planned::Free,
     };
     let next = |waiting: &[Waiting<'_>], running| {
-        let engine = Engine { rows_max: 8, pixels_max: u64::MAX, idle_others: 0, running };
+        let engine =
+            Engine { rows_max: 8, pixels_max: u64::MAX, idle_others: 0, running, shapes_are_dear: false };
         decide(waiting, &engine, &Shares::default(), &Costs::default(), now).next
     };
     assert_eq!(next(&[item(true), item(false)], 0), Next::Run(vec![1]), "neither before nor beside");
@@ -266,7 +302,7 @@ proptest! {
                 _ => Planned::Free,
             },
         }).collect();
-        let engine = Engine { rows_max, pixels_max: pixels_rows * 48 * 320, idle_others, running: 0 };
+        let engine = Engine { rows_max, pixels_max: pixels_rows * 48 * 320, idle_others, running: 0, shapes_are_dear: false };
         let decision = decide(&waiting, &engine, &shares, &costs, now);
         prop_assert_eq!(&decision, &decide(&waiting, &engine, &shares, &costs, now));
 

@@ -74,6 +74,7 @@ struct State {
     costs: Costs,
     programs: Programs,
     running: u32,
+    shapes_are_dear: bool,
     offers: u64,
     runs: u64,
     closed: bool,
@@ -211,9 +212,10 @@ impl Queue {
         self.lock().costs.learn(bucket, rows, took);
     }
 
-    /// Other engines: what was learned of the old ones is of no use.
-    pub(super) fn forget_costs(&self) {
-        self.lock().costs = Costs::default();
+    /// Other engines: what was learned of the old ones is of no use, and new shapes cost them more or less than the old ones.
+    pub(super) fn engine_changed(&self, shapes_are_dear: bool) {
+        let mut state = self.lock();
+        (state.costs, state.shapes_are_dear) = (Costs::default(), shapes_are_dear);
     }
 
     /// Takes nothing any more, and answers all that wait.
@@ -276,6 +278,7 @@ impl State {
             pixels_max: bounds.pixels_max,
             idle_others: bounds.sessions.saturating_sub(self.running + 1),
             running: self.running,
+            shapes_are_dear: self.shapes_are_dear,
         };
         decide(&view, &engine, &self.shares, &self.costs, now)
     }
