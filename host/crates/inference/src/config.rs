@@ -40,6 +40,19 @@
 //! recognition 2x1 on one shared arena 350, on arenas of their own 421; detection 2x1 496 and 617; recognition 1x2 322
 //! and 363. The shared arena is the default for this memory; in time it shows no difference.
 //!
+//! OpenVINO in bf16, on 2 cores of an AMD EPYC with avx512_bf16, PP-OCRv6 small: the 630 runs of 12 pages of the bench
+//! back to back (`cargo xtask bench floor --seats`), memory of the whole process:
+//!
+//! | detection, recognition (streams x threads) | pages/s | CPU s/page | MiB |
+//! |---|---|---|---|
+//! | 1x2, 2x1: the plan | 0.715 | 2.75 | 851 |
+//! | 1x2, 1x2 | 0.685 | 2.89 | 710 |
+//! | 2x1, 1x2 | 0.591 | 3.13 | 900 |
+//! | 2x1, 2x1 | 0.717 | 2.76 | 1108 |
+//!
+//! There every stream keeps what it compiled for each shape: fewer shapes are less memory, and two streams are twice as
+//! much of it (see the decisions on shapes in `host/ARCHITECTURE.md`).
+//!
 //! A second session of the recogniser costs 30 to 35 MiB before it runs. From ONNX Runtime's own format with its bytes
 //! shared it would cost 11, and load several times faster: the engine cache's business.
 
