@@ -122,7 +122,7 @@ fn p99_ms(sorted: &[Duration]) -> f64 {
 #[tokio::test]
 async fn a_neighbour_does_not_notice() {
     let strict = std::env::var_os("LECTOR_BENCH").is_some_and(|name| name == "neighbours");
-    let (deployment, pages, rounds) = if strict { ("drawn", 60, 3) } else { ("victim", 60, 1) };
+    let (deployment, pages, rounds) = if strict { ("drawn", 100, 3) } else { ("victim", 60, 1) };
     let gateway = gateway().start_unready().await;
     victim(&gateway, deployment, 50).await;
     let mut worst: f64 = 0.0;

@@ -15,11 +15,11 @@ use crate::id::TenantName;
 /// Least weight: a weight of 0 would never be served.
 const WEIGHT_MIN: u32 = 1;
 
-/// How far behind virtual time a tenant may start that had less than its share before: 500 ms of engine time at a weight of
-/// 100, about a page. Without it a page now and then, which is a burst of runs, would take turns with everybody who floods
+/// How far behind virtual time a tenant may start that had less than its share before: 2 s of engine time at a weight of
+/// 100, a handful of pages that come at once. Without it a page now and then, which is a burst of runs, would take turns with everybody who floods
 /// the lane, and last as many times longer as there are tenants; with it such a page goes first. Over any time nobody gets
 /// more than this beyond its share. (Borrowed virtual time: K. Duda, D. Cheriton, 1999.)
-const CREDIT: f64 = 5.0;
+const CREDIT: f64 = 20.0;
 
 /// The virtual clocks of a lane's tenants. Bounded by the tenants with something served ahead of virtual time.
 #[derive(Clone, Debug, Default)]

@@ -15,7 +15,8 @@ use crate::bindings::lector::ocr::types;
 use crate::convert;
 use crate::guest::Guest;
 use crate::held::HeldPage;
-use crate::meter::Meter;
+use crate::ledger::Ledger;
+use crate::meter::{self, Meter};
 use crate::runtime::Runtime;
 use crate::state::HostState;
 use crate::stop::Stop;
@@ -35,6 +36,7 @@ pub struct Invocation {
     runtime: Arc<Runtime>,
     meter: Arc<Meter>,
     turn: Arc<Turn>,
+    ledger: Arc<Ledger>,
     began: Instant,
     deadline: Instant,
     start: Duration,
@@ -77,8 +79,9 @@ impl Invocation {
         let began = Instant::now();
         let turn = runtime.threads().turn();
         let mut store = new_store(&runtime, ctx, deadline, &turn);
-        let meter = Arc::clone(&store.data().meter);
-        let outcome = bounded(&meter, &turn, deadline, guest.pre().instantiate_async(&mut store)).await;
+        let (meter, ledger) = (Arc::clone(&store.data().meter), Arc::clone(&store.data().ledger));
+        let outcome =
+            bounded(&meter, &turn, &ledger, deadline, guest.pre().instantiate_async(&mut store)).await;
         let start = began.elapsed();
         let exports = match outcome {
             Ok(exports) => exports,
@@ -100,6 +103,7 @@ impl Invocation {
             runtime,
             meter,
             turn,
+            ledger,
             began: asked,
             deadline,
             start,
@@ -132,7 +136,7 @@ impl Invocation {
         call: impl AsyncFnOnce(&mut Store<HostState>, &bindings::Guest) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         let work = call(&mut self.store, &self.exports);
-        match bounded(&self.meter, &self.turn, self.deadline, work).await {
+        match bounded(&self.meter, &self.turn, &self.ledger, self.deadline, work).await {
             Ok(value) => Ok(value),
             Err(Ended::Late) => Err(verdict::late(self.store.data(), self.began.elapsed())),
             Err(Ended::Error(error)) => Err(verdict::ended(&error, self.store.data())),
@@ -181,15 +185,11 @@ fn new_store(runtime: &Runtime, ctx: &CallCtx, deadline: Instant, turn: &Arc<Tur
         if meter.is_spent() {
             return Err(Stop::Compute(meter.limit()).into());
         }
-        if meter.computed() < threads::LONG {
+        let computed = meter.computed();
+        if computed < threads::LONG {
             return Ok(UpdateDeadline::Yield(SLICE_EPOCHS));
         }
-        // Whoever is late while it waits for a turn is late for the host's sake.
-        let (turn, waiting) = (Arc::clone(&turn), store.data().ledger.begin());
-        let wait = Box::pin(async move {
-            turn.take().await;
-            drop(waiting);
-        });
+        let wait = meter::turn(&turn, &store.data().ledger, computed);
         Ok(UpdateDeadline::YieldCustom(SLICE_EPOCHS, wait))
     });
     // In one call a guest may hand over its result, or the pixels of an image of its own.
@@ -207,10 +207,11 @@ fn new_store(runtime: &Runtime, ctx: &CallCtx, deadline: Instant, turn: &Arc<Tur
 async fn bounded<R>(
     meter: &Arc<Meter>,
     turn: &Arc<Turn>,
+    ledger: &Arc<Ledger>,
     deadline: Instant,
     work: impl Future<Output = wasmtime::Result<R>>,
 ) -> Result<R, Ended> {
-    match tokio::time::timeout_at(deadline.into(), meter.run(turn, work)).await {
+    match tokio::time::timeout_at(deadline.into(), meter.run(turn, ledger, work)).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Ended::Error(error)),
         Err(_) => Err(Ended::Late),

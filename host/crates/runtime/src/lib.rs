@@ -31,6 +31,7 @@ mod stop;
 mod threads;
 mod ticker;
 mod verdict;
+mod wakes;
 
 pub use compiler::{CompilerConfig, compiler_main};
 pub use guest::Guest;

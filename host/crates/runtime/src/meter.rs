@@ -7,10 +7,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use crate::threads::Turn;
+use crate::ledger::Ledger;
+use crate::threads::{SLICE, Turn};
+use crate::wakes::Wakes;
 
 /// The stop-watch of one call. Read and written by whichever thread polls the guest, one at a time.
 #[derive(Debug)]
@@ -63,9 +65,17 @@ impl Meter {
         self.hosted.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
     }
 
-    /// Runs `work` under this meter. Between its polls it keeps no turn.
-    pub fn run<F: Future>(self: &Arc<Self>, turn: &Arc<Turn>, work: F) -> Metered<F> {
-        Metered { meter: Arc::clone(self), turn: Arc::clone(turn), work: Box::pin(work) }
+    /// Runs `work` under this meter. Between its polls it keeps no turn; while it waits for one, that is noted in
+    /// `ledger` as the host's doing.
+    pub fn run<F: Future>(self: &Arc<Self>, turn: &Arc<Turn>, ledger: &Arc<Ledger>, work: F) -> Metered<F> {
+        Metered {
+            meter: Arc::clone(self),
+            turn: Arc::clone(turn),
+            ledger: Arc::clone(ledger),
+            wait: None,
+            wakes: Arc::default(),
+            work: Box::pin(work),
+        }
     }
 }
 
@@ -73,20 +83,97 @@ impl Meter {
 pub struct Metered<F> {
     meter: Arc<Meter>,
     turn: Arc<Turn>,
+    ledger: Arc<Ledger>,
+    /// The wait for a turn before the next poll.
+    wait: Option<Wait>,
+    wakes: Arc<Wakes>,
     work: Pin<Box<F>>,
+}
+
+type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Waits for a turn on behalf of a guest that has computed so long. Who is late meanwhile is late for the host's sake.
+pub fn turn(turn: &Arc<Turn>, ledger: &Arc<Ledger>, computed: Duration) -> Wait {
+    let (turn, waiting) = (Arc::clone(turn), ledger.begin());
+    Box::pin(async move {
+        turn.take(computed).await;
+        drop(waiting);
+    })
 }
 
 impl<F: Future> Future for Metered<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        let computed = this.meter.computed();
+        if this.wait.is_none() && this.turn.is_due(computed) {
+            this.wait = Some(turn(&this.turn, &this.ledger, computed));
+        }
+        if let Some(wait) = &mut this.wait {
+            ready!(wait.as_mut().poll(cx));
+            this.wait = None;
+        }
         let _drawn = tracing::trace_span!("guest").entered();
-        let began = self.meter.now();
-        self.meter.since.store(began, Ordering::Relaxed);
-        let outcome = self.work.as_mut().poll(cx);
-        self.turn.give_back();
-        self.meter.since.store(0, Ordering::Relaxed);
-        self.meter.spent.fetch_add(self.meter.now().saturating_sub(began), Ordering::Relaxed);
+        let began = this.meter.now();
+        this.meter.since.store(began, Ordering::Relaxed);
+        let waker = this.wakes.begin(cx.waker());
+        let outcome = loop {
+            let outcome = this.work.as_mut().poll(&mut Context::from_waker(&waker));
+            if outcome.is_ready() || !this.wakes.end() {
+                break outcome;
+            }
+            if this.meter.now().saturating_sub(began) >= SLICE.as_nanos() as u64 {
+                cx.waker().wake_by_ref();
+                break outcome;
+            }
+            this.wakes.again();
+        };
+        this.turn.give_back();
+        this.meter.since.store(0, Ordering::Relaxed);
+        this.meter.spent.fetch_add(this.meter.now().saturating_sub(began), Ordering::Relaxed);
         outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use lector_core::Budget;
+
+    use super::*;
+    use crate::threads::{LONG, Threads};
+
+    /// Yields for ever, as a guest that wakes itself.
+    fn restless(polls: Arc<AtomicU64>) -> impl Future<Output = ()> {
+        std::future::poll_fn(move |cx| {
+            polls.fetch_add(1, Ordering::Relaxed);
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    }
+
+    #[tokio::test]
+    async fn yields_are_polled_in_place_for_a_slice_and_then_wait_for_a_turn() {
+        let (threads, ledger) = (Threads::start(1).unwrap(), Ledger::new(&Budget::default()));
+        let (meter, polls) = (Meter::new(Duration::MAX), Arc::new(AtomicU64::new(0)));
+        let turn = threads.turn();
+        let mut work = std::pin::pin!(meter.run(&turn, &ledger, restless(Arc::clone(&polls))));
+        assert!(futures::poll!(&mut work).is_pending());
+        assert!(polls.load(Ordering::Relaxed) > 1, "polled again without leaving the thread");
+        assert!(meter.computed() >= SLICE && meter.computed() < LONG, "{:?}", meter.computed());
+        while meter.computed() < LONG {
+            assert!(futures::poll!(&mut work).is_pending());
+        }
+
+        let others = threads.turn();
+        others.take(LONG).await;
+        let seen = polls.load(Ordering::Relaxed);
+        assert!(tokio::time::timeout(Duration::from_millis(20), &mut work).await.is_err());
+        assert_eq!(polls.load(Ordering::Relaxed), seen, "somebody else has the turn");
+        assert_eq!(ledger.in_flight(), 1, "it waits for the host");
+        others.give_back();
+        assert!(tokio::time::timeout(Duration::from_millis(20), &mut work).await.is_err());
+        assert!(polls.load(Ordering::Relaxed) > seen, "it has the turn");
     }
 }

@@ -8,6 +8,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -19,9 +20,11 @@ use tracing::Instrument as _;
 
 /// Computing after which a guest takes turns with others of its kind. The standard guest computes some 20 ms a page.
 pub const LONG: Duration = Duration::from_millis(20);
+/// Computing for which one turn is good.
+pub const SLICE: Duration = Duration::from_millis(1);
 /// How much more patient these threads are than those that serve, render and infer (as `nice`): a page's few
 /// milliseconds of guest code are late by nothing on a machine with room, and behind the rest on a full one.
-const NICENESS: i32 = 5;
+const NICENESS: i32 = 10;
 /// Polls between two looks at timers and wakers; a poll may take a millisecond here, and tokio's default is 61.
 const LOOK_EVERY_POLLS: u32 = 4;
 
@@ -68,7 +71,7 @@ impl Threads {
 
     /// The place of one guest among those that compute for long.
     pub fn turn(&self) -> Arc<Turn> {
-        Arc::new(Turn { turns: Arc::clone(&self.turns), held: Mutex::new(None) })
+        Arc::new(Turn { turns: Arc::clone(&self.turns), held: Mutex::new(None), taken_at: AtomicU64::new(0) })
     }
 }
 
@@ -113,11 +116,21 @@ impl<T> Drop for Task<T> {
 pub struct Turn {
     turns: Arc<Semaphore>,
     held: Mutex<Option<OwnedSemaphorePermit>>,
+    /// Nanoseconds that the guest had computed when it last took one.
+    taken_at: AtomicU64,
 }
 
 impl Turn {
-    /// Hands the thread back, then waits for a turn and keeps it.
-    pub async fn take(&self) {
+    /// Whether a guest that has computed so long waits for a turn before it goes on. One that is polled often and
+    /// shortly keeps no turn from poll to poll; it owes one for each [`SLICE`] all the same.
+    pub fn is_due(&self, computed: Duration) -> bool {
+        let taken_at = Duration::from_nanos(self.taken_at.load(Ordering::Relaxed));
+        computed >= LONG && computed.saturating_sub(taken_at) >= SLICE
+    }
+
+    /// Hands the thread back, then waits for a turn and keeps it. `computed` is what the guest has computed so far.
+    pub async fn take(&self, computed: Duration) {
+        self.taken_at.store(u64::try_from(computed.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.give_back();
         tokio::task::yield_now().await;
         // The semaphore is never closed; without a turn a guest would run all the same.
@@ -147,10 +160,10 @@ mod tests {
     async fn turns_go_round_and_work_ends_with_its_handle() {
         let threads = Threads::start(1).unwrap();
         let (first, second) = (threads.turn(), threads.turn());
-        first.take().await;
+        first.take(LONG).await;
         let waiting = threads.run({
             let second = Arc::clone(&second);
-            async move { second.take().await }
+            async move { second.take(LONG).await }
         });
         tokio::pin!(waiting);
         assert!(
@@ -160,7 +173,7 @@ mod tests {
         first.give_back();
         waiting.await.unwrap();
         // The same one again: it goes to the end of the line, and there is nobody else in it.
-        second.take().await;
+        second.take(LONG).await;
 
         let (alive, gone) = tokio::sync::oneshot::channel::<()>();
         drop(threads.run(async move {

@@ -14,6 +14,10 @@ use crate::share::{Shares, price};
 const GAIN_MIN: f64 = 0.05;
 /// The same where each new shape is compiled and kept.
 const GAIN_MIN_DEAR: f64 = 0.2;
+/// Share of what a run of its own would cost that another tenant's item may add to a run. Where a row costs about the
+/// same in any company, as on a processor, whoever's turn it is would wait for strangers and gain next to nothing; where
+/// it costs little beside others, as on an accelerator, all gain.
+const STRANGER_COST_MAX: f64 = 0.5;
 /// Every so often that an item waited, it counts as one class more urgent.
 const AGE_STEP: Duration = Duration::from_secs(2);
 /// Least part of a row that must be expected to arrive for waiting to be thought about.
@@ -170,9 +174,18 @@ fn company<'a>(look: &'a Look<'a>, first: &Waiting<'a>, head: usize) -> Vec<Memb
     };
     while let Some(last) = members.last() {
         let (rows, rows_max, deadline) = (last.rows, last.rows_max, last.deadline);
+        let ms = look.costs.predict_ms(first.bucket, rows);
+        let cheap = |item: &Waiting<'_>| {
+            let with = item.rows.saturating_add(rows);
+            let added_ms = look.costs.predict_ms(first.bucket, with) - ms;
+            // What nobody knows is tried once.
+            !look.costs.has_seen(first.bucket, with)
+                || added_ms <= look.costs.predict_ms(first.bucket, item.rows) * STRANGER_COST_MAX
+        };
         let fits = |item: &Waiting<'_>| {
             let stranger = item.tenant != first.tenant;
-            let apart = (stranger && (isolated || item.wishes.isolated)) || (mixed && item.wishes.isolated);
+            let apart = (stranger && (isolated || item.wishes.isolated || !cheap(item)))
+                || (mixed && item.wishes.isolated);
             !apart && item.rows.saturating_add(rows) <= rows_max.min(limit(item))
         };
         // What the tenant's program put together goes first, then by turn.
