@@ -69,8 +69,8 @@ pub(crate) struct Permit<'a> {
     cores: &'a Cores,
     count: usize,
     since: Instant,
-    /// Who pays for the time.
-    payer: Option<(TenantName, u32)>,
+    /// Who pays for the time: tenant, weight, part of the run.
+    payers: Vec<(TenantName, u32, f64)>,
 }
 
 impl Cores {
@@ -82,18 +82,26 @@ impl Cores {
     pub(crate) fn take(&self, count: usize, claimant: &Arc<dyn Claimant>) -> Permit<'_> {
         let count = count.min(self.total);
         if count > 0 {
-            let mut state = self.lock();
-            state.next_id += 1;
-            let id = state.next_id;
-            state.waiting.push(Waiter { id, count, claimant: claimant.clone() });
-            state.grant();
-            self.changed.notify_all();
-            while !state.granted.contains(&id) {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
-            state.granted.retain(|granted| *granted != id);
+            self.wait(self.lock(), count, claimant);
         }
-        Permit { cores: self, count, since: Instant::now(), payer: None }
+        self.permit(count)
+    }
+
+    /// Stands in line until it is this one's turn.
+    fn wait(&self, mut state: MutexGuard<'_, State>, count: usize, claimant: &Arc<dyn Claimant>) {
+        state.next_id += 1;
+        let id = state.next_id;
+        state.waiting.push(Waiter { id, count, claimant: claimant.clone() });
+        state.grant();
+        self.changed.notify_all();
+        while !state.granted.contains(&id) {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.granted.retain(|granted| *granted != id);
+    }
+
+    fn permit(&self, count: usize) -> Permit<'_> {
+        Permit { cores: self, count, since: Instant::now(), payers: Vec::new() }
     }
 
     /// Nothing panics while it is held, so a poisoned lock holds a sound state.
@@ -103,6 +111,14 @@ impl Cores {
 }
 
 impl State {
+    /// Cores became free: debts end where nobody wants any, and else whoever's turn it is goes.
+    fn settle(&mut self, total: usize) {
+        if self.waiting.is_empty() && self.free == total {
+            self.shares.rest();
+        }
+        self.grant();
+    }
+
     /// Lets those go whose turn it is and for whom there are cores.
     fn grant(&mut self) {
         while let Some((at, claim)) = self.first() {
@@ -130,10 +146,35 @@ impl State {
     }
 }
 
-impl Permit<'_> {
-    /// Whose items run in this time.
-    pub(crate) fn pays(&mut self, tenant: &TenantName, weight: u32) {
-        self.payer = Some((tenant.clone(), weight));
+impl<'a> Permit<'a> {
+    /// Whose items run in this time: tenant, weight, and what part of the run is theirs.
+    pub(crate) fn pays(&mut self, payers: Vec<(TenantName, u32, f64)>) {
+        self.payers = payers;
+    }
+
+    /// Gives the cores back and, where the claimant has more to run, stands in line for the next ones in the same
+    /// moment. Else whoever waits already would come between any two runs of a lane, whosever turn it is.
+    pub(crate) fn again(mut self, count: usize, claimant: &Arc<dyn Claimant>) -> Option<Permit<'a>> {
+        let (cores, count) = (self.cores, count.min(self.cores.total));
+        let mut state = cores.lock();
+        self.give_back(&mut state);
+        if count == 0 || claimant.next() == Claim::Nobody {
+            state.settle(cores.total);
+            drop(state);
+            cores.changed.notify_all();
+            return None;
+        }
+        cores.wait(state, count, claimant);
+        Some(cores.permit(count))
+    }
+
+    /// Frees what it stands for, once.
+    fn give_back(&mut self, state: &mut State) {
+        let ms = self.since.elapsed().as_secs_f64() * 1e3 * self.count as f64;
+        for (tenant, weight, part) in self.payers.drain(..) {
+            state.shares.charge(&tenant, weight, ms * part);
+        }
+        state.free += std::mem::take(&mut self.count);
     }
 }
 
@@ -143,15 +184,8 @@ impl Drop for Permit<'_> {
             return;
         }
         let mut state = self.cores.lock();
-        if let Some((tenant, weight)) = &self.payer {
-            let ms = self.since.elapsed().as_secs_f64() * 1e3 * self.count as f64;
-            state.shares.charge(tenant, *weight, ms);
-        }
-        state.free += self.count;
-        if state.waiting.is_empty() && state.free == self.cores.total {
-            state.shares.rest();
-        }
-        state.grant();
+        self.give_back(&mut state);
+        state.settle(self.cores.total);
         drop(state);
         self.cores.changed.notify_all();
     }
@@ -234,6 +268,50 @@ mod tests {
         state.free = 1;
         state.grant();
         assert_eq!(state.granted, [2, 1]);
+    }
+
+    #[test]
+    fn nobody_comes_between_two_runs_of_whose_turn_it_is() {
+        let cores = Cores::new(1);
+        // The victim has items for two runs and has had nothing; the noise has had much, and stands in line.
+        let victim: Arc<dyn Claimant> = Arc::new(Of("victim"));
+        let noise: Arc<dyn Claimant> = Arc::new(Of("noise"));
+        cores.lock().shares.charge(&"noise".into(), 1, 1e6);
+        let ran = Mutex::new(Vec::new());
+        let first = cores.take(1, &victim);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _permit = cores.take(1, &noise);
+                ran.lock().unwrap().push("noise");
+            });
+            while cores.lock().waiting.is_empty() {
+                std::thread::yield_now();
+            }
+            let second = first.again(1, &victim).unwrap();
+            ran.lock().unwrap().push("victim");
+            assert!(
+                second.again(1, &(Arc::new(Nobody) as Arc<dyn Claimant>)).is_none(),
+                "nothing more to run"
+            );
+        });
+        assert_eq!(*ran.lock().unwrap(), ["victim", "noise"]);
+        let state = cores.lock();
+        assert!(state.free == 1 && state.waiting.is_empty() && state.granted.is_empty());
+    }
+
+    #[test]
+    fn who_runs_along_pays_its_part() {
+        let cores = Cores::new(1);
+        let mut permit = cores.take(1, &(Arc::new(Of("a")) as Arc<dyn Claimant>));
+        permit.pays(vec![("a".into(), 1, 0.25), ("b".into(), 1, 0.75)]);
+        std::thread::sleep(std::time::Duration::from_millis(8));
+        // Somebody waits, so that the debts stay.
+        cores.lock().waiting.push(Waiter { id: 99, count: 2, claimant: Arc::new(Of("c")) });
+        drop(permit);
+        let shares = &cores.lock().shares;
+        let (a, b) = (shares.start_of(&"a".into()), shares.start_of(&"b".into()));
+        let none = shares.start_of(&"nobody".into());
+        assert!(((b - none) / (a - none) - 3.0).abs() < 0.01, "{a} {b} {none}");
     }
 
     #[test]

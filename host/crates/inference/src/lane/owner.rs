@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use lector_core::port::{Company, WorkDone};
-use lector_core::{Fault, Kind, ModelName, Tensor};
+use lector_core::port::{Company, WorkDone, WorkItem};
+use lector_core::{Fault, Kind, ModelName, TenantName, Tensor};
 
 use super::queue::{Batch, Shared, Ticket, bucket};
 use crate::cores::{Claimant, Cores, Nobody};
@@ -38,14 +38,12 @@ impl Owner {
             // The cores first and the choice after: what has died while waiting for a core is not run, and a batch
             // is formed at the last moment.
             let cores = self.cores.clone();
-            let mut permit = cores.take(self.slot.cores_per_run(), &claimant);
-            if let Some(batch) = self.queue.take(&self.meter) {
-                // The others that run along, where there are any, owe their part to the lane alone.
-                let head = batch.tickets.first();
-                if let Some(head) = head.filter(|head| !head.item.terms.wishes.background) {
-                    permit.pays(&head.item.tenant, head.item.terms.weight);
-                }
+            let mut permit = Some(cores.take(self.slot.cores_per_run(), &claimant));
+            while let Some(mut held) = permit.take() {
+                let Some(batch) = self.queue.take(&self.meter) else { break };
+                held.pays(payers(&batch));
                 self.serve(batch);
+                permit = held.again(self.slot.cores_per_run(), &claimant);
             }
         }
     }
@@ -172,6 +170,16 @@ impl Owner {
         let message = format!("model {} failed on this input", self.model);
         Fault::new(Kind::Bug, "engine_run_failed", message).with_detail(cause)
     }
+}
+
+/// Whose time a run is, by rows. What nobody waits for runs in time that nobody else wanted.
+fn payers(batch: &Batch) -> Vec<(TenantName, u32, f64)> {
+    let of = |ticket: &Ticket| {
+        let WorkItem { tenant, terms, .. } = &ticket.item;
+        let part = f64::from(ticket.rows) / f64::from(batch.rows.max(1));
+        (!terms.wishes.background).then(|| (tenant.clone(), terms.weight, part))
+    };
+    batch.tickets.iter().filter_map(of).collect()
 }
 
 /// Inputs one after the other along the batch axis, by name: items may name them in any order.
