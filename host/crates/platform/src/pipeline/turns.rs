@@ -6,8 +6,8 @@
 //! waits at most once at a time** (its next page; see `pages.rs`); a document that was served goes to the end, so a page of
 //! a 1-page document waits for at most one page of each of the tenant's documents that is there, however long those are.
 //!
-//! A tenant that has no page in the house gets a place beyond the bound, while there are fewer of those than of the others:
-//! it would otherwise wait for a page of whoever filled the house before it.
+//! A tenant that has no page in the house, or would still have fewer than another one, gets a place beyond the bound, while
+//! there are fewer of those than of the others: it would otherwise wait for pages of whoever filled the house before it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -198,7 +198,10 @@ impl State {
         if beyond && self.taken >= most.saturating_mul(2) {
             return None;
         }
-        let may = |tenant: &&TenantName| !beyond || !self.running.contains_key(*tenant);
+        let most_of_one = self.running.values().max().copied().unwrap_or_default();
+        let may = |tenant: &&TenantName| {
+            !beyond || self.running.get(*tenant).is_none_or(|running| running + 1 < most_of_one)
+        };
         let start = |tenant: &TenantName| self.shares.start_of(tenant);
         let tenant = self.waiting.keys().filter(may).min_by(|a, b| start(a).total_cmp(&start(b)))?.clone();
         let waiters = self.waiting.get_mut(&tenant)?;
@@ -257,6 +260,19 @@ mod tests {
         assert!(d.as_mut().now_or_never().is_some());
         drop((b, second_of_b, held));
         assert!(own[0].as_mut().now_or_never().is_some());
+    }
+
+    #[test]
+    fn who_has_fewer_than_another_does_not_wait_for_it() {
+        let turns = Turns::new(4);
+        let held: Vec<Turn> = (0..4).map(|_| now(&turns, "flood")).collect();
+        let own: Vec<Turn> = (0..3).map(|_| now(&turns, "b")).collect();
+        let mut fourth = wait(&turns, "b", 1);
+        drop(own);
+        assert!(fourth.as_mut().now_or_never().is_some());
+        let mut more = wait(&turns, "flood", 1);
+        drop(held);
+        assert!(more.as_mut().now_or_never().is_some());
     }
 
     #[test]
