@@ -168,6 +168,32 @@ mod tests {
     }
 
     #[test]
+    fn without_a_gpu_it_says_so_and_fails() {
+        let places = Places::find().unwrap();
+        if !places.lector().is_file() {
+            eprintln!("SKIPPED: no {}: build it first", places.lector().display());
+            return;
+        }
+        if !preflight(&places).unwrap()["devices"].as_array().unwrap().is_empty() {
+            eprintln!("SKIPPED: here is a GPU");
+            return;
+        }
+        let arguments = Arguments {
+            files: Vec::new(),
+            rungs: Vec::new(),
+            clients: vec![1],
+            seconds: 1.0,
+            out: "tests/results".into(),
+            no_build: true,
+        };
+        let error = run(&places, &arguments).unwrap_err().to_string();
+        assert!(error.contains("no NVIDIA device"), "{error}");
+        let written = fs::read(places.repo("target/bench/gpu-check.json")).unwrap();
+        let written: Value = serde_json::from_slice(&written).unwrap();
+        assert_eq!(written["outcome"], error);
+    }
+
+    #[test]
     fn results_are_named_after_the_device() {
         assert_eq!(slug("NVIDIA H100 80GB HBM3"), "nvidia-h100-80gb-hbm3");
     }

@@ -134,7 +134,7 @@ impl Adoption<'_> {
         let height = pinned(2, |like| like.preprocess.height);
         let width = pinned(3, |like| like.preprocess.width);
         let mut text = String::new();
-        let (side, line) = (Steps { step: 32, max: 4096 }, Steps { step: 32, max: 3200 });
+        let (side, line) = (Steps { step: 32, max: 4096 }, Steps { step: 64, max: 3200 });
         let (prefix, steps) = match self.task {
             Task::Detection if height.is_none() => ("side", like.and_then(|l| l.engine.side).or(Some(side))),
             Task::Recognition if width.is_none() => {
