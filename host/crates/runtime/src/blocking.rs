@@ -1,10 +1,12 @@
 //! Where pixel work is done: on tokio's blocking threads, a bounded number of operations at once.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lector_core::{Fault, Kind};
 use tokio::sync::Semaphore;
+
+use crate::meter::processor_time;
 
 /// Bytes read and written below which an operation is done where it is asked for: it takes less time
 /// (some 20 us) than handing it to another thread and back.
@@ -17,7 +19,7 @@ pub struct Blocking(Arc<Semaphore>);
 /// An operation's outcome and what it took.
 pub struct Done<R> {
     pub outcome: R,
-    /// The work itself, without the wait for a turn.
+    /// Processor time of the work itself.
     pub took: Duration,
     /// Whether it was done inside the poll of the guest that asked.
     pub inline: bool,
@@ -36,9 +38,9 @@ impl Blocking {
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<Done<R>, Fault> {
         let timed = move || {
-            let began = Instant::now();
+            let began = processor_time();
             let outcome = work();
-            (outcome, began.elapsed())
+            (outcome, processor_time().saturating_sub(began))
         };
         if bytes <= INLINE_BYTES_MAX {
             let (outcome, took) = timed();

@@ -1,4 +1,5 @@
-//! How long a guest computes: the time inside polls of its future, less the host's own work in there.
+//! How long a guest computes: the processor's time inside polls of its future, less the host's own work in there. Not the
+//! clock's: the threads of guests stand behind all others, and what a busy machine keeps them waiting is not theirs.
 //!
 //! Called by `invoke`, which polls a guest only through [`Meter::run`], and by the epoch callback, which
 //! asks in the middle of a poll whether the budget is used up.
@@ -8,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::ledger::Ledger;
 use crate::threads::{SLICE, Turn};
@@ -17,9 +18,8 @@ use crate::wakes::Wakes;
 /// The stop-watch of one call. Read and written by whichever thread polls the guest, one at a time.
 #[derive(Debug)]
 pub struct Meter {
-    base: Instant,
     limit: Duration,
-    /// Nanoseconds after `base` at which the poll in progress began; 0 outside of a poll.
+    /// Nanoseconds of its thread's processor time at which the poll in progress began; 0 outside of a poll.
     since: AtomicU64,
     spent: AtomicU64,
     /// Work of the host inside polls, not the guest's doing.
@@ -29,7 +29,6 @@ pub struct Meter {
 impl Meter {
     pub fn new(limit: Duration) -> Arc<Self> {
         Arc::new(Self {
-            base: Instant::now(),
             limit,
             since: AtomicU64::new(0),
             spent: AtomicU64::new(0),
@@ -37,15 +36,10 @@ impl Meter {
         })
     }
 
-    fn now(&self) -> u64 {
-        // At least 1, for 0 says that no poll is in progress. 2^64 ns are 584 years.
-        (self.base.elapsed().as_nanos() as u64).max(1)
-    }
-
-    /// Computing time so far, the poll in progress included.
+    /// Computing time so far, the poll in progress included; asked on the thread that polls, or outside of polls.
     pub fn computed(&self) -> Duration {
         let since = self.since.load(Ordering::Relaxed);
-        let running = if since == 0 { 0 } else { self.now().saturating_sub(since) };
+        let running = if since == 0 { 0 } else { now().saturating_sub(since) };
         let total = self.spent.load(Ordering::Relaxed) + running;
         Duration::from_nanos(total.saturating_sub(self.hosted.load(Ordering::Relaxed)))
     }
@@ -77,6 +71,18 @@ impl Meter {
             work: Box::pin(work),
         }
     }
+}
+
+/// Processor time that this thread has had.
+pub fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    // Neither is ever negative on this clock.
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The same in nanoseconds, and at least 1, for 0 says that no poll is in progress. 2^64 ns are 584 years.
+fn now() -> u64 {
+    (processor_time().as_nanos() as u64).max(1)
 }
 
 /// A future whose polls are timed.
@@ -115,7 +121,7 @@ impl<F: Future> Future for Metered<F> {
             this.wait = None;
         }
         let _drawn = tracing::trace_span!("guest").entered();
-        let began = this.meter.now();
+        let began = now();
         this.meter.since.store(began, Ordering::Relaxed);
         let waker = this.wakes.begin(cx.waker());
         let outcome = loop {
@@ -123,7 +129,7 @@ impl<F: Future> Future for Metered<F> {
             if outcome.is_ready() || !this.wakes.end() {
                 break outcome;
             }
-            if this.meter.now().saturating_sub(began) >= SLICE.as_nanos() as u64 {
+            if now().saturating_sub(began) >= SLICE.as_nanos() as u64 {
                 cx.waker().wake_by_ref();
                 break outcome;
             }
@@ -131,7 +137,7 @@ impl<F: Future> Future for Metered<F> {
         };
         this.turn.give_back();
         this.meter.since.store(0, Ordering::Relaxed);
-        this.meter.spent.fetch_add(this.meter.now().saturating_sub(began), Ordering::Relaxed);
+        this.meter.spent.fetch_add(now().saturating_sub(began), Ordering::Relaxed);
         outcome
     }
 }
@@ -151,6 +157,15 @@ mod tests {
             cx.waker().wake_by_ref();
             Poll::Pending
         })
+    }
+
+    #[tokio::test]
+    async fn what_a_thread_waits_is_not_computing() {
+        let (threads, ledger, meter) =
+            (Threads::start(1).unwrap(), Ledger::new(&Budget::default()), Meter::new(Duration::MAX));
+        let work = async { std::thread::sleep(Duration::from_millis(30)) };
+        meter.run(&threads.turn(), &ledger, work).await;
+        assert!(meter.computed() < Duration::from_millis(10), "{:?}", meter.computed());
     }
 
     #[tokio::test]

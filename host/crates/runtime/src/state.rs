@@ -17,7 +17,7 @@ use crate::convert;
 use crate::ledger::{Charge, Ledger};
 use crate::limits::Limits;
 use crate::log::{GuestLog, LogStream};
-use crate::meter::Meter;
+use crate::meter::{Meter, processor_time};
 use crate::stop::Stop;
 
 /// Handles that WASI may take beside the guest's own: streams, pollables, terminals.
@@ -88,9 +88,9 @@ impl HostState {
 
     /// Does the host's own work inside a guest's poll; it counts as the host's time.
     pub fn host_work<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
-        let began = Instant::now();
+        let began = processor_time();
         let done = work(self);
-        let took = began.elapsed();
+        let took = processor_time().saturating_sub(began);
         self.timing.image += took;
         self.meter.host_worked(took);
         done
