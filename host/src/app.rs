@@ -155,8 +155,9 @@ pub fn inspect_guest(wasm: &[u8]) -> Result<GuestReport, Fault> {
     let world =
         inspection.world.as_deref().map_or("none".to_owned(), |version| format!("lector:ocr@{version}"));
     let imports: Vec<String> = inspection.imports.iter().map(|name| format!("          {name}\n")).collect();
+    let batching = if inspection.has_program() { "a program of its own" } else { "as declared" };
     let report = format!(
-        "world     {world}\nbytes     {}\nsha256    {}\nimports   {}\n{}",
+        "world     {world}\nbatching  {batching}\nbytes     {}\nsha256    {}\nimports   {}\n{}",
         inspection.bytes,
         inspection.sha256,
         inspection.imports.len(),

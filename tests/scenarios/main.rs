@@ -16,6 +16,7 @@ mod house;
 mod lifecycle;
 mod models;
 mod observed;
+mod plans;
 mod redact;
 mod resident;
 mod surface;

@@ -16,3 +16,14 @@ wit_bindgen::generate!({
     additional_derives: [PartialEq],
     additional_derives_ignore: ["argument"],
 });
+
+/// The world of a batching program, apart: only a guest that has one exports it.
+pub mod program {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "batching-program",
+        pub_export_macro: true,
+        export_macro_name: "export_program",
+        additional_derives: [PartialEq],
+    });
+}

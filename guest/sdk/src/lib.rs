@@ -39,6 +39,7 @@
 //! unit-tested like any other Rust code.
 #![warn(missing_docs)]
 
+pub mod batching;
 #[doc(hidden)]
 pub mod bindings;
 #[cfg(not(target_family = "wasm"))]

@@ -111,16 +111,36 @@ mod exports {
     }
 
     /// A panic ends the instance as a trap without a word; this puts its message into the host's log first.
-    fn tell_panics() {
+    pub(crate) fn tell_panics() {
         std::panic::set_hook(Box::new(|panic| log::error(panic.to_string())));
     }
 }
 
+#[cfg(target_family = "wasm")]
+pub(crate) use exports::tell_panics;
+
 /// Makes a component of a [`Pipeline`]: write it once, at the top level of the crate.
 ///
-/// Outside WebAssembly it only checks that the type is a pipeline.
+/// `export!(Mine, batching)` exports its [`BatchProgram`](crate::batching::BatchProgram) as well. Outside WebAssembly it
+/// only checks that the type is what it is said to be.
 #[macro_export]
 macro_rules! export {
+    ($pipeline:ty, batching) => {
+        $crate::export!($pipeline);
+        #[allow(unsafe_code)]
+        const _: () = {
+            type Programmed = $crate::Component<$pipeline>;
+            #[cfg(target_family = "wasm")]
+    $crate::bindings::program::export_program!(Programmed with_types_in $crate::bindings::program);
+            #[cfg(not(target_family = "wasm"))]
+            const _: fn(
+                &[$crate::batching::Waiting],
+                &$crate::batching::Engine,
+                u64,
+                &<$pipeline as $crate::Pipeline>::Settings,
+            ) -> $crate::batching::Decision = <$pipeline as $crate::batching::BatchProgram>::plan;
+        };
+    };
     ($pipeline:ty) => {
         #[allow(unsafe_code)]
         const _: () = {

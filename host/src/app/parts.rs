@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use lector_core::batching::plan::ProgramStatus;
 use lector_document::DocumentWorkers;
 use lector_inference::Inference;
 use lector_inference::meter::{BOUNDS_ROWS, BOUNDS_S, HistogramStatus};
@@ -95,7 +97,18 @@ impl Parts for HostParts {
 
     fn guests(&self) -> GuestsReading {
         let status = self.runtime.status();
+        let ProgramStatus { asked, late, trapped, absurd, passed_over, computed_us, .. } = status.programs;
+        let taken = asked.saturating_sub(late + trapped + absurd + passed_over);
         GuestsReading {
+            plans: vec![
+                ("taken", taken),
+                ("late", late),
+                ("trapped", trapped),
+                ("absurd", absurd),
+                ("passed_over", passed_over),
+            ],
+            plans_computed: Duration::from_micros(computed_us),
+            programs_disabled: status.programs_disabled,
             live: status.live,
             live_max: u64::from(self.instances_max),
             started: status.started,

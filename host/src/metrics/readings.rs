@@ -154,6 +154,12 @@ pub struct GuestsReading {
     pub started: u64,
     /// Calls that a guest did not end well, by code.
     pub traps: Vec<(String, u64)>,
+    /// Answers of batching programs, by what they were worth.
+    pub plans: Vec<(&'static str, u64)>,
+    /// Their computing.
+    pub plans_computed: Duration,
+    /// Batching programs given up.
+    pub programs_disabled: u64,
 }
 
 /// The rooms behind the platform, as far as operators see them. Implemented by the composition root.
@@ -219,6 +225,28 @@ impl Collector for House {
         for (code, count) in &guests.traps {
             labelled_counter(&mut traps, &[("code", code.as_str())], *count)?;
         }
+        let mut plans = family(
+            &mut encoder,
+            "lector_batching_plans",
+            "Questions to guests' own batching programs, by what became of them",
+            MetricType::Counter,
+        )?;
+        for (outcome, count) in &guests.plans {
+            labelled_counter(&mut plans, &[("outcome", *outcome)], *count)?;
+        }
+        let computed = ConstCounter::new(guests.plans_computed.as_secs_f64());
+        computed.encode(encoder.encode_descriptor(
+            "lector_batching_plan_seconds",
+            "Computing of guests' own batching programs",
+            None,
+            MetricType::Counter,
+        )?)?;
+        counter(
+            &mut encoder,
+            "lector_batching_programs_disabled",
+            "Batching programs given up after too many bad answers",
+            guests.programs_disabled,
+        )?;
         Ok(())
     }
 }

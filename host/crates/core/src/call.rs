@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::batching::Planner;
 use crate::budget::Budget;
 use crate::fault::Fault;
 use crate::id::{DeploymentName, ModelName, RequestId, TenantName};
@@ -35,6 +36,8 @@ pub struct CallCtx {
     pub batching: Arc<[Batching]>,
     /// Nobody waits for what comes of it: whatever else is to be done goes first.
     pub background: bool,
+    /// The revision's own program for its batches, where it has one.
+    pub planner: Option<Arc<dyn Planner>>,
 }
 
 /// How embedded text is used.

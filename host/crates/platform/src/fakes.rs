@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use lector_core::batching::Planner;
+use lector_core::batching::plan::{Absurd, Plan, ProgramStatus, Question};
 use lector_core::port::{DocumentHint, PageInfo, PageKind};
 use lector_core::{
     Budget, CallCtx, Complaint, Declaration, Documents, Fault, Image, Kind, Line, ModelName, OpenDocument,
@@ -19,7 +21,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{DeploymentConfig, PlatformConfig};
 use crate::platform::Platform;
-use crate::reader::{Inspected, Loader, Reader};
+use crate::reader::{BatchProgram, Inspected, Loader, Reader};
 use crate::revision::RevisionRecord;
 use crate::selection::PageSelection;
 use crate::store::{Digest, SqliteStore, Store};
@@ -102,7 +104,39 @@ impl Drop for Running<'_> {
 /// Its component is one text, which begins what it reads.
 struct FakeGuest(Arc<Script>, String);
 
+/// Runs the oldest; `plans badly`: a run that does not wait.
+#[derive(Debug)]
+struct FakeProgram(bool, Mutex<ProgramStatus>);
+
+impl Planner for FakeProgram {
+    fn plan(&self, question: &Question) -> Option<Plan> {
+        self.1.lock().unwrap().asked += 1;
+        Some(Plan::Run(vec![if self.0 { u64::MAX } else { question.items[0].id }]))
+    }
+
+    fn absurd(&self, why: Absurd) {
+        let mut status = self.1.lock().unwrap();
+        status.absurd += 1;
+        status.last_fault = Some(why.to_string());
+    }
+}
+
+impl BatchProgram for Arc<FakeProgram> {
+    fn planner(&self, _: &CallCtx) -> Arc<dyn Planner> {
+        self.clone()
+    }
+
+    fn status(&self) -> ProgramStatus {
+        self.1.lock().unwrap().clone()
+    }
+}
+
 impl Reader for FakeGuest {
+    fn program(&self) -> Option<Box<dyn BatchProgram>> {
+        let program = || Arc::new(FakeProgram(self.1.contains("badly"), Mutex::default()));
+        self.1.contains("plans").then(|| Box::new(program()) as Box<dyn BatchProgram>)
+    }
+
     fn configure<'a>(
         &'a self,
         _: &'a CallCtx,

@@ -7,6 +7,8 @@ mod sandbox;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use lector_core::batching::Planner;
+use lector_core::batching::plan::ProgramStatus;
 use lector_core::{
     CallCtx, Complaint, Declaration, Fault, ModelName, PageRequest, PageRun, PageSource, Summary, Transcript,
 };
@@ -18,8 +20,18 @@ pub(crate) struct Inspected {
     pub(crate) imports: Vec<String>,
 }
 
+/// A guest's program for its batches, as that of one revision.
+pub(crate) trait BatchProgram: Send + Sync {
+    /// What lanes ask about the runs of the tenant that `ctx` is a call for.
+    fn planner(&self, ctx: &CallCtx) -> Arc<dyn Planner>;
+    /// What its answers were worth.
+    fn status(&self) -> ProgramStatus;
+}
+
 /// A loaded guest.
 pub(crate) trait Reader: Send + Sync + 'static {
+    /// Its program for its batches, for one revision; `None` where it has none.
+    fn program(&self) -> Option<Box<dyn BatchProgram>>;
     /// Checks settings.
     fn configure<'a>(
         &'a self,

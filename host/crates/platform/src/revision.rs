@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::claims::Claim;
 use crate::gate::{Gate, Pass};
-use crate::reader::Reader;
+use crate::reader::{BatchProgram, Reader};
 use crate::store::Digest;
 use crate::tenant::{BudgetSpec, Tenant};
 
@@ -68,6 +68,7 @@ pub(crate) struct Revision {
     pub(crate) gate: Arc<Gate>,
     pub(crate) figures: Figures,
     pub(crate) shadow: ShadowFigures,
+    pub(crate) program: Option<Box<dyn BatchProgram>>,
     settings: Arc<str>,
     grants: Arc<BTreeMap<String, ModelName>>,
     /// On its models; a trial has none of its own.
@@ -84,6 +85,7 @@ impl Revision {
             _claim: claim,
             settings: record.settings.to_string().into(),
             grants: Arc::new(record.grants.clone()),
+            program: reader.program(),
             record,
             reader,
             gate: Arc::default(),
@@ -94,7 +96,7 @@ impl Revision {
 
     /// What a guest call of this revision for `tenant` is made with: the lesser of the revision's and the tenant's limits.
     pub(crate) fn ctx(&self, tenant: &Tenant, request: RequestId, deadline: Instant) -> CallCtx {
-        CallCtx {
+        let mut ctx = CallCtx {
             tenant: tenant.name().clone(),
             deployment: self.record.deployment.clone(),
             request,
@@ -105,7 +107,10 @@ impl Revision {
             weight: tenant.record.terms.weight.max(1),
             batching: self.record.declaration.batching.as_slice().into(),
             background: false,
-        }
+            planner: None,
+        };
+        ctx.planner = self.program.as_ref().map(|program| program.planner(&ctx));
+        ctx
     }
 
     /// A lease in the name of `holder`.

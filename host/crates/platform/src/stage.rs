@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lector_core::batching::plan;
 use lector_core::port::DocumentHint;
 use lector_core::{
     Blame, Declaration, DeploymentName, Documents, Fault, Kind, ModelName, PageRequest, RequestId, TenantName,
@@ -140,6 +141,7 @@ pub(crate) async fn stage(
     let claim = shelf.prepare(record.models()).await.map_err(at(Stage::Prepared))?;
     clock.reached(Stage::Prepared);
 
+    planned(&record, &reader, tenant).await.map_err(at(Stage::Rehearsed))?;
     if plan.rehearse {
         rehearsed(&record, &reader, tenant, documents).await.map_err(at(Stage::Rehearsed))?;
         clock.reached(Stage::Rehearsed);
@@ -259,6 +261,30 @@ async fn rehearsed(
         fault.message = format!("The guest did not read the golden page: {}", fault.message);
         fault
     })
+}
+
+/// A batching program that is given up in its first moments under load helps nobody: it is asked here what lanes will ask.
+async fn planned(record: &RevisionRecord, reader: &Arc<dyn Reader>, tenant: &Tenant) -> Result<(), Fault> {
+    let trial = Revision::new(Arc::new(record.clone()), reader.clone(), None);
+    let ctx = trial.ctx(tenant, RequestId::from("rehearsal"), Instant::now() + REHEARSAL_MAX);
+    let (Some(program), Some(planner)) = (&trial.program, ctx.planner) else { return Ok(()) };
+    // Milliseconds at the worst; all the same they are not for the threads that serve.
+    let asked = tokio::task::spawn_blocking(move || plan::trial(planner.as_ref(), Instant::now())).await;
+    let question = match asked {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(question)) => question,
+        Err(error) => {
+            let message = "The guest's batching program could not be asked; report it.";
+            return Err(Fault::new(Kind::Bug, "internal", message).with_detail(error));
+        }
+    };
+    let Some(cause) = program.status().last_fault else {
+        let message = "There is no room for the guest's batching program at the moment; try again.";
+        return Err(Fault::new(Kind::Busy, "runtime_busy", message).retry_after(Duration::from_secs(1)));
+    };
+    let message =
+        format!("The guest's batching program gave no answer that counts about {question}: {cause}.");
+    Err(Fault::new(Kind::Invalid, "batching_plan_failed", message))
 }
 
 /// A fault of staging, with the deployment's name before it: for those who started the host, not a deploy.

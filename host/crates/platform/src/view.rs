@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lector_core::batching::plan::ProgramStatus;
 use lector_core::{Declaration, DeploymentName, ModelName};
 use serde::Serialize;
 
@@ -84,6 +85,9 @@ pub struct RevisionView {
     /// How it does since it was loaded or became a candidate; absent where it is not in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figures: Option<FiguresView>,
+    /// How the guest's own program for its batches does; absent where it has none, or is not in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program: Option<ProgramStatus>,
     /// How it compares; only of a shadow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comparison: Option<ShadowView>,
@@ -146,6 +150,7 @@ fn revision(deployment: &Deployment, record: &RevisionRecord) -> RevisionView {
         created_at_ms: record.created_at_ms,
         created_by: record.created_by.clone(),
         figures: in_memory.as_ref().map(|revision| revision.figures.view()),
+        program: in_memory.as_ref().and_then(|revision| Some(revision.program.as_ref()?.status())),
         comparison: in_memory.filter(|_| shadows).map(|revision| revision.shadow.view()),
     }
 }

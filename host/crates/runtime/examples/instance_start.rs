@@ -57,6 +57,7 @@ fn call(settings: &str) -> CallCtx {
         weight: 1,
         batching: Arc::from([]),
         background: false,
+        planner: None,
     }
 }
 

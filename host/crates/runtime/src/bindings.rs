@@ -14,3 +14,12 @@ wasmtime::component::bindgen!({
         "lector:ocr/trace.span": crate::held::HeldSpan,
     },
 });
+
+/// A guest's program for its batches, apart: few guests have one, and the contract has no optional exports.
+pub mod program {
+    wasmtime::component::bindgen!({
+        world: "lector:ocr/batching-program",
+        path: "../../../wit",
+        exports: { default: async },
+    });
+}

@@ -9,8 +9,10 @@ use lector_core::{
 
 use crate::bindings::GuestPre;
 use crate::bindings::lector::ocr::types;
+use crate::bindings::program::BatchingProgramPre;
 use crate::inspect::Inspection;
 use crate::invoke::Invocation;
+use crate::program::Program;
 use crate::runtime::Runtime;
 use crate::state::HostState;
 use crate::{answer, convert};
@@ -20,6 +22,7 @@ use crate::{answer, convert};
 pub struct Guest {
     runtime: Arc<Runtime>,
     pre: GuestPre<HostState>,
+    program: Option<BatchingProgramPre<HostState>>,
     inspection: Arc<Inspection>,
 }
 
@@ -30,8 +33,13 @@ impl std::fmt::Debug for Guest {
 }
 
 impl Guest {
-    pub(crate) fn new(runtime: Arc<Runtime>, pre: GuestPre<HostState>, inspection: Inspection) -> Self {
-        Self { runtime, pre, inspection: Arc::new(inspection) }
+    pub(crate) fn new(
+        runtime: Arc<Runtime>,
+        pre: GuestPre<HostState>,
+        program: Option<BatchingProgramPre<HostState>>,
+        inspection: Inspection,
+    ) -> Self {
+        Self { runtime, pre, program, inspection: Arc::new(inspection) }
     }
 
     pub(crate) fn runtime(&self) -> &Arc<Runtime> {
@@ -55,6 +63,12 @@ impl Guest {
     /// What is known of it without running it.
     pub fn inspection(&self) -> &Inspection {
         &self.inspection
+    }
+
+    /// The guest's own program for its batches, for one revision; `None` where it exports none.
+    pub fn program(&self) -> Option<Program> {
+        let pre = self.program.clone()?;
+        Some(Program::new(self.runtime.clone(), pre, self.digest().to_owned()))
     }
 
     /// Asks the guest whether it accepts `settings` (a JSON object). A complaint is an answer, not a fault.

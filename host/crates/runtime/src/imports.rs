@@ -13,7 +13,7 @@ use lector_pixels::PixelsError;
 use wasmtime::component::{Accessor, HasSelf, Linker};
 
 use crate::bindings;
-use crate::bindings::lector::ocr::types;
+use crate::bindings::lector::ocr::{log, settings, trace, types};
 use crate::ledger::{Charge, InFlight};
 use crate::state::HostState;
 
@@ -28,6 +28,15 @@ impl types::Host for HostState {}
 pub fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     bindings::Guest::add_to_linker::<_, Host>(linker, |state| state)
+}
+
+/// What a batching program may import; to call for anything else that its component imports is a trap.
+pub fn link_program(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    types::add_to_linker::<_, Host>(linker, |state| state)?;
+    log::add_to_linker::<_, Host>(linker, |state| state)?;
+    trace::add_to_linker::<_, Host>(linker, |state| state)?;
+    settings::add_to_linker::<_, Host>(linker, |state| state)
 }
 
 /// An operation on pixels or numbers, ready to leave the Store.

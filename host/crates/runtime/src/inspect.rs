@@ -8,6 +8,8 @@ use wasmparser::{Encoding, Parser, Payload};
 const PIPELINE: &str = "lector:ocr/pipeline";
 /// The contract that this host speaks; `wit/` holds it.
 pub const WORLD_VERSION: &str = "0.1.0";
+/// The interface of a guest that plans its batches itself, without its version.
+const BATCHING: &str = "lector:ocr/batching";
 /// Versions with this prefix are additions to the same contract.
 const WORLD_SERIES: &str = "0.1.";
 /// Interfaces that guests may import from `lector:ocr`.
@@ -66,6 +68,15 @@ pub struct Inspection {
 }
 
 impl Inspection {
+    /// Whether it exports a program for its batches that this host could ask.
+    pub fn has_program(&self) -> bool {
+        self.exports.iter().any(|name| {
+            name.split_once('@').is_some_and(|(interface, version)| {
+                interface == BATCHING && version.starts_with(WORLD_SERIES)
+            })
+        })
+    }
+
     /// Whether this host could run it, as far as names tell; otherwise why not.
     pub fn verdict(&self) -> Result<(), Fault> {
         match &self.world {

@@ -13,11 +13,13 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::bindings::GuestPre;
+use crate::bindings::program::BatchingProgramPre;
 use crate::blocking::Blocking;
 use crate::cache::{CodeCache, Found};
 use crate::compiler::{self, CompilerConfig, chain};
 use crate::guest::Guest;
 use crate::inspect::{Inspection, inspect, within};
+use crate::program::Places;
 use crate::state::HostState;
 use crate::status::{Counters, RuntimeStatus};
 use crate::threads::Threads;
@@ -90,6 +92,9 @@ pub enum RuntimeError {
 pub struct Runtime {
     engine: Engine,
     linker: Linker<HostState>,
+    /// For batching programs: what they may call, and nothing else.
+    program_linker: Linker<HostState>,
+    programs: Places,
     engines: Arc<dyn Engines>,
     blocking: Blocking,
     cache: Option<CodeCache>,
@@ -109,6 +114,8 @@ impl Runtime {
         let engine = engine::engine(&config).map_err(RuntimeError::Engine)?;
         let mut linker = Linker::new(&engine);
         imports::link(&mut linker).map_err(RuntimeError::Link)?;
+        let mut program_linker = Linker::new(&engine);
+        imports::link_program(&mut program_linker).map_err(RuntimeError::Link)?;
         let cache = match config.code_cache_dir {
             Some(dir) => Some(
                 CodeCache::open(dir.clone(), engine::fingerprint(&engine), config.code_cache_bytes_max)
@@ -121,6 +128,8 @@ impl Runtime {
         Ok(Arc::new(Self {
             engine,
             linker,
+            program_linker,
+            programs: Places::new(),
             engines,
             blocking: Blocking::new(config.blocking_threads),
             cache,
@@ -169,7 +178,19 @@ impl Runtime {
         };
         let pre = self.linker.instantiate_pre(component).map_err(mismatch)?;
         let pre = GuestPre::new(pre).map_err(mismatch)?;
-        Ok(Arc::new(Guest::new(self.clone(), pre, inspection)))
+        let program = if inspection.has_program() {
+            Some(self.link_program(component).map_err(mismatch)?)
+        } else {
+            None
+        };
+        Ok(Arc::new(Guest::new(self.clone(), pre, program, inspection)))
+    }
+
+    /// The component once more, as the program for batches that it exports.
+    fn link_program(&self, component: &Component) -> wasmtime::Result<BatchingProgramPre<HostState>> {
+        let mut linker = self.program_linker.clone();
+        linker.define_unknown_imports_as_traps(component)?;
+        BatchingProgramPre::new(linker.instantiate_pre(component)?)
     }
 
     async fn component(self: &Arc<Self>, wasm: Arc<Vec<u8>>, digest: &str) -> Result<Component, Fault> {
@@ -277,6 +298,10 @@ impl Runtime {
 
     pub(crate) fn threads(&self) -> &Threads {
         &self.threads
+    }
+
+    pub(crate) fn programs(&self) -> &Places {
+        &self.programs
     }
 
     pub(crate) fn ticker(&self) -> &Ticker {

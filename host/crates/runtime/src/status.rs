@@ -5,6 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use lector_core::batching::plan::ProgramStatus;
+
+use crate::program::Counts;
+
 /// Upper bounds of the start-time classes, in microseconds.
 const START_US: [u64; 10] = [25, 50, 75, 100, 150, 250, 500, 1_000, 10_000, u64::MAX];
 
@@ -16,6 +20,8 @@ pub struct Counters {
     pub cache_hits: AtomicU64,
     pub cache_misses: AtomicU64,
     pub cache_rejected: AtomicU64,
+    /// Batching programs, all together.
+    pub programs: Counts,
     starts: [AtomicU64; START_US.len()],
     start_ns: AtomicU64,
     faults: Mutex<BTreeMap<&'static str, u64>>,
@@ -40,6 +46,10 @@ pub struct RuntimeStatus {
     pub cache_rejected: u64,
     /// Bytes of guests' log messages beyond their budgets.
     pub log_bytes_dropped: u64,
+    /// What became of the questions to batching programs, all together.
+    pub programs: ProgramStatus,
+    /// Batching programs that were given up so far.
+    pub programs_disabled: u64,
     /// Mean time to make a Store and an instance.
     pub start_mean: Duration,
     /// Start times: upper bound in microseconds (`u64::MAX` for the rest) and how many were within it and
@@ -75,6 +85,8 @@ impl Counters {
             cache_misses: get(&self.cache_misses),
             cache_rejected: get(&self.cache_rejected),
             log_bytes_dropped: get(&self.log_bytes_dropped),
+            programs: self.programs.snapshot(),
+            programs_disabled: get(&self.programs.disabled),
             start_mean: Duration::from_nanos(get(&self.start_ns) / started.max(1)),
             start_classes_us,
         }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{EnterGuard, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument as _;
@@ -67,6 +67,11 @@ impl Threads {
                 None => std::future::pending().await,
             }
         }
+    }
+
+    /// Makes the caller's thread one that may start timers, as guests' code does, until the guard is dropped.
+    pub fn enter(&self) -> Option<EnterGuard<'_>> {
+        self.runtime.as_ref().map(Runtime::enter)
     }
 
     /// The place of one guest among those that compute for long.

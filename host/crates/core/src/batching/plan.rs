@@ -1,13 +1,19 @@
 //! A tenant's own program for its batches: what it is asked, what it may answer, and what of that is accepted.
 //!
 //! The seam between lanes, which ask, and `lector-runtime`, which runs the program in a sandbox. Pure but for the trait.
+//! What a deploy asks a program before anything depends on it is [`trial`].
+
+mod trial;
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use super::Planned;
-use crate::call::Priority;
 use crate::id::ModelName;
+
+pub use trial::trial;
 
 /// Most items that a program is shown, the oldest first; the rest wait until these are served.
 pub const ITEMS_MAX: usize = 256;
@@ -27,8 +33,6 @@ pub struct PlanItem {
     pub waited: Duration,
     /// How long it may still wait and run.
     pub left: Duration,
-    /// Declared urgency.
-    pub priority: Priority,
 }
 
 /// What a program is asked.
@@ -40,7 +44,8 @@ pub struct Question {
     pub items: Vec<PlanItem>,
     /// Most rows of one run.
     pub rows_max: u32,
-    /// Most rows of one run in each bucket, where pixels allow fewer: by the position of the item.
+    /// Most rows of one run in each bucket, where pixels or the tenant's own declaration allow fewer: by the position of
+    /// the item.
     pub rows_max_of: Vec<u32>,
     /// Sessions that serve the lane.
     pub sessions: u32,
@@ -78,6 +83,40 @@ pub enum Absurd {
     TooLong,
 }
 
+impl fmt::Display for Absurd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "it runs nothing",
+            Self::Unknown => "it names a run that does not wait, or one twice",
+            Self::Mixed => "it puts runs of different buckets together",
+            Self::TooMany => "it puts more rows together than one run may have",
+            Self::TooLong => "it waits past the end of a run's time, or not at all",
+        })
+    }
+}
+
+/// What became of the questions to a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ProgramStatus {
+    /// Questions so far.
+    pub asked: u64,
+    /// Answers thrown away because they took too much computing.
+    pub late: u64,
+    /// Calls that trapped, or could not be made.
+    pub trapped: u64,
+    /// Answers thrown away because they made no sense.
+    pub absurd: u64,
+    /// Questions that were not put because it was being asked, or because there was no room for its instance. Not its
+    /// fault: the declared settings held, and nothing is counted against it.
+    pub passed_over: u64,
+    /// Computing of all calls, in microseconds.
+    pub computed_us: u64,
+    /// Whether it was given up: the declared settings hold from then on.
+    pub disabled: bool,
+    /// What was wrong with the last answer that was thrown away.
+    pub last_fault: Option<String>,
+}
+
 /// A tenant's program. Asked by owner threads between two runs, at most one at a time for each program; it answers
 /// within microseconds or not at all.
 pub trait Planner: Send + Sync + fmt::Debug + 'static {
@@ -100,6 +139,10 @@ pub fn accept(question: &Question, plan: &Plan) -> Result<Vec<Planned>, Absurd> 
         }
         Plan::Run(ids) => {
             let Some(first) = ids.first() else { return Err(Absurd::Empty) };
+            // Before they are looked up one by one: a list as long as a memory is no answer.
+            if ids.len() > items.len() {
+                return Err(Absurd::Unknown);
+            }
             let mut chosen = vec![false; items.len()];
             let (mut bucket, mut rows, mut rows_max) = (None, 0u32, question.rows_max.max(1));
             for id in ids {
@@ -142,7 +185,6 @@ mod tests {
             rows,
             waited: Duration::ZERO,
             left: Duration::from_millis(left_ms),
-            priority: Priority::Normal,
         };
         Question {
             model: "m".into(),

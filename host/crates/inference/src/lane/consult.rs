@@ -109,7 +109,8 @@ fn question<'a>(
             buckets.len() - 1
         });
         model.get_or_insert_with(|| ticket.item.model.clone());
-        rows_max_of.push(rows_max_in(&ticket.bucket));
+        let declared = ticket.item.terms.wishes.rows_max.unwrap_or(u32::MAX);
+        rows_max_of.push(rows_max_in(&ticket.bucket).min(declared).max(1));
         asked.push(PlanItem {
             id: ticket.id,
             bucket: u32::try_from(number).unwrap_or(u32::MAX),
@@ -117,7 +118,6 @@ fn question<'a>(
             rows: ticket.rows,
             waited: now.saturating_duration_since(ticket.offered),
             left: ticket.item.deadline.saturating_duration_since(now),
-            priority: ticket.item.terms.wishes.priority,
         });
     }
     let first = buckets.first()?;

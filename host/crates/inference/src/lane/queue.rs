@@ -119,7 +119,11 @@ impl Queue {
             let backlog = state.backlog(self.bounds.sessions);
             let waiting = state.waiting.len();
             match state.displaceable(&ticket.item.tenant) {
-                Some(at) => displaced = Some((state.waiting.remove(at), Refusal::Full { waiting, backlog })),
+                Some(at) => {
+                    let gone = state.waiting.remove(at);
+                    state.programs.changed(&gone);
+                    displaced = Some((gone, Refusal::Full { waiting, backlog }));
+                }
                 None => return Err(Refusal::Full { waiting, backlog }),
             }
         }

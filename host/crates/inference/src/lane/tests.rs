@@ -409,3 +409,23 @@ fn a_wait_that_a_program_asked_for_ends() {
     assert!(outcome(answer).queue_wait >= Duration::from_millis(10));
     assert!(offered.elapsed() >= Duration::from_millis(10));
 }
+
+#[test]
+fn a_program_hears_of_an_item_that_was_displaced() {
+    let stage = stage(3);
+    let program = Arc::new(Program::default());
+    // Long enough that nothing but the change makes it be asked again.
+    *program.says.lock().unwrap() = Some(Plan::Wait(Duration::from_secs(60)));
+    let mut answers: Vec<Answer> = (1..=3).map(|x| planned(&stage, &program, x as f32)).collect();
+    let asked_of = |count: usize| {
+        while program.asked.lock().unwrap().last().is_none_or(|ids| ids.len() != count) {
+            std::thread::yield_now();
+        }
+    };
+    asked_of(3);
+    let beside = stage.lane.offer(item_of("beside", &[9.0], later())).unwrap();
+    assert_eq!(code(answers.pop().unwrap()), "engine_queue_full");
+    asked_of(2);
+    stage.word.send("ok").unwrap();
+    assert_eq!(value(beside), 18.0);
+}

@@ -284,3 +284,20 @@ async fn a_lookup_costs_microseconds_among_many() {
     println!("a lookup and its lease among 201 deployments: {each:?}");
     assert!(each < std::time::Duration::from_micros(200), "{each:?}");
 }
+
+#[tokio::test]
+async fn a_batching_program_is_asked_before_anybody_depends_on_it_and_is_shown() {
+    let house = house().await;
+    house.deploy("it plans", "model", PROMOTE).await.unwrap();
+    let failed = house.deploy("it plans badly", "model", PROMOTE).await.unwrap_err();
+    assert_eq!((failed.stage, failed.fault.code), (crate::Stage::Rehearsed, "batching_plan_failed"));
+    for told in ["one waiting run", "does not wait"] {
+        assert!(failed.fault.message.contains(told), "{}", failed.fault);
+    }
+    house.deploy("it has none", "model", None).await.unwrap();
+    house.read("r").await;
+    let shown = house.platform.own_deployment(&house.caller, &name()).unwrap();
+    let program = shown.revision(1).unwrap().program.clone().unwrap();
+    assert_eq!((program.asked, program.disabled), (0, false), "what the rehearsal asked is not counted");
+    assert_eq!(shown.revisions.iter().filter(|revision| revision.program.is_some()).count(), 1);
+}

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use lector_core::batching::Planner;
+use lector_core::batching::plan::ProgramStatus;
 use lector_core::{
     CallCtx, Complaint, Declaration, Fault, ModelName, PageRequest, PageRun, PageSource, Summary, Transcript,
 };
-use lector_runtime::{Guest, Runtime};
+use lector_runtime::{Guest, Program, Runtime};
 
-use super::{Inspected, Loader, Reader};
+use super::{BatchProgram, Inspected, Loader, Reader};
 
 impl Loader for Arc<Runtime> {
     fn inspect(&self, wasm: &[u8]) -> Result<Inspected, Fault> {
@@ -31,7 +33,21 @@ impl Loader for Arc<Runtime> {
     }
 }
 
+impl BatchProgram for Program {
+    fn planner(&self, ctx: &CallCtx) -> Arc<dyn Planner> {
+        Program::planner(self, ctx)
+    }
+
+    fn status(&self) -> ProgramStatus {
+        Program::status(self)
+    }
+}
+
 impl Reader for Guest {
+    fn program(&self) -> Option<Box<dyn BatchProgram>> {
+        Some(Box::new(Guest::program(self)?))
+    }
+
     fn configure<'a>(
         &'a self,
         ctx: &'a CallCtx,

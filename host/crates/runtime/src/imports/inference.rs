@@ -295,6 +295,8 @@ fn work_item(
     if let Err(fault) = check(&info, &inputs, &outputs) {
         return Ok(Err(fault));
     }
+    // What nobody waits for is run when there is time for it: no plan is made for that.
+    let planner = state.call.planner.clone().filter(|_| !state.call.background);
     let rows = inputs.first().map_or(0, |(_, tensor)| tensor.rows() as u64);
     let item = WorkItem {
         model: info.name.clone(),
@@ -302,7 +304,7 @@ fn work_item(
         inputs,
         outputs,
         deadline: state.deadline,
-        terms: Terms { weight: state.call.weight.max(1), wishes, planner: None, content },
+        terms: Terms { weight: state.call.weight.max(1), wishes, planner, content },
     };
     Ok(Ok(Run { item, charges, rows }))
 }

@@ -7,4 +7,5 @@
 mod calls;
 mod components;
 mod hostile;
+mod programs;
 mod support;

@@ -199,5 +199,6 @@ pub fn call(settings: &str, budget: Budget) -> CallCtx {
         weight: 1,
         batching: Arc::from([]),
         background: false,
+        planner: None,
     }
 }

@@ -1,0 +1,71 @@
+//! The standard pipeline with a program of its own for its batches, as an example of two that want the opposite of each
+//! other: [`latency_first`] and [`fill_by_width`]. Owns which of them the settings choose; reading is `lector-steps`'.
+
+mod fill_by_width;
+mod latency_first;
+
+use lector_sdk::batching::{BatchProgram, Decision, Engine, Waiting};
+use lector_sdk::{Complaint, Declaration, Error, Page, Pipeline, Request, Transcript};
+
+/// What a deployment may set.
+#[derive(serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    /// Of the standard steps.
+    reading: lector_steps::Settings,
+    /// Which of the two.
+    policy: Policy,
+    /// `fill-by-width`: longest that a run waits for others of its width, in microseconds.
+    wait_us: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Policy {
+    LatencyFirst,
+    FillByWidth,
+}
+
+/// Longer than this nobody wants to wait for a fuller batch.
+const WAIT_US_MAX: u64 = 1_000_000;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { reading: Default::default(), policy: Policy::LatencyFirst, wait_us: 4_000 }
+    }
+}
+
+struct Planned;
+
+impl Pipeline for Planned {
+    type Settings = Settings;
+
+    fn configure(settings: &Settings) -> Result<Declaration, Complaint> {
+        if settings.wait_us > WAIT_US_MAX {
+            return Err(Complaint::at("/wait_us", format!("is more than {WAIT_US_MAX}, which is a second")));
+        }
+        lector_steps::declare(&settings.reading)
+            .map_err(|complaint| Complaint::at(format!("/reading{}", complaint.pointer), complaint.message))
+    }
+
+    async fn recognize(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {
+        lector_steps::read_page(page, request, &settings.reading).await
+    }
+}
+
+impl BatchProgram for Planned {
+    fn plan(waiting: &[Waiting], engine: &Engine, _now_us: u64, settings: &Settings) -> Decision {
+        match settings.policy {
+            Policy::LatencyFirst => latency_first::plan(waiting, engine),
+            Policy::FillByWidth => fill_by_width::plan(waiting, settings.wait_us),
+        }
+    }
+}
+
+lector_sdk::export!(Planned, batching);
+
+/// A waiting run for the tables of both.
+#[cfg(test)]
+fn waiting(id: u64, bucket: u32, rows: u32, waited_us: u64) -> Waiting {
+    Waiting { id, bucket, width: 320 * (bucket + 1), rows, rows_max: 8, waited_us, left_us: 10_000_000 }
+}

@@ -1,0 +1,221 @@
+//! Batching programs: asked as lanes ask them, well-behaved and otherwise.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lector_core::batching::Planner;
+use lector_core::batching::plan::{Plan, PlanItem, ProgramStatus, Question, accept, trial};
+use lector_core::{Budget, CallCtx};
+use lector_runtime::{Guest, PROGRAM_BUDGET, PROGRAM_STRIKES_MAX, Program, Runtime};
+
+use crate::support::{FakeEngines, Mood, bytes, call, guest, runtime};
+
+/// Items 1 to 3, of which the first two may run together.
+fn question() -> Question {
+    let item = |id, bucket| PlanItem {
+        id,
+        bucket,
+        width: 320,
+        rows: 1,
+        waited: Duration::from_micros(10),
+        left: Duration::from_secs(1),
+    };
+    Question {
+        model: "fake".into(),
+        items: vec![item(1, 0), item(2, 0), item(3, 1)],
+        rows_max: 8,
+        rows_max_of: vec![8; 3],
+        sessions: 1,
+        running: 0,
+        run_one: Duration::from_millis(5),
+        run_full: Duration::from_millis(9),
+        now: Instant::now(),
+    }
+}
+
+fn ctx(settings: &str) -> CallCtx {
+    call(settings, Budget::default())
+}
+
+/// Asks and judges, as a lane does. Whether the answer counts.
+fn asked(planner: &dyn Planner) -> bool {
+    let question = question();
+    planner.plan(&question).is_some_and(|plan| match accept(&question, &plan) {
+        Ok(_) => true,
+        Err(why) => {
+            planner.absurd(why);
+            false
+        }
+    })
+}
+
+async fn planners() -> Option<(Arc<Runtime>, Arc<Guest>)> {
+    let runtime = runtime(FakeEngines::new(Mood::Echo));
+    let guest = guest(&runtime, "planner").await?;
+    Some((runtime, guest))
+}
+
+fn of(guest: &Guest, settings: &str) -> (Program, Arc<dyn Planner>) {
+    let program = guest.program().unwrap();
+    let planner = program.planner(&ctx(settings));
+    (program, planner)
+}
+
+#[tokio::test]
+async fn a_guest_without_the_export_has_none_and_one_with_it_says_so() {
+    let Some(wasm) = bytes("planner") else { return };
+    let inspection = Runtime::inspect(&wasm).unwrap();
+    inspection.verdict().unwrap();
+    assert!(inspection.has_program(), "{:?}", inspection.exports);
+    let runtime = runtime(FakeEngines::new(Mood::Echo));
+    let echo = guest(&runtime, "echo").await.unwrap();
+    assert!(!echo.inspection().has_program() && echo.program().is_none());
+}
+
+#[tokio::test]
+async fn a_sound_program_is_asked_and_its_instance_lives() {
+    let Some((runtime, guest)) = planners().await else { return };
+    let (program, planner) = of(&guest, "{}");
+    assert_eq!(planner.plan(&question()), Some(Plan::Run(vec![1])));
+    assert_eq!(trial(planner.as_ref(), Instant::now()), Ok(()));
+    let status = program.status();
+    assert!(status.asked >= 5 && status.computed_us > 0 && !status.disabled, "{status:?}");
+    assert_eq!((status.trapped, status.absurd, status.passed_over), (0, 0, 0), "{status:?}");
+    assert_eq!(runtime.status().live, 0, "it is no guest call");
+
+    let (_, counting) = of(&guest, r#"{"manner": "count"}"#);
+    for count in 1..=3 {
+        assert_eq!(counting.plan(&question()), Some(Plan::Wait(Duration::from_micros(count))));
+    }
+}
+
+#[tokio::test]
+async fn each_tenant_has_an_instance_of_its_own() {
+    let Some((_, guest)) = planners().await else { return };
+    let program = guest.program().unwrap();
+    let settings = r#"{"manner": "count"}"#;
+    let other = CallCtx { tenant: "u".into(), ..ctx(settings) };
+    let (mine, theirs) = (program.planner(&ctx(settings)), program.planner(&other));
+    assert!(Arc::ptr_eq(&mine, &program.planner(&ctx(settings))), "lanes know it again");
+    for (planner, count) in [(&mine, 1), (&mine, 2), (&theirs, 1), (&mine, 3)] {
+        assert_eq!(planner.plan(&question()), Some(Plan::Wait(Duration::from_micros(count))));
+    }
+    assert_eq!(program.status().asked, 4, "what they do is told together");
+}
+
+#[tokio::test]
+async fn each_ill_manner_is_counted_for_what_it_is_and_given_up() {
+    let Some((runtime, guest)) = planners().await else { return };
+    type Count = fn(&ProgramStatus) -> u64;
+    let (late, trapped, absurd): (Count, Count, Count) = (|s| s.late, |s| s.trapped, |s| s.absurd);
+    let table = [
+        ("spin", late, "computed"),
+        ("panic", trapped, "panicked"),
+        ("stranger", absurd, "does not wait"),
+        ("patient", absurd, "waits past"),
+        ("flood", trapped, "handed more over"),
+        ("reach", trapped, "lector:ocr/inference"),
+    ];
+    for (given_up, (manner, count, told)) in (1..).zip(table) {
+        let (program, planner) = of(&guest, &format!(r#"{{"manner": "{manner}"}}"#));
+        let began = Instant::now();
+        for _ in 0..PROGRAM_STRIKES_MAX {
+            assert!(!program.status().disabled, "{manner}");
+            assert!(!asked(planner.as_ref()), "{manner}");
+        }
+        let status = program.status();
+        eprintln!("{manner}: {:?}: {status:?}", began.elapsed());
+        assert!(status.disabled, "{manner}: {status:?}");
+        assert_eq!(count(&status), u64::from(PROGRAM_STRIKES_MAX), "{manner}: {status:?}");
+        assert_eq!(status.asked, u64::from(PROGRAM_STRIKES_MAX), "{manner}: {status:?}");
+        assert!(status.last_fault.as_ref().is_some_and(|fault| fault.contains(told)), "{manner}: {status:?}");
+        // From now on it is not asked.
+        assert_eq!(planner.plan(&question()), None);
+        assert_eq!(program.status().asked, status.asked, "{manner}");
+        assert_eq!(runtime.status().programs_disabled, given_up, "{manner}");
+        assert!(
+            trial(of(&guest, &format!(r#"{{"manner": "{manner}"}}"#)).1.as_ref(), Instant::now()).is_err()
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_over_the_budget_is_thrown_away() {
+    let Some((_, guest)) = planners().await else { return };
+    // Twice as long with each step, until it takes more than it may: then it cannot take much more.
+    for step in 12..40 {
+        let (program, planner) = of(&guest, &format!(r#"{{"manner": "slow", "turns": {}}}"#, 1_u64 << step));
+        // The first answer is on cold memory and may take longer.
+        planner.plan(&question());
+        let before = program.status();
+        let answer = planner.plan(&question());
+        let status = program.status();
+        let took = Duration::from_micros(status.computed_us - before.computed_us);
+        assert_eq!(answer.is_some(), status.late == before.late, "{status:?}");
+        if took > PROGRAM_BUDGET + Duration::from_micros(1) {
+            assert_eq!((answer, status.late - before.late), (None, 1), "{took:?}");
+            return;
+        }
+        assert!(answer.is_some() || took >= PROGRAM_BUDGET, "{took:?}: {status:?}");
+    }
+    panic!("a loop of 2^39 turns took less than {PROGRAM_BUDGET:?}");
+}
+
+#[tokio::test]
+async fn its_memory_is_bounded() {
+    let Some((_, guest)) = planners().await else { return };
+    let (program, planner) = of(&guest, r#"{"manner": "grow"}"#);
+    // 16 MiB at most, in pieces of 64 KiB.
+    let asked_until_full = (1..1000).find(|_| {
+        planner.plan(&question());
+        program.status().trapped > 0
+    });
+    let status = program.status();
+    assert!(
+        asked_until_full.is_some_and(|asked| (64..=256).contains(&asked)),
+        "{asked_until_full:?}: {status:?}"
+    );
+    assert!(status.last_fault.as_ref().is_some_and(|fault| fault.contains("memory")), "{status:?}");
+    assert!(planner.plan(&question()).is_some(), "the next instance is empty again");
+}
+
+#[tokio::test]
+async fn good_answers_take_back_a_bad_one() {
+    let Some((_, guest)) = planners().await else { return };
+    // An instance answers 70 times and then panics, as does the one after it: no strikes add up.
+    let (program, planner) = of(&guest, r#"{"manner": "panic", "sound_first": 70}"#);
+    for _ in 0..71 * (PROGRAM_STRIKES_MAX + 4) {
+        planner.plan(&question());
+    }
+    let status = program.status();
+    assert_eq!(status.trapped, u64::from(PROGRAM_STRIKES_MAX) + 4, "{status:?}");
+    assert!(!status.disabled, "{status:?}");
+}
+
+#[tokio::test]
+async fn more_programs_than_places_take_turns() {
+    let Some((_, guest)) = planners().await else { return };
+    let programs: Vec<_> = (0..40).map(|_| of(&guest, r#"{"manner": "count"}"#)).collect();
+    for (_, planner) in &programs {
+        assert_eq!(planner.plan(&question()), Some(Plan::Wait(Duration::from_micros(1))));
+    }
+    let first = |at: usize| programs[at].1.plan(&question());
+    assert_eq!(first(39), Some(Plan::Wait(Duration::from_micros(2))), "the last has its instance still");
+    assert_eq!(first(0), Some(Plan::Wait(Duration::from_micros(1))), "the first begins again");
+    assert!(programs.iter().all(|(program, _)| program.status().passed_over == 0));
+}
+
+#[tokio::test]
+async fn who_finds_it_busy_goes_on_without_it() {
+    let Some((_, guest)) = planners().await else { return };
+    let (program, planner) = of(&guest, r#"{"manner": "spin"}"#);
+    // Eight threads at once ask what spins: each is answered soon, whoever finds it busy at once.
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(planner.plan(&question()), None));
+        }
+    });
+    let status = program.status();
+    // Who came after it was given up did not ask.
+    assert!(status.asked > 0 && status.asked == status.late + status.passed_over, "{status:?}");
+}

@@ -1,0 +1,108 @@
+//! A tenant's own batching program in a real server: used, seen, and given up where it misbehaves, with every page read.
+
+use lector_tests::answer::all_text;
+use lector_tests::pdf::{self, PageSpec};
+use lector_tests::{Answer, Gateway};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::house::{ask, component, deploy};
+
+/// Tiny models behind the aliases of the standard steps.
+const CONFIG: &str = r#"
+[platform]
+default_deployment = "plain"
+[[deployments]]
+name = "plain"
+component = "guest/target/components/standard.wasm"
+settings = { tier = "tiny", page_orientation = false, line_orientation = false }
+[deployments.grants]
+detection-tiny = "pp-ocrv6-tiny-det"
+recognition-tiny = "pp-ocrv6-tiny-rec"
+"#;
+
+/// Value of a metric's series; 0 where it is not there.
+async fn metric(gateway: &Gateway, series: &str) -> f64 {
+    let text = gateway.get("/metrics").await.text();
+    let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+    value.unwrap_or(0.0)
+}
+
+async fn plans(gateway: &Gateway, outcome: &str) -> f64 {
+    metric(gateway, &format!("lector_batching_plans_total{{outcome=\"{outcome}\"}}")).await
+}
+
+async fn read(gateway: &Gateway, deployment: &str) -> Answer {
+    let page =
+        pdf::document(&[PageSpec::a4(&["Planned lines", "are read like others", "whoever plans them"])]);
+    let request = gateway
+        .client
+        .post(gateway.url(&format!("/api/v1/deployments/{deployment}/ocr?text_layer=never")))
+        .header("content-type", "application/pdf")
+        .body(page);
+    Answer::read(request.send().await.expect("an answer")).await
+}
+
+async fn program(gateway: &Gateway, deployment: &str) -> Value {
+    let shown = ask(gateway, "", Method::GET, &format!("/api/v1/deployments/{deployment}"), None).await.ok();
+    shown["revisions"][0]["program"].clone()
+}
+
+#[tokio::test]
+async fn a_program_is_used_and_a_hostile_one_given_up() {
+    let gateway = Gateway::builder().config(CONFIG).start().await;
+    let expected = all_text(&read(&gateway, "plain").await.ok());
+    assert!(expected.contains("Planned lines"), "{expected}");
+    assert_eq!(plans(&gateway, "taken").await, 0.0, "nobody plans");
+
+    // Each of the examples reads the same as who has none.
+    let reading = json!({ "tier": "tiny", "page_orientation": false, "line_orientation": false });
+    for policy in ["latency-first", "fill-by-width"] {
+        let options = json!({ "settings": { "policy": policy, "reading": reading }, "promote": true });
+        let answer = deploy(&gateway, "", policy, component("planned"), options).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let before = plans(&gateway, "taken").await;
+        assert_eq!(all_text(&read(&gateway, policy).await.ok()), expected, "{policy}");
+        let (taken, status) = (plans(&gateway, "taken").await - before, program(&gateway, policy).await);
+        assert!(taken > 0.0, "{policy}: {status}");
+        assert!(status["asked"].as_u64() > Some(0) && status["disabled"] == false, "{policy}: {status}");
+        assert_eq!((&status["trapped"], &status["absurd"]), (&json!(0), &json!(0)), "{policy}: {status}");
+    }
+    let shown = gateway.get("/api/v1/deployments/plain").await.ok();
+    assert!(shown["revisions"][0]["program"].is_null(), "{shown}");
+    assert!(metric(&gateway, "lector_batching_plan_seconds_total").await > 0.0);
+
+    // One that shows its manners at once does not come through a deploy, and says why.
+    let planner = |manner: &str, sound_first: u64| {
+        let settings = json!({ "manner": manner, "sound_first": sound_first, "reading": reading });
+        json!({ "settings": settings, "promote": true })
+    };
+    let answer = deploy(&gateway, "", "hostile", component("planner"), planner("panic", 0)).await;
+    let problem = answer.problem(422, "batching_plan_failed");
+    assert_eq!(problem["stage"], "rehearsed", "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("panicked"), "{problem}");
+
+    // One that hides them is given up under load, and no page suffers.
+    for manner in ["spin", "stranger"] {
+        let answer = deploy(&gateway, "", manner, component("planner"), planner(manner, 6)).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let mut pages = 0;
+        let status = loop {
+            assert_eq!(all_text(&read(&gateway, manner).await.ok()), expected, "{manner}");
+            pages += 1;
+            let status = program(&gateway, manner).await;
+            if status["disabled"] == true {
+                break status;
+            }
+            assert!(pages < 100, "{manner}: {status}");
+        };
+        let bad = status[if manner == "spin" { "late" } else { "absurd" }].as_u64();
+        assert_eq!(bad, Some(8), "{manner}: {status}");
+        assert!(status["last_fault"].is_string(), "{manner}: {status}");
+        let asked = status["asked"].clone();
+        assert_eq!(all_text(&read(&gateway, manner).await.ok()), expected, "{manner}");
+        assert_eq!(program(&gateway, manner).await["asked"], asked, "{manner}: it is not asked any more");
+    }
+    assert_eq!(metric(&gateway, "lector_batching_programs_disabled_total").await, 2.0);
+    assert!(plans(&gateway, "late").await >= 8.0 && plans(&gateway, "absurd").await >= 8.0);
+}
