@@ -106,8 +106,12 @@ impl Cores {
         state.waiting.push(Waiter { id, count, claimant: claimant.clone() });
         loop {
             let now = Instant::now();
+            let granted = state.granted.len();
             let held = state.grant(now);
-            self.changed.notify_all();
+            // Only where it let somebody go: two who wait would otherwise wake each other for ever.
+            if state.granted.len() > granted {
+                self.changed.notify_all();
+            }
             if state.granted.contains(&id) {
                 break;
             }
@@ -368,6 +372,34 @@ mod tests {
         let mut state = State { free: 1, ..State::default() };
         state.ended.push(("a".into(), Instant::now()));
         assert!(state.held_from(&Claim::Tenant("b".into(), 1)).is_none());
+    }
+
+    #[test]
+    fn those_who_wait_sleep() {
+        let cores = Cores::new(1);
+        let held = cores.take(1, &(Arc::new(Of("a")) as Arc<dyn Claimant>));
+        /// Counts how often it is asked.
+        struct Asked(AtomicUsize);
+        impl Claimant for Asked {
+            fn next(&self) -> Claim {
+                self.0.fetch_add(1, Ordering::SeqCst);
+                Claim::Tenant("b".into(), 1)
+            }
+        }
+        let asked = Arc::new(Asked(AtomicUsize::new(0)));
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                let (cores, claimant) = (&cores, asked.clone() as Arc<dyn Claimant>);
+                scope.spawn(move || drop(cores.take(1, &claimant)));
+            }
+            while cores.lock().waiting.len() < 3 {
+                std::thread::yield_now();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            let seen = asked.0.load(Ordering::SeqCst);
+            assert!(seen < 50, "asked {seen} times while nothing happened");
+            drop(held);
+        });
     }
 
     #[test]
