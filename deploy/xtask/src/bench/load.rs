@@ -6,6 +6,7 @@
 mod accelerator;
 mod neighbour;
 mod overload;
+mod plan;
 mod report;
 mod seeds;
 mod soak;
@@ -79,6 +80,8 @@ enum Form {
     Soak,
     /// What merging across requests gains in front of a simulated accelerator
     Accelerator,
+    /// A tenant's own batching program: latency, fill, and what asking costs
+    Plan,
     /// A single PDF, a batch of ten, PDFs a minute, twenty users
     Seeds,
 }
@@ -131,6 +134,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
             Form::Neighbour => neighbour::run(&setting)?,
             Form::Soak => soak::run(&setting)?,
             Form::Accelerator => accelerator::run(&setting)?,
+            Form::Plan => plan::run(&setting)?,
             Form::Seeds => seeds::run(&setting)?,
         };
         report.print();

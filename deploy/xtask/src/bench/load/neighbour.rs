@@ -132,7 +132,7 @@ fn longest_run_s(before: &[(f64, f64)], after: &[(f64, f64)]) -> f64 {
 }
 
 /// What a counter or a gauge of `/metrics` stands at, over all its labels.
-fn metric(gateway: &Gateway, name: &str) -> Result<Vec<(String, f64)>> {
+pub fn metric(gateway: &Gateway, name: &str) -> Result<Vec<(String, f64)>> {
     let text = gateway.get("/metrics")?;
     let line = |line: &str| {
         let (series, value) = line.rsplit_once(' ')?;

@@ -1,0 +1,89 @@
+//! A tenant's own batching program: what each of the two examples does to latency and to the fill of runs, next to the same
+//! pipeline without one, and what asking costs. On this machine's engines, whatever they are.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::Setting;
+use super::neighbour::metric;
+use super::report::Report;
+use super::traffic::{Client, closed};
+use crate::gateway::Gateway;
+
+const CLIENTS: usize = 8;
+/// Deployments and their components.
+const POLICIES: [(&str, &str); 3] =
+    [("no-program", "standard"), ("latency-first", "planned"), ("fill-by-width", "planned")];
+
+/// Counters before and after.
+struct Counted {
+    rows: f64,
+    runs: f64,
+    planning_s: f64,
+    answers: f64,
+}
+
+pub fn run(setting: &Setting<'_>) -> Result<Report> {
+    let gateway = setting.gateway("plan", &[])?;
+    let mut report = Report::default();
+    let seconds = setting.seconds.min(20.0);
+    let mut rates = Vec::new();
+    let mut costliest: f64 = 0.0;
+    for (name, component) in POLICIES {
+        deploy(&gateway, setting, name, component)?;
+        let path = format!("/api/v1/deployments/{name}/ocr?text_layer=never&pages=1");
+        // Engines and code are warm before anything is counted.
+        closed(&gateway, &path, &setting.upload, 1, seconds / 10.0);
+        let before = counted(&gateway)?;
+        let samples = closed(&gateway, &path, &setting.upload, CLIENTS, seconds);
+        let after = counted(&gateway)?;
+        ensure!(!samples.latencies_s.is_empty(), "{name} read nothing");
+        let planning = (after.planning_s - before.planning_s) / samples.seconds;
+        costliest = costliest.max(planning);
+        rates.push(samples.per_s());
+        report.row(samples.row(name));
+        report.row(json!({
+            "policy": name, "rows_per_run": (after.rows - before.rows) / (after.runs - before.runs).max(1.0),
+            "answers_per_page": (after.answers - before.answers) / samples.latencies_s.len() as f64,
+            "planning_share_of_time": planning,
+            "read_per_s_to_none": samples.per_s() / rates.first().copied().unwrap_or(1.0),
+        }));
+        if component == "planned" {
+            report.at_least(&format!("{name}: answers that were taken"), 1.0, after.answers - before.answers);
+        }
+        report.none(&format!("{name}: failed or unanswered"), samples.failed + samples.unanswered);
+    }
+    gateway.stop()?;
+    report.at_most("computing of programs, of the time", 0.01, costliest);
+    Ok(report)
+}
+
+fn deploy(gateway: &Gateway, setting: &Setting<'_>, name: &str, component: &str) -> Result<()> {
+    let client = Client::new(gateway, None);
+    let path = format!("/api/v1/deployments/{name}");
+    let put = |content_type: &str, body: &[u8]| -> Result<()> {
+        let mut answer = client.send("PUT", &path, content_type, body)?;
+        let text = answer.body_mut().read_to_string()?;
+        ensure!(answer.status().is_success(), "{path} answered {}: {text}", answer.status());
+        Ok(())
+    };
+    let file = setting.places.components().join(format!("{component}.wasm"));
+    put("application/wasm", &fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?)?;
+    let reading = json!({ "tier": "tiny" });
+    let settings: Value =
+        if component == "planned" { json!({ "policy": name, "reading": reading }) } else { reading };
+    put("application/json", json!({ "settings": settings, "promote": true }).to_string().as_bytes())
+}
+
+fn counted(gateway: &Gateway) -> Result<Counted> {
+    let sum = |name: &str| -> Result<f64> { Ok(metric(gateway, name)?.iter().map(|series| series.1).sum()) };
+    let taken = metric(gateway, "lector_batching_plans_total")?;
+    Ok(Counted {
+        rows: sum("lector_lane_rows_total")?,
+        runs: sum("lector_lane_runs_total")?,
+        planning_s: sum("lector_batching_plan_seconds_total")?,
+        answers: taken.iter().filter(|series| series.0.contains("taken")).map(|series| series.1).sum(),
+    })
+}
