@@ -10,6 +10,7 @@ mod scenario;
 
 pub use load::traffic;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 use std::thread;
@@ -118,6 +119,15 @@ fn write(places: &Places, name: &str, mut result: Value) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))?;
     println!("\nwritten to {}", places.shown(&path));
     Ok(())
+}
+
+/// Adds a page's times to those of the stages, in milliseconds; what a stage tells by part is summed up.
+fn note_stages(page: &Value, stages_ms: &mut BTreeMap<String, f64>) {
+    for (stage, time) in page["timing_ms"].as_object().into_iter().flatten() {
+        let inner = time.as_object().into_iter().flatten().filter_map(|(_, ms)| ms.as_f64());
+        let ms = time.as_f64().unwrap_or_else(|| inner.sum());
+        *stages_ms.entry(stage.clone()).or_default() += ms;
+    }
 }
 
 /// The value below which the given share of the sorted values lies.

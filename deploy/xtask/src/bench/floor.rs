@@ -5,17 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
-use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::peer::{self, Row};
 use super::procs::{self, Watch};
-use super::{on_cores, write};
+use super::{note_stages, on_cores, write};
 use crate::gateway::{Gateway, Upload};
 use crate::places::Places;
 use crate::shell;
@@ -171,12 +170,13 @@ fn serve(places: &Places, arguments: &Arguments, folder: &std::path::Path, rows:
         rows.iter().map(|row| Ok((Upload::read(&folder.join(&row.file))?, row))).collect::<Result<_>>()?;
     let gateway = Gateway::start(places, "bench-floor", &on_cores(arguments.threads)?)?;
     settled(&gateway)?;
-    read(&gateway, &uploads, arguments)?;
+    let options = format!("explain=true&dpi={}", arguments.list.dpi);
+    peer::read(&gateway, &uploads, &options)?;
     let watch = Watch::start(gateway.pid());
     let (before, cpu_before) = (procs::cpu_by_thread(gateway.pid()), procs::cpu_s(gateway.pid()));
     let busy_before = procs::machine_busy_s();
     let began = Instant::now();
-    let pages = read(&gateway, &uploads, arguments)?;
+    let pages = peer::read(&gateway, &uploads, &options)?;
     let wall_s = began.elapsed().as_secs_f64();
     let cpu_s = procs::cpu_s(gateway.pid()) - cpu_before;
     let others_s = (procs::machine_busy_s() - busy_before - cpu_s).max(0.0);
@@ -215,44 +215,11 @@ fn settled(gateway: &Gateway) -> Result<()> {
     }
 }
 
-fn read(gateway: &Gateway, uploads: &[(Upload, &Row)], arguments: &Arguments) -> Result<Vec<Value>> {
-    let (pages, failures) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
-    thread::scope(|scope| {
-        for (upload, row) in uploads {
-            let (pages, failures) = (&pages, &failures);
-            scope.spawn(move || {
-                let dpi = arguments.list.dpi;
-                let query = format!("?text_layer=never&explain=true&dpi={dpi}&pages={}", row.pages);
-                let outcome = gateway.batch(std::slice::from_ref(upload), &query, |event| {
-                    match event["event"].as_str() {
-                        Some("page") => pages.lock().map_or((), |mut pages| pages.push(event)),
-                        Some("page_error" | "document_error") => bail!("{}: {}", row.file, event["error"]),
-                        _ => {}
-                    }
-                    Ok(())
-                });
-                if let (Err(error), Ok(mut failures)) = (outcome, failures.lock()) {
-                    failures.push(format!("{error:#}"));
-                }
-            });
-        }
-    });
-    let failures = failures.into_inner().unwrap_or_default();
-    ensure!(failures.is_empty(), "not every page was read:\n{}", failures.join("\n"));
-    Ok(pages.into_inner().unwrap_or_default())
-}
-
 /// The runs of the pages, each once, however many items it had; and the stages' times.
 fn collect(pages: &[Value], served: &mut Served) -> Result<()> {
     let mut seen = BTreeSet::new();
     for page in pages {
-        for (stage, time) in page["timing_ms"].as_object().into_iter().flatten() {
-            let inner = time.as_object().into_iter().flatten().filter_map(|(_, ms)| ms.as_f64());
-            let ms = time.as_f64().unwrap_or_else(|| inner.sum());
-            if stage != "spans" {
-                *served.stages_ms.entry(stage.clone()).or_default() += ms;
-            }
-        }
+        note_stages(page, &mut served.stages_ms);
         for run in page["explain"]["runs"].as_array().context("a page tells nothing of its runs")? {
             let text = |key: &str| run[key].as_str().context("a run tells too little");
             let model = text("model")?.to_owned();
@@ -268,6 +235,8 @@ fn collect(pages: &[Value], served: &mut Served) -> Result<()> {
             served.runs.push(json!({ "model": model, "shape": shape }));
         }
     }
+    // Parts of the others.
+    served.stages_ms.remove("spans");
     ensure!(!served.runs.is_empty(), "no page told of a run");
     Ok(())
 }

@@ -246,21 +246,35 @@ fn lector(
     }
     let gateway = Gateway::start(places, "bench-peer", &prefix)?;
     let watch = Watch::start(gateway.pid());
-    let lines = Mutex::new(Vec::new());
-    let failures = Mutex::new(Vec::new());
     let cpu_before = procs::cpu_s(gateway.pid());
     let start = Instant::now();
+    let read = read(&gateway, &uploads, &format!("dpi={}", arguments.list.dpi));
+    let wall_s = start.elapsed().as_secs_f64();
+    let cpu_s = procs::cpu_s(gateway.pid()) - cpu_before;
+    let peak = watch.peak();
+    gateway.stop()?;
+    let mut lines = read?;
+    lines.sort_by_key(|page| (page["file"].as_str().unwrap_or_default().to_owned(), page["page"].as_u64()));
+    let text: String = lines.iter().map(|page| format!("{page}\n")).collect();
+    fs::write(&readings, text).with_context(|| format!("cannot write {}", readings.display()))?;
+    Ok(Measured { name: side.to_owned(), pages: lines.len(), wall_s, cpu_s, peak, readings })
+}
+
+/// Reads every document, each as one request and all at once, embedded text unused; gives the events of their pages, with
+/// the file's name in them.
+pub fn read(gateway: &Gateway, uploads: &[(Upload, &Row)], options: &str) -> Result<Vec<Value>> {
+    let (pages, failures) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     thread::scope(|scope| {
-        for (upload, row) in &uploads {
-            let (gateway, lines, failures) = (&gateway, &lines, &failures);
+        for (upload, row) in uploads {
+            let (pages, failures) = (&pages, &failures);
             scope.spawn(move || {
-                let query = format!("?text_layer=never&dpi={}&pages={}", arguments.list.dpi, row.pages);
+                let query = format!("?text_layer=never&{options}&pages={}", row.pages);
                 let outcome = gateway.batch(std::slice::from_ref(upload), &query, |mut event| {
                     match event["event"].as_str() {
                         Some("page") => {
                             event["file"] = json!(row.file);
-                            if let Ok(mut lines) = lines.lock() {
-                                lines.push(event);
+                            if let Ok(mut pages) = pages.lock() {
+                                pages.push(event);
                             }
                         }
                         Some("page_error" | "document_error") => bail!("{}: {}", row.file, event["error"]),
@@ -274,17 +288,9 @@ fn lector(
             });
         }
     });
-    let wall_s = start.elapsed().as_secs_f64();
-    let cpu_s = procs::cpu_s(gateway.pid()) - cpu_before;
-    let peak = watch.peak();
-    gateway.stop()?;
     let failures = failures.into_inner().unwrap_or_default();
     ensure!(failures.is_empty(), "not every page was read:\n{}", failures.join("\n"));
-    let mut lines = lines.into_inner().unwrap_or_default();
-    lines.sort_by_key(|page| (page["file"].as_str().unwrap_or_default().to_owned(), page["page"].as_u64()));
-    let text: String = lines.iter().map(|page| format!("{page}\n")).collect();
-    fs::write(&readings, text).with_context(|| format!("cannot write {}", readings.display()))?;
-    Ok(Measured { name: side.to_owned(), pages: lines.len(), wall_s, cpu_s, peak, readings })
+    Ok(pages.into_inner().unwrap_or_default())
 }
 
 /// CER, miss and extra by side, over all pages and by class, as score.py prints them.

@@ -198,14 +198,11 @@ impl<'a> Permit<'a> {
     /// moment. Else whoever waits already would come between any two runs of a lane, whosever turn it is.
     pub(crate) fn again(mut self, count: usize, claimant: &Arc<dyn Claimant>) -> Option<Permit<'a>> {
         let (cores, count) = (self.cores, count.min(self.cores.total));
-        let mut state = cores.lock();
-        self.give_back(&mut state);
         if count == 0 || claimant.next() == Claim::Nobody {
-            state.settle(cores.total);
-            drop(state);
-            cores.changed.notify_all();
             return None;
         }
+        let mut state = cores.lock();
+        self.give_back(&mut state);
         cores.wait(state, count, claimant);
         Some(cores.permit(count))
     }

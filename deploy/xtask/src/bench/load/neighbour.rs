@@ -78,11 +78,8 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
 fn tenant(gateway: &Gateway, admin: &str, name: &str) -> Result<String> {
     let client = Client::new(gateway, Some(admin));
     let ask = |method: &str, path: &str, body: Value| -> Result<Value> {
-        let body = body.to_string();
-        let mut answer = client.send(method, path, "application/json", body.as_bytes())?;
-        let text = answer.body_mut().read_to_string()?;
-        ensure!(answer.status().is_success(), "{path} answered {}: {text}", answer.status());
-        Ok(serde_json::from_str(&text)?)
+        let told = client.change(method, path, "application/json", body.to_string().as_bytes())?;
+        Ok(serde_json::from_str(&told)?)
     };
     ask("PUT", &format!("/api/v1/admin/tenants/{name}"), json!({}))?;
     let key = ask("POST", "/api/v1/admin/keys", json!({ "tenant": name, "label": "bench" }))?;

@@ -63,12 +63,7 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
 fn deploy(gateway: &Gateway, setting: &Setting<'_>, name: &str, component: &str) -> Result<()> {
     let client = Client::new(gateway, None);
     let path = format!("/api/v1/deployments/{name}");
-    let put = |content_type: &str, body: &[u8]| -> Result<()> {
-        let mut answer = client.send("PUT", &path, content_type, body)?;
-        let text = answer.body_mut().read_to_string()?;
-        ensure!(answer.status().is_success(), "{path} answered {}: {text}", answer.status());
-        Ok(())
-    };
+    let put = |content_type: &str, body: &[u8]| client.change("PUT", &path, content_type, body).map(drop);
     let file = setting.places.components().join(format!("{component}.wasm"));
     put("application/wasm", &fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?)?;
     let reading = json!({ "tier": "tiny" });

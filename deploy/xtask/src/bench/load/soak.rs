@@ -303,20 +303,15 @@ fn swapper(gateway: &Gateway, setting: &Setting<'_>, tally: &Mutex<Tally>, end: 
 /// Deploys the standard guest on the tiny models, or the one that is there with another budget.
 fn deploy(gateway: &Gateway, setting: &Setting<'_>, wall_ms: Option<u64>) -> Result<()> {
     let client = Client::new(gateway, None);
-    let put = |path: String, content_type: &str, body: &[u8]| -> Result<()> {
-        let mut answer = client.send("PUT", &path, content_type, body)?;
-        let text = answer.body_mut().read_to_string()?;
-        ensure!(answer.status().is_success(), "{path} answered {}: {text}", answer.status());
-        Ok(())
-    };
     let path = format!("/api/v1/deployments/{DEPLOYMENT}");
+    let put = |content_type: &str, body: &[u8]| client.change("PUT", &path, content_type, body).map(drop);
     if wall_ms.is_none() {
         let component = setting.places.components().join("standard.wasm");
         let wasm = fs::read(&component).with_context(|| format!("cannot read {}", component.display()))?;
-        put(path.clone(), "application/wasm", &wasm)?;
+        put("application/wasm", &wasm)?;
     }
     let options = json!({
         "settings": { "tier": "tiny" }, "budget": { "wall_ms": wall_ms.unwrap_or(100_000) }, "promote": true,
     });
-    put(path, "application/json", options.to_string().as_bytes())
+    put("application/json", options.to_string().as_bytes())
 }

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use super::super::quantile;
+use super::super::{note_stages, quantile};
 use crate::gateway::{Gateway, Upload};
 
 /// What a client that was refused waits before it comes again.
@@ -63,6 +64,14 @@ impl Client {
             request = request.header("authorization", format!("Bearer {key}"));
         }
         request.header("content-type", content_type).send(body)
+    }
+
+    /// A change that must succeed; gives the body of its answer.
+    pub fn change(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<String> {
+        let mut answer = self.send(method, path, content_type, body)?;
+        let text = answer.body_mut().read_to_string()?;
+        ensure!(answer.status().is_success(), "{path} answered {}: {text}", answer.status());
+        Ok(text)
     }
 
     /// A request and its whole answer. An error: there was no answer, or half of one.
@@ -123,11 +132,7 @@ impl Samples {
     fn note_stages(&mut self, body: &[u8]) {
         let answer: Value = serde_json::from_slice(body).unwrap_or_default();
         for page in answer["pages"].as_array().into_iter().flatten() {
-            for (stage, time) in page["timing_ms"].as_object().into_iter().flatten() {
-                let inner = time.as_object().into_iter().flatten().filter_map(|(_, ms)| ms.as_f64());
-                let ms = time.as_f64().unwrap_or_else(|| inner.sum());
-                *self.stages_ms.entry(stage.clone()).or_default() += ms;
-            }
+            note_stages(page, &mut self.stages_ms);
         }
     }
 

@@ -100,6 +100,21 @@ fn low_priority_waits_and_does_not_starve() {
     assert!(got[1].quantile_ms(1.0) < 10_000.0, "{}", got[1].quantile_ms(1.0));
 }
 
+/// An item of one row that waits since `now` and has time.
+fn one_row<'a>(tenant: &'a TenantName, bucket: &'a Bucket, now: Instant) -> Waiting<'a> {
+    Waiting {
+        tenant,
+        weight: 1,
+        bucket,
+        rows: 1,
+        offered: now,
+        deadline: now + Duration::from_secs(60),
+        cancelled: false,
+        wishes: Wishes::default(),
+        planned: Planned::Free,
+    }
+}
+
 #[test]
 fn waiting_happens_where_it_is_allowed_and_pays() {
     let now = Instant::now();
@@ -117,19 +132,8 @@ fn waiting_happens_where_it_is_allowed_and_pays() {
     };
     let check = |costs: &Costs, waiting: usize, wait_ms: u64, waits: bool| {
         let wishes = Wishes { wait_max: Duration::from_millis(wait_ms), ..Wishes::default() };
-        let items: Vec<Waiting<'_>> = (0..waiting)
-            .map(|_| Waiting {
-                tenant: &tenant,
-                weight: 1,
-                bucket: &bucket,
-                rows: 1,
-                offered: now,
-                deadline: now + Duration::from_secs(60),
-                cancelled: false,
-                wishes,
-                planned: Planned::Free,
-            })
-            .collect();
+        let items: Vec<Waiting<'_>> =
+            (0..waiting).map(|_| Waiting { wishes, ..one_row(&tenant, &bucket, now) }).collect();
         let engine =
             Engine { rows_max: 16, pixels_max: u64::MAX, idle_others: 0, running: 0, shapes_are_dear: false };
         let next = decide(&items, &engine, &Shares::default(), costs, now).next;
@@ -155,17 +159,7 @@ fn waiting_happens_where_it_is_allowed_and_pays() {
 #[test]
 fn where_shapes_are_dear_nothing_is_tried_and_little_is_not_enough() {
     let (tenant, bucket, now) = (TenantName::from("t"), bucket(320), Instant::now());
-    let item = || Waiting {
-        tenant: &tenant,
-        weight: 1,
-        bucket: &bucket,
-        rows: 1,
-        offered: now,
-        deadline: now + Duration::from_secs(60),
-        cancelled: false,
-        wishes: Wishes::default(),
-        planned: Planned::Free,
-    };
+    let item = || one_row(&tenant, &bucket, now);
     let runs = |shapes_are_dear, costs: &Costs| {
         let engine =
             Engine { rows_max: 2, pixels_max: u64::MAX, idle_others: 0, running: 0, shapes_are_dear };
@@ -190,15 +184,8 @@ fn where_shapes_are_dear_nothing_is_tried_and_little_is_not_enough() {
 fn what_nobody_waits_for_has_the_engines_to_itself() {
     let (tenant, bucket, now) = (TenantName::from("t"), bucket(320), Instant::now());
     let item = |background| Waiting {
-        tenant: &tenant,
-        weight: 1,
-        bucket: &bucket,
-        rows: 1,
-        offered: now,
-        deadline: now + Duration::from_secs(9),
-        cancelled: false,
         wishes: Wishes { background, ..Wishes::default() },
-        planned: Planned::Free,
+        ..one_row(&tenant, &bucket, now)
     };
     let next = |waiting: &[Waiting<'_>], running| {
         let engine =

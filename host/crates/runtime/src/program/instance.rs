@@ -19,6 +19,7 @@ use wasmtime::{Store, UpdateDeadline};
 use super::{BUDGET, Failed, micros};
 use crate::bindings::program::exports::lector::ocr::batching::{Decision, Engine, Waiting};
 use crate::bindings::program::{BatchingProgram, BatchingProgramPre};
+use crate::meter::processor_time;
 use crate::runtime::Runtime;
 use crate::state::HostState;
 use crate::stop::Stop;
@@ -62,11 +63,11 @@ struct Clock {
 impl Clock {
     fn start(&self, limit: Duration) {
         self.limit_ns.store(nanos(limit), Ordering::Relaxed);
-        self.began_ns.store(nanos(thread_time()), Ordering::Relaxed);
+        self.began_ns.store(nanos(processor_time()), Ordering::Relaxed);
     }
 
     fn took(&self) -> Duration {
-        thread_time().saturating_sub(Duration::from_nanos(self.began_ns.load(Ordering::Relaxed)))
+        processor_time().saturating_sub(Duration::from_nanos(self.began_ns.load(Ordering::Relaxed)))
     }
 
     fn limit(&self) -> Duration {
@@ -204,10 +205,4 @@ fn at_once<F: Future>(runtime: &Runtime, future: F) -> Option<F::Output> {
 
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Computing time of this thread so far.
-fn thread_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
