@@ -55,6 +55,8 @@ impl Plane {
         if let RungState::Failed { again, .. } = self.board.state(model, rung)
             && again.is_none_or(|at| !awaited && at > Instant::now())
         {
+            // The model may have been looked at for another rung's sake, and this one's time is still to come.
+            self.plan(model, again);
             return Look::No;
         }
         let key = self.forge.key(entry, rung, self.config.plan.seats(entry.task));
@@ -86,6 +88,11 @@ impl Plane {
         let pause = RETRY_PAUSES.get((failures - 1).saturating_add(from));
         let again = pause.map(|&pauses| Instant::now() + self.config.retry_pause * pauses);
         self.board.note(model, rung, RungState::Failed { why, again });
+        self.plan(model, again);
+    }
+
+    /// Has a model looked at when a rung of it is to be tried again, where engines are built here.
+    fn plan(&self, model: &ModelName, again: Option<Instant>) {
         if let Some(at) = again.filter(|_| !self.config.builder_command.is_empty()) {
             self.improver.enqueue_at(model, at);
         }
@@ -236,9 +243,10 @@ impl Plane {
         let better = || self.ladder(model).rungs.iter().copied().take_while(|rung| *rung != serving.rung);
         let missing: Vec<Rung> =
             better().filter(|rung| self.board.state(model, *rung) == RungState::Missing).collect();
+        // Whose time came while the lane was being opened was looked at in vain.
         for rung in better().chain([serving.rung]) {
-            if let RungState::Failed { again: Some(at), .. } = self.board.state(model, rung) {
-                self.improver.enqueue_at(model, at);
+            if let RungState::Failed { again, .. } = self.board.state(model, rung) {
+                self.plan(model, again);
             }
         }
         // The reference straight from the model loads slower than its optimised graph would.
