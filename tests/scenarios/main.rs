@@ -19,6 +19,7 @@ mod observed;
 mod plans;
 mod redact;
 mod resident;
+mod retries;
 mod surface;
 mod survival;
 mod swap;

@@ -194,9 +194,11 @@ pub(super) fn reading(status: EngineStatus) -> EngineReading {
 
 fn rung_reading(status: RungStatus) -> RungReading {
     let state = status.state.as_str();
-    let retry_in = match status.state {
-        RungState::Failed { again, .. } => again.map(|at| at.saturating_duration_since(Instant::now())),
-        _ => None,
+    let (tries, tried_rarely, retry_in) = match status.state {
+        RungState::Failed { tries, rarely, again, .. } => {
+            (Some(tries), rarely, Some(again.saturating_duration_since(Instant::now())))
+        }
+        _ => (None, false, None),
     };
     let (why, working_for, estimate) = match status.state {
         RungState::Failed { why, .. } | RungState::Excluded { why } => (Some(why), None, None),
@@ -208,6 +210,8 @@ fn rung_reading(status: RungStatus) -> RungReading {
         rung: status.rung.to_string(),
         state,
         why,
+        tries,
+        tried_rarely,
         retry_in,
         working_for,
         estimate,

@@ -7,7 +7,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use lector_inference::Step;
 use lector_inference::build::Task;
+use reqwest::{Method, RequestBuilder};
+use serde_json::json;
 
+use super::manage::{self, Ask, Server};
 use super::{Failure, terminal};
 use crate::app::{self, EngineOrder};
 use crate::config::Config;
@@ -16,6 +19,39 @@ use crate::telemetry;
 /// What to do with engines.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
+    #[command(flatten)]
+    Here(Here),
+    #[command(flatten)]
+    Server(OfServer),
+}
+
+/// What is done to a running server's engines: each one request to its HTTP API.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum OfServer {
+    /// Shows who serves which model on a running server, and what stands on each rung
+    Status,
+    /// Has a running server try again at once what could not be built or loaded
+    Retry {
+        /// Of this model only
+        #[arg(long)]
+        model: Option<String>,
+    },
+}
+
+impl Ask for OfServer {
+    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+        Ok(match self {
+            Self::Status => server.at(Method::GET, "/engines"),
+            Self::Retry { model } => {
+                server.at(Method::POST, "/admin/engines/retry").json(&json!({ "model": model }))
+            }
+        })
+    }
+}
+
+/// What is done in the engine cache of this machine.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Here {
     /// Lists the engines in the cache, and what was set aside
     List,
     /// Builds the engines of models, as far as they are not there
@@ -66,15 +102,24 @@ pub(super) struct Which {
 }
 
 pub(super) fn run(command: Command, config: Config) -> Result<ExitCode, Failure> {
-    telemetry::init(&config.log, None)?;
     match command {
-        Command::List => list(&config),
-        Command::Build(which) => {
-            let task = if which.again { Task::Rebuild } else { Task::Build };
-            order(&config, which, task)
+        Command::Server(command) => manage::run(command, &config),
+        Command::Here(command) => {
+            telemetry::init(&config.log, None)?;
+            here(command, &config)
         }
-        Command::Verify(which) => order(&config, which, Task::Verify),
-        Command::Gc { bytes_max } => {
+    }
+}
+
+fn here(command: Here, config: &Config) -> Result<ExitCode, Failure> {
+    match command {
+        Here::List => list(config),
+        Here::Build(which) => {
+            let task = if which.again { Task::Rebuild } else { Task::Build };
+            order(config, which, task)
+        }
+        Here::Verify(which) => order(config, which, Task::Verify),
+        Here::Gc { bytes_max } => {
             let done = app::engines_collect(&config.engines, bytes_max)?;
             let mut out: String = done.removed.iter().map(|name| format!("removed {name}\n")).collect();
             let _ = writeln!(
@@ -88,13 +133,13 @@ pub(super) fn run(command: Command, config: Config) -> Result<ExitCode, Failure>
             terminal::print(&out)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Preflight { json } => preflight(&config, json),
-        Command::Export { entry, to } => {
+        Here::Preflight { json } => preflight(config, json),
+        Here::Export { entry, to } => {
             let dir = app::engines_export(&config.engines, &entry, &to)?;
             terminal::print(&format!("{}\n", dir.display()))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Import { from } => {
+        Here::Import { from } => {
             let entry = app::engines_import(&config.engines, &from)?;
             terminal::print(&format!("{entry}\n"))?;
             Ok(ExitCode::SUCCESS)

@@ -27,7 +27,7 @@ const JSON_BYTES_MAX: u64 = 2 << 20;
 const JSON_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A JSON body; `T::default()` for an empty one.
-async fn json<T: DeserializeOwned + Default>(
+pub(super) async fn json<T: DeserializeOwned + Default>(
     state: &AppState,
     request: Request,
 ) -> Result<(Parts, T), Fault> {

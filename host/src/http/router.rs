@@ -49,6 +49,7 @@ fn table() -> Vec<Route> {
         (M::POST, "/api/v1/admin/keys", post(keys::make_any)),
         (M::POST, "/api/v1/admin/keys/{id}/rotate", post(keys::rotate_any)),
         (M::DELETE, "/api/v1/admin/keys/{id}", delete(keys::revoke_any)),
+        (M::POST, "/api/v1/admin/engines/retry", post(engines::retry)),
         (M::GET, "/api/v1/admin/usage", get(looks::all_usage)),
         (M::GET, "/api/v1/admin/audit", get(looks::all_audit)),
         (M::GET, "/api/v1/admin/events", get(looks::all_events)),

@@ -101,6 +101,10 @@ pub struct RungReading {
     pub state: &'static str,
     /// Why it stands so, where that needs saying.
     pub why: Option<String>,
+    /// Tries of what failed, one after another.
+    pub tries: Option<usize>,
+    /// Whether those that come soon are used up.
+    pub tried_rarely: bool,
     /// When what failed is tried again.
     pub retry_in: Option<Duration>,
     /// How long it has been worked on.
@@ -372,7 +376,13 @@ impl House {
             labelled_gauge(&mut state, &labels, 1.0)?;
         }
         type Read = fn(&RungReading) -> Option<f64>;
-        let figures: [(&str, &str, Read); 3] = [
+        let figures: [(&str, &str, Read); 5] = [
+            ("lector_engine_tries_failed", "Tries of an engine that failed, one after another", |r| {
+                r.tries.map(|tries| tries as f64)
+            }),
+            ("lector_engine_retry_seconds", "Time until a failed engine is tried again", |r| {
+                r.retry_in.map(|time| time.as_secs_f64())
+            }),
             ("lector_engine_build_seconds", "Time of the engine's build", |r| {
                 r.build.map(|time| time.as_secs_f64())
             }),

@@ -77,6 +77,17 @@ pub struct Company {
     pub tenants: u32,
 }
 
+/// An engine that could not be built or loaded.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct FailedEngine {
+    /// Of which model.
+    pub model: ModelName,
+    /// Provider and precision, e.g. `openvino/bf16`.
+    pub rung: String,
+    /// Why.
+    pub why: String,
+}
+
 /// The inference plane as `runtime` sees it. Implemented by `lector-inference`.
 ///
 /// Dropping the future of `infer` withdraws the item: an item whose caller is gone is never run.
@@ -89,6 +100,16 @@ pub trait Engines: Send + Sync + 'static {
     /// Closes every lane but those of these models, lets their runs end and answers which were closed. The caller sees
     /// to it that no `prepare` for other models is under way: it would be undone.
     fn retain(&self, models: Vec<ModelName>) -> BoxFuture<'static, Vec<ModelName>>;
+    /// Engines that could not be built or loaded, of one model or of all: `model_unknown` for a name that the catalogue does
+    /// not have. Nothing where engines do not fail.
+    fn failed(&self, model: Option<&ModelName>) -> Result<Vec<FailedEngine>, Fault> {
+        let _ = model;
+        Ok(Vec::new())
+    }
+    /// Has those tried again, from the beginning of their patience. Waits for nothing.
+    fn try_again(&self, failed: &[FailedEngine]) {
+        let _ = failed;
+    }
     /// Runs one item. A full lane answers at once with a fault of kind `Busy`.
     fn infer(&self, item: WorkItem) -> BoxFuture<'static, Result<WorkDone, Fault>>;
 }

@@ -102,6 +102,11 @@ impl EngineCache {
         self.dir.join(key.folder())
     }
 
+    /// Where the manifest of the entry under `key` is, or would be.
+    pub(crate) fn manifest_path(&self, key: &EngineKey) -> PathBuf {
+        self.folder(key).join(MANIFEST)
+    }
+
     /// The entry under `key`, every byte of it checked.
     pub fn find(&self, key: &EngineKey) -> io::Result<Found> {
         let dir = self.folder(key);

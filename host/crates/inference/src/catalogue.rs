@@ -244,6 +244,16 @@ pub struct ModelEntry {
 }
 
 impl ModelEntry {
+    /// Whether an engine of the other computes the same, and may take this one's place behind an open lane: weights,
+    /// classes, shapes. How engines are judged, and what is said of the model, may differ.
+    pub(crate) fn computes_as(&self, other: &Self) -> bool {
+        self.task == other.task
+            && self.weights.sha256 == other.weights.sha256
+            && self.labels == other.labels
+            && self.engine == other.engine
+            && self.preprocess == other.preprocess
+    }
+
     /// Whether the weights are there, by length alone; [`ModelEntry::verify`] looks at every byte.
     pub fn present(&self) -> bool {
         std::fs::metadata(&self.weights.path).is_ok_and(|m| m.len() == self.weights.bytes)

@@ -95,6 +95,10 @@ pub struct InferenceConfig {
     pub build_timeout: Duration,
     /// What failed in building or loading an engine is tried again after this time, then after ten times as much.
     pub retry_pause: Duration,
+    /// After that it is tried again after this time, then after twice as much, and so on up to a day.
+    pub rare_retry_pause: Duration,
+    /// So often it is looked whether something has changed that a rung waits for: a description, an engine in the cache.
+    pub watch_pause: Duration,
     /// Most device memory of one session, where there is a device; 0: no limit.
     pub gpu_memory_bytes_max: u64,
     /// Cores that runs may keep busy at once, over all lanes.
@@ -128,6 +132,8 @@ impl InferenceConfig {
             builder_command: Vec::new(),
             build_timeout: Duration::from_secs(3600),
             retry_pause: Duration::from_secs(60),
+            rare_retry_pause: Duration::from_secs(3600),
+            watch_pause: Duration::from_secs(10),
             gpu_memory_bytes_max: 0,
             threads,
             plan: CpuPlan::for_cores(threads),
@@ -149,6 +155,7 @@ impl InferenceConfig {
             () if self.threads == 0 => wrong("threads must be 1 or more"),
             () if self.queue_items_max == 0 => wrong("queue_items_max must be 1 or more"),
             () if self.run_pixels_max == 0 => wrong("run_pixels_max must be 1 or more"),
+            () if self.watch_pause.is_zero() => wrong("watch_pause must be more than nothing"),
             () if seats.iter().any(|s| s.sessions == 0 || s.threads == 0) => {
                 wrong("every task needs 1 session and 1 thread or more")
             }
@@ -243,6 +250,7 @@ mod tests {
         check(|c| c.threads = 0);
         check(|c| c.queue_items_max = 0);
         check(|c| c.run_pixels_max = 0);
+        check(|c| c.watch_pause = Duration::ZERO);
         check(|c| c.plan.detection.sessions = 0);
         check(|c| c.plan.recognition.threads = 3);
     }

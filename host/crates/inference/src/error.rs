@@ -139,9 +139,12 @@ impl InferenceError {
             }
             _ => (Kind::Unavailable, "model_unavailable", "no engine can be started".to_owned()),
         };
-        let first: &dyn std::error::Error = self;
-        let causes = std::iter::successors(first.source(), |cause| cause.source());
-        let chain = causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"));
-        Fault::new(kind, code, message).blaming(Blame::Host).with_detail(chain)
+        Fault::new(kind, code, message).blaming(Blame::Host).with_detail(chain(self))
     }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -1,10 +1,13 @@
 //! The inference plane as a whole: catalogue, environment, the lanes that are open. Implements [`Engines`].
 
+mod basis;
 mod board;
+mod changes;
 mod improve;
 mod improver;
 mod ladders;
 mod open;
+mod patience;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,7 +19,7 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use lector_core::port::{WorkDone, WorkItem};
+use lector_core::port::{FailedEngine, WorkDone, WorkItem};
 use lector_core::{Blame, Engines, Fault, Kind, ModelInfo, ModelName};
 
 use crate::build::process::{Running, carry_out};
@@ -42,6 +45,8 @@ struct Plane {
     config: InferenceConfig,
     /// As it was read last: before each opening, so that what an operator adds or changes is found without a restart.
     catalogue: RwLock<Arc<Catalogue>>,
+    /// Why it could not be read the last time.
+    trouble: Mutex<Option<String>>,
     ladders: Ladders,
     forge: Forge,
     cache: EngineCache,
@@ -74,6 +79,7 @@ impl Inference {
             improver: Improver::default(),
             lanes: RwLock::default(),
             changing: Mutex::default(),
+            trouble: Mutex::default(),
             config,
             catalogue: RwLock::new(Arc::new(catalogue)),
             ladders,
@@ -208,7 +214,7 @@ impl Plane {
             return Ok(true);
         }
         let started = Instant::now();
-        self.reread(model)?;
+        self.reread_for(model)?;
         let Some(lane) = open::lane(self, &self.entry(model)?)? else { return Ok(false) };
         let status = lane.status();
         let entry = self.board.serving(model).and_then(|serving| serving.entry);
@@ -238,17 +244,10 @@ impl Plane {
     }
 
     /// Reads the catalogue again, for `model`. What is wrong in another's description is no reason not to open this one.
-    fn reread(&self, model: &ModelName) -> Result<(), InferenceError> {
-        match self.config.catalogue() {
-            Ok(catalogue) => {
-                *self.catalogue.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalogue);
-                Ok(())
-            }
-            Err(error) if self.catalogue().find(model).is_some() && !error.concerns(model) => {
-                tracing::warn!(%error, "the catalogue cannot be read again; it stays as it was");
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
+    fn reread_for(&self, model: &ModelName) -> Result<(), InferenceError> {
+        match self.reread() {
+            Err(error) if self.catalogue().find(model).is_some() && !error.concerns(model) => Ok(()),
+            read => Ok(read?),
         }
     }
 
@@ -301,6 +300,19 @@ impl Engines for Inference {
             tokio::task::spawn_blocking(move || plane.retain(&models)).await.unwrap_or_default()
         }
         .boxed()
+    }
+
+    fn failed(&self, model: Option<&ModelName>) -> Result<Vec<FailedEngine>, Fault> {
+        let failed = self.0.failed(model)?.into_iter();
+        Ok(failed.map(|(model, rung, why)| FailedEngine { model, rung: rung.to_string(), why }).collect())
+    }
+
+    fn try_again(&self, failed: &[FailedEngine]) {
+        for one in failed {
+            if let Ok(rung) = one.rung.parse() {
+                self.0.try_again(&one.model, &[rung]);
+            }
+        }
     }
 
     fn infer(&self, item: WorkItem) -> BoxFuture<'static, Result<WorkDone, Fault>> {

@@ -12,6 +12,8 @@
 mod building;
 #[path = "common/places.rs"]
 mod places;
+#[path = "engines/retries.rs"]
+mod retries;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -199,26 +201,6 @@ fn a_whole_entry_that_does_not_load_is_set_aside_and_built_again_without_a_resta
 /// A builder in its place: a shell that does this.
 fn shell(script: String) -> Vec<std::ffi::OsString> {
     ["/bin/sh".to_owned(), "-c".to_owned(), script].map(Into::into).into()
-}
-
-#[test]
-fn what_cannot_be_built_is_tried_again_and_then_no_more() {
-    let Some(mut stage) = stage(&["openvino/f32", "cpu"]) else { return };
-    let tries = stage.dir.path().join("tries");
-    stage.config.builder_command = shell(format!("echo once >> {}; exit 3", tries.display()));
-    stage.config.retry_pause = Duration::from_millis(20);
-    let inference = open(&stage.config, LINE);
-    let given_up = |state: &RungState| matches!(state, RungState::Failed { again: None, .. });
-    wait_for("the end of all tries", || {
-        inference.engines()[0].rungs.iter().all(|rung| given_up(&rung.state))
-    });
-    let text = std::fs::read_to_string(&tries).unwrap();
-    assert_eq!(text.lines().count(), 6, "three for OpenVINO, three for the optimised graph");
-    let status = inference.engines().remove(0);
-    let RungState::Failed { why, .. } = &status.rungs[0].state else { panic!("{status:?}") };
-    assert!(why.contains("exit status: 3"), "{why}");
-    assert_eq!(serving(&inference), ("cpu/f32".to_owned(), None), "and it serves all the while");
-    run(&inference, LINE, &[1, 3, 48, 192], &output(&inference, LINE));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! wait for an act. `acts/` holds the acts by what they change.
 
 mod deploy;
+mod engines;
 mod keys;
 mod routes;
 mod tenants;

@@ -11,7 +11,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use lector_core::batching::Planner;
 use lector_core::batching::plan::{Absurd, Plan, ProgramStatus, Question};
-use lector_core::port::{DocumentHint, PageInfo, PageKind};
+use lector_core::port::{DocumentHint, FailedEngine, PageInfo, PageKind};
 use lector_core::{
     Budget, CallCtx, Complaint, Declaration, Documents, Fault, Image, Kind, Line, ModelName, OpenDocument,
     Origin, PageRequest, PageRun, PageSource, Quad, RequestId, Size, Summary, TextLayer, Timing, Transcript,
@@ -61,6 +61,7 @@ pub(crate) struct Script {
     pub(crate) prepared: Mutex<Vec<ModelName>>,
     /// Models that were to stay, each time that others were let go.
     pub(crate) retained: Mutex<Vec<Vec<ModelName>>>,
+    pub(crate) failed_engines: Mutex<Vec<FailedEngine>>,
 }
 
 impl Script {
@@ -81,6 +82,7 @@ impl Script {
             open: AtomicUsize::new(0),
             prepared: Mutex::default(),
             retained: Mutex::default(),
+            failed_engines: Mutex::default(),
         })
     }
 
@@ -252,6 +254,15 @@ impl Loader for FakeLoader {
     fn retain(&self, models: Vec<ModelName>) -> BoxFuture<'_, Vec<ModelName>> {
         self.0.retained.lock().unwrap().push(models);
         async { Vec::new() }.boxed()
+    }
+
+    fn failed_engines(&self, model: Option<&ModelName>) -> Result<Vec<FailedEngine>, Fault> {
+        let failed = self.0.failed_engines.lock().unwrap().clone().into_iter();
+        Ok(failed.filter(|one| model.is_none_or(|model| *model == one.model)).collect())
+    }
+
+    fn try_engines_again(&self, failed: &[FailedEngine]) {
+        self.0.failed_engines.lock().unwrap().retain(|one| !failed.contains(one));
     }
 }
 

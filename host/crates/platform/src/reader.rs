@@ -9,6 +9,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use lector_core::batching::Planner;
 use lector_core::batching::plan::ProgramStatus;
+use lector_core::port::FailedEngine;
 use lector_core::{
     CallCtx, Complaint, Declaration, Fault, ModelName, PageRequest, PageRun, PageSource, Summary, Transcript,
 };
@@ -63,4 +64,8 @@ pub(crate) trait Loader: Send + Sync {
     fn prepare(&self, models: Vec<ModelName>) -> BoxFuture<'_, Result<(), Fault>>;
     /// Closes all lanes but those of these models; gives those that it closed.
     fn retain(&self, models: Vec<ModelName>) -> BoxFuture<'_, Vec<ModelName>>;
+    /// Engines that could not be built or loaded, of one model or of all.
+    fn failed_engines(&self, model: Option<&ModelName>) -> Result<Vec<FailedEngine>, Fault>;
+    /// Has those tried again.
+    fn try_engines_again(&self, failed: &[FailedEngine]);
 }

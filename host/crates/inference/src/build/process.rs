@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{BuildOrder, Builder, Outcome, Saying, Step};
+use crate::error::chain;
 
 /// Longest line in either direction.
 const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -196,9 +197,4 @@ fn say(saying: &Saying) {
     let mut output = io::stdout().lock();
     // Nobody listens any more: the process is about to be ended anyway.
     let _ = writeln!(output, "{text}").and_then(|()| output.flush());
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use lector_core::ModelName;
 
+use super::basis::Basis;
 use crate::build::{Outcome, Step};
 use crate::cache::{Entry, Manifest};
+use crate::catalogue::ModelEntry;
 use crate::ladder::Ladder;
 use crate::provider::Rung;
 
@@ -38,8 +40,12 @@ pub enum RungState {
     Failed {
         /// Why.
         why: String,
-        /// When it is tried again; `None`: not in this run of the host.
-        again: Option<Instant>,
+        /// How many tries failed one after another.
+        tries: usize,
+        /// When it is tried again.
+        again: Instant,
+        /// Whether the tries that come soon are used up.
+        rarely: bool,
     },
     /// It may not serve this model.
     Excluded {
@@ -123,6 +129,8 @@ pub struct EngineStatus {
 /// What serves, held against collection.
 struct Serving {
     status: ServingStatus,
+    /// As it was described when the engine was made.
+    model: ModelEntry,
     _entry: Option<Entry>,
 }
 
@@ -131,6 +139,8 @@ struct Notes {
     rungs: BTreeMap<(ModelName, Rung), (RungState, Option<BuiltStatus>)>,
     /// How often a rung failed since it was last loaded.
     failures: BTreeMap<(ModelName, Rung), usize>,
+    /// What the last look at a rung stood on.
+    bases: BTreeMap<(ModelName, Rung), Basis>,
     serving: BTreeMap<ModelName, Serving>,
 }
 
@@ -167,10 +177,43 @@ impl Board {
         self.lock().failures.remove(&(model.clone(), rung));
     }
 
-    pub(super) fn serves(&self, model: &ModelName, rung: Rung, entry: Option<Entry>, load: Duration) {
+    /// Notes what a look at a rung stands on. True: it may have another end than the last one.
+    pub(super) fn stands_on(&self, model: &ModelName, rung: Rung, basis: Basis) -> bool {
+        let before = self.lock().bases.insert((model.clone(), rung), basis.clone());
+        before.is_some_and(|before| basis.is_other_than(&before))
+    }
+
+    /// Rungs that failed, and why; of one model, or of all that were looked at.
+    pub(super) fn failed(&self, of: Option<&ModelName>) -> Vec<(ModelName, Rung, String)> {
+        let notes = self.lock();
+        let of_it = notes.rungs.iter().filter(|((model, _), _)| of.is_none_or(|of| of == model));
+        of_it
+            .filter_map(|((model, rung), (state, _))| match state {
+                RungState::Failed { why, .. } => Some((model.clone(), *rung, why.clone())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// A look is over: what it did not come to, as something better serves, waits for nothing.
+    pub(super) fn nothing_queued(&self, model: &ModelName) {
+        for ((of, _), (state, _)) in &mut self.lock().rungs {
+            if of == model && *state == RungState::Queued {
+                *state = RungState::Missing;
+            }
+        }
+    }
+
+    pub(super) fn serves(&self, model: &ModelEntry, rung: Rung, entry: Option<Entry>, load: Duration) {
         let name = entry.as_ref().map(|entry| folder_name(&entry.dir));
         let status = ServingStatus { rung, entry: name, since: SystemTime::now(), load };
-        self.lock().serving.insert(model.clone(), Serving { status, _entry: entry });
+        let serving = Serving { status, model: model.clone(), _entry: entry };
+        self.lock().serving.insert(model.name.clone(), serving);
+    }
+
+    /// The model behind the open lane, as it was described when its engine was made.
+    pub(super) fn model(&self, model: &ModelName) -> Option<ModelEntry> {
+        self.lock().serving.get(model).map(|serving| serving.model.clone())
     }
 
     pub(super) fn closed(&self, model: &ModelName) {

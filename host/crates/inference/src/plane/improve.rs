@@ -7,6 +7,7 @@ use lector_core::ModelName;
 
 use super::Plane;
 use super::board::{BuiltStatus, RungState};
+use super::patience::{Failure, Patience};
 use crate::build::process::carry_out;
 use crate::build::{BuildOrder, Step, Task};
 use crate::cache::{Entry, Found};
@@ -14,10 +15,6 @@ use crate::catalogue::ModelEntry;
 use crate::error::InferenceError;
 use crate::forge::{Made, Source};
 use crate::provider::Rung;
-
-/// After so many times [`InferenceConfig::retry_pause`](crate::InferenceConfig) what failed is tried again; then no more in
-/// this run of the host. What was built and does not load was set aside, so the first time is at once.
-const RETRY_PAUSES: [u32; 3] = [0, 1, 10];
 
 /// What a look at a rung gave.
 enum Look {
@@ -31,7 +28,7 @@ enum Look {
 
 impl Plane {
     /// Why a rung may not serve a model at all.
-    fn excluded(entry: &ModelEntry, rung: Rung) -> Option<String> {
+    pub(super) fn excluded(entry: &ModelEntry, rung: Rung) -> Option<String> {
         match &entry.acceptance {
             _ if rung == Rung::REFERENCE => None,
             None => {
@@ -44,19 +41,25 @@ impl Plane {
         }
     }
 
-    /// Looks into the cache for a rung's engine. What failed stays failed until it is time to try again, or until somebody
-    /// waits for it.
+    /// Looks into the cache for a rung's engine. What failed stays failed until it is time to try again, until somebody waits
+    /// for it whose wait is worth a try, or until what it stands on has changed.
     fn look(&self, entry: &ModelEntry, rung: Rung, awaited: bool) -> Look {
         let model = &entry.name;
-        if let Some(why) = Self::excluded(entry, rung) {
+        let basis = self.basis(entry, rung);
+        let excluded = basis.excluded.clone();
+        let changed = self.board.stands_on(model, rung, basis);
+        if let Some(why) = excluded {
             self.board.note(model, rung, RungState::Excluded { why });
             return Look::No;
         }
-        if let RungState::Failed { again, .. } = self.board.state(model, rung)
-            && again.is_none_or(|at| !awaited && at > Instant::now())
+        if changed {
+            self.board.forget_failures(model, rung);
+        } else if let RungState::Failed { again, rarely, .. } = self.board.state(model, rung)
+            && (!awaited || rarely)
+            && again > Instant::now()
         {
             // The model may have been looked at for another rung's sake, and this one's time is still to come.
-            self.plan(model, again);
+            self.improver.enqueue_at(model, again);
             return Look::No;
         }
         let key = self.forge.key(entry, rung, self.config.plan.seats(entry.task));
@@ -76,26 +79,20 @@ impl Plane {
             Err(error) => {
                 let why = format!("the engine cache cannot be read: {error}");
                 tracing::warn!(%model, %rung, %error, dir = %self.cache.dir().display(), "the engine cache cannot be read");
-                self.failed(model, rung, why, 1);
+                self.fail(model, rung, why, Failure::Building);
                 Look::No
             }
         }
     }
 
-    /// Notes a failure and plans the next try, the sooner the smaller `from`, if there is to be one.
-    fn failed(&self, model: &ModelName, rung: Rung, why: String, from: usize) {
-        let failures = self.board.count_failure(model, rung);
-        let pause = RETRY_PAUSES.get((failures - 1).saturating_add(from));
-        let again = pause.map(|&pauses| Instant::now() + self.config.retry_pause * pauses);
-        self.board.note(model, rung, RungState::Failed { why, again });
-        self.plan(model, again);
-    }
-
-    /// Has a model looked at when a rung of it is to be tried again, where engines are built here.
-    fn plan(&self, model: &ModelName, again: Option<Instant>) {
-        if let Some(at) = again.filter(|_| !self.config.builder_command.is_empty()) {
-            self.improver.enqueue_at(model, at);
-        }
+    /// Notes a failure and plans the next try. Where nothing is built here it is a look into the cache.
+    fn fail(&self, model: &ModelName, rung: Rung, why: String, failure: Failure) {
+        let tries = self.board.count_failure(model, rung);
+        let patience = Patience { soon: self.config.retry_pause, rare: self.config.rare_retry_pause };
+        let pause = patience.after(tries, failure);
+        let again = Instant::now() + pause.time;
+        self.board.note(model, rung, RungState::Failed { why, tries, again, rarely: pause.rarely });
+        self.improver.enqueue_at(model, again);
     }
 
     fn load(&self, entry: &ModelEntry, rung: Rung, found: &Entry, source: &Source) -> Option<Made> {
@@ -112,7 +109,7 @@ impl Plane {
                 if let Err(error) = self.cache.set_aside(&found.dir, &reason) {
                     tracing::warn!(%error, "it could not be set aside");
                 }
-                self.failed(&entry.name, rung, why, 0);
+                self.fail(&entry.name, rung, why, Failure::Loading);
                 None
             }
         }
@@ -131,7 +128,7 @@ impl Plane {
             if let Look::Ready(found) = self.look(entry, rung, false)
                 && let Some(made) = self.load(entry, rung, &found, source)
             {
-                self.board.serves(&entry.name, rung, Some(found), started.elapsed());
+                self.board.serves(entry, rung, Some(found), started.elapsed());
                 return Ok(Some((rung, made)));
             }
             // The reference needs no build, whatever became of its optimised graph.
@@ -141,13 +138,13 @@ impl Plane {
                 if self.board.state(&entry.name, rung) == RungState::Missing {
                     self.board.note(&entry.name, rung, RungState::Ready);
                 }
-                self.board.serves(&entry.name, rung, None, started.elapsed());
+                self.board.serves(entry, rung, None, started.elapsed());
                 return Ok(Some((rung, made)));
             }
         }
         let buildable = |rung: &Rung| {
             let state = self.board.state(&entry.name, *rung);
-            matches!(state, RungState::Missing | RungState::Failed { again: Some(_), .. })
+            matches!(state, RungState::Missing | RungState::Failed { rarely: false, .. })
         };
         if !self.config.builder_command.is_empty() && ladder.rungs.iter().any(buildable) {
             return Ok(None);
@@ -176,6 +173,9 @@ impl Plane {
 
     fn reason(&self, one: &super::RungStatus) -> String {
         let why = match (&one.state, &one.built) {
+            (RungState::Failed { why, rarely: true, .. }, _) => {
+                format!("{why} (it is tried again rarely, or at once by `lector engines retry`)")
+            }
             (RungState::Failed { why, .. } | RungState::Excluded { why }, _) => why.clone(),
             (RungState::Refused, Some(built)) => format!("refused: {}", built.summary),
             (RungState::Missing, _) if self.config.builder_command.is_empty() => {
@@ -209,6 +209,8 @@ impl Plane {
             });
         match outcome {
             Ok(outcome) => {
+                // What this host has built is no reason to try again.
+                self.board.stands_on(model, rung, self.basis(entry, rung));
                 let (accepted, summary) = (outcome.accepted, outcome.summary.clone());
                 tracing::info!(
                     %model, %rung, accepted, summary, entry = outcome.entry, bytes = outcome.bytes,
@@ -220,7 +222,7 @@ impl Plane {
             }
             Err(why) => {
                 tracing::warn!(%model, %rung, why, "an engine could not be built");
-                self.failed(model, rung, why, 1);
+                self.fail(model, rung, why, Failure::Building);
                 false
             }
         }
@@ -237,16 +239,26 @@ impl Plane {
         Some(Duration::from_millis(latest.build_ms + latest.acceptance_ms))
     }
 
+    /// Rungs that could serve an open model better than what does; its own where that is made straight from the model, for
+    /// its optimised graph would load faster.
+    pub(super) fn wanted(&self, model: &ModelName) -> Vec<Rung> {
+        let Some(serving) = self.board.serving(model) else { return Vec::new() };
+        let rungs = self.ladder(model).rungs.iter().copied();
+        let better = rungs.take_while(|rung| *rung != serving.rung);
+        better.chain(serving.entry.is_none().then_some(serving.rung)).collect()
+    }
+
     /// Whether a model that has just been opened could be served better, and then has it looked at.
     pub(super) fn want_better(&self, model: &ModelName) {
         let Some(serving) = self.board.serving(model) else { return };
-        let better = || self.ladder(model).rungs.iter().copied().take_while(|rung| *rung != serving.rung);
+        let wanted = self.wanted(model);
+        let in_state = |rung: &Rung| self.board.state(model, *rung);
         let missing: Vec<Rung> =
-            better().filter(|rung| self.board.state(model, *rung) == RungState::Missing).collect();
+            wanted.iter().copied().filter(|rung| in_state(rung) == RungState::Missing).collect();
         // Whose time came while the lane was being opened was looked at in vain.
-        for rung in better().chain([serving.rung]) {
-            if let RungState::Failed { again, .. } = self.board.state(model, rung) {
-                self.plan(model, again);
+        for rung in &wanted {
+            if let RungState::Failed { again, .. } = in_state(rung) {
+                self.improver.enqueue_at(model, again);
             }
         }
         // The reference straight from the model loads slower than its optimised graph would.
@@ -260,7 +272,22 @@ impl Plane {
 
     /// Goes down the ladder to the first rung that can be had, builds it if need be, and puts it into the lane.
     pub(super) fn improve(&self, model: &ModelName) {
+        // A builder reads it anew, too. Where it cannot be read the builder says why.
+        let _ = self.reread();
+        self.climb(model);
+        self.board.nothing_queued(model);
+    }
+
+    fn climb(&self, model: &ModelName) {
         let (Ok(entry), Some(serving)) = (self.entry(model), self.board.serving(model)) else { return };
+        if self.board.model(model).is_some_and(|opened| !opened.computes_as(&entry)) {
+            let why = "the model was replaced since its lane was opened: what was built for the new one serves when it is \
+                       opened next";
+            let wanted = self.wanted(model).into_iter();
+            return wanted.for_each(|rung| {
+                self.board.note(model, rung, RungState::Excluded { why: why.to_owned() });
+            });
+        }
         for &rung in &self.ladder(model).rungs {
             if rung == serving.rung && serving.entry.is_some() {
                 return;
@@ -282,7 +309,7 @@ impl Plane {
             let Some(lane) = self.now().get(model).cloned() else { return };
             let (load, waited) = (started.elapsed(), Instant::now());
             lane.swap(rung, made.engines);
-            self.board.serves(model, rung, Some(found), load);
+            self.board.serves(&entry, rung, Some(found), load);
             tracing::info!(
                 %model, from = %serving.rung, to = %rung, load_ms = load.as_millis() as u64,
                 swap_ms = waited.elapsed().as_millis() as u64, "a better engine serves"

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lector_core::ModelName;
 
@@ -29,6 +29,8 @@ struct Queue {
     better: VecDeque<ModelName>,
     /// Models with a rung that failed, and when it is tried again.
     again: BTreeMap<ModelName, Instant>,
+    /// When it is looked next whether something has changed, and how often that is; `None`: never.
+    watch: Option<(Instant, Duration)>,
     stopped: bool,
 }
 
@@ -36,14 +38,18 @@ struct Queue {
 enum Turn {
     First(ModelName, SyncSender<()>),
     Better(ModelName),
+    Watch,
 }
 
 impl Queue {
-    fn next(&mut self) -> Option<Turn> {
+    fn next(&mut self, now: Instant) -> Option<Turn> {
         if let Some((model, done)) = self.first.pop_front() {
             return Some(Turn::First(model, done));
         }
-        let now = Instant::now();
+        if let Some((at, pause)) = self.watch.filter(|(at, _)| *at <= now) {
+            self.watch = Some((at.max(now) + pause, pause));
+            return Some(Turn::Watch);
+        }
         let due = self.again.iter().find(|(_, at)| **at <= now).map(|(model, _)| model.clone());
         if let Some(model) = due {
             self.again.remove(&model);
@@ -51,11 +57,19 @@ impl Queue {
         }
         self.better.pop_front().map(Turn::Better)
     }
+
+    /// How long there is nothing to do, if nobody asks for anything; `None`: for ever.
+    fn idle_for(&self, now: Instant) -> Option<Duration> {
+        let watch = self.watch.iter().map(|(at, _)| at);
+        self.again.values().chain(watch).min().map(|at| at.saturating_duration_since(now))
+    }
 }
 
 impl Improver {
     /// Starts the thread. It ends with [`stop`](Self::stop), or when the plane is gone.
     pub(super) fn start(plane: &Arc<Plane>) -> Result<(), InferenceError> {
+        let pause = plane.config.watch_pause;
+        plane.improver.lock().watch = Some((Instant::now() + pause, pause));
         let weak = Arc::downgrade(plane);
         let thread = std::thread::Builder::new()
             .name("engine-improver".to_owned())
@@ -128,11 +142,11 @@ impl Improver {
             if queue.stopped {
                 return None;
             }
-            if let Some(turn) = queue.next() {
+            let now = Instant::now();
+            if let Some(turn) = queue.next(now) {
                 return Some(turn);
             }
-            let wait = queue.again.values().min().map(|at| at.saturating_duration_since(Instant::now()));
-            queue = match wait {
+            queue = match queue.idle_for(now) {
                 Some(wait) => {
                     self.changed.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0
                 }
@@ -152,6 +166,7 @@ fn work(weak: &Weak<Plane>) {
                 let _ = done.send(());
             }
             Some(Turn::Better(model)) => plane.improve(&model),
+            Some(Turn::Watch) => plane.look_for_changes(),
             None => return,
         }
     }
@@ -159,30 +174,56 @@ fn work(weak: &Weak<Plane>) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
+    use super::super::patience::{Failure, Patience};
     use super::*;
 
-    fn names(queue: &mut Queue) -> Vec<String> {
-        std::iter::from_fn(|| queue.next())
-            .map(|turn| match turn {
-                Turn::First(model, _) => format!("first {model}"),
-                Turn::Better(model) => format!("better {model}"),
-            })
-            .collect()
+    fn name(turn: Turn) -> String {
+        match turn {
+            Turn::First(model, _) => format!("first {model}"),
+            Turn::Better(model) => format!("better {model}"),
+            Turn::Watch => "watch".to_owned(),
+        }
+    }
+
+    fn names(queue: &mut Queue, now: Instant) -> Vec<String> {
+        std::iter::from_fn(|| queue.next(now)).map(name).collect()
     }
 
     #[test]
     fn who_waits_comes_first_and_who_failed_comes_when_it_is_time() {
         let (done, _wait) = sync_channel(1);
-        let now = Instant::now();
-        let mut queue = Queue::default();
+        let (now, pause) = (Instant::now(), Duration::from_secs(10));
+        let mut queue = Queue { watch: Some((now, pause)), ..Queue::default() };
         queue.better.push_back("b".into());
         queue.again.insert("due".into(), now);
         queue.again.insert("later".into(), now + Duration::from_secs(3600));
         queue.first.push_back(("a".into(), done));
-        assert_eq!(names(&mut queue), ["first a", "better due", "better b"]);
+        assert_eq!(queue.idle_for(now), Some(Duration::ZERO));
+        assert_eq!(names(&mut queue, now), ["first a", "watch", "better due", "better b"]);
         assert!(queue.again.contains_key(&ModelName::from("later")));
+        assert_eq!(queue.idle_for(now), Some(pause), "the next watch comes before the next try");
+        assert_eq!(names(&mut queue, now + Duration::from_secs(3600)), ["watch", "better later"]);
+        queue.watch = None;
+        assert_eq!(queue.idle_for(now), None);
+    }
+
+    /// A rung that fails for ever, by a clock of the test's own.
+    #[test]
+    fn a_rung_whose_tries_are_used_up_comes_again_rarely_for_as_long_as_the_host_runs() {
+        let hour = Duration::from_secs(3600);
+        let patience = Patience { soon: Duration::from_secs(60), rare: hour };
+        let start = Instant::now();
+        let (mut queue, mut now, mut tries) = (Queue::default(), start, Vec::new());
+        queue.again.insert("m".into(), now);
+        while now < start + 100 * hour {
+            if let Some(Turn::Better(model)) = queue.next(now) {
+                tries.push(now - start);
+                queue.again.insert(model, now + patience.after(tries.len(), Failure::Building).time);
+            }
+            now += queue.idle_for(now).unwrap_or(hour);
+        }
+        let minutes: Vec<u64> = tries.iter().map(|at| at.as_secs() / 60).collect();
+        assert_eq!(minutes, [0, 1, 11, 71, 191, 431, 911, 1871, 3311, 4751], "100 hours: ten builds");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use futures::{FutureExt, StreamExt};
+use lector_core::port::FailedEngine;
 use lector_core::{DeploymentName, ModelName};
 
 use super::*;
@@ -300,4 +301,32 @@ async fn a_batching_program_is_asked_before_anybody_depends_on_it_and_is_shown()
     let program = shown.revision(1).unwrap().program.clone().unwrap();
     assert_eq!((program.asked, program.disabled), (0, false), "what the rehearsal asked is not counted");
     assert_eq!(shown.revisions.iter().filter(|revision| revision.program.is_some()).count(), 1);
+}
+
+#[tokio::test]
+async fn engines_are_tried_again_once_it_is_written_down() {
+    let house = house().await;
+    let one = |model: &str| FailedEngine {
+        model: model.into(),
+        rung: "openvino/bf16".into(),
+        why: "no disk".into(),
+    };
+    *house.script.failed_engines.lock().unwrap() = vec![one("model"), one("spare")];
+    let admin = Admin::of_this_machine();
+    let model = ModelName::from("spare");
+    house.store.be(Mood::Full);
+    let fault = house.platform.retry_engines(&admin, Some(&model)).await.unwrap_err();
+    assert_eq!(fault.code, "storage_full");
+    assert_eq!(house.script.failed_engines.lock().unwrap().len(), 2, "not written, not done");
+    house.store.be(Mood::Sound);
+    assert_eq!(house.platform.retry_engines(&admin, Some(&model)).await.unwrap(), [one("spare")]);
+    assert_eq!(*house.script.failed_engines.lock().unwrap(), [one("model")]);
+    let entry = house.store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await.unwrap().remove(0);
+    assert_eq!(
+        (entry.act.as_str(), entry.target.as_str(), entry.actor.as_str()),
+        ("engines_retry", "spare", "cli")
+    );
+    assert_eq!(entry.from[0]["why"], "no disk");
+    assert_eq!(house.platform.retry_engines(&admin, None).await.unwrap(), [one("model")]);
+    assert_eq!(house.platform.retry_engines(&admin, None).await.unwrap(), []);
 }

@@ -6,6 +6,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use lector_core::batching::Planner;
 use lector_core::batching::plan::ProgramStatus;
+use lector_core::port::FailedEngine;
 use lector_core::{
     CallCtx, Complaint, Declaration, Fault, ModelName, PageRequest, PageRun, PageSource, Summary, Transcript,
 };
@@ -30,6 +31,14 @@ impl Loader for Arc<Runtime> {
 
     fn retain(&self, models: Vec<ModelName>) -> BoxFuture<'_, Vec<ModelName>> {
         self.engines().retain(models)
+    }
+
+    fn failed_engines(&self, model: Option<&ModelName>) -> Result<Vec<FailedEngine>, Fault> {
+        self.engines().failed(model)
+    }
+
+    fn try_engines_again(&self, failed: &[FailedEngine]) {
+        self.engines().try_again(failed);
     }
 }
 

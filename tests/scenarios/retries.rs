@@ -1,0 +1,122 @@
+//! Engines that could not be built: told, tried again at an operator's wish, written down, and then they serve.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use lector_tests::{Gateway, paths};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::house::ask;
+
+const MODEL: &str = "textline-orientation";
+
+/// The model's engines, as the API shows them.
+async fn engine(gateway: &Gateway) -> Value {
+    let all = gateway.get("/api/v1/engines").await.ok();
+    let found = all["engines"].as_array().unwrap().iter().find(|engine| engine["model"] == MODEL);
+    found.unwrap_or_else(|| panic!("{all}")).clone()
+}
+
+async fn until(gateway: &Gateway, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
+    let end = std::time::Instant::now() + Duration::from_secs(120);
+    loop {
+        let engine = engine(gateway).await;
+        if condition(&engine) {
+            return engine;
+        }
+        assert!(std::time::Instant::now() < end, "it never came: {what}: {engine}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn engines(gateway: &Gateway, arguments: &[&str], folder: &Path) -> Value {
+    let output = Command::new(paths::lector())
+        .arg("engines")
+        .args(arguments)
+        .arg("--set")
+        .arg(format!("client.server={}", gateway.base))
+        .current_dir(folder)
+        .output()
+        .expect("lector runs");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn an_engine_that_failed_is_tried_again_at_will_and_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("engines");
+    std::fs::create_dir(&cache).unwrap();
+    // No build can put its files down.
+    std::fs::write(cache.join("tmp"), "in the way").unwrap();
+    let config = format!(
+        r#"
+        [engines]
+        providers = ["cpu"]
+        cache_dir = "{}"
+        [engines.model_providers]
+        {MODEL} = ["openvino/f32", "cpu"]
+        [platform]
+        default_deployment = "small"
+        [[deployments]]
+        name = "small"
+        component = "guest/target/components/standard.wasm"
+        settings = {{ tier = "tiny" }}
+        [deployments.grants]
+        detection-tiny = "pp-ocrv6-tiny-det"
+        recognition-tiny = "pp-ocrv6-tiny-rec"
+        textline-orientation = "{MODEL}"
+        page-orientation = "page-orientation"
+    "#,
+        cache.display()
+    );
+    let gateway = Gateway::builder().config(config).start().await;
+    let failed = until(&gateway, "the failure", |engine| engine["ladder"][0]["state"] == "failed").await;
+    let rung = &failed["ladder"][0];
+    assert_eq!(
+        (&failed["serving"]["rung"], &rung["tries"], &rung["tried_rarely"]),
+        (&json!("cpu/f32"), &json!(1), &json!(false))
+    );
+    assert!(
+        rung["why"].as_str().unwrap().contains("engine cache") && rung["retry_in_s"].as_f64().unwrap() > 0.0,
+        "{rung}"
+    );
+    let told = format!("lector_engine_tries_failed{{model=\"{MODEL}\",rung=\"openvino/f32\"}} 1");
+    assert!(gateway.get("/metrics").await.text().contains(&told));
+
+    let retry = "/api/v1/admin/engines/retry";
+    ask(&gateway, "", Method::POST, retry, Some(json!({ "model": "no-such" })))
+        .await
+        .problem(404, "model_unknown");
+    ask(&gateway, "", Method::POST, retry, Some(json!({ "modle": MODEL })))
+        .await
+        .problem(400, "body_invalid");
+
+    std::fs::remove_file(cache.join("tmp")).unwrap();
+    let answer = engines(&gateway, &["retry", "--model", MODEL], folder.path());
+    let rungs: Vec<&str> =
+        answer["retried"].as_array().unwrap().iter().map(|one| one["rung"].as_str().unwrap()).collect();
+    assert!(rungs.contains(&"openvino/f32"), "{answer}");
+    let served = |engine: &Value| engine["serving"]["rung"] == "openvino/f32";
+    let engine = until(&gateway, "the engine", served).await;
+    assert_eq!(engine["ladder"][0]["tries"], Value::Null);
+    assert!(!gateway.get("/metrics").await.text().contains(&told));
+    let status = engines(&gateway, &["status"], folder.path());
+    assert!(
+        status["engines"].as_array().unwrap().iter().any(|engine| engine["model"] == MODEL && served(engine))
+    );
+
+    let audit = ask(&gateway, "", Method::GET, "/api/v1/admin/audit?limit=10", None).await.ok();
+    let entry = audit["entries"].as_array().unwrap().iter().find(|entry| entry["act"] == "engines_retry");
+    let entry = entry.unwrap_or_else(|| panic!("{audit}"));
+    assert_eq!((&entry["target"], &entry["actor"]), (&json!(MODEL), &json!("open")));
+    assert_eq!(entry["from"][0]["model"], MODEL);
+
+    // A key that is no administrator's does not do.
+    let make = |body: Value| ask(&gateway, "", Method::POST, "/api/v1/keys", Some(body));
+    let made = make(json!({ "label": "reader" })).await.json();
+    let key = made["key"].as_str().unwrap().to_owned();
+    ask(&gateway, &key, Method::POST, retry, None).await.problem(403, "admin_only");
+}
