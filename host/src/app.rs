@@ -172,7 +172,10 @@ pub use engines::{
     EngineLines, EngineOrder, engine_builder, engines_collect, engines_export, engines_import, engines_list,
     engines_order, engines_preflight,
 };
-pub use models::{ModelLine, ModelOrder, Told, model_sheet, models, models_add, models_verify};
+pub use models::{
+    ModelLine, ModelOrder, Told, model_sheet, models, models_add, models_bring_back, models_keep,
+    models_verify, own_models,
+};
 
 /// The body of a compiler's process.
 pub fn component_compiler() -> ExitCode {

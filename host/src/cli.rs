@@ -84,9 +84,9 @@ enum Command {
     Usage(manage::Usage),
     /// Shows who did what
     Audit(manage::Audit),
-    /// Copies the data folder while a server serves from it
+    /// Copies the data folder and models of your own while a server serves from them
     Backup(backup::Backup),
-    /// Makes a data folder of a backup
+    /// Makes a data folder of a backup, and brings the models back
     Restore(backup::Restore),
     /// Prints the effective configuration and where each value comes from
     Config,

@@ -8,9 +8,10 @@ use lector_tests::answer::all_text;
 use lector_tests::pdf::{self, PageSpec};
 use lector_tests::{Gateway, paths};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::house::{ask, component, deploy};
+use crate::survival::lector;
 
 const LINES: [&str; 2] = ["The third family reads this page", "Invoice number 2026-11-25"];
 
@@ -19,7 +20,7 @@ fn squeeze(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric()).collect()
 }
 
-fn reads(answer: &serde_json::Value) {
+fn reads(answer: &Value) {
     assert_eq!(squeeze(&all_text(answer)), squeeze(&LINES.join("")), "{answer}");
 }
 
@@ -78,11 +79,87 @@ impl Own {
         (status.code(), text(&stdout) + &text(&stderr))
     }
 
+    /// The tiny recogniser under the name `own-reader`, and what was said of it.
+    fn take_in_a_reader(&self) -> String {
+        let tiny = paths::repo().join("models/pp-ocrv6-tiny-rec");
+        let (weights, labels) = (tiny.join("model.onnx"), tiny.join("labels.txt"));
+        let like =
+            ["--like", "pp-ocrv6-tiny-rec", "--labels", labels.to_str().unwrap(), "--licence", "Apache-2.0"];
+        let (code, text) = self.add("own-reader", &weights, &like);
+        assert_eq!(code, Some(0), "{text}");
+        text
+    }
+
     /// Takes the tiny recogniser in under another name.
     fn add(&self, name: &str, weights: &Path, more: &[&str]) -> (Option<i32>, String) {
         let args = ["add", weights.to_str().unwrap(), "--name", name];
         self.run(&[&args[..], more].concat())
     }
+}
+
+fn grants() -> Value {
+    json!({
+        "detection": "pp-ocrv6-small-det",
+        "recognition": "own-reader",
+        "textline-orientation": "textline-orientation",
+        "page-orientation": "page-orientation",
+    })
+}
+
+fn options() -> Value {
+    json!({ "settings": {}, "promote": true, "grants": grants() })
+}
+
+async fn grant(gateway: &Gateway) {
+    let terms = Some(json!({ "models": grants() }));
+    let granted = ask(gateway, "", Method::PUT, "/api/v1/admin/tenants/default", terms).await;
+    assert_eq!(granted.status, 200, "{}", granted.text());
+}
+
+async fn reads_with_it(gateway: &Gateway) {
+    let bytes = pdf::document(&[PageSpec::a4(&LINES)]);
+    let path = "/api/v1/deployments/own/ocr?text_layer=never";
+    reads(&gateway.post(path, "application/pdf", bytes).await.ok());
+}
+
+#[tokio::test]
+async fn a_backup_has_an_operators_own_models_and_they_serve_after_the_restore() {
+    let own = Own(tempfile::tempdir().unwrap());
+    let folder = |name: &str| own.0.path().join(name);
+    let (data, copy, without, back) = (folder("data"), folder("copy"), folder("without"), folder("back"));
+    let start = |data: &Path, models: &Path| {
+        Gateway::builder()
+            .set("platform.data_dir", data.display())
+            .set("engines.own_models_dir", models.display())
+            .set("engines.cache_dir", own.engines().display())
+            .set("engines.providers", "[\"cpu\"]")
+            .start()
+    };
+    own.take_in_a_reader();
+    let gateway = start(&data, &own.models()).await;
+    grant(&gateway).await;
+    let answer = deploy(&gateway, "", "own", component("standard"), options()).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+
+    // While it serves.
+    let models_dir = format!("engines.own_models_dir={}", own.models().display());
+    let backup = |to: &Path, more: &[&str]| {
+        lector(&data, &[&["backup", to.to_str().unwrap(), "--set", &models_dir], more].concat())
+    };
+    let said = backup(&copy, &[]);
+    assert!(said.contains("models of your own: own-reader; 17 files"), "{said}");
+    let said = backup(&without, &["--without-models"]);
+    assert!(said.contains("LEFT OUT: own-reader") && !without.join("models").exists(), "{said}");
+    reads_with_it(&gateway).await;
+    gateway.stop().await;
+
+    // Nothing of the first house is left but the backup.
+    std::fs::remove_dir_all(own.models()).unwrap();
+    std::fs::remove_dir_all(&data).unwrap();
+    let said = lector(&back, &["restore", copy.to_str().unwrap()]);
+    assert!(said.contains("models of your own: own-reader, in"), "{said}");
+    let restored = start(&back, &back.join("models")).await;
+    reads_with_it(&restored).await;
 }
 
 #[tokio::test]
@@ -94,27 +171,13 @@ async fn an_operators_own_model_is_taken_in_and_granted_while_the_server_runs() 
         .set("engines.providers", "[\"cpu\"]")
         .start()
         .await;
-    let grants = json!({
-        "detection": "pp-ocrv6-small-det",
-        "recognition": "own-reader",
-        "textline-orientation": "textline-orientation",
-        "page-orientation": "page-orientation",
-    });
-    let options = || json!({ "settings": {}, "promote": true, "grants": grants });
-    let answer = deploy(&gateway, "", "own", component("standard"), options()).await;
-    answer.problem(403, "grant_missing");
-    let terms = Some(json!({ "models": grants }));
-    let granted = ask(&gateway, "", Method::PUT, "/api/v1/admin/tenants/default", terms).await;
-    assert_eq!(granted.status, 200, "{}", granted.text());
-    let answer = deploy(&gateway, "", "own", component("standard"), options()).await;
+    let deploy_own = || deploy(&gateway, "", "own", component("standard"), options());
+    deploy_own().await.problem(403, "grant_missing");
+    grant(&gateway).await;
+    let answer = deploy_own().await;
     assert!(answer.text().contains("own-reader is not in the catalogue"), "{}", answer.text());
 
-    let tiny = paths::repo().join("models/pp-ocrv6-tiny-rec");
-    let (weights, labels) = (tiny.join("model.onnx"), tiny.join("labels.txt"));
-    let like =
-        ["--like", "pp-ocrv6-tiny-rec", "--labels", labels.to_str().unwrap(), "--licence", "Apache-2.0"];
-    let (code, text) = own.add("own-reader", &weights, &like);
-    assert_eq!(code, Some(0), "{text}");
+    let text = own.take_in_a_reader();
     for expect in ["a run: ok", "golden batch on cpu/f32: ok", "model.toml"] {
         assert!(text.contains(expect), "{text}");
     }
@@ -132,11 +195,9 @@ async fn an_operators_own_model_is_taken_in_and_granted_while_the_server_runs() 
     }
 
     // The running server finds it, loads it and reads with it; nobody restarted anything.
-    let answer = deploy(&gateway, "", "own", component("standard"), options()).await;
+    let answer = deploy_own().await;
     assert_eq!(answer.status, 201, "{}", answer.text());
-    let bytes = pdf::document(&[PageSpec::a4(&LINES)]);
-    let path = "/api/v1/deployments/own/ocr?text_layer=never";
-    reads(&gateway.post(path, "application/pdf", bytes).await.ok());
+    reads_with_it(&gateway).await;
     gateway.stop().await;
 
     // What is changed afterwards is found out.

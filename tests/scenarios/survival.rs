@@ -184,7 +184,8 @@ async fn a_power_cut_in_a_rotation_leaves_one_good_key() {
     }
 }
 
-fn lector(data: &Path, arguments: &[&str]) {
+/// A command on a data folder, and what it prints.
+pub fn lector(data: &Path, arguments: &[&str]) -> String {
     let output = Command::new(paths::lector())
         .args(arguments)
         .env("LECTOR__PLATFORM__DATA_DIR", data)
@@ -192,6 +193,7 @@ fn lector(data: &Path, arguments: &[&str]) {
         .output()
         .expect("lector runs");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[tokio::test]

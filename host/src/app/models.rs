@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use lector_core::ModelName;
 use lector_inference::build::Task as BuildTask;
-use lector_inference::catalogue::{Adoption, LabelOrigin, Steps};
+use lector_inference::catalogue::{self, Adoption, Kept, LabelOrigin, Steps};
 use lector_inference::provider::UnknownProvider;
 use lector_inference::{Catalogue, EngineCache, Inference, InferenceConfig, ModelEntry, Rung, Task};
 
@@ -292,4 +292,22 @@ pub fn models_add(config: &EnginesConfig, order: &ModelOrder<'_>, tell: Told<'_>
         outcome.is_ok()
     })?;
     Ok(accepted)
+}
+
+/// Names of an operator's own models.
+pub fn own_models(config: &EnginesConfig) -> anyhow::Result<Vec<String>> {
+    let dir = &config.own_models_dir;
+    catalogue::own_models(dir).with_context(|| format!("looking for models in {}", dir.display()))
+}
+
+/// Copies an operator's own models into a folder.
+pub fn models_keep(config: &EnginesConfig, to: &Path) -> anyhow::Result<Kept> {
+    let dir = &config.own_models_dir;
+    catalogue::keep(dir, to).with_context(|| format!("copying the models in {}", dir.display()))
+}
+
+/// Copies them back.
+pub fn models_bring_back(config: &EnginesConfig, from: &Path) -> anyhow::Result<Kept> {
+    let dir = &config.own_models_dir;
+    catalogue::bring_back(from, dir).with_context(|| format!("copying models into {}", dir.display()))
 }

@@ -1,4 +1,5 @@
-//! `lector backup` and `lector restore`: the data folder, copied consistently while a server serves, and brought back.
+//! `lector backup` and `lector restore`: the data folder and an operator's own models, copied consistently while a server
+//! serves, and brought back.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,13 +8,20 @@ use anyhow::Context;
 use lector_platform::store::backup as copies;
 
 use super::{Failure, terminal};
+use crate::app;
 use crate::config::Config;
+
+/// Folder of the models in a backup.
+const MODELS: &str = "models";
 
 /// `lector backup`
 #[derive(Debug, clap::Args)]
 pub(super) struct Backup {
     /// A new or empty folder
     to: PathBuf,
+    /// Leave out the models that `lector models add` took in; the output names them
+    #[arg(long)]
+    without_models: bool,
 }
 
 /// `lector restore`
@@ -21,25 +29,50 @@ pub(super) struct Backup {
 pub(super) struct Restore {
     /// A folder that `lector backup` made; the data folder (platform.data_dir) must be new or empty
     from: PathBuf,
+    /// Leave the models where they are, in the backup
+    #[arg(long)]
+    without_models: bool,
 }
 
 fn data_dir(config: &Config) -> anyhow::Result<&Path> {
     config.platform.data_dir.as_deref().context("there is no data folder: name it in platform.data_dir")
 }
 
-fn say(what: &str, copied: copies::Copied, to: &Path) -> Result<ExitCode, Failure> {
+fn say(what: &str, copied: copies::Copied, models: &str, to: &Path) -> Result<ExitCode, Failure> {
     let copies::Copied { components, bytes } = copied;
-    terminal::print(&format!("{what}: {components} components, {bytes} bytes, in {}\n", to.display()))?;
+    let to = to.display();
+    terminal::print(&format!("{what}: {components} components, {bytes} bytes, in {to}\n{models}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// Models after what was kept or left out, in a line.
+fn listed(what: &str, names: &[String]) -> String {
+    if names.is_empty() { format!("{what}: none") } else { format!("{what}: {}", names.join(", ")) }
+}
+
+/// After the database: a model that a revision in it names is there by then.
 pub(super) fn backup(args: &Backup, config: &Config) -> Result<ExitCode, Failure> {
     let copied = copies::backup(data_dir(config)?, &args.to).context("backing up")?;
-    say("backed up", copied, &args.to)
+    let models = if args.without_models {
+        listed("models of your own that were LEFT OUT", &app::own_models(&config.engines)?)
+    } else {
+        let kept = app::models_keep(&config.engines, &args.to.join(MODELS)).context("backing up")?;
+        format!("{}; {} files, {} bytes", listed("models of your own", &kept.models), kept.files, kept.bytes)
+    };
+    say("backed up", copied, &models, &args.to)
 }
 
 pub(super) fn restore(args: &Restore, config: &Config) -> Result<ExitCode, Failure> {
     let to = data_dir(config)?;
-    let copied = copies::restore(&args.from, to).context("restoring")?;
-    say("restored", copied, to)
+    let mut models = "models of your own: LEFT in the backup, as --without-models says".to_owned();
+    let bring_back = || -> anyhow::Result<()> {
+        if !args.without_models {
+            let kept = app::models_bring_back(&config.engines, &args.from.join(MODELS))?;
+            let to = config.engines.own_models_dir.display();
+            models = format!("{}, in {to}", listed("models of your own", &kept.models));
+        }
+        Ok(())
+    };
+    let copied = copies::restore(&args.from, to, bring_back).context("restoring")?;
+    say("restored", copied, &models, to)
 }

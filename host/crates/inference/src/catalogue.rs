@@ -7,6 +7,7 @@ mod acceptance;
 mod adopt;
 mod digest;
 mod examine;
+mod keep;
 mod labels;
 mod raw;
 
@@ -18,6 +19,7 @@ pub use acceptance::{Acceptance, ClassificationLimits, DetectionLimits, Recognit
 pub use adopt::Adoption;
 pub use digest::Sha256;
 pub use examine::Finding;
+pub use keep::{Kept, bring_back, keep, own_models};
 pub use labels::{LabelOrigin, LabelSource};
 
 /// Why the catalogue, or a model of it, cannot be used.

@@ -39,6 +39,7 @@ mod profile;
 pub mod provider;
 mod session;
 pub mod simulated;
+mod stamp;
 
 pub use acceptance::{Measure, Verdict};
 pub use build::process::builder_main;

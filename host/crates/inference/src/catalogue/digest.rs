@@ -1,7 +1,7 @@
 //! SHA-256 of files, without holding them in memory.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use sha2::Digest;
@@ -53,14 +53,21 @@ pub(super) fn of_bytes(bytes: &[u8]) -> Sha256 {
 }
 
 pub(super) fn of_file(path: &Path) -> std::io::Result<Sha256> {
-    let mut file = std::fs::File::open(path)?;
+    while_copying(&mut std::fs::File::open(path)?, &mut std::io::sink())
+}
+
+/// Copies, in pieces, and gives the digest of what was copied.
+pub(super) fn while_copying(from: &mut impl Read, to: &mut impl Write) -> std::io::Result<Sha256> {
     let mut hasher = sha2::Sha256::new();
     let mut piece = vec![0u8; PIECE_BYTES];
     loop {
-        let read = file.read(&mut piece)?;
+        let read = from.read(&mut piece)?;
         match piece.get(..read) {
             Some([]) | None => return Ok(Sha256::finish(hasher)),
-            Some(bytes) => hasher.update(bytes),
+            Some(bytes) => {
+                hasher.update(bytes);
+                to.write_all(bytes)?;
+            }
         }
     }
 }

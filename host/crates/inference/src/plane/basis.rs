@@ -3,16 +3,9 @@
 //! Taken before a try, and held against what is there later: another description, other weights, an engine that somebody put
 //! into the cache.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::time::SystemTime;
-
 use crate::cache::{EngineCache, EngineKey};
 use crate::catalogue::{LabelOrigin, ModelEntry};
-
-/// What can be seen of a file without reading it; `None`: it is not there.
-type Stamp = Option<(u64, Option<SystemTime>, u64)>;
+use crate::stamp::Stamp;
 
 /// What a try stands on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,12 +14,12 @@ pub(super) struct Basis {
     key: String,
     /// Why the rung may not serve the model at all.
     pub(super) excluded: Option<String>,
-    weights: Stamp,
-    labels: Stamp,
+    weights: Option<Stamp>,
+    labels: Option<Stamp>,
     /// Why the catalogue could not be read: a builder reads it, too.
     trouble: Option<String>,
     /// The manifest of the engine in the cache.
-    built: Stamp,
+    built: Option<Stamp>,
 }
 
 impl Basis {
@@ -38,16 +31,16 @@ impl Basis {
         trouble: Option<String>,
     ) -> Self {
         let labels = entry.labels.as_ref().and_then(|labels| match &labels.from {
-            LabelOrigin::File { path, .. } => stamp(path),
+            LabelOrigin::File { path, .. } => Stamp::of(path),
             LabelOrigin::Metadata { .. } | LabelOrigin::List(_) => None,
         });
         Self {
             key: key.digest(),
             excluded,
-            weights: stamp(&entry.weights.path),
+            weights: Stamp::of(&entry.weights.path),
             labels,
             trouble,
-            built: stamp(&cache.manifest_path(key)),
+            built: Stamp::of(&cache.manifest_path(key)),
         }
     }
 
@@ -59,11 +52,6 @@ impl Basis {
     }
 }
 
-fn stamp(path: &Path) -> Stamp {
-    let data = fs::metadata(path).ok()?;
-    Some((data.len(), data.modified().ok(), data.ino()))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -71,21 +59,16 @@ mod tests {
 
     #[test]
     fn a_failure_holds_for_what_it_stood_on() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("manifest.json");
-        fs::write(&file, "{}").unwrap();
-        let one = stamp(&file);
-        fs::write(dir.path().join("new"), "{}").unwrap();
-        fs::rename(dir.path().join("new"), &file).unwrap();
-        let other = stamp(&file);
-        assert!(one.is_some() && one != other, "another file of the same length");
+        let here = Stamp::of(std::path::Path::new("Cargo.toml"));
+        let other = Stamp::of(std::path::Path::new("src/lib.rs"));
+        assert!(here.is_some() && other.is_some() && here != other);
         let basis = Basis {
             key: "key".to_owned(),
             excluded: None,
-            weights: one,
+            weights: here,
             labels: None,
             trouble: None,
-            built: one,
+            built: here,
         };
         let check = |change: fn(&mut Basis), expect: bool| {
             let mut now = basis.clone();

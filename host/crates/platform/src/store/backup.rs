@@ -32,10 +32,17 @@ pub fn backup(from: &Path, to: &Path) -> Result<Copied, StoreError> {
     components(from, to)
 }
 
-/// Copies the backup `from` into the new or empty data folder `to`.
-pub fn restore(from: &Path, to: &Path) -> Result<Copied, StoreError> {
+/// Copies the backup `from` into the new or empty data folder `to`. `meanwhile` brings back what else belongs to it, and is
+/// called before the database is there: what fails in it is a restore that was cut short.
+pub fn restore<E: From<StoreError>>(
+    from: &Path,
+    to: &Path,
+    meanwhile: impl FnOnce() -> Result<(), E>,
+) -> Result<Copied, E> {
     if !from.join(DATABASE).is_file() {
-        return Err(problem(from, "there is no database in it: name a folder that `lector backup` made"));
+        return Err(
+            problem(from, "there is no database in it: name a folder that `lector backup` made").into()
+        );
     }
     empty(to)?;
     // No other server may begin in the folder while it fills.
@@ -46,6 +53,7 @@ pub fn restore(from: &Path, to: &Path) -> Result<Copied, StoreError> {
     synced.map_err(|error| StoreError::write("the database", error))?;
     let named = sqlite::named_components(to, &aside)?;
     let mut copied = copy(from, to, named.iter())?;
+    meanwhile()?;
     // The database comes last: a restore that was cut short has none, and says so at the next start.
     let renamed = fs::rename(&aside, to.join(DATABASE)).and_then(|()| fs::File::open(to)?.sync_all());
     renamed.map_err(|error| StoreError::write("the database", error))?;

@@ -254,7 +254,11 @@ async fn a_backup_taken_while_serving_opens_as_it_was() {
     assert_eq!(copied.components, 1);
     store.commit(act(vec![Change::PutTenant(tenant("late"))])).await.unwrap();
     assert!(backup::backup(dir.path(), &copy).is_err(), "nothing is written over");
-    assert_eq!(backup::restore(&copy, &back).unwrap(), copied);
+    let cut_short =
+        backup::restore(&copy, &out.path().join("cut"), || Err(StoreError::Full { what: "something else" }));
+    assert!(matches!(cut_short, Err(StoreError::Full { .. })));
+    assert!(!out.path().join("cut/lector.db").exists(), "and it is not taken for a whole one");
+    assert_eq!(backup::restore(&copy, &back, || Ok::<_, StoreError>(())).unwrap(), copied);
     let restored = SqliteStore::open(&back).unwrap();
     let records = restored.load().await.unwrap();
     assert_eq!((records.revisions, records.tenants), (vec![record], vec![]));
