@@ -115,8 +115,17 @@ async fn an_engine_that_failed_is_tried_again_at_will_and_serves() {
     assert_eq!(entry["from"][0]["model"], MODEL);
 
     // A key that is no administrator's does not do.
-    let make = |body: Value| ask(&gateway, "", Method::POST, "/api/v1/keys", Some(body));
-    let made = make(json!({ "label": "reader" })).await.json();
-    let key = made["key"].as_str().unwrap().to_owned();
+    let make = async |key: String, path: &str, body: Value| {
+        let made = ask(&gateway, &key, Method::POST, path, Some(body)).await.json();
+        made["key"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned()
+    };
+    let admin = make(String::new(), "/api/v1/admin/keys", json!({ "admin": true })).await;
+    let key = make(admin.clone(), "/api/v1/keys", json!({ "label": "reader" })).await;
     ask(&gateway, &key, Method::POST, retry, None).await.problem(403, "admin_only");
+    ask(&gateway, "", Method::POST, retry, None).await.problem(401, "key_missing");
+    // Without a name: the other models, whose own engines could not be put down either.
+    let rest = ask(&gateway, &admin, Method::POST, retry, None).await.ok();
+    let rest: Vec<&str> =
+        rest["retried"].as_array().unwrap().iter().map(|one| one["model"].as_str().unwrap()).collect();
+    assert!(rest.contains(&"page-orientation") && !rest.contains(&MODEL), "{rest:?}");
 }

@@ -296,7 +296,13 @@ impl Plane {
                 Look::Missing if self.build(&entry, rung) => self.look(&entry, rung, false),
                 found => found,
             };
-            let Look::Ready(found) = found else { continue };
+            let Look::Ready(found) = found else {
+                // It serves straight from the model, which needs no build.
+                if rung == serving.rung && self.board.state(model, rung) == RungState::Missing {
+                    self.board.note(model, rung, RungState::Ready);
+                }
+                continue;
+            };
             let started = Instant::now();
             let made = match Source::read(&entry) {
                 Ok(source) => self.load(&entry, rung, &found, &source),
