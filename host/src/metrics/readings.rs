@@ -7,9 +7,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lector_platform::Platform;
+use lector_platform::{Platform, Prediction};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{self, DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::encoding::{self, DescriptorEncoder, EncodeCounterValue, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -291,6 +291,24 @@ impl House {
             "Seconds of such work that are done in a second, as learned",
             status.work_rate,
         )?;
+        let predictions = &status.work_predictions;
+        for (name, help, of) in [
+            (
+                "lector_page_work_seconds",
+                "Work of pages read for which it was predicted, by what was known of them",
+                (|prediction| prediction.work) as fn(&Prediction) -> Duration,
+            ),
+            (
+                "lector_page_work_misjudged_seconds",
+                "How far these predictions were off, either way",
+                |prediction| prediction.off,
+            ),
+        ] {
+            let mut seconds = family(encoder, name, help, MetricType::Counter)?;
+            for prediction in predictions {
+                labelled_counter(&mut seconds, &[("known", prediction.known)], of(prediction).as_secs_f64())?;
+            }
+        }
         let mut documents =
             family(encoder, "lector_documents", "Documents, by what became of them", MetricType::Counter)?;
         for (outcome, count) in [
@@ -438,7 +456,11 @@ fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u
     ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
 }
 
-fn labelled_counter(family: &mut MetricEncoder<'_>, labels: &[(&str, &str); 1], value: u64) -> fmt::Result {
+fn labelled_counter<N: EncodeCounterValue>(
+    family: &mut MetricEncoder<'_>,
+    labels: &[(&str, &str); 1],
+    value: N,
+) -> fmt::Result {
     ConstCounter::new(value).encode(family.encode_family(labels)?)
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batching::Planner;
 use crate::budget::Budget;
+use crate::cost::PageSize;
 use crate::fault::Fault;
 use crate::id::{DeploymentName, ModelName, RequestId, TenantName};
 use crate::port::Company;
@@ -38,6 +39,14 @@ pub struct CallCtx {
     pub background: bool,
     /// The revision's own program for its batches, where it has one.
     pub planner: Option<Arc<dyn Planner>>,
+    /// Who wants to know the page's size as the call finds it out.
+    pub watch: Option<Arc<dyn PageWatch>>,
+}
+
+/// Is told of a page's size while it is read. Called from the guest's thread: answers at once.
+pub trait PageWatch: std::fmt::Debug + Send + Sync {
+    /// The page is of that size, as far as is known; neither part ever falls.
+    fn known(&self, size: PageSize);
 }
 
 /// How embedded text is used.
@@ -179,6 +188,8 @@ pub struct Timing {
     pub text_layer: Duration,
     /// Image and tensor operations in the host.
     pub image: Duration,
+    /// Pixels of the page as it was rendered; of all renderings, where there were several.
+    pub pixels: u64,
     /// By model.
     pub models: BTreeMap<ModelName, ModelTime>,
     /// The guest's own spans, by name: how often and how long in all.

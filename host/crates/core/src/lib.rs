@@ -1,13 +1,15 @@
 //! The nouns of Lector and the seams between its rooms.
 //!
 //! Owns: geometry, text, tensors, images, faults, budgets, the port traits that `inference` and `document` implement
-//! and `runtime` calls, and the pure decisions of the lanes ([`batching`], [`share`]). Knows no engine, no sandbox, no transport and no async
+//! and `runtime` calls, the pure decisions of the lanes ([`batching`], [`share`]) and
+//! what a page will cost ([`cost`]). Knows no engine, no sandbox, no transport and no async
 //! runtime. Everybody depends on it; it depends on nobody.
 #![warn(missing_docs)]
 
 pub mod batching;
 pub mod budget;
 pub mod call;
+pub mod cost;
 pub mod fault;
 pub mod geometry;
 pub mod id;
@@ -20,7 +22,8 @@ pub mod text;
 
 pub use budget::Budget;
 pub use call::{
-    Batching, CallCtx, Complaint, Declaration, PageRequest, PageRun, Priority, TextLayerPolicy, Timing,
+    Batching, CallCtx, Complaint, Declaration, PageRequest, PageRun, PageWatch, Priority, TextLayerPolicy,
+    Timing,
 };
 pub use fault::{Blame, Fault, Kind};
 pub use geometry::{Point, Quad, Rect, Size, Turn};

@@ -43,6 +43,14 @@ impl Shares {
         self.next_start.insert(tenant.clone(), finish);
     }
 
+    /// What the tenant was charged for cost so much more, or less where that is below 0. Whose length is known only as it
+    /// goes on finishes where it turns out to (P. Goyal, X. Guo, H. M. Vin, "A Hierarchical CPU Scheduler for Multimedia
+    /// Operating Systems", OSDI 1996).
+    pub fn correct(&mut self, tenant: &TenantName, weight: u32, more_ms: f64) {
+        let change = price(weight, more_ms.abs()).copysign(more_ms);
+        self.next_start.insert(tenant.clone(), self.start_of(tenant) + change);
+    }
+
     /// Virtual time moves to the start of the one that is served now, its own charge not yet laid on.
     pub fn serve(&mut self, tenant: &TenantName) {
         // Who is served on credit does not turn the time back.
@@ -107,6 +115,25 @@ mod tests {
     fn equal_weights_get_equal_time_whatever_their_items_cost() {
         let got = backlogged(&[("a", 1, 5.0), ("b", 1, 50.0), ("c", 1, 17.0)], 60_000.0);
         assert!(jain(&got) > 0.999, "{got:?}");
+    }
+
+    /// All are charged the same at first, and what it really was afterwards.
+    #[test]
+    fn who_was_charged_too_little_pays_later_and_who_paid_too_much_is_paid_back() {
+        let names: [TenantName; 2] = ["letters".into(), "posters".into()];
+        let (mut shares, mut got) = (Shares::default(), [0.0; 2]);
+        for _ in 0..4000 {
+            let next = usize::from(shares.start_of(&names[1]) < shares.start_of(&names[0]));
+            let cost = [50.0, 1000.0][next];
+            shares.serve(&names[next]);
+            shares.charge(&names[next], 100, 200.0);
+            shares.correct(&names[next], 100, cost - 200.0);
+            got[next] += cost;
+        }
+        assert!(jain(&got) > 0.99, "{got:?}");
+        // Nobody is paid back more than its credit.
+        shares.correct(&names[0], 100, -1e9);
+        assert!(shares.start_of(&names[0]) >= shares.now - CREDIT);
     }
 
     #[test]

@@ -82,6 +82,7 @@ impl Admission {
             tenant: tenant.name(),
             weight: tenant.record.terms.weight,
             wait_max: self.bounds.wait_max.min(time_left),
+            page_ms: tenant.meter.page_ms(),
         };
         let burden = self.load.take(&asked).map_err(|full| match full {
             Full { own: true, wait } => over_share(wait),
@@ -181,8 +182,8 @@ impl Permit {
     }
 
     /// Its part of the work that is owed.
-    pub(crate) fn burden(&mut self) -> &mut Burden {
-        &mut self.burden
+    pub(crate) fn burden(&self) -> &Burden {
+        &self.burden
     }
 
     /// Names the holder, for those who ask who is still inside.
@@ -239,7 +240,7 @@ mod tests {
     #[test]
     fn a_refusal_reckons_with_what_is_owed_and_says_whose_doing_it_is() {
         let (admission, a, b) = (admission(100), tenant("a"), tenant("b"));
-        let mut long = admission.admit(&a, None, LONG).unwrap();
+        let long = admission.admit(&a, None, LONG).unwrap();
         long.burden().set(1e9);
         let fault = admission.admit(&a, None, LONG).unwrap_err();
         assert_eq!(fault.code, "house_full");
@@ -256,7 +257,7 @@ mod tests {
     #[test]
     fn who_has_no_time_to_wait_is_told_at_once() {
         let (admission, a) = (admission(100), tenant("a"));
-        let mut busy = admission.admit(&a, None, LONG).unwrap();
+        let busy = admission.admit(&a, None, LONG).unwrap();
         busy.burden().set(50_000.0 * cores());
         assert_eq!(admission.admit(&a, None, Duration::from_secs(20)).unwrap_err().code, "house_full");
         assert!(admission.admit(&a, None, LONG).is_ok());

@@ -11,6 +11,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use lector_core::batching::Planner;
 use lector_core::batching::plan::{Absurd, Plan, ProgramStatus, Question};
+use lector_core::cost::PageSize;
 use lector_core::port::{DocumentHint, FailedEngine, PageInfo, PageKind};
 use lector_core::{
     Budget, CallCtx, Complaint, Declaration, Documents, Fault, Image, Kind, Line, ModelName, OpenDocument,
@@ -47,6 +48,8 @@ pub(crate) struct Script {
     /// By (request, page), else by page, else `Read`.
     pub(crate) deeds: Mutex<BTreeMap<u32, Deed>>,
     pub(crate) otherwise: Mutex<Deed>,
+    /// How large pages are and what work they take, in milliseconds; else they are nothing and take none.
+    pub(crate) sizes: Mutex<BTreeMap<u32, (PageSize, u64)>>,
     /// One permit lets one `Wait` page go.
     pub(crate) go: Semaphore,
     /// Pages begun, in order.
@@ -73,6 +76,7 @@ impl Script {
         Arc::new(Self {
             deeds: Mutex::default(),
             otherwise: Mutex::new(otherwise),
+            sizes: Mutex::default(),
             go: Semaphore::new(0),
             begun: Mutex::default(),
             running: AtomicUsize::new(0),
@@ -164,6 +168,10 @@ impl Reader for FakeGuest {
             let now = script.running.fetch_add(1, SeqCst) + 1;
             script.running_most.fetch_max(now, SeqCst);
             let _running = Running(script);
+            let (size, work_ms) = script.sizes.lock().unwrap().get(&index).copied().unwrap_or_default();
+            if let Some(watch) = &ctx.watch {
+                watch.known(size);
+            }
             let otherwise = *script.otherwise.lock().unwrap();
             let deed = script.deeds.lock().unwrap().get(&index).copied();
             // A component can have a mind of its own.
@@ -187,7 +195,13 @@ impl Reader for FakeGuest {
                 Deed::Panic => panic!("as the test wants it"),
                 Deed::Hang => std::future::pending().await,
             };
-            PageRun { result, timing: Timing { total: Duration::from_millis(10), ..Timing::default() } }
+            let timing = Timing {
+                total: Duration::from_millis(10),
+                guest: Duration::from_millis(work_ms),
+                pixels: size.pixels,
+                ..Timing::default()
+            };
+            PageRun { result, timing }
         }
         .boxed()
     }

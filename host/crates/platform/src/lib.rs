@@ -48,6 +48,7 @@ pub use admission::Permit;
 pub use config::{DeploymentConfig, PlatformConfig};
 pub use gate::Holder;
 pub use key::{KeyId, KeyText, Scope};
+pub use load::Prediction;
 pub use look::{Acts as ActStream, Missed};
 pub use platform::Platform;
 pub use probe::{ProbeReport, ProbedDeployment};

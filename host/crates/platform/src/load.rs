@@ -1,20 +1,29 @@
 //! What the house still owes its tenants, and how fast it works that off: the arithmetic of admission.
 //!
-//! Work is counted in milliseconds of engines and of what pages take beside them ([`work_of`]), predicted from the pages
-//! read so far. The house works it off at a rate that is learned while it is full. A tenant may be owed as much as its
-//! share of that rate does in the longest wait that is acceptable; so a tenant that sends too much waits, and is refused,
-//! for itself. Knows no body and no byte; called by `admission.rs` at the door and by the pipeline as pages are read.
+//! Work is counted in milliseconds of engines and of what pages take beside them ([`work_of`]), as predicted by those who
+//! call: by the mean of the tenant's pages before a document is open, by that of its pages in the revision before a page
+//! is begun, by what is known of the page from then on (`pipeline/bill.rs`). How far predictions were off is counted here.
+//! The house works it off at a rate that is learned while it is full. A tenant may be owed as much as its share of that rate
+//! does in the longest wait that is acceptable; so a tenant that sends too much waits, and is refused, for itself. Knows no
+//! body and no byte; called by `admission.rs` at the door and by the pipeline as pages are read.
+
+mod burden;
+mod guesses;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use lector_core::cost::Mean;
 use lector_core::{TenantName, Timing};
 
-use crate::meter::engine_time;
+pub(crate) use burden::{Burden, Part};
+pub(crate) use guesses::Guess;
+use guesses::Guesses;
+pub use guesses::Prediction;
 
-/// Weight of the newest page: a mean follows a change within some ten pages and ignores one outlier.
-const NEWEST: f64 = 0.1;
+use crate::meter::work_of;
+
 /// Assumed before anything was read: the order of magnitude of a page of print.
 const FIRST_PAGE_MS: f64 = 500.0;
 /// Assumed as well: of each core, so many milliseconds of work in a second.
@@ -26,29 +35,6 @@ const NEWEST_WINDOW: f64 = 0.3;
 /// Of the places for documents one in so many is kept for tenants that have none in the house.
 const KEPT_FOR_NEWCOMERS: usize = 8;
 
-/// What a page cost, whoever had to wait for it.
-pub(crate) fn work_of(timing: &Timing) -> Duration {
-    engine_time(timing) + timing.guest + timing.render + timing.text_layer + timing.image
-}
-
-/// Exponentially weighted mean; `None` before the first value.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Mean(Option<f64>);
-
-impl Mean {
-    pub(crate) fn learn(&mut self, value: f64) {
-        self.learn_at(NEWEST, value);
-    }
-
-    fn learn_at(&mut self, newest: f64, value: f64) {
-        self.0 = Some(self.0.map_or(value, |mean| mean + newest * (value - mean)));
-    }
-
-    pub(crate) fn value(&self) -> Option<f64> {
-        self.0
-    }
-}
-
 /// Who asks, and how much it may have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
@@ -57,6 +43,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) weight: u32,
     /// The longest wait that is acceptable.
     pub(crate) wait_max: Duration,
+    /// What its pages cost of late, in milliseconds; `None`: not known, as all pages do.
+    pub(crate) page_ms: Option<f64>,
 }
 
 /// Why a document is not taken on.
@@ -86,12 +74,15 @@ struct State {
     /// Work done in a second, while all places are taken.
     capacity: Mean,
     window: Option<(Instant, f64)>,
+    guesses: Guesses,
 }
 
 #[derive(Debug, Default)]
 struct Owed {
     ms: f64,
     documents: usize,
+    /// Of documents and of pages; the last one goes with all of it.
+    parts: usize,
     weight: f64,
 }
 
@@ -113,14 +104,14 @@ impl Load {
     /// Takes on a document of which nothing is known: one page, until it is open.
     pub(crate) fn take(self: &Arc<Self>, asked: &Asked<'_>) -> Result<Burden, Full> {
         let mut state = self.lock();
-        let ms = state.page_ms.value().unwrap_or(FIRST_PAGE_MS);
+        let ms = asked.page_ms.or(state.page_ms.value()).unwrap_or(FIRST_PAGE_MS);
         state.may_take(asked, ms, self)?;
         let owed = state.owed.entry(asked.tenant.clone()).or_default();
         owed.documents += 1;
-        owed.ms += ms;
         owed.weight = f64::from(asked.weight.max(1));
+        let part = Part::of(&mut state, self, asked.tenant, ms);
         drop(state);
-        Ok(Burden { load: self.clone(), tenant: asked.tenant.clone(), ms })
+        Ok(Burden::new(part))
     }
 
     /// A page was read. `full`: all places were taken while it was.
@@ -140,6 +131,16 @@ impl Load {
             state.capacity.learn_at(NEWEST_WINDOW, done / took.as_secs_f64());
             state.window = Some((now, 0.0));
         }
+    }
+
+    /// What was said of a page that took so much work.
+    pub(crate) fn guessed(&self, guess: Guess, ms: f64) {
+        self.lock().guesses.judge(guess, ms);
+    }
+
+    /// How good predictions were so far.
+    pub(crate) fn predictions(&self) -> Vec<Prediction> {
+        self.lock().guesses.view()
     }
 
     /// Mean time of a page by the clock; `None` before the first.
@@ -198,43 +199,6 @@ fn seconds(s: f64) -> Duration {
     Duration::try_from_secs_f64(s).unwrap_or(Duration::MAX)
 }
 
-/// One document's part of what is owed. Dropping it takes back what is left of it.
-#[derive(Debug)]
-pub(crate) struct Burden {
-    load: Arc<Load>,
-    tenant: TenantName,
-    ms: f64,
-}
-
-impl Burden {
-    /// So much is to be done for it, as is known now.
-    pub(crate) fn set(&mut self, ms: f64) {
-        let change = ms - self.ms;
-        self.ms = ms;
-        if let Some(owed) = self.load.lock().owed.get_mut(&self.tenant) {
-            owed.ms = (owed.ms + change).max(0.0);
-        }
-    }
-
-    /// So much of it is done, or will not be.
-    pub(crate) fn done(&mut self, ms: f64) {
-        self.set((self.ms - ms).max(0.0));
-    }
-}
-
-impl Drop for Burden {
-    fn drop(&mut self) {
-        self.set(0.0);
-        let mut state = self.load.lock();
-        if let Some(owed) = state.owed.get_mut(&self.tenant) {
-            owed.documents = owed.documents.saturating_sub(1);
-            if owed.documents == 0 {
-                state.owed.remove(&self.tenant);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -247,7 +211,12 @@ mod tests {
 
     fn take(load: &Arc<Load>, tenant: &str, wait_s: u64) -> Result<Burden, Full> {
         let tenant = TenantName::from(tenant);
-        load.take(&Asked { tenant: &tenant, weight: 100, wait_max: Duration::from_secs(wait_s) })
+        load.take(&Asked {
+            tenant: &tenant,
+            weight: 100,
+            wait_max: Duration::from_secs(wait_s),
+            page_ms: None,
+        })
     }
 
     #[test]
@@ -272,14 +241,50 @@ mod tests {
     #[test]
     fn a_long_document_is_taken_by_an_idle_house_and_not_by_a_busy_one() {
         let load = Load::at(1000, 1000.0);
-        let mut long = take(&load, "a", 10).unwrap();
+        let long = take(&load, "a", 10).unwrap();
         long.set(60_000.0);
         assert!(take(&load, "a", 10).is_err());
         let other = take(&load, "b", 10).unwrap();
-        long.done(55_000.0);
+        long.set(5_000.0);
         assert!(take(&load, "a", 10).is_err(), "half of the house does 5 s of it in 10");
         drop(other);
         assert!(take(&load, "a", 10).is_ok());
+    }
+
+    #[test]
+    fn who_sends_posters_is_owed_posters() {
+        let load = Load::at(1000, 1000.0);
+        let letters: TenantName = "letters".into();
+        let posters = Asked {
+            tenant: &"posters".into(),
+            weight: 100,
+            wait_max: Duration::from_secs(10),
+            page_ms: Some(4000.0),
+        };
+        let letters = Asked { tenant: &letters, page_ms: Some(100.0), ..posters };
+        // Half of the house does 5 s of work in 10 s.
+        let _first = (load.take(&letters).unwrap(), load.take(&posters).unwrap());
+        assert!(load.take(&posters).unwrap_err().own, "two are 8 s");
+        let more: Vec<Burden> = (0..49).map(|_| load.take(&letters).unwrap()).collect();
+        assert!(load.take(&letters).is_err());
+        drop(more);
+    }
+
+    #[test]
+    fn a_page_outlives_its_document_and_is_owed_until_then() {
+        let load = Load::at(1000, 1000.0);
+        let document = take(&load, "a", 10).unwrap();
+        document.set(0.0);
+        let page = document.page(300.0);
+        page.set(800.0);
+        assert_eq!(load.owed_and_capacity().0, 800.0);
+        drop(document);
+        assert_eq!(load.owed_and_capacity().0, 800.0);
+        let again = take(&load, "a", 10).unwrap();
+        drop(page);
+        assert_eq!(load.owed_and_capacity().0, FIRST_PAGE_MS);
+        drop(again);
+        assert!(load.lock().owed.is_empty());
     }
 
     #[test]

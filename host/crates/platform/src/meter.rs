@@ -1,4 +1,5 @@
-//! The account of one tenant while the process lives: its rate, its pages of the day, its use not yet on disk.
+//! The account of one tenant while the process lives: its rate, its pages of the day, what they cost, its use not yet on
+//! disk.
 //!
 //! Owns counting; what is counted reaches the store through `rounds.rs`, every [`FLUSH_EVERY`]. That is also the bound
 //! of what a sudden death loses.
@@ -6,6 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use lector_core::cost::Mean;
 use lector_core::{Fault, Kind, PageRun, Timing};
 
 use crate::store::UsageCounts;
@@ -65,6 +67,8 @@ struct State {
     pending: UsageCounts,
     /// Not yet on disk; of days before.
     older: Vec<(u32, UsageCounts)>,
+    /// Work of a page, in milliseconds.
+    page_ms: Mean,
 }
 
 impl State {
@@ -149,6 +153,14 @@ impl Meter {
         }
         counts.engine_us += us(engine_time(&run.timing));
         counts.guest_us += us(run.timing.guest);
+        if run.result.is_ok() {
+            state.page_ms.learn(work_of(&run.timing).as_secs_f64() * 1e3);
+        }
+    }
+
+    /// What a page of the tenant cost of late, in milliseconds of work; `None` before the first.
+    pub(crate) fn page_ms(&self) -> Option<f64> {
+        self.today().page_ms.value()
     }
 
     /// What is not yet on disk, by day; it is taken out.
@@ -166,6 +178,11 @@ impl Meter {
 /// Time in engines over all models: of runs together with others the part that was this call's.
 pub(crate) fn engine_time(timing: &Timing) -> Duration {
     timing.models.values().map(|model| model.own).sum()
+}
+
+/// What a page cost, whoever had to wait for it.
+pub(crate) fn work_of(timing: &Timing) -> Duration {
+    engine_time(timing) + timing.guest + timing.render + timing.text_layer + timing.image
 }
 
 fn us(time: Duration) -> u64 {

@@ -4,6 +4,7 @@
 //! by `Platform::submit` as one task per document; when that task is aborted (its reader is gone)
 //! everything it started ends with it: pages in flight, the open document, the permit, the lease.
 
+mod bill;
 mod pages;
 mod turns;
 
@@ -143,9 +144,8 @@ async fn read(
     events.send(opened).await.map_err(|_| Stop::Abandoned)?;
 
     let call = PageCall { document, reader: lease.revision.reader.clone(), ctx: ctx.clone(), options };
-    let page_ms = lease.revision.figures.page_ms().unwrap_or_else(|| platform.admission.load.page_ms());
     let revision = lease.revision.clone();
-    let account = Account { tenant, revision, shadow, promise, page_ms };
+    let account = Account { tenant, revision, shadow, promise };
     let summing_up = account.summary();
     let reading = Reading::new(call, account, selected, order, platform, permit.burden());
     let outcomes = reading.run(events).await.map_err(|_| Stop::Abandoned)?;

@@ -250,6 +250,7 @@ impl Platform {
             documents_over_share: tally.documents_over_share.load(Relaxed),
             work_owed: Duration::try_from_secs_f64(owed_ms / 1e3).unwrap_or(Duration::MAX),
             work_rate: work_ms_per_s / 1e3,
+            work_predictions: self.admission.load.predictions(),
             held_bytes: self.admission.held_bytes(),
             held_bytes_max: self.admission.bounds.held_bytes_max,
             pages_waiting: tally.pages_waiting(),

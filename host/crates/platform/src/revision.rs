@@ -4,6 +4,7 @@
 //! routes. Made by `stage.rs`, put into memory by `shelf.rs`, leased by every request.
 
 mod figures;
+mod prices;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::tenant::{BudgetSpec, Tenant};
 
 pub(crate) use figures::{Figures, ShadowFigures};
 pub use figures::{FiguresView, ShadowView};
+pub(crate) use prices::Prices;
 
 /// A revision as it is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +69,7 @@ pub(crate) struct Revision {
     pub(crate) reader: Arc<dyn Reader>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) figures: Figures,
+    pub(crate) prices: Prices,
     pub(crate) shadow: ShadowFigures,
     pub(crate) program: Option<Box<dyn BatchProgram>>,
     settings: Arc<str>,
@@ -90,6 +93,7 @@ impl Revision {
             reader,
             gate: Arc::default(),
             figures: Figures::default(),
+            prices: Prices::default(),
             shadow: ShadowFigures::default(),
         })
     }
@@ -108,6 +112,7 @@ impl Revision {
             batching: self.record.declaration.batching.as_slice().into(),
             background: false,
             planner: None,
+            watch: None,
         };
         ctx.planner = self.program.as_ref().map(|program| program.planner(&ctx));
         ctx

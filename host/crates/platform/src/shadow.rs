@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use lector_core::{Kind, Transcript};
 use tokio::sync::Semaphore;
 
-use crate::load::work_of;
+use crate::meter::work_of;
 use crate::pipeline::{PageCall, Turns};
 use crate::revision::Revision;
 

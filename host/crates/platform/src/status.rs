@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use lector_core::{DeploymentName, Fault, TenantName};
 
 use crate::gate::Holder;
+use crate::load::Prediction;
 
 /// A look at the platform at one moment.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct PlatformStatus {
     pub work_owed: Duration,
     /// Seconds of such work that are done in a second, as learned while all places were taken.
     pub work_rate: f64,
+    /// How far predictions of such work were off, by what was known of the pages.
+    pub work_predictions: Vec<Prediction>,
     /// Bytes of documents held now.
     pub held_bytes: u64,
     /// Most bytes held at once.

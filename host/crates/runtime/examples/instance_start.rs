@@ -58,6 +58,7 @@ fn call(settings: &str) -> CallCtx {
         batching: Arc::from([]),
         background: false,
         planner: None,
+        watch: None,
     }
 }
 

@@ -166,8 +166,8 @@ impl Voice {
             compute: Duration::MAX,
             ..ctx.budget
         };
-        // Without the planner that the call may carry: it would hold itself.
-        let call = CallCtx { request: "batching".into(), budget, planner: None, ..ctx.clone() };
+        // Without the planner that the call may carry: it would hold itself; and without who watches its page.
+        let call = CallCtx { request: "batching".into(), budget, planner: None, watch: None, ..ctx.clone() };
         Arc::new_cyclic(|me| Self {
             shared,
             me: me.clone(),

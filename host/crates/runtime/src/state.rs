@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lector_core::call::{RUNS_TOLD_MAX, RunNote};
+use lector_core::cost::PageSize;
 use lector_core::port::WorkDone;
 use lector_core::{CallCtx, Engines, Fault, ModelName, Timing};
 use wasmtime::component::{Resource, ResourceTable};
@@ -52,6 +53,8 @@ pub struct HostState {
     pub meter: Arc<Meter>,
     pub log: Arc<GuestLog>,
     pub timing: Timing,
+    /// What is known of the page.
+    size: PageSize,
     /// Faults that the guest was told of, newest last.
     told: Vec<Fault>,
     /// Made when the guest first calls into WASI; most guests never do.
@@ -73,6 +76,7 @@ impl HostState {
             meter: Meter::new(budget.compute),
             log: GuestLog::new(&call),
             timing: Timing::default(),
+            size: PageSize::default(),
             told: Vec::new(),
             wasi: None,
             call,
@@ -127,6 +131,25 @@ impl HostState {
     /// Charges a handle of `bytes`.
     pub fn charge(&self, bytes: u64) -> Result<Charge, Fault> {
         self.ledger.charge(bytes)
+    }
+
+    /// The page was rendered, to so many pixels.
+    pub fn rendered(&mut self, pixels: u64) {
+        self.timing.pixels = self.timing.pixels.saturating_add(pixels);
+        self.size.pixels = self.timing.pixels;
+        self.tell_size();
+    }
+
+    /// So many rows are on their way to a model.
+    pub fn submitted(&mut self, rows: u64) {
+        self.size.crops = self.size.crops.saturating_add(rows);
+        self.tell_size();
+    }
+
+    fn tell_size(&self) {
+        if let Some(watch) = &self.call.watch {
+            watch.known(self.size);
+        }
     }
 
     /// Adds one run of a model to the timing.

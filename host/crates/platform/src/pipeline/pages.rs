@@ -8,15 +8,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lector_core::cost::PageSize;
 use lector_core::{CallCtx, Fault, Kind, OpenDocument, PageRequest, PageRun, Timing, Transcript};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::Instrument;
 
+use super::bill::Bill;
 use super::turns::{Asking, Turn};
 use super::{KEPT_BYTES_MAX, deadline_exceeded};
-use crate::load::{Burden, work_of};
-use crate::meter::Promise;
+use crate::load::Burden;
+use crate::meter::{Promise, work_of};
 use crate::platform::Platform;
 use crate::reader::Reader;
 use crate::revision::Revision;
@@ -72,14 +74,12 @@ pub(super) struct Account {
     pub(super) shadow: Option<Arc<Revision>>,
     /// Of the tenant's pages of the day.
     pub(super) promise: Promise,
-    /// What a page is expected to cost, in milliseconds of work.
-    pub(super) page_ms: f64,
 }
 
 impl Account {
-    /// A place for a page.
-    fn page(&self) -> Asking {
-        self.asking(self.page_ms, false)
+    /// A place for a page that is expected to cost so much.
+    fn page(&self, page_ms: f64) -> Asking {
+        self.asking(page_ms, false)
     }
 
     /// A place for the summary.
@@ -104,7 +104,7 @@ pub(super) struct Reading<'a> {
     account: Account,
     platform: &'a Platform,
     backlog: Backlog<'a>,
-    burden: &'a mut Burden,
+    burden: &'a Burden,
     order: Order,
     /// Indices of the pages; "position" below is a position in this list.
     selected: Vec<u32>,
@@ -130,13 +130,12 @@ impl<'a> Reading<'a> {
         selected: Vec<u32>,
         order: Order,
         platform: &'a Platform,
-        burden: &'a mut Burden,
+        burden: &'a Burden,
     ) -> Self {
         let backlog = platform.admission.tally.wait(selected.len() as u64);
-        burden.set(account.page_ms * selected.len() as f64);
         // Twice the places: one slow page does not idle the house while the pages behind it wait for their order.
         let window = platform.turns.most().saturating_mul(2);
-        Self {
+        let reading = Self {
             call,
             account,
             platform,
@@ -153,7 +152,20 @@ impl<'a> Reading<'a> {
             kept: BTreeMap::new(),
             kept_bytes: 0,
             pages_ok: 0,
-        }
+        };
+        reading.owe_the_rest();
+        reading
+    }
+
+    /// What a page of which nothing is known is expected to cost now, in milliseconds of work.
+    fn page_ms(&self) -> f64 {
+        let Account { tenant, revision, .. } = &self.account;
+        revision.prices.unseen(tenant.name()).unwrap_or_else(|| self.platform.admission.load.page_ms())
+    }
+
+    /// The pages that are not begun cost what such pages did of late.
+    fn owe_the_rest(&self) {
+        self.burden.set(self.page_ms() * self.selected.len().saturating_sub(self.next) as f64);
     }
 
     /// Reads all of them. Dropping the future ends every page in flight.
@@ -171,7 +183,7 @@ impl<'a> Reading<'a> {
             if expired || !self.may_begin() {
                 waiting = None;
             } else if waiting.is_none() {
-                waiting = Some(Box::pin(self.platform.turns.turn(self.account.page())));
+                waiting = Some(Box::pin(self.platform.turns.turn(self.account.page(self.page_ms()))));
             }
             tokio::select! {
                 place = events.reserve(), if self.ready().is_some() => {
@@ -212,9 +224,14 @@ impl<'a> Reading<'a> {
                 return self.settle(position, PageRun { result: Err(fault), timing: Timing::default() });
             }
         };
-        let call = self.call.clone();
+        let part = self.burden.page(turn.price_ms());
+        self.owe_the_rest();
+        let bill = Bill::open(&turn, part, self.account.revision.clone());
+        let mut call = self.call.clone();
+        call.ctx.watch = Some(bill.watch());
         let page = async move {
             let run = call.read(index).await;
+            bill.close(work_ms(&run.timing));
             // The place is free as soon as the page is read, whether or not anybody takes it.
             drop(turn);
             run
@@ -251,7 +268,6 @@ impl<'a> Reading<'a> {
         let Some(&index) = self.selected.get(position) else { return };
         let admission = &self.platform.admission;
         self.backlog.done();
-        self.burden.done(self.account.page_ms);
         admission.tally.page(run.result.as_ref().err());
         let Account { tenant, revision, promise, .. } = &mut self.account;
         tenant.meter.page(&run);
@@ -263,7 +279,9 @@ impl<'a> Reading<'a> {
         }
         let event = match result {
             Ok(transcript) => {
-                let turns = &self.platform.turns;
+                let (turns, ms) = (&self.platform.turns, work_ms(&timing));
+                let guess = revision.prices.learn(tenant.name(), PageSize::of(&timing), ms);
+                admission.load.guessed(guess, ms);
                 admission.load.learn(&timing, turns.taken() >= turns.most(), Instant::now());
                 self.pages_ok += 1;
                 let transcript = Arc::new(transcript);
@@ -277,6 +295,7 @@ impl<'a> Reading<'a> {
             }
         };
         self.done.insert(position, event);
+        self.owe_the_rest();
     }
 
     /// Lets the shadow read the page too, where there is one.
@@ -331,6 +350,10 @@ async fn turn_of(waiting: &mut Option<Waiting>) -> Result<Turn, Fault> {
         Some(turn) => turn.await,
         None => std::future::pending().await,
     }
+}
+
+fn work_ms(timing: &Timing) -> f64 {
+    work_of(timing).as_secs_f64() * 1e3
 }
 
 /// Memory that a transcript takes, about.

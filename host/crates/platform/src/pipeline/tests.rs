@@ -2,6 +2,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use futures::StreamExt;
+use lector_core::cost::PageSize;
 
 use super::*;
 use crate::fakes::{Deed, Script, platform, platform_granting, platform_with, submission, until, word};
@@ -68,6 +69,47 @@ async fn a_slow_page_holds_back_a_bounded_number_in_page_order_and_none_in_compl
         let first = words.iter().position(|word| word == "ok 0").unwrap();
         assert_eq!(first == 1, order == Order::Page, "{order:?}: {words:?}");
     }
+}
+
+#[tokio::test]
+async fn a_page_is_owed_what_its_size_says_as_soon_as_it_is_known() {
+    let script = Script::new(Deed::Read);
+    let size = |pixels| PageSize { pixels, crops: 0 };
+    let (letter, poster) = ((size(2_000_000), 100), (size(20_000_000), 1000));
+    script
+        .sizes
+        .lock()
+        .unwrap()
+        .extend((0..40).map(|page| (page, if page % 4 == 3 { poster } else { letter })));
+    let platform = platform(&script, 1, 2).await.unwrap();
+    words(submit(&platform, submission(&platform, "r", 40, Order::Page))).await;
+    until("the house is empty", || empty(&platform, &script)).await;
+    assert_eq!(platform.status().work_owed, Duration::ZERO);
+    *script.otherwise.lock().unwrap() = Deed::Wait;
+    let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r", 4, Order::Page))));
+    let owed_ms = || platform.status().work_owed.as_millis();
+    let mean_ms = platform.admission.load.page_ms();
+    assert!((200.0..600.0).contains(&mean_ms), "{mean_ms}");
+    for (page, expect_ms) in [100.0, 100.0, 100.0, 1000.0].into_iter().enumerate() {
+        until("the page is being read", || script.begun().len() == 41 + page).await;
+        // Pages that are not begun are owed what a page of the tenant's costs in the mean.
+        let rest = (3 - page) as f64;
+        let is = owed_ms() as f64;
+        assert!(
+            (expect_ms * 0.9 + rest * 100.0..expect_ms * 1.1 + rest * 600.0).contains(&is),
+            "{page}: {is}"
+        );
+        script.go.add_permits(1);
+    }
+    reading.await.unwrap();
+    until("the house is empty", || empty(&platform, &script)).await;
+    let status = platform.status();
+    assert_eq!(status.work_owed, Duration::ZERO);
+    let off = |known: &str| {
+        let of = status.work_predictions.iter().find(|of| of.known == known).unwrap();
+        of.off.as_secs_f64() / of.work.as_secs_f64()
+    };
+    assert!(off("pixels") < 0.3 && off("pixels") < 0.5 * off("nothing"), "{:?}", status.work_predictions);
 }
 
 #[tokio::test]

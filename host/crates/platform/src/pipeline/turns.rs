@@ -2,7 +2,7 @@
 //! of each.
 //!
 //! Tenants are served by start-time fair queueing ([`lector_core::share`]): whoever has had least of the house next to its
-//! weight, counted in predicted work, is next. Among a tenant's own it is first come, first served, and **each document
+//! weight, counted in work, is next: what was predicted of a page when its turn came, put right as more is known of it. Among a tenant's own it is first come, first served, and **each document
 //! waits at most once at a time** (its next page; see `pages.rs`); a document that was served goes to the end, so a page of
 //! a 1-page document waits for at most one page of each of the tenant's documents that is there, however long those are.
 //!
@@ -62,15 +62,42 @@ pub(crate) struct Asking {
 /// The right to run one guest call; dropping it lets the next one go.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    turns: Turns,
-    tenant: TenantName,
+    payer: Payer,
+    price_ms: f64,
     /// One of the tenant's own, where it has a bound.
     own: Option<OwnedSemaphorePermit>,
 }
 
+impl Turn {
+    /// What was paid for it.
+    pub(crate) fn price_ms(&self) -> f64 {
+        self.price_ms
+    }
+
+    /// Who pays, should it turn out to cost more or less.
+    pub(crate) fn payer(&self) -> Payer {
+        self.payer.clone()
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.turns.release(&self.tenant);
+        self.payer.turns.release(&self.payer.tenant);
+    }
+}
+
+/// On whose account a turn goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Payer {
+    turns: Turns,
+    tenant: TenantName,
+    weight: u32,
+}
+
+impl Payer {
+    /// It cost so much more than was paid, or less where that is below 0.
+    pub(crate) fn pay(&self, more_ms: f64) {
+        self.turns.lock().shares.correct(&self.tenant, self.weight, more_ms);
     }
 }
 
@@ -119,7 +146,8 @@ impl Turns {
         let free = state.waiting.is_empty() && state.taken < self.0.most;
         free.then(|| {
             state.take(tenant);
-            Turn { turns: self.clone(), tenant: tenant.clone(), own: None }
+            let payer = Payer { turns: self.clone(), tenant: tenant.clone(), weight: 1 };
+            Turn { payer, price_ms: 0.0, own: None }
         })
     }
 
@@ -143,7 +171,9 @@ impl Turns {
         loop {
             let Some((tenant, waiter)) = self.lock().next(self.0.most) else { return };
             // Outside of the lock: where nobody takes it, the turn is dropped here and gives its place back.
-            let _ = waiter.turn.send(Turn { turns: self.clone(), tenant, own: None });
+            let Waiter { weight, price_ms, turn, .. } = waiter;
+            let payer = Payer { turns: self.clone(), tenant, weight };
+            let _ = turn.send(Turn { payer, price_ms, own: None });
         }
     }
 
@@ -241,6 +271,10 @@ mod tests {
         waiting
     }
 
+    fn wait_or_now(turns: &Turns, tenant: &str) -> Waiting {
+        Box::pin(turns.turn(asking(tenant, 1)))
+    }
+
     fn now(turns: &Turns, tenant: &str) -> Turn {
         turns.turn(asking(tenant, 1)).now_or_never().unwrap().unwrap()
     }
@@ -314,6 +348,24 @@ mod tests {
         drop(given_and_dropped);
         assert_eq!(turns.taken(), 0);
         assert!(turns.free(&"s".into()).is_some());
+    }
+
+    #[test]
+    fn who_turns_out_to_cost_more_waits_longer() {
+        let turns = Turns::new(1);
+        let mut served = [0; 2];
+        let mut waiting = [wait_or_now(&turns, "letters"), wait_or_now(&turns, "posters")];
+        for _ in 0..300 {
+            let (next, turn) = (0..2).find_map(|n| Some((n, waiting[n].as_mut().now_or_never()?))).unwrap();
+            let turn = turn.unwrap();
+            served[next] += 1;
+            waiting[next] = Box::pin(turns.turn(asking(["letters", "posters"][next], 1)));
+            assert!(waiting[next].as_mut().now_or_never().is_none());
+            // A letter costs what was expected, a poster ten times as much.
+            turn.payer().pay([0.0, 900.0][next]);
+            drop(turn);
+        }
+        assert!((25..=32).contains(&served[1]), "{served:?}");
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use lector_core::cost::Mean;
 use lector_core::{Blame, Fault, Kind, PageRun};
 use serde::Serialize;
 
-use crate::load::{Mean, work_of};
 use crate::route::Watch;
 
 /// Longest time that is told apart, in milliseconds; beyond it times count as this long.
@@ -27,8 +27,6 @@ fn is_the_revisions(fault: &Fault, took: Duration, wall: Duration) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     counts: Mutex<Counts>,
-    /// Work of a page, in milliseconds.
-    page_ms: Mutex<Mean>,
     /// Time of a summary, in milliseconds.
     summary_ms: Mutex<Mean>,
 }
@@ -59,11 +57,6 @@ impl Figures {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a page of it is expected to cost; `None` before the first.
-    pub(crate) fn page_ms(&self) -> Option<f64> {
-        self.page_ms.lock().unwrap_or_else(PoisonError::into_inner).value()
-    }
-
     /// A document was summed up.
     pub(crate) fn summed_up(&self, took: Duration) {
         self.summary_ms.lock().unwrap_or_else(PoisonError::into_inner).learn(took.as_secs_f64() * 1e3);
@@ -76,10 +69,6 @@ impl Figures {
 
     /// A page was read, or not, by a call that could take `wall`.
     pub(crate) fn page(&self, run: &PageRun, wall: Duration) {
-        if run.result.is_ok() {
-            let ms = work_of(&run.timing).as_secs_f64() * 1e3;
-            self.page_ms.lock().unwrap_or_else(PoisonError::into_inner).learn(ms);
-        }
         let mut counts = self.lock();
         let fault = run.result.as_ref().err();
         let error = fault.is_some_and(|fault| is_the_revisions(fault, run.timing.total, wall));

@@ -129,6 +129,7 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
             if let Err(fault) = charge.resize(image.bytes()) {
                 return Ok(Err(state.tell(fault)));
             }
+            state.rendered(image.size().pixels());
             Ok(Ok(state.keep(HeldImage { image, charge })?))
         })
     }

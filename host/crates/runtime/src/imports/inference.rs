@@ -298,6 +298,7 @@ fn work_item(
     // What nobody waits for is run when there is time for it: no plan is made for that.
     let planner = state.call.planner.clone().filter(|_| !state.call.background);
     let rows = inputs.first().map_or(0, |(_, tensor)| tensor.rows() as u64);
+    state.submitted(rows);
     let item = WorkItem {
         model: info.name.clone(),
         tenant: state.call.tenant.clone(),

@@ -200,5 +200,6 @@ pub fn call(settings: &str, budget: Budget) -> CallCtx {
         batching: Arc::from([]),
         background: false,
         planner: None,
+        watch: None,
     }
 }

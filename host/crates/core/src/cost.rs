@@ -1,0 +1,314 @@
+//! What a page will cost, in milliseconds of work, from what is known of it: nothing, its pixels, the crops that are to be read.
+//!
+//! `fixed + by_pixel * pixels + by_crop * crops`, none of the three below 0: least squares with exponential forgetting,
+//! held non-negative by trying every set of terms (C. L. Lawson, R. J. Hanson, "Solving Least Squares Problems", 1974, ch.
+//! 23; with three terms there are seven). Non-negative terms bound what is predicted: a page that has k times the pixels and
+//! crops of the mean page costs at most k times as much, and never less than nothing. Slopes are drawn towards 0 a little,
+//! so that pages which are all alike say nothing of others, and keep their mean.
+//!
+//! Pure. One for each revision, fed with the pages that it read and asked for those that it reads.
+
+use crate::call::Timing;
+
+/// How fast pages are forgotten: the last fifty or so count.
+const FORGET: f64 = 0.98;
+/// Slopes are drawn towards 0 as if sizes that differ by this part of their mean were one size, squared.
+const RIDGE: f64 = 0.01;
+/// Once so many pages were seen, one alone counts with at most [`JUMP_MAX`] times what was expected of it, and at least a
+/// part in as many: on a shared machine a page is now and then held up for reasons that are not its own.
+const SETTLED: u32 = 5;
+const JUMP_MAX: f64 = 8.0;
+/// Pages that cost less are not told from one another.
+const LEAST_MS: f64 = 1.0;
+/// No page is said to cost more: ten minutes, longer than guests may take.
+const PAGE_MS_MAX: f64 = 600_000.0;
+/// Weight of the newest page in a mean: it follows a change within some ten pages and ignores one outlier.
+const NEWEST: f64 = 0.1;
+
+/// Exponentially weighted mean; nothing before the first value.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mean(Option<f64>);
+
+impl Mean {
+    /// One more, at the usual weight.
+    pub fn learn(&mut self, value: f64) {
+        self.learn_at(NEWEST, value);
+    }
+
+    /// One more, of which `newest` is taken.
+    pub fn learn_at(&mut self, newest: f64, value: f64) {
+        self.0 = Some(self.0.map_or(value, |mean| mean + newest * (value - mean)));
+    }
+
+    /// The mean, once there was a value.
+    pub fn value(&self) -> Option<f64> {
+        self.0
+    }
+}
+
+/// What a page has of what costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PageSize {
+    /// Pixels that were rendered.
+    pub pixels: u64,
+    /// Rows given to models: crops of lines, nearly all of them.
+    pub crops: u64,
+}
+
+impl PageSize {
+    /// Of a page that was read.
+    pub fn of(timing: &Timing) -> Self {
+        Self { pixels: timing.pixels, crops: timing.models.values().map(|model| model.rows).sum() }
+    }
+}
+
+/// What the pages of one revision cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PageCosts {
+    sums: Sums,
+    seen: u32,
+    by_pixels: Terms,
+    by_crops: Terms,
+}
+
+impl PageCosts {
+    /// A page of that size took `ms` of work.
+    pub fn learn(&mut self, size: PageSize, ms: f64) {
+        let (pixels, crops) = scaled(size);
+        let mut ms = ms.clamp(0.0, PAGE_MS_MAX);
+        let expected = self.by_crops.at(pixels, crops).max(LEAST_MS);
+        if self.seen >= SETTLED {
+            ms = ms.clamp(expected / JUMP_MAX, expected * JUMP_MAX);
+        }
+        // Noise grows with what a page takes: by this weight a poster does not drown what letters say.
+        let weight = if self.seen == 0 { ms.max(LEAST_MS) } else { expected }.recip();
+        self.sums.add(weight, pixels, crops, ms);
+        self.seen = self.seen.saturating_add(1);
+        self.by_pixels = self.sums.fit(false);
+        self.by_crops = self.sums.fit(true);
+    }
+
+    /// What a page of so many pixels will take, whatever is on it; `None` before the first page.
+    pub fn by_pixels(&self, pixels: u64) -> Option<f64> {
+        let (pixels, _) = scaled(PageSize { pixels, crops: 0 });
+        (self.seen > 0).then(|| self.by_pixels.at(pixels, 0.0))
+    }
+
+    /// What a page of that size will take; `None` before the first page.
+    pub fn by_crops(&self, size: PageSize) -> Option<f64> {
+        let (pixels, crops) = scaled(size);
+        (self.seen > 0).then(|| self.by_crops.at(pixels, crops))
+    }
+}
+
+/// Megapixels and crops.
+fn scaled(size: PageSize) -> (f64, f64) {
+    (size.pixels as f64 / 1e6, size.crops as f64)
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Terms {
+    fixed: f64,
+    pixel: f64,
+    crop: f64,
+}
+
+impl Terms {
+    fn at(&self, pixels: f64, crops: f64) -> f64 {
+        (self.fixed + self.pixel * pixels + self.crop * crops).min(PAGE_MS_MAX)
+    }
+}
+
+/// Weighted sums over the pages: of products of 1, pixels (p), crops (c) and milliseconds (y).
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    n: f64,
+    p: f64,
+    c: f64,
+    pp: f64,
+    pc: f64,
+    cc: f64,
+    y: f64,
+    py: f64,
+    cy: f64,
+}
+
+impl Sums {
+    fn add(&mut self, weight: f64, p: f64, c: f64, y: f64) {
+        for (sum, product) in [
+            (&mut self.n, 1.0),
+            (&mut self.p, p),
+            (&mut self.c, c),
+            (&mut self.pp, p * p),
+            (&mut self.pc, p * c),
+            (&mut self.cc, c * c),
+            (&mut self.y, y),
+            (&mut self.py, p * y),
+            (&mut self.cy, c * y),
+        ] {
+            *sum = *sum * FORGET + weight * product;
+        }
+    }
+
+    /// The non-negative terms that fit best, that of the crops left out or not.
+    fn fit(&self, with_crops: bool) -> Terms {
+        let ridge = |sum: f64| RIDGE * sum * sum / self.n.max(f64::MIN_POSITIVE);
+        let drawn = Self { pp: self.pp + ridge(self.p), cc: self.cc + ridge(self.c), ..*self };
+        let mut best = (0.0, Terms::default());
+        for set in 1..8_u8 {
+            let (fixed, pixel, crop) = (set & 1 != 0, set & 2 != 0, set & 4 != 0);
+            if crop && !with_crops {
+                continue;
+            }
+            let Some(terms) = drawn.solve(fixed, pixel, crop) else { continue };
+            // What of the squares the terms explain.
+            let explained = terms.fixed * self.y + terms.pixel * self.py + terms.crop * self.cy;
+            if explained > best.0 && terms.fixed >= 0.0 && terms.pixel >= 0.0 && terms.crop >= 0.0 {
+                best = (explained, terms);
+            }
+        }
+        best.1
+    }
+
+    /// Least squares in these terms alone, by Cramer's rule; `None` where they cannot be told apart.
+    fn solve(&self, fixed: bool, pixel: bool, crop: bool) -> Option<Terms> {
+        let both = |first: bool, second: bool, sum: f64| if first && second { sum } else { 0.0 };
+        let own = |used: bool, sum: f64| if used { sum } else { 1.0 };
+        let (a, e, i) = (own(fixed, self.n), own(pixel, self.pp), own(crop, self.cc));
+        let (b, c) = (both(fixed, pixel, self.p), both(fixed, crop, self.c));
+        let f = both(pixel, crop, self.pc);
+        let (x, y, z) = (both(fixed, true, self.y), both(pixel, true, self.py), both(crop, true, self.cy));
+        // Minors of the symmetric matrix (a b c / b e f / c f i).
+        let (aa, ab, ac) = (e * i - f * f, c * f - b * i, b * f - c * e);
+        let (bb, bc, cc) = (a * i - c * c, b * c - a * f, a * e - b * b);
+        let determinant = a * aa + b * ab + c * ac;
+        (determinant > 1e-9 * a * e * i).then(|| Terms {
+            fixed: (aa * x + ab * y + ac * z) / determinant,
+            pixel: (ab * x + bb * y + bc * z) / determinant,
+            crop: (ac * x + bc * y + cc * z) / determinant,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    const LETTER: PageSize = PageSize { pixels: 2_000_000, crops: 40 };
+    const POSTER: PageSize = PageSize { pixels: 24_000_000, crops: 300 };
+    const PHOTO: PageSize = PageSize { pixels: 24_000_000, crops: 2 };
+
+    /// 20 ms, 30 a megapixel, 8 a crop; `noise` is a part of it.
+    fn truth(size: PageSize, noise: f64) -> f64 {
+        let (pixels, crops) = scaled(size);
+        (20.0 + 30.0 * pixels + 8.0 * crops) * (1.0 + noise)
+    }
+
+    /// Noise of 20 % either way that is the same in every run.
+    fn noise(n: u64) -> f64 {
+        (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f64 / f64::from(1 << 24) * 0.4 - 0.2
+    }
+
+    fn learned(pages: impl IntoIterator<Item = (PageSize, f64)>) -> PageCosts {
+        let mut costs = PageCosts::default();
+        pages.into_iter().for_each(|(size, ms)| costs.learn(size, ms));
+        costs
+    }
+
+    #[track_caller]
+    fn near(is: Option<f64>, expect: f64, part: f64) {
+        let is = is.unwrap();
+        assert!((is / expect - 1.0).abs() <= part, "{is}, not {expect}");
+    }
+
+    #[test]
+    fn small_and_large_pages_get_their_prices_within_a_few_pages() {
+        // (pages of each kind, how far a price may be off)
+        for (pages, part) in [(6, 0.15), (20, 0.1), (200, 0.1)] {
+            let mixed = (0..pages * 3).map(|n| {
+                let size = [LETTER, POSTER, PHOTO][n as usize % 3];
+                (size, truth(size, noise(n)))
+            });
+            let costs = learned(mixed);
+            for size in [LETTER, POSTER, PHOTO] {
+                near(costs.by_crops(size), truth(size, 0.0), part);
+            }
+            // Without the crops a poster and a photo are one.
+            let between = f64::midpoint(truth(POSTER, 0.0), truth(PHOTO, 0.0));
+            near(costs.by_pixels(POSTER.pixels), between, 0.3);
+            assert!(costs.by_pixels(LETTER.pixels).unwrap() < between / 2.0);
+        }
+    }
+
+    #[test]
+    fn one_poster_among_fifty_letters_has_its_price() {
+        let costs = learned((0..500).map(|n| {
+            let size = if n % 50 == 0 { POSTER } else { LETTER };
+            (size, truth(size, noise(n)))
+        }));
+        near(costs.by_crops(LETTER), truth(LETTER, 0.0), 0.1);
+        near(costs.by_crops(POSTER), truth(POSTER, 0.0), 0.2);
+    }
+
+    #[test]
+    fn pages_that_are_all_alike_keep_their_mean_and_say_nothing_of_others() {
+        let costs = learned((0..100).map(|n| (LETTER, truth(LETTER, noise(n)))));
+        near(costs.by_pixels(LETTER.pixels), truth(LETTER, 0.0), 0.05);
+        near(costs.by_crops(LETTER), truth(LETTER, 0.0), 0.05);
+        near(costs.by_crops(POSTER), truth(LETTER, 0.0), 0.05);
+        // Nor do pages that hardly differ.
+        let costs = learned((0..300).map(|n| {
+            let size = PageSize { pixels: LETTER.pixels + n % 7 * 5_000, crops: 40 };
+            (size, truth(LETTER, noise(n)))
+        }));
+        let poster = costs.by_crops(POSTER).unwrap();
+        assert!(poster < 2.0 * truth(LETTER, 0.0), "{poster}");
+    }
+
+    #[test]
+    fn a_page_costs_at_most_in_proportion_and_never_less_than_nothing() {
+        // Work that falls with the pixels, that grows with their square, that has nothing to do with them.
+        let shapes: [fn(f64, u64) -> f64; 3] =
+            [|p, _| 1000.0 / (1.0 + p), |p, _| 10.0 * p * p, |_, n| 100.0 * (1.0 + noise(n))];
+        for shape in shapes {
+            let costs = learned((0..200).map(|n| {
+                let size = PageSize { pixels: (n % 10 + 1) * 1_000_000, crops: n % 13 };
+                (size, shape(size.pixels as f64 / 1e6, n))
+            }));
+            let mean = costs.sums.y / costs.sums.n;
+            for factor in [0, 1, 10, 1000] {
+                let size = PageSize { pixels: factor * 5_500_000, crops: factor * 6 };
+                let cost = costs.by_crops(size).unwrap();
+                let most = mean * 1.5 * factor.max(1) as f64;
+                assert!((0.0..=most).contains(&cost), "{factor}: {cost} of {mean}");
+            }
+            let most = PageSize { pixels: u64::MAX, crops: u64::MAX };
+            assert!(costs.by_crops(most).unwrap() <= PAGE_MS_MAX);
+        }
+    }
+
+    #[test]
+    fn pages_without_pixels_and_pages_that_cost_nothing_are_pages() {
+        let none = PageSize::default();
+        near(learned([(none, 5.0), (none, 5.0)]).by_crops(none), 5.0, 1e-9);
+        assert_eq!(learned([(none, 0.0), (LETTER, 0.0)]).by_crops(POSTER), Some(0.0));
+        assert_eq!(PageCosts::default().by_pixels(1), None);
+        // Embedded text beside scans.
+        let costs = learned((0..100).map(|n| {
+            let size = if n % 2 == 0 { none } else { LETTER };
+            (size, if n % 2 == 0 { 4.0 } else { 400.0 })
+        }));
+        near(costs.by_pixels(0), 4.0, 0.2);
+        near(costs.by_pixels(LETTER.pixels), 400.0, 0.05);
+    }
+
+    #[test]
+    fn a_hiccup_counts_little_and_another_engine_is_noticed() {
+        let mut costs = learned((0..60).map(|n| (LETTER, truth(LETTER, noise(n)))));
+        costs.learn(LETTER, 60_000.0);
+        assert!(costs.by_crops(LETTER).unwrap() < 1.4 * truth(LETTER, 0.0));
+        (0..150).for_each(|_| costs.learn(LETTER, truth(LETTER, 0.0) / 3.0));
+        near(costs.by_crops(LETTER), truth(LETTER, 0.0) / 3.0, 0.15);
+    }
+}
