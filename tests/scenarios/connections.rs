@@ -7,17 +7,7 @@ use lector_tests::pdf::{self, PageSpec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-async fn connect(gateway: &Gateway) -> TcpStream {
-    TcpStream::connect(gateway.base.trim_start_matches("http://")).await.expect("a connection")
-}
-
-async fn rest(stream: &mut TcpStream, within: Duration) -> String {
-    let mut bytes = Vec::new();
-    let _ = tokio::time::timeout(within, stream.read_to_end(&mut bytes))
-        .await
-        .expect("the server ends the connection");
-    String::from_utf8_lossy(&bytes).into_owned()
-}
+use crate::house::{connect, rest};
 
 async fn neighbour(gateway: &Gateway) {
     let bytes = pdf::document(&[PageSpec::a4(&["Still here"])]);

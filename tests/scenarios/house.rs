@@ -1,11 +1,15 @@
 //! What the scenarios of deploys share: a house without engines, and the requests to it.
 
+use std::time::{Duration, Instant};
+
 use lector_tests::answer::{Answer, all_text};
 use lector_tests::pdf::{self, PageSpec};
 use lector_tests::{Gateway, paths};
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 
 /// A house whose only configured deployment needs no engine.
 pub const ECHO_ONLY: &str = r#"
@@ -70,4 +74,37 @@ pub fn unseen(component: &str, name: &str) -> Vec<u8> {
     wasm.extend([0, length + 1, length]);
     wasm.extend_from_slice(name.as_bytes());
     wasm
+}
+
+/// A connection for what no client library would send.
+pub async fn connect(gateway: &Gateway) -> TcpStream {
+    TcpStream::connect(gateway.base.trim_start_matches("http://")).await.expect("a connection")
+}
+
+/// All that comes until the server ends the connection.
+pub async fn rest(stream: &mut TcpStream, within: Duration) -> String {
+    let mut bytes = Vec::new();
+    let _ = tokio::time::timeout(within, stream.read_to_end(&mut bytes))
+        .await
+        .expect("the server ends the connection");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A new tenant on these terms; gives its key.
+pub async fn tenant(gateway: &Gateway, admin: &str, name: &str, terms: Value) -> String {
+    let path = format!("/api/v1/admin/tenants/{name}");
+    assert_eq!(ask(gateway, admin, Method::PUT, &path, Some(terms)).await.status, 201);
+    let whose = serde_json::json!({ "tenant": name });
+    let made = ask(gateway, admin, Method::POST, "/api/v1/admin/keys", Some(whose)).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    made.json()["key"].as_str().expect("a key").to_owned()
+}
+
+/// Waits until `holds` says so.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !holds().await {
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

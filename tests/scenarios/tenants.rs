@@ -6,8 +6,9 @@ use lector_tests::Gateway;
 use lector_tests::answer::all_text;
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 
-use crate::house::{ECHO_ONLY, ask, component, deploy, greeting, says};
+use crate::house::{ECHO_ONLY, ask, component, connect, deploy, greeting, rest, says, tenant, until};
 
 #[tokio::test]
 async fn a_deploy_a_promotion_a_rollback() {
@@ -161,18 +162,8 @@ async fn keys_close_the_house() {
 
     says(&gateway, "", "echo", "").await.problem(401, "key_missing");
     says(&gateway, "lk_nonsense", "echo", "").await.problem(401, "key_invalid");
-    let mut keys = Vec::new();
-    for tenant in ["acme", "zeta"] {
-        let terms = json!({});
-        let path = format!("/api/v1/admin/tenants/{tenant}");
-        assert_eq!(ask(&gateway, &admin, Method::PUT, &path, Some(terms)).await.status, 201);
-        let made =
-            ask(&gateway, &admin, Method::POST, "/api/v1/admin/keys", Some(json!({ "tenant": tenant })))
-                .await;
-        assert_eq!(made.status, 201, "{}", made.text());
-        keys.push(made.json()["key"].as_str().unwrap().to_owned());
-    }
-    let (acme, zeta) = (&keys[0], &keys[1]);
+    let acme = &tenant(&gateway, &admin, "acme", json!({})).await;
+    let zeta = &tenant(&gateway, &admin, "zeta", json!({})).await;
     // What the host lends is everybody's; what a tenant deploys is its own.
     says(&gateway, acme, "echo", "").await.ok();
     let options = json!({ "settings": { "greeting": "acme's" }, "promote": true });
@@ -200,4 +191,49 @@ async fn keys_close_the_house() {
     ask(&gateway, &admin, Method::DELETE, &format!("/api/v1/admin/keys/{id}"), None).await.ok();
     says(&gateway, zeta, "echo", "").await.problem(401, "key_invalid");
     says(&gateway, acme, "echo", "").await.ok();
+}
+
+#[tokio::test]
+async fn a_tenant_has_bytes_of_its_own_and_costs_others_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("admin.key");
+    let gateway =
+        Gateway::builder().config(ECHO_ONLY).set("platform.admin_key_file", file.display()).start().await;
+    let admin = std::fs::read_to_string(&file).unwrap().trim().to_owned();
+    let terms = |limits| json!({ "limits": limits });
+    let acme = tenant(&gateway, &admin, "acme", terms(json!({ "held_bytes_max": 50_000 }))).await;
+    let zeta = tenant(&gateway, &admin, "zeta", terms(json!({ "images_bytes_max": 64 << 20 }))).await;
+    let path = "/api/v1/admin/tenants/zeta";
+    let refused = terms(json!({ "images_bytes_max": 1000 }));
+    ask(&gateway, &admin, Method::PUT, path, Some(refused)).await.problem(422, "limits_invalid");
+
+    // What can never fit is told so, before it is sent.
+    let head = |bytes: u32| {
+        format!(
+            "POST /api/v1/ocr HTTP/1.1\r\nHost: x\r\nContent-Type: application/pdf\r\nAuthorization: Bearer {acme}\r\n\
+             Content-Length: {bytes}\r\nConnection: close\r\n\r\n%PDF-1.7"
+        )
+    };
+    let mut too_much = connect(&gateway).await;
+    too_much.write_all(head(50_001).as_bytes()).await.unwrap();
+    let answer = rest(&mut too_much, Duration::from_secs(10)).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("submission_too_large"), "{answer}");
+
+    // A document that is still on its way has its bytes already.
+    let mut slow = connect(&gateway).await;
+    slow.write_all(head(49_990).as_bytes()).await.unwrap();
+    let held = "lector_documents_held_bytes 49990";
+    until("the bytes are held", async || gateway.get("/metrics").await.text().contains(held)).await;
+    let full = says(&gateway, &acme, "echo", "").await;
+    full.problem(429, "tenant_bytes_full");
+    assert!(!full.header("retry-after").is_empty());
+    says(&gateway, &zeta, "echo", "").await.ok();
+    let metrics = gateway.get("/metrics").await.text();
+    assert!(
+        metrics.contains("lector_admission_decisions_total{decision=\"tenant_bytes_full\"} 1"),
+        "{metrics}"
+    );
+
+    drop(slow);
+    until("there is room again", async || says(&gateway, &acme, "echo", "").await.status == 200).await;
 }

@@ -42,6 +42,7 @@ const EXCEPTIONS: &[(&str, StatusCode)] = &[
     ("rate_limited", StatusCode::TOO_MANY_REQUESTS),
     ("quota_exceeded", StatusCode::TOO_MANY_REQUESTS),
     ("tenant_backlog_full", StatusCode::TOO_MANY_REQUESTS),
+    ("tenant_bytes_full", StatusCode::TOO_MANY_REQUESTS),
 ];
 
 /// The status of a fault: what `code` says where it is listed, else what its kind says.

@@ -276,6 +276,7 @@ impl House {
             ("admitted", status.documents_taken),
             ("house_full", status.documents_refused),
             ("tenant_backlog_full", status.documents_over_share),
+            ("tenant_bytes_full", status.documents_over_bytes),
         ] {
             labelled_counter(&mut decisions, &[("decision", decision)], count)?;
         }

@@ -1,4 +1,4 @@
-//! Who gets in: bounds on documents, on the bytes they hold and on the work that is owed, decided in microseconds.
+//! Who gets in: bounds on documents, on the bytes they hold (a tenant's own and in all) and on the work that is owed, decided in microseconds.
 //!
 //! Owns the house's gate and the count of held bytes. Knows nothing of what a document is; what work is owed and how fast
 //! it is done is `load.rs`'s. Called at the door, before a body is read, for a single document and for each of a batch; a
@@ -12,6 +12,7 @@ use lector_core::{Fault, Kind};
 
 use crate::gate::{Gate, Pass, Refused};
 use crate::load::{Asked, Burden, Full, Load};
+use crate::meter::Meter;
 use crate::status::Tally;
 use crate::tenant::Tenant;
 
@@ -60,6 +61,7 @@ impl Admission {
         Tally::count(match &admitted {
             Ok(_) => &self.tally.documents_admitted,
             Err(fault) if fault.code == "tenant_backlog_full" => &self.tally.documents_over_share,
+            Err(fault) if fault.code == "tenant_bytes_full" => &self.tally.documents_over_bytes,
             Err(_) => &self.tally.documents_refused,
         });
         admitted
@@ -88,7 +90,12 @@ impl Admission {
             Full { own: true, wait } => over_share(wait),
             Full { own: false, wait } => full_for(wait, "as much work as it can do in time"),
         })?;
-        let mut permit = Permit { admission: self.clone(), pass, burden, bytes: 0 };
+        let own_max = match tenant.limits().held_bytes_max {
+            0 => u64::MAX,
+            most => most,
+        };
+        let meter = tenant.meter.clone();
+        let mut permit = Permit { admission: self.clone(), meter, own_max, pass, burden, bytes: 0 };
         permit.hold(bytes_hint.unwrap_or(0))?;
         Ok(permit)
     }
@@ -124,6 +131,21 @@ fn over_share(wait: Duration) -> Fault {
     Fault::new(Kind::Busy, "tenant_backlog_full", message).retry_after(after)
 }
 
+fn over_bytes(wait: Duration, most: u64) -> Fault {
+    let after = retry_after(wait);
+    let message = format!(
+        "The server holds as many bytes of the tenant's documents as it takes at once, {most}: try again in {} s.",
+        ceil_s(after)
+    );
+    Fault::new(Kind::Busy, "tenant_bytes_full", message).retry_after(after)
+}
+
+/// Counts `more` in where that is no more than `most` in all.
+fn take(held: &AtomicU64, more: u64, most: u64) -> bool {
+    let fits = |held: u64| held.checked_add(more).filter(|&held| held <= most);
+    held.try_update(Relaxed, Relaxed, fits).is_ok()
+}
+
 fn ceil_s(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
@@ -142,6 +164,9 @@ pub(crate) fn shutting_down() -> Fault {
 #[derive(Debug)]
 pub struct Permit {
     admission: Arc<Admission>,
+    meter: Arc<Meter>,
+    /// Bytes that the tenant may hold at once.
+    own_max: u64,
     pass: Pass,
     burden: Burden,
     bytes: u64,
@@ -150,30 +175,31 @@ pub struct Permit {
 impl Permit {
     /// Makes sure that room for `bytes` in all is held; called as a body of unknown length grows.
     ///
-    /// Faults: `submission_too_large` where it can never fit, `house_full` where it does not now.
+    /// Faults: `submission_too_large` where it can never fit; where it does not now, `tenant_bytes_full` for the tenant's
+    /// own bound and `house_full` for that of all.
     pub fn hold(&mut self, bytes: u64) -> Result<(), Fault> {
-        let most = self.admission.bounds.held_bytes_max;
-        if bytes > most {
+        let Admission { held_bytes, bounds, load, .. } = &*self.admission;
+        let (own, house) = (self.own_max, bounds.held_bytes_max);
+        if bytes > own.min(house) {
+            let (who, most) = if own < house { ("tenant may have", own) } else { ("server takes", house) };
             return Err(Fault::new(
                 Kind::TooLarge,
                 "submission_too_large",
                 format!(
-                    "The document holds {bytes} bytes or more, and the server takes at most {most}: send it in parts."
+                    "The document holds {bytes} bytes or more, and the {who} at most {most} at once: send it in parts."
                 ),
             ));
         }
         let Some(more) = bytes.checked_sub(self.bytes) else { return Ok(()) };
-        let taken = self
-            .admission
-            .held_bytes
-            .try_update(Relaxed, Relaxed, |held| held.checked_add(more).filter(|&held| held <= most));
-        match taken {
-            Ok(_) => {
-                self.bytes = bytes;
-                Ok(())
-            }
-            Err(_) => Err(self.admission.house_full("as many bytes of documents as it takes at once")),
+        if !take(&self.meter.held_bytes, more, own) {
+            return Err(over_bytes(load.wait(), own));
         }
+        if !take(held_bytes, more, house) {
+            self.meter.held_bytes.fetch_sub(more, Relaxed);
+            return Err(self.admission.house_full("as many bytes of documents as it takes at once"));
+        }
+        self.bytes = bytes;
+        Ok(())
     }
 
     /// Bytes held by this permit.
@@ -195,6 +221,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.admission.held_bytes.fetch_sub(self.bytes, Relaxed);
+        self.meter.held_bytes.fetch_sub(self.bytes, Relaxed);
     }
 }
 
@@ -235,6 +262,30 @@ mod tests {
         assert_eq!(admission.load.wait(), Duration::ZERO);
         let tally = &admission.tally;
         assert_eq!((tally.documents_admitted.load(Relaxed), tally.documents_refused.load(Relaxed)), (2, 2));
+    }
+
+    #[test]
+    fn a_tenants_own_bytes_are_bounded_and_cost_nobody_else_anything() {
+        let mut terms = crate::tenant::TenantTerms::default();
+        terms.limits.held_bytes_max = 50;
+        let record = crate::tenant::TenantRecord { name: "a".into(), created_at_ms: 0, terms };
+        let (admission, a, b) = (admission(10), Tenant::new(record, Arc::default()), tenant("b"));
+        let code = |fault: Fault| fault.code;
+        assert_eq!(admission.admit(&a, Some(51), LONG).map_err(code).err(), Some("submission_too_large"));
+        let mut first = admission.admit(&a, Some(30), LONG).unwrap();
+        let fault = admission.admit(&a, Some(21), LONG).unwrap_err();
+        assert_eq!((fault.code, fault.kind), ("tenant_bytes_full", Kind::Busy));
+        assert!(fault.retry_after.is_some());
+        assert_eq!(admission.tally.documents_over_bytes.load(Relaxed), 1);
+        // What the house has no room for is not counted as the tenant's.
+        let neighbour = admission.admit(&b, Some(60), LONG).unwrap();
+        assert_eq!(first.hold(50).map_err(code), Err("house_full"));
+        assert_eq!((a.meter.held_bytes.load(Relaxed), admission.held_bytes()), (30, 90));
+        drop(neighbour);
+        first.hold(50).unwrap();
+        drop(first);
+        assert_eq!((a.meter.held_bytes.load(Relaxed), admission.held_bytes()), (0, 0));
+        assert!(admission.admit(&a, Some(50), LONG).is_ok());
     }
 
     #[test]

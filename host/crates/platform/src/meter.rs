@@ -4,6 +4,7 @@
 //! Owns counting; what is counted reaches the store through `rounds.rs`, every [`FLUSH_EVERY`]. That is also the bound
 //! of what a sudden death loses.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -53,6 +54,8 @@ impl Drop for Promise {
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     state: Mutex<State>,
+    /// Bytes of its documents in the house.
+    pub(crate) held_bytes: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -90,7 +93,7 @@ impl Meter {
     /// A meter that knows what was used of `day` before this process began.
     pub(crate) fn resumed(day: u32, counts: UsageCounts) -> Self {
         let pages_today = counts.pages_ok.saturating_add(counts.pages_failed);
-        Self { state: Mutex::new(State { day, pages_today, ..State::default() }) }
+        Self { state: Mutex::new(State { day, pages_today, ..State::default() }), ..Self::default() }
     }
 
     fn today(&self) -> MutexGuard<'_, State> {

@@ -146,7 +146,7 @@ async fn read(
     let call = PageCall { document, reader: lease.revision.reader.clone(), ctx: ctx.clone(), options };
     let revision = lease.revision.clone();
     let account = Account { tenant, revision, shadow, promise };
-    let summing_up = account.summary();
+    let summing_up = account.summary(ctx.budget.host_bytes);
     let reading = Reading::new(call, account, selected, order, platform, permit.burden());
     let outcomes = reading.run(events).await.map_err(|_| Stop::Abandoned)?;
 

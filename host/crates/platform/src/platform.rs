@@ -155,9 +155,9 @@ impl Platform {
     }
 
     /// A place for one document, or a fault that says why not: `tenant_backlog_full` (the tenant's share is used up) or
-    /// `house_full`, each with the time after which to try again, `submission_too_large`, `shutting_down`. `time_left`: how
-    /// long its answer will be of use. Takes microseconds; call it before the body is read, and [`Permit::hold`] as a body
-    /// of unknown length grows.
+    /// `tenant_bytes_full` (it holds as many bytes as it may) or `house_full`, each with the time after which to try again,
+    /// `submission_too_large`, `shutting_down`. `time_left`: how long its answer will be of use. Takes microseconds; call it
+    /// before the body is read, and [`Permit::hold`] as a body of unknown length grows.
     pub fn admit(
         &self,
         caller: &Caller,
@@ -248,6 +248,7 @@ impl Platform {
             documents_taken: tally.documents_admitted.load(Relaxed),
             documents_refused: tally.documents_refused.load(Relaxed),
             documents_over_share: tally.documents_over_share.load(Relaxed),
+            documents_over_bytes: tally.documents_over_bytes.load(Relaxed),
             work_owed: Duration::try_from_secs_f64(owed_ms / 1e3).unwrap_or(Duration::MAX),
             work_rate: work_ms_per_s / 1e3,
             work_predictions: self.admission.load.predictions(),

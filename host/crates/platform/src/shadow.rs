@@ -37,6 +37,8 @@ impl Default for Shadows {
 pub(crate) struct Sample {
     pub(crate) revision: Arc<Revision>,
     pub(crate) call: PageCall,
+    /// What the page takes of its tenant's bounds.
+    pub(crate) own: Own,
     pub(crate) index: u32,
     pub(crate) live: Arc<Transcript>,
     /// What reading it took, without waits.
@@ -55,7 +57,7 @@ impl Shadows {
             let _place = place;
             let until = Instant::now() + WAIT_MAX;
             let turn = loop {
-                if let Some(turn) = turns.free(&sample.call.ctx.tenant) {
+                if let Some(turn) = turns.free(&sample.call.ctx.tenant, sample.own.clone()) {
                     break turn;
                 }
                 if Instant::now() >= until {
@@ -71,7 +73,7 @@ impl Shadows {
 }
 
 async fn compare(sample: Sample) {
-    let Sample { revision, mut call, index, live, live_worked } = sample;
+    let Sample { revision, mut call, own: _, index, live, live_worked } = sample;
     call.ctx.deadline = Instant::now() + READ_MAX;
     call.ctx.background = true;
     // A shadow is work like any other to those who wait for the revision to be free.

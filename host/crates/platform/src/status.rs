@@ -29,6 +29,8 @@ pub struct PlatformStatus {
     pub documents_refused: u64,
     /// Documents refused at admission because their tenant's share was used up.
     pub documents_over_share: u64,
+    /// Documents refused at admission because their tenant held as many bytes as it may.
+    pub documents_over_bytes: u64,
     /// Work owed to documents in the house, predicted: engines' time and what pages take beside it.
     pub work_owed: Duration,
     /// Seconds of such work that are done in a second, as learned while all places were taken.
@@ -100,6 +102,7 @@ pub(crate) struct Tally {
     pub(crate) documents_admitted: AtomicU64,
     pub(crate) documents_refused: AtomicU64,
     pub(crate) documents_over_share: AtomicU64,
+    pub(crate) documents_over_bytes: AtomicU64,
     pub(crate) pages_ok: AtomicU64,
     pub(crate) pages_failed: AtomicU64,
     pages_waiting: AtomicU64,

@@ -3,13 +3,16 @@
 //! Owns the record of a tenant, its limits, and the account that is kept of it while the process lives (rate, pages of
 //! the day, use not yet written). Knows no HTTP and no store. Read on the way of every request.
 
+mod own;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lector_core::{Budget, DeploymentName, Fault, Kind, ModelName, TenantName};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+
+pub(crate) use own::{Own, Places, Taken};
 
 use crate::meter::Meter;
 
@@ -135,6 +138,11 @@ pub struct Limits {
     pub pages_per_day: u64,
     /// Bytes of one document; 0: the host's bound.
     pub body_bytes_max: u64,
+    /// Bytes of its documents in the house at once; 0: no bound of its own.
+    pub held_bytes_max: u64,
+    /// Bytes of pixels and tensors that its pages being read may hold at once, each page counting with all that its budget
+    /// lets it hold (`budget.host_bytes`); 0: no bound of its own.
+    pub images_bytes_max: u64,
     /// Pages read of one document; 0: the host's bound.
     pub pages_per_document_max: u32,
     /// Deadline of a request that states none, in milliseconds; 0: the host's.
@@ -151,6 +159,8 @@ impl Default for Limits {
             pages_concurrent: 0,
             pages_per_day: 0,
             body_bytes_max: 0,
+            held_bytes_max: 0,
+            images_bytes_max: 0,
             pages_per_document_max: 0,
             request_timeout_ms: 0,
             budget: BudgetSpec::default(),
@@ -159,6 +169,15 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The budget of a page: of its images no more than all pages may have.
+    pub(crate) fn page_budget(&self) -> BudgetSpec {
+        let host_bytes = match self.images_bytes_max {
+            0 => self.budget.host_bytes,
+            most => self.budget.host_bytes.min(most),
+        };
+        BudgetSpec { host_bytes, ..self.budget }
+    }
+
     /// The same, if they make sense.
     pub(crate) fn checked(self) -> Result<Self, Fault> {
         let wrong = |what: &str| Err(Fault::new(Kind::Invalid, "limits_invalid", format!("`limits.{what}.")));
@@ -168,6 +187,11 @@ impl Limits {
         if self.requests_per_s > 0.0 && self.burst == 0 {
             return wrong(
                 "burst` must be 1 or more where there is a rate: with 0 no request could ever pass",
+            );
+        }
+        if (1..1 << 20).contains(&self.images_bytes_max) {
+            return wrong(
+                "images_bytes_max` must be 0 (no bound) or 1 MiB and more: with less no page could be rendered",
             );
         }
         if let Some(zero) = self.budget.zero() {
@@ -275,14 +299,14 @@ pub(crate) struct Tenant {
     pub(crate) record: TenantRecord,
     /// Lives on when the record changes.
     pub(crate) meter: Arc<Meter>,
-    /// Pages at once. A new bound is for documents that come later; those that are being read keep theirs.
-    pub(crate) places: Option<Arc<Semaphore>>,
+    /// Pages and their bytes at once. A new bound is for documents that come later; those that are being read keep theirs.
+    pub(crate) places: Places,
 }
 
 impl Tenant {
     pub(crate) fn new(record: TenantRecord, meter: Arc<Meter>) -> Arc<Self> {
-        let most = record.terms.limits.pages_concurrent as usize;
-        let places = (most > 0).then(|| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))));
+        let limits = &record.terms.limits;
+        let places = Places::new(limits.pages_concurrent, limits.images_bytes_max);
         Arc::new(Self { record, meter, places })
     }
 
@@ -343,6 +367,8 @@ mod tests {
         check(Limits { requests_per_s: f64::NAN, ..Limits::default() }, false);
         check(Limits { requests_per_s: -1.0, ..Limits::default() }, false);
         check(Limits { requests_per_s: 1.0, burst: 0, ..Limits::default() }, false);
+        check(Limits { images_bytes_max: 1000, ..Limits::default() }, false);
+        check(Limits { images_bytes_max: 64 << 20, ..Limits::default() }, true);
         let budget = BudgetSpec { memory_bytes: 0, ..BudgetSpec::default() };
         check(Limits { budget, ..Limits::default() }, false);
     }

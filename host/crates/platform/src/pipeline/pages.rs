@@ -77,23 +77,23 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// A place for a page that is expected to cost so much.
-    fn page(&self, page_ms: f64) -> Asking {
-        self.asking(page_ms, false)
+    /// A place for a page that is expected to cost so much, and may hold so many bytes.
+    fn page(&self, page_ms: f64, bytes: u64) -> Asking {
+        self.asking(page_ms, bytes, false)
     }
 
     /// A place for the summary.
-    pub(super) fn summary(&self) -> Asking {
-        self.asking(self.revision.figures.summary_ms(), true)
+    pub(super) fn summary(&self, bytes: u64) -> Asking {
+        self.asking(self.revision.figures.summary_ms(), bytes, true)
     }
 
-    fn asking(&self, price_ms: f64, ends: bool) -> Asking {
+    fn asking(&self, price_ms: f64, bytes: u64, ends: bool) -> Asking {
         Asking {
             tenant: self.tenant.name().clone(),
             weight: self.tenant.record.terms.weight,
             price_ms,
             ends,
-            own: self.tenant.places.clone(),
+            own: self.tenant.places.of_page(bytes),
         }
     }
 }
@@ -183,7 +183,11 @@ impl<'a> Reading<'a> {
             if expired || !self.may_begin() {
                 waiting = None;
             } else if waiting.is_none() {
-                waiting = Some(Box::pin(self.platform.turns.turn(self.account.page(self.page_ms()))));
+                waiting = Some(Box::pin(
+                    self.platform
+                        .turns
+                        .turn(self.account.page(self.page_ms(), self.call.ctx.budget.host_bytes)),
+                ));
             }
             tokio::select! {
                 place = events.reserve(), if self.ready().is_some() => {
@@ -305,7 +309,8 @@ impl<'a> Reading<'a> {
         let ctx = revision.ctx(&self.account.tenant, ctx.request.clone(), ctx.deadline);
         let call =
             PageCall { document: document.clone(), reader: revision.reader.clone(), ctx, options: *options };
-        let sample = Sample { revision: revision.clone(), call, index, live: live.clone(), live_worked };
+        let own = self.account.tenant.places.of_page(call.ctx.budget.host_bytes);
+        let sample = Sample { revision: revision.clone(), call, own, index, live: live.clone(), live_worked };
         self.platform.shadows.read(sample, &self.platform.turns);
     }
 

@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lector_core::share::Shares;
 use lector_core::{Fault, Kind, TenantName};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
+
+use crate::tenant::{Own, Taken};
 
 /// The places for guest calls.
 #[derive(Clone, Debug)]
@@ -55,8 +57,8 @@ pub(crate) struct Asking {
     /// Whether a document ends with it: it then goes before the tenant's other ones. Without that every document would
     /// wait for all pages that came after its own, and hold its memory for as long.
     pub(crate) ends: bool,
-    /// Places of the tenant's own, where it has a bound.
-    pub(crate) own: Option<Arc<Semaphore>>,
+    /// What it takes of the tenant's own bounds.
+    pub(crate) own: Own,
 }
 
 /// The right to run one guest call; dropping it lets the next one go.
@@ -64,8 +66,8 @@ pub(crate) struct Asking {
 pub(crate) struct Turn {
     payer: Payer,
     price_ms: f64,
-    /// One of the tenant's own, where it has a bound.
-    own: Option<OwnedSemaphorePermit>,
+    /// Of the tenant's own bounds.
+    own: Taken,
 }
 
 impl Turn {
@@ -125,10 +127,7 @@ impl Turns {
         let turns = self.clone();
         async move {
             let Asking { tenant, weight, price_ms, ends, own } = asking;
-            let own = match own {
-                Some(own) => Some(own.acquire_owned().await.map_err(|_| lost())?),
-                None => None,
-            };
+            let own = own.take().await.map_err(|_| lost())?;
             let (turn, given) = oneshot::channel();
             let id = turns.lock().queue(tenant.clone(), Waiter { id: 0, weight, price_ms, ends, turn });
             // A turn that was given and not taken goes back by itself, with `given`.
@@ -140,14 +139,15 @@ impl Turns {
         }
     }
 
-    /// A place that nobody waits for, if there is one.
-    pub(crate) fn free(&self, tenant: &TenantName) -> Option<Turn> {
+    /// A place that nobody waits for, if there is one, and what it takes of the tenant's own.
+    pub(crate) fn free(&self, tenant: &TenantName, own: Own) -> Option<Turn> {
+        let own = own.try_take()?;
         let mut state = self.lock();
         let free = state.waiting.is_empty() && state.taken < self.0.most;
         free.then(|| {
             state.take(tenant);
             let payer = Payer { turns: self.clone(), tenant: tenant.clone(), weight: 1 };
-            Turn { payer, price_ms: 0.0, own: None }
+            Turn { payer, price_ms: 0.0, own }
         })
     }
 
@@ -173,7 +173,7 @@ impl Turns {
             // Outside of the lock: where nobody takes it, the turn is dropped here and gives its place back.
             let Waiter { weight, price_ms, turn, .. } = waiter;
             let payer = Payer { turns: self.clone(), tenant, weight };
-            let _ = turn.send(Turn { payer, price_ms, own: None });
+            let _ = turn.send(Turn { payer, price_ms, own: Taken::default() });
         }
     }
 
@@ -257,9 +257,10 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
+    use crate::tenant::Places;
 
     fn asking(tenant: &str, weight: u32) -> Asking {
-        Asking { tenant: tenant.into(), weight, price_ms: 100.0, ends: false, own: None }
+        Asking { tenant: tenant.into(), weight, price_ms: 100.0, ends: false, own: Own::default() }
     }
 
     type Waiting = std::pin::Pin<Box<dyn Future<Output = Result<Turn, Fault>> + Send>>;
@@ -347,7 +348,7 @@ mod tests {
         assert_eq!(turns.taken(), 1, "given");
         drop(given_and_dropped);
         assert_eq!(turns.taken(), 0);
-        assert!(turns.free(&"s".into()).is_some());
+        assert!(turns.free(&"s".into(), Own::default()).is_some());
     }
 
     #[test]
@@ -371,8 +372,8 @@ mod tests {
     #[test]
     fn nobody_has_more_than_its_own_places() {
         let turns = Turns::new(4);
-        let own = Arc::new(Semaphore::new(1));
-        let asking = Asking { own: Some(own), ..asking("a", 1) };
+        let own = Places::new(1, 0).of_page(0);
+        let asking = Asking { own, ..asking("a", 1) };
         let first = turns.turn(asking.clone()).now_or_never().unwrap().unwrap();
         let mut second: Waiting = Box::pin(turns.turn(asking));
         assert!(second.as_mut().now_or_never().is_none());
