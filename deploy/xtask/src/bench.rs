@@ -1,12 +1,14 @@
 //! Measurements, each next to a named reference taken in the same run, and stamped with the machine and the commit.
 //! Results are printed as a table and written as JSON to target/bench.
 
+mod company;
 mod floor;
 mod guest;
 mod load;
 mod peer;
 mod procs;
 mod scenario;
+mod tenants;
 
 pub use load::traffic;
 
@@ -38,6 +40,8 @@ enum Bench {
     Peer(peer::Arguments),
     /// The server's pace next to that of its own runs alone, and where the rest goes
     Floor(floor::Arguments),
+    /// Every page alone, then all in a full house: the same texts, and confidences within the stated tolerance
+    Company(company::Arguments),
     /// Where a page's time goes; the guest's share of it
     Guest(guest::Arguments),
     /// Throughput and latency at rising concurrency, next to one request at a time
@@ -58,6 +62,7 @@ pub fn run(places: &Places, arguments: Arguments) -> Result<()> {
     match arguments.bench {
         Bench::Peer(arguments) => peer::run(places, &arguments),
         Bench::Floor(arguments) => floor::run(places, &arguments),
+        Bench::Company(arguments) => company::run(places, &arguments),
         Bench::Guest(arguments) => guest::run(places, &arguments),
         Bench::Load(arguments) => load::run(places, &arguments),
         Bench::Neighbours => scenario::neighbours(places),
@@ -69,6 +74,11 @@ pub fn run(places: &Places, arguments: Arguments) -> Result<()> {
 /// `bench load --short`, on what was built before.
 pub fn load_in_short(places: &Places) -> Result<()> {
     load::run(places, &load::Arguments::short())
+}
+
+/// `bench company --short`, on what was built before.
+pub fn company_in_short(places: &Places) -> Result<()> {
+    company::run(places, &company::Arguments::short())
 }
 
 /// Everything that a gateway needs.

@@ -18,6 +18,8 @@ use crate::shell::Scratch;
 const READY_WITHIN: Duration = Duration::from_secs(120);
 /// Pages in work may finish before the process is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
+/// Builds of all engines, on a small machine.
+const IMPROVED_WITHIN: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(20);
 /// One event is one page: far above what a page of text can be, and a bound on what a broken server can make us hold.
 const EVENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -250,6 +252,19 @@ impl Drop for Gateway {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+    }
+}
+
+/// Waits until the best engines serve: some may have to be built first.
+pub fn settled(gateway: &Gateway) -> Result<()> {
+    let end = Instant::now() + IMPROVED_WITHIN;
+    loop {
+        let told: Value = serde_json::from_str(&gateway.get("/readyz")?).context("no JSON")?;
+        if told["parts"]["engines"]["improving"] == false {
+            return Ok(());
+        }
+        ensure!(Instant::now() < end, "engines are still being built after {} s", IMPROVED_WITHIN.as_secs());
+        thread::sleep(Duration::from_millis(100));
     }
 }
 

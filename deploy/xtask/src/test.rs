@@ -69,6 +69,11 @@ const STEPS: &[Step] = &[
         about: "bench load in its short form: it runs, its figures say nothing",
         run: |places| passed(bench::load_in_short(places)),
     },
+    Step {
+        name: "company",
+        about: "bench company over the shipped pages: alone and in a full house they read the same",
+        run: |places| passed(bench::company_in_short(places)),
+    },
     Step { name: "deny", about: "licences, bans and sources of all dependencies", run: deny },
 ];
 

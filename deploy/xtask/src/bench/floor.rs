@@ -5,8 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 use super::peer::{self, Row};
 use super::procs::{self, Watch};
 use super::{note_stages, on_cores, write};
-use crate::gateway::{Gateway, Upload};
+use crate::gateway::{Gateway, Upload, settled};
 use crate::places::Places;
 use crate::shell;
 
@@ -23,7 +22,6 @@ use crate::shell;
 const SHARE_MIN: f64 = 0.9;
 /// Cores that others may keep busy while pace is measured.
 const OTHERS_MAX: f64 = 0.1;
-const IMPROVED_WITHIN: Duration = Duration::from_secs(600);
 
 /// What to run.
 #[derive(Args)]
@@ -200,19 +198,6 @@ fn serve(places: &Places, arguments: &Arguments, folder: &std::path::Path, rows:
     };
     collect(&pages, &mut served)?;
     Ok(served)
-}
-
-/// Waits until the best engines serve.
-fn settled(gateway: &Gateway) -> Result<()> {
-    let end = Instant::now() + IMPROVED_WITHIN;
-    loop {
-        let told: Value = serde_json::from_str(&gateway.get("/api/v1/engines")?).context("no JSON")?;
-        if told["improving"] == false {
-            return Ok(());
-        }
-        ensure!(Instant::now() < end, "engines are still being built after {} s", IMPROVED_WITHIN.as_secs());
-        thread::sleep(Duration::from_millis(100));
-    }
 }
 
 /// The runs of the pages, each once, however many items it had; and the stages' times.

@@ -72,6 +72,11 @@ pub struct Row {
 }
 
 impl Pages {
+    /// The list that ships, of the corpus.
+    pub fn shipped() -> Self {
+        Self { pages: "tests/bench/pages.tsv".into(), folder: None, dpi: 200 }
+    }
+
     /// The folder and the list; the corpus is fetched where no folder is named.
     pub fn read(&self, places: &Places) -> Result<(PathBuf, Vec<Row>)> {
         let folder = match &self.folder {

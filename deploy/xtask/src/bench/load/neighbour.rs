@@ -1,13 +1,12 @@
 //! A noisy neighbour: one tenant offers ten times its share, three send a steady trickle. Tenants, keys and limits are real.
 
-use std::fs;
-
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::super::tenants;
 use super::Setting;
 use super::report::Report;
-use super::traffic::{Client, Samples, Stream, closed_as, open};
+use super::traffic::{Samples, Stream, closed_as, open};
 use crate::gateway::Gateway;
 
 const TENANTS: [&str; 4] = ["noisy", "steady-a", "steady-b", "steady-c"];
@@ -19,17 +18,8 @@ const TRICKLE: f64 = 0.4;
 const CAPACITY_CLIENTS: usize = 16;
 
 pub fn run(setting: &Setting<'_>) -> Result<Report> {
-    let key_file = setting.places.repo("target/bench-load-neighbour.key");
-    match fs::remove_file(&key_file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("cannot remove {}", key_file.display()));
-        }
-        _ => {}
-    }
-    let env = [("LECTOR__PLATFORM__ADMIN_KEY_FILE", key_file.display().to_string())];
-    let gateway = setting.gateway("neighbour", &env)?;
-    let admin = fs::read_to_string(&key_file).context("the first administrator's key")?;
-    let keys = TENANTS.map(|name| tenant(&gateway, admin.trim(), name));
+    let (gateway, admin) = tenants::house(setting.places, "bench-load-neighbour")?;
+    let keys = TENANTS.map(|name| tenants::tenant(&gateway, &admin, name));
     let keys: Vec<String> = keys.into_iter().collect::<Result<_>>()?;
     let key = |at: usize| keys.get(at).map(String::as_str);
     let (path, upload) = (setting.path(), &setting.upload);
@@ -72,18 +62,6 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
     report.none("failed or unanswered", beside.iter().map(|s| s.failed + s.unanswered).sum());
     report.at_least("Jain's index of the shares", 0.95, jain(&beside, &streams, capacity.per_s()));
     Ok(report)
-}
-
-/// A tenant with the default terms, and its key.
-fn tenant(gateway: &Gateway, admin: &str, name: &str) -> Result<String> {
-    let client = Client::new(gateway, Some(admin));
-    let ask = |method: &str, path: &str, body: Value| -> Result<Value> {
-        let told = client.change(method, path, "application/json", body.to_string().as_bytes())?;
-        Ok(serde_json::from_str(&told)?)
-    };
-    ask("PUT", &format!("/api/v1/admin/tenants/{name}"), json!({}))?;
-    let key = ask("POST", "/api/v1/admin/keys", json!({ "tenant": name, "label": "bench" }))?;
-    key["key"].as_str().map(str::to_owned).context("no key in the answer")
 }
 
 /// Jain's index over what each tenant got, next to what a fair house would have given it: what it asked for, or an equal

@@ -1,11 +1,10 @@
 //! A tenant's own batching program: what each of the two examples does to latency and to the fill of runs, next to the same
 //! pipeline without one, and what asking costs. On this machine's engines, whatever they are.
 
-use std::fs;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
+use super::super::tenants;
 use super::Setting;
 use super::neighbour::metric;
 use super::report::Report;
@@ -61,15 +60,10 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
 }
 
 fn deploy(gateway: &Gateway, setting: &Setting<'_>, name: &str, component: &str) -> Result<()> {
-    let client = Client::new(gateway, None);
-    let path = format!("/api/v1/deployments/{name}");
-    let put = |content_type: &str, body: &[u8]| client.change("PUT", &path, content_type, body).map(drop);
-    let file = setting.places.components().join(format!("{component}.wasm"));
-    put("application/wasm", &fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?)?;
     let reading = json!({ "tier": "tiny" });
     let settings: Value =
         if component == "planned" { json!({ "policy": name, "reading": reading }) } else { reading };
-    put("application/json", json!({ "settings": settings, "promote": true }).to_string().as_bytes())
+    tenants::deploy(setting.places, &Client::new(gateway, None), name, component, &settings)
 }
 
 fn counted(gateway: &Gateway) -> Result<Counted> {
