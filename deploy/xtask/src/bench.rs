@@ -14,6 +14,7 @@ pub use load::traffic;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 
@@ -86,6 +87,15 @@ pub fn build(places: &Places) -> Result<()> {
     setup::everything(places)?;
     guests::build(places)?;
     test::build_host(places)
+}
+
+/// An example of the workspace, built.
+fn example(places: &Places, name: &str) -> Result<PathBuf> {
+    // Not `cargo run`: it cannot select the whole workspace, and another selection would compile wasmtime once more.
+    let build = ["build", "--release", "--locked", "--workspace", "--example", name, "--quiet"];
+    shell::run(shell::cargo().args(build).current_dir(&places.root))
+        .with_context(|| format!("building the example `{name}`"))?;
+    Ok(places.repo("target/release/examples").join(name))
 }
 
 /// What keeps a command to so many cores, as a prefix for it. Both sides of a comparison get the same.

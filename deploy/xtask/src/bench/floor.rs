@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::peer::{self, Row};
 use super::procs::{self, Watch};
-use super::{note_stages, on_cores, write};
+use super::{example, note_stages, on_cores, write};
 use crate::gateway::{Gateway, Upload, settled};
 use crate::places::Places;
 use crate::shell;
@@ -76,12 +76,11 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     });
     fs::write(&runs, serde_json::to_vec(&recorded)?)
         .with_context(|| format!("cannot write {}", runs.display()))?;
-    let build = ["build", "--release", "--locked", "--workspace", "--example", "floor", "--quiet"];
-    shell::run(shell::cargo().args(build).current_dir(&places.root)).context("building the floor")?;
+    let program = example(places, "floor")?;
     println!("==> the floor: {} runs", served.runs.len());
     let floor = |seats: &[String]| -> Result<Value> {
         let mut command = on_cores(arguments.threads)?;
-        command.push(places.repo("target/release/examples/floor").display().to_string());
+        command.push(program.display().to_string());
         command.extend([runs.display().to_string(), format!("turns={}", arguments.turns)]);
         command.extend_from_slice(seats);
         let (program, rest) = command.split_first().context("a command has a name")?;

@@ -6,22 +6,18 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::super::example;
 use super::Setting;
 use super::report::Report;
 use crate::shell;
 
 pub fn run(setting: &Setting<'_>) -> Result<Report> {
     let seconds = if setting.short { 0.5 } else { setting.seconds.min(10.0) };
-    let root = &setting.places.root;
-    // Not `cargo run`: it cannot select the whole workspace, and another selection would compile wasmtime once more.
-    let build = ["build", "--release", "--locked", "--workspace", "--example", "accelerator", "--quiet"];
-    shell::run(shell::cargo().args(build).current_dir(root)).context("building the simulated accelerator")?;
-    let program = setting.places.repo("target/release/examples/accelerator");
+    let program = example(setting.places, "accelerator")?;
     let text = shell::output(Command::new(program).arg(format!("seconds={seconds}")))
         .context("the simulated accelerator")?;
     let mut report = Report::default();
-    for line in text.lines().filter(|line| line.starts_with('{')) {
-        let row: Value = serde_json::from_str(line).context("a row is no JSON")?;
+    for row in rows(&text)? {
         if let Some(gain) = row["gain"].as_f64() {
             report.at_least(
                 "SIMULATED: merged across requests, to merged within each, 20 clients",
@@ -32,4 +28,10 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
         report.row(row);
     }
     Ok(report)
+}
+
+/// What it printed of JSON, a row a line.
+pub fn rows(text: &str) -> Result<Vec<Value>> {
+    let lines = text.lines().filter(|line| line.starts_with('{'));
+    lines.map(|line| serde_json::from_str(line).context("a row is no JSON")).collect()
 }

@@ -1,15 +1,20 @@
 //! A tenant's own batching program: what each of the two examples does to latency and to the fill of runs, next to the same
-//! pipeline without one, and what asking costs. On this machine's engines, whatever they are.
+//! pipeline without one, and what asking costs. On this machine's engines, whatever they are, and in front of a simulated
+//! accelerator, which stands in for no GPU's figure (the example `programs` of the host).
 
-use anyhow::{Result, ensure};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::super::tenants;
+use super::super::{example, tenants};
 use super::Setting;
+use super::accelerator::rows;
 use super::neighbour::metric;
 use super::report::Report;
 use super::traffic::{Client, closed};
 use crate::gateway::Gateway;
+use crate::shell;
 
 const CLIENTS: usize = 8;
 /// Deployments and their components.
@@ -56,7 +61,26 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
     }
     gateway.stop()?;
     report.at_most("computing of programs, of the time", 0.01, costliest);
+    on_an_accelerator(setting, &mut report)?;
     Ok(report)
+}
+
+/// The same programs in front of the simulated accelerator.
+fn on_an_accelerator(setting: &Setting<'_>, report: &mut Report) -> Result<()> {
+    let seconds = if setting.short { 0.5 } else { setting.seconds.min(10.0) };
+    let program = example(setting.places, "programs")?;
+    let mut command = Command::new(program);
+    command.arg(setting.places.components().join("planned.wasm")).arg(format!("seconds={seconds}"));
+    let (mut bad, mut asked) = (0, 0);
+    for row in rows(&shell::output(&mut command).context("the simulated accelerator")?)? {
+        let count = |key: &str| row[key].as_u64().unwrap_or_default() as usize;
+        bad += count("absurd") + count("trapped");
+        asked += count("asked");
+        report.row(row);
+    }
+    report.at_least("SIMULATED: questions to the programs", 1.0, asked as f64);
+    report.none("SIMULATED: absurd answers and traps", bad);
+    Ok(())
 }
 
 fn deploy(gateway: &Gateway, setting: &Setting<'_>, name: &str, component: &str) -> Result<()> {
