@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lector_tests::pdf::{self, PageSpec};
-use lector_tests::{Answer, Gateway, GatewayBuilder, paths, process};
+use lector_tests::{Answer, Gateway, GatewayBuilder, paths, process, quantile};
 
 /// A deed, and what the client hears: status and code.
 pub const DEEDS: [(&str, u16, &str); 18] = [
@@ -94,25 +94,21 @@ async fn each_deed_costs_its_own_page_and_says_why() {
     assert!(grown < 200 << 20, "{} MiB are left behind", grown >> 20);
 }
 
-/// Latencies of the victim's pages while something goes on; every answer must be right.
-async fn victim(gateway: &Gateway, deployment: &str, pages: usize) -> Vec<Duration> {
+/// Times of the victim's pages while something goes on, in milliseconds, sorted; every answer must be right.
+async fn victim(gateway: &Gateway, deployment: &str, pages: usize) -> Vec<f64> {
     let body = page();
     let query = format!("deployment={deployment}");
     let mut took = Vec::with_capacity(pages);
     for _ in 0..pages {
         let began = Instant::now();
         let answer = gateway.ocr("application/pdf", body.clone(), &query).await;
-        took.push(began.elapsed());
+        took.push(began.elapsed().as_secs_f64() * 1e3);
         assert_eq!(answer.ok()["pages"][0]["lines"].as_array().map(Vec::len), Some(1));
         // Steady, not saturating: it is the wait that is measured.
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    took.sort();
+    took.sort_by(f64::total_cmp);
     took
-}
-
-fn p99_ms(sorted: &[Duration]) -> f64 {
-    sorted[(sorted.len() - 1) * 99 / 100].as_secs_f64() * 1e3
 }
 
 /// The victim's pages alone and beside every deed, in one run. `cargo xtask bench neighbours` runs it long, with pages
@@ -132,7 +128,7 @@ async fn a_neighbour_does_not_notice() {
         let mut ratios = Vec::new();
         let mut figures = (0.0, 0.0);
         for _ in 0..rounds {
-            let alone = p99_ms(&victim(&gateway, deployment, pages).await);
+            let alone = quantile(&victim(&gateway, deployment, pages).await, 0.99);
             let over = AtomicBool::new(false);
             let attackers = futures::future::join_all((0..ATTACKERS).map(|_| async {
                 let mut deeds = 0_usize;
@@ -150,7 +146,7 @@ async fn a_neighbour_does_not_notice() {
             };
             let (took, deeds) = tokio::join!(steady, attackers);
             assert!(deeds.iter().sum::<usize>() > 0, "{deed}: nothing was done meanwhile");
-            let beside = p99_ms(&took);
+            let beside = quantile(&took, 0.99);
             ratios.push(beside / alone);
             figures = (alone, beside);
             if !strict {
@@ -158,7 +154,7 @@ async fn a_neighbour_does_not_notice() {
             }
         }
         ratios.sort_by(f64::total_cmp);
-        let ratio = ratios[ratios.len() / 2];
+        let ratio = quantile(&ratios, 0.5);
         eprintln!("{deed:<20}{:>10.1}{:>10.1}{ratio:>8.2}", figures.0, figures.1);
         worst = worst.max(ratio);
     }

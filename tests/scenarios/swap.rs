@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lector_tests::pdf::{self, PageSpec};
-use lector_tests::{Gateway, process};
+use lector_tests::{Gateway, process, quantile};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -62,11 +62,11 @@ async fn a_thousand_swaps_lose_nothing() {
         tokio::time::sleep(extent.steady).await;
         steady.store(true, Ordering::Relaxed);
     });
-    let (mut alone, alone_count) = (alone.clone(), alone.len());
+    let alone_count = alone.len();
     eprintln!(
         "steady load of {CLIENTS} clients alone: {alone_count} requests, p50 {:.1} ms, p99 {:.1} ms",
-        quantile_ms(&mut alone, 0.5),
-        quantile_ms(&mut alone, 0.99),
+        quantile_ms(&alone, 0.5),
+        quantile_ms(&alone, 0.99),
     );
     let over = AtomicBool::new(false);
     let began = Instant::now();
@@ -75,22 +75,22 @@ async fn a_thousand_swaps_lose_nothing() {
         over.store(true, Ordering::Relaxed);
         figures
     };
-    let (figures, mut latencies) = tokio::join!(swaps, load(&gateway, &over));
+    let (figures, latencies) = tokio::join!(swaps, load(&gateway, &over));
     let (requests, took_s) = (latencies.len(), began.elapsed().as_secs_f64());
     eprintln!(
         "{} swaps in {took_s:.1} s ({} builds), requests beside them {requests}: none failed, none mixed; their p50 {:.1} ms, p99 {:.1} ms",
         extent.swaps,
         revisions.len(),
-        quantile_ms(&mut latencies, 0.5),
-        quantile_ms(&mut latencies, 0.99),
+        quantile_ms(&latencies, 0.5),
+        quantile_ms(&latencies, 0.99),
     );
-    let Figures { mut promotes, mut firsts, memory } = figures;
-    let first_p99 = quantile_ms(&mut firsts, 0.99);
+    let Figures { promotes, firsts, memory } = figures;
+    let first_p99 = quantile_ms(&firsts, 0.99);
     eprintln!(
         "promote p50 {:.1} ms, p99 {:.1} ms; first document on the new revision after the answer p50 {:.1} ms, p99 {first_p99:.1} ms",
-        quantile_ms(&mut promotes, 0.5),
-        quantile_ms(&mut promotes, 0.99),
-        quantile_ms(&mut firsts, 0.5),
+        quantile_ms(&promotes, 0.5),
+        quantile_ms(&promotes, 0.99),
+        quantile_ms(&firsts, 0.5),
     );
     let (from, to) = memory;
     let grown = (to as i64 - from as i64) / (1 << 20);
@@ -198,8 +198,9 @@ async fn promote(gateway: &Gateway, revision: u64) -> Value {
     house::ask(gateway, "", Method::POST, "/api/v1/deployments/swapped/promote", Some(body)).await.ok()
 }
 
-fn quantile_ms(times: &mut [Duration], share: f64) -> f64 {
-    times.sort();
-    let last = times.len().saturating_sub(1);
-    times.get((last as f64 * share).round() as usize).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+/// In milliseconds.
+fn quantile_ms(times: &[Duration], share: f64) -> f64 {
+    let mut ms: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
+    ms.sort_by(f64::total_cmp);
+    quantile(&ms, share)
 }

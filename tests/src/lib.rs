@@ -9,6 +9,8 @@ pub mod gateway;
 pub mod paths;
 pub mod pdf;
 pub mod process;
+pub mod quantile;
 
 pub use answer::Answer;
 pub use gateway::{Gateway, GatewayBuilder};
+pub use quantile::quantile;

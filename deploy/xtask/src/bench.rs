@@ -7,10 +7,13 @@ mod guest;
 mod load;
 mod peer;
 mod procs;
+#[path = "../../../tests/src/quantile.rs"]
+mod quantile;
 mod scenario;
 mod tenants;
 
 pub use load::traffic;
+use quantile::quantile;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -148,10 +151,4 @@ fn note_stages(page: &Value, stages_ms: &mut BTreeMap<String, f64>) {
         let ms = time.as_f64().unwrap_or_else(|| inner.sum());
         *stages_ms.entry(stage.clone()).or_default() += ms;
     }
-}
-
-/// The value below which the given share of the sorted values lies.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let last = sorted.len().saturating_sub(1);
-    sorted.get((last as f64 * share).round() as usize).copied().unwrap_or(f64::NAN)
 }
