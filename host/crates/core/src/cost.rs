@@ -2,8 +2,8 @@
 //!
 //! `fixed + by_pixel * pixels + by_crop * crops`, none of the three below 0: least squares with exponential forgetting,
 //! held non-negative by trying every set of terms (C. L. Lawson, R. J. Hanson, "Solving Least Squares Problems", 1974, ch.
-//! 23; with three terms there are seven). Non-negative terms bound what is predicted: a page that has k times the pixels and
-//! crops of the mean page costs at most k times as much, and never less than nothing. Slopes are drawn towards 0 a little,
+//! 23; with three terms there are seven). Non-negative terms bound what is predicted: k times the pixels and crops cost at
+//! most k times as much, and nothing costs less than nothing. Slopes are drawn towards 0 a little,
 //! so that pages which are all alike say nothing of others, and keep their mean.
 //!
 //! Pure. One for each revision, fed with the pages that it read and asked for those that it reads.
@@ -65,39 +65,50 @@ impl PageSize {
 /// What the pages of one revision cost.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PageCosts {
-    sums: Sums,
     seen: u32,
-    by_pixels: Terms,
-    by_crops: Terms,
+    by_pixels: Fit,
+    by_crops: Fit,
 }
 
 impl PageCosts {
     /// A page of that size took `ms` of work.
     pub fn learn(&mut self, size: PageSize, ms: f64) {
         let (pixels, crops) = scaled(size);
-        let mut ms = ms.clamp(0.0, PAGE_MS_MAX);
-        let expected = self.by_crops.at(pixels, crops).max(LEAST_MS);
-        if self.seen >= SETTLED {
-            ms = ms.clamp(expected / JUMP_MAX, expected * JUMP_MAX);
-        }
-        // Noise grows with what a page takes: by this weight a poster does not drown what letters say.
-        let weight = if self.seen == 0 { ms.max(LEAST_MS) } else { expected }.recip();
-        self.sums.add(weight, pixels, crops, ms);
+        let ms = ms.clamp(0.0, PAGE_MS_MAX);
+        self.by_pixels.learn(self.seen, (pixels, 0.0), ms);
+        self.by_crops.learn(self.seen, (pixels, crops), ms);
         self.seen = self.seen.saturating_add(1);
-        self.by_pixels = self.sums.fit(false);
-        self.by_crops = self.sums.fit(true);
     }
 
     /// What a page of so many pixels will take, whatever is on it; `None` before the first page.
     pub fn by_pixels(&self, pixels: u64) -> Option<f64> {
         let (pixels, _) = scaled(PageSize { pixels, crops: 0 });
-        (self.seen > 0).then(|| self.by_pixels.at(pixels, 0.0))
+        (self.seen > 0).then(|| self.by_pixels.terms.at(pixels, 0.0))
     }
 
     /// What a page of that size will take; `None` before the first page.
     pub fn by_crops(&self, size: PageSize) -> Option<f64> {
         let (pixels, crops) = scaled(size);
-        (self.seen > 0).then(|| self.by_crops.at(pixels, crops))
+        (self.seen > 0).then(|| self.by_crops.terms.at(pixels, crops))
+    }
+}
+
+/// Least squares over the pages, and what came of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fit {
+    sums: Sums,
+    terms: Terms,
+}
+
+impl Fit {
+    fn learn(&mut self, seen: u32, (pixels, crops): (f64, f64), ms: f64) {
+        let expected = self.terms.at(pixels, crops).max(LEAST_MS);
+        let ms = if seen < SETTLED { ms } else { ms.clamp(expected / JUMP_MAX, expected * JUMP_MAX) };
+        // Noise grows with what a page takes: by this weight a poster does not drown what letters say. What was expected
+        // counts, not what came: else whatever took less than others of its size would count for more.
+        let weight = if seen == 0 { ms.max(LEAST_MS) } else { expected }.recip();
+        self.sums.add(weight, pixels, crops, ms);
+        self.terms = self.sums.fit();
     }
 }
 
@@ -150,16 +161,13 @@ impl Sums {
         }
     }
 
-    /// The non-negative terms that fit best, that of the crops left out or not.
-    fn fit(&self, with_crops: bool) -> Terms {
+    /// The non-negative terms that fit best.
+    fn fit(&self) -> Terms {
         let ridge = |sum: f64| RIDGE * sum * sum / self.n.max(f64::MIN_POSITIVE);
         let drawn = Self { pp: self.pp + ridge(self.p), cc: self.cc + ridge(self.c), ..*self };
         let mut best = (0.0, Terms::default());
         for set in 1..8_u8 {
             let (fixed, pixel, crop) = (set & 1 != 0, set & 2 != 0, set & 4 != 0);
-            if crop && !with_crops {
-                continue;
-            }
             let Some(terms) = drawn.solve(fixed, pixel, crop) else { continue };
             // What of the squares the terms explain.
             let explained = terms.fixed * self.y + terms.pixel * self.py + terms.crop * self.cy;
@@ -276,12 +284,14 @@ mod tests {
                 let size = PageSize { pixels: (n % 10 + 1) * 1_000_000, crops: n % 13 };
                 (size, shape(size.pixels as f64 / 1e6, n))
             }));
-            let mean = costs.sums.y / costs.sums.n;
+            let cost = |factor: u64| {
+                costs.by_crops(PageSize { pixels: factor * 5_500_000, crops: factor * 6 }).unwrap()
+            };
+            let Sums { n, y, .. } = costs.by_crops.sums;
+            assert!((0.5..2.0).contains(&(cost(1) * n / y)), "{} for a mean page of {}", cost(1), y / n);
             for factor in [0, 1, 10, 1000] {
-                let size = PageSize { pixels: factor * 5_500_000, crops: factor * 6 };
-                let cost = costs.by_crops(size).unwrap();
-                let most = mean * 1.5 * factor.max(1) as f64;
-                assert!((0.0..=most).contains(&cost), "{factor}: {cost} of {mean}");
+                let most = (cost(1) * factor.max(1) as f64).min(PAGE_MS_MAX);
+                assert!((0.0..=most + 1e-6).contains(&cost(factor)), "{factor}: {} of {most}", cost(factor));
             }
             let most = PageSize { pixels: u64::MAX, crops: u64::MAX };
             assert!(costs.by_crops(most).unwrap() <= PAGE_MS_MAX);

@@ -69,7 +69,7 @@ pub(crate) struct Revision {
     pub(crate) reader: Arc<dyn Reader>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) figures: Figures,
-    pub(crate) prices: Prices,
+    pub(crate) prices: Arc<Prices>,
     pub(crate) shadow: ShadowFigures,
     pub(crate) program: Option<Box<dyn BatchProgram>>,
     settings: Arc<str>,
@@ -93,7 +93,7 @@ impl Revision {
             reader,
             gate: Arc::default(),
             figures: Figures::default(),
-            prices: Prices::default(),
+            prices: Arc::default(),
             shadow: ShadowFigures::default(),
         })
     }

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use crate::meter::work_of;
 use crate::pipeline::{PageCall, Turns};
 use crate::revision::Revision;
+use crate::tenant::Own;
 
 /// Shadow pages that wait or run at once. Each holds its document open.
 const AT_ONCE_MAX: usize = 4;

@@ -11,32 +11,28 @@ use lector_core::cost::PageSize;
 
 use super::turns::{Payer, Turn};
 use crate::load::Part;
-use crate::revision::Revision;
+use crate::revision::Prices;
 
 /// Known to the guest's call; the page's end is not its business.
+#[derive(Debug)]
 pub(super) struct Bill {
-    revision: Arc<Revision>,
+    prices: Arc<Prices>,
     payer: Payer,
     state: Mutex<State>,
 }
 
+#[derive(Debug)]
 struct State {
     ms: f64,
     /// Of what is owed; `None` when the page is over, and the price final.
     part: Option<Part>,
 }
 
-impl std::fmt::Debug for Bill {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bill").field("payer", &self.payer).finish_non_exhaustive()
-    }
-}
-
 impl Bill {
     /// Of the page that `turn` was given for, at the price that was paid for it.
-    pub(super) fn open(turn: &Turn, part: Part, revision: Arc<Revision>) -> Open {
+    pub(super) fn open(turn: &Turn, part: Part, prices: Arc<Prices>) -> Open {
         let state = Mutex::new(State { ms: turn.price_ms(), part: Some(part) });
-        Open(Arc::new(Self { revision, payer: turn.payer(), state }))
+        Open(Arc::new(Self { prices, payer: turn.payer(), state }))
     }
 
     fn price(&self, ms: f64, last: bool) {
@@ -54,7 +50,7 @@ impl Bill {
 
 impl PageWatch for Bill {
     fn known(&self, size: PageSize) {
-        if let Some(ms) = self.revision.prices.seen(size) {
+        if let Some(ms) = self.prices.seen(size) {
             self.price(ms, false);
         }
     }

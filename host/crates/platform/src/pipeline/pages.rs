@@ -230,7 +230,7 @@ impl<'a> Reading<'a> {
         };
         let part = self.burden.page(turn.price_ms());
         self.owe_the_rest();
-        let bill = Bill::open(&turn, part, self.account.revision.clone());
+        let bill = Bill::open(&turn, part, self.account.revision.prices.clone());
         let mut call = self.call.clone();
         call.ctx.watch = Some(bill.watch());
         let page = async move {
