@@ -1,6 +1,7 @@
 //! Measurements, each next to a named reference taken in the same run, and stamped with the machine and the commit.
 //! Results are printed as a table and written as JSON to target/bench.
 
+mod acceptance;
 mod company;
 mod floor;
 mod guest;
@@ -42,6 +43,8 @@ pub struct Arguments {
 enum Bench {
     /// Lector next to RapidOCR (ONNX Runtime, OpenVINO) over the same pages: speed, memory, accuracy
     Peer(peer::Arguments),
+    /// What agreement on a model's golden batch is worth in text: the limits of its acceptance, derived
+    Acceptance(acceptance::Arguments),
     /// The server's pace next to that of its own runs alone, and where the rest goes
     Floor(floor::Arguments),
     /// Every page alone, then all in a full house: the same texts, and confidences within the stated tolerance
@@ -65,6 +68,7 @@ pub fn run(places: &Places, arguments: Arguments) -> Result<()> {
     }
     match arguments.bench {
         Bench::Peer(arguments) => peer::run(places, &arguments),
+        Bench::Acceptance(arguments) => acceptance::run(places, &arguments),
         Bench::Floor(arguments) => floor::run(places, &arguments),
         Bench::Company(arguments) => company::run(places, &arguments),
         Bench::Guest(arguments) => guest::run(places, &arguments),

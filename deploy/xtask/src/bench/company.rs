@@ -36,9 +36,6 @@ const SHOWN_MAX: usize = 10;
 pub struct Arguments {
     #[command(flatten)]
     list: peer::Pages,
-    /// Most pages of the list; all of them otherwise
-    #[arg(long)]
-    pages_max: Option<usize>,
     /// The shipped pages alone, which need no corpus
     #[arg(long)]
     short: bool,
@@ -53,7 +50,7 @@ pub struct Arguments {
 impl Arguments {
     /// The shipped pages.
     pub fn short() -> Self {
-        Self { list: peer::Pages::shipped(), pages_max: None, short: true, in_flight: 16, seed: 1 }
+        Self { list: peer::Pages::shipped(), short: true, in_flight: 16, seed: 1 }
     }
 }
 
@@ -162,8 +159,7 @@ fn uploads(places: &Places, arguments: &Arguments) -> Result<Vec<(Upload, Vec<u3
         };
         return shipped.into_iter().map(read).collect();
     }
-    let (folder, mut rows) = arguments.list.read(places)?;
-    peer::cut(&mut rows, arguments.pages_max.unwrap_or(usize::MAX));
+    let (folder, rows) = arguments.list.read(places)?;
     let of_row = |row: peer::Row| {
         let pages = row.pages.split(',').map(|page| page.parse().context("the list names no page by number"));
         Ok((Upload::read(&folder.join(&row.file))?, pages.collect::<Result<_>>()?))

@@ -28,9 +28,6 @@ const OTHERS_MAX: f64 = 0.1;
 pub struct Arguments {
     #[command(flatten)]
     list: peer::Pages,
-    /// Most pages of the list; all of them otherwise
-    #[arg(long)]
-    pages_max: Option<usize>,
     /// Cores, and threads, of server and floor
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -63,8 +60,7 @@ struct Served {
 
 /// Runs it.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
-    let (folder, mut rows) = arguments.list.read(places)?;
-    peer::cut(&mut rows, arguments.pages_max.unwrap_or(usize::MAX));
+    let (folder, rows) = arguments.list.read(places)?;
     println!("\n==> the server");
     let served = serve(places, arguments, &folder, &rows)?;
     let runs = places.repo("target/bench/floor-runs.json");

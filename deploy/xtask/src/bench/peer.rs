@@ -5,16 +5,18 @@
 //! memory are those of the whole process tree, read from outside in the same way for all. Accuracy is scored against
 //! the pages' embedded text by tests/bench/score.py.
 
+pub(super) mod rapidocr;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::procs::{self, Peak, Watch};
@@ -22,14 +24,6 @@ use super::{on_cores, write};
 use crate::gateway::{Gateway, Upload};
 use crate::places::Places;
 use crate::{corpus, shell};
-
-const PACKAGES: &[&str] = &[
-    "rapidocr==3.10.0",
-    "onnxruntime==1.31.1",
-    "openvino==2026.4.1",
-    "pypdfium2==5.15.2",
-    "rapidfuzz==3.14.6",
-];
 
 /// Which pages are read.
 #[derive(Args)]
@@ -40,9 +34,21 @@ pub struct Pages {
     /// Folder with the files of the list; the corpus otherwise. `tests/bench/degrade.py` makes such folders
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// Most pages of the list, the first of each document before the second; all of them otherwise
+    #[arg(long)]
+    pages_max: Option<usize>,
     /// Resolution of the pages
     #[arg(long, default_value_t = 200)]
     pub dpi: u32,
+}
+
+/// The weights on all sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Tier {
+    /// PP-OCRv6 small: Lector's default, and RapidOCR's
+    Small,
+    /// PP-OCRv6 tiny: Lector's `standard-tiny` alone, and RapidOCR with the same files
+    Tiny,
 }
 
 /// What to compare.
@@ -53,6 +59,9 @@ pub struct Arguments {
     /// What stands on the pages, as JSON lines with `file`, `page`, `truth`; their embedded text otherwise
     #[arg(long)]
     truth: Option<PathBuf>,
+    /// Which weights read, on all sides
+    #[arg(long, value_enum, default_value = "small")]
+    tier: Tier,
     /// Who takes part; `lector` serves as it is configured, `lector-onnxruntime` on the engine of its namesake alone
     #[arg(
         long,
@@ -74,23 +83,30 @@ pub struct Row {
 impl Pages {
     /// The list that ships, of the corpus.
     pub fn shipped() -> Self {
-        Self { pages: "tests/bench/pages.tsv".into(), folder: None, dpi: 200 }
+        Self { pages: "tests/bench/pages.tsv".into(), folder: None, pages_max: None, dpi: 200 }
     }
 
     /// The folder and the list; the corpus is fetched where no folder is named.
     pub fn read(&self, places: &Places) -> Result<(PathBuf, Vec<Row>)> {
+        self.read_at_most(places, usize::MAX)
+    }
+
+    /// The same, with so many pages where no number was given.
+    pub fn read_at_most(&self, places: &Places, pages_max: usize) -> Result<(PathBuf, Vec<Row>)> {
         let folder = match &self.folder {
             Some(folder) => places.root.join(folder),
             None => corpus::fetch(places, None)?,
         };
         let list =
             fs::read_to_string(places.root.join(&self.pages)).context("cannot read the list of pages")?;
-        Ok((folder, rows(&list)?))
+        let mut rows = rows(&list)?;
+        cut(&mut rows, self.pages_max.unwrap_or(pages_max));
+        Ok((folder, rows))
     }
 }
 
 /// So many pages of the list: the first of each document, then the second, ...
-pub fn cut(rows: &mut Vec<Row>, pages_max: usize) {
+fn cut(rows: &mut Vec<Row>, pages_max: usize) {
     let pages: Vec<Vec<&str>> = rows.iter().map(|row| row.pages.split(',').collect()).collect();
     let mut taken = vec![0; rows.len()];
     let (mut left, mut round) = (pages_max, 0);
@@ -121,15 +137,15 @@ struct Measured {
 /// Runs it.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let (folder, rows) = arguments.list.read(places)?;
-    let python = environment(places)?;
-    let out = places.repo("target/bench");
+    let python = rapidocr::environment(places)?;
+    let out = places.repo(arguments.tier.folder());
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     let mut measured = Vec::new();
     for side in &arguments.sides {
         println!("\n==> {side}");
         let readings = out.join(format!("{side}.jsonl"));
         measured.push(match side.strip_prefix("rapidocr-") {
-            Some(engine) => rapidocr(places, arguments, &python, engine, &folder, &rows, readings)?,
+            Some(engine) => rapidocr::read(places, arguments, &python, engine, &folder, &rows, readings)?,
             None if matches!(side.as_str(), "lector" | "lector-onnxruntime") => {
                 lector(places, arguments, side, &folder, &rows, readings)?
             }
@@ -139,29 +155,48 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
         });
     }
     let scores = score(places, arguments, &python, &measured)?;
-    report(places, &measured, &scores)
+    report(places, arguments.tier, &measured, &scores)
 }
 
-/// The virtual environment, made once.
-fn environment(places: &Places) -> Result<PathBuf> {
-    let folder = places.cache.join("peers");
-    let python = folder.join("bin/python");
-    let _lock = places.lock()?;
-    if !python.is_file() {
-        shell::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))
-            .context("Python cannot make virtual environments: `sudo apt-get install python3-venv`")?;
+impl Tier {
+    /// Where its readings go.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Small => "target/bench",
+            Self::Tiny => "target/bench/tiny",
+        }
     }
-    let stamp = folder.join("packages.txt");
-    let wanted = PACKAGES.join("\n");
-    if fs::read_to_string(&stamp).is_ok_and(|text| text == wanted) {
-        return Ok(python);
+
+    /// The server's configuration; `None`: its own defaults. The tiny tier is served alone, so that memory is its own.
+    fn config(self) -> Option<&'static str> {
+        match self {
+            Self::Small => None,
+            Self::Tiny => Some(self.config_alone()),
+        }
     }
-    println!("installing the peer into {}", folder.display());
-    let mut install = Command::new(&python);
-    install.args(["-m", "pip", "install", "--disable-pip-version-check", "--quiet"]).args(PACKAGES);
-    shell::run(&mut install)?;
-    fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
-    Ok(python)
+
+    /// The configuration of a server that serves this tier alone.
+    pub(super) fn config_alone(self) -> &'static str {
+        match self {
+            Self::Small => include_str!("peer/small.toml"),
+            Self::Tiny => include_str!("peer/tiny.toml"),
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Tiny => "tiny",
+        }
+    }
+
+    /// Name of its results.
+    fn results(self) -> &'static str {
+        match self {
+            Self::Small => "peer",
+            Self::Tiny => "peer-tiny",
+        }
+    }
 }
 
 fn rows(text: &str) -> Result<Vec<Row>> {
@@ -184,56 +219,6 @@ fn rows(text: &str) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// The runner says `ready` on its standard error once its models are loaded and `done` when the last page is read, so
-/// that CPU time is taken at the same two points as for the gateway.
-fn rapidocr(
-    places: &Places,
-    arguments: &Arguments,
-    python: &Path,
-    engine: &str,
-    folder: &Path,
-    rows: &[Row],
-    readings: PathBuf,
-) -> Result<Measured> {
-    let mut command: Vec<String> = on_cores(arguments.threads)?;
-    command.extend([
-        python.display().to_string(),
-        places.repo("tests/bench/rapidocr_runner.py").display().to_string(),
-        "--engine".into(),
-        engine.to_owned(),
-        "--dpi".into(),
-        arguments.list.dpi.to_string(),
-        "--threads".into(),
-        arguments.threads.to_string(),
-    ]);
-    command.extend(rows.iter().map(|row| format!("{}:{}", folder.join(&row.file).display(), row.pages)));
-    let (program, rest) = command.split_first().context("a command has a name")?;
-    let out = fs::File::create(&readings).with_context(|| format!("cannot write {}", readings.display()))?;
-    let mut child = Command::new(program)
-        .args(rest)
-        .stdin(Stdio::null())
-        .stdout(out)
-        .spawn()
-        .with_context(|| format!("cannot start {program}"))?;
-    let watch = Watch::start(child.id());
-    let status = child.wait().context("cannot wait for the peer")?;
-    let peak = watch.peak();
-    ensure!(status.success(), "RapidOCR ended with {status}");
-    let text =
-        fs::read_to_string(&readings).with_context(|| format!("cannot read {}", readings.display()))?;
-    let summary: Value =
-        serde_json::from_str(text.lines().last().unwrap_or_default()).context("no summary line")?;
-    let number = |key: &str| summary[key].as_f64().with_context(|| format!("the summary has no {key}"));
-    Ok(Measured {
-        name: format!("rapidocr-{engine}"),
-        pages: number("pages")? as usize,
-        wall_s: number("wall_s")?,
-        cpu_s: number("cpu_s")?,
-        peak,
-        readings,
-    })
-}
-
 /// Every document is one request, and all are sent at once: what a gateway is for.
 fn lector(
     places: &Places,
@@ -249,7 +234,13 @@ fn lector(
     if side == "lector-onnxruntime" {
         prefix.extend(["env".to_owned(), r#"LECTOR__ENGINES__PROVIDERS=["cpu"]"#.to_owned()]);
     }
-    let gateway = Gateway::start(places, "bench-peer", &prefix)?;
+    let mut env = Vec::new();
+    if let Some(config) = arguments.tier.config() {
+        let path = places.repo(arguments.tier.folder()).join("lector.toml");
+        fs::write(&path, config).with_context(|| format!("cannot write {}", path.display()))?;
+        env.push(("LECTOR_CONFIG", path.display().to_string()));
+    }
+    let gateway = Gateway::start_with(places, "bench-peer", &prefix, &env)?;
     let watch = Watch::start(gateway.pid());
     let cpu_before = procs::cpu_s(gateway.pid());
     let start = Instant::now();
@@ -258,11 +249,8 @@ fn lector(
     let cpu_s = procs::cpu_s(gateway.pid()) - cpu_before;
     let peak = watch.peak();
     gateway.stop()?;
-    let mut lines = read?;
-    lines.sort_by_key(|page| (page["file"].as_str().unwrap_or_default().to_owned(), page["page"].as_u64()));
-    let text: String = lines.iter().map(|page| format!("{page}\n")).collect();
-    fs::write(&readings, text).with_context(|| format!("cannot write {}", readings.display()))?;
-    Ok(Measured { name: side.to_owned(), pages: lines.len(), wall_s, cpu_s, peak, readings })
+    let pages = keep(read?, &readings)?;
+    Ok(Measured { name: side.to_owned(), pages, wall_s, cpu_s, peak, readings })
 }
 
 /// Reads every document, each as one request and all at once, embedded text unused; gives the events of their pages, with
@@ -298,6 +286,14 @@ pub fn read(gateway: &Gateway, uploads: &[(Upload, &Row)], options: &str) -> Res
     Ok(pages.into_inner().unwrap_or_default())
 }
 
+/// Writes the pages down in their order, as score.py takes them, and says how many there are.
+pub fn keep(mut pages: Vec<Value>, readings: &Path) -> Result<usize> {
+    pages.sort_by_key(|page| (page["file"].as_str().unwrap_or_default().to_owned(), page["page"].as_u64()));
+    let text: String = pages.iter().map(|page| format!("{page}\n")).collect();
+    fs::write(readings, text).with_context(|| format!("cannot write {}", readings.display()))?;
+    Ok(pages.len())
+}
+
 /// CER, miss and extra by side, over all pages and by class, as score.py prints them.
 fn score(places: &Places, arguments: &Arguments, python: &Path, measured: &[Measured]) -> Result<Value> {
     let given = arguments.truth.as_ref().map(|truth| places.root.join(truth));
@@ -315,7 +311,7 @@ fn score(places: &Places, arguments: &Arguments, python: &Path, measured: &[Meas
     serde_json::from_str(&shell::output(&mut command)?).context("score.py printed no JSON")
 }
 
-fn report(places: &Places, measured: &[Measured], scores: &Value) -> Result<()> {
+fn report(places: &Places, tier: Tier, measured: &[Measured], scores: &Value) -> Result<()> {
     let reference = measured.first().context("nobody took part")?;
     println!(
         "\n{:<24}{:>6}{:>10}{:>8}{:>12}{:>8}{:>10}{:>10}{:>9}{:>9}{:>9}",
@@ -357,7 +353,8 @@ fn report(places: &Places, measured: &[Measured], scores: &Value) -> Result<()> 
     }
     println!("ratios are to {}", reference.name);
     by_class(measured, scores);
-    write(places, "peer", json!({ "reference": reference.name, "sides": sides }))
+    let result = json!({ "reference": reference.name, "tier": tier.name(), "sides": sides });
+    write(places, tier.results(), result)
 }
 
 fn by_class(measured: &[Measured], scores: &Value) {

@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::catalogue::{Acceptance, ModelEntry, Reduce, Thresholds};
 use crate::ctc;
 use crate::engine::Engine;
+use crate::forge::{Made, Source};
 
-pub(crate) use golden::Golden;
+use golden::Golden;
 pub use golden::Picture;
 
 /// What came of a comparison.
@@ -90,15 +91,33 @@ impl Verdict {
 }
 
 /// Outputs that tell the difference, by the model's task.
-pub(crate) fn compared_outputs(entry: &ModelEntry, outputs: &[String]) -> Vec<String> {
+fn compared_outputs(entry: &ModelEntry, outputs: &[String]) -> Vec<String> {
     match entry.engine.reduce {
         Some(Reduce::Ctc) => vec![ctc::IDS.to_owned(), ctc::CONFIDENCE.to_owned()],
         None => outputs.first().cloned().into_iter().collect(),
     }
 }
 
+/// Holds engines of a model against engines of its reference, on its golden batch.
+pub(crate) fn judge(
+    entry: &ModelEntry,
+    acceptance: &Acceptance,
+    source: &Source,
+    reference: &mut Made,
+    candidate: &mut Made,
+) -> Result<Verdict, String> {
+    let (Some(reference), Some(candidate), Some(input)) =
+        (reference.engines.first_mut(), candidate.engines.first_mut(), source.inputs.first())
+    else {
+        return Err("no engine or no input".to_owned());
+    };
+    let outputs = compared_outputs(entry, &source.outputs);
+    let golden = Golden::read(entry, &acceptance.golden)?;
+    compare(acceptance, &golden, input, &outputs, reference.as_mut(), candidate.as_mut())
+}
+
 /// Runs the golden batch through both and compares. The error says which run failed on which.
-pub(crate) fn compare(
+fn compare(
     acceptance: &Acceptance,
     golden: &Golden,
     input: &str,

@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime};
 use lector_core::ModelName;
 use serde::{Deserialize, Serialize};
 
-use crate::acceptance::{Golden, Verdict, compare, compared_outputs};
+use crate::acceptance::{Verdict, judge};
 use crate::cache::{EngineCache, Entry, Found, Manifest};
 use crate::catalogue::ModelEntry;
 use crate::config::{InferenceConfig, Seats};
@@ -284,16 +284,7 @@ impl Builder {
         let reference = self.forge.make(Rung::REFERENCE, source, one);
         let mut reference =
             reference.map_err(|why| BuildError::Runtime { what: "making the reference", why })?;
-        let (Some(reference), Some(candidate), Some(input)) =
-            (reference.engines.first_mut(), candidate.engines.first_mut(), source.inputs.first())
-        else {
-            return Err(BuildError::Runtime { what: "accepting", why: "no engine or no input".to_owned() });
-        };
-        let outputs = compared_outputs(&self.entry, &source.outputs);
-        Golden::read(&self.entry, &acceptance.golden)
-            .and_then(|golden| {
-                compare(acceptance, &golden, input, &outputs, reference.as_mut(), candidate.as_mut())
-            })
+        judge(&self.entry, acceptance, source, &mut reference, &mut candidate)
             .map_err(|why| BuildError::Runtime { what: "accepting", why })
     }
 }

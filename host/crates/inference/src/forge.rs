@@ -74,7 +74,11 @@ pub(crate) struct Made {
 impl Source {
     /// Reads and checks the model's files.
     pub(crate) fn read(entry: &ModelEntry) -> Result<Self, InferenceError> {
-        let mut onnx = entry.read_weights()?;
+        Self::of(entry, entry.read_weights()?)
+    }
+
+    /// The same of these weights.
+    pub(crate) fn of(entry: &ModelEntry, mut onnx: Vec<u8>) -> Result<Self, InferenceError> {
         let labels = entry.read_labels(&onnx)?;
         if let Some(Reduce::Ctc) = entry.engine.reduce {
             let outputs = onnx::outputs(&onnx);

@@ -1,5 +1,6 @@
 //! The inference plane as a whole: catalogue, environment, the lanes that are open. Implements [`Engines`].
 
+mod agreement;
 mod basis;
 mod board;
 mod changes;

@@ -1,0 +1,114 @@
+//! A model's weights with noise, and what its acceptance says of them: what agreement on the golden batch is worth in text is
+//! then measured with them in the model's place (`cargo xtask bench acceptance`, which writes PLAN.json).
+//!
+//! `noise PLAN.json`. Every weight of the large tensors is multiplied by 1 + s g, g from a normal distribution: relative
+//! errors, as those of fewer bits. With `sigmas` these are judged, one line of JSON each; without them rising ones, until hardly
+//! anything agrees. With `out`, OUT/SIGMA becomes a catalogue with the noisy model in it; with `loose`, limits that every engine
+//! meets, so that one that would be refused can be read with.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+#[path = "../tests/common/weights.rs"]
+mod weights;
+
+use std::path::{Path, PathBuf};
+
+use lector_inference::catalogue::Sha256;
+use lector_inference::{Inference, InferenceConfig};
+
+#[derive(serde::Deserialize)]
+struct Plan {
+    library: PathBuf,
+    models_dir: PathBuf,
+    threads: usize,
+    model: String,
+    #[serde(default)]
+    sigmas: Vec<f32>,
+    out: Option<PathBuf>,
+    #[serde(default)]
+    loose: bool,
+}
+
+/// Where it begins, and by how much it grows until less than `LEAST` agrees by the first measure.
+const FIRST: f32 = 0.004;
+const FACTOR: f32 = 1.5;
+const LEAST: f64 = 0.6;
+const STEPS_MAX: usize = 16;
+
+fn main() {
+    let path = std::env::args().nth(1).expect("PLAN.json");
+    let plan: Plan = serde_json::from_slice(&std::fs::read(path).expect("the plan")).expect("a plan as JSON");
+    let config = InferenceConfig::new(&plan.library, &plan.models_dir, plan.threads);
+    let inference = Inference::start(config).expect("start");
+    let file = plan.models_dir.join(&plan.model).join("model.onnx");
+    let weights = std::fs::read(&file).expect("the weights");
+    let judged = |sigma: f32| {
+        let noisy = noisy(weights.clone(), sigma);
+        assert!(sigma == 0.0 || noisy != weights, "the weights stand where the noise does not reach");
+        let verdict = inference.agreement(&plan.model.as_str().into(), noisy.clone()).expect("a verdict");
+        if let Some(out) = &plan.out {
+            catalogue(&plan, &out.join(format!("{sigma}")), &noisy);
+        }
+        println!("{}", serde_json::json!({ "sigma": sigma, "measures": verdict.measures }));
+        verdict.measures[0].value
+    };
+    if plan.sigmas.is_empty() {
+        let rising = std::iter::successors(Some(FIRST), |sigma| Some(sigma * FACTOR)).take(STEPS_MAX);
+        let _ = rising.map(judged).find(|agreement| *agreement < LEAST);
+    } else {
+        plan.sigmas.iter().for_each(|&sigma| {
+            judged(sigma);
+        });
+    }
+}
+
+fn noisy(model: Vec<u8>, sigma: f32) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    weights::changed(model, 1, |weight| weight * (1.0 + sigma * normal(&mut state)))
+}
+
+/// Nearly normal: twelve evenly distributed numbers, summed up.
+fn normal(state: &mut u64) -> f32 {
+    let mut even = || {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        (*state >> 40) as f32 / (1u32 << 24) as f32
+    };
+    (0..12).map(|_| even()).sum::<f32>() - 6.0
+}
+
+/// The catalogue with the noisy model in place of its own; everything else is a link.
+fn catalogue(plan: &Plan, dir: &Path, weights: &[u8]) {
+    let model = dir.join(&plan.model);
+    std::fs::create_dir_all(&model).unwrap();
+    let link = |from: &Path, to: PathBuf| {
+        let _ = std::fs::remove_file(&to);
+        std::os::unix::fs::symlink(from.canonicalize().unwrap(), to).unwrap();
+    };
+    for entry in std::fs::read_dir(&plan.models_dir).unwrap().map(|entry| entry.unwrap()) {
+        if entry.path().is_dir() && entry.file_name() != plan.model.as_str() {
+            link(&entry.path(), dir.join(entry.file_name()));
+        }
+    }
+    let own = plan.models_dir.join(&plan.model);
+    for entry in std::fs::read_dir(&own).unwrap().map(|entry| entry.unwrap()) {
+        if !["model.toml", "model.onnx"].iter().any(|name| entry.file_name() == *name) {
+            link(&entry.path(), model.join(entry.file_name()));
+        }
+    }
+    let text = std::fs::read_to_string(own.join("model.toml")).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let digest = lines.iter().position(|line| line.starts_with("sha256")).expect("a digest of the weights");
+    lines[digest] = format!("sha256 = \"{}\"", Sha256::of(weights));
+    if plan.loose {
+        let limits = lines.iter().position(|line| line == "[acceptance.limits]").expect("limits");
+        for line in lines.iter_mut().skip(limits) {
+            let key = line.split(" = ").next().unwrap_or_default().to_owned();
+            if key.ends_with("_min") || key.ends_with("_max") {
+                *line = format!("{key} = {}", if key.ends_with("_min") { "0.0" } else { "1e9" });
+            }
+        }
+    }
+    std::fs::write(model.join("model.toml"), lines.join("\n")).unwrap();
+    std::fs::write(model.join("model.onnx"), weights).unwrap();
+}
