@@ -83,9 +83,7 @@ async fn passwords() {
     let bytes = std::fs::read(corpus.join("pikepdf__graph-encrypted.pdf")).unwrap();
     gateway.ocr("application/pdf", bytes.clone(), "").await.problem(422, "pdf_password_required");
     let send = |password: &'static str| {
-        let request =
-            gateway.client.post(gateway.url("/api/v1/ocr")).header("content-type", "application/pdf");
-        let request = request.header("x-document-password", password).body(bytes.clone());
+        let request = gateway.pdf("/api/v1/ocr", bytes.clone()).header("x-document-password", password);
         async move { lector_tests::Answer::read(request.send().await.unwrap()).await }
     };
     send("wrong").await.problem(422, "pdf_password_wrong");

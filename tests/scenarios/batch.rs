@@ -49,11 +49,7 @@ async fn pages_stream_while_others_are_still_read() {
             )
         })
         .collect();
-    let request = gateway
-        .client
-        .post(gateway.url("/api/v1/ocr/batch?text_layer=never"))
-        .header("content-type", "application/pdf")
-        .body(pdf::document(&pages));
+    let request = gateway.pdf("/api/v1/ocr/batch?text_layer=never", pdf::document(&pages));
     let began = Instant::now();
     let mut body = request.send().await.unwrap().bytes_stream();
     let (mut text, mut first_page) = (String::new(), None);
@@ -85,11 +81,8 @@ async fn pages_come_in_order_when_asked() {
 async fn server_sent_events_on_request() {
     let gateway = Gateway::start().await;
     let request = gateway
-        .client
-        .post(gateway.url("/api/v1/ocr/batch"))
-        .header("accept", "text/event-stream")
-        .header("content-type", "application/pdf")
-        .body(pdf::document(&[page("An event")]));
+        .pdf("/api/v1/ocr/batch", pdf::document(&[page("An event")]))
+        .header("accept", "text/event-stream");
     let answer = Answer::read(request.send().await.unwrap()).await;
     assert!(answer.header("content-type").starts_with("text/event-stream"), "{answer:?}");
     let text = answer.text();
@@ -107,11 +100,7 @@ async fn server_sent_events_on_request() {
 async fn a_client_that_leaves_stops_the_work() {
     let gateway = Gateway::start().await;
     let pages = vec![PageSpec::a4(&["Nobody will read this line of text"; 30]); 60];
-    let request = gateway
-        .client
-        .post(gateway.url("/api/v1/ocr/batch?text_layer=never"))
-        .header("content-type", "application/pdf")
-        .body(pdf::document(&pages));
+    let request = gateway.pdf("/api/v1/ocr/batch?text_layer=never", pdf::document(&pages));
     let mut body = request.send().await.unwrap().bytes_stream();
     let first = body.next().await.unwrap().unwrap();
     assert!(!first.is_empty());

@@ -199,12 +199,8 @@ async fn connections_are_used_again_by_both_protocols() {
 async fn a_deadline_may_come_in_a_header() {
     let gateway = Gateway::start().await;
     let pages = vec![PageSpec::a4(&["This will take longer than half a second to read"; 30]); 20];
-    let request = gateway
-        .client
-        .post(gateway.url("/api/v1/ocr?text_layer=never"))
-        .header("content-type", "application/pdf")
-        .header("request-timeout", "0.5")
-        .body(pdf::document(&pages));
+    let request =
+        gateway.pdf("/api/v1/ocr?text_layer=never", pdf::document(&pages)).header("request-timeout", "0.5");
     let began = Instant::now();
     let answer = lector_tests::answer::Answer::read(request.send().await.unwrap()).await;
     answer.problem(504, "deadline_exceeded");
@@ -228,10 +224,7 @@ async fn a_deadline_may_come_in_a_header() {
 async fn a_refusal_in_the_middle_of_an_upload_arrives() {
     let gateway = Gateway::builder().set("platform.documents_max", 1).start().await;
     let pages = vec![PageSpec::a4(&["A long document holds the only place"; 20]); 12];
-    let long = tokio::spawn({
-        let request = gateway.client.post(gateway.url("/api/v1/ocr?text_layer=never"));
-        request.header("content-type", "application/pdf").body(pdf::document(&pages)).send()
-    });
+    let long = tokio::spawn(gateway.pdf("/api/v1/ocr?text_layer=never", pdf::document(&pages)).send());
     let end = Instant::now() + Duration::from_secs(30);
     while !gateway.get("/metrics").await.text().contains("lector_documents_in_flight 1\n") {
         assert!(Instant::now() < end, "the long document is not in");

@@ -48,11 +48,8 @@ pub async fn deploy(gateway: &Gateway, key: &str, name: &str, wasm: Vec<u8>, opt
 
 /// What a deployment says of a page.
 pub async fn says(gateway: &Gateway, key: &str, name: &str, request_key: &str) -> Answer {
-    let mut request = gateway
-        .client
-        .post(gateway.url(&format!("/api/v1/deployments/{name}/ocr")))
-        .header("content-type", "application/pdf")
-        .body(pdf::document(&[PageSpec::a4(&["page"])]));
+    let mut request =
+        gateway.pdf(&format!("/api/v1/deployments/{name}/ocr"), pdf::document(&[PageSpec::a4(&["page"])]));
     if !key.is_empty() {
         request = request.bearer_auth(key);
     }

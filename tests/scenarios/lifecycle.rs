@@ -9,11 +9,7 @@ use lector_tests::{Gateway, process};
 async fn requests_in_flight_are_finished_on_sigterm() {
     let gateway = Gateway::start().await;
     let pages = vec![PageSpec::a4(&["Finish what you began"; 10]); 4];
-    let request = gateway
-        .client
-        .post(gateway.url("/api/v1/ocr?text_layer=never"))
-        .header("content-type", "application/pdf")
-        .body(pdf::document(&pages));
+    let request = gateway.pdf("/api/v1/ocr?text_layer=never", pdf::document(&pages));
     let answer = tokio::spawn(async move { lector_tests::Answer::read(request.send().await.unwrap()).await });
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert_eq!(gateway.stop().await, 0);

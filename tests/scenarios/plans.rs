@@ -35,11 +35,7 @@ async fn plans(gateway: &Gateway, outcome: &str) -> f64 {
 async fn read(gateway: &Gateway, deployment: &str) -> Answer {
     let page =
         pdf::document(&[PageSpec::a4(&["Planned lines", "are read like others", "whoever plans them"])]);
-    let request = gateway
-        .client
-        .post(gateway.url(&format!("/api/v1/deployments/{deployment}/ocr?text_layer=never")))
-        .header("content-type", "application/pdf")
-        .body(page);
+    let request = gateway.pdf(&format!("/api/v1/deployments/{deployment}/ocr?text_layer=never"), page);
     Answer::read(request.send().await.expect("an answer")).await
 }
 

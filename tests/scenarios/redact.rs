@@ -39,11 +39,8 @@ async fn secrets_are_masked_and_reported() {
 async fn a_header_chooses_the_deployment() {
     let gateway = Gateway::start().await;
     let request = gateway
-        .client
-        .post(gateway.url("/api/v1/ocr"))
-        .header("x-lector-deployment", "redact")
-        .header("content-type", "application/pdf")
-        .body(pdf::document(&[PageSpec::a4(&["mail to someone@example.org now"])]));
+        .pdf("/api/v1/ocr", pdf::document(&[PageSpec::a4(&["mail to someone@example.org now"])]))
+        .header("x-lector-deployment", "redact");
     let json = Answer::read(request.send().await.unwrap()).await.ok();
     assert!(!all_text(&json).contains("someone@example.org"), "{json}");
     gateway

@@ -23,8 +23,7 @@ async fn request_ids_go_in_and_come_out() {
     let gateway = Gateway::start().await;
     let bytes = pdf::document(&[PageSpec::a4(&["Who asked?"])]);
     let send = |id: &'static str| {
-        let request = gateway.client.post(gateway.url("/api/v1/ocr")).header("x-request-id", id);
-        let request = request.header("content-type", "application/pdf").body(bytes.clone());
+        let request = gateway.pdf("/api/v1/ocr", bytes.clone()).header("x-request-id", id);
         async move { Answer::read(request.send().await.unwrap()).await }
     };
     assert_eq!(send("my-own-id-17").await.header("x-request-id"), "my-own-id-17");

@@ -196,6 +196,11 @@ impl Gateway {
         Answer::read(self.client.get(self.url(path)).send().await.expect("an answer")).await
     }
 
+    /// A PDF on its way to a path such as `/api/v1/ocr?words=true`: headers may be added, and the answer read as it comes.
+    pub fn pdf(&self, path: &str, body: impl Into<Vec<u8>>) -> reqwest::RequestBuilder {
+        self.client.post(self.url(path)).header("content-type", "application/pdf").body(body.into())
+    }
+
     /// POSTs a raw body to a path such as `/api/v1/ocr?words=true`.
     pub async fn post(&self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
         let request = self.client.post(self.url(path)).header("content-type", content_type).body(body.into());
