@@ -287,7 +287,7 @@ mod tests {
             warnings: vec![],
         };
         let ms = Duration::from_millis;
-        let run = ModelTime { runs: 1, rows: 2, queue: ms(3), run: ms(40), own: ms(40) };
+        let run = ModelTime { runs: 1, rows: 2, pixels: 0, queue: ms(3), run: ms(40), own: ms(40) };
         let timing = Timing {
             render: Duration::from_millis(7),
             models: [("det".into(), run)].into(),

@@ -130,6 +130,8 @@ pub struct ModelTime {
     pub runs: u32,
     /// Rows over all runs.
     pub rows: u64,
+    /// Pixels of these rows.
+    pub pixels: u64,
     /// Sum of the waits in the lane's queue.
     pub queue: Duration,
     /// Sum of the runs.

@@ -1,4 +1,6 @@
-//! What a page will cost, in milliseconds of work, from what is known of it: nothing, its pixels, the crops that are to be read.
+//! What a page will cost, in milliseconds of work, from what is known of it: nothing, its pixels, the crops that are to be
+//! read. Crops count by their area, for a line may be ten times as long as another: over 80 pages of the corpus at three
+//! resolutions their number said no more of the work than the mean did, and their area left out two fifths of its errors.
 //!
 //! `fixed + by_pixel * pixels + by_crop * crops`, none of the three below 0: least squares with exponential forgetting,
 //! held non-negative by trying every set of terms (C. L. Lawson, R. J. Hanson, "Solving Least Squares Problems", 1974, ch.
@@ -51,14 +53,14 @@ impl Mean {
 pub struct PageSize {
     /// Pixels that were rendered.
     pub pixels: u64,
-    /// Rows given to models: crops of lines, nearly all of them.
+    /// Pixels of what was given to models, padding included: crops of lines, most of it.
     pub crops: u64,
 }
 
 impl PageSize {
     /// Of a page that was read.
     pub fn of(timing: &Timing) -> Self {
-        Self { pixels: timing.pixels, crops: timing.models.values().map(|model| model.rows).sum() }
+        Self { pixels: timing.pixels, crops: timing.models.values().map(|model| model.pixels).sum() }
     }
 }
 
@@ -112,9 +114,9 @@ impl Fit {
     }
 }
 
-/// Megapixels and crops.
+/// Megapixels of both.
 fn scaled(size: PageSize) -> (f64, f64) {
-    (size.pixels as f64 / 1e6, size.crops as f64)
+    (size.pixels as f64 / 1e6, size.crops as f64 / 1e6)
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -203,14 +205,14 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
 
-    const LETTER: PageSize = PageSize { pixels: 2_000_000, crops: 40 };
-    const POSTER: PageSize = PageSize { pixels: 24_000_000, crops: 300 };
-    const PHOTO: PageSize = PageSize { pixels: 24_000_000, crops: 2 };
+    const LETTER: PageSize = PageSize { pixels: 2_000_000, crops: 800_000 };
+    const POSTER: PageSize = PageSize { pixels: 24_000_000, crops: 6_000_000 };
+    const PHOTO: PageSize = PageSize { pixels: 24_000_000, crops: 40_000 };
 
-    /// 20 ms, 30 a megapixel, 8 a crop; `noise` is a part of it.
+    /// 20 ms, 30 a megapixel, 400 a megapixel of crops; `noise` is a part of it.
     fn truth(size: PageSize, noise: f64) -> f64 {
         let (pixels, crops) = scaled(size);
-        (20.0 + 30.0 * pixels + 8.0 * crops) * (1.0 + noise)
+        (20.0 + 30.0 * pixels + 400.0 * crops) * (1.0 + noise)
     }
 
     /// Noise of 20 % either way that is the same in every run.
@@ -267,7 +269,7 @@ mod tests {
         near(costs.by_crops(POSTER), truth(LETTER, 0.0), 0.05);
         // Nor do pages that hardly differ.
         let costs = learned((0..300).map(|n| {
-            let size = PageSize { pixels: LETTER.pixels + n % 7 * 5_000, crops: 40 };
+            let size = PageSize { pixels: LETTER.pixels + n % 7 * 5_000, crops: LETTER.crops };
             (size, truth(LETTER, noise(n)))
         }));
         let poster = costs.by_crops(POSTER).unwrap();
@@ -281,11 +283,11 @@ mod tests {
             [|p, _| 1000.0 / (1.0 + p), |p, _| 10.0 * p * p, |_, n| 100.0 * (1.0 + noise(n))];
         for shape in shapes {
             let costs = learned((0..200).map(|n| {
-                let size = PageSize { pixels: (n % 10 + 1) * 1_000_000, crops: n % 13 };
+                let size = PageSize { pixels: (n % 10 + 1) * 1_000_000, crops: n % 13 * 100_000 };
                 (size, shape(size.pixels as f64 / 1e6, n))
             }));
             let cost = |factor: u64| {
-                costs.by_crops(PageSize { pixels: factor * 5_500_000, crops: factor * 6 }).unwrap()
+                costs.by_crops(PageSize { pixels: factor * 5_500_000, crops: factor * 600_000 }).unwrap()
             };
             let Sums { n, y, .. } = costs.by_crops.sums;
             assert!((0.5..2.0).contains(&(cost(1) * n / y)), "{} for a mean page of {}", cost(1), y / n);

@@ -101,6 +101,14 @@ impl Tensor {
         self.shape.first().copied().unwrap_or(1)
     }
 
+    /// Pixels of all rows (height times width) where they are images, else the elements.
+    pub fn pixels(&self) -> u64 {
+        match *self.shape {
+            [rows, _, height, width] => (rows as u64 * height as u64).saturating_mul(width as u64),
+            _ => self.elements() as u64,
+        }
+    }
+
     /// The tensors one after the other along the first axis; `None` where there is none, or where they differ in type
     /// or in another axis.
     pub fn concat(tensors: &[&Tensor]) -> Option<Self> {

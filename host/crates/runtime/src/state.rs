@@ -34,6 +34,8 @@ const SPAN_NAMES_MAX: usize = 64;
 pub struct Asked {
     pub model: ModelName,
     pub rows: u64,
+    /// Of these rows.
+    pub pixels: u64,
     /// Shape of a row of the first input.
     pub bucket: Vec<usize>,
     /// Part of the input that is content.
@@ -140,9 +142,9 @@ impl HostState {
         self.tell_size();
     }
 
-    /// So many rows are on their way to a model.
-    pub fn submitted(&mut self, rows: u64) {
-        self.size.crops = self.size.crops.saturating_add(rows);
+    /// So many pixels are on their way to a model.
+    pub fn submitted(&mut self, pixels: u64) {
+        self.size.crops = self.size.crops.saturating_add(pixels);
         self.tell_size();
     }
 
@@ -154,10 +156,11 @@ impl HostState {
 
     /// Adds one run of a model to the timing.
     pub fn ran(&mut self, asked: Asked, done: &WorkDone) {
-        let Asked { model, rows, bucket, content } = asked;
+        let Asked { model, rows, pixels, bucket, content } = asked;
         let time = self.timing.models.entry(model.clone()).or_default();
         time.runs += 1;
         time.rows += rows;
+        time.pixels += pixels;
         time.queue += done.queue_wait;
         time.run += done.run;
         let all = f64::from(done.company.rows).max(rows as f64).max(1.0);

@@ -88,8 +88,8 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
 
-    const LETTER: PageSize = PageSize { pixels: 2_000_000, crops: 40 };
-    const POSTER: PageSize = PageSize { pixels: 20_000_000, crops: 400 };
+    const LETTER: PageSize = PageSize { pixels: 2_000_000, crops: 800_000 };
+    const POSTER: PageSize = PageSize { pixels: 20_000_000, crops: 8_000_000 };
 
     #[test]
     fn each_tenant_has_its_own_mean_and_newcomers_that_of_all() {
@@ -120,7 +120,7 @@ mod tests {
         };
         near(PageSize { crops: 0, ..LETTER }, 400.0);
         near(PageSize { crops: 0, ..POSTER }, 4000.0);
-        near(PageSize { crops: 8, ..POSTER }, 4000.0);
+        near(PageSize { crops: 160_000, ..POSTER }, 4000.0);
         near(POSTER, 4000.0);
         let guess = prices.learn(&tenant, POSTER, 4000.0);
         assert!(

@@ -272,6 +272,7 @@ struct Run {
     /// Of the inputs, which are held by the run now.
     charges: Vec<Charge>,
     rows: u64,
+    pixels: u64,
 }
 
 /// Takes the arguments out of the table and checks them against the model. Their charges stay with them.
@@ -298,7 +299,8 @@ fn work_item(
     // What nobody waits for is run when there is time for it: no plan is made for that.
     let planner = state.call.planner.clone().filter(|_| !state.call.background);
     let rows = inputs.first().map_or(0, |(_, tensor)| tensor.rows() as u64);
-    state.submitted(rows);
+    let pixels = inputs.first().map_or(0, |(_, tensor)| tensor.pixels());
+    state.submitted(pixels);
     let item = WorkItem {
         model: info.name.clone(),
         tenant: state.call.tenant.clone(),
@@ -307,7 +309,7 @@ fn work_item(
         deadline: state.deadline,
         terms: Terms { weight: state.call.weight.max(1), wishes, planner, content },
     };
-    Ok(Ok(Run { item, charges, rows }))
+    Ok(Ok(Run { item, charges, rows, pixels }))
 }
 
 fn check(info: &ModelInfo, inputs: &[(String, Tensor)], outputs: &[String]) -> Result<(), Fault> {
@@ -367,14 +369,19 @@ impl<T: Send + 'static> inference::HostModelWithStore<T> for Host {
             let run = work_item(state, &model, inputs, outputs)?;
             Ok::<_, wasmtime::Error>(run.map(|run| (run, state.engines.clone(), state.ledger.begin())))
         })?;
-        let (Run { item, charges, rows }, engines, flight) = match begun {
+        let (Run { item, charges, rows, pixels }, engines, flight) = match begun {
             Ok(begun) => begun,
             Err(fault) => return Ok(Err(tell(store, fault))),
         };
         let wanted = item.outputs.len();
         let bucket = item.inputs.first().and_then(|(_, tensor)| tensor.shape().get(1..)).unwrap_or_default();
-        let asked =
-            Asked { model: item.model.clone(), rows, bucket: bucket.to_vec(), content: item.terms.content };
+        let asked = Asked {
+            model: item.model.clone(),
+            rows,
+            pixels,
+            bucket: bucket.to_vec(),
+            content: item.terms.content,
+        };
         let done = engines.infer(item).await;
         drop((charges, flight));
         store.with(|mut access| {
