@@ -234,6 +234,15 @@ async fn a_tenant_has_bytes_of_its_own_and_costs_others_none() {
         "{metrics}"
     );
 
+    // A page may hold no more than all of them, and those for which there is no room now wait for it.
+    let options = json!({ "settings": { "mood": "render" }, "promote": true });
+    assert_eq!(deploy(&gateway, &zeta, "drawn", component("echo"), options).await.status, 201);
+    let drawn = futures::future::join_all((0..12).map(|_| says(&gateway, &zeta, "drawn", ""))).await;
+    drawn.iter().for_each(|answer| _ = answer.ok());
+    let less = terms(json!({ "images_bytes_max": 8 << 20 }));
+    ask(&gateway, &admin, Method::PUT, path, Some(less)).await.ok();
+    says(&gateway, &zeta, "drawn", "").await.problem(500, "page_too_many_pixels");
+
     drop(slow);
     until("there is room again", async || says(&gateway, &acme, "echo", "").await.status == 200).await;
 }
