@@ -150,14 +150,29 @@ async fn a_candidate_that_fails_is_taken_back() {
     }
 }
 
+/// A house that asks for keys, its administrator's, and the file that it wrote it into.
+async fn closed() -> (Gateway, String, KeyFile) {
+    let file = KeyFile(tempfile::tempdir().unwrap());
+    let path = file.path();
+    let gateway =
+        Gateway::builder().config(ECHO_ONLY).set("platform.admin_key_file", path.display()).start().await;
+    let admin = std::fs::read_to_string(path).unwrap().trim().to_owned();
+    (gateway, admin, file)
+}
+
+struct KeyFile(tempfile::TempDir);
+
+impl KeyFile {
+    fn path(&self) -> std::path::PathBuf {
+        self.0.path().join("admin.key")
+    }
+}
+
 #[tokio::test]
 async fn keys_close_the_house() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("admin.key");
-    let gateway =
-        Gateway::builder().config(ECHO_ONLY).set("platform.admin_key_file", file.display()).start().await;
-    let admin = std::fs::read_to_string(&file).unwrap().trim().to_owned();
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    let (gateway, admin, file) = closed().await;
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file.path()).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
 
     says(&gateway, "", "echo", "").await.problem(401, "key_missing");
@@ -195,11 +210,7 @@ async fn keys_close_the_house() {
 
 #[tokio::test]
 async fn a_tenant_has_bytes_of_its_own_and_costs_others_none() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("admin.key");
-    let gateway =
-        Gateway::builder().config(ECHO_ONLY).set("platform.admin_key_file", file.display()).start().await;
-    let admin = std::fs::read_to_string(&file).unwrap().trim().to_owned();
+    let (gateway, admin, _file) = closed().await;
     let terms = |limits| json!({ "limits": limits });
     let acme = tenant(&gateway, &admin, "acme", terms(json!({ "held_bytes_max": 50_000 }))).await;
     let zeta = tenant(&gateway, &admin, "zeta", terms(json!({ "images_bytes_max": 64 << 20 }))).await;
