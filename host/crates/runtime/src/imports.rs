@@ -59,14 +59,15 @@ async fn operate<T: 'static, R: Send + 'static, W>(
         let state = access.get();
         state.enter()?;
         let flight = state.ledger.begin();
+        let whose = (state.call.tenant.clone(), state.call.weight);
         let job = prepare(state)?;
-        Ok::<_, wasmtime::Error>(job.map(|job| (job, state.blocking.clone(), flight)))
+        Ok::<_, wasmtime::Error>(job.map(|job| (job, state.blocking.clone(), whose, flight)))
     })?;
-    let (job, blocking, _flight): (_, _, InFlight) = match begun {
+    let (job, blocking, whose, _flight): (_, _, _, InFlight) = match begun {
         Ok(begun) => begun,
         Err(fault) => return Ok(Err(tell(store, fault))),
     };
-    let done = blocking.run(job.bytes, job.work).await;
+    let done = blocking.run(whose, job.bytes, job.work).await;
     store.with(|mut access| {
         let state = access.get();
         let done = match done {
