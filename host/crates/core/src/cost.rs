@@ -2,6 +2,7 @@
 //! read. Crops count by their area, for a line may be ten times as long as another. Over 80 pages of the corpus at three
 //! resolutions predictions were off by 32 % of the work before a page was begun, by 33 % from its pixels (the same print at
 //! any resolution is the same work) and by 9 % from its crops; by the number of crops it had been 40 %.
+//! Over 60 full pages of A4 and A2 it was 67 %, 12 % and 12 %.
 //!
 //! `fixed + by_pixel * pixels + by_crop * crops`, none of the three below 0: least squares with exponential forgetting,
 //! held non-negative by trying every set of terms (C. L. Lawson, R. J. Hanson, "Solving Least Squares Problems", 1974, ch.
