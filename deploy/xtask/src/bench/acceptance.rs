@@ -22,8 +22,8 @@ use crate::places::Places;
 use crate::shell;
 
 const FOLDER: &str = "target/bench/acceptance";
-/// Pages where no number is named: a run over all four models then takes less than six minutes on two cores.
-const PAGES: usize = 8;
+/// Pages where no number is named.
+const PAGES: usize = 6;
 /// Noise with which more agrees than the one does not show in text; with which less agrees than the other, nothing is left of it.
 const SHOWS: (f64, f64) = (0.5, 0.998);
 /// Measures that have to do with the text; the rest says whether the run was sound.
@@ -41,9 +41,15 @@ pub struct Arguments {
         default_value = "pp-ocrv6-small-det,pp-ocrv6-small-rec,pp-ocrv6-tiny-det,pp-ocrv6-tiny-rec"
     )]
     models: Vec<String>,
-    /// Strengths of noise with which pages are read, before one more between the last that is good and the first that is not
+    /// Strengths of noise with which pages are read; 0: only the engine in bf16 is held against the model
     #[arg(long, default_value_t = 4)]
     levels: usize,
+    /// More of them, each between the last that is good and the first that is not
+    #[arg(long, default_value_t = 1)]
+    halvings: usize,
+    /// What stands on the pages, as JSON lines with `file`, `page`, `truth`; their embedded text otherwise
+    #[arg(long)]
+    truth: Option<PathBuf>,
     /// How much worse the text may get: CER
     #[arg(long, default_value_t = 0.001)]
     worse_max: f64,
@@ -90,7 +96,10 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let out = places.repo(FOLDER);
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     let python = rapidocr::environment(places)?;
-    let truth = rapidocr::truth(places, &python, &folder, &rows, out.join("truth.jsonl"))?;
+    let truth = match &arguments.truth {
+        Some(truth) => places.root.join(truth),
+        None => rapidocr::truth(places, &python, &folder, &rows, out.join("truth.jsonl"))?,
+    };
     let uploads =
         rows.iter().map(|row| Ok((Upload::read(&folder.join(&row.file))?, row))).collect::<Result<_>>()?;
     let noise = example(places, "noise")?;
@@ -106,21 +115,33 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
                 *plain.entry(config.clone()).or_insert(whole)
             }
         };
-        let levels = reading.levels(model, &config, whole)?;
-        results.push(report(model, whole, &levels, arguments.worse_max)?);
+        // One is enough to learn the limit.
+        let sigmas: &[f64] = if arguments.levels == 0 { &[0.01] } else { &[] };
+        let judged = reading.noise(model, sigmas, None, false)?;
+        let limit = judged.first().map_or(f64::NAN, |(_, measures)| first(measures, "limit"));
+        ensure!(limit.is_finite(), "the first measure of {model} has no limit");
+        let levels = reading.levels(model, &config, whole, &judged)?;
+        results.push(report(model, whole, limit, &levels, arguments.worse_max)?);
     }
     write(places, "acceptance", json!({ "worse_max": arguments.worse_max, "models": results }))
 }
 
 impl Reading<'_> {
     /// Noisy models and the engine in bf16, each judged and read with.
-    fn levels(&self, model: &str, config: &str, plain: (f64, f64)) -> Result<Vec<Level>> {
+    fn levels(
+        &self,
+        model: &str,
+        config: &str,
+        plain: (f64, f64),
+        judged: &[(f64, Vec<Value>)],
+    ) -> Result<Vec<Level>> {
         let mut levels = Vec::new();
-        for sigma in spread(&self.noise(model, &[], None, false)?, self.arguments.levels) {
+        for sigma in spread(judged, self.arguments.levels) {
             levels.push((sigma, self.noisy(model, config, plain, sigma)?));
         }
-        if let Some(between) = between(&levels, self.arguments.worse_max) {
-            levels.push((between, self.noisy(model, config, plain, between)?));
+        for _ in 0..self.arguments.halvings {
+            let Some((place, sigma)) = between(&levels, self.arguments.worse_max) else { break };
+            levels.insert(place, (sigma, self.noisy(model, config, plain, sigma)?));
         }
         let mut levels: Vec<Level> = levels.into_iter().map(|(_, level)| level).collect();
         levels.extend(self.in_bf16(model, config, plain)?);
@@ -242,11 +263,11 @@ fn spread(judged: &[(f64, Vec<Value>)], most: usize) -> Vec<f64> {
     places.into_iter().filter_map(|place| shown.get(place).copied()).collect()
 }
 
-/// A strength between the last that is good and the first that is not.
-fn between(levels: &[(f64, Level)], worse_max: f64) -> Option<f64> {
+/// A strength between the last that is good and the first that is not, and its place.
+fn between(levels: &[(f64, Level)], worse_max: f64) -> Option<(usize, f64)> {
     let first_bad = levels.iter().position(|(_, level)| level.worse > worse_max)?;
     let (good, bad) = (levels.get(first_bad.checked_sub(1)?)?.0, levels.get(first_bad)?.0);
-    Some(shortened((good * bad).sqrt()))
+    Some((first_bad, shortened((good * bad).sqrt())))
 }
 
 fn first(measures: &[Value], key: &str) -> f64 {
@@ -263,12 +284,14 @@ fn derived(levels: &[Level], worse_max: f64) -> (Option<f64>, Option<f64>) {
     (too_bad, good.min_by(f64::total_cmp))
 }
 
-fn report(model: &str, (cer, miss): (f64, f64), levels: &[Level], worse_max: f64) -> Result<Value> {
+fn report(
+    model: &str,
+    (cer, miss): (f64, f64),
+    limit: f64,
+    levels: &[Level],
+    worse_max: f64,
+) -> Result<Value> {
     let best = levels.first().context("no strength of noise shows")?;
-    // The engine in bf16 was judged without one.
-    let limits = levels.iter().filter(|level| level.name.starts_with("noise"));
-    let limit =
-        limits.map(|level| first(&level.measures, "limit")).next().context("no noise was read with")?;
     let shown = best.measures.iter().take(COLUMNS);
     let names: Vec<&str> = shown.filter_map(|measure| measure["name"].as_str()).collect();
     println!("\n{model}: CER {cer:.4}, miss {miss:.4} as it is; worse by, in points");
@@ -297,7 +320,6 @@ fn report(model: &str, (cer, miss): (f64, f64), levels: &[Level], worse_max: f64
         shown(bad),
         shown(good),
     );
-    ensure!(limit.is_finite(), "the first measure of {model} has no limit");
     Ok(
         json!({ "model": model, "cer": cer, "miss": miss, "levels": rows, "too_bad_at": bad, "good_from": good, "limit": limit, "verdict": verdict }),
     )
@@ -346,7 +368,7 @@ mod tests {
         check(&[0.9999], 4, &[]);
         let levels: Vec<(f64, Level)> =
             [(0.01, 0.0), (0.04, 0.01), (0.05, 0.0)].map(|(sigma, worse)| (sigma, level(0.9, worse))).into();
-        assert_eq!(between(&levels, 0.001), Some(0.02));
+        assert_eq!(between(&levels, 0.001), Some((1, 0.02)));
         assert_eq!(between(&levels[1..], 0.001), None, "bad from the first on");
         assert_eq!(between(&levels[..1], 0.001), None, "good to the last");
     }
