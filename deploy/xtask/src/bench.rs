@@ -11,6 +11,7 @@ mod procs;
 #[path = "../../../tests/src/quantile.rs"]
 mod quantile;
 mod scenario;
+mod start;
 mod tenants;
 
 pub use load::traffic;
@@ -53,6 +54,8 @@ enum Bench {
     Guest(guest::Arguments),
     /// Throughput and latency at rising concurrency, next to one request at a time
     Load(load::Arguments),
+    /// Time until a server is ready and until its first answer, with an empty and a full cache of engines
+    Start(start::Arguments),
     /// A steady tenant's p99 beside guests that misbehave, next to its p99 alone
     Neighbours,
     /// A thousand swaps of revisions under steady load: requests lost or mixed, time to the first page, memory
@@ -73,6 +76,7 @@ pub fn run(places: &Places, arguments: Arguments) -> Result<()> {
         Bench::Company(arguments) => company::run(places, &arguments),
         Bench::Guest(arguments) => guest::run(places, &arguments),
         Bench::Load(arguments) => load::run(places, &arguments),
+        Bench::Start(arguments) => start::run(places, &arguments),
         Bench::Neighbours => scenario::neighbours(places),
         Bench::Swap => scenario::swap(places),
         Bench::Deploys => scenario::deploys(places),
