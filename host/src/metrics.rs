@@ -23,8 +23,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use readings::{
-    ArenaReading, EngineReading, GpuReading, GuestsReading, HistogramReading, LaneReading, Parts,
-    RungReading, WorkersReading,
+    EngineReading, GpuReading, GuestsReading, HistogramReading, LaneReading, Parts, RungReading,
+    WorkersReading,
 };
 
 /// `Content-Type` of [`Metrics::text`].

@@ -12,8 +12,7 @@ use lector_runtime::Runtime;
 
 use super::engines;
 use crate::metrics::{
-    ArenaReading, EngineReading, GpuReading, GuestsReading, HistogramReading, LaneReading, Parts,
-    WorkersReading,
+    EngineReading, GpuReading, GuestsReading, HistogramReading, LaneReading, Parts, WorkersReading,
 };
 
 /// The rooms.
@@ -79,11 +78,6 @@ impl Parts for HostParts {
 
     fn engines(&self) -> Vec<EngineReading> {
         self.inference.engines().into_iter().map(engines::reading).collect()
-    }
-
-    fn arena(&self) -> Option<ArenaReading> {
-        let arena = self.inference.arena()?;
-        Some(ArenaReading { in_use: arena.in_use, held: arena.held, in_use_most: arena.in_use_most })
     }
 
     fn gpus(&self) -> Vec<GpuReading> {

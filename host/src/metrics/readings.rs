@@ -166,25 +166,12 @@ pub struct GuestsReading {
     pub programs_disabled: u64,
 }
 
-/// Memory that sessions on the processor share, in bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct ArenaReading {
-    /// Lent to runs and weights now.
-    pub in_use: u64,
-    /// Taken from the system.
-    pub held: u64,
-    /// The most that was ever in use.
-    pub in_use_most: u64,
-}
-
 /// The rooms behind the platform, as far as operators see them. Implemented by the composition root.
 pub trait Parts: fmt::Debug + Send + Sync + 'static {
     /// One entry a lane.
     fn lanes(&self) -> Vec<LaneReading>;
     /// One entry a lane: its engines.
     fn engines(&self) -> Vec<EngineReading>;
-    /// The memory that sessions on the processor share.
-    fn arena(&self) -> Option<ArenaReading>;
     /// One entry a device.
     fn gpus(&self) -> Vec<GpuReading>;
     /// The render workers.
@@ -432,15 +419,6 @@ impl House {
                     let labels = [("model", engine.model.as_str()), ("rung", rung.rung.as_str())];
                     labelled_gauge(&mut values, &labels, value)?;
                 }
-            }
-        }
-        if let Some(arena) = self.parts.arena() {
-            let help = "Memory that ONNX Runtime's sessions on the processor share";
-            let mut values = family(encoder, "lector_engine_arena_bytes", help, MetricType::Gauge)?;
-            let figures =
-                [("in_use", arena.in_use), ("held", arena.held), ("in_use_most", arena.in_use_most)];
-            for (state, bytes) in figures {
-                labelled_gauge(&mut values, &[("state", state)], bytes as f64)?;
             }
         }
         let gpus = self.parts.gpus();

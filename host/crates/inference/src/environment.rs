@@ -1,8 +1,6 @@
 //! The one ONNX Runtime environment of the process: its library, its log, its memory arena.
 
-use std::ffi::CStr;
 use std::path::{Path, PathBuf};
-use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::AsPointer;
@@ -64,60 +62,15 @@ fn log(level: LogLevel, category: &str, _id: &str, place: &str, message: &str) {
 /// One arena for the runs of all CPU sessions: memory that a detection has used serves the next recognition, where
 /// arenas of their own would each keep their peak. Sessions opt in by `with_env_allocators`.
 fn register_arena(environment: &Environment) -> Result<(), ort::Error> {
-    let info = arena_info()?;
+    let info = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Arena, MemoryType::Default)?;
     // SAFETY: the environment and the description outlive the call, and ONNX Runtime copies the description; a null
     // configuration asks for the defaults; a status that is not null is owned by the error made of it.
     unsafe {
-        let status =
-            (ort::api().CreateAndRegisterAllocator)(environment.ptr().cast_mut(), info.ptr(), ptr::null());
+        let status = (ort::api().CreateAndRegisterAllocator)(
+            environment.ptr().cast_mut(),
+            info.ptr(),
+            std::ptr::null(),
+        );
         ort::Error::result_from_status(status)
-    }
-}
-
-fn arena_info() -> Result<MemoryInfo<'static>, ort::Error> {
-    MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Arena, MemoryType::Default)
-}
-
-/// The arena's memory, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ArenaStatus {
-    /// Lent to runs and weights now.
-    pub in_use: u64,
-    /// Taken from the system: what is not in use is kept for the next run.
-    pub held: u64,
-    /// The most that was ever in use.
-    pub in_use_most: u64,
-}
-
-/// How the arena stands; `None` before ONNX Runtime is loaded, and where it does not tell.
-pub(crate) fn arena() -> Option<ArenaStatus> {
-    let environment = LOADED.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.1.clone();
-    let info = arena_info().ok()?;
-    let api = ort::api();
-    // SAFETY: the environment and the description outlive the calls; the allocator is the environment's and is not released;
-    // the pairs are ours from the call that makes them to the one that releases them, and what is read of them is text that
-    // ends with a null and lives as long as they do.
-    unsafe {
-        let mut allocator = ptr::null_mut();
-        let found = (api.GetSharedAllocator)(environment.ptr().cast_mut(), info.ptr(), &raw mut allocator);
-        ort::Error::result_from_status(found).ok()?;
-        if allocator.is_null() {
-            return None;
-        }
-        let mut pairs = ptr::null_mut();
-        ort::Error::result_from_status((api.AllocatorGetStats)(allocator, &raw mut pairs)).ok()?;
-        let read = |key: &CStr| {
-            let value = (api.GetKeyValue)(pairs, key.as_ptr());
-            (!value.is_null()).then(|| CStr::from_ptr(value).to_str().ok()?.parse().ok()).flatten()
-        };
-        let status = (|| {
-            Some(ArenaStatus {
-                in_use: read(c"InUse")?,
-                held: read(c"TotalAllocated")?,
-                in_use_most: read(c"MaxInUse")?,
-            })
-        })();
-        (api.ReleaseKeyValuePairs)(pairs);
-        status
     }
 }

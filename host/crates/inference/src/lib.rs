@@ -47,7 +47,6 @@ pub use build::{BuildOrder, Outcome, Saying, Step};
 pub use cache::EngineCache;
 pub use catalogue::{Catalogue, CatalogueError, ModelEntry, Task};
 pub use config::{CpuPlan, InferenceConfig, Seats};
-pub use environment::ArenaStatus;
 pub use error::InferenceError;
 pub use ladder::{Ladder, LadderError, Wish};
 pub use meter::{HistogramStatus, LaneStatus, SizesStatus};

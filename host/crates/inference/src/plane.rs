@@ -29,7 +29,6 @@ use crate::cache::EngineCache;
 use crate::catalogue::{Catalogue, ModelEntry};
 use crate::config::InferenceConfig;
 use crate::cores::Cores;
-use crate::environment::{self, ArenaStatus};
 use crate::error::InferenceError;
 use crate::forge::Forge;
 use crate::ladder::Ladder;
@@ -134,11 +133,6 @@ impl Inference {
     /// The lanes, by the name of their model.
     pub fn lanes(&self) -> Vec<LaneStatus> {
         self.0.now().values().map(|lane| lane.status()).collect()
-    }
-
-    /// The memory that ONNX Runtime's sessions on the processor share; `None` where it does not tell.
-    pub fn arena(&self) -> Option<ArenaStatus> {
-        environment::arena()
     }
 
     /// Runs the smallest input through every lane. Blocks for the configured time at most.

@@ -106,14 +106,6 @@ fn the_reduction_equals_argmax_and_max_of_the_raw_logits() {
 }
 
 #[test]
-fn the_shared_arena_tells_what_it_holds() {
-    let Some(inference) = start(&[TINY_REC]) else { return };
-    run(&inference, item(TINY_REC, stripes(&[1, 3, 48, 640], 1), &["ids"])).unwrap();
-    let arena = inference.arena().unwrap();
-    assert!(arena.in_use_most > 0 && arena.held >= arena.in_use, "{arena:?}");
-}
-
-#[test]
 fn a_model_says_what_it_takes_and_gives() {
     let Some(inference) = start(&[REC, "textline-orientation", "page-orientation", TINY_DET]) else { return };
     let model = |name: &str| inference.model(&name.into()).unwrap();
