@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use super::procs::{self, Peak, Watch};
 use super::{on_cores, write};
-use crate::gateway::{Gateway, Upload};
+use crate::gateway::{Gateway, Upload, settled};
 use crate::places::Places;
 use crate::{corpus, shell};
 
@@ -241,6 +241,8 @@ fn lector(
         env.push(("LECTOR_CONFIG", path.display().to_string()));
     }
     let gateway = Gateway::start_with(places, "bench-peer", &prefix, &env)?;
+    // A builder at work beside it would be measured with it.
+    settled(&gateway)?;
     let watch = Watch::start(gateway.pid());
     let cpu_before = procs::cpu_s(gateway.pid());
     let start = Instant::now();
