@@ -7,6 +7,9 @@
 //! tenant's, for a program sees nobody else's.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "../../tests/src/quantile.rs"]
+mod quantile;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,9 +18,10 @@ use anyhow::{Context, Result};
 use futures::future::{join_all, try_join_all};
 use lector_core::batching::Planner;
 use lector_core::port::{Terms, WorkItem};
-use lector_core::{Budget, CallCtx, Engines, Tensor, TensorData};
+use lector_core::{CallCtx, Engines, Tensor, TensorData};
 use lector_inference::simulated::{Accelerator, COLUMNS, Simulated};
 use lector_runtime::{Runtime, RuntimeConfig};
+use quantile::quantile;
 use serde_json::json;
 
 const MODEL: &str = "simulated";
@@ -74,11 +78,10 @@ async fn measure(wasm: &[u8], policy: &str, load: Load) -> Result<serde_json::Va
         latencies.extend(client??);
     }
     latencies.sort_by(f64::total_cmp);
-    let at = |share: f64| latencies[((latencies.len() as f64 * share).ceil() as usize).max(1) - 1];
     let (lane, asked) = (lane.status(), program.status());
     Ok(json!({
         "simulated": true, "policy": policy, "clients": load.clients, "pages_per_s": latencies.len() as f64 / load.seconds,
-        "p50_ms": at(0.5), "p99_ms": at(0.99), "rows_per_run": lane.rows as f64 / lane.runs.max(1) as f64,
+        "p50_ms": quantile(&latencies, 0.5), "p99_ms": quantile(&latencies, 0.99), "rows_per_run": lane.rows as f64 / lane.runs.max(1) as f64,
         "asked": asked.asked, "late": asked.late, "absurd": asked.absurd, "trapped": asked.trapped,
         "passed_over": asked.passed_over, "given_up": asked.disabled,
         "us_per_answer": asked.computed_us as f64 / asked.asked.max(1) as f64,
@@ -119,18 +122,6 @@ async fn client(
 }
 
 fn call(policy: &str) -> CallCtx {
-    CallCtx {
-        tenant: "tenant".into(),
-        deployment: "d".into(),
-        request: "r".into(),
-        settings: json!({ "policy": policy }).to_string().into(),
-        grants: Arc::new(BTreeMap::new()),
-        budget: Budget::default(),
-        deadline: Instant::now() + Duration::from_secs(600),
-        weight: 1,
-        batching: Arc::from([]),
-        background: false,
-        planner: None,
-        watch: None,
-    }
+    let settings = json!({ "policy": policy }).to_string();
+    CallCtx::new("tenant", &settings, Instant::now() + Duration::from_secs(600))
 }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::places::Places;
+use crate::shell;
 use crate::shell::Scratch;
 
 /// A cold start compiles the guests and loads every model, on a small machine.
@@ -75,12 +76,7 @@ impl Gateway {
         let port_file = scratch.path().join("port.json");
         // A house of its own, and an empty one each time.
         let data = places.repo("target").join(format!("{name}.data"));
-        match fs::remove_dir_all(&data) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot empty {}", data.display()));
-            }
-            _ => {}
-        }
+        shell::remove_folder(&data)?;
         let lector = places.lector();
         let mut command = match prefix {
             [] => Command::new(&lector),
@@ -257,13 +253,18 @@ impl Drop for Gateway {
 
 /// Waits until the best engines serve: some may have to be built first.
 pub fn settled(gateway: &Gateway) -> Result<()> {
-    let end = Instant::now() + IMPROVED_WITHIN;
+    settled_within(gateway, IMPROVED_WITHIN)
+}
+
+/// The same, where that may take longer.
+pub fn settled_within(gateway: &Gateway, within: Duration) -> Result<()> {
+    let end = Instant::now() + within;
     loop {
         let told: Value = serde_json::from_str(&gateway.get("/readyz")?).context("no JSON")?;
         if told["parts"]["engines"]["improving"] == false {
             return Ok(());
         }
-        ensure!(Instant::now() < end, "engines are still being built after {} s", IMPROVED_WITHIN.as_secs());
+        ensure!(Instant::now() < end, "engines are still being built after {} s", within.as_secs());
         thread::sleep(Duration::from_millis(100));
     }
 }

@@ -227,10 +227,7 @@ impl Reading<'_> {
         gateway.stop()?;
         let readings = out.join(format!("{name}.jsonl"));
         peer::keep(pages?, &readings)?;
-        let mut score = Command::new(&self.python);
-        score.arg(places.repo("tests/bench/score.py")).arg("--truth").arg(&self.truth).arg(&readings);
-        let scores: Value =
-            serde_json::from_str(&shell::output(&mut score)?).context("score.py printed no JSON")?;
+        let scores = peer::scored(places, &self.python, &self.truth, &[&readings], None)?;
         let all = scores.as_object().and_then(|scores| scores.values().next()).map(|side| &side["all"]);
         let all = all.context("score.py scored nothing")?;
         let number = |key: &str| all[key].as_f64().with_context(|| format!("score.py gave no {key}"));

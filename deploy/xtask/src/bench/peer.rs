@@ -304,12 +304,25 @@ fn score(places: &Places, arguments: &Arguments, python: &Path, measured: &[Meas
         println!("no peer took part, and its runner extracts the truth: nothing is scored (or pass --truth)");
         return Ok(Value::Null);
     };
+    let classes = places.root.join(&arguments.list.pages);
+    let readings: Vec<&Path> = measured.iter().map(|side| side.readings.as_path()).collect();
+    scored(places, python, &truth, &readings, Some(&classes))
+}
+
+/// What score.py says of readings against the truth, by the name of their file; by class as well where a list has classes.
+pub fn scored(
+    places: &Places,
+    python: &Path,
+    truth: &Path,
+    readings: &[&Path],
+    classes: Option<&Path>,
+) -> Result<Value> {
     let mut command = Command::new(python);
-    command
-        .arg(places.repo("tests/bench/score.py"))
-        .arg("--classes")
-        .arg(places.root.join(&arguments.list.pages));
-    command.arg("--truth").arg(truth).args(measured.iter().map(|side| &side.readings));
+    command.arg(places.repo("tests/bench/score.py"));
+    if let Some(list) = classes {
+        command.arg("--classes").arg(list);
+    }
+    command.arg("--truth").arg(truth).args(readings);
     serde_json::from_str(&shell::output(&mut command)?).context("score.py printed no JSON")
 }
 

@@ -1,16 +1,18 @@
 //! `bench start`: how long a server takes to be ready, and to answer its first request, on each provider that this machine has:
 //! with no engine in the cache, where the reference serves while better ones are built, and with all of them there.
 
-use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::traffic::Client;
 use super::write;
 use crate::gateway::{Gateway, Upload, settled};
 use crate::places::Places;
+use crate::shell;
 
 /// A server whose engines are all in the cache is to be ready within this.
 const READY_MAX: Duration = Duration::from_secs(3);
@@ -28,7 +30,7 @@ const PATH: &str = "/api/v1/ocr?text_layer=never&pages=1";
 pub struct Arguments {
     /// The document of which the first page is asked for; the shipped demo document otherwise
     #[arg(long)]
-    file: Option<std::path::PathBuf>,
+    file: Option<PathBuf>,
     /// Starts with a full cache; the slowest counts
     #[arg(long, default_value_t = 3)]
     turns: usize,
@@ -55,12 +57,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     );
     let (mut rows, mut late) = (Vec::new(), Vec::new());
     for (name, ladder) in LADDERS {
-        match fs::remove_dir_all(&cache) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot empty {}", cache.display()));
-            }
-            _ => {}
-        }
+        shell::remove_folder(&cache)?;
         let env = [
             ("LECTOR__ENGINES__PROVIDERS", serde_json::to_string(ladder)?),
             ("LECTOR__ENGINES__CACHE_DIR", cache.display().to_string()),
@@ -98,7 +95,7 @@ fn start(places: &Places, env: &[(&str, String)], upload: &Upload) -> Result<Sta
     let began = Instant::now();
     let gateway = Gateway::start_with(places, "bench-start", &[], env)?;
     let ready_s = began.elapsed().as_secs_f64();
-    let answer = super::traffic::Client::new(&gateway, None).ask(PATH, upload)?;
+    let answer = Client::new(&gateway, None).ask(PATH, upload)?;
     ensure!(answer.status == 200, "the first request was answered {}", answer.status);
     let answered_s = began.elapsed().as_secs_f64();
     settled(&gateway)?;

@@ -1,7 +1,6 @@
 //! What is measured on a rung, against a gateway of its own.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,12 +9,12 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::bench::traffic::{Client, Samples, closed};
-use crate::gateway::{Gateway, Upload};
+use crate::gateway::{Gateway, Upload, settled_within};
 use crate::places::Places;
+use crate::shell;
 
 /// Builds of TensorRT take minutes each.
 const BUILT_WITHIN: Duration = Duration::from_secs(3600);
-const POLL: Duration = Duration::from_millis(200);
 /// Clients that must not notice a swap.
 const SWAP_CLIENTS: usize = 4;
 /// Of all words on the pages; what half precision may change, acceptance has bounded before.
@@ -37,12 +36,7 @@ impl Setting<'_> {
     fn gateway(&self, ladder: &[&str], empty: bool) -> Result<(Gateway, f64)> {
         let cache = self.places.repo("target/gpu-check.engines");
         if empty {
-            match fs::remove_dir_all(&cache) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("cannot empty {}", cache.display()));
-                }
-                _ => {}
-            }
+            shell::remove_folder(&cache)?;
         }
         let env = [
             ("LECTOR__ENGINES__PROVIDERS", serde_json::to_string(ladder)?),
@@ -134,21 +128,7 @@ fn until_built(setting: &Setting<'_>, gateway: &Gateway) -> Result<(f64, Samples
             }
             all
         });
-        let outcome = loop {
-            let told =
-                gateway.get("/api/v1/engines").and_then(|text| Ok(serde_json::from_str::<Value>(&text)?));
-            match told {
-                Ok(told) if told["improving"] == false => break Ok(()),
-                Ok(_) if began.elapsed() > BUILT_WITHIN => {
-                    break Err(anyhow::anyhow!(
-                        "engines are still being built after {} s",
-                        BUILT_WITHIN.as_secs()
-                    ));
-                }
-                Ok(_) => thread::sleep(POLL),
-                Err(error) => break Err(error),
-            }
-        };
+        let outcome = settled_within(gateway, BUILT_WITHIN);
         let built_s = began.elapsed().as_secs_f64();
         done.store(true, Ordering::Relaxed);
         let Ok(samples) = traffic.join() else { bail!("the traffic ended by a panic") };

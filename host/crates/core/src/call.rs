@@ -43,6 +43,27 @@ pub struct CallCtx {
     pub watch: Option<Arc<dyn PageWatch>>,
 }
 
+impl CallCtx {
+    /// A call of `tenant` that nobody watches, with nothing granted, the default budget and no wishes for its runs: where a
+    /// guest is called outside of a request.
+    pub fn new(tenant: &str, settings: &str, deadline: Instant) -> Self {
+        Self {
+            tenant: tenant.into(),
+            deployment: "none".into(),
+            request: "none".into(),
+            settings: settings.into(),
+            grants: Arc::default(),
+            budget: Budget::default(),
+            deadline,
+            weight: 1,
+            batching: Arc::default(),
+            background: false,
+            planner: None,
+            watch: None,
+        }
+    }
+}
+
 /// Is told of a page's size while it is read. Called from the guest's thread: answers at once.
 pub trait PageWatch: std::fmt::Debug + Send + Sync {
     /// The page is of that size, as far as is known; neither part ever falls.

@@ -1,9 +1,8 @@
 //! The nouns of Lector and the seams between its rooms.
 //!
 //! Owns: geometry, text, tensors, images, faults, budgets, the port traits that `inference` and `document` implement
-//! and `runtime` calls, the pure decisions of the lanes ([`batching`], [`share`]) and
-//! what a page will cost ([`cost`]). Knows no engine, no sandbox, no transport and no async
-//! runtime. Everybody depends on it; it depends on nobody.
+//! and `runtime` calls, the pure decisions of the lanes ([`batching`], [`share`]) and what a page will cost ([`cost`]). Knows
+//! no engine, no sandbox, no transport and no async runtime. Everybody depends on it; it depends on nobody.
 #![warn(missing_docs)]
 
 pub mod batching;

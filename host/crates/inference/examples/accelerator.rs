@@ -7,6 +7,9 @@
 //! tenant that asks for isolation, so that the same lane, with the same costs, merges nothing of others.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "../../../../tests/src/quantile.rs"]
+mod quantile;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +18,7 @@ use lector_core::batching::Wishes;
 use lector_core::port::{Terms, WorkItem};
 use lector_core::{Engines, Tensor, TensorData};
 use lector_inference::simulated::{Accelerator, COLUMNS, Simulated};
+use quantile::quantile;
 
 struct Load {
     clients: usize,
@@ -47,18 +51,18 @@ fn main() {
 fn measure(load: &Load, isolated: bool) -> f64 {
     let lane = Simulated::start("simulated", load.accelerator).expect("the lane starts");
     let end = Instant::now() + Duration::from_secs_f64(load.seconds);
-    let mut latencies: Vec<Duration> = std::thread::scope(|scope| {
+    let mut latencies_ms: Vec<f64> = std::thread::scope(|scope| {
         let clients: Vec<_> = (0..load.clients)
             .map(|client| {
                 let lane = lane.clone();
                 scope.spawn(move || one(&lane, load, client, isolated, end))
             })
             .collect();
-        clients.into_iter().flat_map(|client| client.join().expect("a client")).collect()
+        let latencies = clients.into_iter().flat_map(|client| client.join().expect("a client"));
+        latencies.map(|latency: Duration| latency.as_secs_f64() * 1e3).collect()
     });
-    latencies.sort_unstable();
-    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-    let per_s = latencies.len() as f64 / load.seconds;
+    latencies_ms.sort_by(f64::total_cmp);
+    let per_s = latencies_ms.len() as f64 / load.seconds;
     let status = lane.status();
     println!(
         "{{\"simulated\":true,\"merged\":\"{}\",\"clients\":{},\"rows_of_a_request\":{},\"requests_per_s\":{per_s:.1},\
@@ -66,8 +70,8 @@ fn measure(load: &Load, isolated: bool) -> f64 {
         if isolated { "within each request" } else { "across requests" },
         load.clients,
         load.rows,
-        at(0.5),
-        at(0.99),
+        quantile(&latencies_ms, 0.5),
+        quantile(&latencies_ms, 0.99),
         status.rows as f64 / status.runs.max(1) as f64,
     );
     per_s

@@ -1,4 +1,5 @@
-//! Who gets in: bounds on documents, on the bytes they hold (a tenant's own and in all) and on the work that is owed, decided in microseconds.
+//! Who gets in: bounds on documents, on the bytes they hold (a tenant's own and in all) and on the work that is owed, decided
+//! in microseconds.
 //!
 //! Owns the house's gate and the count of held bytes. Knows nothing of what a document is; what work is owed and how fast
 //! it is done is `load.rs`'s. Called at the door, before a body is read, for a single document and for each of a batch; a

@@ -2,7 +2,9 @@
 //! `cargo run --release -p lector-runtime --example instance_start [COMPONENT.wasm]` (default: the echo guest).
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use std::collections::BTreeMap;
+#[path = "../../../../tests/src/quantile.rs"]
+mod quantile;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,7 @@ use lector_core::{
     Budget, CallCtx, Engines, Fault, Image, Kind, ModelInfo, ModelName, PageRequest, PageSource, TextLayer,
 };
 use lector_runtime::{Runtime, RuntimeConfig};
+use quantile::quantile;
 
 struct Nothing;
 
@@ -46,26 +49,14 @@ impl PageSource for Nothing {
 }
 
 fn call(settings: &str) -> CallCtx {
-    CallCtx {
-        tenant: "t".into(),
-        deployment: "d".into(),
-        request: "r".into(),
-        settings: settings.into(),
-        grants: Arc::new(BTreeMap::new()),
-        budget: Budget { host_calls: 1_000_000, compute: Duration::from_secs(60), ..Budget::default() },
-        deadline: Instant::now() + Duration::from_secs(600),
-        weight: 1,
-        batching: Arc::from([]),
-        background: false,
-        planner: None,
-        watch: None,
-    }
+    let budget = Budget { host_calls: 1_000_000, compute: Duration::from_secs(60), ..Budget::default() };
+    CallCtx { budget, ..CallCtx::new("t", settings, Instant::now() + Duration::from_secs(600)) }
 }
 
 fn report(name: &str, mut times: Vec<f64>) {
     times.sort_by(f64::total_cmp);
-    let at = |part: usize| times[(times.len() * part / 100).min(times.len() - 1)];
-    println!("{name:<44} median {:>8.2} us   p95 {:>8.2} us   (n {})", at(50), at(95), times.len());
+    let at = |share: f64| quantile(&times, share);
+    println!("{name:<44} median {:>8.2} us   p95 {:>8.2} us   (n {})", at(0.5), at(0.95), times.len());
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]

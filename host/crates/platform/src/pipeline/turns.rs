@@ -2,9 +2,10 @@
 //! of each.
 //!
 //! Tenants are served by start-time fair queueing ([`lector_core::share`]): whoever has had least of the house next to its
-//! weight, counted in work, is next: what was predicted of a page when its turn came, put right as more is known of it. Among a tenant's own it is first come, first served, and **each document
-//! waits at most once at a time** (its next page; see `pages.rs`); a document that was served goes to the end, so a page of
-//! a 1-page document waits for at most one page of each of the tenant's documents that is there, however long those are.
+//! weight, counted in work, is next: what was predicted of a page when its turn came, put right as more is known of it. Among a
+//! tenant's own it is first come, first served, and **each document waits at most once at a time** (its next page; see
+//! `pages.rs`); a document that was served goes to the end, so a page of a 1-page document waits for at most one page of each
+//! of the tenant's documents that is there, however long those are.
 //!
 //! A tenant that has no page in the house, or would still have fewer than another one, gets a place beyond the bound, while
 //! there are fewer of those than of the others: it would otherwise wait for pages of whoever filled the house before it.

@@ -186,20 +186,13 @@ pub async fn guest(runtime: &Arc<Runtime>, name: &str) -> Option<Arc<Guest>> {
 /// A call of tenant `t` with these settings.
 pub fn call(settings: &str, budget: Budget) -> CallCtx {
     CallCtx {
-        tenant: "t".into(),
         deployment: "d".into(),
         request: "r-1".into(),
-        settings: settings.into(),
         grants: Arc::new(BTreeMap::from([
             ("model".to_owned(), ModelName::from("fake")),
             ("gone".to_owned(), ModelName::from("not-on-this-host")),
         ])),
         budget,
-        deadline: Instant::now() + Duration::from_secs(60),
-        weight: 1,
-        batching: Arc::from([]),
-        background: false,
-        planner: None,
-        watch: None,
+        ..CallCtx::new("t", settings, Instant::now() + Duration::from_secs(60))
     }
 }
