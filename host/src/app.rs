@@ -1,7 +1,7 @@
 //! The composition root: from a [`Config`] to a running [`Host`].
 //!
 //! The only file that names the concrete engines, renderers and sandbox. Everything else sees them
-//! through the platform, or through the plain answers of the functions below.
+//! through the control plane and the document service, or through the plain answers of the functions below.
 
 mod engines;
 mod models;
@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
+use lector_control::ControlPlane;
 use lector_core::Fault;
 use lector_document::{DocumentConfig, DocumentWorkers};
 use lector_inference::Inference;
-use lector_platform::Platform;
 use lector_runtime::{CompilerConfig, Runtime, RuntimeConfig, component_within};
+use lector_serving::{DocumentService, GuestLoader};
 
 use crate::config::{Config, DocumentsConfig, HttpConfig};
 use crate::http::AppState;
@@ -26,8 +27,10 @@ use parts::HostParts;
 
 /// The rooms, running.
 pub struct Host {
+    /// Tenants, keys, deployments.
+    pub control: Arc<ControlPlane>,
     /// Reads documents.
-    pub platform: Arc<Platform>,
+    pub service: Arc<DocumentService>,
     documents: Arc<DocumentWorkers>,
     inference: Arc<Inference>,
     runtime: Arc<Runtime>,
@@ -46,10 +49,14 @@ impl Host {
         let runtime =
             Runtime::new(runtime(config)?, inference.clone()).context("starting the guest runtime")?;
         // Opens the models that the guests, with their settings, declare.
-        let platform = Platform::start(config.platform.clone(), runtime.clone(), documents.clone());
-        let platform = timed("deployments", platform).await.context("starting the deployments")?;
+        let loader = Arc::new(GuestLoader::new(runtime.clone()));
+        let control =
+            ControlPlane::start(config.control.clone(), loader, inference.clone(), documents.clone());
+        let control = timed("deployments", control).await.context("starting the deployments")?;
+        let service = DocumentService::start(&config.serving, control.clone(), documents.clone())
+            .context("starting the document service")?;
         tracing::info!(took_ms = started.elapsed().as_millis() as u64, "host started");
-        Ok(Self { platform, documents, inference, runtime, config: config.clone() })
+        Ok(Self { control, service, documents, inference, runtime, config: config.clone() })
     }
 
     /// What the gateway serves from, within these limits.
@@ -60,10 +67,10 @@ impl Host {
             runtime: self.runtime.clone(),
             instances_max: self.config.guests.instances_max,
         });
-        AppState::new(self.platform.clone(), Metrics::new(self.platform.clone(), parts), http)
+        AppState::new(self.service.clone(), Metrics::new(self.service.clone(), parts), http)
     }
 
-    /// Ends the rooms behind the platform. Whoever wants documents finished drains the platform first.
+    /// Ends what is behind the document service. A caller that wants documents finished drains the service first.
     pub async fn stop(self) {
         self.documents.shutdown().await;
         let inference = self.inference;

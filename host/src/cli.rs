@@ -202,7 +202,7 @@ fn quiet(mut config: Config, effective: &Effective) -> Config {
 
 /// A host within a command keeps nothing, and does not touch what a server keeps.
 fn passing(mut config: Config) -> Config {
-    config.platform.data_dir = None;
+    config.control.data_dir = None;
     config
 }
 

@@ -19,8 +19,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lector_control::ControlConfig;
 use lector_core::ModelName;
-use lector_platform::PlatformConfig;
+use lector_serving::ServingConfig;
 
 pub use env::cache_root;
 pub use error::ConfigError;
@@ -37,8 +38,10 @@ pub struct Config {
     pub documents: DocumentsConfig,
     /// `[guests]`: the sandbox.
     pub guests: GuestsConfig,
-    /// `[platform]` and `[[deployments]]`.
-    pub platform: PlatformConfig,
+    /// `[[deployments]]`, and of `[platform]` what the control plane is started with.
+    pub control: ControlConfig,
+    /// Of `[platform]` what the data plane is started with.
+    pub serving: ServingConfig,
     /// Where a first administrator's key is written, if one is to be made at the start.
     pub admin_key_file: Option<PathBuf>,
     /// `[client]`: commands that ask a server.

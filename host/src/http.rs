@@ -1,7 +1,7 @@
-//! The gateway: HTTP in front of the platform.
+//! The gateway: HTTP in front of the control plane and the document service.
 //!
 //! Owns everything that HTTP is: connections, routes, requests and their limits, the shape of answers, the
-//! translation of faults. The only home of axum and hyper. Knows the platform and the formats; knows no
+//! translation of faults. The only home of axum and hyper. Knows the control plane, the document service and the formats; knows no
 //! engine, no renderer and no guest. Called by `app.rs`, which gives it a listener and the state.
 //!
 //! A request's way: `listen` takes the connection, `frame` gives it an id, a span and a line in the log,
@@ -26,7 +26,8 @@ mod upload;
 
 use std::sync::Arc;
 
-use lector_platform::Platform;
+use lector_control::ControlPlane;
+use lector_serving::DocumentService;
 
 use crate::config::HttpConfig;
 use crate::metrics::Metrics;
@@ -36,8 +37,10 @@ pub use listen::{Drained, serve};
 /// What every handler can reach.
 #[derive(Clone)]
 pub struct AppState {
+    /// Tenants, keys, deployments.
+    control: Arc<ControlPlane>,
     /// Where documents are read.
-    platform: Arc<Platform>,
+    service: Arc<DocumentService>,
     /// What operators see.
     metrics: Arc<Metrics>,
     /// The limits of this face.
@@ -46,7 +49,7 @@ pub struct AppState {
 
 impl AppState {
     /// The state of one gateway.
-    pub fn new(platform: Arc<Platform>, metrics: Arc<Metrics>, config: HttpConfig) -> Self {
-        Self { platform, metrics, config: Arc::new(config) }
+    pub fn new(service: Arc<DocumentService>, metrics: Arc<Metrics>, config: HttpConfig) -> Self {
+        Self { control: service.control().clone(), service, metrics, config: Arc::new(config) }
     }
 }

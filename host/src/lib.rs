@@ -1,6 +1,6 @@
 //! The `lector` host: configuration, command line, gateway, and the composition of the rooms behind them.
 //!
-//! The only home of axum and clap. Everything that reads a document goes through `lector-platform`;
+//! The only home of axum and clap. Everything that reads a document goes through `lector-serving`;
 //! [`app`] alone names the concrete engines, renderers and sandbox.
 
 pub mod app;

@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use lector_core::Timing;
-use lector_platform::Platform;
+use lector_serving::DocumentService;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -91,7 +91,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// A registry over these rooms.
-    pub fn new(platform: Arc<Platform>, parts: Arc<dyn Parts>) -> Arc<Self> {
+    pub fn new(service: Arc<DocumentService>, parts: Arc<dyn Parts>) -> Arc<Self> {
         let mut metrics = Self {
             registry: Registry::default(),
             parts: parts.clone(),
@@ -108,7 +108,7 @@ impl Metrics {
             page_compute: Counter::default(),
         };
         metrics.register();
-        metrics.registry.register_collector(Box::new(readings::House { platform, parts }));
+        metrics.registry.register_collector(Box::new(readings::House { service, parts }));
         metrics.registry.register_collector(Box::new(process::Process::default()));
         Arc::new(metrics)
     }

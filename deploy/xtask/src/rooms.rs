@@ -1,6 +1,6 @@
 //! The dependency rule: which room may use which, and where each foreign technology is at home.
 //!
-//! The rule itself stands in `host/ARCHITECTURE.md` as arrows between rooms (`host -> platform -> runtime -> core`). Here
+//! The rule itself stands in `host/ARCHITECTURE.md` as arrows between rooms (`host -> serving -> {control, runtime} -> core`). Here
 //! `cargo metadata` is held against it, so that page and code cannot drift apart. Dev-dependencies are free.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pdfium-render", &["document"]),
     ("image", &["document"]),
     ("tiff", &["document"]),
-    ("rusqlite", &["platform"]),
+    ("rusqlite", &["control"]),
     ("seccompiler", &["document"]),
     ("landlock", &["document"]),
     ("fast_image_resize", &["pixels"]),
@@ -31,7 +31,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["host"]),
     ("prometheus-client", &["host"]),
     // The nouns and the arithmetic run on whatever thread calls them.
-    ("tokio", &["host", "platform", "runtime", "inference", "document"]),
+    ("tokio", &["host", "serving", "control", "runtime", "inference", "document"]),
 ];
 
 /// Allowed edges by room; a room that may use another may use what that one stands on.
@@ -166,8 +166,8 @@ mod tests {
 
     use super::*;
 
-    const PAGE: &str = "May depend on: `host -> platform -> runtime -> {pixels, core}`, `pixels -> core`,\n\
-                        `{inference, document} -> core`, and only `app.rs` also names `host -> inference`.";
+    const PAGE: &str = "May depend on: `host -> serving -> {control, runtime}`, `runtime -> {pixels, core}`,\n\
+                        `{control, inference, document} -> core`, and only `app.rs` also names `host -> inference`.";
 
     fn violations(package: &str, dependencies: &[&str]) -> Vec<String> {
         let dependencies: Vec<_> =
@@ -180,14 +180,19 @@ mod tests {
         let rule = rule(PAGE);
         let may = |from: &str| rule.get(from).map(|set| set.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(may("runtime"), Some(vec!["core", "pixels"]));
-        assert_eq!(may("host"), Some(vec!["core", "inference", "pixels", "platform", "runtime"]));
+        assert_eq!(may("host"), Some(vec!["control", "core", "inference", "pixels", "runtime", "serving"]));
         assert_eq!(may("core"), None);
     }
 
     #[test]
     fn what_the_page_names_is_allowed() {
         let cases: &[(&str, &[&str])] = &[
-            ("lector", &["lector-platform", "lector-core", "lector-inference", "axum", "clap"]),
+            (
+                "lector",
+                &["lector-serving", "lector-control", "lector-core", "lector-inference", "axum", "clap"],
+            ),
+            ("lector-serving", &["lector-control", "lector-runtime", "lector-core", "tokio"]),
+            ("lector-control", &["lector-core", "rusqlite", "tokio"]),
             ("lector-runtime", &["lector-pixels", "wasmtime", "wasmtime-wasi", "tokio"]),
             ("lector-inference", &["lector-core", "ort"]),
             ("lector-tests", &["image", "axum"]),
@@ -200,11 +205,13 @@ mod tests {
     #[test]
     fn anything_else_is_told() {
         let cases: &[(&str, &str)] = &[
-            ("lector-platform", "lector-inference"),
+            ("lector-serving", "lector-inference"),
+            ("lector-control", "lector-runtime"),
+            ("lector-control", "lector-serving"),
             ("lector-runtime", "ort"),
             ("lector-core", "lector-pixels"),
             ("lector-core", "tokio"),
-            ("lector-platform", "wasmtime"),
+            ("lector-control", "wasmtime"),
             ("lector-document", "axum-extra"),
             ("xtask", "lector-core"),
         ];

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use lector_platform::store::backup as copies;
+use lector_control::store::backup as copies;
 
 use super::{Failure, terminal};
 use crate::app;
@@ -35,7 +35,7 @@ pub(super) struct Restore {
 }
 
 fn data_dir(config: &Config) -> anyhow::Result<&Path> {
-    config.platform.data_dir.as_deref().context("there is no data folder: name it in platform.data_dir")
+    config.control.data_dir.as_deref().context("there is no data folder: name it in platform.data_dir")
 }
 
 fn say(what: &str, copied: copies::Copied, models: &str, to: &Path) -> Result<ExitCode, Failure> {

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use lector_core::{DeploymentName, Fault, PageRequest, TextLayerPolicy};
-use lector_platform::PageSelection;
+use lector_serving::PageSelection;
 
 use super::{Failure, block_on, terminal};
 use crate::config::Config;

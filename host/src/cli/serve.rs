@@ -69,14 +69,14 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     }
     // The first page pays for everything that is lazy: let it be ours. What it cannot do now it may be
     // able to do later, and `/readyz` says so until then.
-    match host.platform.probe(WARM_UP_MAX).await {
+    match host.service.probe(WARM_UP_MAX).await {
         Ok(report) => tracing::info!(took_ms = report.took.as_millis() as u64, "read the golden page"),
         Err(fault) => tracing::error!(%fault, "the golden page was not read: /readyz will say no"),
     }
     if let Some(file) = &args.port_file {
         write_port_file(file, address)?;
     }
-    let who = if host.platform.is_open() {
+    let who = if host.control.is_open() {
         "ready; there are no keys: everybody who reaches this address may use it"
     } else {
         "ready; keys are asked for"
@@ -100,7 +100,7 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     );
     stop.cancel();
     let drain = async {
-        let report = host.platform.drain(config.http.drain_timeout);
+        let report = host.service.drain(config.http.drain_timeout);
         // The server goes on writing answers while the house empties.
         let served =
             async { tokio::time::timeout(config.http.drain_timeout + LAST_BYTES, &mut server).await };
@@ -125,7 +125,7 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
 /// The gateway's limits, with connections no more than the process may have open files for.
 fn bounded_by_descriptors(config: &Config) -> anyhow::Result<HttpConfig> {
     let (mut http, open_files) = (config.http.clone(), descriptors::raise());
-    let documents_max = config.platform.documents_max;
+    let documents_max = config.serving.documents_max;
     let connections = descriptors::connections_within(open_files, http.connections_max, documents_max)?;
     if connections < http.connections_max {
         tracing::warn!(
@@ -142,11 +142,11 @@ fn bounded_by_descriptors(config: &Config) -> anyhow::Result<HttpConfig> {
 /// A house without keys listens on loopback alone, unless its operator insists. Where the configuration names a file for
 /// a first administrator's key, and there is no key yet, one is made.
 async fn who_may_come(host: &Host, config: &Config, address: SocketAddr) -> anyhow::Result<()> {
-    let platform = &host.platform;
-    if let (true, Some(file)) = (platform.is_open(), &config.admin_key_file) {
-        super::keys::first_admin_key(platform, file).await?;
+    let control = &host.control;
+    if let (true, Some(file)) = (control.is_open(), &config.admin_key_file) {
+        super::keys::first_admin_key(control, file).await?;
     }
-    if platform.is_open() && !address.ip().is_loopback() && !config.http.allow_insecure_public {
+    if control.is_open() && !address.ip().is_loopback() && !config.http.allow_insecure_public {
         anyhow::bail!(
             "{address} (http.listen) is no loopback address, and there are no keys: whoever reaches it could use the \
              server. Name a file for an administrator's key (platform.admin_key_file), listen on 127.0.0.1, or set http.allow_insecure_public = true"

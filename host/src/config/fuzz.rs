@@ -29,8 +29,8 @@ fn fuzz_configuration() {
         let Ok(text) = std::str::from_utf8(input) else { return 0 };
         match load(text, &[], &[]) {
             Ok((config, effective)) => {
-                assert!(config.platform.pages_in_flight_max > 0 && config.http.body_bytes_max > 0);
-                assert!(!config.platform.deployments.is_empty());
+                assert!(config.serving.pages_in_flight_max > 0 && config.http.body_bytes_max > 0);
+                assert!(!config.control.deployments.is_empty());
                 effective.to_toml().unwrap().parse::<toml::Table>().unwrap();
                 1
             }

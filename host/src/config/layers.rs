@@ -297,5 +297,5 @@ fn shown(value: &Value) -> String {
 /// The keys of a budget, for the test that looks for undocumented ones.
 #[cfg(test)]
 pub(super) fn budget_keys() -> Vec<String> {
-    leaves("", &Table::try_from(lector_platform::BudgetSpec::default()).unwrap_or_default())
+    leaves("", &Table::try_from(lector_control::BudgetSpec::default()).unwrap_or_default())
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use lector_platform::BudgetSpec;
+use lector_control::BudgetSpec;
 use serde::{Deserialize, Serialize};
 
 use super::LogFormat;

@@ -125,8 +125,8 @@ fn a_list_of_deployments_replaces_the_built_in_ones() {
     let file = "[platform]\ndefault_deployment = \"mine\"\n[[deployments]]\nname = \"mine\"\ncomponent = \"/x.wasm\"\n\
                 settings = { tier = \"tiny\", list = [1, 2] }\ngrants = { detection = \"d\" }\nbudget = { wall_ms = 5 }\n";
     let (config, _) = load(file, &[], &[]).unwrap();
-    assert_eq!(config.platform.deployments.len(), 1);
-    let mine = &config.platform.deployments[0];
+    assert_eq!(config.control.deployments.len(), 1);
+    let mine = &config.control.deployments[0];
     assert_eq!(mine.settings, serde_json::json!({ "tier": "tiny", "list": [1, 2] }));
     assert_eq!(mine.budget.wall, Duration::from_millis(5));
     assert_eq!(mine.budget.handles, lector_core::Budget::default().handles);

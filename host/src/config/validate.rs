@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lector_control::{ControlConfig, DeploymentConfig, is_name};
 use lector_core::{DeploymentName, ModelName, TenantName};
-use lector_platform::{DeploymentConfig, PlatformConfig, is_name};
+use lector_serving::ServingConfig;
 
 use super::error::ConfigError;
 use super::layers::Effective;
@@ -23,9 +24,10 @@ pub(super) fn raise(effective: &Effective) -> Result<Config, ConfigError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let check = Check { effective };
     let mut guests = guests(effective, &check)?;
-    let platform = platform(effective, &check, cores, guests.memory_bytes_max)?;
+    let control = control(effective, &check, guests.memory_bytes_max)?;
+    let serving = serving(effective, &check, cores)?;
     // A place for every page in flight and as many for tenants that come newly, the probe, a summary, and `configure`.
-    let needed = platform.pages_in_flight_max.saturating_mul(2).saturating_add(4);
+    let needed = serving.pages_in_flight_max.saturating_mul(2).saturating_add(4);
     match guests.instances_max as usize {
         0 => guests.instances_max = u32::try_from(needed.max(INSTANCES_MIN)).unwrap_or(u32::MAX),
         given if given < needed => {
@@ -44,7 +46,8 @@ pub(super) fn raise(effective: &Effective) -> Result<Config, ConfigError> {
         engines: engines(effective, &check, cores)?,
         documents: documents(effective, &check, cores)?,
         guests,
-        platform,
+        control,
+        serving,
         client: client(effective, &check)?,
         admin_key_file: (!raw.platform.admin_key_file.is_empty())
             .then(|| raw.platform.admin_key_file.clone().into()),
@@ -156,12 +159,27 @@ fn guests(effective: &Effective, check: &Check<'_>) -> Result<GuestsConfig, Conf
     })
 }
 
-fn platform(
+fn serving(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<ServingConfig, ConfigError> {
+    let raw = &effective.raw.platform;
+    Ok(ServingConfig {
+        documents_max: check.positive("platform.documents_max", raw.documents_max)?,
+        wait_max: check.seconds("platform.wait_max_s", raw.wait_max_s)?,
+        // Two more than cores: while some pages render or compute in their guests the engines have work.
+        pages_in_flight_max: or(
+            check.at_most("platform.pages_in_flight_max", raw.pages_in_flight_max, 4096)?,
+            cores + 2,
+        ),
+        pages_per_document_max: check
+            .positive("platform.pages_per_document_max", raw.pages_per_document_max)?,
+        held_bytes_max: check.positive("platform.held_bytes_max", raw.held_bytes_max)?,
+    })
+}
+
+fn control(
     effective: &Effective,
     check: &Check<'_>,
-    cores: usize,
     memory_bytes_max: u64,
-) -> Result<PlatformConfig, ConfigError> {
+) -> Result<ControlConfig, ConfigError> {
     let raw = &effective.raw.platform;
     let deployments = &effective.raw.deployments;
     let mut names = BTreeSet::new();
@@ -196,21 +214,11 @@ fn platform(
         );
     }
     let data_dir = data_dir(&raw.data_dir)?;
-    Ok(PlatformConfig {
+    Ok(ControlConfig {
         data_dir: Some(data_dir),
         tenant: TenantName::from(raw.tenant.as_str()),
         deployments: deployments.iter().map(deployment).collect::<Result<_, _>>()?,
         default_deployment: DeploymentName::from(raw.default_deployment.as_str()),
-        documents_max: check.positive("platform.documents_max", raw.documents_max)?,
-        wait_max: check.seconds("platform.wait_max_s", raw.wait_max_s)?,
-        // Two more than cores: while some pages render or compute in their guests the engines have work.
-        pages_in_flight_max: or(
-            check.at_most("platform.pages_in_flight_max", raw.pages_in_flight_max, 4096)?,
-            cores + 2,
-        ),
-        pages_per_document_max: check
-            .positive("platform.pages_per_document_max", raw.pages_per_document_max)?,
-        held_bytes_max: check.positive("platform.held_bytes_max", raw.held_bytes_max)?,
         // 0 is a meaning of its own here: let go at once.
         engine_linger: Duration::from_secs(check.at_most(
             "platform.engine_linger_s",

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use lector_core::{Line, Quad, Transcript};
 
-use super::DocumentResult;
+use lector_serving::DocumentResult;
 
 /// A document: every page that was read; those that were not are comments.
 pub fn document(result: &DocumentResult) -> String {

@@ -8,7 +8,7 @@ use lector_core::port::Company;
 use lector_core::{Blame, Fault, Finding, Line, Origin, Quad, Timing, Transcript, Word};
 use serde_json::{Map, Value, json};
 
-use super::{DocumentResult, PageResult};
+use lector_serving::{DocumentResult, PageResult};
 
 /// A page as it was answered: [`page`] or [`page_error`].
 pub fn page_result(result: &PageResult) -> Value {

@@ -3,7 +3,7 @@
 
 use lector_core::Transcript;
 
-use super::DocumentResult;
+use lector_serving::DocumentResult;
 
 /// A document. Pages that were not read are named where they would stand.
 pub fn document(result: &DocumentResult) -> String {

@@ -8,11 +8,11 @@
 use std::time::Duration;
 
 use lector_core::{DeploymentName, Fault, RequestId, Summary, Timing, Transcript};
-use lector_platform::Event;
+use lector_serving::Event;
 use serde_json::{Value, json};
 
 use super::json::{self, put};
-use super::{DocumentResult, PageResult};
+use lector_serving::{DocumentResult, PageResult};
 
 /// The batch begins. `files`: how many there are, where that is known.
 pub fn meta(request: &RequestId, deployment: &DeploymentName, files: Option<usize>) -> Value {

@@ -1,6 +1,6 @@
 //! Plain text: the guest's summary where there is one, else the pages one after the other.
 
-use super::DocumentResult;
+use lector_serving::DocumentResult;
 
 /// The text of a document. Ends in one line feed unless it is empty.
 pub fn document(result: &DocumentResult) -> String {

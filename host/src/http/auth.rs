@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Uri, header};
+use lector_control::{Admin, Caller, Shown};
 use lector_core::Fault;
-use lector_platform::{Admin, Caller, Shown};
 
 use super::AppState;
 use super::frame::RequestCtx;
@@ -28,7 +28,7 @@ impl FromRequestParts<AppState> for TenantCtx {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let caller = state.platform.caller(shown(parts, state)?)?;
+        let caller = state.control.caller(shown(parts, state)?)?;
         Ok(Self(caller.of_request(&request(parts)?.id)))
     }
 }
@@ -37,7 +37,7 @@ impl FromRequestParts<AppState> for AdminCtx {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let admin = state.platform.admin(shown(parts, state)?)?;
+        let admin = state.control.admin(shown(parts, state)?)?;
         Ok(Self(admin.of_request(&request(parts)?.id)))
     }
 }

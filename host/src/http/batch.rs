@@ -9,13 +9,13 @@ mod relay;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use lector_core::{DeploymentName, Fault, Kind};
-use lector_platform::{Caller, EventStream, Permit};
+use lector_core::{Fault, Kind};
+use lector_serving::{Clock, EventStream, Permit, Session, patiently};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -24,10 +24,8 @@ use super::AppState;
 use super::auth::TenantCtx;
 use super::body::{Intake, declared_bytes};
 use super::frame::RequestCtx;
-use super::ocr::{
-    NamedDeployment, body_bytes_max, body_limits, count, file_missing, options, submission, time_left,
-};
-use super::options::{Endpoint, Options};
+use super::ocr::{NamedDeployment, body_limits, count, file_missing, options, session, uploaded};
+use super::options::Endpoint;
 use super::problem::Problem;
 use super::upload::{Head, Room, Upload, is_form};
 use crate::format::ndjson;
@@ -37,8 +35,6 @@ use relay::{Arrival, Reading};
 /// Documents of one batch in the house at once, the one being received included. Enough to keep every core
 /// busy with one-page documents; few enough that a batch is not the house.
 const DOCUMENTS_AT_ONCE_MAX: usize = 4;
-/// While the house is full the next document of a batch waits outside; so often it asks again.
-const ADMISSION_EVERY: Duration = Duration::from_millis(50);
 /// A document that is half in and finds no room for the rest gives up its own after this time: two of them
 /// could wait for each other.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -53,19 +49,19 @@ pub(super) async fn batch(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let options = options(&state, Endpoint::Batch, &caller, &parts, named)?;
-    let deployment = state.platform.lease(&caller, options.deployment.as_ref())?.deployment().clone();
-    state.platform.enter(&caller)?;
+    // Each document has the whole time for itself, from the moment it is in.
+    let session = session(&state, &ctx, &caller, &options, Clock::PerDocument)?;
     let files = if is_form(&parts.headers) { state.config.batch_files_max } else { 1 };
-    let bytes_max = body_bytes_max(&state, &caller);
+    let bytes_max = session.bytes_max(state.config.body_bytes_max);
     let body = Intake::new(&parts.headers, body, body_limits(&state, &ctx, &options, bytes_max, files))?;
     let declared = declared_bytes(&parts.headers).filter(|_| files == 1);
-    let permit = state.platform.admit(&caller, declared, time_left(&ctx, &options))?;
+    let permit = session.admit(declared)?;
     let mut upload = Upload::new(&parts.headers, body)?;
     // As long as no document has begun to arrive the answer can still be a plain refusal.
     let first = upload.next().await?.ok_or_else(file_missing)?;
 
     let (outgoing, events) = outgoing::channel(options.sse);
-    let batch = Batch { state, ctx, caller, bytes_max, options, deployment, outgoing };
+    let batch = Batch { state, ctx, session, bytes_max, outgoing };
     let task = tokio::spawn(batch.run(upload, first, permit).in_current_span());
     Ok(events.into_response(AbortOnDropHandle::new(task)))
 }
@@ -73,11 +69,9 @@ pub(super) async fn batch(
 struct Batch {
     state: AppState,
     ctx: RequestCtx,
-    caller: Caller,
+    session: Session,
     /// Of one document.
     bytes_max: u64,
-    options: Options,
-    deployment: DeploymentName,
     outgoing: Outgoing,
 }
 
@@ -89,7 +83,7 @@ impl Batch {
 
     async fn answer(&self, upload: Upload, first: Head, permit: Permit) -> Result<(), Gone> {
         let files = upload.is_raw().then_some(1);
-        self.outgoing.send(&ndjson::meta(&self.ctx.id, &self.deployment, files)).await?;
+        self.outgoing.send(&ndjson::meta(&self.ctx.id, self.session.deployment(), files)).await?;
         let (arrivals, arrived) = mpsc::channel(1);
         let receiving = self.receive(upload, first, permit, arrivals);
         let relaying = relay::relay(arrived, &self.outgoing, |event| count(&self.state.metrics, event));
@@ -117,13 +111,12 @@ impl Batch {
                     fault: too_many_files(self.state.config.batch_files_max),
                 },
                 Ok(Some(head)) => {
+                    let name = head.name.clone();
                     // The semaphore is never closed.
                     let Ok(slot) = slots.clone().acquire_owned().await else { return };
-                    match self.document(&mut upload, &head, permit.take()).await {
-                        Ok(events) => {
-                            Arrival::Reading(Reading { index, name: head.name, events, slot: Some(slot) })
-                        }
-                        Err(fault) => Arrival::Failed { index, name: head.name, fault },
+                    match self.document(&mut upload, head, permit.take()).await {
+                        Ok(events) => Arrival::Reading(Reading { index, name, events, slot: Some(slot) }),
+                        Err(fault) => Arrival::Failed { index, name, fault },
                     }
                 }
             };
@@ -140,23 +133,17 @@ impl Batch {
     async fn document(
         &self,
         upload: &mut Upload,
-        head: &Head,
+        head: Head,
         permit: Option<Permit>,
     ) -> Result<EventStream, Fault> {
-        let platform = &self.state.platform;
         let permit = match permit {
             Some(permit) => permit,
-            // Each document has the whole time for itself, from the moment it is in.
-            None => {
-                let time = self.options.timeout;
-                patiently(time, || platform.admit(&self.caller, None, time)).await?
-            }
+            None => self.session.admitted(None).await?,
         };
         let mut room = Patient(permit);
         let bytes = upload.read(&mut room, self.bytes_max).await?;
         self.state.metrics.document_received(bytes.len());
-        let submission = submission(&self.caller, &self.ctx.id, &self.options, head, bytes, Instant::now());
-        Ok(platform.submit(room.0, submission))
+        Ok(self.session.stream(room.0, uploaded(head, bytes)))
     }
 }
 
@@ -172,19 +159,6 @@ struct Patient(Permit);
 impl Room for Patient {
     fn hold(&mut self, bytes: u64) -> impl Future<Output = Result<(), Fault>> + Send {
         patiently(ROOM_WAIT_MAX, move || self.0.hold(bytes))
-    }
-}
-
-/// Asks again as long as the answer is that there is no room now.
-async fn patiently<T>(most: Duration, mut ask: impl FnMut() -> Result<T, Fault> + Send) -> Result<T, Fault> {
-    let until = Instant::now() + most;
-    loop {
-        match ask() {
-            Err(fault) if fault.kind == Kind::Busy && Instant::now() < until => {
-                tokio::time::sleep(ADMISSION_EVERY).await
-            }
-            answer => return answer,
-        }
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn retry(
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     let (_, Retry { model }) = manage::json(&state, request).await?;
-    let retried = state.platform.retry_engines(&admin, model.as_ref()).await?;
+    let retried = state.control.retry_engines(&admin, model.as_ref()).await?;
     Ok(Json(json!({ "retried": retried })))
 }
 

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lector_core::Fault;
-use lector_platform::ProbeReport;
+use lector_serving::ProbeReport;
 use serde_json::{Value, json};
 
 use super::AppState;
@@ -26,7 +26,7 @@ pub(super) async fn healthz() -> Json<Value> {
 
 /// A page can be read: a golden one was, moments ago, by every deployment.
 pub(super) async fn readyz(State(state): State<AppState>) -> Response {
-    let probe = state.platform.probe(PROBE_MAX).await;
+    let probe = state.service.probe(PROBE_MAX).await;
     let (engines, engines_ok) = engines(&state);
     let (workers, workers_ok) = workers(&state);
     let ready = probe.is_ok() && engines_ok && workers_ok;

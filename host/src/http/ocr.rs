@@ -3,7 +3,7 @@
 //! Owns the order of the checks (everything that can be refused is refused before the body is read) and
 //! what a document with failed pages is answered with. `batch.rs` shares the first half.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
@@ -11,10 +11,10 @@ use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use futures::{Stream, StreamExt};
+use lector_control::Caller;
 use lector_core::port::DocumentHint;
-use lector_core::{Fault, Kind, RequestId};
-use lector_platform::{Caller, Event, Submission};
+use lector_core::{Fault, Kind};
+use lector_serving::{Clock, DocumentRequest, DocumentResult, Event, PageResult, Session, Upload};
 use serde_json::{Value, json};
 
 use super::AppState;
@@ -23,9 +23,9 @@ use super::body::{BodyLimits, Intake, declared_bytes};
 use super::frame::RequestCtx;
 use super::options::{Endpoint, Options, Timeouts};
 use super::problem::{self, Problem};
-use super::upload::{Head, Upload};
+use super::upload::{self, Head};
 use crate::format::json as shapes;
-use crate::format::{self, Collected, Collector, DocumentResult, Format};
+use crate::format::{self, Format};
 use crate::metrics::Metrics;
 
 /// How many pages were not read, for formats that have no place to say so.
@@ -73,41 +73,31 @@ pub(super) fn body_limits(
     }
 }
 
-/// A document on its way into the pipeline. The deadline is `timeout` after `from`.
-pub(super) fn submission(
+/// What is asked of each document of a request, and the deployment that answers it; counted against the tenant's rate.
+pub(super) fn session(
+    state: &AppState,
+    ctx: &RequestCtx,
     caller: &Caller,
-    request: &RequestId,
     options: &Options,
-    head: &Head,
-    bytes: Vec<u8>,
-    from: Instant,
-) -> Submission {
-    Submission {
-        caller: caller.clone(),
-        request: request.clone(),
+    clock: Clock,
+) -> Result<Session, Fault> {
+    let request = DocumentRequest {
+        request: ctx.id.clone(),
         deployment: options.deployment.clone(),
         key: options.key.clone(),
-        name: head.name.clone(),
-        bytes: bytes.into(),
-        hint: DocumentHint { content_type: head.content_type.clone(), password: options.password.clone() },
+        name: None,
+        hint: DocumentHint { content_type: None, password: options.password.clone() },
         pages: options.pages.clone(),
         options: options.request,
-        deadline: from + options.timeout,
+        timeout: options.timeout,
         order: options.order,
-    }
+    };
+    state.service.begin(caller, request, clock)
 }
 
-/// Bytes of one document: the lesser of the host's and the tenant's bound.
-pub(super) fn body_bytes_max(state: &AppState, caller: &Caller) -> u64 {
-    match caller.limits().body_bytes_max {
-        0 => state.config.body_bytes_max,
-        own => own.min(state.config.body_bytes_max),
-    }
-}
-
-/// How long the answer will be of use.
-pub(super) fn time_left(ctx: &RequestCtx, options: &Options) -> Duration {
-    options.timeout.saturating_sub(ctx.began.elapsed())
+/// A document that came in whole.
+pub(super) fn uploaded(head: Head, bytes: Vec<u8>) -> Upload {
+    Upload { name: head.name, content_type: head.content_type, bytes }
 }
 
 /// A page that passes by is counted.
@@ -127,13 +117,11 @@ pub(super) async fn ocr(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let options = options(&state, Endpoint::Whole, &caller, &parts, named)?;
-    let deployment = state.platform.lease(&caller, options.deployment.as_ref())?.deployment().clone();
-    state.platform.enter(&caller)?;
-    let bytes_max = body_bytes_max(&state, &caller);
+    let session = session(&state, &ctx, &caller, &options, Clock::Since(ctx.began))?;
+    let bytes_max = session.bytes_max(state.config.body_bytes_max);
     let body = Intake::new(&parts.headers, body, body_limits(&state, &ctx, &options, bytes_max, 1))?;
-    let declared = declared_bytes(&parts.headers);
-    let mut permit = state.platform.admit(&caller, declared, time_left(&ctx, &options))?;
-    let mut upload = Upload::new(&parts.headers, body)?;
+    let mut permit = session.admit(declared_bytes(&parts.headers))?;
+    let mut upload = upload::Upload::new(&parts.headers, body)?;
     let head = upload.next().await?.ok_or_else(file_missing)?;
     let bytes = upload.read(&mut permit, bytes_max).await?;
     if upload.next().await?.is_some() {
@@ -141,11 +129,8 @@ pub(super) async fn ocr(
         return Err(Fault::new(Kind::Invalid, "too_many_files", message).into());
     }
     state.metrics.document_received(bytes.len());
-
-    let submission = submission(&caller, &ctx.id, &options, &head, bytes, ctx.began);
-    let events = state.platform.submit(permit, submission).inspect(|event| count(&state.metrics, event));
-    let collector = Collector::new(ctx.id.clone(), deployment, head.name);
-    let result = collect(collector, events).await?;
+    let see = |event: &Event| count(&state.metrics, event);
+    let result = session.read(permit, uploaded(head, bytes), see).await?;
     // Some megabytes of text take some tens of milliseconds to write; other connections shall not wait for it.
     let answered = tokio::task::spawn_blocking(move || answer(&options, &result, ctx.began.elapsed())).await;
     answered.map_err(problem::internal)?
@@ -158,20 +143,6 @@ pub(super) fn file_missing() -> Fault {
         "file_missing",
         "The form holds no file: send the document as a part called `file`.",
     )
-}
-
-async fn collect(
-    mut collector: Collector,
-    mut events: impl Stream<Item = Event> + Unpin,
-) -> Result<Box<DocumentResult>, Fault> {
-    while let Some(event) = events.next().await {
-        match collector.take(event) {
-            Collected::More(more) => collector = more,
-            Collected::Done(result) => return Ok(result),
-            Collected::Failed(fault) => return Err(fault),
-        }
-    }
-    Err(problem::internal("the events of a document ended without a last one"))
 }
 
 /// What a document that was read to its end is answered with.
@@ -227,7 +198,7 @@ fn answer(options: &Options, result: &DocumentResult, took: Duration) -> Result<
 }
 
 /// A problem that tells what was done.
-fn in_part(fault: Fault, result: &DocumentResult, tell: impl Fn(&format::PageResult) -> bool) -> Problem {
+fn in_part(fault: Fault, result: &DocumentResult, tell: impl Fn(&PageResult) -> bool) -> Problem {
     let pages: Vec<Value> = result.pages.iter().filter(|page| tell(page)).map(shapes::page_result).collect();
     Problem::from(fault)
         .with("page_count", json!(result.page_count))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::extract::Query;
 use axum::http::{HeaderMap, HeaderName, Uri, header};
 use lector_core::{DeploymentName, Fault, Kind, PageRequest, TextLayerPolicy};
-use lector_platform::{Order, PageSelection};
+use lector_serving::{Order, PageSelection};
 
 use super::problem::option_invalid;
 use crate::format::Format;

@@ -6,7 +6,7 @@
 use axum::http::{HeaderMap, header};
 use futures::StreamExt;
 use lector_core::{Fault, Kind};
-use lector_platform::Permit;
+use lector_serving::Permit;
 use multer::{Constraints, Multipart};
 
 use super::body::{Intake, Leash, declared_bytes};

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lector_platform::{Platform, Prediction};
+use lector_serving::{DocumentService, Prediction};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{self, DescriptorEncoder, EncodeCounterValue, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -182,7 +182,7 @@ pub trait Parts: fmt::Debug + Send + Sync + 'static {
 
 /// Reads the rooms when the metrics are asked for.
 pub(super) struct House {
-    pub(super) platform: Arc<Platform>,
+    pub(super) service: Arc<DocumentService>,
     pub(super) parts: Arc<dyn Parts>,
 }
 
@@ -257,7 +257,7 @@ impl Collector for House {
 
 impl House {
     fn platform(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let status = self.platform.status();
+        let status = self.service.status();
         gauge(
             encoder,
             "lector_documents_in_flight",
@@ -356,12 +356,47 @@ impl House {
                 deployment.leases as f64,
             )?;
         }
+        self.background_tasks(encoder)?;
         gauge(
             encoder,
             "lector_draining",
             "1 while the house takes on nothing new",
             u64::from(status.draining),
         )
+    }
+
+    fn background_tasks(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let tasks = self.service.control().background_tasks().status();
+        let mut runs = family(
+            encoder,
+            "lector_background_task_runs",
+            "Runs of background tasks that have begun",
+            MetricType::Counter,
+        )?;
+        for task in &tasks {
+            labelled_counter(&mut runs, &[("task", task.name)], task.runs)?;
+        }
+        let mut failures = family(
+            encoder,
+            "lector_background_task_failures",
+            "Runs of background tasks that ended with a fault or a panic",
+            MetricType::Counter,
+        )?;
+        for task in &tasks {
+            labelled_counter(&mut failures, &[("task", task.name)], task.failures + task.panics)?;
+        }
+        let mut seconds = family(
+            encoder,
+            "lector_background_task_last_seconds",
+            "Time of the last run of a background task",
+            MetricType::Gauge,
+        )?;
+        for task in &tasks {
+            if let Some(ms) = task.last_duration_ms {
+                labelled_gauge(&mut seconds, &[("task", task.name)], ms / 1e3)?;
+            }
+        }
+        Ok(())
     }
 
     fn engines(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

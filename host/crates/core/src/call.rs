@@ -83,7 +83,7 @@ pub enum TextLayerPolicy {
 }
 
 /// What the client asked for, page by page.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PageRequest {
     /// Resolution to render at; `None`: the pipeline's choice.
     pub dpi: Option<f32>,

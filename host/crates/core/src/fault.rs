@@ -39,6 +39,9 @@ pub enum Blame {
     Host,
 }
 
+/// How the codes of faults begin that a guest answered in words of its own.
+const GUEST_ANSWER: &str = "guest_error_";
+
 /// A fault: a stable code for programs, a sentence for the one who asked, and the cause for the log.
 ///
 /// The sentence says what failed, on what, and what to do. It never holds a path of the host or
@@ -68,6 +71,11 @@ impl Fault {
             Kind::Busy | Kind::Deadline | Kind::Unavailable | Kind::Bug => Blame::Host,
         };
         Self { kind, blame, code, message: message.into(), detail: None, retry_after: None }
+    }
+
+    /// Whether the guest itself answered so, in words of its own, and not the host.
+    pub fn is_guest_answer(&self) -> bool {
+        self.code.starts_with(GUEST_ANSWER)
     }
 
     /// The same, with the cause for the log.

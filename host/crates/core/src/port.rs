@@ -149,7 +149,7 @@ pub trait PageSource: Send + Sync + 'static {
 }
 
 /// What is known of bytes before they are opened.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DocumentHint {
     /// `Content-Type` as the client stated it. The bytes decide; a contradiction is a fault.
     pub content_type: Option<String>,
@@ -157,7 +157,7 @@ pub struct DocumentHint {
     pub password: Option<String>,
 }
 
-/// Opens documents. Implemented by `lector-document`; called by `platform`.
+/// Opens documents. Implemented by `lector-document`; called by `control` and `serving`.
 pub trait Documents: Send + Sync + 'static {
     /// Opens a document from its bytes: a PDF or an image.
     fn open(

@@ -32,7 +32,7 @@ pub(super) fn run(file: &Path, settings: Option<&Path>, config: Config) -> Resul
     }
     let mut config = only(config, file);
     let accepted = settings.to_string();
-    for deployment in &mut config.platform.deployments {
+    for deployment in &mut config.control.deployments {
         deployment.settings = settings.clone();
     }
     if let Some(missing) = app::missing_for_reading(&config) {
@@ -41,8 +41,8 @@ pub(super) fn run(file: &Path, settings: Option<&Path>, config: Config) -> Resul
     }
     let report = block_on(&config, async {
         let host = Host::start(&config).await?;
-        let status = host.platform.status();
-        let answer = host.platform.probe(DRY_RUN_MAX).await;
+        let status = host.service.status();
+        let answer = host.service.probe(DRY_RUN_MAX).await;
         host.stop().await;
         let probed = answer.map_err(|fault| anyhow::anyhow!("dry run: {fault}"))?;
         Ok((status, probed))

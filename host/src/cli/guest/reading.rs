@@ -1,20 +1,16 @@
 //! A host in this process with one guest in it: what `guest check`, `test` and `dev` read with. No server, no GPU.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
-use futures::StreamExt;
-use lector_core::port::DocumentHint;
-use lector_core::{DeploymentName, Fault, Kind, PageRequest, RequestId};
-use lector_platform::{Order, PageSelection, Submission};
+use lector_core::{DeploymentName, Fault, PageRequest, RequestId};
+use lector_serving::{DocumentRequest, DocumentResult};
 
 use super::golden::Suite;
 use crate::app::{self, Host};
 use crate::cli::ocr::bytes_of;
 use crate::config::Config;
-use crate::format::{Collected, Collector, DocumentResult};
 
 /// A document that takes longer hangs: engines are small and pages few where a guest is tried out.
 const DOCUMENT_MAX: Duration = Duration::from_secs(600);
@@ -24,15 +20,15 @@ const DOCUMENT_MAX: Duration = Duration::from_secs(600);
 pub(super) fn only(mut config: Config, component: &Path) -> Config {
     config.engines.providers = vec!["cpu".to_owned()];
     config.engines.model_providers.clear();
-    let platform = &mut config.platform;
-    let default = platform.default_deployment.clone();
-    platform.deployments.retain(|deployment| deployment.name == default);
-    for deployment in &mut platform.deployments {
+    let control = &mut config.control;
+    let default = control.default_deployment.clone();
+    control.deployments.retain(|deployment| deployment.name == default);
+    for deployment in &mut control.deployments {
         deployment.name = DeploymentName::from("guest");
         deployment.component = component.to_owned();
         deployment.settings = serde_json::json!({});
     }
-    platform.default_deployment = DeploymentName::from("guest");
+    control.default_deployment = DeploymentName::from("guest");
     config
 }
 
@@ -50,46 +46,23 @@ impl Reading {
             anyhow::bail!("nothing can be read on this machine: {missing}");
         }
         let mut config = only(config.clone(), component);
-        for deployment in &mut config.platform.deployments {
+        for deployment in &mut config.control.deployments {
             deployment.settings = suite.settings.clone();
             if let Some(grants) = &suite.grants {
                 deployment.grants = grants.clone();
             }
         }
         let host = Host::start(&config).await?;
-        Ok(Self { host, request: suite.request, held_bytes_max: config.platform.held_bytes_max })
+        Ok(Self { host, request: suite.request, held_bytes_max: config.serving.held_bytes_max })
     }
 
     /// Reads one document. The error is of this machine; a document that cannot be read is a fault.
     pub(super) async fn document(&self, file: &Path) -> anyhow::Result<Result<Box<DocumentResult>, Fault>> {
         let bytes = bytes_of(file, self.held_bytes_max).await.with_context(|| file.display().to_string())?;
-        let platform = &self.host.platform;
-        let caller = platform.of_this_machine()?;
-        let permit = platform.admit(&caller, Some(bytes.len() as u64), DOCUMENT_MAX)?;
-        let request = RequestId::from("guest");
-        let submission = Submission {
-            caller,
-            request: request.clone(),
-            deployment: None,
-            key: None,
-            name: None,
-            bytes: Arc::new(bytes),
-            hint: DocumentHint::default(),
-            pages: PageSelection::All,
-            options: self.request,
-            deadline: Instant::now() + DOCUMENT_MAX,
-            order: Order::Page,
-        };
-        let mut events = platform.submit(permit, submission);
-        let mut collector = Collector::new(request, DeploymentName::from("guest"), None);
-        while let Some(event) = events.next().await {
-            match collector.take(event) {
-                Collected::More(more) => collector = more,
-                Collected::Done(done) => return Ok(Ok(done)),
-                Collected::Failed(fault) => return Ok(Err(fault)),
-            }
-        }
-        Ok(Err(Fault::new(Kind::Bug, "internal", "the reading ended without an end; report it")))
+        let caller = self.host.control.of_this_machine()?;
+        let mut request = DocumentRequest::new(RequestId::from("guest"), DOCUMENT_MAX);
+        request.options = self.request;
+        Ok(self.host.service.read(&caller, request, bytes).await)
     }
 
     /// Ends the host.

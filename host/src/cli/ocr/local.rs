@@ -1,13 +1,12 @@
 //! Reading here: the same platform that the gateway has, without the gateway.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use lector_core::port::DocumentHint;
 use lector_core::{Fault, Kind, RequestId};
-use lector_platform::{Caller, Event, Order, Permit, Platform, Submission};
+use lector_serving::{Clock, DocumentRequest, Event, Order, Permit, Session, Upload};
 
 use super::super::{Failure, terminal};
 use super::output::Output;
@@ -16,12 +15,10 @@ use super::{Read, Request, bytes_of, complain, name_of};
 use crate::app::Host;
 use crate::config::Config;
 use crate::format::ndjson::{self, Totals};
-use crate::format::{self, Collected, Collector, Format, json};
+use crate::format::{self, Format, json};
 
 /// A person waits, and ends it when it takes too long; something must stand here all the same.
 const NO_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// The house is full of our own documents: it will not be long.
-const FULL_WAIT: Duration = Duration::from_millis(50);
 
 /// Reads all files, several at once, and writes their results in order. Whether anything failed.
 pub(super) async fn read_all(
@@ -32,13 +29,13 @@ pub(super) async fn read_all(
     progress: &Progress,
 ) -> Result<bool, Failure> {
     let host = Host::start(config).await?;
-    let failed = through(&host.platform, config, files, request, output, progress).await;
+    let failed = through(&host, config, files, request, output, progress).await;
     host.stop().await;
     Ok(failed?)
 }
 
 async fn through(
-    platform: &Arc<Platform>,
+    host: &Host,
     config: &Config,
     files: &[PathBuf],
     request: &Request,
@@ -47,16 +44,22 @@ async fn through(
 ) -> anyhow::Result<bool> {
     let started = Instant::now();
     let id = RequestId::from(uuid::Uuid::now_v7().to_string());
-    let caller = platform.of_this_machine()?;
-    let reading =
-        Reading { platform, caller: &caller, config, request, id, progress, live: output.is_stream() };
+    let asked = DocumentRequest {
+        deployment: request.deployment.clone(),
+        hint: DocumentHint { content_type: None, password: request.password.clone() },
+        pages: request.pages.clone(),
+        options: request.options,
+        order: Order::Completion,
+        ..DocumentRequest::new(id.clone(), NO_DEADLINE)
+    };
     // An unknown deployment is one complaint, not one for each file.
-    let deployment = platform.lease(&caller, request.deployment.as_ref())?.deployment().clone();
+    let session = host.service.begin(&host.control.of_this_machine()?, asked, Clock::PerDocument)?;
+    let reading = Reading { session: &session, config, request, progress, live: output.is_stream() };
     if reading.live {
-        emit(progress, &ndjson::meta(&reading.id, &deployment, Some(files.len())))?;
+        emit(progress, &ndjson::meta(&id, session.deployment(), Some(files.len())))?;
     }
     // Enough documents at once to keep every place for pages taken, and no more bytes in memory than that takes.
-    let at_once = config.platform.documents_max.min(config.platform.pages_in_flight_max);
+    let at_once = config.serving.documents_max.min(config.serving.pages_in_flight_max);
     let mut reads = futures::stream::iter(files.iter().enumerate())
         .map(|(number, file)| reading.one(number, file))
         .buffered(at_once);
@@ -103,11 +106,9 @@ impl Counts {
 }
 
 struct Reading<'a> {
-    platform: &'a Arc<Platform>,
-    caller: &'a Caller,
+    session: &'a Session,
     config: &'a Config,
     request: &'a Request,
-    id: RequestId,
     progress: &'a Progress,
     /// Events are printed as they come.
     live: bool,
@@ -116,28 +117,19 @@ struct Reading<'a> {
 impl Reading<'_> {
     async fn one(&self, number: usize, file: &Path) -> anyhow::Result<(Read, Counts)> {
         let name = name_of(file);
-        let bytes = match bytes_of(file, self.config.platform.held_bytes_max).await {
+        let bytes = match bytes_of(file, self.config.serving.held_bytes_max).await {
             Ok(bytes) => bytes,
             Err(error) => {
                 let fault = Fault::new(Kind::Invalid, "file_unreadable", format!("{name}: {error:#}"));
                 return self.failed(number, &name, &fault, fault.message.clone());
             }
         };
-        let permit = match self.admit(bytes.len() as u64).await {
+        // While the server is full, of our own documents, we wait.
+        let permit = match self.session.admitted(Some(bytes.len() as u64)).await {
             Ok(permit) => permit,
             Err(fault) => return self.failed(number, &name, &fault, format!("{name}: {fault}")),
         };
         self.submitted(number, &name, permit, bytes).await
-    }
-
-    /// A place in the house; while it is full, of our own documents, we wait.
-    async fn admit(&self, bytes: u64) -> Result<Permit, Fault> {
-        loop {
-            match self.platform.admit(self.caller, Some(bytes), Duration::MAX) {
-                Err(fault) if fault.kind == Kind::Busy => tokio::time::sleep(FULL_WAIT).await,
-                answer => return answer,
-            }
-        }
     }
 
     async fn submitted(
@@ -147,26 +139,11 @@ impl Reading<'_> {
         permit: Permit,
         bytes: Vec<u8>,
     ) -> anyhow::Result<(Read, Counts)> {
-        let request = self.request;
-        let deployment = self.platform.lease(self.caller, request.deployment.as_ref())?.deployment().clone();
-        let submission = Submission {
-            caller: self.caller.clone(),
-            key: None,
-            request: self.id.clone(),
-            deployment: Some(deployment.clone()),
-            name: Some(name.to_owned()),
-            bytes: Arc::new(bytes),
-            hint: DocumentHint { content_type: None, password: request.password.clone() },
-            pages: request.pages.clone(),
-            options: request.options,
-            deadline: Instant::now() + NO_DEADLINE,
-            order: Order::Completion,
-        };
-        let mut events = self.platform.submit(permit, submission);
-        let mut collector = Collector::new(self.id.clone(), deployment, Some(name.to_owned()));
         let mut complaints = Vec::new();
-        while let Some(event) = events.next().await {
-            match &event {
+        let mut printed = Ok(());
+        let upload = Upload { name: Some(name.to_owned()), content_type: None, bytes };
+        let result = self.session.read(permit, upload, |event| {
+            match event {
                 Event::Opened { selected, .. } => self.progress.expect(selected.len()),
                 Event::Page { .. } => self.progress.page(),
                 Event::PageError { index, fault, .. } => {
@@ -176,25 +153,24 @@ impl Reading<'_> {
                 Event::End { summary_fault, .. } => {
                     complaints.extend(summary_fault.iter().map(|fault| format!("{name}: {fault}")));
                 }
-                Event::Failed(fault) => return self.failed(number, name, fault, format!("{name}: {fault}")),
+                // It has an event of its own.
+                Event::Failed(_) => return,
             }
-            if self.live {
-                emit(self.progress, &ndjson::event(number, Some(name), &event))?;
+            if self.live && printed.is_ok() {
+                printed = emit(self.progress, &ndjson::event(number, Some(name), event));
             }
-            match collector.take(event) {
-                Collected::More(more) => collector = more,
-                Collected::Failed(fault) => {
-                    return self.failed(number, name, &fault, format!("{name}: {fault}"));
-                }
-                Collected::Done(result) => {
-                    let counts =
-                        Counts { read: true, pages_ok: result.pages_ok, pages_failed: result.pages_failed };
-                    let text = (!self.live).then(|| format::document(request.format, &result));
-                    return Ok((Read { text, complaints }, counts));
-                }
+        });
+        let result = result.await;
+        printed?;
+        match result {
+            Err(fault) => self.failed(number, name, &fault, format!("{name}: {fault}")),
+            Ok(result) => {
+                let counts =
+                    Counts { read: true, pages_ok: result.pages_ok, pages_failed: result.pages_failed };
+                let text = (!self.live).then(|| format::document(self.request.format, &result));
+                Ok((Read { text, complaints }, counts))
             }
         }
-        anyhow::bail!("{name}: the reading ended without an end; report it")
     }
 
     fn failed(

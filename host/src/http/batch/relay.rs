@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use futures::stream::SelectAll;
 use futures::{Stream, StreamExt};
 use lector_core::Fault;
-use lector_platform::Event;
+use lector_serving::Event;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 

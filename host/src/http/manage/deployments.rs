@@ -9,12 +9,11 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
-use lector_core::{DeploymentName, Fault, Kind, ModelName};
-use lector_platform::store::Digest;
-use lector_platform::{
-    BudgetSpec, ComponentSource, DeployOutcome, DeployRequest, DeploymentView, Destination, RevisionView,
-    StageFault, Watch,
+use lector_control::{
+    BudgetSpec, ComponentSource, DeployOutcome, DeployRequest, DeploymentView, Destination, Digest,
+    RevisionView, StageFault, Watch,
 };
+use lector_core::{DeploymentName, Fault, Kind, ModelName};
 use multer::{Constraints, Multipart};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -35,7 +34,7 @@ pub(in super::super) async fn list(
     State(state): State<AppState>,
     TenantCtx(caller): TenantCtx,
 ) -> Json<Value> {
-    Json(json!({ "deployments": state.platform.deployments(&caller) }))
+    Json(json!({ "deployments": state.control.deployments(&caller) }))
 }
 
 /// `GET /api/v1/deployments/{name}`.
@@ -44,7 +43,7 @@ pub(in super::super) async fn show(
     TenantCtx(caller): TenantCtx,
     Path(name): Path<String>,
 ) -> Result<Json<DeploymentView>, Problem> {
-    Ok(Json(state.platform.deployment(&caller, &name.into())?))
+    Ok(Json(state.control.deployment(&caller, &name.into())?))
 }
 
 /// `GET /api/v1/deployments/{name}/revisions`.
@@ -53,7 +52,7 @@ pub(in super::super) async fn revisions(
     TenantCtx(caller): TenantCtx,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    let deployment = state.platform.deployment(&caller, &name.into())?;
+    let deployment = state.control.deployment(&caller, &name.into())?;
     Ok(Json(json!({ "revisions": deployment.revisions })))
 }
 
@@ -63,7 +62,7 @@ pub(in super::super) async fn revision(
     TenantCtx(caller): TenantCtx,
     Path((name, number)): Path<(String, u32)>,
 ) -> Result<Json<RevisionView>, Problem> {
-    let deployment = state.platform.deployment(&caller, &name.as_str().into())?;
+    let deployment = state.control.deployment(&caller, &name.as_str().into())?;
     let revision = deployment.revision(number).ok_or_else(|| {
         let message = format!("Deployment `{}` has no revision {number}.", deployment.name);
         Fault::new(Kind::NotFound, "revision_not_found", message)
@@ -77,7 +76,7 @@ pub(in super::super) async fn drop(
     TenantCtx(caller): TenantCtx,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    state.platform.drop_deployment(&caller, &name.into()).await?;
+    state.control.drop_deployment(&caller, &name.into()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -124,7 +123,7 @@ pub(in super::super) async fn deploy(
     request: Request,
 ) -> Result<Response, Problem> {
     // Before the component comes in: it is up to 64 MiB of memory.
-    let place = state.platform.deploy_place(&caller)?;
+    let place = state.control.deploy_place(&caller)?;
     let (parts, body) = request.into_parts();
     let limits = BodyLimits {
         bytes_max: DEPLOY_BYTES_MAX,
@@ -146,7 +145,7 @@ pub(in super::super) async fn deploy(
     let deployment = DeploymentName::from(name);
     let (settings, grants, budget) = (body.settings, body.grants, body.budget);
     let request = DeployRequest { deployment, component, settings, grants, budget, destination };
-    let outcome = state.platform.deploy(place, &caller, request).await.map_err(refused)?;
+    let outcome = state.control.deploy(place, &caller, request).await.map_err(refused)?;
     let DeployOutcome { number, deployment, took } = outcome;
     let stages: Vec<Value> =
         took.into_iter().map(|(stage, took)| json!({ "stage": stage, "took_ms": ms(took) })).collect();
@@ -274,8 +273,8 @@ pub(in super::super) fn route(to: Route) -> MethodRouter<AppState> {
                     request: Request| {
             let (_, body): (_, RouteBody) = super::json(&state, request).await?;
             let name = DeploymentName::from(name);
-            let revision = body.revision(&state.platform.own_deployment(&caller, &name)?)?;
-            let view = state.platform.route(&caller, &name, revision, destination(&body)?).await?;
+            let revision = body.revision(&state.control.own_deployment(&caller, &name)?)?;
+            let view = state.control.route(&caller, &name, revision, destination(&body)?).await?;
             Ok::<_, Problem>(Json(view))
         },
     )
@@ -295,5 +294,5 @@ pub(in super::super) async fn rollback(
     TenantCtx(caller): TenantCtx,
     Path(name): Path<String>,
 ) -> Result<Json<DeploymentView>, Problem> {
-    Ok(Json(state.platform.rollback(&caller, &name.into()).await?))
+    Ok(Json(state.control.rollback(&caller, &name.into()).await?))
 }

@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use lector_control::{KeyId, KeyView, MadeKey, Scope};
 use lector_core::{Fault, Kind, TenantName};
-use lector_platform::{KeyId, KeyView, MadeKey, Scope};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ pub(in super::super) async fn list(
     State(state): State<AppState>,
     TenantCtx(caller): TenantCtx,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(json!({ "keys": state.platform.keys(&caller)? })))
+    Ok(Json(json!({ "keys": state.control.keys(&caller)? })))
 }
 
 /// `POST /api/v1/keys`.
@@ -56,7 +56,7 @@ pub(in super::super) async fn make(
         let message = "`tenant` and `admin` are for /api/v1/admin/keys: here a tenant makes keys of its own.";
         return Err(Fault::new(Kind::Invalid, "body_invalid", message).into());
     }
-    Ok(made(&state.platform.make_key(&caller, &body.label).await?))
+    Ok(made(&state.control.make_key(&caller, &body.label).await?))
 }
 
 /// `POST /api/v1/keys/{id}/rotate`.
@@ -68,7 +68,7 @@ pub(in super::super) async fn rotate(
 ) -> Result<Response, Problem> {
     let (_, body): (_, RotateBody) = super::json(&state, request).await?;
     let grace = Duration::from_secs(body.grace_s);
-    Ok(made(&state.platform.rotate_key(&caller, &KeyId::from(id.as_str()), grace).await?))
+    Ok(made(&state.control.rotate_key(&caller, &KeyId::from(id.as_str()), grace).await?))
 }
 
 /// `DELETE /api/v1/keys/{id}`.
@@ -77,7 +77,7 @@ pub(in super::super) async fn revoke(
     TenantCtx(caller): TenantCtx,
     Path(id): Path<String>,
 ) -> Result<Json<KeyView>, Problem> {
-    Ok(Json(state.platform.revoke_key(&caller, &KeyId::from(id.as_str())).await?))
+    Ok(Json(state.control.revoke_key(&caller, &KeyId::from(id.as_str())).await?))
 }
 
 /// `GET /api/v1/admin/keys`.
@@ -85,7 +85,7 @@ pub(in super::super) async fn list_all(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
 ) -> Json<Value> {
-    Json(json!({ "keys": state.platform.all_keys(&admin) }))
+    Json(json!({ "keys": state.control.all_keys(&admin) }))
 }
 
 /// `POST /api/v1/admin/keys`.
@@ -103,7 +103,7 @@ pub(in super::super) async fn make_any(
             return Err(Fault::new(Kind::Invalid, "body_invalid", message).into());
         }
     };
-    Ok(made(&state.platform.make_key_for(&admin, scope, &body.label).await?))
+    Ok(made(&state.control.make_key_for(&admin, scope, &body.label).await?))
 }
 
 /// `POST /api/v1/admin/keys/{id}/rotate`.
@@ -115,7 +115,7 @@ pub(in super::super) async fn rotate_any(
 ) -> Result<Response, Problem> {
     let (_, body): (_, RotateBody) = super::json(&state, request).await?;
     let grace = Duration::from_secs(body.grace_s);
-    Ok(made(&state.platform.rotate_any_key(&admin, &KeyId::from(id.as_str()), grace).await?))
+    Ok(made(&state.control.rotate_any_key(&admin, &KeyId::from(id.as_str()), grace).await?))
 }
 
 /// `DELETE /api/v1/admin/keys/{id}`.
@@ -124,5 +124,5 @@ pub(in super::super) async fn revoke_any(
     AdminCtx(admin): AdminCtx,
     Path(id): Path<String>,
 ) -> Result<Json<KeyView>, Problem> {
-    Ok(Json(state.platform.revoke_any_key(&admin, &KeyId::from(id.as_str())).await?))
+    Ok(Json(state.control.revoke_any_key(&admin, &KeyId::from(id.as_str())).await?))
 }

@@ -1,13 +1,13 @@
-//! Usage, the audit log, and acts as they happen.
+//! Usage, the audit log, acts as they happen, and the background tasks.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use lector_control::store::{AuditEntry, UsageRow};
+use lector_control::{AuditEventStream, BackgroundTaskStatus};
 use lector_core::{Fault, Kind};
-use lector_platform::ActStream;
-use lector_platform::store::{AuditEntry, UsageRow};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -82,7 +82,7 @@ pub(in super::super) async fn usage(
     TenantCtx(caller): TenantCtx,
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
-    Ok(shown(&state.platform.usage(&caller, days(&uri)?).await?))
+    Ok(shown(&state.control.usage(&caller, days(&uri)?).await?))
 }
 
 /// `GET /api/v1/admin/usage`.
@@ -91,7 +91,7 @@ pub(in super::super) async fn all_usage(
     AdminCtx(admin): AdminCtx,
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
-    Ok(shown(&state.platform.all_usage(&admin, days(&uri)?).await?))
+    Ok(shown(&state.control.all_usage(&admin, days(&uri)?).await?))
 }
 
 #[derive(Debug, Deserialize)]
@@ -134,7 +134,7 @@ pub(in super::super) async fn audit(
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
     let AuditOptions { before, limit } = page(&uri)?;
-    Ok(entries(&state.platform.audit(&caller, before, limit).await?))
+    Ok(entries(&state.control.audit(&caller, before, limit).await?))
 }
 
 /// `GET /api/v1/admin/audit`.
@@ -144,7 +144,7 @@ pub(in super::super) async fn all_audit(
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
     let AuditOptions { before, limit } = page(&uri)?;
-    Ok(entries(&state.platform.all_audit(&admin, before, limit).await?))
+    Ok(entries(&state.control.all_audit(&admin, before, limit).await?))
 }
 
 /// `GET /api/v1/events`: the tenant's acts as server-sent events, from now on.
@@ -152,7 +152,7 @@ pub(in super::super) async fn events(
     State(state): State<AppState>,
     TenantCtx(caller): TenantCtx,
 ) -> Result<Response, Problem> {
-    Ok(stream(state.platform.watch(&caller)?))
+    Ok(stream(state.control.watch(&caller)?))
 }
 
 /// `GET /api/v1/admin/events`: everybody's.
@@ -160,10 +160,27 @@ pub(in super::super) async fn all_events(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
 ) -> Response {
-    stream(state.platform.watch_all(&admin))
+    stream(state.control.watch_all(&admin))
 }
 
-fn stream(acts: ActStream) -> Response {
+/// `GET /api/v1/admin/background-tasks`: what runs by itself, and how it last did.
+pub(in super::super) async fn background_tasks(
+    State(state): State<AppState>,
+    AdminCtx(admin): AdminCtx,
+) -> Json<Value> {
+    let tasks = state.control.background_task_status(&admin);
+    let task = |task: BackgroundTaskStatus| {
+        json!({
+            "name": task.name, "trigger": task.trigger, "period_ms": task.period_ms, "runs": task.runs,
+            "failures": task.failures, "panics": task.panics, "running": task.running,
+            "last_started_at": task.last_started_at_ms.map(time), "last_duration_ms": task.last_duration_ms,
+            "last_outcome": task.last_outcome, "last_error": task.last_error,
+        })
+    };
+    Json(json!({ "background_tasks": tasks.into_iter().map(task).collect::<Vec<_>>() }))
+}
+
+fn stream(acts: AuditEventStream) -> Response {
     let events = futures::stream::unfold(acts, async |mut acts| {
         let event = match acts.next().await? {
             Ok(act) => Event::default().event("act").id(act.seq.to_string()).data(entry(&act).to_string()),

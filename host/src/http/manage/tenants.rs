@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
+use lector_control::{TenantRecord, TenantTerms};
 use lector_core::TenantName;
-use lector_platform::{TenantRecord, TenantTerms};
 use serde_json::{Value, json};
 
 use super::super::AppState;
@@ -16,12 +16,12 @@ pub(in super::super) async fn own(
     State(state): State<AppState>,
     TenantCtx(caller): TenantCtx,
 ) -> Json<TenantRecord> {
-    Json(state.platform.terms(&caller))
+    Json(state.control.terms(&caller))
 }
 
 /// `GET /api/v1/admin/tenants`.
 pub(in super::super) async fn list(State(state): State<AppState>, AdminCtx(admin): AdminCtx) -> Json<Value> {
-    Json(json!({ "tenants": state.platform.tenants(&admin) }))
+    Json(json!({ "tenants": state.control.tenants(&admin) }))
 }
 
 /// `GET /api/v1/admin/tenants/{tenant}`.
@@ -30,7 +30,7 @@ pub(in super::super) async fn show(
     AdminCtx(admin): AdminCtx,
     Path(tenant): Path<String>,
 ) -> Result<Json<TenantRecord>, Problem> {
-    Ok(Json(state.platform.tenant(&admin, &tenant.into())?))
+    Ok(Json(state.control.tenant(&admin, &tenant.into())?))
 }
 
 /// `PUT /api/v1/admin/tenants/{tenant}`: its terms, whole; what is not given is the default.
@@ -41,7 +41,7 @@ pub(in super::super) async fn put(
     request: Request,
 ) -> Result<(StatusCode, Json<TenantRecord>), Problem> {
     let (_, terms): (_, TenantTerms) = super::json(&state, request).await?;
-    let (record, new) = state.platform.put_tenant(&admin, TenantName::from(tenant), terms).await?;
+    let (record, new) = state.control.put_tenant(&admin, TenantName::from(tenant), terms).await?;
     Ok((if new { StatusCode::CREATED } else { StatusCode::OK }, Json(record)))
 }
 
@@ -51,6 +51,6 @@ pub(in super::super) async fn drop(
     AdminCtx(admin): AdminCtx,
     Path(tenant): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    state.platform.drop_tenant(&admin, &tenant.into()).await?;
+    state.control.drop_tenant(&admin, &tenant.into()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

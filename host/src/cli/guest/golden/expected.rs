@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cli::ocr::write_whole;
-use crate::format::DocumentResult;
+use lector_serving::DocumentResult;
 
 /// Longest line that holds a whole list or object.
 const LINE_CHARS_MAX: usize = 120;

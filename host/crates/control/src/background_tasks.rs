@@ -1,0 +1,367 @@
+//! The driver of all background tasks.
+//!
+//! Owns when a task runs, and the record of its runs: period, trigger, last start, duration and outcome. A run that fails or
+//! panics is recorded and reported, and the task runs again at its next turn. Knows nothing of what tasks do.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use lector_core::Fault;
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::usage_counters::now_ms;
+
+/// Longest wait for the end of runs when the tasks are stopped.
+const STOP_MAX: Duration = Duration::from_secs(1);
+
+/// What makes a task run.
+#[derive(Clone, Debug)]
+pub enum Trigger {
+    /// The period.
+    Period(Duration),
+    /// The period, and earlier each time the notification comes.
+    PeriodOrNotify(Duration, Arc<Notify>),
+    /// Another task, which is named.
+    Task(&'static str),
+}
+
+impl Trigger {
+    fn name(&self) -> String {
+        match self {
+            Self::Period(_) => "period".to_owned(),
+            Self::PeriodOrNotify(..) => "period or notification".to_owned(),
+            Self::Task(task) => format!("task {task}"),
+        }
+    }
+
+    fn period(&self) -> Option<Duration> {
+        match self {
+            Self::Period(period) | Self::PeriodOrNotify(period, _) => Some(*period),
+            Self::Task(_) => None,
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOutcome {
+    /// Without a fault.
+    Ok,
+    /// With a fault.
+    Failed,
+    /// With a panic.
+    Panicked,
+    /// It was stopped before its end: the server shut down.
+    Stopped,
+}
+
+/// A task as operators see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct BackgroundTaskStatus {
+    /// Its name.
+    pub name: &'static str,
+    /// Time between two runs; absent where only the trigger makes it run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub period_ms: Option<u64>,
+    /// What makes it run.
+    pub trigger: String,
+    /// Runs that have begun.
+    pub runs: u64,
+    /// Of them those that ended with a fault.
+    pub failures: u64,
+    /// Of them those that panicked.
+    pub panics: u64,
+    /// Runs under way.
+    pub running: u64,
+    /// When the last run began, milliseconds since 1970.
+    pub last_started_at_ms: Option<u64>,
+    /// How long the last finished run took, in milliseconds.
+    pub last_duration_ms: Option<f64>,
+    /// How the last finished run ended.
+    pub last_outcome: Option<RunOutcome>,
+    /// The fault or the panic of the last run that had one.
+    pub last_error: Option<String>,
+}
+
+/// One task.
+#[derive(Debug)]
+pub(crate) struct Task {
+    name: &'static str,
+    trigger: Trigger,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    runs: u64,
+    failures: u64,
+    panics: u64,
+    running: u64,
+    last_started_at_ms: Option<u64>,
+    last_duration: Option<Duration>,
+    last_outcome: Option<RunOutcome>,
+    last_error: Option<String>,
+}
+
+/// A run under way. Dropped before it is recorded, it counts as stopped.
+struct Run<'a> {
+    task: &'a Task,
+    began: Instant,
+    outcome: RunOutcome,
+    error: Option<String>,
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        let mut state = self.task.lock();
+        state.running = state.running.saturating_sub(1);
+        state.failures += u64::from(self.outcome == RunOutcome::Failed);
+        state.panics += u64::from(self.outcome == RunOutcome::Panicked);
+        state.last_duration = Some(self.began.elapsed());
+        state.last_outcome = Some(self.outcome);
+        if self.error.is_some() {
+            state.last_error = self.error.take();
+        }
+    }
+}
+
+impl Task {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self) -> Run<'_> {
+        let mut state = self.lock();
+        state.runs += 1;
+        state.running += 1;
+        state.last_started_at_ms = Some(now_ms());
+        drop(state);
+        Run { task: self, began: Instant::now(), outcome: RunOutcome::Stopped, error: None }
+    }
+
+    async fn run(&self, work: impl Future<Output = Result<(), Fault>> + Send) {
+        let mut run = self.begin();
+        let ended = AssertUnwindSafe(work).catch_unwind().await;
+        (run.outcome, run.error) = match ended {
+            Ok(Ok(())) => (RunOutcome::Ok, None),
+            Ok(Err(fault)) => {
+                tracing::error!(task = self.name, %fault, "a background task failed; it runs again at its next turn");
+                (RunOutcome::Failed, Some(fault.to_string()))
+            }
+            Err(panic) => {
+                let message = message(panic.as_ref());
+                tracing::error!(
+                    task = self.name,
+                    panic = message,
+                    "a background task panicked; it runs again at its next turn: report it"
+                );
+                (RunOutcome::Panicked, Some(message))
+            }
+        };
+    }
+
+    fn status(&self) -> BackgroundTaskStatus {
+        let state = self.lock().clone();
+        BackgroundTaskStatus {
+            name: self.name,
+            period_ms: self
+                .trigger
+                .period()
+                .map(|period| u64::try_from(period.as_millis()).unwrap_or(u64::MAX)),
+            trigger: self.trigger.name(),
+            runs: state.runs,
+            failures: state.failures,
+            panics: state.panics,
+            running: state.running,
+            last_started_at_ms: state.last_started_at_ms,
+            last_duration_ms: state.last_duration.map(|took| took.as_secs_f64() * 1e3),
+            last_outcome: state.last_outcome,
+            last_error: state.last_error,
+        }
+    }
+}
+
+/// The sentence of a panic.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
+}
+
+/// The background tasks of one server.
+#[derive(Debug, Default)]
+pub struct BackgroundTasks {
+    tasks: Mutex<Vec<Arc<Task>>>,
+    stop: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl BackgroundTasks {
+    /// Registers a task that [`spawn`](Self::spawn) runs.
+    pub(crate) fn register(&self, name: &'static str, trigger: Trigger) -> Arc<Task> {
+        let task = Arc::new(Task { name, trigger, state: Mutex::default() });
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task.clone());
+        task
+    }
+
+    /// Runs `work` each time that `trigger` says so, one run after the other. The task ends when the tasks are stopped, or
+    /// when `work` answers `None`: what it works on is gone.
+    pub fn start<F>(
+        &self,
+        name: &'static str,
+        trigger: Trigger,
+        work: impl Fn() -> Option<F> + Send + Sync + 'static,
+    ) where
+        F: Future<Output = Result<(), Fault>> + Send + 'static,
+    {
+        let task = self.register(name, trigger.clone());
+        let stop = self.stop.clone();
+        let runs = async move {
+            let Some(period) = trigger.period() else { return };
+            let mut tick = tokio::time::interval(period);
+            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    _ = tick.tick() => {}
+                    () = notified(&trigger) => {}
+                }
+                let Some(work) = work() else { return };
+                task.run(work).await;
+            }
+        };
+        self.tracker.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = runs => {}
+            }
+        });
+    }
+
+    /// Runs `work` once as a run of `task`, beside whatever else runs.
+    pub(crate) fn spawn(
+        &self,
+        task: &Arc<Task>,
+        work: impl Future<Output = Result<(), Fault>> + Send + 'static,
+    ) {
+        let (task, stop) = (task.clone(), self.stop.clone());
+        self.tracker.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = task.run(work) => {}
+            }
+        });
+    }
+
+    /// Ends all tasks; runs under way are stopped.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tracker.close();
+        if tokio::time::timeout(STOP_MAX, self.tracker.wait()).await.is_err() {
+            tracing::warn!("a background task did not stop in time");
+        }
+    }
+
+    /// Returns the status of each task, in the order in which they were started.
+    pub fn status(&self) -> Vec<BackgroundTaskStatus> {
+        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.iter().map(|task| task.status()).collect()
+    }
+}
+
+async fn notified(trigger: &Trigger) {
+    match trigger {
+        Trigger::PeriodOrNotify(_, notify) => notify.notified().await,
+        _ => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+    use lector_core::Kind;
+
+    use super::*;
+
+    /// Lets the tasks run until `is` holds; fails after ten seconds.
+    async fn until(what: &str, is: impl Fn() -> bool) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while !is() {
+            assert!(Instant::now() < end, "waited too long until {what}");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn hourly(notify: &Arc<Notify>) -> Trigger {
+        Trigger::PeriodOrNotify(Duration::from_secs(3600), notify.clone())
+    }
+
+    #[tokio::test]
+    async fn a_panic_and_a_fault_are_reported_and_the_task_runs_on() {
+        let (tasks, notify) = (BackgroundTasks::default(), Arc::new(Notify::new()));
+        let runs = Arc::new(AtomicU64::new(0));
+        let counted = runs.clone();
+        tasks.start("t", hourly(&notify), move || {
+            let run = counted.fetch_add(1, SeqCst);
+            Some(async move {
+                match run {
+                    0 => panic!("as the test wants it"),
+                    1 => Err(Fault::new(Kind::Unavailable, "storage_full", "The disk is full.")),
+                    _ => Ok(()),
+                }
+            })
+        });
+        let status = || tasks.status().remove(0);
+        let finished = |runs: u64| move |of: &BackgroundTaskStatus| of.runs == runs && of.running == 0;
+        until("the first run ends", || finished(1)(&status())).await;
+        let first = status();
+        assert_eq!((first.panics, first.last_outcome), (1, Some(RunOutcome::Panicked)));
+        assert_eq!(first.last_error.as_deref(), Some("as the test wants it"));
+        notify.notify_one();
+        until("the second run ends", || finished(2)(&status())).await;
+        assert_eq!(status().last_outcome, Some(RunOutcome::Failed));
+        notify.notify_one();
+        until("the third run ends", || finished(3)(&status())).await;
+        let third = status();
+        assert_eq!((third.failures, third.panics, third.last_outcome), (1, 1, Some(RunOutcome::Ok)));
+        assert_eq!(third.period_ms, Some(3_600_000));
+        assert!(third.last_error.unwrap().contains("storage_full"), "the last error stays visible");
+        tasks.stop().await;
+        notify.notify_one();
+        tokio::task::yield_now().await;
+        assert_eq!(runs.load(SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn spawned_runs_do_not_wait_for_each_other_and_are_stopped() {
+        let tasks = BackgroundTasks::default();
+        let beside = tasks.register("beside", Trigger::Task("t"));
+        tasks.spawn(&beside, std::future::pending());
+        tasks.spawn(&beside, async { Ok(()) });
+        let status = || tasks.status().remove(0);
+        until("one of two runs has ended", || status().runs == 2 && status().running == 1).await;
+        assert_eq!(status().last_outcome, Some(RunOutcome::Ok));
+        tasks.stop().await;
+        assert_eq!((status().running, status().last_outcome), (0, Some(RunOutcome::Stopped)));
+    }
+
+    #[tokio::test]
+    async fn a_task_ends_with_what_it_works_on() {
+        let (tasks, notify) = (BackgroundTasks::default(), Arc::new(Notify::new()));
+        let owner = Arc::new(());
+        let weak = Arc::downgrade(&owner);
+        tasks.start("t", hourly(&notify), move || weak.upgrade().map(|_| async { Ok(()) }));
+        until("it has run", || tasks.status()[0].runs == 1).await;
+        drop(owner);
+        notify.notify_one();
+        until("it has ended", || tasks.tracker.is_empty()).await;
+        assert_eq!(tasks.status()[0].runs, 1);
+    }
+}

@@ -1,0 +1,209 @@
+//! The start of the control plane: from the store and the configuration to the snapshot in memory, and the background tasks.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use lector_core::{Blame, Documents, Engines, Fault, Kind, ModelName, TenantName};
+
+use crate::access::Failures;
+use crate::background_tasks::{BackgroundTasks, Task, Trigger};
+use crate::canary_evaluation::InFlight;
+use crate::config::ControlConfig;
+use crate::directory::{Deployment, Directory};
+use crate::events::AuditEvents;
+use crate::pipeline::ComponentLoader;
+use crate::plane::ControlPlane;
+use crate::revision_cache::RevisionCache;
+use crate::store::{Records, SqliteStore, Store, UsageQuery};
+use crate::tenant::{Tenant, TenantRecord, TenantTerms};
+use crate::usage_counters::UsageCounts;
+use crate::usage_counters::{FLUSH_EVERY, Meter, day_of, now_ms};
+use crate::usage_flush::UsageFlusher;
+
+/// So often canaries are evaluated: a breach is answered within this, and the evaluation costs next to nothing.
+const CANARY_EVALUATION_EVERY: Duration = Duration::from_millis(200);
+/// So often engines that no revision needs are looked for.
+const ENGINE_RELEASE_EVERY: Duration = Duration::from_secs(1);
+
+impl ControlPlane {
+    /// Opens the store, puts what it serves into memory, and makes the configuration's deployments revisions where they
+    /// are new or changed. One of those that cannot be loaded or configured is a fault that names it; a tenant's own that
+    /// cannot be loaded is logged, and answers so.
+    pub async fn start(
+        config: ControlConfig,
+        loader: Arc<dyn ComponentLoader>,
+        engines: Arc<dyn Engines>,
+        documents: Arc<dyn Documents>,
+    ) -> Result<Arc<Self>, Fault> {
+        let store: Arc<dyn Store> = Arc::new(match &config.data_dir {
+            Some(dir) => SqliteStore::open(dir)?,
+            None => SqliteStore::in_memory()?,
+        });
+        Self::start_with(config, loader, engines, documents, store).await
+    }
+
+    /// Starts on a store that is already open.
+    pub async fn start_with(
+        config: ControlConfig,
+        loader: Arc<dyn ComponentLoader>,
+        engines: Arc<dyn Engines>,
+        documents: Arc<dyn Documents>,
+        store: Arc<dyn Store>,
+    ) -> Result<Arc<Self>, Fault> {
+        check(&config)?;
+        let collected = store.collect().await?;
+        if collected != Default::default() {
+            tracing::info!(collected.unfinished, collected.unnamed, "leftovers were collected");
+        }
+        let revision_cache = RevisionCache::new(loader, engines, store.clone());
+        let directory = directory(&config, &store, &revision_cache).await?;
+        let plane = Arc::new(Self {
+            directory: Arc::new(ArcSwap::from_pointee(directory)),
+            store,
+            revision_cache,
+            write_lock: Arc::default(),
+            events: AuditEvents::default(),
+            staging: Self::staging_places(),
+            lent_models: lent_models(&config),
+            documents,
+            failures: Failures::default(),
+            engine_linger: config.engine_linger,
+            flusher: UsageFlusher::new()?,
+            left: Mutex::default(),
+            background_tasks: BackgroundTasks::default(),
+        });
+        let host = plane.host("config")?;
+        plane.seed(&host, config.deployments).await?;
+        plane.start_background_tasks();
+        Ok(plane)
+    }
+
+    fn start_background_tasks(self: &Arc<Self>) {
+        let tasks = &self.background_tasks;
+        let rollback = tasks.register("canary_rollback", Trigger::Task("canary_evaluation"));
+        let (plane, in_flight) = (Arc::downgrade(self), InFlight::default());
+        tasks.start("canary_evaluation", Trigger::Period(CANARY_EVALUATION_EVERY), move || {
+            let (plane, in_flight, rollback) = (plane.upgrade()?, in_flight.clone(), rollback.clone());
+            Some(async move {
+                plane.evaluate_canaries(&rollback, &in_flight);
+                Ok(())
+            })
+        });
+        let plane = Arc::downgrade(self);
+        tasks.start("usage_flush", Trigger::Period(FLUSH_EVERY), move || {
+            let plane = plane.upgrade()?;
+            Some(async move { plane.flush_usage().await })
+        });
+        let plane = Arc::downgrade(self);
+        tasks.start("engine_release", Trigger::Period(ENGINE_RELEASE_EVERY), move || {
+            let plane = plane.upgrade()?;
+            Some(async move {
+                plane.release_engines().await;
+                Ok(())
+            })
+        });
+    }
+
+    /// Begins a rollback for each revision that breaches its policy, each as a run of its own.
+    fn evaluate_canaries(self: &Arc<Self>, rollback: &Arc<Task>, in_flight: &InFlight) {
+        for breach in self.breaches() {
+            let Some(guard) = in_flight.begin(&breach) else { continue };
+            let plane = self.clone();
+            self.background_tasks.spawn(rollback, async move {
+                let _guard = guard;
+                plane.roll_back(breach).await
+            });
+        }
+    }
+}
+
+/// Limits that make no sense, names that are there twice.
+fn check(config: &ControlConfig) -> Result<(), Fault> {
+    let misconfigured =
+        |message: String| Fault::new(Kind::Invalid, "platform_config", message).blaming(Blame::Host);
+    let mut names: Vec<_> = config.deployments.iter().map(|deployment| &deployment.name).collect();
+    names.sort_unstable();
+    if let Some(twice) =
+        names.windows(2).find_map(|pair| (pair.first() == pair.last()).then(|| pair.first())).flatten()
+    {
+        return Err(misconfigured(format!(
+            "Deployment `{twice}` is there twice: each needs a name of its own."
+        )));
+    }
+    if !names.contains(&&config.default_deployment) {
+        return Err(misconfigured(format!(
+            "The default deployment `{}` is none of the deployments.",
+            config.default_deployment
+        )));
+    }
+    Ok(())
+}
+
+/// All models that the configuration's deployments are granted: what tenants get who were given none of their own.
+fn lent_models(config: &ControlConfig) -> BTreeMap<String, ModelName> {
+    let mut models = BTreeMap::new();
+    let default = |name: &lector_core::DeploymentName| *name == config.default_deployment;
+    // The default deployment's last: where two mean something else by the same alias, it is right.
+    let (first, rest): (Vec<_>, Vec<_>) = config.deployments.iter().partition(|of| default(&of.name));
+    for deployment in rest.into_iter().chain(first) {
+        models.extend(deployment.grants.clone());
+    }
+    models
+}
+
+/// The snapshot of what the store holds, every routed revision in memory.
+async fn directory(
+    config: &ControlConfig,
+    store: &Arc<dyn Store>,
+    revision_cache: &RevisionCache,
+) -> Result<Directory, Fault> {
+    let Records { mut tenants, keys, revisions, routes } = store.load().await?;
+    if !tenants.iter().any(|tenant| tenant.name == config.tenant) {
+        // Not written: until an administrator gives it terms it is what this version makes of it.
+        let (name, terms) = (config.tenant.clone(), TenantTerms::default());
+        tenants.push(TenantRecord { name, created_at_ms: 0, terms });
+    }
+    let today = day_of(now_ms());
+    let used: HashMap<TenantName, UsageCounts> = {
+        let query = UsageQuery { tenant: None, days: (today, today) };
+        store.usage(query).await?.into_iter().map(|row| (row.tenant, row.counts)).collect()
+    };
+    let tenant = |record: TenantRecord| {
+        let counts = used.get(&record.name).copied().unwrap_or_default();
+        (record.name.clone(), Tenant::new(record, Arc::new(Meter::resumed(today, counts))))
+    };
+    let mut deployments: BTreeMap<_, Deployment> = routes
+        .into_iter()
+        .map(|route| ((route.tenant.clone(), route.deployment.clone()), Deployment::new(route)))
+        .collect();
+    for record in revisions {
+        if let Some(deployment) = deployments.get_mut(&(record.tenant.clone(), record.deployment.clone())) {
+            deployment.revisions.insert(record.number, Arc::new(record));
+        }
+    }
+    for deployment in deployments.values_mut() {
+        load(deployment, revision_cache).await;
+    }
+    Ok(Directory {
+        host: config.tenant.clone(),
+        default: config.default_deployment.clone(),
+        tenants: tenants.into_iter().map(tenant).collect(),
+        keys: keys.into_iter().map(|key| (key.id.clone(), Arc::new(key))).collect(),
+        deployments: deployments.into_iter().map(|(name, deployment)| (name, Arc::new(deployment))).collect(),
+    })
+}
+
+/// Puts what the route wants into memory. One that cannot be there does not keep the others from being served.
+async fn load(deployment: &mut Deployment, revision_cache: &RevisionCache) {
+    let route = deployment.route.clone();
+    for number in route.wanted() {
+        let Some(record) = deployment.revisions.get(&number) else { continue };
+        let loaded = revision_cache.get(record).await;
+        if let Err(fault) = &loaded {
+            tracing::error!(tenant = %route.tenant, deployment = %route.deployment, revision = number, %fault, "a live revision cannot be loaded: it answers 503");
+        }
+        deployment.loaded.insert(number, loaded);
+    }
+}

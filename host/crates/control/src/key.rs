@@ -1,0 +1,194 @@
+//! Keys: how they are made, what is kept of them, how one is recognised.
+//!
+//! A key reads `lk_<id>_<secret>` (a tenant's) or `lka_<id>_<secret>` (an administrator's); the prefix lets scanners of
+//! source code find one that leaked. The secret has 256 bits from the system; only its SHA-256 is kept, which is enough
+//! for a secret that nobody can guess (slow hashes are for passwords). Shown once, when it is made.
+
+use std::fmt;
+
+use lector_core::TenantName;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::digest::hex;
+
+/// Before a tenant's keys.
+const TENANT_PREFIX: &str = "lk_";
+/// Before administrators' keys.
+const ADMIN_PREFIX: &str = "lka_";
+/// Bytes of an id; it is no secret.
+const ID_BYTES: usize = 8;
+/// Bytes of a secret.
+const SECRET_BYTES: usize = 32;
+
+/// Names a key in lists and logs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyId(String);
+
+impl KeyId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for KeyId {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a key is good for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Everything of one tenant: reading, deploying, its own keys.
+    Tenant(TenantName),
+    /// Everything, for operators.
+    Admin,
+}
+
+impl Scope {
+    /// The tenant, of a tenant's key.
+    pub fn tenant(&self) -> Option<&TenantName> {
+        match self {
+            Self::Tenant(name) => Some(name),
+            Self::Admin => None,
+        }
+    }
+}
+
+/// What is kept of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// The part of the key that names it.
+    pub id: KeyId,
+    /// What it is good for.
+    pub scope: Scope,
+    /// What its owner calls it.
+    pub label: String,
+    /// SHA-256 of the secret, hexadecimal.
+    pub hash: String,
+    /// When it was made, milliseconds since 1970.
+    pub created_at_ms: u64,
+    /// From when on it is refused; `None`: it is good until it is revoked.
+    pub expires_at_ms: Option<u64>,
+    /// When it was revoked.
+    pub revoked_at_ms: Option<u64>,
+}
+
+impl KeyRecord {
+    /// Whether the key is good at that time.
+    pub fn is_good(&self, now_ms: u64) -> bool {
+        self.revoked_at_ms.is_none() && self.expires_at_ms.is_none_or(|at| now_ms < at)
+    }
+
+    /// Whether `secret` is this key's, in a time that does not tell where they differ.
+    pub(crate) fn is_opened_by(&self, secret: &str) -> bool {
+        hash(secret).as_bytes().ct_eq(self.hash.as_bytes()).into()
+    }
+}
+
+/// A new key: the record to keep, and the text to show once.
+pub(crate) struct NewKey {
+    pub(crate) record: KeyRecord,
+    pub(crate) text: KeyText,
+}
+
+/// The text of a key, on its way to its owner. Printing it for debugging shows nothing.
+#[derive(Clone)]
+pub struct KeyText(String);
+
+impl KeyText {
+    /// The whole key. Show it once and forget it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for KeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyText(…)")
+    }
+}
+
+/// Makes a key. Fails only where the system has no randomness.
+pub(crate) fn make(scope: Scope, label: String, now_ms: u64) -> Result<NewKey, getrandom::Error> {
+    let (mut id, mut secret) = ([0; ID_BYTES], [0; SECRET_BYTES]);
+    getrandom::fill(&mut id)?;
+    getrandom::fill(&mut secret)?;
+    let (id, secret) = (hex(&id), hex(&secret));
+    let prefix = if scope == Scope::Admin { ADMIN_PREFIX } else { TENANT_PREFIX };
+    let text = KeyText(format!("{prefix}{id}_{secret}"));
+    let record = KeyRecord {
+        id: KeyId(id),
+        scope,
+        label,
+        hash: hash(&secret),
+        created_at_ms: now_ms,
+        expires_at_ms: None,
+        revoked_at_ms: None,
+    };
+    Ok(NewKey { record, text })
+}
+
+/// Id and secret of what may be a key.
+pub(crate) fn parts(text: &str) -> Option<(KeyId, &str)> {
+    let rest = text.strip_prefix(ADMIN_PREFIX).or_else(|| text.strip_prefix(TENANT_PREFIX))?;
+    let (id, secret) = rest.split_once('_')?;
+    let digits = |text: &str, bytes: usize| {
+        text.len() == bytes * 2 && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
+    };
+    (digits(id, ID_BYTES) && digits(secret, SECRET_BYTES)).then(|| (KeyId(id.to_owned()), secret))
+}
+
+fn hash(secret: &str) -> String {
+    hex(&Sha256::digest(secret.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn a_key_opens_its_own_record_only() {
+        let one = make(Scope::Tenant("acme".into()), "ci".into(), 5).unwrap();
+        let two = make(Scope::Admin, String::new(), 5).unwrap();
+        assert!(one.text.reveal().starts_with("lk_") && two.text.reveal().starts_with("lka_"));
+        let (id, secret) = parts(one.text.reveal()).unwrap();
+        assert_eq!(id, one.record.id);
+        assert!(one.record.is_opened_by(secret) && !two.record.is_opened_by(secret));
+        assert!(!serde_json::to_string(&one.record).unwrap().contains(secret), "the secret is not kept");
+        assert!(!format!("{:?}", one.text).contains(secret), "and not printed");
+        assert_eq!(secret.len(), 64);
+    }
+
+    #[test]
+    fn what_is_no_key() {
+        let good = make(Scope::Admin, String::new(), 0).unwrap().text.reveal().to_owned();
+        assert!(parts(&good).is_some());
+        for bad in ["", "lk_", "lk__", "Bearer x", &good[1..], &good[..good.len() - 1], &good.to_uppercase()]
+        {
+            assert_eq!(parts(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_end() {
+        let mut record = make(Scope::Admin, String::new(), 0).unwrap().record;
+        assert!(record.is_good(u64::MAX));
+        record.expires_at_ms = Some(10);
+        assert!(record.is_good(9) && !record.is_good(10));
+        record.revoked_at_ms = Some(3);
+        assert!(!record.is_good(9));
+    }
+}

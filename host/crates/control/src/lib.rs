@@ -1,0 +1,63 @@
+//! The control plane: tenants, keys, deployments, revisions and routes, and everything that changes them.
+//!
+//! Owns: principals and their rights, deployments with their revisions and routes, leases, the deploy pipeline, mutations
+//! (audit, write lock), queries, the store port and its SQLite implementation (its only home), components by digest, model
+//! references, usage counters, revision statistics, canary evaluation and the other background tasks. Must not know: HTTP, the
+//! sandbox that guests run in (it defines the traits [`Pipeline`] and [`ComponentLoader`] that `lector-serving` implements), the
+//! engines and the renderer (they come through the ports of `lector-core`), and the way of a document through the server. Called
+//! by `lector-serving` for every document, and by the host's HTTP and CLI faces.
+//!
+//! [`ControlPlane::start`] is the beginning; [`ControlPlane::caller`] makes the right to act for a tenant of a key.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod access;
+mod api_types;
+mod background_tasks;
+mod bootstrap;
+mod canary_evaluation;
+mod config;
+mod deploy_pipeline;
+mod digest;
+mod directory;
+mod drain_gate;
+mod engine_release;
+mod events;
+mod key;
+mod model_references;
+mod mutations;
+mod pipeline;
+mod plane;
+mod queries;
+mod revision;
+mod revision_cache;
+mod route;
+mod smoke_test;
+pub mod store;
+mod tenant;
+mod usage_counters;
+mod usage_flush;
+
+pub use access::{Admin, Caller, Shown};
+pub use api_types::{DeploymentView, KeyView, RevisionState, RevisionView};
+pub use background_tasks::{BackgroundTaskStatus, BackgroundTasks, RunOutcome, Trigger};
+pub use config::{ControlConfig, DeploymentConfig};
+pub use deploy_pipeline::{Stage, StageFault};
+pub use digest::Digest;
+pub use directory::Found;
+pub use drain_gate::{Gate, Holder, Pass, Refused};
+pub use events::{AuditEventStream, Missed};
+pub use key::{KeyId, KeyText, Scope};
+pub use mutations::deploy::{ComponentSource, DeployOutcome, DeployPlace, DeployRequest};
+pub use mutations::keys::MadeKey;
+pub use mutations::routes::Destination;
+pub use pipeline::{BatchingPolicy, ComponentLoader, Inspected, PageCall, Pipeline};
+pub use plane::ControlPlane;
+pub use queries::DeploymentStatus;
+pub use revision::{FiguresView, Guess, Lease, Prices, Revision, RevisionRecord, ShadowView};
+pub use route::{Shadow, Watch, Weight};
+pub use smoke_test::{SMOKE_TEST_PNG, SMOKE_TEST_WORD};
+pub use tenant::{
+    BudgetSpec, Capability, Limits, Own, Places, Taken, Tenant, TenantRecord, TenantTerms, is_name,
+};
+pub use usage_counters::{Meter, Promise, UsageCounts, now_ms, work_of};

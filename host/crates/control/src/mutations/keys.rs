@@ -1,0 +1,223 @@
+//! Keys: made, rotated, revoked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lector_core::{Fault, Kind, TenantName};
+use serde_json::{Value, json};
+
+use super::AuditContext;
+use crate::access::{Actor, Admin, Caller, tenant_not_found};
+use crate::api_types::KeyView;
+use crate::directory::Directory;
+use crate::key::{self, KeyId, KeyRecord, KeyText, Scope};
+use crate::plane::ControlPlane;
+use crate::store::Change;
+use crate::usage_counters::now_ms;
+
+/// Keys of one owner that are good at once.
+const KEYS_MAX: usize = 100;
+/// Longest label, in characters.
+const LABEL_CHARS_MAX: usize = 100;
+/// Longest time for which a rotated key stays good.
+const GRACE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A key that was just made.
+#[derive(Debug)]
+pub struct MadeKey {
+    /// What is known of it from now on.
+    pub view: KeyView,
+    /// The key itself: shown once.
+    pub text: KeyText,
+}
+
+/// Whose keys may be touched.
+#[derive(Clone, Copy)]
+enum Reach<'a> {
+    Tenant(&'a TenantName),
+    House,
+}
+
+impl Reach<'_> {
+    fn covers(self, scope: &Scope) -> bool {
+        match self {
+            Self::Tenant(name) => scope.tenant() == Some(name),
+            Self::House => true,
+        }
+    }
+}
+
+impl ControlPlane {
+    /// The tenant's keys.
+    pub fn keys(&self, caller: &Caller) -> Result<Vec<KeyView>, Fault> {
+        caller.may_manage()?;
+        Ok(self.key_views(|scope| scope.tenant() == Some(caller.tenant())))
+    }
+
+    /// Everybody's keys, administrators' included.
+    pub fn all_keys(&self, _: &Admin) -> Vec<KeyView> {
+        self.key_views(|_| true)
+    }
+
+    fn key_views(&self, wanted: impl Fn(&Scope) -> bool) -> Vec<KeyView> {
+        let directory = self.directory.load();
+        let mut views: Vec<KeyView> =
+            directory.keys.values().filter(|key| wanted(&key.scope)).map(|key| KeyView::of(key)).collect();
+        views.sort_by(|a, b| (a.created_at_ms, &a.id).cmp(&(b.created_at_ms, &b.id)));
+        views
+    }
+
+    /// Makes a key for the caller's tenant.
+    pub async fn make_key(&self, caller: &Caller, label: &str) -> Result<MadeKey, Fault> {
+        caller.may_manage()?;
+        self.make_scoped(&caller.actor, Scope::Tenant(caller.tenant().clone()), label).await
+    }
+
+    /// Makes a key of any scope.
+    pub async fn make_key_for(&self, admin: &Admin, scope: Scope, label: &str) -> Result<MadeKey, Fault> {
+        self.make_scoped(&admin.actor, scope, label).await
+    }
+
+    async fn make_scoped(&self, actor: &Actor, scope: Scope, label: &str) -> Result<MadeKey, Fault> {
+        let label = label_of(label)?;
+        let mut mutation = self.begin().await;
+        room_for(&mutation.directory, &scope)?;
+        let new = key::make(scope, label, now_ms()).map_err(no_randomness)?;
+        let view = KeyView::of(&new.record);
+        put(&mut mutation.directory, &new.record);
+        mutation.change(Change::PutKey(new.record.clone()));
+        mutation.commit(note(actor, &new.record, "key_create", Value::Null, json!(view))).await?;
+        Ok(MadeKey { view, text: new.text })
+    }
+
+    /// Makes a key in the place of one of the tenant's; the old one is good for `grace` more.
+    pub async fn rotate_key(&self, caller: &Caller, id: &KeyId, grace: Duration) -> Result<MadeKey, Fault> {
+        caller.may_manage()?;
+        self.rotate(&caller.actor, Reach::Tenant(caller.tenant()), id, grace).await
+    }
+
+    /// The same for any key.
+    pub async fn rotate_any_key(&self, admin: &Admin, id: &KeyId, grace: Duration) -> Result<MadeKey, Fault> {
+        self.rotate(&admin.actor, Reach::House, id, grace).await
+    }
+
+    async fn rotate(
+        &self,
+        actor: &Actor,
+        reach: Reach<'_>,
+        id: &KeyId,
+        grace: Duration,
+    ) -> Result<MadeKey, Fault> {
+        if grace > GRACE_MAX {
+            let message = format!("A rotated key stays good for at most {} s.", GRACE_MAX.as_secs());
+            return Err(Fault::new(Kind::Invalid, "grace_invalid", message));
+        }
+        let mut mutation = self.begin().await;
+        let old = good(&mutation.directory, reach, id)?;
+        let now = now_ms();
+        let new = key::make(old.scope.clone(), old.label.clone(), now).map_err(no_randomness)?;
+        let mut ended = (*old).clone();
+        if grace.is_zero() {
+            ended.revoked_at_ms = Some(now);
+        } else {
+            let until = now.saturating_add(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
+            ended.expires_at_ms = Some(old.expires_at_ms.map_or(until, |at| at.min(until)));
+        }
+        for record in [&ended, &new.record] {
+            put(&mut mutation.directory, record);
+            mutation.change(Change::PutKey(record.clone()));
+        }
+        let view = KeyView::of(&new.record);
+        mutation.commit(note(actor, &old, "key_rotate", json!(KeyView::of(&ended)), json!(view))).await?;
+        Ok(MadeKey { view, text: new.text })
+    }
+
+    /// Ends one of the tenant's keys.
+    pub async fn revoke_key(&self, caller: &Caller, id: &KeyId) -> Result<KeyView, Fault> {
+        caller.may_manage()?;
+        self.revoke(&caller.actor, Reach::Tenant(caller.tenant()), id).await
+    }
+
+    /// Ends any key but the last administrator's.
+    pub async fn revoke_any_key(&self, admin: &Admin, id: &KeyId) -> Result<KeyView, Fault> {
+        self.revoke(&admin.actor, Reach::House, id).await
+    }
+
+    async fn revoke(&self, actor: &Actor, reach: Reach<'_>, id: &KeyId) -> Result<KeyView, Fault> {
+        let mut mutation = self.begin().await;
+        let old = good(&mutation.directory, reach, id)?;
+        let now = now_ms();
+        // A key that will end by itself keeps nobody in charge.
+        let stays = |key: &KeyRecord| key.is_good(now) && key.expires_at_ms.is_none();
+        let others = |key: &&Arc<KeyRecord>| key.scope == Scope::Admin && key.id != *id && stays(key);
+        if old.scope == Scope::Admin && !mutation.directory.keys.values().any(|key| others(&key)) {
+            let message = "This is the last administrator's key: make another one first, or nobody could.";
+            return Err(Fault::new(Kind::Conflict, "last_admin_key", message));
+        }
+        let ended = KeyRecord { revoked_at_ms: Some(now), ..(*old).clone() };
+        put(&mut mutation.directory, &ended);
+        mutation.change(Change::PutKey(ended.clone()));
+        let view = KeyView::of(&ended);
+        mutation.commit(note(actor, &old, "key_revoke", json!(KeyView::of(&old)), json!(view))).await?;
+        Ok(view)
+    }
+}
+
+fn put(directory: &mut Directory, record: &KeyRecord) {
+    directory.keys.insert(record.id.clone(), Arc::new(record.clone()));
+}
+
+fn note<'a>(
+    actor: &'a Actor,
+    key: &'a KeyRecord,
+    act: &'static str,
+    from: Value,
+    to: Value,
+) -> AuditContext<'a> {
+    AuditContext { actor, tenant: key.scope.tenant(), act, target: key.id.to_string(), from, to }
+}
+
+/// The key with that id, if it is within reach and good.
+fn good(directory: &Directory, reach: Reach<'_>, id: &KeyId) -> Result<Arc<KeyRecord>, Fault> {
+    let found = directory.keys.get(id).filter(|key| reach.covers(&key.scope) && key.is_good(now_ms()));
+    found.cloned().ok_or_else(|| {
+        let shown: String = id.as_str().chars().filter(|c| !c.is_control()).take(40).collect();
+        let message = format!("There is no good key `{shown}`: list the keys to see which there are.");
+        Fault::new(Kind::NotFound, "key_not_found", message)
+    })
+}
+
+fn room_for(directory: &Directory, scope: &Scope) -> Result<(), Fault> {
+    if let Some(tenant) = scope.tenant() {
+        if !directory.tenants.contains_key(tenant) {
+            return Err(tenant_not_found(tenant.as_str()));
+        }
+        // The first key closes the door: whoever is left outside must be able to come in.
+        if !directory.keys.values().any(|key| key.scope == Scope::Admin) {
+            let message = "The first key of a house must be an administrator's: make that one, then this.";
+            return Err(Fault::new(Kind::Conflict, "admin_key_first", message));
+        }
+    }
+    let now = now_ms();
+    let good = directory.keys.values().filter(|key| key.scope == *scope && key.is_good(now)).count();
+    if good >= KEYS_MAX {
+        let message = format!("There are {KEYS_MAX} good keys already: revoke some that are not used.");
+        return Err(Fault::new(Kind::Conflict, "too_many_keys", message));
+    }
+    Ok(())
+}
+
+fn label_of(label: &str) -> Result<String, Fault> {
+    let fits = label.chars().count() <= LABEL_CHARS_MAX && !label.chars().any(char::is_control);
+    if fits {
+        return Ok(label.to_owned());
+    }
+    let message =
+        format!("The label has more than {LABEL_CHARS_MAX} characters, or some that cannot be shown.");
+    Err(Fault::new(Kind::Invalid, "label_invalid", message))
+}
+
+fn no_randomness(error: getrandom::Error) -> Fault {
+    let message = "The system gave no randomness, so no key was made: try again, and tell the operator.";
+    Fault::new(Kind::Unavailable, "no_randomness", message).with_detail(error)
+}

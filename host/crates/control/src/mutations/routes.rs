@@ -1,0 +1,234 @@
+//! Where traffic goes: promote, canary, shadow, rollback, withdraw.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lector_core::{DeploymentName, Fault, Kind, TenantName};
+use serde_json::{Value, json};
+
+use super::{AuditContext, Mutation};
+use crate::access::{Actor, Caller};
+use crate::api_types::DeploymentView;
+use crate::directory::Deployment;
+use crate::plane::ControlPlane;
+use crate::revision::Revision;
+use crate::route::{RouteRecord, Watch};
+use crate::store::Change;
+use crate::usage_counters::now_ms;
+
+/// Where a revision gets traffic from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Destination {
+    /// All of it.
+    Promote(Option<Watch>),
+    /// Some of it.
+    Canary(u8, Option<Watch>),
+    /// None; it reads along.
+    Shadow(u8),
+}
+
+impl Destination {
+    pub(super) fn step(self, route: &RouteRecord, revision: u32, now_ms: u64) -> Result<RouteRecord, Fault> {
+        let checked = |watch: Option<Watch>| watch.map(Watch::checked).transpose();
+        match self {
+            Self::Promote(watch) => Ok(route.promote(revision, checked(watch)?, now_ms)),
+            Self::Canary(percent, watch) => route.canary(revision, percent, checked(watch)?, now_ms),
+            Self::Shadow(percent) => route.shadow(revision, percent, now_ms),
+        }
+    }
+}
+
+/// Attempts to load what a route wants while the deployment changes all the time.
+pub(super) const LOADS_MAX: usize = 8;
+
+/// Revisions in memory, by number.
+type Loaded = BTreeMap<u32, Arc<Revision>>;
+
+/// A step from one route to the next.
+type Step<'a> = dyn Fn(&RouteRecord, u64) -> Result<RouteRecord, Fault> + Send + Sync + 'a;
+
+impl ControlPlane {
+    /// Routes to a revision: all of the traffic, a part, or none and it reads along. With a watch, it is taken back by
+    /// itself where it breaches that.
+    pub async fn route(
+        &self,
+        caller: &Caller,
+        name: &DeploymentName,
+        revision: u32,
+        destination: Destination,
+    ) -> Result<DeploymentView, Fault> {
+        let act = match destination {
+            Destination::Promote(_) => "promote",
+            Destination::Canary(..) => "canary",
+            Destination::Shadow(_) => "shadow",
+        };
+        self.reroute_of(caller, name, act, Some(revision), &move |route, now_ms| {
+            destination.step(route, revision, now_ms)
+        })
+        .await
+    }
+
+    /// Back to the weights before.
+    pub async fn rollback(&self, caller: &Caller, name: &DeploymentName) -> Result<DeploymentView, Fault> {
+        self.reroute_of(caller, name, "rollback", None, &RouteRecord::rollback).await
+    }
+
+    /// Drops a deployment with all its revisions. Requests that hold one are answered by it to their end.
+    pub async fn drop_deployment(&self, caller: &Caller, name: &DeploymentName) -> Result<(), Fault> {
+        caller.may_manage()?;
+        let tenant = caller.tenant();
+        let mut mutation = self.begin().await;
+        let deployment = mutation.directory.own(tenant, name)?.clone();
+        if deployment.route.seed {
+            let message = format!("Deployment `{name}` comes from the host's configuration: drop it there.");
+            return Err(Fault::new(Kind::Conflict, "deployment_is_configured", message));
+        }
+        mutation.change(Change::DropDeployment(tenant.clone(), name.clone()));
+        mutation.directory.deployments.remove(&(tenant.clone(), name.clone()));
+        let note = AuditContext {
+            actor: &caller.actor,
+            tenant: Some(tenant),
+            act: "deployment_drop",
+            target: name.to_string(),
+            from: summary(&deployment.route),
+            to: Value::Null,
+        };
+        mutation.commit(note).await
+    }
+
+    async fn reroute_of(
+        &self,
+        caller: &Caller,
+        name: &DeploymentName,
+        act: &'static str,
+        revision: Option<u32>,
+        step: &Step<'_>,
+    ) -> Result<DeploymentView, Fault> {
+        caller.may_manage()?;
+        self.reroute(&caller.actor, caller.tenant(), name, act, revision, Value::Null, step).await
+    }
+
+    /// Takes a deployment's route one step on. What the new route wants is in memory before anybody is sent there.
+    #[allow(clippy::too_many_arguments, reason = "one act, each part of it said once")]
+    pub(crate) async fn reroute(
+        &self,
+        actor: &Actor,
+        tenant: &TenantName,
+        name: &DeploymentName,
+        act: &'static str,
+        revision: Option<u32>,
+        why: Value,
+        step: &Step<'_>,
+    ) -> Result<DeploymentView, Fault> {
+        let (mut mutation, deployment, next, loaded) = self.loaded(tenant, name, step, revision).await?;
+        let mut to = summary(&next);
+        if let (Value::Object(members), false) = (&mut to, why.is_null()) {
+            members.insert("why".to_owned(), why);
+        }
+        let from = summary(&deployment.route);
+        mutation.change(Change::PutRoute(next.clone()));
+        let rerouted = rerouted(&deployment, next, loaded);
+        let view = DeploymentView::of(&rerouted);
+        mutation.directory.deployments.insert((tenant.clone(), name.clone()), Arc::new(rerouted));
+        mutation
+            .commit(AuditContext { actor, tenant: Some(tenant), act, target: name.to_string(), from, to })
+            .await?;
+        Ok(view)
+    }
+
+    /// Loads what the next route wants, then takes the write lock. Loading may take minutes, so it is done before; where
+    /// the deployment was changed meanwhile, it is done again for the deployment as it is now.
+    async fn loaded(
+        &self,
+        tenant: &TenantName,
+        name: &DeploymentName,
+        step: &Step<'_>,
+        revision: Option<u32>,
+    ) -> Result<(Mutation, Arc<Deployment>, RouteRecord, Loaded), Fault> {
+        for _ in 0..LOADS_MAX {
+            let deployment = self.directory.load_full().own(tenant, name)?.clone();
+            let (next, loaded) = self.load(&deployment, step, revision).await?;
+            let mutation = self.begin().await;
+            if Arc::ptr_eq(&deployment, mutation.directory.own(tenant, name)?) {
+                return Ok((mutation, deployment, next, loaded));
+            }
+        }
+        Err(changed_meanwhile(name))
+    }
+
+    /// The next route, and the revisions that it wants.
+    async fn load(
+        &self,
+        deployment: &Deployment,
+        step: &Step<'_>,
+        revision: Option<u32>,
+    ) -> Result<(RouteRecord, Loaded), Fault> {
+        if let Some(number) = revision.filter(|number| !deployment.revisions.contains_key(number)) {
+            return Err(revision_not_found(&deployment.route.deployment, number));
+        }
+        let next = step(&deployment.route, now_ms())?;
+        let mut loaded = BTreeMap::new();
+        for number in next.wanted() {
+            let record = deployment
+                .revisions
+                .get(&number)
+                .ok_or_else(|| revision_not_found(&deployment.route.deployment, number))?;
+            loaded.insert(number, self.revision_cache.get(record).await?);
+        }
+        Ok((next, loaded))
+    }
+}
+
+/// The deployment on its new route. Revisions that come onto trial count from nothing; those that are not wanted any
+/// more drain.
+pub(super) fn rerouted(
+    before: &Deployment,
+    route: RouteRecord,
+    loaded: BTreeMap<u32, Arc<Revision>>,
+) -> Deployment {
+    let judged = |route: &RouteRecord| route.watched().map(|(revision, _)| revision);
+    for (number, revision) in &loaded {
+        let on_trial = route.candidate() == Some(*number) || judged(&route) == Some(*number);
+        if route.weights != before.route.weights {
+            if on_trial {
+                revision.figures.reset();
+            }
+            // The stable revision is compared with the candidate over the time of the trial.
+            revision.figures.begin_window();
+        }
+        if route.shadow != before.route.shadow {
+            revision.shadow.reset();
+        }
+    }
+    let mut draining = before.draining.clone();
+    let left = before.loaded.iter().filter(|(number, _)| !loaded.contains_key(number));
+    draining.extend(left.filter_map(|(_, revision)| revision.as_ref().ok()).map(Arc::downgrade));
+    draining.retain(|revision| revision.strong_count() > 0);
+    Deployment {
+        route: Arc::new(route),
+        revisions: before.revisions.clone(),
+        loaded: loaded.into_iter().map(|(number, revision)| (number, Ok(revision))).collect(),
+        draining,
+    }
+}
+
+/// A route in the audit log.
+pub(super) fn summary(route: &RouteRecord) -> Value {
+    json!({
+        "version": route.version, "weights": route.weights, "shadow": route.shadow, "watch": route.watch,
+    })
+}
+
+/// The deployment was changed each time while its revisions were loaded.
+pub(super) fn changed_meanwhile(deployment: &DeploymentName) -> Fault {
+    let message = format!(
+        "Deployment `{deployment}` was changed {LOADS_MAX} times while its revisions were loaded: look at it, and try again."
+    );
+    Fault::new(Kind::Conflict, "changed_meanwhile", message)
+}
+
+pub(super) fn revision_not_found(deployment: &DeploymentName, number: u32) -> Fault {
+    let message =
+        format!("Deployment `{deployment}` has no revision {number}: list them to see which there are.");
+    Fault::new(Kind::NotFound, "revision_not_found", message)
+}

@@ -1,0 +1,95 @@
+//! Tenants: put and dropped.
+
+use std::sync::Arc;
+
+use lector_core::{Fault, Kind, TenantName};
+use serde_json::{Value, json};
+
+use super::AuditContext;
+use crate::access::{Admin, tenant_not_found};
+use crate::plane::ControlPlane;
+use crate::store::Change;
+use crate::tenant::{Tenant, TenantRecord, TenantTerms, is_name, name_invalid};
+use crate::usage_counters::{Meter, now_ms};
+
+/// Tenants of one house.
+const TENANTS_MAX: usize = 10_000;
+
+impl ControlPlane {
+    /// All tenants.
+    pub fn tenants(&self, _: &Admin) -> Vec<TenantRecord> {
+        self.directory.load().tenants.values().map(|tenant| tenant.record.clone()).collect()
+    }
+
+    /// One tenant.
+    pub fn tenant(&self, _: &Admin, name: &TenantName) -> Result<TenantRecord, Fault> {
+        let directory = self.directory.load();
+        let tenant = directory.tenants.get(name).ok_or_else(|| tenant_not_found(name.as_str()))?;
+        Ok(tenant.record.clone())
+    }
+
+    /// Makes a tenant, or gives one new terms; whether it was made. New terms hold for the requests that come after.
+    pub async fn put_tenant(
+        &self,
+        admin: &Admin,
+        name: TenantName,
+        terms: TenantTerms,
+    ) -> Result<(TenantRecord, bool), Fault> {
+        if !is_name(name.as_str()) {
+            return Err(name_invalid("tenant", name.as_str()));
+        }
+        if terms.weight == 0 {
+            let message = "`weight` must be 1 or more: with 0 the tenant's pages would wait for ever.";
+            return Err(Fault::new(Kind::Invalid, "limits_invalid", message));
+        }
+        let terms = TenantTerms { limits: terms.limits.checked()?, ..terms };
+        let mut mutation = self.begin().await;
+        let before = mutation.directory.tenants.get(&name).cloned();
+        if before.is_none() && mutation.directory.tenants.len() >= TENANTS_MAX {
+            let message = format!("A house has at most {TENANTS_MAX} tenants.");
+            return Err(Fault::new(Kind::Conflict, "too_many_tenants", message));
+        }
+        let created_at_ms = before.as_ref().map_or_else(now_ms, |tenant| tenant.record.created_at_ms);
+        let record = TenantRecord { name: name.clone(), created_at_ms, terms };
+        let meter = before.as_ref().map_or_else(|| Arc::new(Meter::default()), |tenant| tenant.meter.clone());
+        mutation.directory.tenants.insert(name.clone(), Tenant::new(record.clone(), meter));
+        mutation.change(Change::PutTenant(record.clone()));
+        let note = AuditContext {
+            actor: &admin.actor,
+            tenant: Some(&name),
+            act: if before.is_none() { "tenant_create" } else { "tenant_change" },
+            target: name.to_string(),
+            from: before.as_ref().map_or(Value::Null, |tenant| json!(tenant.record.terms)),
+            to: json!(record.terms),
+        };
+        mutation.commit(note).await?;
+        Ok((record, before.is_none()))
+    }
+
+    /// Drops a tenant with its keys and deployments; its usage and its audit log stay. Requests that are being
+    /// answered are answered to their end.
+    pub async fn drop_tenant(&self, admin: &Admin, name: &TenantName) -> Result<(), Fault> {
+        let mut mutation = self.begin().await;
+        if *name == mutation.directory.host {
+            let message =
+                format!("Tenant `{name}` owns the deployments of the configuration: it cannot be dropped.");
+            return Err(Fault::new(Kind::Conflict, "tenant_is_the_hosts", message));
+        }
+        let tenant =
+            mutation.directory.tenants.remove(name).ok_or_else(|| tenant_not_found(name.as_str()))?;
+        mutation.directory.keys.retain(|_, key| key.scope.tenant() != Some(name));
+        mutation.directory.deployments.retain(|(owner, _), _| owner != name);
+        mutation.change(Change::DropTenant(name.clone()));
+        // What it used and is not yet on disk goes there with the next round.
+        self.leave(tenant.clone());
+        let note = AuditContext {
+            actor: &admin.actor,
+            tenant: Some(name),
+            act: "tenant_drop",
+            target: name.to_string(),
+            from: json!(tenant.record.terms),
+            to: Value::Null,
+        };
+        mutation.commit(note).await
+    }
+}

@@ -1,0 +1,90 @@
+//! What the control plane needs of guests: the traits [`ComponentLoader`], [`Pipeline`] and [`BatchingPolicy`].
+//!
+//! Owns these seams, and the call of one page. Knows no sandbox: `lector-serving` implements the traits with
+//! `lector-runtime`, and tests implement them with fakes.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::future::BoxFuture;
+use lector_core::batching::Planner;
+use lector_core::batching::plan::ProgramStatus;
+use lector_core::{
+    CallCtx, Complaint, Declaration, Fault, OpenDocument, PageRequest, PageRun, PageSource, Summary, Timing,
+    Transcript,
+};
+
+/// What a component says of itself before it is compiled.
+#[derive(Clone, Debug)]
+pub struct Inspected {
+    /// Names of the interfaces that it imports.
+    pub imports: Vec<String>,
+}
+
+/// The batching policy that a guest exports, for one revision.
+pub trait BatchingPolicy: Send + Sync {
+    /// Returns what lanes ask about the runs of the tenant that `ctx` is a call for.
+    fn planner(&self, ctx: &CallCtx) -> Arc<dyn Planner>;
+    /// Returns how many of its answers were applied, and how many were not.
+    fn status(&self) -> ProgramStatus;
+}
+
+/// A loaded guest.
+pub trait Pipeline: Send + Sync + 'static {
+    /// Makes the guest's batching policy for one revision; `None` where the guest exports none.
+    fn program(&self) -> Option<Box<dyn BatchingPolicy>>;
+    /// Checks settings.
+    fn configure<'a>(
+        &'a self,
+        ctx: &'a CallCtx,
+        settings: &'a str,
+    ) -> BoxFuture<'a, Result<Result<Declaration, Complaint>, Fault>>;
+    /// Reads one page.
+    fn recognize<'a>(
+        &'a self,
+        ctx: &'a CallCtx,
+        page: Arc<dyn PageSource>,
+        request: PageRequest,
+    ) -> BoxFuture<'a, PageRun>;
+    /// Sums up a document.
+    fn assemble<'a>(
+        &'a self,
+        ctx: &'a CallCtx,
+        pages: &'a [Transcript],
+    ) -> BoxFuture<'a, Result<Summary, Fault>>;
+}
+
+/// Makes a [`Pipeline`] of a component.
+pub trait ComponentLoader: Send + Sync {
+    /// Looks into a component without compiling it; a fault where this host could not run it.
+    fn inspect(&self, wasm: &[u8]) -> Result<Inspected, Fault>;
+    /// Validates and compiles.
+    fn load(&self, wasm: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Pipeline>, Fault>>;
+}
+
+/// What every page of a document is read with.
+#[derive(Clone)]
+pub struct PageCall {
+    /// The document.
+    pub document: Arc<dyn OpenDocument>,
+    /// The guest.
+    pub pipeline: Arc<dyn Pipeline>,
+    /// On whose behalf, and within which limits.
+    pub ctx: CallCtx,
+    /// What the client asked for.
+    pub options: PageRequest,
+}
+
+impl PageCall {
+    /// Reads the page at `index`.
+    pub async fn read(self, index: u32) -> PageRun {
+        let started = Instant::now();
+        match self.document.page(index).await {
+            Ok(page) => self.pipeline.recognize(&self.ctx, page, self.options).await,
+            Err(fault) => {
+                let timing = Timing { total: started.elapsed(), ..Timing::default() };
+                PageRun { result: Err(fault), timing }
+            }
+        }
+    }
+}

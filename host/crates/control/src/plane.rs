@@ -1,0 +1,148 @@
+//! The control plane: its state, and the questions that every request asks it.
+//!
+//! Owns the snapshot of tenants, keys and deployments, and the parts that change it. What changes it is in `mutations/`,
+//! what shows it in `queries.rs`, its start in `bootstrap.rs`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use lector_core::{DeploymentName, Documents, Fault, Kind, ModelName};
+use tokio::sync::Semaphore;
+
+use crate::access::{self, Actor, Admin, Caller, Failures, Shown};
+use crate::background_tasks::BackgroundTasks;
+use crate::directory::{Directory, Found};
+use crate::events::AuditEvents;
+use crate::revision::Lease;
+use crate::revision_cache::RevisionCache;
+use crate::store::{Store, UsageRow};
+use crate::tenant::Tenant;
+use crate::usage_flush::UsageFlusher;
+
+/// Tenants, their keys, deployments, revisions and routes, and everything that changes them.
+pub struct ControlPlane {
+    pub(crate) directory: Arc<ArcSwap<Directory>>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) revision_cache: RevisionCache,
+    /// Held by the one mutation that may change the snapshot.
+    pub(crate) write_lock: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) events: AuditEvents,
+    /// Deploys being staged.
+    pub(crate) staging: Semaphore,
+    /// Models of tenants that were given none of their own.
+    pub(crate) lent_models: BTreeMap<String, ModelName>,
+    /// Opens the smoke-test page of a deploy.
+    pub(crate) documents: Arc<dyn Documents>,
+    pub(crate) failures: Failures,
+    /// How long engines stay that no revision needs.
+    pub(crate) engine_linger: Duration,
+    pub(crate) flusher: UsageFlusher,
+    /// Tenants that were deleted and have usage that is not on disk yet.
+    pub(crate) left: Mutex<Vec<Arc<Tenant>>>,
+    pub(crate) background_tasks: BackgroundTasks,
+}
+
+impl ControlPlane {
+    pub(crate) fn host(&self, actor: &str) -> Result<Caller, Fault> {
+        let directory = self.directory.load();
+        let tenant = directory.tenants.get(&directory.host).cloned();
+        let tenant = tenant.ok_or_else(|| access::tenant_not_found(directory.host.as_str()))?;
+        Ok(Caller { tenant, actor: Actor::named(actor), manages: true })
+    }
+
+    /// The host's own tenant, for the command line of this machine.
+    pub fn of_this_machine(&self) -> Result<Caller, Fault> {
+        self.host("cli")
+    }
+
+    /// Whether nobody has made a key yet: then whoever reaches the house may use it.
+    pub fn is_open(&self) -> bool {
+        self.directory.load().is_open()
+    }
+
+    /// The right to act for a tenant, by what a request shows. Faults: `key_missing`, `key_invalid`, `tenant_not_found`,
+    /// `auth_throttled`.
+    pub fn caller(&self, shown: Shown<'_>) -> Result<Caller, Fault> {
+        access::caller(&self.directory.load(), &self.failures, shown)
+    }
+
+    /// The right to act for the house, by what a request shows. Faults: as of [`caller`](Self::caller), and `admin_only`.
+    pub fn admin(&self, shown: Shown<'_>) -> Result<Admin, Fault> {
+        access::admin(&self.directory.load(), &self.failures, shown)
+    }
+
+    /// Counts a request against the tenant's rate: `rate_limited`, with the time after which to try again.
+    pub fn enter(&self, caller: &Caller) -> Result<(), Fault> {
+        caller.tenant.enter(Instant::now())
+    }
+
+    /// A lease on the revision that answers `deployment` (`None`: the caller's default one); a fault
+    /// `deployment_not_found` for a name that is not there. A document takes a lease of its own; this one is for callers
+    /// that ask before.
+    pub fn lease(&self, caller: &Caller, deployment: Option<&DeploymentName>) -> Result<Lease, Fault> {
+        Ok(self.directory.load().lease(&caller.tenant, deployment, "look", "look")?.lease)
+    }
+
+    /// Returns a lease on the revision that answers a request of `tenant` with the routing key `key`, and its shadow.
+    pub fn find(
+        &self,
+        tenant: &Tenant,
+        deployment: Option<&DeploymentName>,
+        key: &str,
+        holder: &str,
+    ) -> Result<Found, Fault> {
+        self.directory.load().lease(tenant, deployment, key, holder)
+    }
+
+    /// Returns the host's own tenant, and a lease on each deployment that the configuration shares with all tenants.
+    pub fn shared_deployments(&self, holder: &str) -> Result<(Arc<Tenant>, Vec<Lease>), Fault> {
+        let directory = self.directory.load_full();
+        let missing = || Fault::new(Kind::Bug, "internal", "The host's own tenant is missing; report it.");
+        let host = directory.tenants.get(&directory.host).cloned().ok_or_else(missing)?;
+        let shared = directory.owned(&directory.host).filter(|deployment| deployment.route.seed);
+        let leases = shared.map(|deployment| deployment.choose(holder)?.lease(holder));
+        Ok((host, leases.collect::<Result<_, Fault>>()?))
+    }
+
+    /// Returns the background tasks.
+    pub fn background_tasks(&self) -> &BackgroundTasks {
+        &self.background_tasks
+    }
+
+    /// Ends all event streams; watchers that come later get an empty one. Called when the server begins to drain.
+    pub fn close_event_streams(&self) {
+        self.events.close();
+    }
+
+    /// Ends the background tasks and writes usage a last time. Called when the last document has ended.
+    pub async fn stop(&self) {
+        self.background_tasks.stop().await;
+        // A failure is logged where it happens; there is no later attempt.
+        let _ = self.flush_usage().await;
+    }
+
+    /// Writes the usage since the last flush; rows that could not be written then come first.
+    pub async fn flush_usage(&self) -> Result<(), Fault> {
+        self.flusher.flush(&*self.store, || self.take_usage()).await
+    }
+
+    /// Takes the usage since the last flush out of the counters.
+    fn take_usage(&self) -> Vec<UsageRow> {
+        let directory = self.directory.load_full();
+        let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
+        let tenants = directory.tenants.values().cloned().chain(left);
+        let rows = |tenant: Arc<Tenant>| {
+            let name = tenant.name().clone();
+            let taken = tenant.meter.take().into_iter();
+            taken.map(move |(day, counts)| UsageRow { tenant: name.clone(), day, counts })
+        };
+        tenants.flat_map(rows).collect()
+    }
+
+    /// Keeps the counters of a tenant that was deleted until they are written.
+    pub(crate) fn leave(&self, tenant: Arc<Tenant>) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).push(tenant);
+    }
+}

@@ -1,0 +1,151 @@
+//! What pages of a revision cost: learned from those that it read, asked before others are begun and while they are read.
+//!
+//! Owns a mean for each tenant, for a revision that many share reads letters for one and posters for another, and the
+//! fit of [`lector_core::cost`] over the pages of all. Called by the pipeline.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lector_core::TenantName;
+use lector_core::cost::{Mean, PageCosts, PageSize};
+
+/// What was expected of a page, in milliseconds; `None` where nothing could be said yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Guess {
+    /// Before it was begun.
+    pub nothing: Option<f64>,
+    /// By its pixels.
+    pub pixels: Option<f64>,
+    /// By its pixels and crops.
+    pub crops: Option<f64>,
+}
+
+/// Tenants whose means are remembered; beyond it the one that was learned of longest ago is forgotten.
+const TENANTS_MAX: usize = 256;
+
+/// Prices in milliseconds of work.
+#[derive(Debug, Default)]
+pub struct Prices(Mutex<Learned>);
+
+#[derive(Debug, Default)]
+struct Learned {
+    mean: Mean,
+    of_tenants: BTreeMap<TenantName, OfTenant>,
+    costs: PageCosts,
+    pages: u64,
+}
+
+#[derive(Debug, Default)]
+struct OfTenant {
+    mean: Mean,
+    /// Number of its last page.
+    last: u64,
+}
+
+impl Prices {
+    fn lock(&self) -> MutexGuard<'_, Learned> {
+        // Numbers, whole at every moment.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a page of which nothing is known is expected to cost; `None` before the first of anybody.
+    pub fn unseen(&self, tenant: &TenantName) -> Option<f64> {
+        self.lock().unseen(tenant)
+    }
+
+    /// What a page costs that is of that size as far as is known; `None` where that says nothing yet. Crops come one by
+    /// one: until the last is known the page costs at least what its pixels say.
+    pub fn seen(&self, size: PageSize) -> Option<f64> {
+        let learned = self.lock();
+        let by_pixels = learned.costs.by_pixels(size.pixels)?;
+        let by_crops = learned.costs.by_crops(size)?;
+        Some(if size.crops == 0 { by_pixels } else { by_pixels.max(by_crops) })
+    }
+
+    /// A page was read; gives what was thought of it before.
+    pub fn learn(&self, tenant: &TenantName, size: PageSize, ms: f64) -> Guess {
+        let mut learned = self.lock();
+        let guess = Guess {
+            nothing: learned.unseen(tenant),
+            pixels: learned.costs.by_pixels(size.pixels),
+            crops: learned.costs.by_crops(size),
+        };
+        learned.mean.learn(ms);
+        learned.costs.learn(size, ms);
+        learned.pages += 1;
+        let last = learned.pages;
+        let of_tenants = &mut learned.of_tenants;
+        if of_tenants.len() >= TENANTS_MAX && !of_tenants.contains_key(tenant) {
+            let oldest = of_tenants.iter().min_by_key(|(_, of)| of.last).map(|(name, _)| name.clone());
+            oldest.and_then(|name| of_tenants.remove(&name));
+        }
+        let of = of_tenants.entry(tenant.clone()).or_default();
+        of.mean.learn(ms);
+        of.last = last;
+        guess
+    }
+}
+
+impl Learned {
+    fn unseen(&self, tenant: &TenantName) -> Option<f64> {
+        self.of_tenants.get(tenant).and_then(|of| of.mean.value()).or(self.mean.value())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    const LETTER: PageSize = PageSize { pixels: 2_000_000, crops: 800_000 };
+    const POSTER: PageSize = PageSize { pixels: 20_000_000, crops: 8_000_000 };
+
+    #[test]
+    fn each_tenant_has_its_own_mean_and_newcomers_that_of_all() {
+        let (prices, letters, posters) = (Prices::default(), "letters".into(), "posters".into());
+        assert_eq!(prices.unseen(&letters), None);
+        for _ in 0..50 {
+            prices.learn(&letters, LETTER, 400.0);
+            prices.learn(&posters, POSTER, 4000.0);
+        }
+        assert_eq!(prices.unseen(&letters), Some(400.0));
+        assert_eq!(prices.unseen(&posters), Some(4000.0));
+        let all = prices.unseen(&"new".into()).unwrap();
+        assert!((400.0..4000.0).contains(&all), "{all}");
+    }
+
+    #[test]
+    fn a_page_costs_what_is_known_of_it_says() {
+        let prices = Prices::default();
+        assert_eq!(prices.seen(LETTER), None);
+        let tenant = "t".into();
+        for _ in 0..20 {
+            prices.learn(&tenant, LETTER, 400.0);
+            prices.learn(&tenant, POSTER, 4000.0);
+        }
+        let near = |size, expect: f64| {
+            let is = prices.seen(size).unwrap();
+            assert!((is / expect - 1.0).abs() < 0.05, "{size:?}: {is}, not {expect}");
+        };
+        near(PageSize { crops: 0, ..LETTER }, 400.0);
+        near(PageSize { crops: 0, ..POSTER }, 4000.0);
+        near(PageSize { crops: 160_000, ..POSTER }, 4000.0);
+        near(POSTER, 4000.0);
+        let guess = prices.learn(&tenant, POSTER, 4000.0);
+        assert!(
+            (guess.crops.unwrap() - 4000.0).abs() < 200.0 && guess.nothing.unwrap() < 3000.0,
+            "{guess:?}"
+        );
+    }
+
+    #[test]
+    fn tenants_that_are_remembered_are_bounded() {
+        let prices = Prices::default();
+        for n in 0..2 * TENANTS_MAX {
+            prices.learn(&format!("t{n}").as_str().into(), LETTER, n as f64);
+        }
+        let learned = prices.lock();
+        assert_eq!(learned.of_tenants.len(), TENANTS_MAX);
+        assert!(learned.of_tenants.contains_key(&format!("t{}", 2 * TENANTS_MAX - 1).as_str().into()));
+    }
+}

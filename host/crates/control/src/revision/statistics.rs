@@ -1,0 +1,418 @@
+//! How a revision does: pages, errors, times, and how it compares when it reads along.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use lector_core::cost::Mean;
+use lector_core::{Blame, Fault, Kind, PageRun};
+use serde::Serialize;
+
+use crate::route::Watch;
+
+/// Longest time that is told apart, in milliseconds; beyond it times count as this long.
+const TIME_MS_MAX: u64 = 600_000;
+
+/// Whether a fault speaks against the revision. What the guest itself answered does, whatever it says: a guest that calls
+/// every page unreadable would otherwise never fail. The client's documents, an overloaded server and a shutdown do not, nor
+/// does a deadline that came before the revision's own time was over: that one was the client's.
+fn is_the_revisions(fault: &Fault, took: Duration, wall: Duration) -> bool {
+    match fault.kind {
+        _ if fault.is_guest_answer() => true,
+        Kind::Busy | Kind::Unavailable => false,
+        Kind::Deadline => took >= wall,
+        _ => fault.blame != Blame::Client,
+    }
+}
+
+/// Figures of a revision since it was loaded, or since it became a candidate.
+#[derive(Debug, Default)]
+pub struct Figures {
+    counts: Mutex<Counts>,
+    /// The same since the deployment's weights were last changed: what a candidate is compared with.
+    window: Mutex<Counts>,
+    /// Time of a summary, in milliseconds.
+    summary_ms: Mutex<Mean>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    pages: u64,
+    errors: u64,
+    /// Made with the first page: a revision that nobody asks costs nothing.
+    times_ms: Option<Histogram<u32>>,
+}
+
+/// The figures as they are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct FiguresView {
+    /// Pages answered, in either way.
+    pub pages: u64,
+    /// Of them those whose fault speaks against the revision.
+    pub errors: u64,
+    /// Median time of a page, milliseconds.
+    pub p50_ms: u64,
+    /// 99th percentile of a page's time, milliseconds.
+    pub p99_ms: u64,
+}
+
+impl Figures {
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_window(&self) -> MutexGuard<'_, Counts> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A document was summed up.
+    pub fn summed_up(&self, took: Duration) {
+        self.summary_ms.lock().unwrap_or_else(PoisonError::into_inner).learn(took.as_secs_f64() * 1e3);
+    }
+
+    /// What a summary is expected to cost: next to nothing, until it is known.
+    pub fn summary_ms(&self) -> f64 {
+        self.summary_ms.lock().unwrap_or_else(PoisonError::into_inner).value().unwrap_or(1.0)
+    }
+
+    /// A page was read, or not, by a call that could take `wall`.
+    pub fn page(&self, run: &PageRun, wall: Duration) {
+        let fault = run.result.as_ref().err();
+        let error = fault.is_some_and(|fault| is_the_revisions(fault, run.timing.total, wall));
+        if run.result.is_err() && !error {
+            return;
+        }
+        self.lock().page(error, run.timing.total);
+        self.lock_window().page(error, run.timing.total);
+    }
+
+    /// `assemble` failed after `took`, in a call that could take `wall`: with it the document's `pages` are lost that were
+    /// read, so each of them counts as an error.
+    pub fn assemble_failed(&self, fault: &Fault, took: Duration, wall: Duration, pages: u64) {
+        if !is_the_revisions(fault, took, wall) {
+            return;
+        }
+        for mut counts in [self.lock(), self.lock_window()] {
+            // Some of the pages may have been counted before the figures were reset.
+            counts.errors = counts.errors.saturating_add(pages).min(counts.pages);
+        }
+    }
+
+    /// Counts from nothing again.
+    pub fn reset(&self) {
+        *self.lock() = Counts::default();
+    }
+
+    /// Begins the window over which the revision is compared with another one.
+    pub fn begin_window(&self) {
+        *self.lock_window() = Counts::default();
+    }
+
+    /// Returns the figures as they are shown.
+    pub fn view(&self) -> FiguresView {
+        self.lock().view()
+    }
+
+    /// Returns the figures since the window began.
+    pub fn window(&self) -> FiguresView {
+        self.lock_window().view()
+    }
+}
+
+impl Counts {
+    fn page(&mut self, error: bool, took: Duration) {
+        self.pages += 1;
+        self.errors += u64::from(error);
+        if self.times_ms.is_none() {
+            // Two digits tell 1.00 from 1.01 s, which is finer than any page is measured.
+            self.times_ms = Histogram::new_with_bounds(1, TIME_MS_MAX, 2).ok();
+        }
+        let ms = u64::try_from(took.as_millis()).unwrap_or(TIME_MS_MAX).clamp(1, TIME_MS_MAX);
+        if let Some(times) = &mut self.times_ms {
+            times.saturating_record(ms);
+        }
+    }
+
+    fn view(&self) -> FiguresView {
+        let at = |quantile| self.times_ms.as_ref().map_or(0, |times| times.value_at_quantile(quantile));
+        FiguresView { pages: self.pages, errors: self.errors, p50_ms: at(0.5), p99_ms: at(0.99) }
+    }
+}
+
+impl FiguresView {
+    fn error_rate(&self) -> f64 {
+        if self.pages == 0 { 0.0 } else { self.errors as f64 / self.pages as f64 }
+    }
+
+    /// Why the policy rolls the revision back; `None`: it does not, or not yet. `stable`: the figures of the stable revision
+    /// over the same time, where there is one.
+    pub fn breach(&self, watch: &Watch, stable: Option<FiguresView>) -> Option<String> {
+        if self.pages < watch.pages_min {
+            return None;
+        }
+        if let Some(stable) = stable.filter(|stable| stable.pages >= watch.pages_min)
+            && let Some(reason) = self.worse_than(&stable, watch)
+        {
+            return Some(reason);
+        }
+        let rate = self.error_rate();
+        if rate > watch.error_rate_max {
+            return Some(format!(
+                "{} of {} pages failed, more than a share of {}",
+                self.errors, self.pages, watch.error_rate_max
+            ));
+        }
+        let slow = watch.p99_ms_max > 0 && self.p99_ms > watch.p99_ms_max;
+        slow.then(|| {
+            format!("p99 is {} ms over {} pages, more than {} ms", self.p99_ms, self.pages, watch.p99_ms_max)
+        })
+    }
+}
+
+impl FiguresView {
+    /// By how much more than the policy allows the revision is worse than the stable one.
+    fn worse_than(&self, stable: &FiguresView, watch: &Watch) -> Option<String> {
+        let (rate, base) = (self.error_rate(), stable.error_rate());
+        if let Some(most) = watch.error_rate_increase_max
+            && rate > base + most
+        {
+            return Some(format!(
+                "{} of {} pages failed, and {} of {} of the stable revision over the same time: a share of more than \
+                 {most} above its",
+                self.errors, self.pages, stable.errors, stable.pages
+            ));
+        }
+        let most = watch.p99_ratio_max?;
+        (self.p99_ms as f64 > stable.p99_ms as f64 * most).then(|| {
+            format!(
+                "p99 is {} ms, and {} ms of the stable revision over the same time: more than {most} times as long",
+                self.p99_ms, stable.p99_ms
+            )
+        })
+    }
+}
+
+/// How a shadow compares with the revision that answered.
+#[derive(Debug, Default)]
+pub struct ShadowFigures(Mutex<ShadowCounts>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct ShadowCounts {
+    compared: u64,
+    same_text: u64,
+    line_difference: u64,
+    live: Duration,
+    shadow: Duration,
+    errors: u64,
+    skipped: u64,
+}
+
+/// The comparison as it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ShadowView {
+    /// Pages that both read.
+    pub pages_compared: u64,
+    /// Share of them with exactly the same text, 0 to 1; `None` before the first.
+    pub same_text: Option<f64>,
+    /// Mean difference in the number of lines, without sign.
+    pub line_difference: Option<f64>,
+    /// Time of the shadow's work by that of the live one's, waits left out.
+    pub latency_ratio: Option<f64>,
+    /// Pages that only the live one could read.
+    pub errors: u64,
+    /// Pages of the sample that were left out because there was no room to spare.
+    pub skipped: u64,
+}
+
+impl ShadowFigures {
+    fn lock(&self) -> MutexGuard<'_, ShadowCounts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Both read the page.
+    pub fn compared(&self, live: (&str, usize, Duration), shadow: (&str, usize, Duration)) {
+        let mut counts = self.lock();
+        counts.compared += 1;
+        counts.same_text += u64::from(live.0 == shadow.0);
+        counts.line_difference += live.1.abs_diff(shadow.1) as u64;
+        counts.live += live.2;
+        counts.shadow += shadow.2;
+    }
+
+    /// The shadow failed where the live one did not.
+    pub fn failed(&self) {
+        self.lock().errors += 1;
+    }
+
+    /// There was no room.
+    pub fn skipped(&self) {
+        self.lock().skipped += 1;
+    }
+
+    /// Counts from nothing again.
+    pub fn reset(&self) {
+        *self.lock() = ShadowCounts::default();
+    }
+
+    pub fn view(&self) -> ShadowView {
+        let counts = *self.lock();
+        let mean = |sum: f64| (counts.compared > 0).then(|| sum / counts.compared as f64);
+        let ratio = counts.shadow.as_secs_f64() / counts.live.as_secs_f64();
+        ShadowView {
+            pages_compared: counts.compared,
+            same_text: mean(counts.same_text as f64),
+            line_difference: mean(counts.line_difference as f64),
+            latency_ratio: ratio.is_finite().then_some(ratio),
+            errors: counts.errors,
+            skipped: counts.skipped,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use lector_core::{Size, Timing, Transcript, Turn};
+
+    use super::*;
+
+    const WALL: Duration = Duration::from_secs(1);
+
+    fn transcript() -> Transcript {
+        Transcript {
+            size: Size { width: 1, height: 1 },
+            dpi: 72.0,
+            turn: Turn::None,
+            lines: vec![],
+            findings: vec![],
+            warnings: vec![],
+        }
+    }
+
+    fn page(result: Result<(), Fault>, ms: u64) -> PageRun {
+        let timing = Timing { total: Duration::from_millis(ms), ..Timing::default() };
+        PageRun { result: result.map(|()| transcript()), timing }
+    }
+
+    #[test]
+    fn a_watch_judges_after_enough_pages() {
+        let figures = Figures::default();
+        let watch = Watch { error_rate_max: 0.2, p99_ms_max: 500, pages_min: 10, ..Watch::default() };
+        let trap = || Err(Fault::new(Kind::GuestFault, "guest_trapped", "x"));
+        for _ in 0..3 {
+            figures.page(&page(trap(), 10), WALL);
+        }
+        assert_eq!(figures.view().breach(&watch, None), None, "too few pages");
+        for _ in 0..12 {
+            figures.page(&page(Ok(()), 10), WALL);
+        }
+        assert_eq!(figures.view().breach(&watch, None), None, "3 of 15 is not more than a fifth");
+        figures.page(&page(trap(), 10), WALL);
+        assert!(figures.view().breach(&watch, None).unwrap().contains("4 of 16"));
+        figures.reset();
+        for _ in 0..10 {
+            figures.page(&page(Ok(()), 600), WALL);
+        }
+        assert!(figures.view().breach(&watch, None).unwrap().contains("p99"));
+        assert_eq!(figures.view().breach(&Watch { p99_ms_max: 0, ..watch }, None), None);
+    }
+
+    #[test]
+    fn other_peoples_faults_are_not_the_revisions() {
+        let figures = Figures::default();
+        for (kind, blame) in [
+            (Kind::Invalid, Blame::Client),
+            (Kind::Busy, Blame::Host),
+            (Kind::Unavailable, Blame::Host),
+            (Kind::Deadline, Blame::Host),
+        ] {
+            figures.page(&page(Err(Fault::new(kind, "x", "x").blaming(blame)), 1), WALL);
+        }
+        assert_eq!(figures.view(), FiguresView::default());
+        figures.page(&page(Err(Fault::new(Kind::Deadline, "guest_deadline", "x")), 1000), WALL);
+        let denied = Fault::new(Kind::Denied, "model_not_granted", "x").blaming(Blame::Guest);
+        figures.page(&page(Err(denied), 1), WALL);
+        assert_eq!(figures.view().errors, 2);
+    }
+
+    #[test]
+    fn what_the_guest_answers_itself_is_the_revisions() {
+        let figures = Figures::default();
+        for (kind, code) in [
+            (Kind::Invalid, "guest_error_unreadable"),
+            (Kind::TooLarge, "guest_error_too_large"),
+            (Kind::Busy, "guest_error_busy"),
+            (Kind::Deadline, "guest_error_deadline"),
+        ] {
+            figures.page(&page(Err(Fault::new(kind, code, "x")), 1), WALL);
+        }
+        assert_eq!((figures.view().pages, figures.view().errors), (4, 4));
+    }
+
+    #[test]
+    fn a_failed_assemble_costs_its_documents_pages() {
+        let figures = Figures::default();
+        for _ in 0..6 {
+            figures.page(&page(Ok(()), 10), WALL);
+        }
+        let late = Fault::new(Kind::Deadline, "deadline_exceeded", "x");
+        figures.assemble_failed(&late, Duration::from_millis(5), WALL, 2);
+        assert_eq!(figures.view().errors, 0, "the client's deadline");
+        let trap = Fault::new(Kind::GuestFault, "guest_trapped", "x");
+        figures.assemble_failed(&trap, Duration::from_millis(5), WALL, 2);
+        assert_eq!((figures.view().pages, figures.view().errors), (6, 2));
+        figures.reset();
+        figures.assemble_failed(&trap, Duration::from_millis(5), WALL, 2);
+        assert_eq!(figures.view().errors, 0, "pages of before do not count");
+    }
+
+    #[test]
+    fn a_candidate_is_compared_over_the_same_window() {
+        let (candidate, stable) = (Figures::default(), Figures::default());
+        let watch = Watch {
+            error_rate_max: 1.0,
+            pages_min: 10,
+            error_rate_increase_max: Some(0.1),
+            p99_ratio_max: Some(2.0),
+            ..Watch::default()
+        };
+        let trap = || Err(Fault::new(Kind::GuestFault, "guest_trapped", "x"));
+        for _ in 0..100 {
+            stable.page(&page(Ok(()), 10), WALL);
+        }
+        stable.begin_window();
+        assert_eq!((stable.window().pages, stable.view().pages), (0, 100));
+        for number in 0..20 {
+            let failed = || if number % 2 == 0 { Ok(()) } else { trap() };
+            candidate.page(&page(failed(), 10), WALL);
+            stable.page(&page(failed(), 10), WALL);
+        }
+        assert_eq!(candidate.view().breach(&watch, Some(stable.window())), None, "both fail as often");
+        for _ in 0..10 {
+            candidate.page(&page(trap(), 10), WALL);
+        }
+        let reason = candidate.view().breach(&watch, Some(stable.window())).unwrap();
+        assert!(reason.contains("20 of 30") && reason.contains("10 of 20"), "{reason}");
+        let slow = FiguresView { pages: 20, errors: 0, p50_ms: 10, p99_ms: 100 };
+        assert!(slow.breach(&watch, Some(stable.window())).unwrap().contains("p99"));
+        assert_eq!(
+            slow.breach(&watch, Some(FiguresView { pages: 9, ..stable.window() })),
+            None,
+            "too few to compare"
+        );
+    }
+
+    #[test]
+    fn a_shadow_is_compared() {
+        let figures = ShadowFigures::default();
+        assert_eq!(figures.view().same_text, None);
+        let ms = Duration::from_millis;
+        figures.compared(("a", 3, ms(10)), ("a", 3, ms(20)));
+        figures.compared(("a", 3, ms(10)), ("b", 1, ms(10)));
+        figures.failed();
+        figures.skipped();
+        let view = figures.view();
+        assert_eq!((view.pages_compared, view.same_text, view.line_difference), (2, Some(0.5), Some(1.0)));
+        assert_eq!((view.latency_ratio, view.errors, view.skipped), (Some(1.5), 1, 1));
+    }
+}

@@ -1,0 +1,149 @@
+//! Revisions in memory: each once, however many routes and requests hold it, and gone with the last of them.
+//!
+//! Owns the way from a record to a loaded revision. Components are shared by digest: twenty revisions of one component
+//! with other settings hold its compiled code once. Called when routes change and at the start.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use lector_core::{DeploymentName, Engines, Fault, Kind, ModelName, TenantName};
+use tokio::sync::Mutex;
+
+use crate::digest::Digest;
+use crate::model_references::{Claim, Claims};
+use crate::pipeline::{ComponentLoader, Pipeline};
+use crate::revision::{Revision, RevisionRecord};
+use crate::store::Store;
+
+type Id = (TenantName, DeploymentName, u32);
+
+/// The cache.
+pub(crate) struct RevisionCache {
+    loader: Arc<dyn ComponentLoader>,
+    engines: Arc<dyn Engines>,
+    store: Arc<dyn Store>,
+    claims: Claims,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    pipelines: HashMap<Digest, Weak<dyn Pipeline>>,
+    revisions: HashMap<Id, Weak<Revision>>,
+}
+
+impl RevisionCache {
+    pub(crate) fn new(
+        loader: Arc<dyn ComponentLoader>,
+        engines: Arc<dyn Engines>,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        Self { loader, engines, store, claims: Claims::default(), held: Mutex::default() }
+    }
+
+    pub(crate) fn loader(&self) -> &Arc<dyn ComponentLoader> {
+        &self.loader
+    }
+
+    /// Returns the engine plane.
+    pub(crate) fn engines(&self) -> &Arc<dyn Engines> {
+        &self.engines
+    }
+
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// Has the engines of these models loaded, for as long as the claim is held.
+    pub(crate) async fn prepare(&self, models: Vec<ModelName>) -> Result<Claim, Fault> {
+        let claim = self.claims.claim(models.clone()).await;
+        self.engines.prepare(models).await?;
+        Ok(claim)
+    }
+
+    /// The component, compiled. Nobody else waits for it.
+    pub(crate) async fn pipeline(&self, digest: &Digest, wasm: &[u8]) -> Result<Arc<dyn Pipeline>, Fault> {
+        if let Some(pipeline) = self.held.lock().await.pipeline(digest) {
+            return Ok(pipeline);
+        }
+        let pipeline = self.loader.load(wasm.to_vec()).await?;
+        Ok(self.held.lock().await.put_pipeline(digest, pipeline))
+    }
+
+    /// A revision that was just made, with the pipeline it was tried with.
+    pub(crate) async fn put(
+        &self,
+        record: Arc<RevisionRecord>,
+        pipeline: Arc<dyn Pipeline>,
+        claim: Claim,
+    ) -> Arc<Revision> {
+        let mut held = self.held.lock().await;
+        held.put(Revision::new(record, pipeline, Some(claim)))
+    }
+
+    /// The revision in memory; it is loaded where it is not.
+    pub(crate) async fn get(&self, record: &Arc<RevisionRecord>) -> Result<Arc<Revision>, Fault> {
+        if let Some(revision) = self.held.lock().await.revision(record) {
+            return Ok(revision);
+        }
+        let known = self.held.lock().await.pipeline(&record.component);
+        let pipeline = match known {
+            Some(pipeline) => pipeline,
+            None => {
+                let wasm = self.store.blob(record.component.clone()).await?.ok_or_else(|| missing(record))?;
+                self.pipeline(&record.component, &wasm).await?
+            }
+        };
+        let claim = self.prepare(record.models()).await?;
+        // Somebody else may have been as far at the same time: there is one of each, so that its figures are whole.
+        let mut held = self.held.lock().await;
+        match held.revision(record) {
+            Some(revision) => Ok(revision),
+            None => Ok(held.put(Revision::new(record.clone(), pipeline, Some(claim)))),
+        }
+    }
+}
+
+impl Held {
+    fn pipeline(&self, digest: &Digest) -> Option<Arc<dyn Pipeline>> {
+        self.pipelines.get(digest).and_then(Weak::upgrade)
+    }
+
+    /// The pipeline, or the one that was put while it was loaded.
+    fn put_pipeline(&mut self, digest: &Digest, pipeline: Arc<dyn Pipeline>) -> Arc<dyn Pipeline> {
+        self.pipelines.retain(|_, pipeline| pipeline.strong_count() > 0);
+        if let Some(earlier) = self.pipeline(digest) {
+            return earlier;
+        }
+        self.pipelines.insert(digest.clone(), Arc::downgrade(&pipeline));
+        pipeline
+    }
+
+    fn revision(&self, record: &RevisionRecord) -> Option<Arc<Revision>> {
+        let found = self.revisions.get(&id(record)).and_then(Weak::upgrade);
+        // A deployment that was dropped and made again counts from 1 again.
+        found.filter(|revision| *revision.record == *record)
+    }
+
+    fn put(&mut self, revision: Arc<Revision>) -> Arc<Revision> {
+        self.revisions.retain(|_, revision| revision.strong_count() > 0);
+        self.revisions.insert(id(&revision.record), Arc::downgrade(&revision));
+        revision
+    }
+}
+
+fn id(record: &RevisionRecord) -> Id {
+    (record.tenant.clone(), record.deployment.clone(), record.number)
+}
+
+fn missing(record: &RevisionRecord) -> Fault {
+    Fault::new(
+        Kind::Unavailable,
+        "storage_damaged",
+        format!(
+            "The component of revision {} is not in the store: deploy it again, or restore a backup.",
+            record.number
+        ),
+    )
+    .with_detail(&record.component)
+}

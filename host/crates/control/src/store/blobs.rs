@@ -1,0 +1,205 @@
+//! Components by their digest: a folder of immutable files.
+//!
+//! Owns how bytes come to disk (written aside, synced, moved into place, the folder synced) and how they come back
+//! (read whole, their digest verified). Knows nothing of what they are. Used by the stores.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Collected, StoreError};
+use crate::digest::Digest;
+
+/// Larger files are none of ours.
+const BLOB_BYTES_MAX: u64 = 1 << 30;
+
+/// Where blobs are.
+#[derive(Debug)]
+pub(super) enum Blobs {
+    /// In files.
+    Folder(Folder),
+    /// In memory, for a process that keeps nothing.
+    Memory(Mutex<BTreeMap<Digest, Arc<Vec<u8>>>>),
+}
+
+impl Blobs {
+    pub(super) fn put(&self, bytes: Arc<Vec<u8>>) -> Result<Digest, StoreError> {
+        match self {
+            Self::Folder(folder) => folder.put(&bytes),
+            Self::Memory(map) => {
+                let digest = Digest::of(&bytes);
+                map.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), bytes);
+                Ok(digest)
+            }
+        }
+    }
+
+    pub(super) fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        match self {
+            Self::Folder(folder) => folder.get(digest),
+            Self::Memory(map) => {
+                Ok(map.lock().unwrap_or_else(PoisonError::into_inner).get(digest).map(|bytes| bytes.to_vec()))
+            }
+        }
+    }
+
+    pub(super) fn collect(&self, named: &BTreeSet<Digest>) -> Result<Collected, StoreError> {
+        match self {
+            Self::Folder(folder) => folder.collect(named),
+            Self::Memory(map) => {
+                let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
+                let before = map.len();
+                map.retain(|digest, _| named.contains(digest));
+                Ok(Collected { unfinished: 0, unnamed: before - map.len() })
+            }
+        }
+    }
+}
+
+/// A folder of blobs: `ab/abcdef…`, and `tmp/` for what is being written.
+#[derive(Debug)]
+pub(super) struct Folder {
+    dir: PathBuf,
+    /// Tells unfinished files of one process apart.
+    turn: AtomicU64,
+}
+
+impl Folder {
+    /// The folder `dir`, which is made where it is missing.
+    pub(super) fn open(dir: PathBuf) -> io::Result<Self> {
+        fs::create_dir_all(dir.join("tmp"))?;
+        Ok(Self { dir, turn: AtomicU64::new(0) })
+    }
+
+    /// The folder `dir`, to read from.
+    pub(super) fn at(dir: PathBuf) -> Self {
+        Self { dir, turn: AtomicU64::new(0) }
+    }
+
+    /// Where the blob is, or would be.
+    pub(super) fn path(&self, digest: &Digest) -> PathBuf {
+        let digits = digest.as_str();
+        self.dir.join(digits.get(..2).unwrap_or("xx")).join(digits)
+    }
+
+    pub(super) fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let digest = Digest::of(bytes);
+        let path = self.path(&digest);
+        // What is there is kept only if it is whole: a damaged file is mended by putting its bytes again.
+        if matches!(self.get(&digest), Ok(Some(_))) {
+            return Ok(digest);
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let aside = self.dir.join("tmp").join(format!("{}.{turn}", std::process::id()));
+        let written = write_whole(&aside, &path, bytes);
+        if written.is_err() {
+            let _ = fs::remove_file(&aside);
+        }
+        written.map_err(|error| StoreError::write("a component", error))?;
+        Ok(digest)
+    }
+
+    pub(super) fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.path(digest);
+        let bytes = match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::read("a component", error)),
+            Ok(meta) if meta.len() > BLOB_BYTES_MAX => {
+                return Err(StoreError::Damaged { what: format!("component {digest}") });
+            }
+            Ok(_) => fs::read(&path).map_err(|error| StoreError::read("a component", error))?,
+        };
+        if Digest::of(&bytes) == *digest {
+            Ok(Some(bytes))
+        } else {
+            Err(StoreError::Damaged { what: format!("component {digest}") })
+        }
+    }
+
+    fn collect(&self, named: &BTreeSet<Digest>) -> Result<Collected, StoreError> {
+        let failed = |error| StoreError::write("the folder of components", error);
+        let mut collected = Collected::default();
+        for entry in fs::read_dir(self.dir.join("tmp")).map_err(failed)? {
+            fs::remove_file(entry.map_err(failed)?.path()).map_err(failed)?;
+            collected.unfinished += 1;
+        }
+        for entry in fs::read_dir(&self.dir).map_err(failed)? {
+            let dir = entry.map_err(failed)?.path();
+            if !dir.is_dir() || dir.ends_with("tmp") {
+                continue;
+            }
+            for file in fs::read_dir(&dir).map_err(failed)? {
+                let file = file.map_err(failed)?;
+                let digest = file.file_name().to_str().and_then(Digest::parse);
+                // What is no blob by its name was put there by somebody else; it is left alone.
+                if digest.is_some_and(|digest| !named.contains(&digest)) {
+                    fs::remove_file(file.path()).map_err(failed)?;
+                    collected.unnamed += 1;
+                }
+            }
+        }
+        Ok(collected)
+    }
+}
+
+/// Writes aside, syncs, moves into place, syncs the folder: a reader sees all of it or nothing, after a power cut too.
+pub(super) fn write_whole(aside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().ok_or_else(|| io::Error::other("a path without a folder"))?;
+    if !folder.is_dir() {
+        fs::create_dir_all(folder)?;
+        // The name of a new folder is only as durable as the folder that it is in.
+        if let Some(above) = folder.parent() {
+            fs::File::open(above)?.sync_all()?;
+        }
+    }
+    let mut file = fs::File::create(aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(aside, path)?;
+    fs::File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn digests_are_what_they_look_like() {
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(Digest::of(b"").as_str(), empty);
+        assert_eq!(Digest::parse(empty), Some(Digest::of(b"")));
+        for bad in ["", "e3", &empty.to_uppercase(), &format!("{empty}0"), "../../../../etc/passwd"] {
+            assert_eq!(Digest::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_blob_is_told_and_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path().join("blobs")).unwrap();
+        let digest = folder.put(b"a component").unwrap();
+        fs::write(folder.path(&digest), b"a compOnent").unwrap();
+        assert!(matches!(folder.get(&digest), Err(StoreError::Damaged { .. })));
+        assert_eq!(folder.put(b"a component").unwrap(), digest);
+        assert_eq!(folder.get(&digest).unwrap().unwrap(), b"a component");
+    }
+
+    #[test]
+    fn leftovers_are_collected_and_strangers_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path().join("blobs")).unwrap();
+        let (kept, dropped) = (folder.put(b"kept").unwrap(), folder.put(b"dropped").unwrap());
+        fs::write(dir.path().join("blobs/tmp/1.0"), b"half").unwrap();
+        let stranger = folder.path(&kept).with_file_name("README");
+        fs::write(&stranger, b"mine").unwrap();
+        let collected = folder.collect(&BTreeSet::from([kept.clone()])).unwrap();
+        assert_eq!(collected, Collected { unfinished: 1, unnamed: 1 });
+        assert!(folder.get(&kept).unwrap().is_some() && folder.get(&dropped).unwrap().is_none());
+        assert!(stranger.exists());
+    }
+}

@@ -1,0 +1,286 @@
+//! What every store must do, as one suite. A second implementation adds itself to [`stores`] and is held to the same.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+
+use lector_core::{Budget, Declaration};
+use serde_json::json;
+
+use super::*;
+use crate::key::{self, Scope};
+use crate::route::RouteRecord;
+use crate::tenant::{TenantRecord, TenantTerms};
+
+/// A revision that nobody deployed.
+fn revision(tenant: &str, deployment: &str, number: u32) -> RevisionRecord {
+    RevisionRecord {
+        tenant: tenant.into(),
+        deployment: deployment.into(),
+        number,
+        component: Digest::of(b"component"),
+        component_bytes: 9,
+        settings: serde_json::json!({ "tier": "tiny" }),
+        grants: BTreeMap::from([("detection".to_owned(), "model".into())]),
+        budget: Budget::default().into(),
+        declaration: Declaration { models: vec!["detection".into()], batching: vec![], features: vec![] },
+        created_at_ms: 3,
+        created_by: "k1".into(),
+    }
+}
+
+/// A store, and the means to open it again as after a restart, if it keeps anything.
+struct Subject {
+    name: &'static str,
+    store: Option<SqliteStore>,
+    dir: Option<tempfile::TempDir>,
+}
+
+impl Subject {
+    fn store(&self) -> &dyn Store {
+        self.store.as_ref().unwrap()
+    }
+
+    /// The same after a restart; a store that keeps nothing goes on as it is.
+    fn reopened(mut self) -> Self {
+        if let Some(dir) = &self.dir {
+            self.store = None;
+            self.store = Some(SqliteStore::open(dir.path()).unwrap());
+        }
+        self
+    }
+}
+
+fn stores() -> Vec<Subject> {
+    let dir = tempfile::tempdir().unwrap();
+    let on_disk = SqliteStore::open(dir.path()).unwrap();
+    vec![
+        Subject { name: "on disk", store: Some(on_disk), dir: Some(dir) },
+        Subject { name: "in memory", store: Some(SqliteStore::in_memory().unwrap()), dir: None },
+    ]
+}
+
+fn entry(tenant: Option<&str>, act: &str) -> AuditEntry {
+    AuditEntry {
+        seq: 0,
+        at_ms: 7,
+        tenant: tenant.map(Into::into),
+        actor: "k1".into(),
+        act: act.into(),
+        target: "d".into(),
+        from: json!(null),
+        to: json!({ "a": [1, "ü"] }),
+        request: Some("r1".into()),
+    }
+}
+
+fn act(changes: Vec<Change>) -> Act {
+    Act { changes, entry: entry(Some("acme"), "test") }
+}
+
+fn tenant(name: &str) -> TenantRecord {
+    TenantRecord { name: name.into(), created_at_ms: 5, terms: TenantTerms::default() }
+}
+
+fn route(version: u64) -> RouteRecord {
+    let mut route = RouteRecord::new("acme".into(), "d".into()).promote(1, None, 3);
+    route.version = version;
+    route
+}
+
+#[tokio::test]
+async fn records_come_back_as_they_were_put() {
+    for subject in stores() {
+        let mut acme = tenant("acme");
+        let key = key::make(Scope::Tenant("acme".into()), "ci".into(), 1).unwrap().record;
+        let admin = key::make(Scope::Admin, "ops".into(), 1).unwrap().record;
+        let changes = vec![
+            Change::PutTenant(acme.clone()),
+            Change::PutKey(key.clone()),
+            Change::PutKey(admin.clone()),
+            Change::PutRevision(revision("acme", "d", 1)),
+            Change::PutRoute(route(1)),
+        ];
+        subject.store().commit(act(changes)).await.unwrap();
+        acme.terms.weight = 9;
+        subject.store().commit(act(vec![Change::PutTenant(acme.clone())])).await.unwrap();
+        let subject = subject.reopened();
+        let records = subject.store().load().await.unwrap();
+        assert_eq!(records.tenants, [acme], "{}", subject.name);
+        assert!(records.keys.len() == 2 && records.keys.contains(&key) && records.keys.contains(&admin));
+        assert_eq!(records.revisions, [revision("acme", "d", 1)]);
+        assert_eq!(records.routes, [route(1)]);
+    }
+}
+
+#[tokio::test]
+async fn an_act_is_whole_or_nothing() {
+    for subject in stores() {
+        let store = subject.store();
+        let first = vec![Change::PutRevision(revision("acme", "d", 1)), Change::PutRoute(route(1))];
+        store.commit(act(first)).await.unwrap();
+        for (why, late) in [
+            ("the revision is there", Change::PutRevision(revision("acme", "d", 1))),
+            ("the route moved on", Change::PutRoute(route(1))),
+            ("the route is not so far", Change::PutRoute(route(3))),
+            ("a new route begins at 1", Change::PutRoute(RouteRecord { deployment: "e".into(), ..route(2) })),
+        ] {
+            let changes = vec![Change::PutTenant(tenant("half")), late];
+            let error = store.commit(act(changes)).await.unwrap_err();
+            assert!(matches!(error, StoreError::Conflict { .. }), "{}: {why}: {error}", subject.name);
+        }
+        let subject = subject.reopened();
+        let records = subject.store().load().await.unwrap();
+        assert!(records.tenants.is_empty(), "{}: nothing of a refused act stays", subject.name);
+        assert_eq!(
+            subject.store().audit(AuditQuery { limit: 10, ..AuditQuery::default() }).await.unwrap().len(),
+            1
+        );
+        subject.store().commit(act(vec![Change::PutRoute(route(2))])).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_dropped_is_gone_with_all_that_hangs_on_it() {
+    for subject in stores() {
+        let store = subject.store();
+        let key = key::make(Scope::Tenant("acme".into()), String::new(), 1).unwrap().record;
+        let other = key::make(Scope::Tenant("other".into()), String::new(), 1).unwrap().record;
+        let mut theirs = route(1);
+        theirs.tenant = "other".into();
+        let changes = vec![
+            Change::PutTenant(tenant("acme")),
+            Change::PutTenant(tenant("other")),
+            Change::PutKey(key),
+            Change::PutKey(other.clone()),
+            Change::PutRevision(revision("acme", "d", 1)),
+            Change::PutRevision(revision("acme", "d", 2)),
+            Change::PutRevision(revision("other", "d", 1)),
+            Change::PutRoute(route(1)),
+            Change::PutRoute(theirs.clone()),
+        ];
+        store.commit(act(changes)).await.unwrap();
+        store.commit(act(vec![Change::DropRevision("acme".into(), "d".into(), 2)])).await.unwrap();
+        assert_eq!(store.load().await.unwrap().revisions.len(), 2);
+        store.commit(act(vec![Change::DropDeployment("acme".into(), "d".into())])).await.unwrap();
+        assert_eq!(store.load().await.unwrap().routes, [theirs.clone()], "{}", subject.name);
+        store.commit(act(vec![Change::DropTenant("acme".into())])).await.unwrap();
+        let records = subject.reopened().store().load().await.unwrap();
+        assert_eq!((records.tenants, records.keys), (vec![tenant("other")], vec![other]));
+        assert_eq!((records.revisions, records.routes), (vec![revision("other", "d", 1)], vec![theirs]));
+    }
+}
+
+#[tokio::test]
+async fn the_audit_log_grows_and_is_read_backwards() {
+    for subject in stores() {
+        let store = subject.store();
+        let mut numbers = Vec::new();
+        for (tenant, name) in [(Some("acme"), "one"), (None, "two"), (Some("acme"), "three")] {
+            numbers.push(store.commit(Act { changes: vec![], entry: entry(tenant, name) }).await.unwrap());
+        }
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+        let read = async |tenant: Option<&str>, before, limit| {
+            let query = AuditQuery { tenant: tenant.map(Into::into), before, limit };
+            let entries = store.audit(query).await.unwrap();
+            entries.into_iter().map(|entry| entry.act).collect::<Vec<_>>()
+        };
+        assert_eq!(read(None, None, 10).await, ["three", "two", "one"], "{}", subject.name);
+        assert_eq!(read(Some("acme"), None, 10).await, ["three", "one"]);
+        assert_eq!(read(None, Some(numbers[2]), 1).await, ["two"]);
+        let whole = store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await.unwrap();
+        assert_eq!(whole[0], AuditEntry { seq: numbers[2], ..entry(Some("acme"), "three") });
+    }
+}
+
+#[tokio::test]
+async fn usage_adds_up_by_tenant_and_day() {
+    for subject in stores() {
+        let row = |tenant: &str, day, pages_ok| UsageRow {
+            tenant: tenant.into(),
+            day,
+            counts: UsageCounts { pages_ok, requests: 1, ..UsageCounts::default() },
+        };
+        let flush = |number: u32| FlushId(format!("f{number}"));
+        let first = vec![row("acme", 3, 5), row("acme", 4, 1), row("other", 3, 9)];
+        subject.store().add_usage(flush(1), first.clone()).await.unwrap();
+        subject.store().add_usage(flush(2), vec![row("acme", 3, 7)]).await.unwrap();
+        let subject = subject.reopened();
+        // Its answer was lost, and it comes again, some others later.
+        for number in 3..FLUSHES_KEPT {
+            subject.store().add_usage(flush(number), vec![]).await.unwrap();
+        }
+        subject.store().add_usage(flush(1), first).await.unwrap();
+        let read = async |tenant: Option<&str>, days| {
+            let rows =
+                subject.store().usage(UsageQuery { tenant: tenant.map(Into::into), days }).await.unwrap();
+            rows.into_iter()
+                .map(|row| (row.tenant.to_string(), row.day, row.counts.pages_ok))
+                .collect::<Vec<_>>()
+        };
+        let acme = |day, pages| ("acme".to_owned(), day, pages);
+        assert_eq!(read(Some("acme"), (0, 9)).await, [acme(3, 12), acme(4, 1)], "{}", subject.name);
+        assert_eq!(read(None, (3, 3)).await, [acme(3, 12), ("other".to_owned(), 3, 9)]);
+    }
+}
+
+#[tokio::test]
+async fn blobs_are_kept_by_digest_until_nothing_names_them() {
+    for subject in stores() {
+        let store = subject.store();
+        let put = async |bytes: &[u8]| store.put_blob(Arc::new(bytes.to_vec())).await.unwrap();
+        let (named, unnamed) = (put(b"named").await, put(b"unnamed").await);
+        assert_eq!(put(b"named").await, named, "again is the same");
+        let mut record = revision("acme", "d", 1);
+        record.component = named.clone();
+        store.commit(act(vec![Change::PutRevision(record)])).await.unwrap();
+        let subject = subject.reopened();
+        let store = subject.store();
+        assert_eq!(store.blob(unnamed.clone()).await.unwrap().as_deref(), Some(&b"unnamed"[..]));
+        assert_eq!(
+            store.collect().await.unwrap(),
+            Collected { unfinished: 0, unnamed: 1 },
+            "{}",
+            subject.name
+        );
+        assert_eq!(store.blob(unnamed).await.unwrap(), None);
+        assert_eq!(store.blob(named).await.unwrap().as_deref(), Some(&b"named"[..]));
+    }
+}
+
+#[tokio::test]
+async fn a_folder_has_one_server_and_is_its_own() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let first = SqliteStore::open(dir.path()).unwrap();
+    assert!(matches!(SqliteStore::open(dir.path()).err(), Some(StoreError::InUse { .. })));
+    drop(first);
+    SqliteStore::open(dir.path()).unwrap();
+    let mode = std::fs::metadata(dir.path()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+}
+
+#[tokio::test]
+async fn a_backup_taken_while_serving_opens_as_it_was() {
+    let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = SqliteStore::open(dir.path()).unwrap();
+    let digest = store.put_blob(Arc::new(b"component".to_vec())).await.unwrap();
+    let mut record = revision("acme", "d", 1);
+    record.component = digest.clone();
+    store.commit(act(vec![Change::PutRevision(record.clone())])).await.unwrap();
+    let (copy, back) = (out.path().join("copy"), out.path().join("back"));
+    let copied = backup::backup(dir.path(), &copy).unwrap();
+    assert_eq!(copied.components, 1);
+    store.commit(act(vec![Change::PutTenant(tenant("late"))])).await.unwrap();
+    assert!(backup::backup(dir.path(), &copy).is_err(), "nothing is written over");
+    let cut_short =
+        backup::restore(&copy, &out.path().join("cut"), || Err(StoreError::Full { what: "something else" }));
+    assert!(matches!(cut_short, Err(StoreError::Full { .. })));
+    assert!(!out.path().join("cut/lector.db").exists(), "and it is not taken for a whole one");
+    assert_eq!(backup::restore(&copy, &back, || Ok::<_, StoreError>(())).unwrap(), copied);
+    let restored = SqliteStore::open(&back).unwrap();
+    let records = restored.load().await.unwrap();
+    assert_eq!((records.revisions, records.tenants), (vec![record], vec![]));
+    assert_eq!(restored.blob(digest).await.unwrap().as_deref(), Some(&b"component"[..]));
+    assert!(backup::backup(out.path(), &out.path().join("x")).is_err(), "no data folder");
+}

@@ -1,0 +1,390 @@
+//! Tenants: what each may do and how much of it.
+//!
+//! Owns the record of a tenant, its limits, and the account that is kept of it while the process lives (rate, pages of
+//! the day, use not yet written). Knows no HTTP and no store. Read on the way of every request.
+
+mod permits;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lector_core::{Budget, DeploymentName, Fault, Kind, ModelName, TenantName};
+use serde::{Deserialize, Serialize};
+
+pub use permits::{Own, Places, Taken};
+
+use crate::usage_counters::Meter;
+
+/// Longest name of a tenant or a deployment.
+const NAME_BYTES_MAX: usize = 63;
+
+/// Whether a name may be a tenant's or a deployment's: 1 to 63 of a-z, 0-9 and -, the first no -. Names go into paths
+/// of requests, logs and metrics.
+pub fn is_name(name: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !name.starts_with('-')
+}
+
+/// A name that breaks the rule.
+pub fn name_invalid(what: &str, name: &str) -> Fault {
+    let shown: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
+    Fault::new(
+        Kind::Invalid,
+        "name_invalid",
+        format!(
+            "`{shown}` is no name for a {what}: take 1 to {NAME_BYTES_MAX} of a-z, 0-9 and -, the first no -."
+        ),
+    )
+}
+
+/// What a tenant is, as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantRecord {
+    /// Its name.
+    pub name: TenantName,
+    /// When it was made, milliseconds since 1970.
+    pub created_at_ms: u64,
+    /// The rest.
+    pub terms: TenantTerms,
+}
+
+/// What an administrator decides about a tenant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TenantTerms {
+    /// Hard bounds.
+    pub limits: Limits,
+    /// Its share of contended engines, against the others'.
+    pub weight: u32,
+    /// Models that its guests may open: the alias in the guest, the model in the catalogue. `None`: those of the
+    /// built-in deployments.
+    pub models: Option<BTreeMap<String, ModelName>>,
+    /// Parts of the contract that its guests may import.
+    pub capabilities: BTreeSet<Capability>,
+    /// The deployment that answers when a request names none; `None`: the host's default.
+    pub default_deployment: Option<DeploymentName>,
+    /// Anything else that its operators want to keep with it; not interpreted.
+    pub settings: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Default for TenantTerms {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            weight: 100,
+            models: None,
+            capabilities: Capability::ALL.into(),
+            default_deployment: None,
+            settings: serde_json::Map::new(),
+        }
+    }
+}
+
+/// Parts of the contract that are granted one by one; types, settings, log and trace are everybody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Capability {
+    /// `lector:ocr/document`: pages, their text layers, their renderings.
+    Document,
+    /// `lector:ocr/image`: work on pixels.
+    Image,
+    /// `lector:ocr/inference`: models.
+    Inference,
+    /// `wasi:*` 0.2: clocks and randomness; files, network and environment are there but empty.
+    Wasi,
+}
+
+impl Capability {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Document, Self::Image, Self::Inference, Self::Wasi];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Document => "document",
+            Self::Image => "image",
+            Self::Inference => "inference",
+            Self::Wasi => "wasi",
+        }
+    }
+
+    /// What importing that interface takes; `None`: nothing.
+    pub fn of_import(import: &str) -> Option<Self> {
+        let interface = import.split_once('@').map_or(import, |(interface, _)| interface);
+        match interface {
+            "lector:ocr/document" => Some(Self::Document),
+            "lector:ocr/image" => Some(Self::Image),
+            "lector:ocr/inference" => Some(Self::Inference),
+            other if other.starts_with("wasi:") => Some(Self::Wasi),
+            _ => None,
+        }
+    }
+}
+
+/// Bounds of one tenant. 0 means "no bound of its own" where it says so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Requests a second, in the long run; 0: no bound of its own.
+    pub requests_per_s: f64,
+    /// Requests at once beyond that rate; at least 1 where there is a rate.
+    pub burst: u32,
+    /// Pages being read at once; 0: no bound of its own.
+    pub pages_concurrent: u32,
+    /// Pages a day (UTC); 0: no bound of its own.
+    pub pages_per_day: u64,
+    /// Bytes of one document; 0: the host's bound.
+    pub body_bytes_max: u64,
+    /// Bytes of its documents in the house at once; 0: no bound of its own.
+    pub held_bytes_max: u64,
+    /// Bytes of pixels and tensors that its pages being read may hold at once, each page counting with all that its budget
+    /// lets it hold (`budget.host_bytes`); 0: no bound of its own.
+    pub images_bytes_max: u64,
+    /// Pages read of one document; 0: the host's bound.
+    pub pages_per_document_max: u32,
+    /// Deadline of a request that states none, in milliseconds; 0: the host's.
+    pub request_timeout_ms: u64,
+    /// Most of anything that one guest call may have, whatever a revision says.
+    pub budget: BudgetSpec,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            requests_per_s: 0.0,
+            burst: 20,
+            pages_concurrent: 0,
+            pages_per_day: 0,
+            body_bytes_max: 0,
+            held_bytes_max: 0,
+            images_bytes_max: 0,
+            pages_per_document_max: 0,
+            request_timeout_ms: 0,
+            budget: BudgetSpec::default(),
+        }
+    }
+}
+
+impl Limits {
+    /// The budget of a page: of its images no more than all pages may have.
+    pub fn page_budget(&self) -> BudgetSpec {
+        let host_bytes = match self.images_bytes_max {
+            0 => self.budget.host_bytes,
+            most => self.budget.host_bytes.min(most),
+        };
+        BudgetSpec { host_bytes, ..self.budget }
+    }
+
+    /// The same, if they make sense.
+    pub fn checked(self) -> Result<Self, Fault> {
+        let wrong = |what: &str| Err(Fault::new(Kind::Invalid, "limits_invalid", format!("`limits.{what}.")));
+        if !self.requests_per_s.is_finite() || self.requests_per_s < 0.0 {
+            return wrong("requests_per_s` must be 0 (no bound) or more");
+        }
+        if self.requests_per_s > 0.0 && self.burst == 0 {
+            return wrong(
+                "burst` must be 1 or more where there is a rate: with 0 no request could ever pass",
+            );
+        }
+        if (1..1 << 20).contains(&self.images_bytes_max) {
+            return wrong(
+                "images_bytes_max` must be 0 (no bound) or 1 MiB and more: with less no page could be rendered",
+            );
+        }
+        if let Some(zero) = self.budget.zero() {
+            return wrong(&format!("budget.{zero}` must be 1 or more: with 0 no guest could run"));
+        }
+        Ok(self)
+    }
+}
+
+/// A [`Budget`] as it is written: times in milliseconds, parts that are not given as in `Budget::default()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BudgetSpec {
+    /// See [`Budget::wall`].
+    pub wall_ms: u64,
+    /// See [`Budget::compute`].
+    pub compute_ms: u64,
+    /// See [`Budget::memory_bytes`].
+    pub memory_bytes: u64,
+    /// See [`Budget::handles`].
+    pub handles: u32,
+    /// See [`Budget::host_bytes`].
+    pub host_bytes: u64,
+    /// See [`Budget::host_calls`].
+    pub host_calls: u64,
+    /// See [`Budget::log_bytes`].
+    pub log_bytes: u64,
+    /// See [`Budget::pixels_max`].
+    pub pixels_max: u64,
+    /// See [`Budget::result_bytes`].
+    pub result_bytes: u64,
+}
+
+impl Default for BudgetSpec {
+    fn default() -> Self {
+        Budget::default().into()
+    }
+}
+
+impl From<Budget> for BudgetSpec {
+    fn from(budget: Budget) -> Self {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            wall_ms: ms(budget.wall),
+            compute_ms: ms(budget.compute),
+            memory_bytes: budget.memory_bytes,
+            handles: budget.handles,
+            host_bytes: budget.host_bytes,
+            host_calls: budget.host_calls,
+            log_bytes: budget.log_bytes,
+            pixels_max: budget.pixels_max,
+            result_bytes: budget.result_bytes,
+        }
+    }
+}
+
+impl From<BudgetSpec> for Budget {
+    fn from(spec: BudgetSpec) -> Self {
+        Self {
+            wall: Duration::from_millis(spec.wall_ms),
+            compute: Duration::from_millis(spec.compute_ms),
+            memory_bytes: spec.memory_bytes,
+            handles: spec.handles,
+            host_bytes: spec.host_bytes,
+            host_calls: spec.host_calls,
+            log_bytes: spec.log_bytes,
+            pixels_max: spec.pixels_max,
+            result_bytes: spec.result_bytes,
+        }
+    }
+}
+
+impl BudgetSpec {
+    /// The lesser of both in every part.
+    pub fn at_most(self, most: Self) -> Self {
+        Self {
+            wall_ms: self.wall_ms.min(most.wall_ms),
+            compute_ms: self.compute_ms.min(most.compute_ms),
+            memory_bytes: self.memory_bytes.min(most.memory_bytes),
+            handles: self.handles.min(most.handles),
+            host_bytes: self.host_bytes.min(most.host_bytes),
+            host_calls: self.host_calls.min(most.host_calls),
+            log_bytes: self.log_bytes.min(most.log_bytes),
+            pixels_max: self.pixels_max.min(most.pixels_max),
+            result_bytes: self.result_bytes.min(most.result_bytes),
+        }
+    }
+
+    /// A part that is 0 and must not be. A guest can do without a log and without host calls.
+    pub fn zero(&self) -> Option<&'static str> {
+        [
+            ("wall_ms", self.wall_ms == 0),
+            ("compute_ms", self.compute_ms == 0),
+            ("memory_bytes", self.memory_bytes == 0),
+            ("result_bytes", self.result_bytes == 0),
+        ]
+        .into_iter()
+        .find_map(|(name, zero)| zero.then_some(name))
+    }
+}
+
+/// A tenant in the running house.
+#[derive(Debug)]
+pub struct Tenant {
+    /// As it is stored.
+    pub record: TenantRecord,
+    /// Lives on when the record changes.
+    pub meter: Arc<Meter>,
+    /// Pages and their bytes at once. A new bound is for documents that come later; those that are being read keep theirs.
+    pub places: Places,
+}
+
+impl Tenant {
+    /// Makes a tenant that goes on with the counters of `meter`.
+    pub fn new(record: TenantRecord, meter: Arc<Meter>) -> Arc<Self> {
+        let limits = &record.terms.limits;
+        let places = Places::new(limits.pages_concurrent, limits.images_bytes_max);
+        Arc::new(Self { record, meter, places })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &TenantName {
+        &self.record.name
+    }
+
+    /// Its limits.
+    pub fn limits(&self) -> &Limits {
+        &self.record.terms.limits
+    }
+
+    /// Lets one request in, or says when there will be room for it.
+    pub fn enter(&self, now: Instant) -> Result<(), Fault> {
+        match self.meter.rate(self.limits().requests_per_s, self.limits().burst, now) {
+            Ok(()) => Ok(()),
+            Err(after) => {
+                self.meter.rejected();
+                let rate = self.limits().requests_per_s;
+                let message = format!(
+                    "The tenant's requests come faster than the {rate} a second that it may make: try again in {} s.",
+                    after.as_secs() + 1
+                );
+                Err(Fault::new(Kind::Busy, "rate_limited", message).retry_after(after))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn names() {
+        for good in ["a", "acme", "7-up", &"x".repeat(63)] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "-a", "A", "a_b", "a/b", "ä", "a b", &"x".repeat(64)] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn imports_and_what_they_take() {
+        let check = |import, expect| assert_eq!(Capability::of_import(import), expect, "{import}");
+        check("lector:ocr/inference@0.1.0", Some(Capability::Inference));
+        check("lector:ocr/document@0.1.4", Some(Capability::Document));
+        check("wasi:clocks/wall-clock@0.2.3", Some(Capability::Wasi));
+        check("lector:ocr/log@0.1.0", None);
+        check("lector:ocr/types@0.1.0", None);
+    }
+
+    #[test]
+    fn limits_that_let_nobody_in_are_refused() {
+        let check = |limits: Limits, ok: bool| assert_eq!(limits.checked().is_ok(), ok);
+        check(Limits::default(), true);
+        check(Limits { requests_per_s: f64::NAN, ..Limits::default() }, false);
+        check(Limits { requests_per_s: -1.0, ..Limits::default() }, false);
+        check(Limits { requests_per_s: 1.0, burst: 0, ..Limits::default() }, false);
+        check(Limits { images_bytes_max: 1000, ..Limits::default() }, false);
+        check(Limits { images_bytes_max: 64 << 20, ..Limits::default() }, true);
+        let budget = BudgetSpec { memory_bytes: 0, ..BudgetSpec::default() };
+        check(Limits { budget, ..Limits::default() }, false);
+    }
+
+    #[test]
+    fn terms_may_be_given_in_part_and_typing_errors_are_told() {
+        let terms: TenantTerms =
+            serde_json::from_str(r#"{"weight": 300, "limits": {"budget": {"wall_ms": 5}}}"#).unwrap();
+        assert_eq!((terms.weight, terms.limits.budget.wall_ms), (300, 5));
+        assert_eq!(terms.limits.budget.handles, Budget::default().handles);
+        for bad in [r#"{"wait": 1}"#, r#"{"limits": {"rate": 1}}"#, r#"{"capabilities": ["gpu"]}"#] {
+            assert!(serde_json::from_str::<TenantTerms>(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The account of one tenant while the process lives: its rate, its pages of the day, what they cost, its use not yet on
+//! disk.
+//!
+//! Owns counting; what is counted reaches the store through `rounds.rs`, every [`FLUSH_EVERY`]. That is also the bound
+//! of what a sudden death loses.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use lector_core::cost::Mean;
+use lector_core::{Fault, Kind, PageRun, Timing};
+use serde::{Deserialize, Serialize};
+
+/// So often use goes to disk.
+pub const FLUSH_EVERY: Duration = Duration::from_secs(2);
+/// Seconds of a day.
+const DAY_S: u64 = 86_400;
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The day (UTC) since 1970 of a time in milliseconds.
+pub fn day_of(at_ms: u64) -> u32 {
+    u32::try_from(at_ms / 1000 / DAY_S).unwrap_or(u32::MAX)
+}
+
+/// Counts of use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageCounts {
+    /// Requests that were let in.
+    pub requests: u64,
+    /// Pages read.
+    pub pages_ok: u64,
+    /// Pages not read.
+    pub pages_failed: u64,
+    /// Pixels of the pages read, at the resolution they were read at.
+    pub pixels: u64,
+    /// Time in engines, microseconds.
+    pub engine_us: u64,
+    /// Time that guests computed, microseconds.
+    pub guest_us: u64,
+    /// Requests refused by the tenant's own limits, or by a full house.
+    pub rejections: u64,
+}
+
+impl UsageCounts {
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            pages_ok: self.pages_ok.saturating_add(other.pages_ok),
+            pages_failed: self.pages_failed.saturating_add(other.pages_failed),
+            pixels: self.pixels.saturating_add(other.pixels),
+            engine_us: self.engine_us.saturating_add(other.engine_us),
+            guest_us: self.guest_us.saturating_add(other.guest_us),
+            rejections: self.rejections.saturating_add(other.rejections),
+        }
+    }
+}
+
+/// Pages that a document was promised; those that are not even tried are taken back when it is dropped.
+#[derive(Debug)]
+pub struct Promise {
+    meter: Arc<Meter>,
+    left: u64,
+}
+
+impl Promise {
+    /// One page was tried.
+    pub fn kept(&mut self) {
+        self.left = self.left.saturating_sub(1);
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        let mut state = self.meter.today();
+        state.pages_today = state.pages_today.saturating_sub(self.left);
+    }
+}
+
+/// Counts of one tenant.
+#[derive(Debug, Default)]
+pub struct Meter {
+    state: Mutex<State>,
+    /// Bytes of its documents in the house.
+    pub held_bytes: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Requests that may come at once now; `None` before the first.
+    tokens: Option<(f64, Instant)>,
+    /// The day that `pages_today` counts.
+    day: u32,
+    /// Pages read or promised on that day.
+    pages_today: u64,
+    /// Not yet on disk; of `day`.
+    pending: UsageCounts,
+    /// Not yet on disk; of days before.
+    older: Vec<(u32, UsageCounts)>,
+    /// Work of a page, in milliseconds.
+    page_ms: Mean,
+}
+
+impl State {
+    /// Turns the page of the calendar where a new day has begun.
+    fn on(&mut self, day: u32) {
+        if day == self.day {
+            return;
+        }
+        let pending = std::mem::take(&mut self.pending);
+        if pending != UsageCounts::default() {
+            self.older.push((self.day, pending));
+        }
+        self.day = day;
+        self.pages_today = 0;
+    }
+}
+
+impl Meter {
+    /// A meter that knows what was used of `day` before this process began.
+    pub fn resumed(day: u32, counts: UsageCounts) -> Self {
+        let pages_today = counts.pages_ok.saturating_add(counts.pages_failed);
+        Self { state: Mutex::new(State { day, pages_today, ..State::default() }), ..Self::default() }
+    }
+
+    fn today(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.on(day_of(now_ms()));
+        state
+    }
+
+    /// Takes one request from the bucket, or says when there will be one. A rate of 0 is no bound.
+    pub fn rate(&self, per_s: f64, burst: u32, now: Instant) -> Result<(), Duration> {
+        let mut state = self.today();
+        if per_s > 0.0 {
+            let most = f64::from(burst);
+            let (tokens, at) = state.tokens.unwrap_or((most, now));
+            let earned = now.saturating_duration_since(at).as_secs_f64() * per_s;
+            let tokens = (tokens + earned).min(most);
+            if tokens < 1.0 {
+                state.tokens = Some((tokens, now));
+                return Err(Duration::try_from_secs_f64((1.0 - tokens) / per_s).unwrap_or(Duration::MAX));
+            }
+            state.tokens = Some((tokens - 1.0, now));
+        }
+        state.pending.requests += 1;
+        Ok(())
+    }
+
+    /// A request was refused.
+    pub fn rejected(&self) {
+        self.today().pending.rejections += 1;
+    }
+
+    /// Promises `pages` of the day's pages (0: no bound), all of them or none.
+    pub fn promise(self: &Arc<Self>, pages: u64, per_day: u64) -> Result<Promise, Fault> {
+        let mut state = self.today();
+        let after = state.pages_today.saturating_add(pages);
+        if per_day > 0 && after > per_day {
+            state.pending.rejections += 1;
+            let left = per_day.saturating_sub(state.pages_today);
+            let until_midnight = Duration::from_secs(DAY_S - (now_ms() / 1000) % DAY_S);
+            let message = format!(
+                "The document has {pages} pages to read, and {left} are left of the {per_day} that the tenant may read \
+                 today (UTC): ask for fewer pages, or come back tomorrow."
+            );
+            return Err(Fault::new(Kind::Busy, "quota_exceeded", message).retry_after(until_midnight));
+        }
+        state.pages_today = after;
+        Ok(Promise { meter: self.clone(), left: pages })
+    }
+
+    /// A page was read, or not.
+    pub fn page(&self, run: &PageRun) {
+        let mut state = self.today();
+        let counts = &mut state.pending;
+        match &run.result {
+            Ok(page) => {
+                counts.pages_ok += 1;
+                counts.pixels += u64::from(page.size.width) * u64::from(page.size.height);
+            }
+            Err(_) => counts.pages_failed += 1,
+        }
+        counts.engine_us += us(engine_time(&run.timing));
+        counts.guest_us += us(run.timing.guest);
+        if run.result.is_ok() {
+            state.page_ms.learn(work_of(&run.timing).as_secs_f64() * 1e3);
+        }
+    }
+
+    /// What a page of the tenant cost of late, in milliseconds of work; `None` before the first.
+    pub fn page_ms(&self) -> Option<f64> {
+        self.today().page_ms.value()
+    }
+
+    /// What is not yet on disk, by day; it is taken out.
+    pub fn take(&self) -> Vec<(u32, UsageCounts)> {
+        let mut state = self.today();
+        let mut taken = std::mem::take(&mut state.older);
+        let pending = std::mem::take(&mut state.pending);
+        if pending != UsageCounts::default() {
+            taken.push((state.day, pending));
+        }
+        taken
+    }
+}
+
+/// Time in engines over all models: of runs together with others the part that was this call's.
+pub fn engine_time(timing: &Timing) -> Duration {
+    timing.models.values().map(|model| model.own).sum()
+}
+
+/// What a page cost, whoever had to wait for it.
+pub fn work_of(timing: &Timing) -> Duration {
+    engine_time(timing) + timing.guest + timing.render + timing.text_layer + timing.image
+}
+
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn a_bucket_lets_a_burst_through_and_then_the_rate() {
+        let (meter, start) = (Meter::default(), Instant::now());
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        for _ in 0..3 {
+            assert_eq!(meter.rate(2.0, 3, start), Ok(()));
+        }
+        assert_eq!(meter.rate(2.0, 3, start), Err(Duration::from_millis(500)));
+        assert_eq!(meter.rate(2.0, 3, at(250)), Err(Duration::from_millis(250)));
+        assert_eq!(meter.rate(2.0, 3, at(500)), Ok(()));
+        assert!(meter.rate(2.0, 3, at(500)).is_err());
+        for _ in 0..3 {
+            assert_eq!(meter.rate(2.0, 3, at(60_000)), Ok(()), "rest fills the bucket, and no further");
+        }
+        assert!(meter.rate(2.0, 3, at(60_000)).is_err());
+        assert_eq!(meter.rate(0.0, 0, at(60_000)), Ok(()), "no bound");
+    }
+
+    #[test]
+    fn the_days_pages_are_promised_whole_or_not_at_all() {
+        let day = day_of(now_ms());
+        let used = UsageCounts { pages_ok: 4, pages_failed: 1, ..UsageCounts::default() };
+        let meter = Arc::new(Meter::resumed(day, used));
+        let _first = meter.promise(3, 10).unwrap();
+        let fault = meter.promise(3, 10).unwrap_err();
+        assert_eq!(fault.code, "quota_exceeded");
+        assert!(fault.retry_after.unwrap() <= Duration::from_secs(86_400), "{fault}");
+        let mut second = meter.promise(2, 10).unwrap();
+        assert!(meter.promise(1, 10).is_err());
+        second.kept();
+        drop(second);
+        let _third = meter.promise(1, 10).unwrap();
+        assert!(meter.promise(1, 10).is_err(), "of the two pages one was tried");
+        let _unbounded = meter.promise(1_000_000, 0).unwrap();
+    }
+
+    #[test]
+    fn what_is_taken_is_taken_once() {
+        let meter = Meter::default();
+        meter.rejected();
+        assert_eq!(meter.take()[0].1.rejections, 1);
+        assert!(meter.take().is_empty());
+    }
+}

@@ -1,0 +1,313 @@
+//! Who gets in: bounds on documents, on the bytes they hold (a tenant's own and in all) and on the work that is owed, decided
+//! in microseconds.
+//!
+//! Owns the house's gate and the count of held bytes. Knows nothing of what a document is; what work is owed and how fast
+//! it is done is `load.rs`'s. Called at the door, before a body is read, for a single document and for each of a batch; a
+//! refusal says whose doing it is, and when to come back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use lector_control::{Gate, Meter, Pass, Refused, Tenant};
+use lector_core::{Fault, Kind};
+
+use crate::cost_tracker::{Asked, Burden, Full, Load};
+use crate::faults::shutting_down;
+use crate::status::Tally;
+
+/// Answers below a second would invite storms; above a minute what is owed will have changed anyway.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// The bounds of the door.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) documents_max: usize,
+    pub(crate) held_bytes_max: u64,
+    /// The longest wait that is acceptable.
+    pub(crate) wait_max: Duration,
+}
+
+/// The door.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) load: Arc<Load>,
+    pub(crate) tally: Tally,
+    pub(crate) bounds: Bounds,
+    held_bytes: AtomicU64,
+}
+
+impl Admission {
+    pub(crate) fn new(bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self {
+            gate: Arc::default(),
+            load: Load::new(bounds.documents_max),
+            tally: Tally::default(),
+            bounds,
+            held_bytes: AtomicU64::new(0),
+        })
+    }
+
+    /// A place for one document that will hold `bytes_hint` bytes, as far as that is known, and is of use for `time_left`.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        tenant: &Tenant,
+        bytes_hint: Option<u64>,
+        time_left: Duration,
+    ) -> Result<Permit, Fault> {
+        let admitted = self.enter(tenant, bytes_hint, time_left);
+        Tally::count(match &admitted {
+            Ok(_) => &self.tally.documents_admitted,
+            Err(fault) if fault.code == "tenant_backlog_full" => &self.tally.documents_over_share,
+            Err(fault) if fault.code == "tenant_bytes_full" => &self.tally.documents_over_bytes,
+            Err(_) => &self.tally.documents_refused,
+        });
+        admitted
+    }
+
+    fn enter(
+        self: &Arc<Self>,
+        tenant: &Tenant,
+        bytes_hint: Option<u64>,
+        time_left: Duration,
+    ) -> Result<Permit, Fault> {
+        let pass =
+            self.gate.enter("receiving".into(), self.bounds.documents_max).map_err(
+                |refused| match refused {
+                    Refused::Full => self.house_full("as many documents as it takes at once"),
+                    Refused::Closed => shutting_down(),
+                },
+            )?;
+        let asked = Asked {
+            tenant: tenant.name(),
+            weight: tenant.record.terms.weight,
+            wait_max: self.bounds.wait_max.min(time_left),
+            page_ms: tenant.meter.page_ms(),
+        };
+        let burden = self.load.take(&asked).map_err(|full| match full {
+            Full { own: true, wait } => over_share(wait),
+            Full { own: false, wait } => full_for(wait, "as much work as it can do in time"),
+        })?;
+        let own_max = match tenant.limits().held_bytes_max {
+            0 => u64::MAX,
+            most => most,
+        };
+        let meter = tenant.meter.clone();
+        let mut permit = Permit { admission: self.clone(), meter, own_max, pass, burden, bytes: 0 };
+        permit.hold(bytes_hint.unwrap_or(0))?;
+        Ok(permit)
+    }
+
+    /// Bytes held now.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.held_bytes.load(Relaxed)
+    }
+
+    fn house_full(&self, with_what: &str) -> Fault {
+        full_for(self.load.wait(), with_what)
+    }
+}
+
+/// Half of what is owed will be done by then, and room is made all the time.
+fn retry_after(wait: Duration) -> Duration {
+    (wait / 2).clamp(RETRY_MIN, RETRY_MAX)
+}
+
+fn full_for(wait: Duration, with_what: &str) -> Fault {
+    let after = retry_after(wait);
+    let message = format!("The server holds {with_what}: try again in {} s.", ceil_s(after));
+    Fault::new(Kind::Busy, "house_full", message).retry_after(after)
+}
+
+fn over_share(wait: Duration) -> Fault {
+    let after = retry_after(wait);
+    let message = format!(
+        "The server holds as much of the tenant's work as its share of the house does in time, and has others to serve: \
+         try again in {} s.",
+        ceil_s(after)
+    );
+    Fault::new(Kind::Busy, "tenant_backlog_full", message).retry_after(after)
+}
+
+fn over_bytes(wait: Duration, most: u64) -> Fault {
+    let after = retry_after(wait);
+    let message = format!(
+        "The server holds as many bytes of the tenant's documents as it takes at once, {most}: try again in {} s.",
+        ceil_s(after)
+    );
+    Fault::new(Kind::Busy, "tenant_bytes_full", message).retry_after(after)
+}
+
+/// Counts `more` in where that is no more than `most` in all.
+fn take(held: &AtomicU64, more: u64, most: u64) -> bool {
+    let fits = |held: u64| held.checked_add(more).filter(|&held| held <= most);
+    held.try_update(Relaxed, Relaxed, fits).is_ok()
+}
+
+fn ceil_s(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+/// The right to have one document in the house. Dropping it gives the place and the bytes back.
+#[derive(Debug)]
+pub struct Permit {
+    admission: Arc<Admission>,
+    meter: Arc<Meter>,
+    /// Bytes that the tenant may hold at once.
+    own_max: u64,
+    pass: Pass,
+    burden: Burden,
+    bytes: u64,
+}
+
+impl Permit {
+    /// Makes sure that room for `bytes` in all is held; called as a body of unknown length grows.
+    ///
+    /// Faults: `submission_too_large` where it can never fit; where it does not now, `tenant_bytes_full` for the tenant's
+    /// own bound and `house_full` for that of all.
+    pub fn hold(&mut self, bytes: u64) -> Result<(), Fault> {
+        let Admission { held_bytes, bounds, load, .. } = &*self.admission;
+        let (own, house) = (self.own_max, bounds.held_bytes_max);
+        if bytes > own.min(house) {
+            let (who, most) = if own < house { ("tenant may have", own) } else { ("server takes", house) };
+            return Err(Fault::new(
+                Kind::TooLarge,
+                "submission_too_large",
+                format!(
+                    "The document holds {bytes} bytes or more, and the {who} at most {most} at once: send it in parts."
+                ),
+            ));
+        }
+        let Some(more) = bytes.checked_sub(self.bytes) else { return Ok(()) };
+        if !take(&self.meter.held_bytes, more, own) {
+            return Err(over_bytes(load.wait(), own));
+        }
+        if !take(held_bytes, more, house) {
+            self.meter.held_bytes.fetch_sub(more, Relaxed);
+            return Err(self.admission.house_full("as many bytes of documents as it takes at once"));
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Bytes held by this permit.
+    pub fn held_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Its part of the work that is owed.
+    pub(crate) fn burden(&self) -> &Burden {
+        &self.burden
+    }
+
+    /// Names the holder, for those who ask who is still inside.
+    pub(crate) fn label(&self, request: &str) {
+        self.pass.relabel(request.into());
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.admission.held_bytes.fetch_sub(self.bytes, Relaxed);
+        self.meter.held_bytes.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(300);
+
+    fn admission(documents_max: usize) -> Arc<Admission> {
+        Admission::new(Bounds { documents_max, held_bytes_max: 100, wait_max: Duration::from_secs(60) })
+    }
+
+    fn tenant(name: &str) -> Arc<Tenant> {
+        let terms = lector_control::TenantTerms::default();
+        let record = lector_control::TenantRecord { name: name.into(), created_at_ms: 0, terms };
+        Tenant::new(record, Arc::default())
+    }
+
+    #[test]
+    fn refuses_by_documents_and_by_bytes_and_gives_back() {
+        let (admission, a) = (admission(2), tenant("a"));
+        let admit = |bytes| admission.admit(&a, bytes, LONG);
+        let first = admit(Some(60)).unwrap();
+        let fault = admit(Some(60)).unwrap_err();
+        assert_eq!((fault.code, fault.kind), ("house_full", Kind::Busy));
+        assert!(fault.retry_after.is_some());
+        let mut second = admit(None).unwrap();
+        assert_eq!(admit(None).unwrap_err().code, "house_full");
+        second.hold(40).unwrap();
+        second.hold(10).unwrap();
+        assert_eq!((second.held_bytes(), admission.held_bytes()), (40, 100));
+        assert_eq!(second.hold(41).unwrap_err().code, "house_full");
+        assert_eq!(second.hold(101).unwrap_err().code, "submission_too_large");
+        drop((first, second));
+        assert_eq!((admission.held_bytes(), admission.gate.count()), (0, 0));
+        assert_eq!(admission.load.wait(), Duration::ZERO);
+        let tally = &admission.tally;
+        assert_eq!((tally.documents_admitted.load(Relaxed), tally.documents_refused.load(Relaxed)), (2, 2));
+    }
+
+    #[test]
+    fn a_tenants_own_bytes_are_bounded_and_cost_nobody_else_anything() {
+        let mut terms = lector_control::TenantTerms::default();
+        terms.limits.held_bytes_max = 50;
+        let record = lector_control::TenantRecord { name: "a".into(), created_at_ms: 0, terms };
+        let (admission, a, b) = (admission(10), Tenant::new(record, Arc::default()), tenant("b"));
+        let code = |fault: Fault| fault.code;
+        assert_eq!(admission.admit(&a, Some(51), LONG).map_err(code).err(), Some("submission_too_large"));
+        let mut first = admission.admit(&a, Some(30), LONG).unwrap();
+        let fault = admission.admit(&a, Some(21), LONG).unwrap_err();
+        assert_eq!((fault.code, fault.kind), ("tenant_bytes_full", Kind::Busy));
+        assert!(fault.retry_after.is_some());
+        assert_eq!(admission.tally.documents_over_bytes.load(Relaxed), 1);
+        // What the house has no room for is not counted as the tenant's.
+        let neighbour = admission.admit(&b, Some(60), LONG).unwrap();
+        assert_eq!(first.hold(50).map_err(code), Err("house_full"));
+        assert_eq!((a.meter.held_bytes.load(Relaxed), admission.held_bytes()), (30, 90));
+        drop(neighbour);
+        first.hold(50).unwrap();
+        drop(first);
+        assert_eq!((a.meter.held_bytes.load(Relaxed), admission.held_bytes()), (0, 0));
+        assert!(admission.admit(&a, Some(50), LONG).is_ok());
+    }
+
+    #[test]
+    fn a_refusal_reckons_with_what_is_owed_and_says_whose_doing_it_is() {
+        let (admission, a, b) = (admission(100), tenant("a"), tenant("b"));
+        let long = admission.admit(&a, None, LONG).unwrap();
+        long.burden().set(1e9);
+        let fault = admission.admit(&a, None, LONG).unwrap_err();
+        assert_eq!(fault.code, "house_full");
+        assert!(fault.retry_after > Some(Duration::from_secs(50)), "{fault}");
+        let _other = admission.admit(&b, None, LONG).unwrap();
+        assert_eq!(admission.admit(&a, None, LONG).unwrap_err().code, "tenant_backlog_full");
+        assert_eq!(admission.tally.documents_over_share.load(Relaxed), 1);
+    }
+
+    fn cores() -> f64 {
+        std::thread::available_parallelism().map_or(1, usize::from) as f64
+    }
+
+    #[test]
+    fn who_has_no_time_to_wait_is_told_at_once() {
+        let (admission, a) = (admission(100), tenant("a"));
+        let busy = admission.admit(&a, None, LONG).unwrap();
+        busy.burden().set(50_000.0 * cores());
+        assert_eq!(admission.admit(&a, None, Duration::from_secs(20)).unwrap_err().code, "house_full");
+        assert!(admission.admit(&a, None, LONG).is_ok());
+    }
+
+    #[test]
+    fn closed_is_another_fault_than_full() {
+        let admission = admission(2);
+        admission.gate.close();
+        assert_eq!(admission.admit(&tenant("a"), None, LONG).unwrap_err().code, "shutting_down");
+    }
+}

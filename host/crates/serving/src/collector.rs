@@ -1,0 +1,125 @@
+//! A document's events as one result.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lector_core::{DeploymentName, Fault, RequestId, Summary, Timing, Transcript};
+
+use crate::request::Event;
+
+/// A page that was answered.
+#[derive(Clone, Debug)]
+pub struct PageResult {
+    /// Position in the document, from 0.
+    pub index: u32,
+    /// What it says, or why it was not read.
+    pub outcome: Result<Arc<Transcript>, Fault>,
+    /// Where its time went.
+    pub timing: Timing,
+}
+
+/// A document that was read to the end.
+#[derive(Clone, Debug)]
+pub struct DocumentResult {
+    /// The request.
+    pub request: RequestId,
+    /// The pipeline that read it.
+    pub deployment: DeploymentName,
+    /// Its name as the client knows it.
+    pub name: Option<String>,
+    /// `application/pdf`, `image/png`, ...
+    pub content_type: &'static str,
+    /// Pages of the document; `pages` may be a selection.
+    pub page_count: u32,
+    /// The pages that were asked for, in page order.
+    pub pages: Vec<PageResult>,
+    /// The guest's summary.
+    pub summary: Option<Summary>,
+    /// Why there is no summary though pages were read.
+    pub summary_fault: Option<Fault>,
+    /// Pages read.
+    pub pages_ok: u32,
+    /// Pages not read.
+    pub pages_failed: u32,
+    /// From submission to end.
+    pub total: Duration,
+}
+
+impl DocumentResult {
+    /// The first fault, where any part of the document was not read.
+    pub fn first_fault(&self) -> Option<&Fault> {
+        self.pages.iter().find_map(|page| page.outcome.as_ref().err()).or(self.summary_fault.as_ref())
+    }
+
+    /// Pages that were read, in order.
+    pub fn transcripts(&self) -> impl Iterator<Item = (u32, &Transcript)> {
+        self.pages.iter().filter_map(|page| Some((page.index, page.outcome.as_ref().ok()?.as_ref())))
+    }
+}
+
+/// Gathers the events of one document into a [`DocumentResult`].
+#[derive(Clone, Debug)]
+pub struct Collector {
+    result: DocumentResult,
+}
+
+impl Collector {
+    /// A collector for one submission.
+    pub fn new(request: RequestId, deployment: DeploymentName, name: Option<String>) -> Self {
+        Self {
+            result: DocumentResult {
+                request,
+                deployment,
+                name,
+                content_type: "application/octet-stream",
+                page_count: 0,
+                pages: Vec::new(),
+                summary: None,
+                summary_fault: None,
+                pages_ok: 0,
+                pages_failed: 0,
+                total: Duration::ZERO,
+            },
+        }
+    }
+
+    /// Takes one event; the last one turns the collector into its result.
+    pub fn take(mut self, event: Event) -> Collected {
+        let result = &mut self.result;
+        match event {
+            Event::Opened { content_type, page_count, selected } => {
+                result.content_type = content_type;
+                result.page_count = page_count;
+                result.pages.reserve(selected.len());
+            }
+            Event::Page { index, transcript, timing } => {
+                result.pages.push(PageResult { index, outcome: Ok(transcript), timing });
+            }
+            Event::PageError { index, fault, timing } => {
+                result.pages.push(PageResult { index, outcome: Err(fault), timing });
+            }
+            Event::End { summary, summary_fault, pages_ok, pages_failed, total } => {
+                result.summary = summary;
+                result.summary_fault = summary_fault;
+                result.pages_ok = pages_ok;
+                result.pages_failed = pages_failed;
+                result.total = total;
+                result.pages.sort_by_key(|page| page.index);
+                return Collected::Done(Box::new(self.result));
+            }
+            Event::Failed(fault) => return Collected::Failed(fault),
+        }
+        Collected::More(self)
+    }
+}
+
+/// What a [`Collector`] became.
+#[derive(Debug)]
+pub enum Collected {
+    /// More events come.
+    More(Collector),
+    /// The document was read to the end.
+    Done(Box<DocumentResult>),
+    /// The document failed as a whole.
+    Failed(Fault),
+}

@@ -1,0 +1,486 @@
+//! Documents and guests for the tests of this crate: everything happens when the test says so.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use lector_control::store::{SqliteStore, Store};
+use lector_control::{
+    BatchingPolicy, ComponentLoader, ControlConfig, ControlPlane, DeploymentConfig, Inspected, Pipeline,
+};
+use lector_core::batching::Planner;
+use lector_core::batching::plan::{Absurd, Plan, ProgramStatus, Question};
+use lector_core::cost::PageSize;
+use lector_core::port::{DocumentHint, FailedEngine, PageInfo, PageKind, WorkDone, WorkItem};
+use lector_core::{
+    Budget, CallCtx, Complaint, Declaration, Documents, Engines, Fault, Image, Kind, Line, ModelInfo,
+    ModelName, OpenDocument, Origin, PageRequest, PageRun, PageSource, Quad, RequestId, Size, Summary,
+    TextLayer, Timing, Transcript, Turn,
+};
+use tokio::sync::Semaphore;
+
+use crate::config::ServingConfig;
+use crate::request::{DocumentRequest, Event, Order, Submission};
+use crate::service::DocumentService;
+
+/// What the fake guest does with a page.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Deed {
+    /// Reads it at once.
+    Read,
+    /// Reads it when the test lets one more go.
+    Wait,
+    /// Fails.
+    Fail,
+    /// Answers that the page is unreadable.
+    Unreadable,
+    /// Dies.
+    Panic,
+    /// Never ends.
+    Hang,
+}
+
+/// The guest, and what the test knows and says of it.
+pub(crate) struct Script {
+    /// By (request, page), else by page, else `Read`.
+    pub(crate) deeds: Mutex<BTreeMap<u32, Deed>>,
+    pub(crate) otherwise: Mutex<Deed>,
+    /// How large pages are and what work they take, in milliseconds; else they are nothing and take none.
+    pub(crate) sizes: Mutex<BTreeMap<u32, (PageSize, u64)>>,
+    /// One permit lets one `Wait` page go.
+    pub(crate) go: Semaphore,
+    /// Pages begun, in order.
+    pub(crate) begun: Mutex<Vec<(String, u32)>>,
+    pub(crate) running: AtomicUsize,
+    pub(crate) running_most: AtomicUsize,
+    pub(crate) assemble_fails: Mutex<bool>,
+    pub(crate) settings_ok: bool,
+    /// Documents open now.
+    pub(crate) open: AtomicUsize,
+    /// Models that were to be ready.
+    pub(crate) prepared: Mutex<Vec<ModelName>>,
+    /// Models that were to stay, each time that others were let go.
+    pub(crate) retained: Mutex<Vec<Vec<ModelName>>>,
+    pub(crate) failed_engines: Mutex<Vec<FailedEngine>>,
+    /// Loading the engine of this model takes until the test lets it go.
+    pub(crate) slow_prepare: Mutex<Option<ModelName>>,
+    pub(crate) go_prepare: Semaphore,
+    /// Loads that wait for that.
+    pub(crate) preparing: AtomicUsize,
+}
+
+impl Script {
+    pub(crate) fn new(otherwise: Deed) -> Arc<Self> {
+        Self::with_settings(otherwise, true)
+    }
+
+    pub(crate) fn with_settings(otherwise: Deed, settings_ok: bool) -> Arc<Self> {
+        Arc::new(Self {
+            deeds: Mutex::default(),
+            otherwise: Mutex::new(otherwise),
+            sizes: Mutex::default(),
+            go: Semaphore::new(0),
+            begun: Mutex::default(),
+            running: AtomicUsize::new(0),
+            running_most: AtomicUsize::new(0),
+            assemble_fails: Mutex::default(),
+            settings_ok,
+            open: AtomicUsize::new(0),
+            prepared: Mutex::default(),
+            retained: Mutex::default(),
+            failed_engines: Mutex::default(),
+            slow_prepare: Mutex::default(),
+            go_prepare: Semaphore::new(0),
+            preparing: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn on(&self, page: u32, deed: Deed) {
+        self.deeds.lock().unwrap().insert(page, deed);
+    }
+
+    pub(crate) fn begun(&self) -> Vec<(String, u32)> {
+        self.begun.lock().unwrap().clone()
+    }
+}
+
+struct Running<'a>(&'a Script);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Its component is one text, which begins what it reads.
+struct FakeGuest(Arc<Script>, String);
+
+/// Runs the oldest; `plans badly`: a run that does not wait.
+#[derive(Debug)]
+struct FakeProgram(bool, Mutex<ProgramStatus>);
+
+impl Planner for FakeProgram {
+    fn plan(&self, question: &Question) -> Option<Plan> {
+        self.1.lock().unwrap().asked += 1;
+        Some(Plan::Run(vec![if self.0 { u64::MAX } else { question.items[0].id }]))
+    }
+
+    fn absurd(&self, why: Absurd) {
+        let mut status = self.1.lock().unwrap();
+        status.absurd += 1;
+        status.last_fault = Some(why.to_string());
+    }
+}
+
+impl BatchingPolicy for Arc<FakeProgram> {
+    fn planner(&self, _: &CallCtx) -> Arc<dyn Planner> {
+        self.clone()
+    }
+
+    fn status(&self) -> ProgramStatus {
+        self.1.lock().unwrap().clone()
+    }
+}
+
+impl Pipeline for FakeGuest {
+    fn program(&self) -> Option<Box<dyn BatchingPolicy>> {
+        let program = || Arc::new(FakeProgram(self.1.contains("badly"), Mutex::default()));
+        self.1.contains("plans").then(|| Box::new(program()) as Box<dyn BatchingPolicy>)
+    }
+
+    fn configure<'a>(
+        &'a self,
+        _: &'a CallCtx,
+        settings: &'a str,
+    ) -> BoxFuture<'a, Result<Result<Declaration, Complaint>, Fault>> {
+        let declared = Declaration { models: vec!["detection".into()], batching: vec![], features: vec![] };
+        let complaint = Complaint { pointer: "/dpi".into(), message: "too small".into() };
+        let accepted = self.0.settings_ok && !settings.contains("bad");
+        let answer = if accepted { Ok(declared) } else { Err(complaint) };
+        async move { Ok(answer) }.boxed()
+    }
+
+    fn recognize<'a>(
+        &'a self,
+        ctx: &'a CallCtx,
+        page: Arc<dyn PageSource>,
+        _: PageRequest,
+    ) -> BoxFuture<'a, PageRun> {
+        async move {
+            let index = page.info().index;
+            let script = &*self.0;
+            script.begun.lock().unwrap().push((ctx.request.to_string(), index));
+            let now = script.running.fetch_add(1, SeqCst) + 1;
+            script.running_most.fetch_max(now, SeqCst);
+            let _running = Running(script);
+            let (size, work_ms) = script.sizes.lock().unwrap().get(&index).copied().unwrap_or_default();
+            if let Some(watch) = &ctx.watch {
+                watch.known(size);
+            }
+            let otherwise = *script.otherwise.lock().unwrap();
+            let deed = script.deeds.lock().unwrap().get(&index).copied();
+            // A component can have a mind of its own.
+            let own = self
+                .1
+                .contains("fails")
+                .then_some(Deed::Fail)
+                .or(self.1.contains("unreadable").then_some(Deed::Unreadable))
+                .filter(|_| ctx.request.as_str() != "rehearsal");
+            let read = || {
+                let mut page = transcript(index);
+                page.lines[0].text.insert_str(0, &self.1);
+                Ok(page)
+            };
+            let result = match own.or(deed).unwrap_or(otherwise) {
+                Deed::Read => read(),
+                Deed::Wait => {
+                    script.go.acquire().await.unwrap().forget();
+                    read()
+                }
+                Deed::Fail => Err(Fault::new(Kind::GuestFault, "guest_trapped", "It trapped.")),
+                Deed::Unreadable => Err(Fault::new(Kind::Invalid, "guest_error_unreadable", "It is a blur.")),
+                Deed::Panic => panic!("as the test wants it"),
+                Deed::Hang => std::future::pending().await,
+            };
+            let timing = Timing {
+                total: Duration::from_millis(10),
+                guest: Duration::from_millis(work_ms),
+                pixels: size.pixels,
+                ..Timing::default()
+            };
+            PageRun { result, timing }
+        }
+        .boxed()
+    }
+
+    fn assemble<'a>(
+        &'a self,
+        _: &'a CallCtx,
+        pages: &'a [Transcript],
+    ) -> BoxFuture<'a, Result<Summary, Fault>> {
+        let fails = *self.0.assemble_fails.lock().unwrap() || self.1.contains("cannot assemble");
+        async move {
+            if fails {
+                return Err(Fault::new(Kind::GuestFault, "guest_trapped", "It trapped."));
+            }
+            Ok(Summary { text: pages.iter().map(Transcript::text).collect(), extra: None })
+        }
+        .boxed()
+    }
+}
+
+pub(crate) fn transcript(index: u32) -> Transcript {
+    let line = Line {
+        text: format!("page {index}"),
+        confidence: 1.0,
+        quad: Quad::default(),
+        words: vec![],
+        origin: Origin::Ocr,
+        block: 0,
+    };
+    Transcript {
+        size: Size { width: 1, height: 1 },
+        dpi: 72.0,
+        turn: Turn::None,
+        lines: vec![line],
+        findings: vec![],
+        warnings: vec![],
+    }
+}
+
+pub(crate) struct FakeLoader(pub(crate) Arc<Script>);
+
+impl ComponentLoader for FakeLoader {
+    fn inspect(&self, wasm: &[u8]) -> Result<Inspected, Fault> {
+        if wasm.starts_with(b"no component") {
+            return Err(Fault::new(Kind::Invalid, "component_invalid", "It is none."));
+        }
+        let image = wasm.starts_with(b"image").then(|| "lector:ocr/image@0.1.0".to_owned());
+        Ok(Inspected { imports: image.into_iter().collect() })
+    }
+
+    fn load(&self, wasm: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Pipeline>, Fault>> {
+        let guest: Arc<dyn Pipeline> =
+            Arc::new(FakeGuest(self.0.clone(), String::from_utf8_lossy(&wasm).into_owned()));
+        async move { Ok(guest) }.boxed()
+    }
+}
+
+/// Engines that are there as soon as they are asked for.
+pub(crate) struct FakeEngines(pub(crate) Arc<Script>);
+
+impl Engines for FakeEngines {
+    fn model(&self, _: &ModelName) -> Option<Arc<ModelInfo>> {
+        None
+    }
+
+    fn infer(&self, _: WorkItem) -> BoxFuture<'static, Result<WorkDone, Fault>> {
+        async { Err(Fault::new(Kind::Unavailable, "no_engine", "A fake engine computes nothing.")) }.boxed()
+    }
+
+    fn prepare(&self, models: Vec<ModelName>) -> BoxFuture<'static, Result<(), Fault>> {
+        self.0.prepared.lock().unwrap().extend(models.iter().cloned());
+        let missing = models.iter().any(|model| model.as_str() == "missing");
+        let fault = Fault::new(Kind::Unavailable, "model_unavailable", "Its weights are missing.");
+        let slow = self.0.slow_prepare.lock().unwrap().as_ref().is_some_and(|slow| models.contains(slow));
+        let script = self.0.clone();
+        async move {
+            if slow {
+                script.preparing.fetch_add(1, SeqCst);
+                script.go_prepare.acquire().await.unwrap().forget();
+            }
+            if missing { Err(fault) } else { Ok(()) }
+        }
+        .boxed()
+    }
+
+    fn retain(&self, models: Vec<ModelName>) -> BoxFuture<'static, Vec<ModelName>> {
+        self.0.retained.lock().unwrap().push(models);
+        async { Vec::new() }.boxed()
+    }
+
+    fn failed(&self, model: Option<&ModelName>) -> Result<Vec<FailedEngine>, Fault> {
+        let failed = self.0.failed_engines.lock().unwrap().clone().into_iter();
+        Ok(failed.filter(|one| model.is_none_or(|model| *model == one.model)).collect())
+    }
+
+    fn try_again(&self, failed: &[FailedEngine]) {
+        self.0.failed_engines.lock().unwrap().retain(|one| !failed.contains(one));
+    }
+}
+
+/// The first byte of a document is its number of pages; `PNG` has one; an empty one cannot be opened.
+struct FakeDocuments(Arc<Script>);
+
+struct FakeDocument {
+    pages: u32,
+    script: Arc<Script>,
+}
+
+struct FakePage(u32);
+
+impl Documents for FakeDocuments {
+    fn open(
+        &self,
+        bytes: Arc<Vec<u8>>,
+        _: DocumentHint,
+    ) -> BoxFuture<'static, Result<Arc<dyn OpenDocument>, Fault>> {
+        let script = self.0.clone();
+        async move {
+            let pages = match bytes.first() {
+                None => return Err(Fault::new(Kind::Invalid, "document_empty", "The document is empty.")),
+                Some(0x89) => 1,
+                Some(&pages) => u32::from(pages),
+            };
+            script.open.fetch_add(1, SeqCst);
+            Ok(Arc::new(FakeDocument { pages, script }) as Arc<dyn OpenDocument>)
+        }
+        .boxed()
+    }
+}
+
+impl Drop for FakeDocument {
+    fn drop(&mut self) {
+        self.script.open.fetch_sub(1, SeqCst);
+    }
+}
+
+impl OpenDocument for FakeDocument {
+    fn content_type(&self) -> &'static str {
+        "application/pdf"
+    }
+
+    fn page_count(&self) -> u32 {
+        self.pages
+    }
+
+    fn page(&self, index: u32) -> BoxFuture<'static, Result<Arc<dyn PageSource>, Fault>> {
+        async move { Ok(Arc::new(FakePage(index)) as Arc<dyn PageSource>) }.boxed()
+    }
+}
+
+impl PageSource for FakePage {
+    fn info(&self) -> PageInfo {
+        PageInfo { index: self.0, kind: PageKind::Pdf, width_pt: 1.0, height_pt: 1.0, native_dpi: None }
+    }
+
+    fn text_layer(&self) -> BoxFuture<'static, Result<TextLayer, Fault>> {
+        async { Ok(TextLayer::default()) }.boxed()
+    }
+
+    fn render(&self, _: f32, _: u64) -> BoxFuture<'static, Result<Image, Fault>> {
+        async { Err(Fault::new(Kind::Unavailable, "no_pixels", "A fake page has no pixels.")) }.boxed()
+    }
+}
+
+/// What a test server is started with.
+pub(crate) struct TestConfig {
+    pub(crate) control: ControlConfig,
+    pub(crate) serving: ServingConfig,
+}
+
+/// A server with `places` guest calls at once and room for `documents`.
+pub(crate) async fn platform(
+    script: &Arc<Script>,
+    places: usize,
+    documents: usize,
+) -> Result<Arc<DocumentService>, Fault> {
+    platform_with(script, places, documents, "detection").await
+}
+
+pub(crate) async fn platform_with(
+    script: &Arc<Script>,
+    places: usize,
+    documents: usize,
+    alias: &str,
+) -> Result<Arc<DocumentService>, Fault> {
+    let config = config(places, documents, (alias, "model"));
+    platform_on(script, config, Arc::new(SqliteStore::in_memory().unwrap())).await
+}
+
+/// A server whose one deployment grants `model` as what its guest opens.
+pub(crate) async fn platform_granting(
+    script: &Arc<Script>,
+    model: &str,
+) -> Result<Arc<DocumentService>, Fault> {
+    let config = config(1, 1, ("detection", model));
+    platform_on(script, config, Arc::new(SqliteStore::in_memory().unwrap())).await
+}
+
+/// A server on a store of the test's own.
+pub(crate) async fn platform_on(
+    script: &Arc<Script>,
+    mut config: TestConfig,
+    store: Arc<dyn Store>,
+) -> Result<Arc<DocumentService>, Fault> {
+    let component = tempfile::NamedTempFile::new().unwrap();
+    for deployment in &mut config.control.deployments {
+        deployment.component = component.path().to_owned();
+    }
+    let (loader, engines) = (Arc::new(FakeLoader(script.clone())), Arc::new(FakeEngines(script.clone())));
+    let documents = Arc::new(FakeDocuments(script.clone()));
+    let control = ControlPlane::start_with(config.control, loader, engines, documents.clone(), store).await?;
+    DocumentService::start(&config.serving, control, documents)
+}
+
+/// One deployment, `standard`, with one grant.
+pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &str)) -> TestConfig {
+    TestConfig {
+        control: ControlConfig {
+            tenant: "default".into(),
+            deployments: vec![DeploymentConfig {
+                name: "standard".into(),
+                component: "set by platform_on".into(),
+                settings: serde_json::json!({}),
+                grants: BTreeMap::from([(alias.to_owned(), model.into())]),
+                budget: Budget::default(),
+            }],
+            data_dir: None,
+            default_deployment: "standard".into(),
+            engine_linger: Duration::ZERO,
+        },
+        serving: ServingConfig {
+            documents_max: documents,
+            wait_max: Duration::from_secs(600),
+            pages_in_flight_max: places,
+            pages_per_document_max: 100,
+            held_bytes_max: 1000,
+        },
+    }
+}
+
+/// A document of `pages` pages, to be read within a minute, for the host's own tenant.
+pub(crate) fn submission(service: &DocumentService, request: &str, pages: u8, order: Order) -> Submission {
+    let timeout = Duration::from_secs(60);
+    Submission {
+        caller: service.control().of_this_machine().unwrap(),
+        request: DocumentRequest { order, ..DocumentRequest::new(RequestId::from(request), timeout) },
+        bytes: Arc::new(if pages == 0 { vec![] } else { vec![pages] }),
+        deadline: Instant::now() + timeout,
+    }
+}
+
+/// An event in a word: `open`, `ok 3`, `guest_trapped 3`, `end 4/1`, `failed code`.
+pub(crate) fn word(event: &Event) -> String {
+    match event {
+        Event::Opened { selected, .. } => format!("open {}", selected.len()),
+        Event::Page { index, .. } => format!("ok {index}"),
+        Event::PageError { index, fault, .. } => format!("{} {index}", fault.code),
+        Event::End { pages_ok, pages_failed, .. } => format!("end {pages_ok}/{pages_failed}"),
+        Event::Failed(fault) => format!("failed {}", fault.code),
+    }
+}
+
+/// Waits until `is` holds; fails after ten seconds.
+pub(crate) async fn until(what: &str, is: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !is() {
+        assert!(Instant::now() < end, "waited too long until {what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}

@@ -1,0 +1,83 @@
+//! `lector-runtime`'s guests as the control plane's pipelines. Translates and delegates; decides nothing.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use lector_control::{BatchingPolicy, ComponentLoader, Inspected, Pipeline};
+use lector_core::batching::Planner;
+use lector_core::batching::plan::ProgramStatus;
+use lector_core::{
+    CallCtx, Complaint, Declaration, Fault, PageRequest, PageRun, PageSource, Summary, Transcript,
+};
+use lector_runtime::{Guest, Program, Runtime};
+
+/// Loads components into a runtime.
+pub struct GuestLoader(Arc<Runtime>);
+
+impl GuestLoader {
+    /// Makes the loader of `runtime`.
+    pub fn new(runtime: Arc<Runtime>) -> Self {
+        Self(runtime)
+    }
+}
+
+impl ComponentLoader for GuestLoader {
+    fn inspect(&self, wasm: &[u8]) -> Result<Inspected, Fault> {
+        let inspection = Runtime::inspect(wasm)?;
+        inspection.verdict()?;
+        Ok(Inspected { imports: inspection.imports })
+    }
+
+    fn load(&self, wasm: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Pipeline>, Fault>> {
+        async move { Ok(Arc::new(LoadedGuest(Runtime::load(&self.0, wasm).await?)) as Arc<dyn Pipeline>) }
+            .boxed()
+    }
+}
+
+/// The batching policy of a guest.
+struct GuestBatching(Program);
+
+impl BatchingPolicy for GuestBatching {
+    fn planner(&self, ctx: &CallCtx) -> Arc<dyn Planner> {
+        self.0.planner(ctx)
+    }
+
+    fn status(&self) -> ProgramStatus {
+        self.0.status()
+    }
+}
+
+/// A loaded guest.
+struct LoadedGuest(Arc<Guest>);
+
+impl Pipeline for LoadedGuest {
+    fn program(&self) -> Option<Box<dyn BatchingPolicy>> {
+        Some(Box::new(GuestBatching(self.0.program()?)))
+    }
+
+    fn configure<'a>(
+        &'a self,
+        ctx: &'a CallCtx,
+        settings: &'a str,
+    ) -> BoxFuture<'a, Result<Result<Declaration, Complaint>, Fault>> {
+        self.0.configure(ctx, settings).boxed()
+    }
+
+    fn recognize<'a>(
+        &'a self,
+        ctx: &'a CallCtx,
+        page: Arc<dyn PageSource>,
+        request: PageRequest,
+    ) -> BoxFuture<'a, PageRun> {
+        self.0.recognize(ctx, page, request).boxed()
+    }
+
+    fn assemble<'a>(
+        &'a self,
+        ctx: &'a CallCtx,
+        pages: &'a [Transcript],
+    ) -> BoxFuture<'a, Result<Summary, Fault>> {
+        self.0.assemble(ctx, pages).boxed()
+    }
+}

@@ -1,0 +1,208 @@
+//! The way of one document through the house: open, select, read pages, sum up.
+//!
+//! Owns the order of the steps and what each failure means for the document. Knows no transport. Called
+//! by `DocumentService` as one task per document; when that task is aborted (its reader is gone)
+//! everything it started ends with it: pages in flight, the open document, the permit, the lease.
+
+mod page_cost;
+mod pages;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lector_control::{Found, Lease, PageCall};
+use lector_core::{CallCtx, Fault, Kind, Summary, Transcript};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Permit;
+use crate::faults::{deadline_exceeded, shutting_down};
+use crate::page_scheduler::Asking;
+use crate::plane::DataPlane;
+use crate::request::{DocumentRequest, Event, Submission};
+use crate::status::Tally;
+use pages::{Account, Outcomes, Reading};
+
+/// One document and everything that its reading needs.
+pub(crate) struct Work {
+    pub(crate) plane: Arc<DataPlane>,
+    pub(crate) cut_off: CancellationToken,
+    pub(crate) permit: Permit,
+    pub(crate) submission: Submission,
+    pub(crate) events: mpsc::Sender<Event>,
+}
+
+/// Why a document ends without `End`.
+enum Stop {
+    /// With this as its last event.
+    Fault(Fault),
+    /// Nobody listens.
+    Abandoned,
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Reads one document from beginning to end.
+pub(crate) async fn run(work: Work) {
+    let Work { plane, cut_off, permit, submission, events } = work;
+    let started = Instant::now();
+    let mut abandoned = Abandoned { tally: &plane.admission.tally, armed: true };
+    permit.label(submission.request.request.as_str());
+    let name = submission.request.name.clone();
+
+    let outcome = tokio::select! {
+        biased;
+        () = cut_off.cancelled() => Err(Stop::Fault(shutting_down())),
+        outcome = read(&plane, permit, submission, started, &events) => outcome,
+    };
+    // `read` has ended and with it permit, lease and document: a slow reader holds none of them
+    // while it takes the last event.
+    let last = match outcome {
+        Ok(end) => {
+            Tally::count(&plane.admission.tally.documents_done);
+            log_end(&end, name.as_deref());
+            end
+        }
+        Err(Stop::Fault(fault)) => {
+            Tally::count(&plane.admission.tally.documents_failed);
+            plane.admission.tally.fault(&fault);
+            tracing::info!(document = name, fault = %fault, "document failed");
+            Event::Failed(fault)
+        }
+        Err(Stop::Abandoned) => return,
+    };
+    abandoned.armed = false;
+    // A reader that left between the last page and now misses nothing that it wants.
+    let _ = events.send(last).await;
+}
+
+async fn read(
+    plane: &Arc<DataPlane>,
+    mut permit: Permit,
+    submission: Submission,
+    started: Instant,
+    events: &mpsc::Sender<Event>,
+) -> Result<Event, Stop> {
+    let Submission { caller, request, bytes, deadline } = submission;
+    let DocumentRequest { request, deployment, key, hint, pages, options, order, name: _, timeout: _ } =
+        request;
+    // What was said before the body came may have been less than what came.
+    permit.hold(bytes.len() as u64)?;
+    let tenant = caller.account().clone();
+    let key = key.as_deref().unwrap_or(request.as_str());
+    let found = plane.control.find(&tenant, deployment.as_ref(), key, request.as_str())?;
+    let Found { lease, shadow } = found;
+    let ctx = lease.revision().ctx(&tenant, request, deadline);
+
+    let opening = plane.documents.open(bytes, hint);
+    let document = match tokio::time::timeout_at(deadline.into(), opening).await {
+        Ok(opened) => opened?,
+        Err(_) => return Err(deadline_exceeded("before the document was open").into()),
+    };
+    let own_max = tenant.limits().pages_per_document_max;
+    let pages_max = plane.pages_per_document_max;
+    let pages_max = if own_max == 0 { pages_max } else { pages_max.min(own_max) };
+    let selected = pages.resolve(document.page_count(), pages_max)?;
+    let promise = tenant.meter.promise(selected.len() as u64, tenant.limits().pages_per_day)?;
+    let opened = Event::Opened {
+        content_type: document.content_type(),
+        page_count: document.page_count(),
+        selected: selected.clone(),
+    };
+    events.send(opened).await.map_err(|_| Stop::Abandoned)?;
+
+    let call = PageCall { document, pipeline: lease.revision().pipeline.clone(), ctx: ctx.clone(), options };
+    let revision = lease.revision().clone();
+    let account = Account { tenant, revision, shadow, promise };
+    let summing_up = account.summary(ctx.budget.host_bytes);
+    let reading = Reading::new(call, account, selected, order, plane, permit.burden());
+    let outcomes = reading.run(events).await.map_err(|_| Stop::Abandoned)?;
+
+    let Outcomes { pages_ok, pages_failed, kept } = outcomes;
+    let (summary, summary_fault) = match kept {
+        _ if pages_ok == 0 => (None, None),
+        None => (None, Some(summary_too_large())),
+        Some(kept) => match assemble(plane, summing_up, &lease, &ctx, kept).await {
+            Ok(summary) => (Some(summary), None),
+            Err(fault) => (None, Some(fault)),
+        },
+    };
+    if let Some(fault) = &summary_fault {
+        plane.admission.tally.fault(fault);
+    }
+    Ok(Event::End { summary, summary_fault, pages_ok, pages_failed, total: started.elapsed() })
+}
+
+/// The summary is guest work like a page: it waits for its turn and ends with the deadline.
+async fn assemble(
+    plane: &DataPlane,
+    asking: Asking,
+    lease: &Lease,
+    ctx: &CallCtx,
+    kept: Vec<Arc<Transcript>>,
+) -> Result<Summary, Fault> {
+    // By now the reader has usually let go of its share, and nothing is copied.
+    let kept: Vec<Transcript> = kept.into_iter().map(Arc::unwrap_or_clone).collect();
+    let summing = async {
+        let _turn = plane.turns.turn(asking).await?;
+        let began = Instant::now();
+        let summary = lease.revision().pipeline.assemble(ctx, &kept).await;
+        let (figures, took) = (&lease.revision().figures, began.elapsed());
+        figures.summed_up(took);
+        if let Err(fault) = &summary {
+            figures.assemble_failed(fault, took, ctx.budget.wall, kept.len() as u64);
+        }
+        summary
+    };
+    match tokio::time::timeout_at(ctx.deadline.into(), summing).await {
+        Ok(summary) => summary,
+        Err(_) => Err(deadline_exceeded("before the document was summed up")),
+    }
+}
+
+fn summary_too_large() -> Fault {
+    Fault::new(
+        Kind::TooLarge,
+        "summary_too_large",
+        "The document holds more text than is summed up at once; its pages were answered one by one. \
+         Ask for it in parts to have summaries.",
+    )
+}
+
+fn log_end(end: &Event, name: Option<&str>) {
+    if let Event::End { pages_ok, pages_failed, total, summary_fault, .. } = end {
+        let total_ms = total_ms(*total);
+        match summary_fault {
+            None => tracing::info!(document = name, pages_ok, pages_failed, total_ms, "document done"),
+            Some(fault) => {
+                tracing::warn!(document = name, pages_ok, pages_failed, total_ms, %fault, "document done, not summed up");
+            }
+        }
+    }
+}
+
+fn total_ms(total: Duration) -> u64 {
+    u64::try_from(total.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Counts a document whose task ended before its last event.
+struct Abandoned<'a> {
+    tally: &'a Tally,
+    armed: bool,
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            Tally::count(&self.tally.documents_abandoned);
+            tracing::debug!("the reader is gone; the document is let go");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

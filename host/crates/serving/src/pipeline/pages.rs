@@ -1,0 +1,353 @@
+//! The pages of one document: started in turn, read at once, answered in order, kept for the summary.
+//!
+//! Owns the window of pages that are begun and not yet taken by the reader. Pages are rendered only by
+//! their own guest calls, so the window also bounds the images that a document can have in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lector_control::{PageCall, Promise, Revision, Tenant, work_of};
+use lector_core::cost::PageSize;
+use lector_core::{Fault, Kind, PageRun, Timing, Transcript};
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinError, JoinSet};
+use tracing::Instrument;
+
+use super::page_cost::Bill;
+use crate::cost_tracker::Burden;
+use crate::faults::deadline_exceeded;
+use crate::page_scheduler::{Asking, Turn};
+use crate::plane::DataPlane;
+use crate::request::{Event, Order};
+use crate::shadow_traffic::Sample;
+use crate::status::Backlog;
+
+/// Guest calls end by themselves at the deadline, with their timing; those that do not are cut off so much later.
+const DEADLINE_GRACE: Duration = Duration::from_millis(250);
+
+/// Text that is kept of one document for its summary, in bytes. A page of dense print is some 5 KB;
+/// beyond this the document ends with `summary_too_large` instead of a summary.
+const KEPT_BYTES_MAX: usize = 128 << 20;
+
+/// What became of the pages.
+pub(super) struct Outcomes {
+    pub(super) pages_ok: u32,
+    pub(super) pages_failed: u32,
+    /// The pages read, in page order; `None` where they are more than is kept.
+    pub(super) kept: Option<Vec<Arc<Transcript>>>,
+}
+
+/// Nobody listens any more.
+pub(super) struct NobodyListens;
+
+type Waiting = Pin<Box<dyn Future<Output = Result<Turn, Fault>> + Send>>;
+
+/// On whose account and by which revision pages are read.
+pub(super) struct Account {
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) revision: Arc<Revision>,
+    /// Reads along.
+    pub(super) shadow: Option<Arc<Revision>>,
+    /// Of the tenant's pages of the day.
+    pub(super) promise: Promise,
+}
+
+impl Account {
+    /// A place for a page that is expected to cost so much, and may hold so many bytes.
+    fn page(&self, page_ms: f64, bytes: u64) -> Asking {
+        self.asking(page_ms, bytes, false)
+    }
+
+    /// A place for the summary.
+    pub(super) fn summary(&self, bytes: u64) -> Asking {
+        self.asking(self.revision.figures.summary_ms(), bytes, true)
+    }
+
+    fn asking(&self, price_ms: f64, bytes: u64, ends: bool) -> Asking {
+        Asking {
+            tenant: self.tenant.name().clone(),
+            weight: self.tenant.record.terms.weight,
+            price_ms,
+            ends,
+            own: self.tenant.places.of_page(bytes),
+        }
+    }
+}
+
+/// The reading of the selected pages.
+pub(super) struct Reading<'a> {
+    call: PageCall,
+    account: Account,
+    plane: &'a DataPlane,
+    backlog: Backlog<'a>,
+    burden: &'a Burden,
+    order: Order,
+    /// Indices of the pages; "position" below is a position in this list.
+    selected: Vec<u32>,
+    /// Most pages begun and not yet given to the reader.
+    window: usize,
+    /// Position of the next page to begin.
+    next: usize,
+    running: JoinSet<PageRun>,
+    positions: HashMap<Id, usize>,
+    /// Done and not yet given to the reader, by position.
+    done: BTreeMap<usize, Event>,
+    /// Pages given to the reader.
+    given: usize,
+    kept: BTreeMap<usize, Arc<Transcript>>,
+    kept_bytes: usize,
+    pages_ok: u32,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(
+        call: PageCall,
+        account: Account,
+        selected: Vec<u32>,
+        order: Order,
+        plane: &'a DataPlane,
+        burden: &'a Burden,
+    ) -> Self {
+        let backlog = plane.admission.tally.wait(selected.len() as u64);
+        // Twice the places: one slow page does not idle the house while the pages behind it wait for their order.
+        let window = plane.turns.most().saturating_mul(2);
+        let reading = Self {
+            call,
+            account,
+            plane,
+            backlog,
+            burden,
+            order,
+            selected,
+            window,
+            next: 0,
+            running: JoinSet::new(),
+            positions: HashMap::new(),
+            done: BTreeMap::new(),
+            given: 0,
+            kept: BTreeMap::new(),
+            kept_bytes: 0,
+            pages_ok: 0,
+        };
+        reading.owe_the_rest();
+        reading
+    }
+
+    /// What a page of which nothing is known is expected to cost now, in milliseconds of work.
+    fn page_ms(&self) -> f64 {
+        let Account { tenant, revision, .. } = &self.account;
+        revision.prices.unseen(tenant.name()).unwrap_or_else(|| self.plane.admission.load.page_ms())
+    }
+
+    /// The pages that are not begun cost what such pages did of late.
+    fn owe_the_rest(&self) {
+        self.burden.set(self.page_ms() * self.selected.len().saturating_sub(self.next) as f64);
+    }
+
+    /// Reads all of them. Dropping the future ends every page in flight.
+    pub(super) async fn run(mut self, events: &mpsc::Sender<Event>) -> Result<Outcomes, NobodyListens> {
+        let deadline = self.call.ctx.deadline;
+        let (mut expired, mut cut_off) = (false, false);
+        let mut waiting: Option<Waiting> = None;
+        while self.given < self.selected.len() {
+            expired |= Instant::now() >= deadline;
+            if expired {
+                self.give_up_unbegun();
+            }
+            // One wait at a time, which is what makes the turns fair; and none while the window is
+            // shut, for a place given to somebody who does not come would be lost to the house.
+            if expired || !self.may_begin() {
+                waiting = None;
+            } else if waiting.is_none() {
+                waiting = Some(Box::pin(
+                    self.plane.turns.turn(self.account.page(self.page_ms(), self.call.ctx.budget.host_bytes)),
+                ));
+            }
+            tokio::select! {
+                place = events.reserve(), if self.ready().is_some() => {
+                    let place = place.map_err(|_| NobodyListens)?;
+                    if let Some(event) = self.take_ready() {
+                        place.send(event);
+                    }
+                }
+                Some(joined) = self.running.join_next_with_id() => self.ended(joined),
+                turn = turn_of(&mut waiting) => {
+                    waiting = None;
+                    self.begin(turn);
+                }
+                () = tokio::time::sleep_until(deadline.into()), if !expired => {}
+                () = tokio::time::sleep_until((deadline + DEADLINE_GRACE).into()), if expired && !cut_off => {
+                    cut_off = true;
+                    self.running.abort_all();
+                }
+            }
+        }
+        let pages_failed = (self.selected.len() as u32).saturating_sub(self.pages_ok);
+        let whole = self.kept_bytes <= KEPT_BYTES_MAX;
+        let kept = whole.then(|| self.kept.into_values().collect());
+        Ok(Outcomes { pages_ok: self.pages_ok, pages_failed, kept })
+    }
+
+    fn may_begin(&self) -> bool {
+        self.next < self.selected.len() && self.next - self.given < self.window
+    }
+
+    fn begin(&mut self, turn: Result<Turn, Fault>) {
+        let position = self.next;
+        let Some(&index) = self.selected.get(position) else { return };
+        self.next += 1;
+        let turn = match turn {
+            Ok(turn) => turn,
+            Err(fault) => {
+                return self.settle(position, PageRun { result: Err(fault), timing: Timing::default() });
+            }
+        };
+        let part = self.burden.page(turn.price_ms());
+        self.owe_the_rest();
+        let bill = Bill::open(&turn, part, self.account.revision.prices.clone());
+        let mut call = self.call.clone();
+        call.ctx.watch = Some(bill.watch());
+        let page = async move {
+            let run = call.read(index).await;
+            bill.close(work_ms(&run.timing));
+            // The place is free as soon as the page is read, whether or not anybody takes it.
+            drop(turn);
+            run
+        };
+        let task = self.running.spawn(page.instrument(tracing::debug_span!("page", index)));
+        self.positions.insert(task.id(), position);
+    }
+
+    /// A page task ended, or died.
+    fn ended(&mut self, joined: Result<(Id, PageRun), JoinError>) {
+        let (id, run) = match joined {
+            Ok((id, run)) => (id, run),
+            Err(error) => {
+                let fault = if error.is_cancelled() {
+                    deadline_exceeded("while the page was read")
+                } else {
+                    Fault::new(
+                        Kind::Bug,
+                        "internal",
+                        "The reading of the page broke off inside Lector; report it.",
+                    )
+                    .with_detail(&error)
+                };
+                (error.id(), PageRun { result: Err(fault), timing: Timing::default() })
+            }
+        };
+        if let Some(position) = self.positions.remove(&id) {
+            self.settle(position, run);
+        }
+    }
+
+    /// Counts a page and puts it where the reader gets it from.
+    fn settle(&mut self, position: usize, run: PageRun) {
+        let Some(&index) = self.selected.get(position) else { return };
+        let admission = &self.plane.admission;
+        self.backlog.done();
+        admission.tally.page(run.result.as_ref().err());
+        let Account { tenant, revision, promise, .. } = &mut self.account;
+        tenant.meter.page(&run);
+        promise.kept();
+        revision.figures.page(&run, self.call.ctx.budget.wall);
+        let PageRun { result, mut timing } = run;
+        if let Some(explanation) = &mut timing.explanation {
+            explanation.revision = revision.record.number;
+        }
+        let event = match result {
+            Ok(transcript) => {
+                let (turns, ms) = (&self.plane.turns, work_ms(&timing));
+                let guess = revision.prices.learn(tenant.name(), PageSize::of(&timing), ms);
+                admission.load.guessed(guess, ms);
+                admission.load.learn(&timing, turns.taken() >= turns.most(), Instant::now());
+                self.pages_ok += 1;
+                let transcript = Arc::new(transcript);
+                self.keep(position, &transcript);
+                self.read_along(index, &transcript, work_of(&timing));
+                Event::Page { index, transcript, timing }
+            }
+            Err(fault) => {
+                tracing::info!(page = index + 1, fault = %fault, "page not read");
+                Event::PageError { index, fault, timing }
+            }
+        };
+        self.done.insert(position, event);
+        self.owe_the_rest();
+    }
+
+    /// Lets the shadow read the page too, where there is one.
+    fn read_along(&self, index: u32, live: &Arc<Transcript>, live_worked: Duration) {
+        let Some(revision) = &self.account.shadow else { return };
+        let PageCall { document, ctx, options, .. } = &self.call;
+        let ctx = revision.ctx(&self.account.tenant, ctx.request.clone(), ctx.deadline);
+        let call = PageCall {
+            document: document.clone(),
+            pipeline: revision.pipeline.clone(),
+            ctx,
+            options: *options,
+        };
+        let own = self.account.tenant.places.of_page(call.ctx.budget.host_bytes);
+        let sample = Sample { revision: revision.clone(), call, own, index, live: live.clone(), live_worked };
+        self.plane.shadows.read(sample, &self.plane.turns);
+    }
+
+    fn keep(&mut self, position: usize, transcript: &Arc<Transcript>) {
+        self.kept_bytes = self.kept_bytes.saturating_add(bytes_of(transcript));
+        if self.kept_bytes <= KEPT_BYTES_MAX {
+            self.kept.insert(position, transcript.clone());
+        } else {
+            // There will be no summary: what was kept for it is of no more use.
+            self.kept.clear();
+        }
+    }
+
+    /// Position of the page that the reader may have next.
+    fn ready(&self) -> Option<usize> {
+        match self.order {
+            Order::Page => self.done.contains_key(&self.given).then_some(self.given),
+            Order::Completion => self.done.first_key_value().map(|(&position, _)| position),
+        }
+    }
+
+    fn take_ready(&mut self) -> Option<Event> {
+        let event = self.ready().and_then(|position| self.done.remove(&position))?;
+        self.given += 1;
+        Some(event)
+    }
+
+    /// After the deadline: pages that were not begun become errors, as fast as the reader takes them.
+    fn give_up_unbegun(&mut self) {
+        while self.may_begin() {
+            let position = self.next;
+            self.next += 1;
+            let result = Err(deadline_exceeded("before the page was read"));
+            self.settle(position, PageRun { result, timing: Timing::default() });
+        }
+    }
+}
+
+/// The turn that is waited for, or nothing for ever.
+async fn turn_of(waiting: &mut Option<Waiting>) -> Result<Turn, Fault> {
+    match waiting {
+        Some(turn) => turn.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn work_ms(timing: &Timing) -> f64 {
+    work_of(timing).as_secs_f64() * 1e3
+}
+
+/// Memory that a transcript takes, about.
+fn bytes_of(transcript: &Transcript) -> usize {
+    use lector_core::{Finding, Line, Word};
+    let lines = transcript.lines.iter().map(|line| {
+        let words: usize = line.words.iter().map(|word| word.text.len() + size_of::<Word>()).sum();
+        line.text.len() + size_of::<Line>() + words
+    });
+    let findings = transcript.findings.iter().map(|f| f.text.len() + f.kind.len() + size_of::<Finding>());
+    lines.chain(findings).sum::<usize>() + transcript.warnings.iter().map(String::len).sum::<usize>()
+}

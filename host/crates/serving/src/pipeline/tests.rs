@@ -1,0 +1,328 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+use std::sync::atomic::Ordering::SeqCst;
+
+use futures::StreamExt;
+use lector_core::cost::PageSize;
+
+use super::*;
+use crate::event_stream::EventStream;
+use crate::fakes::{Deed, Script, platform, platform_granting, platform_with, submission, until, word};
+use crate::request::Order;
+use crate::service::DocumentService;
+
+async fn words(stream: EventStream) -> Vec<String> {
+    stream.map(|event| word(&event)).collect().await
+}
+
+fn admit(platform: &Arc<DocumentService>) -> Result<Permit, Fault> {
+    platform.admit(&platform.control().of_this_machine()?, None, Duration::from_secs(300))
+}
+
+fn submit(platform: &Arc<DocumentService>, submission: Submission) -> EventStream {
+    platform.submit(admit(platform).unwrap(), submission, "standard".into())
+}
+
+fn empty(platform: &DocumentService, script: &Script) -> bool {
+    let status = platform.status();
+    status.documents_admitted == 0
+        && status.pages_running == 0
+        && status.pages_waiting == 0
+        && status.held_bytes == 0
+        && status.deployments[0].leases == 0
+        && script.open.load(SeqCst) == 0
+        && script.running.load(SeqCst) == 0
+}
+
+#[tokio::test]
+async fn pages_in_order_with_a_summary_at_the_end() {
+    let script = Script::new(Deed::Read);
+    let platform = platform(&script, 3, 2).await.unwrap();
+    let events: Vec<Event> = submit(&platform, submission(&platform, "r", 40, Order::Page)).collect().await;
+    let words: Vec<String> = events.iter().map(word).collect();
+    let mut expect = vec!["open 40".to_owned()];
+    expect.extend((0..40).map(|index| format!("ok {index}")));
+    expect.push("end 40/0".to_owned());
+    assert_eq!(words, expect);
+    let Some(Event::End { summary: Some(summary), summary_fault: None, .. }) = events.last() else {
+        panic!()
+    };
+    assert!(summary.text.starts_with("page 0\npage 1\n"), "{}", summary.text);
+    assert!(script.running_most.load(SeqCst) <= 3);
+    until("the house is empty", || empty(&platform, &script)).await;
+    let status = platform.status();
+    assert_eq!((status.documents_done, status.pages_ok), (1, 40));
+    assert!(status.page_time.is_some());
+}
+
+#[tokio::test]
+async fn a_slow_page_holds_back_a_bounded_number_in_page_order_and_none_in_completion_order() {
+    for (order, begun_at_rest) in [(Order::Page, 4), (Order::Completion, 30)] {
+        let script = Script::new(Deed::Read);
+        script.on(0, Deed::Wait);
+        let platform = platform(&script, 2, 2).await.unwrap();
+        let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r", 30, order))));
+        until("the window is shut", || script.begun().len() == begun_at_rest).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        // In page order: the slow page and those of the window (twice the places) behind it.
+        assert_eq!(script.begun().len(), begun_at_rest, "{order:?}");
+        script.go.add_permits(1);
+        let words = reading.await.unwrap();
+        assert_eq!(words.len(), 32);
+        let first = words.iter().position(|word| word == "ok 0").unwrap();
+        assert_eq!(first == 1, order == Order::Page, "{order:?}: {words:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_owed_what_its_size_says_as_soon_as_it_is_known() {
+    let script = Script::new(Deed::Read);
+    let size = |pixels| PageSize { pixels, crops: 0 };
+    let (letter, poster) = ((size(2_000_000), 100), (size(20_000_000), 1000));
+    script
+        .sizes
+        .lock()
+        .unwrap()
+        .extend((0..40).map(|page| (page, if page % 4 == 3 { poster } else { letter })));
+    let platform = platform(&script, 1, 2).await.unwrap();
+    words(submit(&platform, submission(&platform, "r", 40, Order::Page))).await;
+    until("the house is empty", || empty(&platform, &script)).await;
+    assert_eq!(platform.status().work_owed, Duration::ZERO);
+    *script.otherwise.lock().unwrap() = Deed::Wait;
+    let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r", 4, Order::Page))));
+    let owed_ms = || platform.status().work_owed.as_millis();
+    let mean_ms = platform.plane().admission.load.page_ms();
+    assert!((200.0..600.0).contains(&mean_ms), "{mean_ms}");
+    for (page, expect_ms) in [100.0, 100.0, 100.0, 1000.0].into_iter().enumerate() {
+        until("the page is being read", || script.begun().len() == 41 + page).await;
+        // Pages that are not begun are owed what a page of the tenant's costs in the mean.
+        let rest = (3 - page) as f64;
+        let is = owed_ms() as f64;
+        assert!(
+            (expect_ms * 0.9 + rest * 100.0..expect_ms * 1.1 + rest * 600.0).contains(&is),
+            "{page}: {is}"
+        );
+        script.go.add_permits(1);
+    }
+    reading.await.unwrap();
+    until("the house is empty", || empty(&platform, &script)).await;
+    let status = platform.status();
+    assert_eq!(status.work_owed, Duration::ZERO);
+    let off = |known: &str| {
+        let of = status.work_predictions.iter().find(|of| of.known == known).unwrap();
+        of.off.as_secs_f64() / of.work.as_secs_f64()
+    };
+    assert!(off("pixels") < 0.3 && off("pixels") < 0.5 * off("nothing"), "{:?}", status.work_predictions);
+}
+
+#[tokio::test]
+async fn documents_take_turns() {
+    let script = Script::new(Deed::Wait);
+    let platform = platform(&script, 1, 8).await.unwrap();
+    let long = tokio::spawn(words(submit(&platform, submission(&platform, "long", 100, Order::Completion))));
+    until("the long one has begun", || !script.begun().is_empty()).await;
+    let short = tokio::spawn(words(submit(&platform, submission(&platform, "short", 1, Order::Completion))));
+    let other = tokio::spawn(words(submit(&platform, submission(&platform, "other", 3, Order::Completion))));
+    until("all three are open", || script.open.load(SeqCst) == 3).await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    script.go.add_permits(8);
+    assert_eq!(short.await.unwrap(), ["open 1", "ok 0", "end 1/0"]);
+    until("eight went", || script.begun().len() >= 9).await;
+    let begun = script.begun();
+    let at = |name: &str| begun.iter().position(|(request, _)| request == name).unwrap();
+    // At most one more page of each of the others before it.
+    assert!(at("short") <= 3, "{begun:?}");
+    assert!(at("other") <= 3, "{begun:?}");
+    script.go.add_permits(200);
+    assert_eq!(other.await.unwrap().len(), 5);
+    assert_eq!(long.await.unwrap().len(), 102);
+}
+
+#[tokio::test]
+async fn a_dropped_stream_ends_all_work() {
+    let script = Script::new(Deed::Hang);
+    let platform = platform(&script, 4, 2).await.unwrap();
+    let mut stream = submit(&platform, submission(&platform, "r", 50, Order::Page));
+    assert_eq!(word(&stream.next().await.unwrap()), "open 50");
+    until("four pages are running", || script.running.load(SeqCst) == 4).await;
+    assert_eq!(platform.status().pages_waiting, 50);
+    drop(stream);
+    until("the house is empty", || empty(&platform, &script)).await;
+    assert_eq!(script.begun().len(), 4);
+    assert_eq!(platform.status().documents_abandoned, 1);
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_holds_no_places() {
+    let script = Script::new(Deed::Read);
+    let platform = platform(&script, 2, 4).await.unwrap();
+    let idle = submit(&platform, submission(&platform, "idle", 50, Order::Page));
+    until("it stands still", || platform.status().pages_running == 0 && script.begun().len() >= 4).await;
+    let before = script.begun().len();
+    assert!(before <= 4 + 4 + 1, "{before} pages begun for nobody");
+    assert_eq!(words(submit(&platform, submission(&platform, "r", 20, Order::Page))).await.len(), 22);
+    assert_eq!(words(idle).await.len(), 52);
+}
+
+#[tokio::test]
+async fn one_bad_page_is_one_page_error() {
+    let script = Script::new(Deed::Read);
+    script.on(1, Deed::Fail);
+    script.on(2, Deed::Panic);
+    let platform = platform(&script, 2, 2).await.unwrap();
+    let words = words(submit(&platform, submission(&platform, "r", 4, Order::Page))).await;
+    assert_eq!(words, ["open 4", "ok 0", "guest_trapped 1", "internal 2", "ok 3", "end 2/2"]);
+    let faults = platform.status().faults;
+    assert_eq!((faults["guest_trapped"], faults["internal"]), (1, 1));
+    until("the house is empty", || empty(&platform, &script)).await;
+}
+
+#[tokio::test]
+async fn after_the_deadline_every_page_is_answered() {
+    for order in [Order::Page, Order::Completion] {
+        let script = Script::new(Deed::Hang);
+        script.on(0, Deed::Read);
+        let platform = platform(&script, 2, 2).await.unwrap();
+        let submission = Submission {
+            deadline: Instant::now() + Duration::from_millis(150),
+            ..submission(&platform, "r", 30, order)
+        };
+        let started = Instant::now();
+        let words = words(submit(&platform, submission)).await;
+        assert_eq!(
+            words.iter().filter(|word| word.starts_with("deadline_exceeded")).count(),
+            29,
+            "{words:?}"
+        );
+        assert_eq!(words.last().unwrap(), "end 1/29");
+        assert!(started.elapsed() < Duration::from_secs(5));
+        until("the house is empty", || empty(&platform, &script)).await;
+    }
+}
+
+#[tokio::test]
+async fn documents_that_cannot_be_read_fail_once() {
+    let script = Script::new(Deed::Read);
+    let platform = platform(&script, 2, 2).await.unwrap();
+    let pages = |text: &str| crate::page_selection::PageSelection::parse(text).unwrap();
+    let base = || submission(&platform, "r", 3, Order::Page);
+    let of = |request| Submission { request, ..base() };
+    for (submission, expect) in [
+        (submission(&platform, "r", 0, Order::Page), "failed document_empty"),
+        (of(DocumentRequest { pages: pages("4"), ..base().request }), "failed page_out_of_range"),
+        (submission(&platform, "r", 101, Order::Page), "failed too_many_pages"),
+        (
+            of(DocumentRequest { deployment: Some("nowhere".into()), ..base().request }),
+            "failed deployment_not_found",
+        ),
+        (Submission { bytes: Arc::new(vec![1; 1001]), ..base() }, "failed submission_too_large"),
+    ] {
+        assert_eq!(words(submit(&platform, submission)).await, [expect]);
+    }
+    let some = words(submit(&platform, of(DocumentRequest { pages: pages("3,1"), ..base().request }))).await;
+    assert_eq!(some, ["open 2", "ok 0", "ok 2", "end 2/0"]);
+    until("the house is empty", || empty(&platform, &script)).await;
+}
+
+#[tokio::test]
+async fn a_failing_summary_costs_no_page() {
+    let script = Script::new(Deed::Read);
+    *script.assemble_fails.lock().unwrap() = true;
+    let platform = platform(&script, 2, 2).await.unwrap();
+    let events: Vec<Event> = submit(&platform, submission(&platform, "r", 2, Order::Page)).collect().await;
+    let Some(Event::End { summary: None, summary_fault: Some(fault), pages_ok: 2, .. }) = events.last()
+    else {
+        panic!("{events:?}");
+    };
+    assert_eq!(fault.code, "guest_trapped");
+}
+
+#[tokio::test]
+async fn a_full_house_says_when_to_come_back() {
+    let script = Script::new(Deed::Wait);
+    let platform = platform(&script, 1, 1).await.unwrap();
+    let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r", 3, Order::Page))));
+    until("it has begun", || !script.begun().is_empty()).await;
+    let fault = admit(&platform).unwrap_err();
+    assert_eq!(fault.code, "house_full");
+    assert!(fault.retry_after.unwrap() >= Duration::from_secs(1));
+    script.go.add_permits(3);
+    reading.await.unwrap();
+    until("there is room", || admit(&platform).is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_drain_waits_and_then_cuts_off() {
+    let script = Script::new(Deed::Wait);
+    let platform = platform(&script, 1, 4).await.unwrap();
+    let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r1", 1, Order::Page))));
+    until("it has begun", || !script.begun().is_empty()).await;
+    let draining = tokio::spawn({
+        let platform = platform.clone();
+        async move { platform.drain(Duration::from_secs(20)).await }
+    });
+    until("the door is shut", || platform.is_draining()).await;
+    assert_eq!(admit(&platform).unwrap_err().code, "shutting_down");
+    assert_eq!(platform.probe(Duration::from_secs(1)).await.unwrap_err().code, "shutting_down");
+    script.go.add_permits(1);
+    assert!(draining.await.unwrap().clean);
+    assert_eq!(reading.await.unwrap(), ["open 1", "ok 0", "end 1/0"]);
+
+    let script = Script::new(Deed::Hang);
+    let platform = platform_with(&script, 1, 4, "detection").await.unwrap();
+    let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r2", 9, Order::Page))));
+    until("it has begun", || !script.begun().is_empty()).await;
+    let report = platform.drain(Duration::from_millis(20)).await;
+    assert!(!report.clean);
+    assert_eq!(&*report.cut_off[0].label, "r2");
+    assert_eq!(reading.await.unwrap(), ["open 9", "failed shutting_down"]);
+    until("the house is empty", || empty(&platform, &script)).await;
+}
+
+#[tokio::test]
+async fn starting_checks_settings_and_grants() {
+    let script = Script::with_settings(Deed::Read, false);
+    let fault = platform(&script, 1, 1).await.err().unwrap();
+    assert_eq!(fault.code, "settings_refused");
+    assert!(fault.message.contains("/dpi") && fault.message.contains("standard"), "{fault}");
+    let script = Script::new(Deed::Read);
+    let fault = platform_with(&script, 1, 1, "recognition").await.err().unwrap();
+    assert_eq!(fault.code, "grant_missing");
+    assert!(fault.message.contains("detection"), "{fault}");
+    assert!(script.prepared.lock().unwrap().is_empty(), "nothing is opened for a deployment that cannot be");
+}
+
+#[tokio::test]
+async fn models_are_ready_before_a_deployment_is_live() {
+    let script = Script::new(Deed::Read);
+    let _platform = platform(&script, 1, 1).await.unwrap();
+    assert_eq!(*script.prepared.lock().unwrap(), ["model".into()]);
+    let fault = platform_granting(&script, "missing").await.err().unwrap();
+    assert_eq!(fault.code, "model_unavailable");
+    assert!(fault.message.contains("standard"), "{fault}");
+}
+
+#[tokio::test]
+async fn probes_share_an_answer_and_a_busy_house_is_ready() {
+    let script = Script::new(Deed::Read);
+    let platform = platform(&script, 1, 1).await.unwrap();
+    let within = Duration::from_secs(5);
+    let report = platform.probe(within).await.unwrap();
+    assert_eq!((report.deployments.len(), report.stood_in), (1, false));
+    for _ in 0..50 {
+        platform.probe(within).await.unwrap();
+    }
+    assert!(script.begun().len() <= 2, "the answer is kept for a second");
+
+    let script = Script::new(Deed::Fail);
+    let platform = platform_with(&script, 1, 1, "detection").await.unwrap();
+    let fault = platform.probe(within).await.unwrap_err();
+    assert_eq!(fault.code, "guest_trapped");
+    assert!(fault.message.contains("standard"));
+
+    // It hangs, but pages are being read: it is slow, not broken.
+    let script = Script::new(Deed::Read);
+    let platform = platform_with(&script, 1, 1, "detection").await.unwrap();
+    words(submit(&platform, submission(&platform, "r", 1, Order::Page))).await;
+    *script.otherwise.lock().unwrap() = Deed::Hang;
+    assert!(platform.probe(Duration::from_millis(20)).await.unwrap().stood_in);
+}

@@ -1,0 +1,28 @@
+//! The parts of the data plane that a document passes through.
+//!
+//! Owns nothing but the struct that holds them, so that the pipeline, the readiness check and the service can share it.
+
+use std::sync::Arc;
+
+use lector_control::ControlPlane;
+use lector_core::Documents;
+
+use crate::admission::Admission;
+use crate::page_scheduler::Turns;
+use crate::shadow_traffic::Shadows;
+
+pub(crate) struct DataPlane {
+    pub(crate) control: Arc<ControlPlane>,
+    pub(crate) documents: Arc<dyn Documents>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) turns: Turns,
+    pub(crate) shadows: Shadows,
+    pub(crate) pages_per_document_max: u32,
+}
+
+impl DataPlane {
+    /// Whether the server has begun to drain.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.admission.gate.is_closed()
+    }
+}

@@ -1,0 +1,110 @@
+//! Can the house read? A golden page goes the whole way, through each deployment that the configuration lends to all:
+//! render worker, guest, engines. Tenants' own read theirs when they are deployed.
+//!
+//! Owns the last answer, kept for a moment. Called by `/readyz` and at the start of `serve`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lector_control::{PageCall, SMOKE_TEST_PNG, SMOKE_TEST_WORD};
+use lector_core::port::DocumentHint;
+use lector_core::{DeploymentName, Fault, Kind, PageRequest, RequestId};
+use tokio::sync::Mutex;
+
+use crate::faults::{deadline_exceeded, shutting_down};
+use crate::plane::DataPlane;
+
+/// How long an answer is good for: probing cannot cost more than one page a second and deployment.
+const KEPT: Duration = Duration::from_secs(1);
+/// A busy house may be slow to answer the probe; a page that it read so recently is as good an answer.
+const RECENT_PAGE: Duration = Duration::from_secs(5);
+
+/// A probe that passed.
+#[derive(Clone, Debug)]
+pub struct ProbeReport {
+    /// Time of the whole probe.
+    pub took: Duration,
+    /// One entry for each deployment.
+    pub deployments: Vec<ProbedDeployment>,
+    /// Set where the probe itself found no room, and a page read moments ago stands for it.
+    pub stood_in: bool,
+}
+
+/// How one deployment did.
+#[derive(Clone, Debug)]
+pub struct ProbedDeployment {
+    /// Its name.
+    pub name: DeploymentName,
+    /// Time of its golden page.
+    pub took: Duration,
+    /// Whether it found the word that is written there. A pipeline of a special purpose need not.
+    pub word_found: bool,
+}
+
+/// The last answer.
+#[derive(Default)]
+pub(crate) struct Probe {
+    last: Mutex<Option<(Instant, Result<ProbeReport, Fault>)>>,
+}
+
+impl Probe {
+    /// The answer of a moment ago, or a new one. Probes at the same time share one answer.
+    pub(crate) async fn answer(&self, plane: &DataPlane, deadline: Duration) -> Result<ProbeReport, Fault> {
+        if plane.is_draining() {
+            return Err(shutting_down());
+        }
+        let until = Instant::now() + deadline;
+        let late = |_| deadline_exceeded("while another probe ran");
+        let mut last = tokio::time::timeout_at(until.into(), self.last.lock()).await.map_err(late)?;
+        if let Some((at, answer)) = &*last
+            && at.elapsed() < KEPT
+        {
+            return answer.clone();
+        }
+        let answer = match tokio::time::timeout_at(until.into(), probe(plane, until)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(deadline_exceeded("before the golden page was read")),
+        };
+        let answer = answer.or_else(|fault| stand_in(plane, fault));
+        *last = Some((Instant::now(), answer.clone()));
+        answer
+    }
+}
+
+async fn probe(plane: &DataPlane, until: Instant) -> Result<ProbeReport, Fault> {
+    let started = Instant::now();
+    let hint = DocumentHint { content_type: Some("image/png".to_owned()), password: None };
+    let document = plane.documents.open(Arc::new(SMOKE_TEST_PNG.to_vec()), hint).await?;
+    let (host, shared) = plane.control.shared_deployments("probe")?;
+    let mut deployments = Vec::new();
+    for lease in shared {
+        let (name, revision) = (lease.deployment(), lease.revision());
+        let call = PageCall {
+            document: document.clone(),
+            pipeline: revision.pipeline.clone(),
+            ctx: revision.ctx(&host, RequestId::from("probe"), until),
+            options: PageRequest::default(),
+        };
+        // The probe takes no turn: it must answer when the house is full, too.
+        let begun = Instant::now();
+        let run = call.read(0).await;
+        let transcript = run.result.map_err(|mut fault| {
+            fault.message = format!("Deployment `{name}` did not read the golden page: {}", fault.message);
+            fault
+        })?;
+        let word_found = transcript.text().to_lowercase().contains(SMOKE_TEST_WORD);
+        deployments.push(ProbedDeployment { name: name.clone(), took: begun.elapsed(), word_found });
+    }
+    Ok(ProbeReport { took: started.elapsed(), deployments, stood_in: false })
+}
+
+/// A probe that failed for want of room or time passes if real pages are being read.
+fn stand_in(plane: &DataPlane, fault: Fault) -> Result<ProbeReport, Fault> {
+    let full = matches!(fault.kind, Kind::Busy | Kind::Deadline);
+    match plane.admission.tally.last_page_ok() {
+        Some(at) if full && at.elapsed() < RECENT_PAGE => {
+            Ok(ProbeReport { took: Duration::ZERO, deployments: Vec::new(), stood_in: true })
+        }
+        _ => Err(fault),
+    }
+}

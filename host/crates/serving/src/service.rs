@@ -1,0 +1,323 @@
+//! The one entry for documents: from a request and bytes to events, or to the whole answer.
+//!
+//! Owns the order of the steps: find the deployment, count the request against the tenant's rate, admit, account the upload,
+//! set the deadline, run the pipeline; and the drain. Knows no transport. The native API, the command line, and every later
+//! dialect or job come in here, through [`DocumentService::read`], [`DocumentService::stream`], or, where the bytes come in
+//! bit by bit, a [`Session`].
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use lector_control::{Caller, ControlPlane};
+use lector_core::{Blame, DeploymentName, Documents, Fault, Kind};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use crate::admission::{Admission, Bounds, Permit};
+use crate::collector::{Collector, DocumentResult};
+use crate::config::ServingConfig;
+use crate::event_stream::EventStream;
+use crate::page_scheduler::Turns;
+use crate::pipeline::{self, Work};
+use crate::plane::DataPlane;
+use crate::readiness_check::{Probe, ProbeReport};
+use crate::request::{DocumentRequest, Event, Submission};
+use crate::shadow_traffic::Shadows;
+use crate::status::{DrainReport, ServingStatus};
+
+/// Events that wait for a slow reader of one document before the pipeline itself waits.
+const EVENTS_WAITING_MAX: usize = 4;
+/// After the drain's time is over: what the cut-off documents have to say so to their readers.
+const CUT_OFF_GRACE: Duration = Duration::from_secs(1);
+/// So often a document that waits for admission asks again.
+const ADMISSION_EVERY: Duration = Duration::from_millis(50);
+
+/// Reads documents.
+pub struct DocumentService {
+    plane: Arc<DataPlane>,
+    probe: Probe,
+    work: TaskTracker,
+    cut_off: CancellationToken,
+}
+
+/// From when on a document's timeout runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Clock {
+    /// From then: the request has one document.
+    Since(Instant),
+    /// From the moment at which the document is in: the request has many.
+    PerDocument,
+}
+
+/// A document that came in.
+#[derive(Clone, Debug, Default)]
+pub struct Upload {
+    /// Its name as the client knows it.
+    pub name: Option<String>,
+    /// `Content-Type` as the client stated it.
+    pub content_type: Option<String>,
+    /// The document.
+    pub bytes: Vec<u8>,
+}
+
+impl DocumentService {
+    /// Makes the service of a control plane.
+    pub fn start(
+        config: &ServingConfig,
+        control: Arc<ControlPlane>,
+        documents: Arc<dyn Documents>,
+    ) -> Result<Arc<Self>, Fault> {
+        if config.documents_max == 0 || config.pages_in_flight_max == 0 || config.pages_per_document_max == 0
+        {
+            let message = "The limits of the platform must be 1 or more.";
+            return Err(Fault::new(Kind::Invalid, "platform_config", message).blaming(Blame::Host));
+        }
+        let plane = DataPlane {
+            control,
+            documents,
+            admission: Admission::new(Bounds {
+                documents_max: config.documents_max,
+                held_bytes_max: config.held_bytes_max,
+                wait_max: config.wait_max,
+            }),
+            turns: Turns::new(config.pages_in_flight_max),
+            shadows: Shadows::default(),
+            pages_per_document_max: config.pages_per_document_max,
+        };
+        Ok(Arc::new(Self {
+            plane: Arc::new(plane),
+            probe: Probe::default(),
+            work: TaskTracker::new(),
+            cut_off: CancellationToken::new(),
+        }))
+    }
+
+    /// The control plane behind it.
+    pub fn control(&self) -> &Arc<ControlPlane> {
+        &self.plane.control
+    }
+
+    /// Reads a document that is there, and answers with the whole result.
+    pub async fn read(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: DocumentRequest,
+        bytes: Vec<u8>,
+    ) -> Result<Box<DocumentResult>, Fault> {
+        self.stream(caller, request, bytes)?.collected(|_| {}).await
+    }
+
+    /// Reads a document that is there, and answers with its events. Must be called within a tokio runtime.
+    pub fn stream(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: DocumentRequest,
+        bytes: Vec<u8>,
+    ) -> Result<EventStream, Fault> {
+        let upload =
+            Upload { name: request.name.clone(), content_type: request.hint.content_type.clone(), bytes };
+        let session = self.begin(caller, request, Clock::Since(Instant::now()))?;
+        let permit = session.admit(Some(upload.bytes.len() as u64))?;
+        Ok(session.stream(permit, upload))
+    }
+
+    /// Begins a request before its bytes are there: finds the deployment and counts the request against the tenant's rate.
+    /// `request` holds for each document of the request; its name and content type are those of the upload.
+    ///
+    /// Faults: `deployment_not_found`, `rate_limited`, and that the deployment has no revision to answer with.
+    pub fn begin(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: DocumentRequest,
+        clock: Clock,
+    ) -> Result<Session, Fault> {
+        let control = self.control();
+        let deployment = control.lease(caller, request.deployment.as_ref())?.deployment().clone();
+        control.enter(caller)?;
+        Ok(Session { service: self.clone(), caller: caller.clone(), request, deployment, clock })
+    }
+
+    pub(crate) fn admit(
+        &self,
+        caller: &Caller,
+        bytes_hint: Option<u64>,
+        time_left: Duration,
+    ) -> Result<Permit, Fault> {
+        let tenant = caller.account();
+        let admitted = self.plane.admission.admit(tenant, bytes_hint, time_left);
+        admitted.inspect_err(|_| tenant.meter.rejected())
+    }
+
+    /// Reads a document. Everything that goes wrong from here on is an event.
+    pub(crate) fn submit(
+        &self,
+        permit: Permit,
+        submission: Submission,
+        deployment: DeploymentName,
+    ) -> EventStream {
+        let (events, stream) = mpsc::channel(EVENTS_WAITING_MAX);
+        let (request, name) = (submission.request.request.clone(), submission.request.name.clone());
+        let span = tracing::info_span!("document", %request, tenant = %submission.caller.tenant());
+        let work =
+            Work { plane: self.plane.clone(), cut_off: self.cut_off.clone(), permit, submission, events };
+        let task = self.work.spawn(pipeline::run(work).instrument(span));
+        EventStream::new(stream, task.abort_handle(), Collector::new(request, deployment, name))
+    }
+
+    /// Reads a tiny smoke-test page through documents, guests and engines, once for each deployment that the
+    /// configuration lends to all, all within `deadline`. An answer is kept for a second, so that probing
+    /// cannot be used as a load.
+    pub async fn probe(&self, deadline: Duration) -> Result<ProbeReport, Fault> {
+        self.probe.answer(&self.plane, deadline).await
+    }
+
+    /// Admits nothing new and ends the event streams, waits `within` for the documents that are there, then cuts off the
+    /// rest. Each document that is cut off gets a last event `shutting_down`.
+    pub async fn drain(&self, within: Duration) -> DrainReport {
+        let started = Instant::now();
+        let gate = &self.plane.admission.gate;
+        gate.close();
+        self.control().close_event_streams();
+        let clean = tokio::time::timeout(within, gate.empty()).await.is_ok();
+        let cut_off = if clean { Vec::new() } else { gate.holders() };
+        self.cut_off.cancel();
+        self.work.close();
+        let ended = tokio::time::timeout(CUT_OFF_GRACE, self.work.wait()).await.is_ok();
+        self.control().stop().await;
+        DrainReport { clean: clean && ended, took: started.elapsed(), cut_off }
+    }
+
+    /// Whether [`drain`](Self::drain) has begun.
+    pub fn is_draining(&self) -> bool {
+        self.plane.is_draining()
+    }
+
+    /// A look at the counters.
+    pub fn status(&self) -> ServingStatus {
+        let DataPlane { admission, turns, control, .. } = &*self.plane;
+        let tally = &admission.tally;
+        let (owed_ms, work_ms_per_s) = admission.load.owed_and_capacity();
+        ServingStatus {
+            documents_admitted: admission.gate.count(),
+            documents_max: admission.bounds.documents_max,
+            documents_done: tally.documents_done.load(Relaxed),
+            documents_failed: tally.documents_failed.load(Relaxed),
+            documents_abandoned: tally.documents_abandoned.load(Relaxed),
+            documents_taken: tally.documents_admitted.load(Relaxed),
+            documents_refused: tally.documents_refused.load(Relaxed),
+            documents_over_share: tally.documents_over_share.load(Relaxed),
+            documents_over_bytes: tally.documents_over_bytes.load(Relaxed),
+            work_owed: Duration::try_from_secs_f64(owed_ms / 1e3).unwrap_or(Duration::MAX),
+            work_rate: work_ms_per_s / 1e3,
+            work_predictions: admission.load.predictions(),
+            held_bytes: admission.held_bytes(),
+            held_bytes_max: admission.bounds.held_bytes_max,
+            pages_waiting: tally.pages_waiting(),
+            pages_running: turns.taken(),
+            pages_in_flight_max: turns.most(),
+            pages_ok: tally.pages_ok.load(Relaxed),
+            pages_failed: tally.pages_failed.load(Relaxed),
+            faults: tally.faults(),
+            page_time: admission.load.page_time(),
+            draining: self.is_draining(),
+            deployments: control.deployment_status(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn plane(&self) -> &DataPlane {
+        &self.plane
+    }
+}
+
+/// One request of a client, for one document or for many: its deployment is there, and it is within the tenant's rate.
+pub struct Session {
+    service: Arc<DocumentService>,
+    caller: Caller,
+    request: DocumentRequest,
+    deployment: DeploymentName,
+    clock: Clock,
+}
+
+impl Session {
+    /// The deployment that answers.
+    pub fn deployment(&self) -> &DeploymentName {
+        &self.deployment
+    }
+
+    /// Most bytes of one document: the lesser of `host_max` and the tenant's own bound.
+    pub fn bytes_max(&self, host_max: u64) -> u64 {
+        match self.caller.limits().body_bytes_max {
+            0 => host_max,
+            own => own.min(host_max),
+        }
+    }
+
+    /// How long the answer will be of use.
+    fn time_left(&self) -> Duration {
+        match self.clock {
+            Clock::Since(began) => self.request.timeout.saturating_sub(began.elapsed()),
+            Clock::PerDocument => self.request.timeout,
+        }
+    }
+
+    /// A place for one document, or a fault that says why not: `tenant_backlog_full` (the tenant's share is used up),
+    /// `tenant_bytes_full` (it holds as many bytes as it may) or `house_full`, each with the time after which to try again,
+    /// `submission_too_large`, `shutting_down`. Takes microseconds; call it before the body is read, and [`Permit::hold`] as a
+    /// body of unknown length grows.
+    pub fn admit(&self, declared: Option<u64>) -> Result<Permit, Fault> {
+        self.service.admit(&self.caller, declared, self.time_left())
+    }
+
+    /// Waits for a place for one document, at most as long as its answer is of use.
+    pub async fn admitted(&self, declared: Option<u64>) -> Result<Permit, Fault> {
+        patiently(self.time_left(), || self.admit(declared)).await
+    }
+
+    /// Reads a document; its events.
+    pub fn stream(&self, permit: Permit, upload: Upload) -> EventStream {
+        let began = match self.clock {
+            Clock::Since(began) => began,
+            Clock::PerDocument => Instant::now(),
+        };
+        let mut request = self.request.clone();
+        request.name = upload.name;
+        request.hint.content_type = upload.content_type;
+        let submission = Submission {
+            caller: self.caller.clone(),
+            deadline: began + request.timeout,
+            request,
+            bytes: Arc::new(upload.bytes),
+        };
+        self.service.submit(permit, submission, self.deployment.clone())
+    }
+
+    /// Reads a document; the whole answer. `see` is shown each event as it happens.
+    pub async fn read(
+        &self,
+        permit: Permit,
+        upload: Upload,
+        see: impl FnMut(&Event),
+    ) -> Result<Box<DocumentResult>, Fault> {
+        self.stream(permit, upload).collected(see).await
+    }
+}
+
+/// Asks again, for at most `most`, as long as the answer is that there is no room now.
+pub async fn patiently<T>(
+    most: Duration,
+    mut ask: impl FnMut() -> Result<T, Fault> + Send,
+) -> Result<T, Fault> {
+    let began = Instant::now();
+    loop {
+        match ask() {
+            Err(fault) if fault.kind == Kind::Busy && began.elapsed() < most => {
+                tokio::time::sleep(ADMISSION_EVERY).await
+            }
+            answer => return answer,
+        }
+    }
+}
