@@ -1,5 +1,5 @@
-//! A real gateway as a child process on a free loopback port, and the little of its HTTP that the task runner speaks:
-//! readiness, and one batch whose events are handed on as they arrive. Used by `demo` and by the benches.
+//! A real gateway as a child process on a free loopback port, and the little of its HTTP that `demo` speaks:
+//! readiness, and one batch whose events are handed on as they arrive. `lector-bench` starts its servers with it, too.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -12,15 +12,12 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::places::Places;
-use crate::shell;
-use crate::shell::Scratch;
+use crate::shell::{self, Scratch};
 
 /// A cold start compiles the guests and loads every model, on a small machine.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 /// Pages in work may finish before the process is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
-/// Builds of all engines, on a small machine.
-const IMPROVED_WITHIN: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(20);
 /// One event is one page: far above what a page of text can be, and a bound on what a broken server can make us hold.
 const EVENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -74,7 +71,7 @@ impl Gateway {
         let log = places.repo("target").join(format!("{name}.log"));
         let scratch = Scratch::new(&places.repo("target"), name)?;
         let port_file = scratch.path().join("port.json");
-        // A house of its own, and an empty one each time.
+        // A data folder of its own, and an empty one each time.
         let data = places.repo("target").join(format!("{name}.data"));
         shell::remove_folder(&data)?;
         let lector = places.lector();
@@ -248,24 +245,6 @@ impl Drop for Gateway {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
-    }
-}
-
-/// Waits until the best engines serve: some may have to be built first.
-pub fn settled(gateway: &Gateway) -> Result<()> {
-    settled_within(gateway, IMPROVED_WITHIN)
-}
-
-/// The same, where that may take longer.
-pub fn settled_within(gateway: &Gateway, within: Duration) -> Result<()> {
-    let end = Instant::now() + within;
-    loop {
-        let told: Value = serde_json::from_str(&gateway.get("/readyz")?).context("no JSON")?;
-        if told["parts"]["engines"]["improving"] == false {
-            return Ok(());
-        }
-        ensure!(Instant::now() < end, "engines are still being built after {} s", within.as_secs());
-        thread::sleep(Duration::from_millis(100));
     }
 }
 

@@ -5,7 +5,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use crate::places::Places;
@@ -67,12 +67,12 @@ const STEPS: &[Step] = &[
     Step {
         name: "load",
         about: "bench load in its short form: it runs, its figures say nothing",
-        run: |places| passed(bench::load_in_short(places)),
+        run: |places| passed(bench::run(places, ["load", "--short", "--no-build"])),
     },
     Step {
-        name: "company",
-        about: "bench company over the shipped pages: alone and in a full house they read the same",
-        run: |places| passed(bench::company_in_short(places)),
+        name: "co-batching",
+        about: "bench co-batching over the shipped pages: alone and batched with others they read the same",
+        run: |places| passed(bench::run(places, ["co-batching", "--short", "--no-build"])),
     },
     Step { name: "deny", about: "licences, bans and sources of all dependencies", run: deny },
 ];
@@ -87,6 +87,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     }
     for name in arguments.only.iter().chain(&arguments.skip) {
         if !STEPS.iter().any(|step| step.name == name) {
+            ensure!(name != "company", "the step `company` is named `co-batching`");
             bail!("there is no step `{name}`: `cargo xtask test --list` names them");
         }
     }

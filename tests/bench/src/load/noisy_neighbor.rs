@@ -1,13 +1,12 @@
 //! A noisy neighbour: one tenant offers ten times its share, three send a steady trickle. Tenants, keys and limits are real.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::json;
 
-use super::super::tenants;
 use super::Setting;
 use super::report::Report;
-use super::traffic::{Samples, Stream, closed_as, open};
-use crate::gateway::Gateway;
+use crate::client::{Lanes, admin, lanes, lanes_between};
+use crate::traffic::{Samples, Stream, closed_as, open};
 
 const TENANTS: [&str; 4] = ["noisy", "steady-a", "steady-b", "steady-c"];
 /// What the noisy one offers, next to its share.
@@ -18,8 +17,8 @@ const TRICKLE: f64 = 0.4;
 const CAPACITY_CLIENTS: usize = 16;
 
 pub fn run(setting: &Setting<'_>) -> Result<Report> {
-    let (gateway, admin) = tenants::house(setting.places, "bench-load-neighbour")?;
-    let keys = TENANTS.map(|name| tenants::tenant(&gateway, &admin, name));
+    let (gateway, admin) = admin::server(setting.places, "bench-load-noisy-neighbor")?;
+    let keys = TENANTS.map(|name| admin::tenant(&gateway, &admin, name));
     let keys: Vec<String> = keys.into_iter().collect::<Result<_>>()?;
     let key = |at: usize| keys.get(at).map(String::as_str);
     let (path, upload) = (setting.path(), &setting.upload);
@@ -33,9 +32,9 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
     let stream = |at: usize, per_s: f64| Stream { key: key(at), per_s };
     let streams = [stream(1, trickle), stream(2, trickle), stream(3, trickle), stream(0, NOISE * share)];
     let quiet = open(&gateway, &path, upload, streams.get(..3).unwrap_or_default(), setting.seconds);
-    let busy = runs(&gateway)?;
+    let busy = lanes(&gateway)?;
     let beside = open(&gateway, &path, upload, &streams, setting.seconds);
-    let batch_s = longest_run_s(&busy, &runs(&gateway)?);
+    let batch_s = longest_run_s(&lanes_between(&busy, &lanes(&gateway)?));
     gateway.stop()?;
 
     let mut report = Report::default();
@@ -64,7 +63,7 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
     Ok(report)
 }
 
-/// Jain's index over what each tenant got, next to what a fair house would have given it: what it asked for, or an equal
+/// Jain's index over what each tenant got, next to what a fair server would have given it: what it asked for, or an equal
 /// part of what the more modest ones left (max-min fairness).
 fn jain(got: &[Samples], asked: &[Stream<'_>], capacity_per_s: f64) -> f64 {
     let demands: Vec<f64> = asked.iter().map(|stream| stream.per_s).collect();
@@ -94,28 +93,9 @@ fn max_min(demands: &[f64], capacity: f64) -> Vec<f64> {
     given
 }
 
-/// Of each lane: runs, and their time in seconds.
-fn runs(gateway: &Gateway) -> Result<Vec<(f64, f64)>> {
-    let (runs, busy) =
-        (metric(gateway, "lector_lane_runs_total")?, metric(gateway, "lector_lane_busy_seconds_total")?);
-    Ok(runs.iter().zip(&busy).map(|(runs, busy)| (runs.1, busy.1)).collect())
-}
-
-fn longest_run_s(before: &[(f64, f64)], after: &[(f64, f64)]) -> f64 {
-    let means = before.iter().zip(after).filter(|(before, after)| after.0 > before.0);
-    means.map(|(before, after)| (after.1 - before.1) / (after.0 - before.0)).fold(0.0, f64::max)
-}
-
-/// What a counter or a gauge of `/metrics` stands at, over all its labels.
-pub fn metric(gateway: &Gateway, name: &str) -> Result<Vec<(String, f64)>> {
-    let text = gateway.get("/metrics")?;
-    let line = |line: &str| {
-        let (series, value) = line.rsplit_once(' ')?;
-        let of = series.split('{').next()?;
-        (of == name).then_some((series.to_owned(), value.parse().ok()?))
-    };
-    let found: Vec<(String, f64)> = text.lines().filter_map(line).collect();
-    (!found.is_empty()).then_some(found).with_context(|| format!("/metrics has no {name}"))
+/// The longest mean time of a lane's runs.
+fn longest_run_s(lanes: &Lanes) -> f64 {
+    lanes.values().map(|lane| lane.busy_s / lane.runs).fold(0.0, f64::max)
 }
 
 #[cfg(test)]

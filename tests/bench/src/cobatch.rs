@@ -1,7 +1,7 @@
-//! `bench company`: results do not depend on the company. Every page is read alone, one after the other; then all of them
-//! again in another order, many at once and for several tenants: once by the pipeline that ships, once by one whose batching
-//! program gathers as many rows as it can, for on a processor the lanes hardly do. The texts are to be the same, and
-//! confidences within what `inference/tests/company.rs` states for the engines' precision.
+//! `bench cobatch`: results do not depend on the items in the same batch. Every page is read alone, one after the other; then
+//! all of them again in another order, many at once and for several tenants: once by the pipeline that ships, once by one whose
+//! batching policy gathers as many rows as it can, for on a processor the lanes hardly do. The texts are to be the same, and
+//! confidences within the tolerance that the tests of co-batched items in `lector-inference` state for the engines' precision.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -12,11 +12,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::{Value, json};
+use xtask::gateway::{Gateway, Upload};
+use xtask::places::Places;
 
-use super::traffic::{Client, Random};
-use super::{peer, tenants, write};
-use crate::gateway::{Gateway, Upload, settled};
-use crate::places::Places;
+use crate::client::{Client, admin, answers, settled};
+use crate::traffic::Random;
+use crate::{pages, write};
 
 /// By how much a confidence may move where engines compute in f32, and where they compute with fewer digits. Those in an
 /// answer are rounded to four.
@@ -26,7 +27,7 @@ const ROUNDED: f64 = 1e-4;
 const TENANTS: usize = 4;
 /// Deployment of the pipeline that gathers rows.
 const GATHERING: &str = "gathering";
-/// How often a page is asked for that the house had no room for.
+/// Attempts at a page that the server refuses because it is overloaded.
 const TRIES_MAX: usize = 100;
 /// Lines that differ are shown up to this number.
 const SHOWN_MAX: usize = 10;
@@ -35,23 +36,16 @@ const SHOWN_MAX: usize = 10;
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
-    list: peer::Pages,
+    list: pages::Pages,
     /// The shipped pages alone, which need no corpus
     #[arg(long)]
     short: bool,
-    /// Pages in flight when they have company
+    /// Pages in flight when they are batched with others
     #[arg(long, default_value_t = 16)]
     in_flight: usize,
     /// Another number, another order
     #[arg(long, default_value_t = 1)]
     seed: u64,
-}
-
-impl Arguments {
-    /// The shipped pages.
-    pub fn short() -> Self {
-        Self { list: peer::Pages::shipped(), short: true, in_flight: 16, seed: 1 }
-    }
 }
 
 /// A page, and how it is asked for.
@@ -66,14 +60,14 @@ impl Page<'_> {
     }
 }
 
-/// What was read: text and confidence by line, and of the runs which had company.
+/// A page as read: text and confidence by line, and the number of runs with items of other pages.
 #[derive(Default)]
 struct Reading {
     lines: Vec<(String, f64)>,
     runs: usize,
     /// Runs together with another item, and with another tenant's.
     shared: usize,
-    with_strangers: usize,
+    with_other_tenants: usize,
     precisions: BTreeSet<String>,
 }
 
@@ -87,7 +81,7 @@ struct Difference {
     shown: Vec<String>,
 }
 
-/// Runs it; fails where the company can be told from the results.
+/// Runs it; fails where the results depend on the items in the same batch.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let uploads = uploads(places, arguments)?;
     let pages: Vec<Page<'_>> = uploads
@@ -95,13 +89,15 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
         .flat_map(|(upload, numbers)| numbers.iter().map(move |&number| Page { upload, number }))
         .collect();
     ensure!(!pages.is_empty(), "there is no page to read");
-    let (gateway, admin) = tenants::house(places, "bench-company")?;
+    let (gateway, admin) = admin::server(places, "bench-cobatch")?;
     settled(&gateway)?;
-    let keys = (0..TENANTS).map(|n| tenants::tenant(&gateway, &admin, &format!("reader-{n}")));
+    let keys = (0..TENANTS).map(|n| admin::tenant(&gateway, &admin, &format!("reader-{n}")));
     let keys: Vec<String> = keys.collect::<Result<_>>()?;
     let gathering = json!({ "policy": "fill-by-width", "reading": {} });
     for key in &keys {
-        tenants::deploy(places, &Client::new(&gateway, Some(key)), GATHERING, "planned", &gathering)?;
+        let client = Client::new(&gateway, Some(key));
+        admin::upload(places, &client, GATHERING, "planned")?;
+        admin::promote(&client, GATHERING, &gathering, &Value::Null)?;
     }
     let options = format!("text_layer=never&explain=true&dpi={}", arguments.list.dpi);
     println!("{} pages, each alone", pages.len());
@@ -115,17 +111,17 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let mut rows = Vec::new();
     for deployment in ["standard", GATHERING] {
         let order = shuffled(pages.len(), arguments.seed);
-        let company = read(&gateway, &keys, deployment, &options, &pages, &order, arguments.in_flight)?;
-        let found = compare(&pages, &alone, &company);
-        let sum = |of: fn(&Reading) -> usize| company.values().map(of).sum::<usize>();
-        let (runs, shared, strangers) = (
+        let batched = read(&gateway, &keys, deployment, &options, &pages, &order, arguments.in_flight)?;
+        let found = compare(&pages, &alone, &batched);
+        let sum = |of: fn(&Reading) -> usize| batched.values().map(of).sum::<usize>();
+        let (runs, shared, other_tenants) = (
             sum(|reading| reading.runs),
             sum(|reading| reading.shared),
-            sum(|reading| reading.with_strangers),
+            sum(|reading| reading.with_other_tenants),
         );
         println!(
             "\n{deployment}: {} pages in flight for {TENANTS} tenants; of {runs} runs as pages saw them {shared} were shared, \
-             {strangers} of them with other tenants",
+             {other_tenants} of them with other tenants",
             arguments.in_flight
         );
         println!(
@@ -136,8 +132,8 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
         rows.push(json!({
             "deployment": deployment, "pages": pages.len(), "lines": found.lines, "other_lines": found.other,
             "worst_confidence_difference": found.worst, "tolerance": tolerance, "runs": runs, "shared": shared,
-            "with_other_tenants": strangers,
-            // Without company nothing is shown.
+            "with_other_tenants": other_tenants,
+            // Where nothing was batched together, nothing is shown.
             "met": found.lines > 0 && found.other == 0 && found.worst <= tolerance + ROUNDED
                 && (deployment != GATHERING || shared > 0),
         }));
@@ -145,8 +141,8 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     gateway.stop()?;
     let met = rows.iter().all(|row| row["met"] == true);
     let precisions: Vec<&&String> = precisions.iter().collect();
-    write(places, "company", json!({ "precisions": precisions, "seed": arguments.seed, "rows": rows }))?;
-    ensure!(met, "pages were read otherwise in company than alone, or had none");
+    write(places, "batched", json!({ "precisions": precisions, "seed": arguments.seed, "rows": rows }))?;
+    ensure!(met, "pages were read otherwise in batched than alone, or had none");
     Ok(())
 }
 
@@ -160,7 +156,7 @@ fn uploads(places: &Places, arguments: &Arguments) -> Result<Vec<(Upload, Vec<u3
         return shipped.into_iter().map(read).collect();
     }
     let (folder, rows) = arguments.list.read(places)?;
-    let of_row = |row: peer::Row| {
+    let of_row = |row: pages::Row| {
         let pages = row.pages.split(',').map(|page| page.parse().context("the list names no page by number"));
         Ok((Upload::read(&folder.join(&row.file))?, pages.collect::<Result<_>>()?))
     };
@@ -215,20 +211,16 @@ fn read_page(client: &Client, deployment: &str, options: &str, page: &Page<'_>) 
         ensure!(answer.status == 200, "the answer is {}: {told}", answer.status);
         return reading(&told["pages"][0]);
     }
-    bail!("no room in the house, {TRIES_MAX} times")
+    bail!("the server was overloaded {TRIES_MAX} times")
 }
 
 fn reading(page: &Value) -> Result<Reading> {
-    let mut reading = Reading::default();
-    for line in page["lines"].as_array().context("a page without lines")? {
-        let text = line["text"].as_str().context("a line without text")?.to_owned();
-        reading.lines.push((text, line["confidence"].as_f64().context("a line without confidence")?));
-    }
-    for run in page["explain"]["runs"].as_array().context("a page tells nothing of its runs")? {
+    let mut reading = Reading { lines: answers::lines(page)?, ..Reading::default() };
+    for run in answers::runs(page)? {
         reading.runs += 1;
-        reading.shared += usize::from(run["batch"]["items"].as_u64() > Some(1));
-        reading.with_strangers += usize::from(run["batch"]["tenants"].as_u64() > Some(1));
-        reading.precisions.extend(run["precision"].as_str().map(str::to_owned));
+        reading.shared += usize::from(run.items > 1);
+        reading.with_other_tenants += usize::from(run.tenants > 1);
+        reading.precisions.insert(run.precision);
     }
     Ok(reading)
 }
@@ -236,15 +228,15 @@ fn reading(page: &Value) -> Result<Reading> {
 fn compare(
     pages: &[Page<'_>],
     alone: &BTreeMap<usize, Reading>,
-    company: &BTreeMap<usize, Reading>,
+    batched: &BTreeMap<usize, Reading>,
 ) -> Difference {
     let mut found = Difference::default();
     for (at, page) in pages.iter().enumerate() {
         let lines = |of: &BTreeMap<usize, Reading>| of.get(&at).map_or(Vec::new(), |r| r.lines.clone());
-        let (alone, company) = (lines(alone), lines(company));
+        let (alone, batched) = (lines(alone), lines(batched));
         found.lines += alone.len();
-        for n in 0..alone.len().max(company.len()) {
-            let (one, other) = (alone.get(n), company.get(n));
+        for n in 0..alone.len().max(batched.len()) {
+            let (one, other) = (alone.get(n), batched.get(n));
             if let (Some(one), Some(other)) = (one, other)
                 && one.0 == other.0
             {
@@ -281,7 +273,9 @@ mod tests {
             .iter()
             .map(|(text, confidence)| json!({ "text": text, "confidence": confidence }))
             .collect();
-        let run = json!({ "precision": "bf16", "batch": { "items": items, "tenants": 1 } });
+        let batch = json!({ "run": 1, "rows": items, "items": items, "tenants": 1 });
+        let run =
+            json!({ "model": "m", "provider": "cpu", "precision": "bf16", "bucket": [], "batch": batch });
         reading(&json!({ "lines": lines, "explain": { "runs": [run] } })).unwrap()
     }
 
@@ -289,9 +283,9 @@ mod tests {
     fn what_differs_is_found() {
         let upload = Upload { name: "a.pdf".into(), bytes: Vec::new() };
         let pages = [Page { upload: &upload, number: 7 }];
-        let check = |company: &[(&str, f64)], other: usize, worst: f64| {
+        let check = |batched: &[(&str, f64)], other: usize, worst: f64| {
             let alone = BTreeMap::from([(0, told(&[("one", 0.9), ("two", 0.8)], 1))]);
-            let found = compare(&pages, &alone, &BTreeMap::from([(0, told(company, 3))]));
+            let found = compare(&pages, &alone, &BTreeMap::from([(0, told(batched, 3))]));
             assert_eq!((found.lines, found.other), (2, other), "{found:?}");
             assert!((found.worst - worst).abs() < 1e-9, "{found:?}");
             assert_eq!(found.shown.len(), other);
@@ -304,13 +298,10 @@ mod tests {
     }
 
     #[test]
-    fn company_is_counted() {
+    fn shared_runs_are_counted() {
         let (alone, shared) = (told(&[], 1), told(&[], 2));
-        assert_eq!((alone.runs, alone.shared, shared.shared, shared.with_strangers), (1, 0, 1, 0));
-        assert!(
-            reading(&json!({ "lines": [] })).is_err(),
-            "without its runs a page tells nothing of its company"
-        );
+        assert_eq!((alone.runs, alone.shared, shared.shared, shared.with_other_tenants), (1, 0, 1, 0));
+        assert!(reading(&json!({ "lines": [] })).is_err(), "a page that does not list its runs");
     }
 
     #[test]

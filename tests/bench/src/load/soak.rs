@@ -1,7 +1,6 @@
 //! Mixed documents, clients that leave, clients that read slowly, and a revision that is swapped under all of them, for long.
 //! Every request that is taken on is answered once, with what a quiet run gave; memory and file descriptors stay flat.
 
-use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Mutex;
 use std::thread;
@@ -9,16 +8,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use xtask::gateway::{Gateway, Upload};
 
-use super::super::procs;
 use super::Setting;
 use super::overload::growth;
 use super::report::Report;
-use super::traffic::{Client, Random};
-use crate::gateway::{Gateway, Upload};
+use crate::client::answers::text;
+use crate::client::{Client, admin};
+use crate::procs;
+use crate::traffic::Random;
 
 const CLIENTS: usize = 8;
 const DEPLOYMENT: &str = "soak";
+/// Budget of the first revision; each later one has another.
+const WALL_MS: u64 = 100_000;
 const SWAP_EVERY: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const REFUSED_PAUSE: Duration = Duration::from_millis(200);
@@ -48,7 +51,8 @@ struct Tally {
 
 pub fn run(setting: &Setting<'_>) -> Result<Report> {
     let gateway = setting.gateway("soak", &[])?;
-    deploy(&gateway, setting, None)?;
+    admin::upload(setting.places, &Client::new(&gateway, None), DEPLOYMENT, "standard")?;
+    promote(&gateway, WALL_MS)?;
     let quiet = documents(setting)?.into_iter().map(|(upload, query)| {
         let expected = whole(&Client::new(&gateway, None), &upload, query)?;
         Ok(Document { upload, query, expected })
@@ -192,13 +196,6 @@ fn whole(client: &Client, upload: &Upload, query: &str) -> Result<(u16, Vec<Stri
     Ok((answer.status, pages))
 }
 
-fn text(page: &Value) -> String {
-    match page["text"].as_str() {
-        Some(text) => text.to_owned(),
-        None => page["error"]["code"].to_string(),
-    }
-}
-
 /// The same of a stream of events, each of which may come once.
 fn events(client: &Client, document: &Document, slow: bool) -> Result<(u16, Vec<String>)> {
     let Document { upload, query, .. } = document;
@@ -286,11 +283,11 @@ impl<R: Read> Read for Slow<R> {
 /// A new revision every so often: the same guest with the same settings, another budget, promoted at once.
 fn swapper(gateway: &Gateway, setting: &Setting<'_>, tally: &Mutex<Tally>, end: Instant) {
     let every = if setting.short { Duration::from_secs(1) } else { SWAP_EVERY };
-    let mut wall_ms = 100_000;
+    let mut wall_ms = WALL_MS;
     while Instant::now() + every < end {
         thread::sleep(every);
         wall_ms += 1;
-        let outcome = deploy(gateway, setting, Some(wall_ms));
+        let outcome = promote(gateway, wall_ms);
         if let Ok(mut tally) = tally.lock() {
             match outcome {
                 Ok(()) => tally.swaps += 1,
@@ -300,18 +297,8 @@ fn swapper(gateway: &Gateway, setting: &Setting<'_>, tally: &Mutex<Tally>, end: 
     }
 }
 
-/// Deploys the standard guest on the tiny models, or the one that is there with another budget.
-fn deploy(gateway: &Gateway, setting: &Setting<'_>, wall_ms: Option<u64>) -> Result<()> {
-    let client = Client::new(gateway, None);
-    let path = format!("/api/v1/deployments/{DEPLOYMENT}");
-    let put = |content_type: &str, body: &[u8]| client.change("PUT", &path, content_type, body).map(drop);
-    if wall_ms.is_none() {
-        let component = setting.places.components().join("standard.wasm");
-        let wasm = fs::read(&component).with_context(|| format!("cannot read {}", component.display()))?;
-        put("application/wasm", &wasm)?;
-    }
-    let options = json!({
-        "settings": { "tier": "tiny" }, "budget": { "wall_ms": wall_ms.unwrap_or(100_000) }, "promote": true,
-    });
-    put("application/json", options.to_string().as_bytes())
+/// Makes a revision of the standard guest with the tiny models and this budget.
+fn promote(gateway: &Gateway, wall_ms: u64) -> Result<()> {
+    let budget = json!({ "wall_ms": wall_ms });
+    admin::promote(&Client::new(gateway, None), DEPLOYMENT, &json!({ "tier": "tiny" }), &budget)
 }

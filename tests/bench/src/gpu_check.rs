@@ -1,32 +1,31 @@
-//! `gpu-check`: one script for a machine with a GPU. What it has; then, on each rung that can serve there: builds and
+//! `gpu-check`: one script for a machine with a GPU. Its devices and libraries; then, on each engine variant that can serve there: builds and
 //! verdicts, a swap under load, restarts, the same text as on the CPU, throughput and latency at rising concurrency, rows a
 //! run, device memory. Results are JSON, stamped with device, driver, versions and commit.
 //!
-//! Without a GPU it says so and fails. `--rungs cpu/f32` or `openvino/bf16` runs the same script on processors, which is how
+//! Without a GPU it says so and fails. `--variants cpu/f32` or `openvino/bf16` runs the same script on processors, which is how
 //! it is tested where no GPU is.
 
 mod measure;
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
+use xtask::places::Places;
+use xtask::shell;
 
-use crate::gateway::Upload;
-use crate::places::Places;
-use crate::{bench, shell};
+use crate::{documents, write, write_to};
 
 /// What to check.
 #[derive(Args)]
 pub struct Arguments {
     /// Documents to read; the shipped demo document otherwise
     files: Vec<PathBuf>,
-    /// Rungs of the ladder; otherwise those of device 0 whose libraries are there
+    /// Engine variants (provider/precision); otherwise those of device 0 whose libraries are there
     #[arg(long, value_delimiter = ',')]
-    rungs: Vec<String>,
+    variants: Vec<String>,
     /// Clients at once, one measurement for each number
     #[arg(long, value_delimiter = ',', default_value = "1,2,4,8,16,32,64")]
     clients: Vec<usize>,
@@ -36,46 +35,38 @@ pub struct Arguments {
     /// Folder of the result
     #[arg(long, default_value = "tests/results")]
     out: PathBuf,
-    /// Check what was built before, as it is
-    #[arg(long)]
-    no_build: bool,
 }
 
-/// Rungs of a device, with the provider whose libraries they need.
-const RUNGS: [(&str, &str); 3] =
+/// Engine variants of a device, with the provider whose libraries they need.
+const VARIANTS: [(&str, &str); 3] =
     [("cuda", "cuda:0/f32"), ("tensorrt", "tensorrt:0/f16"), ("tensorrt", "tensorrt:0/f32")];
 
 /// Runs it.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
-    if !arguments.no_build {
-        bench::build(places)?;
-    }
     let preflight = preflight(places)?;
-    let named = !arguments.rungs.is_empty();
-    let rungs = if named { arguments.rungs.clone() } else { possible(&preflight) };
-    let mut result = json!({ "stamp": bench::stamp(places), "preflight": preflight, "rungs": {} });
-    if let Err(why) = judged(&preflight, &rungs, named) {
+    let named = !arguments.variants.is_empty();
+    let variants = if named { arguments.variants.clone() } else { possible(&preflight) };
+    let mut result = json!({ "preflight": preflight, "variants": {} });
+    if let Err(why) = judged(&preflight, &variants, named) {
         result["outcome"] = json!(why);
-        write(places, PathBuf::from("target/bench"), "gpu-check", &result)?;
+        write(places, "gpu-check", result)?;
         bail!("{why}");
     }
-    let shipped = [places.repo("tests/data/demo.pdf")];
-    let files = if arguments.files.is_empty() { &shipped[..] } else { &arguments.files };
-    let uploads = files.iter().map(|file| Upload::read(file)).collect::<Result<Vec<_>>>()?;
+    let uploads = documents(places, &arguments.files)?;
     let setting =
         measure::Setting { places, uploads, clients: &arguments.clients, seconds: arguments.seconds };
     println!("\n== cpu/f32, for its text");
     let reference = measure::reference(&setting)?;
     let mut failed = Vec::new();
-    for rung in &rungs {
-        println!("\n== {rung}");
-        // What fails on one rung is a result, too, and the others are still worth knowing.
-        let found = measure::rung(&setting, rung, &reference).unwrap_or_else(|error| {
+    for variant in &variants {
+        println!("\n== {variant}");
+        // What fails on one variant is a result, too, and the others are still worth knowing.
+        let found = measure::variant(&setting, variant, &reference).unwrap_or_else(|error| {
             println!("  FAILED: {error:#}");
-            failed.push(format!("{rung}: {error:#}"));
+            failed.push(format!("{variant}: {error:#}"));
             json!({ "failed": format!("{error:#}") })
         });
-        result["rungs"][rung] = found;
+        result["variants"][variant] = found;
     }
     result["outcome"] = json!(if failed.is_empty() { "checked" } else { "failed" });
     let (folder, name) = match preflight["devices"][0]["name"].as_str() {
@@ -83,7 +74,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
         // Of no device: nothing to keep.
         _ => (PathBuf::from("target/bench"), "gpu-check".to_owned()),
     };
-    write(places, folder, &name, &result)?;
+    write_to(places, &folder, &name, result)?;
     if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("\n")) }
 }
 
@@ -93,17 +84,21 @@ fn preflight(places: &Places) -> Result<Value> {
     serde_json::from_str(&shell::output(&mut command)?).context("the preflight is no JSON")
 }
 
-/// The rungs whose provider lacks nothing.
+/// The engine variants whose provider lacks nothing.
 fn possible(preflight: &Value) -> Vec<String> {
     let providers = preflight["providers"].as_array().map_or(&[][..], Vec::as_slice);
     let whole = |name: &str| {
         providers.iter().any(|p| p["provider"] == name && p["missing"].as_array().is_some_and(Vec::is_empty))
     };
-    RUNGS.iter().filter(|(provider, _)| whole(provider)).map(|(_, rung)| (*rung).to_owned()).collect()
+    VARIANTS
+        .iter()
+        .filter(|(provider, _)| whole(provider))
+        .map(|(_, variant)| (*variant).to_owned())
+        .collect()
 }
 
 /// Whether there is anything to check; else what is missing.
-fn judged(preflight: &Value, rungs: &[String], named: bool) -> std::result::Result<(), String> {
+fn judged(preflight: &Value, variants: &[String], named: bool) -> std::result::Result<(), String> {
     if named {
         return Ok(());
     }
@@ -112,7 +107,7 @@ fn judged(preflight: &Value, rungs: &[String], named: bool) -> std::result::Resu
             "no NVIDIA device: NVML, which comes with the driver, tells of none. Nothing was checked".into(),
         );
     }
-    if rungs.is_empty() {
+    if variants.is_empty() {
         let missing = preflight["providers"].as_array().into_iter().flatten().flat_map(|provider| {
             let libraries = provider["missing"].as_array().into_iter().flatten();
             libraries.map(|one| {
@@ -128,16 +123,6 @@ fn judged(preflight: &Value, rungs: &[String], named: bool) -> std::result::Resu
 
 fn slug(name: &str) -> String {
     name.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
-}
-
-fn write(places: &Places, folder: PathBuf, name: &str, result: &Value) -> Result<()> {
-    let folder = places.root.join(folder);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let path = folder.join(format!("{name}.json"));
-    fs::write(&path, serde_json::to_string_pretty(result)? + "\n")
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    println!("\nwritten to {}", places.shown(&path));
-    Ok(())
 }
 
 #[cfg(test)]
@@ -180,11 +165,10 @@ mod tests {
         }
         let arguments = Arguments {
             files: Vec::new(),
-            rungs: Vec::new(),
+            variants: Vec::new(),
             clients: vec![1],
             seconds: 1.0,
             out: "tests/results".into(),
-            no_build: true,
         };
         let error = run(&places, &arguments).unwrap_err().to_string();
         assert!(error.contains("no NVIDIA device"), "{error}");

@@ -1,17 +1,17 @@
-//! Throughput at rising concurrency: it rises to saturation and stays there, and nobody waits much longer than others.
+//! Throughput at rising concurrency: it rises to saturation and stays there, and no client waits much longer than others.
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::Setting;
 use super::report::Report;
-use super::traffic::closed;
+use crate::traffic::closed;
 
 /// At how many clients the spread of latencies is judged.
 const USERS: usize = 20;
 
 pub fn run(setting: &Setting<'_>) -> Result<Report> {
-    let gateway = setting.gateway("steady", &[])?;
+    let gateway = setting.gateway("concurrency", &[])?;
     let path = setting.path();
     // Warms up, and shows whether the document can be read at all.
     let warm = closed(&gateway, &path, &setting.upload, 2, 0.5);

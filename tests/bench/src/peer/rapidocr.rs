@@ -6,12 +6,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use xtask::places::Places;
+use xtask::shell;
 
-use super::{Arguments, Measured, Row, Tier};
-use crate::bench::on_cores;
-use crate::bench::procs::Watch;
-use crate::places::Places;
-use crate::shell;
+use super::{Arguments, Measured, Tier};
+use crate::on_cores;
+use crate::pages::Row;
+use crate::procs::Watch;
 
 const PACKAGES: &[&str] = &[
     "rapidocr==3.10.0",
@@ -21,8 +22,8 @@ const PACKAGES: &[&str] = &[
     "rapidfuzz==3.14.6",
 ];
 
-/// The virtual environment, made once.
-pub(in crate::bench) fn environment(places: &Places) -> Result<PathBuf> {
+/// Makes the virtual environment where it is not there; returns its Python.
+pub fn environment(places: &Places) -> Result<PathBuf> {
     let folder = places.cache.join("peers");
     let python = folder.join("bin/python");
     let _lock = places.lock()?;
@@ -45,7 +46,7 @@ pub(in crate::bench) fn environment(places: &Places) -> Result<PathBuf> {
 
 /// Reads the pages with one of its engines. Its runner times itself and leaves out what comes before the first page and what
 /// extracts the truth.
-pub(super) fn read(
+pub fn read(
     places: &Places,
     arguments: &Arguments,
     python: &Path,
@@ -102,13 +103,7 @@ pub(super) fn read(
 }
 
 /// What stands on the pages by their embedded text, as score.py takes it; nothing is read.
-pub(in crate::bench) fn truth(
-    places: &Places,
-    python: &Path,
-    folder: &Path,
-    rows: &[Row],
-    to: PathBuf,
-) -> Result<PathBuf> {
+pub fn truth(places: &Places, python: &Path, folder: &Path, rows: &[Row], to: PathBuf) -> Result<PathBuf> {
     let mut command = Command::new(python);
     command.arg(places.repo("tests/bench/rapidocr_runner.py"));
     command.args(["--engine", "none", "--dpi", "1", "--threads", "1"]).args(pages(folder, rows));

@@ -1,4 +1,4 @@
-//! What is measured on a rung, against a gateway of its own.
+//! The measurements of an engine variant, on a server of its own.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
+use xtask::gateway::{Gateway, Upload};
+use xtask::places::Places;
+use xtask::shell;
 
-use crate::bench::traffic::{Client, Samples, closed};
-use crate::gateway::{Gateway, Upload, settled_within};
-use crate::places::Places;
-use crate::shell;
+use crate::client::{Client, Lanes, answers, engines, label, lanes, lanes_between, settled_within};
+use crate::traffic::{Samples, closed};
 
 /// Builds of TensorRT take minutes each.
 const BUILT_WITHIN: Duration = Duration::from_secs(3600);
@@ -32,14 +33,14 @@ pub struct Setting<'a> {
 pub type Words = BTreeMap<String, usize>;
 
 impl Setting<'_> {
-    /// A gateway on a ladder, with a cache of its own; and the time until it was ready.
-    fn gateway(&self, ladder: &[&str], empty: bool) -> Result<(Gateway, f64)> {
+    /// A gateway with this provider preference list, with a cache of its own; and the time until it was ready.
+    fn gateway(&self, preferred: &[&str], empty: bool) -> Result<(Gateway, f64)> {
         let cache = self.places.repo("target/gpu-check.engines");
         if empty {
             shell::remove_folder(&cache)?;
         }
         let env = [
-            ("LECTOR__ENGINES__PROVIDERS", serde_json::to_string(ladder)?),
+            ("LECTOR__ENGINES__PROVIDERS", serde_json::to_string(preferred)?),
             ("LECTOR__ENGINES__CACHE_DIR", cache.display().to_string()),
         ];
         let began = Instant::now();
@@ -60,10 +61,10 @@ pub fn reference(setting: &Setting<'_>) -> Result<Words> {
     Ok(words)
 }
 
-/// Everything about one rung.
-pub fn rung(setting: &Setting<'_>, rung: &str, reference: &Words) -> Result<Value> {
-    let ladder: Vec<&str> = if rung == "cpu/f32" { vec![rung] } else { vec![rung, "cpu"] };
-    let (gateway, ready_s) = setting.gateway(&ladder, true)?;
+/// All measurements of one variant.
+pub fn variant(setting: &Setting<'_>, variant: &str, reference: &Words) -> Result<Value> {
+    let preferred: Vec<&str> = if variant == "cpu/f32" { vec![variant] } else { vec![variant, "cpu"] };
+    let (gateway, ready_s) = setting.gateway(&preferred, true)?;
     let (built_s, under_load) = until_built(setting, &gateway)?;
     let engines = engines(&gateway)?;
     gateway.stop()?;
@@ -72,13 +73,11 @@ pub fn rung(setting: &Setting<'_>, rung: &str, reference: &Words) -> Result<Valu
     let noticed = under_load.failed + under_load.unanswered;
     ensure!(noticed == 0, "{noticed} requests failed or had no answer while engines were built and swapped");
     for engine in &engines {
-        let serves = engine["serving"]["rung"].as_str().unwrap_or_default();
-        let on = engine["ladder"].as_array().into_iter().flatten().find(|one| one["rung"] == rung);
-        let text = |key: &str| on.map_or(Value::Null, |one| one[key].clone());
-        println!("  {}: serves on {serves}; {rung} {}: {}", engine["model"], text("state"), text("verdict"));
+        let (state, verdict) = engine.variant(variant);
+        println!("  {}: serves on {}; {variant} {state}: {verdict}", engine.model, engine.serving);
     }
 
-    let (gateway, restart_s) = setting.gateway(&ladder, false)?;
+    let (gateway, restart_s) = setting.gateway(&preferred, false)?;
     let began = Instant::now();
     let first = Client::new(&gateway, None).ask(PATH, setting.first()?).context("the first request")?;
     let first_s = began.elapsed().as_secs_f64();
@@ -91,10 +90,9 @@ pub fn rung(setting: &Setting<'_>, rung: &str, reference: &Words) -> Result<Valu
     for &clients in setting.clients {
         let before = lanes(&gateway)?;
         let samples = closed(&gateway, PATH, setting.first()?, clients, setting.seconds);
-        let after = lanes(&gateway)?;
         let mut row = samples.row("closed");
         row["clients"] = json!(clients);
-        row["rows_of_a_run"] = rows_of_a_run(&before, &after);
+        row["rows_of_a_run"] = rows_of_a_run(&lanes_between(&before, &lanes(&gateway)?));
         println!("  {}", one_line(&row));
         loads.push(row);
     }
@@ -102,7 +100,7 @@ pub fn rung(setting: &Setting<'_>, rung: &str, reference: &Words) -> Result<Valu
     let device: Vec<&str> = metrics.lines().filter(|line| line.starts_with("lector_gpu_")).collect();
     let found = json!({
         "empty_cache": { "ready_s": ready_s, "all_built_s": built_s, "traffic": swap },
-        "engines": engines,
+        "engines": engines.into_iter().map(|engine| engine.json).collect::<Vec<_>>(),
         "full_cache": { "ready_s": restart_s, "first_answer_s": first_s },
         "words_in_common": common,
         "loads": loads,
@@ -136,26 +134,14 @@ fn until_built(setting: &Setting<'_>, gateway: &Gateway) -> Result<(f64, Samples
     })
 }
 
-fn engines(gateway: &Gateway) -> Result<Vec<Value>> {
-    let told: Value = serde_json::from_str(&gateway.get("/api/v1/engines")?).context("no JSON")?;
-    Ok(told["engines"].as_array().cloned().unwrap_or_default())
-}
-
 /// Reads every page of every document.
 fn words(gateway: &Gateway, uploads: &[Upload]) -> Result<Words> {
     let mut words = Words::new();
-    gateway.batch(uploads, "?text_layer=never", |event| {
-        match event["event"].as_str() {
-            Some("page") => {
-                for word in event["text"].as_str().unwrap_or_default().split_whitespace() {
-                    *words.entry(word.to_owned()).or_default() += 1;
-                }
-            }
-            Some("page_error" | "document_error") => bail!("a page was not read: {}", event["error"]),
-            _ => {}
+    for page in answers::pages(gateway, uploads, "?text_layer=never")? {
+        for word in answers::text(&page).split_whitespace() {
+            *words.entry(word.to_owned()).or_default() += 1;
         }
-        Ok(())
-    })?;
+    }
     ensure!(!words.is_empty(), "not a word was read");
     Ok(words)
 }
@@ -167,33 +153,15 @@ fn in_common(one: &Words, other: &Words) -> f64 {
     common as f64 / count(one).max(count(other)).max(1) as f64
 }
 
-/// Runs and rows so far, by model.
-fn lanes(gateway: &Gateway) -> Result<BTreeMap<String, (f64, f64)>> {
-    let metrics = gateway.get("/metrics")?;
-    let mut lanes = BTreeMap::<String, (f64, f64)>::new();
-    for line in metrics.lines() {
-        let Some((name, value)) = line.rsplit_once(' ') else { continue };
-        let (Some(model), Ok(value)) = (label(name, "model"), value.parse::<f64>()) else { continue };
-        let place = lanes.entry(model.to_owned()).or_default();
-        match name.split('{').next() {
-            Some("lector_lane_runs_total") => place.0 = value,
-            Some("lector_lane_rows_total") => place.1 = value,
-            _ => {}
-        }
+/// Rows of a run on average, by model.
+fn rows_of_a_run(lanes: &Lanes) -> Value {
+    let mut models = BTreeMap::<&str, (f64, f64)>::new();
+    for (labels, lane) in lanes {
+        let (runs, rows) = models.entry(label(labels, "model").unwrap_or_default()).or_default();
+        *runs += lane.runs;
+        *rows += lane.rows;
     }
-    Ok(lanes)
-}
-
-fn label<'a>(name: &'a str, key: &str) -> Option<&'a str> {
-    name.split_once(&format!("{key}=\""))?.1.split('"').next()
-}
-
-fn rows_of_a_run(before: &BTreeMap<String, (f64, f64)>, after: &BTreeMap<String, (f64, f64)>) -> Value {
-    let of = |(model, (runs, rows)): (&String, &(f64, f64))| {
-        let (runs_before, rows_before) = before.get(model).copied().unwrap_or_default();
-        (*runs > runs_before).then(|| (model.clone(), json!((rows - rows_before) / (runs - runs_before))))
-    };
-    Value::Object(after.iter().filter_map(of).collect())
+    models.into_iter().map(|(model, (runs, rows))| (model, json!(rows / runs))).collect()
 }
 
 fn one_line(row: &Value) -> String {
@@ -213,6 +181,7 @@ fn one_line(row: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Lane;
 
     #[test]
     fn words_are_compared_by_how_often_they_come() {
@@ -230,10 +199,10 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_a_run_are_those_of_the_time_between() {
-        let at = |runs: f64, rows: f64| BTreeMap::from([("m".to_owned(), (runs, rows))]);
-        assert_eq!(rows_of_a_run(&at(2.0, 4.0), &at(6.0, 28.0)), json!({ "m": 6.0 }));
-        assert_eq!(rows_of_a_run(&at(2.0, 4.0), &at(2.0, 4.0)), json!({}));
-        assert_eq!(label("lector_lane_runs_total{model=\"m\",provider=\"cpu\"}", "model"), Some("m"));
+    fn the_rows_of_a_run_are_those_of_all_lanes_of_a_model() {
+        let lane = |runs: f64, rows: f64| Lane { runs, rows, busy_s: 0.0 };
+        let labels = |provider: &str| format!("{{model=\"m\",provider=\"{provider}\"}}");
+        let lanes = Lanes::from([(labels("cpu"), lane(1.0, 2.0)), (labels("tensorrt"), lane(3.0, 22.0))]);
+        assert_eq!(rows_of_a_run(&lanes), json!({ "m": 6.0 }));
     }
 }

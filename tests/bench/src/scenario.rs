@@ -2,13 +2,12 @@
 //! promised asserted to the letter. In the suite the same scenarios run short and hold to looser bounds.
 
 use anyhow::{Context, Result};
+use xtask::places::Places;
+use xtask::shell;
 
-use crate::places::Places;
-use crate::shell;
-
-/// What a well-behaved tenant notices of guests that do wrong; fails where the median ratio of a deed is over 1.5.
-pub fn neighbours(places: &Places) -> Result<()> {
-    run(places, "neighbours", "hostile::a_neighbour_does_not_notice")
+/// Slowdown of a tenant by guests that misbehave; fails where the median ratio of a misbehavior is over 1.5.
+pub fn misbehaving_guests(places: &Places) -> Result<()> {
+    run(places, "misbehaving-guests", "hostile::a_neighbour_does_not_notice")
 }
 
 /// A thousand swaps under the load of twenty clients; fails on a lost or mixed document, or a late first page.
@@ -16,7 +15,7 @@ pub fn swap(places: &Places) -> Result<()> {
     run(places, "swap", "swap::a_thousand_swaps_lose_nothing")
 }
 
-/// What a deploy takes and what 200 revisions cost; fails where a deploy takes longer than is promised.
+/// Time of a deploy, and memory and start of a server with 200 revisions; fails where a deploy takes longer than promised.
 pub fn deploys(places: &Places) -> Result<()> {
     run(places, "deploys", "resident::a_deploy_and_a_house_of_many_revisions")
 }

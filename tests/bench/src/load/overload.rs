@@ -1,5 +1,5 @@
-//! More than the house can take. What it takes on it reads, in bounded time; the rest it refuses at once; its memory stays
-//! where it was; and when the load ends it is as before.
+//! More requests than the server can take. It reads the requests that it admits, in bounded time, and rejects the others at
+//! once; its memory does not grow; after the load its latency is as before.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -9,18 +9,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::json;
+use xtask::gateway::{Gateway, Upload};
 
-use super::super::procs;
-use super::super::quantile;
 use super::Setting;
 use super::report::Report;
-use super::traffic::{Client, Samples, Stream, closed, open};
-use crate::gateway::{Gateway, Upload};
+use crate::client::Client;
+use crate::procs;
+use crate::quantile::quantile;
+use crate::traffic::{Samples, Stream, closed, open};
 
 /// Clients of the closed loop that measures the capacity.
 const CAPACITY_CLIENTS: usize = 16;
 const LOADS: [f64; 2] = [1.2, 3.0];
-/// The longest wait that the house is configured to let anybody have.
+/// The longest wait in the queue, as configured.
 const WAIT_MAX_S: u32 = 10;
 const MEMORY_EVERY: Duration = Duration::from_millis(500);
 /// How often somebody comes who only wants to know how long a refusal takes, and how long it waits for one: who is taken on

@@ -4,20 +4,20 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
+use xtask::gateway::{Gateway, Upload};
+use xtask::places::Places;
+use xtask::shell;
 
-use super::traffic::Client;
-use super::write;
-use crate::gateway::{Gateway, Upload, settled};
-use crate::places::Places;
-use crate::shell;
+use crate::client::{Client, engines, settled};
+use crate::{document, write};
 
 /// A server whose engines are all in the cache is to be ready within this.
 const READY_MAX: Duration = Duration::from_secs(3);
-/// Ladders: ONNX Runtime alone, OpenVINO with it below, each for its rung to be the one that serves.
-const LADDERS: [(&str, &[&str]); 3] = [
+/// Provider preference lists: ONNX Runtime alone, and each precision of OpenVINO before it.
+const PREFERENCES: [(&str, &[&str]); 3] = [
     ("onnxruntime", &["cpu"]),
     ("openvino f32", &["openvino/f32", "cpu"]),
     ("openvino bf16", &["openvino/bf16", "cpu"]),
@@ -40,26 +40,25 @@ pub struct Arguments {
 struct Start {
     ready_s: f64,
     answered_s: f64,
-    /// When nothing better was being built any more.
+    /// Until no better engine was being built.
     settled_s: f64,
-    /// What served the models in the end.
-    rungs: Vec<String>,
+    /// Engine variants that serve the models in the end.
+    serving: Vec<String>,
 }
 
 /// Runs it.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
-    let file = arguments.file.clone().unwrap_or_else(|| places.repo("tests/data/demo.pdf"));
-    let upload = Upload::read(&file)?;
+    let upload = document(places, arguments.file.as_ref())?;
     let cache = places.repo("target/bench-start.engines");
     println!(
         "\n{:<15}{:>11}{:>16}{:>13}{:>13}{:>16}   serving",
         "", "empty: ready", "first answer", "all built", "full: ready", "first answer"
     );
     let (mut rows, mut late) = (Vec::new(), Vec::new());
-    for (name, ladder) in LADDERS {
+    for (name, preferred) in PREFERENCES {
         shell::remove_folder(&cache)?;
         let env = [
-            ("LECTOR__ENGINES__PROVIDERS", serde_json::to_string(ladder)?),
+            ("LECTOR__ENGINES__PROVIDERS", serde_json::to_string(preferred)?),
             ("LECTOR__ENGINES__CACHE_DIR", cache.display().to_string()),
         ];
         let empty = start(places, &env, &upload)?;
@@ -72,14 +71,14 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
             empty.ready_s,
             empty.answered_s,
             empty.settled_s,
-            empty.rungs.join(", ")
+            empty.serving.join(", ")
         );
         if ready_s > READY_MAX.as_secs_f64() {
             late.push(name);
         }
         let of = |start: &Start| json!({ "ready_s": start.ready_s, "first_answer_s": start.answered_s, "built_s": start.settled_s });
         rows.push(json!({
-            "ladder": ladder, "empty": of(&empty), "full": full.iter().map(of).collect::<Vec<_>>(), "serving": empty.rungs,
+            "providers": preferred, "empty": of(&empty), "full": full.iter().map(of).collect::<Vec<_>>(), "serving": empty.serving,
         }));
     }
     println!(
@@ -100,12 +99,10 @@ fn start(places: &Places, env: &[(&str, String)], upload: &Upload) -> Result<Sta
     let answered_s = began.elapsed().as_secs_f64();
     settled(&gateway)?;
     let settled_s = began.elapsed().as_secs_f64();
-    let told: Value = serde_json::from_str(&gateway.get("/api/v1/engines")?).context("no JSON")?;
-    let engines = told["engines"].as_array().into_iter().flatten();
-    let mut rungs: Vec<String> =
-        engines.filter_map(|engine| engine["serving"]["rung"].as_str().map(str::to_owned)).collect();
-    rungs.sort_unstable();
-    rungs.dedup();
+    let mut serving: Vec<String> = engines(&gateway)?.into_iter().map(|engine| engine.serving).collect();
+    serving.retain(|variant| !variant.is_empty());
+    serving.sort_unstable();
+    serving.dedup();
     gateway.stop()?;
-    Ok(Start { ready_s, answered_s, settled_s, rungs })
+    Ok(Start { ready_s, answered_s, settled_s, serving })
 }

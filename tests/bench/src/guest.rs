@@ -1,4 +1,4 @@
-//! `bench guest`: where a page's time goes. Pages are sent one at a time, so that nothing waits for anything and the
+//! `bench guest`: the time of a page by stage. Pages are sent one at a time, so that nothing waits for anything and the
 //! stages of a page add up to its total; the reference is that total.
 
 use std::collections::BTreeMap;
@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
+use xtask::gateway::{Gateway, Upload};
+use xtask::places::Places;
 
-use super::{quantile, write};
-use crate::gateway::{Gateway, Upload};
-use crate::places::Places;
+use crate::client::answers;
+use crate::quantile::quantile;
+use crate::{documents, write};
 
 /// What to send.
 #[derive(Args)]
@@ -24,22 +26,18 @@ pub struct Arguments {
 
 /// Runs it.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
-    let shipped = [places.repo("tests/data/demo.pdf")];
-    let files = if arguments.files.is_empty() { &shipped[..] } else { &arguments.files };
-    let uploads = files.iter().map(|file| Upload::read(file)).collect::<Result<Vec<_>>>()?;
+    let uploads = documents(places, &arguments.files)?;
     let gateway = Gateway::start(places, "bench-guest", &[])?;
     let mut stages: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for round in 0..arguments.rounds.max(2) {
         for upload in &uploads {
             let count = page_count(&gateway, upload)?;
             for page in 1..=count {
-                let upload = [Upload { name: upload.name.clone(), bytes: upload.bytes.clone() }];
-                gateway.batch(&upload, &format!("?text_layer=never&pages={page}"), |event| {
-                    if round > 0 && event["event"] == "page" {
-                        collect(&mut stages, "", &event["timing_ms"]);
-                    }
-                    Ok(())
-                })?;
+                let query = format!("?text_layer=never&pages={page}");
+                let pages = answers::pages(&gateway, std::slice::from_ref(upload), &query)?;
+                if round > 0 {
+                    pages.iter().for_each(|page| collect(&mut stages, "", &page["timing_ms"]));
+                }
             }
         }
     }
@@ -74,15 +72,14 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
         stages.get("start").map(|values| 1000.0 * values.iter().sum::<f64>() / values.len() as f64);
     match start_us {
         Some(us) => println!("starting a guest instance: {us:.0} us on average (wanted: under 100 us)"),
-        None => println!("starting a guest instance: the gateway's timing does not tell"),
+        None => println!("starting a guest instance: the timing of the pages has no `start`"),
     }
     write(places, "guest", json!({ "stages": table, "guest_share": share, "instance_start_us": start_us }))
 }
 
 fn page_count(gateway: &Gateway, upload: &Upload) -> Result<u64> {
     let mut count = 0;
-    let file = [Upload { name: upload.name.clone(), bytes: upload.bytes.clone() }];
-    gateway.batch(&file, "?text_layer=only&pages=1", |event| {
+    gateway.batch(std::slice::from_ref(upload), "?text_layer=only&pages=1", |event| {
         if event["event"] == "document" {
             count = event["page_count"].as_u64().unwrap_or(0);
         }

@@ -10,13 +10,14 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
+use xtask::gateway::Gateway;
+use xtask::places::Places;
+use xtask::shell;
 
-use super::peer::{self, Row};
-use super::procs::{self, Watch};
-use super::{example, note_stages, on_cores, write};
-use crate::gateway::{Gateway, Upload, settled};
-use crate::places::Places;
-use crate::shell;
+use crate::client::{answers, settled};
+use crate::pages::{self, Row};
+use crate::procs::{self, Watch};
+use crate::{example, on_cores, write};
 
 /// The server's pace is to be so much of the floor's.
 const SHARE_MIN: f64 = 0.9;
@@ -27,33 +28,33 @@ const OTHERS_MAX: f64 = 0.1;
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
-    list: peer::Pages,
+    list: pages::Pages,
     /// Cores, and threads, of server and floor
     #[arg(long, default_value_t = 2)]
     threads: usize,
     /// Times that the floor is run; the fastest counts
     #[arg(long, default_value_t = 2)]
     turns: usize,
-    /// Run the floor on other seats (sessions x threads), too, and print the table
+    /// Run the floor with other layouts (sessions x threads), too, and print the table
     #[arg(long)]
-    seats: bool,
+    session_layouts: bool,
     /// A missed target is an error
     #[arg(long)]
     strict: bool,
 }
 
-/// What the server did.
+/// Measurements of the server.
 struct Served {
     pages: usize,
     wall_s: f64,
     cpu_s: f64,
-    /// CPU seconds of everybody else on the machine.
+    /// CPU seconds of all other processes of the machine.
     others_s: f64,
     /// CPU seconds by kind of thread or process.
     by_thread: BTreeMap<String, f64>,
     peak_mib: u64,
     runs: Vec<Value>,
-    rungs: BTreeMap<String, String>,
+    variants: BTreeMap<String, String>,
     /// Milliseconds of the pages' stages, summed up.
     stages_ms: BTreeMap<String, f64>,
 }
@@ -68,17 +69,17 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let recorded = json!({
         "library": places.onnxruntime(), "models_dir": places.repo("models"), "openvino_dir": places.openvino(),
         "cache_dir": places.cache.join("engines"), "builder": places.lector(), "threads": arguments.threads,
-        "rungs": served.rungs, "runs": served.runs,
+        "rungs": served.variants, "runs": served.runs,
     });
     fs::write(&runs, serde_json::to_vec(&recorded)?)
         .with_context(|| format!("cannot write {}", runs.display()))?;
     let program = example(places, "floor")?;
     println!("==> the floor: {} runs", served.runs.len());
-    let floor = |seats: &[String]| -> Result<Value> {
+    let floor = |layout: &[String]| -> Result<Value> {
         let mut command = on_cores(arguments.threads)?;
         command.push(program.display().to_string());
         command.extend([runs.display().to_string(), format!("turns={}", arguments.turns)]);
-        command.extend_from_slice(seats);
+        command.extend_from_slice(layout);
         let (program, rest) = command.split_first().context("a command has a name")?;
         let text = shell::output(Command::new(program).args(rest))?;
         serde_json::from_str(text.lines().last().unwrap_or_default()).context("the floor printed no JSON")
@@ -113,19 +114,19 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let total = stages_s.get("total").copied().unwrap_or(f64::NAN);
     table("seconds a page by the clock, by stage (they overlap and wait)", &stages_s, pages, total);
     let mut others = Vec::new();
-    if arguments.seats {
-        println!("\n{:<20}{:>10}{:>14}{:>10}", "seats", "pages/s", "cpu s/page", "peak MiB");
-        for seats in seats(arguments.threads) {
-            let found = floor(&seats)?;
+    if arguments.session_layouts {
+        println!("\n{:<20}{:>10}{:>14}{:>10}", "sessions", "pages/s", "cpu s/page", "peak MiB");
+        for layout in session_layouts(arguments.threads) {
+            let found = floor(&layout)?;
             let (wall_s, cpu_s) = (number(&found, "wall_s"), number(&found, "cpu_s"));
-            let name = seats.join(" ");
+            let name = layout.join(" ");
             println!(
                 "{name:<20}{:>10.3}{:>14.3}{:>10.0}",
                 pages / wall_s,
                 cpu_s / pages,
                 number(&found, "peak_mib")
             );
-            others.push(json!({ "seats": name, "floor": found }));
+            others.push(json!({ "sessions": name, "floor": found }));
         }
     }
     write(
@@ -134,7 +135,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
         json!({
             "pages": served.pages, "server": { "wall_s": served.wall_s, "cpu_s": served.cpu_s, "others_s": served.others_s, "peak_rss_mib": served.peak_mib,
             "cpu_s_by_thread": served.by_thread, "stages_s": stages_s }, "floor": own, "share": share,
-            "rungs": served.rungs, "seats": others,
+            "rungs": served.variants, "session_layouts": others,
         }),
     )?;
     ensure!(!arguments.strict || share >= SHARE_MIN, "{:.1} % of the floor's pace", 100.0 * share);
@@ -151,7 +152,7 @@ fn table(title: &str, rows: &BTreeMap<String, f64>, pages: f64, whole: f64) {
 }
 
 /// Detector and recogniser: one session over all threads, or one for each.
-fn seats(threads: usize) -> Vec<Vec<String>> {
+fn session_layouts(threads: usize) -> Vec<Vec<String>> {
     let kinds = [format!("1x{threads}"), format!("{threads}x1")];
     let both = kinds.iter().flat_map(|det| kinds.iter().map(move |rec| (det, rec)));
     both.map(|(det, rec)| vec![format!("det={det}"), format!("rec={rec}")]).collect()
@@ -159,17 +160,16 @@ fn seats(threads: usize) -> Vec<Vec<String>> {
 
 /// Reads all pages twice, every document a request and all at once; what counts is the second time.
 fn serve(places: &Places, arguments: &Arguments, folder: &std::path::Path, rows: &[Row]) -> Result<Served> {
-    let uploads: Vec<(Upload, &Row)> =
-        rows.iter().map(|row| Ok((Upload::read(&folder.join(&row.file))?, row))).collect::<Result<_>>()?;
+    let uploads = pages::uploads(folder, rows)?;
     let gateway = Gateway::start(places, "bench-floor", &on_cores(arguments.threads)?)?;
     settled(&gateway)?;
     let options = format!("explain=true&dpi={}", arguments.list.dpi);
-    peer::read(&gateway, &uploads, &options)?;
+    pages::read(&gateway, &uploads, &options)?;
     let watch = Watch::start(gateway.pid());
     let (before, cpu_before) = (procs::cpu_by_thread(gateway.pid()), procs::cpu_s(gateway.pid()));
     let busy_before = procs::machine_busy_s();
     let began = Instant::now();
-    let pages = peer::read(&gateway, &uploads, &options)?;
+    let pages = pages::read(&gateway, &uploads, &options)?;
     let wall_s = began.elapsed().as_secs_f64();
     let cpu_s = procs::cpu_s(gateway.pid()) - cpu_before;
     let others_s = (procs::machine_busy_s() - busy_before - cpu_s).max(0.0);
@@ -188,7 +188,7 @@ fn serve(places: &Places, arguments: &Arguments, folder: &std::path::Path, rows:
         by_thread,
         peak_mib,
         runs: Vec::new(),
-        rungs: BTreeMap::new(),
+        variants: BTreeMap::new(),
         stages_ms: BTreeMap::new(),
     };
     collect(&pages, &mut served)?;
@@ -199,20 +199,15 @@ fn serve(places: &Places, arguments: &Arguments, folder: &std::path::Path, rows:
 fn collect(pages: &[Value], served: &mut Served) -> Result<()> {
     let mut seen = BTreeSet::new();
     for page in pages {
-        note_stages(page, &mut served.stages_ms);
-        for run in page["explain"]["runs"].as_array().context("a page tells nothing of its runs")? {
-            let text = |key: &str| run[key].as_str().context("a run tells too little");
-            let model = text("model")?.to_owned();
-            served.rungs.insert(model.clone(), format!("{}/{}", text("provider")?, text("precision")?));
-            let (number, rows) = (run["batch"]["run"].as_u64(), run["batch"]["rows"].as_u64());
-            let (number, rows) = (number.context("no number")?, rows.context("no rows")?);
-            // An item that ran alone after its batch had failed has the number 0.
-            if number > 0 && !seen.insert((model.clone(), number)) {
+        answers::add_stages(page, &mut served.stages_ms);
+        for run in answers::runs(page)? {
+            served.variants.insert(run.model.clone(), format!("{}/{}", run.provider, run.precision));
+            // A number of 0 is that of many runs.
+            if run.number > 0 && !seen.insert((run.model.clone(), run.number)) {
                 continue;
             }
-            let bucket = run["bucket"].as_array().context("no bucket")?;
-            let shape: Vec<Value> = [json!(rows)].into_iter().chain(bucket.iter().cloned()).collect();
-            served.runs.push(json!({ "model": model, "shape": shape }));
+            let shape: Vec<Value> = [json!(run.rows)].into_iter().chain(run.bucket).collect();
+            served.runs.push(json!({ "model": run.model, "shape": shape }));
         }
     }
     // Parts of the others.
@@ -230,7 +225,7 @@ mod tests {
     fn a_run_that_served_two_pages_counts_once() {
         let run = |number: u64, rows: u64| {
             json!({ "model": "m", "provider": "cpu", "precision": "f32", "bucket": [3, 48, 64],
-                "batch": { "run": number, "rows": rows } })
+                "batch": { "run": number, "rows": rows, "items": rows, "tenants": 1 } })
         };
         let page = |runs: Vec<Value>| json!({ "timing_ms": { "total": 2.0, "inference": { "m": 1.5 } }, "explain": { "runs": runs } });
         let pages = [page(vec![run(1, 2), run(2, 1)]), page(vec![run(1, 2), run(0, 1), run(0, 1)])];
@@ -242,7 +237,7 @@ mod tests {
             by_thread: BTreeMap::new(),
             peak_mib: 0,
             runs: Vec::new(),
-            rungs: BTreeMap::new(),
+            variants: BTreeMap::new(),
             stages_ms: BTreeMap::new(),
         };
         collect(&pages, &mut served).unwrap();
@@ -251,7 +246,7 @@ mod tests {
             shapes,
             [&json!([2, 3, 48, 64]), &json!([1, 3, 48, 64]), &json!([1, 3, 48, 64]), &json!([1, 3, 48, 64])]
         );
-        assert_eq!(served.rungs["m"], "cpu/f32");
+        assert_eq!(served.variants["m"], "cpu/f32");
         assert_eq!((served.stages_ms["total"], served.stages_ms["inference"]), (4.0, 3.0));
         assert!(collect(&[json!({})], &mut served).is_err());
     }

@@ -1,41 +1,40 @@
-//! `bench load`: the gateway under load, in the forms that say whether it can be lived with. Each form starts a gateway of
-//! its own on loopback, is bounded in time, and prints what was wanted beside what was got. Load and server share the machine.
+//! `bench load`: the server under several workloads. Each workload starts a server of its own on loopback, is bounded in time,
+//! and prints its targets beside its figures. Load and server share the machine.
 //!
-//! Owns the forms' names, their order and the verdicts. The traffic is `load/traffic.rs`.
+//! Owns the workloads' names, their order and the verdicts. The load generator is `traffic.rs`.
 
 mod accelerator;
-mod neighbour;
+mod batching_policy;
+mod concurrency;
+mod noisy_neighbor;
 mod overload;
-mod plan;
+mod pdf_batches;
 mod report;
-mod seeds;
 mod soak;
-mod steady;
-pub mod traffic;
 
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
+use xtask::gateway::{Gateway, Upload};
+use xtask::places::Places;
 
-use super::write;
-use crate::gateway::{Gateway, Upload};
-use crate::places::Places;
+use crate::{document, write};
 use report::Report;
 
-/// What to measure, and how long.
+/// Workloads, and their length.
 #[derive(Args)]
 pub struct Arguments {
-    /// Forms to measure; all of them otherwise
-    forms: Vec<Form>,
-    /// A few seconds each: shows that the forms run, its figures say nothing
+    /// Workloads to measure; all of them otherwise
+    workloads: Vec<Workload>,
+    /// A few seconds each: shows that the workloads run, its figures say nothing
     #[arg(long)]
     short: bool,
     /// The document that requests send, its first page; the shipped demo document otherwise
     #[arg(long)]
     file: Option<PathBuf>,
-    /// The deployment that reads it (the form `seeds` takes `standard`)
+    /// The deployment that reads it (the workload `pdf-batches` takes `standard`)
     #[arg(long, default_value = "standard-tiny")]
     deployment: String,
     /// Clients at once, one measurement for each number
@@ -52,41 +51,25 @@ pub struct Arguments {
     strict: bool,
 }
 
-impl Arguments {
-    /// All forms, a few seconds each.
-    pub fn short() -> Self {
-        Self {
-            forms: Vec::new(),
-            short: true,
-            file: None,
-            deployment: "standard-tiny".to_owned(),
-            clients: Vec::new(),
-            seconds: 0,
-            soak_minutes: 0.0,
-            strict: false,
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
+enum Workload {
     /// Throughput and latency at rising concurrency
-    Steady,
-    /// More than the house can take: goodput, refusals, memory, recovery
+    Concurrency,
+    /// More than the server can take: goodput, refusals, memory, recovery
     Overload,
     /// One tenant that offers ten times its share, three that do not
-    Neighbour,
+    NoisyNeighbor,
     /// Mixed documents, rude clients and hot swaps, for long
     Soak,
     /// What merging across requests gains in front of a simulated accelerator
     Accelerator,
-    /// A tenant's own batching program: latency, fill, and what asking costs
-    Plan,
+    /// A tenant's own batching policy: latency, fill of the runs, and the cost of asking it
+    BatchingPolicy,
     /// A single PDF, a batch of ten, PDFs a minute, twenty users
-    Seeds,
+    PdfBatches,
 }
 
-/// What every form is given.
+/// Input of every workload.
 struct Setting<'a> {
     places: &'a Places,
     upload: Upload,
@@ -98,11 +81,11 @@ struct Setting<'a> {
 }
 
 impl Setting<'_> {
-    fn gateway(&self, form: &str, env: &[(&str, String)]) -> Result<Gateway> {
-        Gateway::start_with(self.places, &format!("bench-load-{form}"), &[], env)
+    fn gateway(&self, workload: &str, env: &[(&str, String)]) -> Result<Gateway> {
+        Gateway::start_with(self.places, &format!("bench-load-{workload}"), &[], env)
     }
 
-    /// Path of one page's reading.
+    /// Path of a request that reads one page.
     fn path(&self) -> String {
         format!("/api/v1/deployments/{}/ocr?text_layer=never&pages=1", self.deployment)
     }
@@ -110,32 +93,31 @@ impl Setting<'_> {
 
 /// Runs them.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
-    let file = arguments.file.clone().unwrap_or_else(|| places.repo("tests/data/demo.pdf"));
     let (seconds, soak_seconds) =
         if arguments.short { (2.0, 4.0) } else { (arguments.seconds as f64, arguments.soak_minutes * 60.0) };
     let setting = Setting {
         places,
-        upload: Upload::read(&file)?,
+        upload: document(places, arguments.file.as_ref())?,
         deployment: arguments.deployment.clone(),
         clients: if arguments.short { vec![1, 4] } else { arguments.clients.clone() },
         seconds,
         soak_seconds,
         short: arguments.short,
     };
-    let all = Form::value_variants();
-    let forms = if arguments.forms.is_empty() { all } else { &arguments.forms };
+    let all = Workload::value_variants();
+    let workloads = if arguments.workloads.is_empty() { all } else { &arguments.workloads };
     let (mut results, mut missed) = (Map::new(), Vec::new());
-    for form in forms {
-        let name = form.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+    for workload in workloads {
+        let name = workload.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
         println!("\n== {name}");
-        let report: Report = match form {
-            Form::Steady => steady::run(&setting)?,
-            Form::Overload => overload::run(&setting)?,
-            Form::Neighbour => neighbour::run(&setting)?,
-            Form::Soak => soak::run(&setting)?,
-            Form::Accelerator => accelerator::run(&setting)?,
-            Form::Plan => plan::run(&setting)?,
-            Form::Seeds => seeds::run(&setting)?,
+        let report: Report = match workload {
+            Workload::Concurrency => concurrency::run(&setting)?,
+            Workload::Overload => overload::run(&setting)?,
+            Workload::NoisyNeighbor => noisy_neighbor::run(&setting)?,
+            Workload::Soak => soak::run(&setting)?,
+            Workload::Accelerator => accelerator::run(&setting)?,
+            Workload::BatchingPolicy => batching_policy::run(&setting)?,
+            Workload::PdfBatches => pdf_batches::run(&setting)?,
         };
         report.print();
         missed.extend(report.missed().map(|target| format!("{name}: {target}")));

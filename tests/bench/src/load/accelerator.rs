@@ -1,15 +1,14 @@
-//! What merging across requests gains in front of an accelerator: a real lane, a device whose runs take as long as one is
-//! told. It stands in for no GPU's figure. The measurement is the example `accelerator` of `lector-inference`.
+//! The gain of merging items across requests in front of an accelerator: a real lane, a simulated device with given times of
+//! its runs. It stands in for no GPU's figure. The measurement is the example `accelerator` of `lector-inference`.
 
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use xtask::shell;
 
-use super::super::example;
 use super::Setting;
 use super::report::Report;
-use crate::shell;
+use crate::{example, rows};
 
 pub fn run(setting: &Setting<'_>) -> Result<Report> {
     let seconds = if setting.short { 0.5 } else { setting.seconds.min(10.0) };
@@ -28,10 +27,4 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
         report.row(row);
     }
     Ok(report)
-}
-
-/// What it printed of JSON, a row a line.
-pub fn rows(text: &str) -> Result<Vec<Value>> {
-    let lines = text.lines().filter(|line| line.starts_with('{'));
-    lines.map(|line| serde_json::from_str(line).context("a row is no JSON")).collect()
 }

@@ -1,5 +1,5 @@
-//! Clients: closed loops, where each waits for its answer, and open ones, where requests come whether or not the house
-//! keeps up. Latency counts from when a request was due, so that a house that stalls cannot hide it.
+//! The load generator. Closed loops: each client waits for its answer. Open loops: requests arrive at a rate, whether or not
+//! the server keeps up. Latency counts from when a request was due, so that a server that stalls cannot hide it.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -7,87 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
 use serde_json::{Value, json};
+use xtask::gateway::{Gateway, Upload};
 
-use super::super::{note_stages, quantile};
-use crate::gateway::{Gateway, Upload};
+use crate::client::answers::add_stages;
+use crate::client::{Answer, Client};
+use crate::quantile::quantile;
 
-/// What a client that was refused waits before it comes again.
+/// Wait of a client after a refusal.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
-/// Requests of an open loop under way at once; more than any bound of the house.
+/// Requests of an open loop under way at once; more than any bound of the server.
 const OPEN_MAX: usize = 256;
-
-/// Somebody who sends requests, on connections of its own.
-pub struct Client {
-    agent: ureq::Agent,
-    base: String,
-    key: Option<String>,
-}
-
-/// What became of a request.
-pub struct Answer {
-    pub status: u16,
-    pub retry_after_s: Option<u64>,
-    /// From the last byte sent, or less, to the head of the answer.
-    pub head_s: f64,
-    pub body: Vec<u8>,
-}
-
-impl Client {
-    pub fn new(gateway: &Gateway, key: Option<&str>) -> Self {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .timeout_connect(Some(Duration::from_secs(5)))
-            .timeout_global(Some(Duration::from_secs(300)))
-            // The server closes what is idle for longer.
-            .max_idle_age(Duration::from_secs(5))
-            .build();
-        Self { agent: config.into(), base: gateway.base().to_owned(), key: key.map(str::to_owned) }
-    }
-
-    /// A request whose head was answered.
-    pub fn send(
-        &self,
-        method: &str,
-        path: &str,
-        content_type: &str,
-        body: impl ureq::AsSendBody,
-    ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
-        let url = format!("{}{path}", self.base);
-        let mut request = match method {
-            "PUT" => self.agent.put(url),
-            _ => self.agent.post(url),
-        };
-        if let Some(key) = &self.key {
-            request = request.header("authorization", format!("Bearer {key}"));
-        }
-        request.header("content-type", content_type).send(body)
-    }
-
-    /// A change that must succeed; gives the body of its answer.
-    pub fn change(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<String> {
-        let mut answer = self.send(method, path, content_type, body)?;
-        let text = answer.body_mut().read_to_string()?;
-        ensure!(answer.status().is_success(), "{path} answered {}: {text}", answer.status());
-        Ok(text)
-    }
-
-    /// A request and its whole answer. An error: there was no answer, or half of one.
-    pub fn ask(&self, path: &str, upload: &Upload) -> Result<Answer, ureq::Error> {
-        let began = Instant::now();
-        let mut answer = self.send("POST", path, upload.content_type(), &upload.bytes[..])?;
-        let head_s = began.elapsed().as_secs_f64();
-        let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
-        Ok(Answer {
-            status: answer.status().as_u16(),
-            retry_after_s: retry_after.and_then(|text| text.parse().ok()),
-            head_s,
-            body: answer.body_mut().with_config().limit(1 << 30).read_to_vec()?,
-        })
-    }
-}
 
 /// What a load came to.
 #[derive(Default)]
@@ -117,7 +47,10 @@ impl Samples {
         match outcome {
             Ok(answer) if answer.status == 200 => {
                 self.latencies_s.push(due.elapsed().as_secs_f64());
-                self.note_stages(&answer.body);
+                let json: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+                for page in json["pages"].as_array().into_iter().flatten() {
+                    add_stages(page, &mut self.stages_ms);
+                }
             }
             Ok(answer) if matches!(answer.status, 429 | 503) => {
                 self.refusals_s.push(answer.head_s);
@@ -126,13 +59,6 @@ impl Samples {
             }
             Ok(_) => self.failed += 1,
             Err(_) => self.unanswered += 1,
-        }
-    }
-
-    fn note_stages(&mut self, body: &[u8]) {
-        let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-        for page in answer["pages"].as_array().into_iter().flatten() {
-            note_stages(page, &mut self.stages_ms);
         }
     }
 

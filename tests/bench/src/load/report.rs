@@ -1,8 +1,8 @@
-//! What a form found: rows of figures, and targets that were met or not.
+//! The report of a workload: rows of figures, and targets that were met or missed.
 
 use serde_json::{Value, json};
 
-/// Figures and verdicts of one form.
+/// Figures and verdicts of one workload.
 #[derive(Default)]
 pub struct Report {
     rows: Vec<Value>,

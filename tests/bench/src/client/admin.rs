@@ -1,16 +1,16 @@
-//! A house with tenants of its own, for benches in which several take part: keys and terms are real.
+//! Tenants, keys and deployments of a server, for benches in which several tenants take part.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use xtask::gateway::Gateway;
+use xtask::places::Places;
 
-use super::traffic::Client;
-use crate::gateway::Gateway;
-use crate::places::Places;
+use super::Client;
 
-/// Starts a gateway that asks for keys; gives it and the administrator's.
-pub fn house(places: &Places, name: &str) -> Result<(Gateway, String)> {
+/// Starts a server that asks for keys; returns it and the administrator's key.
+pub fn server(places: &Places, name: &str) -> Result<(Gateway, String)> {
     let file = places.repo("target").join(format!("{name}.key"));
     match fs::remove_file(&file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -24,7 +24,7 @@ pub fn house(places: &Places, name: &str) -> Result<(Gateway, String)> {
     Ok((gateway, admin.trim().to_owned()))
 }
 
-/// A tenant with the default terms, and its key.
+/// Creates a tenant with the default policy; returns its key.
 pub fn tenant(gateway: &Gateway, admin: &str, name: &str) -> Result<String> {
     let client = Client::new(gateway, Some(admin));
     let ask = |method: &str, path: &str, body: Value| -> Result<Value> {
@@ -36,12 +36,19 @@ pub fn tenant(gateway: &Gateway, admin: &str, name: &str) -> Result<String> {
     key["key"].as_str().map(str::to_owned).context("no key in the answer")
 }
 
-/// Deploys a component that is built, under that name and with those settings, and routes all requests to it.
-pub fn deploy(places: &Places, client: &Client, name: &str, component: &str, settings: &Value) -> Result<()> {
-    let path = format!("/api/v1/deployments/{name}");
+/// Uploads a component that is built, as a revision of the deployment.
+pub fn upload(places: &Places, client: &Client, deployment: &str, component: &str) -> Result<()> {
     let file = places.components().join(format!("{component}.wasm"));
     let wasm = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    client.change("PUT", &path, "application/wasm", &wasm)?;
-    let options = json!({ "settings": settings, "promote": true });
-    client.change("PUT", &path, "application/json", options.to_string().as_bytes()).map(drop)
+    client.change("PUT", &path(deployment), "application/wasm", &wasm).map(drop)
+}
+
+/// Makes a revision with these settings and budget, and routes all requests to it.
+pub fn promote(client: &Client, deployment: &str, settings: &Value, budget: &Value) -> Result<()> {
+    let options = json!({ "settings": settings, "budget": budget, "promote": true });
+    client.change("PUT", &path(deployment), "application/json", options.to_string().as_bytes()).map(drop)
+}
+
+fn path(deployment: &str) -> String {
+    format!("/api/v1/deployments/{deployment}")
 }

@@ -1,25 +1,24 @@
-//! A tenant's own batching program: what each of the two examples does to latency and to the fill of runs, next to the same
-//! pipeline without one, and what asking costs. On this machine's engines, whatever they are, and in front of a simulated
+//! A tenant's own batching policy: the effect of the two examples on latency and on the fill of runs, next to the same
+//! pipeline without one, and the cost of asking them. On this machine's engines, whatever they are, and in front of a simulated
 //! accelerator, which stands in for no GPU's figure (the example `programs` of the host).
 
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use xtask::gateway::Gateway;
+use xtask::shell;
 
-use super::super::{example, tenants};
 use super::Setting;
-use super::accelerator::rows;
-use super::neighbour::metric;
 use super::report::Report;
-use super::traffic::{Client, closed};
-use crate::gateway::Gateway;
-use crate::shell;
+use crate::client::{Client, admin, lanes, metric};
+use crate::traffic::closed;
+use crate::{example, rows};
 
 const CLIENTS: usize = 8;
 /// Deployments and their components.
 const POLICIES: [(&str, &str); 3] =
-    [("no-program", "standard"), ("latency-first", "planned"), ("fill-by-width", "planned")];
+    [("no-policy", "standard"), ("latency-first", "planned"), ("fill-by-width", "planned")];
 
 /// Counters before and after.
 struct Counted {
@@ -30,7 +29,7 @@ struct Counted {
 }
 
 pub fn run(setting: &Setting<'_>) -> Result<Report> {
-    let gateway = setting.gateway("plan", &[])?;
+    let gateway = setting.gateway("batching-policy", &[])?;
     let mut report = Report::default();
     let seconds = setting.seconds.min(20.0);
     let mut rates = Vec::new();
@@ -60,12 +59,12 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
         report.none(&format!("{name}: failed or unanswered"), samples.failed + samples.unanswered);
     }
     gateway.stop()?;
-    report.at_most("computing of programs, of the time", 0.01, costliest);
+    report.at_most("computing of policies, of the time", 0.01, costliest);
     on_an_accelerator(setting, &mut report)?;
     Ok(report)
 }
 
-/// The same programs in front of the simulated accelerator.
+/// The same policies in front of the simulated accelerator.
 fn on_an_accelerator(setting: &Setting<'_>, report: &mut Report) -> Result<()> {
     let seconds = if setting.short { 0.5 } else { setting.seconds.min(10.0) };
     let program = example(setting.places, "programs")?;
@@ -78,7 +77,7 @@ fn on_an_accelerator(setting: &Setting<'_>, report: &mut Report) -> Result<()> {
         asked += count("asked");
         report.row(row);
     }
-    report.at_least("SIMULATED: questions to the programs", 1.0, asked as f64);
+    report.at_least("SIMULATED: questions to the policies", 1.0, asked as f64);
     report.none("SIMULATED: absurd answers and traps", bad);
     Ok(())
 }
@@ -87,16 +86,19 @@ fn deploy(gateway: &Gateway, setting: &Setting<'_>, name: &str, component: &str)
     let reading = json!({ "tier": "tiny" });
     let settings: Value =
         if component == "planned" { json!({ "policy": name, "reading": reading }) } else { reading };
-    tenants::deploy(setting.places, &Client::new(gateway, None), name, component, &settings)
+    let client = Client::new(gateway, None);
+    admin::upload(setting.places, &client, name, component)?;
+    admin::promote(&client, name, &settings, &Value::Null)
 }
 
 fn counted(gateway: &Gateway) -> Result<Counted> {
-    let sum = |name: &str| -> Result<f64> { Ok(metric(gateway, name)?.iter().map(|series| series.1).sum()) };
+    let lanes = lanes(gateway)?;
+    let planning = metric(gateway, "lector_batching_plan_seconds_total")?;
     let taken = metric(gateway, "lector_batching_plans_total")?;
     Ok(Counted {
-        rows: sum("lector_lane_rows_total")?,
-        runs: sum("lector_lane_runs_total")?,
-        planning_s: sum("lector_batching_plan_seconds_total")?,
+        rows: lanes.values().map(|lane| lane.rows).sum(),
+        runs: lanes.values().map(|lane| lane.runs).sum(),
+        planning_s: planning.iter().map(|series| series.1).sum(),
         answers: taken.iter().filter(|series| series.0.contains("taken")).map(|series| series.1).sum(),
     })
 }

@@ -14,12 +14,14 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
+use xtask::gateway::{Gateway, Upload};
+use xtask::places::Places;
+use xtask::shell;
 
-use super::peer::{self, Row, Tier, rapidocr};
-use super::{example, write};
-use crate::gateway::{Gateway, Upload, settled};
-use crate::places::Places;
-use crate::shell;
+use crate::client::settled;
+use crate::pages::{self, Row};
+use crate::peer::{self, Tier, rapidocr};
+use crate::{example, rows, write};
 
 const FOLDER: &str = "target/bench/acceptance";
 /// Pages where no number is named.
@@ -33,7 +35,7 @@ const COLUMNS: usize = 3;
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
-    list: peer::Pages,
+    list: pages::Pages,
     /// Detectors and recognisers of the catalogue
     #[arg(
         long,
@@ -92,16 +94,15 @@ struct Reading<'a> {
 
 /// Runs it.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
-    let (folder, rows) = arguments.list.read_at_most(places, PAGES)?;
+    let (folder, listed) = arguments.list.read_at_most(places, PAGES)?;
     let out = places.repo(FOLDER);
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     let python = rapidocr::environment(places)?;
     let truth = match &arguments.truth {
         Some(truth) => places.root.join(truth),
-        None => rapidocr::truth(places, &python, &folder, &rows, out.join("truth.jsonl"))?,
+        None => rapidocr::truth(places, &python, &folder, &listed, out.join("truth.jsonl"))?,
     };
-    let uploads =
-        rows.iter().map(|row| Ok((Upload::read(&folder.join(&row.file))?, row))).collect::<Result<_>>()?;
+    let uploads = pages::uploads(&folder, &listed)?;
     let noise = example(places, "noise")?;
     let reading = Reading { places, arguments, python, noise, truth, uploads };
     let (mut plain, mut results) = (BTreeMap::new(), Vec::new());
@@ -174,9 +175,9 @@ impl Reading<'_> {
         });
         fs::write(&plan, told.to_string()).with_context(|| format!("cannot write {}", plan.display()))?;
         let text = shell::output(Command::new(&self.noise).arg(&plan))?;
-        text.lines()
-            .map(|line| {
-                let told: Value = serde_json::from_str(line).context("the noise printed no JSON")?;
+        rows(&text)?
+            .into_iter()
+            .map(|told| {
                 let sigma = told["sigma"].as_f64().context("no sigma")?;
                 Ok((shortened(sigma), told["measures"].as_array().context("no measures")?.clone()))
             })
@@ -223,10 +224,10 @@ impl Reading<'_> {
         let env = [("LECTOR_CONFIG", file.display().to_string())];
         let gateway = Gateway::start_with(places, "bench-acceptance", &[], &env)?;
         settled(&gateway)?;
-        let pages = peer::read(&gateway, &self.uploads, &format!("dpi={}", self.arguments.list.dpi));
+        let pages = pages::read(&gateway, &self.uploads, &format!("dpi={}", self.arguments.list.dpi));
         gateway.stop()?;
         let readings = out.join(format!("{name}.jsonl"));
-        peer::keep(pages?, &readings)?;
+        pages::keep(pages?, &readings)?;
         let scores = peer::scored(places, &self.python, &self.truth, &[&readings], None)?;
         let all = scores.as_object().and_then(|scores| scores.values().next()).map(|side| &side["all"]);
         let all = all.context("score.py scored nothing")?;
