@@ -2,9 +2,9 @@
 //! readiness, and one batch whose events are handed on as they arrive. `lector-bench` starts its servers with it, too.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -182,24 +182,27 @@ impl Gateway {
 
     /// Ends it in order and waits until it has gone.
     pub fn stop(mut self) -> Result<()> {
-        self.terminate();
+        match self.end().context("cannot wait for the gateway")? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => bail!("the gateway ended with {status}; its log is {}", self.log.display()),
+            None => {
+                bail!("the gateway did not stop within {STOP_WITHIN:?}; its log is {}", self.log.display())
+            }
+        }
+    }
+
+    /// Asks it to end; `None`: it did not in time.
+    fn end(&mut self) -> io::Result<Option<ExitStatus>> {
+        // std can only kill; a shell can ask.
+        let _ = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
         let deadline = Instant::now() + STOP_WITHIN;
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().context("cannot wait for the gateway")? {
-                ensure!(
-                    status.success(),
-                    "the gateway ended with {status}; its log is {}",
-                    self.log.display()
-                );
-                return Ok(());
+        loop {
+            let status = self.child.try_wait()?;
+            if status.is_some() || Instant::now() >= deadline {
+                return Ok(status);
             }
             thread::sleep(POLL);
         }
-        bail!(
-            "the gateway did not stop within {} s; its log is {}",
-            STOP_WITHIN.as_secs(),
-            self.log.display()
-        );
     }
 
     /// Polls until there is something, the process ends, or the deadline.
@@ -212,11 +215,7 @@ impl Gateway {
                 bail!("the gateway ended with {status} while starting:\n{}", self.last_words());
             }
             if Instant::now() >= deadline {
-                bail!(
-                    "the gateway was not ready within {} s:\n{}",
-                    READY_WITHIN.as_secs(),
-                    self.last_words()
-                );
+                bail!("the gateway was not ready within {READY_WITHIN:?}:\n{}", self.last_words());
             }
             thread::sleep(POLL);
         }
@@ -227,21 +226,12 @@ impl Gateway {
         let lines: Vec<&str> = text.lines().collect();
         lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
     }
-
-    fn terminate(&self) {
-        // std can only kill; a shell can ask.
-        let _ = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
-    }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            self.terminate();
-            let deadline = Instant::now() + STOP_WITHIN;
-            while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
-                thread::sleep(POLL);
-            }
+            let _ = self.end();
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::places::Places;
 use crate::{dependency_rule, shell};
@@ -154,7 +154,7 @@ fn of_released_wit(places: &Places) -> Result<Vec<String>> {
     if !list.is_file() {
         return Ok(Vec::new());
     }
-    let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let text = shell::read(&list)?;
     let mut found = Vec::new();
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let Some((sha256, path)) = line.split_once("  ") else {

@@ -21,7 +21,7 @@ use xtask::shell;
 use crate::client::settled;
 use crate::pages::{self, Row};
 use crate::peer::{self, Tier, rapidocr};
-use crate::{example, rows, write};
+use crate::{example, number, rows, write};
 
 const FOLDER: &str = "target/bench/acceptance";
 /// Pages where no number is named.
@@ -96,7 +96,7 @@ struct Reading<'a> {
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let (folder, listed) = arguments.list.read_at_most(places, PAGES)?;
     let out = places.repo(FOLDER);
-    fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    shell::make_folder(&out)?;
     let python = rapidocr::environment(places)?;
     let truth = match &arguments.truth {
         Some(truth) => places.root.join(truth),
@@ -156,7 +156,7 @@ impl Reading<'_> {
             self.noise(model, &[sigma], Some(&out), false)?.pop().context("no verdict on the noise")?;
         let catalogue = out.join(format!("{}", sigma as f32));
         let found = self.read(config, &format!("{model}-{sigma}"), Some(&catalogue), "build = false")?;
-        fs::remove_dir_all(&catalogue).with_context(|| format!("cannot remove {}", catalogue.display()))?;
+        shell::remove_folder(&catalogue)?;
         Ok(Level::of(format!("noise {sigma}"), measures, plain, found))
     }
 
@@ -173,7 +173,7 @@ impl Reading<'_> {
             "library": places.onnxruntime(), "models_dir": places.repo("models"), "threads": self.arguments.threads,
             "model": model, "sigmas": sigmas, "out": out, "loose": loose,
         });
-        fs::write(&plan, told.to_string()).with_context(|| format!("cannot write {}", plan.display()))?;
+        shell::write(&plan, told.to_string())?;
         let text = shell::output(Command::new(&self.noise).arg(&plan))?;
         rows(&text)?
             .into_iter()
@@ -200,14 +200,14 @@ impl Reading<'_> {
         );
         let found = self.read(config, &format!("{model}-bf16"), Some(&catalogue), &more)?;
         let mut measures = None;
-        for dir in fs::read_dir(&cache).with_context(|| format!("cannot read {}", cache.display()))? {
-            let Ok(text) = fs::read_to_string(dir?.path().join("manifest.json")) else { continue };
+        for dir in shell::list(&cache)? {
+            let Ok(text) = fs::read_to_string(dir.join("manifest.json")) else { continue };
             let manifest: Value = serde_json::from_str(&text).context("a manifest is no JSON")?;
             if manifest["key"]["model"] == model && manifest["key"]["rung"] == "openvino/bf16" {
                 measures = manifest["verdict"]["measures"].as_array().cloned();
             }
         }
-        fs::remove_dir_all(&out).with_context(|| format!("cannot remove {}", out.display()))?;
+        shell::remove_folder(&out)?;
         let measures = measures.context("the engine in bf16 left no manifest")?;
         Ok(Some(Level::of("openvino/bf16".to_owned(), measures, plain, found)))
     }
@@ -220,7 +220,7 @@ impl Reading<'_> {
         let config =
             format!("{config}\n[engines]\nproviders = [\"cpu\"]\nmodels_dir = {models_dir:?}\n{more}\n");
         let file = out.join("lector.toml");
-        fs::write(&file, config).with_context(|| format!("cannot write {}", file.display()))?;
+        shell::write(&file, config)?;
         let env = [("LECTOR_CONFIG", file.display().to_string())];
         let gateway = Gateway::start_with(places, "bench-acceptance", &[], &env)?;
         settled(&gateway)?;
@@ -236,7 +236,7 @@ impl Reading<'_> {
     }
 }
 
-/// A server that reads with this model, in its tier's company or else that of the small ones.
+/// A server that reads with this model, with the other models of its tier, or else with the small ones.
 fn config(model: &str) -> Result<String> {
     let tier = if model.contains("-tiny-") { Tier::Tiny } else { Tier::Small };
     let task = model.rsplit('-').next().unwrap_or_default();
@@ -269,7 +269,7 @@ fn between(levels: &[(f64, Level)], worse_max: f64) -> Option<(usize, f64)> {
 }
 
 fn first(measures: &[Value], key: &str) -> f64 {
-    measures.first().and_then(|measure| measure[key].as_f64()).unwrap_or(f64::NAN)
+    measures.first().map_or(f64::NAN, |measure| number(measure, key))
 }
 
 /// Where the limit may lie: above the greatest agreement at which the text gets worse by more than is allowed, up to the least
@@ -300,7 +300,7 @@ fn report(
     for level in levels {
         print!("  {:<18}", level.name);
         for measure in level.measures.iter().take(COLUMNS) {
-            print!("{:>22.5}", measure["value"].as_f64().unwrap_or(f64::NAN));
+            print!("{:>22.5}", number(measure, "value"));
         }
         println!("{:>10.2}{:>10.2}", 100.0 * level.worse, 100.0 * level.missed);
         rows.push(json!({ "what": level.name, "measures": level.measures, "cer_worse": level.worse, "miss_worse": level.missed }));

@@ -167,15 +167,14 @@ pub fn lanes(gateway: &Gateway) -> Result<Lanes> {
 
 fn lanes_in(text: &str) -> Lanes {
     let mut lanes = Lanes::new();
-    let counters: [(&str, fn(&mut Lane) -> &mut f64); 3] = [
-        ("lector_lane_runs_total", |lane| &mut lane.runs),
-        ("lector_lane_rows_total", |lane| &mut lane.rows),
-        ("lector_lane_busy_seconds_total", |lane| &mut lane.busy_s),
-    ];
-    for (name, counter) in counters {
-        for (labels, value) in series(text, name) {
-            *counter(lanes.entry(labels).or_default()) = value;
-        }
+    for (labels, value) in series(text, "lector_lane_runs_total") {
+        lanes.entry(labels).or_default().runs = value;
+    }
+    for (labels, value) in series(text, "lector_lane_rows_total") {
+        lanes.entry(labels).or_default().rows = value;
+    }
+    for (labels, value) in series(text, "lector_lane_busy_seconds_total") {
+        lanes.entry(labels).or_default().busy_s = value;
     }
     lanes
 }

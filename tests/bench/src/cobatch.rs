@@ -4,8 +4,6 @@
 //! confidences within the tolerance that the tests of co-batched items in `lector-inference` state for the engines' precision.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +15,7 @@ use xtask::places::Places;
 
 use crate::client::{Client, admin, answers, settled};
 use crate::traffic::Random;
-use crate::{pages, write};
+use crate::{in_parallel, pages, write};
 
 /// By how much a confidence may move where engines compute in f32, and where they compute with fewer digits. Those in an
 /// answer are rounded to four.
@@ -173,30 +171,16 @@ fn read(
     order: &[usize],
     in_flight: usize,
 ) -> Result<BTreeMap<usize, Reading>> {
-    let (next, readings) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-    let failures = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for key in keys.iter().cycle().take(in_flight.max(1)) {
-            let (next, readings, failures) = (&next, &readings, &failures);
-            scope.spawn(move || {
-                let client = Client::new(gateway, Some(key));
-                while let Some(&at) = order.get(next.fetch_add(1, Relaxed)) {
-                    let Some(page) = pages.get(at) else { return };
-                    let outcome = read_page(&client, deployment, options, page);
-                    match (outcome, readings.lock(), failures.lock()) {
-                        (Ok(reading), Ok(mut readings), _) => _ = readings.insert(at, reading),
-                        (Err(error), _, Ok(mut failures)) => {
-                            failures.push(format!("{}: {error:#}", page.name()))
-                        }
-                        _ => return,
-                    }
-                }
-            });
-        }
-    });
-    let failures = failures.into_inner().unwrap_or_default();
-    ensure!(failures.is_empty(), "not every page was read:\n{}", failures.join("\n"));
-    Ok(readings.into_inner().unwrap_or_default())
+    let clients: Vec<Client> =
+        keys.iter().cycle().take(in_flight.max(1)).map(|key| Client::new(gateway, Some(key))).collect();
+    let readings = in_parallel(clients.len(), order.len(), |thread, job| {
+        let (client, at) = (clients.get(thread), order.get(job).copied());
+        let (client, at) = (client.context("a client")?, at.context("a page")?);
+        let page = pages.get(at).context("a page")?;
+        let reading = read_page(client, deployment, options, page);
+        Ok((at, reading.with_context(|| format!("reading {}", page.name()))?))
+    })?;
+    Ok(readings.into_iter().collect())
 }
 
 fn read_page(client: &Client, deployment: &str, options: &str, page: &Page<'_>) -> Result<Reading> {
@@ -218,8 +202,8 @@ fn reading(page: &Value) -> Result<Reading> {
     let mut reading = Reading { lines: answers::lines(page)?, ..Reading::default() };
     for run in answers::runs(page)? {
         reading.runs += 1;
-        reading.shared += usize::from(run.items > 1);
-        reading.with_other_tenants += usize::from(run.tenants > 1);
+        reading.shared += usize::from(run.batch.items > 1);
+        reading.with_other_tenants += usize::from(run.batch.tenants > 1);
         reading.precisions.insert(run.precision);
     }
     Ok(reading)

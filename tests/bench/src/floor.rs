@@ -3,9 +3,7 @@
 //! between the two is what the pipeline costs, and where its CPU time goes: by thread and process of the server.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::process::Command;
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -16,8 +14,8 @@ use xtask::shell;
 
 use crate::client::{answers, settled};
 use crate::pages::{self, Row};
-use crate::procs::{self, Watch};
-use crate::{example, on_cores, write};
+use crate::procs::Usage;
+use crate::{example, number, on_cores, table, write};
 
 /// The server's pace is to be so much of the floor's.
 const SHARE_MIN: f64 = 0.9;
@@ -44,15 +42,10 @@ pub struct Arguments {
 }
 
 /// Measurements of the server.
+#[derive(Default)]
 struct Served {
     pages: usize,
-    wall_s: f64,
-    cpu_s: f64,
-    /// CPU seconds of all other processes of the machine.
-    others_s: f64,
-    /// CPU seconds by kind of thread or process.
-    by_thread: BTreeMap<String, f64>,
-    peak_mib: u64,
+    usage: Usage,
     runs: Vec<Value>,
     variants: BTreeMap<String, String>,
     /// Milliseconds of the pages' stages, summed up.
@@ -65,14 +58,12 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     println!("\n==> the server");
     let served = serve(places, arguments, &folder, &rows)?;
     let runs = places.repo("target/bench/floor-runs.json");
-    fs::create_dir_all(places.repo("target/bench")).context("cannot make target/bench")?;
     let recorded = json!({
         "library": places.onnxruntime(), "models_dir": places.repo("models"), "openvino_dir": places.openvino(),
         "cache_dir": places.cache.join("engines"), "builder": places.lector(), "threads": arguments.threads,
         "rungs": served.variants, "runs": served.runs,
     });
-    fs::write(&runs, serde_json::to_vec(&recorded)?)
-        .with_context(|| format!("cannot write {}", runs.display()))?;
+    shell::write(&runs, serde_json::to_vec(&recorded)?)?;
     let program = example(places, "floor")?;
     println!("==> the floor: {} runs", served.runs.len());
     let floor = |layout: &[String]| -> Result<Value> {
@@ -85,56 +76,52 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
         serde_json::from_str(text.lines().last().unwrap_or_default()).context("the floor printed no JSON")
     };
     let own = floor(&[])?;
-    let number = |of: &Value, key: &str| of[key].as_f64().unwrap_or(f64::NAN);
     let (wall_s, cpu_s) = (number(&own, "wall_s"), number(&own, "cpu_s"));
-    let pages = served.pages as f64;
-    let share = wall_s / served.wall_s;
-    println!("\n{:<22}{:>10}{:>14}{:>12}{:>14}", "", "pages/s", "cpu s/page", "cores busy", "others' cores");
+    let (pages, usage) = (served.pages as f64, &served.usage);
+    let share = wall_s / usage.wall_s;
     let line = |name: &str, wall_s: f64, cpu_s: f64, others_s: f64| {
-        let (pace, cpu) = (pages / wall_s, cpu_s / pages);
-        println!("{name:<22}{pace:>10.3}{cpu:>14.3}{:>12.2}{:>14.2}", cpu_s / wall_s, others_s / wall_s);
+        json!({
+            "name": name, "pages_per_s": pages / wall_s, "cpu_s_per_page": cpu_s / pages,
+            "cores_busy": cpu_s / wall_s, "others_cores": others_s / wall_s,
+        })
     };
-    line("the server", served.wall_s, served.cpu_s, served.others_s);
-    line("the same runs alone", wall_s, cpu_s, number(&own, "others_s"));
-    let others = served.others_s / served.wall_s;
+    let server = line("the server", usage.wall_s, usage.cpu_s, usage.others_s);
+    let alone = line("the same runs alone", wall_s, cpu_s, number(&own, "others_s"));
+    table::print("name pages_per_s:3 cpu_s_per_page:3 cores_busy:2 others_cores:2", &[server, alone]);
+    let others = usage.others_s / usage.wall_s;
     if others > OTHERS_MAX {
         println!(
             "others kept {others:.2} cores busy while the server was measured: its pace says little, its CPU time more"
         );
     }
-    println!("by CPU time a page the server reaches {:.1} % of the floor", 100.0 * cpu_s / served.cpu_s);
+    println!("by CPU time a page the server reaches {:.1} % of the floor", 100.0 * cpu_s / usage.cpu_s);
     println!(
         "the server reaches {:.1} % of the floor's pace (wanted: {:.0} %)",
         100.0 * share,
         100.0 * SHARE_MIN
     );
-    table("CPU seconds a page, by thread and process of the server", &served.by_thread, pages, served.cpu_s);
+    shares("CPU seconds a page, by thread and process of the server", &usage.by_thread, pages, usage.cpu_s);
     let stages_s: BTreeMap<String, f64> =
         served.stages_ms.iter().map(|(k, ms)| (k.clone(), ms / 1e3)).collect();
     let total = stages_s.get("total").copied().unwrap_or(f64::NAN);
-    table("seconds a page by the clock, by stage (they overlap and wait)", &stages_s, pages, total);
+    shares("seconds a page by the clock, by stage (they overlap and wait)", &stages_s, pages, total);
     let mut others = Vec::new();
     if arguments.session_layouts {
-        println!("\n{:<20}{:>10}{:>14}{:>10}", "sessions", "pages/s", "cpu s/page", "peak MiB");
         for layout in session_layouts(arguments.threads) {
             let found = floor(&layout)?;
             let (wall_s, cpu_s) = (number(&found, "wall_s"), number(&found, "cpu_s"));
-            let name = layout.join(" ");
-            println!(
-                "{name:<20}{:>10.3}{:>14.3}{:>10.0}",
-                pages / wall_s,
-                cpu_s / pages,
-                number(&found, "peak_mib")
-            );
-            others.push(json!({ "sessions": name, "floor": found }));
+            others.push(json!({
+                "sessions": layout.join(" "), "pages_per_s": pages / wall_s, "cpu_s_per_page": cpu_s / pages, "floor": found,
+            }));
         }
+        table::print("sessions pages_per_s:3 cpu_s_per_page:3 floor/peak_mib", &others);
     }
     write(
         places,
         "floor",
         json!({
-            "pages": served.pages, "server": { "wall_s": served.wall_s, "cpu_s": served.cpu_s, "others_s": served.others_s, "peak_rss_mib": served.peak_mib,
-            "cpu_s_by_thread": served.by_thread, "stages_s": stages_s }, "floor": own, "share": share,
+            "pages": served.pages, "server": { "wall_s": usage.wall_s, "cpu_s": usage.cpu_s, "others_s": usage.others_s, "peak_rss_mib": usage.peak.rss_kib / 1024,
+            "cpu_s_by_thread": usage.by_thread, "stages_s": stages_s }, "floor": own, "share": share,
             "rungs": served.variants, "session_layouts": others,
         }),
     )?;
@@ -142,7 +129,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn table(title: &str, rows: &BTreeMap<String, f64>, pages: f64, whole: f64) {
+fn shares(title: &str, rows: &BTreeMap<String, f64>, pages: f64, whole: f64) {
     println!("\n{title}");
     let mut rows: Vec<(&String, &f64)> = rows.iter().collect();
     rows.sort_by(|a, b| b.1.total_cmp(a.1));
@@ -165,32 +152,10 @@ fn serve(places: &Places, arguments: &Arguments, folder: &std::path::Path, rows:
     settled(&gateway)?;
     let options = format!("explain=true&dpi={}", arguments.list.dpi);
     pages::read(&gateway, &uploads, &options)?;
-    let watch = Watch::start(gateway.pid());
-    let (before, cpu_before) = (procs::cpu_by_thread(gateway.pid()), procs::cpu_s(gateway.pid()));
-    let busy_before = procs::machine_busy_s();
-    let began = Instant::now();
-    let pages = pages::read(&gateway, &uploads, &options)?;
-    let wall_s = began.elapsed().as_secs_f64();
-    let cpu_s = procs::cpu_s(gateway.pid()) - cpu_before;
-    let others_s = (procs::machine_busy_s() - busy_before - cpu_s).max(0.0);
-    let mut by_thread = procs::cpu_by_thread(gateway.pid());
-    for (name, seconds) in before {
-        *by_thread.entry(name).or_default() -= seconds;
-    }
-    by_thread.retain(|_, seconds| *seconds > 0.0);
-    let peak_mib = watch.peak().rss_kib / 1024;
+    let (read, usage) = Usage::during(gateway.pid(), || pages::read(&gateway, &uploads, &options));
     gateway.stop()?;
-    let mut served = Served {
-        pages: pages.len(),
-        wall_s,
-        cpu_s,
-        others_s,
-        by_thread,
-        peak_mib,
-        runs: Vec::new(),
-        variants: BTreeMap::new(),
-        stages_ms: BTreeMap::new(),
-    };
+    let pages = read?;
+    let mut served = Served { pages: pages.len(), usage, ..Served::default() };
     collect(&pages, &mut served)?;
     Ok(served)
 }
@@ -203,10 +168,10 @@ fn collect(pages: &[Value], served: &mut Served) -> Result<()> {
         for run in answers::runs(page)? {
             served.variants.insert(run.model.clone(), format!("{}/{}", run.provider, run.precision));
             // A number of 0 is that of many runs.
-            if run.number > 0 && !seen.insert((run.model.clone(), run.number)) {
+            if run.batch.run > 0 && !seen.insert((run.model.clone(), run.batch.run)) {
                 continue;
             }
-            let shape: Vec<Value> = [json!(run.rows)].into_iter().chain(run.bucket).collect();
+            let shape: Vec<Value> = [json!(run.batch.rows)].into_iter().chain(run.bucket).collect();
             served.runs.push(json!({ "model": run.model, "shape": shape }));
         }
     }
@@ -229,17 +194,7 @@ mod tests {
         };
         let page = |runs: Vec<Value>| json!({ "timing_ms": { "total": 2.0, "inference": { "m": 1.5 } }, "explain": { "runs": runs } });
         let pages = [page(vec![run(1, 2), run(2, 1)]), page(vec![run(1, 2), run(0, 1), run(0, 1)])];
-        let mut served = Served {
-            pages: 2,
-            wall_s: 1.0,
-            cpu_s: 1.0,
-            others_s: 0.0,
-            by_thread: BTreeMap::new(),
-            peak_mib: 0,
-            runs: Vec::new(),
-            variants: BTreeMap::new(),
-            stages_ms: BTreeMap::new(),
-        };
+        let mut served = Served::default();
         collect(&pages, &mut served).unwrap();
         let shapes: Vec<&Value> = served.runs.iter().map(|run| &run["shape"]).collect();
         assert_eq!(

@@ -172,8 +172,8 @@ mod tests {
         };
         let error = run(&places, &arguments).unwrap_err().to_string();
         assert!(error.contains("no NVIDIA device"), "{error}");
-        let written = fs::read(places.repo("target/bench/gpu-check.json")).unwrap();
-        let written: Value = serde_json::from_slice(&written).unwrap();
+        let written = shell::read(&places.repo("target/bench/gpu-check.json")).unwrap();
+        let written: Value = serde_json::from_str(&written).unwrap();
         assert_eq!(written["outcome"], error);
     }
 

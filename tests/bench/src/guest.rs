@@ -12,7 +12,7 @@ use xtask::places::Places;
 
 use crate::client::answers;
 use crate::quantile::quantile;
-use crate::{documents, write};
+use crate::{documents, table, write};
 
 /// What to send.
 #[derive(Args)]
@@ -44,28 +44,16 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     gateway.stop()?;
     let total: f64 = stages.get("total").into_iter().flatten().sum();
     ensure!(total > 0.0, "no page came back with its timing");
-    println!("\n{:<34}{:>10}{:>10}{:>10}{:>9}", "stage", "mean ms", "p50 ms", "p95 ms", "share");
     let mut table = Vec::new();
     for (name, values) in &mut stages {
         values.sort_by(f64::total_cmp);
         let sum: f64 = values.iter().sum();
-        let row = json!({
-            "stage": name,
-            "mean_ms": sum / values.len() as f64,
-            "p50_ms": quantile(values, 0.5),
-            "p95_ms": quantile(values, 0.95),
-            "share_of_total": sum / total,
-        });
-        let cell = |key: &str| row[key].as_f64().unwrap_or(f64::NAN);
-        println!(
-            "{name:<34}{:>10.2}{:>10.2}{:>10.2}{:>8.1}%",
-            cell("mean_ms"),
-            cell("p50_ms"),
-            cell("p95_ms"),
-            100.0 * cell("share_of_total")
-        );
-        table.push(row);
+        table.push(json!({
+            "stage": name, "mean_ms": sum / values.len() as f64, "p50_ms": quantile(values, 0.5),
+            "p95_ms": quantile(values, 0.95), "share_of_total": sum / total,
+        }));
     }
+    table::print("stage mean_ms:2 p50_ms:2 p95_ms:2 share_of_total:3", &table);
     let share = stages.get("guest").into_iter().flatten().sum::<f64>() / total;
     println!("\nguest code and boundary: {:.2} % of a page (wanted: under 3 %)", 100.0 * share);
     let start_us =

@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use xtask::gateway::{Gateway, Upload};
 use xtask::places::Places;
 
-use crate::{document, write};
+use crate::{documents, write};
 use report::Report;
 
 /// Workloads, and their length.
@@ -97,7 +97,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
         if arguments.short { (2.0, 4.0) } else { (arguments.seconds as f64, arguments.soak_minutes * 60.0) };
     let setting = Setting {
         places,
-        upload: document(places, arguments.file.as_ref())?,
+        upload: documents(places, arguments.file.as_slice())?.remove(0),
         deployment: arguments.deployment.clone(),
         clients: if arguments.short { vec![1, 4] } else { arguments.clients.clone() },
         seconds,

@@ -20,17 +20,21 @@ mod quantile;
 mod renamed;
 mod scenario;
 mod start;
+mod table;
 mod traffic;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
-use xtask::gateway::Upload;
+use xtask::gateway::{Gateway, Upload};
 use xtask::places::Places;
 use xtask::{bench, shell};
 
@@ -95,9 +99,13 @@ fn run(arguments: Arguments) -> Result<()> {
         Bench::Guest(arguments) => guest::run(places, &arguments),
         Bench::Load(arguments) => load::run(places, &arguments),
         Bench::Start(arguments) => start::run(places, &arguments),
-        Bench::MisbehavingGuests => scenario::misbehaving_guests(places),
-        Bench::Swap => scenario::swap(places),
-        Bench::Deploys => scenario::deploys(places),
+        Bench::MisbehavingGuests => {
+            scenario::run(places, "misbehaving-guests", "hostile::a_neighbour_does_not_notice")
+        }
+        Bench::Swap => scenario::run(places, "swap", "swap::a_thousand_swaps_lose_nothing"),
+        Bench::Deploys => {
+            scenario::run(places, "deploys", "resident::a_deploy_and_a_house_of_many_revisions")
+        }
         Bench::GpuCheck(arguments) => gpu_check::run(places, &arguments),
     }
 }
@@ -110,16 +118,55 @@ fn documents(places: &Places, files: &[PathBuf]) -> Result<Vec<Upload>> {
     files.iter().map(|file| Upload::read(file)).collect()
 }
 
-/// Reads this file; the shipped demo document where none is named.
-fn document(places: &Places, file: Option<&PathBuf>) -> Result<Upload> {
-    let files = file.map_or(&[][..], std::slice::from_ref);
-    documents(places, files)?.pop().context("no document")
-}
-
 /// Returns the lines of JSON that a program printed; other lines are passed over.
 fn rows(text: &str) -> Result<Vec<Value>> {
     let lines = text.lines().filter(|line| line.starts_with('{'));
     lines.map(|line| serde_json::from_str(line).context("a row is no JSON")).collect()
+}
+
+/// Does a number of jobs on a number of threads, each with the number of its thread; returns the results in the order of the
+/// jobs, or all failures.
+fn in_parallel<T: Send>(
+    threads: usize,
+    jobs: usize,
+    job: impl Fn(usize, usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = |thread| {
+        loop {
+            let at = next.fetch_add(1, Relaxed);
+            if at >= jobs {
+                return;
+            }
+            let result = job(thread, at);
+            let Ok(mut results) = results.lock() else { return };
+            results.push((at, result));
+        }
+    };
+    let work = &work;
+    thread::scope(|scope| (0..threads).for_each(|thread| _ = scope.spawn(move || work(thread))));
+    let mut results = results.into_inner().unwrap_or_default();
+    results.sort_by_key(|(at, _)| *at);
+    let failed = results.iter().filter_map(|(_, result)| Some(format!("{:#}", result.as_ref().err()?)));
+    let failed: Vec<String> = failed.collect();
+    ensure!(failed.is_empty() && results.len() == jobs, "not everything was read:\n{}", failed.join("\n"));
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Starts a server with this provider preference list and this cache of engines; returns the seconds until it was ready, too.
+fn server_on(places: &Places, name: &str, preferred: &[&str], cache: &Path) -> Result<(Gateway, f64)> {
+    let env = [
+        ("LECTOR__ENGINES__PROVIDERS", serde_json::to_string(preferred)?),
+        ("LECTOR__ENGINES__CACHE_DIR", cache.display().to_string()),
+    ];
+    let began = Instant::now();
+    let gateway = Gateway::start_with(places, name, &[], &env)?;
+    Ok((gateway, began.elapsed().as_secs_f64()))
+}
+
+/// Returns a number of an object; not a number where it has none.
+fn number(of: &Value, key: &str) -> f64 {
+    of[key].as_f64().unwrap_or(f64::NAN)
 }
 
 /// Builds an example of the workspace and returns its path.
@@ -171,10 +218,8 @@ fn write(places: &Places, name: &str, result: Value) -> Result<()> {
 fn write_to(places: &Places, folder: &Path, name: &str, mut result: Value) -> Result<()> {
     result["stamp"] = stamp(places);
     let folder = places.root.join(folder);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let path = folder.join(format!("{name}.json"));
-    fs::write(&path, serde_json::to_string_pretty(&result)? + "\n")
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    shell::write(&path, serde_json::to_string_pretty(&result)? + "\n")?;
     println!("\nwritten to {}", places.shown(&path));
     Ok(())
 }

@@ -1,19 +1,17 @@
 //! The pages that several benches read: the list that ships or another one, and all of its documents read at once.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use serde_json::{Value, json};
-use xtask::corpus;
 use xtask::gateway::{Gateway, Upload};
 use xtask::places::Places;
+use xtask::{corpus, shell};
 
 use crate::client::answers;
+use crate::in_parallel;
 
 /// The arguments that choose the pages.
 #[derive(Args)]
@@ -50,9 +48,7 @@ impl Pages {
             Some(folder) => places.root.join(folder),
             None => corpus::fetch(places, None)?,
         };
-        let list =
-            fs::read_to_string(places.root.join(&self.pages)).context("cannot read the list of pages")?;
-        let mut rows = rows(&list)?;
+        let mut rows = rows(&shell::read(&places.root.join(&self.pages))?)?;
         cut(&mut rows, self.pages_max.unwrap_or(pages_max));
         Ok((folder, rows))
     }
@@ -105,34 +101,22 @@ fn rows(text: &str) -> Result<Vec<Row>> {
 /// Reads every document, each as one request and all at once, embedded text unused; gives the events of their pages, with
 /// the file's name in them.
 pub fn read(gateway: &Gateway, uploads: &[(Upload, &Row)], options: &str) -> Result<Vec<Value>> {
-    let (pages, failures) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
-    thread::scope(|scope| {
-        for (upload, row) in uploads {
-            let (pages, failures) = (&pages, &failures);
-            scope.spawn(move || {
-                let query = format!("?text_layer=never&{options}&pages={}", row.pages);
-                let read = answers::pages(gateway, std::slice::from_ref(upload), &query);
-                match (read, pages.lock(), failures.lock()) {
-                    (Ok(mut read), Ok(mut pages), _) => {
-                        read.iter_mut().for_each(|page| page["file"] = json!(row.file));
-                        pages.extend(read);
-                    }
-                    (Err(error), _, Ok(mut failures)) => failures.push(format!("{}: {error:#}", row.file)),
-                    _ => {}
-                }
-            });
-        }
-    });
-    let failures = failures.into_inner().unwrap_or_default();
-    ensure!(failures.is_empty(), "not every page was read:\n{}", failures.join("\n"));
-    Ok(pages.into_inner().unwrap_or_default())
+    let documents = in_parallel(uploads.len(), uploads.len(), |_, at| {
+        let (upload, row) = uploads.get(at).context("a document")?;
+        let query = format!("?text_layer=never&{options}&pages={}", row.pages);
+        let mut pages = answers::pages(gateway, std::slice::from_ref(upload), &query)
+            .with_context(|| format!("reading {}", row.file))?;
+        pages.iter_mut().for_each(|page| page["file"] = json!(row.file));
+        Ok(pages)
+    })?;
+    Ok(documents.into_iter().flatten().collect())
 }
 
 /// Writes the pages down in their order, as score.py takes them, and says how many there are.
 pub fn keep(mut pages: Vec<Value>, readings: &Path) -> Result<usize> {
     pages.sort_by_key(|page| (page["file"].as_str().unwrap_or_default().to_owned(), page["page"].as_u64()));
     let text: String = pages.iter().map(|page| format!("{page}\n")).collect();
-    fs::write(readings, text).with_context(|| format!("cannot write {}", readings.display()))?;
+    shell::write(readings, text)?;
     Ok(pages.len())
 }
 
@@ -166,6 +150,6 @@ mod tests {
     #[test]
     fn the_shipped_list_is_understood() {
         let places = Places::find().unwrap();
-        assert!(rows(&fs::read_to_string(places.repo("tests/bench/pages.tsv")).unwrap()).unwrap().len() >= 8);
+        assert!(rows(&shell::read(&places.repo("tests/bench/pages.tsv")).unwrap()).unwrap().len() >= 8);
     }
 }

@@ -7,10 +7,8 @@
 
 pub(super) mod rapidocr;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -21,8 +19,8 @@ use xtask::shell;
 
 use crate::client::settled;
 use crate::pages::{Pages, Row, keep, read, uploads};
-use crate::procs::{self, Peak, Watch};
-use crate::{on_cores, write};
+use crate::procs::{Peak, Usage};
+use crate::{number, on_cores, table, write};
 
 /// The weights on all sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -56,8 +54,11 @@ pub struct Arguments {
     threads: usize,
 }
 
+const COLUMNS: &str = "side pages pages_per_s:3 pages_per_s_ratio:2 cpu_s_per_page:2 cpu_ratio:2 peak_rss_mib peak_pss_mib \
+                       score/all/cer:4 score/all/miss:4 score/all/extra:4";
+
 /// What one side did.
-struct Measured {
+pub struct Measured {
     name: String,
     pages: usize,
     wall_s: f64,
@@ -71,7 +72,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let (folder, rows) = arguments.list.read(places)?;
     let python = rapidocr::environment(places)?;
     let out = places.repo(arguments.tier.folder());
-    fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    shell::make_folder(&out)?;
     let mut measured = Vec::new();
     for side in &arguments.sides {
         println!("\n==> {side}");
@@ -148,19 +149,15 @@ fn lector(
     let mut env = Vec::new();
     if let Some(config) = arguments.tier.config() {
         let path = places.repo(arguments.tier.folder()).join("lector.toml");
-        fs::write(&path, config).with_context(|| format!("cannot write {}", path.display()))?;
+        shell::write(&path, config)?;
         env.push(("LECTOR_CONFIG", path.display().to_string()));
     }
     let gateway = Gateway::start_with(places, "bench-peer", &prefix, &env)?;
     // A builder at work beside it would be measured with it.
     settled(&gateway)?;
-    let watch = Watch::start(gateway.pid());
-    let cpu_before = procs::cpu_s(gateway.pid());
-    let start = Instant::now();
-    let read = read(&gateway, &uploads, &format!("dpi={}", arguments.list.dpi));
-    let wall_s = start.elapsed().as_secs_f64();
-    let cpu_s = procs::cpu_s(gateway.pid()) - cpu_before;
-    let peak = watch.peak();
+    let options = format!("dpi={}", arguments.list.dpi);
+    let (read, Usage { wall_s, cpu_s, peak, .. }) =
+        Usage::during(gateway.pid(), || read(&gateway, &uploads, &options));
     gateway.stop()?;
     let pages = keep(read?, &readings)?;
     Ok(Measured { name: side.to_owned(), pages, wall_s, cpu_s, peak, readings })
@@ -198,44 +195,19 @@ pub fn scored(
 
 fn report(places: &Places, tier: Tier, measured: &[Measured], scores: &Value) -> Result<()> {
     let reference = measured.first().context("nobody took part")?;
-    println!(
-        "\n{:<24}{:>6}{:>10}{:>8}{:>12}{:>8}{:>10}{:>10}{:>9}{:>9}{:>9}",
-        "", "pages", "pages/s", "ratio", "cpu s/page", "ratio", "rss MiB", "pss MiB", "CER", "miss", "extra"
-    );
-    let mut sides = Vec::new();
-    for side in measured {
-        let pace = |side: &Measured| side.pages as f64 / side.wall_s;
-        let cpu = |side: &Measured| side.cpu_s / side.pages as f64;
-        let found = &scores[side.name.as_str()];
-        let row = json!({
-            "side": side.name,
-            "pages": side.pages,
-            "wall_s": side.wall_s,
-            "pages_per_s": pace(side),
-            "pages_per_s_ratio": pace(side) / pace(reference),
-            "cpu_s_per_page": cpu(side),
-            "cpu_ratio": cpu(side) / cpu(reference),
-            "peak_rss_mib": side.peak.rss_kib / 1024,
-            "peak_pss_mib": side.peak.pss_kib / 1024,
-            "score": found,
-        });
-        let total = |key: &str| found["all"][key].as_f64().unwrap_or(f64::NAN);
-        println!(
-            "{:<24}{:>6}{:>10.3}{:>8.2}{:>12.2}{:>8.2}{:>10}{:>10}{:>9.4}{:>9.4}{:>9.4}",
-            side.name,
-            side.pages,
-            pace(side),
-            pace(side) / pace(reference),
-            cpu(side),
-            cpu(side) / cpu(reference),
-            side.peak.rss_kib / 1024,
-            side.peak.pss_kib / 1024,
-            total("cer"),
-            total("miss"),
-            total("extra"),
-        );
-        sides.push(row);
-    }
+    let pace = |side: &Measured| side.pages as f64 / side.wall_s;
+    let cpu = |side: &Measured| side.cpu_s / side.pages as f64;
+    let row = |side: &Measured| {
+        json!({
+            "side": side.name, "pages": side.pages, "wall_s": side.wall_s,
+            "pages_per_s": pace(side), "pages_per_s_ratio": pace(side) / pace(reference),
+            "cpu_s_per_page": cpu(side), "cpu_ratio": cpu(side) / cpu(reference),
+            "peak_rss_mib": side.peak.rss_kib / 1024, "peak_pss_mib": side.peak.pss_kib / 1024,
+            "score": scores[side.name.as_str()],
+        })
+    };
+    let sides: Vec<Value> = measured.iter().map(row).collect();
+    table::print(COLUMNS, &sides);
     println!("ratios are to {}", reference.name);
     by_class(measured, scores);
     let result = json!({ "reference": reference.name, "tier": tier.name(), "sides": sides });
@@ -253,8 +225,7 @@ fn by_class(measured: &[Measured], scores: &Value) {
             .iter()
             .map(|side| {
                 let found = &scores[side.name.as_str()]["classes"][class];
-                let number = |key: &str| found[key].as_f64().unwrap_or(f64::NAN);
-                format!("{} {:.4} / {:.4}", side.name, number("cer"), number("miss"))
+                format!("{} {:.4} / {:.4}", side.name, number(found, "cer"), number(found, "miss"))
             })
             .collect();
         println!("  {class:<16}{}", cells.join("   "));

@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the resident set is read: often enough to see a page's peak, and one short file for each process.
 const EVERY: Duration = Duration::from_millis(50);
@@ -18,7 +18,7 @@ const TICKS_PER_S: f64 = 100.0;
 const PAGE_KIB: u64 = 4;
 
 /// Seconds of CPU that the tree has used so far, those of its ended members included.
-pub fn cpu_s(root: u32) -> f64 {
+fn cpu_s(root: u32) -> f64 {
     let all = stats();
     let ticks: u64 = tree(&all, root)
         .into_iter()
@@ -29,7 +29,7 @@ pub fn cpu_s(root: u32) -> f64 {
 }
 
 /// Seconds that all cores of the machine have been busy so far, whoever kept them so.
-pub fn machine_busy_s() -> f64 {
+fn machine_busy_s() -> f64 {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let fields = text.lines().next().unwrap_or_default().split_whitespace().skip(1);
     // proc(5): user, nice, system, idle, iowait, irq, softirq, steal; what guests use is in user already.
@@ -39,7 +39,7 @@ pub fn machine_busy_s() -> f64 {
 
 /// Seconds of CPU by the name of thread (the root's) or process (its children's), numbers at the end left out. Threads that
 /// have ended are not in it.
-pub fn cpu_by_thread(root: u32) -> BTreeMap<String, f64> {
+fn cpu_by_thread(root: u32) -> BTreeMap<String, f64> {
     let mut found = BTreeMap::new();
     let mut add = |name: &str, ticks: u64| {
         let name = name.trim().trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
@@ -60,6 +60,36 @@ pub fn cpu_by_thread(root: u32) -> BTreeMap<String, f64> {
         }
     }
     found
+}
+
+/// What a process tree and the rest of the machine used during some work.
+#[derive(Default)]
+pub struct Usage {
+    pub wall_s: f64,
+    pub cpu_s: f64,
+    /// CPU seconds of all other processes of the machine.
+    pub others_s: f64,
+    /// CPU seconds by kind of thread or process.
+    pub by_thread: BTreeMap<String, f64>,
+    pub peak: Peak,
+}
+
+impl Usage {
+    /// Does the work; returns its result and the usage.
+    pub fn during<T>(root: u32, work: impl FnOnce() -> T) -> (T, Self) {
+        let watch = Watch::start(root);
+        let (before, cpu_before, busy_before) = (cpu_by_thread(root), cpu_s(root), machine_busy_s());
+        let began = Instant::now();
+        let result = work();
+        let (wall_s, cpu_s) = (began.elapsed().as_secs_f64(), cpu_s(root) - cpu_before);
+        let others_s = (machine_busy_s() - busy_before - cpu_s).max(0.0);
+        let mut by_thread = cpu_by_thread(root);
+        for (name, seconds) in before {
+            *by_thread.entry(name).or_default() -= seconds;
+        }
+        by_thread.retain(|_, seconds| *seconds > 0.0);
+        (result, Self { wall_s, cpu_s, others_s, by_thread, peak: watch.peak() })
+    }
 }
 
 /// Highest memory seen, in KiB.

@@ -1,18 +1,18 @@
 //! `bench start`: how long a server takes to be ready, and to answer its first request, on each provider that this machine has:
 //! with no engine in the cache, where the reference serves while better ones are built, and with all of them there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::Args;
 use serde_json::json;
-use xtask::gateway::{Gateway, Upload};
+use xtask::gateway::Upload;
 use xtask::places::Places;
 use xtask::shell;
 
 use crate::client::{Client, engines, settled};
-use crate::{document, write};
+use crate::{documents, server_on, table, write};
 
 /// A server whose engines are all in the cache is to be ready within this.
 const READY_MAX: Duration = Duration::from_secs(3);
@@ -22,6 +22,8 @@ const PREFERENCES: [(&str, &[&str]); 3] = [
     ("openvino f32", &["openvino/f32", "cpu"]),
     ("openvino bf16", &["openvino/bf16", "cpu"]),
 ];
+const COLUMNS: &str = "name empty/ready_s:2 empty/first_answer_s:2 empty/built_s:2 slowest_full/ready_s:2 \
+                       slowest_full/first_answer_s:2 serving";
 /// One page of the document, read from pixels.
 const PATH: &str = "/api/v1/ocr?text_layer=never&pages=1";
 
@@ -48,39 +50,27 @@ struct Start {
 
 /// Runs it.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
-    let upload = document(places, arguments.file.as_ref())?;
+    let upload = documents(places, arguments.file.as_slice())?.remove(0);
     let cache = places.repo("target/bench-start.engines");
-    println!(
-        "\n{:<15}{:>11}{:>16}{:>13}{:>13}{:>16}   serving",
-        "", "empty: ready", "first answer", "all built", "full: ready", "first answer"
-    );
     let (mut rows, mut late) = (Vec::new(), Vec::new());
     for (name, preferred) in PREFERENCES {
+        println!("{name}");
         shell::remove_folder(&cache)?;
-        let env = [
-            ("LECTOR__ENGINES__PROVIDERS", serde_json::to_string(preferred)?),
-            ("LECTOR__ENGINES__CACHE_DIR", cache.display().to_string()),
-        ];
-        let empty = start(places, &env, &upload)?;
-        let full: Vec<Start> =
-            (0..arguments.turns.max(1)).map(|_| start(places, &env, &upload)).collect::<Result<_>>()?;
+        let empty = start(places, preferred, &cache, &upload)?;
+        let starts = (0..arguments.turns.max(1)).map(|_| start(places, preferred, &cache, &upload));
+        let full: Vec<Start> = starts.collect::<Result<_>>()?;
         let most = |of: fn(&Start) -> f64| full.iter().map(of).fold(0.0, f64::max);
-        let (ready_s, answered_s) = (most(|start| start.ready_s), most(|start| start.answered_s));
-        println!(
-            "{name:<15}{:>12.2}{:>16.2}{:>13.2}{ready_s:>13.2}{answered_s:>16.2}   {}",
-            empty.ready_s,
-            empty.answered_s,
-            empty.settled_s,
-            empty.serving.join(", ")
-        );
+        let (ready_s, first_answer_s) = (most(|start| start.ready_s), most(|start| start.answered_s));
         if ready_s > READY_MAX.as_secs_f64() {
             late.push(name);
         }
         let of = |start: &Start| json!({ "ready_s": start.ready_s, "first_answer_s": start.answered_s, "built_s": start.settled_s });
         rows.push(json!({
-            "providers": preferred, "empty": of(&empty), "full": full.iter().map(of).collect::<Vec<_>>(), "serving": empty.serving,
+            "name": name, "providers": preferred, "empty": of(&empty), "full": full.iter().map(of).collect::<Vec<_>>(),
+            "slowest_full": { "ready_s": ready_s, "first_answer_s": first_answer_s }, "serving": empty.serving.join(", "),
         }));
     }
+    table::print(COLUMNS, &rows);
     println!(
         "seconds from the start of the process; of {} starts with a full cache the slowest",
         arguments.turns
@@ -90,10 +80,9 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn start(places: &Places, env: &[(&str, String)], upload: &Upload) -> Result<Start> {
+fn start(places: &Places, preferred: &[&str], cache: &Path, upload: &Upload) -> Result<Start> {
     let began = Instant::now();
-    let gateway = Gateway::start_with(places, "bench-start", &[], env)?;
-    let ready_s = began.elapsed().as_secs_f64();
+    let (gateway, ready_s) = server_on(places, "bench-start", preferred, cache)?;
     let answer = Client::new(&gateway, None).ask(PATH, upload)?;
     ensure!(answer.status == 200, "the first request was answered {}", answer.status);
     let answered_s = began.elapsed().as_secs_f64();

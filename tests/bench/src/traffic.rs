@@ -69,23 +69,6 @@ impl Samples {
         stages.map(|(stage, ms)| (stage.as_str(), ms / count)).collect()
     }
 
-    /// Adds those of a later load.
-    pub fn absorb(&mut self, later: Self) {
-        self.latencies_s.extend(later.latencies_s);
-        self.latencies_s.sort_by(f64::total_cmp);
-        self.refusals_s.extend(later.refusals_s);
-        self.refusals_s.sort_by(f64::total_cmp);
-        self.bare_refusals += later.bare_refusals;
-        self.own_limit += later.own_limit;
-        self.failed += later.failed;
-        self.unanswered += later.unanswered;
-        self.sent += later.sent;
-        self.seconds += later.seconds;
-        for (stage, ms) in later.stages_ms {
-            *self.stages_ms.entry(stage).or_default() += ms;
-        }
-    }
-
     fn finished(mut self, began: Instant) -> Self {
         self.seconds = began.elapsed().as_secs_f64();
         self.latencies_s.sort_by(f64::total_cmp);
@@ -129,14 +112,26 @@ pub fn closed_as(
     clients: usize,
     seconds: f64,
 ) -> Samples {
+    let end = Instant::now() + Duration::from_secs_f64(seconds);
+    closed_until(gateway, key, path, upload, clients, || Instant::now() < end)
+}
+
+/// The same, as long as it is to run.
+pub fn closed_until(
+    gateway: &Gateway,
+    key: Option<&str>,
+    path: &str,
+    upload: &Upload,
+    clients: usize,
+    running: impl Fn() -> bool + Sync,
+) -> Samples {
     let began = Instant::now();
-    let end = began + Duration::from_secs_f64(seconds);
     let samples = Mutex::new(Samples::default());
     thread::scope(|scope| {
         for _ in 0..clients {
             scope.spawn(|| {
                 let client = Client::new(gateway, key);
-                while Instant::now() < end {
+                while running() {
                     let due = Instant::now();
                     let outcome = client.ask(path, upload);
                     let Ok(mut samples) = samples.lock() else { return };

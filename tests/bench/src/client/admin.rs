@@ -12,11 +12,8 @@ use super::Client;
 /// Starts a server that asks for keys; returns it and the administrator's key.
 pub fn server(places: &Places, name: &str) -> Result<(Gateway, String)> {
     let file = places.repo("target").join(format!("{name}.key"));
-    match fs::remove_file(&file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("cannot remove {}", file.display()));
-        }
-        _ => {}
+    if file.exists() {
+        fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
     }
     let env = [("LECTOR__PLATFORM__ADMIN_KEY_FILE", file.display().to_string())];
     let gateway = Gateway::start_with(places, name, &[], &env)?;

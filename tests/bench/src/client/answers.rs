@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 use serde_json::Value;
 use xtask::gateway::{Gateway, Upload};
 
@@ -45,36 +46,27 @@ pub fn add_stages(page: &Value, stages_ms: &mut BTreeMap<String, f64>) {
 }
 
 /// A run of a model that had items of a page in it.
+#[derive(Deserialize)]
 pub struct Run {
     pub model: String,
     pub provider: String,
     pub precision: String,
-    /// Number of the run, from 1; 0: an item that ran alone after its batch had failed.
-    pub number: u64,
-    pub rows: u64,
-    pub items: u64,
-    /// Tenants whose items ran together.
-    pub tenants: u64,
     /// Shape of one row.
     pub bucket: Vec<Value>,
+    pub batch: Batch,
+}
+
+/// The items that ran together.
+#[derive(Deserialize)]
+pub struct Batch {
+    /// Number of the run, from 1; 0: an item that ran alone after its batch had failed.
+    pub run: u64,
+    pub rows: u64,
+    pub items: u64,
+    pub tenants: u64,
 }
 
 /// The runs of a page that was asked for with `explain=true`.
 pub fn runs(page: &Value) -> Result<Vec<Run>> {
-    let run = |run: &Value| {
-        let text = |key: &str| run[key].as_str().map(str::to_owned);
-        let count = |key: &str| run["batch"][key].as_u64();
-        Some(Run {
-            model: text("model")?,
-            provider: text("provider")?,
-            precision: text("precision")?,
-            number: count("run")?,
-            rows: count("rows")?,
-            items: count("items")?,
-            tenants: count("tenants")?,
-            bucket: run["bucket"].as_array()?.clone(),
-        })
-    };
-    let runs = page["explain"]["runs"].as_array().context("a page does not list its runs")?;
-    runs.iter().map(|told| run(told).with_context(|| format!("a run lacks a member: {told}"))).collect()
+    Vec::deserialize(&page["explain"]["runs"]).context("a page does not list its runs")
 }

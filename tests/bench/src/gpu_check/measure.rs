@@ -12,7 +12,8 @@ use xtask::places::Places;
 use xtask::shell;
 
 use crate::client::{Client, Lanes, answers, engines, label, lanes, lanes_between, settled_within};
-use crate::traffic::{Samples, closed};
+use crate::traffic::{Samples, closed, closed_until};
+use crate::{number, server_on};
 
 /// Builds of TensorRT take minutes each.
 const BUILT_WITHIN: Duration = Duration::from_secs(3600);
@@ -39,13 +40,7 @@ impl Setting<'_> {
         if empty {
             shell::remove_folder(&cache)?;
         }
-        let env = [
-            ("LECTOR__ENGINES__PROVIDERS", serde_json::to_string(preferred)?),
-            ("LECTOR__ENGINES__CACHE_DIR", cache.display().to_string()),
-        ];
-        let began = Instant::now();
-        let gateway = Gateway::start_with(self.places, "gpu-check", &[], &env)?;
-        Ok((gateway, began.elapsed().as_secs_f64()))
+        server_on(self.places, "gpu-check", preferred, &cache)
     }
 
     fn first(&self) -> Result<&Upload> {
@@ -119,13 +114,8 @@ fn until_built(setting: &Setting<'_>, gateway: &Gateway) -> Result<(f64, Samples
     let (began, done) = (Instant::now(), AtomicBool::new(false));
     let upload = setting.first()?;
     thread::scope(|scope| {
-        let traffic = scope.spawn(|| {
-            let mut all = Samples::default();
-            while !done.load(Ordering::Relaxed) {
-                all.absorb(closed(gateway, PATH, upload, SWAP_CLIENTS, 1.0));
-            }
-            all
-        });
+        let running = || !done.load(Ordering::Relaxed);
+        let traffic = scope.spawn(move || closed_until(gateway, None, PATH, upload, SWAP_CLIENTS, running));
         let outcome = settled_within(gateway, BUILT_WITHIN);
         let built_s = began.elapsed().as_secs_f64();
         done.store(true, Ordering::Relaxed);
@@ -165,14 +155,13 @@ fn rows_of_a_run(lanes: &Lanes) -> Value {
 }
 
 fn one_line(row: &Value) -> String {
-    let number = |key: &str| row[key].as_f64().unwrap_or(f64::NAN);
     format!(
         "{} clients: {} read, {:.2}/s, p50 {:.3} s, p99 {:.3} s, {} failed, {} unanswered",
         row["clients"].as_u64().map_or_else(|| SWAP_CLIENTS.to_string(), |n| n.to_string()),
         row["read"],
-        number("read_per_s"),
-        number("p50_s"),
-        number("p99_s"),
+        number(row, "read_per_s"),
+        number(row, "p50_s"),
+        number(row, "p99_s"),
         row["failed"],
         row["unanswered"]
     )

@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 use xtask::places::Places;
 use xtask::shell;
 
 use super::{Arguments, Measured, Tier};
-use crate::on_cores;
 use crate::pages::Row;
 use crate::procs::Watch;
+use crate::{on_cores, rows};
 
 const PACKAGES: &[&str] = &[
     "rapidocr==3.10.0",
@@ -40,7 +39,7 @@ pub fn environment(places: &Places) -> Result<PathBuf> {
     let mut install = Command::new(&python);
     install.args(["-m", "pip", "install", "--disable-pip-version-check", "--quiet"]).args(PACKAGES);
     shell::run(&mut install)?;
-    fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
+    shell::write(&stamp, wanted)?;
     Ok(python)
 }
 
@@ -52,7 +51,7 @@ pub fn read(
     python: &Path,
     engine: &str,
     folder: &Path,
-    rows: &[Row],
+    listed: &[Row],
     readings: PathBuf,
 ) -> Result<Measured> {
     let mut command: Vec<String> = on_cores(arguments.threads)?;
@@ -74,7 +73,7 @@ pub fn read(
         command.extend(["--rec".into(), file("pp-ocrv6-tiny-rec/model.onnx")]);
         command.extend(["--keys".into(), file("pp-ocrv6-tiny-rec/labels.txt")]);
     }
-    command.extend(pages(folder, rows));
+    command.extend(pages(folder, listed));
     let (program, rest) = command.split_first().context("a command has a name")?;
     let out = fs::File::create(&readings).with_context(|| format!("cannot write {}", readings.display()))?;
     let mut child = Command::new(program)
@@ -87,10 +86,7 @@ pub fn read(
     let status = child.wait().context("cannot wait for the peer")?;
     let peak = watch.peak();
     ensure!(status.success(), "RapidOCR ended with {status}");
-    let text =
-        fs::read_to_string(&readings).with_context(|| format!("cannot read {}", readings.display()))?;
-    let summary: Value =
-        serde_json::from_str(text.lines().last().unwrap_or_default()).context("no summary line")?;
+    let summary = rows(&shell::read(&readings)?)?.pop().context("no summary line")?;
     let number = |key: &str| summary[key].as_f64().with_context(|| format!("the summary has no {key}"));
     Ok(Measured {
         name: format!("rapidocr-{engine}"),
@@ -107,7 +103,7 @@ pub fn truth(places: &Places, python: &Path, folder: &Path, rows: &[Row], to: Pa
     let mut command = Command::new(python);
     command.arg(places.repo("tests/bench/rapidocr_runner.py"));
     command.args(["--engine", "none", "--dpi", "1", "--threads", "1"]).args(pages(folder, rows));
-    fs::write(&to, shell::output(&mut command)?).with_context(|| format!("cannot write {}", to.display()))?;
+    shell::write(&to, shell::output(&mut command)?)?;
     Ok(to)
 }
 
