@@ -60,9 +60,9 @@ const STEPS: &[Step] = &[
         passed(bench::run(places, ["load", "--short", "--no-build"]))
     }),
     step(
-        "co-batching",
-        "bench co-batching over the shipped pages: alone and batched with others they read the same",
-        |places| passed(bench::run(places, ["co-batching", "--short", "--no-build"])),
+        "cobatch",
+        "bench cobatch over the shipped pages: alone and batched with others they read the same",
+        |places| passed(bench::run(places, ["cobatch", "--short", "--no-build"])),
     ),
     step("deny", "licences, bans and sources of all dependencies", deny),
 ];
@@ -77,7 +77,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     }
     for name in arguments.only.iter().chain(&arguments.skip) {
         if !STEPS.iter().any(|step| step.name == name) {
-            ensure!(name != "company", "the step `company` is named `co-batching`");
+            ensure!(name != "company", "the step `company` is named `cobatch`");
             bail!("there is no step `{name}`: `cargo xtask test --list` names them");
         }
     }
