@@ -39,7 +39,7 @@ use xtask::places::Places;
 use xtask::{bench, shell};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask bench", about = "Lector's benchmarks", disable_version_flag = true)]
+#[command(bin_name = "cargo xtask bench", about = "Lector's benchmarks", disable_version_flag = true)]
 #[command(after_help = renamed::help())]
 struct Arguments {
     #[command(subcommand)]
