@@ -63,7 +63,7 @@ pub struct Arguments {
 /// A strength of noise, and what came of it.
 #[derive(Clone, Debug)]
 struct Level {
-    /// The noise, or who computed instead.
+    /// The noise, or the engine variant that computed instead.
     name: String,
     measures: Vec<Value>,
     /// How much worse the text got.

@@ -139,8 +139,8 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     gateway.stop()?;
     let met = rows.iter().all(|row| row["met"] == true);
     let precisions: Vec<&&String> = precisions.iter().collect();
-    write(places, "batched", json!({ "precisions": precisions, "seed": arguments.seed, "rows": rows }))?;
-    ensure!(met, "pages were read otherwise in batched than alone, or had none");
+    write(places, "cobatch", json!({ "precisions": precisions, "seed": arguments.seed, "rows": rows }))?;
+    ensure!(met, "pages read differently when batched with others, or none was batched");
     Ok(())
 }
 
@@ -191,9 +191,9 @@ fn read_page(client: &Client, deployment: &str, options: &str, page: &Page<'_>) 
             thread::sleep(Duration::from_secs(after_s));
             continue;
         }
-        let told: Value = serde_json::from_slice(&answer.body).context("an answer is no JSON")?;
-        ensure!(answer.status == 200, "the answer is {}: {told}", answer.status);
-        return reading(&told["pages"][0]);
+        let json: Value = serde_json::from_slice(&answer.body).context("an answer is no JSON")?;
+        ensure!(answer.status == 200, "the answer is {}: {json}", answer.status);
+        return reading(&json["pages"][0]);
     }
     bail!("the server was overloaded {TRIES_MAX} times")
 }
@@ -252,7 +252,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
 
-    fn told(lines: &[(&str, f64)], items: u64) -> Reading {
+    fn page(lines: &[(&str, f64)], items: u64) -> Reading {
         let lines: Vec<Value> = lines
             .iter()
             .map(|(text, confidence)| json!({ "text": text, "confidence": confidence }))
@@ -268,8 +268,8 @@ mod tests {
         let upload = Upload { name: "a.pdf".into(), bytes: Vec::new() };
         let pages = [Page { upload: &upload, number: 7 }];
         let check = |batched: &[(&str, f64)], other: usize, worst: f64| {
-            let alone = BTreeMap::from([(0, told(&[("one", 0.9), ("two", 0.8)], 1))]);
-            let found = compare(&pages, &alone, &BTreeMap::from([(0, told(batched, 3))]));
+            let alone = BTreeMap::from([(0, page(&[("one", 0.9), ("two", 0.8)], 1))]);
+            let found = compare(&pages, &alone, &BTreeMap::from([(0, page(batched, 3))]));
             assert_eq!((found.lines, found.other), (2, other), "{found:?}");
             assert!((found.worst - worst).abs() < 1e-9, "{found:?}");
             assert_eq!(found.shown.len(), other);
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn shared_runs_are_counted() {
-        let (alone, shared) = (told(&[], 1), told(&[], 2));
+        let (alone, shared) = (page(&[], 1), page(&[], 2));
         assert_eq!((alone.runs, alone.shared, shared.shared, shared.with_other_tenants), (1, 0, 1, 0));
         assert!(reading(&json!({ "lines": [] })).is_err(), "a page that does not list its runs");
     }

@@ -177,7 +177,7 @@ fn collect(pages: &[Value], served: &mut Served) -> Result<()> {
     }
     // Parts of the others.
     served.stages_ms.remove("spans");
-    ensure!(!served.runs.is_empty(), "no page told of a run");
+    ensure!(!served.runs.is_empty(), "no page lists a run");
     Ok(())
 }
 

@@ -194,7 +194,7 @@ pub fn scored(
 }
 
 fn report(places: &Places, tier: Tier, measured: &[Measured], scores: &Value) -> Result<()> {
-    let reference = measured.first().context("nobody took part")?;
+    let reference = measured.first().context("no side took part")?;
     let pace = |side: &Measured| side.pages as f64 / side.wall_s;
     let cpu = |side: &Measured| side.cpu_s / side.pages as f64;
     let row = |side: &Measured| {

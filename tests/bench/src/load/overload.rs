@@ -24,8 +24,8 @@ const LOADS: [f64; 2] = [1.2, 3.0];
 /// The longest wait in the queue, as configured.
 const WAIT_MAX_S: u32 = 10;
 const MEMORY_EVERY: Duration = Duration::from_millis(500);
-/// How often somebody comes who only wants to know how long a refusal takes, and how long it waits for one: who is taken on
-/// instead leaves.
+/// Interval of the probes that measure the time of a refusal, and the longest wait for one: a probe that is admitted
+/// disconnects.
 const PROBE_EVERY: Duration = Duration::from_millis(50);
 const PROBE_WAITS: Duration = Duration::from_millis(250);
 
