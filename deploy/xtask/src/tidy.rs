@@ -11,6 +11,7 @@ use crate::{dependency_rule, shell};
 
 /// Names allowed in the repository's root, besides those that start with a dot.
 const TOP_LEVEL: &[&str] = &[
+    "CHANGELOG.md",
     "Cargo.lock",
     "Cargo.toml",
     "LICENSE",
