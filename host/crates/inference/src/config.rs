@@ -41,7 +41,7 @@
 //! and 363. The shared arena is the default for this memory; in time it shows no difference.
 //!
 //! OpenVINO in bf16, on 2 cores of an AMD EPYC with avx512_bf16, PP-OCRv6 small: the 630 runs of 12 pages of the bench
-//! back to back (`cargo xtask bench floor --seats`), memory of the whole process:
+//! back to back (`cargo xtask bench floor --session-layouts`), memory of the whole process:
 //!
 //! | detection, recognition (streams x threads) | pages/s | CPU s/page | MiB |
 //! |---|---|---|---|
