@@ -3,6 +3,8 @@
 //! The only home of axum and clap. Everything that reads a document goes through `lector-serving`;
 //! [`app`] alone names the concrete engines, renderers and sandbox.
 
+#![forbid(unsafe_code)]
+
 pub mod app;
 pub mod cli;
 pub mod config;

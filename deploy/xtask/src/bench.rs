@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::places::Places;
-use crate::{guests, setup, shell, test};
+use crate::{guests, setup, shell};
 
 /// Runs `lector-bench` with these arguments.
 pub fn run(places: &Places, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<()> {
@@ -21,5 +21,5 @@ pub fn run(places: &Places, arguments: impl IntoIterator<Item = impl AsRef<OsStr
 pub fn build_server(places: &Places) -> Result<()> {
     setup::everything(places)?;
     guests::build(places)?;
-    test::build_host(places)
+    shell::build_host(&places.root)
 }

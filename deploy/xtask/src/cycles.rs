@@ -43,6 +43,19 @@ struct Import {
 /// A crate's files by module.
 type Files = BTreeMap<Module, File>;
 
+/// Crates with circles that are older than this check, and how many of them are left. A crate that is not named has none;
+/// one that has fewer than is written here is told as well, so that the list can only become shorter.
+const LEFT: &[(&str, usize)] =
+    &[("host/crates/inference", 5), ("host/crates/runtime", 1), ("host/crates/document", 3), ("host", 5)];
+
+/// Folders of the crates whose modules are looked at: those of the server and the task runner.
+pub fn crates(files: &[String]) -> Vec<String> {
+    let packages = files.iter().filter_map(|file| file.strip_suffix("/Cargo.toml"));
+    let ours =
+        |folder: &&str| *folder == "host" || *folder == "deploy/xtask" || folder.starts_with("host/crates/");
+    packages.filter(ours).map(str::to_owned).collect()
+}
+
 /// Every cycle of the crates in these folders (each with `src/lib.rs` or `src/main.rs`), as sentences.
 pub fn violations(root: &Path, crates: &[String]) -> Vec<String> {
     let mut found = Vec::new();
@@ -52,7 +65,17 @@ pub fn violations(root: &Path, crates: &[String]) -> Vec<String> {
         let Some(main) = main else { continue };
         let mut files = Files::new();
         read(root, &src, &format!("{src}/{main}"), Vec::new(), &mut files);
-        found.extend(cycles(&files));
+        let circles = cycles(&files);
+        let left = LEFT.iter().find(|(name, _)| name == folder).map_or(0, |(_, left)| *left);
+        match circles.len() {
+            count if count == left => {}
+            count if count < left => {
+                found.push(format!(
+                    "{folder}: {count} module circles are left, and cycles.rs names {left}: correct it"
+                ));
+            }
+            _ => found.extend(circles),
+        }
     }
     found
 }
@@ -86,7 +109,8 @@ fn parse(name: &str, text: &str) -> File {
                 }
                 "mod" => at = module(&tokens, at + 1, &mut file),
                 "use" => at = import(&tokens, at + 1, &[], exported, &mut file.imports),
-                "fn" | "struct" | "enum" | "union" | "trait" | "type" | "const" | "static" | "macro_rules" => {
+                "fn" | "struct" | "enum" | "union" | "trait" | "type" | "const" | "static"
+                | "macro_rules" => {
                     let next = tokens[at + 1..].iter().find_map(Token::name);
                     file.items.extend(next.map(str::to_owned));
                     at += 1;
@@ -153,7 +177,13 @@ fn module(tokens: &[Token], at: usize, file: &mut File) -> usize {
 }
 
 /// One tree of a `use`; behind it.
-fn import(tokens: &[Token], mut at: usize, before: &[String], exported: bool, out: &mut Vec<Import>) -> usize {
+fn import(
+    tokens: &[Token],
+    mut at: usize,
+    before: &[String],
+    exported: bool,
+    out: &mut Vec<Import>,
+) -> usize {
     let mut path = before.to_vec();
     loop {
         match tokens.get(at) {
@@ -222,7 +252,8 @@ fn resolve(files: &Files, from: &Module, path: &[String], depth: usize) -> Optio
         "super" => from.split_last()?.1.to_vec(),
         name => {
             let file = files.get(from)?;
-            let known = file.children.contains(name) || file.imports.iter().any(|import| import.name == *name);
+            let known =
+                file.children.contains(name) || file.imports.iter().any(|import| import.name == *name);
             if !known || depth == 0 {
                 return None;
             }
@@ -277,7 +308,8 @@ const DEPTH_MAX: usize = 16;
 fn edges(files: &Files) -> BTreeMap<&Module, BTreeMap<Module, BTreeSet<String>>> {
     let of = |module: &Module, file: &File| {
         let mut used: BTreeMap<Module, BTreeSet<String>> = BTreeMap::new();
-        let imports = file.imports.iter().filter(|import| !import.exported || file.names.contains(&import.name));
+        let imports =
+            file.imports.iter().filter(|import| !import.exported || file.names.contains(&import.name));
         for path in imports.map(|import| &import.path).chain(&file.paths) {
             if let Some(to) = resolve(files, module, path, DEPTH_MAX).filter(|to| to != module) {
                 used.entry(to).or_default().extend(path.last().cloned());
@@ -302,7 +334,8 @@ fn cycles(files: &Files) -> Vec<String> {
         }
         seen
     };
-    let reached: BTreeMap<&Module, BTreeSet<&Module>> = edges.keys().map(|module| (*module, reach(module))).collect();
+    let reached: BTreeMap<&Module, BTreeSet<&Module>> =
+        edges.keys().map(|module| (*module, reach(module))).collect();
     let (mut told, mut found) = (BTreeSet::new(), Vec::new());
     for (module, from) in &reached {
         if !from.contains(module) || told.contains(module) {

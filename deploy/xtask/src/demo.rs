@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::gateway::{Gateway, Upload};
 use crate::places::Places;
-use crate::{guests, setup, test};
+use crate::{guests, setup, shell};
 
 /// Lines of a page that are shown.
 const LINES_SHOWN: usize = 6;
@@ -27,7 +27,7 @@ pub fn run(places: &Places, files: &[PathBuf]) -> Result<()> {
     heading("guests");
     guests::build(places)?;
     heading("host");
-    test::build_host(places)?;
+    shell::build_host(&places.root)?;
 
     heading("gateway");
     let start = Instant::now();

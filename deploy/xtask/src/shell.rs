@@ -29,6 +29,14 @@ pub fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
+/// Builds the server's program, with the features of the whole workspace: so that nothing is compiled twice.
+pub fn build_host(root: &Path) -> Result<()> {
+    let mut build = cargo();
+    build.args(["build", "--release", "--locked", "--workspace", "--bin", "lector"]).current_dir(root);
+    println!("$ {}", line(&build));
+    run(&mut build)
+}
+
 /// Removes a folder with all that is in it, if it is there.
 pub fn remove_folder(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {

@@ -158,11 +158,6 @@ fn doc(places: &Places) -> Result<Outcome> {
     passed(guest(places, &["test", "--release", "--locked", "--workspace", "--doc", "--quiet"]))
 }
 
-/// Builds the host binary alone.
-pub fn build_host(places: &Places) -> Result<()> {
-    host(places, &["build", "--release", "--locked", "--workspace", "--bin", "lector"])
-}
-
 /// Builds everything in one go, so that features resolve as for the tests that follow: with another
 /// selection wasmtime and Cranelift would be compiled once more.
 fn build_all(places: &Places) -> Result<Outcome> {

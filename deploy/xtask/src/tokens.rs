@@ -93,7 +93,9 @@ fn quoted(text: &str) -> usize {
 fn character_or_lifetime(text: &str) -> usize {
     let mut chars = text.char_indices().skip(1);
     match (chars.next(), chars.next()) {
-        (Some((_, '\\')), _) => text.get(3..).and_then(|rest| rest.find('\'')).map_or(text.len(), |at| at + 4),
+        (Some((_, '\\')), _) => {
+            text.get(3..).and_then(|rest| rest.find('\'')).map_or(text.len(), |at| at + 4)
+        }
         (Some(_), Some((at, '\''))) => at + 1,
         _ => 1 + text[1..].find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len() - 1),
     }
@@ -121,7 +123,8 @@ mod tests {
 
     #[test]
     fn names_and_signs_are_what_is_left() {
-        let text = r##"a::b /* x /* y */ z */ "no \" one" r#"not "this""# b'\'' 'x' '\n' &'life c 12.5 // end"##;
+        let text =
+            r##"a::b /* x /* y */ z */ "no \" one" r#"not "this""# b'\'' 'x' '\n' &'life c 12.5 // end"##;
         let found: Vec<String> = tokens(text)
             .into_iter()
             .map(|token| match token {

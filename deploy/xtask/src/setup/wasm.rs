@@ -16,12 +16,11 @@ use anyhow::{Context, Result, bail};
 use super::debian::{self, Apt, Archive};
 use crate::places::Places;
 use crate::shell;
+pub use build::WASI;
 use build::{Compiler, Source};
 
 /// A guest that imports nothing but the contract.
 pub const PLAIN: &str = "wasm32-unknown-unknown";
-/// A guest that may also use WASI.
-pub const WASI: &str = "wasm32-wasip2";
 const TARGETS: [&str; 2] = [PLAIN, WASI];
 
 /// Its version is rustc's: std and compiler must come from one tree.

@@ -19,7 +19,7 @@ pub mod plan;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::call::{Batching, Priority};
+use crate::declared::{Batching, Priority};
 use crate::id::TenantName;
 
 pub use cost::Costs;

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::batching::Planner;
 use crate::budget::Budget;
+use crate::company::Company;
 use crate::cost::PageSize;
+use crate::declared::Batching;
 use crate::fault::Fault;
 use crate::id::{DeploymentName, ModelName, RequestId, TenantName};
-use crate::port::Company;
 use crate::text::Transcript;
 
 /// On whose behalf a guest is called, with what, and within which limits.
@@ -93,35 +94,6 @@ pub struct PageRequest {
     pub words: bool,
     /// Whether the timing tells of every run.
     pub explain: bool,
-}
-
-/// Urgency of a model's runs among the tenant's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Priority {
-    /// Before the others.
-    High,
-    /// As they come.
-    Normal,
-    /// When nothing else waits.
-    Low,
-}
-
-/// How runs of one model may be gathered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Batching {
-    /// Alias of the model.
-    pub model: String,
-    /// Most rows in one batch; 0: the engine's limit.
-    pub max_batch: u32,
-    /// Longest wait for company, in microseconds.
-    pub max_wait_us: u32,
-    /// Widths preferred; empty: the engine's.
-    pub preferred_widths: Vec<u32>,
-    /// Urgency.
-    pub priority: Priority,
-    /// True: never together with another tenant's rows.
-    pub isolated: bool,
 }
 
 /// What a configured pipeline says of itself.
@@ -223,6 +195,13 @@ pub struct Timing {
     pub memory_bytes: u64,
     /// More, where it was asked for.
     pub explanation: Option<Box<Explanation>>,
+}
+
+impl PageSize {
+    /// Of a page that was read.
+    pub fn of(timing: &Timing) -> Self {
+        Self { pixels: timing.pixels, crops: timing.models.values().map(|model| model.pixels).sum() }
+    }
 }
 
 /// One page, read or not.

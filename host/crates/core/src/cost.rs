@@ -12,8 +12,6 @@
 //!
 //! Pure. One for each revision, fed with the pages that it read and asked for those that it reads.
 
-use crate::call::Timing;
-
 /// How fast pages are forgotten: the last fifty or so count.
 const FORGET: f64 = 0.98;
 /// Slopes are drawn towards 0 as if sizes that differ by this part of their mean were one size, squared.
@@ -57,13 +55,6 @@ pub struct PageSize {
     pub pixels: u64,
     /// Pixels of what was given to models, padding included: crops of lines, most of it.
     pub crops: u64,
-}
-
-impl PageSize {
-    /// Of a page that was read.
-    pub fn of(timing: &Timing) -> Self {
-        Self { pixels: timing.pixels, crops: timing.models.values().map(|model| model.pixels).sum() }
-    }
 }
 
 /// What the pages of one revision cost.

@@ -3,12 +3,15 @@
 //! Owns: geometry, text, tensors, images, faults, budgets, the port traits that `inference` and `document` implement
 //! and `runtime` calls, the pure decisions of the lanes ([`batching`], [`share`]) and what a page will cost ([`cost`]). Knows
 //! no engine, no sandbox, no transport and no async runtime. Everybody depends on it; it depends on nobody.
+#![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod batching;
 pub mod budget;
 pub mod call;
+mod company;
 pub mod cost;
+mod declared;
 pub mod fault;
 pub mod geometry;
 pub mod id;
@@ -20,10 +23,8 @@ pub mod tensor;
 pub mod text;
 
 pub use budget::Budget;
-pub use call::{
-    Batching, CallCtx, Complaint, Declaration, PageRequest, PageRun, PageWatch, Priority, TextLayerPolicy,
-    Timing,
-};
+pub use call::{CallCtx, Complaint, Declaration, PageRequest, PageRun, PageWatch, TextLayerPolicy, Timing};
+pub use declared::{Batching, Priority};
 pub use fault::{Blame, Fault, Kind};
 pub use geometry::{Point, Quad, Rect, Size, Turn};
 pub use id::{DeploymentName, ModelName, RequestId, TenantName};

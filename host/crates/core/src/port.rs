@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 
 use crate::batching::{Planner, Wishes};
+pub use crate::company::Company;
 use crate::fault::Fault;
 use crate::id::{ModelName, TenantName};
 use crate::image::Image;
@@ -62,19 +63,6 @@ pub struct WorkDone {
     pub company: Company,
     /// Who computed it: provider and precision, e.g. `openvino` and `bf16`; empty where that is not known.
     pub rung: (&'static str, &'static str),
-}
-
-/// The run that an item was part of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Company {
-    /// Number of the run in its lane, from 1; 0 where there was no lane.
-    pub run: u64,
-    /// Rows of all items.
-    pub rows: u32,
-    /// Items, this one included.
-    pub items: u32,
-    /// Tenants, this one's included.
-    pub tenants: u32,
 }
 
 /// An engine that could not be built or loaded.

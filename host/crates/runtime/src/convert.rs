@@ -1,7 +1,7 @@
 //! Between the contract's types and the host's, both ways; and the one place that turns a `Fault` into the
 //! contract's error. Answers of guests are checked in `answer`, not here.
 
-use lector_core::call::{Batching, Priority};
+use lector_core::{Batching, Priority};
 use lector_core::{
     Blame, Complaint, Declaration, Dtype, Fault, Finding, Kind, Line, ModelInfo, Origin, PageRequest, Point,
     Quad, Rect, Size, TextLayer, TextLayerPolicy, Transcript, Turn, Word,

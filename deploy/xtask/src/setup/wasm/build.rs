@@ -8,8 +8,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::WASI;
 use crate::shell;
+
+/// A guest that may also use WASI.
+pub const WASI: &str = "wasm32-wasip2";
 
 /// A compiler and its files.
 pub struct Compiler {

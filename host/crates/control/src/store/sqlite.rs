@@ -6,6 +6,7 @@
 
 mod rows;
 mod schema;
+mod write_error;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,9 +15,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use rustix::fs::{FlockOperation, flock};
 
+use self::write_error::wrote;
 use super::blobs::{Blobs, Folder};
 use super::{
     Act, AuditEntry, AuditQuery, Collected, Digest, FlushId, Records, Store, StoreError, Stored, UsageQuery,
@@ -166,17 +168,6 @@ pub(super) fn private(dir: &Path) -> std::io::Result<()> {
         return Ok(());
     }
     fs::set_permissions(dir, fs::Permissions::from_mode(mode & 0o700))
-}
-
-/// What SQLite said when it was to write.
-fn wrote(what: &'static str, error: rusqlite::Error) -> StoreError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => StoreError::Full { what },
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-            StoreError::ReadOnly { what }
-        }
-        _ => StoreError::Write { what, source: error.into() },
-    }
 }
 
 impl Store for SqliteStore {

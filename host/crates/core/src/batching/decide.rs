@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::{Bucket, Costs, Decision, Dropped, Engine, Next, Planned, Waiting};
-use crate::call::Priority;
+use crate::declared::Priority;
 use crate::id::TenantName;
 use crate::share::{Shares, price};
 

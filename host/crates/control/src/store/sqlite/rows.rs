@@ -11,7 +11,7 @@ use super::super::{
     AuditEntry, AuditQuery, Change, Digest, FLUSHES_KEPT, FlushId, Records, StoreError, UsageCounts,
     UsageQuery, UsageRow, key_row,
 };
-use super::wrote;
+use super::write_error::wrote;
 
 fn json(record: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(record)
