@@ -139,6 +139,12 @@ fn documents(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<D
         worker_memory_bytes: check.positive("documents.worker_memory_bytes", raw.worker_memory_bytes)?,
         image_pixels_max: check.positive("documents.image_pixels_max", raw.image_pixels_max)?,
         pages_max: check.positive("documents.pages_max", raw.pages_max)?,
+        text_characters_max: check.positive("documents.text_characters_max", raw.text_characters_max)?,
+        text_words_max: check.at_most(
+            "documents.text_words_max",
+            check.positive("documents.text_words_max", raw.text_words_max)?,
+            TEXT_WORDS_MAX,
+        )?,
     })
 }
 
@@ -211,6 +217,9 @@ fn platform(
         pages_per_document_max: check
             .positive("platform.pages_per_document_max", raw.pages_per_document_max)?,
         held_bytes_max: check.positive("platform.held_bytes_max", raw.held_bytes_max)?,
+        tenant_held_bytes_max: check.positive("platform.tenant_held_bytes_max", raw.tenant_held_bytes_max)?,
+        document_result_bytes_max: check
+            .positive("platform.document_result_bytes_max", raw.document_result_bytes_max)?,
         // 0 is a meaning of its own here: let go at once.
         engine_linger: Duration::from_secs(check.at_most(
             "platform.engine_linger_s",
@@ -260,6 +269,9 @@ fn in_cache(path: &str, default: &str) -> Result<PathBuf, ConfigError> {
 fn or(value: usize, found_out: usize) -> usize {
     if value == 0 { found_out } else { value }
 }
+
+/// Words of a page's text layer: more do not fit into a message of a render worker.
+const TEXT_WORDS_MAX: u32 = 500_000;
 
 /// A week: beyond it a limit of time is a slip of the pen.
 const SECONDS_MAX: u64 = 7 * 24 * 3600;

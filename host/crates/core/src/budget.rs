@@ -13,7 +13,7 @@ pub struct Budget {
     pub memory_bytes: u64,
     /// Host resources (images, tensors, models, spans) that it may hold at once.
     pub handles: u32,
-    /// Bytes of pixels and tensors that it may hold in the host at once.
+    /// Bytes of pixels, tensors and embedded text that it may hold in the host at once.
     pub host_bytes: u64,
     /// Calls into the host.
     pub host_calls: u64,

@@ -138,7 +138,7 @@ pub struct Limits {
     pub pages_per_day: u64,
     /// Bytes of one document; 0: the host's bound.
     pub body_bytes_max: u64,
-    /// Bytes of its documents in the house at once; 0: no bound of its own.
+    /// Bytes of its documents and of their undelivered results in memory at once; 0: the host's default for a tenant.
     pub held_bytes_max: u64,
     /// Bytes of pixels and tensors that its pages being read may hold at once, each page counting with all that its budget
     /// lets it hold (`budget.host_bytes`); 0: no bound of its own.
