@@ -205,6 +205,7 @@ fn passing(mut config: Config) -> Config {
     config.platform.data_dir = None;
     // One tenant alone has all of the memory.
     config.platform.tenant_held_bytes_max = config.platform.held_bytes_max;
+    config.platform.tenant_images_bytes_max = 0;
     config
 }
 

@@ -96,6 +96,7 @@ pub struct RawPlatform {
     pub pages_per_document_max: u32,
     pub held_bytes_max: u64,
     pub tenant_held_bytes_max: u64,
+    pub tenant_images_bytes_max: u64,
     pub document_result_bytes_max: u64,
     pub engine_linger_s: u64,
 }
@@ -213,6 +214,7 @@ impl Default for RawConfig {
                 pages_per_document_max: 5_000,
                 held_bytes_max: 1 << 30,
                 tenant_held_bytes_max: 256 << 20,
+                tenant_images_bytes_max: 0,
                 document_result_bytes_max: 128 << 20,
                 engine_linger_s: 60,
             },

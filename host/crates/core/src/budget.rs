@@ -32,7 +32,7 @@ impl Default for Budget {
             compute: Duration::from_secs(10),
             memory_bytes: 256 << 20,
             handles: 4096,
-            host_bytes: 1 << 30,
+            host_bytes: 512 << 20,
             host_calls: 200_000,
             log_bytes: 64 << 10,
             pixels_max: 40_000_000,

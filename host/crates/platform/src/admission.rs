@@ -257,7 +257,7 @@ mod tests {
     fn tenant(name: &str) -> Arc<Tenant> {
         let terms = crate::tenant::TenantTerms::default();
         let record = crate::tenant::TenantRecord { name: name.into(), created_at_ms: 0, terms };
-        Tenant::new(record, Arc::default())
+        Tenant::new(record, Arc::default(), 0)
     }
 
     #[test]
@@ -287,7 +287,7 @@ mod tests {
         let mut terms = crate::tenant::TenantTerms::default();
         terms.limits.held_bytes_max = 50;
         let record = crate::tenant::TenantRecord { name: "a".into(), created_at_ms: 0, terms };
-        let (admission, a, b) = (admission(10), Tenant::new(record, Arc::default()), tenant("b"));
+        let (admission, a, b) = (admission(10), Tenant::new(record, Arc::default(), 0), tenant("b"));
         let code = |fault: Fault| fault.code;
         assert_eq!(admission.admit(&a, Some(51), LONG).map_err(code).err(), Some("submission_too_large"));
         let mut first = admission.admit(&a, Some(30), LONG).unwrap();

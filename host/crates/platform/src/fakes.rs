@@ -437,6 +437,7 @@ pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &st
         pages_per_document_max: 100,
         held_bytes_max: HELD_BYTES_MAX,
         tenant_held_bytes_max: HELD_BYTES_MAX,
+        tenant_images_bytes_max: 0,
         document_result_bytes_max: 1 << 20,
         engine_linger: Duration::ZERO,
     }

@@ -61,6 +61,7 @@ pub struct Platform {
     cut_off: tokio_util::sync::CancellationToken,
     pages_per_document_max: u32,
     pub(crate) document_result_bytes_max: u64,
+    pub(crate) tenant_images_bytes_max: u64,
 }
 
 impl Platform {
@@ -117,6 +118,7 @@ impl Platform {
             cut_off: tokio_util::sync::CancellationToken::new(),
             pages_per_document_max: config.pages_per_document_max,
             document_result_bytes_max: config.document_result_bytes_max,
+            tenant_images_bytes_max: config.tenant_images_bytes_max,
         });
         let host = platform.host("config")?;
         platform.seed(&host, config.deployments).await?;
