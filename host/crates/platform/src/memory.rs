@@ -83,10 +83,11 @@ impl Level {
 
     /// Waits until there is room for `bytes`, behind all who came before.
     async fn take(&self, bytes: u64) -> Taken<'_> {
-        let taken = Taken { budget: &self.budget, bytes };
+        // Made when the bytes are taken, and no earlier: a wait that is given up gives nothing back.
+        let taken = || Taken { budget: &self.budget, bytes };
         if self.lock_overdraft().is_some() {
             self.budget.add(bytes);
-            return taken;
+            return taken();
         }
         let _first = self.budget.first.lock().await;
         loop {
@@ -95,12 +96,12 @@ impl Level {
             // From here on a release is not missed.
             freed.as_mut().enable();
             if self.budget.try_take(bytes, self.most) {
-                return taken;
+                return taken();
             }
             if let Ok(permit) = self.budget.overdraft.clone().try_acquire_owned() {
                 *self.lock_overdraft() = Some(permit);
                 self.budget.add(bytes);
-                return taken;
+                return taken();
             }
             freed.await;
         }
