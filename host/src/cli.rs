@@ -203,6 +203,9 @@ fn quiet(mut config: Config, effective: &Effective) -> Config {
 /// A host within a command keeps nothing, and does not touch what a server keeps.
 fn passing(mut config: Config) -> Config {
     config.platform.data_dir = None;
+    // One tenant alone has all of the memory.
+    config.platform.tenant_held_bytes_max = config.platform.held_bytes_max;
+    config.platform.tenant_images_bytes_max = 0;
     config
 }
 

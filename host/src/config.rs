@@ -124,6 +124,10 @@ pub struct DocumentsConfig {
     pub image_pixels_max: u64,
     /// Pages of one document.
     pub pages_max: u32,
+    /// Most characters of the text layer of one page.
+    pub text_characters_max: u32,
+    /// Most words of the text layer of one page.
+    pub text_words_max: u32,
 }
 
 /// The sandbox.

@@ -19,6 +19,7 @@ mod listen;
 mod manage;
 mod ocr;
 mod options;
+mod pieces;
 mod problem;
 mod router;
 mod socket;

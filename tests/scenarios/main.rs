@@ -24,3 +24,4 @@ mod surface;
 mod survival;
 mod swap;
 mod tenants;
+mod words;

@@ -8,12 +8,13 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Failure, on_runtime};
 use crate::app::Host;
 use crate::config::{Config, HttpConfig};
 use crate::shutdown::Signals;
-use crate::{descriptors, http, telemetry};
+use crate::{descriptors, http, memory, telemetry};
 
 /// After the drain: for answers that are written but not yet on the wire.
 const LAST_BYTES: Duration = Duration::from_secs(2);
@@ -67,6 +68,8 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
         host.stop().await;
         return Err(error.into());
     }
+    let _trimming =
+        AbortOnDropHandle::new(tokio::spawn(memory::trim_after_large_documents(host.platform.clone())));
     // The first page pays for everything that is lazy: let it be ours. What it cannot do now it may be
     // able to do later, and `/readyz` says so until then.
     match host.platform.probe(WARM_UP_MAX).await {

@@ -15,7 +15,7 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use lector_core::{DeploymentName, Fault, Kind};
-use lector_platform::{Caller, EventStream, Permit};
+use lector_platform::{Caller, EventStream, Permit, Reservation};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -89,12 +89,13 @@ impl Batch {
 
     async fn answer(&self, upload: Upload, first: Head, permit: Permit) -> Result<(), Gone> {
         let files = upload.is_raw().then_some(1);
-        self.outgoing.send(&ndjson::meta(&self.ctx.id, &self.deployment, files)).await?;
+        let meta = ndjson::meta(&self.ctx.id, &self.deployment, files);
+        self.outgoing.send(meta, Reservation::default()).await?;
         let (arrivals, arrived) = mpsc::channel(1);
         let receiving = self.receive(upload, first, permit, arrivals);
         let relaying = relay::relay(arrived, &self.outgoing, |event| count(&self.state.metrics, event));
         let ((), totals) = tokio::join!(receiving, relaying);
-        self.outgoing.end(&ndjson::end(totals?, self.ctx.began.elapsed())).await
+        self.outgoing.end(ndjson::end(totals?, self.ctx.began.elapsed())).await
     }
 
     /// Takes documents in until the upload ends, and hands each on as soon as it is whole.

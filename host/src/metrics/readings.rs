@@ -320,7 +320,12 @@ impl House {
         ] {
             labelled_counter(&mut documents, &[("outcome", outcome)], count)?;
         }
-        gauge(encoder, "lector_documents_held_bytes", "Bytes of documents in memory", status.held_bytes)?;
+        gauge(
+            encoder,
+            "lector_documents_held_bytes",
+            "Bytes of documents and their results in memory",
+            status.held_bytes,
+        )?;
         gauge(
             encoder,
             "lector_documents_held_max_bytes",

@@ -33,6 +33,8 @@ async fn measure() {
         worker_memory_bytes: 1 << 30,
         image_pixels_max: 100_000_000,
         pages_max: 10_000,
+        text_characters_max: 250_000,
+        text_words_max: 60_000,
     };
     for _ in 0..3 {
         let began = Instant::now();

@@ -184,6 +184,8 @@ impl Pool {
             limits: Limits {
                 pages_max: self.config.pages_max,
                 image_pixels_max: self.config.image_pixels_max,
+                text_characters_max: self.config.text_characters_max,
+                text_words_max: self.config.text_words_max,
             },
             file: OnceLock::new(),
             crashes: AtomicU32::new(0),

@@ -234,7 +234,7 @@ mod tests {
         let (acme, admin) = (make(Scope::Tenant("acme".into())), make(Scope::Admin));
         let tenant = |name: &str| {
             let record = TenantRecord { name: name.into(), created_at_ms: 0, terms: TenantTerms::default() };
-            (TenantName::from(name), Tenant::new(record, Arc::new(Meter::default())))
+            (TenantName::from(name), Tenant::new(record, Arc::new(Meter::default()), 0))
         };
         let directory = Directory {
             host: "default".into(),

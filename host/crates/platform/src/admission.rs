@@ -6,13 +6,14 @@
 //! refusal says whose doing it is, and when to come back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use lector_core::{Fault, Kind};
+use tokio::sync::Notify;
 
 use crate::gate::{Gate, Pass, Refused};
 use crate::load::{Asked, Burden, Full, Load};
+use crate::memory::{ByteBudget, DocumentMemory};
 use crate::meter::Meter;
 use crate::status::Tally;
 use crate::tenant::Tenant;
@@ -26,6 +27,8 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct Bounds {
     pub(crate) documents_max: usize,
     pub(crate) held_bytes_max: u64,
+    /// Of a tenant that has no bound of its own.
+    pub(crate) tenant_held_bytes_max: u64,
     /// The longest wait that is acceptable.
     pub(crate) wait_max: Duration,
 }
@@ -37,7 +40,9 @@ pub(crate) struct Admission {
     pub(crate) load: Arc<Load>,
     pub(crate) tally: Tally,
     pub(crate) bounds: Bounds,
-    held_bytes: AtomicU64,
+    held_bytes: Arc<ByteBudget>,
+    /// Told when the memory of a large document is free.
+    pub(crate) large_freed: Arc<Notify>,
 }
 
 impl Admission {
@@ -47,7 +52,8 @@ impl Admission {
             load: Load::new(bounds.documents_max),
             tally: Tally::default(),
             bounds,
-            held_bytes: AtomicU64::new(0),
+            held_bytes: Arc::default(),
+            large_freed: Arc::default(),
         })
     }
 
@@ -92,7 +98,7 @@ impl Admission {
             Full { own: false, wait } => full_for(wait, "as much work as it can do in time"),
         })?;
         let own_max = match tenant.limits().held_bytes_max {
-            0 => u64::MAX,
+            0 => self.bounds.tenant_held_bytes_max,
             most => most,
         };
         let meter = tenant.meter.clone();
@@ -103,7 +109,7 @@ impl Admission {
 
     /// Bytes held now.
     pub(crate) fn held_bytes(&self) -> u64 {
-        self.held_bytes.load(Relaxed)
+        self.held_bytes.held()
     }
 
     fn house_full(&self, with_what: &str) -> Fault {
@@ -135,16 +141,10 @@ fn over_share(wait: Duration) -> Fault {
 fn over_bytes(wait: Duration, most: u64) -> Fault {
     let after = retry_after(wait);
     let message = format!(
-        "The server holds as many bytes of the tenant's documents as it takes at once, {most}: try again in {} s.",
+        "The server holds as many bytes of the tenant's documents and results as it takes at once, {most}: try again in {} s.",
         ceil_s(after)
     );
     Fault::new(Kind::Busy, "tenant_bytes_full", message).retry_after(after)
-}
-
-/// Counts `more` in where that is no more than `most` in all.
-fn take(held: &AtomicU64, more: u64, most: u64) -> bool {
-    let fits = |held: u64| held.checked_add(more).filter(|&held| held <= most);
-    held.try_update(Relaxed, Relaxed, fits).is_ok()
 }
 
 fn ceil_s(time: Duration) -> u64 {
@@ -192,12 +192,14 @@ impl Permit {
             ));
         }
         let Some(more) = bytes.checked_sub(self.bytes) else { return Ok(()) };
-        if !take(&self.meter.held_bytes, more, own) {
+        if !self.meter.held_bytes.try_take(more, own) {
             return Err(over_bytes(load.wait(), own));
         }
-        if !take(held_bytes, more, house) {
-            self.meter.held_bytes.fetch_sub(more, Relaxed);
-            return Err(self.admission.house_full("as many bytes of documents as it takes at once"));
+        if !held_bytes.try_take(more, house) {
+            self.meter.held_bytes.release(more);
+            return Err(self
+                .admission
+                .house_full("as many bytes of documents and results as it takes at once"));
         }
         self.bytes = bytes;
         Ok(())
@@ -206,6 +208,13 @@ impl Permit {
     /// Bytes held by this permit.
     pub fn held_bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Returns the account of what is held of the document's results; it outlives the permit.
+    pub(crate) fn memory(&self) -> Arc<DocumentMemory> {
+        let Admission { held_bytes, bounds, large_freed, .. } = &*self.admission;
+        let tenant = (self.meter.held_bytes.clone(), self.own_max);
+        DocumentMemory::new(tenant, (held_bytes.clone(), bounds.held_bytes_max), large_freed.clone())
     }
 
     /// Its part of the work that is owed.
@@ -221,26 +230,34 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.admission.held_bytes.fetch_sub(self.bytes, Relaxed);
-        self.meter.held_bytes.fetch_sub(self.bytes, Relaxed);
+        self.admission.held_bytes.release(self.bytes);
+        self.meter.held_bytes.release(self.bytes);
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::sync::atomic::Ordering::Relaxed;
+
     use super::*;
 
     const LONG: Duration = Duration::from_secs(300);
 
     fn admission(documents_max: usize) -> Arc<Admission> {
-        Admission::new(Bounds { documents_max, held_bytes_max: 100, wait_max: Duration::from_secs(60) })
+        let wait_max = Duration::from_secs(60);
+        Admission::new(Bounds {
+            documents_max,
+            held_bytes_max: 100,
+            tenant_held_bytes_max: u64::MAX,
+            wait_max,
+        })
     }
 
     fn tenant(name: &str) -> Arc<Tenant> {
         let terms = crate::tenant::TenantTerms::default();
         let record = crate::tenant::TenantRecord { name: name.into(), created_at_ms: 0, terms };
-        Tenant::new(record, Arc::default())
+        Tenant::new(record, Arc::default(), 0)
     }
 
     #[test]
@@ -270,7 +287,7 @@ mod tests {
         let mut terms = crate::tenant::TenantTerms::default();
         terms.limits.held_bytes_max = 50;
         let record = crate::tenant::TenantRecord { name: "a".into(), created_at_ms: 0, terms };
-        let (admission, a, b) = (admission(10), Tenant::new(record, Arc::default()), tenant("b"));
+        let (admission, a, b) = (admission(10), Tenant::new(record, Arc::default(), 0), tenant("b"));
         let code = |fault: Fault| fault.code;
         assert_eq!(admission.admit(&a, Some(51), LONG).map_err(code).err(), Some("submission_too_large"));
         let mut first = admission.admit(&a, Some(30), LONG).unwrap();
@@ -281,12 +298,40 @@ mod tests {
         // What the house has no room for is not counted as the tenant's.
         let neighbour = admission.admit(&b, Some(60), LONG).unwrap();
         assert_eq!(first.hold(50).map_err(code), Err("house_full"));
-        assert_eq!((a.meter.held_bytes.load(Relaxed), admission.held_bytes()), (30, 90));
+        assert_eq!((a.meter.held_bytes.held(), admission.held_bytes()), (30, 90));
         drop(neighbour);
         first.hold(50).unwrap();
         drop(first);
-        assert_eq!((a.meter.held_bytes.load(Relaxed), admission.held_bytes()), (0, 0));
+        assert_eq!((a.meter.held_bytes.held(), admission.held_bytes()), (0, 0));
         assert!(admission.admit(&a, Some(50), LONG).is_ok());
+    }
+
+    #[test]
+    fn a_tenant_without_a_bound_has_the_servers_default() {
+        let bounds = Bounds {
+            documents_max: 10,
+            held_bytes_max: 100,
+            tenant_held_bytes_max: 25,
+            wait_max: Duration::from_secs(60),
+        };
+        let (admission, a, b) = (Admission::new(bounds), tenant("a"), tenant("b"));
+        let code = |fault: Fault| fault.code;
+        assert_eq!(admission.admit(&a, Some(26), LONG).map_err(code).err(), Some("submission_too_large"));
+        let _held = admission.admit(&a, Some(20), LONG).unwrap();
+        assert_eq!(admission.admit(&a, Some(10), LONG).map_err(code).err(), Some("tenant_bytes_full"));
+        assert!(admission.admit(&b, Some(20), LONG).is_ok());
+    }
+
+    #[test]
+    fn results_count_in_the_same_bounds_as_bodies() {
+        let (admission, a) = (admission(10), tenant("a"));
+        let permit = admission.admit(&a, Some(20), LONG).unwrap();
+        let result = futures::FutureExt::now_or_never(permit.memory().reserve(70)).unwrap();
+        drop(permit);
+        assert_eq!((a.meter.held_bytes.held(), admission.held_bytes()), (70, 70));
+        assert_eq!(admission.admit(&a, Some(31), LONG).unwrap_err().code, "house_full");
+        drop(result);
+        assert!(admission.admit(&a, Some(31), LONG).is_ok());
     }
 
     #[test]

@@ -28,6 +28,9 @@ use crate::selection::PageSelection;
 use crate::store::{Digest, SqliteStore, Store};
 use crate::submission::{Event, Order, Submission};
 
+/// Bytes that the fake server holds.
+pub(crate) const HELD_BYTES_MAX: u64 = 64 << 20;
+
 /// What the fake guest does with a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Deed {
@@ -209,14 +212,14 @@ impl Reader for FakeGuest {
     fn assemble<'a>(
         &'a self,
         _: &'a CallCtx,
-        pages: &'a [Transcript],
+        pages: &'a [&'a Transcript],
     ) -> BoxFuture<'a, Result<Summary, Fault>> {
         let fails = *self.0.assemble_fails.lock().unwrap();
         async move {
             if fails {
                 return Err(Fault::new(Kind::GuestFault, "guest_trapped", "It trapped."));
             }
-            Ok(Summary { text: pages.iter().map(Transcript::text).collect(), extra: None })
+            Ok(Summary { text: pages.iter().map(|page| page.text()).collect(), extra: None })
         }
         .boxed()
     }
@@ -386,6 +389,21 @@ pub(crate) async fn platform_granting(script: &Arc<Script>, model: &str) -> Resu
     platform_on(script, config, Arc::new(SqliteStore::in_memory().unwrap())).await
 }
 
+/// A platform that holds so many bytes, of the results of one document so many.
+pub(crate) async fn platform_holding(
+    script: &Arc<Script>,
+    held_bytes_max: u64,
+    document_result_bytes_max: u64,
+) -> Result<Arc<Platform>, Fault> {
+    let config = PlatformConfig {
+        held_bytes_max,
+        tenant_held_bytes_max: held_bytes_max,
+        document_result_bytes_max,
+        ..config(2, 3, ("detection", "model"))
+    };
+    platform_on(script, config, Arc::new(SqliteStore::in_memory().unwrap())).await
+}
+
 /// A platform on a store of the test's own.
 pub(crate) async fn platform_on(
     script: &Arc<Script>,
@@ -417,7 +435,10 @@ pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &st
         wait_max: Duration::from_secs(600),
         pages_in_flight_max: places,
         pages_per_document_max: 100,
-        held_bytes_max: 1000,
+        held_bytes_max: HELD_BYTES_MAX,
+        tenant_held_bytes_max: HELD_BYTES_MAX,
+        tenant_images_bytes_max: 0,
+        document_result_bytes_max: 1 << 20,
         engine_linger: Duration::ZERO,
     }
 }

@@ -68,7 +68,10 @@ pub(crate) async fn directory(
     };
     let tenant = |record: TenantRecord| {
         let counts = used.get(&record.name).copied().unwrap_or_default();
-        (record.name.clone(), Tenant::new(record, Arc::new(Meter::resumed(today, counts))))
+        (
+            record.name.clone(),
+            Tenant::new(record, Arc::new(Meter::resumed(today, counts)), config.tenant_images_bytes_max),
+        )
     };
     let mut deployments: BTreeMap<_, Deployment> = routes
         .into_iter()

@@ -60,6 +60,8 @@ pub struct Platform {
     work: TaskTracker,
     cut_off: tokio_util::sync::CancellationToken,
     pages_per_document_max: u32,
+    pub(crate) document_result_bytes_max: u64,
+    pub(crate) tenant_images_bytes_max: u64,
 }
 
 impl Platform {
@@ -102,6 +104,7 @@ impl Platform {
             admission: Admission::new(Bounds {
                 documents_max: config.documents_max,
                 held_bytes_max: config.held_bytes_max,
+                tenant_held_bytes_max: config.tenant_held_bytes_max,
                 wait_max: config.wait_max,
             }),
             turns: Turns::new(config.pages_in_flight_max),
@@ -114,6 +117,8 @@ impl Platform {
             work: TaskTracker::new(),
             cut_off: tokio_util::sync::CancellationToken::new(),
             pages_per_document_max: config.pages_per_document_max,
+            document_result_bytes_max: config.document_result_bytes_max,
+            tenant_images_bytes_max: config.tenant_images_bytes_max,
         });
         let host = platform.host("config")?;
         platform.seed(&host, config.deployments).await?;
@@ -213,6 +218,16 @@ impl Platform {
         let ended = tokio::time::timeout(CUT_OFF_GRACE, self.work.wait()).await.is_ok();
         self.flush_usage().await;
         DrainReport { clean: clean && ended, took: started.elapsed(), cut_off }
+    }
+
+    /// Waits until the memory of a large document is free: a good time to return it to the system.
+    pub async fn large_document_freed(&self) {
+        self.admission.large_freed.notified().await;
+    }
+
+    /// Most bytes of the results of one document.
+    pub fn document_result_bytes_max(&self) -> u64 {
+        self.document_result_bytes_max
     }
 
     /// Whether [`drain`](Self::drain) has begun.

@@ -106,7 +106,7 @@ impl Revision {
             request,
             settings: self.settings.clone(),
             grants: self.grants.clone(),
-            budget: self.record.budget.at_most(tenant.limits().page_budget()).into(),
+            budget: self.record.budget.at_most(tenant.page_budget()).into(),
             deadline,
             weight: tenant.record.terms.weight.max(1),
             batching: self.record.declaration.batching.as_slice().into(),

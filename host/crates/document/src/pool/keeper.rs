@@ -176,7 +176,7 @@ impl Keeper {
             Task::Text { index, .. } => {
                 let request = Request::Text { document, index };
                 match self.ask(process, (Stage::Text, config.text_timeout), &request, None, &body, &task) {
-                    Ok(Reply::Text(layer)) if checks::text_layer(&layer) => {
+                    Ok(Reply::Text(layer)) if checks::text_layer(&layer, &body) => {
                         if let Task::Text { answer, .. } = task {
                             let _ = answer.send(Ok(layer));
                         }

@@ -50,6 +50,8 @@ pub fn config(workers: usize) -> DocumentConfig {
         worker_memory_bytes: 1 << 30,
         image_pixels_max: 100_000_000,
         pages_max: 2_000,
+        text_characters_max: 250_000,
+        text_words_max: 60_000,
     }
 }
 

@@ -52,7 +52,10 @@ impl Platform {
         let created_at_ms = before.as_ref().map_or_else(now_ms, |tenant| tenant.record.created_at_ms);
         let record = TenantRecord { name: name.clone(), created_at_ms, terms };
         let meter = before.as_ref().map_or_else(|| Arc::new(Meter::default()), |tenant| tenant.meter.clone());
-        doing.directory.tenants.insert(name.clone(), Tenant::new(record.clone(), meter));
+        doing
+            .directory
+            .tenants
+            .insert(name.clone(), Tenant::new(record.clone(), meter, self.tenant_images_bytes_max));
         doing.change(Change::PutTenant(record.clone()));
         let note = Note {
             actor: &admin.actor,

@@ -5,7 +5,10 @@ use futures::StreamExt;
 use lector_core::cost::PageSize;
 
 use super::*;
-use crate::fakes::{Deed, Script, platform, platform_granting, platform_with, submission, until, word};
+use crate::fakes::{
+    Deed, HELD_BYTES_MAX, Script, platform, platform_granting, platform_holding, platform_with, submission,
+    until, word,
+};
 use crate::submission::{EventStream, Order};
 
 async fn words(stream: EventStream) -> Vec<String> {
@@ -208,7 +211,10 @@ async fn documents_that_cannot_be_read_fail_once() {
         (Submission { pages: pages("4"), ..base() }, "failed page_out_of_range"),
         (submission(&platform, "r", 101, Order::Page), "failed too_many_pages"),
         (Submission { deployment: Some("nowhere".into()), ..base() }, "failed deployment_not_found"),
-        (Submission { bytes: Arc::new(vec![1; 1001]), ..base() }, "failed submission_too_large"),
+        (
+            Submission { bytes: Arc::new(vec![1; HELD_BYTES_MAX as usize + 1]), ..base() },
+            "failed submission_too_large",
+        ),
     ] {
         assert_eq!(words(submit(&platform, submission)).await, [expect]);
     }
@@ -228,6 +234,57 @@ async fn a_failing_summary_costs_no_page() {
         panic!("{events:?}");
     };
     assert_eq!(fault.code, "guest_trapped");
+}
+
+#[tokio::test]
+async fn pages_wait_for_memory_and_one_document_at_a_time_goes_beyond_the_bound() {
+    let script = Script::new(Deed::Read);
+    // Nothing fits: each document must have the right to go beyond the bound.
+    let platform = platform_holding(&script, 1000, 1 << 20).await.unwrap();
+    let admit = || platform.admit(&platform.of_this_machine().unwrap(), Some(1), Duration::from_secs(300));
+    let (first, second) = (admit().unwrap(), admit().unwrap());
+    let mut idle = platform.submit(first, submission(&platform, "idle", 50, Order::Page));
+    until("the first one reads", || !script.begun().is_empty()).await;
+    let other = platform.submit(second, submission(&platform, "other", 3, Order::Page));
+    let other = tokio::spawn(words(other));
+    until("both are open", || script.open.load(SeqCst) == 2).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(script.begun().iter().all(|(request, _)| request == "idle"), "the other one waits for memory");
+    assert!(platform.status().held_bytes > 1000);
+    assert_eq!(admit().unwrap_err().code, "tenant_bytes_full");
+    assert_eq!(word(&idle.next().await.unwrap()), "open 50");
+    drop(idle);
+    assert_eq!(other.await.unwrap(), ["open 3", "ok 0", "ok 1", "ok 2", "end 3/0"]);
+    until("the house is empty", || empty(&platform, &script)).await;
+}
+
+#[tokio::test]
+async fn results_count_until_they_are_delivered() {
+    let script = Script::new(Deed::Read);
+    let platform = platform(&script, 2, 2).await.unwrap();
+    let events: Vec<Event> = submit(&platform, submission(&platform, "r", 3, Order::Page)).collect().await;
+    until("the document has ended", || platform.status().documents_admitted == 0).await;
+    let held = platform.status().held_bytes;
+    let pages = events.iter().filter_map(|event| match event {
+        Event::Page { transcript, .. } => Some(transcript.memory_bytes()),
+        Event::End { summary: Some(summary), .. } => Some(summary.memory_bytes()),
+        _ => None,
+    });
+    assert_eq!(held, pages.sum::<u64>());
+    drop(events);
+    assert_eq!(platform.status().held_bytes, 0);
+}
+
+#[tokio::test]
+async fn a_document_of_too_large_results_has_no_summary() {
+    let script = Script::new(Deed::Read);
+    let platform = platform_holding(&script, HELD_BYTES_MAX, 1000).await.unwrap();
+    let events: Vec<Event> = submit(&platform, submission(&platform, "r", 9, Order::Page)).collect().await;
+    let Some(Event::End { summary: None, summary_fault: Some(fault), pages_ok: 9, .. }) = events.last()
+    else {
+        panic!("{events:?}");
+    };
+    assert_eq!(fault.code, "summary_too_large");
 }
 
 #[tokio::test]
