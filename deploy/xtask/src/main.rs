@@ -15,6 +15,7 @@ mod gateway;
 mod gpu_check;
 mod guests;
 mod places;
+mod processor;
 mod rooms;
 mod setup;
 mod shell;

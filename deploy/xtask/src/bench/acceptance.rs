@@ -19,6 +19,7 @@ use super::peer::{self, Row, Tier, rapidocr};
 use super::{example, write};
 use crate::gateway::{Gateway, Upload, settled};
 use crate::places::Places;
+use crate::processor;
 use crate::shell;
 
 const FOLDER: &str = "target/bench/acceptance";
@@ -185,9 +186,8 @@ impl Reading<'_> {
 
     /// The engine in bf16, under limits that let it serve; `None`, said aloud, where the processor does not compute in it.
     fn in_bf16(&self, model: &str, config: &str, plain: (f64, f64)) -> Result<Option<Level>> {
-        let flags = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        if !flags.contains("avx512_bf16") && !flags.contains("amx_bf16") {
-            println!("no line for openvino/bf16: this processor does not compute in it");
+        if let Some(reason) = processor::lacks_bf16() {
+            println!("SKIPPED: openvino/bf16: {reason}");
             return Ok(None);
         }
         let out = self.places.repo(FOLDER).join(model);

@@ -12,6 +12,7 @@ use super::traffic::Client;
 use super::write;
 use crate::gateway::{Gateway, Upload, settled};
 use crate::places::Places;
+use crate::processor;
 use crate::shell;
 
 /// A server whose engines are all in the cache is to be ready within this.
@@ -57,6 +58,10 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     );
     let (mut rows, mut late) = (Vec::new(), Vec::new());
     for (name, ladder) in LADDERS {
+        if let (true, Some(reason)) = (ladder.contains(&"openvino/bf16"), processor::lacks_bf16()) {
+            println!("{name:<15}SKIPPED: {reason}");
+            continue;
+        }
         shell::remove_folder(&cache)?;
         let env = [
             ("LECTOR__ENGINES__PROVIDERS", serde_json::to_string(ladder)?),
