@@ -16,8 +16,10 @@ pub fn swap(places: &Places) -> Result<()> {
     run(places, "swap", "swap::a_thousand_swaps_lose_nothing")
 }
 
-/// What a deploy takes and what 200 revisions cost; fails where a deploy takes longer than is promised.
+/// What a deploy takes, what 200 revisions cost, and what pages notice of a compile; fails where a deploy or a page takes
+/// longer than is promised.
 pub fn deploys(places: &Places) -> Result<()> {
+    run(places, "deploys", "deploys::traffic_does_not_wait_for_a_compile")?;
     run(places, "deploys", "resident::a_deploy_and_a_house_of_many_revisions")
 }
 
