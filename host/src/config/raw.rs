@@ -40,6 +40,7 @@ pub struct RawHttp {
 #[serde(deny_unknown_fields)]
 pub struct RawEngines {
     pub providers: Vec<String>,
+    pub cpu_features: Vec<String>,
     pub library: String,
     pub openvino_dir: String,
     pub gpu_dirs: Vec<String>,
@@ -168,6 +169,7 @@ impl Default for RawConfig {
             },
             engines: RawEngines {
                 providers: vec!["auto".to_owned()],
+                cpu_features: vec!["auto".to_owned()],
                 library: String::new(),
                 openvino_dir: String::new(),
                 gpu_dirs: vec![String::new()],

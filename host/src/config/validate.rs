@@ -98,6 +98,7 @@ fn engines(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<Eng
     let library = if gpu { paths::ONNXRUNTIME_GPU } else { paths::ONNXRUNTIME };
     Ok(EnginesConfig {
         providers: raw.providers.clone(),
+        cpu_features: raw.cpu_features.clone(),
         model_providers: raw
             .model_providers
             .iter()

@@ -58,10 +58,10 @@ async fn measure() {
     let status = workers.status();
     println!("answered {}, respawns {}", status.answered, status.respawns);
     let began = Instant::now();
-    let pid = rustix::process::Pid::from_raw(i32::try_from(status.pids[0]).unwrap()).unwrap();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(status.pids()[0]).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     let pdf: &[u8] = b"%PDF-1.4";
-    while workers.status().pids == status.pids {
+    while workers.status().pids() == status.pids() {
         let _ = workers.open(Arc::new(pdf.to_vec()), Default::default()).await;
     }
     println!("killed to serving again {:.1} ms", ms(began));

@@ -28,6 +28,6 @@ mod worker;
 
 pub use config::{DocumentConfig, DocumentError};
 pub use open::DocumentWorkers;
-pub use pool::status::WorkersStatus;
+pub use pool::status::{WorkerProcess, WorkerTask, WorkersStatus};
 pub use worker::sandbox::{self, Layer, SandboxReport};
 pub use worker::worker_main;

@@ -26,7 +26,7 @@ use crate::config::{DocumentConfig, DocumentError};
 use crate::faults;
 use crate::kind::Kind;
 use crate::wire::{DocumentId, Limits, Opened, PageFacts};
-use status::Counters;
+use status::{Counters, WorkerTask};
 
 /// Requests that may wait. Admission in front of the host bounds pages in flight far below this.
 const QUEUE_MAX: usize = 4_096;
@@ -121,6 +121,8 @@ struct Slot {
     /// To be closed at the next opportunity.
     forgotten: Vec<DocumentId>,
     pid: Option<u32>,
+    /// Sent to the worker and not answered.
+    task: Option<WorkerTask>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]

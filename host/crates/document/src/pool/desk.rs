@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::status::WorkerTask;
 use super::{Job, Phase, Pool, Slot, State};
 use crate::config::DocumentError;
 use crate::faults;
@@ -67,11 +68,17 @@ impl Pool {
         self.slot(index, |slot| slot.pid = Some(pid));
     }
 
+    /// Notes the request that the worker is answering; `None`: it has answered, or is lost.
+    pub(super) fn working(&self, index: usize, task: Option<WorkerTask>) {
+        self.slot(index, |slot| slot.task = task);
+    }
+
     /// The worker is gone, and what was open in it.
     pub(super) fn lost(&self, index: usize) {
         self.slot(index, |slot| {
             slot.phase = Phase::Starting;
             slot.pid = None;
+            slot.task = None;
             slot.open.clear();
             slot.forgotten.clear();
         });

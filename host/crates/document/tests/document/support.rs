@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use lector_core::port::DocumentHint;
 use lector_core::{Documents, Fault, OpenDocument, PageSource};
-use lector_document::{DocumentConfig, DocumentWorkers};
+use lector_document::{DocumentConfig, DocumentWorkers, WorkersStatus};
 
 pub const PIXELS_MAX: u64 = 40_000_000;
+/// A condition that has not come by then never comes, however busy the machine.
+pub const HANG: Duration = Duration::from_secs(50);
 
 /// A program of this crate's `examples`, which cargo builds next to the tests.
 pub fn example(name: &str) -> PathBuf {
@@ -44,8 +46,8 @@ pub fn config(workers: usize) -> DocumentConfig {
         pdfium_dir,
         worker_command: vec![example("render_worker").into()],
         workers,
-        open_timeout: Duration::from_secs(20),
-        text_timeout: Duration::from_secs(20),
+        open_timeout: Duration::from_secs(50),
+        text_timeout: Duration::from_secs(50),
         render_timeout: Duration::from_secs(60),
         worker_memory_bytes: 1 << 30,
         image_pixels_max: 100_000_000,
@@ -62,7 +64,7 @@ impl House {
 
     pub async fn with(config: DocumentConfig) -> House {
         let workers = DocumentWorkers::start(config).await.unwrap();
-        let pids = workers.status().pids;
+        let pids = workers.status().pids();
         House { workers, pids }
     }
 
@@ -90,16 +92,34 @@ impl House {
 
     /// Waits for as many living workers as there were configured, noting their process ids.
     pub async fn settle(&mut self) {
-        let patience = Instant::now() + Duration::from_secs(30);
+        let patience = Instant::now() + HANG;
         loop {
             let status = self.workers.status();
-            self.pids.extend(status.pids);
+            self.pids.extend(status.pids());
             if status.alive == status.workers {
                 return;
             }
-            assert!(Instant::now() < patience, "the workers do not come back: {:?}", self.workers.status());
+            assert!(Instant::now() < patience, "the workers do not come back: {status:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// Waits until the status of the workers is as wanted.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&WorkersStatus) -> bool) -> WorkersStatus {
+        let patience = Instant::now() + HANG;
+        loop {
+            let status = self.workers.status();
+            if wanted(&status) {
+                return status;
+            }
+            assert!(Instant::now() < patience, "waited in vain until {what}: {status:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Waits until exactly one worker renders a page, and gives its process id.
+    pub async fn rendering(&self) -> u32 {
+        self.until("one worker renders", |status| status.rendering().len() == 1).await.rendering()[0]
     }
 
     /// Ends the room; every process that was ever seen must be gone and reaped.

@@ -259,9 +259,8 @@ async fn a_shadow_reads_along_and_is_compared() {
     assert!(house.platform.own_deployment(&house.caller, &name()).unwrap().shadow.is_none());
 }
 
-/// What every request pays for finding its revision, printed; and that it stays small among many.
 #[tokio::test]
-async fn a_lookup_costs_microseconds_among_many() {
+async fn every_deployment_is_found_among_many() {
     let house = house().await;
     for number in 0..200 {
         let place = house.platform.deploy_place(&house.caller).unwrap();
@@ -275,15 +274,10 @@ async fn a_lookup_costs_microseconds_among_many() {
         };
         house.platform.deploy(place, &house.caller, request).await.unwrap();
     }
-    let (names, count) = (["d-0", "d-99", "d-199", "standard"].map(DeploymentName::from), 20_000_u32);
-    let began = Instant::now();
-    for turn in 0..count {
-        let found = house.platform.lease(&house.caller, names.get(turn as usize % names.len())).unwrap();
-        assert_eq!(found.number(), 1);
+    for name in ["d-0", "d-99", "d-199", "standard"].map(DeploymentName::from) {
+        let found = house.platform.lease(&house.caller, Some(&name)).unwrap();
+        assert_eq!((found.number(), found.deployment()), (1, &name));
     }
-    let each = began.elapsed() / count;
-    println!("a lookup and its lease among 201 deployments: {each:?}");
-    assert!(each < std::time::Duration::from_micros(200), "{each:?}");
 }
 
 #[tokio::test]

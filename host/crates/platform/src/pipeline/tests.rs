@@ -123,8 +123,8 @@ async fn documents_take_turns() {
     until("the long one has begun", || !script.begun().is_empty()).await;
     let short = tokio::spawn(words(submit(&platform, submission(&platform, "short", 1, Order::Completion))));
     let other = tokio::spawn(words(submit(&platform, submission(&platform, "other", 3, Order::Completion))));
-    until("all three are open", || script.open.load(SeqCst) == 3).await;
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    // The long one's second page waits for its turn, and so do the first ones of the others.
+    until("all three wait", || platform.turns.waiting() == 3).await;
     script.go.add_permits(8);
     assert_eq!(short.await.unwrap(), ["open 1", "ok 0", "end 1/0"]);
     until("eight went", || script.begun().len() >= 9).await;
@@ -184,10 +184,10 @@ async fn after_the_deadline_every_page_is_answered() {
         script.on(0, Deed::Read);
         let platform = platform(&script, 2, 2).await.unwrap();
         let submission = Submission {
-            deadline: Instant::now() + Duration::from_millis(150),
+            // Long enough for the page that is read, on a busy machine as well.
+            deadline: Instant::now() + Duration::from_secs(2),
             ..submission(&platform, "r", 30, order)
         };
-        let started = Instant::now();
         let words = words(submit(&platform, submission)).await;
         assert_eq!(
             words.iter().filter(|word| word.starts_with("deadline_exceeded")).count(),
@@ -195,7 +195,6 @@ async fn after_the_deadline_every_page_is_answered() {
             "{words:?}"
         );
         assert_eq!(words.last().unwrap(), "end 1/29");
-        assert!(started.elapsed() < Duration::from_secs(5));
         until("the house is empty", || empty(&platform, &script)).await;
     }
 }
@@ -309,7 +308,7 @@ async fn a_drain_waits_and_then_cuts_off() {
     until("it has begun", || !script.begun().is_empty()).await;
     let draining = tokio::spawn({
         let platform = platform.clone();
-        async move { platform.drain(Duration::from_secs(20)).await }
+        async move { platform.drain(Duration::from_secs(120)).await }
     });
     until("the door is shut", || platform.is_draining()).await;
     assert_eq!(admit(&platform).unwrap_err().code, "shutting_down");
@@ -356,13 +355,14 @@ async fn models_are_ready_before_a_deployment_is_live() {
 async fn probes_share_an_answer_and_a_busy_house_is_ready() {
     let script = Script::new(Deed::Read);
     let platform = platform(&script, 1, 1).await.unwrap();
-    let within = Duration::from_secs(5);
+    let (within, started) = (Duration::from_secs(60), Instant::now());
     let report = platform.probe(within).await.unwrap();
     assert_eq!((report.deployments.len(), report.stood_in), (1, false));
     for _ in 0..50 {
         platform.probe(within).await.unwrap();
     }
-    assert!(script.begun().len() <= 2, "the answer is kept for a second");
+    let pages_max = 1 + started.elapsed().as_secs() as usize;
+    assert!(script.begun().len() <= pages_max, "the answer is kept for a second");
 
     let script = Script::new(Deed::Fail);
     let platform = platform_with(&script, 1, 1, "detection").await.unwrap();

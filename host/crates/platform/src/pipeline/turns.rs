@@ -162,6 +162,12 @@ impl Turns {
         self.lock().taken
     }
 
+    /// Those who wait for a place.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().waiting.values().map(VecDeque::len).sum()
+    }
+
     fn release(&self, tenant: &TenantName) {
         self.lock().release(tenant);
         self.give();
