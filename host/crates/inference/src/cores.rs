@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lector_core::TenantName;
-use lector_core::share::Shares;
+use lector_core::fair::Shares;
 
 /// How long cores are held for a tenant after a run of its own.
 const HOLD: Duration = Duration::from_millis(8);

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lector_core::share::Shares;
+use lector_core::fair::Shares;
 use lector_core::{Fault, Kind, TenantName};
 use tokio::sync::oneshot;
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use lector_core::batching::plan::{self, Plan};
 use lector_core::batching::{self, Bucket, Costs, Decision, Dropped, Next, Planned, Waiting, decide};
+use lector_core::fair::Shares;
 use lector_core::port::{WorkDone, WorkItem};
-use lector_core::share::Shares;
 use lector_core::{Fault, Kind, ModelName, TenantName, Tensor};
 use tokio::sync::oneshot;
 

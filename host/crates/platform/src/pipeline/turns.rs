@@ -1,7 +1,7 @@
 //! Whose page is next: a bound on guest calls in the house, given out fairly between tenants, and between the documents
 //! of each.
 //!
-//! Tenants are served by start-time fair queueing ([`lector_core::share`]): whoever has had least of the house next to its
+//! Tenants are served by start-time fair queueing ([`lector_core::fair`]): whoever has had least of the house next to its
 //! weight, counted in work, is next: what was predicted of a page when its turn came, put right as more is known of it. Among a
 //! tenant's own it is first come, first served, and **each document waits at most once at a time** (its next page; see
 //! `pages.rs`); a document that was served goes to the end, so a page of a 1-page document waits for at most one page of each
@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lector_core::share::Shares;
+use lector_core::fair::Shares;
 use lector_core::{Fault, Kind, TenantName};
 use tokio::sync::oneshot;
 
