@@ -34,6 +34,13 @@ pub struct Account {
     pub weight: u32,
 }
 
+impl Account {
+    /// The account of a tenant.
+    pub fn new(tenant: TenantName, weight: u32) -> Self {
+        Self { tenant, weight }
+    }
+}
+
 #[cfg(test)]
 mod testing {
     use std::cell::Cell;

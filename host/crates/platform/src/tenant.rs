@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lector_core::fair::Account;
 use lector_core::{Budget, DeploymentName, Fault, Kind, ModelName, TenantName};
 use serde::{Deserialize, Serialize};
 
@@ -308,6 +309,11 @@ impl Tenant {
         let limits = &record.terms.limits;
         let places = Places::new(limits.pages_concurrent, limits.images_bytes_max);
         Arc::new(Self { record, meter, places })
+    }
+
+    /// On whose account its work waits for what tenants share.
+    pub(crate) fn account(&self) -> Account {
+        Account::new(self.name().clone(), self.record.terms.weight)
     }
 
     pub(crate) fn name(&self) -> &TenantName {

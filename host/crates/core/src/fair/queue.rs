@@ -154,7 +154,8 @@ impl<K: Ord + Clone, T> FairQueue<K, T> {
         client.pushed += 1;
         let at = match order {
             Order::First | Order::Arrival => client.pushed,
-            Order::Behind(most) => client.pushed.saturating_add(u64::from(most)),
+            // At the place of the first that does not overtake it, and before that one by its number.
+            Order::Behind(most) => client.pushed.saturating_add(u64::from(most)).saturating_add(1),
         };
         let position = Position { later: order != Order::First, at, number: self.number };
         let rank = client.rank(&key);

@@ -197,7 +197,7 @@ fn first_goes_before_and_behind_is_overtaken_a_bounded_number_of_times() {
     }
     push(&mut queue, 1, Order::First, 200);
     push(&mut queue, 1, Order::First, 201);
-    assert_eq!(items(&mut queue), [200, 201, 0, 1, 100, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(items(&mut queue), [200, 201, 0, 1, 2, 100, 3, 4, 5, 6, 7, 8, 9]);
 }
 
 #[test]
