@@ -106,10 +106,8 @@ async fn words_take_no_more_memory_than_their_tenant_may_hold() {
         }
         assert!(answers.iter().any(|(status, _)| *status == 200));
     }
-    process::until("memory is given back", Duration::from_secs(20), || {
-        process::resident(gateway.pid()) <= quiet + REMAINING_BYTES
-    })
-    .await;
+    process::until("memory is given back", || process::resident(gateway.pid()) <= quiet + REMAINING_BYTES)
+        .await;
     let metrics = ask(&gateway, &admin, reqwest::Method::GET, "/metrics", None).await.text();
     assert!(metrics.contains("lector_documents_held_bytes 0"), "everything is counted back");
 }

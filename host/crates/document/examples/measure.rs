@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lector_core::fair::Account;
 use lector_core::{Documents, Fault};
 use lector_document::{DocumentConfig, DocumentWorkers};
 
@@ -73,7 +74,8 @@ async fn one(workers: &DocumentWorkers, name: &str, bytes: &Arc<Vec<u8>>, dpi: f
     let mut facts: Vec<(usize, u64)> = Vec::new();
     for _ in 0..ROUNDS {
         let began = Instant::now();
-        let document = workers.open(bytes.clone(), Default::default()).await?;
+        let document =
+            workers.open(Account::new("tenant".into(), 1), bytes.clone(), Default::default()).await?;
         let open = ms(began);
         for index in 0..document.page_count().min(5) {
             let page = document.page(index).await?;

@@ -12,12 +12,17 @@
 //! house, each of them costs a page that is far below its share a multiple of what it needs; so cores stay free for that
 //! long (S. Iyer, P. Druschel, "Anticipatory scheduling: a disk scheduling framework to overcome deceptive idleness in
 //! synchronous I/O", SOSP 2001). Where tenants are about level, nothing is held.
+//!
+//! The order is that of [`lector_core::fair::Shares`], but this is not a [`lector_core::fair::FairSemaphore`], because two of
+//! its rules do not fit a queue whose items have a client: a waiter stands for whichever tenant its lane would serve when
+//! cores come free, which changes while it waits, and cores stay free on purpose for a tenant that does not wait yet. There
+//! is at most one waiter for each owner thread, so looking at all of them costs nothing.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lector_core::TenantName;
-use lector_core::share::Shares;
+use lector_core::fair::Shares;
 
 /// How long cores are held for a tenant after a run of its own.
 const HOLD: Duration = Duration::from_millis(8);

@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use lector_core::batching::Planner;
 use lector_core::batching::plan::{Absurd, Plan, ProgramStatus, Question};
 use lector_core::cost::PageSize;
+use lector_core::fair::Account;
 use lector_core::port::{DocumentHint, FailedEngine, PageInfo, PageKind};
 use lector_core::{
     Budget, CallCtx, Complaint, Declaration, Documents, Fault, Image, Kind, Line, ModelName, OpenDocument,
@@ -313,6 +314,7 @@ struct FakePage(u32);
 impl Documents for FakeDocuments {
     fn open(
         &self,
+        _: Account,
         bytes: Arc<Vec<u8>>,
         _: DocumentHint,
     ) -> BoxFuture<'static, Result<Arc<dyn OpenDocument>, Fault>> {

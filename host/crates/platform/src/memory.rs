@@ -28,6 +28,8 @@ pub(crate) struct ByteBudget {
     first: tokio::sync::Mutex<()>,
     /// The right to go beyond the bound.
     overdraft: Arc<Semaphore>,
+    /// Notified as well when bytes are given back: documents that wait for admission.
+    waiting: Option<Arc<Notify>>,
 }
 
 impl Default for ByteBudget {
@@ -37,11 +39,17 @@ impl Default for ByteBudget {
             freed: Notify::new(),
             first: tokio::sync::Mutex::default(),
             overdraft: Arc::new(Semaphore::new(1)),
+            waiting: None,
         }
     }
 }
 
 impl ByteBudget {
+    /// The budget of the server, for whose bytes documents wait behind `waiting`.
+    pub(crate) fn of_server(waiting: Arc<Notify>) -> Self {
+        Self { waiting: Some(waiting), ..Self::default() }
+    }
+
     /// Returns the bytes held now.
     pub(crate) fn held(&self) -> u64 {
         self.held.load(Relaxed)
@@ -53,10 +61,18 @@ impl ByteBudget {
         self.held.try_update(Relaxed, Relaxed, fits).is_ok()
     }
 
-    /// Gives `bytes` back.
-    pub(crate) fn release(&self, bytes: u64) {
+    /// Gives `bytes` back without a word to documents that wait for admission: an attempt of theirs gives back what it took.
+    pub(crate) fn give_back(&self, bytes: u64) {
         self.held.fetch_sub(bytes, Relaxed);
         self.freed.notify_waiters();
+    }
+
+    /// Gives `bytes` of results back.
+    fn release(&self, bytes: u64) {
+        self.give_back(bytes);
+        if let Some(waiting) = self.waiting.as_ref().filter(|_| bytes > 0) {
+            waiting.notify_one();
+        }
     }
 
     fn add(&self, bytes: u64) {

@@ -124,7 +124,7 @@ async fn read(
     let Found { lease, shadow } = found;
     let ctx = lease.revision.ctx(&tenant, request, deadline);
 
-    let opening = platform.documents.open(bytes, hint);
+    let opening = platform.documents.open(tenant.account(), bytes, hint);
     let document = match tokio::time::timeout_at(deadline.into(), opening).await {
         Ok(opened) => opened?,
         Err(_) => return Err(deadline_exceeded("before the document was open").into()),

@@ -173,6 +173,20 @@ impl Platform {
         self.admission.admit(tenant, bytes_hint, time_left).inspect_err(|_| tenant.meter.rejected())
     }
 
+    /// The same for a client that can wait for up to `within`, in the order of the tenants' shares: a refusal counts once,
+    /// when that time is over. Dropping the future withdraws the request.
+    pub async fn admit_within(
+        &self,
+        caller: &Caller,
+        bytes_hint: Option<u64>,
+        time_left: Duration,
+        within: Duration,
+    ) -> Result<Permit, Fault> {
+        let tenant = &caller.tenant;
+        let admitted = self.admission.admit_within(tenant, bytes_hint, time_left, within).await;
+        admitted.inspect_err(|_| tenant.meter.rejected())
+    }
+
     /// Reads a document. Everything that goes wrong from here on is an event.
     /// Must be called within a tokio runtime.
     pub fn submit(self: &Arc<Self>, permit: Permit, submission: Submission) -> EventStream {
@@ -210,7 +224,7 @@ impl Platform {
     pub async fn drain(&self, within: Duration) -> DrainReport {
         let started = Instant::now();
         let gate = &self.admission.gate;
-        gate.close();
+        self.admission.close();
         let clean = tokio::time::timeout(within, gate.empty()).await.is_ok();
         let cut_off = if clean { Vec::new() } else { gate.holders() };
         self.cut_off.cancel();

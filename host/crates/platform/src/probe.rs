@@ -78,12 +78,12 @@ impl Probe {
 async fn probe(platform: &Platform, until: Instant) -> Result<ProbeReport, Fault> {
     let started = Instant::now();
     let hint = DocumentHint { content_type: Some("image/png".to_owned()), password: None };
-    let document = platform.documents.open(Arc::new(GOLDEN_PNG.to_vec()), hint).await?;
     let directory = platform.directory.load_full();
     let host = directory
         .tenants
         .get(&directory.host)
         .ok_or_else(|| Fault::new(Kind::Bug, "internal", "The host's own tenant is missing; report it."))?;
+    let document = platform.documents.open(host.account(), Arc::new(GOLDEN_PNG.to_vec()), hint).await?;
     let lent = directory.owned(&directory.host).filter(|deployment| deployment.route.seed);
     let mut deployments = Vec::new();
     for deployment in lent {

@@ -251,7 +251,7 @@ async fn rehearsed(
     let hint = DocumentHint { content_type: Some("image/png".to_owned()), password: None };
     let trial = Revision::new(Arc::new(record.clone()), reader.clone(), None);
     let call = PageCall {
-        document: documents.open(Arc::new(GOLDEN_PNG.to_vec()), hint).await?,
+        document: documents.open(tenant.account(), Arc::new(GOLDEN_PNG.to_vec()), hint).await?,
         reader: reader.clone(),
         ctx: trial.ctx(tenant, RequestId::from("rehearsal"), until),
         options: PageRequest::default(),

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lector_core::fair::Account;
 use lector_core::{Budget, DeploymentName, Fault, Kind, ModelName, TenantName};
 use serde::{Deserialize, Serialize};
 
@@ -316,6 +317,11 @@ impl Tenant {
             most => budget.host_bytes.min(most),
         };
         BudgetSpec { host_bytes, ..budget }
+    }
+
+    /// On whose account its work waits for what tenants share.
+    pub(crate) fn account(&self) -> Account {
+        Account::new(self.name().clone(), self.record.terms.weight)
     }
 
     pub(crate) fn name(&self) -> &TenantName {

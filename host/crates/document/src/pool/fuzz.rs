@@ -23,6 +23,7 @@ fn facts(feed: &mut Feed<'_>) -> PageFacts {
 #[test]
 fn fuzz_claims() {
     let body = Body {
+        account: lector_core::fair::Account::new("tenant".into(), 1),
         id: 1,
         kind: Kind::Pdf,
         password: None,

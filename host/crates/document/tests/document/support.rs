@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lector_core::fair::Account;
 use lector_core::port::DocumentHint;
 use lector_core::{Documents, Fault, OpenDocument, PageSource};
 use lector_document::{DocumentConfig, DocumentWorkers, WorkersStatus};
@@ -57,6 +58,11 @@ pub fn config(workers: usize) -> DocumentConfig {
     }
 }
 
+/// The tenant of all documents here.
+fn account() -> Account {
+    Account::new("tenant".into(), 1)
+}
+
 impl House {
     pub async fn start(workers: usize) -> House {
         Self::with(config(workers)).await
@@ -69,7 +75,7 @@ impl House {
     }
 
     pub async fn open(&self, bytes: &[u8]) -> Result<Arc<dyn OpenDocument>, Fault> {
-        self.workers.open(Arc::new(bytes.to_vec()), DocumentHint::default()).await
+        self.workers.open(account(), Arc::new(bytes.to_vec()), DocumentHint::default()).await
     }
 
     pub async fn open_as(
@@ -82,7 +88,7 @@ impl House {
             content_type: content_type.map(str::to_owned),
             password: password.map(str::to_owned),
         };
-        self.workers.open(Arc::new(bytes.to_vec()), hint).await
+        self.workers.open(account(), Arc::new(bytes.to_vec()), hint).await
     }
 
     /// The first page of a document that must open.
