@@ -15,6 +15,7 @@ mod describe;
 mod engines;
 mod frame;
 mod health;
+mod json;
 mod listen;
 mod manage;
 mod ocr;

@@ -6,6 +6,7 @@ mod batch;
 mod cli;
 mod connections;
 mod corpus;
+mod damage;
 mod deploys;
 mod documents;
 mod faults;

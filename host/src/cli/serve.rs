@@ -149,6 +149,16 @@ async fn who_may_come(host: &Host, config: &Config, address: SocketAddr) -> anyh
     if let (true, Some(file)) = (platform.is_open(), &config.admin_key_file) {
         super::keys::first_admin_key(platform, file).await?;
     }
+    if let (true, Some(file)) = (platform.lost_admin_key(), &config.admin_key_file) {
+        if file.exists() {
+            tracing::error!(
+                file = %file.display(),
+                "no administrator's key can be read from the store: move this file away and restart, and a new key is made"
+            );
+        } else {
+            super::keys::first_admin_key(platform, file).await?;
+        }
+    }
     if platform.is_open() && !address.ip().is_loopback() && !config.http.allow_insecure_public {
         anyhow::bail!(
             "{address} (http.listen) is no loopback address, and there are no keys: whoever reaches it could use the \

@@ -27,6 +27,8 @@ pub(crate) const OWN: &[(&str, StatusCode)] = &[
     ("file_missing", StatusCode::BAD_REQUEST),
     ("too_many_files", StatusCode::BAD_REQUEST),
     ("body_invalid", StatusCode::BAD_REQUEST),
+    ("json_too_deep", StatusCode::BAD_REQUEST),
+    ("json_too_large", StatusCode::PAYLOAD_TOO_LARGE),
     ("body_incomplete", StatusCode::BAD_REQUEST),
     ("body_stalled", StatusCode::REQUEST_TIMEOUT),
     ("body_too_slow", StatusCode::REQUEST_TIMEOUT),

@@ -361,6 +361,15 @@ impl House {
                 deployment.leases as f64,
             )?;
         }
+        let mut damaged = family(
+            encoder,
+            "lector_store_damaged_rows",
+            "Rows of the store that cannot be read and are in quarantine, by table",
+            MetricType::Gauge,
+        )?;
+        for (table, count) in &status.damaged_rows {
+            labelled_gauge(&mut damaged, &[("table", table)], *count as f64)?;
+        }
         gauge(
             encoder,
             "lector_draining",

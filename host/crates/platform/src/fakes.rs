@@ -292,7 +292,7 @@ pub(crate) fn revision_record(tenant: &str, deployment: &str, number: u32) -> Re
         number,
         component: Digest::of(b"component"),
         component_bytes: 9,
-        settings: serde_json::json!({ "tier": "tiny" }),
+        settings: crate::settings::Settings::from(r#"{"tier":"tiny"}"#),
         grants: BTreeMap::from([("detection".to_owned(), "model".into())]),
         budget: Budget::default().into(),
         declaration: Declaration { models: vec!["detection".into()], batching: vec![], features: vec![] },

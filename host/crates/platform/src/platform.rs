@@ -17,8 +17,10 @@ use crate::acts::Acts;
 use crate::admission::{Admission, Bounds, Permit};
 use crate::config::PlatformConfig;
 use crate::directory::Directory;
+use crate::key::Scope;
 use crate::pipeline::{self, Turns, Work};
 use crate::probe::{Probe, ProbeReport};
+use crate::quarantine::Found;
 use crate::reader::Loader;
 use crate::revision::Lease;
 use crate::rounds::Flushes;
@@ -56,6 +58,8 @@ pub struct Platform {
     pub(crate) flushes: tokio::sync::Mutex<Flushes>,
     /// Tenants that were dropped and have use that is not on disk yet.
     left: Mutex<Vec<Arc<Tenant>>>,
+    /// Damaged rows that a start does not read.
+    pub(crate) found_damaged: Found,
     probe: Probe,
     work: TaskTracker,
     cut_off: tokio_util::sync::CancellationToken,
@@ -113,6 +117,7 @@ impl Platform {
             engine_linger: config.engine_linger,
             flushes: tokio::sync::Mutex::new(Flushes::new()?),
             left: Mutex::default(),
+            found_damaged: Found::default(),
             probe: Probe::default(),
             work: TaskTracker::new(),
             cut_off: tokio_util::sync::CancellationToken::new(),
@@ -141,6 +146,12 @@ impl Platform {
     /// Whether nobody has made a key yet: then whoever reaches the house may use it.
     pub fn is_open(&self) -> bool {
         self.directory.load().is_open()
+    }
+
+    /// Whether keys are asked for and no administrator's can be read: damage took it.
+    pub fn lost_admin_key(&self) -> bool {
+        let directory = self.directory.load();
+        !directory.is_open() && !directory.keys.values().any(|key| key.scope == Scope::Admin)
     }
 
     /// The right to act for a tenant, by what a request shows. Faults: `key_missing`, `key_invalid`, `tenant_not_found`,
@@ -290,6 +301,7 @@ impl Platform {
             pages_failed: tally.pages_failed.load(Relaxed),
             faults: tally.faults(),
             page_time: self.admission.load.page_time(),
+            damaged_rows: self.damaged_counts(),
             draining: self.is_draining(),
             deployments: directory
                 .deployments

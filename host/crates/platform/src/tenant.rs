@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use own::{Own, Places, Taken};
 
 use crate::meter::Meter;
+use crate::settings::Settings;
 
 /// Longest name of a tenant or a deployment.
 const NAME_BYTES_MAX: usize = 63;
@@ -68,7 +69,7 @@ pub struct TenantTerms {
     /// The deployment that answers when a request names none; `None`: the host's default.
     pub default_deployment: Option<DeploymentName>,
     /// Anything else that its operators want to keep with it; not interpreted.
-    pub settings: serde_json::Map<String, serde_json::Value>,
+    pub settings: Settings,
 }
 
 impl Default for TenantTerms {
@@ -79,7 +80,7 @@ impl Default for TenantTerms {
             models: None,
             capabilities: Capability::ALL.into(),
             default_deployment: None,
-            settings: serde_json::Map::new(),
+            settings: Settings::default(),
         }
     }
 }
