@@ -100,8 +100,8 @@ mod tests {
     #[tokio::test]
     async fn a_folder_of_version_3_opens_with_what_its_own_server_could_not_read() {
         let nested = |depth: usize| format!("{{\"a\":{}7{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
-        let wrapped = |mut record: serde_json::Value, settings: &str| {
-            let text = record.as_object_mut().map(|_| record.to_string()).unwrap();
+        let wrapped = |record: serde_json::Value, settings: &str| {
+            let text = record.to_string();
             format!(
                 "{},\"settings\":{settings}}}",
                 text.trim_end_matches('}').to_owned()
