@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lector_core::Documents;
+use lector_core::fair::Account;
 use lector_document::{DocumentConfig, DocumentWorkers};
 
 #[tokio::main(flavor = "current_thread")]
@@ -24,9 +25,14 @@ async fn main() {
         worker_memory_bytes: 1 << 30,
         image_pixels_max: 100_000_000,
         pages_max: 10_000,
+        text_characters_max: 250_000,
+        text_words_max: 60_000,
     };
     let workers = DocumentWorkers::start(config).await.unwrap();
-    let document = workers.open(Arc::new(std::fs::read(file).unwrap()), Default::default()).await.unwrap();
+    let document = workers
+        .open(Account::new("tenant".into(), 1), Arc::new(std::fs::read(file).unwrap()), Default::default())
+        .await
+        .unwrap();
     let page = document.page(0).await.unwrap();
     let rendering = tokio::spawn(async move { page.render(72.0, 40_000_000).await });
     while !rendering.is_finished() {

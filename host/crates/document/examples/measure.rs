@@ -63,7 +63,8 @@ async fn measure() {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     let pdf: &[u8] = b"%PDF-1.4";
     while workers.status().pids() == status.pids() {
-        let _ = workers.open(Arc::new(pdf.to_vec()), Default::default()).await;
+        let _ =
+            workers.open(Account::new("tenant".into(), 1), Arc::new(pdf.to_vec()), Default::default()).await;
     }
     println!("killed to serving again {:.1} ms", ms(began));
     workers.shutdown().await;

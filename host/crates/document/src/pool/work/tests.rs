@@ -35,6 +35,8 @@ impl Fake {
             worker_memory_bytes: 0,
             image_pixels_max: 1 << 20,
             pages_max: 100,
+            text_characters_max: 250_000,
+            text_words_max: 60_000,
         });
         Self { pool, opens: Vec::new(), renders: Vec::new() }
     }
