@@ -7,6 +7,7 @@ pub mod hocr;
 pub mod json;
 pub mod markdown;
 pub mod ndjson;
+pub mod pieces;
 pub mod text;
 
 use lector_core::{Fault, Kind};
@@ -89,13 +90,21 @@ pub fn document(format: Format, result: &DocumentResult) -> String {
     match format {
         Format::Text => text::document(result),
         Format::Json => {
-            let mut out = format!("{:#}", json::document(result));
+            // Keys are strings: it always serialises.
+            let mut out = serde_json::to_string_pretty(&json::Document(result)).unwrap_or_default();
             out.push('\n');
             out
         }
         Format::Markdown => markdown::document(result),
         Format::Hocr => hocr::document(result),
-        Format::Ndjson => ndjson::whole_document(result),
+        Format::Ndjson => {
+            let page = |page: &PageResult| {
+                let outcome = page.outcome.as_ref().map(|page| &***page);
+                ndjson::page(0, page.index, outcome, &page.timing).to_string()
+            };
+            let pages: String = result.pages.iter().map(page).collect();
+            format!("{}{pages}{}", ndjson::head(result), ndjson::tail(result))
+        }
     }
 }
 

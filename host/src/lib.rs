@@ -11,6 +11,7 @@ pub mod config;
 pub mod descriptors;
 pub mod format;
 pub mod http;
+pub mod memory;
 pub mod metrics;
 pub mod shutdown;
 pub mod telemetry;

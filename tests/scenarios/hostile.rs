@@ -118,7 +118,7 @@ async fn victim(gateway: &Gateway, deployment: &str, pages: usize) -> Vec<f64> {
 #[tokio::test]
 async fn a_neighbour_does_not_notice() {
     let strict = std::env::var_os("LECTOR_BENCH").is_some_and(|name| name == "misbehaving-guests");
-    let (deployment, pages, rounds) = if strict { ("drawn", 100, 3) } else { ("victim", 60, 1) };
+    let (deployment, pages, rounds) = if strict { ("drawn", 100, 3) } else { ("victim", 30, 1) };
     let gateway = gateway().start_unready().await;
     victim(&gateway, deployment, 50).await;
     let mut worst: f64 = 0.0;

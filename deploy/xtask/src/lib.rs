@@ -15,6 +15,7 @@ pub mod fuzz;
 pub mod gateway;
 pub mod guests;
 pub mod places;
+pub mod processor;
 pub mod setup;
 pub mod shell;
 pub mod test;

@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::places::Places;
 use crate::setup::wasm::PLAIN;
-use crate::{bench, corpus, guests, setup, shell, tidy};
+use crate::{bench, corpus, guests, processor, setup, shell, tidy};
 
 /// Which steps.
 #[derive(Args)]
@@ -56,6 +56,7 @@ const STEPS: &[Step] = &[
     step("doc", "examples in the documentation of both workspaces", doc),
     step("corpus", "the PDFs of the test corpus", |places| passed(corpus::fetch(places, None).map(drop))),
     step("integration", "the real gateway, guests, models and documents", integration),
+    step("avx2", "the engine tests with wider vector features hidden, where the processor has any", avx2),
     step("load", "bench load in its short form: it runs, its figures say nothing", |places| {
         passed(bench::run(places, ["load", "--short", "--no-build"]))
     }),
@@ -169,6 +170,17 @@ fn integration(places: &Places) -> Result<Outcome> {
         .args(["test", "--release", "--locked", "--workspace", "--test", "*"])
         .env("LECTOR_REQUIRE_CORPUS", "1")
         .current_dir(&places.root)))
+}
+
+/// A processor that computes bf16 tests the choice of engines of one that does not, too.
+fn avx2(places: &Places) -> Result<Outcome> {
+    if let Some(reason) = processor::lacks_bf16() {
+        return Ok(Outcome::Skipped(format!("{reason}: the step `integration` covers it")));
+    }
+    let mut cargo = shell::cargo();
+    cargo.args(["test", "--release", "--locked", "--workspace"]);
+    cargo.args(["real", "engines", "company"].iter().flat_map(|test| ["--test", test]));
+    passed(say(cargo.env(processor::FEATURES, processor::AVX2_ALONE).current_dir(&places.root)))
 }
 
 fn guest_clippy(places: &Places) -> Result<Outcome> {

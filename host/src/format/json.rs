@@ -6,49 +6,149 @@ use std::time::Duration;
 use lector_core::call::RunNote;
 use lector_core::port::Company;
 use lector_core::{Blame, Fault, Finding, Line, Origin, Quad, Timing, Transcript, Word};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use lector_serving::{DocumentResult, PageResult};
 
-/// A page as it was answered: [`page`] or [`page_error`].
-pub fn page_result(result: &PageResult) -> Value {
-    match &result.outcome {
-        Ok(transcript) => page(result.index, transcript, &result.timing),
-        Err(fault) => page_error(result.index, fault, &result.timing),
+/// A page as it was answered, read or not. Written straight from the result: as a tree of values a page takes ten times
+/// the memory.
+#[derive(Debug)]
+pub struct Page<'a>(pub &'a PageResult);
+
+/// A whole document. `text` is the guest's summary where there is one, else the pages' texts.
+#[derive(Debug)]
+pub struct Document<'a>(pub &'a DocumentResult);
+
+impl Serialize for Page<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let PageResult { index, outcome, timing } = self.0;
+        page_members(&mut map, *index, outcome.as_ref().map(|page| &***page), timing)?;
+        map.end()
     }
 }
 
-/// A page that was read. `index` counts from 0, the `page` in the answer from 1.
-pub fn page(index: u32, transcript: &Transcript, timing: &Timing) -> Value {
-    let mut out = json!({
-        "page": u64::from(index) + 1,
-        "size": { "width": transcript.size.width, "height": transcript.size.height },
-        "dpi": tenth(transcript.dpi),
-        "turn": transcript.turn.degrees(),
-        "text": transcript.text(),
-        "lines": transcript.lines.iter().map(line).collect::<Vec<_>>(),
-    });
-    if !transcript.findings.is_empty() {
-        put(&mut out, "findings", transcript.findings.iter().map(finding).collect::<Vec<_>>().into());
+impl Serialize for Document<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        members(&mut map, &facts(self.0))?;
+        map.serialize_entry("text", &super::text::document(self.0))?;
+        members(&mut map, &summary(self.0))?;
+        map.serialize_entry("pages", &Seq(|| self.0.pages.iter().map(Page)))?;
+        map.end()
     }
-    if !transcript.warnings.is_empty() {
-        put(&mut out, "warnings", transcript.warnings.clone().into());
-    }
-    put(&mut out, "timing_ms", self::timing(timing));
-    explain(&mut out, timing);
-    out
 }
 
-/// A page that was not read.
-pub fn page_error(index: u32, fault: &Fault, timing: &Timing) -> Value {
-    let mut out = json!({ "page": u64::from(index) + 1, "error": self::fault(fault), "timing_ms": self::timing(timing) });
-    explain(&mut out, timing);
-    out
+/// A sequence that is made while it is written.
+struct Seq<F>(F);
+
+impl<F: Fn() -> I, I: IntoIterator<Item: Serialize>> Serialize for Seq<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
+fn members<M: SerializeMap>(map: &mut M, members: &Map<String, Value>) -> Result<(), M::Error> {
+    members.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))
+}
+
+/// Writes the members of a page that was read, or was not. `index` counts from 0, the `page` in the answer from 1.
+pub(super) fn page_members<M: SerializeMap>(
+    map: &mut M,
+    index: u32,
+    outcome: Result<&Transcript, &Fault>,
+    timing: &Timing,
+) -> Result<(), M::Error> {
+    map.serialize_entry("page", &(u64::from(index) + 1))?;
+    match outcome {
+        Ok(transcript) => transcript_members(map, transcript)?,
+        Err(fault) => map.serialize_entry("error", &self::fault(fault))?,
+    }
+    map.serialize_entry("timing_ms", &self::timing(timing))?;
+    match explain(timing) {
+        Some(told) => map.serialize_entry("explain", &told),
+        None => Ok(()),
+    }
+}
+
+fn transcript_members<M: SerializeMap>(map: &mut M, page: &Transcript) -> Result<(), M::Error> {
+    map.serialize_entry("size", &json!({ "width": page.size.width, "height": page.size.height }))?;
+    map.serialize_entry("dpi", &tenth(page.dpi))?;
+    map.serialize_entry("turn", &page.turn.degrees())?;
+    map.serialize_entry("text", &page.text())?;
+    map.serialize_entry("lines", &Seq(|| page.lines.iter().map(LineShape::from)))?;
+    if !page.findings.is_empty() {
+        map.serialize_entry("findings", &Seq(|| page.findings.iter().map(FindingShape::from)))?;
+    }
+    if !page.warnings.is_empty() {
+        map.serialize_entry("warnings", &page.warnings)?;
+    }
+    Ok(())
+}
+
+type Corners = [[f64; 2]; 4];
+
+#[derive(Serialize)]
+struct LineShape<'a> {
+    text: &'a str,
+    confidence: f64,
+    quad: Corners,
+    origin: &'static str,
+    block: u32,
+    #[serde(skip_serializing_if = "<[Word]>::is_empty", serialize_with = "words")]
+    words: &'a [Word],
+}
+
+impl<'a> From<&'a Line> for LineShape<'a> {
+    fn from(line: &'a Line) -> Self {
+        Self {
+            text: &line.text,
+            confidence: confidence(line.confidence),
+            quad: corners(&line.quad),
+            origin: match line.origin {
+                Origin::Ocr => "ocr",
+                Origin::TextLayer => "text-layer",
+            },
+            block: line.block,
+            words: &line.words,
+        }
+    }
+}
+
+fn words<S: Serializer>(words: &[Word], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Shape<'a> {
+        text: &'a str,
+        confidence: f64,
+        quad: Corners,
+    }
+    serializer.collect_seq(words.iter().map(|word| Shape {
+        text: &word.text,
+        confidence: confidence(word.confidence),
+        quad: corners(&word.quad),
+    }))
+}
+
+#[derive(Serialize)]
+struct FindingShape<'a> {
+    kind: &'a str,
+    text: &'a str,
+    line: u32,
+    quad: Corners,
+}
+
+impl<'a> From<&'a Finding> for FindingShape<'a> {
+    fn from(finding: &'a Finding) -> Self {
+        let quad = corners(&finding.quad);
+        Self { kind: &finding.kind, text: &finding.text, line: finding.line, quad }
+    }
 }
 
 /// How a page came to be, where that was asked for.
-fn explain(out: &mut Value, timing: &Timing) {
-    let Some(explanation) = &timing.explanation else { return };
+fn explain(timing: &Timing) -> Option<Value> {
+    let explanation = timing.explanation.as_ref()?;
     let queue: Duration = timing.models.values().map(|model| model.queue).sum();
     let run = |note: &RunNote| {
         let Company { run, rows, items, tenants } = note.company;
@@ -59,12 +159,11 @@ fn explain(out: &mut Value, timing: &Timing) {
             "queue_ms": ms(note.queue), "run_ms": ms(note.run),
         })
     };
-    let told = json!({
+    Some(json!({
         "revision": explanation.revision, "queue_ms": ms(queue), "guest_ms": ms(timing.guest),
         "guest_memory_bytes": timing.memory_bytes, "host_calls": timing.host_calls,
         "runs": explanation.runs.iter().map(run).collect::<Vec<_>>(), "runs_left_out": explanation.runs_left_out,
-    });
-    put(out, "explain", told);
+    }))
 }
 
 /// A fault as clients see it; its detail stays in the log.
@@ -81,13 +180,6 @@ pub fn fault(fault: &Fault) -> Value {
     out
 }
 
-/// A whole document. `text` is the guest's summary where there is one, else the pages' texts.
-pub fn document(result: &DocumentResult) -> Value {
-    let mut out = head(result);
-    put(&mut out, "pages", result.pages.iter().map(page_result).collect::<Vec<_>>().into());
-    out
-}
-
 /// A document that failed as a whole.
 pub fn document_error(name: Option<&str>, fault: &Fault) -> Value {
     let mut out = json!({});
@@ -98,26 +190,26 @@ pub fn document_error(name: Option<&str>, fault: &Fault) -> Value {
     out
 }
 
-/// A document without its pages: for those who have them already.
-pub fn head(result: &DocumentResult) -> Value {
-    let mut out = json!({ "request_id": result.request.as_str() });
-    if let Some(name) = &result.name {
-        put(&mut out, "name", name.as_str().into());
-    }
-    put(&mut out, "deployment", result.deployment.as_str().into());
-    put(&mut out, "content_type", result.content_type.into());
-    put(&mut out, "page_count", result.page_count.into());
-    put(&mut out, "pages_ok", result.pages_ok.into());
-    put(&mut out, "pages_failed", result.pages_failed.into());
-    put(&mut out, "total_ms", ms(result.total));
-    put(&mut out, "text", super::text::document(result).into());
-    if let Some(extra) = result.summary.as_ref().and_then(|summary| summary.extra.as_deref()) {
-        put(&mut out, "extra", self::extra(extra));
-    }
-    if let Some(fault) = &result.summary_fault {
-        put(&mut out, "summary_error", self::fault(fault));
-    }
-    out
+/// The members of a document in front of its text.
+pub(super) fn facts(result: &DocumentResult) -> Map<String, Value> {
+    let name = result.name.as_deref().map(|name| ("name", name.into()));
+    let members = [("request_id", result.request.as_str().into())].into_iter().chain(name).chain([
+        ("deployment", result.deployment.as_str().into()),
+        ("content_type", result.content_type.into()),
+        ("page_count", result.page_count.into()),
+        ("pages_ok", result.pages_ok.into()),
+        ("pages_failed", result.pages_failed.into()),
+        ("total_ms", ms(result.total)),
+    ]);
+    members.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// What a document's summary adds to its text, or why there is none.
+pub(super) fn summary(result: &DocumentResult) -> Map<String, Value> {
+    let extra = result.summary.as_ref().and_then(|summary| summary.extra.as_deref());
+    let extra = extra.map(|extra| ("extra".to_owned(), self::extra(extra)));
+    let error = result.summary_fault.as_ref().map(|fault| ("summary_error".to_owned(), self::fault(fault)));
+    extra.into_iter().chain(error).collect()
 }
 
 /// Where the time of a page went. The parts overlap; only `total` is a duration by the clock.
@@ -148,30 +240,8 @@ pub(super) fn extra(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
 }
 
-fn line(line: &Line) -> Value {
-    let mut out = json!({
-        "text": line.text,
-        "confidence": confidence(line.confidence),
-        "quad": quad(&line.quad),
-        "origin": match line.origin { Origin::Ocr => "ocr", Origin::TextLayer => "text-layer" },
-        "block": line.block,
-    });
-    if !line.words.is_empty() {
-        put(&mut out, "words", line.words.iter().map(word).collect::<Vec<_>>().into());
-    }
-    out
-}
-
-fn word(word: &Word) -> Value {
-    json!({ "text": word.text, "confidence": confidence(word.confidence), "quad": quad(&word.quad) })
-}
-
-fn finding(finding: &Finding) -> Value {
-    json!({ "kind": finding.kind, "text": finding.text, "line": finding.line, "quad": quad(&finding.quad) })
-}
-
-fn quad(quad: &Quad) -> Value {
-    quad.0.iter().map(|point| json!([tenth(point.x), tenth(point.y)])).collect::<Vec<_>>().into()
+fn corners(quad: &Quad) -> Corners {
+    quad.0.map(|point| [tenth(point.x), tenth(point.y)])
 }
 
 /// Rounded to one decimal.

@@ -14,8 +14,9 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use lector_control::Reservation;
 use lector_core::{Fault, Kind};
-use lector_serving::{Clock, EventStream, Permit, Session, patiently};
+use lector_serving::{Clock, EventStream, Permit, Session};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -83,12 +84,13 @@ impl Batch {
 
     async fn answer(&self, upload: Upload, first: Head, permit: Permit) -> Result<(), Gone> {
         let files = upload.is_raw().then_some(1);
-        self.outgoing.send(&ndjson::meta(&self.ctx.id, self.session.deployment(), files)).await?;
+        let meta = ndjson::meta(&self.ctx.id, self.session.deployment(), files);
+        self.outgoing.send(meta, Reservation::default()).await?;
         let (arrivals, arrived) = mpsc::channel(1);
         let receiving = self.receive(upload, first, permit, arrivals);
         let relaying = relay::relay(arrived, &self.outgoing, |event| count(&self.state.metrics, event));
         let ((), totals) = tokio::join!(receiving, relaying);
-        self.outgoing.end(&ndjson::end(totals?, self.ctx.began.elapsed())).await
+        self.outgoing.end(ndjson::end(totals?, self.ctx.began.elapsed())).await
     }
 
     /// Takes documents in until the upload ends, and hands each on as soon as it is whole.
@@ -158,26 +160,6 @@ struct Patient(Permit);
 
 impl Room for Patient {
     fn hold(&mut self, bytes: u64) -> impl Future<Output = Result<(), Fault>> + Send {
-        patiently(ROOM_WAIT_MAX, move || self.0.hold(bytes))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use super::*;
-
-    #[tokio::test]
-    async fn patience_has_an_end() {
-        let mut asked = 0;
-        let answer = patiently(Duration::from_secs(60), || {
-            asked += 1;
-            if asked < 5 { Err(Fault::new(Kind::Busy, "house_full", "x")) } else { Ok(asked) }
-        });
-        assert_eq!(answer.await.unwrap(), 5);
-        let never = patiently(Duration::from_secs(600), || {
-            Err::<(), _>(Fault::new(Kind::Unavailable, "shutting_down", "x"))
-        });
-        assert_eq!(never.await.unwrap_err().code, "shutting_down");
+        self.0.hold_within(bytes, ROOM_WAIT_MAX)
     }
 }

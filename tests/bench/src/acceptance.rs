@@ -16,7 +16,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use xtask::gateway::{Gateway, Upload};
 use xtask::places::Places;
-use xtask::shell;
+use xtask::{processor, shell};
 
 use crate::client::settled;
 use crate::pages::{self, Row};
@@ -186,9 +186,8 @@ impl Reading<'_> {
 
     /// The engine in bf16, under limits that let it serve; `None`, said aloud, where the processor does not compute in it.
     fn in_bf16(&self, model: &str, config: &str, plain: (f64, f64)) -> Result<Option<Level>> {
-        let flags = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        if !flags.contains("avx512_bf16") && !flags.contains("amx_bf16") {
-            println!("no line for openvino/bf16: this processor does not compute in it");
+        if let Some(reason) = processor::lacks_bf16() {
+            println!("SKIPPED: openvino/bf16: {reason}");
             return Ok(None);
         }
         let out = self.places.repo(FOLDER).join(model);

@@ -104,6 +104,7 @@ fn run(arguments: Arguments) -> Result<()> {
         }
         Bench::Swap => scenario::run(places, "swap", "swap::a_thousand_swaps_lose_nothing"),
         Bench::Deploys => {
+            scenario::run(places, "deploys", "deploys::traffic_does_not_wait_for_a_compile")?;
             scenario::run(places, "deploys", "resident::a_deploy_and_a_house_of_many_revisions")
         }
         Bench::GpuCheck(arguments) => gpu_check::run(places, &arguments),

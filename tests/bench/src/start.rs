@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 use xtask::gateway::Upload;
 use xtask::places::Places;
-use xtask::shell;
+use xtask::{processor, shell};
 
 use crate::client::{Client, engines, settled};
 use crate::{documents, server_on, table, write};
@@ -54,6 +54,10 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let cache = places.repo("target/bench-start.engines");
     let (mut rows, mut late) = (Vec::new(), Vec::new());
     for (name, preferred) in PREFERENCES {
+        if let (true, Some(reason)) = (preferred.contains(&"openvino/bf16"), processor::lacks_bf16()) {
+            println!("{name:<15}SKIPPED: {reason}");
+            continue;
+        }
         println!("{name}");
         shell::remove_folder(&cache)?;
         let empty = start(places, preferred, &cache, &upload)?;

@@ -13,13 +13,13 @@ use lector_core::{
     Blame, Declaration, DeploymentName, Documents, Fault, Kind, ModelName, PageRequest, RequestId, TenantName,
 };
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::digest::Digest;
 use crate::model_references::Claim;
 use crate::pipeline::{PageCall, Pipeline};
 use crate::revision::{Revision, RevisionRecord};
 use crate::revision_cache::RevisionCache;
+use crate::settings::Settings;
 use crate::smoke_test::SMOKE_TEST_PNG;
 use crate::tenant::{BudgetSpec, Capability, Tenant};
 use crate::usage_counters::now_ms;
@@ -30,8 +30,6 @@ const CONFIGURE_MAX: Duration = Duration::from_secs(30);
 const REHEARSAL_MAX: Duration = Duration::from_secs(60);
 /// Largest component. The default guest is below 2 MB; compiling 200 MB takes minutes.
 pub(crate) const COMPONENT_BYTES_MAX: u64 = 64 << 20;
-/// Largest settings, as JSON text.
-const SETTINGS_BYTES_MAX: usize = 1 << 20;
 
 /// Where a deploy stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -81,7 +79,7 @@ pub struct StageFault {
 pub(crate) struct Plan {
     pub(crate) deployment: DeploymentName,
     pub(crate) wasm: Vec<u8>,
-    pub(crate) settings: Value,
+    pub(crate) settings: Settings,
     pub(crate) grants: BTreeMap<String, ModelName>,
     pub(crate) budget: BudgetSpec,
     /// Whether it reads the golden page before it is ready.
@@ -177,15 +175,7 @@ fn received(plan: &Plan) -> Result<(), Fault> {
             format!("The component has {bytes} bytes, and at most {COMPONENT_BYTES_MAX} are taken.");
         return Err(Fault::new(Kind::TooLarge, "component_too_large", message));
     }
-    if !plan.settings.is_object() {
-        let message = "The settings are no JSON object: send `{}` for none.";
-        return Err(Fault::new(Kind::Invalid, "settings_invalid", message));
-    }
-    let bytes = plan.settings.to_string().len();
-    if bytes > SETTINGS_BYTES_MAX {
-        let message = format!("The settings have {bytes} bytes, and at most {SETTINGS_BYTES_MAX} are taken.");
-        return Err(Fault::new(Kind::TooLarge, "settings_too_large", message));
-    }
+    plan.settings.checked()?;
     if let Some(zero) = plan.budget.zero() {
         let message = format!("`budget.{zero}` must be 1 or more: with 0 the guest could not run.");
         return Err(Fault::new(Kind::Invalid, "budget_invalid", message));
@@ -250,7 +240,7 @@ async fn rehearsed(
     let hint = DocumentHint { content_type: Some("image/png".to_owned()), password: None };
     let trial = Revision::new(Arc::new(record.clone()), pipeline.clone(), None);
     let call = PageCall {
-        document: documents.open(Arc::new(SMOKE_TEST_PNG.to_vec()), hint).await?,
+        document: documents.open(tenant.account(), Arc::new(SMOKE_TEST_PNG.to_vec()), hint).await?,
         pipeline: pipeline.clone(),
         ctx: trial.ctx(tenant, RequestId::from("rehearsal"), until),
         options: PageRequest::default(),

@@ -50,7 +50,7 @@ pub trait Pipeline: Send + Sync + 'static {
     fn assemble<'a>(
         &'a self,
         ctx: &'a CallCtx,
-        pages: &'a [Transcript],
+        pages: &'a [&'a Transcript],
     ) -> BoxFuture<'a, Result<Summary, Fault>>;
 }
 

@@ -15,6 +15,8 @@ use crate::access::{self, Actor, Admin, Caller, Failures, Shown};
 use crate::background_tasks::BackgroundTasks;
 use crate::directory::{Directory, Found};
 use crate::events::AuditEvents;
+use crate::key::Scope;
+use crate::quarantine::Found as FoundDamage;
 use crate::revision::Lease;
 use crate::revision_cache::RevisionCache;
 use crate::store::{Store, UsageRow};
@@ -42,6 +44,10 @@ pub struct ControlPlane {
     /// Tenants that were deleted and have usage that is not on disk yet.
     pub(crate) left: Mutex<Vec<Arc<Tenant>>>,
     pub(crate) background_tasks: BackgroundTasks,
+    /// Damaged rows that a start does not read.
+    pub(crate) found_damaged: FoundDamage,
+    /// Bytes of pixels and tensors of a tenant without a bound of its own.
+    pub(crate) tenant_images_bytes_max: u64,
 }
 
 impl ControlPlane {
@@ -96,14 +102,24 @@ impl ControlPlane {
         self.directory.load().lease(tenant, deployment, key, holder)
     }
 
-    /// Returns the host's own tenant, and a lease on each deployment that the configuration shares with all tenants.
-    pub fn shared_deployments(&self, holder: &str) -> Result<(Arc<Tenant>, Vec<Lease>), Fault> {
+    /// Returns the host's own tenant, and for each deployment that the configuration shares with all tenants a lease, or why
+    /// there is none.
+    pub fn shared_deployments(
+        &self,
+        holder: &str,
+    ) -> Result<(Arc<Tenant>, Vec<Result<Lease, Fault>>), Fault> {
         let directory = self.directory.load_full();
         let missing = || Fault::new(Kind::Bug, "internal", "The host's own tenant is missing; report it.");
         let host = directory.tenants.get(&directory.host).cloned().ok_or_else(missing)?;
         let shared = directory.owned(&directory.host).filter(|deployment| deployment.route.seed);
         let leases = shared.map(|deployment| deployment.choose(holder)?.lease(holder));
-        Ok((host, leases.collect::<Result<_, Fault>>()?))
+        Ok((host, leases.collect()))
+    }
+
+    /// Whether keys are asked for and no administrator's can be read: damage took it.
+    pub fn lost_admin_key(&self) -> bool {
+        let directory = self.directory.load();
+        !directory.is_open() && !directory.keys.values().any(|key| key.scope == Scope::Admin)
     }
 
     /// Returns the background tasks.

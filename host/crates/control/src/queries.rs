@@ -1,5 +1,6 @@
 //! Queries: deployments, usage, the audit log and its events, background tasks. They change nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Weak;
 
 use lector_core::{DeploymentName, Fault, TenantName};
@@ -10,7 +11,7 @@ use crate::background_tasks::BackgroundTaskStatus;
 use crate::directory::{Deployment, Directory};
 use crate::events::AuditEventStream;
 use crate::plane::ControlPlane;
-use crate::store::{AuditEntry, AuditQuery, UsageQuery, UsageRow};
+use crate::store::{AuditEntry, AuditQuery, DamagedRow, Readable, Table, UsageQuery, UsageRow};
 use crate::tenant::TenantRecord;
 use crate::usage_counters::{day_of, now_ms};
 
@@ -66,21 +67,21 @@ impl ControlPlane {
     }
 
     /// What the caller's tenant used, day by day, today included as far as it is counted.
-    pub async fn usage(&self, caller: &Caller, days: u32) -> Result<Vec<UsageRow>, Fault> {
+    pub async fn usage(&self, caller: &Caller, days: u32) -> Result<Readable<UsageRow>, Fault> {
         self.usage_of(Some(caller.tenant().clone()), days).await
     }
 
     /// The same of all tenants.
-    pub async fn all_usage(&self, _: &Admin, days: u32) -> Result<Vec<UsageRow>, Fault> {
+    pub async fn all_usage(&self, _: &Admin, days: u32) -> Result<Readable<UsageRow>, Fault> {
         self.usage_of(None, days).await
     }
 
-    async fn usage_of(&self, tenant: Option<TenantName>, days: u32) -> Result<Vec<UsageRow>, Fault> {
+    async fn usage_of(&self, tenant: Option<TenantName>, days: u32) -> Result<Readable<UsageRow>, Fault> {
         // A failure is logged where it happens; the store answers with the usage that it has.
         let _ = self.flush_usage().await;
         let today = day_of(now_ms());
         let query = UsageQuery { tenant, days: (today.saturating_sub(days.saturating_sub(1)), today) };
-        Ok(self.store.usage(query).await?)
+        Ok(self.noting(self.store.usage(query).await?))
     }
 
     /// The caller's part of the audit log, newest first.
@@ -89,10 +90,10 @@ impl ControlPlane {
         caller: &Caller,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<AuditEntry>, Fault> {
+    ) -> Result<Readable<AuditEntry>, Fault> {
         caller.may_manage()?;
         let query = AuditQuery { tenant: Some(caller.tenant().clone()), before, limit };
-        Ok(self.store.audit(query).await?)
+        Ok(self.noting(self.store.audit(query).await?))
     }
 
     /// The whole audit log, newest first.
@@ -101,8 +102,8 @@ impl ControlPlane {
         _: &Admin,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<AuditEntry>, Fault> {
-        Ok(self.store.audit(AuditQuery { tenant: None, before, limit }).await?)
+    ) -> Result<Readable<AuditEntry>, Fault> {
+        Ok(self.noting(self.store.audit(AuditQuery { tenant: None, before, limit }).await?))
     }
 
     /// The caller's acts from now on.
@@ -144,4 +145,32 @@ fn deployment_status(directory: &Directory, deployment: &Deployment) -> Option<D
         models: record.declaration.models.clone(),
         features: record.declaration.features.clone(),
     })
+}
+
+impl ControlPlane {
+    /// Every row of the store that is known to be damaged.
+    pub fn damaged_rows(&self, _: &Admin) -> Vec<DamagedRow> {
+        self.damaged()
+    }
+
+    pub(crate) fn damaged(&self) -> Vec<DamagedRow> {
+        let mut rows = self.directory.load().damaged.clone();
+        rows.extend(self.found_damaged.all());
+        rows
+    }
+
+    /// Passes on what was read, after it has noted the rows that could not be.
+    pub(crate) fn noting<T>(&self, read: Readable<T>) -> Readable<T> {
+        self.found_damaged.remember(&read.damaged);
+        read
+    }
+
+    /// How many rows are damaged, by table.
+    pub fn damaged_counts(&self) -> BTreeMap<&'static str, usize> {
+        let mut counts: BTreeMap<_, _> = Table::ALL.iter().map(|table| (table.as_str(), 0)).collect();
+        for row in self.damaged() {
+            *counts.entry(row.table.as_str()).or_default() += 1;
+        }
+        counts
+    }
 }

@@ -52,7 +52,7 @@ impl Revision {
     ) -> Arc<Self> {
         Arc::new(Self {
             _claim: claim,
-            settings: record.settings.to_string().into(),
+            settings: record.settings.text(),
             grants: Arc::new(record.grants.clone()),
             program: pipeline.program(),
             record,
@@ -72,7 +72,7 @@ impl Revision {
             request,
             settings: self.settings.clone(),
             grants: self.grants.clone(),
-            budget: self.record.budget.at_most(tenant.limits().page_budget()).into(),
+            budget: self.record.budget.at_most(tenant.page_budget()).into(),
             deadline,
             weight: tenant.record.terms.weight.max(1),
             batching: self.record.declaration.batching.as_slice().into(),

@@ -4,13 +4,14 @@
 //! Owns counting; what is counted reaches the store through `rounds.rs`, every [`FLUSH_EVERY`]. That is also the bound
 //! of what a sudden death loses.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use lector_core::cost::Mean;
 use lector_core::{Fault, Kind, PageRun, Timing};
 use serde::{Deserialize, Serialize};
+
+use crate::memory::ByteBudget;
 
 /// So often use goes to disk.
 pub const FLUSH_EVERY: Duration = Duration::from_secs(2);
@@ -87,8 +88,8 @@ impl Drop for Promise {
 #[derive(Debug, Default)]
 pub struct Meter {
     state: Mutex<State>,
-    /// Bytes of its documents in the house.
-    pub held_bytes: AtomicU64,
+    /// Bytes of its documents and their results.
+    pub held_bytes: Arc<ByteBudget>,
 }
 
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! The nouns of Lector and the seams between its rooms.
 //!
 //! Owns: geometry, text, tensors, images, faults, budgets, the port traits that `inference` and `document` implement
-//! and `runtime` calls, the pure decisions of the lanes ([`batching`], [`share`]) and what a page will cost ([`cost`]). Knows
+//! and `runtime` calls, the pure decisions of the lanes ([`batching`], [`fair`]) and what a page will cost ([`cost`]). Knows
 //! no engine, no sandbox, no transport and no async runtime. Everybody depends on it; it depends on nobody.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -12,13 +12,13 @@ pub mod call;
 mod company;
 pub mod cost;
 mod declared;
+pub mod fair;
 pub mod fault;
 pub mod geometry;
 pub mod id;
 pub mod image;
 pub mod model;
 pub mod port;
-pub mod share;
 pub mod tensor;
 pub mod text;
 

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 
 use crate::batching::{Planner, Wishes};
 pub use crate::company::Company;
+use crate::fair::Account;
 use crate::fault::Fault;
 use crate::id::{ModelName, TenantName};
 use crate::image::Image;
@@ -147,9 +148,11 @@ pub struct DocumentHint {
 
 /// Opens documents. Implemented by `lector-document`; called by `control` and `serving`.
 pub trait Documents: Send + Sync + 'static {
-    /// Opens a document from its bytes: a PDF or an image.
+    /// Opens a document from its bytes: a PDF or an image. This and all work on its pages is charged to `account`, by whose
+    /// share it waits for a worker.
     fn open(
         &self,
+        account: Account,
         bytes: Arc<Vec<u8>>,
         hint: DocumentHint,
     ) -> BoxFuture<'static, Result<Arc<dyn OpenDocument>, Fault>>;

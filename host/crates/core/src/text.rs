@@ -75,7 +75,32 @@ pub struct Transcript {
     pub warnings: Vec<String>,
 }
 
+/// Bytes that an allocation takes at least, and beside what was asked for.
+const ALLOCATION_BYTES: u64 = 16;
+
+/// Memory of a text of its own.
+fn text_bytes(text: &String) -> u64 {
+    text.capacity() as u64 + ALLOCATION_BYTES
+}
+
+/// Memory of a list, without what its elements own.
+fn list_bytes<T>(list: &Vec<T>) -> u64 {
+    (list.capacity() * size_of::<T>()) as u64 + ALLOCATION_BYTES
+}
+
 impl Transcript {
+    /// Returns the bytes of memory that the page takes.
+    pub fn memory_bytes(&self) -> u64 {
+        let words = |words: &Vec<Word>| -> u64 {
+            list_bytes(words) + words.iter().map(|word| text_bytes(&word.text)).sum::<u64>()
+        };
+        let lines: u64 = self.lines.iter().map(|line| text_bytes(&line.text) + words(&line.words)).sum();
+        let findings: u64 = self.findings.iter().map(|f| text_bytes(&f.kind) + text_bytes(&f.text)).sum();
+        let warnings: u64 = self.warnings.iter().map(text_bytes).sum();
+        let lists = list_bytes(&self.lines) + list_bytes(&self.findings) + list_bytes(&self.warnings);
+        size_of::<Self>() as u64 + lists + lines + findings + warnings
+    }
+
     /// The text: a line feed after each line, an empty line between blocks.
     pub fn text(&self) -> String {
         let mut out = String::new();
@@ -99,6 +124,13 @@ pub struct Summary {
     pub text: String,
     /// A JSON object of the guest's own.
     pub extra: Option<String>,
+}
+
+impl Summary {
+    /// Returns the bytes of memory that it takes.
+    pub fn memory_bytes(&self) -> u64 {
+        text_bytes(&self.text) + self.extra.as_ref().map_or(0, text_bytes)
+    }
 }
 
 /// A word of embedded text.
@@ -125,4 +157,12 @@ pub struct TextLayer {
     pub pictures: Vec<Rect>,
     /// Characters without a meaning in Unicode.
     pub unmapped: u32,
+}
+
+impl TextLayer {
+    /// Returns the bytes of memory that it takes.
+    pub fn memory_bytes(&self) -> u64 {
+        let texts: u64 = self.spans.iter().map(|span| text_bytes(&span.text)).sum();
+        list_bytes(&self.spans) + texts + list_bytes(&self.pictures)
+    }
 }

@@ -138,9 +138,9 @@ impl Guest {
     }
 
     /// Joins the pages of one document, in page order.
-    pub async fn assemble(&self, ctx: &CallCtx, pages: &[Transcript]) -> Result<Summary, Fault> {
+    pub async fn assemble(&self, ctx: &CallCtx, pages: &[&Transcript]) -> Result<Summary, Fault> {
         let (guest, ctx) = (self.clone(), ctx.clone());
-        let pages: Vec<_> = pages.iter().map(convert::transcript_out).collect();
+        let pages: Vec<_> = pages.iter().map(|page| convert::transcript_out(page)).collect();
         self.apart(async move { guest.assembled(&ctx, pages).await }).await?
     }
 

@@ -9,6 +9,7 @@ use lector_core::call::{RUNS_TOLD_MAX, RunNote};
 use lector_core::cost::PageSize;
 use lector_core::port::WorkDone;
 use lector_core::{CallCtx, Engines, Fault, ModelName, Timing};
+use tokio::sync::Semaphore;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -55,6 +56,10 @@ pub struct HostState {
     pub meter: Arc<Meter>,
     pub log: Arc<GuestLog>,
     pub timing: Timing,
+    /// Held while a text layer is fetched: a guest has one at a time on its way.
+    pub text_layer: Arc<Semaphore>,
+    /// For the text layer that was handed over last; until the next one it may still be on its way into the guest.
+    pub text_layer_charge: Option<Charge>,
     /// What is known of the page.
     size: PageSize,
     /// Faults that the guest was told of, newest last.
@@ -78,6 +83,8 @@ impl HostState {
             meter: Meter::new(budget.compute),
             log: GuestLog::new(&call),
             timing: Timing::default(),
+            text_layer: Arc::new(Semaphore::new(1)),
+            text_layer_charge: None,
             size: PageSize::default(),
             told: Vec::new(),
             wasi: None,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lector_core::{DeploymentName, Fault, RequestId, Summary, Timing, Transcript};
+use lector_control::Held;
+use lector_core::{DeploymentName, Fault, Kind, RequestId, Summary, Timing, Transcript};
 
 use crate::request::Event;
 
@@ -13,7 +14,7 @@ pub struct PageResult {
     /// Position in the document, from 0.
     pub index: u32,
     /// What it says, or why it was not read.
-    pub outcome: Result<Arc<Transcript>, Fault>,
+    pub outcome: Result<Arc<Held<Transcript>>, Fault>,
     /// Where its time went.
     pub timing: Timing,
 }
@@ -34,7 +35,7 @@ pub struct DocumentResult {
     /// The pages that were asked for, in page order.
     pub pages: Vec<PageResult>,
     /// The guest's summary.
-    pub summary: Option<Summary>,
+    pub summary: Option<Arc<Held<Summary>>>,
     /// Why there is no summary though pages were read.
     pub summary_fault: Option<Fault>,
     /// Pages read.
@@ -53,7 +54,7 @@ impl DocumentResult {
 
     /// Pages that were read, in order.
     pub fn transcripts(&self) -> impl Iterator<Item = (u32, &Transcript)> {
-        self.pages.iter().filter_map(|page| Some((page.index, page.outcome.as_ref().ok()?.as_ref())))
+        self.pages.iter().filter_map(|page| Some((page.index, &***page.outcome.as_ref().ok()?)))
     }
 }
 
@@ -61,6 +62,8 @@ impl DocumentResult {
 #[derive(Clone, Debug)]
 pub struct Collector {
     result: DocumentResult,
+    bytes: u64,
+    bytes_max: u64,
 }
 
 impl Collector {
@@ -80,7 +83,14 @@ impl Collector {
                 pages_failed: 0,
                 total: Duration::ZERO,
             },
+            bytes: 0,
+            bytes_max: u64::MAX,
         }
+    }
+
+    /// The same, for an answer of which so many bytes are kept in memory and no more.
+    pub fn at_most(self, bytes_max: u64) -> Self {
+        Self { bytes_max, ..self }
     }
 
     /// Takes one event; the last one turns the collector into its result.
@@ -93,6 +103,10 @@ impl Collector {
                 result.pages.reserve(selected.len());
             }
             Event::Page { index, transcript, timing } => {
+                self.bytes = self.bytes.saturating_add(transcript.reservation().bytes());
+                if self.bytes > self.bytes_max {
+                    return Collected::Failed(result_too_large(self.bytes_max));
+                }
                 result.pages.push(PageResult { index, outcome: Ok(transcript), timing });
             }
             Event::PageError { index, fault, timing } => {
@@ -122,4 +136,13 @@ pub enum Collected {
     Done(Box<DocumentResult>),
     /// The document failed as a whole.
     Failed(Fault),
+}
+
+fn result_too_large(bytes_max: u64) -> Fault {
+    let message = format!(
+        "The pages of the document take more than {bytes_max} bytes of memory, which is the most that one answer may \
+         hold: ask for fewer pages at a time, without words, or send the document to /api/v1/ocr/batch, which answers \
+         page by page."
+    );
+    Fault::new(Kind::TooLarge, "document_result_too_large", message)
 }

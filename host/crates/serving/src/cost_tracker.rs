@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use lector_control::{Guess, work_of};
 use lector_core::cost::Mean;
 use lector_core::{TenantName, Timing};
+use tokio::sync::Notify;
 
 use predictions::Guesses;
 pub use predictions::Prediction;
@@ -59,6 +60,8 @@ pub(crate) struct Load {
     /// Work done in a second, as long as it was not learned.
     first_rate: f64,
     state: Mutex<State>,
+    /// Notified when a document could fit that did not before.
+    pub(crate) freed: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -89,7 +92,7 @@ impl Load {
     }
 
     fn at(documents_max: usize, first_rate: f64) -> Arc<Self> {
-        Arc::new(Self { documents_max, first_rate, state: Mutex::default() })
+        Arc::new(Self { documents_max, first_rate, state: Mutex::default(), freed: Arc::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -126,6 +129,7 @@ impl Load {
         if took >= WINDOW {
             state.capacity.learn_at(NEWEST_WINDOW, done / took.as_secs_f64());
             state.window = Some((now, 0.0));
+            self.freed.notify_one();
         }
     }
 
@@ -214,6 +218,9 @@ impl Part {
         if let Some(owed) = self.load.lock().owed.get_mut(&self.tenant) {
             owed.ms = (owed.ms + ms - before).max(0.0);
         }
+        if ms < before {
+            self.load.freed.notify_one();
+        }
     }
 }
 
@@ -227,6 +234,8 @@ impl Drop for Part {
                 state.owed.remove(&self.tenant);
             }
         }
+        drop(state);
+        self.load.freed.notify_one();
     }
 }
 

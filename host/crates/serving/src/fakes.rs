@@ -16,6 +16,7 @@ use lector_control::{
 use lector_core::batching::Planner;
 use lector_core::batching::plan::{Absurd, Plan, ProgramStatus, Question};
 use lector_core::cost::PageSize;
+use lector_core::fair::Account;
 use lector_core::port::{DocumentHint, FailedEngine, PageInfo, PageKind, WorkDone, WorkItem};
 use lector_core::{
     Budget, CallCtx, Complaint, Declaration, Documents, Engines, Fault, Image, Kind, Line, ModelInfo,
@@ -27,6 +28,9 @@ use tokio::sync::Semaphore;
 use crate::config::ServingConfig;
 use crate::request::{DocumentRequest, Event, Order, Submission};
 use crate::service::DocumentService;
+
+/// Bytes that the fake server holds.
+pub(crate) const HELD_BYTES_MAX: u64 = 64 << 20;
 
 /// What the fake guest does with a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -221,14 +225,14 @@ impl Pipeline for FakeGuest {
     fn assemble<'a>(
         &'a self,
         _: &'a CallCtx,
-        pages: &'a [Transcript],
+        pages: &'a [&'a Transcript],
     ) -> BoxFuture<'a, Result<Summary, Fault>> {
         let fails = *self.0.assemble_fails.lock().unwrap() || self.1.contains("cannot assemble");
         async move {
             if fails {
                 return Err(Fault::new(Kind::GuestFault, "guest_trapped", "It trapped."));
             }
-            Ok(Summary { text: pages.iter().map(Transcript::text).collect(), extra: None })
+            Ok(Summary { text: pages.iter().map(|page| page.text()).collect(), extra: None })
         }
         .boxed()
     }
@@ -327,6 +331,7 @@ struct FakePage(u32);
 impl Documents for FakeDocuments {
     fn open(
         &self,
+        _: Account,
         bytes: Arc<Vec<u8>>,
         _: DocumentHint,
     ) -> BoxFuture<'static, Result<Arc<dyn OpenDocument>, Fault>> {
@@ -412,6 +417,19 @@ pub(crate) async fn platform_granting(
     platform_on(script, config, Arc::new(SqliteStore::in_memory().unwrap())).await
 }
 
+/// A server that holds so many bytes, of the results of one document so many.
+pub(crate) async fn platform_holding(
+    script: &Arc<Script>,
+    held_bytes_max: u64,
+    document_result_bytes_max: u64,
+) -> Result<Arc<DocumentService>, Fault> {
+    let mut config = config(2, 3, ("detection", "model"));
+    config.serving.held_bytes_max = held_bytes_max;
+    config.serving.tenant_held_bytes_max = held_bytes_max;
+    config.serving.document_result_bytes_max = document_result_bytes_max;
+    platform_on(script, config, Arc::new(SqliteStore::in_memory().unwrap())).await
+}
+
 /// A server on a store of the test's own.
 pub(crate) async fn platform_on(
     script: &Arc<Script>,
@@ -443,13 +461,16 @@ pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &st
             data_dir: None,
             default_deployment: "standard".into(),
             engine_linger: Duration::ZERO,
+            tenant_images_bytes_max: 0,
         },
         serving: ServingConfig {
             documents_max: documents,
             wait_max: Duration::from_secs(600),
             pages_in_flight_max: places,
             pages_per_document_max: 100,
-            held_bytes_max: 1000,
+            held_bytes_max: HELD_BYTES_MAX,
+            tenant_held_bytes_max: HELD_BYTES_MAX,
+            document_result_bytes_max: 1 << 20,
         },
     }
 }
@@ -476,9 +497,9 @@ pub(crate) fn word(event: &Event) -> String {
     }
 }
 
-/// Waits until `is` holds; fails after ten seconds.
+/// Waits until `is` holds; what does not by then never will, however busy the machine.
 pub(crate) async fn until(what: &str, is: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(120);
     while !is() {
         assert!(Instant::now() < end, "waited too long until {what}");
         tokio::time::sleep(Duration::from_millis(1)).await;

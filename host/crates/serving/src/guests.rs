@@ -76,7 +76,7 @@ impl Pipeline for LoadedGuest {
     fn assemble<'a>(
         &'a self,
         ctx: &'a CallCtx,
-        pages: &'a [Transcript],
+        pages: &'a [&'a Transcript],
     ) -> BoxFuture<'a, Result<Summary, Fault>> {
         self.0.assemble(ctx, pages).boxed()
     }

@@ -33,6 +33,8 @@ mod status;
 mod fakes;
 #[cfg(test)]
 mod mutation_tests;
+#[cfg(test)]
+mod quarantine_tests;
 
 pub use admission::Permit;
 pub use collector::{Collected, Collector, DocumentResult, PageResult};
@@ -43,5 +45,5 @@ pub use guests::GuestLoader;
 pub use page_selection::PageSelection;
 pub use readiness_check::{ProbeReport, ProbedDeployment};
 pub use request::{DocumentRequest, Event, Order};
-pub use service::{Clock, DocumentService, Session, Upload, patiently};
+pub use service::{Clock, DocumentService, Session, Upload};
 pub use status::{DrainReport, ServingStatus};

@@ -10,7 +10,7 @@ mod pages;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lector_control::{Found, Lease, PageCall};
+use lector_control::{DocumentMemory, Found, Held, Lease, PageCall};
 use lector_core::{CallCtx, Fault, Kind, Summary, Transcript};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use crate::page_scheduler::Asking;
 use crate::plane::DataPlane;
 use crate::request::{DocumentRequest, Event, Submission};
 use crate::status::Tally;
-use pages::{Account, Outcomes, Reading};
+use pages::{Account, Kept, Outcomes, Reading};
 
 /// One document and everything that its reading needs.
 pub(crate) struct Work {
@@ -98,7 +98,7 @@ async fn read(
     let Found { lease, shadow } = found;
     let ctx = lease.revision().ctx(&tenant, request, deadline);
 
-    let opening = plane.documents.open(bytes, hint);
+    let opening = plane.documents.open(tenant.account(), bytes, hint);
     let document = match tokio::time::timeout_at(deadline.into(), opening).await {
         Ok(opened) => opened?,
         Err(_) => return Err(deadline_exceeded("before the document was open").into()),
@@ -119,15 +119,16 @@ async fn read(
     let revision = lease.revision().clone();
     let account = Account { tenant, revision, shadow, promise };
     let summing_up = account.summary(ctx.budget.host_bytes);
-    let reading = Reading::new(call, account, selected, order, plane, permit.burden());
+    let memory = permit.memory();
+    let reading = Reading::new(call, account, selected, order, plane, (permit.burden(), memory.clone()));
     let outcomes = reading.run(events).await.map_err(|_| Stop::Abandoned)?;
 
     let Outcomes { pages_ok, pages_failed, kept } = outcomes;
     let (summary, summary_fault) = match kept {
         _ if pages_ok == 0 => (None, None),
-        None => (None, Some(summary_too_large())),
-        Some(kept) => match assemble(plane, summing_up, &lease, &ctx, kept).await {
-            Ok(summary) => (Some(summary), None),
+        None => (None, Some(summary_too_large(plane.document_result_bytes_max))),
+        Some(kept) => match assemble(plane, summing_up, &lease, &ctx, (kept, &memory)).await {
+            Ok(summary) => (Some(Arc::new(summary)), None),
             Err(fault) => (None, Some(fault)),
         },
     };
@@ -143,20 +144,23 @@ async fn assemble(
     asking: Asking,
     lease: &Lease,
     ctx: &CallCtx,
-    kept: Vec<Arc<Transcript>>,
-) -> Result<Summary, Fault> {
-    // By now the reader has usually let go of its share, and nothing is copied.
-    let kept: Vec<Transcript> = kept.into_iter().map(Arc::unwrap_or_clone).collect();
+    (kept, memory): (Kept, &Arc<DocumentMemory>),
+) -> Result<Held<Summary>, Fault> {
+    let pages: Vec<&Transcript> = kept.pages.iter().map(|page| &***page).collect();
     let summing = async {
+        // The guest is given a copy of the pages.
+        let mut reservation = memory.reserve(kept.bytes).await;
         let _turn = plane.turns.turn(asking).await?;
         let began = Instant::now();
-        let summary = lease.revision().pipeline.assemble(ctx, &kept).await;
+        let summary = lease.revision().pipeline.assemble(ctx, &pages).await;
         let (figures, took) = (&lease.revision().figures, began.elapsed());
         figures.summed_up(took);
         if let Err(fault) = &summary {
-            figures.assemble_failed(fault, took, ctx.budget.wall, kept.len() as u64);
+            figures.assemble_failed(fault, took, ctx.budget.wall, pages.len() as u64);
         }
-        summary
+        let summary = summary?;
+        reservation.set(summary.memory_bytes());
+        Ok(Held::new(summary, reservation))
     };
     match tokio::time::timeout_at(ctx.deadline.into(), summing).await {
         Ok(summary) => summary,
@@ -164,13 +168,12 @@ async fn assemble(
     }
 }
 
-fn summary_too_large() -> Fault {
-    Fault::new(
-        Kind::TooLarge,
-        "summary_too_large",
-        "The document holds more text than is summed up at once; its pages were answered one by one. \
-         Ask for it in parts to have summaries.",
-    )
+fn summary_too_large(bytes_max: u64) -> Fault {
+    let message = format!(
+        "The pages of the document take more than {bytes_max} bytes of memory, which is the most that is summed up at \
+         once; they were answered one by one. Ask for fewer pages to have a summary."
+    );
+    Fault::new(Kind::TooLarge, "summary_too_large", message)
 }
 
 fn log_end(end: &Event, name: Option<&str>) {

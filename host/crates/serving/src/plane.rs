@@ -18,6 +18,7 @@ pub(crate) struct DataPlane {
     pub(crate) turns: Turns,
     pub(crate) shadows: Shadows,
     pub(crate) pages_per_document_max: u32,
+    pub(crate) document_result_bytes_max: u64,
 }
 
 impl DataPlane {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lector_control::Caller;
+use lector_control::{Caller, Held};
 use lector_core::port::DocumentHint;
 use lector_core::{DeploymentName, Fault, PageRequest, RequestId, Summary, Timing, Transcript};
 use serde::{Deserialize, Serialize};
@@ -99,7 +99,7 @@ pub enum Event {
         /// Its position in the document, from 0.
         index: u32,
         /// What it says. Shared with the pipeline, which keeps it for the summary.
-        transcript: Arc<Transcript>,
+        transcript: Arc<Held<Transcript>>,
         /// Where its time went.
         timing: Timing,
     },
@@ -116,7 +116,7 @@ pub enum Event {
     End {
         /// The guest's summary of the pages that were read; `None` where no page was, or where
         /// `summary_fault` says why.
-        summary: Option<Summary>,
+        summary: Option<Arc<Held<Summary>>>,
         /// Why the summary is missing though pages were read. The pages are good all the same.
         summary_fault: Option<Fault>,
         /// Pages read.

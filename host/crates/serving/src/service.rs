@@ -32,8 +32,6 @@ use crate::status::{DrainReport, ServingStatus};
 const EVENTS_WAITING_MAX: usize = 4;
 /// After the drain's time is over: what the cut-off documents have to say so to their readers.
 const CUT_OFF_GRACE: Duration = Duration::from_secs(1);
-/// So often a document that waits for admission asks again.
-const ADMISSION_EVERY: Duration = Duration::from_millis(50);
 
 /// Reads documents.
 pub struct DocumentService {
@@ -81,11 +79,13 @@ impl DocumentService {
             admission: Admission::new(Bounds {
                 documents_max: config.documents_max,
                 held_bytes_max: config.held_bytes_max,
+                tenant_held_bytes_max: config.tenant_held_bytes_max,
                 wait_max: config.wait_max,
             }),
             turns: Turns::new(config.pages_in_flight_max),
             shadows: Shadows::default(),
             pages_per_document_max: config.pages_per_document_max,
+            document_result_bytes_max: config.document_result_bytes_max,
         };
         Ok(Arc::new(Self {
             plane: Arc::new(plane),
@@ -164,7 +164,9 @@ impl DocumentService {
         let work =
             Work { plane: self.plane.clone(), cut_off: self.cut_off.clone(), permit, submission, events };
         let task = self.work.spawn(pipeline::run(work).instrument(span));
-        EventStream::new(stream, task.abort_handle(), Collector::new(request, deployment, name))
+        let collector =
+            Collector::new(request, deployment, name).at_most(self.plane.document_result_bytes_max);
+        EventStream::new(stream, task.abort_handle(), collector)
     }
 
     /// Reads a tiny smoke-test page through documents, guests and engines, once for each deployment that the
@@ -179,7 +181,7 @@ impl DocumentService {
     pub async fn drain(&self, within: Duration) -> DrainReport {
         let started = Instant::now();
         let gate = &self.plane.admission.gate;
-        gate.close();
+        self.plane.admission.close();
         self.control().close_event_streams();
         let clean = tokio::time::timeout(within, gate.empty()).await.is_ok();
         let cut_off = if clean { Vec::new() } else { gate.holders() };
@@ -188,6 +190,11 @@ impl DocumentService {
         let ended = tokio::time::timeout(CUT_OFF_GRACE, self.work.wait()).await.is_ok();
         self.control().stop().await;
         DrainReport { clean: clean && ended, took: started.elapsed(), cut_off }
+    }
+
+    /// Waits until the memory of a large document is free: a good time to return it to the system.
+    pub async fn large_document_freed(&self) {
+        self.plane.admission.large_freed.notified().await;
     }
 
     /// Whether [`drain`](Self::drain) has begun.
@@ -222,6 +229,7 @@ impl DocumentService {
             pages_failed: tally.pages_failed.load(Relaxed),
             faults: tally.faults(),
             page_time: admission.load.page_time(),
+            damaged_rows: control.damaged_counts(),
             draining: self.is_draining(),
             deployments: control.deployment_status(),
         }
@@ -272,9 +280,13 @@ impl Session {
         self.service.admit(&self.caller, declared, self.time_left())
     }
 
-    /// Waits for a place for one document, at most as long as its answer is of use.
+    /// The same, waiting for a place at most as long as the answer is of use, in the order of the tenants' shares: a refusal
+    /// counts once, when that time is over. Dropping the future withdraws the request.
     pub async fn admitted(&self, declared: Option<u64>) -> Result<Permit, Fault> {
-        patiently(self.time_left(), || self.admit(declared)).await
+        let (account, time) = (self.caller.account(), self.time_left());
+        let admission = &self.service.plane.admission;
+        let admitted = admission.admit_within(account, declared, time, time).await;
+        admitted.inspect_err(|_| account.meter.rejected())
     }
 
     /// Reads a document; its events.
@@ -303,21 +315,5 @@ impl Session {
         see: impl FnMut(&Event),
     ) -> Result<Box<DocumentResult>, Fault> {
         self.stream(permit, upload).collected(see).await
-    }
-}
-
-/// Asks again, for at most `most`, as long as the answer is that there is no room now.
-pub async fn patiently<T>(
-    most: Duration,
-    mut ask: impl FnMut() -> Result<T, Fault> + Send,
-) -> Result<T, Fault> {
-    let began = Instant::now();
-    loop {
-        match ask() {
-            Err(fault) if fault.kind == Kind::Busy && began.elapsed() < most => {
-                tokio::time::sleep(ADMISSION_EVERY).await
-            }
-            answer => return answer,
-        }
     }
 }

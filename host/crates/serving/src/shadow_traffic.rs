@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lector_control::{Own, PageCall, Revision, work_of};
+use lector_control::{Held, Own, PageCall, Revision, work_of};
 use lector_core::{Kind, Transcript};
 use tokio::sync::Semaphore;
 
@@ -39,7 +39,7 @@ pub(crate) struct Sample {
     /// What the page takes of its tenant's bounds.
     pub(crate) own: Own,
     pub(crate) index: u32,
-    pub(crate) live: Arc<Transcript>,
+    pub(crate) live: Arc<Held<Transcript>>,
     /// What reading it took, without waits.
     pub(crate) live_worked: Duration,
 }

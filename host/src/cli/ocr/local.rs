@@ -80,8 +80,8 @@ async fn through(
     Ok(failed)
 }
 
-fn emit(progress: &Progress, event: &serde_json::Value) -> anyhow::Result<()> {
-    progress.pause(|| terminal::print(&ndjson::line(event)))
+fn emit(progress: &Progress, event: &ndjson::Line) -> anyhow::Result<()> {
+    progress.pause(|| terminal::print(&event.to_string()))
 }
 
 /// What a document adds to the totals.

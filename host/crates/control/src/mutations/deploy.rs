@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lector_core::{DeploymentName, Fault, Kind, ModelName, TenantName};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::routes::{Destination, LOADS_MAX, changed_meanwhile, rerouted, revision_not_found, summary};
+use super::routes::{Destination, LOADS_MAX, Loaded, changed_meanwhile, rerouted, summary};
 use super::{AuditContext, Mutation};
 use crate::access::Caller;
 use crate::api_types::DeploymentView;
@@ -16,8 +16,9 @@ use crate::deploy_pipeline::{COMPONENT_BYTES_MAX, Plan, Stage, StageFault, Stage
 use crate::digest::Digest;
 use crate::directory::Deployment;
 use crate::plane::ControlPlane;
-use crate::revision::{Revision, RevisionRecord};
+use crate::revision::RevisionRecord;
 use crate::route::RouteRecord;
+use crate::settings::Settings;
 use crate::store::Change;
 use crate::tenant::{BudgetSpec, Tenant, is_name, name_invalid};
 use crate::usage_counters::now_ms;
@@ -75,7 +76,7 @@ struct Settling {
     number: u32,
     next: RouteRecord,
     /// The other revisions that the route wants.
-    loaded: BTreeMap<u32, Arc<Revision>>,
+    loaded: Loaded,
 }
 
 /// The right to stage one deploy.
@@ -132,6 +133,10 @@ impl ControlPlane {
             return Err(Fault::new(Kind::Conflict, "too_many_deployments", message));
         }
         let newest = own.and_then(|deployment| deployment.revisions.values().next_back());
+        let inherits = request.settings.is_none() || matches!(request.component, ComponentSource::Newest);
+        if let (true, Some(own)) = (inherits, own) {
+            inheritable(own)?;
+        }
         let digest = match &request.component {
             ComponentSource::Bytes(_) => None,
             ComponentSource::Stored(digest) => {
@@ -157,13 +162,16 @@ impl ControlPlane {
             // Every other source has set the digest.
             (_, None) => return Err(component_not_found("")),
         };
-        let settings = request.settings.or_else(|| newest.map(|revision| revision.settings.clone()));
+        let settings = match &request.settings {
+            Some(settings) => Settings::of(settings)?,
+            None => newest.map(|revision| revision.settings.clone()).unwrap_or_default(),
+        };
         let models = self.models_of(&caller.tenant);
         let limits = caller.limits().budget;
         Ok(Plan {
             deployment: name,
             wasm,
-            settings: settings.unwrap_or_else(|| json!({})),
+            settings,
             grants: granted(request.grants, models)?,
             budget: request.budget.map_or(limits, |budget| budget.at_most(limits)),
             rehearse: true,
@@ -202,7 +210,7 @@ impl ControlPlane {
         with.revisions.insert(number, record.clone());
         let revision = self.revision_cache.put(record.clone(), staged.pipeline, staged.claim).await;
         if next.wanted().any(|wanted| wanted == number) {
-            loaded.insert(number, revision);
+            loaded.insert(number, Ok(revision));
         }
         let (from, mut to) = (summary(&before.route), summary(&next));
         if let Value::Object(members) = &mut to {
@@ -259,7 +267,8 @@ impl ControlPlane {
         let before = known.cloned().unwrap_or_else(fresh);
         let now = now_ms();
         let (number, numbered) = before.route.with_revision(now);
-        let first = before.revisions.is_empty().then_some(Destination::Promote(None));
+        let empty = before.revisions.is_empty() && before.quarantined.is_empty();
+        let first = empty.then_some(Destination::Promote(None));
         let mut next = match destination.or(first) {
             Some(destination) => destination.step(&numbered, number, now)?,
             None => numbered,
@@ -267,8 +276,7 @@ impl ControlPlane {
         next.version = before.route.version + 1;
         let mut loaded = BTreeMap::new();
         for wanted in next.wanted().filter(|wanted| *wanted != number) {
-            let record = before.revisions.get(&wanted).ok_or_else(|| revision_not_found(name, wanted))?;
-            loaded.insert(wanted, self.revision_cache.get(record).await?);
+            loaded.insert(wanted, self.wanted(&before, wanted).await?);
         }
         Ok(Settling { before, number, next, loaded })
     }
@@ -282,13 +290,17 @@ impl ControlPlane {
         for config in deployments {
             let name = config.name.clone();
             let wasm = component(&config).await?;
+            let settings = Settings::of(&config.settings).map_err(|mut fault| {
+                fault.message = format!("Deployment `{name}`: {}", fault.message);
+                fault
+            })?;
             let wanted = RevisionRecord {
                 tenant: tenant.clone(),
                 deployment: name.clone(),
                 number: 0,
                 component: Digest::of(&wasm),
                 component_bytes: wasm.len() as u64,
-                settings: config.settings.clone(),
+                settings: settings.clone(),
                 grants: config.grants.clone(),
                 budget: config.budget.into(),
                 declaration: lector_core::Declaration { models: vec![], batching: vec![], features: vec![] },
@@ -309,7 +321,7 @@ impl ControlPlane {
             let plan = Plan {
                 deployment: name.clone(),
                 wasm,
-                settings: config.settings,
+                settings,
                 grants: config.grants,
                 budget: config.budget.into(),
                 // The whole host reads the golden page once it has started.
@@ -342,6 +354,22 @@ impl ControlPlane {
         };
         let lent = self.reroute(&host.actor, host.tenant(), name, "seed", Some(revision), Value::Null, &step);
         lent.await.map(|_| ())
+    }
+}
+
+/// A revision cannot take over from a newest one that cannot be read; from an older one it must not in silence.
+fn inheritable(deployment: &Deployment) -> Result<(), Fault> {
+    let readable = deployment.revisions.keys().next_back();
+    match deployment.quarantined.keys().next_back().filter(|damaged| Some(*damaged) > readable) {
+        None => Ok(()),
+        Some(damaged) => {
+            let message = format!(
+                "Revision {damaged} of deployment `{}`, the newest one, cannot be read from the server's store: send a \
+                 component and settings.",
+                deployment.route.deployment
+            );
+            Err(Fault::new(Kind::Conflict, "newest_quarantined", message))
+        }
     }
 }
 

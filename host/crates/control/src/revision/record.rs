@@ -6,6 +6,7 @@ use lector_core::{Declaration, DeploymentName, ModelName, TenantName};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::settings::Settings;
 use crate::tenant::BudgetSpec;
 
 /// A revision as it is kept.
@@ -21,8 +22,9 @@ pub struct RevisionRecord {
     pub component: Digest,
     /// Size of the component.
     pub component_bytes: u64,
-    /// Settings: a JSON object that the guest accepted.
-    pub settings: serde_json::Value,
+    /// Settings that the guest accepted. A store keeps them beside the record.
+    #[serde(skip)]
+    pub settings: Settings,
     /// Models that the guest may open, by alias.
     pub grants: BTreeMap<String, ModelName>,
     /// Limits of each guest call.

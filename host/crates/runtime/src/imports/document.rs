@@ -63,19 +63,28 @@ fn pixels_max(state: &HostState) -> u64 {
 
 impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
     async fn text_layer(store: &Accessor<T, Self>, page: Resource<HeldPage>) -> Answer<document::TextLayer> {
-        let (source, flight) = store.with(|mut access| {
+        let (source, flight, one) = store.with(|mut access| {
             let state = access.get();
             state.enter()?;
-            Ok::<_, wasmtime::Error>((state.table.get(&page)?.source.clone(), state.ledger.begin()))
+            let source = state.table.get(&page)?.source.clone();
+            Ok::<_, wasmtime::Error>((source, state.ledger.begin(), state.text_layer.clone()))
         })?;
+        // The semaphore is never closed.
+        let _one = one.acquire_owned().await;
         let began = Instant::now();
         let layer = source.text_layer().await;
         drop(flight);
         store.with(|mut access| {
             let state = access.get();
             state.timing.text_layer += began.elapsed();
+            // Released before the new one is charged: the layer before has long been copied into the guest.
+            state.text_layer_charge = None;
+            let layer = layer.and_then(|layer| Ok((state.charge(layer.memory_bytes())?, layer)));
             Ok(match layer {
-                Ok(layer) => Ok(convert::text_layer(layer)),
+                Ok((charge, layer)) => {
+                    state.text_layer_charge = Some(charge);
+                    Ok(convert::text_layer(layer))
+                }
                 Err(fault) => Err(state.tell(fault)),
             })
         })

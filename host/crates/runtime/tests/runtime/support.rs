@@ -183,7 +183,7 @@ pub async fn guest(runtime: &Arc<Runtime>, name: &str) -> Option<Arc<Guest>> {
     Some(runtime.load(wasm).await.unwrap())
 }
 
-/// A call of tenant `t` with these settings.
+/// A call of tenant `t` with these settings, with a deadline that no busy machine reaches.
 pub fn call(settings: &str, budget: Budget) -> CallCtx {
     CallCtx {
         deployment: "d".into(),
@@ -193,6 +193,6 @@ pub fn call(settings: &str, budget: Budget) -> CallCtx {
             ("gone".to_owned(), ModelName::from("not-on-this-host")),
         ])),
         budget,
-        ..CallCtx::new("t", settings, Instant::now() + Duration::from_secs(60))
+        ..CallCtx::new("t", settings, Instant::now() + Duration::from_secs(600))
     }
 }
