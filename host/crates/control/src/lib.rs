@@ -23,6 +23,8 @@ mod directory;
 mod drain_gate;
 mod engine_release;
 mod events;
+#[cfg(test)]
+mod fakes;
 mod key;
 mod memory;
 mod model_references;

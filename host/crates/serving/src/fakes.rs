@@ -141,19 +141,22 @@ impl Planner for FakeProgram {
     }
 }
 
-impl BatchingPolicy for Arc<FakeProgram> {
+/// One program, as its revision and its lanes have it.
+struct SharedProgram(Arc<FakeProgram>);
+
+impl BatchingPolicy for SharedProgram {
     fn planner(&self, _: &CallCtx) -> Arc<dyn Planner> {
-        self.clone()
+        self.0.clone()
     }
 
     fn status(&self) -> ProgramStatus {
-        self.1.lock().unwrap().clone()
+        self.0.1.lock().unwrap().clone()
     }
 }
 
 impl Pipeline for FakeGuest {
     fn program(&self) -> Option<Box<dyn BatchingPolicy>> {
-        let program = || Arc::new(FakeProgram(self.1.contains("badly"), Mutex::default()));
+        let program = || SharedProgram(Arc::new(FakeProgram(self.1.contains("badly"), Mutex::default())));
         self.1.contains("plans").then(|| Box::new(program()) as Box<dyn BatchingPolicy>)
     }
 

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use futures::{FutureExt, StreamExt};
 use lector_control::store::{
@@ -356,7 +355,7 @@ async fn rolled_back(house: &House, component: &str, policy: Watch) {
     let (pages, errors) = figures.unwrap();
     assert!(pages >= policy.pages_min && errors == pages, "{pages} pages, {errors} errors");
     let query = AuditQuery { limit: 1, ..AuditQuery::default() };
-    assert_eq!(house.store.audit(query).await.unwrap()[0].act, "auto_rollback");
+    assert_eq!(house.store.audit(query).await.unwrap().rows[0].act, "auto_rollback");
     let tasks = house.platform.background_task_status(&Admin::of_this_machine());
     let rollback = tasks.iter().find(|task| task.name == "canary_rollback").unwrap();
     assert!(rollback.runs >= 1 && rollback.panics == 0, "{rollback:?}");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use lector_core::{DeploymentName, TenantName};
 
-use lector_control::store::{DamagedRow, SqliteStore, Table, backup, damaging};
+use lector_control::store::{SqliteStore, backup, damaging};
 use lector_control::{
     Admin, ComponentSource, ControlPlane, DeployRequest, Destination, Scope, Shown, StageFault, TenantTerms,
 };

@@ -2,32 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
-
-use lector_core::{Budget, Declaration};
 use serde_json::json;
 
 use super::*;
+use crate::fakes::revision_record as revision;
 use crate::key::{self, Scope};
 use crate::route::RouteRecord;
 use crate::tenant::{TenantRecord, TenantTerms};
-
-/// A revision that nobody deployed.
-fn revision(tenant: &str, deployment: &str, number: u32) -> RevisionRecord {
-    RevisionRecord {
-        tenant: tenant.into(),
-        deployment: deployment.into(),
-        number,
-        component: Digest::of(b"component"),
-        component_bytes: 9,
-        settings: serde_json::json!({ "tier": "tiny" }),
-        grants: BTreeMap::from([("detection".to_owned(), "model".into())]),
-        budget: Budget::default().into(),
-        declaration: Declaration { models: vec!["detection".into()], batching: vec![], features: vec![] },
-        created_at_ms: 3,
-        created_by: "k1".into(),
-    }
-}
 
 /// A store, and the means to open it again as after a restart, if it keeps anything.
 struct Subject {

@@ -78,7 +78,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// Of a write to a file.
-    pub(crate) fn write(what: &'static str, source: std::io::Error) -> Self {
+    pub fn write(what: &'static str, source: std::io::Error) -> Self {
         use std::io::ErrorKind::{
             FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
         };

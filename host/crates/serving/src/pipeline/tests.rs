@@ -126,7 +126,7 @@ async fn documents_take_turns() {
     let short = tokio::spawn(words(submit(&platform, submission(&platform, "short", 1, Order::Completion))));
     let other = tokio::spawn(words(submit(&platform, submission(&platform, "other", 3, Order::Completion))));
     // The long one's second page waits for its turn, and so do the first ones of the others.
-    until("all three wait", || platform.turns.waiting() == 3).await;
+    until("all three wait", || platform.plane().turns.waiting() == 3).await;
     script.go.add_permits(8);
     assert_eq!(short.await.unwrap(), ["open 1", "ok 0", "end 1/0"]);
     until("eight went", || script.begun().len() >= 9).await;
@@ -246,11 +246,12 @@ async fn pages_wait_for_memory_and_one_document_at_a_time_goes_beyond_the_bound(
     let script = Script::new(Deed::Read);
     // Nothing fits: each document must have the right to go beyond the bound.
     let platform = platform_holding(&script, 1000, 1 << 20).await.unwrap();
-    let admit = || platform.admit(&platform.of_this_machine().unwrap(), Some(1), Duration::from_secs(300));
+    let admit =
+        || platform.admit(&platform.control().of_this_machine().unwrap(), Some(1), Duration::from_secs(300));
     let (first, second) = (admit().unwrap(), admit().unwrap());
-    let mut idle = platform.submit(first, submission(&platform, "idle", 50, Order::Page));
+    let mut idle = platform.submit(first, submission(&platform, "idle", 50, Order::Page), "standard".into());
     until("the first one reads", || !script.begun().is_empty()).await;
-    let other = platform.submit(second, submission(&platform, "other", 3, Order::Page));
+    let other = platform.submit(second, submission(&platform, "other", 3, Order::Page), "standard".into());
     let other = tokio::spawn(words(other));
     until("both are open", || script.open.load(SeqCst) == 2).await;
     tokio::time::sleep(Duration::from_millis(20)).await;

@@ -1,0 +1,26 @@
+//! Records for the tests of this crate.
+
+use std::collections::BTreeMap;
+
+use lector_core::{Budget, Declaration};
+
+use crate::digest::Digest;
+use crate::revision::RevisionRecord;
+use crate::settings::Settings;
+
+/// A revision that nobody deployed.
+pub(crate) fn revision_record(tenant: &str, deployment: &str, number: u32) -> RevisionRecord {
+    RevisionRecord {
+        tenant: tenant.into(),
+        deployment: deployment.into(),
+        number,
+        component: Digest::of(b"component"),
+        component_bytes: 9,
+        settings: Settings::from(r#"{"tier":"tiny"}"#),
+        grants: BTreeMap::from([("detection".to_owned(), "model".into())]),
+        budget: Budget::default().into(),
+        declaration: Declaration { models: vec!["detection".into()], batching: vec![], features: vec![] },
+        created_at_ms: 3,
+        created_by: "k1".into(),
+    }
+}
