@@ -100,13 +100,9 @@ mod tests {
     #[tokio::test]
     async fn a_folder_of_version_3_opens_with_what_its_own_server_could_not_read() {
         let nested = |depth: usize| format!("{{\"a\":{}7{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
-        let wrapped = |mut record: serde_json::Value, settings: &str| {
-            let text = record.as_object_mut().map(|_| record.to_string()).unwrap();
-            format!(
-                "{},\"settings\":{settings}}}",
-                text.trim_end_matches('}').to_owned()
-                    + &"}".repeat(text.len() - text.trim_end_matches('}').len() - 1)
-            )
+        let wrapped = |record: serde_json::Value, settings: &str| {
+            let text = record.to_string();
+            format!("{},\"settings\":{settings}}}", text.strip_suffix('}').unwrap())
         };
         let dir = tempfile::tempdir().unwrap();
         let mut connection = Connection::open(dir.path().join(DATABASE)).unwrap();
