@@ -21,6 +21,9 @@ use crate::store::{DamagedRow, Readable, Records, Table};
 /// Damaged rows of usage and of the audit log that are remembered.
 const FOUND_MAX: usize = 1000;
 
+/// Highest version of a route that is taken for one.
+const VERSION_MAX: u64 = i64::MAX as u64 / 4;
+
 /// Code of the fault of a revision that cannot be read.
 pub(crate) const REVISION_QUARANTINED: &str = "revision_quarantined";
 
@@ -106,7 +109,8 @@ pub(crate) fn deployments(records: &mut Records) -> BTreeMap<(TenantName, Deploy
     for row in damaged(Table::Routes) {
         if let Some(key) = at(row) {
             let mut route = RouteRecord::new(key.0.clone(), key.1.clone());
-            route.version = row.number.unwrap_or(0);
+            // As the store counts on from a version that is none.
+            route.version = row.number.filter(|version| *version <= VERSION_MAX).unwrap_or(0);
             let deployment = Deployment { damage: Some(row.reason.clone()), ..Deployment::new(route) };
             deployments.entry(key).or_insert(deployment);
         }
