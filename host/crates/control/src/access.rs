@@ -10,7 +10,7 @@ use lector_core::{Fault, Kind, RequestId, TenantName};
 
 use crate::directory::Directory;
 use crate::key::{self, KeyRecord, Scope};
-use crate::tenant::{Limits, Tenant};
+use crate::tenant::{Limits, Tenant, tenant_not_found};
 use crate::usage_counters::now_ms;
 
 /// Failed attempts that are each told and logged, at once and a second; the rest is told to wait. A good key is never
@@ -203,15 +203,6 @@ fn needs_key() -> Fault {
     let message = "Without keys, this can be done from the server's own machine only: make an administrator's key there \
                    (`lector keys make --admin`) and send it.";
     Fault::new(Kind::Denied, "local_only", message)
-}
-
-pub(crate) fn tenant_not_found(name: &str) -> Fault {
-    let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
-    Fault::new(
-        Kind::NotFound,
-        "tenant_not_found",
-        format!("There is no tenant `{shown}` that the key could act for."),
-    )
 }
 
 #[cfg(test)]

@@ -8,13 +8,12 @@ use std::sync::{Arc, Weak};
 
 use lector_core::{DeploymentName, Fault, Kind, ModelName, TenantName};
 
-use crate::access::tenant_not_found;
 use crate::key::{KeyId, KeyRecord};
 use crate::quarantine::faults::{REVISION_QUARANTINED, deployment_quarantined, tenant_quarantined};
 use crate::revision::{Lease, Revision, RevisionRecord};
 use crate::route::RouteRecord;
 use crate::store::{DamagedRow, Table};
-use crate::tenant::Tenant;
+use crate::tenant::{Tenant, tenant_not_found};
 
 /// A deployment with its revisions.
 #[derive(Clone)]

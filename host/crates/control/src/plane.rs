@@ -20,7 +20,7 @@ use crate::quarantine::Found as FoundDamage;
 use crate::revision::Lease;
 use crate::revision_cache::RevisionCache;
 use crate::store::{Store, UsageRow};
-use crate::tenant::Tenant;
+use crate::tenant::{self, Tenant};
 use crate::usage_flush::UsageFlusher;
 
 /// Tenants, their keys, deployments, revisions and routes, and everything that changes them.
@@ -54,7 +54,7 @@ impl ControlPlane {
     pub(crate) fn host(&self, actor: &str) -> Result<Caller, Fault> {
         let directory = self.directory.load();
         let tenant = directory.tenants.get(&directory.host).cloned();
-        let tenant = tenant.ok_or_else(|| access::tenant_not_found(directory.host.as_str()))?;
+        let tenant = tenant.ok_or_else(|| tenant::tenant_not_found(directory.host.as_str()))?;
         Ok(Caller { tenant, actor: Actor::named(actor), manages: true })
     }
 

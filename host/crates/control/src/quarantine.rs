@@ -17,6 +17,9 @@ use crate::store::{DamagedRow, Records, Table};
 
 pub(crate) use found::{Found, log};
 
+/// Highest version of a route that is taken for one.
+const VERSION_MAX: u64 = i64::MAX as u64 / 4;
+
 /// The tenants that cannot be served, each with the reason. `host` is served on default terms, as it is without a row.
 pub(crate) fn tenants(records: &Records, host: &TenantName) -> BTreeMap<TenantName, String> {
     let rows = || records.damaged.iter().filter(|row| row.table == Table::Tenants);
@@ -49,7 +52,8 @@ pub(crate) fn deployments(records: &mut Records) -> BTreeMap<(TenantName, Deploy
     for row in damaged(Table::Routes) {
         if let Some(key) = at(row) {
             let mut route = RouteRecord::new(key.0.clone(), key.1.clone());
-            route.version = row.number.unwrap_or(0);
+            // As the store counts on from a version that is none.
+            route.version = row.number.filter(|version| *version <= VERSION_MAX).unwrap_or(0);
             let deployment = Deployment { damage: Some(row.reason.clone()), ..Deployment::new(route) };
             deployments.entry(key).or_insert(deployment);
         }

@@ -183,3 +183,28 @@ pub struct Collected {
 pub(crate) fn key_row(record: &KeyRecord) -> (&KeyId, Option<&TenantName>) {
     (&record.id, record.scope.tenant())
 }
+
+impl DamagedRow {
+    /// Whether `change` replaces or deletes the row.
+    pub(crate) fn is_ended_by(&self, change: &Change) -> bool {
+        let of = |tenant: &TenantName| self.tenant.as_ref() == Some(tenant);
+        let at = |tenant: &TenantName, deployment: &DeploymentName| {
+            of(tenant) && self.deployment.as_ref() == Some(deployment)
+        };
+        match (self.table, change) {
+            (Table::Usage | Table::Audit, _) => false,
+            (Table::Tenants, Change::PutTenant(tenant)) => of(&tenant.name),
+            (_, Change::DropTenant(name)) => of(name),
+            (Table::Keys, Change::PutKey(key)) => self.key.as_deref() == Some(key_row(key).0.as_str()),
+            (Table::Keys, Change::DropKey(id)) => self.key.as_deref() == Some(id.as_str()),
+            (Table::Revisions, Change::DropRevision(tenant, deployment, number)) => {
+                at(tenant, deployment) && self.number == Some(u64::from(*number))
+            }
+            (Table::Routes, Change::PutRoute(route)) => at(&route.tenant, &route.deployment),
+            (Table::Revisions | Table::Routes, Change::DropDeployment(tenant, deployment)) => {
+                at(tenant, deployment)
+            }
+            _ => false,
+        }
+    }
+}

@@ -41,6 +41,16 @@ pub fn name_invalid(what: &str, name: &str) -> Fault {
     )
 }
 
+/// There is no such tenant, or none that the key may act for.
+pub(crate) fn tenant_not_found(name: &str) -> Fault {
+    let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+    Fault::new(
+        Kind::NotFound,
+        "tenant_not_found",
+        format!("There is no tenant `{shown}` that the key could act for."),
+    )
+}
+
 /// What a tenant is, as it is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

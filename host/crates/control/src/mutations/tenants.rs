@@ -6,10 +6,10 @@ use lector_core::{Fault, Kind, TenantName};
 use serde_json::{Value, json};
 
 use super::AuditContext;
-use crate::access::{Admin, tenant_not_found};
+use crate::access::Admin;
 use crate::plane::ControlPlane;
 use crate::store::Change;
-use crate::tenant::{Tenant, TenantRecord, TenantTerms, is_name, name_invalid};
+use crate::tenant::{Tenant, TenantRecord, TenantTerms, is_name, name_invalid, tenant_not_found};
 use crate::usage_counters::{Meter, now_ms};
 
 /// Tenants of one house.

@@ -3,8 +3,6 @@
 use lector_core::{DeploymentName, TenantName};
 use serde::Serialize;
 
-use super::{Change, key_row};
-
 /// A table of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -63,29 +61,6 @@ impl DamagedRow {
     /// A row of which nothing but the table is known.
     pub(crate) fn new(table: Table, reason: String) -> Self {
         Self { table, tenant: None, deployment: None, key: None, number: None, reason }
-    }
-
-    /// Whether `change` replaces or deletes the row.
-    pub(crate) fn is_ended_by(&self, change: &Change) -> bool {
-        let of = |tenant: &TenantName| self.tenant.as_ref() == Some(tenant);
-        let at = |tenant: &TenantName, deployment: &DeploymentName| {
-            of(tenant) && self.deployment.as_ref() == Some(deployment)
-        };
-        match (self.table, change) {
-            (Table::Usage | Table::Audit, _) => false,
-            (Table::Tenants, Change::PutTenant(tenant)) => of(&tenant.name),
-            (_, Change::DropTenant(name)) => of(name),
-            (Table::Keys, Change::PutKey(key)) => self.key.as_deref() == Some(key_row(key).0.as_str()),
-            (Table::Keys, Change::DropKey(id)) => self.key.as_deref() == Some(id.as_str()),
-            (Table::Revisions, Change::DropRevision(tenant, deployment, number)) => {
-                at(tenant, deployment) && self.number == Some(u64::from(*number))
-            }
-            (Table::Routes, Change::PutRoute(route)) => at(&route.tenant, &route.deployment),
-            (Table::Revisions | Table::Routes, Change::DropDeployment(tenant, deployment)) => {
-                at(tenant, deployment)
-            }
-            _ => false,
-        }
     }
 }
 

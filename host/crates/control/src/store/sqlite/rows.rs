@@ -92,9 +92,9 @@ pub(super) fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
             let (tenant, deployment) = (route.tenant.as_str(), route.deployment.as_str());
             let found: Option<i64> = to
                 .query_row(
-                    "SELECT CASE WHEN typeof(version) = 'integer' AND version > 0 THEN version ELSE 0 END
+                    "SELECT CASE WHEN typeof(version) = 'integer' AND version BETWEEN 1 AND ?3 THEN version ELSE 0 END
                      FROM routes WHERE tenant = ?1 AND deployment = ?2",
-                    params![tenant, deployment],
+                    params![tenant, deployment, COUNT_MAX],
                     |row| row.get(0),
                 )
                 .optional()

@@ -102,11 +102,7 @@ mod tests {
         let nested = |depth: usize| format!("{{\"a\":{}7{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
         let wrapped = |record: serde_json::Value, settings: &str| {
             let text = record.to_string();
-            format!(
-                "{},\"settings\":{settings}}}",
-                text.trim_end_matches('}').to_owned()
-                    + &"}".repeat(text.len() - text.trim_end_matches('}').len() - 1)
-            )
+            format!("{},\"settings\":{settings}}}", text.strip_suffix('}').unwrap())
         };
         let dir = tempfile::tempdir().unwrap();
         let mut connection = Connection::open(dir.path().join(DATABASE)).unwrap();
