@@ -106,7 +106,7 @@ mod tests {
             let ready: Vec<_> =
                 ready.filter_map(|(at, it)| Some((at, Pin::new(it).now_or_never()?))).collect();
             let (at, permit) = ready.into_iter().next()?;
-            waiting.remove(at);
+            drop(waiting.remove(at));
             Some(permit)
         };
         assert!(poll().is_none());
