@@ -11,7 +11,7 @@ pub mod pieces;
 pub mod text;
 
 use lector_core::{Fault, Kind};
-use lector_serving::DocumentResult;
+use lector_serving::{DocumentResult, PageResult};
 
 /// How a document's result is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -3,7 +3,7 @@
 //! The only home of axum and clap. Everything that reads a document goes through `lector-serving`;
 //! [`app`] alone names the concrete engines, renderers and sandbox.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod app;
 pub mod cli;

@@ -24,6 +24,7 @@ pub async fn trim_after_large_documents(service: Arc<DocumentService>) {
 }
 
 #[cfg(target_env = "gnu")]
+#[allow(unsafe_code, reason = "the one call of the host itself: the C library has no safe form of it")]
 fn trim() {
     // SAFETY: takes a number, and the library's own locks; it touches free memory alone.
     unsafe { libc::malloc_trim(0) };

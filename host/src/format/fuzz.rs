@@ -1,7 +1,11 @@
 //! Answers in every format, whatever text a guest read and whatever a client calls its file.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use lector_core::{Finding, Line, Origin, Point, Quad, Size, Turn, Word};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lector_control::Held;
+use lector_core::{Finding, Line, Origin, Point, Quad, Size, Summary, Timing, Transcript, Turn, Word};
 use lector_fuzz::Feed;
 use serde_json::Value;
 

@@ -1,5 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-use lector_core::{Line, Origin, Point, Quad, Size, Turn, Word};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lector_control::Held;
+use lector_core::{Line, Origin, Point, Quad, Size, Timing, Transcript, Turn, Word};
+use lector_serving::{Collected, Collector, Event};
 use serde_json::json;
 
 use super::*;

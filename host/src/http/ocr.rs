@@ -258,6 +258,7 @@ mod tests {
     use axum::http::HeaderMap;
     use lector_core::call::ModelTime;
     use lector_core::{Size, Timing, Transcript, Turn};
+    use lector_serving::{Collected, Collector};
     use serde_json::Value;
 
     use super::*;
@@ -291,6 +292,18 @@ mod tests {
         }
     }
 
+    /// What becomes of a document with these events.
+    fn collect(mut collector: Collector, events: Vec<Event>) -> Result<Box<DocumentResult>, Fault> {
+        for event in events {
+            match collector.take(event) {
+                Collected::More(more) => collector = more,
+                Collected::Done(result) => return Ok(result),
+                Collected::Failed(fault) => return Err(fault),
+            }
+        }
+        panic!("the events end without an end");
+    }
+
     async fn answered(query: &str, pages: Vec<Event>) -> Response {
         let uri = format!("/x?{query}").parse().unwrap();
         let timeouts = Timeouts { otherwise: Duration::from_secs(9), most: Duration::from_secs(9) };
@@ -308,7 +321,7 @@ mod tests {
             total: Duration::from_secs(1),
         });
         let collector = Collector::new("r".into(), "d".into(), None);
-        let result = collect(collector, futures::stream::iter(events)).await.unwrap();
+        let result = collect(collector, events).unwrap();
         answer(&options, result, Duration::from_secs(2)).unwrap_or_else(IntoResponse::into_response)
     }
 
@@ -370,11 +383,11 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_document_that_fails_is_its_fault() {
+    #[test]
+    fn a_document_that_fails_is_its_fault() {
         let events = vec![Event::Failed(Fault::new(Kind::Invalid, "pdf_invalid", "x"))];
         let collector = Collector::new("r".into(), "d".into(), None);
-        let fault = collect(collector, futures::stream::iter(events)).await.unwrap_err();
+        let fault = collect(collector, events).unwrap_err();
         assert_eq!(fault.code, "pdf_invalid");
     }
 }

@@ -10,9 +10,9 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lector_control::Reservation;
 use lector_core::{Blame, Fault, Kind, RequestId};
+use lector_serving::PageResult;
 use serde_json::{Map, Value};
 
-use crate::format::PageResult;
 use crate::format::pieces::{self, Piece};
 
 /// Media type of a problem.
