@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::batching::Planner;
@@ -11,8 +12,8 @@ use crate::budget::Budget;
 use crate::cost::PageSize;
 use crate::fault::Fault;
 use crate::id::{DeploymentName, ModelName, RequestId, TenantName};
-use crate::port::Company;
-use crate::text::Transcript;
+use crate::port::{Company, PageSource};
+use crate::text::{Summary, Transcript};
 
 /// On whose behalf a guest is called, with what, and within which limits.
 #[derive(Clone, Debug)]
@@ -41,6 +42,10 @@ pub struct CallCtx {
     pub planner: Option<Arc<dyn Planner>>,
     /// Who wants to know the page's size as the call finds it out.
     pub watch: Option<Arc<dyn PageWatch>>,
+    /// Name of the file, as the client stated it.
+    pub file_name: Option<Arc<str>>,
+    /// The pipeline that the guest wraps; a guest that imports `pipeline` calls it.
+    pub wrapped: Option<Arc<dyn WrappedPipeline>>,
 }
 
 impl CallCtx {
@@ -60,8 +65,28 @@ impl CallCtx {
             background: false,
             planner: None,
             watch: None,
+            file_name: None,
+            wrapped: None,
         }
     }
+}
+
+/// A configured pipeline that another one wraps: a guest with its own settings, grants and batching.
+///
+/// `outer` is the call of the wrapping guest. The implementation keeps its tenant, request, weight, deadline and budget, and
+/// puts the settings, grants and batching of the wrapped revision in place of its own.
+pub trait WrappedPipeline: std::fmt::Debug + Send + Sync {
+    /// Returns what the wrapped pipeline said of itself when it was configured.
+    fn declaration(&self) -> Declaration;
+    /// Reads one page in an instance of its own.
+    fn recognize(
+        &self,
+        outer: &CallCtx,
+        page: Arc<dyn PageSource>,
+        request: PageRequest,
+    ) -> BoxFuture<'static, PageRun>;
+    /// Joins the pages of one document in an instance of its own.
+    fn assemble(&self, outer: &CallCtx, pages: Vec<Arc<Transcript>>) -> BoxFuture<'static, Result<Summary, Fault>>;
 }
 
 /// Is told of a page's size while it is read. Called from the guest's thread: answers at once.
@@ -93,6 +118,8 @@ pub struct PageRequest {
     pub words: bool,
     /// Whether the timing tells of every run.
     pub explain: bool,
+    /// Number of pages of the document.
+    pub page_count: u32,
 }
 
 /// Urgency of a model's runs among the tenant's own.
@@ -223,6 +250,41 @@ pub struct Timing {
     pub memory_bytes: u64,
     /// More, where it was asked for.
     pub explanation: Option<Box<Explanation>>,
+}
+
+impl Timing {
+    /// Adds the parts of a call that this one made in an instance of its own, as a wrapping guest does. The whole stays this
+    /// call's own, which contains the other.
+    pub fn absorb(&mut self, inner: Self) {
+        self.start += inner.start;
+        self.guest += inner.guest;
+        self.render += inner.render;
+        self.text_layer += inner.text_layer;
+        self.image += inner.image;
+        self.pixels = self.pixels.saturating_add(inner.pixels);
+        for (model, time) in inner.models {
+            let sum = self.models.entry(model).or_default();
+            sum.runs += time.runs;
+            sum.rows += time.rows;
+            sum.pixels += time.pixels;
+            sum.queue += time.queue;
+            sum.run += time.run;
+            sum.own += time.own;
+        }
+        for (name, (count, time)) in inner.spans {
+            let sum = self.spans.entry(name).or_default();
+            sum.0 += count;
+            sum.1 += time;
+        }
+        self.host_calls += inner.host_calls;
+        self.memory_bytes = self.memory_bytes.max(inner.memory_bytes);
+        if let (Some(sum), Some(inner)) = (&mut self.explanation, inner.explanation) {
+            let room = RUNS_TOLD_MAX.saturating_sub(sum.runs.len());
+            let more = inner.runs.len().saturating_sub(room);
+            sum.runs.extend(inner.runs.into_iter().take(room));
+            sum.runs_left_out += inner.runs_left_out + more as u64;
+        }
+    }
 }
 
 /// One page, read or not.

@@ -22,13 +22,15 @@ pub mod text;
 pub use budget::Budget;
 pub use call::{
     Batching, CallCtx, Complaint, Declaration, PageRequest, PageRun, PageWatch, Priority, TextLayerPolicy,
-    Timing,
+    Timing, WrappedPipeline,
 };
 pub use fault::{Blame, Fault, Kind};
 pub use geometry::{Point, Quad, Rect, Size, Turn};
 pub use id::{DeploymentName, ModelName, RequestId, TenantName};
-pub use image::Image;
+pub use image::{Image, PixelFormat};
 pub use model::ModelInfo;
 pub use port::{Documents, Engines, OpenDocument, PageSource};
 pub use tensor::{Dtype, Tensor, TensorData};
-pub use text::{Finding, Line, Origin, Summary, TextLayer, TextSpan, Transcript, Word};
+pub use text::{
+    Block, BlockKind, Cell, Direction, Finding, Line, Origin, Summary, Table, TextLayer, TextSpan, Transcript, Word,
+};

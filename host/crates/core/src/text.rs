@@ -10,8 +10,31 @@ use crate::geometry::{Quad, Rect, Size, Turn};
 pub enum Origin {
     /// Read from pixels.
     Ocr,
-    /// Taken from the text embedded in the document.
+    /// The text layer of the document.
     TextLayer,
+    /// The value of a form field.
+    FormField,
+    /// An annotation: a note, a stamp.
+    Annotation,
+}
+
+/// Direction in which the characters of a line follow each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Left to right.
+    #[default]
+    Ltr,
+    /// Right to left. The text is in logical order, the quad in image order.
+    Rtl,
+    /// Top to bottom.
+    Ttb,
+}
+
+impl Direction {
+    fn is_ltr(&self) -> bool {
+        *self == Self::Ltr
+    }
 }
 
 /// A run of characters between spaces.
@@ -37,21 +60,125 @@ pub struct Line {
     /// Words, where the request asked for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<Word>,
-    /// Where the text comes from.
+    /// Origin of the text.
     pub origin: Origin,
-    /// Lines of one paragraph, column or cell share a number; numbers rise in reading order.
+    /// Direction of the text.
+    #[serde(default, skip_serializing_if = "Direction::is_ltr")]
+    pub direction: Direction,
+    /// Id of the block that the line belongs to; ids rise in reading order.
     pub block: u32,
 }
 
-/// Something that a guest reports beside the text.
+/// Role of a block on the page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum BlockKind {
+    /// The title of the document.
+    Title,
+    /// A heading.
+    Heading {
+        /// Its level, from 1.
+        level: u8,
+    },
+    /// A paragraph.
+    Text,
+    /// An item of a list.
+    ListItem,
+    /// A table; its cells are in [`Block::table`].
+    Table,
+    /// A picture.
+    Figure,
+    /// The caption of a figure or table.
+    Caption,
+    /// A formula.
+    Formula,
+    /// A page header.
+    Header,
+    /// A page footer.
+    Footer,
+    /// The number of the page.
+    PageNumber,
+    /// A footnote.
+    Footnote,
+    /// Program text.
+    Code,
+    /// A field of a form.
+    FormField,
+    /// A stamp or seal.
+    Stamp,
+    /// A kind of the guest's own vocabulary.
+    Other {
+        /// Its name there.
+        name: String,
+    },
+}
+
+/// A cell of a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// First row, from 0.
+    pub row: u32,
+    /// First column, from 0.
+    pub column: u32,
+    /// Number of rows, 1 or more.
+    pub row_span: u32,
+    /// Number of columns, 1 or more.
+    pub column_span: u32,
+    /// Whether it is a header cell.
+    pub header: bool,
+    /// Corners in pixels of the page image.
+    pub quad: Quad,
+    /// Its text.
+    pub text: String,
+    /// Indices of its lines in [`Transcript::lines`].
+    pub lines: Vec<u32>,
+}
+
+/// The grid of a table block.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// Number of rows.
+    pub rows: u32,
+    /// Number of columns.
+    pub columns: u32,
+    /// The cells, by row and column; they do not overlap.
+    pub cells: Vec<Cell>,
+}
+
+/// A block: lines that belong together. A line belongs to the block of its id; a block without a record is text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Block {
+    /// Its id, as its lines name it.
+    pub id: u32,
+    /// Its role.
+    #[serde(flatten)]
+    pub kind: BlockKind,
+    /// Corners in pixels of the page image.
+    pub quad: Quad,
+    /// Confidence in its kind, 0 to 1.
+    pub confidence: f32,
+    /// Its cells, where it is a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Table>,
+    /// A JSON object with the guest's additions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub properties: Option<String>,
+}
+
+/// A result of the guest's own beside the text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What it is, in the guest's vocabulary.
+    /// Its kind, in the guest's vocabulary.
     pub kind: String,
     /// A rendition that is safe to show.
     pub text: String,
-    /// Index of the line that it was found in.
-    pub line: u32,
+    /// The normalized value, such as an ISO 8601 date; `None` where the text is the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Confidence, 0 to 1.
+    pub confidence: f32,
+    /// Indices of its lines in [`Transcript::lines`]; one at least.
+    pub lines: Vec<u32>,
     /// Corners in pixels of the page image.
     pub quad: Quad,
 }
@@ -67,12 +194,18 @@ pub struct Transcript {
     pub turn: Turn,
     /// Lines in reading order.
     pub lines: Vec<Line>,
-    /// What else was found.
+    /// Blocks in reading order; empty where the pipeline reads lines only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<Block>,
+    /// The guest's own results.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
     /// What the reader of the result must know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// A JSON object with the guest's additions for the page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub properties: Option<String>,
 }
 
 impl Transcript {
@@ -97,8 +230,8 @@ impl Transcript {
 pub struct Summary {
     /// The text of all pages.
     pub text: String,
-    /// A JSON object of the guest's own.
-    pub extra: Option<String>,
+    /// A JSON object with the guest's additions for the whole document.
+    pub properties: Option<String>,
 }
 
 /// A word of embedded text.
@@ -114,6 +247,8 @@ pub struct TextSpan {
     pub visible: bool,
     /// True where a line break or a clear gap follows in the document's own order.
     pub ends_line: bool,
+    /// Where the document holds it.
+    pub origin: Origin,
 }
 
 /// What a page says of itself without a look at its pixels.

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use lector_core::{CallCtx, Fault, Kind, PageSource, Timing};
+use lector_core::{CallCtx, Fault, Kind, PageSource, Timing, Transcript};
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::Resource;
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings;
-use crate::bindings::lector::ocr::types;
+use crate::bindings::lector::types::errors;
 use crate::convert;
 use crate::guest::Guest;
-use crate::held::HeldPage;
+use crate::held::{HeldPage, HeldTranscripts};
 use crate::ledger::Ledger;
 use crate::meter::{self, Meter};
 use crate::runtime::Runtime;
@@ -130,6 +130,14 @@ impl Invocation {
         state.table.push(held).map_err(|error| Fault::from(&Stop::Defect(error.to_string())))
     }
 
+    /// Puts the transcripts under a handle that the guest will own.
+    pub fn transcripts(&mut self, pages: Vec<Arc<Transcript>>) -> Result<Resource<HeldTranscripts>, Fault> {
+        let state = self.store.data_mut();
+        let charge = state.charge(0)?;
+        let held = HeldTranscripts { pages: pages.into(), charge };
+        state.table.push(held).map_err(|error| Fault::from(&Stop::Defect(error.to_string())))
+    }
+
     /// Runs `call` (which borrows the Store it is given) under the limits of this invocation.
     pub async fn run<R>(
         &mut self,
@@ -145,8 +153,8 @@ impl Invocation {
 
     /// The fault for an error that the guest returned. What the host told it and it hands back is the
     /// host's own fault again, code and blame included.
-    pub fn refused(&self, error: types::Error) -> Fault {
-        match self.store.data().told(convert::message(&error)) {
+    pub fn refused(&self, error: errors::Error) -> Fault {
+        match self.store.data().told(&error.code, &error.message) {
             Some(fault) => fault.clone(),
             None => {
                 let mut fault = convert::fault(error);

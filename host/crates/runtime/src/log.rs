@@ -77,6 +77,11 @@ impl GuestLog {
         }
     }
 
+    /// Returns the bytes of messages that are left.
+    pub fn remaining(&self) -> u64 {
+        self.bytes_max.saturating_sub(self.bytes.load(Ordering::Relaxed))
+    }
+
     /// Says once, at the end, what was dropped; gives the bytes.
     pub fn close(&self) -> u64 {
         let (events, bytes) =

@@ -13,7 +13,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::bindings::GuestPre;
-use crate::bindings::program::BatchingProgramPre;
+use crate::bindings::policy::BatchingPolicyPre;
 use crate::blocking::Blocking;
 use crate::cache::{CodeCache, Found};
 use crate::compiler::{self, CompilerConfig, chain};
@@ -187,10 +187,10 @@ impl Runtime {
     }
 
     /// The component once more, as the program for batches that it exports.
-    fn link_program(&self, component: &Component) -> wasmtime::Result<BatchingProgramPre<HostState>> {
+    fn link_program(&self, component: &Component) -> wasmtime::Result<BatchingPolicyPre<HostState>> {
         let mut linker = self.program_linker.clone();
         linker.define_unknown_imports_as_traps(component)?;
-        BatchingProgramPre::new(linker.instantiate_pre(component)?)
+        BatchingPolicyPre::new(linker.instantiate_pre(component)?)
     }
 
     async fn component(self: &Arc<Self>, wasm: Arc<Vec<u8>>, digest: &str) -> Result<Component, Fault> {

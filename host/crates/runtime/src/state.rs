@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use lector_core::call::{RUNS_TOLD_MAX, RunNote};
 use lector_core::cost::PageSize;
 use lector_core::port::WorkDone;
-use lector_core::{CallCtx, Engines, Fault, ModelName, Timing};
+use lector_core::{CallCtx, Engines, Fault, ModelName, Timing, Transcript};
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::bindings::lector::ocr::types;
+use crate::bindings::lector::ocr::model;
+use crate::bindings::lector::types::errors;
 use crate::blocking::Blocking;
-use crate::convert;
+use crate::{answer, convert};
 use crate::ledger::{Charge, Ledger};
 use crate::limits::Limits;
 use crate::log::{GuestLog, LogStream};
@@ -103,7 +104,7 @@ impl HostState {
     }
 
     /// A fault as the guest sees it. It is remembered: a guest that hands it back failed for its cause.
-    pub fn tell(&mut self, fault: Fault) -> types::Error {
+    pub fn tell(&mut self, fault: Fault) -> errors::Error {
         let error = convert::error(&fault);
         if self.told.len() == TOLD_MAX {
             self.told.remove(0);
@@ -112,9 +113,20 @@ impl HostState {
         error
     }
 
-    /// The fault that the guest was told of and now hands back, in its own words or with words around.
-    pub fn told(&self, message: &str) -> Option<&Fault> {
-        self.told.iter().rev().find(|fault| message.contains(&fault.message))
+    /// The fault that the guest was told of and now hands back: of the same code, in the host's words or with words around.
+    pub fn told(&self, code: &str, message: &str) -> Option<&Fault> {
+        self.told.iter().rev().find(|fault| fault.code == code && message.contains(&fault.message))
+    }
+
+    /// A transcript of the guest's own, checked as its answer would be.
+    pub fn checked(&self, page: model::Transcript) -> Result<Transcript, Fault> {
+        answer::transcript(convert::transcript(page), self.call.budget.result_bytes)
+    }
+
+    /// Adds the times of a wrapped pipeline's call to this one's. The start of its instance and its computing count as the
+    /// host's work for this guest.
+    pub fn wrapped(&mut self, inner: Timing) {
+        self.timing.absorb(inner);
     }
 
     /// The last refusal for the guest's own budget, where there was one.
