@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lector_core::call::RunNote;
 use lector_core::port::Company;
-use lector_core::{Blame, Fault, Finding, Line, Origin, Quad, Timing, Transcript, Word};
+use lector_core::{Blame, Block, Cell, Fault, Finding, Line, Quad, Timing, Transcript, Word};
 use serde_json::{Map, Value, json};
 
 use super::{DocumentResult, PageResult};
@@ -28,11 +28,17 @@ pub fn page(index: u32, transcript: &Transcript, timing: &Timing) -> Value {
         "text": transcript.text(),
         "lines": transcript.lines.iter().map(line).collect::<Vec<_>>(),
     });
+    if !transcript.blocks.is_empty() {
+        put(&mut out, "blocks", transcript.blocks.iter().map(block).collect::<Vec<_>>().into());
+    }
     if !transcript.findings.is_empty() {
         put(&mut out, "findings", transcript.findings.iter().map(finding).collect::<Vec<_>>().into());
     }
     if !transcript.warnings.is_empty() {
         put(&mut out, "warnings", transcript.warnings.clone().into());
+    }
+    if let Some(json) = &transcript.properties {
+        put(&mut out, "properties", properties(json));
     }
     put(&mut out, "timing_ms", self::timing(timing));
     explain(&mut out, timing);
@@ -75,6 +81,9 @@ pub fn fault(fault: &Fault) -> Value {
         Blame::Host => "host",
     };
     let mut out = json!({ "code": fault.code, "message": fault.message, "blame": blame });
+    if let Some(code) = &fault.guest_code {
+        put(&mut out, "guest_code", code.as_ref().into());
+    }
     if let Some(after) = fault.retry_after {
         put(&mut out, "retry_after_s", json!(after.as_secs_f64().ceil()));
     }
@@ -111,8 +120,8 @@ pub fn head(result: &DocumentResult) -> Value {
     put(&mut out, "pages_failed", result.pages_failed.into());
     put(&mut out, "total_ms", ms(result.total));
     put(&mut out, "text", super::text::document(result).into());
-    if let Some(extra) = result.summary.as_ref().and_then(|summary| summary.extra.as_deref()) {
-        put(&mut out, "extra", self::extra(extra));
+    if let Some(json) = result.summary.as_ref().and_then(|summary| summary.properties.as_deref()) {
+        put(&mut out, "properties", properties(json));
     }
     if let Some(fault) = &result.summary_fault {
         put(&mut out, "summary_error", self::fault(fault));
@@ -143,9 +152,9 @@ pub fn timing(timing: &Timing) -> Value {
     out
 }
 
-/// What a guest adds to its summary. A guest that writes no JSON is shown as it wrote.
-pub(super) fn extra(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+/// The additions of a guest. The runtime checked that they are a JSON object.
+pub(super) fn properties(json: &str) -> Value {
+    serde_json::from_str(json).unwrap_or_else(|_| Value::from(json))
 }
 
 fn line(line: &Line) -> Value {
@@ -153,9 +162,12 @@ fn line(line: &Line) -> Value {
         "text": line.text,
         "confidence": confidence(line.confidence),
         "quad": quad(&line.quad),
-        "origin": match line.origin { Origin::Ocr => "ocr", Origin::TextLayer => "text-layer" },
+        "source": line.origin,
         "block": line.block,
     });
+    if !line.direction.is_ltr() {
+        put(&mut out, "direction", json!(line.direction));
+    }
     if !line.words.is_empty() {
         put(&mut out, "words", line.words.iter().map(word).collect::<Vec<_>>().into());
     }
@@ -167,7 +179,37 @@ fn word(word: &Word) -> Value {
 }
 
 fn finding(finding: &Finding) -> Value {
-    json!({ "kind": finding.kind, "text": finding.text, "line": finding.line, "quad": quad(&finding.quad) })
+    let mut out = json!({
+        "kind": finding.kind, "text": finding.text, "confidence": confidence(finding.confidence),
+        "lines": finding.lines, "quad": quad(&finding.quad),
+    });
+    if let Some(value) = &finding.value {
+        put(&mut out, "value", value.as_str().into());
+    }
+    out
+}
+
+fn block(block: &Block) -> Value {
+    // The kind with what belongs to it: `kind`, and `level` or `name`.
+    let mut out = json!(block.kind);
+    put(&mut out, "id", block.id.into());
+    put(&mut out, "quad", quad(&block.quad));
+    put(&mut out, "confidence", confidence(block.confidence).into());
+    if let Some(table) = &block.table {
+        let cells: Vec<Value> = table.cells.iter().map(cell).collect();
+        put(&mut out, "table", json!({ "rows": table.rows, "columns": table.columns, "cells": cells }));
+    }
+    if let Some(json) = &block.properties {
+        put(&mut out, "properties", properties(json));
+    }
+    out
+}
+
+fn cell(cell: &Cell) -> Value {
+    json!({
+        "row": cell.row, "column": cell.column, "row_span": cell.row_span, "column_span": cell.column_span,
+        "header": cell.header, "quad": quad(&cell.quad), "text": cell.text, "lines": cell.lines,
+    })
 }
 
 fn quad(quad: &Quad) -> Value {

@@ -32,7 +32,8 @@ pub enum Direction {
 }
 
 impl Direction {
-    fn is_ltr(&self) -> bool {
+    /// Whether it is left to right.
+    pub fn is_ltr(&self) -> bool {
         *self == Self::Ltr
     }
 }
@@ -67,6 +68,21 @@ pub struct Line {
     pub direction: Direction,
     /// Id of the block that the line belongs to; ids rise in reading order.
     pub block: u32,
+}
+
+impl Line {
+    /// Makes a line that was read from pixels, from left to right, in block 0, without words.
+    pub fn new(text: impl Into<String>, confidence: f32, quad: Quad) -> Self {
+        Self {
+            text: text.into(),
+            confidence,
+            quad,
+            words: Vec::new(),
+            origin: Origin::Ocr,
+            direction: Direction::Ltr,
+            block: 0,
+        }
+    }
 }
 
 /// Role of a block on the page.
@@ -208,7 +224,28 @@ pub struct Transcript {
     pub properties: Option<String>,
 }
 
+impl Finding {
+    /// Makes a finding of full confidence in one line.
+    pub fn new(kind: impl Into<String>, text: impl Into<String>, line: u32, quad: Quad) -> Self {
+        Self { kind: kind.into(), text: text.into(), value: None, confidence: 1.0, lines: vec![line], quad }
+    }
+}
+
 impl Transcript {
+    /// Makes a page without text.
+    pub fn blank(size: Size, dpi: f32) -> Self {
+        Self {
+            size,
+            dpi,
+            turn: Turn::None,
+            lines: Vec::new(),
+            blocks: Vec::new(),
+            findings: Vec::new(),
+            warnings: Vec::new(),
+            properties: None,
+        }
+    }
+
     /// The text: a line feed after each line, an empty line between blocks.
     pub fn text(&self) -> String {
         let mut out = String::new();

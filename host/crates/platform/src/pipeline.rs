@@ -11,7 +11,7 @@ mod turns;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lector_core::{CallCtx, Fault, Kind, Summary, Transcript};
+use lector_core::{CallCtx, Fault, Kind, PageRequest, Summary, Transcript};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -117,7 +117,7 @@ async fn read(
         options,
         deadline,
         order,
-        name: _,
+        name,
     } = submission;
     // What was said before the body came may have been less than what came.
     permit.hold(bytes.len() as u64)?;
@@ -125,7 +125,8 @@ async fn read(
     let key = key.as_deref().unwrap_or(request.as_str());
     let found = platform.directory.load().lease(&tenant, deployment.as_ref(), key, request.as_str())?;
     let Found { lease, shadow } = found;
-    let ctx = lease.revision.ctx(&tenant, request, deadline);
+    let mut ctx = lease.revision.ctx(&tenant, request, deadline);
+    ctx.file_name = name.map(Arc::from);
 
     let opening = platform.documents.open(bytes, hint);
     let document = match tokio::time::timeout_at(deadline.into(), opening).await {
@@ -143,6 +144,7 @@ async fn read(
     };
     events.send(opened).await.map_err(|_| Stop::Abandoned)?;
 
+    let options = PageRequest { page_count: document.page_count(), ..options };
     let call = PageCall { document, reader: lease.revision.reader.clone(), ctx: ctx.clone(), options };
     let revision = lease.revision.clone();
     let account = Account { tenant, revision, shadow, promise };
@@ -173,12 +175,10 @@ async fn assemble(
     ctx: &CallCtx,
     kept: Vec<Arc<Transcript>>,
 ) -> Result<Summary, Fault> {
-    // By now the reader has usually let go of its share, and nothing is copied.
-    let kept: Vec<Transcript> = kept.into_iter().map(Arc::unwrap_or_clone).collect();
     let summing = async {
         let _turn = platform.turns.turn(asking).await?;
         let began = Instant::now();
-        let summary = lease.revision.reader.assemble(ctx, &kept).await;
+        let summary = lease.revision.reader.assemble(ctx, kept).await;
         lease.revision.figures.summed_up(began.elapsed());
         summary
     };

@@ -93,7 +93,7 @@ async fn probe(platform: &Platform, until: Instant) -> Result<ProbeReport, Fault
             document: document.clone(),
             reader: lease.revision.reader.clone(),
             ctx: lease.revision.ctx(host, RequestId::from("probe"), until),
-            options: PageRequest::default(),
+            options: PageRequest { page_count: 1, ..PageRequest::default() },
         };
         // The probe takes no turn: it must answer when the house is full, too.
         let begun = Instant::now();

@@ -50,7 +50,7 @@ pub(crate) trait Reader: Send + Sync + 'static {
     fn assemble<'a>(
         &'a self,
         ctx: &'a CallCtx,
-        pages: &'a [Transcript],
+        pages: Vec<Arc<Transcript>>,
     ) -> BoxFuture<'a, Result<Summary, Fault>>;
 }
 

@@ -113,6 +113,8 @@ impl Revision {
             background: false,
             planner: None,
             watch: None,
+            file_name: None,
+            wrapped: None,
         };
         ctx.planner = self.program.as_ref().map(|program| program.planner(&ctx));
         ctx

@@ -254,7 +254,7 @@ async fn rehearsed(
         document: documents.open(Arc::new(GOLDEN_PNG.to_vec()), hint).await?,
         reader: reader.clone(),
         ctx: trial.ctx(tenant, RequestId::from("rehearsal"), until),
-        options: PageRequest::default(),
+        options: PageRequest { page_count: 1, ..PageRequest::default() },
     };
     let run = call.read(0).await;
     run.result.map(|_| ()).map_err(|mut fault| {

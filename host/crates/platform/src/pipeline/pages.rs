@@ -306,7 +306,9 @@ impl<'a> Reading<'a> {
     fn read_along(&self, index: u32, live: &Arc<Transcript>, live_worked: Duration) {
         let Some(revision) = &self.account.shadow else { return };
         let PageCall { document, ctx, options, .. } = &self.call;
-        let ctx = revision.ctx(&self.account.tenant, ctx.request.clone(), ctx.deadline);
+        let file_name = ctx.file_name.clone();
+        let mut ctx = revision.ctx(&self.account.tenant, ctx.request.clone(), ctx.deadline);
+        ctx.file_name = file_name;
         let call =
             PageCall { document: document.clone(), reader: revision.reader.clone(), ctx, options: *options };
         let own = self.account.tenant.places.of_page(call.ctx.budget.host_bytes);
@@ -363,11 +365,23 @@ fn work_ms(timing: &Timing) -> f64 {
 
 /// Memory that a transcript takes, about.
 fn bytes_of(transcript: &Transcript) -> usize {
-    use lector_core::{Finding, Line, Word};
+    use lector_core::{Block, Cell, Finding, Line, Word};
     let lines = transcript.lines.iter().map(|line| {
         let words: usize = line.words.iter().map(|word| word.text.len() + size_of::<Word>()).sum();
         line.text.len() + size_of::<Line>() + words
     });
-    let findings = transcript.findings.iter().map(|f| f.text.len() + f.kind.len() + size_of::<Finding>());
-    lines.chain(findings).sum::<usize>() + transcript.warnings.iter().map(String::len).sum::<usize>()
+    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let findings = transcript.findings.iter().map(|finding| {
+        let texts = finding.text.len() + finding.kind.len() + length(&finding.value);
+        texts + size_of_val(finding.lines.as_slice()) + size_of::<Finding>()
+    });
+    let blocks = transcript.blocks.iter().map(|block| {
+        let cells = block.table.iter().flat_map(|table| &table.cells);
+        let cells: usize = cells
+            .map(|cell| cell.text.len() + size_of_val(cell.lines.as_slice()) + size_of::<Cell>())
+            .sum();
+        cells + length(&block.properties) + size_of::<Block>()
+    });
+    let rest = transcript.warnings.iter().map(String::len).sum::<usize>() + length(&transcript.properties);
+    lines.chain(findings).chain(blocks).sum::<usize>() + rest
 }

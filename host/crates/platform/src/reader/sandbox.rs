@@ -77,7 +77,7 @@ impl Reader for Guest {
     fn assemble<'a>(
         &'a self,
         ctx: &'a CallCtx,
-        pages: &'a [Transcript],
+        pages: Vec<Arc<Transcript>>,
     ) -> BoxFuture<'a, Result<Summary, Fault>> {
         Guest::assemble(self, ctx, pages).boxed()
     }

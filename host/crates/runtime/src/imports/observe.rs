@@ -55,12 +55,12 @@ impl settings::Host for HostState {
 }
 
 impl budget::Host for HostState {
-    fn remaining(&mut self) -> wasmtime::Result<budget::Remaining> {
+    fn remaining(&mut self) -> wasmtime::Result<budget::Allowance> {
         self.enter()?;
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let limits = &self.call.budget;
         let (host_bytes, handles) = self.ledger.remaining();
-        Ok(budget::Remaining {
+        Ok(budget::Allowance {
             time_us: micros(self.deadline.saturating_duration_since(Instant::now())),
             compute_us: micros(limits.compute.saturating_sub(self.meter.computed())),
             host_bytes,
