@@ -20,6 +20,7 @@ mod setup;
 mod shell;
 mod test;
 mod tidy;
+mod wit;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +50,8 @@ enum Task {
     Test(test::Arguments),
     /// Check the house rules that no compiler knows (part of `test`)
     Tidy,
+    /// Write the list of the contract's released files, `wit/RELEASED`
+    ReleaseWit(wit::Arguments),
     /// Fetch the 108 PDFs of the test corpus into the cache
     Corpus {
         /// Take files from this folder first, where their sha256 agrees
@@ -82,6 +85,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Demo { files } => demo::run(&places, &files),
         Task::Test(arguments) => test::run(&places, &arguments),
         Task::Tidy => tidy::run(&places),
+        Task::ReleaseWit(arguments) => wit::run(&places, &arguments),
         Task::Corpus { from } => corpus::fetch(&places, from.as_deref()).map(drop),
         Task::Fuzz(arguments) => fuzz::run(&places, &arguments),
         Task::GpuCheck(arguments) => gpu_check::run(&places, &arguments),

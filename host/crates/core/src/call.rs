@@ -46,6 +46,8 @@ pub struct CallCtx {
     pub file_name: Option<Arc<str>>,
     /// The pipeline that the guest wraps; a guest that imports `pipeline` calls it.
     pub wrapped: Option<Arc<dyn WrappedPipeline>>,
+    /// Number of guests that wrap this one and wait for this call; 0 for the call of a request.
+    pub depth: u8,
 }
 
 impl CallCtx {
@@ -67,15 +69,21 @@ impl CallCtx {
             watch: None,
             file_name: None,
             wrapped: None,
+            depth: 0,
         }
     }
 }
+
+/// Largest number of pipelines that are wrapped one inside the other.
+pub const WRAP_DEPTH_MAX: u8 = 4;
 
 /// A configured pipeline that another one wraps: a guest with its own settings, grants and batching.
 ///
 /// `outer` is the call of the wrapping guest. The implementation keeps its tenant, request, weight, deadline and budget, and
 /// puts the settings, grants and batching of the wrapped revision in place of its own.
 pub trait WrappedPipeline: std::fmt::Debug + Send + Sync {
+    /// Returns the number of pipelines from this one inwards: 1 where it wraps none.
+    fn depth(&self) -> u8;
     /// Returns what the wrapped pipeline said of itself when it was configured.
     fn declaration(&self) -> Declaration;
     /// Reads one page in an instance of its own.
@@ -248,6 +256,8 @@ pub struct Timing {
     pub host_calls: u64,
     /// Largest linear memory of the guest, in bytes.
     pub memory_bytes: u64,
+    /// Bytes of log messages.
+    pub log_bytes: u64,
     /// More, where it was asked for.
     pub explanation: Option<Box<Explanation>>,
 }
@@ -278,6 +288,7 @@ impl Timing {
         }
         self.host_calls += inner.host_calls;
         self.memory_bytes = self.memory_bytes.max(inner.memory_bytes);
+        self.log_bytes += inner.log_bytes;
         if let (Some(sum), Some(inner)) = (&mut self.explanation, inner.explanation) {
             let room = RUNS_TOLD_MAX.saturating_sub(sum.runs.len());
             let more = inner.runs.len().saturating_sub(room);

@@ -63,8 +63,11 @@ macro_rules! dtypes {
             /// Returns `length` bytes from byte `offset` on, as the little-endian bytes of the elements. Bytes beyond the end
             /// are left out.
             pub fn le_bytes(&self, offset: usize, length: usize) -> Vec<u8> {
+                if let Self::U8(bytes) = self {
+                    // No element is converted, and most of what guests read is of this type.
+                    return bytes.get(offset..offset + length).unwrap_or_default().to_vec();
+                }
                 match self {
-                    Self::U8(v) | Self::Bool(v) => v.get(offset..offset + length).unwrap_or_default().to_vec(),
                     $(Self::$variant(v) => part(v, offset, length, <$element>::to_le_bytes),)*
                 }
             }

@@ -246,6 +246,26 @@ impl Transcript {
         }
     }
 
+    /// Returns the bytes of memory that it takes, about.
+    pub fn bytes(&self) -> usize {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let lines = self.lines.iter().map(|line| {
+            let words: usize = line.words.iter().map(|word| word.text.len() + size_of::<Word>()).sum();
+            line.text.len() + size_of::<Line>() + words
+        });
+        let findings = self.findings.iter().map(|finding| {
+            let texts = finding.text.len() + finding.kind.len() + length(&finding.value);
+            texts + size_of_val(finding.lines.as_slice()) + size_of::<Finding>()
+        });
+        let blocks = self.blocks.iter().map(|block| {
+            let cells = block.table.iter().flat_map(|table| &table.cells);
+            let cells = cells.map(|cell| cell.text.len() + size_of_val(cell.lines.as_slice()) + size_of::<Cell>());
+            cells.sum::<usize>() + length(&block.properties) + size_of::<Block>()
+        });
+        let rest = self.warnings.iter().map(String::len).sum::<usize>() + length(&self.properties);
+        lines.chain(findings).chain(blocks).sum::<usize>() + rest
+    }
+
     /// The text: a line feed after each line, an empty line between blocks.
     pub fn text(&self) -> String {
         let mut out = String::new();

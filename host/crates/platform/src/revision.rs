@@ -115,6 +115,7 @@ impl Revision {
             watch: None,
             file_name: None,
             wrapped: None,
+            depth: 0,
         };
         ctx.planner = self.program.as_ref().map(|program| program.planner(&ctx));
         ctx

@@ -29,10 +29,15 @@ pub fn error(fault: &Fault) -> errors::Error {
     };
     errors::Error {
         kind,
-        code: fault.code.to_owned(),
+        code: code(fault).to_owned(),
         message: fault.message.clone(),
         retry_after_ms: fault.retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
     }
+}
+
+/// The code of a fault as a guest sees it: that of a guest which it calls, where that one gave its own.
+pub fn code(fault: &Fault) -> &str {
+    fault.guest_code.as_deref().unwrap_or(fault.code)
 }
 
 /// A guest's own error as a fault: the code by its kind, and who is to blame for such a kind.

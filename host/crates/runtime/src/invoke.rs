@@ -43,7 +43,7 @@ pub struct Invocation {
     /// Computing that belongs to the start, not to the call.
     start_computed: Duration,
     _running: Running,
-    _place: OwnedSemaphorePermit,
+    _places: Option<OwnedSemaphorePermit>,
 }
 
 /// How a call ended that gave no value.
@@ -65,8 +65,8 @@ impl Invocation {
             runtime.counters().fault(fault.code);
             (fault, Timing { total: asked.elapsed(), ..Timing::default() })
         };
-        let place = match tokio::time::timeout_at(deadline.into(), runtime.place()).await {
-            Ok(Ok(place)) => place,
+        let places = match tokio::time::timeout_at(deadline.into(), runtime.places(ctx)).await {
+            Ok(Ok(places)) => places,
             Ok(Err(fault)) => return Err(early(fault)),
             Err(_) => {
                 let message = "no place for the guest became free in time; try again later";
@@ -109,7 +109,7 @@ impl Invocation {
             start,
             start_computed,
             _running: running,
-            _place: place,
+            _places: places,
         })
     }
 
@@ -173,8 +173,10 @@ impl Invocation {
         let state = self.store.data_mut();
         counters.log_bytes_dropped.fetch_add(state.log.close(), Ordering::Relaxed);
         let mut timing = std::mem::take(&mut state.timing);
-        timing.memory_bytes = state.limits.memory_bytes();
-        timing.start = self.start;
+        // The times of a pipeline that the guest wraps are in there already.
+        timing.memory_bytes += state.limits.memory_bytes();
+        timing.start += self.start;
+        timing.log_bytes = state.log.used();
         timing.guest = self.meter.computed().saturating_sub(self.start_computed);
         timing.total = self.began.elapsed();
         timing

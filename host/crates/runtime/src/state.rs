@@ -9,6 +9,7 @@ use lector_core::call::{RUNS_TOLD_MAX, RunNote};
 use lector_core::cost::PageSize;
 use lector_core::port::WorkDone;
 use lector_core::{CallCtx, Engines, Fault, ModelName, Timing, Transcript};
+use tokio::sync::Semaphore;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -56,6 +57,8 @@ pub struct HostState {
     pub meter: Arc<Meter>,
     pub log: Arc<GuestLog>,
     pub timing: Timing,
+    /// One call of the wrapped pipeline at a time: each gets what the ones before left of the budget.
+    pub inner_turn: Arc<Semaphore>,
     /// What is known of the page.
     size: PageSize,
     /// Faults that the guest was told of, newest last.
@@ -79,6 +82,7 @@ impl HostState {
             meter: Meter::new(budget.compute),
             log: GuestLog::new(&call),
             timing: Timing::default(),
+            inner_turn: Arc::new(Semaphore::new(1)),
             size: PageSize::default(),
             told: Vec::new(),
             wasi: None,
@@ -115,7 +119,8 @@ impl HostState {
 
     /// The fault that the guest was told of and now hands back: of the same code, in the host's words or with words around.
     pub fn told(&self, code: &str, message: &str) -> Option<&Fault> {
-        self.told.iter().rev().find(|fault| fault.code == code && message.contains(&fault.message))
+        let same = |fault: &&Fault| convert::code(fault) == code && message.contains(&fault.message);
+        self.told.iter().rev().find(same)
     }
 
     /// A transcript of the guest's own, checked as its answer would be.
@@ -123,9 +128,10 @@ impl HostState {
         answer::transcript(convert::transcript(page), self.call.budget.result_bytes)
     }
 
-    /// Adds the times of a wrapped pipeline's call to this one's. The start of its instance and its computing count as the
-    /// host's work for this guest.
+    /// Adds what a call of the wrapped pipeline used to what this call has used.
     pub fn wrapped(&mut self, inner: Timing) {
+        self.meter.charge(inner.guest);
+        self.log.charge(inner.log_bytes);
         self.timing.absorb(inner);
     }
 

@@ -317,7 +317,7 @@ impl<'a> Reading<'a> {
     }
 
     fn keep(&mut self, position: usize, transcript: &Arc<Transcript>) {
-        self.kept_bytes = self.kept_bytes.saturating_add(bytes_of(transcript));
+        self.kept_bytes = self.kept_bytes.saturating_add(transcript.bytes());
         if self.kept_bytes <= KEPT_BYTES_MAX {
             self.kept.insert(position, transcript.clone());
         } else {
@@ -361,27 +361,4 @@ async fn turn_of(waiting: &mut Option<Waiting>) -> Result<Turn, Fault> {
 
 fn work_ms(timing: &Timing) -> f64 {
     work_of(timing).as_secs_f64() * 1e3
-}
-
-/// Memory that a transcript takes, about.
-fn bytes_of(transcript: &Transcript) -> usize {
-    use lector_core::{Block, Cell, Finding, Line, Word};
-    let lines = transcript.lines.iter().map(|line| {
-        let words: usize = line.words.iter().map(|word| word.text.len() + size_of::<Word>()).sum();
-        line.text.len() + size_of::<Line>() + words
-    });
-    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let findings = transcript.findings.iter().map(|finding| {
-        let texts = finding.text.len() + finding.kind.len() + length(&finding.value);
-        texts + size_of_val(finding.lines.as_slice()) + size_of::<Finding>()
-    });
-    let blocks = transcript.blocks.iter().map(|block| {
-        let cells = block.table.iter().flat_map(|table| &table.cells);
-        let cells: usize = cells
-            .map(|cell| cell.text.len() + size_of_val(cell.lines.as_slice()) + size_of::<Cell>())
-            .sum();
-        cells + length(&block.properties) + size_of::<Block>()
-    });
-    let rest = transcript.warnings.iter().map(String::len).sum::<usize>() + length(&transcript.properties);
-    lines.chain(findings).chain(blocks).sum::<usize>() + rest
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lector_core::port::PageKind;
-use lector_core::{Blame, Fault, Kind};
+use lector_core::{Blame, Fault, Kind, Transcript};
 use tracing::Instrument;
 use wasmtime::component::{Accessor, Resource};
 
@@ -70,8 +70,9 @@ impl document::HostTranscripts for HostState {
         self.enter()?;
         let checked: Result<VecDeque<_>, Fault> =
             pages.into_iter().map(|page| self.checked(page).map(Arc::new)).collect();
-        match checked.and_then(|pages| Ok((pages, self.charge(0)?))) {
-            Ok((pages, charge)) => Ok(Ok(self.keep(HeldTranscripts { pages, charge })?)),
+        let bytes = |pages: &VecDeque<Arc<Transcript>>| pages.iter().map(|page| page.bytes() as u64).sum();
+        match checked.and_then(|pages| Ok((self.charge(bytes(&pages))?, pages))) {
+            Ok((charge, pages)) => Ok(Ok(self.keep(HeldTranscripts { pages, charge })?)),
             Err(fault) => Ok(Err(self.tell(fault))),
         }
     }
