@@ -28,8 +28,9 @@ pub mod policy {
     });
 }
 
-/// The import of a guest that wraps another pipeline, apart: a component imports it where its code calls it.
-#[cfg(target_family = "wasm")]
+/// The import of a guest that wraps another pipeline. A feature, because a component that links this imports the interface,
+/// called or not.
+#[cfg(all(feature = "wrapper", target_family = "wasm"))]
 pub mod wrapped {
     wit_bindgen::generate!({
         path: "../../wit",

@@ -44,6 +44,7 @@ pub(crate) mod handles;
 mod page;
 mod pixels;
 mod png;
+#[cfg(feature = "wrapper")]
 mod wrapped;
 
 use std::cell::{Cell, RefCell};
@@ -72,6 +73,7 @@ pub(crate) struct State {
     logs: RefCell<Vec<(Level, String)>>,
     spans: RefCell<BTreeMap<String, u32>>,
     pixels_read: Cell<u64>,
+    #[cfg(feature = "wrapper")]
     wrapped: Option<Rc<dyn wrapped::Wrapped>>,
 }
 
@@ -96,6 +98,7 @@ impl FakeHost {
     }
 
     /// Has the pipelines that run on it wrap `P` with these settings. To be called before anything runs.
+    #[cfg(feature = "wrapper")]
     #[must_use]
     pub fn wraps<P: Pipeline>(mut self, settings: &str) -> Self {
         self.state.wrapped = Some(wrapped::wrapped::<P>(settings));
@@ -172,8 +175,12 @@ impl FakeHost {
     fn state(&self) -> Rc<State> {
         let mut shared = self.shared.borrow_mut();
         let state = shared.get_or_insert_with(|| {
-            let (models, wrapped) = (self.state.models.clone(), self.state.wrapped.clone());
-            Rc::new(State { models, wrapped, ..State::default() })
+            Rc::new(State {
+                models: self.state.models.clone(),
+                #[cfg(feature = "wrapper")]
+                wrapped: self.state.wrapped.clone(),
+                ..State::default()
+            })
         });
         Rc::clone(state)
     }

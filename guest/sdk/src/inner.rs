@@ -1,4 +1,4 @@
-//! The pipeline that this guest's deployment wraps.
+//! The pipeline that this guest's deployment wraps. Feature `wrapper`.
 //!
 //! A guest that calls it is a wrapper: its component imports `lector:ocr/pipeline`, and a deployment of it names the
 //! deployment that it wraps. The inner pipeline runs in an instance of its own with its own settings and models, under the

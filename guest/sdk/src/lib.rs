@@ -49,6 +49,7 @@ mod error;
 pub mod fake;
 mod host;
 mod image;
+#[cfg(feature = "wrapper")]
 pub mod inner;
 mod log;
 mod model;

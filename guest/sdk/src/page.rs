@@ -52,7 +52,7 @@ impl Page {
         self.0.render(dpi).await.map(Image)
     }
 
-    /// Returns another handle to the same page, for [`inner::recognize`](crate::inner::recognize).
+    /// Returns another handle to the same page, for `inner::recognize` (feature `wrapper`).
     pub fn share(&self) -> Self {
         Self(self.0.share())
     }

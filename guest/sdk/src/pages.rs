@@ -6,7 +6,7 @@ use crate::{Error, Transcript, host};
 pub struct Pages(pub(crate) host::Transcripts);
 
 impl Pages {
-    /// Makes a sequence of the guest's own, for [`inner::assemble`](crate::inner::assemble).
+    /// Makes a sequence of the guest's own, for `inner::assemble` (feature `wrapper`).
     ///
     /// # Errors
     /// `Failed` where a transcript is malformed.

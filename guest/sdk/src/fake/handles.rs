@@ -4,13 +4,16 @@ use std::rc::Rc;
 
 use crate::bindings::lector::ocr::budget::Allowance;
 use crate::{
-    Channels, ConfigError, Dtype, Encoding, Error, Filter, Level, ModelInfo, Normalization, PageKind,
-    PipelineInfo, PixelFormat, Quad, Request, Rotation, Size, Summary, TextLayer, Transcript,
+    Channels, Dtype, Encoding, Error, Filter, Level, ModelInfo, Normalization, PageKind,
+    PixelFormat, Quad, Rotation, Size, TextLayer, Transcript,
 };
+#[cfg(feature = "wrapper")]
+use crate::{ConfigError, PipelineInfo, Request, Summary};
 
 use super::array::Array;
 use super::page::FakePage;
 use super::pixels::Pixels;
+#[cfg(feature = "wrapper")]
 use super::wrapped::Wrapped;
 use super::{FakeModel, current, yield_now};
 
@@ -346,20 +349,24 @@ pub(crate) fn transcripts_from_list(pages: Vec<Transcript>) -> Result<Transcript
     Ok(Transcripts(pages.into()))
 }
 
+#[cfg(feature = "wrapper")]
 fn wrapped() -> Result<Rc<dyn Wrapped>, Error> {
     let message =
         "the guest calls the pipeline that it wraps, and the fake host wraps none: `FakeHost::wraps`";
     current(|state| state.wrapped.clone()).ok_or_else(|| Error::denied("pipeline_not_wrapped", message))
 }
 
+#[cfg(feature = "wrapper")]
 pub(crate) fn inner_configure() -> Result<PipelineInfo, ConfigError> {
     wrapped().map_err(|error| ConfigError::at("", error.message))?.configure()
 }
 
+#[cfg(feature = "wrapper")]
 pub(crate) async fn inner_recognize(page: Page, request: Request) -> Result<Transcript, Error> {
     wrapped()?.recognize(page, request).await
 }
 
+#[cfg(feature = "wrapper")]
 pub(crate) async fn inner_assemble(pages: Transcripts) -> Result<Summary, Error> {
     wrapped()?.assemble(pages).await
 }

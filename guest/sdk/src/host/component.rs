@@ -3,8 +3,11 @@
 
 use crate::bindings::lector::image::images as image;
 use crate::bindings::lector::inference::{models, tensors};
-use crate::bindings::lector::ocr::{budget, document, log, model, pipeline_types, settings, trace};
+#[cfg(feature = "wrapper")]
+use crate::bindings::lector::ocr::pipeline_types;
+use crate::bindings::lector::ocr::{budget, document, log, model, settings, trace};
 use crate::bindings::lector::types::{errors::Error, geometry};
+#[cfg(feature = "wrapper")]
 use crate::bindings::wrapped::lector::ocr::pipeline;
 use geometry::{Quad, Rotation, Size};
 
@@ -72,10 +75,12 @@ pub(crate) fn transcripts_from_list(pages: Vec<model::Transcript>) -> Result<Tra
     Transcripts::from_list(&pages)
 }
 
+#[cfg(feature = "wrapper")]
 pub(crate) fn inner_configure() -> Result<pipeline_types::PipelineInfo, pipeline_types::ConfigError> {
     pipeline::configure("{}")
 }
 
+#[cfg(feature = "wrapper")]
 pub(crate) async fn inner_recognize(
     page: Page,
     request: pipeline_types::Request,
@@ -83,6 +88,7 @@ pub(crate) async fn inner_recognize(
     pipeline::recognize(page, request).await
 }
 
+#[cfg(feature = "wrapper")]
 pub(crate) async fn inner_assemble(pages: Transcripts) -> Result<pipeline_types::Summary, Error> {
     pipeline::assemble(pages).await
 }
