@@ -92,6 +92,8 @@ fn documents(config: &DocumentsConfig) -> anyhow::Result<DocumentConfig> {
         worker_memory_bytes: config.worker_memory_bytes,
         image_pixels_max: config.image_pixels_max,
         pages_max: config.pages_max,
+        text_characters_max: config.text_characters_max,
+        text_words_max: config.text_words_max,
     })
 }
 

@@ -84,6 +84,8 @@ enum Command {
     Usage(manage::Usage),
     /// Shows who did what
     Audit(manage::Audit),
+    /// Lists the rows of the store that cannot be read, as an administrator
+    Quarantine(manage::Quarantine),
     /// Copies the data folder and models of your own while a server serves from them
     Backup(backup::Backup),
     /// Makes a data folder of a backup, and brings the models back
@@ -183,6 +185,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Tenants(command) => manage::run(command, &config),
         Command::Usage(args) => manage::run(args, &config),
         Command::Audit(args) => manage::run(args, &config),
+        Command::Quarantine(args) => manage::run(args, &config),
         Command::Backup(args) => backup::backup(&args, &config),
         Command::Restore(args) => backup::restore(&args, &config),
         Command::Config => config::run(&effective),
@@ -203,6 +206,9 @@ fn quiet(mut config: Config, effective: &Effective) -> Config {
 /// A host within a command keeps nothing, and does not touch what a server keeps.
 fn passing(mut config: Config) -> Config {
     config.platform.data_dir = None;
+    // One tenant alone has all of the memory.
+    config.platform.tenant_held_bytes_max = config.platform.held_bytes_max;
+    config.platform.tenant_images_bytes_max = 0;
     config
 }
 

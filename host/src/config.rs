@@ -75,7 +75,9 @@ pub struct HttpConfig {
 pub struct EnginesConfig {
     /// Who may compute, in the order in which they are wanted: `auto`, `openvino/bf16`, `cuda:0`, ...
     pub providers: Vec<String>,
-    /// The same for single models.
+    /// `auto`, and the processor features that are hidden: `-avx512_bf16`, ...
+    pub cpu_features: Vec<String>,
+    /// The same as `providers`, for single models.
     pub model_providers: BTreeMap<ModelName, Vec<String>>,
     /// `libonnxruntime.so`.
     pub library: PathBuf,
@@ -124,6 +126,10 @@ pub struct DocumentsConfig {
     pub image_pixels_max: u64,
     /// Pages of one document.
     pub pages_max: u32,
+    /// Most characters of the text layer of one page.
+    pub text_characters_max: u32,
+    /// Most words of the text layer of one page.
+    pub text_words_max: u32,
 }
 
 /// The sandbox.

@@ -7,13 +7,14 @@ pub mod hocr;
 pub mod json;
 pub mod markdown;
 pub mod ndjson;
+pub mod pieces;
 pub mod text;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use lector_core::{DeploymentName, Fault, Kind, RequestId, Summary, Timing, Transcript};
-use lector_platform::Event;
+use lector_platform::{Event, Held};
 
 /// How a document's result is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -93,7 +94,7 @@ pub struct PageResult {
     /// Position in the document, from 0.
     pub index: u32,
     /// What it says, or why it was not read.
-    pub outcome: Result<Arc<Transcript>, Fault>,
+    pub outcome: Result<Arc<Held<Transcript>>, Fault>,
     /// Where its time went.
     pub timing: Timing,
 }
@@ -114,7 +115,7 @@ pub struct DocumentResult {
     /// The pages that were asked for, in page order.
     pub pages: Vec<PageResult>,
     /// The guest's summary.
-    pub summary: Option<Summary>,
+    pub summary: Option<Arc<Held<Summary>>>,
     /// Why there is no summary though pages were read.
     pub summary_fault: Option<Fault>,
     /// Pages read.
@@ -133,7 +134,7 @@ impl DocumentResult {
 
     /// Pages that were read, in order.
     pub fn transcripts(&self) -> impl Iterator<Item = (u32, &Transcript)> {
-        self.pages.iter().filter_map(|page| Some((page.index, page.outcome.as_ref().ok()?.as_ref())))
+        self.pages.iter().filter_map(|page| Some((page.index, &***page.outcome.as_ref().ok()?)))
     }
 }
 
@@ -141,6 +142,8 @@ impl DocumentResult {
 #[derive(Debug)]
 pub struct Collector {
     result: DocumentResult,
+    bytes: u64,
+    bytes_max: u64,
 }
 
 impl Collector {
@@ -160,7 +163,14 @@ impl Collector {
                 pages_failed: 0,
                 total: Duration::ZERO,
             },
+            bytes: 0,
+            bytes_max: u64::MAX,
         }
+    }
+
+    /// The same, for an answer of which so many bytes are kept in memory and no more.
+    pub fn at_most(self, bytes_max: u64) -> Self {
+        Self { bytes_max, ..self }
     }
 
     /// Takes one event; the last one turns the collector into its result.
@@ -173,6 +183,10 @@ impl Collector {
                 result.pages.reserve(selected.len());
             }
             Event::Page { index, transcript, timing } => {
+                self.bytes = self.bytes.saturating_add(transcript.reservation().bytes());
+                if self.bytes > self.bytes_max {
+                    return Collected::Failed(result_too_large(self.bytes_max));
+                }
                 result.pages.push(PageResult { index, outcome: Ok(transcript), timing });
             }
             Event::PageError { index, fault, timing } => {
@@ -209,18 +223,35 @@ pub enum Collected {
     Failed(Fault),
 }
 
+fn result_too_large(bytes_max: u64) -> Fault {
+    let message = format!(
+        "The pages of the document take more than {bytes_max} bytes of memory, which is the most that one answer may \
+         hold: ask for fewer pages at a time, without words, or send the document to /api/v1/ocr/batch, which answers \
+         page by page."
+    );
+    Fault::new(Kind::TooLarge, "document_result_too_large", message)
+}
+
 /// One document as text of `format`.
 pub fn document(format: Format, result: &DocumentResult) -> String {
     match format {
         Format::Text => text::document(result),
         Format::Json => {
-            let mut out = format!("{:#}", json::document(result));
+            // Keys are strings: it always serialises.
+            let mut out = serde_json::to_string_pretty(&json::Document(result)).unwrap_or_default();
             out.push('\n');
             out
         }
         Format::Markdown => markdown::document(result),
         Format::Hocr => hocr::document(result),
-        Format::Ndjson => ndjson::whole_document(result),
+        Format::Ndjson => {
+            let page = |page: &PageResult| {
+                let outcome = page.outcome.as_ref().map(|page| &***page);
+                ndjson::page(0, page.index, outcome, &page.timing).to_string()
+            };
+            let pages: String = result.pages.iter().map(page).collect();
+            format!("{}{pages}{}", ndjson::head(result), ndjson::tail(result))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod config;
 pub mod descriptors;
 pub mod format;
 pub mod http;
+pub mod memory;
 pub mod metrics;
 pub mod shutdown;
 pub mod telemetry;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lector_tests::pdf::{self, PageSpec};
-use lector_tests::{Gateway, process};
+use lector_tests::{Gateway, HANG, process};
 use rustix::process::Signal;
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn killed_render_workers_are_replaced() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), recovered).await.expect("workers come back within 10 s");
+    tokio::time::timeout(HANG, recovered).await.expect("workers come back");
     assert!(!process::descendants(gateway.pid()).iter().any(|pid| before.contains(pid)));
 }
 

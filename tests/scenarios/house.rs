@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use lector_tests::answer::{Answer, all_text};
 use lector_tests::pdf::{self, PageSpec};
-use lector_tests::{Gateway, paths};
+use lector_tests::{Gateway, HANG, paths};
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// A house whose only configured deployment needs no engine.
@@ -79,12 +79,48 @@ pub async fn connect(gateway: &Gateway) -> TcpStream {
 }
 
 /// All that comes until the server ends the connection.
-pub async fn rest(stream: &mut TcpStream, within: Duration) -> String {
+pub async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    let _ = tokio::time::timeout(within, stream.read_to_end(&mut bytes))
+    let _ = tokio::time::timeout(HANG, stream.read_to_end(&mut bytes))
         .await
         .expect("the server ends the connection");
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Waits until so many documents are in flight.
+pub async fn in_flight(gateway: &Gateway, documents: usize) {
+    let line = format!("lector_documents_in_flight {documents}\n");
+    until(&line, async || gateway.get("/metrics").await.text().contains(&line)).await;
+}
+
+/// A document that is being received and holds its place in the server until the rest of it is sent.
+pub struct HeldPlace {
+    stream: TcpStream,
+    rest: Vec<u8>,
+}
+
+impl HeldPlace {
+    /// Sends the head and the first bytes of a document to a server in which nothing else is in flight. That server must
+    /// be patient with bodies that stall (`http.body_idle_timeout_s`).
+    pub async fn take(gateway: &Gateway) -> Self {
+        let mut body = pdf::document(&[PageSpec::a4(&["It holds the only place"])]);
+        let rest = body.split_off(100);
+        let head = format!(
+            "POST /api/v1/ocr HTTP/1.1\r\nHost: x\r\nContent-Type: application/pdf\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n",
+            body.len() + rest.len()
+        );
+        let mut stream = connect(gateway).await;
+        stream.write_all(&[head.as_bytes(), &body].concat()).await.expect("the server takes the document");
+        in_flight(gateway, 1).await;
+        Self { stream, rest }
+    }
+
+    /// Sends the rest, and gives the answer as it came over the wire.
+    pub async fn finish(mut self) -> String {
+        self.stream.write_all(&self.rest).await.expect("the server takes the rest");
+        rest(&mut self.stream).await
+    }
 }
 
 /// A new tenant on these terms; gives its key.
@@ -99,7 +135,7 @@ pub async fn tenant(gateway: &Gateway, admin: &str, name: &str, terms: Value) ->
 
 /// Waits until `holds` says so.
 pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + HANG;
     while !holds().await {
         assert!(Instant::now() < end, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;

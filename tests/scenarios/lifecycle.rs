@@ -1,17 +1,17 @@
 //! Start, readiness, drain, sudden death.
 
-use std::time::Duration;
-
 use lector_tests::pdf::{self, PageSpec};
-use lector_tests::{Gateway, process};
+use lector_tests::{Gateway, HANG, process};
+
+use crate::house::in_flight;
 
 #[tokio::test]
 async fn requests_in_flight_are_finished_on_sigterm() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().set("http.drain_timeout_s", HANG.as_secs()).start().await;
     let pages = vec![PageSpec::a4(&["Finish what you began"; 10]); 4];
     let request = gateway.pdf("/api/v1/ocr?text_layer=never", pdf::document(&pages));
     let answer = tokio::spawn(async move { lector_tests::Answer::read(request.send().await.unwrap()).await });
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    in_flight(&gateway, 1).await;
     assert_eq!(gateway.stop().await, 0);
     let json = answer.await.unwrap().ok();
     assert_eq!(json["pages"].as_array().unwrap().len(), 4);
@@ -22,10 +22,7 @@ async fn a_killed_gateway_leaves_no_workers() {
     let gateway = Gateway::start().await;
     let children = gateway.kill();
     assert!(!children.is_empty(), "documents are opened in worker processes");
-    process::until("workers die with the gateway", Duration::from_secs(5), || {
-        !children.iter().any(|&pid| process::alive(pid))
-    })
-    .await;
+    process::until("workers die with the gateway", || !children.iter().any(|&pid| process::alive(pid))).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use lector_tests::{Gateway, paths};
+use lector_tests::{Gateway, HANG, paths};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ async fn engine(gateway: &Gateway) -> Value {
 }
 
 async fn until(gateway: &Gateway, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
-    let end = std::time::Instant::now() + Duration::from_secs(120);
+    let end = std::time::Instant::now() + HANG;
     loop {
         let engine = engine(gateway).await;
         if condition(&engine) {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use lector_tests::Gateway;
 use lector_tests::answer::all_text;
+use lector_tests::{Gateway, HANG};
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -135,7 +135,7 @@ async fn a_candidate_that_fails_is_taken_back() {
         failed += u32::from(says(&gateway, "", "greet", &format!("k{key}")).await.status != 200);
     }
     assert!(failed >= 4, "only {failed} requests came to the candidate");
-    let end = std::time::Instant::now() + Duration::from_secs(10);
+    let end = std::time::Instant::now() + HANG;
     loop {
         let deployment = ask(&gateway, "", Method::GET, "/api/v1/deployments/greet", None).await.ok();
         if deployment["weights"].as_array().unwrap().len() == 1 {
@@ -154,8 +154,13 @@ async fn a_candidate_that_fails_is_taken_back() {
 async fn closed() -> (Gateway, String, KeyFile) {
     let file = KeyFile(tempfile::tempdir().unwrap());
     let path = file.path();
-    let gateway =
-        Gateway::builder().config(ECHO_ONLY).set("platform.admin_key_file", path.display()).start().await;
+    let gateway = Gateway::builder()
+        .config(ECHO_ONLY)
+        .set("platform.admin_key_file", path.display())
+        // Patient with documents that stand still on their way.
+        .set("http.body_idle_timeout_s", HANG.as_secs())
+        .start()
+        .await;
     let admin = std::fs::read_to_string(path).unwrap().trim().to_owned();
     (gateway, admin, file)
 }
@@ -227,7 +232,7 @@ async fn a_tenant_has_bytes_of_its_own_and_costs_others_none() {
     };
     let mut too_much = connect(&gateway).await;
     too_much.write_all(head(50_001).as_bytes()).await.unwrap();
-    let answer = rest(&mut too_much, Duration::from_secs(10)).await;
+    let answer = rest(&mut too_much).await;
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("submission_too_large"), "{answer}");
 
     // A document that is still on its way has its bytes already.

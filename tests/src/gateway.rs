@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::Answer;
-use crate::{paths, process};
+use crate::{HANG, paths, process};
 
 /// Gateways alive at once: each holds its engines in memory, and the machine may have two cores.
 static ROOM: LazyLock<std::sync::Arc<Semaphore>> = LazyLock::new(|| std::sync::Arc::new(Semaphore::new(2)));
@@ -122,12 +122,7 @@ impl GatewayBuilder {
 
 fn client() -> reqwest::Client {
     // No idle connections: a test that computes for long finds them closed by the server.
-    reqwest::Client::builder()
-        .no_proxy()
-        .pool_max_idle_per_host(0)
-        .timeout(Duration::from_secs(300))
-        .build()
-        .expect("a client")
+    reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(HANG).build().expect("a client")
 }
 
 /// A running gateway.
@@ -152,7 +147,7 @@ impl Gateway {
     }
 
     async fn address(&mut self, port_file: &Path) -> String {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + HANG;
         loop {
             if let Ok(bytes) = std::fs::read(port_file) {
                 let json: Value = serde_json::from_slice(&bytes).expect("the port file is JSON");
@@ -161,20 +156,20 @@ impl Gateway {
             if let Some(status) = self.child.try_wait().expect("wait") {
                 panic!("the gateway ended at start with {status}:\n{}", self.log());
             }
-            assert!(Instant::now() < end, "no port file within 60 s:\n{}", self.log());
+            assert!(Instant::now() < end, "no port file within {HANG:?}:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
     async fn answers(&self, path: &str) {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + HANG;
         loop {
             if let Ok(answer) = self.client.get(self.url(path)).send().await
                 && answer.status() == 200
             {
                 return;
             }
-            assert!(Instant::now() < end, "no {path} within 60 s:\n{}", self.log());
+            assert!(Instant::now() < end, "no {path} within {HANG:?}:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -228,16 +223,16 @@ impl Gateway {
     pub async fn stop(mut self) -> i32 {
         let children = process::descendants(self.pid());
         process::signal(self.pid(), Signal::TERM);
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + HANG;
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("wait") {
                 break status;
             }
-            assert!(Instant::now() < end, "it did not stop within 60 s:\n{}", self.log());
+            assert!(Instant::now() < end, "it did not stop within {HANG:?}:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
         self.stopped = true;
-        process::until("render workers end with the gateway", Duration::from_secs(5), || {
+        process::until("render workers end with the gateway", || {
             !children.iter().any(|&pid| process::alive(pid))
         })
         .await;
@@ -265,20 +260,20 @@ impl Drop for Gateway {
             eprintln!("--- the gateway's log ---\n{}", self.log());
         }
         process::signal(self.pid(), Signal::TERM);
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + HANG;
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(20));
         }
         let hung = matches!(self.child.try_wait(), Ok(None));
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let end = Instant::now() + Duration::from_secs(5);
+        let end = Instant::now() + HANG;
         while children.iter().any(|&pid| process::alive(pid)) && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(20));
         }
         if !std::thread::panicking() {
             assert!(!died_before, "the gateway died during the test");
-            assert!(!hung, "the gateway did not stop on SIGTERM within 30 s");
+            assert!(!hung, "the gateway did not stop on SIGTERM within {HANG:?}");
             let left: Vec<_> = children.into_iter().filter(|&pid| process::alive(pid)).collect();
             assert!(left.is_empty(), "processes left behind: {left:?}");
         }

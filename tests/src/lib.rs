@@ -11,6 +11,10 @@ pub mod pdf;
 pub mod process;
 pub mod quantile;
 
+/// The longest wait for what must come: what has not by then never does, however busy the machine. No test passes or
+/// fails by how long something takes.
+pub const HANG: std::time::Duration = std::time::Duration::from_secs(600);
+
 pub use answer::Answer;
 pub use gateway::{Gateway, GatewayBuilder};
 pub use quantile::quantile;

@@ -133,3 +133,30 @@ pub fn content_bomb(bytes: usize) -> Vec<u8> {
         stream("/Filter /FlateDecode", &content),
     ])
 }
+
+/// A document of `pages` pages that share one content stream of tiny words, `lines` lines of `words` words each: a few
+/// kilobytes that unpack to `pages * lines * words` words of embedded text.
+pub fn word_bomb(pages: usize, lines: usize, words: usize) -> Vec<u8> {
+    let mut content = String::from("BT /F1 1 Tf 1.2 TL 5 835 Td\n");
+    let line = format!("({}) Tj T*\n", vec!["a"; words].join(" "));
+    for _ in 0..lines {
+        content.push_str(&line);
+    }
+    content.push_str("ET");
+    let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    packer.write_all(content.as_bytes()).expect("in memory");
+    let content = packer.finish().expect("in memory");
+    let kids: Vec<String> = (0..pages).map(|i| format!("{} 0 R", 5 + i)).collect();
+    let mut objects = vec![
+        b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(),
+        format!(
+            "<< /Type /Pages /Count {pages} /MediaBox [0 0 595 842] /Resources << /Font << /F1 3 0 R >> >> /Kids [{}] >>",
+            kids.join(" ")
+        )
+        .into_bytes(),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>".to_vec(),
+        stream("/Filter /FlateDecode", &content),
+    ];
+    objects.extend((0..pages).map(|_| b"<< /Type /Page /Parent 2 0 R /Contents 4 0 R >>".to_vec()));
+    assemble(&objects)
+}

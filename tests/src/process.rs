@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::HANG;
+
 fn stat(pid: u32) -> Option<(u32, char)> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let rest = &text[text.rfind(')')? + 2..];
@@ -51,11 +53,11 @@ pub fn resident(pid: u32) -> u64 {
     text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
 }
 
-/// Waits until `condition` holds; fails with `what` after `within`.
-pub async fn until(what: &str, within: Duration, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + within;
+/// Waits until `condition` holds; fails with `what` where it never does.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + HANG;
     while !condition() {
-        assert!(Instant::now() < end, "not within {within:?}: {what}");
+        assert!(Instant::now() < end, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,5 +1,5 @@
-//! Quantiles of what was measured, in the one way that all figures here are told: by nearest rank. The task runner takes
-//! this file as it is, for it depends on no package of the workspace.
+//! Quantiles of what was measured, in the one way that all figures here are told: by nearest rank. `lector-bench` takes
+//! this file as it is: it is the only thing that both need.
 
 /// The least of the sorted values that is not exceeded by a `share` of them (nearest rank: a value that was measured, and
 /// rather the larger one). Not a number where there are none.

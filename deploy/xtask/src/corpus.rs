@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -23,12 +22,9 @@ struct Row {
 
 /// Fetches what is missing and gives the folder.
 pub fn fetch(places: &Places, from: Option<&Path>) -> Result<PathBuf> {
-    let manifest = places.repo("tests/corpus/manifest.tsv");
-    let text =
-        fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
-    let rows = parse(&text)?;
+    let rows = parse(&shell::read(&places.repo("tests/corpus/manifest.tsv"))?)?;
     let folder = places.cache.join("corpus");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    shell::make_folder(&folder)?;
     let _lock = places.lock()?;
     if let Some(from) = from {
         for row in missing(&rows, &folder) {
@@ -92,7 +88,7 @@ fn fetch_source(folder: &Path, source: &str, rows: &[&Row]) -> Result<()> {
     let scratch = Scratch::new(folder, "fetching")?;
     let (archive, unpacked) = (scratch.path().join("archive"), scratch.path().join("unpacked"));
     for path in [&archive, &unpacked] {
-        fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+        shell::make_folder(path)?;
     }
     match kind {
         "pypi" => {
@@ -112,7 +108,7 @@ fn fetch_source(folder: &Path, source: &str, rows: &[&Row]) -> Result<()> {
         )?,
         other => bail!("`{other}` is no kind of package: pypi or debian"),
     }
-    let file = files_below(&archive)?.pop().context("nothing was downloaded")?;
+    let file = shell::files_below(&archive)?.pop().context("nothing was downloaded")?;
     if kind == "debian" {
         shell::run(Command::new("dpkg-deb").arg("--extract").arg(&file).arg(&unpacked))?;
     } else if file.extension().is_some_and(|extension| extension == "zip") {
@@ -125,7 +121,7 @@ fn fetch_source(folder: &Path, source: &str, rows: &[&Row]) -> Result<()> {
     }
     let mut wanted: BTreeMap<&str, &str> =
         rows.iter().map(|row| (row.sha256.as_str(), row.file.as_str())).collect();
-    for path in files_below(&unpacked)? {
+    for path in shell::files_below(&unpacked)? {
         let name = path.to_string_lossy().to_lowercase();
         let path = if name.ends_with(".pdf.gz") {
             gunzip(&path)?
@@ -155,29 +151,8 @@ fn gunzip(path: &Path) -> Result<PathBuf> {
         Command::new("gzip").arg("--decompress").arg("--stdout").arg(path).stderr(Stdio::inherit()).output();
     let output = output.context("cannot start gzip")?;
     ensure!(output.status.success(), "gzip cannot unpack {}", path.display());
-    File::create(&to)
-        .and_then(|mut file| file.write_all(&output.stdout))
-        .context("cannot write what gzip unpacked")?;
+    shell::write(&to, &output.stdout)?;
     Ok(to)
-}
-
-/// Regular files, links not followed.
-fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
-            let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
-            let kind =
-                entry.file_type().with_context(|| format!("cannot look at {}", entry.path().display()))?;
-            if kind.is_dir() {
-                folders.push(entry.path());
-            } else if kind.is_file() {
-                found.push(entry.path());
-            }
-        }
-    }
-    Ok(found)
 }
 
 #[cfg(test)]
@@ -203,7 +178,7 @@ mod tests {
     #[test]
     fn the_shipped_manifest_is_understood() {
         let places = Places::find().unwrap();
-        let text = fs::read_to_string(places.repo("tests/corpus/manifest.tsv")).unwrap();
+        let text = shell::read(&places.repo("tests/corpus/manifest.tsv")).unwrap();
         assert_eq!(parse(&text).unwrap().len(), 108);
     }
 }

@@ -71,28 +71,15 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use std::path::{Path, PathBuf};
-
     use super::*;
-
-    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                sources(&path, found);
-            } else if path.extension().is_some_and(|end| end == "rs") {
-                found.push(path);
-            }
-        }
-    }
 
     #[test]
     fn every_target_is_listed_and_there() {
-        let mut files = Vec::new();
-        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../host"), &mut files);
+        let mut files = shell::files_below(&Places::find().unwrap().repo("host")).unwrap();
+        files.retain(|file| file.extension().is_some_and(|end| end == "rs"));
         let mut found: Vec<String> = Vec::new();
         for file in files {
-            let text = std::fs::read_to_string(&file).unwrap();
+            let text = shell::read(&file).unwrap();
             for (_, rest) in text.lines().filter_map(|line| line.trim().split_once("fn fuzz_")) {
                 assert!(file.ends_with("fuzz.rs"), "{}: a target stands in a module `fuzz`", file.display());
                 found.push(rest.split('(').next().unwrap().to_owned());

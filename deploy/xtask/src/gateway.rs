@@ -1,10 +1,10 @@
-//! A real gateway as a child process on a free loopback port, and the little of its HTTP that the task runner speaks:
-//! readiness, and one batch whose events are handed on as they arrive. Used by `demo` and by the benches.
+//! A real gateway as a child process on a free loopback port, and the little of its HTTP that `demo` speaks:
+//! readiness, and one batch whose events are handed on as they arrive. `lector-bench` starts its servers with it, too.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,15 +12,12 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::places::Places;
-use crate::shell;
-use crate::shell::Scratch;
+use crate::shell::{self, Scratch};
 
 /// A cold start compiles the guests and loads every model, on a small machine.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 /// Pages in work may finish before the process is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
-/// Builds of all engines, on a small machine.
-const IMPROVED_WITHIN: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(20);
 /// One event is one page: far above what a page of text can be, and a bound on what a broken server can make us hold.
 const EVENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -74,7 +71,7 @@ impl Gateway {
         let log = places.repo("target").join(format!("{name}.log"));
         let scratch = Scratch::new(&places.repo("target"), name)?;
         let port_file = scratch.path().join("port.json");
-        // A house of its own, and an empty one each time.
+        // A data folder of its own, and an empty one each time.
         let data = places.repo("target").join(format!("{name}.data"));
         shell::remove_folder(&data)?;
         let lector = places.lector();
@@ -185,24 +182,27 @@ impl Gateway {
 
     /// Ends it in order and waits until it has gone.
     pub fn stop(mut self) -> Result<()> {
-        self.terminate();
+        match self.end().context("cannot wait for the gateway")? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => bail!("the gateway ended with {status}; its log is {}", self.log.display()),
+            None => {
+                bail!("the gateway did not stop within {STOP_WITHIN:?}; its log is {}", self.log.display())
+            }
+        }
+    }
+
+    /// Asks it to end; `None`: it did not in time.
+    fn end(&mut self) -> io::Result<Option<ExitStatus>> {
+        // std can only kill; a shell can ask.
+        let _ = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
         let deadline = Instant::now() + STOP_WITHIN;
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().context("cannot wait for the gateway")? {
-                ensure!(
-                    status.success(),
-                    "the gateway ended with {status}; its log is {}",
-                    self.log.display()
-                );
-                return Ok(());
+        loop {
+            let status = self.child.try_wait()?;
+            if status.is_some() || Instant::now() >= deadline {
+                return Ok(status);
             }
             thread::sleep(POLL);
         }
-        bail!(
-            "the gateway did not stop within {} s; its log is {}",
-            STOP_WITHIN.as_secs(),
-            self.log.display()
-        );
     }
 
     /// Polls until there is something, the process ends, or the deadline.
@@ -215,11 +215,7 @@ impl Gateway {
                 bail!("the gateway ended with {status} while starting:\n{}", self.last_words());
             }
             if Instant::now() >= deadline {
-                bail!(
-                    "the gateway was not ready within {} s:\n{}",
-                    READY_WITHIN.as_secs(),
-                    self.last_words()
-                );
+                bail!("the gateway was not ready within {READY_WITHIN:?}:\n{}", self.last_words());
             }
             thread::sleep(POLL);
         }
@@ -230,42 +226,15 @@ impl Gateway {
         let lines: Vec<&str> = text.lines().collect();
         lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
     }
-
-    fn terminate(&self) {
-        // std can only kill; a shell can ask.
-        let _ = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
-    }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            self.terminate();
-            let deadline = Instant::now() + STOP_WITHIN;
-            while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
-                thread::sleep(POLL);
-            }
+            let _ = self.end();
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
-    }
-}
-
-/// Waits until the best engines serve: some may have to be built first.
-pub fn settled(gateway: &Gateway) -> Result<()> {
-    settled_within(gateway, IMPROVED_WITHIN)
-}
-
-/// The same, where that may take longer.
-pub fn settled_within(gateway: &Gateway, within: Duration) -> Result<()> {
-    let end = Instant::now() + within;
-    loop {
-        let told: Value = serde_json::from_str(&gateway.get("/readyz")?).context("no JSON")?;
-        if told["parts"]["engines"]["improving"] == false {
-            return Ok(());
-        }
-        ensure!(Instant::now() < end, "engines are still being built after {} s", within.as_secs());
-        thread::sleep(Duration::from_millis(100));
     }
 }
 

@@ -72,14 +72,14 @@ fn compile(places: &Places, rust: &GuestRust, target: &str, components: &[Compon
 /// that has not changed keeps its file, so that whoever watches it is left alone.
 fn publish(from: &Path, to: &Path) -> Result<u64> {
     let folder = to.parent().context("a component stands in a folder")?;
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    shell::make_folder(folder)?;
     let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     if fs::read(to).is_ok_and(|old| old == bytes) {
         return Ok(bytes.len() as u64);
     }
     let scratch = Scratch::new(folder, "publishing")?;
     let part = scratch.path().join("part");
-    fs::write(&part, &bytes).with_context(|| format!("cannot write {}", part.display()))?;
+    shell::write(&part, &bytes)?;
     fs::rename(&part, to).with_context(|| format!("cannot place {}", to.display()))?;
     Ok(bytes.len() as u64)
 }

@@ -2,31 +2,16 @@
 //!
 //! `setup` fetches, `guests` builds the components, `demo` shows the whole slice, `test` is what CI runs, `fuzz` looks for
 //! inputs that break a parser, `bench` measures, `gpu-check` does so on a GPU.
-//! It knows the repository's layout and the tools around it; it depends on no crate of the host.
 
-// A task runner talks to a terminal, and it is not a runtime path: it reads the environment where it needs to.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stderr)]
 
-mod bench;
-mod corpus;
-mod demo;
-mod fuzz;
-mod gateway;
-mod gpu_check;
-mod guests;
-mod places;
-mod rooms;
-mod setup;
-mod shell;
-mod test;
-mod tidy;
-mod wit;
-
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use places::Places;
+use xtask::places::Places;
+use xtask::{bench, corpus, demo, fuzz, guests, setup, test, tidy, wit};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Lector's task runner", disable_version_flag = true)]
@@ -61,9 +46,18 @@ enum Task {
     /// Feed arbitrary bytes to what parses bytes from outside, for longer than the test suite does
     Fuzz(fuzz::Arguments),
     /// Check everything that needs a GPU on the machine that has one, and keep the figures
-    GpuCheck(gpu_check::Arguments),
-    /// Measure, next to a named reference
-    Bench(bench::Arguments),
+    #[command(disable_help_flag = true)]
+    GpuCheck(Passed),
+    /// Build and run a benchmark of `tests/bench`: each measures next to a named reference
+    #[command(disable_help_flag = true)]
+    Bench(Passed),
+}
+
+/// Arguments of the program that does the work; `--help` is one of them.
+#[derive(clap::Args)]
+struct Passed {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
 }
 
 fn main() -> ExitCode {
@@ -88,7 +82,9 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::ReleaseWit(arguments) => wit::run(&places, &arguments),
         Task::Corpus { from } => corpus::fetch(&places, from.as_deref()).map(drop),
         Task::Fuzz(arguments) => fuzz::run(&places, &arguments),
-        Task::GpuCheck(arguments) => gpu_check::run(&places, &arguments),
-        Task::Bench(arguments) => bench::run(&places, arguments),
+        Task::GpuCheck(Passed { arguments }) => {
+            bench::run(&places, [OsString::from("gpu-check")].into_iter().chain(arguments))
+        }
+        Task::Bench(Passed { arguments }) => bench::run(&places, arguments),
     }
 }

@@ -39,6 +39,53 @@ pub fn remove_folder(folder: &Path) -> Result<()> {
     }
 }
 
+/// Removes a folder with all that is in it, and makes it anew.
+pub fn empty_folder(folder: &Path) -> Result<()> {
+    remove_folder(folder)?;
+    make_folder(folder)
+}
+
+/// Makes a folder, and those above it.
+pub fn make_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
+}
+
+/// Lists the paths in a folder, in order.
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let paths = |entries: fs::ReadDir| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
+    let mut paths =
+        fs::read_dir(folder).and_then(paths).with_context(|| format!("cannot list {}", folder.display()))?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Lists the regular files below a folder; links are not followed.
+pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for path in list(&folder)?.into_iter().filter(|path| !path.is_symlink()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.is_file() {
+                found.push(path);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Reads a file of text.
+pub fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Writes a file, in a folder that is made where it is missing.
+pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
+    path.parent().map_or(Ok(()), make_folder)?;
+    fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// A command for pip, by the Python that is first in the path.
 pub fn pip() -> Command {
     let mut command = Command::new("python3");
@@ -138,10 +185,7 @@ impl Scratch {
     /// Makes `parent/.NAME.PID`, empty.
     pub fn new(parent: &Path, name: &str) -> Result<Self> {
         let path = parent.join(format!(".{name}.{}", std::process::id()));
-        if path.exists() {
-            fs::remove_dir_all(&path).with_context(|| format!("cannot clear {}", path.display()))?;
-        }
-        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        empty_folder(&path)?;
         Ok(Self(path))
     }
 

@@ -5,12 +5,12 @@
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use crate::places::Places;
 use crate::setup::wasm::PLAIN;
-use crate::{bench, corpus, guests, setup, shell, tidy};
+use crate::{bench, corpus, guests, processor, setup, shell, tidy};
 
 /// Which steps.
 #[derive(Args)]
@@ -32,6 +32,10 @@ struct Step {
     run: fn(&Places) -> Result<Outcome>,
 }
 
+const fn step(name: &'static str, about: &'static str, run: fn(&Places) -> Result<Outcome>) -> Step {
+    Step { name, about, run }
+}
+
 enum Outcome {
     Passed,
     /// Could not be run here; the reason.
@@ -40,41 +44,28 @@ enum Outcome {
 
 /// What is cheap and often wrong comes first.
 const STEPS: &[Step] = &[
-    Step { name: "fmt", about: "formatting of both workspaces", run: fmt },
-    Step {
-        name: "tidy",
-        about: "house rules and the dependency rule",
-        run: |places| passed(tidy::run(places)),
-    },
-    Step {
-        name: "setup",
-        about: "libraries, models, wasm std",
-        run: |places| passed(setup::everything(places)),
-    },
-    Step { name: "guests", about: "guest components", run: |places| passed(guests::build(places).map(drop)) },
-    Step { name: "guest-clippy", about: "lints of the guest workspace, native and wasm", run: guest_clippy },
-    Step { name: "guest-unit", about: "unit tests of the guest workspace, native", run: guest_unit },
-    Step { name: "clippy", about: "lints of the host workspace", run: clippy },
-    Step { name: "build", about: "the host workspace, all of it", run: build_all },
-    Step { name: "unit", about: "unit tests of the host workspace", run: unit },
-    Step { name: "doc", about: "examples in the documentation of both workspaces", run: doc },
-    Step {
-        name: "corpus",
-        about: "the PDFs of the test corpus",
-        run: |places| passed(corpus::fetch(places, None).map(drop)),
-    },
-    Step { name: "integration", about: "the real gateway, guests, models and documents", run: integration },
-    Step {
-        name: "load",
-        about: "bench load in its short form: it runs, its figures say nothing",
-        run: |places| passed(bench::load_in_short(places)),
-    },
-    Step {
-        name: "company",
-        about: "bench company over the shipped pages: alone and in a full house they read the same",
-        run: |places| passed(bench::company_in_short(places)),
-    },
-    Step { name: "deny", about: "licences, bans and sources of all dependencies", run: deny },
+    step("fmt", "formatting of both workspaces", fmt),
+    step("tidy", "house rules and the dependency rule", |places| passed(tidy::run(places))),
+    step("setup", "libraries, models, wasm std", |places| passed(setup::everything(places))),
+    step("guests", "guest components", |places| passed(guests::build(places).map(drop))),
+    step("guest-clippy", "lints of the guest workspace, native and wasm", guest_clippy),
+    step("guest-unit", "unit tests of the guest workspace, native", guest_unit),
+    step("clippy", "lints of the host workspace", clippy),
+    step("build", "the host workspace, all of it", build_all),
+    step("unit", "unit tests of the host workspace", unit),
+    step("doc", "examples in the documentation of both workspaces", doc),
+    step("corpus", "the PDFs of the test corpus", |places| passed(corpus::fetch(places, None).map(drop))),
+    step("integration", "the real gateway, guests, models and documents", integration),
+    step("avx2", "the engine tests with wider vector features hidden, where the processor has any", avx2),
+    step("load", "bench load in its short form: it runs, its figures say nothing", |places| {
+        passed(bench::run(places, ["load", "--short", "--no-build"]))
+    }),
+    step(
+        "cobatch",
+        "bench cobatch over the shipped pages: alone and batched with others they read the same",
+        |places| passed(bench::run(places, ["cobatch", "--short", "--no-build"])),
+    ),
+    step("deny", "licences, bans and sources of all dependencies", deny),
 ];
 
 /// Runs the chosen steps and stops at the first that fails.
@@ -87,6 +78,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     }
     for name in arguments.only.iter().chain(&arguments.skip) {
         if !STEPS.iter().any(|step| step.name == name) {
+            ensure!(name != "company", "the step `company` is named `cobatch`");
             bail!("there is no step `{name}`: `cargo xtask test --list` names them");
         }
     }
@@ -185,6 +177,17 @@ fn integration(places: &Places) -> Result<Outcome> {
         .current_dir(&places.root)))
 }
 
+/// A processor that computes bf16 tests the choice of engines of one that does not, too.
+fn avx2(places: &Places) -> Result<Outcome> {
+    if let Some(reason) = processor::lacks_bf16() {
+        return Ok(Outcome::Skipped(format!("{reason}: the step `integration` covers it")));
+    }
+    let mut cargo = shell::cargo();
+    cargo.args(["test", "--release", "--locked", "--workspace"]);
+    cargo.args(["real", "engines", "company"].iter().flat_map(|test| ["--test", test]));
+    passed(say(cargo.env(processor::FEATURES, processor::AVX2_ALONE).current_dir(&places.root)))
+}
+
 fn guest_clippy(places: &Places) -> Result<Outcome> {
     guest(places, LINT)?;
     let rust = guests::rust(places)?;
@@ -194,18 +197,8 @@ fn guest_clippy(places: &Places) -> Result<Outcome> {
         ));
     }
     let mut cargo = shell::cargo();
-    cargo.args([
-        "clippy",
-        "--release",
-        "--locked",
-        "--workspace",
-        "--quiet",
-        "--target",
-        PLAIN,
-        "--",
-        "-D",
-        "warnings",
-    ]);
+    cargo.args(["clippy", "--release", "--locked", "--workspace", "--quiet", "--target", PLAIN]);
+    cargo.args(["--", "-D", "warnings"]);
     rust.apply(cargo.current_dir(places.repo("guest")));
     passed(say(&mut cargo))
 }

@@ -33,8 +33,11 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
 fn release(folder: &Path, rewrite: bool) -> Result<usize> {
     let files = hashes(folder)?;
     if !rewrite && folder.join(LIST).is_file() {
-        let changed: Vec<String> =
-            listed(folder)?.into_iter().filter(|(path, sha256)| files.get(path) != Some(sha256)).map(|(path, _)| path).collect();
+        let changed: Vec<String> = listed(folder)?
+            .into_iter()
+            .filter(|(path, sha256)| files.get(path) != Some(sha256))
+            .map(|(path, _)| path)
+            .collect();
         if !changed.is_empty() {
             bail!(
                 "released files have changed: {}. Put the change into a new version; `--rewrite` is for a version that nobody \
@@ -43,11 +46,13 @@ fn release(folder: &Path, rewrite: bool) -> Result<usize> {
             );
         }
     }
-    let mut text = String::from("# Written by `cargo xtask release-wit`. A file that is listed here never changes.\n");
+    let mut text =
+        String::from("# Written by `cargo xtask release-wit`. A file that is listed here never changes.\n");
     for (path, sha256) in &files {
         text.push_str(&format!("{sha256}  {path}\n"));
     }
-    fs::write(folder.join(LIST), text).with_context(|| format!("cannot write the list in {}", folder.display()))?;
+    fs::write(folder.join(LIST), text)
+        .with_context(|| format!("cannot write the list in {}", folder.display()))?;
     Ok(files.len())
 }
 
@@ -62,7 +67,9 @@ pub fn violations(folder: &Path) -> Result<Vec<String>> {
         match files.get(path) {
             None => found.push(format!("wit/{path} is released and missing")),
             Some(now) if now != sha256 => {
-                found.push(format!("wit/{path} is released and has changed: put the change into a new version"));
+                found.push(format!(
+                    "wit/{path} is released and has changed: put the change into a new version"
+                ));
             }
             Some(_) => {}
         }

@@ -12,8 +12,8 @@ use lector_inference::build::Task;
 use lector_inference::cache::Collected;
 use lector_inference::preflight::{self, GpuPlaces};
 use lector_inference::{
-    EngineCache, EngineStatus, Inference, InferenceConfig, Outcome, Provider, Rung, RungState, RungStatus,
-    Step, Wish, gpu,
+    CpuFeatures, EngineCache, EngineStatus, Inference, InferenceConfig, Outcome, Provider, Rung, RungState,
+    RungStatus, Step, Wish, gpu,
 };
 
 use super::myself;
@@ -40,6 +40,7 @@ pub(super) fn config(config: &EnginesConfig) -> anyhow::Result<InferenceConfig> 
         openvino_dir: config.openvino_dir.clone(),
         gpu_dirs: config.gpu_dirs.clone(),
         providers: wishes("engines.providers", &config.providers)?,
+        cpu_features: CpuFeatures::parse(&config.cpu_features).context("engines.cpu_features")?,
         model_providers: single.collect::<anyhow::Result<_>>()?,
         cache_dir: config.cache_dir.clone(),
         cache_bytes_max: config.cache_bytes_max,

@@ -11,6 +11,8 @@ use super::{Failure, terminal};
 use crate::app;
 use crate::config::Config;
 
+/// Exit code of a copy that holds all that could be read, and not all that is named.
+const INCOMPLETE: u8 = 3;
 /// Folder of the models in a backup.
 const MODELS: &str = "models";
 
@@ -39,10 +41,18 @@ fn data_dir(config: &Config) -> anyhow::Result<&Path> {
 }
 
 fn say(what: &str, copied: copies::Copied, models: &str, to: &Path) -> Result<ExitCode, Failure> {
-    let copies::Copied { components, bytes } = copied;
+    let copies::Copied { components, bytes, left_out } = copied;
     let to = to.display();
     terminal::print(&format!("{what}: {components} components, {bytes} bytes, in {to}\n{models}\n"))?;
-    Ok(ExitCode::SUCCESS)
+    if left_out.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let lost: Vec<String> = left_out.iter().map(ToString::to_string).collect();
+    terminal::print(&format!(
+        "components that are missing or damaged where they were copied from, LEFT OUT: {}\n",
+        lost.join(", ")
+    ))?;
+    Ok(ExitCode::from(INCOMPLETE))
 }
 
 /// Models after what was kept or left out, in a line.

@@ -242,3 +242,13 @@ impl Ask for Audit {
         Ok(server.at(Method::GET, &format!("{path}?limit={}", self.limit)))
     }
 }
+
+/// `lector quarantine`
+#[derive(Debug, clap::Args)]
+pub(super) struct Quarantine {}
+
+impl Ask for Quarantine {
+    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+        Ok(server.at(Method::GET, "/admin/quarantine"))
+    }
+}

@@ -8,12 +8,13 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Failure, on_runtime};
 use crate::app::Host;
 use crate::config::{Config, HttpConfig};
 use crate::shutdown::Signals;
-use crate::{descriptors, http, telemetry};
+use crate::{descriptors, http, memory, telemetry};
 
 /// After the drain: for answers that are written but not yet on the wire.
 const LAST_BYTES: Duration = Duration::from_secs(2);
@@ -67,6 +68,8 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
         host.stop().await;
         return Err(error.into());
     }
+    let _trimming =
+        AbortOnDropHandle::new(tokio::spawn(memory::trim_after_large_documents(host.platform.clone())));
     // The first page pays for everything that is lazy: let it be ours. What it cannot do now it may be
     // able to do later, and `/readyz` says so until then.
     match host.platform.probe(WARM_UP_MAX).await {
@@ -145,6 +148,16 @@ async fn who_may_come(host: &Host, config: &Config, address: SocketAddr) -> anyh
     let platform = &host.platform;
     if let (true, Some(file)) = (platform.is_open(), &config.admin_key_file) {
         super::keys::first_admin_key(platform, file).await?;
+    }
+    if let (true, Some(file)) = (platform.lost_admin_key(), &config.admin_key_file) {
+        if file.exists() {
+            tracing::error!(
+                file = %file.display(),
+                "no administrator's key can be read from the store: move this file away and restart, and a new key is made"
+            );
+        } else {
+            super::keys::first_admin_key(platform, file).await?;
+        }
     }
     if platform.is_open() && !address.ip().is_loopback() && !config.http.allow_insecure_public {
         anyhow::bail!(

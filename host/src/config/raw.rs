@@ -40,6 +40,7 @@ pub struct RawHttp {
 #[serde(deny_unknown_fields)]
 pub struct RawEngines {
     pub providers: Vec<String>,
+    pub cpu_features: Vec<String>,
     pub library: String,
     pub openvino_dir: String,
     pub gpu_dirs: Vec<String>,
@@ -67,6 +68,8 @@ pub struct RawDocuments {
     pub worker_memory_bytes: u64,
     pub image_pixels_max: u64,
     pub pages_max: u32,
+    pub text_characters_max: u32,
+    pub text_words_max: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,6 +96,9 @@ pub struct RawPlatform {
     pub pages_in_flight_max: usize,
     pub pages_per_document_max: u32,
     pub held_bytes_max: u64,
+    pub tenant_held_bytes_max: u64,
+    pub tenant_images_bytes_max: u64,
+    pub document_result_bytes_max: u64,
     pub engine_linger_s: u64,
 }
 
@@ -163,6 +169,7 @@ impl Default for RawConfig {
             },
             engines: RawEngines {
                 providers: vec!["auto".to_owned()],
+                cpu_features: vec!["auto".to_owned()],
                 library: String::new(),
                 openvino_dir: String::new(),
                 gpu_dirs: vec![String::new()],
@@ -186,6 +193,8 @@ impl Default for RawConfig {
                 worker_memory_bytes: 2 << 30,
                 image_pixels_max: 120_000_000,
                 pages_max: 20_000,
+                text_characters_max: 250_000,
+                text_words_max: 60_000,
             },
             guests: RawGuests {
                 code_cache: true,
@@ -206,6 +215,9 @@ impl Default for RawConfig {
                 pages_in_flight_max: 0,
                 pages_per_document_max: 5_000,
                 held_bytes_max: 1 << 30,
+                tenant_held_bytes_max: 256 << 20,
+                tenant_images_bytes_max: 0,
+                document_result_bytes_max: 128 << 20,
                 engine_linger_s: 60,
             },
             client: RawClient {

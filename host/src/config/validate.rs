@@ -98,6 +98,7 @@ fn engines(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<Eng
     let library = if gpu { paths::ONNXRUNTIME_GPU } else { paths::ONNXRUNTIME };
     Ok(EnginesConfig {
         providers: raw.providers.clone(),
+        cpu_features: raw.cpu_features.clone(),
         model_providers: raw
             .model_providers
             .iter()
@@ -139,6 +140,12 @@ fn documents(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<D
         worker_memory_bytes: check.positive("documents.worker_memory_bytes", raw.worker_memory_bytes)?,
         image_pixels_max: check.positive("documents.image_pixels_max", raw.image_pixels_max)?,
         pages_max: check.positive("documents.pages_max", raw.pages_max)?,
+        text_characters_max: check.positive("documents.text_characters_max", raw.text_characters_max)?,
+        text_words_max: check.at_most(
+            "documents.text_words_max",
+            check.positive("documents.text_words_max", raw.text_words_max)?,
+            TEXT_WORDS_MAX,
+        )?,
     })
 }
 
@@ -211,6 +218,13 @@ fn platform(
         pages_per_document_max: check
             .positive("platform.pages_per_document_max", raw.pages_per_document_max)?,
         held_bytes_max: check.positive("platform.held_bytes_max", raw.held_bytes_max)?,
+        tenant_held_bytes_max: check.positive("platform.tenant_held_bytes_max", raw.tenant_held_bytes_max)?,
+        tenant_images_bytes_max: match raw.tenant_images_bytes_max {
+            0 => (machine_memory() / 4).max(TENANT_IMAGES_BYTES_MIN),
+            bytes => check.at_least("platform.tenant_images_bytes_max", bytes, 1 << 20)?,
+        },
+        document_result_bytes_max: check
+            .positive("platform.document_result_bytes_max", raw.document_result_bytes_max)?,
         // 0 is a meaning of its own here: let go at once.
         engine_linger: Duration::from_secs(check.at_most(
             "platform.engine_linger_s",
@@ -261,6 +275,21 @@ fn or(value: usize, found_out: usize) -> usize {
     if value == 0 { found_out } else { value }
 }
 
+/// Pixels and tensors of one page at least, whatever the machine.
+const TENANT_IMAGES_BYTES_MIN: u64 = 1 << 30;
+
+/// Returns the bytes of memory that the process may use: those of the machine, or of its cgroup.
+fn machine_memory() -> u64 {
+    let system = rustix::system::sysinfo();
+    let machine = u64::from(system.totalram).saturating_mul(u64::from(system.mem_unit));
+    let cgroup = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let cgroup = cgroup.and_then(|text| text.trim().parse().ok()).unwrap_or(u64::MAX);
+    machine.min(cgroup)
+}
+
+/// Words of a page's text layer: more do not fit into a message of a render worker.
+const TEXT_WORDS_MAX: u32 = 500_000;
+
 /// A week: beyond it a limit of time is a slip of the pen.
 const SECONDS_MAX: u64 = 7 * 24 * 3600;
 
@@ -280,6 +309,19 @@ impl Check<'_> {
 
     fn positive<T: PartialEq + Default>(&self, key: &str, value: T) -> Result<T, ConfigError> {
         if value == T::default() { Err(self.wrong(key, "must be 1 or more")) } else { Ok(value) }
+    }
+
+    fn at_least<T: PartialOrd + std::fmt::Display>(
+        &self,
+        key: &str,
+        value: T,
+        least: T,
+    ) -> Result<T, ConfigError> {
+        if value < least {
+            Err(self.wrong(key, &format!("is {value}, and must be at least {least}")))
+        } else {
+            Ok(value)
+        }
     }
 
     fn at_most<T: PartialOrd + std::fmt::Display>(

@@ -5,10 +5,23 @@ use std::fmt::Write;
 
 use lector_core::{Line, Quad, Transcript};
 
-use super::DocumentResult;
+use super::{DocumentResult, PageResult};
 
 /// A document: every page that was read; those that were not are comments.
 pub fn document(result: &DocumentResult) -> String {
+    let mut out = head(result);
+    out.extend(result.pages.iter().map(|page| page_result(result.name.as_deref(), page)));
+    out.push_str(TAIL);
+    out
+}
+
+/// Behind the last page.
+pub(super) const TAIL: &str = "</body>\n</html>\n";
+/// What a document without a name is called.
+const UNNAMED: &str = "document";
+
+/// Everything in front of the first page.
+pub(super) fn head(result: &DocumentResult) -> String {
     let mut out = String::from(concat!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n",
         "<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Transitional//EN\" ",
@@ -16,7 +29,7 @@ pub fn document(result: &DocumentResult) -> String {
         "<html xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n",
         "<meta http-equiv=\"Content-Type\" content=\"text/html; charset=utf-8\"/>\n",
     ));
-    let name = result.name.as_deref().unwrap_or("document");
+    let name = result.name.as_deref().unwrap_or(UNNAMED);
     let _ = write!(
         out,
         "<title>{}</title>\n<meta name=\"ocr-system\" content=\"lector {}\"/>\n\
@@ -27,21 +40,20 @@ pub fn document(result: &DocumentResult) -> String {
         env!("CARGO_PKG_VERSION"),
         result.transcripts().count(),
     );
-    for page_result in &result.pages {
-        match &page_result.outcome {
-            Ok(transcript) => page(&mut out, name, page_result.index, transcript),
-            Err(fault) => {
-                // Two hyphens would end the comment.
-                let message = escape(&fault.message).replace('-', "&#45;");
-                let _ = writeln!(
-                    out,
-                    "<!-- page {} was not read: {message} -->",
-                    u64::from(page_result.index) + 1
-                );
-            }
+    out
+}
+
+/// A page of the document of this name, read or not.
+pub(super) fn page_result(name: Option<&str>, result: &PageResult) -> String {
+    let mut out = String::new();
+    match &result.outcome {
+        Ok(transcript) => page(&mut out, name.unwrap_or(UNNAMED), result.index, transcript),
+        Err(fault) => {
+            // Two hyphens would end the comment.
+            let message = escape(&fault.message).replace('-', "&#45;");
+            let _ = writeln!(out, "<!-- page {} was not read: {message} -->", u64::from(result.index) + 1);
         }
     }
-    out.push_str("</body>\n</html>\n");
     out
 }
 

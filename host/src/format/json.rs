@@ -5,56 +5,232 @@ use std::time::Duration;
 
 use lector_core::call::RunNote;
 use lector_core::port::Company;
-use lector_core::{Blame, Block, Cell, Fault, Finding, Line, Quad, Timing, Transcript, Word};
+use lector_core::{
+    Blame, Block, BlockKind, Cell, Direction, Fault, Finding, Line, Origin, Quad, Timing, Transcript, Word,
+};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::{DocumentResult, PageResult};
 
-/// A page as it was answered: [`page`] or [`page_error`].
-pub fn page_result(result: &PageResult) -> Value {
-    match &result.outcome {
-        Ok(transcript) => page(result.index, transcript, &result.timing),
-        Err(fault) => page_error(result.index, fault, &result.timing),
+/// A page as it was answered, read or not. Written straight from the result: as a tree of values a page takes ten times
+/// the memory.
+#[derive(Debug)]
+pub struct Page<'a>(pub &'a PageResult);
+
+/// A whole document. `text` is the guest's summary where there is one, else the pages' texts.
+#[derive(Debug)]
+pub struct Document<'a>(pub &'a DocumentResult);
+
+impl Serialize for Page<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let PageResult { index, outcome, timing } = self.0;
+        page_members(&mut map, *index, outcome.as_ref().map(|page| &***page), timing)?;
+        map.end()
     }
 }
 
-/// A page that was read. `index` counts from 0, the `page` in the answer from 1.
-pub fn page(index: u32, transcript: &Transcript, timing: &Timing) -> Value {
-    let mut out = json!({
-        "page": u64::from(index) + 1,
-        "size": { "width": transcript.size.width, "height": transcript.size.height },
-        "dpi": tenth(transcript.dpi),
-        "turn": transcript.turn.degrees(),
-        "text": transcript.text(),
-        "lines": transcript.lines.iter().map(line).collect::<Vec<_>>(),
-    });
-    if !transcript.blocks.is_empty() {
-        put(&mut out, "blocks", transcript.blocks.iter().map(block).collect::<Vec<_>>().into());
+impl Serialize for Document<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        members(&mut map, &facts(self.0))?;
+        map.serialize_entry("text", &super::text::document(self.0))?;
+        members(&mut map, &summary(self.0))?;
+        map.serialize_entry("pages", &Seq(|| self.0.pages.iter().map(Page)))?;
+        map.end()
     }
-    if !transcript.findings.is_empty() {
-        put(&mut out, "findings", transcript.findings.iter().map(finding).collect::<Vec<_>>().into());
-    }
-    if !transcript.warnings.is_empty() {
-        put(&mut out, "warnings", transcript.warnings.clone().into());
-    }
-    if let Some(json) = &transcript.properties {
-        put(&mut out, "properties", properties(json));
-    }
-    put(&mut out, "timing_ms", self::timing(timing));
-    explain(&mut out, timing);
-    out
 }
 
-/// A page that was not read.
-pub fn page_error(index: u32, fault: &Fault, timing: &Timing) -> Value {
-    let mut out = json!({ "page": u64::from(index) + 1, "error": self::fault(fault), "timing_ms": self::timing(timing) });
-    explain(&mut out, timing);
-    out
+/// A sequence that is made while it is written.
+struct Seq<F>(F);
+
+impl<F: Fn() -> I, I: IntoIterator<Item: Serialize>> Serialize for Seq<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
+fn members<M: SerializeMap>(map: &mut M, members: &Map<String, Value>) -> Result<(), M::Error> {
+    members.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))
+}
+
+/// Writes the members of a page that was read, or was not. `index` counts from 0, the `page` in the answer from 1.
+pub(super) fn page_members<M: SerializeMap>(
+    map: &mut M,
+    index: u32,
+    outcome: Result<&Transcript, &Fault>,
+    timing: &Timing,
+) -> Result<(), M::Error> {
+    map.serialize_entry("page", &(u64::from(index) + 1))?;
+    match outcome {
+        Ok(transcript) => transcript_members(map, transcript)?,
+        Err(fault) => map.serialize_entry("error", &self::fault(fault))?,
+    }
+    map.serialize_entry("timing_ms", &self::timing(timing))?;
+    match explain(timing) {
+        Some(told) => map.serialize_entry("explain", &told),
+        None => Ok(()),
+    }
+}
+
+fn transcript_members<M: SerializeMap>(map: &mut M, page: &Transcript) -> Result<(), M::Error> {
+    map.serialize_entry("size", &json!({ "width": page.size.width, "height": page.size.height }))?;
+    map.serialize_entry("dpi", &tenth(page.dpi))?;
+    map.serialize_entry("turn", &page.turn.degrees())?;
+    map.serialize_entry("text", &page.text())?;
+    map.serialize_entry("lines", &Seq(|| page.lines.iter().map(LineShape::from)))?;
+    if !page.blocks.is_empty() {
+        map.serialize_entry("blocks", &Seq(|| page.blocks.iter().map(BlockShape::from)))?;
+    }
+    if !page.findings.is_empty() {
+        map.serialize_entry("findings", &Seq(|| page.findings.iter().map(FindingShape::from)))?;
+    }
+    if !page.warnings.is_empty() {
+        map.serialize_entry("warnings", &page.warnings)?;
+    }
+    match &page.properties {
+        Some(json) => map.serialize_entry("properties", &properties(json)),
+        None => Ok(()),
+    }
+}
+
+type Corners = [[f64; 2]; 4];
+
+#[derive(Serialize)]
+struct LineShape<'a> {
+    text: &'a str,
+    confidence: f64,
+    quad: Corners,
+    source: Origin,
+    #[serde(skip_serializing_if = "Direction::is_ltr")]
+    direction: Direction,
+    block: u32,
+    #[serde(skip_serializing_if = "<[Word]>::is_empty", serialize_with = "words")]
+    words: &'a [Word],
+}
+
+impl<'a> From<&'a Line> for LineShape<'a> {
+    fn from(line: &'a Line) -> Self {
+        Self {
+            text: &line.text,
+            confidence: confidence(line.confidence),
+            quad: corners(&line.quad),
+            source: line.origin,
+            direction: line.direction,
+            block: line.block,
+            words: &line.words,
+        }
+    }
+}
+
+fn words<S: Serializer>(words: &[Word], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Shape<'a> {
+        text: &'a str,
+        confidence: f64,
+        quad: Corners,
+    }
+    serializer.collect_seq(words.iter().map(|word| Shape {
+        text: &word.text,
+        confidence: confidence(word.confidence),
+        quad: corners(&word.quad),
+    }))
+}
+
+#[derive(Serialize)]
+struct FindingShape<'a> {
+    kind: &'a str,
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a str>,
+    confidence: f64,
+    lines: &'a [u32],
+    quad: Corners,
+}
+
+impl<'a> From<&'a Finding> for FindingShape<'a> {
+    fn from(finding: &'a Finding) -> Self {
+        Self {
+            kind: &finding.kind,
+            text: &finding.text,
+            value: finding.value.as_deref(),
+            confidence: confidence(finding.confidence),
+            lines: &finding.lines,
+            quad: corners(&finding.quad),
+        }
+    }
+}
+
+/// The kind stands beside the other members: `kind`, and `level` or `name`.
+#[derive(Serialize)]
+struct BlockShape<'a> {
+    id: u32,
+    #[serde(flatten)]
+    kind: &'a BlockKind,
+    quad: Corners,
+    confidence: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<TableShape<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    properties: Option<Value>,
+}
+
+#[derive(Serialize)]
+struct TableShape<'a> {
+    rows: u32,
+    columns: u32,
+    cells: Vec<CellShape<'a>>,
+}
+
+#[derive(Serialize)]
+struct CellShape<'a> {
+    row: u32,
+    column: u32,
+    row_span: u32,
+    column_span: u32,
+    header: bool,
+    quad: Corners,
+    text: &'a str,
+    lines: &'a [u32],
+}
+
+impl<'a> From<&'a Block> for BlockShape<'a> {
+    fn from(block: &'a Block) -> Self {
+        Self {
+            id: block.id,
+            kind: &block.kind,
+            quad: corners(&block.quad),
+            confidence: confidence(block.confidence),
+            table: block.table.as_ref().map(|table| TableShape {
+                rows: table.rows,
+                columns: table.columns,
+                cells: table.cells.iter().map(CellShape::from).collect(),
+            }),
+            properties: block.properties.as_deref().map(properties),
+        }
+    }
+}
+
+impl<'a> From<&'a Cell> for CellShape<'a> {
+    fn from(cell: &'a Cell) -> Self {
+        Self {
+            row: cell.row,
+            column: cell.column,
+            row_span: cell.row_span,
+            column_span: cell.column_span,
+            header: cell.header,
+            quad: corners(&cell.quad),
+            text: &cell.text,
+            lines: &cell.lines,
+        }
+    }
 }
 
 /// How a page came to be, where that was asked for.
-fn explain(out: &mut Value, timing: &Timing) {
-    let Some(explanation) = &timing.explanation else { return };
+fn explain(timing: &Timing) -> Option<Value> {
+    let explanation = timing.explanation.as_ref()?;
     let queue: Duration = timing.models.values().map(|model| model.queue).sum();
     let run = |note: &RunNote| {
         let Company { run, rows, items, tenants } = note.company;
@@ -65,12 +241,11 @@ fn explain(out: &mut Value, timing: &Timing) {
             "queue_ms": ms(note.queue), "run_ms": ms(note.run),
         })
     };
-    let told = json!({
+    Some(json!({
         "revision": explanation.revision, "queue_ms": ms(queue), "guest_ms": ms(timing.guest),
         "guest_memory_bytes": timing.memory_bytes, "host_calls": timing.host_calls,
         "runs": explanation.runs.iter().map(run).collect::<Vec<_>>(), "runs_left_out": explanation.runs_left_out,
-    });
-    put(out, "explain", told);
+    }))
 }
 
 /// A fault as clients see it; its detail stays in the log.
@@ -90,13 +265,6 @@ pub fn fault(fault: &Fault) -> Value {
     out
 }
 
-/// A whole document. `text` is the guest's summary where there is one, else the pages' texts.
-pub fn document(result: &DocumentResult) -> Value {
-    let mut out = head(result);
-    put(&mut out, "pages", result.pages.iter().map(page_result).collect::<Vec<_>>().into());
-    out
-}
-
 /// A document that failed as a whole.
 pub fn document_error(name: Option<&str>, fault: &Fault) -> Value {
     let mut out = json!({});
@@ -107,26 +275,26 @@ pub fn document_error(name: Option<&str>, fault: &Fault) -> Value {
     out
 }
 
-/// A document without its pages: for those who have them already.
-pub fn head(result: &DocumentResult) -> Value {
-    let mut out = json!({ "request_id": result.request.as_str() });
-    if let Some(name) = &result.name {
-        put(&mut out, "name", name.as_str().into());
-    }
-    put(&mut out, "deployment", result.deployment.as_str().into());
-    put(&mut out, "content_type", result.content_type.into());
-    put(&mut out, "page_count", result.page_count.into());
-    put(&mut out, "pages_ok", result.pages_ok.into());
-    put(&mut out, "pages_failed", result.pages_failed.into());
-    put(&mut out, "total_ms", ms(result.total));
-    put(&mut out, "text", super::text::document(result).into());
-    if let Some(json) = result.summary.as_ref().and_then(|summary| summary.properties.as_deref()) {
-        put(&mut out, "properties", properties(json));
-    }
-    if let Some(fault) = &result.summary_fault {
-        put(&mut out, "summary_error", self::fault(fault));
-    }
-    out
+/// The members of a document in front of its text.
+pub(super) fn facts(result: &DocumentResult) -> Map<String, Value> {
+    let name = result.name.as_deref().map(|name| ("name", name.into()));
+    let members = [("request_id", result.request.as_str().into())].into_iter().chain(name).chain([
+        ("deployment", result.deployment.as_str().into()),
+        ("content_type", result.content_type.into()),
+        ("page_count", result.page_count.into()),
+        ("pages_ok", result.pages_ok.into()),
+        ("pages_failed", result.pages_failed.into()),
+        ("total_ms", ms(result.total)),
+    ]);
+    members.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// What a document's summary adds to its text, or why there is none.
+pub(super) fn summary(result: &DocumentResult) -> Map<String, Value> {
+    let json = result.summary.as_ref().and_then(|summary| summary.properties.as_deref());
+    let additions = json.map(|json| ("properties".to_owned(), properties(json)));
+    let error = result.summary_fault.as_ref().map(|fault| ("summary_error".to_owned(), self::fault(fault)));
+    additions.into_iter().chain(error).collect()
 }
 
 /// Where the time of a page went. The parts overlap; only `total` is a duration by the clock.
@@ -157,63 +325,8 @@ pub(super) fn properties(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_else(|_| Value::from(json))
 }
 
-fn line(line: &Line) -> Value {
-    let mut out = json!({
-        "text": line.text,
-        "confidence": confidence(line.confidence),
-        "quad": quad(&line.quad),
-        "source": line.origin,
-        "block": line.block,
-    });
-    if !line.direction.is_ltr() {
-        put(&mut out, "direction", json!(line.direction));
-    }
-    if !line.words.is_empty() {
-        put(&mut out, "words", line.words.iter().map(word).collect::<Vec<_>>().into());
-    }
-    out
-}
-
-fn word(word: &Word) -> Value {
-    json!({ "text": word.text, "confidence": confidence(word.confidence), "quad": quad(&word.quad) })
-}
-
-fn finding(finding: &Finding) -> Value {
-    let mut out = json!({
-        "kind": finding.kind, "text": finding.text, "confidence": confidence(finding.confidence),
-        "lines": finding.lines, "quad": quad(&finding.quad),
-    });
-    if let Some(value) = &finding.value {
-        put(&mut out, "value", value.as_str().into());
-    }
-    out
-}
-
-fn block(block: &Block) -> Value {
-    // The kind with what belongs to it: `kind`, and `level` or `name`.
-    let mut out = json!(block.kind);
-    put(&mut out, "id", block.id.into());
-    put(&mut out, "quad", quad(&block.quad));
-    put(&mut out, "confidence", confidence(block.confidence).into());
-    if let Some(table) = &block.table {
-        let cells: Vec<Value> = table.cells.iter().map(cell).collect();
-        put(&mut out, "table", json!({ "rows": table.rows, "columns": table.columns, "cells": cells }));
-    }
-    if let Some(json) = &block.properties {
-        put(&mut out, "properties", properties(json));
-    }
-    out
-}
-
-fn cell(cell: &Cell) -> Value {
-    json!({
-        "row": cell.row, "column": cell.column, "row_span": cell.row_span, "column_span": cell.column_span,
-        "header": cell.header, "quad": quad(&cell.quad), "text": cell.text, "lines": cell.lines,
-    })
-}
-
-fn quad(quad: &Quad) -> Value {
-    quad.0.iter().map(|point| json!([tenth(point.x), tenth(point.y)])).collect::<Vec<_>>().into()
+fn corners(quad: &Quad) -> Corners {
+    quad.0.map(|point| [tenth(point.x), tenth(point.y)])
 }
 
 /// Rounded to one decimal.

@@ -3,23 +3,23 @@
 
 use lector_core::Transcript;
 
-use super::DocumentResult;
+use super::{DocumentResult, PageResult};
 
 /// A document. Pages that were not read are named where they would stand.
 pub fn document(result: &DocumentResult) -> String {
-    let pages: Vec<String> = result
-        .pages
-        .iter()
-        .map(|page_result| match &page_result.outcome {
-            Ok(transcript) => page(transcript),
-            Err(fault) => format!(
-                "*Page {} was not read: {}*\n",
-                u64::from(page_result.index) + 1,
-                escape(&fault.message)
-            ),
-        })
-        .collect();
-    pages.join("\n---\n\n")
+    result.pages.iter().enumerate().map(|(at, page)| page_result(at, page)).collect()
+}
+
+/// The page at this position of the answer, with the rule in front of it.
+pub(super) fn page_result(at: usize, result: &PageResult) -> String {
+    let rule = if at == 0 { "" } else { "\n---\n\n" };
+    match &result.outcome {
+        Ok(transcript) => format!("{rule}{}", page(transcript)),
+        Err(fault) => {
+            let number = u64::from(result.index) + 1;
+            format!("{rule}*Page {number} was not read: {}*\n", escape(&fault.message))
+        }
+    }
 }
 
 /// One page; ends in a line feed unless it is empty.

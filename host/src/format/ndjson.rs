@@ -9,13 +9,38 @@ use std::time::Duration;
 
 use lector_core::{DeploymentName, Fault, RequestId, Summary, Timing, Transcript};
 use lector_platform::Event;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::DocumentResult;
 use super::json::{self, put};
-use super::{DocumentResult, PageResult};
+
+/// An event as it is sent: its name, and its JSON without a line feed.
+#[derive(Debug)]
+pub struct Line {
+    /// The member `event`.
+    pub event: &'static str,
+    /// The object.
+    pub json: String,
+}
+
+impl Line {
+    fn of(event: &'static str, object: &impl Serialize) -> Self {
+        // Keys are strings, and no number is a float out of range: it always serialises.
+        Self { event, json: serde_json::to_string(object).unwrap_or_default() }
+    }
+}
+
+/// With a line feed.
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{}", self.json)
+    }
+}
 
 /// The batch begins. `files`: how many there are, where that is known.
-pub fn meta(request: &RequestId, deployment: &DeploymentName, files: Option<usize>) -> Value {
+pub fn meta(request: &RequestId, deployment: &DeploymentName, files: Option<usize>) -> Line {
     let mut out = json!({
         "event": "meta",
         "request_id": request.as_str(),
@@ -25,7 +50,7 @@ pub fn meta(request: &RequestId, deployment: &DeploymentName, files: Option<usiz
     if let Some(files) = files {
         put(&mut out, "files", files.into());
     }
-    out
+    Line::of("meta", &out)
 }
 
 /// A document is open; `selected` are the indices, from 0, of the pages that will be answered.
@@ -35,7 +60,7 @@ pub fn document(
     content_type: &str,
     page_count: u32,
     selected: &[u32],
-) -> Value {
+) -> Line {
     let mut out = json!({ "event": "document", "document": document });
     if let Some(name) = name {
         put(&mut out, "name", name.into());
@@ -43,17 +68,31 @@ pub fn document(
     put(&mut out, "content_type", content_type.into());
     put(&mut out, "page_count", page_count.into());
     put(&mut out, "pages", selected.iter().map(|&index| u64::from(index) + 1).collect::<Vec<_>>().into());
-    out
+    Line::of("document", &out)
 }
 
-/// A page was read.
-pub fn page(document: usize, index: u32, transcript: &Transcript, timing: &Timing) -> Value {
-    of_page("page", document, json::page(index, transcript, timing))
+/// A page was read, or was not.
+pub fn page(document: usize, index: u32, outcome: Result<&Transcript, &Fault>, timing: &Timing) -> Line {
+    let event = if outcome.is_ok() { "page" } else { "page_error" };
+    Line::of(event, &PageEvent { event, document, index, outcome, timing })
 }
 
-/// A page was not read.
-pub fn page_error(document: usize, index: u32, fault: &Fault, timing: &Timing) -> Value {
-    of_page("page_error", document, json::page_error(index, fault, timing))
+struct PageEvent<'a> {
+    event: &'static str,
+    document: usize,
+    index: u32,
+    outcome: Result<&'a Transcript, &'a Fault>,
+    timing: &'a Timing,
+}
+
+impl Serialize for PageEvent<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("event", self.event)?;
+        map.serialize_entry("document", &self.document)?;
+        json::page_members(&mut map, self.index, self.outcome, self.timing)?;
+        map.end()
+    }
 }
 
 /// A document was read to its end.
@@ -77,14 +116,14 @@ impl<'a> From<&'a DocumentResult> for DocumentEnd<'a> {
             pages_ok: result.pages_ok,
             pages_failed: result.pages_failed,
             total: result.total,
-            summary: result.summary.as_ref(),
+            summary: result.summary.as_ref().map(|summary| &***summary),
             summary_fault: result.summary_fault.as_ref(),
         }
     }
 }
 
 /// A document was read to its end; its pages were events of their own.
-pub fn document_end(document: usize, done: DocumentEnd<'_>) -> Value {
+pub fn document_end(document: usize, done: DocumentEnd<'_>) -> Line {
     let mut out = json!({
         "event": "document_end",
         "document": document,
@@ -102,14 +141,14 @@ pub fn document_end(document: usize, done: DocumentEnd<'_>) -> Value {
     if let Some(fault) = done.summary_fault {
         put(&mut out, "summary_error", json::fault(fault));
     }
-    out
+    Line::of("document_end", &out)
 }
 
 /// A document failed as a whole.
-pub fn document_error(document: usize, name: Option<&str>, fault: &Fault) -> Value {
+pub fn document_error(document: usize, name: Option<&str>, fault: &Fault) -> Line {
     let mut out = json!({ "event": "document_error", "document": document });
     extend(&mut out, json::document_error(name, fault));
-    out
+    Line::of("document_error", &out)
 }
 
 /// The totals of a batch.
@@ -126,32 +165,29 @@ pub struct Totals {
 }
 
 /// The batch is over.
-pub fn end(totals: Totals, total: Duration) -> Value {
-    json!({
+pub fn end(totals: Totals, total: Duration) -> Line {
+    let out = json!({
         "event": "end",
         "documents_ok": totals.documents_ok,
         "documents_failed": totals.documents_failed,
         "pages_ok": totals.pages_ok,
         "pages_failed": totals.pages_failed,
         "total_ms": json::ms(total),
-    })
-}
-
-/// An event as a line, line feed included.
-pub fn line(event: &Value) -> String {
-    format!("{event}\n")
+    });
+    Line::of("end", &out)
 }
 
 /// What happens to the file number `document`, as an event of the batch.
-pub fn event(document: usize, name: Option<&str>, event: &Event) -> Value {
+pub fn event(document: usize, name: Option<&str>, event: &Event) -> Line {
     match event {
         Event::Opened { content_type, page_count, selected } => {
             self::document(document, name, content_type, *page_count, selected)
         }
-        Event::Page { index, transcript, timing } => page(document, *index, transcript, timing),
-        Event::PageError { index, fault, timing } => page_error(document, *index, fault, timing),
+        Event::Page { index, transcript, timing } => page(document, *index, Ok(transcript), timing),
+        Event::PageError { index, fault, timing } => page(document, *index, Err(fault), timing),
         Event::End { summary, summary_fault, pages_ok, pages_failed, total } => {
-            let (summary, summary_fault) = (summary.as_ref(), summary_fault.as_ref());
+            let (summary, summary_fault) =
+                (summary.as_ref().map(|summary| &***summary), summary_fault.as_ref());
             let done = DocumentEnd {
                 pages_ok: *pages_ok,
                 pages_failed: *pages_failed,
@@ -165,34 +201,19 @@ pub fn event(document: usize, name: Option<&str>, event: &Event) -> Value {
     }
 }
 
-/// A document that is there already, as the events of a batch of one.
-pub fn whole_document(result: &DocumentResult) -> String {
-    let mut out = line(&meta(&result.request, &result.deployment, Some(1)));
+/// The events in front of the pages of a document that is there already, as a batch of one.
+pub(super) fn head(result: &DocumentResult) -> String {
     let selected: Vec<u32> = result.pages.iter().map(|page| page.index).collect();
-    out.push_str(&line(&document(
-        0,
-        result.name.as_deref(),
-        result.content_type,
-        result.page_count,
-        &selected,
-    )));
-    for PageResult { index, outcome, timing } in &result.pages {
-        out.push_str(&line(&match outcome {
-            Ok(transcript) => page(0, *index, transcript, timing),
-            Err(fault) => page_error(0, *index, fault, timing),
-        }));
-    }
-    out.push_str(&line(&document_end(0, result.into())));
-    let (pages_ok, pages_failed) = (result.pages_ok.into(), result.pages_failed.into());
-    let totals = Totals { documents_ok: 1, documents_failed: 0, pages_ok, pages_failed };
-    out.push_str(&line(&end(totals, result.total)));
-    out
+    let (name, content_type) = (result.name.as_deref(), result.content_type);
+    let meta = meta(&result.request, &result.deployment, Some(1));
+    format!("{meta}{}", document(0, name, content_type, result.page_count, &selected))
 }
 
-fn of_page(event: &str, document: usize, page: Value) -> Value {
-    let mut out = json!({ "event": event, "document": document });
-    extend(&mut out, page);
-    out
+/// The events behind them.
+pub(super) fn tail(result: &DocumentResult) -> String {
+    let (pages_ok, pages_failed) = (result.pages_ok.into(), result.pages_failed.into());
+    let totals = Totals { documents_ok: 1, documents_failed: 0, pages_ok, pages_failed };
+    format!("{}{}", document_end(0, result.into()), end(totals, result.total))
 }
 
 fn extend(object: &mut Value, more: Value) {

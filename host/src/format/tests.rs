@@ -29,7 +29,8 @@ fn of_page(transcript: Transcript) -> DocumentResult {
     let collector = event(opened, collector);
     // Completion order; the result is in page order.
     let collector = event(Event::PageError { index: 2, fault, timing: timing.clone() }, collector);
-    let collector = event(Event::Page { index: 0, transcript: Arc::new(transcript), timing }, collector);
+    let collector =
+        event(Event::Page { index: 0, transcript: Arc::new(Held::from(transcript)), timing }, collector);
     let end = Event::End {
         summary: None,
         summary_fault: None,
@@ -115,7 +116,7 @@ fn a_guests_own_code_is_told() {
 fn json_has_the_agreed_shape_and_no_detail() {
     let mut first = line("Hello world", 0);
     first.words = vec![Word { text: "Hello".into(), confidence: 1.0, quad: quad(10.0, 20.0, 40.0, 12.0) }];
-    let value = json::document(&result(vec![first]));
+    let value = serde_json::to_value(json::Document(&result(vec![first]))).unwrap();
     let page = &value["pages"][0];
     assert_eq!(page["page"], 1);
     assert_eq!(page["size"], json!({ "width": 200, "height": 300 }));
@@ -180,4 +181,33 @@ fn formats_by_name() {
     let fault = Format::parse("docx").unwrap_err();
     assert_eq!(fault.code, "unknown_format");
     assert!(fault.message.contains("markdown"));
+}
+
+#[test]
+fn text_by_parts_keeps_the_white_space_between_and_none_behind() {
+    for (texts, expect) in
+        [(&["a", "b"][..], "a\n\nb\n"), (&["", " ", "b", "\u{c}", ""], "\n\n \n\nb\n"), (&[" ", ""], "")]
+    {
+        let one = |text: &&str| result(vec![line(text, 0)]).pages.swap_remove(0);
+        let mut whole = result(vec![]);
+        whole.pages = texts.iter().map(one).collect();
+        assert_eq!(document(Format::Text, &whole), expect, "{texts:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_takes_too_much_memory_is_refused() {
+    let collector = Collector::new("r1".into(), "standard".into(), None).at_most(100);
+    let page = |bytes| {
+        let transcript = result(vec![]).pages.swap_remove(0).outcome.unwrap();
+        let transcript = Arc::new(Held::with_bytes(Transcript::clone(&transcript), bytes));
+        Event::Page { index: 0, transcript, timing: Timing::default() }
+    };
+    let Collected::More(collector) = collector.take(page(60)) else { panic!() };
+    match collector.take(page(41)) {
+        Collected::Failed(fault) => {
+            assert_eq!((fault.code, fault.kind), ("document_result_too_large", Kind::TooLarge));
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -15,7 +15,7 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use lector_core::{DeploymentName, Fault, Kind};
-use lector_platform::{Caller, EventStream, Permit};
+use lector_platform::{Caller, EventStream, Permit, Reservation};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -37,8 +37,6 @@ use relay::{Arrival, Reading};
 /// Documents of one batch in the house at once, the one being received included. Enough to keep every core
 /// busy with one-page documents; few enough that a batch is not the house.
 const DOCUMENTS_AT_ONCE_MAX: usize = 4;
-/// While the house is full the next document of a batch waits outside; so often it asks again.
-const ADMISSION_EVERY: Duration = Duration::from_millis(50);
 /// A document that is half in and finds no room for the rest gives up its own after this time: two of them
 /// could wait for each other.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -89,12 +87,13 @@ impl Batch {
 
     async fn answer(&self, upload: Upload, first: Head, permit: Permit) -> Result<(), Gone> {
         let files = upload.is_raw().then_some(1);
-        self.outgoing.send(&ndjson::meta(&self.ctx.id, &self.deployment, files)).await?;
+        let meta = ndjson::meta(&self.ctx.id, &self.deployment, files);
+        self.outgoing.send(meta, Reservation::default()).await?;
         let (arrivals, arrived) = mpsc::channel(1);
         let receiving = self.receive(upload, first, permit, arrivals);
         let relaying = relay::relay(arrived, &self.outgoing, |event| count(&self.state.metrics, event));
         let ((), totals) = tokio::join!(receiving, relaying);
-        self.outgoing.end(&ndjson::end(totals?, self.ctx.began.elapsed())).await
+        self.outgoing.end(ndjson::end(totals?, self.ctx.began.elapsed())).await
     }
 
     /// Takes documents in until the upload ends, and hands each on as soon as it is whole.
@@ -149,7 +148,7 @@ impl Batch {
             // Each document has the whole time for itself, from the moment it is in.
             None => {
                 let time = self.options.timeout;
-                patiently(time, || platform.admit(&self.caller, None, time)).await?
+                platform.admit_within(&self.caller, None, time, time).await?
             }
         };
         let mut room = Patient(permit);
@@ -171,39 +170,6 @@ struct Patient(Permit);
 
 impl Room for Patient {
     fn hold(&mut self, bytes: u64) -> impl Future<Output = Result<(), Fault>> + Send {
-        patiently(ROOM_WAIT_MAX, move || self.0.hold(bytes))
-    }
-}
-
-/// Asks again as long as the answer is that there is no room now.
-async fn patiently<T>(most: Duration, mut ask: impl FnMut() -> Result<T, Fault> + Send) -> Result<T, Fault> {
-    let until = Instant::now() + most;
-    loop {
-        match ask() {
-            Err(fault) if fault.kind == Kind::Busy && Instant::now() < until => {
-                tokio::time::sleep(ADMISSION_EVERY).await
-            }
-            answer => return answer,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use super::*;
-
-    #[tokio::test]
-    async fn patience_has_an_end() {
-        let mut asked = 0;
-        let answer = patiently(Duration::from_secs(60), || {
-            asked += 1;
-            if asked < 5 { Err(Fault::new(Kind::Busy, "house_full", "x")) } else { Ok(asked) }
-        });
-        assert_eq!(answer.await.unwrap(), 5);
-        let never = patiently(Duration::from_secs(600), || {
-            Err::<(), _>(Fault::new(Kind::Unavailable, "shutting_down", "x"))
-        });
-        assert_eq!(never.await.unwrap_err().code, "shutting_down");
+        self.0.hold_within(bytes, ROOM_WAIT_MAX)
     }
 }

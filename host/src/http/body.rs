@@ -197,7 +197,8 @@ mod tests {
         let broken =
             Body::from_stream(begun().chain(stream::once(async { Err(std::io::Error::other("gone")) })));
         assert_eq!(read(broken, limits(1000)).await, Err("body_incomplete"));
-        let slow = BodyLimits { until: Instant::now() + Duration::from_millis(5), ..limits(1000) };
+        let until = Instant::now() + Duration::from_millis(5);
+        let slow = BodyLimits { until, idle_max: Duration::from_secs(60), ..limits(1000) };
         assert_eq!(
             read(Body::from_stream(begun().chain(stream::pending())), slow).await,
             Err("body_too_slow")

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::AppState;
 use super::auth::{AdminCtx, TenantCtx};
+use super::json::{JsonBody, SMALL_BYTES_MAX};
 use super::manage;
 use super::problem::Problem;
 use crate::metrics::{EngineReading, RungReading};
@@ -29,6 +30,10 @@ pub(super) async fn engines(State(state): State<AppState>, _: TenantCtx) -> Json
 struct Retry {
     /// Of this model; `None`: of all.
     model: Option<ModelName>,
+}
+
+impl JsonBody for Retry {
+    const BYTES_MAX: u64 = SMALL_BYTES_MAX;
 }
 
 /// Has the engines tried again that could not be built or loaded.

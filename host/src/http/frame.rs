@@ -77,7 +77,7 @@ pub(super) async fn frame(State(state): State<AppState>, mut request: Request, n
     });
 
     if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
-        *response.body_mut() = problem::bytes(&problem.document(Some(&id))).into();
+        *response.body_mut() = problem.body(Some(&id));
     }
     answer.status = response.status().as_u16();
     answer.code = code_of(&response);

@@ -14,26 +14,25 @@ use axum::extract::{Query, Request};
 use axum::http::Uri;
 use axum::http::request::Parts;
 use futures::StreamExt;
-use lector_core::{Fault, Kind};
+use lector_core::Fault;
+use lector_platform::store::DamagedRow;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::AppState;
 use super::body::{BodyLimits, Intake};
+use super::json::{self, JsonBody};
 use super::problem::option_invalid;
 
-/// Largest JSON body of a managing request: settings may have a megabyte.
-const JSON_BYTES_MAX: u64 = 2 << 20;
 /// Longest time that such a body may take.
 const JSON_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A JSON body; `T::default()` for an empty one.
-pub(super) async fn json<T: DeserializeOwned + Default>(
-    state: &AppState,
-    request: Request,
-) -> Result<(Parts, T), Fault> {
+pub(super) async fn json<T: JsonBody>(state: &AppState, request: Request) -> Result<(Parts, T), Fault> {
     let (parts, body) = request.into_parts();
     let limits = BodyLimits {
-        bytes_max: JSON_BYTES_MAX,
+        // Told apart from a body that is too large for any of them.
+        bytes_max: json::OPTIONS_BYTES_MAX,
         idle_max: state.config.body_idle_timeout,
         until: Instant::now() + JSON_TIME_MAX,
     };
@@ -41,7 +40,7 @@ pub(super) async fn json<T: DeserializeOwned + Default>(
     if bytes.is_empty() {
         return Ok((parts, T::default()));
     }
-    Ok((parts, of_json("body", &bytes)?))
+    Ok((parts, json::parse("body", &bytes, T::BYTES_MAX)?))
 }
 
 /// All bytes of a body; its limits are the intake's.
@@ -53,17 +52,17 @@ async fn whole(mut intake: Intake) -> Result<Vec<u8>, Fault> {
     Ok(bytes)
 }
 
-/// JSON of the client's; `what` names where it stands.
-fn of_json<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Fault> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let message = format!("The {what} is not the JSON that is expected here: {error}.");
-        Fault::new(Kind::Invalid, "body_invalid", message)
-    })
-}
-
 /// The query, each of its options known.
 fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
     let Query(query) = Query::<T>::try_from_uri(uri)
         .map_err(|error| option_invalid(format!("The query is not understood: {}.", error.body_text())))?;
     Ok(query)
+}
+
+/// An answer of rows, with the rows beside them that cannot be read, where there are any.
+fn with_damaged(mut answer: Value, damaged: &[DamagedRow]) -> Value {
+    if let (Value::Object(members), false) = (&mut answer, damaged.is_empty()) {
+        members.insert("damaged".to_owned(), serde_json::json!(damaged));
+    }
+    answer
 }

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use axum::Extension;
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
@@ -15,22 +16,26 @@ use futures::{Stream, StreamExt};
 use lector_core::port::DocumentHint;
 use lector_core::{Fault, Kind, RequestId};
 use lector_platform::{Caller, Event, Submission};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::AppState;
 use super::auth::TenantCtx;
 use super::body::{BodyLimits, Intake, declared_bytes};
 use super::frame::RequestCtx;
 use super::options::{Endpoint, Options, Timeouts};
+use super::pieces;
 use super::problem::{self, Problem};
 use super::upload::{Head, Upload};
-use crate::format::json as shapes;
-use crate::format::{self, Collected, Collector, DocumentResult, Format};
+use crate::format::pieces::Pieces;
+use crate::format::{Collected, Collector, DocumentResult, Format, PageResult};
 use crate::metrics::Metrics;
 
 /// How many pages were not read, for formats that have no place to say so.
 static PAGES_FAILED: HeaderName = HeaderName::from_static("x-lector-pages-failed");
 static SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// An answer of larger pages is written page by page, without a `Content-Length`.
+const WHOLE_BYTES_MAX: u64 = 1 << 20;
 
 /// The path's deployment, where it names one.
 pub(super) type NamedDeployment = Result<Option<Path<String>>, PathRejection>;
@@ -144,10 +149,11 @@ pub(super) async fn ocr(
 
     let submission = submission(&caller, &ctx.id, &options, &head, bytes, ctx.began);
     let events = state.platform.submit(permit, submission).inspect(|event| count(&state.metrics, event));
-    let collector = Collector::new(ctx.id.clone(), deployment, head.name);
+    let collector = Collector::new(ctx.id.clone(), deployment, head.name)
+        .at_most(state.platform.document_result_bytes_max());
     let result = collect(collector, events).await?;
     // Some megabytes of text take some tens of milliseconds to write; other connections shall not wait for it.
-    let answered = tokio::task::spawn_blocking(move || answer(&options, &result, ctx.began.elapsed())).await;
+    let answered = tokio::task::spawn_blocking(move || answer(&options, result, ctx.began.elapsed())).await;
     answered.map_err(problem::internal)?
 }
 
@@ -178,12 +184,16 @@ async fn collect(
 ///
 /// Read in part, it is a success where the answer can say so (JSON) or the client asked for what there is
 /// (`partial=true`); a deadline is a problem all the same, for then the client allowed too little time.
-fn answer(options: &Options, result: &DocumentResult, took: Duration) -> Result<Response, Problem> {
-    let timing = server_timing(result, took);
+fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Result<Response, Problem> {
+    let timing = server_timing(&result, took);
     let with_timing = |problem: Problem| problem.with_header(SERVER_TIMING.clone(), timing.clone());
-    let faults = || result.pages.iter().filter_map(|page| page.outcome.as_ref().err());
+    let faults = |result: &DocumentResult| -> Vec<Fault> {
+        result.pages.iter().filter_map(|page| page.outcome.as_ref().err()).cloned().collect()
+    };
+    let faults = faults(&result);
     // A page that was being read when the time was over says so in words of its own.
-    let late = faults()
+    let late = faults
+        .iter()
         .any(|f| f.code == "deadline_exceeded" || (f.kind == Kind::Deadline && took >= options.timeout));
     if late && !(options.partial && result.pages_ok > 0) {
         let time_s = options.timeout.as_secs_f64();
@@ -195,10 +205,9 @@ fn answer(options: &Options, result: &DocumentResult, took: Duration) -> Result<
         let fault = Fault::new(Kind::Deadline, "deadline_exceeded", message);
         return Err(with_timing(in_part(fault, result, |_| true)));
     }
-    let first = faults().next();
-    match first {
+    match faults.into_iter().next() {
         Some(fault) if result.pages_ok == 0 => {
-            return Err(with_timing(in_part(fault.clone(), result, |_| true)));
+            return Err(with_timing(in_part(fault, result, |_| true)));
         }
         Some(fault) if options.format != Format::Json && !options.partial => {
             let message = format!(
@@ -214,26 +223,33 @@ fn answer(options: &Options, result: &DocumentResult, took: Duration) -> Result<
         }
         _ => {}
     }
-    let body = match options.format {
-        Format::Json => format!("{}\n", shapes::document(result)),
-        other => format::document(other, result),
+    let (pages_failed, bytes) = (result.pages_failed, held_bytes(&result));
+    let pieces = Pieces::new(options.format, result);
+    let body = if bytes <= WHOLE_BYTES_MAX {
+        Body::from(pieces.map(|piece| piece.bytes).collect::<String>())
+    } else {
+        pieces::body(pieces)
     };
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(options.format.content_type())),
-        (PAGES_FAILED.clone(), result.pages_failed.into()),
+        (PAGES_FAILED.clone(), pages_failed.into()),
         (SERVER_TIMING.clone(), timing),
     ];
     Ok((headers, body).into_response())
 }
 
 /// A problem that tells what was done.
-fn in_part(fault: Fault, result: &DocumentResult, tell: impl Fn(&format::PageResult) -> bool) -> Problem {
-    let pages: Vec<Value> = result.pages.iter().filter(|page| tell(page)).map(shapes::page_result).collect();
+fn in_part(fault: Fault, result: Box<DocumentResult>, tell: impl Fn(&PageResult) -> bool) -> Problem {
     Problem::from(fault)
         .with("page_count", json!(result.page_count))
         .with("pages_ok", json!(result.pages_ok))
         .with("pages_failed", json!(result.pages_failed))
-        .with("pages", pages.into())
+        .with_pages(result.pages.into_iter().filter(tell).collect())
+}
+
+/// Bytes of memory that the pages take.
+fn held_bytes(result: &DocumentResult) -> u64 {
+    result.pages.iter().flat_map(|page| &page.outcome).map(|page| page.reservation().bytes()).sum()
 }
 
 /// `Server-Timing` (W3C): work summed over pages, which overlap; only `total` is by the clock.
@@ -272,6 +288,7 @@ mod tests {
     use axum::http::HeaderMap;
     use lector_core::call::ModelTime;
     use lector_core::{Size, Timing, Transcript};
+    use serde_json::Value;
 
     use super::*;
     use crate::http::frame;
@@ -285,7 +302,7 @@ mod tests {
             models: [("det".into(), run)].into(),
             ..Timing::default()
         };
-        Event::Page { index, transcript: Arc::new(transcript), timing }
+        Event::Page { index, transcript: Arc::new(transcript.into()), timing }
     }
 
     fn failed(index: u32, kind: Kind, code: &'static str) -> Event {
@@ -314,7 +331,12 @@ mod tests {
         });
         let collector = Collector::new("r".into(), "d".into(), None);
         let result = collect(collector, futures::stream::iter(events)).await.unwrap();
-        answer(&options, &result, Duration::from_secs(2)).unwrap_or_else(IntoResponse::into_response)
+        answer(&options, result, Duration::from_secs(2)).unwrap_or_else(IntoResponse::into_response)
+    }
+
+    async fn json_of(body: Body) -> Value {
+        let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        serde_json::from_slice(&bytes).unwrap_or(Value::Null)
     }
 
     async fn check(query: &str, pages: Vec<Event>, status: u16, code: &str) -> Value {
@@ -322,11 +344,8 @@ mod tests {
         assert_eq!((response.status().as_u16(), frame::code_of(&response)), (status, code), "{query}");
         assert!(response.headers().contains_key("server-timing"));
         match response.extensions_mut().remove::<Arc<Problem>>() {
-            Some(problem) => problem.document(Some(&"r".into())),
-            None => {
-                let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-                serde_json::from_slice(&bytes).unwrap_or(Value::Null)
-            }
+            Some(problem) => json_of(problem.body(Some(&"r".into()))).await,
+            None => json_of(response.into_body()).await,
         }
     }
 

@@ -3,10 +3,17 @@
 //! Owns the status of every fault and the gateway's own faults (a wrong option, a stalled body ...).
 //! Knows no handler. Every answer of the gateway that is not a success is made here.
 
+use std::sync::{Mutex, PoisonError};
+
+use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lector_core::{Blame, Fault, Kind, RequestId};
+use lector_platform::Reservation;
 use serde_json::{Map, Value};
+
+use crate::format::PageResult;
+use crate::format::pieces::{self, Piece};
 
 /// Media type of a problem.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
@@ -20,6 +27,8 @@ pub(crate) const OWN: &[(&str, StatusCode)] = &[
     ("file_missing", StatusCode::BAD_REQUEST),
     ("too_many_files", StatusCode::BAD_REQUEST),
     ("body_invalid", StatusCode::BAD_REQUEST),
+    ("json_too_deep", StatusCode::BAD_REQUEST),
+    ("json_too_large", StatusCode::PAYLOAD_TOO_LARGE),
     ("body_incomplete", StatusCode::BAD_REQUEST),
     ("body_stalled", StatusCode::REQUEST_TIMEOUT),
     ("body_too_slow", StatusCode::REQUEST_TIMEOUT),
@@ -81,11 +90,13 @@ pub(crate) struct Problem {
     fault: Box<Fault>,
     extensions: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// Written after all else, as they are sent; taken by the one who sends them.
+    pages: Mutex<Option<Vec<PageResult>>>,
 }
 
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
-        Self { fault: Box::new(fault), extensions: Map::new(), headers: Vec::new() }
+        Self { fault: Box::new(fault), extensions: Map::new(), headers: Vec::new(), pages: Mutex::new(None) }
     }
 }
 
@@ -102,7 +113,26 @@ impl Problem {
         self
     }
 
-    /// The document. `request` is absent only where a connection is refused before any request was read.
+    /// The same, telling what became of these pages.
+    pub(crate) fn with_pages(mut self, pages: Vec<PageResult>) -> Self {
+        self.pages = Mutex::new(Some(pages));
+        self
+    }
+
+    /// The body. Pages are written one by one as the connection takes them.
+    pub(crate) fn body(&self, request: Option<&RequestId>) -> Body {
+        let document = bytes(&self.document(request));
+        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(pages) = pages else { return document.into() };
+        let mut head = String::from_utf8(document).unwrap_or_default();
+        head.truncate(head.len().saturating_sub(1));
+        let piece = |bytes: String| std::iter::once(Piece { bytes, reservation: Reservation::default() });
+        super::pieces::body(
+            piece(head + ",\"pages\":[").chain(pieces::json_pages(pages)).chain(piece("]}".to_owned())),
+        )
+    }
+
+    /// The document without pages. `request` is absent only where a connection is refused before any request was read.
     pub(crate) fn document(&self, request: Option<&RequestId>) -> Value {
         let fault: &Fault = &self.fault;
         let mut members = Map::new();

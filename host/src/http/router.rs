@@ -53,6 +53,7 @@ fn table() -> Vec<Route> {
         (M::GET, "/api/v1/admin/usage", get(looks::all_usage)),
         (M::GET, "/api/v1/admin/audit", get(looks::all_audit)),
         (M::GET, "/api/v1/admin/events", get(looks::all_events)),
+        (M::GET, "/api/v1/admin/quarantine", get(looks::quarantine)),
         // Everybody's.
         (M::GET, "/healthz", get(health::healthz)),
         (M::GET, "/readyz", get(health::readyz)),

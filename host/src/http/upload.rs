@@ -237,8 +237,8 @@ mod tests {
     fn upload(content_type: &str, body: Vec<u8>, chunk: usize) -> Result<Upload, Fault> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
-        let until = Instant::now() + Duration::from_secs(5);
-        let limits = BodyLimits { bytes_max: 1 << 20, idle_max: Duration::from_secs(1), until };
+        let until = Instant::now() + Duration::from_secs(60);
+        let limits = BodyLimits { bytes_max: 1 << 20, idle_max: Duration::from_secs(60), until };
         let chunks: Vec<_> =
             body.chunks(chunk).map(|c| Ok::<_, std::io::Error>(Bytes::copy_from_slice(c))).collect();
         Upload::new(

@@ -320,7 +320,12 @@ impl House {
         ] {
             labelled_counter(&mut documents, &[("outcome", outcome)], count)?;
         }
-        gauge(encoder, "lector_documents_held_bytes", "Bytes of documents in memory", status.held_bytes)?;
+        gauge(
+            encoder,
+            "lector_documents_held_bytes",
+            "Bytes of documents and their results in memory",
+            status.held_bytes,
+        )?;
         gauge(
             encoder,
             "lector_documents_held_max_bytes",
@@ -355,6 +360,15 @@ impl House {
                 &[("tenant", deployment.tenant.as_str()), ("deployment", deployment.name.as_str())],
                 deployment.leases as f64,
             )?;
+        }
+        let mut damaged = family(
+            encoder,
+            "lector_store_damaged_rows",
+            "Rows of the store that cannot be read and are in quarantine, by table",
+            MetricType::Gauge,
+        )?;
+        for (table, count) in &status.damaged_rows {
+            labelled_gauge(&mut damaged, &[("table", table)], *count as f64)?;
         }
         gauge(
             encoder,

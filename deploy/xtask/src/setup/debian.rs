@@ -31,8 +31,7 @@ impl Apt {
     pub fn open(folder: &Path, suites: &[(Archive, &str)]) -> Result<Self> {
         let apt = Self { state: folder.join("apt") };
         for sub in ["lists/partial", "cache/archives/partial"] {
-            let path = apt.state.join(sub);
-            fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+            shell::make_folder(&apt.state.join(sub))?;
         }
         ensure!(
             Path::new(KEYRING).is_file(),
@@ -44,8 +43,7 @@ impl Apt {
             sources.push_str(&format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n"));
         }
         for (name, text) in [("status", ""), ("sources.list", sources.as_str())] {
-            let path = apt.state.join(name);
-            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+            shell::write(&apt.state.join(name), text)?;
         }
         shell::run(apt.command("apt-get").args(["-qq", "update"]))
             .context("cannot read Debian's package index")?;
@@ -54,15 +52,11 @@ impl Apt {
 
     /// Downloads `name` or `name=version` into an emptied `folder` and gives the file.
     pub fn download(&self, package: &str, sha256: Option<&str>, folder: &Path) -> Result<PathBuf> {
-        if folder.exists() {
-            fs::remove_dir_all(folder).with_context(|| format!("cannot clear {}", folder.display()))?;
-        }
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        shell::empty_folder(folder)?;
         println!("  fetching {package} (Debian)");
         shell::run(self.command("apt-get").args(["-qq", "download", package]).current_dir(folder))?;
-        let file = fs::read_dir(folder)
-            .with_context(|| format!("cannot list {}", folder.display()))?
-            .filter_map(|entry| Some(entry.ok()?.path()))
+        let file = shell::list(folder)?
+            .into_iter()
             .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
             .with_context(|| format!("apt-get downloaded no file for {package}"))?;
         if let Some(wanted) = sha256 {
@@ -104,12 +98,8 @@ impl Apt {
 
 /// The site that the system's apt uses for this archive.
 fn mirror(archive: Archive) -> Result<String> {
-    let sites = shell::output(Command::new("apt-get").args([
-        "indextargets",
-        "--format",
-        "$(SITE)",
-        "Created-By: Packages",
-    ]))?;
+    let targets = ["indextargets", "--format", "$(SITE)", "Created-By: Packages"];
+    let sites = shell::output(Command::new("apt-get").args(targets))?;
     let end = match archive {
         Archive::Main => "/debian",
         Archive::Security => "/debian-security",
@@ -122,7 +112,7 @@ fn mirror(archive: Archive) -> Result<String> {
 
 /// Unpacks a part of a package (paths as `./usr/…`; none: everything) below `to`, leaving out leading folders.
 pub fn unpack(package: &Path, to: &Path, strip: u32, members: &[String]) -> Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    shell::make_folder(to)?;
     let tar = to.join(".package.tar");
     let out = fs::File::create(&tar).with_context(|| format!("cannot write {}", tar.display()))?;
     let unpacked = shell::run(Command::new("dpkg-deb").arg("--fsys-tarfile").arg(package).stdout(out))

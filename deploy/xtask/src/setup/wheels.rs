@@ -76,7 +76,7 @@ pub fn unpack(places: &Places, wanted: &[Wanted]) -> Result<()> {
 
 /// The wheel's file, out of the cache or by pip.
 fn obtain(folder: &Path, wheel: &Wheel) -> Result<PathBuf> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    shell::make_folder(folder)?;
     // File names spell a package with underscores.
     let start = format!("{}-{}-", wheel.package.replace('-', "_"), wheel.version);
     for path in files_starting_with(folder, &start)? {
@@ -114,31 +114,21 @@ fn pip_download(wheel: &Wheel) -> std::process::Command {
     let mut command = shell::pip();
     command.args(["download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"]);
     if let Tags::Platform { platform, python, abi } = wheel.tags {
-        command.args([
-            "--platform",
-            platform,
-            "--implementation",
-            "cp",
-            "--python-version",
-            python,
-            "--abi",
-            abi,
-        ]);
+        command.args(["--platform", platform, "--implementation", "cp"]);
+        command.args(["--python-version", python, "--abi", abi]);
     }
     command.arg(format!("{}=={}", wheel.package, wheel.version));
     command
 }
 
 fn files_starting_with(folder: &Path, start: &str) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
     let start = start.to_lowercase();
-    Ok(entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.is_file())
-        .filter(|path| {
-            path.file_name().is_some_and(|name| name.to_string_lossy().to_lowercase().starts_with(&start))
-        })
-        .collect())
+    let mut files = shell::list(folder)?;
+    files.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        path.is_file() && name.starts_with(&start)
+    });
+    Ok(files)
 }
 
 /// One member, checked before it takes its name: nobody ever sees half a file.
@@ -148,7 +138,7 @@ fn extract(archive: &Path, one: &Wanted) -> Result<()> {
     let member =
         zip.by_name(&one.member).with_context(|| format!("{} holds no {}", archive.display(), one.member))?;
     let parent = one.to.parent().with_context(|| format!("{} stands in no folder", one.to.display()))?;
-    fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    shell::make_folder(parent)?;
     let scratch = Scratch::new(parent, "unpacking")?;
     let part = scratch.path().join("part");
     let out = File::create(&part).with_context(|| format!("cannot write {}", part.display()))?;

@@ -2,7 +2,7 @@
 //!
 //! Owns the words for it ([`Waiting`], [`Engine`], [`Next`]), what runs cost ([`Costs`]) and the decision ([`decide`]).
 //! Knows no queue, no thread and no engine; time is handed in. Called by the lanes of `lector-inference`; the shares of
-//! tenants are [`crate::share`].
+//! tenants are [`crate::fair::Shares`].
 //!
 //! The order of things: the dead go first (caller gone, deadline that cannot be met). Whose turn it is decides the
 //! tenants' shares, and among a tenant's own its priorities, aged. That item is the head; what fits beside it (same

@@ -13,7 +13,7 @@ pub struct Budget {
     pub memory_bytes: u64,
     /// Host resources (images, tensors, models, spans) that it may hold at once.
     pub handles: u32,
-    /// Bytes of pixels and tensors that it may hold in the host at once.
+    /// Bytes of pixels, tensors and embedded text that it may hold in the host at once.
     pub host_bytes: u64,
     /// Calls into the host.
     pub host_calls: u64,
@@ -32,7 +32,7 @@ impl Default for Budget {
             compute: Duration::from_secs(10),
             memory_bytes: 256 << 20,
             handles: 4096,
-            host_bytes: 1 << 30,
+            host_bytes: 512 << 20,
             host_calls: 200_000,
             log_bytes: 64 << 10,
             pixels_max: 40_000_000,

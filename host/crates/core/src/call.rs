@@ -13,7 +13,7 @@ use crate::cost::PageSize;
 use crate::fault::Fault;
 use crate::id::{DeploymentName, ModelName, RequestId, TenantName};
 use crate::port::{Company, PageSource};
-use crate::text::{Summary, Transcript};
+use crate::text::{SharedTranscript, Summary, Transcript};
 
 /// On whose behalf a guest is called, with what, and within which limits.
 #[derive(Clone, Debug)]
@@ -94,7 +94,11 @@ pub trait WrappedPipeline: std::fmt::Debug + Send + Sync {
         request: PageRequest,
     ) -> BoxFuture<'static, PageRun>;
     /// Joins the pages of one document in an instance of its own.
-    fn assemble(&self, outer: &CallCtx, pages: Vec<Arc<Transcript>>) -> BoxFuture<'static, Result<Summary, Fault>>;
+    fn assemble(
+        &self,
+        outer: &CallCtx,
+        pages: Vec<SharedTranscript>,
+    ) -> BoxFuture<'static, Result<Summary, Fault>>;
 }
 
 /// Is told of a page's size while it is read. Called from the guest's thread: answers at once.

@@ -325,20 +325,4 @@ mod tests {
         (0..150).for_each(|_| costs.learn(LETTER, truth(LETTER, 0.0) / 3.0));
         near(costs.by_crops(LETTER), truth(LETTER, 0.0) / 3.0, 0.15);
     }
-
-    #[test]
-    #[allow(clippy::print_stderr)]
-    fn a_page_is_learned_and_asked_about_in_microseconds() {
-        let (mut costs, mut sum) = (PageCosts::default(), 0.0);
-        let (count, began) = (50_000, std::time::Instant::now());
-        for n in 0..count {
-            let size = [LETTER, POSTER, PHOTO][n as usize % 3];
-            sum +=
-                costs.by_pixels(size.pixels).unwrap_or_default() + costs.by_crops(size).unwrap_or_default();
-            costs.learn(size, truth(size, noise(n)));
-        }
-        let us = began.elapsed().as_secs_f64() * 1e6 / count as f64;
-        eprintln!("a page learned and asked about twice: {us:.2} us");
-        assert!(sum > 0.0 && us < 50.0, "{us} us");
-    }
 }

@@ -1,7 +1,7 @@
 //! The nouns of Lector and the seams between its rooms.
 //!
 //! Owns: geometry, text, tensors, images, faults, budgets, the port traits that `inference` and `document` implement
-//! and `runtime` calls, the pure decisions of the lanes ([`batching`], [`share`]) and what a page will cost ([`cost`]). Knows
+//! and `runtime` calls, the pure decisions of the lanes ([`batching`], [`fair`]) and what a page will cost ([`cost`]). Knows
 //! no engine, no sandbox, no transport and no async runtime. Everybody depends on it; it depends on nobody.
 #![warn(missing_docs)]
 
@@ -9,13 +9,13 @@ pub mod batching;
 pub mod budget;
 pub mod call;
 pub mod cost;
+pub mod fair;
 pub mod fault;
 pub mod geometry;
 pub mod id;
 pub mod image;
 pub mod model;
 pub mod port;
-pub mod share;
 pub mod tensor;
 pub mod text;
 
@@ -32,5 +32,6 @@ pub use model::ModelInfo;
 pub use port::{Documents, Engines, OpenDocument, PageSource};
 pub use tensor::{Dtype, Tensor, TensorData};
 pub use text::{
-    Block, BlockKind, Cell, Direction, Finding, Line, Origin, Summary, Table, TextLayer, TextSpan, Transcript, Word,
+    Block, BlockKind, Cell, Direction, Finding, Line, Origin, SharedTranscript, Summary, Table, TextLayer,
+    TextSpan, Transcript, Word,
 };

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 
 use crate::batching::{Planner, Wishes};
+use crate::fair::Account;
 use crate::fault::Fault;
 use crate::id::{ModelName, TenantName};
 use crate::image::Image;
@@ -159,9 +160,11 @@ pub struct DocumentHint {
 
 /// Opens documents. Implemented by `lector-document`; called by `platform`.
 pub trait Documents: Send + Sync + 'static {
-    /// Opens a document from its bytes: a PDF or an image.
+    /// Opens a document from its bytes: a PDF or an image. This and all work on its pages is charged to `account`, by whose
+    /// share it waits for a worker.
     fn open(
         &self,
+        account: Account,
         bytes: Arc<Vec<u8>>,
         hint: DocumentHint,
     ) -> BoxFuture<'static, Result<Arc<dyn OpenDocument>, Fault>>;

@@ -253,7 +253,8 @@ mod tests {
     fn bytes_of_every_type_come_back() {
         for &dtype in Dtype::ALL {
             let n = dtype.bytes();
-            let bytes: Vec<u8> = (0..n * 5).map(|i| if dtype == Dtype::Bool { i as u8 % 2 } else { i as u8 }).collect();
+            let bytes: Vec<u8> =
+                (0..n * 5).map(|i| if dtype == Dtype::Bool { i as u8 % 2 } else { i as u8 }).collect();
             let data = TensorData::from_le_bytes(dtype, bytes.clone()).unwrap();
             assert_eq!((data.dtype(), data.len()), (dtype, 5), "{}", dtype.name());
             assert_eq!(data.le_bytes(0, n * 5), bytes);

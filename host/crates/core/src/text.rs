@@ -231,6 +231,19 @@ impl Finding {
     }
 }
 
+/// Bytes that an allocation takes at least, and beside what was asked for.
+const ALLOCATION_BYTES: u64 = 16;
+
+/// Memory of a text of its own.
+fn text_bytes(text: &String) -> u64 {
+    text.capacity() as u64 + ALLOCATION_BYTES
+}
+
+/// Memory of a list, without what its elements own.
+fn list_bytes<T>(list: &Vec<T>) -> u64 {
+    (list.capacity() * size_of::<T>()) as u64 + ALLOCATION_BYTES
+}
+
 impl Transcript {
     /// Makes a page without text.
     pub fn blank(size: Size, dpi: f32) -> Self {
@@ -246,24 +259,33 @@ impl Transcript {
         }
     }
 
-    /// Returns the bytes of memory that it takes, about.
-    pub fn bytes(&self) -> usize {
-        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let lines = self.lines.iter().map(|line| {
-            let words: usize = line.words.iter().map(|word| word.text.len() + size_of::<Word>()).sum();
-            line.text.len() + size_of::<Line>() + words
+    /// Returns the bytes of memory that the page takes.
+    pub fn memory_bytes(&self) -> u64 {
+        let words = |words: &Vec<Word>| -> u64 {
+            list_bytes(words) + words.iter().map(|word| text_bytes(&word.text)).sum::<u64>()
+        };
+        let lines: u64 = self.lines.iter().map(|line| text_bytes(&line.text) + words(&line.words)).sum();
+        let optional = |text: &Option<String>| text.as_ref().map_or(0, text_bytes);
+        let findings = self.findings.iter().map(|found| {
+            text_bytes(&found.kind)
+                + text_bytes(&found.text)
+                + optional(&found.value)
+                + list_bytes(&found.lines)
         });
-        let findings = self.findings.iter().map(|finding| {
-            let texts = finding.text.len() + finding.kind.len() + length(&finding.value);
-            texts + size_of_val(finding.lines.as_slice()) + size_of::<Finding>()
-        });
+        let findings: u64 = findings.sum();
+        let cell = |cell: &Cell| text_bytes(&cell.text) + list_bytes(&cell.lines);
+        let table = |table: &Table| list_bytes(&table.cells) + table.cells.iter().map(cell).sum::<u64>();
         let blocks = self.blocks.iter().map(|block| {
-            let cells = block.table.iter().flat_map(|table| &table.cells);
-            let cells = cells.map(|cell| cell.text.len() + size_of_val(cell.lines.as_slice()) + size_of::<Cell>());
-            cells.sum::<usize>() + length(&block.properties) + size_of::<Block>()
+            let name = match &block.kind {
+                BlockKind::Other { name } => text_bytes(name),
+                _ => 0,
+            };
+            name + optional(&block.properties) + block.table.as_ref().map_or(0, table)
         });
-        let rest = self.warnings.iter().map(String::len).sum::<usize>() + length(&self.properties);
-        lines.chain(findings).chain(blocks).sum::<usize>() + rest
+        let blocks: u64 = blocks.sum::<u64>() + list_bytes(&self.blocks);
+        let warnings: u64 = self.warnings.iter().map(text_bytes).sum();
+        let lists = list_bytes(&self.lines) + list_bytes(&self.findings) + list_bytes(&self.warnings);
+        size_of::<Self>() as u64 + lists + lines + blocks + findings + warnings + optional(&self.properties)
     }
 
     /// The text: a line feed after each line, an empty line between blocks.
@@ -282,6 +304,15 @@ impl Transcript {
     }
 }
 
+impl AsRef<Transcript> for Transcript {
+    fn as_ref(&self) -> &Transcript {
+        self
+    }
+}
+
+/// A page that several hold at once, such as the answer to the client and the summary.
+pub type SharedTranscript = std::sync::Arc<dyn AsRef<Transcript> + Send + Sync>;
+
 /// A document as a whole, as a guest sums it up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -289,6 +320,13 @@ pub struct Summary {
     pub text: String,
     /// A JSON object with the guest's additions for the whole document.
     pub properties: Option<String>,
+}
+
+impl Summary {
+    /// Returns the bytes of memory that it takes.
+    pub fn memory_bytes(&self) -> u64 {
+        text_bytes(&self.text) + self.properties.as_ref().map_or(0, text_bytes)
+    }
 }
 
 /// A word of embedded text.
@@ -317,4 +355,12 @@ pub struct TextLayer {
     pub pictures: Vec<Rect>,
     /// Characters without a meaning in Unicode.
     pub unmapped: u32,
+}
+
+impl TextLayer {
+    /// Returns the bytes of memory that it takes.
+    pub fn memory_bytes(&self) -> u64 {
+        let texts: u64 = self.spans.iter().map(|span| text_bytes(&span.text)).sum();
+        list_bytes(&self.spans) + texts + list_bytes(&self.pictures)
+    }
 }

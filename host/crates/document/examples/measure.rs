@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lector_core::fair::Account;
 use lector_core::{Documents, Fault};
 use lector_document::{DocumentConfig, DocumentWorkers};
 
@@ -33,6 +34,8 @@ async fn measure() {
         worker_memory_bytes: 1 << 30,
         image_pixels_max: 100_000_000,
         pages_max: 10_000,
+        text_characters_max: 250_000,
+        text_words_max: 60_000,
     };
     for _ in 0..3 {
         let began = Instant::now();
@@ -56,11 +59,12 @@ async fn measure() {
     let status = workers.status();
     println!("answered {}, respawns {}", status.answered, status.respawns);
     let began = Instant::now();
-    let pid = rustix::process::Pid::from_raw(i32::try_from(status.pids[0]).unwrap()).unwrap();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(status.pids()[0]).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     let pdf: &[u8] = b"%PDF-1.4";
-    while workers.status().pids == status.pids {
-        let _ = workers.open(Arc::new(pdf.to_vec()), Default::default()).await;
+    while workers.status().pids() == status.pids() {
+        let _ =
+            workers.open(Account::new("tenant".into(), 1), Arc::new(pdf.to_vec()), Default::default()).await;
     }
     println!("killed to serving again {:.1} ms", ms(began));
     workers.shutdown().await;
@@ -71,7 +75,8 @@ async fn one(workers: &DocumentWorkers, name: &str, bytes: &Arc<Vec<u8>>, dpi: f
     let mut facts: Vec<(usize, u64)> = Vec::new();
     for _ in 0..ROUNDS {
         let began = Instant::now();
-        let document = workers.open(bytes.clone(), Default::default()).await?;
+        let document =
+            workers.open(Account::new("tenant".into(), 1), bytes.clone(), Default::default()).await?;
         let open = ms(began);
         for index in 0..document.page_count().min(5) {
             let page = document.page(index).await?;

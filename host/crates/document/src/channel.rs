@@ -22,7 +22,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(20);
 /// How long a worker may leave a request unread before it counts as hanging. Requests are small and the
 /// socket's buffer holds them, so only a stopped worker gets here.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest frame. The text layer of a page is the largest: `CHARACTERS_MAX` of them, with boxes.
+/// Longest frame. The text layer of a page is the largest: words with boxes, bounded by `Limits`.
 const FRAME_BYTES_MAX: u32 = 64 << 20;
 /// Descriptors that may ride on one frame.
 const DESCRIPTORS_MAX: usize = 1;

@@ -30,6 +30,10 @@ pub struct DocumentConfig {
     pub image_pixels_max: u64,
     /// Most pages of one document.
     pub pages_max: u32,
+    /// Most characters of the text layer of one page.
+    pub text_characters_max: u32,
+    /// Most words of the text layer of one page.
+    pub text_words_max: u32,
 }
 
 /// Why the workers could not start.

@@ -55,8 +55,11 @@ pub(crate) enum Refusal {
         dpi_max: f32,
     },
     PageTooMuchText {
-        characters: u64,
-        characters_max: u64,
+        characters: u32,
+        characters_max: u32,
+    },
+    PageTooManyWords {
+        words_max: u32,
     },
     DpiInvalid {
         dpi: f32,
@@ -94,7 +97,7 @@ impl Refusal {
             Refusal::PageOutOfRange { .. } => "page_out_of_range",
             Refusal::PageInvalid { .. } => "page_invalid",
             Refusal::PageTooManyPixels { .. } => "page_too_many_pixels",
-            Refusal::PageTooMuchText { .. } => "page_too_much_text",
+            Refusal::PageTooMuchText { .. } | Refusal::PageTooManyWords { .. } => "page_too_much_text",
             Refusal::DpiInvalid { .. } => "dpi_invalid",
             Refusal::MemoryExceeded { .. } => "document_memory_exceeded",
             Refusal::Internal { .. } => "document_worker_failed",
@@ -107,6 +110,7 @@ impl Refusal {
             | Refusal::TooManyPages { .. }
             | Refusal::PageTooManyPixels { .. }
             | Refusal::PageTooMuchText { .. }
+            | Refusal::PageTooManyWords { .. }
             | Refusal::MemoryExceeded { .. } => Kind::TooLarge,
             Refusal::Internal { .. } => Kind::Bug,
             _ => Kind::Invalid,
@@ -161,8 +165,15 @@ impl Refusal {
                  at {dpi_max} dpi or less."
             ),
             Refusal::PageTooMuchText { characters, characters_max } => {
-                format!("The page holds {characters} characters; at most {characters_max} are read.")
+                format!(
+                    "The page has {characters} characters of embedded text; at most {characters_max} are read. \
+                     Ask for text_layer=never to read it from its pixels."
+                )
             }
+            Refusal::PageTooManyWords { words_max } => format!(
+                "The page has more than {words_max} words of embedded text, which is the most that is read. \
+                 Ask for text_layer=never to read it from its pixels."
+            ),
             Refusal::DpiInvalid { dpi } => {
                 format!("{dpi} is no resolution to render at; ask for a number of dots per inch above 0.")
             }

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! open / page / text_layer / render        (any task of the host)
-//!   -> pool         FIFO queue, affinity, one keeper thread per worker, time limits, respawn
+//!   -> pool         fair queue, affinity, one keeper thread per worker, time limits, respawn
 //!     -> channel    postcard frames over a socket pair; descriptors ride along (SCM_RIGHTS)
 //!       -> worker   [sandboxed process] pdfium, codecs; document in: sealed memfd, pixels out: memfd
 //! ```
@@ -28,6 +28,6 @@ mod worker;
 
 pub use config::{DocumentConfig, DocumentError};
 pub use open::DocumentWorkers;
-pub use pool::status::WorkersStatus;
+pub use pool::status::{WorkerProcess, WorkerTask, WorkersStatus};
 pub use worker::sandbox::{self, Layer, SandboxReport};
 pub use worker::worker_main;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt, ready};
+use lector_core::fair::Account;
 use lector_core::port::{DocumentHint, PageInfo, PageKind};
 use lector_core::{Documents, Fault, Image, OpenDocument, PageSource, Size, TextLayer};
 
@@ -65,13 +66,14 @@ impl Drop for DocumentWorkers {
 impl Documents for DocumentWorkers {
     fn open(
         &self,
+        account: Account,
         bytes: Arc<Vec<u8>>,
         hint: DocumentHint,
     ) -> BoxFuture<'static, Result<Arc<dyn OpenDocument>, Fault>> {
         let pool = self.pool.clone();
         async move {
             let kind = Kind::of(&bytes, hint.content_type.as_deref())?;
-            let body = pool.document(kind, hint.password);
+            let body = pool.document(account, kind, hint.password);
             let opened = ask(&pool, &body, |answer| Task::Open { bytes, answer }).await?;
             let document = Opened { pool, body, pages: opened.pages, facts: opened.facts };
             Ok(Arc::new(document) as Arc<dyn OpenDocument>)

@@ -1,4 +1,4 @@
-//! The workers and the work: a FIFO queue in front of a fixed number of processes.
+//! The workers and the work: a fair queue (`work`) in front of a fixed number of processes.
 //!
 //! Owns queueing, affinity and the life of workers. Each worker has a keeper, a thread of the host that
 //! starts the process, speaks with it, times it, kills and replaces it. (A thread each, since a worker
@@ -12,21 +12,23 @@ mod fuzz;
 mod keeper;
 mod process;
 pub mod status;
+mod work;
 
-use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 use futures::channel::oneshot;
+use lector_core::fair::Account;
 use lector_core::{Fault, Image, Size, TextLayer};
 
 use crate::config::{DocumentConfig, DocumentError};
 use crate::faults;
 use crate::kind::Kind;
 use crate::wire::{DocumentId, Limits, Opened, PageFacts};
-use status::Counters;
+use status::{Counters, WorkerTask};
+use work::{Running, WorkQueue};
 
 /// Requests that may wait. Admission in front of the host bounds pages in flight far below this.
 const QUEUE_MAX: usize = 4_096;
@@ -36,6 +38,8 @@ const CRASHES_PER_DOCUMENT_MAX: u32 = 16;
 /// A document as the host holds it. The workers' copies of it are closed when this is dropped.
 pub(crate) struct Body {
     pub id: DocumentId,
+    /// Pays for the work on it.
+    pub account: Account,
     pub kind: Kind,
     pub password: Option<String>,
     pub limits: Limits,
@@ -105,7 +109,7 @@ pub(crate) struct Pool {
 
 struct State {
     slots: Vec<Slot>,
-    queue: VecDeque<Job>,
+    queue: WorkQueue,
     /// Why the last worker did not start, while none runs.
     trouble: String,
 }
@@ -116,11 +120,15 @@ struct Slot {
     phase: Phase,
     /// Handed to an idle worker's keeper.
     job: Option<Job>,
+    /// The charge of the job that the worker has.
+    running: Option<Running>,
     /// Open in the worker, least recently used first. Empty again after a respawn.
     open: Vec<DocumentId>,
     /// To be closed at the next opportunity.
     forgotten: Vec<DocumentId>,
     pid: Option<u32>,
+    /// Sent to the worker and not answered.
+    task: Option<WorkerTask>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -136,22 +144,9 @@ enum Phase {
 impl Pool {
     /// Starts the keepers and waits until each has a worker that is ready, or one has failed.
     pub(crate) async fn start(config: DocumentConfig) -> Result<Arc<Pool>, DocumentError> {
-        let workers = config.workers.max(1);
-        let pool = Arc::new(Pool {
-            config,
-            counters: Counters::default(),
-            state: Mutex::new(State {
-                slots: (0..workers).map(|_| Slot::default()).collect(),
-                queue: VecDeque::new(),
-                trouble: String::new(),
-            }),
-            stopping: AtomicBool::new(false),
-            wake: (0..workers).map(|_| Condvar::new()).collect(),
-            next_document: AtomicU64::new(1),
-            keepers: Mutex::new(Vec::new()),
-        });
+        let pool = Pool::new(config);
         let mut ready = Vec::new();
-        for index in 0..workers {
+        for index in 0..pool.wake.len() {
             let (sender, receiver) = oneshot::channel();
             let keeper = keeper::start(pool.clone(), index, sender)?;
             pool.keepers.lock().unwrap_or_else(PoisonError::into_inner).push(keeper);
@@ -171,19 +166,45 @@ impl Pool {
         Ok(pool)
     }
 
+    /// A pool whose workers are not started.
+    fn new(config: DocumentConfig) -> Arc<Pool> {
+        let workers = config.workers.max(1);
+        Arc::new(Pool {
+            config,
+            counters: Counters::default(),
+            state: Mutex::new(State {
+                slots: (0..workers).map(|_| Slot::default()).collect(),
+                queue: WorkQueue::default(),
+                trouble: String::new(),
+            }),
+            stopping: AtomicBool::new(false),
+            wake: (0..workers).map(|_| Condvar::new()).collect(),
+            next_document: AtomicU64::new(1),
+            keepers: Mutex::new(Vec::new()),
+        })
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while holding the lock; a poisoned state is still a sound one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn document(self: &Arc<Self>, kind: Kind, password: Option<String>) -> Arc<Body> {
+    pub(crate) fn document(
+        self: &Arc<Self>,
+        account: Account,
+        kind: Kind,
+        password: Option<String>,
+    ) -> Arc<Body> {
         Arc::new(Body {
             id: self.next_document.fetch_add(1, Ordering::Relaxed),
+            account,
             kind,
             password,
             limits: Limits {
                 pages_max: self.config.pages_max,
                 image_pixels_max: self.config.image_pixels_max,
+                text_characters_max: self.config.text_characters_max,
+                text_words_max: self.config.text_words_max,
             },
             file: OnceLock::new(),
             crashes: AtomicU32::new(0),
@@ -191,7 +212,7 @@ impl Pool {
         })
     }
 
-    /// Gives a job to an idle worker, one that has the document open if there is one, else to the queue.
+    /// Puts a job into the queue, from where the next idle worker takes it.
     pub(crate) fn submit(&self, job: Job) -> Result<(), Fault> {
         let crashes = job.body.crashes.load(Ordering::Relaxed);
         if crashes >= CRASHES_PER_DOCUMENT_MAX {
@@ -204,25 +225,35 @@ impl Pool {
         if state.slots.iter().all(|slot| slot.phase == Phase::Down) {
             return Err(faults::unavailable(&state.trouble));
         }
-        let document = job.body.id;
-        let idle = |slot: &Slot| slot.phase == Phase::Idle;
-        let chosen = state
-            .slots
-            .iter()
-            .position(|slot| idle(slot) && slot.open.contains(&document))
-            .or_else(|| state.slots.iter().position(idle));
-        match chosen {
-            Some(index) => {
-                if let Some(slot) = state.slots.get_mut(index) {
-                    slot.phase = Phase::Busy;
-                    slot.job = Some(job);
-                }
-                self.notify(index);
-            }
-            None if state.queue.len() >= QUEUE_MAX => return Err(faults::busy()),
-            None => state.queue.push_back(job),
+        if state.queue.len() >= QUEUE_MAX {
+            return Err(faults::busy());
         }
+        state.queue.push(job);
+        self.assign(&mut state, None);
         Ok(())
+    }
+
+    /// Hands waiting jobs to idle workers: to one that has the document open if there is one, then to `preferred`.
+    fn assign(&self, state: &mut State, preferred: Option<usize>) {
+        let State { slots, queue, .. } = state;
+        let workers = slots.iter().filter(|slot| slot.phase != Phase::Down).count();
+        let idle = |slot: &Slot| slot.phase == Phase::Idle;
+        while slots.iter().any(idle)
+            && let Some((job, running)) = queue.pop(workers)
+        {
+            let document = job.body.id;
+            let chosen = slots
+                .iter()
+                .position(|slot| idle(slot) && slot.open.contains(&document))
+                .or_else(|| preferred.filter(|index| slots.get(*index).is_some_and(idle)))
+                .or_else(|| slots.iter().position(idle));
+            let Some((index, slot)) = chosen.and_then(|index| Some((index, slots.get_mut(index)?))) else {
+                return;
+            };
+            slot.phase = Phase::Busy;
+            (slot.job, slot.running) = (Some(job), Some(running));
+            self.notify(index);
+        }
     }
 
     fn is_stopping(&self) -> bool {
@@ -252,7 +283,7 @@ impl Pool {
         let jobs: Vec<Job> = {
             let mut state = self.state();
             self.stopping.store(true, Ordering::Release);
-            state.queue.drain(..).collect()
+            state.queue.drain()
         };
         for wake in &self.wake {
             wake.notify_all();

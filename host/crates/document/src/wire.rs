@@ -39,6 +39,8 @@ pub(crate) struct Setup {
 pub(crate) struct Limits {
     pub pages_max: u32,
     pub image_pixels_max: u64,
+    pub text_characters_max: u32,
+    pub text_words_max: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

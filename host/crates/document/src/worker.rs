@@ -113,7 +113,7 @@ impl Worker {
         let bytes = Mapping::of_document(fd).map_err(|e| internal(&format!("mapping the document: {e}")))?;
         let (mut document, pages) = match kind {
             Kind::Pdf => {
-                let pdf = pdf::Document::open(&self.library, bytes, password.as_deref())?;
+                let pdf = pdf::Document::open(&self.library, bytes, password.as_deref(), limits)?;
                 let pages = pdf.pages();
                 (Document::Pdf(pdf), pages)
             }

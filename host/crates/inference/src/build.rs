@@ -18,6 +18,7 @@ use crate::catalogue::ModelEntry;
 use crate::config::{InferenceConfig, Seats};
 use crate::error::InferenceError;
 use crate::forge::{BuildPlaces, Forge, Source};
+use crate::machine::CpuFeatures;
 use crate::openvino::OpenVino;
 use crate::preflight::{self, GpuPlaces};
 use crate::provider::{Provider, Rung};
@@ -61,6 +62,8 @@ pub struct BuildOrder {
     pub run_pixels_max: u64,
     /// As [`InferenceConfig`] has them.
     pub gpu_memory_bytes_max: u64,
+    /// As [`InferenceConfig`] has them.
+    pub cpu_features: CpuFeatures,
     /// Of the model's lane.
     pub seats: Seats,
 }
@@ -162,6 +165,7 @@ impl BuildOrder {
             threads: config.threads,
             run_pixels_max: config.run_pixels_max,
             gpu_memory_bytes_max: config.gpu_memory_bytes_max,
+            cpu_features: config.cpu_features.clone(),
             seats,
         }
     }
@@ -174,6 +178,7 @@ impl BuildOrder {
             cache_dir: self.cache_dir.clone(),
             run_pixels_max: self.run_pixels_max,
             gpu_memory_bytes_max: self.gpu_memory_bytes_max,
+            cpu_features: self.cpu_features.clone(),
             ..InferenceConfig::new(&self.library, &self.models_dir, self.threads)
         }
     }

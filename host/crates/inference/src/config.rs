@@ -41,7 +41,7 @@
 //! and 363. The shared arena is the default for this memory; in time it shows no difference.
 //!
 //! OpenVINO in bf16, on 2 cores of an AMD EPYC with avx512_bf16, PP-OCRv6 small: the 630 runs of 12 pages of the bench
-//! back to back (`cargo xtask bench floor --seats`), memory of the whole process:
+//! back to back (`cargo xtask bench floor --session-layouts`), memory of the whole process:
 //!
 //! | detection, recognition (streams x threads) | pages/s | CPU s/page | MiB |
 //! |---|---|---|---|
@@ -66,6 +66,7 @@ use lector_core::ModelName;
 use crate::catalogue::{Catalogue, CatalogueError, Task};
 use crate::error::InferenceError;
 use crate::ladder::Wish;
+use crate::machine::CpuFeatures;
 
 /// Configuration of the inference plane.
 #[derive(Clone, Debug)]
@@ -84,6 +85,8 @@ pub struct InferenceConfig {
     pub providers: Vec<Wish>,
     /// The same for single models, in place of `providers`.
     pub model_providers: BTreeMap<ModelName, Vec<Wish>>,
+    /// The processor features that engines may be chosen by.
+    pub cpu_features: CpuFeatures,
     /// Folder of the built engines.
     pub cache_dir: PathBuf,
     /// Most bytes of built engines; 0: no limit.
@@ -127,6 +130,7 @@ impl InferenceConfig {
             gpu_dirs: Vec::new(),
             providers: vec![Wish::Auto],
             model_providers: BTreeMap::new(),
+            cpu_features: CpuFeatures::default(),
             cache_dir: PathBuf::from("engine_cache"),
             cache_bytes_max: 0,
             builder_command: Vec::new(),

@@ -99,7 +99,7 @@ impl Forge {
         Ok(Self {
             environment: environment(&config.library)?,
             openvino,
-            machine: Machine::here(),
+            machine: Machine::detect(&config.cpu_features),
             library: config.library.clone(),
             shared_arena: config.shared_arena,
             gpu_memory_bytes_max: config.gpu_memory_bytes_max,

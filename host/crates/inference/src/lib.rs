@@ -49,6 +49,7 @@ pub use catalogue::{Catalogue, CatalogueError, ModelEntry, Task};
 pub use config::{CpuPlan, InferenceConfig, Seats};
 pub use error::InferenceError;
 pub use ladder::{Ladder, LadderError, Wish};
+pub use machine::{CpuFeatures, UnknownCpuFeature};
 pub use meter::{HistogramStatus, LaneStatus, SizesStatus};
 pub use openvino::OpenVinoError;
 pub use plane::{BuiltStatus, EngineStatus, Inference, RungState, RungStatus, ServingStatus};

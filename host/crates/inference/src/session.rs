@@ -165,7 +165,9 @@ fn port(outlet: &Outlet) -> Result<PortInfo, String> {
         TensorElementType::Float32 => Dtype::F32,
         TensorElementType::Float64 => Dtype::F64,
         other => {
-            return Err(format!("`{name}` has elements of type {other}, which the guest contract does not have"));
+            return Err(format!(
+                "`{name}` has elements of type {other}, which the guest contract does not have"
+            ));
         }
     };
     Ok(PortInfo { name, dtype, shape: shape.iter().map(|&extent| extent.max(-1)).collect() })

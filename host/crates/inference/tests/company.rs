@@ -1,6 +1,7 @@
 //! Results do not depend on the company: a line reads the same alone and in a run beside strangers, on every provider of
-//! this machine, with the real weights. Where something is not there (before `cargo xtask setup`) a test says so and
-//! passes; under `LECTOR_REQUIRE_MODELS=1` it fails.
+//! this machine, with the real weights. A provider that the processor cannot compute on is skipped, which the test says,
+//! and the others are tested. Where something is not there (before `cargo xtask setup`) a test says so and passes; under
+//! `LECTOR_REQUIRE_MODELS=1` it fails.
 //!
 //! The tolerances: in f32 the sums of a run of many rows are added up in another order than those of a run of one; in
 //! bf16 the intermediate results are rounded to 8 bits as well. What is read stays the same; probabilities may move by
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use lector_core::port::{Terms, WorkDone, WorkItem};
 use lector_core::{Engines, Tensor, TensorData};
-use lector_inference::Inference;
+use lector_inference::{Inference, InferenceError, LadderError};
 
 /// Columns of the bucket that all golden lines fit into.
 const WIDTH: usize = 832;
@@ -50,7 +51,7 @@ const CASES: [Case; 3] = [
 fn lines_read_alike_in_any_company() {
     for model in ["pp-ocrv6-small-rec", "pp-ocrv6-tiny-rec"] {
         for case in &CASES {
-            let Some((inference, runtime)) = open(model, case) else { return };
+            let Some((inference, runtime)) = open(model, case) else { continue };
             let lines: Vec<Tensor> = (0..14).map(line).collect();
             let alone: Vec<Read> =
                 lines.iter().map(|line| read(&runtime.block_on(run(&inference, model, line)))).collect();
@@ -96,7 +97,7 @@ fn lines_read_alike_in_any_company() {
 fn pages_are_detected_alike_in_any_company() {
     for model in ["pp-ocrv6-small-det", "pp-ocrv6-tiny-det"] {
         for case in &CASES {
-            let Some((inference, runtime)) = open(model, case) else { return };
+            let Some((inference, runtime)) = open(model, case) else { continue };
             let pages: Vec<Tensor> =
                 ["page-letter", "page-receipt", "page-scan"].iter().map(|name| page(name)).collect();
             let map = |input: &Tensor| runtime.block_on(run(&inference, model, input)).outputs.remove(0);
@@ -165,7 +166,7 @@ async fn run(inference: &Inference, model: &str, input: &Tensor) -> WorkDone {
         tenant: "test".into(),
         inputs: vec![("x".to_owned(), input.clone())],
         outputs: outputs.iter().map(|&name| name.to_owned()).collect(),
-        deadline: Instant::now() + Duration::from_secs(300),
+        deadline: Instant::now() + Duration::from_secs(1200),
         terms: Terms::default(),
     };
     inference.infer(item).await.unwrap()
@@ -175,7 +176,13 @@ async fn run(inference: &Inference, model: &str, input: &Tensor) -> WorkDone {
 fn open(model: &str, case: &Case) -> Option<(Arc<Inference>, tokio::runtime::Runtime)> {
     let mut config = building::config(&[model], &[case.rung])?;
     config.cache_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("company-engines");
-    let inference = Inference::start(config).unwrap();
+    let inference = match Inference::start(config) {
+        Err(InferenceError::Ladder { source: reason @ LadderError::NoBf16 { .. }, .. }) => {
+            eprintln!("SKIPPED: {model} on {}: {reason}", case.rung);
+            return None;
+        }
+        started => started.unwrap(),
+    };
     inference.open(&[model.into()]).unwrap();
     assert_eq!(inference.engines()[0].serving.as_ref().unwrap().rung.to_string(), case.rung);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -41,8 +41,9 @@ fn png(image: &Image) -> Result<Vec<u8>, png::EncodingError> {
 fn jpeg(image: &Image, quality: u8) -> Result<Vec<u8>, PixelsError> {
     let Size { width, height } = image.size();
     let side = |extent: u32| {
-        u16::try_from(extent)
-            .map_err(|_| PixelsError::Encode(format!("a JPEG has at most {} pixels a side, not {extent}", u16::MAX)))
+        u16::try_from(extent).map_err(|_| {
+            PixelsError::Encode(format!("a JPEG has at most {} pixels a side, not {extent}", u16::MAX))
+        })
     };
     let color = match image.format() {
         PixelFormat::Rgb8 => ColorType::Rgb,

@@ -94,14 +94,10 @@ pub(crate) fn resize_rect(
     // The resampler adds position and extent in f64, where a sum that fits in f32 may be too large by its last bits: the
     // extents are cut to what is left of the image in f64.
     let (x, y) = (f64::from(area.x), f64::from(area.y));
-    let (width, height) = (
-        f64::from(area.width).min(f64::from(columns) - x),
-        f64::from(area.height).min(f64::from(rows) - y),
-    );
-    let options = ResizeOptions::new()
-        .crop(x, y, width, height)
-        .resize_alg(filter.algorithm())
-        .use_alpha(false);
+    let (width, height) =
+        (f64::from(area.width).min(f64::from(columns) - x), f64::from(area.height).min(f64::from(rows) - y));
+    let options =
+        ResizeOptions::new().crop(x, y, width, height).resize_alg(filter.algorithm()).use_alpha(false);
     resizer.resize(&source, &mut target, &options).map_err(|e| failed(&e))?;
     Image::new(image.format(), size, target.into_vec()).ok_or_else(|| failed(&"wrong number of bytes"))
 }

@@ -3,8 +3,8 @@
 
 use lector_core::{Image, PixelFormat, Point, Quad, Size, TensorData, Turn};
 use lector_pixels::{
-    Channels, Crop, Encoding, Filter, Normalisation, PixelsError, convert, crop, encode, resize, rotate, stack,
-    to_tensor,
+    Channels, Crop, Encoding, Filter, Normalisation, PixelsError, convert, crop, encode, resize, rotate,
+    stack, to_tensor,
 };
 use proptest::prelude::*;
 
@@ -184,8 +184,16 @@ fn a_tensor_holds_planes_in_the_order_asked_for() {
 fn a_stack_is_its_crops_padded_with_zeros() {
     let image = picture(200, 100);
     let crops = [
-        Crop { image: image.clone(), quad: quad([(10.0, 10.0), (90.0, 12.0), (89.0, 40.0), (9.0, 38.0)]), width: 80 },
-        Crop { image: image.clone(), quad: quad([(20.0, 50.0), (120.0, 50.0), (120.0, 74.0), (20.0, 74.0)]), width: 100 },
+        Crop {
+            image: image.clone(),
+            quad: quad([(10.0, 10.0), (90.0, 12.0), (89.0, 40.0), (9.0, 38.0)]),
+            width: 80,
+        },
+        Crop {
+            image: image.clone(),
+            quad: quad([(20.0, 50.0), (120.0, 50.0), (120.0, 74.0), (20.0, 74.0)]),
+            width: 100,
+        },
     ];
     let n = Normalisation { mean: [0.5; 3], std: [0.5; 3], channels: Channels::Bgr };
     let tensor = stack(&crops, size(128, 48), &n).unwrap();
@@ -236,7 +244,12 @@ fn gray_is_the_channel_of_a_gray_rgb_image_in_every_operation() {
     assert_eq!((gray.bytes(), rgb.bytes()), (61 * 47, 3 * 61 * 47));
     let same = |gray: &Image, rgb: &Image| {
         assert_eq!((gray.format(), gray.size()), (PixelFormat::Gray8, rgb.size()));
-        assert!(gray.samples().iter().zip(rgb.samples().as_chunks::<3>().0).all(|(luma, pixel)| [*luma; 3] == *pixel));
+        assert!(
+            gray.samples()
+                .iter()
+                .zip(rgb.samples().as_chunks::<3>().0)
+                .all(|(luma, pixel)| [*luma; 3] == *pixel)
+        );
     };
     for by in [Turn::None, Turn::Quarter, Turn::Half, Turn::ThreeQuarters] {
         same(&rotate(&gray, by), &rotate(&rgb, by));

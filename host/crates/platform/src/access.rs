@@ -143,13 +143,13 @@ fn good_key<'a>(directory: &'a Directory, text: &str) -> Result<&'a Arc<KeyRecor
 
 /// The right that a request has to act for a tenant.
 pub(crate) fn caller(directory: &Directory, failures: &Failures, shown: Shown<'_>) -> Result<Caller, Fault> {
-    let tenant_of = |name: &TenantName| directory.tenants.get(name).cloned();
+    let tenant_of = |name: &TenantName| directory.tenant(name).cloned();
     let Some(text) = shown.key else {
         if !directory.is_open() {
             return Err(failures.refuse(key_missing(), "no key"));
         }
         let name = shown.tenant.map_or_else(|| directory.host.clone(), TenantName::from);
-        let tenant = tenant_of(&name).ok_or_else(|| tenant_not_found(name.as_str()))?;
+        let tenant = tenant_of(&name)?;
         return Ok(Caller { tenant, actor: Actor::named("open"), manages: shown.local });
     };
     let record = good_key(directory, text).map_err(|why| failures.refuse(key_invalid(), why))?;
@@ -162,7 +162,7 @@ pub(crate) fn caller(directory: &Directory, failures: &Failures, shown: Shown<'_
         (Scope::Admin, None) => directory.host.clone(),
         (Scope::Admin, Some(asked)) => TenantName::from(asked),
     };
-    let tenant = tenant_of(&name).ok_or_else(|| tenant_not_found(name.as_str()))?;
+    let tenant = tenant_of(&name)?;
     Ok(Caller { tenant, actor, manages: true })
 }
 
@@ -234,7 +234,7 @@ mod tests {
         let (acme, admin) = (make(Scope::Tenant("acme".into())), make(Scope::Admin));
         let tenant = |name: &str| {
             let record = TenantRecord { name: name.into(), created_at_ms: 0, terms: TenantTerms::default() };
-            (TenantName::from(name), Tenant::new(record, Arc::new(Meter::default())))
+            (TenantName::from(name), Tenant::new(record, Arc::new(Meter::default()), 0))
         };
         let directory = Directory {
             host: "default".into(),
@@ -242,6 +242,8 @@ mod tests {
             tenants: BTreeMap::from([tenant("default"), tenant("acme"), tenant("other")]),
             keys,
             deployments: BTreeMap::new(),
+            quarantined: BTreeMap::new(),
+            damaged: Vec::new(),
         };
         House { directory, acme, admin }
     }

@@ -117,6 +117,8 @@ impl Doing {
 
     async fn write(self, entry: AuditEntry) -> Result<(), Fault> {
         let started = Instant::now();
+        let mut directory = self.directory;
+        directory.damaged.retain(|row| !self.changes.iter().any(|change| row.is_ended_by(change)));
         let act = Act { changes: self.changes, entry: entry.clone() };
         let seq = match self.store.commit(act).await {
             Ok(seq) => seq,
@@ -124,7 +126,7 @@ impl Doing {
             Err(error @ StoreError::Write { .. }) => found(&*self.store, &entry).await.ok_or(error)?,
             Err(error) => return Err(error.into()),
         };
-        self.current.store(Arc::new(self.directory));
+        self.current.store(Arc::new(directory));
         drop(self.turn);
         let took_us = started.elapsed().as_micros() as u64;
         let tenant = entry.tenant.as_ref().map(TenantName::as_str);
@@ -137,6 +139,6 @@ impl Doing {
 
 /// The number of an act that is on disk although its answer was lost: nobody else has written since.
 async fn found(store: &dyn Store, entry: &AuditEntry) -> Option<u64> {
-    let newest = store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await.ok()?.pop()?;
+    let newest = store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await.ok()?.rows.pop()?;
     (AuditEntry { seq: newest.seq, ..entry.clone() } == newest).then_some(newest.seq)
 }

@@ -3,16 +3,23 @@
 //!
 //! Owns the house's gate and the count of held bytes. Knows nothing of what a document is; what work is owed and how fast
 //! it is done is `load.rs`'s. Called at the door, before a body is read, for a single document and for each of a batch; a
-//! refusal says whose doing it is, and when to come back.
+//! refusal says whose doing it is, and when to come back. Documents of a batch wait instead of being refused, in a fair line
+//! (`line.rs`); only the refusal that they get in the end is counted.
+
+mod line;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use lector_core::fair::Account;
 use lector_core::{Fault, Kind};
+use tokio::sync::Notify;
+
+use line::{For, Line};
 
 use crate::gate::{Gate, Pass, Refused};
 use crate::load::{Asked, Burden, Full, Load};
+use crate::memory::{ByteBudget, DocumentMemory};
 use crate::meter::Meter;
 use crate::status::Tally;
 use crate::tenant::Tenant;
@@ -26,6 +33,8 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct Bounds {
     pub(crate) documents_max: usize,
     pub(crate) held_bytes_max: u64,
+    /// Of a tenant that has no bound of its own.
+    pub(crate) tenant_held_bytes_max: u64,
     /// The longest wait that is acceptable.
     pub(crate) wait_max: Duration,
 }
@@ -37,17 +46,23 @@ pub(crate) struct Admission {
     pub(crate) load: Arc<Load>,
     pub(crate) tally: Tally,
     pub(crate) bounds: Bounds,
-    held_bytes: AtomicU64,
+    held_bytes: Arc<ByteBudget>,
+    /// Told when the memory of a large document is free.
+    pub(crate) large_freed: Arc<Notify>,
+    line: Line,
 }
 
 impl Admission {
     pub(crate) fn new(bounds: Bounds) -> Arc<Self> {
+        let load = Load::new(bounds.documents_max);
         Arc::new(Self {
             gate: Arc::default(),
-            load: Load::new(bounds.documents_max),
+            line: Line::new(load.freed.clone()),
+            held_bytes: Arc::new(ByteBudget::of_server(load.freed.clone())),
+            load,
             tally: Tally::default(),
             bounds,
-            held_bytes: AtomicU64::new(0),
+            large_freed: Arc::default(),
         })
     }
 
@@ -58,7 +73,35 @@ impl Admission {
         bytes_hint: Option<u64>,
         time_left: Duration,
     ) -> Result<Permit, Fault> {
-        let admitted = self.enter(tenant, bytes_hint, time_left);
+        if !self.line.is_empty(For::Document) {
+            // Documents that wait go first.
+            self.line.give();
+        }
+        self.counted(self.enter(tenant, bytes_hint, time_left))
+    }
+
+    /// The same, waiting up to `within` for a place, in the order of the tenants' shares. A fault is that of the moment when
+    /// the time was over, and the only one that is counted. Dropping the future leaves the line.
+    pub(crate) async fn admit_within(
+        self: &Arc<Self>,
+        tenant: &Arc<Tenant>,
+        bytes_hint: Option<u64>,
+        time_left: Duration,
+        within: Duration,
+    ) -> Result<Permit, Fault> {
+        let (this, of) = (self.clone(), tenant.clone());
+        let attempt = move || this.enter(&of, bytes_hint, time_left);
+        let cost_ms = tenant.meter.page_ms().unwrap_or_else(|| self.load.page_ms());
+        self.counted(self.line.wait(For::Document, tenant.account(), cost_ms, within, attempt).await)
+    }
+
+    /// Takes on nothing new, nor anything that waits.
+    pub(crate) fn close(&self) {
+        self.gate.close();
+        self.line.give();
+    }
+
+    fn counted(&self, admitted: Result<Permit, Fault>) -> Result<Permit, Fault> {
         Tally::count(match &admitted {
             Ok(_) => &self.tally.documents_admitted,
             Err(fault) if fault.code == "tenant_backlog_full" => &self.tally.documents_over_share,
@@ -87,23 +130,60 @@ impl Admission {
             wait_max: self.bounds.wait_max.min(time_left),
             page_ms: tenant.meter.page_ms(),
         };
-        let burden = self.load.take(&asked).map_err(|full| match full {
-            Full { own: true, wait } => over_share(wait),
-            Full { own: false, wait } => full_for(wait, "as much work as it can do in time"),
-        })?;
         let own_max = match tenant.limits().held_bytes_max {
-            0 => u64::MAX,
+            0 => self.bounds.tenant_held_bytes_max,
             most => most,
         };
-        let meter = tenant.meter.clone();
-        let mut permit = Permit { admission: self.clone(), meter, own_max, pass, burden, bytes: 0 };
-        permit.hold(bytes_hint.unwrap_or(0))?;
-        Ok(permit)
+        let (meter, bytes) = (tenant.meter.clone(), bytes_hint.unwrap_or(0));
+        self.may_ever_hold(bytes, own_max)?;
+        self.hold(&meter, own_max, bytes)?;
+        // Last, since giving it back wakes those who wait, and this attempt may be one of theirs.
+        let burden = self.load.take(&asked).map_err(|full| {
+            self.give_back(&meter, bytes);
+            match full {
+                Full { own: true, wait } => over_share(wait),
+                Full { own: false, wait } => full_for(wait, "as much work as it can do in time"),
+            }
+        })?;
+        Ok(Permit { admission: self.clone(), account: tenant.account(), meter, own_max, bytes, pass, burden })
+    }
+
+    /// Refuses what can never fit.
+    fn may_ever_hold(&self, bytes: u64, own: u64) -> Result<(), Fault> {
+        let house = self.bounds.held_bytes_max;
+        if bytes <= own.min(house) {
+            return Ok(());
+        }
+        let (who, most) = if own < house { ("tenant may have", own) } else { ("server takes", house) };
+        Err(Fault::new(
+            Kind::TooLarge,
+            "submission_too_large",
+            format!(
+                "The document holds {bytes} bytes or more, and the {who} at most {most} at once: send it in parts."
+            ),
+        ))
+    }
+
+    /// Counts `more` bytes in.
+    fn hold(&self, meter: &Meter, own_max: u64, more: u64) -> Result<(), Fault> {
+        if !meter.held_bytes.try_take(more, own_max) {
+            return Err(over_bytes(self.load.wait(), own_max));
+        }
+        if !self.held_bytes.try_take(more, self.bounds.held_bytes_max) {
+            meter.held_bytes.give_back(more);
+            return Err(self.house_full("as many bytes of documents and results as it takes at once"));
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, meter: &Meter, bytes: u64) {
+        self.held_bytes.give_back(bytes);
+        meter.held_bytes.give_back(bytes);
     }
 
     /// Bytes held now.
     pub(crate) fn held_bytes(&self) -> u64 {
-        self.held_bytes.load(Relaxed)
+        self.held_bytes.held()
     }
 
     fn house_full(&self, with_what: &str) -> Fault {
@@ -135,16 +215,10 @@ fn over_share(wait: Duration) -> Fault {
 fn over_bytes(wait: Duration, most: u64) -> Fault {
     let after = retry_after(wait);
     let message = format!(
-        "The server holds as many bytes of the tenant's documents as it takes at once, {most}: try again in {} s.",
+        "The server holds as many bytes of the tenant's documents and results as it takes at once, {most}: try again in {} s.",
         ceil_s(after)
     );
     Fault::new(Kind::Busy, "tenant_bytes_full", message).retry_after(after)
-}
-
-/// Counts `more` in where that is no more than `most` in all.
-fn take(held: &AtomicU64, more: u64, most: u64) -> bool {
-    let fits = |held: u64| held.checked_add(more).filter(|&held| held <= most);
-    held.try_update(Relaxed, Relaxed, fits).is_ok()
 }
 
 fn ceil_s(time: Duration) -> u64 {
@@ -165,12 +239,37 @@ pub(crate) fn shutting_down() -> Fault {
 #[derive(Debug)]
 pub struct Permit {
     admission: Arc<Admission>,
+    account: Account,
     meter: Arc<Meter>,
     /// Bytes that the tenant may hold at once.
     own_max: u64,
-    pass: Pass,
-    burden: Burden,
     bytes: u64,
+    pass: Pass,
+    /// Dropped last: that wakes those who wait for any of it.
+    burden: Burden,
+}
+
+/// Bytes that were waited for, until the permit has them.
+struct Held {
+    admission: Arc<Admission>,
+    meter: Arc<Meter>,
+    bytes: u64,
+}
+
+impl Held {
+    /// They are the permit's from now on.
+    fn keep(mut self) -> u64 {
+        std::mem::take(&mut self.bytes)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.admission.give_back(&self.meter, self.bytes);
+            self.admission.load.freed.notify_one();
+        }
+    }
 }
 
 impl Permit {
@@ -179,33 +278,44 @@ impl Permit {
     /// Faults: `submission_too_large` where it can never fit; where it does not now, `tenant_bytes_full` for the tenant's
     /// own bound and `house_full` for that of all.
     pub fn hold(&mut self, bytes: u64) -> Result<(), Fault> {
-        let Admission { held_bytes, bounds, load, .. } = &*self.admission;
-        let (own, house) = (self.own_max, bounds.held_bytes_max);
-        if bytes > own.min(house) {
-            let (who, most) = if own < house { ("tenant may have", own) } else { ("server takes", house) };
-            return Err(Fault::new(
-                Kind::TooLarge,
-                "submission_too_large",
-                format!(
-                    "The document holds {bytes} bytes or more, and the {who} at most {most} at once: send it in parts."
-                ),
-            ));
-        }
+        self.admission.may_ever_hold(bytes, self.own_max)?;
         let Some(more) = bytes.checked_sub(self.bytes) else { return Ok(()) };
-        if !take(&self.meter.held_bytes, more, own) {
-            return Err(over_bytes(load.wait(), own));
-        }
-        if !take(held_bytes, more, house) {
-            self.meter.held_bytes.fetch_sub(more, Relaxed);
-            return Err(self.admission.house_full("as many bytes of documents as it takes at once"));
-        }
+        self.admission.hold(&self.meter, self.own_max, more)?;
         self.bytes = bytes;
+        Ok(())
+    }
+
+    /// The same, waiting up to `within` for room, in the order of the tenants' shares.
+    pub async fn hold_within(&mut self, bytes: u64, within: Duration) -> Result<(), Fault> {
+        self.admission.may_ever_hold(bytes, self.own_max)?;
+        let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return Ok(()) };
+        if self.admission.line.is_empty(For::Bytes) && self.hold(bytes).is_ok() {
+            return Ok(());
+        }
+        let Self { admission, meter, own_max, account, .. } = &*self;
+        let attempt = {
+            let (admission, meter, own_max) = (admission.clone(), meter.clone(), *own_max);
+            move || {
+                admission.hold(&meter, own_max, more)?;
+                Ok(Held { admission: admission.clone(), meter: meter.clone(), bytes: more })
+            }
+        };
+        let kib = more as f64 / 1024.0;
+        let held = admission.line.wait(For::Bytes, account.clone(), kib, within, attempt).await?;
+        self.bytes += held.keep();
         Ok(())
     }
 
     /// Bytes held by this permit.
     pub fn held_bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Returns the account of what is held of the document's results; it outlives the permit.
+    pub(crate) fn memory(&self) -> Arc<DocumentMemory> {
+        let Admission { held_bytes, bounds, large_freed, .. } = &*self.admission;
+        let tenant = (self.meter.held_bytes.clone(), self.own_max);
+        DocumentMemory::new(tenant, (held_bytes.clone(), bounds.held_bytes_max), large_freed.clone())
     }
 
     /// Its part of the work that is owed.
@@ -221,26 +331,34 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.admission.held_bytes.fetch_sub(self.bytes, Relaxed);
-        self.meter.held_bytes.fetch_sub(self.bytes, Relaxed);
+        self.admission.give_back(&self.meter, self.bytes);
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use futures::FutureExt;
+    use std::sync::atomic::Ordering::Relaxed;
+
     use super::*;
 
     const LONG: Duration = Duration::from_secs(300);
 
     fn admission(documents_max: usize) -> Arc<Admission> {
-        Admission::new(Bounds { documents_max, held_bytes_max: 100, wait_max: Duration::from_secs(60) })
+        let wait_max = Duration::from_secs(60);
+        Admission::new(Bounds {
+            documents_max,
+            held_bytes_max: 100,
+            tenant_held_bytes_max: u64::MAX,
+            wait_max,
+        })
     }
 
     fn tenant(name: &str) -> Arc<Tenant> {
         let terms = crate::tenant::TenantTerms::default();
         let record = crate::tenant::TenantRecord { name: name.into(), created_at_ms: 0, terms };
-        Tenant::new(record, Arc::default())
+        Tenant::new(record, Arc::default(), 0)
     }
 
     #[test]
@@ -270,7 +388,7 @@ mod tests {
         let mut terms = crate::tenant::TenantTerms::default();
         terms.limits.held_bytes_max = 50;
         let record = crate::tenant::TenantRecord { name: "a".into(), created_at_ms: 0, terms };
-        let (admission, a, b) = (admission(10), Tenant::new(record, Arc::default()), tenant("b"));
+        let (admission, a, b) = (admission(10), Tenant::new(record, Arc::default(), 0), tenant("b"));
         let code = |fault: Fault| fault.code;
         assert_eq!(admission.admit(&a, Some(51), LONG).map_err(code).err(), Some("submission_too_large"));
         let mut first = admission.admit(&a, Some(30), LONG).unwrap();
@@ -281,12 +399,40 @@ mod tests {
         // What the house has no room for is not counted as the tenant's.
         let neighbour = admission.admit(&b, Some(60), LONG).unwrap();
         assert_eq!(first.hold(50).map_err(code), Err("house_full"));
-        assert_eq!((a.meter.held_bytes.load(Relaxed), admission.held_bytes()), (30, 90));
+        assert_eq!((a.meter.held_bytes.held(), admission.held_bytes()), (30, 90));
         drop(neighbour);
         first.hold(50).unwrap();
         drop(first);
-        assert_eq!((a.meter.held_bytes.load(Relaxed), admission.held_bytes()), (0, 0));
+        assert_eq!((a.meter.held_bytes.held(), admission.held_bytes()), (0, 0));
         assert!(admission.admit(&a, Some(50), LONG).is_ok());
+    }
+
+    #[test]
+    fn a_tenant_without_a_bound_has_the_servers_default() {
+        let bounds = Bounds {
+            documents_max: 10,
+            held_bytes_max: 100,
+            tenant_held_bytes_max: 25,
+            wait_max: Duration::from_secs(60),
+        };
+        let (admission, a, b) = (Admission::new(bounds), tenant("a"), tenant("b"));
+        let code = |fault: Fault| fault.code;
+        assert_eq!(admission.admit(&a, Some(26), LONG).map_err(code).err(), Some("submission_too_large"));
+        let _held = admission.admit(&a, Some(20), LONG).unwrap();
+        assert_eq!(admission.admit(&a, Some(10), LONG).map_err(code).err(), Some("tenant_bytes_full"));
+        assert!(admission.admit(&b, Some(20), LONG).is_ok());
+    }
+
+    #[test]
+    fn results_count_in_the_same_bounds_as_bodies() {
+        let (admission, a) = (admission(10), tenant("a"));
+        let permit = admission.admit(&a, Some(20), LONG).unwrap();
+        let result = futures::FutureExt::now_or_never(permit.memory().reserve(70)).unwrap();
+        drop(permit);
+        assert_eq!((a.meter.held_bytes.held(), admission.held_bytes()), (70, 70));
+        assert_eq!(admission.admit(&a, Some(31), LONG).unwrap_err().code, "house_full");
+        drop(result);
+        assert!(admission.admit(&a, Some(31), LONG).is_ok());
     }
 
     #[test]
@@ -318,7 +464,92 @@ mod tests {
     #[test]
     fn closed_is_another_fault_than_full() {
         let admission = admission(2);
-        admission.gate.close();
+        admission.close();
         assert_eq!(admission.admit(&tenant("a"), None, LONG).unwrap_err().code, "shutting_down");
+    }
+
+    /// Waits in the line; polled once, so that it has its place.
+    fn waits(
+        admission: &Arc<Admission>,
+        tenant: &Arc<Tenant>,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Permit, Fault>> + Send>> {
+        let (admission, tenant) = (admission.clone(), tenant.clone());
+        let mut waiting = Box::pin(async move { admission.admit_within(&tenant, None, LONG, LONG).await });
+        assert!(waiting.as_mut().now_or_never().is_none());
+        waiting
+    }
+
+    #[tokio::test]
+    async fn a_document_that_waits_is_woken_by_room_and_counts_no_refusal() {
+        let (admission, a, b) = (admission(2), tenant("a"), tenant("b"));
+        let of_a = admission.admit(&a, None, LONG).unwrap();
+        let _of_b = admission.admit(&b, None, LONG).unwrap();
+        let (sender, mut admitted) = tokio::sync::mpsc::channel(3);
+        for (waiting, tenant) in [(1, &a), (2, &a), (3, &b)] {
+            let (admission, tenant, sender) = (admission.clone(), tenant.clone(), sender.clone());
+            let line = admission.clone();
+            tokio::spawn(async move {
+                let permit = admission.admit_within(&tenant, None, LONG, LONG).await.unwrap();
+                sender.send((tenant.name().to_string(), permit)).await.unwrap();
+            });
+            while line.line.len(For::Document) < waiting {
+                tokio::task::yield_now().await;
+            }
+        }
+        drop(of_a);
+        let mut order = Vec::new();
+        for _ in 0..3 {
+            let (tenant, permit) = admitted.recv().await.unwrap();
+            order.push(tenant);
+            assert!(admitted.try_recv().is_err(), "there is one place");
+            drop(permit);
+        }
+        assert_eq!(order, ["a", "b", "a"]);
+        let tally = &admission.tally;
+        let refused = tally.documents_refused.load(Relaxed) + tally.documents_over_share.load(Relaxed);
+        assert_eq!((tally.documents_admitted.load(Relaxed), refused), (5, 0));
+    }
+
+    #[tokio::test]
+    async fn a_document_that_waited_in_vain_counts_one_refusal() {
+        let (admission, a) = (admission(1), tenant("a"));
+        let _held = admission.admit(&a, None, LONG).unwrap();
+        let fault = admission.admit_within(&a, None, LONG, Duration::from_millis(1)).await.unwrap_err();
+        assert_eq!(fault.code, "house_full");
+        assert_eq!(admission.tally.documents_refused.load(Relaxed), 1);
+        assert!(admission.line.is_empty(For::Document));
+        // One that leaves counts nothing, and one that waits when the house closes is told so.
+        drop(waits(&admission, &a));
+        let waiting = waits(&admission, &a);
+        admission.close();
+        assert_eq!(waiting.await.unwrap_err().code, "shutting_down");
+        assert_eq!(admission.tally.documents_refused.load(Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn bytes_are_waited_for_in_turn_and_come_back_with_who_leaves() {
+        let (admission, a, b) = (admission(10), tenant("a"), tenant("b"));
+        let admit = |tenant: &Tenant| admission.admit(tenant, None, LONG).unwrap();
+        let (mut held, mut large, mut small) = (admit(&a), admit(&a), admit(&b));
+        held.hold(60).unwrap();
+        large.hold_within(30, LONG).await.unwrap();
+        {
+            let mut large = Box::pin(large.hold_within(70, LONG));
+            let mut small = Box::pin(small.hold_within(10, LONG));
+            assert!(large.as_mut().now_or_never().is_none());
+            assert!(small.as_mut().now_or_never().is_none(), "it does not overtake the one before it");
+            drop(large);
+            small.await.unwrap();
+        }
+        assert_eq!((large.held_bytes(), small.held_bytes(), admission.held_bytes()), (30, 10, 100));
+        let late = large.hold_within(31, Duration::from_millis(1)).await.unwrap_err();
+        assert_eq!(late.code, "house_full");
+        let mut more = Box::pin(large.hold_within(31, LONG));
+        assert!(more.as_mut().now_or_never().is_none());
+        drop(held);
+        // Given, and left before it was picked up.
+        admission.line.give();
+        drop(more);
+        assert_eq!((large.held_bytes(), admission.held_bytes()), (30, 40));
     }
 }

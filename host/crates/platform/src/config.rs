@@ -25,8 +25,14 @@ pub struct PlatformConfig {
     pub pages_in_flight_max: usize,
     /// Most pages read of one document.
     pub pages_per_document_max: u32,
-    /// Bytes of submitted documents held at once.
+    /// Bytes of submitted documents and of their results held at once.
     pub held_bytes_max: u64,
+    /// Of them, those of a tenant that has no bound of its own.
+    pub tenant_held_bytes_max: u64,
+    /// Bytes of pixels and tensors that the pages being read may hold of a tenant that has no bound of its own; 0: no bound.
+    pub tenant_images_bytes_max: u64,
+    /// Bytes of the results of one document, its pages and its summary together.
+    pub document_result_bytes_max: u64,
     /// How long the engine of a model stays loaded that no revision needs any more: a rollback within it waits for none.
     pub engine_linger: Duration,
 }

@@ -8,9 +8,12 @@ use std::sync::{Arc, Weak};
 
 use lector_core::{DeploymentName, Fault, Kind, ModelName, TenantName};
 
+use crate::access::tenant_not_found;
 use crate::key::{KeyId, KeyRecord};
+use crate::quarantine::{REVISION_QUARANTINED, deployment_quarantined, tenant_quarantined};
 use crate::revision::{Lease, Revision, RevisionRecord};
 use crate::route::RouteRecord;
+use crate::store::{DamagedRow, Table};
 use crate::tenant::Tenant;
 
 /// A deployment with its revisions.
@@ -23,6 +26,10 @@ pub(crate) struct Deployment {
     pub(crate) loaded: BTreeMap<u32, Result<Arc<Revision>, Fault>>,
     /// Those that it wanted before; gone with their last lease.
     pub(crate) draining: Vec<Weak<Revision>>,
+    /// Revisions whose rows cannot be read, and why.
+    pub(crate) quarantined: BTreeMap<u32, String>,
+    /// Why the row of the route cannot be read; `route` is then that of a deployment without revisions.
+    pub(crate) damage: Option<String>,
 }
 
 impl Deployment {
@@ -32,6 +39,8 @@ impl Deployment {
             revisions: BTreeMap::new(),
             loaded: BTreeMap::new(),
             draining: Vec::new(),
+            quarantined: BTreeMap::new(),
+            damage: None,
         }
     }
 
@@ -51,6 +60,9 @@ impl Deployment {
     /// The revision that answers a request with that key.
     pub(crate) fn choose(&self, key: &str) -> Result<&Arc<Revision>, Fault> {
         let name = &self.route.deployment;
+        if self.damage.is_some() {
+            return Err(deployment_quarantined(name));
+        }
         let Some(number) = self.route.choose(key) else {
             return Err(Fault::new(
                 Kind::NotFound,
@@ -60,6 +72,7 @@ impl Deployment {
         };
         match self.loaded.get(&number) {
             Some(Ok(revision)) => Ok(revision),
+            Some(Err(fault)) if fault.code == REVISION_QUARANTINED => Err(fault.clone()),
             Some(Err(fault)) => Err(Fault::new(
                 Kind::Unavailable,
                 "revision_unavailable",
@@ -86,6 +99,10 @@ pub(crate) struct Directory {
     pub(crate) tenants: BTreeMap<TenantName, Arc<Tenant>>,
     pub(crate) keys: HashMap<KeyId, Arc<KeyRecord>>,
     pub(crate) deployments: BTreeMap<(TenantName, DeploymentName), Arc<Deployment>>,
+    /// Tenants whose rows cannot be read, and why.
+    pub(crate) quarantined: BTreeMap<TenantName, String>,
+    /// Rows that could not be read at the start, and were not replaced since.
+    pub(crate) damaged: Vec<DamagedRow>,
 }
 
 /// What a request got.
@@ -97,7 +114,16 @@ pub(crate) struct Found {
 impl Directory {
     /// Whether nobody has made a key yet: then whoever reaches the house on this machine is its owner.
     pub(crate) fn is_open(&self) -> bool {
-        self.keys.is_empty()
+        // A key that cannot be read opens nothing, and does not open the server to everybody either.
+        self.keys.is_empty() && !self.damaged.iter().any(|row| row.table == Table::Keys)
+    }
+
+    /// The tenant of that name. `tenant_quarantined` where its row is damaged, else `tenant_not_found`.
+    pub(crate) fn tenant(&self, name: &TenantName) -> Result<&Arc<Tenant>, Fault> {
+        self.tenants.get(name).ok_or_else(|| match self.quarantined.get(name) {
+            Some(_) => tenant_quarantined(name),
+            None => tenant_not_found(name.as_str()),
+        })
     }
 
     /// A deployment of the tenant's own.

@@ -12,11 +12,12 @@ use futures::future::BoxFuture;
 use lector_core::batching::Planner;
 use lector_core::batching::plan::{Absurd, Plan, ProgramStatus, Question};
 use lector_core::cost::PageSize;
+use lector_core::fair::Account;
 use lector_core::port::{DocumentHint, FailedEngine, PageInfo, PageKind};
 use lector_core::{
     Budget, CallCtx, Complaint, Declaration, Documents, Fault, Image, Kind, Line, ModelName, OpenDocument,
-    PageRequest, PageRun, PageSource, Quad, RequestId, Size, Summary, TextLayer, Timing, Transcript,
-    Turn,
+    PageRequest, PageRun, PageSource, Quad, RequestId, SharedTranscript, Size, Summary, TextLayer, Timing,
+    Transcript, Turn,
 };
 use tokio::sync::Semaphore;
 
@@ -27,6 +28,9 @@ use crate::revision::RevisionRecord;
 use crate::selection::PageSelection;
 use crate::store::{Digest, SqliteStore, Store};
 use crate::submission::{Event, Order, Submission};
+
+/// Bytes that the fake server holds.
+pub(crate) const HELD_BYTES_MAX: u64 = 64 << 20;
 
 /// What the fake guest does with a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -209,14 +213,17 @@ impl Reader for FakeGuest {
     fn assemble<'a>(
         &'a self,
         _: &'a CallCtx,
-        pages: Vec<Arc<Transcript>>,
+        pages: Vec<SharedTranscript>,
     ) -> BoxFuture<'a, Result<Summary, Fault>> {
         let fails = *self.0.assemble_fails.lock().unwrap();
         async move {
             if fails {
                 return Err(Fault::new(Kind::GuestFault, "guest_trapped", "It trapped."));
             }
-            Ok(Summary { text: pages.iter().map(|page| page.text()).collect(), properties: None })
+            Ok(Summary {
+                text: pages.iter().map(|page| (**page).as_ref().text()).collect(),
+                properties: None,
+            })
         }
         .boxed()
     }
@@ -274,7 +281,7 @@ pub(crate) fn revision_record(tenant: &str, deployment: &str, number: u32) -> Re
         number,
         component: Digest::of(b"component"),
         component_bytes: 9,
-        settings: serde_json::json!({ "tier": "tiny" }),
+        settings: crate::settings::Settings::from(r#"{"tier":"tiny"}"#),
         grants: BTreeMap::from([("detection".to_owned(), "model".into())]),
         budget: Budget::default().into(),
         declaration: Declaration { models: vec!["detection".into()], batching: vec![], features: vec![] },
@@ -296,6 +303,7 @@ struct FakePage(u32);
 impl Documents for FakeDocuments {
     fn open(
         &self,
+        _: Account,
         bytes: Arc<Vec<u8>>,
         _: DocumentHint,
     ) -> BoxFuture<'static, Result<Arc<dyn OpenDocument>, Fault>> {
@@ -372,6 +380,21 @@ pub(crate) async fn platform_granting(script: &Arc<Script>, model: &str) -> Resu
     platform_on(script, config, Arc::new(SqliteStore::in_memory().unwrap())).await
 }
 
+/// A platform that holds so many bytes, of the results of one document so many.
+pub(crate) async fn platform_holding(
+    script: &Arc<Script>,
+    held_bytes_max: u64,
+    document_result_bytes_max: u64,
+) -> Result<Arc<Platform>, Fault> {
+    let config = PlatformConfig {
+        held_bytes_max,
+        tenant_held_bytes_max: held_bytes_max,
+        document_result_bytes_max,
+        ..config(2, 3, ("detection", "model"))
+    };
+    platform_on(script, config, Arc::new(SqliteStore::in_memory().unwrap())).await
+}
+
 /// A platform on a store of the test's own.
 pub(crate) async fn platform_on(
     script: &Arc<Script>,
@@ -403,7 +426,10 @@ pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &st
         wait_max: Duration::from_secs(600),
         pages_in_flight_max: places,
         pages_per_document_max: 100,
-        held_bytes_max: 1000,
+        held_bytes_max: HELD_BYTES_MAX,
+        tenant_held_bytes_max: HELD_BYTES_MAX,
+        tenant_images_bytes_max: 0,
+        document_result_bytes_max: 1 << 20,
         engine_linger: Duration::ZERO,
     }
 }
@@ -436,9 +462,9 @@ pub(crate) fn word(event: &Event) -> String {
     }
 }
 
-/// Waits until `is` holds; fails after ten seconds.
+/// Waits until `is` holds; what does not by then never will, however busy the machine.
 pub(crate) async fn until(what: &str, is: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(120);
     while !is() {
         assert!(Instant::now() < end, "waited too long until {what}");
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use lector_core::cost::Mean;
 use lector_core::{TenantName, Timing};
+use tokio::sync::Notify;
 
 pub(crate) use burden::{Burden, Part};
 pub(crate) use guesses::Guess;
@@ -63,6 +64,8 @@ pub(crate) struct Load {
     /// Work done in a second, as long as it was not learned.
     first_rate: f64,
     state: Mutex<State>,
+    /// Notified when a document could fit that did not before.
+    pub(crate) freed: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -93,7 +96,7 @@ impl Load {
     }
 
     fn at(documents_max: usize, first_rate: f64) -> Arc<Self> {
-        Arc::new(Self { documents_max, first_rate, state: Mutex::default() })
+        Arc::new(Self { documents_max, first_rate, state: Mutex::default(), freed: Arc::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -130,6 +133,7 @@ impl Load {
         if took >= WINDOW {
             state.capacity.learn_at(NEWEST_WINDOW, done / took.as_secs_f64());
             state.window = Some((now, 0.0));
+            self.freed.notify_one();
         }
     }
 

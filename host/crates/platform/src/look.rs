@@ -9,7 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::access::{Admin, Caller};
 use crate::meter::{day_of, now_ms};
 use crate::platform::Platform;
-use crate::store::{AuditEntry, AuditQuery, UsageQuery, UsageRow};
+use crate::store::{AuditEntry, AuditQuery, Readable, UsageQuery, UsageRow};
 use crate::tenant::TenantRecord;
 use crate::view::DeploymentView;
 
@@ -68,20 +68,20 @@ impl Platform {
     }
 
     /// What the caller's tenant used, day by day, today included as far as it is counted.
-    pub async fn usage(&self, caller: &Caller, days: u32) -> Result<Vec<UsageRow>, Fault> {
+    pub async fn usage(&self, caller: &Caller, days: u32) -> Result<Readable<UsageRow>, Fault> {
         self.usage_of(Some(caller.tenant().clone()), days).await
     }
 
     /// The same of all tenants.
-    pub async fn all_usage(&self, _: &Admin, days: u32) -> Result<Vec<UsageRow>, Fault> {
+    pub async fn all_usage(&self, _: &Admin, days: u32) -> Result<Readable<UsageRow>, Fault> {
         self.usage_of(None, days).await
     }
 
-    async fn usage_of(&self, tenant: Option<TenantName>, days: u32) -> Result<Vec<UsageRow>, Fault> {
+    async fn usage_of(&self, tenant: Option<TenantName>, days: u32) -> Result<Readable<UsageRow>, Fault> {
         self.flush_usage().await;
         let today = day_of(now_ms());
         let query = UsageQuery { tenant, days: (today.saturating_sub(days.saturating_sub(1)), today) };
-        Ok(self.store.usage(query).await?)
+        Ok(self.noting(self.store.usage(query).await?))
     }
 
     /// The caller's part of the audit log, newest first.
@@ -90,10 +90,10 @@ impl Platform {
         caller: &Caller,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<AuditEntry>, Fault> {
+    ) -> Result<Readable<AuditEntry>, Fault> {
         caller.may_manage()?;
         let query = AuditQuery { tenant: Some(caller.tenant().clone()), before, limit };
-        Ok(self.store.audit(query).await?)
+        Ok(self.noting(self.store.audit(query).await?))
     }
 
     /// The whole audit log, newest first.
@@ -102,8 +102,8 @@ impl Platform {
         _: &Admin,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<AuditEntry>, Fault> {
-        Ok(self.store.audit(AuditQuery { tenant: None, before, limit }).await?)
+    ) -> Result<Readable<AuditEntry>, Fault> {
+        Ok(self.noting(self.store.audit(AuditQuery { tenant: None, before, limit }).await?))
     }
 
     /// The caller's acts from now on.

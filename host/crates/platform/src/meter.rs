@@ -4,13 +4,13 @@
 //! Owns counting; what is counted reaches the store through `rounds.rs`, every [`FLUSH_EVERY`]. That is also the bound
 //! of what a sudden death loses.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use lector_core::cost::Mean;
 use lector_core::{Fault, Kind, PageRun, Timing};
 
+use crate::memory::ByteBudget;
 use crate::store::UsageCounts;
 
 /// So often use goes to disk.
@@ -54,8 +54,8 @@ impl Drop for Promise {
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     state: Mutex<State>,
-    /// Bytes of its documents in the house.
-    pub(crate) held_bytes: AtomicU64,
+    /// Bytes of its documents and their results.
+    pub(crate) held_bytes: Arc<ByteBudget>,
 }
 
 #[derive(Debug, Default)]

@@ -8,6 +8,7 @@ use lector_core::{Blame, Fault, Kind, ModelName, TenantName};
 use crate::config::PlatformConfig;
 use crate::directory::{Deployment, Directory};
 use crate::meter::{Meter, day_of, now_ms};
+use crate::quarantine;
 use crate::shelf::Shelf;
 use crate::store::{Records, Store, UsageCounts, UsageQuery};
 use crate::tenant::{Tenant, TenantRecord, TenantTerms};
@@ -55,7 +56,11 @@ pub(crate) async fn directory(
     store: &Arc<dyn Store>,
     shelf: &Shelf,
 ) -> Result<Directory, Fault> {
-    let Records { mut tenants, keys, revisions, routes } = store.load().await?;
+    let mut records = store.load().await?;
+    quarantine::log(&records.damaged);
+    let quarantined = quarantine::tenants(&records, &config.tenant);
+    let mut deployments = quarantine::deployments(&mut records);
+    let Records { mut tenants, keys, damaged, .. } = records;
     if !tenants.iter().any(|tenant| tenant.name == config.tenant) {
         // Not written: until an administrator gives it terms it is what this version makes of it.
         let (name, terms) = (config.tenant.clone(), TenantTerms::default());
@@ -64,21 +69,15 @@ pub(crate) async fn directory(
     let today = day_of(now_ms());
     let used: HashMap<TenantName, UsageCounts> = {
         let query = UsageQuery { tenant: None, days: (today, today) };
-        store.usage(query).await?.into_iter().map(|row| (row.tenant, row.counts)).collect()
+        store.usage(query).await?.rows.into_iter().map(|row| (row.tenant, row.counts)).collect()
     };
     let tenant = |record: TenantRecord| {
         let counts = used.get(&record.name).copied().unwrap_or_default();
-        (record.name.clone(), Tenant::new(record, Arc::new(Meter::resumed(today, counts))))
+        (
+            record.name.clone(),
+            Tenant::new(record, Arc::new(Meter::resumed(today, counts)), config.tenant_images_bytes_max),
+        )
     };
-    let mut deployments: BTreeMap<_, Deployment> = routes
-        .into_iter()
-        .map(|route| ((route.tenant.clone(), route.deployment.clone()), Deployment::new(route)))
-        .collect();
-    for record in revisions {
-        if let Some(deployment) = deployments.get_mut(&(record.tenant.clone(), record.deployment.clone())) {
-            deployment.revisions.insert(record.number, Arc::new(record));
-        }
-    }
     for deployment in deployments.values_mut() {
         load(deployment, shelf).await;
     }
@@ -88,6 +87,8 @@ pub(crate) async fn directory(
         tenants: tenants.into_iter().map(tenant).collect(),
         keys: keys.into_iter().map(|key| (key.id.clone(), Arc::new(key))).collect(),
         deployments: deployments.into_iter().map(|(name, deployment)| (name, Arc::new(deployment))).collect(),
+        quarantined,
+        damaged,
     })
 }
 
@@ -95,8 +96,10 @@ pub(crate) async fn directory(
 async fn load(deployment: &mut Deployment, shelf: &Shelf) {
     let route = deployment.route.clone();
     for number in route.wanted() {
-        let Some(record) = deployment.revisions.get(&number) else { continue };
-        let loaded = shelf.get(record).await;
+        let loaded = match deployment.revisions.get(&number) {
+            Some(record) => shelf.get(record).await,
+            None => Err(quarantine::revision_quarantined(&route.deployment, number)),
+        };
         if let Err(fault) = &loaded {
             tracing::error!(tenant = %route.tenant, deployment = %route.deployment, revision = number, %fault, "a live revision cannot be loaded: it answers 503");
         }

@@ -11,25 +11,22 @@ mod turns;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lector_core::{CallCtx, Fault, Kind, PageRequest, Summary, Transcript};
+use lector_core::{CallCtx, Fault, Kind, PageRequest, SharedTranscript, Summary};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Permit, shutting_down};
 use crate::directory::Found;
+use crate::memory::{DocumentMemory, Held};
 use crate::platform::Platform;
 use crate::revision::Lease;
 use crate::status::Tally;
 use crate::submission::{Event, Submission};
 
 pub(crate) use pages::PageCall;
-use pages::{Account, Outcomes, Reading};
+use pages::{Account, Kept, Outcomes, Reading};
 use turns::Asking;
 pub(crate) use turns::Turns;
-
-/// Text that is kept of one document for its summary, in bytes. A page of dense print is some 5 KB;
-/// beyond this the document ends with `summary_too_large` instead of a summary.
-const KEPT_BYTES_MAX: usize = 128 << 20;
 
 /// One document and everything that its reading needs.
 pub(crate) struct Work {
@@ -106,19 +103,8 @@ async fn read(
     started: Instant,
     events: &mpsc::Sender<Event>,
 ) -> Result<Event, Stop> {
-    let Submission {
-        caller,
-        request,
-        deployment,
-        key,
-        bytes,
-        hint,
-        pages,
-        options,
-        deadline,
-        order,
-        name,
-    } = submission;
+    let Submission { caller, request, deployment, key, bytes, hint, pages, options, deadline, order, name } =
+        submission;
     // What was said before the body came may have been less than what came.
     permit.hold(bytes.len() as u64)?;
     let tenant = caller.tenant;
@@ -128,7 +114,7 @@ async fn read(
     let mut ctx = lease.revision.ctx(&tenant, request, deadline);
     ctx.file_name = name.map(Arc::from);
 
-    let opening = platform.documents.open(bytes, hint);
+    let opening = platform.documents.open(tenant.account(), bytes, hint);
     let document = match tokio::time::timeout_at(deadline.into(), opening).await {
         Ok(opened) => opened?,
         Err(_) => return Err(deadline_exceeded("before the document was open").into()),
@@ -149,15 +135,16 @@ async fn read(
     let revision = lease.revision.clone();
     let account = Account { tenant, revision, shadow, promise };
     let summing_up = account.summary(ctx.budget.host_bytes);
-    let reading = Reading::new(call, account, selected, order, platform, permit.burden());
+    let memory = permit.memory();
+    let reading = Reading::new(call, account, selected, order, platform, (permit.burden(), memory.clone()));
     let outcomes = reading.run(events).await.map_err(|_| Stop::Abandoned)?;
 
     let Outcomes { pages_ok, pages_failed, kept } = outcomes;
     let (summary, summary_fault) = match kept {
         _ if pages_ok == 0 => (None, None),
-        None => (None, Some(summary_too_large())),
-        Some(kept) => match assemble(platform, summing_up, &lease, &ctx, kept).await {
-            Ok(summary) => (Some(summary), None),
+        None => (None, Some(summary_too_large(platform.document_result_bytes_max))),
+        Some(kept) => match assemble(platform, summing_up, &lease, &ctx, (kept, &memory)).await {
+            Ok(summary) => (Some(Arc::new(summary)), None),
             Err(fault) => (None, Some(fault)),
         },
     };
@@ -173,14 +160,19 @@ async fn assemble(
     asking: Asking,
     lease: &Lease,
     ctx: &CallCtx,
-    kept: Vec<Arc<Transcript>>,
-) -> Result<Summary, Fault> {
+    (kept, memory): (Kept, &Arc<DocumentMemory>),
+) -> Result<Held<Summary>, Fault> {
+    let pages: Vec<SharedTranscript> = kept.pages.into_iter().map(|page| page as SharedTranscript).collect();
     let summing = async {
+        // The guest is given a copy of the pages.
+        let mut reservation = memory.reserve(kept.bytes).await;
         let _turn = platform.turns.turn(asking).await?;
         let began = Instant::now();
-        let summary = lease.revision.reader.assemble(ctx, kept).await;
+        let summary = lease.revision.reader.assemble(ctx, pages).await;
         lease.revision.figures.summed_up(began.elapsed());
-        summary
+        let summary = summary?;
+        reservation.set(summary.memory_bytes());
+        Ok(Held::new(summary, reservation))
     };
     match tokio::time::timeout_at(ctx.deadline.into(), summing).await {
         Ok(summary) => summary,
@@ -188,13 +180,12 @@ async fn assemble(
     }
 }
 
-fn summary_too_large() -> Fault {
-    Fault::new(
-        Kind::TooLarge,
-        "summary_too_large",
-        "The document holds more text than is summed up at once; its pages were answered one by one. \
-         Ask for it in parts to have summaries.",
-    )
+fn summary_too_large(bytes_max: u64) -> Fault {
+    let message = format!(
+        "The pages of the document take more than {bytes_max} bytes of memory, which is the most that is summed up at \
+         once; they were answered one by one. Ask for fewer pages to have a summary."
+    );
+    Fault::new(Kind::TooLarge, "summary_too_large", message)
 }
 
 fn log_end(end: &Event, name: Option<&str>) {

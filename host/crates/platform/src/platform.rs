@@ -17,8 +17,10 @@ use crate::acts::Acts;
 use crate::admission::{Admission, Bounds, Permit};
 use crate::config::PlatformConfig;
 use crate::directory::Directory;
+use crate::key::Scope;
 use crate::pipeline::{self, Turns, Work};
 use crate::probe::{Probe, ProbeReport};
+use crate::quarantine::Found;
 use crate::reader::Loader;
 use crate::revision::Lease;
 use crate::rounds::Flushes;
@@ -56,10 +58,14 @@ pub struct Platform {
     pub(crate) flushes: tokio::sync::Mutex<Flushes>,
     /// Tenants that were dropped and have use that is not on disk yet.
     left: Mutex<Vec<Arc<Tenant>>>,
+    /// Damaged rows that a start does not read.
+    pub(crate) found_damaged: Found,
     probe: Probe,
     work: TaskTracker,
     cut_off: tokio_util::sync::CancellationToken,
     pages_per_document_max: u32,
+    pub(crate) document_result_bytes_max: u64,
+    pub(crate) tenant_images_bytes_max: u64,
 }
 
 impl Platform {
@@ -102,6 +108,7 @@ impl Platform {
             admission: Admission::new(Bounds {
                 documents_max: config.documents_max,
                 held_bytes_max: config.held_bytes_max,
+                tenant_held_bytes_max: config.tenant_held_bytes_max,
                 wait_max: config.wait_max,
             }),
             turns: Turns::new(config.pages_in_flight_max),
@@ -110,10 +117,13 @@ impl Platform {
             engine_linger: config.engine_linger,
             flushes: tokio::sync::Mutex::new(Flushes::new()?),
             left: Mutex::default(),
+            found_damaged: Found::default(),
             probe: Probe::default(),
             work: TaskTracker::new(),
             cut_off: tokio_util::sync::CancellationToken::new(),
             pages_per_document_max: config.pages_per_document_max,
+            document_result_bytes_max: config.document_result_bytes_max,
+            tenant_images_bytes_max: config.tenant_images_bytes_max,
         });
         let host = platform.host("config")?;
         platform.seed(&host, config.deployments).await?;
@@ -136,6 +146,12 @@ impl Platform {
     /// Whether nobody has made a key yet: then whoever reaches the house may use it.
     pub fn is_open(&self) -> bool {
         self.directory.load().is_open()
+    }
+
+    /// Whether keys are asked for and no administrator's can be read: damage took it.
+    pub fn lost_admin_key(&self) -> bool {
+        let directory = self.directory.load();
+        !directory.is_open() && !directory.keys.values().any(|key| key.scope == Scope::Admin)
     }
 
     /// The right to act for a tenant, by what a request shows. Faults: `key_missing`, `key_invalid`, `tenant_not_found`,
@@ -166,6 +182,20 @@ impl Platform {
     ) -> Result<Permit, Fault> {
         let tenant = &caller.tenant;
         self.admission.admit(tenant, bytes_hint, time_left).inspect_err(|_| tenant.meter.rejected())
+    }
+
+    /// The same for a client that can wait for up to `within`, in the order of the tenants' shares: a refusal counts once,
+    /// when that time is over. Dropping the future withdraws the request.
+    pub async fn admit_within(
+        &self,
+        caller: &Caller,
+        bytes_hint: Option<u64>,
+        time_left: Duration,
+        within: Duration,
+    ) -> Result<Permit, Fault> {
+        let tenant = &caller.tenant;
+        let admitted = self.admission.admit_within(tenant, bytes_hint, time_left, within).await;
+        admitted.inspect_err(|_| tenant.meter.rejected())
     }
 
     /// Reads a document. Everything that goes wrong from here on is an event.
@@ -205,7 +235,7 @@ impl Platform {
     pub async fn drain(&self, within: Duration) -> DrainReport {
         let started = Instant::now();
         let gate = &self.admission.gate;
-        gate.close();
+        self.admission.close();
         let clean = tokio::time::timeout(within, gate.empty()).await.is_ok();
         let cut_off = if clean { Vec::new() } else { gate.holders() };
         self.cut_off.cancel();
@@ -213,6 +243,16 @@ impl Platform {
         let ended = tokio::time::timeout(CUT_OFF_GRACE, self.work.wait()).await.is_ok();
         self.flush_usage().await;
         DrainReport { clean: clean && ended, took: started.elapsed(), cut_off }
+    }
+
+    /// Waits until the memory of a large document is free: a good time to return it to the system.
+    pub async fn large_document_freed(&self) {
+        self.admission.large_freed.notified().await;
+    }
+
+    /// Most bytes of the results of one document.
+    pub fn document_result_bytes_max(&self) -> u64 {
+        self.document_result_bytes_max
     }
 
     /// Whether [`drain`](Self::drain) has begun.
@@ -261,6 +301,7 @@ impl Platform {
             pages_failed: tally.pages_failed.load(Relaxed),
             faults: tally.faults(),
             page_time: self.admission.load.page_time(),
+            damaged_rows: self.damaged_counts(),
             draining: self.is_draining(),
             deployments: directory
                 .deployments

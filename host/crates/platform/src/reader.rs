@@ -11,7 +11,8 @@ use lector_core::batching::Planner;
 use lector_core::batching::plan::ProgramStatus;
 use lector_core::port::FailedEngine;
 use lector_core::{
-    CallCtx, Complaint, Declaration, Fault, ModelName, PageRequest, PageRun, PageSource, Summary, Transcript,
+    CallCtx, Complaint, Declaration, Fault, ModelName, PageRequest, PageRun, PageSource, SharedTranscript,
+    Summary,
 };
 
 /// What a component says of itself before it is compiled.
@@ -50,7 +51,7 @@ pub(crate) trait Reader: Send + Sync + 'static {
     fn assemble<'a>(
         &'a self,
         ctx: &'a CallCtx,
-        pages: Vec<Arc<Transcript>>,
+        pages: Vec<SharedTranscript>,
     ) -> BoxFuture<'a, Result<Summary, Fault>>;
 }
 

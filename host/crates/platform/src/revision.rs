@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::claims::Claim;
 use crate::gate::{Gate, Pass};
 use crate::reader::{BatchProgram, Reader};
+use crate::settings::Settings;
 use crate::store::Digest;
 use crate::tenant::{BudgetSpec, Tenant};
 
@@ -36,8 +37,9 @@ pub struct RevisionRecord {
     pub component: Digest,
     /// Size of the component.
     pub component_bytes: u64,
-    /// Settings: a JSON object that the guest accepted.
-    pub settings: serde_json::Value,
+    /// Settings that the guest accepted. A store keeps them beside the record.
+    #[serde(skip)]
+    pub settings: Settings,
     /// Models that the guest may open, by alias.
     pub grants: BTreeMap<String, ModelName>,
     /// Limits of each guest call.
@@ -86,7 +88,7 @@ impl Revision {
     ) -> Arc<Self> {
         Arc::new(Self {
             _claim: claim,
-            settings: record.settings.to_string().into(),
+            settings: record.settings.text(),
             grants: Arc::new(record.grants.clone()),
             program: reader.program(),
             record,
@@ -106,7 +108,7 @@ impl Revision {
             request,
             settings: self.settings.clone(),
             grants: self.grants.clone(),
-            budget: self.record.budget.at_most(tenant.limits().page_budget()).into(),
+            budget: self.record.budget.at_most(tenant.page_budget()).into(),
             deadline,
             weight: tenant.record.terms.weight.max(1),
             batching: self.record.declaration.batching.as_slice().into(),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use lector_core::{Kind, Transcript};
 use tokio::sync::Semaphore;
 
+use crate::memory::Held;
 use crate::meter::work_of;
 use crate::pipeline::{PageCall, Turns};
 use crate::revision::Revision;
@@ -41,7 +42,7 @@ pub(crate) struct Sample {
     /// What the page takes of its tenant's bounds.
     pub(crate) own: Own,
     pub(crate) index: u32,
-    pub(crate) live: Arc<Transcript>,
+    pub(crate) live: Arc<Held<Transcript>>,
     /// What reading it took, without waits.
     pub(crate) live_worked: Duration,
 }

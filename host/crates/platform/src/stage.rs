@@ -13,7 +13,6 @@ use lector_core::{
     Blame, Declaration, DeploymentName, Documents, Fault, Kind, ModelName, PageRequest, RequestId, TenantName,
 };
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::claims::Claim;
 use crate::meter::now_ms;
@@ -21,6 +20,7 @@ use crate::pipeline::PageCall;
 use crate::probe::GOLDEN_PNG;
 use crate::reader::Reader;
 use crate::revision::{Revision, RevisionRecord};
+use crate::settings::Settings;
 use crate::shelf::Shelf;
 use crate::store::Digest;
 use crate::tenant::{BudgetSpec, Capability, Tenant};
@@ -31,8 +31,6 @@ const CONFIGURE_MAX: Duration = Duration::from_secs(30);
 const REHEARSAL_MAX: Duration = Duration::from_secs(60);
 /// Largest component. The default guest is below 2 MB; compiling 200 MB takes minutes.
 pub(crate) const COMPONENT_BYTES_MAX: u64 = 64 << 20;
-/// Largest settings, as JSON text.
-const SETTINGS_BYTES_MAX: usize = 1 << 20;
 
 /// Where a deploy stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -82,7 +80,7 @@ pub struct StageFault {
 pub(crate) struct Plan {
     pub(crate) deployment: DeploymentName,
     pub(crate) wasm: Vec<u8>,
-    pub(crate) settings: Value,
+    pub(crate) settings: Settings,
     pub(crate) grants: BTreeMap<String, ModelName>,
     pub(crate) budget: BudgetSpec,
     /// Whether it reads the golden page before it is ready.
@@ -178,15 +176,7 @@ fn received(plan: &Plan) -> Result<(), Fault> {
             format!("The component has {bytes} bytes, and at most {COMPONENT_BYTES_MAX} are taken.");
         return Err(Fault::new(Kind::TooLarge, "component_too_large", message));
     }
-    if !plan.settings.is_object() {
-        let message = "The settings are no JSON object: send `{}` for none.";
-        return Err(Fault::new(Kind::Invalid, "settings_invalid", message));
-    }
-    let bytes = plan.settings.to_string().len();
-    if bytes > SETTINGS_BYTES_MAX {
-        let message = format!("The settings have {bytes} bytes, and at most {SETTINGS_BYTES_MAX} are taken.");
-        return Err(Fault::new(Kind::TooLarge, "settings_too_large", message));
-    }
+    plan.settings.checked()?;
     if let Some(zero) = plan.budget.zero() {
         let message = format!("`budget.{zero}` must be 1 or more: with 0 the guest could not run.");
         return Err(Fault::new(Kind::Invalid, "budget_invalid", message));
@@ -251,7 +241,7 @@ async fn rehearsed(
     let hint = DocumentHint { content_type: Some("image/png".to_owned()), password: None };
     let trial = Revision::new(Arc::new(record.clone()), reader.clone(), None);
     let call = PageCall {
-        document: documents.open(Arc::new(GOLDEN_PNG.to_vec()), hint).await?,
+        document: documents.open(tenant.account(), Arc::new(GOLDEN_PNG.to_vec()), hint).await?,
         reader: reader.clone(),
         ctx: trial.ctx(tenant, RequestId::from("rehearsal"), until),
         options: PageRequest { page_count: 1, ..PageRequest::default() },

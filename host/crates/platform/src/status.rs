@@ -55,6 +55,8 @@ pub struct PlatformStatus {
     pub faults: BTreeMap<&'static str, u64>,
     /// Learned time of one page in its guest; `None` before the first.
     pub page_time: Option<Duration>,
+    /// Damaged rows of the store, by table.
+    pub damaged_rows: BTreeMap<&'static str, usize>,
     /// Whether the house is closing.
     pub draining: bool,
     /// The deployments.

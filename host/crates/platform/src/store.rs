@@ -8,6 +8,9 @@ pub mod backup;
 mod blobs;
 #[cfg(test)]
 mod contract;
+mod damage;
+#[cfg(test)]
+pub(crate) mod damaging;
 mod error;
 mod sqlite;
 
@@ -24,6 +27,7 @@ use crate::tenant::TenantRecord;
 
 pub use blobs::Digest;
 pub(crate) use blobs::hex;
+pub use damage::{DamagedRow, Readable, Table};
 pub use error::StoreError;
 pub use sqlite::SqliteStore;
 
@@ -32,7 +36,8 @@ pub type Stored<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// Where records are kept.
 pub trait Store: Send + Sync + 'static {
-    /// All records that a start needs.
+    /// All records that a start needs, and the rows that cannot be read: one that is damaged keeps no other from being
+    /// read, and is left as it is.
     fn load(&self) -> Stored<'_, Records>;
     /// Makes all changes and writes their audit entry, or does nothing. On disk when it answers, with the number of
     /// the entry.
@@ -41,18 +46,18 @@ pub trait Store: Send + Sync + 'static {
     /// before the one that is put (a new one begins at 1).
     fn commit(&self, act: Act) -> Stored<'_, u64>;
     /// Entries of the audit log, newest first.
-    fn audit(&self, query: AuditQuery) -> Stored<'_, Vec<AuditEntry>>;
+    fn audit(&self, query: AuditQuery) -> Stored<'_, Readable<AuditEntry>>;
     /// Adds to the counts of (tenant, day), once for each `flush`: the same one again changes nothing, so that a flush
     /// whose answer was lost can be repeated. The newest [`FLUSHES_KEPT`] are remembered.
     fn add_usage(&self, flush: FlushId, rows: Vec<UsageRow>) -> Stored<'_, ()>;
     /// Counts by tenant and day, in that order.
-    fn usage(&self, query: UsageQuery) -> Stored<'_, Vec<UsageRow>>;
+    fn usage(&self, query: UsageQuery) -> Stored<'_, Readable<UsageRow>>;
     /// Keeps bytes under their digest; again, if they are there already.
     fn put_blob(&self, bytes: Arc<Vec<u8>>) -> Stored<'_, Digest>;
     /// The bytes with that digest, verified; `None` where there are none.
     fn blob(&self, digest: Digest) -> Stored<'_, Option<Vec<u8>>>;
-    /// Drops what a crash left half-made and blobs that no revision names. Called at the start, before anything
-    /// is put.
+    /// Drops what a crash left half-made and blobs that no revision names; no blob while a damaged row hides which one it
+    /// names. Called at the start, before anything is put.
     fn collect(&self) -> Stored<'_, Collected>;
 }
 
@@ -74,6 +79,8 @@ pub struct Records {
     pub revisions: Vec<RevisionRecord>,
     /// Routes, by tenant and deployment.
     pub routes: Vec<RouteRecord>,
+    /// Rows of all of them that cannot be read.
+    pub damaged: Vec<DamagedRow>,
 }
 
 /// One record put or dropped.
@@ -85,6 +92,8 @@ pub enum Change {
     DropTenant(TenantName),
     /// Puts a key, new or changed.
     PutKey(KeyRecord),
+    /// Drops the row of a key.
+    DropKey(KeyId),
     /// Puts a new revision.
     PutRevision(RevisionRecord),
     /// Drops a revision.

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::access::Caller;
+use crate::memory::Held;
 use crate::selection::PageSelection;
 
 /// In which order pages are answered.
@@ -71,7 +72,7 @@ pub enum Event {
         /// Its position in the document, from 0.
         index: u32,
         /// What it says. Shared with the pipeline, which keeps it for the summary.
-        transcript: Arc<Transcript>,
+        transcript: Arc<Held<Transcript>>,
         /// Where its time went.
         timing: Timing,
     },
@@ -88,7 +89,7 @@ pub enum Event {
     End {
         /// The guest's summary of the pages that were read; `None` where no page was, or where
         /// `summary_fault` says why.
-        summary: Option<Summary>,
+        summary: Option<Arc<Held<Summary>>>,
         /// Why the summary is missing though pages were read. The pages are good all the same.
         summary_fault: Option<Fault>,
         /// Pages read.

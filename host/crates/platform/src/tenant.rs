@@ -9,12 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lector_core::fair::Account;
 use lector_core::{Budget, DeploymentName, Fault, Kind, ModelName, TenantName};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use own::{Own, Places, Taken};
 
 use crate::meter::Meter;
+use crate::settings::Settings;
 
 /// Longest name of a tenant or a deployment.
 const NAME_BYTES_MAX: usize = 63;
@@ -67,7 +69,7 @@ pub struct TenantTerms {
     /// The deployment that answers when a request names none; `None`: the host's default.
     pub default_deployment: Option<DeploymentName>,
     /// Anything else that its operators want to keep with it; not interpreted.
-    pub settings: serde_json::Map<String, serde_json::Value>,
+    pub settings: Settings,
 }
 
 impl Default for TenantTerms {
@@ -78,7 +80,7 @@ impl Default for TenantTerms {
             models: None,
             capabilities: Capability::ALL.into(),
             default_deployment: None,
-            settings: serde_json::Map::new(),
+            settings: Settings::default(),
         }
     }
 }
@@ -138,10 +140,10 @@ pub struct Limits {
     pub pages_per_day: u64,
     /// Bytes of one document; 0: the host's bound.
     pub body_bytes_max: u64,
-    /// Bytes of its documents in the house at once; 0: no bound of its own.
+    /// Bytes of its documents and of their undelivered results in memory at once; 0: the host's default for a tenant.
     pub held_bytes_max: u64,
     /// Bytes of pixels and tensors that its pages being read may hold at once, each page counting with all that its budget
-    /// lets it hold (`budget.host_bytes`); 0: no bound of its own.
+    /// lets it hold (`budget.host_bytes`); 0: the host's default for a tenant.
     pub images_bytes_max: u64,
     /// Pages read of one document; 0: the host's bound.
     pub pages_per_document_max: u32,
@@ -169,15 +171,6 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The budget of a page: of its images no more than all pages may have.
-    pub(crate) fn page_budget(&self) -> BudgetSpec {
-        let host_bytes = match self.images_bytes_max {
-            0 => self.budget.host_bytes,
-            most => self.budget.host_bytes.min(most),
-        };
-        BudgetSpec { host_bytes, ..self.budget }
-    }
-
     /// The same, if they make sense.
     pub(crate) fn checked(self) -> Result<Self, Fault> {
         let wrong = |what: &str| Err(Fault::new(Kind::Invalid, "limits_invalid", format!("`limits.{what}.")));
@@ -301,13 +294,35 @@ pub(crate) struct Tenant {
     pub(crate) meter: Arc<Meter>,
     /// Pages and their bytes at once. A new bound is for documents that come later; those that are being read keep theirs.
     pub(crate) places: Places,
+    /// Its own bound or the default; 0: none.
+    images_bytes_max: u64,
 }
 
 impl Tenant {
-    pub(crate) fn new(record: TenantRecord, meter: Arc<Meter>) -> Arc<Self> {
+    /// `images_bytes_max`: for a tenant that has no bound of its own; 0: none.
+    pub(crate) fn new(record: TenantRecord, meter: Arc<Meter>, images_bytes_max: u64) -> Arc<Self> {
         let limits = &record.terms.limits;
-        let places = Places::new(limits.pages_concurrent, limits.images_bytes_max);
-        Arc::new(Self { record, meter, places })
+        let images_bytes_max = match limits.images_bytes_max {
+            0 => images_bytes_max,
+            own => own,
+        };
+        let places = Places::new(limits.pages_concurrent, images_bytes_max);
+        Arc::new(Self { record, meter, places, images_bytes_max })
+    }
+
+    /// The budget of a page: of its images no more than all pages may have.
+    pub(crate) fn page_budget(&self) -> BudgetSpec {
+        let budget = self.limits().budget;
+        let host_bytes = match self.images_bytes_max {
+            0 => budget.host_bytes,
+            most => budget.host_bytes.min(most),
+        };
+        BudgetSpec { host_bytes, ..budget }
+    }
+
+    /// On whose account its work waits for what tenants share.
+    pub(crate) fn account(&self) -> Account {
+        Account::new(self.name().clone(), self.record.terms.weight)
     }
 
     pub(crate) fn name(&self) -> &TenantName {

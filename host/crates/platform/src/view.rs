@@ -10,7 +10,8 @@ use crate::directory::Deployment;
 use crate::key::{KeyId, KeyRecord, Scope};
 use crate::meter::now_ms;
 use crate::revision::{FiguresView, RevisionRecord, ShadowView};
-use crate::route::{Shadow, Watch, Weight};
+use crate::route::{RouteRecord, Shadow, Watch, Weight};
+use crate::settings::Settings;
 use crate::store::Digest;
 use crate::tenant::BudgetSpec;
 
@@ -33,6 +34,9 @@ pub struct DeploymentView {
     pub previous: Option<Vec<Weight>>,
     /// When the route was last changed, milliseconds since 1970.
     pub changed_at_ms: u64,
+    /// Why its route is in quarantine: nothing is routed until a revision is promoted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<String>,
     /// The revisions, newest first.
     pub revisions: Vec<RevisionView>,
 }
@@ -53,6 +57,8 @@ pub enum RevisionState {
     Draining,
     /// It could be routed to.
     Ready,
+    /// Its row in the store is damaged: it cannot be run, and nothing is known of it but its number.
+    Quarantined,
 }
 
 /// A revision.
@@ -66,22 +72,12 @@ pub struct RevisionView {
     pub percent: u8,
     /// Documents that it is reading now.
     pub leases: usize,
-    /// SHA-256 of the component.
-    pub component: Digest,
-    /// Size of the component.
-    pub component_bytes: u64,
-    /// What it was configured with.
-    pub settings: serde_json::Value,
-    /// Models by alias.
-    pub grants: BTreeMap<String, ModelName>,
-    /// Limits of each guest call.
-    pub budget: BudgetSpec,
-    /// What the guest said of itself.
-    pub declaration: Declaration,
-    /// When it was made, milliseconds since 1970.
-    pub created_at_ms: u64,
-    /// By whom.
-    pub created_by: String,
+    /// Why it is in quarantine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What it is made of; absent of one in quarantine.
+    #[serde(flatten)]
+    pub parts: Option<RevisionParts>,
     /// How it does since it was loaded or became a candidate; absent where it is not in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figures: Option<FiguresView>,
@@ -93,9 +89,35 @@ pub struct RevisionView {
     pub comparison: Option<ShadowView>,
 }
 
+/// What a revision is made of.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RevisionParts {
+    /// SHA-256 of the component.
+    pub component: Digest,
+    /// Size of the component.
+    pub component_bytes: u64,
+    /// What it was configured with.
+    pub settings: Settings,
+    /// Models by alias.
+    pub grants: BTreeMap<String, ModelName>,
+    /// Limits of each guest call.
+    pub budget: BudgetSpec,
+    /// What the guest said of itself.
+    pub declaration: Declaration,
+    /// When it was made, milliseconds since 1970.
+    pub created_at_ms: u64,
+    /// By whom.
+    pub created_by: String,
+}
+
 impl DeploymentView {
     pub(crate) fn of(deployment: &Deployment) -> Self {
         let route = &deployment.route;
+        let readable = deployment.revisions.values().map(|record| revision(deployment, record));
+        let quarantined = deployment.quarantined.iter();
+        let quarantined = quarantined.map(|(number, reason)| quarantined_revision(route, *number, reason));
+        let mut revisions: Vec<RevisionView> = readable.chain(quarantined).collect();
+        revisions.sort_by_key(|revision| std::cmp::Reverse(revision.number));
         Self {
             name: route.deployment.clone(),
             seed: route.seed,
@@ -105,12 +127,8 @@ impl DeploymentView {
             watch: route.watch,
             previous: route.history.last().cloned(),
             changed_at_ms: route.changed_at_ms,
-            revisions: deployment
-                .revisions
-                .values()
-                .rev()
-                .map(|record| revision(deployment, record))
-                .collect(),
+            quarantined: deployment.damage.clone(),
+            revisions,
         }
     }
 
@@ -124,8 +142,7 @@ fn revision(deployment: &Deployment, record: &RevisionRecord) -> RevisionView {
     let (route, number) = (&deployment.route, record.number);
     let in_memory = deployment.in_memory(number);
     let leases = in_memory.as_ref().map_or(0, |revision| revision.gate.count());
-    let percent =
-        route.weights.iter().find(|weight| weight.revision == number).map_or(0, |weight| weight.percent);
+    let percent = percent_of(route, number);
     let shadows = route.shadow.is_some_and(|shadow| shadow.revision == number);
     let broken = matches!(deployment.loaded.get(&number), Some(Err(_)));
     let state = match () {
@@ -141,17 +158,38 @@ fn revision(deployment: &Deployment, record: &RevisionRecord) -> RevisionView {
         state,
         percent,
         leases,
-        component: record.component.clone(),
-        component_bytes: record.component_bytes,
-        settings: record.settings.clone(),
-        grants: record.grants.clone(),
-        budget: record.budget,
-        declaration: record.declaration.clone(),
-        created_at_ms: record.created_at_ms,
-        created_by: record.created_by.clone(),
+        reason: None,
+        parts: Some(RevisionParts {
+            component: record.component.clone(),
+            component_bytes: record.component_bytes,
+            settings: record.settings.clone(),
+            grants: record.grants.clone(),
+            budget: record.budget,
+            declaration: record.declaration.clone(),
+            created_at_ms: record.created_at_ms,
+            created_by: record.created_by.clone(),
+        }),
         figures: in_memory.as_ref().map(|revision| revision.figures.view()),
         program: in_memory.as_ref().and_then(|revision| Some(revision.program.as_ref()?.status())),
         comparison: in_memory.filter(|_| shadows).map(|revision| revision.shadow.view()),
+    }
+}
+
+fn percent_of(route: &RouteRecord, number: u32) -> u8 {
+    route.weights.iter().find(|weight| weight.revision == number).map_or(0, |weight| weight.percent)
+}
+
+fn quarantined_revision(route: &RouteRecord, number: u32, reason: &str) -> RevisionView {
+    RevisionView {
+        number,
+        state: RevisionState::Quarantined,
+        percent: percent_of(route, number),
+        leases: 0,
+        reason: Some(reason.to_owned()),
+        parts: None,
+        figures: None,
+        program: None,
+        comparison: None,
     }
 }
 

@@ -96,7 +96,8 @@ pub fn transcript(mut page: Transcript, bytes_max: u64) -> Result<Transcript, Fa
 /// lines that exist.
 fn blocks(page: &mut Transcript, size: &mut Size) -> Result<(), Fault> {
     few("blocks", page.blocks.len(), BLOCKS_MAX)?;
-    let cells = page.blocks.iter().filter_map(|block| block.table.as_ref()).map(|table| table.cells.len()).sum();
+    let cells =
+        page.blocks.iter().filter_map(|block| block.table.as_ref()).map(|table| table.cells.len()).sum();
     few("cells", cells, CELLS_MAX)?;
     let mut ids = HashSet::with_capacity(page.blocks.len());
     let lines = page.lines.len();
@@ -134,10 +135,17 @@ fn table(table: &Table, id: u32, lines: usize, size: &mut Size) -> Result<(), Fa
         known_lines(&cell.lines, lines, place)?;
         let ends = (
             cell.row.checked_add(cell.row_span).filter(|end| cell.row_span > 0 && *end <= table.rows),
-            cell.column.checked_add(cell.column_span).filter(|end| cell.column_span > 0 && *end <= table.columns),
+            cell.column
+                .checked_add(cell.column_span)
+                .filter(|end| cell.column_span > 0 && *end <= table.columns),
         );
         let (Some(last_row), Some(last_column)) = ends else {
-            return Err(invalid(format!("{} reaches beyond its {} x {} grid", place(), table.rows, table.columns)));
+            return Err(invalid(format!(
+                "{} reaches beyond its {} x {} grid",
+                place(),
+                table.rows,
+                table.columns
+            )));
         };
         for row in cell.row..last_row {
             for column in cell.column..last_column {
@@ -201,7 +209,6 @@ fn depth<'a>(values: impl Iterator<Item = &'a serde_json::Value>) -> usize {
     };
     values.map(of).max().unwrap_or(0)
 }
-
 
 /// A document.
 pub fn summary(summary: Summary, bytes_max: u64) -> Result<Summary, Fault> {

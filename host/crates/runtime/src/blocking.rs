@@ -1,15 +1,15 @@
 //! Where pixel work is done: on tokio's blocking threads, a bounded number of operations at once, in the order of the
 //! tenants' shares.
 //!
-//! Start-time fair queueing, as in front of the engines, counted in processor time: who asks for one operation after the
-//! other, or for many at once, waits for itself. An operation that has begun runs to its end.
+//! A fair semaphore counted in processor time: a tenant that asks for one operation after the other, or for many at once,
+//! waits for itself. An operation that has begun runs to its end.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lector_core::share::Shares;
+use lector_core::cost::Mean;
+use lector_core::fair::{Acquire, FairSemaphore, Permit, Request};
 use lector_core::{Fault, Kind, TenantName};
-use tokio::sync::oneshot;
 
 use crate::meter::processor_time;
 
@@ -17,35 +17,12 @@ use crate::meter::processor_time;
 /// (some 20 us) than handing it to another thread and back.
 const INLINE_BYTES_MAX: u64 = 64 << 10;
 
-/// The places, and who waits for one. More operations than cores would only share them.
+/// The permits for operations. More operations than cores would only share them.
 #[derive(Clone)]
-pub struct Blocking(Arc<Places>);
-
-struct Places {
-    total: usize,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    free: usize,
-    /// In the order in which they came; at most one for each operation that guests have under way.
-    waiting: Vec<Waiter>,
-    shares: Shares,
-}
-
-struct Waiter {
-    tenant: TenantName,
-    weight: u32,
-    go: oneshot::Sender<Place>,
-}
-
-/// One operation's place; dropped, it is the next one's.
-struct Place {
-    places: Arc<Places>,
-    tenant: TenantName,
-    weight: u32,
-    took: Duration,
+pub struct Blocking {
+    permits: FairSemaphore,
+    /// Processor time of an operation, in milliseconds: what one is charged before it is known.
+    cost_ms: Arc<Mutex<Mean>>,
 }
 
 /// An operation's outcome and what it took.
@@ -59,8 +36,7 @@ pub struct Done<R> {
 
 impl Blocking {
     pub fn new(operations_max: usize) -> Self {
-        let total = operations_max.max(1);
-        Self(Arc::new(Places { total, state: Mutex::new(State { free: total, ..State::default() }) }))
+        Self { permits: FairSemaphore::new(operations_max), cost_ms: Arc::default() }
     }
 
     /// Does `work`, which touches about `bytes`, in the tenant's time. Once begun it runs to its end, wanted or not;
@@ -80,148 +56,111 @@ impl Blocking {
             let (outcome, took) = timed();
             return Ok(Done { outcome, took, inline: true });
         }
-        let failed = |cause: &dyn std::fmt::Display| {
-            Fault::new(Kind::Bug, "image_operation_failed", "an image operation failed in the host")
-                .with_detail(cause)
-        };
-        let place = self.place(tenant, weight).await.map_err(|e| failed(&e))?;
+        let permit = self.permit(tenant, weight).await;
+        let this = self.clone();
         let task = tokio::task::spawn_blocking(move || {
             let (outcome, took) = timed();
-            place.done(took);
+            this.done(permit, took);
             (outcome, took)
         });
-        let (outcome, took) = task.await.map_err(|e| failed(&e))?;
+        let (outcome, took) = task.await.map_err(|e| {
+            Fault::new(Kind::Bug, "image_operation_failed", "an image operation failed in the host")
+                .with_detail(e)
+        })?;
         Ok(Done { outcome, took, inline: false })
     }
 
-    /// Waits for its turn. Who stops waiting has given it up.
-    fn place(&self, tenant: TenantName, weight: u32) -> oneshot::Receiver<Place> {
-        let (go, turn) = oneshot::channel();
-        let mut state = self.0.lock();
-        state.waiting.push(Waiter { tenant, weight, go });
-        self.0.grant(state);
-        turn
-    }
-}
-
-impl Places {
-    /// Gives free places to those whose turn it is.
-    fn grant(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        // Who has left is found here and not by a place that comes back.
-        state.waiting.retain(|waiter| !waiter.go.is_closed());
-        let mut granted = Vec::new();
-        while state.free > 0
-            && let Some(Waiter { tenant, weight, go }) = state.next()
-        {
-            state.free -= 1;
-            state.shares.serve(&tenant);
-            granted.push((go, Place { places: self.clone(), tenant, weight, took: Duration::ZERO }));
-        }
-        drop(state);
-        for (go, place) in granted {
-            // Left in this moment: the place comes back as it is dropped.
-            drop(go.send(place));
-        }
+    /// Waits for a permit; dropping the future withdraws the request.
+    fn permit(&self, tenant: TenantName, weight: u32) -> Acquire {
+        let cost_ms = self.cost_ms.lock().unwrap_or_else(PoisonError::into_inner).value().unwrap_or_default();
+        self.permits.acquire(Request::one(tenant, weight, cost_ms))
     }
 
-    /// Nothing panics while it is held, so a poisoned lock holds a sound state.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Takes whoever's turn it is out of the line: of the tenant that has had least, the one that came first.
-    fn next(&mut self) -> Option<Waiter> {
-        let starts = self.waiting.iter().map(|waiter| self.shares.start_of(&waiter.tenant)).enumerate();
-        let (at, _) = starts.min_by(|a, b| a.1.total_cmp(&b.1))?;
-        Some(self.waiting.remove(at))
-    }
-}
-
-impl Place {
-    /// Gives it back, paid with that time.
-    fn done(mut self, took: Duration) {
-        self.took = took;
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut state = self.places.lock();
-        state.shares.charge(&self.tenant, self.weight, self.took.as_secs_f64() * 1e3);
-        state.free += 1;
-        if state.waiting.is_empty() && state.free == self.places.total {
-            state.shares.rest();
-        }
-        self.places.grant(state);
+    /// Charges the time that the operation took, and gives its permit back.
+    fn done(&self, permit: Permit, took: Duration) {
+        let took_ms = took.as_secs_f64() * 1e3;
+        permit.correct(took_ms - permit.charge().cost_ms);
+        // A mean, whole at every panic.
+        self.cost_ms.lock().unwrap_or_else(PoisonError::into_inner).learn(took_ms);
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::pin::Pin;
+
+    use futures::FutureExt;
+
     use super::*;
 
-    /// The tenants of those who wait, in the order in which they get the one place that there is.
-    async fn order(waiting: &[&str]) -> Vec<String> {
+    /// The tenants of waiting requests, in the order in which they get the one permit that there is.
+    fn order(waiting: &[&str]) -> Vec<String> {
         let blocking = Blocking::new(1);
-        let first = blocking.place("first".into(), 1).await.unwrap();
-        let (done, mut order) = tokio::sync::mpsc::channel(waiting.len());
-        for tenant in waiting {
-            let (turn, done) = (blocking.place((*tenant).into(), 1), done.clone());
-            tokio::spawn(async move {
-                let place = turn.await.unwrap();
-                done.try_send(place.tenant.to_string()).unwrap();
-                place.done(Duration::from_millis(30));
-            });
+        let first = blocking.permit("first".into(), 1).now_or_never().unwrap();
+        let mut waiting: Vec<Acquire> =
+            waiting.iter().map(|tenant| blocking.permit((*tenant).into(), 1)).collect();
+        let mut poll = || {
+            let ready = waiting.iter_mut().enumerate();
+            // All of them, so that each stands in line.
+            let ready: Vec<_> =
+                ready.filter_map(|(at, it)| Some((at, Pin::new(it).now_or_never()?))).collect();
+            let (at, permit) = ready.into_iter().next()?;
+            drop(waiting.remove(at));
+            Some(permit)
+        };
+        assert!(poll().is_none());
+        drop(first);
+        let mut order = Vec::new();
+        while let Some(permit) = poll() {
+            order.push(permit.charge().client.to_string());
+            blocking.done(permit, Duration::from_millis(30));
         }
-        drop((first, done));
-        let mut all = Vec::new();
-        while let Some(tenant) = order.recv().await {
-            all.push(tenant);
-        }
-        all
+        order
     }
 
-    #[tokio::test]
-    async fn a_tenant_with_one_operation_does_not_wait_for_one_with_many() {
-        let order = order(&["many", "many", "many", "many", "one", "two", "two"]).await;
+    #[test]
+    fn a_tenant_with_one_operation_does_not_wait_for_one_with_many() {
+        let order = order(&["many", "many", "many", "many", "one", "two", "two"]);
         assert_eq!(order, ["many", "one", "two", "many", "two", "many", "many"]);
     }
 
     #[tokio::test]
-    async fn who_leaves_takes_no_place_with_it() {
+    async fn a_request_that_leaves_takes_no_permit_with_it() {
         let blocking = Blocking::new(1);
-        let held = blocking.place("a".into(), 1).await.unwrap();
-        // One leaves while it waits, one with its turn in hand.
-        drop(blocking.place("b".into(), 1));
-        let turn = blocking.place("c".into(), 1);
+        let held = blocking.permit("a".into(), 1).await;
+        // One leaves while it waits, one with its permit granted.
+        let mut leaving = ["b", "c"].map(|tenant| blocking.permit(tenant.into(), 1));
+        assert!(leaving.iter_mut().all(|request| Pin::new(request).now_or_never().is_none()));
+        let [waiting, granted] = leaving;
+        drop(waiting);
         drop(held);
-        drop(turn);
-        let state = blocking.0.lock();
-        assert!(state.free == 1 && state.waiting.is_empty());
+        drop(granted);
+        assert!(blocking.permits.taken() == 0 && blocking.permits.waiting() == 0);
     }
 
     #[tokio::test]
-    async fn never_more_at_once_than_there_are_places() {
+    async fn never_more_at_once_than_there_are_permits() {
         use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
         let (blocking, running) = (Blocking::new(2), Arc::new(AtomicUsize::new(0)));
         let tasks: Vec<_> = (0..40)
             .map(|n| {
-                let (turn, running) =
-                    (blocking.place(TenantName::from(format!("t{}", n % 3)), 1), running.clone());
+                let (blocking, running) = (blocking.clone(), running.clone());
                 tokio::spawn(async move {
-                    let _place = turn.await.unwrap();
-                    assert!(running.fetch_add(1, SeqCst) < 2);
-                    tokio::task::yield_now().await;
-                    running.fetch_sub(1, SeqCst);
+                    let counted = running.clone();
+                    let work = move || {
+                        assert!(counted.fetch_add(1, SeqCst) < 2);
+                        std::thread::yield_now();
+                        counted.fetch_sub(1, SeqCst);
+                    };
+                    let tenant = TenantName::from(format!("t{}", n % 3));
+                    blocking.run((tenant, 1), u64::MAX, work).await.map(|done| done.inline)
                 })
             })
             .collect();
         for task in tasks {
-            task.await.unwrap();
+            assert!(!task.await.unwrap().unwrap());
         }
-        assert_eq!(blocking.0.lock().free, 2);
+        assert_eq!(blocking.permits.taken(), 0);
     }
 }

@@ -3,9 +3,9 @@
 
 use lector_core::call::{Batching, Priority};
 use lector_core::{
-    Blame, Block, BlockKind, Cell, Complaint, Declaration, Direction, Dtype, Fault, Finding, Kind, Line, ModelInfo,
-    Origin, PageRequest, PixelFormat, Point, Quad, Rect, Size, Summary, Table, TextLayer, TextLayerPolicy, Transcript,
-    Turn, Word,
+    Blame, Block, BlockKind, Cell, Complaint, Declaration, Direction, Dtype, Fault, Finding, Kind, Line,
+    ModelInfo, Origin, PageRequest, PixelFormat, Point, Quad, Rect, Size, Summary, Table, TextLayer,
+    TextLayerPolicy, Transcript, Turn, Word,
 };
 use lector_pixels as pixels;
 

@@ -129,7 +129,8 @@ fn fuzz_transcript() {
         }
         let known = |lines: &[u32]| lines.iter().all(|line| (*line as usize) < page.lines.len());
         assert!(page.findings.iter().all(|found| !found.lines.is_empty() && known(&found.lines)));
-        let cells = page.blocks.iter().filter_map(|block| block.table.as_ref()).flat_map(|table| &table.cells);
+        let cells =
+            page.blocks.iter().filter_map(|block| block.table.as_ref()).flat_map(|table| &table.cells);
         assert!(cells.into_iter().all(|cell| known(&cell.lines)));
         let json = serde_json::to_string(&page).unwrap();
         assert_eq!(serde_json::from_str::<Transcript>(&json).unwrap(), page);

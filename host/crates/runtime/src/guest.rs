@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use lector_core::{
-    CallCtx, Complaint, Declaration, Fault, Kind, PageRequest, PageRun, PageSource, Summary, Timing,
-    Transcript,
+    CallCtx, Complaint, Declaration, Fault, Kind, PageRequest, PageRun, PageSource, SharedTranscript,
+    Summary, Timing,
 };
 
 use crate::bindings::GuestPre;
@@ -137,12 +137,12 @@ impl Guest {
     }
 
     /// Joins the pages of one document, in page order. They are handed to the guest one at a time.
-    pub async fn assemble(&self, ctx: &CallCtx, pages: Vec<Arc<Transcript>>) -> Result<Summary, Fault> {
+    pub async fn assemble(&self, ctx: &CallCtx, pages: Vec<SharedTranscript>) -> Result<Summary, Fault> {
         let (guest, ctx) = (self.clone(), ctx.clone());
         self.apart(async move { guest.assembled(&ctx, pages).await }).await?
     }
 
-    async fn assembled(&self, ctx: &CallCtx, pages: Vec<Arc<Transcript>>) -> Result<Summary, Fault> {
+    async fn assembled(&self, ctx: &CallCtx, pages: Vec<SharedTranscript>) -> Result<Summary, Fault> {
         let mut call = Invocation::start(self, ctx).await.map_err(|(fault, _)| fault)?;
         let answered = match call.transcripts(pages) {
             Ok(pages) => {

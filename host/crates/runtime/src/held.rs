@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use lector_core::batching::Wishes;
 use lector_core::port::PageInfo;
-use lector_core::{Image, ModelInfo, PageSource, Tensor, Transcript};
+use lector_core::{Image, ModelInfo, PageSource, SharedTranscript, Tensor};
 
 use crate::ledger::Charge;
 
@@ -49,6 +49,6 @@ pub struct HeldSpan {
 
 /// Transcripts of one document, handed over one at a time.
 pub struct HeldTranscripts {
-    pub pages: std::collections::VecDeque<Arc<Transcript>>,
+    pub pages: std::collections::VecDeque<SharedTranscript>,
     pub charge: Charge,
 }

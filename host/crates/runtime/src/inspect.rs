@@ -78,7 +78,9 @@ pub struct Inspection {
 impl Inspection {
     /// Whether it wraps the pipeline of another deployment.
     pub fn wraps(&self) -> bool {
-        self.imports.iter().any(|name| name.split_once('@').is_some_and(|(interface, _)| interface == PIPELINE))
+        self.imports
+            .iter()
+            .any(|name| name.split_once('@').is_some_and(|(interface, _)| interface == PIPELINE))
     }
 
     /// Whether it exports a program for its batches that this host could ask.

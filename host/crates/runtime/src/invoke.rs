@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use lector_core::{CallCtx, Fault, Kind, PageSource, Timing, Transcript};
+use lector_core::{CallCtx, Fault, Kind, PageSource, SharedTranscript, Timing};
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::Resource;
 use wasmtime::{Store, UpdateDeadline};
@@ -131,7 +131,7 @@ impl Invocation {
     }
 
     /// Puts the transcripts under a handle that the guest will own.
-    pub fn transcripts(&mut self, pages: Vec<Arc<Transcript>>) -> Result<Resource<HeldTranscripts>, Fault> {
+    pub fn transcripts(&mut self, pages: Vec<SharedTranscript>) -> Result<Resource<HeldTranscripts>, Fault> {
         let state = self.store.data_mut();
         let charge = state.charge(0)?;
         let held = HeldTranscripts { pages: pages.into(), charge };

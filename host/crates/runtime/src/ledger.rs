@@ -116,7 +116,7 @@ pub fn too_many_handles(max: u32) -> Fault {
 
 fn too_many_bytes(more: u64, held: u64, max: u64) -> Fault {
     let message = format!(
-        "{more} more bytes of pixels and tensors, with {held} held, exceed the guest's budget of {max}; \
+        "{more} more bytes of pixels, tensors and embedded text, with {held} held, exceed the guest's budget of {max}; \
          drop images and tensors, or work at a lower resolution"
     );
     Fault::new(Kind::TooLarge, "guest_host_memory_exceeded", message).blaming(Blame::Guest)

@@ -167,7 +167,14 @@ impl Voice {
             ..ctx.budget
         };
         // Without the planner that the call may carry: it would hold itself; and without who watches its page.
-        let call = CallCtx { request: "batching".into(), budget, planner: None, watch: None, wrapped: None, ..ctx.clone() };
+        let call = CallCtx {
+            request: "batching".into(),
+            budget,
+            planner: None,
+            watch: None,
+            wrapped: None,
+            ..ctx.clone()
+        };
         Arc::new_cyclic(|me| Self {
             shared,
             me: me.clone(),

@@ -287,7 +287,8 @@ impl Runtime {
         let stages = 1 + ctx.wrapped.as_ref().map_or(0, |wrapped| u32::from(wrapped.depth()));
         if stages > self.places_max {
             let max = self.places_max;
-            let message = format!("the pipeline has {stages} stages, and the server runs {max} guests at once");
+            let message =
+                format!("the pipeline has {stages} stages, and the server runs {max} guests at once");
             return Err(Fault::new(Kind::Unavailable, "pipeline_too_deep", message));
         }
         let places = Arc::clone(&self.places).acquire_many_owned(stages).await;

@@ -16,12 +16,12 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::bindings::lector::ocr::model;
 use crate::bindings::lector::types::errors;
 use crate::blocking::Blocking;
-use crate::{answer, convert};
 use crate::ledger::{Charge, Ledger};
 use crate::limits::Limits;
 use crate::log::{GuestLog, LogStream};
 use crate::meter::{Meter, processor_time};
 use crate::stop::Stop;
+use crate::{answer, convert};
 
 /// Handles that WASI may take beside the guest's own: streams, pollables, terminals.
 const WASI_HANDLES_MAX: usize = 1024;
@@ -59,6 +59,10 @@ pub struct HostState {
     pub timing: Timing,
     /// One call of the wrapped pipeline at a time: each gets what the ones before left of the budget.
     pub inner_turn: Arc<Semaphore>,
+    /// Held while a text layer is fetched: a guest has one at a time on its way.
+    pub text_layer: Arc<Semaphore>,
+    /// For the text layer that was handed over last; until the next one it may still be on its way into the guest.
+    pub text_layer_charge: Option<Charge>,
     /// What is known of the page.
     size: PageSize,
     /// Faults that the guest was told of, newest last.
@@ -83,6 +87,8 @@ impl HostState {
             log: GuestLog::new(&call),
             timing: Timing::default(),
             inner_turn: Arc::new(Semaphore::new(1)),
+            text_layer: Arc::new(Semaphore::new(1)),
+            text_layer_charge: None,
             size: PageSize::default(),
             told: Vec::new(),
             wasi: None,

@@ -7,8 +7,8 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use lector_core::call::WRAP_DEPTH_MAX;
 use lector_core::{
-    Batching, CallCtx, Declaration, DeploymentName, Fault, Kind, ModelName, PageRequest, PageRun, PageSource, Summary,
-    Transcript, WrappedPipeline,
+    Batching, CallCtx, Declaration, DeploymentName, Fault, Kind, ModelName, PageRequest, PageRun, PageSource,
+    SharedTranscript, Summary, WrappedPipeline,
 };
 
 use crate::guest::Guest;
@@ -39,7 +39,10 @@ pub struct Wrapped {
 
 impl std::fmt::Debug for Wrapped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Wrapped").field("name", &self.stage.name).field("guest", &self.guest).finish_non_exhaustive()
+        f.debug_struct("Wrapped")
+            .field("name", &self.stage.name)
+            .field("guest", &self.guest)
+            .finish_non_exhaustive()
     }
 }
 
@@ -101,7 +104,11 @@ impl WrappedPipeline for Wrapped {
         .boxed()
     }
 
-    fn assemble(&self, outer: &CallCtx, pages: Vec<Arc<Transcript>>) -> BoxFuture<'static, Result<Summary, Fault>> {
+    fn assemble(
+        &self,
+        outer: &CallCtx,
+        pages: Vec<SharedTranscript>,
+    ) -> BoxFuture<'static, Result<Summary, Fault>> {
         let (guest, ctx, name) = (Arc::clone(&self.guest), self.ctx(outer), self.stage.name.clone());
         async move { guest.assemble(&ctx, pages).await.map_err(|fault| of_stage(&name, fault)) }.boxed()
     }

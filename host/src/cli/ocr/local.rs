@@ -20,8 +20,6 @@ use crate::format::{self, Collected, Collector, Format, json};
 
 /// A person waits, and ends it when it takes too long; something must stand here all the same.
 const NO_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// The house is full of our own documents: it will not be long.
-const FULL_WAIT: Duration = Duration::from_millis(50);
 
 /// Reads all files, several at once, and writes their results in order. Whether anything failed.
 pub(super) async fn read_all(
@@ -77,8 +75,8 @@ async fn through(
     Ok(failed)
 }
 
-fn emit(progress: &Progress, event: &serde_json::Value) -> anyhow::Result<()> {
-    progress.pause(|| terminal::print(&ndjson::line(event)))
+fn emit(progress: &Progress, event: &ndjson::Line) -> anyhow::Result<()> {
+    progress.pause(|| terminal::print(&event.to_string()))
 }
 
 /// What a document adds to the totals.
@@ -132,12 +130,7 @@ impl Reading<'_> {
 
     /// A place in the house; while it is full, of our own documents, we wait.
     async fn admit(&self, bytes: u64) -> Result<Permit, Fault> {
-        loop {
-            match self.platform.admit(self.caller, Some(bytes), Duration::MAX) {
-                Err(fault) if fault.kind == Kind::Busy => tokio::time::sleep(FULL_WAIT).await,
-                answer => return answer,
-            }
-        }
+        self.platform.admit_within(self.caller, Some(bytes), Duration::MAX, NO_DEADLINE).await
     }
 
     async fn submitted(

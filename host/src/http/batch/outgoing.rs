@@ -15,10 +15,13 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::Stream;
-use serde_json::Value;
+use lector_platform::Reservation;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, Sleep};
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::format::ndjson::Line;
+use crate::http::pieces;
 
 /// Bytes of events that wait for the client. A dense page is some 50 KB with its lines.
 const WAITING_BYTES_MAX: u32 = 8 << 20;
@@ -62,29 +65,31 @@ pub(super) fn channel(sse: bool) -> (Outgoing, Events) {
 
 impl Outgoing {
     /// Sends an event; waits while too much is unread.
-    pub(super) async fn send(&self, event: &Value) -> Result<(), Gone> {
-        self.chunk(event, false).await
+    /// Its memory counts as `reservation` until the client has taken it.
+    pub(super) async fn send(&self, event: Line, reservation: Reservation) -> Result<(), Gone> {
+        self.chunk(event, reservation, false).await
     }
 
     /// Sends the last event. An answer without it breaks off instead of ending.
-    pub(super) async fn end(&self, event: &Value) -> Result<(), Gone> {
-        self.chunk(event, true).await
+    pub(super) async fn end(&self, event: Line) -> Result<(), Gone> {
+        self.chunk(event, Reservation::default(), true).await
     }
 
-    async fn chunk(&self, event: &Value, last: bool) -> Result<(), Gone> {
-        let text = if self.sse {
-            let name = event.get("event").and_then(Value::as_str).unwrap_or("message");
-            format!("event: {name}\ndata: {event}\n\n")
-        } else {
-            format!("{event}\n")
-        };
+    async fn chunk(&self, event: Line, reservation: Reservation, last: bool) -> Result<(), Gone> {
+        let Line { event: name, json: mut text } = event;
+        if self.sse {
+            text.insert_str(0, &format!("event: {name}\ndata: "));
+            text.push('\n');
+        }
+        text.push('\n');
         // An event larger than the buffer waits until it is empty.
         let bytes = u32::try_from(text.len()).unwrap_or(u32::MAX).min(WAITING_BYTES_MAX);
         let room = tokio::select! {
             room = self.room.clone().acquire_many_owned(bytes) => room.map_err(|_| Gone)?,
             () = self.chunks.closed() => return Err(Gone),
         };
-        self.chunks.send(Chunk { bytes: text.into(), last, room }).await.map_err(|_| Gone)
+        let bytes = pieces::held(text, reservation);
+        self.chunks.send(Chunk { bytes, last, room }).await.map_err(|_| Gone)
     }
 }
 
@@ -158,10 +163,12 @@ impl Stream for Answer {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use futures::StreamExt;
-    use serde_json::json;
-
     use super::*;
+    use futures::StreamExt;
+
+    fn event(name: &'static str, text: &str) -> Line {
+        Line { event: name, json: format!(r#"{{"event":"{name}","text":"{text}"}}"#) }
+    }
 
     fn idle() -> AbortOnDropHandle<()> {
         AbortOnDropHandle::new(tokio::spawn(std::future::pending()))
@@ -170,11 +177,11 @@ mod tests {
     #[tokio::test]
     async fn both_forms() {
         for (sse, expect) in [
-            (false, "{\"event\":\"end\",\"n\":1}\n"),
-            (true, "event: end\ndata: {\"event\":\"end\",\"n\":1}\n\n"),
+            (false, "{\"event\":\"end\",\"text\":\"x\"}\n"),
+            (true, "event: end\ndata: {\"event\":\"end\",\"text\":\"x\"}\n\n"),
         ] {
             let (out, events) = channel(sse);
-            out.end(&json!({ "event": "end", "n": 1 })).await.unwrap();
+            out.end(event("end", "x")).await.unwrap();
             drop(out);
             let body = events.into_response(idle()).into_body();
             assert_eq!(axum::body::to_bytes(body, 1000).await.unwrap(), expect);
@@ -184,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_without_an_end_breaks_off() {
         let (out, events) = channel(false);
-        out.send(&json!({ "event": "meta" })).await.unwrap();
+        out.send(event("meta", ""), Reservation::default()).await.unwrap();
         drop(out);
         assert!(axum::body::to_bytes(events.into_response(idle()).into_body(), 1000).await.is_err());
     }
@@ -200,12 +207,15 @@ mod tests {
     #[tokio::test]
     async fn what_is_unread_is_bounded_and_what_nobody_reads_is_not_sent() {
         let (out, events) = channel(false);
-        let large = json!({ "event": "page", "text": "x".repeat(3 << 20) });
-        out.send(&large).await.unwrap();
-        out.send(&large).await.unwrap();
-        let third = tokio::time::timeout(Duration::from_millis(20), out.send(&large)).await;
+        let text = "x".repeat(3 << 20);
+        let large = || event("page", &text);
+        out.send(large(), Reservation::default()).await.unwrap();
+        out.send(large(), Reservation::default()).await.unwrap();
+        let third =
+            tokio::time::timeout(Duration::from_millis(20), out.send(large(), Reservation::default())).await;
         assert!(third.is_err(), "a third one waits");
-        let waiting = tokio::spawn(async move { out.send(&large).await });
+        let last = large();
+        let waiting = tokio::spawn(async move { out.send(last, Reservation::default()).await });
         tokio::task::yield_now().await;
         drop(events);
         assert!(waiting.await.unwrap().is_err());

@@ -7,12 +7,11 @@ use std::task::{Context, Poll};
 use futures::stream::SelectAll;
 use futures::{Stream, StreamExt};
 use lector_core::Fault;
-use lector_platform::Event;
-use serde_json::Value;
+use lector_platform::{Event, Reservation};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::outgoing::{Gone, Outgoing};
-use crate::format::ndjson::{self, Totals};
+use crate::format::ndjson::{self, Line, Totals};
 
 /// What the receiving side says of one file.
 pub(super) enum Arrival<S> {
@@ -33,7 +32,7 @@ pub(super) struct Reading<S> {
 
 impl<S: Stream<Item = Event> + Unpin> Stream for Reading<S> {
     /// The event as it is sent, with what it adds to the totals.
-    type Item = (Value, Event);
+    type Item = (Line, Event);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
@@ -57,6 +56,15 @@ fn add(totals: &mut Totals, event: &Event) {
     }
 }
 
+/// Reserves memory for an event that was written, on the account of its document.
+fn reservation(event: &Event, bytes: u64) -> Reservation {
+    match event {
+        Event::Page { transcript, .. } => transcript.reservation().another(bytes),
+        Event::End { summary: Some(summary), .. } => summary.reservation().another(bytes),
+        _ => Reservation::default(),
+    }
+}
+
 /// Sends on what happens to the documents that arrive, until no more arrive and all are read.
 pub(super) async fn relay<S: Stream<Item = Event> + Unpin>(
     mut arrivals: mpsc::Receiver<Arrival<S>>,
@@ -74,15 +82,16 @@ pub(super) async fn relay<S: Stream<Item = Event> + Unpin>(
                 Some(Arrival::Failed { index, name, fault }) => {
                     totals.documents_failed += 1;
                     tracing::info!(document = index, %fault, "document not taken in");
-                    outgoing.send(&ndjson::document_error(index, name.as_deref(), &fault)).await?;
+                    outgoing.send(ndjson::document_error(index, name.as_deref(), &fault), Reservation::default()).await?;
                 }
             },
-            Some((value, event)) = readings.next(), if !readings.is_empty() => {
+            Some((line, event)) = readings.next(), if !readings.is_empty() => {
                 see(&event);
                 add(&mut totals, &event);
+                let reservation = reservation(&event, line.json.len() as u64);
                 // Freed before the wait: a page's transcript need not be in memory twice.
                 drop(event);
-                outgoing.send(&value).await?;
+                outgoing.send(line, reservation).await?;
             }
             else => return Ok(totals),
         }
@@ -139,10 +148,11 @@ mod tests {
         let totals = relay(arrivals, &out, |_| {}).await.ok().unwrap();
         assert_eq!((totals.documents_ok, totals.documents_failed, totals.pages_failed), (2, 1, 3));
         assert_eq!(slots.available_permits(), 2);
-        out.end(&serde_json::json!({ "event": "end" })).await.ok().unwrap();
+        out.end(ndjson::end(totals, Duration::ZERO)).await.ok().unwrap();
         drop(out);
         let text = body.text().await;
-        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let of = |document: usize| -> Vec<&str> {
             lines.iter().filter(|e| e["document"] == document).map(|e| e["event"].as_str().unwrap()).collect()
         };

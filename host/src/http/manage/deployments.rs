@@ -9,6 +9,8 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
+use bytes::Bytes;
+use futures::{Stream, StreamExt, TryStreamExt};
 use lector_core::{DeploymentName, Fault, Kind, ModelName};
 use lector_platform::store::Digest;
 use lector_platform::{
@@ -22,13 +24,18 @@ use serde_json::{Value, json};
 use super::super::AppState;
 use super::super::auth::TenantCtx;
 use super::super::body::{BodyLimits, Intake};
+use super::super::json::{self as door, JsonBody, OPTIONS_BYTES_MAX, SETTINGS_MAX, SMALL_BYTES_MAX};
 use super::super::problem::Problem;
 use super::super::upload::from_multer;
-use super::{JSON_BYTES_MAX, of_json, whole};
+use super::whole;
 use crate::format::json::ms;
 
+/// Largest component.
+const COMPONENT_BYTES_MAX: u64 = 64 << 20;
 /// Largest body of a deploy: the component (at most 64 MiB), and JSON beside it.
-const DEPLOY_BYTES_MAX: u64 = (64 << 20) + 2 * JSON_BYTES_MAX;
+const DEPLOY_BYTES_MAX: u64 = COMPONENT_BYTES_MAX + 2 * OPTIONS_BYTES_MAX;
+/// Most bytes read in search of the end of the head of a part.
+const HEAD_BYTES_MAX: u64 = 2 << 20;
 
 /// `GET /api/v1/deployments`.
 pub(in super::super) async fn list(
@@ -93,6 +100,14 @@ struct DeployBody {
     canary: Option<u8>,
     shadow: Option<u8>,
     watch: Option<Watch>,
+}
+
+impl JsonBody for DeployBody {
+    const BYTES_MAX: u64 = OPTIONS_BYTES_MAX;
+}
+
+impl JsonBody for RouteBody {
+    const BYTES_MAX: u64 = SMALL_BYTES_MAX;
 }
 
 impl DeployBody {
@@ -171,8 +186,12 @@ async fn read(parts: &Parts, intake: Intake) -> Result<(DeployBody, Option<Vec<u
             Ok((DeployBody::default(), Some(whole(intake).await?)))
         }
         "application/json" | "" => {
-            let bytes = whole(intake).await?;
-            let body = if bytes.is_empty() { DeployBody::default() } else { of_json("body", &bytes)? };
+            let bytes = up_to("body", OPTIONS_BYTES_MAX, intake).await?;
+            let body = if bytes.is_empty() {
+                DeployBody::default()
+            } else {
+                door::parse("body", &bytes, OPTIONS_BYTES_MAX)?
+            };
             Ok((body, None))
         }
         other => {
@@ -191,14 +210,14 @@ async fn form(content_type: &str, intake: Intake) -> Result<(DeployBody, Option<
     let mut form = Multipart::with_constraints(intake, boundary, Constraints::new());
     let (mut component, mut settings, mut options) = (None, None, None);
     loop {
-        leash.give(JSON_BYTES_MAX);
+        leash.give(HEAD_BYTES_MAX);
         let Some(part) = form.next_field().await.map_err(from_multer)? else { break };
         leash.give(u64::MAX);
         let name = part.name().unwrap_or_default().to_owned();
-        let slot = match name.as_str() {
-            "component" => &mut component,
-            "settings" => &mut settings,
-            "options" => &mut options,
+        let (slot, bytes_max) = match name.as_str() {
+            "component" => (&mut component, DEPLOY_BYTES_MAX),
+            "settings" => (&mut settings, SETTINGS_MAX),
+            "options" => (&mut options, OPTIONS_BYTES_MAX),
             other => {
                 let shown: String = other.chars().filter(|c| !c.is_control()).take(40).collect();
                 let message =
@@ -210,16 +229,34 @@ async fn form(content_type: &str, intake: Intake) -> Result<(DeployBody, Option<
             let message = format!("The form has two parts `{name}`: send one.");
             return Err(Fault::new(Kind::Invalid, "multipart_invalid", message));
         }
-        *slot = Some(part.bytes().await.map_err(from_multer)?.to_vec());
+        *slot = Some(up_to(&format!("part `{name}`"), bytes_max, part.map_err(from_multer)).await?);
     }
     let mut body: DeployBody = match options {
-        Some(bytes) => of_json("part `options`", &bytes)?,
+        Some(bytes) => door::parse("part `options`", &bytes, OPTIONS_BYTES_MAX)?,
         None => DeployBody::default(),
     };
     if let Some(bytes) = settings {
-        body.settings = Some(of_json("part `settings`", &bytes)?);
+        body.settings = Some(door::parse("part `settings`", &bytes, SETTINGS_MAX)?);
     }
     Ok((body, component))
+}
+
+/// All bytes of a part or a body, no more of them in memory than it may have.
+async fn up_to(
+    what: &str,
+    bytes_max: u64,
+    chunks: impl Stream<Item = Result<Bytes, Fault>>,
+) -> Result<Vec<u8>, Fault> {
+    let mut bytes = Vec::new();
+    let mut chunks = std::pin::pin!(chunks);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk?;
+        if (bytes.len() + chunk.len()) as u64 > bytes_max {
+            return Err(door::too_large(what, bytes_max));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
 }
 
 /// What `promote`, `canary` and `shadow` take.

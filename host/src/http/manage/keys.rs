@@ -7,12 +7,14 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use lector_core::{Fault, Kind, TenantName};
+use lector_platform::store::{DamagedRow, Table};
 use lector_platform::{KeyId, KeyView, MadeKey, Scope};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::AppState;
 use super::super::auth::{AdminCtx, TenantCtx};
+use super::super::json::{JsonBody, SMALL_BYTES_MAX};
 use super::super::problem::Problem;
 
 #[derive(Debug, Default, Deserialize)]
@@ -29,6 +31,14 @@ struct NewKeyBody {
 #[serde(default, deny_unknown_fields)]
 struct RotateBody {
     grace_s: u64,
+}
+
+impl JsonBody for NewKeyBody {
+    const BYTES_MAX: u64 = SMALL_BYTES_MAX;
+}
+
+impl JsonBody for RotateBody {
+    const BYTES_MAX: u64 = SMALL_BYTES_MAX;
 }
 
 /// A new key, with the one showing of its text.
@@ -118,11 +128,17 @@ pub(in super::super) async fn rotate_any(
     Ok(made(&state.platform.rotate_any_key(&admin, &KeyId::from(id.as_str()), grace).await?))
 }
 
-/// `DELETE /api/v1/admin/keys/{id}`.
+/// `DELETE /api/v1/admin/keys/{id}`. One that cannot be read is gone with it, and there is nothing to show.
 pub(in super::super) async fn revoke_any(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
     Path(id): Path<String>,
-) -> Result<Json<KeyView>, Problem> {
-    Ok(Json(state.platform.revoke_any_key(&admin, &KeyId::from(id.as_str())).await?))
+) -> Result<Response, Problem> {
+    let damaged = |row: &DamagedRow| row.table == Table::Keys && row.key.as_deref() == Some(id.as_str());
+    let key = KeyId::from(id.as_str());
+    if state.platform.damaged_rows(&admin).iter().any(damaged) {
+        state.platform.drop_damaged_key(&admin, &key).await?;
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Ok(Json(state.platform.revoke_any_key(&admin, &key).await?).into_response())
 }

@@ -7,14 +7,14 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use lector_core::{Fault, Kind};
 use lector_platform::ActStream;
-use lector_platform::store::{AuditEntry, UsageRow};
+use lector_platform::store::{AuditEntry, Readable, UsageRow};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::AppState;
 use super::super::auth::{AdminCtx, TenantCtx};
 use super::super::problem::Problem;
-use super::query;
+use super::{query, with_damaged};
 
 /// Days of one answer.
 const DAYS_MAX: u32 = 400;
@@ -43,7 +43,7 @@ fn days(uri: &Uri) -> Result<u32, Fault> {
     Err(Fault::new(Kind::Invalid, "option_invalid", format!("`days` is {days}: give 1 to {DAYS_MAX}.")))
 }
 
-fn shown(rows: &[UsageRow]) -> Json<Value> {
+fn shown(usage: &Readable<UsageRow>) -> Json<Value> {
     let row = |row: &UsageRow| {
         let counts = &row.counts;
         json!({
@@ -52,7 +52,8 @@ fn shown(rows: &[UsageRow]) -> Json<Value> {
             "guest_ms": counts.guest_us / 1000, "rejections": counts.rejections,
         })
     };
-    Json(json!({ "usage": rows.iter().map(row).collect::<Vec<_>>() }))
+    let rows: Vec<Value> = usage.rows.iter().map(row).collect();
+    Json(with_damaged(json!({ "usage": rows }), &usage.damaged))
 }
 
 /// `2026-11-25` for a day since 1970 (Howard Hinnant's algorithm, "chrono-compatible low-level date algorithms").
@@ -123,8 +124,17 @@ fn entry(entry: &AuditEntry) -> Value {
     })
 }
 
-fn entries(list: &[AuditEntry]) -> Json<Value> {
-    Json(json!({ "entries": list.iter().map(entry).collect::<Vec<_>>() }))
+fn entries(list: &Readable<AuditEntry>) -> Json<Value> {
+    let entries: Vec<Value> = list.rows.iter().map(entry).collect();
+    Json(with_damaged(json!({ "entries": entries }), &list.damaged))
+}
+
+/// `GET /api/v1/admin/quarantine`: rows of the store that cannot be read.
+pub(in super::super) async fn quarantine(
+    State(state): State<AppState>,
+    AdminCtx(admin): AdminCtx,
+) -> Json<Value> {
+    Json(json!({ "rows": state.platform.damaged_rows(&admin) }))
 }
 
 /// `GET /api/v1/audit`.

@@ -9,7 +9,12 @@ use serde_json::{Value, json};
 
 use super::super::AppState;
 use super::super::auth::{AdminCtx, TenantCtx};
+use super::super::json::{JsonBody, POLICY_BYTES_MAX};
 use super::super::problem::Problem;
+
+impl JsonBody for TenantTerms {
+    const BYTES_MAX: u64 = POLICY_BYTES_MAX;
+}
 
 /// `GET /api/v1/tenant`.
 pub(in super::super) async fn own(

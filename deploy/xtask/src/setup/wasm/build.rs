@@ -75,9 +75,9 @@ pub struct Source {
 impl Source {
     /// The one that a Debian source package put under `usr/src`.
     pub fn below(folder: &Path) -> Result<Self> {
-        fs::read_dir(folder)
-            .with_context(|| format!("cannot list {}", folder.display()))?
-            .filter_map(|entry| Some(entry.ok()?.path().join("library")))
+        shell::list(folder)?
+            .into_iter()
+            .map(|path| path.join("library"))
             .find(|path| path.is_dir())
             .map(|library| Self { library })
             .with_context(|| format!("no std source in {}", folder.display()))
@@ -111,14 +111,12 @@ pub fn std(
     println!("  building std for {target}");
     let rustc = shadow(compiler, source, &work.join("shadow"))?;
     let package = work.join("package");
-    fs::create_dir_all(package.join("src")).context("cannot make the package that pulls std in")?;
-    fs::write(package.join("src/lib.rs"), "").context("cannot write it")?;
-    fs::write(
-        package.join("Cargo.toml"),
+    shell::write(&package.join("src/lib.rs"), "")?;
+    shell::write(
+        &package.join("Cargo.toml"),
         "[package]\nname = \"stdonly\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\
          [profile.release]\npanic = \"abort\"\ncodegen-units = 1\n[workspace]\n",
-    )
-    .context("cannot write it")?;
+    )?;
     let out = work.join("target");
     let mut cargo = shell::cargo();
     cargo
@@ -149,10 +147,9 @@ fn place(built: &Path, libc: Option<&Path>, to: &Path) -> Result<()> {
     let parent = to.parent().context("a library folder has a parent")?;
     let part = shell::Scratch::new(parent, "lib")?;
     let whole = part.path().join("lib");
-    fs::create_dir_all(&whole).context("cannot make the library folder")?;
+    shell::make_folder(&whole)?;
     let mut copied = 0;
-    for entry in fs::read_dir(built).with_context(|| format!("cannot list {}", built.display()))? {
-        let path = entry.context("cannot list what was built")?.path();
+    for path in shell::list(built)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.ends_with(".rlib") && !name.starts_with("libstdonly") {
             fs::copy(&path, whole.join(&name)).with_context(|| format!("cannot copy {name}"))?;
@@ -164,33 +161,27 @@ fn place(built: &Path, libc: Option<&Path>, to: &Path) -> Result<()> {
     }
     if let Some(libc) = libc {
         let objects = whole.join("self-contained");
-        fs::create_dir_all(&objects).context("cannot make the library folder")?;
-        for entry in fs::read_dir(libc).with_context(|| format!("cannot list {}", libc.display()))? {
-            let path = entry.context("cannot list wasi-libc")?.path();
+        shell::make_folder(&objects)?;
+        for path in shell::list(libc)? {
             fs::copy(&path, objects.join(path.file_name().unwrap_or_default()))
                 .context("cannot copy wasi-libc")?;
         }
     }
-    if to.exists() {
-        fs::remove_dir_all(to).with_context(|| format!("cannot replace {}", to.display()))?;
-    }
+    shell::remove_folder(to)?;
     fs::rename(&whole, to).with_context(|| format!("cannot place {}", to.display()))
 }
 
 /// A compiler whose sysroot is the real one but for `lib/rustlib/src`, which is the given source: what `-Zbuild-std`
 /// looks for. Gives a script that runs it.
 fn shadow(compiler: &Compiler, source: &Source, at: &Path) -> Result<PathBuf> {
-    if at.exists() {
-        fs::remove_dir_all(at).with_context(|| format!("cannot clear {}", at.display()))?;
-    }
+    shell::remove_folder(at)?;
     let rust = at.join("lib/rustlib/src/rust");
-    fs::create_dir_all(&rust).with_context(|| format!("cannot make {}", rust.display()))?;
+    shell::make_folder(&rust)?;
     for (from, skip) in [("lib", "rustlib"), ("lib/rustlib", "src")] {
-        let folder = compiler.sysroot.join(from);
-        for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
-            let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
-            if entry.file_name() != skip {
-                link(&entry.path(), &at.join(from).join(entry.file_name()))?;
+        for path in shell::list(&compiler.sysroot.join(from))? {
+            let name = path.file_name().unwrap_or_default();
+            if name != skip {
+                link(&path, &at.join(from).join(name))?;
             }
         }
     }
@@ -205,8 +196,7 @@ fn link(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn script(path: &Path, body: &str) -> Result<()> {
-    fs::write(path, format!("#!/bin/sh\n{body}\n"))
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    shell::write(path, format!("#!/bin/sh\n{body}\n"))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
         .with_context(|| format!("cannot make {} executable", path.display()))
 }

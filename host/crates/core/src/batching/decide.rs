@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::{Bucket, Costs, Decision, Dropped, Engine, Next, Planned, Waiting};
 use crate::call::Priority;
+use crate::fair::{Shares, price};
 use crate::id::TenantName;
-use crate::share::{Shares, price};
 
 /// Share of a row's time that a larger batch must save, or the row runs in the smaller one: below it the prediction is
 /// noise, and every member of a batch waits for all of it.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::share::Shares;
+use crate::fair::Shares;
 
 pub(super) fn bucket(width: usize) -> Bucket {
     Bucket::new(vec![vec![3, 48, width]], vec!["y".to_owned()])

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::simulation::{Got, Lane, Source, bucket, simulate};
 use super::*;
-use crate::share::{Shares, jain};
+use crate::fair::{Shares, jain};
 
 /// A GPU's manner: a launch to pay, rows nearly for nothing.
 fn accelerator(_width: usize, rows: u32) -> f64 {

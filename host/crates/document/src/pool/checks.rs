@@ -24,7 +24,13 @@ pub(super) fn facts(facts: &PageFacts, body: &Body) -> bool {
     }
 }
 
-pub(super) fn text_layer(layer: &TextLayer) -> bool {
+pub(super) fn text_layer(layer: &TextLayer, body: &Body) -> bool {
+    // A character takes four bytes at most.
+    let bytes_max = u64::from(body.limits.text_characters_max) * 4;
+    let bytes: u64 = layer.spans.iter().map(|span| span.text.len() as u64).sum();
+    if layer.spans.len() > body.limits.text_words_max as usize || bytes > bytes_max {
+        return false;
+    }
     let finite = |r: &Rect| {
         let numbers = [r.x, r.y, r.width, r.height];
         numbers.iter().all(|number| number.is_finite()) && r.width >= 0.0 && r.height >= 0.0

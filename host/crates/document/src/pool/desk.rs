@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::status::WorkerTask;
+use super::work::WorkQueue;
 use super::{Job, Phase, Pool, Slot, State};
 use crate::config::DocumentError;
 use crate::faults;
@@ -20,6 +22,17 @@ pub(super) enum Next {
     Stop,
 }
 
+impl Slot {
+    /// Charges the job that the worker had, if it is done with it; one that was handed back is still to be done.
+    fn settle(&mut self, queue: &mut WorkQueue) {
+        if self.job.is_none()
+            && let Some(running) = self.running.take()
+        {
+            queue.finish(running);
+        }
+    }
+}
+
 impl Pool {
     /// Waits for something to do.
     pub(super) fn next(&self, index: usize) -> Next {
@@ -32,14 +45,21 @@ impl Pool {
             let (Some(slot), Some(wake)) = (slots.get_mut(index), self.wake.get(index)) else {
                 return Next::Stop;
             };
+            slot.settle(queue);
             if !slot.forgotten.is_empty() {
                 return Next::Close(std::mem::take(&mut slot.forgotten));
             }
-            if let Some(job) = slot.job.take().or_else(|| queue.pop_front()) {
+            if slot.job.is_none() {
+                slot.phase = Phase::Idle;
+                // Not for this worker alone: the end of an open may let an idle one begin the next.
+                self.assign(&mut state, Some(index));
+            }
+            if let Some(slot) = state.slots.get_mut(index)
+                && let Some(job) = slot.job.take()
+            {
                 slot.phase = Phase::Busy;
                 return Next::Job(job);
             }
-            slot.phase = Phase::Idle;
             let (woken, timeout) = match wake.wait_timeout(state, CHECK_EVERY) {
                 Ok(woken) => woken,
                 Err(poisoned) => poisoned.into_inner(),
@@ -67,14 +87,23 @@ impl Pool {
         self.slot(index, |slot| slot.pid = Some(pid));
     }
 
+    /// Notes the request that the worker is answering; `None`: it has answered, or is lost.
+    pub(super) fn working(&self, index: usize, task: Option<WorkerTask>) {
+        self.slot(index, |slot| slot.task = task);
+    }
+
     /// The worker is gone, and what was open in it.
     pub(super) fn lost(&self, index: usize) {
-        self.slot(index, |slot| {
+        let mut state = self.state();
+        let State { slots, queue, .. } = &mut *state;
+        if let Some(slot) = slots.get_mut(index) {
+            slot.settle(queue);
             slot.phase = Phase::Starting;
             slot.pid = None;
+            slot.task = None;
             slot.open.clear();
             slot.forgotten.clear();
-        });
+        }
     }
 
     /// The worker does not start. Where none is left, nobody waits in vain.
@@ -83,12 +112,14 @@ impl Pool {
             let mut state = self.state();
             state.trouble = error.to_string();
             let mut stranded: Vec<Job> = Vec::new();
-            if let Some(slot) = state.slots.get_mut(index) {
+            let State { slots, queue, .. } = &mut *state;
+            if let Some(slot) = slots.get_mut(index) {
                 slot.phase = Phase::Down;
                 stranded.extend(slot.job.take());
+                slot.settle(queue);
             }
-            if state.slots.iter().all(|slot| slot.phase == Phase::Down) {
-                stranded.extend(state.queue.drain(..));
+            if slots.iter().all(|slot| slot.phase == Phase::Down) {
+                stranded.extend(queue.drain());
             }
             stranded
         };

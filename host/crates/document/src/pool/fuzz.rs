@@ -8,7 +8,8 @@ use super::{Body, checks};
 use crate::kind::Kind;
 use crate::wire::{Limits, Opened, PageFacts};
 
-const LIMITS: Limits = Limits { pages_max: 100, image_pixels_max: 1_000_000 };
+const LIMITS: Limits =
+    Limits { pages_max: 100, image_pixels_max: 1_000_000, text_characters_max: 100, text_words_max: 3 };
 
 fn facts(feed: &mut Feed<'_>) -> PageFacts {
     if feed.byte().is_multiple_of(2) {
@@ -22,6 +23,7 @@ fn facts(feed: &mut Feed<'_>) -> PageFacts {
 #[test]
 fn fuzz_claims() {
     let body = Body {
+        account: lector_core::fair::Account::new("tenant".into(), 1),
         id: 1,
         kind: Kind::Pdf,
         password: None,
@@ -77,7 +79,7 @@ fn fuzz_claims() {
             pictures: vec![areas[1]],
             unmapped: 0,
         };
-        let text_accepted = checks::text_layer(&layer);
+        let text_accepted = checks::text_layer(&layer, &body);
         if text_accepted {
             assert!(areas.iter().all(|area| area.x.is_finite() && area.width >= 0.0 && area.height >= 0.0));
         }

@@ -11,7 +11,7 @@ use lector_core::{Fault, Image};
 
 use super::desk::Next;
 use super::process::{Failure, Process};
-use super::status::Counters;
+use super::status::{Counters, WorkerTask};
 use super::{Body, Job, Pool, Task, checks};
 use crate::config::DocumentError;
 use crate::faults::{self, Refusal, Stage};
@@ -176,7 +176,7 @@ impl Keeper {
             Task::Text { index, .. } => {
                 let request = Request::Text { document, index };
                 match self.ask(process, (Stage::Text, config.text_timeout), &request, None, &body, &task) {
-                    Ok(Reply::Text(layer)) if checks::text_layer(&layer) => {
+                    Ok(Reply::Text(layer)) if checks::text_layer(&layer, &body) => {
                         if let Task::Text { answer, .. } = task {
                             let _ = answer.send(Ok(layer));
                         }
@@ -269,7 +269,13 @@ impl Keeper {
             }
             now < deadline && !self.pool.is_stopping()
         };
-        let failure = match process.ask(request, fd, go_on) {
+        let sent = process.send(request, fd);
+        if sent.is_ok() {
+            self.pool.working(self.index, WorkerTask::of(request));
+        }
+        let reply = sent.and_then(|()| process.receive(go_on));
+        self.pool.working(self.index, None);
+        let failure = match reply {
             Ok(Reply::Refused(refusal)) => return Err(Trouble::Refused(refusal.into())),
             Ok(reply) => return Ok(reply),
             Err(failure) => failure,

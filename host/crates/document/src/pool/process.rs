@@ -57,7 +57,8 @@ impl Process {
         let pdfium_library = std::path::absolute(&library).unwrap_or(library);
         let setup = Setup { pdfium_library, memory_bytes: config.worker_memory_bytes };
         let deadline = Instant::now() + READY_TIMEOUT;
-        match process.ask(&Request::Setup(setup), None, || Instant::now() < deadline && go_on()) {
+        let sent = process.send(&Request::Setup(setup), None);
+        match sent.and_then(|()| process.receive(|| Instant::now() < deadline && go_on())) {
             Ok(Reply::Ready(report)) => {
                 process.report = report;
                 Ok(process)
@@ -87,18 +88,17 @@ impl Process {
         let _ = self.channel.send(request, None);
     }
 
-    /// Sends a request and waits for the reply as long as `go_on` says so.
-    pub(super) fn ask(
-        &mut self,
-        request: &Request,
-        fd: Option<BorrowedFd<'_>>,
-        go_on: impl FnMut() -> bool,
-    ) -> Result<Reply, Failure> {
+    /// Sends a request.
+    pub(super) fn send(&self, request: &Request, fd: Option<BorrowedFd<'_>>) -> Result<(), Failure> {
         match self.channel.send(request, fd) {
-            Ok(()) => {}
-            Err(ChannelError::Closed) => return Err(Failure::Unsent),
-            Err(other) => return Err(Failure::Died(format!("sending failed: {other}"))),
+            Ok(()) => Ok(()),
+            Err(ChannelError::Closed) => Err(Failure::Unsent),
+            Err(other) => Err(Failure::Died(format!("sending failed: {other}"))),
         }
+    }
+
+    /// Waits for the reply to the request that was sent last, as long as `go_on` says so.
+    pub(super) fn receive(&mut self, go_on: impl FnMut() -> bool) -> Result<Reply, Failure> {
         match self.channel.receive(go_on) {
             Ok((reply, _)) => Ok(reply),
             Err(ChannelError::GaveUp) => Err(Failure::Unanswered),

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::{Phase, Pool};
+use crate::wire::Request;
 use crate::worker::sandbox::SandboxReport;
 
 /// A snapshot of the workers.
@@ -15,8 +16,8 @@ pub struct WorkersStatus {
     pub alive: usize,
     /// Waiting for work.
     pub idle: usize,
-    /// Process ids of those alive.
-    pub pids: Vec<u32>,
+    /// Those alive.
+    pub processes: Vec<WorkerProcess>,
     /// Requests waiting for a worker.
     pub queued: usize,
     /// Requests that a worker has answered, refusals included.
@@ -29,6 +30,72 @@ pub struct WorkersStatus {
     pub timeouts: u64,
     /// What holds the workers; `None` before the first one was ready.
     pub sandbox: Option<SandboxReport>,
+}
+
+impl WorkersStatus {
+    /// Process ids of the workers that are alive.
+    pub fn pids(&self) -> Vec<u32> {
+        self.processes.iter().map(|process| process.pid).collect()
+    }
+
+    /// Process ids of the workers that are rendering a page.
+    pub fn rendering(&self) -> Vec<u32> {
+        let renders = |process: &&WorkerProcess| matches!(process.task, Some(WorkerTask::Render { .. }));
+        self.processes.iter().filter(renders).map(|process| process.pid).collect()
+    }
+}
+
+/// A worker process that is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerProcess {
+    /// Its process id.
+    pub pid: u32,
+    /// The request that was sent to it and that it has not answered.
+    pub task: Option<WorkerTask>,
+}
+
+/// A request that a worker is answering. Documents are numbered in the order in which they were opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerTask {
+    /// Opens the document.
+    Open {
+        /// Its number.
+        document: u64,
+    },
+    /// Determines the size of a page.
+    Facts {
+        /// Number of the document.
+        document: u64,
+        /// Index of the page.
+        page: u32,
+    },
+    /// Reads the text layer of a page.
+    Text {
+        /// Number of the document.
+        document: u64,
+        /// Index of the page.
+        page: u32,
+    },
+    /// Renders a page.
+    Render {
+        /// Number of the document.
+        document: u64,
+        /// Index of the page.
+        page: u32,
+    },
+}
+
+impl WorkerTask {
+    /// The task of a request; `None` where the request concerns no document or has no answer.
+    pub(super) fn of(request: &Request) -> Option<Self> {
+        match *request {
+            Request::Open { document, .. } => Some(Self::Open { document }),
+            Request::Facts { document, index } => Some(Self::Facts { document, page: index }),
+            Request::Text { document, index } => Some(Self::Text { document, page: index }),
+            Request::Render { document, index, .. } => Some(Self::Render { document, page: index }),
+            Request::Setup(_) | Request::Close { .. } => None,
+        }
+    }
 }
 
 /// Counted by the keepers.
@@ -71,7 +138,9 @@ impl Pool {
             workers: state.slots.len(),
             alive: alive.clone().count(),
             idle: state.slots.iter().filter(|slot| slot.phase == Phase::Idle).count(),
-            pids: alive.filter_map(|slot| slot.pid).collect(),
+            processes: alive
+                .filter_map(|slot| Some(WorkerProcess { pid: slot.pid?, task: slot.task }))
+                .collect(),
             queued: state.queue.len(),
             answered: load(&self.counters.answered),
             respawns: load(&self.counters.respawns),

@@ -12,7 +12,7 @@ use lector_core::{Size, TextLayer};
 
 use crate::faults::Refusal;
 use crate::shared::Mapping;
-use crate::wire::PageFacts;
+use crate::wire::{Limits, PageFacts};
 use crate::worker::library::Library;
 use space::PageSpace;
 
@@ -33,6 +33,7 @@ pub(crate) struct Document {
     form: Option<Form>,
     page: Option<Page>,
     pages: u32,
+    limits: Limits,
     /// pdfium reads from here as long as the document is open; the last field, so dropped last.
     _bytes: Mapping,
 }
@@ -59,7 +60,12 @@ struct SizeF {
 }
 
 impl Document {
-    pub(crate) fn open(library: &Library, bytes: Mapping, password: Option<&str>) -> Result<Self, Refusal> {
+    pub(crate) fn open(
+        library: &Library,
+        bytes: Mapping,
+        password: Option<&str>,
+        limits: Limits,
+    ) -> Result<Self, Refusal> {
         let library = *library;
         if password.is_some_and(|password| password.contains('\0')) {
             return Err(Refusal::PdfPasswordWrong);
@@ -74,7 +80,7 @@ impl Document {
         // SAFETY: the handle is open.
         let pages = unsafe { library.c.FPDF_GetPageCount(handle.cast()) };
         let pages = u32::try_from(pages).unwrap_or(0);
-        let mut document = Self { library, handle, form: None, page: None, pages, _bytes: bytes };
+        let mut document = Self { library, handle, form: None, page: None, pages, limits, _bytes: bytes };
         if pages == 0 {
             return Err(Refusal::PdfNoPages);
         }
@@ -105,10 +111,10 @@ impl Document {
     }
 
     pub(crate) fn text_layer(&mut self, index: u32) -> Result<TextLayer, Refusal> {
-        let library = self.library;
+        let (library, limits) = (self.library, self.limits);
         let page = self.load(index)?;
         let space = PageSpace::of(library, page);
-        let (spans, unmapped) = text::spans(library, page, &space, index)?;
+        let (spans, unmapped) = text::spans(library, page, &space, (index, limits))?;
         let pictures = pictures::of(library, page, &space);
         Ok(TextLayer { spans, pictures, unmapped })
     }

@@ -1,6 +1,6 @@
 //! Bad input: each kind has its code, and neighbours do not notice.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lector_document::DocumentConfig;
 
@@ -49,9 +49,9 @@ async fn huge_pages_are_refused_before_memory_is_taken() {
     for side in [8400, 14400] {
         let page = Page { media_box: [0, 0, side, side], ..Page::default() };
         let page = house.page(&Pdf::new().page(&page).bytes()).await;
-        let began = Instant::now();
+        let answered = house.workers.status().answered;
         let fault = page.render(200.0, PIXELS_MAX).await.err().unwrap();
-        assert!(began.elapsed() < Duration::from_millis(50));
+        assert_eq!(house.workers.status().answered, answered, "no worker was asked");
         assert_eq!(fault.code, "page_too_many_pixels");
         let words: Vec<&str> = fault.message.split_whitespace().collect();
         let named = words.windows(2).find(|pair| pair[1] == "dpi").unwrap()[0];
@@ -133,9 +133,10 @@ const DAMAGE: [&str; 14] = [
 
 #[tokio::test]
 async fn damaged_files_never_hang_and_never_take_the_house_along() {
-    let second = Duration::from_secs(3);
+    // Short for what hangs, and long for a sound page on a busy machine.
+    let limit = Duration::from_secs(8);
     let limits =
-        DocumentConfig { open_timeout: second, text_timeout: second, render_timeout: second, ..config(2) };
+        DocumentConfig { open_timeout: limit, text_timeout: limit, render_timeout: limit, ..config(2) };
     let house = House::with(limits).await;
     let mut seeds = vec![hello()];
     if let Some(corpus) = corpus() {
@@ -151,11 +152,10 @@ async fn damaged_files_never_hang_and_never_take_the_house_along() {
         seeds.extend(names.iter().filter_map(|name| std::fs::read(corpus.join(name)).ok()));
     }
     let good = house.page(&hello()).await;
-    let began = Instant::now();
     let mut dice = Dice(0x5eed);
     let mut seen = std::collections::BTreeMap::<&str, u32>::new();
     let mut rounds = 0;
-    while rounds < 300 && began.elapsed() < Duration::from_secs(60) {
+    while rounds < 300 {
         rounds += 1;
         let bytes = damaged(&seeds[rounds % seeds.len()], &mut dice);
         let outcome = async {
@@ -171,8 +171,7 @@ async fn damaged_files_never_hang_and_never_take_the_house_along() {
             good.render(36.0, PIXELS_MAX).await.unwrap();
         }
     }
-    eprintln!("{rounds} mutations in {:?}: {seen:?}; {:?}", began.elapsed(), house.workers.status().respawns);
-    assert!(rounds >= 100, "only {rounds} mutations in {:?}", began.elapsed());
+    eprintln!("{rounds} mutations: {seen:?}; {:?}", house.workers.status().respawns);
     good.render(36.0, PIXELS_MAX).await.unwrap();
     house.end().await;
 }

@@ -1,5 +1,6 @@
 //! Proofs that the sandbox holds: attempts to get out of it, and what the kernel says of a live worker.
 
+use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
@@ -7,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::builder::endless;
-use crate::support::{House, config, example};
+use crate::support::{HANG, House, config, example};
 
 /// How an attempt ends: with this exit code, or by this signal.
 #[derive(Debug, PartialEq)]
@@ -100,41 +101,27 @@ async fn the_kernel_confirms_what_a_worker_reports() {
 fn a_busy_worker_dies_with_its_host() {
     let file = std::env::temp_dir().join(format!("lector-endless-{}.pdf", std::process::id()));
     std::fs::write(&file, endless()).unwrap();
-    // The example is a host of one worker, which is kept busy by this file.
-    let mut host = Command::new(example("measure"))
+    // The example is a host of one worker, and says which process that is as soon as it renders this file.
+    let mut host = Command::new(example("busy_host"))
         .arg(config(1).pdfium_dir)
         .arg(&file)
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let children = || -> Vec<u32> {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", host.id())).unwrap().flatten();
-        let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-        lists
-            .flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>())
-            .collect()
+    let mut line = String::new();
+    BufReader::new(host.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let worker: u32 = line.trim().parse().unwrap();
+    let alive = || {
+        let stat = std::fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
+        stat.contains("(render_worker)") && !stat.contains(") Z ")
     };
-    // It starts and ends some workers first; the one that stays is the one that renders.
-    let patience = Instant::now() + Duration::from_secs(20);
-    let (mut since, mut worker) = (Instant::now(), Vec::new());
-    while worker.is_empty() || since.elapsed() < Duration::from_millis(500) {
-        assert!(Instant::now() < patience, "no worker stays");
-        let now = children();
-        if now != worker {
-            (since, worker) = (Instant::now(), now);
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    assert!(alive(), "worker {worker}");
     host.kill().unwrap();
     host.wait().unwrap();
     std::fs::remove_file(&file).unwrap();
-    let alive = |pid: u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.contains("(render_worker)") && !stat.contains(") Z ")
-    };
-    let patience = Instant::now() + Duration::from_secs(5);
-    while worker.iter().any(|pid| alive(*pid)) {
-        assert!(Instant::now() < patience, "worker {worker:?} outlives its host");
+    let patience = Instant::now() + HANG;
+    while alive() {
+        assert!(Instant::now() < patience, "worker {worker} outlives its host");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -4,11 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lector_core::fair::Account;
 use lector_core::port::DocumentHint;
 use lector_core::{Documents, Fault, OpenDocument, PageSource};
-use lector_document::{DocumentConfig, DocumentWorkers};
+use lector_document::{DocumentConfig, DocumentWorkers, WorkersStatus};
 
 pub const PIXELS_MAX: u64 = 40_000_000;
+/// A condition that has not come by then never comes, however busy the machine.
+pub const HANG: Duration = Duration::from_secs(50);
 
 /// A program of this crate's `examples`, which cargo builds next to the tests.
 pub fn example(name: &str) -> PathBuf {
@@ -44,13 +47,20 @@ pub fn config(workers: usize) -> DocumentConfig {
         pdfium_dir,
         worker_command: vec![example("render_worker").into()],
         workers,
-        open_timeout: Duration::from_secs(20),
-        text_timeout: Duration::from_secs(20),
+        open_timeout: Duration::from_secs(50),
+        text_timeout: Duration::from_secs(50),
         render_timeout: Duration::from_secs(60),
         worker_memory_bytes: 1 << 30,
         image_pixels_max: 100_000_000,
         pages_max: 2_000,
+        text_characters_max: 250_000,
+        text_words_max: 60_000,
     }
+}
+
+/// The tenant of all documents here.
+fn account() -> Account {
+    Account::new("tenant".into(), 1)
 }
 
 impl House {
@@ -60,12 +70,12 @@ impl House {
 
     pub async fn with(config: DocumentConfig) -> House {
         let workers = DocumentWorkers::start(config).await.unwrap();
-        let pids = workers.status().pids;
+        let pids = workers.status().pids();
         House { workers, pids }
     }
 
     pub async fn open(&self, bytes: &[u8]) -> Result<Arc<dyn OpenDocument>, Fault> {
-        self.workers.open(Arc::new(bytes.to_vec()), DocumentHint::default()).await
+        self.workers.open(account(), Arc::new(bytes.to_vec()), DocumentHint::default()).await
     }
 
     pub async fn open_as(
@@ -78,7 +88,7 @@ impl House {
             content_type: content_type.map(str::to_owned),
             password: password.map(str::to_owned),
         };
-        self.workers.open(Arc::new(bytes.to_vec()), hint).await
+        self.workers.open(account(), Arc::new(bytes.to_vec()), hint).await
     }
 
     /// The first page of a document that must open.
@@ -88,16 +98,34 @@ impl House {
 
     /// Waits for as many living workers as there were configured, noting their process ids.
     pub async fn settle(&mut self) {
-        let patience = Instant::now() + Duration::from_secs(30);
+        let patience = Instant::now() + HANG;
         loop {
             let status = self.workers.status();
-            self.pids.extend(status.pids);
+            self.pids.extend(status.pids());
             if status.alive == status.workers {
                 return;
             }
-            assert!(Instant::now() < patience, "the workers do not come back: {:?}", self.workers.status());
+            assert!(Instant::now() < patience, "the workers do not come back: {status:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// Waits until the status of the workers is as wanted.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&WorkersStatus) -> bool) -> WorkersStatus {
+        let patience = Instant::now() + HANG;
+        loop {
+            let status = self.workers.status();
+            if wanted(&status) {
+                return status;
+            }
+            assert!(Instant::now() < patience, "waited in vain until {what}: {status:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Waits until exactly one worker renders a page, and gives its process id.
+    pub async fn rendering(&self) -> u32 {
+        self.until("one worker renders", |status| status.rendering().len() == 1).await.rendering()[0]
     }
 
     /// Ends the room; every process that was ever seen must be gone and reaped.

@@ -3,7 +3,7 @@
 use lector_core::{Image, Rect, TextLayer};
 
 use crate::builder::{Page, Pdf, hello};
-use crate::support::{House, PIXELS_MAX};
+use crate::support::{House, PIXELS_MAX, config};
 
 fn words(layer: &TextLayer) -> Vec<&str> {
     layer.spans.iter().map(|span| span.text.as_str()).collect()
@@ -138,5 +138,30 @@ async fn form_fields_and_annotations_are_drawn() {
     assert!(image.samples().iter().any(|v| *v < 100), "the form is blank");
     let plain = house.page(&hello()).await;
     assert!(plain.render(72.0, PIXELS_MAX).await.is_ok());
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_page_of_too_many_words_or_characters_is_refused_and_not_cut() {
+    let limits = lector_document::DocumentConfig { text_words_max: 3, text_characters_max: 20, ..config(1) };
+    let house = House::with(limits).await;
+    for (text, said) in [
+        ("one two six", Ok(3)),
+        ("one two six ten", Err("more than 3 words")),
+        ("a b c d e", Err("more than 3 words")),
+        ("abcdefghijklmnopqrstuvwxyz", Err("26 characters")),
+    ] {
+        let content = format!("BT /F1 8 Tf 20 350 Td ({text}) Tj ET");
+        let page = house.page(&Pdf::new().page(&Page { content: &content, ..Page::default() }).bytes()).await;
+        match (page.text_layer().await, said) {
+            (Ok(layer), Ok(words)) => assert_eq!(layer.spans.len(), words, "{text}"),
+            (Err(fault), Err(said)) => {
+                assert_eq!((fault.code, fault.kind), ("page_too_much_text", lector_core::Kind::TooLarge));
+                assert!(fault.message.contains(said), "{fault}");
+            }
+            (layer, _) => panic!("{text}: {layer:?}"),
+        }
+        assert!(page.render(72.0, PIXELS_MAX).await.is_ok(), "its pixels can be read all the same");
+    }
     house.end().await;
 }

@@ -2,14 +2,19 @@
 //!
 //! Owns what waits, the shares of its tenants and what runs cost; asks [`lector_core::batching::decide`] what to do, and
 //! the tenants' own programs what they want (never under its lock). Called by [`super::Lane`] and by owner threads.
+//!
+//! The order is that of [`lector_core::fair::Shares`], but this is not a [`lector_core::fair::FairQueue`]: a lane takes out
+//! batches and not items, and which one depends on shapes, costs, deadlines, wishes and a tenant's own program, so that
+//! `decide` looks at all that wait (a bounded number) each time. The share decides the first item of a batch, and every
+//! tenant in it is charged its part.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lector_core::batching::plan::{self, Plan};
 use lector_core::batching::{self, Bucket, Costs, Decision, Dropped, Next, Planned, Waiting, decide};
+use lector_core::fair::Shares;
 use lector_core::port::{WorkDone, WorkItem};
-use lector_core::share::Shares;
 use lector_core::{Fault, Kind, ModelName, TenantName, Tensor};
 use tokio::sync::oneshot;
 

@@ -58,8 +58,9 @@ fn describe(api: &Api, port: *const Port, name: Option<&str>) -> Result<PortInfo
     let mut element = u32::MAX;
     // SAFETY: the port is alive; the place for the answer is ours.
     check(api, unsafe { (api.ov_port_get_element_type)(port, &mut element) })?;
-    let dtype = dtype(element)
-        .ok_or_else(|| format!("`{name}` has elements of OpenVINO's type {element}, which the guest contract does not have"))?;
+    let dtype = dtype(element).ok_or_else(|| {
+        format!("`{name}` has elements of OpenVINO's type {element}, which the guest contract does not have")
+    })?;
     Ok(PortInfo { shape: partial_shape(api, port)?, name, dtype })
 }
 

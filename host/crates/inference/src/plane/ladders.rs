@@ -27,7 +27,7 @@ impl Ladders {
     ) -> Result<(Self, Option<OpenVino>), InferenceError> {
         let lists = || std::iter::once(&config.providers).chain(config.model_providers.values());
         let wishes = || lists().flatten();
-        let machine = Machine::here();
+        let machine = Machine::detect(&config.cpu_features);
         let openvino = openvino(config, &machine, wishes())?;
         let here = Circumstances { machine: &machine, openvino_missing: openvino.as_ref().err().cloned() };
         let ladder = |key: String, wishes: &[Wish]| {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use lector_inference::{InferenceConfig, Wish};
 
-use super::places::{Places, missing, places};
+use super::places::{Places, cpu_features, missing, places};
 
 const BUILDER: &str = "LECTOR_TEST_BUILDER";
 
@@ -34,6 +34,7 @@ pub fn config(models: &[&str], ladder: &[&str]) -> Option<InferenceConfig> {
     }
     let mut config = InferenceConfig::new(library, models_dir, 2);
     config.openvino_dir = openvino_dir;
+    config.cpu_features = cpu_features();
     config.builder_command = builder_command();
     config.providers = ladder.iter().map(|word| word.parse::<Wish>().unwrap()).collect();
     Some(config)

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use lector_inference::CpuFeatures;
+
 /// Libraries and models.
 pub struct Places {
     pub library: PathBuf,
@@ -21,6 +23,14 @@ pub fn places() -> Places {
         openvino_dir: cache.join("lib/openvino-2026.4.1"),
         models_dir: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models"),
     }
+}
+
+/// The processor features that the tests may use: the variable that hides them from a server hides them from the tests.
+pub fn cpu_features() -> CpuFeatures {
+    let words = std::env::var_os("LECTOR__ENGINES__CPU_FEATURES").unwrap_or_default();
+    let words = words.to_string_lossy();
+    let words: Vec<&str> = words.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+    CpuFeatures::parse(&words).unwrap()
 }
 
 /// The test cannot run: said aloud, or a failure under `LECTOR_REQUIRE_MODELS=1`.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lector_core::{DeploymentName, Fault, Kind, ModelName};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Note;
-use super::routes::{Destination, rerouted, revision_not_found, summary};
+use super::routes::{Destination, rerouted, summary};
 use crate::access::Caller;
 use crate::config::DeploymentConfig;
 use crate::directory::Deployment;
@@ -16,6 +16,7 @@ use crate::meter::now_ms;
 use crate::platform::Platform;
 use crate::revision::RevisionRecord;
 use crate::route::RouteRecord;
+use crate::settings::Settings;
 use crate::stage::{COMPONENT_BYTES_MAX, Plan, Stage, StageFault, Staged, of_seed, stage};
 use crate::store::{Change, Digest};
 use crate::tenant::{BudgetSpec, Tenant, is_name, name_invalid};
@@ -120,6 +121,10 @@ impl Platform {
             return Err(Fault::new(Kind::Conflict, "too_many_deployments", message));
         }
         let newest = own.and_then(|deployment| deployment.revisions.values().next_back());
+        let inherits = request.settings.is_none() || matches!(request.component, ComponentSource::Newest);
+        if let (true, Some(own)) = (inherits, own) {
+            inheritable(own)?;
+        }
         let digest = match &request.component {
             ComponentSource::Bytes(_) => None,
             ComponentSource::Stored(digest) => {
@@ -145,13 +150,16 @@ impl Platform {
             // Every other source has set the digest.
             (_, None) => return Err(component_not_found("")),
         };
-        let settings = request.settings.or_else(|| newest.map(|revision| revision.settings.clone()));
+        let settings = match &request.settings {
+            Some(settings) => Settings::of(settings)?,
+            None => newest.map(|revision| revision.settings.clone()).unwrap_or_default(),
+        };
         let models = self.models_of(&caller.tenant);
         let limits = caller.limits().budget;
         Ok(Plan {
             deployment: name,
             wasm,
-            settings: settings.unwrap_or_else(|| json!({})),
+            settings,
             grants: granted(request.grants, models)?,
             budget: request.budget.map_or(limits, |budget| budget.at_most(limits)),
             rehearse: true,
@@ -181,7 +189,8 @@ impl Platform {
         let before = doing.directory.own(tenant, &name).cloned().unwrap_or_else(|_| fresh());
         let now = now_ms();
         let (number, numbered) = before.route.with_revision(now);
-        let first = before.revisions.is_empty().then_some(Destination::Promote(None));
+        let empty = before.revisions.is_empty() && before.quarantined.is_empty();
+        let first = empty.then_some(Destination::Promote(None));
         let mut next = match destination.or(first) {
             Some(destination) => destination.step(&numbered, number, now)?,
             None => numbered,
@@ -200,12 +209,8 @@ impl Platform {
         let revision = self.shelf.put(record.clone(), staged.reader, staged.claim).await;
         let mut loaded = BTreeMap::new();
         for wanted in next.wanted() {
-            let found = if wanted == number {
-                revision.clone()
-            } else {
-                let record = with.revisions.get(&wanted).ok_or_else(|| revision_not_found(&name, wanted))?;
-                self.shelf.get(record).await?
-            };
+            let found =
+                if wanted == number { Ok(revision.clone()) } else { self.wanted(&with, wanted).await? };
             loaded.insert(wanted, found);
         }
         let (from, mut to) = (summary(&before.route), summary(&next));
@@ -237,13 +242,17 @@ impl Platform {
         for config in deployments {
             let name = config.name.clone();
             let wasm = component(&config).await?;
+            let settings = Settings::of(&config.settings).map_err(|mut fault| {
+                fault.message = format!("Deployment `{name}`: {}", fault.message);
+                fault
+            })?;
             let wanted = RevisionRecord {
                 tenant: tenant.clone(),
                 deployment: name.clone(),
                 number: 0,
                 component: Digest::of(&wasm),
                 component_bytes: wasm.len() as u64,
-                settings: config.settings.clone(),
+                settings: settings.clone(),
                 grants: config.grants.clone(),
                 budget: config.budget.into(),
                 declaration: lector_core::Declaration { models: vec![], batching: vec![], features: vec![] },
@@ -264,7 +273,7 @@ impl Platform {
             let plan = Plan {
                 deployment: name.clone(),
                 wasm,
-                settings: config.settings,
+                settings,
                 grants: config.grants,
                 budget: config.budget.into(),
                 // The whole host reads the golden page once it has started.
@@ -296,6 +305,22 @@ impl Platform {
         };
         let lent = self.reroute(&host.actor, host.tenant(), name, "seed", Some(revision), Value::Null, &step);
         lent.await.map(|_| ())
+    }
+}
+
+/// A revision cannot take over from a newest one that cannot be read; from an older one it must not in silence.
+fn inheritable(deployment: &Deployment) -> Result<(), Fault> {
+    let readable = deployment.revisions.keys().next_back();
+    match deployment.quarantined.keys().next_back().filter(|damaged| Some(*damaged) > readable) {
+        None => Ok(()),
+        Some(damaged) => {
+            let message = format!(
+                "Revision {damaged} of deployment `{}`, the newest one, cannot be read from the server's store: send a \
+                 component and settings.",
+                deployment.route.deployment
+            );
+            Err(Fault::new(Kind::Conflict, "newest_quarantined", message))
+        }
     }
 }
 

@@ -7,12 +7,12 @@ use lector_core::{Fault, Kind, TenantName};
 use serde_json::{Value, json};
 
 use super::Note;
-use crate::access::{Actor, Admin, Caller, tenant_not_found};
+use crate::access::{Actor, Admin, Caller};
 use crate::directory::Directory;
 use crate::key::{self, KeyId, KeyRecord, KeyText, Scope};
 use crate::meter::now_ms;
 use crate::platform::Platform;
-use crate::store::Change;
+use crate::store::{Change, DamagedRow, Table};
 use crate::view::KeyView;
 
 /// Keys of one owner that are good at once.
@@ -143,6 +143,29 @@ impl Platform {
         self.revoke(&admin.actor, Reach::House, id).await
     }
 
+    /// Drops the row of a key that cannot be read, and so opens nothing: its owner, if any, makes another one.
+    pub async fn drop_damaged_key(&self, admin: &Admin, id: &KeyId) -> Result<(), Fault> {
+        let mut doing = self.begin().await;
+        let damaged = |row: &DamagedRow| row.table == Table::Keys && row.key.as_deref() == Some(id.as_str());
+        let row = doing.directory.damaged.iter().find(|row| damaged(row)).cloned();
+        let row = row.ok_or_else(|| key_not_found(id))?;
+        // Without any key the server would be open to everybody who reaches it.
+        if doing.directory.keys.is_empty() {
+            let message = "This is the last key: make an administrator's key first, then drop it.";
+            return Err(Fault::new(Kind::Conflict, "last_admin_key", message));
+        }
+        doing.change(Change::DropKey(id.clone()));
+        let note = Note {
+            actor: &admin.actor,
+            tenant: row.tenant.as_ref(),
+            act: "key_drop_damaged",
+            target: id.to_string(),
+            from: json!(row),
+            to: Value::Null,
+        };
+        doing.done(note).await
+    }
+
     async fn revoke(&self, actor: &Actor, reach: Reach<'_>, id: &KeyId) -> Result<KeyView, Fault> {
         let mut doing = self.begin().await;
         let old = good(&doing.directory, reach, id)?;
@@ -174,18 +197,18 @@ fn note<'a>(actor: &'a Actor, key: &'a KeyRecord, act: &'static str, from: Value
 /// The key with that id, if it is within reach and good.
 fn good(directory: &Directory, reach: Reach<'_>, id: &KeyId) -> Result<Arc<KeyRecord>, Fault> {
     let found = directory.keys.get(id).filter(|key| reach.covers(&key.scope) && key.is_good(now_ms()));
-    found.cloned().ok_or_else(|| {
-        let shown: String = id.as_str().chars().filter(|c| !c.is_control()).take(40).collect();
-        let message = format!("There is no good key `{shown}`: list the keys to see which there are.");
-        Fault::new(Kind::NotFound, "key_not_found", message)
-    })
+    found.cloned().ok_or_else(|| key_not_found(id))
+}
+
+fn key_not_found(id: &KeyId) -> Fault {
+    let shown: String = id.as_str().chars().filter(|c| !c.is_control()).take(40).collect();
+    let message = format!("There is no good key `{shown}`: list the keys to see which there are.");
+    Fault::new(Kind::NotFound, "key_not_found", message)
 }
 
 fn room_for(directory: &Directory, scope: &Scope) -> Result<(), Fault> {
     if let Some(tenant) = scope.tenant() {
-        if !directory.tenants.contains_key(tenant) {
-            return Err(tenant_not_found(tenant.as_str()));
-        }
+        directory.tenant(tenant)?;
         // The first key closes the door: whoever is left outside must be able to come in.
         if !directory.keys.values().any(|key| key.scope == Scope::Admin) {
             let message = "The first key of a house must be an administrator's: make that one, then this.";

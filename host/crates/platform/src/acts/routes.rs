@@ -11,6 +11,7 @@ use crate::access::{Actor, Caller};
 use crate::directory::Deployment;
 use crate::meter::now_ms;
 use crate::platform::Platform;
+use crate::quarantine::revision_quarantined;
 use crate::revision::Revision;
 use crate::route::{RouteRecord, Watch};
 use crate::store::Change;
@@ -37,6 +38,9 @@ impl Destination {
         }
     }
 }
+
+/// A revision that a route wants, in memory; or why a damaged one is not.
+type Wanted = Result<Arc<Revision>, Fault>;
 
 /// A step from one route to the next.
 type Step<'a> = dyn Fn(&RouteRecord, u64) -> Result<RouteRecord, Fault> + Send + Sync + 'a;
@@ -139,32 +143,45 @@ impl Platform {
         deployment: &Deployment,
         step: &Step<'_>,
         revision: Option<u32>,
-    ) -> Result<(RouteRecord, BTreeMap<u32, Arc<Revision>>), Fault> {
+    ) -> Result<(RouteRecord, BTreeMap<u32, Wanted>), Fault> {
         if let Some(number) = revision.filter(|number| !deployment.revisions.contains_key(number)) {
-            return Err(revision_not_found(&deployment.route.deployment, number));
+            let name = &deployment.route.deployment;
+            let damaged = deployment.quarantined.contains_key(&number);
+            return Err(if damaged {
+                revision_quarantined(name, number)
+            } else {
+                revision_not_found(name, number)
+            });
         }
         let next = step(&deployment.route, now_ms())?;
         let mut loaded = BTreeMap::new();
         for number in next.wanted() {
-            let record = deployment
-                .revisions
-                .get(&number)
-                .ok_or_else(|| revision_not_found(&deployment.route.deployment, number))?;
-            loaded.insert(number, self.shelf.get(record).await?);
+            loaded.insert(number, self.wanted(deployment, number).await?);
         }
         Ok((next, loaded))
+    }
+
+    /// A revision that the next route wants. A damaged one may stay where the route has it, and answers with its fault;
+    /// no route comes to it anew.
+    pub(super) async fn wanted(&self, deployment: &Deployment, number: u32) -> Result<Wanted, Fault> {
+        if let Some(record) = deployment.revisions.get(&number) {
+            return Ok(Ok(self.shelf.get(record).await?));
+        }
+        let name = &deployment.route.deployment;
+        if !deployment.quarantined.contains_key(&number) {
+            return Err(revision_not_found(name, number));
+        }
+        let fault = revision_quarantined(name, number);
+        if deployment.loaded.contains_key(&number) { Ok(Err(fault)) } else { Err(fault) }
     }
 }
 
 /// The deployment on its new route. Revisions that come onto trial count from nothing; those that are not wanted any
 /// more drain.
-pub(super) fn rerouted(
-    before: &Deployment,
-    route: RouteRecord,
-    loaded: BTreeMap<u32, Arc<Revision>>,
-) -> Deployment {
+pub(super) fn rerouted(before: &Deployment, route: RouteRecord, loaded: BTreeMap<u32, Wanted>) -> Deployment {
     let judged = |route: &RouteRecord| route.watched().map(|(revision, _)| revision);
-    for (number, revision) in &loaded {
+    let in_memory = loaded.iter().filter_map(|(number, revision)| Some((number, revision.as_ref().ok()?)));
+    for (number, revision) in in_memory {
         let on_trial = route.candidate() == Some(*number) || judged(&route) == Some(*number);
         if on_trial && route.weights != before.route.weights {
             revision.figures.reset();
@@ -180,8 +197,11 @@ pub(super) fn rerouted(
     Deployment {
         route: Arc::new(route),
         revisions: before.revisions.clone(),
-        loaded: loaded.into_iter().map(|(number, revision)| (number, Ok(revision))).collect(),
+        loaded,
         draining,
+        quarantined: before.quarantined.clone(),
+        // The new route takes the place of a damaged one.
+        damage: None,
     }
 }
 

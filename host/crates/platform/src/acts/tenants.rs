@@ -24,8 +24,7 @@ impl Platform {
     /// One tenant.
     pub fn tenant(&self, _: &Admin, name: &TenantName) -> Result<TenantRecord, Fault> {
         let directory = self.directory.load();
-        let tenant = directory.tenants.get(name).ok_or_else(|| tenant_not_found(name.as_str()))?;
-        Ok(tenant.record.clone())
+        Ok(directory.tenant(name)?.record.clone())
     }
 
     /// Makes a tenant, or gives one new terms; whether it was made. New terms hold for the requests that come after.
@@ -43,8 +42,11 @@ impl Platform {
             return Err(Fault::new(Kind::Invalid, "limits_invalid", message));
         }
         let terms = TenantTerms { limits: terms.limits.checked()?, ..terms };
+        terms.settings.checked()?;
         let mut doing = self.begin().await;
         let before = doing.directory.tenants.get(&name).cloned();
+        let unreadable = doing.directory.quarantined.remove(&name).is_some();
+        let new = before.is_none() && !unreadable;
         if before.is_none() && doing.directory.tenants.len() >= TENANTS_MAX {
             let message = format!("A house has at most {TENANTS_MAX} tenants.");
             return Err(Fault::new(Kind::Conflict, "too_many_tenants", message));
@@ -52,18 +54,21 @@ impl Platform {
         let created_at_ms = before.as_ref().map_or_else(now_ms, |tenant| tenant.record.created_at_ms);
         let record = TenantRecord { name: name.clone(), created_at_ms, terms };
         let meter = before.as_ref().map_or_else(|| Arc::new(Meter::default()), |tenant| tenant.meter.clone());
-        doing.directory.tenants.insert(name.clone(), Tenant::new(record.clone(), meter));
+        doing
+            .directory
+            .tenants
+            .insert(name.clone(), Tenant::new(record.clone(), meter, self.tenant_images_bytes_max));
         doing.change(Change::PutTenant(record.clone()));
         let note = Note {
             actor: &admin.actor,
             tenant: Some(&name),
-            act: if before.is_none() { "tenant_create" } else { "tenant_change" },
+            act: if new { "tenant_create" } else { "tenant_change" },
             target: name.to_string(),
             from: before.as_ref().map_or(Value::Null, |tenant| json!(tenant.record.terms)),
             to: json!(record.terms),
         };
         doing.done(note).await?;
-        Ok((record, before.is_none()))
+        Ok((record, new))
     }
 
     /// Drops a tenant with its keys and deployments; its usage and its audit log stay. Requests that are being
@@ -75,18 +80,24 @@ impl Platform {
                 format!("Tenant `{name}` owns the deployments of the configuration: it cannot be dropped.");
             return Err(Fault::new(Kind::Conflict, "tenant_is_the_hosts", message));
         }
-        let tenant = doing.directory.tenants.remove(name).ok_or_else(|| tenant_not_found(name.as_str()))?;
+        let tenant = doing.directory.tenants.remove(name);
+        let unreadable = doing.directory.quarantined.remove(name).is_some();
+        if tenant.is_none() && !unreadable {
+            return Err(tenant_not_found(name.as_str()));
+        }
         doing.directory.keys.retain(|_, key| key.scope.tenant() != Some(name));
         doing.directory.deployments.retain(|(owner, _), _| owner != name);
         doing.change(Change::DropTenant(name.clone()));
         // What it used and is not yet on disk goes there with the next round.
-        self.leave(tenant.clone());
+        if let Some(tenant) = &tenant {
+            self.leave(tenant.clone());
+        }
         let note = Note {
             actor: &admin.actor,
             tenant: Some(name),
             act: "tenant_drop",
             target: name.to_string(),
-            from: json!(tenant.record.terms),
+            from: tenant.as_ref().map_or(Value::Null, |tenant| json!(tenant.record.terms)),
             to: Value::Null,
         };
         doing.done(note).await

@@ -12,7 +12,9 @@ use super::*;
 use crate::access::{Admin, Caller};
 use crate::fakes::{Deed, Script, config, platform_on, submission, word};
 use crate::key::Scope;
-use crate::store::{Collected, Digest, FlushId, Records, SqliteStore, Stored, UsageQuery, UsageRow};
+use crate::store::{
+    Collected, Digest, FlushId, Readable, Records, SqliteStore, Stored, UsageQuery, UsageRow,
+};
 use crate::submission::Order;
 
 /// How a store fails.
@@ -65,13 +67,13 @@ impl Store for Moody {
     fn commit(&self, act: Act) -> Stored<'_, u64> {
         self.write(|| self.inner.commit(act))
     }
-    fn audit(&self, query: AuditQuery) -> Stored<'_, Vec<AuditEntry>> {
+    fn audit(&self, query: AuditQuery) -> Stored<'_, Readable<AuditEntry>> {
         self.inner.audit(query)
     }
     fn add_usage(&self, flush: FlushId, rows: Vec<UsageRow>) -> Stored<'_, ()> {
         self.write(|| self.inner.add_usage(flush, rows))
     }
-    fn usage(&self, query: UsageQuery) -> Stored<'_, Vec<UsageRow>> {
+    fn usage(&self, query: UsageQuery) -> Stored<'_, Readable<UsageRow>> {
         self.inner.usage(query)
     }
     fn put_blob(&self, bytes: Arc<Vec<u8>>) -> Stored<'_, Digest> {
@@ -228,7 +230,7 @@ async fn pages_count_once_whatever_becomes_of_the_answer() {
     house.deploy("one", "model", PROMOTE).await.unwrap();
     let pages = async || {
         let usage = house.platform.usage(&house.caller, 1).await.unwrap();
-        usage.iter().map(|row| row.counts.pages_ok).sum::<u64>()
+        usage.rows.iter().map(|row| row.counts.pages_ok).sum::<u64>()
     };
     house.read("a").await;
     for mood in [Mood::Mute, Mood::Full, Mood::Mute] {
@@ -259,9 +261,8 @@ async fn a_shadow_reads_along_and_is_compared() {
     assert!(house.platform.own_deployment(&house.caller, &name()).unwrap().shadow.is_none());
 }
 
-/// What every request pays for finding its revision, printed; and that it stays small among many.
 #[tokio::test]
-async fn a_lookup_costs_microseconds_among_many() {
+async fn every_deployment_is_found_among_many() {
     let house = house().await;
     for number in 0..200 {
         let place = house.platform.deploy_place(&house.caller).unwrap();
@@ -275,15 +276,10 @@ async fn a_lookup_costs_microseconds_among_many() {
         };
         house.platform.deploy(place, &house.caller, request).await.unwrap();
     }
-    let (names, count) = (["d-0", "d-99", "d-199", "standard"].map(DeploymentName::from), 20_000_u32);
-    let began = Instant::now();
-    for turn in 0..count {
-        let found = house.platform.lease(&house.caller, names.get(turn as usize % names.len())).unwrap();
-        assert_eq!(found.number(), 1);
+    for name in ["d-0", "d-99", "d-199", "standard"].map(DeploymentName::from) {
+        let found = house.platform.lease(&house.caller, Some(&name)).unwrap();
+        assert_eq!((found.number(), found.deployment()), (1, &name));
     }
-    let each = began.elapsed() / count;
-    println!("a lookup and its lease among 201 deployments: {each:?}");
-    assert!(each < std::time::Duration::from_micros(200), "{each:?}");
 }
 
 #[tokio::test]
@@ -321,7 +317,8 @@ async fn engines_are_tried_again_once_it_is_written_down() {
     house.store.be(Mood::Sound);
     assert_eq!(house.platform.retry_engines(&admin, Some(&model)).await.unwrap(), [one("spare")]);
     assert_eq!(*house.script.failed_engines.lock().unwrap(), [one("model")]);
-    let entry = house.store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await.unwrap().remove(0);
+    let entry =
+        house.store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await.unwrap().rows.remove(0);
     assert_eq!(
         (entry.act.as_str(), entry.target.as_str(), entry.actor.as_str()),
         ("engines_retry", "spare", "cli")

@@ -29,6 +29,9 @@ impl Part {
         if let Some(owed) = self.load.lock().owed.get_mut(&self.tenant) {
             owed.ms = (owed.ms + ms - before).max(0.0);
         }
+        if ms < before {
+            self.load.freed.notify_one();
+        }
     }
 }
 
@@ -42,6 +45,8 @@ impl Drop for Part {
                 state.owed.remove(&self.tenant);
             }
         }
+        drop(state);
+        self.load.freed.notify_one();
     }
 }
 

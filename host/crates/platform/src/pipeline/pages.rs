@@ -15,9 +15,10 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tracing::Instrument;
 
 use super::bill::Bill;
+use super::deadline_exceeded;
 use super::turns::{Asking, Turn};
-use super::{KEPT_BYTES_MAX, deadline_exceeded};
 use crate::load::Burden;
+use crate::memory::{DocumentMemory, Held, Reservation};
 use crate::meter::{Promise, work_of};
 use crate::platform::Platform;
 use crate::reader::Reader;
@@ -29,6 +30,9 @@ use crate::tenant::Tenant;
 
 /// Guest calls end by themselves at the deadline, with their timing; those that do not are cut off so much later.
 const DEADLINE_GRACE: Duration = Duration::from_millis(250);
+
+/// A page is expected to be as large at least as a page of dense print with its words.
+const PAGE_BYTES_MIN: u64 = 64 << 10;
 
 /// What every page of a document is read with.
 #[derive(Clone)]
@@ -58,13 +62,21 @@ pub(super) struct Outcomes {
     pub(super) pages_ok: u32,
     pub(super) pages_failed: u32,
     /// The pages read, in page order; `None` where they are more than is kept.
-    pub(super) kept: Option<Vec<Arc<Transcript>>>,
+    pub(super) kept: Option<Kept>,
+}
+
+/// The pages of a document that are kept for its summary, in page order.
+pub(super) struct Kept {
+    pub(super) pages: Vec<Arc<Held<Transcript>>>,
+    pub(super) bytes: u64,
 }
 
 /// Nobody listens any more.
 pub(super) struct NobodyListens;
 
-type Waiting = Pin<Box<dyn Future<Output = Result<Turn, Fault>> + Send>>;
+/// A turn, and the memory for the page's result.
+type Place = (Turn, Reservation);
+type Waiting = Pin<Box<dyn Future<Output = Result<Place, Fault>> + Send>>;
 
 /// On whose account and by which revision pages are read.
 pub(super) struct Account {
@@ -112,14 +124,17 @@ pub(super) struct Reading<'a> {
     window: usize,
     /// Position of the next page to begin.
     next: usize,
-    running: JoinSet<PageRun>,
+    running: JoinSet<(PageRun, Reservation)>,
     positions: HashMap<Id, usize>,
     /// Done and not yet given to the reader, by position.
     done: BTreeMap<usize, Event>,
     /// Pages given to the reader.
     given: usize,
-    kept: BTreeMap<usize, Arc<Transcript>>,
-    kept_bytes: usize,
+    kept: BTreeMap<usize, Arc<Held<Transcript>>>,
+    kept_bytes: u64,
+    memory: Arc<DocumentMemory>,
+    /// Size of the largest page so far: the next one is expected to have it.
+    page_bytes: u64,
     pages_ok: u32,
 }
 
@@ -130,7 +145,7 @@ impl<'a> Reading<'a> {
         selected: Vec<u32>,
         order: Order,
         platform: &'a Platform,
-        burden: &'a Burden,
+        (burden, memory): (&'a Burden, Arc<DocumentMemory>),
     ) -> Self {
         let backlog = platform.admission.tally.wait(selected.len() as u64);
         // Twice the places: one slow page does not idle the house while the pages behind it wait for their order.
@@ -151,6 +166,8 @@ impl<'a> Reading<'a> {
             given: 0,
             kept: BTreeMap::new(),
             kept_bytes: 0,
+            memory,
+            page_bytes: PAGE_BYTES_MIN,
             pages_ok: 0,
         };
         reading.owe_the_rest();
@@ -183,11 +200,7 @@ impl<'a> Reading<'a> {
             if expired || !self.may_begin() {
                 waiting = None;
             } else if waiting.is_none() {
-                waiting = Some(Box::pin(
-                    self.platform
-                        .turns
-                        .turn(self.account.page(self.page_ms(), self.call.ctx.budget.host_bytes)),
-                ));
+                waiting = Some(self.place());
             }
             tokio::select! {
                 place = events.reserve(), if self.ready().is_some() => {
@@ -197,9 +210,9 @@ impl<'a> Reading<'a> {
                     }
                 }
                 Some(joined) = self.running.join_next_with_id() => self.ended(joined),
-                turn = turn_of(&mut waiting) => {
+                place = place_of(&mut waiting) => {
                     waiting = None;
-                    self.begin(turn);
+                    self.begin(place);
                 }
                 () = tokio::time::sleep_until(deadline.into()), if !expired => {}
                 () = tokio::time::sleep_until((deadline + DEADLINE_GRACE).into()), if expired && !cut_off => {
@@ -209,8 +222,8 @@ impl<'a> Reading<'a> {
             }
         }
         let pages_failed = (self.selected.len() as u32).saturating_sub(self.pages_ok);
-        let whole = self.kept_bytes <= KEPT_BYTES_MAX;
-        let kept = whole.then(|| self.kept.into_values().collect());
+        let whole = self.kept_bytes <= self.platform.document_result_bytes_max;
+        let kept = whole.then(|| Kept { pages: self.kept.into_values().collect(), bytes: self.kept_bytes });
         Ok(Outcomes { pages_ok: self.pages_ok, pages_failed, kept })
     }
 
@@ -218,14 +231,29 @@ impl<'a> Reading<'a> {
         self.next < self.selected.len() && self.next - self.given < self.window
     }
 
-    fn begin(&mut self, turn: Result<Turn, Fault>) {
+    /// Waits for memory and then for a turn: a document that finds no memory takes no place.
+    fn place(&self) -> Waiting {
+        let asking = self.account.page(self.page_ms(), self.call.ctx.budget.host_bytes);
+        let turn = self.platform.turns.turn(asking);
+        let (memory, bytes) = (self.memory.clone(), self.page_bytes);
+        Box::pin(async move {
+            let reservation = memory.reserve(bytes).await;
+            Ok((turn.await?, reservation))
+        })
+    }
+
+    fn begin(&mut self, place: Result<Place, Fault>) {
         let position = self.next;
         let Some(&index) = self.selected.get(position) else { return };
         self.next += 1;
-        let turn = match turn {
-            Ok(turn) => turn,
+        let (turn, mut reservation) = match place {
+            Ok(place) => place,
             Err(fault) => {
-                return self.settle(position, PageRun { result: Err(fault), timing: Timing::default() });
+                return self.settle(
+                    position,
+                    PageRun { result: Err(fault), timing: Timing::default() },
+                    None,
+                );
             }
         };
         let part = self.burden.page(turn.price_ms());
@@ -238,16 +266,17 @@ impl<'a> Reading<'a> {
             bill.close(work_ms(&run.timing));
             // The place is free as soon as the page is read, whether or not anybody takes it.
             drop(turn);
-            run
+            reservation.set(run.result.as_ref().map_or(0, Transcript::memory_bytes));
+            (run, reservation)
         };
         let task = self.running.spawn(page.instrument(tracing::debug_span!("page", index)));
         self.positions.insert(task.id(), position);
     }
 
     /// A page task ended, or died.
-    fn ended(&mut self, joined: Result<(Id, PageRun), JoinError>) {
-        let (id, run) = match joined {
-            Ok((id, run)) => (id, run),
+    fn ended(&mut self, joined: Result<(Id, (PageRun, Reservation)), JoinError>) {
+        let (id, run, reservation) = match joined {
+            Ok((id, (run, reservation))) => (id, run, Some(reservation)),
             Err(error) => {
                 let fault = if error.is_cancelled() {
                     deadline_exceeded("while the page was read")
@@ -259,16 +288,16 @@ impl<'a> Reading<'a> {
                     )
                     .with_detail(&error)
                 };
-                (error.id(), PageRun { result: Err(fault), timing: Timing::default() })
+                (error.id(), PageRun { result: Err(fault), timing: Timing::default() }, None)
             }
         };
         if let Some(position) = self.positions.remove(&id) {
-            self.settle(position, run);
+            self.settle(position, run, reservation);
         }
     }
 
     /// Counts a page and puts it where the reader gets it from.
-    fn settle(&mut self, position: usize, run: PageRun) {
+    fn settle(&mut self, position: usize, run: PageRun, reservation: Option<Reservation>) {
         let Some(&index) = self.selected.get(position) else { return };
         let admission = &self.platform.admission;
         self.backlog.done();
@@ -288,7 +317,7 @@ impl<'a> Reading<'a> {
                 admission.load.guessed(guess, ms);
                 admission.load.learn(&timing, turns.taken() >= turns.most(), Instant::now());
                 self.pages_ok += 1;
-                let transcript = Arc::new(transcript);
+                let transcript = Arc::new(Held::new(transcript, reservation.unwrap_or_default()));
                 self.keep(position, &transcript);
                 self.read_along(index, &transcript, work_of(&timing));
                 Event::Page { index, transcript, timing }
@@ -303,7 +332,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Lets the shadow read the page too, where there is one.
-    fn read_along(&self, index: u32, live: &Arc<Transcript>, live_worked: Duration) {
+    fn read_along(&self, index: u32, live: &Arc<Held<Transcript>>, live_worked: Duration) {
         let Some(revision) = &self.account.shadow else { return };
         let PageCall { document, ctx, options, .. } = &self.call;
         let file_name = ctx.file_name.clone();
@@ -316,9 +345,11 @@ impl<'a> Reading<'a> {
         self.platform.shadows.read(sample, &self.platform.turns);
     }
 
-    fn keep(&mut self, position: usize, transcript: &Arc<Transcript>) {
-        self.kept_bytes = self.kept_bytes.saturating_add(transcript.bytes());
-        if self.kept_bytes <= KEPT_BYTES_MAX {
+    fn keep(&mut self, position: usize, transcript: &Arc<Held<Transcript>>) {
+        let bytes = transcript.reservation().bytes();
+        self.page_bytes = self.page_bytes.max(bytes);
+        self.kept_bytes = self.kept_bytes.saturating_add(bytes);
+        if self.kept_bytes <= self.platform.document_result_bytes_max {
             self.kept.insert(position, transcript.clone());
         } else {
             // There will be no summary: what was kept for it is of no more use.
@@ -346,15 +377,15 @@ impl<'a> Reading<'a> {
             let position = self.next;
             self.next += 1;
             let result = Err(deadline_exceeded("before the page was read"));
-            self.settle(position, PageRun { result, timing: Timing::default() });
+            self.settle(position, PageRun { result, timing: Timing::default() }, None);
         }
     }
 }
 
-/// The turn that is waited for, or nothing for ever.
-async fn turn_of(waiting: &mut Option<Waiting>) -> Result<Turn, Fault> {
+/// The place that is waited for, or nothing for ever.
+async fn place_of(waiting: &mut Option<Waiting>) -> Result<Place, Fault> {
     match waiting {
-        Some(turn) => turn.await,
+        Some(place) => place.await,
         None => std::future::pending().await,
     }
 }

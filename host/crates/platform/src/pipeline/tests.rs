@@ -5,7 +5,10 @@ use futures::StreamExt;
 use lector_core::cost::PageSize;
 
 use super::*;
-use crate::fakes::{Deed, Script, platform, platform_granting, platform_with, submission, until, word};
+use crate::fakes::{
+    Deed, HELD_BYTES_MAX, Script, platform, platform_granting, platform_holding, platform_with, submission,
+    until, word,
+};
 use crate::submission::{EventStream, Order};
 
 async fn words(stream: EventStream) -> Vec<String> {
@@ -120,8 +123,8 @@ async fn documents_take_turns() {
     until("the long one has begun", || !script.begun().is_empty()).await;
     let short = tokio::spawn(words(submit(&platform, submission(&platform, "short", 1, Order::Completion))));
     let other = tokio::spawn(words(submit(&platform, submission(&platform, "other", 3, Order::Completion))));
-    until("all three are open", || script.open.load(SeqCst) == 3).await;
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    // The long one's second page waits for its turn, and so do the first ones of the others.
+    until("all three wait", || platform.turns.waiting() == 3).await;
     script.go.add_permits(8);
     assert_eq!(short.await.unwrap(), ["open 1", "ok 0", "end 1/0"]);
     until("eight went", || script.begun().len() >= 9).await;
@@ -181,10 +184,10 @@ async fn after_the_deadline_every_page_is_answered() {
         script.on(0, Deed::Read);
         let platform = platform(&script, 2, 2).await.unwrap();
         let submission = Submission {
-            deadline: Instant::now() + Duration::from_millis(150),
+            // Long enough for the page that is read, on a busy machine as well.
+            deadline: Instant::now() + Duration::from_secs(2),
             ..submission(&platform, "r", 30, order)
         };
-        let started = Instant::now();
         let words = words(submit(&platform, submission)).await;
         assert_eq!(
             words.iter().filter(|word| word.starts_with("deadline_exceeded")).count(),
@@ -192,7 +195,6 @@ async fn after_the_deadline_every_page_is_answered() {
             "{words:?}"
         );
         assert_eq!(words.last().unwrap(), "end 1/29");
-        assert!(started.elapsed() < Duration::from_secs(5));
         until("the house is empty", || empty(&platform, &script)).await;
     }
 }
@@ -208,7 +210,10 @@ async fn documents_that_cannot_be_read_fail_once() {
         (Submission { pages: pages("4"), ..base() }, "failed page_out_of_range"),
         (submission(&platform, "r", 101, Order::Page), "failed too_many_pages"),
         (Submission { deployment: Some("nowhere".into()), ..base() }, "failed deployment_not_found"),
-        (Submission { bytes: Arc::new(vec![1; 1001]), ..base() }, "failed submission_too_large"),
+        (
+            Submission { bytes: Arc::new(vec![1; HELD_BYTES_MAX as usize + 1]), ..base() },
+            "failed submission_too_large",
+        ),
     ] {
         assert_eq!(words(submit(&platform, submission)).await, [expect]);
     }
@@ -228,6 +233,57 @@ async fn a_failing_summary_costs_no_page() {
         panic!("{events:?}");
     };
     assert_eq!(fault.code, "guest_trapped");
+}
+
+#[tokio::test]
+async fn pages_wait_for_memory_and_one_document_at_a_time_goes_beyond_the_bound() {
+    let script = Script::new(Deed::Read);
+    // Nothing fits: each document must have the right to go beyond the bound.
+    let platform = platform_holding(&script, 1000, 1 << 20).await.unwrap();
+    let admit = || platform.admit(&platform.of_this_machine().unwrap(), Some(1), Duration::from_secs(300));
+    let (first, second) = (admit().unwrap(), admit().unwrap());
+    let mut idle = platform.submit(first, submission(&platform, "idle", 50, Order::Page));
+    until("the first one reads", || !script.begun().is_empty()).await;
+    let other = platform.submit(second, submission(&platform, "other", 3, Order::Page));
+    let other = tokio::spawn(words(other));
+    until("both are open", || script.open.load(SeqCst) == 2).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(script.begun().iter().all(|(request, _)| request == "idle"), "the other one waits for memory");
+    assert!(platform.status().held_bytes > 1000);
+    assert_eq!(admit().unwrap_err().code, "tenant_bytes_full");
+    assert_eq!(word(&idle.next().await.unwrap()), "open 50");
+    drop(idle);
+    assert_eq!(other.await.unwrap(), ["open 3", "ok 0", "ok 1", "ok 2", "end 3/0"]);
+    until("the house is empty", || empty(&platform, &script)).await;
+}
+
+#[tokio::test]
+async fn results_count_until_they_are_delivered() {
+    let script = Script::new(Deed::Read);
+    let platform = platform(&script, 2, 2).await.unwrap();
+    let events: Vec<Event> = submit(&platform, submission(&platform, "r", 3, Order::Page)).collect().await;
+    until("the document has ended", || platform.status().documents_admitted == 0).await;
+    let held = platform.status().held_bytes;
+    let pages = events.iter().filter_map(|event| match event {
+        Event::Page { transcript, .. } => Some(transcript.memory_bytes()),
+        Event::End { summary: Some(summary), .. } => Some(summary.memory_bytes()),
+        _ => None,
+    });
+    assert_eq!(held, pages.sum::<u64>());
+    drop(events);
+    assert_eq!(platform.status().held_bytes, 0);
+}
+
+#[tokio::test]
+async fn a_document_of_too_large_results_has_no_summary() {
+    let script = Script::new(Deed::Read);
+    let platform = platform_holding(&script, HELD_BYTES_MAX, 1000).await.unwrap();
+    let events: Vec<Event> = submit(&platform, submission(&platform, "r", 9, Order::Page)).collect().await;
+    let Some(Event::End { summary: None, summary_fault: Some(fault), pages_ok: 9, .. }) = events.last()
+    else {
+        panic!("{events:?}");
+    };
+    assert_eq!(fault.code, "summary_too_large");
 }
 
 #[tokio::test]
@@ -252,7 +308,7 @@ async fn a_drain_waits_and_then_cuts_off() {
     until("it has begun", || !script.begun().is_empty()).await;
     let draining = tokio::spawn({
         let platform = platform.clone();
-        async move { platform.drain(Duration::from_secs(20)).await }
+        async move { platform.drain(Duration::from_secs(120)).await }
     });
     until("the door is shut", || platform.is_draining()).await;
     assert_eq!(admit(&platform).unwrap_err().code, "shutting_down");
@@ -299,13 +355,14 @@ async fn models_are_ready_before_a_deployment_is_live() {
 async fn probes_share_an_answer_and_a_busy_house_is_ready() {
     let script = Script::new(Deed::Read);
     let platform = platform(&script, 1, 1).await.unwrap();
-    let within = Duration::from_secs(5);
+    let (within, started) = (Duration::from_secs(60), Instant::now());
     let report = platform.probe(within).await.unwrap();
     assert_eq!((report.deployments.len(), report.stood_in), (1, false));
     for _ in 0..50 {
         platform.probe(within).await.unwrap();
     }
-    assert!(script.begun().len() <= 2, "the answer is kept for a second");
+    let pages_max = 1 + started.elapsed().as_secs() as usize;
+    assert!(script.begun().len() <= pages_max, "the answer is kept for a second");
 
     let script = Script::new(Deed::Fail);
     let platform = platform_with(&script, 1, 1, "detection").await.unwrap();

@@ -1,51 +1,24 @@
 //! Whose page is next: a bound on guest calls in the house, given out fairly between tenants, and between the documents
 //! of each.
 //!
-//! Tenants are served by start-time fair queueing ([`lector_core::share`]): whoever has had least of the house next to its
-//! weight, counted in work, is next: what was predicted of a page when its turn came, put right as more is known of it. Among a
-//! tenant's own it is first come, first served, and **each document waits at most once at a time** (its next page; see
-//! `pages.rs`); a document that was served goes to the end, so a page of a 1-page document waits for at most one page of each
-//! of the tenant's documents that is there, however long those are.
+//! A fair semaphore ([`lector_core::fair`]): the tenant that has had least for its weight, counted in work, is next. A page
+//! is charged its predicted cost when its turn comes, corrected as more is known of it. Among a tenant's own it is first
+//! come, first served, and **each document waits at most once at a time** (its next page; see `pages.rs`); a document that
+//! was served goes to the end, so a page of a 1-page document waits for at most one page of each of the tenant's documents
+//! that is there, however long those are.
 //!
 //! A tenant that has no page in the house, or would still have fewer than another one, gets a place beyond the bound, while
-//! there are fewer of those than of the others: it would otherwise wait for pages of whoever filled the house before it.
+//! there are fewer of those than of the others: it would otherwise wait for pages of the tenant that filled the house
+//! before it.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use lector_core::share::Shares;
+use lector_core::fair::{Charge, FairSemaphore, Order, Permit, Request};
 use lector_core::{Fault, Kind, TenantName};
-use tokio::sync::oneshot;
 
 use crate::tenant::{Own, Taken};
 
 /// The places for guest calls.
 #[derive(Clone, Debug)]
-pub(crate) struct Turns(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    most: usize,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    waiting: BTreeMap<TenantName, VecDeque<Waiter>>,
-    running: BTreeMap<TenantName, usize>,
-    taken: usize,
-    shares: Shares,
-    next_id: u64,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    id: u64,
-    weight: u32,
-    price_ms: f64,
-    ends: bool,
-    turn: oneshot::Sender<Turn>,
-}
+pub(crate) struct Turns(FairSemaphore);
 
 /// For whom a place is wanted.
 #[derive(Clone, Debug)]
@@ -65,27 +38,21 @@ pub(crate) struct Asking {
 /// The right to run one guest call; dropping it lets the next one go.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    payer: Payer,
-    price_ms: f64,
+    permit: Permit,
     /// Of the tenant's own bounds.
-    own: Taken,
+    _own: Taken,
 }
 
 impl Turn {
     /// What was paid for it.
     pub(crate) fn price_ms(&self) -> f64 {
-        self.price_ms
+        self.permit.charge().cost_ms
     }
 
     /// Who pays, should it turn out to cost more or less.
     pub(crate) fn payer(&self) -> Payer {
-        self.payer.clone()
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.payer.turns.release(&self.payer.tenant);
+        let Charge { client, weight, .. } = self.permit.charge().clone();
+        Payer { turns: Turns(self.permit.semaphore().clone()), tenant: client, weight }
     }
 }
 
@@ -100,154 +67,53 @@ pub(crate) struct Payer {
 impl Payer {
     /// It cost so much more than was paid, or less where that is below 0.
     pub(crate) fn pay(&self, more_ms: f64) {
-        self.turns.lock().shares.correct(&self.tenant, self.weight, more_ms);
-    }
-}
-
-/// Takes a waiter out that is not waited for any more.
-struct Leaving {
-    turns: Turns,
-    tenant: TenantName,
-    id: u64,
-}
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        self.turns.lock().leave(&self.tenant, self.id);
+        self.turns.0.correct(&self.tenant, self.weight, more_ms);
     }
 }
 
 impl Turns {
     pub(crate) fn new(most: usize) -> Self {
-        Self(Arc::new(Inner { most, state: Mutex::default() }))
+        Self(FairSemaphore::with_extra(most, most))
     }
 
     /// Waits for a place, of the tenant's own first where it has a bound. The future that waits keeps its position;
     /// dropping it gives it up.
     pub(crate) fn turn(&self, asking: Asking) -> impl Future<Output = Result<Turn, Fault>> + Send + use<> {
-        let turns = self.clone();
+        let slots = self.0.clone();
         async move {
             let Asking { tenant, weight, price_ms, ends, own } = asking;
             let own = own.take().await.map_err(|_| lost())?;
-            let (turn, given) = oneshot::channel();
-            let id = turns.lock().queue(tenant.clone(), Waiter { id: 0, weight, price_ms, ends, turn });
-            // A turn that was given and not taken goes back by itself, with `given`.
-            let _leaving = Leaving { turns: turns.clone(), tenant, id };
-            turns.give();
-            let mut turn = given.await.map_err(|_| lost())?;
-            turn.own = own;
-            Ok(turn)
+            let order = if ends { Order::First } else { Order::Arrival };
+            let permit = slots.acquire(Request { order, ..Request::one(tenant, weight, price_ms) }).await;
+            Ok(Turn { permit, _own: own })
         }
     }
 
     /// A place that nobody waits for, if there is one, and what it takes of the tenant's own.
     pub(crate) fn free(&self, tenant: &TenantName, own: Own) -> Option<Turn> {
         let own = own.try_take()?;
-        let mut state = self.lock();
-        let free = state.waiting.is_empty() && state.taken < self.0.most;
-        free.then(|| {
-            state.take(tenant);
-            let payer = Payer { turns: self.clone(), tenant: tenant.clone(), weight: 1 };
-            Turn { payer, price_ms: 0.0, own }
-        })
+        let permit = self.0.try_acquire(Request::one(tenant.clone(), 1, 0.0))?;
+        Some(Turn { permit, _own: own })
     }
 
     /// Places in all.
     pub(crate) fn most(&self) -> usize {
-        self.0.most
+        self.0.total()
     }
 
     /// Places taken now.
     pub(crate) fn taken(&self) -> usize {
-        self.lock().taken
+        self.0.taken()
     }
 
-    fn release(&self, tenant: &TenantName) {
-        self.lock().release(tenant);
-        self.give();
-    }
-
-    /// Gives out what is free.
-    fn give(&self) {
-        loop {
-            let Some((tenant, waiter)) = self.lock().next(self.0.most) else { return };
-            // Outside of the lock: where nobody takes it, the turn is dropped here and gives its place back.
-            let Waiter { weight, price_ms, turn, .. } = waiter;
-            let payer = Payer { turns: self.clone(), tenant, weight };
-            let _ = turn.send(Turn { payer, price_ms, own: Taken::default() });
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is held.
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Requests that wait for a place.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.waiting()
     }
 }
 
-impl State {
-    fn queue(&mut self, tenant: TenantName, mut waiter: Waiter) -> u64 {
-        self.next_id += 1;
-        waiter.id = self.next_id;
-        let waiters = self.waiting.entry(tenant).or_default();
-        // Behind those that end, too: they are few.
-        let at =
-            if waiter.ends { waiters.iter().take_while(|other| other.ends).count() } else { waiters.len() };
-        waiters.insert(at, waiter);
-        self.next_id
-    }
-
-    fn leave(&mut self, tenant: &TenantName, id: u64) {
-        if let Some(waiters) = self.waiting.get_mut(tenant) {
-            waiters.retain(|waiter| waiter.id != id);
-            if waiters.is_empty() {
-                self.waiting.remove(tenant);
-            }
-        }
-    }
-
-    fn take(&mut self, tenant: &TenantName) {
-        self.taken += 1;
-        *self.running.entry(tenant.clone()).or_default() += 1;
-    }
-
-    fn release(&mut self, tenant: &TenantName) {
-        self.taken = self.taken.saturating_sub(1);
-        if let Some(running) = self.running.get_mut(tenant) {
-            *running = running.saturating_sub(1);
-            if *running == 0 {
-                self.running.remove(tenant);
-            }
-        }
-        if self.taken == 0 && self.waiting.is_empty() {
-            self.shares.rest();
-        }
-    }
-
-    /// The waiter that goes now, its place taken.
-    fn next(&mut self, most: usize) -> Option<(TenantName, Waiter)> {
-        let beyond = self.taken >= most;
-        if beyond && self.taken >= most.saturating_mul(2) {
-            return None;
-        }
-        let most_of_one = self.running.values().max().copied().unwrap_or_default();
-        let may = |tenant: &&TenantName| {
-            !beyond || self.running.get(*tenant).is_none_or(|running| running + 1 < most_of_one)
-        };
-        let start = |tenant: &TenantName| self.shares.start_of(tenant);
-        let tenant = self.waiting.keys().filter(may).min_by(|a, b| start(a).total_cmp(&start(b)))?.clone();
-        let waiters = self.waiting.get_mut(&tenant)?;
-        let waiter = waiters.pop_front()?;
-        if waiters.is_empty() {
-            self.waiting.remove(&tenant);
-        }
-        self.shares.serve(&tenant);
-        self.shares.charge(&tenant, waiter.weight, waiter.price_ms);
-        self.take(&tenant);
-        Some((tenant, waiter))
-    }
-}
-
-/// Whoever waits is given a turn or leaves.
+/// A tenant's own bounds are never closed.
 fn lost() -> Fault {
     Fault::new(Kind::Bug, "internal", "The order of pages lost a page; report it.")
 }
@@ -307,28 +173,64 @@ mod tests {
         assert!(more.as_mut().now_or_never().is_some());
     }
 
+    /// The tenants of waiting requests, in the order in which they get the one place that there is; `pay` is charged on top.
+    fn order(
+        turns: &Turns,
+        held: Turn,
+        mut waiting: Vec<(Asking, Waiting)>,
+        pay: fn(&str) -> f64,
+    ) -> Vec<Asking> {
+        let (mut order, mut turn) = (Vec::new(), held);
+        while !waiting.is_empty() {
+            turn.payer().pay(pay(turn.permit.charge().client.as_str()));
+            drop(turn);
+            let mut next = waiting.iter_mut().map(|(_, waiting)| waiting.as_mut().now_or_never());
+            let (at, next) = next.by_ref().enumerate().find_map(|(at, next)| Some((at, next?))).unwrap();
+            turn = next.unwrap();
+            assert_eq!(turns.taken(), 1);
+            order.push(waiting.remove(at).0);
+        }
+        order
+    }
+
+    fn all_wait(turns: &Turns, asking: impl Iterator<Item = Asking>) -> Vec<(Asking, Waiting)> {
+        let waiting = asking.map(|asking| {
+            let mut waiting: Waiting = Box::pin(turns.turn(asking.clone()));
+            assert!(waiting.as_mut().now_or_never().is_none());
+            (asking, waiting)
+        });
+        waiting.collect()
+    }
+
+    /// One place, and none beyond: requests of all tenants wait for it.
+    fn one_place() -> Turns {
+        Turns(FairSemaphore::new(1))
+    }
+
     #[test]
     fn turns_go_by_weight() {
-        let mut state = State::default();
-        for _ in 0..9 {
-            for (tenant, weight) in [("a", 3), ("b", 1)] {
-                let (turn, _) = oneshot::channel();
-                state.queue(tenant.into(), Waiter { id: 0, weight, price_ms: 100.0, ends: false, turn });
-            }
-        }
-        let order: Vec<_> = (0..8).map(|_| state.next(100).unwrap().0).collect();
-        assert_eq!(order.iter().filter(|tenant| tenant.as_str() == "a").count(), 6, "{order:?}");
+        let turns = one_place();
+        let held = now(&turns, "first");
+        let all = [("a", 3), ("b", 1)].repeat(9).into_iter();
+        let waiting = all_wait(&turns, all.map(|(tenant, weight)| asking(tenant, weight)));
+        let order = order(&turns, held, waiting, |_| 0.0);
+        assert_eq!(
+            order.iter().take(8).filter(|asking| asking.tenant.as_str() == "a").count(),
+            6,
+            "{order:?}"
+        );
     }
 
     #[test]
     fn what_ends_a_document_goes_before_other_pages() {
-        let mut state = State::default();
-        for ends in [false, false, true, true] {
-            let (turn, _) = oneshot::channel();
-            state.queue("a".into(), Waiter { id: 0, weight: 1, price_ms: 100.0, ends, turn });
-        }
-        let order: Vec<_> = (0..4).map(|_| state.next(100).unwrap().1.id).collect();
-        assert_eq!(order, [3, 4, 1, 2]);
+        let turns = one_place();
+        let held = now(&turns, "a");
+        // Told apart by their prices.
+        let all = [(1.0, false), (2.0, false), (3.0, true), (4.0, true)].into_iter();
+        let all = all.map(|(price_ms, ends)| Asking { price_ms, ends, ..asking("a", 1) });
+        let waiting = all_wait(&turns, all);
+        let order = order(&turns, held, waiting, |_| 0.0);
+        assert_eq!(order.iter().map(|asking| asking.price_ms).collect::<Vec<_>>(), [3.0, 4.0, 1.0, 2.0]);
     }
 
     #[test]
@@ -350,34 +252,26 @@ mod tests {
 
     #[test]
     fn who_turns_out_to_cost_more_waits_longer() {
-        let mut state = State::default();
-        for tenant in ["letters", "posters"].repeat(200) {
-            let (turn, _) = oneshot::channel();
-            state.queue(tenant.into(), Waiter { id: 0, weight: 1, price_ms: 100.0, ends: false, turn });
-        }
-        let mut posters = 0;
-        for _ in 0..110 {
-            let (tenant, waiter) = state.next(1000).unwrap();
-            // A letter costs what was expected, a poster ten times as much.
-            if tenant.as_str() == "posters" {
-                posters += 1;
-                state.shares.correct(&tenant, waiter.weight, 900.0);
-            }
-            state.release(&tenant);
-        }
+        let turns = one_place();
+        let held = now(&turns, "first");
+        let waiting =
+            all_wait(&turns, ["letters", "posters"].repeat(110).into_iter().map(|tenant| asking(tenant, 1)));
+        // A letter costs what was expected, a poster ten times as much.
+        let order = order(&turns, held, waiting, |tenant| if tenant == "posters" { 900.0 } else { 0.0 });
+        let posters = order.iter().take(110).filter(|asking| asking.tenant.as_str() == "posters").count();
         assert!((9..=11).contains(&posters), "{posters}");
     }
 
     #[test]
     fn what_is_paid_later_counts() {
-        let turns = Turns::new(1);
-        let turn = now(&turns, "a");
-        let start = || turns.lock().shares.start_of(&"a".into());
-        let before = start();
-        turn.payer().pay(900.0);
-        assert_eq!(start(), before + 900.0);
-        turn.payer().pay(-400.0);
-        assert_eq!(start(), before + 500.0);
+        let turns = one_place();
+        let held = now(&turns, "a");
+        held.payer().pay(900.0);
+        let waiting = all_wait(&turns, ["a", "b", "a"].into_iter().map(|tenant| asking(tenant, 1)));
+        held.payer().pay(-400.0);
+        let order = order(&turns, held, waiting, |_| 0.0);
+        let order: Vec<_> = order.iter().map(|asking| asking.tenant.as_str()).collect();
+        assert_eq!(order, ["b", "a", "a"]);
     }
 
     #[test]

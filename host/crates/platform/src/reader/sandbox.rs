@@ -8,7 +8,8 @@ use lector_core::batching::Planner;
 use lector_core::batching::plan::ProgramStatus;
 use lector_core::port::FailedEngine;
 use lector_core::{
-    CallCtx, Complaint, Declaration, Fault, ModelName, PageRequest, PageRun, PageSource, Summary, Transcript,
+    CallCtx, Complaint, Declaration, Fault, ModelName, PageRequest, PageRun, PageSource, SharedTranscript,
+    Summary,
 };
 use lector_runtime::{Guest, Program, Runtime};
 
@@ -77,7 +78,7 @@ impl Reader for Guest {
     fn assemble<'a>(
         &'a self,
         ctx: &'a CallCtx,
-        pages: Vec<Arc<Transcript>>,
+        pages: Vec<SharedTranscript>,
     ) -> BoxFuture<'a, Result<Summary, Fault>> {
         Guest::assemble(self, ctx, pages).boxed()
     }

@@ -6,17 +6,19 @@
 use std::fs;
 use std::path::Path;
 
-use super::StoreError;
 use super::blobs::Folder;
-use super::sqlite::{self, BLOBS, DATABASE};
+use super::sqlite::{self, BLOBS, DATABASE, Named};
+use super::{Digest, StoreError};
 
 /// What a backup or a restore copied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copied {
     /// Components.
     pub components: usize,
     /// Bytes of database and components.
     pub bytes: u64,
+    /// Components that revisions name and that are missing or damaged where they were copied from.
+    pub left_out: Vec<Digest>,
 }
 
 /// Copies the data folder `from` into the new or empty folder `to`.
@@ -52,7 +54,7 @@ pub fn restore<E: From<StoreError>>(
     let synced = fs::File::open(&aside).and_then(|file| file.sync_all());
     synced.map_err(|error| StoreError::write("the database", error))?;
     let named = sqlite::named_components(to, &aside)?;
-    let mut copied = copy(from, to, named.iter())?;
+    let mut copied = copy(from, to, named)?;
     meanwhile()?;
     // The database comes last: a restore that was cut short has none, and says so at the next start.
     let renamed = fs::rename(&aside, to.join(DATABASE)).and_then(|()| fs::File::open(to)?.sync_all());
@@ -67,26 +69,36 @@ pub fn restore<E: From<StoreError>>(
 fn components(from: &Path, to: &Path) -> Result<Copied, StoreError> {
     let database = to.join(DATABASE);
     let named = sqlite::named_components(to, &database)?;
-    let mut copied = copy(from, to, named.iter())?;
+    let mut copied = copy(from, to, named)?;
     copied.bytes += bytes_of(&database);
     Ok(copied)
 }
 
-fn copy<'a>(
-    from: &Path,
-    to: &Path,
-    named: impl Iterator<Item = &'a super::Digest>,
-) -> Result<Copied, StoreError> {
+fn copy(from: &Path, to: &Path, named: Named) -> Result<Copied, StoreError> {
     let opened =
         |dir: &Path| Folder::open(dir.join(BLOBS)).map_err(|error| StoreError::write("components", error));
     let source = from.join(BLOBS);
     let (source, target) = (Folder::at(source), opened(to)?);
-    let mut copied = Copied { components: 0, bytes: 0 };
-    for digest in named {
-        let bytes = source.get(digest)?;
-        let bytes = bytes.ok_or_else(|| StoreError::Damaged {
-            what: format!("{}: component {digest} is missing and it", from.display()),
-        })?;
+    let mut copied = Copied { components: 0, bytes: 0, left_out: Vec::new() };
+    let mut digests = named.digests.clone();
+    if !named.complete {
+        // A damaged revision hides the component that it names: it may be any.
+        let all = source.all().map_err(|error| StoreError::read("the folder of components", error))?;
+        digests.extend(all.into_iter().map(|(digest, _)| digest));
+    }
+    for digest in digests {
+        let bytes = match source.get(&digest) {
+            Ok(bytes) => bytes,
+            Err(StoreError::Damaged { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        // One that is lost keeps no other from being copied.
+        let Some(bytes) = bytes else {
+            if named.digests.contains(&digest) {
+                copied.left_out.push(digest);
+            }
+            continue;
+        };
         target.put(&bytes)?;
         copied.components += 1;
         copied.bytes += bytes.len() as u64;

@@ -100,13 +100,14 @@ impl Blobs {
         }
     }
 
-    pub(super) fn collect(&self, named: &BTreeSet<Digest>) -> Result<Collected, StoreError> {
+    /// Drops what was never finished and, unless it is not known which are `named`, the blobs that are not.
+    pub(super) fn collect(&self, named: Option<&BTreeSet<Digest>>) -> Result<Collected, StoreError> {
         match self {
             Self::Folder(folder) => folder.collect(named),
             Self::Memory(map) => {
                 let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
                 let before = map.len();
-                map.retain(|digest, _| named.contains(digest));
+                map.retain(|digest, _| named.is_none_or(|named| named.contains(digest)));
                 Ok(Collected { unfinished: 0, unnamed: before - map.len() })
             }
         }
@@ -173,26 +174,35 @@ impl Folder {
         }
     }
 
-    fn collect(&self, named: &BTreeSet<Digest>) -> Result<Collected, StoreError> {
+    /// Every blob that is there, and its file. A file that is no blob by its name was put there by somebody else.
+    pub(super) fn all(&self) -> io::Result<Vec<(Digest, PathBuf)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let dir = entry?.path();
+            if !dir.is_dir() || dir.ends_with("tmp") {
+                continue;
+            }
+            for file in fs::read_dir(&dir)? {
+                let file = file?;
+                if let Some(digest) = file.file_name().to_str().and_then(Digest::parse) {
+                    found.push((digest, file.path()));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn collect(&self, named: Option<&BTreeSet<Digest>>) -> Result<Collected, StoreError> {
         let failed = |error| StoreError::write("the folder of components", error);
         let mut collected = Collected::default();
         for entry in fs::read_dir(self.dir.join("tmp")).map_err(failed)? {
             fs::remove_file(entry.map_err(failed)?.path()).map_err(failed)?;
             collected.unfinished += 1;
         }
-        for entry in fs::read_dir(&self.dir).map_err(failed)? {
-            let dir = entry.map_err(failed)?.path();
-            if !dir.is_dir() || dir.ends_with("tmp") {
-                continue;
-            }
-            for file in fs::read_dir(&dir).map_err(failed)? {
-                let file = file.map_err(failed)?;
-                let digest = file.file_name().to_str().and_then(Digest::parse);
-                // What is no blob by its name was put there by somebody else; it is left alone.
-                if digest.is_some_and(|digest| !named.contains(&digest)) {
-                    fs::remove_file(file.path()).map_err(failed)?;
-                    collected.unnamed += 1;
-                }
+        for (digest, file) in self.all().map_err(failed)? {
+            if named.is_some_and(|named| !named.contains(&digest)) {
+                fs::remove_file(file).map_err(failed)?;
+                collected.unnamed += 1;
             }
         }
         Ok(collected)
@@ -251,7 +261,7 @@ mod tests {
         fs::write(dir.path().join("blobs/tmp/1.0"), b"half").unwrap();
         let stranger = folder.path(&kept).with_file_name("README");
         fs::write(&stranger, b"mine").unwrap();
-        let collected = folder.collect(&BTreeSet::from([kept.clone()])).unwrap();
+        let collected = folder.collect(Some(&BTreeSet::from([kept.clone()]))).unwrap();
         assert_eq!(collected, Collected { unfinished: 1, unnamed: 1 });
         assert!(folder.get(&kept).unwrap().is_some() && folder.get(&dropped).unwrap().is_none());
         assert!(stranger.exists());

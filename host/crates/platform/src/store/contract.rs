@@ -22,6 +22,19 @@ impl Subject {
         self.store.as_ref().unwrap()
     }
 
+    /// Damages rows as this store keeps them: of tenant `acme` itself, its revision 1 of `d`, its route of `d`, its key,
+    /// its usage of day 3 and the first entry of the audit log.
+    async fn damage(&self) {
+        let sql = "UPDATE tenants SET record = '{' WHERE name = 'acme';
+                   UPDATE settings SET text = '[]' WHERE deployment = 'd' AND number = 1;
+                   UPDATE routes SET record = 'null' WHERE deployment = 'd';
+                   UPDATE keys SET record = '[]' WHERE tenant = 'acme';
+                   UPDATE usage SET pages_ok = -1 WHERE day = 3 AND tenant = 'acme';
+                   DROP TRIGGER audit_is_never_changed;
+                   UPDATE audit SET after = '{' WHERE seq = 1";
+        self.store.as_ref().unwrap().execute(sql).await;
+    }
+
     /// The same after a restart; a store that keeps nothing goes on as it is.
     fn reopened(mut self) -> Self {
         if let Some(dir) = &self.dir {
@@ -114,7 +127,13 @@ async fn an_act_is_whole_or_nothing() {
         let records = subject.store().load().await.unwrap();
         assert!(records.tenants.is_empty(), "{}: nothing of a refused act stays", subject.name);
         assert_eq!(
-            subject.store().audit(AuditQuery { limit: 10, ..AuditQuery::default() }).await.unwrap().len(),
+            subject
+                .store()
+                .audit(AuditQuery { limit: 10, ..AuditQuery::default() })
+                .await
+                .unwrap()
+                .rows
+                .len(),
             1
         );
         subject.store().commit(act(vec![Change::PutRoute(route(2))])).await.unwrap();
@@ -163,13 +182,13 @@ async fn the_audit_log_grows_and_is_read_backwards() {
         assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
         let read = async |tenant: Option<&str>, before, limit| {
             let query = AuditQuery { tenant: tenant.map(Into::into), before, limit };
-            let entries = store.audit(query).await.unwrap();
+            let entries = store.audit(query).await.unwrap().rows;
             entries.into_iter().map(|entry| entry.act).collect::<Vec<_>>()
         };
         assert_eq!(read(None, None, 10).await, ["three", "two", "one"], "{}", subject.name);
         assert_eq!(read(Some("acme"), None, 10).await, ["three", "one"]);
         assert_eq!(read(None, Some(numbers[2]), 1).await, ["two"]);
-        let whole = store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await.unwrap();
+        let whole = store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await.unwrap().rows;
         assert_eq!(whole[0], AuditEntry { seq: numbers[2], ..entry(Some("acme"), "three") });
     }
 }
@@ -195,7 +214,8 @@ async fn usage_adds_up_by_tenant_and_day() {
         let read = async |tenant: Option<&str>, days| {
             let rows =
                 subject.store().usage(UsageQuery { tenant: tenant.map(Into::into), days }).await.unwrap();
-            rows.into_iter()
+            rows.rows
+                .into_iter()
                 .map(|row| (row.tenant.to_string(), row.day, row.counts.pages_ok))
                 .collect::<Vec<_>>()
         };
@@ -226,6 +246,99 @@ async fn blobs_are_kept_by_digest_until_nothing_names_them() {
         );
         assert_eq!(store.blob(unnamed).await.unwrap(), None);
         assert_eq!(store.blob(named).await.unwrap().as_deref(), Some(&b"named"[..]));
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_told_and_keeps_no_other_from_being_read() {
+    for subject in stores() {
+        let store = subject.store();
+        let key = key::make(Scope::Tenant("acme".into()), "ci".into(), 1).unwrap().record;
+        let admin = key::make(Scope::Admin, "ops".into(), 1).unwrap().record;
+        let other = RouteRecord { deployment: "e".into(), ..route(1) };
+        let changes = vec![
+            Change::PutTenant(tenant("acme")),
+            Change::PutTenant(tenant("zeta")),
+            Change::PutKey(key.clone()),
+            Change::PutKey(admin.clone()),
+            Change::PutRevision(revision("acme", "d", 1)),
+            Change::PutRevision(revision("acme", "d", 2)),
+            Change::PutRoute(route(1)),
+            Change::PutRoute(other.clone()),
+        ];
+        store.commit(act(changes)).await.unwrap();
+        store.commit(act(vec![])).await.unwrap();
+        let row = |tenant: &str, day| UsageRow {
+            tenant: tenant.into(),
+            day,
+            counts: UsageCounts { pages_ok: 5, ..UsageCounts::default() },
+        };
+        let used = vec![row("acme", 3), row("zeta", 3)];
+        store.add_usage(FlushId("f1".into()), used.clone()).await.unwrap();
+        subject.damage().await;
+
+        let subject = subject.reopened();
+        let store = subject.store();
+        let records = store.load().await.unwrap();
+        assert_eq!((records.tenants, records.keys), (vec![tenant("zeta")], vec![admin]), "{}", subject.name);
+        assert_eq!((records.revisions, records.routes), (vec![revision("acme", "d", 2)], vec![other]));
+        let names: Vec<_> = records
+            .damaged
+            .iter()
+            .map(|row| {
+                let text = |name: Option<&str>| name.unwrap_or("-").to_owned();
+                let tenant = text(row.tenant.as_ref().map(|name| name.as_str()));
+                let deployment = text(row.deployment.as_ref().map(|name| name.as_str()));
+                format!("{} {tenant} {deployment} {:?}", row.table.as_str(), row.number)
+            })
+            .collect();
+        let wanted =
+            ["tenants acme - None", "keys acme - None", "revisions acme d Some(1)", "routes acme d Some(1)"];
+        assert_eq!(names, wanted);
+        let audit = store.audit(AuditQuery { limit: 9, ..AuditQuery::default() }).await.unwrap();
+        let numbers = |rows: &[DamagedRow]| rows.iter().map(|row| row.number).collect::<Vec<_>>();
+        assert_eq!((audit.rows.len(), numbers(&audit.damaged)), (1, vec![Some(1)]));
+        let query = UsageQuery { tenant: None, days: (0, 9) };
+        let usage = store.usage(query.clone()).await.unwrap();
+        assert_eq!((usage.rows, numbers(&usage.damaged)), (vec![row("zeta", 3)], vec![Some(3)]));
+
+        // It is replaced and deleted like any other; usage begins again.
+        store.add_usage(FlushId("f2".into()), vec![row("acme", 3)]).await.unwrap();
+        assert_eq!(store.usage(query).await.unwrap().rows, used);
+        let mut next = route(1);
+        next.version = 2;
+        let changes = vec![
+            Change::PutTenant(tenant("acme")),
+            Change::DropKey(key.id.clone()),
+            Change::DropRevision("acme".into(), "d".into(), 1),
+            Change::PutRoute(next),
+        ];
+        store.commit(act(changes)).await.unwrap();
+        let records = store.load().await.unwrap();
+        assert_eq!((records.tenants.len(), records.routes.len(), records.damaged), (2, 2, vec![]));
+    }
+}
+
+#[tokio::test]
+async fn no_component_is_dropped_while_damage_hides_which_are_named() {
+    for subject in stores() {
+        let store = subject.store();
+        let (named, unnamed) = (Arc::new(b"named".to_vec()), Arc::new(b"unnamed".to_vec()));
+        let digest = store.put_blob(named).await.unwrap();
+        store.put_blob(unnamed).await.unwrap();
+        let mut record = revision("acme", "d", 1);
+        record.component = digest.clone();
+        store.commit(act(vec![Change::PutRevision(record)])).await.unwrap();
+        let sqlite = subject.store.as_ref().unwrap();
+        // Named by the record alone; by nothing.
+        for (sql, dropped) in
+            [("UPDATE revisions SET component = 'x'", 1), ("UPDATE revisions SET record = '{'", 0)]
+        {
+            store.put_blob(Arc::new(b"unnamed".to_vec())).await.unwrap();
+            sqlite.execute(sql).await;
+            assert_eq!(store.collect().await.unwrap().unnamed, dropped, "{}: {sql}", subject.name);
+            assert!(store.blob(digest.clone()).await.unwrap().is_some());
+        }
     }
 }
 
@@ -264,4 +377,13 @@ async fn a_backup_taken_while_serving_opens_as_it_was() {
     assert_eq!((records.revisions, records.tenants), (vec![record], vec![]));
     assert_eq!(restored.blob(digest).await.unwrap().as_deref(), Some(&b"component"[..]));
     assert!(backup::backup(out.path(), &out.path().join("x")).is_err(), "no data folder");
+
+    // A component that is lost is told, and nothing else is lost with it.
+    let lost = store.put_blob(Arc::new(b"lost".to_vec())).await.unwrap();
+    let lost_record = RevisionRecord { component: lost.clone(), ..revision("acme", "d", 2) };
+    store.commit(act(vec![Change::PutRevision(lost_record)])).await.unwrap();
+    let file = dir.path().join("components").join(&lost.as_str()[..2]).join(lost.as_str());
+    std::fs::write(file, b"other bytes").unwrap();
+    let copied = backup::backup(dir.path(), &out.path().join("incomplete")).unwrap();
+    assert_eq!((copied.components, copied.left_out), (1, vec![lost]));
 }

@@ -2,12 +2,12 @@
 //!
 //! Owns the file `lector.db` (write-ahead log, synced at every commit, so that an answer means "on disk"), its schema's
 //! versions, and the lock that keeps a second server off the folder. Records are JSON beside the columns they are found
-//! by: a new limit needs no new schema. Knows nothing of what the records mean.
+//! by: a new limit needs no new schema. Settings are text in a table of their own. Knows nothing of what the records mean.
 
+mod read;
 mod rows;
 mod schema;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,9 +19,10 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::blobs::{Blobs, Folder};
 use super::{
-    Act, AuditEntry, AuditQuery, Collected, Digest, FlushId, Records, Store, StoreError, Stored, UsageQuery,
-    UsageRow,
+    Act, AuditEntry, AuditQuery, Collected, Digest, FlushId, Readable, Records, Store, StoreError, Stored,
+    UsageQuery, UsageRow,
 };
+pub(super) use read::Named;
 
 /// The database in the data folder.
 pub(super) const DATABASE: &str = "lector.db";
@@ -87,6 +88,15 @@ impl SqliteStore {
         .boxed()
     }
 
+    /// Has SQLite do what no change does.
+    #[cfg(test)]
+    pub(super) async fn execute(&self, sql: &'static str) {
+        let done = self.with_connection(move |connection| {
+            connection.execute_batch(sql).map_err(|error| wrote("what a test wants", error))
+        });
+        done.await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
     fn with_connection<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
@@ -135,9 +145,9 @@ pub(super) fn copy_database(dir: &Path, to: &Path) -> Result<(), StoreError> {
 }
 
 /// Digests of all components that a database names.
-pub(super) fn named_components(dir: &Path, file: &Path) -> Result<BTreeSet<Digest>, StoreError> {
+pub(super) fn named_components(dir: &Path, file: &Path) -> Result<Named, StoreError> {
     let connection = connect(dir, file)?;
-    rows::components(&connection)
+    read::components(&connection)
 }
 
 /// Takes the folder for this process.
@@ -181,7 +191,7 @@ fn wrote(what: &'static str, error: rusqlite::Error) -> StoreError {
 
 impl Store for SqliteStore {
     fn load(&self) -> Stored<'_, Records> {
-        self.with_connection(|connection| rows::load(connection))
+        self.with_connection(|connection| read::load(connection))
     }
 
     fn commit(&self, act: Act) -> Stored<'_, u64> {
@@ -198,8 +208,8 @@ impl Store for SqliteStore {
         })
     }
 
-    fn audit(&self, query: AuditQuery) -> Stored<'_, Vec<AuditEntry>> {
-        self.with_connection(move |connection| rows::audit_entries(connection, &query))
+    fn audit(&self, query: AuditQuery) -> Stored<'_, Readable<AuditEntry>> {
+        self.with_connection(move |connection| read::audit_entries(connection, &query))
     }
 
     fn add_usage(&self, flush: FlushId, usage: Vec<UsageRow>) -> Stored<'_, ()> {
@@ -216,8 +226,8 @@ impl Store for SqliteStore {
         })
     }
 
-    fn usage(&self, query: UsageQuery) -> Stored<'_, Vec<UsageRow>> {
-        self.with_connection(move |connection| rows::usage(connection, &query))
+    fn usage(&self, query: UsageQuery) -> Stored<'_, Readable<UsageRow>> {
+        self.with_connection(move |connection| read::usage(connection, &query))
     }
 
     fn put_blob(&self, bytes: Arc<Vec<u8>>) -> Stored<'_, Digest> {
@@ -232,9 +242,14 @@ impl Store for SqliteStore {
         self.run(|inner| {
             let named = {
                 let connection = inner.connection.lock().unwrap_or_else(PoisonError::into_inner);
-                rows::components(&connection)?
+                read::components(&connection)?
             };
-            inner.blobs.collect(&named)
+            if !named.complete {
+                tracing::error!(
+                    "no component is collected: a damaged revision hides which one it is made of"
+                );
+            }
+            inner.blobs.collect(named.complete.then_some(&named.digests))
         })
     }
 }

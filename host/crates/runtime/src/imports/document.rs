@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lector_core::port::PageKind;
-use lector_core::{Blame, Fault, Kind, Transcript};
+use lector_core::{Blame, Fault, Kind, SharedTranscript, Transcript};
 use tracing::Instrument;
 use wasmtime::component::{Accessor, Resource};
 
@@ -68,9 +68,13 @@ impl document::HostPage for HostState {
 impl document::HostTranscripts for HostState {
     fn from_list(&mut self, pages: Vec<model::Transcript>) -> Answer<Resource<HeldTranscripts>> {
         self.enter()?;
-        let checked: Result<VecDeque<_>, Fault> =
-            pages.into_iter().map(|page| self.checked(page).map(Arc::new)).collect();
-        let bytes = |pages: &VecDeque<Arc<Transcript>>| pages.iter().map(|page| page.bytes() as u64).sum();
+        let checked: Result<VecDeque<_>, Fault> = pages
+            .into_iter()
+            .map(|page| self.checked(page).map(|page| Arc::new(page) as SharedTranscript))
+            .collect();
+        let bytes = |pages: &VecDeque<SharedTranscript>| {
+            pages.iter().map(|page| (**page).as_ref().memory_bytes()).sum()
+        };
         match checked.and_then(|pages| Ok((self.charge(bytes(&pages))?, pages))) {
             Ok((charge, pages)) => Ok(Ok(self.keep(HeldTranscripts { pages, charge })?)),
             Err(fault) => Ok(Err(self.tell(fault))),
@@ -92,7 +96,7 @@ impl<T: Send + 'static> document::HostTranscriptsWithStore<T> for Host {
             let state = access.get();
             state.enter()?;
             let next = state.table.get_mut(&transcripts)?.pages.pop_front();
-            Ok(Ok(next.map(|page| convert::transcript_out(&page))))
+            Ok(Ok(next.map(|page| convert::transcript_out((*page).as_ref()))))
         })
     }
 }
@@ -103,19 +107,28 @@ fn pixels_max(state: &HostState) -> u64 {
 
 impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
     async fn text_layer(store: &Accessor<T, Self>, page: Resource<HeldPage>) -> Answer<document::TextLayer> {
-        let (source, flight) = store.with(|mut access| {
+        let (source, flight, one) = store.with(|mut access| {
             let state = access.get();
             state.enter()?;
-            Ok::<_, wasmtime::Error>((state.table.get(&page)?.source.clone(), state.ledger.begin()))
+            let source = state.table.get(&page)?.source.clone();
+            Ok::<_, wasmtime::Error>((source, state.ledger.begin(), state.text_layer.clone()))
         })?;
+        // The semaphore is never closed.
+        let _one = one.acquire_owned().await;
         let began = Instant::now();
         let layer = source.text_layer().await;
         drop(flight);
         store.with(|mut access| {
             let state = access.get();
             state.timing.text_layer += began.elapsed();
+            // Released before the new one is charged: the layer before has long been copied into the guest.
+            state.text_layer_charge = None;
+            let layer = layer.and_then(|layer| Ok((state.charge(layer.memory_bytes())?, layer)));
             Ok(match layer {
-                Ok(layer) => Ok(convert::text_layer(layer)),
+                Ok((charge, layer)) => {
+                    state.text_layer_charge = Some(charge);
+                    Ok(convert::text_layer(layer))
+                }
                 Err(fault) => Err(state.tell(fault)),
             })
         })

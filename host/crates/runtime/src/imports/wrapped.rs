@@ -16,7 +16,8 @@ use crate::state::HostState;
 
 /// A revision that wraps nothing has no pipeline to import.
 fn nothing_wrapped() -> Fault {
-    let message = "the guest calls the pipeline that it wraps, and its deployment wraps none; deploy it with `wraps`";
+    let message =
+        "the guest calls the pipeline that it wraps, and its deployment wraps none; deploy it with `wraps`";
     Fault::new(Kind::Denied, "pipeline_not_wrapped", message).blaming(Blame::Guest)
 }
 
@@ -54,7 +55,8 @@ impl HostState {
         let mut ctx = self.call.clone();
         ctx.deadline = self.deadline;
         ctx.depth = ctx.depth.saturating_add(1);
-        ctx.budget.compute = ctx.budget.compute.saturating_sub(self.meter.computed()).max(Duration::from_millis(1));
+        ctx.budget.compute =
+            ctx.budget.compute.saturating_sub(self.meter.computed()).max(Duration::from_millis(1));
         ctx.budget.host_calls = ctx.budget.host_calls.saturating_sub(self.timing.host_calls);
         (ctx.budget.host_bytes, ctx.budget.handles) = self.ledger.remaining();
         ctx.budget.log_bytes = self.log.remaining();
@@ -97,7 +99,10 @@ impl<T: Send + 'static> pipeline::HostWithStore<T> for Host {
             let explain = state.timing.explanation.is_some();
             let (wrapped, ctx) = state.inner()?;
             let computing = Computing::begin(&state.meter, ctx.budget.compute);
-            Ok::<_, Fault>((wrapped.recognize(&ctx, page.source, convert::request_in(&request, explain)), computing))
+            Ok::<_, Fault>((
+                wrapped.recognize(&ctx, page.source, convert::request_in(&request, explain)),
+                computing,
+            ))
         });
         let (call, computing) = match begun {
             Ok(begun) => begun,

@@ -73,6 +73,18 @@ async fn pages_are_assembled_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn embedded_text_counts_as_memory_of_the_call() {
+    let runtime = runtime(FakeEngines::new(Mood::Echo));
+    let guest = guest_or_skip!(runtime, "echo");
+    let read = async |host_bytes| {
+        let ctx = call("{}", Budget { host_bytes, ..Budget::default() });
+        guest.recognize(&ctx, FakePage::new(0), PageRequest::default()).await.result
+    };
+    assert!(read(1 << 20).await.is_ok());
+    assert_eq!(read(16).await.unwrap_err().code, "guest_host_memory_exceeded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_pages_run_side_by_side_in_fewer_places() {
     let runtime = runtime(FakeEngines::new(Mood::Echo));
     let guest = guest_or_skip!(runtime, "echo");
@@ -156,6 +168,6 @@ async fn a_client_that_goes_away_takes_its_work_along() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), ended).await.expect("the guest ends with its client");
+    tokio::time::timeout(Duration::from_secs(120), ended).await.expect("the guest ends with its client");
     assert_eq!(engines.withdrawn.load(Ordering::SeqCst), 1);
 }

@@ -118,15 +118,17 @@ async fn each_ill_manner_is_counted_for_what_it_is_and_given_up() {
     ];
     for (given_up, (manner, count, told)) in (1..).zip(table) {
         let (program, planner) = of(&guest, &format!(r#"{{"manner": "{manner}"}}"#));
-        let began = Instant::now();
         for _ in 0..PROGRAM_STRIKES_MAX {
             assert!(!program.status().disabled, "{manner}");
             assert!(!asked(planner.as_ref()), "{manner}");
         }
         let status = program.status();
-        eprintln!("{manner}: {:?}: {status:?}", began.elapsed());
+        eprintln!("{manner}: {status:?}");
         assert!(status.disabled, "{manner}: {status:?}");
-        assert_eq!(count(&status), u64::from(PROGRAM_STRIKES_MAX), "{manner}: {status:?}");
+        // Any answer may be late as well: a tenth of a millisecond of a processor with cold caches.
+        let counted = if manner == "spin" { 0 } else { status.late } + count(&status);
+        assert_eq!(counted, u64::from(PROGRAM_STRIKES_MAX), "{manner}: {status:?}");
+        assert!(count(&status) > 0, "{manner}: {status:?}");
         assert_eq!(status.asked, u64::from(PROGRAM_STRIKES_MAX), "{manner}: {status:?}");
         assert!(status.last_fault.as_ref().is_some_and(|fault| fault.contains(told)), "{manner}: {status:?}");
         // From now on it is not asked.

@@ -11,8 +11,8 @@ use futures::future::BoxFuture;
 use lector_core::model::PortInfo;
 use lector_core::port::{Company, PageInfo, PageKind, WorkDone, WorkItem};
 use lector_core::{
-    Budget, CallCtx, Dtype, Engines, Fault, Image, Kind, ModelInfo, ModelName, Origin, PageSource, Rect, Size,
-    TextLayer, TextSpan,
+    Budget, CallCtx, Dtype, Engines, Fault, Image, Kind, ModelInfo, ModelName, Origin, PageSource, Rect,
+    Size, TextLayer, TextSpan,
 };
 use lector_runtime::{Guest, Runtime, RuntimeConfig};
 
@@ -184,7 +184,7 @@ pub async fn guest(runtime: &Arc<Runtime>, name: &str) -> Option<Arc<Guest>> {
     Some(runtime.load(wasm).await.unwrap())
 }
 
-/// A call of tenant `t` with these settings.
+/// A call of tenant `t` with these settings, with a deadline that no busy machine reaches.
 pub fn call(settings: &str, budget: Budget) -> CallCtx {
     CallCtx {
         deployment: "d".into(),
@@ -194,6 +194,6 @@ pub fn call(settings: &str, budget: Budget) -> CallCtx {
             ("gone".to_owned(), ModelName::from("not-on-this-host")),
         ])),
         budget,
-        ..CallCtx::new("t", settings, Instant::now() + Duration::from_secs(60))
+        ..CallCtx::new("t", settings, Instant::now() + Duration::from_secs(600))
     }
 }

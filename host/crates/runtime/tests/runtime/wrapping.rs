@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use lector_core::{
-    Blame, Budget, CallCtx, Declaration, Fault, Kind, PageRequest, PageRun, WrappedPipeline,
-};
+use lector_core::{Blame, Budget, CallCtx, Declaration, Fault, Kind, PageRequest, PageRun, WrappedPipeline};
 use lector_runtime::{Guest, Runtime, RuntimeConfig, Stage, Wrapped};
 
 use crate::support::{FakeEngines, FakePage, Mood, call, configured, guest, runtime};
@@ -50,7 +48,9 @@ impl Pair {
     async fn read(&self, manner: &str, settings: &str, budget: Budget) -> PageRun {
         let inner = Wrapped::new(self.inner.clone(), stage("inside", settings, None)).unwrap();
         let ctx = wrapping(manner, budget, inner);
-        self.outer.recognize(&ctx, FakePage::new(3), PageRequest { page_count: 9, ..Default::default() }).await
+        self.outer
+            .recognize(&ctx, FakePage::new(3), PageRequest { page_count: 9, ..Default::default() })
+            .await
     }
 }
 
@@ -128,7 +128,8 @@ async fn an_inner_guests_own_code_reaches_the_wrapper_and_the_client() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_budget_is_shared() {
     let Some(pair) = pair(FakeEngines::new(Mood::Echo), "hostile").await else { return };
-    let tight = Budget { compute: Duration::from_millis(300), wall: Duration::from_secs(20), ..Budget::default() };
+    let tight =
+        Budget { compute: Duration::from_millis(300), wall: Duration::from_secs(20), ..Budget::default() };
     let began = Instant::now();
     let run = pair.read("upper", r#"{"deed": "spin-in-recognize"}"#, tight).await;
     assert!(began.elapsed() < Duration::from_secs(10));
@@ -150,7 +151,8 @@ async fn cancellation_ends_both() {
     let engines = FakeEngines::new(Mood::Silent);
     let Some(pair) = pair(engines.clone(), "hostile").await else { return };
     // The client goes away.
-    let inner = Wrapped::new(pair.inner.clone(), stage("inside", r#"{"deed": "await-inference"}"#, None)).unwrap();
+    let inner =
+        Wrapped::new(pair.inner.clone(), stage("inside", r#"{"deed": "await-inference"}"#, None)).unwrap();
     let (outer, ctx) = (pair.outer.clone(), wrapping("upper", Budget::default(), inner));
     let task =
         tokio::spawn(async move { outer.recognize(&ctx, FakePage::new(0), PageRequest::default()).await });
@@ -187,8 +189,11 @@ async fn wrappers_wrap_wrappers_down_to_a_depth() {
         inner = Wrapped::new(pair.outer.clone(), next).unwrap();
     }
     assert_eq!(inner.depth(), 4);
-    let run =
-        pair.outer.recognize(&wrapping("upper", Budget::default(), inner.clone()), FakePage::new(0), PageRequest::default());
+    let run = pair.outer.recognize(
+        &wrapping("upper", Budget::default(), inner.clone()),
+        FakePage::new(0),
+        PageRequest::default(),
+    );
     let failed = fault(run.await);
     let chain = "pipeline `stage-3`: pipeline `stage-2`: pipeline `stage-1`: pipeline `stage-0`: ";
     assert!(failed.message.starts_with(chain), "{failed}");

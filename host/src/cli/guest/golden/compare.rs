@@ -114,7 +114,8 @@ fn documents(expected: &Document, read: &Document, tolerance: &Tolerance, told: 
             let _ = writeln!(told.report, "  ... and {} lines more", count - TOLD_MAX);
         }
     }
-    let of_document = |document: &Document| document.summary.as_ref().and_then(|summary| summary.properties.clone());
+    let of_document =
+        |document: &Document| document.summary.as_ref().and_then(|summary| summary.properties.clone());
     let text = |document: &Document| document.summary.as_ref().map(|summary| summary.text.clone());
     properties("summary", of_document(expected).as_deref(), of_document(read).as_deref(), told);
     // Where pages may differ in letters the summary, which repeats them, differs as well.
@@ -160,7 +161,8 @@ fn findings(expected: &[Finding], read: &[Finding], tolerance: &Tolerance, told:
         let value = found.value.as_ref().map(|value| format!(" = `{value}`")).unwrap_or_default();
         format!("{} `{}`{value} in lines {:?}", found.kind, found.text, found.lines)
     };
-    let (old, new): (Vec<_>, Vec<_>) = (expected.iter().map(shown).collect(), read.iter().map(shown).collect());
+    let (old, new): (Vec<_>, Vec<_>) =
+        (expected.iter().map(shown).collect(), read.iter().map(shown).collect());
     if old != new {
         told.beyond(format_args!("findings are [{}], not [{}]", new.join("; "), old.join("; ")));
         return;
@@ -188,7 +190,8 @@ fn blocks(expected: &[Block], read: &[Block], tolerance: &Tolerance, told: &mut 
         });
         format!("{} {kind}{}", block.id, table.unwrap_or_default())
     };
-    let (old, new): (Vec<_>, Vec<_>) = (expected.iter().map(shown).collect(), read.iter().map(shown).collect());
+    let (old, new): (Vec<_>, Vec<_>) =
+        (expected.iter().map(shown).collect(), read.iter().map(shown).collect());
     if old != new {
         told.beyond(format_args!("blocks are [{}], not [{}]", new.join("; "), old.join("; ")));
         return;

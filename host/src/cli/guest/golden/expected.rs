@@ -56,10 +56,13 @@ impl Expected {
             Err(fault) => return Self::Error(fault.code.to_owned()),
         };
         let pages = document.pages.iter().map(|page| match &page.outcome {
-            Ok(transcript) => Page::Transcript(transcript.as_ref().clone()),
+            Ok(transcript) => Page::Transcript(Transcript::clone(transcript)),
             Err(fault) => Page::Error(fault.code.to_owned()),
         });
-        Self::Document(Document { pages: pages.collect(), summary: document.summary.clone() })
+        Self::Document(Document {
+            pages: pages.collect(),
+            summary: document.summary.as_ref().map(|summary| Summary::clone(summary)),
+        })
     }
 
     /// Reads one; `None` where there is no such file.

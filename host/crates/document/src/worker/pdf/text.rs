@@ -12,10 +12,9 @@ use lector_core::{Rect, TextSpan};
 use super::Handle;
 use super::space::{Matrix, PageSpace, RectF};
 use crate::faults::Refusal;
+use crate::wire::Limits;
 use crate::worker::library::Library;
 
-/// Most characters of one page. A page of dense print has some ten thousand.
-const CHARACTERS_MAX: u32 = 500_000;
 /// A gap wider than this many font sizes ends a line: table columns, not words.
 const GAP_ENDS_LINE_EM: f32 = 2.0;
 /// A step across the line of more than this many font sizes is another line.
@@ -35,7 +34,7 @@ pub(super) fn spans(
     library: Library,
     page: Handle,
     space: &PageSpace,
-    index: u32,
+    (index, limits): (u32, Limits),
 ) -> Result<(Vec<TextSpan>, u32), Refusal> {
     // SAFETY: the page is open.
     let handle: Handle = unsafe { library.c.FPDFText_LoadPage(page.cast()) }.cast();
@@ -46,15 +45,19 @@ pub(super) fn spans(
     // SAFETY: the text page is open.
     let count = unsafe { library.c.FPDFText_CountChars(handle.cast()) };
     let characters = u32::try_from(count).unwrap_or(0);
-    if characters > CHARACTERS_MAX {
-        let (characters, characters_max) = (u64::from(characters), u64::from(CHARACTERS_MAX));
+    let characters_max = limits.text_characters_max;
+    if characters > characters_max {
         return Err(Refusal::PageTooMuchText { characters, characters_max });
     }
+    let words_max = limits.text_words_max;
     let mut words = Words { space, spans: Vec::new(), word: None, last: None };
     let mut style = Style::default();
     let mut unmapped = 0;
     let mut high_surrogate = None;
     for at in 0..count {
+        if words.spans.len() > words_max as usize {
+            return Err(Refusal::PageTooManyWords { words_max });
+        }
         let code = text.unicode(at);
         let code = match (high_surrogate.take(), code) {
             (None, 0xd800..=0xdbff) => {
@@ -84,6 +87,11 @@ pub(super) fn spans(
         }
     }
     words.end(true);
+    if words.spans.len() > words_max as usize {
+        return Err(Refusal::PageTooManyWords { words_max });
+    }
+    // It stays with the guest's call; what it grew into is more.
+    words.spans.shrink_to_fit();
     Ok((words.spans, unmapped))
 }
 

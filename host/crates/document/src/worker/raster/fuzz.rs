@@ -42,7 +42,8 @@ fn read(bytes: &[u8]) -> Result<(Kind, usize), &'static str> {
         return Err("pdf");
     }
     let _ = (header::stated_dpi(bytes, kind), header::jpeg_is_complete(bytes));
-    let limits = Limits { pages_max: 8, image_pixels_max: PIXELS_MAX };
+    let limits =
+        Limits { pages_max: 8, image_pixels_max: PIXELS_MAX, text_characters_max: 1, text_words_max: 1 };
     let mapping = Mapping::of_document(shared::sealed_copy(bytes).unwrap()).unwrap();
     let document = Document::open(mapping, kind, limits, MEMORY_BYTES).map_err(|refusal| refusal.code())?;
     assert!((1..=8).contains(&document.pages()));

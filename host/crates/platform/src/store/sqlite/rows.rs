@@ -1,69 +1,20 @@
-//! Records to rows and back.
+//! Changes to rows. A row that is damaged is replaced or deleted like any other.
 
-use std::collections::BTreeSet;
-
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use super::super::{
-    AuditEntry, AuditQuery, Change, Digest, FLUSHES_KEPT, FlushId, Records, StoreError, UsageCounts,
-    UsageQuery, UsageRow, key_row,
-};
+use super::super::{AuditEntry, Change, FLUSHES_KEPT, FlushId, StoreError, UsageRow, key_row};
+use super::read::failed;
 use super::wrote;
+use crate::settings::Settings;
+use crate::tenant::{TenantRecord, TenantTerms};
+
+/// Counts of usage and the numbers of rows stay below this, so that no sum of two leaves the range of SQLite's integers.
+const COUNT_MAX: i64 = i64::MAX / 4;
 
 fn json(record: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(record)
         .map_err(|error| StoreError::Write { what: "a record that has no JSON form", source: error.into() })
-}
-
-/// The JSON in a column.
-fn parsed<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
-    let text: String = row.get(column)?;
-    serde_json::from_str(&text)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into()))
-}
-
-fn failed(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
-    move |error| match error {
-        rusqlite::Error::FromSqlConversionFailure(..) => {
-            StoreError::Damaged { what: format!("{what} ({error})") }
-        }
-        error => StoreError::Read { what, source: error.into() },
-    }
-}
-
-fn all<T: DeserializeOwned>(
-    connection: &Connection,
-    what: &'static str,
-    sql: &str,
-) -> Result<Vec<T>, StoreError> {
-    let mut statement = connection.prepare(sql).map_err(failed(what))?;
-    let rows = statement.query_map([], |row| parsed(row, 0)).map_err(failed(what))?;
-    rows.collect::<rusqlite::Result<_>>().map_err(failed(what))
-}
-
-pub(super) fn load(connection: &Connection) -> Result<Records, StoreError> {
-    Ok(Records {
-        tenants: all(connection, "tenants", "SELECT record FROM tenants ORDER BY name")?,
-        keys: all(connection, "keys", "SELECT record FROM keys ORDER BY id")?,
-        revisions: all(
-            connection,
-            "revisions",
-            "SELECT record FROM revisions ORDER BY tenant, deployment, number",
-        )?,
-        routes: all(connection, "routes", "SELECT record FROM routes ORDER BY tenant, deployment")?,
-    })
-}
-
-pub(super) fn components(connection: &Connection) -> Result<BTreeSet<Digest>, StoreError> {
-    let what = "the components that revisions name";
-    let mut statement =
-        connection.prepare("SELECT DISTINCT component FROM revisions").map_err(failed(what))?;
-    let rows = statement.query_map([], |row| row.get::<_, String>(0)).map_err(failed(what))?;
-    let digests = rows.collect::<rusqlite::Result<Vec<_>>>().map_err(failed(what))?;
-    Ok(digests.iter().filter_map(|digits| Digest::parse(digits)).collect())
 }
 
 pub(super) fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), StoreError> {
@@ -71,17 +22,25 @@ pub(super) fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
         to.execute(sql, params).map(|_| ()).map_err(|error| wrote(what, error))
     };
     match change {
-        Change::PutTenant(tenant) => run(
-            "a tenant",
-            "INSERT INTO tenants VALUES (?1, ?2) ON CONFLICT DO UPDATE SET record = excluded.record",
-            params![tenant.name.as_str(), json(tenant)?],
-        ),
+        Change::PutTenant(tenant) => {
+            // Settings have a row of their own.
+            let terms = TenantTerms { settings: Settings::default(), ..tenant.terms.clone() };
+            let record = TenantRecord { terms, ..tenant.clone() };
+            let name = tenant.name.as_str();
+            run(
+                "a tenant",
+                "INSERT INTO tenants VALUES (?1, ?2) ON CONFLICT DO UPDATE SET record = excluded.record",
+                params![name, json(&record)?],
+            )?;
+            put_settings(to, (name, "", 0), &tenant.terms.settings)
+        }
         Change::DropTenant(name) => {
             for sql in [
                 "DELETE FROM tenants WHERE name = ?1",
                 "DELETE FROM keys WHERE tenant = ?1",
                 "DELETE FROM revisions WHERE tenant = ?1",
                 "DELETE FROM routes WHERE tenant = ?1",
+                "DELETE FROM settings WHERE tenant = ?1",
             ] {
                 run("a tenant", sql, params![name.as_str()])?;
             }
@@ -92,10 +51,12 @@ pub(super) fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
             let tenant = tenant.map(|name| name.as_str());
             run(
                 "a key",
-                "INSERT INTO keys VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET record = excluded.record",
+                "INSERT INTO keys VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO UPDATE SET tenant = excluded.tenant, record = excluded.record",
                 params![id.as_str(), tenant, json(key)?],
             )
         }
+        Change::DropKey(id) => run("a key", "DELETE FROM keys WHERE id = ?1", params![id.as_str()]),
         Change::PutRevision(revision) => {
             let (tenant, deployment) = (revision.tenant.as_str(), revision.deployment.as_str());
             let there = to
@@ -115,19 +76,25 @@ pub(super) fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
                 "a revision",
                 "INSERT INTO revisions VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![tenant, deployment, revision.number, revision.component.as_str(), json(revision)?],
-            )
+            )?;
+            put_settings(to, (tenant, deployment, revision.number), &revision.settings)
         }
-        Change::DropRevision(tenant, deployment, number) => run(
-            "a revision",
-            "DELETE FROM revisions WHERE tenant = ?1 AND deployment = ?2 AND number = ?3",
-            params![tenant.as_str(), deployment.as_str(), number],
-        ),
+        Change::DropRevision(tenant, deployment, number) => {
+            for sql in [
+                "DELETE FROM revisions WHERE tenant = ?1 AND deployment = ?2 AND number = ?3",
+                "DELETE FROM settings WHERE tenant = ?1 AND deployment = ?2 AND number = ?3",
+            ] {
+                run("a revision", sql, params![tenant.as_str(), deployment.as_str(), number])?;
+            }
+            Ok(())
+        }
         Change::PutRoute(route) => {
             let (tenant, deployment) = (route.tenant.as_str(), route.deployment.as_str());
             let found: Option<i64> = to
                 .query_row(
-                    "SELECT version FROM routes WHERE tenant = ?1 AND deployment = ?2",
-                    params![tenant, deployment],
+                    "SELECT CASE WHEN typeof(version) = 'integer' AND version BETWEEN 1 AND ?3 THEN version ELSE 0 END
+                     FROM routes WHERE tenant = ?1 AND deployment = ?2",
+                    params![tenant, deployment, COUNT_MAX],
                     |row| row.get(0),
                 )
                 .optional()
@@ -147,6 +114,7 @@ pub(super) fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
             for sql in [
                 "DELETE FROM revisions WHERE tenant = ?1 AND deployment = ?2",
                 "DELETE FROM routes WHERE tenant = ?1 AND deployment = ?2",
+                "DELETE FROM settings WHERE tenant = ?1 AND deployment = ?2",
             ] {
                 run("a deployment", sql, params![tenant.as_str(), deployment.as_str()])?;
             }
@@ -155,12 +123,27 @@ pub(super) fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
     }
 }
 
+/// Puts the settings of a revision, or of a tenant (without a deployment, as number 0).
+fn put_settings(
+    to: &Transaction<'_>,
+    (tenant, deployment, number): (&str, &str, u32),
+    settings: &Settings,
+) -> Result<(), StoreError> {
+    to.execute(
+        "INSERT OR REPLACE INTO settings VALUES (?1, ?2, ?3, ?4)",
+        params![tenant, deployment, number, settings.as_str()],
+    )
+    .map(|_| ())
+    .map_err(|error| wrote("settings", error))
+}
+
 /// Writes an entry and gives its number.
 pub(super) fn audit(to: &Transaction<'_>, entry: &AuditEntry) -> Result<u64, StoreError> {
     let tenant = entry.tenant.as_ref().map(|name| name.as_str());
     to.execute(
-        "INSERT INTO audit (at_ms, tenant, actor, act, target, before, after, request)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        // A damaged number at the end of SQLite's range must not be the last one.
+        "INSERT INTO audit (seq, at_ms, tenant, actor, act, target, before, after, request)
+         VALUES ((SELECT ifnull(max(seq), 0) + 1 FROM audit WHERE seq BETWEEN 0 AND ?9), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             int(entry.at_ms),
             tenant,
@@ -169,43 +152,24 @@ pub(super) fn audit(to: &Transaction<'_>, entry: &AuditEntry) -> Result<u64, Sto
             entry.target,
             json(&entry.from)?,
             json(&entry.to)?,
-            entry.request
+            entry.request,
+            COUNT_MAX
         ],
     )
     .map_err(|error| wrote("the audit log", error))?;
     Ok(u64::try_from(to.last_insert_rowid()).unwrap_or(0))
 }
 
-pub(super) fn audit_entries(
-    connection: &Connection,
-    query: &AuditQuery,
-) -> Result<Vec<AuditEntry>, StoreError> {
-    let what = "the audit log";
-    let sql = "SELECT seq, at_ms, tenant, actor, act, target, before, after, request FROM audit
-               WHERE (?1 IS NULL OR tenant = ?1) AND seq < ?2 ORDER BY seq DESC LIMIT ?3";
-    let mut statement = connection.prepare(sql).map_err(failed(what))?;
-    let tenant = query.tenant.as_ref().map(|name| name.as_str());
-    let before = query.before.map_or(i64::MAX, int);
-    let rows = statement.query_map(params![tenant, before, query.limit], |row| {
-        Ok(AuditEntry {
-            seq: count(row, 0)?,
-            at_ms: count(row, 1)?,
-            tenant: row.get::<_, Option<String>>(2)?.map(Into::into),
-            actor: row.get(3)?,
-            act: row.get(4)?,
-            target: row.get(5)?,
-            from: parsed(row, 6)?,
-            to: parsed(row, 7)?,
-            request: row.get(8)?,
-        })
-    });
-    rows.map_err(failed(what))?.collect::<rusqlite::Result<_>>().map_err(failed(what))
-}
-
 /// Remembers a flush; whether it was not known before.
 pub(super) fn is_new(to: &Transaction<'_>, flush: &FlushId) -> Result<bool, StoreError> {
     let failed = |error| wrote("usage", error);
-    let put = to.execute("INSERT OR IGNORE INTO flushes (id) VALUES (?1)", [&flush.0]).map_err(failed)?;
+    let put = to
+        .execute(
+            "INSERT OR IGNORE INTO flushes (seq, id)
+             VALUES ((SELECT ifnull(max(seq), 0) + 1 FROM flushes WHERE seq BETWEEN 0 AND ?2), ?1)",
+            params![flush.0, COUNT_MAX],
+        )
+        .map_err(failed)?;
     let surplus = to.last_insert_rowid().saturating_sub(FLUSHES_KEPT.into());
     if put == 1 {
         to.execute("DELETE FROM flushes WHERE seq <= ?1", [surplus]).map_err(failed)?;
@@ -213,52 +177,38 @@ pub(super) fn is_new(to: &Transaction<'_>, flush: &FlushId) -> Result<bool, Stor
     Ok(put == 1)
 }
 
+/// Columns of usage that add up, in the order of the table.
+const COUNTS: [&str; 7] =
+    ["requests", "pages_ok", "pages_failed", "pixels", "engine_us", "guest_us", "rejections"];
+
 pub(super) fn add_usage(to: &Transaction<'_>, row: &UsageRow) -> Result<(), StoreError> {
     let counts = &row.counts;
+    // A count that is damaged begins again: it must not keep other rows from being written.
+    let sums = COUNTS.map(|column| {
+        format!(
+            "{column} = excluded.{column} + CASE WHEN typeof({column}) = 'integer'
+             THEN max(0, min({column}, {COUNT_MAX})) ELSE 0 END"
+        )
+    });
+    let sums = sums.join(", ");
     to.execute(
-        "INSERT INTO usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE SET
-             requests = requests + excluded.requests, pages_ok = pages_ok + excluded.pages_ok,
-             pages_failed = pages_failed + excluded.pages_failed, pixels = pixels + excluded.pixels,
-             engine_us = engine_us + excluded.engine_us, guest_us = guest_us + excluded.guest_us,
-             rejections = rejections + excluded.rejections",
+        &format!(
+            "INSERT INTO usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE SET {sums}"
+        ),
         params![
             row.tenant.as_str(),
             row.day,
-            int(counts.requests),
-            int(counts.pages_ok),
-            int(counts.pages_failed),
-            int(counts.pixels),
-            int(counts.engine_us),
-            int(counts.guest_us),
-            int(counts.rejections)
+            count(counts.requests),
+            count(counts.pages_ok),
+            count(counts.pages_failed),
+            count(counts.pixels),
+            count(counts.engine_us),
+            count(counts.guest_us),
+            count(counts.rejections)
         ],
     )
     .map(|_| ())
     .map_err(|error| wrote("usage", error))
-}
-
-pub(super) fn usage(connection: &Connection, query: &UsageQuery) -> Result<Vec<UsageRow>, StoreError> {
-    let what = "usage";
-    let sql = "SELECT tenant, day, requests, pages_ok, pages_failed, pixels, engine_us, guest_us, rejections FROM usage
-               WHERE (?1 IS NULL OR tenant = ?1) AND day BETWEEN ?2 AND ?3 ORDER BY tenant, day";
-    let mut statement = connection.prepare(sql).map_err(failed(what))?;
-    let tenant = query.tenant.as_ref().map(|name| name.as_str());
-    let rows = statement.query_map(params![tenant, query.days.0, query.days.1], |row| {
-        Ok(UsageRow {
-            tenant: row.get::<_, String>(0)?.into(),
-            day: row.get(1)?,
-            counts: UsageCounts {
-                requests: count(row, 2)?,
-                pages_ok: count(row, 3)?,
-                pages_failed: count(row, 4)?,
-                pixels: count(row, 5)?,
-                engine_us: count(row, 6)?,
-                guest_us: count(row, 7)?,
-                rejections: count(row, 8)?,
-            },
-        })
-    });
-    rows.map_err(failed(what))?.collect::<rusqlite::Result<_>>().map_err(failed(what))
 }
 
 /// SQLite's integers have a sign; counts that reach it stay there.
@@ -266,6 +216,6 @@ fn int(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
+fn count(count: u64) -> i64 {
+    int(count).min(COUNT_MAX)
 }

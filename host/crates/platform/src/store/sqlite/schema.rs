@@ -26,6 +26,21 @@ const STEPS: &[&str] = &[
          rejections INTEGER NOT NULL, PRIMARY KEY (tenant, day)) STRICT, WITHOUT ROWID;",
     // 3: which writings of usage are in it.
     "CREATE TABLE flushes (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE) STRICT;",
+    // 4: settings as text of their own, of revisions and (as number 0 of no deployment) of tenants. Within a record they
+    // nested deeper than the record's parser goes. Rows that are damaged are left as they are.
+    "CREATE TABLE settings (tenant TEXT NOT NULL, deployment TEXT NOT NULL, number INTEGER NOT NULL, text TEXT NOT NULL,
+         PRIMARY KEY (tenant, deployment, number)) STRICT, WITHOUT ROWID;
+     INSERT INTO settings SELECT tenant, deployment, number, json_extract(record, '$.settings') FROM revisions
+         WHERE typeof(tenant) = 'text' AND typeof(deployment) = 'text' AND typeof(number) = 'integer'
+         AND typeof(component) = 'text' AND CASE WHEN typeof(record) = 'text' AND json_valid(record)
+         THEN json_type(record, '$.settings') = 'object' ELSE 0 END;
+     UPDATE revisions SET record = json_remove(record, '$.settings')
+         WHERE (tenant, deployment, number) IN (SELECT tenant, deployment, number FROM settings);
+     INSERT INTO settings SELECT name, '', 0, ifnull(json_extract(record, '$.terms.settings'), '{}') FROM tenants
+         WHERE typeof(name) = 'text' AND CASE WHEN typeof(record) = 'text' AND json_valid(record)
+         THEN ifnull(json_type(record, '$.terms.settings'), 'object') = 'object' ELSE 0 END;
+     UPDATE tenants SET record = json_remove(record, '$.terms.settings')
+         WHERE name IN (SELECT tenant FROM settings WHERE deployment = '');",
 ];
 
 /// The newest version.
@@ -77,6 +92,52 @@ mod tests {
             let records = SqliteStore::open(dir.path()).unwrap().load().await.unwrap();
             assert_eq!(records.tenants.len(), usize::from(old > 0), "from version {old}");
             assert!(records.tenants.iter().all(|tenant| tenant.terms.weight == 7));
+        }
+    }
+
+    /// Settings and policies that Lector 0.1 accepted nest as deep as its parser went, and were wrapped once more when
+    /// they were stored.
+    #[tokio::test]
+    async fn a_folder_of_version_3_opens_with_what_its_own_server_could_not_read() {
+        let nested = |depth: usize| format!("{{\"a\":{}7{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+        let wrapped = |record: serde_json::Value, settings: &str| {
+            let text = record.to_string();
+            format!("{},\"settings\":{settings}}}", text.strip_suffix('}').unwrap())
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let mut connection = Connection::open(dir.path().join(DATABASE)).unwrap();
+        to(&mut connection, dir.path(), 3).unwrap();
+        for (number, settings) in
+            [(1, nested(127)), (2, nested(3)), (3, "[]".to_owned()), (4, "{".to_owned())]
+        {
+            let record = crate::fakes::revision_record("acme", "d", number);
+            let text = wrapped(serde_json::to_value(&record).unwrap(), &settings);
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), number == 2 || number == 3);
+            let row = rusqlite::params![number, record.component.as_str(), text];
+            connection.execute("INSERT INTO revisions VALUES ('acme', 'd', ?1, ?2, ?3)", row).unwrap();
+        }
+        let policy = |name: &str, settings: &str| {
+            let record = format!(
+                r#"{{"name":"{name}","created_at_ms":1,"terms":{{"weight":7,"settings":{settings}}}}}"#
+            );
+            connection.execute("INSERT INTO tenants VALUES (?1, ?2)", [name, &record]).unwrap();
+        };
+        policy("acme", &nested(126));
+        policy("zeta", r#"{"note":"kept"}"#);
+        policy("lost", "{");
+        drop(connection);
+        for restart in 0..2 {
+            let records = SqliteStore::open(dir.path()).unwrap().load().await.unwrap();
+            let revisions: Vec<_> =
+                records.revisions.iter().map(|of| (of.number, of.settings.as_str().to_owned())).collect();
+            assert_eq!(revisions, [(1, nested(127)), (2, nested(3))], "start {restart}");
+            let tenants: Vec<_> =
+                records.tenants.iter().map(|of| (of.name.as_str(), of.terms.settings.as_str())).collect();
+            assert_eq!(tenants, [("acme", nested(126).as_str()), ("zeta", r#"{"note":"kept"}"#)]);
+            assert!(records.tenants.iter().all(|tenant| tenant.terms.weight == 7));
+            let damaged: Vec<_> =
+                records.damaged.iter().map(|row| (row.table.as_str(), row.number)).collect();
+            assert_eq!(damaged, [("tenants", None), ("revisions", Some(3)), ("revisions", Some(4))]);
         }
     }
 

@@ -1,0 +1,351 @@
+//! A start-time fair queue: items of several clients, taken out by the clients' shares.
+//!
+//! Between clients, the one that is earliest in virtual time goes first; between clients at the same time, the one that was
+//! served longest ago. Among a client's own items [`Order`] decides. Items belong to a [`Class`], and the caller of
+//! [`FairQueue::pop`] says which classes it takes: so work of one kind can be held back (opens while too many run), or go
+//! behind all other work (background), without a second queue.
+//!
+//! Pure, without a lock. Called by [`FairSemaphore`](super::FairSemaphore), by the document pool and by admission.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
+
+use super::held::Held;
+use super::shares::{Shares, Tag};
+use crate::id::TenantName;
+
+/// Number of classes.
+pub const CLASSES: usize = 2;
+
+const ALL: [Class; CLASSES] = [0, 1];
+
+/// A kind of items, below [`CLASSES`] (a greater number counts as the last class).
+pub type Class = usize;
+
+/// An item's place among the items of its own client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Behind earlier ones of this kind, before all others.
+    First,
+    /// In order of arrival.
+    #[default]
+    Arrival,
+    /// Behind up to so many items that arrive later, and no more: the bound keeps it from being overtaken forever.
+    Behind(u32),
+}
+
+/// Where an item waits; cancels it. Does not keep it waiting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket<K = TenantName> {
+    client: K,
+    class: Class,
+    position: Position,
+}
+
+/// What a client was charged for an item; refunds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Charge<K = TenantName> {
+    /// The client.
+    pub client: K,
+    /// Its weight.
+    pub weight: u32,
+    /// The cost, in milliseconds of work.
+    pub cost_ms: f64,
+}
+
+/// An item taken out, and its charge.
+#[derive(Debug)]
+pub struct Popped<K, T> {
+    /// Already laid on the client.
+    pub charge: Charge<K>,
+    /// The item.
+    pub item: T,
+}
+
+/// Among a client's items: those that go first, then by place, then by arrival. The last number names the item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Position {
+    later: bool,
+    at: u64,
+    number: u64,
+}
+
+/// Among clients: by virtual time, then by when it was served last or began to wait.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank<K> {
+    start: Tag,
+    since: u64,
+    client: K,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    weight: u32,
+    cost_ms: f64,
+    item: T,
+}
+
+/// A client that has items waiting.
+#[derive(Debug)]
+struct Client<T> {
+    start: Tag,
+    since: u64,
+    /// Items that it has pushed since it began to wait.
+    pushed: u64,
+    items: [BTreeMap<Position, Entry<T>>; CLASSES],
+}
+
+/// The queue. Every operation takes `O(log n)` amortized, of clients and items that wait; [`FairQueue::pop_where`] adds one
+/// such step for each client that it skips.
+#[derive(Debug)]
+pub struct FairQueue<K, T> {
+    shares: Shares<K>,
+    clients: BTreeMap<K, Client<T>>,
+    /// The clients that have items of each class.
+    ranks: [BTreeSet<Rank<K>>; CLASSES],
+    held: Held<K, Rank<K>>,
+    len: usize,
+    /// Rising; names items and orders clients.
+    number: u64,
+}
+
+impl<K, T> Default for FairQueue<K, T> {
+    fn default() -> Self {
+        Self::with_shares(Shares::default())
+    }
+}
+
+impl<K, T> FairQueue<K, T> {
+    /// An empty queue with these clocks.
+    pub fn with_shares(shares: Shares<K>) -> Self {
+        Self {
+            shares,
+            clients: BTreeMap::new(),
+            ranks: Default::default(),
+            held: Held::default(),
+            len: 0,
+            number: 0,
+        }
+    }
+
+    /// Items that wait.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl<K: Ord + Clone, T> FairQueue<K, T> {
+    /// Adds an item with its expected cost. The charge is laid when the item is taken out.
+    pub fn push(&mut self, charge: Charge<K>, class: Class, order: Order, item: T) -> Ticket<K> {
+        let Charge { client: key, weight, cost_ms } = charge;
+        let class = class.min(CLASSES - 1);
+        self.number += 1;
+        let (start, since) = (Tag(self.shares.start_of(&key)), self.number);
+        let held = &mut self.held;
+        let client = self.clients.entry(key.clone()).or_insert_with(|| {
+            held.enter(&key, Rank { start, since, client: key.clone() });
+            Client { start, since, pushed: 0, items: Default::default() }
+        });
+        client.pushed += 1;
+        let at = match order {
+            Order::First | Order::Arrival => client.pushed,
+            // At the place of the first that does not overtake it, and before that one by its number.
+            Order::Behind(most) => client.pushed.saturating_add(u64::from(most)).saturating_add(1),
+        };
+        let position = Position { later: order != Order::First, at, number: self.number };
+        let rank = client.rank(&key);
+        if let (Some(items), Some(ranks)) = (client.items.get_mut(class), self.ranks.get_mut(class)) {
+            items.insert(position, Entry { weight, cost_ms, item });
+            ranks.insert(rank);
+            self.len += 1;
+        }
+        Ticket { client: key, class, position }
+    }
+
+    /// Returns the item that [`pop`](Self::pop) would take.
+    pub fn peek(&self, classes: &[Class]) -> Option<&T> {
+        let rank = self.next_rank(None, classes)?;
+        let client = self.clients.get(&rank.client)?;
+        let (class, position) = client.first(classes)?;
+        client.items.get(class)?.get(&position).map(|entry| &entry.item)
+    }
+
+    /// Takes out the next item of these classes and charges its client.
+    pub fn pop(&mut self, classes: &[Class]) -> Option<Popped<K, T>> {
+        self.pop_where(classes, |_, _| true)
+    }
+
+    /// Takes out the first item, in fair order and at most one a client, that `accept` accepts. A skipped client keeps its
+    /// position.
+    pub fn pop_where(
+        &mut self,
+        classes: &[Class],
+        mut accept: impl FnMut(&K, &mut T) -> bool,
+    ) -> Option<Popped<K, T>> {
+        let mut skipped: Option<Rank<K>> = None;
+        loop {
+            let rank = self.next_rank(skipped.as_ref(), classes)?.clone();
+            let client = self.clients.get_mut(&rank.client)?;
+            let (class, position) = client.first(classes)?;
+            let entry = client.items.get_mut(class)?.get_mut(&position)?;
+            if accept(&rank.client, &mut entry.item) {
+                return self.serve(Ticket { client: rank.client, class, position });
+            }
+            skipped = Some(rank);
+        }
+    }
+
+    /// Returns the item that [`pop_behind`](Self::pop_behind) would take.
+    pub fn peek_behind(&self) -> Option<&T> {
+        let client = self.clients.get(&self.held.behind()?.client)?;
+        let (class, position) = client.first(&ALL)?;
+        client.items.get(class)?.get(&position).map(|entry| &entry.item)
+    }
+
+    /// Takes out an item of the client that [holds](Self::hold) least, and charges it: only if the client holds nothing, or
+    /// would with one more still hold less than another client.
+    pub fn pop_behind(&mut self) -> Option<Popped<K, T>> {
+        let key = self.held.behind()?.client.clone();
+        let (class, position) = self.clients.get(&key)?.first(&ALL)?;
+        self.serve(Ticket { client: key, class, position })
+    }
+
+    /// Notes that the client holds `more` of what it waited for.
+    pub fn hold(&mut self, client: &K, more: usize) {
+        self.set_held(client, self.held.of(client).saturating_add(more));
+    }
+
+    /// Notes that the client has given `less` of it back.
+    pub fn release(&mut self, client: &K, less: usize) {
+        self.set_held(client, self.held.of(client).saturating_sub(less));
+    }
+
+    fn set_held(&mut self, key: &K, held: usize) {
+        let rank = self.clients.get(key).map(|client| client.rank(key));
+        self.held.set(key, held, rank);
+    }
+
+    /// Returns the item if it still waits.
+    pub fn get_mut(&mut self, ticket: &Ticket<K>) -> Option<&mut T> {
+        let client = self.clients.get_mut(&ticket.client)?;
+        client.items.get_mut(ticket.class)?.get_mut(&ticket.position).map(|entry| &mut entry.item)
+    }
+
+    /// Takes an item out that is not wanted anymore; its client pays nothing. `None`: it does not wait anymore.
+    pub fn cancel(&mut self, ticket: &Ticket<K>) -> Option<T> {
+        self.remove(ticket).map(|entry| entry.item)
+    }
+
+    /// Takes everything out, uncharged.
+    pub fn drain(&mut self) -> Vec<T> {
+        let clients = std::mem::take(&mut self.clients);
+        self.ranks = Default::default();
+        for (key, client) in &clients {
+            self.held.leave(key, client.rank(key));
+        }
+        self.len = 0;
+        let items = clients.into_values().flat_map(|client| client.items);
+        items.flat_map(BTreeMap::into_values).map(|entry| entry.item).collect()
+    }
+
+    /// Charges a client `more_ms` on top of what it was charged, or refunds it where that is negative.
+    pub fn correct(&mut self, client: &K, weight: u32, more_ms: f64) {
+        self.shares.correct(client, weight, more_ms);
+        self.move_client(client, false);
+    }
+
+    /// Refunds an item that was taken out and not served.
+    pub fn refund(&mut self, charge: &Charge<K>) {
+        self.correct(&charge.client, charge.weight, -charge.cost_ms);
+    }
+
+    /// Ends a busy period, see [`Shares::rest`]. The caller knows that nothing runs; nothing happens while something waits.
+    pub fn rest(&mut self) {
+        if self.is_empty() {
+            self.shares.rest();
+        }
+    }
+
+    /// The virtual clocks.
+    pub fn shares(&self) -> &Shares<K> {
+        &self.shares
+    }
+
+    /// The first client behind `after` with items of these classes.
+    fn next_rank(&self, after: Option<&Rank<K>>, classes: &[Class]) -> Option<&Rank<K>> {
+        let from = after.map_or(Unbounded, Excluded);
+        let ranks = classes.iter().filter_map(|class| self.ranks.get(*class));
+        ranks.filter_map(|ranks| ranks.range((from, Unbounded)).next()).min()
+    }
+
+    /// Takes an item out, charged.
+    fn serve(&mut self, ticket: Ticket<K>) -> Option<Popped<K, T>> {
+        let Entry { weight, cost_ms, item } = self.remove(&ticket)?;
+        let client = ticket.client;
+        self.shares.serve(&client);
+        self.shares.charge(&client, weight, cost_ms);
+        self.move_client(&client, true);
+        Some(Popped { charge: Charge { client, weight, cost_ms }, item })
+    }
+
+    fn remove(&mut self, ticket: &Ticket<K>) -> Option<Entry<T>> {
+        let client = self.clients.get_mut(&ticket.client)?;
+        let rank = client.rank(&ticket.client);
+        let items = client.items.get_mut(ticket.class)?;
+        let entry = items.remove(&ticket.position)?;
+        if items.is_empty()
+            && let Some(ranks) = self.ranks.get_mut(ticket.class)
+        {
+            ranks.remove(&rank);
+        }
+        if client.items.iter().all(BTreeMap::is_empty) {
+            self.clients.remove(&ticket.client);
+            self.held.leave(&ticket.client, rank);
+        }
+        self.len -= 1;
+        Some(entry)
+    }
+
+    /// Puts a waiting client where its clock says; `served`: behind others at the same time.
+    fn move_client(&mut self, key: &K, served: bool) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        let before = client.rank(key);
+        client.start = Tag(self.shares.start_of(key));
+        if served {
+            self.number += 1;
+            client.since = self.number;
+        }
+        let rank = client.rank(key);
+        self.held.leave(key, before.clone());
+        self.held.enter(key, rank.clone());
+        for (items, ranks) in client.items.iter().zip(&mut self.ranks) {
+            if !items.is_empty() {
+                ranks.remove(&before);
+                ranks.insert(rank.clone());
+            }
+        }
+    }
+}
+
+impl<T> Client<T> {
+    fn rank<K: Clone>(&self, key: &K) -> Rank<K> {
+        Rank { start: self.start, since: self.since, client: key.clone() }
+    }
+
+    /// Its next item of these classes.
+    fn first(&self, classes: &[Class]) -> Option<(Class, Position)> {
+        let heads = classes.iter().filter_map(|class| {
+            let (position, _) = self.items.get(*class)?.first_key_value()?;
+            Some((*class, *position))
+        });
+        heads.min_by_key(|(_, position)| *position)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! The jobs that wait for a worker: a fair queue over tenants, with a bound on the workers that open documents.
+//!
+//! Between tenants, the one that has used the least worker time for its weight goes first. Among a tenant's own jobs, those
+//! of open documents (renders, text, page sizes) go before opens: a document that is being read holds memory, and its pages
+//! hold slots. An open is overtaken a bounded number of times, so that a long document does not keep the tenant's next one
+//! out. Opens never take the last worker: a document that is slow to open holds up other opens and no render.
+//!
+//! Pure bookkeeping under the pool's lock. Called by `pool` and `desk`.
+
+use std::time::Instant;
+
+use lector_core::TenantName;
+use lector_core::cost::Mean;
+use lector_core::fair::{Charge, Class, FairQueue, Order, Popped};
+
+use super::{Job, Task};
+
+/// Jobs of open documents.
+const READ: Class = 0;
+/// Jobs that open a document.
+const OPEN: Class = 1;
+/// Jobs of open documents that an open lets its own tenant's go first.
+const OPEN_OVERTAKEN_MAX: u32 = 16;
+/// Assumed of a job before any was measured.
+const FIRST_COST_MS: f64 = 20.0;
+
+/// The queue, and what is known of the jobs that run.
+#[derive(Default)]
+pub(super) struct WorkQueue {
+    queue: FairQueue<TenantName, Job>,
+    /// Opens that run.
+    opening: usize,
+    /// All jobs that run.
+    running: usize,
+    /// Time of a job, by class.
+    cost_ms: [Mean; 2],
+}
+
+/// A job that a worker has; given back to [`WorkQueue::finish`].
+pub(super) struct Running {
+    charge: Charge<TenantName>,
+    class: Class,
+    since: Instant,
+    /// Its caller had gone before it began, so it costs nothing.
+    withdrawn: bool,
+}
+
+impl WorkQueue {
+    /// Jobs that wait.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn push(&mut self, job: Job) {
+        let (class, order) = match job.task {
+            Task::Open { .. } => (OPEN, Order::Behind(OPEN_OVERTAKEN_MAX)),
+            _ => (READ, Order::Arrival),
+        };
+        let account = &job.body.account;
+        let cost_ms = self.cost_ms.get(class).and_then(Mean::value).unwrap_or(FIRST_COST_MS);
+        let charge = Charge { client: account.tenant.clone(), weight: account.weight, cost_ms };
+        self.queue.push(charge, class, order, job);
+    }
+
+    /// Takes out the next job for an idle worker. `workers`: those that there are, idle or not. A withdrawn job is given out
+    /// like any other and dropped by the keeper: dropping it here, under the pool's lock, could drop its document, which
+    /// takes that lock.
+    pub(super) fn pop(&mut self, workers: usize) -> Option<(Job, Running)> {
+        let opens_max = workers.saturating_sub(1).max(1);
+        let classes: &[Class] = if self.opening < opens_max { &[READ, OPEN] } else { &[READ] };
+        let Popped { charge, item } = self.queue.pop(classes)?;
+        let class = if matches!(item.task, Task::Open { .. }) { OPEN } else { READ };
+        self.running += 1;
+        self.opening += usize::from(class == OPEN);
+        let running = Running { charge, class, since: Instant::now(), withdrawn: item.task.is_withdrawn() };
+        Some((item, running))
+    }
+
+    /// A job has ended, however: its tenant pays the time that it took.
+    pub(super) fn finish(&mut self, running: Running) {
+        let Running { charge, class, since, withdrawn } = running;
+        if withdrawn {
+            self.queue.refund(&charge);
+        } else {
+            let took_ms = since.elapsed().as_secs_f64() * 1e3;
+            self.queue.correct(&charge.client, charge.weight, took_ms - charge.cost_ms);
+            if let Some(mean) = self.cost_ms.get_mut(class) {
+                mean.learn(took_ms);
+            }
+        }
+        self.running = self.running.saturating_sub(1);
+        self.opening = self.opening.saturating_sub(usize::from(class == OPEN));
+        if self.running == 0 {
+            self.queue.rest();
+        }
+    }
+
+    /// Takes everything out.
+    pub(super) fn drain(&mut self) -> Vec<Job> {
+        self.queue.drain()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! The pool with fake workers: no processes, the test takes their jobs and ends them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use lector_core::fair::Account;
+use lector_core::{Fault, Size};
+
+use super::*;
+use crate::config::DocumentConfig;
+use crate::kind::Kind;
+use crate::pool::desk::Next;
+use crate::pool::{Body, Pool};
+use crate::wire::Opened;
+
+struct Fake {
+    pool: Arc<Pool>,
+    /// Kept, so that nothing counts as withdrawn.
+    opens: Vec<oneshot::Receiver<Result<Opened, Fault>>>,
+    renders: Vec<oneshot::Receiver<Result<lector_core::Image, Fault>>>,
+}
+
+impl Fake {
+    fn new(workers: usize) -> Self {
+        let time = Duration::from_secs(60);
+        let pool = Pool::new(DocumentConfig {
+            pdfium_dir: "/nowhere".into(),
+            worker_command: Vec::new(),
+            workers,
+            open_timeout: time,
+            text_timeout: time,
+            render_timeout: time,
+            worker_memory_bytes: 0,
+            image_pixels_max: 1 << 20,
+            pages_max: 100,
+            text_characters_max: 250_000,
+            text_words_max: 60_000,
+        });
+        Self { pool, opens: Vec::new(), renders: Vec::new() }
+    }
+
+    fn body(&self, tenant: &str, weight: u32) -> Arc<Body> {
+        self.pool.document(Account::new(tenant.into(), weight), Kind::Pdf, None)
+    }
+
+    fn open(&mut self, tenant: &str) {
+        let (answer, receiver) = oneshot::channel();
+        self.opens.push(receiver);
+        let task = Task::Open { bytes: Arc::default(), answer };
+        self.pool.submit(Job { body: self.body(tenant, 1), task }).unwrap();
+    }
+
+    fn render(&mut self, tenant: &str, weight: u32) {
+        let (answer, receiver) = oneshot::channel();
+        self.renders.push(receiver);
+        let task = Task::Render { index: 0, size: Size { width: 1, height: 1 }, answer };
+        self.pool.submit(Job { body: self.body(tenant, weight), task }).unwrap();
+    }
+
+    /// The worker is done with what it had, and takes its next job: `render of a`. It must have one.
+    fn next(&self, worker: usize) -> String {
+        loop {
+            match self.pool.next(worker) {
+                Next::Job(job) if job.task.is_withdrawn() => {}
+                Next::Job(job) => {
+                    let what = if matches!(job.task, Task::Open { .. }) { "open" } else { "render" };
+                    return format!("{what} of {}", job.body.account.tenant);
+                }
+                _ => panic!("no job"),
+            }
+        }
+    }
+
+    /// What the queue would give a worker now, without waiting for it.
+    fn is_stuck(&self) -> bool {
+        let mut state = self.pool.state();
+        state.queue.pop(3).is_none()
+    }
+}
+
+/// 50 opens of one tenant that never end by themselves: another tenant's open waits for one of those that run, and a
+/// render waits for none.
+#[test]
+fn a_tenant_with_many_slow_opens_delays_another_by_those_that_run() {
+    let mut fake = Fake::new(3);
+    (0..50).for_each(|_| fake.open("a"));
+    assert_eq!(fake.next(0), "open of a");
+    assert_eq!(fake.next(1), "open of a");
+    assert!(fake.is_stuck(), "opens never take the last worker");
+    fake.open("b");
+    fake.render("c", 1);
+    assert_eq!(fake.next(2), "render of c");
+    // The first of the two opens that ran ends: no other open of a comes between.
+    assert_eq!(fake.next(0), "open of b");
+    assert_eq!(fake.next(1), "open of a");
+    assert_eq!(fake.pool.status().queued, 47);
+}
+
+#[test]
+fn renders_go_before_opens_of_their_tenant_a_bounded_number_of_times() {
+    let mut fake = Fake::new(2);
+    fake.open("a");
+    (0..50).for_each(|_| fake.render("a", 1));
+    let before = (0..50).take_while(|_| fake.next(0) == "render of a").count();
+    assert_eq!(before, OPEN_OVERTAKEN_MAX as usize);
+}
+
+#[test]
+fn one_worker_alone_opens_documents_too() {
+    let mut fake = Fake::new(1);
+    fake.open("a");
+    fake.render("b", 1);
+    let mut got = [fake.next(0), fake.next(0)];
+    got.sort();
+    assert_eq!(got, ["open of a", "render of b"]);
+}
+
+#[test]
+fn tenants_use_workers_by_weight() {
+    let mut queue = WorkQueue::default();
+    let mut fake = Fake::new(1);
+    for _ in 0..40 {
+        fake.render("a", 3);
+        fake.render("b", 1);
+    }
+    std::mem::swap(&mut queue, &mut fake.pool.state().queue);
+    // Every job at its expected cost: none is finished.
+    let got: Vec<String> = (0..40).map(|_| queue.pop(1).unwrap().0.body.account.tenant.to_string()).collect();
+    assert_eq!(got.iter().filter(|tenant| *tenant == "a").count(), 30, "{got:?}");
+}
+
+#[test]
+fn a_withdrawn_job_is_skipped_and_costs_nothing() {
+    let mut fake = Fake::new(1);
+    (0..3).for_each(|_| fake.render("a", 1));
+    fake.renders.clear();
+    fake.render("b", 1);
+    assert_eq!(fake.next(0), "render of b");
+    let state = fake.pool.state();
+    let start = |tenant: &str| state.queue.queue.shares().start_of(&tenant.into());
+    assert_eq!(start("a"), start("nobody"));
+    assert!(start("b") > start("nobody"));
+    drop(state);
+    fake.render("a", 1);
+    assert_eq!(fake.next(0), "render of a");
+    assert_eq!(fake.pool.status().queued, 0);
+}
+
+/// The time that a job took is what its tenant pays, whatever was expected.
+#[test]
+fn a_tenant_pays_the_time_that_its_jobs_took() {
+    let mut queue = WorkQueue::default();
+    let mut fake = Fake::new(1);
+    for tenant in ["slow", "slow", "slow", "fast", "fast", "fast"] {
+        fake.render(tenant, 1);
+    }
+    std::mem::swap(&mut queue, &mut fake.pool.state().queue);
+    let mut order = Vec::new();
+    while let Some((job, mut running)) = queue.pop(1) {
+        let tenant = job.body.account.tenant.to_string();
+        if tenant == "slow" {
+            running.since = running.since.checked_sub(Duration::from_secs(10)).unwrap();
+        }
+        queue.finish(running);
+        order.push(tenant);
+    }
+    assert_eq!(order, ["slow", "fast", "fast", "fast", "slow", "slow"]);
+}

@@ -1,0 +1,403 @@
+//! Memory held for documents, in bytes, against the bound of their tenant and that of the server.
+//!
+//! Owns the counters behind `held_bytes_max`, the order in which documents wait for room, and the reservations that give
+//! bytes back when they are dropped. Counted are submitted bodies (`admission.rs`), pages that were read and are not yet
+//! delivered or are kept for the summary, summaries, and answers in the making. A body finds room or is refused; a page
+//! waits for room before it begins and is counted with its true size when it is read.
+//!
+//! Documents that keep pages could wait for each other's memory for ever. So one document of each tenant, and one of the
+//! server, may go beyond the bound: whichever waits first. It keeps that right as long as anything of it is held.
+
+use std::ops::Deref;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// A document that held as much at once is worth returning its memory to the system.
+const LARGE_BYTES: u64 = 16 << 20;
+
+/// Bytes held now of one tenant, or in all.
+#[derive(Debug)]
+pub(crate) struct ByteBudget {
+    held: AtomicU64,
+    /// Bytes or the overdraft were given back.
+    freed: Notify,
+    /// Held by the document that is next to get room; fair.
+    first: tokio::sync::Mutex<()>,
+    /// The right to go beyond the bound.
+    overdraft: Arc<Semaphore>,
+    /// Notified as well when bytes are given back: documents that wait for admission.
+    waiting: Option<Arc<Notify>>,
+}
+
+impl Default for ByteBudget {
+    fn default() -> Self {
+        Self {
+            held: AtomicU64::new(0),
+            freed: Notify::new(),
+            first: tokio::sync::Mutex::default(),
+            overdraft: Arc::new(Semaphore::new(1)),
+            waiting: None,
+        }
+    }
+}
+
+impl ByteBudget {
+    /// The budget of the server, for whose bytes documents wait behind `waiting`.
+    pub(crate) fn of_server(waiting: Arc<Notify>) -> Self {
+        Self { waiting: Some(waiting), ..Self::default() }
+    }
+
+    /// Returns the bytes held now.
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Relaxed)
+    }
+
+    /// Counts `more` in where that is no more than `most` in all.
+    pub(crate) fn try_take(&self, more: u64, most: u64) -> bool {
+        let fits = |held: u64| held.checked_add(more).filter(|&held| held <= most);
+        self.held.try_update(Relaxed, Relaxed, fits).is_ok()
+    }
+
+    /// Gives `bytes` back without a word to documents that wait for admission: an attempt of theirs gives back what it took.
+    pub(crate) fn give_back(&self, bytes: u64) {
+        self.held.fetch_sub(bytes, Relaxed);
+        self.freed.notify_waiters();
+    }
+
+    /// Gives `bytes` of results back.
+    fn release(&self, bytes: u64) {
+        self.give_back(bytes);
+        if let Some(waiting) = self.waiting.as_ref().filter(|_| bytes > 0) {
+            waiting.notify_one();
+        }
+    }
+
+    fn add(&self, bytes: u64) {
+        self.held.fetch_add(bytes, Relaxed);
+    }
+}
+
+/// One of the two budgets, as a document sees it.
+#[derive(Debug)]
+struct Level {
+    budget: Arc<ByteBudget>,
+    most: u64,
+    overdraft: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Level {
+    fn new(budget: Arc<ByteBudget>, most: u64) -> Self {
+        Self { budget, most, overdraft: Mutex::default() }
+    }
+
+    fn lock_overdraft(&self) -> std::sync::MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+        self.overdraft.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is room for `bytes`, behind all who came before.
+    async fn take(&self, bytes: u64) -> Taken<'_> {
+        // Made when the bytes are taken, and no earlier: a wait that is given up gives nothing back.
+        let taken = || Taken { budget: &self.budget, bytes };
+        if self.lock_overdraft().is_some() {
+            self.budget.add(bytes);
+            return taken();
+        }
+        let _first = self.budget.first.lock().await;
+        loop {
+            let freed = self.budget.freed.notified();
+            tokio::pin!(freed);
+            // From here on a release is not missed.
+            freed.as_mut().enable();
+            if self.budget.try_take(bytes, self.most) {
+                return taken();
+            }
+            if let Ok(permit) = self.budget.overdraft.clone().try_acquire_owned() {
+                *self.lock_overdraft() = Some(permit);
+                self.budget.add(bytes);
+                return taken();
+            }
+            freed.await;
+        }
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        if self.lock_overdraft().take().is_some() {
+            self.budget.freed.notify_waiters();
+        }
+    }
+}
+
+/// Bytes of one budget, given back unless they are kept.
+struct Taken<'a> {
+    budget: &'a ByteBudget,
+    bytes: u64,
+}
+
+impl Taken<'_> {
+    fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.budget.release(self.bytes);
+    }
+}
+
+/// The memory of one document. Lives as long as anything of it is held.
+#[derive(Debug)]
+pub(crate) struct DocumentMemory {
+    tenant: Level,
+    server: Level,
+    held: AtomicU64,
+    peak: AtomicU64,
+    /// Told when a large document's memory is free.
+    large_freed: Arc<Notify>,
+}
+
+impl DocumentMemory {
+    /// A document of the tenant whose bytes `tenant` counts, with the bounds of both budgets.
+    pub(crate) fn new(
+        tenant: (Arc<ByteBudget>, u64),
+        server: (Arc<ByteBudget>, u64),
+        large_freed: Arc<Notify>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            tenant: Level::new(tenant.0, tenant.1),
+            server: Level::new(server.0, server.1),
+            held: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            large_freed,
+        })
+    }
+
+    /// Waits until there is room for `bytes`: first in the tenant's budget, then in the server's.
+    pub(crate) async fn reserve(self: &Arc<Self>, bytes: u64) -> Reservation {
+        let own = self.tenant.take(bytes).await;
+        let all = self.server.take(bytes).await;
+        own.keep();
+        all.keep();
+        self.count(bytes);
+        Reservation { document: Some(self.clone()), bytes }
+    }
+
+    fn add(&self, bytes: u64) {
+        self.tenant.budget.add(bytes);
+        self.server.budget.add(bytes);
+        self.count(bytes);
+    }
+
+    fn count(&self, bytes: u64) {
+        let held = self.held.fetch_add(bytes, Relaxed).saturating_add(bytes);
+        self.peak.fetch_max(held, Relaxed);
+    }
+
+    fn release(&self, bytes: u64) {
+        self.held.fetch_sub(bytes, Relaxed);
+        self.tenant.budget.release(bytes);
+        self.server.budget.release(bytes);
+    }
+}
+
+impl Drop for DocumentMemory {
+    fn drop(&mut self) {
+        if self.peak.load(Relaxed) >= LARGE_BYTES {
+            self.large_freed.notify_one();
+        }
+    }
+}
+
+/// Bytes that count as held until this is dropped.
+#[derive(Debug, Default)]
+pub struct Reservation {
+    document: Option<Arc<DocumentMemory>>,
+    bytes: u64,
+}
+
+impl Reservation {
+    /// Sets the bytes to the size that the thing turned out to have. Never waits: the memory is in use already.
+    pub(crate) fn set(&mut self, bytes: u64) {
+        let Some(document) = &self.document else { return };
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => document.add(more),
+            None => document.release(self.bytes - bytes),
+        }
+        self.bytes = bytes;
+    }
+
+    /// Reserves `bytes` more of the same document, for a copy in another form. Never waits.
+    pub fn another(&self, bytes: u64) -> Self {
+        if let Some(document) = &self.document {
+            document.add(bytes);
+        }
+        Self { document: self.document.clone(), bytes }
+    }
+
+    /// Returns the bytes that it stands for.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(document) = &self.document {
+            document.release(self.bytes);
+        }
+    }
+}
+
+/// A result together with the memory that is reserved for it.
+#[derive(Debug)]
+pub struct Held<T> {
+    value: T,
+    reservation: Reservation,
+}
+
+impl<T> Held<T> {
+    pub(crate) fn new(value: T, reservation: Reservation) -> Self {
+        Self { value, reservation }
+    }
+
+    /// A result said to take `bytes`, which count nowhere; for tests of what is done with them.
+    #[doc(hidden)]
+    pub fn with_bytes(value: T, bytes: u64) -> Self {
+        Self { value, reservation: Reservation { document: None, bytes } }
+    }
+
+    /// Returns the reservation.
+    pub fn reservation(&self) -> &Reservation {
+        &self.reservation
+    }
+}
+
+/// A result of which nobody counts the memory: in tests, and on the command line.
+impl<T> From<T> for Held<T> {
+    fn from(value: T) -> Self {
+        Self { value, reservation: Reservation::default() }
+    }
+}
+
+impl AsRef<lector_core::Transcript> for Held<lector_core::Transcript> {
+    fn as_ref(&self) -> &lector_core::Transcript {
+        self
+    }
+}
+
+impl<T> Deref for Held<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use futures::FutureExt;
+
+    use super::*;
+
+    struct Fixture {
+        tenant: Arc<ByteBudget>,
+        server: Arc<ByteBudget>,
+        large_freed: Arc<Notify>,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            Self { tenant: Arc::default(), server: Arc::default(), large_freed: Arc::default() }
+        }
+
+        fn document(&self) -> Arc<DocumentMemory> {
+            let (tenant, server) = ((self.tenant.clone(), 100), (self.server.clone(), 150));
+            DocumentMemory::new(tenant, server, self.large_freed.clone())
+        }
+
+        fn held(&self) -> (u64, u64) {
+            (self.tenant.held(), self.server.held())
+        }
+    }
+
+    fn now(document: &Arc<DocumentMemory>, bytes: u64) -> Option<Reservation> {
+        document.reserve(bytes).now_or_never()
+    }
+
+    #[test]
+    fn reservations_follow_the_true_size_and_give_back() {
+        let fixture = Fixture::new();
+        let document = fixture.document();
+        let mut page = now(&document, 10).unwrap();
+        page.set(70);
+        let copy = page.another(20);
+        assert_eq!(fixture.held(), (90, 90));
+        page.set(5);
+        assert_eq!((fixture.held(), page.bytes(), copy.bytes()), ((25, 25), 5, 20));
+        drop((page, copy));
+        assert_eq!(fixture.held(), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn one_document_goes_beyond_the_bound_and_the_others_wait_in_order() {
+        let fixture = Fixture::new();
+        let (a, b, c) = (fixture.document(), fixture.document(), fixture.document());
+        let held = [now(&a, 50).unwrap(), now(&b, 50).unwrap()];
+        let beyond = now(&a, 40).expect("the first that finds no room goes beyond the bound");
+        let more = now(&a, 5).expect("and goes on");
+        let mut of_b = Box::pin(b.reserve(10));
+        let mut of_c = Box::pin(c.reserve(1));
+        assert!(of_b.as_mut().now_or_never().is_none());
+        assert!(of_c.as_mut().now_or_never().is_none(), "nobody overtakes");
+        assert_eq!(fixture.held(), (145, 145));
+        drop(more);
+        assert!(of_b.as_mut().now_or_never().is_none(), "still above the bound");
+        let [of_a, _b] = held;
+        drop((of_a, beyond, a));
+        let got = of_b.await;
+        assert_eq!(fixture.held(), (60, 60));
+        assert!(of_c.as_mut().now_or_never().is_some());
+        drop(got);
+    }
+
+    #[tokio::test]
+    async fn the_right_to_go_beyond_passes_on_with_the_last_byte() {
+        let fixture = Fixture::new();
+        let (a, b) = (fixture.document(), fixture.document());
+        let undelivered = now(&a, 200).unwrap();
+        drop(a);
+        let mut of_b = Box::pin(b.reserve(1000));
+        assert!(of_b.as_mut().now_or_never().is_none(), "an answer that nobody reads keeps it");
+        drop(undelivered);
+        assert_eq!(of_b.await.bytes(), 1000);
+    }
+
+    #[test]
+    fn who_stops_waiting_leaves_nothing_behind() {
+        let fixture = Fixture::new();
+        let other: Arc<ByteBudget> = Arc::default();
+        let server = (fixture.server.clone(), 150);
+        let stranger = DocumentMemory::new((other, 1000), server, fixture.large_freed.clone());
+        let (a, _held) = (fixture.document(), now(&stranger, 900).unwrap());
+        assert!(now(&a, 10).is_none(), "there is room for the tenant, and none in the server");
+        assert_eq!(fixture.held(), (0, 900));
+    }
+
+    #[test]
+    fn a_large_document_says_when_its_memory_is_free() {
+        let fixture = Fixture::new();
+        let told = || fixture.large_freed.notified().now_or_never().is_some();
+        drop(now(&fixture.document(), 1000).unwrap());
+        assert!(!told());
+        let page = now(&fixture.document(), LARGE_BYTES).unwrap();
+        assert!(!told());
+        drop(page);
+        assert!(told());
+    }
+}

@@ -1,0 +1,269 @@
+//! Every cell of every table damaged in turn, and a start on what is left.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use lector_core::{DeploymentName, TenantName};
+
+use super::*;
+use crate::access::Shown;
+use crate::acts::{ComponentSource, DeployRequest, Destination};
+use crate::fakes::{Deed, Script, config, platform_on, submission, word};
+use crate::key::Scope;
+use crate::store::{SqliteStore, backup, damaging};
+use crate::submission::{Event, Order};
+use crate::tenant::TenantTerms;
+
+/// A request of a tenant, and what a sound server reads for it.
+struct Probe {
+    tenant: &'static str,
+    deployment: &'static str,
+    reads: &'static str,
+}
+
+const PROBES: [Probe; 5] = [
+    Probe { tenant: "default", deployment: "standard", reads: "page 0" },
+    Probe { tenant: "acme", deployment: "one", reads: "acme's second" },
+    Probe { tenant: "acme", deployment: "two", reads: "acme's other" },
+    Probe { tenant: "zeta", deployment: "one", reads: "zeta's" },
+    Probe { tenant: "zeta", deployment: "standard", reads: "page 0" },
+];
+
+/// The text of the key of each tenant; the host's is an administrator's.
+type Keys = BTreeMap<&'static str, String>;
+
+async fn start(dir: &Path) -> Arc<Platform> {
+    let store = Arc::new(SqliteStore::open(dir).unwrap());
+    platform_on(&Script::new(Deed::Read), config(2, 4, ("detection", "model")), store).await.unwrap()
+}
+
+impl Platform {
+    async fn deploy_for(&self, key: &str, name: &str, component: &str) -> Result<u32, crate::StageFault> {
+        let caller = self.caller(Shown { key: Some(key), ..Shown::default() }).unwrap();
+        let request = DeployRequest {
+            deployment: name.into(),
+            component: ComponentSource::Bytes(component.as_bytes().to_vec()),
+            settings: Some(serde_json::json!({ "for": component })),
+            grants: None,
+            budget: None,
+            destination: Some(Destination::Promote(None)),
+        };
+        let place = self.deploy_place(&caller).unwrap();
+        Ok(self.deploy(place, &caller, request).await?.number)
+    }
+
+    /// What is read for a key, or the code of the fault.
+    async fn read_for(self: &Arc<Self>, key: &str, deployment: &str) -> Result<String, String> {
+        let caller = self.caller(Shown { key: Some(key), ..Shown::default() });
+        let caller = caller.map_err(|fault| fault.code.to_owned())?;
+        let mut submission = submission(self, "r", 1, Order::Page);
+        submission.caller = caller.clone();
+        submission.deployment = Some(DeploymentName::from(deployment));
+        let permit = self.admit(&caller, None, Duration::from_secs(60)).unwrap();
+        let events: Vec<_> = self.submit(permit, submission).collect().await;
+        let text = events.iter().find_map(|event| match event {
+            Event::Page { transcript, .. } => Some(transcript.text()),
+            _ => None,
+        });
+        text.ok_or_else(|| events.iter().map(word).collect::<String>().replace("failed ", ""))
+    }
+}
+
+/// A folder with three tenants, their keys, deployments, revisions, usage and audit log.
+async fn sound(dir: &Path) -> Keys {
+    let platform = start(dir).await;
+    let admin = Admin::of_this_machine();
+    let mut keys = Keys::new();
+    let new = platform.make_key_for(&admin, Scope::Admin, "ops").await.unwrap();
+    keys.insert("default", new.text.reveal().to_owned());
+    for tenant in ["acme", "zeta"] {
+        platform.put_tenant(&admin, tenant.into(), TenantTerms::default()).await.unwrap();
+        let new = platform.make_key_for(&admin, Scope::Tenant(tenant.into()), "ci").await.unwrap();
+        keys.insert(tenant, new.text.reveal().to_owned());
+    }
+    for (tenant, name, component) in [
+        ("acme", "one", "acme's first "),
+        ("acme", "one", "acme's second "),
+        ("acme", "two", "acme's other "),
+        ("zeta", "one", "zeta's "),
+    ] {
+        platform.deploy_for(&keys[tenant], name, component).await.unwrap();
+    }
+    for Probe { tenant, deployment, .. } in PROBES {
+        platform.read_for(&keys[tenant], deployment).await.unwrap();
+    }
+    platform.flush_usage().await;
+    keys
+}
+
+/// Whether damage to the row that `names` (its key, of the sound folder) may keep a probe from being answered.
+fn may_fail(table: &str, names: &[String], probe: &Probe) -> bool {
+    let is = |at: usize, what: &str| names.get(at).is_some_and(|name| name == what);
+    match table {
+        "tenants" => is(0, probe.tenant),
+        // Which key is whose is not in its name.
+        "keys" => true,
+        "settings" if is(1, "") => is(0, probe.tenant),
+        // The host's own is made anew from the configuration.
+        "revisions" | "routes" | "settings" => is(0, probe.tenant) && is(1, probe.deployment),
+        _ => false,
+    }
+}
+
+/// Codes that say what is the matter.
+const CLEAR: [&str; 4] =
+    ["revision_quarantined", "deployment_quarantined", "tenant_quarantined", "key_invalid"];
+
+/// Starts on a folder in which one cell was damaged, and has everything else served.
+async fn serves_the_rest(dir: &Path, keys: &Keys, cell: &damaging::Cell, what: &str) {
+    let platform = start(dir).await;
+    assert!(!platform.is_open(), "{what}: a damaged key opens the server");
+    let mut refused = 0;
+    for probe in &PROBES {
+        match platform.read_for(&keys[probe.tenant], probe.deployment).await {
+            Ok(text) => assert!(text.contains(probe.reads), "{what}: {text} for {}", probe.reads),
+            Err(code) => {
+                refused += 1;
+                let told = format!("{what}: {} {}: {code}", probe.tenant, probe.deployment);
+                assert!(may_fail(cell.table.as_str(), &cell.row, probe), "{told}");
+                assert!(CLEAR.contains(&code.as_str()), "{told}");
+            }
+        }
+    }
+    // A row that is missed is told.
+    let damaged: usize = platform.damaged_counts().values().sum();
+    assert!(refused == 0 || damaged > 0, "{what}");
+    assert!(cell.table != "keys" || refused <= 2, "{what}: one key, one tenant");
+    // Acts and usage go on.
+    let admin = Admin::of_this_machine();
+    let put = platform.put_tenant(&admin, "new".into(), TenantTerms::default()).await;
+    assert!(put.unwrap().1, "{what}");
+    let audit = platform.all_audit(&admin, None, 100).await.unwrap();
+    assert!(audit.rows.iter().any(|entry| entry.target == "new"), "{what}");
+    let usage = platform.all_usage(&admin, 1).await.unwrap();
+    let used = usage.rows.iter().filter(|row| row.tenant == TenantName::from("zeta"));
+    let pages: u64 = used.map(|row| row.counts.pages_ok).sum();
+    let theirs = cell.table == "usage" && cell.row.first().is_some_and(|name| name == "zeta");
+    assert!(theirs || refused > 0 || pages >= 4, "{what}: {pages} pages of zeta");
+}
+
+async fn every_damage(tables: &[&str], every_kind: bool, through: impl Fn(&Path, &Path)) {
+    let (origin, cases) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let keys = sound(&origin.path().join("data")).await;
+    let template = origin.path().join("template");
+    backup::backup(&origin.path().join("data"), &template).unwrap();
+    let cells = damaging::cells(&template);
+    assert!(cells.len() > 100 && cells.iter().any(|cell| cell.table == "settings"));
+    let mut count = 0;
+    for cell in cells.iter().filter(|cell| tables.contains(&cell.table.as_str())) {
+        for (kind, value) in
+            damaging::KINDS.iter().enumerate().filter(|(kind, _)| every_kind || kind % 4 == 0)
+        {
+            let case = cases.path().join(format!("{count}"));
+            damaging::copy(&template, &case);
+            if !damaging::damage(&case, cell, value) {
+                continue;
+            }
+            count += 1;
+            let what = format!("{}.{} of {:?} = {value} ({kind})", cell.table, cell.column, cell.row);
+            let serving = cases.path().join("serving");
+            through(&case, &serving);
+            serves_the_rest(&serving, &keys, cell, &what).await;
+            std::fs::remove_dir_all(&serving).unwrap();
+        }
+    }
+    println!("{count} folders with one damaged cell each");
+    assert!(count > 50);
+}
+
+fn as_it_is(case: &Path, serving: &Path) {
+    std::fs::rename(case, serving).unwrap();
+}
+
+#[tokio::test]
+async fn one_damaged_row_keeps_nothing_else_from_being_served() {
+    every_damage(&["tenants", "keys", "revisions", "routes", "settings"], true, as_it_is).await;
+}
+
+#[tokio::test]
+async fn nor_does_one_of_the_audit_log_or_of_usage() {
+    every_damage(&["audit", "usage", "flushes", "sqlite_sequence"], true, as_it_is).await;
+}
+
+#[tokio::test]
+async fn nor_through_a_backup_and_a_restore() {
+    let all = [
+        "tenants",
+        "keys",
+        "revisions",
+        "routes",
+        "settings",
+        "audit",
+        "usage",
+        "flushes",
+        "sqlite_sequence",
+    ];
+    every_damage(&all, false, |case, serving| {
+        let copy = case.with_extension("copy");
+        backup::backup(case, &copy).unwrap();
+        backup::restore(&copy, serving, || Ok::<_, crate::store::StoreError>(())).unwrap();
+        for done in [case, &copy] {
+            std::fs::remove_dir_all(done).unwrap();
+        }
+    })
+    .await;
+}
+
+/// A quarantine is shown, and ends with the act that puts things right.
+#[tokio::test]
+async fn what_is_damaged_is_shown_and_put_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("data");
+    let keys = sound(&dir).await;
+    let garbage = "'{\"a\":'";
+    for (table, row) in
+        [("tenants", vec!["zeta"]), ("revisions", vec!["acme", "one", "2"]), ("routes", vec!["acme", "two"])]
+    {
+        let row = row.into_iter().map(str::to_owned).collect();
+        let cell = damaging::Cell { table: table.into(), column: "record".into(), row };
+        assert!(damaging::damage(&dir, &cell, garbage));
+    }
+    let platform = start(&dir).await;
+    let admin = Admin::of_this_machine();
+    let acme = platform.caller(Shown { key: Some(&keys["acme"]), ..Shown::default() }).unwrap();
+    let read = async |tenant: &str, deployment: &str| platform.read_for(&keys[tenant], deployment).await;
+    let err = |code: &str| Err::<String, _>(code.to_owned());
+    assert_eq!(platform.damaged_rows(&admin).len(), 3);
+    assert_eq!(read("zeta", "one").await, err("tenant_quarantined"));
+    assert_eq!(read("acme", "one").await, err("revision_quarantined"));
+    assert_eq!(read("acme", "two").await, err("deployment_quarantined"));
+
+    let shown = platform.own_deployment(&acme, &"one".into()).unwrap();
+    let view = shown.revision(2).unwrap();
+    assert_eq!((view.state, view.percent), (crate::RevisionState::Quarantined, 100));
+    assert!(view.reason.as_ref().unwrap().contains("record"), "{view:?}");
+    let name: DeploymentName = "one".into();
+    let again = platform.route(&acme, &name, 2, Destination::Promote(None)).await.unwrap_err();
+    assert_eq!(again.code, "revision_quarantined");
+    platform.route(&acme, &name, 1, Destination::Promote(None)).await.unwrap();
+    assert!(read("acme", "one").await.unwrap().contains("first"));
+    assert_eq!(platform.rollback(&acme, &name).await.unwrap_err().code, "revision_quarantined");
+    assert_eq!(platform.deploy_for(&keys["acme"], "one", "acme's third ").await.unwrap(), 3);
+
+    platform.route(&acme, &"two".into(), 1, Destination::Promote(None)).await.unwrap();
+    assert!(read("acme", "two").await.unwrap().contains("other"));
+    assert!(
+        !platform.put_tenant(&admin, "zeta".into(), TenantTerms::default()).await.unwrap().1,
+        "no new one"
+    );
+    assert!(read("zeta", "one").await.unwrap().contains("zeta's"));
+    assert_eq!(platform.damaged_counts().values().sum::<usize>(), 1, "the revision's row is as it was");
+    platform.drop_deployment(&acme, &name).await.unwrap();
+    assert!(platform.damaged_rows(&admin).is_empty());
+    drop((acme, platform));
+    assert!(start(&dir).await.damaged_rows(&admin).is_empty());
+}

@@ -1,0 +1,178 @@
+//! Settings: a JSON object that the server keeps and passes on as text.
+//!
+//! Owns the bounds of settings and the measure of a JSON text's depth. A deployment's guest and a tenant's operators
+//! give settings their meaning. The text is parsed at the door and where an answer shows it, and never inside of another
+//! document that the server reads back.
+
+use std::sync::Arc;
+
+use lector_core::{Fault, Kind};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+/// Deepest nesting of settings.
+pub const SETTINGS_DEPTH_MAX: usize = 32;
+/// Largest settings, as JSON text.
+pub const SETTINGS_BYTES_MAX: usize = 1 << 20;
+
+/// The text of a JSON object.
+#[derive(Clone, Debug)]
+pub struct Settings(Arc<str>);
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self("{}".into())
+    }
+}
+
+impl Settings {
+    /// Takes a JSON object. `settings_invalid` for any other value.
+    pub(crate) fn of(value: &Value) -> Result<Self, Fault> {
+        if !value.is_object() {
+            let message = "The settings are no JSON object: send `{}` for none.";
+            return Err(Fault::new(Kind::Invalid, "settings_invalid", message));
+        }
+        Ok(Self(value.to_string().into()))
+    }
+
+    /// Takes the text that a store kept, however deep it nests, or says why it is no settings.
+    pub(crate) fn kept(text: &str) -> Result<Self, String> {
+        // serde_json skips a value without recursion.
+        serde_json::from_str::<IgnoredAny>(text)
+            .map_err(|error| format!("the settings are no JSON: {error}"))?;
+        if text.trim_start().starts_with('{') {
+            Ok(Self(text.into()))
+        } else {
+            Err("the settings are no JSON object".to_owned())
+        }
+    }
+
+    /// Returns the JSON text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn text(&self) -> Arc<str> {
+        self.0.clone()
+    }
+
+    /// Checks the bounds: `settings_too_deep`, `settings_too_large`.
+    pub(crate) fn checked(&self) -> Result<(), Fault> {
+        let bytes = self.0.len();
+        if bytes > SETTINGS_BYTES_MAX {
+            let message = format!(
+                "The settings have {bytes} bytes; at most {SETTINGS_BYTES_MAX} are accepted: send less."
+            );
+            return Err(Fault::new(Kind::TooLarge, "settings_too_large", message));
+        }
+        let depth = json_depth(self.0.as_bytes());
+        if depth > SETTINGS_DEPTH_MAX {
+            let message = format!(
+                "The settings nest {depth} levels deep; at most {SETTINGS_DEPTH_MAX} are accepted: send flatter ones."
+            );
+            return Err(Fault::new(Kind::Invalid, "settings_too_deep", message));
+        }
+        Ok(())
+    }
+
+    fn value(&self) -> Option<Value> {
+        serde_json::from_str(&self.0).ok()
+    }
+}
+
+#[cfg(test)]
+impl From<&str> for Settings {
+    /// Text that is no JSON object becomes `{}`.
+    fn from(text: &str) -> Self {
+        Self::kept(text).unwrap_or_default()
+    }
+}
+
+impl PartialEq for Settings {
+    fn eq(&self, other: &Self) -> bool {
+        // The order of members makes no difference.
+        self.0 == other.0 || matches!((self.value(), other.value()), (Some(one), Some(two)) if one == two)
+    }
+}
+
+/// As a JSON object; as a string with the text where the object nests deeper than clients can be expected to parse
+/// (Lector 0.1 took such settings).
+impl Serialize for Settings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let shown = json_depth(self.0.as_bytes()) <= SETTINGS_DEPTH_MAX;
+        match self.value().filter(|_| shown) {
+            Some(value) => value.serialize(serializer),
+            None => serializer.serialize_str(&self.0),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Settings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let members = Map::<String, Value>::deserialize(deserializer)?;
+        Ok(Self(Value::Object(members).to_string().into()))
+    }
+}
+
+/// Returns how deep arrays and objects nest in a JSON text: 0 for a number, 1 for `{}`. Needs no stack, and gives some
+/// number for a text that is no JSON.
+pub fn json_depth(text: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn nested(depth: usize) -> String {
+        format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1))
+    }
+
+    #[test]
+    fn depths() {
+        let check = |text: &str, expect| assert_eq!(json_depth(text.as_bytes()), expect, "{text}");
+        check("1", 0);
+        check("{}", 1);
+        check(r#"{"a":[{}],"b":{}}"#, 3);
+        check(r#"["[[[", "\"[[", "\\", [1]]"#, 2);
+        check("]]]][", 1);
+        check(&nested(100_000), 100_000);
+    }
+
+    #[test]
+    fn settings_are_bounded_and_come_back_as_they_are() {
+        let code = |text: &str| Settings::kept(text).unwrap().checked().err().map(|fault| fault.code);
+        assert_eq!(code(&nested(SETTINGS_DEPTH_MAX)), None);
+        assert_eq!(code(&nested(SETTINGS_DEPTH_MAX + 1)), Some("settings_too_deep"));
+        assert_eq!(code(&format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20))), Some("settings_too_large"));
+        for bad in ["", "[]", "null", "{", "{\"a\":}", "{} {}"] {
+            assert!(Settings::kept(bad).is_err(), "{bad}");
+        }
+        let settings = Settings::kept(r#"{"b":1,"a":[2]}"#).unwrap();
+        assert_eq!(serde_json::to_value(&settings).unwrap(), json!({ "a": [2], "b": 1 }));
+        assert_eq!(settings, Settings::of(&json!({ "a": [2], "b": 1 })).unwrap());
+        // Text that no recursive parser takes is kept, and shown as text.
+        let deep = nested(100_000);
+        let kept = Settings::kept(&deep).unwrap();
+        assert_eq!((kept.as_str(), json!(kept)), (deep.as_str(), Value::from(deep.as_str())));
+    }
+}

@@ -1,0 +1,372 @@
+//! `bench acceptance`: what agreement on a model's golden batch is worth in text. The model's weights get noise in rising
+//! strength; its acceptance says how far that is from the model (`examples/noise.rs`), and a server with the noisy model in
+//! its place reads pages, which score.py holds against their embedded text. Where the processor computes bf16, the engine
+//! in it stands in the same table, whether its acceptance lets it serve or not.
+//!
+//! The limit of the first measure (masks, characters) is right where it lies above every agreement at which the text gets
+//! worse by more than is allowed, and no higher than it need be.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+use xtask::gateway::{Gateway, Upload};
+use xtask::places::Places;
+use xtask::{processor, shell};
+
+use crate::client::settled;
+use crate::pages::{self, Row};
+use crate::peer::{self, Tier, rapidocr};
+use crate::{example, number, rows, write};
+
+const FOLDER: &str = "target/bench/acceptance";
+/// Pages where no number is named.
+const PAGES: usize = 6;
+/// Noise with which more agrees than the one does not show in text; with which less agrees than the other, nothing is left of it.
+const SHOWS: (f64, f64) = (0.5, 0.998);
+/// Measures that have to do with the text; the rest says whether the run was sound.
+const COLUMNS: usize = 3;
+
+/// What to measure.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    list: pages::Pages,
+    /// Detectors and recognisers of the catalogue
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "pp-ocrv6-small-det,pp-ocrv6-small-rec,pp-ocrv6-tiny-det,pp-ocrv6-tiny-rec"
+    )]
+    models: Vec<String>,
+    /// Strengths of noise with which pages are read; 0: only the engine in bf16 is held against the model
+    #[arg(long, default_value_t = 4)]
+    levels: usize,
+    /// More of them, each between the last that is good and the first that is not
+    #[arg(long, default_value_t = 1)]
+    halvings: usize,
+    /// What stands on the pages, as JSON lines with `file`, `page`, `truth`; their embedded text otherwise
+    #[arg(long)]
+    truth: Option<PathBuf>,
+    /// How much worse the text may get: CER
+    #[arg(long, default_value_t = 0.001)]
+    worse_max: f64,
+    /// Threads of the engines that are judged
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+/// A strength of noise, and what came of it.
+#[derive(Clone, Debug)]
+struct Level {
+    /// The noise, or the engine variant that computed instead.
+    name: String,
+    measures: Vec<Value>,
+    /// How much worse the text got.
+    worse: f64,
+    missed: f64,
+}
+
+impl Level {
+    fn of(name: String, measures: Vec<Value>, plain: (f64, f64), found: (f64, f64)) -> Self {
+        Self { name, measures, worse: found.0 - plain.0, missed: found.1 - plain.1 }
+    }
+
+    fn agreement(&self) -> f64 {
+        first(&self.measures, "value")
+    }
+}
+
+/// The pages that all read, and what stands on them.
+struct Reading<'a> {
+    places: &'a Places,
+    arguments: &'a Arguments,
+    python: PathBuf,
+    /// The program that makes it.
+    noise: PathBuf,
+    truth: PathBuf,
+    uploads: Vec<(Upload, &'a Row)>,
+}
+
+/// Runs it.
+pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
+    let (folder, listed) = arguments.list.read_at_most(places, PAGES)?;
+    let out = places.repo(FOLDER);
+    shell::make_folder(&out)?;
+    let python = rapidocr::environment(places)?;
+    let truth = match &arguments.truth {
+        Some(truth) => places.root.join(truth),
+        None => rapidocr::truth(places, &python, &folder, &listed, out.join("truth.jsonl"))?,
+    };
+    let uploads = pages::uploads(&folder, &listed)?;
+    let noise = example(places, "noise")?;
+    let reading = Reading { places, arguments, python, noise, truth, uploads };
+    let (mut plain, mut results) = (BTreeMap::new(), Vec::new());
+    for model in &arguments.models {
+        println!("\n==> {model}");
+        let config = config(model)?;
+        let whole = match plain.get(&config) {
+            Some(whole) => *whole,
+            None => {
+                let whole = reading.read(&config, &format!("plain-{model}"), None, "build = false")?;
+                *plain.entry(config.clone()).or_insert(whole)
+            }
+        };
+        // One is enough to learn the limit.
+        let sigmas: &[f64] = if arguments.levels == 0 { &[0.01] } else { &[] };
+        let judged = reading.noise(model, sigmas, None, false)?;
+        let limit = judged.first().map_or(f64::NAN, |(_, measures)| first(measures, "limit"));
+        ensure!(limit.is_finite(), "the first measure of {model} has no limit");
+        let levels = reading.levels(model, &config, whole, &judged)?;
+        results.push(report(model, whole, limit, &levels, arguments.worse_max)?);
+    }
+    write(places, "acceptance", json!({ "worse_max": arguments.worse_max, "models": results }))
+}
+
+impl Reading<'_> {
+    /// Noisy models and the engine in bf16, each judged and read with.
+    fn levels(
+        &self,
+        model: &str,
+        config: &str,
+        plain: (f64, f64),
+        judged: &[(f64, Vec<Value>)],
+    ) -> Result<Vec<Level>> {
+        let mut levels = Vec::new();
+        for sigma in spread(judged, self.arguments.levels) {
+            levels.push((sigma, self.noisy(model, config, plain, sigma)?));
+        }
+        for _ in 0..self.arguments.halvings {
+            let Some((place, sigma)) = between(&levels, self.arguments.worse_max) else { break };
+            levels.insert(place, (sigma, self.noisy(model, config, plain, sigma)?));
+        }
+        let mut levels: Vec<Level> = levels.into_iter().map(|(_, level)| level).collect();
+        levels.extend(self.in_bf16(model, config, plain)?);
+        levels.sort_by(|a, b| b.agreement().total_cmp(&a.agreement()));
+        Ok(levels)
+    }
+
+    fn noisy(&self, model: &str, config: &str, plain: (f64, f64), sigma: f64) -> Result<Level> {
+        let out = self.places.repo(FOLDER).join(model);
+        let (_, measures) =
+            self.noise(model, &[sigma], Some(&out), false)?.pop().context("no verdict on the noise")?;
+        let catalogue = out.join(format!("{}", sigma as f32));
+        let found = self.read(config, &format!("{model}-{sigma}"), Some(&catalogue), "build = false")?;
+        shell::remove_folder(&catalogue)?;
+        Ok(Level::of(format!("noise {sigma}"), measures, plain, found))
+    }
+
+    /// Strengths and what acceptance measured of each; `out`: a catalogue of each is left there.
+    fn noise(
+        &self,
+        model: &str,
+        sigmas: &[f64],
+        out: Option<&Path>,
+        loose: bool,
+    ) -> Result<Vec<(f64, Vec<Value>)>> {
+        let (places, plan) = (self.places, self.places.repo(FOLDER).join("plan.json"));
+        let told = json!({
+            "library": places.onnxruntime(), "models_dir": places.repo("models"), "threads": self.arguments.threads,
+            "model": model, "sigmas": sigmas, "out": out, "loose": loose,
+        });
+        shell::write(&plan, told.to_string())?;
+        let text = shell::output(Command::new(&self.noise).arg(&plan))?;
+        rows(&text)?
+            .into_iter()
+            .map(|told| {
+                let sigma = told["sigma"].as_f64().context("no sigma")?;
+                Ok((shortened(sigma), told["measures"].as_array().context("no measures")?.clone()))
+            })
+            .collect()
+    }
+
+    /// The engine in bf16, under limits that let it serve; `None`, said aloud, where the processor does not compute in it.
+    fn in_bf16(&self, model: &str, config: &str, plain: (f64, f64)) -> Result<Option<Level>> {
+        if let Some(reason) = processor::lacks_bf16() {
+            println!("SKIPPED: openvino/bf16: {reason}");
+            return Ok(None);
+        }
+        let out = self.places.repo(FOLDER).join(model);
+        self.noise(model, &[0.0], Some(&out), true)?;
+        let (catalogue, cache) = (out.join("0"), out.join("engines"));
+        let more = format!(
+            "cache_dir = {:?}\n[engines.model_providers]\n{model} = [\"openvino/bf16\"]",
+            cache.display().to_string()
+        );
+        let found = self.read(config, &format!("{model}-bf16"), Some(&catalogue), &more)?;
+        let mut measures = None;
+        for dir in shell::list(&cache)? {
+            let Ok(text) = fs::read_to_string(dir.join("manifest.json")) else { continue };
+            let manifest: Value = serde_json::from_str(&text).context("a manifest is no JSON")?;
+            if manifest["key"]["model"] == model && manifest["key"]["rung"] == "openvino/bf16" {
+                measures = manifest["verdict"]["measures"].as_array().cloned();
+            }
+        }
+        shell::remove_folder(&out)?;
+        let measures = measures.context("the engine in bf16 left no manifest")?;
+        Ok(Some(Level::of("openvino/bf16".to_owned(), measures, plain, found)))
+    }
+
+    /// CER and share of missed characters of the pages on a server of ONNX Runtime's f32 kernels, with models out of this
+    /// catalogue and what else its configuration says.
+    fn read(&self, config: &str, name: &str, models: Option<&Path>, more: &str) -> Result<(f64, f64)> {
+        let (places, out) = (self.places, self.places.repo(FOLDER));
+        let models_dir = models.unwrap_or(&places.repo("models")).display().to_string();
+        let config =
+            format!("{config}\n[engines]\nproviders = [\"cpu\"]\nmodels_dir = {models_dir:?}\n{more}\n");
+        let file = out.join("lector.toml");
+        shell::write(&file, config)?;
+        let env = [("LECTOR_CONFIG", file.display().to_string())];
+        let gateway = Gateway::start_with(places, "bench-acceptance", &[], &env)?;
+        settled(&gateway)?;
+        let pages = pages::read(&gateway, &self.uploads, &format!("dpi={}", self.arguments.list.dpi));
+        gateway.stop()?;
+        let readings = out.join(format!("{name}.jsonl"));
+        pages::keep(pages?, &readings)?;
+        let scores = peer::scored(places, &self.python, &self.truth, &[&readings], None)?;
+        let all = scores.as_object().and_then(|scores| scores.values().next()).map(|side| &side["all"]);
+        let all = all.context("score.py scored nothing")?;
+        let number = |key: &str| all[key].as_f64().with_context(|| format!("score.py gave no {key}"));
+        Ok((number("cer")?, number("miss")?))
+    }
+}
+
+/// A server that reads with this model, with the other models of its tier, or else with the small ones.
+fn config(model: &str) -> Result<String> {
+    let tier = if model.contains("-tiny-") { Tier::Tiny } else { Tier::Small };
+    let task = model.rsplit('-').next().unwrap_or_default();
+    ensure!(["det", "rec"].contains(&task), "{model} is neither a detector (…-det) nor a recogniser (…-rec)");
+    let usual = format!("pp-ocrv6-{}-{task}", tier.name());
+    Ok(tier.config_alone().replace(&usual, model))
+}
+
+/// Six digits after the point are more than the noise has.
+fn shortened(sigma: f64) -> f64 {
+    (sigma * 1e6).round() / 1e6
+}
+
+/// So many strengths, spread evenly over those that show.
+fn spread(judged: &[(f64, Vec<Value>)], most: usize) -> Vec<f64> {
+    let shows = |measures: &[Value]| (SHOWS.0..SHOWS.1).contains(&first(measures, "value"));
+    let shown: Vec<f64> = judged.iter().filter(|(_, of)| shows(of)).map(|(sigma, _)| *sigma).collect();
+    let last = shown.len().saturating_sub(1);
+    let steps = most.saturating_sub(1).max(1);
+    let mut places: Vec<usize> = (0..most).map(|n| (n * last + steps / 2) / steps).collect();
+    places.dedup();
+    places.into_iter().filter_map(|place| shown.get(place).copied()).collect()
+}
+
+/// A strength between the last that is good and the first that is not, and its place.
+fn between(levels: &[(f64, Level)], worse_max: f64) -> Option<(usize, f64)> {
+    let first_bad = levels.iter().position(|(_, level)| level.worse > worse_max)?;
+    let (good, bad) = (levels.get(first_bad.checked_sub(1)?)?.0, levels.get(first_bad)?.0);
+    Some((first_bad, shortened((good * bad).sqrt())))
+}
+
+fn first(measures: &[Value], key: &str) -> f64 {
+    measures.first().map_or(f64::NAN, |measure| number(measure, key))
+}
+
+/// Where the limit may lie: above the greatest agreement at which the text gets worse by more than is allowed, up to the least
+/// one above that at which it does not.
+fn derived(levels: &[Level], worse_max: f64) -> (Option<f64>, Option<f64>) {
+    let too_bad = levels.iter().filter(|level| level.worse > worse_max).map(Level::agreement);
+    let too_bad = too_bad.max_by(f64::total_cmp);
+    let good =
+        levels.iter().map(Level::agreement).filter(|&agreement| too_bad.is_none_or(|bad| agreement > bad));
+    (too_bad, good.min_by(f64::total_cmp))
+}
+
+fn report(
+    model: &str,
+    (cer, miss): (f64, f64),
+    limit: f64,
+    levels: &[Level],
+    worse_max: f64,
+) -> Result<Value> {
+    let best = levels.first().context("no strength of noise shows")?;
+    let shown = best.measures.iter().take(COLUMNS);
+    let names: Vec<&str> = shown.filter_map(|measure| measure["name"].as_str()).collect();
+    println!("\n{model}: CER {cer:.4}, miss {miss:.4} as it is; worse by, in points");
+    print!("  {:<18}", "");
+    names.iter().for_each(|name| print!("{name:>22}"));
+    println!("{:>10}{:>10}", "CER", "miss");
+    let mut rows = Vec::new();
+    for level in levels {
+        print!("  {:<18}", level.name);
+        for measure in level.measures.iter().take(COLUMNS) {
+            print!("{:>22.5}", number(measure, "value"));
+        }
+        println!("{:>10.2}{:>10.2}", 100.0 * level.worse, 100.0 * level.missed);
+        rows.push(json!({ "what": level.name, "measures": level.measures, "cer_worse": level.worse, "miss_worse": level.missed }));
+    }
+    let (bad, good) = derived(levels, worse_max);
+    let shown = |agreement: Option<f64>| agreement.map_or_else(|| "none".to_owned(), |a| format!("{a:.4}"));
+    let verdict = match (bad, good) {
+        (Some(bad), _) if limit <= bad => "is too low",
+        (_, Some(good)) if limit > good => "asks for more than the text does",
+        _ => "lies between",
+    };
+    println!(
+        "  worse by more than {:.2} points at an agreement of {} and below; not from {} on. The limit, {limit}, {verdict}",
+        100.0 * worse_max,
+        shown(bad),
+        shown(good),
+    );
+    Ok(
+        json!({ "model": model, "cer": cer, "miss": miss, "levels": rows, "too_bad_at": bad, "good_from": good, "limit": limit, "verdict": verdict }),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn level(agreement: f64, worse: f64) -> Level {
+        let measures = vec![json!({ "name": "mask_agreement", "value": agreement, "limit": 0.97 })];
+        Level { name: String::new(), measures, worse, missed: 0.0 }
+    }
+
+    #[test]
+    fn a_limit_lies_above_what_is_too_bad_and_not_above_what_is_good() {
+        let check = |levels: &[(f64, f64)], expect: (Option<f64>, Option<f64>)| {
+            let levels: Vec<Level> =
+                levels.iter().map(|&(agreement, worse)| level(agreement, worse)).collect();
+            assert_eq!(derived(&levels, 0.001), expect);
+        };
+        check(&[(0.99, 0.0), (0.98, 0.0005), (0.96, 0.002), (0.9, 0.01)], (Some(0.96), Some(0.98)));
+        // By chance good again further down.
+        check(&[(0.99, 0.0), (0.96, 0.002), (0.9, 0.0)], (Some(0.96), Some(0.99)));
+        check(&[(0.99, 0.0), (0.9, 0.0)], (None, Some(0.9)));
+        check(&[(0.99, 0.01)], (Some(0.99), None));
+        check(&[], (None, None));
+    }
+
+    #[test]
+    fn strengths_are_spread_over_those_that_show_and_one_lies_between_good_and_bad() {
+        let judged = |agreements: &[f64]| {
+            agreements
+                .iter()
+                .enumerate()
+                .map(|(n, &a)| (n as f64, level(a, 0.0).measures))
+                .collect::<Vec<_>>()
+        };
+        let check = |agreements: &[f64], most, expect: &[f64]| {
+            assert_eq!(spread(&judged(agreements), most), expect, "{agreements:?} {most}");
+        };
+        check(&[0.9999, 0.99, 0.97, 0.9, 0.8, 0.7, 0.1], 3, &[1.0, 3.0, 5.0]);
+        check(&[0.99, 0.9], 4, &[0.0, 1.0]);
+        check(&[0.99, 0.9], 1, &[0.0]);
+        check(&[0.9999], 4, &[]);
+        let levels: Vec<(f64, Level)> =
+            [(0.01, 0.0), (0.04, 0.01), (0.05, 0.0)].map(|(sigma, worse)| (sigma, level(0.9, worse))).into();
+        assert_eq!(between(&levels, 0.001), Some((1, 0.02)));
+        assert_eq!(between(&levels[1..], 0.001), None, "bad from the first on");
+        assert_eq!(between(&levels[..1], 0.001), None, "good to the last");
+    }
+}

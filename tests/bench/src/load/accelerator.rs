@@ -1,0 +1,30 @@
+//! The gain of merging items across requests in front of an accelerator: a real lane, a simulated device with given times of
+//! its runs. It stands in for no GPU's figure. The measurement is the example `accelerator` of `lector-inference`.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use xtask::shell;
+
+use super::Setting;
+use super::report::Report;
+use crate::{example, rows};
+
+pub fn run(setting: &Setting<'_>) -> Result<Report> {
+    let seconds = if setting.short { 0.5 } else { setting.seconds.min(10.0) };
+    let program = example(setting.places, "accelerator")?;
+    let text = shell::output(Command::new(program).arg(format!("seconds={seconds}")))
+        .context("the simulated accelerator")?;
+    let mut report = Report::default();
+    for row in rows(&text)? {
+        if let Some(gain) = row["gain"].as_f64() {
+            report.at_least(
+                "SIMULATED: merged across requests, to merged within each, 20 clients",
+                3.0,
+                gain,
+            );
+        }
+        report.row(row);
+    }
+    Ok(report)
+}

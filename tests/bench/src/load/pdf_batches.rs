@@ -1,0 +1,51 @@
+//! Whole PDFs: a single one, a batch of ten, PDFs a minute, twenty users at once. All
+//! pages of the demo document, read from pixels, by the deployment `standard`.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use xtask::gateway::Upload;
+
+use super::Setting;
+use super::report::Report;
+use crate::client::answers;
+use crate::traffic::closed;
+
+const BATCH: usize = 10;
+const USERS: usize = 20;
+const USERS_WAIT_MAX_S: u32 = 120;
+/// Enough to keep every core of a small machine busy.
+const CLIENTS: usize = 4;
+
+pub fn run(setting: &Setting<'_>) -> Result<Report> {
+    // Twenty documents of four pages are more than a minute's work of two cores: whether all are read is asked here, not
+    // whether a minute is long enough.
+    let gateway =
+        setting.gateway("pdf-batches", &[("LECTOR__PLATFORM__WAIT_MAX_S", USERS_WAIT_MAX_S.to_string())])?;
+    let path = "/api/v1/ocr?text_layer=never";
+    let mut report = Report::default();
+    let single = closed(&gateway, path, &setting.upload, 1, setting.seconds.min(20.0));
+    ensure!(!single.latencies_s.is_empty(), "the document was not read");
+    report.row(single.row("a single PDF"));
+
+    let Upload { name, bytes } = &setting.upload;
+    let files: Vec<Upload> =
+        (0..BATCH).map(|n| Upload { name: format!("{n}-{name}"), bytes: bytes.clone() }).collect();
+    let began = Instant::now();
+    let pages = answers::pages(&gateway, &files, "?text_layer=never")?.len();
+    let batch_s = began.elapsed().as_secs_f64();
+    report.row(json!({ "load": "a batch of 10 PDFs", "pages": pages, "seconds": batch_s, "pages_per_s": pages as f64 / batch_s }));
+
+    let busy = closed(&gateway, path, &setting.upload, CLIENTS, setting.seconds);
+    report.row(json!({ "load": "4 clients", "pdfs_per_minute": 60.0 * busy.per_s(), "pages_per_pdf": pages / BATCH }));
+    let users = closed(&gateway, path, &setting.upload, USERS, setting.seconds);
+    report.row(users.row("20 users"));
+    report.row(json!({ "load": "20 users", "pdfs_per_minute": 60.0 * users.per_s() }));
+    report.none(
+        "failed, refused or unanswered with 20 users",
+        users.failed + users.unanswered + users.refusals_s.len(),
+    );
+    gateway.stop()?;
+    Ok(report)
+}

@@ -1,0 +1,226 @@
+//! The benchmarks: each measures next to a named reference taken in the same run, and stamps its result with the machine and
+//! the commit. Results are printed as a table and written as JSON to target/bench. `cargo xtask bench` builds and runs this
+//! program; it starts servers as child processes and depends on no crate of the host.
+
+// A program for a terminal, and no runtime path: it reads the environment where it needs to.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod acceptance;
+mod client;
+mod cobatch;
+mod floor;
+mod gpu_check;
+mod guest;
+mod load;
+mod pages;
+mod peer;
+mod procs;
+#[path = "../../src/quantile.rs"]
+mod quantile;
+mod renamed;
+mod scenario;
+mod start;
+mod table;
+mod traffic;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, Subcommand};
+use serde_json::{Value, json};
+use xtask::gateway::{Gateway, Upload};
+use xtask::places::Places;
+use xtask::{bench, shell};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask bench", about = "Lector's benchmarks", disable_version_flag = true)]
+#[command(after_help = renamed::help())]
+struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+    /// Measure what was built before, as it is
+    #[arg(long, global = true)]
+    no_build: bool,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Lector next to RapidOCR (ONNX Runtime, OpenVINO) over the same pages: speed, memory, accuracy
+    Peer(peer::Arguments),
+    /// Derive the limits of a model's acceptance: the loss of text at falling agreement on its golden batch
+    Acceptance(acceptance::Arguments),
+    /// The server's throughput next to that of its own model runs alone, and the cost of the rest
+    Floor(floor::Arguments),
+    /// Every page alone, then all at once for several tenants: the same texts, and confidences within the stated tolerance
+    Cobatch(cobatch::Arguments),
+    /// Time of a page by stage, and the guest's share of it
+    Guest(guest::Arguments),
+    /// Throughput and latency under several workloads, next to one request at a time
+    Load(load::Arguments),
+    /// Time until a server is ready and until its first answer, with an empty and a full cache of engines
+    Start(start::Arguments),
+    /// A tenant's p99 beside guests that misbehave, next to its p99 alone
+    MisbehavingGuests,
+    /// A thousand swaps of revisions under steady load: requests lost or mixed, time to the first page, memory
+    Swap,
+    /// Deploys with a cold and a warm code cache; memory and start of a server with 200 revisions
+    Deploys,
+    /// Check everything that needs a GPU on the machine that has one, and keep the figures
+    GpuCheck(gpu_check::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| renamed::explain(error).exit());
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    let places = &Places::find()?;
+    if !arguments.no_build {
+        bench::build_server(places)?;
+    }
+    match arguments.bench {
+        Bench::Peer(arguments) => peer::run(places, &arguments),
+        Bench::Acceptance(arguments) => acceptance::run(places, &arguments),
+        Bench::Floor(arguments) => floor::run(places, &arguments),
+        Bench::Cobatch(arguments) => cobatch::run(places, &arguments),
+        Bench::Guest(arguments) => guest::run(places, &arguments),
+        Bench::Load(arguments) => load::run(places, &arguments),
+        Bench::Start(arguments) => start::run(places, &arguments),
+        Bench::MisbehavingGuests => {
+            scenario::run(places, "misbehaving-guests", "hostile::a_neighbour_does_not_notice")
+        }
+        Bench::Swap => scenario::run(places, "swap", "swap::a_thousand_swaps_lose_nothing"),
+        Bench::Deploys => {
+            scenario::run(places, "deploys", "deploys::traffic_does_not_wait_for_a_compile")?;
+            scenario::run(places, "deploys", "resident::a_deploy_and_a_house_of_many_revisions")
+        }
+        Bench::GpuCheck(arguments) => gpu_check::run(places, &arguments),
+    }
+}
+
+/// Reads these files; the shipped demo document where none is named.
+fn documents(places: &Places, files: &[PathBuf]) -> Result<Vec<Upload>> {
+    if files.is_empty() {
+        return Ok(vec![Upload::read(&places.repo("tests/data/demo.pdf"))?]);
+    }
+    files.iter().map(|file| Upload::read(file)).collect()
+}
+
+/// Returns the lines of JSON that a program printed; other lines are passed over.
+fn rows(text: &str) -> Result<Vec<Value>> {
+    let lines = text.lines().filter(|line| line.starts_with('{'));
+    lines.map(|line| serde_json::from_str(line).context("a row is no JSON")).collect()
+}
+
+/// Does a number of jobs on a number of threads, each with the number of its thread; returns the results in the order of the
+/// jobs, or all failures.
+fn in_parallel<T: Send>(
+    threads: usize,
+    jobs: usize,
+    job: impl Fn(usize, usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = |thread| {
+        loop {
+            let at = next.fetch_add(1, Relaxed);
+            if at >= jobs {
+                return;
+            }
+            let result = job(thread, at);
+            let Ok(mut results) = results.lock() else { return };
+            results.push((at, result));
+        }
+    };
+    let work = &work;
+    thread::scope(|scope| (0..threads).for_each(|thread| _ = scope.spawn(move || work(thread))));
+    let mut results = results.into_inner().unwrap_or_default();
+    results.sort_by_key(|(at, _)| *at);
+    let failed = results.iter().filter_map(|(_, result)| Some(format!("{:#}", result.as_ref().err()?)));
+    let failed: Vec<String> = failed.collect();
+    ensure!(failed.is_empty() && results.len() == jobs, "not everything was read:\n{}", failed.join("\n"));
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Starts a server with this provider preference list and this cache of engines; returns the seconds until it was ready, too.
+fn server_on(places: &Places, name: &str, preferred: &[&str], cache: &Path) -> Result<(Gateway, f64)> {
+    let env = [
+        ("LECTOR__ENGINES__PROVIDERS", serde_json::to_string(preferred)?),
+        ("LECTOR__ENGINES__CACHE_DIR", cache.display().to_string()),
+    ];
+    let began = Instant::now();
+    let gateway = Gateway::start_with(places, name, &[], &env)?;
+    Ok((gateway, began.elapsed().as_secs_f64()))
+}
+
+/// Returns a number of an object; not a number where it has none.
+fn number(of: &Value, key: &str) -> f64 {
+    of[key].as_f64().unwrap_or(f64::NAN)
+}
+
+/// Builds an example of the workspace and returns its path.
+fn example(places: &Places, name: &str) -> Result<PathBuf> {
+    // Not `cargo run`: it cannot select the whole workspace, and another selection would compile wasmtime once more.
+    let build = ["build", "--release", "--locked", "--workspace", "--example", name, "--quiet"];
+    shell::run(shell::cargo().args(build).current_dir(&places.root))
+        .with_context(|| format!("building the example `{name}`"))?;
+    Ok(places.repo("target/release/examples").join(name))
+}
+
+/// Returns the prefix that limits a command to a number of cores. Both sides of a comparison get the same.
+fn on_cores(count: usize) -> Result<Vec<String>> {
+    let there = thread::available_parallelism().context("cannot count the cores")?.get();
+    ensure!(count > 0 && count <= there, "{count} threads on {there} cores");
+    if count == there {
+        return Ok(Vec::new());
+    }
+    Ok(vec!["taskset".into(), "--cpu-list".into(), format!("0-{}", count - 1)])
+}
+
+/// Returns the machine, the commit and the time of a result.
+fn stamp(places: &Places) -> Value {
+    let cpu = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        text.lines().find_map(|line| {
+            line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned())
+        })
+    });
+    let git = |arguments: &[&str]| {
+        shell::output(Command::new("git").args(arguments).current_dir(&places.root))
+            .ok()
+            .map(|text| text.trim().to_owned())
+    };
+    json!({
+        "cpu": cpu,
+        "cores": thread::available_parallelism().map_or(0, usize::from),
+        "commit": git(&["rev-parse", "--short", "HEAD"]),
+        "dirty": git(&["status", "--porcelain"]).is_some_and(|text| !text.is_empty()),
+        "unix_time_s": std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |t| t.as_secs()),
+    })
+}
+
+/// Writes target/bench/NAME.json.
+fn write(places: &Places, name: &str, result: Value) -> Result<()> {
+    write_to(places, Path::new("target/bench"), name, result)
+}
+
+/// Writes NAME.json into a folder of the repository.
+fn write_to(places: &Places, folder: &Path, name: &str, mut result: Value) -> Result<()> {
+    result["stamp"] = stamp(places);
+    let folder = places.root.join(folder);
+    let path = folder.join(format!("{name}.json"));
+    shell::write(&path, serde_json::to_string_pretty(&result)? + "\n")?;
+    println!("\nwritten to {}", places.shown(&path));
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! RapidOCR's side of `bench peer`: its virtual environment, and its runner as a process that is watched from outside.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use xtask::places::Places;
+use xtask::shell;
+
+use super::{Arguments, Measured, Tier};
+use crate::pages::Row;
+use crate::procs::Watch;
+use crate::{on_cores, rows};
+
+const PACKAGES: &[&str] = &[
+    "rapidocr==3.10.0",
+    "onnxruntime==1.31.1",
+    "openvino==2026.4.1",
+    "pypdfium2==5.15.2",
+    "rapidfuzz==3.14.6",
+];
+
+/// Makes the virtual environment where it is not there; returns its Python.
+pub fn environment(places: &Places) -> Result<PathBuf> {
+    let folder = places.cache.join("peers");
+    let python = folder.join("bin/python");
+    let _lock = places.lock()?;
+    if !python.is_file() {
+        shell::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))
+            .context("Python cannot make virtual environments: `sudo apt-get install python3-venv`")?;
+    }
+    let stamp = folder.join("packages.txt");
+    let wanted = PACKAGES.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|text| text == wanted) {
+        return Ok(python);
+    }
+    println!("installing the peer into {}", folder.display());
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--disable-pip-version-check", "--quiet"]).args(PACKAGES);
+    shell::run(&mut install)?;
+    shell::write(&stamp, wanted)?;
+    Ok(python)
+}
+
+/// Reads the pages with one of its engines. Its runner times itself and leaves out what comes before the first page and what
+/// extracts the truth.
+pub fn read(
+    places: &Places,
+    arguments: &Arguments,
+    python: &Path,
+    engine: &str,
+    folder: &Path,
+    listed: &[Row],
+    readings: PathBuf,
+) -> Result<Measured> {
+    let mut command: Vec<String> = on_cores(arguments.threads)?;
+    command.extend([
+        python.display().to_string(),
+        places.repo("tests/bench/rapidocr_runner.py").display().to_string(),
+        "--engine".into(),
+        engine.to_owned(),
+        "--dpi".into(),
+        arguments.list.dpi.to_string(),
+        "--threads".into(),
+        arguments.threads.to_string(),
+    ]);
+    if let Tier::Tiny = arguments.tier {
+        // The package has no such weights in it, and fetches some at its first start: it reads with the files that Lector
+        // reads with.
+        let file = |path: &str| places.repo("models").join(path).display().to_string();
+        command.extend(["--det".into(), file("pp-ocrv6-tiny-det/model.onnx")]);
+        command.extend(["--rec".into(), file("pp-ocrv6-tiny-rec/model.onnx")]);
+        command.extend(["--keys".into(), file("pp-ocrv6-tiny-rec/labels.txt")]);
+    }
+    command.extend(pages(folder, listed));
+    let (program, rest) = command.split_first().context("a command has a name")?;
+    let out = fs::File::create(&readings).with_context(|| format!("cannot write {}", readings.display()))?;
+    let mut child = Command::new(program)
+        .args(rest)
+        .stdin(Stdio::null())
+        .stdout(out)
+        .spawn()
+        .with_context(|| format!("cannot start {program}"))?;
+    let watch = Watch::start(child.id());
+    let status = child.wait().context("cannot wait for the peer")?;
+    let peak = watch.peak();
+    ensure!(status.success(), "RapidOCR ended with {status}");
+    let summary = rows(&shell::read(&readings)?)?.pop().context("no summary line")?;
+    let number = |key: &str| summary[key].as_f64().with_context(|| format!("the summary has no {key}"));
+    Ok(Measured {
+        name: format!("rapidocr-{engine}"),
+        pages: number("pages")? as usize,
+        wall_s: number("wall_s")?,
+        cpu_s: number("cpu_s")?,
+        peak,
+        readings,
+    })
+}
+
+/// What stands on the pages by their embedded text, as score.py takes it; nothing is read.
+pub fn truth(places: &Places, python: &Path, folder: &Path, rows: &[Row], to: PathBuf) -> Result<PathBuf> {
+    let mut command = Command::new(python);
+    command.arg(places.repo("tests/bench/rapidocr_runner.py"));
+    command.args(["--engine", "none", "--dpi", "1", "--threads", "1"]).args(pages(folder, rows));
+    shell::write(&to, shell::output(&mut command)?)?;
+    Ok(to)
+}
+
+fn pages(folder: &Path, rows: &[Row]) -> impl Iterator<Item = String> {
+    rows.iter().map(move |row| format!("{}:{}", folder.join(&row.file).display(), row.pages))
+}

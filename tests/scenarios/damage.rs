@@ -1,0 +1,129 @@
+//! Documents that nest too deep, and damaged rows of the store: refused at the door, quarantined behind it.
+
+use std::path::Path;
+
+use lector_tests::{Answer, Gateway};
+use reqwest::Method;
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+
+use crate::house::{ECHO_ONLY, ask, component, deploy, greeting, says};
+
+/// `{"greeting": "deep", "a": [[…]]}`, as text: no client library builds it.
+fn nested(depth: usize) -> String {
+    format!("{{\"greeting\":\"deep\",\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1))
+}
+
+async fn house(data: &Path) -> Gateway {
+    Gateway::builder().config(ECHO_ONLY).set("platform.data_dir", data.display()).start().await
+}
+
+async fn send(gateway: &Gateway, method: Method, path: &str, body: String) -> Answer {
+    let request =
+        gateway.client.request(method, gateway.url(path)).header("content-type", "application/json");
+    Answer::read(request.body(body).send().await.unwrap()).await
+}
+
+async fn form(gateway: &Gateway, settings: Option<String>, options: String) -> Answer {
+    let mut form = Form::new().text("options", options).part("component", Part::bytes(component("echo")));
+    if let Some(settings) = settings {
+        form = form.text("settings", settings);
+    }
+    let request = gateway.client.put(gateway.url("/api/v1/deployments/greet")).multipart(form);
+    Answer::read(request.send().await.unwrap()).await
+}
+
+fn told(problem: &Value, what: &[&str]) {
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(what.iter().all(|what| detail.contains(what)), "{problem}");
+}
+
+#[tokio::test]
+async fn what_nests_too_deep_is_refused_and_the_server_starts_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = house(folder.path()).await;
+    let options = json!({ "settings": { "greeting": "sound" }, "promote": true });
+    assert_eq!(deploy(&gateway, "", "greet", component("echo"), options).await.status, 201);
+    let tenant = "/api/v1/admin/tenants/acme";
+    let deployment = "/api/v1/deployments/greet";
+    let settings = |depth: usize| format!("{{\"settings\":{}}}", nested(depth - 1));
+    // 127 is what a JSON parser of the usual bound takes, and what could not be read back once it was wrapped.
+    for depth in [33, 127, 128, 5000] {
+        let limit = ["32".to_owned(), depth.to_string()];
+        let limit: Vec<&str> = limit.iter().map(String::as_str).collect();
+        let answer = form(&gateway, Some(nested(depth)), "{}".into()).await;
+        told(&answer.problem(400, "json_too_deep"), &limit);
+        let answer = form(&gateway, None, settings(depth)).await;
+        told(&answer.problem(400, "json_too_deep"), &limit);
+        for (method, path) in [
+            (Method::PUT, deployment),
+            (Method::PUT, tenant),
+            (Method::POST, "/api/v1/keys"),
+            (Method::POST, "/api/v1/deployments/greet/promote"),
+            (Method::POST, "/api/v1/admin/engines/retry"),
+        ] {
+            let answer = send(&gateway, method, path, settings(depth)).await;
+            told(&answer.problem(400, "json_too_deep"), &limit);
+        }
+    }
+    // At the bound it is accepted, by both ways.
+    let answer = form(&gateway, Some(nested(32)), "{\"promote\":true}".into()).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let answer = send(&gateway, Method::PUT, tenant, settings(32)).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    assert_eq!(gateway.stop().await, 0);
+
+    let gateway = house(folder.path()).await;
+    assert_eq!(greeting(&gateway, "greet").await, "deep");
+    let kept = ask(&gateway, "", Method::GET, tenant, None).await.ok();
+    assert_eq!(kept["terms"]["settings"]["greeting"], "deep");
+    let rows = ask(&gateway, "", Method::GET, "/api/v1/admin/quarantine", None).await.ok();
+    assert_eq!(rows["rows"], json!([]));
+}
+
+#[tokio::test]
+async fn what_is_too_large_or_no_object_is_refused_and_changes_nothing() {
+    let gateway = Gateway::builder().config(ECHO_ONLY).start().await;
+    let options = json!({ "settings": { "greeting": "sound" }, "promote": true });
+    assert_eq!(deploy(&gateway, "", "greet", component("echo"), options).await.status, 201);
+    let filler = |bytes: usize| format!("{{\"settings\":{{\"greeting\":\"{}\"}}}}", "x".repeat(bytes));
+    let answer = form(&gateway, None, filler(51 << 20)).await;
+    told(&answer.problem(413, "json_too_large"), &["`options`", "1310720"]);
+    let answer = form(&gateway, Some(filler(1 << 20)), "{}".into()).await;
+    told(&answer.problem(413, "json_too_large"), &["`settings`", "1048576"]);
+    let tenant = "/api/v1/admin/tenants/acme";
+    let answer = send(&gateway, Method::PUT, tenant, filler(300 << 10)).await;
+    told(&answer.problem(413, "json_too_large"), &["262144"]);
+    let answer = send(&gateway, Method::POST, "/api/v1/keys", filler(20 << 10)).await;
+    told(&answer.problem(413, "json_too_large"), &["16384"]);
+
+    let key = "/api/v1/admin/keys/0123456789abcdef/rotate";
+    for body in ["[]", "[null,null]", "null", "[[],{}]", "7", "\"promote\""] {
+        for (method, path) in [
+            (Method::PUT, "/api/v1/deployments/greet"),
+            (Method::POST, "/api/v1/deployments/greet/promote"),
+            (Method::POST, "/api/v1/deployments/greet/canary"),
+            (Method::PUT, tenant),
+            (Method::POST, "/api/v1/keys"),
+            (Method::POST, "/api/v1/admin/keys"),
+            (Method::POST, key),
+            (Method::POST, "/api/v1/admin/engines/retry"),
+        ] {
+            send(&gateway, method, path, body.to_owned()).await.problem(400, "body_invalid");
+        }
+        form(&gateway, None, body.to_owned()).await.problem(400, "body_invalid");
+    }
+    // Nor within an object.
+    for (path, body) in [
+        (tenant, r#"{"limits":[1.0,2]}"#),
+        (tenant, r#"{"limits":{"budget":[1]}}"#),
+        ("/api/v1/deployments/greet", r#"{"budget":[1,2,3,4,5,6,7,8,9]}"#),
+        ("/api/v1/deployments/greet", r#"{"promote":true,"watch":[0.5,0,20]}"#),
+    ] {
+        send(&gateway, Method::PUT, path, body.to_owned()).await.problem(400, "body_invalid");
+    }
+    let shown = ask(&gateway, "", Method::GET, "/api/v1/deployments/greet", None).await.ok();
+    assert_eq!((&shown["version"], shown["revisions"].as_array().unwrap().len()), (&json!(1), 1), "{shown}");
+    assert_eq!(ask(&gateway, "", Method::GET, tenant, None).await.status, 404);
+    says(&gateway, "", "greet", "").await.ok();
+}
