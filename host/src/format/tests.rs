@@ -75,7 +75,7 @@ fn json_tells_of_blocks_findings_and_properties() {
         ..Finding::new("date", "29 Nov", 0, area)
     }];
     page.properties = Some(r#"{"total":12.5}"#.into());
-    let value = json::document(&of_page(page));
+    let value = serde_json::to_value(json::Document(&of_page(page))).unwrap();
     let page = &value["pages"][0];
     assert_eq!(page["lines"][0]["direction"], "rtl");
     let corners = json!([[1.0, 2.0], [4.0, 2.0], [4.0, 6.0], [1.0, 6.0]]);
