@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lector_core::port::PageKind;
-use lector_core::{Blame, Fault, Kind, SharedTranscript, Transcript};
+use lector_core::{Blame, Fault, Kind, SharedTranscript};
 use tracing::Instrument;
 use wasmtime::component::{Accessor, Resource};
 

@@ -5,8 +5,8 @@ use lector_pixels::{self as pixels, Normalisation};
 use wasmtime::component::{Accessor, Resource};
 
 use super::{Answer, Host, Job, keep_tensor, operate, tensor_bytes};
-use crate::bindings::lector::geometry::geometry;
 use crate::bindings::lector::image::images as image;
+use crate::bindings::lector::types::geometry;
 use crate::convert;
 use crate::held::{HeldImage, HeldTensor};
 use crate::ledger::Charge;

@@ -6,7 +6,7 @@ use lector_core::{Blame, Dtype, Fault, Kind, ModelInfo, Tensor, TensorData};
 use lector_pixels as pixels;
 use wasmtime::component::{Accessor, Resource};
 
-use super::{Answer, Host, Job, keep_tensor, operate, tell, tensor_bytes};
+use super::{Answer, Host, Job, keep_tensor, operate, tell};
 use crate::bindings::lector::inference::{models, tensors};
 use crate::bindings::lector::types::errors;
 use crate::convert;
