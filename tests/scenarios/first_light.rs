@@ -23,7 +23,7 @@ async fn a_pdf_is_read_from_pixels() {
     for (page, spec) in json["pages"].as_array().unwrap().iter().zip(&pages) {
         assert_eq!(squeeze(page["text"].as_str().unwrap()), squeeze(&spec.lines.join("")), "{page}");
         for line in page["lines"].as_array().unwrap() {
-            assert_eq!(line["origin"], "ocr");
+            assert_eq!(line["source"], "ocr");
             assert!(line["confidence"].as_f64().unwrap() > 0.8, "{line}");
             assert_eq!(line["quad"].as_array().unwrap().len(), 4);
         }
@@ -68,7 +68,7 @@ async fn embedded_text_is_used_where_it_is_real() {
     let lines = json["pages"][0]["lines"].as_array().unwrap();
     assert_eq!(lines.len(), 8, "{json}");
     assert!(
-        lines.iter().all(|l| l["origin"] == "text-layer" && l["text"] == "Embedded words need no engine."),
+        lines.iter().all(|l| l["source"] == "text-layer" && l["text"] == "Embedded words need no engine."),
         "{json}"
     );
     assert_eq!(json["pages"][0]["timing_ms"]["inference"].as_object().map_or(0, |m| m.len()), 0, "{json}");

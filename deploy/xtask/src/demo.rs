@@ -108,7 +108,7 @@ fn page(event: &Value, start: Instant) {
         confidence = format!("mean confidence {:.3}", sum / lines.len() as f64);
     }
     let recognised =
-        lines.iter().filter(|line| line["origin"].as_str().is_some_and(|from| from == "ocr")).count();
+        lines.iter().filter(|line| line["source"].as_str().is_some_and(|from| from == "ocr")).count();
     println!(
         "\n[{:6.2} s] {}: {} lines ({recognised} read from pixels), {confidence}",
         start.elapsed().as_secs_f64(),

@@ -50,13 +50,14 @@ fn compile(places: &Places, rust: &GuestRust, target: &str, components: &[Compon
     if components.is_empty() {
         return Ok(());
     }
-    let mut cargo = shell::cargo();
-    cargo.args(["build", "--release", "--locked", "--target", target]).current_dir(places.repo("guest"));
     for component in components {
-        cargo.args(["--package", &component.package]);
+        // One by one: together, cargo would give the features of the SDK that one guest asks for to all of them, and a guest
+        // with the feature `wrapper` imports the pipeline of another deployment.
+        let mut cargo = shell::cargo();
+        cargo.args(["build", "--release", "--locked", "--target", target, "--package", &component.package]);
+        rust.apply(cargo.current_dir(places.repo("guest")));
+        shell::run(&mut cargo).with_context(|| format!("{} does not build for {target}", component.name))?;
     }
-    rust.apply(&mut cargo);
-    shell::run(&mut cargo).with_context(|| format!("the guests do not build for {target}"))?;
     let built = places.repo("guest/target").join(target).join("release");
     for component in components {
         let suffix = if target == WASI { "wasip2.wasm" } else { "wasm" };

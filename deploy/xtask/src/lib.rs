@@ -21,3 +21,4 @@ pub mod shell;
 pub mod test;
 pub mod tidy;
 mod tokens;
+pub mod wit;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::places::Places;
-use xtask::{bench, corpus, demo, fuzz, guests, setup, test, tidy};
+use xtask::{bench, corpus, demo, fuzz, guests, setup, test, tidy, wit};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Lector's task runner", disable_version_flag = true)]
@@ -35,6 +35,8 @@ enum Task {
     Test(test::Arguments),
     /// Check the house rules that no compiler knows (part of `test`)
     Tidy,
+    /// Write the list of the contract's released files, `wit/RELEASED`
+    ReleaseWit(wit::Arguments),
     /// Fetch the 108 PDFs of the test corpus into the cache
     Corpus {
         /// Take files from this folder first, where their sha256 agrees
@@ -77,6 +79,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Demo { files } => demo::run(&places, &files),
         Task::Test(arguments) => test::run(&places, &arguments),
         Task::Tidy => tidy::run(&places),
+        Task::ReleaseWit(arguments) => wit::run(&places, &arguments),
         Task::Corpus { from } => corpus::fetch(&places, from.as_deref()).map(drop),
         Task::Fuzz(arguments) => fuzz::run(&places, &arguments),
         Task::GpuCheck(Passed { arguments }) => {

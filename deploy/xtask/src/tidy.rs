@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::places::Places;
-use crate::{cycles, dependency_rule, shell};
+use crate::{cycles, dependency_rule, shell, wit};
 
 /// Names allowed in the repository's root, besides those that start with a dot.
 const TOP_LEVEL: &[&str] = &[
@@ -59,7 +59,7 @@ pub fn run(places: &Places) -> Result<()> {
             found.extend(of_text(path, &text));
         }
     }
-    found.extend(of_released_wit(places)?);
+    found.extend(wit::violations(&places.repo("wit"))?);
     found.extend(dependency_rule::violations(places)?);
     found.extend(cycles::violations(&places.root, &cycles::crates(&files)));
     if found.is_empty() {
@@ -148,26 +148,6 @@ fn of_rust(path: &str, text: &str) -> Vec<String> {
         }
     }
     found
-}
-
-/// A released WIT file never changes: `wit/RELEASED` holds `SHA256  PATH` for each. No such file: nothing is released.
-fn of_released_wit(places: &Places) -> Result<Vec<String>> {
-    let list = places.repo("wit/RELEASED");
-    if !list.is_file() {
-        return Ok(Vec::new());
-    }
-    let text = shell::read(&list)?;
-    let mut found = Vec::new();
-    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let Some((sha256, path)) = line.split_once("  ") else {
-            found.push(format!("wit/RELEASED: `{line}` is not `SHA256  PATH`"));
-            continue;
-        };
-        if !shell::is_intact(&places.repo("wit").join(path), sha256) {
-            found.push(format!("wit/{path} is released and has changed: put the change into a new version"));
-        }
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -1,20 +1,21 @@
-//! A program of one's own for the batches of a revision, beside the pipeline.
+//! A batching policy of the guest's own, beside the pipeline.
 //!
-//! A guest that has one implements [`BatchProgram`] and says so in its export line: `export!(Mine, batching)`. The host
+//! A guest that has one implements [`BatchingPolicy`] and says so in its export line: `export!(Mine, batching)`. The host
 //! asks it while runs of the revision wait in front of a model; it has 200 microseconds of computing for an answer.
 
 use crate::Pipeline;
 
-pub use crate::bindings::program::exports::lector::ocr::batching::{Decision, Engine, Waiting};
+pub use crate::bindings::policy::exports::lector::ocr::batching::{Decision, EngineState, WaitingRun};
 
 /// Decides which of the revision's waiting runs go together, and when.
-pub trait BatchProgram: Pipeline<Settings: 'static> {
+pub trait BatchingPolicy: Pipeline<Settings: 'static> {
     /// Decides about the runs that wait, in the order in which they came, one or more of them. `now_us` is a clock that
     /// only rises. The instance lives from call to call.
     ///
-    /// An answer that comes late, a panic, or one that makes no sense (see the contract) costs a strike; after eight of
+    /// An answer that comes late, a panic, or one that makes no sense (see the contract) counts as a failure; after eight of
     /// them what [`Pipeline::configure`] declared holds for good.
-    fn plan(waiting: &[Waiting], engine: &Engine, now_us: u64, settings: &Self::Settings) -> Decision;
+    fn plan(waiting: &[WaitingRun], engine: &EngineState, now_us: u64, settings: &Self::Settings)
+    -> Decision;
 }
 
 #[cfg(target_family = "wasm")]
@@ -23,8 +24,8 @@ mod exports {
     use std::cell::RefCell;
     use std::rc::Rc;
 
-    use super::{BatchProgram, Decision, Engine, Waiting};
-    use crate::bindings::program::exports::lector::ocr::batching::Guest;
+    use super::{BatchingPolicy, Decision, EngineState, WaitingRun};
+    use crate::bindings::policy::exports::lector::ocr::batching::Guest;
     use crate::pipeline::{Component, tell_panics};
     use crate::{host, settings};
 
@@ -33,9 +34,9 @@ mod exports {
         static SETTLED: RefCell<Option<Rc<dyn Any>>> = const { RefCell::new(None) };
     }
 
-    impl<P: BatchProgram> Guest for Component<P> {
+    impl<P: BatchingPolicy> Guest for Component<P> {
         #[allow(clippy::expect_used, reason = "a trap is what the host counts")]
-        fn plan(waiting: Vec<Waiting>, engine: Engine, now_us: u64) -> Decision {
+        fn plan(waiting: Vec<WaitingRun>, engine: EngineState, now_us: u64) -> Decision {
             let settled = SETTLED.with(|settled| settled.borrow().clone()).unwrap_or_else(|| {
                 tell_panics();
                 let parsed = settings::parse::<P::Settings>(&host::settings_get());

@@ -10,20 +10,41 @@
 
 wit_bindgen::generate!({
     path: "../../wit",
-    world: "guest",
+    world: "lector:ocr/guest",
     pub_export_macro: true,
     generate_all,
     additional_derives: [PartialEq],
-    additional_derives_ignore: ["argument"],
+    additional_derives_ignore: ["argument", "crop"],
 });
 
-/// The world of a batching program, apart: only a guest that has one exports it.
-pub mod program {
+/// The world of a batching policy, apart: only a guest that has one exports it.
+pub mod policy {
     wit_bindgen::generate!({
         path: "../../wit",
-        world: "batching-program",
+        world: "lector:ocr/batching-policy",
         pub_export_macro: true,
-        export_macro_name: "export_program",
+        export_macro_name: "export_policy",
         additional_derives: [PartialEq],
+    });
+}
+
+/// The import of a guest that wraps another pipeline. A feature, because a component that links this imports the interface,
+/// called or not.
+#[cfg(all(feature = "wrapper", target_family = "wasm"))]
+pub mod wrapped {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "package lector:sdk; world wrapped { import lector:ocr/pipeline@0.2.0; }",
+        world: "lector:sdk/wrapped",
+        with: {
+            "lector:types/errors@0.2.0": crate::bindings::lector::types::errors,
+            "lector:types/geometry@0.2.0": crate::bindings::lector::types::geometry,
+            "lector:inference/tensors@0.2.0": crate::bindings::lector::inference::tensors,
+            "lector:image/images@0.2.0": crate::bindings::lector::image::images,
+            "lector:ocr/model@0.2.0": crate::bindings::lector::ocr::model,
+            "lector:ocr/document@0.2.0": crate::bindings::lector::ocr::document,
+            "lector:ocr/pipeline-types@0.2.0": crate::bindings::lector::ocr::pipeline_types,
+        },
+        generate_all,
     });
 }

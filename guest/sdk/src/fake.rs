@@ -4,21 +4,21 @@
 //!
 //! ```
 //! use lector_sdk::fake::{Array, FakeHost, FakeModel, FakePage};
-//! use lector_sdk::{Complaint, Declaration, Error, Model, Page, Pipeline, Request, Tensor, Transcript};
+//! use lector_sdk::{ConfigError, PipelineInfo, Error, Model, Page, Pipeline, Request, Tensor, Transcript};
 //!
 //! struct Doubling;
 //!
 //! impl Pipeline for Doubling {
 //!     type Settings = std::collections::BTreeMap<String, String>;
 //!
-//!     fn configure(_: &Self::Settings) -> Result<Declaration, Complaint> {
-//!         Ok(Declaration { models: vec!["double".to_owned()], ..Declaration::default() })
+//!     fn configure(_: &Self::Settings) -> Result<PipelineInfo, ConfigError> {
+//!         Ok(PipelineInfo { models: vec!["double".to_owned()], ..PipelineInfo::default() })
 //!     }
 //!
 //!     async fn recognize(page: &Page, _: &Request, _: &Self::Settings) -> Result<Transcript, Error> {
 //!         let model = Model::open("double")?;
 //!         let input = Tensor::from_f32(&[2], &[1.0, 2.0])?;
-//!         let [output] = model.run_one(&model.describe(), input, ["y"]).await?;
+//!         let [output] = model.run_one(&model.describe(), &input, ["y"]).await?;
 //!         let mut transcript = Transcript::blank(page.size_at(72.0), 72.0);
 //!         transcript.warnings.push(format!("{:?}", output.to_f32()?));
 //!         Ok(transcript)
@@ -43,6 +43,9 @@ mod executor;
 pub(crate) mod handles;
 mod page;
 mod pixels;
+mod png;
+#[cfg(feature = "wrapper")]
+mod wrapped;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -50,7 +53,7 @@ use std::rc::Rc;
 
 use crate::pipeline::Component;
 use crate::{
-    Complaint, Declaration, Dtype, Error, Level, ModelInfo, Pipeline, Port, Request, Summary, Transcript,
+    ConfigError, Dtype, Error, Level, ModelInfo, Pipeline, PipelineInfo, Port, Request, Summary, Transcript,
 };
 
 pub use array::Array;
@@ -70,6 +73,8 @@ pub(crate) struct State {
     logs: RefCell<Vec<(Level, String)>>,
     spans: RefCell<BTreeMap<String, u32>>,
     pixels_read: Cell<u64>,
+    #[cfg(feature = "wrapper")]
+    wrapped: Option<Rc<dyn wrapped::Wrapped>>,
 }
 
 /// A host without engines: grants closures as models, and runs pipelines on fake pages.
@@ -92,11 +97,19 @@ impl FakeHost {
         self
     }
 
+    /// Has the pipelines that run on it wrap `P` with these settings. To be called before anything runs.
+    #[cfg(feature = "wrapper")]
+    #[must_use]
+    pub fn wraps<P: Pipeline>(mut self, settings: &str) -> Self {
+        self.state.wrapped = Some(wrapped::wrapped::<P>(settings));
+        self
+    }
+
     /// Calls the pipeline's `configure` the way the host does.
     ///
     /// # Errors
     /// The pipeline's complaint.
-    pub fn configure<P: Pipeline>(&self, settings: &str) -> Result<Declaration, Complaint> {
+    pub fn configure<P: Pipeline>(&self, settings: &str) -> Result<PipelineInfo, ConfigError> {
         self.entered(|| Component::<P>::configure(settings))
     }
 
@@ -119,6 +132,7 @@ impl FakeHost {
     /// # Errors
     /// The pipeline's error.
     pub fn assemble<P: Pipeline>(&self, pages: Vec<Transcript>, settings: &str) -> Result<Summary, Error> {
+        let pages = crate::Pages::from_list(pages)?;
         self.entered(|| block_on(Component::<P>::assemble(pages, settings)))
     }
 
@@ -161,8 +175,12 @@ impl FakeHost {
     fn state(&self) -> Rc<State> {
         let mut shared = self.shared.borrow_mut();
         let state = shared.get_or_insert_with(|| {
-            let models = self.state.models.clone();
-            Rc::new(State { models, ..State::default() })
+            Rc::new(State {
+                models: self.state.models.clone(),
+                #[cfg(feature = "wrapper")]
+                wrapped: self.state.wrapped.clone(),
+                ..State::default()
+            })
         });
         Rc::clone(state)
     }

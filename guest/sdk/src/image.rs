@@ -2,38 +2,75 @@
 //! text. Called by guests.
 
 use crate::host;
-use crate::{Channels, Crop, Error, Filter, Normalisation, Quad, Size, Tensor, Turn};
+use crate::{Channels, Encoding, Error, Filter, Normalization, PixelFormat, Quad, Rotation, Size, Tensor};
 
-/// An RGB image in the host, 8 bits a channel. It never changes; every operation makes a new one. Dropping
-/// it gives its bytes back to the page's budget.
+/// An image in the host, 8 bits a channel. It never changes; every operation makes a new one. Dropping it gives its bytes
+/// back to the page's budget.
 pub struct Image(pub(crate) host::Image);
 
-/// Pieces of one image on their way into one tensor, for [`Image::stack`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pieces {
-    /// Corners of each piece and the columns that it takes.
-    pub crops: Vec<Crop>,
+/// A piece of an image to be straightened.
+#[derive(Clone, Copy)]
+pub struct Crop<'a> {
+    /// The image.
+    pub image: &'a Image,
+    /// The corners; outside of the image the nearest edge pixel is taken.
+    pub quad: Quad,
+    /// Columns of the result, 1 or more; the rest of the row is padding.
+    pub width: u32,
+}
+
+/// Pieces of one image or of several on their way into one tensor.
+pub struct Crops<'a> {
+    /// The pieces; their images have one format.
+    pub crops: Vec<Crop<'a>>,
     /// Columns and rows of every row of the batch.
     pub size: Size,
     /// From bytes to numbers.
-    pub normalisation: Normalisation,
+    pub normalization: Normalization,
+}
+
+impl Crops<'_> {
+    /// Straightens each piece to the same number of rows and stacks them into `f32[crops, channels, height, width]`: 3
+    /// channels for rgb8, 1 for gray8. Columns beyond a piece's own width hold 0.
+    ///
+    /// # Errors
+    /// `Invalid` without a crop, for one wider than the tensor, or for images of two formats; `TooLarge` over the page
+    /// budget.
+    pub async fn stack(self) -> Result<Tensor, Error> {
+        let crops = self.crops.iter().map(|crop| (&crop.image.0, crop.quad, crop.width)).collect();
+        host::stack(crops, self.size, self.normalization).await.map(Tensor)
+    }
 }
 
 impl Image {
-    /// An image from `width * height * 3` bytes, rows from the top, red first.
+    /// Makes an image from bytes: rows from the top, pixels from the left, without padding.
     ///
     /// # Errors
     /// `Invalid` where the number of bytes does not fit the size, `TooLarge` over the page budget.
-    pub fn from_rgb(size: Size, rgb: &[u8]) -> Result<Self, Error> {
-        host::image_from_rgb(size, rgb).map(Self)
+    pub fn from_bytes(format: PixelFormat, size: Size, bytes: &[u8]) -> Result<Self, Error> {
+        host::image_from_bytes(format, size, bytes).map(Self)
     }
 
-    /// Columns and rows.
+    /// Makes an image from `width * height * 3` bytes, rows from the top, red first.
+    ///
+    /// # Errors
+    /// As [`Image::from_bytes`].
+    pub fn from_rgb(size: Size, rgb: &[u8]) -> Result<Self, Error> {
+        Self::from_bytes(PixelFormat::Rgb8, size, rgb)
+    }
+
+    /// Returns the layout of its pixels.
+    pub fn format(&self) -> PixelFormat {
+        self.0.format()
+    }
+
+    /// Returns columns and rows.
     pub fn size(&self) -> Size {
         self.0.size()
     }
 
-    /// Copies a rectangle of pixels into the guest: three bytes a pixel, rows from the top, red first.
+    /// Copies a rectangle of pixels into the guest, rows from the top: three bytes a pixel, red first, or one where the
+    /// image is gray.
     ///
     /// # Errors
     /// `Invalid` where the rectangle leaves the image.
@@ -41,7 +78,23 @@ impl Image {
         self.0.read(x, y, size)
     }
 
-    /// The whole image at another size.
+    /// Encodes the whole image as a file.
+    ///
+    /// # Errors
+    /// `Invalid` for a JPEG quality outside of 1 to 100, `TooLarge` over the page budget.
+    pub async fn encode(&self, encoding: Encoding) -> Result<Vec<u8>, Error> {
+        host::image_encode(&self.0, encoding).await
+    }
+
+    /// Converts the pixels to `format`.
+    ///
+    /// # Errors
+    /// `TooLarge` over the page budget.
+    pub async fn convert(&self, format: PixelFormat) -> Result<Self, Error> {
+        host::image_convert(&self.0, format).await.map(Self)
+    }
+
+    /// Resamples the whole image to another size.
     ///
     /// # Errors
     /// `Invalid` for an empty size, `TooLarge` over the page budget.
@@ -49,15 +102,15 @@ impl Image {
         host::image_resize(&self.0, size, filter).await.map(Self)
     }
 
-    /// The whole image, turned clockwise.
+    /// Rotates the whole image clockwise.
     ///
     /// # Errors
     /// `TooLarge` over the page budget.
-    pub async fn rotate(&self, by: Turn) -> Result<Self, Error> {
+    pub async fn rotate(&self, by: Rotation) -> Result<Self, Error> {
         host::image_rotate(&self.0, by).await.map(Self)
     }
 
-    /// The piece inside `quad`, straightened by a perspective transform.
+    /// Straightens the piece inside `quad` by a perspective transform.
     ///
     /// # Errors
     /// `Invalid` for a quad without area or an empty size, `TooLarge` over the page budget.
@@ -65,27 +118,18 @@ impl Image {
         host::image_crop(&self.0, quad, size).await.map(Self)
     }
 
-    /// The whole image as `f32[1, 3, height, width]`.
+    /// Converts the whole image to `f32[1, channels, height, width]`: 3 channels for rgb8, 1 for gray8.
     ///
     /// # Errors
     /// `Invalid` for a standard deviation of 0, `TooLarge` over the page budget.
-    pub async fn to_tensor(&self, normalisation: Normalisation) -> Result<Tensor, Error> {
-        host::to_tensor(&self.0, normalisation).await.map(Tensor)
-    }
-
-    /// Pieces of the image, each straightened to the same number of rows, stacked into
-    /// `f32[crops, 3, height, width]`. Columns beyond a piece's own width hold 0.
-    ///
-    /// # Errors
-    /// `Invalid` without a crop or for one wider than the tensor, `TooLarge` over the page budget.
-    pub async fn stack(&self, pieces: Pieces) -> Result<Tensor, Error> {
-        host::stack(&self.0, pieces.crops, pieces.size, pieces.normalisation).await.map(Tensor)
+    pub async fn to_tensor(&self, normalization: Normalization) -> Result<Tensor, Error> {
+        host::to_tensor(&self.0, normalization).await.map(Tensor)
     }
 }
 
 /// `(byte / 255 - mean) / std`.
-impl Normalisation {
-    /// `[-1, 1]`: mean and standard deviation 0.5 in every channel, as PaddleOCR's recognisers are trained.
+impl Normalization {
+    /// `[-1, 1]`: mean and standard deviation 0.5 in every channel, as PaddleOCR's recognizers are trained.
     pub const fn half(channels: Channels) -> Self {
         Self { mean: (0.5, 0.5, 0.5), std: (0.5, 0.5, 0.5), channels }
     }

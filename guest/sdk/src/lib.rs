@@ -6,7 +6,7 @@
 //! the host; handles cross, and bytes only when a guest reads them.
 //!
 //! ```
-//! use lector_sdk::{Complaint, Declaration, Error, Page, Pipeline, Request, Transcript};
+//! use lector_sdk::{ConfigError, PipelineInfo, Error, Page, Pipeline, Request, Transcript};
 //!
 //! #[derive(Default, serde::Deserialize)]
 //! #[serde(default, deny_unknown_fields)]
@@ -19,8 +19,8 @@
 //! impl Pipeline for Hello {
 //!     type Settings = Settings;
 //!
-//!     fn configure(_: &Settings) -> Result<Declaration, Complaint> {
-//!         Ok(Declaration::default())
+//!     fn configure(_: &Settings) -> Result<PipelineInfo, ConfigError> {
+//!         Ok(PipelineInfo::default())
 //!     }
 //!
 //!     async fn recognize(page: &Page, _: &Request, settings: &Settings) -> Result<Transcript, Error> {
@@ -42,33 +42,43 @@
 pub mod batching;
 #[doc(hidden)]
 pub mod bindings;
+mod blocks;
+pub mod budget;
+mod error;
 #[cfg(not(target_family = "wasm"))]
 pub mod fake;
 mod host;
 mod image;
+#[cfg(feature = "wrapper")]
+pub mod inner;
 mod log;
 mod model;
 mod page;
+mod pages;
 mod pipeline;
 mod settings;
 mod tensor;
 mod text;
 
-pub use image::{Image, Pieces};
+pub use image::{Crop, Crops, Image};
 pub use log::{Level, Span, debug, error, info, log, span, warn};
 pub use model::Model;
 pub use page::Page;
+pub use pages::Pages;
 #[doc(hidden)]
 pub use pipeline::Component;
 pub use pipeline::{Pipeline, join_pages};
-pub use tensor::Tensor;
+pub use tensor::{Element, Tensor};
 
-pub use bindings::exports::lector::ocr::pipeline::{
-    Batching, Complaint, Declaration, Priority, Request, Summary, TextLayerPolicy,
+pub use bindings::lector::image::images::{Channels, Encoding, Filter, Normalization, PixelFormat};
+pub use bindings::lector::inference::models::{ModelInfo, Port};
+pub use bindings::lector::inference::tensors::Dtype;
+pub use bindings::lector::ocr::document::{PageKind, TextLayer, TextSpan};
+pub use bindings::lector::ocr::model::{
+    Block, BlockKind, Cell, Direction, Finding, Line, Source, Table, Transcript, Word,
 };
-pub use bindings::lector::ocr::document::{Kind as PageKind, TextLayer, TextSpan};
-pub use bindings::lector::ocr::image::{Channels, Crop, Filter, Normalisation};
-pub use bindings::lector::ocr::inference::{Dtype, ModelInfo, Port};
-pub use bindings::lector::ocr::types::{
-    Error, Finding, Line, Origin, Point, Quad, Rect, Size, Transcript, Turn, Word,
+pub use bindings::lector::ocr::pipeline_types::{
+    BatchingConfig, ConfigError, PipelineInfo, Priority, Request, Summary, TextLayerPolicy,
 };
+pub use bindings::lector::types::errors::{Error, ErrorKind};
+pub use bindings::lector::types::geometry::{Point, Quad, Rect, Rotation, Size};

@@ -29,13 +29,13 @@ impl Model {
         self.0.labels(indices)
     }
 
-    /// Runs the model; takes the inputs and gives the named outputs, in the order asked for.
+    /// Runs the model and returns the named outputs, in the order asked for. The inputs stay the guest's.
     ///
     /// # Errors
     /// `Invalid` for a name, type or shape that the model does not have, `Busy` where the engine's queue is
     /// full, `Deadline` where the page's time is over, `Failed` where the engine failed.
-    pub async fn run(&self, inputs: Vec<(&str, Tensor)>, outputs: &[&str]) -> Result<Vec<Tensor>, Error> {
-        let inputs = inputs.into_iter().map(|(name, tensor)| (name.to_owned(), tensor.0)).collect();
+    pub async fn run(&self, inputs: &[(&str, &Tensor)], outputs: &[&str]) -> Result<Vec<Tensor>, Error> {
+        let inputs = inputs.iter().map(|(name, tensor)| ((*name).to_owned(), &tensor.0)).collect();
         let wanted = outputs.iter().map(|&name| name.to_owned()).collect();
         let tensors = host::model_run(&self.0, inputs, wanted).await?;
         Ok(tensors.into_iter().map(Tensor).collect())
@@ -48,19 +48,23 @@ impl Model {
     pub async fn run_one<const N: usize>(
         &self,
         info: &ModelInfo,
-        input: Tensor,
+        input: &Tensor,
         outputs: [&str; N],
     ) -> Result<[Tensor; N], Error> {
         let [port] = info.inputs.as_slice() else {
-            return Err(Error::Invalid(format!(
-                "model `{}` has {} inputs; this guest feeds models of one input",
-                info.name,
-                info.inputs.len()
-            )));
+            return Err(Error::invalid(
+                "model_input_count",
+                format!(
+                    "model `{}` has {} inputs; this guest feeds models of one input",
+                    info.name,
+                    info.inputs.len()
+                ),
+            ));
         };
-        let tensors = self.run(vec![(port.name.as_str(), input)], &outputs).await?;
+        let tensors = self.run(&[(port.name.as_str(), input)], &outputs).await?;
         tensors.try_into().map_err(|given: Vec<Tensor>| {
-            Error::Failed(format!("model `{}` gave {} outputs of {N} asked for", info.name, given.len()))
+            let message = format!("model `{}` gave {} outputs of {N} asked for", info.name, given.len());
+            Error::failed("model_output_count", message)
         })
     }
 }

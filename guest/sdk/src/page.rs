@@ -52,6 +52,11 @@ impl Page {
         self.0.render(dpi).await.map(Image)
     }
 
+    /// Returns another handle to the same page, for `inner::recognize` (feature `wrapper`).
+    pub fn share(&self) -> Self {
+        Self(self.0.share())
+    }
+
     /// The size that a rendering at `dpi` will have, give or take a pixel.
     pub fn size_at(&self, dpi: f32) -> Size {
         let (width, height) = self.size_pt();

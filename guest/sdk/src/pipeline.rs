@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::DeserializeOwned;
 
 use crate::settings;
-use crate::{Complaint, Declaration, Error, Page, Request, Summary, Transcript};
+use crate::{ConfigError, Error, Page, Pages, PipelineInfo, Request, Summary, Transcript};
 
 /// One tenant's way of reading pages.
 ///
@@ -17,11 +17,11 @@ pub trait Pipeline: 'static {
     /// acceptable, and refuse unknown ones (`#[serde(deny_unknown_fields)]`).
     type Settings: DeserializeOwned;
 
-    /// Checks settings beyond what their types say, and declares what the pipeline will do with them.
+    /// Checks settings beyond what their types say, and describes the pipeline that they configure.
     ///
     /// # Errors
-    /// A [`Complaint`] that points at the member which is wrong and says what would be right.
-    fn configure(settings: &Self::Settings) -> Result<Declaration, Complaint>;
+    /// A [`ConfigError`] that points at the member which is wrong and says what would be right.
+    fn configure(settings: &Self::Settings) -> Result<PipelineInfo, ConfigError>;
 
     /// Reads one page. Write it as `async fn`.
     ///
@@ -33,24 +33,35 @@ pub trait Pipeline: 'static {
         settings: &Self::Settings,
     ) -> impl Future<Output = Result<Transcript, Error>>;
 
-    /// Joins the pages of one document, in page order, pages that failed left out. The default joins their
-    /// texts with a form feed between pages ([`join_pages`]).
+    /// Joins the pages of one document, in page order, without the pages that failed. The default joins their
+    /// texts with a form feed between pages, as [`join_pages`] does, and holds one page at a time.
     ///
     /// # Errors
     /// The pipeline's own reason why the document has no summary.
-    fn assemble(
-        pages: Vec<Transcript>,
-        settings: &Self::Settings,
-    ) -> impl Future<Output = Result<Summary, Error>> {
+    fn assemble(pages: Pages, settings: &Self::Settings) -> impl Future<Output = Result<Summary, Error>> {
         let _ = settings;
-        std::future::ready(Ok(Summary { text: join_pages(&pages), extra: None }))
+        async move {
+            let mut pages = pages;
+            let mut text = String::new();
+            let mut first = true;
+            while let Some(page) = pages.next().await? {
+                if !std::mem::take(&mut first) {
+                    text.push_str(PAGE_BREAK);
+                }
+                text.push_str(&page.text());
+            }
+            Ok(Summary::of(text))
+        }
     }
 }
 
-/// The texts of pages with a form feed between one and the next, as plain-text tools separate pages.
+/// Between the texts of two pages.
+const PAGE_BREAK: &str = "\u{c}\n";
+
+/// Returns the texts of pages with a form feed between one and the next, as plain-text tools separate pages.
 pub fn join_pages(pages: &[Transcript]) -> String {
     let texts: Vec<String> = pages.iter().map(Transcript::text).collect();
-    texts.join("\u{c}\n")
+    texts.join(PAGE_BREAK)
 }
 
 /// The exports of a component that runs `P`.
@@ -60,7 +71,7 @@ pub struct Component<P>(PhantomData<P>);
 impl<P: Pipeline> Component<P> {
     /// `configure` of the contract.
     #[doc(hidden)]
-    pub fn configure(settings: &str) -> Result<Declaration, Complaint> {
+    pub fn configure(settings: &str) -> Result<PipelineInfo, ConfigError> {
         let settings = settings::parse(settings)?;
         P::configure(&settings)
     }
@@ -73,15 +84,16 @@ impl<P: Pipeline> Component<P> {
 
     /// `assemble` of the contract, with the settings as text.
     #[doc(hidden)]
-    pub async fn assemble(pages: Vec<Transcript>, settings: &str) -> Result<Summary, Error> {
+    pub async fn assemble(pages: Pages, settings: &str) -> Result<Summary, Error> {
         P::assemble(pages, &Self::settled(settings)?).await
     }
 
     /// Settings that `configure` has accepted before; refusing them now means that it was never asked.
     fn settled(settings: &str) -> Result<P::Settings, Error> {
         settings::parse(settings).map_err(|complaint| {
-            let Complaint { pointer, message } = complaint;
-            Error::Invalid(format!("the settings do not pass `configure`: at \"{pointer}\": {message}"))
+            let ConfigError { pointer, message } = complaint;
+            let message = format!("the settings do not pass `configure`: at \"{pointer}\": {message}");
+            Error::invalid("settings_not_configured", message)
         })
     }
 }
@@ -90,11 +102,11 @@ impl<P: Pipeline> Component<P> {
 mod exports {
     use super::{Component, Pipeline};
     use crate::bindings::exports::lector::ocr::pipeline::Guest;
-    use crate::host::{self, Page as Handle};
-    use crate::{Complaint, Declaration, Error, Page, Request, Summary, Transcript, log};
+    use crate::host::{self, Page as Handle, Transcripts};
+    use crate::{ConfigError, Error, Page, Pages, PipelineInfo, Request, Summary, Transcript, log};
 
     impl<P: Pipeline> Guest for Component<P> {
-        fn configure(settings: String) -> Result<Declaration, Complaint> {
+        fn configure(settings: String) -> Result<PipelineInfo, ConfigError> {
             tell_panics();
             Self::configure(&settings)
         }
@@ -104,9 +116,9 @@ mod exports {
             Self::recognize(Page(page), request, &host::settings_get()).await
         }
 
-        async fn assemble(pages: Vec<Transcript>) -> Result<Summary, Error> {
+        async fn assemble(pages: Transcripts) -> Result<Summary, Error> {
             tell_panics();
-            Self::assemble(pages, &host::settings_get()).await
+            Self::assemble(Pages(pages), &host::settings_get()).await
         }
     }
 
@@ -121,7 +133,7 @@ pub(crate) use exports::tell_panics;
 
 /// Makes a component of a [`Pipeline`]: write it once, at the top level of the crate.
 ///
-/// `export!(Mine, batching)` exports its [`BatchProgram`](crate::batching::BatchProgram) as well. Outside WebAssembly it
+/// `export!(Mine, batching)` exports its [`BatchingPolicy`](crate::batching::BatchingPolicy) as well. Outside WebAssembly it
 /// only checks that the type is what it is said to be.
 #[macro_export]
 macro_rules! export {
@@ -131,14 +143,14 @@ macro_rules! export {
         const _: () = {
             type Programmed = $crate::Component<$pipeline>;
             #[cfg(target_family = "wasm")]
-    $crate::bindings::program::export_program!(Programmed with_types_in $crate::bindings::program);
+    $crate::bindings::policy::export_policy!(Programmed with_types_in $crate::bindings::policy);
             #[cfg(not(target_family = "wasm"))]
             const _: fn(
-                &[$crate::batching::Waiting],
-                &$crate::batching::Engine,
+                &[$crate::batching::WaitingRun],
+                &$crate::batching::EngineState,
                 u64,
                 &<$pipeline as $crate::Pipeline>::Settings,
-            ) -> $crate::batching::Decision = <$pipeline as $crate::batching::BatchProgram>::plan;
+            ) -> $crate::batching::Decision = <$pipeline as $crate::batching::BatchingPolicy>::plan;
         };
     };
     ($pipeline:ty) => {
@@ -148,7 +160,7 @@ macro_rules! export {
             #[cfg(target_family = "wasm")]
     $crate::bindings::export!(Exported with_types_in $crate::bindings);
             #[cfg(not(target_family = "wasm"))]
-            const _: fn(&str) -> ::core::result::Result<$crate::Declaration, $crate::Complaint> =
+            const _: fn(&str) -> ::core::result::Result<$crate::PipelineInfo, $crate::ConfigError> =
                 Exported::configure;
         };
     };

@@ -4,18 +4,18 @@
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
-use crate::Complaint;
+use crate::ConfigError;
 
 /// Reads `json` as `T`.
-pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Complaint> {
+pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, ConfigError> {
     // Serde would take a struct's members from an array too, by position: nobody means that.
     if !json.trim_start().starts_with('{') {
-        return Err(Complaint::at("", "settings are a JSON object, e.g. {}"));
+        return Err(ConfigError::at("", "settings are a JSON object, e.g. {}"));
     }
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let parsed = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|error| Complaint::at(pointer(error.path()), error.inner().to_string()))?;
-    deserializer.end().map_err(|error| Complaint::at("", error.to_string()))?;
+        .map_err(|error| ConfigError::at(pointer(error.path()), error.inner().to_string()))?;
+    deserializer.end().map_err(|error| ConfigError::at("", error.to_string()))?;
     Ok(parsed)
 }
 
@@ -33,13 +33,6 @@ fn pointer(path: &Path) -> String {
         out.push_str(&step.replace('~', "~0").replace('/', "~1"));
     }
     out
-}
-
-impl Complaint {
-    /// A complaint about the member at `pointer` (JSON pointer, RFC 6901; empty: the whole).
-    pub fn at(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), message: message.into() }
-    }
 }
 
 #[cfg(test)]

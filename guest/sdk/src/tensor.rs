@@ -12,52 +12,76 @@ const READ_BYTES_MAX: u64 = 16 << 20;
 /// page's budget.
 pub struct Tensor(pub(crate) host::Tensor);
 
+/// A Rust type that is the element type of a tensor. For `bool`, `f16` and `bf16` use [`Tensor::from_bytes`] and
+/// [`Tensor::read`].
+pub trait Element: Pod {
+    /// The element type.
+    const DTYPE: Dtype;
+}
+
+macro_rules! elements {
+    ($($element:ty: $dtype:ident;)*) => {
+        $(impl Element for $element {
+            const DTYPE: Dtype = Dtype::$dtype;
+        })*
+    };
+}
+
+elements! {
+    u8: U8; i8: S8; u16: U16; i16: S16; u32: U32; i32: S32; u64: U64; i64: S64; f32: F32; f64: F64;
+}
+
+impl Dtype {
+    /// Returns the bytes of one element.
+    pub const fn bytes(self) -> u64 {
+        match self {
+            Self::Bool | Self::U8 | Self::S8 => 1,
+            Self::U16 | Self::S16 | Self::F16 | Self::Bf16 => 2,
+            Self::U32 | Self::S32 | Self::F32 => 4,
+            Self::U64 | Self::S64 | Self::F64 => 8,
+        }
+    }
+}
+
 impl Tensor {
-    /// A tensor of single-precision numbers.
+    /// Makes a tensor of `values`.
     ///
     /// # Errors
-    /// `Invalid` where the shape does not fit the numbers, `TooLarge` over the page budget.
-    pub fn from_f32(shape: &[u32], values: &[f32]) -> Result<Self, Error> {
-        Self::from_bytes(Dtype::F32, shape, bytemuck::cast_slice(values))
+    /// `Invalid` where the shape does not fit the values, `TooLarge` over the page budget.
+    pub fn new<E: Element>(shape: &[usize], values: &[E]) -> Result<Self, Error> {
+        Self::from_bytes(E::DTYPE, shape, bytemuck::cast_slice(values))
     }
 
-    /// A tensor of bytes.
+    /// Makes a tensor of single-precision numbers.
     ///
     /// # Errors
-    /// As [`Tensor::from_f32`].
-    pub fn from_u8(shape: &[u32], values: &[u8]) -> Result<Self, Error> {
-        Self::from_bytes(Dtype::U8, shape, values)
+    /// As [`Tensor::new`].
+    pub fn from_f32(shape: &[usize], values: &[f32]) -> Result<Self, Error> {
+        Self::new(shape, values)
     }
 
-    /// A tensor of signed 64-bit integers.
+    /// Makes a tensor from little-endian bytes.
     ///
     /// # Errors
-    /// As [`Tensor::from_f32`].
-    pub fn from_i64(shape: &[u32], values: &[i64]) -> Result<Self, Error> {
-        Self::from_bytes(Dtype::S64, shape, bytemuck::cast_slice(values))
+    /// As [`Tensor::new`].
+    pub fn from_bytes(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Result<Self, Error> {
+        let shape: Vec<i64> = shape.iter().map(|extent| i64::try_from(*extent).unwrap_or(i64::MAX)).collect();
+        host::tensor_from_bytes(dtype, &shape, bytes).map(Self)
     }
 
-    /// A tensor from little-endian bytes.
-    ///
-    /// # Errors
-    /// As [`Tensor::from_f32`].
-    pub fn from_bytes(dtype: Dtype, shape: &[u32], bytes: &[u8]) -> Result<Self, Error> {
-        host::tensor_from_bytes(dtype, shape, bytes).map(Self)
-    }
-
-    /// Element type.
+    /// Returns the element type.
     pub fn dtype(&self) -> Dtype {
         self.0.dtype()
     }
 
-    /// Extent of each axis.
-    pub fn shape(&self) -> Vec<u32> {
-        self.0.shape()
+    /// Returns the extent of each axis.
+    pub fn shape(&self) -> Vec<usize> {
+        self.0.shape().iter().map(|extent| usize::try_from(*extent).unwrap_or(0)).collect()
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     pub fn elements(&self) -> u64 {
-        self.shape().iter().map(|&n| u64::from(n)).product()
+        self.shape().iter().map(|extent| *extent as u64).product()
     }
 
     /// Copies `length` bytes, from byte `offset` on, into the guest.
@@ -68,76 +92,76 @@ impl Tensor {
         self.0.read(offset, length)
     }
 
-    /// All elements of an `f32` tensor.
+    /// Copies all elements into the guest.
     ///
     /// # Errors
     /// `Invalid` where the element type is another.
-    pub fn to_f32(&self) -> Result<Vec<f32>, Error> {
-        self.to_vec(Dtype::F32)
-    }
-
-    /// All elements of a `u8` tensor.
-    ///
-    /// # Errors
-    /// `Invalid` where the element type is another.
-    pub fn to_u8(&self) -> Result<Vec<u8>, Error> {
-        self.to_vec(Dtype::U8)
-    }
-
-    /// All elements of an `s64` tensor.
-    ///
-    /// # Errors
-    /// `Invalid` where the element type is another.
-    pub fn to_i64(&self) -> Result<Vec<i64>, Error> {
-        self.to_vec(Dtype::S64)
-    }
-
-    /// `f32` to `u8`: `round(value * scale)`, saturating. A probability map crosses in a quarter of the
-    /// bytes with a scale of 255.
-    ///
-    /// # Errors
-    /// `Invalid` where the element type is not `f32`.
-    pub async fn quantise(&self, scale: f32) -> Result<Self, Error> {
-        self.0.quantise(scale).await.map(Self)
-    }
-
-    /// For `f32[.., n]`: index (`s64[..]`) and value (`f32[..]`) of the greatest element along the last axis.
-    ///
-    /// # Errors
-    /// `Invalid` where the element type is not `f32` or the last axis is empty.
-    pub async fn argmax(&self) -> Result<(Self, Self), Error> {
-        self.0.argmax().await.map(|(ids, values)| (Self(ids), Self(values)))
-    }
-
-    /// All elements. `T` must be the Rust type of `dtype`.
-    fn to_vec<T: Pod>(&self, dtype: Dtype) -> Result<Vec<T>, Error> {
-        if self.dtype() != dtype {
-            return Err(Error::Invalid(format!(
-                "this tensor holds {:?}, not {dtype:?}: read it as what it is",
-                self.dtype()
-            )));
+    pub fn to_vec<E: Element>(&self) -> Result<Vec<E>, Error> {
+        if self.dtype() != E::DTYPE {
+            let message = format!("the tensor holds {:?}, not {:?}", self.dtype(), E::DTYPE);
+            return Err(Error::invalid("tensor_dtype_mismatch", message));
         }
-        let size = size_of::<T>() as u64;
+        let size = size_of::<E>() as u64;
         let total = self.elements() * size;
-        let mut out: Vec<T> = Vec::with_capacity((total / size) as usize);
+        let mut out: Vec<E> = Vec::with_capacity((total / size) as usize);
         let mut offset = 0;
         while offset < total {
             let length = (total - offset).min(READ_BYTES_MAX);
             let bytes = self.0.read(offset, length as u32)?;
             if bytes.len() as u64 != length {
-                return Err(Error::Failed(format!(
-                    "the host gave {} bytes of {length} asked for",
-                    bytes.len()
-                )));
+                let message = format!("the host gave {} bytes of {length} asked for", bytes.len());
+                return Err(Error::failed("tensor_read_short", message));
             }
             if offset == 0 && length == total {
                 // The common case moves the buffer where its alignment allows, else copies it once.
                 return Ok(bytemuck::allocation::try_cast_vec(bytes)
                     .unwrap_or_else(|(_, bytes)| bytemuck::allocation::pod_collect_to_vec(&bytes)));
             }
-            out.extend(bytemuck::allocation::pod_collect_to_vec::<u8, T>(&bytes));
+            out.extend(bytemuck::allocation::pod_collect_to_vec::<u8, E>(&bytes));
             offset += length;
         }
         Ok(out)
+    }
+
+    /// Copies all elements of an `f32` tensor.
+    ///
+    /// # Errors
+    /// As [`Tensor::to_vec`].
+    pub fn to_f32(&self) -> Result<Vec<f32>, Error> {
+        self.to_vec()
+    }
+
+    /// Copies all elements of a `u8` tensor.
+    ///
+    /// # Errors
+    /// As [`Tensor::to_vec`].
+    pub fn to_u8(&self) -> Result<Vec<u8>, Error> {
+        self.to_vec()
+    }
+
+    /// Copies all elements of an `s64` tensor.
+    ///
+    /// # Errors
+    /// As [`Tensor::to_vec`].
+    pub fn to_i64(&self) -> Result<Vec<i64>, Error> {
+        self.to_vec()
+    }
+
+    /// Converts `f32` to `u8`: `round(value * scale)`, saturating. A probability map crosses in a quarter of the
+    /// bytes with a scale of 255.
+    ///
+    /// # Errors
+    /// `Invalid` where the element type is not `f32`.
+    pub async fn quantize(&self, scale: f32) -> Result<Self, Error> {
+        self.0.quantize(scale).await.map(Self)
+    }
+
+    /// For `f32[.., n]`: returns the index (`s64[..]`) and the value (`f32[..]`) of the greatest element along the last
+    /// axis.
+    ///
+    /// # Errors
+    /// `Invalid` where the element type is not `f32` or the last axis is empty.
+    pub async fn argmax(&self) -> Result<(Self, Self), Error> {
+        self.0.argmax().await.map(|(ids, values)| (Self(ids), Self(values)))
     }
 }

@@ -1,14 +1,24 @@
-//! Conveniences on the contract's nouns: text, geometry, declarations, errors. Owns no data of its own.
+//! Conveniences on the contract's nouns: text, geometry, declarations. Owns no data of its own.
 //! Called by guests.
 
 use crate::{
-    Batching, Declaration, Error, Finding, Line, Point, Priority, Quad, Rect, Request, Size, Transcript, Turn,
+    BatchingConfig, Direction, Finding, Line, PipelineInfo, Point, Priority, Quad, Rect, Request, Rotation,
+    Size, Source, Summary, Transcript,
 };
 
 impl Transcript {
     /// A page without text.
     pub fn blank(size: Size, dpi: f32) -> Self {
-        Self { size, dpi, turn: Turn::None, lines: Vec::new(), findings: Vec::new(), warnings: Vec::new() }
+        Self {
+            size,
+            dpi,
+            rotation: Rotation::None,
+            lines: Vec::new(),
+            blocks: Vec::new(),
+            findings: Vec::new(),
+            warnings: Vec::new(),
+            properties: None,
+        }
     }
 
     /// The text: a line feed after each line, an empty line between blocks.
@@ -28,13 +38,47 @@ impl Transcript {
 }
 
 impl Finding {
-    /// A finding of `kind` in the line at index `line`, shown as `text`.
+    /// Makes a finding of `kind` in the line at index `line`, shown as `text`.
     pub fn new(kind: impl Into<String>, text: impl Into<String>, line: u32, quad: Quad) -> Self {
-        Self { kind: kind.into(), text: text.into(), line, quad }
+        Self { kind: kind.into(), text: text.into(), value: None, confidence: 1.0, lines: vec![line], quad }
+    }
+
+    /// Returns the finding with its normalized value, such as an ISO 8601 date.
+    #[must_use]
+    pub fn with_value(mut self, value: impl Into<String>) -> Self {
+        self.value = Some(value.into());
+        self
+    }
+
+    /// Returns the finding with a confidence, 0 to 1.
+    #[must_use]
+    pub fn with_confidence(mut self, confidence: f32) -> Self {
+        self.confidence = confidence;
+        self
+    }
+
+    /// Returns the finding in another line as well.
+    #[must_use]
+    pub fn and_line(mut self, line: u32) -> Self {
+        self.lines.push(line);
+        self
     }
 }
 
 impl Line {
+    /// Makes a line that was read from pixels, from left to right, in block 0, without words.
+    pub fn new(text: impl Into<String>, confidence: f32, quad: Quad) -> Self {
+        Self {
+            text: text.into(),
+            confidence,
+            quad,
+            words: Vec::new(),
+            source: Source::Ocr,
+            direction: Direction::Ltr,
+            block: 0,
+        }
+    }
+
     /// Mean height of the line, in pixels.
     pub fn height(&self) -> f32 {
         self.quad.height()
@@ -104,14 +148,14 @@ impl Quad {
     }
 }
 
-impl Default for Declaration {
+impl Default for PipelineInfo {
     /// No models, no wishes, plain lines.
     fn default() -> Self {
         Self { models: Vec::new(), batching: Vec::new(), features: Vec::new() }
     }
 }
 
-impl Batching {
+impl BatchingConfig {
     /// Wishes for the model known by the alias `model`: nothing beyond the engine's own ways.
     pub fn of(model: impl Into<String>) -> Self {
         Self {
@@ -128,36 +172,13 @@ impl Batching {
 impl Default for Request {
     /// Everything left to the pipeline.
     fn default() -> Self {
-        Self { id: String::new(), dpi: None, text_layer: None, words: false }
+        Self { id: String::new(), dpi: None, text_layer: None, words: false, file_name: None, page_count: 1 }
     }
 }
 
-impl Error {
-    /// The sentence that every case carries.
-    pub fn message(&self) -> &str {
-        match self {
-            Self::Invalid(message)
-            | Self::Unreadable(message)
-            | Self::TooLarge(message)
-            | Self::Denied(message)
-            | Self::Busy(message)
-            | Self::Deadline(message)
-            | Self::Failed(message) => message,
-        }
-    }
-
-    /// The same case, with `what` said before its sentence.
-    #[must_use]
-    pub fn within(self, what: &str) -> Self {
-        let joined = |message: String| format!("{what}: {message}");
-        match self {
-            Self::Invalid(message) => Self::Invalid(joined(message)),
-            Self::Unreadable(message) => Self::Unreadable(joined(message)),
-            Self::TooLarge(message) => Self::TooLarge(joined(message)),
-            Self::Denied(message) => Self::Denied(joined(message)),
-            Self::Busy(message) => Self::Busy(joined(message)),
-            Self::Deadline(message) => Self::Deadline(joined(message)),
-            Self::Failed(message) => Self::Failed(joined(message)),
-        }
+impl Summary {
+    /// Makes a summary of `text` without properties.
+    pub fn of(text: impl Into<String>) -> Self {
+        Self { text: text.into(), properties: None }
     }
 }

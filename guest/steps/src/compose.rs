@@ -1,7 +1,7 @@
 //! From pieces of text to the lines of a transcript, in reading order. Knows nothing of where the pieces come
 //! from. Called once a page.
 
-use lector_sdk::{Line, Origin, Size, Word, span};
+use lector_sdk::{Direction, Line, Size, Source, Word, span};
 use lector_vision::geometry::{Quad, Turn};
 use lector_vision::layout;
 use lector_vision::rules::Rule;
@@ -53,13 +53,14 @@ fn line(members: &[&Fragment], block: u32, frame: &Frame) -> Option<Line> {
         quad: to_sdk_quad(&frame.back(&word.quad)),
     });
     // A line is embedded text only where all of it is.
-    let read = members.iter().any(|fragment| matches!(fragment.origin, Origin::Ocr));
+    let read = members.iter().any(|fragment| matches!(fragment.source, Source::Ocr));
     Some(Line {
         text: texts.join(" "),
         confidence: (sum / total).clamp(0.0, 1.0),
         quad: to_sdk_quad(&frame.back(&quad)),
         words: words.collect(),
-        origin: if read { Origin::Ocr } else { Origin::TextLayer },
+        source: if read { Source::Ocr } else { Source::TextLayer },
+        direction: Direction::Ltr,
         block,
     })
 }

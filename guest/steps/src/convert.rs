@@ -12,12 +12,12 @@ pub(crate) fn to_sdk_quad(quad: &vision::Quad) -> sdk::Quad {
     sdk::Quad { top_left, top_right, bottom_right, bottom_left }
 }
 
-pub(crate) fn to_sdk_turn(turn: vision::Turn) -> sdk::Turn {
+pub(crate) fn to_sdk_turn(turn: vision::Turn) -> sdk::Rotation {
     match turn {
-        vision::Turn::None => sdk::Turn::None,
-        vision::Turn::Quarter => sdk::Turn::Quarter,
-        vision::Turn::Half => sdk::Turn::Half,
-        vision::Turn::ThreeQuarters => sdk::Turn::ThreeQuarters,
+        vision::Turn::None => sdk::Rotation::None,
+        vision::Turn::Quarter => sdk::Rotation::Quarter,
+        vision::Turn::Half => sdk::Rotation::Half,
+        vision::Turn::ThreeQuarters => sdk::Rotation::ThreeQuarters,
     }
 }
 

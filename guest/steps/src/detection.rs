@@ -2,7 +2,7 @@
 //! says. Called once a page, and once more for each picture inside a page with real embedded text.
 
 use futures_util::future;
-use lector_sdk::{Channels, Error, Filter, Image, Model, ModelInfo, Normalisation, Size, span};
+use lector_sdk::{Channels, Error, Filter, Image, Model, ModelInfo, Normalization, Size, span};
 use lector_vision::detect::{self, Adaptive, Bands, DbOptions, Found};
 use lector_vision::geometry::Quad;
 use lector_vision::rules::{self, Rule};
@@ -42,7 +42,8 @@ impl Detector {
         let info = model.describe();
         let named = info.outputs.iter().find(|port| port.name == OUTPUT);
         let Some(output) = named.or(info.outputs.first()).map(|port| port.name.clone()) else {
-            return Err(Error::Failed(format!("model `{}` has no output to read boxes from", info.name)));
+            let message = format!("model `{}` has no output to read boxes from", info.name);
+            return Err(Error::failed("model_without_output", message));
         };
         let detection = &settings.detection;
         let boxes = DbOptions {
@@ -119,12 +120,12 @@ impl Detector {
     async fn look(&self, small: &Image) -> Result<Found, Error> {
         let Size { width, height } = small.size();
         // ImageNet's statistics on BGR as they stand: so PP-OCR's detectors are trained (inference.yml).
-        let input = small.to_tensor(Normalisation::image_net(Channels::Bgr)).await?;
-        let [map] = self.model.run_one(&self.info, input, [self.output.as_str()]).await?;
-        let map = map.quantise(255.0).await?.to_u8()?;
+        let input = small.to_tensor(Normalization::image_net(Channels::Bgr)).await?;
+        let [map] = self.model.run_one(&self.info, &input, [self.output.as_str()]).await?;
+        let map = map.quantize(255.0).await?.to_u8()?;
         detect::boxes(&map, width as usize, height as usize, &self.boxes).map_err(|error| match error {
-            detect::DetectError::Noise { .. } => Error::TooLarge(error.to_string()),
-            detect::DetectError::Shape { .. } => Error::Failed(error.to_string()),
+            detect::DetectError::Noise { .. } => Error::too_large("page_too_noisy", error.to_string()),
+            detect::DetectError::Shape { .. } => Error::failed("model_output_shape", error.to_string()),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Embedded text: what it is worth and what of it becomes pieces of the transcript. Units are points until a
 //! piece is made. Called once a page whose text layer may be used.
 
-use lector_sdk::{Origin, TextLayer};
+use lector_sdk::{Source, TextLayer};
 use lector_vision::geometry::Rect;
 use lector_vision::textlayer::{self, Layer, LayerLine, LayerWord, Span, Verdict};
 
@@ -65,7 +65,7 @@ pub(crate) fn fragments(lines: &[LayerLine], scale: (f32, f32), words: bool) -> 
             confidence: 1.0,
             quad: line.quad.scaled(scale.0, scale.1),
             words: if words { line.words.iter().map(word).collect() } else { Vec::new() },
-            origin: Origin::TextLayer,
+            source: Source::TextLayer,
         })
         .collect()
 }

@@ -1,7 +1,7 @@
 //! A piece of text on its way to a line: what the readers of pixels and of embedded text both give. Called by
 //! `recognition`, `embedded` and `compose`.
 
-use lector_sdk::Origin;
+use lector_sdk::Source;
 use lector_vision::ctc::{self, Reading};
 use lector_vision::geometry::Quad;
 
@@ -20,7 +20,7 @@ pub(crate) struct Fragment {
     pub(crate) confidence: f32,
     pub(crate) quad: Quad,
     pub(crate) words: Vec<Word>,
-    pub(crate) origin: Origin,
+    pub(crate) source: Source,
 }
 
 impl Fragment {
@@ -35,6 +35,6 @@ impl Fragment {
             .into_iter()
             .map(|word| Word { text: word.text, confidence: word.confidence, quad: word.quad })
             .collect();
-        Some(Self { text, confidence: reading.confidence(), quad, words, origin: Origin::Ocr })
+        Some(Self { text, confidence: reading.confidence(), quad, words, source: Source::Ocr })
     }
 }

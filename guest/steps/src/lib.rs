@@ -26,7 +26,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use lector_sdk::{Batching, Complaint, Declaration, Error, Page, Pipeline, Request, Transcript};
+use lector_sdk::{BatchingConfig, ConfigError, Error, Page, Pipeline, PipelineInfo, Request, Transcript};
 
 pub use settings::{Detection, Recognition, Settings, TextLayer, Tier};
 pub use walk::read_page;
@@ -37,7 +37,7 @@ pub struct Standard;
 impl Pipeline for Standard {
     type Settings = Settings;
 
-    fn configure(settings: &Settings) -> Result<Declaration, Complaint> {
+    fn configure(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
         declare(settings)
     }
 
@@ -51,7 +51,7 @@ impl Pipeline for Standard {
 /// # Errors
 /// A complaint about the first member that is out of range; its pointer starts at the settings of the steps,
 /// so a guest that keeps them under a member of its own puts that in front.
-pub fn declare(settings: &Settings) -> Result<Declaration, Complaint> {
+pub fn declare(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
     settings.check()?;
     let recognition = settings.tier.recognition();
     let mut models = vec![settings.tier.detection().to_owned(), recognition.to_owned()];
@@ -61,10 +61,11 @@ pub fn declare(settings: &Settings) -> Result<Declaration, Complaint> {
     if settings.line_orientation {
         models.push(lines::ALIAS.to_owned());
     }
-    let batching = Batching { max_wait_us: settings.recognition.wait_us, ..Batching::of(recognition) };
+    let batching =
+        BatchingConfig { max_wait_us: settings.recognition.wait_us, ..BatchingConfig::of(recognition) };
     let mut features = vec!["lines".to_owned()];
     if settings.words {
         features.push("words".to_owned());
     }
-    Ok(Declaration { models, batching: vec![batching], features })
+    Ok(PipelineInfo { models, batching: vec![batching], features })
 }

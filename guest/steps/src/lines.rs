@@ -2,7 +2,7 @@
 //! that stand on end, are shown to a classifier and, where it is sure, read once more the other way round.
 //! Called once a page, after the first reading.
 
-use lector_sdk::{Channels, Crop, Error, Image, Model, Normalisation, Pieces, Size, span};
+use lector_sdk::{Channels, Crop, Crops, Error, Image, Model, Normalization, Size, span};
 use lector_vision::ctc::Reading;
 use lector_vision::geometry::{Quad, Turn};
 use lector_vision::{crop, orientation};
@@ -71,26 +71,24 @@ async fn classify(image: &Image, quads: &[Quad]) -> Result<Vec<f32>, Error> {
     let model = Model::open(ALIAS)?;
     let info = model.describe();
     let Some(output) = info.outputs.first().map(|port| port.name.clone()) else {
-        return Err(Error::Failed(format!("model `{}` has no output", info.name)));
+        return Err(Error::failed("model_without_output", format!("model `{}` has no output", info.name)));
     };
     let labels = model.labels(&(0..info.labels.min(16)).collect::<Vec<_>>())?;
     let class = labels.iter().position(|label| label.trim().starts_with(UPSIDE_DOWN)).unwrap_or(1);
     let rows = BATCH.min(info.max_batch.max(1) as usize);
     let mut upside_down = Vec::with_capacity(quads.len());
     for batch in quads.chunks(rows) {
-        let crops = batch.iter().map(|quad| Crop { quad: to_sdk_quad(quad), width: columns(quad) }).collect();
-        let normalisation = Normalisation::half(Channels::Bgr);
-        let input = image.stack(Pieces { crops, size: INPUT, normalisation }).await?;
-        let [scores] = model.run_one(&info, input, [output.as_str()]).await?;
+        let crop = |quad| Crop { image, quad: to_sdk_quad(quad), width: columns(quad) };
+        let crops = batch.iter().map(crop).collect();
+        let normalization = Normalization::half(Channels::Bgr);
+        let input = Crops { crops, size: INPUT, normalization }.stack().await?;
+        let [scores] = model.run_one(&info, &input, [output.as_str()]).await?;
         let scores = scores.to_f32()?;
         let classes = scores.len() / batch.len();
         if classes == 0 || scores.len() != classes * batch.len() {
-            return Err(Error::Failed(format!(
-                "model `{}` gave {} scores for {} lines",
-                info.name,
-                scores.len(),
-                batch.len()
-            )));
+            let (name, given) = (&info.name, scores.len());
+            let message = format!("model `{name}` gave {given} scores for {} lines", batch.len());
+            return Err(Error::failed("model_output_shape", message));
         }
         let score = |row: &[f32]| probabilities(row).get(class).copied().unwrap_or(0.0);
         upside_down.extend(scores.chunks_exact(classes).map(score));

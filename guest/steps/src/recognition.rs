@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use lector_sdk::{Channels, Crop, Error, Image, Model, ModelInfo, Normalisation, Pieces, Size};
+use lector_sdk::{Channels, Crop, Crops, Error, Image, Model, ModelInfo, Normalization, Size};
 use lector_vision::batch::{self, Batch, Widths};
 use lector_vision::crop::{self, CropOptions, Piece};
 use lector_vision::ctc::{self, Decoded, Part, Reading};
@@ -113,24 +113,26 @@ impl Recogniser {
         let crops = members
             .iter()
             .map(|(_, piece)| Crop {
+                image,
                 quad: to_sdk_quad(&piece.quad),
                 width: piece.width.clamp(1, batch.width),
             })
             .collect();
         let size = Size { width: batch.width, height: HEIGHT };
-        let normalisation = Normalisation::half(Channels::Bgr);
-        let input = image.stack(Pieces { crops, size, normalisation }).await?;
-        let [ids, confidence] = self.model.run_one(&self.info, input, OUTPUTS).await?;
-        let steps = ids.shape().last().copied().unwrap_or(0) as usize;
+        let normalization = Normalization::half(Channels::Bgr);
+        let input = Crops { crops, size, normalization }.stack().await?;
+        let [ids, confidence] = self.model.run_one(&self.info, &input, OUTPUTS).await?;
+        let steps = ids.shape().last().copied().unwrap_or(0);
         let (ids, confidence) = (ids.to_i64()?, confidence.to_f32()?);
         if ids.len() != confidence.len() || ids.len() != members.len() * steps {
-            return Err(Error::Failed(format!(
+            let message = format!(
                 "model `{}` gave {} labels and {} probabilities for {} lines of {steps} steps",
                 self.info.name,
                 ids.len(),
                 confidence.len(),
                 members.len()
-            )));
+            );
+            return Err(Error::failed("model_output_shape", message));
         }
         let mut rows = Vec::with_capacity(members.len());
         for (row, (index, piece)) in members.into_iter().enumerate() {

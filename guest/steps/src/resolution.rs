@@ -47,16 +47,18 @@ pub(crate) fn wanted(sheet: &Sheet, requested: Option<f32>, setting: f32) -> f32
 pub(crate) fn choose(sheet: &Sheet, requested: Option<f32>, setting: f32) -> Result<Resolution, Error> {
     let dpi = wanted(sheet, requested, setting);
     if !(dpi.is_finite() && dpi > 0.0) {
-        return Err(Error::Invalid(format!("{dpi} dpi is no resolution; ask for a positive number")));
+        let message = format!("{dpi} dpi is no resolution; ask for a positive number");
+        return Err(Error::invalid("dpi_invalid", message));
     }
     if requested.is_some() || fits(sheet, dpi) {
         return Ok(Resolution { dpi, warning: None });
     }
     let Some(most) = finest(sheet) else {
-        return Err(Error::TooLarge(format!(
+        let message = format!(
             "the page ({} x {} pt) cannot be rendered within {} pixels at any resolution",
             sheet.size_pt.0, sheet.size_pt.1, sheet.pixels_max
-        )));
+        );
+        return Err(Error::too_large("page_too_large", message));
     };
     let warning = format!(
         "resolution lowered to {most:.0} dpi: at {dpi:.0} dpi the page ({:.0} x {:.0} pt) exceeds {} pixels",
@@ -138,7 +140,8 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         for dpi in [0.0, -1.0, f32::NAN, f32::INFINITY] {
-            assert!(matches!(choose(&pdf(A4), Some(dpi), 200.0), Err(Error::Invalid(_))), "{dpi}");
+            let error = choose(&pdf(A4), Some(dpi), 200.0).unwrap_err();
+            assert_eq!(error.code, "dpi_invalid", "{dpi}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a deployment of the standard steps may set, with defaults and bounds. Knows nothing of how a setting
 //! is used. Called by `configure` and read by every step.
 
-use lector_sdk::{Complaint, TextLayerPolicy};
+use lector_sdk::{ConfigError, TextLayerPolicy};
 use serde::Deserialize;
 
 /// Settings of the standard steps. Every member has a default; unknown members are refused.
@@ -151,13 +151,13 @@ impl From<TextLayer> for TextLayerPolicy {
 
 impl Settings {
     /// Checks what the types do not say.
-    pub(crate) fn check(&self) -> Result<(), Complaint> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         within("/dpi", self.dpi, 36.0, 600.0)?;
         within("/min_score", self.min_score, 0.0, 1.0)?;
         for (index, language) in self.languages.iter().enumerate() {
             let letters = language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
             if !letters || !(2..=35).contains(&language.len()) {
-                return Err(Complaint::at(
+                return Err(ConfigError::at(
                     format!("/languages/{index}"),
                     format!("`{language}` is no language tag; write e.g. `en`, `de` or `zh-Hant`"),
                 ));
@@ -183,11 +183,11 @@ fn within<T: PartialOrd + std::fmt::Display>(
     value: T,
     least: T,
     most: T,
-) -> Result<(), Complaint> {
+) -> Result<(), ConfigError> {
     if value >= least && value <= most {
         return Ok(());
     }
-    Err(Complaint::at(pointer, format!("{value} is out of range; it must lie between {least} and {most}")))
+    Err(ConfigError::at(pointer, format!("{value} is out of range; it must lie between {least} and {most}")))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! of its lines are read both ways, since a page that is turned wrongly is lost. Called once a page that is read
 //! from pixels.
 
-use lector_sdk::{Channels, Error, Image, Model, Normalisation, Quad as SdkQuad, Rect, Size, span};
+use lector_sdk::{Channels, Error, Image, Model, Normalization, Quad as SdkQuad, Rect, Size, span};
 use lector_vision::detect::TextBox;
 use lector_vision::geometry::{Quad, Turn};
 use lector_vision::orientation::{self, TurnOptions};
@@ -27,7 +27,7 @@ pub(crate) async fn classify(thumbnail: &Image) -> Result<[f32; 4], Error> {
     let model = Model::open(ALIAS)?;
     let info = model.describe();
     let Some(output) = info.outputs.first().map(|port| port.name.clone()) else {
-        return Err(Error::Failed(format!("model `{}` has no output", info.name)));
+        return Err(Error::failed("model_without_output", format!("model `{}` has no output", info.name)));
     };
     let Size { width, height } = thumbnail.size();
     // The centre of the page, as the classifier was trained; all of it where a side is shorter than that.
@@ -37,8 +37,8 @@ pub(crate) async fn classify(thumbnail: &Image) -> Result<[f32; 4], Error> {
     let ((x, width), (y, height)) = (middle(width), middle(height));
     let centre = SdkQuad::from_rect(Rect { x, y, width, height });
     let input = thumbnail.crop(centre, Size { width: SIDE, height: SIDE }).await?;
-    let input = input.to_tensor(Normalisation::image_net(Channels::Rgb)).await?;
-    let [scores] = model.run_one(&info, input, [output.as_str()]).await?;
+    let input = input.to_tensor(Normalization::image_net(Channels::Rgb)).await?;
+    let [scores] = model.run_one(&info, &input, [output.as_str()]).await?;
     let labels: Vec<u32> = (0..info.labels.min(16)).collect();
     Ok(by_turn(&probabilities(&scores.to_f32()?), &model.labels(&labels)?))
 }

@@ -172,7 +172,7 @@ impl Walk<'_> {
             turn = Turn::from_quarters(turn.quarters() + 2);
         }
         let fragments = self.kept(&read, &mut transcript);
-        transcript.turn = to_sdk_turn(turn);
+        transcript.rotation = to_sdk_turn(turn);
         transcript.lines = compose::lines(&fragments, &rules, &Frame { size, turn });
         Ok(transcript)
     }

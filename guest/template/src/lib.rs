@@ -1,6 +1,6 @@
 //! Reads pages as the standard pipeline does, and leaves out lines that shout.
 
-use lector_sdk::{Complaint, Declaration, Error, Page, Pipeline, Request, Transcript};
+use lector_sdk::{ConfigError, PipelineInfo, Error, Page, Pipeline, Request, Transcript};
 
 /// What a deployment may set. Every member has a default, so that `{}` is acceptable.
 #[derive(serde::Deserialize)]
@@ -23,13 +23,11 @@ struct Quiet;
 impl Pipeline for Quiet {
     type Settings = Settings;
 
-    fn configure(settings: &Settings) -> Result<Declaration, Complaint> {
+    fn configure(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
         if settings.capitals_max == 0 {
-            return Err(Complaint::at("/capitals_max", "is 0; allow at least one capital letter"));
+            return Err(ConfigError::at("/capitals_max", "is 0; allow at least one capital letter"));
         }
-        lector_steps::declare(&settings.reading).map_err(|complaint| {
-            Complaint::at(format!("/reading{}", complaint.pointer), complaint.message)
-        })
+        lector_steps::declare(&settings.reading).map_err(|error| error.within("/reading"))
     }
 
     async fn recognize(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {
@@ -52,7 +50,7 @@ lector_sdk::export!(Quiet);
 mod tests {
     use super::*;
     use lector_sdk::fake::{FakeHost, FakePage, Pixels};
-    use lector_sdk::{Rect, Size, TextLayer, TextSpan};
+    use lector_sdk::{Rect, Size, Source, TextLayer, TextSpan};
 
     /// A page whose embedded text says this.
     fn page(lines: &[&str]) -> FakePage {
@@ -62,6 +60,7 @@ mod tests {
             font_size: 12.0,
             visible: true,
             ends_line: true,
+            source: Source::TextLayer,
         });
         let layer = TextLayer { spans: spans.collect(), pictures: Vec::new(), unmapped: 0 };
         FakePage::pdf(Pixels::white(Size { width: 595, height: 842 }), 72.0, layer)

@@ -102,7 +102,7 @@ impl Request {
                 dpi: args.dpi,
                 text_layer,
                 words: args.words || args.format.wants_words(),
-                explain: false,
+                ..PageRequest::default()
             },
             deployment: args.deployment.as_deref().map(DeploymentName::from),
             password: args.password.clone(),

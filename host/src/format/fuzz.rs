@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lector_control::Held;
-use lector_core::{Finding, Line, Origin, Point, Quad, Size, Summary, Timing, Transcript, Turn, Word};
+use lector_core::{
+    Block, BlockKind, Cell, Finding, Line, Point, Quad, Size, Summary, Table, Timing, Transcript, Word,
+};
 use lector_fuzz::Feed;
 use serde_json::Value;
 
@@ -21,26 +23,46 @@ fn quad(feed: &mut Feed<'_>) -> Quad {
 fn transcript(feed: &mut Feed<'_>) -> Transcript {
     let confidence = |feed: &mut Feed<'_>| f32::from(feed.byte()) / 255.0;
     let lines: Vec<Line> = feed.list(6, |feed| Line {
-        text: feed.text(80),
-        confidence: confidence(feed),
-        quad: quad(feed),
         words: feed.list(4, |feed| Word {
             text: feed.text(20),
             confidence: confidence(feed),
             quad: quad(feed),
         }),
-        origin: Origin::Ocr,
         block: u32::from(feed.byte()),
+        ..Line::new(feed.text(80), confidence(feed), quad(feed))
     });
-    let findings =
-        feed.list(3, |feed| Finding { kind: feed.text(10), text: feed.text(10), line: 0, quad: quad(feed) });
+    let findings = feed.list(3, |feed| Finding {
+        value: Some(feed.text(10)),
+        ..Finding::new(feed.text(10), feed.text(10), 0, quad(feed))
+    });
     Transcript {
-        size: Size { width: 100, height: u32::from_le_bytes(feed.bytes()) },
-        dpi: 72.0,
-        turn: Turn::None,
         findings: if lines.is_empty() { Vec::new() } else { findings },
         lines,
+        blocks: feed.list(2, block),
         warnings: feed.list(2, |feed| feed.text(20)),
+        properties: Some(feed.text(20)),
+        ..Transcript::blank(Size { width: 100, height: u32::from_le_bytes(feed.bytes()) }, 72.0)
+    }
+}
+
+fn block(feed: &mut Feed<'_>) -> Block {
+    let cell = Cell {
+        row: 0,
+        column: u32::from(feed.byte()),
+        row_span: 1,
+        column_span: 1,
+        header: false,
+        quad: quad(feed),
+        text: feed.text(20),
+        lines: Vec::new(),
+    };
+    Block {
+        id: 0,
+        kind: BlockKind::Other { name: feed.text(10) },
+        quad: quad(feed),
+        confidence: 0.5,
+        table: Some(Table { rows: 1, columns: 1, cells: vec![cell] }),
+        properties: Some(feed.text(20)),
     }
 }
 
@@ -64,7 +86,7 @@ fn result(feed: &mut Feed<'_>) -> DocumentResult {
         page_count: 300,
         pages,
         summary: (feed.byte() > 60)
-            .then(|| Arc::new(Held::from(Summary { text: feed.text(40), extra: Some(feed.text(40)) }))),
+            .then(|| Arc::new(Held::from(Summary { text: feed.text(40), properties: Some(feed.text(40)) }))),
         summary_fault: None,
         pages_ok,
         pages_failed,

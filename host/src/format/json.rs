@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use lector_core::call::RunNote;
 use lector_core::port::Company;
-use lector_core::{Blame, Fault, Finding, Line, Origin, Quad, Timing, Transcript, Word};
+use lector_core::{
+    Blame, Block, BlockKind, Cell, Direction, Fault, Finding, Line, Origin, Quad, Timing, Transcript, Word,
+};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
@@ -79,13 +81,19 @@ fn transcript_members<M: SerializeMap>(map: &mut M, page: &Transcript) -> Result
     map.serialize_entry("turn", &page.turn.degrees())?;
     map.serialize_entry("text", &page.text())?;
     map.serialize_entry("lines", &Seq(|| page.lines.iter().map(LineShape::from)))?;
+    if !page.blocks.is_empty() {
+        map.serialize_entry("blocks", &Seq(|| page.blocks.iter().map(BlockShape::from)))?;
+    }
     if !page.findings.is_empty() {
         map.serialize_entry("findings", &Seq(|| page.findings.iter().map(FindingShape::from)))?;
     }
     if !page.warnings.is_empty() {
         map.serialize_entry("warnings", &page.warnings)?;
     }
-    Ok(())
+    match &page.properties {
+        Some(json) => map.serialize_entry("properties", &properties(json)),
+        None => Ok(()),
+    }
 }
 
 type Corners = [[f64; 2]; 4];
@@ -95,7 +103,9 @@ struct LineShape<'a> {
     text: &'a str,
     confidence: f64,
     quad: Corners,
-    origin: &'static str,
+    source: Origin,
+    #[serde(skip_serializing_if = "Direction::is_ltr")]
+    direction: Direction,
     block: u32,
     #[serde(skip_serializing_if = "<[Word]>::is_empty", serialize_with = "words")]
     words: &'a [Word],
@@ -107,10 +117,8 @@ impl<'a> From<&'a Line> for LineShape<'a> {
             text: &line.text,
             confidence: confidence(line.confidence),
             quad: corners(&line.quad),
-            origin: match line.origin {
-                Origin::Ocr => "ocr",
-                Origin::TextLayer => "text-layer",
-            },
+            source: line.origin,
+            direction: line.direction,
             block: line.block,
             words: &line.words,
         }
@@ -135,14 +143,88 @@ fn words<S: Serializer>(words: &[Word], serializer: S) -> Result<S::Ok, S::Error
 struct FindingShape<'a> {
     kind: &'a str,
     text: &'a str,
-    line: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a str>,
+    confidence: f64,
+    lines: &'a [u32],
     quad: Corners,
 }
 
 impl<'a> From<&'a Finding> for FindingShape<'a> {
     fn from(finding: &'a Finding) -> Self {
-        let quad = corners(&finding.quad);
-        Self { kind: &finding.kind, text: &finding.text, line: finding.line, quad }
+        Self {
+            kind: &finding.kind,
+            text: &finding.text,
+            value: finding.value.as_deref(),
+            confidence: confidence(finding.confidence),
+            lines: &finding.lines,
+            quad: corners(&finding.quad),
+        }
+    }
+}
+
+/// The kind stands beside the other members: `kind`, and `level` or `name`.
+#[derive(Serialize)]
+struct BlockShape<'a> {
+    id: u32,
+    #[serde(flatten)]
+    kind: &'a BlockKind,
+    quad: Corners,
+    confidence: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<TableShape<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    properties: Option<Value>,
+}
+
+#[derive(Serialize)]
+struct TableShape<'a> {
+    rows: u32,
+    columns: u32,
+    cells: Vec<CellShape<'a>>,
+}
+
+#[derive(Serialize)]
+struct CellShape<'a> {
+    row: u32,
+    column: u32,
+    row_span: u32,
+    column_span: u32,
+    header: bool,
+    quad: Corners,
+    text: &'a str,
+    lines: &'a [u32],
+}
+
+impl<'a> From<&'a Block> for BlockShape<'a> {
+    fn from(block: &'a Block) -> Self {
+        Self {
+            id: block.id,
+            kind: &block.kind,
+            quad: corners(&block.quad),
+            confidence: confidence(block.confidence),
+            table: block.table.as_ref().map(|table| TableShape {
+                rows: table.rows,
+                columns: table.columns,
+                cells: table.cells.iter().map(CellShape::from).collect(),
+            }),
+            properties: block.properties.as_deref().map(properties),
+        }
+    }
+}
+
+impl<'a> From<&'a Cell> for CellShape<'a> {
+    fn from(cell: &'a Cell) -> Self {
+        Self {
+            row: cell.row,
+            column: cell.column,
+            row_span: cell.row_span,
+            column_span: cell.column_span,
+            header: cell.header,
+            quad: corners(&cell.quad),
+            text: &cell.text,
+            lines: &cell.lines,
+        }
     }
 }
 
@@ -174,6 +256,9 @@ pub fn fault(fault: &Fault) -> Value {
         Blame::Host => "host",
     };
     let mut out = json!({ "code": fault.code, "message": fault.message, "blame": blame });
+    if let Some(code) = &fault.guest_code {
+        put(&mut out, "guest_code", code.as_ref().into());
+    }
     if let Some(after) = fault.retry_after {
         put(&mut out, "retry_after_s", json!(after.as_secs_f64().ceil()));
     }
@@ -206,10 +291,10 @@ pub(super) fn facts(result: &DocumentResult) -> Map<String, Value> {
 
 /// What a document's summary adds to its text, or why there is none.
 pub(super) fn summary(result: &DocumentResult) -> Map<String, Value> {
-    let extra = result.summary.as_ref().and_then(|summary| summary.extra.as_deref());
-    let extra = extra.map(|extra| ("extra".to_owned(), self::extra(extra)));
+    let json = result.summary.as_ref().and_then(|summary| summary.properties.as_deref());
+    let additions = json.map(|json| ("properties".to_owned(), properties(json)));
     let error = result.summary_fault.as_ref().map(|fault| ("summary_error".to_owned(), self::fault(fault)));
-    extra.into_iter().chain(error).collect()
+    additions.into_iter().chain(error).collect()
 }
 
 /// Where the time of a page went. The parts overlap; only `total` is a duration by the clock.
@@ -235,9 +320,9 @@ pub fn timing(timing: &Timing) -> Value {
     out
 }
 
-/// What a guest adds to its summary. A guest that writes no JSON is shown as it wrote.
-pub(super) fn extra(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+/// The additions of a guest. The runtime checked that they are a JSON object.
+pub(super) fn properties(json: &str) -> Value {
+    serde_json::from_str(json).unwrap_or_else(|_| Value::from(json))
 }
 
 fn corners(quad: &Quad) -> Corners {

@@ -132,8 +132,8 @@ pub fn document_end(document: usize, done: DocumentEnd<'_>) -> Line {
     });
     if let Some(summary) = done.summary {
         let mut value = json!({ "text": summary.text });
-        if let Some(extra) = &summary.extra {
-            put(&mut value, "extra", json::extra(extra));
+        if let Some(properties) = &summary.properties {
+            put(&mut value, "properties", json::properties(properties));
         }
         put(&mut out, "summary", value);
     }

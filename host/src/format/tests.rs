@@ -3,7 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lector_control::Held;
-use lector_core::{Line, Origin, Point, Quad, Size, Timing, Transcript, Turn, Word};
+use lector_core::{
+    Block, BlockKind, Cell, Direction, Finding, Line, Point, Quad, Size, Table, Timing, Transcript, Word,
+};
 use lector_serving::{Collected, Collector, Event};
 use serde_json::json;
 
@@ -15,25 +17,14 @@ fn quad(x: f32, y: f32, width: f32, height: f32) -> Quad {
 }
 
 fn line(text: &str, block: u32) -> Line {
-    Line {
-        text: text.to_owned(),
-        confidence: 0.987_65,
-        quad: quad(10.06, 20.0, 100.0, 12.0),
-        words: vec![],
-        origin: Origin::Ocr,
-        block,
-    }
+    Line { block, ..Line::new(text, 0.987_65, quad(10.06, 20.0, 100.0, 12.0)) }
 }
 
 fn result(lines: Vec<Line>) -> DocumentResult {
-    let transcript = Transcript {
-        size: Size { width: 200, height: 300 },
-        dpi: 150.0,
-        turn: Turn::None,
-        lines,
-        findings: vec![],
-        warnings: vec![],
-    };
+    of_page(Transcript { lines, ..Transcript::blank(Size { width: 200, height: 300 }, 150.0) })
+}
+
+fn of_page(transcript: Transcript) -> DocumentResult {
     let fault = Fault::new(Kind::GuestFault, "guest_trapped", "It trapped -- twice.").with_detail("secret");
     let timing = Timing { total: Duration::from_micros(1_234_567), ..Timing::default() };
     let event = |event, collector: Collector| match collector.take(event) {
@@ -61,6 +52,74 @@ fn result(lines: Vec<Line>) -> DocumentResult {
 }
 
 #[test]
+fn json_tells_of_blocks_findings_and_properties() {
+    let area = quad(1.0, 2.0, 3.0, 4.0);
+    let cell = Cell {
+        row: 0,
+        column: 1,
+        row_span: 1,
+        column_span: 2,
+        header: true,
+        quad: area,
+        text: "head".into(),
+        lines: vec![0],
+    };
+    let block = |id, kind, table| Block { id, kind, quad: area, confidence: 0.5, table, properties: None };
+    let table = Table { rows: 2, columns: 3, cells: vec![cell] };
+    let mut page = Transcript::blank(Size { width: 200, height: 300 }, 150.0);
+    page.lines = vec![Line { direction: Direction::Rtl, ..line("head", 7) }];
+    page.blocks = vec![
+        block(0, BlockKind::Heading { level: 2 }, None),
+        block(7, BlockKind::Table, Some(table)),
+        Block {
+            properties: Some(r#"{"stamped":true}"#.into()),
+            ..block(8, BlockKind::Other { name: "seal".into() }, None)
+        },
+    ];
+    page.findings = vec![Finding {
+        value: Some("2026-11-29".into()),
+        confidence: 0.25,
+        ..Finding::new("date", "29 Nov", 0, area)
+    }];
+    page.properties = Some(r#"{"total":12.5}"#.into());
+    let value = serde_json::to_value(json::Document(&of_page(page))).unwrap();
+    let page = &value["pages"][0];
+    assert_eq!(page["lines"][0]["direction"], "rtl");
+    let corners = json!([[1.0, 2.0], [4.0, 2.0], [4.0, 6.0], [1.0, 6.0]]);
+    let cell = json!({
+        "row": 0, "column": 1, "row_span": 1, "column_span": 2, "header": true, "quad": corners, "text": "head",
+        "lines": [0],
+    });
+    assert_eq!(
+        page["blocks"],
+        json!([
+            { "id": 0, "kind": "heading", "level": 2, "quad": corners, "confidence": 0.5 },
+            {
+                "id": 7, "kind": "table", "quad": corners, "confidence": 0.5,
+                "table": { "rows": 2, "columns": 3, "cells": [cell] },
+            },
+            {
+                "id": 8, "kind": "other", "name": "seal", "quad": corners, "confidence": 0.5,
+                "properties": { "stamped": true },
+            },
+        ])
+    );
+    let finding = json!({
+        "kind": "date", "text": "29 Nov", "value": "2026-11-29", "confidence": 0.25, "lines": [0], "quad": corners,
+    });
+    assert_eq!(page["findings"], json!([finding]));
+    assert_eq!(page["properties"], json!({ "total": 12.5 }));
+}
+
+#[test]
+fn a_guests_own_code_is_told() {
+    let mut fault = Fault::new(Kind::GuestFault, "guest_error_failed", "No total.");
+    assert!(json::fault(&fault).get("guest_code").is_none());
+    fault.guest_code = Some("total_missing".into());
+    assert_eq!(json::fault(&fault)["guest_code"], "total_missing");
+}
+
+#[test]
 fn json_has_the_agreed_shape_and_no_detail() {
     let mut first = line("Hello world", 0);
     first.words = vec![Word { text: "Hello".into(), confidence: 1.0, quad: quad(10.0, 20.0, 40.0, 12.0) }];
@@ -71,7 +130,8 @@ fn json_has_the_agreed_shape_and_no_detail() {
     assert_eq!(page["lines"][0]["confidence"], json!(0.9876));
     assert_eq!(page["lines"][0]["quad"][0], json!([10.1, 20.0]));
     assert_eq!(page["lines"][0]["words"][0]["text"], "Hello");
-    assert_eq!(page["lines"][0]["origin"], "ocr");
+    assert_eq!(page["lines"][0]["source"], "ocr");
+    assert!(page["lines"][0].get("direction").is_none());
     assert_eq!(page["timing_ms"]["total"], json!(1234.567));
     assert!(page.get("findings").is_none());
     assert_eq!(value["pages"][1]["page"], 3);

@@ -257,7 +257,7 @@ mod tests {
 
     use axum::http::HeaderMap;
     use lector_core::call::ModelTime;
-    use lector_core::{Size, Timing, Transcript, Turn};
+    use lector_core::{Size, Timing, Transcript};
     use lector_serving::{Collected, Collector};
     use serde_json::Value;
 
@@ -265,15 +265,7 @@ mod tests {
     use crate::http::frame;
 
     fn read(index: u32) -> Event {
-        let size = Size { width: 10, height: 10 };
-        let transcript = Transcript {
-            size,
-            dpi: 72.0,
-            turn: Turn::None,
-            lines: vec![],
-            findings: vec![],
-            warnings: vec![],
-        };
+        let transcript = Transcript::blank(Size { width: 10, height: 10 }, 72.0);
         let ms = Duration::from_millis;
         let run = ModelTime { runs: 1, rows: 2, pixels: 0, queue: ms(3), run: ms(40), own: ms(40) };
         let timing = Timing {

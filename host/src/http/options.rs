@@ -388,7 +388,8 @@ mod tests {
                 dpi: Some(144.0),
                 text_layer: Some(TextLayerPolicy::Never),
                 words: true,
-                explain: true
+                explain: true,
+                page_count: 0,
             }
         );
         assert_eq!(options.timeout, Duration::from_millis(2500));

@@ -142,6 +142,9 @@ impl Problem {
         members.insert("detail".into(), fault.message.clone().into());
         members.insert("code".into(), fault.code.into());
         members.insert("blame".into(), blame(fault.blame).into());
+        if let Some(code) = &fault.guest_code {
+            members.insert("guest_code".into(), code.as_ref().into());
+        }
         if let Some(request) = request {
             members.insert("request_id".into(), request.as_str().into());
         }
@@ -278,6 +281,9 @@ mod tests {
                 "blame": "host", "request_id": "r1", "retry_after": 2, "pages": [],
             })
         );
+        let mut guests = Fault::new(Kind::GuestFault, "guest_error_failed", "No total.");
+        guests.guest_code = Some("total_missing".into());
+        assert_eq!(Problem::from(guests).document(None)["guest_code"], "total_missing");
         let response = Problem::from(fault).into_response();
         assert_eq!(response.headers()[header::RETRY_AFTER], "2");
         assert_eq!(response.status(), 503);

@@ -1,13 +1,13 @@
 //! Fill by width: runs wait until their bucket fills a batch, or until the oldest of them has waited long enough.
 
-use lector_sdk::batching::{Decision, Waiting};
+use lector_sdk::batching::{Decision, WaitingRun};
 
 /// Part of a run's time that is left for running it: who has less than this many times the wait left goes now.
 const LEFT_WAITS: u64 = 20;
 
 /// The fullest bucket, when it is full or its oldest run has waited `wait_us`; else a wait for the first moment at which
 /// one will have.
-pub(crate) fn plan(waiting: &[Waiting], wait_us: u64) -> Decision {
+pub(crate) fn plan(waiting: &[WaitingRun], wait_us: u64) -> Decision {
     let mut soonest = u64::MAX;
     let mut best: Option<(u32, Vec<u64>)> = None;
     let mut seen: Vec<u32> = Vec::new();
@@ -29,7 +29,7 @@ pub(crate) fn plan(waiting: &[Waiting], wait_us: u64) -> Decision {
         }
         full |= rows >= oldest.rows_max;
         let left = wait_us.saturating_sub(oldest.waited_us);
-        let due = left == 0 || oldest.left_us < left.saturating_mul(LEFT_WAITS);
+        let due = left == 0 || oldest.remaining_us < left.saturating_mul(LEFT_WAITS);
         if full || due {
             if best.as_ref().is_none_or(|(most, _)| rows > *most) {
                 best = Some((rows, together));
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use crate::waiting;
 
-    fn check(runs: &[Waiting], expected: Decision) {
+    fn check(runs: &[WaitingRun], expected: Decision) {
         assert_eq!(plan(runs, 1_000), expected, "{runs:?}");
     }
 
@@ -63,7 +63,7 @@ mod tests {
         check(&[waiting(1, 0, 1, 10), waiting(2, 1, 4, 9), waiting(3, 1, 4, 8)], Decision::Run(vec![2, 3]));
         // What overflows a batch stays for the next.
         check(&[waiting(1, 0, 6, 10), waiting(2, 0, 4, 9)], Decision::Run(vec![1]));
-        let late = Waiting { left_us: 500, ..waiting(1, 0, 1, 0) };
+        let late = WaitingRun { remaining_us: 500, ..waiting(1, 0, 1, 0) };
         check(&[late], Decision::Run(vec![1]));
     }
 }

@@ -1,10 +1,10 @@
 //! Latency first: the oldest run goes at once, and takes with it what does not make it much later.
 
-use lector_sdk::batching::{Decision, Engine, Waiting};
+use lector_sdk::batching::{Decision, EngineState, WaitingRun};
 
 /// The oldest run with younger ones of its bucket, as many as let the run take at most twice as long as the oldest one
 /// alone would: on an accelerator that is nearly all of them, on a CPU one.
-pub(crate) fn plan(waiting: &[Waiting], engine: &Engine) -> Decision {
+pub(crate) fn plan(waiting: &[WaitingRun], engine: &EngineState) -> Decision {
     let Some(oldest) = waiting.first() else { return Decision::Run(Vec::new()) };
     let more = u64::from(oldest.rows_max.saturating_sub(1)).max(1);
     let row_us = (engine.run_full_us.saturating_sub(engine.run_one_us) / more).max(1);
@@ -24,7 +24,7 @@ mod tests {
     use crate::waiting;
 
     fn check(run_one_us: u64, run_full_us: u64, expected: &[u64]) {
-        let engine = Engine { model: "m".to_owned(), sessions: 1, running: 0, run_one_us, run_full_us };
+        let engine = EngineState { model: "m".to_owned(), sessions: 1, running: 0, run_one_us, run_full_us };
         let runs = [waiting(1, 0, 1, 50), waiting(2, 1, 1, 40), waiting(3, 0, 2, 30), waiting(4, 0, 1, 20)];
         assert_eq!(plan(&runs, &engine), Decision::Run(expected.to_vec()), "{run_one_us} to {run_full_us}");
     }

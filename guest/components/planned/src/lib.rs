@@ -4,8 +4,8 @@
 mod fill_by_width;
 mod latency_first;
 
-use lector_sdk::batching::{BatchProgram, Decision, Engine, Waiting};
-use lector_sdk::{Complaint, Declaration, Error, Page, Pipeline, Request, Transcript};
+use lector_sdk::batching::{BatchingPolicy, Decision, EngineState, WaitingRun};
+use lector_sdk::{ConfigError, Error, Page, Pipeline, PipelineInfo, Request, Transcript};
 
 /// What a deployment may set.
 #[derive(serde::Deserialize)]
@@ -40,12 +40,14 @@ struct Planned;
 impl Pipeline for Planned {
     type Settings = Settings;
 
-    fn configure(settings: &Settings) -> Result<Declaration, Complaint> {
+    fn configure(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
         if settings.wait_us > WAIT_US_MAX {
-            return Err(Complaint::at("/wait_us", format!("is more than {WAIT_US_MAX}, which is a second")));
+            return Err(ConfigError::at(
+                "/wait_us",
+                format!("is more than {WAIT_US_MAX}, which is a second"),
+            ));
         }
-        lector_steps::declare(&settings.reading)
-            .map_err(|complaint| Complaint::at(format!("/reading{}", complaint.pointer), complaint.message))
+        lector_steps::declare(&settings.reading).map_err(|error| error.within("/reading"))
     }
 
     async fn recognize(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {
@@ -53,8 +55,8 @@ impl Pipeline for Planned {
     }
 }
 
-impl BatchProgram for Planned {
-    fn plan(waiting: &[Waiting], engine: &Engine, _now_us: u64, settings: &Settings) -> Decision {
+impl BatchingPolicy for Planned {
+    fn plan(waiting: &[WaitingRun], engine: &EngineState, _now_us: u64, settings: &Settings) -> Decision {
         match settings.policy {
             Policy::LatencyFirst => latency_first::plan(waiting, engine),
             Policy::FillByWidth => fill_by_width::plan(waiting, settings.wait_us),
@@ -66,6 +68,14 @@ lector_sdk::export!(Planned, batching);
 
 /// A waiting run for the tables of both.
 #[cfg(test)]
-fn waiting(id: u64, bucket: u32, rows: u32, waited_us: u64) -> Waiting {
-    Waiting { id, bucket, width: 320 * (bucket + 1), rows, rows_max: 8, waited_us, left_us: 10_000_000 }
+fn waiting(id: u64, bucket: u32, rows: u32, waited_us: u64) -> WaitingRun {
+    WaitingRun {
+        id,
+        bucket,
+        width: 320 * (bucket + 1),
+        rows,
+        rows_max: 8,
+        waited_us,
+        remaining_us: 10_000_000,
+    }
 }

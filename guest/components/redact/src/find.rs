@@ -6,7 +6,7 @@ mod email;
 mod iban;
 mod phone;
 
-use lector_sdk::Complaint;
+use lector_sdk::ConfigError;
 use regex_lite::{Regex, RegexBuilder};
 
 use crate::settings::{Kind, Settings};
@@ -35,15 +35,15 @@ pub(crate) struct Finders {
 
 impl Finders {
     /// Compiles the configured patterns.
-    pub(crate) fn new(settings: &Settings) -> Result<Self, Complaint> {
+    pub(crate) fn new(settings: &Settings) -> Result<Self, ConfigError> {
         let compile = |(index, pattern): (usize, &crate::settings::Pattern)| {
             let pointer = || format!("/patterns/{index}/pattern");
             let regex = RegexBuilder::new(&pattern.pattern)
                 .size_limit(PATTERN_SIZE_MAX)
                 .build()
-                .map_err(|error| Complaint::at(pointer(), format!("not a usable pattern: {error}")))?;
+                .map_err(|error| ConfigError::at(pointer(), format!("not a usable pattern: {error}")))?;
             if regex.is_match("") {
-                return Err(Complaint::at(pointer(), "matches the empty text; it would match everywhere"));
+                return Err(ConfigError::at(pointer(), "matches the empty text; it would match everywhere"));
             }
             Ok((pattern.kind.clone(), regex))
         };

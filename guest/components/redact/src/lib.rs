@@ -10,8 +10,8 @@ mod settings;
 use std::collections::BTreeMap;
 
 use lector_sdk::{
-    Complaint, Declaration, Error, Finding, Line, Page, Pipeline, Request, Summary, Transcript, join_pages,
-    span,
+    ConfigError, Error, Finding, Line, Page, Pages, Pipeline, PipelineInfo, Request, Summary, Transcript,
+    join_pages, span,
 };
 
 use find::Finders;
@@ -23,18 +23,18 @@ struct Redact;
 impl Pipeline for Redact {
     type Settings = Settings;
 
-    fn configure(settings: &Settings) -> Result<Declaration, Complaint> {
+    fn configure(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
         settings.check()?;
         Finders::new(settings)?;
-        let mut declaration = lector_steps::declare(&settings.reading).map_err(|complaint| {
-            Complaint::at(format!("/reading{}", complaint.pointer), complaint.message)
-        })?;
+        let mut declaration =
+            lector_steps::declare(&settings.reading).map_err(|error| error.within("/reading"))?;
         declaration.features.push("findings".to_owned());
         Ok(declaration)
     }
 
     async fn recognize(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {
-        let finders = Finders::new(settings).map_err(|complaint| Error::Invalid(complaint.message))?;
+        let finders =
+            Finders::new(settings).map_err(|error| Error::invalid("settings_invalid", error.message))?;
         // Words place a finding far better than a share of its line does, so they are always asked for.
         let with_words = Request { words: true, ..request.clone() };
         let mut transcript = lector_steps::read_page(page, &with_words, &settings.reading).await?;
@@ -46,8 +46,9 @@ impl Pipeline for Redact {
         Ok(transcript)
     }
 
-    async fn assemble(pages: Vec<Transcript>, _: &Settings) -> Result<Summary, Error> {
-        Ok(Summary { text: join_pages(&pages), extra: Some(counts(&pages)) })
+    async fn assemble(pages: Pages, _: &Settings) -> Result<Summary, Error> {
+        let pages = pages.collect().await?;
+        Ok(Summary::of(join_pages(&pages)).with_property("findings", counts(&pages)))
     }
 }
 
@@ -81,14 +82,14 @@ fn redact_line(line: &mut Line, index: u32, finders: &Finders, settings: &Settin
     findings
 }
 
-/// Findings of the document by kind, as a JSON object.
-fn counts(pages: &[Transcript]) -> String {
+/// Findings of the document by kind.
+fn counts(pages: &[Transcript]) -> serde_json::Value {
     let mut by_kind: BTreeMap<&str, u64> = BTreeMap::new();
     for finding in pages.iter().flat_map(|page| &page.findings) {
         *by_kind.entry(&finding.kind).or_default() += 1;
     }
     let total: u64 = by_kind.values().sum();
-    serde_json::json!({ "findings": { "total": total, "by_kind": by_kind } }).to_string()
+    serde_json::json!({ "total": total, "by_kind": by_kind })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a deployment of this guest may set. Called by `configure`, read by the finders and the mask.
 
-use lector_sdk::Complaint;
+use lector_sdk::ConfigError;
 use serde::Deserialize;
 
 /// Most configured patterns.
@@ -82,7 +82,7 @@ impl Settings {
     }
 
     /// Checks what the types do not say; the patterns themselves are compiled elsewhere.
-    pub(crate) fn check(&self) -> Result<(), Complaint> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let mut mask = self.mask.chars();
         match (mask.next(), mask.next()) {
             (Some(only), None) if !only.is_alphanumeric() && !only.is_whitespace() && !only.is_control() => {}
@@ -91,36 +91,36 @@ impl Settings {
                     "`{}` is no mask; give one character that is no letter, digit or space",
                     self.mask
                 );
-                return Err(Complaint::at("/mask", message));
+                return Err(ConfigError::at("/mask", message));
             }
         }
         if self.keep_last > 4 {
             let message = format!("{} is out of range; it must lie between 0 and 4", self.keep_last);
-            return Err(Complaint::at("/keep_last", message));
+            return Err(ConfigError::at("/keep_last", message));
         }
         if self.patterns.len() > PATTERNS_MAX {
             let message =
                 format!("{} patterns are too many; give at most {PATTERNS_MAX}", self.patterns.len());
-            return Err(Complaint::at("/patterns", message));
+            return Err(ConfigError::at("/patterns", message));
         }
         self.patterns.iter().enumerate().try_for_each(|(index, pattern)| pattern.check(index))
     }
 }
 
 impl Pattern {
-    fn check(&self, index: usize) -> Result<(), Complaint> {
+    fn check(&self, index: usize) -> Result<(), ConfigError> {
         let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
         if !(1..=32).contains(&self.kind.len()) || !self.kind.bytes().all(letter) {
             let message = format!(
                 "`{}` is no name of a kind; use 1 to 32 lower-case letters, digits, `_` and `-`",
                 self.kind
             );
-            return Err(Complaint::at(format!("/patterns/{index}/kind"), message));
+            return Err(ConfigError::at(format!("/patterns/{index}/kind"), message));
         }
         if !(1..=PATTERN_BYTES_MAX).contains(&self.pattern.len()) {
             let message =
                 format!("a pattern has 1 to {PATTERN_BYTES_MAX} bytes, this one has {}", self.pattern.len());
-            return Err(Complaint::at(format!("/patterns/{index}/pattern"), message));
+            return Err(ConfigError::at(format!("/patterns/{index}/pattern"), message));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use lector_sdk::fake::FakeHost;
-use lector_sdk::{Line, Origin, Quad, Rect, Size, Transcript, Word};
+use lector_sdk::{Line, Quad, Rect, Size, Transcript, Word};
 
 use super::*;
 
@@ -20,14 +20,7 @@ fn line(text: &str, with_words: bool) -> Line {
         x += width + 10.0;
     }
     let words = if with_words { words } else { Vec::new() };
-    Line {
-        text: text.to_owned(),
-        confidence: 0.9,
-        quad: quad(0.0, x - 10.0),
-        words,
-        origin: Origin::Ocr,
-        block: 0,
-    }
+    Line { words, ..Line::new(text, 0.9, quad(0.0, x - 10.0)) }
 }
 
 fn redacted(line: Line, settings: &str) -> Transcript {
@@ -112,6 +105,6 @@ fn the_document_is_summed_up_by_kind() {
     ];
     let summary = FakeHost::new().assemble::<Redact>(pages, "{}").unwrap();
     assert_eq!(summary.text, "*@*.*** *@*.***\n\u{c}\nnothing here\n\u{c}\n**** **** **** 1111\n");
-    let extra: serde_json::Value = serde_json::from_str(&summary.extra.unwrap()).unwrap();
-    assert_eq!(extra, serde_json::json!({"findings": {"total": 3, "by_kind": {"card": 1, "email": 2}}}));
+    let properties: serde_json::Value = serde_json::from_str(&summary.properties.unwrap()).unwrap();
+    assert_eq!(properties, serde_json::json!({"findings": {"total": 3, "by_kind": {"card": 1, "email": 2}}}));
 }

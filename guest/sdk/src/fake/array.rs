@@ -6,7 +6,7 @@ use crate::{Dtype, Error};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
     pub(crate) dtype: Dtype,
-    pub(crate) shape: Vec<u32>,
+    pub(crate) shape: Vec<usize>,
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -15,7 +15,7 @@ impl Array {
     ///
     /// # Panics
     /// Where the shape does not fit the numbers: a defect of the test.
-    pub fn f32(shape: impl Into<Vec<u32>>, values: impl AsRef<[f32]>) -> Self {
+    pub fn f32(shape: impl Into<Vec<usize>>, values: impl AsRef<[f32]>) -> Self {
         Self::of(Dtype::F32, shape.into(), bytemuck::cast_slice(values.as_ref()))
     }
 
@@ -23,11 +23,11 @@ impl Array {
     ///
     /// # Panics
     /// As [`Array::f32`].
-    pub fn i64(shape: impl Into<Vec<u32>>, values: impl AsRef<[i64]>) -> Self {
+    pub fn i64(shape: impl Into<Vec<usize>>, values: impl AsRef<[i64]>) -> Self {
         Self::of(Dtype::S64, shape.into(), bytemuck::cast_slice(values.as_ref()))
     }
 
-    fn of(dtype: Dtype, shape: Vec<u32>, bytes: &[u8]) -> Self {
+    fn of(dtype: Dtype, shape: Vec<usize>, bytes: &[u8]) -> Self {
         let array = Self { dtype, shape, bytes: bytes.to_vec() };
         assert!(
             array.fits(),
@@ -40,12 +40,12 @@ impl Array {
 
     /// Whether the bytes are as many as the shape says.
     pub(crate) fn fits(&self) -> bool {
-        let elements: u64 = self.shape.iter().map(|&n| u64::from(n)).product();
-        elements * element_bytes(self.dtype) == self.bytes.len() as u64
+        let elements: u64 = self.shape.iter().map(|extent| *extent as u64).product();
+        elements * self.dtype.bytes() == self.bytes.len() as u64
     }
 
     /// Extent of each axis.
-    pub fn shape(&self) -> &[u32] {
+    pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
@@ -55,17 +55,8 @@ impl Array {
     /// `Invalid` where they are not single precision.
     pub fn f32s(&self) -> Result<Vec<f32>, Error> {
         if self.dtype != Dtype::F32 {
-            return Err(Error::Invalid(format!("the array holds {:?}, not f32", self.dtype)));
+            return Err(Error::invalid("array_dtype", format!("the array holds {:?}, not f32", self.dtype)));
         }
         Ok(bytemuck::allocation::pod_collect_to_vec(&self.bytes))
-    }
-}
-
-/// Bytes of one element.
-pub(crate) fn element_bytes(dtype: Dtype) -> u64 {
-    match dtype {
-        Dtype::U8 => 1,
-        Dtype::F32 => 4,
-        Dtype::S64 => 8,
     }
 }

@@ -1,7 +1,7 @@
 //! Pixel arithmetic of the fake host: plain loops, bilinear throughout. Called by tests, to draw pages, and
 //! by the fake image.
 
-use crate::{Point, Quad, Size, Turn};
+use crate::{Point, Quad, Rotation, Size};
 
 /// An RGB picture.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +37,17 @@ impl Pixels {
         }
     }
 
-    /// The colour at a pixel; the nearest one for a position outside.
+    /// The picture in shades of gray (ITU-R BT.601 luma), in all three channels.
+    pub(crate) fn gray(&self) -> Self {
+        let luma = |pixel: &[u8]| {
+            let weights = [299, 587, 114];
+            let sum: u32 = pixel.iter().zip(weights).map(|(value, weight)| u32::from(*value) * weight).sum();
+            [((sum + 500) / 1000) as u8; 3]
+        };
+        Self { size: self.size, rgb: self.rgb.chunks_exact(3).flat_map(luma).collect() }
+    }
+
+    /// The color at a pixel; the nearest one for a position outside.
     pub fn get(&self, x: i64, y: i64) -> [u8; 3] {
         let column = x.clamp(0, i64::from(self.size.width) - 1) as u32;
         let row = y.clamp(0, i64::from(self.size.height) - 1) as u32;
@@ -99,20 +109,20 @@ impl Pixels {
         )
     }
 
-    pub(crate) fn turned(&self, by: Turn) -> Self {
+    pub(crate) fn turned(&self, by: Rotation) -> Self {
         let Size { width, height } = self.size;
         let size = match by {
-            Turn::None | Turn::Half => self.size,
-            Turn::Quarter | Turn::ThreeQuarters => Size { width: height, height: width },
+            Rotation::None | Rotation::Half => self.size,
+            Rotation::Quarter | Rotation::ThreeQuarters => Size { width: height, height: width },
         };
         let mut rgb = Vec::with_capacity(self.rgb.len());
         for y in 0..i64::from(size.height) {
             for x in 0..i64::from(size.width) {
                 let (from_x, from_y) = match by {
-                    Turn::None => (x, y),
-                    Turn::Quarter => (y, i64::from(height) - 1 - x),
-                    Turn::Half => (i64::from(width) - 1 - x, i64::from(height) - 1 - y),
-                    Turn::ThreeQuarters => (i64::from(width) - 1 - y, x),
+                    Rotation::None => (x, y),
+                    Rotation::Quarter => (y, i64::from(height) - 1 - x),
+                    Rotation::Half => (i64::from(width) - 1 - x, i64::from(height) - 1 - y),
+                    Rotation::ThreeQuarters => (i64::from(width) - 1 - y, x),
                 };
                 rgb.extend(self.get(from_x, from_y));
             }
@@ -182,12 +192,12 @@ mod tests {
     #[test]
     fn turning_is_clockwise() {
         let picture = gradient(5, 3);
-        let turned = picture.turned(Turn::Quarter);
+        let turned = picture.turned(Rotation::Quarter);
         assert_eq!(turned.size(), Size { width: 3, height: 5 });
         assert_eq!(turned.get(0, 0), [0, 2, 7], "the lower left corner comes to the upper left");
-        let back = turned.turned(Turn::ThreeQuarters);
+        let back = turned.turned(Rotation::ThreeQuarters);
         assert_eq!(back, picture);
-        assert_eq!(picture.turned(Turn::Half).turned(Turn::Half), picture);
+        assert_eq!(picture.turned(Rotation::Half).turned(Rotation::Half), picture);
     }
 
     #[test]

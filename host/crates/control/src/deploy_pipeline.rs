@@ -243,7 +243,7 @@ async fn rehearsed(
         document: documents.open(tenant.account(), Arc::new(SMOKE_TEST_PNG.to_vec()), hint).await?,
         pipeline: pipeline.clone(),
         ctx: trial.ctx(tenant, RequestId::from("rehearsal"), until),
-        options: PageRequest::default(),
+        options: PageRequest { page_count: 1, ..PageRequest::default() },
     };
     let run = call.read(0).await;
     run.result.map(|_| ()).map_err(|mut fault| {

@@ -285,6 +285,12 @@ impl<T> From<T> for Held<T> {
     }
 }
 
+impl AsRef<lector_core::Transcript> for Held<lector_core::Transcript> {
+    fn as_ref(&self) -> &lector_core::Transcript {
+        self
+    }
+}
+
 impl<T> Deref for Held<T> {
     type Target = T;
 

@@ -10,8 +10,8 @@ use futures::future::BoxFuture;
 use lector_core::batching::Planner;
 use lector_core::batching::plan::ProgramStatus;
 use lector_core::{
-    CallCtx, Complaint, Declaration, Fault, OpenDocument, PageRequest, PageRun, PageSource, Summary, Timing,
-    Transcript,
+    CallCtx, Complaint, Declaration, Fault, OpenDocument, PageRequest, PageRun, PageSource, SharedTranscript,
+    Summary, Timing,
 };
 
 /// What a component says of itself before it is compiled.
@@ -50,7 +50,7 @@ pub trait Pipeline: Send + Sync + 'static {
     fn assemble<'a>(
         &'a self,
         ctx: &'a CallCtx,
-        pages: &'a [&'a Transcript],
+        pages: Vec<SharedTranscript>,
     ) -> BoxFuture<'a, Result<Summary, Fault>>;
 }
 

@@ -79,6 +79,9 @@ impl Revision {
             background: false,
             planner: None,
             watch: None,
+            file_name: None,
+            wrapped: None,
+            depth: 0,
         };
         ctx.planner = self.program.as_ref().map(|program| program.planner(&ctx));
         ctx

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::batching::Planner;
@@ -13,7 +14,8 @@ use crate::cost::PageSize;
 use crate::declared::Batching;
 use crate::fault::Fault;
 use crate::id::{DeploymentName, ModelName, RequestId, TenantName};
-use crate::text::Transcript;
+use crate::port::PageSource;
+use crate::text::{SharedTranscript, Summary, Transcript};
 
 /// On whose behalf a guest is called, with what, and within which limits.
 #[derive(Clone, Debug)]
@@ -42,6 +44,12 @@ pub struct CallCtx {
     pub planner: Option<Arc<dyn Planner>>,
     /// Who wants to know the page's size as the call finds it out.
     pub watch: Option<Arc<dyn PageWatch>>,
+    /// Name of the file, as the client stated it.
+    pub file_name: Option<Arc<str>>,
+    /// The pipeline that the guest wraps; a guest that imports `pipeline` calls it.
+    pub wrapped: Option<Arc<dyn WrappedPipeline>>,
+    /// Number of guests that wrap this one and wait for this call; 0 for the call of a request.
+    pub depth: u8,
 }
 
 impl CallCtx {
@@ -61,8 +69,38 @@ impl CallCtx {
             background: false,
             planner: None,
             watch: None,
+            file_name: None,
+            wrapped: None,
+            depth: 0,
         }
     }
+}
+
+/// Largest number of pipelines that are wrapped one inside the other.
+pub const WRAP_DEPTH_MAX: u8 = 4;
+
+/// A configured pipeline that another one wraps: a guest with its own settings, grants and batching.
+///
+/// `outer` is the call of the wrapping guest. The implementation keeps its tenant, request, weight, deadline and budget, and
+/// puts the settings, grants and batching of the wrapped revision in place of its own.
+pub trait WrappedPipeline: std::fmt::Debug + Send + Sync {
+    /// Returns the number of pipelines from this one inwards: 1 where it wraps none.
+    fn depth(&self) -> u8;
+    /// Returns what the wrapped pipeline said of itself when it was configured.
+    fn declaration(&self) -> Declaration;
+    /// Reads one page in an instance of its own.
+    fn recognize(
+        &self,
+        outer: &CallCtx,
+        page: Arc<dyn PageSource>,
+        request: PageRequest,
+    ) -> BoxFuture<'static, PageRun>;
+    /// Joins the pages of one document in an instance of its own.
+    fn assemble(
+        &self,
+        outer: &CallCtx,
+        pages: Vec<SharedTranscript>,
+    ) -> BoxFuture<'static, Result<Summary, Fault>>;
 }
 
 /// Is told of a page's size while it is read. Called from the guest's thread: answers at once.
@@ -94,6 +132,8 @@ pub struct PageRequest {
     pub words: bool,
     /// Whether the timing tells of every run.
     pub explain: bool,
+    /// Number of pages of the document.
+    pub page_count: u32,
 }
 
 /// What a configured pipeline says of itself.
@@ -193,6 +233,8 @@ pub struct Timing {
     pub host_calls: u64,
     /// Largest linear memory of the guest, in bytes.
     pub memory_bytes: u64,
+    /// Bytes of log messages.
+    pub log_bytes: u64,
     /// More, where it was asked for.
     pub explanation: Option<Box<Explanation>>,
 }
@@ -201,6 +243,42 @@ impl PageSize {
     /// Of a page that was read.
     pub fn of(timing: &Timing) -> Self {
         Self { pixels: timing.pixels, crops: timing.models.values().map(|model| model.pixels).sum() }
+    }
+}
+
+impl Timing {
+    /// Adds the parts of a call that this one made in an instance of its own, as a wrapping guest does. The whole stays this
+    /// call's own, which contains the other.
+    pub fn absorb(&mut self, inner: Self) {
+        self.start += inner.start;
+        self.guest += inner.guest;
+        self.render += inner.render;
+        self.text_layer += inner.text_layer;
+        self.image += inner.image;
+        self.pixels = self.pixels.saturating_add(inner.pixels);
+        for (model, time) in inner.models {
+            let sum = self.models.entry(model).or_default();
+            sum.runs += time.runs;
+            sum.rows += time.rows;
+            sum.pixels += time.pixels;
+            sum.queue += time.queue;
+            sum.run += time.run;
+            sum.own += time.own;
+        }
+        for (name, (count, time)) in inner.spans {
+            let sum = self.spans.entry(name).or_default();
+            sum.0 += count;
+            sum.1 += time;
+        }
+        self.host_calls += inner.host_calls;
+        self.memory_bytes = self.memory_bytes.max(inner.memory_bytes);
+        self.log_bytes += inner.log_bytes;
+        if let (Some(sum), Some(inner)) = (&mut self.explanation, inner.explanation) {
+            let room = RUNS_TOLD_MAX.saturating_sub(sum.runs.len());
+            let more = inner.runs.len().saturating_sub(room);
+            sum.runs.extend(inner.runs.into_iter().take(room));
+            sum.runs_left_out += inner.runs_left_out + more as u64;
+        }
     }
 }
 

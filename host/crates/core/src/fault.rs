@@ -60,6 +60,8 @@ pub struct Fault {
     pub detail: Option<String>,
     /// When trying again makes sense.
     pub retry_after: Option<Duration>,
+    /// The code that a guest gave its own error; [`code`](Self::code) tells the kind of it then.
+    pub guest_code: Option<Box<str>>,
 }
 
 impl Fault {
@@ -70,7 +72,7 @@ impl Fault {
             Kind::GuestFault => Blame::Guest,
             Kind::Busy | Kind::Deadline | Kind::Unavailable | Kind::Bug => Blame::Host,
         };
-        Self { kind, blame, code, message: message.into(), detail: None, retry_after: None }
+        Self { kind, blame, code, message: message.into(), detail: None, retry_after: None, guest_code: None }
     }
 
     /// Whether the guest itself answered so, in words of its own, and not the host.

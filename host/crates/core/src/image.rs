@@ -4,33 +4,67 @@ use std::sync::Arc;
 
 use crate::geometry::Size;
 
-/// RGB pixels, 8 bits a channel, rows from the top without padding. Cheap to clone; never changes.
+/// Layout of one pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PixelFormat {
+    /// Three bytes: red, green, blue.
+    Rgb8,
+    /// One byte: luma.
+    Gray8,
+}
+
+impl PixelFormat {
+    /// Bytes of one pixel, which is the number of channels.
+    pub fn bytes(self) -> usize {
+        match self {
+            PixelFormat::Rgb8 => 3,
+            PixelFormat::Gray8 => 1,
+        }
+    }
+}
+
+/// Pixels of 8 bits a channel, rows from the top without padding. Cheap to clone; never changes.
 #[derive(Clone, Debug)]
 pub struct Image {
     size: Size,
-    rgb: Arc<Vec<u8>>,
+    format: PixelFormat,
+    samples: Arc<Vec<u8>>,
 }
 
 impl Image {
-    /// An image of `size` from `width * height * 3` bytes; `None` where the number of bytes is another
-    /// or an extent is 0.
-    pub fn from_rgb(size: Size, rgb: Vec<u8>) -> Option<Self> {
-        let expected = size.pixels().checked_mul(3)?;
-        (size.pixels() > 0 && rgb.len() as u64 == expected).then(|| Self { size, rgb: Arc::new(rgb) })
+    /// Makes an image of `size` from `width * height * format.bytes()` bytes; `None` where the number of bytes is another or
+    /// an extent is 0.
+    pub fn new(format: PixelFormat, size: Size, samples: Vec<u8>) -> Option<Self> {
+        let expected = size.pixels().checked_mul(format.bytes() as u64)?;
+        (size.pixels() > 0 && samples.len() as u64 == expected).then(|| Self {
+            size,
+            format,
+            samples: Arc::new(samples),
+        })
     }
 
-    /// Extent in pixels; never 0.
+    /// Makes an RGB image from `width * height * 3` bytes; `None` as of [`new`](Self::new).
+    pub fn from_rgb(size: Size, rgb: Vec<u8>) -> Option<Self> {
+        Self::new(PixelFormat::Rgb8, size, rgb)
+    }
+
+    /// Returns the extent in pixels; never 0.
     pub fn size(&self) -> Size {
         self.size
     }
 
-    /// The pixels: red, green, blue, row by row.
-    pub fn rgb(&self) -> &[u8] {
-        &self.rgb
+    /// Returns the layout of a pixel.
+    pub fn format(&self) -> PixelFormat {
+        self.format
     }
 
-    /// Bytes held.
+    /// Returns the samples, channel by channel within a pixel, row by row.
+    pub fn samples(&self) -> &[u8] {
+        &self.samples
+    }
+
+    /// Returns the number of bytes held.
     pub fn bytes(&self) -> u64 {
-        self.rgb.len() as u64
+        self.samples.len() as u64
     }
 }

@@ -23,13 +23,19 @@ pub mod tensor;
 pub mod text;
 
 pub use budget::Budget;
-pub use call::{CallCtx, Complaint, Declaration, PageRequest, PageRun, PageWatch, TextLayerPolicy, Timing};
+pub use call::{
+    CallCtx, Complaint, Declaration, PageRequest, PageRun, PageWatch, TextLayerPolicy, Timing,
+    WrappedPipeline,
+};
 pub use declared::{Batching, Priority};
 pub use fault::{Blame, Fault, Kind};
 pub use geometry::{Point, Quad, Rect, Size, Turn};
 pub use id::{DeploymentName, ModelName, RequestId, TenantName};
-pub use image::Image;
+pub use image::{Image, PixelFormat};
 pub use model::ModelInfo;
 pub use port::{Documents, Engines, OpenDocument, PageSource};
 pub use tensor::{Dtype, Tensor, TensorData};
-pub use text::{Finding, Line, Origin, Summary, TextLayer, TextSpan, Transcript, Word};
+pub use text::{
+    Block, BlockKind, Cell, Direction, Finding, Line, Origin, SharedTranscript, Summary, Table, TextLayer,
+    TextSpan, Transcript, Word,
+};

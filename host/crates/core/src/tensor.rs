@@ -2,47 +2,136 @@
 
 use std::sync::Arc;
 
-/// Element type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dtype {
-    /// Unsigned byte.
-    U8,
-    /// IEEE 754 single precision.
-    F32,
-    /// Signed 64-bit integer.
-    S64,
-}
-
-impl Dtype {
-    /// Bytes of one element.
-    pub fn bytes(self) -> usize {
-        match self {
-            Dtype::U8 => 1,
-            Dtype::F32 => 4,
-            Dtype::S64 => 8,
+/// Defines [`Dtype`] and [`TensorData`] from one table of the element types that ONNX models use in practice.
+macro_rules! dtypes {
+    ($($variant:ident: $element:ty, $name:literal, $about:literal;)*) => {
+        /// Element type.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Dtype {
+            $(#[doc = $about] $variant,)*
         }
-    }
-}
 
-/// The elements, in a vector of their own type so that every engine finds them aligned.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TensorData {
-    /// Unsigned bytes.
-    U8(Vec<u8>),
-    /// Single precision.
-    F32(Vec<f32>),
-    /// Signed 64-bit integers.
-    S64(Vec<i64>),
-}
+        impl Dtype {
+            /// All element types.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-impl TensorData {
-    fn len(&self) -> usize {
-        match self {
-            TensorData::U8(v) => v.len(),
-            TensorData::F32(v) => v.len(),
-            TensorData::S64(v) => v.len(),
+            /// Returns the bytes of one element.
+            pub fn bytes(self) -> usize {
+                match self {
+                    $(Self::$variant => size_of::<$element>(),)*
+                }
+            }
+
+            /// Returns the name of the type as the guest contract writes it, such as `f32`.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
         }
-    }
+
+        /// Elements, in a vector of their own type so that every engine finds them aligned.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum TensorData {
+            $(#[doc = $about] $variant(Vec<$element>),)*
+        }
+
+        impl TensorData {
+            /// Makes `count` elements of value 0.
+            pub fn zeros(dtype: Dtype, count: usize) -> Self {
+                match dtype {
+                    $(Dtype::$variant => Self::$variant(vec![<$element>::default(); count]),)*
+                }
+            }
+
+            /// Makes elements from their little-endian bytes; `None` where the bytes are no whole number of elements, or a
+            /// boolean is neither 0 nor 1.
+            pub fn from_le_bytes(dtype: Dtype, bytes: Vec<u8>) -> Option<Self> {
+                match dtype {
+                    Dtype::U8 => return Some(Self::U8(bytes)),
+                    Dtype::Bool if bytes.iter().any(|byte| *byte > 1) => return None,
+                    _ => {}
+                }
+                Some(match dtype {
+                    $(Dtype::$variant => {
+                        let (elements, []) = bytes.as_chunks() else { return None };
+                        Self::$variant(elements.iter().map(|bytes| <$element>::from_le_bytes(*bytes)).collect())
+                    })*
+                })
+            }
+
+            /// Returns `length` bytes from byte `offset` on, as the little-endian bytes of the elements. Bytes beyond the end
+            /// are left out.
+            pub fn le_bytes(&self, offset: usize, length: usize) -> Vec<u8> {
+                if let Self::U8(bytes) = self {
+                    // No element is converted, and most of what guests read is of this type.
+                    return bytes.get(offset..offset + length).unwrap_or_default().to_vec();
+                }
+                match self {
+                    $(Self::$variant(v) => part(v, offset, length, <$element>::to_le_bytes),)*
+                }
+            }
+
+            fn len(&self) -> usize {
+                match self {
+                    $(Self::$variant(v) => v.len(),)*
+                }
+            }
+
+            fn dtype(&self) -> Dtype {
+                match self {
+                    $(Self::$variant(_) => Dtype::$variant,)*
+                }
+            }
+
+            /// Returns a copy of the elements of a range; `None` beyond the end.
+            fn slice(&self, range: std::ops::Range<usize>) -> Option<Self> {
+                Some(match self {
+                    $(Self::$variant(v) => Self::$variant(v.get(range)?.to_vec()),)*
+                })
+            }
+
+            /// Joins the elements of all, which are of the type of the first; others are left out.
+            fn joined(all: &[&Self]) -> Option<Self> {
+                Some(match all.first()? {
+                    $(Self::$variant(_) => {
+                        let parts = all.iter().filter_map(|data| match data {
+                            Self::$variant(v) => Some(v.as_slice()),
+                            _ => None,
+                        });
+                        Self::$variant(parts.collect::<Vec<_>>().concat())
+                    })*
+                })
+            }
+        }
+    };
+}
+
+/// Returns the bytes of the elements that the range touches, cut to the range.
+fn part<E: Copy, const N: usize>(all: &[E], offset: usize, length: usize, to: fn(E) -> [u8; N]) -> Vec<u8> {
+    let (first, last) = (offset / N, (offset + length).div_ceil(N));
+    let touched = all.get(first..last.min(all.len())).unwrap_or_default();
+    let mut bytes: Vec<u8> = Vec::with_capacity(touched.len() * N);
+    bytes.extend(touched.iter().flat_map(|element| to(*element)));
+    bytes.drain(..(offset - first * N).min(bytes.len()));
+    bytes.truncate(length);
+    bytes
+}
+
+dtypes! {
+    Bool: u8, "bool", "Boolean, one byte: 0 or 1.";
+    U8: u8, "u8", "Unsigned 8-bit integer.";
+    S8: i8, "s8", "Signed 8-bit integer.";
+    U16: u16, "u16", "Unsigned 16-bit integer.";
+    S16: i16, "s16", "Signed 16-bit integer.";
+    U32: u32, "u32", "Unsigned 32-bit integer.";
+    S32: i32, "s32", "Signed 32-bit integer.";
+    U64: u64, "u64", "Unsigned 64-bit integer.";
+    S64: i64, "s64", "Signed 64-bit integer.";
+    F16: half::f16, "f16", "IEEE 754 half precision.";
+    Bf16: half::bf16, "bf16", "bfloat16.";
+    F32: f32, "f32", "IEEE 754 single precision.";
+    F64: f64, "f64", "IEEE 754 double precision.";
 }
 
 /// A dense row-major array. Cheap to clone; never changes.
@@ -69,13 +158,9 @@ impl Tensor {
         &self.data
     }
 
-    /// Element type.
+    /// Returns the element type.
     pub fn dtype(&self) -> Dtype {
-        match *self.data {
-            TensorData::U8(_) => Dtype::U8,
-            TensorData::F32(_) => Dtype::F32,
-            TensorData::S64(_) => Dtype::S64,
-        }
+        self.data.dtype()
     }
 
     /// The elements where they are `f32`.
@@ -120,20 +205,8 @@ impl Tensor {
         }
         let mut shape = first.shape.to_vec();
         *shape.first_mut()? = tensors.iter().map(|t| t.rows()).sum();
-        macro_rules! joined {
-            ($kind:ident) => {{
-                let parts = tensors.iter().filter_map(|t| match &*t.data {
-                    TensorData::$kind(v) => Some(v.as_slice()),
-                    _ => None,
-                });
-                TensorData::$kind(parts.collect::<Vec<_>>().concat())
-            }};
-        }
-        let data = match &*first.data {
-            TensorData::U8(_) => joined!(U8),
-            TensorData::F32(_) => joined!(F32),
-            TensorData::S64(_) => joined!(S64),
-        };
+        let parts: Vec<&TensorData> = tensors.iter().map(|t| &*t.data).collect();
+        let data = TensorData::joined(&parts)?;
         Self::new(&shape, data)
     }
 
@@ -148,11 +221,7 @@ impl Tensor {
         let piece = |&rows: &usize| {
             let (start, end) = (from * row, (from + rows) * row);
             from += rows;
-            let data = match &*self.data {
-                TensorData::U8(v) => TensorData::U8(v.get(start..end)?.to_vec()),
-                TensorData::F32(v) => TensorData::F32(v.get(start..end)?.to_vec()),
-                TensorData::S64(v) => TensorData::S64(v.get(start..end)?.to_vec()),
-            };
+            let data = self.data.slice(start..end)?;
             let mut shape = self.shape.to_vec();
             *shape.first_mut()? = rows;
             Self::new(&shape, data)
@@ -178,6 +247,24 @@ mod tests {
         for (before, after) in parts.iter().zip(&again) {
             assert_eq!((before.shape(), before.data()), (after.shape(), after.data()));
         }
+    }
+
+    #[test]
+    fn bytes_of_every_type_come_back() {
+        for &dtype in Dtype::ALL {
+            let n = dtype.bytes();
+            let bytes: Vec<u8> =
+                (0..n * 5).map(|i| if dtype == Dtype::Bool { i as u8 % 2 } else { i as u8 }).collect();
+            let data = TensorData::from_le_bytes(dtype, bytes.clone()).unwrap();
+            assert_eq!((data.dtype(), data.len()), (dtype, 5), "{}", dtype.name());
+            assert_eq!(data.le_bytes(0, n * 5), bytes);
+            assert_eq!(data.le_bytes(n - 1, n + 1), bytes[n - 1..2 * n], "{}", dtype.name());
+            assert_eq!(TensorData::zeros(dtype, 3).len(), 3);
+            if n > 1 {
+                assert!(TensorData::from_le_bytes(dtype, bytes[1..].to_vec()).is_none());
+            }
+        }
+        assert!(TensorData::from_le_bytes(Dtype::Bool, vec![2]).is_none());
     }
 
     #[test]

@@ -10,8 +10,32 @@ use crate::geometry::{Quad, Rect, Size, Turn};
 pub enum Origin {
     /// Read from pixels.
     Ocr,
-    /// Taken from the text embedded in the document.
+    /// The text layer of the document.
     TextLayer,
+    /// The value of a form field.
+    FormField,
+    /// An annotation: a note, a stamp.
+    Annotation,
+}
+
+/// Direction in which the characters of a line follow each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Left to right.
+    #[default]
+    Ltr,
+    /// Right to left. The text is in logical order, the quad in image order.
+    Rtl,
+    /// Top to bottom.
+    Ttb,
+}
+
+impl Direction {
+    /// Whether it is left to right.
+    pub fn is_ltr(&self) -> bool {
+        *self == Self::Ltr
+    }
 }
 
 /// A run of characters between spaces.
@@ -37,21 +61,140 @@ pub struct Line {
     /// Words, where the request asked for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<Word>,
-    /// Where the text comes from.
+    /// Origin of the text.
     pub origin: Origin,
-    /// Lines of one paragraph, column or cell share a number; numbers rise in reading order.
+    /// Direction of the text.
+    #[serde(default, skip_serializing_if = "Direction::is_ltr")]
+    pub direction: Direction,
+    /// Id of the block that the line belongs to; ids rise in reading order.
     pub block: u32,
 }
 
-/// Something that a guest reports beside the text.
+impl Line {
+    /// Makes a line that was read from pixels, from left to right, in block 0, without words.
+    pub fn new(text: impl Into<String>, confidence: f32, quad: Quad) -> Self {
+        Self {
+            text: text.into(),
+            confidence,
+            quad,
+            words: Vec::new(),
+            origin: Origin::Ocr,
+            direction: Direction::Ltr,
+            block: 0,
+        }
+    }
+}
+
+/// Role of a block on the page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum BlockKind {
+    /// The title of the document.
+    Title,
+    /// A heading.
+    Heading {
+        /// Its level, from 1.
+        level: u8,
+    },
+    /// A paragraph.
+    Text,
+    /// An item of a list.
+    ListItem,
+    /// A table; its cells are in [`Block::table`].
+    Table,
+    /// A picture.
+    Figure,
+    /// The caption of a figure or table.
+    Caption,
+    /// A formula.
+    Formula,
+    /// A page header.
+    Header,
+    /// A page footer.
+    Footer,
+    /// The number of the page.
+    PageNumber,
+    /// A footnote.
+    Footnote,
+    /// Program text.
+    Code,
+    /// A field of a form.
+    FormField,
+    /// A stamp or seal.
+    Stamp,
+    /// A kind of the guest's own vocabulary.
+    Other {
+        /// Its name there.
+        name: String,
+    },
+}
+
+/// A cell of a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// First row, from 0.
+    pub row: u32,
+    /// First column, from 0.
+    pub column: u32,
+    /// Number of rows, 1 or more.
+    pub row_span: u32,
+    /// Number of columns, 1 or more.
+    pub column_span: u32,
+    /// Whether it is a header cell.
+    pub header: bool,
+    /// Corners in pixels of the page image.
+    pub quad: Quad,
+    /// Its text.
+    pub text: String,
+    /// Indices of its lines in [`Transcript::lines`].
+    pub lines: Vec<u32>,
+}
+
+/// The grid of a table block.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// Number of rows.
+    pub rows: u32,
+    /// Number of columns.
+    pub columns: u32,
+    /// The cells, by row and column; they do not overlap.
+    pub cells: Vec<Cell>,
+}
+
+/// A block: lines that belong together. A line belongs to the block of its id; a block without a record is text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Block {
+    /// Its id, as its lines name it.
+    pub id: u32,
+    /// Its role.
+    #[serde(flatten)]
+    pub kind: BlockKind,
+    /// Corners in pixels of the page image.
+    pub quad: Quad,
+    /// Confidence in its kind, 0 to 1.
+    pub confidence: f32,
+    /// Its cells, where it is a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Table>,
+    /// A JSON object with the guest's additions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub properties: Option<String>,
+}
+
+/// A result of the guest's own beside the text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What it is, in the guest's vocabulary.
+    /// Its kind, in the guest's vocabulary.
     pub kind: String,
     /// A rendition that is safe to show.
     pub text: String,
-    /// Index of the line that it was found in.
-    pub line: u32,
+    /// The normalized value, such as an ISO 8601 date; `None` where the text is the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Confidence, 0 to 1.
+    pub confidence: f32,
+    /// Indices of its lines in [`Transcript::lines`]; one at least.
+    pub lines: Vec<u32>,
     /// Corners in pixels of the page image.
     pub quad: Quad,
 }
@@ -67,12 +210,25 @@ pub struct Transcript {
     pub turn: Turn,
     /// Lines in reading order.
     pub lines: Vec<Line>,
-    /// What else was found.
+    /// Blocks in reading order; empty where the pipeline reads lines only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<Block>,
+    /// The guest's own results.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
     /// What the reader of the result must know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// A JSON object with the guest's additions for the page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub properties: Option<String>,
+}
+
+impl Finding {
+    /// Makes a finding of full confidence in one line.
+    pub fn new(kind: impl Into<String>, text: impl Into<String>, line: u32, quad: Quad) -> Self {
+        Self { kind: kind.into(), text: text.into(), value: None, confidence: 1.0, lines: vec![line], quad }
+    }
 }
 
 /// Bytes that an allocation takes at least, and beside what was asked for.
@@ -89,16 +245,47 @@ fn list_bytes<T>(list: &Vec<T>) -> u64 {
 }
 
 impl Transcript {
+    /// Makes a page without text.
+    pub fn blank(size: Size, dpi: f32) -> Self {
+        Self {
+            size,
+            dpi,
+            turn: Turn::None,
+            lines: Vec::new(),
+            blocks: Vec::new(),
+            findings: Vec::new(),
+            warnings: Vec::new(),
+            properties: None,
+        }
+    }
+
     /// Returns the bytes of memory that the page takes.
     pub fn memory_bytes(&self) -> u64 {
         let words = |words: &Vec<Word>| -> u64 {
             list_bytes(words) + words.iter().map(|word| text_bytes(&word.text)).sum::<u64>()
         };
         let lines: u64 = self.lines.iter().map(|line| text_bytes(&line.text) + words(&line.words)).sum();
-        let findings: u64 = self.findings.iter().map(|f| text_bytes(&f.kind) + text_bytes(&f.text)).sum();
+        let optional = |text: &Option<String>| text.as_ref().map_or(0, text_bytes);
+        let findings = self.findings.iter().map(|found| {
+            text_bytes(&found.kind)
+                + text_bytes(&found.text)
+                + optional(&found.value)
+                + list_bytes(&found.lines)
+        });
+        let findings: u64 = findings.sum();
+        let cell = |cell: &Cell| text_bytes(&cell.text) + list_bytes(&cell.lines);
+        let table = |table: &Table| list_bytes(&table.cells) + table.cells.iter().map(cell).sum::<u64>();
+        let blocks = self.blocks.iter().map(|block| {
+            let name = match &block.kind {
+                BlockKind::Other { name } => text_bytes(name),
+                _ => 0,
+            };
+            name + optional(&block.properties) + block.table.as_ref().map_or(0, table)
+        });
+        let blocks: u64 = blocks.sum::<u64>() + list_bytes(&self.blocks);
         let warnings: u64 = self.warnings.iter().map(text_bytes).sum();
         let lists = list_bytes(&self.lines) + list_bytes(&self.findings) + list_bytes(&self.warnings);
-        size_of::<Self>() as u64 + lists + lines + findings + warnings
+        size_of::<Self>() as u64 + lists + lines + blocks + findings + warnings + optional(&self.properties)
     }
 
     /// The text: a line feed after each line, an empty line between blocks.
@@ -117,19 +304,28 @@ impl Transcript {
     }
 }
 
+impl AsRef<Transcript> for Transcript {
+    fn as_ref(&self) -> &Transcript {
+        self
+    }
+}
+
+/// A page that several hold at once, such as the answer to the client and the summary.
+pub type SharedTranscript = std::sync::Arc<dyn AsRef<Transcript> + Send + Sync>;
+
 /// A document as a whole, as a guest sums it up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The text of all pages.
     pub text: String,
-    /// A JSON object of the guest's own.
-    pub extra: Option<String>,
+    /// A JSON object with the guest's additions for the whole document.
+    pub properties: Option<String>,
 }
 
 impl Summary {
     /// Returns the bytes of memory that it takes.
     pub fn memory_bytes(&self) -> u64 {
-        text_bytes(&self.text) + self.extra.as_ref().map_or(0, text_bytes)
+        text_bytes(&self.text) + self.properties.as_ref().map_or(0, text_bytes)
     }
 }
 
@@ -146,6 +342,8 @@ pub struct TextSpan {
     pub visible: bool,
     /// True where a line break or a clear gap follows in the document's own order.
     pub ends_line: bool,
+    /// Where the document holds it.
+    pub origin: Origin,
 }
 
 /// What a page says of itself without a look at its pixels.

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use lector_core::{Blame, Dtype, Fault, Kind, ModelInfo, Tensor, TensorData};
+use lector_core::{Blame, Fault, Kind, ModelInfo, Tensor, TensorData};
 
 use crate::catalogue::Steps;
 
@@ -40,7 +40,7 @@ pub(crate) fn check(
             return Err(refuse(format!("input `{}` must be given once", port.name)));
         };
         if tensor.dtype() != port.dtype {
-            let (is, must) = (dtype(tensor.dtype()), dtype(port.dtype));
+            let (is, must) = (tensor.dtype().name(), port.dtype.name());
             return Err(refuse(format!("input `{}` is {is}, must be {must}", port.name)));
         }
         shape(&port.shape, tensor.shape(), model.max_batch, limits)
@@ -83,11 +83,7 @@ pub(crate) fn smallest(model: &ModelInfo, limits: &Limits, rows: usize) -> Optio
                 })
                 .collect();
             let elements = extents.iter().product();
-            let data = match port.dtype {
-                Dtype::U8 => TensorData::U8(vec![0; elements]),
-                Dtype::F32 => TensorData::F32(vec![0.0; elements]),
-                Dtype::S64 => TensorData::S64(vec![0; elements]),
-            };
+            let data = TensorData::zeros(port.dtype, elements);
             Some((port.name.clone(), Tensor::new(&extents, data)?))
         })
         .collect()
@@ -124,14 +120,6 @@ fn multiple(what: &str, extent: usize, steps: Steps) -> Result<(), String> {
     Err(format!("{what} must be a multiple of {step}, at most {max}"))
 }
 
-fn dtype(dtype: Dtype) -> &'static str {
-    match dtype {
-        Dtype::U8 => "u8",
-        Dtype::F32 => "f32",
-        Dtype::S64 => "s64",
-    }
-}
-
 /// Names of ports in a sentence.
 struct Names<'a>(&'a [lector_core::model::PortInfo]);
 
@@ -148,6 +136,8 @@ impl fmt::Display for Names<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use lector_core::model::PortInfo;
+
+    use lector_core::Dtype;
 
     use super::*;
 

@@ -151,10 +151,24 @@ fn port(outlet: &Outlet) -> Result<PortInfo, String> {
         return Err(format!("`{name}` is no tensor"));
     };
     let dtype = match ty {
-        TensorElementType::Float32 => Dtype::F32,
-        TensorElementType::Int64 => Dtype::S64,
+        TensorElementType::Bool => Dtype::Bool,
         TensorElementType::Uint8 => Dtype::U8,
-        other => return Err(format!("`{name}` has elements of type {other}, supported are f32, s64 and u8")),
+        TensorElementType::Int8 => Dtype::S8,
+        TensorElementType::Uint16 => Dtype::U16,
+        TensorElementType::Int16 => Dtype::S16,
+        TensorElementType::Uint32 => Dtype::U32,
+        TensorElementType::Int32 => Dtype::S32,
+        TensorElementType::Uint64 => Dtype::U64,
+        TensorElementType::Int64 => Dtype::S64,
+        TensorElementType::Float16 => Dtype::F16,
+        TensorElementType::Bfloat16 => Dtype::Bf16,
+        TensorElementType::Float32 => Dtype::F32,
+        TensorElementType::Float64 => Dtype::F64,
+        other => {
+            return Err(format!(
+                "`{name}` has elements of type {other}, which the guest contract does not have"
+            ));
+        }
     };
     Ok(PortInfo { name, dtype, shape: shape.iter().map(|&extent| extent.max(-1)).collect() })
 }
@@ -187,29 +201,53 @@ fn run(session: &mut Session, inputs: &[(String, Tensor)], outputs: &[String]) -
 /// The tensor as ONNX Runtime sees it, without a copy.
 fn borrowed(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
     let shape = tensor.shape();
-    Ok(match tensor.data() {
-        TensorData::F32(data) => TensorRef::from_array_view((shape, data.as_slice()))?.into(),
-        TensorData::S64(data) => TensorRef::from_array_view((shape, data.as_slice()))?.into(),
-        TensorData::U8(data) => TensorRef::from_array_view((shape, data.as_slice()))?.into(),
-    })
+    /// One arm for each element type whose vector ONNX Runtime takes as it is.
+    macro_rules! views {
+        ($($kind:ident)*) => {
+            match tensor.data() {
+                $(TensorData::$kind(data) => TensorRef::from_array_view((shape, data.as_slice()))?.into(),)*
+                // Its view wants `bool`s, which are made here: masks are small.
+                TensorData::Bool(data) => {
+                    let data: Vec<bool> = data.iter().map(|byte| *byte != 0).collect();
+                    ort::value::Tensor::from_array((shape, data))?.into()
+                }
+            }
+        };
+    }
+    Ok(views!(U8 S8 U16 S16 U32 S32 U64 S64 F16 Bf16 F32 F64))
 }
 
 /// A copy of an output in host memory; its buffer goes back to the arena.
 fn owned(value: &DynValue) -> ort::Result<Tensor> {
-    let (shape, data) = match value.dtype().tensor_type() {
-        Some(TensorElementType::Float32) => {
-            let (shape, data) = value.try_extract_tensor::<f32>()?;
-            (shape, TensorData::F32(data.to_vec()))
-        }
-        Some(TensorElementType::Int64) => {
-            let (shape, data) = value.try_extract_tensor::<i64>()?;
-            (shape, TensorData::S64(data.to_vec()))
-        }
-        Some(TensorElementType::Uint8) => {
-            let (shape, data) = value.try_extract_tensor::<u8>()?;
-            (shape, TensorData::U8(data.to_vec()))
-        }
-        _ => return Err(ort::Error::new("an output of a type that was not declared")),
+    /// One arm for each element type: ONNX Runtime's, the host's, and the element in Rust.
+    macro_rules! copies {
+        ($($theirs:ident $ours:ident $element:ty;)*) => {
+            match value.dtype().tensor_type() {
+                $(Some(TensorElementType::$theirs) => {
+                    let (shape, data) = value.try_extract_tensor::<$element>()?;
+                    (shape, TensorData::$ours(data.to_vec()))
+                })*
+                Some(TensorElementType::Bool) => {
+                    let (shape, data) = value.try_extract_tensor::<bool>()?;
+                    (shape, TensorData::Bool(data.iter().map(|flag| u8::from(*flag)).collect()))
+                }
+                _ => return Err(ort::Error::new("an output of a type that was not declared")),
+            }
+        };
+    }
+    let (shape, data) = copies! {
+        Uint8 U8 u8;
+        Int8 S8 i8;
+        Uint16 U16 u16;
+        Int16 S16 i16;
+        Uint32 U32 u32;
+        Int32 S32 i32;
+        Uint64 U64 u64;
+        Int64 S64 i64;
+        Float16 F16 half::f16;
+        Bfloat16 Bf16 half::bf16;
+        Float32 F32 f32;
+        Float64 F64 f64;
     };
     let extents = shape.iter().map(|&extent| usize::try_from(extent).unwrap_or(0)).collect::<Vec<_>>();
     Tensor::new(&extents, data).ok_or_else(|| ort::Error::new("an output whose data does not fill its shape"))

@@ -49,10 +49,10 @@ fn main() {
                     (x + width - 0.3, y + tilt + height),
                     (x - 0.3, y + height),
                 ];
-                Crop { quad: Quad(corners.map(|(x, y)| Point { x, y })), width: 600 }
+                Crop { image: page.clone(), quad: Quad(corners.map(|(x, y)| Point { x, y })), width: 600 }
             })
             .collect();
-        time(name, || stack(&page, &crops, row, &n).unwrap());
+        time(name, || stack(&crops, row, &n).unwrap());
     }
     let map = Tensor::new(&[1, 1, 1312, 928], TensorData::F32(vec![0.3; 1312 * 928])).unwrap();
     time("quantise 1312x928", || quantise(&map, 255.0).unwrap());

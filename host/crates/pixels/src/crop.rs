@@ -42,9 +42,9 @@ pub(crate) fn crop_with(
         return crop_upright(resizer, image, area, turn, size);
     }
     let own = own_size(quad, size)?;
-    let rgb = sample(image, &Projection::onto(quad)?, own);
-    let piece =
-        Image::from_rgb(own, rgb).ok_or_else(|| PixelsError::Resample("wrong number of bytes".into()))?;
+    let samples = sample(image, &Projection::onto(quad)?, own);
+    let piece = Image::new(image.format(), own, samples)
+        .ok_or_else(|| PixelsError::Resample("wrong number of bytes".into()))?;
     if own == size {
         return Ok(piece);
     }

@@ -46,6 +46,21 @@ pub enum PixelsError {
     /// A stack of nothing.
     #[error("a stack needs at least one crop")]
     StackEmpty,
+    /// Crops of images of different formats.
+    #[error("crop {index} has another pixel format than crop 0; convert one of them")]
+    StackFormats {
+        /// The first crop with another format.
+        index: usize,
+    },
+    /// A JPEG quality out of range.
+    #[error("a JPEG quality of {quality} does not exist; it must be 1 to 100")]
+    QualityOutOfRange {
+        /// The quality asked for.
+        quality: u8,
+    },
+    /// An image that the file format cannot hold, or an encoder that failed.
+    #[error("the image cannot be encoded: {0}")]
+    Encode(String),
     /// A crop that does not fit its row.
     #[error("crop {index} is {width} columns wide; it must be 1 to {row} to fit its row")]
     CropWidth {
@@ -87,7 +102,7 @@ impl From<PixelsError> for Fault {
     fn from(error: PixelsError) -> Self {
         let (kind, code) = match innermost(&error) {
             PixelsError::TooLarge { .. } => (Kind::TooLarge, "image_too_large"),
-            PixelsError::Resample(_) => (Kind::Bug, "image_operation_failed"),
+            PixelsError::Resample(_) | PixelsError::Encode(_) => (Kind::Bug, "image_operation_failed"),
             _ => (Kind::Invalid, "image_argument_invalid"),
         };
         // Only a guest calls these functions; a quad or a size out of bounds is its doing.

@@ -9,7 +9,9 @@
 //! `(i + 0.5, j + 0.5)`. A quad around a whole image therefore reads `(0, 0) .. (width, height)`.
 #![warn(missing_docs)]
 
+mod convert;
 mod crop;
+mod encode;
 mod error;
 mod perspective;
 mod reduce;
@@ -17,7 +19,9 @@ mod resize;
 mod rotate;
 mod tensor;
 
+pub use convert::convert;
 pub use crop::crop;
+pub use encode::{Encoding, encode};
 pub use error::PixelsError;
 pub use reduce::{argmax, quantise};
 pub use resize::{Filter, resize, resize_into};

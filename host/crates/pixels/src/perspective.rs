@@ -1,7 +1,7 @@
 //! The projective map from the unit square onto a quad (Heckbert, "Fundamentals of Texture Mapping and
 //! Image Warping", 1989, section 2.2.3), and sampling an image through it.
 
-use lector_core::{Image, Quad, Size};
+use lector_core::{Image, PixelFormat, Quad, Size};
 
 use crate::error::PixelsError;
 
@@ -43,8 +43,19 @@ impl Projection {
 /// `size` pixels of `image` through `map`, by linear interpolation. Outside the image its nearest edge
 /// pixel is taken.
 pub(crate) fn sample(image: &Image, map: &Projection, size: Size) -> Vec<u8> {
-    let mut out = vec![0u8; size.width as usize * size.height as usize * 3];
-    let sampler = Sampler::new(image);
+    match image.format() {
+        PixelFormat::Rgb8 => sampled::<3>(map, size, Rgb::new(image)),
+        PixelFormat::Gray8 => sampled::<1>(map, size, Gray::new(image)),
+    }
+}
+
+/// One sample of `N` bytes at a fixed-point position.
+trait Take<const N: usize> {
+    fn take(&self, x: i64, y: i64) -> [u8; N];
+}
+
+fn sampled<const N: usize>(map: &Projection, size: Size, sampler: impl Take<N>) -> Vec<u8> {
+    let mut out = vec![0u8; size.width as usize * size.height as usize * N];
     let affine = map.is_affine(size);
     let (step_u, step_v) = (1.0 / f64::from(size.width), 1.0 / f64::from(size.height));
     let at = |u: f64, v: f64| {
@@ -53,15 +64,15 @@ pub(crate) fn sample(image: &Image, map: &Projection, size: Size) -> Vec<u8> {
         let y = (map.y[0] * u + map.y[1] * v + map.y[2]) * w;
         (x, y)
     };
-    for (row, line) in out.chunks_exact_mut(size.width as usize * 3).enumerate() {
+    for (row, line) in out.chunks_exact_mut(size.width as usize * N).enumerate() {
         let v = (row as f64 + 0.5) * step_v;
         if affine {
             let (first, last) = (at(0.5 * step_u, v), at(1.0 - 0.5 * step_u, v));
             let steps = f64::from(size.width.max(2) - 1);
             let step = ((last.0 - first.0) / steps, (last.1 - first.1) / steps);
-            sampler.straight(first, step, line);
+            straight(&sampler, first, step, line);
         } else {
-            for (column, pixel) in line.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+            for (column, pixel) in line.as_chunks_mut::<N>().0.iter_mut().enumerate() {
                 let (x, y) = at((column as f64 + 0.5) * step_u, v);
                 *pixel = sampler.take(fixed(x), fixed(y));
             }
@@ -79,39 +90,74 @@ fn fixed(position: f64) -> i64 {
     ((position - 0.5) * (1i64 << BITS) as f64) as i64
 }
 
-struct Sampler<'a> {
+/// A row of samples in equal steps.
+fn straight<const N: usize>(sampler: &impl Take<N>, first: (f64, f64), step: (f64, f64), line: &mut [u8]) {
+    let (mut x, mut y) = (fixed(first.0), fixed(first.1));
+    let unit = (1i64 << BITS) as f64;
+    let (dx, dy) = ((step.0 * unit) as i64, (step.1 * unit) as i64);
+    for pixel in line.as_chunks_mut::<N>().0 {
+        *pixel = sampler.take(x, y);
+        x += dx;
+        y += dy;
+    }
+}
+
+/// Splits a fixed-point position into the pixel and the weights of its neighbors in 256ths: the result is a byte.
+#[inline(always)]
+fn split(x: i64, y: i64) -> (i64, i64, u64, u64) {
+    (x >> BITS, y >> BITS, ((x >> (BITS - 8)) & 255) as u64, ((y >> (BITS - 8)) & 255) as u64)
+}
+
+struct Gray<'a> {
+    samples: &'a [u8],
+    width: i64,
+    height: i64,
+}
+
+impl<'a> Gray<'a> {
+    fn new(image: &'a Image) -> Self {
+        Self {
+            samples: image.samples(),
+            width: i64::from(image.size().width),
+            height: i64::from(image.size().height),
+        }
+    }
+}
+
+impl Take<1> for Gray<'_> {
+    fn take(&self, x: i64, y: i64) -> [u8; 1] {
+        let (column, row, fx, fy) = split(x, y);
+        let pick = |c: i64, r: i64| {
+            let (c, r) = (c.clamp(0, self.width - 1), r.clamp(0, self.height - 1));
+            u64::from(self.samples[(r * self.width + c) as usize])
+        };
+        let mix = |a: u64, b: u64, weight: u64| (a * (256 - weight) + b * weight + 128) >> 8;
+        let left = mix(pick(column, row), pick(column, row + 1), fy);
+        let right = mix(pick(column + 1, row), pick(column + 1, row + 1), fy);
+        [mix(left, right, fx) as u8]
+    }
+}
+
+struct Rgb<'a> {
     rgb: &'a [u8],
     width: i64,
     height: i64,
 }
 
-impl<'a> Sampler<'a> {
+impl<'a> Rgb<'a> {
     fn new(image: &'a Image) -> Self {
         Self {
-            rgb: image.rgb(),
+            rgb: image.samples(),
             width: i64::from(image.size().width),
             height: i64::from(image.size().height),
         }
     }
+}
 
-    /// A row of samples in equal steps.
-    fn straight(&self, first: (f64, f64), step: (f64, f64), line: &mut [u8]) {
-        let (mut x, mut y) = (fixed(first.0), fixed(first.1));
-        let unit = (1i64 << BITS) as f64;
-        let (dx, dy) = ((step.0 * unit) as i64, (step.1 * unit) as i64);
-        for pixel in line.as_chunks_mut::<3>().0 {
-            *pixel = self.take(x, y);
-            x += dx;
-            y += dy;
-        }
-    }
-
-    /// One sample.
+impl Take<3> for Rgb<'_> {
     #[inline(always)]
     fn take(&self, x: i64, y: i64) -> [u8; 3] {
-        let (column, row) = (x >> BITS, y >> BITS);
-        // Eight bits of weight: the result is a byte.
-        let (fx, fy) = (((x >> (BITS - 8)) & 255) as u64, ((y >> (BITS - 8)) & 255) as u64);
+        let (column, row, fx, fy) = split(x, y);
         // As unsigned numbers, positions left of and above the image are too large as well.
         let inside = (column as u64) < (self.width - 1) as u64 && (row as u64) < (self.height - 1) as u64;
         match inside.then(|| self.four(column, row)).flatten() {
@@ -119,7 +165,9 @@ impl<'a> Sampler<'a> {
             None => self.edge(column, row, fx, fy),
         }
     }
+}
 
+impl Rgb<'_> {
     /// Two pixels above and two below, in the low 48 bits of a word each; `None` at the last bytes of the
     /// image, where a word would reach beyond.
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Smaller tensors from larger ones, so that a guest copies kilobytes and not megabytes.
 
-use lector_core::{Dtype, Tensor, TensorData};
+use lector_core::{Tensor, TensorData};
 
 use crate::error::PixelsError;
 
@@ -57,11 +57,7 @@ fn greatest(row: &[f32]) -> (i64, f32) {
 }
 
 fn floats<'a>(tensor: &'a Tensor, operation: &'static str) -> Result<&'a [f32], PixelsError> {
-    let found = match tensor.dtype() {
-        Dtype::U8 => "u8",
-        Dtype::F32 => "f32",
-        Dtype::S64 => "s64",
-    };
+    let found = tensor.dtype().name();
     tensor.as_f32().ok_or(PixelsError::WrongDtype { operation, found })
 }
 

@@ -2,7 +2,7 @@
 
 use fast_image_resize::images::{Image as Target, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use lector_core::{Image, Rect, Size};
+use lector_core::{Image, PixelFormat, Rect, Size};
 
 use crate::check_size;
 use crate::error::PixelsError;
@@ -18,6 +18,13 @@ pub enum Filter {
     Cubic,
     /// Windowed sinc over three lobes.
     Lanczos,
+}
+
+fn pixel_type(format: PixelFormat) -> PixelType {
+    match format {
+        PixelFormat::Rgb8 => PixelType::U8x3,
+        PixelFormat::Gray8 => PixelType::U8,
+    }
 }
 
 impl Filter {
@@ -80,13 +87,17 @@ pub(crate) fn resize_rect(
 ) -> Result<Image, PixelsError> {
     check_size(size)?;
     let failed = |error: &dyn std::fmt::Display| PixelsError::Resample(error.to_string());
-    let source = ImageRef::new(image.size().width, image.size().height, image.rgb(), PixelType::U8x3)
-        .map_err(|e| failed(&e))?;
-    let mut target = Target::new(size.width, size.height, PixelType::U8x3);
-    let options = ResizeOptions::new()
-        .crop(area.x.into(), area.y.into(), area.width.into(), area.height.into())
-        .resize_alg(filter.algorithm())
-        .use_alpha(false);
+    let (columns, rows) = (image.size().width, image.size().height);
+    let pixel = pixel_type(image.format());
+    let source = ImageRef::new(columns, rows, image.samples(), pixel).map_err(|e| failed(&e))?;
+    let mut target = Target::new(size.width, size.height, pixel);
+    // The resampler adds position and extent in f64, where a sum that fits in f32 may be too large by its last bits: the
+    // extents are cut to what is left of the image in f64.
+    let (x, y) = (f64::from(area.x), f64::from(area.y));
+    let (width, height) =
+        (f64::from(area.width).min(f64::from(columns) - x), f64::from(area.height).min(f64::from(rows) - y));
+    let options =
+        ResizeOptions::new().crop(x, y, width, height).resize_alg(filter.algorithm()).use_alpha(false);
     resizer.resize(&source, &mut target, &options).map_err(|e| failed(&e))?;
-    Image::from_rgb(size, target.into_vec()).ok_or_else(|| failed(&"wrong number of bytes"))
+    Image::new(image.format(), size, target.into_vec()).ok_or_else(|| failed(&"wrong number of bytes"))
 }

@@ -1,6 +1,6 @@
 //! Quarter turns.
 
-use lector_core::{Image, Size, Turn};
+use lector_core::{Image, PixelFormat, Size, Turn};
 
 /// Side of the blocks in which a quarter turn goes: 32 columns of a source block are 32 rows of the
 /// target, and both blocks (3 KiB each, on 32 cache lines a side) stay in the first-level cache.
@@ -10,9 +10,10 @@ const BLOCK: usize = 32;
 pub fn rotate(image: &Image, by: Turn) -> Image {
     let turned = match by {
         Turn::None => return image.clone(),
-        Turn::Half => half(image),
-        Turn::Quarter => quarter(image, true),
-        Turn::ThreeQuarters => quarter(image, false),
+        _ => match image.format() {
+            PixelFormat::Rgb8 => rotated::<3>(image, by),
+            PixelFormat::Gray8 => rotated::<1>(image, by),
+        },
     };
     let size = match by {
         Turn::None | Turn::Half => image.size(),
@@ -21,34 +22,44 @@ pub fn rotate(image: &Image, by: Turn) -> Image {
         }
     };
     // The number of bytes is that of the source, so this never falls back.
-    Image::from_rgb(size, turned).unwrap_or_else(|| image.clone())
+    Image::new(image.format(), size, turned).unwrap_or_else(|| image.clone())
 }
 
-fn half(image: &Image) -> Vec<u8> {
-    let source = image.rgb();
+/// The samples of an image with `N` bytes a pixel, rotated.
+fn rotated<const N: usize>(image: &Image, by: Turn) -> Vec<u8> {
+    match by {
+        Turn::None => image.samples().to_vec(),
+        Turn::Half => half::<N>(image),
+        Turn::Quarter => quarter::<N>(image, true),
+        Turn::ThreeQuarters => quarter::<N>(image, false),
+    }
+}
+
+fn half<const N: usize>(image: &Image) -> Vec<u8> {
+    let source = image.samples();
     let mut out = vec![0u8; source.len()];
-    for (to, from) in out.chunks_exact_mut(3).zip(source.chunks_exact(3).rev()) {
-        to.copy_from_slice(from);
+    for (to, from) in out.as_chunks_mut::<N>().0.iter_mut().zip(source.as_chunks::<N>().0.iter().rev()) {
+        *to = *from;
     }
     out
 }
 
 /// Target row `r` is source column `r` read upwards (clockwise), or column `width - 1 - r` read downwards.
-fn quarter(image: &Image, clockwise: bool) -> Vec<u8> {
+fn quarter<const N: usize>(image: &Image, clockwise: bool) -> Vec<u8> {
     let (width, height) = (image.size().width as usize, image.size().height as usize);
-    let source = image.rgb();
+    let source = image.samples();
     let mut out = vec![0u8; source.len()];
     for row in (0..width).step_by(BLOCK) {
         for column in (0..height).step_by(BLOCK) {
             let columns = BLOCK.min(height - column);
             for r in row..(row + BLOCK).min(width) {
-                let start = (r * height + column) * 3;
-                let target = &mut out[start..start + columns * 3];
-                for (i, to) in target.chunks_exact_mut(3).enumerate() {
+                let start = (r * height + column) * N;
+                let target = &mut out[start..start + columns * N];
+                for (i, to) in target.as_chunks_mut::<N>().0.iter_mut().enumerate() {
                     let c = column + i;
                     let (x, y) = if clockwise { (r, height - 1 - c) } else { (width - 1 - r, c) };
-                    let at = (y * width + x) * 3;
-                    to.copy_from_slice(&source[at..at + 3]);
+                    let at = (y * width + x) * N;
+                    to.copy_from_slice(&source[at..at + N]);
                 }
             }
         }
@@ -68,7 +79,7 @@ mod tests {
 
     fn at(image: &Image, x: u32, y: u32) -> [u8; 3] {
         let i = ((y * image.size().width + x) * 3) as usize;
-        image.rgb()[i..i + 3].try_into().unwrap()
+        image.samples()[i..i + 3].try_into().unwrap()
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From bytes to numbers: one image, or a stack of straightened pieces, as a tensor for a model.
 
 use fast_image_resize::Resizer;
-use lector_core::{Image, Quad, Size, Tensor, TensorData};
+use lector_core::{Image, PixelFormat, Quad, Size, Tensor, TensorData};
 
 use crate::check_size;
 use crate::crop::crop_with;
@@ -28,8 +28,10 @@ pub struct Normalisation {
 }
 
 /// A piece of an image to be straightened.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Crop {
+    /// The image.
+    pub image: Image,
     /// Its corners in reading order.
     pub quad: Quad,
     /// Columns that it takes of its row in the stack.
@@ -62,10 +64,27 @@ impl Tables {
         Ok(Self { byte, number })
     }
 
-    /// Fills three planes of `plane` numbers, `row` a row, with an image that takes the first
-    /// `image.width` columns of them. A table look-up a byte, three planes in one pass over the pixels:
-    /// the pixels are read once and the loop has no branch (a byte index cannot leave a table of 256).
+    /// Fills the planes of an image, one a channel, `row` numbers a row; the image takes its own columns of them.
     fn fill(&self, image: &Image, row: usize, planes: &mut [f32]) {
+        match image.format() {
+            PixelFormat::Rgb8 => self.fill_rgb(image, row, planes),
+            PixelFormat::Gray8 => self.fill_gray(image, row, planes),
+        }
+    }
+
+    fn fill_gray(&self, image: &Image, row: usize, plane: &mut [f32]) {
+        let [table, ..] = &self.number;
+        let rows = image.samples().chunks_exact(image.size().width as usize).zip(plane.chunks_mut(row));
+        for (pixels, numbers) in rows {
+            for (pixel, number) in pixels.iter().zip(numbers) {
+                *number = table[usize::from(*pixel)];
+            }
+        }
+    }
+
+    /// Fills three planes. A table look-up a byte, three planes in one pass over the pixels: the pixels are read once and the
+    /// loop has no branch (a byte index cannot leave a table of 256).
+    fn fill_rgb(&self, image: &Image, row: usize, planes: &mut [f32]) {
         let width = image.size().width as usize;
         let plane = planes.len() / 3;
         let (first, rest) = planes.split_at_mut(plane);
@@ -73,7 +92,7 @@ impl Tables {
         let [a, b, c] = self.byte;
         let [ta, tb, tc] = &self.number;
         let rows = first.chunks_mut(row).zip(second.chunks_mut(row)).zip(third.chunks_mut(row));
-        for (pixels, ((x, y), z)) in image.rgb().chunks_exact(width * 3).zip(rows) {
+        for (pixels, ((x, y), z)) in image.samples().chunks_exact(width * 3).zip(rows) {
             let numbers = x.iter_mut().zip(y.iter_mut()).zip(z.iter_mut());
             for (pixel, ((x, y), z)) in pixels.chunks_exact(3).zip(numbers) {
                 *x = ta[usize::from(pixel[a])];
@@ -84,47 +103,45 @@ impl Tables {
     }
 }
 
-/// The whole image as `f32[1, 3, height, width]`.
+/// Returns the whole image as `f32[1, channels, height, width]`.
 pub fn to_tensor(image: &Image, normalisation: &Normalisation) -> Result<Tensor, PixelsError> {
     let tables = Tables::new(normalisation)?;
     let size = image.size();
     check_size(size)?;
     let (width, height) = (size.width as usize, size.height as usize);
-    let mut numbers = vec![0f32; width * height * 3];
+    let channels = image.format().bytes();
+    let mut numbers = vec![0f32; width * height * channels];
     tables.fill(image, width, &mut numbers);
-    made(&[1, 3, height, width], numbers)
+    made(&[1, channels, height, width], numbers)
 }
 
-/// Pieces of one image as `f32[crops, 3, size.height, size.width]`; columns beyond a piece's own hold 0.
-pub fn stack(
-    image: &Image,
-    crops: &[Crop],
-    size: Size,
-    normalisation: &Normalisation,
-) -> Result<Tensor, PixelsError> {
+/// Straightens pieces of images of one format and stacks them into `f32[crops, channels, size.height, size.width]`; columns
+/// beyond the width of a piece hold 0.
+pub fn stack(crops: &[Crop], size: Size, normalisation: &Normalisation) -> Result<Tensor, PixelsError> {
     let tables = Tables::new(normalisation)?;
     check_size(size)?;
-    if crops.is_empty() {
-        return Err(PixelsError::StackEmpty);
-    }
+    let format = crops.first().ok_or(PixelsError::StackEmpty)?.image.format();
     let (width, height) = (size.width as usize, size.height as usize);
     // Everything is checked before anything is allocated.
     for (index, crop) in crops.iter().enumerate() {
         if crop.width == 0 || crop.width > size.width {
             return Err(PixelsError::CropWidth { index, width: crop.width, row: size.width });
         }
+        if crop.image.format() != format {
+            return Err(PixelsError::StackFormats { index });
+        }
     }
     check_stack(crops.len(), size)?;
-    let item = width * height * 3;
+    let item = width * height * format.bytes();
     let mut numbers = vec![0f32; item * crops.len()];
     let mut resizer = Resizer::new();
     for (index, (crop, planes)) in crops.iter().zip(numbers.chunks_exact_mut(item)).enumerate() {
         let own = Size { width: crop.width, height: size.height };
-        let piece = crop_with(&mut resizer, image, &crop.quad, own)
+        let piece = crop_with(&mut resizer, &crop.image, &crop.quad, own)
             .map_err(|cause| PixelsError::Crop { index, cause: Box::new(cause) })?;
         tables.fill(&piece, width, planes);
     }
-    made(&[crops.len(), 3, height, width], numbers)
+    made(&[crops.len(), format.bytes(), height, width], numbers)
 }
 
 fn check_stack(crops: usize, size: Size) -> Result<(), PixelsError> {

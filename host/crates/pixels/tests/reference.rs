@@ -1,8 +1,11 @@
 //! The operations against straightforward reference implementations, and against absurd arguments.
 #![allow(clippy::unwrap_used, clippy::needless_range_loop)]
 
-use lector_core::{Image, Point, Quad, Size, TensorData};
-use lector_pixels::{Channels, Crop, Filter, Normalisation, PixelsError, crop, resize, stack, to_tensor};
+use lector_core::{Image, PixelFormat, Point, Quad, Size, TensorData, Turn};
+use lector_pixels::{
+    Channels, Crop, Encoding, Filter, Normalisation, PixelsError, convert, crop, encode, resize, rotate,
+    stack, to_tensor,
+};
 use proptest::prelude::*;
 
 const PLAIN: Normalisation = Normalisation { mean: [0.0; 3], std: [1.0; 3], channels: Channels::Rgb };
@@ -34,7 +37,7 @@ fn at(image: &Image, x: f64, y: f64) -> [f64; 3] {
     let (x0, y0) = (x.floor(), y.floor());
     let pick = |c: i64, r: i64, k: usize| {
         let (c, r) = (c.clamp(0, w - 1), r.clamp(0, h - 1));
-        f64::from(image.rgb()[((r * w + c) * 3) as usize + k])
+        f64::from(image.samples()[((r * w + c) * 3) as usize + k])
     };
     std::array::from_fn(|k| {
         let (fx, fy) = (x - x0, y - y0);
@@ -85,7 +88,7 @@ fn check_crop(image: &Image, q: Quad, to: Size, tolerance: f64) {
             let expected = at(image, sx, sy);
             let i = ((y * to.width + x) * 3) as usize;
             for k in 0..3 {
-                let found = f64::from(got.rgb()[i + k]);
+                let found = f64::from(got.samples()[i + k]);
                 assert!(
                     (found - expected[k]).abs() <= tolerance,
                     "{q:?} at {x},{y},{k}: {found} {expected:?}"
@@ -99,12 +102,12 @@ fn check_crop(image: &Image, q: Quad, to: Size, tolerance: f64) {
 fn a_whole_upright_quad_is_a_copy() {
     let image = picture(40, 30);
     let q = quad([(0.0, 0.0), (40.0, 0.0), (40.0, 30.0), (0.0, 30.0)]);
-    assert_eq!(crop(&image, &q, size(40, 30)).unwrap().rgb(), image.rgb());
+    assert_eq!(crop(&image, &q, size(40, 30)).unwrap().samples(), image.samples());
     let part =
         crop(&image, &quad([(5.0, 7.0), (15.0, 7.0), (15.0, 11.0), (5.0, 11.0)]), size(10, 4)).unwrap();
     for y in 0..4usize {
         let from = ((y + 7) * 40 + 5) * 3;
-        assert_eq!(part.rgb()[y * 30..y * 30 + 30], image.rgb()[from..from + 30]);
+        assert_eq!(part.samples()[y * 30..y * 30 + 30], image.samples()[from..from + 30]);
     }
 }
 
@@ -131,10 +134,10 @@ fn a_shrinking_piece_does_not_alias() {
     for tilt in [0.0, 6.0] {
         let q = quad([(50.0, 20.0), (350.0, 20.0 + tilt), (350.0, 80.0 + tilt), (50.0, 80.0)]);
         let small = crop(&image, &q, size(60, 12)).unwrap();
-        assert!(small.rgb().iter().all(|v| (100..156).contains(v)), "tilt {tilt}");
+        assert!(small.samples().iter().all(|v| (100..156).contains(v)), "tilt {tilt}");
     }
     let small = resize(&image, size(57, 14), Filter::Bilinear).unwrap();
-    assert!(small.rgb().iter().all(|v| (100..156).contains(v)));
+    assert!(small.samples().iter().all(|v| (100..156).contains(v)));
 }
 
 #[test]
@@ -144,7 +147,7 @@ fn shrinking_averages_and_growing_keeps_flat_areas() {
         for to in [size(1, 1), size(13, 7), size(64, 48), size(200, 3), size(97, 131)] {
             let out = resize(&flat, to, filter).unwrap();
             assert_eq!(out.size(), to);
-            assert!(out.rgb().chunks(3).all(|p| p == [200, 100, 50]), "{filter:?} {to:?}");
+            assert!(out.samples().chunks(3).all(|p| p == [200, 100, 50]), "{filter:?} {to:?}");
         }
     }
 }
@@ -157,7 +160,7 @@ fn bilinear_growth_follows_the_reference() {
         for x in 0..75u32 {
             let expected = at(&image, (f64::from(x) + 0.5) * 30.0 / 75.0, (f64::from(y) + 0.5) * 20.0 / 64.0);
             for k in 0..3 {
-                let found = f64::from(out.rgb()[((y * 75 + x) * 3) as usize + k]);
+                let found = f64::from(out.samples()[((y * 75 + x) * 3) as usize + k]);
                 assert!((found - expected[k]).abs() <= 1.5);
             }
         }
@@ -181,11 +184,19 @@ fn a_tensor_holds_planes_in_the_order_asked_for() {
 fn a_stack_is_its_crops_padded_with_zeros() {
     let image = picture(200, 100);
     let crops = [
-        Crop { quad: quad([(10.0, 10.0), (90.0, 12.0), (89.0, 40.0), (9.0, 38.0)]), width: 80 },
-        Crop { quad: quad([(20.0, 50.0), (120.0, 50.0), (120.0, 74.0), (20.0, 74.0)]), width: 100 },
+        Crop {
+            image: image.clone(),
+            quad: quad([(10.0, 10.0), (90.0, 12.0), (89.0, 40.0), (9.0, 38.0)]),
+            width: 80,
+        },
+        Crop {
+            image: image.clone(),
+            quad: quad([(20.0, 50.0), (120.0, 50.0), (120.0, 74.0), (20.0, 74.0)]),
+            width: 100,
+        },
     ];
     let n = Normalisation { mean: [0.5; 3], std: [0.5; 3], channels: Channels::Bgr };
-    let tensor = stack(&image, &crops, size(128, 48), &n).unwrap();
+    let tensor = stack(&crops, size(128, 48), &n).unwrap();
     assert_eq!(tensor.shape(), [2, 3, 48, 128]);
     let all = tensor.as_f32().unwrap();
     for (i, one) in crops.iter().enumerate() {
@@ -219,11 +230,114 @@ fn absurd_arguments_are_refused() {
     assert!(matches!(refused(wide, size(9, 9)), PixelsError::TooLarge { .. }));
     assert!(matches!(refused(good, size(0, 9)), PixelsError::EmptySize { .. }));
     assert!(matches!(refused(good, size(u32::MAX, u32::MAX)), PixelsError::TooLarge { .. }));
-    let one = Crop { quad: good, width: 600 };
-    assert!(matches!(stack(&image, &[], size(500, 48), &PLAIN), Err(PixelsError::StackEmpty)));
-    assert!(matches!(stack(&image, &[one], size(500, 48), &PLAIN), Err(PixelsError::CropWidth { .. })));
-    let many = vec![Crop { quad: good, width: 9 }; 100_000];
-    assert!(matches!(stack(&image, &many, size(3200, 48), &PLAIN), Err(PixelsError::TooLarge { .. })));
+    let one = Crop { image: image.clone(), quad: good, width: 600 };
+    assert!(matches!(stack(&[], size(500, 48), &PLAIN), Err(PixelsError::StackEmpty)));
+    assert!(matches!(stack(&[one], size(500, 48), &PLAIN), Err(PixelsError::CropWidth { .. })));
+    let many = vec![Crop { image: image.clone(), quad: good, width: 9 }; 100_000];
+    assert!(matches!(stack(&many, size(3200, 48), &PLAIN), Err(PixelsError::TooLarge { .. })));
+}
+
+#[test]
+fn gray_is_the_channel_of_a_gray_rgb_image_in_every_operation() {
+    let gray = convert(&picture(61, 47), PixelFormat::Gray8);
+    let rgb = convert(&gray, PixelFormat::Rgb8);
+    assert_eq!((gray.bytes(), rgb.bytes()), (61 * 47, 3 * 61 * 47));
+    let same = |gray: &Image, rgb: &Image| {
+        assert_eq!((gray.format(), gray.size()), (PixelFormat::Gray8, rgb.size()));
+        assert!(
+            gray.samples()
+                .iter()
+                .zip(rgb.samples().as_chunks::<3>().0)
+                .all(|(luma, pixel)| [*luma; 3] == *pixel)
+        );
+    };
+    for by in [Turn::None, Turn::Quarter, Turn::Half, Turn::ThreeQuarters] {
+        same(&rotate(&gray, by), &rotate(&rgb, by));
+    }
+    for filter in [Filter::Nearest, Filter::Bilinear, Filter::Cubic, Filter::Lanczos] {
+        let to = size(33, 80);
+        same(&resize(&gray, to, filter).unwrap(), &resize(&rgb, to, filter).unwrap());
+    }
+    for quad in [
+        quad([(3.0, 2.0), (50.0, 2.0), (50.0, 30.0), (3.0, 30.0)]),
+        quad([(3.0, 2.0), (50.0, 6.0), (48.0, 34.0), (1.0, 30.0)]),
+        quad([(-9.0, -8.0), (70.0, -3.0), (66.0, 60.0), (-2.0, 40.0)]),
+    ] {
+        let to = size(40, 24);
+        same(&crop(&gray, &quad, to).unwrap(), &crop(&rgb, &quad, to).unwrap());
+    }
+    let of_gray = to_tensor(&gray, &PLAIN).unwrap();
+    assert_eq!(of_gray.shape(), [1, 1, 47, 61]);
+    assert_eq!(of_gray.as_f32().unwrap(), &to_tensor(&rgb, &PLAIN).unwrap().as_f32().unwrap()[..47 * 61]);
+    let quad = quad([(3.0, 2.0), (50.0, 2.0), (50.0, 30.0), (3.0, 30.0)]);
+    let crops = [&gray, &rgb].map(|image| Crop { image: image.clone(), quad, width: 9 });
+    assert_eq!(stack(&crops[..1], size(12, 8), &PLAIN).unwrap().shape(), [1, 1, 8, 12]);
+    assert!(matches!(stack(&crops, size(12, 8), &PLAIN), Err(PixelsError::StackFormats { index: 1 })));
+}
+
+#[test]
+fn a_stack_takes_pieces_of_several_images() {
+    let (a, b) = (picture(60, 40), rotate(&picture(60, 40), Turn::Half));
+    let quad = quad([(3.0, 2.0), (50.0, 2.0), (50.0, 30.0), (3.0, 30.0)]);
+    let crops = [&a, &b, &a].map(|image| Crop { image: image.clone(), quad, width: 20 });
+    let together = stack(&crops, size(20, 12), &PLAIN).unwrap();
+    for (row, crop) in crops.iter().enumerate() {
+        let alone = stack(std::slice::from_ref(crop), size(20, 12), &PLAIN).unwrap();
+        assert_eq!(together.split(&[1, 1, 1]).unwrap()[row].data(), alone.data());
+    }
+}
+
+#[test]
+fn files_hold_the_pixels() {
+    let image = picture(37, 21);
+    for image in [image.clone(), convert(&image, PixelFormat::Gray8)] {
+        let file = encode(&image, Encoding::Png).unwrap();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(&file)).read_info().unwrap();
+        let mut samples = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut samples).unwrap();
+        assert_eq!((info.width, info.height, samples.as_slice()), (37, 21, image.samples()));
+        let file = encode(&image, Encoding::Jpeg(90)).unwrap();
+        assert_eq!((&file[..3], &file[file.len() - 2..]), (&[0xff, 0xd8, 0xff][..], &[0xff, 0xd9][..]));
+    }
+    assert!(matches!(encode(&image, Encoding::Jpeg(0)), Err(PixelsError::QualityOutOfRange { quality: 0 })));
+    assert!(matches!(encode(&image, Encoding::Jpeg(101)), Err(PixelsError::QualityOutOfRange { .. })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Boxes that touch an edge of the image, of every extent and fraction, as detectors make them: coordinates scaled in f32
+    /// from a map of another size.
+    #[test]
+    fn every_crop_at_every_edge_works(
+        width in 1u32..3000, height in 1u32..60, scale in 0.1f32..10.0, left in 0.0f32..1.0, extent in 0.0f32..=1.0,
+        vertical in any::<bool>(), gray in any::<bool>(),
+    ) {
+        let (width, height) = if vertical { (height, width) } else { (width, height) };
+        let format = if gray { PixelFormat::Gray8 } else { PixelFormat::Rgb8 };
+        let image = Image::new(format, size(width, height), vec![7; width as usize * height as usize * format.bytes()]).unwrap();
+        let (w, h) = (width as f32, height as f32);
+        let scaled = |v: f32| (v / scale) * scale;
+        let (x, y) = (scaled(left * w), scaled(left * h));
+        for (a, b, c, d) in [
+            (x, 0.0, w, h),
+            (0.0, y, w, h),
+            (x, y, w, h),
+            (0.0, 0.0, x + extent * (w - x), y + extent * (h - y)),
+            (x, y, scaled(w), scaled(h)),
+            (x, y, x + (w - x), y + (h - y)),
+            (x - 0.2, y - 0.2, w + 0.2, h + 0.2),
+        ] {
+            // Below a thousandth of a square pixel a quad is a line.
+            if (c - a) < 0.1 || (d - b) < 0.1 {
+                continue;
+            }
+            let quad = quad([(a, b), (c, b), (c, d), (a, d)]);
+            let out = crop(&image, &quad, size(48, 48));
+            prop_assert!(out.is_ok(), "{:?} of {} x {}: {}", quad, width, height, out.unwrap_err());
+            prop_assert!(out.unwrap().samples().iter().all(|v| *v == 7));
+        }
+    }
 }
 
 proptest! {

@@ -1,6 +1,8 @@
 //! What a guest answered, checked before anybody else sees it: finite, in range, within its budget.
 
-use lector_core::{Complaint, Declaration, Fault, Kind, Quad, Summary, Transcript};
+use std::collections::HashSet;
+
+use lector_core::{BlockKind, Complaint, Declaration, Fault, Kind, Quad, Summary, Table, Transcript};
 
 /// Most lines of one page; the densest real page has some 2,000.
 const LINES_MAX: usize = 100_000;
@@ -10,6 +12,12 @@ const WORDS_MAX: usize = 500_000;
 const FINDINGS_MAX: usize = 100_000;
 /// Most warnings of one page.
 const WARNINGS_MAX: usize = 1_000;
+/// Most blocks of a page.
+const BLOCKS_MAX: usize = 100_000;
+/// Most cells of all tables of a page, and most slots of one grid.
+const CELLS_MAX: usize = 200_000;
+/// Deepest nesting of a guest's own JSON.
+const PROPERTIES_DEPTH_MAX: usize = 32;
 /// Bytes that a line, a word or a finding costs beside its text: numbers and separators in an answer.
 const RECORD_BYTES: u64 = 64;
 /// How far a probability may be off by rounding.
@@ -75,26 +83,138 @@ pub fn transcript(mut page: Transcript, bytes_max: u64) -> Result<Transcript, Fa
             word.confidence = probability(word.confidence, || format!("a word of line {index}"))?;
         }
     }
-    let lines = page.lines.len();
-    for (index, finding) in page.findings.iter().enumerate() {
-        size.add(&finding.text)?;
-        size.add(&finding.kind)?;
-        finite(finding.quad, || format!("finding {index}"))?;
-        if finding.line as usize >= lines {
-            return Err(invalid(format!("finding {index} is in line {}, there are {lines}", finding.line)));
-        }
-    }
+    blocks(&mut page, &mut size)?;
+    findings(&mut page, &mut size)?;
+    properties(page.properties.as_deref(), &mut size, || "the page".to_owned())?;
     for warning in &page.warnings {
         size.add(warning)?;
     }
     Ok(page)
 }
 
+/// Checks blocks and tables: ids once each, confidences, positions, cells inside their grid that do not overlap, indices of
+/// lines that exist.
+fn blocks(page: &mut Transcript, size: &mut Size) -> Result<(), Fault> {
+    few("blocks", page.blocks.len(), BLOCKS_MAX)?;
+    let cells =
+        page.blocks.iter().filter_map(|block| block.table.as_ref()).map(|table| table.cells.len()).sum();
+    few("cells", cells, CELLS_MAX)?;
+    let mut ids = HashSet::with_capacity(page.blocks.len());
+    let lines = page.lines.len();
+    for block in &mut page.blocks {
+        let id = block.id;
+        let place = || format!("block {id}");
+        if !ids.insert(id) {
+            return Err(invalid(format!("two blocks with id {id}")));
+        }
+        if let BlockKind::Other { name } = &block.kind {
+            size.add(name)?;
+        }
+        finite(block.quad, place)?;
+        block.confidence = probability(block.confidence, place)?;
+        properties(block.properties.as_deref(), size, place)?;
+        match (&block.kind, &block.table) {
+            (BlockKind::Table, Some(found)) => table(found, id, lines, size)?,
+            (_, Some(_)) => return Err(invalid(format!("block {id} has cells and is no table"))),
+            (_, None) => {}
+        }
+    }
+    Ok(())
+}
+
+fn table(table: &Table, id: u32, lines: usize, size: &mut Size) -> Result<(), Fault> {
+    let slots = u64::from(table.rows) * u64::from(table.columns);
+    if slots > CELLS_MAX as u64 {
+        return Err(invalid(format!("table {id} has {} x {} cells", table.rows, table.columns)));
+    }
+    let mut taken = vec![false; slots as usize];
+    for cell in &table.cells {
+        let place = || format!("cell ({}, {}) of table {id}", cell.row, cell.column);
+        size.add(&cell.text)?;
+        finite(cell.quad, place)?;
+        known_lines(&cell.lines, lines, place)?;
+        let ends = (
+            cell.row.checked_add(cell.row_span).filter(|end| cell.row_span > 0 && *end <= table.rows),
+            cell.column
+                .checked_add(cell.column_span)
+                .filter(|end| cell.column_span > 0 && *end <= table.columns),
+        );
+        let (Some(last_row), Some(last_column)) = ends else {
+            return Err(invalid(format!(
+                "{} reaches beyond its {} x {} grid",
+                place(),
+                table.rows,
+                table.columns
+            )));
+        };
+        for row in cell.row..last_row {
+            for column in cell.column..last_column {
+                let slot = row as usize * table.columns as usize + column as usize;
+                match taken.get_mut(slot) {
+                    Some(slot) if !*slot => *slot = true,
+                    _ => return Err(invalid(format!("{} overlaps another one", place()))),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn findings(page: &mut Transcript, size: &mut Size) -> Result<(), Fault> {
+    let lines = page.lines.len();
+    for (index, finding) in page.findings.iter_mut().enumerate() {
+        let place = || format!("finding {index}");
+        size.add(&finding.text)?;
+        size.add(&finding.kind)?;
+        size.add(finding.value.as_deref().unwrap_or_default())?;
+        finite(finding.quad, place)?;
+        finding.confidence = probability(finding.confidence, place)?;
+        if finding.lines.is_empty() {
+            return Err(invalid(format!("finding {index} is in no line")));
+        }
+        known_lines(&finding.lines, lines, place)?;
+    }
+    Ok(())
+}
+
+fn known_lines(indices: &[u32], lines: usize, place: impl Fn() -> String) -> Result<(), Fault> {
+    few("lines", indices.len(), LINES_MAX)?;
+    match indices.iter().find(|index| **index as usize >= lines) {
+        Some(index) => Err(invalid(format!("{} is in line {index}, there are {lines}", place()))),
+        None => Ok(()),
+    }
+}
+
+/// Checks the guest's additions: a JSON object of bounded depth, so that everything that reads it back can.
+fn properties(json: Option<&str>, size: &mut Size, place: impl Fn() -> String) -> Result<(), Fault> {
+    let Some(json) = json else { return Ok(()) };
+    size.add(json)?;
+    match serde_json::from_str::<serde_json::Value>(json) {
+        Ok(serde_json::Value::Object(members)) if depth(members.values()) < PROPERTIES_DEPTH_MAX => Ok(()),
+        Ok(serde_json::Value::Object(_)) => Err(invalid(format!(
+            "the properties of {} are nested deeper than {PROPERTIES_DEPTH_MAX}",
+            place()
+        ))),
+        Ok(_) => Err(invalid(format!("the properties of {} are no JSON object", place()))),
+        Err(error) => Err(invalid(format!("the properties of {} are no JSON: {error}", place()))),
+    }
+}
+
+/// The depth of the deepest of these values; bounded by the recursion limit of the parser that made them.
+fn depth<'a>(values: impl Iterator<Item = &'a serde_json::Value>) -> usize {
+    let of = |value: &serde_json::Value| match value {
+        serde_json::Value::Array(items) => 1 + depth(items.iter()),
+        serde_json::Value::Object(members) => 1 + depth(members.values()),
+        _ => 0,
+    };
+    values.map(of).max().unwrap_or(0)
+}
+
 /// A document.
 pub fn summary(summary: Summary, bytes_max: u64) -> Result<Summary, Fault> {
     let mut size = Size { bytes: 0, max: bytes_max };
     size.add(&summary.text)?;
-    size.add(summary.extra.as_deref().unwrap_or_default())?;
+    properties(summary.properties.as_deref(), &mut size, || "the document".to_owned())?;
     Ok(summary)
 }
 
@@ -163,7 +283,7 @@ fn probability(value: f32, place: impl Fn() -> String) -> Result<f32, Fault> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use lector_core::{Finding, Line, Origin, Point, Turn};
+    use lector_core::{Block, Cell, Direction, Finding, Line, Origin, Point, Turn};
 
     fn page(change: impl FnOnce(&mut Transcript)) -> Result<Transcript, Fault> {
         let line = Line {
@@ -172,18 +292,51 @@ mod tests {
             quad: Quad::default(),
             words: Vec::new(),
             origin: Origin::Ocr,
+            direction: Direction::Ltr,
             block: 0,
+        };
+        let cell = |row, column| Cell {
+            row,
+            column,
+            row_span: 1,
+            column_span: 1,
+            header: false,
+            quad: Quad::default(),
+            text: "c".into(),
+            lines: vec![0],
+        };
+        let table = Table { rows: 2, columns: 2, cells: vec![cell(0, 0), cell(1, 1)] };
+        let block = Block {
+            id: 0,
+            kind: BlockKind::Table,
+            quad: Quad::default(),
+            confidence: 1.0,
+            table: Some(table),
+            properties: None,
         };
         let mut page = Transcript {
             size: lector_core::Size { width: 10, height: 10 },
             dpi: 72.0,
             turn: Turn::None,
             lines: vec![line],
-            findings: vec![Finding { kind: "k".into(), text: "t".into(), line: 0, quad: Quad::default() }],
+            blocks: vec![block],
+            findings: vec![Finding {
+                kind: "k".into(),
+                text: "t".into(),
+                value: None,
+                confidence: 1.0,
+                lines: vec![0],
+                quad: Quad::default(),
+            }],
             warnings: Vec::new(),
+            properties: Some("{}".into()),
         };
         change(&mut page);
-        transcript(page, 1000)
+        transcript(page, 2000)
+    }
+
+    fn grid(page: &mut Transcript) -> &mut Table {
+        page.blocks[0].table.as_mut().unwrap()
     }
 
     #[test]
@@ -198,10 +351,25 @@ mod tests {
         check(|p| p.lines[0].quad.0[1] = Point { x: f32::INFINITY, y: 0.0 }, bad);
         check(|p| p.lines[0].confidence = f32::NAN, bad);
         check(|p| p.lines[0].confidence = 1.2, bad);
-        check(|p| p.findings[0].line = 1, bad);
+        check(|p| p.findings[0].lines = vec![1], bad);
+        check(|p| p.findings[0].lines = vec![], bad);
+        check(|p| p.findings[0].confidence = -1.0, bad);
+        check(|p| p.blocks[0].confidence = 2.0, bad);
+        check(|p| p.blocks.push(p.blocks[0].clone()), bad);
+        check(|p| p.blocks[0].kind = BlockKind::Text, bad);
+        check(|p| grid(p).cells[1].row_span = 2, bad);
+        check(|p| grid(p).cells[1].row = u32::MAX, bad);
+        check(|p| grid(p).cells[1].column_span = 0, bad);
+        check(|p| (grid(p).cells[0].row_span, grid(p).cells[0].column_span) = (2, 2), bad);
+        check(|p| grid(p).rows = u32::MAX, bad);
+        check(|p| grid(p).cells[0].lines = vec![7], bad);
+        check(|p| p.properties = Some("[]".into()), bad);
+        check(|p| p.properties = Some("{".into()), bad);
+        check(|p| p.properties = Some(format!("{{\"a\":{}{}}}", "[".repeat(31), "]".repeat(31))), None);
+        check(|p| p.properties = Some(format!("{{\"a\":{}{}}}", "[".repeat(33), "]".repeat(33))), bad);
         check(|p| p.findings[0].quad.0[0].y = f32::NAN, bad);
         check(|p| p.warnings = vec![String::new(); WARNINGS_MAX + 1], bad);
-        check(|p| p.lines[0].text = "x".repeat(1000), Some("guest_result_too_large"));
+        check(|p| p.lines[0].text = "x".repeat(2000), Some("guest_result_too_large"));
         assert_eq!(page(|p| p.lines[0].confidence = 1.0005).unwrap().lines[0].confidence, 1.0);
     }
 }

@@ -1,4 +1,4 @@
-//! The contract as Rust, generated from `wit/`. Private to this crate: no other room sees a WIT type.
+//! The contract as Rust, generated from `wit/`. Private to this crate: no other crate sees a WIT type.
 
 wasmtime::component::bindgen!({
     world: "lector:ocr/guest",
@@ -7,19 +7,44 @@ wasmtime::component::bindgen!({
     imports: { default: trappable },
     exports: { default: async },
     with: {
-        "lector:ocr/image.image": crate::held::HeldImage,
-        "lector:ocr/inference.tensor": crate::held::HeldTensor,
-        "lector:ocr/inference.model": crate::held::HeldModel,
+        "lector:image/images.image": crate::held::HeldImage,
+        "lector:inference/tensors.tensor": crate::held::HeldTensor,
+        "lector:inference/models.model": crate::held::HeldModel,
         "lector:ocr/document.page": crate::held::HeldPage,
+        "lector:ocr/document.transcripts": crate::held::HeldTranscripts,
         "lector:ocr/trace.span": crate::held::HeldSpan,
     },
 });
 
-/// A guest's program for its batches, apart: few guests have one, and the contract has no optional exports.
-pub mod program {
+/// The batching policy of a guest, apart: few guests have one, and the contract has no optional exports.
+pub mod policy {
     wasmtime::component::bindgen!({
-        world: "lector:ocr/batching-program",
+        world: "lector:ocr/batching-policy",
         path: "../../../wit",
         exports: { default: async },
+    });
+}
+
+/// The import of a guest that wraps another pipeline.
+pub mod wrapper {
+    wasmtime::component::bindgen!({
+        world: "lector:ocr/wrapper",
+        path: "../../../wit",
+        imports: { default: trappable },
+        exports: { default: async },
+        with: {
+            "lector:types/errors": crate::bindings::lector::types::errors,
+            "lector:types/geometry": crate::bindings::lector::types::geometry,
+            "lector:inference/tensors": crate::bindings::lector::inference::tensors,
+            "lector:inference/models": crate::bindings::lector::inference::models,
+            "lector:image/images": crate::bindings::lector::image::images,
+            "lector:ocr/model": crate::bindings::lector::ocr::model,
+            "lector:ocr/document": crate::bindings::lector::ocr::document,
+            "lector:ocr/pipeline-types": crate::bindings::lector::ocr::pipeline_types,
+            "lector:ocr/log": crate::bindings::lector::ocr::log,
+            "lector:ocr/trace": crate::bindings::lector::ocr::trace,
+            "lector:ocr/settings": crate::bindings::lector::ocr::settings,
+            "lector:ocr/budget": crate::bindings::lector::ocr::budget,
+        },
     });
 }

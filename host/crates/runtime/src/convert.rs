@@ -3,87 +3,91 @@
 
 use lector_core::{Batching, Priority};
 use lector_core::{
-    Blame, Complaint, Declaration, Dtype, Fault, Finding, Kind, Line, ModelInfo, Origin, PageRequest, Point,
-    Quad, Rect, Size, TextLayer, TextLayerPolicy, Transcript, Turn, Word,
+    Blame, Block, BlockKind, Cell, Complaint, Declaration, Direction, Dtype, Fault, Finding, Kind, Line,
+    ModelInfo, Origin, PageRequest, PixelFormat, Point, Quad, Rect, Size, Summary, Table, TextLayer,
+    TextLayerPolicy, Transcript, Turn, Word,
 };
 use lector_pixels as pixels;
 
-use crate::bindings::exports::lector::ocr::pipeline;
-use crate::bindings::lector::ocr::{document, image, inference, types};
+use crate::bindings::lector::image::images as image;
+use crate::bindings::lector::inference::{models, tensors};
+use crate::bindings::lector::ocr::{document, model, pipeline_types as pipeline};
+use crate::bindings::lector::types::{errors, geometry};
 
-/// A fault as a guest sees it: the case that tells it how to react, and the sentence for people. The cause
-/// stays in the host.
-pub fn error(fault: &Fault) -> types::Error {
-    let message = fault.message.clone();
-    match fault.kind {
+/// A fault as a guest sees it: the kind tells it how to react, code and message tell why. The cause stays in the host.
+pub fn error(fault: &Fault) -> errors::Error {
+    use errors::ErrorKind as K;
+    let kind = match fault.kind {
         // What the client sent cannot be read; anything else invalid is an argument of the guest's.
-        Kind::Invalid if fault.blame == Blame::Client => types::Error::Unreadable(message),
-        Kind::Invalid | Kind::NotFound | Kind::Conflict => types::Error::Invalid(message),
-        Kind::TooLarge => types::Error::TooLarge(message),
-        Kind::Denied => types::Error::Denied(message),
-        Kind::Busy => types::Error::Busy(message),
-        Kind::Deadline => types::Error::Deadline(message),
-        Kind::GuestFault | Kind::Unavailable | Kind::Bug => types::Error::Failed(message),
-    }
-}
-
-/// A guest's own error as a fault: the code by the case, and who is to blame for such a case.
-pub fn fault(error: types::Error) -> Fault {
-    let (kind, code, blame, message) = match error {
-        types::Error::Invalid(m) => (Kind::GuestFault, "guest_error_invalid", Blame::Guest, m),
-        types::Error::Unreadable(m) => (Kind::Invalid, "guest_error_unreadable", Blame::Client, m),
-        types::Error::TooLarge(m) => (Kind::TooLarge, "guest_error_too_large", Blame::Client, m),
-        types::Error::Denied(m) => (Kind::Denied, "guest_error_denied", Blame::Guest, m),
-        types::Error::Busy(m) => (Kind::Busy, "guest_error_busy", Blame::Host, m),
-        types::Error::Deadline(m) => (Kind::Deadline, "guest_error_deadline", Blame::Host, m),
-        types::Error::Failed(m) => (Kind::GuestFault, "guest_error_failed", Blame::Guest, m),
+        Kind::Invalid if fault.blame == Blame::Client => K::Unreadable,
+        Kind::Invalid | Kind::NotFound | Kind::Conflict => K::Invalid,
+        Kind::TooLarge => K::TooLarge,
+        Kind::Denied => K::Denied,
+        Kind::Busy => K::Busy,
+        Kind::Deadline => K::Deadline,
+        Kind::GuestFault | Kind::Unavailable | Kind::Bug => K::Failed,
     };
-    Fault::new(kind, code, message).blaming(blame)
-}
-
-/// The sentence of a guest's error.
-pub fn message(error: &types::Error) -> &str {
-    match error {
-        types::Error::Invalid(m)
-        | types::Error::Unreadable(m)
-        | types::Error::TooLarge(m)
-        | types::Error::Denied(m)
-        | types::Error::Busy(m)
-        | types::Error::Deadline(m)
-        | types::Error::Failed(m) => m,
+    errors::Error {
+        kind,
+        code: code(fault).to_owned(),
+        message: fault.message.clone(),
+        retry_after_ms: fault.retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
     }
 }
 
-pub fn size(size: types::Size) -> Size {
+/// The code of a fault as a guest sees it: that of a guest which it calls, where that one gave its own.
+pub fn code(fault: &Fault) -> &str {
+    fault.guest_code.as_deref().unwrap_or(fault.code)
+}
+
+/// A guest's own error as a fault: the code by its kind, and who is to blame for such a kind.
+pub fn fault(error: errors::Error) -> Fault {
+    use errors::ErrorKind as K;
+    let (kind, code, blame) = match error.kind {
+        K::Invalid => (Kind::GuestFault, "guest_error_invalid", Blame::Guest),
+        K::Unreadable => (Kind::Invalid, "guest_error_unreadable", Blame::Client),
+        K::TooLarge => (Kind::TooLarge, "guest_error_too_large", Blame::Client),
+        K::Denied => (Kind::Denied, "guest_error_denied", Blame::Guest),
+        K::Busy => (Kind::Busy, "guest_error_busy", Blame::Host),
+        K::Deadline => (Kind::Deadline, "guest_error_deadline", Blame::Host),
+        K::Failed => (Kind::GuestFault, "guest_error_failed", Blame::Guest),
+    };
+    let mut fault = Fault::new(kind, code, error.message).blaming(blame);
+    fault.retry_after = error.retry_after_ms.map(std::time::Duration::from_millis);
+    fault.guest_code = (!error.code.is_empty()).then(|| error.code.into());
+    fault
+}
+
+pub fn size(size: geometry::Size) -> Size {
     Size { width: size.width, height: size.height }
 }
 
-pub fn turn(turn: types::Turn) -> Turn {
+pub fn turn(turn: geometry::Rotation) -> Turn {
     match turn {
-        types::Turn::None => Turn::None,
-        types::Turn::Quarter => Turn::Quarter,
-        types::Turn::Half => Turn::Half,
-        types::Turn::ThreeQuarters => Turn::ThreeQuarters,
+        geometry::Rotation::None => Turn::None,
+        geometry::Rotation::Quarter => Turn::Quarter,
+        geometry::Rotation::Half => Turn::Half,
+        geometry::Rotation::ThreeQuarters => Turn::ThreeQuarters,
     }
 }
 
-fn turn_out(turn: Turn) -> types::Turn {
+fn turn_out(turn: Turn) -> geometry::Rotation {
     match turn {
-        Turn::None => types::Turn::None,
-        Turn::Quarter => types::Turn::Quarter,
-        Turn::Half => types::Turn::Half,
-        Turn::ThreeQuarters => types::Turn::ThreeQuarters,
+        Turn::None => geometry::Rotation::None,
+        Turn::Quarter => geometry::Rotation::Quarter,
+        Turn::Half => geometry::Rotation::Half,
+        Turn::ThreeQuarters => geometry::Rotation::ThreeQuarters,
     }
 }
 
-pub fn quad(quad: types::Quad) -> Quad {
-    let point = |p: types::Point| Point { x: p.x, y: p.y };
+pub fn quad(quad: geometry::Quad) -> Quad {
+    let point = |p: geometry::Point| Point { x: p.x, y: p.y };
     Quad([point(quad.top_left), point(quad.top_right), point(quad.bottom_right), point(quad.bottom_left)])
 }
 
-fn quad_out(quad: Quad) -> types::Quad {
-    let [a, b, c, d] = quad.0.map(|p| types::Point { x: p.x, y: p.y });
-    types::Quad { top_left: a, top_right: b, bottom_right: c, bottom_left: d }
+fn quad_out(quad: Quad) -> geometry::Quad {
+    let [a, b, c, d] = quad.0.map(|p| geometry::Point { x: p.x, y: p.y });
+    geometry::Quad { top_left: a, top_right: b, bottom_right: c, bottom_left: d }
 }
 
 pub fn filter(filter: image::Filter) -> pixels::Filter {
@@ -95,7 +99,7 @@ pub fn filter(filter: image::Filter) -> pixels::Filter {
     }
 }
 
-pub fn normalisation(n: image::Normalisation) -> pixels::Normalisation {
+pub fn normalisation(n: image::Normalization) -> pixels::Normalisation {
     let triple = |(a, b, c): (f32, f32, f32)| [a, b, c];
     let channels = match n.channels {
         image::Channels::Rgb => pixels::Channels::Rgb,
@@ -104,38 +108,58 @@ pub fn normalisation(n: image::Normalisation) -> pixels::Normalisation {
     pixels::Normalisation { mean: triple(n.mean), std: triple(n.std), channels }
 }
 
-pub fn crop(crop: image::Crop) -> pixels::Crop {
-    pixels::Crop { quad: quad(crop.quad), width: crop.width }
-}
-
-pub fn dtype(dtype: inference::Dtype) -> Dtype {
-    match dtype {
-        inference::Dtype::U8 => Dtype::U8,
-        inference::Dtype::F32 => Dtype::F32,
-        inference::Dtype::S64 => Dtype::S64,
+pub fn encoding(encoding: image::Encoding) -> pixels::Encoding {
+    match encoding {
+        image::Encoding::Png => pixels::Encoding::Png,
+        image::Encoding::Jpeg(quality) => pixels::Encoding::Jpeg(quality),
     }
 }
 
-pub fn dtype_out(dtype: Dtype) -> inference::Dtype {
-    match dtype {
-        Dtype::U8 => inference::Dtype::U8,
-        Dtype::F32 => inference::Dtype::F32,
-        Dtype::S64 => inference::Dtype::S64,
+pub fn pixel_format(format: image::PixelFormat) -> PixelFormat {
+    match format {
+        image::PixelFormat::Rgb8 => PixelFormat::Rgb8,
+        image::PixelFormat::Gray8 => PixelFormat::Gray8,
     }
 }
 
-pub fn model_info(info: &ModelInfo) -> inference::ModelInfo {
+pub fn pixel_format_out(format: PixelFormat) -> image::PixelFormat {
+    match format {
+        PixelFormat::Rgb8 => image::PixelFormat::Rgb8,
+        PixelFormat::Gray8 => image::PixelFormat::Gray8,
+    }
+}
+
+/// Both directions of the element types, which have the same names on both sides.
+macro_rules! dtypes {
+    ($($kind:ident)*) => {
+        pub fn dtype(dtype: tensors::Dtype) -> Dtype {
+            match dtype {
+                $(tensors::Dtype::$kind => Dtype::$kind,)*
+            }
+        }
+
+        pub fn dtype_out(dtype: Dtype) -> tensors::Dtype {
+            match dtype {
+                $(Dtype::$kind => tensors::Dtype::$kind,)*
+            }
+        }
+    };
+}
+
+dtypes!(Bool U8 S8 U16 S16 U32 S32 U64 S64 F16 Bf16 F32 F64);
+
+pub fn model_info(info: &ModelInfo) -> models::ModelInfo {
     let ports = |ports: &[lector_core::model::PortInfo]| {
         ports
             .iter()
-            .map(|port| inference::Port {
+            .map(|port| models::Port {
                 name: port.name.clone(),
                 dtype: dtype_out(port.dtype),
                 shape: port.shape.clone(),
             })
             .collect()
     };
-    inference::ModelInfo {
+    models::ModelInfo {
         name: info.name.as_str().to_owned(),
         inputs: ports(&info.inputs),
         outputs: ports(&info.outputs),
@@ -145,8 +169,26 @@ pub fn model_info(info: &ModelInfo) -> inference::ModelInfo {
     }
 }
 
+fn source(source: model::Source) -> Origin {
+    match source {
+        model::Source::Ocr => Origin::Ocr,
+        model::Source::TextLayer => Origin::TextLayer,
+        model::Source::FormField => Origin::FormField,
+        model::Source::Annotation => Origin::Annotation,
+    }
+}
+
+fn source_out(origin: Origin) -> model::Source {
+    match origin {
+        Origin::Ocr => model::Source::Ocr,
+        Origin::TextLayer => model::Source::TextLayer,
+        Origin::FormField => model::Source::FormField,
+        Origin::Annotation => model::Source::Annotation,
+    }
+}
+
 pub fn text_layer(layer: TextLayer) -> document::TextLayer {
-    let rect = |r: Rect| types::Rect { x: r.x, y: r.y, width: r.width, height: r.height };
+    let rect = |r: Rect| geometry::Rect { x: r.x, y: r.y, width: r.width, height: r.height };
     document::TextLayer {
         spans: layer
             .spans
@@ -157,6 +199,7 @@ pub fn text_layer(layer: TextLayer) -> document::TextLayer {
                 font_size: span.font_size,
                 visible: span.visible,
                 ends_line: span.ends_line,
+                source: source_out(span.origin),
             })
             .collect(),
         pictures: layer.pictures.into_iter().map(rect).collect(),
@@ -164,7 +207,8 @@ pub fn text_layer(layer: TextLayer) -> document::TextLayer {
     }
 }
 
-pub fn request(id: &str, request: PageRequest) -> pipeline::Request {
+/// The options of a page, with the name of its file.
+pub fn request(id: &str, file_name: Option<&str>, request: PageRequest) -> pipeline::Request {
     pipeline::Request {
         id: id.to_owned(),
         dpi: request.dpi,
@@ -174,11 +218,28 @@ pub fn request(id: &str, request: PageRequest) -> pipeline::Request {
             TextLayerPolicy::Only => pipeline::TextLayerPolicy::Only,
         }),
         words: request.words,
+        file_name: file_name.map(str::to_owned),
+        page_count: request.page_count,
     }
 }
 
-pub fn declaration(declaration: pipeline::Declaration) -> Declaration {
-    let batching = |b: pipeline::Batching| Batching {
+/// The options that a wrapping guest hands to the pipeline that it wraps.
+pub fn request_in(request: &pipeline::Request, explain: bool) -> PageRequest {
+    PageRequest {
+        dpi: request.dpi,
+        text_layer: request.text_layer.map(|policy| match policy {
+            pipeline::TextLayerPolicy::Auto => TextLayerPolicy::Auto,
+            pipeline::TextLayerPolicy::Never => TextLayerPolicy::Never,
+            pipeline::TextLayerPolicy::Only => TextLayerPolicy::Only,
+        }),
+        words: request.words,
+        explain,
+        page_count: request.page_count,
+    }
+}
+
+pub fn declaration(info: pipeline::PipelineInfo) -> Declaration {
+    let batching = |b: pipeline::BatchingConfig| Batching {
         model: b.model,
         max_batch: b.max_batch,
         max_wait_us: b.max_wait_us,
@@ -191,67 +252,186 @@ pub fn declaration(declaration: pipeline::Declaration) -> Declaration {
         isolated: b.isolated,
     };
     Declaration {
+        models: info.models,
+        batching: info.batching.into_iter().map(batching).collect(),
+        features: info.features,
+    }
+}
+
+pub fn declaration_out(declaration: Declaration) -> pipeline::PipelineInfo {
+    let batching = |b: Batching| pipeline::BatchingConfig {
+        model: b.model,
+        max_batch: b.max_batch,
+        max_wait_us: b.max_wait_us,
+        preferred_widths: b.preferred_widths,
+        priority: match b.priority {
+            Priority::High => pipeline::Priority::High,
+            Priority::Normal => pipeline::Priority::Normal,
+            Priority::Low => pipeline::Priority::Low,
+        },
+        isolated: b.isolated,
+    };
+    pipeline::PipelineInfo {
         models: declaration.models,
         batching: declaration.batching.into_iter().map(batching).collect(),
         features: declaration.features,
     }
 }
 
-pub fn complaint(complaint: pipeline::Complaint) -> Complaint {
-    Complaint { pointer: complaint.pointer, message: complaint.message }
+pub fn complaint(error: pipeline::ConfigError) -> Complaint {
+    Complaint { pointer: error.pointer, message: error.message }
 }
 
-pub fn transcript(page: types::Transcript) -> Transcript {
-    let word = |w: types::Word| Word { text: w.text, confidence: w.confidence, quad: quad(w.quad) };
-    let line = |l: types::Line| Line {
+pub fn summary(summary: pipeline::Summary) -> Summary {
+    Summary { text: summary.text, properties: summary.properties }
+}
+
+pub fn summary_out(summary: Summary) -> pipeline::Summary {
+    pipeline::Summary { text: summary.text, properties: summary.properties }
+}
+
+/// Both directions of the kinds of blocks that carry nothing.
+macro_rules! block_kinds {
+    ($($kind:ident)*) => {
+        fn block_kind(kind: model::BlockKind) -> BlockKind {
+            match kind {
+                $(model::BlockKind::$kind => BlockKind::$kind,)*
+                model::BlockKind::Heading(level) => BlockKind::Heading { level },
+                model::BlockKind::Other(name) => BlockKind::Other { name },
+            }
+        }
+
+        fn block_kind_out(kind: &BlockKind) -> model::BlockKind {
+            match kind {
+                $(BlockKind::$kind => model::BlockKind::$kind,)*
+                BlockKind::Heading { level } => model::BlockKind::Heading(*level),
+                BlockKind::Other { name } => model::BlockKind::Other(name.clone()),
+            }
+        }
+    };
+}
+
+block_kinds!(Title Text ListItem Table Figure Caption Formula Header Footer PageNumber Footnote Code FormField Stamp);
+
+fn direction(direction: model::Direction) -> Direction {
+    match direction {
+        model::Direction::Ltr => Direction::Ltr,
+        model::Direction::Rtl => Direction::Rtl,
+        model::Direction::Ttb => Direction::Ttb,
+    }
+}
+
+fn direction_out(direction: Direction) -> model::Direction {
+    match direction {
+        Direction::Ltr => model::Direction::Ltr,
+        Direction::Rtl => model::Direction::Rtl,
+        Direction::Ttb => model::Direction::Ttb,
+    }
+}
+
+pub fn transcript(page: model::Transcript) -> Transcript {
+    let word = |w: model::Word| Word { text: w.text, confidence: w.confidence, quad: quad(w.quad) };
+    let line = |l: model::Line| Line {
         text: l.text,
         confidence: l.confidence,
         quad: quad(l.quad),
         words: l.words.into_iter().map(word).collect(),
-        origin: match l.origin {
-            types::Origin::Ocr => Origin::Ocr,
-            types::Origin::TextLayer => Origin::TextLayer,
-        },
+        origin: source(l.source),
+        direction: direction(l.direction),
         block: l.block,
     };
-    let finding =
-        |f: types::Finding| Finding { kind: f.kind, text: f.text, line: f.line, quad: quad(f.quad) };
+    let cell = |c: model::Cell| Cell {
+        row: c.row,
+        column: c.column,
+        row_span: c.row_span,
+        column_span: c.column_span,
+        header: c.header,
+        quad: quad(c.quad),
+        text: c.text,
+        lines: c.lines,
+    };
+    let block = |b: model::Block| Block {
+        id: b.id,
+        kind: block_kind(b.kind),
+        quad: quad(b.quad),
+        confidence: b.confidence,
+        table: b.table.map(|table| Table {
+            rows: table.rows,
+            columns: table.columns,
+            cells: table.cells.into_iter().map(cell).collect(),
+        }),
+        properties: b.properties,
+    };
+    let finding = |f: model::Finding| Finding {
+        kind: f.kind,
+        text: f.text,
+        value: f.value,
+        confidence: f.confidence,
+        lines: f.lines,
+        quad: quad(f.quad),
+    };
     Transcript {
         size: size(page.size),
         dpi: page.dpi,
-        turn: turn(page.turn),
+        turn: turn(page.rotation),
         lines: page.lines.into_iter().map(line).collect(),
+        blocks: page.blocks.into_iter().map(block).collect(),
         findings: page.findings.into_iter().map(finding).collect(),
         warnings: page.warnings,
+        properties: page.properties,
     }
 }
 
-pub fn transcript_out(page: &Transcript) -> types::Transcript {
+pub fn transcript_out(page: &Transcript) -> model::Transcript {
     let word =
-        |w: &Word| types::Word { text: w.text.clone(), confidence: w.confidence, quad: quad_out(w.quad) };
-    let line = |l: &Line| types::Line {
+        |w: &Word| model::Word { text: w.text.clone(), confidence: w.confidence, quad: quad_out(w.quad) };
+    let line = |l: &Line| model::Line {
         text: l.text.clone(),
         confidence: l.confidence,
         quad: quad_out(l.quad),
         words: l.words.iter().map(word).collect(),
-        origin: match l.origin {
-            Origin::Ocr => types::Origin::Ocr,
-            Origin::TextLayer => types::Origin::TextLayer,
-        },
+        source: source_out(l.origin),
+        direction: direction_out(l.direction),
         block: l.block,
     };
-    let finding = |f: &Finding| types::Finding {
+    let cell = |c: &Cell| model::Cell {
+        row: c.row,
+        column: c.column,
+        row_span: c.row_span,
+        column_span: c.column_span,
+        header: c.header,
+        quad: quad_out(c.quad),
+        text: c.text.clone(),
+        lines: c.lines.clone(),
+    };
+    let block = |b: &Block| model::Block {
+        id: b.id,
+        kind: block_kind_out(&b.kind),
+        quad: quad_out(b.quad),
+        confidence: b.confidence,
+        table: b.table.as_ref().map(|table| model::Table {
+            rows: table.rows,
+            columns: table.columns,
+            cells: table.cells.iter().map(cell).collect(),
+        }),
+        properties: b.properties.clone(),
+    };
+    let finding = |f: &Finding| model::Finding {
         kind: f.kind.clone(),
         text: f.text.clone(),
-        line: f.line,
+        value: f.value.clone(),
+        confidence: f.confidence,
+        lines: f.lines.clone(),
         quad: quad_out(f.quad),
     };
-    types::Transcript {
-        size: types::Size { width: page.size.width, height: page.size.height },
+    model::Transcript {
+        size: geometry::Size { width: page.size.width, height: page.size.height },
         dpi: page.dpi,
-        turn: turn_out(page.turn),
+        rotation: turn_out(page.turn),
         lines: page.lines.iter().map(line).collect(),
+        blocks: page.blocks.iter().map(block).collect(),
         findings: page.findings.iter().map(finding).collect(),
         warnings: page.warnings.clone(),
+        properties: page.properties.clone(),
     }
 }

@@ -1,54 +1,86 @@
 //! What comes from guests, under arbitrary bytes: answers, declarations, complaints, and components themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use lector_core::{Finding, Line, Origin, Point, Quad, Size, Summary, Transcript, Turn, Word};
+use lector_core::{Direction, Finding, Line, Origin, Point, Quad, Size, Summary, Transcript, Turn, Word};
 use lector_fuzz::Feed;
 
-use crate::bindings::exports::lector::ocr::pipeline;
-use crate::bindings::lector::ocr::types;
+use crate::bindings::lector::ocr::{model, pipeline_types as pipeline};
+use crate::bindings::lector::types::geometry;
 use crate::{answer, convert, inspect};
 
 const RESULT_BYTES_MAX: u64 = 4096;
 
-fn quad(feed: &mut Feed<'_>) -> types::Quad {
+fn quad(feed: &mut Feed<'_>) -> geometry::Quad {
     // Mostly sound, so that what stands behind it is looked at as well.
     let mut point = || {
         let wild = feed.byte() > 250;
         let mut number = || if wild { feed.float() } else { f32::from(feed.byte()) };
-        types::Point { x: number(), y: number() }
+        geometry::Point { x: number(), y: number() }
     };
-    types::Quad { top_left: point(), top_right: point(), bottom_right: point(), bottom_left: point() }
+    geometry::Quad { top_left: point(), top_right: point(), bottom_right: point(), bottom_left: point() }
 }
 
 fn confidence(feed: &mut Feed<'_>) -> f32 {
     if feed.byte() > 250 { feed.float() } else { f32::from(feed.byte()) / 255.0 }
 }
 
-fn transcript(feed: &mut Feed<'_>) -> types::Transcript {
-    types::Transcript {
-        size: types::Size { width: u32::from(feed.byte()), height: u32::from_le_bytes(feed.bytes()) },
+fn transcript(feed: &mut Feed<'_>) -> model::Transcript {
+    model::Transcript {
+        size: geometry::Size { width: u32::from(feed.byte()), height: u32::from_le_bytes(feed.bytes()) },
         dpi: if feed.byte() > 200 { feed.float() } else { 72.0 },
-        turn: types::Turn::Half,
-        lines: feed.list(40, |feed| types::Line {
+        rotation: geometry::Rotation::Half,
+        lines: feed.list(40, |feed| model::Line {
             text: feed.text(60),
             confidence: confidence(feed),
             quad: quad(feed),
-            words: feed.list(5, |feed| types::Word {
+            words: feed.list(5, |feed| model::Word {
                 text: feed.text(20),
                 confidence: confidence(feed),
                 quad: quad(feed),
             }),
-            origin: types::Origin::Ocr,
+            source: model::Source::Ocr,
+            direction: model::Direction::Rtl,
             block: u32::from_le_bytes(feed.bytes()),
         }),
-        findings: feed.list(8, |feed| types::Finding {
+        blocks: feed.list(6, block),
+        findings: feed.list(8, |feed| model::Finding {
             kind: feed.text(10),
             text: feed.text(20),
-            line: u32::from(feed.byte() / 8),
+            value: (feed.byte() > 128).then(|| feed.text(10)),
+            confidence: confidence(feed),
+            lines: feed.list(3, |feed| u32::from(feed.byte() / 8)),
             quad: quad(feed),
         }),
         warnings: feed.list(4, |feed| feed.text(30)),
+        properties: (feed.byte() > 250).then(|| feed.text(40)),
     }
+}
+
+fn block(feed: &mut Feed<'_>) -> model::Block {
+    let small = |feed: &mut Feed<'_>| u32::from(feed.byte() / 64);
+    let table = model::Table {
+        rows: small(feed),
+        columns: small(feed),
+        cells: feed.list(4, |feed| model::Cell {
+            row: small(feed),
+            column: small(feed),
+            row_span: small(feed),
+            column_span: small(feed),
+            header: feed.byte() > 128,
+            quad: quad(feed),
+            text: feed.text(10),
+            lines: feed.list(2, |feed| u32::from(feed.byte() / 32)),
+        }),
+    };
+    let kind = match feed.byte() % 4 {
+        0 => model::BlockKind::Table,
+        1 => model::BlockKind::Heading(feed.byte()),
+        2 => model::BlockKind::Other(feed.text(10)),
+        _ => model::BlockKind::Text,
+    };
+    let table = matches!(kind, model::BlockKind::Table).then_some(table);
+    let (quad, confidence) = (quad(feed), confidence(feed));
+    model::Block { id: u32::from(feed.byte()), kind, quad, confidence, table, properties: None }
 }
 
 /// What passes is finite, in range, within its budget, and has a form as JSON that reads as the same.
@@ -60,6 +92,7 @@ fn fuzz_transcript() {
         quad: Quad([Point { x: 1.0, y: 1.0 }; 4]),
         words: vec![Word { text: "w".into(), confidence: 1.0, quad: Quad::default() }],
         origin: Origin::Ocr,
+        direction: Direction::Ltr,
         block: 0,
     };
     let sound = Transcript {
@@ -67,8 +100,17 @@ fn fuzz_transcript() {
         dpi: 72.0,
         turn: Turn::None,
         lines: vec![line],
-        findings: vec![Finding { kind: "k".into(), text: "t".into(), line: 0, quad: Quad::default() }],
+        blocks: vec![],
+        findings: vec![Finding {
+            kind: "k".into(),
+            text: "t".into(),
+            value: None,
+            confidence: 1.0,
+            lines: vec![0],
+            quad: Quad::default(),
+        }],
         warnings: vec!["w".into()],
+        properties: None,
     };
     answer::transcript(sound, RESULT_BYTES_MAX).unwrap();
     let mut seed = vec![9, 1, 0, 0, 0, 0];
@@ -85,10 +127,14 @@ fn fuzz_transcript() {
         for (quad, confidence) in lines.chain(words) {
             assert!(quad.is_finite() && (0.0..=1.0).contains(&confidence));
         }
-        assert!(page.findings.iter().all(|found| (found.line as usize) < page.lines.len()));
+        let known = |lines: &[u32]| lines.iter().all(|line| (*line as usize) < page.lines.len());
+        assert!(page.findings.iter().all(|found| !found.lines.is_empty() && known(&found.lines)));
+        let cells =
+            page.blocks.iter().filter_map(|block| block.table.as_ref()).flat_map(|table| &table.cells);
+        assert!(cells.into_iter().all(|cell| known(&cell.lines)));
         let json = serde_json::to_string(&page).unwrap();
         assert_eq!(serde_json::from_str::<Transcript>(&json).unwrap(), page);
-        Ok::<_, &'static str>((page.lines.len(), page.findings.len()))
+        Ok::<_, &'static str>((page.lines.len(), page.findings.len(), page.blocks.len()))
     });
 }
 
@@ -99,9 +145,9 @@ fn fuzz_declaration() {
     lector_fuzz::target("declaration", &seeds, &["ä".as_bytes(), &[255, 255]], |input| {
         let mut feed = Feed::new(input);
         let names = |feed: &mut Feed<'_>| feed.list(80, |feed| feed.text(300));
-        let declaration = pipeline::Declaration {
+        let declaration = pipeline::PipelineInfo {
             models: names(&mut feed),
-            batching: feed.list(80, |feed| pipeline::Batching {
+            batching: feed.list(80, |feed| pipeline::BatchingConfig {
                 model: feed.text(300),
                 max_batch: u32::from_le_bytes(feed.bytes()),
                 max_wait_us: u32::from_le_bytes(feed.bytes()),
@@ -112,13 +158,13 @@ fn fuzz_declaration() {
             features: names(&mut feed),
         };
         let text = String::from_utf8_lossy(input).into_owned();
-        let complaint = answer::complaint(convert::complaint(pipeline::Complaint {
+        let complaint = answer::complaint(convert::complaint(pipeline::ConfigError {
             pointer: text.clone(),
             message: text.clone(),
         }));
         assert!(complaint.pointer.len() <= 4200 && complaint.message.len() <= 4200);
         assert!(answer::message(&text).len() <= 2100);
-        let summary = Summary { text: text.clone(), extra: Some(text) };
+        let summary = Summary { text: text.clone(), properties: Some(text) };
         let summed = answer::summary(summary, RESULT_BYTES_MAX).is_ok();
         let accepted = answer::declaration(convert::declaration(declaration)).map_err(|fault| fault.code)?;
         assert!(accepted.models.len() <= 64 && accepted.models.iter().all(|name| name.len() <= 256));
@@ -144,7 +190,7 @@ fn fuzz_component() {
     let words: [&[u8]; 6] = [
         b"\0asm\x0d\0\x01\0",
         b"\0asm\x01\0\0\0",
-        b"lector:ocr/pipeline@0.1.0",
+        b"lector:ocr/pipeline@0.2.0",
         &[10],
         &[11],
         &[0xff, 0xff, 0xff, 0xff, 0x0f],

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use lector_core::{
-    CallCtx, Complaint, Declaration, Fault, Kind, PageRequest, PageRun, PageSource, Summary, Timing,
-    Transcript,
+    CallCtx, Complaint, Declaration, Fault, Kind, PageRequest, PageRun, PageSource, SharedTranscript,
+    Summary, Timing,
 };
 
 use crate::bindings::GuestPre;
-use crate::bindings::lector::ocr::types;
-use crate::bindings::program::BatchingProgramPre;
+use crate::bindings::policy::BatchingPolicyPre;
 use crate::inspect::Inspection;
 use crate::invoke::Invocation;
 use crate::program::Program;
@@ -22,7 +21,7 @@ use crate::{answer, convert};
 pub struct Guest {
     runtime: Arc<Runtime>,
     pre: GuestPre<HostState>,
-    program: Option<BatchingProgramPre<HostState>>,
+    program: Option<BatchingPolicyPre<HostState>>,
     inspection: Arc<Inspection>,
 }
 
@@ -36,7 +35,7 @@ impl Guest {
     pub(crate) fn new(
         runtime: Arc<Runtime>,
         pre: GuestPre<HostState>,
-        program: Option<BatchingProgramPre<HostState>>,
+        program: Option<BatchingPolicyPre<HostState>>,
         inspection: Inspection,
     ) -> Self {
         Self { runtime, pre, program, inspection: Arc::new(inspection) }
@@ -115,7 +114,7 @@ impl Guest {
             call.explain();
         }
         let dpi_asked = request.dpi;
-        let request = convert::request(ctx.request.as_str(), request);
+        let request = convert::request(ctx.request.as_str(), ctx.file_name.as_deref(), request);
         let answered = match call.page(page, dpi_asked) {
             Ok(page) => {
                 call.run(async |store, guest| {
@@ -137,26 +136,26 @@ impl Guest {
         PageRun { result, timing }
     }
 
-    /// Joins the pages of one document, in page order.
-    pub async fn assemble(&self, ctx: &CallCtx, pages: &[&Transcript]) -> Result<Summary, Fault> {
+    /// Joins the pages of one document, in page order. They are handed to the guest one at a time.
+    pub async fn assemble(&self, ctx: &CallCtx, pages: Vec<SharedTranscript>) -> Result<Summary, Fault> {
         let (guest, ctx) = (self.clone(), ctx.clone());
-        let pages: Vec<_> = pages.iter().map(|page| convert::transcript_out(page)).collect();
         self.apart(async move { guest.assembled(&ctx, pages).await }).await?
     }
 
-    async fn assembled(&self, ctx: &CallCtx, pages: Vec<types::Transcript>) -> Result<Summary, Fault> {
+    async fn assembled(&self, ctx: &CallCtx, pages: Vec<SharedTranscript>) -> Result<Summary, Fault> {
         let mut call = Invocation::start(self, ctx).await.map_err(|(fault, _)| fault)?;
-        let answered = call
-            .run(async |store, guest| {
-                let pipeline = guest.lector_ocr_pipeline();
-                store.run_concurrent(async |access| pipeline.call_assemble(access, pages).await).await?
-            })
-            .await;
-        let outcome = match answered {
-            Ok(Ok(summary)) => {
-                let summary = Summary { text: summary.text, extra: summary.extra };
-                answer::summary(summary, ctx.budget.result_bytes)
+        let answered = match call.transcripts(pages) {
+            Ok(pages) => {
+                call.run(async |store, guest| {
+                    let pipeline = guest.lector_ocr_pipeline();
+                    store.run_concurrent(async |access| pipeline.call_assemble(access, pages).await).await?
+                })
+                .await
             }
+            Err(fault) => Err(fault),
+        };
+        let outcome = match answered {
+            Ok(Ok(summary)) => answer::summary(convert::summary(summary), ctx.budget.result_bytes),
             Ok(Err(error)) => Err(call.refused(error)),
             Err(fault) => Err(fault),
         };

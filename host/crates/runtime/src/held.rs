@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use lector_core::batching::Wishes;
 use lector_core::port::PageInfo;
-use lector_core::{Image, ModelInfo, PageSource, Tensor};
+use lector_core::{Image, ModelInfo, PageSource, SharedTranscript, Tensor};
 
 use crate::ledger::Charge;
 
@@ -32,6 +32,7 @@ pub struct HeldModel {
 }
 
 /// The page that the guest was called for.
+#[derive(Clone)]
 pub struct HeldPage {
     pub source: Arc<dyn PageSource>,
     pub info: PageInfo,
@@ -43,5 +44,11 @@ pub struct HeldPage {
 pub struct HeldSpan {
     pub name: String,
     pub began: Instant,
+    pub charge: Charge,
+}
+
+/// Transcripts of one document, handed over one at a time.
+pub struct HeldTranscripts {
+    pub pages: std::collections::VecDeque<SharedTranscript>,
     pub charge: Charge,
 }

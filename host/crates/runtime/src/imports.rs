@@ -5,6 +5,7 @@ mod document;
 mod image;
 mod inference;
 mod observe;
+mod wrapped;
 
 use std::time::{Duration, Instant};
 
@@ -13,27 +14,34 @@ use lector_pixels::PixelsError;
 use wasmtime::component::{Accessor, HasSelf, Linker};
 
 use crate::bindings;
-use crate::bindings::lector::ocr::{log, settings, trace, types};
+use crate::bindings::lector::ocr::{log, model, pipeline_types, settings, trace};
+use crate::bindings::lector::types::{errors, geometry};
 use crate::ledger::{Charge, InFlight};
 use crate::state::HostState;
 
 /// Host functions see the whole state.
 pub type Host = HasSelf<HostState>;
 /// What a host function of the contract gives: outside a trap, inside the contract's own result.
-pub type Answer<R> = wasmtime::Result<Result<R, types::Error>>;
+pub type Answer<R> = wasmtime::Result<Result<R, errors::Error>>;
 
-impl types::Host for HostState {}
+impl errors::Host for HostState {}
+
+impl geometry::Host for HostState {}
+
+impl model::Host for HostState {}
+
+impl pipeline_types::Host for HostState {}
 
 /// Everything that a guest may import: the contract, and WASI 0.2 with nothing granted.
 pub fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    bindings::Guest::add_to_linker::<_, Host>(linker, |state| state)
+    bindings::Guest::add_to_linker::<_, Host>(linker, |state| state)?;
+    bindings::wrapper::lector::ocr::pipeline::add_to_linker::<_, Host>(linker, |state| state)
 }
 
 /// What a batching program may import; to call for anything else that its component imports is a trap.
 pub fn link_program(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    types::add_to_linker::<_, Host>(linker, |state| state)?;
     log::add_to_linker::<_, Host>(linker, |state| state)?;
     trace::add_to_linker::<_, Host>(linker, |state| state)?;
     settings::add_to_linker::<_, Host>(linker, |state| state)
@@ -86,7 +94,7 @@ async fn operate<T: 'static, R: Send + 'static, W>(
 }
 
 /// Tells the guest of a fault.
-fn tell<T: 'static>(store: &Accessor<T, Host>, fault: Fault) -> types::Error {
+fn tell<T: 'static>(store: &Accessor<T, Host>, fault: Fault) -> errors::Error {
     store.with(|mut access| access.get().tell(fault))
 }
 

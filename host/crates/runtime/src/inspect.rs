@@ -7,13 +7,21 @@ use wasmparser::{Encoding, Parser, Payload};
 /// The interface that makes a component a guest, without its version.
 const PIPELINE: &str = "lector:ocr/pipeline";
 /// The contract that this host speaks; `wit/` holds it.
-pub const WORLD_VERSION: &str = "0.1.0";
+pub const WORLD_VERSION: &str = "0.2.0";
 /// The interface of a guest that plans its batches itself, without its version.
 const BATCHING: &str = "lector:ocr/batching";
 /// Versions with this prefix are additions to the same contract.
-const WORLD_SERIES: &str = "0.1.";
-/// Interfaces that guests may import from `lector:ocr`.
-const OWN: [&str; 7] = ["types", "inference", "image", "document", "log", "trace", "settings"];
+const WORLD_SERIES: &str = "0.2.";
+/// Packages of the contract that guests may import from, and their interfaces. `pipeline` is that of a wrapped deployment.
+const OWN: [(&str, &[&str]); 4] = [
+    ("lector:types/", &["errors", "geometry"]),
+    ("lector:inference/", &["tensors", "models"]),
+    ("lector:image/", &["images"]),
+    (
+        "lector:ocr/",
+        &["model", "document", "pipeline-types", "pipeline", "log", "trace", "settings", "budget"],
+    ),
+];
 /// Packages that guests may import from WASI 0.2, and their interfaces. All are linked; files, network
 /// and environment are there but empty.
 const WASI: [(&str, &[&str]); 6] = [
@@ -68,6 +76,13 @@ pub struct Inspection {
 }
 
 impl Inspection {
+    /// Whether it wraps the pipeline of another deployment.
+    pub fn wraps(&self) -> bool {
+        self.imports
+            .iter()
+            .any(|name| name.split_once('@').is_some_and(|(interface, _)| interface == PIPELINE))
+    }
+
     /// Whether it exports a program for its batches that this host could ask.
     pub fn has_program(&self) -> bool {
         self.exports.iter().any(|name| {
@@ -90,8 +105,8 @@ impl Inspection {
                 return Err(invalid(
                     "component_world_mismatch",
                     format!(
-                        "the component is made for {PIPELINE}@{found}, this host speaks {WORLD_VERSION}; build \
-                         it against the host's version, or use a newer host"
+                        "the component is made for {PIPELINE}@{found}, and this host serves {WORLD_VERSION}: rebuild it against \
+                         {WORLD_VERSION} (CHANGELOG.md lists what changed), or use a host that serves {found}"
                     ),
                 ));
             }
@@ -168,16 +183,15 @@ pub fn within(bytes: u64, bytes_max: u64) -> Result<(), Fault> {
 }
 
 /// Whether the linker has an interface of that name. Versions match as the linker matches them: within
-/// 0.1 of ours, within 0.2 of WASI.
+/// 0.2 of ours, within 0.2 of WASI.
 fn is_known(import: &str) -> bool {
     let Some((interface, version)) = import.split_once('@') else { return false };
-    if let Some(name) = interface.strip_prefix("lector:ocr/") {
-        return version.starts_with(WORLD_SERIES) && OWN.contains(&name);
-    }
-    version.starts_with("0.2.")
-        && WASI
+    let among = |packages: &[(&str, &[&str])]| {
+        packages
             .iter()
             .any(|(package, names)| interface.strip_prefix(package).is_some_and(|name| names.contains(&name)))
+    };
+    (version.starts_with(WORLD_SERIES) && among(&OWN)) || (version.starts_with("0.2.") && among(&WASI))
 }
 
 /// Bytes as lower-case hex digits.
@@ -196,10 +210,12 @@ mod tests {
     #[test]
     fn names_are_known_by_interface_and_series() {
         let check = |name: &str, expect: bool| assert_eq!(is_known(name), expect, "{name}");
-        check("lector:ocr/image@0.1.0", true);
-        check("lector:ocr/image@0.1.3", true);
-        check("lector:ocr/image@0.2.0", false);
-        check("lector:ocr/pipeline@0.1.0", false);
+        check("lector:image/images@0.2.0", true);
+        check("lector:image/images@0.2.3", true);
+        check("lector:image/images@0.3.0", false);
+        check("lector:ocr/image@0.1.0", false);
+        check("lector:ocr/pipeline@0.2.0", true);
+        check("lector:ocr/batching@0.2.0", false);
         check("wasi:io/poll@0.2.6", true);
         check("wasi:io/poll@0.3.0", false);
         check("wasi:http/types@0.2.0", false);

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use lector_core::{CallCtx, Fault, Kind, PageSource, Timing};
+use lector_core::{CallCtx, Fault, Kind, PageSource, SharedTranscript, Timing};
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::Resource;
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings;
-use crate::bindings::lector::ocr::types;
+use crate::bindings::lector::types::errors;
 use crate::convert;
 use crate::guest::Guest;
-use crate::held::HeldPage;
+use crate::held::{HeldPage, HeldTranscripts};
 use crate::ledger::Ledger;
 use crate::meter::{self, Meter};
 use crate::runtime::Runtime;
@@ -43,7 +43,7 @@ pub struct Invocation {
     /// Computing that belongs to the start, not to the call.
     start_computed: Duration,
     _running: Running,
-    _place: OwnedSemaphorePermit,
+    _places: Option<OwnedSemaphorePermit>,
 }
 
 /// How a call ended that gave no value.
@@ -65,8 +65,8 @@ impl Invocation {
             runtime.counters().fault(fault.code);
             (fault, Timing { total: asked.elapsed(), ..Timing::default() })
         };
-        let place = match tokio::time::timeout_at(deadline.into(), runtime.place()).await {
-            Ok(Ok(place)) => place,
+        let places = match tokio::time::timeout_at(deadline.into(), runtime.places(ctx)).await {
+            Ok(Ok(places)) => places,
             Ok(Err(fault)) => return Err(early(fault)),
             Err(_) => {
                 let message = "no place for the guest became free in time; try again later";
@@ -109,7 +109,7 @@ impl Invocation {
             start,
             start_computed,
             _running: running,
-            _place: place,
+            _places: places,
         })
     }
 
@@ -130,6 +130,14 @@ impl Invocation {
         state.table.push(held).map_err(|error| Fault::from(&Stop::Defect(error.to_string())))
     }
 
+    /// Puts the transcripts under a handle that the guest will own.
+    pub fn transcripts(&mut self, pages: Vec<SharedTranscript>) -> Result<Resource<HeldTranscripts>, Fault> {
+        let state = self.store.data_mut();
+        let charge = state.charge(0)?;
+        let held = HeldTranscripts { pages: pages.into(), charge };
+        state.table.push(held).map_err(|error| Fault::from(&Stop::Defect(error.to_string())))
+    }
+
     /// Runs `call` (which borrows the Store it is given) under the limits of this invocation.
     pub async fn run<R>(
         &mut self,
@@ -145,8 +153,8 @@ impl Invocation {
 
     /// The fault for an error that the guest returned. What the host told it and it hands back is the
     /// host's own fault again, code and blame included.
-    pub fn refused(&self, error: types::Error) -> Fault {
-        match self.store.data().told(convert::message(&error)) {
+    pub fn refused(&self, error: errors::Error) -> Fault {
+        match self.store.data().told(&error.code, &error.message) {
             Some(fault) => fault.clone(),
             None => {
                 let mut fault = convert::fault(error);
@@ -165,8 +173,10 @@ impl Invocation {
         let state = self.store.data_mut();
         counters.log_bytes_dropped.fetch_add(state.log.close(), Ordering::Relaxed);
         let mut timing = std::mem::take(&mut state.timing);
-        timing.memory_bytes = state.limits.memory_bytes();
-        timing.start = self.start;
+        // The times of a pipeline that the guest wraps are in there already.
+        timing.memory_bytes += state.limits.memory_bytes();
+        timing.start += self.start;
+        timing.log_bytes = state.log.used();
         timing.guest = self.meter.computed().saturating_sub(self.start_computed);
         timing.total = self.began.elapsed();
         timing

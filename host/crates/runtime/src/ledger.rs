@@ -63,7 +63,13 @@ impl Ledger {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Bytes held now.
+    /// Returns the bytes and handles that are left.
+    pub fn remaining(&self) -> (u64, u32) {
+        let bytes = self.bytes_max.saturating_sub(self.bytes.load(Ordering::Relaxed));
+        (bytes, self.handles_max.saturating_sub(self.handles.load(Ordering::Relaxed)))
+    }
+
+    /// Returns the bytes held now.
     #[cfg(test)]
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)

@@ -33,6 +33,7 @@ mod threads;
 mod ticker;
 mod verdict;
 mod wakes;
+mod wrapped;
 
 pub use compiler::{CompilerConfig, compiler_main};
 pub use guest::Guest;
@@ -40,3 +41,4 @@ pub use inspect::{Inspection, WORLD_VERSION, within as component_within};
 pub use program::{BUDGET as PROGRAM_BUDGET, Program, STRIKES_MAX as PROGRAM_STRIKES_MAX};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};
 pub use status::RuntimeStatus;
+pub use wrapped::{Stage, Wrapped};

@@ -77,6 +77,21 @@ impl GuestLog {
         }
     }
 
+    /// Returns the bytes of messages so far.
+    pub fn used(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Adds the messages of a guest that this one called.
+    pub fn charge(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns the bytes of messages that are left.
+    pub fn remaining(&self) -> u64 {
+        self.bytes_max.saturating_sub(self.bytes.load(Ordering::Relaxed))
+    }
+
     /// Says once, at the end, what was dropped; gives the bytes.
     pub fn close(&self) -> u64 {
         let (events, bytes) =

@@ -59,6 +59,11 @@ impl Meter {
         self.hosted.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
     }
 
+    /// Adds the computing of a guest that this one called.
+    pub fn charge(&self, time: Duration) {
+        self.spent.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2), Ordering::Relaxed);
+    }
+
     /// Runs `work` under this meter. Between its polls it keeps no turn; while it waits for one, that is noted in
     /// `ledger` as the host's doing.
     pub fn run<F: Future>(self: &Arc<Self>, turn: &Arc<Turn>, ledger: &Arc<Ledger>, work: F) -> Metered<F> {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use lector_core::batching::plan::{Absurd, Plan, Planner, ProgramStatus, Question};
 use lector_core::{Budget, CallCtx, TenantName};
 
-use crate::bindings::program::BatchingProgramPre;
+use crate::bindings::policy::BatchingPolicyPre;
 use crate::runtime::Runtime;
 use crate::state::HostState;
 use instance::{Called, Instance};
@@ -40,7 +40,7 @@ pub struct Program(Arc<Shared>);
 
 struct Shared {
     runtime: Arc<Runtime>,
-    pre: BatchingProgramPre<HostState>,
+    pre: BatchingPolicyPre<HostState>,
     digest: String,
     began: Instant,
     record: Record,
@@ -96,7 +96,7 @@ impl std::fmt::Debug for Voice {
 }
 
 impl Program {
-    pub(crate) fn new(runtime: Arc<Runtime>, pre: BatchingProgramPre<HostState>, digest: String) -> Self {
+    pub(crate) fn new(runtime: Arc<Runtime>, pre: BatchingPolicyPre<HostState>, digest: String) -> Self {
         Self(Arc::new(Shared {
             runtime,
             pre,
@@ -167,7 +167,14 @@ impl Voice {
             ..ctx.budget
         };
         // Without the planner that the call may carry: it would hold itself; and without who watches its page.
-        let call = CallCtx { request: "batching".into(), budget, planner: None, watch: None, ..ctx.clone() };
+        let call = CallCtx {
+            request: "batching".into(),
+            budget,
+            planner: None,
+            watch: None,
+            wrapped: None,
+            ..ctx.clone()
+        };
         Arc::new_cyclic(|me| Self {
             shared,
             me: me.clone(),

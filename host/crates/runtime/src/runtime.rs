@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use lector_core::{Engines, Fault, Kind};
+use lector_core::{CallCtx, Engines, Fault, Kind};
 use thiserror::Error;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
@@ -13,7 +13,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::bindings::GuestPre;
-use crate::bindings::program::BatchingProgramPre;
+use crate::bindings::policy::BatchingPolicyPre;
 use crate::blocking::Blocking;
 use crate::cache::{CodeCache, Found};
 use crate::compiler::{self, CompilerConfig, chain};
@@ -103,6 +103,7 @@ pub struct Runtime {
     threads: Threads,
     counters: Counters,
     places: Arc<Semaphore>,
+    places_max: u32,
     /// Held while a component is compiled: one at a time; one that is in the cache waits for nobody.
     compiling: Mutex<()>,
     component_bytes_max: u64,
@@ -138,6 +139,7 @@ impl Runtime {
             threads,
             counters: Counters::default(),
             places: Arc::new(Semaphore::new(config.instances_max.max(1) as usize)),
+            places_max: config.instances_max.max(1),
             compiling: Mutex::default(),
             component_bytes_max: config.component_bytes_max,
         }))
@@ -187,10 +189,10 @@ impl Runtime {
     }
 
     /// The component once more, as the program for batches that it exports.
-    fn link_program(&self, component: &Component) -> wasmtime::Result<BatchingProgramPre<HostState>> {
+    fn link_program(&self, component: &Component) -> wasmtime::Result<BatchingPolicyPre<HostState>> {
         let mut linker = self.program_linker.clone();
         linker.define_unknown_imports_as_traps(component)?;
-        BatchingProgramPre::new(linker.instantiate_pre(component)?)
+        BatchingPolicyPre::new(linker.instantiate_pre(component)?)
     }
 
     async fn component(self: &Arc<Self>, wasm: Arc<Vec<u8>>, digest: &str) -> Result<Component, Fault> {
@@ -276,9 +278,21 @@ impl Runtime {
         self.counters.snapshot(self.ticker.live())
     }
 
-    /// A place for one running guest.
-    pub(crate) async fn place(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        Arc::clone(&self.places).acquire_owned().await.map_err(|error| {
+    /// Takes a place for the guest of a call, and one for each pipeline that it wraps, all at once: a guest that waited for the
+    /// place of its inner pipeline while it keeps its own could wait for ever. The inner call finds its place taken.
+    pub(crate) async fn places(&self, ctx: &CallCtx) -> Result<Option<OwnedSemaphorePermit>, Fault> {
+        if ctx.depth > 0 {
+            return Ok(None);
+        }
+        let stages = 1 + ctx.wrapped.as_ref().map_or(0, |wrapped| u32::from(wrapped.depth()));
+        if stages > self.places_max {
+            let max = self.places_max;
+            let message =
+                format!("the pipeline has {stages} stages, and the server runs {max} guests at once");
+            return Err(Fault::new(Kind::Unavailable, "pipeline_too_deep", message));
+        }
+        let places = Arc::clone(&self.places).acquire_many_owned(stages).await;
+        places.map(Some).map_err(|error| {
             Fault::new(Kind::Bug, "runtime_defect", "the runtime is closed").with_detail(error)
         })
     }

@@ -8,19 +8,20 @@ use std::time::{Duration, Instant};
 use lector_core::call::{RUNS_TOLD_MAX, RunNote};
 use lector_core::cost::PageSize;
 use lector_core::port::WorkDone;
-use lector_core::{CallCtx, Engines, Fault, ModelName, Timing};
+use lector_core::{CallCtx, Engines, Fault, ModelName, Timing, Transcript};
 use tokio::sync::Semaphore;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::bindings::lector::ocr::types;
+use crate::bindings::lector::ocr::model;
+use crate::bindings::lector::types::errors;
 use crate::blocking::Blocking;
-use crate::convert;
 use crate::ledger::{Charge, Ledger};
 use crate::limits::Limits;
 use crate::log::{GuestLog, LogStream};
 use crate::meter::{Meter, processor_time};
 use crate::stop::Stop;
+use crate::{answer, convert};
 
 /// Handles that WASI may take beside the guest's own: streams, pollables, terminals.
 const WASI_HANDLES_MAX: usize = 1024;
@@ -56,6 +57,8 @@ pub struct HostState {
     pub meter: Arc<Meter>,
     pub log: Arc<GuestLog>,
     pub timing: Timing,
+    /// One call of the wrapped pipeline at a time: each gets what the ones before left of the budget.
+    pub inner_turn: Arc<Semaphore>,
     /// Held while a text layer is fetched: a guest has one at a time on its way.
     pub text_layer: Arc<Semaphore>,
     /// For the text layer that was handed over last; until the next one it may still be on its way into the guest.
@@ -83,6 +86,7 @@ impl HostState {
             meter: Meter::new(budget.compute),
             log: GuestLog::new(&call),
             timing: Timing::default(),
+            inner_turn: Arc::new(Semaphore::new(1)),
             text_layer: Arc::new(Semaphore::new(1)),
             text_layer_charge: None,
             size: PageSize::default(),
@@ -110,7 +114,7 @@ impl HostState {
     }
 
     /// A fault as the guest sees it. It is remembered: a guest that hands it back failed for its cause.
-    pub fn tell(&mut self, fault: Fault) -> types::Error {
+    pub fn tell(&mut self, fault: Fault) -> errors::Error {
         let error = convert::error(&fault);
         if self.told.len() == TOLD_MAX {
             self.told.remove(0);
@@ -119,9 +123,22 @@ impl HostState {
         error
     }
 
-    /// The fault that the guest was told of and now hands back, in its own words or with words around.
-    pub fn told(&self, message: &str) -> Option<&Fault> {
-        self.told.iter().rev().find(|fault| message.contains(&fault.message))
+    /// The fault that the guest was told of and now hands back: of the same code, in the host's words or with words around.
+    pub fn told(&self, code: &str, message: &str) -> Option<&Fault> {
+        let same = |fault: &&Fault| convert::code(fault) == code && message.contains(&fault.message);
+        self.told.iter().rev().find(same)
+    }
+
+    /// A transcript of the guest's own, checked as its answer would be.
+    pub fn checked(&self, page: model::Transcript) -> Result<Transcript, Fault> {
+        answer::transcript(convert::transcript(page), self.call.budget.result_bytes)
+    }
+
+    /// Adds what a call of the wrapped pipeline used to what this call has used.
+    pub fn wrapped(&mut self, inner: Timing) {
+        self.meter.charge(inner.guest);
+        self.log.charge(inner.log_bytes);
+        self.timing.absorb(inner);
     }
 
     /// The last refusal for the guest's own budget, where there was one.

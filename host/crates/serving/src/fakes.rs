@@ -20,8 +20,8 @@ use lector_core::fair::Account;
 use lector_core::port::{DocumentHint, FailedEngine, PageInfo, PageKind, WorkDone, WorkItem};
 use lector_core::{
     Budget, CallCtx, Complaint, Declaration, Documents, Engines, Fault, Image, Kind, Line, ModelInfo,
-    ModelName, OpenDocument, Origin, PageRequest, PageRun, PageSource, Quad, RequestId, Size, Summary,
-    TextLayer, Timing, Transcript, Turn,
+    ModelName, OpenDocument, PageRequest, PageRun, PageSource, Quad, RequestId, SharedTranscript, Size,
+    Summary, TextLayer, Timing, Transcript,
 };
 use tokio::sync::Semaphore;
 
@@ -228,36 +228,25 @@ impl Pipeline for FakeGuest {
     fn assemble<'a>(
         &'a self,
         _: &'a CallCtx,
-        pages: &'a [&'a Transcript],
+        pages: Vec<SharedTranscript>,
     ) -> BoxFuture<'a, Result<Summary, Fault>> {
         let fails = *self.0.assemble_fails.lock().unwrap() || self.1.contains("cannot assemble");
         async move {
             if fails {
                 return Err(Fault::new(Kind::GuestFault, "guest_trapped", "It trapped."));
             }
-            Ok(Summary { text: pages.iter().map(|page| page.text()).collect(), extra: None })
+            Ok(Summary {
+                text: pages.iter().map(|page| (**page).as_ref().text()).collect(),
+                properties: None,
+            })
         }
         .boxed()
     }
 }
 
 pub(crate) fn transcript(index: u32) -> Transcript {
-    let line = Line {
-        text: format!("page {index}"),
-        confidence: 1.0,
-        quad: Quad::default(),
-        words: vec![],
-        origin: Origin::Ocr,
-        block: 0,
-    };
-    Transcript {
-        size: Size { width: 1, height: 1 },
-        dpi: 72.0,
-        turn: Turn::None,
-        lines: vec![line],
-        findings: vec![],
-        warnings: vec![],
-    }
+    let line = Line::new(format!("page {index}"), 1.0, Quad::default());
+    Transcript { lines: vec![line], ..Transcript::blank(Size { width: 1, height: 1 }, 72.0) }
 }
 
 pub(crate) struct FakeLoader(pub(crate) Arc<Script>);
@@ -267,7 +256,7 @@ impl ComponentLoader for FakeLoader {
         if wasm.starts_with(b"no component") {
             return Err(Fault::new(Kind::Invalid, "component_invalid", "It is none."));
         }
-        let image = wasm.starts_with(b"image").then(|| "lector:ocr/image@0.1.0".to_owned());
+        let image = wasm.starts_with(b"image").then(|| "lector:image/images@0.2.0".to_owned());
         Ok(Inspected { imports: image.into_iter().collect() })
     }
 

@@ -8,7 +8,7 @@ use lector_control::{BatchingPolicy, ComponentLoader, Inspected, Pipeline};
 use lector_core::batching::Planner;
 use lector_core::batching::plan::ProgramStatus;
 use lector_core::{
-    CallCtx, Complaint, Declaration, Fault, PageRequest, PageRun, PageSource, Summary, Transcript,
+    CallCtx, Complaint, Declaration, Fault, PageRequest, PageRun, PageSource, SharedTranscript, Summary,
 };
 use lector_runtime::{Guest, Program, Runtime};
 
@@ -76,7 +76,7 @@ impl Pipeline for LoadedGuest {
     fn assemble<'a>(
         &'a self,
         ctx: &'a CallCtx,
-        pages: &'a [&'a Transcript],
+        pages: Vec<SharedTranscript>,
     ) -> BoxFuture<'a, Result<Summary, Fault>> {
         self.0.assemble(ctx, pages).boxed()
     }

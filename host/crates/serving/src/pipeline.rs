@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lector_control::{DocumentMemory, Found, Held, Lease, PageCall};
-use lector_core::{CallCtx, Fault, Kind, Summary, Transcript};
+use lector_core::{CallCtx, Fault, Kind, PageRequest, SharedTranscript, Summary};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -88,15 +88,15 @@ async fn read(
     events: &mpsc::Sender<Event>,
 ) -> Result<Event, Stop> {
     let Submission { caller, request, bytes, deadline } = submission;
-    let DocumentRequest { request, deployment, key, hint, pages, options, order, name: _, timeout: _ } =
-        request;
+    let DocumentRequest { request, deployment, key, hint, pages, options, order, name, timeout: _ } = request;
     // What was said before the body came may have been less than what came.
     permit.hold(bytes.len() as u64)?;
     let tenant = caller.account().clone();
     let key = key.as_deref().unwrap_or(request.as_str());
     let found = plane.control.find(&tenant, deployment.as_ref(), key, request.as_str())?;
     let Found { lease, shadow } = found;
-    let ctx = lease.revision().ctx(&tenant, request, deadline);
+    let mut ctx = lease.revision().ctx(&tenant, request, deadline);
+    ctx.file_name = name.map(Arc::from);
 
     let opening = plane.documents.open(tenant.account(), bytes, hint);
     let document = match tokio::time::timeout_at(deadline.into(), opening).await {
@@ -115,6 +115,7 @@ async fn read(
     };
     events.send(opened).await.map_err(|_| Stop::Abandoned)?;
 
+    let options = PageRequest { page_count: document.page_count(), ..options };
     let call = PageCall { document, pipeline: lease.revision().pipeline.clone(), ctx: ctx.clone(), options };
     let revision = lease.revision().clone();
     let account = Account { tenant, revision, shadow, promise };
@@ -146,17 +147,18 @@ async fn assemble(
     ctx: &CallCtx,
     (kept, memory): (Kept, &Arc<DocumentMemory>),
 ) -> Result<Held<Summary>, Fault> {
-    let pages: Vec<&Transcript> = kept.pages.iter().map(|page| &***page).collect();
+    let pages: Vec<SharedTranscript> = kept.pages.into_iter().map(|page| page as SharedTranscript).collect();
     let summing = async {
         // The guest is given a copy of the pages.
         let mut reservation = memory.reserve(kept.bytes).await;
         let _turn = plane.turns.turn(asking).await?;
         let began = Instant::now();
-        let summary = lease.revision().pipeline.assemble(ctx, &pages).await;
+        let count = pages.len() as u64;
+        let summary = lease.revision().pipeline.assemble(ctx, pages).await;
         let (figures, took) = (&lease.revision().figures, began.elapsed());
         figures.summed_up(took);
         if let Err(fault) = &summary {
-            figures.assemble_failed(fault, took, ctx.budget.wall, pages.len() as u64);
+            figures.assemble_failed(fault, took, ctx.budget.wall, count);
         }
         let summary = summary?;
         reservation.set(summary.memory_bytes());

@@ -92,7 +92,7 @@ async fn probe(plane: &DataPlane, until: Instant) -> Result<ProbeReport, Fault> 
             document: document.clone(),
             pipeline: revision.pipeline.clone(),
             ctx: revision.ctx(&host, RequestId::from("probe"), until),
-            options: PageRequest::default(),
+            options: PageRequest { page_count: 1, ..PageRequest::default() },
         };
         // The probe takes no turn: it must answer when the house is full, too.
         let begun = Instant::now();

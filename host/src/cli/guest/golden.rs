@@ -125,7 +125,7 @@ impl Suite {
         let settings = serde_json::to_value(&raw.settings)
             .with_context(|| format!("the settings in {} have no JSON form", file.display()))?;
         let RawRequest { dpi, text_layer, words } = raw.request;
-        let request = PageRequest { dpi, text_layer, words, explain: false };
+        let request = PageRequest { dpi, text_layer, words, ..PageRequest::default() };
         Ok(Self { settings, request, tolerance: raw.tolerance, grants: raw.grants, documents })
     }
 }

@@ -1,9 +1,7 @@
 //! Test guest: needs no model and no pixels; its one line says what it was called with. The runtime's tests
 //! load it to see that a call reaches a guest and comes back. Its other settings make it misbehave on purpose.
 
-use lector_sdk::{
-    Complaint, Declaration, Error, Line, Origin, Page, Pipeline, Quad, Rect, Request, Transcript,
-};
+use lector_sdk::{ConfigError, Error, Line, Page, Pipeline, PipelineInfo, Quad, Rect, Request, Transcript};
 
 /// What the test wants of it.
 #[derive(Debug, serde::Deserialize)]
@@ -55,11 +53,11 @@ struct Echo;
 impl Pipeline for Echo {
     type Settings = Settings;
 
-    fn configure(settings: &Settings) -> Result<Declaration, Complaint> {
+    fn configure(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
         if settings.greeting.is_empty() {
-            return Err(Complaint::at("/greeting", "is empty; give it at least one character"));
+            return Err(ConfigError::at("/greeting", "is empty; give it at least one character"));
         }
-        Ok(Declaration { features: vec!["echo".to_owned()], ..Declaration::default() })
+        Ok(PipelineInfo { features: vec!["echo".to_owned()], ..PipelineInfo::default() })
     }
 
     async fn recognize(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {
@@ -70,14 +68,8 @@ impl Pipeline for Echo {
         if let Some(more) = misbehave(page, &settings.mood).await? {
             text.push_str(&more);
         }
-        transcript.lines.push(Line {
-            text,
-            confidence: 1.0,
-            quad: Quad::from_rect(Rect { x: 0.0, y: 0.0, width: 10.0, height: 10.0 }),
-            words: Vec::new(),
-            origin: Origin::Ocr,
-            block: 0,
-        });
+        let quad = Quad::from_rect(Rect { x: 0.0, y: 0.0, width: 10.0, height: 10.0 });
+        transcript.lines.push(Line::new(text, 1.0, quad));
         Ok(transcript)
     }
 }
@@ -105,7 +97,7 @@ async fn misbehave(page: &Page, mood: &Mood) -> Result<Option<String>, Error> {
                 eaten.push(std::hint::black_box(piece));
             }
         }
-        Mood::Refuse => Err(Error::Unreadable("the echo guest was told to refuse".to_owned())),
+        Mood::Refuse => Err(Error::unreadable("told_to_refuse", "the echo guest was told to refuse")),
         Mood::Shout => Ok(Some("!".repeat(64 << 20))),
         Mood::Pester => loop {
             std::hint::black_box(page.index());

@@ -7,8 +7,8 @@ use std::pin::pin;
 use std::task::Poll;
 
 use lector_sdk::{
-    Complaint, Declaration, Error, Finding, Image, Line, Model, Origin, Page, Pipeline, Quad, Rect, Request,
-    Size, Summary, Tensor, Transcript,
+    ConfigError, Error, Finding, Image, Line, Model, Page, Pages, Pipeline, PipelineInfo, Quad, Rect,
+    Request, Size, Summary, Tensor, Transcript,
 };
 
 #[derive(serde::Deserialize)]
@@ -69,7 +69,7 @@ enum Deed {
     /// Answers with a finding in a line that is not there.
     FindingNowhere,
     /// Declares a batching wish for a model that it does not open.
-    Declaration,
+    PipelineInfo,
     /// Passes on what the host refused, in words of its own.
     PassOn,
 }
@@ -79,11 +79,11 @@ struct Hostile;
 impl Pipeline for Hostile {
     type Settings = Settings;
 
-    fn configure(settings: &Settings) -> Result<Declaration, Complaint> {
+    fn configure(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
         match settings.deed {
             Deed::SpinInConfigure => spin(),
-            Deed::Declaration => Ok(Declaration {
-                batching: vec![lector_sdk::Batching {
+            Deed::PipelineInfo => Ok(PipelineInfo {
+                batching: vec![lector_sdk::BatchingConfig {
                     model: "not-mine".to_owned(),
                     max_batch: 1,
                     max_wait_us: 0,
@@ -91,12 +91,12 @@ impl Pipeline for Hostile {
                     priority: lector_sdk::Priority::High,
                     isolated: true,
                 }],
-                ..Declaration::default()
+                ..PipelineInfo::default()
             }),
             Deed::TrapInInference | Deed::AwaitInference => {
-                Ok(Declaration { models: vec!["model".to_owned()], ..Declaration::default() })
+                Ok(PipelineInfo { models: vec!["model".to_owned()], ..PipelineInfo::default() })
             }
-            _ => Ok(Declaration::default()),
+            _ => Ok(PipelineInfo::default()),
         }
     }
 
@@ -136,8 +136,8 @@ impl Pipeline for Hostile {
             Deed::TrapInInference => {
                 let model = Model::open("model")?;
                 let (input, zeros, output) = arguments(&model)?;
-                let outputs = [output.as_str()];
-                let mut run = pin!(model.run(vec![(&input, zeros)], &outputs));
+                let (inputs, outputs) = ([(input.as_str(), &zeros)], [output.as_str()]);
+                let mut run = pin!(model.run(&inputs, &outputs));
                 std::future::poll_fn(|cx| {
                     assert!(run.as_mut().poll(cx).is_pending(), "no model answers at once");
                     Poll::Ready(())
@@ -148,7 +148,7 @@ impl Pipeline for Hostile {
             Deed::AwaitInference => {
                 let model = Model::open("model")?;
                 let (input, zeros, output) = arguments(&model)?;
-                model.run(vec![(&input, zeros)], &[&output]).await?;
+                model.run(&[(&input, &zeros)], &[&output]).await?;
             }
             Deed::HugeReply => answer.lines = vec![line(&"x".repeat(80 << 20))],
             Deed::SharedReply => answer.lines = shared_lines(),
@@ -171,53 +171,41 @@ impl Pipeline for Hostile {
             }
             Deed::NotANumber => answer.lines[0].quad.top_left.x = f32::NAN,
             Deed::Confidence => answer.lines[0].confidence = 7.0,
-            Deed::FindingNowhere => answer.findings.push(Finding {
-                kind: "nothing".to_owned(),
-                text: String::new(),
-                line: 1,
-                quad: answer.lines[0].quad,
-            }),
-            Deed::PassOn => {
-                page.render(200.0).await.map_err(|error| match error {
-                    Error::Unreadable(why) => Error::Unreadable(format!("while rendering: {why}")),
-                    other => other,
-                })?;
+            Deed::FindingNowhere => {
+                let quad = answer.lines[0].quad;
+                answer.findings.push(Finding::new("nothing", "", 1, quad));
             }
-            Deed::None | Deed::SpinInConfigure | Deed::SpinInAssemble | Deed::Declaration => {}
+            Deed::PassOn => {
+                page.render(200.0).await.map_err(|error| error.within("while rendering"))?;
+            }
+            Deed::None | Deed::SpinInConfigure | Deed::SpinInAssemble | Deed::PipelineInfo => {}
         }
         Ok(answer)
     }
 
-    async fn assemble(pages: Vec<Transcript>, settings: &Settings) -> Result<Summary, Error> {
+    async fn assemble(pages: Pages, settings: &Settings) -> Result<Summary, Error> {
         match settings.deed {
             Deed::SpinInAssemble => spin(),
-            _ => Ok(Summary { text: lector_sdk::join_pages(&pages), extra: None }),
+            _ => Ok(Summary::of(lector_sdk::join_pages(&pages.collect().await?))),
         }
     }
 }
 
 fn line(text: &str) -> Line {
-    Line {
-        text: text.to_owned(),
-        confidence: 1.0,
-        quad: Quad::from_rect(Rect { x: 1.0, y: 1.0, width: 10.0, height: 5.0 }),
-        words: Vec::new(),
-        origin: Origin::Ocr,
-        block: 0,
-    }
+    Line::new(text, 1.0, Quad::from_rect(Rect { x: 1.0, y: 1.0, width: 10.0, height: 5.0 }))
 }
 
 /// The model's input, zeros for it with the smallest extents that a detector works on, and its first output.
 fn arguments(model: &Model) -> Result<(String, Tensor, String), Error> {
     let info = model.describe();
     let (input, output) = (&info.inputs[0], &info.outputs[0]);
-    let extent = |(axis, extent): (usize, &i64)| match u32::try_from(*extent) {
+    let extent = |(axis, extent): (usize, &i64)| match usize::try_from(*extent) {
         Ok(extent) => extent,
         Err(_) if axis == 0 => 1,
         Err(_) => 64,
     };
-    let shape: Vec<u32> = input.shape.iter().enumerate().map(extent).collect();
-    let zeros = vec![0.0; shape.iter().product::<u32>() as usize];
+    let shape: Vec<usize> = input.shape.iter().enumerate().map(extent).collect();
+    let zeros: Vec<f32> = vec![0.0; shape.iter().product()];
     Ok((input.name.clone(), Tensor::from_f32(&shape, &zeros)?, output.name.clone()))
 }
 

@@ -4,8 +4,8 @@
 use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 
-use lector_sdk::batching::{BatchProgram, Decision, Engine, Waiting};
-use lector_sdk::{Complaint, Declaration, Error, Model, Page, Pipeline, Request, Tensor, Transcript};
+use lector_sdk::batching::{BatchingPolicy, Decision, EngineState, WaitingRun};
+use lector_sdk::{ConfigError, Error, Model, Page, Pipeline, PipelineInfo, Request, Tensor, Transcript};
 
 #[derive(Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -56,11 +56,11 @@ struct Planner;
 impl Pipeline for Planner {
     type Settings = Settings;
 
-    fn configure(settings: &Settings) -> Result<Declaration, Complaint> {
+    fn configure(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
         if let Some(reading) = &settings.reading {
             return lector_steps::declare(reading);
         }
-        Ok(Declaration { models: vec!["model".to_owned()], ..Declaration::default() })
+        Ok(PipelineInfo { models: vec!["model".to_owned()], ..PipelineInfo::default() })
     }
 
     async fn recognize(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {
@@ -68,13 +68,13 @@ impl Pipeline for Planner {
             return lector_steps::read_page(page, request, reading).await;
         }
         let input = Tensor::from_f32(&[1, 4], &[0.0; 4])?;
-        Model::open("model")?.run(vec![("x", input)], &["y"]).await?;
+        Model::open("model")?.run(&[("x", &input)], &["y"]).await?;
         Ok(Transcript::blank(page.size_at(72.0), 72.0))
     }
 }
 
-impl BatchProgram for Planner {
-    fn plan(waiting: &[Waiting], _: &Engine, _: u64, settings: &Settings) -> Decision {
+impl BatchingPolicy for Planner {
+    fn plan(waiting: &[WaitingRun], _: &EngineState, _: u64, settings: &Settings) -> Decision {
         let asked = ASKED.with(|asked| asked.replace(asked.get() + 1)) + 1;
         let oldest = || Decision::Run(waiting.iter().take(1).map(|run| run.id).collect());
         if asked <= settings.sound_first {

@@ -284,8 +284,10 @@ mod tests {
             dpi: 72.0,
             turn: Turn::None,
             lines: vec![],
+            blocks: vec![],
             findings: vec![],
             warnings: vec![],
+            properties: None,
         }
     }
 

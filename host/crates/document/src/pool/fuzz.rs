@@ -75,6 +75,7 @@ fn fuzz_claims() {
                 font_size: feed.float(),
                 visible: true,
                 ends_line: false,
+                origin: lector_core::Origin::TextLayer,
             }],
             pictures: vec![areas[1]],
             unmapped: 0,

@@ -38,7 +38,7 @@ async fn native(house: &House, bytes: &[u8]) -> Image {
 /// Whether two pictures are equal but for `tolerance` a channel.
 fn assert_like(image: &Image, expect: &RgbImage, tolerance: u8, what: &str) {
     assert_eq!((image.size().width, image.size().height), expect.dimensions(), "{what}");
-    let worst = image.rgb().iter().zip(expect.as_raw()).map(|(a, b)| a.abs_diff(*b)).max();
+    let worst = image.samples().iter().zip(expect.as_raw()).map(|(a, b)| a.abs_diff(*b)).max();
     assert!(worst <= Some(tolerance), "{what}: differs by {worst:?}");
 }
 
@@ -187,7 +187,7 @@ async fn bilevel_and_palette_tiffs() {
     let fax = small_tiff(10, 2, &entries, &[], &[0b1000_0000, 0b0100_0000, 0, 0]);
     let image = native(&house, &fax).await;
     assert_eq!(image.size(), Size { width: 10, height: 2 });
-    let pixels: Vec<_> = image.rgb().chunks_exact(3).collect();
+    let pixels: Vec<_> = image.samples().chunks_exact(3).collect();
     let expect: Vec<_> = (0..20).map(|at| if at == 0 || at == 9 { black } else { white }).collect();
     assert_eq!(pixels, expect);
 
@@ -198,7 +198,7 @@ async fn bilevel_and_palette_tiffs() {
     let entries = [(258, 3, 1, 4), (259, 3, 1, 1), (262, 3, 1, 3), (277, 3, 1, 1), (320, 3, 48, u32::MAX)];
     let palette = small_tiff(3, 1, &entries, &map, &[0x12, 0x30]);
     let image = native(&house, &palette).await;
-    assert_eq!(image.rgb(), [255, 0, 0, 0, 255, 0, 0, 0, 255]);
+    assert_eq!(image.samples(), [255, 0, 0, 0, 255, 0, 0, 0, 255]);
     house.end().await;
 }
 
@@ -215,7 +215,7 @@ async fn resolution_is_read_and_other_resolutions_are_rendered() {
     assert_eq!((info.native_dpi, info.width_pt), (Some(300.0), 60.0 * 72.0 / 300.0));
     let half = page.render(150.0, PIXELS_MAX).await.unwrap();
     assert_eq!(half.size(), Size { width: 30, height: 20 });
-    assert!(half.rgb()[0] > 200 && half.rgb()[1] < 60, "the red corner is still red");
+    assert!(half.samples()[0] > 200 && half.samples()[1] < 60, "the red corner is still red");
     assert_eq!(page.render(600.0, PIXELS_MAX).await.unwrap().size().width, 120);
     let fault = page.render(300.0, 1_000).await.err().unwrap();
     assert_eq!(fault.code, "page_too_many_pixels");
@@ -313,8 +313,8 @@ fn picture_stream(pdf: &[u8]) -> &[u8] {
 /// Mean difference of two pictures of one size.
 fn difference(a: &Image, b: &Image) -> f64 {
     assert_eq!(a.size(), b.size());
-    let sum: u64 = a.rgb().iter().zip(b.rgb()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
-    sum as f64 / a.rgb().len() as f64
+    let sum: u64 = a.samples().iter().zip(b.samples()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    sum as f64 / a.samples().len() as f64
 }
 
 #[tokio::test]

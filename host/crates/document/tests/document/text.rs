@@ -13,7 +13,7 @@ fn words(layer: &TextLayer) -> Vec<&str> {
 fn ink(image: &Image, dpi: f32) -> Rect {
     let (width, size) = (image.size().width as usize, dpi / 72.0);
     let (mut x0, mut y0, mut x1, mut y1) = (usize::MAX, usize::MAX, 0, 0);
-    for (at, pixel) in image.rgb().chunks_exact(3).enumerate() {
+    for (at, pixel) in image.samples().chunks_exact(3).enumerate() {
         if pixel.iter().any(|v| *v < 128) {
             let (x, y) = (at % width, at / width);
             (x0, y0, x1, y1) = (x0.min(x), y0.min(y), x1.max(x + 1), y1.max(y + 1));
@@ -122,7 +122,7 @@ async fn pictures_are_found_in_forms_and_clipped_to_the_page() {
     ];
     assert_eq!(layer.pictures, expect, "the 5 pt one is too small to matter");
     let image = page.render(72.0, PIXELS_MAX).await.unwrap();
-    let at = |x: usize, y: usize| image.rgb()[(y * 300 + x) * 3..][..3].to_vec();
+    let at = |x: usize, y: usize| image.samples()[(y * 300 + x) * 3..][..3].to_vec();
     assert_eq!(at(140, 170), [255, 0, 0], "red is red: the order of the bytes is RGB");
     assert_eq!(at(5, 5), [255, 255, 255]);
     house.end().await;
@@ -135,7 +135,7 @@ async fn form_fields_and_annotations_are_drawn() {
     let bytes = std::fs::read(corpus.join("pikepdf__form.pdf")).unwrap();
     let page = house.page(&bytes).await;
     let image = page.render(72.0, PIXELS_MAX).await.unwrap();
-    assert!(image.rgb().iter().any(|v| *v < 100), "the form is blank");
+    assert!(image.samples().iter().any(|v| *v < 100), "the form is blank");
     let plain = house.page(&hello()).await;
     assert!(plain.render(72.0, PIXELS_MAX).await.is_ok());
     house.end().await;

@@ -15,9 +15,19 @@ pub(super) type Status = c_int;
 /// `ov_element_type_e`.
 pub(super) type Element = c_uint;
 /// Numbers of the element types that Lector has tensors for.
+pub(super) const BOOLEAN: Element = 1;
+pub(super) const BF16: Element = 2;
+pub(super) const F16: Element = 3;
 pub(super) const F32: Element = 4;
+pub(super) const F64: Element = 5;
+pub(super) const I8: Element = 7;
+pub(super) const I16: Element = 8;
+pub(super) const I32: Element = 9;
 pub(super) const I64: Element = 10;
 pub(super) const U8: Element = 16;
+pub(super) const U16: Element = 17;
+pub(super) const U32: Element = 18;
+pub(super) const U64: Element = 19;
 
 /// Things of the library's that are only ever pointed to.
 macro_rules! opaque {

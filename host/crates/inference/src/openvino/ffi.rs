@@ -58,25 +58,31 @@ fn describe(api: &Api, port: *const Port, name: Option<&str>) -> Result<PortInfo
     let mut element = u32::MAX;
     // SAFETY: the port is alive; the place for the answer is ours.
     check(api, unsafe { (api.ov_port_get_element_type)(port, &mut element) })?;
-    let dtype = dtype(element)
-        .ok_or_else(|| format!("`{name}` has elements of type {element}, supported are f32, s64 and u8"))?;
+    let dtype = dtype(element).ok_or_else(|| {
+        format!("`{name}` has elements of OpenVINO's type {element}, which the guest contract does not have")
+    })?;
     Ok(PortInfo { shape: partial_shape(api, port)?, name, dtype })
 }
 
 pub(super) fn dtype(element: Element) -> Option<Dtype> {
-    match element {
-        api::F32 => Some(Dtype::F32),
-        api::I64 => Some(Dtype::S64),
-        api::U8 => Some(Dtype::U8),
-        _ => None,
-    }
+    Dtype::ALL.iter().copied().find(|dtype| self::element(*dtype) == element)
 }
 
 pub(super) fn element(dtype: Dtype) -> Element {
     match dtype {
-        Dtype::F32 => api::F32,
-        Dtype::S64 => api::I64,
+        Dtype::Bool => api::BOOLEAN,
         Dtype::U8 => api::U8,
+        Dtype::S8 => api::I8,
+        Dtype::U16 => api::U16,
+        Dtype::S16 => api::I16,
+        Dtype::U32 => api::U32,
+        Dtype::S32 => api::I32,
+        Dtype::U64 => api::U64,
+        Dtype::S64 => api::I64,
+        Dtype::F16 => api::F16,
+        Dtype::Bf16 => api::BF16,
+        Dtype::F32 => api::F32,
+        Dtype::F64 => api::F64,
     }
 }
 

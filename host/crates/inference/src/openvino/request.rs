@@ -91,10 +91,20 @@ impl OvTensor {
     fn borrow(api: &'static Api, tensor: &Tensor) -> Result<Self, String> {
         let mut extents: Vec<i64> =
             tensor.shape().iter().map(|&extent| i64::try_from(extent).unwrap_or(i64::MAX)).collect();
-        let (data, dtype) = match tensor.data() {
-            TensorData::F32(data) => (data.as_ptr().cast::<c_void>(), Dtype::F32),
-            TensorData::S64(data) => (data.as_ptr().cast::<c_void>(), Dtype::S64),
-            TensorData::U8(data) => (data.as_ptr().cast::<c_void>(), Dtype::U8),
+        let data: *const c_void = match tensor.data() {
+            TensorData::Bool(data) => data.as_ptr().cast(),
+            TensorData::U8(data) => data.as_ptr().cast(),
+            TensorData::S8(data) => data.as_ptr().cast(),
+            TensorData::U16(data) => data.as_ptr().cast(),
+            TensorData::S16(data) => data.as_ptr().cast(),
+            TensorData::U32(data) => data.as_ptr().cast(),
+            TensorData::S32(data) => data.as_ptr().cast(),
+            TensorData::U64(data) => data.as_ptr().cast(),
+            TensorData::S64(data) => data.as_ptr().cast(),
+            TensorData::F16(data) => data.as_ptr().cast(),
+            TensorData::Bf16(data) => data.as_ptr().cast(),
+            TensorData::F32(data) => data.as_ptr().cast(),
+            TensorData::F64(data) => data.as_ptr().cast(),
         };
         let rank = i64::try_from(extents.len()).unwrap_or(i64::MAX);
         let shape = Shape { rank, dims: extents.as_mut_ptr() };
@@ -102,7 +112,7 @@ impl OvTensor {
         // SAFETY: the shape is copied by the call; the memory holds as many elements as the shape says (an invariant of
         // `Tensor`), and OpenVINO only reads an input.
         check(api, unsafe {
-            (api.ov_tensor_create_from_host_ptr)(element(dtype), shape, data.cast_mut(), &mut made)
+            (api.ov_tensor_create_from_host_ptr)(element(tensor.dtype()), shape, data.cast_mut(), &mut made)
         })?;
         Self::new(api, made)
     }
@@ -118,9 +128,19 @@ impl OvTensor {
         check(api, unsafe { (api.ov_tensor_data)(self.ptr.as_ptr(), &mut data) })?;
         let elements = shape.iter().product::<usize>();
         let data = match dtype(kind) {
-            Some(Dtype::F32) => TensorData::F32(vector(data, elements)),
-            Some(Dtype::S64) => TensorData::S64(vector(data, elements)),
+            Some(Dtype::Bool) => TensorData::Bool(vector(data, elements)),
             Some(Dtype::U8) => TensorData::U8(vector(data, elements)),
+            Some(Dtype::S8) => TensorData::S8(vector(data, elements)),
+            Some(Dtype::U16) => TensorData::U16(vector(data, elements)),
+            Some(Dtype::S16) => TensorData::S16(vector(data, elements)),
+            Some(Dtype::U32) => TensorData::U32(vector(data, elements)),
+            Some(Dtype::S32) => TensorData::S32(vector(data, elements)),
+            Some(Dtype::U64) => TensorData::U64(vector(data, elements)),
+            Some(Dtype::S64) => TensorData::S64(vector(data, elements)),
+            Some(Dtype::F16) => TensorData::F16(vector(data, elements)),
+            Some(Dtype::Bf16) => TensorData::Bf16(vector(data, elements)),
+            Some(Dtype::F32) => TensorData::F32(vector(data, elements)),
+            Some(Dtype::F64) => TensorData::F64(vector(data, elements)),
             None => return Err(format!("elements of type {kind} were not declared")),
         };
         Tensor::new(&shape, data).ok_or_else(|| "the data does not fill its shape".to_owned())

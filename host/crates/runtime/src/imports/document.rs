@@ -1,16 +1,18 @@
 //! `document`: the page that the guest was called for.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use lector_core::port::PageKind;
-use lector_core::{Blame, Fault, Kind};
+use lector_core::{Blame, Fault, Kind, SharedTranscript};
 use tracing::Instrument;
 use wasmtime::component::{Accessor, Resource};
 
 use super::{Answer, Host, tell, until};
-use crate::bindings::lector::ocr::document;
+use crate::bindings::lector::ocr::{document, model};
 use crate::convert;
-use crate::held::{HeldImage, HeldPage};
+use crate::held::{HeldImage, HeldPage, HeldTranscripts};
 use crate::state::HostState;
 use crate::stop::Stop;
 
@@ -27,11 +29,11 @@ impl document::HostPage for HostState {
         Ok(self.table.get(&page)?.info.index)
     }
 
-    fn kind(&mut self, page: Resource<HeldPage>) -> wasmtime::Result<document::Kind> {
+    fn kind(&mut self, page: Resource<HeldPage>) -> wasmtime::Result<document::PageKind> {
         self.enter()?;
         Ok(match self.table.get(&page)?.info.kind {
-            PageKind::Pdf => document::Kind::Pdf,
-            PageKind::Raster => document::Kind::Raster,
+            PageKind::Pdf => document::PageKind::Pdf,
+            PageKind::Raster => document::PageKind::Raster,
         })
     }
 
@@ -54,6 +56,48 @@ impl document::HostPage for HostState {
     fn drop(&mut self, page: Resource<HeldPage>) -> wasmtime::Result<()> {
         self.table.delete(page)?;
         Ok(())
+    }
+
+    fn share(&mut self, page: Resource<HeldPage>) -> wasmtime::Result<Resource<HeldPage>> {
+        self.enter()?;
+        let page = self.table.get(&page)?.clone();
+        self.keep(page)
+    }
+}
+
+impl document::HostTranscripts for HostState {
+    fn from_list(&mut self, pages: Vec<model::Transcript>) -> Answer<Resource<HeldTranscripts>> {
+        self.enter()?;
+        let checked: Result<VecDeque<_>, Fault> = pages
+            .into_iter()
+            .map(|page| self.checked(page).map(|page| Arc::new(page) as SharedTranscript))
+            .collect();
+        let bytes = |pages: &VecDeque<SharedTranscript>| {
+            pages.iter().map(|page| (**page).as_ref().memory_bytes()).sum()
+        };
+        match checked.and_then(|pages| Ok((self.charge(bytes(&pages))?, pages))) {
+            Ok((charge, pages)) => Ok(Ok(self.keep(HeldTranscripts { pages, charge })?)),
+            Err(fault) => Ok(Err(self.tell(fault))),
+        }
+    }
+
+    fn drop(&mut self, transcripts: Resource<HeldTranscripts>) -> wasmtime::Result<()> {
+        drop(self.table.delete(transcripts)?.charge);
+        Ok(())
+    }
+}
+
+impl<T: Send + 'static> document::HostTranscriptsWithStore<T> for Host {
+    async fn next(
+        store: &Accessor<T, Self>,
+        transcripts: Resource<HeldTranscripts>,
+    ) -> Answer<Option<model::Transcript>> {
+        store.with(|mut access| {
+            let state = access.get();
+            state.enter()?;
+            let next = state.table.get_mut(&transcripts)?.pages.pop_front();
+            Ok(Ok(next.map(|page| convert::transcript_out((*page).as_ref()))))
+        })
     }
 }
 

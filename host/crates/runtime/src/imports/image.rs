@@ -1,11 +1,12 @@
-//! `image`: pixels that live in the host.
+//! `lector:image`: pixels that live in the host.
 
-use lector_core::{Blame, Fault, Image, Kind, Size, Tensor, Turn};
+use lector_core::{Blame, Fault, Image, Kind, PixelFormat, Size, Tensor, Turn};
 use lector_pixels::{self as pixels, Normalisation};
 use wasmtime::component::{Accessor, Resource};
 
 use super::{Answer, Host, Job, keep_tensor, operate, tensor_bytes};
-use crate::bindings::lector::ocr::{image, types};
+use crate::bindings::lector::image::images as image;
+use crate::bindings::lector::types::geometry;
 use crate::convert;
 use crate::held::{HeldImage, HeldTensor};
 use crate::ledger::Charge;
@@ -18,37 +19,48 @@ fn invalid(message: String) -> Fault {
     Fault::new(Kind::Invalid, "image_argument_invalid", message).blaming(Blame::Guest)
 }
 
-fn rgb_bytes(size: Size) -> u64 {
-    size.pixels().saturating_mul(3)
+fn bytes_of(format: PixelFormat, size: Size) -> u64 {
+    size.pixels().saturating_mul(format.bytes() as u64)
 }
 
 impl image::HostImage for HostState {
-    fn from_rgb(&mut self, size: types::Size, rgb: Vec<u8>) -> Answer<Resource<HeldImage>> {
+    fn from_bytes(
+        &mut self,
+        format: image::PixelFormat,
+        size: geometry::Size,
+        data: Vec<u8>,
+    ) -> Answer<Resource<HeldImage>> {
         self.enter()?;
-        let charge = match self.charge(rgb.len() as u64) {
+        let charge = match self.charge(data.len() as u64) {
             Ok(charge) => charge,
             Err(fault) => return Ok(Err(self.tell(fault))),
         };
-        let given = rgb.len();
-        match Image::from_rgb(convert::size(size), rgb) {
+        let (given, format) = (data.len(), convert::pixel_format(format));
+        match Image::new(format, convert::size(size), data) {
             Some(image) => Ok(Ok(self.keep(HeldImage { image, charge })?)),
             None => {
-                let types::Size { width, height } = size;
+                let geometry::Size { width, height } = size;
                 let fault = invalid(format!(
-                    "{given} bytes are not an image of {width} x {height} pixels, 3 bytes each; no extent may be 0"
+                    "{given} bytes are not an image of {width} x {height} pixels, {} bytes each; no extent may be 0",
+                    format.bytes()
                 ));
                 Ok(Err(self.tell(fault)))
             }
         }
     }
 
-    fn size(&mut self, image: Resource<HeldImage>) -> wasmtime::Result<types::Size> {
+    fn format(&mut self, image: Resource<HeldImage>) -> wasmtime::Result<image::PixelFormat> {
         self.enter()?;
-        let Size { width, height } = self.table.get(&image)?.image.size();
-        Ok(types::Size { width, height })
+        Ok(convert::pixel_format_out(self.table.get(&image)?.image.format()))
     }
 
-    fn read(&mut self, image: Resource<HeldImage>, x: u32, y: u32, size: types::Size) -> Answer<Vec<u8>> {
+    fn size(&mut self, image: Resource<HeldImage>) -> wasmtime::Result<geometry::Size> {
+        self.enter()?;
+        let Size { width, height } = self.table.get(&image)?.image.size();
+        Ok(geometry::Size { width, height })
+    }
+
+    fn read(&mut self, image: Resource<HeldImage>, x: u32, y: u32, size: geometry::Size) -> Answer<Vec<u8>> {
         self.enter()?;
         let image = self.table.get(&image)?.image.clone();
         match self.host_work(|_| read(&image, x, y, convert::size(size))) {
@@ -73,9 +85,10 @@ fn read(image: &Image, x: u32, y: u32, size: Size) -> Result<Vec<u8>, Fault> {
             size.width, size.height, whole.width, whole.height
         )));
     }
-    let (row, from) = (whole.width as usize * 3, x as usize * 3);
-    let width = size.width as usize * 3;
-    let rows = image.rgb().chunks_exact(row).skip(y as usize).take(size.height as usize);
+    let pixel = image.format().bytes();
+    let (row, from) = (whole.width as usize * pixel, x as usize * pixel);
+    let width = size.width as usize * pixel;
+    let rows = image.samples().chunks_exact(row).skip(y as usize).take(size.height as usize);
     let mut out = Vec::with_capacity(width * size.height as usize);
     for line in rows {
         out.extend_from_slice(line.get(from..from + width).unwrap_or_default());
@@ -83,21 +96,29 @@ fn read(image: &Image, x: u32, y: u32, size: Size) -> Result<Vec<u8>, Fault> {
     Ok(out)
 }
 
-/// An operation from one image to another of `size`.
+/// An image that is to be made, and the work that makes it.
+struct Made {
+    format: PixelFormat,
+    size: Size,
+    work: Box<dyn FnOnce() -> Result<Image, pixels::PixelsError> + Send>,
+}
+
+/// An operation from one image to another.
 async fn image_to_image<T: Send + 'static>(
     store: &Accessor<T, Host>,
     source: Resource<HeldImage>,
-    prepare: impl FnOnce(Image) -> (Size, Box<dyn FnOnce() -> Result<Image, pixels::PixelsError> + Send>),
+    prepare: impl FnOnce(Image) -> Made,
 ) -> Answer<Resource<HeldImage>> {
     operate(
         store,
         |state| {
             let image = state.table.get(&source)?.image.clone();
             let read = image.bytes();
-            let (size, work) = prepare(image);
-            Ok(state.charge(rgb_bytes(size)).map(|charge| Job {
+            let Made { format, size, work } = prepare(image);
+            let made = bytes_of(format, size);
+            Ok(state.charge(made).map(|charge| Job {
                 charges: vec![charge],
-                bytes: read.saturating_add(rgb_bytes(size)),
+                bytes: read.saturating_add(made),
                 work,
             }))
         },
@@ -117,21 +138,65 @@ fn only(charges: Vec<Charge>) -> wasmtime::Result<Charge> {
 }
 
 impl<T: Send + 'static> image::HostImageWithStore<T> for Host {
+    async fn encode(
+        store: &Accessor<T, Self>,
+        source: Resource<HeldImage>,
+        encoding: image::Encoding,
+    ) -> Answer<Vec<u8>> {
+        let encoding = convert::encoding(encoding);
+        operate(
+            store,
+            |state| {
+                let image = state.table.get(&source)?.image.clone();
+                // A file is rarely larger than its pixels; the charge holds them while it is made.
+                let made = image.bytes();
+                Ok(state.charge(made).map(|charge| Job {
+                    charges: vec![charge],
+                    bytes: made.saturating_mul(2),
+                    work: Box::new(move || pixels::encode(&image, encoding)),
+                }))
+            },
+            |_, file, charges| {
+                drop(charges);
+                Ok(file)
+            },
+        )
+        .await
+    }
+
+    async fn convert(
+        store: &Accessor<T, Self>,
+        source: Resource<HeldImage>,
+        format: image::PixelFormat,
+    ) -> Answer<Resource<HeldImage>> {
+        let format = convert::pixel_format(format);
+        image_to_image(store, source, |image| Made {
+            format,
+            size: image.size(),
+            work: Box::new(move || Ok(pixels::convert(&image, format))),
+        })
+        .await
+    }
+
     async fn resize(
         store: &Accessor<T, Self>,
         source: Resource<HeldImage>,
-        size: types::Size,
+        size: geometry::Size,
         filter: image::Filter,
     ) -> Answer<Resource<HeldImage>> {
         let (size, filter) = (convert::size(size), convert::filter(filter));
-        image_to_image(store, source, |image| (size, Box::new(move || pixels::resize(&image, size, filter))))
-            .await
+        image_to_image(store, source, |image| Made {
+            format: image.format(),
+            size,
+            work: Box::new(move || pixels::resize(&image, size, filter)),
+        })
+        .await
     }
 
     async fn rotate(
         store: &Accessor<T, Self>,
         source: Resource<HeldImage>,
-        by: types::Turn,
+        by: geometry::Rotation,
     ) -> Answer<Resource<HeldImage>> {
         let by = convert::turn(by);
         image_to_image(store, source, |image| {
@@ -140,7 +205,7 @@ impl<T: Send + 'static> image::HostImageWithStore<T> for Host {
                 Turn::None | Turn::Half => image.size(),
                 Turn::Quarter | Turn::ThreeQuarters => Size { width: height, height: width },
             };
-            (size, Box::new(move || Ok(pixels::rotate(&image, by))))
+            Made { format: image.format(), size, work: Box::new(move || Ok(pixels::rotate(&image, by))) }
         })
         .await
     }
@@ -148,12 +213,16 @@ impl<T: Send + 'static> image::HostImageWithStore<T> for Host {
     async fn crop(
         store: &Accessor<T, Self>,
         source: Resource<HeldImage>,
-        quad: types::Quad,
-        size: types::Size,
+        quad: geometry::Quad,
+        size: geometry::Size,
     ) -> Answer<Resource<HeldImage>> {
         let (quad, size) = (convert::quad(quad), convert::size(size));
-        image_to_image(store, source, |image| (size, Box::new(move || pixels::crop(&image, &quad, size))))
-            .await
+        image_to_image(store, source, |image| Made {
+            format: image.format(),
+            size,
+            work: Box::new(move || pixels::crop(&image, &quad, size)),
+        })
+        .await
     }
 }
 
@@ -178,9 +247,9 @@ impl<T: Send + 'static> image::HostWithStore<T> for Host {
     async fn to_tensor(
         store: &Accessor<T, Self>,
         source: Resource<HeldImage>,
-        normalisation: image::Normalisation,
+        normalization: image::Normalization,
     ) -> Answer<Resource<HeldTensor>> {
-        let normalisation: Normalisation = convert::normalisation(normalisation);
+        let normalisation: Normalisation = convert::normalisation(normalization);
         operate(
             store,
             |state| {
@@ -199,17 +268,15 @@ impl<T: Send + 'static> image::HostWithStore<T> for Host {
 
     async fn stack(
         store: &Accessor<T, Self>,
-        source: Resource<HeldImage>,
         crops: Vec<image::Crop>,
-        size: types::Size,
-        normalisation: image::Normalisation,
+        size: geometry::Size,
+        normalization: image::Normalization,
     ) -> Answer<Resource<HeldTensor>> {
-        let normalisation: Normalisation = convert::normalisation(normalisation);
+        let normalisation: Normalisation = convert::normalisation(normalization);
         let content = content_of(&crops, size.width);
         operate(
             store,
             |state| {
-                let image = state.table.get(&source)?.image.clone();
                 if crops.len() > CROPS_MAX {
                     let message = format!(
                         "{} crops are more than the {CROPS_MAX} that one stack may have",
@@ -217,14 +284,22 @@ impl<T: Send + 'static> image::HostWithStore<T> for Host {
                     );
                     return Ok(Err(invalid(message)));
                 }
-                let shape = [crops.len() as u64, 3, size.height.into(), size.width.into()];
+                let taken: wasmtime::Result<Vec<pixels::Crop>> = crops
+                    .into_iter()
+                    .map(|crop| {
+                        let image = state.table.get(&crop.image)?.image.clone();
+                        Ok(pixels::Crop { image, quad: convert::quad(crop.quad), width: crop.width })
+                    })
+                    .collect();
+                let crops = taken?;
+                let channels = crops.first().map_or(3, |crop| crop.image.format().bytes() as u64);
+                let shape = [crops.len() as u64, channels, size.height.into(), size.width.into()];
                 let made = tensor_bytes(&shape, 4);
-                let crops: Vec<pixels::Crop> = crops.into_iter().map(convert::crop).collect();
                 let size = convert::size(size);
                 Ok(state.charge(made).map(|charge| Job {
                     charges: vec![charge],
                     bytes: made,
-                    work: Box::new(move || pixels::stack(&image, &crops, size, &normalisation)),
+                    work: Box::new(move || pixels::stack(&crops, size, &normalisation)),
                 }))
             },
             |state, tensor, charges| keep_tensor(state, tensor, content, only(charges)?),

@@ -1,4 +1,4 @@
-//! `inference`: tensors, and the models that a deployment was granted.
+//! `lector:inference`: tensors, and the models that a deployment was granted.
 
 use lector_core::batching::Wishes;
 use lector_core::port::{Terms, WorkItem};
@@ -6,8 +6,9 @@ use lector_core::{Blame, Dtype, Fault, Kind, ModelInfo, Tensor, TensorData};
 use lector_pixels as pixels;
 use wasmtime::component::{Accessor, Resource};
 
-use super::{Answer, Host, Job, keep_tensor, operate, tell, tensor_bytes};
-use crate::bindings::lector::ocr::{inference, types};
+use super::{Answer, Host, Job, keep_tensor, operate, tell};
+use crate::bindings::lector::inference::{models, tensors};
+use crate::bindings::lector::types::errors;
 use crate::convert;
 use crate::held::{HeldModel, HeldTensor};
 use crate::ledger::Charge;
@@ -23,13 +24,15 @@ fn invalid(code: &'static str, message: String) -> Fault {
     Fault::new(Kind::Invalid, code, message).blaming(Blame::Guest)
 }
 
-impl inference::Host for HostState {}
+impl tensors::Host for HostState {}
 
-impl inference::HostTensor for HostState {
+impl models::Host for HostState {}
+
+impl tensors::HostTensor for HostState {
     fn from_bytes(
         &mut self,
-        dtype: inference::Dtype,
-        shape: Vec<u32>,
+        dtype: tensors::Dtype,
+        shape: Vec<i64>,
         data: Vec<u8>,
     ) -> Answer<Resource<HeldTensor>> {
         self.enter()?;
@@ -44,16 +47,16 @@ impl inference::HostTensor for HostState {
         }
     }
 
-    fn dtype(&mut self, tensor: Resource<HeldTensor>) -> wasmtime::Result<inference::Dtype> {
+    fn dtype(&mut self, tensor: Resource<HeldTensor>) -> wasmtime::Result<tensors::Dtype> {
         self.enter()?;
         Ok(convert::dtype_out(self.table.get(&tensor)?.tensor.dtype()))
     }
 
-    fn shape(&mut self, tensor: Resource<HeldTensor>) -> wasmtime::Result<Vec<u32>> {
+    fn shape(&mut self, tensor: Resource<HeldTensor>) -> wasmtime::Result<Vec<i64>> {
         self.enter()?;
         let tensor = &self.table.get(&tensor)?.tensor;
-        // An engine's output may in theory have an extent above 2^32; it would not fit the host's budget.
-        Ok(tensor.shape().iter().map(|n| u32::try_from(*n).unwrap_or(u32::MAX)).collect())
+        // An extent is bounded by the bytes that memory holds.
+        Ok(tensor.shape().iter().map(|extent| i64::try_from(*extent).unwrap_or(i64::MAX)).collect())
     }
 
     fn read(&mut self, tensor: Resource<HeldTensor>, offset: u64, length: u32) -> Answer<Vec<u8>> {
@@ -67,7 +70,7 @@ impl inference::HostTensor for HostState {
             );
             return Ok(Err(self.tell(fault)));
         }
-        Ok(Ok(self.host_work(|_| bytes_of(&tensor, offset as usize, length as usize))))
+        Ok(Ok(self.host_work(|_| tensor.data().le_bytes(offset as usize, length as usize))))
     }
 
     fn drop(&mut self, tensor: Resource<HeldTensor>) -> wasmtime::Result<()> {
@@ -76,50 +79,28 @@ impl inference::HostTensor for HostState {
     }
 }
 
-fn tensor_from(dtype: Dtype, shape: &[u32], data: Vec<u8>) -> Result<Tensor, Fault> {
-    let extents: Vec<u64> = shape.iter().map(|n| u64::from(*n)).collect();
-    if shape.len() > RANK_MAX || tensor_bytes(&extents, dtype.bytes() as u64) != data.len() as u64 {
-        return Err(invalid(
-            "tensor_shape_invalid",
-            format!("{} bytes are not a tensor {dtype:?}{shape:?} of at most {RANK_MAX} axes", data.len()),
-        ));
-    }
-    let elements = match dtype {
-        Dtype::U8 => TensorData::U8(data),
-        Dtype::F32 => {
-            TensorData::F32(data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
-        }
-        Dtype::S64 => {
-            TensorData::S64(data.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect())
-        }
+fn tensor_from(dtype: Dtype, shape: &[i64], data: Vec<u8>) -> Result<Tensor, Fault> {
+    let bytes = data.len();
+    let wrong = || {
+        let message = format!(
+            "{bytes} bytes are not a tensor {}{shape:?}: the shape has at most {RANK_MAX} extents of 0 or more, whose \
+             product times {} is the number of bytes, and a bool is 0 or 1",
+            dtype.name(),
+            dtype.bytes()
+        );
+        invalid("tensor_shape_invalid", message)
     };
-    let extents: Vec<usize> = shape.iter().map(|n| *n as usize).collect();
-    Tensor::new(&extents, elements)
-        .ok_or_else(|| invalid("tensor_shape_invalid", format!("{shape:?} is no shape of these elements")))
+    if shape.len() > RANK_MAX {
+        return Err(wrong());
+    }
+    let extents: Result<Vec<usize>, _> = shape.iter().map(|extent| usize::try_from(*extent)).collect();
+    let extents = extents.map_err(|_| wrong())?;
+    let elements = TensorData::from_le_bytes(dtype, data).ok_or_else(wrong)?;
+    Tensor::new(&extents, elements).ok_or_else(wrong)
 }
 
-/// `length` bytes from `offset` on, both checked by the caller, as the little-endian bytes of the elements.
-fn bytes_of(tensor: &Tensor, offset: usize, length: usize) -> Vec<u8> {
-    /// The elements that the range touches, as bytes, cut to the range.
-    fn part<E: Copy, const N: usize>(all: &[E], range: (usize, usize), to: fn(E) -> [u8; N]) -> Vec<u8> {
-        let (offset, length) = range;
-        let (first, last) = (offset / N, (offset + length).div_ceil(N));
-        let touched = all.get(first..last).unwrap_or_default();
-        let mut bytes: Vec<u8> = Vec::with_capacity(touched.len() * N);
-        bytes.extend(touched.iter().flat_map(|element| to(*element)));
-        bytes.drain(..(offset - first * N).min(bytes.len()));
-        bytes.truncate(length);
-        bytes
-    }
-    match tensor.data() {
-        TensorData::U8(all) => all.get(offset..offset + length).unwrap_or_default().to_vec(),
-        TensorData::F32(all) => part(all, (offset, length), f32::to_le_bytes),
-        TensorData::S64(all) => part(all, (offset, length), i64::to_le_bytes),
-    }
-}
-
-impl<T: Send + 'static> inference::HostTensorWithStore<T> for Host {
-    async fn quantise(
+impl<T: Send + 'static> tensors::HostTensorWithStore<T> for Host {
+    async fn quantize(
         store: &Accessor<T, Self>,
         source: Resource<HeldTensor>,
         scale: f32,
@@ -172,7 +153,7 @@ impl<T: Send + 'static> inference::HostTensorWithStore<T> for Host {
     }
 }
 
-impl inference::HostModel for HostState {
+impl models::HostModel for HostState {
     fn open(&mut self, alias: String) -> Answer<Resource<HeldModel>> {
         self.enter()?;
         let opened = self.granted(&alias).and_then(|info| self.as_wished(&alias, info));
@@ -182,7 +163,7 @@ impl inference::HostModel for HostState {
         }
     }
 
-    fn describe(&mut self, model: Resource<HeldModel>) -> wasmtime::Result<inference::ModelInfo> {
+    fn describe(&mut self, model: Resource<HeldModel>) -> wasmtime::Result<models::ModelInfo> {
         self.enter()?;
         Ok(convert::model_info(&self.table.get(&model)?.info))
     }
@@ -269,29 +250,26 @@ impl HostState {
 /// A run about to leave the Store.
 struct Run {
     item: WorkItem,
-    /// Of the inputs, which are held by the run now.
-    charges: Vec<Charge>,
     rows: u64,
     pixels: u64,
 }
 
-/// Takes the arguments out of the table and checks them against the model. Their charges stay with them.
+/// Takes the arguments from the table and checks them against the model. The guest keeps its handles, and their
+/// charges with them: while a run borrows a tensor, the component model does not let the guest drop it.
 fn work_item(
     state: &mut HostState,
     model: &Resource<HeldModel>,
-    arguments: Vec<inference::Argument>,
+    arguments: Vec<models::Argument>,
     outputs: Vec<String>,
 ) -> wasmtime::Result<Result<Run, Fault>> {
     let held = state.table.get(model)?;
     let (info, wishes) = (held.info.clone(), held.wishes);
     let mut content = 1.0;
     let mut inputs = Vec::with_capacity(arguments.len());
-    let mut charges = Vec::with_capacity(arguments.len());
     for argument in arguments {
-        let held = state.table.delete(argument.tensor)?;
-        charges.push(held.charge);
+        let held = state.table.get(&argument.tensor)?;
         content *= held.content;
-        inputs.push((argument.name, held.tensor));
+        inputs.push((argument.name, held.tensor.clone()));
     }
     if let Err(fault) = check(&info, &inputs, &outputs) {
         return Ok(Err(fault));
@@ -309,7 +287,7 @@ fn work_item(
         deadline: state.deadline,
         terms: Terms { weight: state.call.weight.max(1), wishes, planner, content },
     };
-    Ok(Ok(Run { item, charges, rows, pixels }))
+    Ok(Ok(Run { item, rows, pixels }))
 }
 
 fn check(info: &ModelInfo, inputs: &[(String, Tensor)], outputs: &[String]) -> Result<(), Fault> {
@@ -356,20 +334,20 @@ fn check(info: &ModelInfo, inputs: &[(String, Tensor)], outputs: &[String]) -> R
     Ok(())
 }
 
-impl<T: Send + 'static> inference::HostModelWithStore<T> for Host {
+impl<T: Send + 'static> models::HostModelWithStore<T> for Host {
     async fn run(
         store: &Accessor<T, Self>,
         model: Resource<HeldModel>,
-        inputs: Vec<inference::Argument>,
+        inputs: Vec<models::Argument>,
         outputs: Vec<String>,
-    ) -> Result<Result<Vec<Resource<HeldTensor>>, types::Error>, wasmtime::Error> {
+    ) -> Result<Result<Vec<Resource<HeldTensor>>, errors::Error>, wasmtime::Error> {
         let begun = store.with(|mut access| {
             let state = access.get();
             state.enter()?;
             let run = work_item(state, &model, inputs, outputs)?;
             Ok::<_, wasmtime::Error>(run.map(|run| (run, state.engines.clone(), state.ledger.begin())))
         })?;
-        let (Run { item, charges, rows, pixels }, engines, flight) = match begun {
+        let (Run { item, rows, pixels }, engines, flight) = match begun {
             Ok(begun) => begun,
             Err(fault) => return Ok(Err(tell(store, fault))),
         };
@@ -383,7 +361,7 @@ impl<T: Send + 'static> inference::HostModelWithStore<T> for Host {
             content: item.terms.content,
         };
         let done = engines.infer(item).await;
-        drop((charges, flight));
+        drop(flight);
         store.with(|mut access| {
             let state = access.get();
             let done = match done {

@@ -1,10 +1,10 @@
-//! `log`, `trace` and `settings`: what a guest says and asks about itself.
+//! `log`, `trace`, `settings` and `budget`: what a guest says and asks about itself.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::Resource;
 
-use crate::bindings::lector::ocr::{log, settings, trace};
+use crate::bindings::lector::ocr::{budget, log, settings, trace};
 use crate::held::HeldSpan;
 use crate::log::Level;
 use crate::state::HostState;
@@ -51,5 +51,22 @@ impl settings::Host for HostState {
     fn get(&mut self) -> wasmtime::Result<String> {
         self.enter()?;
         Ok(self.call.settings.as_ref().to_owned())
+    }
+}
+
+impl budget::Host for HostState {
+    fn remaining(&mut self) -> wasmtime::Result<budget::Allowance> {
+        self.enter()?;
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let limits = &self.call.budget;
+        let (host_bytes, handles) = self.ledger.remaining();
+        Ok(budget::Allowance {
+            time_us: micros(self.deadline.saturating_duration_since(Instant::now())),
+            compute_us: micros(limits.compute.saturating_sub(self.meter.computed())),
+            host_bytes,
+            handles,
+            host_calls: limits.host_calls.saturating_sub(self.timing.host_calls),
+            log_bytes: self.log.remaining(),
+        })
     }
 }

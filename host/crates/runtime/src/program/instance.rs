@@ -17,8 +17,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::{BUDGET, Failed, micros};
-use crate::bindings::program::exports::lector::ocr::batching::{Decision, Engine, Waiting};
-use crate::bindings::program::{BatchingProgram, BatchingProgramPre};
+use crate::bindings::policy::exports::lector::ocr::batching::{Decision, EngineState, WaitingRun};
+use crate::bindings::policy::{BatchingPolicy, BatchingPolicyPre};
 use crate::meter::processor_time;
 use crate::runtime::Runtime;
 use crate::state::HostState;
@@ -37,7 +37,7 @@ const POLLS_MAX: u32 = 16;
 /// An instance with its Store.
 pub struct Instance {
     store: Store<HostState>,
-    exports: BatchingProgram,
+    exports: BatchingPolicy,
     runtime: Arc<Runtime>,
     clock: Arc<Clock>,
     /// Whether it has answered before.
@@ -83,7 +83,7 @@ impl Instance {
     /// Starts one for the revision that `call` is a call of. An error says why it cannot be.
     pub fn start(
         runtime: &Arc<Runtime>,
-        pre: &BatchingProgramPre<HostState>,
+        pre: &BatchingPolicyPre<HostState>,
         call: &CallCtx,
         place: OwnedSemaphorePermit,
     ) -> Result<Self, Failed> {
@@ -154,20 +154,20 @@ fn ended(error: &wasmtime::Error, store: &Store<HostState>, took: Duration) -> F
     })
 }
 
-fn translated(question: &Question) -> (Vec<Waiting>, Engine) {
+fn translated(question: &Question) -> (Vec<WaitingRun>, EngineState) {
     let items = question.items.iter().zip(&question.rows_max_of);
     let waiting = items
-        .map(|(item, rows_max)| Waiting {
+        .map(|(item, rows_max)| WaitingRun {
             id: item.id,
             bucket: item.bucket,
             width: item.width,
             rows: item.rows,
             rows_max: *rows_max,
             waited_us: micros(item.waited),
-            left_us: micros(item.left),
+            remaining_us: micros(item.left),
         })
         .collect();
-    let engine = Engine {
+    let engine = EngineState {
         model: question.model.to_string(),
         sessions: question.sessions,
         running: question.running,

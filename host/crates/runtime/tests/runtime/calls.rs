@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lector_core::{Blame, Budget, Fault, Kind, PageRequest, Transcript};
+use lector_core::{Blame, Budget, Fault, Kind, PageRequest, SharedTranscript};
 
 use crate::support::{FakeEngines, FakePage, Mood, call, guest, runtime};
 
@@ -62,12 +62,12 @@ async fn pages_are_assembled_in_order() {
     let runtime = runtime(FakeEngines::new(Mood::Echo));
     let guest = guest_or_skip!(runtime, "echo");
     let ctx = call("{}", Budget::default());
-    let mut pages: Vec<Transcript> = Vec::new();
+    let mut pages = Vec::new();
     for index in 0..3 {
         let run = guest.recognize(&ctx, FakePage::new(index), PageRequest::default()).await;
-        pages.push(run.result.unwrap());
+        pages.push(Arc::new(run.result.unwrap()) as SharedTranscript);
     }
-    let summary = guest.assemble(&ctx, &pages.iter().collect::<Vec<_>>()).await.unwrap();
+    let summary = guest.assemble(&ctx, pages).await.unwrap();
     let at = |n: u32| summary.text.find(&format!("page {n}")).unwrap();
     assert!(at(0) < at(1) && at(1) < at(2));
 }
@@ -133,6 +133,7 @@ async fn a_fault_of_the_host_survives_its_way_through_the_guest() {
     let ctx = call(&mood("refuse"), Budget::default());
     let fault = echo.recognize(&ctx, FakePage::new(0), PageRequest::default()).await.result.unwrap_err();
     assert_eq!((fault.code, fault.blame), ("guest_error_unreadable", Blame::Client));
+    assert_eq!(fault.guest_code.as_deref(), Some("told_to_refuse"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,7 +40,7 @@ fn component(imports: &[(&str, &[&str])], export: &str) -> Vec<u8> {
     bytes
 }
 
-const PIPELINE: &str = "lector:ocr/pipeline@0.1.0";
+const PIPELINE: &str = "lector:ocr/pipeline@0.2.0";
 
 #[tokio::test]
 async fn what_is_no_component_is_named() {
@@ -65,15 +65,29 @@ async fn every_truncation_of_a_guest_is_refused() {
 
 #[tokio::test]
 async fn another_world_is_named_with_its_version() {
-    let newer = component(&[], "lector:ocr/pipeline@0.2.0");
+    let newer = component(&[], "lector:ocr/pipeline@0.3.0");
     let inspection = Runtime::inspect(&newer).unwrap();
-    assert_eq!(inspection.world.as_deref(), Some("0.2.0"));
+    assert_eq!(inspection.world.as_deref(), Some("0.3.0"));
     let fault = refused(newer).await;
     assert_eq!(fault.code, "component_world_mismatch");
-    assert!(fault.message.contains("0.2.0") && fault.message.contains("0.1.0"), "{}", fault.message);
+    assert!(fault.message.contains("0.3.0") && fault.message.contains("0.2.0"), "{}", fault.message);
     // The right name with nothing behind it.
     let hollow = component(&[], PIPELINE);
     assert_eq!(refused(hollow).await.code, "component_world_mismatch");
+}
+
+/// The fixture is the test guest `echo` as it was built for the contract 0.1.0, its core modules emptied: names are all that is
+/// read of it.
+#[tokio::test]
+async fn a_guest_built_for_0_1_is_told_to_be_rebuilt() {
+    let old = include_bytes!("fixtures/echo-0.1.0.wasm").to_vec();
+    let inspection = Runtime::inspect(&old).unwrap();
+    assert_eq!(inspection.world.as_deref(), Some("0.1.0"));
+    let fault = refused(old).await;
+    assert_eq!((fault.code, fault.kind), ("component_world_mismatch", Kind::Invalid));
+    for part in ["lector:ocr/pipeline@0.1.0", "0.2.0", "rebuild", "CHANGELOG.md"] {
+        assert!(fault.message.contains(part), "{part}: {}", fault.message);
+    }
 }
 
 #[tokio::test]
@@ -82,7 +96,7 @@ async fn each_unknown_import_is_named() {
         &[
             ("wasi:http/outgoing-handler@0.2.0", &["handle"]),
             ("acme:secrets/vault@1.0.0", &[]),
-            ("lector:ocr/log@0.1.0", &[]),
+            ("lector:ocr/log@0.2.0", &[]),
         ],
         PIPELINE,
     );
@@ -92,7 +106,7 @@ async fn each_unknown_import_is_named() {
     assert!(fault.message.contains("acme:secrets/vault@1.0.0"), "{}", fault.message);
     assert!(!fault.message.contains("lector:ocr/log"), "{}", fault.message);
     // A known interface with an unknown function in it is refused by the linker.
-    let subtle = component(&[("lector:ocr/log@0.1.0", &["erase"])], PIPELINE);
+    let subtle = component(&[("lector:ocr/log@0.2.0", &["erase"])], PIPELINE);
     let fault = refused(subtle).await;
     assert_eq!(fault.code, "component_world_mismatch");
     assert!(fault.message.contains("erase"), "{}", fault.message);
@@ -110,11 +124,11 @@ async fn a_component_over_the_limit_is_not_even_read() {
 async fn inspection_tells_what_a_guest_is() {
     let Some(wasm) = bytes("echo") else { return };
     let inspection = Runtime::inspect(&wasm).unwrap();
-    assert_eq!(inspection.world.as_deref(), Some("0.1.0"));
+    assert_eq!(inspection.world.as_deref(), Some("0.2.0"));
     assert_eq!(inspection.bytes, wasm.len() as u64);
     assert_eq!(inspection.sha256.len(), 64);
     assert!(inspection.unknown_imports.is_empty());
-    assert!(inspection.imports.iter().any(|name| name == "lector:ocr/document@0.1.0"), "{inspection:?}");
+    assert!(inspection.imports.iter().any(|name| name == "lector:ocr/document@0.2.0"), "{inspection:?}");
     inspection.verdict().unwrap();
 }
 

@@ -101,7 +101,8 @@ async fn configure_and_assemble_are_cut_as_well() {
     let wish = r#"{"deed": "declaration"}"#;
     let fault = guest.configure(&call(wish, tight()), wish).await.unwrap_err();
     assert_eq!(fault.code, "guest_answer_invalid");
-    let fault = guest.assemble(&call(r#"{"deed": "spin-in-assemble"}"#, tight()), &[]).await.unwrap_err();
+    let fault =
+        guest.assemble(&call(r#"{"deed": "spin-in-assemble"}"#, tight()), Vec::new()).await.unwrap_err();
     assert_eq!(fault.code, "guest_compute_exceeded");
 }
 

@@ -9,3 +9,4 @@ mod components;
 mod hostile;
 mod programs;
 mod support;
+mod wrapping;

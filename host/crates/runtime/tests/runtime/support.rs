@@ -11,8 +11,8 @@ use futures::future::BoxFuture;
 use lector_core::model::PortInfo;
 use lector_core::port::{Company, PageInfo, PageKind, WorkDone, WorkItem};
 use lector_core::{
-    Budget, CallCtx, Dtype, Engines, Fault, Image, Kind, ModelInfo, ModelName, PageSource, Rect, Size,
-    TextLayer, TextSpan,
+    Budget, CallCtx, Dtype, Engines, Fault, Image, Kind, ModelInfo, ModelName, Origin, PageSource, Rect,
+    Size, TextLayer, TextSpan,
 };
 use lector_runtime::{Guest, Runtime, RuntimeConfig};
 
@@ -128,6 +128,7 @@ impl PageSource for FakePage {
             font_size: 12.0,
             visible: true,
             ends_line: true,
+            origin: Origin::TextLayer,
         };
         async move { Ok(TextLayer { spans: vec![span], ..TextLayer::default() }) }.boxed()
     }

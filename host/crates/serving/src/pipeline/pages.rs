@@ -308,7 +308,9 @@ impl<'a> Reading<'a> {
     fn read_along(&self, index: u32, live: &Arc<Held<Transcript>>, live_worked: Duration) {
         let Some(revision) = &self.account.shadow else { return };
         let PageCall { document, ctx, options, .. } = &self.call;
-        let ctx = revision.ctx(&self.account.tenant, ctx.request.clone(), ctx.deadline);
+        let file_name = ctx.file_name.clone();
+        let mut ctx = revision.ctx(&self.account.tenant, ctx.request.clone(), ctx.deadline);
+        ctx.file_name = file_name;
         let call = PageCall {
             document: document.clone(),
             pipeline: revision.pipeline.clone(),

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use anyhow::ensure;
-use lector_core::{Line, Quad, Transcript};
+use lector_core::{Block, BlockKind, Cell, Finding, Line, Quad, Transcript};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::expected::{Document, Expected, Page};
@@ -114,11 +114,10 @@ fn documents(expected: &Document, read: &Document, tolerance: &Tolerance, told: 
             let _ = writeln!(told.report, "  ... and {} lines more", count - TOLD_MAX);
         }
     }
-    let extra = |document: &Document| document.summary.as_ref().map(|summary| summary.extra.clone());
+    let of_document =
+        |document: &Document| document.summary.as_ref().and_then(|summary| summary.properties.clone());
     let text = |document: &Document| document.summary.as_ref().map(|summary| summary.text.clone());
-    if extra(expected) != extra(read) {
-        told.beyond(format_args!("summary: extra is {:?}, not {:?}", extra(read), extra(expected)));
-    }
+    properties("summary", of_document(expected).as_deref(), of_document(read).as_deref(), told);
     // Where pages may differ in letters the summary, which repeats them, differs as well.
     if text(expected) != text(read) && tolerance.characters == 0.0 && !told.differs {
         told.beyond(format_args!("summary: its text is {:?}, not {:?}", text(read), text(expected)));
@@ -143,15 +142,71 @@ fn page(expected: &Transcript, read: &Transcript, tolerance: &Tolerance, told: &
     if expected.warnings != read.warnings {
         told.beyond(format_args!("warnings are {:?}, not {:?}", read.warnings, expected.warnings));
     }
-    let findings = |page: &Transcript| -> Vec<(String, String, u32)> {
-        page.findings.iter().map(|found| (found.kind.clone(), found.text.clone(), found.line)).collect()
+    blocks(&expected.blocks, &read.blocks, tolerance, told);
+    findings(&expected.findings, &read.findings, tolerance, told);
+    properties("page", expected.properties.as_deref(), read.properties.as_deref(), told);
+}
+
+/// The additions of a guest, by their JSON value: the order of members is none of its results.
+fn properties(of: &str, expected: Option<&str>, read: Option<&str>, told: &mut Comparison) {
+    let value = |json: Option<&str>| json.map(|json| serde_json::from_str::<serde_json::Value>(json).ok());
+    if value(expected) != value(read) {
+        let shown = |json: Option<&str>| json.unwrap_or("none").to_owned();
+        told.beyond(format_args!("{of}: properties are {}, not {}", shown(read), shown(expected)));
+    }
+}
+
+fn findings(expected: &[Finding], read: &[Finding], tolerance: &Tolerance, told: &mut Comparison) {
+    let shown = |found: &Finding| {
+        let value = found.value.as_ref().map(|value| format!(" = `{value}`")).unwrap_or_default();
+        format!("{} `{}`{value} in lines {:?}", found.kind, found.text, found.lines)
     };
-    if findings(expected) != findings(read) {
-        told.beyond(format_args!("findings are {:?}, not {:?}", findings(read), findings(expected)));
-    } else {
-        for (expected, read) in expected.findings.iter().zip(&read.findings) {
-            place(&expected.quad, &read.quad, &read.text, tolerance, told);
-        }
+    let (old, new): (Vec<_>, Vec<_>) =
+        (expected.iter().map(shown).collect(), read.iter().map(shown).collect());
+    if old != new {
+        told.beyond(format_args!("findings are [{}], not [{}]", new.join("; "), old.join("; ")));
+        return;
+    }
+    for (expected, read) in expected.iter().zip(read) {
+        place(&expected.quad, &read.quad, &read.text, tolerance, told);
+        confidence(&read.text, expected.confidence, read.confidence, tolerance, told);
+    }
+}
+
+fn blocks(expected: &[Block], read: &[Block], tolerance: &Tolerance, told: &mut Comparison) {
+    let shown = |block: &Block| {
+        let kind = match &block.kind {
+            BlockKind::Heading { level } => format!("Heading {level}"),
+            BlockKind::Other { name } => format!("`{name}`"),
+            kind => format!("{kind:?}"),
+        };
+        let table = block.table.as_ref().map(|table| {
+            let cell = |cell: &Cell| {
+                let Cell { row, column, row_span, column_span, text, .. } = cell;
+                format!("({row}, {column}) {row_span} x {column_span} `{text}`")
+            };
+            let cells: Vec<String> = table.cells.iter().map(cell).collect();
+            format!(" of {} x {}: {}", table.rows, table.columns, cells.join(", "))
+        });
+        format!("{} {kind}{}", block.id, table.unwrap_or_default())
+    };
+    let (old, new): (Vec<_>, Vec<_>) =
+        (expected.iter().map(shown).collect(), read.iter().map(shown).collect());
+    if old != new {
+        told.beyond(format_args!("blocks are [{}], not [{}]", new.join("; "), old.join("; ")));
+        return;
+    }
+    for (expected, read) in expected.iter().zip(read) {
+        let name = format!("block {}", read.id);
+        place(&expected.quad, &read.quad, &name, tolerance, told);
+        confidence(&name, expected.confidence, read.confidence, tolerance, told);
+        properties(&name, expected.properties.as_deref(), read.properties.as_deref(), told);
+    }
+}
+
+fn confidence(of: &str, expected: f32, read: f32, tolerance: &Tolerance, told: &mut Comparison) {
+    if (expected - read).abs() > tolerance.confidence {
+        told.beyond(format_args!("`{of}`: confidence {read:.3}, not {expected:.3}"));
     }
 }
 
@@ -192,11 +247,9 @@ fn lines(expected: &[Line], read: &[Line], tolerance: &Tolerance, told: &mut Com
 /// A line whose text is as expected.
 fn line(expected: &Line, read: &Line, tolerance: &Tolerance, told: &mut Comparison) {
     place(&expected.quad, &read.quad, &read.text, tolerance, told);
-    if (expected.confidence - read.confidence).abs() > tolerance.confidence {
-        told.beyond(format_args!(
-            "`{}`: confidence {:.3}, not {:.3}",
-            read.text, read.confidence, expected.confidence
-        ));
+    confidence(&read.text, expected.confidence, read.confidence, tolerance, told);
+    if expected.direction != read.direction {
+        told.beyond(format_args!("`{}`: runs {:?}, not {:?}", read.text, read.direction, expected.direction));
     }
     if expected.origin != read.origin {
         told.beyond(format_args!("`{}`: comes from {:?}, not {:?}", read.text, read.origin, expected.origin));
@@ -230,7 +283,7 @@ fn characters_off(old: &str, new: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use lector_core::{Finding, Origin, Point, Size, Summary, Turn, Word};
+    use lector_core::{Direction, Origin, Point, Size, Summary, Table, Turn, Word};
 
     use super::*;
 
@@ -240,27 +293,40 @@ mod tests {
 
     fn read(lines: &[&str]) -> Transcript {
         let line = |text: &&str| Line {
-            text: (*text).into(),
-            confidence: 0.9,
-            quad: quad(10.0),
             words: vec![Word { text: "w".into(), confidence: 0.9, quad: quad(10.0) }],
-            origin: Origin::Ocr,
-            block: 0,
+            ..Line::new(*text, 0.9, quad(10.0))
+        };
+        let cell = Cell {
+            row: 0,
+            column: 0,
+            row_span: 1,
+            column_span: 1,
+            header: false,
+            quad: quad(10.0),
+            text: "c".into(),
+            lines: vec![0],
+        };
+        let table = Block {
+            id: 0,
+            kind: BlockKind::Table,
+            quad: quad(10.0),
+            confidence: 0.9,
+            table: Some(Table { rows: 1, columns: 1, cells: vec![cell] }),
+            properties: None,
         };
         Transcript {
-            size: Size { width: 100, height: 100 },
-            dpi: 72.0,
-            turn: Turn::None,
             lines: lines.iter().map(line).collect(),
-            findings: vec![Finding { kind: "k".into(), text: "t".into(), line: 0, quad: quad(10.0) }],
-            warnings: Vec::new(),
+            blocks: vec![table],
+            findings: vec![Finding::new("k", "t", 0, quad(10.0))],
+            properties: Some(r#"{"a":1,"b":2}"#.into()),
+            ..Transcript::blank(Size { width: 100, height: 100 }, 72.0)
         }
     }
 
     fn document(page: Transcript) -> Expected {
         let text = page.text();
         let pages = vec![Page::Transcript(page)];
-        Expected::Document(Document { pages, summary: Some(Summary { text, extra: None }) })
+        Expected::Document(Document { pages, summary: Some(Summary { text, properties: None }) })
     }
 
     const LINES: [&str; 3] = ["one line of text", "another line", "the last line"];
@@ -296,6 +362,14 @@ mod tests {
         check(|page| page.warnings.push("w".into()), Some("warnings"));
         check(|page| page.findings.clear(), Some("findings"));
         check(|page| page.findings[0].quad = quad(0.0), Some("`t`: a corner"));
+        check(|page| page.findings[0].value = Some("v".into()), Some("k `t` = `v` in lines [0]"));
+        check(|page| page.findings[0].confidence = 0.2, Some("`t`: confidence 0.200"));
+        check(|page| page.blocks.clear(), Some("blocks are [], not [0 Table of 1 x 1: (0, 0) 1 x 1 `c`]"));
+        check(|page| page.blocks[0].kind = BlockKind::Heading { level: 2 }, Some("0 Heading 2"));
+        check(|page| page.blocks[0].quad = quad(0.0), Some("block 0`: a corner"));
+        check(|page| page.properties = Some(r#"{"b":2,"a":1}"#.into()), None);
+        check(|page| page.properties = Some(r#"{"a":2}"#.into()), Some(r#"properties are {"a":2}"#));
+        check(|page| page.lines[0].direction = Direction::Rtl, Some("runs Rtl"));
         check(|page| page.lines[1].text = "an other line".into(), Some("- another line\n  + an other line"));
         check(|page| page.lines.truncate(2), Some("- the last line"));
         check(|page| page.lines.swap(0, 2), Some("+ the last line"));

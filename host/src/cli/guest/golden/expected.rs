@@ -135,7 +135,7 @@ fn write_value(value: &Value, depth: usize, out: &mut String) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use lector_core::{Line, Origin, Point, Quad, Size, Turn};
+    use lector_core::{Block, BlockKind, Finding, Line, Point, Quad, Size};
 
     use super::*;
 
@@ -144,24 +144,26 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("a.pdf.json");
         assert_eq!(Expected::read(&file).unwrap(), None);
-        let line = Line {
-            text: "a \"quoted\" line".into(),
-            confidence: 0.987_654,
-            quad: Quad([Point { x: 1.0 / 3.0, y: 2.0 }; 4]),
-            words: Vec::new(),
-            origin: Origin::Ocr,
-            block: 3,
+        let quad = Quad([Point { x: 1.0 / 3.0, y: 2.0 }; 4]);
+        let line = Line { block: 3, ..Line::new("a \"quoted\" line", 0.987_654, quad) };
+        let block = Block {
+            id: 3,
+            kind: BlockKind::Heading { level: 1 },
+            quad,
+            confidence: 0.5,
+            table: None,
+            properties: Some("{}".into()),
         };
         let transcript = Transcript {
-            size: Size { width: 100, height: 50 },
-            dpi: 72.0,
-            turn: Turn::None,
             lines: vec![line],
-            findings: Vec::new(),
+            blocks: vec![block],
+            findings: vec![Finding::new("k", "t", 0, quad)],
             warnings: vec!["w".into()],
+            properties: Some("{\"a\":1}".into()),
+            ..Transcript::blank(Size { width: 100, height: 50 }, 72.0)
         };
         let pages = vec![Page::Transcript(transcript), Page::Error("page_too_large".into())];
-        let summary = Some(Summary { text: "x".into(), extra: None });
+        let summary = Some(Summary { text: "x".into(), properties: None });
         let expected = Expected::Document(Document { pages, summary });
         expected.write(&file).unwrap();
         let text = fs::read_to_string(&file).unwrap();

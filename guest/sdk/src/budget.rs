@@ -1,0 +1,10 @@
+//! What is left of the limits of this call.
+
+use crate::host;
+
+pub use crate::bindings::lector::ocr::budget::Allowance;
+
+/// Returns what is left of each limit now.
+pub fn remaining() -> Allowance {
+    host::budget_remaining()
+}

@@ -1,0 +1,44 @@
+//! A pipeline behind the one under test, as `inner` sees it.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use super::handles::{Page, Transcripts};
+use crate::pipeline::Component;
+use crate::{ConfigError, Error, Pages, Pipeline, PipelineInfo, Request, Summary, Transcript};
+
+type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Error>>>>;
+
+/// The contract's `pipeline`, as an import.
+pub(crate) trait Wrapped {
+    fn configure(&self) -> Result<PipelineInfo, ConfigError>;
+    fn recognize(&self, page: Page, request: Request) -> Answer<Transcript>;
+    fn assemble(&self, pages: Transcripts) -> Answer<Summary>;
+}
+
+struct Inner<P> {
+    settings: Rc<str>,
+    pipeline: PhantomData<P>,
+}
+
+pub(crate) fn wrapped<P: Pipeline>(settings: &str) -> Rc<dyn Wrapped> {
+    Rc::new(Inner::<P> { settings: settings.into(), pipeline: PhantomData })
+}
+
+impl<P: Pipeline> Wrapped for Inner<P> {
+    fn configure(&self) -> Result<PipelineInfo, ConfigError> {
+        Component::<P>::configure(&self.settings)
+    }
+
+    fn recognize(&self, page: Page, request: Request) -> Answer<Transcript> {
+        let settings = Rc::clone(&self.settings);
+        Box::pin(async move { Component::<P>::recognize(crate::Page(page), request, &settings).await })
+    }
+
+    fn assemble(&self, pages: Transcripts) -> Answer<Summary> {
+        let settings = Rc::clone(&self.settings);
+        Box::pin(async move { Component::<P>::assemble(Pages(pages), &settings).await })
+    }
+}

@@ -1,0 +1,115 @@
+//! A configured guest as the pipeline that another guest wraps.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use lector_core::call::WRAP_DEPTH_MAX;
+use lector_core::{
+    Batching, CallCtx, Declaration, DeploymentName, Fault, Kind, ModelName, PageRequest, PageRun, PageSource,
+    SharedTranscript, Summary, WrappedPipeline,
+};
+
+use crate::guest::Guest;
+use crate::program::Program;
+
+/// The parts of the wrapped revision.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Name of its deployment, for messages.
+    pub name: DeploymentName,
+    /// Settings that its guest accepted.
+    pub settings: Arc<str>,
+    /// Models that it may open, by alias.
+    pub grants: Arc<BTreeMap<String, ModelName>>,
+    /// Description that `configure` returned.
+    pub declaration: Declaration,
+    /// The pipeline that it wraps in its turn.
+    pub wrapped: Option<Arc<dyn WrappedPipeline>>,
+}
+
+/// A guest with the settings, grants and batching of its own revision.
+pub struct Wrapped {
+    guest: Arc<Guest>,
+    stage: Stage,
+    batching: Arc<[Batching]>,
+    program: Option<Program>,
+}
+
+impl std::fmt::Debug for Wrapped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wrapped")
+            .field("name", &self.stage.name)
+            .field("guest", &self.guest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Wrapped {
+    /// Makes the wrapped pipeline; `pipeline_too_deep` where it wraps too many others.
+    pub fn new(guest: Arc<Guest>, stage: Stage) -> Result<Arc<Self>, Fault> {
+        let depth = 1 + stage.wrapped.as_ref().map_or(0, |wrapped| wrapped.depth());
+        if depth > WRAP_DEPTH_MAX {
+            let message = format!(
+                "`{}` wraps {} pipelines one inside the other, and at most {WRAP_DEPTH_MAX} can be wrapped; wrap a \
+                 deployment that is less deep",
+                stage.name,
+                depth - 1
+            );
+            return Err(Fault::new(Kind::Invalid, "pipeline_too_deep", message));
+        }
+        let (batching, program) = (stage.declaration.batching.as_slice().into(), guest.program());
+        Ok(Arc::new(Self { guest, stage, batching, program }))
+    }
+
+    /// The context of the inner call: whose it is and its limits are the outer call's.
+    fn ctx(&self, outer: &CallCtx) -> CallCtx {
+        let mut ctx = outer.clone();
+        ctx.settings = self.stage.settings.clone();
+        ctx.grants = self.stage.grants.clone();
+        ctx.batching = self.batching.clone();
+        ctx.wrapped = self.stage.wrapped.clone();
+        ctx.planner = self.program.as_ref().map(|program| program.planner(&ctx));
+        ctx
+    }
+}
+
+/// Names the stage that failed.
+fn of_stage(name: &DeploymentName, mut fault: Fault) -> Fault {
+    fault.message = format!("pipeline `{name}`: {}", fault.message);
+    fault
+}
+
+impl WrappedPipeline for Wrapped {
+    fn depth(&self) -> u8 {
+        1 + self.stage.wrapped.as_ref().map_or(0, |wrapped| wrapped.depth())
+    }
+
+    fn declaration(&self) -> Declaration {
+        self.stage.declaration.clone()
+    }
+
+    fn recognize(
+        &self,
+        outer: &CallCtx,
+        page: Arc<dyn PageSource>,
+        request: PageRequest,
+    ) -> BoxFuture<'static, PageRun> {
+        let (guest, ctx, name) = (Arc::clone(&self.guest), self.ctx(outer), self.stage.name.clone());
+        async move {
+            let PageRun { result, timing } = guest.recognize(&ctx, page, request).await;
+            PageRun { result: result.map_err(|fault| of_stage(&name, fault)), timing }
+        }
+        .boxed()
+    }
+
+    fn assemble(
+        &self,
+        outer: &CallCtx,
+        pages: Vec<SharedTranscript>,
+    ) -> BoxFuture<'static, Result<Summary, Fault>> {
+        let (guest, ctx, name) = (Arc::clone(&self.guest), self.ctx(outer), self.stage.name.clone());
+        async move { guest.assemble(&ctx, pages).await.map_err(|fault| of_stage(&name, fault)) }.boxed()
+    }
+}
