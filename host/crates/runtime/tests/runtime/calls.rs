@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lector_core::{Blame, Budget, Fault, Kind, PageRequest};
+use lector_core::{Blame, Budget, Fault, Kind, PageRequest, SharedTranscript};
 
 use crate::support::{FakeEngines, FakePage, Mood, call, guest, runtime};
 
@@ -65,7 +65,7 @@ async fn pages_are_assembled_in_order() {
     let mut pages = Vec::new();
     for index in 0..3 {
         let run = guest.recognize(&ctx, FakePage::new(index), PageRequest::default()).await;
-        pages.push(Arc::new(run.result.unwrap()));
+        pages.push(Arc::new(run.result.unwrap()) as SharedTranscript);
     }
     let summary = guest.assemble(&ctx, pages).await.unwrap();
     let at = |n: u32| summary.text.find(&format!("page {n}")).unwrap();

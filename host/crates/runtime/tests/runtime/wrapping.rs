@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use lector_core::{Blame, Budget, CallCtx, Declaration, Fault, Kind, PageRequest, PageRun, WrappedPipeline};
+use lector_core::{
+    Blame, Budget, CallCtx, Declaration, Fault, Kind, PageRequest, PageRun, SharedTranscript, WrappedPipeline,
+};
 use lector_runtime::{Guest, Runtime, RuntimeConfig, Stage, Wrapped};
 
 use crate::support::{FakeEngines, FakePage, Mood, call, configured, guest, runtime};
@@ -83,7 +85,7 @@ async fn the_document_is_assembled_through_both() {
     let mut pages = Vec::new();
     for index in 0..3 {
         let run = pair.outer.recognize(&ctx, FakePage::new(index), PageRequest::default()).await;
-        pages.push(Arc::new(run.result.unwrap()));
+        pages.push(Arc::new(run.result.unwrap()) as SharedTranscript);
     }
     let summary = pair.outer.assemble(&ctx, pages).await.unwrap();
     assert!(summary.text.starts_with("HELLO PAGE 0") && summary.text.ends_with("END"), "{}", summary.text);
@@ -189,12 +191,9 @@ async fn wrappers_wrap_wrappers_down_to_a_depth() {
         inner = Wrapped::new(pair.outer.clone(), next).unwrap();
     }
     assert_eq!(inner.depth(), 4);
-    let run = pair.outer.recognize(
-        &wrapping("upper", Budget::default(), inner.clone()),
-        FakePage::new(0),
-        PageRequest::default(),
-    );
-    let failed = fault(run.await);
+    let ctx = wrapping("upper", Budget::default(), inner.clone());
+    let run = pair.outer.recognize(&ctx, FakePage::new(0), PageRequest::default()).await;
+    let failed = fault(run);
     let chain = "pipeline `stage-3`: pipeline `stage-2`: pipeline `stage-1`: pipeline `stage-0`: ";
     assert!(failed.message.starts_with(chain), "{failed}");
     let deeper = Wrapped::new(pair.outer.clone(), stage("stage-4", "{}", Some(inner))).unwrap_err();
