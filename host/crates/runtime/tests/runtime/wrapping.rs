@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use lector_core::{Blame, Budget, CallCtx, Declaration, Fault, Kind, PageRequest, PageRun, WrappedPipeline, SharedTranscript};
+use lector_core::{
+    Blame, Budget, CallCtx, Declaration, Fault, Kind, PageRequest, PageRun, SharedTranscript, WrappedPipeline,
+};
 use lector_runtime::{Guest, Runtime, RuntimeConfig, Stage, Wrapped};
 
 use crate::support::{FakeEngines, FakePage, Mood, call, configured, guest, runtime};
@@ -190,7 +192,8 @@ async fn wrappers_wrap_wrappers_down_to_a_depth() {
     }
     assert_eq!(inner.depth(), 4);
     let ctx = wrapping("upper", Budget::default(), inner.clone());
-    let failed = fault(pair.outer.recognize(&ctx, FakePage::new(0), PageRequest::default()).await);
+    let run = pair.outer.recognize(&ctx, FakePage::new(0), PageRequest::default()).await;
+    let failed = fault(run);
     let chain = "pipeline `stage-3`: pipeline `stage-2`: pipeline `stage-1`: pipeline `stage-0`: ";
     assert!(failed.message.starts_with(chain), "{failed}");
     let deeper = Wrapped::new(pair.outer.clone(), stage("stage-4", "{}", Some(inner))).unwrap_err();
