@@ -5,7 +5,7 @@
 
 mod engines;
 mod models;
-mod parts;
+mod status_snapshot;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -23,7 +23,7 @@ use lector_serving::{DocumentService, GuestLoader};
 use crate::config::{Config, DocumentsConfig, HttpConfig};
 use crate::http::AppState;
 use crate::metrics::Metrics;
-use parts::HostParts;
+use status_snapshot::HostStatus;
 
 /// The rooms, running.
 pub struct Host {
@@ -61,7 +61,7 @@ impl Host {
 
     /// What the gateway serves from, within these limits.
     pub fn app_state(&self, http: HttpConfig) -> AppState {
-        let parts = Arc::new(HostParts {
+        let parts = Arc::new(HostStatus {
             inference: self.inference.clone(),
             documents: self.documents.clone(),
             runtime: self.runtime.clone(),
@@ -164,7 +164,7 @@ pub fn inspect_guest(wasm: &[u8]) -> Result<GuestReport, Fault> {
     let world =
         inspection.world.as_deref().map_or("none".to_owned(), |version| format!("lector:ocr@{version}"));
     let imports: Vec<String> = inspection.imports.iter().map(|name| format!("          {name}\n")).collect();
-    let batching = if inspection.has_program() { "a program of its own" } else { "as declared" };
+    let batching = if inspection.has_batching_policy() { "a program of its own" } else { "as declared" };
     let report = format!(
         "world     {world}\nbatching  {batching}\nbytes     {}\nsha256    {}\nimports   {}\n{}",
         inspection.bytes,
@@ -173,7 +173,7 @@ pub fn inspect_guest(wasm: &[u8]) -> Result<GuestReport, Fault> {
         imports.concat(),
     );
     let bytes_max = RuntimeConfig::default().component_bytes_max;
-    let verdict = inspection.verdict().and_then(|()| component_within(inspection.bytes, bytes_max));
+    let verdict = inspection.check().and_then(|()| component_within(inspection.bytes, bytes_max));
     Ok(GuestReport { report, verdict })
 }
 
@@ -182,7 +182,7 @@ pub use engines::{
     engines_order, engines_preflight,
 };
 pub use models::{
-    ModelLine, ModelOrder, Told, model_sheet, models, models_add, models_bring_back, models_keep,
+    ModelLine, ModelOrder, Told, model_sheet, models, models_add, models_backup, models_restore,
     models_verify, own_models,
 };
 

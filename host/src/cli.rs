@@ -13,6 +13,7 @@ mod lines;
 mod manage;
 mod models;
 mod ocr;
+mod renamed;
 mod serve;
 mod terminal;
 
@@ -127,7 +128,7 @@ impl From<ConfigError> for Failure {
 
 /// Runs what the process was called for.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| renamed::exit(&error));
     // Before any thread exists: the worker's sandbox binds the thread that enters it.
     if matches!(cli.command, Command::RenderWorker) {
         return crate::app::render_worker();
@@ -170,10 +171,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Serve(args) => serve::run(args, config),
-        Command::Ocr(args) => ocr::run(args, passing(quiet(config, &effective))),
-        Command::Guest(command) => guest::run(command, passing(quiet(config, &effective))),
-        Command::Engines(command) => engines::run(command, quiet(config, &effective)),
-        Command::Models(command) => models::run(command, &quiet(config, &effective)),
+        Command::Ocr(args) => ocr::run(args, ephemeral(errors_only(config, &effective))),
+        Command::Guest(command) => guest::run(command, ephemeral(errors_only(config, &effective))),
+        Command::Engines(command) => engines::run(command, errors_only(config, &effective)),
+        Command::Models(command) => models::run(command, &errors_only(config, &effective)),
         Command::Deploy(args) => manage::run(args, &config),
         Command::Promote(args) => manage::run(args, &config),
         Command::Canary(args) => manage::run(args, &config),
@@ -196,7 +197,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
 }
 
 /// Commands for people say what failed themselves: without other orders the log holds only warnings.
-fn quiet(mut config: Config, effective: &Effective) -> Config {
+fn errors_only(mut config: Config, effective: &Effective) -> Config {
     if effective.origin("log.filter") == Origin::Default {
         "error".clone_into(&mut config.log.filter);
     }
@@ -204,7 +205,7 @@ fn quiet(mut config: Config, effective: &Effective) -> Config {
 }
 
 /// A host within a command keeps nothing, and does not touch what a server keeps.
-fn passing(mut config: Config) -> Config {
+fn ephemeral(mut config: Config) -> Config {
     config.control.data_dir = None;
     // One tenant alone has all of the memory.
     config.serving.tenant_held_bytes_max = config.serving.held_bytes_max;

@@ -12,6 +12,7 @@ mod layers;
 mod paths;
 mod print;
 mod raw;
+mod renamed;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -90,7 +91,7 @@ pub struct EnginesConfig {
     pub openvino_dir: PathBuf,
     /// Folders with CUDA and TensorRT.
     pub gpu_dirs: Vec<PathBuf>,
-    /// The model catalogue.
+    /// The model catalog.
     pub models_dir: PathBuf,
     /// An operator's own models.
     pub own_models_dir: PathBuf,

@@ -90,7 +90,7 @@ pub fn document(format: Format, result: &DocumentResult) -> String {
     match format {
         Format::Text => text::document(result),
         Format::Json => {
-            // Keys are strings: it always serialises.
+            // Keys are strings: it always serializes.
             let mut out = serde_json::to_string_pretty(&json::Document(result)).unwrap_or_default();
             out.push('\n');
             out

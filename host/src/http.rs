@@ -4,21 +4,21 @@
 //! translation of faults. The only home of axum and hyper. Knows the control plane, the document service and the formats; knows no
 //! engine, no renderer and no guest. Called by `app.rs`, which gives it a listener and the state.
 //!
-//! A request's way: `listen` takes the connection, `frame` gives it an id, a span and a line in the log,
+//! A request's way: `listen` takes the connection, `middleware` gives it an id, a span and a line in the log,
 //! `router` finds the handler, `options` reads what is asked for, `body` and `upload` take the documents in,
 //! `ocr` answers one as a whole, `batch` many as they are read. `problem` is how anything goes wrong.
 
 mod auth;
 mod batch;
 mod body;
-mod describe;
 mod engines;
-mod frame;
 mod health;
 mod json;
 mod listen;
 mod manage;
+mod middleware;
 mod ocr;
+mod openapi;
 mod options;
 mod pieces;
 mod problem;

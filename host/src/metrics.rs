@@ -2,11 +2,11 @@
 //!
 //! Owns the names of all metrics (base units; `lector_` for the house, `process_` for the process) and the
 //! registry. What happens is recorded as it happens (requests, pages); what *is* (queues, workers, memory)
-//! is looked at when somebody asks, see `metrics/readings.rs`. Recorded by `http/`; served at `/metrics`.
+//! is looked at when somebody asks, see `metrics/samples.rs`. Recorded by `http/`; served at `/metrics`.
 
 mod lanes;
 mod process;
-mod readings;
+mod samples;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -22,9 +22,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-pub use readings::{
-    EngineReading, GpuReading, GuestsReading, HistogramReading, LaneReading, Parts, RungReading,
-    WorkersReading,
+pub use samples::{
+    EngineSample, GpuSample, GuestsSample, HistogramSample, LaneSample, StatusSource, VariantSample,
+    WorkersSample,
 };
 
 /// `Content-Type` of [`Metrics::text`].
@@ -75,7 +75,7 @@ type Histograms<L> = Family<L, Histogram, Buckets>;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    parts: Arc<dyn Parts>,
+    parts: Arc<dyn StatusSource>,
     requests: Family<RequestLabels, Counter>,
     request_time: Histograms<RouteLabels>,
     requests_in_flight: Gauge,
@@ -91,7 +91,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// A registry over these rooms.
-    pub fn new(service: Arc<DocumentService>, parts: Arc<dyn Parts>) -> Arc<Self> {
+    pub fn new(service: Arc<DocumentService>, parts: Arc<dyn StatusSource>) -> Arc<Self> {
         let mut metrics = Self {
             registry: Registry::default(),
             parts: parts.clone(),
@@ -108,7 +108,7 @@ impl Metrics {
             page_compute: Counter::default(),
         };
         metrics.register();
-        metrics.registry.register_collector(Box::new(readings::House { service, parts }));
+        metrics.registry.register_collector(Box::new(samples::ServerStatus { service, parts }));
         metrics.registry.register_collector(Box::new(process::Process::default()));
         Arc::new(metrics)
     }
@@ -173,7 +173,7 @@ impl Metrics {
     }
 
     /// The rooms that are looked at.
-    pub(crate) fn parts(&self) -> &dyn Parts {
+    pub(crate) fn parts(&self) -> &dyn StatusSource {
         self.parts.as_ref()
     }
 
@@ -233,7 +233,7 @@ impl Metrics {
             self.stages.get_or_create(&StageLabels { stage }).observe(time.as_secs_f64());
         }
         for (name, model) in &timing.models {
-            // Bounded: the names are the catalogue's.
+            // Bounded: the names are the catalog's.
             let labels = ModelLabels { model: name.to_string() };
             self.inference.get_or_create(&labels).observe(model.run.as_secs_f64());
             self.inference_rows.get_or_create(&labels).inc_by(model.rows);

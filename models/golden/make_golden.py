@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Make the golden pictures by which engines are accepted: out of the demo document, which is our own, and of lines set in
-free fonts. Grey netpbm (P5), because the host that reads them has no codec.
+free fonts. Gray netpbm (P5), because the host that reads them has no codec.
 
 needs: pip install pillow pypdfium2 numpy; the fonts DejaVu and Droid Sans Fallback
 run: python3 models/golden/make_golden.py     (same bytes every time with the same versions)
@@ -24,15 +24,15 @@ LINES = [
 
 
 def write(name, picture):
-    grey = picture.convert("L")
-    (HERE / name).write_bytes(b"P5\n%d %d\n255\n" % grey.size + grey.tobytes())
-    print(name, grey.size)
+    gray = picture.convert("L")
+    (HERE / name).write_bytes(b"P5\n%d %d\n255\n" % gray.size + gray.tobytes())
+    print(name, gray.size)
 
 
 def noisy(picture, sigma):
-    grey = numpy.asarray(picture.convert("L"), dtype=numpy.float32)
-    grey = grey + NOISE.normal(0, sigma, grey.shape)
-    return Image.fromarray(grey.clip(0, 255).astype(numpy.uint8))
+    gray = numpy.asarray(picture.convert("L"), dtype=numpy.float32)
+    gray = gray + NOISE.normal(0, sigma, gray.shape)
+    return Image.fromarray(gray.clip(0, 255).astype(numpy.uint8))
 
 
 def page(pdf, number, dpi):

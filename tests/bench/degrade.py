@@ -30,7 +30,7 @@ def skewed(image, degrees):
 
 
 def faded(image, _random):
-    """Dark grey print on paper that darkens towards one corner."""
+    """Dark gray print on paper that darkens towards one corner."""
     pixels = numpy.asarray(image).astype(numpy.float32)
     height, width = pixels.shape[:2]
     slope = numpy.linspace(0, 1, width)[None, :, None] + numpy.linspace(0, 1, height)[:, None, None]

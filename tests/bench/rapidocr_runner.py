@@ -7,7 +7,7 @@ usage: rapidocr_runner.py --engine onnxruntime|openvino|none --dpi DPI --threads
 Page:    {"file", "page", "ms", "lines": [{"text", "confidence", "quad"}], "truth": the page's embedded text}
 Summary: {"pages", "wall_s", "cpu_s"}: rendering and reading, models loaded before, extracting the truth left out.
 Pages count from 1. The package's own defaults and models (PP-OCRv6 small), or the tiny ones in the files named, with the
-detector's own normalisation and the package's defaults for the rest. `none` reads nothing: the truth alone. Needs rapidocr, pypdfium2 and the engine.
+detector's own normalization and the package's defaults for the rest. `none` reads nothing: the truth alone. Needs rapidocr, pypdfium2 and the engine.
 """
 import argparse
 import json
@@ -19,7 +19,7 @@ import pypdfium2
 from rapidocr import EngineType, ModelType, RapidOCR
 
 MODEL_STAGES = ("Det", "Cls", "Rec")
-# From the inference.yml beside the tiny weights. The package normalises all its detectors with 0.5: read so, 11 pages had a
+# From the inference.yml beside the tiny weights. The package normalizes all its detectors with 0.5: read so, 11 pages had a
 # CER of .135 and missed .043; with these, .128 and .023.
 TINY_DET = {"Det.mean": [0.485, 0.456, 0.406], "Det.std": [0.229, 0.224, 0.225]}
 
@@ -30,7 +30,7 @@ def arguments():
     parser.add_argument("--dpi", type=float, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--det", help="weights of the tiny detector")
-    parser.add_argument("--rec", help="weights of the tiny recogniser")
+    parser.add_argument("--rec", help="weights of the tiny recognizer")
     parser.add_argument("--keys", help="its characters, one a line")
     parser.add_argument("pages", nargs="+", metavar="FILE:PAGES")
     return parser.parse_args()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make demo.pdf, the document that `cargo xtask demo` sends: four pages of our own words.
 
-1 a letter with a table, as text · 2 an article in two columns, as text · 3 page 2 as a scan would give it (grey, a little
+1 a letter with a table, as text · 2 an article in two columns, as text · 3 page 2 as a scan would give it (gray, a little
 turned, noisy, no text) · 4 a receipt as a photographed strip (no text)
 
 needs: pip install reportlab==4.4.* pillow pypdfium2 numpy        run: python3 make_demo.py     (same bytes every time)
@@ -119,7 +119,7 @@ def receipt():
     out = io.BytesIO()
     c = Canvas(out, pagesize=(230, 330), invariant=1)
     c.setFont("Courier-Bold", 13)
-    c.drawCentredString(115, 295, "HARBOUR CAFE")
+    c.drawCenterdString(115, 295, "HARBOUR CAFE")
     c.setFont("Courier", 10)
     rows = [("2 x Tea, black", "4.20"), ("1 x Oat porridge", "3.75"), ("1 x Plum tart", "4.10"), ("Service", "1.20")]
     for n, (name, price) in enumerate(rows):
@@ -130,14 +130,14 @@ def receipt():
     c.drawRightString(208, 178, "13.25")
     c.setFont("Courier", 9)
     for n, text in enumerate(["Card 4111 1111 1111 1111", "Table 7   12:41   14/03/2026", "Thank you, come again"]):
-        c.drawCentredString(115, 140 - 15 * n, text)
+        c.drawCenterdString(115, 140 - 15 * n, text)
     c.showPage()
     c.save()
     return out.getvalue()
 
 
 def scan(pdf, page, dpi, turn, seed, blur):
-    """The page as grey pixels that have been through a lens: turned, unevenly lit, blurred, noisy."""
+    """The page as gray pixels that have been through a lens: turned, unevenly lit, blurred, noisy."""
     rendered = pypdfium2.PdfDocument(pdf)[page].render(scale=dpi / 72).to_pil().convert("L")
     rendered = rendered.rotate(turn, resample=Image.Resampling.BICUBIC, fillcolor=250)
     pixels = numpy.asarray(rendered.filter(ImageFilter.GaussianBlur(blur)), dtype=numpy.float32)

@@ -103,7 +103,7 @@ async fn options_that_make_no_sense() {
         ("dpi=1e9", 400, "option_invalid"),
         ("format=docx", 400, "option_invalid"),
         ("text_layer=maybe", 400, "option_invalid"),
-        ("colour=blue", 400, "unknown_option"),
+        ("color=blue", 400, "unknown_option"),
     ] {
         let answer = gateway.ocr("application/pdf", good(), query).await;
         assert_eq!(

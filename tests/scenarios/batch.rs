@@ -5,7 +5,7 @@ use lector_tests::answer::{Answer, named};
 use lector_tests::pdf::{self, PageSpec};
 use lector_tests::{Gateway, paths};
 
-use crate::house::in_flight;
+use crate::server::in_flight;
 
 fn page(text: &str) -> PageSpec {
     PageSpec::a4(&[text])

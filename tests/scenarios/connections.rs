@@ -7,7 +7,7 @@ use lector_tests::{Gateway, GatewayBuilder, HANG};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::house::{HeldPlace, connect, rest};
+use crate::server::{HeldPlace, connect, rest};
 
 async fn neighbour(gateway: &Gateway) {
     let bytes = pdf::document(&[PageSpec::a4(&["Still here"])]);
@@ -77,12 +77,12 @@ async fn with_one_place() -> Gateway {
 }
 
 #[tokio::test]
-async fn a_full_house_says_when_to_come_back() {
+async fn a_full_server_says_when_to_come_back() {
     let gateway = with_one_place().await;
     let held = HeldPlace::take(&gateway).await;
     let page = pdf::document(&[PageSpec::a4(&["There is no place for it"])]);
     let answer = gateway.ocr("application/pdf", page, "").await;
-    answer.problem(503, "house_full");
+    answer.problem(503, "server_overloaded");
     assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1, "{answer:?}");
     // Health looks at the house, not at the queue: full is not ill.
     assert_eq!(gateway.get("/healthz").await.status, 200);
@@ -122,7 +122,7 @@ async fn refuses_the_next(gateway: &Gateway, held: Vec<TcpStream>) {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_told_so() {
+async fn one_connection_too_many_is_reported_so() {
     let gateway = patient().set("http.connections_max", 8).start().await;
     let mut held = Vec::new();
     for _ in 0..8 {
@@ -228,7 +228,7 @@ async fn a_refusal_in_the_middle_of_an_upload_arrives() {
     // Eight megabytes are more than a socket takes: the client is still sending when the answer comes.
     for _ in 0..5 {
         let answer = gateway.ocr("application/pdf", vec![b'x'; 8 << 20], "").await;
-        answer.problem(503, "house_full");
+        answer.problem(503, "server_overloaded");
     }
     let answer = held.finish().await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

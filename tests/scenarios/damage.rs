@@ -7,14 +7,14 @@ use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
-use crate::house::{ECHO_ONLY, ask, component, deploy, greeting, says};
+use crate::server::{ECHO_ONLY, ask, component, deploy, greeting, says};
 
 /// `{"greeting": "deep", "a": [[…]]}`, as text: no client library builds it.
 fn nested(depth: usize) -> String {
     format!("{{\"greeting\":\"deep\",\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1))
 }
 
-async fn house(data: &Path) -> Gateway {
+async fn server(data: &Path) -> Gateway {
     Gateway::builder().config(ECHO_ONLY).set("platform.data_dir", data.display()).start().await
 }
 
@@ -41,7 +41,7 @@ fn told(problem: &Value, what: &[&str]) {
 #[tokio::test]
 async fn what_nests_too_deep_is_refused_and_the_server_starts_again() {
     let folder = tempfile::tempdir().unwrap();
-    let gateway = house(folder.path()).await;
+    let gateway = server(folder.path()).await;
     let options = json!({ "settings": { "greeting": "sound" }, "promote": true });
     assert_eq!(deploy(&gateway, "", "greet", component("echo"), options).await.status, 201);
     let tenant = "/api/v1/admin/tenants/acme";
@@ -73,10 +73,10 @@ async fn what_nests_too_deep_is_refused_and_the_server_starts_again() {
     assert_eq!(answer.status, 201, "{}", answer.text());
     assert_eq!(gateway.stop().await, 0);
 
-    let gateway = house(folder.path()).await;
+    let gateway = server(folder.path()).await;
     assert_eq!(greeting(&gateway, "greet").await, "deep");
     let kept = ask(&gateway, "", Method::GET, tenant, None).await.ok();
-    assert_eq!(kept["terms"]["settings"]["greeting"], "deep");
+    assert_eq!(kept["policy"]["settings"]["greeting"], "deep");
     let rows = ask(&gateway, "", Method::GET, "/api/v1/admin/quarantine", None).await.ok();
     assert_eq!(rows["rows"], json!([]));
 }

@@ -10,8 +10,8 @@ use rustix::process::{Pid, Resource, Rlimit, Signal};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::hostile::{DEEDS, replaced};
-use crate::house::{ECHO_ONLY, ask, component, deploy, greeting, says, unseen};
+use crate::hostile::{BEHAVIORS, replaced};
+use crate::server::{ECHO_ONLY, ask, component, deploy, greeting, says, unseen};
 
 /// A deploy that was refused: its stage and code.
 #[track_caller]
@@ -165,11 +165,11 @@ fn with_models() -> GatewayBuilder {
 
 #[tokio::test]
 async fn engines_go_with_the_last_revision_that_needs_them() {
-    let gateway = with_models().set("platform.engine_linger_s", 0).start().await;
+    let gateway = with_models().set("platform.engine_idle_ttl_s", 0).start().await;
     let serving = async |model: &str| {
         let engines = ask(&gateway, "", Method::GET, "/api/v1/engines", None).await.ok();
         let found = engines["engines"].as_array().unwrap().iter().find(|engine| engine["model"] == model);
-        found.is_some_and(|engine| engine["serving"]["rung"] != "none")
+        found.is_some_and(|engine| engine["serving"]["variant"] != "none")
     };
     assert!(!serving("pp-ocrv6-tiny-rec").await, "nobody needs it yet");
     let tiny = json!({ "settings": { "tier": "tiny" }, "promote": true });
@@ -222,12 +222,12 @@ async fn a_shadow_reads_along_and_is_compared() {
     let off = json!({ "revision": 3, "percent": 0 });
     ask(&gateway, "", Method::POST, &format!("{path}/shadow"), Some(off)).await.ok();
     let audit = ask(&gateway, "", Method::GET, "/api/v1/audit", None).await.ok();
-    assert_eq!(audit["entries"][0]["act"], "shadow", "{audit}");
+    assert_eq!(audit["entries"][0]["action"], "shadow", "{audit}");
 }
 
 /// `lector revisions watch`: how the revisions stand at first, every act, and how they stand then, drains included.
 #[tokio::test]
-async fn a_watcher_is_told_of_every_act() {
+async fn a_watcher_is_reported_of_every_act() {
     let gateway = Gateway::builder().config(ECHO_ONLY).start().await;
     let options = json!({ "settings": { "greeting": "one" } });
     assert_eq!(deploy(&gateway, "", "greet", component("echo"), options).await.status, 201);
@@ -253,12 +253,12 @@ async fn a_watcher_is_told_of_every_act() {
     let body = json!({ "settings": { "greeting": "two" }, "canary": 10 });
     assert_eq!(ask(&gateway, "", Method::PUT, path, Some(body)).await.status, 201);
     let act = next().await;
-    assert_eq!((act["act"].as_str(), act["target"].as_str()), (Some("deploy"), Some("greet")), "{act}");
+    assert_eq!((act["action"].as_str(), act["target"].as_str()), (Some("deploy"), Some("greet")), "{act}");
     let standing = next().await;
     assert_eq!(standing["revisions"][0]["state"], "candidate", "{standing}");
     assert_eq!(standing["revisions"][0]["percent"], 10, "{standing}");
     ask(&gateway, "", Method::POST, &format!("{path}/rollback"), None).await.ok();
-    assert_eq!(next().await["act"], "rollback");
+    assert_eq!(next().await["action"], "rollback");
     assert_eq!(next().await["revisions"].as_array().unwrap().len(), 1);
     // The end of the server is the end of the watch, and said so.
     gateway.stop().await;
@@ -275,18 +275,18 @@ async fn hostile_guests_do_not_come_through_a_deploy() {
         "wall_ms": 300_000, "compute_ms": 500, "memory_bytes": 64 << 20, "handles": 100, "host_bytes": 64 << 20,
         "host_calls": 20_000,
     });
-    let rehearsed = DEEDS.iter().map(|(deed, _, code)| (*deed, "rehearsed", *code));
+    let rehearsed = BEHAVIORS.iter().map(|(behavior, _, code)| (*behavior, "smoke_test", *code));
     let configured = [
         ("spin-in-configure", "configured", "guest_compute_exceeded"),
-        ("declaration", "configured", "guest_answer_invalid"),
-        ("no-such-deed", "configured", "settings_refused"),
+        ("pipeline_info", "configured", "guest_answer_invalid"),
+        ("no-such-behavior", "configured", "settings_refused"),
     ];
-    for (deed, stage, code) in rehearsed.chain(configured) {
-        let options = json!({ "settings": { "deed": deed }, "budget": budget, "promote": true });
+    for (behavior, stage, code) in rehearsed.chain(configured) {
+        let options = json!({ "settings": { "behavior": behavior }, "budget": budget, "promote": true });
         let answer = deploy(&gateway, "", "greet", hostile.clone(), options).await;
         let problem = refused(&answer, stage);
-        assert_eq!(problem["code"], code, "{deed}: {problem}");
-        assert_eq!(greeting(&gateway, "greet").await, "live", "{deed}");
+        assert_eq!(problem["code"], code, "{behavior}: {problem}");
+        assert_eq!(greeting(&gateway, "greet").await, "live", "{behavior}");
     }
     // What is told by the bytes alone.
     let echo = component("echo");
@@ -348,7 +348,7 @@ async fn a_disk_without_room_fails_the_deploy_and_nothing_else() {
 }
 
 #[test]
-fn a_data_folder_that_cannot_be_written_is_told_at_the_start() {
+fn a_data_folder_that_cannot_be_written_is_reported_at_the_start() {
     let output = std::process::Command::new(paths::lector())
         .args(["serve", "--listen", "127.0.0.1:0"])
         // Nobody may make a folder there, whoever runs this.

@@ -13,7 +13,7 @@ use lector_tests::pdf::{self, PageSpec};
 use lector_tests::{Answer, Gateway, GatewayBuilder, paths, process, quantile};
 
 /// A deed, and what the client hears: status and code.
-pub const DEEDS: [(&str, u16, &str); 18] = [
+pub const BEHAVIORS: [(&str, u16, &str); 18] = [
     ("spin-in-recognize", 500, "guest_compute_exceeded"),
     ("memory", 500, "guest_memory_exceeded"),
     ("memory-then-spin", 500, "guest_compute_exceeded"),
@@ -53,11 +53,11 @@ fn gateway() -> GatewayBuilder {
          component = \"guest/target/components/echo.wasm\"\n[[deployments]]\nname = \"drawn\"\n\
          component = \"guest/target/components/echo.wasm\"\nsettings = { mood = \"render\" }\n",
     );
-    for deed in DEEDS.iter().map(|(deed, ..)| *deed).chain(["spin-in-assemble"]) {
+    for behavior in BEHAVIORS.iter().map(|(behavior, ..)| *behavior).chain(["spin-in-assemble"]) {
         let _ = write!(
             toml,
-            "[[deployments]]\nname = \"{deed}\"\ncomponent = \"guest/target/components/hostile.wasm\"\n\
-             settings = {{ deed = \"{deed}\" }}\n{BUDGET}[deployments.grants]\nmodel = \"pp-ocrv6-tiny-det\"\n"
+            "[[deployments]]\nname = \"{behavior}\"\ncomponent = \"guest/target/components/hostile.wasm\"\n\
+             settings = {{ behavior = \"{behavior}\" }}\n{BUDGET}[deployments.grants]\nmodel = \"pp-ocrv6-tiny-det\"\n"
         );
     }
     Gateway::builder().config(toml).set("log.filter", "error")
@@ -67,18 +67,18 @@ fn page() -> Vec<u8> {
     pdf::document(&[PageSpec::a4(&["A page like any other"])])
 }
 
-async fn commit(gateway: &Gateway, deed: &str, query: &str) -> Answer {
-    gateway.post(&format!("/api/v1/deployments/{deed}/ocr?{query}"), "application/pdf", page()).await
+async fn commit(gateway: &Gateway, behavior: &str, query: &str) -> Answer {
+    gateway.post(&format!("/api/v1/deployments/{behavior}/ocr?{query}"), "application/pdf", page()).await
 }
 
 #[tokio::test]
-async fn each_deed_costs_its_own_page_and_says_why() {
+async fn each_behavior_costs_its_own_page_and_says_why() {
     let gateway = gateway().start_unready().await;
     let before = process::resident(gateway.pid());
-    for (deed, status, code) in DEEDS {
+    for (behavior, status, code) in BEHAVIORS {
         let began = Instant::now();
-        commit(&gateway, deed, "").await.problem(status, code);
-        assert!(began.elapsed() < CUT_WITHIN, "{deed} held its page for {:?}", began.elapsed());
+        commit(&gateway, behavior, "").await.problem(status, code);
+        assert!(began.elapsed() < CUT_WITHIN, "{behavior} held its page for {:?}", began.elapsed());
     }
     // Pages that were read stay read where only the summary fails.
     let answer = commit(&gateway, "spin-in-assemble", "").await.ok();
@@ -123,7 +123,7 @@ async fn a_neighbour_does_not_notice() {
     victim(&gateway, deployment, 50).await;
     let mut worst: f64 = 0.0;
     eprintln!("{:<20}{:>10}{:>10}{:>8}", "p99 of the victim", "alone ms", "beside ms", "ratio");
-    for (deed, status, code) in DEEDS {
+    for (behavior, status, code) in BEHAVIORS {
         // Alone and beside by turns, so that a slow spell of the machine meets both; of several rounds the median.
         let mut ratios = Vec::new();
         let mut figures = (0.0, 0.0);
@@ -131,31 +131,31 @@ async fn a_neighbour_does_not_notice() {
             let alone = quantile(&victim(&gateway, deployment, pages).await, 0.99);
             let over = AtomicBool::new(false);
             let attackers = futures::future::join_all((0..ATTACKERS).map(|_| async {
-                let mut deeds = 0_usize;
+                let mut behaviors = 0_usize;
                 while !over.load(Ordering::Relaxed) {
-                    commit(&gateway, deed, "").await.problem(status, code);
-                    deeds += 1;
+                    commit(&gateway, behavior, "").await.problem(status, code);
+                    behaviors += 1;
                     tokio::time::sleep(ATTACK_PAUSE).await;
                 }
-                deeds
+                behaviors
             }));
             let steady = async {
                 let took = victim(&gateway, deployment, pages).await;
                 over.store(true, Ordering::Relaxed);
                 took
             };
-            let (took, deeds) = tokio::join!(steady, attackers);
-            assert!(deeds.iter().sum::<usize>() > 0, "{deed}: nothing was done meanwhile");
+            let (took, behaviors) = tokio::join!(steady, attackers);
+            assert!(behaviors.iter().sum::<usize>() > 0, "{behavior}: nothing was done meanwhile");
             let beside = quantile(&took, 0.99);
             ratios.push(beside / alone);
             figures = (alone, beside);
             if !strict {
-                assert!(beside < 3.0 * alone + 150.0, "{deed}: p99 {beside:.1} ms, alone {alone:.1} ms");
+                assert!(beside < 3.0 * alone + 150.0, "{behavior}: p99 {beside:.1} ms, alone {alone:.1} ms");
             }
         }
         ratios.sort_by(f64::total_cmp);
         let ratio = quantile(&ratios, 0.5);
-        eprintln!("{deed:<20}{:>10.1}{:>10.1}{ratio:>8.2}", figures.0, figures.1);
+        eprintln!("{behavior:<20}{:>10.1}{:>10.1}{ratio:>8.2}", figures.0, figures.1);
         worst = worst.max(ratio);
     }
     eprintln!("worst ratio {worst:.2}");
@@ -236,24 +236,24 @@ fn what_cannot_be_configured_is_refused_with_its_reason() {
             "[platform]\ndefault_deployment = \"d\"\n[[deployments]]\nname = \"d\"\ncomponent = \"x\"\n{BUDGET}"
         ),
     );
-    for (deed, expect) in [
+    for (behavior, expect) in [
         ("spin-in-configure", "guest_compute_exceeded"),
-        ("declaration", "guest_answer_invalid"),
+        ("pipeline_info", "guest_answer_invalid"),
         ("await-inference", "grant_missing"),
-        ("no-such-deed", "settings_refused"),
+        ("no-such-behavior", "settings_refused"),
     ] {
         let began = Instant::now();
         let output = Command::new(paths::lector())
             .args(["guest", "check", "guest/target/components/hostile.wasm", "--settings"])
-            .arg(file("settings.json", &format!("{{\"deed\": \"{deed}\"}}")))
+            .arg(file("settings.json", &format!("{{\"behavior\": \"{behavior}\"}}")))
             .arg("--config")
             .arg(&config)
             .current_dir(paths::repo())
             .output()
             .expect("lector runs");
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{deed}: {told}");
-        assert!(told.contains(expect), "{deed}: {told}");
-        assert!(began.elapsed() < CUT_WITHIN, "{deed}: {:?}", began.elapsed());
+        assert_eq!(output.status.code(), Some(1), "{behavior}: {told}");
+        assert!(told.contains(expect), "{behavior}: {told}");
+        assert!(began.elapsed() < CUT_WITHIN, "{behavior}: {:?}", began.elapsed());
     }
 }

@@ -3,7 +3,7 @@
 use lector_tests::pdf::{self, PageSpec};
 use lector_tests::{Gateway, HANG, process};
 
-use crate::house::in_flight;
+use crate::server::in_flight;
 
 #[tokio::test]
 async fn requests_in_flight_are_finished_on_sigterm() {

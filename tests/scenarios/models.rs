@@ -1,4 +1,4 @@
-//! The catalogue is data: a third family reads without a line of code, and an operator's own file is taken in, verified,
+//! The catalog is data: a third family reads without a line of code, and an operator's own file is taken in, verified,
 //! granted and used while the server runs.
 
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use lector_tests::{Gateway, paths};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::house::{ask, component, deploy};
+use crate::server::{ask, component, deploy};
 use crate::survival::lector;
 
 const LINES: [&str; 2] = ["The third family reads this page", "Invoice number 2026-11-25"];
@@ -52,7 +52,7 @@ async fn a_third_family_is_granted_under_the_guests_aliases_and_reads() {
     assert!(models.iter().all(|model| !model.starts_with("pp-ocrv6")), "{models:?}");
 }
 
-/// A catalogue of one's own, and `lector models` over it.
+/// A catalog of one's own, and `lector models` over it.
 struct Own(tempfile::TempDir);
 
 impl Own {
@@ -79,18 +79,18 @@ impl Own {
         (status.code(), text(&stdout) + &text(&stderr))
     }
 
-    /// The tiny recogniser under the name `own-reader`, and what was said of it.
+    /// The tiny recognizer under the name `own-reader`, and what was said of it.
     fn take_in_a_reader(&self) -> String {
         let tiny = paths::repo().join("models/pp-ocrv6-tiny-rec");
         let (weights, labels) = (tiny.join("model.onnx"), tiny.join("labels.txt"));
         let like =
-            ["--like", "pp-ocrv6-tiny-rec", "--labels", labels.to_str().unwrap(), "--licence", "Apache-2.0"];
+            ["--like", "pp-ocrv6-tiny-rec", "--labels", labels.to_str().unwrap(), "--license", "Apache-2.0"];
         let (code, text) = self.add("own-reader", &weights, &like);
         assert_eq!(code, Some(0), "{text}");
         text
     }
 
-    /// Takes the tiny recogniser in under another name.
+    /// Takes the tiny recognizer in under another name.
     fn add(&self, name: &str, weights: &Path, more: &[&str]) -> (Option<i32>, String) {
         let args = ["add", weights.to_str().unwrap(), "--name", name];
         self.run(&[&args[..], more].concat())
@@ -175,7 +175,7 @@ async fn an_operators_own_model_is_taken_in_and_granted_while_the_server_runs() 
     deploy_own().await.problem(403, "grant_missing");
     grant(&gateway).await;
     let answer = deploy_own().await;
-    assert!(answer.text().contains("own-reader is not in the catalogue"), "{}", answer.text());
+    assert!(answer.text().contains("own-reader is not in the catalog"), "{}", answer.text());
 
     let text = own.take_in_a_reader();
     for expect in ["a run: ok", "golden batch on cpu/f32: ok", "model.toml"] {

@@ -6,7 +6,7 @@ use lector_tests::{Answer, Gateway};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::house::{ask, component, deploy};
+use crate::server::{ask, component, deploy};
 
 /// Tiny models behind the aliases of the standard steps.
 const CONFIG: &str = r#"
@@ -41,15 +41,15 @@ async fn read(gateway: &Gateway, deployment: &str) -> Answer {
 
 async fn program(gateway: &Gateway, deployment: &str) -> Value {
     let shown = ask(gateway, "", Method::GET, &format!("/api/v1/deployments/{deployment}"), None).await.ok();
-    shown["revisions"][0]["program"].clone()
+    shown["revisions"][0]["batching_policy"].clone()
 }
 
 #[tokio::test]
-async fn a_program_is_used_and_a_hostile_one_given_up() {
+async fn a_policy_is_used_and_a_hostile_one_given_up() {
     let gateway = Gateway::builder().config(CONFIG).start().await;
     let expected = all_text(&read(&gateway, "plain").await.ok());
     assert!(expected.contains("Planned lines"), "{expected}");
-    assert_eq!(plans(&gateway, "taken").await, 0.0, "nobody plans");
+    assert_eq!(plans(&gateway, "applied").await, 0.0, "nobody plans");
 
     // Each of the examples reads the same as who has none.
     let reading = json!({ "tier": "tiny", "page_orientation": false, "line_orientation": false });
@@ -57,15 +57,15 @@ async fn a_program_is_used_and_a_hostile_one_given_up() {
         let options = json!({ "settings": { "policy": policy, "reading": reading }, "promote": true });
         let answer = deploy(&gateway, "", policy, component("planned"), options).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
-        let before = plans(&gateway, "taken").await;
+        let before = plans(&gateway, "applied").await;
         assert_eq!(all_text(&read(&gateway, policy).await.ok()), expected, "{policy}");
-        let (taken, status) = (plans(&gateway, "taken").await - before, program(&gateway, policy).await);
+        let (taken, status) = (plans(&gateway, "applied").await - before, program(&gateway, policy).await);
         assert!(taken > 0.0, "{policy}: {status}");
         assert!(status["asked"].as_u64() > Some(0) && status["disabled"] == false, "{policy}: {status}");
-        assert_eq!((&status["trapped"], &status["absurd"]), (&json!(0), &json!(0)), "{policy}: {status}");
+        assert_eq!((&status["trapped"], &status["invalid"]), (&json!(0), &json!(0)), "{policy}: {status}");
     }
     let shown = gateway.get("/api/v1/deployments/plain").await.ok();
-    assert!(shown["revisions"][0]["program"].is_null(), "{shown}");
+    assert!(shown["revisions"][0]["batching_policy"].is_null(), "{shown}");
     assert!(metric(&gateway, "lector_batching_plan_seconds_total").await > 0.0);
 
     // One that shows its manners at once does not come through a deploy, and says why.
@@ -75,7 +75,7 @@ async fn a_program_is_used_and_a_hostile_one_given_up() {
     };
     let answer = deploy(&gateway, "", "hostile", component("planner"), planner("panic", 0)).await;
     let problem = answer.problem(422, "batching_plan_failed");
-    assert_eq!(problem["stage"], "rehearsed", "{problem}");
+    assert_eq!(problem["stage"], "smoke_test", "{problem}");
     assert!(problem["detail"].as_str().unwrap().contains("panicked"), "{problem}");
 
     // One that hides them is given up under load, and no page suffers.
@@ -94,13 +94,13 @@ async fn a_program_is_used_and_a_hostile_one_given_up() {
         };
         // An absurd answer may be late as well, on a processor with cold caches.
         let count = |name: &str| status[name].as_u64().unwrap();
-        assert!(count(if manner == "spin" { "late" } else { "absurd" }) > 0, "{manner}: {status}");
-        assert!(count("late") + count("absurd") >= 8, "{manner}: {status}");
+        assert!(count(if manner == "spin" { "late" } else { "invalid" }) > 0, "{manner}: {status}");
+        assert!(count("late") + count("invalid") >= 8, "{manner}: {status}");
         assert!(status["last_fault"].is_string(), "{manner}: {status}");
         let asked = status["asked"].clone();
         assert_eq!(all_text(&read(&gateway, manner).await.ok()), expected, "{manner}");
         assert_eq!(program(&gateway, manner).await["asked"], asked, "{manner}: it is not asked any more");
     }
-    assert_eq!(metric(&gateway, "lector_batching_programs_disabled_total").await, 2.0);
-    assert!(plans(&gateway, "late").await + plans(&gateway, "absurd").await >= 16.0);
+    assert_eq!(metric(&gateway, "lector_batching_policies_disabled_total").await, 2.0);
+    assert!(plans(&gateway, "late").await + plans(&gateway, "invalid").await >= 16.0);
 }

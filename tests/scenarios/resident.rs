@@ -6,12 +6,12 @@ use lector_tests::{Gateway, process, quantile};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::house::{ask, component, deploy, unseen};
+use crate::server::{ask, component, deploy, unseen};
 
 /// `cargo xtask bench deploys` runs it long and holds it to what is promised of a deploy; in the suite it runs short, and
 /// the figures are only printed.
 #[tokio::test]
-async fn a_deploy_and_a_house_of_many_revisions() {
+async fn a_deploy_and_a_server_of_many_revisions() {
     let strict = std::env::var_os("LECTOR_BENCH").is_some_and(|name| name == "deploys");
     let (revisions, builds) = if strict { (200, 50) } else { (10, 2) };
     let folder = tempfile::tempdir().unwrap();

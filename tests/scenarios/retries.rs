@@ -8,7 +8,7 @@ use lector_tests::{Gateway, HANG, paths};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::house::ask;
+use crate::server::ask;
 
 const MODEL: &str = "textline-orientation";
 
@@ -73,17 +73,18 @@ async fn an_engine_that_failed_is_tried_again_at_will_and_serves() {
         cache.display()
     );
     let gateway = Gateway::builder().config(config).start().await;
-    let failed = until(&gateway, "the failure", |engine| engine["ladder"][0]["state"] == "failed").await;
-    let rung = &failed["ladder"][0];
+    let failed = until(&gateway, "the failure", |engine| engine["variants"][0]["state"] == "failed").await;
+    let variant = &failed["variants"][0];
     assert_eq!(
-        (&failed["serving"]["rung"], &rung["tries"], &rung["tried_rarely"]),
+        (&failed["serving"]["variant"], &variant["attempts"], &variant["slow_retry"]),
         (&json!("cpu/f32"), &json!(1), &json!(false))
     );
     assert!(
-        rung["why"].as_str().unwrap().contains("engine cache") && rung["retry_in_s"].as_f64().unwrap() > 0.0,
-        "{rung}"
+        variant["last_error"].as_str().unwrap().contains("engine cache")
+            && variant["retry_in_s"].as_f64().unwrap() > 0.0,
+        "{variant}"
     );
-    let told = format!("lector_engine_tries_failed{{model=\"{MODEL}\",rung=\"openvino/f32\"}} 1");
+    let told = format!("lector_engine_failed_attempts{{model=\"{MODEL}\",rung=\"openvino/f32\"}} 1");
     assert!(gateway.get("/metrics").await.text().contains(&told));
 
     let retry = "/api/v1/admin/engines/retry";
@@ -96,12 +97,12 @@ async fn an_engine_that_failed_is_tried_again_at_will_and_serves() {
 
     std::fs::remove_file(cache.join("tmp")).unwrap();
     let answer = engines(&gateway, &["retry", "--model", MODEL], folder.path());
-    let rungs: Vec<&str> =
-        answer["retried"].as_array().unwrap().iter().map(|one| one["rung"].as_str().unwrap()).collect();
-    assert!(rungs.contains(&"openvino/f32"), "{answer}");
-    let served = |engine: &Value| engine["serving"]["rung"] == "openvino/f32";
+    let variants: Vec<&str> =
+        answer["retried"].as_array().unwrap().iter().map(|one| one["variant"].as_str().unwrap()).collect();
+    assert!(variants.contains(&"openvino/f32"), "{answer}");
+    let served = |engine: &Value| engine["serving"]["variant"] == "openvino/f32";
     let engine = until(&gateway, "the engine", served).await;
-    assert_eq!(engine["ladder"][0]["tries"], Value::Null);
+    assert_eq!(engine["variants"][0]["attempts"], Value::Null);
     assert!(!gateway.get("/metrics").await.text().contains(&told));
     let status = engines(&gateway, &["status"], folder.path());
     assert!(
@@ -109,7 +110,7 @@ async fn an_engine_that_failed_is_tried_again_at_will_and_serves() {
     );
 
     let audit = ask(&gateway, "", Method::GET, "/api/v1/admin/audit?limit=10", None).await.ok();
-    let entry = audit["entries"].as_array().unwrap().iter().find(|entry| entry["act"] == "engines_retry");
+    let entry = audit["entries"].as_array().unwrap().iter().find(|entry| entry["action"] == "engines_retry");
     let entry = entry.unwrap_or_else(|| panic!("{audit}"));
     assert_eq!((&entry["target"], &entry["actor"]), (&json!(MODEL), &json!("open")));
     assert_eq!(entry["from"][0]["model"], MODEL);

@@ -9,7 +9,7 @@ use lector_tests::{Answer, Gateway, paths};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::house::{ECHO_ONLY, ask, component, deploy, greeting, says};
+use crate::server::{ECHO_ONLY, ask, component, deploy, greeting, says};
 
 /// Rounds of the power cuts below; `LECTOR_CRASH_ROUNDS` asks for more.
 const ROUNDS: u32 = 12;
@@ -30,7 +30,7 @@ async fn a_power_cut_at_any_instant_leaves_the_last_acknowledged_state() {
     let rounds = rounds();
     let mut acknowledged = String::from("configured");
     for round in 0..rounds {
-        let gateway = house(folder.path()).await;
+        let gateway = server(folder.path()).await;
         let now = live(&gateway, round).await;
         let before = format!("g{}", round.saturating_sub(1));
         assert!(
@@ -51,7 +51,7 @@ async fn a_power_cut_at_any_instant_leaves_the_last_acknowledged_state() {
         }
         gateway.kill();
     }
-    let gateway = house(folder.path()).await;
+    let gateway = server(folder.path()).await;
     let now = live(&gateway, rounds).await;
     assert!(
         now == acknowledged || now == format!("g{}", rounds - 1),
@@ -59,7 +59,7 @@ async fn a_power_cut_at_any_instant_leaves_the_last_acknowledged_state() {
     );
 }
 
-async fn house(data: &Path) -> Gateway {
+async fn server(data: &Path) -> Gateway {
     Gateway::builder().config(ECHO_ONLY).set("platform.data_dir", data.display()).start().await
 }
 
@@ -77,7 +77,7 @@ async fn live(gateway: &Gateway, round: u32) -> String {
 async fn a_power_cut_in_a_promote_or_a_rollback_leaves_one_of_both_states() {
     let folder = tempfile::tempdir().unwrap();
     let path = "/api/v1/deployments/greet";
-    let gateway = house(folder.path()).await;
+    let gateway = server(folder.path()).await;
     for name in ["a", "b"] {
         let options = json!({ "settings": { "greeting": name }, "promote": true });
         assert_eq!(deploy(&gateway, "", "greet", component("echo"), options).await.status, 201);
@@ -85,7 +85,7 @@ async fn a_power_cut_in_a_promote_or_a_rollback_leaves_one_of_both_states() {
     gateway.kill();
     let (mut live, mut cut) = ("b".to_owned(), 0);
     for round in 0..rounds() {
-        let gateway = house(folder.path()).await;
+        let gateway = server(folder.path()).await;
         let now = greeting(&gateway, "greet").await;
         assert!(["a", "b"].contains(&now.as_str()), "round {round}: {now}");
         assert!(live.is_empty() || now == live, "round {round}: {now}, acknowledged was {live}");
@@ -111,7 +111,7 @@ async fn a_power_cut_in_a_promote_or_a_rollback_leaves_one_of_both_states() {
         gateway.kill();
     }
     eprintln!("{cut} of {} acts were cut short", rounds());
-    let gateway = house(folder.path()).await;
+    let gateway = server(folder.path()).await;
     let now = greeting(&gateway, "greet").await;
     assert!(live.is_empty() || now == live, "{now}, acknowledged was {live}");
     consistent(&gateway, "").await;
@@ -159,7 +159,7 @@ async fn a_power_cut_in_a_rotation_leaves_one_good_key() {
             .as_array()
             .unwrap()
             .iter()
-            .filter(|key| key["good"] == true && key["scope"]["tenant"] == "acme")
+            .filter(|key| key["active"] == true && key["scope"]["tenant"] == "acme")
             .collect();
         assert_eq!(good.len(), 1, "round {round}: {list}");
         let id = good[0]["id"].as_str().unwrap().to_owned();
@@ -201,7 +201,7 @@ async fn a_backup_taken_while_serving_serves_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     let (data, copy, back) =
         (folder.path().join("data"), folder.path().join("copy"), folder.path().join("back"));
-    let gateway = house(&data).await;
+    let gateway = server(&data).await;
     let options = json!({ "settings": { "greeting": "kept" }, "promote": true });
     assert_eq!(deploy(&gateway, "", "greet", component("echo"), options).await.status, 201);
     // Pages and acts go on meanwhile.
@@ -220,7 +220,7 @@ async fn a_backup_taken_while_serving_serves_elsewhere() {
     }
     copying.await.unwrap();
     lector(&back, &["restore", copy.to_str().unwrap()]);
-    let restored = house(&back).await;
+    let restored = server(&back).await;
     assert_eq!(greeting(&restored, "greet").await, "kept");
     let options = json!({ "settings": { "greeting": "new" }, "promote": true });
     assert_eq!(deploy(&restored, "", "greet", component("echo"), options).await.status, 201);

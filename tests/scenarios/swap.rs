@@ -8,7 +8,7 @@ use lector_tests::{Gateway, process, quantile};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::house::{self, unseen};
+use crate::server::{self, unseen};
 
 /// What every page of the load says; whether it is readable in the answer, and what stands for it, tells who read it.
 const SECRET: &str = "jane.doe@example.com";
@@ -188,14 +188,14 @@ async fn deploy(gateway: &Gateway, component: &str, mask: Option<char>) -> Revis
             (json!({ "mask": mask.to_string() }), masked.collect())
         }
     };
-    let answer = house::deploy(gateway, "", "swapped", wasm, json!({ "settings": settings })).await;
+    let answer = server::deploy(gateway, "", "swapped", wasm, json!({ "settings": settings })).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     Revision { number: answer.json()["revision"].as_u64().unwrap(), mark }
 }
 
 async fn promote(gateway: &Gateway, revision: u64) -> Value {
     let body = json!({ "revision": revision });
-    house::ask(gateway, "", Method::POST, "/api/v1/deployments/swapped/promote", Some(body)).await.ok()
+    server::ask(gateway, "", Method::POST, "/api/v1/deployments/swapped/promote", Some(body)).await.ok()
 }
 
 /// In milliseconds.

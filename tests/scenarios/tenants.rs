@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
-use crate::house::{ECHO_ONLY, ask, component, connect, deploy, greeting, rest, says, tenant, until};
+use crate::server::{ECHO_ONLY, ask, component, connect, deploy, greeting, rest, says, tenant, until};
 
 #[tokio::test]
 async fn a_deploy_a_promotion_a_rollback() {
@@ -31,7 +31,7 @@ async fn a_deploy_a_promotion_a_rollback() {
         .iter()
         .map(|s| s["stage"].as_str().unwrap().to_owned())
         .collect();
-    assert!(stages.iter().any(|stage| stage == "rehearsed"), "{stages:?}");
+    assert!(stages.iter().any(|stage| stage == "smoke_test"), "{stages:?}");
     assert_eq!(greeting(&gateway, "greet").await, "one");
 
     // Settings alone make a revision of the component that is there; nobody is routed to it.
@@ -82,7 +82,7 @@ async fn a_deploy_a_promotion_a_rollback() {
     // All of it is on record.
     let audit = ask(&gateway, "", Method::GET, "/api/v1/audit", None).await.ok();
     let acts: Vec<&str> =
-        audit["entries"].as_array().unwrap().iter().map(|e| e["act"].as_str().unwrap()).collect();
+        audit["entries"].as_array().unwrap().iter().map(|e| e["action"].as_str().unwrap()).collect();
     for act in ["promote", "rollback"] {
         assert!(acts.iter().any(|seen| seen.contains(act)), "no {act} in {acts:?}");
     }
@@ -126,7 +126,7 @@ async fn a_candidate_that_fails_is_taken_back() {
     // the stages can see that.
     let body = json!({
         "settings": { "greeting": "over", "mood": "render" }, "budget": { "pixels_max": 2_000_000 },
-        "canary": 50, "watch": { "error_rate_max": 0.5, "pages_min": 4 },
+        "canary": 50, "rollback_policy": { "error_rate_max": 0.5, "pages_min": 4 },
     });
     let answer = ask(&gateway, "", Method::PUT, "/api/v1/deployments/greet", Some(body)).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
@@ -174,7 +174,7 @@ impl KeyFile {
 }
 
 #[tokio::test]
-async fn keys_close_the_house() {
+async fn keys_close_the_server() {
     let (gateway, admin, file) = closed().await;
     let mode =
         std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file.path()).unwrap().permissions());
@@ -241,12 +241,12 @@ async fn a_tenant_has_bytes_of_its_own_and_costs_others_none() {
     let held = "lector_documents_held_bytes 49990";
     until("the bytes are held", async || gateway.get("/metrics").await.text().contains(held)).await;
     let full = says(&gateway, &acme, "echo", "").await;
-    full.problem(429, "tenant_bytes_full");
+    full.problem(429, "tenant_memory_exceeded");
     assert!(!full.header("retry-after").is_empty());
     says(&gateway, &zeta, "echo", "").await.ok();
     let metrics = gateway.get("/metrics").await.text();
     assert!(
-        metrics.contains("lector_admission_decisions_total{decision=\"tenant_bytes_full\"} 1"),
+        metrics.contains("lector_admission_decisions_total{decision=\"tenant_memory_exceeded\"} 1"),
         "{metrics}"
     );
 

@@ -8,7 +8,7 @@ use lector_tests::pdf::{self, PageSpec};
 use lector_tests::{Gateway, process};
 use serde_json::json;
 
-use crate::house::{ask, tenant};
+use crate::server::{ask, tenant};
 
 /// Words of the document below; as a tree of JSON values and its text they would be some 160 MiB.
 const PAGES: usize = 12;
@@ -145,7 +145,7 @@ async fn a_client_that_does_not_read_stops_its_own_pages() {
     };
     let pages = async || metric("lector_documents_held_bytes").await;
     let mut held = 0;
-    crate::house::until("it stands still", async || {
+    crate::server::until("it stands still", async || {
         let before = std::mem::replace(&mut held, pages().await);
         tokio::time::sleep(Duration::from_millis(500)).await;
         before == held && held > 1 << 20
@@ -153,5 +153,5 @@ async fn a_client_that_does_not_read_stops_its_own_pages() {
     .await;
     assert!(held < 64 << 20, "{} MiB of results for nobody", held >> 20);
     drop(unread);
-    crate::house::until("everything is given back", async || pages().await == 0).await;
+    crate::server::until("everything is given back", async || pages().await == 0).await;
 }

@@ -62,7 +62,7 @@ pub fn stream(dictionary: &str, data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Numbers the objects from 1 (the first is the catalogue) and adds the cross-reference table.
+/// Numbers the objects from 1 (the first is the catalog) and adds the cross-reference table.
 pub fn assemble(objects: &[Vec<u8>]) -> Vec<u8> {
     let mut out = b"%PDF-1.7\n%\xE2\xE3\xCF\xD3\n".to_vec();
     let mut offsets = Vec::new();

@@ -1,6 +1,6 @@
 //! Fetches the PDFs of the test corpus. `tests/corpus/manifest.tsv` names for each the package it is shipped in (a
 //! source archive of the Python index, or a Debian package), its path and its sha256. The files stay in the cache: some
-//! have no stated licence, so they are for testing and are not passed on.
+//! have no stated license, so they are for testing and are not passed on.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

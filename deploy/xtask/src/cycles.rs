@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_use_each_other_are_told_with_the_names() {
+    fn files_that_use_each_other_are_reported_with_the_names() {
         let found = check(&[
             ("lib.rs", "mod a; mod b; mod c;"),
             ("a.rs", "use crate::b::{self, B}; pub struct A;"),

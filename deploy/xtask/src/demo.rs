@@ -107,10 +107,10 @@ fn page(event: &Value, start: Instant) {
         let sum: f64 = lines.iter().filter_map(|line| line["confidence"].as_f64()).sum();
         confidence = format!("mean confidence {:.3}", sum / lines.len() as f64);
     }
-    let recognised =
+    let recognized =
         lines.iter().filter(|line| line["source"].as_str().is_some_and(|from| from == "ocr")).count();
     println!(
-        "\n[{:6.2} s] {}: {} lines ({recognised} read from pixels), {confidence}",
+        "\n[{:6.2} s] {}: {} lines ({recognized} read from pixels), {confidence}",
         start.elapsed().as_secs_f64(),
         place(event),
         lines.len(),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_counted_and_unknown_ones_passed_over() {
+    fn events_are_counted_and_unknown_ones_skipped() {
         let mut tally = Tally::default();
         for event in [
             json!({ "event": "meta" }),

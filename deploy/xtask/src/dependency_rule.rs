@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_told() {
+    fn anything_else_is_reported() {
         let cases: &[(&str, &str)] = &[
             ("lector-serving", "lector-inference"),
             ("lector-control", "lector-runtime"),

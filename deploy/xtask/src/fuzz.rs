@@ -12,7 +12,7 @@ const TARGETS: [(&str, &str); 13] = [
     ("claims", "sizes and numbers that a render worker claims"),
     ("component", "the look into a wasm component"),
     ("configuration", "configuration files"),
-    ("declaration", "declarations, complaints, summaries and errors of guests"),
+    ("pipeline_info", "declarations, complaints, summaries and errors of guests"),
     ("formats", "answers with any text in them"),
     ("frames", "what a render worker writes to its socket"),
     ("kind", "magic numbers and content types of documents"),

@@ -65,7 +65,7 @@ const STEPS: &[Step] = &[
         "bench cobatch over the shipped pages: alone and batched with others they read the same",
         |places| passed(bench::run(places, ["cobatch", "--short", "--no-build"])),
     ),
-    step("deny", "licences, bans and sources of all dependencies", deny),
+    step("deny", "licenses, bans and sources of all dependencies", deny),
 ];
 
 /// Runs the chosen steps and stops at the first that fails.
@@ -78,7 +78,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     }
     for name in arguments.only.iter().chain(&arguments.skip) {
         if !STEPS.iter().any(|step| step.name == name) {
-            ensure!(name != "company", "the step `company` is named `cobatch`");
+            ensure!(name != "cobatch", "the step `company` is named `cobatch`");
             bail!("there is no step `{name}`: `cargo xtask test --list` names them");
         }
     }
@@ -179,7 +179,7 @@ fn avx2(places: &Places) -> Result<Outcome> {
     }
     let mut cargo = shell::cargo();
     cargo.args(["test", "--release", "--locked", "--workspace"]);
-    cargo.args(["real", "engines", "company"].iter().flat_map(|test| ["--test", test]));
+    cargo.args(["real", "engines", "cobatch"].iter().flat_map(|test| ["--test", test]));
     passed(say(cargo.env(processor::FEATURES, processor::AVX2_ALONE).current_dir(&places.root)))
 }
 
@@ -202,7 +202,7 @@ fn guest_unit(places: &Places) -> Result<Outcome> {
     passed(guest(places, &["test", "--release", "--locked", "--workspace", "--lib"]))
 }
 
-/// Licences, bans and sources of both workspaces, for all platforms of the lock files: what of these was never downloaded
+/// Licenses, bans and sources of both workspaces, for all platforms of the lock files: what of these was never downloaded
 /// comes now. The advisory database is another download, so it has a command of its own.
 fn deny(places: &Places) -> Result<Outcome> {
     if shell::output(shell::cargo().args(["deny", "--version"])).is_err() {

@@ -1,6 +1,8 @@
 //! House rules that no compiler knows. Each looks at one file (path and text) or at the list of files, so each is a
 //! function with a table of cases below. What clippy and rustc can say is left to them.
 
+mod words;
+
 use std::fs;
 use std::process::Command;
 
@@ -59,6 +61,7 @@ pub fn run(places: &Places) -> Result<()> {
             found.extend(of_text(path, &text));
         }
     }
+    found.extend(words::violations(places, &files));
     found.extend(wit::violations(&places.repo("wit"))?);
     found.extend(dependency_rule::violations(places)?);
     found.extend(cycles::violations(&places.root, &cycles::crates(&files)));

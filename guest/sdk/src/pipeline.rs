@@ -90,8 +90,8 @@ impl<P: Pipeline> Component<P> {
 
     /// Settings that `configure` has accepted before; refusing them now means that it was never asked.
     fn settled(settings: &str) -> Result<P::Settings, Error> {
-        settings::parse(settings).map_err(|complaint| {
-            let ConfigError { pointer, message } = complaint;
+        settings::parse(settings).map_err(|config_error| {
+            let ConfigError { pointer, message } = config_error;
             let message = format!("the settings do not pass `configure`: at \"{pointer}\": {message}");
             Error::invalid("settings_not_configured", message)
         })

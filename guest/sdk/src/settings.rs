@@ -76,8 +76,8 @@ mod tests {
             ("", ""),
             ("null", ""),
         ] {
-            let complaint = parse::<Settings>(json).unwrap_err();
-            assert_eq!(complaint.pointer, expected, "{json}: {}", complaint.message);
+            let config_error = parse::<Settings>(json).unwrap_err();
+            assert_eq!(config_error.pointer, expected, "{json}: {}", config_error.message);
         }
     }
 

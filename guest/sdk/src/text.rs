@@ -26,10 +26,10 @@ impl Transcript {
         let mut out = String::with_capacity(self.lines.iter().map(|line| line.text.len() + 2).sum());
         let mut block = None;
         for line in &self.lines {
-            if block.is_some_and(|before| before != line.block) {
+            if block.is_some_and(|before| before != line.block_id) {
                 out.push('\n');
             }
-            block = Some(line.block);
+            block = Some(line.block_id);
             out.push_str(&line.text);
             out.push('\n');
         }
@@ -75,7 +75,7 @@ impl Line {
             words: Vec::new(),
             source: Source::Ocr,
             direction: Direction::Ltr,
-            block: 0,
+            block_id: 0,
         }
     }
 

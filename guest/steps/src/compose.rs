@@ -2,7 +2,7 @@
 //! from. Called once a page.
 
 use lector_sdk::{Direction, Line, Size, Source, Word, span};
-use lector_vision::geometry::{Quad, Turn};
+use lector_vision::geometry::{Quad, Rotation};
 use lector_vision::layout;
 use lector_vision::rules::Rule;
 
@@ -14,13 +14,13 @@ pub(crate) struct Frame {
     /// Size in pixels of the page as its pieces lie on it: turned upright.
     pub(crate) size: Size,
     /// How the page image was turned to get there.
-    pub(crate) turn: Turn,
+    pub(crate) rotation: Rotation,
 }
 
 impl Frame {
     /// From the upright page back to the page image as it was rendered.
     fn back(&self, quad: &Quad) -> Quad {
-        quad.turned(self.turn.inverse(), self.size.width as f32, self.size.height as f32)
+        quad.turned(self.rotation.inverse(), self.size.width as f32, self.size.height as f32)
     }
 }
 
@@ -61,6 +61,6 @@ fn line(members: &[&Fragment], block: u32, frame: &Frame) -> Option<Line> {
         words: words.collect(),
         source: if read { Source::Ocr } else { Source::TextLayer },
         direction: Direction::Ltr,
-        block,
+        block_id: block,
     })
 }

@@ -12,12 +12,12 @@ pub(crate) fn to_sdk_quad(quad: &vision::Quad) -> sdk::Quad {
     sdk::Quad { top_left, top_right, bottom_right, bottom_left }
 }
 
-pub(crate) fn to_sdk_turn(turn: vision::Turn) -> sdk::Rotation {
-    match turn {
-        vision::Turn::None => sdk::Rotation::None,
-        vision::Turn::Quarter => sdk::Rotation::Quarter,
-        vision::Turn::Half => sdk::Rotation::Half,
-        vision::Turn::ThreeQuarters => sdk::Rotation::ThreeQuarters,
+pub(crate) fn to_sdk_rotation(rotation: vision::Rotation) -> sdk::Rotation {
+    match rotation {
+        vision::Rotation::None => sdk::Rotation::None,
+        vision::Rotation::Quarter => sdk::Rotation::Quarter,
+        vision::Rotation::Half => sdk::Rotation::Half,
+        vision::Rotation::ThreeQuarters => sdk::Rotation::ThreeQuarters,
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Fragment {
 }
 
 impl Fragment {
-    /// What a recogniser read inside `quad`; `None` where it saw nothing but spaces.
+    /// What a recognizer read inside `quad`; `None` where it saw nothing but spaces.
     pub(crate) fn read(reading: &Reading, quad: Quad, words: bool) -> Option<Self> {
         let text = reading.text();
         if text.is_empty() {

@@ -19,8 +19,8 @@ mod lines;
 mod pixels;
 mod recognition;
 mod resolution;
+mod rotation;
 mod settings;
-mod turn;
 mod walk;
 
 #[cfg(test)]
@@ -56,7 +56,7 @@ pub fn declare(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
     let recognition = settings.tier.recognition();
     let mut models = vec![settings.tier.detection().to_owned(), recognition.to_owned()];
     if settings.page_orientation {
-        models.push(turn::ALIAS.to_owned());
+        models.push(rotation::ALIAS.to_owned());
     }
     if settings.line_orientation {
         models.push(lines::ALIAS.to_owned());

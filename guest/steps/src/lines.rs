@@ -4,12 +4,12 @@
 
 use lector_sdk::{Channels, Crop, Crops, Error, Image, Model, Normalization, Size, span};
 use lector_vision::ctc::Reading;
-use lector_vision::geometry::{Quad, Turn};
+use lector_vision::geometry::{Quad, Rotation};
 use lector_vision::{crop, orientation};
 
 use crate::convert::to_sdk_quad;
-use crate::recognition::Recogniser;
-use crate::turn::probabilities;
+use crate::recognition::Recognizer;
+use crate::rotation::probabilities;
 
 /// Alias of the line classifier.
 pub(crate) const ALIAS: &str = "textline-orientation";
@@ -38,7 +38,7 @@ pub(crate) struct Line {
 }
 
 /// Reads doubtful lines once more where the classifier finds them upside down, and keeps the better reading.
-pub(crate) async fn upright(image: &Image, lines: &mut [Line], recogniser: &Recogniser) -> Result<(), Error> {
+pub(crate) async fn upright(image: &Image, lines: &mut [Line], recognizer: &Recognizer) -> Result<(), Error> {
     let doubtful: Vec<usize> = lines
         .iter()
         .enumerate()
@@ -53,9 +53,11 @@ pub(crate) async fn upright(image: &Image, lines: &mut [Line], recogniser: &Reco
     let flipped = orientation::flipped(&quads, &classify(image, &quads).await?);
     let heads: Vec<usize> =
         doubtful.into_iter().zip(flipped).filter_map(|(index, flipped)| flipped.then_some(index)).collect();
-    let turned: Vec<Quad> =
-        heads.iter().filter_map(|&index| Some(lines.get(index)?.quad.rotated_corners(Turn::Half))).collect();
-    let readings = recogniser.read(image, &turned).await?;
+    let turned: Vec<Quad> = heads
+        .iter()
+        .filter_map(|&index| Some(lines.get(index)?.quad.rotated_corners(Rotation::Half)))
+        .collect();
+    let readings = recognizer.read(image, &turned).await?;
     for ((index, quad), reading) in heads.into_iter().zip(turned).zip(readings) {
         if let Some(line) = lines.get_mut(index)
             && reading.confidence() > line.reading.confidence()

@@ -24,7 +24,7 @@ pub(crate) async fn thumbnail(image: &Image) -> Result<Image, Error> {
     image.resize(Size { width: side(width), height: side(height) }, Filter::Bilinear).await
 }
 
-/// Whether all of a thumbnail is of one colour. Averaging keeps the trace of a single small line, so only a page
+/// Whether all of a thumbnail is of one color. Averaging keeps the trace of a single small line, so only a page
 /// that is truly empty is flat; the noise of a scan is not, and goes to the detector.
 pub(crate) fn is_flat(thumbnail: &Image) -> Result<bool, Error> {
     Ok(flat(&thumbnail.read(0, 0, thumbnail.size())?))

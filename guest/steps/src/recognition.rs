@@ -15,23 +15,23 @@ use lector_vision::geometry::Quad;
 use crate::convert::to_sdk_quad;
 use crate::settings::Settings;
 
-/// Outputs that the host appends to the recogniser: per step the best label and its probability.
+/// Outputs that the host appends to the recognizer: per step the best label and its probability.
 const OUTPUTS: [&str; 2] = ["ids", "confidence"];
 
-/// Rows of the recogniser's input, in pixels.
+/// Rows of the recognizer's input, in pixels.
 const HEIGHT: u32 = 48;
 
-/// Widest input that the recognisers are made for, in pixels (upstream's largest profile).
+/// Widest input that the recognizers are made for, in pixels (upstream's largest profile).
 const WIDTH_MAX: u32 = 3200;
 
-/// Widths are multiples of this where the engine names none, in pixels: four steps of the recogniser.
+/// Widths are multiples of this where the engine names none, in pixels: four steps of the recognizer.
 const WIDTH_STEP: u32 = 32;
 
 /// Bound on rows times width of one run, in columns: 9 MB of input.
 const COLUMNS_MAX: u64 = 16_384;
 
-/// An opened recogniser and how to use it.
-pub(crate) struct Recogniser {
+/// An opened recognizer and how to use it.
+pub(crate) struct Recognizer {
     model: Model,
     info: ModelInfo,
     crops: CropOptions,
@@ -42,7 +42,7 @@ pub(crate) struct Recogniser {
     labels: RefCell<BTreeMap<u32, String>>,
 }
 
-impl Recogniser {
+impl Recognizer {
     pub(crate) fn open(settings: &Settings) -> Result<Self, Error> {
         let model = Model::open(settings.tier.recognition())?;
         let info = model.describe();

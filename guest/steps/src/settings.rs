@@ -130,7 +130,7 @@ impl Tier {
         }
     }
 
-    /// Alias of the recogniser.
+    /// Alias of the recognizer.
     pub fn recognition(self) -> &'static str {
         match self {
             Self::Small => "recognition",
@@ -197,25 +197,25 @@ mod tests {
 
     use crate::Standard;
 
-    fn complaint(json: &str) -> String {
+    fn config_error(json: &str) -> String {
         FakeHost::new().configure::<Standard>(json).expect_err(json).pointer
     }
 
     #[test]
     fn defaults_are_acceptable_and_declare_the_small_models() {
-        let declaration = FakeHost::new().configure::<Standard>("{}").unwrap();
+        let pipeline_info = FakeHost::new().configure::<Standard>("{}").unwrap();
         let expected = ["detection", "recognition", "page-orientation", "textline-orientation"];
-        assert_eq!(declaration.models, expected);
-        assert_eq!(declaration.features, ["lines"]);
+        assert_eq!(pipeline_info.models, expected);
+        assert_eq!(pipeline_info.features, ["lines"]);
     }
 
     #[test]
     fn models_follow_the_settings() {
         let json = r#"{"tier": "tiny", "page_orientation": false, "line_orientation": false, "words": true}"#;
-        let declaration = FakeHost::new().configure::<Standard>(json).unwrap();
-        assert_eq!(declaration.models, ["detection-tiny", "recognition-tiny"]);
-        assert_eq!(declaration.features, ["lines", "words"]);
-        assert_eq!(declaration.batching[0].model, "recognition-tiny");
+        let pipeline_info = FakeHost::new().configure::<Standard>(json).unwrap();
+        assert_eq!(pipeline_info.models, ["detection-tiny", "recognition-tiny"]);
+        assert_eq!(pipeline_info.features, ["lines", "words"]);
+        assert_eq!(pipeline_info.batching[0].model, "recognition-tiny");
     }
 
     #[test]
@@ -243,7 +243,7 @@ mod tests {
             (r#"{"detection": {"treshold": 0.3}}"#, "/detection/treshold"),
             (r#"[]"#, ""),
         ] {
-            assert_eq!(complaint(json), pointer, "{json}");
+            assert_eq!(config_error(json), pointer, "{json}");
         }
     }
 }

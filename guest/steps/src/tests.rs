@@ -1,6 +1,6 @@
-//! The walk of a page on the fake host. Its letters are coloured cells, so that a closure can find and read them:
+//! The walk of a page on the fake host. Its letters are colored cells, so that a closure can find and read them:
 //! red is `a`, green `b`, blue `c`, black `d`. Every line begins with an `a`; one that does not is on its head,
-//! and the fake recogniser is as unsure of it as a real one.
+//! and the fake recognizer is as unsure of it as a real one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use lector_sdk::fake::{Array, FakeHost, FakeModel, FakePage, Pixels};
@@ -13,7 +13,7 @@ use crate::Standard;
 /// Width and height of a letter, in pixels.
 const CELL: Size = Size { width: 40, height: 30 };
 
-fn colour(letter: char) -> [u8; 3] {
+fn color(letter: char) -> [u8; 3] {
     match letter {
         'a' => [255, 0, 0],
         'b' => [0, 255, 0],
@@ -26,7 +26,7 @@ fn page(size: Size, lines: &[(u32, u32, &str)]) -> Pixels {
     let mut pixels = Pixels::white(size);
     for &(x, y, text) in lines {
         for (index, letter) in (0_u32..).zip(text.chars()) {
-            pixels.fill(x + index * CELL.width, y, CELL, colour(letter));
+            pixels.fill(x + index * CELL.width, y, CELL, color(letter));
         }
     }
     pixels
@@ -45,7 +45,7 @@ fn detector() -> FakeModel {
 }
 
 /// A step for every eight columns, read along the middle row.
-fn recogniser() -> FakeModel {
+fn recognizer() -> FakeModel {
     let model = FakeModel::new("x", ["ids", "confidence"], |x| {
         let &[rows, _, height, width] = x.shape() else { return Err(Error::invalid("shape", "shape")) };
         let values = x.f32s()?;
@@ -96,7 +96,7 @@ fn line_classifier() -> FakeModel {
 fn host(page_class: usize) -> FakeHost {
     FakeHost::new()
         .model("detection", detector())
-        .model("recognition", recogniser())
+        .model("recognition", recognizer())
         .model("page-orientation", page_classifier(page_class))
         .model("textline-orientation", line_classifier())
 }
@@ -116,16 +116,16 @@ fn letter() -> Pixels {
 }
 
 /// The page as it lies after the scanner turned it clockwise.
-fn turned(pixels: &Pixels, turn: Rotation) -> Pixels {
+fn turned(pixels: &Pixels, rotation: Rotation) -> Pixels {
     let Size { width, height } = pixels.size();
-    let size = match turn {
+    let size = match rotation {
         Rotation::None | Rotation::Half => Size { width, height },
         Rotation::Quarter | Rotation::ThreeQuarters => Size { width: height, height: width },
     };
     let mut rgb = Vec::new();
     for y in 0..i64::from(size.height) {
         for x in 0..i64::from(size.width) {
-            let (from_x, from_y) = match turn {
+            let (from_x, from_y) = match rotation {
                 Rotation::None => (x, y),
                 Rotation::Quarter => (y, i64::from(height) - 1 - x),
                 Rotation::Half => (i64::from(width) - 1 - x, i64::from(height) - 1 - y),

@@ -6,19 +6,19 @@ use lector_sdk::{
     Error, Image, Page, PageKind, Quad as SdkQuad, Request, Size, TextLayerPolicy, Transcript, span,
 };
 use lector_vision::detect::{Found, TextBox};
-use lector_vision::geometry::{Quad, Rect, Turn};
+use lector_vision::geometry::{Quad, Rect, Rotation};
 use lector_vision::textlayer::{self, Verdict};
 
 use crate::compose::{self, Frame};
-use crate::convert::to_sdk_turn;
+use crate::convert::to_sdk_rotation;
 use crate::detection::{self, Detector};
 use crate::embedded::{self, Embedded};
 use crate::fragment::Fragment;
 use crate::lines::{self, Line};
-use crate::recognition::Recogniser;
+use crate::recognition::Recognizer;
 use crate::resolution::{self, Sheet};
 use crate::settings::Settings;
-use crate::{pixels, turn};
+use crate::{pixels, rotation};
 
 /// Share of a detected box that embedded text must cover to say what it says.
 const COVERED: f32 = 0.5;
@@ -87,7 +87,7 @@ impl Walk<'_> {
         let size = self.page.size_at(dpi);
         let mut transcript = Transcript::blank(size, dpi);
         let fragments = embedded::fragments(&embedded.lines, self.scale(size), self.words);
-        transcript.lines = compose::lines(&fragments, &[], &Frame { size, turn: Turn::None });
+        transcript.lines = compose::lines(&fragments, &[], &Frame { size, rotation: Rotation::None });
         transcript
     }
 
@@ -119,11 +119,11 @@ impl Walk<'_> {
             .filter_map(|index| boxes.get(index).copied())
             .collect();
         if !rest.is_empty() {
-            let recogniser = Recogniser::open(self.settings)?;
-            let read = self.read_lines(&image, &rest, &recogniser).await?;
+            let recognizer = Recognizer::open(self.settings)?;
+            let read = self.read_lines(&image, &rest, &recognizer).await?;
             fragments.extend(self.kept(&read, &mut transcript));
         }
-        transcript.lines = compose::lines(&fragments, &[], &Frame { size, turn: Turn::None });
+        transcript.lines = compose::lines(&fragments, &[], &Frame { size, rotation: Rotation::None });
         Ok(transcript)
     }
 
@@ -139,41 +139,41 @@ impl Walk<'_> {
             if !self.settings.page_orientation {
                 return Ok(None);
             }
-            turn::classify(&thumbnail).await.map(Some)
+            rotation::classify(&thumbnail).await.map(Some)
         };
         let ((found, rules), scores) = future::try_join(detector.find_with_rules(&image), scores).await?;
         drop(thumbnail);
         if found.boxes.is_empty() {
             return Ok(transcript);
         }
-        let recogniser = Recogniser::open(self.settings)?;
-        let mut turn = match scores {
-            Some(_) => turn::decide(scores, &found.boxes, &image, &recogniser).await?,
-            None => Turn::None,
+        let recognizer = Recognizer::open(self.settings)?;
+        let mut rotation = match scores {
+            Some(_) => rotation::decide(scores, &found.boxes, &image, &recognizer).await?,
+            None => Rotation::None,
         };
-        let (image, found, mut rules) = if turn == Turn::None {
+        let (image, found, mut rules) = if rotation == Rotation::None {
             (image, found, rules)
         } else {
-            let upright = image.rotate(to_sdk_turn(turn)).await?;
+            let upright = image.rotate(to_sdk_rotation(rotation)).await?;
             drop(image);
             let (found, rules) = detector.find_with_rules(&upright).await?;
             (upright, found, rules)
         };
         transcript.warnings.extend(detection::caution(found.left_out));
-        let mut read = self.read_lines(&image, &found.boxes, &recogniser).await?;
+        let mut read = self.read_lines(&image, &found.boxes, &recognizer).await?;
         let size = image.size();
         if is_on_its_head(&read) {
             for line in &mut read {
-                line.quad = line.quad.turned(Turn::Half, size.width as f32, size.height as f32);
+                line.quad = line.quad.turned(Rotation::Half, size.width as f32, size.height as f32);
             }
             for rule in &mut rules {
-                *rule = rule.turned(Turn::Half, size.width as f32, size.height as f32);
+                *rule = rule.turned(Rotation::Half, size.width as f32, size.height as f32);
             }
-            turn = Turn::from_quarters(turn.quarters() + 2);
+            rotation = Rotation::from_quarters(rotation.quarters() + 2);
         }
         let fragments = self.kept(&read, &mut transcript);
-        transcript.rotation = to_sdk_turn(turn);
-        transcript.lines = compose::lines(&fragments, &rules, &Frame { size, turn });
+        transcript.rotation = to_sdk_rotation(rotation);
+        transcript.lines = compose::lines(&fragments, &rules, &Frame { size, rotation });
         Ok(transcript)
     }
 
@@ -192,12 +192,12 @@ impl Walk<'_> {
         &self,
         image: &Image,
         boxes: &[TextBox],
-        recogniser: &Recogniser,
+        recognizer: &Recognizer,
     ) -> Result<Vec<Line>, Error> {
-        let quads: Vec<Quad> = boxes.iter().map(|text| recogniser.reading_quad(&text.quad)).collect();
+        let quads: Vec<Quad> = boxes.iter().map(|text| recognizer.reading_quad(&text.quad)).collect();
         let readings = {
             let _span = span("recognition");
-            recogniser.read(image, &quads).await?
+            recognizer.read(image, &quads).await?
         };
         let mut read: Vec<Line> = boxes
             .iter()
@@ -206,7 +206,7 @@ impl Walk<'_> {
             .map(|((text, quad), reading)| Line { detected: text.quad, quad, reading, flipped: false })
             .collect();
         if self.settings.line_orientation {
-            lines::upright(image, &mut read, recogniser).await?;
+            lines::upright(image, &mut read, recognizer).await?;
         }
         Ok(read)
     }

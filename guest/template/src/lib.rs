@@ -76,9 +76,9 @@ mod tests {
 
     #[test]
     fn settings_are_checked() {
-        let complaint = FakeHost::new().configure::<Quiet>(r#"{"capitals_max": 0}"#).unwrap_err();
-        assert_eq!(complaint.pointer, "/capitals_max");
-        let complaint = FakeHost::new().configure::<Quiet>(r#"{"reading": {"dpi": 1}}"#).unwrap_err();
-        assert_eq!(complaint.pointer, "/reading/dpi");
+        let config_error = FakeHost::new().configure::<Quiet>(r#"{"capitals_max": 0}"#).unwrap_err();
+        assert_eq!(config_error.pointer, "/capitals_max");
+        let config_error = FakeHost::new().configure::<Quiet>(r#"{"reading": {"dpi": 1}}"#).unwrap_err();
+        assert_eq!(config_error.pointer, "/reading/dpi");
     }
 }

@@ -1,4 +1,4 @@
-//! How lines of different widths share a recogniser's runs: sorted by width, padded to a few widths, so that little is
+//! How lines of different widths share a recognizer's runs: sorted by width, padded to a few widths, so that little is
 //! computed on padding and the engine meets few shapes.
 //!
 //! Pure planning; the guest builds the tensors.

@@ -1,11 +1,11 @@
-//! What a recogniser is shown of a page: the corners of each line in its reading direction, the columns it takes at the
-//! recogniser's height, and the overlapping pieces of lines that are longer than one run takes.
+//! What a recognizer is shown of a page: the corners of each line in its reading direction, the columns it takes at the
+//! recognizer's height, and the overlapping pieces of lines that are longer than one run takes.
 //!
 //! Knows no pixels: the host cuts the quads out of its image.
 
-use crate::geometry::{Quad, Turn};
+use crate::geometry::{Quad, Rotation};
 
-/// What a recogniser takes.
+/// What a recognizer takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CropOptions {
     /// Rows of its input (48 for PP-OCR).
@@ -29,7 +29,7 @@ impl Default for CropOptions {
 /// A line that stands on end is at least this much higher than wide.
 const VERTICAL_ASPECT: f32 = 1.5;
 
-/// A piece of a line for one row of a recogniser's batch.
+/// A piece of a line for one row of a recognizer's batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Piece {
     /// Index of the line among those given.
@@ -53,7 +53,7 @@ pub fn is_vertical(quad: &Quad) -> bool {
 /// downwards (as text turned clockwise stands); whether it runs upwards instead is for the line classifier to say, see
 /// [`crate::orientation`].
 pub fn reading_quad(quad: &Quad, options: &CropOptions) -> Quad {
-    let quad = if is_vertical(quad) { quad.rotated_corners(Turn::Quarter) } else { *quad };
+    let quad = if is_vertical(quad) { quad.rotated_corners(Rotation::Quarter) } else { *quad };
     let margin = options.margin * quad.height();
     if margin == 0.0 { quad } else { quad.expanded(margin, margin) }
 }

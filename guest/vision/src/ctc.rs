@@ -1,4 +1,4 @@
-//! From a recogniser's steps to text: greedy CTC decoding with a confidence and a place for every character, words with
+//! From a recognizer's steps to text: greedy CTC decoding with a confidence and a place for every character, words with
 //! their boxes, pieces of a long line joined again. After Graves, Fernandez, Gomez, Schmidhuber: "Connectionist Temporal
 //! Classification", ICML 2006 (best path decoding, section 3.2).
 //!
@@ -27,7 +27,7 @@ pub struct Symbol {
     pub to_step: usize,
 }
 
-/// One row of a recogniser's output.
+/// One row of a recognizer's output.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decoded {
     /// Its characters in order.

@@ -31,26 +31,26 @@ impl Point {
     }
 
     /// Where the point lies after the image of `width` by `height` that it stands in was turned clockwise.
-    pub fn turned(self, turn: Turn, width: f32, height: f32) -> Self {
-        match turn {
-            Turn::None => self,
-            Turn::Quarter => Self::new(height - self.y, self.x),
-            Turn::Half => Self::new(width - self.x, height - self.y),
-            Turn::ThreeQuarters => Self::new(self.y, width - self.x),
+    pub fn turned(self, rotation: Rotation, width: f32, height: f32) -> Self {
+        match rotation {
+            Rotation::None => self,
+            Rotation::Quarter => Self::new(height - self.y, self.x),
+            Rotation::Half => Self::new(width - self.x, height - self.y),
+            Rotation::ThreeQuarters => Self::new(self.y, width - self.x),
         }
     }
 
-    /// The point turned clockwise by `angle` radians about `centre`.
-    pub fn turned_about(self, centre: Self, angle: f32) -> Self {
+    /// The point turned clockwise by `angle` radians about `center`.
+    pub fn turned_about(self, center: Self, angle: f32) -> Self {
         let (sin, cos) = angle.sin_cos();
-        let (dx, dy) = (self.x - centre.x, self.y - centre.y);
-        Self::new(centre.x + dx * cos - dy * sin, centre.y + dx * sin + dy * cos)
+        let (dx, dy) = (self.x - center.x, self.y - center.y);
+        Self::new(center.x + dx * cos - dy * sin, center.y + dx * sin + dy * cos)
     }
 }
 
 /// A clockwise rotation by quarter turns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Turn {
+pub enum Rotation {
     /// Not at all.
     #[default]
     None,
@@ -62,7 +62,7 @@ pub enum Turn {
     ThreeQuarters,
 }
 
-impl Turn {
+impl Rotation {
     /// The rotation by `quarters` quarter turns clockwise; whole turns drop out.
     pub fn from_quarters(quarters: u32) -> Self {
         match quarters % 4 {
@@ -119,7 +119,7 @@ impl Rect {
     }
 
     /// Its middle.
-    pub fn centre(&self) -> Point {
+    pub fn center(&self) -> Point {
         Point::new(self.x + self.width / 2.0, self.y + self.height / 2.0)
     }
 
@@ -202,7 +202,7 @@ impl Quad {
     }
 
     /// Mean of the corners.
-    pub fn centre(&self) -> Point {
+    pub fn center(&self) -> Point {
         let sum = self.0.iter().fold(Point::default(), |s, p| Point::new(s.x + p.x, s.y + p.y));
         Point::new(sum.x / 4.0, sum.y / 4.0)
     }
@@ -250,10 +250,10 @@ impl Quad {
         Self([tl.lerp(tr, from), tl.lerp(tr, to), bl.lerp(br, to), bl.lerp(br, from)])
     }
 
-    /// The same region for a text that runs `turn` further clockwise: its first corner moves on by as many corners.
-    /// `Turn::Half` is the same line read upside down.
-    pub fn rotated_corners(&self, turn: Turn) -> Self {
-        let by = turn.quarters() as usize;
+    /// The same region for a text that runs `rotation` further clockwise: its first corner moves on by as many corners.
+    /// `Rotation::Half` is the same line read upside down.
+    pub fn rotated_corners(&self, rotation: Rotation) -> Self {
+        let by = rotation.quarters() as usize;
         Self(std::array::from_fn(|i| self.0[(i + by) % 4]))
     }
 
@@ -276,8 +276,8 @@ impl Quad {
 
     /// Where the quad lies after the image of `width` by `height` that it stands in was turned clockwise. The corner
     /// order is kept, so the text's direction turns with the image.
-    pub fn turned(&self, turn: Turn, width: f32, height: f32) -> Self {
-        Self(self.0.map(|p| p.turned(turn, width, height)))
+    pub fn turned(&self, rotation: Rotation, width: f32, height: f32) -> Self {
+        Self(self.0.map(|p| p.turned(rotation, width, height)))
     }
 
     /// The convex overlap with a rectangle, as a share (0 to 1) of this quad's own bounds; cheap and exact for upright

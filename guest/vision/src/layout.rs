@@ -1,7 +1,7 @@
 //! Reading order: boxes of text become printed lines in columns, paragraphs and tables, in the order in which a reader
 //! takes them. Geometry only; what the boxes say plays no part.
 //!
-//! The page is levelled by the direction of its lines ([`level`]), then cut recursively (Nagy & Seth, "Hierarchical
+//! The page is leveled by the direction of its lines ([`level`]), then cut recursively (Nagy & Seth, "Hierarchical
 //! representation of optically scanned documents", ICPR 1984), in the spirit of Meunier ("Optimized XY-cut for
 //! determining a page reading order", ICDAR 2005): where a plain XY-cut takes the widest gap, columns of running text
 //! come first here, found as stretches of white between lines that persist from one spanning line to the next (Breuel,
@@ -42,9 +42,9 @@ const FRAGMENT_GAP: f32 = 1.0;
 /// lie in. Every box is placed exactly once;
 /// boxes without a finite place come last, in the order given.
 pub fn reading_order(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Vec<Placed> {
-    let levelled = level::level(boxes, rules, page);
-    let mut blocks = flow::blocks(levelled.cells, &levelled.grid);
-    blocks.extend(levelled.aside.into_iter().map(|cell| vec![vec![cell]]));
+    let leveled = level::level(boxes, rules, page);
+    let mut blocks = flow::blocks(leveled.cells, &leveled.grid);
+    blocks.extend(leveled.aside.into_iter().map(|cell| vec![vec![cell]]));
     let mut placed = Vec::with_capacity(boxes.len());
     let mut line = 0u32;
     for (block, rows) in blocks.iter().enumerate() {
@@ -61,7 +61,7 @@ pub fn reading_order(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Vec<Pl
             line += 1;
         }
     }
-    for index in levelled.unplaced {
+    for index in leveled.unplaced {
         placed.push(Placed { index, block: blocks.len() as u32, line });
         line += 1;
     }
@@ -76,12 +76,12 @@ pub fn join_line(fragments: &[Quad]) -> Option<Quad> {
         return Some(*longest);
     }
     let angle = longest.angle();
-    let origin = longest.centre();
-    let level = Quad(longest.0.map(|p| p.turned_about(origin, -angle))).bounds();
+    let source = longest.center();
+    let level = Quad(longest.0.map(|p| p.turned_about(source, -angle))).bounds();
     let bounds = fragments.iter().fold(level, |around, fragment| {
-        around.union(&Quad(fragment.0.map(|p| p.turned_about(origin, -angle))).bounds())
+        around.union(&Quad(fragment.0.map(|p| p.turned_about(source, -angle))).bounds())
     });
-    Some(Quad(Quad::from_rect(&bounds).0.map(|p| p.turned_about(origin, angle))))
+    Some(Quad(Quad::from_rect(&bounds).0.map(|p| p.turned_about(source, angle))))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! 1. [`textlayer`]: is the embedded text real, what is left to read from pixels;
 //! 2. [`detect`]: input size, probability map to text boxes, whether to look again at a higher resolution;
 //! 3. [`orientation`]: which way up the page and its lines are;
-//! 4. [`crop`]: the pieces of the page that a recogniser gets; [`batch`]: how they share its runs;
+//! 4. [`crop`]: the pieces of the page that a recognizer gets; [`batch`]: how they share its runs;
 //! 5. [`ctc`]: label indices to text and words, pieces joined again;
 //! 6. [`rules`]: lines drawn between the cells of forms and tables; [`layout`]: reading order, printed lines, blocks.
 //!

@@ -3,7 +3,7 @@
 //! Pure decisions; the guest runs the classifiers and maps their labels to turns.
 
 use crate::crop;
-use crate::geometry::{Quad, Turn};
+use crate::geometry::{Quad, Rotation};
 
 /// Boxes at least this many times longer than high say which way text runs.
 const TELLING_ASPECT: f32 = 2.0;
@@ -12,7 +12,7 @@ const TELLING_MIN: usize = 3;
 
 /// How much evidence turns a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TurnOptions {
+pub struct RotationOptions {
     /// Least probability for a classifier to turn a page without geometric evidence for it, 0 to 1. Classifiers trained
     /// with smoothed labels never give more than 0.93 or so.
     pub certain: f32,
@@ -20,7 +20,7 @@ pub struct TurnOptions {
     pub agreement: f32,
 }
 
-impl Default for TurnOptions {
+impl Default for RotationOptions {
     fn default() -> Self {
         Self { certain: 0.8, agreement: 0.7 }
     }
@@ -51,12 +51,12 @@ pub fn share_on_end(boxes: &[Quad]) -> Option<f32> {
 /// overrules the boxes where it is certain (a page of vertical writing is upright though its lines stand on end). A
 /// page is never stood on its head without a certain classifier, and without one only boxes on end turn it: by a
 /// quarter, which [`upside_down`] over its lines may correct by a half.
-pub fn page_turn(scores: Option<[f32; 4]>, boxes: &[Quad], options: &TurnOptions) -> Turn {
+pub fn page_rotation(scores: Option<[f32; 4]>, boxes: &[Quad], options: &RotationOptions) -> Rotation {
     let on_end = share_on_end(boxes);
     let stands = on_end.is_some_and(|share| share >= options.agreement);
     let lies = on_end.is_some_and(|share| share <= 1.0 - options.agreement);
     let Some(scores) = scores else {
-        return if stands { Turn::Quarter } else { Turn::None };
+        return if stands { Rotation::Quarter } else { Rotation::None };
     };
     let best = (1..4).fold(0, |best, i| if scores[i] > scores[best] { i } else { best });
     let certain = scores[best] >= options.certain;
@@ -79,7 +79,7 @@ pub fn page_turn(scores: Option<[f32; 4]>, boxes: &[Quad], options: &TurnOptions
     } else {
         0
     };
-    Turn::from_quarters(quarters as u32)
+    Rotation::from_quarters(quarters as u32)
 }
 
 /// Indices of the lines that are worth asking a line classifier about, at most `count`, longest first: a few long lines
@@ -148,30 +148,30 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(scores: Option<[f32; 4]>, boxes: &[Quad], expect: Turn) {
-        assert_eq!(page_turn(scores, boxes, &TurnOptions::default()), expect);
+    fn check(scores: Option<[f32; 4]>, boxes: &[Quad], expect: Rotation) {
+        assert_eq!(page_rotation(scores, boxes, &RotationOptions::default()), expect);
     }
 
     #[test]
     fn turns_a_page_on_evidence_only() {
         let (level, on_end) = (lines(6, 300.0, 20.0), lines(6, 20.0, 300.0));
-        check(None, &level, Turn::None);
-        check(None, &[], Turn::None);
-        check(None, &on_end, Turn::Quarter);
-        check(Some([0.1, 0.2, 0.1, 0.6]), &on_end, Turn::ThreeQuarters);
-        check(Some([0.5, 0.1, 0.1, 0.3]), &on_end, Turn::ThreeQuarters);
-        check(Some([0.97, 0.01, 0.01, 0.01]), &on_end, Turn::None);
-        check(Some([0.02, 0.95, 0.02, 0.01]), &level, Turn::None);
-        check(Some([0.02, 0.02, 0.95, 0.01]), &level, Turn::Half);
-        check(Some([0.3, 0.0, 0.6, 0.1]), &level, Turn::None);
-        check(Some([0.05, 0.0, 0.0, 0.95]), &level[..1], Turn::ThreeQuarters);
-        check(Some([0.4, 0.0, 0.0, 0.6]), &level[..1], Turn::None);
+        check(None, &level, Rotation::None);
+        check(None, &[], Rotation::None);
+        check(None, &on_end, Rotation::Quarter);
+        check(Some([0.1, 0.2, 0.1, 0.6]), &on_end, Rotation::ThreeQuarters);
+        check(Some([0.5, 0.1, 0.1, 0.3]), &on_end, Rotation::ThreeQuarters);
+        check(Some([0.97, 0.01, 0.01, 0.01]), &on_end, Rotation::None);
+        check(Some([0.02, 0.95, 0.02, 0.01]), &level, Rotation::None);
+        check(Some([0.02, 0.02, 0.95, 0.01]), &level, Rotation::Half);
+        check(Some([0.3, 0.0, 0.6, 0.1]), &level, Rotation::None);
+        check(Some([0.05, 0.0, 0.0, 0.95]), &level[..1], Rotation::ThreeQuarters);
+        check(Some([0.4, 0.0, 0.0, 0.6]), &level[..1], Rotation::None);
     }
 
     #[test]
     fn lines_in_reading_direction_count_as_they_stand_on_the_page() {
         let turned: Vec<Quad> =
-            lines(6, 20.0, 300.0).iter().map(|q| q.rotated_corners(Turn::Quarter)).collect();
+            lines(6, 20.0, 300.0).iter().map(|q| q.rotated_corners(Rotation::Quarter)).collect();
         assert_eq!(share_on_end(&turned), Some(1.0));
         assert_eq!(share_on_end(&lines(2, 300.0, 20.0)), None, "two lines are no evidence");
     }
@@ -188,7 +188,7 @@ mod tests {
         let mut stamped = quads;
         stamped.push(
             Quad::from_rect(&Rect { x: 0.0, y: 0.0, width: 20.0, height: 400.0 })
-                .rotated_corners(Turn::Quarter),
+                .rotated_corners(Rotation::Quarter),
         );
         let turned = flipped(&stamped, &[0.0, 0.0, 0.0, 0.0, 0.0, 0.97]);
         assert_eq!(turned, [false, false, false, false, false, true]);

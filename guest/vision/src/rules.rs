@@ -4,7 +4,7 @@
 //! Works on a page at about the detector's size; knows nothing of text. Called once a page, for [`crate::layout`].
 
 use crate::detect::components::{Stroke, strokes};
-use crate::geometry::{Point, Turn};
+use crate::geometry::{Point, Rotation};
 
 /// A drawn line, in pixels of the image that it was found in.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,15 +23,15 @@ impl Rule {
     }
 
     /// Where the rule lies after the image of `width` by `height` that it stands in was turned clockwise.
-    pub fn turned(&self, turn: Turn, width: f32, height: f32) -> Self {
-        let turned = |p: Point| p.turned(turn, width, height);
+    pub fn turned(&self, rotation: Rotation, width: f32, height: f32) -> Self {
+        let turned = |p: Point| p.turned(rotation, width, height);
         Self { from: turned(self.from), to: turned(self.to) }
     }
 }
 
 /// Rows to either side that a ridge is compared with: rules up to five pixels thick are found, edges of areas are not.
 const REACH: usize = 3;
-/// Least difference of grey levels (of 255). A hairline of half a pixel at this size still differs by 70.
+/// Least difference of gray levels (of 255). A hairline of half a pixel at this size still differs by 70.
 const CONTRAST: u8 = 24;
 /// Shortest run of ridge pixels: longer than letters are wide, shorter than the steps of a thin line tilted by 3 degrees.
 const RUN_MIN: u32 = 24;
@@ -52,9 +52,9 @@ pub fn rules(rgb: &[u8], width: usize, height: usize) -> Vec<Rule> {
     if width == 0 || height == 0 || rgb.len() != width * height * 3 {
         return Vec::new();
     }
-    let grey = grey(rgb);
-    let level = lines(&grey, width, height);
-    let upright = lines(&transposed(&grey, width, height), height, width);
+    let gray = gray(rgb);
+    let level = lines(&gray, width, height);
+    let upright = lines(&transposed(&gray, width, height), height, width);
     let swapped = |stroke: Stroke| Rule {
         from: Point::new(stroke.from.y, stroke.from.x),
         to: Point::new(stroke.to.y, stroke.to.x),
@@ -65,18 +65,18 @@ pub fn rules(rgb: &[u8], width: usize, height: usize) -> Vec<Rule> {
 }
 
 /// The green of every pixel: most of its brightness, and one byte in three to look at.
-fn grey(rgb: &[u8]) -> Vec<u8> {
+fn gray(rgb: &[u8]) -> Vec<u8> {
     rgb.as_chunks::<3>().0.iter().map(|pixel| pixel[1]).collect()
 }
 
 /// Rows become columns, tile by tile, so that both sides stay in the cache.
-fn transposed(grey: &[u8], width: usize, height: usize) -> Vec<u8> {
-    let mut out = vec![0u8; grey.len()];
+fn transposed(gray: &[u8], width: usize, height: usize) -> Vec<u8> {
+    let mut out = vec![0u8; gray.len()];
     for top in (0..height).step_by(TILE) {
         for left in (0..width).step_by(TILE) {
             for y in top..(top + TILE).min(height) {
                 let right = (left + TILE).min(width);
-                let Some(row) = grey.get(y * width + left..y * width + right) else { continue };
+                let Some(row) = gray.get(y * width + left..y * width + right) else { continue };
                 for (x, &value) in (left..).zip(row) {
                     if let Some(place) = out.get_mut(x * height + y) {
                         *place = value;
@@ -89,9 +89,9 @@ fn transposed(grey: &[u8], width: usize, height: usize) -> Vec<u8> {
 }
 
 /// Lines along the rows.
-fn lines(grey: &[u8], width: usize, height: usize) -> Vec<Stroke> {
-    let mut mask = vec![0u8; grey.len()];
-    let row = |y: usize| grey.get(y * width..(y + 1) * width).unwrap_or_default();
+fn lines(gray: &[u8], width: usize, height: usize) -> Vec<Stroke> {
+    let mut mask = vec![0u8; gray.len()];
+    let row = |y: usize| gray.get(y * width..(y + 1) * width).unwrap_or_default();
     for (y, out) in mask.chunks_exact_mut(width).enumerate() {
         if y >= REACH && y + REACH < height {
             ridge(row(y - REACH), row(y), row(y + REACH), out);

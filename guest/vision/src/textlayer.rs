@@ -1,7 +1,7 @@
 //! Embedded text beside text read from pixels: is a text layer real, what are its lines, and what is left to read.
 //!
 //! Units are points of the page as displayed, as the contract's `text-layer` has them; the guest scales to pixels.
-//! Embedded and recognised lines become one transcript by giving the quads of both to [`crate::layout`].
+//! Embedded and recognized lines become one transcript by giving the quads of both to [`crate::layout`].
 
 mod judge;
 mod merge;

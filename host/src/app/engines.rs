@@ -12,13 +12,13 @@ use lector_inference::build::Task;
 use lector_inference::cache::Collected;
 use lector_inference::preflight::{self, GpuPlaces};
 use lector_inference::{
-    CpuFeatures, EngineCache, EngineStatus, Inference, InferenceConfig, Outcome, Provider, Rung, RungState,
-    RungStatus, Step, Wish, gpu,
+    CpuFeatures, EngineCache, EngineStatus, EngineVariant, Inference, InferenceConfig, Outcome,
+    PreferredProvider, Provider, Step, VariantState, VariantStatus, gpu,
 };
 
 use super::myself;
 use crate::config::EnginesConfig;
-use crate::metrics::{EngineReading, GpuReading, RungReading};
+use crate::metrics::{EngineSample, GpuSample, VariantSample};
 
 /// The role of this program that builds engines.
 const BUILDER: &str = "engine-builder";
@@ -29,7 +29,7 @@ pub(super) fn config(config: &EnginesConfig) -> anyhow::Result<InferenceConfig> 
         words
             .iter()
             .map(|word| word.parse().map_err(|error| anyhow::anyhow!("{key}: {error}")))
-            .collect::<anyhow::Result<Vec<Wish>>>()
+            .collect::<anyhow::Result<Vec<PreferredProvider>>>()
     };
     let single = config.model_providers.iter().map(|(model, words)| {
         Ok((model.clone(), wishes(&format!("engines.model_providers.{model}"), words)?))
@@ -60,7 +60,7 @@ pub struct EngineLine {
     /// Of which model.
     pub model: String,
     /// Provider and precision.
-    pub rung: String,
+    pub variant: String,
     /// Whether it may serve.
     pub accepted: bool,
     /// What acceptance said.
@@ -81,7 +81,7 @@ pub struct EngineLines {
     /// Its engines.
     pub engines: Vec<EngineLine>,
     /// What was set aside, and why.
-    pub set_aside: Vec<(String, String)>,
+    pub quarantine: Vec<(String, String)>,
 }
 
 /// Reads the cache; no engine is loaded.
@@ -95,7 +95,7 @@ pub fn engines_list(config: &EnginesConfig) -> anyhow::Result<EngineLines> {
         EngineLine {
             entry: dir.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             model: manifest.key.model.clone(),
-            rung: manifest.key.rung.to_string(),
+            variant: manifest.key.variant.to_string(),
             accepted: manifest.verdict.accepted,
             summary: manifest.verdict.summary(),
             bytes: manifest.bytes(),
@@ -105,9 +105,9 @@ pub fn engines_list(config: &EnginesConfig) -> anyhow::Result<EngineLines> {
         }
     });
     let engines = lines.collect();
-    let aside = cache.set_asides().with_context(failed)?.into_iter();
+    let aside = cache.quarantined().with_context(failed)?.into_iter();
     let name = |dir: std::path::PathBuf| dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(EngineLines { engines, set_aside: aside.map(|(dir, reason)| (name(dir), reason)).collect() })
+    Ok(EngineLines { engines, quarantine: aside.map(|(dir, reason)| (name(dir), reason)).collect() })
 }
 
 /// Removes the least recently used engines until the rest fits.
@@ -133,10 +133,10 @@ pub fn engines_import(config: &EnginesConfig, from: &Path) -> anyhow::Result<Str
 /// What a command has done with engines.
 #[derive(Clone, Debug)]
 pub struct EngineOrder {
-    /// Which models; empty: all of the catalogue.
+    /// Which models; empty: all of the catalog.
     pub models: Vec<String>,
     /// On which rung; `None`: every one of the model's ladder.
-    pub rung: Option<String>,
+    pub variant: Option<String>,
     /// What to do.
     pub task: Task,
 }
@@ -147,31 +147,33 @@ pub(super) fn orderer(config: &EnginesConfig) -> anyhow::Result<Arc<Inference>> 
     Inference::start(plane).context("starting the engines")
 }
 
-/// Has engines built or verified, each by a process of its own, one after another. `hear` is told of every step, `done` of
+/// Has engines built or verified, each by a process of its own, one after another. `on_progress` is told of every step, `done` of
 /// every end.
 pub fn engines_order(
     config: &EnginesConfig,
     order: &EngineOrder,
-    mut hear: impl FnMut(&str, &str, Step),
+    mut on_progress: impl FnMut(&str, &str, Step),
     mut done: impl FnMut(&str, &str, Result<&Outcome, &str>),
 ) -> anyhow::Result<()> {
-    let rung = order.rung.as_deref().map(str::parse::<Rung>).transpose()?;
+    let variant = order.variant.as_deref().map(str::parse::<EngineVariant>).transpose()?;
     let inference = orderer(config)?;
-    let catalogue = inference.catalogue();
-    let known = catalogue.entries().iter().map(|entry| entry.name.clone());
+    let catalog = inference.catalog();
+    let known = catalog.entries().iter().map(|entry| entry.name.clone());
     let models: Vec<ModelName> = if order.models.is_empty() {
         known.collect()
     } else {
         order.models.iter().map(|name| ModelName::from(name.as_str())).collect()
     };
     for model in &models {
-        if catalogue.find(model).is_none() {
-            bail!("model {model} is not in the catalogue: `lector models list` shows what is");
+        if catalog.find(model).is_none() {
+            bail!("model {model} is not in the catalog: `lector models list` shows what is");
         }
-        let rungs = rung.map_or_else(|| inference.ladder(model).rungs.clone(), |rung| vec![rung]);
-        for rung in rungs {
-            let (name, place) = (model.to_string(), rung.to_string());
-            let outcome = inference.order(order.task, model, rung, |step, _| hear(&name, &place, step));
+        let variants =
+            variant.map_or_else(|| inference.preference(model).variants.clone(), |variant| vec![variant]);
+        for variant in variants {
+            let (name, place) = (model.to_string(), variant.to_string());
+            let outcome =
+                inference.order(order.task, model, variant, |step, _| on_progress(&name, &place, step));
             done(&name, &place, outcome.as_ref().map_err(String::as_str));
         }
     }
@@ -179,42 +181,42 @@ pub fn engines_order(
 }
 
 /// How a model's engines stand, for metrics, readiness and the API.
-pub(super) fn reading(status: EngineStatus) -> EngineReading {
+pub(super) fn reading(status: EngineStatus) -> EngineSample {
     let serving = status.serving;
-    EngineReading {
+    EngineSample {
         model: status.model.to_string(),
-        serving: serving.as_ref().map_or_else(|| "none".to_owned(), |serving| serving.rung.to_string()),
+        serving: serving.as_ref().map_or_else(|| "none".to_owned(), |serving| serving.variant.to_string()),
         entry: serving.as_ref().and_then(|serving| serving.entry.clone()),
         serving_for: serving.as_ref().and_then(|serving| serving.since.elapsed().ok()).unwrap_or_default(),
         load: serving.map(|serving| serving.load).unwrap_or_default(),
-        improving: status.improving,
-        rungs: status.rungs.into_iter().map(rung_reading).collect(),
+        upgrading: status.upgrading,
+        variants: status.variants.into_iter().map(variant_sample).collect(),
         reasons: status.reasons,
     }
 }
 
-fn rung_reading(status: RungStatus) -> RungReading {
+fn variant_sample(status: VariantStatus) -> VariantSample {
     let state = status.state.as_str();
-    let (tries, tried_rarely, retry_in) = match status.state {
-        RungState::Failed { tries, rarely, again, .. } => {
-            (Some(tries), rarely, Some(again.saturating_duration_since(Instant::now())))
+    let (attempts, slow_retry, retry_in) = match status.state {
+        VariantState::Failed { attempts, slow, again, .. } => {
+            (Some(attempts), slow, Some(again.saturating_duration_since(Instant::now())))
         }
         _ => (None, false, None),
     };
-    let (why, working_for, estimate) = match status.state {
-        RungState::Failed { why, .. } | RungState::Excluded { why } => (Some(why), None, None),
-        RungState::Building { since, estimate, .. } => (None, Some(since.elapsed()), estimate),
+    let (why, building_for, estimate) = match status.state {
+        VariantState::Failed { why, .. } | VariantState::Excluded { why } => (Some(why), None, None),
+        VariantState::Building { since, estimate, .. } => (None, Some(since.elapsed()), estimate),
         _ => (None, None, None),
     };
     let built = status.built;
-    RungReading {
-        rung: status.rung.to_string(),
+    VariantSample {
+        variant: status.variant.to_string(),
         state,
         why,
-        tries,
-        tried_rarely,
+        attempts,
+        slow_retry,
         retry_in,
-        working_for,
+        building_for,
         estimate,
         entry: built.as_ref().map(|built| built.entry.clone()),
         bytes: built.as_ref().map(|built| built.bytes),
@@ -225,7 +227,7 @@ fn rung_reading(status: RungStatus) -> RungReading {
 }
 
 /// A device's figures under the names of metrics.
-pub(super) fn gpu_reading(gpu: lector_inference::gpu::GpuReading) -> GpuReading {
+pub(super) fn gpu_sample(gpu: lector_inference::gpu::GpuSample) -> GpuSample {
     let figures = [
         ("lector_gpu_busy_ratio", gpu.busy),
         ("lector_gpu_memory_used_bytes", gpu.memory_used_bytes.map(|bytes| bytes as f64)),
@@ -236,7 +238,7 @@ pub(super) fn gpu_reading(gpu: lector_inference::gpu::GpuReading) -> GpuReading 
         ("lector_gpu_clock_megahertz", gpu.clock_mhz.map(f64::from)),
     ];
     let known = figures.into_iter().filter_map(|(name, figure)| Some((name, figure?)));
-    GpuReading { device: format!("{} {}", gpu.number, gpu.name), figures: known.collect() }
+    GpuSample { device: format!("{} {}", gpu.number, gpu.name), figures: known.collect() }
 }
 
 /// What of GPUs this machine has, and what it lacks.

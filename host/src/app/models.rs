@@ -1,18 +1,18 @@
-//! The model catalogue for the command line: listed, shown, held against its files and its golden batches, added to.
+//! The model catalog for the command line: listed, shown, held against its files and its golden batches, added to.
 
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use lector_core::ModelName;
 use lector_inference::build::Task as BuildTask;
-use lector_inference::catalogue::{self, Adoption, Kept, LabelOrigin, Steps};
+use lector_inference::catalog::{self, BackupSummary, LabelOrigin, ModelImport, Steps};
 use lector_inference::provider::UnknownProvider;
-use lector_inference::{Catalogue, EngineCache, Inference, InferenceConfig, ModelEntry, Rung, Task};
+use lector_inference::{Catalog, EngineCache, EngineVariant, Inference, InferenceConfig, ModelEntry, Task};
 
 use super::engines;
 use crate::config::EnginesConfig;
 
-/// A model of the catalogue, for people.
+/// A model of the catalog, for people.
 #[derive(Clone, Debug)]
 pub struct ModelLine {
     /// Its name.
@@ -23,35 +23,34 @@ pub struct ModelLine {
     pub bytes: u64,
     /// Whether the weights are there.
     pub present: bool,
-    /// Licence of the weights.
-    pub licence: String,
+    /// License of the weights.
+    pub license: String,
     /// In a sentence.
     pub description: String,
 }
 
-fn catalogue(config: &EnginesConfig) -> anyhow::Result<Catalogue> {
+fn catalog(config: &EnginesConfig) -> anyhow::Result<Catalog> {
     let (shipped, own) = (&config.models_dir, &config.own_models_dir);
-    Catalogue::read_both(shipped, Some(own)).with_context(|| {
-        format!("reading the model catalogue in {} and {}", shipped.display(), own.display())
-    })
+    Catalog::read_both(shipped, Some(own))
+        .with_context(|| format!("reading the model catalog in {} and {}", shipped.display(), own.display()))
 }
 
 fn find(config: &EnginesConfig, name: &str) -> anyhow::Result<ModelEntry> {
-    let found = catalogue(config)?.find(&ModelName::from(name)).cloned();
-    found.with_context(|| format!("model {name} is not in the catalogue: `lector models list` shows what is"))
+    let found = catalog(config)?.find(&ModelName::from(name)).cloned();
+    found.with_context(|| format!("model {name} is not in the catalog: `lector models list` shows what is"))
 }
 
-/// The catalogue, read without an engine.
+/// The catalog, read without an engine.
 pub fn models(config: &EnginesConfig) -> anyhow::Result<Vec<ModelLine>> {
     let line = |entry: &ModelEntry| ModelLine {
         name: entry.name.to_string(),
         task: entry.task.as_str().to_owned(),
         bytes: entry.weights.bytes,
         present: entry.present(),
-        licence: entry.licence.clone(),
+        license: entry.license.clone(),
         description: entry.description.clone(),
     };
-    Ok(catalogue(config)?.entries().iter().map(line).collect())
+    Ok(catalog(config)?.entries().iter().map(line).collect())
 }
 
 /// All that is known of a model: its description, whether its files are what it says, its engines in the cache.
@@ -61,7 +60,7 @@ pub fn model_sheet(config: &EnginesConfig, name: &str) -> anyhow::Result<Vec<(&'
         ("name", entry.name.to_string()),
         ("task", entry.task.as_str().to_owned()),
         ("description", entry.description.clone()),
-        ("licence", entry.licence.clone()),
+        ("license", entry.license.clone()),
         ("weights", entry.weights.path.display().to_string()),
         ("sha256", entry.weights.sha256.to_string()),
         ("bytes", entry.weights.bytes.to_string()),
@@ -80,7 +79,7 @@ pub fn model_sheet(config: &EnginesConfig, name: &str) -> anyhow::Result<Vec<(&'
         ("preprocess", preprocess(&entry)),
         ("acceptance", acceptance(&entry)),
     ];
-    for finding in entry.examine() {
+    for finding in entry.validate() {
         let outcome =
             finding.outcome.map_or_else(|why| format!("WRONG: {why}"), |what| format!("ok: {what}"));
         sheet.push(("file", format!("{}: {outcome}", finding.about)));
@@ -96,9 +95,9 @@ pub fn model_sheet(config: &EnginesConfig, name: &str) -> anyhow::Result<Vec<(&'
             true => "accepted",
             false => "refused",
         };
-        let (folder, rung) = (dir.file_name().unwrap_or_default().to_string_lossy(), manifest.key.rung);
+        let (folder, variant) = (dir.file_name().unwrap_or_default().to_string_lossy(), manifest.key.variant);
         let (megabytes, summary) = (manifest.bytes() as f64 / 1e6, manifest.verdict.summary());
-        ("engine", format!("{rung} {verdict}, {megabytes:.1} MB, {folder}: {summary}"))
+        ("engine", format!("{variant} {verdict}, {megabytes:.1} MB, {folder}: {summary}"))
     });
     sheet.extend(engines);
     Ok(sheet)
@@ -161,9 +160,9 @@ pub type Told<'a> = &'a mut dyn FnMut(&str, &str, &Result<String, String>);
 /// Holds models (none named: all) against their files and runs their golden batches on every rung of their ladders, which
 /// builds what is missing there. True: nothing was wrong.
 pub fn models_verify(config: &EnginesConfig, names: &[String], tell: Told<'_>) -> anyhow::Result<bool> {
-    let catalogue = catalogue(config)?;
+    let catalog = catalog(config)?;
     let entries: Vec<ModelEntry> = match names {
-        [] => catalogue.entries().to_vec(),
+        [] => catalog.entries().to_vec(),
         names => names.iter().map(|name| find(config, name)).collect::<anyhow::Result<_>>()?,
     };
     let mut good = true;
@@ -174,7 +173,7 @@ pub fn models_verify(config: &EnginesConfig, names: &[String], tell: Told<'_>) -
             outcome.is_ok()
         };
         let mut fits = true;
-        for finding in entry.examine() {
+        for finding in entry.validate() {
             fits &= note(finding.about, finding.outcome);
         }
         if fits && note("a run", run(config, &entry.name)) {
@@ -192,7 +191,7 @@ fn run(config: &EnginesConfig, model: &ModelName) -> Result<String, String> {
     };
     let plane = engines::config(config).map_err(|error| format!("{error:#}"))?;
     let reference =
-        Rung::REFERENCE.to_string().parse().map_err(|error: UnknownProvider| error.to_string())?;
+        EngineVariant::REFERENCE.to_string().parse().map_err(|error: UnknownProvider| error.to_string())?;
     let plane = InferenceConfig {
         providers: vec![reference],
         model_providers: std::collections::BTreeMap::new(),
@@ -203,7 +202,7 @@ fn run(config: &EnginesConfig, model: &ModelName) -> Result<String, String> {
     inference.open(std::slice::from_ref(model)).map_err(|error| told(&error))?;
     let outcome = inference.probe().map_err(|fault| format!("{fault}"));
     inference.shutdown();
-    outcome.map(|()| format!("the smallest input, on {}", Rung::REFERENCE))
+    outcome.map(|()| format!("the smallest input, on {}", EngineVariant::REFERENCE))
 }
 
 /// The golden batch on every rung of the model's ladder: built where it is not there, which compares, else compared again.
@@ -217,11 +216,11 @@ fn golden(
         return Ok(());
     }
     let inference = engines::orderer(config)?;
-    for &rung in &inference.ladder(&entry.name).rungs {
-        let order = |task| inference.order(task, &entry.name, rung, |_, _| {});
+    for &variant in &inference.preference(&entry.name).variants {
+        let order = |task| inference.order(task, &entry.name, variant, |_, _| {});
         let outcome = order(BuildTask::Build)
             .and_then(|built| if built.found { order(BuildTask::Verify) } else { Ok(built) });
-        let about = format!("golden batch on {rung}");
+        let about = format!("golden batch on {variant}");
         note(
             &about,
             outcome.and_then(
@@ -235,7 +234,7 @@ fn golden(
 /// What `lector models add` was told.
 #[derive(Clone, Debug)]
 pub struct ModelOrder<'a> {
-    /// Name in the catalogue.
+    /// Name in the catalog.
     pub name: &'a str,
     /// What it is for; `None`: as the one that it is like.
     pub task: Option<&'a str>,
@@ -243,19 +242,19 @@ pub struct ModelOrder<'a> {
     pub weights: &'a Path,
     /// Texts of the classes, a line each.
     pub labels: Option<&'a Path>,
-    /// A model of the catalogue.
+    /// A model of the catalog.
     pub like: Option<&'a str>,
     /// One sentence.
     pub description: Option<&'a str>,
     /// SPDX expression.
-    pub licence: &'a str,
+    pub license: &'a str,
 }
 
-/// Takes an operator's model into the catalogue, verified: one that cannot run is not taken. True: every rung accepted it.
+/// Takes an operator's model into the catalog, verified: one that cannot run is not taken. True: every rung accepted it.
 pub fn models_add(config: &EnginesConfig, order: &ModelOrder<'_>, tell: Told<'_>) -> anyhow::Result<bool> {
-    let known = catalogue(config)?;
+    let known = catalog(config)?;
     if known.find(&ModelName::from(order.name)).is_some() {
-        bail!("model {} is in the catalogue already: take another name", order.name);
+        bail!("model {} is in the catalog already: take another name", order.name);
     }
     let like = order.like.map(|name| find(config, name)).transpose()?;
     let task = match (order.task, &like) {
@@ -263,27 +262,27 @@ pub fn models_add(config: &EnginesConfig, order: &ModelOrder<'_>, tell: Told<'_>
             format!("there is no task `{word}`: detection, recognition or classification")
         })?,
         (None, Some(like)) => like.task,
-        (None, None) => bail!("what is it for? Name --task, or --like with a model of the catalogue"),
+        (None, None) => bail!("what is it for? Name --task, or --like with a model of the catalog"),
     };
     let file = order.weights.file_name().unwrap_or_default().to_string_lossy();
-    let adoption = Adoption {
+    let adoption = ModelImport {
         name: ModelName::from(order.name),
         task,
         description: order.description.map_or_else(|| format!("{file}, an operator's own."), str::to_owned),
-        licence: order.licence.to_owned(),
+        license: order.license.to_owned(),
         weights: order.weights,
         labels: order.labels,
         like: like.as_ref(),
     };
     let entry = adoption
-        .adopt(&config.own_models_dir)
-        .with_context(|| format!("taking {} into the catalogue", order.weights.display()))?;
+        .import(&config.own_models_dir)
+        .with_context(|| format!("taking {} into the catalog", order.weights.display()))?;
     let ran = run(config, &entry.name);
     tell(order.name, "a run", &ran);
     if let Err(why) = ran {
         let folder = config.own_models_dir.join(order.name);
         std::fs::remove_dir_all(&folder).with_context(|| format!("removing {} again", folder.display()))?;
-        bail!("model {} cannot run and was not taken into the catalogue: {why}", order.name);
+        bail!("model {} cannot run and was not taken into the catalog: {why}", order.name);
     }
     let mut accepted = true;
     golden(config, &entry, |about, outcome| {
@@ -297,17 +296,17 @@ pub fn models_add(config: &EnginesConfig, order: &ModelOrder<'_>, tell: Told<'_>
 /// Names of an operator's own models.
 pub fn own_models(config: &EnginesConfig) -> anyhow::Result<Vec<String>> {
     let dir = &config.own_models_dir;
-    catalogue::own_models(dir).with_context(|| format!("looking for models in {}", dir.display()))
+    catalog::own_models(dir).with_context(|| format!("looking for models in {}", dir.display()))
 }
 
 /// Copies an operator's own models into a folder.
-pub fn models_keep(config: &EnginesConfig, to: &Path) -> anyhow::Result<Kept> {
+pub fn models_backup(config: &EnginesConfig, to: &Path) -> anyhow::Result<BackupSummary> {
     let dir = &config.own_models_dir;
-    catalogue::keep(dir, to).with_context(|| format!("copying the models in {}", dir.display()))
+    catalog::backup(dir, to).with_context(|| format!("copying the models in {}", dir.display()))
 }
 
 /// Copies them back.
-pub fn models_bring_back(config: &EnginesConfig, from: &Path) -> anyhow::Result<Kept> {
+pub fn models_restore(config: &EnginesConfig, from: &Path) -> anyhow::Result<BackupSummary> {
     let dir = &config.own_models_dir;
-    catalogue::bring_back(from, dir).with_context(|| format!("copying models into {}", dir.display()))
+    catalog::restore(from, dir).with_context(|| format!("copying models into {}", dir.display()))
 }

@@ -66,7 +66,7 @@ pub(super) fn backup(args: &Backup, config: &Config) -> Result<ExitCode, Failure
     let models = if args.without_models {
         listed("models of your own that were LEFT OUT", &app::own_models(&config.engines)?)
     } else {
-        let kept = app::models_keep(&config.engines, &args.to.join(MODELS)).context("backing up")?;
+        let kept = app::models_backup(&config.engines, &args.to.join(MODELS)).context("backing up")?;
         format!("{}; {} files, {} bytes", listed("models of your own", &kept.models), kept.files, kept.bytes)
     };
     say("backed up", copied, &models, &args.to)
@@ -75,14 +75,14 @@ pub(super) fn backup(args: &Backup, config: &Config) -> Result<ExitCode, Failure
 pub(super) fn restore(args: &Restore, config: &Config) -> Result<ExitCode, Failure> {
     let to = data_dir(config)?;
     let mut models = "models of your own: LEFT in the backup, as --without-models says".to_owned();
-    let bring_back = || -> anyhow::Result<()> {
+    let restore = || -> anyhow::Result<()> {
         if !args.without_models {
-            let kept = app::models_bring_back(&config.engines, &args.from.join(MODELS))?;
+            let kept = app::models_restore(&config.engines, &args.from.join(MODELS))?;
             let to = config.engines.own_models_dir.display();
             models = format!("{}, in {to}", listed("models of your own", &kept.models));
         }
         Ok(())
     };
-    let copied = copies::restore(&args.from, to, bring_back).context("restoring")?;
+    let copied = copies::restore(&args.from, to, restore).context("restoring")?;
     say("restored", copied, &models, to)
 }

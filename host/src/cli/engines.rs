@@ -87,18 +87,18 @@ pub(super) enum Here {
 /// Which engines.
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
-    /// Models of the catalogue
+    /// Models of the catalog
     #[arg(required_unless_present = "all")]
     models: Vec<String>,
-    /// Every model of the catalogue
+    /// Every model of the catalog
     #[arg(long, conflicts_with = "models")]
     all: bool,
     /// One rung instead of the models' ladders, e.g. openvino/bf16, cuda:1/f32
     #[arg(long, visible_alias = "device", value_name = "PROVIDER/PRECISION")]
-    rung: Option<String>,
-    /// Build even what is there
+    variant: Option<String>,
+    /// Builds engines again that are in the cache
     #[arg(long)]
-    again: bool,
+    force: bool,
 }
 
 pub(super) fn run(command: Command, config: Config) -> Result<ExitCode, Failure> {
@@ -115,7 +115,7 @@ fn here(command: Here, config: &Config) -> Result<ExitCode, Failure> {
     match command {
         Here::List => list(config),
         Here::Build(which) => {
-            let task = if which.again { Task::Rebuild } else { Task::Build };
+            let task = if which.force { Task::Rebuild } else { Task::Build };
             order(config, which, task)
         }
         Here::Verify(which) => order(config, which, Task::Verify),
@@ -175,7 +175,7 @@ fn preflight(config: &Config, json: bool) -> Result<ExitCode, Failure> {
 }
 
 fn list(config: &Config) -> Result<ExitCode, Failure> {
-    let app::EngineLines { engines, set_aside } = app::engines_list(&config.engines)?;
+    let app::EngineLines { engines, quarantine } = app::engines_list(&config.engines)?;
     let mut out = format!("cache: {}\n", config.engines.cache_dir.display());
     if !engines.is_empty() {
         let _ = writeln!(
@@ -191,7 +191,7 @@ fn list(config: &Config) -> Result<ExitCode, Failure> {
             out,
             "{:<24} {:<16} {:<9} {:>7.1} {:>8.1} {:>9.1} {:>9}  {}: {}",
             engine.model,
-            engine.rung,
+            engine.variant,
             if engine.accepted { "accepted" } else { "refused" },
             megabytes(engine.bytes),
             engine.build_s,
@@ -201,7 +201,7 @@ fn list(config: &Config) -> Result<ExitCode, Failure> {
             engine.summary,
         );
     }
-    for (name, reason) in set_aside {
+    for (name, reason) in quarantine {
         let _ = writeln!(out, "set aside: {name}: {reason}");
     }
     terminal::print(&out)?;
@@ -211,10 +211,10 @@ fn list(config: &Config) -> Result<ExitCode, Failure> {
 /// Exit code 1 where an engine is refused or cannot be built.
 fn order(config: &Config, which: Which, task: Task) -> Result<ExitCode, Failure> {
     let (mut lines, mut bad) = (Ok(()), 0);
-    let order = EngineOrder { models: which.models, rung: which.rung, task };
-    let hear = |model: &str, rung: &str, step: Step| {
+    let order = EngineOrder { models: which.models, variant: which.variant, task };
+    let on_progress = |model: &str, variant: &str, step: Step| {
         terminal::complain(&format!(
-            "{model} {rung}: {}",
+            "{model} {variant}: {}",
             match step {
                 Step::Waiting => "waits for another build",
                 Step::Building => "is being built",
@@ -222,14 +222,14 @@ fn order(config: &Config, which: Which, task: Task) -> Result<ExitCode, Failure>
             }
         ));
     };
-    app::engines_order(&config.engines, &order, hear, |model, rung, outcome| {
+    app::engines_order(&config.engines, &order, on_progress, |model, variant, outcome| {
         let line = match outcome {
             Ok(done) => {
                 bad += usize::from(!done.accepted);
                 let verdict = if done.accepted { "accepted" } else { "refused" };
                 let how = if done.found { "was there" } else { "built" };
                 format!(
-                    "{model} {rung}: {verdict}, {how}, {:.1} MB, build {:.1} s, acceptance {:.1} s: {}\n",
+                    "{model} {variant}: {verdict}, {how}, {:.1} MB, build {:.1} s, acceptance {:.1} s: {}\n",
                     megabytes(done.bytes),
                     done.build_ms as f64 / 1e3,
                     done.acceptance_ms as f64 / 1e3,
@@ -238,7 +238,7 @@ fn order(config: &Config, which: Which, task: Task) -> Result<ExitCode, Failure>
             }
             Err(why) => {
                 bad += 1;
-                format!("{model} {rung}: failed: {why}\n")
+                format!("{model} {variant}: failed: {why}\n")
             }
         };
         if lines.is_ok() {

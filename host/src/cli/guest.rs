@@ -1,6 +1,6 @@
 //! `lector guest`: what an author of guests works with: `new`, `build`, `check`, `test`, `dev`, `vendor`.
 //!
-//! Owns the commands' arguments. A project is `project.rs`, made of what `kit.rs` carries; `compiler.rs` calls cargo;
+//! Owns the commands' arguments. A project is `project.rs`, made of what `embedded_sdk.rs` carries; `compiler.rs` calls cargo;
 //! `reading.rs` is the host in this process that `check`, `test` and `dev` read with; `golden.rs` knows golden
 //! documents. Needs no server, unless `dev` is told of one (`deployed.rs`).
 
@@ -9,10 +9,10 @@ mod check;
 mod compiler;
 mod deployed;
 mod dev;
+mod embedded_sdk;
 mod golden;
-mod kit;
+mod pipeline_runner;
 mod project;
-mod reading;
 mod test;
 
 use std::path::PathBuf;

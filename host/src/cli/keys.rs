@@ -14,7 +14,7 @@ pub(super) async fn first_admin_key(control: &ControlPlane, file: &Path) -> anyh
     let mut out = opened.with_context(|| {
         format!("making {} (platform.admin_key_file) for the first administrator's key", file.display())
     })?;
-    let made = control.make_key_for(&Admin::of_this_machine(), Scope::Admin, "first").await?;
+    let made = control.create_key_for(&Admin::of_this_machine(), Scope::Admin, "first").await?;
     let written = writeln!(out, "{}", made.text.reveal()).and_then(|()| out.sync_all());
     written.with_context(|| format!("writing the first administrator's key to {}", file.display()))?;
     tracing::info!(file = %file.display(), key = %made.view.id, "made the first administrator's key");

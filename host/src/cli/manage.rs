@@ -112,7 +112,7 @@ pub(super) enum Keys {
         all: bool,
     },
     /// Makes one, and shows it this once
-    Make {
+    Create {
         /// What its owner calls it
         #[arg(default_value = "")]
         label: String,
@@ -149,7 +149,7 @@ impl Ask for Keys {
         let keys = |any: bool| if any { "/admin/keys" } else { "/keys" };
         Ok(match self {
             Keys::List { all } => server.at(Method::GET, keys(all)),
-            Keys::Make { label, tenant, admin } => {
+            Keys::Create { label, tenant, admin } => {
                 let request = server.at(Method::POST, keys(admin || tenant.is_some()));
                 let mut body = json!({ "label": label });
                 set(&mut body, "tenant", tenant.map(Value::from));
@@ -170,17 +170,25 @@ pub(super) enum Tenants {
     /// Lists them
     List,
     /// Shows one
-    Show {
+    Get {
         /// Its name
         name: String,
     },
-    /// Makes one, or changes its terms: what is not given is the default
-    Put {
-        /// Its name
+    /// Creates a tenant with a policy; the members that are not given have their defaults
+    Create {
+        /// Name of the tenant
         name: String,
-        /// Its terms, a JSON file: weight, models, limits
+        /// Its policy, a JSON file: weight, models, limits
         #[arg(value_name = "FILE")]
-        terms: Option<PathBuf>,
+        policy: Option<PathBuf>,
+    },
+    /// Replaces the policy of a tenant; the members that are not given have their defaults
+    Update {
+        /// Name of the tenant
+        name: String,
+        /// Its policy, a JSON file: weight, models, limits
+        #[arg(value_name = "FILE")]
+        policy: Option<PathBuf>,
     },
     /// Deletes one, with its keys and its deployments
     Delete {
@@ -194,13 +202,13 @@ impl Ask for Tenants {
         let of = |name: &str| format!("/admin/tenants/{name}");
         Ok(match self {
             Tenants::List => server.at(Method::GET, "/admin/tenants"),
-            Tenants::Show { name } => server.at(Method::GET, &of(&name)),
-            Tenants::Put { name, terms } => {
-                let terms = match terms {
+            Tenants::Get { name } => server.at(Method::GET, &of(&name)),
+            Tenants::Create { name, policy } | Tenants::Update { name, policy } => {
+                let policy = match policy {
                     Some(file) => json_file(&file).await?,
                     None => json!({}),
                 };
-                server.at(Method::PUT, &of(&name)).json(&terms)
+                server.at(Method::PUT, &of(&name)).json(&policy)
             }
             Tenants::Delete { name } => server.at(Method::DELETE, &of(&name)),
         })

@@ -1,4 +1,4 @@
-//! `lector models`: the catalogue, what is known of a model, whether it is what it says, and models of one's own.
+//! `lector models`: the catalog, what is known of a model, whether it is what it says, and models of one's own.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -12,26 +12,26 @@ use crate::telemetry;
 /// What to do with models.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Lists the catalogue
+    /// Lists the catalog
     List,
     /// Shows a model's description, its files, its engines
-    Show {
+    Get {
         /// As `lector models list` names it
         model: String,
     },
     /// Holds models against their files, and runs their golden batches on every rung of their ladders
     Verify(Verify),
-    /// Takes an ONNX file of one's own into the catalogue, if it is what it is said to be
+    /// Takes an ONNX file of one's own into the catalog, if it is what it is said to be
     Add(Add),
 }
 
 /// Which models.
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
-    /// Models of the catalogue
+    /// Models of the catalog
     #[arg(required_unless_present = "all")]
     models: Vec<String>,
-    /// Every model of the catalogue
+    /// Every model of the catalog
     #[arg(long, conflicts_with = "models")]
     all: bool,
 }
@@ -41,13 +41,13 @@ pub(super) struct Verify {
 pub(super) struct Add {
     /// The ONNX file; it is copied
     weights: PathBuf,
-    /// Name in the catalogue: a-z, 0-9, `-` and `.`
+    /// Name in the catalog: a-z, 0-9, `-` and `.`
     #[arg(long)]
     name: String,
     /// detection, recognition or classification (default: that of --like)
     #[arg(long, required_unless_present = "like")]
     task: Option<String>,
-    /// A model of the catalogue that it is like: it takes over what no file tells, preprocessing, shapes, golden batch and
+    /// A model of the catalog that it is like: it takes over what no file tells, preprocessing, shapes, golden batch and
     /// limits. Without it the description says nothing of preprocessing, and only cpu/f32 may serve it
     #[arg(long, value_name = "MODEL")]
     like: Option<String>,
@@ -57,15 +57,15 @@ pub(super) struct Add {
     /// What it does, in a sentence
     #[arg(long)]
     description: Option<String>,
-    /// Licence of the weights, an SPDX expression
+    /// License of the weights, an SPDX expression
     #[arg(long, default_value = "LicenseRef-own")]
-    licence: String,
+    license: String,
 }
 
 pub(super) fn run(command: Command, config: &Config) -> Result<ExitCode, Failure> {
     match command {
         Command::List => list(config),
-        Command::Show { model } => {
+        Command::Get { model } => {
             let sheet = app::model_sheet(&config.engines, &model)?;
             let text: String = sheet.iter().map(|(key, value)| format!("{key:<12} {value}\n")).collect();
             terminal::print(&text)?;
@@ -84,7 +84,7 @@ pub(super) fn run(command: Command, config: &Config) -> Result<ExitCode, Failure
                 labels: add.labels.as_deref(),
                 like: add.like.as_deref(),
                 description: add.description.as_deref(),
-                licence: &add.licence,
+                license: &add.license,
             };
             let code = told(|tell| app::models_add(&config.engines, &order, tell))?;
             let place = config.engines.own_models_dir.join(&add.name).join("model.toml");
@@ -114,7 +114,7 @@ fn list(config: &Config) -> Result<ExitCode, Failure> {
     let models = app::models(&config.engines)?;
     let mut out = format!(
         "{:<24} {:<15} {:>9}  {:<8} {:<14} {}\n",
-        "NAME", "TASK", "MB", "WEIGHTS", "LICENCE", "DESCRIPTION"
+        "NAME", "TASK", "MB", "WEIGHTS", "LICENSE", "DESCRIPTION"
     );
     for model in &models {
         let _ = writeln!(
@@ -124,7 +124,7 @@ fn list(config: &Config) -> Result<ExitCode, Failure> {
             model.task,
             model.bytes as f64 / 1e6,
             if model.present { "present" } else { "missing" },
-            model.licence,
+            model.license,
             model.description,
         );
     }

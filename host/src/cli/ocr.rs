@@ -172,8 +172,8 @@ pub(super) async fn bytes_of(file: &Path, bytes_max: u64) -> anyhow::Result<Vec<
 
 /// Says what failed; whether anything did.
 fn complain(read: &Read, progress: &Progress) -> bool {
-    for complaint in &read.complaints {
-        progress.pause(|| terminal::complain(complaint));
+    for config_error in &read.complaints {
+        progress.pause(|| terminal::complain(config_error));
     }
     !read.complaints.is_empty()
 }

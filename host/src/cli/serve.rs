@@ -72,7 +72,7 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
         AbortOnDropHandle::new(tokio::spawn(memory::trim_after_large_documents(host.service.clone())));
     // The first page pays for everything that is lazy: let it be ours. What it cannot do now it may be
     // able to do later, and `/readyz` says so until then.
-    match host.service.probe(WARM_UP_MAX).await {
+    match host.service.check_readiness(WARM_UP_MAX).await {
         Ok(report) => tracing::info!(took_ms = report.took.as_millis() as u64, "read the golden page"),
         Err(fault) => tracing::error!(%fault, "the golden page was not read: /readyz will say no"),
     }

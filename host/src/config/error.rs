@@ -33,6 +33,16 @@ pub enum ConfigError {
         /// The known key that is most like it.
         closest: Option<String>,
     },
+    /// A key that had another name before.
+    #[error("`{key}` was renamed to `{now}` in 0.2 ({origin})")]
+    RenamedKey {
+        /// The key as it was written.
+        key: String,
+        /// Where.
+        origin: Origin,
+        /// Its name now.
+        now: &'static str,
+    },
     /// A value of another type than the key has.
     #[error("`{key}` takes {expected}, and {found} stands there ({origin})")]
     Type {

@@ -13,6 +13,7 @@ use super::Sources;
 use super::env::{self, Environment};
 use super::error::ConfigError;
 use super::raw::RawConfig;
+use super::renamed;
 
 /// Largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -166,7 +167,7 @@ fn check_table(at: &str, schema: &Table, over: &Table, origin: &Origin) -> Resul
     Ok(())
 }
 
-/// The one table of `[engines]` whose keys are the catalogue's.
+/// The one table of `[engines]` whose keys are the catalog's.
 const MODEL_PROVIDERS: &str = "engines.model_providers";
 
 fn is_texts(known: &[Value]) -> bool {
@@ -241,6 +242,9 @@ fn merge(at: &str, base: &mut Table, over: Table, origin: &Origin, origins: &mut
 }
 
 fn unknown(key: &str, schema: &Table, origin: &Origin) -> ConfigError {
+    if let Some(now) = renamed::new_name(key) {
+        return ConfigError::RenamedKey { key: key.to_owned(), origin: origin.clone(), now };
+    }
     // Inside a table its own keys are candidates; the whole schema's full keys are, too.
     let (at, name) = key.rsplit_once('.').unwrap_or(("", key));
     let siblings = schema.keys().map(|sibling| (strsim::jaro_winkler(name, sibling), join(at, sibling)));

@@ -53,7 +53,7 @@ pub struct RawEngines {
     pub gpu_memory_bytes_max: u64,
     pub threads: usize,
     pub queue_items_max: usize,
-    /// By model; a table whose keys are the catalogue's.
+    /// By model; a table whose keys are the catalog's.
     pub model_providers: BTreeMap<String, Vec<String>>,
 }
 
@@ -99,7 +99,7 @@ pub struct RawPlatform {
     pub tenant_held_bytes_max: u64,
     pub tenant_images_bytes_max: u64,
     pub document_result_bytes_max: u64,
-    pub engine_linger_s: u64,
+    pub engine_idle_ttl_s: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -130,7 +130,7 @@ pub struct RawDeployment {
     pub budget: BudgetSpec,
 }
 
-/// Aliases that the guests of this repository open, and the catalogue's models for them.
+/// Aliases that the guests of this repository open, and the catalog's models for them.
 const GRANTS: [(&str, &str); 6] = [
     ("detection", "pp-ocrv6-small-det"),
     ("recognition", "pp-ocrv6-small-rec"),
@@ -218,7 +218,7 @@ impl Default for RawConfig {
                 tenant_held_bytes_max: 256 << 20,
                 tenant_images_bytes_max: 0,
                 document_result_bytes_max: 128 << 20,
-                engine_linger_s: 60,
+                engine_idle_ttl_s: 60,
             },
             client: RawClient {
                 server: "http://127.0.0.1:8080".to_owned(),

@@ -234,9 +234,9 @@ fn control(
             bytes => check.at_least("platform.tenant_images_bytes_max", bytes, 1 << 20)?,
         },
         // 0 is a meaning of its own here: let go at once.
-        engine_linger: Duration::from_secs(check.at_most(
-            "platform.engine_linger_s",
-            raw.engine_linger_s,
+        engine_idle_ttl: Duration::from_secs(check.at_most(
+            "platform.engine_idle_ttl_s",
+            raw.engine_idle_ttl_s,
             SECONDS_MAX,
         )?),
     })

@@ -28,7 +28,7 @@ fn transcript(feed: &mut Feed<'_>) -> Transcript {
             confidence: confidence(feed),
             quad: quad(feed),
         }),
-        block: u32::from(feed.byte()),
+        block_id: u32::from(feed.byte()),
         ..Line::new(feed.text(80), confidence(feed), quad(feed))
     });
     let findings = feed.list(3, |feed| Finding {

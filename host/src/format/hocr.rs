@@ -68,7 +68,7 @@ fn page(out: &mut String, name: &str, index: u32, transcript: &Transcript) {
         transcript.size.height,
     );
     let mut line_number = 0;
-    for (block_number, block) in transcript.lines.chunk_by(|a, b| a.block == b.block).enumerate() {
+    for (block_number, block) in transcript.lines.chunk_by(|a, b| a.block_id == b.block_id).enumerate() {
         let quads = block.iter().flat_map(|line| line.quad.0);
         let _ = writeln!(
             out,

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use lector_core::call::RunNote;
-use lector_core::port::Company;
+use lector_core::call::RunRecord;
+use lector_core::port::BatchComposition;
 use lector_core::{
-    Blame, Block, BlockKind, Cell, Direction, Fault, Finding, Line, Origin, Quad, Timing, Transcript, Word,
+    Blame, Block, BlockKind, Cell, Direction, Fault, Finding, Line, LineSource, Quad, Timing, Transcript,
+    Word,
 };
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -78,7 +79,7 @@ pub(super) fn page_members<M: SerializeMap>(
 fn transcript_members<M: SerializeMap>(map: &mut M, page: &Transcript) -> Result<(), M::Error> {
     map.serialize_entry("size", &json!({ "width": page.size.width, "height": page.size.height }))?;
     map.serialize_entry("dpi", &tenth(page.dpi))?;
-    map.serialize_entry("turn", &page.turn.degrees())?;
+    map.serialize_entry("rotation", &page.rotation.degrees())?;
     map.serialize_entry("text", &page.text())?;
     map.serialize_entry("lines", &Seq(|| page.lines.iter().map(LineShape::from)))?;
     if !page.blocks.is_empty() {
@@ -103,7 +104,7 @@ struct LineShape<'a> {
     text: &'a str,
     confidence: f64,
     quad: Corners,
-    source: Origin,
+    source: LineSource,
     #[serde(skip_serializing_if = "Direction::is_ltr")]
     direction: Direction,
     block: u32,
@@ -117,9 +118,9 @@ impl<'a> From<&'a Line> for LineShape<'a> {
             text: &line.text,
             confidence: confidence(line.confidence),
             quad: corners(&line.quad),
-            source: line.origin,
+            source: line.source,
             direction: line.direction,
-            block: line.block,
+            block: line.block_id,
             words: &line.words,
         }
     }
@@ -232,10 +233,10 @@ impl<'a> From<&'a Cell> for CellShape<'a> {
 fn explain(timing: &Timing) -> Option<Value> {
     let explanation = timing.explanation.as_ref()?;
     let queue: Duration = timing.models.values().map(|model| model.queue).sum();
-    let run = |note: &RunNote| {
-        let Company { run, rows, items, tenants } = note.company;
+    let run = |note: &RunRecord| {
+        let BatchComposition { run, rows, items, tenants } = note.composition;
         json!({
-            "model": note.model, "provider": note.rung.0, "precision": note.rung.1,
+            "model": note.model, "provider": note.variant.0, "precision": note.variant.1,
             "batch": { "run": run, "rows": rows, "items": items, "tenants": tenants },
             "rows": note.rows, "bucket": note.bucket, "padding": confidence(note.padding),
             "queue_ms": ms(note.queue), "run_ms": ms(note.run),
@@ -244,7 +245,7 @@ fn explain(timing: &Timing) -> Option<Value> {
     Some(json!({
         "revision": explanation.revision, "queue_ms": ms(queue), "guest_ms": ms(timing.guest),
         "guest_memory_bytes": timing.memory_bytes, "host_calls": timing.host_calls,
-        "runs": explanation.runs.iter().map(run).collect::<Vec<_>>(), "runs_left_out": explanation.runs_left_out,
+        "runs": explanation.runs.iter().map(run).collect::<Vec<_>>(), "runs_omitted": explanation.runs_omitted,
     }))
 }
 

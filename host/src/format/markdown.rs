@@ -25,7 +25,7 @@ pub(super) fn page_result(at: usize, result: &PageResult) -> String {
 /// One page; ends in a line feed unless it is empty.
 pub fn page(transcript: &Transcript) -> String {
     let mut out = String::new();
-    for block in transcript.lines.chunk_by(|a, b| a.block == b.block) {
+    for block in transcript.lines.chunk_by(|a, b| a.block_id == b.block_id) {
         let lines: Vec<&str> =
             block.iter().map(|line| line.text.trim()).filter(|text| !text.is_empty()).collect();
         if lines.is_empty() {

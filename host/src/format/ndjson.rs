@@ -26,7 +26,7 @@ pub struct Line {
 
 impl Line {
     fn of(event: &'static str, object: &impl Serialize) -> Self {
-        // Keys are strings, and no number is a float out of range: it always serialises.
+        // Keys are strings, and no number is a float out of range: it always serializes.
         Self { event, json: serde_json::to_string(object).unwrap_or_default() }
     }
 }

@@ -143,7 +143,7 @@ pub fn json_pages(pages: Vec<PageResult>) -> impl Iterator<Item = Piece> {
 }
 
 fn compact(shape: &impl serde::Serialize) -> String {
-    // Keys are strings: it always serialises.
+    // Keys are strings: it always serializes.
     serde_json::to_string(shape).unwrap_or_default()
 }
 

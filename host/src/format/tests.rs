@@ -17,7 +17,7 @@ fn quad(x: f32, y: f32, width: f32, height: f32) -> Quad {
 }
 
 fn line(text: &str, block: u32) -> Line {
-    Line { block, ..Line::new(text, 0.987_65, quad(10.06, 20.0, 100.0, 12.0)) }
+    Line { block_id: block, ..Line::new(text, 0.987_65, quad(10.06, 20.0, 100.0, 12.0)) }
 }
 
 fn result(lines: Vec<Line>) -> DocumentResult {
@@ -112,7 +112,7 @@ fn json_tells_of_blocks_findings_and_properties() {
 }
 
 #[test]
-fn a_guests_own_code_is_told() {
+fn a_guests_own_code_is_reported() {
     let mut fault = Fault::new(Kind::GuestFault, "guest_error_failed", "No total.");
     assert!(json::fault(&fault).get("guest_code").is_none());
     fault.guest_code = Some("total_missing".into());

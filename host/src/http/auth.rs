@@ -8,18 +8,18 @@ use std::net::IpAddr;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Uri, header};
-use lector_control::{Admin, Caller, Shown};
+use lector_control::{Admin, Credentials, Principal};
 use lector_core::Fault;
 
 use super::AppState;
-use super::frame::RequestCtx;
+use super::middleware::RequestCtx;
 use super::problem::{self, Problem, option_invalid};
 
 static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 static TENANT: HeaderName = HeaderName::from_static("x-lector-tenant");
 
 /// The right to act for a tenant.
-pub(super) struct TenantCtx(pub(super) Caller);
+pub(super) struct TenantCtx(pub(super) Principal);
 
 /// The right to act for the house.
 pub(super) struct AdminCtx(pub(super) Admin);
@@ -28,8 +28,8 @@ impl FromRequestParts<AppState> for TenantCtx {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let caller = state.control.caller(shown(parts, state)?)?;
-        Ok(Self(caller.of_request(&request(parts)?.id)))
+        let principal = state.control.principal(shown(parts, state)?)?;
+        Ok(Self(principal.of_request(&request(parts)?.id)))
     }
 }
 
@@ -46,12 +46,12 @@ fn request(parts: &Parts) -> Result<&RequestCtx, Fault> {
     parts.extensions.get().ok_or_else(|| problem::internal("a request outside of its frame"))
 }
 
-fn shown<'a>(parts: &'a Parts, state: &AppState) -> Result<Shown<'a>, Fault> {
+fn shown<'a>(parts: &'a Parts, state: &AppState) -> Result<Credentials<'a>, Fault> {
     let headers = &parts.headers;
     let tenant = headers.get(&TENANT).map(|value| value.to_str()).transpose();
     let tenant = tenant.map_err(|_| option_invalid(format!("The header `{TENANT}` is no name.")))?;
     let local = state.config.listen.ip().is_loopback() && is_local(&parts.uri, headers);
-    Ok(Shown { key: key(headers)?, tenant, local })
+    Ok(Credentials { key: key(headers)?, tenant, local })
 }
 
 /// The key, from the one place where it stands.
@@ -134,7 +134,7 @@ mod tests {
     fn what_is_local() {
         let check = |host: &str, origin: Option<&str>, expect: bool| {
             let mut pairs = vec![("host", host)];
-            pairs.extend(origin.map(|origin| ("origin", origin)));
+            pairs.extend(origin.map(|origin| ("source", origin)));
             assert_eq!(is_local(&"/x".parse().unwrap(), &headers(&pairs)), expect, "{host} {origin:?}");
         };
         check("127.0.0.1:8080", None, true);

@@ -23,12 +23,12 @@ use tracing::Instrument;
 
 use super::AppState;
 use super::auth::TenantCtx;
-use super::body::{Intake, declared_bytes};
-use super::frame::RequestCtx;
+use super::body::{LimitedBody, declared_bytes};
+use super::middleware::RequestCtx;
 use super::ocr::{NamedDeployment, body_limits, count, file_missing, options, session, uploaded};
 use super::options::Endpoint;
 use super::problem::Problem;
-use super::upload::{Head, Room, Upload, is_form};
+use super::upload::{ByteBudget, Head, Upload, is_form};
 use crate::format::ndjson;
 use outgoing::{Gone, Outgoing};
 use relay::{Arrival, Reading};
@@ -44,17 +44,17 @@ const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
 pub(super) async fn batch(
     State(state): State<AppState>,
     Extension(ctx): Extension<RequestCtx>,
-    TenantCtx(caller): TenantCtx,
+    TenantCtx(principal): TenantCtx,
     named: NamedDeployment,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let options = options(&state, Endpoint::Batch, &caller, &parts, named)?;
+    let options = options(&state, Endpoint::Batch, &principal, &parts, named)?;
     // Each document has the whole time for itself, from the moment it is in.
-    let session = session(&state, &ctx, &caller, &options, Clock::PerDocument)?;
+    let session = session(&state, &ctx, &principal, &options, Clock::PerDocument)?;
     let files = if is_form(&parts.headers) { state.config.batch_files_max } else { 1 };
     let bytes_max = session.bytes_max(state.config.body_bytes_max);
-    let body = Intake::new(&parts.headers, body, body_limits(&state, &ctx, &options, bytes_max, files))?;
+    let body = LimitedBody::new(&parts.headers, body, body_limits(&state, &ctx, &options, bytes_max, files))?;
     let declared = declared_bytes(&parts.headers).filter(|_| files == 1);
     let permit = session.admit(declared)?;
     let mut upload = Upload::new(&parts.headers, body)?;
@@ -142,10 +142,10 @@ impl Batch {
             Some(permit) => permit,
             None => self.session.admitted(None).await?,
         };
-        let mut room = Patient(permit);
-        let bytes = upload.read(&mut room, self.bytes_max).await?;
+        let mut budget = Patient(permit);
+        let bytes = upload.read(&mut budget, self.bytes_max).await?;
         self.state.metrics.document_received(bytes.len());
-        Ok(self.session.stream(room.0, uploaded(head, bytes)))
+        Ok(self.session.stream(budget.0, uploaded(head, bytes)))
     }
 }
 
@@ -158,7 +158,7 @@ fn too_many_files(most: usize) -> Fault {
 /// A permit that waits for room: the upload is held back meanwhile.
 struct Patient(Permit);
 
-impl Room for Patient {
+impl ByteBudget for Patient {
     fn hold(&mut self, bytes: u64) -> impl Future<Output = Result<(), Fault>> + Send {
         self.0.hold_within(bytes, ROOM_WAIT_MAX)
     }

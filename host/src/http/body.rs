@@ -29,7 +29,7 @@ pub(crate) struct BodyLimits {
 }
 
 /// A request body under limits.
-pub(crate) struct Intake {
+pub(crate) struct LimitedBody {
     body: BodyDataStream,
     limits: BodyLimits,
     seen_bytes: u64,
@@ -38,16 +38,16 @@ pub(crate) struct Intake {
     waiting: bool,
     /// True for one poll after each chunk: see `poll_next`.
     pausing: bool,
-    leash: Leash,
+    quota: ByteQuota,
 }
 
 /// Bytes that may still come before the holder of the leash has to give more.
 ///
 /// A parser that searches for the end of a part's head gathers everything before it; this bounds it.
 #[derive(Clone, Debug)]
-pub(crate) struct Leash(Arc<AtomicU64>);
+pub(crate) struct ByteQuota(Arc<AtomicU64>);
 
-impl Leash {
+impl ByteQuota {
     /// From now on `bytes` more may come.
     pub(crate) fn give(&self, bytes: u64) {
         self.0.store(bytes, Relaxed);
@@ -59,7 +59,7 @@ impl Leash {
     }
 }
 
-impl Intake {
+impl LimitedBody {
     /// Takes the body; refuses at once what says of itself that it is too large.
     pub(crate) fn new(
         headers: &HeaderMap,
@@ -77,13 +77,13 @@ impl Intake {
             timer,
             waiting: false,
             pausing: false,
-            leash: Leash(Arc::new(AtomicU64::new(u64::MAX))),
+            quota: ByteQuota(Arc::new(AtomicU64::new(u64::MAX))),
         })
     }
 
     /// Bounds what may come; unbounded at first.
-    pub(crate) fn leash(&self) -> Leash {
-        self.leash.clone()
+    pub(crate) fn quota(&self) -> ByteQuota {
+        self.quota.clone()
     }
 
     fn overdue(&self) -> Fault {
@@ -113,7 +113,7 @@ fn too_large(most: u64) -> Fault {
     )
 }
 
-impl Stream for Intake {
+impl Stream for LimitedBody {
     type Item = Result<Bytes, Fault>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -142,7 +142,7 @@ impl Stream for Intake {
                 this.seen_bytes = this.seen_bytes.saturating_add(bytes.len() as u64);
                 Some(if this.seen_bytes > this.limits.bytes_max {
                     Err(too_large(this.limits.bytes_max))
-                } else if !this.leash.take(bytes.len() as u64) {
+                } else if !this.quota.take(bytes.len() as u64) {
                     let message =
                         "The head of a part of the form has no end: send the form as RFC 7578 has it.";
                     Err(Fault::new(Kind::Invalid, "multipart_invalid", message))
@@ -173,9 +173,9 @@ mod tests {
     }
 
     async fn read(body: Body, limits: BodyLimits) -> Result<usize, &'static str> {
-        let mut intake = Intake::new(&HeaderMap::new(), body, limits).unwrap();
+        let mut limited_body = LimitedBody::new(&HeaderMap::new(), body, limits).unwrap();
         let mut seen = 0;
-        while let Some(chunk) = intake.next().await {
+        while let Some(chunk) = limited_body.next().await {
             seen += chunk.map_err(|fault| fault.code)?.len();
         }
         Ok(seen)
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stall_and_a_break_are_told_apart() {
+    async fn a_stall_and_a_break_are_reported_apart() {
         let begun = || stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"%PDF")) });
         let stalled = Body::from_stream(begun().chain(stream::pending()));
         assert_eq!(read(stalled, limits(1000)).await, Err("body_stalled"));
@@ -212,7 +212,7 @@ mod tests {
         let unread = Body::from_stream(stream::poll_fn(|_| -> Poll<Option<Result<Bytes, std::io::Error>>> {
             panic!("read")
         }));
-        let refused = Intake::new(&headers, unread, limits(5));
+        let refused = LimitedBody::new(&headers, unread, limits(5));
         assert_eq!(refused.err().map(|f| f.code), Some("body_too_large"));
     }
 }

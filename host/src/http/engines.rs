@@ -14,14 +14,14 @@ use super::auth::{AdminCtx, TenantCtx};
 use super::json::{JsonBody, SMALL_BYTES_MAX};
 use super::manage;
 use super::problem::Problem;
-use crate::metrics::{EngineReading, RungReading};
+use crate::metrics::{EngineSample, VariantSample};
 
 /// All engines of this host.
 pub(super) async fn engines(State(state): State<AppState>, _: TenantCtx) -> Json<Value> {
     let engines = state.metrics.parts().engines();
-    let improving = engines.iter().any(|engine| engine.improving);
+    let upgrading = engines.iter().any(|engine| engine.upgrading);
     let engines: Vec<Value> = engines.into_iter().map(engine).collect();
-    Json(json!({ "improving": improving, "engines": engines }))
+    Json(json!({ "upgrading": upgrading, "engines": engines }))
 }
 
 /// Which engines to try again.
@@ -47,36 +47,36 @@ pub(super) async fn retry(
     Ok(Json(json!({ "retried": retried })))
 }
 
-fn engine(engine: EngineReading) -> Value {
+fn engine(engine: EngineSample) -> Value {
     json!({
         "model": engine.model,
         "serving": {
-            "rung": engine.serving,
+            "variant": engine.serving,
             "entry": engine.entry,
             "for_s": seconds(engine.serving_for),
             "load_ms": millis(engine.load),
         },
-        "improving": engine.improving,
-        "ladder": engine.rungs.into_iter().map(rung).collect::<Vec<_>>(),
+        "upgrading": engine.upgrading,
+        "variants": engine.variants.into_iter().map(variant).collect::<Vec<_>>(),
         "reasons": engine.reasons,
     })
 }
 
-fn rung(rung: RungReading) -> Value {
+fn variant(variant: VariantSample) -> Value {
     json!({
-        "rung": rung.rung,
-        "state": rung.state,
-        "why": rung.why,
-        "tries": rung.tries,
-        "tried_rarely": rung.tried_rarely,
-        "retry_in_s": rung.retry_in.map(seconds),
-        "working_for_s": rung.working_for.map(seconds),
-        "estimate_s": rung.estimate.map(seconds),
-        "entry": rung.entry,
-        "bytes": rung.bytes,
-        "build_ms": rung.build.map(millis),
-        "acceptance_ms": rung.acceptance.map(millis),
-        "verdict": rung.verdict,
+        "variant": variant.variant,
+        "state": variant.state,
+        "last_error": variant.why,
+        "attempts": variant.attempts,
+        "slow_retry": variant.slow_retry,
+        "retry_in_s": variant.retry_in.map(seconds),
+        "building_for_s": variant.building_for.map(seconds),
+        "estimate_s": variant.estimate.map(seconds),
+        "entry": variant.entry,
+        "bytes": variant.bytes,
+        "build_ms": variant.build.map(millis),
+        "acceptance_ms": variant.acceptance.map(millis),
+        "acceptance": variant.verdict,
     })
 }
 

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lector_core::Fault;
-use lector_serving::ProbeReport;
+use lector_serving::ReadinessReport;
 use serde_json::{Value, json};
 
 use super::AppState;
@@ -26,7 +26,7 @@ pub(super) async fn healthz() -> Json<Value> {
 
 /// A page can be read: a golden one was, moments ago, by every deployment.
 pub(super) async fn readyz(State(state): State<AppState>) -> Response {
-    let probe = state.service.probe(PROBE_MAX).await;
+    let probe = state.service.check_readiness(PROBE_MAX).await;
     let (engines, engines_ok) = engines(&state);
     let (workers, workers_ok) = workers(&state);
     let ready = probe.is_ok() && engines_ok && workers_ok;
@@ -50,8 +50,8 @@ fn engines(state: &AppState) -> (Value, bool) {
         .map(|lane| json!({ "model": lane.model, "provider": lane.provider, "precision": lane.precision, "sessions": lane.sessions, "queue_depth": lane.queue_depth }))
         .collect();
     // What serves, serves; a better engine may be on its way.
-    let improving = state.metrics.parts().engines().iter().any(|engine| engine.improving);
-    (json!({ "ok": ok, "improving": improving, "lanes": lanes }), ok)
+    let upgrading = state.metrics.parts().engines().iter().any(|engine| engine.upgrading);
+    (json!({ "ok": ok, "upgrading": upgrading, "lanes": lanes }), ok)
 }
 
 fn workers(state: &AppState) -> (Value, bool) {
@@ -67,7 +67,7 @@ fn workers(state: &AppState) -> (Value, bool) {
     (body, ok)
 }
 
-fn guests(probe: &Result<ProbeReport, Fault>) -> Value {
+fn guests(probe: &Result<ReadinessReport, Fault>) -> Value {
     let Ok(report) = probe else { return json!({ "ok": false }) };
     let deployments: Vec<Value> = report
         .deployments

@@ -60,7 +60,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use std::collections::BTreeMap;
 
-    use lector_control::{TenantTerms, Watch};
+    use lector_control::{RollbackPolicy, TenantPolicy};
     use serde::Deserialize;
     use serde_json::{Value, json};
 
@@ -72,7 +72,7 @@ mod tests {
         digest: Option<String>,
         settings: Option<Value>,
         grants: Option<BTreeMap<String, String>>,
-        watch: Option<Watch>,
+        rollback_policy: Option<RollbackPolicy>,
         percent: Option<u8>,
         list: Vec<u32>,
     }
@@ -84,21 +84,21 @@ mod tests {
     #[test]
     fn objects_are_objects_at_every_level() {
         let whole = options(
-            r#"{"digest":"x","settings":{"a":[1]},"grants":{"a":"b"},"watch":{"pages_min":3},"percent":7,"list":[1,2]}"#,
+            r#"{"digest":"x","settings":{"a":[1]},"grants":{"a":"b"},"rollback_policy":{"pages_min":3},"percent":7,"list":[1,2]}"#,
         );
         let whole = whole.unwrap();
         assert_eq!(
             (whole.percent, whole.list, whole.settings),
             (Some(7), vec![1, 2], Some(json!({ "a": [1] })))
         );
-        assert_eq!(whole.watch.unwrap().pages_min, 3);
+        assert_eq!(whole.rollback_policy.unwrap().pages_min, 3);
         assert_eq!(options("{}").unwrap(), Options::default());
         for (text, told) in [
             ("[]", "an object"),
             ("[null,null]", "an object"),
             ("null", "an object"),
             ("7", "an object"),
-            (r#"{"watch":[0.1,5,10]}"#, "`watch`"),
+            (r#"{"rollback_policy":[0.1,5,10]}"#, "`rollback_policy`"),
             (r#"{"grants":[["a","b"]]}"#, "`grants`"),
             (r#"{"percent":256}"#, "`percent`"),
             (r#"{"percent":"7"}"#, "`percent`"),
@@ -108,7 +108,7 @@ mod tests {
             let fault = options(text).unwrap_err();
             assert!(fault.code == "body_invalid" && fault.message.contains(told), "{text}: {fault}");
         }
-        let terms = |text: &str| parse::<TenantTerms>("body", text.as_bytes(), POLICY_BYTES_MAX);
+        let terms = |text: &str| parse::<TenantPolicy>("body", text.as_bytes(), POLICY_BYTES_MAX);
         assert!(
             terms(r#"{"limits":{"budget":{"wall_ms":5}},"capabilities":["image"],"settings":{"a":1}}"#)
                 .is_ok()
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_told_with_the_value() {
+    fn bounds_are_reported_with_the_value() {
         let nested =
             |depth: usize| format!("{{\"settings\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
         assert!(options(&nested(DEPTH_MAX)).is_ok());

@@ -5,7 +5,7 @@
 
 pub(super) mod deployments;
 pub(super) mod keys;
-pub(super) mod looks;
+pub(super) mod queries;
 pub(super) mod tenants;
 
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::AppState;
-use super::body::{BodyLimits, Intake};
+use super::body::{BodyLimits, LimitedBody};
 use super::json::{self, JsonBody};
 use super::problem::option_invalid;
 
@@ -36,7 +36,7 @@ pub(super) async fn json<T: JsonBody>(state: &AppState, request: Request) -> Res
         idle_max: state.config.body_idle_timeout,
         until: Instant::now() + JSON_TIME_MAX,
     };
-    let bytes = whole(Intake::new(&parts.headers, body, limits)?).await?;
+    let bytes = whole(LimitedBody::new(&parts.headers, body, limits)?).await?;
     if bytes.is_empty() {
         return Ok((parts, T::default()));
     }
@@ -44,9 +44,9 @@ pub(super) async fn json<T: JsonBody>(state: &AppState, request: Request) -> Res
 }
 
 /// All bytes of a body; its limits are the intake's.
-async fn whole(mut intake: Intake) -> Result<Vec<u8>, Fault> {
+async fn whole(mut limited_body: LimitedBody) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = intake.next().await {
+    while let Some(chunk) = limited_body.next().await {
         bytes.extend_from_slice(&chunk?);
     }
     Ok(bytes)

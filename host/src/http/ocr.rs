@@ -12,7 +12,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use lector_control::Caller;
+use lector_control::Principal;
 use lector_core::port::DocumentHint;
 use lector_core::{Fault, Kind};
 use lector_serving::{Clock, DocumentRequest, DocumentResult, Event, PageResult, Session, Upload};
@@ -20,8 +20,8 @@ use serde_json::json;
 
 use super::AppState;
 use super::auth::TenantCtx;
-use super::body::{BodyLimits, Intake, declared_bytes};
-use super::frame::RequestCtx;
+use super::body::{BodyLimits, LimitedBody, declared_bytes};
+use super::middleware::RequestCtx;
 use super::options::{Endpoint, Options, Timeouts};
 use super::pieces;
 use super::problem::{self, Problem};
@@ -44,7 +44,7 @@ pub(super) type NamedDeployment = Result<Option<Path<String>>, PathRejection>;
 pub(super) fn options(
     state: &AppState,
     endpoint: Endpoint,
-    caller: &Caller,
+    principal: &Principal,
     parts: &Parts,
     named: NamedDeployment,
 ) -> Result<Options, Fault> {
@@ -53,7 +53,7 @@ pub(super) fn options(
     })?;
     let named = named.as_ref().map(|Path(name)| name.as_str());
     let most = state.config.request_timeout;
-    let otherwise = match caller.limits().request_timeout_ms {
+    let otherwise = match principal.limits().request_timeout_ms {
         0 => most,
         own => Duration::from_millis(own),
     };
@@ -82,7 +82,7 @@ pub(super) fn body_limits(
 pub(super) fn session(
     state: &AppState,
     ctx: &RequestCtx,
-    caller: &Caller,
+    principal: &Principal,
     options: &Options,
     clock: Clock,
 ) -> Result<Session, Fault> {
@@ -97,7 +97,7 @@ pub(super) fn session(
         timeout: options.timeout,
         order: options.order,
     };
-    state.service.begin(caller, request, clock)
+    state.service.begin(principal, request, clock)
 }
 
 /// A document that came in whole.
@@ -116,15 +116,15 @@ pub(super) fn count(metrics: &Metrics, event: &Event) {
 pub(super) async fn ocr(
     State(state): State<AppState>,
     Extension(ctx): Extension<RequestCtx>,
-    TenantCtx(caller): TenantCtx,
+    TenantCtx(principal): TenantCtx,
     named: NamedDeployment,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let options = options(&state, Endpoint::Whole, &caller, &parts, named)?;
-    let session = session(&state, &ctx, &caller, &options, Clock::Since(ctx.began))?;
+    let options = options(&state, Endpoint::Whole, &principal, &parts, named)?;
+    let session = session(&state, &ctx, &principal, &options, Clock::Since(ctx.began))?;
     let bytes_max = session.bytes_max(state.config.body_bytes_max);
-    let body = Intake::new(&parts.headers, body, body_limits(&state, &ctx, &options, bytes_max, 1))?;
+    let body = LimitedBody::new(&parts.headers, body, body_limits(&state, &ctx, &options, bytes_max, 1))?;
     let mut permit = session.admit(declared_bytes(&parts.headers))?;
     let mut upload = upload::Upload::new(&parts.headers, body)?;
     let head = upload.next().await?.ok_or_else(file_missing)?;
@@ -262,7 +262,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::http::frame;
+    use crate::http::middleware;
 
     fn read(index: u32) -> Event {
         let transcript = Transcript::blank(Size { width: 10, height: 10 }, 72.0);
@@ -324,7 +324,7 @@ mod tests {
 
     async fn check(query: &str, pages: Vec<Event>, status: u16, code: &str) -> Value {
         let mut response = answered(query, pages).await;
-        assert_eq!((response.status().as_u16(), frame::code_of(&response)), (status, code), "{query}");
+        assert_eq!((response.status().as_u16(), middleware::code_of(&response)), (status, code), "{query}");
         assert!(response.headers().contains_key("server-timing"));
         match response.extensions_mut().remove::<Arc<Problem>>() {
             Some(problem) => json_of(problem.body(Some(&"r".into()))).await,

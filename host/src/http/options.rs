@@ -25,7 +25,7 @@ const PASSWORD_BYTES_MAX: usize = 1024;
 /// A request key that is longer than this is a document.
 const KEY_BYTES_MAX: usize = 256;
 
-static REQUEST_KEY: HeaderName = HeaderName::from_static("x-lector-request-key");
+static ROUTING_KEY: HeaderName = HeaderName::from_static("x-lector-routing-key");
 static DEPLOYMENT: HeaderName = HeaderName::from_static("x-lector-deployment");
 /// In seconds, like `timeout=`. No field of that kind is registered with IANA; this is the plain name, without the `X-` that
 /// RFC 6648 advises against. (`grpc-timeout` is gRPC's own, with a unit; Envoy's is for Envoy.)
@@ -98,7 +98,7 @@ impl Options {
         })?;
         let mut options = Self {
             deployment: None,
-            key: request_key(headers)?,
+            key: routing_key(headers)?,
             pages: PageSelection::All,
             request: PageRequest::default(),
             password: password(headers)?,
@@ -221,7 +221,7 @@ fn format(value: &str) -> Result<Format, Fault> {
     }
 }
 
-/// The media ranges of `Accept` with their weights, the client's favourite first (RFC 9110, 12.5.1).
+/// The media ranges of `Accept` with their weights, the client's favorite first (RFC 9110, 12.5.1).
 fn accepted(headers: &HeaderMap) -> Vec<(String, f32)> {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut ranges: Vec<(String, f32)> = values
@@ -286,10 +286,10 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&
     Ok(Some(text.trim()))
 }
 
-fn request_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
-    match header_text(headers, &REQUEST_KEY)? {
+fn routing_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    match header_text(headers, &ROUTING_KEY)? {
         Some(key) if key.is_empty() || key.len() > KEY_BYTES_MAX => {
-            Err(option_invalid(format!("The header `{REQUEST_KEY}` has 1 to {KEY_BYTES_MAX} bytes.")))
+            Err(option_invalid(format!("The header `{ROUTING_KEY}` has 1 to {KEY_BYTES_MAX} bytes.")))
         }
         key => Ok(key.map(str::to_owned)),
     }
@@ -364,7 +364,7 @@ mod tests {
         ] {
             check(query, "option_invalid");
         }
-        assert!(check("colour=blue", "unknown_option").contains("pages"));
+        assert!(check("color=blue", "unknown_option").contains("pages"));
         assert!(check("page=1", "unknown_option").contains("`pages`"));
         assert!(check("textlayer=auto", "unknown_option").contains("`text_layer`"));
         assert!(check("order=page", "unknown_option").contains("the options are"));

@@ -50,8 +50,8 @@ const EXCEPTIONS: &[(&str, StatusCode)] = &[
     ("auth_throttled", StatusCode::TOO_MANY_REQUESTS),
     ("rate_limited", StatusCode::TOO_MANY_REQUESTS),
     ("quota_exceeded", StatusCode::TOO_MANY_REQUESTS),
-    ("tenant_backlog_full", StatusCode::TOO_MANY_REQUESTS),
-    ("tenant_bytes_full", StatusCode::TOO_MANY_REQUESTS),
+    ("tenant_overloaded", StatusCode::TOO_MANY_REQUESTS),
+    ("tenant_memory_exceeded", StatusCode::TOO_MANY_REQUESTS),
 ];
 
 /// The status of a fault: what `code` says where it is listed, else what its kind says.
@@ -156,7 +156,7 @@ impl Problem {
     }
 }
 
-/// Without the request id, which the request's frame (`frame.rs`) puts in: handlers do not have it at hand.
+/// Without the request id, which the request's frame (`middleware.rs`) puts in: handlers do not have it at hand.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = status(&self.fault);
@@ -205,7 +205,7 @@ fn title(code: &str) -> String {
 
 /// The bytes of a problem document.
 pub(crate) fn bytes(document: &Value) -> Vec<u8> {
-    // A `Value` with string keys always serialises; an empty body would still carry the status.
+    // A `Value` with string keys always serializes; an empty body would still carry the status.
     serde_json::to_vec(document).unwrap_or_default()
 }
 
@@ -256,7 +256,7 @@ mod tests {
         check(Kind::Invalid, "document_unsupported_type", 415);
         check(Kind::NotFound, "deployment_not_found", 404);
         check(Kind::TooLarge, "image_too_large", 413);
-        check(Kind::Busy, "house_full", 503);
+        check(Kind::Busy, "server_overloaded", 503);
         check(Kind::Deadline, "deadline_exceeded", 504);
         check(Kind::Invalid, "body_stalled", 408);
         check(Kind::GuestFault, "guest_trap", 500);
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_problem_says_it_all() {
-        let fault = Fault::new(Kind::Busy, "house_full", "Full.")
+        let fault = Fault::new(Kind::Busy, "server_overloaded", "Full.")
             .retry_after(Duration::from_millis(1200))
             .with_detail("/secret");
         let document =
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(
             document,
             json!({
-                "type": "/docs#house_full", "title": "House full", "status": 503, "detail": "Full.", "code": "house_full",
+                "type": "/docs#server_overloaded", "title": "House full", "status": 503, "detail": "Full.", "code": "server_overloaded",
                 "blame": "host", "request_id": "r1", "retry_after": 2, "pages": [],
             })
         );

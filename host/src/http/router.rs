@@ -1,15 +1,15 @@
 //! The table of contents. `openapi.json` describes the same; a test holds the two together.
 
+use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, post, put};
-use axum::{Router, middleware};
 use lector_core::{Fault, Kind};
 
 use super::manage::deployments::Route as To;
-use super::manage::{deployments, keys, looks, tenants};
+use super::manage::{deployments, keys, queries, tenants};
 use super::problem::Problem;
-use super::{AppState, batch, describe, engines, frame, health, ocr};
+use super::{AppState, batch, engines, health, middleware, ocr, openapi};
 
 type Route = (Method, &'static str, MethodRouter<AppState>);
 
@@ -36,9 +36,9 @@ fn table() -> Vec<Route> {
         (M::POST, "/api/v1/keys", post(keys::make)),
         (M::POST, "/api/v1/keys/{id}/rotate", post(keys::rotate)),
         (M::DELETE, "/api/v1/keys/{id}", delete(keys::revoke)),
-        (M::GET, "/api/v1/usage", get(looks::usage)),
-        (M::GET, "/api/v1/audit", get(looks::audit)),
-        (M::GET, "/api/v1/events", get(looks::events)),
+        (M::GET, "/api/v1/usage", get(queries::usage)),
+        (M::GET, "/api/v1/audit", get(queries::audit)),
+        (M::GET, "/api/v1/events", get(queries::events)),
         (M::GET, "/api/v1/engines", get(engines::engines)),
         // Administrators'.
         (M::GET, "/api/v1/admin/tenants", get(tenants::list)),
@@ -50,18 +50,18 @@ fn table() -> Vec<Route> {
         (M::POST, "/api/v1/admin/keys/{id}/rotate", post(keys::rotate_any)),
         (M::DELETE, "/api/v1/admin/keys/{id}", delete(keys::revoke_any)),
         (M::POST, "/api/v1/admin/engines/retry", post(engines::retry)),
-        (M::GET, "/api/v1/admin/usage", get(looks::all_usage)),
-        (M::GET, "/api/v1/admin/audit", get(looks::all_audit)),
-        (M::GET, "/api/v1/admin/events", get(looks::all_events)),
-        (M::GET, "/api/v1/admin/background-tasks", get(looks::background_tasks)),
-        (M::GET, "/api/v1/admin/quarantine", get(looks::quarantine)),
+        (M::GET, "/api/v1/admin/usage", get(queries::all_usage)),
+        (M::GET, "/api/v1/admin/audit", get(queries::all_audit)),
+        (M::GET, "/api/v1/admin/events", get(queries::all_events)),
+        (M::GET, "/api/v1/admin/background-tasks", get(queries::background_tasks)),
+        (M::GET, "/api/v1/admin/quarantine", get(queries::quarantine)),
         // Everybody's.
         (M::GET, "/healthz", get(health::healthz)),
         (M::GET, "/readyz", get(health::readyz)),
         (M::GET, "/metrics", get(health::metrics)),
-        (M::GET, "/openapi.json", get(describe::openapi)),
-        (M::GET, "/docs", get(describe::page)),
-        (M::GET, "/", get(describe::page)),
+        (M::GET, "/openapi.json", get(openapi::openapi)),
+        (M::GET, "/docs", get(openapi::page)),
+        (M::GET, "/", get(openapi::page)),
     ]
 }
 
@@ -72,7 +72,7 @@ pub(super) fn router(state: AppState) -> Router {
     routes
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
-        .layer(middleware::from_fn_with_state(state.clone(), frame::frame))
+        .layer(axum::middleware::from_fn_with_state(state.clone(), middleware::handle))
         .with_state(state)
 }
 
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_description_describes_every_route() {
-        let described: serde_json::Value = serde_json::from_str(describe::OPENAPI).unwrap();
+        let described: serde_json::Value = serde_json::from_str(openapi::OPENAPI).unwrap();
         let paths = described["paths"].as_object().unwrap().iter();
         let methods = |item: &serde_json::Value| {
             let methods = ["get", "put", "post", "delete", "patch", "head", "options"];

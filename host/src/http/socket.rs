@@ -130,8 +130,8 @@ pub(super) async fn sniff(stream: &mut TcpStream, until: Instant) -> Option<(Pro
             Some(_) => {}
         }
         let mut more = [0u8; PREFACE.len()];
-        let room = more.get_mut(begun.len()..)?;
-        let read = tokio::io::AsyncReadExt::read(stream, room);
+        let budget = more.get_mut(begun.len()..)?;
+        let read = tokio::io::AsyncReadExt::read(stream, budget);
         let bytes = tokio::time::timeout_at(until.into(), read).await.ok()?.ok()?;
         let read = more.get(begun.len()..begun.len() + bytes).filter(|read| !read.is_empty())?;
         begun.extend_from_slice(read);

@@ -9,7 +9,7 @@ use lector_core::{Fault, Kind};
 use lector_serving::Permit;
 use multer::{Constraints, Multipart};
 
-use super::body::{Intake, Leash, declared_bytes};
+use super::body::{ByteQuota, LimitedBody, declared_bytes};
 
 /// Longest name of a file that is carried through logs and answers, in characters.
 const NAME_CHARS_MAX: usize = 200;
@@ -29,9 +29,9 @@ pub(crate) struct Upload {
 
 enum Source {
     /// The body is the document.
-    Raw { body: Box<Intake>, content_type: Option<String>, bytes: Option<u64>, taken: bool },
+    Raw { body: Box<LimitedBody>, content_type: Option<String>, bytes: Option<u64>, taken: bool },
     /// The body is a form.
-    Form { form: Multipart<'static>, part: Box<Option<multer::Field<'static>>>, leash: Leash },
+    Form { form: Multipart<'static>, part: Box<Option<multer::Field<'static>>>, quota: ByteQuota },
 }
 
 /// What is known of a document before its bytes.
@@ -42,12 +42,12 @@ pub(crate) struct Head {
 }
 
 /// Room for bytes, asked for as they come. Admission's permits are the one real implementation.
-pub(crate) trait Room {
+pub(crate) trait ByteBudget {
     /// Makes sure that there is room for `bytes` in all.
     fn hold(&mut self, bytes: u64) -> impl Future<Output = Result<(), Fault>> + Send;
 }
 
-impl Room for Permit {
+impl ByteBudget for Permit {
     async fn hold(&mut self, bytes: u64) -> Result<(), Fault> {
         Permit::hold(self, bytes)
     }
@@ -64,15 +64,15 @@ fn content_type(headers: &HeaderMap) -> &str {
 
 impl Upload {
     /// Takes a body for what its `Content-Type` says.
-    pub(crate) fn new(headers: &HeaderMap, body: Intake) -> Result<Self, Fault> {
+    pub(crate) fn new(headers: &HeaderMap, body: LimitedBody) -> Result<Self, Fault> {
         let content_type = content_type(headers);
         let essence = essence(content_type);
         if essence == "multipart/form-data" {
             let boundary =
                 multer::parse_boundary(content_type).map_err(|error| invalid("has no boundary", error))?;
-            let leash = body.leash();
+            let quota = body.quota();
             let form = Multipart::with_constraints(body, boundary, Constraints::new());
-            return Ok(Self { source: Source::Form { form, part: Box::new(None), leash }, broken: false });
+            return Ok(Self { source: Source::Form { form, part: Box::new(None), quota }, broken: false });
         }
         if essence.starts_with("multipart/") {
             let message =
@@ -106,10 +106,14 @@ impl Upload {
     }
 
     /// All bytes of the document that [`next`](Self::next) came to, at most `bytes_max` of them.
-    pub(crate) async fn read(&mut self, room: &mut impl Room, bytes_max: u64) -> Result<Vec<u8>, Fault> {
+    pub(crate) async fn read(
+        &mut self,
+        budget: &mut impl ByteBudget,
+        bytes_max: u64,
+    ) -> Result<Vec<u8>, Fault> {
         let mut buffer = Vec::new();
         if let Source::Raw { bytes: Some(bytes), .. } = &self.source {
-            room.hold(*bytes).await?;
+            budget.hold(*bytes).await?;
             // The memory is reserved, not used, until the bytes come; and admission has counted it.
             let _ = buffer.try_reserve_exact(usize::try_from(*bytes).unwrap_or(0));
         }
@@ -121,7 +125,7 @@ impl Upload {
                 );
                 return Err(Fault::new(Kind::TooLarge, "body_too_large", message));
             }
-            room.hold(bytes).await?;
+            budget.hold(bytes).await?;
             buffer.extend_from_slice(&chunk);
         }
         Ok(buffer)
@@ -136,13 +140,13 @@ impl Source {
                 *taken = true;
                 Ok(Some(Head { name: None, content_type: content_type.clone() }))
             }
-            Self::Form { form, part, leash } => {
+            Self::Form { form, part, quota } => {
                 if let Some(mut unread) = (**part).take() {
                     while unread.chunk().await.map_err(from_multer)?.is_some() {}
                 }
-                leash.give(HEAD_BYTES_MAX);
+                quota.give(HEAD_BYTES_MAX);
                 let Some(field) = form.next_field().await.map_err(from_multer)? else { return Ok(None) };
-                leash.give(u64::MAX);
+                quota.give(u64::MAX);
                 let head = head(&field)?;
                 **part = Some(field);
                 Ok(Some(head))
@@ -226,7 +230,7 @@ mod tests {
 
     struct Anywhere(u64);
 
-    impl Room for Anywhere {
+    impl ByteBudget for Anywhere {
         async fn hold(&mut self, bytes: u64) -> Result<(), Fault> {
             assert!(bytes >= self.0);
             self.0 = bytes;
@@ -243,7 +247,7 @@ mod tests {
             body.chunks(chunk).map(|c| Ok::<_, std::io::Error>(Bytes::copy_from_slice(c))).collect();
         Upload::new(
             &headers,
-            Intake::new(&headers, Body::from_stream(futures::stream::iter(chunks)), limits)?,
+            LimitedBody::new(&headers, Body::from_stream(futures::stream::iter(chunks)), limits)?,
         )
     }
 

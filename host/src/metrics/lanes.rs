@@ -10,10 +10,10 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::readings::{HistogramReading, LaneReading, family};
+use super::samples::{HistogramSample, LaneSample, family};
 
-type Read = fn(&LaneReading) -> f64;
-type ReadHistogram = fn(&LaneReading) -> &HistogramReading;
+type Read = fn(&LaneSample) -> f64;
+type ReadHistogram = fn(&LaneSample) -> &HistogramSample;
 
 const GAUGES: [(&str, &str, Read); 5] = [
     ("lector_lane_queue_depth", "Items that wait in the lane", |lane| lane.queue_depth as f64),
@@ -51,12 +51,12 @@ const TRITON: [(&str, &str, Read); 6] = [
     ("nv_inference_pending_request_count", "Items that wait", |lane| lane.queue_depth as f64),
 ];
 
-fn outcome(lane: &LaneReading, outcome: &str) -> f64 {
+fn outcome(lane: &LaneSample, outcome: &str) -> f64 {
     lane.items.iter().find(|(name, _)| *name == outcome).map_or(0.0, |(_, count)| *count as f64)
 }
 
 /// Writes them.
-pub(super) fn encode(lanes: &[LaneReading], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+pub(super) fn encode(lanes: &[LaneSample], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (name, help, read) in GAUGES {
         let mut values = family(encoder, name, help, MetricType::Gauge)?;
         for lane in lanes {
@@ -95,6 +95,6 @@ pub(super) fn encode(lanes: &[LaneReading], encoder: &mut DescriptorEncoder<'_>)
     Ok(())
 }
 
-fn labels(lane: &LaneReading) -> [(&'static str, &str); 2] {
+fn labels(lane: &LaneSample) -> [(&'static str, &str); 2] {
     [("model", lane.model.as_str()), ("provider", lane.provider.as_str())]
 }

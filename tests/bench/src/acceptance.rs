@@ -36,7 +36,7 @@ const COLUMNS: usize = 3;
 pub struct Arguments {
     #[command(flatten)]
     list: pages::Pages,
-    /// Detectors and recognisers of the catalogue
+    /// Detectors and recognizers of the catalog
     #[arg(
         long,
         value_delimiter = ',',
@@ -154,13 +154,13 @@ impl Reading<'_> {
         let out = self.places.repo(FOLDER).join(model);
         let (_, measures) =
             self.noise(model, &[sigma], Some(&out), false)?.pop().context("no verdict on the noise")?;
-        let catalogue = out.join(format!("{}", sigma as f32));
-        let found = self.read(config, &format!("{model}-{sigma}"), Some(&catalogue), "build = false")?;
-        shell::remove_folder(&catalogue)?;
+        let catalog = out.join(format!("{}", sigma as f32));
+        let found = self.read(config, &format!("{model}-{sigma}"), Some(&catalog), "build = false")?;
+        shell::remove_folder(&catalog)?;
         Ok(Level::of(format!("noise {sigma}"), measures, plain, found))
     }
 
-    /// Strengths and what acceptance measured of each; `out`: a catalogue of each is left there.
+    /// Strengths and what acceptance measured of each; `out`: a catalog of each is left there.
     fn noise(
         &self,
         model: &str,
@@ -192,17 +192,17 @@ impl Reading<'_> {
         }
         let out = self.places.repo(FOLDER).join(model);
         self.noise(model, &[0.0], Some(&out), true)?;
-        let (catalogue, cache) = (out.join("0"), out.join("engines"));
+        let (catalog, cache) = (out.join("0"), out.join("engines"));
         let more = format!(
             "cache_dir = {:?}\n[engines.model_providers]\n{model} = [\"openvino/bf16\"]",
             cache.display().to_string()
         );
-        let found = self.read(config, &format!("{model}-bf16"), Some(&catalogue), &more)?;
+        let found = self.read(config, &format!("{model}-bf16"), Some(&catalog), &more)?;
         let mut measures = None;
         for dir in shell::list(&cache)? {
             let Ok(text) = fs::read_to_string(dir.join("manifest.json")) else { continue };
             let manifest: Value = serde_json::from_str(&text).context("a manifest is no JSON")?;
-            if manifest["key"]["model"] == model && manifest["key"]["rung"] == "openvino/bf16" {
+            if manifest["key"]["model"] == model && manifest["key"]["variant"] == "openvino/bf16" {
                 measures = manifest["verdict"]["measures"].as_array().cloned();
             }
         }
@@ -212,7 +212,7 @@ impl Reading<'_> {
     }
 
     /// CER and share of missed characters of the pages on a server of ONNX Runtime's f32 kernels, with models out of this
-    /// catalogue and what else its configuration says.
+    /// catalog and what else its configuration says.
     fn read(&self, config: &str, name: &str, models: Option<&Path>, more: &str) -> Result<(f64, f64)> {
         let (places, out) = (self.places, self.places.repo(FOLDER));
         let models_dir = models.unwrap_or(&places.repo("models")).display().to_string();
@@ -239,7 +239,7 @@ impl Reading<'_> {
 fn config(model: &str) -> Result<String> {
     let tier = if model.contains("-tiny-") { Tier::Tiny } else { Tier::Small };
     let task = model.rsplit('-').next().unwrap_or_default();
-    ensure!(["det", "rec"].contains(&task), "{model} is neither a detector (…-det) nor a recogniser (…-rec)");
+    ensure!(["det", "rec"].contains(&task), "{model} is neither a detector (…-det) nor a recognizer (…-rec)");
     let usual = format!("pp-ocrv6-{}-{task}", tier.name());
     Ok(tier.config_alone().replace(&usual, model))
 }

@@ -95,7 +95,7 @@ pub fn settled(gateway: &Gateway) -> Result<()> {
 /// The same, where that may take longer.
 pub fn settled_within(gateway: &Gateway, within: Duration) -> Result<()> {
     let end = Instant::now() + within;
-    while get(gateway, "/readyz")?["parts"]["engines"]["improving"] != false {
+    while get(gateway, "/readyz")?["parts"]["engines"]["upgrading"] != false {
         ensure!(Instant::now() < end, "engines are still being built after {} s", within.as_secs());
         thread::sleep(Duration::from_millis(100));
     }
@@ -113,7 +113,7 @@ pub struct Engine {
 impl Engine {
     /// State and verdict of one of the engines that the configuration prefers.
     pub fn variant(&self, name: &str) -> (Value, Value) {
-        let found = self.json["ladder"].as_array().into_iter().flatten().find(|one| one["rung"] == name);
+        let found = self.json["variants"].as_array().into_iter().flatten().find(|one| one["variant"] == name);
         found.map_or_else(Default::default, |one| (one["state"].clone(), one["verdict"].clone()))
     }
 }
@@ -124,7 +124,7 @@ pub fn engines(gateway: &Gateway) -> Result<Vec<Engine>> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let engine = |json: &Value| Engine {
         model: text(&json["model"]),
-        serving: text(&json["serving"]["rung"]),
+        serving: text(&json["serving"]["variant"]),
         json: json.clone(),
     };
     Ok(json["engines"].as_array().into_iter().flatten().map(engine).collect())

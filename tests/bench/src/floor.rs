@@ -138,7 +138,7 @@ fn shares(title: &str, rows: &BTreeMap<String, f64>, pages: f64, whole: f64) {
     }
 }
 
-/// Detector and recogniser: one session over all threads, or one for each.
+/// Detector and recognizer: one session over all threads, or one for each.
 fn session_layouts(threads: usize) -> Vec<Vec<String>> {
     let kinds = [format!("1x{threads}"), format!("{threads}x1")];
     let both = kinds.iter().flat_map(|det| kinds.iter().map(move |rec| (det, rec)));

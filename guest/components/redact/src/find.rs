@@ -126,7 +126,7 @@ fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\u{a0}' | '\u{202f}' | '\u{2009}')
 }
 
-/// A hyphen as printed inside numbers, and the dashes that recognisers take for one.
+/// A hyphen as printed inside numbers, and the dashes that recognizers take for one.
 fn is_hyphen(c: char) -> bool {
     matches!(c, '-' | '\u{2010}' | '\u{2011}' | '\u{2012}' | '\u{2013}')
 }

@@ -26,10 +26,10 @@ impl Pipeline for Redact {
     fn configure(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
         settings.check()?;
         Finders::new(settings)?;
-        let mut declaration =
+        let mut pipeline_info =
             lector_steps::declare(&settings.reading).map_err(|error| error.within("/reading"))?;
-        declaration.features.push("findings".to_owned());
-        Ok(declaration)
+        pipeline_info.features.push("findings".to_owned());
+        Ok(pipeline_info)
     }
 
     async fn recognize(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {

@@ -89,11 +89,11 @@ fn settings_that_do_not_hold_are_pointed_at() {
         (r#"{"reading": {"dpi": "x"}}"#, "/reading/dpi"),
         (r#"{"dpi": 200}"#, "/dpi"),
     ] {
-        let complaint = FakeHost::new().configure::<Redact>(json).expect_err(json);
-        assert_eq!(complaint.pointer, pointer, "{json}: {}", complaint.message);
+        let config_error = FakeHost::new().configure::<Redact>(json).expect_err(json);
+        assert_eq!(config_error.pointer, pointer, "{json}: {}", config_error.message);
     }
-    let declaration = FakeHost::new().configure::<Redact>("{}").unwrap();
-    assert_eq!(declaration.features, ["lines", "findings"]);
+    let pipeline_info = FakeHost::new().configure::<Redact>("{}").unwrap();
+    assert_eq!(pipeline_info.features, ["lines", "findings"]);
 }
 
 #[test]

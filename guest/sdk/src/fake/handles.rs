@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use crate::bindings::lector::ocr::budget::Allowance;
 use crate::{
-    Channels, Dtype, Encoding, Error, Filter, Level, ModelInfo, Normalization, PageKind,
-    PixelFormat, Quad, Rotation, Size, TextLayer, Transcript,
+    Channels, Dtype, Encoding, Error, Filter, Level, ModelInfo, Normalization, PageKind, PixelFormat, Quad,
+    Rotation, Size, TextLayer, Transcript,
 };
 #[cfg(feature = "wrapper")]
 use crate::{ConfigError, PipelineInfo, Request, Summary};

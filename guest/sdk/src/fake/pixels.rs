@@ -73,7 +73,7 @@ impl Pixels {
         })
     }
 
-    /// Between pixels, whose centres lie at halves.
+    /// Between pixels, whose centers lie at halves.
     fn sample(&self, at: Point) -> [u8; 3] {
         let (x, y) = (at.x - 0.5, at.y - 0.5);
         let (left, top) = (x.floor(), y.floor());

@@ -14,7 +14,7 @@ pub struct Part {
 }
 
 /// Joins parts that follow each other with overlaps. The seam of two parts is where they agree longest inside the
-/// overlap: the end of a part is cut off there, since a recogniser sees half a character at the edge of its piece.
+/// overlap: the end of a part is cut off there, since a recognizer sees half a character at the edge of its piece.
 /// Where they agree on nothing, both are cut at the middle of the overlap.
 pub fn join(parts: &[Part]) -> Reading {
     let mut line: Vec<Glyph> = Vec::new();

@@ -71,7 +71,7 @@ proptest! {
     fn upright_keeps_the_shape(x in -50f32..50.0, y in -50f32..50.0, w in 20f32..100.0, h in 2f32..20.0,
                                angle in -0.7f32..0.7, first in 0usize..4) {
         let rect = Quad::from_rect(&Rect { x, y, width: w, height: h });
-        let turned = Quad(rect.0.map(|p| p.turned_about(rect.centre(), angle)));
+        let turned = Quad(rect.0.map(|p| p.turned_about(rect.center(), angle)));
         let shuffled: [Point; 4] = std::array::from_fn(|i| turned.0[(i + first) % 4]);
         let again = Quad::upright(shuffled);
         prop_assert!((0..4).all(|i| close(again.0[i], turned.0[i])), "{again:?} {turned:?}");
@@ -81,18 +81,18 @@ proptest! {
     #[test]
     fn turning_back_gives_the_quad(x in 0f32..50.0, y in 0f32..50.0, w in 1f32..100.0, h in 1f32..20.0, q in 0u32..4) {
         let quad = Quad::from_rect(&Rect { x, y, width: w, height: h });
-        let turn = Turn::from_quarters(q);
+        let rotation = Rotation::from_quarters(q);
         let (pw, ph) = (200.0, 90.0);
         let (tw, th) = if q % 2 == 0 { (pw, ph) } else { (ph, pw) };
-        let back = quad.turned(turn, pw, ph).turned(turn.inverse(), tw, th);
+        let back = quad.turned(rotation, pw, ph).turned(rotation.inverse(), tw, th);
         prop_assert!((0..4).all(|i| close(back.0[i], quad.0[i])));
-        prop_assert!((quad.turned(turn, pw, ph).area() - quad.area()).abs() < 0.05 * quad.area().max(1.0));
+        prop_assert!((quad.turned(rotation, pw, ph).area() - quad.area()).abs() < 0.05 * quad.area().max(1.0));
     }
 
     #[test]
     fn expanding_and_shrinking_cancel(w in 10f32..100.0, h in 5f32..20.0, by in 0.5f32..2.0, angle in -3f32..3.0) {
         let rect = Quad::from_rect(&Rect { x: 3.0, y: 4.0, width: w, height: h });
-        let quad = Quad(rect.0.map(|p| p.turned_about(rect.centre(), angle)));
+        let quad = Quad(rect.0.map(|p| p.turned_about(rect.center(), angle)));
         let grown = quad.expanded(by, by);
         prop_assert!((grown.width() - w - 2.0 * by).abs() < 1e-2 && (grown.height() - h - 2.0 * by).abs() < 1e-2);
         let back = grown.expanded(-by, -by);
@@ -103,8 +103,8 @@ proptest! {
 #[test]
 fn corners_follow_the_reader() {
     let quad = Quad::from_rect(&Rect { x: 0.0, y: 0.0, width: 10.0, height: 4.0 });
-    assert_eq!(quad.rotated_corners(Turn::Half).0[0], Point::new(10.0, 4.0));
-    let down = quad.rotated_corners(Turn::Quarter);
+    assert_eq!(quad.rotated_corners(Rotation::Half).0[0], Point::new(10.0, 4.0));
+    let down = quad.rotated_corners(Rotation::Quarter);
     assert!((down.angle() - std::f32::consts::FRAC_PI_2).abs() < 1e-5, "runs downwards");
     assert_eq!((down.width(), down.height()), (4.0, 10.0));
     assert_eq!(quad.slice(0.25, 0.75).bounds(), Rect { x: 2.5, y: 0.0, width: 5.0, height: 4.0 });

@@ -30,9 +30,9 @@ impl Cell {
     pub fn new(index: usize, quad: &Quad) -> Self {
         let bounds = quad.bounds();
         // A residual tilt of a long line makes its bounds higher than the line is.
-        let (height, centre) = (quad.height().min(bounds.height), bounds.centre());
+        let (height, center) = (quad.height().min(bounds.height), bounds.center());
         let (top, bottom) = if quad.angle().abs() < 0.5 {
-            (centre.y - height / 2.0, centre.y + height / 2.0)
+            (center.y - height / 2.0, center.y + height / 2.0)
         } else {
             (bounds.y, bounds.bottom())
         };
@@ -47,11 +47,11 @@ impl Cell {
         self.right - self.left
     }
 
-    pub fn centre_x(&self) -> f32 {
+    pub fn center_x(&self) -> f32 {
         (self.left + self.right) / 2.0
     }
 
-    pub fn centre_y(&self) -> f32 {
+    pub fn center_y(&self) -> f32 {
         (self.top + self.bottom) / 2.0
     }
 
@@ -84,18 +84,18 @@ pub(super) fn em(cells: &[Cell]) -> f32 {
 /// two. Cells of a row that stand above each other (a fraction, a wrapped cell) go top first.
 pub(super) fn rows(cells: &[Cell]) -> Vec<Row> {
     let mut sorted: Vec<Cell> = cells.to_vec();
-    sorted.sort_by(|a, b| a.centre_y().total_cmp(&b.centre_y()));
+    sorted.sort_by(|a, b| a.center_y().total_cmp(&b.center_y()));
     let mut rows: Vec<Row> = Vec::new();
     for cell in sorted {
         let joins = rows.last().is_some_and(|row: &Row| {
-            let (sum, count) = row.iter().fold((0.0, 0.0), |(s, n), c| (s + c.centre_y(), n + 1.0));
+            let (sum, count) = row.iter().fold((0.0, 0.0), |(s, n), c| (s + c.center_y(), n + 1.0));
             let mean = sum / count;
             let low = row.iter().map(Cell::height).fold(cell.height(), f32::min);
             let stacked = row.iter().any(|c| {
                 let shared = c.right.min(cell.right) - c.left.max(cell.left);
-                shared > 0.5 * c.width().min(cell.width()) && cell.core_top() > c.centre_y()
+                shared > 0.5 * c.width().min(cell.width()) && cell.core_top() > c.center_y()
             });
-            (cell.centre_y() - mean).abs() < 0.5 * low && !stacked
+            (cell.center_y() - mean).abs() < 0.5 * low && !stacked
         });
         match rows.last_mut() {
             Some(row) if joins => row.push(cell),
@@ -157,7 +157,7 @@ pub(super) fn columns(cells: &[Cell], gap: f32) -> Vec<Vec<Cell>> {
 
 /// Number of rows of `a` that have a partner in `b` on the same baseline.
 pub(super) fn common_rows(a: &[Cell], b: &[Cell]) -> usize {
-    let middle = |row: &Row| row.iter().map(Cell::centre_y).sum::<f32>() / row.len().max(1) as f32;
+    let middle = |row: &Row| row.iter().map(Cell::center_y).sum::<f32>() / row.len().max(1) as f32;
     let height = |row: &Row| row.iter().map(Cell::height).fold(f32::INFINITY, f32::min);
     let others: Vec<f32> = rows(b).iter().map(middle).collect();
     rows(a)

@@ -61,13 +61,13 @@ pub(super) fn cut(cells: &[Cell], grid: &Grid, em: f32) -> Option<Vec<Vec<Cell>>
     let (top, bottom) = extent(cells, |c| (c.core_top(), c.core_bottom()));
     let level = spanning(&grid.level, (left, right), em);
     let level = passing(level, cells, |cell| (cell.core_top(), cell.core_bottom()));
-    if let Some(bands) = parts(cells, &level, Cell::centre_y) {
+    if let Some(bands) = parts(cells, &level, Cell::center_y) {
         return Some(bands);
     }
     let upright = spanning(&grid.upright, (top, bottom), em);
     let reach = REACH_EM * em;
     let upright = passing(upright, cells, |cell| (cell.left + reach, cell.right - reach));
-    let columns = parts(cells, &upright, Cell::centre_x)?;
+    let columns = parts(cells, &upright, Cell::center_x)?;
     are_cells(cells, &columns, grid, (top, bottom)).then_some(columns)
 }
 
@@ -144,7 +144,7 @@ fn are_cells(cells: &[Cell], columns: &[Vec<Cell>], grid: &Grid, (top, bottom): 
 /// Whether a level rule divides a column that others beside it go past.
 fn is_divided(column: &[Cell], grid: &Grid) -> bool {
     let (left, right) = extent(column, |c| (c.left, c.right));
-    let (top, bottom) = extent(column, |c| (c.centre_y(), c.centre_y()));
+    let (top, bottom) = extent(column, |c| (c.center_y(), c.center_y()));
     grid.level.iter().any(|line| {
         let shared = line.to.min(right) - line.from.max(left);
         line.at > top

@@ -32,7 +32,7 @@ pub(super) struct Columns {
 /// The gutter of running text that the longest columns stand at, if there is one.
 pub(super) fn split(cells: &[Cell], em: f32) -> Option<Columns> {
     let mut sorted: Vec<Cell> = cells.to_vec();
-    sorted.sort_by(|a, b| a.centre_y().total_cmp(&b.centre_y()));
+    sorted.sort_by(|a, b| a.center_y().total_cmp(&b.center_y()));
     // Columns begin at left edges that several lines share.
     let mut edges: Vec<i32> = sorted.iter().map(|c| (c.left / (0.5 * em)).floor() as i32).collect();
     edges.sort_unstable();
@@ -54,7 +54,7 @@ pub(super) fn split(cells: &[Cell], em: f32) -> Option<Columns> {
         edge += same;
     }
     let (_, x, from, to) = best?;
-    let (left, right) = sorted[from..to].iter().partition(|c| c.centre_x() < x);
+    let (left, right) = sorted[from..to].iter().partition(|c| c.center_x() < x);
     Some(Columns { above: sorted[..from].to_vec(), left, right, below: sorted[to..].to_vec() })
 }
 
@@ -71,7 +71,7 @@ fn stretches(sorted: &[Cell], x: f32, em: f32) -> Vec<(usize, usize)> {
     for (k, &i) in crossing.iter().enumerate() {
         let cell = &sorted[i];
         let lonely = |other: Option<&usize>| {
-            other.is_none_or(|&j| (sorted[j].centre_y() - cell.centre_y()).abs() > LONELY_EM * em)
+            other.is_none_or(|&j| (sorted[j].center_y() - cell.center_y()).abs() > LONELY_EM * em)
         };
         let alone = lonely(k.checked_sub(1).and_then(|p| crossing.get(p))) && lonely(crossing.get(k + 1));
         if alone && shares_row(sorted, i) {
@@ -92,8 +92,8 @@ fn stretches(sorted: &[Cell], x: f32, em: f32) -> Vec<(usize, usize)> {
 /// neighbouring columns that a detector took for one have not.
 fn shares_row(sorted: &[Cell], i: usize) -> bool {
     let cell = &sorted[i];
-    let near = |other: &&Cell| (other.centre_y() - cell.centre_y()).abs() < 0.5 * cell.height();
-    let beside = |other: &Cell| other.left >= cell.centre_x() || other.right <= cell.centre_x();
+    let near = |other: &&Cell| (other.center_y() - cell.center_y()).abs() < 0.5 * cell.height();
+    let beside = |other: &Cell| other.left >= cell.center_x() || other.right <= cell.center_x();
     sorted[..i].iter().rev().take_while(near).any(beside)
         || sorted[i + 1..].iter().take_while(near).any(beside)
 }
@@ -103,7 +103,7 @@ fn shared_extent(cells: &[Cell], x: f32) -> f32 {
     let extent = |left: bool| {
         cells
             .iter()
-            .filter(|c| (c.centre_x() < x) == left)
+            .filter(|c| (c.center_x() < x) == left)
             .fold((f32::INFINITY, f32::NEG_INFINITY), |(t, b), c| (t.min(c.top), b.max(c.bottom)))
     };
     let ((left_top, left_bottom), (right_top, right_bottom)) = (extent(true), extent(false));
@@ -112,7 +112,7 @@ fn shared_extent(cells: &[Cell], x: f32) -> f32 {
 
 /// Whether columns of running text stand on both sides of `x`, rather than cells of a table.
 fn separates(cells: &[Cell], x: f32, em: f32) -> bool {
-    let (left, right): (Vec<Cell>, Vec<Cell>) = cells.iter().partition(|c| c.centre_x() < x);
+    let (left, right): (Vec<Cell>, Vec<Cell>) = cells.iter().partition(|c| c.center_x() < x);
     if left.len() < LINES_MIN || right.len() < LINES_MIN {
         return false;
     }
@@ -133,11 +133,11 @@ fn nearest(cells: &[Cell], gutter_at_right: bool) -> Vec<Cell> {
         let nearer = |other: &Cell| {
             let shared = other.bottom.min(cell.bottom) - other.top.max(cell.top);
             let ahead =
-                if gutter_at_right { other.left >= cell.centre_x() } else { other.right <= cell.centre_x() };
+                if gutter_at_right { other.left >= cell.center_x() } else { other.right <= cell.center_x() };
             ahead && shared > 0.5 * other.height().min(cell.height())
         };
         // Sorted by their middles: only neighbours can share a row.
-        let within = |other: &&Cell| (other.centre_y() - cell.centre_y()).abs() < cell.height();
+        let within = |other: &&Cell| (other.center_y() - cell.center_y()).abs() < cell.height();
         cells[..i].iter().rev().take_while(within).any(nearer)
             || cells[i + 1..].iter().take_while(within).any(nearer)
     };
@@ -194,7 +194,7 @@ fn is_banded(cells: &[Cell], x: f32, em: f32) -> bool {
     let bands = bands_apart(bands, (0.45 * em).max(1.6 * typical));
     let both = bands
         .iter()
-        .filter(|b| b.iter().any(|c| c.centre_x() < x) && b.iter().any(|c| c.centre_x() >= x))
+        .filter(|b| b.iter().any(|c| c.center_x() < x) && b.iter().any(|c| c.center_x() >= x))
         .count();
     let lines_a_band = cells.len() as f32 / 2.0 / bands.len() as f32;
     bands.len() >= 3 && both * 10 >= bands.len() * 6 && lines_a_band <= 4.0

@@ -6,14 +6,14 @@ use std::f32::consts::{FRAC_PI_2, PI};
 use super::cells::Cell;
 use super::grid::Grid;
 use crate::crop;
-use crate::geometry::{Point, Quad, Turn};
+use crate::geometry::{Point, Quad, Rotation};
 use crate::rules::Rule;
 
 /// Boxes this many times as long as high say where text runs; shorter ones only say where it stands.
 const TELLING_ASPECT: f32 = 2.5;
 
 /// A page ready to be cut.
-pub(super) struct Levelled {
+pub(super) struct Leveled {
     /// Its boxes, level.
     pub cells: Vec<Cell>,
     /// Boxes across the reading direction beside the text, left to right.
@@ -37,7 +37,7 @@ fn quarter(angle: f32) -> usize {
 
 /// The quad in reading direction, whether or not the caller has turned boxes on end already.
 fn reading(quad: &Quad) -> Quad {
-    if crop::is_vertical(quad) { quad.rotated_corners(Turn::Quarter) } else { *quad }
+    if crop::is_vertical(quad) { quad.rotated_corners(Rotation::Quarter) } else { *quad }
 }
 
 /// Direction of most of the text, by length of line: the quarter that most runs in, then the median inside it.
@@ -69,20 +69,20 @@ fn direction(quads: &[(usize, Quad)]) -> f32 {
 }
 
 /// Turns a page level.
-pub(super) fn level(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Levelled {
+pub(super) fn level(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Leveled {
     let (quads, nowhere): (Vec<_>, Vec<_>) =
         boxes.iter().enumerate().map(|(i, q)| (i, reading(q))).partition(|(_, q)| q.is_finite());
     let angle = direction(&quads);
-    let centre = Point::new(page.0 / 2.0, page.1 / 2.0);
+    let center = Point::new(page.0 / 2.0, page.1 / 2.0);
     let grid = Grid::of(
         rules
             .iter()
-            .map(|rule| (rule.from.turned_about(centre, -angle), rule.to.turned_about(centre, -angle))),
+            .map(|rule| (rule.from.turned_about(center, -angle), rule.to.turned_about(center, -angle))),
     );
     let mut cells = Vec::with_capacity(quads.len());
     let mut across = Vec::new();
     for (index, quad) in &quads {
-        let level = Quad(quad.0.map(|p| p.turned_about(centre, -angle)));
+        let level = Quad(quad.0.map(|p| p.turned_about(center, -angle)));
         let cell = Cell::new(*index, &level);
         let own = quarter(wrapped(quad.angle() - angle));
         // A turned word among the lines is read where it stands; only long ones can be told from short upright ones.
@@ -96,8 +96,8 @@ pub(super) fn level(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Levelle
     let mut aside = Vec::new();
     for cell in across {
         let beside = |c: &&Cell| c.top < cell.bottom && c.bottom > cell.top;
-        let left = cells.iter().filter(beside).filter(|c| c.centre_x() < cell.left).count();
-        let right = cells.iter().filter(beside).filter(|c| c.centre_x() > cell.right).count();
+        let left = cells.iter().filter(beside).filter(|c| c.center_x() < cell.left).count();
+        let right = cells.iter().filter(beside).filter(|c| c.center_x() > cell.right).count();
         let below = cells
             .iter()
             .filter(|c| c.left < cell.right && c.right > cell.left && c.top >= cell.bottom)
@@ -105,5 +105,5 @@ pub(super) fn level(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Levelle
         if (left > 0 && right > 0) || below > 0 { cells.push(cell) } else { aside.push(cell) }
     }
     aside.sort_by(|a, b| a.left.total_cmp(&b.left));
-    Levelled { cells, aside, unplaced: nowhere.into_iter().map(|(i, _)| i).collect(), grid }
+    Leveled { cells, aside, unplaced: nowhere.into_iter().map(|(i, _)| i).collect(), grid }
 }

@@ -37,7 +37,7 @@ pub(super) fn read(cells: &[Cell], em: f32, out: &mut Vec<Vec<Row>>) {
 fn stacks(cells: &[Cell], em: f32) -> Vec<Stack> {
     let mut stacks: Vec<Stack> = Vec::new();
     for (column, mut members) in columns(cells, COLUMN_GAP_EM * em).into_iter().enumerate() {
-        members.sort_by(|a, b| a.centre_y().total_cmp(&b.centre_y()));
+        members.sort_by(|a, b| a.center_y().total_cmp(&b.center_y()));
         let mut gaps: Vec<f32> = members.windows(2).map(|w| w[1].core_top() - w[0].core_bottom()).collect();
         // Half as much white again as the tightest lines have separates cells.
         let limit = (1.5 * quantile(&mut gaps, 0.1)).clamp(0.1 * em, CELL_GAP_EM * em);

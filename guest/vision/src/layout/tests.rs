@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::geometry::{Point, Rect, Turn};
+use crate::geometry::{Point, Rect, Rotation};
 use crate::rules::Rule;
 use proptest::prelude::*;
 
@@ -61,8 +61,8 @@ impl Page {
     }
 
     fn tilted(&self, angle: f32) -> Self {
-        let centre = Point::new(PAGE.0 / 2.0, PAGE.1 / 2.0);
-        let tilted = |p: Point| p.turned_about(centre, angle);
+        let center = Point::new(PAGE.0 / 2.0, PAGE.1 / 2.0);
+        let tilted = |p: Point| p.turned_about(center, angle);
         Self {
             boxes: self.boxes.iter().map(|q| Quad(q.0.map(tilted))).collect(),
             rules: self.rules.iter().map(|r| Rule { from: tilted(r.from), to: tilted(r.to) }).collect(),
@@ -321,9 +321,9 @@ fn skewed_pages() {
 fn pages_on_their_side_or_head() {
     // Quads in reading direction of a page that nobody turned.
     for quarters in [1, 2, 3] {
-        let turn = Turn::from_quarters(quarters);
+        let rotation = Rotation::from_quarters(quarters);
         let turned = Page {
-            boxes: two_columns().boxes.iter().map(|q| q.turned(turn, PAGE.0, PAGE.1)).collect(),
+            boxes: two_columns().boxes.iter().map(|q| q.turned(rotation, PAGE.0, PAGE.1)).collect(),
             ..Page::default()
         };
         turned.check();
@@ -389,7 +389,7 @@ proptest! {
             .iter()
             .map(|&(x, y, width, height, angle)| {
                 let rect = Rect { x, y, width, height };
-                Quad(Quad::from_rect(&rect).0.map(|p| p.turned_about(rect.centre(), angle)))
+                Quad(Quad::from_rect(&rect).0.map(|p| p.turned_about(rect.center(), angle)))
             })
             .collect();
         let placed = reading_order(&quads, &[], PAGE);

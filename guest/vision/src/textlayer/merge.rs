@@ -1,7 +1,7 @@
 //! Embedded words become lines.
 
 use super::{LayerLine, LayerWord, Span};
-use crate::geometry::{Quad, Rect, Turn};
+use crate::geometry::{Quad, Rect, Rotation};
 
 /// Widest gap inside a line, in font sizes: justified text stretches spaces to one, columns stand farther apart.
 const GAP_MAX: f32 = 1.5;
@@ -90,9 +90,9 @@ fn close(line: Open<'_>, downwards: bool) -> Option<LayerLine> {
         let quad = Quad::from_rect(area);
         match (line.on_end, downwards) {
             (false, _) => quad,
-            (true, true) => quad.rotated_corners(Turn::Quarter),
+            (true, true) => quad.rotated_corners(Rotation::Quarter),
             // One word alone does not tell; text on end is mostly turned to the left and read upwards.
-            (true, false) => quad.rotated_corners(Turn::ThreeQuarters),
+            (true, false) => quad.rotated_corners(Rotation::ThreeQuarters),
         }
     };
     let first = line.spans.first()?;

@@ -1,6 +1,6 @@
 //! Who is asking: from the text of a key to the right to act for a tenant, or for the house.
 //!
-//! Owns the proof values [`Caller`] and [`Admin`], which nothing else can make, and the bound on failed attempts. Knows no
+//! Owns the proof values [`Principal`] and [`Admin`], which nothing else can make, and the bound on failed attempts. Knows no
 //! HTTP. Called by the gateway for every request, before anything else is looked at.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ const FAILURES_PER_S: f64 = 1.0;
 /// Who does something, for the audit log.
 #[derive(Clone, Debug)]
 pub struct Actor {
-    /// Id of the key; `open` where the house has no keys, `config` for what the configuration says, `watch` for what
+    /// Id of the key; `open` where the house has no keys, `config` for what the configuration says, `rollback_policy` for what
     /// the platform does by itself, `cli` for the command line of this machine.
     pub id: String,
     /// The request that asked for it.
@@ -36,14 +36,14 @@ impl Actor {
 
 /// The right to act for one tenant. Only [`ControlPlane`](crate::ControlPlane) makes one.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub struct Principal {
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) actor: Actor,
     /// Whether it may do more than read documents: not those who came through an open door from elsewhere.
     pub(crate) manages: bool,
 }
 
-impl Caller {
+impl Principal {
     /// For whom.
     pub fn tenant(&self) -> &TenantName {
         self.tenant.name()
@@ -92,7 +92,7 @@ impl Admin {
 
 /// What a request shows of itself.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Shown<'a> {
+pub struct Credentials<'a> {
     /// The key, as it was sent.
     pub key: Option<&'a str>,
     /// The tenant that an administrator acts for.
@@ -134,20 +134,24 @@ impl Failures {
 }
 
 /// The key's record, if the key is good.
-fn good_key<'a>(directory: &'a Directory, text: &str) -> Result<&'a Arc<KeyRecord>, &'static str> {
+fn active_key<'a>(directory: &'a Directory, text: &str) -> Result<&'a Arc<KeyRecord>, &'static str> {
     let (id, secret) = key::parts(text).ok_or("not of the form of a key")?;
     let record = directory.keys.get(&id).ok_or("no such key")?;
     if !record.is_opened_by(secret) {
         return Err("no such key");
     }
-    if !record.is_good(now_ms()) {
+    if !record.is_active(now_ms()) {
         return Err("revoked or expired");
     }
     Ok(record)
 }
 
 /// The right that a request has to act for a tenant.
-pub(crate) fn caller(directory: &Directory, failures: &Failures, shown: Shown<'_>) -> Result<Caller, Fault> {
+pub(crate) fn principal(
+    directory: &Directory,
+    failures: &Failures,
+    shown: Credentials<'_>,
+) -> Result<Principal, Fault> {
     let tenant_of = |name: &TenantName| directory.tenant(name).cloned();
     let Some(text) = shown.key else {
         if !directory.is_open() {
@@ -155,9 +159,9 @@ pub(crate) fn caller(directory: &Directory, failures: &Failures, shown: Shown<'_
         }
         let name = shown.tenant.map_or_else(|| directory.host.clone(), TenantName::from);
         let tenant = tenant_of(&name)?;
-        return Ok(Caller { tenant, actor: Actor::named("open"), manages: shown.local });
+        return Ok(Principal { tenant, actor: Actor::named("open"), manages: shown.local });
     };
-    let record = good_key(directory, text).map_err(|why| failures.refuse(key_invalid(), why))?;
+    let record = active_key(directory, text).map_err(|why| failures.refuse(key_invalid(), why))?;
     let actor = Actor::named(record.id.as_str());
     let name = match (&record.scope, shown.tenant) {
         (Scope::Tenant(own), None) => own.clone(),
@@ -168,11 +172,15 @@ pub(crate) fn caller(directory: &Directory, failures: &Failures, shown: Shown<'_
         (Scope::Admin, Some(asked)) => TenantName::from(asked),
     };
     let tenant = tenant_of(&name)?;
-    Ok(Caller { tenant, actor, manages: true })
+    Ok(Principal { tenant, actor, manages: true })
 }
 
 /// The right that a request has to act for the house.
-pub(crate) fn admin(directory: &Directory, failures: &Failures, shown: Shown<'_>) -> Result<Admin, Fault> {
+pub(crate) fn admin(
+    directory: &Directory,
+    failures: &Failures,
+    shown: Credentials<'_>,
+) -> Result<Admin, Fault> {
     let Some(text) = shown.key else {
         return match (directory.is_open(), shown.local) {
             (true, true) => Ok(Admin { actor: Actor::named("open") }),
@@ -180,7 +188,7 @@ pub(crate) fn admin(directory: &Directory, failures: &Failures, shown: Shown<'_>
             (false, _) => Err(failures.refuse(key_missing(), "no key")),
         };
     };
-    let record = good_key(directory, text).map_err(|why| failures.refuse(key_invalid(), why))?;
+    let record = active_key(directory, text).map_err(|why| failures.refuse(key_invalid(), why))?;
     if record.scope != Scope::Admin {
         let message = "This takes an administrator's key: the one that was sent is a tenant's.";
         return Err(Fault::new(Kind::Denied, "admin_only", message));
@@ -201,7 +209,7 @@ fn key_invalid() -> Fault {
 
 fn needs_key() -> Fault {
     let message = "Without keys, this can be done from the server's own machine only: make an administrator's key there \
-                   (`lector keys make --admin`) and send it.";
+                   (`lector keys create --admin`) and send it.";
     Fault::new(Kind::Denied, "local_only", message)
 }
 
@@ -211,16 +219,16 @@ mod tests {
     use std::collections::{BTreeMap, HashMap};
 
     use super::*;
-    use crate::tenant::{TenantRecord, TenantTerms};
-    use crate::usage_counters::Meter;
+    use crate::tenant::{TenantPolicy, TenantRecord};
+    use crate::usage_counters::UsageCounters;
 
-    struct House {
+    struct TestServer {
         directory: Directory,
         acme: String,
         admin: String,
     }
 
-    fn house() -> House {
+    fn server() -> TestServer {
         let mut keys = HashMap::new();
         let mut make = |scope| {
             let new = key::make(scope, String::new(), 0).unwrap();
@@ -229,8 +237,9 @@ mod tests {
         };
         let (acme, admin) = (make(Scope::Tenant("acme".into())), make(Scope::Admin));
         let tenant = |name: &str| {
-            let record = TenantRecord { name: name.into(), created_at_ms: 0, terms: TenantTerms::default() };
-            (TenantName::from(name), Tenant::new(record, Arc::new(Meter::default()), 0))
+            let record =
+                TenantRecord { name: name.into(), created_at_ms: 0, policy: TenantPolicy::default() };
+            (TenantName::from(name), Tenant::new(record, Arc::new(UsageCounters::default()), 0))
         };
         let directory = Directory {
             host: "default".into(),
@@ -241,20 +250,20 @@ mod tests {
             quarantined: BTreeMap::new(),
             damaged: Vec::new(),
         };
-        House { directory, acme, admin }
+        TestServer { directory, acme, admin }
     }
 
-    fn shown<'a>(key: &'a str, tenant: Option<&'a str>) -> Shown<'a> {
-        Shown { key: Some(key), tenant, local: true }
+    fn shown<'a>(key: &'a str, tenant: Option<&'a str>) -> Credentials<'a> {
+        Credentials { key: Some(key), tenant, local: true }
     }
 
     #[test]
     fn a_key_acts_for_its_tenant_and_for_nobody_else() {
-        let House { directory, acme, admin: ops } = house();
+        let TestServer { directory, acme, admin: ops } = server();
         let failures = Failures::default();
         let of = |key: &str, tenant: Option<&str>| {
-            let caller = caller(&directory, &failures, shown(key, tenant));
-            caller.map(|caller| caller.tenant().to_string()).map_err(|fault| fault.code)
+            let principal = principal(&directory, &failures, shown(key, tenant));
+            principal.map(|principal| principal.tenant().to_string()).map_err(|fault| fault.code)
         };
         assert_eq!(of(&acme, None), Ok("acme".into()));
         assert_eq!(of(&acme, Some("acme")), Ok("acme".into()));
@@ -266,46 +275,49 @@ mod tests {
         let (start, last) = acme.split_at(acme.len() - 1);
         let forged = format!("{start}{}", if last == "0" { "1" } else { "0" });
         assert_eq!(of(&forged, None).unwrap_err(), "key_invalid");
-        let none = caller(&directory, &failures, Shown { local: true, ..Shown::default() });
+        let none = principal(&directory, &failures, Credentials { local: true, ..Credentials::default() });
         assert_eq!(none.unwrap_err().code, "key_missing");
         assert_eq!(admin(&directory, &failures, shown(&acme, None)).unwrap_err().code, "admin_only");
         assert!(admin(&directory, &failures, shown(&ops, None)).is_ok());
     }
 
     #[test]
-    fn revoked_keys_are_told_like_unknown_ones() {
-        let House { mut directory, acme, .. } = house();
+    fn revoked_keys_are_reported_like_unknown_ones() {
+        let TestServer { mut directory, acme, .. } = server();
         let id = key::parts(&acme).unwrap().0;
         let mut record = (*directory.keys[&id]).clone();
         record.revoked_at_ms = Some(1);
         directory.keys.insert(id, Arc::new(record));
-        let refused = caller(&directory, &Failures::default(), shown(&acme, None)).unwrap_err();
+        let refused = principal(&directory, &Failures::default(), shown(&acme, None)).unwrap_err();
         let unknown = key::make(Scope::Admin, String::new(), 0).unwrap().text.reveal().to_owned();
-        let other = caller(&directory, &Failures::default(), shown(&unknown, None)).unwrap_err();
+        let other = principal(&directory, &Failures::default(), shown(&unknown, None)).unwrap_err();
         assert_eq!((refused.code, refused.message), (other.code, other.message));
     }
 
     #[test]
-    fn a_house_without_keys_is_open_and_managed_from_its_own_machine() {
-        let House { mut directory, .. } = house();
+    fn a_server_without_keys_is_open_and_managed_from_its_own_machine() {
+        let TestServer { mut directory, .. } = server();
         directory.keys.clear();
         let failures = Failures::default();
-        let near = Shown { local: true, ..Shown::default() };
-        assert!(caller(&directory, &failures, near).unwrap().may_manage().is_ok());
+        let near = Credentials { local: true, ..Credentials::default() };
+        assert!(principal(&directory, &failures, near).unwrap().may_manage().is_ok());
         assert!(admin(&directory, &failures, near).is_ok());
-        let far = Shown::default();
-        assert_eq!(caller(&directory, &failures, far).unwrap().may_manage().unwrap_err().code, "local_only");
+        let far = Credentials::default();
+        assert_eq!(
+            principal(&directory, &failures, far).unwrap().may_manage().unwrap_err().code,
+            "local_only"
+        );
         assert_eq!(admin(&directory, &failures, far).unwrap_err().code, "local_only");
     }
 
     #[test]
     fn guessing_is_slowed_down_and_good_keys_are_not() {
-        let House { directory, acme, .. } = house();
+        let TestServer { directory, acme, .. } = server();
         let failures = Failures::default();
         let bad = format!("lk_{}_{}", "0".repeat(16), "0".repeat(64));
         let codes: Vec<_> =
-            (0..40).map(|_| caller(&directory, &failures, shown(&bad, None)).unwrap_err().code).collect();
+            (0..40).map(|_| principal(&directory, &failures, shown(&bad, None)).unwrap_err().code).collect();
         assert_eq!((codes[0], codes[39]), ("key_invalid", "auth_throttled"));
-        assert!(caller(&directory, &failures, shown(&acme, None)).is_ok());
+        assert!(principal(&directory, &failures, shown(&acme, None)).is_ok());
     }
 }

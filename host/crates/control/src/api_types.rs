@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use lector_core::batching::plan::ProgramStatus;
-use lector_core::{Declaration, DeploymentName, ModelName};
+use lector_core::batching::plan::BatchingPolicyStatus;
+use lector_core::{DeploymentName, ModelName, PipelineInfo};
 use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::directory::Deployment;
 use crate::key::{KeyId, KeyRecord, Scope};
-use crate::revision::{FiguresView, RevisionRecord, ShadowView};
-use crate::route::{RouteRecord, Shadow, Watch, Weight};
+use crate::revision::{RevisionRecord, ShadowComparison, Statistics};
+use crate::route::{RollbackPolicy, RouteRecord, Shadow, Weight};
 use crate::settings::Settings;
 use crate::tenant::BudgetSpec;
 use crate::usage_counters::now_ms;
@@ -21,7 +21,7 @@ pub struct DeploymentView {
     /// Its name.
     pub name: DeploymentName,
     /// Whether the host's configuration lends it to every tenant.
-    pub seed: bool,
+    pub shared: bool,
     /// Rises with every change of the route.
     pub version: u64,
     /// Where the traffic goes: nothing, or the stable revision and maybe a candidate.
@@ -29,7 +29,7 @@ pub struct DeploymentView {
     /// Reads along.
     pub shadow: Option<Shadow>,
     /// Judges the newest of `weights`.
-    pub watch: Option<Watch>,
+    pub rollback_policy: Option<RollbackPolicy>,
     /// Where a rollback goes.
     pub previous: Option<Vec<Weight>>,
     /// When the route was last changed, milliseconds since 1970.
@@ -80,13 +80,13 @@ pub struct RevisionView {
     pub parts: Option<RevisionParts>,
     /// How it does since it was loaded or became a candidate; absent where it is not in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub figures: Option<FiguresView>,
+    pub statistics: Option<Statistics>,
     /// How the guest's own program for its batches does; absent where it has none, or is not in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub program: Option<ProgramStatus>,
+    pub batching_policy: Option<BatchingPolicyStatus>,
     /// How it compares; only of a shadow.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub comparison: Option<ShadowView>,
+    pub comparison: Option<ShadowComparison>,
 }
 
 /// What a revision is made of.
@@ -103,7 +103,7 @@ pub struct RevisionParts {
     /// Limits of each guest call.
     pub budget: BudgetSpec,
     /// What the guest said of itself.
-    pub declaration: Declaration,
+    pub pipeline_info: PipelineInfo,
     /// When it was made, milliseconds since 1970.
     pub created_at_ms: u64,
     /// By whom.
@@ -120,11 +120,11 @@ impl DeploymentView {
         revisions.sort_by_key(|revision| std::cmp::Reverse(revision.number));
         Self {
             name: route.deployment.clone(),
-            seed: route.seed,
+            shared: route.shared,
             version: route.version,
             weights: route.weights.clone(),
             shadow: route.shadow,
-            watch: route.watch,
+            rollback_policy: route.rollback_policy,
             previous: route.history.last().cloned(),
             changed_at_ms: route.changed_at_ms,
             quarantined: deployment.damage.clone(),
@@ -165,12 +165,14 @@ fn revision(deployment: &Deployment, record: &RevisionRecord) -> RevisionView {
             settings: record.settings.clone(),
             grants: record.grants.clone(),
             budget: record.budget,
-            declaration: record.declaration.clone(),
+            pipeline_info: record.pipeline_info.clone(),
             created_at_ms: record.created_at_ms,
             created_by: record.created_by.clone(),
         }),
-        figures: in_memory.as_ref().map(|revision| revision.figures.view()),
-        program: in_memory.as_ref().and_then(|revision| Some(revision.program.as_ref()?.status())),
+        statistics: in_memory.as_ref().map(|revision| revision.statistics.view()),
+        batching_policy: in_memory
+            .as_ref()
+            .and_then(|revision| Some(revision.batching_policy.as_ref()?.status())),
         comparison: in_memory.filter(|_| shadows).map(|revision| revision.shadow.view()),
     }
 }
@@ -187,8 +189,8 @@ fn quarantined_revision(route: &RouteRecord, number: u32, reason: &str) -> Revis
         leases: 0,
         reason: Some(reason.to_owned()),
         parts: None,
-        figures: None,
-        program: None,
+        statistics: None,
+        batching_policy: None,
         comparison: None,
     }
 }
@@ -209,7 +211,7 @@ pub struct KeyView {
     /// When it was revoked.
     pub revoked_at_ms: Option<u64>,
     /// Whether it opens anything now.
-    pub good: bool,
+    pub active: bool,
 }
 
 impl KeyView {
@@ -221,7 +223,7 @@ impl KeyView {
             created_at_ms: record.created_at_ms,
             expires_at_ms: record.expires_at_ms,
             revoked_at_ms: record.revoked_at_ms,
-            good: record.is_good(now_ms()),
+            active: record.is_active(now_ms()),
         }
     }
 }

@@ -19,9 +19,9 @@ use crate::quarantine;
 use crate::quarantine::faults::revision_quarantined;
 use crate::revision_cache::RevisionCache;
 use crate::store::{Records, SqliteStore, Store, UsageQuery};
-use crate::tenant::{Tenant, TenantRecord, TenantTerms};
+use crate::tenant::{Tenant, TenantPolicy, TenantRecord};
 use crate::usage_counters::UsageCounts;
-use crate::usage_counters::{FLUSH_EVERY, Meter, day_of, now_ms};
+use crate::usage_counters::{FLUSH_EVERY, UsageCounters, day_of, now_ms};
 use crate::usage_flush::UsageFlusher;
 
 /// So often canaries are evaluated: a breach is answered within this, and the evaluation costs next to nothing.
@@ -67,11 +67,11 @@ impl ControlPlane {
             revision_cache,
             write_lock: Arc::default(),
             events: AuditEvents::default(),
-            staging: Self::staging_places(),
-            lent_models: lent_models(&config),
+            staging: Self::deploy_permits(),
+            shared_models: shared_models(&config),
             documents,
             failures: Failures::default(),
-            engine_linger: config.engine_linger,
+            engine_idle_ttl: config.engine_idle_ttl,
             flusher: UsageFlusher::new()?,
             left: Mutex::default(),
             background_tasks: BackgroundTasks::default(),
@@ -79,7 +79,7 @@ impl ControlPlane {
             tenant_images_bytes_max: config.tenant_images_bytes_max,
         });
         let host = plane.host("config")?;
-        plane.seed(&host, config.deployments).await?;
+        plane.deploy_configured(&host, config.deployments).await?;
         plane.start_background_tasks();
         Ok(plane)
     }
@@ -146,7 +146,7 @@ fn check(config: &ControlConfig) -> Result<(), Fault> {
 }
 
 /// All models that the configuration's deployments are granted: what tenants get who were given none of their own.
-fn lent_models(config: &ControlConfig) -> BTreeMap<String, ModelName> {
+fn shared_models(config: &ControlConfig) -> BTreeMap<String, ModelName> {
     let mut models = BTreeMap::new();
     let default = |name: &lector_core::DeploymentName| *name == config.default_deployment;
     // The default deployment's last: where two mean something else by the same alias, it is right.
@@ -170,8 +170,8 @@ async fn directory(
     let Records { mut tenants, keys, damaged, .. } = records;
     if !tenants.iter().any(|tenant| tenant.name == config.tenant) {
         // Not written: until an administrator gives it terms it is what this version makes of it.
-        let (name, terms) = (config.tenant.clone(), TenantTerms::default());
-        tenants.push(TenantRecord { name, created_at_ms: 0, terms });
+        let (name, policy) = (config.tenant.clone(), TenantPolicy::default());
+        tenants.push(TenantRecord { name, created_at_ms: 0, policy });
     }
     let today = day_of(now_ms());
     let used: HashMap<TenantName, UsageCounts> = {
@@ -180,7 +180,7 @@ async fn directory(
     };
     let tenant = |record: TenantRecord| {
         let counts = used.get(&record.name).copied().unwrap_or_default();
-        let meter = Arc::new(Meter::resumed(today, counts));
+        let meter = Arc::new(UsageCounters::resumed(today, counts));
         (record.name.clone(), Tenant::new(record, meter, config.tenant_images_bytes_max))
     };
     for deployment in deployments.values_mut() {

@@ -56,7 +56,7 @@ impl Drop for RollbackGuard {
 /// Evaluates one deployment.
 fn evaluate(deployment: &Deployment) -> Option<Breach> {
     let route = &deployment.route;
-    let (number, policy) = route.watched()?;
+    let (number, policy) = route.rollback_watched()?;
     // A first revision has no predecessor to go back to.
     if route.history.is_empty() {
         return None;
@@ -64,8 +64,8 @@ fn evaluate(deployment: &Deployment) -> Option<Breach> {
     let revision = deployment.loaded.get(&number)?.as_ref().ok()?;
     let stable = route.stable().filter(|stable| *stable != number);
     let stable = stable.and_then(|stable| deployment.loaded.get(&stable)?.as_ref().ok());
-    let baseline = stable.map(|stable| stable.figures.window());
-    let reason = revision.figures.view().breach(&policy, baseline)?;
+    let baseline = stable.map(|stable| stable.statistics.window());
+    let reason = revision.statistics.view().breach(&policy, baseline)?;
     Some(Breach {
         tenant: route.tenant.clone(),
         deployment: route.deployment.clone(),
@@ -99,7 +99,7 @@ impl ControlPlane {
     }
 }
 
-const OVERTAKEN: &str = "changed_meanwhile";
+const OVERTAKEN: &str = "route_changed";
 
 fn overtaken() -> Fault {
     Fault::new(Kind::Conflict, OVERTAKEN, "The route was changed while it was evaluated.")

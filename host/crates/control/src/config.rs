@@ -20,7 +20,7 @@ pub struct ControlConfig {
     /// Bytes of pixels and tensors that the pages being read may hold of a tenant that has no bound of its own; 0: no bound.
     pub tenant_images_bytes_max: u64,
     /// How long the engine of a model stays loaded that no revision needs any more: a rollback within it waits for none.
-    pub engine_linger: Duration,
+    pub engine_idle_ttl: Duration,
 }
 
 /// One pipeline.

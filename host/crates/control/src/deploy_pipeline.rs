@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use lector_core::batching::plan;
 use lector_core::port::DocumentHint;
 use lector_core::{
-    Blame, Declaration, DeploymentName, Documents, Fault, Kind, ModelName, PageRequest, RequestId, TenantName,
+    Blame, DeploymentName, Documents, Fault, Kind, ModelName, PageRequest, PipelineInfo, RequestId,
+    TenantName,
 };
 use serde::Serialize;
 
 use crate::digest::Digest;
-use crate::model_references::Claim;
+use crate::model_references::ModelReference;
 use crate::pipeline::{PageCall, Pipeline};
 use crate::revision::{Revision, RevisionRecord};
 use crate::revision_cache::RevisionCache;
@@ -60,7 +61,7 @@ impl Stage {
             Self::Compiled => "compiled",
             Self::Configured => "configured",
             Self::Prepared => "prepared",
-            Self::Rehearsed => "rehearsed",
+            Self::Rehearsed => "smoke_test",
             Self::Ready => "ready",
         }
     }
@@ -68,7 +69,7 @@ impl Stage {
 
 /// A deploy that ended before it was ready. What was live is live as before.
 #[derive(Clone, Debug)]
-pub struct StageFault {
+pub struct DeployFault {
     /// The stage that was not reached.
     pub stage: Stage,
     /// Why.
@@ -88,12 +89,12 @@ pub(crate) struct Plan {
 }
 
 /// A revision that is known to work and has no number yet.
-pub(crate) struct Staged {
+pub(crate) struct PreparedRevision {
     pub(crate) record: RevisionRecord,
     pub(crate) wasm: Vec<u8>,
     pub(crate) pipeline: Arc<dyn Pipeline>,
     /// On its models.
-    pub(crate) claim: Claim,
+    pub(crate) reference: ModelReference,
     /// Time of each stage.
     pub(crate) took: Vec<(Stage, Duration)>,
 }
@@ -104,16 +105,16 @@ pub(crate) async fn stage(
     tenant: &Arc<Tenant>,
     revision_cache: &RevisionCache,
     documents: &Arc<dyn Documents>,
-) -> Result<Staged, StageFault> {
+) -> Result<PreparedRevision, DeployFault> {
     let mut clock = StageClock::default();
-    let at = |stage: Stage| move |fault: Fault| StageFault { stage, fault: to_deployer(fault) };
+    let at = |stage: Stage| move |fault: Fault| DeployFault { stage, fault: to_deployer(fault) };
 
     received(&plan).map_err(at(Stage::Received))?;
     let digest = Digest::of(&plan.wasm);
     clock.reached(Stage::Received);
 
     let inspected = revision_cache.loader().inspect(&plan.wasm).map_err(at(Stage::Validated))?;
-    granted_imports(&inspected.imports, &tenant.record.terms.capabilities).map_err(at(Stage::Validated))?;
+    granted_imports(&inspected.imports, &tenant.record.policy.capabilities).map_err(at(Stage::Validated))?;
     clock.reached(Stage::Validated);
 
     let pipeline = revision_cache.pipeline(&digest, &plan.wasm).await.map_err(at(Stage::Compiled))?;
@@ -128,14 +129,14 @@ pub(crate) async fn stage(
         settings: plan.settings,
         grants: plan.grants,
         budget: plan.budget,
-        declaration: Declaration { models: vec![], batching: vec![], features: vec![] },
+        pipeline_info: PipelineInfo { models: vec![], batching: vec![], features: vec![] },
         created_at_ms: now_ms(),
         created_by: plan.created_by,
     };
-    record.declaration = configured(&record, &pipeline, tenant).await.map_err(at(Stage::Configured))?;
+    record.pipeline_info = configured(&record, &pipeline, tenant).await.map_err(at(Stage::Configured))?;
     clock.reached(Stage::Configured);
 
-    let claim = revision_cache.prepare(record.models()).await.map_err(at(Stage::Prepared))?;
+    let reference = revision_cache.prepare(record.models()).await.map_err(at(Stage::Prepared))?;
     clock.reached(Stage::Prepared);
 
     planned(&record, &pipeline, tenant).await.map_err(at(Stage::Rehearsed))?;
@@ -143,7 +144,7 @@ pub(crate) async fn stage(
         rehearsed(&record, &pipeline, tenant, documents).await.map_err(at(Stage::Rehearsed))?;
         clock.reached(Stage::Rehearsed);
     }
-    Ok(Staged { record, wasm: plan.wasm, pipeline, claim, took: clock.took })
+    Ok(PreparedRevision { record, wasm: plan.wasm, pipeline, reference, took: clock.took })
 }
 
 /// What is the guest's fault on a page is the deployer's when the guest is being deployed: an answer that can be acted upon.
@@ -205,26 +206,26 @@ async fn configured(
     record: &RevisionRecord,
     pipeline: &Arc<dyn Pipeline>,
     tenant: &Tenant,
-) -> Result<Declaration, Fault> {
+) -> Result<PipelineInfo, Fault> {
     let trial = Revision::new(Arc::new(record.clone()), pipeline.clone(), None);
     let ctx = trial.ctx(tenant, RequestId::from("configure"), Instant::now() + CONFIGURE_MAX);
     let answer = pipeline.configure(&ctx, &ctx.settings).await?;
-    let declaration = answer.map_err(|complaint| {
-        let at = if complaint.pointer.is_empty() { "/" } else { &complaint.pointer };
-        let message = format!("The guest refuses its settings at `{at}`: {}", complaint.message);
+    let pipeline_info = answer.map_err(|config_error| {
+        let at = if config_error.pointer.is_empty() { "/" } else { &config_error.pointer };
+        let message = format!("The guest refuses its settings at `{at}`: {}", config_error.message);
         Fault::new(Kind::Invalid, "settings_refused", message)
     })?;
-    let missing: Vec<&str> = declaration
+    let missing: Vec<&str> = pipeline_info
         .models
         .iter()
         .filter(|alias| !record.grants.contains_key(*alias))
         .map(String::as_str)
         .collect();
     if missing.is_empty() {
-        return Ok(declaration);
+        return Ok(pipeline_info);
     }
     let message = format!(
-        "The guest opens models that it is not granted: {}. Grant each alias a model of the catalogue.",
+        "The guest opens models that it is not granted: {}. Grant each alias a model of the catalog.",
         missing.join(", ")
     );
     Err(Fault::new(Kind::Denied, "grant_missing", message))
@@ -260,7 +261,7 @@ async fn planned(
 ) -> Result<(), Fault> {
     let trial = Revision::new(Arc::new(record.clone()), pipeline.clone(), None);
     let ctx = trial.ctx(tenant, RequestId::from("rehearsal"), Instant::now() + REHEARSAL_MAX);
-    let (Some(program), Some(planner)) = (&trial.program, ctx.planner) else { return Ok(()) };
+    let (Some(batching_policy), Some(planner)) = (&trial.batching_policy, ctx.planner) else { return Ok(()) };
     // Milliseconds at the worst; all the same they are not for the threads that serve.
     let asked = tokio::task::spawn_blocking(move || plan::trial(planner.as_ref(), Instant::now())).await;
     let question = match asked {
@@ -271,7 +272,7 @@ async fn planned(
             return Err(Fault::new(Kind::Bug, "internal", message).with_detail(error));
         }
     };
-    let Some(cause) = program.status().last_fault else {
+    let Some(cause) = batching_policy.status().last_fault else {
         let message = "There is no room for the guest's batching program at the moment; try again.";
         return Err(Fault::new(Kind::Busy, "runtime_busy", message).retry_after(Duration::from_secs(1)));
     };
@@ -281,8 +282,8 @@ async fn planned(
 }
 
 /// A fault of staging, with the deployment's name before it: for those who started the host, not a deploy.
-pub(crate) fn of_seed(tenant: &TenantName, name: &DeploymentName, failed: StageFault) -> Fault {
-    let StageFault { stage, mut fault } = failed;
+pub(crate) fn of_configured(tenant: &TenantName, name: &DeploymentName, failed: DeployFault) -> Fault {
+    let DeployFault { stage, mut fault } = failed;
     fault.message = format!("Deployment `{name}`: {}", fault.message);
     let detail = fault.detail.take().unwrap_or_default();
     fault.with_detail(format_args!("of tenant {tenant}, not {}: {detail}", stage.as_str()))

@@ -146,11 +146,11 @@ impl Directory {
         tenant: &Tenant,
         name: Option<&DeploymentName>,
     ) -> Result<&Arc<Deployment>, Fault> {
-        let name = name.or(tenant.record.terms.default_deployment.as_ref()).unwrap_or(&self.default);
+        let name = name.or(tenant.record.policy.default_deployment.as_ref()).unwrap_or(&self.default);
         let key = |owner: &TenantName| (owner.clone(), name.clone());
         let own = self.deployments.get(&key(tenant.name()));
-        let lent = || self.deployments.get(&key(&self.host)).filter(|deployment| deployment.route.seed);
-        own.or_else(lent).ok_or_else(|| not_found(name))
+        let shared = || self.deployments.get(&key(&self.host)).filter(|deployment| deployment.route.shared);
+        own.or_else(shared).ok_or_else(|| not_found(name))
     }
 
     /// A lease on the revision that answers a request of `tenant` with that key.

@@ -37,19 +37,19 @@ struct Inside {
 
 /// The gate.
 #[derive(Debug, Default)]
-pub struct Gate {
+pub struct DrainGate {
     inside: Mutex<Inside>,
     left: Notify,
 }
 
-impl Gate {
+impl DrainGate {
     fn lock(&self) -> MutexGuard<'_, Inside> {
         // A holder list is whole at every await and at every panic: nothing is lost by a poisoned lock.
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets one in while fewer than `most` are inside.
-    pub fn enter(self: &Arc<Self>, label: Arc<str>, most: usize) -> Result<Pass, Refused> {
+    pub fn enter(self: &Arc<Self>, label: Arc<str>, most: usize) -> Result<DrainGuard, Refused> {
         let mut inside = self.lock();
         if inside.closed {
             return Err(Refused::Closed);
@@ -60,7 +60,7 @@ impl Gate {
         let key = inside.next;
         inside.next += 1;
         inside.holders.insert(key, Holder { label, since: Instant::now() });
-        Ok(Pass { gate: self.clone(), key })
+        Ok(DrainGuard { gate: self.clone(), key })
     }
 
     /// Nobody is let in any more.
@@ -100,12 +100,12 @@ impl Gate {
 
 /// The right to be inside; dropping it is leaving.
 #[derive(Debug)]
-pub struct Pass {
-    gate: Arc<Gate>,
+pub struct DrainGuard {
+    gate: Arc<DrainGate>,
     key: u64,
 }
 
-impl Pass {
+impl DrainGuard {
     /// Gives the holder a better name than it had when it came in.
     pub fn relabel(&self, label: Arc<str>) {
         if let Some(holder) = self.gate.lock().holders.get_mut(&self.key) {
@@ -114,7 +114,7 @@ impl Pass {
     }
 }
 
-impl Drop for Pass {
+impl Drop for DrainGuard {
     fn drop(&mut self) {
         self.gate.lock().holders.remove(&self.key);
         self.gate.left.notify_waiters();
@@ -128,7 +128,7 @@ mod tests {
 
     #[tokio::test]
     async fn says_who_is_inside_and_when_it_is_empty() {
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(DrainGate::default());
         let first = gate.enter("a".into(), 2).unwrap();
         let second = gate.enter("b".into(), 2).unwrap();
         assert_eq!(gate.enter("c".into(), 2).unwrap_err(), Refused::Full);

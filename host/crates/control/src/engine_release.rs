@@ -15,6 +15,6 @@ impl ControlPlane {
             directory.deployments.values().flat_map(|deployment| deployment.models_to_come()).collect()
         };
         let retain = |stay| self.revision_cache.engines().retain(stay);
-        self.revision_cache.claims().let_go(self.engine_linger, needed, retain).await;
+        self.revision_cache.model_references().release_idle(self.engine_idle_ttl, needed, retain).await;
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::store::AuditEntry;
 
 /// Events that a slow watcher may be behind before it is told that it missed some.
-const WATCHERS_BEHIND_MAX: usize = 256;
+const EVENTS_BEHIND_MAX: usize = 256;
 
 /// The channel of audit events.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct AuditEvents {
 
 impl Default for AuditEvents {
     fn default() -> Self {
-        Self { sender: broadcast::channel(WATCHERS_BEHIND_MAX).0, closed: CancellationToken::new() }
+        Self { sender: broadcast::channel(EVENTS_BEHIND_MAX).0, closed: CancellationToken::new() }
     }
 }
 
@@ -34,7 +34,7 @@ impl AuditEvents {
     }
 
     /// Returns the events from now on, of one tenant or of all.
-    pub(crate) fn watch(&self, tenant: Option<TenantName>) -> AuditEventStream {
+    pub(crate) fn subscribe(&self, tenant: Option<TenantName>) -> AuditEventStream {
         AuditEventStream { events: self.sender.subscribe(), closed: self.closed.clone(), tenant }
     }
 
@@ -53,11 +53,11 @@ pub struct AuditEventStream {
 
 /// Events that came faster than they were taken; the audit log has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missed(pub u64);
+pub struct Lagged(pub u64);
 
 impl AuditEventStream {
     /// Returns the next event; `None` when the server drains.
-    pub async fn next(&mut self) -> Option<Result<Arc<AuditEntry>, Missed>> {
+    pub async fn next(&mut self) -> Option<Result<Arc<AuditEntry>, Lagged>> {
         loop {
             let received = tokio::select! {
                 biased;
@@ -68,7 +68,7 @@ impl AuditEventStream {
             match received {
                 Ok(entry) if self.tenant.is_none() || entry.tenant == self.tenant => return Some(Ok(entry)),
                 Ok(_) => {}
-                Err(RecvError::Lagged(count)) => return Some(Err(Missed(count))),
+                Err(RecvError::Lagged(count)) => return Some(Err(Lagged(count))),
                 Err(RecvError::Closed) => return None,
             }
         }
@@ -86,7 +86,7 @@ mod tests {
             at_ms: 0,
             tenant: Some(tenant.into()),
             actor: "k1".into(),
-            act: "promote".into(),
+            action: "promote".into(),
             target: "d".into(),
             from: serde_json::Value::Null,
             to: serde_json::Value::Null,
@@ -97,7 +97,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_ends_when_the_channel_is_closed_and_delivers_what_was_sent_before() {
         let events = AuditEvents::default();
-        let (mut own, mut all) = (events.watch(Some("a".into())), events.watch(None));
+        let (mut own, mut all) = (events.subscribe(Some("a".into())), events.subscribe(None));
         events.send(entry("a"));
         events.send(entry("b"));
         events.close();
@@ -105,6 +105,6 @@ mod tests {
         assert!(own.next().await.is_none(), "another tenant's event is not shown");
         assert_eq!([all.next().await.is_some(), all.next().await.is_some()], [true, true]);
         assert!(all.next().await.is_none());
-        assert!(events.watch(None).next().await.is_none(), "a later watcher does not wait either");
+        assert!(events.subscribe(None).next().await.is_none(), "a later watcher does not wait either");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lector_core::{Budget, Declaration};
+use lector_core::{Budget, PipelineInfo};
 
 use crate::digest::Digest;
 use crate::revision::RevisionRecord;
@@ -19,7 +19,7 @@ pub(crate) fn revision_record(tenant: &str, deployment: &str, number: u32) -> Re
         settings: Settings::from(r#"{"tier":"tiny"}"#),
         grants: BTreeMap::from([("detection".to_owned(), "model".into())]),
         budget: Budget::default().into(),
-        declaration: Declaration { models: vec!["detection".into()], batching: vec![], features: vec![] },
+        pipeline_info: PipelineInfo { models: vec!["detection".into()], batching: vec![], features: vec![] },
         created_at_ms: 3,
         created_by: "k1".into(),
     }

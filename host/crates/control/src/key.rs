@@ -1,4 +1,4 @@
-//! Keys: how they are made, what is kept of them, how one is recognised.
+//! Keys: how they are made, what is kept of them, how one is recognized.
 //!
 //! A key reads `lk_<id>_<secret>` (a tenant's) or `lka_<id>_<secret>` (an administrator's); the prefix lets scanners of
 //! source code find one that leaked. The secret has 256 bits from the system; only its SHA-256 is kept, which is enough
@@ -87,7 +87,7 @@ pub struct KeyRecord {
 
 impl KeyRecord {
     /// Whether the key is good at that time.
-    pub fn is_good(&self, now_ms: u64) -> bool {
+    pub fn is_active(&self, now_ms: u64) -> bool {
         self.revoked_at_ms.is_none() && self.expires_at_ms.is_none_or(|at| now_ms < at)
     }
 
@@ -185,10 +185,10 @@ mod tests {
     #[test]
     fn keys_end() {
         let mut record = make(Scope::Admin, String::new(), 0).unwrap().record;
-        assert!(record.is_good(u64::MAX));
+        assert!(record.is_active(u64::MAX));
         record.expires_at_ms = Some(10);
-        assert!(record.is_good(9) && !record.is_good(10));
+        assert!(record.is_active(9) && !record.is_active(10));
         record.revoked_at_ms = Some(3);
-        assert!(!record.is_good(9));
+        assert!(!record.is_active(9));
     }
 }

@@ -7,7 +7,7 @@
 //! engines and the renderer (they come through the ports of `lector-core`), and the way of a document through the server. Called
 //! by `lector-serving` for every document, and by the host's HTTP and CLI faces.
 //!
-//! [`ControlPlane::start`] is the beginning; [`ControlPlane::caller`] makes the right to act for a tenant of a key.
+//! [`ControlPlane::start`] is the beginning; [`ControlPlane::principal`] makes the right to act for a tenant of a key.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -43,29 +43,30 @@ mod tenant;
 mod usage_counters;
 mod usage_flush;
 
-pub use access::{Admin, Caller, Shown};
+pub use access::{Admin, Credentials, Principal};
 pub use api_types::{DeploymentView, KeyView, RevisionParts, RevisionState, RevisionView};
 pub use background_tasks::{BackgroundTaskStatus, BackgroundTasks, RunOutcome, Trigger};
 pub use config::{ControlConfig, DeploymentConfig};
-pub use deploy_pipeline::{Stage, StageFault};
+pub use deploy_pipeline::{DeployFault, Stage};
 pub use digest::Digest;
 pub use directory::Found;
-pub use drain_gate::{Gate, Holder, Pass, Refused};
-pub use events::{AuditEventStream, Missed};
+pub use drain_gate::{DrainGate, DrainGuard, Holder, Refused};
+pub use events::{AuditEventStream, Lagged};
 pub use key::{KeyId, KeyText, Scope};
 pub use memory::{ByteBudget, DocumentMemory, Held, Reservation};
-pub use mutations::deploy::{ComponentSource, DeployOutcome, DeployPlace, DeployRequest};
-pub use mutations::keys::MadeKey;
+pub use mutations::deploy::{ComponentSource, DeployOutcome, DeployPermit, DeployRequest};
+pub use mutations::keys::CreatedKey;
 pub use mutations::routes::Destination;
 pub use pipeline::{BatchingPolicy, ComponentLoader, Inspected, PageCall, Pipeline};
 pub use plane::ControlPlane;
 pub use quarantine::faults::is_quarantine;
 pub use queries::DeploymentStatus;
-pub use revision::{FiguresView, Guess, Lease, Prices, Revision, RevisionRecord, ShadowView};
-pub use route::{Shadow, Watch, Weight};
+pub use revision::{CostModel, Lease, Prediction, Revision, RevisionRecord, ShadowComparison, Statistics};
+pub use route::{RollbackPolicy, Shadow, Weight};
 pub use settings::{SETTINGS_BYTES_MAX, SETTINGS_DEPTH_MAX, Settings, json_depth};
 pub use smoke_test::{SMOKE_TEST_PNG, SMOKE_TEST_WORD};
 pub use tenant::{
-    BudgetSpec, Capability, Limits, Own, Places, Taken, Tenant, TenantRecord, TenantTerms, is_name,
+    BudgetSpec, Capability, Limits, PermitRequest, Tenant, TenantLimits, TenantPermits, TenantPolicy,
+    TenantRecord, is_name,
 };
-pub use usage_counters::{Meter, Promise, UsageCounts, now_ms, work_of};
+pub use usage_counters::{QuotaReservation, UsageCounters, UsageCounts, now_ms, work_of};

@@ -98,9 +98,9 @@ impl Level {
     }
 
     /// Waits until there is room for `bytes`, behind all who came before.
-    async fn take(&self, bytes: u64) -> Taken<'_> {
+    async fn take(&self, bytes: u64) -> TenantPermits<'_> {
         // Made when the bytes are taken, and no earlier: a wait that is given up gives nothing back.
-        let taken = || Taken { budget: &self.budget, bytes };
+        let taken = || TenantPermits { budget: &self.budget, bytes };
         if self.lock_overdraft().is_some() {
             self.budget.add(bytes);
             return taken();
@@ -133,18 +133,18 @@ impl Drop for Level {
 }
 
 /// Bytes of one budget, given back unless they are kept.
-struct Taken<'a> {
+struct TenantPermits<'a> {
     budget: &'a ByteBudget,
     bytes: u64,
 }
 
-impl Taken<'_> {
+impl TenantPermits<'_> {
     fn keep(self) {
         std::mem::forget(self);
     }
 }
 
-impl Drop for Taken<'_> {
+impl Drop for TenantPermits<'_> {
     fn drop(&mut self) {
         self.budget.release(self.bytes);
     }

@@ -23,14 +23,14 @@ use crate::access::Actor;
 use crate::directory::Directory;
 use crate::events::AuditEvents;
 use crate::plane::ControlPlane;
-use crate::store::{Act, AuditEntry, AuditQuery, Change, Store, StoreError};
+use crate::store::{AuditEntry, AuditQuery, Change, ChangeSet, Store, StoreError};
 use crate::usage_counters::now_ms;
 
 /// What the audit log says of a mutation.
 pub(super) struct AuditContext<'a> {
     pub(super) actor: &'a Actor,
     pub(super) tenant: Option<&'a TenantName>,
-    pub(super) act: &'static str,
+    pub(super) action: &'static str,
     pub(super) target: String,
     pub(super) from: Value,
     pub(super) to: Value,
@@ -75,7 +75,7 @@ impl Mutation {
             at_ms: now_ms(),
             tenant: note.tenant.cloned(),
             actor: note.actor.id.clone(),
-            act: note.act.to_owned(),
+            action: note.action.to_owned(),
             target: note.target,
             from: note.from,
             to: note.to,
@@ -93,8 +93,8 @@ impl Mutation {
         let started = Instant::now();
         let mut directory = self.directory;
         directory.damaged.retain(|row| !self.changes.iter().any(|change| row.is_ended_by(change)));
-        let act = Act { changes: self.changes, entry: entry.clone() };
-        let seq = match self.store.commit(act).await {
+        let action = ChangeSet { changes: self.changes, entry: entry.clone() };
+        let seq = match self.store.commit(action).await {
             Ok(seq) => seq,
             // Whether it is on disk is not known: what comes after it must not build on a guess.
             Err(error @ StoreError::Write { .. }) => found(&*self.store, &entry).await.ok_or(error)?,
@@ -104,7 +104,14 @@ impl Mutation {
         drop(self.write_lock);
         let took_us = started.elapsed().as_micros() as u64;
         let tenant = entry.tenant.as_ref().map(TenantName::as_str);
-        tracing::info!(act = entry.act, target = entry.target, tenant, actor = entry.actor, took_us, "act");
+        tracing::info!(
+            action = entry.action,
+            target = entry.target,
+            tenant,
+            actor = entry.actor,
+            took_us,
+            "audit event"
+        );
         self.events.send(AuditEntry { seq, ..entry });
         Ok(())
     }

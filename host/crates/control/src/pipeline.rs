@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use futures::future::BoxFuture;
 use lector_core::batching::Planner;
-use lector_core::batching::plan::ProgramStatus;
+use lector_core::batching::plan::BatchingPolicyStatus;
 use lector_core::{
-    CallCtx, Complaint, Declaration, Fault, OpenDocument, PageRequest, PageRun, PageSource, SharedTranscript,
-    Summary, Timing,
+    CallCtx, ConfigError, Fault, OpenDocument, PageRequest, PageRun, PageSource, PipelineInfo,
+    SharedTranscript, Summary, Timing,
 };
 
 /// What a component says of itself before it is compiled.
@@ -26,19 +26,19 @@ pub trait BatchingPolicy: Send + Sync {
     /// Returns what lanes ask about the runs of the tenant that `ctx` is a call for.
     fn planner(&self, ctx: &CallCtx) -> Arc<dyn Planner>;
     /// Returns how many of its answers were applied, and how many were not.
-    fn status(&self) -> ProgramStatus;
+    fn status(&self) -> BatchingPolicyStatus;
 }
 
 /// A loaded guest.
 pub trait Pipeline: Send + Sync + 'static {
     /// Makes the guest's batching policy for one revision; `None` where the guest exports none.
-    fn program(&self) -> Option<Box<dyn BatchingPolicy>>;
+    fn batching_policy(&self) -> Option<Box<dyn BatchingPolicy>>;
     /// Checks settings.
     fn configure<'a>(
         &'a self,
         ctx: &'a CallCtx,
         settings: &'a str,
-    ) -> BoxFuture<'a, Result<Result<Declaration, Complaint>, Fault>>;
+    ) -> BoxFuture<'a, Result<Result<PipelineInfo, ConfigError>, Fault>>;
     /// Reads one page.
     fn recognize<'a>(
         &'a self,

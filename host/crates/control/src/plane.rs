@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use lector_core::{DeploymentName, Documents, Fault, Kind, ModelName};
 use tokio::sync::Semaphore;
 
-use crate::access::{self, Actor, Admin, Caller, Failures, Shown};
+use crate::access::{self, Actor, Admin, Credentials, Failures, Principal};
 use crate::background_tasks::BackgroundTasks;
 use crate::directory::{Directory, Found};
 use crate::events::AuditEvents;
@@ -34,12 +34,12 @@ pub struct ControlPlane {
     /// Deploys being staged.
     pub(crate) staging: Semaphore,
     /// Models of tenants that were given none of their own.
-    pub(crate) lent_models: BTreeMap<String, ModelName>,
+    pub(crate) shared_models: BTreeMap<String, ModelName>,
     /// Opens the smoke-test page of a deploy.
     pub(crate) documents: Arc<dyn Documents>,
     pub(crate) failures: Failures,
     /// How long engines stay that no revision needs.
-    pub(crate) engine_linger: Duration,
+    pub(crate) engine_idle_ttl: Duration,
     pub(crate) flusher: UsageFlusher,
     /// Tenants that were deleted and have usage that is not on disk yet.
     pub(crate) left: Mutex<Vec<Arc<Tenant>>>,
@@ -51,15 +51,15 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    pub(crate) fn host(&self, actor: &str) -> Result<Caller, Fault> {
+    pub(crate) fn host(&self, actor: &str) -> Result<Principal, Fault> {
         let directory = self.directory.load();
         let tenant = directory.tenants.get(&directory.host).cloned();
         let tenant = tenant.ok_or_else(|| tenant::tenant_not_found(directory.host.as_str()))?;
-        Ok(Caller { tenant, actor: Actor::named(actor), manages: true })
+        Ok(Principal { tenant, actor: Actor::named(actor), manages: true })
     }
 
     /// The host's own tenant, for the command line of this machine.
-    pub fn of_this_machine(&self) -> Result<Caller, Fault> {
+    pub fn of_this_machine(&self) -> Result<Principal, Fault> {
         self.host("cli")
     }
 
@@ -70,25 +70,25 @@ impl ControlPlane {
 
     /// The right to act for a tenant, by what a request shows. Faults: `key_missing`, `key_invalid`, `tenant_not_found`,
     /// `auth_throttled`.
-    pub fn caller(&self, shown: Shown<'_>) -> Result<Caller, Fault> {
-        access::caller(&self.directory.load(), &self.failures, shown)
+    pub fn principal(&self, shown: Credentials<'_>) -> Result<Principal, Fault> {
+        access::principal(&self.directory.load(), &self.failures, shown)
     }
 
-    /// The right to act for the house, by what a request shows. Faults: as of [`caller`](Self::caller), and `admin_only`.
-    pub fn admin(&self, shown: Shown<'_>) -> Result<Admin, Fault> {
+    /// The right to act for the house, by what a request shows. Faults: as of [`principal`](Self::caller), and `admin_only`.
+    pub fn admin(&self, shown: Credentials<'_>) -> Result<Admin, Fault> {
         access::admin(&self.directory.load(), &self.failures, shown)
     }
 
     /// Counts a request against the tenant's rate: `rate_limited`, with the time after which to try again.
-    pub fn enter(&self, caller: &Caller) -> Result<(), Fault> {
-        caller.tenant.enter(Instant::now())
+    pub fn enter(&self, principal: &Principal) -> Result<(), Fault> {
+        principal.tenant.enter(Instant::now())
     }
 
     /// A lease on the revision that answers `deployment` (`None`: the caller's default one); a fault
     /// `deployment_not_found` for a name that is not there. A document takes a lease of its own; this one is for callers
     /// that ask before.
-    pub fn lease(&self, caller: &Caller, deployment: Option<&DeploymentName>) -> Result<Lease, Fault> {
-        Ok(self.directory.load().lease(&caller.tenant, deployment, "look", "look")?.lease)
+    pub fn lease(&self, principal: &Principal, deployment: Option<&DeploymentName>) -> Result<Lease, Fault> {
+        Ok(self.directory.load().lease(&principal.tenant, deployment, "look", "look")?.lease)
     }
 
     /// Returns a lease on the revision that answers a request of `tenant` with the routing key `key`, and its shadow.
@@ -111,7 +111,7 @@ impl ControlPlane {
         let directory = self.directory.load_full();
         let missing = || Fault::new(Kind::Bug, "internal", "The host's own tenant is missing; report it.");
         let host = directory.tenants.get(&directory.host).cloned().ok_or_else(missing)?;
-        let shared = directory.owned(&directory.host).filter(|deployment| deployment.route.seed);
+        let shared = directory.owned(&directory.host).filter(|deployment| deployment.route.shared);
         let leases = shared.map(|deployment| deployment.choose(holder)?.lease(holder));
         Ok((host, leases.collect()))
     }
@@ -158,7 +158,7 @@ impl ControlPlane {
     }
 
     /// Keeps the counters of a tenant that was deleted until they are written.
-    pub(crate) fn leave(&self, tenant: Arc<Tenant>) {
+    pub(crate) fn detach(&self, tenant: Arc<Tenant>) {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).push(tenant);
     }
 }

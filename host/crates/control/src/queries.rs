@@ -5,7 +5,7 @@ use std::sync::Weak;
 
 use lector_core::{DeploymentName, Fault, TenantName};
 
-use crate::access::{Admin, Caller};
+use crate::access::{Admin, Principal};
 use crate::api_types::DeploymentView;
 use crate::background_tasks::BackgroundTaskStatus;
 use crate::directory::{Deployment, Directory};
@@ -38,37 +38,41 @@ pub struct DeploymentStatus {
 
 impl ControlPlane {
     /// The caller's deployments, and those that the host lends to it.
-    pub fn deployments(&self, caller: &Caller) -> Vec<DeploymentView> {
+    pub fn deployments(&self, principal: &Principal) -> Vec<DeploymentView> {
         let directory = self.directory.load();
-        let own = directory.owned(caller.tenant());
-        let lent = directory.owned(&directory.host).filter(|deployment| {
-            deployment.route.seed
-                && *caller.tenant() != directory.host
-                && directory.own(caller.tenant(), &deployment.route.deployment).is_err()
+        let own = directory.owned(principal.tenant());
+        let shared = directory.owned(&directory.host).filter(|deployment| {
+            deployment.route.shared
+                && *principal.tenant() != directory.host
+                && directory.own(principal.tenant(), &deployment.route.deployment).is_err()
         });
-        own.chain(lent).map(|deployment| DeploymentView::of(deployment)).collect()
+        own.chain(shared).map(|deployment| DeploymentView::of(deployment)).collect()
     }
 
     /// What the caller means by that name.
-    pub fn deployment(&self, caller: &Caller, name: &DeploymentName) -> Result<DeploymentView, Fault> {
+    pub fn deployment(&self, principal: &Principal, name: &DeploymentName) -> Result<DeploymentView, Fault> {
         let directory = self.directory.load();
-        Ok(DeploymentView::of(directory.find(&caller.tenant, Some(name))?))
+        Ok(DeploymentView::of(directory.find(&principal.tenant, Some(name))?))
     }
 
     /// The caller's own deployment of that name.
-    pub fn own_deployment(&self, caller: &Caller, name: &DeploymentName) -> Result<DeploymentView, Fault> {
+    pub fn own_deployment(
+        &self,
+        principal: &Principal,
+        name: &DeploymentName,
+    ) -> Result<DeploymentView, Fault> {
         let directory = self.directory.load();
-        Ok(DeploymentView::of(directory.own(caller.tenant(), name)?))
+        Ok(DeploymentView::of(directory.own(principal.tenant(), name)?))
     }
 
     /// The caller's own terms.
-    pub fn terms(&self, caller: &Caller) -> TenantRecord {
-        caller.tenant.record.clone()
+    pub fn policy(&self, principal: &Principal) -> TenantRecord {
+        principal.tenant.record.clone()
     }
 
     /// What the caller's tenant used, day by day, today included as far as it is counted.
-    pub async fn usage(&self, caller: &Caller, days: u32) -> Result<Readable<UsageRow>, Fault> {
-        self.usage_of(Some(caller.tenant().clone()), days).await
+    pub async fn usage(&self, principal: &Principal, days: u32) -> Result<Readable<UsageRow>, Fault> {
+        self.usage_of(Some(principal.tenant().clone()), days).await
     }
 
     /// The same of all tenants.
@@ -87,12 +91,12 @@ impl ControlPlane {
     /// The caller's part of the audit log, newest first.
     pub async fn audit(
         &self,
-        caller: &Caller,
+        principal: &Principal,
         before: Option<u64>,
         limit: u32,
     ) -> Result<Readable<AuditEntry>, Fault> {
-        caller.may_manage()?;
-        let query = AuditQuery { tenant: Some(caller.tenant().clone()), before, limit };
+        principal.may_manage()?;
+        let query = AuditQuery { tenant: Some(principal.tenant().clone()), before, limit };
         Ok(self.noting(self.store.audit(query).await?))
     }
 
@@ -107,14 +111,14 @@ impl ControlPlane {
     }
 
     /// The caller's acts from now on.
-    pub fn watch(&self, caller: &Caller) -> Result<AuditEventStream, Fault> {
-        caller.may_manage()?;
-        Ok(self.events.watch(Some(caller.tenant().clone())))
+    pub fn subscribe(&self, principal: &Principal) -> Result<AuditEventStream, Fault> {
+        principal.may_manage()?;
+        Ok(self.events.subscribe(Some(principal.tenant().clone())))
     }
 
     /// Everybody's acts from now on.
-    pub fn watch_all(&self, _: &Admin) -> AuditEventStream {
-        self.events.watch(None)
+    pub fn subscribe_all(&self, _: &Admin) -> AuditEventStream {
+        self.events.subscribe(None)
     }
 
     /// The background tasks of this server and their last runs.
@@ -138,12 +142,12 @@ fn deployment_status(directory: &Directory, deployment: &Deployment) -> Option<D
     Some(DeploymentStatus {
         tenant: route.tenant.clone(),
         name: route.deployment.clone(),
-        default: route.seed && route.deployment == directory.default,
+        default: route.shared && route.deployment == directory.default,
         revision: record.number,
         digest: record.component.to_string(),
         leases: in_memory.chain(draining).map(|revision| revision.gate.count()).sum(),
-        models: record.declaration.models.clone(),
-        features: record.declaration.features.clone(),
+        models: record.pipeline_info.models.clone(),
+        features: record.pipeline_info.features.clone(),
     })
 }
 

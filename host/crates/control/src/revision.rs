@@ -11,16 +11,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use lector_core::{CallCtx, Declaration, DeploymentName, Fault, Kind, ModelName, RequestId};
+use lector_core::{CallCtx, DeploymentName, Fault, Kind, ModelName, PipelineInfo, RequestId};
 
-use crate::drain_gate::{Gate, Pass};
-use crate::model_references::Claim;
+use crate::drain_gate::{DrainGate, DrainGuard};
+use crate::model_references::ModelReference;
 use crate::pipeline::{BatchingPolicy, Pipeline};
 use crate::tenant::Tenant;
 
-pub use cost_model::{Guess, Prices};
+pub use cost_model::{CostModel, Prediction};
 pub use record::RevisionRecord;
-pub use statistics::{Figures, FiguresView, ShadowFigures, ShadowView};
+pub use statistics::{RevisionStatistics, ShadowComparison, ShadowStatistics, Statistics};
 
 /// A revision in memory, ready to read pages.
 pub struct Revision {
@@ -29,38 +29,38 @@ pub struct Revision {
     /// The loaded guest.
     pub pipeline: Arc<dyn Pipeline>,
     /// Counts the leases on it.
-    pub gate: Arc<Gate>,
+    pub gate: Arc<DrainGate>,
     /// How it does.
-    pub figures: Figures,
+    pub statistics: RevisionStatistics,
     /// What its pages cost.
-    pub prices: Arc<Prices>,
+    pub cost_model: Arc<CostModel>,
     /// How it compares while it is a shadow.
-    pub shadow: ShadowFigures,
+    pub shadow: ShadowStatistics,
     /// The guest's own batching policy, where it exports one.
-    pub program: Option<Box<dyn BatchingPolicy>>,
+    pub batching_policy: Option<Box<dyn BatchingPolicy>>,
     settings: Arc<str>,
     grants: Arc<BTreeMap<String, ModelName>>,
     /// On its models; a trial has none of its own.
-    _claim: Option<Claim>,
+    _claim: Option<ModelReference>,
 }
 
 impl Revision {
     pub(crate) fn new(
         record: Arc<RevisionRecord>,
         pipeline: Arc<dyn Pipeline>,
-        claim: Option<Claim>,
+        reference: Option<ModelReference>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            _claim: claim,
+            _claim: reference,
             settings: record.settings.text(),
             grants: Arc::new(record.grants.clone()),
-            program: pipeline.program(),
+            batching_policy: pipeline.batching_policy(),
             record,
             pipeline,
             gate: Arc::default(),
-            figures: Figures::default(),
-            prices: Arc::default(),
-            shadow: ShadowFigures::default(),
+            statistics: RevisionStatistics::default(),
+            cost_model: Arc::default(),
+            shadow: ShadowStatistics::default(),
         })
     }
 
@@ -74,16 +74,16 @@ impl Revision {
             grants: self.grants.clone(),
             budget: self.record.budget.at_most(tenant.page_budget()).into(),
             deadline,
-            weight: tenant.record.terms.weight.max(1),
-            batching: self.record.declaration.batching.as_slice().into(),
+            weight: tenant.record.policy.weight.max(1),
+            batching: self.record.pipeline_info.batching.as_slice().into(),
             background: false,
             planner: None,
-            watch: None,
+            page_observer: None,
             file_name: None,
             wrapped: None,
             depth: 0,
         };
-        ctx.planner = self.program.as_ref().map(|program| program.planner(&ctx));
+        ctx.planner = self.batching_policy.as_ref().map(|batching_policy| batching_policy.planner(&ctx));
         ctx
     }
 
@@ -101,7 +101,7 @@ impl Revision {
 /// The right to use one revision; while it is held the revision stays.
 pub struct Lease {
     revision: Arc<Revision>,
-    _pass: Pass,
+    _pass: DrainGuard,
 }
 
 impl Lease {
@@ -126,8 +126,8 @@ impl Lease {
     }
 
     /// What the guest said of itself when it was configured.
-    pub fn declaration(&self) -> &Declaration {
-        &self.revision.record.declaration
+    pub fn pipeline_info(&self) -> &PipelineInfo {
+        &self.revision.record.pipeline_info
     }
 }
 

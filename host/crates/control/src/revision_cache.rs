@@ -10,7 +10,7 @@ use lector_core::{DeploymentName, Engines, Fault, Kind, ModelName, TenantName};
 use tokio::sync::Mutex;
 
 use crate::digest::Digest;
-use crate::model_references::{Claim, Claims};
+use crate::model_references::{ModelReference, ModelReferences};
 use crate::pipeline::{ComponentLoader, Pipeline};
 use crate::revision::{Revision, RevisionRecord};
 use crate::store::Store;
@@ -22,7 +22,7 @@ pub(crate) struct RevisionCache {
     loader: Arc<dyn ComponentLoader>,
     engines: Arc<dyn Engines>,
     store: Arc<dyn Store>,
-    claims: Claims,
+    model_references: ModelReferences,
     held: Mutex<Held>,
 }
 
@@ -38,7 +38,7 @@ impl RevisionCache {
         engines: Arc<dyn Engines>,
         store: Arc<dyn Store>,
     ) -> Self {
-        Self { loader, engines, store, claims: Claims::default(), held: Mutex::default() }
+        Self { loader, engines, store, model_references: ModelReferences::default(), held: Mutex::default() }
     }
 
     pub(crate) fn loader(&self) -> &Arc<dyn ComponentLoader> {
@@ -50,15 +50,15 @@ impl RevisionCache {
         &self.engines
     }
 
-    pub(crate) fn claims(&self) -> &Claims {
-        &self.claims
+    pub(crate) fn model_references(&self) -> &ModelReferences {
+        &self.model_references
     }
 
     /// Has the engines of these models loaded, for as long as the claim is held.
-    pub(crate) async fn prepare(&self, models: Vec<ModelName>) -> Result<Claim, Fault> {
-        let claim = self.claims.claim(models.clone()).await;
+    pub(crate) async fn prepare(&self, models: Vec<ModelName>) -> Result<ModelReference, Fault> {
+        let reference = self.model_references.reference(models.clone()).await;
         self.engines.prepare(models).await?;
-        Ok(claim)
+        Ok(reference)
     }
 
     /// The component, compiled. Nobody else waits for it.
@@ -75,10 +75,10 @@ impl RevisionCache {
         &self,
         record: Arc<RevisionRecord>,
         pipeline: Arc<dyn Pipeline>,
-        claim: Claim,
+        reference: ModelReference,
     ) -> Arc<Revision> {
         let mut held = self.held.lock().await;
-        held.put(Revision::new(record, pipeline, Some(claim)))
+        held.put(Revision::new(record, pipeline, Some(reference)))
     }
 
     /// The revision in memory; it is loaded where it is not.
@@ -94,12 +94,12 @@ impl RevisionCache {
                 self.pipeline(&record.component, &wasm).await?
             }
         };
-        let claim = self.prepare(record.models()).await?;
+        let reference = self.prepare(record.models()).await?;
         // Somebody else may have been as far at the same time: there is one of each, so that its figures are whole.
         let mut held = self.held.lock().await;
         match held.revision(record) {
             Some(revision) => Ok(revision),
-            None => Ok(held.put(Revision::new(record.clone(), pipeline, Some(claim)))),
+            None => Ok(held.put(Revision::new(record.clone(), pipeline, Some(reference)))),
         }
     }
 }

@@ -31,7 +31,7 @@ pub struct Shadow {
 /// What a candidate may cost before it is taken back by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Watch {
+pub struct RollbackPolicy {
     /// Largest share of pages that may fail, 0 to 1.
     pub error_rate_max: f64,
     /// Largest 99th percentile of a page's time, in milliseconds; 0: no bound.
@@ -48,7 +48,7 @@ pub struct Watch {
     pub p99_ratio_max: Option<f64>,
 }
 
-impl Default for Watch {
+impl Default for RollbackPolicy {
     fn default() -> Self {
         Self {
             error_rate_max: 0.05,
@@ -60,13 +60,13 @@ impl Default for Watch {
     }
 }
 
-impl Watch {
+impl RollbackPolicy {
     /// The same, if it makes sense.
     pub(crate) fn checked(self) -> Result<Self, Fault> {
         if !(0.0..=1.0).contains(&self.error_rate_max) || self.pages_min == 0 {
             return Err(Fault::new(
                 Kind::Invalid,
-                "watch_invalid",
+                "rollback_policy_invalid",
                 "A watch needs an `error_rate_max` from 0 to 1 and a `pages_min` of 1 or more.",
             ));
         }
@@ -75,7 +75,7 @@ impl Watch {
         if !(0.0..=1.0).contains(&increase) || !(ratio.is_finite() && ratio > 0.0) {
             return Err(Fault::new(
                 Kind::Invalid,
-                "watch_invalid",
+                "rollback_policy_invalid",
                 "`error_rate_increase_max` is a number from 0 to 1, and `p99_ratio_max` one above 0.",
             ));
         }
@@ -95,13 +95,15 @@ pub struct RouteRecord {
     /// The number that the next revision will have.
     pub next_revision: u32,
     /// Whether it comes from the host's configuration; every tenant may call it.
-    pub seed: bool,
+    #[serde(alias = "seed")]
+    pub shared: bool,
     /// Nothing, or the stable revision and maybe a candidate; 100 in all.
     pub weights: Vec<Weight>,
     /// Reads along, if any.
     pub shadow: Option<Shadow>,
     /// Judges the newest of `weights`, if any.
-    pub watch: Option<Watch>,
+    #[serde(alias = "watch")]
+    pub rollback_policy: Option<RollbackPolicy>,
     /// Weights before, oldest first.
     pub history: Vec<Vec<Weight>>,
     /// When it was last changed, milliseconds since 1970.
@@ -116,10 +118,10 @@ impl RouteRecord {
             deployment,
             version: 0,
             next_revision: 1,
-            seed: false,
+            shared: false,
             weights: Vec::new(),
             shadow: None,
-            watch: None,
+            rollback_policy: None,
             history: Vec::new(),
             changed_at_ms: 0,
         }
@@ -136,9 +138,9 @@ impl RouteRecord {
     }
 
     /// The revision that a watch judges: the candidate, or the one promoted with a watch.
-    pub(crate) fn watched(&self) -> Option<(u32, Watch)> {
+    pub(crate) fn rollback_watched(&self) -> Option<(u32, RollbackPolicy)> {
         let judged = self.candidate().or(self.stable())?;
-        Some((judged, self.watch?))
+        Some((judged, self.rollback_policy?))
     }
 
     /// Every revision that must be loaded.
@@ -162,7 +164,7 @@ impl RouteRecord {
         Self { version: self.version + 1, changed_at_ms: now_ms, ..self.clone() }
     }
 
-    fn reweighted(&self, weights: Vec<Weight>, watch: Option<Watch>, now_ms: u64) -> Self {
+    fn reweighted(&self, weights: Vec<Weight>, rollback_policy: Option<RollbackPolicy>, now_ms: u64) -> Self {
         let mut next = self.changed(now_ms);
         if next.weights != weights {
             let before = std::mem::replace(&mut next.weights, weights);
@@ -172,7 +174,7 @@ impl RouteRecord {
             let surplus = next.history.len().saturating_sub(HISTORY_MAX);
             next.history.drain(..surplus);
         }
-        next.watch = watch;
+        next.rollback_policy = rollback_policy;
         next
     }
 
@@ -183,8 +185,13 @@ impl RouteRecord {
     }
 
     /// All traffic to `revision`. A shadow of the same revision has done its work.
-    pub(crate) fn promote(&self, revision: u32, watch: Option<Watch>, now_ms: u64) -> Self {
-        let mut next = self.reweighted(vec![Weight { revision, percent: 100 }], watch, now_ms);
+    pub(crate) fn promote(
+        &self,
+        revision: u32,
+        rollback_policy: Option<RollbackPolicy>,
+        now_ms: u64,
+    ) -> Self {
+        let mut next = self.reweighted(vec![Weight { revision, percent: 100 }], rollback_policy, now_ms);
         next.shadow = next.shadow.filter(|shadow| shadow.revision != revision);
         next
     }
@@ -194,13 +201,13 @@ impl RouteRecord {
         &self,
         revision: u32,
         percent: u8,
-        watch: Option<Watch>,
+        rollback_policy: Option<RollbackPolicy>,
         now_ms: u64,
     ) -> Result<Self, Fault> {
         let stable = self.stable().ok_or_else(|| {
             Fault::new(
                 Kind::Conflict,
-                "nothing_live",
+                "deployment_not_live",
                 format!(
                     "Deployment `{}` has no live revision to try another one against: promote it.",
                     self.deployment
@@ -218,7 +225,7 @@ impl RouteRecord {
             return Err(percent_invalid("1 to 99; promote for all of it, roll back for none"));
         }
         let weights = vec![Weight { revision: stable, percent: 100 - percent }, Weight { revision, percent }];
-        Ok(self.reweighted(weights, watch, now_ms))
+        Ok(self.reweighted(weights, rollback_policy, now_ms))
     }
 
     /// `revision` reads along with `percent` of the documents; 0 ends it.
@@ -229,7 +236,7 @@ impl RouteRecord {
         if percent > 0 && self.stable().is_none() {
             return Err(Fault::new(
                 Kind::Conflict,
-                "nothing_live",
+                "deployment_not_live",
                 format!(
                     "Deployment `{}` has no live revision to read along with: promote one.",
                     self.deployment
@@ -252,7 +259,7 @@ impl RouteRecord {
             ));
         };
         next.weights = before;
-        next.watch = None;
+        next.rollback_policy = None;
         next.shadow = None;
         Ok(next)
     }
@@ -261,7 +268,7 @@ impl RouteRecord {
     pub(crate) fn withdraw(&self, now_ms: u64) -> Self {
         let mut next = self.reweighted(Vec::new(), None, now_ms);
         next.shadow = None;
-        next.seed = false;
+        next.shared = false;
         next
     }
 

@@ -46,7 +46,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Fails with [`StoreError::Conflict`] where a revision is there already, or a route is not at the version
     /// before the one that is put (a new one begins at 1).
-    fn commit(&self, act: Act) -> Stored<'_, u64>;
+    fn commit(&self, action: ChangeSet) -> Stored<'_, u64>;
     /// Entries of the audit log, newest first.
     fn audit(&self, query: AuditQuery) -> Stored<'_, Readable<AuditEntry>>;
     /// Adds to the counts of (tenant, day), once for each `flush`: the same one again changes nothing, so that a flush
@@ -91,7 +91,7 @@ pub enum Change {
     /// Puts a tenant, new or changed.
     PutTenant(TenantRecord),
     /// Drops a tenant with its keys, revisions, routes. Usage and audit stay.
-    DropTenant(TenantName),
+    DeleteTenant(TenantName),
     /// Puts a key, new or changed.
     PutKey(KeyRecord),
     /// Drops the row of a key.
@@ -99,16 +99,16 @@ pub enum Change {
     /// Puts a new revision.
     PutRevision(RevisionRecord),
     /// Drops a revision.
-    DropRevision(TenantName, DeploymentName, u32),
+    DeleteRevision(TenantName, DeploymentName, u32),
     /// Puts the routes of a deployment at their next version.
     PutRoute(RouteRecord),
     /// Drops the routes and all revisions of a deployment.
-    DropDeployment(TenantName, DeploymentName),
+    DeleteDeployment(TenantName, DeploymentName),
 }
 
 /// Changes that are made together, and what the audit log says of them.
 #[derive(Clone, Debug)]
-pub struct Act {
+pub struct ChangeSet {
     /// In this order.
     pub changes: Vec<Change>,
     /// Written with them.
@@ -124,10 +124,10 @@ pub struct AuditEntry {
     pub at_ms: u64,
     /// Whose things were changed; `None`: the host's own (administrators' keys).
     pub tenant: Option<TenantName>,
-    /// Id of the key, or `open`, `config`, `watch`, `cli`.
+    /// Id of the key, or `open`, `config`, `rollback_policy`, `cli`.
     pub actor: String,
     /// `promote`, `key_create`, ...
-    pub act: String,
+    pub action: String,
     /// Name of the deployment, id of the key, name of the tenant.
     pub target: String,
     /// As it was.
@@ -194,14 +194,14 @@ impl DamagedRow {
         match (self.table, change) {
             (Table::Usage | Table::Audit, _) => false,
             (Table::Tenants, Change::PutTenant(tenant)) => of(&tenant.name),
-            (_, Change::DropTenant(name)) => of(name),
+            (_, Change::DeleteTenant(name)) => of(name),
             (Table::Keys, Change::PutKey(key)) => self.key.as_deref() == Some(key_row(key).0.as_str()),
             (Table::Keys, Change::DropKey(id)) => self.key.as_deref() == Some(id.as_str()),
-            (Table::Revisions, Change::DropRevision(tenant, deployment, number)) => {
+            (Table::Revisions, Change::DeleteRevision(tenant, deployment, number)) => {
                 at(tenant, deployment) && self.number == Some(u64::from(*number))
             }
             (Table::Routes, Change::PutRoute(route)) => at(&route.tenant, &route.deployment),
-            (Table::Revisions | Table::Routes, Change::DropDeployment(tenant, deployment)) => {
+            (Table::Revisions | Table::Routes, Change::DeleteDeployment(tenant, deployment)) => {
                 at(tenant, deployment)
             }
             _ => false,

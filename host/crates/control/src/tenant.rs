@@ -13,10 +13,10 @@ use lector_core::fair::Account;
 use lector_core::{Budget, DeploymentName, Fault, Kind, ModelName, TenantName};
 use serde::{Deserialize, Serialize};
 
-pub use permits::{Own, Places, Taken};
+pub use permits::{PermitRequest, TenantLimits, TenantPermits};
 
 use crate::settings::Settings;
-use crate::usage_counters::Meter;
+use crate::usage_counters::UsageCounters;
 
 /// Longest name of a tenant or a deployment.
 const NAME_BYTES_MAX: usize = 63;
@@ -60,18 +60,19 @@ pub struct TenantRecord {
     /// When it was made, milliseconds since 1970.
     pub created_at_ms: u64,
     /// The rest.
-    pub terms: TenantTerms,
+    #[serde(alias = "terms")]
+    pub policy: TenantPolicy,
 }
 
 /// What an administrator decides about a tenant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct TenantTerms {
+pub struct TenantPolicy {
     /// Hard bounds.
     pub limits: Limits,
     /// Its share of contended engines, against the others'.
     pub weight: u32,
-    /// Models that its guests may open: the alias in the guest, the model in the catalogue. `None`: those of the
+    /// Models that its guests may open: the alias in the guest, the model in the catalog. `None`: those of the
     /// built-in deployments.
     pub models: Option<BTreeMap<String, ModelName>>,
     /// Parts of the contract that its guests may import.
@@ -82,7 +83,7 @@ pub struct TenantTerms {
     pub settings: Settings,
 }
 
-impl Default for TenantTerms {
+impl Default for TenantPolicy {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
@@ -302,22 +303,22 @@ pub struct Tenant {
     /// As it is stored.
     pub record: TenantRecord,
     /// Lives on when the record changes.
-    pub meter: Arc<Meter>,
+    pub meter: Arc<UsageCounters>,
     /// Pages and their bytes at once. A new bound is for documents that come later; those that are being read keep theirs.
-    pub places: Places,
+    pub places: TenantLimits,
     /// Its own bound or the default; 0: none.
     images_bytes_max: u64,
 }
 
 impl Tenant {
     /// Makes a tenant that goes on with the counters of `meter`. `images_bytes_max`: for a tenant that has no bound of its own; 0: none.
-    pub fn new(record: TenantRecord, meter: Arc<Meter>, images_bytes_max: u64) -> Arc<Self> {
-        let limits = &record.terms.limits;
+    pub fn new(record: TenantRecord, meter: Arc<UsageCounters>, images_bytes_max: u64) -> Arc<Self> {
+        let limits = &record.policy.limits;
         let images_bytes_max = match limits.images_bytes_max {
             0 => images_bytes_max,
             own => own,
         };
-        let places = Places::new(limits.pages_concurrent, images_bytes_max);
+        let places = TenantLimits::new(limits.pages_concurrent, images_bytes_max);
         Arc::new(Self { record, meter, places, images_bytes_max })
     }
 
@@ -333,7 +334,7 @@ impl Tenant {
 
     /// On whose account its work waits for what tenants share.
     pub fn account(&self) -> Account {
-        Account::new(self.name().clone(), self.record.terms.weight)
+        Account::new(self.name().clone(), self.record.policy.weight)
     }
 
     /// Its name.
@@ -343,7 +344,7 @@ impl Tenant {
 
     /// Its limits.
     pub fn limits(&self) -> &Limits {
-        &self.record.terms.limits
+        &self.record.policy.limits
     }
 
     /// Lets one request in, or says when there will be room for it.
@@ -402,13 +403,13 @@ mod tests {
     }
 
     #[test]
-    fn terms_may_be_given_in_part_and_typing_errors_are_told() {
-        let terms: TenantTerms =
+    fn terms_may_be_given_in_part_and_typing_errors_are_reported() {
+        let policy: TenantPolicy =
             serde_json::from_str(r#"{"weight": 300, "limits": {"budget": {"wall_ms": 5}}}"#).unwrap();
-        assert_eq!((terms.weight, terms.limits.budget.wall_ms), (300, 5));
-        assert_eq!(terms.limits.budget.handles, Budget::default().handles);
+        assert_eq!((policy.weight, policy.limits.budget.wall_ms), (300, 5));
+        assert_eq!(policy.limits.budget.handles, Budget::default().handles);
         for bad in [r#"{"wait": 1}"#, r#"{"limits": {"rate": 1}}"#, r#"{"capabilities": ["gpu"]}"#] {
-            assert!(serde_json::from_str::<TenantTerms>(bad).is_err(), "{bad}");
+            assert!(serde_json::from_str::<TenantPolicy>(bad).is_err(), "{bad}");
         }
     }
 }

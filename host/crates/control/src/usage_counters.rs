@@ -65,19 +65,19 @@ impl UsageCounts {
 
 /// Pages that a document was promised; those that are not even tried are taken back when it is dropped.
 #[derive(Debug)]
-pub struct Promise {
-    meter: Arc<Meter>,
+pub struct QuotaReservation {
+    meter: Arc<UsageCounters>,
     left: u64,
 }
 
-impl Promise {
+impl QuotaReservation {
     /// One page was tried.
     pub fn kept(&mut self) {
         self.left = self.left.saturating_sub(1);
     }
 }
 
-impl Drop for Promise {
+impl Drop for QuotaReservation {
     fn drop(&mut self) {
         let mut state = self.meter.today();
         state.pages_today = state.pages_today.saturating_sub(self.left);
@@ -86,7 +86,7 @@ impl Drop for Promise {
 
 /// Counts of one tenant.
 #[derive(Debug, Default)]
-pub struct Meter {
+pub struct UsageCounters {
     state: Mutex<State>,
     /// Bytes of its documents and their results.
     pub held_bytes: Arc<ByteBudget>,
@@ -123,7 +123,7 @@ impl State {
     }
 }
 
-impl Meter {
+impl UsageCounters {
     /// A meter that knows what was used of `day` before this process began.
     pub fn resumed(day: u32, counts: UsageCounts) -> Self {
         let pages_today = counts.pages_ok.saturating_add(counts.pages_failed);
@@ -160,7 +160,7 @@ impl Meter {
     }
 
     /// Promises `pages` of the day's pages (0: no bound), all of them or none.
-    pub fn promise(self: &Arc<Self>, pages: u64, per_day: u64) -> Result<Promise, Fault> {
+    pub fn reserve(self: &Arc<Self>, pages: u64, per_day: u64) -> Result<QuotaReservation, Fault> {
         let mut state = self.today();
         let after = state.pages_today.saturating_add(pages);
         if per_day > 0 && after > per_day {
@@ -174,7 +174,7 @@ impl Meter {
             return Err(Fault::new(Kind::Busy, "quota_exceeded", message).retry_after(until_midnight));
         }
         state.pages_today = after;
-        Ok(Promise { meter: self.clone(), left: pages })
+        Ok(QuotaReservation { meter: self.clone(), left: pages })
     }
 
     /// A page was read, or not.
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_bucket_lets_a_burst_through_and_then_the_rate() {
-        let (meter, start) = (Meter::default(), Instant::now());
+        let (meter, start) = (UsageCounters::default(), Instant::now());
         let at = |ms: u64| start + Duration::from_millis(ms);
         for _ in 0..3 {
             assert_eq!(meter.rate(2.0, 3, start), Ok(()));
@@ -253,23 +253,23 @@ mod tests {
     fn the_days_pages_are_promised_whole_or_not_at_all() {
         let day = day_of(now_ms());
         let used = UsageCounts { pages_ok: 4, pages_failed: 1, ..UsageCounts::default() };
-        let meter = Arc::new(Meter::resumed(day, used));
-        let _first = meter.promise(3, 10).unwrap();
-        let fault = meter.promise(3, 10).unwrap_err();
+        let meter = Arc::new(UsageCounters::resumed(day, used));
+        let _first = meter.reserve(3, 10).unwrap();
+        let fault = meter.reserve(3, 10).unwrap_err();
         assert_eq!(fault.code, "quota_exceeded");
         assert!(fault.retry_after.unwrap() <= Duration::from_secs(86_400), "{fault}");
-        let mut second = meter.promise(2, 10).unwrap();
-        assert!(meter.promise(1, 10).is_err());
+        let mut second = meter.reserve(2, 10).unwrap();
+        assert!(meter.reserve(1, 10).is_err());
         second.kept();
         drop(second);
-        let _third = meter.promise(1, 10).unwrap();
-        assert!(meter.promise(1, 10).is_err(), "of the two pages one was tried");
-        let _unbounded = meter.promise(1_000_000, 0).unwrap();
+        let _third = meter.reserve(1, 10).unwrap();
+        assert!(meter.reserve(1, 10).is_err(), "of the two pages one was tried");
+        let _unbounded = meter.reserve(1_000_000, 0).unwrap();
     }
 
     #[test]
     fn what_is_taken_is_taken_once() {
-        let meter = Meter::default();
+        let meter = UsageCounters::default();
         meter.rejected();
         assert_eq!(meter.take()[0].1.rejections, 1);
         assert!(meter.take().is_empty());

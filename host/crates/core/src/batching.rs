@@ -69,7 +69,7 @@ impl Bucket {
 
 /// What a tenant wishes for the runs of one model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wishes {
+pub struct BatchingHints {
     /// Most rows in one batch; `None`: the engine's limit.
     pub rows_max: Option<u32>,
     /// Longest wait for company.
@@ -83,7 +83,7 @@ pub struct Wishes {
     pub background: bool,
 }
 
-impl Default for Wishes {
+impl Default for BatchingHints {
     fn default() -> Self {
         Self {
             rows_max: None,
@@ -95,7 +95,7 @@ impl Default for Wishes {
     }
 }
 
-impl From<&Batching> for Wishes {
+impl From<&Batching> for BatchingHints {
     fn from(declared: &Batching) -> Self {
         Self {
             rows_max: Some(declared.max_batch).filter(|&rows| rows > 0),
@@ -137,7 +137,7 @@ pub struct Waiting<'a> {
     /// Its caller has gone.
     pub cancelled: bool,
     /// What its tenant declared.
-    pub wishes: Wishes,
+    pub hints: BatchingHints,
     /// What its tenant's program said.
     pub planned: Planned,
 }
@@ -155,7 +155,7 @@ pub struct Engine {
     pub running: u32,
     /// Whether it compiles and keeps something for each new shape: then no size is tried for the sake of knowing it, and a
     /// larger one must save more.
-    pub shapes_are_dear: bool,
+    pub per_shape_compile_cost: bool,
 }
 
 /// Why an item is dropped unrun.

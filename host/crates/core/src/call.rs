@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batching::Planner;
 use crate::budget::Budget;
-use crate::company::Company;
+use crate::composition::BatchComposition;
 use crate::cost::PageSize;
 use crate::declared::Batching;
 use crate::fault::Fault;
@@ -43,7 +43,7 @@ pub struct CallCtx {
     /// The revision's own program for its batches, where it has one.
     pub planner: Option<Arc<dyn Planner>>,
     /// Who wants to know the page's size as the call finds it out.
-    pub watch: Option<Arc<dyn PageWatch>>,
+    pub page_observer: Option<Arc<dyn PageObserver>>,
     /// Name of the file, as the client stated it.
     pub file_name: Option<Arc<str>>,
     /// The pipeline that the guest wraps; a guest that imports `pipeline` calls it.
@@ -68,7 +68,7 @@ impl CallCtx {
             batching: Arc::default(),
             background: false,
             planner: None,
-            watch: None,
+            page_observer: None,
             file_name: None,
             wrapped: None,
             depth: 0,
@@ -87,7 +87,7 @@ pub trait WrappedPipeline: std::fmt::Debug + Send + Sync {
     /// Returns the number of pipelines from this one inwards: 1 where it wraps none.
     fn depth(&self) -> u8;
     /// Returns what the wrapped pipeline said of itself when it was configured.
-    fn declaration(&self) -> Declaration;
+    fn pipeline_info(&self) -> PipelineInfo;
     /// Reads one page in an instance of its own.
     fn recognize(
         &self,
@@ -104,7 +104,7 @@ pub trait WrappedPipeline: std::fmt::Debug + Send + Sync {
 }
 
 /// Is told of a page's size while it is read. Called from the guest's thread: answers at once.
-pub trait PageWatch: std::fmt::Debug + Send + Sync {
+pub trait PageObserver: std::fmt::Debug + Send + Sync {
     /// The page is of that size, as far as is known; neither part ever falls.
     fn known(&self, size: PageSize);
 }
@@ -138,7 +138,7 @@ pub struct PageRequest {
 
 /// What a configured pipeline says of itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Declaration {
+pub struct PipelineInfo {
     /// Aliases that it opens.
     pub models: Vec<String>,
     /// Batching wishes, at most one a model.
@@ -149,7 +149,7 @@ pub struct Declaration {
 
 /// Why a guest refuses its settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Complaint {
+pub struct ConfigError {
     /// JSON pointer to the offending member (RFC 6901); empty: the whole.
     pub pointer: String,
     /// What is wrong and what would be right.
@@ -175,13 +175,13 @@ pub struct ModelTime {
 
 /// One run of a model, as the call that asked for it saw it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RunNote {
+pub struct RunRecord {
     /// Which model.
     pub model: ModelName,
     /// With whom it ran.
-    pub company: Company,
+    pub composition: BatchComposition,
     /// Who computed it: provider and precision.
-    pub rung: (&'static str, &'static str),
+    pub variant: (&'static str, &'static str),
     /// The call's own rows.
     pub rows: u64,
     /// Shape of a row: the bucket of its first input.
@@ -195,17 +195,17 @@ pub struct RunNote {
 }
 
 /// Most runs that one call tells of.
-pub const RUNS_TOLD_MAX: usize = 512;
+pub const RUNS_REPORTED_MAX: usize = 512;
 
 /// What a call tells of itself beyond its times, where that is asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Explanation {
     /// Number of the revision that read.
     pub revision: u32,
-    /// Its runs, in the order in which they ended; [`RUNS_TOLD_MAX`] of them at most.
-    pub runs: Vec<RunNote>,
+    /// Its runs, in the order in which they ended; [`RUNS_REPORTED_MAX`] of them at most.
+    pub runs: Vec<RunRecord>,
     /// Runs that are not told of.
-    pub runs_left_out: u64,
+    pub runs_omitted: u64,
 }
 
 /// Where the time of one guest call went. Parts overlap: a guest awaits several things at once.
@@ -274,10 +274,10 @@ impl Timing {
         self.memory_bytes = self.memory_bytes.max(inner.memory_bytes);
         self.log_bytes += inner.log_bytes;
         if let (Some(sum), Some(inner)) = (&mut self.explanation, inner.explanation) {
-            let room = RUNS_TOLD_MAX.saturating_sub(sum.runs.len());
+            let room = RUNS_REPORTED_MAX.saturating_sub(sum.runs.len());
             let more = inner.runs.len().saturating_sub(room);
             sum.runs.extend(inner.runs.into_iter().take(room));
-            sum.runs_left_out += inner.runs_left_out + more as u64;
+            sum.runs_omitted += inner.runs_omitted + more as u64;
         }
     }
 }

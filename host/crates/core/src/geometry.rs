@@ -65,7 +65,7 @@ impl Size {
 /// A clockwise rotation by quarter turns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Turn {
+pub enum Rotation {
     /// Not at all.
     #[default]
     None,
@@ -77,14 +77,14 @@ pub enum Turn {
     ThreeQuarters,
 }
 
-impl Turn {
+impl Rotation {
     /// Degrees clockwise.
     pub fn degrees(self) -> u32 {
         match self {
-            Turn::None => 0,
-            Turn::Quarter => 90,
-            Turn::Half => 180,
-            Turn::ThreeQuarters => 270,
+            Rotation::None => 0,
+            Rotation::Quarter => 90,
+            Rotation::Half => 180,
+            Rotation::ThreeQuarters => 270,
         }
     }
 }

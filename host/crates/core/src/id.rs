@@ -54,7 +54,7 @@ name!(
     DeploymentName
 );
 name!(
-    /// A model of the catalogue, e.g. `pp-ocrv6-small-rec`.
+    /// A model of the catalog, e.g. `pp-ocrv6-small-rec`.
     ModelName
 );
 name!(

@@ -9,7 +9,7 @@
 pub mod batching;
 pub mod budget;
 pub mod call;
-mod company;
+mod composition;
 pub mod cost;
 mod declared;
 pub mod fair;
@@ -24,18 +24,18 @@ pub mod text;
 
 pub use budget::Budget;
 pub use call::{
-    CallCtx, Complaint, Declaration, PageRequest, PageRun, PageWatch, TextLayerPolicy, Timing,
+    CallCtx, ConfigError, PageObserver, PageRequest, PageRun, PipelineInfo, TextLayerPolicy, Timing,
     WrappedPipeline,
 };
 pub use declared::{Batching, Priority};
 pub use fault::{Blame, Fault, Kind};
-pub use geometry::{Point, Quad, Rect, Size, Turn};
+pub use geometry::{Point, Quad, Rect, Rotation, Size};
 pub use id::{DeploymentName, ModelName, RequestId, TenantName};
 pub use image::{Image, PixelFormat};
 pub use model::ModelInfo;
 pub use port::{Documents, Engines, OpenDocument, PageSource};
 pub use tensor::{Dtype, Tensor, TensorData};
 pub use text::{
-    Block, BlockKind, Cell, Direction, Finding, Line, Origin, SharedTranscript, Summary, Table, TextLayer,
-    TextSpan, Transcript, Word,
+    Block, BlockKind, Cell, Direction, Finding, Line, LineSource, SharedTranscript, Summary, Table,
+    TextLayer, TextSpan, Transcript, Word,
 };

@@ -19,7 +19,7 @@ pub struct PortInfo {
 /// A model as its engine serves it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelInfo {
-    /// Its name in the catalogue.
+    /// Its name in the catalog.
     pub name: ModelName,
     /// Inputs.
     pub inputs: Vec<PortInfo>,

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 
-use crate::batching::{Planner, Wishes};
-pub use crate::company::Company;
+use crate::batching::{BatchingHints, Planner};
+pub use crate::composition::BatchComposition;
 use crate::fair::Account;
 use crate::fault::Fault;
 use crate::id::{ModelName, TenantName};
@@ -29,25 +29,25 @@ pub struct WorkItem {
     /// When the answer is of no more use; the item is dropped unrun after that.
     pub deadline: Instant,
     /// How it shares the engine with others.
-    pub terms: Terms,
+    pub scheduling: Scheduling,
 }
 
 /// On which terms an item shares an engine with others.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct Scheduling {
     /// Share of the tenant in the lane, next to those of the others; 1 or more.
     pub weight: u32,
     /// What the revision declared for this model.
-    pub wishes: Wishes,
+    pub hints: BatchingHints,
     /// The revision's own program for its batches, where it has one.
     pub planner: Option<Arc<dyn Planner>>,
     /// Part of the input that is content, 0 to 1; the rest is padding.
     pub content: f32,
 }
 
-impl Default for Terms {
+impl Default for Scheduling {
     fn default() -> Self {
-        Self { weight: 1, wishes: Wishes::default(), planner: None, content: 1.0 }
+        Self { weight: 1, hints: BatchingHints::default(), planner: None, content: 1.0 }
     }
 }
 
@@ -61,9 +61,9 @@ pub struct WorkDone {
     /// The run itself, which is that of all that ran together.
     pub run: Duration,
     /// With whom it ran.
-    pub company: Company,
+    pub composition: BatchComposition,
     /// Who computed it: provider and precision, e.g. `openvino` and `bf16`; empty where that is not known.
-    pub rung: (&'static str, &'static str),
+    pub variant: (&'static str, &'static str),
 }
 
 /// An engine that could not be built or loaded.
@@ -72,8 +72,9 @@ pub struct FailedEngine {
     /// Of which model.
     pub model: ModelName,
     /// Provider and precision, e.g. `openvino/bf16`.
-    pub rung: String,
+    pub variant: String,
     /// Why.
+    #[serde(rename = "last_error")]
     pub why: String,
 }
 
@@ -81,7 +82,7 @@ pub struct FailedEngine {
 ///
 /// Dropping the future of `infer` withdraws the item: an item whose caller is gone is never run.
 pub trait Engines: Send + Sync + 'static {
-    /// The model of that name; `None` where the catalogue has none or no lane is open for it.
+    /// The model of that name; `None` where the catalog has none or no lane is open for it.
     fn model(&self, name: &ModelName) -> Option<Arc<ModelInfo>>;
     /// Opens a lane for each of these models that has none yet. Calls may overlap and repeat; a lane that is open is
     /// left alone. A fault names the model and what is missing: `model_not_found`, `model_unavailable`.
@@ -89,14 +90,14 @@ pub trait Engines: Send + Sync + 'static {
     /// Closes every lane but those of these models, lets their runs end and answers which were closed. The caller sees
     /// to it that no `prepare` for other models is under way: it would be undone.
     fn retain(&self, models: Vec<ModelName>) -> BoxFuture<'static, Vec<ModelName>>;
-    /// Engines that could not be built or loaded, of one model or of all: `model_unknown` for a name that the catalogue does
+    /// Engines that could not be built or loaded, of one model or of all: `model_unknown` for a name that the catalog does
     /// not have. Nothing where engines do not fail.
     fn failed(&self, model: Option<&ModelName>) -> Result<Vec<FailedEngine>, Fault> {
         let _ = model;
         Ok(Vec::new())
     }
     /// Has those tried again, from the beginning of their patience. Waits for nothing.
-    fn try_again(&self, failed: &[FailedEngine]) {
+    fn retry(&self, failed: &[FailedEngine]) {
         let _ = failed;
     }
     /// Runs one item. A full lane answers at once with a fault of kind `Busy`.

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::geometry::{Quad, Rect, Size, Turn};
+use crate::geometry::{Quad, Rect, Rotation, Size};
 
 /// Where a text comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Origin {
+pub enum LineSource {
     /// Read from pixels.
     Ocr,
     /// The text layer of the document.
@@ -62,12 +62,14 @@ pub struct Line {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<Word>,
     /// Origin of the text.
-    pub origin: Origin,
+    #[serde(alias = "origin")]
+    pub source: LineSource,
     /// Direction of the text.
     #[serde(default, skip_serializing_if = "Direction::is_ltr")]
     pub direction: Direction,
     /// Id of the block that the line belongs to; ids rise in reading order.
-    pub block: u32,
+    #[serde(alias = "block")]
+    pub block_id: u32,
 }
 
 impl Line {
@@ -78,9 +80,9 @@ impl Line {
             confidence,
             quad,
             words: Vec::new(),
-            origin: Origin::Ocr,
+            source: LineSource::Ocr,
             direction: Direction::Ltr,
-            block: 0,
+            block_id: 0,
         }
     }
 }
@@ -207,7 +209,8 @@ pub struct Transcript {
     /// Resolution of the page image, dots per inch.
     pub dpi: f32,
     /// How the page image must be turned for its text to stand upright.
-    pub turn: Turn,
+    #[serde(alias = "turn")]
+    pub rotation: Rotation,
     /// Lines in reading order.
     pub lines: Vec<Line>,
     /// Blocks in reading order; empty where the pipeline reads lines only.
@@ -250,7 +253,7 @@ impl Transcript {
         Self {
             size,
             dpi,
-            turn: Turn::None,
+            rotation: Rotation::None,
             lines: Vec::new(),
             blocks: Vec::new(),
             findings: Vec::new(),
@@ -293,10 +296,10 @@ impl Transcript {
         let mut out = String::new();
         let mut block = None;
         for line in &self.lines {
-            if block.is_some_and(|b| b != line.block) {
+            if block.is_some_and(|b| b != line.block_id) {
                 out.push('\n');
             }
-            block = Some(line.block);
+            block = Some(line.block_id);
             out.push_str(&line.text);
             out.push('\n');
         }
@@ -343,7 +346,8 @@ pub struct TextSpan {
     /// True where a line break or a clear gap follows in the document's own order.
     pub ends_line: bool,
     /// Where the document holds it.
-    pub origin: Origin,
+    #[serde(alias = "origin")]
+    pub source: LineSource,
 }
 
 /// What a page says of itself without a look at its pixels.

@@ -260,7 +260,7 @@ impl Stage {
 /// The document has cost too many workers; the rest of it is refused unread.
 pub(crate) fn given_up(crashes: u32) -> Fault {
     let message = format!("Reading this document has failed {crashes} workers; the rest of it is not read.");
-    Fault::new(Kind::Invalid, "document_given_up", message)
+    Fault::new(Kind::Invalid, "document_abandoned", message)
 }
 
 /// The queue in front of the workers is full.

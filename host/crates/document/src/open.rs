@@ -15,7 +15,7 @@ use crate::config::{DocumentConfig, DocumentError};
 use crate::faults::{self, Refusal};
 use crate::kind::Kind;
 use crate::pool::status::WorkersStatus;
-use crate::pool::{Answer, Body, Job, Pool, Task};
+use crate::pool::{Answer, DocumentHandle, Job, Pool, Task};
 use crate::wire::PageFacts;
 
 const POINTS_PER_INCH: f32 = 72.0;
@@ -83,7 +83,11 @@ impl Documents for DocumentWorkers {
 }
 
 /// Puts a question to the pool and waits for the answer. Dropping the future withdraws it.
-async fn ask<T>(pool: &Pool, body: &Arc<Body>, task: impl FnOnce(Answer<T>) -> Task) -> Result<T, Fault> {
+async fn ask<T>(
+    pool: &Pool,
+    body: &Arc<DocumentHandle>,
+    task: impl FnOnce(Answer<T>) -> Task,
+) -> Result<T, Fault> {
     let (sender, receiver) = oneshot::channel();
     pool.submit(Job { body: body.clone(), task: task(sender) })?;
     receiver.await.unwrap_or_else(|_| Err(faults::unavailable("the keeper dropped a request")))
@@ -92,7 +96,7 @@ async fn ask<T>(pool: &Pool, body: &Arc<Body>, task: impl FnOnce(Answer<T>) -> T
 /// A document that has been opened once; workers open it again as they need it.
 struct Opened {
     pool: Arc<Pool>,
-    body: Arc<Body>,
+    body: Arc<DocumentHandle>,
     pages: u32,
     /// Of the first pages, as far as they are known.
     facts: Vec<Option<PageFacts>>,
@@ -127,7 +131,7 @@ impl OpenDocument for Opened {
 
 struct Page {
     pool: Arc<Pool>,
-    body: Arc<Body>,
+    body: Arc<DocumentHandle>,
     index: u32,
     facts: PageFacts,
 }

@@ -6,13 +6,13 @@
 //! runtime.) Called by `open`; knows no file format.
 
 mod checks;
-mod desk;
 #[cfg(test)]
 mod fuzz;
-mod keeper;
 mod process;
 pub mod status;
 mod work;
+mod work_queue;
+mod worker_supervisor;
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -36,7 +36,7 @@ const QUEUE_MAX: usize = 4_096;
 const CRASHES_PER_DOCUMENT_MAX: u32 = 16;
 
 /// A document as the host holds it. The workers' copies of it are closed when this is dropped.
-pub(crate) struct Body {
+pub(crate) struct DocumentHandle {
     pub id: DocumentId,
     /// Pays for the work on it.
     pub account: Account,
@@ -50,7 +50,7 @@ pub(crate) struct Body {
     pool: Weak<Pool>,
 }
 
-impl Drop for Body {
+impl Drop for DocumentHandle {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.upgrade() {
             pool.forget(self.id);
@@ -91,7 +91,7 @@ impl Task {
 }
 
 pub(crate) struct Job {
-    pub body: Arc<Body>,
+    pub body: Arc<DocumentHandle>,
     pub task: Task,
 }
 
@@ -148,8 +148,8 @@ impl Pool {
         let mut ready = Vec::new();
         for index in 0..pool.wake.len() {
             let (sender, receiver) = oneshot::channel();
-            let keeper = keeper::start(pool.clone(), index, sender)?;
-            pool.keepers.lock().unwrap_or_else(PoisonError::into_inner).push(keeper);
+            let worker_supervisor = worker_supervisor::start(pool.clone(), index, sender)?;
+            pool.keepers.lock().unwrap_or_else(PoisonError::into_inner).push(worker_supervisor);
             ready.push(receiver);
         }
         for receiver in ready {
@@ -194,8 +194,8 @@ impl Pool {
         account: Account,
         kind: Kind,
         password: Option<String>,
-    ) -> Arc<Body> {
-        Arc::new(Body {
+    ) -> Arc<DocumentHandle> {
+        Arc::new(DocumentHandle {
             id: self.next_document.fetch_add(1, Ordering::Relaxed),
             account,
             kind,
@@ -296,9 +296,9 @@ impl Pool {
     /// After [`Pool::stop`]: waits for the keepers, and so for the end of every worker process.
     pub(crate) fn join(&self) {
         let keepers = std::mem::take(&mut *self.keepers.lock().unwrap_or_else(PoisonError::into_inner));
-        for keeper in keepers {
+        for worker_supervisor in keepers {
             // A keeper never joins itself, and its panic was reported by the runtime.
-            let _ = keeper.join();
+            let _ = worker_supervisor.join();
         }
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn copy_out(fd: &OwnedFd, len: usize) -> io::Result<Vec<u8>> {
         if got == 0 {
             return Err(Errno::IO);
         }
-        // SAFETY: `pread` initialised `got` bytes right behind the current length, within capacity.
+        // SAFETY: `pread` initialized `got` bytes right behind the current length, within capacity.
         unsafe { out.set_len(out.len() + got) };
     }
     Ok(out)

@@ -11,7 +11,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use lector_document::DocumentConfig;
-use support::{HANG, House, PIXELS_MAX, code, config};
+use support::{HANG, PIXELS_MAX, TestServer, code, config};
 
 fn count(folder: &str) -> usize {
     std::fs::read_dir(folder).unwrap().count()
@@ -31,27 +31,27 @@ fn crashes_timeouts_and_departures_leave_nothing_behind() {
     let before = (count("/proc/self/fd"), count("/proc/self/task"), children());
     runtime.block_on(async {
         let limit = Duration::from_millis(100);
-        let mut house = House::with(DocumentConfig { render_timeout: limit, ..config(2) }).await;
+        let mut server = TestServer::with(DocumentConfig { render_timeout: limit, ..config(2) }).await;
         for round in 0..20 {
-            let page = house.page(&builder::hello()).await;
+            let page = server.page(&builder::hello()).await;
             // On a busy machine it may not be done in time: a timeout more.
             let outcome = code(page.render(72.0, PIXELS_MAX).await);
             assert!(matches!(outcome, "no fault" | "page_render_timeout"), "{outcome}");
-            let slow = house.page(&builder::endless()).await;
+            let slow = server.page(&builder::endless()).await;
             if round % 2 == 0 {
                 assert!(slow.render(72.0, PIXELS_MAX).await.is_err());
             } else {
                 let _ = tokio::time::timeout(limit / 4, slow.render(72.0, PIXELS_MAX)).await;
             }
-            assert!(house.open(b"%PDF-1.7 nonsense").await.is_err());
+            assert!(server.open(b"%PDF-1.7 nonsense").await.is_err());
         }
-        house.settle().await;
+        server.settle().await;
         // The rendering that was left last has been cut off.
-        house.until("both workers are idle", |status| status.idle == 2).await;
+        server.until("both workers are idle", |status| status.idle == 2).await;
         // Documents are gone, so the workers hold none and the host holds no shared memory.
         let held = count("/proc/self/fd") - before.0;
         assert!(held <= 4, "{held} descriptors for two workers");
-        house.end().await;
+        server.end().await;
     });
     // A thread that has ended stays listed for a moment.
     let patience = Instant::now() + HANG;

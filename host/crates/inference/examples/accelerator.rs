@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lector_core::batching::Wishes;
-use lector_core::port::{Terms, WorkItem};
+use lector_core::batching::BatchingHints;
+use lector_core::port::{Scheduling, WorkItem};
 use lector_core::{Engines, Tensor, TensorData};
 use lector_inference::simulated::{Accelerator, COLUMNS, Simulated};
 use quantile::quantile;
@@ -90,7 +90,10 @@ fn one(lane: &Arc<Simulated>, load: &Load, client: usize, isolated: bool, end: I
             inputs: vec![("x".to_owned(), x.clone())],
             outputs: vec!["y".to_owned()],
             deadline: began + Duration::from_secs(60),
-            terms: Terms { wishes: Wishes { isolated, ..Wishes::default() }, ..Terms::default() },
+            scheduling: Scheduling {
+                hints: BatchingHints { isolated, ..BatchingHints::default() },
+                ..Scheduling::default()
+            },
         }));
         let y = done.expect("a run").outputs[0].as_f32().expect("numbers").to_vec();
         // Each gets its own rows back, whoever they ran with.

@@ -15,10 +15,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use lector_core::batching::Wishes;
-use lector_core::port::{Terms, WorkItem};
+use lector_core::batching::BatchingHints;
+use lector_core::port::{Scheduling, WorkItem};
 use lector_core::{Engines, ModelName, Tensor, TensorData};
-use lector_inference::{Inference, InferenceConfig, Seats, Wish};
+use lector_inference::{Inference, InferenceConfig, PreferredProvider, SessionConfig};
 use measure::{cpu_seconds, page_like, status_mib};
 
 #[derive(serde::Deserialize)]
@@ -30,7 +30,7 @@ struct Recorded {
     builder: PathBuf,
     threads: usize,
     /// Provider and precision by model.
-    rungs: BTreeMap<String, String>,
+    variants: BTreeMap<String, String>,
     runs: Vec<Run>,
 }
 
@@ -54,20 +54,22 @@ fn main() {
     // Other seats are other engines: they are built, and waited for.
     config.builder_command =
         vec![recorded.builder.clone().into_os_string(), OsString::from("engine-builder")];
-    for (key, seats) in [("det", &mut config.plan.detection), ("rec", &mut config.plan.recognition)] {
+    for (key, session_config) in [("det", &mut config.plan.detection), ("rec", &mut config.plan.recognition)]
+    {
         if let Some((sessions, threads)) = options.get(key).and_then(|v| v.split_once('x')) {
-            *seats = Seats { sessions: sessions.parse().unwrap(), threads: threads.parse().unwrap() };
+            *session_config =
+                SessionConfig { sessions: sessions.parse().unwrap(), threads: threads.parse().unwrap() };
         }
     }
-    for (model, rung) in &recorded.rungs {
-        let wish: Wish = rung.parse().expect("a rung");
-        config.model_providers.insert(model.as_str().into(), vec![wish]);
+    for (model, variant) in &recorded.variants {
+        let hint: PreferredProvider = variant.parse().expect("a rung");
+        config.model_providers.insert(model.as_str().into(), vec![hint]);
     }
     let inference = Inference::start(config).expect("start");
-    let models: Vec<ModelName> = recorded.rungs.keys().map(|model| model.as_str().into()).collect();
+    let models: Vec<ModelName> = recorded.variants.keys().map(|model| model.as_str().into()).collect();
     inference.open(&models).expect("open");
-    // The optimised graph of ONNX Runtime comes in the background; nothing else may work while it is measured.
-    while inference.engines().iter().any(|engine| engine.improving) {
+    // The optimized graph of ONNX Runtime comes in the background; nothing else may work while it is measured.
+    while inference.engines().iter().any(|engine| engine.upgrading) {
         std::thread::sleep(Duration::from_millis(20));
     }
 
@@ -131,7 +133,10 @@ fn item(inference: &Inference, run: &Run, tensor: &Tensor, worker: usize) -> Wor
         inputs: vec![(info.inputs[0].name.clone(), tensor.clone())],
         outputs: if reduced.is_empty() { names.take(1).collect() } else { reduced },
         deadline: Instant::now() + Duration::from_secs(600),
-        terms: Terms { wishes: Wishes { isolated: true, ..Wishes::default() }, ..Terms::default() },
+        scheduling: Scheduling {
+            hints: BatchingHints { isolated: true, ..BatchingHints::default() },
+            ..Scheduling::default()
+        },
     }
 }
 

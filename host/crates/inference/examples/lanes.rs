@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use lector_core::port::{Terms, WorkItem};
+use lector_core::port::{Scheduling, WorkItem};
 use lector_core::{Engines, Tensor, TensorData};
-use lector_inference::{Inference, InferenceConfig, Seats};
+use lector_inference::{Inference, InferenceConfig, SessionConfig};
 use measure::{cpu_seconds, page_like, status_mib};
 
 /// Widths of the lines of a page in turn: titles, full lines, cells of tables. Mean 590 px at 48 rows.
@@ -32,9 +32,11 @@ fn main() {
 
     let mut config = InferenceConfig::new(library, models, number("threads", 2));
     config.shared_arena = number("shared", usize::from(config.shared_arena)) == 1;
-    for (key, seats) in [("det", &mut config.plan.detection), ("rec", &mut config.plan.recognition)] {
+    for (key, session_config) in [("det", &mut config.plan.detection), ("rec", &mut config.plan.recognition)]
+    {
         if let Some((sessions, threads)) = options.get(key).and_then(|v| v.split_once('x')) {
-            *seats = Seats { sessions: sessions.parse().unwrap(), threads: threads.parse().unwrap() };
+            *session_config =
+                SessionConfig { sessions: sessions.parse().unwrap(), threads: threads.parse().unwrap() };
         }
     }
     let started = Instant::now();
@@ -53,7 +55,7 @@ fn main() {
             inputs: vec![("x".to_owned(), input.clone())],
             outputs: outputs.iter().map(|o| (*o).to_owned()).collect(),
             deadline: Instant::now() + Duration::from_secs(600),
-            terms: Terms::default(),
+            scheduling: Scheduling::default(),
         })
     };
     let page = |n: usize| {

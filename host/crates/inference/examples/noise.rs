@@ -3,7 +3,7 @@
 //!
 //! `noise PLAN.json`. Every weight of the large tensors is multiplied by 1 + s g, g from a normal distribution: relative
 //! errors, as those of fewer bits. With `sigmas` these are judged, one line of JSON each; without them rising ones, until hardly
-//! anything agrees. With `out`, OUT/SIGMA becomes a catalogue with the noisy model in it; with `loose`, limits that every engine
+//! anything agrees. With `out`, OUT/SIGMA becomes a catalog with the noisy model in it; with `loose`, limits that every engine
 //! meets, so that one that would be refused can be read with.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -12,7 +12,7 @@ mod weights;
 
 use std::path::{Path, PathBuf};
 
-use lector_inference::catalogue::Sha256;
+use lector_inference::catalog::Sha256;
 use lector_inference::{Inference, InferenceConfig};
 
 #[derive(serde::Deserialize)]
@@ -46,7 +46,7 @@ fn main() {
         assert!(sigma == 0.0 || noisy != weights, "the weights stand where the noise does not reach");
         let verdict = inference.agreement(&plan.model.as_str().into(), noisy.clone()).expect("a verdict");
         if let Some(out) = &plan.out {
-            catalogue(&plan, &out.join(format!("{sigma}")), &noisy);
+            catalog(&plan, &out.join(format!("{sigma}")), &noisy);
         }
         println!("{}", serde_json::json!({ "sigma": sigma, "measures": verdict.measures }));
         verdict.measures[0].value
@@ -77,8 +77,8 @@ fn normal(state: &mut u64) -> f32 {
     (0..12).map(|_| even()).sum::<f32>() - 6.0
 }
 
-/// The catalogue with the noisy model in place of its own; everything else is a link.
-fn catalogue(plan: &Plan, dir: &Path, weights: &[u8]) {
+/// The catalog with the noisy model in place of its own; everything else is a link.
+fn catalog(plan: &Plan, dir: &Path, weights: &[u8]) {
     let model = dir.join(&plan.model);
     std::fs::create_dir_all(&model).unwrap();
     let link = |from: &Path, to: PathBuf| {

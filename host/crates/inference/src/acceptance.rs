@@ -12,10 +12,10 @@ mod recognition;
 use lector_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::{Acceptance, ModelEntry, Reduce, Thresholds};
+use crate::catalog::{Acceptance, ModelEntry, Reduce, Thresholds};
 use crate::ctc;
 use crate::engine::Engine;
-use crate::forge::{Made, Source};
+use crate::engine_builder::{LoadedEngine, Source};
 
 use golden::Golden;
 pub use golden::Picture;
@@ -103,8 +103,8 @@ pub(crate) fn judge(
     entry: &ModelEntry,
     acceptance: &Acceptance,
     source: &Source,
-    reference: &mut Made,
-    candidate: &mut Made,
+    reference: &mut LoadedEngine,
+    candidate: &mut LoadedEngine,
 ) -> Result<Verdict, String> {
     let (Some(reference), Some(candidate), Some(input)) =
         (reference.engines.first_mut(), candidate.engines.first_mut(), source.inputs.first())

@@ -14,14 +14,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::acceptance::{Verdict, judge};
 use crate::cache::{EngineCache, Entry, Found, Manifest};
-use crate::catalogue::ModelEntry;
-use crate::config::{InferenceConfig, Seats};
+use crate::catalog::ModelEntry;
+use crate::config::{InferenceConfig, SessionConfig};
+use crate::engine_builder::{BuildPlaces, EngineBuilder, Source};
 use crate::error::InferenceError;
-use crate::forge::{BuildPlaces, Forge, Source};
 use crate::machine::CpuFeatures;
 use crate::openvino::OpenVino;
 use crate::preflight::{self, GpuPlaces};
-use crate::provider::{Provider, Rung};
+use crate::provider::{EngineVariant, Provider};
 
 /// What to do with an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct BuildOrder {
     /// With which model.
     pub model: ModelName,
     /// For whom.
-    pub rung: Rung,
+    pub variant: EngineVariant,
     /// As [`InferenceConfig`] has them.
     pub library: PathBuf,
     /// As [`InferenceConfig`] has them.
@@ -65,13 +65,13 @@ pub struct BuildOrder {
     /// As [`InferenceConfig`] has them.
     pub cpu_features: CpuFeatures,
     /// Of the model's lane.
-    pub seats: Seats,
+    pub session_config: SessionConfig,
 }
 
 /// What a builder says while it works, a line of JSON each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "say")]
-pub enum Saying {
+pub enum BuilderMessage {
     /// It has come to the next step.
     Step {
         /// Which one.
@@ -122,7 +122,7 @@ pub struct Outcome {
 /// Why nothing came of an order.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The catalogue, the libraries or the model.
+    /// The catalog, the libraries or the model.
     #[error(transparent)]
     Inference(#[from] InferenceError),
     /// The cache's folder.
@@ -146,16 +146,22 @@ pub enum BuildError {
     NoAcceptance(ModelName),
     /// There is nothing to verify.
     #[error("there is no engine of {0} on {1} in the cache: build it first")]
-    NothingThere(ModelName, Rung),
+    NothingThere(ModelName, EngineVariant),
 }
 
 impl BuildOrder {
     /// An order from the configuration of a plane.
-    pub fn new(config: &InferenceConfig, task: Task, model: &ModelName, rung: Rung, seats: Seats) -> Self {
+    pub fn new(
+        config: &InferenceConfig,
+        task: Task,
+        model: &ModelName,
+        variant: EngineVariant,
+        session_config: SessionConfig,
+    ) -> Self {
         Self {
             task,
             model: model.clone(),
-            rung,
+            variant,
             library: config.library.clone(),
             models_dir: config.models_dir.clone(),
             own_models_dir: config.own_models_dir.clone(),
@@ -166,7 +172,7 @@ impl BuildOrder {
             run_pixels_max: config.run_pixels_max,
             gpu_memory_bytes_max: config.gpu_memory_bytes_max,
             cpu_features: config.cpu_features.clone(),
-            seats,
+            session_config,
         }
     }
 
@@ -186,7 +192,7 @@ impl BuildOrder {
 
 /// The inside of a builder's process.
 pub struct Builder {
-    forge: Forge,
+    engine_builder: EngineBuilder,
     cache: EngineCache,
     entry: ModelEntry,
     order: BuildOrder,
@@ -196,13 +202,13 @@ impl Builder {
     /// Loads what the order needs.
     pub fn open(order: BuildOrder) -> Result<Self, BuildError> {
         let config = order.config();
-        let catalogue = config.catalogue().map_err(InferenceError::from)?;
-        let entry = catalogue.find(&order.model).cloned();
-        let entry = entry.ok_or_else(|| InferenceError::unknown(&order.model, &catalogue))?;
-        if entry.acceptance.is_none() && order.rung != Rung::REFERENCE {
+        let catalog = config.catalog().map_err(InferenceError::from)?;
+        let entry = catalog.find(&order.model).cloned();
+        let entry = entry.ok_or_else(|| InferenceError::unknown(&order.model, &catalog))?;
+        if entry.acceptance.is_none() && order.variant != EngineVariant::REFERENCE {
             return Err(BuildError::NoAcceptance(order.model));
         }
-        let provider = order.rung.provider;
+        let provider = order.variant.provider;
         let places = GpuPlaces { library: order.library.clone(), dirs: order.gpu_dirs.clone() };
         let missing = preflight::missing(provider, &places);
         if !missing.is_empty() {
@@ -210,24 +216,24 @@ impl Builder {
         }
         let openvino = (provider == Provider::OpenVino).then(|| OpenVino::load(&order.openvino_dir));
         let openvino = openvino.transpose().map_err(InferenceError::from)?;
-        let forge = Forge::new(&config, openvino)?;
-        Ok(Self { forge, cache: EngineCache::new(order.cache_dir.clone(), 0), entry, order })
+        let engine_builder = EngineBuilder::new(&config, openvino)?;
+        Ok(Self { engine_builder, cache: EngineCache::new(order.cache_dir.clone(), 0), entry, order })
     }
 
     /// Carries the order out.
     pub fn run(&self, mut say: impl FnMut(Step, &str)) -> Result<Outcome, BuildError> {
         let order = &self.order;
-        let key = self.forge.key(&self.entry, order.rung, order.seats);
+        let key = self.engine_builder.key(&self.entry, order.variant, order.session_config);
         let failed = |source| BuildError::Cache { dir: self.cache.dir().to_owned(), source };
-        let device = order.rung.provider.to_string();
-        let device = if order.rung.provider.uses_cores() { "cpu" } else { &device };
+        let device = order.variant.provider.to_string();
+        let device = if order.variant.provider.uses_cores() { "cpu" } else { &device };
         let _locks =
             self.cache.lock_for_build(&key, device, |why| say(Step::Waiting, why)).map_err(failed)?;
         let found = self.cache.find(&key).map_err(failed)?;
         match (order.task, found) {
             (Task::Build, Found::Entry(entry)) => return Ok(outcome(&entry, true)),
             (Task::Verify, Found::Entry(entry)) => return self.verify(&entry, say),
-            (Task::Verify, _) => return Err(BuildError::NothingThere(order.model.clone(), order.rung)),
+            (Task::Verify, _) => return Err(BuildError::NothingThere(order.model.clone(), order.variant)),
             (Task::Build, Found::SetAside { reason }) => {
                 say(Step::Building, &format!("again, since {reason}"))
             }
@@ -235,16 +241,16 @@ impl Builder {
         }
         let started = Instant::now();
         let draft = self.cache.draft(&key).map_err(failed)?;
-        let timed = matches!(order.rung.provider, Provider::TensorRt { .. });
+        let timed = matches!(order.variant.provider, Provider::TensorRt { .. });
         let timing = timed.then(|| self.cache.timing(&key)).transpose().map_err(failed)?;
         let source = Source::read(&self.entry)?;
         let log = self
-            .forge
+            .engine_builder
             .build(
-                order.rung,
+                order.variant,
                 &self.entry,
                 &source,
-                order.seats,
+                order.session_config,
                 BuildPlaces { dir: draft.dir(), timing: timing.as_deref() },
             )
             .map_err(|why| BuildError::Runtime { what: "building", why })?;
@@ -280,13 +286,18 @@ impl Builder {
     /// Compares the engine in `dir` with the reference.
     fn accept(&self, source: &Source, dir: &std::path::Path) -> Result<Verdict, BuildError> {
         let order = &self.order;
-        let one = Seats { sessions: 1, threads: order.threads };
-        let candidate =
-            self.forge.load(order.rung, &self.entry, dir, source, Seats { sessions: 1, ..order.seats });
+        let one = SessionConfig { sessions: 1, threads: order.threads };
+        let candidate = self.engine_builder.load(
+            order.variant,
+            &self.entry,
+            dir,
+            source,
+            SessionConfig { sessions: 1, ..order.session_config },
+        );
         let mut candidate =
             candidate.map_err(|why| BuildError::Runtime { what: "loading what was built", why })?;
         let Some(acceptance) = &self.entry.acceptance else { return Ok(Verdict::reference()) };
-        let reference = self.forge.make(Rung::REFERENCE, source, one);
+        let reference = self.engine_builder.make(EngineVariant::REFERENCE, source, one);
         let mut reference =
             reference.map_err(|why| BuildError::Runtime { what: "making the reference", why })?;
         judge(&self.entry, acceptance, source, &mut reference, &mut candidate)

@@ -14,11 +14,11 @@
 //! An entry appears by one rename, complete and on disk; a build that dies leaves a folder below `tmp`, which the next
 //! one removes. An entry that is loaded somewhere holds a shared lock on its manifest and is never removed.
 
-mod carry;
 mod files;
 mod gc;
 mod key;
 mod manifest;
+mod transfer;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::catalogue::Sha256;
+use crate::catalog::Sha256;
 
 pub use gc::Collected;
 pub use key::EngineKey;
@@ -125,7 +125,7 @@ impl EngineCache {
             }
             Err(reason) => {
                 drop(held);
-                self.set_aside(&dir, &reason)?;
+                self.quarantine(&dir, &reason)?;
                 Ok(Found::SetAside { reason })
             }
         }
@@ -148,14 +148,14 @@ impl EngineCache {
     }
 
     /// What was set aside, and why.
-    pub fn set_asides(&self) -> io::Result<Vec<(PathBuf, String)>> {
+    pub fn quarantined(&self) -> io::Result<Vec<(PathBuf, String)>> {
         let folders = files::folders(&self.dir.join(SET_ASIDE))?;
         let reason = |dir: &Path| fs::read_to_string(dir.join("reason.txt")).unwrap_or_default();
         Ok(folders.into_iter().map(|dir| (dir.clone(), reason(&dir).trim().to_owned())).collect())
     }
 
     /// Moves an entry out of the way and writes down why. Another process may have done it already.
-    pub(crate) fn set_aside(&self, dir: &Path, reason: &str) -> io::Result<()> {
+    pub(crate) fn quarantine(&self, dir: &Path, reason: &str) -> io::Result<()> {
         let place = self.dir.join(SET_ASIDE);
         fs::create_dir_all(&place)?;
         let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -214,7 +214,7 @@ impl EngineCache {
     pub(crate) fn timing(&self, key: &EngineKey) -> io::Result<PathBuf> {
         let place = self.dir.join(TIMING);
         let (device, libraries) = (&key.device, &key.libraries);
-        let machine = format!("{} {} {device} {libraries:?}", key.rung.provider, key.driver);
+        let machine = format!("{} {} {device} {libraries:?}", key.variant.provider, key.driver);
         let digest = Sha256::of(machine.as_bytes());
         let dir = place.join(digest.as_str().get(..16).unwrap_or_default());
         if !dir.is_dir() {
@@ -248,7 +248,7 @@ impl Draft {
         files::sync(&self.dir)?;
         let to = cache.folder(&manifest.key);
         if to.exists() {
-            cache.set_aside(&to, "it was built again")?;
+            cache.quarantine(&to, "it was built again")?;
         }
         fs::rename(&self.dir, &to)?;
         self.published = true;

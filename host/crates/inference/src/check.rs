@@ -7,7 +7,7 @@ use std::fmt;
 
 use lector_core::{Blame, Fault, Kind, ModelInfo, Tensor, TensorData};
 
-use crate::catalogue::Steps;
+use crate::catalog::Steps;
 
 /// Bounds that `ModelInfo` does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,12 +8,12 @@
 //!
 //! | option against the base | recognition 2x1: time | MiB | detection 1x2: time | MiB |
 //! |---|---|---|---|---|
-//! | base: arena, no pattern, no spinning, all optimisations | 1 | 186 | 1 | 257 |
+//! | base: arena, no pattern, no spinning, all optimizations | 1 | 186 | 1 | 257 |
 //! | memory pattern | 1.03 (0.98 to 1.05) | 209 | 1.12 (1.06 to 1.29) | 462 |
 //! | no arena | 1.06 (1.05 to 1.14) | 250 | 1.23 (1.22 to 1.31) | 514 |
 //! | arena shrunk after each run | 1.11 (1.08 to 1.12) | 252 | 1.22 (1.11 to 1.30) | 262 |
 //! | arena shared by the process | 0.99 (0.96 to 1.03) | 180 | 0.97 (0.89 to 1.09) | 259 |
-//! | optimisation level 2 | 1.15 (1.13 to 1.19) | 164 | 1.44 (1.15 to 1.72) | 248 |
+//! | optimization level 2 | 1.15 (1.13 to 1.19) | 164 | 1.44 (1.15 to 1.72) | 248 |
 //! | spinning | 1.02 (0.99 to 1.04) | 188 | 1.18 (1.12 to 1.62) | 258 |
 //! | denormals as zero | 1.00 (0.95 to 1.03) | 187 | 0.99 (0.79 to 1.01) | 260 |
 //! | without the CTC reduction | 1.01 (0.97 to 1.01) | 187 | | |
@@ -33,7 +33,7 @@
 //! One run of each on a quiet machine: recognition, batch 1, 2x1 against 1x2: 16.5 to 18.5 ms a row at width 320, 34.4
 //! to 37.1 at 640, 69.9 to 71.9 at 1280; the gain is smaller when the cores are free.
 //!
-//! So: recognisers get a session for each core, and nobody waits for a batch on a CPU (lanes merge by learned cost); a detector gets one session over the
+//! So: recognizers get a session for each core, and nobody waits for a batch on a CPU (lanes merge by learned cost); a detector gets one session over the
 //! cores, which saves 120 to 210 MiB and costs nothing that shows on large pages.
 //!
 //! Lanes, 40 lines a page, 2 pages in flight, peak MiB (about 45 of them the inputs), one run each: detection 1x2 and
@@ -53,7 +53,7 @@
 //! There every stream keeps what it compiled for each shape: fewer shapes are less memory, and two streams are twice as
 //! much of it (see the decisions on shapes in `host/ARCHITECTURE.md`).
 //!
-//! A second session of the recogniser costs 30 to 35 MiB before it runs. From ONNX Runtime's own format with its bytes
+//! A second session of the recognizer costs 30 to 35 MiB before it runs. From ONNX Runtime's own format with its bytes
 //! shared it would cost 11, and load several times faster: the engine cache's business.
 
 use std::collections::BTreeMap;
@@ -63,10 +63,10 @@ use std::time::Duration;
 
 use lector_core::ModelName;
 
-use crate::catalogue::{Catalogue, CatalogueError, Task};
+use crate::catalog::{Catalog, CatalogError, Task};
 use crate::error::InferenceError;
-use crate::ladder::Wish;
 use crate::machine::CpuFeatures;
+use crate::provider_preference::PreferredProvider;
 
 /// Configuration of the inference plane.
 #[derive(Clone, Debug)]
@@ -82,9 +82,9 @@ pub struct InferenceConfig {
     /// Folders with CUDA's and TensorRT's libraries, looked into before those that the system knows.
     pub gpu_dirs: Vec<PathBuf>,
     /// Who may compute, in the order in which they are wanted.
-    pub providers: Vec<Wish>,
+    pub providers: Vec<PreferredProvider>,
     /// The same for single models, in place of `providers`.
-    pub model_providers: BTreeMap<ModelName, Vec<Wish>>,
+    pub model_providers: BTreeMap<ModelName, Vec<PreferredProvider>>,
     /// The processor features that engines may be chosen by.
     pub cpu_features: CpuFeatures,
     /// Folder of the built engines.
@@ -128,7 +128,7 @@ impl InferenceConfig {
             own_models_dir: None,
             openvino_dir: PathBuf::new(),
             gpu_dirs: Vec::new(),
-            providers: vec![Wish::Auto],
+            providers: vec![PreferredProvider::Auto],
             model_providers: BTreeMap::new(),
             cpu_features: CpuFeatures::default(),
             cache_dir: PathBuf::from("engine_cache"),
@@ -148,22 +148,22 @@ impl InferenceConfig {
         }
     }
 
-    pub(crate) fn catalogue(&self) -> Result<Catalogue, CatalogueError> {
-        Catalogue::read_both(&self.models_dir, self.own_models_dir.as_deref())
+    pub(crate) fn catalog(&self) -> Result<Catalog, CatalogError> {
+        Catalog::read_both(&self.models_dir, self.own_models_dir.as_deref())
     }
 
     pub(crate) fn validate(&self) -> Result<(), InferenceError> {
         let wrong = |what: &str| Err(InferenceError::Config(what.to_owned()));
-        let seats = [self.plan.detection, self.plan.recognition, self.plan.classification];
+        let session_config = [self.plan.detection, self.plan.recognition, self.plan.classification];
         match () {
             () if self.threads == 0 => wrong("threads must be 1 or more"),
             () if self.queue_items_max == 0 => wrong("queue_items_max must be 1 or more"),
             () if self.run_pixels_max == 0 => wrong("run_pixels_max must be 1 or more"),
             () if self.watch_pause.is_zero() => wrong("watch_pause must be more than nothing"),
-            () if seats.iter().any(|s| s.sessions == 0 || s.threads == 0) => {
+            () if session_config.iter().any(|s| s.sessions == 0 || s.threads == 0) => {
                 wrong("every task needs 1 session and 1 thread or more")
             }
-            () if seats.iter().any(|s| s.threads > self.threads) => {
+            () if session_config.iter().any(|s| s.threads > self.threads) => {
                 wrong("a session cannot have more threads than `threads`")
             }
             () => Ok(()),
@@ -173,7 +173,7 @@ impl InferenceConfig {
 
 /// Sessions of one model, and threads of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Seats {
+pub struct SessionConfig {
     /// Sessions, each with an owner thread.
     pub sessions: usize,
     /// Threads of each session.
@@ -184,16 +184,16 @@ pub struct Seats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CpuPlan {
     /// One large run a page.
-    pub detection: Seats,
+    pub detection: SessionConfig,
     /// Many small runs a page.
-    pub recognition: Seats,
+    pub recognition: SessionConfig,
     /// A few tiny runs a page.
-    pub classification: Seats,
+    pub classification: SessionConfig,
 }
 
 /// A guess, for want of a machine with more than two cores: beyond four threads a second session should gain more.
 const DETECTION_THREADS_MAX: usize = 4;
-/// A session of a recogniser holds 30 to 35 MiB before it runs; beyond this number (a guess, as above) sessions get
+/// A session of a recognizer holds 30 to 35 MiB before it runs; beyond this number (a guess, as above) sessions get
 /// more threads instead.
 const RECOGNITION_SESSIONS_MAX: usize = 16;
 
@@ -204,14 +204,17 @@ impl CpuPlan {
         let detection_threads = cores.min(DETECTION_THREADS_MAX);
         let recognition_sessions = cores.min(RECOGNITION_SESSIONS_MAX);
         Self {
-            detection: Seats { sessions: cores / detection_threads, threads: detection_threads },
-            recognition: Seats { sessions: recognition_sessions, threads: cores / recognition_sessions },
-            classification: Seats { sessions: 1, threads: 1 },
+            detection: SessionConfig { sessions: cores / detection_threads, threads: detection_threads },
+            recognition: SessionConfig {
+                sessions: recognition_sessions,
+                threads: cores / recognition_sessions,
+            },
+            classification: SessionConfig { sessions: 1, threads: 1 },
         }
     }
 
     /// The seats of a task's models.
-    pub fn seats(&self, task: Task) -> Seats {
+    pub fn session_config(&self, task: Task) -> SessionConfig {
         match task {
             Task::Detection => self.detection,
             Task::Recognition => self.recognition,
@@ -229,19 +232,22 @@ mod tests {
     fn no_plan_asks_for_more_cores_than_there_are() {
         for cores in 0..200 {
             let plan = CpuPlan::for_cores(cores);
-            for seats in [plan.detection, plan.recognition, plan.classification] {
-                assert!(seats.sessions > 0 && seats.threads > 0, "{cores}: {plan:?}");
-                assert!(seats.sessions * seats.threads <= cores.max(1), "{cores}: {plan:?}");
+            for session_config in [plan.detection, plan.recognition, plan.classification] {
+                assert!(session_config.sessions > 0 && session_config.threads > 0, "{cores}: {plan:?}");
+                assert!(
+                    session_config.sessions * session_config.threads <= cores.max(1),
+                    "{cores}: {plan:?}"
+                );
             }
             InferenceConfig::new("", "", cores).validate().unwrap();
         }
     }
 
     #[test]
-    fn two_cores_detect_together_and_recognise_apart() {
+    fn two_cores_detect_together_and_recognize_apart() {
         let plan = CpuPlan::for_cores(2);
-        assert_eq!(plan.detection, Seats { sessions: 1, threads: 2 });
-        assert_eq!(plan.recognition, Seats { sessions: 2, threads: 1 });
+        assert_eq!(plan.detection, SessionConfig { sessions: 1, threads: 2 });
+        assert_eq!(plan.recognition, SessionConfig { sessions: 2, threads: 1 });
     }
 
     #[test]

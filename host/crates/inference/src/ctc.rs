@@ -1,6 +1,6 @@
-//! The CTC reduction, appended to a recogniser's graph: what a decoder needs of its logits.
+//! The CTC reduction, appended to a recognizer's graph: what a decoder needs of its logits.
 //!
-//! A recogniser gives `f32[rows, steps, classes]`, 12 MB for one long line. A CTC decoder (Graves et al. 2006,
+//! A recognizer gives `f32[rows, steps, classes]`, 12 MB for one long line. A CTC decoder (Graves et al. 2006,
 //! best path) reads two numbers a step: the greatest class and its probability. [`tail`] makes the piece of an
 //! ONNX model that computes them inside the engine, so the logits are never copied out. It is appended to the
 //! bytes of the model: protobuf merges a message with what is concatenated to it, repeated fields (nodes, outputs)
@@ -24,7 +24,7 @@ const CLASS_AXIS: u64 = 2;
 
 /// Bytes to append to a model whose output `logits` is `f32[rows, steps, classes]`.
 ///
-/// `ReduceMax` takes its axes as an attribute up to opset 17; the catalogue's recognisers are of opset 11 to 14.
+/// `ReduceMax` takes its axes as an attribute up to opset 17; the catalog's recognizers are of opset 11 to 14.
 pub fn tail(logits: &str) -> Vec<u8> {
     let mut graph = Vec::new(); // GraphProto: node = 1, output = 12
     let keep = attribute_int("keepdims", 0);

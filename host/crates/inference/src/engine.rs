@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lector_core::Tensor;
 
-use crate::provider::Rung;
+use crate::provider::EngineVariant;
 
 /// A model on a device, run by one thread at a time.
 pub(crate) trait Engine: Send {
@@ -53,7 +53,7 @@ impl Engine for InParts {
 /// An engine and what it is.
 pub(crate) struct Seated {
     pub(crate) engine: Box<dyn Engine>,
-    pub(crate) rung: Rung,
+    pub(crate) variant: EngineVariant,
 }
 
 /// The place of one owner thread's engine. The owner [takes it](Slot::for_run) for each run; a better engine is
@@ -103,8 +103,8 @@ pub(crate) struct EngineInUse<'a>(MutexGuard<'a, Seated>);
 
 impl EngineInUse<'_> {
     /// What it is.
-    pub(crate) fn rung(&self) -> Rung {
-        self.0.rung
+    pub(crate) fn variant(&self) -> EngineVariant {
+        self.0.variant
     }
 }
 

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use lector_core::{Blame, Fault, Kind, ModelName};
 
-use crate::catalogue::{Catalogue, CatalogueError};
-use crate::ladder::LadderError;
+use crate::catalog::{Catalog, CatalogError};
 use crate::openvino::OpenVinoError;
-use crate::provider::{Provider, Rung};
+use crate::provider::{EngineVariant, Provider};
+use crate::provider_preference::PreferenceError;
 
 /// Why the plane cannot start, or a lane cannot be opened; who runs the host can do something about it.
 #[derive(Debug, thiserror::Error)]
@@ -40,11 +40,11 @@ pub enum InferenceError {
     /// ONNX Runtime refused its environment.
     #[error("ONNX Runtime's environment: {0}")]
     Environment(String),
-    /// The catalogue, or a model's files.
+    /// The catalog, or a model's files.
     #[error(transparent)]
-    Catalogue(#[from] CatalogueError),
-    /// A model was asked for that the catalogue has not.
-    #[error("model {model} is not in the catalogue; it has: {known}")]
+    Catalog(#[from] CatalogError),
+    /// A model was asked for that the catalog has not.
+    #[error("model {model} is not in the catalog; it has: {known}")]
     ModelUnknown {
         /// Which one.
         model: ModelName,
@@ -53,11 +53,11 @@ pub enum InferenceError {
     },
     /// The configured providers make no ladder.
     #[error("{key}: {source}")]
-    Ladder {
+    ProviderPreference {
         /// Which key of the configuration.
         key: String,
         /// Why.
-        source: LadderError,
+        source: PreferenceError,
     },
     /// OpenVINO was asked for by name and is not to be had.
     #[error("provider openvino")]
@@ -79,12 +79,12 @@ pub enum InferenceError {
         what: String,
     },
     /// No engine could be made of a model.
-    #[error("model {model} on {rung}: {what}")]
+    #[error("model {model} on {variant}: {what}")]
     Session {
         /// Which model.
         model: ModelName,
         /// On whom.
-        rung: Rung,
+        variant: EngineVariant,
         /// Why not, with the runtime's own words.
         what: String,
     },
@@ -98,7 +98,7 @@ pub enum InferenceError {
     },
     /// The thread that has engines built could not be started.
     #[error("cannot start the thread that has engines built")]
-    Improver {
+    Upgrader {
         /// Why.
         source: std::io::Error,
     },
@@ -116,8 +116,8 @@ pub enum InferenceError {
 }
 
 impl InferenceError {
-    pub(crate) fn unknown(model: &ModelName, catalogue: &Catalogue) -> Self {
-        let known = catalogue.entries().iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>();
+    pub(crate) fn unknown(model: &ModelName, catalog: &Catalog) -> Self {
+        let known = catalog.entries().iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>();
         Self::ModelUnknown { model: model.clone(), known: known.join(", ") }
     }
 
@@ -127,14 +127,14 @@ impl InferenceError {
         let (kind, code, message) = match self {
             Self::ModelUnknown { .. } => (Kind::NotFound, "model_not_found", self.to_string()),
             Self::Stopped => (Kind::Unavailable, "engine_stopped", self.to_string()),
-            Self::Catalogue(error) => (Kind::Unavailable, "model_unavailable", error.without_paths()),
+            Self::Catalog(error) => (Kind::Unavailable, "model_unavailable", error.without_paths()),
             Self::NoEngine { model, .. } => {
                 let message = format!("model {model}: no rung of its ladder can serve");
                 (Kind::Unavailable, "model_unavailable", message)
             }
             Self::Model { .. } => (Kind::Unavailable, "model_unavailable", self.to_string()),
-            Self::Session { model, rung, .. } => {
-                let message = format!("model {model}: no engine on {rung}");
+            Self::Session { model, variant, .. } => {
+                let message = format!("model {model}: no engine on {variant}");
                 (Kind::Unavailable, "model_unavailable", message)
             }
             _ => (Kind::Unavailable, "model_unavailable", "no engine can be started".to_owned()),

@@ -1,7 +1,7 @@
 //! Model files and their descriptions under arbitrary bytes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use crate::{Catalogue, ctc, onnx};
+use crate::{Catalog, ctc, onnx};
 
 /// The look into an ONNX file gives names that stand in it, and comes to an end.
 #[test]
@@ -30,7 +30,7 @@ fn fuzz_model_toml() {
     std::fs::create_dir(home.path().join("m")).unwrap();
     let digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     let seed = format!(
-        "name = \"m\"\ntask = \"recognition\"\ndescription = \"d\"\nlicence = \"MIT\"\n[weights]\nfile = \"a.onnx\"\n\
+        "name = \"m\"\ntask = \"recognition\"\ndescription = \"d\"\nlicense = \"MIT\"\n[weights]\nfile = \"a.onnx\"\n\
          sha256 = \"{digest}\"\nbytes = 0\n[labels]\nfrom = \"list\"\nlist = [\"a\"]\nprefix = [\"\"]\n[engine]\n\
          reduce = \"ctc\"\nwidth_step = 32\nwidth_max = 320\nmax_batch = 4\n[preprocess]\nchannels = \"bgr\"\nheight = 48\n"
     );
@@ -48,9 +48,9 @@ fn fuzz_model_toml() {
     ];
     lector_fuzz::target("model-toml", &[seed.into_bytes()], &words, |input| {
         std::fs::write(&file, input).unwrap();
-        match Catalogue::read(home.path()) {
-            Ok(catalogue) => {
-                let entry = &catalogue.entries()[0];
+        match Catalog::read(home.path()) {
+            Ok(catalog) => {
+                let entry = &catalog.entries()[0];
                 assert_eq!(
                     entry.weights.path.parent(),
                     file.parent(),

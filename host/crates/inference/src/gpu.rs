@@ -38,7 +38,7 @@ impl GpuCard {
 
 /// A device at a moment. What it does not tell is `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct GpuReading {
+pub struct GpuSample {
     /// Number, from 0.
     pub number: u32,
     /// As its maker calls it.
@@ -85,7 +85,7 @@ pub fn cards() -> Vec<GpuCard> {
 }
 
 /// All devices as they are now.
-pub fn readings() -> Vec<GpuReading> {
+pub fn readings() -> Vec<GpuSample> {
     let Some(nvml) = nvml() else { return Vec::new() };
     let own = std::process::id();
     (0..nvml.device_count().unwrap_or(0))
@@ -99,7 +99,7 @@ pub fn readings() -> Vec<GpuReading> {
                 nvml_wrapper::enums::device::UsedGpuMemory::Used(bytes) => bytes,
                 nvml_wrapper::enums::device::UsedGpuMemory::Unavailable => 0,
             };
-            Some(GpuReading {
+            Some(GpuSample {
                 number,
                 name: device.name().unwrap_or_default(),
                 busy: device.utilization_rates().ok().map(|rates| f64::from(rates.gpu) / 100.0),
@@ -128,7 +128,7 @@ pub fn library_versions(provider: Provider) -> BTreeMap<String, String> {
 }
 
 fn cuda_version() -> Option<c_int> {
-    // SAFETY: the preflight has loaded it; its initialisers have run.
+    // SAFETY: the preflight has loaded it; its initializers have run.
     let library = unsafe { Library::open(Some("libcudart.so.13"), RTLD_NOW) }.ok()?;
     let mut version = 0;
     // SAFETY: this is the function's type by CUDA's documentation; the place for the answer is ours.

@@ -5,8 +5,8 @@
 //! [`lector_core::batching`]'s. An item carries its span and its reply channel; a caller that drops the channel has
 //! withdrawn the item. Called by [`crate::Inference`].
 
-mod consult;
 mod owner;
+mod plan_query;
 mod queue;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,17 +15,17 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lector_core::batching::Planned;
-use lector_core::port::{Terms, WorkDone, WorkItem};
+use lector_core::port::{Scheduling, WorkDone, WorkItem};
 use lector_core::{Fault, Kind, ModelInfo, Tensor};
 use tokio::sync::oneshot;
 
 use crate::check::{Limits, check, smallest};
-use crate::config::Seats;
+use crate::config::SessionConfig;
 use crate::cores::Cores;
 use crate::engine::{Engine, Seated, Slot};
 use crate::error::InferenceError;
 use crate::meter::{LaneStatus, Meter};
-use crate::provider::{Provider, Rung};
+use crate::provider::{EngineVariant, Provider};
 use queue::{Bounds, Queue, Refusal, Ticket};
 
 /// Bounds of the advice to come again; between them it is the backlog at the learned costs.
@@ -45,8 +45,8 @@ pub(crate) type Answer = oneshot::Receiver<Result<WorkDone, Fault>>;
 pub(crate) struct LaneParts {
     pub(crate) info: Arc<ModelInfo>,
     pub(crate) limits: Limits,
-    pub(crate) rung: Rung,
-    pub(crate) seats: Seats,
+    pub(crate) variant: EngineVariant,
+    pub(crate) session_config: SessionConfig,
     pub(crate) queue_items_max: usize,
     pub(crate) cores: Arc<Cores>,
     /// Whether the first costs are learned before the first item: a few runs of the smallest input.
@@ -60,8 +60,8 @@ pub(crate) struct Lane {
     info: Arc<ModelInfo>,
     limits: Limits,
     /// Who computes now.
-    rung: Mutex<Rung>,
-    seats: Seats,
+    variant: Mutex<EngineVariant>,
+    session_config: SessionConfig,
     /// One for each owner thread.
     slots: Vec<Arc<Slot>>,
     queue: Arc<Queue>,
@@ -72,10 +72,11 @@ pub(crate) struct Lane {
 impl Lane {
     /// Starts the owner threads.
     pub(crate) fn start(parts: LaneParts) -> Result<Self, InferenceError> {
-        let LaneParts { info, limits, rung, seats, queue_items_max, cores, calibrate, engines } = parts;
-        let cores_per_run = cores_per_run(rung.provider, seats);
+        let LaneParts { info, limits, variant, session_config, queue_items_max, cores, calibrate, engines } =
+            parts;
+        let cores_per_run = cores_per_run(variant.provider, session_config);
         let slots =
-            engines.into_iter().map(|engine| Arc::new(Slot::new(Seated { engine, rung }, cores_per_run)));
+            engines.into_iter().map(|engine| Arc::new(Slot::new(Seated { engine, variant }, cores_per_run)));
         let slots: Vec<Arc<Slot>> = slots.collect();
         let bounds = Bounds {
             items_max: queue_items_max,
@@ -87,15 +88,15 @@ impl Lane {
         let mut calibration = if calibrate { calibration(&info, &limits, &bounds) } else { Vec::new() };
         let lane = Self {
             limits,
-            rung: Mutex::new(rung),
-            seats: Seats { sessions: slots.len(), ..seats },
+            variant: Mutex::new(variant),
+            session_config: SessionConfig { sessions: slots.len(), ..session_config },
             slots,
             queue: Arc::new(Queue::new(bounds)),
             meter: Arc::default(),
             owners: Mutex::default(),
             info,
         };
-        lane.queue.engine_changed(rung.provider.keeps_shapes());
+        lane.queue.engine_changed(variant.provider.keeps_shapes());
         for slot in &lane.slots {
             let owner = owner::Owner {
                 slot: slot.clone(),
@@ -122,18 +123,18 @@ impl Lane {
 
     /// Puts other engines of the same model in, one for each owner thread, between runs. Nothing that waits or comes
     /// notices. Blocks until the runs that go on have ended.
-    pub(crate) fn swap(&self, rung: Rung, engines: Vec<Box<dyn Engine>>) {
+    pub(crate) fn swap(&self, variant: EngineVariant, engines: Vec<Box<dyn Engine>>) {
         debug_assert_eq!(engines.len(), self.slots.len());
         for (slot, engine) in self.slots.iter().zip(engines) {
-            slot.swap(Seated { engine, rung }, cores_per_run(rung.provider, self.seats));
+            slot.swap(Seated { engine, variant }, cores_per_run(variant.provider, self.session_config));
         }
-        self.queue.engine_changed(rung.provider.keeps_shapes());
-        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = rung;
+        self.queue.engine_changed(variant.provider.keeps_shapes());
+        *self.variant.lock().unwrap_or_else(PoisonError::into_inner) = variant;
     }
 
     /// Who computes now.
-    pub(crate) fn rung(&self) -> Rung {
-        *self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn variant(&self) -> EngineVariant {
+        *self.variant.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Checks an item and puts it into the queue. Never waits.
@@ -176,20 +177,20 @@ impl Lane {
             inputs,
             outputs: self.info.outputs.iter().map(|port| port.name.clone()).collect(),
             deadline,
-            terms: Terms::default(),
+            scheduling: Scheduling::default(),
         })
     }
 
     pub(crate) fn status(&self) -> LaneStatus {
         let meter = &*self.meter;
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (rung, run) = (self.rung(), meter.run.status());
+        let (variant, run) = (self.variant(), meter.run.status());
         LaneStatus {
             model: self.info.name.clone(),
-            provider: rung.provider.as_str(),
-            precision: rung.precision.as_str(),
-            sessions: self.seats.sessions,
-            threads_per_session: self.seats.threads,
+            provider: variant.provider.as_str(),
+            precision: variant.precision.as_str(),
+            sessions: self.session_config.sessions,
+            threads_per_session: self.session_config.threads,
             queue_items_max: self.queue.items_max(),
             queue_depth: self.queue.depth(),
             in_flight: get(&meter.in_flight),
@@ -230,8 +231,8 @@ impl Lane {
     }
 }
 
-fn cores_per_run(provider: Provider, seats: Seats) -> usize {
-    if provider.uses_cores() { seats.threads } else { 0 }
+fn cores_per_run(provider: Provider, session_config: SessionConfig) -> usize {
+    if provider.uses_cores() { session_config.threads } else { 0 }
 }
 
 impl Drop for Lane {

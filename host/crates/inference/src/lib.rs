@@ -1,6 +1,6 @@
 //! The inference plane: models on engines, a lane in front of each.
 //!
-//! Owns: the model catalogue ([`catalogue`]), the ladder of providers ([`ladder`]), the runtimes loaded into this process,
+//! Owns: the model catalog ([`catalog`]), the ladder of providers ([`preference`]), the runtimes loaded into this process,
 //! engines and their owner threads, the bounded queues in front of them, and the figures about all that. The only home of
 //! `ort` and OpenVINO.
 //! Must not know: guests, documents, tenants beyond their name, transport. Built by `host/src/app.rs`; called by
@@ -15,19 +15,19 @@
 pub mod acceptance;
 pub mod build;
 pub mod cache;
-pub mod catalogue;
+pub mod catalog;
 mod check;
 pub mod config;
 mod cores;
 pub mod ctc;
 mod engine;
+mod engine_builder;
 mod environment;
 mod error;
-mod forge;
+mod file_fingerprint;
 #[cfg(test)]
 mod fuzz;
 pub mod gpu;
-pub mod ladder;
 mod lane;
 mod machine;
 pub mod meter;
@@ -37,20 +37,20 @@ mod plane;
 pub mod preflight;
 mod profile;
 pub mod provider;
+pub mod provider_preference;
 mod session;
 pub mod simulated;
-mod stamp;
 
 pub use acceptance::{Measure, Verdict};
 pub use build::process::builder_main;
-pub use build::{BuildOrder, Outcome, Saying, Step};
+pub use build::{BuildOrder, BuilderMessage, Outcome, Step};
 pub use cache::EngineCache;
-pub use catalogue::{Catalogue, CatalogueError, ModelEntry, Task};
-pub use config::{CpuPlan, InferenceConfig, Seats};
+pub use catalog::{Catalog, CatalogError, ModelEntry, Task};
+pub use config::{CpuPlan, InferenceConfig, SessionConfig};
 pub use error::InferenceError;
-pub use ladder::{Ladder, LadderError, Wish};
 pub use machine::{CpuFeatures, UnknownCpuFeature};
 pub use meter::{HistogramStatus, LaneStatus, SizesStatus};
 pub use openvino::OpenVinoError;
-pub use plane::{BuiltStatus, EngineStatus, Inference, RungState, RungStatus, ServingStatus};
-pub use provider::{Precision, Provider, Rung};
+pub use plane::{BuiltStatus, EngineStatus, Inference, ServingStatus, VariantState, VariantStatus};
+pub use provider::{EngineVariant, Precision, Provider};
+pub use provider_preference::{PreferenceError, PreferredProvider, ProviderPreference};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lector_core::ModelName;
 use lector_core::batching::Bucket;
-use lector_core::port::Company;
+use lector_core::port::BatchComposition;
 
 /// Upper bounds of the histograms' buckets in seconds; one more bucket is open above.
 pub const BOUNDS_S: [f64; 14] =
@@ -111,12 +111,12 @@ pub(crate) struct Meter {
 
 impl Meter {
     /// Notes a run that ended, well or not.
-    pub(crate) fn ran(&self, company: &Company, bucket: &Bucket, run: Duration) {
-        Self::add(&self.rows, u64::from(company.rows));
-        Self::add(&self.pixels, bucket.row_pixels().saturating_mul(u64::from(company.rows)));
-        self.batch_rows.record(u64::from(company.rows));
-        if company.items > 1 {
-            Self::add(&self.shared_items, u64::from(company.items));
+    pub(crate) fn ran(&self, composition: &BatchComposition, bucket: &Bucket, run: Duration) {
+        Self::add(&self.rows, u64::from(composition.rows));
+        Self::add(&self.pixels, bucket.row_pixels().saturating_mul(u64::from(composition.rows)));
+        self.batch_rows.record(u64::from(composition.rows));
+        if composition.items > 1 {
+            Self::add(&self.shared_items, u64::from(composition.items));
         }
         self.run.record(run);
     }
@@ -215,8 +215,8 @@ mod tests {
     #[test]
     fn padding_is_counted_in_pixels() {
         let (meter, bucket) = (Meter::default(), Bucket::new(vec![vec![3, 48, 100]], vec![]));
-        let company = Company { run: 1, rows: 4, items: 2, tenants: 1 };
-        meter.ran(&company, &bucket, Duration::from_millis(1));
+        let composition = BatchComposition { run: 1, rows: 4, items: 2, tenants: 1 };
+        meter.ran(&composition, &bucket, Duration::from_millis(1));
         meter.waited(&bucket, 1, 1.0, Duration::ZERO);
         meter.waited(&bucket, 3, 0.75, Duration::ZERO);
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! A look into an ONNX file without an ONNX library: its metadata, its inputs and outputs.
 //!
 //! Fields by the numbers of `onnx.proto3`; everything else is stepped over by its length. Bounded by the bytes given;
-//! at malformed bytes the look ends, it never panics. Called by the catalogue (labels, what a file says of itself) and at
+//! at malformed bytes the look ends, it never panics. Called by the catalog (labels, what a file says of itself) and at
 //! start (the CTC tail).
 
 /// `ModelProto.graph`.
@@ -27,12 +27,12 @@ pub(crate) struct Port {
     pub(crate) shape: Option<Vec<Option<u64>>>,
 }
 
-/// Outputs of a serialised model, in their order.
+/// Outputs of a serialized model, in their order.
 pub(crate) fn output_ports(model: &[u8]) -> Vec<Port> {
     messages(model, GRAPH).flat_map(|graph| messages(graph, OUTPUT)).filter_map(port).collect()
 }
 
-/// Inputs of a serialised model, in their order. Old exports list their weights there, too: these are none.
+/// Inputs of a serialized model, in their order. Old exports list their weights there, too: these are none.
 pub(crate) fn input_ports(model: &[u8]) -> Vec<Port> {
     let mut ports = Vec::new();
     for graph in messages(model, GRAPH) {
@@ -43,12 +43,12 @@ pub(crate) fn input_ports(model: &[u8]) -> Vec<Port> {
     ports
 }
 
-/// Names of the outputs of a serialised model, in their order.
+/// Names of the outputs of a serialized model, in their order.
 pub(crate) fn outputs(model: &[u8]) -> Vec<String> {
     output_ports(model).into_iter().map(|port| port.name).collect()
 }
 
-/// Names of the inputs of a serialised model, in their order.
+/// Names of the inputs of a serialized model, in their order.
 pub(crate) fn inputs(model: &[u8]) -> Vec<String> {
     input_ports(model).into_iter().map(|port| port.name).collect()
 }
@@ -79,7 +79,7 @@ fn number(mut rest: &[u8], number: u64) -> Option<u64> {
     })
 }
 
-/// The value of `key` in the metadata of a serialised model; `None` where it has none.
+/// The value of `key` in the metadata of a serialized model; `None` where it has none.
 pub(crate) fn metadata(model: &[u8], key: &str) -> Option<String> {
     let entry = messages(model, METADATA).find(|entry| messages(entry, 1).next() == Some(key.as_bytes()))?;
     String::from_utf8(messages(entry, 2).next()?.to_vec()).ok()

@@ -1,6 +1,6 @@
 //! OpenVINO: compiles a model for the cores of this machine, in bf16 where they have it.
 //!
-//! Owns the process's one OpenVINO core, compiled models and their requests. Knows no lane and no catalogue. The C
+//! Owns the process's one OpenVINO core, compiled models and their requests. Knows no lane and no catalog. The C
 //! interface ([`api`]) is called directly.
 
 mod api;
@@ -71,11 +71,11 @@ struct Core {
     ptr: NonNull<api::Core>,
     version: String,
     /// Held while the device's properties are set and a model is made under them.
-    making: Mutex<()>,
+    compile_options: Mutex<()>,
 }
 
 // SAFETY: OpenVINO documents its core as safe to use from several threads; what it does not promise, properties that
-// belong to one making of a model, is behind `making`.
+// belong to one making of a model, is behind `compile_options`.
 unsafe impl Send for Core {}
 // SAFETY: as above.
 unsafe impl Sync for Core {}
@@ -89,7 +89,7 @@ impl Drop for Core {
 
 /// How a model is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Making {
+pub(crate) struct CompileOptions {
     /// Runs at once, each on a stream of its own.
     pub(crate) streams: usize,
     /// Threads over all streams.
@@ -119,7 +119,7 @@ impl OpenVino {
         // SAFETY: the library is loaded; the place for the answer is ours.
         check(api, unsafe { (api.ov_core_create)(&mut core) }).map_err(unusable)?;
         let ptr = NonNull::new(core).ok_or_else(|| unusable("it gave no core".to_owned()))?;
-        let openvino = Self(Arc::new(Core { api, ptr, version, making: Mutex::default() }));
+        let openvino = Self(Arc::new(Core { api, ptr, version, compile_options: Mutex::default() }));
         tracing::info!(library = %path.display(), version = openvino.version(), "OpenVINO loaded");
         *loaded = Some((path, openvino.clone()));
         Ok(openvino)
@@ -134,8 +134,8 @@ impl OpenVino {
         &self.0.version
     }
 
-    /// Compiles a serialised ONNX model.
-    pub(crate) fn compile(&self, onnx: &[u8], making: Making) -> Result<Compiled, String> {
+    /// Compiles a serialized ONNX model.
+    pub(crate) fn compile(&self, onnx: &[u8], compile_options: CompileOptions) -> Result<Compiled, String> {
         let (api, core) = (self.0.api, self.0.ptr.as_ptr());
         let mut model = null_mut();
         // SAFETY: the bytes live through the call, which copies what it keeps; no weights beside the model.
@@ -149,8 +149,8 @@ impl OpenVino {
             )
         })?;
         let mut compiled = null_mut();
-        let _making = self.0.making.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = self.set(making).and_then(|()| {
+        let _making = self.0.compile_options.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = self.set(compile_options).and_then(|()| {
             // SAFETY: core and model are alive; no properties are given beside those just set.
             check(api, unsafe {
                 (api.ov_core_compile_model_props)(
@@ -169,11 +169,11 @@ impl OpenVino {
     }
 
     /// Takes what [`Compiled::export`] wrote, and keeps it.
-    pub(crate) fn import(&self, blob: Vec<u8>, making: Making) -> Result<Compiled, String> {
+    pub(crate) fn import(&self, blob: Vec<u8>, compile_options: CompileOptions) -> Result<Compiled, String> {
         let api = self.0.api;
         let mut compiled = null_mut();
-        let _making = self.0.making.lock().unwrap_or_else(PoisonError::into_inner);
-        self.set(making)?;
+        let _making = self.0.compile_options.lock().unwrap_or_else(PoisonError::into_inner);
+        self.set(compile_options)?;
         // SAFETY: core and bytes are alive through the call; the model keeps the bytes.
         check(api, unsafe {
             (api.ov_core_import_model)(
@@ -188,12 +188,12 @@ impl OpenVino {
     }
 
     /// The device's properties for the next model: an import takes them from nowhere else.
-    fn set(&self, making: Making) -> Result<(), String> {
+    fn set(&self, compile_options: CompileOptions) -> Result<(), String> {
         let pairs = [
-            ("INFERENCE_PRECISION_HINT", if making.bf16 { "bf16" } else { "f32" }.to_owned()),
+            ("INFERENCE_PRECISION_HINT", if compile_options.bf16 { "bf16" } else { "f32" }.to_owned()),
             ("EXECUTION_MODE_HINT", "PERFORMANCE".to_owned()),
-            ("NUM_STREAMS", making.streams.to_string()),
-            ("INFERENCE_NUM_THREADS", making.threads.to_string()),
+            ("NUM_STREAMS", compile_options.streams.to_string()),
+            ("INFERENCE_NUM_THREADS", compile_options.threads.to_string()),
             // The host's other threads share these cores.
             ("ENABLE_CPU_PINNING", "NO".to_owned()),
         ];

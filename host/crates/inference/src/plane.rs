@@ -1,14 +1,14 @@
-//! The inference plane as a whole: catalogue, environment, the lanes that are open. Implements [`Engines`].
+//! The inference plane as a whole: catalog, environment, the lanes that are open. Implements [`Engines`].
 
 mod agreement;
-mod basis;
-mod board;
 mod changes;
-mod improve;
-mod improver;
-mod ladders;
+mod engine_states;
+mod input_fingerprint;
 mod open;
-mod patience;
+mod provider_preferences;
+mod retry_backoff;
+mod upgrade;
+mod upgrader;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -26,18 +26,18 @@ use lector_core::{Blame, Engines, Fault, Kind, ModelInfo, ModelName};
 use crate::build::process::{Running, carry_out};
 use crate::build::{BuildOrder, Outcome, Step, Task};
 use crate::cache::EngineCache;
-use crate::catalogue::{Catalogue, ModelEntry};
+use crate::catalog::{Catalog, ModelEntry};
 use crate::config::InferenceConfig;
 use crate::cores::Cores;
+use crate::engine_builder::EngineBuilder;
 use crate::error::InferenceError;
-use crate::forge::Forge;
-use crate::ladder::Ladder;
 use crate::lane::{Answer, Lane};
 use crate::meter::LaneStatus;
-use crate::provider::Rung;
-pub use board::{BuiltStatus, EngineStatus, RungState, RungStatus, ServingStatus};
-use improver::Improver;
-use ladders::Ladders;
+use crate::provider::EngineVariant;
+use crate::provider_preference::ProviderPreference;
+pub use engine_states::{BuiltStatus, EngineStatus, ServingStatus, VariantState, VariantStatus};
+use provider_preferences::ProviderPreferences;
+use upgrader::Upgrader;
 
 /// The engines of this host. Lanes are opened by [`Engines::prepare`] and closed by [`Engines::retain`].
 pub struct Inference(Arc<Plane>);
@@ -45,14 +45,14 @@ pub struct Inference(Arc<Plane>);
 struct Plane {
     config: InferenceConfig,
     /// As it was read last: before each opening, so that what an operator adds or changes is found without a restart.
-    catalogue: RwLock<Arc<Catalogue>>,
+    catalog: RwLock<Arc<Catalog>>,
     /// Why it could not be read the last time.
-    trouble: Mutex<Option<String>>,
-    ladders: Ladders,
-    forge: Forge,
+    catalog_error: Mutex<Option<String>>,
+    preferences: ProviderPreferences,
+    engine_builder: EngineBuilder,
     cache: EngineCache,
-    board: board::Board,
-    improver: Improver,
+    engine_states: engine_states::EngineStates,
+    upgrader: Upgrader,
     cores: Arc<Cores>,
     /// One snapshot: a request reads it once, an opening or closing replaces it.
     lanes: RwLock<Arc<Lanes>>,
@@ -66,26 +66,26 @@ const FIRST_ENGINE_ROUNDS: usize = 2;
 type Lanes = BTreeMap<ModelName, Arc<Lane>>;
 
 impl Inference {
-    /// Reads the catalogue and loads the runtimes: a provider that the configuration names and that cannot load is an
+    /// Reads the catalog and loads the runtimes: a provider that the configuration names and that cannot load is an
     /// error. Lanes come later, with those who want them. Blocks for moments.
     pub fn start(config: InferenceConfig) -> Result<Arc<Self>, InferenceError> {
         config.validate()?;
-        let catalogue = config.catalogue()?;
-        let (ladders, openvino) = Ladders::raise(&config, &catalogue)?;
+        let catalog = config.catalog()?;
+        let (preferences, openvino) = ProviderPreferences::raise(&config, &catalog)?;
         let plane = Arc::new(Plane {
-            forge: Forge::new(&config, openvino)?,
+            engine_builder: EngineBuilder::new(&config, openvino)?,
             cache: EngineCache::new(config.cache_dir.clone(), config.cache_bytes_max),
             cores: Arc::new(Cores::new(config.threads)),
-            board: board::Board::default(),
-            improver: Improver::default(),
+            engine_states: engine_states::EngineStates::default(),
+            upgrader: Upgrader::default(),
             lanes: RwLock::default(),
             changing: Mutex::default(),
-            trouble: Mutex::default(),
+            catalog_error: Mutex::default(),
             config,
-            catalogue: RwLock::new(Arc::new(catalogue)),
-            ladders,
+            catalog: RwLock::new(Arc::new(catalog)),
+            preferences,
         });
-        Improver::start(&plane)?;
+        Upgrader::start(&plane)?;
         Ok(Arc::new(Self(plane)))
     }
 
@@ -95,20 +95,20 @@ impl Inference {
         self.0.open(models)
     }
 
-    /// All models of the catalogue, open or not.
-    pub fn catalogue(&self) -> Arc<Catalogue> {
-        self.0.catalogue()
+    /// All models of the catalog, open or not.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.0.catalog()
     }
 
     /// Who may serve a model, in which order, and why.
-    pub fn ladder(&self, model: &ModelName) -> &Ladder {
-        self.0.ladder(model)
+    pub fn preference(&self, model: &ModelName) -> &ProviderPreference {
+        self.0.preference(model)
     }
 
     /// How the engines of all models stand that are open here, by the name of their model.
     pub fn engines(&self) -> Vec<EngineStatus> {
         let lanes = self.0.now();
-        lanes.keys().map(|model| self.0.board.status(model, self.0.ladder(model))).collect()
+        lanes.keys().map(|model| self.0.engine_states.status(model, self.0.preference(model))).collect()
     }
 
     /// Has an engine built or verified by a process of its own, whatever serves now. Blocks until it ends.
@@ -116,12 +116,12 @@ impl Inference {
         &self,
         task: Task,
         model: &ModelName,
-        rung: Rung,
+        variant: EngineVariant,
         hear: impl FnMut(Step, &str),
     ) -> Result<Outcome, String> {
         let entry = self.0.entry(model).map_err(|error| error.to_string())?;
         let config = &self.0.config;
-        let order = BuildOrder::new(config, task, model, rung, config.plan.seats(entry.task));
+        let order = BuildOrder::new(config, task, model, variant, config.plan.session_config(entry.task));
         carry_out(&config.builder_command, &order, config.build_timeout, &Running::default(), hear)
     }
 
@@ -164,7 +164,7 @@ impl Inference {
     /// second call does nothing. Nothing can be opened afterwards.
     pub fn shutdown(&self) {
         // First: an opening that waits for a build would hold this up.
-        self.0.improver.stop();
+        self.0.upgrader.stop();
         let mut ended = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
         *ended = true;
         let lanes = self.0.now();
@@ -182,8 +182,8 @@ impl Plane {
         *self.lanes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(lanes);
     }
 
-    fn ladder(&self, model: &ModelName) -> &Ladder {
-        self.ladders.of(model)
+    fn preference(&self, model: &ModelName) -> &ProviderPreference {
+        self.preferences.of(model)
     }
 
     fn open(&self, models: &[ModelName]) -> Result<(), InferenceError> {
@@ -194,7 +194,7 @@ impl Plane {
                     return Err(self.no_engine(&self.entry(model)?));
                 }
                 rounds += 1;
-                self.improver.wait_for_first(model)?;
+                self.upgrader.wait_for_first(model)?;
             }
         }
         Ok(())
@@ -218,15 +218,15 @@ impl Plane {
         self.reread_for(model)?;
         let Some(lane) = open::lane(self, &self.entry(model)?)? else { return Ok(false) };
         let status = lane.status();
-        let entry = self.board.serving(model).and_then(|serving| serving.entry);
+        let entry = self.engine_states.serving(model).and_then(|serving| serving.entry);
         tracing::info!(
-            %model, entry, rung = %lane.rung(), ladder = %self.ladder(model), sessions = status.sessions,
+            %model, entry, variant = %lane.variant(), preference = %self.preference(model), sessions = status.sessions,
             threads = status.threads_per_session, ms = started.elapsed().as_millis(), "lane open"
         );
         let mut lanes = Lanes::clone(&self.now());
         lanes.insert(model.clone(), Arc::new(lane));
         self.replace(lanes);
-        self.want_better(model);
+        self.enqueue_upgrade(model);
         Ok(true)
     }
 
@@ -235,19 +235,19 @@ impl Plane {
         models.iter().all(|model| lanes.contains_key(model))
     }
 
-    fn catalogue(&self) -> Arc<Catalogue> {
-        self.catalogue.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn entry(&self, model: &ModelName) -> Result<ModelEntry, InferenceError> {
-        let catalogue = self.catalogue();
-        catalogue.find(model).cloned().ok_or_else(|| InferenceError::unknown(model, &catalogue))
+        let catalog = self.catalog();
+        catalog.find(model).cloned().ok_or_else(|| InferenceError::unknown(model, &catalog))
     }
 
-    /// Reads the catalogue again, for `model`. What is wrong in another's description is no reason not to open this one.
+    /// Reads the catalog again, for `model`. What is wrong in another's description is no reason not to open this one.
     fn reread_for(&self, model: &ModelName) -> Result<(), InferenceError> {
         match self.reread() {
-            Err(error) if self.catalogue().find(model).is_some() && !error.concerns(model) => Ok(()),
+            Err(error) if self.catalog().find(model).is_some() && !error.concerns(model) => Ok(()),
             read => Ok(read?),
         }
     }
@@ -263,7 +263,7 @@ impl Plane {
         closed.values().for_each(|lane| lane.close());
         closed.values().for_each(|lane| lane.join());
         let closed: Vec<ModelName> = closed.into_keys().collect();
-        closed.iter().for_each(|model| self.board.closed(model));
+        closed.iter().for_each(|model| self.engine_states.closed(model));
         tracing::info!(models = ?closed, "lanes closed: nobody uses them any more");
         closed
     }
@@ -272,7 +272,7 @@ impl Plane {
 impl Drop for Inference {
     fn drop(&mut self) {
         // The thread that improves engines holds the plane while it works.
-        self.0.improver.stop();
+        self.0.upgrader.stop();
     }
 }
 
@@ -305,13 +305,15 @@ impl Engines for Inference {
 
     fn failed(&self, model: Option<&ModelName>) -> Result<Vec<FailedEngine>, Fault> {
         let failed = self.0.failed(model)?.into_iter();
-        Ok(failed.map(|(model, rung, why)| FailedEngine { model, rung: rung.to_string(), why }).collect())
+        Ok(failed
+            .map(|(model, variant, why)| FailedEngine { model, variant: variant.to_string(), why })
+            .collect())
     }
 
-    fn try_again(&self, failed: &[FailedEngine]) {
+    fn retry(&self, failed: &[FailedEngine]) {
         for one in failed {
-            if let Ok(rung) = one.rung.parse() {
-                self.0.try_again(&one.model, &[rung]);
+            if let Ok(variant) = one.variant.parse() {
+                self.0.retry(&one.model, &[variant]);
             }
         }
     }

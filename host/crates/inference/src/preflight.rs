@@ -107,7 +107,7 @@ fn keep_loaded(file: &str, dirs: &[PathBuf]) -> Result<(), String> {
     let in_dirs = dirs.iter().map(|dir| dir.join(file)).filter(|path| path.is_file());
     let mut why = String::new();
     for path in in_dirs.chain([PathBuf::from(file)]) {
-        // SAFETY: initialisers of a library run, which is what the operator asks for by naming a provider that needs it.
+        // SAFETY: initializers of a library run, which is what the operator asks for by naming a provider that needs it.
         match unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) } {
             Ok(library) => {
                 // Its symbols must stay: it is never unloaded.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::catalogue::{ModelEntry, Task};
+use crate::catalog::{ModelEntry, Task};
 
 /// Smallest, usual and largest shape of the one input: rows, channels, height, width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Profile {
         let (engine, spec) = (&entry.engine, &entry.preprocess);
         let usual_rows = if entry.task == Task::Detection { 1 } else { USUAL_ROWS };
         let extent =
-            |fixed: Option<u32>, steps: Option<crate::catalogue::Steps>, usual: u32| match (fixed, steps) {
+            |fixed: Option<u32>, steps: Option<crate::catalog::Steps>, usual: u32| match (fixed, steps) {
                 (Some(fixed), _) => [fixed; 3],
                 (None, Some(steps)) => [steps.step, usual.min(steps.max), steps.max],
                 (None, None) => [usual; 3],
@@ -68,7 +68,7 @@ impl fmt::Display for Profile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::tests::{described, detector};
+    use crate::catalog::tests::{described, detector};
 
     #[test]
     fn rows_give_way_where_the_largest_shape_has_too_many_pixels() {

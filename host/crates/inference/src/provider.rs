@@ -1,4 +1,4 @@
-//! Who computes, and how exactly: a provider with a precision is a rung of the ladder ([`crate::ladder`]).
+//! Who computes, and how exactly: a provider with a precision is a rung of the ladder ([`crate::preference`]).
 //!
 //! A provider that was asked for and cannot load is a start-up error. Nothing falls back unless the ladder lists it.
 
@@ -88,31 +88,31 @@ impl fmt::Display for Precision {
 
 /// One step of a ladder: a provider at a precision. Written `openvino/bf16`, `cuda:1/f32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Rung {
+pub struct EngineVariant {
     /// Who computes.
     pub provider: Provider,
     /// How exactly.
     pub precision: Precision,
 }
 
-impl Rung {
+impl EngineVariant {
     /// What every other one is compared with, and what needs no build: ONNX Runtime's kernels in f32.
     pub const REFERENCE: Self = Self { provider: Provider::Cpu, precision: Precision::F32 };
 }
 
-impl fmt::Display for Rung {
+impl fmt::Display for EngineVariant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.provider, self.precision)
     }
 }
 
-impl serde::Serialize for Rung {
+impl serde::Serialize for EngineVariant {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> serde::Deserialize<'de> for Rung {
+impl<'de> serde::Deserialize<'de> for EngineVariant {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
@@ -129,12 +129,12 @@ impl<'de> serde::Deserialize<'de> for Rung {
 pub struct UnknownProvider(String);
 
 /// A rung with both parts.
-impl FromStr for Rung {
+impl FromStr for EngineVariant {
     type Err = UnknownProvider;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.parse::<Named>()? {
-            Named { provider, precision: Some(precision) } => Ok(Rung { provider, precision }),
+            Named { provider, precision: Some(precision) } => Ok(EngineVariant { provider, precision }),
             _ => Err(UnknownProvider(text.to_owned())),
         }
     }
@@ -186,11 +186,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rungs_parse_as_they_print() {
+    fn variants_parse_as_they_print() {
         for text in ["cpu/f32", "openvino/bf16", "openvino/f32", "cuda:1/f32", "tensorrt:0/f16"] {
-            assert_eq!(text.parse::<Rung>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<EngineVariant>().unwrap().to_string(), text);
         }
-        assert_eq!("cpu/f32".parse(), Ok(Rung::REFERENCE));
+        assert_eq!("cpu/f32".parse(), Ok(EngineVariant::REFERENCE));
         let named = |text: &str| text.parse::<Named>().unwrap();
         assert_eq!(named("cuda"), Named { provider: Provider::Cuda { device: 0 }, precision: None });
         assert_eq!(named("openvino").precision, None);
@@ -199,6 +199,6 @@ mod tests {
         {
             assert!(wrong.parse::<Named>().unwrap_err().to_string().contains(wrong));
         }
-        assert!("cpu".parse::<Rung>().is_err(), "a rung names its precision");
+        assert!("cpu".parse::<EngineVariant>().is_err(), "a rung names its precision");
     }
 }

@@ -14,17 +14,17 @@ use ort::value::{DynValue, Outlet, TensorElementType, TensorRef};
 
 use crate::engine::Engine;
 use crate::profile::Profile;
-use crate::provider::{Precision, Provider, Rung};
+use crate::provider::{EngineVariant, Precision, Provider};
 
 /// Effort of TensorRT's builder, its own default: less gives poor engines, more takes many times as long.
 pub(crate) const TRT_LEVEL: u8 = 3;
 
 /// What a session is built from.
 pub(crate) enum Graph<'a> {
-    /// A serialised model.
+    /// A serialized model.
     Model(&'a [u8]),
-    /// A file that [`Recipe::dump`] wrote for ONNX Runtime's own kernels: nothing is left to optimise.
-    Optimised(&'a Path),
+    /// A file that [`Recipe::dump`] wrote for ONNX Runtime's own kernels: nothing is left to optimize.
+    Optimized(&'a Path),
     /// A file that [`Recipe::dump`] wrote for TensorRT.
     File(&'a Path),
 }
@@ -32,7 +32,7 @@ pub(crate) enum Graph<'a> {
 /// How the sessions of a model are built.
 pub(crate) struct Recipe<'a> {
     pub(crate) environment: &'a Environment,
-    pub(crate) rung: Rung,
+    pub(crate) variant: EngineVariant,
     /// Threads of one session's own pool, the caller's included; 1: no pool.
     pub(crate) threads: usize,
     /// Whether runs take memory from the arena of the process or from one of the session's own.
@@ -48,15 +48,15 @@ pub(crate) struct Recipe<'a> {
 }
 
 impl Recipe<'_> {
-    /// A session. The bytes of a serialised model are free again when it returns.
+    /// A session. The bytes of a serialized model are free again when it returns.
     pub(crate) fn build(&self, graph: &Graph<'_>) -> Result<Session, String> {
         let level = match graph {
-            Graph::Optimised(_) => GraphOptimizationLevel::Disable,
+            Graph::Optimized(_) => GraphOptimizationLevel::Disable,
             Graph::Model(_) | Graph::File(_) => GraphOptimizationLevel::All,
         };
         let session = self.builder(level).and_then(|mut builder| match graph {
             Graph::Model(model) => builder.commit_from_memory(model),
-            Graph::Optimised(path) | Graph::File(path) => builder.commit_from_file(path),
+            Graph::Optimized(path) | Graph::File(path) => builder.commit_from_file(path),
         });
         session.map_err(|e| e.to_string())
     }
@@ -81,7 +81,7 @@ impl Recipe<'_> {
             builder = builder.with_env_allocators().map_err(forget)?;
         }
         // TensorRT writes its own file.
-        if let (Provider::Cpu, Some(path)) = (self.rung.provider, &self.dump) {
+        if let (Provider::Cpu, Some(path)) = (self.variant.provider, &self.dump) {
             builder = builder.with_optimized_model_path(path).map_err(forget)?;
         }
         Ok(builder)
@@ -90,7 +90,7 @@ impl Recipe<'_> {
     /// The provider with its options; failing to load is an error there.
     fn dispatch(&self) -> ort::Result<ExecutionProviderDispatch> {
         let id = |device: u32| i32::try_from(device).unwrap_or(i32::MAX);
-        let dispatch = match self.rung.provider {
+        let dispatch = match self.variant.provider {
             Provider::Cpu => ep::CPU::default().with_arena_allocator(true).build(),
             Provider::Cuda { device } => {
                 let cuda = ep::CUDA::default().with_device_id(id(device)).with_tf32(false);
@@ -108,7 +108,7 @@ impl Recipe<'_> {
     /// Engines are made by a build, with explicit profiles and into one file, and never by a request: the names that the
     /// provider gives to files of its own cache ignore the weights, so that cache is off.
     fn tensorrt(&self, device: i32) -> ExecutionProviderDispatch {
-        let precision = self.rung.precision;
+        let precision = self.variant.precision;
         let mut tensorrt = ep::TensorRT::default()
             .with_device_id(device)
             .with_fp16(precision == Precision::F16)

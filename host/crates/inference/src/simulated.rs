@@ -13,13 +13,13 @@ use lector_core::port::{WorkDone, WorkItem};
 use lector_core::{Blame, Dtype, Engines, Fault, Kind, ModelInfo, ModelName, Tensor, TensorData};
 
 use crate::check::Limits;
-use crate::config::Seats;
+use crate::config::SessionConfig;
 use crate::cores::Cores;
 use crate::engine::Engine;
 use crate::error::InferenceError;
 use crate::lane::{Lane, LaneParts};
 use crate::meter::LaneStatus;
-use crate::provider::Rung;
+use crate::provider::EngineVariant;
 
 /// Columns of input and output as a bench gives them that wants one bucket.
 pub const COLUMNS: usize = 4;
@@ -59,8 +59,8 @@ impl Simulated {
         let lane = Lane::start(LaneParts {
             info: Arc::new(info),
             limits: Limits { width: None, side: None, run_pixels_max: u64::MAX },
-            rung: Rung::REFERENCE,
-            seats: Seats { sessions: 1, threads: 1 },
+            variant: EngineVariant::REFERENCE,
+            session_config: SessionConfig { sessions: 1, threads: 1 },
             queue_items_max: accelerator.queue_items_max,
             cores: Arc::new(Cores::new(1)),
             calibrate: true,

@@ -23,10 +23,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lector_core::port::{Terms, WorkItem};
+use lector_core::port::{Scheduling, WorkItem};
 use lector_core::{Engines, ModelName, Tensor, TensorData};
 use lector_inference::build::Task;
-use lector_inference::{BuildOrder, Inference, InferenceConfig, RungState};
+use lector_inference::{BuildOrder, Inference, InferenceConfig, VariantState};
 
 /// What has not come by then never comes, however busy the machine.
 const HANG: Duration = Duration::from_secs(1200);
@@ -41,8 +41,8 @@ struct Stage {
 }
 
 /// An empty cache and a ladder; `None`, said aloud, where something is missing.
-fn stage(ladder: &[&str]) -> Option<Stage> {
-    let mut config = building::config(&[LINE, DET, REC], ladder)?;
+fn stage(preference: &[&str]) -> Option<Stage> {
+    let mut config = building::config(&[LINE, DET, REC], preference)?;
     let dir = tempfile::tempdir().unwrap();
     config.cache_dir = dir.path().join("engines");
     Some(Stage { config, dir })
@@ -56,7 +56,7 @@ fn open(config: &InferenceConfig, model: &str) -> Arc<Inference> {
 
 fn serving(inference: &Inference) -> (String, Option<String>) {
     let serving = inference.engines().remove(0).serving.unwrap();
-    (serving.rung.to_string(), serving.entry)
+    (serving.variant.to_string(), serving.entry)
 }
 
 /// Waits for a condition that must come: builds have a low priority, and take many times as long on a busy machine.
@@ -78,7 +78,7 @@ fn run(inference: &Inference, model: &str, shape: &[usize], output: &str) -> Vec
         inputs: vec![("x".to_owned(), tensor)],
         outputs: vec![output.to_owned()],
         deadline: Instant::now() + HANG,
-        terms: Terms::default(),
+        scheduling: Scheduling::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(inference.infer(item)).unwrap().outputs[0].as_f32().unwrap().to_vec()
@@ -89,7 +89,7 @@ fn the_reference_serves_at_once_and_a_better_engine_comes_in_unnoticed() {
     let Some(stage) = stage(&["openvino/f32", "cpu"]) else { return };
     let inference = open(&stage.config, REC);
     assert_eq!(serving(&inference), ("cpu/f32".to_owned(), None), "nothing is waited for");
-    assert!(inference.engines()[0].improving);
+    assert!(inference.engines()[0].upgrading);
     // Runs go on all the while; none fails, and the answers stay the same within rounding.
     let read = || run(&inference, REC, &[1, 3, 48, 320], "confidence");
     let before = read();
@@ -103,16 +103,16 @@ fn the_reference_serves_at_once_and_a_better_engine_comes_in_unnoticed() {
     let lane = &inference.lanes()[0];
     assert_eq!((lane.failures, lane.provider, lane.precision), (0, "openvino", "f32"));
     let status = inference.engines().remove(0);
-    assert!(!status.improving);
-    let built = status.rungs[0].built.clone().unwrap();
+    assert!(!status.upgrading);
+    let built = status.variants[0].built.clone().unwrap();
     assert!(built.bytes > 1_000_000 && built.summary.contains("character_agreement"), "{built:?}");
     drop(inference);
 
     // The next start finds it, and builds nothing.
     let inference = open(&stage.config, REC);
-    let (rung, entry) = serving(&inference);
-    assert_eq!((rung.as_str(), entry), ("openvino/f32", Some(built.entry)));
-    assert!(!inference.engines()[0].improving);
+    let (variant, entry) = serving(&inference);
+    assert_eq!((variant.as_str(), entry), ("openvino/f32", Some(built.entry)));
+    assert!(!inference.engines()[0].upgrading);
     assert_eq!(
         run(&inference, REC, &[1, 3, 48, 320], "confidence"),
         after,
@@ -130,7 +130,7 @@ fn the_cpus_own_engine_goes_through_the_same_door() {
     let Some(stage) = stage(&["cpu"]) else { return };
     let inference = open(&stage.config, LINE);
     let before = run(&inference, LINE, &[2, 3, 48, 192], output(&inference, LINE).as_str());
-    wait_for("the optimised graph", || serving(&inference).1.is_some());
+    wait_for("the optimized graph", || serving(&inference).1.is_some());
     let name = output(&inference, LINE);
     assert_eq!(run(&inference, LINE, &[2, 3, 48, 192], &name), before);
     drop(inference);
@@ -161,7 +161,7 @@ fn without_a_permitted_fallback_the_lane_opens_on_what_is_built_for_it() {
 }
 
 #[test]
-fn a_damaged_entry_is_set_aside_and_built_again() {
+fn a_damaged_entry_is_quarantined_and_built_again() {
     let Some(stage) = stage(&["openvino/f32", "cpu"]) else { return };
     let first = Inference::start(stage.config.clone()).unwrap();
     let outcome = first.order(Task::Build, &LINE.into(), "openvino/f32".parse().unwrap(), |_, _| {}).unwrap();
@@ -172,19 +172,19 @@ fn a_damaged_entry_is_set_aside_and_built_again() {
     std::fs::write(&blob, bytes).unwrap();
     let inference = open(&stage.config, LINE);
     assert_eq!(serving(&inference).0, "cpu/f32", "the server is not taken down");
-    let aside = inference.cache().set_asides().unwrap();
+    let aside = inference.cache().quarantined().unwrap();
     assert!(aside[0].1.contains("engine.blob has other content"), "{aside:?}");
     wait_for("the new engine", || serving(&inference).0 == "openvino/f32");
 }
 
 #[test]
-fn a_whole_entry_that_does_not_load_is_set_aside_and_built_again_without_a_restart() {
-    for (ladder, rung, file) in
+fn a_whole_entry_that_does_not_load_is_quarantined_and_built_again_without_a_restart() {
+    for (preference, variant, file) in
         [(&["openvino/f32", "cpu"][..], "openvino/f32", "engine.blob"), (&["cpu"], "cpu/f32", "engine.onnx")]
     {
-        let Some(stage) = stage(ladder) else { return };
+        let Some(stage) = stage(preference) else { return };
         let first = Inference::start(stage.config.clone()).unwrap();
-        let outcome = first.order(Task::Build, &LINE.into(), rung.parse().unwrap(), |_, _| {}).unwrap();
+        let outcome = first.order(Task::Build, &LINE.into(), variant.parse().unwrap(), |_, _| {}).unwrap();
         drop(first);
         replace(&stage, &outcome.entry, file, b"what no runtime loads");
         let inference = open(&stage.config, LINE);
@@ -195,9 +195,9 @@ fn a_whole_entry_that_does_not_load_is_set_aside_and_built_again_without_a_resta
         );
         wait_for("the engine that was built again", || {
             let (serves, entry) = serving(&inference);
-            serves == rung && entry.as_ref() == Some(&outcome.entry)
+            serves == variant && entry.as_ref() == Some(&outcome.entry)
         });
-        let aside = inference.cache().set_asides().unwrap();
+        let aside = inference.cache().quarantined().unwrap();
         assert!(aside[0].1.contains("it could not be loaded"), "{aside:?}");
     }
 }
@@ -229,7 +229,7 @@ fn an_opening_that_waits_for_a_build_holds_up_nobody_and_ends_with_the_plane() {
         inputs: Vec::new(),
         outputs: Vec::new(),
         deadline: Instant::now() + HANG,
-        terms: Terms::default(),
+        scheduling: Scheduling::default(),
     };
     let fault = runtime.block_on(inference.infer(item)).unwrap_err();
     assert_eq!(fault.code, "model_not_found");
@@ -240,8 +240,8 @@ fn an_opening_that_waits_for_a_build_holds_up_nobody_and_ends_with_the_plane() {
     assert!(error.contains("the host stops"), "{error}");
 }
 
-/// A catalogue with one model of the real one, its description and weights changed.
-fn catalogue(stage: &Stage, model: &str, change: impl Fn(String) -> String, weights: Vec<u8>) -> PathBuf {
+/// A catalog with one model of the real one, its description and weights changed.
+fn catalog(stage: &Stage, model: &str, change: impl Fn(String) -> String, weights: Vec<u8>) -> PathBuf {
     let own = stage.dir.path().join("models");
     let real = &stage.config.models_dir;
     std::fs::create_dir_all(own.join(model)).unwrap();
@@ -250,7 +250,7 @@ fn catalogue(stage: &Stage, model: &str, change: impl Fn(String) -> String, weig
         std::fs::copy(&picture, own.join("golden").join(picture.file_name().unwrap())).unwrap();
     }
     let text = std::fs::read_to_string(real.join(model).join("model.toml")).unwrap();
-    let digest = lector_inference::catalogue::Sha256::of(&weights);
+    let digest = lector_inference::catalog::Sha256::of(&weights);
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let weights_sha = lines.iter().position(|line| line.starts_with("sha256")).unwrap();
     lines[weights_sha] = format!("sha256 = \"{digest}\"");
@@ -276,52 +276,52 @@ fn replace(stage: &Stage, entry: &str, file: &str, content: &[u8]) {
     let dir = stage.config.cache_dir.join(entry);
     let path = dir.join("manifest.json");
     let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    let digest = lector_inference::catalogue::Sha256::of(content);
+    let digest = lector_inference::catalog::Sha256::of(content);
     manifest["files"][file] = serde_json::json!({ "bytes": content.len(), "sha256": digest.as_str() });
     std::fs::write(dir.join(file), content).unwrap();
     std::fs::write(path, serde_json::to_vec(&manifest).unwrap()).unwrap();
 }
 
 #[test]
-fn an_engine_that_is_wrong_is_refused_and_the_next_rung_serves() {
+fn an_engine_that_is_wrong_is_refused_and_the_next_variant_serves() {
     let Some(stage) = stage(&["openvino/f32", "cpu"]) else { return };
-    let rung = || "openvino/f32".parse().unwrap();
+    let variant = || "openvino/f32".parse().unwrap();
     // (The line classifier keeps its weights in `Constant` nodes, where the perturbation does not look.)
     for model in [DET, REC] {
         let right = Inference::start(stage.config.clone()).unwrap();
-        let outcome = right.order(Task::Build, &model.into(), rung(), |_, _| {}).unwrap();
+        let outcome = right.order(Task::Build, &model.into(), variant(), |_, _| {}).unwrap();
         assert!(outcome.accepted, "{outcome:?}");
         let weights = std::fs::read(stage.config.models_dir.join(model).join("model.onnx")).unwrap();
         let other = perturbed(weights.clone(), 2, -0.7);
         assert!(other != weights, "{model}: nothing was perturbed");
-        let models_dir = catalogue(&stage, model, |text| text, other);
+        let models_dir = catalog(&stage, model, |text| text, other);
         let cache_dir = stage.dir.path().join("wrong");
         let config = InferenceConfig { models_dir, cache_dir: cache_dir.clone(), ..stage.config.clone() };
         let wrong = Inference::start(config).unwrap();
-        let built = wrong.order(Task::Build, &model.into(), rung(), |_, _| {}).unwrap();
+        let built = wrong.order(Task::Build, &model.into(), variant(), |_, _| {}).unwrap();
         plant(&stage, &outcome.entry, &cache_dir.join(&built.entry));
-        let outcome = right.order(Task::Verify, &model.into(), rung(), |_, _| {}).unwrap();
+        let outcome = right.order(Task::Verify, &model.into(), variant(), |_, _| {}).unwrap();
         assert!(!outcome.accepted, "{model}: {outcome:?}");
         // Kept for inspection, reported, and not built again.
         let inference = open(&stage.config, model);
         assert_eq!(serving(&inference).0, "cpu/f32");
         let status = inference.engines().remove(0);
-        assert_eq!(status.rungs[0].state, RungState::Refused);
-        assert_eq!(status.rungs[0].built.as_ref().unwrap().summary, outcome.summary);
+        assert_eq!(status.variants[0].state, VariantState::Refused);
+        assert_eq!(status.variants[0].built.as_ref().unwrap().summary, outcome.summary);
     }
 }
 
 #[test]
 fn a_half_right_engine_stands_or_falls_with_the_threshold() {
     let Some(stage) = stage(&["openvino/f32", "cpu"]) else { return };
-    let rung = || "openvino/f32".parse().unwrap();
+    let variant = || "openvino/f32".parse().unwrap();
     // The wrong engine: a few weights a little off.
     let weights = std::fs::read(stage.config.models_dir.join(DET).join("model.onnx")).unwrap();
-    let models_dir = catalogue(&stage, DET, |text| text, perturbed(weights.clone(), 5, 1.35));
+    let models_dir = catalog(&stage, DET, |text| text, perturbed(weights.clone(), 5, 1.35));
     let cache_dir = stage.dir.path().join("half");
     let config = InferenceConfig { models_dir, cache_dir: cache_dir.clone(), ..stage.config.clone() };
     let wrong = Inference::start(config).unwrap();
-    let built = wrong.order(Task::Build, &DET.into(), rung(), |_, _| {}).unwrap();
+    let built = wrong.order(Task::Build, &DET.into(), variant(), |_, _| {}).unwrap();
     // Judged with the threshold at, just below and just above what was measured.
     let judge = |least: f64| {
         let loose = |text: String| {
@@ -329,12 +329,12 @@ fn a_half_right_engine_stands_or_falls_with_the_threshold() {
                 .replace("box_match_min = 0.97", "box_match_min = 0.0")
                 .replace("area_drift_max = 0.02", "area_drift_max = 1.0")
         };
-        let models_dir = catalogue(&stage, DET, loose, weights.clone());
+        let models_dir = catalog(&stage, DET, loose, weights.clone());
         let config = InferenceConfig { models_dir, ..stage.config.clone() };
         let right = Inference::start(config).unwrap();
-        let outcome = right.order(Task::Build, &DET.into(), rung(), |_, _| {}).unwrap();
+        let outcome = right.order(Task::Build, &DET.into(), variant(), |_, _| {}).unwrap();
         plant(&stage, &outcome.entry, &cache_dir.join(&built.entry));
-        right.order(Task::Verify, &DET.into(), rung(), |_, _| {}).unwrap()
+        right.order(Task::Verify, &DET.into(), variant(), |_, _| {}).unwrap()
     };
     let measured = judge(0.0);
     assert!(measured.accepted, "{measured:?}");
@@ -371,8 +371,8 @@ fn finished(mut builder: Child) -> Output {
 
 fn order(stage: &Stage, model: &str, task: Task) -> BuildOrder {
     let name: ModelName = model.into();
-    let seats = stage.config.plan.classification;
-    BuildOrder::new(&stage.config, task, &name, "openvino/f32".parse().unwrap(), seats)
+    let session_config = stage.config.plan.classification;
+    BuildOrder::new(&stage.config, task, &name, "openvino/f32".parse().unwrap(), session_config)
 }
 
 #[test]

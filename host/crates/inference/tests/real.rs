@@ -15,10 +15,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lector_core::port::{Terms, WorkDone, WorkItem};
+use lector_core::port::{Scheduling, WorkDone, WorkItem};
 use lector_core::{Blame, Dtype, Engines, Fault, Kind, ModelName, Tensor, TensorData};
 use lector_inference::{
-    Catalogue, CpuFeatures, Inference, InferenceConfig, InferenceError, LadderError, ModelEntry,
+    Catalog, CpuFeatures, Inference, InferenceConfig, InferenceError, ModelEntry, PreferenceError,
 };
 
 use places::{Places, cpu_features, missing, places};
@@ -31,8 +31,8 @@ const LOGITS: &str = "fetch_name_0";
 /// A configuration for `models`; `None`, said aloud, where something is missing.
 fn config(models: &[&str]) -> Option<InferenceConfig> {
     let Places { library, openvino_dir, models_dir } = places();
-    let catalogue = Catalogue::read(&models_dir).unwrap_or_default();
-    let present = |name: &str| catalogue.find(&name.into()).is_some_and(ModelEntry::present);
+    let catalog = Catalog::read(&models_dir).unwrap_or_default();
+    let present = |name: &str| catalog.find(&name.into()).is_some_and(ModelEntry::present);
     if !library.is_file() || !models.iter().all(|name| present(name)) {
         missing(format_args!("ONNX Runtime or weights of {models:?} are"));
         return None;
@@ -60,7 +60,7 @@ fn names(models: &[&str]) -> Vec<ModelName> {
     models.iter().map(|&name| name.into()).collect()
 }
 
-/// Stripes that differ by `seed`: a recogniser reads something in them.
+/// Stripes that differ by `seed`: a recognizer reads something in them.
 fn stripes(shape: &[usize], seed: usize) -> Tensor {
     let width = *shape.last().unwrap();
     let count: usize = shape.iter().product();
@@ -78,7 +78,7 @@ fn item(model: &str, input: Tensor, outputs: &[&str]) -> WorkItem {
         inputs: vec![("x".to_owned(), input)],
         outputs: outputs.iter().map(|&o| o.to_owned()).collect(),
         deadline: Instant::now() + Duration::from_secs(600),
-        terms: Terms::default(),
+        scheduling: Scheduling::default(),
     }
 }
 
@@ -263,9 +263,11 @@ fn a_machine_whose_features_are_hidden_chooses_engines_as_one_without_them() {
         let providers = vec![provider.parse().unwrap()];
         Inference::start(InferenceConfig { cpu_features, providers, ..good.clone() })
     };
-    assert_eq!(on("auto").unwrap().ladder(&TINY_REC.into()).to_string(), "cpu/f32");
-    let Err(InferenceError::Ladder { key, source }) = on("openvino/bf16") else { panic!("bf16 is hidden") };
-    assert!(matches!(source, LadderError::NoBf16 { .. }), "{key}: {source}");
+    assert_eq!(on("auto").unwrap().preference(&TINY_REC.into()).to_string(), "cpu/f32");
+    let Err(InferenceError::ProviderPreference { key, source }) = on("openvino/bf16") else {
+        panic!("bf16 is hidden")
+    };
+    assert!(matches!(source, PreferenceError::NoBf16 { .. }), "{key}: {source}");
 }
 
 #[test]
@@ -275,7 +277,7 @@ fn lanes_open_for_those_who_ask_and_close_when_nobody_does() {
     let prepare = |models: &[&str]| runtime.block_on(inference.prepare(names(models)));
     let fault = prepare(&["other"]).unwrap_err();
     assert_eq!((fault.code, fault.kind), ("model_not_found", Kind::NotFound));
-    assert!(fault.message.contains("other is not in the catalogue; it has: "), "{fault}");
+    assert!(fault.message.contains("other is not in the catalog; it has: "), "{fault}");
     assert!(inference.model(&TINY_DET.into()).is_none());
     // Many at once, for overlapping models: each is opened once.
     let asked: Vec<_> = (0..8)

@@ -4,9 +4,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use lector_core::{Image, Point, Quad, Size, Tensor, TensorData, Turn};
+use lector_core::{Image, Point, Quad, Rotation, Size, Tensor, TensorData};
 use lector_pixels::{
-    Channels, Crop, Filter, Normalisation, argmax, quantise, resize, rotate, stack, to_tensor,
+    Channels, Crop, Filter, Normalization, argmax, quantize, resize, rotate, stack, to_tensor,
 };
 
 fn time<T>(name: &str, mut body: impl FnMut() -> T) {
@@ -27,10 +27,10 @@ fn main() {
     let page = Image::from_rgb(size, bytes).unwrap();
     let small = Size { width: 928, height: 1312 };
     let n =
-        Normalisation { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], channels: Channels::Bgr };
+        Normalization { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], channels: Channels::Bgr };
     time("resize A4@200dpi to 928x1312, bilinear", || resize(&page, small, Filter::Bilinear).unwrap());
     time("resize A4@200dpi to 928x1312, cubic", || resize(&page, small, Filter::Cubic).unwrap());
-    time("rotate A4@200dpi by a quarter", || rotate(&page, Turn::Quarter));
+    time("rotate A4@200dpi by a quarter", || rotate(&page, Rotation::Quarter));
     let reduced = resize(&page, small, Filter::Bilinear).unwrap();
     time("to-tensor 928x1312", || to_tensor(&reduced, &n).unwrap());
     let row = Size { width: 600, height: 48 };
@@ -55,7 +55,7 @@ fn main() {
         time(name, || stack(&crops, row, &n).unwrap());
     }
     let map = Tensor::new(&[1, 1, 1312, 928], TensorData::F32(vec![0.3; 1312 * 928])).unwrap();
-    time("quantise 1312x928", || quantise(&map, 255.0).unwrap());
+    time("quantize 1312x928", || quantize(&map, 255.0).unwrap());
     let logits = Tensor::new(&[6, 80, 6625], TensorData::F32(vec![0.1; 6 * 80 * 6625])).unwrap();
     time("argmax 6x80x6625", || argmax(&logits).unwrap());
 }

@@ -1,7 +1,7 @@
 //! A piece of an image, straightened.
 
 use fast_image_resize::Resizer;
-use lector_core::{Image, Quad, Rect, Size, Turn};
+use lector_core::{Image, Quad, Rect, Rotation, Size};
 
 use crate::error::PixelsError;
 use crate::perspective::{Projection, sample};
@@ -72,10 +72,11 @@ fn check_quad(image: &Image, quad: &Quad) -> Result<(), PixelsError> {
 }
 
 /// The rectangle that the quad is to within the slack, and how it must be turned clockwise to be read.
-fn upright(quad: &Quad) -> Option<(Rect, Turn)> {
+fn upright(quad: &Quad) -> Option<(Rect, Rotation)> {
     // Starting at corner `first`, the corners go round the rectangle from its upper left one.
-    [(0, Turn::None), (3, Turn::ThreeQuarters), (2, Turn::Half), (1, Turn::Quarter)].into_iter().find_map(
-        |(first, turn): (usize, Turn)| {
+    [(0, Rotation::None), (3, Rotation::ThreeQuarters), (2, Rotation::Half), (1, Rotation::Quarter)]
+        .into_iter()
+        .find_map(|(first, turn): (usize, Rotation)| {
             let p = |i: usize| quad.0[(i + first) % 4];
             let (left, right) = ((p(0).x + p(3).x) / 2.0, (p(1).x + p(2).x) / 2.0);
             let (top, bottom) = ((p(0).y + p(1).y) / 2.0, (p(2).y + p(3).y) / 2.0);
@@ -86,8 +87,7 @@ fn upright(quad: &Quad) -> Option<(Rect, Turn)> {
                 near(0, left, top) && near(1, right, top) && near(2, right, bottom) && near(3, left, bottom);
             let area = Rect { x: left, y: top, width: right - left, height: bottom - top };
             (fits && area.width > 0.0 && area.height > 0.0).then_some((area, turn))
-        },
-    )
+        })
 }
 
 /// The rectangle, moved by rounding errors only, where it lies inside an image of `size`.
@@ -110,10 +110,10 @@ fn crop_upright(
     resizer: &mut Resizer,
     image: &Image,
     area: Rect,
-    turn: Turn,
+    turn: Rotation,
     size: Size,
 ) -> Result<Image, PixelsError> {
-    let lying = matches!(turn, Turn::Quarter | Turn::ThreeQuarters);
+    let lying = matches!(turn, Rotation::Quarter | Rotation::ThreeQuarters);
     let flat = if lying { Size { width: size.height, height: size.width } } else { size };
     // Going down the columns first takes `area columns x target rows` pixels on the way.
     let bound = NATIVE_PIXELS_MAX.max(image.size().pixels()).max(size.pixels());

@@ -41,8 +41,8 @@ pub enum PixelsError {
     #[error("the quad is not convex or has no area; its corners must go round it in order")]
     QuadDegenerate,
     /// A mean or a standard deviation that makes no number.
-    #[error("the normalisation's mean and std must be finite and std not 0")]
-    NormalisationInvalid,
+    #[error("the normalization's mean and std must be finite and std not 0")]
+    NormalizationInvalid,
     /// A stack of nothing.
     #[error("a stack needs at least one crop")]
     StackEmpty,

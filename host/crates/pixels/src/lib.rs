@@ -1,11 +1,11 @@
-//! Pixel arithmetic on `core::Image` and `core::Tensor`: resize, turn, straighten, normalise, stack, reduce.
+//! Pixel arithmetic on `core::Image` and `core::Tensor`: resize, turn, straighten, normalize, stack, reduce.
 //!
 //! Owns: the image operations that guests call through WIT, as plain synchronous functions.
 //! Must not know: guests, tables, threads, budgets. Its own bounds only keep it from absurd allocations;
 //! what one caller may hold is decided by `runtime`, which calls these functions on its blocking pool. Render workers
 //! bring pictures to size with the same resampler.
 //!
-//! Coordinates are continuous: pixel `(i, j)` covers `[i, i + 1) x [j, j + 1)` and its centre is at
+//! Coordinates are continuous: pixel `(i, j)` covers `[i, i + 1) x [j, j + 1)` and its center is at
 //! `(i + 0.5, j + 0.5)`. A quad around a whole image therefore reads `(0, 0) .. (width, height)`.
 #![warn(missing_docs)]
 
@@ -23,10 +23,10 @@ pub use convert::convert;
 pub use crop::crop;
 pub use encode::{Encoding, encode};
 pub use error::PixelsError;
-pub use reduce::{argmax, quantise};
+pub use reduce::{argmax, quantize};
 pub use resize::{Filter, resize, resize_into};
 pub use rotate::rotate;
-pub use tensor::{Channels, Crop, Normalisation, stack, to_tensor};
+pub use tensor::{Channels, Crop, Normalization, stack, to_tensor};
 
 use lector_core::Size;
 

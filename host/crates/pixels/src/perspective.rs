@@ -85,7 +85,7 @@ fn sampled<const N: usize>(map: &Projection, size: Size, sampler: impl Take<N>) 
 /// caller), so 40 + 20 bits fit an `i64` with room for the sum along a row.
 const BITS: u32 = 32;
 
-/// A position of a sample point relative to pixel centres, as a fixed-point number.
+/// A position of a sample point relative to pixel centers, as a fixed-point number.
 fn fixed(position: f64) -> i64 {
     ((position - 0.5) * (1i64 << BITS) as f64) as i64
 }

@@ -8,8 +8,8 @@ use crate::error::PixelsError;
 const LANES: usize = 16;
 
 /// `f32` to `u8`: `round(value * scale)`, saturating; what is not a number becomes 0.
-pub fn quantise(tensor: &Tensor, scale: f32) -> Result<Tensor, PixelsError> {
-    let values = floats(tensor, "quantise")?;
+pub fn quantize(tensor: &Tensor, scale: f32) -> Result<Tensor, PixelsError> {
+    let values = floats(tensor, "quantize")?;
     if !scale.is_finite() {
         return Err(PixelsError::ScaleNotFinite);
     }
@@ -75,9 +75,9 @@ mod tests {
     }
 
     #[test]
-    fn quantise_rounds_and_saturates() {
+    fn quantize_rounds_and_saturates() {
         let values = vec![-1.0, 0.0, 0.001, 0.5, 1.0, 2.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.499];
-        let out = quantise(&tensor(&[2, 5], values), 255.0).unwrap();
+        let out = quantize(&tensor(&[2, 5], values), 255.0).unwrap();
         assert_eq!(out.shape(), [2, 5]);
         assert_eq!(*out.data(), TensorData::U8(vec![0, 0, 0, 128, 255, 255, 0, 255, 0, 127]));
     }
@@ -111,6 +111,6 @@ mod tests {
         assert!(matches!(argmax(&bytes), Err(PixelsError::WrongDtype { .. })));
         assert!(matches!(argmax(&tensor(&[3, 0], vec![])), Err(PixelsError::LastAxisEmpty)));
         assert!(matches!(argmax(&tensor(&[], vec![1.0])), Err(PixelsError::LastAxisEmpty)));
-        assert!(matches!(quantise(&tensor(&[1], vec![1.0]), f32::NAN), Err(PixelsError::ScaleNotFinite)));
+        assert!(matches!(quantize(&tensor(&[1], vec![1.0]), f32::NAN), Err(PixelsError::ScaleNotFinite)));
     }
 }

@@ -76,7 +76,7 @@ pub fn resize_into(
     Resizer::new().resize(&source, &mut target, &options).map_err(|e| failed(&e))
 }
 
-/// The part of `image` inside `area` (which must lie within it) at `size`. Fractional edges are honoured;
+/// The part of `image` inside `area` (which must lie within it) at `size`. Fractional edges are honored;
 /// the filter reads beyond the area where the image goes on, so that no seam shows.
 pub(crate) fn resize_rect(
     resizer: &mut Resizer,

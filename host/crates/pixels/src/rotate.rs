@@ -1,23 +1,23 @@
 //! Quarter turns.
 
-use lector_core::{Image, PixelFormat, Size, Turn};
+use lector_core::{Image, PixelFormat, Rotation, Size};
 
 /// Side of the blocks in which a quarter turn goes: 32 columns of a source block are 32 rows of the
 /// target, and both blocks (3 KiB each, on 32 cache lines a side) stay in the first-level cache.
 const BLOCK: usize = 32;
 
 /// The whole image, turned clockwise.
-pub fn rotate(image: &Image, by: Turn) -> Image {
+pub fn rotate(image: &Image, by: Rotation) -> Image {
     let turned = match by {
-        Turn::None => return image.clone(),
+        Rotation::None => return image.clone(),
         _ => match image.format() {
             PixelFormat::Rgb8 => rotated::<3>(image, by),
             PixelFormat::Gray8 => rotated::<1>(image, by),
         },
     };
     let size = match by {
-        Turn::None | Turn::Half => image.size(),
-        Turn::Quarter | Turn::ThreeQuarters => {
+        Rotation::None | Rotation::Half => image.size(),
+        Rotation::Quarter | Rotation::ThreeQuarters => {
             Size { width: image.size().height, height: image.size().width }
         }
     };
@@ -26,12 +26,12 @@ pub fn rotate(image: &Image, by: Turn) -> Image {
 }
 
 /// The samples of an image with `N` bytes a pixel, rotated.
-fn rotated<const N: usize>(image: &Image, by: Turn) -> Vec<u8> {
+fn rotated<const N: usize>(image: &Image, by: Rotation) -> Vec<u8> {
     match by {
-        Turn::None => image.samples().to_vec(),
-        Turn::Half => half::<N>(image),
-        Turn::Quarter => quarter::<N>(image, true),
-        Turn::ThreeQuarters => quarter::<N>(image, false),
+        Rotation::None => image.samples().to_vec(),
+        Rotation::Half => half::<N>(image),
+        Rotation::Quarter => quarter::<N>(image, true),
+        Rotation::ThreeQuarters => quarter::<N>(image, false),
     }
 }
 
@@ -89,13 +89,13 @@ mod tests {
             for y in 0..height {
                 for x in 0..width {
                     let pixel = at(&image, x, y);
-                    assert_eq!(at(&rotate(&image, Turn::None), x, y), pixel);
+                    assert_eq!(at(&rotate(&image, Rotation::None), x, y), pixel);
                 }
             }
             let (quarter, half, three) = (
-                rotate(&image, Turn::Quarter),
-                rotate(&image, Turn::Half),
-                rotate(&image, Turn::ThreeQuarters),
+                rotate(&image, Rotation::Quarter),
+                rotate(&image, Rotation::Half),
+                rotate(&image, Rotation::ThreeQuarters),
             );
             for y in 0..height {
                 for x in 0..width {

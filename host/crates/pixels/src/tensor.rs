@@ -7,7 +7,7 @@ use crate::check_size;
 use crate::crop::crop_with;
 use crate::error::PixelsError;
 
-/// Which colour comes first in a tensor.
+/// Which color comes first in a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channels {
     /// Red, green, blue.
@@ -18,7 +18,7 @@ pub enum Channels {
 
 /// `(byte / 255 - mean) / std`, a triple in the order of `channels`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Normalisation {
+pub struct Normalization {
     /// Subtracted, in units of full scale.
     pub mean: [f32; 3],
     /// Divided by, in units of full scale.
@@ -45,11 +45,11 @@ struct Tables {
 }
 
 impl Tables {
-    fn new(normalisation: &Normalisation) -> Result<Self, PixelsError> {
-        let Normalisation { mean, std, channels } = normalisation;
+    fn new(normalization: &Normalization) -> Result<Self, PixelsError> {
+        let Normalization { mean, std, channels } = normalization;
         let bad = |v: &f32| !v.is_finite();
         if mean.iter().any(bad) || std.iter().any(|v| bad(v) || *v == 0.0) {
-            return Err(PixelsError::NormalisationInvalid);
+            return Err(PixelsError::NormalizationInvalid);
         }
         let mut number = [[0f32; 256]; 3];
         for ((table, mean), std) in number.iter_mut().zip(mean).zip(std) {
@@ -104,8 +104,8 @@ impl Tables {
 }
 
 /// Returns the whole image as `f32[1, channels, height, width]`.
-pub fn to_tensor(image: &Image, normalisation: &Normalisation) -> Result<Tensor, PixelsError> {
-    let tables = Tables::new(normalisation)?;
+pub fn to_tensor(image: &Image, normalization: &Normalization) -> Result<Tensor, PixelsError> {
+    let tables = Tables::new(normalization)?;
     let size = image.size();
     check_size(size)?;
     let (width, height) = (size.width as usize, size.height as usize);
@@ -117,8 +117,8 @@ pub fn to_tensor(image: &Image, normalisation: &Normalisation) -> Result<Tensor,
 
 /// Straightens pieces of images of one format and stacks them into `f32[crops, channels, size.height, size.width]`; columns
 /// beyond the width of a piece hold 0.
-pub fn stack(crops: &[Crop], size: Size, normalisation: &Normalisation) -> Result<Tensor, PixelsError> {
-    let tables = Tables::new(normalisation)?;
+pub fn stack(crops: &[Crop], size: Size, normalization: &Normalization) -> Result<Tensor, PixelsError> {
+    let tables = Tables::new(normalization)?;
     check_size(size)?;
     let format = crops.first().ok_or(PixelsError::StackEmpty)?.image.format();
     let (width, height) = (size.width as usize, size.height as usize);

@@ -1,14 +1,14 @@
 //! The operations against straightforward reference implementations, and against absurd arguments.
 #![allow(clippy::unwrap_used, clippy::needless_range_loop)]
 
-use lector_core::{Image, PixelFormat, Point, Quad, Size, TensorData, Turn};
+use lector_core::{Image, PixelFormat, Point, Quad, Rotation, Size, TensorData};
 use lector_pixels::{
-    Channels, Crop, Encoding, Filter, Normalisation, PixelsError, convert, crop, encode, resize, rotate,
+    Channels, Crop, Encoding, Filter, Normalization, PixelsError, convert, crop, encode, resize, rotate,
     stack, to_tensor,
 };
 use proptest::prelude::*;
 
-const PLAIN: Normalisation = Normalisation { mean: [0.0; 3], std: [1.0; 3], channels: Channels::Rgb };
+const PLAIN: Normalization = Normalization { mean: [0.0; 3], std: [1.0; 3], channels: Channels::Rgb };
 
 /// Smooth enough that sampling methods agree, different in every direction and channel.
 fn picture(width: u32, height: u32) -> Image {
@@ -128,7 +128,7 @@ fn quads_of_every_kind_follow_the_reference() {
 
 #[test]
 fn a_shrinking_piece_does_not_alias() {
-    // Columns of black and white: every way of shrinking them must give grey.
+    // Columns of black and white: every way of shrinking them must give gray.
     let rgb = (0..400 * 100).flat_map(|i| if i % 2 == 0 { [0; 3] } else { [255; 3] }).collect();
     let image = Image::from_rgb(size(400, 100), rgb).unwrap();
     for tilt in [0.0, 6.0] {
@@ -170,14 +170,14 @@ fn bilinear_growth_follows_the_reference() {
 #[test]
 fn a_tensor_holds_planes_in_the_order_asked_for() {
     let image = Image::from_rgb(size(2, 1), vec![0, 51, 255, 10, 20, 30]).unwrap();
-    let n = Normalisation { mean: [0.5, 0.25, 0.0], std: [0.5, 0.25, 1.0], channels: Channels::Bgr };
+    let n = Normalization { mean: [0.5, 0.25, 0.0], std: [0.5, 0.25, 1.0], channels: Channels::Bgr };
     let tensor = to_tensor(&image, &n).unwrap();
     assert_eq!(tensor.shape(), [1, 3, 1, 2]);
     let f = |byte: u8, k: usize| (f32::from(byte) / 255.0 - n.mean[k]) / n.std[k];
     let expected = vec![f(255, 0), f(30, 0), f(51, 1), f(20, 1), f(0, 2), f(10, 2)];
     assert_eq!(*tensor.data(), TensorData::F32(expected));
-    let zero = Normalisation { std: [1.0, 0.0, 1.0], ..PLAIN };
-    assert!(matches!(to_tensor(&image, &zero), Err(PixelsError::NormalisationInvalid)));
+    let zero = Normalization { std: [1.0, 0.0, 1.0], ..PLAIN };
+    assert!(matches!(to_tensor(&image, &zero), Err(PixelsError::NormalizationInvalid)));
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_stack_is_its_crops_padded_with_zeros() {
             width: 100,
         },
     ];
-    let n = Normalisation { mean: [0.5; 3], std: [0.5; 3], channels: Channels::Bgr };
+    let n = Normalization { mean: [0.5; 3], std: [0.5; 3], channels: Channels::Bgr };
     let tensor = stack(&crops, size(128, 48), &n).unwrap();
     assert_eq!(tensor.shape(), [2, 3, 48, 128]);
     let all = tensor.as_f32().unwrap();
@@ -213,7 +213,7 @@ fn a_stack_is_its_crops_padded_with_zeros() {
 }
 
 #[test]
-fn absurd_arguments_are_refused() {
+fn invalid_arguments_are_refused() {
     let image = picture(50, 50);
     let good = quad([(1.0, 1.0), (20.0, 1.0), (20.0, 9.0), (1.0, 9.0)]);
     let refused = |q: Quad, s: Size| crop(&image, &q, s).unwrap_err();
@@ -251,7 +251,7 @@ fn gray_is_the_channel_of_a_gray_rgb_image_in_every_operation() {
                 .all(|(luma, pixel)| [*luma; 3] == *pixel)
         );
     };
-    for by in [Turn::None, Turn::Quarter, Turn::Half, Turn::ThreeQuarters] {
+    for by in [Rotation::None, Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters] {
         same(&rotate(&gray, by), &rotate(&rgb, by));
     }
     for filter in [Filter::Nearest, Filter::Bilinear, Filter::Cubic, Filter::Lanczos] {
@@ -277,7 +277,7 @@ fn gray_is_the_channel_of_a_gray_rgb_image_in_every_operation() {
 
 #[test]
 fn a_stack_takes_pieces_of_several_images() {
-    let (a, b) = (picture(60, 40), rotate(&picture(60, 40), Turn::Half));
+    let (a, b) = (picture(60, 40), rotate(&picture(60, 40), Rotation::Half));
     let quad = quad([(3.0, 2.0), (50.0, 2.0), (50.0, 30.0), (3.0, 30.0)]);
     let crops = [&a, &b, &a].map(|image| Crop { image: image.clone(), quad, width: 20 });
     let together = stack(&crops, size(20, 12), &PLAIN).unwrap();

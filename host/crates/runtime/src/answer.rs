@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use lector_core::{BlockKind, Complaint, Declaration, Fault, Kind, Quad, Summary, Table, Transcript};
+use lector_core::{BlockKind, ConfigError, Fault, Kind, PipelineInfo, Quad, Summary, Table, Transcript};
 
 /// Most lines of one page; the densest real page has some 2,000.
 const LINES_MAX: usize = 100_000;
@@ -219,34 +219,34 @@ pub fn summary(summary: Summary, bytes_max: u64) -> Result<Summary, Fault> {
 }
 
 /// A declaration: short lists of short names, wishes only for models that it names, one each.
-pub fn declaration(declaration: Declaration) -> Result<Declaration, Fault> {
-    few("models", declaration.models.len(), DECLARED_MAX)?;
-    few("batching wishes", declaration.batching.len(), DECLARED_MAX)?;
-    few("features", declaration.features.len(), DECLARED_MAX)?;
-    let names = declaration.models.iter().chain(&declaration.features);
+pub fn pipeline_info(pipeline_info: PipelineInfo) -> Result<PipelineInfo, Fault> {
+    few("models", pipeline_info.models.len(), DECLARED_MAX)?;
+    few("batching wishes", pipeline_info.batching.len(), DECLARED_MAX)?;
+    few("features", pipeline_info.features.len(), DECLARED_MAX)?;
+    let names = pipeline_info.models.iter().chain(&pipeline_info.features);
     if let Some(long) = names.into_iter().find(|name| name.len() > NAME_BYTES_MAX) {
         return Err(invalid(format!("a name of {} bytes in its declaration", long.len())));
     }
-    for (index, wish) in declaration.batching.iter().enumerate() {
-        if !declaration.models.contains(&wish.model) {
+    for (index, hint) in pipeline_info.batching.iter().enumerate() {
+        if !pipeline_info.models.contains(&hint.model) {
             return Err(invalid(format!(
                 "a batching wish for `{}`, which it does not open",
-                cut(&wish.model, 64)
+                cut(&hint.model, 64)
             )));
         }
-        if declaration.batching.iter().take(index).any(|other| other.model == wish.model) {
-            return Err(invalid(format!("two batching wishes for `{}`", cut(&wish.model, 64))));
+        if pipeline_info.batching.iter().take(index).any(|other| other.model == hint.model) {
+            return Err(invalid(format!("two batching wishes for `{}`", cut(&hint.model, 64))));
         }
-        few("preferred widths", wish.preferred_widths.len(), DECLARED_MAX)?;
+        few("preferred widths", hint.preferred_widths.len(), DECLARED_MAX)?;
     }
-    Ok(declaration)
+    Ok(pipeline_info)
 }
 
 /// A complaint, cut to a readable length.
-pub fn complaint(complaint: Complaint) -> Complaint {
-    Complaint {
-        pointer: cut(&complaint.pointer, COMPLAINT_BYTES_MAX),
-        message: cut(&complaint.message, COMPLAINT_BYTES_MAX),
+pub fn config_error(config_error: ConfigError) -> ConfigError {
+    ConfigError {
+        pointer: cut(&config_error.pointer, COMPLAINT_BYTES_MAX),
+        message: cut(&config_error.message, COMPLAINT_BYTES_MAX),
     }
 }
 
@@ -283,7 +283,7 @@ fn probability(value: f32, place: impl Fn() -> String) -> Result<f32, Fault> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use lector_core::{Block, Cell, Direction, Finding, Line, Origin, Point, Turn};
+    use lector_core::{Block, Cell, Direction, Finding, Line, LineSource, Point, Rotation};
 
     fn page(change: impl FnOnce(&mut Transcript)) -> Result<Transcript, Fault> {
         let line = Line {
@@ -291,9 +291,9 @@ mod tests {
             confidence: 1.0,
             quad: Quad::default(),
             words: Vec::new(),
-            origin: Origin::Ocr,
+            source: LineSource::Ocr,
             direction: Direction::Ltr,
-            block: 0,
+            block_id: 0,
         };
         let cell = |row, column| Cell {
             row,
@@ -317,7 +317,7 @@ mod tests {
         let mut page = Transcript {
             size: lector_core::Size { width: 10, height: 10 },
             dpi: 72.0,
-            turn: Turn::None,
+            rotation: Rotation::None,
             lines: vec![line],
             blocks: vec![block],
             findings: vec![Finding {

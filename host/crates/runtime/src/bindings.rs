@@ -7,12 +7,12 @@ wasmtime::component::bindgen!({
     imports: { default: trappable },
     exports: { default: async },
     with: {
-        "lector:image/images.image": crate::held::HeldImage,
-        "lector:inference/tensors.tensor": crate::held::HeldTensor,
-        "lector:inference/models.model": crate::held::HeldModel,
-        "lector:ocr/document.page": crate::held::HeldPage,
-        "lector:ocr/document.transcripts": crate::held::HeldTranscripts,
-        "lector:ocr/trace.span": crate::held::HeldSpan,
+        "lector:image/images.image": crate::handles::ImageHandle,
+        "lector:inference/tensors.tensor": crate::handles::TensorHandle,
+        "lector:inference/models.model": crate::handles::ModelHandle,
+        "lector:ocr/document.page": crate::handles::PageHandle,
+        "lector:ocr/document.transcripts": crate::handles::HeldTranscripts,
+        "lector:ocr/trace.span": crate::handles::SpanHandle,
     },
 });
 

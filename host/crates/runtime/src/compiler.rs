@@ -48,12 +48,12 @@ pub struct CompilerConfig {
 /// Compiles, in a process of its own. Dropping the future ends the process.
 pub async fn compile(config: &CompilerConfig, engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, Fault> {
     let began = Instant::now();
-    let (program, arguments) = config
+    let (batching_policy, arguments) = config
         .command
         .split_first()
         .ok_or_else(|| failed("compiler_missing", "no compiler is configured"))?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-    let mut child = Command::new(program)
+    let mut child = Command::new(batching_policy)
         .args(arguments)
         // The server's environment holds keys, and a compiler needs none of it.
         .env_clear()
@@ -152,7 +152,7 @@ async fn tail(mut log: impl AsyncRead + Unpin) -> String {
     String::from_utf8_lossy(&kept).into_owned()
 }
 
-/// Machine code for `engine`, serialised; or why there is none.
+/// Machine code for `engine`, serialized; or why there is none.
 pub fn precompile(engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, String> {
     engine.precompile_component(wasm).map_err(|error| chain(&error))
 }
@@ -173,13 +173,13 @@ pub fn compiler_main() -> ExitCode {
     if let Err(error) = bind(memory_bytes) {
         return complain(&format!("the limits of this process cannot be set: {error}"));
     }
-    let watch = std::thread::Builder::new().name("orderer".to_owned()).spawn(|| {
+    let page_observer = std::thread::Builder::new().name("orderer".to_owned()).spawn(|| {
         let mut byte = [0u8];
         while matches!(io::stdin().lock().read(&mut byte), Ok(1)) {}
         // Whoever asked has gone or has what it wanted.
         std::process::exit(2);
     });
-    if let Err(error) = watch {
+    if let Err(error) = page_observer {
         return complain(&format!("cannot start a thread: {error}"));
     }
     let answer = match engine::compiling() {
@@ -249,9 +249,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_way_to_die_is_told() {
+    async fn each_way_to_die_is_reported() {
         let minute = Duration::from_secs(60);
-        for (script, code, told) in [
+        for (script, code, recorded_fault) in [
             ("kill -9 $$", "compiler_died", "SIGKILL"),
             ("exit 3", "compiler_died", "exit status: 3"),
             ("exit 0", "compiler_died", "without an answer"),
@@ -261,7 +261,7 @@ mod tests {
         ] {
             let fault = asked(script, minute).await;
             assert_eq!((fault.code, fault.kind), (code, Kind::Unavailable), "{script}");
-            assert!(fault.message.contains(told), "{script}: {fault}");
+            assert!(fault.message.contains(recorded_fault), "{script}: {fault}");
         }
         let fault = asked("echo last words >&2; exit 1", minute).await;
         assert_eq!(fault.detail.as_deref(), Some("last words"));
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_compiler_that_is_not_there_is_told() {
+    async fn a_compiler_that_is_not_there_is_reported() {
         let command = vec![OsString::from("/no/such/program")];
         let config = CompilerConfig { command, timeout: Duration::from_secs(1), memory_bytes: 1 };
         let fault = compile(&config, &engine::compiling().unwrap(), b"").await.unwrap_err();

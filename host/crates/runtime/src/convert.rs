@@ -3,9 +3,9 @@
 
 use lector_core::{Batching, Priority};
 use lector_core::{
-    Blame, Block, BlockKind, Cell, Complaint, Declaration, Direction, Dtype, Fault, Finding, Kind, Line,
-    ModelInfo, Origin, PageRequest, PixelFormat, Point, Quad, Rect, Size, Summary, Table, TextLayer,
-    TextLayerPolicy, Transcript, Turn, Word,
+    Blame, Block, BlockKind, Cell, ConfigError, Direction, Dtype, Fault, Finding, Kind, Line, LineSource,
+    ModelInfo, PageRequest, PipelineInfo, PixelFormat, Point, Quad, Rect, Rotation, Size, Summary, Table,
+    TextLayer, TextLayerPolicy, Transcript, Word,
 };
 use lector_pixels as pixels;
 
@@ -62,21 +62,21 @@ pub fn size(size: geometry::Size) -> Size {
     Size { width: size.width, height: size.height }
 }
 
-pub fn turn(turn: geometry::Rotation) -> Turn {
-    match turn {
-        geometry::Rotation::None => Turn::None,
-        geometry::Rotation::Quarter => Turn::Quarter,
-        geometry::Rotation::Half => Turn::Half,
-        geometry::Rotation::ThreeQuarters => Turn::ThreeQuarters,
+pub fn rotation(rotation: geometry::Rotation) -> Rotation {
+    match rotation {
+        geometry::Rotation::None => Rotation::None,
+        geometry::Rotation::Quarter => Rotation::Quarter,
+        geometry::Rotation::Half => Rotation::Half,
+        geometry::Rotation::ThreeQuarters => Rotation::ThreeQuarters,
     }
 }
 
-fn turn_out(turn: Turn) -> geometry::Rotation {
-    match turn {
-        Turn::None => geometry::Rotation::None,
-        Turn::Quarter => geometry::Rotation::Quarter,
-        Turn::Half => geometry::Rotation::Half,
-        Turn::ThreeQuarters => geometry::Rotation::ThreeQuarters,
+fn rotation_out(rotation: Rotation) -> geometry::Rotation {
+    match rotation {
+        Rotation::None => geometry::Rotation::None,
+        Rotation::Quarter => geometry::Rotation::Quarter,
+        Rotation::Half => geometry::Rotation::Half,
+        Rotation::ThreeQuarters => geometry::Rotation::ThreeQuarters,
     }
 }
 
@@ -99,13 +99,13 @@ pub fn filter(filter: image::Filter) -> pixels::Filter {
     }
 }
 
-pub fn normalisation(n: image::Normalization) -> pixels::Normalisation {
+pub fn normalization(n: image::Normalization) -> pixels::Normalization {
     let triple = |(a, b, c): (f32, f32, f32)| [a, b, c];
     let channels = match n.channels {
         image::Channels::Rgb => pixels::Channels::Rgb,
         image::Channels::Bgr => pixels::Channels::Bgr,
     };
-    pixels::Normalisation { mean: triple(n.mean), std: triple(n.std), channels }
+    pixels::Normalization { mean: triple(n.mean), std: triple(n.std), channels }
 }
 
 pub fn encoding(encoding: image::Encoding) -> pixels::Encoding {
@@ -169,21 +169,21 @@ pub fn model_info(info: &ModelInfo) -> models::ModelInfo {
     }
 }
 
-fn source(source: model::Source) -> Origin {
+fn source(source: model::Source) -> LineSource {
     match source {
-        model::Source::Ocr => Origin::Ocr,
-        model::Source::TextLayer => Origin::TextLayer,
-        model::Source::FormField => Origin::FormField,
-        model::Source::Annotation => Origin::Annotation,
+        model::Source::Ocr => LineSource::Ocr,
+        model::Source::TextLayer => LineSource::TextLayer,
+        model::Source::FormField => LineSource::FormField,
+        model::Source::Annotation => LineSource::Annotation,
     }
 }
 
-fn source_out(origin: Origin) -> model::Source {
-    match origin {
-        Origin::Ocr => model::Source::Ocr,
-        Origin::TextLayer => model::Source::TextLayer,
-        Origin::FormField => model::Source::FormField,
-        Origin::Annotation => model::Source::Annotation,
+fn source_out(source: LineSource) -> model::Source {
+    match source {
+        LineSource::Ocr => model::Source::Ocr,
+        LineSource::TextLayer => model::Source::TextLayer,
+        LineSource::FormField => model::Source::FormField,
+        LineSource::Annotation => model::Source::Annotation,
     }
 }
 
@@ -199,7 +199,7 @@ pub fn text_layer(layer: TextLayer) -> document::TextLayer {
                 font_size: span.font_size,
                 visible: span.visible,
                 ends_line: span.ends_line,
-                source: source_out(span.origin),
+                source: source_out(span.source),
             })
             .collect(),
         pictures: layer.pictures.into_iter().map(rect).collect(),
@@ -238,7 +238,7 @@ pub fn request_in(request: &pipeline::Request, explain: bool) -> PageRequest {
     }
 }
 
-pub fn declaration(info: pipeline::PipelineInfo) -> Declaration {
+pub fn pipeline_info(info: pipeline::PipelineInfo) -> PipelineInfo {
     let batching = |b: pipeline::BatchingConfig| Batching {
         model: b.model,
         max_batch: b.max_batch,
@@ -251,14 +251,14 @@ pub fn declaration(info: pipeline::PipelineInfo) -> Declaration {
         },
         isolated: b.isolated,
     };
-    Declaration {
+    PipelineInfo {
         models: info.models,
         batching: info.batching.into_iter().map(batching).collect(),
         features: info.features,
     }
 }
 
-pub fn declaration_out(declaration: Declaration) -> pipeline::PipelineInfo {
+pub fn declaration_out(pipeline_info: PipelineInfo) -> pipeline::PipelineInfo {
     let batching = |b: Batching| pipeline::BatchingConfig {
         model: b.model,
         max_batch: b.max_batch,
@@ -272,14 +272,14 @@ pub fn declaration_out(declaration: Declaration) -> pipeline::PipelineInfo {
         isolated: b.isolated,
     };
     pipeline::PipelineInfo {
-        models: declaration.models,
-        batching: declaration.batching.into_iter().map(batching).collect(),
-        features: declaration.features,
+        models: pipeline_info.models,
+        batching: pipeline_info.batching.into_iter().map(batching).collect(),
+        features: pipeline_info.features,
     }
 }
 
-pub fn complaint(error: pipeline::ConfigError) -> Complaint {
-    Complaint { pointer: error.pointer, message: error.message }
+pub fn config_error(error: pipeline::ConfigError) -> ConfigError {
+    ConfigError { pointer: error.pointer, message: error.message }
 }
 
 pub fn summary(summary: pipeline::Summary) -> Summary {
@@ -336,9 +336,9 @@ pub fn transcript(page: model::Transcript) -> Transcript {
         confidence: l.confidence,
         quad: quad(l.quad),
         words: l.words.into_iter().map(word).collect(),
-        origin: source(l.source),
+        source: source(l.source),
         direction: direction(l.direction),
-        block: l.block,
+        block_id: l.block_id,
     };
     let cell = |c: model::Cell| Cell {
         row: c.row,
@@ -373,7 +373,7 @@ pub fn transcript(page: model::Transcript) -> Transcript {
     Transcript {
         size: size(page.size),
         dpi: page.dpi,
-        turn: turn(page.rotation),
+        rotation: rotation(page.rotation),
         lines: page.lines.into_iter().map(line).collect(),
         blocks: page.blocks.into_iter().map(block).collect(),
         findings: page.findings.into_iter().map(finding).collect(),
@@ -390,9 +390,9 @@ pub fn transcript_out(page: &Transcript) -> model::Transcript {
         confidence: l.confidence,
         quad: quad_out(l.quad),
         words: l.words.iter().map(word).collect(),
-        source: source_out(l.origin),
+        source: source_out(l.source),
         direction: direction_out(l.direction),
-        block: l.block,
+        block_id: l.block_id,
     };
     let cell = |c: &Cell| model::Cell {
         row: c.row,
@@ -427,7 +427,7 @@ pub fn transcript_out(page: &Transcript) -> model::Transcript {
     model::Transcript {
         size: geometry::Size { width: page.size.width, height: page.size.height },
         dpi: page.dpi,
-        rotation: turn_out(page.turn),
+        rotation: rotation_out(page.rotation),
         lines: page.lines.iter().map(line).collect(),
         blocks: page.blocks.iter().map(block).collect(),
         findings: page.findings.iter().map(finding).collect(),

@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::RuntimeConfig;
+use crate::batching_policy::POLICY_INSTANCES_MAX;
 use crate::inspect::hex;
-use crate::program::PROGRAMS_MAX;
 
 /// Bytes of a linear memory that stay mapped in an idle slot and are reset in place; the rest is unmapped,
 /// which costs the next guest its page faults. Where the kernel tells which pages were written (Linux 6.7,
@@ -37,7 +37,7 @@ const BACKTRACE_FRAMES: usize = 12;
 
 /// The engine for `config`.
 pub fn engine(config: &RuntimeConfig) -> wasmtime::Result<Engine> {
-    let instances = config.instances_max.max(1).saturating_add(PROGRAMS_MAX);
+    let instances = config.instances_max.max(1).saturating_add(POLICY_INSTANCES_MAX);
     let keep = if PoolingAllocationConfig::is_pagemap_scan_available() {
         MEMORY_KEEP_RESIDENT_BYTES
     } else {

@@ -1,7 +1,9 @@
 //! What comes from guests, under arbitrary bytes: answers, declarations, complaints, and components themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use lector_core::{Direction, Finding, Line, Origin, Point, Quad, Size, Summary, Transcript, Turn, Word};
+use lector_core::{
+    Direction, Finding, Line, LineSource, Point, Quad, Rotation, Size, Summary, Transcript, Word,
+};
 use lector_fuzz::Feed;
 
 use crate::bindings::lector::ocr::{model, pipeline_types as pipeline};
@@ -40,7 +42,7 @@ fn transcript(feed: &mut Feed<'_>) -> model::Transcript {
             }),
             source: model::Source::Ocr,
             direction: model::Direction::Rtl,
-            block: u32::from_le_bytes(feed.bytes()),
+            block_id: u32::from_le_bytes(feed.bytes()),
         }),
         blocks: feed.list(6, block),
         findings: feed.list(8, |feed| model::Finding {
@@ -91,14 +93,14 @@ fn fuzz_transcript() {
         confidence: 1.0,
         quad: Quad([Point { x: 1.0, y: 1.0 }; 4]),
         words: vec![Word { text: "w".into(), confidence: 1.0, quad: Quad::default() }],
-        origin: Origin::Ocr,
+        source: LineSource::Ocr,
         direction: Direction::Ltr,
-        block: 0,
+        block_id: 0,
     };
     let sound = Transcript {
         size: Size { width: 1, height: 1 },
         dpi: 72.0,
-        turn: Turn::None,
+        rotation: Rotation::None,
         lines: vec![line],
         blocks: vec![],
         findings: vec![Finding {
@@ -145,7 +147,7 @@ fn fuzz_declaration() {
     lector_fuzz::target("declaration", &seeds, &["ä".as_bytes(), &[255, 255]], |input| {
         let mut feed = Feed::new(input);
         let names = |feed: &mut Feed<'_>| feed.list(80, |feed| feed.text(300));
-        let declaration = pipeline::PipelineInfo {
+        let pipeline_info = pipeline::PipelineInfo {
             models: names(&mut feed),
             batching: feed.list(80, |feed| pipeline::BatchingConfig {
                 model: feed.text(300),
@@ -158,17 +160,18 @@ fn fuzz_declaration() {
             features: names(&mut feed),
         };
         let text = String::from_utf8_lossy(input).into_owned();
-        let complaint = answer::complaint(convert::complaint(pipeline::ConfigError {
+        let config_error = answer::config_error(convert::config_error(pipeline::ConfigError {
             pointer: text.clone(),
             message: text.clone(),
         }));
-        assert!(complaint.pointer.len() <= 4200 && complaint.message.len() <= 4200);
+        assert!(config_error.pointer.len() <= 4200 && config_error.message.len() <= 4200);
         assert!(answer::message(&text).len() <= 2100);
         let summary = Summary { text: text.clone(), properties: Some(text) };
         let summed = answer::summary(summary, RESULT_BYTES_MAX).is_ok();
-        let accepted = answer::declaration(convert::declaration(declaration)).map_err(|fault| fault.code)?;
+        let accepted =
+            answer::pipeline_info(convert::pipeline_info(pipeline_info)).map_err(|fault| fault.code)?;
         assert!(accepted.models.len() <= 64 && accepted.models.iter().all(|name| name.len() <= 256));
-        assert!(accepted.batching.iter().all(|wish| accepted.models.contains(&wish.model)));
+        assert!(accepted.batching.iter().all(|hint| accepted.models.contains(&hint.model)));
         Ok::<_, &'static str>((summed, accepted.models.len(), accepted.batching.len()))
     });
 }
@@ -199,7 +202,7 @@ fn fuzz_component() {
         let inspection = inspect::inspect(input).map_err(|fault| fault.code)?;
         assert_eq!(inspection.bytes, input.len() as u64);
         assert!(inspection.unknown_imports.len() <= inspection.imports.len());
-        let verdict = inspection.verdict().map_err(|fault| fault.code);
-        Ok::<_, &'static str>((verdict, inspection.imports.len(), inspection.exports.len()))
+        let error_mapping = inspection.check().map_err(|fault| fault.code);
+        Ok::<_, &'static str>((error_mapping, inspection.imports.len(), inspection.exports.len()))
     });
 }

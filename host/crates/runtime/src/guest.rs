@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use lector_core::{
-    CallCtx, Complaint, Declaration, Fault, Kind, PageRequest, PageRun, PageSource, SharedTranscript,
+    CallCtx, ConfigError, Fault, Kind, PageRequest, PageRun, PageSource, PipelineInfo, SharedTranscript,
     Summary, Timing,
 };
 
+use crate::batching_policy::BatchingPolicyRunner;
 use crate::bindings::GuestPre;
 use crate::bindings::policy::BatchingPolicyPre;
 use crate::inspect::Inspection;
 use crate::invoke::Invocation;
-use crate::program::Program;
 use crate::runtime::Runtime;
 use crate::state::HostState;
 use crate::{answer, convert};
@@ -21,7 +21,7 @@ use crate::{answer, convert};
 pub struct Guest {
     runtime: Arc<Runtime>,
     pre: GuestPre<HostState>,
-    program: Option<BatchingPolicyPre<HostState>>,
+    batching_policy: Option<BatchingPolicyPre<HostState>>,
     inspection: Arc<Inspection>,
 }
 
@@ -35,10 +35,10 @@ impl Guest {
     pub(crate) fn new(
         runtime: Arc<Runtime>,
         pre: GuestPre<HostState>,
-        program: Option<BatchingPolicyPre<HostState>>,
+        batching_policy: Option<BatchingPolicyPre<HostState>>,
         inspection: Inspection,
     ) -> Self {
-        Self { runtime, pre, program, inspection: Arc::new(inspection) }
+        Self { runtime, pre, batching_policy, inspection: Arc::new(inspection) }
     }
 
     pub(crate) fn runtime(&self) -> &Arc<Runtime> {
@@ -65,9 +65,9 @@ impl Guest {
     }
 
     /// The guest's own program for its batches, for one revision; `None` where it exports none.
-    pub fn program(&self) -> Option<Program> {
-        let pre = self.program.clone()?;
-        Some(Program::new(self.runtime.clone(), pre, self.digest().to_owned()))
+    pub fn batching_policy(&self) -> Option<BatchingPolicyRunner> {
+        let pre = self.batching_policy.clone()?;
+        Some(BatchingPolicyRunner::new(self.runtime.clone(), pre, self.digest().to_owned()))
     }
 
     /// Asks the guest whether it accepts `settings` (a JSON object). A complaint is an answer, not a fault.
@@ -75,7 +75,7 @@ impl Guest {
         &self,
         ctx: &CallCtx,
         settings: &str,
-    ) -> Result<Result<Declaration, Complaint>, Fault> {
+    ) -> Result<Result<PipelineInfo, ConfigError>, Fault> {
         let (guest, ctx, settings) = (self.clone(), ctx.clone(), settings.to_owned());
         self.apart(async move { guest.configured(&ctx, &settings).await }).await?
     }
@@ -84,14 +84,14 @@ impl Guest {
         &self,
         ctx: &CallCtx,
         settings: &str,
-    ) -> Result<Result<Declaration, Complaint>, Fault> {
+    ) -> Result<Result<PipelineInfo, ConfigError>, Fault> {
         let mut call = Invocation::start(self, ctx).await.map_err(|(fault, _)| fault)?;
         let answered = call
             .run(async |store, guest| guest.lector_ocr_pipeline().call_configure(store, settings).await)
             .await;
         let outcome = match answered {
-            Ok(Ok(declaration)) => answer::declaration(convert::declaration(declaration)).map(Ok),
-            Ok(Err(complaint)) => Ok(Err(answer::complaint(convert::complaint(complaint)))),
+            Ok(Ok(pipeline_info)) => answer::pipeline_info(convert::pipeline_info(pipeline_info)).map(Ok),
+            Ok(Err(config_error)) => Ok(Err(answer::config_error(convert::config_error(config_error)))),
             Err(fault) => Err(fault),
         };
         call.finish(&outcome);

@@ -16,7 +16,7 @@ use wasmtime::component::{Accessor, HasSelf, Linker};
 use crate::bindings;
 use crate::bindings::lector::ocr::{log, model, pipeline_types, settings, trace};
 use crate::bindings::lector::types::{errors, geometry};
-use crate::ledger::{Charge, InFlight};
+use crate::resource_accounting::{InFlight, Reservation};
 use crate::state::HostState;
 
 /// Host functions see the whole state.
@@ -40,7 +40,7 @@ pub fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
 }
 
 /// What a batching program may import; to call for anything else that its component imports is a trap.
-pub fn link_program(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+pub fn link_batching_policy(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     log::add_to_linker::<_, Host>(linker, |state| state)?;
     trace::add_to_linker::<_, Host>(linker, |state| state)?;
@@ -50,7 +50,7 @@ pub fn link_program(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
 /// An operation on pixels or numbers, ready to leave the Store.
 struct Job<R> {
     /// Under which its results will be held.
-    charges: Vec<Charge>,
+    charges: Vec<Reservation>,
     /// About how many bytes it reads and writes.
     bytes: u64,
     work: Box<dyn FnOnce() -> Result<R, PixelsError> + Send>,
@@ -61,12 +61,12 @@ struct Job<R> {
 async fn operate<T: 'static, R: Send + 'static, W>(
     store: &Accessor<T, Host>,
     prepare: impl FnOnce(&mut HostState) -> wasmtime::Result<Result<Job<R>, Fault>>,
-    keep: impl FnOnce(&mut HostState, R, Vec<Charge>) -> wasmtime::Result<W>,
+    keep: impl FnOnce(&mut HostState, R, Vec<Reservation>) -> wasmtime::Result<W>,
 ) -> Answer<W> {
     let begun = store.with(|mut access| {
         let state = access.get();
         state.enter()?;
-        let flight = state.ledger.begin();
+        let flight = state.accounting.begin();
         let whose = (state.call.tenant.clone(), state.call.weight);
         let job = prepare(state)?;
         Ok::<_, wasmtime::Error>(job.map(|job| (job, state.blocking.clone(), whose, flight)))
@@ -113,9 +113,9 @@ fn keep_tensor(
     state: &mut HostState,
     tensor: Tensor,
     content: f32,
-    mut charge: Charge,
-) -> wasmtime::Result<wasmtime::component::Resource<crate::held::HeldTensor>> {
+    mut charge: Reservation,
+) -> wasmtime::Result<wasmtime::component::Resource<crate::handles::TensorHandle>> {
     // Made smaller at most: what was charged before covers it.
-    charge.resize(tensor.bytes()).map_err(crate::stop::Stop::Limit)?;
-    state.keep(crate::held::HeldTensor { tensor, content, charge })
+    charge.resize(tensor.bytes()).map_err(crate::abort::AbortReason::Limit)?;
+    state.keep(crate::handles::TensorHandle { tensor, content, charge })
 }

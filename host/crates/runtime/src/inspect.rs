@@ -84,7 +84,7 @@ impl Inspection {
     }
 
     /// Whether it exports a program for its batches that this host could ask.
-    pub fn has_program(&self) -> bool {
+    pub fn has_batching_policy(&self) -> bool {
         self.exports.iter().any(|name| {
             name.split_once('@').is_some_and(|(interface, version)| {
                 interface == BATCHING && version.starts_with(WORLD_SERIES)
@@ -93,7 +93,7 @@ impl Inspection {
     }
 
     /// Whether this host could run it, as far as names tell; otherwise why not.
-    pub fn verdict(&self) -> Result<(), Fault> {
+    pub fn check(&self) -> Result<(), Fault> {
         match &self.world {
             None => {
                 return Err(invalid(

@@ -10,19 +10,19 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::Resource;
 use wasmtime::{Store, UpdateDeadline};
 
+use crate::abort::AbortReason;
 use crate::bindings;
 use crate::bindings::lector::types::errors;
 use crate::convert;
+use crate::epoch_ticker::Running;
 use crate::guest::Guest;
-use crate::held::{HeldPage, HeldTranscripts};
-use crate::ledger::Ledger;
+use crate::handles::{HeldTranscripts, PageHandle};
 use crate::meter::{self, Meter};
+use crate::resource_accounting::ResourceAccounting;
 use crate::runtime::Runtime;
 use crate::state::HostState;
-use crate::stop::Stop;
-use crate::threads::{self, Turn};
-use crate::ticker::Running;
-use crate::{answer, verdict};
+use crate::threads::{self, CpuSlice};
+use crate::{answer, error_mapping};
 
 /// Epochs (milliseconds) that a guest computes before it hands its thread back.
 const SLICE_EPOCHS: u64 = 1;
@@ -35,8 +35,8 @@ pub struct Invocation {
     pub exports: bindings::Guest,
     runtime: Arc<Runtime>,
     meter: Arc<Meter>,
-    turn: Arc<Turn>,
-    ledger: Arc<Ledger>,
+    cpu_slice: Arc<CpuSlice>,
+    accounting: Arc<ResourceAccounting>,
     began: Instant,
     deadline: Instant,
     start: Duration,
@@ -75,20 +75,21 @@ impl Invocation {
                 ));
             }
         };
-        let running = runtime.ticker().enter();
+        let running = runtime.epoch_ticker().enter();
         let began = Instant::now();
-        let turn = runtime.threads().turn();
-        let mut store = new_store(&runtime, ctx, deadline, &turn);
-        let (meter, ledger) = (Arc::clone(&store.data().meter), Arc::clone(&store.data().ledger));
+        let cpu_slice = runtime.threads().cpu_slice();
+        let mut store = new_store(&runtime, ctx, deadline, &cpu_slice);
+        let (meter, accounting) = (Arc::clone(&store.data().meter), Arc::clone(&store.data().accounting));
         let outcome =
-            bounded(&meter, &turn, &ledger, deadline, guest.pre().instantiate_async(&mut store)).await;
+            bounded(&meter, &cpu_slice, &accounting, deadline, guest.pre().instantiate_async(&mut store))
+                .await;
         let start = began.elapsed();
         let exports = match outcome {
             Ok(exports) => exports,
             Err(ended) => {
                 let fault = match ended {
-                    Ended::Late => verdict::late(store.data(), asked.elapsed()),
-                    Ended::Error(error) => verdict::ended(&error, store.data()),
+                    Ended::Late => error_mapping::late(store.data(), asked.elapsed()),
+                    Ended::Error(error) => error_mapping::ended(&error, store.data()),
                 };
                 let timing = Timing { start, ..Timing::default() };
                 runtime.counters().fault(fault.code);
@@ -102,8 +103,8 @@ impl Invocation {
             exports,
             runtime,
             meter,
-            turn,
-            ledger,
+            cpu_slice,
+            accounting,
             began: asked,
             deadline,
             start,
@@ -123,19 +124,19 @@ impl Invocation {
         &mut self,
         source: Arc<dyn PageSource>,
         dpi_asked: Option<f32>,
-    ) -> Result<Resource<HeldPage>, Fault> {
+    ) -> Result<Resource<PageHandle>, Fault> {
         let info = source.info();
-        let held = HeldPage { source, info, dpi_asked };
+        let handles = PageHandle { source, info, dpi_asked };
         let state = self.store.data_mut();
-        state.table.push(held).map_err(|error| Fault::from(&Stop::Defect(error.to_string())))
+        state.table.push(handles).map_err(|error| Fault::from(&AbortReason::Defect(error.to_string())))
     }
 
     /// Puts the transcripts under a handle that the guest will own.
     pub fn transcripts(&mut self, pages: Vec<SharedTranscript>) -> Result<Resource<HeldTranscripts>, Fault> {
         let state = self.store.data_mut();
         let charge = state.charge(0)?;
-        let held = HeldTranscripts { pages: pages.into(), charge };
-        state.table.push(held).map_err(|error| Fault::from(&Stop::Defect(error.to_string())))
+        let handles = HeldTranscripts { pages: pages.into(), charge };
+        state.table.push(handles).map_err(|error| Fault::from(&AbortReason::Defect(error.to_string())))
     }
 
     /// Runs `call` (which borrows the Store it is given) under the limits of this invocation.
@@ -144,17 +145,17 @@ impl Invocation {
         call: impl AsyncFnOnce(&mut Store<HostState>, &bindings::Guest) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         let work = call(&mut self.store, &self.exports);
-        match bounded(&self.meter, &self.turn, &self.ledger, self.deadline, work).await {
+        match bounded(&self.meter, &self.cpu_slice, &self.accounting, self.deadline, work).await {
             Ok(value) => Ok(value),
-            Err(Ended::Late) => Err(verdict::late(self.store.data(), self.began.elapsed())),
-            Err(Ended::Error(error)) => Err(verdict::ended(&error, self.store.data())),
+            Err(Ended::Late) => Err(error_mapping::late(self.store.data(), self.began.elapsed())),
+            Err(Ended::Error(error)) => Err(error_mapping::ended(&error, self.store.data())),
         }
     }
 
     /// The fault for an error that the guest returned. What the host told it and it hands back is the
     /// host's own fault again, code and blame included.
     pub fn refused(&self, error: errors::Error) -> Fault {
-        match self.store.data().told(&error.code, &error.message) {
+        match self.store.data().recorded_fault(&error.code, &error.message) {
             Some(fault) => fault.clone(),
             None => {
                 let mut fault = convert::fault(error);
@@ -184,22 +185,27 @@ impl Invocation {
 }
 
 /// A Store with all of the call's limits in force.
-fn new_store(runtime: &Runtime, ctx: &CallCtx, deadline: Instant, turn: &Arc<Turn>) -> Store<HostState> {
+fn new_store(
+    runtime: &Runtime,
+    ctx: &CallCtx,
+    deadline: Instant,
+    cpu_slice: &Arc<CpuSlice>,
+) -> Store<HostState> {
     let state =
         HostState::new(ctx.clone(), deadline, Arc::clone(runtime.engines()), runtime.blocking().clone());
-    let (meter, turn) = (Arc::clone(&state.meter), Arc::clone(turn));
+    let (meter, cpu_slice) = (Arc::clone(&state.meter), Arc::clone(cpu_slice));
     let mut store = Store::new(runtime.engine(), state);
     store.limiter(|state| &mut state.limits);
     store.set_epoch_deadline(SLICE_EPOCHS);
     store.epoch_deadline_callback(move |store| {
         if meter.is_spent() {
-            return Err(Stop::Compute(meter.limit()).into());
+            return Err(AbortReason::Compute(meter.limit()).into());
         }
         let computed = meter.computed();
         if computed < threads::LONG {
             return Ok(UpdateDeadline::Yield(SLICE_EPOCHS));
         }
-        let wait = meter::turn(&turn, &store.data().ledger, computed);
+        let wait = meter::cpu_slice(&cpu_slice, &store.data().accounting, computed);
         Ok(UpdateDeadline::YieldCustom(SLICE_EPOCHS, wait))
     });
     // In one call a guest may hand over its result, or the pixels of an image of its own.
@@ -216,12 +222,12 @@ fn new_store(runtime: &Runtime, ctx: &CallCtx, deadline: Instant, turn: &Arc<Tur
 /// inside `run_concurrent` need not fire (wasmtime's issues 11869 and 11870).
 async fn bounded<R>(
     meter: &Arc<Meter>,
-    turn: &Arc<Turn>,
-    ledger: &Arc<Ledger>,
+    cpu_slice: &Arc<CpuSlice>,
+    accounting: &Arc<ResourceAccounting>,
     deadline: Instant,
     work: impl Future<Output = wasmtime::Result<R>>,
 ) -> Result<R, Ended> {
-    match tokio::time::timeout_at(deadline.into(), meter.run(turn, ledger, work)).await {
+    match tokio::time::timeout_at(deadline.into(), meter.run(cpu_slice, accounting, work)).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Ended::Error(error)),
         Err(_) => Err(Ended::Late),

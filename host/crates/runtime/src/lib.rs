@@ -6,39 +6,41 @@
 //! Must not know: how models run (`Engines`), how pages are made (`PageSource`), who calls and why.
 //! Called by `platform`, which holds a [`Guest`] per revision; put together in `host/src/app.rs`.
 
+mod abort;
 mod answer;
+mod batching_policy;
 mod bindings;
 mod blocking;
 mod cache;
 mod compiler;
 mod convert;
 mod engine;
+mod epoch_ticker;
+mod error_mapping;
 #[cfg(test)]
 mod fuzz;
 mod guest;
-mod held;
+mod handles;
 mod imports;
 mod inspect;
 mod invoke;
-mod ledger;
 mod limits;
 mod log;
 mod meter;
-mod program;
+mod resource_accounting;
 mod runtime;
 mod state;
 mod status;
-mod stop;
 mod threads;
-mod ticker;
-mod verdict;
 mod wakes;
 mod wrapped;
 
+pub use batching_policy::{
+    BUDGET as PROGRAM_BUDGET, BatchingPolicyRunner, FAILURES_MAX as PROGRAM_STRIKES_MAX,
+};
 pub use compiler::{CompilerConfig, compiler_main};
 pub use guest::Guest;
 pub use inspect::{Inspection, WORLD_VERSION, within as component_within};
-pub use program::{BUDGET as PROGRAM_BUDGET, Program, STRIKES_MAX as PROGRAM_STRIKES_MAX};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};
 pub use status::RuntimeStatus;
 pub use wrapped::{Stage, Wrapped};

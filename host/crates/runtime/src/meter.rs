@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::ledger::Ledger;
-use crate::threads::{SLICE, Turn};
+use crate::resource_accounting::ResourceAccounting;
+use crate::threads::{CpuSlice, SLICE};
 use crate::wakes::Wakes;
 
 /// The stop-watch of one call. Read and written by whichever thread polls the guest, one at a time.
@@ -65,12 +65,17 @@ impl Meter {
     }
 
     /// Runs `work` under this meter. Between its polls it keeps no turn; while it waits for one, that is noted in
-    /// `ledger` as the host's doing.
-    pub fn run<F: Future>(self: &Arc<Self>, turn: &Arc<Turn>, ledger: &Arc<Ledger>, work: F) -> Metered<F> {
+    /// `accounting` as the host's doing.
+    pub fn run<F: Future>(
+        self: &Arc<Self>,
+        cpu_slice: &Arc<CpuSlice>,
+        accounting: &Arc<ResourceAccounting>,
+        work: F,
+    ) -> Metered<F> {
         Metered {
             meter: Arc::clone(self),
-            turn: Arc::clone(turn),
-            ledger: Arc::clone(ledger),
+            cpu_slice: Arc::clone(cpu_slice),
+            accounting: Arc::clone(accounting),
             wait: None,
             wakes: Arc::default(),
             work: Box::pin(work),
@@ -93,8 +98,8 @@ fn now() -> u64 {
 /// A future whose polls are timed.
 pub struct Metered<F> {
     meter: Arc<Meter>,
-    turn: Arc<Turn>,
-    ledger: Arc<Ledger>,
+    cpu_slice: Arc<CpuSlice>,
+    accounting: Arc<ResourceAccounting>,
     /// The wait for a turn before the next poll.
     wait: Option<Wait>,
     wakes: Arc<Wakes>,
@@ -104,10 +109,14 @@ pub struct Metered<F> {
 type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Waits for a turn on behalf of a guest that has computed so long. Who is late meanwhile is late for the host's sake.
-pub fn turn(turn: &Arc<Turn>, ledger: &Arc<Ledger>, computed: Duration) -> Wait {
-    let (turn, waiting) = (Arc::clone(turn), ledger.begin());
+pub fn cpu_slice(
+    cpu_slice: &Arc<CpuSlice>,
+    accounting: &Arc<ResourceAccounting>,
+    computed: Duration,
+) -> Wait {
+    let (cpu_slice, waiting) = (Arc::clone(cpu_slice), accounting.begin());
     Box::pin(async move {
-        turn.take(computed).await;
+        cpu_slice.take(computed).await;
         drop(waiting);
     })
 }
@@ -118,8 +127,8 @@ impl<F: Future> Future for Metered<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
         let computed = this.meter.computed();
-        if this.wait.is_none() && this.turn.is_due(computed) {
-            this.wait = Some(turn(&this.turn, &this.ledger, computed));
+        if this.wait.is_none() && this.cpu_slice.is_due(computed) {
+            this.wait = Some(cpu_slice(&this.cpu_slice, &this.accounting, computed));
         }
         if let Some(wait) = &mut this.wait {
             ready!(wait.as_mut().poll(cx));
@@ -140,7 +149,7 @@ impl<F: Future> Future for Metered<F> {
             }
             this.wakes.again();
         };
-        this.turn.give_back();
+        this.cpu_slice.give_back();
         this.meter.since.store(0, Ordering::Relaxed);
         this.meter.spent.fetch_add(now().saturating_sub(began), Ordering::Relaxed);
         outcome
@@ -166,19 +175,22 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_thread_waits_is_not_computing() {
-        let (threads, ledger, meter) =
-            (Threads::start(1).unwrap(), Ledger::new(&Budget::default()), Meter::new(Duration::MAX));
+        let (threads, accounting, meter) = (
+            Threads::start(1).unwrap(),
+            ResourceAccounting::new(&Budget::default()),
+            Meter::new(Duration::MAX),
+        );
         let work = async { std::thread::sleep(Duration::from_millis(30)) };
-        meter.run(&threads.turn(), &ledger, work).await;
+        meter.run(&threads.cpu_slice(), &accounting, work).await;
         assert!(meter.computed() < Duration::from_millis(10), "{:?}", meter.computed());
     }
 
     #[tokio::test]
     async fn yields_are_polled_in_place_for_a_slice_and_then_wait_for_a_turn() {
-        let (threads, ledger) = (Threads::start(1).unwrap(), Ledger::new(&Budget::default()));
+        let (threads, accounting) = (Threads::start(1).unwrap(), ResourceAccounting::new(&Budget::default()));
         let (meter, polls) = (Meter::new(Duration::MAX), Arc::new(AtomicU64::new(0)));
-        let turn = threads.turn();
-        let mut work = std::pin::pin!(meter.run(&turn, &ledger, restless(Arc::clone(&polls))));
+        let cpu_slice = threads.cpu_slice();
+        let mut work = std::pin::pin!(meter.run(&cpu_slice, &accounting, restless(Arc::clone(&polls))));
         assert!(futures::poll!(&mut work).is_pending());
         assert!(polls.load(Ordering::Relaxed) > 1, "polled again without leaving the thread");
         assert!(meter.computed() >= SLICE && meter.computed() < LONG, "{:?}", meter.computed());
@@ -186,12 +198,12 @@ mod tests {
             assert!(futures::poll!(&mut work).is_pending());
         }
 
-        let others = threads.turn();
+        let others = threads.cpu_slice();
         others.take(LONG).await;
         let seen = polls.load(Ordering::Relaxed);
         assert!(tokio::time::timeout(Duration::from_millis(20), &mut work).await.is_err());
         assert_eq!(polls.load(Ordering::Relaxed), seen, "somebody else has the turn");
-        assert_eq!(ledger.in_flight(), 1, "it waits for the host");
+        assert_eq!(accounting.in_flight(), 1, "it waits for the host");
         others.give_back();
         assert!(tokio::time::timeout(Duration::from_millis(20), &mut work).await.is_err());
         assert!(polls.load(Ordering::Relaxed) > seen, "it has the turn");

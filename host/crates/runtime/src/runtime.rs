@@ -12,18 +12,18 @@ use tracing::{info, warn};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
+use crate::batching_policy::Places;
 use crate::bindings::GuestPre;
 use crate::bindings::policy::BatchingPolicyPre;
 use crate::blocking::Blocking;
 use crate::cache::{CodeCache, Found};
 use crate::compiler::{self, CompilerConfig, chain};
+use crate::epoch_ticker::EpochTicker;
 use crate::guest::Guest;
 use crate::inspect::{Inspection, inspect, within};
-use crate::program::Places;
 use crate::state::HostState;
 use crate::status::{Counters, RuntimeStatus};
 use crate::threads::Threads;
-use crate::ticker::Ticker;
 use crate::{engine, imports};
 
 /// How the runtime is set up.
@@ -85,7 +85,7 @@ pub enum RuntimeError {
     Threads(#[source] std::io::Error),
     /// The clock's thread could not be started.
     #[error("the epoch thread cannot be started")]
-    Ticker(#[source] std::io::Error),
+    EpochTicker(#[source] std::io::Error),
 }
 
 /// The home of guests.
@@ -94,12 +94,12 @@ pub struct Runtime {
     linker: Linker<HostState>,
     /// For batching programs: what they may call, and nothing else.
     program_linker: Linker<HostState>,
-    programs: Places,
+    batching_policies: Places,
     engines: Arc<dyn Engines>,
     blocking: Blocking,
     cache: Option<CodeCache>,
     compiler: Option<CompilerConfig>,
-    ticker: Ticker,
+    epoch_ticker: EpochTicker,
     threads: Threads,
     counters: Counters,
     places: Arc<Semaphore>,
@@ -116,7 +116,7 @@ impl Runtime {
         let mut linker = Linker::new(&engine);
         imports::link(&mut linker).map_err(RuntimeError::Link)?;
         let mut program_linker = Linker::new(&engine);
-        imports::link_program(&mut program_linker).map_err(RuntimeError::Link)?;
+        imports::link_batching_policy(&mut program_linker).map_err(RuntimeError::Link)?;
         let cache = match config.code_cache_dir {
             Some(dir) => Some(
                 CodeCache::open(dir.clone(), engine::fingerprint(&engine), config.code_cache_bytes_max)
@@ -124,18 +124,18 @@ impl Runtime {
             ),
             None => None,
         };
-        let ticker = Ticker::start(&engine).map_err(RuntimeError::Ticker)?;
+        let epoch_ticker = EpochTicker::start(&engine).map_err(RuntimeError::EpochTicker)?;
         let threads = Threads::start(config.blocking_threads).map_err(RuntimeError::Threads)?;
         Ok(Arc::new(Self {
             engine,
             linker,
             program_linker,
-            programs: Places::new(),
+            batching_policies: Places::new(),
             engines,
             blocking: Blocking::new(config.blocking_threads),
             cache,
             compiler: config.compiler,
-            ticker,
+            epoch_ticker,
             threads,
             counters: Counters::default(),
             places: Arc::new(Semaphore::new(config.instances_max.max(1) as usize)),
@@ -152,7 +152,7 @@ impl Runtime {
         let bytes = wasm.clone();
         let inspection = self.aside(move |_| {
             let inspection = inspect(&bytes)?;
-            inspection.verdict()?;
+            inspection.check()?;
             Ok(inspection)
         });
         let inspection = inspection.await?;
@@ -180,16 +180,16 @@ impl Runtime {
         };
         let pre = self.linker.instantiate_pre(component).map_err(mismatch)?;
         let pre = GuestPre::new(pre).map_err(mismatch)?;
-        let program = if inspection.has_program() {
-            Some(self.link_program(component).map_err(mismatch)?)
+        let batching_policy = if inspection.has_batching_policy() {
+            Some(self.link_batching_policy(component).map_err(mismatch)?)
         } else {
             None
         };
-        Ok(Arc::new(Guest::new(self.clone(), pre, program, inspection)))
+        Ok(Arc::new(Guest::new(self.clone(), pre, batching_policy, inspection)))
     }
 
     /// The component once more, as the program for batches that it exports.
-    fn link_program(&self, component: &Component) -> wasmtime::Result<BatchingPolicyPre<HostState>> {
+    fn link_batching_policy(&self, component: &Component) -> wasmtime::Result<BatchingPolicyPre<HostState>> {
         let mut linker = self.program_linker.clone();
         linker.define_unknown_imports_as_traps(component)?;
         BatchingPolicyPre::new(linker.instantiate_pre(component)?)
@@ -229,7 +229,7 @@ impl Runtime {
         kept.await
     }
 
-    /// The component of serialised code.
+    /// The component of serialized code.
     fn adopt(&self, code: &[u8]) -> wasmtime::Result<Component> {
         // SAFETY: the bytes are what `precompile` gave for an engine of the same fingerprint. They come from this process,
         // through a pipe from a process of this program that this one started, or from a folder that only this host may
@@ -275,7 +275,7 @@ impl Runtime {
 
     /// Counts.
     pub fn status(&self) -> RuntimeStatus {
-        self.counters.snapshot(self.ticker.live())
+        self.counters.snapshot(self.epoch_ticker.live())
     }
 
     /// Takes a place for the guest of a call, and one for each pipeline that it wraps, all at once: a guest that waited for the
@@ -314,12 +314,12 @@ impl Runtime {
         &self.threads
     }
 
-    pub(crate) fn programs(&self) -> &Places {
-        &self.programs
+    pub(crate) fn batching_policies(&self) -> &Places {
+        &self.batching_policies
     }
 
-    pub(crate) fn ticker(&self) -> &Ticker {
-        &self.ticker
+    pub(crate) fn epoch_ticker(&self) -> &EpochTicker {
+        &self.epoch_ticker
     }
 
     pub(crate) fn counters(&self) -> &Counters {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lector_core::call::{RUNS_TOLD_MAX, RunNote};
+use lector_core::call::{RUNS_REPORTED_MAX, RunRecord};
 use lector_core::cost::PageSize;
 use lector_core::port::WorkDone;
 use lector_core::{CallCtx, Engines, Fault, ModelName, Timing, Transcript};
@@ -13,14 +13,14 @@ use tokio::sync::Semaphore;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::abort::AbortReason;
 use crate::bindings::lector::ocr::model;
 use crate::bindings::lector::types::errors;
 use crate::blocking::Blocking;
-use crate::ledger::{Charge, Ledger};
 use crate::limits::Limits;
 use crate::log::{GuestLog, LogStream};
 use crate::meter::{Meter, processor_time};
-use crate::stop::Stop;
+use crate::resource_accounting::{Reservation, ResourceAccounting};
 use crate::{answer, convert};
 
 /// Handles that WASI may take beside the guest's own: streams, pollables, terminals.
@@ -33,7 +33,7 @@ const TOLD_MAX: usize = 8;
 const SPAN_NAMES_MAX: usize = 64;
 
 /// A run as it was asked for.
-pub struct Asked {
+pub struct RunRequest {
     pub model: ModelName,
     pub rows: u64,
     /// Of these rows.
@@ -53,7 +53,7 @@ pub struct HostState {
     pub deadline: Instant,
     pub engines: Arc<dyn Engines>,
     pub blocking: Blocking,
-    pub ledger: Arc<Ledger>,
+    pub accounting: Arc<ResourceAccounting>,
     pub meter: Arc<Meter>,
     pub log: Arc<GuestLog>,
     pub timing: Timing,
@@ -62,11 +62,11 @@ pub struct HostState {
     /// Held while a text layer is fetched: a guest has one at a time on its way.
     pub text_layer: Arc<Semaphore>,
     /// For the text layer that was handed over last; until the next one it may still be on its way into the guest.
-    pub text_layer_charge: Option<Charge>,
+    pub text_layer_charge: Option<Reservation>,
     /// What is known of the page.
     size: PageSize,
     /// Faults that the guest was told of, newest last.
-    told: Vec<Fault>,
+    recorded_fault: Vec<Fault>,
     /// Made when the guest first calls into WASI; most guests never do.
     wasi: Option<Box<WasiCtx>>,
 }
@@ -82,7 +82,7 @@ impl HostState {
             deadline,
             engines,
             blocking,
-            ledger: Ledger::new(budget),
+            accounting: ResourceAccounting::new(budget),
             meter: Meter::new(budget.compute),
             log: GuestLog::new(&call),
             timing: Timing::default(),
@@ -90,7 +90,7 @@ impl HostState {
             text_layer: Arc::new(Semaphore::new(1)),
             text_layer_charge: None,
             size: PageSize::default(),
-            told: Vec::new(),
+            recorded_fault: Vec::new(),
             wasi: None,
             call,
         }
@@ -100,7 +100,7 @@ impl HostState {
     pub fn enter(&mut self) -> wasmtime::Result<()> {
         self.timing.host_calls += 1;
         let max = self.call.budget.host_calls;
-        if self.timing.host_calls > max { Err(Stop::HostCalls(max).into()) } else { Ok(()) }
+        if self.timing.host_calls > max { Err(AbortReason::HostCalls(max).into()) } else { Ok(()) }
     }
 
     /// Does the host's own work inside a guest's poll; it counts as the host's time.
@@ -116,17 +116,17 @@ impl HostState {
     /// A fault as the guest sees it. It is remembered: a guest that hands it back failed for its cause.
     pub fn tell(&mut self, fault: Fault) -> errors::Error {
         let error = convert::error(&fault);
-        if self.told.len() == TOLD_MAX {
-            self.told.remove(0);
+        if self.recorded_fault.len() == TOLD_MAX {
+            self.recorded_fault.remove(0);
         }
-        self.told.push(fault);
+        self.recorded_fault.push(fault);
         error
     }
 
     /// The fault that the guest was told of and now hands back: of the same code, in the host's words or with words around.
-    pub fn told(&self, code: &str, message: &str) -> Option<&Fault> {
+    pub fn recorded_fault(&self, code: &str, message: &str) -> Option<&Fault> {
         let same = |fault: &&Fault| convert::code(fault) == code && message.contains(&fault.message);
-        self.told.iter().rev().find(same)
+        self.recorded_fault.iter().rev().find(same)
     }
 
     /// A transcript of the guest's own, checked as its answer would be.
@@ -143,20 +143,20 @@ impl HostState {
 
     /// The last refusal for the guest's own budget, where there was one.
     pub fn last_refusal(&self) -> Option<&Fault> {
-        self.told
+        self.recorded_fault
             .iter()
             .rev()
             .find(|fault| matches!(fault.code, "guest_host_memory_exceeded" | "guest_handles_exceeded"))
     }
 
     /// Keeps something for the guest under a handle.
-    pub fn keep<R: Send + 'static>(&mut self, held: R) -> wasmtime::Result<Resource<R>> {
-        Ok(self.table.push(held)?)
+    pub fn keep<R: Send + 'static>(&mut self, handles: R) -> wasmtime::Result<Resource<R>> {
+        Ok(self.table.push(handles)?)
     }
 
     /// Charges a handle of `bytes`.
-    pub fn charge(&self, bytes: u64) -> Result<Charge, Fault> {
-        self.ledger.charge(bytes)
+    pub fn charge(&self, bytes: u64) -> Result<Reservation, Fault> {
+        self.accounting.charge(bytes)
     }
 
     /// The page was rendered, to so many pixels.
@@ -173,31 +173,31 @@ impl HostState {
     }
 
     fn tell_size(&self) {
-        if let Some(watch) = &self.call.watch {
-            watch.known(self.size);
+        if let Some(page_observer) = &self.call.page_observer {
+            page_observer.known(self.size);
         }
     }
 
     /// Adds one run of a model to the timing.
-    pub fn ran(&mut self, asked: Asked, done: &WorkDone) {
-        let Asked { model, rows, pixels, bucket, content } = asked;
+    pub fn ran(&mut self, asked: RunRequest, done: &WorkDone) {
+        let RunRequest { model, rows, pixels, bucket, content } = asked;
         let time = self.timing.models.entry(model.clone()).or_default();
         time.runs += 1;
         time.rows += rows;
         time.pixels += pixels;
         time.queue += done.queue_wait;
         time.run += done.run;
-        let all = f64::from(done.company.rows).max(rows as f64).max(1.0);
+        let all = f64::from(done.composition.rows).max(rows as f64).max(1.0);
         time.own += done.run.mul_f64(rows as f64 / all);
         let Some(explanation) = &mut self.timing.explanation else { return };
-        if explanation.runs.len() >= RUNS_TOLD_MAX {
-            explanation.runs_left_out += 1;
+        if explanation.runs.len() >= RUNS_REPORTED_MAX {
+            explanation.runs_omitted += 1;
             return;
         }
-        explanation.runs.push(RunNote {
+        explanation.runs.push(RunRecord {
             model,
-            company: done.company,
-            rung: done.rung,
+            composition: done.composition,
+            variant: done.variant,
             rows,
             bucket,
             padding: 1.0 - content,

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use lector_core::batching::plan::ProgramStatus;
+use lector_core::batching::plan::BatchingPolicyStatus;
 
-use crate::program::Counts;
+use crate::batching_policy::Counts;
 
 /// Upper bounds of the start-time classes, in microseconds.
 const START_US: [u64; 10] = [25, 50, 75, 100, 150, 250, 500, 1_000, 10_000, u64::MAX];
@@ -21,7 +21,7 @@ pub struct Counters {
     pub cache_misses: AtomicU64,
     pub cache_rejected: AtomicU64,
     /// Batching programs, all together.
-    pub programs: Counts,
+    pub batching_policies: Counts,
     starts: [AtomicU64; START_US.len()],
     start_ns: AtomicU64,
     faults: Mutex<BTreeMap<&'static str, u64>>,
@@ -47,9 +47,9 @@ pub struct RuntimeStatus {
     /// Bytes of guests' log messages beyond their budgets.
     pub log_bytes_dropped: u64,
     /// What became of the questions to batching programs, all together.
-    pub programs: ProgramStatus,
+    pub batching_policies: BatchingPolicyStatus,
     /// Batching programs that were given up so far.
-    pub programs_disabled: u64,
+    pub policies_disabled: u64,
     /// Mean time to make a Store and an instance.
     pub start_mean: Duration,
     /// Start times: upper bound in microseconds (`u64::MAX` for the rest) and how many were within it and
@@ -85,8 +85,8 @@ impl Counters {
             cache_misses: get(&self.cache_misses),
             cache_rejected: get(&self.cache_rejected),
             log_bytes_dropped: get(&self.log_bytes_dropped),
-            programs: self.programs.snapshot(),
-            programs_disabled: get(&self.programs.disabled),
+            batching_policies: self.batching_policies.snapshot(),
+            policies_disabled: get(&self.batching_policies.disabled),
             start_mean: Duration::from_nanos(get(&self.start_ns) / started.max(1)),
             start_classes_us,
         }

@@ -75,8 +75,12 @@ impl Threads {
     }
 
     /// The place of one guest among those that compute for long.
-    pub fn turn(&self) -> Arc<Turn> {
-        Arc::new(Turn { turns: Arc::clone(&self.turns), held: Mutex::new(None), taken_at: AtomicU64::new(0) })
+    pub fn cpu_slice(&self) -> Arc<CpuSlice> {
+        Arc::new(CpuSlice {
+            turns: Arc::clone(&self.turns),
+            handles: Mutex::new(None),
+            taken_at: AtomicU64::new(0),
+        })
     }
 }
 
@@ -118,14 +122,14 @@ impl<T> Drop for Task<T> {
 
 /// A guest's turn to compute, taken for one slice at a time.
 #[derive(Debug)]
-pub struct Turn {
+pub struct CpuSlice {
     turns: Arc<Semaphore>,
-    held: Mutex<Option<OwnedSemaphorePermit>>,
+    handles: Mutex<Option<OwnedSemaphorePermit>>,
     /// Nanoseconds that the guest had computed when it last took one.
     taken_at: AtomicU64,
 }
 
-impl Turn {
+impl CpuSlice {
     /// Whether a guest that has computed so long waits for a turn before it goes on. One that is polled often and
     /// shortly keeps no turn from poll to poll; it owes one for each [`SLICE`] all the same.
     pub fn is_due(&self, computed: Duration) -> bool {
@@ -139,13 +143,13 @@ impl Turn {
         self.give_back();
         tokio::task::yield_now().await;
         // The semaphore is never closed; without a turn a guest would run all the same.
-        let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = turn;
+        let cpu_slice = Arc::clone(&self.turns).acquire_owned().await.ok();
+        *self.handles.lock().unwrap_or_else(PoisonError::into_inner) = cpu_slice;
     }
 
     /// Leaves the turn to the next one. Called whenever the guest stops computing, for whatever reason.
     pub fn give_back(&self) {
-        drop(self.held.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.handles.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
@@ -164,7 +168,7 @@ mod tests {
     #[tokio::test]
     async fn turns_go_round_and_work_ends_with_its_handle() {
         let threads = Threads::start(1).unwrap();
-        let (first, second) = (threads.turn(), threads.turn());
+        let (first, second) = (threads.cpu_slice(), threads.cpu_slice());
         first.take(LONG).await;
         let waiting = threads.run({
             let second = Arc::clone(&second);

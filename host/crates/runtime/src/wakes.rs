@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wake_inside_a_poll_is_told_once_and_one_outside_reaches_the_task() {
+    fn a_wake_inside_a_poll_is_reported_once_and_one_outside_reaches_the_task() {
         struct Count(std::sync::atomic::AtomicU32);
         impl Wake for Count {
             fn wake(self: Arc<Self>) {
@@ -70,17 +70,17 @@ mod tests {
             }
         }
         let count = Arc::new(Count(0.into()));
-        let told = || count.0.load(Ordering::SeqCst);
+        let recorded_fault = || count.0.load(Ordering::SeqCst);
         let wakes = Arc::new(Wakes::default());
         let waker = wakes.begin(&Waker::from(count.clone()));
         waker.wake_by_ref();
         waker.wake_by_ref();
         assert!(wakes.end(), "woken inside");
-        assert_eq!(told(), 0, "the task does not hear of it");
+        assert_eq!(recorded_fault(), 0, "the task does not hear of it");
         wakes.again();
         assert!(!wakes.end(), "nothing came");
         waker.wake_by_ref();
         waker.wake_by_ref();
-        assert_eq!(told(), 1, "one wake is enough");
+        assert_eq!(recorded_fault(), 1, "one wake is enough");
     }
 }

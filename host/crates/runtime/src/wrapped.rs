@@ -7,12 +7,12 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use lector_core::call::WRAP_DEPTH_MAX;
 use lector_core::{
-    Batching, CallCtx, Declaration, DeploymentName, Fault, Kind, ModelName, PageRequest, PageRun, PageSource,
-    SharedTranscript, Summary, WrappedPipeline,
+    Batching, CallCtx, DeploymentName, Fault, Kind, ModelName, PageRequest, PageRun, PageSource,
+    PipelineInfo, SharedTranscript, Summary, WrappedPipeline,
 };
 
+use crate::batching_policy::BatchingPolicyRunner;
 use crate::guest::Guest;
-use crate::program::Program;
 
 /// The parts of the wrapped revision.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct Stage {
     /// Models that it may open, by alias.
     pub grants: Arc<BTreeMap<String, ModelName>>,
     /// Description that `configure` returned.
-    pub declaration: Declaration,
+    pub pipeline_info: PipelineInfo,
     /// The pipeline that it wraps in its turn.
     pub wrapped: Option<Arc<dyn WrappedPipeline>>,
 }
@@ -34,7 +34,7 @@ pub struct Wrapped {
     guest: Arc<Guest>,
     stage: Stage,
     batching: Arc<[Batching]>,
-    program: Option<Program>,
+    batching_policy: Option<BatchingPolicyRunner>,
 }
 
 impl std::fmt::Debug for Wrapped {
@@ -59,8 +59,9 @@ impl Wrapped {
             );
             return Err(Fault::new(Kind::Invalid, "pipeline_too_deep", message));
         }
-        let (batching, program) = (stage.declaration.batching.as_slice().into(), guest.program());
-        Ok(Arc::new(Self { guest, stage, batching, program }))
+        let (batching, batching_policy) =
+            (stage.pipeline_info.batching.as_slice().into(), guest.batching_policy());
+        Ok(Arc::new(Self { guest, stage, batching, batching_policy }))
     }
 
     /// The context of the inner call: whose it is and its limits are the outer call's.
@@ -70,7 +71,7 @@ impl Wrapped {
         ctx.grants = self.stage.grants.clone();
         ctx.batching = self.batching.clone();
         ctx.wrapped = self.stage.wrapped.clone();
-        ctx.planner = self.program.as_ref().map(|program| program.planner(&ctx));
+        ctx.planner = self.batching_policy.as_ref().map(|batching_policy| batching_policy.planner(&ctx));
         ctx
     }
 }
@@ -86,8 +87,8 @@ impl WrappedPipeline for Wrapped {
         1 + self.stage.wrapped.as_ref().map_or(0, |wrapped| wrapped.depth())
     }
 
-    fn declaration(&self) -> Declaration {
-        self.stage.declaration.clone()
+    fn pipeline_info(&self) -> PipelineInfo {
+        self.stage.pipeline_info.clone()
     }
 
     fn recognize(

@@ -11,16 +11,16 @@ mod line;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lector_control::{ByteBudget, DocumentMemory, Gate, Meter, Pass, Refused, Tenant};
+use lector_control::{ByteBudget, DocumentMemory, DrainGate, DrainGuard, Refused, Tenant, UsageCounters};
 use lector_core::fair::Account;
 use lector_core::{Fault, Kind};
 use tokio::sync::Notify;
 
 use line::{For, Line};
 
-use crate::cost_tracker::{Asked, Burden, Full, Load};
+use crate::cost_tracker::{LoadTracker, Overloaded, PendingWork, WorkRequest};
 use crate::faults::shutting_down;
-use crate::status::Tally;
+use crate::status::Counters;
 
 /// Answers below a second would invite storms; above a minute what is owed will have changed anyway.
 const RETRY_MIN: Duration = Duration::from_secs(1);
@@ -40,9 +40,9 @@ pub(crate) struct Bounds {
 /// The door.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    pub(crate) gate: Arc<Gate>,
-    pub(crate) load: Arc<Load>,
-    pub(crate) tally: Tally,
+    pub(crate) gate: Arc<DrainGate>,
+    pub(crate) load: Arc<LoadTracker>,
+    pub(crate) counters: Counters,
     pub(crate) bounds: Bounds,
     held_bytes: Arc<ByteBudget>,
     /// Told when the memory of a large document is free.
@@ -52,13 +52,13 @@ pub(crate) struct Admission {
 
 impl Admission {
     pub(crate) fn new(bounds: Bounds) -> Arc<Self> {
-        let load = Load::new(bounds.documents_max);
+        let load = LoadTracker::new(bounds.documents_max);
         Arc::new(Self {
             gate: Arc::default(),
             line: Line::new(load.freed.clone()),
             held_bytes: Arc::new(ByteBudget::of_server(load.freed.clone())),
             load,
-            tally: Tally::default(),
+            counters: Counters::default(),
             bounds,
             large_freed: Arc::default(),
         })
@@ -100,11 +100,11 @@ impl Admission {
     }
 
     fn counted(&self, admitted: Result<Permit, Fault>) -> Result<Permit, Fault> {
-        Tally::count(match &admitted {
-            Ok(_) => &self.tally.documents_admitted,
-            Err(fault) if fault.code == "tenant_backlog_full" => &self.tally.documents_over_share,
-            Err(fault) if fault.code == "tenant_bytes_full" => &self.tally.documents_over_bytes,
-            Err(_) => &self.tally.documents_refused,
+        Counters::count(match &admitted {
+            Ok(_) => &self.counters.documents_admitted,
+            Err(fault) if fault.code == "tenant_overloaded" => &self.counters.documents_over_share,
+            Err(fault) if fault.code == "tenant_memory_exceeded" => &self.counters.documents_over_bytes,
+            Err(_) => &self.counters.documents_refused,
         });
         admitted
     }
@@ -118,13 +118,13 @@ impl Admission {
         let pass =
             self.gate.enter("receiving".into(), self.bounds.documents_max).map_err(
                 |refused| match refused {
-                    Refused::Full => self.house_full("as many documents as it takes at once"),
+                    Refused::Full => self.server_overloaded("as many documents as it takes at once"),
                     Refused::Closed => shutting_down(),
                 },
             )?;
-        let asked = Asked {
+        let asked = WorkRequest {
             tenant: tenant.name(),
-            weight: tenant.record.terms.weight,
+            weight: tenant.record.policy.weight,
             wait_max: self.bounds.wait_max.min(time_left),
             page_ms: tenant.meter.page_ms(),
         };
@@ -136,23 +136,31 @@ impl Admission {
         self.may_ever_hold(bytes, own_max)?;
         self.hold(&meter, own_max, bytes)?;
         // Last, since giving it back wakes those who wait, and this attempt may be one of theirs.
-        let burden = self.load.take(&asked).map_err(|full| {
+        let pending_work = self.load.take(&asked).map_err(|full| {
             self.give_back(&meter, bytes);
             match full {
-                Full { own: true, wait } => over_share(wait),
-                Full { own: false, wait } => full_for(wait, "as much work as it can do in time"),
+                Overloaded { own: true, wait } => over_share(wait),
+                Overloaded { own: false, wait } => full_for(wait, "as much work as it can do in time"),
             }
         })?;
-        Ok(Permit { admission: self.clone(), account: tenant.account(), meter, own_max, bytes, pass, burden })
+        Ok(Permit {
+            admission: self.clone(),
+            account: tenant.account(),
+            meter,
+            own_max,
+            bytes,
+            pass,
+            pending_work,
+        })
     }
 
     /// Refuses what can never fit.
     fn may_ever_hold(&self, bytes: u64, own: u64) -> Result<(), Fault> {
-        let house = self.bounds.held_bytes_max;
-        if bytes <= own.min(house) {
+        let server = self.bounds.held_bytes_max;
+        if bytes <= own.min(server) {
             return Ok(());
         }
-        let (who, most) = if own < house { ("tenant may have", own) } else { ("server takes", house) };
+        let (who, most) = if own < server { ("tenant may have", own) } else { ("server takes", server) };
         Err(Fault::new(
             Kind::TooLarge,
             "submission_too_large",
@@ -163,18 +171,18 @@ impl Admission {
     }
 
     /// Counts `more` bytes in.
-    fn hold(&self, meter: &Meter, own_max: u64, more: u64) -> Result<(), Fault> {
+    fn hold(&self, meter: &UsageCounters, own_max: u64, more: u64) -> Result<(), Fault> {
         if !meter.held_bytes.try_take(more, own_max) {
             return Err(over_bytes(self.load.wait(), own_max));
         }
         if !self.held_bytes.try_take(more, self.bounds.held_bytes_max) {
             meter.held_bytes.give_back(more);
-            return Err(self.house_full("as many bytes of documents and results as it takes at once"));
+            return Err(self.server_overloaded("as many bytes of documents and results as it takes at once"));
         }
         Ok(())
     }
 
-    fn give_back(&self, meter: &Meter, bytes: u64) {
+    fn give_back(&self, meter: &UsageCounters, bytes: u64) {
         self.held_bytes.give_back(bytes);
         meter.held_bytes.give_back(bytes);
     }
@@ -184,7 +192,7 @@ impl Admission {
         self.held_bytes.held()
     }
 
-    fn house_full(&self, with_what: &str) -> Fault {
+    fn server_overloaded(&self, with_what: &str) -> Fault {
         full_for(self.load.wait(), with_what)
     }
 }
@@ -197,7 +205,7 @@ fn retry_after(wait: Duration) -> Duration {
 fn full_for(wait: Duration, with_what: &str) -> Fault {
     let after = retry_after(wait);
     let message = format!("The server holds {with_what}: try again in {} s.", ceil_s(after));
-    Fault::new(Kind::Busy, "house_full", message).retry_after(after)
+    Fault::new(Kind::Busy, "server_overloaded", message).retry_after(after)
 }
 
 fn over_share(wait: Duration) -> Fault {
@@ -207,7 +215,7 @@ fn over_share(wait: Duration) -> Fault {
          try again in {} s.",
         ceil_s(after)
     );
-    Fault::new(Kind::Busy, "tenant_backlog_full", message).retry_after(after)
+    Fault::new(Kind::Busy, "tenant_overloaded", message).retry_after(after)
 }
 
 fn over_bytes(wait: Duration, most: u64) -> Fault {
@@ -216,7 +224,7 @@ fn over_bytes(wait: Duration, most: u64) -> Fault {
         "The server holds as many bytes of the tenant's documents and results as it takes at once, {most}: try again in {} s.",
         ceil_s(after)
     );
-    Fault::new(Kind::Busy, "tenant_bytes_full", message).retry_after(after)
+    Fault::new(Kind::Busy, "tenant_memory_exceeded", message).retry_after(after)
 }
 
 fn ceil_s(time: Duration) -> u64 {
@@ -228,19 +236,19 @@ fn ceil_s(time: Duration) -> u64 {
 pub struct Permit {
     admission: Arc<Admission>,
     account: Account,
-    meter: Arc<Meter>,
+    meter: Arc<UsageCounters>,
     /// Bytes that the tenant may hold at once.
     own_max: u64,
     bytes: u64,
-    pass: Pass,
+    pass: DrainGuard,
     /// Dropped last: that wakes those who wait for any of it.
-    burden: Burden,
+    pending_work: PendingWork,
 }
 
 /// Bytes that were waited for, until the permit has them.
 struct Held {
     admission: Arc<Admission>,
-    meter: Arc<Meter>,
+    meter: Arc<UsageCounters>,
     bytes: u64,
 }
 
@@ -263,8 +271,8 @@ impl Drop for Held {
 impl Permit {
     /// Makes sure that room for `bytes` in all is held; called as a body of unknown length grows.
     ///
-    /// Faults: `submission_too_large` where it can never fit; where it does not now, `tenant_bytes_full` for the tenant's
-    /// own bound and `house_full` for that of all.
+    /// Faults: `submission_too_large` where it can never fit; where it does not now, `tenant_memory_exceeded` for the tenant's
+    /// own bound and `server_overloaded` for that of all.
     pub fn hold(&mut self, bytes: u64) -> Result<(), Fault> {
         self.admission.may_ever_hold(bytes, self.own_max)?;
         let Some(more) = bytes.checked_sub(self.bytes) else { return Ok(()) };
@@ -307,8 +315,8 @@ impl Permit {
     }
 
     /// Its part of the work that is owed.
-    pub(crate) fn burden(&self) -> &Burden {
-        &self.burden
+    pub(crate) fn pending_work(&self) -> &PendingWork {
+        &self.pending_work
     }
 
     /// Names the holder, for those who ask who is still inside.
@@ -344,8 +352,8 @@ mod tests {
     }
 
     fn tenant(name: &str) -> Arc<Tenant> {
-        let terms = lector_control::TenantTerms::default();
-        let record = lector_control::TenantRecord { name: name.into(), created_at_ms: 0, terms };
+        let policy = lector_control::TenantPolicy::default();
+        let record = lector_control::TenantRecord { name: name.into(), created_at_ms: 0, policy };
         Tenant::new(record, Arc::default(), 0)
     }
 
@@ -355,38 +363,41 @@ mod tests {
         let admit = |bytes| admission.admit(&a, bytes, LONG);
         let first = admit(Some(60)).unwrap();
         let fault = admit(Some(60)).unwrap_err();
-        assert_eq!((fault.code, fault.kind), ("house_full", Kind::Busy));
+        assert_eq!((fault.code, fault.kind), ("server_overloaded", Kind::Busy));
         assert!(fault.retry_after.is_some());
         let mut second = admit(None).unwrap();
-        assert_eq!(admit(None).unwrap_err().code, "house_full");
+        assert_eq!(admit(None).unwrap_err().code, "server_overloaded");
         second.hold(40).unwrap();
         second.hold(10).unwrap();
         assert_eq!((second.held_bytes(), admission.held_bytes()), (40, 100));
-        assert_eq!(second.hold(41).unwrap_err().code, "house_full");
+        assert_eq!(second.hold(41).unwrap_err().code, "server_overloaded");
         assert_eq!(second.hold(101).unwrap_err().code, "submission_too_large");
         drop((first, second));
         assert_eq!((admission.held_bytes(), admission.gate.count()), (0, 0));
         assert_eq!(admission.load.wait(), Duration::ZERO);
-        let tally = &admission.tally;
-        assert_eq!((tally.documents_admitted.load(Relaxed), tally.documents_refused.load(Relaxed)), (2, 2));
+        let counters = &admission.counters;
+        assert_eq!(
+            (counters.documents_admitted.load(Relaxed), counters.documents_refused.load(Relaxed)),
+            (2, 2)
+        );
     }
 
     #[test]
     fn a_tenants_own_bytes_are_bounded_and_cost_nobody_else_anything() {
-        let mut terms = lector_control::TenantTerms::default();
-        terms.limits.held_bytes_max = 50;
-        let record = lector_control::TenantRecord { name: "a".into(), created_at_ms: 0, terms };
+        let mut policy = lector_control::TenantPolicy::default();
+        policy.limits.held_bytes_max = 50;
+        let record = lector_control::TenantRecord { name: "a".into(), created_at_ms: 0, policy };
         let (admission, a, b) = (admission(10), Tenant::new(record, Arc::default(), 0), tenant("b"));
         let code = |fault: Fault| fault.code;
         assert_eq!(admission.admit(&a, Some(51), LONG).map_err(code).err(), Some("submission_too_large"));
         let mut first = admission.admit(&a, Some(30), LONG).unwrap();
         let fault = admission.admit(&a, Some(21), LONG).unwrap_err();
-        assert_eq!((fault.code, fault.kind), ("tenant_bytes_full", Kind::Busy));
+        assert_eq!((fault.code, fault.kind), ("tenant_memory_exceeded", Kind::Busy));
         assert!(fault.retry_after.is_some());
-        assert_eq!(admission.tally.documents_over_bytes.load(Relaxed), 1);
+        assert_eq!(admission.counters.documents_over_bytes.load(Relaxed), 1);
         // What the house has no room for is not counted as the tenant's.
         let neighbour = admission.admit(&b, Some(60), LONG).unwrap();
-        assert_eq!(first.hold(50).map_err(code), Err("house_full"));
+        assert_eq!(first.hold(50).map_err(code), Err("server_overloaded"));
         assert_eq!((a.meter.held_bytes.held(), admission.held_bytes()), (30, 90));
         drop(neighbour);
         first.hold(50).unwrap();
@@ -407,7 +418,7 @@ mod tests {
         let code = |fault: Fault| fault.code;
         assert_eq!(admission.admit(&a, Some(26), LONG).map_err(code).err(), Some("submission_too_large"));
         let _held = admission.admit(&a, Some(20), LONG).unwrap();
-        assert_eq!(admission.admit(&a, Some(10), LONG).map_err(code).err(), Some("tenant_bytes_full"));
+        assert_eq!(admission.admit(&a, Some(10), LONG).map_err(code).err(), Some("tenant_memory_exceeded"));
         assert!(admission.admit(&b, Some(20), LONG).is_ok());
     }
 
@@ -418,7 +429,7 @@ mod tests {
         let result = futures::FutureExt::now_or_never(permit.memory().reserve(70)).unwrap();
         drop(permit);
         assert_eq!((a.meter.held_bytes.held(), admission.held_bytes()), (70, 70));
-        assert_eq!(admission.admit(&a, Some(31), LONG).unwrap_err().code, "house_full");
+        assert_eq!(admission.admit(&a, Some(31), LONG).unwrap_err().code, "server_overloaded");
         drop(result);
         assert!(admission.admit(&a, Some(31), LONG).is_ok());
     }
@@ -427,13 +438,13 @@ mod tests {
     fn a_refusal_reckons_with_what_is_owed_and_says_whose_doing_it_is() {
         let (admission, a, b) = (admission(100), tenant("a"), tenant("b"));
         let long = admission.admit(&a, None, LONG).unwrap();
-        long.burden().set(1e9);
+        long.pending_work().set(1e9);
         let fault = admission.admit(&a, None, LONG).unwrap_err();
-        assert_eq!(fault.code, "house_full");
+        assert_eq!(fault.code, "server_overloaded");
         assert!(fault.retry_after > Some(Duration::from_secs(50)), "{fault}");
         let _other = admission.admit(&b, None, LONG).unwrap();
-        assert_eq!(admission.admit(&a, None, LONG).unwrap_err().code, "tenant_backlog_full");
-        assert_eq!(admission.tally.documents_over_share.load(Relaxed), 1);
+        assert_eq!(admission.admit(&a, None, LONG).unwrap_err().code, "tenant_overloaded");
+        assert_eq!(admission.counters.documents_over_share.load(Relaxed), 1);
     }
 
     fn cores() -> f64 {
@@ -441,11 +452,11 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_time_to_wait_is_told_at_once() {
+    fn who_has_no_time_to_wait_is_reported_at_once() {
         let (admission, a) = (admission(100), tenant("a"));
         let busy = admission.admit(&a, None, LONG).unwrap();
-        busy.burden().set(50_000.0 * cores());
-        assert_eq!(admission.admit(&a, None, Duration::from_secs(20)).unwrap_err().code, "house_full");
+        busy.pending_work().set(50_000.0 * cores());
+        assert_eq!(admission.admit(&a, None, Duration::from_secs(20)).unwrap_err().code, "server_overloaded");
         assert!(admission.admit(&a, None, LONG).is_ok());
     }
 
@@ -493,9 +504,9 @@ mod tests {
             drop(permit);
         }
         assert_eq!(order, ["a", "b", "a"]);
-        let tally = &admission.tally;
-        let refused = tally.documents_refused.load(Relaxed) + tally.documents_over_share.load(Relaxed);
-        assert_eq!((tally.documents_admitted.load(Relaxed), refused), (5, 0));
+        let counters = &admission.counters;
+        let refused = counters.documents_refused.load(Relaxed) + counters.documents_over_share.load(Relaxed);
+        assert_eq!((counters.documents_admitted.load(Relaxed), refused), (5, 0));
     }
 
     #[tokio::test]
@@ -503,15 +514,15 @@ mod tests {
         let (admission, a) = (admission(1), tenant("a"));
         let _held = admission.admit(&a, None, LONG).unwrap();
         let fault = admission.admit_within(&a, None, LONG, Duration::from_millis(1)).await.unwrap_err();
-        assert_eq!(fault.code, "house_full");
-        assert_eq!(admission.tally.documents_refused.load(Relaxed), 1);
+        assert_eq!(fault.code, "server_overloaded");
+        assert_eq!(admission.counters.documents_refused.load(Relaxed), 1);
         assert!(admission.line.is_empty(For::Document));
         // One that leaves counts nothing, and one that waits when the house closes is told so.
         drop(waits(&admission, &a));
         let waiting = waits(&admission, &a);
         admission.close();
         assert_eq!(waiting.await.unwrap_err().code, "shutting_down");
-        assert_eq!(admission.tally.documents_refused.load(Relaxed), 2);
+        assert_eq!(admission.counters.documents_refused.load(Relaxed), 2);
     }
 
     #[tokio::test]
@@ -531,7 +542,7 @@ mod tests {
         }
         assert_eq!((large.held_bytes(), small.held_bytes(), admission.held_bytes()), (30, 10, 100));
         let late = large.hold_within(31, Duration::from_millis(1)).await.unwrap_err();
-        assert_eq!(late.code, "house_full");
+        assert_eq!(late.code, "server_overloaded");
         let mut more = Box::pin(large.hold_within(31, LONG));
         assert!(more.as_mut().now_or_never().is_none());
         drop(held);

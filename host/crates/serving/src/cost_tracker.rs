@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use lector_control::{Guess, work_of};
+use lector_control::{Prediction, work_of};
 use lector_core::cost::Mean;
 use lector_core::{TenantName, Timing};
 use tokio::sync::Notify;
 
-use predictions::Guesses;
-pub use predictions::Prediction;
+pub use predictions::PredictionError;
+use predictions::PredictionErrors;
 
 /// Assumed before anything was read: the order of magnitude of a page of print.
 const FIRST_PAGE_MS: f64 = 500.0;
@@ -34,7 +34,7 @@ const KEPT_FOR_NEWCOMERS: usize = 8;
 
 /// Who asks, and how much it may have.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct WorkRequest<'a> {
     pub(crate) tenant: &'a TenantName,
     /// Its share of the house, next to those of others.
     pub(crate) weight: u32,
@@ -46,7 +46,7 @@ pub(crate) struct Asked<'a> {
 
 /// Why a document is not taken on.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Full {
+pub(crate) struct Overloaded {
     /// Whether others could be served: then it is the tenant's own doing.
     pub(crate) own: bool,
     /// How long what is owed takes.
@@ -55,7 +55,7 @@ pub(crate) struct Full {
 
 /// The house's debts.
 #[derive(Debug)]
-pub(crate) struct Load {
+pub(crate) struct LoadTracker {
     documents_max: usize,
     /// Work done in a second, as long as it was not learned.
     first_rate: f64,
@@ -66,18 +66,18 @@ pub(crate) struct Load {
 
 #[derive(Debug, Default)]
 struct State {
-    owed: BTreeMap<TenantName, Owed>,
+    owed: BTreeMap<TenantName, Pending>,
     /// Work of a page, by the clock and by what it cost.
     page_s: Mean,
     page_ms: Mean,
     /// Work done in a second, while all places are taken.
     capacity: Mean,
     window: Option<(Instant, f64)>,
-    guesses: Guesses,
+    prediction_errors: PredictionErrors,
 }
 
 #[derive(Debug, Default)]
-struct Owed {
+struct Pending {
     ms: f64,
     documents: usize,
     /// Of documents and of pages; the last one goes with all of it.
@@ -85,7 +85,7 @@ struct Owed {
     weight: f64,
 }
 
-impl Load {
+impl LoadTracker {
     pub(crate) fn new(documents_max: usize) -> Arc<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self::at(documents_max, cores as f64 * FIRST_CORE_MS)
@@ -101,16 +101,16 @@ impl Load {
     }
 
     /// Takes on a document of which nothing is known: one page, until it is open.
-    pub(crate) fn take(self: &Arc<Self>, asked: &Asked<'_>) -> Result<Burden, Full> {
+    pub(crate) fn take(self: &Arc<Self>, asked: &WorkRequest<'_>) -> Result<PendingWork, Overloaded> {
         let mut state = self.lock();
         let ms = asked.page_ms.or(state.page_ms.value()).unwrap_or(FIRST_PAGE_MS);
         state.may_take(asked, ms, self)?;
         let owed = state.owed.entry(asked.tenant.clone()).or_default();
         owed.documents += 1;
         owed.weight = f64::from(asked.weight.max(1));
-        let part = Part::of(&mut state, self, asked.tenant, ms);
+        let part = PendingShare::of(&mut state, self, asked.tenant, ms);
         drop(state);
-        Ok(Burden::new(part))
+        Ok(PendingWork::new(part))
     }
 
     /// A page was read. `full`: all places were taken while it was.
@@ -134,13 +134,13 @@ impl Load {
     }
 
     /// What was said of a page that took so much work.
-    pub(crate) fn guessed(&self, guess: Guess, ms: f64) {
-        self.lock().guesses.judge(guess, ms);
+    pub(crate) fn record_prediction(&self, prediction: Prediction, ms: f64) {
+        self.lock().prediction_errors.record(prediction, ms);
     }
 
     /// How good predictions were so far.
-    pub(crate) fn predictions(&self) -> Vec<Prediction> {
-        self.lock().guesses.view()
+    pub(crate) fn predictions(&self) -> Vec<PredictionError> {
+        self.lock().prediction_errors.view()
     }
 
     /// Mean time of a page by the clock; `None` before the first.
@@ -167,11 +167,11 @@ impl Load {
 }
 
 impl State {
-    fn rate(&self, load: &Load) -> f64 {
+    fn rate(&self, load: &LoadTracker) -> f64 {
         self.capacity.value().unwrap_or(load.first_rate).max(1.0)
     }
 
-    fn may_take(&self, asked: &Asked<'_>, ms: f64, load: &Load) -> Result<(), Full> {
+    fn may_take(&self, asked: &WorkRequest<'_>, ms: f64, load: &LoadTracker) -> Result<(), Overloaded> {
         let documents_max = load.documents_max;
         let weight = f64::from(asked.weight.max(1));
         let others = self.owed.iter().filter(|(tenant, _)| *tenant != asked.tenant);
@@ -184,12 +184,12 @@ impl State {
             return Ok(());
         }
         if wait > asked.wait_max {
-            return Err(Full { own: !alone && own > 0, wait });
+            return Err(Overloaded { own: !alone && own > 0, wait });
         }
         let kept = if alone { documents_max / KEPT_FOR_NEWCOMERS } else { 0 };
         let places = (documents_max as f64 * share) as usize - kept;
         if own > 0 && own >= places.max(1) {
-            return Err(Full { own: !alone, wait });
+            return Err(Overloaded { own: !alone, wait });
         }
         Ok(())
     }
@@ -197,15 +197,15 @@ impl State {
 
 /// A part of what is owed to a tenant, in milliseconds of work. Dropping it takes back what is left of it.
 #[derive(Debug)]
-pub(crate) struct Part {
-    load: Arc<Load>,
+pub(crate) struct PendingShare {
+    load: Arc<LoadTracker>,
     tenant: TenantName,
     ms: Mutex<f64>,
 }
 
-impl Part {
+impl PendingShare {
     /// One more of the tenant's.
-    fn of(state: &mut State, load: &Arc<Load>, tenant: &TenantName, ms: f64) -> Self {
+    fn of(state: &mut State, load: &Arc<LoadTracker>, tenant: &TenantName, ms: f64) -> Self {
         let owed = state.owed.entry(tenant.clone()).or_default();
         owed.parts += 1;
         owed.ms += ms;
@@ -224,7 +224,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for PendingShare {
     fn drop(&mut self) {
         self.set(0.0);
         let mut state = self.load.lock();
@@ -241,10 +241,10 @@ impl Drop for Part {
 
 /// One document's place and its pages that are not begun.
 #[derive(Debug)]
-pub(crate) struct Burden(Part);
+pub(crate) struct PendingWork(PendingShare);
 
-impl Burden {
-    fn new(part: Part) -> Self {
+impl PendingWork {
+    fn new(part: PendingShare) -> Self {
         Self(part)
     }
 
@@ -254,13 +254,13 @@ impl Burden {
     }
 
     /// A page of it that is begun, a part of its own from now on.
-    pub(crate) fn page(&self, ms: f64) -> Part {
-        let Part { load, tenant, .. } = &self.0;
-        Part::of(&mut load.lock(), load, tenant, ms)
+    pub(crate) fn page(&self, ms: f64) -> PendingShare {
+        let PendingShare { load, tenant, .. } = &self.0;
+        PendingShare::of(&mut load.lock(), load, tenant, ms)
     }
 }
 
-impl Drop for Burden {
+impl Drop for PendingWork {
     fn drop(&mut self) {
         if let Some(owed) = self.0.load.lock().owed.get_mut(&self.0.tenant) {
             owed.documents = owed.documents.saturating_sub(1);
@@ -282,9 +282,9 @@ mod tests {
         Timing { total: time, guest: time, ..Timing::default() }
     }
 
-    fn take(load: &Arc<Load>, tenant: &str, wait_s: u64) -> Result<Burden, Full> {
+    fn take(load: &Arc<LoadTracker>, tenant: &str, wait_s: u64) -> Result<PendingWork, Overloaded> {
         let tenant = TenantName::from(tenant);
-        load.take(&Asked {
+        load.take(&WorkRequest {
             tenant: &tenant,
             weight: 100,
             wait_max: Duration::from_secs(wait_s),
@@ -294,14 +294,14 @@ mod tests {
 
     #[test]
     fn a_tenant_may_be_owed_what_its_share_does_in_the_longest_wait() {
-        let load = Load::at(1000, 1000.0);
+        let load = LoadTracker::at(1000, 1000.0);
         // Nothing read yet: a page is 500 ms, and 1000 ms are done in a second.
-        let of_a: Vec<Burden> = (0..20).map(|_| take(&load, "a", 10).unwrap()).collect();
+        let of_a: Vec<PendingWork> = (0..20).map(|_| take(&load, "a", 10).unwrap()).collect();
         let full = take(&load, "a", 10).unwrap_err();
         assert!(!full.own, "nobody else is there: the house is full");
         assert_eq!(full.wait, Duration::from_millis(10_500));
         // Another one has half of the house, whatever was owed before it came.
-        let of_b: Vec<Burden> = (0..10).map(|_| take(&load, "b", 10).unwrap()).collect();
+        let of_b: Vec<PendingWork> = (0..10).map(|_| take(&load, "b", 10).unwrap()).collect();
         assert!(take(&load, "b", 10).unwrap_err().own);
         assert!(take(&load, "a", 10).unwrap_err().own);
         drop(of_b);
@@ -312,8 +312,8 @@ mod tests {
     }
 
     #[test]
-    fn a_long_document_is_taken_by_an_idle_house_and_not_by_a_busy_one() {
-        let load = Load::at(1000, 1000.0);
+    fn a_long_document_is_taken_by_an_idle_server_and_not_by_a_busy_one() {
+        let load = LoadTracker::at(1000, 1000.0);
         let long = take(&load, "a", 10).unwrap();
         long.set(60_000.0);
         assert!(take(&load, "a", 10).is_err());
@@ -326,26 +326,26 @@ mod tests {
 
     #[test]
     fn who_sends_posters_is_owed_posters() {
-        let load = Load::at(1000, 1000.0);
+        let load = LoadTracker::at(1000, 1000.0);
         let letters: TenantName = "letters".into();
-        let posters = Asked {
+        let posters = WorkRequest {
             tenant: &"posters".into(),
             weight: 100,
             wait_max: Duration::from_secs(10),
             page_ms: Some(4000.0),
         };
-        let letters = Asked { tenant: &letters, page_ms: Some(100.0), ..posters };
+        let letters = WorkRequest { tenant: &letters, page_ms: Some(100.0), ..posters };
         // Half of the house does 5 s of work in 10 s.
         let _first = (load.take(&letters).unwrap(), load.take(&posters).unwrap());
         assert!(load.take(&posters).unwrap_err().own, "two are 8 s");
-        let more: Vec<Burden> = (0..49).map(|_| load.take(&letters).unwrap()).collect();
+        let more: Vec<PendingWork> = (0..49).map(|_| load.take(&letters).unwrap()).collect();
         assert!(load.take(&letters).is_err());
         drop(more);
     }
 
     #[test]
     fn a_page_outlives_its_document_and_is_owed_until_then() {
-        let load = Load::at(1000, 1000.0);
+        let load = LoadTracker::at(1000, 1000.0);
         let document = take(&load, "a", 10).unwrap();
         document.set(0.0);
         let page = document.page(300.0);
@@ -362,8 +362,8 @@ mod tests {
 
     #[test]
     fn places_are_kept_for_newcomers_and_shared_when_there_are_others() {
-        let load = Load::at(16, 1000.0);
-        let of_a: Vec<Burden> = (0..14).map(|_| take(&load, "a", 600).unwrap()).collect();
+        let load = LoadTracker::at(16, 1000.0);
+        let of_a: Vec<PendingWork> = (0..14).map(|_| take(&load, "a", 600).unwrap()).collect();
         assert!(!take(&load, "a", 600).unwrap_err().own);
         let _of_b = take(&load, "b", 600).unwrap();
         let mut left = of_a;
@@ -374,8 +374,8 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_learned_while_the_house_is_full() {
-        let (load, start) = (Load::at(10, 1000.0), Instant::now());
+    fn the_rate_is_learned_while_the_server_is_full() {
+        let (load, start) = (LoadTracker::at(10, 1000.0), Instant::now());
         let at = |ms: u64| start + Duration::from_millis(ms);
         for ms in (0..5000).step_by(100) {
             load.learn(&timing(50), false, at(ms));

@@ -14,13 +14,13 @@ use lector_control::{
     BatchingPolicy, ComponentLoader, ControlConfig, ControlPlane, DeploymentConfig, Inspected, Pipeline,
 };
 use lector_core::batching::Planner;
-use lector_core::batching::plan::{Absurd, Plan, ProgramStatus, Question};
+use lector_core::batching::plan::{BatchingPolicyStatus, InvalidPlan, Plan, Question};
 use lector_core::cost::PageSize;
 use lector_core::fair::Account;
 use lector_core::port::{DocumentHint, FailedEngine, PageInfo, PageKind, WorkDone, WorkItem};
 use lector_core::{
-    Budget, CallCtx, Complaint, Declaration, Documents, Engines, Fault, Image, Kind, Line, ModelInfo,
-    ModelName, OpenDocument, PageRequest, PageRun, PageSource, Quad, RequestId, SharedTranscript, Size,
+    Budget, CallCtx, ConfigError, Documents, Engines, Fault, Image, Kind, Line, ModelInfo, ModelName,
+    OpenDocument, PageRequest, PageRun, PageSource, PipelineInfo, Quad, RequestId, SharedTranscript, Size,
     Summary, TextLayer, Timing, Transcript,
 };
 use tokio::sync::Semaphore;
@@ -34,7 +34,7 @@ pub(crate) const HELD_BYTES_MAX: u64 = 64 << 20;
 
 /// What the fake guest does with a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Deed {
+pub(crate) enum Behavior {
     /// Reads it at once.
     Read,
     /// Reads it when the test lets one more go.
@@ -52,8 +52,8 @@ pub(crate) enum Deed {
 /// The guest, and what the test knows and says of it.
 pub(crate) struct Script {
     /// By (request, page), else by page, else `Read`.
-    pub(crate) deeds: Mutex<BTreeMap<u32, Deed>>,
-    pub(crate) otherwise: Mutex<Deed>,
+    pub(crate) deeds: Mutex<BTreeMap<u32, Behavior>>,
+    pub(crate) otherwise: Mutex<Behavior>,
     /// How large pages are and what work they take, in milliseconds; else they are nothing and take none.
     pub(crate) sizes: Mutex<BTreeMap<u32, (PageSize, u64)>>,
     /// One permit lets one `Wait` page go.
@@ -79,11 +79,11 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    pub(crate) fn new(otherwise: Deed) -> Arc<Self> {
+    pub(crate) fn new(otherwise: Behavior) -> Arc<Self> {
         Self::with_settings(otherwise, true)
     }
 
-    pub(crate) fn with_settings(otherwise: Deed, settings_ok: bool) -> Arc<Self> {
+    pub(crate) fn with_settings(otherwise: Behavior, settings_ok: bool) -> Arc<Self> {
         Arc::new(Self {
             deeds: Mutex::default(),
             otherwise: Mutex::new(otherwise),
@@ -104,8 +104,8 @@ impl Script {
         })
     }
 
-    pub(crate) fn on(&self, page: u32, deed: Deed) {
-        self.deeds.lock().unwrap().insert(page, deed);
+    pub(crate) fn on(&self, page: u32, behavior: Behavior) {
+        self.deeds.lock().unwrap().insert(page, behavior);
     }
 
     pub(crate) fn begun(&self) -> Vec<(String, u32)> {
@@ -126,7 +126,7 @@ struct FakeGuest(Arc<Script>, String);
 
 /// Runs the oldest; `plans badly`: a run that does not wait.
 #[derive(Debug)]
-struct FakeProgram(bool, Mutex<ProgramStatus>);
+struct FakeProgram(bool, Mutex<BatchingPolicyStatus>);
 
 impl Planner for FakeProgram {
     fn plan(&self, question: &Question) -> Option<Plan> {
@@ -134,9 +134,9 @@ impl Planner for FakeProgram {
         Some(Plan::Run(vec![if self.0 { u64::MAX } else { question.items[0].id }]))
     }
 
-    fn absurd(&self, why: Absurd) {
+    fn invalid(&self, why: InvalidPlan) {
         let mut status = self.1.lock().unwrap();
-        status.absurd += 1;
+        status.invalid += 1;
         status.last_fault = Some(why.to_string());
     }
 }
@@ -149,26 +149,27 @@ impl BatchingPolicy for SharedProgram {
         self.0.clone()
     }
 
-    fn status(&self) -> ProgramStatus {
+    fn status(&self) -> BatchingPolicyStatus {
         self.0.1.lock().unwrap().clone()
     }
 }
 
 impl Pipeline for FakeGuest {
-    fn program(&self) -> Option<Box<dyn BatchingPolicy>> {
-        let program = || SharedProgram(Arc::new(FakeProgram(self.1.contains("badly"), Mutex::default())));
-        self.1.contains("plans").then(|| Box::new(program()) as Box<dyn BatchingPolicy>)
+    fn batching_policy(&self) -> Option<Box<dyn BatchingPolicy>> {
+        let batching_policy =
+            || SharedProgram(Arc::new(FakeProgram(self.1.contains("badly"), Mutex::default())));
+        self.1.contains("plans").then(|| Box::new(batching_policy()) as Box<dyn BatchingPolicy>)
     }
 
     fn configure<'a>(
         &'a self,
         _: &'a CallCtx,
         settings: &'a str,
-    ) -> BoxFuture<'a, Result<Result<Declaration, Complaint>, Fault>> {
-        let declared = Declaration { models: vec!["detection".into()], batching: vec![], features: vec![] };
-        let complaint = Complaint { pointer: "/dpi".into(), message: "too small".into() };
+    ) -> BoxFuture<'a, Result<Result<PipelineInfo, ConfigError>, Fault>> {
+        let declared = PipelineInfo { models: vec!["detection".into()], batching: vec![], features: vec![] };
+        let config_error = ConfigError { pointer: "/dpi".into(), message: "too small".into() };
         let accepted = self.0.settings_ok && !settings.contains("bad");
-        let answer = if accepted { Ok(declared) } else { Err(complaint) };
+        let answer = if accepted { Ok(declared) } else { Err(config_error) };
         async move { Ok(answer) }.boxed()
     }
 
@@ -186,33 +187,35 @@ impl Pipeline for FakeGuest {
             script.running_most.fetch_max(now, SeqCst);
             let _running = Running(script);
             let (size, work_ms) = script.sizes.lock().unwrap().get(&index).copied().unwrap_or_default();
-            if let Some(watch) = &ctx.watch {
-                watch.known(size);
+            if let Some(page_observer) = &ctx.page_observer {
+                page_observer.known(size);
             }
             let otherwise = *script.otherwise.lock().unwrap();
-            let deed = script.deeds.lock().unwrap().get(&index).copied();
+            let behavior = script.deeds.lock().unwrap().get(&index).copied();
             // A component can have a mind of its own.
             let own = self
                 .1
                 .contains("fails")
-                .then_some(Deed::Fail)
-                .or(self.1.contains("unreadable").then_some(Deed::Unreadable))
+                .then_some(Behavior::Fail)
+                .or(self.1.contains("unreadable").then_some(Behavior::Unreadable))
                 .filter(|_| ctx.request.as_str() != "rehearsal");
             let read = || {
                 let mut page = transcript(index);
                 page.lines[0].text.insert_str(0, &self.1);
                 Ok(page)
             };
-            let result = match own.or(deed).unwrap_or(otherwise) {
-                Deed::Read => read(),
-                Deed::Wait => {
+            let result = match own.or(behavior).unwrap_or(otherwise) {
+                Behavior::Read => read(),
+                Behavior::Wait => {
                     script.go.acquire().await.unwrap().forget();
                     read()
                 }
-                Deed::Fail => Err(Fault::new(Kind::GuestFault, "guest_trapped", "It trapped.")),
-                Deed::Unreadable => Err(Fault::new(Kind::Invalid, "guest_error_unreadable", "It is a blur.")),
-                Deed::Panic => panic!("as the test wants it"),
-                Deed::Hang => std::future::pending().await,
+                Behavior::Fail => Err(Fault::new(Kind::GuestFault, "guest_trapped", "It trapped.")),
+                Behavior::Unreadable => {
+                    Err(Fault::new(Kind::Invalid, "guest_error_unreadable", "It is a blur."))
+                }
+                Behavior::Panic => panic!("as the test wants it"),
+                Behavior::Hang => std::future::pending().await,
             };
             let timing = Timing {
                 total: Duration::from_millis(10),
@@ -249,9 +252,9 @@ pub(crate) fn transcript(index: u32) -> Transcript {
     Transcript { lines: vec![line], ..Transcript::blank(Size { width: 1, height: 1 }, 72.0) }
 }
 
-pub(crate) struct FakeLoader(pub(crate) Arc<Script>);
+pub(crate) struct FakeComponentLoader(pub(crate) Arc<Script>);
 
-impl ComponentLoader for FakeLoader {
+impl ComponentLoader for FakeComponentLoader {
     fn inspect(&self, wasm: &[u8]) -> Result<Inspected, Fault> {
         if wasm.starts_with(b"no component") {
             return Err(Fault::new(Kind::Invalid, "component_invalid", "It is none."));
@@ -305,7 +308,7 @@ impl Engines for FakeEngines {
         Ok(failed.filter(|one| model.is_none_or(|model| *model == one.model)).collect())
     }
 
-    fn try_again(&self, failed: &[FailedEngine]) {
+    fn retry(&self, failed: &[FailedEngine]) {
         self.0.failed_engines.lock().unwrap().retain(|one| !failed.contains(one));
     }
 }
@@ -432,7 +435,8 @@ pub(crate) async fn platform_on(
     for deployment in &mut config.control.deployments {
         deployment.component = component.path().to_owned();
     }
-    let (loader, engines) = (Arc::new(FakeLoader(script.clone())), Arc::new(FakeEngines(script.clone())));
+    let (loader, engines) =
+        (Arc::new(FakeComponentLoader(script.clone())), Arc::new(FakeEngines(script.clone())));
     let documents = Arc::new(FakeDocuments(script.clone()));
     let control = ControlPlane::start_with(config.control, loader, engines, documents.clone(), store).await?;
     DocumentService::start(&config.serving, control, documents)
@@ -452,7 +456,7 @@ pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &st
             }],
             data_dir: None,
             default_deployment: "standard".into(),
-            engine_linger: Duration::ZERO,
+            engine_idle_ttl: Duration::ZERO,
             tenant_images_bytes_max: 0,
         },
         serving: ServingConfig {
@@ -471,7 +475,7 @@ pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &st
 pub(crate) fn submission(service: &DocumentService, request: &str, pages: u8, order: Order) -> Submission {
     let timeout = Duration::from_secs(60);
     Submission {
-        caller: service.control().of_this_machine().unwrap(),
+        principal: service.control().of_this_machine().unwrap(),
         request: DocumentRequest { order, ..DocumentRequest::new(RequestId::from(request), timeout) },
         bytes: Arc::new(if pages == 0 { vec![] } else { vec![pages] }),
         deadline: Instant::now() + timeout,

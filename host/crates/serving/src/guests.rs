@@ -6,11 +6,11 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use lector_control::{BatchingPolicy, ComponentLoader, Inspected, Pipeline};
 use lector_core::batching::Planner;
-use lector_core::batching::plan::ProgramStatus;
+use lector_core::batching::plan::BatchingPolicyStatus;
 use lector_core::{
-    CallCtx, Complaint, Declaration, Fault, PageRequest, PageRun, PageSource, SharedTranscript, Summary,
+    CallCtx, ConfigError, Fault, PageRequest, PageRun, PageSource, PipelineInfo, SharedTranscript, Summary,
 };
-use lector_runtime::{Guest, Program, Runtime};
+use lector_runtime::{BatchingPolicyRunner, Guest, Runtime};
 
 /// Loads components into a runtime.
 pub struct GuestLoader(Arc<Runtime>);
@@ -25,7 +25,7 @@ impl GuestLoader {
 impl ComponentLoader for GuestLoader {
     fn inspect(&self, wasm: &[u8]) -> Result<Inspected, Fault> {
         let inspection = Runtime::inspect(wasm)?;
-        inspection.verdict()?;
+        inspection.check()?;
         Ok(Inspected { imports: inspection.imports })
     }
 
@@ -36,14 +36,14 @@ impl ComponentLoader for GuestLoader {
 }
 
 /// The batching policy of a guest.
-struct GuestBatching(Program);
+struct GuestBatching(BatchingPolicyRunner);
 
 impl BatchingPolicy for GuestBatching {
     fn planner(&self, ctx: &CallCtx) -> Arc<dyn Planner> {
         self.0.planner(ctx)
     }
 
-    fn status(&self) -> ProgramStatus {
+    fn status(&self) -> BatchingPolicyStatus {
         self.0.status()
     }
 }
@@ -52,15 +52,15 @@ impl BatchingPolicy for GuestBatching {
 struct LoadedGuest(Arc<Guest>);
 
 impl Pipeline for LoadedGuest {
-    fn program(&self) -> Option<Box<dyn BatchingPolicy>> {
-        Some(Box::new(GuestBatching(self.0.program()?)))
+    fn batching_policy(&self) -> Option<Box<dyn BatchingPolicy>> {
+        Some(Box::new(GuestBatching(self.0.batching_policy()?)))
     }
 
     fn configure<'a>(
         &'a self,
         ctx: &'a CallCtx,
         settings: &'a str,
-    ) -> BoxFuture<'a, Result<Result<Declaration, Complaint>, Fault>> {
+    ) -> BoxFuture<'a, Result<Result<PipelineInfo, ConfigError>, Fault>> {
         self.0.configure(ctx, settings).boxed()
     }
 

@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex};
 
 use futures::{FutureExt, StreamExt};
 use lector_control::store::{
-    Act, AuditEntry, AuditQuery, Collected, FlushId, Readable, Records, SqliteStore, Store, StoreError,
+    AuditEntry, AuditQuery, ChangeSet, Collected, FlushId, Readable, Records, SqliteStore, Store, StoreError,
     Stored, UsageQuery, UsageRow,
 };
 use lector_control::{
-    Admin, Caller, ComponentSource, ControlPlane, DeployRequest, Destination, Digest, Scope, Stage,
-    StageFault, Watch,
+    Admin, ComponentSource, ControlPlane, DeployFault, DeployRequest, Destination, Digest, Principal,
+    RollbackPolicy, Scope, Stage,
 };
 use lector_core::port::FailedEngine;
 use lector_core::{DeploymentName, ModelName};
 
-use crate::fakes::{Deed, Script, config, platform_on, submission, until, word};
+use crate::fakes::{Behavior, Script, config, platform_on, submission, until, word};
 use crate::request::{Event, Order};
 use crate::service::DocumentService;
 
@@ -67,8 +67,8 @@ impl Store for Moody {
     fn load(&self) -> Stored<'_, Records> {
         self.inner.load()
     }
-    fn commit(&self, act: Act) -> Stored<'_, u64> {
-        self.write(|| self.inner.commit(act))
+    fn commit(&self, action: ChangeSet) -> Stored<'_, u64> {
+        self.write(|| self.inner.commit(action))
     }
     fn audit(&self, query: AuditQuery) -> Stored<'_, Readable<AuditEntry>> {
         self.inner.audit(query)
@@ -90,37 +90,37 @@ impl Store for Moody {
     }
 }
 
-struct House {
+struct TestServer {
     platform: Arc<ControlPlane>,
     service: Arc<DocumentService>,
     script: Arc<Script>,
     store: Arc<Moody>,
-    caller: Caller,
+    principal: Principal,
 }
 
 /// A house with the models `model` (of `standard`) and `spare`.
-async fn house() -> House {
-    let (script, store) = (Script::new(Deed::Read), Moody::new());
+async fn server() -> TestServer {
+    let (script, store) = (Script::new(Behavior::Read), Moody::new());
     let mut config = config(2, 4, ("detection", "model"));
     config.control.deployments[0].grants.insert("spare".to_owned(), "spare".into());
     let service = platform_on(&script, config, store.clone()).await.unwrap();
     let platform = service.control().clone();
-    let caller = platform.of_this_machine().unwrap();
-    House { platform, service, script, store, caller }
+    let principal = platform.of_this_machine().unwrap();
+    TestServer { platform, service, script, store, principal }
 }
 
 fn name() -> DeploymentName {
     "d".into()
 }
 
-impl House {
+impl TestServer {
     async fn deploy(
         &self,
         component: &str,
         model: &str,
         destination: Option<Destination>,
-    ) -> Result<u32, StageFault> {
-        let place = self.platform.deploy_place(&self.caller).unwrap();
+    ) -> Result<u32, DeployFault> {
+        let place = self.platform.deploy_permit(&self.principal).unwrap();
         let request = DeployRequest {
             deployment: name(),
             component: ComponentSource::Bytes(component.as_bytes().to_vec()),
@@ -129,13 +129,13 @@ impl House {
             budget: None,
             destination,
         };
-        Ok(self.platform.deploy(place, &self.caller, request).await?.number)
+        Ok(self.platform.deploy(place, &self.principal, request).await?.number)
     }
 
     async fn read(&self, request: &str) -> String {
         let mut submission = submission(&self.service, request, 1, Order::Page);
         submission.request.deployment = Some(name());
-        let permit = self.service.admit(&self.caller, None, std::time::Duration::from_secs(60)).unwrap();
+        let permit = self.service.admit(&self.principal, None, std::time::Duration::from_secs(60)).unwrap();
         let events: Vec<_> = self.service.submit(permit, submission, name()).collect().await;
         let text = events.iter().find_map(|event| match event {
             Event::Page { transcript, .. } => Some(transcript.text()),
@@ -145,7 +145,7 @@ impl House {
     }
 
     /// What was to stay, where engines were let go at all.
-    async fn let_go(&self) -> Option<Vec<String>> {
+    async fn release_idle(&self) -> Option<Vec<String>> {
         self.platform.release_engines().await;
         let stay = self.script.retained.lock().unwrap().pop()?;
         Some(stay.iter().map(ToString::to_string).collect())
@@ -156,121 +156,121 @@ const PROMOTE: Option<Destination> = Some(Destination::Promote(None));
 
 #[tokio::test]
 async fn engines_go_with_the_last_who_needs_them() {
-    let house = house().await;
-    house.deploy("one", "spare", PROMOTE).await.unwrap();
-    assert_eq!(house.let_go().await, None, "both are live");
-    let lease = house.platform.lease(&house.caller, Some(&name())).unwrap();
-    house.deploy("two", "model", PROMOTE).await.unwrap();
-    assert_eq!(house.let_go().await, None, "a request still reads with it");
+    let server = server().await;
+    server.deploy("one", "spare", PROMOTE).await.unwrap();
+    assert_eq!(server.release_idle().await, None, "both are live");
+    let lease = server.platform.lease(&server.principal, Some(&name())).unwrap();
+    server.deploy("two", "model", PROMOTE).await.unwrap();
+    assert_eq!(server.release_idle().await, None, "a request still reads with it");
     drop(lease);
-    assert_eq!(house.let_go().await, Some(vec!["model".to_owned()]));
-    assert_eq!(house.let_go().await, None, "once");
+    assert_eq!(server.release_idle().await, Some(vec!["model".to_owned()]));
+    assert_eq!(server.release_idle().await, None, "once");
 
     // What a rollback comes back to is loaded before anybody is sent there.
-    house.script.prepared.lock().unwrap().clear();
-    house.platform.rollback(&house.caller, &name()).await.unwrap();
-    assert!(house.script.prepared.lock().unwrap().contains(&"spare".into()));
-    house.platform.route(&house.caller, &name(), 2, Destination::Promote(None)).await.unwrap();
-    assert_eq!(house.let_go().await, Some(vec!["model".to_owned()]));
+    server.script.prepared.lock().unwrap().clear();
+    server.platform.rollback(&server.principal, &name()).await.unwrap();
+    assert!(server.script.prepared.lock().unwrap().contains(&"spare".into()));
+    server.platform.route(&server.principal, &name(), 2, Destination::Promote(None)).await.unwrap();
+    assert_eq!(server.release_idle().await, Some(vec!["model".to_owned()]));
 
     // Ready and not routed to yet: somebody is about to.
-    house.deploy("three", "spare", None).await.unwrap();
-    assert_eq!(house.let_go().await, None);
-    house.platform.route(&house.caller, &name(), 3, Destination::Canary(10, None)).await.unwrap();
-    house.platform.rollback(&house.caller, &name()).await.unwrap();
-    assert_eq!(house.let_go().await, None, "the newest could be tried again");
-    house.platform.drop_deployment(&house.caller, &name()).await.unwrap();
-    assert_eq!(house.let_go().await, Some(vec!["model".to_owned()]));
+    server.deploy("three", "spare", None).await.unwrap();
+    assert_eq!(server.release_idle().await, None);
+    server.platform.route(&server.principal, &name(), 3, Destination::Canary(10, None)).await.unwrap();
+    server.platform.rollback(&server.principal, &name()).await.unwrap();
+    assert_eq!(server.release_idle().await, None, "the newest could be tried again");
+    server.platform.delete_deployment(&server.principal, &name()).await.unwrap();
+    assert_eq!(server.release_idle().await, Some(vec!["model".to_owned()]));
 }
 
 #[tokio::test]
 async fn a_store_that_fails_changes_nothing_and_stops_nobody() {
-    let house = house().await;
-    house.deploy("one ", "model", PROMOTE).await.unwrap();
-    let before = house.platform.own_deployment(&house.caller, &name()).unwrap();
+    let server = server().await;
+    server.deploy("one ", "model", PROMOTE).await.unwrap();
+    let before = server.platform.own_deployment(&server.principal, &name()).unwrap();
     for (mood, code) in [(Mood::Full, "storage_full"), (Mood::ReadOnly, "storage_read_only")] {
-        house.store.be(mood);
-        let refused = house.deploy("two ", "model", PROMOTE).await.unwrap_err();
+        server.store.be(mood);
+        let refused = server.deploy("two ", "model", PROMOTE).await.unwrap_err();
         assert_eq!((refused.stage, refused.fault.code), (Stage::Ready, code));
         let canary = Destination::Canary(10, None);
         for refused in [
-            house.platform.rollback(&house.caller, &name()).await.unwrap_err().code,
-            house.platform.route(&house.caller, &name(), 1, canary).await.unwrap_err().code,
-            house.platform.drop_deployment(&house.caller, &name()).await.unwrap_err().code,
+            server.platform.rollback(&server.principal, &name()).await.unwrap_err().code,
+            server.platform.route(&server.principal, &name(), 1, canary).await.unwrap_err().code,
+            server.platform.delete_deployment(&server.principal, &name()).await.unwrap_err().code,
         ] {
             assert!([code, "nothing_before", "already_live"].contains(&refused), "{refused}");
         }
-        let make = house.platform.make_key_for(&Admin::of_this_machine(), Scope::Admin, "ops").await;
+        let make = server.platform.create_key_for(&Admin::of_this_machine(), Scope::Admin, "ops").await;
         assert_eq!(make.err().unwrap().code, code);
-        assert!(house.platform.is_open(), "no key is good that is not on disk");
-        house.platform.flush_usage().await.ok();
-        assert!(house.read("r").await.starts_with("one "), "pages are read as before");
-        house.store.be(Mood::Sound);
-        let mut after = house.platform.own_deployment(&house.caller, &name()).unwrap();
-        after.revisions[0].figures = before.revisions[0].figures;
+        assert!(server.platform.is_open(), "no key is good that is not on disk");
+        server.platform.flush_usage().await.ok();
+        assert!(server.read("r").await.starts_with("one "), "pages are read as before");
+        server.store.be(Mood::Sound);
+        let mut after = server.platform.own_deployment(&server.principal, &name()).unwrap();
+        after.revisions[0].statistics = before.revisions[0].statistics;
         assert_eq!(after, before);
     }
-    assert_eq!(house.deploy("two ", "model", PROMOTE).await.unwrap(), 2, "no number was used up");
-    assert!(house.read("r").await.starts_with("two "));
+    assert_eq!(server.deploy("two ", "model", PROMOTE).await.unwrap(), 2, "no number was used up");
+    assert!(server.read("r").await.starts_with("two "));
 }
 
 #[tokio::test]
 async fn an_act_whose_answer_is_lost_has_happened() {
-    let house = house().await;
-    house.deploy("one ", "model", PROMOTE).await.unwrap();
-    house.deploy("two ", "model", None).await.unwrap();
-    house.store.be(Mood::Mute);
+    let server = server().await;
+    server.deploy("one ", "model", PROMOTE).await.unwrap();
+    server.deploy("two ", "model", None).await.unwrap();
+    server.store.be(Mood::Mute);
     let route = async |revision| {
-        house.platform.route(&house.caller, &name(), revision, Destination::Promote(None)).await.unwrap()
+        server.platform.route(&server.principal, &name(), revision, Destination::Promote(None)).await.unwrap()
     };
     assert_eq!(route(2).await.weights[0].revision, 2);
-    assert!(house.read("r").await.starts_with("two "));
-    house.store.be(Mood::Sound);
+    assert!(server.read("r").await.starts_with("two "));
+    server.store.be(Mood::Sound);
     assert_eq!(route(1).await.weights[0].revision, 1, "memory and disk agree on where it stands");
 }
 
 #[tokio::test]
 async fn pages_count_once_whatever_becomes_of_the_answer() {
-    let house = house().await;
-    house.deploy("one", "model", PROMOTE).await.unwrap();
+    let server = server().await;
+    server.deploy("one", "model", PROMOTE).await.unwrap();
     let pages = async || {
-        let usage = house.platform.usage(&house.caller, 1).await.unwrap();
+        let usage = server.platform.usage(&server.principal, 1).await.unwrap();
         usage.rows.iter().map(|row| row.counts.pages_ok).sum::<u64>()
     };
-    house.read("a").await;
+    server.read("a").await;
     for mood in [Mood::Mute, Mood::Full, Mood::Mute] {
-        house.store.be(mood);
-        house.platform.flush_usage().await.ok();
-        house.platform.flush_usage().await.ok();
+        server.store.be(mood);
+        server.platform.flush_usage().await.ok();
+        server.platform.flush_usage().await.ok();
     }
-    house.read("b").await;
-    house.store.be(Mood::Sound);
+    server.read("b").await;
+    server.store.be(Mood::Sound);
     assert_eq!(pages().await, 2);
-    house.platform.flush_usage().await.ok();
+    server.platform.flush_usage().await.ok();
     assert_eq!(pages().await, 2);
 }
 
 #[tokio::test]
 async fn a_shadow_reads_along_and_is_compared() {
-    let house = house().await;
-    house.deploy("one", "model", PROMOTE).await.unwrap();
-    house.deploy("two", "model", Some(Destination::Shadow(100))).await.unwrap();
+    let server = server().await;
+    server.deploy("one", "model", PROMOTE).await.unwrap();
+    server.deploy("two", "model", Some(Destination::Shadow(100))).await.unwrap();
     let compared = || {
-        let view = house.platform.own_deployment(&house.caller, &name()).unwrap();
+        let view = server.platform.own_deployment(&server.principal, &name()).unwrap();
         view.revision(2).unwrap().comparison.unwrap()
     };
-    assert!(house.read("r").await.starts_with("one"));
+    assert!(server.read("r").await.starts_with("one"));
     until("the shadow has read", || compared().pages_compared == 1).await;
     assert_eq!((compared().same_text, compared().line_difference), (Some(0.0), Some(0.0)));
-    house.platform.route(&house.caller, &name(), 2, Destination::Shadow(0)).await.unwrap();
-    assert!(house.platform.own_deployment(&house.caller, &name()).unwrap().shadow.is_none());
+    server.platform.route(&server.principal, &name(), 2, Destination::Shadow(0)).await.unwrap();
+    assert!(server.platform.own_deployment(&server.principal, &name()).unwrap().shadow.is_none());
 }
 
 #[tokio::test]
 async fn every_deployment_is_found_among_many() {
-    let house = house().await;
+    let server = server().await;
     for number in 0..200 {
-        let place = house.platform.deploy_place(&house.caller).unwrap();
+        let place = server.platform.deploy_permit(&server.principal).unwrap();
         let request = DeployRequest {
             deployment: format!("d-{number}").into(),
             component: ComponentSource::Bytes(b"one".to_vec()),
@@ -279,89 +279,94 @@ async fn every_deployment_is_found_among_many() {
             budget: None,
             destination: None,
         };
-        house.platform.deploy(place, &house.caller, request).await.unwrap();
+        server.platform.deploy(place, &server.principal, request).await.unwrap();
     }
     for name in ["d-0", "d-99", "d-199", "standard"].map(DeploymentName::from) {
-        let found = house.platform.lease(&house.caller, Some(&name)).unwrap();
+        let found = server.platform.lease(&server.principal, Some(&name)).unwrap();
         assert_eq!((found.number(), found.deployment()), (1, &name));
     }
 }
 
 #[tokio::test]
-async fn a_batching_program_is_asked_before_anybody_depends_on_it_and_is_shown() {
-    let house = house().await;
-    house.deploy("it plans", "model", PROMOTE).await.unwrap();
-    let failed = house.deploy("it plans badly", "model", PROMOTE).await.unwrap_err();
+async fn a_batching_policy_is_asked_before_anybody_depends_on_it_and_is_shown() {
+    let server = server().await;
+    server.deploy("it plans", "model", PROMOTE).await.unwrap();
+    let failed = server.deploy("it plans badly", "model", PROMOTE).await.unwrap_err();
     assert_eq!((failed.stage, failed.fault.code), (Stage::Rehearsed, "batching_plan_failed"));
     for told in ["one waiting run", "does not wait"] {
         assert!(failed.fault.message.contains(told), "{}", failed.fault);
     }
-    house.deploy("it has none", "model", None).await.unwrap();
-    house.read("r").await;
-    let shown = house.platform.own_deployment(&house.caller, &name()).unwrap();
-    let program = shown.revision(1).unwrap().program.clone().unwrap();
-    assert_eq!((program.asked, program.disabled), (0, false), "what the rehearsal asked is not counted");
-    assert_eq!(shown.revisions.iter().filter(|revision| revision.program.is_some()).count(), 1);
+    server.deploy("it has none", "model", None).await.unwrap();
+    server.read("r").await;
+    let shown = server.platform.own_deployment(&server.principal, &name()).unwrap();
+    let batching_policy = shown.revision(1).unwrap().batching_policy.clone().unwrap();
+    assert_eq!(
+        (batching_policy.asked, batching_policy.disabled),
+        (0, false),
+        "what the rehearsal asked is not counted"
+    );
+    assert_eq!(shown.revisions.iter().filter(|revision| revision.batching_policy.is_some()).count(), 1);
 }
 
 #[tokio::test]
 async fn engines_are_tried_again_once_it_is_written_down() {
-    let house = house().await;
+    let server = server().await;
     let one = |model: &str| FailedEngine {
         model: model.into(),
-        rung: "openvino/bf16".into(),
+        variant: "openvino/bf16".into(),
         why: "no disk".into(),
     };
-    *house.script.failed_engines.lock().unwrap() = vec![one("model"), one("spare")];
+    *server.script.failed_engines.lock().unwrap() = vec![one("model"), one("spare")];
     let admin = Admin::of_this_machine();
     let model = ModelName::from("spare");
-    house.store.be(Mood::Full);
-    let fault = house.platform.retry_engines(&admin, Some(&model)).await.unwrap_err();
+    server.store.be(Mood::Full);
+    let fault = server.platform.retry_engines(&admin, Some(&model)).await.unwrap_err();
     assert_eq!(fault.code, "storage_full");
-    assert_eq!(house.script.failed_engines.lock().unwrap().len(), 2, "not written, not done");
-    house.store.be(Mood::Sound);
-    assert_eq!(house.platform.retry_engines(&admin, Some(&model)).await.unwrap(), [one("spare")]);
-    assert_eq!(*house.script.failed_engines.lock().unwrap(), [one("model")]);
+    assert_eq!(server.script.failed_engines.lock().unwrap().len(), 2, "not written, not done");
+    server.store.be(Mood::Sound);
+    assert_eq!(server.platform.retry_engines(&admin, Some(&model)).await.unwrap(), [one("spare")]);
+    assert_eq!(*server.script.failed_engines.lock().unwrap(), [one("model")]);
     let entry =
-        house.store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await.unwrap().rows.remove(0);
+        server.store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await.unwrap().rows.remove(0);
     assert_eq!(
-        (entry.act.as_str(), entry.target.as_str(), entry.actor.as_str()),
+        (entry.action.as_str(), entry.target.as_str(), entry.actor.as_str()),
         ("engines_retry", "spare", "cli")
     );
     assert_eq!(entry.from[0]["why"], "no disk");
-    assert_eq!(house.platform.retry_engines(&admin, None).await.unwrap(), [one("model")]);
-    assert_eq!(house.platform.retry_engines(&admin, None).await.unwrap(), []);
+    assert_eq!(server.platform.retry_engines(&admin, None).await.unwrap(), [one("model")]);
+    assert_eq!(server.platform.retry_engines(&admin, None).await.unwrap(), []);
 }
 
 /// The weights of the deployment, as `revision:percent`.
-fn weights(house: &House) -> Vec<String> {
-    let view = house.platform.own_deployment(&house.caller, &name()).unwrap();
+fn weights(server: &TestServer) -> Vec<String> {
+    let view = server.platform.own_deployment(&server.principal, &name()).unwrap();
     view.weights.iter().map(|weight| format!("{}:{}", weight.revision, weight.percent)).collect()
 }
 
 /// Reads documents until the canary is rolled back; fails where it is not.
-async fn rolled_back(house: &House, component: &str, policy: Watch) {
-    house.deploy("one", "model", PROMOTE).await.unwrap();
-    house.deploy(component, "model", Some(Destination::Canary(50, Some(policy)))).await.unwrap();
-    assert_eq!(weights(house), ["1:50", "2:50"]);
-    let mut figures = None;
+async fn rolled_back(server: &TestServer, component: &str, policy: RollbackPolicy) {
+    server.deploy("one", "model", PROMOTE).await.unwrap();
+    server.deploy(component, "model", Some(Destination::Canary(50, Some(policy)))).await.unwrap();
+    assert_eq!(weights(server), ["1:50", "2:50"]);
+    let mut statistics = None;
     for number in 0..40 {
-        house.read(&format!("r{number}")).await;
-        let view = house.platform.own_deployment(&house.caller, &name()).unwrap();
-        figures =
-            figures.max(view.revision(2).unwrap().figures.map(|figures| (figures.pages, figures.errors)));
+        server.read(&format!("r{number}")).await;
+        let view = server.platform.own_deployment(&server.principal, &name()).unwrap();
+        statistics = statistics.max(
+            view.revision(2).unwrap().statistics.map(|statistics| (statistics.pages, statistics.errors)),
+        );
     }
-    until("the canary is rolled back", || weights(house) == ["1:100"]).await;
-    let (pages, errors) = figures.unwrap();
+    until("the canary is rolled back", || weights(server) == ["1:100"]).await;
+    let (pages, errors) = statistics.unwrap();
     assert!(pages >= policy.pages_min && errors == pages, "{pages} pages, {errors} errors");
     let query = AuditQuery { limit: 1, ..AuditQuery::default() };
-    assert_eq!(house.store.audit(query).await.unwrap().rows[0].act, "auto_rollback");
-    let tasks = house.platform.background_task_status(&Admin::of_this_machine());
+    assert_eq!(server.store.audit(query).await.unwrap().rows[0].action, "auto_rollback");
+    let tasks = server.platform.background_task_status(&Admin::of_this_machine());
     let rollback = tasks.iter().find(|task| task.name == "canary_rollback").unwrap();
     assert!(rollback.runs >= 1 && rollback.panics == 0, "{rollback:?}");
 }
 
-const POLICY: Watch = Watch {
+const POLICY: RollbackPolicy = RollbackPolicy {
     error_rate_max: 0.2,
     p99_ms_max: 0,
     pages_min: 4,
@@ -371,63 +376,63 @@ const POLICY: Watch = Watch {
 
 #[tokio::test]
 async fn a_canary_whose_guest_calls_every_page_unreadable_is_rolled_back() {
-    rolled_back(&house().await, "unreadable", POLICY).await;
+    rolled_back(&server().await, "unreadable", POLICY).await;
 }
 
 #[tokio::test]
 async fn a_canary_that_cannot_assemble_is_rolled_back() {
-    rolled_back(&house().await, "cannot assemble", POLICY).await;
+    rolled_back(&server().await, "cannot assemble", POLICY).await;
 }
 
 #[tokio::test]
 async fn a_canary_is_compared_with_the_stable_revision_where_the_policy_says_so() {
-    let policy = Watch { error_rate_max: 1.0, error_rate_increase_max: Some(0.3), ..POLICY };
-    rolled_back(&house().await, "unreadable", policy).await;
+    let policy = RollbackPolicy { error_rate_max: 1.0, error_rate_increase_max: Some(0.3), ..POLICY };
+    rolled_back(&server().await, "unreadable", policy).await;
 
     // Both find every page unreadable: the documents are at fault, and the canary stays.
-    let house = house().await;
-    house.deploy("unreadable", "model", PROMOTE).await.unwrap();
-    house.deploy("unreadable too", "model", Some(Destination::Canary(50, Some(policy)))).await.unwrap();
+    let server = server().await;
+    server.deploy("unreadable", "model", PROMOTE).await.unwrap();
+    server.deploy("unreadable too", "model", Some(Destination::Canary(50, Some(policy)))).await.unwrap();
     for number in 0..40 {
-        house.read(&format!("r{number}")).await;
+        server.read(&format!("r{number}")).await;
     }
     let evaluated = || {
-        let tasks = house.platform.background_task_status(&Admin::of_this_machine());
+        let tasks = server.platform.background_task_status(&Admin::of_this_machine());
         tasks.iter().find(|task| task.name == "canary_evaluation").unwrap().runs
     };
     let before = evaluated();
     until("it was evaluated since", || evaluated() >= before + 2).await;
-    assert_eq!(weights(&house), ["1:50", "2:50"]);
+    assert_eq!(weights(&server), ["1:50", "2:50"]);
 }
 
 #[tokio::test]
 async fn a_slow_load_holds_up_no_other_mutation_and_no_other_rollback() {
-    let house = house().await;
-    house.deploy("one", "model", PROMOTE).await.unwrap();
-    house.deploy("slow", "spare", None).await.unwrap();
+    let server = server().await;
+    server.deploy("one", "model", PROMOTE).await.unwrap();
+    server.deploy("slow", "spare", None).await.unwrap();
     // The engine of the second revision is let go, and its next load waits.
-    *house.script.slow_prepare.lock().unwrap() = Some("spare".into());
+    *server.script.slow_prepare.lock().unwrap() = Some("spare".into());
     let promoting = {
-        let (platform, caller) = (house.platform.clone(), house.caller.clone());
-        tokio::spawn(async move { platform.route(&caller, &name(), 2, Destination::Promote(None)).await })
+        let (platform, principal) = (server.platform.clone(), server.principal.clone());
+        tokio::spawn(async move { platform.route(&principal, &name(), 2, Destination::Promote(None)).await })
     };
-    until("the load has begun", || house.script.preparing.load(std::sync::atomic::Ordering::SeqCst) == 1)
+    until("the load has begun", || server.script.preparing.load(std::sync::atomic::Ordering::SeqCst) == 1)
         .await;
     // The write lock is free meanwhile, and a change of the same deployment is seen by the one that waits.
     let shadow = Destination::Shadow(0);
-    house.platform.route(&house.caller, &name(), 1, shadow).await.unwrap();
-    let version = house.platform.own_deployment(&house.caller, &name()).unwrap().version;
-    house.script.go_prepare.add_permits(8);
+    server.platform.route(&server.principal, &name(), 1, shadow).await.unwrap();
+    let version = server.platform.own_deployment(&server.principal, &name()).unwrap().version;
+    server.script.go_prepare.add_permits(8);
     let view = promoting.await.unwrap().unwrap();
     assert_eq!((view.weights[0].revision, view.version), (2, version + 1));
 }
 
 #[tokio::test]
 async fn event_streams_end_when_the_server_drains() {
-    let house = house().await;
-    let mut own = house.platform.watch(&house.caller).unwrap();
-    let mut all = house.platform.watch_all(&Admin::of_this_machine());
-    let report = house.service.drain(std::time::Duration::from_secs(20)).await;
+    let server = server().await;
+    let mut own = server.platform.subscribe(&server.principal).unwrap();
+    let mut all = server.platform.subscribe_all(&Admin::of_this_machine());
+    let report = server.service.drain(std::time::Duration::from_secs(20)).await;
     assert!(report.clean && own.next().await.is_none() && all.next().await.is_none());
     assert!(report.took < std::time::Duration::from_secs(10), "{report:?}");
 }

@@ -17,11 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Permit;
 use crate::faults::{deadline_exceeded, shutting_down};
-use crate::page_scheduler::Asking;
+use crate::page_scheduler::SlotRequest;
 use crate::plane::DataPlane;
 use crate::request::{DocumentRequest, Event, Submission};
-use crate::status::Tally;
-use pages::{Account, Kept, Outcomes, Reading};
+use crate::status::Counters;
+use pages::{Account, DocumentRead, Kept, Outcomes};
 
 /// One document and everything that its reading needs.
 pub(crate) struct Work {
@@ -50,7 +50,7 @@ impl From<Fault> for Stop {
 pub(crate) async fn run(work: Work) {
     let Work { plane, cut_off, permit, submission, events } = work;
     let started = Instant::now();
-    let mut abandoned = Abandoned { tally: &plane.admission.tally, armed: true };
+    let mut abandoned = Abandoned { counters: &plane.admission.counters, armed: true };
     permit.label(submission.request.request.as_str());
     let name = submission.request.name.clone();
 
@@ -63,13 +63,13 @@ pub(crate) async fn run(work: Work) {
     // while it takes the last event.
     let last = match outcome {
         Ok(end) => {
-            Tally::count(&plane.admission.tally.documents_done);
+            Counters::count(&plane.admission.counters.documents_done);
             log_end(&end, name.as_deref());
             end
         }
         Err(Stop::Fault(fault)) => {
-            Tally::count(&plane.admission.tally.documents_failed);
-            plane.admission.tally.fault(&fault);
+            Counters::count(&plane.admission.counters.documents_failed);
+            plane.admission.counters.fault(&fault);
             tracing::info!(document = name, fault = %fault, "document failed");
             Event::Failed(fault)
         }
@@ -87,11 +87,11 @@ async fn read(
     started: Instant,
     events: &mpsc::Sender<Event>,
 ) -> Result<Event, Stop> {
-    let Submission { caller, request, bytes, deadline } = submission;
+    let Submission { principal, request, bytes, deadline } = submission;
     let DocumentRequest { request, deployment, key, hint, pages, options, order, name, timeout: _ } = request;
     // What was said before the body came may have been less than what came.
     permit.hold(bytes.len() as u64)?;
-    let tenant = caller.account().clone();
+    let tenant = principal.account().clone();
     let key = key.as_deref().unwrap_or(request.as_str());
     let found = plane.control.find(&tenant, deployment.as_ref(), key, request.as_str())?;
     let Found { lease, shadow } = found;
@@ -107,7 +107,7 @@ async fn read(
     let pages_max = plane.pages_per_document_max;
     let pages_max = if own_max == 0 { pages_max } else { pages_max.min(own_max) };
     let selected = pages.resolve(document.page_count(), pages_max)?;
-    let promise = tenant.meter.promise(selected.len() as u64, tenant.limits().pages_per_day)?;
+    let quota = tenant.meter.reserve(selected.len() as u64, tenant.limits().pages_per_day)?;
     let opened = Event::Opened {
         content_type: document.content_type(),
         page_count: document.page_count(),
@@ -118,10 +118,11 @@ async fn read(
     let options = PageRequest { page_count: document.page_count(), ..options };
     let call = PageCall { document, pipeline: lease.revision().pipeline.clone(), ctx: ctx.clone(), options };
     let revision = lease.revision().clone();
-    let account = Account { tenant, revision, shadow, promise };
+    let account = Account { tenant, revision, shadow, quota };
     let summing_up = account.summary(ctx.budget.host_bytes);
     let memory = permit.memory();
-    let reading = Reading::new(call, account, selected, order, plane, (permit.burden(), memory.clone()));
+    let reading =
+        DocumentRead::new(call, account, selected, order, plane, (permit.pending_work(), memory.clone()));
     let outcomes = reading.run(events).await.map_err(|_| Stop::Abandoned)?;
 
     let Outcomes { pages_ok, pages_failed, kept } = outcomes;
@@ -134,7 +135,7 @@ async fn read(
         },
     };
     if let Some(fault) = &summary_fault {
-        plane.admission.tally.fault(fault);
+        plane.admission.counters.fault(fault);
     }
     Ok(Event::End { summary, summary_fault, pages_ok, pages_failed, total: started.elapsed() })
 }
@@ -142,7 +143,7 @@ async fn read(
 /// The summary is guest work like a page: it waits for its turn and ends with the deadline.
 async fn assemble(
     plane: &DataPlane,
-    asking: Asking,
+    slot_request: SlotRequest,
     lease: &Lease,
     ctx: &CallCtx,
     (kept, memory): (Kept, &Arc<DocumentMemory>),
@@ -151,14 +152,14 @@ async fn assemble(
     let summing = async {
         // The guest is given a copy of the pages.
         let mut reservation = memory.reserve(kept.bytes).await;
-        let _turn = plane.turns.turn(asking).await?;
+        let _turn = plane.page_scheduler.slot(slot_request).await?;
         let began = Instant::now();
         let count = pages.len() as u64;
         let summary = lease.revision().pipeline.assemble(ctx, pages).await;
-        let (figures, took) = (&lease.revision().figures, began.elapsed());
-        figures.summed_up(took);
+        let (statistics, took) = (&lease.revision().statistics, began.elapsed());
+        statistics.summed_up(took);
         if let Err(fault) = &summary {
-            figures.assemble_failed(fault, took, ctx.budget.wall, count);
+            statistics.assemble_failed(fault, took, ctx.budget.wall, count);
         }
         let summary = summary?;
         reservation.set(summary.memory_bytes());
@@ -196,14 +197,14 @@ fn total_ms(total: Duration) -> u64 {
 
 /// Counts a document whose task ended before its last event.
 struct Abandoned<'a> {
-    tally: &'a Tally,
+    counters: &'a Counters,
     armed: bool,
 }
 
 impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
         if self.armed {
-            Tally::count(&self.tally.documents_abandoned);
+            Counters::count(&self.counters.documents_abandoned);
             tracing::debug!("the reader is gone; the document is let go");
         }
     }

@@ -8,14 +8,14 @@ use lector_control::ControlPlane;
 use lector_core::Documents;
 
 use crate::admission::Admission;
-use crate::page_scheduler::Turns;
+use crate::page_scheduler::PageScheduler;
 use crate::shadow_traffic::Shadows;
 
 pub(crate) struct DataPlane {
     pub(crate) control: Arc<ControlPlane>,
     pub(crate) documents: Arc<dyn Documents>,
     pub(crate) admission: Arc<Admission>,
-    pub(crate) turns: Turns,
+    pub(crate) page_scheduler: PageScheduler,
     pub(crate) shadows: Shadows,
     pub(crate) pages_per_document_max: u32,
     pub(crate) document_result_bytes_max: u64,

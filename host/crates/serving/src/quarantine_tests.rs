@@ -11,10 +11,11 @@ use lector_core::{DeploymentName, TenantName};
 
 use lector_control::store::{SqliteStore, backup, damaging};
 use lector_control::{
-    Admin, ComponentSource, ControlPlane, DeployRequest, Destination, Scope, Shown, StageFault, TenantTerms,
+    Admin, ComponentSource, ControlPlane, Credentials, DeployFault, DeployRequest, Destination, Scope,
+    TenantPolicy,
 };
 
-use crate::fakes::{Deed, Script, config, platform_on, submission, word};
+use crate::fakes::{Behavior, Script, config, platform_on, submission, word};
 use crate::request::{Event, Order};
 use crate::service::DocumentService;
 
@@ -30,18 +31,18 @@ impl std::ops::Deref for Server {
 }
 
 /// A request of a tenant, and what a sound server reads for it.
-struct Probe {
+struct ReadinessCheck {
     tenant: &'static str,
     deployment: &'static str,
     reads: &'static str,
 }
 
-const PROBES: [Probe; 5] = [
-    Probe { tenant: "default", deployment: "standard", reads: "page 0" },
-    Probe { tenant: "acme", deployment: "one", reads: "acme's second" },
-    Probe { tenant: "acme", deployment: "two", reads: "acme's other" },
-    Probe { tenant: "zeta", deployment: "one", reads: "zeta's" },
-    Probe { tenant: "zeta", deployment: "standard", reads: "page 0" },
+const PROBES: [ReadinessCheck; 5] = [
+    ReadinessCheck { tenant: "default", deployment: "standard", reads: "page 0" },
+    ReadinessCheck { tenant: "acme", deployment: "one", reads: "acme's second" },
+    ReadinessCheck { tenant: "acme", deployment: "two", reads: "acme's other" },
+    ReadinessCheck { tenant: "zeta", deployment: "one", reads: "zeta's" },
+    ReadinessCheck { tenant: "zeta", deployment: "standard", reads: "page 0" },
 ];
 
 /// The text of the key of each tenant; the host's is an administrator's.
@@ -49,12 +50,14 @@ type Keys = BTreeMap<&'static str, String>;
 
 async fn start(dir: &Path) -> Server {
     let store = Arc::new(SqliteStore::open(dir).unwrap());
-    Server(platform_on(&Script::new(Deed::Read), config(2, 4, ("detection", "model")), store).await.unwrap())
+    Server(
+        platform_on(&Script::new(Behavior::Read), config(2, 4, ("detection", "model")), store).await.unwrap(),
+    )
 }
 
 impl Server {
-    async fn deploy_for(&self, key: &str, name: &str, component: &str) -> Result<u32, StageFault> {
-        let caller = self.caller(Shown { key: Some(key), ..Shown::default() }).unwrap();
+    async fn deploy_for(&self, key: &str, name: &str, component: &str) -> Result<u32, DeployFault> {
+        let principal = self.principal(Credentials { key: Some(key), ..Credentials::default() }).unwrap();
         let request = DeployRequest {
             deployment: name.into(),
             component: ComponentSource::Bytes(component.as_bytes().to_vec()),
@@ -63,18 +66,18 @@ impl Server {
             budget: None,
             destination: Some(Destination::Promote(None)),
         };
-        let place = self.deploy_place(&caller).unwrap();
-        Ok(self.deploy(place, &caller, request).await?.number)
+        let place = self.deploy_permit(&principal).unwrap();
+        Ok(self.deploy(place, &principal, request).await?.number)
     }
 
     /// What is read for a key, or the code of the fault.
     async fn read_for(&self, key: &str, deployment: &str) -> Result<String, String> {
-        let caller = self.caller(Shown { key: Some(key), ..Shown::default() });
-        let caller = caller.map_err(|fault| fault.code.to_owned())?;
+        let principal = self.principal(Credentials { key: Some(key), ..Credentials::default() });
+        let principal = principal.map_err(|fault| fault.code.to_owned())?;
         let mut submission = submission(&self.0, "r", 1, Order::Page);
-        submission.caller = caller.clone();
+        submission.principal = principal.clone();
         submission.request.deployment = Some(DeploymentName::from(deployment));
-        let permit = self.0.admit(&caller, None, Duration::from_secs(60)).unwrap();
+        let permit = self.0.admit(&principal, None, Duration::from_secs(60)).unwrap();
         let events: Vec<_> = self.0.submit(permit, submission, deployment.into()).collect().await;
         let text = events.iter().find_map(|event| match event {
             Event::Page { transcript, .. } => Some(transcript.text()),
@@ -89,11 +92,11 @@ async fn sound(dir: &Path) -> Keys {
     let platform = start(dir).await;
     let admin = Admin::of_this_machine();
     let mut keys = Keys::new();
-    let new = platform.make_key_for(&admin, Scope::Admin, "ops").await.unwrap();
+    let new = platform.create_key_for(&admin, Scope::Admin, "ops").await.unwrap();
     keys.insert("default", new.text.reveal().to_owned());
     for tenant in ["acme", "zeta"] {
-        platform.put_tenant(&admin, tenant.into(), TenantTerms::default()).await.unwrap();
-        let new = platform.make_key_for(&admin, Scope::Tenant(tenant.into()), "ci").await.unwrap();
+        platform.put_tenant(&admin, tenant.into(), TenantPolicy::default()).await.unwrap();
+        let new = platform.create_key_for(&admin, Scope::Tenant(tenant.into()), "ci").await.unwrap();
         keys.insert(tenant, new.text.reveal().to_owned());
     }
     for (tenant, name, component) in [
@@ -104,7 +107,7 @@ async fn sound(dir: &Path) -> Keys {
     ] {
         platform.deploy_for(&keys[tenant], name, component).await.unwrap();
     }
-    for Probe { tenant, deployment, .. } in PROBES {
+    for ReadinessCheck { tenant, deployment, .. } in PROBES {
         platform.read_for(&keys[tenant], deployment).await.unwrap();
     }
     platform.flush_usage().await.ok();
@@ -112,7 +115,7 @@ async fn sound(dir: &Path) -> Keys {
 }
 
 /// Whether damage to the row that `names` (its key, of the sound folder) may keep a probe from being answered.
-fn may_fail(table: &str, names: &[String], probe: &Probe) -> bool {
+fn may_fail(table: &str, names: &[String], probe: &ReadinessCheck) -> bool {
     let is = |at: usize, what: &str| names.get(at).is_some_and(|name| name == what);
     match table {
         "tenants" => is(0, probe.tenant),
@@ -151,7 +154,7 @@ async fn serves_the_rest(dir: &Path, keys: &Keys, cell: &damaging::Cell, what: &
     assert!(cell.table != "keys" || refused <= 2, "{what}: one key, one tenant");
     // Acts and usage go on.
     let admin = Admin::of_this_machine();
-    let put = platform.put_tenant(&admin, "new".into(), TenantTerms::default()).await;
+    let put = platform.put_tenant(&admin, "new".into(), TenantPolicy::default()).await;
     assert!(put.unwrap().1, "{what}");
     let audit = platform.all_audit(&admin, None, 100).await.unwrap();
     assert!(audit.rows.iter().any(|entry| entry.target == "new"), "{what}");
@@ -245,7 +248,8 @@ async fn what_is_damaged_is_shown_and_put_right() {
     }
     let platform = start(&dir).await;
     let admin = Admin::of_this_machine();
-    let acme = platform.caller(Shown { key: Some(&keys["acme"]), ..Shown::default() }).unwrap();
+    let acme =
+        platform.principal(Credentials { key: Some(&keys["acme"]), ..Credentials::default() }).unwrap();
     let read = async |tenant: &str, deployment: &str| platform.read_for(&keys[tenant], deployment).await;
     let err = |code: &str| Err::<String, _>(code.to_owned());
     assert_eq!(platform.damaged_rows(&admin).len(), 3);
@@ -268,12 +272,12 @@ async fn what_is_damaged_is_shown_and_put_right() {
     platform.route(&acme, &"two".into(), 1, Destination::Promote(None)).await.unwrap();
     assert!(read("acme", "two").await.unwrap().contains("other"));
     assert!(
-        !platform.put_tenant(&admin, "zeta".into(), TenantTerms::default()).await.unwrap().1,
+        !platform.put_tenant(&admin, "zeta".into(), TenantPolicy::default()).await.unwrap().1,
         "no new one"
     );
     assert!(read("zeta", "one").await.unwrap().contains("zeta's"));
     assert_eq!(platform.damaged_counts().values().sum::<usize>(), 1, "the revision's row is as it was");
-    platform.drop_deployment(&acme, &name).await.unwrap();
+    platform.delete_deployment(&acme, &name).await.unwrap();
     assert!(platform.damaged_rows(&admin).is_empty());
     drop((acme, platform));
     assert!(start(&dir).await.damaged_rows(&admin).is_empty());

@@ -21,18 +21,18 @@ const RECENT_PAGE: Duration = Duration::from_secs(5);
 
 /// A probe that passed.
 #[derive(Clone, Debug)]
-pub struct ProbeReport {
+pub struct ReadinessReport {
     /// Time of the whole probe.
     pub took: Duration,
     /// One entry for each deployment.
-    pub deployments: Vec<ProbedDeployment>,
+    pub deployments: Vec<CheckedDeployment>,
     /// Set where the probe itself found no room, and a page read moments ago stands for it.
     pub stood_in: bool,
 }
 
 /// How one deployment did.
 #[derive(Clone, Debug)]
-pub struct ProbedDeployment {
+pub struct CheckedDeployment {
     /// Its name.
     pub name: DeploymentName,
     /// Time of its golden page.
@@ -43,13 +43,17 @@ pub struct ProbedDeployment {
 
 /// The last answer.
 #[derive(Default)]
-pub(crate) struct Probe {
-    last: Mutex<Option<(Instant, Result<ProbeReport, Fault>)>>,
+pub(crate) struct ReadinessCheck {
+    last: Mutex<Option<(Instant, Result<ReadinessReport, Fault>)>>,
 }
 
-impl Probe {
+impl ReadinessCheck {
     /// The answer of a moment ago, or a new one. Probes at the same time share one answer.
-    pub(crate) async fn answer(&self, plane: &DataPlane, deadline: Duration) -> Result<ProbeReport, Fault> {
+    pub(crate) async fn answer(
+        &self,
+        plane: &DataPlane,
+        deadline: Duration,
+    ) -> Result<ReadinessReport, Fault> {
         if plane.is_draining() {
             return Err(shutting_down());
         }
@@ -71,7 +75,7 @@ impl Probe {
     }
 }
 
-async fn probe(plane: &DataPlane, until: Instant) -> Result<ProbeReport, Fault> {
+async fn probe(plane: &DataPlane, until: Instant) -> Result<ReadinessReport, Fault> {
     let started = Instant::now();
     let hint = DocumentHint { content_type: Some("image/png".to_owned()), password: None };
     let (host, shared) = plane.control.shared_deployments("probe")?;
@@ -102,20 +106,20 @@ async fn probe(plane: &DataPlane, until: Instant) -> Result<ProbeReport, Fault> 
             fault
         })?;
         let word_found = transcript.text().to_lowercase().contains(SMOKE_TEST_WORD);
-        deployments.push(ProbedDeployment { name: name.clone(), took: begun.elapsed(), word_found });
+        deployments.push(CheckedDeployment { name: name.clone(), took: begun.elapsed(), word_found });
     }
     match in_quarantine {
         Some(fault) if deployments.is_empty() => Err(fault),
-        _ => Ok(ProbeReport { took: started.elapsed(), deployments, stood_in: false }),
+        _ => Ok(ReadinessReport { took: started.elapsed(), deployments, stood_in: false }),
     }
 }
 
 /// A probe that failed for want of room or time passes if real pages are being read.
-fn stand_in(plane: &DataPlane, fault: Fault) -> Result<ProbeReport, Fault> {
+fn stand_in(plane: &DataPlane, fault: Fault) -> Result<ReadinessReport, Fault> {
     let full = matches!(fault.kind, Kind::Busy | Kind::Deadline);
-    match plane.admission.tally.last_page_ok() {
+    match plane.admission.counters.last_page_ok() {
         Some(at) if full && at.elapsed() < RECENT_PAGE => {
-            Ok(ProbeReport { took: Duration::ZERO, deployments: Vec::new(), stood_in: true })
+            Ok(ReadinessReport { took: Duration::ZERO, deployments: Vec::new(), stood_in: true })
         }
         _ => Err(fault),
     }

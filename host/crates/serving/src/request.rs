@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lector_control::{Caller, Held};
+use lector_control::{Held, Principal};
 use lector_core::port::DocumentHint;
 use lector_core::{DeploymentName, Fault, PageRequest, RequestId, Summary, Timing, Transcript};
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ impl DocumentRequest {
 #[derive(Clone, Debug)]
 pub(crate) struct Submission {
     /// The principal that asks.
-    pub(crate) caller: Caller,
+    pub(crate) principal: Principal,
     pub(crate) request: DocumentRequest,
     /// The document.
     pub(crate) bytes: Arc<Vec<u8>>,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use lector_control::{Caller, ControlPlane};
+use lector_control::{ControlPlane, Principal};
 use lector_core::{Blame, DeploymentName, Documents, Fault, Kind};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -20,10 +20,10 @@ use crate::admission::{Admission, Bounds, Permit};
 use crate::collector::{Collector, DocumentResult};
 use crate::config::ServingConfig;
 use crate::event_stream::EventStream;
-use crate::page_scheduler::Turns;
+use crate::page_scheduler::PageScheduler;
 use crate::pipeline::{self, Work};
 use crate::plane::DataPlane;
-use crate::readiness_check::{Probe, ProbeReport};
+use crate::readiness_check::{ReadinessCheck, ReadinessReport};
 use crate::request::{DocumentRequest, Event, Submission};
 use crate::shadow_traffic::Shadows;
 use crate::status::{DrainReport, ServingStatus};
@@ -36,7 +36,7 @@ const CUT_OFF_GRACE: Duration = Duration::from_secs(1);
 /// Reads documents.
 pub struct DocumentService {
     plane: Arc<DataPlane>,
-    probe: Probe,
+    check_readiness: ReadinessCheck,
     work: TaskTracker,
     cut_off: CancellationToken,
 }
@@ -82,14 +82,14 @@ impl DocumentService {
                 tenant_held_bytes_max: config.tenant_held_bytes_max,
                 wait_max: config.wait_max,
             }),
-            turns: Turns::new(config.pages_in_flight_max),
+            page_scheduler: PageScheduler::new(config.pages_in_flight_max),
             shadows: Shadows::default(),
             pages_per_document_max: config.pages_per_document_max,
             document_result_bytes_max: config.document_result_bytes_max,
         };
         Ok(Arc::new(Self {
             plane: Arc::new(plane),
-            probe: Probe::default(),
+            check_readiness: ReadinessCheck::default(),
             work: TaskTracker::new(),
             cut_off: CancellationToken::new(),
         }))
@@ -103,23 +103,23 @@ impl DocumentService {
     /// Reads a document that is there, and answers with the whole result.
     pub async fn read(
         self: &Arc<Self>,
-        caller: &Caller,
+        principal: &Principal,
         request: DocumentRequest,
         bytes: Vec<u8>,
     ) -> Result<Box<DocumentResult>, Fault> {
-        self.stream(caller, request, bytes)?.collected(|_| {}).await
+        self.stream(principal, request, bytes)?.collected(|_| {}).await
     }
 
     /// Reads a document that is there, and answers with its events. Must be called within a tokio runtime.
     pub fn stream(
         self: &Arc<Self>,
-        caller: &Caller,
+        principal: &Principal,
         request: DocumentRequest,
         bytes: Vec<u8>,
     ) -> Result<EventStream, Fault> {
         let upload =
             Upload { name: request.name.clone(), content_type: request.hint.content_type.clone(), bytes };
-        let session = self.begin(caller, request, Clock::Since(Instant::now()))?;
+        let session = self.begin(principal, request, Clock::Since(Instant::now()))?;
         let permit = session.admit(Some(upload.bytes.len() as u64))?;
         Ok(session.stream(permit, upload))
     }
@@ -130,23 +130,23 @@ impl DocumentService {
     /// Faults: `deployment_not_found`, `rate_limited`, and that the deployment has no revision to answer with.
     pub fn begin(
         self: &Arc<Self>,
-        caller: &Caller,
+        principal: &Principal,
         request: DocumentRequest,
         clock: Clock,
     ) -> Result<Session, Fault> {
         let control = self.control();
-        let deployment = control.lease(caller, request.deployment.as_ref())?.deployment().clone();
-        control.enter(caller)?;
-        Ok(Session { service: self.clone(), caller: caller.clone(), request, deployment, clock })
+        let deployment = control.lease(principal, request.deployment.as_ref())?.deployment().clone();
+        control.enter(principal)?;
+        Ok(Session { service: self.clone(), principal: principal.clone(), request, deployment, clock })
     }
 
     pub(crate) fn admit(
         &self,
-        caller: &Caller,
+        principal: &Principal,
         bytes_hint: Option<u64>,
         time_left: Duration,
     ) -> Result<Permit, Fault> {
-        let tenant = caller.account();
+        let tenant = principal.account();
         let admitted = self.plane.admission.admit(tenant, bytes_hint, time_left);
         admitted.inspect_err(|_| tenant.meter.rejected())
     }
@@ -160,7 +160,7 @@ impl DocumentService {
     ) -> EventStream {
         let (events, stream) = mpsc::channel(EVENTS_WAITING_MAX);
         let (request, name) = (submission.request.request.clone(), submission.request.name.clone());
-        let span = tracing::info_span!("document", %request, tenant = %submission.caller.tenant());
+        let span = tracing::info_span!("document", %request, tenant = %submission.principal.tenant());
         let work =
             Work { plane: self.plane.clone(), cut_off: self.cut_off.clone(), permit, submission, events };
         let task = self.work.spawn(pipeline::run(work).instrument(span));
@@ -172,8 +172,8 @@ impl DocumentService {
     /// Reads a tiny smoke-test page through documents, guests and engines, once for each deployment that the
     /// configuration lends to all, all within `deadline`. An answer is kept for a second, so that probing
     /// cannot be used as a load.
-    pub async fn probe(&self, deadline: Duration) -> Result<ProbeReport, Fault> {
-        self.probe.answer(&self.plane, deadline).await
+    pub async fn check_readiness(&self, deadline: Duration) -> Result<ReadinessReport, Fault> {
+        self.check_readiness.answer(&self.plane, deadline).await
     }
 
     /// Admits nothing new and ends the event streams, waits `within` for the documents that are there, then cuts off the
@@ -204,30 +204,30 @@ impl DocumentService {
 
     /// A look at the counters.
     pub fn status(&self) -> ServingStatus {
-        let DataPlane { admission, turns, control, .. } = &*self.plane;
-        let tally = &admission.tally;
+        let DataPlane { admission, page_scheduler, control, .. } = &*self.plane;
+        let counters = &admission.counters;
         let (owed_ms, work_ms_per_s) = admission.load.owed_and_capacity();
         ServingStatus {
             documents_admitted: admission.gate.count(),
             documents_max: admission.bounds.documents_max,
-            documents_done: tally.documents_done.load(Relaxed),
-            documents_failed: tally.documents_failed.load(Relaxed),
-            documents_abandoned: tally.documents_abandoned.load(Relaxed),
-            documents_taken: tally.documents_admitted.load(Relaxed),
-            documents_refused: tally.documents_refused.load(Relaxed),
-            documents_over_share: tally.documents_over_share.load(Relaxed),
-            documents_over_bytes: tally.documents_over_bytes.load(Relaxed),
-            work_owed: Duration::try_from_secs_f64(owed_ms / 1e3).unwrap_or(Duration::MAX),
+            documents_done: counters.documents_done.load(Relaxed),
+            documents_failed: counters.documents_failed.load(Relaxed),
+            documents_abandoned: counters.documents_abandoned.load(Relaxed),
+            documents_taken: counters.documents_admitted.load(Relaxed),
+            documents_refused: counters.documents_refused.load(Relaxed),
+            documents_over_share: counters.documents_over_share.load(Relaxed),
+            documents_over_bytes: counters.documents_over_bytes.load(Relaxed),
+            pending_work: Duration::try_from_secs_f64(owed_ms / 1e3).unwrap_or(Duration::MAX),
             work_rate: work_ms_per_s / 1e3,
             work_predictions: admission.load.predictions(),
             held_bytes: admission.held_bytes(),
             held_bytes_max: admission.bounds.held_bytes_max,
-            pages_waiting: tally.pages_waiting(),
-            pages_running: turns.taken(),
-            pages_in_flight_max: turns.most(),
-            pages_ok: tally.pages_ok.load(Relaxed),
-            pages_failed: tally.pages_failed.load(Relaxed),
-            faults: tally.faults(),
+            pages_waiting: counters.pages_waiting(),
+            pages_running: page_scheduler.taken(),
+            pages_in_flight_max: page_scheduler.most(),
+            pages_ok: counters.pages_ok.load(Relaxed),
+            pages_failed: counters.pages_failed.load(Relaxed),
+            faults: counters.faults(),
             page_time: admission.load.page_time(),
             damaged_rows: control.damaged_counts(),
             draining: self.is_draining(),
@@ -244,7 +244,7 @@ impl DocumentService {
 /// One request of a client, for one document or for many: its deployment is there, and it is within the tenant's rate.
 pub struct Session {
     service: Arc<DocumentService>,
-    caller: Caller,
+    principal: Principal,
     request: DocumentRequest,
     deployment: DeploymentName,
     clock: Clock,
@@ -258,7 +258,7 @@ impl Session {
 
     /// Most bytes of one document: the lesser of `host_max` and the tenant's own bound.
     pub fn bytes_max(&self, host_max: u64) -> u64 {
-        match self.caller.limits().body_bytes_max {
+        match self.principal.limits().body_bytes_max {
             0 => host_max,
             own => own.min(host_max),
         }
@@ -272,18 +272,18 @@ impl Session {
         }
     }
 
-    /// A place for one document, or a fault that says why not: `tenant_backlog_full` (the tenant's share is used up),
-    /// `tenant_bytes_full` (it holds as many bytes as it may) or `house_full`, each with the time after which to try again,
+    /// A place for one document, or a fault that says why not: `tenant_overloaded` (the tenant's share is used up),
+    /// `tenant_memory_exceeded` (it holds as many bytes as it may) or `server_overloaded`, each with the time after which to try again,
     /// `submission_too_large`, `shutting_down`. Takes microseconds; call it before the body is read, and [`Permit::hold`] as a
     /// body of unknown length grows.
     pub fn admit(&self, declared: Option<u64>) -> Result<Permit, Fault> {
-        self.service.admit(&self.caller, declared, self.time_left())
+        self.service.admit(&self.principal, declared, self.time_left())
     }
 
     /// The same, waiting for a place at most as long as the answer is of use, in the order of the tenants' shares: a refusal
     /// counts once, when that time is over. Dropping the future withdraws the request.
     pub async fn admitted(&self, declared: Option<u64>) -> Result<Permit, Fault> {
-        let (account, time) = (self.caller.account(), self.time_left());
+        let (account, time) = (self.principal.account(), self.time_left());
         let admission = &self.service.plane.admission;
         let admitted = admission.admit_within(account, declared, time, time).await;
         admitted.inspect_err(|_| account.meter.rejected())
@@ -299,7 +299,7 @@ impl Session {
         request.name = upload.name;
         request.hint.content_type = upload.content_type;
         let submission = Submission {
-            caller: self.caller.clone(),
+            principal: self.principal.clone(),
             deadline: began + request.timeout,
             request,
             bytes: Arc::new(upload.bytes),

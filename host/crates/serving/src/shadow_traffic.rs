@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lector_control::{Held, Own, PageCall, Revision, work_of};
+use lector_control::{Held, PageCall, PermitRequest, Revision, work_of};
 use lector_core::{Kind, Transcript};
 use tokio::sync::Semaphore;
 
-use crate::page_scheduler::Turns;
+use crate::page_scheduler::PageScheduler;
 
 /// Shadow pages that wait or run at once. Each holds its document open.
 const AT_ONCE_MAX: usize = 4;
@@ -37,7 +37,7 @@ pub(crate) struct Sample {
     pub(crate) revision: Arc<Revision>,
     pub(crate) call: PageCall,
     /// What the page takes of its tenant's bounds.
-    pub(crate) own: Own,
+    pub(crate) own: PermitRequest,
     pub(crate) index: u32,
     pub(crate) live: Arc<Held<Transcript>>,
     /// What reading it took, without waits.
@@ -46,17 +46,17 @@ pub(crate) struct Sample {
 
 impl Shadows {
     /// Reads the page again when there is room; says so in the revision's figures when there is not.
-    pub(crate) fn read(&self, sample: Sample, turns: &Turns) {
+    pub(crate) fn read(&self, sample: Sample, page_scheduler: &PageScheduler) {
         let Ok(place) = self.0.clone().try_acquire_owned() else {
             sample.revision.shadow.skipped();
             return;
         };
-        let turns = turns.clone();
+        let page_scheduler = page_scheduler.clone();
         tokio::spawn(async move {
             let _place = place;
             let until = Instant::now() + WAIT_MAX;
             let turn = loop {
-                if let Some(turn) = turns.free(&sample.call.ctx.tenant, sample.own.clone()) {
+                if let Some(turn) = page_scheduler.free(&sample.call.ctx.tenant, sample.own.clone()) {
                     break turn;
                 }
                 if Instant::now() >= until {

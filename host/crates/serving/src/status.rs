@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lector_control::{DeploymentStatus, Holder};
 use lector_core::Fault;
 
-use crate::cost_tracker::Prediction;
+use crate::cost_tracker::PredictionError;
 
 /// The counters of the data plane at one moment.
 #[derive(Clone, Debug)]
@@ -32,11 +32,11 @@ pub struct ServingStatus {
     /// Documents refused at admission because their tenant held as many bytes as it may.
     pub documents_over_bytes: u64,
     /// Work owed to documents in the house, predicted: engines' time and what pages take beside it.
-    pub work_owed: Duration,
+    pub pending_work: Duration,
     /// Seconds of such work that are done in a second, as learned while all places were taken.
     pub work_rate: f64,
     /// How far predictions of such work were off, by what was known of the pages.
-    pub work_predictions: Vec<Prediction>,
+    pub work_predictions: Vec<PredictionError>,
     /// Bytes of documents held now.
     pub held_bytes: u64,
     /// Most bytes held at once.
@@ -76,7 +76,7 @@ pub struct DrainReport {
 
 /// Counters behind [`ServingStatus`].
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Counters {
     pub(crate) documents_done: AtomicU64,
     pub(crate) documents_failed: AtomicU64,
     pub(crate) documents_abandoned: AtomicU64,
@@ -92,7 +92,7 @@ pub(crate) struct Tally {
     last_page_ok: Mutex<Option<Instant>>,
 }
 
-impl Tally {
+impl Counters {
     /// One more of `counter`.
     pub(crate) fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Relaxed);
@@ -133,30 +133,30 @@ impl Tally {
     }
 
     /// `pages` more are to be read; what the guard still holds when it is dropped is taken back.
-    pub(crate) fn wait(&self, pages: u64) -> Backlog<'_> {
+    pub(crate) fn wait(&self, pages: u64) -> PendingPages<'_> {
         self.pages_waiting.fetch_add(pages, Relaxed);
-        Backlog { tally: self, pages }
+        PendingPages { counters: self, pages }
     }
 }
 
 /// Pages of one document that are still to be read.
-pub(crate) struct Backlog<'a> {
-    tally: &'a Tally,
+pub(crate) struct PendingPages<'a> {
+    counters: &'a Counters,
     pages: u64,
 }
 
-impl Backlog<'_> {
+impl PendingPages<'_> {
     /// One page less.
     pub(crate) fn done(&mut self) {
         if let Some(left) = self.pages.checked_sub(1) {
             self.pages = left;
-            self.tally.pages_waiting.fetch_sub(1, Relaxed);
+            self.counters.pages_waiting.fetch_sub(1, Relaxed);
         }
     }
 }
 
-impl Drop for Backlog<'_> {
+impl Drop for PendingPages<'_> {
     fn drop(&mut self) {
-        self.tally.pages_waiting.fetch_sub(self.pages, Relaxed);
+        self.counters.pages_waiting.fetch_sub(self.pages, Relaxed);
     }
 }

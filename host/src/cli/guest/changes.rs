@@ -105,21 +105,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_of_changes_is_told_once() {
+    fn a_burst_of_changes_is_reported_once() {
         let home = tempfile::tempdir().unwrap();
         let at = |name: &str| home.path().join(name);
         std::fs::create_dir_all(at("src/deep")).unwrap();
         std::fs::write(at("Cargo.toml"), "old").unwrap();
         let changes = Changes::of(vec![at("src"), at("Cargo.toml"), at("not-there")]).unwrap();
-        let quiet = || !changes.came(Some(Duration::ZERO)).unwrap();
-        assert!(quiet());
+        let errors_only = || !changes.came(Some(Duration::ZERO)).unwrap();
+        assert!(errors_only());
         for number in 0..10 {
             std::fs::write(at("src/deep/lib.rs"), number.to_string()).unwrap();
         }
         changes.next().unwrap();
-        assert!(quiet(), "all of the burst was taken");
+        assert!(errors_only(), "all of the burst was taken");
         std::fs::write(at("other"), "").unwrap();
-        assert!(quiet(), "what is beside the roots is not told");
+        assert!(errors_only(), "what is beside the roots is not told");
         // Replaced by a rename, as editors do; watched on once renewed.
         for text in ["new", "newer"] {
             std::fs::write(at("part"), text).unwrap();

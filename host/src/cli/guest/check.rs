@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::reading::only;
+use super::pipeline_runner::only;
 use crate::app::{self, Host};
 use crate::cli::{Failure, block_on, terminal};
 use crate::config::Config;
@@ -42,7 +42,7 @@ pub(super) fn run(file: &Path, settings: Option<&Path>, config: Config) -> Resul
     let report = block_on(&config, async {
         let host = Host::start(&config).await?;
         let status = host.service.status();
-        let answer = host.service.probe(DRY_RUN_MAX).await;
+        let answer = host.service.check_readiness(DRY_RUN_MAX).await;
         host.stop().await;
         let probed = answer.map_err(|fault| anyhow::anyhow!("dry run: {fault}"))?;
         Ok((status, probed))

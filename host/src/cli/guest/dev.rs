@@ -11,16 +11,16 @@ use std::time::Instant;
 use super::changes::Changes;
 use super::deployed::Deployed;
 use super::golden::{Expected, Suite, Tolerance, compare};
+use super::pipeline_runner::Reading;
 use super::project::Project;
-use super::reading::Reading;
-use super::{compiler, kit};
+use super::{compiler, embedded_sdk};
 use crate::cli::manage::Server;
 use crate::cli::{Failure, block_on, terminal};
 use crate::config::{ClientConfig, Config};
 use crate::format::{self, Format};
 
 /// What is watched of a project. What a build writes is not among it.
-const WATCHED: [&str; 5] = ["Cargo.toml", "src", "golden", kit::VENDORED, ".cargo"];
+const WATCHED: [&str; 5] = ["Cargo.toml", "src", "golden", embedded_sdk::VENDORED, ".cargo"];
 
 /// Arguments.
 #[derive(Debug, clap::Args)]

@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(suites[1].request.text_layer, Some(TextLayerPolicy::Never));
         assert!(suites[1].request.words);
 
-        for (name, text, complaint) in [
+        for (name, text, config_error) in [
             ("strict/golden.toml", "[tolerance]\nletters = 1", "letters"),
             ("strict/golden.toml", "[tolerance]\ncharacters = 2.0", "characters"),
             ("gone.pdf.json", "{}", "not there"),
@@ -184,7 +184,7 @@ mod tests {
         ] {
             write(name, text);
             let error = format!("{:#}", Suite::all(home.path()).unwrap_err());
-            assert!(error.contains(complaint), "{name}: {error}");
+            assert!(error.contains(config_error), "{name}: {error}");
             if name.ends_with("toml") {
                 write(name, "");
             } else {

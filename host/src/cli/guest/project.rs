@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use super::kit;
+use super::embedded_sdk;
 use crate::cli::terminal;
 
 /// A folder with a guest's Cargo.toml.
@@ -52,7 +52,7 @@ pub(super) fn new(path: &Path) -> anyhow::Result<()> {
              word of the language"
         );
     }
-    kit::write_project(path, name)?;
+    embedded_sdk::write_project(path, name)?;
     terminal::print(&format!(
         "made {0}: a guest that reads as the standard one does, and leaves out lines that shout\n\n  \
          cd {0}\n  lector guest build\n  lector guest test\n",
@@ -63,17 +63,17 @@ pub(super) fn new(path: &Path) -> anyhow::Result<()> {
 /// `lector guest vendor DIR`.
 pub(super) fn vendor(dir: &Path) -> anyhow::Result<()> {
     let project = Project::open(dir)?;
-    if !project.dir.join(kit::VENDORED).is_dir() {
+    if !project.dir.join(embedded_sdk::VENDORED).is_dir() {
         bail!(
             "{} has no folder `{}`: it takes its SDK from elsewhere, and there is nothing to renew",
             dir.display(),
-            kit::VENDORED
+            embedded_sdk::VENDORED
         );
     }
-    if kit::vendored_is_ours(&project.dir) {
+    if embedded_sdk::vendored_is_ours(&project.dir) {
         return terminal::print("the sources in lector/ are those of this program\n");
     }
-    kit::vendor(&project.dir)?;
+    embedded_sdk::vendor(&project.dir)?;
     terminal::print("the sources in lector/ were replaced by those of this program\n")
 }
 

@@ -7,8 +7,8 @@ use anyhow::Context;
 
 use super::compiler;
 use super::golden::{Expected, Suite, compare, expectation_of};
+use super::pipeline_runner::Reading;
 use super::project::Project;
-use super::reading::Reading;
 use crate::cli::{Failure, block_on, terminal};
 use crate::config::Config;
 use crate::format::{self, Format};

@@ -36,36 +36,40 @@ pub(in crate::cli) struct Deploy {
     #[arg(long, value_name = "PERCENT")]
     shadow: Option<u8>,
     #[command(flatten)]
-    watch: WatchArgs,
+    policy: RollbackArgs,
 }
 
 /// The budget of a new revision; beyond it the route goes back by itself.
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct WatchArgs {
+pub(in crate::cli) struct RollbackArgs {
     /// Largest share of its pages that may fail, 0 to 1
     #[arg(long, value_name = "SHARE")]
-    watch_errors: Option<f64>,
+    rollback_error_rate: Option<f64>,
     /// Largest 99th percentile of its pages' times, in milliseconds
     #[arg(long, value_name = "MS")]
-    watch_p99_ms: Option<u64>,
+    rollback_p99_ms: Option<u64>,
     /// Pages before it is judged
     #[arg(long, value_name = "PAGES")]
-    watch_pages: Option<u64>,
+    rollback_pages_min: Option<u64>,
 }
 
-impl WatchArgs {
+impl RollbackArgs {
     fn into(self, body: &mut Value) {
-        let Self { watch_errors, watch_p99_ms, watch_pages } = self;
-        let mut watch = json!({});
+        let Self { rollback_error_rate, rollback_p99_ms, rollback_pages_min } = self;
+        let mut policy = json!({});
         let members = [
-            ("error_rate_max", watch_errors.map(Value::from)),
-            ("p99_ms_max", watch_p99_ms.map(Value::from)),
-            ("pages_min", watch_pages.map(Value::from)),
+            ("error_rate_max", rollback_error_rate.map(Value::from)),
+            ("p99_ms_max", rollback_p99_ms.map(Value::from)),
+            ("pages_min", rollback_pages_min.map(Value::from)),
         ];
         for (name, value) in members {
-            set(&mut watch, name, value);
+            set(&mut policy, name, value);
         }
-        set(body, "watch", watch.as_object().is_some_and(|watch| !watch.is_empty()).then_some(watch.clone()));
+        set(
+            body,
+            "rollback_policy",
+            policy.as_object().is_some_and(|policy| !policy.is_empty()).then_some(policy.clone()),
+        );
     }
 }
 
@@ -74,7 +78,7 @@ impl Ask for Deploy {
         let mut options = json!({ "promote": self.promote });
         set(&mut options, "canary", self.canary.map(Value::from));
         set(&mut options, "shadow", self.shadow.map(Value::from));
-        self.watch.into(&mut options);
+        self.policy.into(&mut options);
         if !self.grant.is_empty() {
             let pair = |pair: &String| {
                 let (alias, model) =
@@ -104,14 +108,14 @@ pub(in crate::cli) struct Promote {
     #[arg(long)]
     revision: Option<u32>,
     #[command(flatten)]
-    watch: WatchArgs,
+    policy: RollbackArgs,
 }
 
 impl Ask for Promote {
     async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let mut body = json!({});
         set(&mut body, "revision", self.revision.map(Value::from));
-        self.watch.into(&mut body);
+        self.policy.into(&mut body);
         Ok(server.at(Method::POST, &format!("/deployments/{}/promote", self.deployment)).json(&body))
     }
 }
@@ -127,14 +131,14 @@ pub(in crate::cli) struct Canary {
     #[arg(long)]
     revision: Option<u32>,
     #[command(flatten)]
-    watch: WatchArgs,
+    policy: RollbackArgs,
 }
 
 impl Ask for Canary {
     async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let mut body = json!({ "percent": self.percent });
         set(&mut body, "revision", self.revision.map(Value::from));
-        self.watch.into(&mut body);
+        self.policy.into(&mut body);
         Ok(server.at(Method::POST, &format!("/deployments/{}/canary", self.deployment)).json(&body))
     }
 }

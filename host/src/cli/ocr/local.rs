@@ -178,7 +178,7 @@ impl Reading<'_> {
         number: usize,
         name: &str,
         fault: &Fault,
-        complaint: String,
+        config_error: String,
     ) -> anyhow::Result<(Read, Counts)> {
         if self.live {
             emit(self.progress, &ndjson::document_error(number, Some(name), fault))?;
@@ -186,6 +186,6 @@ impl Reading<'_> {
         // An array of results has a place for those that are none.
         let is_json = self.request.format == Format::Json;
         let text = is_json.then(|| format!("{:#}\n", json::document_error(Some(name), fault)));
-        Ok((Read { text, complaints: vec![complaint] }, Counts::FAILED))
+        Ok((Read { text, complaints: vec![config_error] }, Counts::FAILED))
     }
 }

@@ -34,7 +34,7 @@ const KEEP_ALIVE_EVERY: Duration =
 struct Chunk {
     bytes: Bytes,
     last: bool,
-    room: OwnedSemaphorePermit,
+    budget: OwnedSemaphorePermit,
 }
 
 /// Nobody listens any more.
@@ -44,7 +44,7 @@ pub(super) struct Gone;
 /// The batch's end.
 pub(super) struct Outgoing {
     chunks: mpsc::Sender<Chunk>,
-    room: Arc<Semaphore>,
+    budget: Arc<Semaphore>,
     sse: bool,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct Events {
 pub(super) fn channel(sse: bool) -> (Outgoing, Events) {
     let (sender, chunks) = mpsc::channel(WAITING_EVENTS_MAX);
     (
-        Outgoing { chunks: sender, room: Arc::new(Semaphore::new(WAITING_BYTES_MAX as usize)), sse },
+        Outgoing { chunks: sender, budget: Arc::new(Semaphore::new(WAITING_BYTES_MAX as usize)), sse },
         Events { chunks, sse },
     )
 }
@@ -84,12 +84,12 @@ impl Outgoing {
         text.push('\n');
         // An event larger than the buffer waits until it is empty.
         let bytes = u32::try_from(text.len()).unwrap_or(u32::MAX).min(WAITING_BYTES_MAX);
-        let room = tokio::select! {
-            room = self.room.clone().acquire_many_owned(bytes) => room.map_err(|_| Gone)?,
+        let budget = tokio::select! {
+            budget = self.budget.clone().acquire_many_owned(bytes) => budget.map_err(|_| Gone)?,
             () = self.chunks.closed() => return Err(Gone),
         };
         let bytes = pieces::held(text, reservation);
-        self.chunks.send(Chunk { bytes, last, room }).await.map_err(|_| Gone)
+        self.chunks.send(Chunk { bytes, last, budget }).await.map_err(|_| Gone)
     }
 }
 
@@ -103,8 +103,8 @@ impl Events {
             // Asks nginx to pass events on as they come.
             (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
         ];
-        let quiet = self.sse.then(|| Box::pin(tokio::time::sleep(KEEP_ALIVE_EVERY)));
-        (headers, Body::from_stream(Answer { events: self, task, quiet, ended: false })).into_response()
+        let errors_only = self.sse.then(|| Box::pin(tokio::time::sleep(KEEP_ALIVE_EVERY)));
+        (headers, Body::from_stream(Answer { events: self, task, errors_only, ended: false })).into_response()
     }
 
     #[cfg(test)]
@@ -122,7 +122,7 @@ struct Answer {
     /// Aborted when the body is dropped.
     task: AbortOnDropHandle<()>,
     /// Time to the next sign of life.
-    quiet: Option<Pin<Box<Sleep>>>,
+    errors_only: Option<Pin<Box<Sleep>>>,
     ended: bool,
 }
 
@@ -134,10 +134,10 @@ impl Stream for Answer {
         match this.events.chunks.poll_recv(cx) {
             Poll::Ready(Some(chunk)) => {
                 this.ended |= chunk.last;
-                if let Some(quiet) = &mut this.quiet {
-                    quiet.as_mut().reset(Instant::now() + KEEP_ALIVE_EVERY);
+                if let Some(errors_only) = &mut this.errors_only {
+                    errors_only.as_mut().reset(Instant::now() + KEEP_ALIVE_EVERY);
                 }
-                drop(chunk.room);
+                drop(chunk.budget);
                 Poll::Ready(Some(Ok(chunk.bytes)))
             }
             Poll::Ready(None) if this.ended => Poll::Ready(None),
@@ -151,9 +151,9 @@ impl Stream for Answer {
                 Poll::Ready(Some(Err(io::Error::other("the batch broke off"))))
             }
             Poll::Pending => {
-                let Some(quiet) = &mut this.quiet else { return Poll::Pending };
-                std::task::ready!(quiet.as_mut().poll(cx));
-                quiet.as_mut().reset(Instant::now() + KEEP_ALIVE_EVERY);
+                let Some(errors_only) = &mut this.errors_only else { return Poll::Pending };
+                std::task::ready!(errors_only.as_mut().poll(cx));
+                errors_only.as_mut().reset(Instant::now() + KEEP_ALIVE_EVERY);
                 Poll::Ready(Some(Ok(Bytes::from_static(b": keep-alive\n\n"))))
             }
         }

@@ -12,8 +12,8 @@ use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
 use lector_control::{
-    BudgetSpec, ComponentSource, DeployOutcome, DeployRequest, DeploymentView, Destination, Digest,
-    RevisionView, StageFault, Watch,
+    BudgetSpec, ComponentSource, DeployFault, DeployOutcome, DeployRequest, DeploymentView, Destination,
+    Digest, RevisionView, RollbackPolicy,
 };
 use lector_core::{DeploymentName, Fault, Kind, ModelName};
 use multer::{Constraints, Multipart};
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use super::super::AppState;
 use super::super::auth::TenantCtx;
-use super::super::body::{BodyLimits, Intake};
+use super::super::body::{BodyLimits, LimitedBody};
 use super::super::json::{self as door, JsonBody, OPTIONS_BYTES_MAX, SETTINGS_MAX, SMALL_BYTES_MAX};
 use super::super::problem::Problem;
 use super::super::upload::from_multer;
@@ -39,37 +39,37 @@ const HEAD_BYTES_MAX: u64 = 2 << 20;
 /// `GET /api/v1/deployments`.
 pub(in super::super) async fn list(
     State(state): State<AppState>,
-    TenantCtx(caller): TenantCtx,
+    TenantCtx(principal): TenantCtx,
 ) -> Json<Value> {
-    Json(json!({ "deployments": state.control.deployments(&caller) }))
+    Json(json!({ "deployments": state.control.deployments(&principal) }))
 }
 
 /// `GET /api/v1/deployments/{name}`.
 pub(in super::super) async fn show(
     State(state): State<AppState>,
-    TenantCtx(caller): TenantCtx,
+    TenantCtx(principal): TenantCtx,
     Path(name): Path<String>,
 ) -> Result<Json<DeploymentView>, Problem> {
-    Ok(Json(state.control.deployment(&caller, &name.into())?))
+    Ok(Json(state.control.deployment(&principal, &name.into())?))
 }
 
 /// `GET /api/v1/deployments/{name}/revisions`.
 pub(in super::super) async fn revisions(
     State(state): State<AppState>,
-    TenantCtx(caller): TenantCtx,
+    TenantCtx(principal): TenantCtx,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    let deployment = state.control.deployment(&caller, &name.into())?;
+    let deployment = state.control.deployment(&principal, &name.into())?;
     Ok(Json(json!({ "revisions": deployment.revisions })))
 }
 
 /// `GET /api/v1/deployments/{name}/revisions/{number}`.
 pub(in super::super) async fn revision(
     State(state): State<AppState>,
-    TenantCtx(caller): TenantCtx,
+    TenantCtx(principal): TenantCtx,
     Path((name, number)): Path<(String, u32)>,
 ) -> Result<Json<RevisionView>, Problem> {
-    let deployment = state.control.deployment(&caller, &name.as_str().into())?;
+    let deployment = state.control.deployment(&principal, &name.as_str().into())?;
     let revision = deployment.revision(number).ok_or_else(|| {
         let message = format!("Deployment `{}` has no revision {number}.", deployment.name);
         Fault::new(Kind::NotFound, "revision_not_found", message)
@@ -80,10 +80,10 @@ pub(in super::super) async fn revision(
 /// `DELETE /api/v1/deployments/{name}`.
 pub(in super::super) async fn drop(
     State(state): State<AppState>,
-    TenantCtx(caller): TenantCtx,
+    TenantCtx(principal): TenantCtx,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    state.control.drop_deployment(&caller, &name.into()).await?;
+    state.control.delete_deployment(&principal, &name.into()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -98,7 +98,7 @@ struct DeployBody {
     promote: bool,
     canary: Option<u8>,
     shadow: Option<u8>,
-    watch: Option<Watch>,
+    rollback_policy: Option<RollbackPolicy>,
 }
 
 impl JsonBody for DeployBody {
@@ -117,11 +117,11 @@ impl DeployBody {
             return Err(Fault::new(Kind::Invalid, "body_invalid", message));
         }
         let destination = match (self.canary, self.shadow) {
-            (Some(percent), _) => Some(Destination::Canary(percent, self.watch)),
+            (Some(percent), _) => Some(Destination::Canary(percent, self.rollback_policy)),
             (_, Some(percent)) => Some(Destination::Shadow(percent)),
-            _ => self.promote.then_some(Destination::Promote(self.watch)),
+            _ => self.promote.then_some(Destination::Promote(self.rollback_policy)),
         };
-        if self.watch.is_some() && matches!(destination, None | Some(Destination::Shadow(_))) {
+        if self.rollback_policy.is_some() && matches!(destination, None | Some(Destination::Shadow(_))) {
             let message = "`watch` judges a revision that answers: give `canary` or `promote` with it.";
             return Err(Fault::new(Kind::Invalid, "body_invalid", message));
         }
@@ -133,20 +133,20 @@ impl DeployBody {
 /// component, or JSON that names one that is stored.
 pub(in super::super) async fn deploy(
     State(state): State<AppState>,
-    TenantCtx(caller): TenantCtx,
+    TenantCtx(principal): TenantCtx,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
     // Before the component comes in: it is up to 64 MiB of memory.
-    let place = state.control.deploy_place(&caller)?;
+    let place = state.control.deploy_permit(&principal)?;
     let (parts, body) = request.into_parts();
     let limits = BodyLimits {
         bytes_max: DEPLOY_BYTES_MAX,
         idle_max: state.config.body_idle_timeout,
         until: Instant::now() + state.config.request_timeout,
     };
-    let intake = Intake::new(&parts.headers, body, limits)?;
-    let (body, component) = read(&parts, intake).await?;
+    let limited_body = LimitedBody::new(&parts.headers, body, limits)?;
+    let (body, component) = read(&parts, limited_body).await?;
     let destination = body.destination()?;
     let component = match (component, body.digest) {
         (Some(_), Some(_)) => {
@@ -160,7 +160,7 @@ pub(in super::super) async fn deploy(
     let deployment = DeploymentName::from(name);
     let (settings, grants, budget) = (body.settings, body.grants, body.budget);
     let request = DeployRequest { deployment, component, settings, grants, budget, destination };
-    let outcome = state.control.deploy(place, &caller, request).await.map_err(refused)?;
+    let outcome = state.control.deploy(place, &principal, request).await.map_err(refused)?;
     let DeployOutcome { number, deployment, took } = outcome;
     let stages: Vec<Value> =
         took.into_iter().map(|(stage, took)| json!({ "stage": stage, "took_ms": ms(took) })).collect();
@@ -170,22 +170,22 @@ pub(in super::super) async fn deploy(
 }
 
 /// What went wrong, and at which stage.
-fn refused(failed: StageFault) -> Problem {
+fn refused(failed: DeployFault) -> Problem {
     tracing::info!(stage = failed.stage.as_str(), fault = %failed.fault, "a deploy was refused");
     Problem::from(failed.fault).with("stage", json!(failed.stage))
 }
 
-async fn read(parts: &Parts, intake: Intake) -> Result<(DeployBody, Option<Vec<u8>>), Fault> {
+async fn read(parts: &Parts, limited_body: LimitedBody) -> Result<(DeployBody, Option<Vec<u8>>), Fault> {
     let content_type =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     match essence.as_str() {
-        "multipart/form-data" => form(content_type, intake).await,
+        "multipart/form-data" => form(content_type, limited_body).await,
         "application/wasm" | "application/octet-stream" => {
-            Ok((DeployBody::default(), Some(whole(intake).await?)))
+            Ok((DeployBody::default(), Some(whole(limited_body).await?)))
         }
         "application/json" | "" => {
-            let bytes = up_to("body", OPTIONS_BYTES_MAX, intake).await?;
+            let bytes = up_to("body", OPTIONS_BYTES_MAX, limited_body).await?;
             let body = if bytes.is_empty() {
                 DeployBody::default()
             } else {
@@ -203,15 +203,15 @@ async fn read(parts: &Parts, intake: Intake) -> Result<(DeployBody, Option<Vec<u
     }
 }
 
-async fn form(content_type: &str, intake: Intake) -> Result<(DeployBody, Option<Vec<u8>>), Fault> {
+async fn form(content_type: &str, limited_body: LimitedBody) -> Result<(DeployBody, Option<Vec<u8>>), Fault> {
     let boundary = multer::parse_boundary(content_type).map_err(from_multer)?;
-    let leash = intake.leash();
-    let mut form = Multipart::with_constraints(intake, boundary, Constraints::new());
+    let quota = limited_body.quota();
+    let mut form = Multipart::with_constraints(limited_body, boundary, Constraints::new());
     let (mut component, mut settings, mut options) = (None, None, None);
     loop {
-        leash.give(HEAD_BYTES_MAX);
+        quota.give(HEAD_BYTES_MAX);
         let Some(part) = form.next_field().await.map_err(from_multer)? else { break };
-        leash.give(u64::MAX);
+        quota.give(u64::MAX);
         let name = part.name().unwrap_or_default().to_owned();
         let (slot, bytes_max) = match name.as_str() {
             "component" => (&mut component, DEPLOY_BYTES_MAX),
@@ -264,7 +264,7 @@ async fn up_to(
 struct RouteBody {
     revision: Option<u32>,
     percent: Option<u8>,
-    watch: Option<Watch>,
+    rollback_policy: Option<RollbackPolicy>,
 }
 
 impl RouteBody {
@@ -273,7 +273,7 @@ impl RouteBody {
         let newest = || deployment.revisions.first().map(|revision| revision.number);
         self.revision.or_else(newest).ok_or_else(|| {
             let message = format!("Deployment `{}` has no revision yet: deploy one.", deployment.name);
-            Fault::new(Kind::Conflict, "nothing_live", message)
+            Fault::new(Kind::Conflict, "deployment_not_live", message)
         })
     }
 
@@ -284,11 +284,11 @@ impl RouteBody {
     }
 
     fn promoted(&self) -> Result<Destination, Fault> {
-        Ok(Destination::Promote(self.watch))
+        Ok(Destination::Promote(self.rollback_policy))
     }
 
     fn canary(&self) -> Result<Destination, Fault> {
-        Ok(Destination::Canary(self.percent()?, self.watch))
+        Ok(Destination::Canary(self.percent()?, self.rollback_policy))
     }
 
     fn shadow(&self) -> Result<Destination, Fault> {
@@ -305,13 +305,13 @@ pub(in super::super) fn route(to: Route) -> MethodRouter<AppState> {
     };
     post(
         async move |State(state): State<AppState>,
-                    TenantCtx(caller): TenantCtx,
+                    TenantCtx(principal): TenantCtx,
                     Path(name): Path<String>,
                     request: Request| {
             let (_, body): (_, RouteBody) = super::json(&state, request).await?;
             let name = DeploymentName::from(name);
-            let revision = body.revision(&state.control.own_deployment(&caller, &name)?)?;
-            let view = state.control.route(&caller, &name, revision, destination(&body)?).await?;
+            let revision = body.revision(&state.control.own_deployment(&principal, &name)?)?;
+            let view = state.control.route(&principal, &name, revision, destination(&body)?).await?;
             Ok::<_, Problem>(Json(view))
         },
     )
@@ -328,8 +328,8 @@ pub(in super::super) enum Route {
 /// `POST /api/v1/deployments/{name}/rollback`.
 pub(in super::super) async fn rollback(
     State(state): State<AppState>,
-    TenantCtx(caller): TenantCtx,
+    TenantCtx(principal): TenantCtx,
     Path(name): Path<String>,
 ) -> Result<Json<DeploymentView>, Problem> {
-    Ok(Json(state.control.rollback(&caller, &name.into()).await?))
+    Ok(Json(state.control.rollback(&principal, &name.into()).await?))
 }

@@ -7,7 +7,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use lector_control::store::{DamagedRow, Table};
-use lector_control::{KeyId, KeyView, MadeKey, Scope};
+use lector_control::{CreatedKey, KeyId, KeyView, Scope};
 use lector_core::{Fault, Kind, TenantName};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ impl JsonBody for RotateBody {
 }
 
 /// A new key, with the one showing of its text.
-fn made(key: &MadeKey) -> Response {
+fn made(key: &CreatedKey) -> Response {
     let body = json!({ "key": key.text.reveal(), "record": key.view });
     (StatusCode::CREATED, Json(body)).into_response()
 }
@@ -50,15 +50,15 @@ fn made(key: &MadeKey) -> Response {
 /// `GET /api/v1/keys`.
 pub(in super::super) async fn list(
     State(state): State<AppState>,
-    TenantCtx(caller): TenantCtx,
+    TenantCtx(principal): TenantCtx,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(json!({ "keys": state.control.keys(&caller)? })))
+    Ok(Json(json!({ "keys": state.control.keys(&principal)? })))
 }
 
 /// `POST /api/v1/keys`.
 pub(in super::super) async fn make(
     State(state): State<AppState>,
-    TenantCtx(caller): TenantCtx,
+    TenantCtx(principal): TenantCtx,
     request: Request,
 ) -> Result<Response, Problem> {
     let (_, body): (_, NewKeyBody) = super::json(&state, request).await?;
@@ -66,28 +66,28 @@ pub(in super::super) async fn make(
         let message = "`tenant` and `admin` are for /api/v1/admin/keys: here a tenant makes keys of its own.";
         return Err(Fault::new(Kind::Invalid, "body_invalid", message).into());
     }
-    Ok(made(&state.control.make_key(&caller, &body.label).await?))
+    Ok(made(&state.control.create_key(&principal, &body.label).await?))
 }
 
 /// `POST /api/v1/keys/{id}/rotate`.
 pub(in super::super) async fn rotate(
     State(state): State<AppState>,
-    TenantCtx(caller): TenantCtx,
+    TenantCtx(principal): TenantCtx,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (_, body): (_, RotateBody) = super::json(&state, request).await?;
     let grace = Duration::from_secs(body.grace_s);
-    Ok(made(&state.control.rotate_key(&caller, &KeyId::from(id.as_str()), grace).await?))
+    Ok(made(&state.control.rotate_key(&principal, &KeyId::from(id.as_str()), grace).await?))
 }
 
 /// `DELETE /api/v1/keys/{id}`.
 pub(in super::super) async fn revoke(
     State(state): State<AppState>,
-    TenantCtx(caller): TenantCtx,
+    TenantCtx(principal): TenantCtx,
     Path(id): Path<String>,
 ) -> Result<Json<KeyView>, Problem> {
-    Ok(Json(state.control.revoke_key(&caller, &KeyId::from(id.as_str())).await?))
+    Ok(Json(state.control.revoke_key(&principal, &KeyId::from(id.as_str())).await?))
 }
 
 /// `GET /api/v1/admin/keys`.
@@ -113,7 +113,7 @@ pub(in super::super) async fn make_any(
             return Err(Fault::new(Kind::Invalid, "body_invalid", message).into());
         }
     };
-    Ok(made(&state.control.make_key_for(&admin, scope, &body.label).await?))
+    Ok(made(&state.control.create_key_for(&admin, scope, &body.label).await?))
 }
 
 /// `POST /api/v1/admin/keys/{id}/rotate`.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use lector_control::{TenantRecord, TenantTerms};
+use lector_control::{TenantPolicy, TenantRecord};
 use lector_core::TenantName;
 use serde_json::{Value, json};
 
@@ -12,16 +12,16 @@ use super::super::auth::{AdminCtx, TenantCtx};
 use super::super::json::{JsonBody, POLICY_BYTES_MAX};
 use super::super::problem::Problem;
 
-impl JsonBody for TenantTerms {
+impl JsonBody for TenantPolicy {
     const BYTES_MAX: u64 = POLICY_BYTES_MAX;
 }
 
 /// `GET /api/v1/tenant`.
 pub(in super::super) async fn own(
     State(state): State<AppState>,
-    TenantCtx(caller): TenantCtx,
+    TenantCtx(principal): TenantCtx,
 ) -> Json<TenantRecord> {
-    Json(state.control.terms(&caller))
+    Json(state.control.policy(&principal))
 }
 
 /// `GET /api/v1/admin/tenants`.
@@ -45,8 +45,8 @@ pub(in super::super) async fn put(
     Path(tenant): Path<String>,
     request: Request,
 ) -> Result<(StatusCode, Json<TenantRecord>), Problem> {
-    let (_, terms): (_, TenantTerms) = super::json(&state, request).await?;
-    let (record, new) = state.control.put_tenant(&admin, TenantName::from(tenant), terms).await?;
+    let (_, policy): (_, TenantPolicy) = super::json(&state, request).await?;
+    let (record, new) = state.control.put_tenant(&admin, TenantName::from(tenant), policy).await?;
     Ok((if new { StatusCode::CREATED } else { StatusCode::OK }, Json(record)))
 }
 
@@ -56,6 +56,6 @@ pub(in super::super) async fn drop(
     AdminCtx(admin): AdminCtx,
     Path(tenant): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    state.control.drop_tenant(&admin, &tenant.into()).await?;
+    state.control.delete_tenant(&admin, &tenant.into()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -73,7 +73,7 @@ fn on_an_accelerator(setting: &Setting<'_>, report: &mut Report) -> Result<()> {
     let (mut bad, mut asked) = (0, 0);
     for row in rows(&shell::output(&mut command).context("the simulated accelerator")?)? {
         let count = |key: &str| row[key].as_u64().unwrap_or_default() as usize;
-        bad += count("absurd") + count("trapped");
+        bad += count("invalid") + count("trapped");
         asked += count("asked");
         report.row(row);
     }

@@ -223,7 +223,7 @@ fn events(client: &Client, document: &Document, slow: bool) -> Result<(u16, Vec<
     ensure!(ends == 1, "{}{query}: a stream with {ends} ends", upload.name);
     if let Some(code) = failed {
         // A batch was taken on before the document's own refusal.
-        let busy = code.contains("house_full");
+        let busy = code.contains("server_overloaded");
         return Ok(if busy { (503, vec![code]) } else { (document.expected.0, vec![code]) });
     }
     pages.sort();

@@ -107,8 +107,8 @@ async fn misbehave(page: &Page, mood: &Mood) -> Result<Option<String>, Error> {
             Ok(Some(format!(", rendered {} x {} px", size.width, size.height)))
         }
         Mood::Chatter => {
-            for turn in 0..10_000 {
-                lector_sdk::info(format!("turn {turn}: {}", "la ".repeat(100)));
+            for rotation in 0..10_000 {
+                lector_sdk::info(format!("turn {rotation}: {}", "la ".repeat(100)));
             }
             Ok(Some(", chattered".to_owned()))
         }

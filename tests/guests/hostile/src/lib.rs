@@ -15,12 +15,12 @@ use lector_sdk::{
 #[serde(deny_unknown_fields)]
 struct Settings {
     #[serde(default)]
-    deed: Deed,
+    behavior: Behavior,
 }
 
 #[derive(Default, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Deed {
+enum Behavior {
     /// Behaves.
     #[default]
     None,
@@ -80,9 +80,9 @@ impl Pipeline for Hostile {
     type Settings = Settings;
 
     fn configure(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
-        match settings.deed {
-            Deed::SpinInConfigure => spin(),
-            Deed::PipelineInfo => Ok(PipelineInfo {
+        match settings.behavior {
+            Behavior::SpinInConfigure => spin(),
+            Behavior::PipelineInfo => Ok(PipelineInfo {
                 batching: vec![lector_sdk::BatchingConfig {
                     model: "not-mine".to_owned(),
                     max_batch: 1,
@@ -93,7 +93,7 @@ impl Pipeline for Hostile {
                 }],
                 ..PipelineInfo::default()
             }),
-            Deed::TrapInInference | Deed::AwaitInference => {
+            Behavior::TrapInInference | Behavior::AwaitInference => {
                 Ok(PipelineInfo { models: vec!["model".to_owned()], ..PipelineInfo::default() })
             }
             _ => Ok(PipelineInfo::default()),
@@ -103,15 +103,15 @@ impl Pipeline for Hostile {
     async fn recognize(page: &Page, _: &Request, settings: &Settings) -> Result<Transcript, Error> {
         let mut answer = Transcript::blank(Size { width: 100, height: 100 }, 72.0);
         answer.lines.push(line("fine"));
-        match settings.deed {
-            Deed::SpinInRecognize => spin(),
-            Deed::Memory => {
+        match settings.behavior {
+            Behavior::SpinInRecognize => spin(),
+            Behavior::Memory => {
                 let mut held = Vec::new();
                 loop {
                     held.push(black_box(vec![1_u8; 1 << 20]));
                 }
             }
-            Deed::MemoryThenSpin => {
+            Behavior::MemoryThenSpin => {
                 let mut held: Vec<Vec<u8>> = Vec::new();
                 loop {
                     let mut piece = Vec::new();
@@ -121,19 +121,19 @@ impl Pipeline for Hostile {
                     }
                 }
             }
-            Deed::Handles => hold(1).unwrap(),
-            Deed::Spans => {
+            Behavior::Handles => hold(1).unwrap(),
+            Behavior::Spans => {
                 let mut held = Vec::new();
                 loop {
                     held.push(lector_sdk::span("held"));
                 }
             }
-            Deed::Pixels => hold(1000)?,
-            Deed::Recursion => {
+            Behavior::Pixels => hold(1000)?,
+            Behavior::Recursion => {
                 black_box(recurse(1));
             }
-            Deed::Panic => panic!("told to panic"),
-            Deed::TrapInInference => {
+            Behavior::Panic => panic!("told to panic"),
+            Behavior::TrapInInference => {
                 let model = Model::open("model")?;
                 let (input, zeros, output) = arguments(&model)?;
                 let (inputs, outputs) = ([(input.as_str(), &zeros)], [output.as_str()]);
@@ -145,47 +145,50 @@ impl Pipeline for Hostile {
                 .await;
                 panic!("in the middle of an inference");
             }
-            Deed::AwaitInference => {
+            Behavior::AwaitInference => {
                 let model = Model::open("model")?;
                 let (input, zeros, output) = arguments(&model)?;
                 model.run(&[(&input, &zeros)], &[&output]).await?;
             }
-            Deed::HugeReply => answer.lines = vec![line(&"x".repeat(80 << 20))],
-            Deed::SharedReply => answer.lines = shared_lines(),
-            Deed::LongReply => answer.lines = vec![line(""); 200_000],
-            Deed::LogStorm => {
-                for turn in 0..10_000_000_u32 {
-                    lector_sdk::info(format!("line {turn} of the storm"));
+            Behavior::HugeReply => answer.lines = vec![line(&"x".repeat(80 << 20))],
+            Behavior::SharedReply => answer.lines = shared_lines(),
+            Behavior::LongReply => answer.lines = vec![line(""); 200_000],
+            Behavior::LogStorm => {
+                for rotation in 0..10_000_000_u32 {
+                    lector_sdk::info(format!("line {rotation} of the storm"));
                 }
             }
-            Deed::CallStorm => loop {
+            Behavior::CallStorm => loop {
                 black_box(page.index());
             },
-            Deed::AwaitForEver => std::future::pending().await,
-            Deed::WakeForEver => {
+            Behavior::AwaitForEver => std::future::pending().await,
+            Behavior::WakeForEver => {
                 std::future::poll_fn(|cx| {
                     cx.waker().wake_by_ref();
                     Poll::<()>::Pending
                 })
                 .await;
             }
-            Deed::NotANumber => answer.lines[0].quad.top_left.x = f32::NAN,
-            Deed::Confidence => answer.lines[0].confidence = 7.0,
-            Deed::FindingNowhere => {
+            Behavior::NotANumber => answer.lines[0].quad.top_left.x = f32::NAN,
+            Behavior::Confidence => answer.lines[0].confidence = 7.0,
+            Behavior::FindingNowhere => {
                 let quad = answer.lines[0].quad;
                 answer.findings.push(Finding::new("nothing", "", 1, quad));
             }
-            Deed::PassOn => {
+            Behavior::PassOn => {
                 page.render(200.0).await.map_err(|error| error.within("while rendering"))?;
             }
-            Deed::None | Deed::SpinInConfigure | Deed::SpinInAssemble | Deed::PipelineInfo => {}
+            Behavior::None
+            | Behavior::SpinInConfigure
+            | Behavior::SpinInAssemble
+            | Behavior::PipelineInfo => {}
         }
         Ok(answer)
     }
 
     async fn assemble(pages: Pages, settings: &Settings) -> Result<Summary, Error> {
-        match settings.deed {
-            Deed::SpinInAssemble => spin(),
+        match settings.behavior {
+            Behavior::SpinInAssemble => spin(),
             _ => Ok(Summary::of(lector_sdk::join_pages(&pages.collect().await?))),
         }
     }

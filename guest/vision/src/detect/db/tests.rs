@@ -36,8 +36,8 @@ fn grows_the_kernel_as_the_paper_does() {
 
 #[test]
 fn keeps_the_tilt_of_long_lines_and_stands_short_ones_up() {
-    let centre = Point::new(200.0, 100.0);
-    let tilted = Quad(upright(60.0, 94.0, 280.0, 12.0).0.map(|p| p.turned_about(centre, 0.1)));
+    let center = Point::new(200.0, 100.0);
+    let tilted = Quad(upright(60.0, 94.0, 280.0, 12.0).0.map(|p| p.turned_about(center, 0.1)));
     let short = Quad(upright(20.0, 20.0, 14.0, 12.0).0.map(|p| p.turned_about(Point::new(27.0, 26.0), 0.3)));
     let found = boxes(&draw(400, 200, &[(tilted, 255), (short, 255)]), 400, 200, &DbOptions::default())
         .unwrap()

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use lector_core::{DeploymentName, Fault, Kind, ModelName, TenantName};
 use serde_json::Value;
 
-use super::routes::{Destination, LOADS_MAX, Loaded, changed_meanwhile, rerouted, summary};
+use super::routes::{Destination, LOADS_MAX, Loaded, rerouted, route_changed, summary};
 use super::{AuditContext, Mutation};
-use crate::access::Caller;
+use crate::access::Principal;
 use crate::api_types::DeploymentView;
 use crate::config::DeploymentConfig;
-use crate::deploy_pipeline::{COMPONENT_BYTES_MAX, Plan, Stage, StageFault, Staged, of_seed, stage};
+use crate::deploy_pipeline::{
+    COMPONENT_BYTES_MAX, DeployFault, Plan, PreparedRevision, Stage, of_configured, stage,
+};
 use crate::digest::Digest;
 use crate::directory::Deployment;
 use crate::plane::ControlPlane;
@@ -80,55 +82,55 @@ struct Settling {
 }
 
 /// The right to stage one deploy.
-pub struct DeployPlace<'a> {
+pub struct DeployPermit<'a> {
     _place: tokio::sync::SemaphorePermit<'a>,
 }
 
 impl ControlPlane {
     /// A place for one deploy, taken before its component comes in: `deploys_busy` while there is none.
-    pub fn deploy_place(&self, caller: &Caller) -> Result<DeployPlace<'_>, Fault> {
-        caller.may_manage()?;
+    pub fn deploy_permit(&self, principal: &Principal) -> Result<DeployPermit<'_>, Fault> {
+        principal.may_manage()?;
         let place = self.staging.try_acquire().map_err(|_| {
             let message = format!("{STAGING_MAX} deploys are being prepared: try again when one is done.");
             Fault::new(Kind::Busy, "deploys_busy", message).retry_after(Duration::from_secs(2))
         })?;
-        Ok(DeployPlace { _place: place })
+        Ok(DeployPermit { _place: place })
     }
 
     /// Stages a component with its settings, and makes it a revision. Until the answer everything is as it was, and so it
     /// stays where the answer is a fault.
     pub async fn deploy(
         &self,
-        _place: DeployPlace<'_>,
-        caller: &Caller,
+        _place: DeployPermit<'_>,
+        principal: &Principal,
         request: DeployRequest,
-    ) -> Result<DeployOutcome, StageFault> {
-        let received = |fault| StageFault { stage: Stage::Received, fault };
-        caller.may_manage().map_err(received)?;
+    ) -> Result<DeployOutcome, DeployFault> {
+        let received = |fault| DeployFault { stage: Stage::Received, fault };
+        principal.may_manage().map_err(received)?;
         let destination = request.destination;
-        let plan = self.plan(caller, request).await.map_err(received)?;
-        let staged = stage(plan, &caller.tenant, &self.revision_cache, &self.documents).await?;
+        let plan = self.plan(principal, request).await.map_err(received)?;
+        let staged = stage(plan, &principal.tenant, &self.revision_cache, &self.documents).await?;
         let mut took = staged.took.clone();
         let settling = Instant::now();
-        let ready = |fault| StageFault { stage: Stage::Ready, fault };
-        let (number, deployment) = self.settle(caller, staged, destination).await.map_err(ready)?;
+        let ready = |fault| DeployFault { stage: Stage::Ready, fault };
+        let (number, deployment) = self.settle(principal, staged, destination).await.map_err(ready)?;
         took.push((Stage::Ready, settling.elapsed()));
         Ok(DeployOutcome { number, deployment, took })
     }
 
     /// How many deploys are staged at once.
-    pub(crate) fn staging_places() -> tokio::sync::Semaphore {
+    pub(crate) fn deploy_permits() -> tokio::sync::Semaphore {
         tokio::sync::Semaphore::new(STAGING_MAX)
     }
 
-    async fn plan(&self, caller: &Caller, request: DeployRequest) -> Result<Plan, Fault> {
+    async fn plan(&self, principal: &Principal, request: DeployRequest) -> Result<Plan, Fault> {
         let name = request.deployment;
         if !is_name(name.as_str()) {
             return Err(name_invalid("deployment", name.as_str()));
         }
         let directory = self.directory.load_full();
-        let own = directory.own(caller.tenant(), &name).ok();
-        if own.is_none() && directory.owned(caller.tenant()).count() >= DEPLOYMENTS_MAX {
+        let own = directory.own(principal.tenant(), &name).ok();
+        if own.is_none() && directory.owned(principal.tenant()).count() >= DEPLOYMENTS_MAX {
             let message = format!("A tenant has at most {DEPLOYMENTS_MAX} deployments: drop one first.");
             return Err(Fault::new(Kind::Conflict, "too_many_deployments", message));
         }
@@ -140,9 +142,9 @@ impl ControlPlane {
         let digest = match &request.component {
             ComponentSource::Bytes(_) => None,
             ComponentSource::Stored(digest) => {
-                let lent = directory.deployments.values().filter(|deployment| deployment.route.seed);
+                let shared = directory.deployments.values().filter(|deployment| deployment.route.shared);
                 let mut known =
-                    directory.owned(caller.tenant()).chain(lent).flat_map(|of| of.revisions.values());
+                    directory.owned(principal.tenant()).chain(shared).flat_map(|of| of.revisions.values());
                 let known = known.any(|revision| revision.component == *digest);
                 Some(known.then(|| digest.clone()).ok_or_else(|| component_not_found(digest.as_str()))?)
             }
@@ -166,8 +168,8 @@ impl ControlPlane {
             Some(settings) => Settings::of(settings)?,
             None => newest.map(|revision| revision.settings.clone()).unwrap_or_default(),
         };
-        let models = self.models_of(&caller.tenant);
-        let limits = caller.limits().budget;
+        let models = self.models_of(&principal.tenant);
+        let limits = principal.limits().budget;
         Ok(Plan {
             deployment: name,
             wasm,
@@ -175,23 +177,23 @@ impl ControlPlane {
             grants: granted(request.grants, models)?,
             budget: request.budget.map_or(limits, |budget| budget.at_most(limits)),
             rehearse: true,
-            created_by: caller.actor.id.clone(),
+            created_by: principal.actor.id.clone(),
         })
     }
 
     /// Models that the tenant's guests may open.
     pub(crate) fn models_of(&self, tenant: &Tenant) -> BTreeMap<String, ModelName> {
-        tenant.record.terms.models.clone().unwrap_or_else(|| self.lent_models.clone())
+        tenant.record.policy.models.clone().unwrap_or_else(|| self.shared_models.clone())
     }
 
     /// Writes a staged revision and routes to it.
     async fn settle(
         &self,
-        caller: &Caller,
-        staged: Staged,
+        principal: &Principal,
+        staged: PreparedRevision,
         destination: Option<Destination>,
     ) -> Result<(u32, DeploymentView), Fault> {
-        let tenant = caller.tenant();
+        let tenant = principal.tenant();
         let name = staged.record.deployment.clone();
         // A file beside the database: written first, so that no revision ever names what is not there. If the act
         // fails nothing names it, and the next start collects it.
@@ -204,11 +206,11 @@ impl ControlPlane {
         mutation.change(Change::PutRoute(next.clone()));
         let mut with = (*before).clone();
         for surplus in surplus(&with, &next) {
-            mutation.change(Change::DropRevision(tenant.clone(), name.clone(), surplus));
+            mutation.change(Change::DeleteRevision(tenant.clone(), name.clone(), surplus));
             with.revisions.remove(&surplus);
         }
         with.revisions.insert(number, record.clone());
-        let revision = self.revision_cache.put(record.clone(), staged.pipeline, staged.claim).await;
+        let revision = self.revision_cache.put(record.clone(), staged.pipeline, staged.reference).await;
         if next.wanted().any(|wanted| wanted == number) {
             loaded.insert(number, Ok(revision));
         }
@@ -221,9 +223,9 @@ impl ControlPlane {
         let view = DeploymentView::of(&deployment);
         mutation.directory.deployments.insert((tenant.clone(), name.clone()), Arc::new(deployment));
         let note = AuditContext {
-            actor: &caller.actor,
+            actor: &principal.actor,
             tenant: Some(tenant),
-            act: "deploy",
+            action: "deploy",
             target: name.to_string(),
             from,
             to,
@@ -253,7 +255,7 @@ impl ControlPlane {
                 return Ok((mutation, settling));
             }
         }
-        Err(changed_meanwhile(name))
+        Err(route_changed(name))
     }
 
     async fn settling(
@@ -283,7 +285,11 @@ impl ControlPlane {
 
     /// Makes the configuration's deployments revisions of the host's tenant where they are new or changed. Called at the
     /// start, before anybody is served.
-    pub(crate) async fn seed(&self, host: &Caller, deployments: Vec<DeploymentConfig>) -> Result<(), Fault> {
+    pub(crate) async fn deploy_configured(
+        &self,
+        host: &Principal,
+        deployments: Vec<DeploymentConfig>,
+    ) -> Result<(), Fault> {
         let tenant = host.tenant().clone();
         let named: Vec<DeploymentName> =
             deployments.iter().map(|deployment| deployment.name.clone()).collect();
@@ -303,7 +309,11 @@ impl ControlPlane {
                 settings: settings.clone(),
                 grants: config.grants.clone(),
                 budget: config.budget.into(),
-                declaration: lector_core::Declaration { models: vec![], batching: vec![], features: vec![] },
+                pipeline_info: lector_core::PipelineInfo {
+                    models: vec![],
+                    batching: vec![],
+                    features: vec![],
+                },
                 created_at_ms: 0,
                 created_by: host.actor.id.clone(),
             };
@@ -313,8 +323,8 @@ impl ControlPlane {
                 own.revisions.values().rev().find(|revision| revision.created_by == wanted.created_by)
             });
             if let Some(same) = newest.filter(|newest| newest.is_made_of(&wanted)) {
-                if !own.is_some_and(|own| own.route.seed) {
-                    self.lend(host, &name, same.number).await?;
+                if !own.is_some_and(|own| own.route.shared) {
+                    self.share(host, &name, same.number).await?;
                 }
                 continue;
             }
@@ -328,15 +338,15 @@ impl ControlPlane {
                 rehearse: false,
                 created_by: host.actor.id.clone(),
             };
-            let of = |failed| of_seed(&tenant, &name, failed);
+            let of = |failed| of_configured(&tenant, &name, failed);
             let staged =
                 stage(plan, &host.tenant, &self.revision_cache, &self.documents).await.map_err(of)?;
             let (number, _) = self.settle(host, staged, Some(Destination::Promote(None))).await?;
-            self.lend(host, &name, number).await?;
+            self.share(host, &name, number).await?;
         }
         let directory = self.directory.load_full();
         let gone =
-            directory.owned(&tenant).filter(|of| of.route.seed && !named.contains(&of.route.deployment));
+            directory.owned(&tenant).filter(|of| of.route.shared && !named.contains(&of.route.deployment));
         for deployment in gone {
             let (name, step) =
                 (&deployment.route.deployment, |route: &RouteRecord, now_ms| Ok(route.withdraw(now_ms)));
@@ -346,14 +356,15 @@ impl ControlPlane {
     }
 
     /// Lends a deployment of the host's to every tenant; one that was withdrawn before is live again.
-    async fn lend(&self, host: &Caller, name: &DeploymentName, revision: u32) -> Result<(), Fault> {
+    async fn share(&self, host: &Principal, name: &DeploymentName, revision: u32) -> Result<(), Fault> {
         let step = move |route: &RouteRecord, now_ms: u64| {
             let idle = route.weights.is_empty();
             let next = if idle { route.promote(revision, None, now_ms) } else { route.clone() };
-            Ok(RouteRecord { seed: true, version: route.version + 1, ..next })
+            Ok(RouteRecord { shared: true, version: route.version + 1, ..next })
         };
-        let lent = self.reroute(&host.actor, host.tenant(), name, "seed", Some(revision), Value::Null, &step);
-        lent.await.map(|_| ())
+        let shared =
+            self.reroute(&host.actor, host.tenant(), name, "seed", Some(revision), Value::Null, &step);
+        shared.await.map(|_| ())
     }
 }
 

@@ -10,7 +10,7 @@ use crate::plane::ControlPlane;
 
 impl ControlPlane {
     /// Has the engines that failed tried again, of one model or of all, and answers which these are. `model_unknown` for a
-    /// name that the catalogue does not have. What becomes of them shows where engines are shown.
+    /// name that the catalog does not have. What becomes of them shows where engines are shown.
     pub async fn retry_engines(
         &self,
         admin: &Admin,
@@ -20,13 +20,13 @@ impl ControlPlane {
         let note = AuditContext {
             actor: &admin.actor,
             tenant: None,
-            act: "engines_retry",
+            action: "engines_retry",
             target: model.map_or_else(|| "all".to_owned(), ToString::to_string),
             from: json!(failed),
             to: Value::Null,
         };
         self.begin().await.commit(note).await?;
-        self.revision_cache.engines().try_again(&failed);
+        self.revision_cache.engines().retry(&failed);
         Ok(failed)
     }
 }

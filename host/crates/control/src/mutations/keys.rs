@@ -7,7 +7,7 @@ use lector_core::{Fault, Kind, TenantName};
 use serde_json::{Value, json};
 
 use super::AuditContext;
-use crate::access::{Actor, Admin, Caller};
+use crate::access::{Actor, Admin, Principal};
 use crate::api_types::KeyView;
 use crate::directory::Directory;
 use crate::key::{self, KeyId, KeyRecord, KeyText, Scope};
@@ -24,7 +24,7 @@ const GRACE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A key that was just made.
 #[derive(Debug)]
-pub struct MadeKey {
+pub struct CreatedKey {
     /// What is known of it from now on.
     pub view: KeyView,
     /// The key itself: shown once.
@@ -33,25 +33,25 @@ pub struct MadeKey {
 
 /// Whose keys may be touched.
 #[derive(Clone, Copy)]
-enum Reach<'a> {
+enum KeyScope<'a> {
     Tenant(&'a TenantName),
-    House,
+    TestServer,
 }
 
-impl Reach<'_> {
+impl KeyScope<'_> {
     fn covers(self, scope: &Scope) -> bool {
         match self {
             Self::Tenant(name) => scope.tenant() == Some(name),
-            Self::House => true,
+            Self::TestServer => true,
         }
     }
 }
 
 impl ControlPlane {
     /// The tenant's keys.
-    pub fn keys(&self, caller: &Caller) -> Result<Vec<KeyView>, Fault> {
-        caller.may_manage()?;
-        Ok(self.key_views(|scope| scope.tenant() == Some(caller.tenant())))
+    pub fn keys(&self, principal: &Principal) -> Result<Vec<KeyView>, Fault> {
+        principal.may_manage()?;
+        Ok(self.key_views(|scope| scope.tenant() == Some(principal.tenant())))
     }
 
     /// Everybody's keys, administrators' included.
@@ -68,17 +68,22 @@ impl ControlPlane {
     }
 
     /// Makes a key for the caller's tenant.
-    pub async fn make_key(&self, caller: &Caller, label: &str) -> Result<MadeKey, Fault> {
-        caller.may_manage()?;
-        self.make_scoped(&caller.actor, Scope::Tenant(caller.tenant().clone()), label).await
+    pub async fn create_key(&self, principal: &Principal, label: &str) -> Result<CreatedKey, Fault> {
+        principal.may_manage()?;
+        self.make_scoped(&principal.actor, Scope::Tenant(principal.tenant().clone()), label).await
     }
 
     /// Makes a key of any scope.
-    pub async fn make_key_for(&self, admin: &Admin, scope: Scope, label: &str) -> Result<MadeKey, Fault> {
+    pub async fn create_key_for(
+        &self,
+        admin: &Admin,
+        scope: Scope,
+        label: &str,
+    ) -> Result<CreatedKey, Fault> {
         self.make_scoped(&admin.actor, scope, label).await
     }
 
-    async fn make_scoped(&self, actor: &Actor, scope: Scope, label: &str) -> Result<MadeKey, Fault> {
+    async fn make_scoped(&self, actor: &Actor, scope: Scope, label: &str) -> Result<CreatedKey, Fault> {
         let label = label_of(label)?;
         let mut mutation = self.begin().await;
         room_for(&mutation.directory, &scope)?;
@@ -87,27 +92,37 @@ impl ControlPlane {
         put(&mut mutation.directory, &new.record);
         mutation.change(Change::PutKey(new.record.clone()));
         mutation.commit(note(actor, &new.record, "key_create", Value::Null, json!(view))).await?;
-        Ok(MadeKey { view, text: new.text })
+        Ok(CreatedKey { view, text: new.text })
     }
 
     /// Makes a key in the place of one of the tenant's; the old one is good for `grace` more.
-    pub async fn rotate_key(&self, caller: &Caller, id: &KeyId, grace: Duration) -> Result<MadeKey, Fault> {
-        caller.may_manage()?;
-        self.rotate(&caller.actor, Reach::Tenant(caller.tenant()), id, grace).await
+    pub async fn rotate_key(
+        &self,
+        principal: &Principal,
+        id: &KeyId,
+        grace: Duration,
+    ) -> Result<CreatedKey, Fault> {
+        principal.may_manage()?;
+        self.rotate(&principal.actor, KeyScope::Tenant(principal.tenant()), id, grace).await
     }
 
     /// The same for any key.
-    pub async fn rotate_any_key(&self, admin: &Admin, id: &KeyId, grace: Duration) -> Result<MadeKey, Fault> {
-        self.rotate(&admin.actor, Reach::House, id, grace).await
+    pub async fn rotate_any_key(
+        &self,
+        admin: &Admin,
+        id: &KeyId,
+        grace: Duration,
+    ) -> Result<CreatedKey, Fault> {
+        self.rotate(&admin.actor, KeyScope::TestServer, id, grace).await
     }
 
     async fn rotate(
         &self,
         actor: &Actor,
-        reach: Reach<'_>,
+        reach: KeyScope<'_>,
         id: &KeyId,
         grace: Duration,
-    ) -> Result<MadeKey, Fault> {
+    ) -> Result<CreatedKey, Fault> {
         if grace > GRACE_MAX {
             let message = format!("A rotated key stays good for at most {} s.", GRACE_MAX.as_secs());
             return Err(Fault::new(Kind::Invalid, "grace_invalid", message));
@@ -129,18 +144,18 @@ impl ControlPlane {
         }
         let view = KeyView::of(&new.record);
         mutation.commit(note(actor, &old, "key_rotate", json!(KeyView::of(&ended)), json!(view))).await?;
-        Ok(MadeKey { view, text: new.text })
+        Ok(CreatedKey { view, text: new.text })
     }
 
     /// Ends one of the tenant's keys.
-    pub async fn revoke_key(&self, caller: &Caller, id: &KeyId) -> Result<KeyView, Fault> {
-        caller.may_manage()?;
-        self.revoke(&caller.actor, Reach::Tenant(caller.tenant()), id).await
+    pub async fn revoke_key(&self, principal: &Principal, id: &KeyId) -> Result<KeyView, Fault> {
+        principal.may_manage()?;
+        self.revoke(&principal.actor, KeyScope::Tenant(principal.tenant()), id).await
     }
 
     /// Ends any key but the last administrator's.
     pub async fn revoke_any_key(&self, admin: &Admin, id: &KeyId) -> Result<KeyView, Fault> {
-        self.revoke(&admin.actor, Reach::House, id).await
+        self.revoke(&admin.actor, KeyScope::TestServer, id).await
     }
 
     /// Drops the row of a key that cannot be read, and so opens nothing: its owner, if any, makes another one.
@@ -158,7 +173,7 @@ impl ControlPlane {
         let note = AuditContext {
             actor: &admin.actor,
             tenant: row.tenant.as_ref(),
-            act: "key_drop_damaged",
+            action: "key_drop_damaged",
             target: id.to_string(),
             from: json!(row),
             to: Value::Null,
@@ -166,12 +181,12 @@ impl ControlPlane {
         mutation.commit(note).await
     }
 
-    async fn revoke(&self, actor: &Actor, reach: Reach<'_>, id: &KeyId) -> Result<KeyView, Fault> {
+    async fn revoke(&self, actor: &Actor, reach: KeyScope<'_>, id: &KeyId) -> Result<KeyView, Fault> {
         let mut mutation = self.begin().await;
         let old = good(&mutation.directory, reach, id)?;
         let now = now_ms();
         // A key that will end by itself keeps nobody in charge.
-        let stays = |key: &KeyRecord| key.is_good(now) && key.expires_at_ms.is_none();
+        let stays = |key: &KeyRecord| key.is_active(now) && key.expires_at_ms.is_none();
         let others = |key: &&Arc<KeyRecord>| key.scope == Scope::Admin && key.id != *id && stays(key);
         if old.scope == Scope::Admin && !mutation.directory.keys.values().any(|key| others(&key)) {
             let message = "This is the last administrator's key: make another one first, or nobody could.";
@@ -193,16 +208,16 @@ fn put(directory: &mut Directory, record: &KeyRecord) {
 fn note<'a>(
     actor: &'a Actor,
     key: &'a KeyRecord,
-    act: &'static str,
+    action: &'static str,
     from: Value,
     to: Value,
 ) -> AuditContext<'a> {
-    AuditContext { actor, tenant: key.scope.tenant(), act, target: key.id.to_string(), from, to }
+    AuditContext { actor, tenant: key.scope.tenant(), action, target: key.id.to_string(), from, to }
 }
 
 /// The key with that id, if it is within reach and good.
-fn good(directory: &Directory, reach: Reach<'_>, id: &KeyId) -> Result<Arc<KeyRecord>, Fault> {
-    let found = directory.keys.get(id).filter(|key| reach.covers(&key.scope) && key.is_good(now_ms()));
+fn good(directory: &Directory, reach: KeyScope<'_>, id: &KeyId) -> Result<Arc<KeyRecord>, Fault> {
+    let found = directory.keys.get(id).filter(|key| reach.covers(&key.scope) && key.is_active(now_ms()));
     found.cloned().ok_or_else(|| key_not_found(id))
 }
 
@@ -222,7 +237,7 @@ fn room_for(directory: &Directory, scope: &Scope) -> Result<(), Fault> {
         }
     }
     let now = now_ms();
-    let good = directory.keys.values().filter(|key| key.scope == *scope && key.is_good(now)).count();
+    let good = directory.keys.values().filter(|key| key.scope == *scope && key.is_active(now)).count();
     if good >= KEYS_MAX {
         let message = format!("There are {KEYS_MAX} good keys already: revoke some that are not used.");
         return Err(Fault::new(Kind::Conflict, "too_many_keys", message));

@@ -7,13 +7,13 @@ use lector_core::{DeploymentName, Fault, Kind, TenantName};
 use serde_json::{Value, json};
 
 use super::{AuditContext, Mutation};
-use crate::access::{Actor, Caller};
+use crate::access::{Actor, Principal};
 use crate::api_types::DeploymentView;
 use crate::directory::Deployment;
 use crate::plane::ControlPlane;
 use crate::quarantine::faults::revision_quarantined;
 use crate::revision::Revision;
-use crate::route::{RouteRecord, Watch};
+use crate::route::{RollbackPolicy, RouteRecord};
 use crate::store::Change;
 use crate::usage_counters::now_ms;
 
@@ -21,19 +21,23 @@ use crate::usage_counters::now_ms;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Destination {
     /// All of it.
-    Promote(Option<Watch>),
+    Promote(Option<RollbackPolicy>),
     /// Some of it.
-    Canary(u8, Option<Watch>),
+    Canary(u8, Option<RollbackPolicy>),
     /// None; it reads along.
     Shadow(u8),
 }
 
 impl Destination {
     pub(super) fn step(self, route: &RouteRecord, revision: u32, now_ms: u64) -> Result<RouteRecord, Fault> {
-        let checked = |watch: Option<Watch>| watch.map(Watch::checked).transpose();
+        let checked = |rollback_policy: Option<RollbackPolicy>| {
+            rollback_policy.map(RollbackPolicy::checked).transpose()
+        };
         match self {
-            Self::Promote(watch) => Ok(route.promote(revision, checked(watch)?, now_ms)),
-            Self::Canary(percent, watch) => route.canary(revision, percent, checked(watch)?, now_ms),
+            Self::Promote(rollback_policy) => Ok(route.promote(revision, checked(rollback_policy)?, now_ms)),
+            Self::Canary(percent, rollback_policy) => {
+                route.canary(revision, percent, checked(rollback_policy)?, now_ms)
+            }
             Self::Shadow(percent) => route.shadow(revision, percent, now_ms),
         }
     }
@@ -56,43 +60,47 @@ impl ControlPlane {
     /// itself where it breaches that.
     pub async fn route(
         &self,
-        caller: &Caller,
+        principal: &Principal,
         name: &DeploymentName,
         revision: u32,
         destination: Destination,
     ) -> Result<DeploymentView, Fault> {
-        let act = match destination {
+        let action = match destination {
             Destination::Promote(_) => "promote",
             Destination::Canary(..) => "canary",
             Destination::Shadow(_) => "shadow",
         };
-        self.reroute_of(caller, name, act, Some(revision), &move |route, now_ms| {
+        self.reroute_of(principal, name, action, Some(revision), &move |route, now_ms| {
             destination.step(route, revision, now_ms)
         })
         .await
     }
 
     /// Back to the weights before.
-    pub async fn rollback(&self, caller: &Caller, name: &DeploymentName) -> Result<DeploymentView, Fault> {
-        self.reroute_of(caller, name, "rollback", None, &RouteRecord::rollback).await
+    pub async fn rollback(
+        &self,
+        principal: &Principal,
+        name: &DeploymentName,
+    ) -> Result<DeploymentView, Fault> {
+        self.reroute_of(principal, name, "rollback", None, &RouteRecord::rollback).await
     }
 
     /// Drops a deployment with all its revisions. Requests that hold one are answered by it to their end.
-    pub async fn drop_deployment(&self, caller: &Caller, name: &DeploymentName) -> Result<(), Fault> {
-        caller.may_manage()?;
-        let tenant = caller.tenant();
+    pub async fn delete_deployment(&self, principal: &Principal, name: &DeploymentName) -> Result<(), Fault> {
+        principal.may_manage()?;
+        let tenant = principal.tenant();
         let mut mutation = self.begin().await;
         let deployment = mutation.directory.own(tenant, name)?.clone();
-        if deployment.route.seed {
+        if deployment.route.shared {
             let message = format!("Deployment `{name}` comes from the host's configuration: drop it there.");
             return Err(Fault::new(Kind::Conflict, "deployment_is_configured", message));
         }
-        mutation.change(Change::DropDeployment(tenant.clone(), name.clone()));
+        mutation.change(Change::DeleteDeployment(tenant.clone(), name.clone()));
         mutation.directory.deployments.remove(&(tenant.clone(), name.clone()));
         let note = AuditContext {
-            actor: &caller.actor,
+            actor: &principal.actor,
             tenant: Some(tenant),
-            act: "deployment_drop",
+            action: "deployment_delete",
             target: name.to_string(),
             from: summary(&deployment.route),
             to: Value::Null,
@@ -102,14 +110,14 @@ impl ControlPlane {
 
     async fn reroute_of(
         &self,
-        caller: &Caller,
+        principal: &Principal,
         name: &DeploymentName,
-        act: &'static str,
+        action: &'static str,
         revision: Option<u32>,
         step: &Step<'_>,
     ) -> Result<DeploymentView, Fault> {
-        caller.may_manage()?;
-        self.reroute(&caller.actor, caller.tenant(), name, act, revision, Value::Null, step).await
+        principal.may_manage()?;
+        self.reroute(&principal.actor, principal.tenant(), name, action, revision, Value::Null, step).await
     }
 
     /// Takes a deployment's route one step on. What the new route wants is in memory before anybody is sent there.
@@ -119,7 +127,7 @@ impl ControlPlane {
         actor: &Actor,
         tenant: &TenantName,
         name: &DeploymentName,
-        act: &'static str,
+        action: &'static str,
         revision: Option<u32>,
         why: Value,
         step: &Step<'_>,
@@ -135,7 +143,7 @@ impl ControlPlane {
         let view = DeploymentView::of(&rerouted);
         mutation.directory.deployments.insert((tenant.clone(), name.clone()), Arc::new(rerouted));
         mutation
-            .commit(AuditContext { actor, tenant: Some(tenant), act, target: name.to_string(), from, to })
+            .commit(AuditContext { actor, tenant: Some(tenant), action, target: name.to_string(), from, to })
             .await?;
         Ok(view)
     }
@@ -157,7 +165,7 @@ impl ControlPlane {
                 return Ok((mutation, deployment, next, loaded));
             }
         }
-        Err(changed_meanwhile(name))
+        Err(route_changed(name))
     }
 
     /// The next route, and the revisions that it wants.
@@ -202,16 +210,16 @@ impl ControlPlane {
 /// The deployment on its new route. Revisions that come onto trial count from nothing; those that are not wanted any
 /// more drain.
 pub(super) fn rerouted(before: &Deployment, route: RouteRecord, loaded: Loaded) -> Deployment {
-    let judged = |route: &RouteRecord| route.watched().map(|(revision, _)| revision);
+    let judged = |route: &RouteRecord| route.rollback_watched().map(|(revision, _)| revision);
     let in_memory = loaded.iter().filter_map(|(number, revision)| Some((number, revision.as_ref().ok()?)));
     for (number, revision) in in_memory {
         let on_trial = route.candidate() == Some(*number) || judged(&route) == Some(*number);
         if route.weights != before.route.weights {
             if on_trial {
-                revision.figures.reset();
+                revision.statistics.reset();
             }
             // The stable revision is compared with the candidate over the time of the trial.
-            revision.figures.begin_window();
+            revision.statistics.begin_window();
         }
         if route.shadow != before.route.shadow {
             revision.shadow.reset();
@@ -235,16 +243,16 @@ pub(super) fn rerouted(before: &Deployment, route: RouteRecord, loaded: Loaded) 
 /// A route in the audit log.
 pub(super) fn summary(route: &RouteRecord) -> Value {
     json!({
-        "version": route.version, "weights": route.weights, "shadow": route.shadow, "watch": route.watch,
+        "version": route.version, "weights": route.weights, "shadow": route.shadow, "rollback_policy": route.rollback_policy,
     })
 }
 
 /// The deployment was changed each time while its revisions were loaded.
-pub(super) fn changed_meanwhile(deployment: &DeploymentName) -> Fault {
+pub(super) fn route_changed(deployment: &DeploymentName) -> Fault {
     let message = format!(
         "Deployment `{deployment}` was changed {LOADS_MAX} times while its revisions were loaded: look at it, and try again."
     );
-    Fault::new(Kind::Conflict, "changed_meanwhile", message)
+    Fault::new(Kind::Conflict, "route_changed", message)
 }
 
 pub(super) fn revision_not_found(deployment: &DeploymentName, number: u32) -> Fault {

@@ -9,8 +9,8 @@ use super::AuditContext;
 use crate::access::Admin;
 use crate::plane::ControlPlane;
 use crate::store::Change;
-use crate::tenant::{Tenant, TenantRecord, TenantTerms, is_name, name_invalid, tenant_not_found};
-use crate::usage_counters::{Meter, now_ms};
+use crate::tenant::{Tenant, TenantPolicy, TenantRecord, is_name, name_invalid, tenant_not_found};
+use crate::usage_counters::{UsageCounters, now_ms};
 
 /// Tenants of one house.
 const TENANTS_MAX: usize = 10_000;
@@ -32,17 +32,17 @@ impl ControlPlane {
         &self,
         admin: &Admin,
         name: TenantName,
-        terms: TenantTerms,
+        policy: TenantPolicy,
     ) -> Result<(TenantRecord, bool), Fault> {
         if !is_name(name.as_str()) {
             return Err(name_invalid("tenant", name.as_str()));
         }
-        if terms.weight == 0 {
+        if policy.weight == 0 {
             let message = "`weight` must be 1 or more: with 0 the tenant's pages would wait for ever.";
             return Err(Fault::new(Kind::Invalid, "limits_invalid", message));
         }
-        let terms = TenantTerms { limits: terms.limits.checked()?, ..terms };
-        terms.settings.checked()?;
+        let policy = TenantPolicy { limits: policy.limits.checked()?, ..policy };
+        policy.settings.checked()?;
         let mut mutation = self.begin().await;
         let before = mutation.directory.tenants.get(&name).cloned();
         let unreadable = mutation.directory.quarantined.remove(&name).is_some();
@@ -52,8 +52,9 @@ impl ControlPlane {
             return Err(Fault::new(Kind::Conflict, "too_many_tenants", message));
         }
         let created_at_ms = before.as_ref().map_or_else(now_ms, |tenant| tenant.record.created_at_ms);
-        let record = TenantRecord { name: name.clone(), created_at_ms, terms };
-        let meter = before.as_ref().map_or_else(|| Arc::new(Meter::default()), |tenant| tenant.meter.clone());
+        let record = TenantRecord { name: name.clone(), created_at_ms, policy };
+        let meter =
+            before.as_ref().map_or_else(|| Arc::new(UsageCounters::default()), |tenant| tenant.meter.clone());
         mutation
             .directory
             .tenants
@@ -62,10 +63,10 @@ impl ControlPlane {
         let note = AuditContext {
             actor: &admin.actor,
             tenant: Some(&name),
-            act: if new { "tenant_create" } else { "tenant_change" },
+            action: if new { "tenant_create" } else { "tenant_update" },
             target: name.to_string(),
-            from: before.as_ref().map_or(Value::Null, |tenant| json!(tenant.record.terms)),
-            to: json!(record.terms),
+            from: before.as_ref().map_or(Value::Null, |tenant| json!(tenant.record.policy)),
+            to: json!(record.policy),
         };
         mutation.commit(note).await?;
         Ok((record, new))
@@ -73,12 +74,12 @@ impl ControlPlane {
 
     /// Drops a tenant with its keys and deployments; its usage and its audit log stay. Requests that are being
     /// answered are answered to their end.
-    pub async fn drop_tenant(&self, admin: &Admin, name: &TenantName) -> Result<(), Fault> {
+    pub async fn delete_tenant(&self, admin: &Admin, name: &TenantName) -> Result<(), Fault> {
         let mut mutation = self.begin().await;
         if *name == mutation.directory.host {
             let message =
                 format!("Tenant `{name}` owns the deployments of the configuration: it cannot be dropped.");
-            return Err(Fault::new(Kind::Conflict, "tenant_is_the_hosts", message));
+            return Err(Fault::new(Kind::Conflict, "tenant_is_configured", message));
         }
         let tenant = mutation.directory.tenants.remove(name);
         let unreadable = mutation.directory.quarantined.remove(name).is_some();
@@ -87,17 +88,17 @@ impl ControlPlane {
         }
         mutation.directory.keys.retain(|_, key| key.scope.tenant() != Some(name));
         mutation.directory.deployments.retain(|(owner, _), _| owner != name);
-        mutation.change(Change::DropTenant(name.clone()));
+        mutation.change(Change::DeleteTenant(name.clone()));
         // What it used and is not yet on disk goes there with the next round.
         if let Some(tenant) = &tenant {
-            self.leave(tenant.clone());
+            self.detach(tenant.clone());
         }
         let note = AuditContext {
             actor: &admin.actor,
             tenant: Some(name),
-            act: "tenant_drop",
+            action: "tenant_delete",
             target: name.to_string(),
-            from: tenant.as_ref().map_or(Value::Null, |tenant| json!(tenant.record.terms)),
+            from: tenant.as_ref().map_or(Value::Null, |tenant| json!(tenant.record.policy)),
             to: Value::Null,
         };
         mutation.commit(note).await

@@ -11,7 +11,7 @@ use lector_core::cost::{Mean, PageCosts, PageSize};
 
 /// What was expected of a page, in milliseconds; `None` where nothing could be said yet.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Guess {
+pub struct Prediction {
     /// Before it was begun.
     pub nothing: Option<f64>,
     /// By its pixels.
@@ -25,7 +25,7 @@ const TENANTS_MAX: usize = 256;
 
 /// Prices in milliseconds of work.
 #[derive(Debug, Default)]
-pub struct Prices(Mutex<Learned>);
+pub struct CostModel(Mutex<Learned>);
 
 #[derive(Debug, Default)]
 struct Learned {
@@ -42,7 +42,7 @@ struct OfTenant {
     last: u64,
 }
 
-impl Prices {
+impl CostModel {
     fn lock(&self) -> MutexGuard<'_, Learned> {
         // Numbers, whole at every moment.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -63,9 +63,9 @@ impl Prices {
     }
 
     /// A page was read; gives what was thought of it before.
-    pub fn learn(&self, tenant: &TenantName, size: PageSize, ms: f64) -> Guess {
+    pub fn learn(&self, tenant: &TenantName, size: PageSize, ms: f64) -> Prediction {
         let mut learned = self.lock();
-        let guess = Guess {
+        let prediction = Prediction {
             nothing: learned.unseen(tenant),
             pixels: learned.costs.by_pixels(size.pixels),
             crops: learned.costs.by_crops(size),
@@ -82,7 +82,7 @@ impl Prices {
         let of = of_tenants.entry(tenant.clone()).or_default();
         of.mean.learn(ms);
         of.last = last;
-        guess
+        prediction
     }
 }
 
@@ -102,49 +102,49 @@ mod tests {
 
     #[test]
     fn each_tenant_has_its_own_mean_and_newcomers_that_of_all() {
-        let (prices, letters, posters) = (Prices::default(), "letters".into(), "posters".into());
-        assert_eq!(prices.unseen(&letters), None);
+        let (cost_model, letters, posters) = (CostModel::default(), "letters".into(), "posters".into());
+        assert_eq!(cost_model.unseen(&letters), None);
         for _ in 0..50 {
-            prices.learn(&letters, LETTER, 400.0);
-            prices.learn(&posters, POSTER, 4000.0);
+            cost_model.learn(&letters, LETTER, 400.0);
+            cost_model.learn(&posters, POSTER, 4000.0);
         }
-        assert_eq!(prices.unseen(&letters), Some(400.0));
-        assert_eq!(prices.unseen(&posters), Some(4000.0));
-        let all = prices.unseen(&"new".into()).unwrap();
+        assert_eq!(cost_model.unseen(&letters), Some(400.0));
+        assert_eq!(cost_model.unseen(&posters), Some(4000.0));
+        let all = cost_model.unseen(&"new".into()).unwrap();
         assert!((400.0..4000.0).contains(&all), "{all}");
     }
 
     #[test]
     fn a_page_costs_what_is_known_of_it_says() {
-        let prices = Prices::default();
-        assert_eq!(prices.seen(LETTER), None);
+        let cost_model = CostModel::default();
+        assert_eq!(cost_model.seen(LETTER), None);
         let tenant = "t".into();
         for _ in 0..20 {
-            prices.learn(&tenant, LETTER, 400.0);
-            prices.learn(&tenant, POSTER, 4000.0);
+            cost_model.learn(&tenant, LETTER, 400.0);
+            cost_model.learn(&tenant, POSTER, 4000.0);
         }
         let near = |size, expect: f64| {
-            let is = prices.seen(size).unwrap();
+            let is = cost_model.seen(size).unwrap();
             assert!((is / expect - 1.0).abs() < 0.05, "{size:?}: {is}, not {expect}");
         };
         near(PageSize { crops: 0, ..LETTER }, 400.0);
         near(PageSize { crops: 0, ..POSTER }, 4000.0);
         near(PageSize { crops: 160_000, ..POSTER }, 4000.0);
         near(POSTER, 4000.0);
-        let guess = prices.learn(&tenant, POSTER, 4000.0);
+        let prediction = cost_model.learn(&tenant, POSTER, 4000.0);
         assert!(
-            (guess.crops.unwrap() - 4000.0).abs() < 200.0 && guess.nothing.unwrap() < 3000.0,
-            "{guess:?}"
+            (prediction.crops.unwrap() - 4000.0).abs() < 200.0 && prediction.nothing.unwrap() < 3000.0,
+            "{prediction:?}"
         );
     }
 
     #[test]
     fn tenants_that_are_remembered_are_bounded() {
-        let prices = Prices::default();
+        let cost_model = CostModel::default();
         for n in 0..2 * TENANTS_MAX {
-            prices.learn(&format!("t{n}").as_str().into(), LETTER, n as f64);
+            cost_model.learn(&format!("t{n}").as_str().into(), LETTER, n as f64);
         }
-        let learned = prices.lock();
+        let learned = cost_model.lock();
         assert_eq!(learned.of_tenants.len(), TENANTS_MAX);
         assert!(learned.of_tenants.contains_key(&format!("t{}", 2 * TENANTS_MAX - 1).as_str().into()));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lector_core::{Declaration, DeploymentName, ModelName, TenantName};
+use lector_core::{DeploymentName, ModelName, PipelineInfo, TenantName};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -30,7 +30,7 @@ pub struct RevisionRecord {
     /// Limits of each guest call.
     pub budget: BudgetSpec,
     /// What the guest said of itself.
-    pub declaration: Declaration,
+    pub pipeline_info: PipelineInfo,
     /// When it was made, milliseconds since 1970.
     pub created_at_ms: u64,
     /// By whom: the id of a key, or `open`, `config`.
@@ -38,9 +38,9 @@ pub struct RevisionRecord {
 }
 
 impl RevisionRecord {
-    /// The catalogue's models behind the aliases that the guest declared.
+    /// The catalog's models behind the aliases that the guest declared.
     pub(crate) fn models(&self) -> Vec<ModelName> {
-        self.declaration.models.iter().filter_map(|alias| self.grants.get(alias)).cloned().collect()
+        self.pipeline_info.models.iter().filter_map(|alias| self.grants.get(alias)).cloned().collect()
     }
 
     /// Whether it was made of the same things.

@@ -8,7 +8,7 @@ use lector_core::cost::Mean;
 use lector_core::{Blame, Fault, Kind, PageRun};
 use serde::Serialize;
 
-use crate::route::Watch;
+use crate::route::RollbackPolicy;
 
 /// Longest time that is told apart, in milliseconds; beyond it times count as this long.
 const TIME_MS_MAX: u64 = 600_000;
@@ -27,7 +27,7 @@ fn is_the_revisions(fault: &Fault, took: Duration, wall: Duration) -> bool {
 
 /// Figures of a revision since it was loaded, or since it became a candidate.
 #[derive(Debug, Default)]
-pub struct Figures {
+pub struct RevisionStatistics {
     counts: Mutex<Counts>,
     /// The same since the deployment's weights were last changed: what a candidate is compared with.
     window: Mutex<Counts>,
@@ -45,7 +45,7 @@ struct Counts {
 
 /// The figures as they are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct FiguresView {
+pub struct Statistics {
     /// Pages answered, in either way.
     pub pages: u64,
     /// Of them those whose fault speaks against the revision.
@@ -56,7 +56,7 @@ pub struct FiguresView {
     pub p99_ms: u64,
 }
 
-impl Figures {
+impl RevisionStatistics {
     fn lock(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -109,12 +109,12 @@ impl Figures {
     }
 
     /// Returns the figures as they are shown.
-    pub fn view(&self) -> FiguresView {
+    pub fn view(&self) -> Statistics {
         self.lock().view()
     }
 
     /// Returns the figures since the window began.
-    pub fn window(&self) -> FiguresView {
+    pub fn window(&self) -> Statistics {
         self.lock_window().view()
     }
 }
@@ -133,47 +133,50 @@ impl Counts {
         }
     }
 
-    fn view(&self) -> FiguresView {
+    fn view(&self) -> Statistics {
         let at = |quantile| self.times_ms.as_ref().map_or(0, |times| times.value_at_quantile(quantile));
-        FiguresView { pages: self.pages, errors: self.errors, p50_ms: at(0.5), p99_ms: at(0.99) }
+        Statistics { pages: self.pages, errors: self.errors, p50_ms: at(0.5), p99_ms: at(0.99) }
     }
 }
 
-impl FiguresView {
+impl Statistics {
     fn error_rate(&self) -> f64 {
         if self.pages == 0 { 0.0 } else { self.errors as f64 / self.pages as f64 }
     }
 
     /// Why the policy rolls the revision back; `None`: it does not, or not yet. `stable`: the figures of the stable revision
     /// over the same time, where there is one.
-    pub fn breach(&self, watch: &Watch, stable: Option<FiguresView>) -> Option<String> {
-        if self.pages < watch.pages_min {
+    pub fn breach(&self, rollback_policy: &RollbackPolicy, stable: Option<Statistics>) -> Option<String> {
+        if self.pages < rollback_policy.pages_min {
             return None;
         }
-        if let Some(stable) = stable.filter(|stable| stable.pages >= watch.pages_min)
-            && let Some(reason) = self.worse_than(&stable, watch)
+        if let Some(stable) = stable.filter(|stable| stable.pages >= rollback_policy.pages_min)
+            && let Some(reason) = self.worse_than(&stable, rollback_policy)
         {
             return Some(reason);
         }
         let rate = self.error_rate();
-        if rate > watch.error_rate_max {
+        if rate > rollback_policy.error_rate_max {
             return Some(format!(
                 "{} of {} pages failed, more than a share of {}",
-                self.errors, self.pages, watch.error_rate_max
+                self.errors, self.pages, rollback_policy.error_rate_max
             ));
         }
-        let slow = watch.p99_ms_max > 0 && self.p99_ms > watch.p99_ms_max;
+        let slow = rollback_policy.p99_ms_max > 0 && self.p99_ms > rollback_policy.p99_ms_max;
         slow.then(|| {
-            format!("p99 is {} ms over {} pages, more than {} ms", self.p99_ms, self.pages, watch.p99_ms_max)
+            format!(
+                "p99 is {} ms over {} pages, more than {} ms",
+                self.p99_ms, self.pages, rollback_policy.p99_ms_max
+            )
         })
     }
 }
 
-impl FiguresView {
+impl Statistics {
     /// By how much more than the policy allows the revision is worse than the stable one.
-    fn worse_than(&self, stable: &FiguresView, watch: &Watch) -> Option<String> {
+    fn worse_than(&self, stable: &Statistics, rollback_policy: &RollbackPolicy) -> Option<String> {
         let (rate, base) = (self.error_rate(), stable.error_rate());
-        if let Some(most) = watch.error_rate_increase_max
+        if let Some(most) = rollback_policy.error_rate_increase_max
             && rate > base + most
         {
             return Some(format!(
@@ -182,7 +185,7 @@ impl FiguresView {
                 self.errors, self.pages, stable.errors, stable.pages
             ));
         }
-        let most = watch.p99_ratio_max?;
+        let most = rollback_policy.p99_ratio_max?;
         (self.p99_ms as f64 > stable.p99_ms as f64 * most).then(|| {
             format!(
                 "p99 is {} ms, and {} ms of the stable revision over the same time: more than {most} times as long",
@@ -194,7 +197,7 @@ impl FiguresView {
 
 /// How a shadow compares with the revision that answered.
 #[derive(Debug, Default)]
-pub struct ShadowFigures(Mutex<ShadowCounts>);
+pub struct ShadowStatistics(Mutex<ShadowCounts>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct ShadowCounts {
@@ -209,7 +212,7 @@ struct ShadowCounts {
 
 /// The comparison as it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct ShadowView {
+pub struct ShadowComparison {
     /// Pages that both read.
     pub pages_compared: u64,
     /// Share of them with exactly the same text, 0 to 1; `None` before the first.
@@ -224,7 +227,7 @@ pub struct ShadowView {
     pub skipped: u64,
 }
 
-impl ShadowFigures {
+impl ShadowStatistics {
     fn lock(&self) -> MutexGuard<'_, ShadowCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -254,11 +257,11 @@ impl ShadowFigures {
         *self.lock() = ShadowCounts::default();
     }
 
-    pub fn view(&self) -> ShadowView {
+    pub fn view(&self) -> ShadowComparison {
         let counts = *self.lock();
         let mean = |sum: f64| (counts.compared > 0).then(|| sum / counts.compared as f64);
         let ratio = counts.shadow.as_secs_f64() / counts.live.as_secs_f64();
-        ShadowView {
+        ShadowComparison {
             pages_compared: counts.compared,
             same_text: mean(counts.same_text as f64),
             line_difference: mean(counts.line_difference as f64),
@@ -272,7 +275,7 @@ impl ShadowFigures {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use lector_core::{Size, Timing, Transcript, Turn};
+    use lector_core::{Rotation, Size, Timing, Transcript};
 
     use super::*;
 
@@ -282,7 +285,7 @@ mod tests {
         Transcript {
             size: Size { width: 1, height: 1 },
             dpi: 72.0,
-            turn: Turn::None,
+            rotation: Rotation::None,
             lines: vec![],
             blocks: vec![],
             findings: vec![],
@@ -298,85 +301,97 @@ mod tests {
 
     #[test]
     fn a_watch_judges_after_enough_pages() {
-        let figures = Figures::default();
-        let watch = Watch { error_rate_max: 0.2, p99_ms_max: 500, pages_min: 10, ..Watch::default() };
+        let statistics = RevisionStatistics::default();
+        let rollback_policy = RollbackPolicy {
+            error_rate_max: 0.2,
+            p99_ms_max: 500,
+            pages_min: 10,
+            ..RollbackPolicy::default()
+        };
         let trap = || Err(Fault::new(Kind::GuestFault, "guest_trapped", "x"));
         for _ in 0..3 {
-            figures.page(&page(trap(), 10), WALL);
+            statistics.page(&page(trap(), 10), WALL);
         }
-        assert_eq!(figures.view().breach(&watch, None), None, "too few pages");
+        assert_eq!(statistics.view().breach(&rollback_policy, None), None, "too few pages");
         for _ in 0..12 {
-            figures.page(&page(Ok(()), 10), WALL);
+            statistics.page(&page(Ok(()), 10), WALL);
         }
-        assert_eq!(figures.view().breach(&watch, None), None, "3 of 15 is not more than a fifth");
-        figures.page(&page(trap(), 10), WALL);
-        assert!(figures.view().breach(&watch, None).unwrap().contains("4 of 16"));
-        figures.reset();
+        assert_eq!(
+            statistics.view().breach(&rollback_policy, None),
+            None,
+            "3 of 15 is not more than a fifth"
+        );
+        statistics.page(&page(trap(), 10), WALL);
+        assert!(statistics.view().breach(&rollback_policy, None).unwrap().contains("4 of 16"));
+        statistics.reset();
         for _ in 0..10 {
-            figures.page(&page(Ok(()), 600), WALL);
+            statistics.page(&page(Ok(()), 600), WALL);
         }
-        assert!(figures.view().breach(&watch, None).unwrap().contains("p99"));
-        assert_eq!(figures.view().breach(&Watch { p99_ms_max: 0, ..watch }, None), None);
+        assert!(statistics.view().breach(&rollback_policy, None).unwrap().contains("p99"));
+        assert_eq!(
+            statistics.view().breach(&RollbackPolicy { p99_ms_max: 0, ..rollback_policy }, None),
+            None
+        );
     }
 
     #[test]
     fn other_peoples_faults_are_not_the_revisions() {
-        let figures = Figures::default();
+        let statistics = RevisionStatistics::default();
         for (kind, blame) in [
             (Kind::Invalid, Blame::Client),
             (Kind::Busy, Blame::Host),
             (Kind::Unavailable, Blame::Host),
             (Kind::Deadline, Blame::Host),
         ] {
-            figures.page(&page(Err(Fault::new(kind, "x", "x").blaming(blame)), 1), WALL);
+            statistics.page(&page(Err(Fault::new(kind, "x", "x").blaming(blame)), 1), WALL);
         }
-        assert_eq!(figures.view(), FiguresView::default());
-        figures.page(&page(Err(Fault::new(Kind::Deadline, "guest_deadline", "x")), 1000), WALL);
+        assert_eq!(statistics.view(), Statistics::default());
+        statistics.page(&page(Err(Fault::new(Kind::Deadline, "guest_deadline", "x")), 1000), WALL);
         let denied = Fault::new(Kind::Denied, "model_not_granted", "x").blaming(Blame::Guest);
-        figures.page(&page(Err(denied), 1), WALL);
-        assert_eq!(figures.view().errors, 2);
+        statistics.page(&page(Err(denied), 1), WALL);
+        assert_eq!(statistics.view().errors, 2);
     }
 
     #[test]
     fn what_the_guest_answers_itself_is_the_revisions() {
-        let figures = Figures::default();
+        let statistics = RevisionStatistics::default();
         for (kind, code) in [
             (Kind::Invalid, "guest_error_unreadable"),
             (Kind::TooLarge, "guest_error_too_large"),
             (Kind::Busy, "guest_error_busy"),
             (Kind::Deadline, "guest_error_deadline"),
         ] {
-            figures.page(&page(Err(Fault::new(kind, code, "x")), 1), WALL);
+            statistics.page(&page(Err(Fault::new(kind, code, "x")), 1), WALL);
         }
-        assert_eq!((figures.view().pages, figures.view().errors), (4, 4));
+        assert_eq!((statistics.view().pages, statistics.view().errors), (4, 4));
     }
 
     #[test]
     fn a_failed_assemble_costs_its_documents_pages() {
-        let figures = Figures::default();
+        let statistics = RevisionStatistics::default();
         for _ in 0..6 {
-            figures.page(&page(Ok(()), 10), WALL);
+            statistics.page(&page(Ok(()), 10), WALL);
         }
         let late = Fault::new(Kind::Deadline, "deadline_exceeded", "x");
-        figures.assemble_failed(&late, Duration::from_millis(5), WALL, 2);
-        assert_eq!(figures.view().errors, 0, "the client's deadline");
+        statistics.assemble_failed(&late, Duration::from_millis(5), WALL, 2);
+        assert_eq!(statistics.view().errors, 0, "the client's deadline");
         let trap = Fault::new(Kind::GuestFault, "guest_trapped", "x");
-        figures.assemble_failed(&trap, Duration::from_millis(5), WALL, 2);
-        assert_eq!((figures.view().pages, figures.view().errors), (6, 2));
-        figures.reset();
-        figures.assemble_failed(&trap, Duration::from_millis(5), WALL, 2);
-        assert_eq!(figures.view().errors, 0, "pages of before do not count");
+        statistics.assemble_failed(&trap, Duration::from_millis(5), WALL, 2);
+        assert_eq!((statistics.view().pages, statistics.view().errors), (6, 2));
+        statistics.reset();
+        statistics.assemble_failed(&trap, Duration::from_millis(5), WALL, 2);
+        assert_eq!(statistics.view().errors, 0, "pages of before do not count");
     }
 
     #[test]
     fn a_candidate_is_compared_over_the_same_window() {
-        let (candidate, stable) = (Figures::default(), Figures::default());
-        let watch = Watch {
+        let (candidate, stable) = (RevisionStatistics::default(), RevisionStatistics::default());
+        let rollback_policy = RollbackPolicy {
             error_rate_max: 1.0,
             pages_min: 10,
             error_rate_increase_max: Some(0.1),
             p99_ratio_max: Some(2.0),
-            ..Watch::default()
+            ..RollbackPolicy::default()
         };
         let trap = || Err(Fault::new(Kind::GuestFault, "guest_trapped", "x"));
         for _ in 0..100 {
@@ -389,16 +404,20 @@ mod tests {
             candidate.page(&page(failed(), 10), WALL);
             stable.page(&page(failed(), 10), WALL);
         }
-        assert_eq!(candidate.view().breach(&watch, Some(stable.window())), None, "both fail as often");
+        assert_eq!(
+            candidate.view().breach(&rollback_policy, Some(stable.window())),
+            None,
+            "both fail as often"
+        );
         for _ in 0..10 {
             candidate.page(&page(trap(), 10), WALL);
         }
-        let reason = candidate.view().breach(&watch, Some(stable.window())).unwrap();
+        let reason = candidate.view().breach(&rollback_policy, Some(stable.window())).unwrap();
         assert!(reason.contains("20 of 30") && reason.contains("10 of 20"), "{reason}");
-        let slow = FiguresView { pages: 20, errors: 0, p50_ms: 10, p99_ms: 100 };
-        assert!(slow.breach(&watch, Some(stable.window())).unwrap().contains("p99"));
+        let slow = Statistics { pages: 20, errors: 0, p50_ms: 10, p99_ms: 100 };
+        assert!(slow.breach(&rollback_policy, Some(stable.window())).unwrap().contains("p99"));
         assert_eq!(
-            slow.breach(&watch, Some(FiguresView { pages: 9, ..stable.window() })),
+            slow.breach(&rollback_policy, Some(Statistics { pages: 9, ..stable.window() })),
             None,
             "too few to compare"
         );
@@ -406,14 +425,14 @@ mod tests {
 
     #[test]
     fn a_shadow_is_compared() {
-        let figures = ShadowFigures::default();
-        assert_eq!(figures.view().same_text, None);
+        let statistics = ShadowStatistics::default();
+        assert_eq!(statistics.view().same_text, None);
         let ms = Duration::from_millis;
-        figures.compared(("a", 3, ms(10)), ("a", 3, ms(20)));
-        figures.compared(("a", 3, ms(10)), ("b", 1, ms(10)));
-        figures.failed();
-        figures.skipped();
-        let view = figures.view();
+        statistics.compared(("a", 3, ms(10)), ("a", 3, ms(20)));
+        statistics.compared(("a", 3, ms(10)), ("b", 1, ms(10)));
+        statistics.failed();
+        statistics.skipped();
+        let view = statistics.view();
         assert_eq!((view.pages_compared, view.same_text, view.line_difference), (2, Some(0.5), Some(1.0)));
         assert_eq!((view.latency_ratio, view.errors, view.skipped), (Some(1.5), 1, 1));
     }

@@ -17,21 +17,21 @@ fn a_walk_from_first_deploy_to_rollback() {
     assert_eq!((one, route.next_revision, route.version), (1, 2, 1));
     assert_eq!(route.choose("x"), None);
     assert_eq!(route.rollback(2).unwrap_err().code, "nothing_before");
-    assert_eq!(route.canary(1, 10, None, 2).unwrap_err().code, "nothing_live");
-    assert_eq!(route.shadow(1, 10, 2).unwrap_err().code, "nothing_live");
+    assert_eq!(route.canary(1, 10, None, 2).unwrap_err().code, "deployment_not_live");
+    assert_eq!(route.shadow(1, 10, 2).unwrap_err().code, "deployment_not_live");
     let route = route.promote(1, None, 2);
     assert_eq!(route.rollback(3).unwrap_err().code, "nothing_before", "there was nothing before the first");
     let (two, route) = route.with_revision(3);
     assert_eq!(route.canary(1, 10, None, 4).unwrap_err().code, "already_live");
     assert_eq!(route.canary(two, 100, None, 4).unwrap_err().code, "percent_invalid");
     let route = route.shadow(two, 50, 4).unwrap();
-    let route = route.canary(two, 10, Some(Watch::default()), 5).unwrap();
+    let route = route.canary(two, 10, Some(RollbackPolicy::default()), 5).unwrap();
     assert_eq!(weights(&route), [(1, 90), (2, 10)]);
-    assert_eq!(route.watched().unwrap().0, 2);
+    assert_eq!(route.rollback_watched().unwrap().0, 2);
     let promoted = route.promote(two, None, 6);
     assert_eq!((weights(&promoted), promoted.shadow), (vec![(2, 100)], None));
     let back = promoted.rollback(7).unwrap();
-    assert_eq!((weights(&back), back.watch), (vec![(1, 90), (2, 10)], None));
+    assert_eq!((weights(&back), back.rollback_policy), (vec![(1, 90), (2, 10)], None));
     assert_eq!(weights(&back.rollback(8).unwrap()), [(1, 100)]);
 }
 
@@ -62,7 +62,7 @@ enum Do {
 }
 
 fn deeds() -> impl Strategy<Value = Vec<Do>> {
-    let deed = prop_oneof![
+    let behavior = prop_oneof![
         2 => Just(Do::Revision),
         3 => (1u32..8).prop_map(Do::Promote),
         3 => ((1u32..8), (0u8..=101)).prop_map(|(revision, percent)| Do::Canary(revision, percent)),
@@ -70,7 +70,7 @@ fn deeds() -> impl Strategy<Value = Vec<Do>> {
         3 => Just(Do::Rollback),
         1 => Just(Do::Withdraw),
     ];
-    prop::collection::vec(deed, 1..60)
+    prop::collection::vec(behavior, 1..60)
 }
 
 proptest! {
@@ -79,10 +79,10 @@ proptest! {
     #[test]
     fn the_state_machine_keeps_its_promises(deeds in deeds()) {
         let mut route = route();
-        for (at, deed) in deeds.into_iter().enumerate() {
+        for (at, behavior) in deeds.into_iter().enumerate() {
             let now = at as u64;
             let there = |revision: u32| revision < route.next_revision;
-            let next = match deed {
+            let next = match behavior {
                 Do::Revision => Ok(route.with_revision(now).1),
                 Do::Promote(revision) if there(revision) => Ok(route.promote(revision, None, now)),
                 Do::Canary(revision, percent) if there(revision) => route.canary(revision, percent, None, now),
@@ -102,7 +102,7 @@ proptest! {
             let chosen = next.choose("somebody");
             prop_assert_eq!(chosen.is_some(), !next.weights.is_empty());
             prop_assert!(chosen.is_none_or(|revision| next.weights.iter().any(|weight| weight.revision == revision)));
-            if !matches!(deed, Do::Rollback) && next.weights != route.weights && !route.weights.is_empty() {
+            if !matches!(behavior, Do::Rollback) && next.weights != route.weights && !route.weights.is_empty() {
                 prop_assert_eq!(&next.rollback(now).unwrap().weights, &route.weights);
             }
             route = next;

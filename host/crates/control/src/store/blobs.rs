@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_blob_is_told_and_mended() {
+    fn a_damaged_blob_is_reported_and_mended() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::open(dir.path().join("blobs")).unwrap();
         let digest = folder.put(b"a component").unwrap();

@@ -8,7 +8,7 @@ use super::*;
 use crate::fakes::revision_record as revision;
 use crate::key::{self, Scope};
 use crate::route::RouteRecord;
-use crate::tenant::{TenantRecord, TenantTerms};
+use crate::tenant::{TenantPolicy, TenantRecord};
 
 /// A store, and the means to open it again as after a restart, if it keeps anything.
 struct Subject {
@@ -54,13 +54,13 @@ fn stores() -> Vec<Subject> {
     ]
 }
 
-fn entry(tenant: Option<&str>, act: &str) -> AuditEntry {
+fn entry(tenant: Option<&str>, action: &str) -> AuditEntry {
     AuditEntry {
         seq: 0,
         at_ms: 7,
         tenant: tenant.map(Into::into),
         actor: "k1".into(),
-        act: act.into(),
+        action: action.into(),
         target: "d".into(),
         from: json!(null),
         to: json!({ "a": [1, "ü"] }),
@@ -68,12 +68,12 @@ fn entry(tenant: Option<&str>, act: &str) -> AuditEntry {
     }
 }
 
-fn act(changes: Vec<Change>) -> Act {
-    Act { changes, entry: entry(Some("acme"), "test") }
+fn action(changes: Vec<Change>) -> ChangeSet {
+    ChangeSet { changes, entry: entry(Some("acme"), "test") }
 }
 
 fn tenant(name: &str) -> TenantRecord {
-    TenantRecord { name: name.into(), created_at_ms: 5, terms: TenantTerms::default() }
+    TenantRecord { name: name.into(), created_at_ms: 5, policy: TenantPolicy::default() }
 }
 
 fn route(version: u64) -> RouteRecord {
@@ -95,9 +95,9 @@ async fn records_come_back_as_they_were_put() {
             Change::PutRevision(revision("acme", "d", 1)),
             Change::PutRoute(route(1)),
         ];
-        subject.store().commit(act(changes)).await.unwrap();
-        acme.terms.weight = 9;
-        subject.store().commit(act(vec![Change::PutTenant(acme.clone())])).await.unwrap();
+        subject.store().commit(action(changes)).await.unwrap();
+        acme.policy.weight = 9;
+        subject.store().commit(action(vec![Change::PutTenant(acme.clone())])).await.unwrap();
         let subject = subject.reopened();
         let records = subject.store().load().await.unwrap();
         assert_eq!(records.tenants, [acme], "{}", subject.name);
@@ -112,7 +112,7 @@ async fn an_act_is_whole_or_nothing() {
     for subject in stores() {
         let store = subject.store();
         let first = vec![Change::PutRevision(revision("acme", "d", 1)), Change::PutRoute(route(1))];
-        store.commit(act(first)).await.unwrap();
+        store.commit(action(first)).await.unwrap();
         for (why, late) in [
             ("the revision is there", Change::PutRevision(revision("acme", "d", 1))),
             ("the route moved on", Change::PutRoute(route(1))),
@@ -120,7 +120,7 @@ async fn an_act_is_whole_or_nothing() {
             ("a new route begins at 1", Change::PutRoute(RouteRecord { deployment: "e".into(), ..route(2) })),
         ] {
             let changes = vec![Change::PutTenant(tenant("half")), late];
-            let error = store.commit(act(changes)).await.unwrap_err();
+            let error = store.commit(action(changes)).await.unwrap_err();
             assert!(matches!(error, StoreError::Conflict { .. }), "{}: {why}: {error}", subject.name);
         }
         let subject = subject.reopened();
@@ -136,7 +136,7 @@ async fn an_act_is_whole_or_nothing() {
                 .len(),
             1
         );
-        subject.store().commit(act(vec![Change::PutRoute(route(2))])).await.unwrap();
+        subject.store().commit(action(vec![Change::PutRoute(route(2))])).await.unwrap();
     }
 }
 
@@ -159,12 +159,12 @@ async fn what_is_dropped_is_gone_with_all_that_hangs_on_it() {
             Change::PutRoute(route(1)),
             Change::PutRoute(theirs.clone()),
         ];
-        store.commit(act(changes)).await.unwrap();
-        store.commit(act(vec![Change::DropRevision("acme".into(), "d".into(), 2)])).await.unwrap();
+        store.commit(action(changes)).await.unwrap();
+        store.commit(action(vec![Change::DeleteRevision("acme".into(), "d".into(), 2)])).await.unwrap();
         assert_eq!(store.load().await.unwrap().revisions.len(), 2);
-        store.commit(act(vec![Change::DropDeployment("acme".into(), "d".into())])).await.unwrap();
+        store.commit(action(vec![Change::DeleteDeployment("acme".into(), "d".into())])).await.unwrap();
         assert_eq!(store.load().await.unwrap().routes, [theirs.clone()], "{}", subject.name);
-        store.commit(act(vec![Change::DropTenant("acme".into())])).await.unwrap();
+        store.commit(action(vec![Change::DeleteTenant("acme".into())])).await.unwrap();
         let records = subject.reopened().store().load().await.unwrap();
         assert_eq!((records.tenants, records.keys), (vec![tenant("other")], vec![other]));
         assert_eq!((records.revisions, records.routes), (vec![revision("other", "d", 1)], vec![theirs]));
@@ -177,13 +177,14 @@ async fn the_audit_log_grows_and_is_read_backwards() {
         let store = subject.store();
         let mut numbers = Vec::new();
         for (tenant, name) in [(Some("acme"), "one"), (None, "two"), (Some("acme"), "three")] {
-            numbers.push(store.commit(Act { changes: vec![], entry: entry(tenant, name) }).await.unwrap());
+            numbers
+                .push(store.commit(ChangeSet { changes: vec![], entry: entry(tenant, name) }).await.unwrap());
         }
         assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
         let read = async |tenant: Option<&str>, before, limit| {
             let query = AuditQuery { tenant: tenant.map(Into::into), before, limit };
             let entries = store.audit(query).await.unwrap().rows;
-            entries.into_iter().map(|entry| entry.act).collect::<Vec<_>>()
+            entries.into_iter().map(|entry| entry.action).collect::<Vec<_>>()
         };
         assert_eq!(read(None, None, 10).await, ["three", "two", "one"], "{}", subject.name);
         assert_eq!(read(Some("acme"), None, 10).await, ["three", "one"]);
@@ -234,7 +235,7 @@ async fn blobs_are_kept_by_digest_until_nothing_names_them() {
         assert_eq!(put(b"named").await, named, "again is the same");
         let mut record = revision("acme", "d", 1);
         record.component = named.clone();
-        store.commit(act(vec![Change::PutRevision(record)])).await.unwrap();
+        store.commit(action(vec![Change::PutRevision(record)])).await.unwrap();
         let subject = subject.reopened();
         let store = subject.store();
         assert_eq!(store.blob(unnamed.clone()).await.unwrap().as_deref(), Some(&b"unnamed"[..]));
@@ -250,7 +251,7 @@ async fn blobs_are_kept_by_digest_until_nothing_names_them() {
 }
 
 #[tokio::test]
-async fn a_damaged_row_is_told_and_keeps_no_other_from_being_read() {
+async fn a_damaged_row_is_reported_and_keeps_no_other_from_being_read() {
     for subject in stores() {
         let store = subject.store();
         let key = key::make(Scope::Tenant("acme".into()), "ci".into(), 1).unwrap().record;
@@ -266,8 +267,8 @@ async fn a_damaged_row_is_told_and_keeps_no_other_from_being_read() {
             Change::PutRoute(route(1)),
             Change::PutRoute(other.clone()),
         ];
-        store.commit(act(changes)).await.unwrap();
-        store.commit(act(vec![])).await.unwrap();
+        store.commit(action(changes)).await.unwrap();
+        store.commit(action(vec![])).await.unwrap();
         let row = |tenant: &str, day| UsageRow {
             tenant: tenant.into(),
             day,
@@ -310,10 +311,10 @@ async fn a_damaged_row_is_told_and_keeps_no_other_from_being_read() {
         let changes = vec![
             Change::PutTenant(tenant("acme")),
             Change::DropKey(key.id.clone()),
-            Change::DropRevision("acme".into(), "d".into(), 1),
+            Change::DeleteRevision("acme".into(), "d".into(), 1),
             Change::PutRoute(next),
         ];
-        store.commit(act(changes)).await.unwrap();
+        store.commit(action(changes)).await.unwrap();
         let records = store.load().await.unwrap();
         assert_eq!((records.tenants.len(), records.routes.len(), records.damaged), (2, 2, vec![]));
     }
@@ -328,7 +329,7 @@ async fn no_component_is_dropped_while_damage_hides_which_are_named() {
         store.put_blob(unnamed).await.unwrap();
         let mut record = revision("acme", "d", 1);
         record.component = digest.clone();
-        store.commit(act(vec![Change::PutRevision(record)])).await.unwrap();
+        store.commit(action(vec![Change::PutRevision(record)])).await.unwrap();
         let sqlite = subject.store.as_ref().unwrap();
         // Named by the record alone; by nothing.
         for (sql, dropped) in
@@ -361,11 +362,11 @@ async fn a_backup_taken_while_serving_opens_as_it_was() {
     let digest = store.put_blob(Arc::new(b"component".to_vec())).await.unwrap();
     let mut record = revision("acme", "d", 1);
     record.component = digest.clone();
-    store.commit(act(vec![Change::PutRevision(record.clone())])).await.unwrap();
+    store.commit(action(vec![Change::PutRevision(record.clone())])).await.unwrap();
     let (copy, back) = (out.path().join("copy"), out.path().join("back"));
     let copied = backup::backup(dir.path(), &copy).unwrap();
     assert_eq!(copied.components, 1);
-    store.commit(act(vec![Change::PutTenant(tenant("late"))])).await.unwrap();
+    store.commit(action(vec![Change::PutTenant(tenant("late"))])).await.unwrap();
     assert!(backup::backup(dir.path(), &copy).is_err(), "nothing is written over");
     let cut_short =
         backup::restore(&copy, &out.path().join("cut"), || Err(StoreError::Full { what: "something else" }));
@@ -381,7 +382,7 @@ async fn a_backup_taken_while_serving_opens_as_it_was() {
     // A component that is lost is told, and nothing else is lost with it.
     let lost = store.put_blob(Arc::new(b"lost".to_vec())).await.unwrap();
     let lost_record = RevisionRecord { component: lost.clone(), ..revision("acme", "d", 2) };
-    store.commit(act(vec![Change::PutRevision(lost_record)])).await.unwrap();
+    store.commit(action(vec![Change::PutRevision(lost_record)])).await.unwrap();
     let file = dir.path().join("components").join(&lost.as_str()[..2]).join(lost.as_str());
     std::fs::write(file, b"other bytes").unwrap();
     let copied = backup::backup(dir.path(), &out.path().join("incomplete")).unwrap();

@@ -103,7 +103,7 @@ impl From<StoreError> for Fault {
         let fault = match &error {
             StoreError::Conflict { .. } => Fault::new(
                 Kind::Conflict,
-                "changed_meanwhile",
+                "route_changed",
                 "Somebody else changed the same thing at the same time: look at it again, then repeat.",
             ),
             StoreError::Full { .. } => Fault::new(

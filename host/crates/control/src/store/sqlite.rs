@@ -21,8 +21,8 @@ use rustix::fs::{FlockOperation, flock};
 use self::write_error::wrote;
 use super::blobs::{Blobs, Folder};
 use super::{
-    Act, AuditEntry, AuditQuery, Collected, Digest, FlushId, Readable, Records, Store, StoreError, Stored,
-    UsageQuery, UsageRow,
+    AuditEntry, AuditQuery, ChangeSet, Collected, Digest, FlushId, Readable, Records, Store, StoreError,
+    Stored, UsageQuery, UsageRow,
 };
 pub(super) use read::Named;
 
@@ -185,15 +185,15 @@ impl Store for SqliteStore {
         self.with_connection(|connection| read::load(connection))
     }
 
-    fn commit(&self, act: Act) -> Stored<'_, u64> {
+    fn commit(&self, action: ChangeSet) -> Stored<'_, u64> {
         self.with_connection(move |connection| {
             let failed = |error| wrote("a change", error);
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-            for change in &act.changes {
+            for change in &action.changes {
                 rows::apply(&transaction, change)?;
             }
-            let seq = rows::audit(&transaction, &act.entry)?;
+            let seq = rows::audit(&transaction, &action.entry)?;
             transaction.commit().map_err(failed)?;
             Ok(seq)
         })
@@ -250,22 +250,22 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
     use crate::store::{AuditEntry, Change};
-    use crate::tenant::{TenantRecord, TenantTerms};
+    use crate::tenant::{TenantPolicy, TenantRecord};
 
-    fn act(name: String) -> Act {
-        let tenant = TenantRecord { name: name.into(), created_at_ms: 5, terms: TenantTerms::default() };
+    fn action(name: String) -> ChangeSet {
+        let tenant = TenantRecord { name: name.into(), created_at_ms: 5, policy: TenantPolicy::default() };
         let entry = AuditEntry {
             seq: 0,
             at_ms: 0,
             tenant: None,
             actor: "cli".into(),
-            act: "test".into(),
+            action: "test".into(),
             target: String::new(),
             from: serde_json::Value::Null,
             to: serde_json::Value::Null,
             request: None,
         };
-        Act { changes: vec![Change::PutTenant(tenant)], entry }
+        ChangeSet { changes: vec![Change::PutTenant(tenant)], entry }
     }
 
     /// What SQLite itself says when it has no room and when it may not write, as it comes through to those who ask.
@@ -273,7 +273,7 @@ mod tests {
     async fn a_database_without_room_or_right_changes_nothing_and_says_so() {
         let dir = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(dir.path()).unwrap();
-        store.commit(act("first".into())).await.unwrap();
+        store.commit(action("first".into())).await.unwrap();
         let pragma = |name: &'static str, value: i64| {
             store.with_connection(move |connection| {
                 connection.pragma_update_and_check(None, name, value, |_| Ok(())).map_err(|e| wrote("x", e))
@@ -282,7 +282,7 @@ mod tests {
         pragma("max_page_count", 1).await.unwrap();
         let mut committed = 1;
         let error = loop {
-            match store.commit(act(format!("tenant-{committed}"))).await {
+            match store.commit(action(format!("tenant-{committed}"))).await {
                 Ok(_) => committed += 1,
                 Err(error) => break error,
             }
@@ -291,13 +291,13 @@ mod tests {
         assert!(matches!(error, StoreError::Full { .. }), "{error}");
         assert_eq!(store.load().await.unwrap().tenants.len(), committed, "a refused act leaves nothing");
         pragma("max_page_count", 1 << 20).await.unwrap();
-        store.commit(act("room again".into())).await.unwrap();
+        store.commit(action("room again".into())).await.unwrap();
 
         store
             .with_connection(|c| c.pragma_update(None, "query_only", true).map_err(|e| wrote("x", e)))
             .await
             .unwrap();
-        let error = store.commit(act("late".into())).await.unwrap_err();
+        let error = store.commit(action("late".into())).await.unwrap_err();
         assert!(matches!(error, StoreError::ReadOnly { .. }), "{error}");
         assert_eq!(store.load().await.unwrap().tenants.len(), committed + 1);
     }

@@ -12,7 +12,7 @@ const MIB: u64 = 1 << 20;
 
 /// The bounds of one tenant; none where it has none.
 #[derive(Debug)]
-pub struct Places {
+pub struct TenantLimits {
     pages: Option<Arc<Semaphore>>,
     /// One permit a MiB, and how many there are.
     images: Option<(Arc<Semaphore>, u32)>,
@@ -20,19 +20,19 @@ pub struct Places {
 
 /// What one page takes of them.
 #[derive(Clone, Debug, Default)]
-pub struct Own {
+pub struct PermitRequest {
     page: Option<Arc<Semaphore>>,
     images: Option<(Arc<Semaphore>, u32)>,
 }
 
 /// It is taken, until dropped.
 #[derive(Debug, Default)]
-pub struct Taken {
+pub struct TenantPermits {
     _page: Option<OwnedSemaphorePermit>,
     _images: Option<OwnedSemaphorePermit>,
 }
 
-impl Places {
+impl TenantLimits {
     /// 0: no bound.
     pub fn new(pages_max: u32, images_bytes_max: u64) -> Self {
         let semaphore = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
@@ -44,18 +44,18 @@ impl Places {
     }
 
     /// What a page takes that may hold `bytes`; one that may hold more than there is takes all of it.
-    pub fn of_page(&self, bytes: u64) -> Own {
+    pub fn of_page(&self, bytes: u64) -> PermitRequest {
         let images = self.images.as_ref().map(|(semaphore, most)| {
             let wanted = u32::try_from(bytes.div_ceil(MIB)).unwrap_or(u32::MAX);
             (semaphore.clone(), wanted.min(*most))
         });
-        Own { page: self.pages.clone(), images }
+        PermitRequest { page: self.pages.clone(), images }
     }
 }
 
-impl Own {
+impl PermitRequest {
     /// Waits until it is there.
-    pub async fn take(self) -> Result<Taken, AcquireError> {
+    pub async fn take(self) -> Result<TenantPermits, AcquireError> {
         let page = match self.page {
             Some(pages) => Some(pages.acquire_owned().await?),
             None => None,
@@ -64,11 +64,11 @@ impl Own {
             Some((images, mib)) => Some(images.acquire_many_owned(mib).await?),
             None => None,
         };
-        Ok(Taken { _page: page, _images: images })
+        Ok(TenantPermits { _page: page, _images: images })
     }
 
     /// Takes it if it is there now.
-    pub fn try_take(self) -> Option<Taken> {
+    pub fn try_take(self) -> Option<TenantPermits> {
         let page = match self.page {
             Some(pages) => Some(pages.try_acquire_owned().ok()?),
             None => None,
@@ -77,7 +77,7 @@ impl Own {
             Some((images, mib)) => Some(images.try_acquire_many_owned(mib).ok()?),
             None => None,
         };
-        Some(Taken { _page: page, _images: images })
+        Some(TenantPermits { _page: page, _images: images })
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn pages_and_bytes_are_bounded_each_for_itself() {
-        let places = Places::new(3, 100 * MIB);
+        let places = TenantLimits::new(3, 100 * MIB);
         let small = || places.of_page(10 * MIB).try_take();
         let large = || places.of_page(90 * MIB).try_take();
         let held = (small().unwrap(), large().unwrap());
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn without_bounds_there_is_nothing_to_take() {
-        let places = Places::new(0, 0);
+        let places = TenantLimits::new(0, 0);
         let held: Vec<_> = (0..1000).map(|_| places.of_page(u64::MAX).try_take().unwrap()).collect();
         assert_eq!(held.len(), 1000);
     }

@@ -69,7 +69,7 @@ fn first_those_that_are_waited_for(
     engine: &Engine,
     others_are_held: bool,
 ) {
-    let background = |at: &usize| waiting.get(*at).is_some_and(|item| item.wishes.background);
+    let background = |at: &usize| waiting.get(*at).is_some_and(|item| item.hints.background);
     if engine.running > 0 || others_are_held || !live.iter().all(background) {
         live.retain(|at| !background(at));
     }
@@ -101,7 +101,7 @@ fn by_turn(a: &(f64, u64, usize), b: &(f64, u64, usize)) -> Ordering {
 
 /// Rank within a tenant, the least first. Waiting makes more urgent, so that `low` is served at last.
 fn urgency(item: &Waiting<'_>, now: Instant) -> u64 {
-    let class: u64 = match item.wishes.priority {
+    let class: u64 = match item.hints.priority {
         Priority::High => 0,
         Priority::Normal => 1,
         Priority::Low => 2,
@@ -113,7 +113,7 @@ fn urgency(item: &Waiting<'_>, now: Instant) -> u64 {
 /// The head's batch, or a wait for more of it.
 fn begin(look: &Look<'_>, head: usize, held_until: Option<Instant>) -> Next {
     let Some(first) = look.waiting.get(head) else { return Next::Idle };
-    let members = company(look, first, head);
+    let members = composition(look, first, head);
     let size = best_size(look, first.bucket, &members);
     let batch: Vec<usize> = members.iter().take(size).map(|member| member.at).collect();
     // What the tenant's own program put together is not kept waiting by us.
@@ -141,11 +141,11 @@ struct Member {
 
 /// All that can join the head, in the order in which they would: the head first, then whoever's turn is next when those
 /// before are charged.
-fn company<'a>(look: &'a Look<'a>, first: &Waiting<'a>, head: usize) -> Vec<Member> {
+fn composition<'a>(look: &'a Look<'a>, first: &Waiting<'a>, head: usize) -> Vec<Member> {
     let row_pixels = first.bucket.row_pixels().max(1);
     let by_pixels = u32::try_from(look.engine.pixels_max / row_pixels).unwrap_or(u32::MAX);
     let engine_max = look.engine.rows_max.min(by_pixels).max(first.rows);
-    let limit = |item: &Waiting<'_>| item.wishes.rows_max.unwrap_or(u32::MAX).max(item.rows);
+    let limit = |item: &Waiting<'_>| item.hints.rows_max.unwrap_or(u32::MAX).max(item.rows);
     let mut members = vec![Member {
         at: head,
         rows: first.rows,
@@ -159,7 +159,7 @@ fn company<'a>(look: &'a Look<'a>, first: &Waiting<'a>, head: usize) -> Vec<Memb
     let row_ms = look.costs.predict_ms(first.bucket, 1);
     let mut starts = Starts { look, row_ms, of: BTreeMap::new() };
     starts.charge(first);
-    let mut isolated = first.wishes.isolated;
+    let mut isolated = first.hints.isolated;
     let mut mixed = false;
     let mut left: Vec<usize> = look
         .live
@@ -184,8 +184,8 @@ fn company<'a>(look: &'a Look<'a>, first: &Waiting<'a>, head: usize) -> Vec<Memb
         };
         let fits = |item: &Waiting<'_>| {
             let stranger = item.tenant != first.tenant;
-            let apart = (stranger && (isolated || item.wishes.isolated || !cheap(item)))
-                || (mixed && item.wishes.isolated);
+            let apart = (stranger && (isolated || item.hints.isolated || !cheap(item)))
+                || (mixed && item.hints.isolated);
             !apart && item.rows.saturating_add(rows) <= rows_max.min(limit(item))
         };
         // What the tenant's program put together goes first, then by turn.
@@ -208,7 +208,7 @@ fn company<'a>(look: &'a Look<'a>, first: &Waiting<'a>, head: usize) -> Vec<Memb
             rows_max: rows_max.min(limit(item)),
             wanted: together(item),
         });
-        isolated |= item.wishes.isolated;
+        isolated |= item.hints.isolated;
         mixed |= item.tenant != first.tenant;
         starts.charge(item);
     }
@@ -238,7 +238,7 @@ impl<'a> Starts<'a> {
 fn best_size(look: &Look<'_>, bucket: &Bucket, members: &[Member]) -> usize {
     let total = members.last().map_or(1, |member| member.rows);
     let part = total.div_ceil(look.engine.idle_others + 1);
-    let gain_min = if look.engine.shapes_are_dear { GAIN_MIN_DEAR } else { GAIN_MIN };
+    let gain_min = if look.engine.per_shape_compile_cost { GAIN_MIN_DEAR } else { GAIN_MIN };
     let (mut best, mut best_row_ms, mut alone_rows) = (1, f64::INFINITY, 1);
     for (at, member) in members.iter().enumerate() {
         let ms = look.costs.predict_ms(bucket, member.rows);
@@ -260,7 +260,7 @@ fn best_size(look: &Look<'_>, bucket: &Bucket, members: &[Member]) -> usize {
         }
         // A size near twice the largest one seen is tried once, for a prediction can be wrong either way.
         let trial = at == 1
-            && !look.engine.shapes_are_dear
+            && !look.engine.per_shape_compile_cost
             && !look.costs.has_seen(bucket, member.rows)
             && look.costs.has_seen(bucket, alone_rows);
         if row_ms < best_row_ms * (1.0 - gain_min) || trial {
@@ -282,7 +282,7 @@ fn worth_waiting(look: &Look<'_>, members: &[Member]) -> Option<Instant> {
     let bucket = items().next()?.bucket;
     // The first of them whose patience or deadline ends.
     let patience = items()
-        .map(|item| (item.offered + item.wishes.wait_max).saturating_duration_since(look.now))
+        .map(|item| (item.offered + item.hints.wait_max).saturating_duration_since(look.now))
         .min()
         .filter(|left| !left.is_zero())?;
     let room = f64::from(last.rows_max.min(look.engine.rows_max).saturating_sub(last.rows));

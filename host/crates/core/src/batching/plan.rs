@@ -70,7 +70,7 @@ pub enum Plan {
 
 /// Why an answer is thrown away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Absurd {
+pub enum InvalidPlan {
     /// Nothing to run.
     Empty,
     /// An item that does not wait, or one named twice.
@@ -83,7 +83,7 @@ pub enum Absurd {
     TooLong,
 }
 
-impl fmt::Display for Absurd {
+impl fmt::Display for InvalidPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Empty => "it runs nothing",
@@ -97,7 +97,7 @@ impl fmt::Display for Absurd {
 
 /// What became of the questions to a program.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ProgramStatus {
+pub struct BatchingPolicyStatus {
     /// Questions so far.
     pub asked: u64,
     /// Answers thrown away because they took too much computing.
@@ -105,10 +105,10 @@ pub struct ProgramStatus {
     /// Calls that trapped, or could not be made.
     pub trapped: u64,
     /// Answers thrown away because they made no sense.
-    pub absurd: u64,
+    pub invalid: u64,
     /// Questions that were not put because it was being asked, or because there was no room for its instance. Not its
     /// fault: the declared settings held, and nothing is counted against it.
-    pub passed_over: u64,
+    pub skipped: u64,
     /// Computing of all calls, in microseconds.
     pub computed_us: u64,
     /// Whether it was given up: the declared settings hold from then on.
@@ -123,44 +123,44 @@ pub trait Planner: Send + Sync + fmt::Debug + 'static {
     /// Asks. `None`: no usable answer, and the declared wishes hold.
     fn plan(&self, question: &Question) -> Option<Plan>;
     /// The last answer was thrown away.
-    fn absurd(&self, why: Absurd);
+    fn invalid(&self, why: InvalidPlan);
 }
 
 /// What an answer means for each of the items asked about, in their order.
-pub fn accept(question: &Question, plan: &Plan) -> Result<Vec<Planned>, Absurd> {
+pub fn accept(question: &Question, plan: &Plan) -> Result<Vec<Planned>, InvalidPlan> {
     let items = &question.items;
     match plan {
         Plan::Wait(wait) => {
-            let until = question.now.checked_add(*wait).ok_or(Absurd::TooLong)?;
+            let until = question.now.checked_add(*wait).ok_or(InvalidPlan::TooLong)?;
             if wait.is_zero() || items.iter().any(|item| item.left <= *wait) {
-                return Err(Absurd::TooLong);
+                return Err(InvalidPlan::TooLong);
             }
             Ok(vec![Planned::Until(until); items.len()])
         }
         Plan::Run(ids) => {
-            let Some(first) = ids.first() else { return Err(Absurd::Empty) };
+            let Some(first) = ids.first() else { return Err(InvalidPlan::Empty) };
             // Before they are looked up one by one: a list as long as a memory is no answer.
             if ids.len() > items.len() {
-                return Err(Absurd::Unknown);
+                return Err(InvalidPlan::Unknown);
             }
             let mut chosen = vec![false; items.len()];
             let (mut bucket, mut rows, mut rows_max) = (None, 0u32, question.rows_max.max(1));
             for id in ids {
-                let at = items.iter().position(|item| item.id == *id).ok_or(Absurd::Unknown)?;
+                let at = items.iter().position(|item| item.id == *id).ok_or(InvalidPlan::Unknown)?;
                 let (Some(item), Some(taken)) = (items.get(at), chosen.get_mut(at)) else {
-                    return Err(Absurd::Unknown);
+                    return Err(InvalidPlan::Unknown);
                 };
                 if std::mem::replace(taken, true) {
-                    return Err(Absurd::Unknown);
+                    return Err(InvalidPlan::Unknown);
                 }
                 if *bucket.get_or_insert(item.bucket) != item.bucket {
-                    return Err(Absurd::Mixed);
+                    return Err(InvalidPlan::Mixed);
                 }
                 rows = rows.saturating_add(item.rows);
                 rows_max = rows_max.min(question.rows_max_of.get(at).copied().unwrap_or(u32::MAX));
             }
             if ids.len() > 1 && rows > rows_max {
-                return Err(Absurd::TooMany);
+                return Err(InvalidPlan::TooMany);
             }
             // The others wait for the next answer, which comes as soon as these are taken, and for no longer than
             // the first of them can.
@@ -210,16 +210,17 @@ mod tests {
     }
 
     #[test]
-    fn absurd_answers_are_named() {
-        let check = |plan: Plan, why: Absurd| assert_eq!(accept(&question(), &plan), Err(why), "{plan:?}");
-        check(Plan::Run(vec![]), Absurd::Empty);
-        check(Plan::Run(vec![6]), Absurd::Unknown);
-        check(Plan::Run(vec![7, 7]), Absurd::Unknown);
-        check(Plan::Run(vec![7, 9]), Absurd::Mixed);
-        check(Plan::Run(vec![7, 8, 10]), Absurd::TooMany);
-        check(Plan::Run(vec![8, 10]), Absurd::TooMany);
-        check(Plan::Wait(Duration::ZERO), Absurd::TooLong);
-        check(Plan::Wait(Duration::from_millis(50)), Absurd::TooLong);
-        check(Plan::Wait(Duration::MAX), Absurd::TooLong);
+    fn invalid_answers_are_named() {
+        let check =
+            |plan: Plan, why: InvalidPlan| assert_eq!(accept(&question(), &plan), Err(why), "{plan:?}");
+        check(Plan::Run(vec![]), InvalidPlan::Empty);
+        check(Plan::Run(vec![6]), InvalidPlan::Unknown);
+        check(Plan::Run(vec![7, 7]), InvalidPlan::Unknown);
+        check(Plan::Run(vec![7, 9]), InvalidPlan::Mixed);
+        check(Plan::Run(vec![7, 8, 10]), InvalidPlan::TooMany);
+        check(Plan::Run(vec![8, 10]), InvalidPlan::TooMany);
+        check(Plan::Wait(Duration::ZERO), InvalidPlan::TooLong);
+        check(Plan::Wait(Duration::from_millis(50)), InvalidPlan::TooLong);
+        check(Plan::Wait(Duration::MAX), InvalidPlan::TooLong);
     }
 }

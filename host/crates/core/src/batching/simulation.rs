@@ -20,7 +20,7 @@ pub(super) struct Source {
     pub(super) weight: u32,
     pub(super) every: Duration,
     pub(super) waiting_max: usize,
-    pub(super) wishes: Wishes,
+    pub(super) hints: BatchingHints,
     pub(super) width: usize,
 }
 
@@ -31,7 +31,7 @@ impl Source {
             weight: 1,
             every: Duration::from_millis(every_ms),
             waiting_max: 64,
-            wishes: Wishes::default(),
+            hints: BatchingHints::default(),
             width: 320,
         }
     }
@@ -113,7 +113,7 @@ pub(super) fn simulate(lane: &Lane, sources: &[Source], length: Duration) -> (Ve
                     offered: item.offered,
                     deadline: now + Duration::from_secs(3600),
                     cancelled: false,
-                    wishes: sources[item.source].wishes,
+                    hints: sources[item.source].hints,
                     planned: Planned::Free,
                 })
                 .collect();
@@ -122,7 +122,7 @@ pub(super) fn simulate(lane: &Lane, sources: &[Source], length: Duration) -> (Ve
                 pixels_max: u64::MAX,
                 idle_others: (lane.engines - running.len() - 1) as u32,
                 running: running.len() as u32,
-                shapes_are_dear: false,
+                per_shape_compile_cost: false,
             };
             match decide(&view, &engine, &shares, &costs, now).next {
                 Next::Run(batch) => {

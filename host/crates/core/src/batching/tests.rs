@@ -89,7 +89,7 @@ fn backlogged_tenants_share_alike_and_by_weight() {
 fn low_priority_waits_and_does_not_starve() {
     let lane = Lane { rows_max: 1, engines: 1, cost_ms: core };
     let with = |priority, every| Source {
-        wishes: Wishes { priority, ..Wishes::default() },
+        hints: BatchingHints { priority, ..BatchingHints::default() },
         ..Source::new("same", every)
     };
     // High alone is more than the engine can do.
@@ -110,7 +110,7 @@ fn one_row<'a>(tenant: &'a TenantName, bucket: &'a Bucket, now: Instant) -> Wait
         offered: now,
         deadline: now + Duration::from_secs(60),
         cancelled: false,
-        wishes: Wishes::default(),
+        hints: BatchingHints::default(),
         planned: Planned::Free,
     }
 }
@@ -131,11 +131,16 @@ fn waiting_happens_where_it_is_allowed_and_pays() {
         costs
     };
     let check = |costs: &Costs, waiting: usize, wait_ms: u64, waits: bool| {
-        let wishes = Wishes { wait_max: Duration::from_millis(wait_ms), ..Wishes::default() };
+        let hints = BatchingHints { wait_max: Duration::from_millis(wait_ms), ..BatchingHints::default() };
         let items: Vec<Waiting<'_>> =
-            (0..waiting).map(|_| Waiting { wishes, ..one_row(&tenant, &bucket, now) }).collect();
-        let engine =
-            Engine { rows_max: 16, pixels_max: u64::MAX, idle_others: 0, running: 0, shapes_are_dear: false };
+            (0..waiting).map(|_| Waiting { hints, ..one_row(&tenant, &bucket, now) }).collect();
+        let engine = Engine {
+            rows_max: 16,
+            pixels_max: u64::MAX,
+            idle_others: 0,
+            running: 0,
+            per_shape_compile_cost: false,
+        };
         let next = decide(&items, &engine, &Shares::default(), costs, now).next;
         match next {
             Next::Wait(until) => {
@@ -160,9 +165,9 @@ fn waiting_happens_where_it_is_allowed_and_pays() {
 fn where_shapes_are_dear_nothing_is_tried_and_little_is_not_enough() {
     let (tenant, bucket, now) = (TenantName::from("t"), bucket(320), Instant::now());
     let item = || one_row(&tenant, &bucket, now);
-    let runs = |shapes_are_dear, costs: &Costs| {
+    let runs = |per_shape_compile_cost, costs: &Costs| {
         let engine =
-            Engine { rows_max: 2, pixels_max: u64::MAX, idle_others: 0, running: 0, shapes_are_dear };
+            Engine { rows_max: 2, pixels_max: u64::MAX, idle_others: 0, running: 0, per_shape_compile_cost };
         match decide(&[item(), item()], &engine, &Shares::default(), costs, now).next {
             Next::Run(batch) => batch.len(),
             other => panic!("{other:?}"),
@@ -184,12 +189,17 @@ fn where_shapes_are_dear_nothing_is_tried_and_little_is_not_enough() {
 fn what_nobody_waits_for_has_the_engines_to_itself() {
     let (tenant, bucket, now) = (TenantName::from("t"), bucket(320), Instant::now());
     let item = |background| Waiting {
-        wishes: Wishes { background, ..Wishes::default() },
+        hints: BatchingHints { background, ..BatchingHints::default() },
         ..one_row(&tenant, &bucket, now)
     };
     let next = |waiting: &[Waiting<'_>], running| {
-        let engine =
-            Engine { rows_max: 8, pixels_max: u64::MAX, idle_others: 0, running, shapes_are_dear: false };
+        let engine = Engine {
+            rows_max: 8,
+            pixels_max: u64::MAX,
+            idle_others: 0,
+            running,
+            per_shape_compile_cost: false,
+        };
         decide(waiting, &engine, &Shares::default(), &Costs::default(), now).next
     };
     assert_eq!(next(&[item(true), item(false)], 0), Next::Run(vec![1]), "neither before nor beside");
@@ -219,7 +229,7 @@ struct Any {
 
 fn any_item() -> impl Strategy<Value = Any> {
     let priority = prop_oneof![Just(Priority::High), Just(Priority::Normal), Just(Priority::Low)];
-    let wishes = (
+    let hints = (
         prop::option::of(1..8u32),
         0..20u64,
         priority,
@@ -227,7 +237,7 @@ fn any_item() -> impl Strategy<Value = Any> {
         0..4u8,
         prop::bool::weighted(0.2),
     );
-    ((0..4usize, 1..3usize, 1..5u32, 0..9000u64, 0..200u64, prop::bool::weighted(0.1)), wishes).prop_map(
+    ((0..4usize, 1..3usize, 1..5u32, 0..9000u64, 0..200u64, prop::bool::weighted(0.1)), hints).prop_map(
         |(
             (tenant, width, rows, age_ms, left_ms, cancelled),
             (rows_max, wait_ms, priority, isolated, planned, background),
@@ -279,7 +289,7 @@ proptest! {
             offered: now - Duration::from_millis(item.age_ms),
             deadline: now + Duration::from_millis(item.left_ms),
             cancelled: item.cancelled,
-            wishes: Wishes {
+            hints: BatchingHints {
                 rows_max: item.rows_max, wait_max: Duration::from_millis(item.wait_ms),
                 priority: item.priority, isolated: item.isolated, background: item.background,
             },
@@ -289,7 +299,7 @@ proptest! {
                 _ => Planned::Free,
             },
         }).collect();
-        let engine = Engine { rows_max, pixels_max: pixels_rows * 48 * 320, idle_others, running: 0, shapes_are_dear: false };
+        let engine = Engine { rows_max, pixels_max: pixels_rows * 48 * 320, idle_others, running: 0, per_shape_compile_cost: false };
         let decision = decide(&waiting, &engine, &shares, &costs, now);
         prop_assert_eq!(&decision, &decide(&waiting, &engine, &shares, &costs, now));
 
@@ -318,15 +328,15 @@ proptest! {
                 if members.len() > 1 {
                     prop_assert!(rows <= rows_max && rows_max > 1);
                     prop_assert!(u64::from(rows) * members[0].bucket.row_pixels() <= engine.pixels_max);
-                    prop_assert!(members.iter().all(|item| item.wishes.rows_max.is_none_or(|most| rows <= most)));
+                    prop_assert!(members.iter().all(|item| item.hints.rows_max.is_none_or(|most| rows <= most)));
                 }
                 prop_assert!(members.iter().all(|item| item.bucket == members[0].bucket));
-                if members.iter().any(|item| item.wishes.isolated) {
+                if members.iter().any(|item| item.hints.isolated) {
                     prop_assert!(members.iter().all(|item| item.tenant == members[0].tenant));
                 }
                 // What nobody waits for runs where there is nothing else.
-                let background = members[0].wishes.background;
-                let same = |item: &Waiting<'_>| item.wishes.background == background;
+                let background = members[0].hints.background;
+                let same = |item: &Waiting<'_>| item.hints.background == background;
                 prop_assert!(members.iter().all(|item| same(item)));
                 let mut living = waiting.iter().enumerate().filter(|(at, _)| !dead(at));
                 prop_assert!(!background || living.all(|(_, item)| same(item)));
@@ -350,7 +360,7 @@ proptest! {
         let sources: Vec<Source> = every.iter().enumerate().map(|(n, (every, class))| {
             let priority = [Priority::High, Priority::Normal, Priority::Low][*class];
             Source {
-                wishes: Wishes { priority, ..Wishes::default() },
+                hints: BatchingHints { priority, ..BatchingHints::default() },
                 waiting_max: 16,
                 ..Source::new(&format!("t{n}"), *every)
             }

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absurd_cost_leaves_the_clock_a_number() {
+    fn an_invalid_cost_leaves_the_clock_a_number() {
         let mut shares = Shares::<u32>::default();
         for cost in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, -1.0] {
             shares.serve(&1);

@@ -3,10 +3,10 @@
 
 use lector_core::{Rect, TextLayer};
 
-use super::Body;
+use super::DocumentHandle;
 use crate::wire::{Opened, PageFacts};
 
-pub(super) fn opened(opened: &Opened, body: &Body) -> bool {
+pub(super) fn opened(opened: &Opened, body: &DocumentHandle) -> bool {
     let pages = opened.pages;
     let known = u32::try_from(opened.facts.len()).unwrap_or(u32::MAX);
     (1..=body.limits.pages_max).contains(&pages)
@@ -14,7 +14,7 @@ pub(super) fn opened(opened: &Opened, body: &Body) -> bool {
         && opened.facts.iter().flatten().all(|page| facts(page, body))
 }
 
-pub(super) fn facts(facts: &PageFacts, body: &Body) -> bool {
+pub(super) fn facts(facts: &PageFacts, body: &DocumentHandle) -> bool {
     let positive = |value: f32| value.is_finite() && value > 0.0;
     match facts {
         PageFacts::Pdf { width_pt, height_pt } => positive(*width_pt) && positive(*height_pt),
@@ -24,7 +24,7 @@ pub(super) fn facts(facts: &PageFacts, body: &Body) -> bool {
     }
 }
 
-pub(super) fn text_layer(layer: &TextLayer, body: &Body) -> bool {
+pub(super) fn text_layer(layer: &TextLayer, body: &DocumentHandle) -> bool {
     // A character takes four bytes at most.
     let bytes_max = u64::from(body.limits.text_characters_max) * 4;
     let bytes: u64 = layer.spans.iter().map(|span| span.text.len() as u64).sum();

@@ -4,7 +4,7 @@
 use lector_core::{Rect, Size, TextLayer, TextSpan};
 use lector_fuzz::Feed;
 
-use super::{Body, checks};
+use super::{DocumentHandle, checks};
 use crate::kind::Kind;
 use crate::wire::{Limits, Opened, PageFacts};
 
@@ -22,7 +22,7 @@ fn facts(feed: &mut Feed<'_>) -> PageFacts {
 
 #[test]
 fn fuzz_claims() {
-    let body = Body {
+    let body = DocumentHandle {
         account: lector_core::fair::Account::new("tenant".into(), 1),
         id: 1,
         kind: Kind::Pdf,
@@ -75,7 +75,7 @@ fn fuzz_claims() {
                 font_size: feed.float(),
                 visible: true,
                 ends_line: false,
-                origin: lector_core::Origin::TextLayer,
+                source: lector_core::LineSource::TextLayer,
             }],
             pictures: vec![areas[1]],
             unmapped: 0,

@@ -70,7 +70,7 @@ impl Process {
             Err(Failure::Unanswered) => {
                 Err(DocumentError::NotReady { reason: format!("no word from it in {READY_TIMEOUT:?}") })
             }
-            Err(Failure::Unsent) => Err(DocumentError::NotReady { reason: process.autopsy() }),
+            Err(Failure::Unsent) => Err(DocumentError::NotReady { reason: process.exit_status() }),
             Err(Failure::Died(reason)) => Err(DocumentError::NotReady { reason }),
         }
     }
@@ -102,7 +102,7 @@ impl Process {
         match self.channel.receive(go_on) {
             Ok((reply, _)) => Ok(reply),
             Err(ChannelError::GaveUp) => Err(Failure::Unanswered),
-            Err(ChannelError::Closed) => Err(Failure::Died(self.autopsy())),
+            Err(ChannelError::Closed) => Err(Failure::Died(self.exit_status())),
             Err(other) => Err(Failure::Died(other.to_string())),
         }
     }
@@ -113,7 +113,7 @@ impl Process {
     }
 
     /// Ends the process for certain and says how it had ended by itself, if it had.
-    fn autopsy(&mut self) -> String {
+    fn exit_status(&mut self) -> String {
         match self.reap() {
             Some(status) => format!("the worker ended with {status}"),
             None => "the worker closed its socket".into(),

@@ -5,7 +5,7 @@
 //! hold slots. An open is overtaken a bounded number of times, so that a long document does not keep the tenant's next one
 //! out. Opens never take the last worker: a document that is slow to open holds up other opens and no render.
 //!
-//! Pure bookkeeping under the pool's lock. Called by `pool` and `desk`.
+//! Pure bookkeeping under the pool's lock. Called by `pool` and `work_queue`.
 
 use std::time::Instant;
 

@@ -25,7 +25,7 @@ struct LibraryConfig {
 }
 
 impl Library {
-    /// Loads and initialises the library in `file`. May happen once in a process.
+    /// Loads and initializes the library in `file`. May happen once in a process.
     pub(crate) fn load(file: &Path) -> Result<Library, String> {
         let bindings = Pdfium::bind_to_library(file)
             .map_err(|e| format!("loading {}: {e:?}; run `cargo xtask setup`", file.display()))?;

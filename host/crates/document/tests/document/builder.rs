@@ -1,6 +1,6 @@
 //! Writes small PDFs by hand, so that a test says exactly what is in one.
 
-/// A PDF of numbered objects; the first is the catalogue, object 2 the page tree.
+/// A PDF of numbered objects; the first is the catalog, object 2 the page tree.
 #[derive(Default)]
 pub struct Pdf {
     objects: Vec<Vec<u8>>,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::support::{House, PIXELS_MAX, corpus};
+use crate::support::{PIXELS_MAX, TestServer, corpus};
 
 const PAGES_MAX: u32 = 5;
 /// What is really wrong with files of the corpus.
@@ -13,7 +13,7 @@ const BROKEN_PAGE: [&str; 1] = ["pikepdf__378014596.pdf"];
 #[tokio::test]
 async fn all_files_are_read() {
     let Some(folder) = corpus() else { return };
-    let mut house = House::start(2).await;
+    let mut server = TestServer::start(2).await;
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|e| e == "pdf"));
     files.sort();
@@ -22,7 +22,7 @@ async fn all_files_are_read() {
     let mut slowest_text = (0.0_f64, String::new());
     for file in &files {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        let document = match house.open(&std::fs::read(file).unwrap()).await {
+        let document = match server.open(&std::fs::read(file).unwrap()).await {
             Ok(document) => document,
             Err(fault) => {
                 assert!(EXPECTED.contains(&fault.code), "{name}: {fault}");
@@ -72,8 +72,8 @@ async fn all_files_are_read() {
             }
         }
     }
-    house.settle().await;
-    let status = house.workers.status();
+    server.settle().await;
+    let status = server.workers.status();
     eprintln!(
         "{} files, {pages} pages, {words} words, {pictures} pictures, {unmapped} unmapped; slowest text layer \
          {:.1} ms ({}); faults: {faults:?}",
@@ -83,5 +83,5 @@ async fn all_files_are_read() {
     );
     assert_eq!((status.crashes, status.timeouts, status.respawns), (0, 0, 0), "{status:?}");
     assert!(words > 5_000 && pictures > 20);
-    house.end().await;
+    server.end().await;
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 use lector_document::DocumentConfig;
 
 use crate::builder::{Page, Pdf, hello};
-use crate::support::{Dice, House, PIXELS_MAX, code, config, corpus};
+use crate::support::{Dice, PIXELS_MAX, TestServer, code, config, corpus};
 
 #[tokio::test]
 async fn every_defect_has_its_code() {
-    let house = House::with(DocumentConfig { pages_max: 3, ..config(1) }).await;
+    let server = TestServer::with(DocumentConfig { pages_max: 3, ..config(1) }).await;
     let hello = hello();
     let check = async |bytes: &[u8], content_type, password, expect: &str| {
-        assert_eq!(code(house.open_as(bytes, content_type, password).await), expect);
+        assert_eq!(code(server.open_as(bytes, content_type, password).await), expect);
     };
     check(b"", None, None, "document_empty").await;
     check(b"plain words", None, None, "document_unsupported_type").await;
@@ -26,7 +26,7 @@ async fn every_defect_has_its_code() {
     }
     check(&long.bytes(), None, None, "document_too_many_pages").await;
     check(b"\x89PNG\r\n\x1a\n", None, None, "image_invalid").await;
-    let document = house.open_as(&hello, Some("application/octet-stream"), Some("unused")).await.unwrap();
+    let document = server.open_as(&hello, Some("application/octet-stream"), Some("unused")).await.unwrap();
     assert_eq!((document.page_count(), document.content_type()), (1, "application/pdf"));
     assert_eq!(code(document.page(1).await), "page_out_of_range");
     assert_eq!(code(document.page(0).await.unwrap().render(-3.0, PIXELS_MAX).await), "dpi_invalid");
@@ -36,29 +36,29 @@ async fn every_defect_has_its_code() {
         check(&locked, None, Some("wrong"), "pdf_password_wrong").await;
         check(&locked, None, Some("nul\0inside"), "pdf_password_wrong").await;
         for password in ["owner", "user"] {
-            let page = house.open_as(&locked, None, Some(password)).await.unwrap().page(0).await.unwrap();
+            let page = server.open_as(&locked, None, Some(password)).await.unwrap().page(0).await.unwrap();
             page.render(50.0, PIXELS_MAX).await.unwrap();
         }
     }
-    house.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn huge_pages_are_refused_before_memory_is_taken() {
-    let house = House::start(1).await;
+    let server = TestServer::start(1).await;
     for side in [8400, 14400] {
         let page = Page { media_box: [0, 0, side, side], ..Page::default() };
-        let page = house.page(&Pdf::new().page(&page).bytes()).await;
-        let answered = house.workers.status().answered;
+        let page = server.page(&Pdf::new().page(&page).bytes()).await;
+        let answered = server.workers.status().answered;
         let fault = page.render(200.0, PIXELS_MAX).await.err().unwrap();
-        assert_eq!(house.workers.status().answered, answered, "no worker was asked");
+        assert_eq!(server.workers.status().answered, answered, "no worker was asked");
         assert_eq!(fault.code, "page_too_many_pixels");
         let words: Vec<&str> = fault.message.split_whitespace().collect();
         let named = words.windows(2).find(|pair| pair[1] == "dpi").unwrap()[0];
         let image = page.render(named.parse().unwrap(), PIXELS_MAX).await.unwrap();
         assert!(image.size().pixels() <= PIXELS_MAX && image.size().pixels() > PIXELS_MAX * 9 / 10);
     }
-    house.end().await;
+    server.end().await;
 }
 
 /// A stream that unpacks to far more than it is. PNG's pixels are a zlib stream that PDF reads as well.
@@ -94,11 +94,11 @@ fn bomb(side: u32) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_bomb_is_one_page_error() {
-    let house = House::with(DocumentConfig { worker_memory_bytes: 96 << 20, ..config(1) }).await;
+    let server = TestServer::with(DocumentConfig { worker_memory_bytes: 96 << 20, ..config(1) }).await;
     let bytes = bomb(16_000);
     assert!(bytes.len() < 2 << 20);
-    let document = house.open(&bytes).await.unwrap();
-    let good = house.page(&hello()).await;
+    let document = server.open(&bytes).await.unwrap();
+    let good = server.page(&hello()).await;
     for index in 0..2 {
         let page = document.page(index).await.unwrap();
         let result = page.render(72.0, PIXELS_MAX).await;
@@ -110,7 +110,7 @@ async fn a_bomb_is_one_page_error() {
         }
         good.render(72.0, PIXELS_MAX).await.unwrap();
     }
-    house.end().await;
+    server.end().await;
 }
 
 /// Codes that damage may lead to; anything else is a defect of the room.
@@ -132,12 +132,12 @@ const DAMAGE: [&str; 14] = [
 ];
 
 #[tokio::test]
-async fn damaged_files_never_hang_and_never_take_the_house_along() {
+async fn damaged_files_never_hang_and_never_take_the_server_along() {
     // Short for what hangs, and long for a sound page on a busy machine.
     let limit = Duration::from_secs(8);
     let limits =
         DocumentConfig { open_timeout: limit, text_timeout: limit, render_timeout: limit, ..config(2) };
-    let house = House::with(limits).await;
+    let server = TestServer::with(limits).await;
     let mut seeds = vec![hello()];
     if let Some(corpus) = corpus() {
         let names = [
@@ -151,7 +151,7 @@ async fn damaged_files_never_hang_and_never_take_the_house_along() {
         ];
         seeds.extend(names.iter().filter_map(|name| std::fs::read(corpus.join(name)).ok()));
     }
-    let good = house.page(&hello()).await;
+    let good = server.page(&hello()).await;
     let mut dice = Dice(0x5eed);
     let mut seen = std::collections::BTreeMap::<&str, u32>::new();
     let mut rounds = 0;
@@ -159,7 +159,7 @@ async fn damaged_files_never_hang_and_never_take_the_house_along() {
         rounds += 1;
         let bytes = damaged(&seeds[rounds % seeds.len()], &mut dice);
         let outcome = async {
-            let document = house.open(&bytes).await?;
+            let document = server.open(&bytes).await?;
             let page = document.page(0).await?;
             page.text_layer().await?;
             page.render(50.0, 4_000_000).await
@@ -171,9 +171,9 @@ async fn damaged_files_never_hang_and_never_take_the_house_along() {
             good.render(36.0, PIXELS_MAX).await.unwrap();
         }
     }
-    eprintln!("{rounds} mutations: {seen:?}; {:?}", house.workers.status().respawns);
+    eprintln!("{rounds} mutations: {seen:?}; {:?}", server.workers.status().respawns);
     good.render(36.0, PIXELS_MAX).await.unwrap();
-    house.end().await;
+    server.end().await;
 }
 
 /// Cut off, overwritten, with a piece doubled or left out.

@@ -1,4 +1,4 @@
-//! Picture files: every format, colour type and depth comes out as the RGB that a viewer would show.
+//! Picture files: every format, color type and depth comes out as the RGB that a viewer would show.
 
 use std::io::Cursor;
 
@@ -7,9 +7,9 @@ use lector_core::port::PageKind;
 use lector_core::{Image, Size};
 use tiff::encoder::{TiffEncoder, colortype};
 
-use crate::support::{House, PIXELS_MAX, code};
+use crate::support::{PIXELS_MAX, TestServer, code};
 
-/// A picture without symmetry: red corner top left, grey ramp elsewhere.
+/// A picture without symmetry: red corner top left, gray ramp elsewhere.
 fn sample() -> RgbImage {
     RgbImage::from_fn(60, 40, |x, y| {
         if x < 20 && y < 10 {
@@ -27,8 +27,8 @@ fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     out.into_inner()
 }
 
-async fn native(house: &House, bytes: &[u8]) -> Image {
-    let page = house.page(bytes).await;
+async fn native(server: &TestServer, bytes: &[u8]) -> Image {
+    let page = server.page(bytes).await;
     let info = page.info();
     assert_eq!(info.kind, PageKind::Raster);
     assert!(page.text_layer().await.unwrap().spans.is_empty());
@@ -44,7 +44,7 @@ fn assert_like(image: &Image, expect: &RgbImage, tolerance: u8, what: &str) {
 
 #[tokio::test]
 async fn every_format_comes_out_as_it_went_in() {
-    let house = House::start(1).await;
+    let server = TestServer::start(1).await;
     let rgb = sample();
     let image = DynamicImage::ImageRgb8(rgb.clone());
     let formats = [
@@ -56,34 +56,34 @@ async fn every_format_comes_out_as_it_went_in() {
     ];
     for (format, content_type, tolerance) in formats {
         let bytes = encoded(&image, format);
-        let document = house.open_as(&bytes, Some(content_type), None).await.unwrap();
+        let document = server.open_as(&bytes, Some(content_type), None).await.unwrap();
         assert_eq!((document.content_type(), document.page_count()), (content_type, 1));
-        assert_like(&native(&house, &bytes).await, &rgb, tolerance, content_type);
+        assert_like(&native(&server, &bytes).await, &rgb, tolerance, content_type);
     }
     let deep = DynamicImage::ImageLuma16(image.to_luma16());
-    let grey = DynamicImage::ImageLuma16(image.to_luma16()).to_rgb8();
-    assert_like(&native(&house, &encoded(&deep, ImageFormat::Png)).await, &grey, 1, "grey, 16 bits");
+    let gray = DynamicImage::ImageLuma16(image.to_luma16()).to_rgb8();
+    assert_like(&native(&server, &encoded(&deep, ImageFormat::Png)).await, &gray, 1, "gray, 16 bits");
     let deep = DynamicImage::ImageRgb16(image.to_rgb16());
-    assert_like(&native(&house, &encoded(&deep, ImageFormat::Png)).await, &rgb, 1, "RGB, 16 bits");
-    house.end().await;
+    assert_like(&native(&server, &encoded(&deep, ImageFormat::Png)).await, &rgb, 1, "RGB, 16 bits");
+    server.end().await;
 }
 
 #[tokio::test]
 async fn alpha_is_laid_over_white() {
-    let house = House::start(1).await;
+    let server = TestServer::start(1).await;
     let rgba = RgbaImage::from_fn(30, 2, |x, _| Rgba([0, 0, 0, u8::try_from(x * 8).unwrap()]));
     let expect = RgbImage::from_fn(30, 2, |x, _| Rgb([255 - u8::try_from(x * 8).unwrap(); 3]));
     let image = DynamicImage::ImageRgba8(rgba);
     for format in [ImageFormat::Png, ImageFormat::WebP] {
         let bytes = encoded(&image, format);
-        assert_like(&native(&house, &bytes).await, &expect, 1, &format!("{format:?}"));
+        assert_like(&native(&server, &bytes).await, &expect, 1, &format!("{format:?}"));
     }
     let mut tiff = Cursor::new(Vec::new());
     let mut encoder = TiffEncoder::new(&mut tiff).unwrap();
     let rgba = image.to_rgba8();
     encoder.write_image::<colortype::RGBA8>(30, 2, rgba.as_raw()).unwrap();
-    assert_like(&native(&house, tiff.get_ref()).await, &expect, 1, "TIFF with alpha");
-    house.end().await;
+    assert_like(&native(&server, tiff.get_ref()).await, &expect, 1, "TIFF with alpha");
+    server.end().await;
 }
 
 /// A JPEG's header with an EXIF block that says how the camera was held, or a resolution.
@@ -95,7 +95,7 @@ fn with_exif_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
 
 #[tokio::test]
 async fn exif_orientation_is_applied() {
-    let house = House::start(1).await;
+    let server = TestServer::start(1).await;
     let upright = sample();
     let image = DynamicImage::ImageRgb8(upright.clone());
     // How the sensor saw it, so that the stated orientation makes it upright.
@@ -111,38 +111,38 @@ async fn exif_orientation_is_applied() {
     ];
     for (orientation, stored) in stored {
         let jpeg = with_exif_orientation(&encoded(&stored, ImageFormat::Jpeg), orientation);
-        assert_like(&native(&house, &jpeg).await, &upright, 60, &format!("orientation {orientation}"));
+        assert_like(&native(&server, &jpeg).await, &upright, 60, &format!("orientation {orientation}"));
     }
-    house.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn tiffs_of_many_pages_and_kinds() {
-    let house = House::start(1).await;
+    let server = TestServer::start(1).await;
     let rgb = sample();
     let image = DynamicImage::ImageRgb8(rgb.clone());
-    let grey8 = image.to_luma8();
-    let grey16: Vec<u16> = image.to_luma16().into_raw();
+    let gray8 = image.to_luma8();
+    let gray16: Vec<u16> = image.to_luma16().into_raw();
     let deep: Vec<u16> = image.to_rgb16().into_raw();
-    // CMYK of a grey ramp: all of it in the black ink.
-    let cmyk: Vec<u8> = grey8.iter().flat_map(|v| [0, 0, 0, 255 - v]).collect();
+    // CMYK of a gray ramp: all of it in the black ink.
+    let cmyk: Vec<u8> = gray8.iter().flat_map(|v| [0, 0, 0, 255 - v]).collect();
     let mut tiff = Cursor::new(Vec::new());
     let mut encoder = TiffEncoder::new(&mut tiff).unwrap();
     encoder.write_image::<colortype::RGB8>(60, 40, rgb.as_raw()).unwrap();
-    encoder.write_image::<colortype::Gray8>(60, 40, grey8.as_raw()).unwrap();
-    encoder.write_image::<colortype::Gray16>(60, 40, &grey16).unwrap();
+    encoder.write_image::<colortype::Gray8>(60, 40, gray8.as_raw()).unwrap();
+    encoder.write_image::<colortype::Gray16>(60, 40, &gray16).unwrap();
     encoder.write_image::<colortype::RGB16>(60, 40, &deep).unwrap();
     encoder.write_image::<colortype::CMYK8>(60, 40, &cmyk).unwrap();
-    let document = house.open(tiff.get_ref()).await.unwrap();
+    let document = server.open(tiff.get_ref()).await.unwrap();
     assert_eq!((document.page_count(), document.content_type()), (5, "image/tiff"));
-    let grey = DynamicImage::ImageLuma8(grey8).to_rgb8();
-    for (index, expect) in [&rgb, &grey, &grey, &rgb, &grey].into_iter().enumerate() {
+    let gray = DynamicImage::ImageLuma8(gray8).to_rgb8();
+    for (index, expect) in [&rgb, &gray, &gray, &rgb, &gray].into_iter().enumerate() {
         let page = document.page(u32::try_from(index).unwrap()).await.unwrap();
         let image = page.render(page.info().native_dpi.unwrap(), PIXELS_MAX).await.unwrap();
         assert_like(&image, expect, 1, &format!("page {index}"));
     }
     assert_eq!(code(document.page(5).await), "page_out_of_range");
-    house.end().await;
+    server.end().await;
 }
 
 /// A TIFF of one uncompressed strip, written by hand for what the encoder cannot write.
@@ -180,37 +180,37 @@ fn small_tiff(
 
 #[tokio::test]
 async fn bilevel_and_palette_tiffs() {
-    let house = House::start(1).await;
+    let server = TestServer::start(1).await;
     let (black, white) = ([0, 0, 0], [255, 255, 255]);
     // 10 x 2, 1 bit, white is zero: the way of fax machines.
     let entries = [(258, 3, 1, 1), (259, 3, 1, 1), (262, 3, 1, 0), (277, 3, 1, 1)];
     let fax = small_tiff(10, 2, &entries, &[], &[0b1000_0000, 0b0100_0000, 0, 0]);
-    let image = native(&house, &fax).await;
+    let image = native(&server, &fax).await;
     assert_eq!(image.size(), Size { width: 10, height: 2 });
     let pixels: Vec<_> = image.samples().chunks_exact(3).collect();
     let expect: Vec<_> = (0..20).map(|at| if at == 0 || at == 9 { black } else { white }).collect();
     assert_eq!(pixels, expect);
 
-    // 3 x 1, 4 bits, colour map of 16: red, green, blue.
+    // 3 x 1, 4 bits, color map of 16: red, green, blue.
     let mut map = vec![0_u16; 48];
     (map[1], map[16 + 2], map[32 + 3]) = (0xffff, 0xffff, 0xffff);
     let map: Vec<u8> = map.into_iter().flat_map(u16::to_le_bytes).collect();
     let entries = [(258, 3, 1, 4), (259, 3, 1, 1), (262, 3, 1, 3), (277, 3, 1, 1), (320, 3, 48, u32::MAX)];
     let palette = small_tiff(3, 1, &entries, &map, &[0x12, 0x30]);
-    let image = native(&house, &palette).await;
+    let image = native(&server, &palette).await;
     assert_eq!(image.samples(), [255, 0, 0, 0, 255, 0, 0, 0, 255]);
-    house.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn resolution_is_read_and_other_resolutions_are_rendered() {
-    let house = House::start(1).await;
+    let server = TestServer::start(1).await;
     let mut jpeg = encoded(&DynamicImage::ImageRgb8(sample()), ImageFormat::Jpeg);
-    let page = house.page(&jpeg).await;
+    let page = server.page(&jpeg).await;
     assert_eq!(page.info().native_dpi, Some(200.0), "nominal");
     let place = jpeg.windows(5).position(|w| w == b"JFIF\0").unwrap();
     jpeg.splice(place + 7..place + 12, [1, 1, 0x2c, 1, 0x2c]);
-    let page = house.page(&jpeg).await;
+    let page = server.page(&jpeg).await;
     let info = page.info();
     assert_eq!((info.native_dpi, info.width_pt), (Some(300.0), 60.0 * 72.0 / 300.0));
     let half = page.render(150.0, PIXELS_MAX).await.unwrap();
@@ -219,7 +219,7 @@ async fn resolution_is_read_and_other_resolutions_are_rendered() {
     assert_eq!(page.render(600.0, PIXELS_MAX).await.unwrap().size().width, 120);
     let fault = page.render(300.0, 1_000).await.err().unwrap();
     assert_eq!(fault.code, "page_too_many_pixels");
-    house.end().await;
+    server.end().await;
 }
 
 /// A PNG header that claims a size, with nothing behind it worth the name.
@@ -240,11 +240,11 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[tokio::test]
 async fn too_large_and_broken_pictures_are_refused_from_their_headers() {
-    let house = House::start(1).await;
-    let fault = house.open(&claimed_png(20_000, 20_000)).await.err().unwrap();
+    let server = TestServer::start(1).await;
+    let fault = server.open(&claimed_png(20_000, 20_000)).await.err().unwrap();
     assert_eq!(fault.code, "image_too_large");
     assert!(fault.message.contains("20000 x 20000"), "{}", fault.message);
-    let document = house.open(&claimed_png(300, 300)).await.unwrap();
+    let document = server.open(&claimed_png(300, 300)).await.unwrap();
     let page = document.page(0).await.unwrap();
     assert_eq!(code(page.render(200.0, PIXELS_MAX).await), "image_invalid");
 
@@ -253,18 +253,18 @@ async fn too_large_and_broken_pictures_are_refused_from_their_headers() {
     {
         let bytes = encoded(&image, format);
         let outcome = async {
-            let page = house.open(&bytes[..bytes.len() * 2 / 3]).await?.page(0).await?;
+            let page = server.open(&bytes[..bytes.len() * 2 / 3]).await?.page(0).await?;
             page.render(page.info().native_dpi.unwrap(), PIXELS_MAX).await
         };
         assert_eq!(code(outcome.await), "image_invalid", "{format:?} cut off");
     }
-    assert_eq!(house.workers.status().respawns, 0, "no worker was lost over it");
-    house.end().await;
+    assert_eq!(server.workers.status().respawns, 0, "no worker was lost over it");
+    server.end().await;
 }
 
 #[tokio::test]
-async fn damaged_pictures_never_take_the_house_along() {
-    let house = House::start(1).await;
+async fn damaged_pictures_never_take_the_server_along() {
+    let server = TestServer::start(1).await;
     let image = DynamicImage::ImageRgb8(sample());
     let mut tiff = Cursor::new(Vec::new());
     TiffEncoder::new(&mut tiff).unwrap().write_image::<colortype::RGB8>(60, 40, sample().as_raw()).unwrap();
@@ -281,12 +281,12 @@ async fn damaged_pictures_never_take_the_house_along() {
             bytes[at] = u8::try_from(dice.roll(256)).unwrap();
         }
         let outcome = async {
-            let page = house.open(&bytes).await?.page(0).await?;
+            let page = server.open(&bytes).await?.page(0).await?;
             page.render(page.info().native_dpi.unwrap(), PIXELS_MAX).await
         };
         *seen.entry(code(outcome.await)).or_default() += 1;
     }
-    eprintln!("damaged pictures: {seen:?}, respawns {}", house.workers.status().respawns);
+    eprintln!("damaged pictures: {seen:?}, respawns {}", server.workers.status().respawns);
     let allowed = [
         "no fault",
         "image_invalid",
@@ -299,7 +299,7 @@ async fn damaged_pictures_never_take_the_house_along() {
         "document_too_many_pages",
     ];
     assert!(seen.keys().all(|code| allowed.contains(code)), "{seen:?}");
-    house.end().await;
+    server.end().await;
 }
 
 /// The raw stream of the first picture object of a PDF.
@@ -320,30 +320,30 @@ fn difference(a: &Image, b: &Image) -> f64 {
 #[tokio::test]
 async fn inks_and_fax_codes_look_as_pdfium_draws_them() {
     let Some(corpus) = crate::support::corpus() else { return };
-    let house = House::start(1).await;
+    let server = TestServer::start(1).await;
     let read = |name: &str| std::fs::read(corpus.join(name)).unwrap();
 
     // A JPEG in CMYK, with the inverted inks that Adobe writes.
     let pdf = read("img2pdf__CMYK.jpg.pdf");
-    let drawn = house.page(&pdf).await;
+    let drawn = server.page(&pdf).await;
     let dpi = 115.0 / drawn.info().width_pt * 72.0;
     let drawn = drawn.render(dpi, PIXELS_MAX).await.unwrap();
-    let decoded = native(&house, picture_stream(&pdf)).await;
+    let decoded = native(&server, picture_stream(&pdf)).await;
     assert!(difference(&drawn, &decoded) < 12.0, "CMYK JPEG: {}", difference(&drawn, &decoded));
 
     // CCITT group 4, as scanners and fax machines write it; and the same with black and white swapped.
     let pdf = read("img2pdf__mono.tif.pdf");
-    let drawn = house.page(&pdf).await.render(dpi, PIXELS_MAX).await.unwrap();
+    let drawn = server.page(&pdf).await.render(dpi, PIXELS_MAX).await.unwrap();
     let fax = picture_stream(&pdf);
     let tiff = |photometric| {
         let entries = [(258, 3, 1, 1), (259, 3, 1, 4), (262, 3, 1, photometric), (277, 3, 1, 1)];
         small_tiff(115, 48, &entries, &[], fax)
     };
     let differences = [
-        difference(&drawn, &native(&house, &tiff(0)).await),
-        difference(&drawn, &native(&house, &tiff(1)).await),
+        difference(&drawn, &native(&server, &tiff(0)).await),
+        difference(&drawn, &native(&server, &tiff(1)).await),
     ];
     assert!(differences.iter().any(|d| *d < 1.0), "group 4: {differences:?}");
     assert!(differences.iter().any(|d| *d > 200.0), "group 4: {differences:?}");
-    house.end().await;
+    server.end().await;
 }

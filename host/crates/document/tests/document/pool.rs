@@ -8,7 +8,7 @@ use lector_core::Kind;
 use lector_document::{DocumentError, DocumentWorkers, WorkerTask, WorkersStatus};
 
 use crate::builder::{endless, hello};
-use crate::support::{House, PIXELS_MAX, code, config};
+use crate::support::{PIXELS_MAX, TestServer, code, config};
 
 fn kill(pid: u32) {
     // SAFETY: plain numbers; the process is a child of this test.
@@ -17,43 +17,43 @@ fn kill(pid: u32) {
 
 #[tokio::test]
 async fn a_killed_worker_costs_one_page_one_fault() {
-    let mut house = House::start(2).await;
-    let neighbour = house.page(&hello()).await;
-    let slow = house.page(&endless()).await;
+    let mut server = TestServer::start(2).await;
+    let neighbour = server.page(&hello()).await;
+    let slow = server.page(&endless()).await;
     let rendering = tokio::spawn(async move { slow.render(72.0, PIXELS_MAX).await });
     // The neighbour's pages go on while the slow one runs, whichever worker has what.
-    let busy = house.rendering().await;
+    let busy = server.rendering().await;
     neighbour.render(72.0, PIXELS_MAX).await.unwrap();
-    assert_eq!((house.workers.status().rendering(), rendering.is_finished()), (vec![busy], false));
+    assert_eq!((server.workers.status().rendering(), rendering.is_finished()), (vec![busy], false));
     kill(busy);
     assert_eq!(code(rendering.await.unwrap()), "page_render_crashed");
     neighbour.render(72.0, PIXELS_MAX).await.unwrap();
     // The keeper counts a replacement when it stands, which may be after the neighbour's page.
-    let status = house.until("the worker is replaced", |status| status.respawns > 0).await;
+    let status = server.until("the worker is replaced", |status| status.respawns > 0).await;
     assert_eq!((status.crashes, status.timeouts, status.respawns), (1, 0, 1));
-    house.settle().await;
-    assert!(!house.workers.status().pids().contains(&busy));
-    house.end().await;
+    server.settle().await;
+    assert!(!server.workers.status().pids().contains(&busy));
+    server.end().await;
 }
 
 #[tokio::test]
 async fn the_status_tells_which_worker_answers_what() {
-    let house = House::start(2).await;
-    let (good, slow) = (house.page(&hello()).await, house.page(&endless()).await);
+    let server = TestServer::start(2).await;
+    let (good, slow) = (server.page(&hello()).await, server.page(&endless()).await);
     good.render(72.0, PIXELS_MAX).await.unwrap();
-    let idle = house.until("the workers are idle", |status| status.idle == 2).await;
+    let idle = server.until("the workers are idle", |status| status.idle == 2).await;
     assert!(idle.processes.iter().all(|process| process.task.is_none()), "{idle:?}");
     let rendering = tokio::spawn(async move { slow.render(72.0, PIXELS_MAX).await });
-    let pid = house.rendering().await;
-    let status = house.workers.status();
+    let pid = server.rendering().await;
+    let status = server.workers.status();
     let tasks: Vec<_> = status.processes.iter().filter_map(|p| Some((p.pid, p.task?))).collect();
     // The documents are numbered from 1, and this one came second.
     assert_eq!(tasks, [(pid, WorkerTask::Render { document: 2, page: 0 })]);
     rendering.abort();
-    house.until("the worker is replaced", |status| status.respawns == 1).await;
+    server.until("the worker is replaced", |status| status.respawns == 1).await;
     let none = |status: &WorkersStatus| status.processes.iter().all(|process| process.task.is_none());
-    house.until("nothing is being answered", none).await;
-    house.end().await;
+    server.until("nothing is being answered", none).await;
+    server.end().await;
 }
 
 /// In the kernel's letters: R runs, S sleeps, Z is dead and not reaped; X where there is no process.
@@ -66,40 +66,42 @@ fn state(pid: u32) -> char {
 async fn a_page_that_hangs_is_ended_and_its_neighbours_wait_no_longer_than_that() {
     // Long enough for the good page on a busy machine; the other one never ends.
     let limit = Duration::from_secs(3);
-    let house = House::with(lector_document::DocumentConfig { render_timeout: limit, ..config(1) }).await;
-    let slow = house.page(&endless()).await;
-    let good = house.page(&hello()).await;
+    let server =
+        TestServer::with(lector_document::DocumentConfig { render_timeout: limit, ..config(1) }).await;
+    let slow = server.page(&endless()).await;
+    let good = server.page(&hello()).await;
     let (slow, good) = tokio::join!(slow.render(72.0, PIXELS_MAX), good.render(72.0, PIXELS_MAX));
     assert_eq!(code(slow), "page_render_timeout");
     // There is one worker: the good page had to wait for the end of the other one, and got it.
     good.unwrap();
-    assert_eq!(house.workers.status().timeouts, 1);
-    house.end().await;
+    assert_eq!(server.workers.status().timeouts, 1);
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_document_that_costs_too_many_workers_is_given_up() {
     let limit = Duration::from_millis(30);
-    let house = House::with(lector_document::DocumentConfig { render_timeout: limit, ..config(1) }).await;
-    let slow = house.page(&endless()).await;
+    let server =
+        TestServer::with(lector_document::DocumentConfig { render_timeout: limit, ..config(1) }).await;
+    let slow = server.page(&endless()).await;
     let mut codes = Vec::new();
     for _ in 0..17 {
         codes.push(code(slow.render(72.0, PIXELS_MAX).await));
     }
     assert_eq!(codes.iter().filter(|code| **code == "page_render_timeout").count(), 16);
-    assert_eq!(codes.last(), Some(&"document_given_up"));
+    assert_eq!(codes.last(), Some(&"document_abandoned"));
     // (Not rendered: 30 ms may be too short for any page on a busy machine.)
-    house.page(&hello()).await.text_layer().await.unwrap();
-    house.end().await;
+    server.page(&hello()).await.text_layer().await.unwrap();
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_worker_found_dead_costs_nobody_a_fault() {
-    let mut house = House::start(1).await;
-    let page = house.page(&hello()).await;
+    let mut server = TestServer::start(1).await;
+    let page = server.page(&hello()).await;
     for _ in 0..3 {
-        house.settle().await;
-        let pid = house.workers.status().pids()[0];
+        server.settle().await;
+        let pid = server.workers.status().pids()[0];
         kill(pid);
         // Dead, and not reaped before its keeper looks.
         while !matches!(state(pid), 'Z' | 'X') {
@@ -107,40 +109,40 @@ async fn a_worker_found_dead_costs_nobody_a_fault() {
         }
         page.render(72.0, PIXELS_MAX).await.unwrap();
     }
-    assert_eq!(house.workers.status().crashes, 0);
-    house.end().await;
+    assert_eq!(server.workers.status().crashes, 0);
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_caller_that_goes_leaves_a_usable_worker() {
-    let house = House::start(1).await;
-    let (slow, good) = (house.page(&endless()).await, house.page(&hello()).await);
+    let server = TestServer::start(1).await;
+    let (slow, good) = (server.page(&endless()).await, server.page(&hello()).await);
     let begun = {
         let slow = slow.clone();
         tokio::spawn(async move { slow.render(72.0, PIXELS_MAX).await })
     };
-    house.rendering().await;
+    server.rendering().await;
     let waiting: Vec<_> = (0..2).map(|_| slow.render(72.0, PIXELS_MAX)).collect();
     // Polled once, they are in the queue; then their callers go, as the first one does.
     for mut waiting in waiting {
         assert!(waiting.as_mut().now_or_never().is_none());
     }
-    assert_eq!(house.workers.status().queued, 2);
+    assert_eq!(server.workers.status().queued, 2);
     begun.abort();
     // The first is cut off after a moment's grace and not after the minute that a rendering may take; the two behind it
     // are never begun.
     good.render(72.0, PIXELS_MAX).await.unwrap();
-    let status = house.workers.status();
+    let status = server.workers.status();
     assert_eq!((status.crashes, status.timeouts, status.respawns), (0, 0, 1));
-    house.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn more_documents_than_a_worker_holds_are_opened_again_as_needed() {
-    let house = House::start(2).await;
+    let server = TestServer::start(2).await;
     let mut pages = Vec::new();
     for _ in 0..30 {
-        pages.push(house.page(&hello()).await);
+        pages.push(server.page(&hello()).await);
     }
     for round in 0..3 {
         let renders = pages.iter().map(|page| page.render(36.0, PIXELS_MAX));
@@ -148,8 +150,8 @@ async fn more_documents_than_a_worker_holds_are_opened_again_as_needed() {
             assert_eq!(result.unwrap().size().width, 150, "round {round}");
         }
     }
-    assert_eq!(house.workers.status().respawns, 0);
-    house.end().await;
+    assert_eq!(server.workers.status().respawns, 0);
+    server.end().await;
 }
 
 #[tokio::test]
@@ -169,14 +171,14 @@ async fn start_up_failures_say_what_to_do() {
 
 #[tokio::test]
 async fn stopping_ends_what_waits_and_what_runs() {
-    let house = House::start(1).await;
-    let slow = house.page(&endless()).await;
-    let (workers, pids) = (house.workers.clone(), house.pids.clone());
+    let server = TestServer::start(1).await;
+    let slow = server.page(&endless()).await;
+    let (workers, pids) = (server.workers.clone(), server.pids.clone());
     let page = slow.clone();
     let running = tokio::spawn(async move { page.render(72.0, PIXELS_MAX).await });
     let page = slow.clone();
     let waiting = tokio::spawn(async move { page.render(72.0, PIXELS_MAX).await });
-    house.until("one renders and one waits", |s| s.rendering().len() == 1 && s.queued == 1).await;
+    server.until("one renders and one waits", |s| s.rendering().len() == 1 && s.queued == 1).await;
     workers.shutdown().await;
     assert_eq!(workers.status().timeouts, 0, "the rendering was cut off, and not waited for");
     for result in [running.await.unwrap(), waiting.await.unwrap(), slow.render(72.0, PIXELS_MAX).await] {

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::builder::endless;
-use crate::support::{HANG, House, config, example};
+use crate::support::{HANG, TestServer, config, example};
 
 /// How an attempt ends: with this exit code, or by this signal.
 #[derive(Debug, PartialEq)]
@@ -70,9 +70,9 @@ fn a_worker_is_not_for_people() {
 
 #[tokio::test]
 async fn the_kernel_confirms_what_a_worker_reports() {
-    let house = House::start(1).await;
-    let report = house.workers.status().sandbox.unwrap();
-    let pid = house.pids[0];
+    let server = TestServer::start(1).await;
+    let report = server.workers.status().sandbox.unwrap();
+    let pid = server.pids[0];
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let says =
         |line: &str| status.lines().any(|l| l.split_whitespace().collect::<Vec<_>>().join(" ") == line);
@@ -94,7 +94,7 @@ async fn the_kernel_confirms_what_a_worker_reports() {
         }
         Err(_) => eprintln!("SKIPPED: /proc/{pid}/fd is not readable for this user"),
     }
-    house.end().await;
+    server.end().await;
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub fn cache() -> PathBuf {
 }
 
 /// The room, and every process that was seen in it. `end` asserts that none is left.
-pub struct House {
+pub struct TestServer {
     pub workers: Arc<DocumentWorkers>,
     pub pids: Vec<u32>,
 }
@@ -63,15 +63,15 @@ fn account() -> Account {
     Account::new("tenant".into(), 1)
 }
 
-impl House {
-    pub async fn start(workers: usize) -> House {
+impl TestServer {
+    pub async fn start(workers: usize) -> TestServer {
         Self::with(config(workers)).await
     }
 
-    pub async fn with(config: DocumentConfig) -> House {
+    pub async fn with(config: DocumentConfig) -> TestServer {
         let workers = DocumentWorkers::start(config).await.unwrap();
         let pids = workers.status().pids();
-        House { workers, pids }
+        TestServer { workers, pids }
     }
 
     pub async fn open(&self, bytes: &[u8]) -> Result<Arc<dyn OpenDocument>, Fault> {

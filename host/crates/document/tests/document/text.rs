@@ -3,7 +3,7 @@
 use lector_core::{Image, Rect, TextLayer};
 
 use crate::builder::{Page, Pdf, hello};
-use crate::support::{House, PIXELS_MAX, config};
+use crate::support::{PIXELS_MAX, TestServer, config};
 
 fn words(layer: &TextLayer) -> Vec<&str> {
     layer.spans.iter().map(|span| span.text.as_str()).collect()
@@ -34,13 +34,13 @@ fn around(layer: &TextLayer) -> Rect {
 
 #[tokio::test]
 async fn words_stand_where_they_are_seen_on_turned_and_cropped_pages() {
-    let house = House::start(1).await;
+    let server = TestServer::start(1).await;
     for rotate in [0, 90, 180, 270] {
         for crop_box in [None, Some([30, 200, 280, 390])] {
             for media_box in [[0, 0, 300, 400], [-40, 10, 310, 420]] {
                 let content = "BT /F1 24 Tf 50 300 Td (Hello world) Tj ET";
                 let page = Page { media_box, crop_box, rotate, content, ..Page::default() };
-                let page = house.page(&Pdf::new().page(&page).bytes()).await;
+                let page = server.page(&Pdf::new().page(&page).bytes()).await;
                 let r = crop_box.unwrap_or(media_box);
                 let (wide, high) = ((r[2] - r[0]) as f32, (r[3] - r[1]) as f32);
                 let expect = if rotate % 180 == 0 { (wide, high) } else { (high, wide) };
@@ -65,16 +65,16 @@ async fn words_stand_where_they_are_seen_on_turned_and_cropped_pages() {
             }
         }
     }
-    house.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn lines_columns_hyphens_and_hidden_text() {
-    let house = House::start(1).await;
+    let server = TestServer::start(1).await;
     let content = "BT /F1 12 Tf 20 350 Td (one two) Tj 150 0 Td (right) Tj -150 -14 Td (exam-) Tj 0 -14 Td (ple \
                    end) Tj 3 Tr 0 -60 Td (hidden) Tj 0 Tr 0 -500 Td (outside) Tj ET \
                    q 2 0 0 2 20 40 cm BT /F1 10 Tf (big) Tj ET Q";
-    let page = house.page(&Pdf::new().page(&Page { content, ..Page::default() }).bytes()).await;
+    let page = server.page(&Pdf::new().page(&Page { content, ..Page::default() }).bytes()).await;
     let layer = page.text_layer().await.unwrap();
     let said: Vec<(&str, bool, bool)> =
         layer.spans.iter().map(|s| (s.text.as_str(), s.ends_line, s.visible)).collect();
@@ -93,12 +93,12 @@ async fn lines_columns_hyphens_and_hidden_text() {
     );
     let big = layer.spans.last().unwrap();
     assert!((big.font_size - 20.0).abs() < 0.1, "the size as displayed: {}", big.font_size);
-    house.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn pictures_are_found_in_forms_and_clipped_to_the_page() {
-    let house = House::start(1).await;
+    let server = TestServer::start(1).await;
     let mut pdf = Pdf::new();
     let image = pdf.stream(
         "/Type /XObject /Subtype /Image /Width 1 /Height 1 /BitsPerComponent 8 /ColorSpace /DeviceRGB",
@@ -114,7 +114,7 @@ async fn pictures_are_found_in_forms_and_clipped_to_the_page() {
     let content = "q 1 0 0 1 100 200 cm /Fm Do Q q 100 0 0 100 250 350 cm /I Do Q q 5 0 0 5 9 9 cm /I Do Q";
     let xobjects = format!("/I {image} 0 R /Fm {form} 0 R");
     pdf.page(&Page { content, xobjects, ..Page::default() });
-    let page = house.page(&pdf.bytes()).await;
+    let page = server.page(&pdf.bytes()).await;
     let layer = page.text_layer().await.unwrap();
     let expect = [
         Rect { x: 110.0, y: 400.0 - 250.0, width: 60.0, height: 40.0 },
@@ -125,26 +125,26 @@ async fn pictures_are_found_in_forms_and_clipped_to_the_page() {
     let at = |x: usize, y: usize| image.samples()[(y * 300 + x) * 3..][..3].to_vec();
     assert_eq!(at(140, 170), [255, 0, 0], "red is red: the order of the bytes is RGB");
     assert_eq!(at(5, 5), [255, 255, 255]);
-    house.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn form_fields_and_annotations_are_drawn() {
     let Some(corpus) = crate::support::corpus() else { return };
-    let house = House::start(1).await;
+    let server = TestServer::start(1).await;
     let bytes = std::fs::read(corpus.join("pikepdf__form.pdf")).unwrap();
-    let page = house.page(&bytes).await;
+    let page = server.page(&bytes).await;
     let image = page.render(72.0, PIXELS_MAX).await.unwrap();
     assert!(image.samples().iter().any(|v| *v < 100), "the form is blank");
-    let plain = house.page(&hello()).await;
+    let plain = server.page(&hello()).await;
     assert!(plain.render(72.0, PIXELS_MAX).await.is_ok());
-    house.end().await;
+    server.end().await;
 }
 
 #[tokio::test]
 async fn a_page_of_too_many_words_or_characters_is_refused_and_not_cut() {
     let limits = lector_document::DocumentConfig { text_words_max: 3, text_characters_max: 20, ..config(1) };
-    let house = House::with(limits).await;
+    let server = TestServer::with(limits).await;
     for (text, said) in [
         ("one two six", Ok(3)),
         ("one two six ten", Err("more than 3 words")),
@@ -152,7 +152,8 @@ async fn a_page_of_too_many_words_or_characters_is_refused_and_not_cut() {
         ("abcdefghijklmnopqrstuvwxyz", Err("26 characters")),
     ] {
         let content = format!("BT /F1 8 Tf 20 350 Td ({text}) Tj ET");
-        let page = house.page(&Pdf::new().page(&Page { content: &content, ..Page::default() }).bytes()).await;
+        let page =
+            server.page(&Pdf::new().page(&Page { content: &content, ..Page::default() }).bytes()).await;
         match (page.text_layer().await, said) {
             (Ok(layer), Ok(words)) => assert_eq!(layer.spans.len(), words, "{text}"),
             (Err(fault), Err(said)) => {
@@ -163,5 +164,5 @@ async fn a_page_of_too_many_words_or_characters_is_refused_and_not_cut() {
         }
         assert!(page.render(72.0, PIXELS_MAX).await.is_ok(), "its pixels can be read all the same");
     }
-    house.end().await;
+    server.end().await;
 }

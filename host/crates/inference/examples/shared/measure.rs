@@ -1,6 +1,6 @@
 //! Inputs that look like print, and the process's own figures. For the examples beside it.
 
-/// Dark strokes on white paper, normalised to -1..1: as sparse as print is, the same at every call.
+/// Dark strokes on white paper, normalized to -1..1: as sparse as print is, the same at every call.
 pub fn page_like([rows, channels, height, width]: [usize; 4]) -> Vec<f32> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut data = Vec::with_capacity(rows * channels * height * width);

@@ -3,7 +3,7 @@
 use lector_core::Tensor;
 
 use super::{Measure, floats, ratio};
-use crate::catalogue::ClassificationLimits;
+use crate::catalog::ClassificationLimits;
 
 pub(super) struct Tally {
     limits: ClassificationLimits,

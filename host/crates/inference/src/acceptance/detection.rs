@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use lector_core::Tensor;
 
 use super::{Measure, floats, ratio};
-use crate::catalogue::DetectionLimits;
+use crate::catalog::DetectionLimits;
 
 /// Components below this many pixels are noise to every post-processing.
 const BOX_PIXELS_MIN: usize = 16;

@@ -1,13 +1,13 @@
-//! The golden batch: pictures of a catalogue as the tensors that a model takes.
+//! The golden batch: pictures of a catalog as the tensors that a model takes.
 //!
-//! Pictures are netpbm (P5 grey, P6 RGB, one byte a sample), which needs no codec. They are the catalogue's own and still
+//! Pictures are netpbm (P5 gray, P6 RGB, one byte a sample), which needs no codec. They are the catalog's own and still
 //! read with bounds.
 
 use std::path::Path;
 
 use lector_core::{Tensor, TensorData};
 
-use crate::catalogue::{ModelEntry, Task};
+use crate::catalog::{ModelEntry, Task};
 
 /// Largest picture file.
 const PICTURE_BYTES_MAX: u64 = 16 << 20;
@@ -20,7 +20,7 @@ pub struct Picture {
     pub width: usize,
     /// Rows.
     pub height: usize,
-    /// Grey, or red, green and blue.
+    /// Gray, or red, green and blue.
     pub channels: usize,
     /// `height * width * channels` samples.
     pub samples: Vec<u8>,
@@ -69,7 +69,7 @@ impl Picture {
         Self::parse(&std::fs::read(path).map_err(|e| failed(e.to_string()))?).map_err(failed)
     }
 
-    /// Normalised planes, padded on the right with zeros up to `width`.
+    /// Normalized planes, padded on the right with zeros up to `width`.
     fn planes(&self, entry: &ModelEntry, width: usize) -> Vec<f32> {
         let spec = &entry.preprocess;
         let (mean, std) = (spec.mean.unwrap_or([0.0; 3]), spec.std.unwrap_or([1.0; 3]));

@@ -3,7 +3,7 @@
 use lector_core::{Tensor, TensorData};
 
 use super::{Measure, floats, ratio};
-use crate::catalogue::RecognitionLimits;
+use crate::catalog::RecognitionLimits;
 
 /// The class that CTC puts between characters.
 const BLANK: i64 = 0;

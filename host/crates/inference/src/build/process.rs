@@ -11,7 +11,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{BuildOrder, Builder, Outcome, Saying, Step};
+use super::{BuildOrder, Builder, BuilderMessage, Outcome, Step};
 use crate::error::chain;
 
 /// Longest line in either direction.
@@ -84,7 +84,7 @@ pub(crate) fn carry_out(
     let log = std::thread::spawn(move || tail(log));
     let reader = std::thread::spawn(move || {
         for line in lines(output) {
-            let Ok(saying) = serde_json::from_str::<Saying>(&line) else { continue };
+            let Ok(saying) = serde_json::from_str::<BuilderMessage>(&line) else { continue };
             if sender.send(saying).is_err() {
                 return;
             }
@@ -93,9 +93,9 @@ pub(crate) fn carry_out(
     let deadline = Instant::now() + timeout;
     let ending = loop {
         match sayings.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(Saying::Step { step, detail }) => hear(step, &detail),
-            Ok(Saying::Done(outcome)) => break Ok(outcome),
-            Ok(Saying::Failed { why }) => break Err(why),
+            Ok(BuilderMessage::Step { step, detail }) => hear(step, &detail),
+            Ok(BuilderMessage::Done(outcome)) => break Ok(outcome),
+            Ok(BuilderMessage::Failed { why }) => break Err(why),
             Err(RecvTimeoutError::Timeout) => {
                 break Err(format!("the build took longer than {} s", timeout.as_secs()));
             }
@@ -174,7 +174,7 @@ pub fn builder_main() -> ExitCode {
     let outcome = match (order, watch) {
         (Ok(order), Ok(_)) => Builder::open(order)
             .and_then(|builder| {
-                builder.run(|step, detail| say(&Saying::Step { step, detail: detail.to_owned() }))
+                builder.run(|step, detail| say(&BuilderMessage::Step { step, detail: detail.to_owned() }))
             })
             .map_err(|error| chain(&error)),
         (Err(why), _) => Err(format!("the order is not understood: {why}")),
@@ -182,17 +182,17 @@ pub fn builder_main() -> ExitCode {
     };
     match outcome {
         Ok(outcome) => {
-            say(&Saying::Done(outcome));
+            say(&BuilderMessage::Done(outcome));
             ExitCode::SUCCESS
         }
         Err(why) => {
-            say(&Saying::Failed { why });
+            say(&BuilderMessage::Failed { why });
             ExitCode::FAILURE
         }
     }
 }
 
-fn say(saying: &Saying) {
+fn say(saying: &BuilderMessage) {
     let text = serde_json::to_string(saying).unwrap_or_default();
     let mut output = io::stdout().lock();
     // Nobody listens any more: the process is about to be ended anyway.

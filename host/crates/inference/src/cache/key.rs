@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::Sha256;
-use crate::provider::Rung;
+use crate::catalog::Sha256;
+use crate::provider::EngineVariant;
 
 /// Grows when this build's files would not be understood by an older or a newer host.
 pub(crate) const LAYOUT: u32 = 1;
@@ -23,7 +23,8 @@ pub struct EngineKey {
     /// What the host appends to the model.
     pub reduce: String,
     /// Provider and precision.
-    pub rung: Rung,
+    #[serde(rename = "rung")]
+    pub variant: EngineVariant,
     /// Versions of all libraries that take part.
     pub libraries: BTreeMap<String, String>,
     /// Version of the device's driver; empty for a CPU.
@@ -48,7 +49,7 @@ impl EngineKey {
     /// Name of its folder: readable, and different for different keys.
     pub fn folder(&self) -> String {
         let digest = self.digest();
-        let rung = super::plain(&self.rung.to_string());
-        format!("{}-{rung}-{}", self.model, digest.get(..16).unwrap_or_default())
+        let variant = super::plain(&self.variant.to_string());
+        format!("{}-{variant}-{}", self.model, digest.get(..16).unwrap_or_default())
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{EngineKey, MANIFEST, USED};
 use crate::acceptance::Verdict;
-use crate::catalogue::Sha256;
+use crate::catalog::Sha256;
 
 /// Largest manifest that is read.
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;

@@ -12,7 +12,7 @@ fn key(model: &str) -> EngineKey {
         model: model.to_owned(),
         model_sha256: "00".to_owned(),
         reduce: String::new(),
-        rung: "openvino/bf16".parse().unwrap(),
+        variant: "openvino/bf16".parse().unwrap(),
         libraries: BTreeMap::from([("openvino".to_owned(), "1".to_owned())]),
         driver: String::new(),
         device: "x86_64 avx2".to_owned(),
@@ -64,7 +64,7 @@ fn what_is_published_is_found_and_nothing_else() {
     // Every part of the key makes another key.
     let changes: [fn(&mut EngineKey); 7] = [
         |k| k.model_sha256 = "01".to_owned(),
-        |k| k.rung = "openvino/f32".parse().unwrap(),
+        |k| k.variant = "openvino/f32".parse().unwrap(),
         |k| k.libraries.insert("openvino".to_owned(), "2".to_owned()).map_or((), drop),
         |k| k.driver = "580".to_owned(),
         |k| k.device = "x86_64 avx512f".to_owned(),
@@ -89,7 +89,7 @@ fn a_draft_that_is_dropped_leaves_nothing() {
 }
 
 #[test]
-fn what_cannot_be_trusted_is_set_aside_with_a_reason_and_can_be_built_again() {
+fn what_cannot_be_trusted_is_quarantined_with_a_reason_and_can_be_built_again() {
     let check = |damage: &dyn Fn(&Path), expect: &str| {
         let (_dir, cache) = cache(0);
         let dir = publish(&cache, &key("m"), b"engine");
@@ -98,7 +98,7 @@ fn what_cannot_be_trusted_is_set_aside_with_a_reason_and_can_be_built_again() {
             Found::SetAside { reason } => assert!(reason.contains(expect), "{reason} lacks {expect}"),
             other => panic!("{other:?} for {expect}"),
         }
-        let aside = cache.set_asides().unwrap();
+        let aside = cache.quarantined().unwrap();
         assert!(aside[0].1.contains(expect), "{aside:?}");
         assert!(matches!(cache.find(&key("m")).unwrap(), Found::Nothing));
         publish(&cache, &key("m"), b"engine");
@@ -128,18 +128,18 @@ fn what_cannot_be_trusted_is_set_aside_with_a_reason_and_can_be_built_again() {
 }
 
 #[test]
-fn set_aside_does_not_grow_for_ever() {
+fn quarantined_does_not_grow_for_ever() {
     let (_dir, cache) = cache(0);
     for _ in 0..SET_ASIDE_MAX + 5 {
         let dir = publish(&cache, &key("m"), b"engine");
-        cache.set_aside(&dir, "a test").unwrap();
+        cache.quarantine(&dir, "a test").unwrap();
         // Two of one millisecond would have one name.
         let now = SystemTime::now();
         while SystemTime::now().duration_since(now).unwrap() < Duration::from_millis(2) {
             std::thread::yield_now();
         }
     }
-    assert_eq!(cache.set_asides().unwrap().len(), SET_ASIDE_MAX);
+    assert_eq!(cache.quarantined().unwrap().len(), SET_ASIDE_MAX);
 }
 
 #[test]

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use lector_core::port::{Company, WorkDone, WorkItem};
+use lector_core::port::{BatchComposition, WorkDone, WorkItem};
 use lector_core::{Fault, Kind, ModelName, TenantName, Tensor};
 
 use super::queue::{Batch, Shared, Ticket, bucket};
 use crate::cores::{Claimant, Cores, Nobody};
 use crate::engine::Slot;
 use crate::meter::Meter;
-use crate::provider::Rung;
+use crate::provider::EngineVariant;
 
 pub(super) struct Owner {
     pub(super) slot: Arc<Slot>,
@@ -77,9 +77,10 @@ impl Owner {
         tenants.sort_unstable();
         tenants.dedup();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let company = Company { run, rows, items: count(tickets.len()), tenants: count(tenants.len()) };
+        let composition =
+            BatchComposition { run, rows, items: count(tickets.len()), tenants: count(tenants.len()) };
         let span = tickets.first().map(|ticket| ticket.span.clone()).unwrap_or_else(tracing::Span::none);
-        let items = company.items;
+        let items = composition.items;
         let entered =
             tracing::debug_span!(parent: &span, "inference", model = %self.model, run, rows, items).entered();
         for other in tickets.iter().skip(1) {
@@ -91,11 +92,11 @@ impl Owner {
         let took = started.elapsed();
         self.meter.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.queue.ended(&bucket, rows, outcome.is_ok().then_some(took));
-        self.meter.ran(&company, &bucket, took);
+        self.meter.ran(&composition, &bucket, took);
         match outcome {
-            Ok((outputs, rung)) => {
+            Ok((outputs, variant)) => {
                 for (ticket, outputs) in tickets.into_iter().zip(outputs) {
-                    self.answer(ticket, Ok((outputs, rung)), started, took, company);
+                    self.answer(ticket, Ok((outputs, variant)), started, took, composition);
                 }
             }
             Err(cause) if tickets.len() > 1 => {
@@ -108,7 +109,7 @@ impl Owner {
             }
             Err(cause) => {
                 for ticket in tickets {
-                    self.answer(ticket, Err(cause.clone()), started, took, company);
+                    self.answer(ticket, Err(cause.clone()), started, took, composition);
                 }
             }
         }
@@ -122,27 +123,27 @@ impl Owner {
         let started = Instant::now();
         let outcome = run_caught(&self.slot, &ticket.item.inputs, &ticket.item.outputs);
         let took = started.elapsed();
-        let company = Company { run: 0, rows: ticket.rows, items: 1, tenants: 1 };
-        self.meter.ran(&company, &ticket.bucket, took);
-        self.answer(ticket, outcome, started, took, company);
+        let composition = BatchComposition { run: 0, rows: ticket.rows, items: 1, tenants: 1 };
+        self.meter.ran(&composition, &ticket.bucket, took);
+        self.answer(ticket, outcome, started, took, composition);
     }
 
     fn answer(
         &self,
         ticket: Ticket,
-        outcome: Result<(Vec<Tensor>, Rung), String>,
+        outcome: Result<(Vec<Tensor>, EngineVariant), String>,
         started: Instant,
         run: Duration,
-        company: Company,
+        composition: BatchComposition,
     ) {
         let queue_wait = started.saturating_duration_since(ticket.offered);
-        self.meter.waited(&ticket.bucket, ticket.rows, ticket.item.terms.content, queue_wait);
+        self.meter.waited(&ticket.bucket, ticket.rows, ticket.item.scheduling.content, queue_wait);
         let Ticket { item, reply, .. } = ticket;
         drop(item);
         let answer = match outcome {
-            Ok((outputs, rung)) => {
-                let rung = (rung.provider.as_str(), rung.precision.as_str());
-                Ok(WorkDone { outputs, queue_wait, run, company, rung })
+            Ok((outputs, variant)) => {
+                let variant = (variant.provider.as_str(), variant.precision.as_str());
+                Ok(WorkDone { outputs, queue_wait, run, composition, variant })
             }
             Err(cause) => Err(self.failed(cause)),
         };
@@ -151,17 +152,17 @@ impl Owner {
     }
 
     /// One run over all of them; gives each one's outputs, and what it ran on.
-    fn run(&self, tickets: &[Ticket]) -> Result<(Vec<Vec<Tensor>>, Rung), String> {
+    fn run(&self, tickets: &[Ticket]) -> Result<(Vec<Vec<Tensor>>, EngineVariant), String> {
         let first = &tickets.first().ok_or("a batch of nothing")?.item;
         if tickets.len() == 1 {
-            let (outputs, rung) = run_caught(&self.slot, &first.inputs, &first.outputs)?;
-            return Ok((vec![outputs], rung));
+            let (outputs, variant) = run_caught(&self.slot, &first.inputs, &first.outputs)?;
+            return Ok((vec![outputs], variant));
         }
         let inputs = joined(tickets).ok_or("inputs of one bucket do not fit together")?;
-        let (whole, rung) = run_caught(&self.slot, &inputs, &first.outputs)?;
+        let (whole, variant) = run_caught(&self.slot, &inputs, &first.outputs)?;
         drop(inputs);
         let outputs = apart(&whole, tickets).ok_or("an output does not come apart by rows")?;
-        Ok((outputs, rung))
+        Ok((outputs, variant))
     }
 
     fn failed(&self, cause: String) -> Fault {
@@ -175,9 +176,9 @@ impl Owner {
 /// Whose time a run is, by rows. What nobody waits for runs in time that nobody else wanted.
 fn payers(batch: &Batch) -> Vec<(TenantName, u32, f64)> {
     let of = |ticket: &Ticket| {
-        let WorkItem { tenant, terms, .. } = &ticket.item;
+        let WorkItem { tenant, scheduling, .. } = &ticket.item;
         let part = f64::from(ticket.rows) / f64::from(batch.rows.max(1));
-        (!terms.wishes.background).then(|| (tenant.clone(), terms.weight, part))
+        (!scheduling.hints.background).then(|| (tenant.clone(), scheduling.weight, part))
     };
     batch.tickets.iter().filter_map(of).collect()
 }
@@ -218,10 +219,10 @@ fn run_caught(
     slot: &Slot,
     inputs: &[(String, Tensor)],
     outputs: &[String],
-) -> Result<(Vec<Tensor>, Rung), String> {
+) -> Result<(Vec<Tensor>, EngineVariant), String> {
     let run = || {
         let mut engine = slot.for_run();
-        Ok((engine.run(inputs, outputs)?, engine.rung()))
+        Ok((engine.run(inputs, outputs)?, engine.variant()))
     };
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(format!("panic: {}", panic_text(&*panic))))
 }

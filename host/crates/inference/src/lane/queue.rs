@@ -18,7 +18,7 @@ use lector_core::port::{WorkDone, WorkItem};
 use lector_core::{Fault, Kind, ModelName, TenantName, Tensor};
 use tokio::sync::oneshot;
 
-use super::consult::{Consultation, Programs};
+use super::plan_query::{BatchingPolicies, PlanQuery};
 use crate::cores::{Claim, Claimant};
 use crate::meter::Meter;
 
@@ -77,9 +77,9 @@ struct State {
     waiting: Vec<Ticket>,
     shares: Shares,
     costs: Costs,
-    programs: Programs,
+    programs: BatchingPolicies,
     running: u32,
-    shapes_are_dear: bool,
+    per_shape_compile_cost: bool,
     offers: u64,
     runs: u64,
     closed: bool,
@@ -156,7 +156,7 @@ impl Queue {
             if state.closed {
                 return false;
             }
-            state = self.consult(state);
+            state = self.plan_query(state);
             let now = Instant::now();
             let Decision { dropped, next } = state.decide(&self.bounds, now);
             if !dropped.is_empty() {
@@ -177,7 +177,7 @@ impl Queue {
 
     /// What is to be run now; `None` where another owner was faster, or all were dead or wait for company.
     pub(super) fn take(&self, meter: &Meter) -> Option<Batch> {
-        let mut state = self.consult(self.lock());
+        let mut state = self.plan_query(self.lock());
         let Decision { dropped, next } = state.decide(&self.bounds, Instant::now());
         let batch = match next {
             // Positions count before the removal of the dead, so both are removed at once.
@@ -222,9 +222,9 @@ impl Queue {
     }
 
     /// Other engines: what was learned of the old ones is of no use, and new shapes cost them more or less than the old ones.
-    pub(super) fn engine_changed(&self, shapes_are_dear: bool) {
+    pub(super) fn engine_changed(&self, per_shape_compile_cost: bool) {
         let mut state = self.lock();
-        (state.costs, state.shapes_are_dear) = (Costs::default(), shapes_are_dear);
+        (state.costs, state.per_shape_compile_cost) = (Costs::default(), per_shape_compile_cost);
     }
 
     /// Takes nothing any more, and answers all that wait.
@@ -242,7 +242,7 @@ impl Queue {
 
     /// Asks the programs whose items have changed. The lock is given up while one is asked, so that offers never wait
     /// for a tenant's code.
-    fn consult<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    fn plan_query<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         // Each is asked once at most: whoever changes meanwhile is asked before the next run.
         let mut left = state.programs.len();
         while left > 0
@@ -269,12 +269,12 @@ impl Claimant for Queue {
         let waiting =
             state.waiting.iter().filter(|ticket| !ticket.reply.is_closed()).map(|ticket| &ticket.item);
         let start = |item: &WorkItem| state.shares.start_of(&item.tenant);
-        let behind = |item: &WorkItem| item.terms.wishes.background;
+        let behind = |item: &WorkItem| item.scheduling.hints.background;
         let turn = |a: &WorkItem, b: &WorkItem| behind(a).cmp(&behind(b)).then(start(a).total_cmp(&start(b)));
         match waiting.min_by(|a, b| turn(a, b)) {
             None => Claim::Nobody,
             Some(next) if behind(next) => Claim::Background,
-            Some(next) => Claim::Tenant(next.tenant.clone(), next.terms.weight),
+            Some(next) => Claim::Tenant(next.tenant.clone(), next.scheduling.weight),
         }
     }
 }
@@ -287,7 +287,7 @@ impl State {
             pixels_max: bounds.pixels_max,
             idle_others: bounds.sessions.saturating_sub(self.running + 1),
             running: self.running,
-            shapes_are_dear: self.shapes_are_dear,
+            per_shape_compile_cost: self.per_shape_compile_cost,
         };
         decide(&view, &engine, &self.shares, &self.costs, now)
     }
@@ -297,7 +297,7 @@ impl State {
     fn begin(&mut self, batch: &[usize]) -> Option<(Batch, Vec<usize>)> {
         let head = self.waiting.get(*batch.first()?)?;
         let bucket = head.bucket.clone();
-        let charged = !head.item.terms.wishes.background;
+        let charged = !head.item.scheduling.hints.background;
         if charged {
             self.shares.serve(&head.item.tenant);
         }
@@ -305,8 +305,8 @@ impl State {
         let rows: u32 = members.clone().map(|ticket| ticket.rows).sum();
         let row_ms = self.costs.predict_ms(&bucket, rows) / f64::from(rows.max(1));
         for ticket in members.filter(|_| charged) {
-            let terms = &ticket.item.terms;
-            self.shares.charge(&ticket.item.tenant, terms.weight, row_ms * f64::from(ticket.rows));
+            let scheduling = &ticket.item.scheduling;
+            self.shares.charge(&ticket.item.tenant, scheduling.weight, row_ms * f64::from(ticket.rows));
         }
         let mut tickets = Vec::with_capacity(batch.len());
         let mut left = Vec::with_capacity(self.waiting.len());
@@ -366,17 +366,17 @@ impl State {
         Duration::from_secs_f64(ms / 1e3 / f64::from(sessions.max(1)))
     }
 
-    fn next_consultation(&mut self, bounds: &Bounds) -> Option<Consultation> {
+    fn next_consultation(&mut self, bounds: &Bounds) -> Option<PlanQuery> {
         let (waiting, costs) = (&self.waiting, &self.costs);
         self.programs.next(waiting, costs, bounds, self.running, Instant::now())
     }
 
     /// Notes what a program said of the items that still wait.
-    fn settle(&mut self, consultation: Consultation, answer: Option<Plan>) {
+    fn settle(&mut self, consultation: PlanQuery, answer: Option<Plan>) {
         let planned = answer.and_then(|answer| match plan::accept(&consultation.question, &answer) {
             Ok(planned) => Some(planned),
             Err(why) => {
-                consultation.planner.absurd(why);
+                consultation.planner.invalid(why);
                 None
             }
         });
@@ -398,16 +398,16 @@ impl State {
 }
 
 fn view(ticket: &Ticket) -> Waiting<'_> {
-    let WorkItem { tenant, deadline, terms, .. } = &ticket.item;
+    let WorkItem { tenant, deadline, scheduling, .. } = &ticket.item;
     Waiting {
         tenant,
-        weight: terms.weight,
+        weight: scheduling.weight,
         bucket: &ticket.bucket,
         rows: ticket.rows,
         offered: ticket.offered,
         deadline: *deadline,
         cancelled: ticket.reply.is_closed(),
-        wishes: terms.wishes,
+        hints: scheduling.hints,
         planned: ticket.planned,
     }
 }

@@ -3,9 +3,9 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use lector_core::batching::plan::{Absurd, Plan, Planner, Question};
+use lector_core::batching::plan::{InvalidPlan, Plan, Planner, Question};
 use lector_core::model::PortInfo;
-use lector_core::port::Company;
+use lector_core::port::BatchComposition;
 use lector_core::{Dtype, Tensor, TensorData};
 
 use super::*;
@@ -56,8 +56,8 @@ fn stage_of(queue_items_max: usize, rows_max: u32) -> Stage {
     let lane = Lane::start(LaneParts {
         info: Arc::new(info),
         limits: Limits { width: None, side: None, run_pixels_max: 1000 },
-        rung: Rung::REFERENCE,
-        seats: Seats { sessions: 1, threads: 1 },
+        variant: EngineVariant::REFERENCE,
+        session_config: SessionConfig { sessions: 1, threads: 1 },
         queue_items_max,
         cores: Arc::new(Cores::new(1)),
         calibrate: false,
@@ -79,7 +79,7 @@ fn item_of(tenant: &str, x: &[f32], deadline: Instant) -> WorkItem {
         inputs: vec![("x".to_owned(), Tensor::new(&[x.len()], TensorData::F32(x.to_vec())).unwrap())],
         outputs: vec!["y".to_owned()],
         deadline,
-        terms: Terms::default(),
+        scheduling: Scheduling::default(),
     }
 }
 
@@ -230,7 +230,7 @@ fn engines_are_swapped_between_runs_and_nothing_is_lost() {
     });
     assert_eq!(stage.lane.status().provider, "cuda");
     // An idle lane frees the old engine at once.
-    stage.lane.swap(Rung::REFERENCE, vec![Box::new(Triple(gone_in))]);
+    stage.lane.swap(EngineVariant::REFERENCE, vec![Box::new(Triple(gone_in))]);
     gone.recv().unwrap();
     assert_eq!(value(stage.lane.offer(item(5.0, later())).unwrap()), 15.0);
     assert_eq!((stage.lane.status().provider, stage.lane.slots[0].cores_per_run()), ("cpu", 1));
@@ -266,12 +266,12 @@ fn items_of_different_tenants_run_together_and_each_gets_its_own_rows() {
     drop(stage.lane.offer(item_of("d", &[8.0], later())).unwrap());
     let late = stage.lane.offer(item_of("d", &[9.0], Instant::now())).unwrap();
     (0..2).for_each(|_| stage.word.send("ok").unwrap());
-    assert_eq!(outcome(running).company, Company { run: 1, rows: 1, items: 1, tenants: 1 });
+    assert_eq!(outcome(running).composition, BatchComposition { run: 1, rows: 1, items: 1, tenants: 1 });
     for (answer, (_, x)) in answers.into_iter().zip(&offers) {
         let done = outcome(answer);
         assert_eq!(values(&done), x.iter().map(|v| v * 2.0).collect::<Vec<_>>());
         assert_eq!(done.outputs[0].shape(), [x.len()]);
-        assert_eq!(done.company, Company { run: 2, rows: 7, items: 4, tenants: 3 });
+        assert_eq!(done.composition, BatchComposition { run: 2, rows: 7, items: 4, tenants: 3 });
     }
     assert_eq!(code(late), "engine_deadline");
     let together: Vec<f32> = stage.running.try_iter().flatten().collect();
@@ -286,7 +286,7 @@ fn who_wishes_to_be_alone_is() {
     let (stage, running) = accelerated(16);
     let isolated = |tenant: &str, x: f32| {
         let mut item = item_of(tenant, &[x], later());
-        item.terms.wishes.isolated = true;
+        item.scheduling.hints.isolated = true;
         stage.lane.offer(item).unwrap()
     };
     let answers = [
@@ -297,9 +297,12 @@ fn who_wishes_to_be_alone_is() {
     ];
     (0..3).for_each(|_| stage.word.send("ok").unwrap());
     outcome(running);
-    let company: Vec<(u32, u32)> =
-        answers.into_iter().map(outcome).map(|done| (done.company.items, done.company.tenants)).collect();
-    assert_eq!(company, [(2, 2), (2, 1), (2, 1), (2, 2)]);
+    let composition: Vec<(u32, u32)> = answers
+        .into_iter()
+        .map(outcome)
+        .map(|done| (done.composition.items, done.composition.tenants))
+        .collect();
+    assert_eq!(composition, [(2, 2), (2, 1), (2, 1), (2, 2)]);
 }
 
 #[test]
@@ -342,7 +345,7 @@ fn who_floods_a_lane_is_refused_and_not_those_beside_it() {
 struct Program {
     says: Mutex<Option<Plan>>,
     asked: Mutex<Vec<Vec<u64>>>,
-    absurd: Mutex<Vec<Absurd>>,
+    invalid: Mutex<Vec<InvalidPlan>>,
 }
 
 impl Planner for Program {
@@ -353,47 +356,47 @@ impl Planner for Program {
         Some(self.says.lock().unwrap().clone().unwrap_or(Plan::Run(last)))
     }
 
-    fn absurd(&self, why: Absurd) {
-        self.absurd.lock().unwrap().push(why);
+    fn invalid(&self, why: InvalidPlan) {
+        self.invalid.lock().unwrap().push(why);
     }
 }
 
 fn planned(stage: &Stage, program: &Arc<Program>, x: f32) -> Answer {
     let mut item = item_of("p", &[x], later());
-    item.terms.planner = Some(program.clone());
+    item.scheduling.planner = Some(program.clone());
     stage.lane.offer(item).unwrap()
 }
 
 #[test]
-fn a_tenants_program_says_what_runs_together() {
+fn a_tenants_policy_says_what_runs_together() {
     let (stage, running) = accelerated(16);
     let program = Arc::new(Program::default());
     let answers: Vec<Answer> = (1..=4).map(|x| planned(&stage, &program, x as f32)).collect();
     (0..3).for_each(|_| stage.word.send("ok").unwrap());
     outcome(running);
-    let runs: Vec<u64> = answers.into_iter().map(outcome).map(|done| done.company.run).collect();
+    let runs: Vec<u64> = answers.into_iter().map(outcome).map(|done| done.composition.run).collect();
     assert_eq!(runs, [3, 3, 2, 2]);
-    assert!(program.absurd.lock().unwrap().is_empty());
+    assert!(program.invalid.lock().unwrap().is_empty());
     // It sees its own items alone, and is asked again when some of them have gone.
     assert!(program.asked.lock().unwrap().iter().all(|ids| ids.len() == 4 || ids.len() == 2));
 }
 
 #[test]
-fn an_absurd_answer_is_told_and_the_declared_wishes_hold() {
+fn an_invalid_answer_is_reported_and_the_declared_wishes_hold() {
     let (stage, running) = accelerated(16);
     let program = Arc::new(Program::default());
     *program.says.lock().unwrap() = Some(Plan::Run(vec![4711]));
     let answers: Vec<Answer> = (1..=3).map(|x| planned(&stage, &program, x as f32)).collect();
     (0..2).for_each(|_| stage.word.send("ok").unwrap());
     outcome(running);
-    let items: Vec<u32> = answers.into_iter().map(outcome).map(|done| done.company.items).collect();
+    let items: Vec<u32> = answers.into_iter().map(outcome).map(|done| done.composition.items).collect();
     assert_eq!(items, [3, 3, 3]);
-    assert!(program.absurd.lock().unwrap().iter().all(|why| *why == Absurd::Unknown));
-    assert!(!program.absurd.lock().unwrap().is_empty());
+    assert!(program.invalid.lock().unwrap().iter().all(|why| *why == InvalidPlan::Unknown));
+    assert!(!program.invalid.lock().unwrap().is_empty());
 }
 
 #[test]
-fn a_wait_that_a_program_asked_for_ends() {
+fn a_wait_that_a_policy_asked_for_ends() {
     let (stage, running) = accelerated(16);
     let program = Arc::new(Program::default());
     *program.says.lock().unwrap() = Some(Plan::Wait(Duration::from_millis(5)));
@@ -411,7 +414,7 @@ fn a_wait_that_a_program_asked_for_ends() {
 }
 
 #[test]
-fn a_program_hears_of_an_item_that_was_displaced() {
+fn a_policy_hears_of_an_item_that_was_displaced() {
     let stage = stage(3);
     let program = Arc::new(Program::default());
     // Long enough that nothing but the change makes it be asked again.

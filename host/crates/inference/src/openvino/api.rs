@@ -143,7 +143,7 @@ pub(super) fn load(path: &Path) -> Result<&'static Api, String> {
     if let Some(api) = API.get() {
         return Ok(api);
     }
-    // SAFETY: initialisers of the library run, which is what the operator asks for by naming its folder.
+    // SAFETY: initializers of the library run, which is what the operator asks for by naming its folder.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(|e| e.to_string())?;
     let api = Api::find(library)?;
     Ok(API.get_or_init(|| api))

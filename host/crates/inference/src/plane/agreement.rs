@@ -4,10 +4,10 @@ use lector_core::ModelName;
 
 use super::Inference;
 use crate::acceptance::{Verdict, judge};
-use crate::config::Seats;
+use crate::config::SessionConfig;
+use crate::engine_builder::Source;
 use crate::error::chain;
-use crate::forge::Source;
-use crate::provider::Rung;
+use crate::provider::EngineVariant;
 
 impl Inference {
     /// Runs the model's golden batch through its own weights and through these, both on the reference's kernels, and holds
@@ -18,8 +18,8 @@ impl Inference {
         let acceptance = entry.acceptance.as_ref().ok_or_else(|| format!("{model} has no [acceptance]"))?;
         let own = Source::read(&entry).map_err(|error| chain(&error))?;
         let other = Source::of(&entry, weights).map_err(|error| chain(&error))?;
-        let seats = Seats { sessions: 1, threads: plane.config.threads };
-        let make = |source| plane.forge.make(Rung::REFERENCE, source, seats);
+        let session_config = SessionConfig { sessions: 1, threads: plane.config.threads };
+        let make = |source| plane.engine_builder.make(EngineVariant::REFERENCE, source, session_config);
         judge(&entry, acceptance, &own, &mut make(&own)?, &mut make(&other)?)
     }
 }

@@ -6,18 +6,18 @@ use lector_core::ModelInfo;
 use lector_core::model::PortInfo;
 
 use super::Plane;
-use crate::catalogue::{ModelEntry, Task};
+use crate::catalog::{ModelEntry, Task};
 use crate::check::Limits;
+use crate::engine_builder::Source;
 use crate::error::InferenceError;
-use crate::forge::Source;
 use crate::lane::{Lane, LaneParts};
 
 /// Engines and lane of one model; `None`: an engine must be built first.
 pub(super) fn lane(plane: &Plane, entry: &ModelEntry) -> Result<Option<Lane>, InferenceError> {
     let config = &plane.config;
-    let seats = config.plan.seats(entry.task);
+    let session_config = config.plan.session_config(entry.task);
     let source = Source::read(entry)?;
-    let Some((rung, made)) = plane.first_engines(entry, &source)? else { return Ok(None) };
+    let Some((variant, made)) = plane.first_engines(entry, &source)? else { return Ok(None) };
     let refuse = |what: String| InferenceError::Model { model: entry.name.clone(), what };
     let info = Arc::new(describe(entry, made.inputs, made.outputs, source.labels).map_err(refuse)?);
     let lane = Lane::start(LaneParts {
@@ -27,8 +27,8 @@ pub(super) fn lane(plane: &Plane, entry: &ModelEntry) -> Result<Option<Lane>, In
             side: entry.engine.side,
             run_pixels_max: config.run_pixels_max,
         },
-        rung,
-        seats,
+        variant,
+        session_config,
         queue_items_max: config.queue_items_max,
         cores: plane.cores.clone(),
         calibrate: true,
@@ -60,7 +60,7 @@ fn describe(
         && !labels.is_empty()
         && usize::try_from(classes) != Ok(labels.len())
     {
-        return Err(format!("{classes} classes, but the catalogue has {} labels", labels.len()));
+        return Err(format!("{classes} classes, but the catalog has {} labels", labels.len()));
     }
     let width_buckets = entry
         .engine

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use lector_inference::{InferenceConfig, Wish};
+use lector_inference::{InferenceConfig, PreferredProvider};
 
 use super::places::{Places, cpu_features, missing, places};
 
@@ -24,7 +24,7 @@ pub fn builder_command() -> Vec<OsString> {
 }
 
 /// A configuration with that ladder, for a cache to be named; `None`, said aloud, where something is missing.
-pub fn config(models: &[&str], ladder: &[&str]) -> Option<InferenceConfig> {
+pub fn config(models: &[&str], preference: &[&str]) -> Option<InferenceConfig> {
     let Places { library, openvino_dir, models_dir } = places();
     let weights = models.iter().map(|model| models_dir.join(model).join("model.onnx"));
     let needed = [library.clone(), openvino_dir.join("libopenvino_c.so.2641")];
@@ -36,6 +36,6 @@ pub fn config(models: &[&str], ladder: &[&str]) -> Option<InferenceConfig> {
     config.openvino_dir = openvino_dir;
     config.cpu_features = cpu_features();
     config.builder_command = builder_command();
-    config.providers = ladder.iter().map(|word| word.parse::<Wish>().unwrap()).collect();
+    config.providers = preference.iter().map(|word| word.parse::<PreferredProvider>().unwrap()).collect();
     Some(config)
 }

@@ -1,4 +1,4 @@
-//! The weights of a serialised model, changed: wrong on purpose, or a little off.
+//! The weights of a serialized model, changed: wrong on purpose, or a little off.
 
 use std::ops::Range;
 

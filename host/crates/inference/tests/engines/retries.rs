@@ -19,17 +19,17 @@ fn repair(stage: &Stage) {
     std::fs::write(stage.dir.path().join("repaired"), "").unwrap();
 }
 
-fn tries(stage: &Stage) -> usize {
+fn attempts(stage: &Stage) -> usize {
     std::fs::read_to_string(stage.dir.path().join("tries")).unwrap().lines().count()
 }
 
-fn states(inference: &Inference) -> Vec<RungState> {
-    inference.engines().remove(0).rungs.into_iter().map(|rung| rung.state).collect()
+fn states(inference: &Inference) -> Vec<VariantState> {
+    inference.engines().remove(0).variants.into_iter().map(|variant| variant.state).collect()
 }
 
 fn used_up(inference: &Inference) {
-    let rarely = |state: &RungState| matches!(state, RungState::Failed { rarely: true, tries: 3, .. });
-    wait_for("the end of the tries that come soon", || states(inference).iter().all(rarely));
+    let slow = |state: &VariantState| matches!(state, VariantState::Failed { slow: true, attempts: 3, .. });
+    wait_for("the end of the tries that come soon", || states(inference).iter().all(slow));
 }
 
 #[test]
@@ -38,30 +38,32 @@ fn what_cannot_be_built_is_tried_again_soon_then_rarely_and_at_will() {
     failing(&mut stage);
     let inference = open(&stage.config, LINE);
     used_up(&inference);
-    assert_eq!(tries(&stage), 6, "three for OpenVINO, three for the optimised graph");
-    let RungState::Failed { why, again, .. } = states(&inference).remove(0) else { panic!("it has failed") };
+    assert_eq!(attempts(&stage), 6, "three for OpenVINO, three for the optimized graph");
+    let VariantState::Failed { why, again, .. } = states(&inference).remove(0) else {
+        panic!("it has failed")
+    };
     assert!(why.contains("exit status: 3"), "{why}");
     let pause = again - Instant::now();
     assert!(pause > Duration::from_secs(3000) && pause < Duration::from_secs(3601), "{pause:?}");
     assert_eq!(serving(&inference), ("cpu/f32".to_owned(), None), "and it serves all the while");
     run(&inference, LINE, &[1, 3, 48, 192], &output(&inference, LINE));
-    assert!(!inference.engines()[0].improving);
+    assert!(!inference.engines()[0].upgrading);
 
     // At will: it begins again, with all its patience.
     assert_eq!(inference.failed(Some(&"no-such".into())).unwrap_err().code, "model_unknown");
     let failed = inference.failed(None).unwrap();
-    let rungs: Vec<_> = failed.iter().map(|one| (one.model.as_str(), one.rung.as_str())).collect();
-    assert_eq!(rungs, [(LINE, "openvino/f32"), (LINE, "cpu/f32")]);
-    inference.try_again(&failed);
+    let variants: Vec<_> = failed.iter().map(|one| (one.model.as_str(), one.variant.as_str())).collect();
+    assert_eq!(variants, [(LINE, "openvino/f32"), (LINE, "cpu/f32")]);
+    inference.retry(&failed);
     used_up(&inference);
-    assert_eq!(tries(&stage), 12);
+    assert_eq!(attempts(&stage), 12);
     // And where whatever was wrong is put right it serves.
     repair(&stage);
-    inference.try_again(&inference.failed(Some(&LINE.into())).unwrap());
-    wait_for("the engine", || serving(&inference).0 == "openvino/f32" && !inference.engines()[0].improving);
+    inference.retry(&inference.failed(Some(&LINE.into())).unwrap());
+    wait_for("the engine", || serving(&inference).0 == "openvino/f32" && !inference.engines()[0].upgrading);
     assert_eq!(
         states(&inference),
-        [RungState::Ready, RungState::Missing],
+        [VariantState::Ready, VariantState::Missing],
         "nobody needs the lower one any more"
     );
     assert_eq!(inference.failed(None).unwrap(), []);
@@ -91,7 +93,7 @@ fn an_engine_that_is_put_into_the_cache_serves_without_a_restart() {
         inference.cache().import(&carried).unwrap();
         wait_for("the imported engine", || serving(&inference).0 == "openvino/f32");
         if builds {
-            assert_eq!(tries(&stage), 6, "nothing was built for it");
+            assert_eq!(attempts(&stage), 6, "nothing was built for it");
         }
     }
 }
@@ -102,22 +104,22 @@ fn another_description_gives_another_try_and_other_weights_wait_for_the_next_ope
     let weights = std::fs::read(stage.config.models_dir.join(DET).join("model.onnx")).unwrap();
     // No engine is as good as this asks for.
     let strict = |text: String| text.replace("mask_agreement_min = 0.93", "mask_agreement_min = 1.1");
-    stage.config.models_dir = catalogue(&stage, DET, strict, weights.clone());
+    stage.config.models_dir = catalog(&stage, DET, strict, weights.clone());
     stage.config.watch_pause = Duration::from_millis(20);
     let inference = open(&stage.config, DET);
-    wait_for("the refusal", || states(&inference)[0] == RungState::Refused);
+    wait_for("the refusal", || states(&inference)[0] == VariantState::Refused);
     assert_eq!(serving(&inference).0, "cpu/f32");
 
     // Other weights under the same name: the open lane keeps its own.
     let real = InferenceConfig { models_dir: places::places().models_dir, ..stage.config.clone() };
     let real = Stage { config: real, dir: stage.dir };
-    catalogue(&real, DET, |text| text, perturbed(weights.clone(), 2, -0.7));
+    catalog(&real, DET, |text| text, perturbed(weights.clone(), 2, -0.7));
     let replaced =
-        |state: &RungState| matches!(state, RungState::Excluded { why } if why.contains("replaced"));
+        |state: &VariantState| matches!(state, VariantState::Excluded { why } if why.contains("replaced"));
     wait_for("the word of it", || states(&inference).iter().any(replaced));
     assert_eq!(serving(&inference).0, "cpu/f32");
 
     // The old weights again, and a description that can be met.
-    catalogue(&real, DET, |text| text, weights);
+    catalog(&real, DET, |text| text, weights);
     wait_for("the engine by the new description", || serving(&inference).0 == "openvino/f32");
 }

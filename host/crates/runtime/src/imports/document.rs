@@ -10,11 +10,11 @@ use tracing::Instrument;
 use wasmtime::component::{Accessor, Resource};
 
 use super::{Answer, Host, tell, until};
+use crate::abort::AbortReason;
 use crate::bindings::lector::ocr::{document, model};
 use crate::convert;
-use crate::held::{HeldImage, HeldPage, HeldTranscripts};
+use crate::handles::{HeldTranscripts, ImageHandle, PageHandle};
 use crate::state::HostState;
-use crate::stop::Stop;
 
 /// Bytes of a pixel.
 const PIXEL_BYTES: u64 = 3;
@@ -24,12 +24,12 @@ const DPI_MAX: f32 = 4800.0;
 impl document::Host for HostState {}
 
 impl document::HostPage for HostState {
-    fn index(&mut self, page: Resource<HeldPage>) -> wasmtime::Result<u32> {
+    fn index(&mut self, page: Resource<PageHandle>) -> wasmtime::Result<u32> {
         self.enter()?;
         Ok(self.table.get(&page)?.info.index)
     }
 
-    fn kind(&mut self, page: Resource<HeldPage>) -> wasmtime::Result<document::PageKind> {
+    fn kind(&mut self, page: Resource<PageHandle>) -> wasmtime::Result<document::PageKind> {
         self.enter()?;
         Ok(match self.table.get(&page)?.info.kind {
             PageKind::Pdf => document::PageKind::Pdf,
@@ -37,28 +37,28 @@ impl document::HostPage for HostState {
         })
     }
 
-    fn size_pt(&mut self, page: Resource<HeldPage>) -> wasmtime::Result<(f32, f32)> {
+    fn size_pt(&mut self, page: Resource<PageHandle>) -> wasmtime::Result<(f32, f32)> {
         self.enter()?;
         let info = &self.table.get(&page)?.info;
         Ok((info.width_pt, info.height_pt))
     }
 
-    fn native_dpi(&mut self, page: Resource<HeldPage>) -> wasmtime::Result<Option<f32>> {
+    fn native_dpi(&mut self, page: Resource<PageHandle>) -> wasmtime::Result<Option<f32>> {
         self.enter()?;
         Ok(self.table.get(&page)?.info.native_dpi)
     }
 
-    fn pixels_max(&mut self, _page: Resource<HeldPage>) -> wasmtime::Result<u64> {
+    fn pixels_max(&mut self, _page: Resource<PageHandle>) -> wasmtime::Result<u64> {
         self.enter()?;
         Ok(pixels_max(self))
     }
 
-    fn drop(&mut self, page: Resource<HeldPage>) -> wasmtime::Result<()> {
+    fn drop(&mut self, page: Resource<PageHandle>) -> wasmtime::Result<()> {
         self.table.delete(page)?;
         Ok(())
     }
 
-    fn share(&mut self, page: Resource<HeldPage>) -> wasmtime::Result<Resource<HeldPage>> {
+    fn share(&mut self, page: Resource<PageHandle>) -> wasmtime::Result<Resource<PageHandle>> {
         self.enter()?;
         let page = self.table.get(&page)?.clone();
         self.keep(page)
@@ -106,12 +106,15 @@ fn pixels_max(state: &HostState) -> u64 {
 }
 
 impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
-    async fn text_layer(store: &Accessor<T, Self>, page: Resource<HeldPage>) -> Answer<document::TextLayer> {
+    async fn text_layer(
+        store: &Accessor<T, Self>,
+        page: Resource<PageHandle>,
+    ) -> Answer<document::TextLayer> {
         let (source, flight, one) = store.with(|mut access| {
             let state = access.get();
             state.enter()?;
             let source = state.table.get(&page)?.source.clone();
-            Ok::<_, wasmtime::Error>((source, state.ledger.begin(), state.text_layer.clone()))
+            Ok::<_, wasmtime::Error>((source, state.accounting.begin(), state.text_layer.clone()))
         })?;
         // The semaphore is never closed.
         let _one = one.acquire_owned().await;
@@ -136,16 +139,16 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
 
     async fn render(
         store: &Accessor<T, Self>,
-        page: Resource<HeldPage>,
+        page: Resource<PageHandle>,
         dpi: f32,
-    ) -> Answer<Resource<HeldImage>> {
+    ) -> Answer<Resource<ImageHandle>> {
         let begun = store.with(|mut access| {
             let state = access.get();
             state.enter()?;
-            let held = state.table.get(&page)?;
-            let (source, info) = (held.source.clone(), held.info);
+            let handles = state.table.get(&page)?;
+            let (source, info) = (handles.source.clone(), handles.info);
             // Whoever chose the resolution is to blame for what comes of it.
-            let chooser = if held.dpi_asked == Some(dpi) { Blame::Client } else { Blame::Guest };
+            let chooser = if handles.dpi_asked == Some(dpi) { Blame::Client } else { Blame::Guest };
             let max = pixels_max(state);
             let pixels = match estimate(info.width_pt, info.height_pt, dpi, max, chooser) {
                 Ok(pixels) => pixels,
@@ -155,7 +158,7 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
                 Ok(charge) => charge,
                 Err(fault) => return Ok(Err(fault)),
             };
-            Ok::<_, wasmtime::Error>(Ok((source, max, charge, state.ledger.begin(), state.deadline)))
+            Ok::<_, wasmtime::Error>(Ok((source, max, charge, state.accounting.begin(), state.deadline)))
         })?;
         let (source, max, mut charge, flight, deadline) = match begun {
             Ok(begun) => begun,
@@ -177,13 +180,15 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
                 Err(fault) => return Ok(Err(state.tell(fault))),
             };
             if image.size().pixels() > max {
-                return Err(Stop::Defect("a rendering has more pixels than were asked for".into()).into());
+                return Err(
+                    AbortReason::Defect("a rendering has more pixels than were asked for".into()).into()
+                );
             }
             if let Err(fault) = charge.resize(image.bytes()) {
                 return Ok(Err(state.tell(fault)));
             }
             state.rendered(image.size().pixels());
-            Ok(Ok(state.keep(HeldImage { image, charge })?))
+            Ok(Ok(state.keep(ImageHandle { image, charge })?))
         })
     }
 }

@@ -1,15 +1,15 @@
 //! `lector:image`: pixels that live in the host.
 
-use lector_core::{Blame, Fault, Image, Kind, PixelFormat, Size, Tensor, Turn};
-use lector_pixels::{self as pixels, Normalisation};
+use lector_core::{Blame, Fault, Image, Kind, PixelFormat, Rotation, Size, Tensor};
+use lector_pixels::{self as pixels, Normalization};
 use wasmtime::component::{Accessor, Resource};
 
 use super::{Answer, Host, Job, keep_tensor, operate, tensor_bytes};
 use crate::bindings::lector::image::images as image;
 use crate::bindings::lector::types::geometry;
 use crate::convert;
-use crate::held::{HeldImage, HeldTensor};
-use crate::ledger::Charge;
+use crate::handles::{ImageHandle, TensorHandle};
+use crate::resource_accounting::Reservation;
 use crate::state::HostState;
 
 /// Most crops of one stack; far above any engine's batch.
@@ -29,7 +29,7 @@ impl image::HostImage for HostState {
         format: image::PixelFormat,
         size: geometry::Size,
         data: Vec<u8>,
-    ) -> Answer<Resource<HeldImage>> {
+    ) -> Answer<Resource<ImageHandle>> {
         self.enter()?;
         let charge = match self.charge(data.len() as u64) {
             Ok(charge) => charge,
@@ -37,7 +37,7 @@ impl image::HostImage for HostState {
         };
         let (given, format) = (data.len(), convert::pixel_format(format));
         match Image::new(format, convert::size(size), data) {
-            Some(image) => Ok(Ok(self.keep(HeldImage { image, charge })?)),
+            Some(image) => Ok(Ok(self.keep(ImageHandle { image, charge })?)),
             None => {
                 let geometry::Size { width, height } = size;
                 let fault = invalid(format!(
@@ -49,18 +49,24 @@ impl image::HostImage for HostState {
         }
     }
 
-    fn format(&mut self, image: Resource<HeldImage>) -> wasmtime::Result<image::PixelFormat> {
+    fn format(&mut self, image: Resource<ImageHandle>) -> wasmtime::Result<image::PixelFormat> {
         self.enter()?;
         Ok(convert::pixel_format_out(self.table.get(&image)?.image.format()))
     }
 
-    fn size(&mut self, image: Resource<HeldImage>) -> wasmtime::Result<geometry::Size> {
+    fn size(&mut self, image: Resource<ImageHandle>) -> wasmtime::Result<geometry::Size> {
         self.enter()?;
         let Size { width, height } = self.table.get(&image)?.image.size();
         Ok(geometry::Size { width, height })
     }
 
-    fn read(&mut self, image: Resource<HeldImage>, x: u32, y: u32, size: geometry::Size) -> Answer<Vec<u8>> {
+    fn read(
+        &mut self,
+        image: Resource<ImageHandle>,
+        x: u32,
+        y: u32,
+        size: geometry::Size,
+    ) -> Answer<Vec<u8>> {
         self.enter()?;
         let image = self.table.get(&image)?.image.clone();
         match self.host_work(|_| read(&image, x, y, convert::size(size))) {
@@ -69,7 +75,7 @@ impl image::HostImage for HostState {
         }
     }
 
-    fn drop(&mut self, image: Resource<HeldImage>) -> wasmtime::Result<()> {
+    fn drop(&mut self, image: Resource<ImageHandle>) -> wasmtime::Result<()> {
         drop(self.table.delete(image)?.charge);
         Ok(())
     }
@@ -106,9 +112,9 @@ struct Made {
 /// An operation from one image to another.
 async fn image_to_image<T: Send + 'static>(
     store: &Accessor<T, Host>,
-    source: Resource<HeldImage>,
+    source: Resource<ImageHandle>,
     prepare: impl FnOnce(Image) -> Made,
-) -> Answer<Resource<HeldImage>> {
+) -> Answer<Resource<ImageHandle>> {
     operate(
         store,
         |state| {
@@ -124,23 +130,23 @@ async fn image_to_image<T: Send + 'static>(
         },
         |state, image, charges| {
             let charge = only(charges)?;
-            state.keep(HeldImage { image, charge })
+            state.keep(ImageHandle { image, charge })
         },
     )
     .await
 }
 
-fn only(charges: Vec<Charge>) -> wasmtime::Result<Charge> {
+fn only(charges: Vec<Reservation>) -> wasmtime::Result<Reservation> {
     charges
         .into_iter()
         .next()
-        .ok_or_else(|| crate::stop::Stop::Defect("an operation without a charge".into()).into())
+        .ok_or_else(|| crate::abort::AbortReason::Defect("an operation without a charge".into()).into())
 }
 
 impl<T: Send + 'static> image::HostImageWithStore<T> for Host {
     async fn encode(
         store: &Accessor<T, Self>,
-        source: Resource<HeldImage>,
+        source: Resource<ImageHandle>,
         encoding: image::Encoding,
     ) -> Answer<Vec<u8>> {
         let encoding = convert::encoding(encoding);
@@ -166,9 +172,9 @@ impl<T: Send + 'static> image::HostImageWithStore<T> for Host {
 
     async fn convert(
         store: &Accessor<T, Self>,
-        source: Resource<HeldImage>,
+        source: Resource<ImageHandle>,
         format: image::PixelFormat,
-    ) -> Answer<Resource<HeldImage>> {
+    ) -> Answer<Resource<ImageHandle>> {
         let format = convert::pixel_format(format);
         image_to_image(store, source, |image| Made {
             format,
@@ -180,10 +186,10 @@ impl<T: Send + 'static> image::HostImageWithStore<T> for Host {
 
     async fn resize(
         store: &Accessor<T, Self>,
-        source: Resource<HeldImage>,
+        source: Resource<ImageHandle>,
         size: geometry::Size,
         filter: image::Filter,
-    ) -> Answer<Resource<HeldImage>> {
+    ) -> Answer<Resource<ImageHandle>> {
         let (size, filter) = (convert::size(size), convert::filter(filter));
         image_to_image(store, source, |image| Made {
             format: image.format(),
@@ -195,15 +201,15 @@ impl<T: Send + 'static> image::HostImageWithStore<T> for Host {
 
     async fn rotate(
         store: &Accessor<T, Self>,
-        source: Resource<HeldImage>,
+        source: Resource<ImageHandle>,
         by: geometry::Rotation,
-    ) -> Answer<Resource<HeldImage>> {
-        let by = convert::turn(by);
+    ) -> Answer<Resource<ImageHandle>> {
+        let by = convert::rotation(by);
         image_to_image(store, source, |image| {
             let Size { width, height } = image.size();
             let size = match by {
-                Turn::None | Turn::Half => image.size(),
-                Turn::Quarter | Turn::ThreeQuarters => Size { width: height, height: width },
+                Rotation::None | Rotation::Half => image.size(),
+                Rotation::Quarter | Rotation::ThreeQuarters => Size { width: height, height: width },
             };
             Made { format: image.format(), size, work: Box::new(move || Ok(pixels::rotate(&image, by))) }
         })
@@ -212,10 +218,10 @@ impl<T: Send + 'static> image::HostImageWithStore<T> for Host {
 
     async fn crop(
         store: &Accessor<T, Self>,
-        source: Resource<HeldImage>,
+        source: Resource<ImageHandle>,
         quad: geometry::Quad,
         size: geometry::Size,
-    ) -> Answer<Resource<HeldImage>> {
+    ) -> Answer<Resource<ImageHandle>> {
         let (quad, size) = (convert::quad(quad), convert::size(size));
         image_to_image(store, source, |image| Made {
             format: image.format(),
@@ -231,8 +237,8 @@ impl image::Host for HostState {}
 fn keep_one(
     state: &mut HostState,
     tensor: Tensor,
-    charges: Vec<Charge>,
-) -> wasmtime::Result<Resource<HeldTensor>> {
+    charges: Vec<Reservation>,
+) -> wasmtime::Result<Resource<TensorHandle>> {
     keep_tensor(state, tensor, 1.0, only(charges)?)
 }
 
@@ -246,10 +252,10 @@ fn content_of(crops: &[image::Crop], width: u32) -> f32 {
 impl<T: Send + 'static> image::HostWithStore<T> for Host {
     async fn to_tensor(
         store: &Accessor<T, Self>,
-        source: Resource<HeldImage>,
+        source: Resource<ImageHandle>,
         normalization: image::Normalization,
-    ) -> Answer<Resource<HeldTensor>> {
-        let normalisation: Normalisation = convert::normalisation(normalization);
+    ) -> Answer<Resource<TensorHandle>> {
+        let normalization: Normalization = convert::normalization(normalization);
         operate(
             store,
             |state| {
@@ -258,7 +264,7 @@ impl<T: Send + 'static> image::HostWithStore<T> for Host {
                 Ok(state.charge(made).map(|charge| Job {
                     charges: vec![charge],
                     bytes: image.bytes() + made,
-                    work: Box::new(move || pixels::to_tensor(&image, &normalisation)),
+                    work: Box::new(move || pixels::to_tensor(&image, &normalization)),
                 }))
             },
             keep_one,
@@ -271,8 +277,8 @@ impl<T: Send + 'static> image::HostWithStore<T> for Host {
         crops: Vec<image::Crop>,
         size: geometry::Size,
         normalization: image::Normalization,
-    ) -> Answer<Resource<HeldTensor>> {
-        let normalisation: Normalisation = convert::normalisation(normalization);
+    ) -> Answer<Resource<TensorHandle>> {
+        let normalization: Normalization = convert::normalization(normalization);
         let content = content_of(&crops, size.width);
         operate(
             store,
@@ -299,7 +305,7 @@ impl<T: Send + 'static> image::HostWithStore<T> for Host {
                 Ok(state.charge(made).map(|charge| Job {
                     charges: vec![charge],
                     bytes: made,
-                    work: Box::new(move || pixels::stack(&crops, size, &normalisation)),
+                    work: Box::new(move || pixels::stack(&crops, size, &normalization)),
                 }))
             },
             |state, tensor, charges| keep_tensor(state, tensor, content, only(charges)?),

@@ -1,19 +1,19 @@
 //! `lector:inference`: tensors, and the models that a deployment was granted.
 
-use lector_core::batching::Wishes;
-use lector_core::port::{Terms, WorkItem};
+use lector_core::batching::BatchingHints;
+use lector_core::port::{Scheduling, WorkItem};
 use lector_core::{Blame, Dtype, Fault, Kind, ModelInfo, Tensor, TensorData};
 use lector_pixels as pixels;
 use wasmtime::component::{Accessor, Resource};
 
 use super::{Answer, Host, Job, keep_tensor, operate, tell};
+use crate::abort::AbortReason;
 use crate::bindings::lector::inference::{models, tensors};
 use crate::bindings::lector::types::errors;
 use crate::convert;
-use crate::held::{HeldModel, HeldTensor};
-use crate::ledger::Charge;
-use crate::state::{Asked, HostState};
-use crate::stop::Stop;
+use crate::handles::{ModelHandle, TensorHandle};
+use crate::resource_accounting::Reservation;
+use crate::state::{HostState, RunRequest};
 
 /// Most axes of a tensor.
 const RANK_MAX: usize = 16;
@@ -34,7 +34,7 @@ impl tensors::HostTensor for HostState {
         dtype: tensors::Dtype,
         shape: Vec<i64>,
         data: Vec<u8>,
-    ) -> Answer<Resource<HeldTensor>> {
+    ) -> Answer<Resource<TensorHandle>> {
         self.enter()?;
         let charge = match self.charge(data.len() as u64) {
             Ok(charge) => charge,
@@ -42,24 +42,24 @@ impl tensors::HostTensor for HostState {
         };
         let dtype = convert::dtype(dtype);
         match self.host_work(|_| tensor_from(dtype, &shape, data)) {
-            Ok(tensor) => Ok(Ok(self.keep(HeldTensor { tensor, content: 1.0, charge })?)),
+            Ok(tensor) => Ok(Ok(self.keep(TensorHandle { tensor, content: 1.0, charge })?)),
             Err(fault) => Ok(Err(self.tell(fault))),
         }
     }
 
-    fn dtype(&mut self, tensor: Resource<HeldTensor>) -> wasmtime::Result<tensors::Dtype> {
+    fn dtype(&mut self, tensor: Resource<TensorHandle>) -> wasmtime::Result<tensors::Dtype> {
         self.enter()?;
         Ok(convert::dtype_out(self.table.get(&tensor)?.tensor.dtype()))
     }
 
-    fn shape(&mut self, tensor: Resource<HeldTensor>) -> wasmtime::Result<Vec<i64>> {
+    fn shape(&mut self, tensor: Resource<TensorHandle>) -> wasmtime::Result<Vec<i64>> {
         self.enter()?;
         let tensor = &self.table.get(&tensor)?.tensor;
         // An extent is bounded by the bytes that memory holds.
         Ok(tensor.shape().iter().map(|extent| i64::try_from(*extent).unwrap_or(i64::MAX)).collect())
     }
 
-    fn read(&mut self, tensor: Resource<HeldTensor>, offset: u64, length: u32) -> Answer<Vec<u8>> {
+    fn read(&mut self, tensor: Resource<TensorHandle>, offset: u64, length: u32) -> Answer<Vec<u8>> {
         self.enter()?;
         let tensor = self.table.get(&tensor)?.tensor.clone();
         let end = offset.saturating_add(length.into());
@@ -73,7 +73,7 @@ impl tensors::HostTensor for HostState {
         Ok(Ok(self.host_work(|_| tensor.data().le_bytes(offset as usize, length as usize))))
     }
 
-    fn drop(&mut self, tensor: Resource<HeldTensor>) -> wasmtime::Result<()> {
+    fn drop(&mut self, tensor: Resource<TensorHandle>) -> wasmtime::Result<()> {
         drop(self.table.delete(tensor)?.charge);
         Ok(())
     }
@@ -102,9 +102,9 @@ fn tensor_from(dtype: Dtype, shape: &[i64], data: Vec<u8>) -> Result<Tensor, Fau
 impl<T: Send + 'static> tensors::HostTensorWithStore<T> for Host {
     async fn quantize(
         store: &Accessor<T, Self>,
-        source: Resource<HeldTensor>,
+        source: Resource<TensorHandle>,
         scale: f32,
-    ) -> Answer<Resource<HeldTensor>> {
+    ) -> Answer<Resource<TensorHandle>> {
         operate(
             store,
             |state| {
@@ -113,12 +113,12 @@ impl<T: Send + 'static> tensors::HostTensorWithStore<T> for Host {
                 Ok(state.charge(made).map(|charge| Job {
                     charges: vec![charge],
                     bytes: tensor.bytes() + made,
-                    work: Box::new(move || pixels::quantise(&tensor, scale)),
+                    work: Box::new(move || pixels::quantize(&tensor, scale)),
                 }))
             },
             |state, tensor, mut charges| match charges.pop() {
                 Some(charge) => keep_tensor(state, tensor, 1.0, charge),
-                None => Err(Stop::Defect("an operation without a charge".into()).into()),
+                None => Err(AbortReason::Defect("an operation without a charge".into()).into()),
             },
         )
         .await
@@ -126,8 +126,8 @@ impl<T: Send + 'static> tensors::HostTensorWithStore<T> for Host {
 
     async fn argmax(
         store: &Accessor<T, Self>,
-        source: Resource<HeldTensor>,
-    ) -> Answer<(Resource<HeldTensor>, Resource<HeldTensor>)> {
+        source: Resource<TensorHandle>,
+    ) -> Answer<(Resource<TensorHandle>, Resource<TensorHandle>)> {
         operate(
             store,
             |state| {
@@ -146,7 +146,7 @@ impl<T: Send + 'static> tensors::HostTensorWithStore<T> for Host {
                 (Some(second), Some(first)) => {
                     Ok((keep_tensor(state, indices, 1.0, first)?, keep_tensor(state, values, 1.0, second)?))
                 }
-                _ => Err(Stop::Defect("an operation without its charges".into()).into()),
+                _ => Err(AbortReason::Defect("an operation without its charges".into()).into()),
             },
         )
         .await
@@ -154,21 +154,21 @@ impl<T: Send + 'static> tensors::HostTensorWithStore<T> for Host {
 }
 
 impl models::HostModel for HostState {
-    fn open(&mut self, alias: String) -> Answer<Resource<HeldModel>> {
+    fn open(&mut self, alias: String) -> Answer<Resource<ModelHandle>> {
         self.enter()?;
         let opened = self.granted(&alias).and_then(|info| self.as_wished(&alias, info));
-        match opened.and_then(|(info, wishes)| Ok((info, wishes, self.charge(0)?))) {
-            Ok((info, wishes, charge)) => Ok(Ok(self.keep(HeldModel { info, wishes, charge })?)),
+        match opened.and_then(|(info, hints)| Ok((info, hints, self.charge(0)?))) {
+            Ok((info, hints, charge)) => Ok(Ok(self.keep(ModelHandle { info, hints, charge })?)),
             Err(fault) => Ok(Err(self.tell(fault))),
         }
     }
 
-    fn describe(&mut self, model: Resource<HeldModel>) -> wasmtime::Result<models::ModelInfo> {
+    fn describe(&mut self, model: Resource<ModelHandle>) -> wasmtime::Result<models::ModelInfo> {
         self.enter()?;
         Ok(convert::model_info(&self.table.get(&model)?.info))
     }
 
-    fn labels(&mut self, model: Resource<HeldModel>, indices: Vec<u32>) -> Answer<Vec<String>> {
+    fn labels(&mut self, model: Resource<ModelHandle>, indices: Vec<u32>) -> Answer<Vec<String>> {
         self.enter()?;
         let info = self.table.get(&model)?.info.clone();
         match self.host_work(|_| labels(&info, &indices)) {
@@ -177,7 +177,7 @@ impl models::HostModel for HostState {
         }
     }
 
-    fn drop(&mut self, model: Resource<HeldModel>) -> wasmtime::Result<()> {
+    fn drop(&mut self, model: Resource<ModelHandle>) -> wasmtime::Result<()> {
         drop(self.table.delete(model)?.charge);
         Ok(())
     }
@@ -223,16 +223,16 @@ impl HostState {
         &self,
         alias: &str,
         info: std::sync::Arc<ModelInfo>,
-    ) -> Result<(std::sync::Arc<ModelInfo>, Wishes), Fault> {
+    ) -> Result<(std::sync::Arc<ModelInfo>, BatchingHints), Fault> {
         let declared = self.call.batching.iter().find(|declared| declared.model == alias);
-        let wishes = declared.map(Wishes::from).unwrap_or_default();
-        let wishes = Wishes { background: self.call.background, ..wishes };
-        let Some(declared) = declared else { return Ok((info, wishes)) };
+        let hints = declared.map(BatchingHints::from).unwrap_or_default();
+        let hints = BatchingHints { background: self.call.background, ..hints };
+        let Some(declared) = declared else { return Ok((info, hints)) };
         let mut widths = declared.preferred_widths.clone();
         widths.sort_unstable();
         widths.dedup();
         if widths.is_empty() {
-            return Ok((info, wishes));
+            return Ok((info, hints));
         }
         if let Some(width) = widths.iter().find(|width| !info.width_buckets.contains(width)) {
             let message = format!(
@@ -243,7 +243,7 @@ impl HostState {
             return Err(invalid("batching_width_unknown", message));
         }
         let info = ModelInfo { width_buckets: widths, ..ModelInfo::clone(&info) };
-        Ok((std::sync::Arc::new(info), wishes))
+        Ok((std::sync::Arc::new(info), hints))
     }
 }
 
@@ -258,18 +258,18 @@ struct Run {
 /// charges with them: while a run borrows a tensor, the component model does not let the guest drop it.
 fn work_item(
     state: &mut HostState,
-    model: &Resource<HeldModel>,
+    model: &Resource<ModelHandle>,
     arguments: Vec<models::Argument>,
     outputs: Vec<String>,
 ) -> wasmtime::Result<Result<Run, Fault>> {
-    let held = state.table.get(model)?;
-    let (info, wishes) = (held.info.clone(), held.wishes);
+    let handles = state.table.get(model)?;
+    let (info, hints) = (handles.info.clone(), handles.hints);
     let mut content = 1.0;
     let mut inputs = Vec::with_capacity(arguments.len());
     for argument in arguments {
-        let held = state.table.get(&argument.tensor)?;
-        content *= held.content;
-        inputs.push((argument.name, held.tensor.clone()));
+        let handles = state.table.get(&argument.tensor)?;
+        content *= handles.content;
+        inputs.push((argument.name, handles.tensor.clone()));
     }
     if let Err(fault) = check(&info, &inputs, &outputs) {
         return Ok(Err(fault));
@@ -285,7 +285,7 @@ fn work_item(
         inputs,
         outputs,
         deadline: state.deadline,
-        terms: Terms { weight: state.call.weight.max(1), wishes, planner, content },
+        scheduling: Scheduling { weight: state.call.weight.max(1), hints, planner, content },
     };
     Ok(Ok(Run { item, rows, pixels }))
 }
@@ -337,15 +337,15 @@ fn check(info: &ModelInfo, inputs: &[(String, Tensor)], outputs: &[String]) -> R
 impl<T: Send + 'static> models::HostModelWithStore<T> for Host {
     async fn run(
         store: &Accessor<T, Self>,
-        model: Resource<HeldModel>,
+        model: Resource<ModelHandle>,
         inputs: Vec<models::Argument>,
         outputs: Vec<String>,
-    ) -> Result<Result<Vec<Resource<HeldTensor>>, errors::Error>, wasmtime::Error> {
+    ) -> Result<Result<Vec<Resource<TensorHandle>>, errors::Error>, wasmtime::Error> {
         let begun = store.with(|mut access| {
             let state = access.get();
             state.enter()?;
             let run = work_item(state, &model, inputs, outputs)?;
-            Ok::<_, wasmtime::Error>(run.map(|run| (run, state.engines.clone(), state.ledger.begin())))
+            Ok::<_, wasmtime::Error>(run.map(|run| (run, state.engines.clone(), state.accounting.begin())))
         })?;
         let (Run { item, rows, pixels }, engines, flight) = match begun {
             Ok(begun) => begun,
@@ -353,12 +353,12 @@ impl<T: Send + 'static> models::HostModelWithStore<T> for Host {
         };
         let wanted = item.outputs.len();
         let bucket = item.inputs.first().and_then(|(_, tensor)| tensor.shape().get(1..)).unwrap_or_default();
-        let asked = Asked {
+        let asked = RunRequest {
             model: item.model.clone(),
             rows,
             pixels,
             bucket: bucket.to_vec(),
-            content: item.terms.content,
+            content: item.scheduling.content,
         };
         let done = engines.infer(item).await;
         drop(flight);
@@ -370,12 +370,13 @@ impl<T: Send + 'static> models::HostModelWithStore<T> for Host {
             };
             state.ran(asked, &done);
             if done.outputs.len() != wanted {
-                return Err(
-                    Stop::Defect("an engine gave another number of outputs than asked for".into()).into()
-                );
+                return Err(AbortReason::Defect(
+                    "an engine gave another number of outputs than asked for".into(),
+                )
+                .into());
             }
             // All are charged before one is kept, so that a refusal leaves nothing behind.
-            let charged: Result<Vec<Charge>, Fault> =
+            let charged: Result<Vec<Reservation>, Fault> =
                 done.outputs.iter().map(|tensor| state.charge(tensor.bytes())).collect();
             let charges = match charged {
                 Ok(charges) => charges,
@@ -385,7 +386,7 @@ impl<T: Send + 'static> models::HostModelWithStore<T> for Host {
                 .outputs
                 .into_iter()
                 .zip(charges)
-                .map(|(tensor, charge)| state.keep(HeldTensor { tensor, content: 1.0, charge }))
+                .map(|(tensor, charge)| state.keep(TensorHandle { tensor, content: 1.0, charge }))
                 .collect();
             Ok(Ok(kept?))
         })

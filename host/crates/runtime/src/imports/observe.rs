@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use wasmtime::component::Resource;
 
+use crate::abort::AbortReason;
 use crate::bindings::lector::ocr::{budget, log, settings, trace};
-use crate::held::HeldSpan;
+use crate::handles::SpanHandle;
 use crate::log::Level;
 use crate::state::HostState;
-use crate::stop::Stop;
 
 /// Longest name of a span, in bytes.
 const SPAN_NAME_BYTES_MAX: usize = 64;
@@ -31,15 +31,15 @@ impl log::Host for HostState {
 impl trace::Host for HostState {}
 
 impl trace::HostSpan for HostState {
-    fn new(&mut self, mut name: String) -> wasmtime::Result<Resource<HeldSpan>> {
+    fn new(&mut self, mut name: String) -> wasmtime::Result<Resource<SpanHandle>> {
         self.enter()?;
         let cut = (0..=SPAN_NAME_BYTES_MAX.min(name.len())).rev().find(|i| name.is_char_boundary(*i));
         name.truncate(cut.unwrap_or(0));
-        let charge = self.charge(0).map_err(Stop::Limit)?;
-        self.keep(HeldSpan { name, began: Instant::now(), charge })
+        let charge = self.charge(0).map_err(AbortReason::Limit)?;
+        self.keep(SpanHandle { name, began: Instant::now(), charge })
     }
 
-    fn drop(&mut self, span: Resource<HeldSpan>) -> wasmtime::Result<()> {
+    fn drop(&mut self, span: Resource<SpanHandle>) -> wasmtime::Result<()> {
         let span = self.table.delete(span)?;
         drop(span.charge);
         self.spanned(span.name, span.began.elapsed());
@@ -59,7 +59,7 @@ impl budget::Host for HostState {
         self.enter()?;
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let limits = &self.call.budget;
-        let (host_bytes, handles) = self.ledger.remaining();
+        let (host_bytes, handles) = self.accounting.remaining();
         Ok(budget::Allowance {
             time_us: micros(self.deadline.saturating_duration_since(Instant::now())),
             compute_us: micros(limits.compute.saturating_sub(self.meter.computed())),

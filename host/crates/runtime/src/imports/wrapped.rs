@@ -10,7 +10,7 @@ use super::{Answer, Host, tell};
 use crate::bindings::lector::ocr::{model, pipeline_types};
 use crate::bindings::wrapper::lector::ocr::pipeline;
 use crate::convert;
-use crate::held::{HeldPage, HeldTranscripts};
+use crate::handles::{HeldTranscripts, PageHandle};
 use crate::meter::Meter;
 use crate::state::HostState;
 
@@ -58,7 +58,7 @@ impl HostState {
         ctx.budget.compute =
             ctx.budget.compute.saturating_sub(self.meter.computed()).max(Duration::from_millis(1));
         ctx.budget.host_calls = ctx.budget.host_calls.saturating_sub(self.timing.host_calls);
-        (ctx.budget.host_bytes, ctx.budget.handles) = self.ledger.remaining();
+        (ctx.budget.host_bytes, ctx.budget.handles) = self.accounting.remaining();
         ctx.budget.log_bytes = self.log.remaining();
         Ok((wrapped, ctx))
     }
@@ -72,7 +72,7 @@ impl pipeline::Host for HostState {
         self.enter()?;
         Ok(match &self.call.wrapped {
             // The wrapped revision was configured with its own settings when it was made.
-            Some(wrapped) => Ok(convert::declaration_out(wrapped.declaration())),
+            Some(wrapped) => Ok(convert::declaration_out(wrapped.pipeline_info())),
             None => {
                 let message = nothing_wrapped().message;
                 Err(pipeline_types::ConfigError { pointer: String::new(), message })
@@ -84,16 +84,16 @@ impl pipeline::Host for HostState {
 impl<T: Send + 'static> pipeline::HostWithStore<T> for Host {
     async fn recognize(
         store: &Accessor<T, Self>,
-        page: Resource<HeldPage>,
+        page: Resource<PageHandle>,
         request: pipeline_types::Request,
     ) -> Answer<model::Transcript> {
-        let (page, turn, flight) = store.with(|mut access| {
+        let (page, rotation, flight) = store.with(|mut access| {
             let state = access.get();
             state.enter()?;
             let page = state.table.delete(page)?;
-            Ok::<_, wasmtime::Error>((page, Arc::clone(&state.inner_turn), state.ledger.begin()))
+            Ok::<_, wasmtime::Error>((page, Arc::clone(&state.inner_turn), state.accounting.begin()))
         })?;
-        let _turn = turn.acquire_owned().await;
+        let _turn = rotation.acquire_owned().await;
         let begun = store.with(|mut access| {
             let state = access.get();
             let explain = state.timing.explanation.is_some();
@@ -125,13 +125,13 @@ impl<T: Send + 'static> pipeline::HostWithStore<T> for Host {
         store: &Accessor<T, Self>,
         pages: Resource<HeldTranscripts>,
     ) -> Answer<pipeline_types::Summary> {
-        let (pages, turn, flight) = store.with(|mut access| {
+        let (pages, rotation, flight) = store.with(|mut access| {
             let state = access.get();
             state.enter()?;
             let pages = state.table.delete(pages)?.pages;
-            Ok::<_, wasmtime::Error>((pages, Arc::clone(&state.inner_turn), state.ledger.begin()))
+            Ok::<_, wasmtime::Error>((pages, Arc::clone(&state.inner_turn), state.accounting.begin()))
         })?;
-        let _turn = turn.acquire_owned().await;
+        let _turn = rotation.acquire_owned().await;
         let begun = store.with(|mut access| {
             let state = access.get();
             let (wrapped, ctx) = state.inner()?;

@@ -50,10 +50,10 @@ async fn settings_are_accepted_or_complained_of() {
     let ctx = call("{}", Budget::default());
     let declared = guest.configure(&ctx, "{}").await.unwrap().unwrap();
     assert_eq!(declared.features, ["echo"]);
-    let complaint = guest.configure(&ctx, r#"{"greeting": ""}"#).await.unwrap().unwrap_err();
-    assert_eq!(complaint.pointer, "/greeting");
-    let complaint = guest.configure(&ctx, r#"{"unknown": 1}"#).await.unwrap().unwrap_err();
-    assert!(complaint.message.contains("unknown"), "{complaint:?}");
+    let config_error = guest.configure(&ctx, r#"{"greeting": ""}"#).await.unwrap().unwrap_err();
+    assert_eq!(config_error.pointer, "/greeting");
+    let config_error = guest.configure(&ctx, r#"{"unknown": 1}"#).await.unwrap().unwrap_err();
+    assert!(config_error.message.contains("unknown"), "{config_error:?}");
     assert!(guest.configure(&ctx, "no JSON").await.unwrap().is_err());
 }
 
@@ -124,7 +124,7 @@ async fn a_fault_of_the_host_survives_its_way_through_the_guest() {
     let guest = guest_or_skip!(runtime, "hostile");
     let broken = Fault::new(Kind::Invalid, "pdf_page_broken", "page 1 cannot be drawn").with_detail("secret");
     let page = FakePage::broken(broken);
-    let ctx = call(r#"{"deed": "pass-on"}"#, Budget::default());
+    let ctx = call(r#"{"behavior": "pass-on"}"#, Budget::default());
     let fault = guest.recognize(&ctx, page, PageRequest::default()).await.result.unwrap_err();
     assert_eq!((fault.code, fault.blame), ("pdf_page_broken", Blame::Client));
     assert_eq!(fault.detail.as_deref(), Some("secret"));
@@ -141,7 +141,7 @@ async fn models_run_and_their_time_is_kept() {
     let engines = FakeEngines::new(Mood::Echo);
     let runtime = runtime(engines.clone());
     let guest = guest_or_skip!(runtime, "hostile");
-    let ctx = call(r#"{"deed": "await-inference"}"#, Budget::default());
+    let ctx = call(r#"{"behavior": "await-inference"}"#, Budget::default());
     let run = guest.recognize(&ctx, FakePage::new(0), PageRequest::default()).await;
     run.result.unwrap();
     let time = run.timing.models.get(&"fake".into()).unwrap();
@@ -154,7 +154,7 @@ async fn a_client_that_goes_away_takes_its_work_along() {
     let engines = FakeEngines::new(Mood::Silent);
     let runtime = runtime(engines.clone());
     let guest = guest_or_skip!(runtime, "hostile");
-    let ctx = call(r#"{"deed": "await-inference"}"#, Budget::default());
+    let ctx = call(r#"{"behavior": "await-inference"}"#, Budget::default());
     let task =
         tokio::spawn(async move { guest.recognize(&ctx, FakePage::new(0), PageRequest::default()).await });
     while engines.offered.load(Ordering::SeqCst) == 0 {

@@ -79,7 +79,7 @@ async fn another_world_is_named_with_its_version() {
 /// The fixture is the test guest `echo` as it was built for the contract 0.1.0, its core modules emptied: names are all that is
 /// read of it.
 #[tokio::test]
-async fn a_guest_built_for_0_1_is_told_to_be_rebuilt() {
+async fn a_guest_built_for_0_1_is_reported_to_be_rebuilt() {
     let old = include_bytes!("fixtures/echo-0.1.0.wasm").to_vec();
     let inspection = Runtime::inspect(&old).unwrap();
     assert_eq!(inspection.world.as_deref(), Some("0.1.0"));
@@ -129,7 +129,7 @@ async fn inspection_tells_what_a_guest_is() {
     assert_eq!(inspection.sha256.len(), 64);
     assert!(inspection.unknown_imports.is_empty());
     assert!(inspection.imports.iter().any(|name| name == "lector:ocr/document@0.2.0"), "{inspection:?}");
-    inspection.verdict().unwrap();
+    inspection.check().unwrap();
 }
 
 #[tokio::test]

@@ -24,14 +24,14 @@ fn tight() -> Budget {
     }
 }
 
-async fn commit(guest: &Guest, deed: &str, budget: Budget) -> Fault {
-    let ctx = call(&format!(r#"{{"deed": "{deed}"}}"#), budget);
+async fn commit(guest: &Guest, behavior: &str, budget: Budget) -> Fault {
+    let ctx = call(&format!(r#"{{"behavior": "{behavior}"}}"#), budget);
     let run = guest.recognize(&ctx, FakePage::new(0), PageRequest::default()).await;
-    run.result.expect_err(deed)
+    run.result.expect_err(behavior)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_deed_ends_in_its_own_fault() {
+async fn each_behavior_ends_in_its_own_fault() {
     let runtime = runtime(FakeEngines::new(Mood::Silent));
     let Some(guest) = guest(&runtime, "hostile").await else { return };
     let roomy = Budget { compute: Duration::from_secs(8), memory_bytes: 400 << 20, ..tight() };
@@ -60,11 +60,11 @@ async fn each_deed_ends_in_its_own_fault() {
         ("finding-nowhere", tight(), "guest_answer_invalid", Kind::GuestFault),
     ];
     let mut wrong = Vec::new();
-    for (deed, budget, code, kind) in table {
-        let fault = commit(&guest, deed, budget).await;
-        eprintln!("{deed}: {fault}");
+    for (behavior, budget, code, kind) in table {
+        let fault = commit(&guest, behavior, budget).await;
+        eprintln!("{behavior}: {fault}");
         if (fault.code, fault.kind) != (code, kind) {
-            wrong.push(format!("{deed}: {fault:?}, not {code}"));
+            wrong.push(format!("{behavior}: {fault:?}, not {code}"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -95,14 +95,14 @@ async fn details_name_the_cause() {
 async fn configure_and_assemble_are_cut_as_well() {
     let runtime = runtime(FakeEngines::new(Mood::Silent));
     let Some(guest) = guest(&runtime, "hostile").await else { return };
-    let spin = r#"{"deed": "spin-in-configure"}"#;
+    let spin = r#"{"behavior": "spin-in-configure"}"#;
     let fault = guest.configure(&call(spin, tight()), spin).await.unwrap_err();
     assert_eq!(fault.code, "guest_compute_exceeded");
-    let wish = r#"{"deed": "declaration"}"#;
-    let fault = guest.configure(&call(wish, tight()), wish).await.unwrap_err();
+    let hint = r#"{"behavior": "declaration"}"#;
+    let fault = guest.configure(&call(hint, tight()), hint).await.unwrap_err();
     assert_eq!(fault.code, "guest_answer_invalid");
     let fault =
-        guest.assemble(&call(r#"{"deed": "spin-in-assemble"}"#, tight()), Vec::new()).await.unwrap_err();
+        guest.assemble(&call(r#"{"behavior": "spin-in-assemble"}"#, tight()), Vec::new()).await.unwrap_err();
     assert_eq!(fault.code, "guest_compute_exceeded");
 }
 
@@ -112,7 +112,7 @@ async fn the_requests_deadline_counts_where_it_is_earlier() {
     let Some(guest) = guest(&runtime, "hostile").await else { return };
     let budget =
         Budget { wall: Duration::from_secs(600), compute: Duration::from_secs(600), ..Budget::default() };
-    let mut ctx = call(r#"{"deed": "spin-in-recognize"}"#, budget);
+    let mut ctx = call(r#"{"behavior": "spin-in-recognize"}"#, budget);
     ctx.deadline = Instant::now() + Duration::from_millis(500);
     let run = guest.recognize(&ctx, FakePage::new(0), PageRequest::default()).await;
     let fault = run.result.unwrap_err();

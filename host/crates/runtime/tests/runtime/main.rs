@@ -4,9 +4,9 @@
 //! component is missing says so and passes; under `LECTOR_REQUIRE_GUESTS=1` it fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod batching_policies;
 mod calls;
 mod components;
 mod hostile;
-mod programs;
 mod support;
 mod wrapping;

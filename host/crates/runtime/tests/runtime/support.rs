@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use lector_core::model::PortInfo;
-use lector_core::port::{Company, PageInfo, PageKind, WorkDone, WorkItem};
+use lector_core::port::{BatchComposition, PageInfo, PageKind, WorkDone, WorkItem};
 use lector_core::{
-    Budget, CallCtx, Dtype, Engines, Fault, Image, Kind, ModelInfo, ModelName, Origin, PageSource, Rect,
+    Budget, CallCtx, Dtype, Engines, Fault, Image, Kind, LineSource, ModelInfo, ModelName, PageSource, Rect,
     Size, TextLayer, TextSpan,
 };
 use lector_runtime::{Guest, Runtime, RuntimeConfig};
@@ -86,13 +86,19 @@ impl Engines for FakeEngines {
             withdrawn.answered();
             let outputs = item.inputs.into_iter().map(|(_, tensor)| tensor).collect();
             let (queue_wait, run) = (Duration::from_micros(3), Duration::from_micros(5));
-            Ok(WorkDone { outputs, queue_wait, run, company: Company::default(), rung: ("", "") })
+            Ok(WorkDone {
+                outputs,
+                queue_wait,
+                run,
+                composition: BatchComposition::default(),
+                variant: ("", ""),
+            })
         }
         .boxed()
     }
 }
 
-/// An A4 page that renders as grey.
+/// An A4 page that renders as gray.
 pub struct FakePage {
     pub index: u32,
     /// How rendering fails, where it does.
@@ -128,7 +134,7 @@ impl PageSource for FakePage {
             font_size: 12.0,
             visible: true,
             ends_line: true,
-            origin: Origin::TextLayer,
+            source: LineSource::TextLayer,
         };
         async move { Ok(TextLayer { spans: vec![span], ..TextLayer::default() }) }.boxed()
     }

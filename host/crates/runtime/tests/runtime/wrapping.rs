@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use lector_core::{
-    Blame, Budget, CallCtx, Declaration, Fault, Kind, PageRequest, PageRun, SharedTranscript, WrappedPipeline,
+    Blame, Budget, CallCtx, Fault, Kind, PageRequest, PageRun, PipelineInfo, SharedTranscript,
+    WrappedPipeline,
 };
 use lector_runtime::{Guest, Runtime, RuntimeConfig, Stage, Wrapped};
 
@@ -17,7 +18,11 @@ fn stage(name: &str, settings: &str, wrapped: Option<Arc<dyn WrappedPipeline>>) 
         name: name.into(),
         settings: settings.into(),
         grants: call("{}", Budget::default()).grants,
-        declaration: Declaration { models: vec!["model".into()], batching: Vec::new(), features: Vec::new() },
+        pipeline_info: PipelineInfo {
+            models: vec!["model".into()],
+            batching: Vec::new(),
+            features: Vec::new(),
+        },
         wrapped,
     }
 }
@@ -106,13 +111,13 @@ async fn a_deployment_that_wraps_nothing_is_denied() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_inner_failure_is_the_pages_fault_and_names_the_stage() {
     let Some(pair) = pair(FakeEngines::new(Mood::Echo), "hostile").await else { return };
-    let trap = fault(pair.read("upper", r#"{"deed": "panic"}"#, Budget::default()).await);
+    let trap = fault(pair.read("upper", r#"{"behavior": "panic"}"#, Budget::default()).await);
     assert_eq!((trap.code, trap.blame), ("guest_trapped", Blame::Guest));
     assert!(trap.message.starts_with("pipeline `inside`: "), "{trap}");
-    let malformed = fault(pair.read("upper", r#"{"deed": "not-a-number"}"#, Budget::default()).await);
+    let malformed = fault(pair.read("upper", r#"{"behavior": "not-a-number"}"#, Budget::default()).await);
     assert_eq!(malformed.code, "guest_answer_invalid");
     // A wrapper may go on where the inner pipeline fails.
-    let run = pair.read("forgive", r#"{"deed": "panic"}"#, Budget::default()).await;
+    let run = pair.read("forgive", r#"{"behavior": "panic"}"#, Budget::default()).await;
     let page = run.result.unwrap();
     assert!(page.warnings[0].starts_with("guest_trapped: pipeline `inside`"), "{:?}", page.warnings);
 }
@@ -133,17 +138,17 @@ async fn the_budget_is_shared() {
     let tight =
         Budget { compute: Duration::from_millis(300), wall: Duration::from_secs(20), ..Budget::default() };
     let began = Instant::now();
-    let run = pair.read("upper", r#"{"deed": "spin-in-recognize"}"#, tight).await;
+    let run = pair.read("upper", r#"{"behavior": "spin-in-recognize"}"#, tight).await;
     assert!(began.elapsed() < Duration::from_secs(10));
     assert!(run.timing.guest >= Duration::from_millis(250), "{:?}", run.timing.guest);
     let spun = fault(run);
     assert_eq!(spun.code, "guest_compute_exceeded");
     // What the inner one has used up is gone: the wrapper that goes on regardless is cut as well.
-    let fault = fault(pair.read("forgive", r#"{"deed": "spin-in-recognize"}"#, tight).await);
+    let fault = fault(pair.read("forgive", r#"{"behavior": "spin-in-recognize"}"#, tight).await);
     assert_eq!(fault.code, "guest_compute_exceeded");
     // Calls into the host are counted over both.
     let few = Budget { host_calls: 500, compute: Duration::from_secs(10), ..tight };
-    let run = pair.read("upper", r#"{"deed": "call-storm"}"#, few).await;
+    let run = pair.read("upper", r#"{"behavior": "call-storm"}"#, few).await;
     assert!(run.timing.host_calls >= 500, "{}", run.timing.host_calls);
     assert_eq!(run.result.unwrap_err().code, "guest_host_calls_exceeded");
 }
@@ -153,8 +158,8 @@ async fn cancellation_ends_both() {
     let engines = FakeEngines::new(Mood::Silent);
     let Some(pair) = pair(engines.clone(), "hostile").await else { return };
     // The client goes away.
-    let inner =
-        Wrapped::new(pair.inner.clone(), stage("inside", r#"{"deed": "await-inference"}"#, None)).unwrap();
+    let inner = Wrapped::new(pair.inner.clone(), stage("inside", r#"{"behavior": "await-inference"}"#, None))
+        .unwrap();
     let (outer, ctx) = (pair.outer.clone(), wrapping("upper", Budget::default(), inner));
     let task =
         tokio::spawn(async move { outer.recognize(&ctx, FakePage::new(0), PageRequest::default()).await });
@@ -171,7 +176,8 @@ async fn cancellation_ends_both() {
     };
     tokio::time::timeout(Duration::from_secs(5), ended).await.expect("both end with their client");
     // The outer guest traps while the inner one waits.
-    let fault = fault(pair.read("trap-meanwhile", r#"{"deed": "await-inference"}"#, Budget::default()).await);
+    let fault =
+        fault(pair.read("trap-meanwhile", r#"{"behavior": "await-inference"}"#, Budget::default()).await);
     assert_eq!(fault.code, "guest_trapped");
     let ended = async {
         while pair.runtime.status().live > 0 {

@@ -113,7 +113,7 @@ impl Line {
         let attempt = move |last: bool| {
             let outcome = match attempt() {
                 Err(fault) if fault.kind == Kind::Busy && !last => {
-                    let all = what == For::Bytes && fault.code == "house_full";
+                    let all = what == For::Bytes && fault.code == "server_overloaded";
                     return if all { Tried::Full } else { Tried::Refused };
                 }
                 outcome => outcome,

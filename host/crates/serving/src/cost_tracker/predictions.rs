@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use lector_control::Guess;
+use lector_control::Prediction;
 
 /// Predictions of one kind, over all pages that were read.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Prediction {
+pub struct PredictionError {
     /// What was known of the pages: `nothing`, `pixels` or `crops`.
     pub known: &'static str,
     /// Work that they took.
@@ -23,17 +23,19 @@ struct Sum {
 
 /// The sums.
 #[derive(Debug, Default)]
-pub(crate) struct Guesses {
+pub(crate) struct PredictionErrors {
     nothing: Sum,
     pixels: Sum,
     crops: Sum,
 }
 
-impl Guesses {
+impl PredictionErrors {
     /// The page took so much.
-    pub(super) fn judge(&mut self, guess: Guess, ms: f64) {
+    pub(super) fn record(&mut self, prediction: Prediction, ms: f64) {
         let Self { nothing, pixels, crops } = self;
-        for (sum, said) in [(nothing, guess.nothing), (pixels, guess.pixels), (crops, guess.crops)] {
+        for (sum, said) in
+            [(nothing, prediction.nothing), (pixels, prediction.pixels), (crops, prediction.crops)]
+        {
             if let Some(said) = said {
                 sum.work_ms += ms;
                 sum.off_ms += (said - ms).abs();
@@ -41,10 +43,10 @@ impl Guesses {
         }
     }
 
-    pub(super) fn view(&self) -> Vec<Prediction> {
+    pub(super) fn view(&self) -> Vec<PredictionError> {
         let time = |ms: f64| Duration::try_from_secs_f64(ms / 1e3).unwrap_or_default();
         [("nothing", self.nothing), ("pixels", self.pixels), ("crops", self.crops)]
-            .map(|(known, Sum { work_ms, off_ms })| Prediction {
+            .map(|(known, Sum { work_ms, off_ms })| PredictionError {
                 known,
                 work: time(work_ms),
                 off: time(off_ms),

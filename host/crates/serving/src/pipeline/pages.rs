@@ -8,21 +8,23 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lector_control::{DocumentMemory, Held, PageCall, Promise, Reservation, Revision, Tenant, work_of};
+use lector_control::{
+    DocumentMemory, Held, PageCall, QuotaReservation, Reservation, Revision, Tenant, work_of,
+};
 use lector_core::cost::PageSize;
 use lector_core::{Fault, Kind, PageRun, Timing, Transcript};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::Instrument;
 
-use super::page_cost::Bill;
-use crate::cost_tracker::Burden;
+use super::page_cost::CostTracker;
+use crate::cost_tracker::PendingWork;
 use crate::faults::deadline_exceeded;
-use crate::page_scheduler::{Asking, Turn};
+use crate::page_scheduler::{PageSlot, SlotRequest};
 use crate::plane::DataPlane;
 use crate::request::{Event, Order};
 use crate::shadow_traffic::Sample;
-use crate::status::Backlog;
+use crate::status::PendingPages;
 
 /// Guest calls end by themselves at the deadline, with their timing; those that do not are cut off so much later.
 const DEADLINE_GRACE: Duration = Duration::from_millis(250);
@@ -45,10 +47,10 @@ pub(super) struct Kept {
 }
 
 /// Nobody listens any more.
-pub(super) struct NobodyListens;
+pub(super) struct ReceiverClosed;
 
 /// A turn, and the memory for the page's result.
-type Place = (Turn, Reservation);
+type Place = (PageSlot, Reservation);
 type Waiting = Pin<Box<dyn Future<Output = Result<Place, Fault>> + Send>>;
 
 /// On whose account and by which revision pages are read.
@@ -58,25 +60,25 @@ pub(super) struct Account {
     /// Reads along.
     pub(super) shadow: Option<Arc<Revision>>,
     /// Of the tenant's pages of the day.
-    pub(super) promise: Promise,
+    pub(super) quota: QuotaReservation,
 }
 
 impl Account {
     /// A place for a page that is expected to cost so much, and may hold so many bytes.
-    fn page(&self, page_ms: f64, bytes: u64) -> Asking {
-        self.asking(page_ms, bytes, false)
+    fn page(&self, page_ms: f64, bytes: u64) -> SlotRequest {
+        self.slot_request(page_ms, bytes, false)
     }
 
     /// A place for the summary.
-    pub(super) fn summary(&self, bytes: u64) -> Asking {
-        self.asking(self.revision.figures.summary_ms(), bytes, true)
+    pub(super) fn summary(&self, bytes: u64) -> SlotRequest {
+        self.slot_request(self.revision.statistics.summary_ms(), bytes, true)
     }
 
-    fn asking(&self, price_ms: f64, bytes: u64, ends: bool) -> Asking {
-        Asking {
+    fn slot_request(&self, cost_ms: f64, bytes: u64, ends: bool) -> SlotRequest {
+        SlotRequest {
             tenant: self.tenant.name().clone(),
-            weight: self.tenant.record.terms.weight,
-            price_ms,
+            weight: self.tenant.record.policy.weight,
+            cost_ms,
             ends,
             own: self.tenant.places.of_page(bytes),
         }
@@ -84,12 +86,12 @@ impl Account {
 }
 
 /// The reading of the selected pages.
-pub(super) struct Reading<'a> {
+pub(super) struct DocumentRead<'a> {
     call: PageCall,
     account: Account,
     plane: &'a DataPlane,
-    backlog: Backlog<'a>,
-    burden: &'a Burden,
+    backlog: PendingPages<'a>,
+    pending_work: &'a PendingWork,
     order: Order,
     /// Indices of the pages; "position" below is a position in this list.
     selected: Vec<u32>,
@@ -111,24 +113,24 @@ pub(super) struct Reading<'a> {
     pages_ok: u32,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> DocumentRead<'a> {
     pub(super) fn new(
         call: PageCall,
         account: Account,
         selected: Vec<u32>,
         order: Order,
         plane: &'a DataPlane,
-        (burden, memory): (&'a Burden, Arc<DocumentMemory>),
+        (pending_work, memory): (&'a PendingWork, Arc<DocumentMemory>),
     ) -> Self {
-        let backlog = plane.admission.tally.wait(selected.len() as u64);
+        let backlog = plane.admission.counters.wait(selected.len() as u64);
         // Twice the places: one slow page does not idle the house while the pages behind it wait for their order.
-        let window = plane.turns.most().saturating_mul(2);
+        let window = plane.page_scheduler.most().saturating_mul(2);
         let reading = Self {
             call,
             account,
             plane,
             backlog,
-            burden,
+            pending_work,
             order,
             selected,
             window,
@@ -150,16 +152,16 @@ impl<'a> Reading<'a> {
     /// What a page of which nothing is known is expected to cost now, in milliseconds of work.
     fn page_ms(&self) -> f64 {
         let Account { tenant, revision, .. } = &self.account;
-        revision.prices.unseen(tenant.name()).unwrap_or_else(|| self.plane.admission.load.page_ms())
+        revision.cost_model.unseen(tenant.name()).unwrap_or_else(|| self.plane.admission.load.page_ms())
     }
 
     /// The pages that are not begun cost what such pages did of late.
     fn owe_the_rest(&self) {
-        self.burden.set(self.page_ms() * self.selected.len().saturating_sub(self.next) as f64);
+        self.pending_work.set(self.page_ms() * self.selected.len().saturating_sub(self.next) as f64);
     }
 
     /// Reads all of them. Dropping the future ends every page in flight.
-    pub(super) async fn run(mut self, events: &mpsc::Sender<Event>) -> Result<Outcomes, NobodyListens> {
+    pub(super) async fn run(mut self, events: &mpsc::Sender<Event>) -> Result<Outcomes, ReceiverClosed> {
         let deadline = self.call.ctx.deadline;
         let (mut expired, mut cut_off) = (false, false);
         let mut waiting: Option<Waiting> = None;
@@ -177,7 +179,7 @@ impl<'a> Reading<'a> {
             }
             tokio::select! {
                 place = events.reserve(), if self.ready().is_some() => {
-                    let place = place.map_err(|_| NobodyListens)?;
+                    let place = place.map_err(|_| ReceiverClosed)?;
                     if let Some(event) = self.take_ready() {
                         place.send(event);
                     }
@@ -206,12 +208,12 @@ impl<'a> Reading<'a> {
 
     /// Waits for memory and then for a turn: a document that finds no memory takes no place.
     fn place(&self) -> Waiting {
-        let asking = self.account.page(self.page_ms(), self.call.ctx.budget.host_bytes);
-        let turn = self.plane.turns.turn(asking);
+        let slot_request = self.account.page(self.page_ms(), self.call.ctx.budget.host_bytes);
+        let slot = self.plane.page_scheduler.slot(slot_request);
         let (memory, bytes) = (self.memory.clone(), self.page_bytes);
         Box::pin(async move {
             let reservation = memory.reserve(bytes).await;
-            Ok((turn.await?, reservation))
+            Ok((slot.await?, reservation))
         })
     }
 
@@ -219,7 +221,7 @@ impl<'a> Reading<'a> {
         let position = self.next;
         let Some(&index) = self.selected.get(position) else { return };
         self.next += 1;
-        let (turn, mut reservation) = match place {
+        let (slot, mut reservation) = match place {
             Ok(place) => place,
             Err(fault) => {
                 return self.settle(
@@ -229,16 +231,16 @@ impl<'a> Reading<'a> {
                 );
             }
         };
-        let part = self.burden.page(turn.price_ms());
+        let part = self.pending_work.page(slot.cost_ms());
         self.owe_the_rest();
-        let bill = Bill::open(&turn, part, self.account.revision.prices.clone());
+        let bill = CostTracker::open(&slot, part, self.account.revision.cost_model.clone());
         let mut call = self.call.clone();
-        call.ctx.watch = Some(bill.watch());
+        call.ctx.page_observer = Some(bill.page_observer());
         let page = async move {
             let run = call.read(index).await;
             bill.close(work_ms(&run.timing));
             // The place is free as soon as the page is read, whether or not anybody takes it.
-            drop(turn);
+            drop(slot);
             reservation.set(run.result.as_ref().map_or(0, Transcript::memory_bytes));
             (run, reservation)
         };
@@ -274,21 +276,25 @@ impl<'a> Reading<'a> {
         let Some(&index) = self.selected.get(position) else { return };
         let admission = &self.plane.admission;
         self.backlog.done();
-        admission.tally.page(run.result.as_ref().err());
-        let Account { tenant, revision, promise, .. } = &mut self.account;
+        admission.counters.page(run.result.as_ref().err());
+        let Account { tenant, revision, quota, .. } = &mut self.account;
         tenant.meter.page(&run);
-        promise.kept();
-        revision.figures.page(&run, self.call.ctx.budget.wall);
+        quota.kept();
+        revision.statistics.page(&run, self.call.ctx.budget.wall);
         let PageRun { result, mut timing } = run;
         if let Some(explanation) = &mut timing.explanation {
             explanation.revision = revision.record.number;
         }
         let event = match result {
             Ok(transcript) => {
-                let (turns, ms) = (&self.plane.turns, work_ms(&timing));
-                let guess = revision.prices.learn(tenant.name(), PageSize::of(&timing), ms);
-                admission.load.guessed(guess, ms);
-                admission.load.learn(&timing, turns.taken() >= turns.most(), Instant::now());
+                let (page_scheduler, ms) = (&self.plane.page_scheduler, work_ms(&timing));
+                let prediction = revision.cost_model.learn(tenant.name(), PageSize::of(&timing), ms);
+                admission.load.record_prediction(prediction, ms);
+                admission.load.learn(
+                    &timing,
+                    page_scheduler.taken() >= page_scheduler.most(),
+                    Instant::now(),
+                );
                 self.pages_ok += 1;
                 let transcript = Arc::new(Held::new(transcript, reservation.unwrap_or_default()));
                 self.keep(position, &transcript);
@@ -319,7 +325,7 @@ impl<'a> Reading<'a> {
         };
         let own = self.account.tenant.places.of_page(call.ctx.budget.host_bytes);
         let sample = Sample { revision: revision.clone(), call, own, index, live: live.clone(), live_worked };
-        self.plane.shadows.read(sample, &self.plane.turns);
+        self.plane.shadows.read(sample, &self.plane.page_scheduler);
     }
 
     fn keep(&mut self, position: usize, transcript: &Arc<Held<Transcript>>) {

@@ -7,8 +7,8 @@ use lector_core::cost::PageSize;
 use super::*;
 use crate::event_stream::EventStream;
 use crate::fakes::{
-    Deed, HELD_BYTES_MAX, Script, platform, platform_granting, platform_holding, platform_with, submission,
-    until, word,
+    Behavior, HELD_BYTES_MAX, Script, platform, platform_granting, platform_holding, platform_with,
+    submission, until, word,
 };
 use crate::request::Order;
 use crate::service::DocumentService;
@@ -38,7 +38,7 @@ fn empty(platform: &DocumentService, script: &Script) -> bool {
 
 #[tokio::test]
 async fn pages_in_order_with_a_summary_at_the_end() {
-    let script = Script::new(Deed::Read);
+    let script = Script::new(Behavior::Read);
     let platform = platform(&script, 3, 2).await.unwrap();
     let events: Vec<Event> = submit(&platform, submission(&platform, "r", 40, Order::Page)).collect().await;
     let words: Vec<String> = events.iter().map(word).collect();
@@ -60,8 +60,8 @@ async fn pages_in_order_with_a_summary_at_the_end() {
 #[tokio::test]
 async fn a_slow_page_holds_back_a_bounded_number_in_page_order_and_none_in_completion_order() {
     for (order, begun_at_rest) in [(Order::Page, 4), (Order::Completion, 30)] {
-        let script = Script::new(Deed::Read);
-        script.on(0, Deed::Wait);
+        let script = Script::new(Behavior::Read);
+        script.on(0, Behavior::Wait);
         let platform = platform(&script, 2, 2).await.unwrap();
         let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r", 30, order))));
         until("the window is shut", || script.begun().len() == begun_at_rest).await;
@@ -78,7 +78,7 @@ async fn a_slow_page_holds_back_a_bounded_number_in_page_order_and_none_in_compl
 
 #[tokio::test]
 async fn a_page_is_owed_what_its_size_says_as_soon_as_it_is_known() {
-    let script = Script::new(Deed::Read);
+    let script = Script::new(Behavior::Read);
     let size = |pixels| PageSize { pixels, crops: 0 };
     let (letter, poster) = ((size(2_000_000), 100), (size(20_000_000), 1000));
     script
@@ -89,10 +89,10 @@ async fn a_page_is_owed_what_its_size_says_as_soon_as_it_is_known() {
     let platform = platform(&script, 1, 2).await.unwrap();
     words(submit(&platform, submission(&platform, "r", 40, Order::Page))).await;
     until("the house is empty", || empty(&platform, &script)).await;
-    assert_eq!(platform.status().work_owed, Duration::ZERO);
-    *script.otherwise.lock().unwrap() = Deed::Wait;
+    assert_eq!(platform.status().pending_work, Duration::ZERO);
+    *script.otherwise.lock().unwrap() = Behavior::Wait;
     let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r", 4, Order::Page))));
-    let owed_ms = || platform.status().work_owed.as_millis();
+    let owed_ms = || platform.status().pending_work.as_millis();
     let mean_ms = platform.plane().admission.load.page_ms();
     assert!((200.0..600.0).contains(&mean_ms), "{mean_ms}");
     for (page, expect_ms) in [100.0, 100.0, 100.0, 1000.0].into_iter().enumerate() {
@@ -109,7 +109,7 @@ async fn a_page_is_owed_what_its_size_says_as_soon_as_it_is_known() {
     reading.await.unwrap();
     until("the house is empty", || empty(&platform, &script)).await;
     let status = platform.status();
-    assert_eq!(status.work_owed, Duration::ZERO);
+    assert_eq!(status.pending_work, Duration::ZERO);
     let off = |known: &str| {
         let of = status.work_predictions.iter().find(|of| of.known == known).unwrap();
         of.off.as_secs_f64() / of.work.as_secs_f64()
@@ -119,14 +119,14 @@ async fn a_page_is_owed_what_its_size_says_as_soon_as_it_is_known() {
 
 #[tokio::test]
 async fn documents_take_turns() {
-    let script = Script::new(Deed::Wait);
+    let script = Script::new(Behavior::Wait);
     let platform = platform(&script, 1, 8).await.unwrap();
     let long = tokio::spawn(words(submit(&platform, submission(&platform, "long", 100, Order::Completion))));
     until("the long one has begun", || !script.begun().is_empty()).await;
     let short = tokio::spawn(words(submit(&platform, submission(&platform, "short", 1, Order::Completion))));
     let other = tokio::spawn(words(submit(&platform, submission(&platform, "other", 3, Order::Completion))));
     // The long one's second page waits for its turn, and so do the first ones of the others.
-    until("all three wait", || platform.plane().turns.waiting() == 3).await;
+    until("all three wait", || platform.plane().page_scheduler.waiting() == 3).await;
     script.go.add_permits(8);
     assert_eq!(short.await.unwrap(), ["open 1", "ok 0", "end 1/0"]);
     until("eight went", || script.begun().len() >= 9).await;
@@ -142,7 +142,7 @@ async fn documents_take_turns() {
 
 #[tokio::test]
 async fn a_dropped_stream_ends_all_work() {
-    let script = Script::new(Deed::Hang);
+    let script = Script::new(Behavior::Hang);
     let platform = platform(&script, 4, 2).await.unwrap();
     let mut stream = submit(&platform, submission(&platform, "r", 50, Order::Page));
     assert_eq!(word(&stream.next().await.unwrap()), "open 50");
@@ -156,7 +156,7 @@ async fn a_dropped_stream_ends_all_work() {
 
 #[tokio::test]
 async fn a_reader_that_does_not_read_holds_no_places() {
-    let script = Script::new(Deed::Read);
+    let script = Script::new(Behavior::Read);
     let platform = platform(&script, 2, 4).await.unwrap();
     let idle = submit(&platform, submission(&platform, "idle", 50, Order::Page));
     until("it stands still", || platform.status().pages_running == 0 && script.begun().len() >= 4).await;
@@ -168,9 +168,9 @@ async fn a_reader_that_does_not_read_holds_no_places() {
 
 #[tokio::test]
 async fn one_bad_page_is_one_page_error() {
-    let script = Script::new(Deed::Read);
-    script.on(1, Deed::Fail);
-    script.on(2, Deed::Panic);
+    let script = Script::new(Behavior::Read);
+    script.on(1, Behavior::Fail);
+    script.on(2, Behavior::Panic);
     let platform = platform(&script, 2, 2).await.unwrap();
     let words = words(submit(&platform, submission(&platform, "r", 4, Order::Page))).await;
     assert_eq!(words, ["open 4", "ok 0", "guest_trapped 1", "internal 2", "ok 3", "end 2/2"]);
@@ -182,8 +182,8 @@ async fn one_bad_page_is_one_page_error() {
 #[tokio::test]
 async fn after_the_deadline_every_page_is_answered() {
     for order in [Order::Page, Order::Completion] {
-        let script = Script::new(Deed::Hang);
-        script.on(0, Deed::Read);
+        let script = Script::new(Behavior::Hang);
+        script.on(0, Behavior::Read);
         let platform = platform(&script, 2, 2).await.unwrap();
         let submission = Submission {
             // Long enough for the page that is read, on a busy machine as well.
@@ -203,7 +203,7 @@ async fn after_the_deadline_every_page_is_answered() {
 
 #[tokio::test]
 async fn documents_that_cannot_be_read_fail_once() {
-    let script = Script::new(Deed::Read);
+    let script = Script::new(Behavior::Read);
     let platform = platform(&script, 2, 2).await.unwrap();
     let pages = |text: &str| crate::page_selection::PageSelection::parse(text).unwrap();
     let base = || submission(&platform, "r", 3, Order::Page);
@@ -230,7 +230,7 @@ async fn documents_that_cannot_be_read_fail_once() {
 
 #[tokio::test]
 async fn a_failing_summary_costs_no_page() {
-    let script = Script::new(Deed::Read);
+    let script = Script::new(Behavior::Read);
     *script.assemble_fails.lock().unwrap() = true;
     let platform = platform(&script, 2, 2).await.unwrap();
     let events: Vec<Event> = submit(&platform, submission(&platform, "r", 2, Order::Page)).collect().await;
@@ -243,7 +243,7 @@ async fn a_failing_summary_costs_no_page() {
 
 #[tokio::test]
 async fn pages_wait_for_memory_and_one_document_at_a_time_goes_beyond_the_bound() {
-    let script = Script::new(Deed::Read);
+    let script = Script::new(Behavior::Read);
     // Nothing fits: each document must have the right to go beyond the bound.
     let platform = platform_holding(&script, 1000, 1 << 20).await.unwrap();
     let admit =
@@ -257,7 +257,7 @@ async fn pages_wait_for_memory_and_one_document_at_a_time_goes_beyond_the_bound(
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert!(script.begun().iter().all(|(request, _)| request == "idle"), "the other one waits for memory");
     assert!(platform.status().held_bytes > 1000);
-    assert_eq!(admit().unwrap_err().code, "tenant_bytes_full");
+    assert_eq!(admit().unwrap_err().code, "tenant_memory_exceeded");
     assert_eq!(word(&idle.next().await.unwrap()), "open 50");
     drop(idle);
     assert_eq!(other.await.unwrap(), ["open 3", "ok 0", "ok 1", "ok 2", "end 3/0"]);
@@ -266,7 +266,7 @@ async fn pages_wait_for_memory_and_one_document_at_a_time_goes_beyond_the_bound(
 
 #[tokio::test]
 async fn results_count_until_they_are_delivered() {
-    let script = Script::new(Deed::Read);
+    let script = Script::new(Behavior::Read);
     let platform = platform(&script, 2, 2).await.unwrap();
     let events: Vec<Event> = submit(&platform, submission(&platform, "r", 3, Order::Page)).collect().await;
     until("the document has ended", || platform.status().documents_admitted == 0).await;
@@ -283,7 +283,7 @@ async fn results_count_until_they_are_delivered() {
 
 #[tokio::test]
 async fn a_document_of_too_large_results_has_no_summary() {
-    let script = Script::new(Deed::Read);
+    let script = Script::new(Behavior::Read);
     let platform = platform_holding(&script, HELD_BYTES_MAX, 1000).await.unwrap();
     let events: Vec<Event> = submit(&platform, submission(&platform, "r", 9, Order::Page)).collect().await;
     let Some(Event::End { summary: None, summary_fault: Some(fault), pages_ok: 9, .. }) = events.last()
@@ -294,13 +294,13 @@ async fn a_document_of_too_large_results_has_no_summary() {
 }
 
 #[tokio::test]
-async fn a_full_house_says_when_to_come_back() {
-    let script = Script::new(Deed::Wait);
+async fn a_full_server_says_when_to_come_back() {
+    let script = Script::new(Behavior::Wait);
     let platform = platform(&script, 1, 1).await.unwrap();
     let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r", 3, Order::Page))));
     until("it has begun", || !script.begun().is_empty()).await;
     let fault = admit(&platform).unwrap_err();
-    assert_eq!(fault.code, "house_full");
+    assert_eq!(fault.code, "server_overloaded");
     assert!(fault.retry_after.unwrap() >= Duration::from_secs(1));
     script.go.add_permits(3);
     reading.await.unwrap();
@@ -309,7 +309,7 @@ async fn a_full_house_says_when_to_come_back() {
 
 #[tokio::test]
 async fn a_drain_waits_and_then_cuts_off() {
-    let script = Script::new(Deed::Wait);
+    let script = Script::new(Behavior::Wait);
     let platform = platform(&script, 1, 4).await.unwrap();
     let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r1", 1, Order::Page))));
     until("it has begun", || !script.begun().is_empty()).await;
@@ -319,12 +319,12 @@ async fn a_drain_waits_and_then_cuts_off() {
     });
     until("the door is shut", || platform.is_draining()).await;
     assert_eq!(admit(&platform).unwrap_err().code, "shutting_down");
-    assert_eq!(platform.probe(Duration::from_secs(1)).await.unwrap_err().code, "shutting_down");
+    assert_eq!(platform.check_readiness(Duration::from_secs(1)).await.unwrap_err().code, "shutting_down");
     script.go.add_permits(1);
     assert!(draining.await.unwrap().clean);
     assert_eq!(reading.await.unwrap(), ["open 1", "ok 0", "end 1/0"]);
 
-    let script = Script::new(Deed::Hang);
+    let script = Script::new(Behavior::Hang);
     let platform = platform_with(&script, 1, 4, "detection").await.unwrap();
     let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r2", 9, Order::Page))));
     until("it has begun", || !script.begun().is_empty()).await;
@@ -337,11 +337,11 @@ async fn a_drain_waits_and_then_cuts_off() {
 
 #[tokio::test]
 async fn starting_checks_settings_and_grants() {
-    let script = Script::with_settings(Deed::Read, false);
+    let script = Script::with_settings(Behavior::Read, false);
     let fault = platform(&script, 1, 1).await.err().unwrap();
     assert_eq!(fault.code, "settings_refused");
     assert!(fault.message.contains("/dpi") && fault.message.contains("standard"), "{fault}");
-    let script = Script::new(Deed::Read);
+    let script = Script::new(Behavior::Read);
     let fault = platform_with(&script, 1, 1, "recognition").await.err().unwrap();
     assert_eq!(fault.code, "grant_missing");
     assert!(fault.message.contains("detection"), "{fault}");
@@ -350,7 +350,7 @@ async fn starting_checks_settings_and_grants() {
 
 #[tokio::test]
 async fn models_are_ready_before_a_deployment_is_live() {
-    let script = Script::new(Deed::Read);
+    let script = Script::new(Behavior::Read);
     let _platform = platform(&script, 1, 1).await.unwrap();
     assert_eq!(*script.prepared.lock().unwrap(), ["model".into()]);
     let fault = platform_granting(&script, "missing").await.err().unwrap();
@@ -359,28 +359,28 @@ async fn models_are_ready_before_a_deployment_is_live() {
 }
 
 #[tokio::test]
-async fn probes_share_an_answer_and_a_busy_house_is_ready() {
-    let script = Script::new(Deed::Read);
+async fn probes_share_an_answer_and_a_busy_server_is_ready() {
+    let script = Script::new(Behavior::Read);
     let platform = platform(&script, 1, 1).await.unwrap();
     let (within, started) = (Duration::from_secs(60), Instant::now());
-    let report = platform.probe(within).await.unwrap();
+    let report = platform.check_readiness(within).await.unwrap();
     assert_eq!((report.deployments.len(), report.stood_in), (1, false));
     for _ in 0..50 {
-        platform.probe(within).await.unwrap();
+        platform.check_readiness(within).await.unwrap();
     }
     let pages_max = 1 + started.elapsed().as_secs() as usize;
     assert!(script.begun().len() <= pages_max, "the answer is kept for a second");
 
-    let script = Script::new(Deed::Fail);
+    let script = Script::new(Behavior::Fail);
     let platform = platform_with(&script, 1, 1, "detection").await.unwrap();
-    let fault = platform.probe(within).await.unwrap_err();
+    let fault = platform.check_readiness(within).await.unwrap_err();
     assert_eq!(fault.code, "guest_trapped");
     assert!(fault.message.contains("standard"));
 
     // It hangs, but pages are being read: it is slow, not broken.
-    let script = Script::new(Deed::Read);
+    let script = Script::new(Behavior::Read);
     let platform = platform_with(&script, 1, 1, "detection").await.unwrap();
     words(submit(&platform, submission(&platform, "r", 1, Order::Page))).await;
-    *script.otherwise.lock().unwrap() = Deed::Hang;
-    assert!(platform.probe(Duration::from_millis(20)).await.unwrap().stood_in);
+    *script.otherwise.lock().unwrap() = Behavior::Hang;
+    assert!(platform.check_readiness(Duration::from_millis(20)).await.unwrap().stood_in);
 }

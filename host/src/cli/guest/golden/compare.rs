@@ -135,8 +135,8 @@ fn page(expected: &Transcript, read: &Transcript, tolerance: &Tolerance, told: &
     if (expected.dpi - read.dpi).abs() > 0.01 {
         told.beyond(format_args!("was read at {} dpi, not at {}", read.dpi, expected.dpi));
     }
-    if expected.turn != read.turn {
-        told.beyond(format_args!("was turned by {:?}, not by {:?}", read.turn, expected.turn));
+    if expected.rotation != read.rotation {
+        told.beyond(format_args!("was turned by {:?}, not by {:?}", read.rotation, expected.rotation));
     }
     lines(&expected.lines, &read.lines, tolerance, told);
     if expected.warnings != read.warnings {
@@ -251,11 +251,14 @@ fn line(expected: &Line, read: &Line, tolerance: &Tolerance, told: &mut Comparis
     if expected.direction != read.direction {
         told.beyond(format_args!("`{}`: runs {:?}, not {:?}", read.text, read.direction, expected.direction));
     }
-    if expected.origin != read.origin {
-        told.beyond(format_args!("`{}`: comes from {:?}, not {:?}", read.text, read.origin, expected.origin));
+    if expected.source != read.source {
+        told.beyond(format_args!("`{}`: comes from {:?}, not {:?}", read.text, read.source, expected.source));
     }
-    if expected.block != read.block {
-        told.beyond(format_args!("`{}`: is in block {}, not {}", read.text, read.block, expected.block));
+    if expected.block_id != read.block_id {
+        told.beyond(format_args!(
+            "`{}`: is in block {}, not {}",
+            read.text, read.block_id, expected.block_id
+        ));
     }
     let words = |line: &Line| -> Vec<String> { line.words.iter().map(|word| word.text.clone()).collect() };
     if words(expected) != words(read) {
@@ -283,7 +286,7 @@ fn characters_off(old: &str, new: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use lector_core::{Direction, Origin, Point, Size, Summary, Table, Turn, Word};
+    use lector_core::{Direction, LineSource, Point, Rotation, Size, Summary, Table, Word};
 
     use super::*;
 
@@ -352,13 +355,13 @@ mod tests {
         check(|page| page.lines[1].quad = quad(13.1), Some("`another line`: a corner is off by 3.1 px"));
         check(|page| page.lines[0].confidence = 0.86, None);
         check(|page| page.lines[0].confidence = 0.8, Some("confidence 0.800, not 0.900"));
-        check(|page| page.lines[0].block = 1, Some("block 1"));
-        check(|page| page.lines[0].origin = Origin::TextLayer, Some("TextLayer"));
+        check(|page| page.lines[0].block_id = 1, Some("block 1"));
+        check(|page| page.lines[0].source = LineSource::TextLayer, Some("TextLayer"));
         check(|page| page.lines[0].words.clear(), Some("words"));
         check(|page| page.lines[0].words[0].quad = quad(0.0), Some("`w`: a corner"));
         check(|page| page.size.width = 104, Some("104 x 100 px"));
         check(|page| page.dpi = 144.0, Some("144 dpi"));
-        check(|page| page.turn = Turn::Half, Some("Half"));
+        check(|page| page.rotation = Rotation::Half, Some("Half"));
         check(|page| page.warnings.push("w".into()), Some("warnings"));
         check(|page| page.findings.clear(), Some("findings"));
         check(|page| page.findings[0].quad = quad(0.0), Some("`t`: a corner"));
@@ -376,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_may_be_tolerated_and_are_told_all_the_same() {
+    fn characters_may_be_tolerated_and_are_reported_all_the_same() {
         let tolerance = Tolerance { characters: 0.03, ..Tolerance::default() };
         let told_of = told(tolerance, |page| page.lines[1].text = "anothar line".into());
         assert!(!told_of.differs && told_of.report.contains("tolerated: 2.44 %"), "{told_of:?}");

@@ -145,7 +145,7 @@ mod tests {
         let file = home.path().join("a.pdf.json");
         assert_eq!(Expected::read(&file).unwrap(), None);
         let quad = Quad([Point { x: 1.0 / 3.0, y: 2.0 }; 4]);
-        let line = Line { block: 3, ..Line::new("a \"quoted\" line", 0.987_654, quad) };
+        let line = Line { block_id: 3, ..Line::new("a \"quoted\" line", 0.987_654, quad) };
         let block = Block {
             id: 3,
             kind: BlockKind::Heading { level: 1 },

@@ -185,7 +185,7 @@ fn settings(row: &Row<'_>, column: usize) -> Result<Settings, Damage> {
 fn tenant(row: &Row<'_>) -> Result<TenantRecord, Damage> {
     let mut record: TenantRecord = parsed(row, 1)?;
     agrees(record.name.as_str() == text(row, 0)?, "tenant")?;
-    record.terms.settings = settings(row, 2)?;
+    record.policy.settings = settings(row, 2)?;
     Ok(record)
 }
 
@@ -263,7 +263,7 @@ pub(super) fn audit_entries(
                 at_ms: number(row, 1)?,
                 tenant: optional_text(row, 2)?.map(Into::into),
                 actor: text(row, 3)?.to_owned(),
-                act: text(row, 4)?.to_owned(),
+                action: text(row, 4)?.to_owned(),
                 target: text(row, 5)?.to_owned(),
                 from: shallow(row, 6)?,
                 to: shallow(row, 7)?,

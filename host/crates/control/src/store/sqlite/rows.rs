@@ -7,7 +7,7 @@ use super::super::{AuditEntry, Change, FLUSHES_KEPT, FlushId, StoreError, UsageR
 use super::read::failed;
 use super::write_error::wrote;
 use crate::settings::Settings;
-use crate::tenant::{TenantRecord, TenantTerms};
+use crate::tenant::{TenantPolicy, TenantRecord};
 
 /// Counts of usage and the numbers of rows stay below this, so that no sum of two leaves the range of SQLite's integers.
 const COUNT_MAX: i64 = i64::MAX / 4;
@@ -24,17 +24,17 @@ pub(super) fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
     match change {
         Change::PutTenant(tenant) => {
             // Settings have a row of their own.
-            let terms = TenantTerms { settings: Settings::default(), ..tenant.terms.clone() };
-            let record = TenantRecord { terms, ..tenant.clone() };
+            let policy = TenantPolicy { settings: Settings::default(), ..tenant.policy.clone() };
+            let record = TenantRecord { policy, ..tenant.clone() };
             let name = tenant.name.as_str();
             run(
                 "a tenant",
                 "INSERT INTO tenants VALUES (?1, ?2) ON CONFLICT DO UPDATE SET record = excluded.record",
                 params![name, json(&record)?],
             )?;
-            put_settings(to, (name, "", 0), &tenant.terms.settings)
+            put_settings(to, (name, "", 0), &tenant.policy.settings)
         }
-        Change::DropTenant(name) => {
+        Change::DeleteTenant(name) => {
             for sql in [
                 "DELETE FROM tenants WHERE name = ?1",
                 "DELETE FROM keys WHERE tenant = ?1",
@@ -79,7 +79,7 @@ pub(super) fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
             )?;
             put_settings(to, (tenant, deployment, revision.number), &revision.settings)
         }
-        Change::DropRevision(tenant, deployment, number) => {
+        Change::DeleteRevision(tenant, deployment, number) => {
             for sql in [
                 "DELETE FROM revisions WHERE tenant = ?1 AND deployment = ?2 AND number = ?3",
                 "DELETE FROM settings WHERE tenant = ?1 AND deployment = ?2 AND number = ?3",
@@ -110,7 +110,7 @@ pub(super) fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
                 params![tenant, deployment, version, json(route)?],
             )
         }
-        Change::DropDeployment(tenant, deployment) => {
+        Change::DeleteDeployment(tenant, deployment) => {
             for sql in [
                 "DELETE FROM revisions WHERE tenant = ?1 AND deployment = ?2",
                 "DELETE FROM routes WHERE tenant = ?1 AND deployment = ?2",
@@ -148,7 +148,7 @@ pub(super) fn audit(to: &Transaction<'_>, entry: &AuditEntry) -> Result<u64, Sto
             int(entry.at_ms),
             tenant,
             entry.actor,
-            entry.act,
+            entry.action,
             entry.target,
             json(&entry.from)?,
             json(&entry.to)?,

@@ -91,7 +91,7 @@ mod tests {
             drop(connection);
             let records = SqliteStore::open(dir.path()).unwrap().load().await.unwrap();
             assert_eq!(records.tenants.len(), usize::from(old > 0), "from version {old}");
-            assert!(records.tenants.iter().all(|tenant| tenant.terms.weight == 7));
+            assert!(records.tenants.iter().all(|tenant| tenant.policy.weight == 7));
         }
     }
 
@@ -132,9 +132,9 @@ mod tests {
                 records.revisions.iter().map(|of| (of.number, of.settings.as_str().to_owned())).collect();
             assert_eq!(revisions, [(1, nested(127)), (2, nested(3))], "start {restart}");
             let tenants: Vec<_> =
-                records.tenants.iter().map(|of| (of.name.as_str(), of.terms.settings.as_str())).collect();
+                records.tenants.iter().map(|of| (of.name.as_str(), of.policy.settings.as_str())).collect();
             assert_eq!(tenants, [("acme", nested(126).as_str()), ("zeta", r#"{"note":"kept"}"#)]);
-            assert!(records.tenants.iter().all(|tenant| tenant.terms.weight == 7));
+            assert!(records.tenants.iter().all(|tenant| tenant.policy.weight == 7));
             let damaged: Vec<_> =
                 records.damaged.iter().map(|row| (row.table.as_str(), row.number)).collect();
             assert_eq!(damaged, [("tenants", None), ("revisions", Some(3)), ("revisions", Some(4))]);

@@ -28,7 +28,7 @@ pub fn trial(planner: &dyn Planner, now: Instant) -> Result<(), &'static str> {
             planner.plan(question).is_some_and(|answer| match accept(question, &answer) {
                 Ok(_) => true,
                 Err(why) => {
-                    planner.absurd(why);
+                    planner.invalid(why);
                     false
                 }
             })
@@ -68,7 +68,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
     use super::*;
-    use crate::batching::plan::{Absurd, Plan};
+    use crate::batching::plan::{InvalidPlan, Plan};
 
     /// Answers through a function of the question and of how many there were before.
     struct Scripted<F>(F, AtomicUsize, AtomicUsize);
@@ -84,7 +84,7 @@ mod tests {
             (self.0)(question, self.1.fetch_add(1, SeqCst))
         }
 
-        fn absurd(&self, _: Absurd) {
+        fn invalid(&self, _: InvalidPlan) {
             self.2.fetch_add(1, SeqCst);
         }
     }
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn sound_programs_pass_and_others_are_named_by_what_they_could_not_answer() {
+    fn sound_policies_pass_and_others_are_named_by_what_they_could_not_answer() {
         let oldest = |question: &Question| Plan::Run(question.items.iter().take(1).map(|i| i.id).collect());
         let all = |question: &Question| Plan::Run(question.items.iter().map(|i| i.id).collect());
         let wait = |ms| Some(Plan::Wait(Duration::from_millis(ms)));

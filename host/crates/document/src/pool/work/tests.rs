@@ -11,8 +11,8 @@ use lector_core::{Fault, Size};
 use super::*;
 use crate::config::DocumentConfig;
 use crate::kind::Kind;
-use crate::pool::desk::Next;
-use crate::pool::{Body, Pool};
+use crate::pool::work_queue::Next;
+use crate::pool::{DocumentHandle, Pool};
 use crate::wire::Opened;
 
 struct Fake {
@@ -41,7 +41,7 @@ impl Fake {
         Self { pool, opens: Vec::new(), renders: Vec::new() }
     }
 
-    fn body(&self, tenant: &str, weight: u32) -> Arc<Body> {
+    fn body(&self, tenant: &str, weight: u32) -> Arc<DocumentHandle> {
         self.pool.document(Account::new(tenant.into(), weight), Kind::Pdf, None)
     }
 

@@ -7,7 +7,7 @@
 
 use std::ffi::c_int;
 
-use lector_core::{Origin, Rect, TextSpan};
+use lector_core::{LineSource, Rect, TextSpan};
 
 use super::Handle;
 use super::space::{Matrix, PageSpace, RectF};
@@ -306,7 +306,7 @@ impl Words<'_> {
                 font_size: word.style.size_pt,
                 visible: word.style.visible,
                 ends_line,
-                origin: Origin::TextLayer,
+                source: LineSource::TextLayer,
             });
         } else if ends_line {
             self.mark_end();

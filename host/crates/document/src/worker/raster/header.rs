@@ -86,7 +86,7 @@ fn jfif_dpi(marker: u8, body: &[u8]) -> Option<f32> {
     }
 }
 
-/// Whether a JPEG has the marker that ends it. The decoder fills what is missing with grey and says
+/// Whether a JPEG has the marker that ends it. The decoder fills what is missing with gray and says
 /// nothing; a document that lost its second half must not read as an empty one.
 pub(super) fn jpeg_is_complete(bytes: &[u8]) -> bool {
     let scan = jpeg_segments(bytes).find(|(marker, _)| *marker == START_OF_SCAN);

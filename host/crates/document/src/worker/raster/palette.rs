@@ -1,7 +1,7 @@
-//! TIFF pictures with a colour map, which the `tiff` crate leaves to its caller.
+//! TIFF pictures with a color map, which the `tiff` crate leaves to its caller.
 //!
-//! The crate refuses the colour type, though the samples are stored like grey ones. So the one tag that
-//! says "palette" is read as "grey" ([`Patched`]), and the numbers that come out are looked up here.
+//! The crate refuses the color type, though the samples are stored like gray ones. So the one tag that
+//! says "palette" is read as "gray" ([`Patched`]), and the numbers that come out are looked up here.
 
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 
@@ -13,9 +13,9 @@ const PHOTOMETRIC: u16 = 262;
 const BLACK_IS_ZERO: u16 = 1;
 const PALETTE: u16 = 3;
 
-/// A colour map.
+/// A color map.
 pub(super) struct Palette {
-    /// Red of every colour, then green, then blue; 16 bits each.
+    /// Red of every color, then green, then blue; 16 bits each.
     map: Vec<u16>,
     /// Where the file has the value of the photometric tag.
     patch_at: u64,
@@ -23,7 +23,7 @@ pub(super) struct Palette {
 }
 
 impl Palette {
-    /// The colour map of the decoder's current picture; `None` where it is none with colour map.
+    /// The color map of the decoder's current picture; `None` where it is none with color map.
     pub(super) fn of(decoder: &mut Decoder<Patched<'_>>, bytes: &[u8]) -> TiffResult<Option<Palette>> {
         if decoder.find_tag_unsigned::<u16>(Tag::PhotometricInterpretation)? != Some(PALETTE) {
             return Ok(None);
@@ -36,7 +36,7 @@ impl Palette {
         Ok(found.map(|patch_at| Palette { map, patch_at, patch }))
     }
 
-    /// Colour `number`; white beyond the map.
+    /// Color `number`; white beyond the map.
     pub(super) fn color(&self, number: u8) -> [u8; 3] {
         let colors = self.map.len() / 3;
         let channel = |position: usize| {
@@ -78,8 +78,8 @@ impl<'a> Patched<'a> {
         Self { file: Cursor::new(bytes), patch: None }
     }
 
-    /// The file with a picture's colour map left out of account.
-    pub(super) fn as_grey(bytes: &'a [u8], palette: &Palette) -> Self {
+    /// The file with a picture's color map left out of account.
+    pub(super) fn as_gray(bytes: &'a [u8], palette: &Palette) -> Self {
         Self { file: Cursor::new(bytes), patch: Some((palette.patch_at, palette.patch)) }
     }
 }

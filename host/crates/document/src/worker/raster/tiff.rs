@@ -1,6 +1,6 @@
 //! TIFF: several pages in a file, and every way in which scanners have stored one.
 //!
-//! Grey, RGB, CMYK, palette, YCbCr in JPEG; 1 to 32 bits; strips, tiles, planes; CCITT group 4, LZW,
+//! Gray, RGB, CMYK, palette, YCbCr in JPEG; 1 to 32 bits; strips, tiles, planes; CCITT group 4, LZW,
 //! deflate, PackBits, JPEG. Thumbnails (reduced-resolution directories) are no pages.
 
 use ::tiff::decoder::{Decoder, DecodingResult, Limits, ifd::Value};
@@ -57,7 +57,7 @@ pub(super) fn decode(bytes: &[u8], place: u32, budget: Budget) -> Result<Rgb, Re
     let mut decoder = at(Patched::unchanged(bytes), place, budget)?;
     let palette = Palette::of(&mut decoder, bytes).map_err(refusal)?;
     if let Some(palette) = &palette {
-        decoder = at(Patched::as_grey(bytes, palette), place, budget)?;
+        decoder = at(Patched::as_gray(bytes, palette), place, budget)?;
     }
     let size = size(&mut decoder)?;
     budget.check_pixels(size)?;
@@ -143,7 +143,7 @@ struct Form {
     size: Size,
     bits: u8,
     samples_per_plane: usize,
-    /// Whether samples below 8 bits become brightness (0 to 255) rather than numbers of colours.
+    /// Whether samples below 8 bits become brightness (0 to 255) rather than numbers of colors.
     scaled: bool,
 }
 
@@ -209,7 +209,7 @@ fn interleave(planes: &[Vec<u8>]) -> Vec<u8> {
 struct Convert {
     color: ColorType,
     samples: usize,
-    /// Tag ExtraSamples: 1 is alpha that colours were multiplied with already, 2 alpha that they were not.
+    /// Tag ExtraSamples: 1 is alpha that colors were multiplied with already, 2 alpha that they were not.
     extra: Vec<u16>,
     palette: Option<Palette>,
 }
@@ -240,7 +240,7 @@ impl Convert {
                 each(&|s| s.first_chunk().map(|&[c, m, y, k, a]| blend(cmyk([c, m, y, k]), a)))
             }
             ColorType::YCbCr(8) => each(&|s| s.first_chunk().copied().map(ycbcr)),
-            // Grey with something beside it, which may be alpha.
+            // Gray with something beside it, which may be alpha.
             ColorType::Multiband { .. } | ColorType::GrayA(_) => each(&|s| match (s, self.extra.first()) {
                 (&[v, a, ..], Some(1 | 2)) => Some(blend([v; 3], a)),
                 (&[v, ..], _) => Some([v; 3]),
@@ -251,7 +251,7 @@ impl Convert {
     }
 }
 
-/// Without a colour profile: light is what the inks let through.
+/// Without a color profile: light is what the inks let through.
 fn cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
     [c, m, y].map(|ink| {
         let light = u32::from(255 - ink) * u32::from(255 - k);

@@ -1,0 +1,140 @@
+//! Which way up a page is. A classifier and the shape of the boxes suggest a turn; before a page is turned, a few
+//! of its lines are read both ways, since a page that is turned wrongly is lost. Called once a page that is read
+//! from pixels.
+
+use lector_sdk::{Channels, Error, Image, Model, Normalization, Quad as SdkQuad, Rect, Size, span};
+use lector_vision::detect::TextBox;
+use lector_vision::geometry::{Quad, Rotation};
+use lector_vision::orientation::{self, RotationOptions};
+
+use crate::recognition::Recognizer;
+
+/// Alias of the page classifier.
+pub(crate) const ALIAS: &str = "page-orientation";
+
+/// Side of the classifier's input, in pixels.
+const SIDE: u32 = 224;
+
+/// Lines that are read to verify a turn.
+const SAMPLES: usize = 6;
+
+/// By how much another way up must read better than the page as it stands, in mean probability.
+const BETTER_BY: f32 = 0.05;
+
+/// Asks the classifier. `scores[i]` is the probability that the page must be turned clockwise by `i` quarters.
+pub(crate) async fn classify(thumbnail: &Image) -> Result<[f32; 4], Error> {
+    let _span = span("page-orientation");
+    let model = Model::open(ALIAS)?;
+    let info = model.describe();
+    let Some(output) = info.outputs.first().map(|port| port.name.clone()) else {
+        return Err(Error::failed("model_without_output", format!("model `{}` has no output", info.name)));
+    };
+    let Size { width, height } = thumbnail.size();
+    // The center of the page, as the classifier was trained; all of it where a side is shorter than that.
+    let middle = |length: u32| {
+        if length > SIDE { ((length - SIDE) as f32 / 2.0, SIDE as f32) } else { (0.0, length as f32) }
+    };
+    let ((x, width), (y, height)) = (middle(width), middle(height));
+    let center = SdkQuad::from_rect(Rect { x, y, width, height });
+    let input = thumbnail.crop(center, Size { width: SIDE, height: SIDE }).await?;
+    let input = input.to_tensor(Normalization::image_net(Channels::Rgb)).await?;
+    let [scores] = model.run_one(&info, &input, [output.as_str()]).await?;
+    let labels: Vec<u32> = (0..info.labels.min(16)).collect();
+    Ok(by_turn(&probabilities(&scores.to_f32()?), &model.labels(&labels)?))
+}
+
+/// The classifier says by how many degrees clockwise the page has been turned; it is to be turned back.
+fn by_turn(scores: &[f32], labels: &[String]) -> [f32; 4] {
+    let mut turns = [0.0; 4];
+    for (class, &score) in scores.iter().enumerate() {
+        let degrees = labels.get(class).and_then(|label| label.trim().parse::<usize>().ok());
+        let turned = degrees.unwrap_or(class * 90) / 90 % 4;
+        turns[(4 - turned) % 4] += score;
+    }
+    turns
+}
+
+/// Softmax, unless the model has done it already.
+pub(crate) fn probabilities(scores: &[f32]) -> Vec<f32> {
+    let sum: f32 = scores.iter().sum();
+    if scores.iter().all(|&score| score >= 0.0) && (sum - 1.0).abs() < 1e-3 {
+        return scores.to_vec();
+    }
+    let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f32> = scores.iter().map(|score| (score - most).exp()).collect();
+    let sum: f32 = powers.iter().sum();
+    powers.iter().map(|power| power / sum).collect()
+}
+
+/// How the page must be turned: what classifier and boxes suggest, if reading bears it out.
+pub(crate) async fn decide(
+    scores: Option<[f32; 4]>,
+    boxes: &[TextBox],
+    image: &Image,
+    recognizer: &Recognizer,
+) -> Result<Rotation, Error> {
+    let quads: Vec<Quad> = boxes.iter().map(|text| text.quad).collect();
+    let suggested = orientation::page_rotation(scores, &quads, &RotationOptions::default());
+    let candidates: &[Rotation] = match suggested {
+        Rotation::None => return Ok(Rotation::None),
+        Rotation::Half => &[Rotation::None, Rotation::Half],
+        Rotation::Quarter | Rotation::ThreeQuarters => {
+            &[Rotation::None, Rotation::Quarter, Rotation::ThreeQuarters]
+        }
+    };
+    let _span = span("page-orientation");
+    let samples = longest(&quads);
+    let mut best = (Rotation::None, f32::NEG_INFINITY);
+    for &rotation in candidates {
+        let confidence = readability(image, &samples, rotation, recognizer).await?;
+        let lead = if rotation == Rotation::None { 0.0 } else { BETTER_BY };
+        if confidence > best.1 + lead {
+            best = (rotation, confidence);
+        }
+    }
+    Ok(best.0)
+}
+
+/// The longest boxes: they tell most.
+fn longest(quads: &[Quad]) -> Vec<Quad> {
+    let length = |quad: &Quad| quad.width().max(quad.height());
+    let mut quads = quads.to_vec();
+    quads.sort_by(|a, b| length(b).total_cmp(&length(a)));
+    quads.truncate(SAMPLES);
+    quads
+}
+
+/// Mean probability of the characters that are read if the page must be turned by `rotation` to stand upright.
+async fn readability(
+    image: &Image,
+    samples: &[Quad],
+    rotation: Rotation,
+    recognizer: &Recognizer,
+) -> Result<f32, Error> {
+    // On the page as it stands, the text runs the other way round.
+    let runs = rotation.inverse();
+    let quads: Vec<Quad> = samples.iter().map(|quad| quad.rotated_corners(runs)).collect();
+    let readings = recognizer.read(image, &quads).await?;
+    let sum: f32 = readings.iter().map(|reading| reading.confidence()).sum();
+    Ok(sum / readings.len().max(1) as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn classes_become_turns() {
+        let labels = ["0", "90", "180", "270"].map(str::to_owned);
+        assert_eq!(by_turn(&[0.7, 0.1, 0.0, 0.2], &labels), [0.7, 0.2, 0.0, 0.1]);
+        assert_eq!(by_turn(&[0.7, 0.1, 0.0, 0.2], &[]), [0.7, 0.2, 0.0, 0.1]);
+    }
+
+    #[test]
+    fn logits_become_probabilities() {
+        assert_eq!(probabilities(&[0.25, 0.75]), [0.25, 0.75]);
+        let soft = probabilities(&[0.0, 0.0, 2000.0]);
+        assert_eq!(soft, [0.0, 0.0, 1.0]);
+    }
+}

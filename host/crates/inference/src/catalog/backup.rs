@@ -1,0 +1,317 @@
+//! An operator's own models on their way into a backup and out of it: files by digest, and an index of where they belong.
+//!
+//! ```text
+//! TO/index.json      path below the folder of models, digest and length of each file
+//! TO/9f86d081…       a file's content, under its SHA-256
+//! ```
+//! What is copied is the folder as it stood at one moment: where something changed meanwhile it is copied again. Called by
+//! the command line; knows no server.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{CatalogError, Sha256, digest};
+use crate::file_fingerprint::FileFingerprint;
+
+const INDEX: &str = "index.json";
+/// An index of all files that are taken is far smaller.
+const INDEX_BYTES_MAX: u64 = 64 << 20;
+/// More files, or deeper folders, are no catalog.
+const FILES_MAX: usize = 100_000;
+const DEPTH_MAX: usize = 8;
+/// So often it is copied again because something changed meanwhile.
+const ROUNDS_MAX: usize = 3;
+
+/// What was copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackupSummary {
+    /// Names of the models.
+    pub models: Vec<String>,
+    /// Files of theirs.
+    pub files: usize,
+    /// Bytes of these.
+    pub bytes: u64,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Index {
+    files: Vec<Indexed>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Indexed {
+    path: PathBuf,
+    sha256: String,
+    bytes: u64,
+}
+
+/// Names of the models in an operator's own folder, which need not be there.
+pub fn own_models(own_models_dir: &Path) -> Result<Vec<String>, CatalogError> {
+    Ok(names(file_fingerprints(own_models_dir)?.keys()))
+}
+
+/// Copies an operator's own models into the new folder `to`.
+pub fn backup(own_models_dir: &Path, to: &Path) -> Result<BackupSummary, CatalogError> {
+    for _ in 0..ROUNDS_MAX {
+        fs::create_dir_all(to).map_err(|source| unwritable(to, source))?;
+        let before = file_fingerprints(own_models_dir)?;
+        let mut files = Vec::with_capacity(before.len());
+        for path in before.keys() {
+            match put(&own_models_dir.join(path), to)? {
+                Some((sha256, bytes)) => files.push(Indexed { path: path.clone(), sha256, bytes }),
+                // It is gone, and the next look will show it.
+                None => break,
+            }
+        }
+        if file_fingerprints(own_models_dir)? != before {
+            fs::remove_dir_all(to).map_err(|source| unwritable(to, source))?;
+            continue;
+        }
+        let kept = BackupSummary {
+            models: names(before.keys()),
+            files: files.len(),
+            bytes: files.iter().map(|file| file.bytes).sum(),
+        };
+        let index = serde_json::to_vec_pretty(&Index { files }).unwrap_or_default();
+        let place = to.join(INDEX);
+        fs::write(&place, index)
+            .and_then(|()| File::open(&place)?.sync_all())
+            .map_err(|e| unwritable(&place, e))?;
+        File::open(to).and_then(|dir| dir.sync_all()).map_err(|source| unwritable(to, source))?;
+        return Ok(kept);
+    }
+    let what = format!("its models were changed again and again while they were copied, {ROUNDS_MAX} times");
+    Err(invalid(own_models_dir, what))
+}
+
+/// Copies what [`keep`] copied to `from` into an operator's folder. What is there already and the same stays; where something
+/// else is in a file's place, nothing is done. A folder without an index holds no models.
+pub fn restore(from: &Path, own_models_dir: &Path) -> Result<BackupSummary, CatalogError> {
+    let Some(index) = index(from)? else { return Ok(BackupSummary::default()) };
+    let mut missing = Vec::new();
+    for file in &index.files {
+        let place = own_models_dir.join(&file.path);
+        match Sha256::of_file(&place) {
+            Ok(there) if there.as_str() == file.sha256 => {}
+            Ok(_) => {
+                let what = "another file is there already: move it away, or restore with --without-models";
+                return Err(invalid(&place, what.to_owned()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push((file, place)),
+            Err(source) => return Err(CatalogError::Unreadable { path: place, source }),
+        }
+    }
+    // Descriptions come last: a model without one is none, so none is there before its files are.
+    missing.sort_by_key(|(file, _)| file.path.ends_with("model.toml"));
+    for (file, place) in missing {
+        let folder = place.parent().unwrap_or(own_models_dir);
+        fs::create_dir_all(folder).map_err(|source| unwritable(folder, source))?;
+        let aside = folder.join(format!(".restoring-{}", std::process::id()));
+        let copied = copy(&from.join(&file.sha256), &aside).and_then(|copied| match copied {
+            Some((sha256, _)) if sha256 == file.sha256 => {
+                fs::rename(&aside, &place).map_err(|source| unwritable(&place, source))
+            }
+            _ => Err(invalid(
+                &from.join(&file.sha256),
+                format!("it is not the content of {}", file.path.display()),
+            )),
+        });
+        if copied.is_err() {
+            // Its own failure would hide the first one.
+            let _ = fs::remove_file(&aside);
+        }
+        copied?;
+        File::open(folder).and_then(|dir| dir.sync_all()).map_err(|source| unwritable(folder, source))?;
+    }
+    let paths = index.files.iter().map(|file| &file.path);
+    let bytes = index.files.iter().map(|file| file.bytes).sum();
+    Ok(BackupSummary { models: names(paths), files: index.files.len(), bytes })
+}
+
+fn index(from: &Path) -> Result<Option<Index>, CatalogError> {
+    let path = from.join(INDEX);
+    let wrong = |what: String| invalid(&path, what);
+    match FileFingerprint::of(&path) {
+        None => return Ok(None),
+        Some(file_fingerprint) if file_fingerprint.bytes > INDEX_BYTES_MAX => {
+            return Err(wrong(format!("{} bytes are no index of models", file_fingerprint.bytes)));
+        }
+        Some(_) => {}
+    }
+    let bytes = fs::read(&path).map_err(|source| CatalogError::Unreadable { path: path.clone(), source })?;
+    let index: Index =
+        serde_json::from_slice(&bytes).map_err(|error| wrong(format!("it is no index: {error}")))?;
+    for file in &index.files {
+        let plain = file.path.components().all(|part| matches!(part, Component::Normal(_)));
+        if !plain || file.path.as_os_str().is_empty() || Sha256::parse(&file.sha256).is_none() {
+            return Err(wrong(format!("{} is no file of a model", file.path.display())));
+        }
+    }
+    Ok(Some(index))
+}
+
+/// All files below a folder that are not hidden, by their path in it.
+fn file_fingerprints(dir: &Path) -> Result<BTreeMap<PathBuf, Option<FileFingerprint>>, CatalogError> {
+    let mut found = BTreeMap::new();
+    if !dir.is_dir() {
+        return Ok(found);
+    }
+    let mut folders = vec![(PathBuf::new(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        let place = dir.join(&folder);
+        let unreadable = |source| CatalogError::Unreadable { path: place.clone(), source };
+        for entry in fs::read_dir(&place).map_err(unreadable)? {
+            let name = entry.map_err(unreadable)?.file_name();
+            // Models that are just being added.
+            if name.to_string_lossy().starts_with('.') {
+                continue;
+            }
+            let path = folder.join(name);
+            let full = dir.join(&path);
+            if !full.is_dir() {
+                found.insert(path, FileFingerprint::of(&full));
+            } else if depth < DEPTH_MAX {
+                folders.push((path, depth + 1));
+            } else {
+                return Err(invalid(&full, format!("folders of models are at most {DEPTH_MAX} deep")));
+            }
+            if found.len() > FILES_MAX {
+                return Err(invalid(dir, format!("more than {FILES_MAX} files are no catalog of models")));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Folders with a description.
+fn names<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Vec<String> {
+    let described = paths.filter(|path| path.components().count() == 2 && path.ends_with("model.toml"));
+    let folder = |path: &PathBuf| Some(path.parent()?.to_string_lossy().into_owned());
+    described.filter_map(folder).collect()
+}
+
+/// Puts a file into `to` under its digest; `None`: it is gone.
+fn put(path: &Path, to: &Path) -> Result<Option<(String, u64)>, CatalogError> {
+    let aside = to.join(format!("copying-{}", std::process::id()));
+    let copied = copy(path, &aside)?;
+    if let Some((sha256, _)) = &copied {
+        let place = to.join(sha256);
+        fs::rename(&aside, &place).map_err(|source| unwritable(&place, source))?;
+    }
+    Ok(copied)
+}
+
+/// Copies a file to the disk, with its digest and length; `None`: it is not there.
+fn copy(from: &Path, to: &Path) -> Result<Option<(String, u64)>, CatalogError> {
+    let mut source = match File::open(from) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(CatalogError::Unreadable { path: from.to_owned(), source }),
+    };
+    let mut target = File::create(to).map_err(|source| unwritable(to, source))?;
+    let sha256 = digest::while_copying(&mut source, &mut target)
+        .and_then(|sha256| target.sync_all().map(|()| sha256))
+        .map_err(|source| unwritable(to, source))?;
+    let bytes = target.metadata().map_err(|source| unwritable(to, source))?.len();
+    Ok(Some((sha256.as_str().to_owned(), bytes)))
+}
+
+fn unwritable(path: &Path, source: io::Error) -> CatalogError {
+    CatalogError::Unwritable { path: path.to_owned(), source }
+}
+
+fn invalid(path: &Path, what: String) -> CatalogError {
+    CatalogError::Invalid { path: path.to_owned(), what }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, content) in files {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        dir
+    }
+
+    const MODELS: [(&str, &str); 6] = [
+        ("a/model.toml", "a"),
+        ("a/model.onnx", "weights"),
+        ("a/golden/line.pgm", "picture"),
+        ("b/model.toml", "b"),
+        ("b/model.onnx", "weights"),
+        (".adding-1/c/model.toml", "half"),
+    ];
+
+    #[test]
+    fn models_go_and_come_back_as_they_were_and_content_is_kept_once() {
+        let (own, out) = (folder(&MODELS), tempfile::tempdir().unwrap());
+        let (copy, back) = (out.path().join("copy"), out.path().join("back"));
+        let kept = backup(own.path(), &copy).unwrap();
+        assert_eq!(kept, BackupSummary { models: vec!["a".to_owned(), "b".to_owned()], files: 5, bytes: 23 });
+        assert_eq!(fs::read_dir(&copy).unwrap().count(), 5, "four contents and the index");
+        assert_eq!(restore(&copy, &back).unwrap(), kept);
+        for (path, content) in &MODELS[..5] {
+            assert_eq!(fs::read_to_string(back.join(path)).unwrap(), *content, "{path}");
+        }
+        assert!(!back.join(".adding-1").exists());
+        assert_eq!(fs::read_dir(back.join("a")).unwrap().count(), 3, "nothing is left over");
+        // Again: what is there and the same stays; what is another is not written over, and nothing else is done.
+        fs::remove_file(back.join("a/model.onnx")).unwrap();
+        fs::write(back.join("b/model.toml"), "mine").unwrap();
+        let error = restore(&copy, &back).unwrap_err().to_string();
+        assert!(error.contains("b/model.toml") && !back.join("a/model.onnx").exists(), "{error}");
+        fs::write(back.join("b/model.toml"), "b").unwrap();
+        assert_eq!(restore(&copy, &back).unwrap(), kept);
+        assert_eq!(own_models(&back).unwrap(), ["a", "b"]);
+    }
+
+    #[test]
+    fn where_there_are_no_models_there_is_nothing_to_do() {
+        let out = tempfile::tempdir().unwrap();
+        let none = out.path().join("none");
+        assert_eq!(backup(&none, &out.path().join("copy")).unwrap(), BackupSummary::default());
+        assert_eq!(restore(&out.path().join("copy"), &none).unwrap(), BackupSummary::default());
+        assert_eq!(restore(&none, &none).unwrap(), BackupSummary::default(), "a backup of an older version");
+        assert_eq!(own_models(&none).unwrap(), [""; 0]);
+        assert!(!none.exists());
+    }
+
+    #[test]
+    fn what_is_damaged_or_leads_elsewhere_is_refused() {
+        let check = |damage: &dyn Fn(&Path), expect: &str| {
+            let (own, out) = (folder(&MODELS[..2]), tempfile::tempdir().unwrap());
+            let (copy, back) = (out.path().join("copy"), out.path().join("x/back"));
+            backup(own.path(), &copy).unwrap();
+            damage(&copy);
+            let error = restore(&copy, &back).unwrap_err();
+            let text = crate::error::chain(&error);
+            assert!(text.contains(expect), "{text} lacks {expect}");
+            assert_eq!(own_models(&back).unwrap(), [""; 0], "no model is there half");
+        };
+        let weights = |copy: &Path| copy.join(Sha256::of(b"weights").as_str());
+        let index = |from: &'static str, to: &'static str| {
+            move |copy: &Path| {
+                let text = fs::read_to_string(copy.join(INDEX)).unwrap();
+                assert!(text.contains(from));
+                fs::write(copy.join(INDEX), text.replace(from, to)).unwrap();
+            }
+        };
+        check(&|copy| fs::write(weights(copy), "w3ights").unwrap(), "it is not the content of a/model.onnx");
+        check(&|copy| fs::remove_file(weights(copy)).unwrap(), "it is not the content of a/model.onnx");
+        check(&index("a/model.onnx", "../model.onnx"), "../model.onnx is no file of a model");
+        check(&index("a/model.onnx", "/a/model.onnx"), "/a/model.onnx is no file of a model");
+        check(&index("files", "fails"), "it is no index");
+    }
+}

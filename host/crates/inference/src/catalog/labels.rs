@@ -1,0 +1,87 @@
+//! Texts of a model's classes: from the model's metadata, a file beside it, or the description itself.
+
+use std::path::PathBuf;
+
+use super::{CatalogError, ModelEntry, Sha256, digest};
+use crate::onnx;
+
+/// Most labels of a model; the largest character sets of the field stay below 2^17.
+const LABELS_MAX: usize = 1 << 20;
+
+/// Where labels come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelSource {
+    /// The middle part.
+    pub from: LabelOrigin,
+    /// Put before it (the blank of CTC).
+    pub prefix: Vec<String>,
+    /// Put after it (the space).
+    pub suffix: Vec<String>,
+}
+
+/// The middle part of the labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LabelOrigin {
+    /// A value of the model's metadata, one label a line.
+    Metadata {
+        /// Its key.
+        key: String,
+    },
+    /// A file beside the weights, one label a line.
+    File {
+        /// Where it is, or will be after `cargo xtask setup`.
+        path: PathBuf,
+        /// What it must be; `None` for an operator's own.
+        sha256: Option<Sha256>,
+    },
+    /// The description itself.
+    List(Vec<String>),
+}
+
+pub(super) fn read(
+    entry: &ModelEntry,
+    source: &LabelSource,
+    weights: &[u8],
+) -> Result<Vec<String>, CatalogError> {
+    let wrong = |what: String| CatalogError::Labels { model: entry.name.clone(), what };
+    let middle = match &source.from {
+        LabelOrigin::List(list) => list.clone(),
+        LabelOrigin::Metadata { key } => {
+            let text = onnx::metadata(weights, key)
+                .ok_or_else(|| wrong(format!("the weights have no metadata `{key}`")))?;
+            lines(&text)
+        }
+        LabelOrigin::File { path, sha256 } => {
+            let bytes = std::fs::read(path).map_err(|e| entry.unreadable(path, e))?;
+            if let Some(expected) = sha256 {
+                entry.compare(path, expected, digest::of_bytes(&bytes))?;
+            }
+            lines(&String::from_utf8(bytes).map_err(|_| wrong(format!("{} is not UTF-8", path.display())))?)
+        }
+    };
+    let labels: Vec<String> = source.prefix.iter().chain(&middle).chain(&source.suffix).cloned().collect();
+    if labels.len() > LABELS_MAX {
+        return Err(wrong(format!("{} of them, at most {LABELS_MAX} are allowed", labels.len())));
+    }
+    Ok(labels)
+}
+
+/// Lines without their ends. A label may be a space of any kind, so nothing else is trimmed.
+pub(super) fn lines(text: &str) -> Vec<String> {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_lose_their_ends_and_nothing_else() {
+        let check = |text: &str, expect: &[&str]| assert_eq!(lines(text), expect, "{text:?}");
+        check("a\nb", &["a", "b"]);
+        check("a\nb\n", &["a", "b"]);
+        check("a\r\n\u{3000}\r\n", &["a", "\u{3000}"]);
+        check(" \n\t", &[" ", "\t"]);
+    }
+}

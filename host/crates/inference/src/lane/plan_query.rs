@@ -1,0 +1,136 @@
+//! Tenants' own batching programs: which of them are to be asked, and with what.
+//!
+//! A program is asked when its items have changed since it last spoke, or when the wait that it asked for is over; never
+//! by two owner threads at once. Called by the queue, under its lock but for [`PlanQuery::ask`].
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lector_core::batching::plan::{ITEMS_MAX, Plan, PlanItem, Question};
+use lector_core::batching::{Bucket, Costs, Planner};
+
+use super::queue::{Bounds, Ticket};
+
+/// The programs with items in the lane.
+#[derive(Default)]
+pub(super) struct BatchingPolicies(Vec<Program>);
+
+struct Program {
+    planner: Arc<dyn Planner>,
+    /// Its items have changed since it was asked.
+    stale: bool,
+    /// Somebody asks it right now.
+    asked: bool,
+    /// When it wants to be asked again though nothing changes.
+    wake: Option<Instant>,
+}
+
+/// A program with its question.
+pub(super) struct PlanQuery {
+    pub(super) planner: Arc<dyn Planner>,
+    pub(super) question: Question,
+}
+
+impl PlanQuery {
+    /// Asks; takes microseconds.
+    pub(super) fn ask(&self) -> Option<Plan> {
+        self.planner.plan(&self.question)
+    }
+}
+
+impl BatchingPolicies {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// An item came or went.
+    pub(super) fn changed(&mut self, ticket: &Ticket) {
+        let Some(planner) = &ticket.item.scheduling.planner else { return };
+        match self.0.iter_mut().find(|known| Arc::ptr_eq(&known.planner, planner)) {
+            Some(known) => known.stale = true,
+            None => self.0.push(Program { planner: planner.clone(), stale: true, asked: false, wake: None }),
+        }
+    }
+
+    /// The next program to be asked. Programs without an item are forgotten.
+    pub(super) fn next(
+        &mut self,
+        waiting: &[Ticket],
+        costs: &Costs,
+        bounds: &Bounds,
+        running: u32,
+        now: Instant,
+    ) -> Option<PlanQuery> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let is_of = |ticket: &Ticket, planner: &Arc<dyn Planner>| {
+            ticket.item.scheduling.planner.as_ref().is_some_and(|own| Arc::ptr_eq(own, planner))
+        };
+        self.0.retain(|known| known.asked || waiting.iter().any(|ticket| is_of(ticket, &known.planner)));
+        let due = |known: &&mut Program| {
+            !known.asked && (known.stale || known.wake.is_some_and(|wake| wake <= now))
+        };
+        let known = self.0.iter_mut().find(due)?;
+        (known.stale, known.asked) = (false, true);
+        let planner = known.planner.clone();
+        let items = waiting.iter().filter(|ticket| is_of(ticket, &planner)).take(ITEMS_MAX);
+        Some(PlanQuery { question: question(items, costs, bounds, running, now)?, planner })
+    }
+
+    /// It has spoken.
+    pub(super) fn answered(&mut self, consultation: &PlanQuery, wake: Option<Instant>) {
+        if let Some(known) =
+            self.0.iter_mut().find(|known| Arc::ptr_eq(&known.planner, &consultation.planner))
+        {
+            (known.asked, known.wake) = (false, wake);
+        }
+    }
+}
+
+fn question<'a>(
+    items: impl Iterator<Item = &'a Ticket>,
+    costs: &Costs,
+    bounds: &Bounds,
+    running: u32,
+    now: Instant,
+) -> Option<Question> {
+    let rows_max_in = |bucket: &Bucket| {
+        let by_pixels = bounds.pixels_max / bucket.row_pixels().max(1);
+        bounds.rows_max.min(u32::try_from(by_pixels).unwrap_or(u32::MAX)).max(1)
+    };
+    let mut buckets: Vec<&Bucket> = Vec::new();
+    let (mut asked, mut rows_max_of) = (Vec::new(), Vec::new());
+    let mut model = None;
+    for ticket in items {
+        let known = buckets.iter().position(|bucket| **bucket == ticket.bucket);
+        let number = known.unwrap_or_else(|| {
+            buckets.push(&ticket.bucket);
+            buckets.len() - 1
+        });
+        model.get_or_insert_with(|| ticket.item.model.clone());
+        let declared = ticket.item.scheduling.hints.rows_max.unwrap_or(u32::MAX);
+        rows_max_of.push(rows_max_in(&ticket.bucket).min(declared).max(1));
+        asked.push(PlanItem {
+            id: ticket.id,
+            bucket: u32::try_from(number).unwrap_or(u32::MAX),
+            width: ticket.bucket.shape().last().map_or(0, |width| u32::try_from(*width).unwrap_or(u32::MAX)),
+            rows: ticket.rows,
+            waited: now.saturating_duration_since(ticket.offered),
+            left: ticket.item.deadline.saturating_duration_since(now),
+        });
+    }
+    let first = buckets.first()?;
+    let run = |rows: u32| Duration::from_secs_f64(costs.predict_ms(first, rows) / 1e3);
+    Some(Question {
+        model: model?,
+        rows_max: bounds.rows_max.max(1),
+        sessions: bounds.sessions,
+        running,
+        run_one: run(1),
+        run_full: run(rows_max_in(first)),
+        rows_max_of,
+        items: asked,
+        now,
+    })
+}

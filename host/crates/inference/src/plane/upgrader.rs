@@ -1,0 +1,243 @@
+//! The one thread of this host that has engines built: whose turn is next, and the builder at work. Requests never wait for
+//! it. An opening does where its ladder permits nothing that is there; it holds no lock meanwhile, and goes before all else.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use lector_core::ModelName;
+
+use super::Plane;
+use crate::build::process::Running;
+use crate::error::InferenceError;
+
+#[derive(Default)]
+pub(super) struct Upgrader {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    pub(super) running: Running,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Openings that wait for a first engine.
+    first: VecDeque<(ModelName, SyncSender<()>)>,
+    /// Models that something serves, and that could be served better.
+    better: VecDeque<ModelName>,
+    /// Models with a rung that failed, and when it is tried again.
+    again: BTreeMap<ModelName, Instant>,
+    /// When it is looked next whether something has changed, and how often that is; `None`: never.
+    watch: Option<(Instant, Duration)>,
+    stopped: bool,
+}
+
+/// What the thread does next.
+enum Turn {
+    First(ModelName, SyncSender<()>),
+    Better(ModelName),
+    Watch,
+}
+
+impl Queue {
+    fn next(&mut self, now: Instant) -> Option<Turn> {
+        if let Some((model, done)) = self.first.pop_front() {
+            return Some(Turn::First(model, done));
+        }
+        if let Some((at, pause)) = self.watch.filter(|(at, _)| *at <= now) {
+            self.watch = Some((at.max(now) + pause, pause));
+            return Some(Turn::Watch);
+        }
+        let due = self.again.iter().find(|(_, at)| **at <= now).map(|(model, _)| model.clone());
+        if let Some(model) = due {
+            self.again.remove(&model);
+            return Some(Turn::Better(model));
+        }
+        self.better.pop_front().map(Turn::Better)
+    }
+
+    /// How long there is nothing to do, if nobody asks for anything; `None`: for ever.
+    fn idle_for(&self, now: Instant) -> Option<Duration> {
+        let watch = self.watch.iter().map(|(at, _)| at);
+        self.again.values().chain(watch).min().map(|at| at.saturating_duration_since(now))
+    }
+}
+
+impl Upgrader {
+    /// Starts the thread. It ends with [`stop`](Self::stop), or when the plane is gone.
+    pub(super) fn start(plane: &Arc<Plane>) -> Result<(), InferenceError> {
+        let pause = plane.config.watch_pause;
+        plane.upgrader.lock().watch = Some((Instant::now() + pause, pause));
+        let weak = Arc::downgrade(plane);
+        let thread = std::thread::Builder::new()
+            .name("engine-improver".to_owned())
+            .spawn(move || work(&weak))
+            .map_err(|source| InferenceError::Upgrader { source })?;
+        *plane.upgrader.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(())
+    }
+
+    /// Has a model looked at when its turn comes.
+    pub(super) fn enqueue(&self, model: &ModelName) {
+        let mut queue = self.lock();
+        if !queue.better.contains(model) {
+            queue.better.push_back(model.clone());
+        }
+        drop(queue);
+        self.changed.notify_all();
+    }
+
+    /// Has a model looked at, not before that time.
+    pub(super) fn enqueue_at(&self, model: &ModelName, at: Instant) {
+        let mut queue = self.lock();
+        let planned = queue.again.entry(model.clone()).or_insert(at);
+        *planned = at.min(*planned);
+        drop(queue);
+        self.changed.notify_all();
+    }
+
+    /// Has a model looked at that nothing serves, before all others, and waits until that is done. Bounded by the time of
+    /// the build at work and of one build a rung.
+    pub(super) fn wait_for_first(&self, model: &ModelName) -> Result<(), InferenceError> {
+        let (done, wait) = sync_channel(1);
+        let mut queue = self.lock();
+        if queue.stopped {
+            return Err(InferenceError::Stopped);
+        }
+        queue.first.push_back((model.clone(), done));
+        drop(queue);
+        self.changed.notify_all();
+        // The other end goes without a word when everything ends.
+        wait.recv().map_err(|_| InferenceError::Stopped)
+    }
+
+    /// Ends the builder at work and the thread. A second call does nothing.
+    pub(super) fn stop(&self) {
+        let mut queue = self.lock();
+        queue.stopped = true;
+        queue.first.clear();
+        drop(queue);
+        self.changed.notify_all();
+        self.running.stop();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The last one to let go of the plane may be the thread itself.
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id())
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that improves engines ended by a panic");
+        }
+    }
+
+    /// Nothing panics while it is held, so a poisoned lock holds a sound state.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next turn; `None`: the end.
+    fn next(&self) -> Option<Turn> {
+        let mut queue = self.lock();
+        loop {
+            if queue.stopped {
+                return None;
+            }
+            let now = Instant::now();
+            if let Some(turn) = queue.next(now) {
+                return Some(turn);
+            }
+            queue = match queue.idle_for(now) {
+                Some(wait) => {
+                    self.changed.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+}
+
+fn work(weak: &Weak<Plane>) {
+    loop {
+        let Some(plane) = weak.upgrade() else { return };
+        match plane.upgrader.next() {
+            Some(Turn::First(model, done)) => {
+                plane.build_first(&model);
+                // Whoever waited may be gone.
+                let _ = done.send(());
+            }
+            Some(Turn::Better(model)) => plane.upgrade(&model),
+            Some(Turn::Watch) => plane.check_for_changes(),
+            None => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::retry_backoff::{Failure, RetryBackoff};
+    use super::*;
+
+    fn name(turn: Turn) -> String {
+        match turn {
+            Turn::First(model, _) => format!("first {model}"),
+            Turn::Better(model) => format!("better {model}"),
+            Turn::Watch => "watch".to_owned(),
+        }
+    }
+
+    fn names(queue: &mut Queue, now: Instant) -> Vec<String> {
+        std::iter::from_fn(|| queue.next(now)).map(name).collect()
+    }
+
+    #[test]
+    fn who_waits_comes_first_and_who_failed_comes_when_it_is_time() {
+        let (done, _wait) = sync_channel(1);
+        let (now, pause) = (Instant::now(), Duration::from_secs(10));
+        let mut queue = Queue { watch: Some((now, pause)), ..Queue::default() };
+        queue.better.push_back("b".into());
+        queue.again.insert("due".into(), now);
+        queue.again.insert("later".into(), now + Duration::from_secs(3600));
+        queue.first.push_back(("a".into(), done));
+        assert_eq!(queue.idle_for(now), Some(Duration::ZERO));
+        assert_eq!(names(&mut queue, now), ["first a", "watch", "better due", "better b"]);
+        assert!(queue.again.contains_key(&ModelName::from("later")));
+        assert_eq!(queue.idle_for(now), Some(pause), "the next watch comes before the next try");
+        assert_eq!(names(&mut queue, now + Duration::from_secs(3600)), ["watch", "better later"]);
+        queue.watch = None;
+        assert_eq!(queue.idle_for(now), None);
+    }
+
+    /// A rung that fails for ever, by a clock of the test's own.
+    #[test]
+    fn a_variant_whose_tries_are_used_up_comes_again_rarely_for_as_long_as_the_host_runs() {
+        let hour = Duration::from_secs(3600);
+        let retry_backoff = RetryBackoff { soon: Duration::from_secs(60), rare: hour };
+        let start = Instant::now();
+        let (mut queue, mut now, mut attempts) = (Queue::default(), start, Vec::new());
+        queue.again.insert("m".into(), now);
+        while now < start + 100 * hour {
+            if let Some(Turn::Better(model)) = queue.next(now) {
+                attempts.push(now - start);
+                queue.again.insert(model, now + retry_backoff.after(attempts.len(), Failure::Building).time);
+            }
+            now += queue.idle_for(now).unwrap_or(hour);
+        }
+        let minutes: Vec<u64> = attempts.iter().map(|at| at.as_secs() / 60).collect();
+        assert_eq!(minutes, [0, 1, 11, 71, 191, 431, 911, 1871, 3311, 4751], "100 hours: ten builds");
+    }
+
+    #[test]
+    fn an_opening_that_waits_ends_with_the_upgrader() {
+        let upgrader = Arc::new(Upgrader::default());
+        let waiting = std::thread::spawn({
+            let upgrader = upgrader.clone();
+            move || upgrader.wait_for_first(&"m".into())
+        });
+        while upgrader.lock().first.is_empty() && !waiting.is_finished() {
+            std::thread::yield_now();
+        }
+        upgrader.stop();
+        assert!(matches!(waiting.join(), Ok(Err(InferenceError::Stopped))));
+        assert!(matches!(upgrader.wait_for_first(&"m".into()), Err(InferenceError::Stopped)));
+    }
+}

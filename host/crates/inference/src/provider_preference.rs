@@ -1,0 +1,174 @@
+//! The ladder: which rungs may serve a model, in which order, and why.
+//!
+//! Pure but for what it is told of the machine. What the configuration names must be there; `auto` takes what is.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::machine::Machine;
+use crate::provider::{EngineVariant, Named, Precision, Provider, UnknownProvider};
+
+/// A word of the configuration's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PreferredProvider {
+    /// The fastest that this machine has, then the next.
+    Auto,
+    /// This one; it must be there.
+    Named(Named),
+}
+
+impl FromStr for PreferredProvider {
+    type Err = UnknownProvider;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "auto" { Ok(Self::Auto) } else { text.parse().map(Self::Named) }
+    }
+}
+
+/// Rungs in the order in which they are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderPreference {
+    /// At least one; no rung twice.
+    pub variants: Vec<EngineVariant>,
+    /// Why it is this ladder: a sentence for each decision of `auto`.
+    pub reasons: Vec<String>,
+}
+
+impl fmt::Display for ProviderPreference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.variants.iter().enumerate().try_for_each(|(at, variant)| {
+            f.write_str(if at == 0 { "" } else { ", " })?;
+            write!(f, "{variant}")
+        })
+    }
+}
+
+/// What of a machine and its libraries the choice depends on.
+#[derive(Clone, Debug)]
+pub(crate) struct Availability<'a> {
+    pub(crate) machine: &'a Machine,
+    /// Why OpenVINO is not to be had; `None`: it is.
+    pub(crate) openvino_missing: Option<String>,
+}
+
+/// Why a ladder cannot be.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PreferenceError {
+    /// No word at all.
+    #[error("no provider is named")]
+    Empty,
+    /// A precision that the processor does not compute.
+    #[error(
+        "{variant}: {machine} has neither avx512_bf16 nor AMX, without which bf16 is slower and less exact than f32; ask for openvino/f32 or cpu"
+    )]
+    NoBf16 {
+        /// What was asked for.
+        variant: EngineVariant,
+        /// Where.
+        machine: String,
+    },
+}
+
+impl ProviderPreference {
+    /// The rungs of `hints` under these circumstances.
+    pub(crate) fn resolve(
+        hints: &[PreferredProvider],
+        here: &Availability<'_>,
+    ) -> Result<Self, PreferenceError> {
+        let mut preference = Self { variants: Vec::new(), reasons: Vec::new() };
+        for hint in hints {
+            match hint {
+                PreferredProvider::Auto => preference.auto(here),
+                PreferredProvider::Named(named) => preference.named(*named, here)?,
+            }
+        }
+        if preference.variants.is_empty() { Err(PreferenceError::Empty) } else { Ok(preference) }
+    }
+
+    fn auto(&mut self, here: &Availability<'_>) {
+        let name = here.machine.name();
+        match &here.openvino_missing {
+            _ if !here.machine.has_bf16() => self.reasons.push(format!(
+                "no openvino: {name} has neither avx512_bf16 nor AMX, and in f32 it is no faster than cpu"
+            )),
+            Some(why) => self.reasons.push(format!("no openvino, though {name} computes bf16: {why}")),
+            None => {
+                self.reasons.push(format!("openvino/bf16: {name} computes bf16, and OpenVINO is there"));
+                self.push(Provider::OpenVino, Precision::Bf16);
+            }
+        }
+        self.push(Provider::Cpu, Precision::F32);
+    }
+
+    fn named(&mut self, named: Named, here: &Availability<'_>) -> Result<(), PreferenceError> {
+        let Named { provider, precision } = named;
+        let bf16 = here.machine.has_bf16();
+        match (provider, precision) {
+            (Provider::OpenVino, Some(Precision::Bf16)) if !bf16 => {
+                let variant = EngineVariant { provider, precision: Precision::Bf16 };
+                return Err(PreferenceError::NoBf16 { variant, machine: here.machine.name().to_owned() });
+            }
+            (_, Some(precision)) => self.push(provider, precision),
+            (Provider::OpenVino, None) => {
+                self.push(provider, if bf16 { Precision::Bf16 } else { Precision::F32 });
+            }
+            // Half precision is tried first; what it ruins is refused, and full precision is next.
+            (Provider::TensorRt { .. }, None) => {
+                self.push(provider, Precision::F16);
+                self.push(provider, Precision::F32);
+            }
+            (Provider::Cuda { .. } | Provider::Cpu, None) => self.push(provider, Precision::F32),
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, provider: Provider, precision: Precision) {
+        let variant = EngineVariant { provider, precision };
+        if !self.variants.contains(&variant) {
+            self.variants.push(variant);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn resolve(words: &[&str], bf16: bool, openvino: bool) -> Result<String, PreferenceError> {
+        let machine = Machine::with_bf16(bf16);
+        let here = Availability {
+            machine: &machine,
+            openvino_missing: (!openvino).then(|| "it is not there".to_owned()),
+        };
+        let hints: Vec<PreferredProvider> = words.iter().map(|word| word.parse().unwrap()).collect();
+        ProviderPreference::resolve(&hints, &here).map(|preference| preference.to_string())
+    }
+
+    #[test]
+    fn auto_takes_the_fastest_that_is_there() {
+        let check = |bf16, openvino, expect: &str| {
+            assert_eq!(resolve(&["auto"], bf16, openvino).unwrap(), expect);
+        };
+        check(true, true, "openvino/bf16, cpu/f32");
+        check(true, false, "cpu/f32");
+        check(false, true, "cpu/f32");
+        check(false, false, "cpu/f32");
+    }
+
+    #[test]
+    fn named_variants_keep_their_order_and_come_once() {
+        let check = |words: &[&str], expect: &str| {
+            assert_eq!(resolve(words, true, true).unwrap(), expect);
+        };
+        check(&["cpu"], "cpu/f32");
+        check(&["openvino"], "openvino/bf16");
+        check(&["openvino/f32", "openvino"], "openvino/f32, openvino/bf16");
+        check(&["tensorrt", "cuda"], "tensorrt:0/f16, tensorrt:0/f32, cuda:0/f32");
+        check(&["tensorrt:1/bf16", "auto", "cpu"], "tensorrt:1/bf16, openvino/bf16, cpu/f32");
+        assert_eq!(resolve(&["openvino"], false, true).unwrap(), "openvino/f32");
+        assert_eq!(resolve(&[], true, true), Err(PreferenceError::Empty));
+        let error = resolve(&["openvino/bf16"], false, true).unwrap_err().to_string();
+        assert!(error.contains("avx512_bf16") && error.contains("openvino/f32"), "{error}");
+    }
+}

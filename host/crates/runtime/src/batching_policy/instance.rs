@@ -1,0 +1,208 @@
+//! One instance of a batching program, which lives from call to call, and what bounds a call.
+//!
+//! A call is polled on the thread that asks and never waits. What it computes is read off this thread's own clock, so that
+//! a busy machine makes nobody late: with every epoch (a millisecond) it is cut off where it has used up its time, and one
+//! that ends by itself is looked at afterwards.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use lector_core::CallCtx;
+use lector_core::batching::plan::{Plan, Question};
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::{Store, UpdateDeadline};
+
+use super::{BUDGET, Failed, micros};
+use crate::abort::AbortReason;
+use crate::bindings::policy::exports::lector::ocr::batching::{Decision, EngineState, WaitingRun};
+use crate::bindings::policy::{BatchingPolicy, BatchingPolicyPre};
+use crate::error_mapping;
+use crate::meter::processor_time;
+use crate::runtime::Runtime;
+use crate::state::HostState;
+
+/// Computing time of an instance's start, and of its first answer: both meet cold memory, and settings are read.
+const COLD: Duration = Duration::from_millis(5);
+/// Bytes that one call may hand over: an answer of as many items as it was shown, and lines for the log.
+const HANDED_BYTES_MAX: usize = 64 << 10;
+/// Handles of all kinds.
+const HANDLES_MAX: usize = 1024;
+/// A call that is woken at once goes on; one that wants to go on more often than this waits for something.
+const POLLS_MAX: u32 = 16;
+
+/// An instance with its Store.
+pub struct Instance {
+    store: Store<HostState>,
+    exports: BatchingPolicy,
+    runtime: Arc<Runtime>,
+    clock: Arc<Clock>,
+    /// Whether it has answered before.
+    warm: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+/// How one call went.
+pub struct Called {
+    pub outcome: Result<Plan, Failed>,
+    pub took: Duration,
+    /// Whether the instance can be called again.
+    pub alive: bool,
+}
+
+/// The time of the call under way, on the clock of the thread that makes it.
+#[derive(Default)]
+struct Clock {
+    began_ns: AtomicU64,
+    limit_ns: AtomicU64,
+}
+
+impl Clock {
+    fn start(&self, limit: Duration) {
+        self.limit_ns.store(nanos(limit), Ordering::Relaxed);
+        self.began_ns.store(nanos(processor_time()), Ordering::Relaxed);
+    }
+
+    fn took(&self) -> Duration {
+        processor_time().saturating_sub(Duration::from_nanos(self.began_ns.load(Ordering::Relaxed)))
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_nanos(self.limit_ns.load(Ordering::Relaxed))
+    }
+
+    fn is_over(&self) -> bool {
+        self.took() > self.limit()
+    }
+}
+
+impl Instance {
+    /// Starts one for the revision that `call` is a call of. An error says why it cannot be.
+    pub fn start(
+        runtime: &Arc<Runtime>,
+        pre: &BatchingPolicyPre<HostState>,
+        call: &CallCtx,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Self, Failed> {
+        let (engines, blocking) = (runtime.engines().clone(), runtime.blocking().clone());
+        let state = HostState::new(call.clone(), call.deadline, engines, blocking);
+        let mut store = Store::new(runtime.engine(), state);
+        store.limiter(|state| &mut state.limits);
+        let clock = Arc::new(Clock::default());
+        store.epoch_deadline_callback({
+            let clock = clock.clone();
+            move |_| {
+                if clock.is_over() {
+                    Err(AbortReason::Compute(clock.limit()).into())
+                } else {
+                    Ok(UpdateDeadline::Continue(1))
+                }
+            }
+        });
+        store.set_hostcall_fuel(HANDED_BYTES_MAX);
+        store.set_max_component_handles(HANDLES_MAX);
+        store.set_epoch_deadline(1);
+        clock.start(COLD);
+        let exports = match at_once(runtime, pre.instantiate_async(&mut store)) {
+            None => return Err(Failed::Trapped("its start waits for something".to_owned())),
+            Some(Ok(exports)) => exports,
+            Some(Err(error)) => return Err(ended(&error, &store, clock.took())),
+        };
+        Ok(Self { store, exports, runtime: runtime.clone(), clock, warm: false, _place: place })
+    }
+
+    /// Asks.
+    pub fn call(&mut self, question: &Question, now: Duration) -> Called {
+        let (waiting, engine) = translated(question);
+        let limit = if std::mem::replace(&mut self.warm, true) { BUDGET } else { COLD };
+        let Self { store, exports, runtime, clock, .. } = self;
+        store.set_epoch_deadline(1);
+        clock.start(limit);
+        let call = exports.lector_ocr_batching().call_plan(&mut *store, &waiting, &engine, micros(now));
+        let answered = at_once(runtime, call);
+        let took = clock.took();
+        let (outcome, alive) = match answered {
+            None => (Err(Failed::Trapped("it waited for something".to_owned())), false),
+            Some(Err(error)) => (Err(ended(&error, store, took)), false),
+            Some(Ok(_)) if took > limit => (Err(Failed::Late(took)), true),
+            Some(Ok(Decision::Run(ids))) => (Ok(Plan::Run(ids)), true),
+            Some(Ok(Decision::Wait(us))) => (Ok(Plan::Wait(Duration::from_micros(us))), true),
+        };
+        Called { outcome, took, alive }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let dropped = self.store.data().log.close();
+        self.runtime.counters().log_bytes_dropped.fetch_add(dropped, Ordering::Relaxed);
+    }
+}
+
+/// Why a call has no answer, with wasmtime's own words where there are any.
+fn ended(error: &wasmtime::Error, store: &Store<HostState>, took: Duration) -> Failed {
+    if let Some(AbortReason::Compute(_)) = error.downcast_ref() {
+        return Failed::Late(took);
+    }
+    let fault = error_mapping::ended(error, store.data());
+    Failed::Trapped(match fault.detail {
+        Some(detail) => format!("{} ({detail})", fault.message),
+        None => fault.message,
+    })
+}
+
+fn translated(question: &Question) -> (Vec<WaitingRun>, EngineState) {
+    let items = question.items.iter().zip(&question.rows_max_of);
+    let waiting = items
+        .map(|(item, rows_max)| WaitingRun {
+            id: item.id,
+            bucket: item.bucket,
+            width: item.width,
+            rows: item.rows,
+            rows_max: *rows_max,
+            waited_us: micros(item.waited),
+            remaining_us: micros(item.left),
+        })
+        .collect();
+    let engine = EngineState {
+        model: question.model.to_string(),
+        sessions: question.sessions,
+        running: question.running,
+        run_one_us: micros(question.run_one),
+        run_full_us: micros(question.run_full),
+    };
+    (waiting, engine)
+}
+
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// The outcome of a future that does not wait; `None` where it wants to.
+fn at_once<F: Future>(runtime: &Runtime, future: F) -> Option<F::Output> {
+    // A guest that asks WASI for a timer gets one, which must find the clock of some runtime.
+    let _entered = runtime.threads().enter();
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Waker::from(woken.clone());
+    let mut future = pin!(future);
+    for _ in 0..POLLS_MAX {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(output);
+        }
+        if !woken.0.swap(false, Ordering::Acquire) {
+            return None;
+        }
+    }
+    None
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,227 @@
+//! Batching programs: asked as lanes ask them, well-behaved and otherwise.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lector_core::batching::Planner;
+use lector_core::batching::plan::{BatchingPolicyStatus, Plan, PlanItem, Question, accept, trial};
+use lector_core::{Budget, CallCtx};
+use lector_runtime::{BatchingPolicyRunner, Guest, PROGRAM_BUDGET, PROGRAM_STRIKES_MAX, Runtime};
+
+use crate::support::{FakeEngines, Mood, bytes, call, guest, runtime};
+
+/// Items 1 to 3, of which the first two may run together.
+fn question() -> Question {
+    let item = |id, bucket| PlanItem {
+        id,
+        bucket,
+        width: 320,
+        rows: 1,
+        waited: Duration::from_micros(10),
+        left: Duration::from_secs(1),
+    };
+    Question {
+        model: "fake".into(),
+        items: vec![item(1, 0), item(2, 0), item(3, 1)],
+        rows_max: 8,
+        rows_max_of: vec![8; 3],
+        sessions: 1,
+        running: 0,
+        run_one: Duration::from_millis(5),
+        run_full: Duration::from_millis(9),
+        now: Instant::now(),
+    }
+}
+
+fn ctx(settings: &str) -> CallCtx {
+    call(settings, Budget::default())
+}
+
+/// Asks and judges, as a lane does. Whether the answer counts.
+fn asked(planner: &dyn Planner) -> bool {
+    let question = question();
+    planner.plan(&question).is_some_and(|plan| match accept(&question, &plan) {
+        Ok(_) => true,
+        Err(why) => {
+            planner.invalid(why);
+            false
+        }
+    })
+}
+
+async fn planners() -> Option<(Arc<Runtime>, Arc<Guest>)> {
+    let runtime = runtime(FakeEngines::new(Mood::Echo));
+    let guest = guest(&runtime, "planner").await?;
+    Some((runtime, guest))
+}
+
+fn of(guest: &Guest, settings: &str) -> (BatchingPolicyRunner, Arc<dyn Planner>) {
+    let batching_policy = guest.batching_policy().unwrap();
+    let planner = batching_policy.planner(&ctx(settings));
+    (batching_policy, planner)
+}
+
+#[tokio::test]
+async fn a_guest_without_the_export_has_none_and_one_with_it_says_so() {
+    let Some(wasm) = bytes("planner") else { return };
+    let inspection = Runtime::inspect(&wasm).unwrap();
+    inspection.check().unwrap();
+    assert!(inspection.has_batching_policy(), "{:?}", inspection.exports);
+    let runtime = runtime(FakeEngines::new(Mood::Echo));
+    let echo = guest(&runtime, "echo").await.unwrap();
+    assert!(!echo.inspection().has_batching_policy() && echo.batching_policy().is_none());
+}
+
+#[tokio::test]
+async fn a_sound_policy_is_asked_and_its_instance_lives() {
+    let Some((runtime, guest)) = planners().await else { return };
+    let (batching_policy, planner) = of(&guest, "{}");
+    assert_eq!(planner.plan(&question()), Some(Plan::Run(vec![1])));
+    assert_eq!(trial(planner.as_ref(), Instant::now()), Ok(()));
+    let status = batching_policy.status();
+    assert!(status.asked >= 5 && status.computed_us > 0 && !status.disabled, "{status:?}");
+    assert_eq!((status.trapped, status.invalid, status.skipped), (0, 0, 0), "{status:?}");
+    assert_eq!(runtime.status().live, 0, "it is no guest call");
+
+    let (_, counting) = of(&guest, r#"{"manner": "count"}"#);
+    for count in 1..=3 {
+        assert_eq!(counting.plan(&question()), Some(Plan::Wait(Duration::from_micros(count))));
+    }
+}
+
+#[tokio::test]
+async fn each_tenant_has_an_instance_of_its_own() {
+    let Some((_, guest)) = planners().await else { return };
+    let batching_policy = guest.batching_policy().unwrap();
+    let settings = r#"{"manner": "count"}"#;
+    let other = CallCtx { tenant: "u".into(), ..ctx(settings) };
+    let (mine, theirs) = (batching_policy.planner(&ctx(settings)), batching_policy.planner(&other));
+    assert!(Arc::ptr_eq(&mine, &batching_policy.planner(&ctx(settings))), "lanes know it again");
+    for (planner, count) in [(&mine, 1), (&mine, 2), (&theirs, 1), (&mine, 3)] {
+        assert_eq!(planner.plan(&question()), Some(Plan::Wait(Duration::from_micros(count))));
+    }
+    assert_eq!(batching_policy.status().asked, 4, "what they do is told together");
+}
+
+#[tokio::test]
+async fn each_ill_manner_is_counted_for_what_it_is_and_given_up() {
+    let Some((runtime, guest)) = planners().await else { return };
+    type Count = fn(&BatchingPolicyStatus) -> u64;
+    let (late, trapped, invalid): (Count, Count, Count) = (|s| s.late, |s| s.trapped, |s| s.invalid);
+    let table = [
+        ("spin", late, "computed"),
+        ("panic", trapped, "panicked"),
+        ("stranger", invalid, "does not wait"),
+        ("patient", invalid, "waits past"),
+        ("flood", trapped, "handed more over"),
+        ("reach", trapped, "lector:ocr/inference"),
+    ];
+    for (given_up, (manner, count, recorded_fault)) in (1..).zip(table) {
+        let (batching_policy, planner) = of(&guest, &format!(r#"{{"manner": "{manner}"}}"#));
+        for _ in 0..PROGRAM_STRIKES_MAX {
+            assert!(!batching_policy.status().disabled, "{manner}");
+            assert!(!asked(planner.as_ref()), "{manner}");
+        }
+        let status = batching_policy.status();
+        eprintln!("{manner}: {status:?}");
+        assert!(status.disabled, "{manner}: {status:?}");
+        // Any answer may be late as well: a tenth of a millisecond of a processor with cold caches.
+        let counted = if manner == "spin" { 0 } else { status.late } + count(&status);
+        assert_eq!(counted, u64::from(PROGRAM_STRIKES_MAX), "{manner}: {status:?}");
+        assert!(count(&status) > 0, "{manner}: {status:?}");
+        assert_eq!(status.asked, u64::from(PROGRAM_STRIKES_MAX), "{manner}: {status:?}");
+        assert!(
+            status.last_fault.as_ref().is_some_and(|fault| fault.contains(recorded_fault)),
+            "{manner}: {status:?}"
+        );
+        // From now on it is not asked.
+        assert_eq!(planner.plan(&question()), None);
+        assert_eq!(batching_policy.status().asked, status.asked, "{manner}");
+        assert_eq!(runtime.status().policies_disabled, given_up, "{manner}");
+        assert!(
+            trial(of(&guest, &format!(r#"{{"manner": "{manner}"}}"#)).1.as_ref(), Instant::now()).is_err()
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_over_the_budget_is_thrown_away() {
+    let Some((_, guest)) = planners().await else { return };
+    // Twice as long with each step, until it takes more than it may: then it cannot take much more.
+    for step in 12..40 {
+        let (batching_policy, planner) =
+            of(&guest, &format!(r#"{{"manner": "slow", "turns": {}}}"#, 1_u64 << step));
+        // The first answer is on cold memory and may take longer.
+        planner.plan(&question());
+        let before = batching_policy.status();
+        let answer = planner.plan(&question());
+        let status = batching_policy.status();
+        let took = Duration::from_micros(status.computed_us - before.computed_us);
+        assert_eq!(answer.is_some(), status.late == before.late, "{status:?}");
+        if took > PROGRAM_BUDGET + Duration::from_micros(1) {
+            assert_eq!((answer, status.late - before.late), (None, 1), "{took:?}");
+            return;
+        }
+        assert!(answer.is_some() || took >= PROGRAM_BUDGET, "{took:?}: {status:?}");
+    }
+    panic!("a loop of 2^39 turns took less than {PROGRAM_BUDGET:?}");
+}
+
+#[tokio::test]
+async fn its_memory_is_bounded() {
+    let Some((_, guest)) = planners().await else { return };
+    let (batching_policy, planner) = of(&guest, r#"{"manner": "grow"}"#);
+    // 16 MiB at most, in pieces of 64 KiB.
+    let asked_until_full = (1..1000).find(|_| {
+        planner.plan(&question());
+        batching_policy.status().trapped > 0
+    });
+    let status = batching_policy.status();
+    assert!(
+        asked_until_full.is_some_and(|asked| (64..=256).contains(&asked)),
+        "{asked_until_full:?}: {status:?}"
+    );
+    assert!(status.last_fault.as_ref().is_some_and(|fault| fault.contains("memory")), "{status:?}");
+    assert!(planner.plan(&question()).is_some(), "the next instance is empty again");
+}
+
+#[tokio::test]
+async fn good_answers_take_back_a_bad_one() {
+    let Some((_, guest)) = planners().await else { return };
+    // An instance answers 70 times and then panics, as does the one after it: no strikes add up.
+    let (batching_policy, planner) = of(&guest, r#"{"manner": "panic", "sound_first": 70}"#);
+    for _ in 0..71 * (PROGRAM_STRIKES_MAX + 4) {
+        planner.plan(&question());
+    }
+    let status = batching_policy.status();
+    assert_eq!(status.trapped, u64::from(PROGRAM_STRIKES_MAX) + 4, "{status:?}");
+    assert!(!status.disabled, "{status:?}");
+}
+
+#[tokio::test]
+async fn more_policies_than_places_take_turns() {
+    let Some((_, guest)) = planners().await else { return };
+    let batching_policies: Vec<_> = (0..40).map(|_| of(&guest, r#"{"manner": "count"}"#)).collect();
+    for (_, planner) in &batching_policies {
+        assert_eq!(planner.plan(&question()), Some(Plan::Wait(Duration::from_micros(1))));
+    }
+    let first = |at: usize| batching_policies[at].1.plan(&question());
+    assert_eq!(first(39), Some(Plan::Wait(Duration::from_micros(2))), "the last has its instance still");
+    assert_eq!(first(0), Some(Plan::Wait(Duration::from_micros(1))), "the first begins again");
+    assert!(batching_policies.iter().all(|(batching_policy, _)| batching_policy.status().skipped == 0));
+}
+
+#[tokio::test]
+async fn who_finds_it_busy_goes_on_without_it() {
+    let Some((_, guest)) = planners().await else { return };
+    let (batching_policy, planner) = of(&guest, r#"{"manner": "spin"}"#);
+    // Eight threads at once ask what spins: each is answered soon, whoever finds it busy at once.
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(planner.plan(&question()), None));
+        }
+    });
+    let status = batching_policy.status();
+    // Who came after it was given up did not ask.
+    assert!(status.asked > 0 && status.asked == status.late + status.skipped, "{status:?}");
+}

@@ -1,0 +1,127 @@
+//! What tenants' batching programs do in front of an accelerator: the real programs in their sandbox, asked by a real
+//! lane, and a device whose every run takes a fixed launch and a little for each row, as a GPU's do. The figures are the
+//! lane's and the programs' and stand in for no GPU's.
+//!
+//! `programs COMPONENT.wasm key=value...` with `clients=4,20 rows=2 launch_us=4000 row_us=60 rows_max=64 seconds=5`. A
+//! client is a page that is read over and over: its lines in three widths, `rows` of each, offered at once. All are one
+//! tenant's, for a program sees nobody else's.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+#[path = "../../tests/src/quantile.rs"]
+mod quantile;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use futures::future::{join_all, try_join_all};
+use lector_core::batching::Planner;
+use lector_core::port::{Scheduling, WorkItem};
+use lector_core::{CallCtx, Engines, Tensor, TensorData};
+use lector_inference::simulated::{Accelerator, COLUMNS, Simulated};
+use lector_runtime::{Runtime, RuntimeConfig};
+use quantile::quantile;
+use serde_json::json;
+
+const MODEL: &str = "simulated";
+const WIDTHS: [usize; 3] = [COLUMNS, 2 * COLUMNS, 4 * COLUMNS];
+/// Nobody's program, and the two of the component.
+const POLICIES: [&str; 3] = ["no-program", "latency-first", "fill-by-width"];
+
+#[derive(Clone, Copy)]
+struct Load {
+    clients: usize,
+    rows: usize,
+    accelerator: Accelerator,
+    seconds: f64,
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let component = args.next().context("which component? guest/target/components/planned.wasm")?;
+    let wasm = std::fs::read(&component).with_context(|| format!("cannot read {component}"))?;
+    let options: BTreeMap<String, String> =
+        args.filter_map(|a| a.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()))).collect();
+    let text = |key: &str, default: &str| options.get(key).map_or(default, |v| v).to_owned();
+    let number = |key: &str, default: &str| text(key, default).parse::<f64>().context(key.to_owned());
+    let accelerator = Accelerator {
+        launch: Duration::from_micros(number("launch_us", "4000")? as u64),
+        per_row: Duration::from_micros(number("row_us", "60")? as u64),
+        rows_max: number("rows_max", "64")? as u32,
+        queue_items_max: 512,
+    };
+    let (rows, seconds) = (number("rows", "2")? as usize, number("seconds", "5")?);
+    for clients in text("clients", "4,20").split(',') {
+        let load = Load { clients: clients.parse().context("clients")?, rows, accelerator, seconds };
+        for policy in POLICIES {
+            println!("{}", measure(&wasm, policy, load).await?);
+        }
+    }
+    Ok(())
+}
+
+async fn measure(wasm: &[u8], policy: &str, load: Load) -> Result<serde_json::Value> {
+    let lane = Simulated::start(MODEL, load.accelerator)?;
+    let runtime = Runtime::new(RuntimeConfig::default(), lane.clone())?;
+    let guest = runtime.load(wasm.to_vec()).await?;
+    let program = guest.batching_policy().context("the component has no batching program")?;
+    let planner = (policy != "no-program").then(|| program.planner(&call(policy)));
+    let end = Instant::now() + Duration::from_secs_f64(load.seconds);
+    let clients = (0..load.clients).map(|_| {
+        let (lane, planner) = (lane.clone(), planner.clone());
+        tokio::spawn(async move { client(&lane, load, planner.as_ref(), end).await })
+    });
+    let mut latencies = Vec::new();
+    for client in join_all(clients).await {
+        latencies.extend(client??);
+    }
+    latencies.sort_by(f64::total_cmp);
+    let (lane, asked) = (lane.status(), program.status());
+    Ok(json!({
+        "simulated": true, "policy": policy, "clients": load.clients, "pages_per_s": latencies.len() as f64 / load.seconds,
+        "p50_ms": quantile(&latencies, 0.5), "p99_ms": quantile(&latencies, 0.99), "rows_per_run": lane.rows as f64 / lane.runs.max(1) as f64,
+        "asked": asked.asked, "late": asked.late, "absurd": asked.invalid, "trapped": asked.trapped,
+        "skipped": asked.skipped, "given_up": asked.disabled,
+        "us_per_answer": asked.computed_us as f64 / asked.asked.max(1) as f64,
+    }))
+}
+
+/// Milliseconds of each of its pages.
+async fn client(
+    lane: &Simulated,
+    load: Load,
+    planner: Option<&Arc<dyn Planner>>,
+    end: Instant,
+) -> Result<Vec<f64>> {
+    let inputs: Vec<Tensor> = WIDTHS
+        .iter()
+        .map(|&width| {
+            let ones = TensorData::F32(vec![1.0; load.rows * width]);
+            Tensor::new(&[load.rows, width], ones).expect("as many values as the shape has")
+        })
+        .collect();
+    let mut latencies = Vec::new();
+    while Instant::now() < end {
+        let began = Instant::now();
+        let runs = inputs.iter().map(|x| {
+            lane.infer(WorkItem {
+                model: MODEL.into(),
+                tenant: "tenant".into(),
+                inputs: vec![("x".to_owned(), x.clone())],
+                outputs: vec!["y".to_owned()],
+                deadline: began + Duration::from_secs(60),
+                scheduling: Scheduling { planner: planner.cloned(), ..Scheduling::default() },
+            })
+        });
+        try_join_all(runs).await?;
+        latencies.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(latencies)
+}
+
+fn call(policy: &str) -> CallCtx {
+    let settings = json!({ "policy": policy }).to_string();
+    CallCtx::new("tenant", &settings, Instant::now() + Duration::from_secs(600))
+}

@@ -1,0 +1,72 @@
+//! A host in this process with one guest in it: what `guest check`, `test` and `dev` read with. No server, no GPU.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use lector_core::{DeploymentName, Fault, PageRequest, RequestId};
+use lector_serving::{DocumentRequest, DocumentResult};
+
+use super::golden::Suite;
+use crate::app::{self, Host};
+use crate::cli::ocr::bytes_of;
+use crate::config::Config;
+
+/// A document that takes longer hangs: engines are small and pages few where a guest is tried out.
+const DOCUMENT_MAX: Duration = Duration::from_secs(600);
+
+/// The configuration with this component as its only deployment, granted what the default one is, on the CPU:
+/// an author's machine has no other engine, and another one rounds otherwise.
+pub(super) fn only(mut config: Config, component: &Path) -> Config {
+    config.engines.providers = vec!["cpu".to_owned()];
+    config.engines.model_providers.clear();
+    let control = &mut config.control;
+    let default = control.default_deployment.clone();
+    control.deployments.retain(|deployment| deployment.name == default);
+    for deployment in &mut control.deployments {
+        deployment.name = DeploymentName::from("guest");
+        deployment.component = component.to_owned();
+        deployment.settings = serde_json::json!({});
+    }
+    control.default_deployment = DeploymentName::from("guest");
+    config
+}
+
+/// The guest of a component, configured and ready.
+pub(super) struct Reading {
+    host: Host,
+    request: PageRequest,
+    held_bytes_max: u64,
+}
+
+impl Reading {
+    /// Starts a host that reads as `suite` wants it. What the machine lacks for it is an error that says so.
+    pub(super) async fn start(config: &Config, component: &Path, suite: &Suite) -> anyhow::Result<Self> {
+        if let Some(missing) = app::missing_for_reading(config) {
+            anyhow::bail!("nothing can be read on this machine: {missing}");
+        }
+        let mut config = only(config.clone(), component);
+        for deployment in &mut config.control.deployments {
+            deployment.settings = suite.settings.clone();
+            if let Some(grants) = &suite.grants {
+                deployment.grants = grants.clone();
+            }
+        }
+        let host = Host::start(&config).await?;
+        Ok(Self { host, request: suite.request, held_bytes_max: config.serving.held_bytes_max })
+    }
+
+    /// Reads one document. The error is of this machine; a document that cannot be read is a fault.
+    pub(super) async fn document(&self, file: &Path) -> anyhow::Result<Result<Box<DocumentResult>, Fault>> {
+        let bytes = bytes_of(file, self.held_bytes_max).await.with_context(|| file.display().to_string())?;
+        let principal = self.host.control.of_this_machine()?;
+        let mut request = DocumentRequest::new(RequestId::from("guest"), DOCUMENT_MAX);
+        request.options = self.request;
+        Ok(self.host.service.read(&principal, request, bytes).await)
+    }
+
+    /// Ends the host.
+    pub(super) async fn stop(self) {
+        self.host.stop().await;
+    }
+}

@@ -1,0 +1,143 @@
+//! What the scenarios of deploys share: a house without engines, and the requests to it.
+
+use std::time::{Duration, Instant};
+
+use lector_tests::answer::{Answer, all_text};
+use lector_tests::pdf::{self, PageSpec};
+use lector_tests::{Gateway, HANG, paths};
+use reqwest::Method;
+use reqwest::multipart::{Form, Part};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A house whose only configured deployment needs no engine.
+pub const ECHO_ONLY: &str = r#"
+[platform]
+default_deployment = "echo"
+[[deployments]]
+name = "echo"
+component = "guest/target/components/echo.wasm"
+settings = { greeting = "configured" }
+"#;
+
+pub fn component(name: &str) -> Vec<u8> {
+    let path = paths::repo().join("guest/target/components").join(format!("{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+pub async fn ask(gateway: &Gateway, key: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
+    let mut request = gateway.client.request(method, gateway.url(path));
+    if !key.is_empty() {
+        request = request.bearer_auth(key);
+    }
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    Answer::read(request.send().await.expect("an answer")).await
+}
+
+pub async fn deploy(gateway: &Gateway, key: &str, name: &str, wasm: Vec<u8>, options: Value) -> Answer {
+    let form = Form::new().text("options", options.to_string()).part("component", Part::bytes(wasm));
+    let mut request = gateway.client.put(gateway.url(&format!("/api/v1/deployments/{name}"))).multipart(form);
+    if !key.is_empty() {
+        request = request.bearer_auth(key);
+    }
+    Answer::read(request.send().await.expect("an answer")).await
+}
+
+/// What a deployment says of a page.
+pub async fn says(gateway: &Gateway, key: &str, name: &str, routing_key: &str) -> Answer {
+    let mut request =
+        gateway.pdf(&format!("/api/v1/deployments/{name}/ocr"), pdf::document(&[PageSpec::a4(&["page"])]));
+    if !key.is_empty() {
+        request = request.bearer_auth(key);
+    }
+    if !routing_key.is_empty() {
+        request = request.header("x-lector-routing-key", routing_key);
+    }
+    Answer::read(request.send().await.expect("an answer")).await
+}
+
+pub async fn greeting(gateway: &Gateway, name: &str) -> String {
+    let text = all_text(&says(gateway, "", name, "").await.ok());
+    text.split(" page ").next().unwrap_or_default().to_owned()
+}
+
+/// The component with bytes that nobody has compiled before: a custom section with a name of its own.
+pub fn unseen(component: &str, name: &str) -> Vec<u8> {
+    let mut wasm = self::component(component);
+    let length = name.len() as u8;
+    wasm.extend([0, length + 1, length]);
+    wasm.extend_from_slice(name.as_bytes());
+    wasm
+}
+
+/// A connection for what no client library would send.
+pub async fn connect(gateway: &Gateway) -> TcpStream {
+    TcpStream::connect(gateway.base.trim_start_matches("http://")).await.expect("a connection")
+}
+
+/// All that comes until the server ends the connection.
+pub async fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let _ = tokio::time::timeout(HANG, stream.read_to_end(&mut bytes))
+        .await
+        .expect("the server ends the connection");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Waits until so many documents are in flight.
+pub async fn in_flight(gateway: &Gateway, documents: usize) {
+    let line = format!("lector_documents_in_flight {documents}\n");
+    until(&line, async || gateway.get("/metrics").await.text().contains(&line)).await;
+}
+
+/// A document that is being received and holds its place in the server until the rest of it is sent.
+pub struct HeldPlace {
+    stream: TcpStream,
+    rest: Vec<u8>,
+}
+
+impl HeldPlace {
+    /// Sends the head and the first bytes of a document to a server in which nothing else is in flight. That server must
+    /// be patient with bodies that stall (`http.body_idle_timeout_s`).
+    pub async fn take(gateway: &Gateway) -> Self {
+        let mut body = pdf::document(&[PageSpec::a4(&["It holds the only place"])]);
+        let rest = body.split_off(100);
+        let head = format!(
+            "POST /api/v1/ocr HTTP/1.1\r\nHost: x\r\nContent-Type: application/pdf\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n",
+            body.len() + rest.len()
+        );
+        let mut stream = connect(gateway).await;
+        stream.write_all(&[head.as_bytes(), &body].concat()).await.expect("the server takes the document");
+        in_flight(gateway, 1).await;
+        Self { stream, rest }
+    }
+
+    /// Sends the rest, and gives the answer as it came over the wire.
+    pub async fn finish(mut self) -> String {
+        self.stream.write_all(&self.rest).await.expect("the server takes the rest");
+        rest(&mut self.stream).await
+    }
+}
+
+/// A new tenant on these terms; gives its key.
+pub async fn tenant(gateway: &Gateway, admin: &str, name: &str, terms: Value) -> String {
+    let path = format!("/api/v1/admin/tenants/{name}");
+    assert_eq!(ask(gateway, admin, Method::PUT, &path, Some(terms)).await.status, 201);
+    let whose = serde_json::json!({ "tenant": name });
+    let made = ask(gateway, admin, Method::POST, "/api/v1/admin/keys", Some(whose)).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    made.json()["key"].as_str().expect("a key").to_owned()
+}
+
+/// Waits until `holds` says so.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + HANG;
+    while !holds().await {
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
