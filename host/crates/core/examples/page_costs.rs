@@ -1,4 +1,4 @@
-//! Measures the cost model: the time of learning one page and of two predictions (a few microseconds are wanted).
+//! Measures the cost model: the time to learn one page and to make two predictions. The target is a few microseconds.
 #![allow(clippy::print_stdout)]
 
 use std::time::Instant;

@@ -1,16 +1,19 @@
-//! Which waiting items run next, and together: decisions of a lane, without a lane.
+//! Decides which waiting items of a lane run next, and which of them run together.
 //!
-//! Owns the words for it ([`Waiting`], [`Engine`], [`Next`]), what runs cost ([`Costs`]) and the decision ([`decide`]).
-//! Knows no queue, no thread and no engine; time is handed in. Called by the lanes of `lector-inference`; the shares of
-//! tenants are [`crate::fair::Shares`].
+//! Owns the types ([`Waiting`], [`Engine`], [`Next`]), the cost model of runs ([`Costs`]) and the decision
+//! ([`decide`]). Contains no queue, no thread and no engine; the caller passes the time. Called by the lanes of
+//! `lector-inference`. The shares of tenants are in [`crate::fair::Shares`].
 //!
-//! The order of things: the dead go first (caller gone, deadline that cannot be met). Whose turn it is decides the
-//! tenants' shares, and among a tenant's own its priorities, aged. That item is the head; what fits beside it (same
-//! bucket, same outputs, isolation respected) joins in the same order, up to the engine's bounds, as far as the learned
-//! costs say that it gains: on a device with a launch to pay merging gains a lot, on a CPU next to nothing, and where it
-//! gains nothing every row runs alone and is answered earlier. An engine is kept waiting for more company only where
-//! the head's tenant allows it and the expected sum of waits becomes smaller by it; a lone item never waits. What nobody
-//! waits for (a shadow's runs) is looked at only while nothing else waits or runs.
+//! The decision has these steps:
+//! 1. Drop dead items: the caller has gone, or the deadline cannot be met.
+//! 2. Select the first item: by the tenants' shares, then by priority and age among the items of one tenant.
+//! 3. Add items that fit beside it (same bucket, same outputs, isolation respected) in the same order, up to the
+//!    engine's limits, as long as the learned costs predict a gain. On a device with a high launch cost merging gains a
+//!    lot; on a CPU it gains next to nothing, so every row runs alone and is answered earlier.
+//! 4. Hold the engine back for more items only where the first item's tenant allows it and the expected sum of waiting
+//!    times becomes smaller. A single item never waits.
+//!
+//! Background items (shadow traffic) run only while nothing else waits or runs.
 
 mod cost;
 mod decide;
@@ -26,39 +29,40 @@ pub use cost::Costs;
 pub use decide::decide;
 pub use plan::Planner;
 
-/// What may run together: inputs of the same shape but for the batch axis, and the same outputs. Cheap to clone.
+/// Key of the items that may run together: the same input shapes except for the batch axis, and the same outputs. Cheap
+/// to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Bucket(Arc<Key>);
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Key {
-    /// Of each input, without the batch axis.
+    /// Shape of each input, without the batch axis.
     shapes: Vec<Vec<usize>>,
-    /// In the order asked for.
+    /// Outputs, in the order of the request.
     outputs: Vec<String>,
     /// Elements of one row of the first input.
     row_elements: u64,
 }
 
 impl Bucket {
-    /// The bucket of items with such inputs (shapes without the batch axis) and outputs.
+    /// Creates the bucket of items with these input shapes (without the batch axis) and outputs.
     pub fn new(shapes: Vec<Vec<usize>>, outputs: Vec<String>) -> Self {
         let row_elements =
             shapes.first().map_or(1, |shape| shape.iter().fold(1u64, |n, &e| n.saturating_mul(e as u64)));
         Self(Arc::new(Key { shapes, outputs, row_elements }))
     }
 
-    /// Shape of the first input, without the batch axis.
+    /// Returns the shape of the first input, without the batch axis.
     pub fn shape(&self) -> &[usize] {
         self.0.shapes.first().map_or(&[], Vec::as_slice)
     }
 
-    /// A measure of what `rows` rows cost: elements of the first input.
+    /// Returns the work of `rows` rows: the number of elements of the first input.
     pub fn work(&self, rows: u32) -> f64 {
         self.0.row_elements.max(1) as f64 * f64::from(rows)
     }
 
-    /// Pixels of one row (height times width) where the input is an image, else its elements.
+    /// Returns the pixels of one row (height times width) where the input is an image, else its elements.
     pub fn row_pixels(&self) -> u64 {
         match self.shape() {
             [_, height, width] => (*height as u64).saturating_mul(*width as u64),
@@ -67,19 +71,19 @@ impl Bucket {
     }
 }
 
-/// What a tenant wishes for the runs of one model.
+/// A tenant's batching settings for the runs of one model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchingHints {
-    /// Most rows in one batch; `None`: the engine's limit.
+    /// Largest number of rows in one batch; `None`: the engine's limit.
     pub rows_max: Option<u32>,
-    /// Longest wait for company.
+    /// Longest wait for co-batched items.
     pub wait_max: Duration,
-    /// Urgency among the tenant's own.
+    /// Priority among the tenant's own items.
     pub priority: Priority,
-    /// Never together with another tenant's rows.
+    /// Whether the rows never run together with another tenant's rows.
     pub isolated: bool,
-    /// Nobody waits for the answer: run only while the lane has nothing else to do, never beside anything else, and on
-    /// nobody's share.
+    /// Whether no client waits for the answer. The item then runs only while the lane has nothing else to do, never
+    /// together with other items, and is not charged to a share.
     pub background: bool,
 }
 
@@ -107,83 +111,83 @@ impl From<&Batching> for BatchingHints {
     }
 }
 
-/// What the tenant's own program said of an item.
+/// The answer of the tenant's batching policy for one item.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Planned {
-    /// Nothing: the declared wishes hold.
+    /// No answer: the declared settings apply.
     #[default]
     Free,
-    /// It is to run, together with the others of this number.
+    /// The item runs, together with the other items of this number.
     Together(u64),
-    /// It is to wait until then.
+    /// The item waits until this time.
     Until(Instant),
 }
 
-/// A waiting item as the decision sees it. The order of a list of them is the order in which they were offered.
+/// A waiting item, as input of the decision. A list of items is in the order in which they were offered.
 #[derive(Clone, Debug)]
 pub struct Waiting<'a> {
-    /// For whom.
+    /// Tenant of the item.
     pub tenant: &'a TenantName,
     /// The tenant's weight.
     pub weight: u32,
-    /// What it may run together with.
+    /// Bucket of the items that it may run together with.
     pub bucket: &'a Bucket,
-    /// Its rows, 1 or more.
+    /// Number of rows, 1 or more.
     pub rows: u32,
-    /// When it was offered.
+    /// Time at which it was offered.
     pub offered: Instant,
-    /// After this its answer is of no use.
+    /// Time after which the answer is useless.
     pub deadline: Instant,
-    /// Its caller has gone.
+    /// Whether the caller has gone.
     pub cancelled: bool,
-    /// What its tenant declared.
+    /// Settings that the tenant declared.
     pub hints: BatchingHints,
-    /// What its tenant's program said.
+    /// Answer of the tenant's batching policy.
     pub planned: Planned,
 }
 
-/// The engines of the lane as the decision sees them.
+/// The engines of the lane, as input of the decision.
 #[derive(Clone, Copy, Debug)]
 pub struct Engine {
-    /// Most rows of one run; 0 or 1: runs cannot be merged.
+    /// Largest number of rows of one run; 0 or 1: runs cannot be merged.
     pub rows_max: u32,
-    /// Most pixels of one run.
+    /// Largest number of pixels of one run.
     pub pixels_max: u64,
-    /// Sessions that have nothing to do, the one that asks left out.
+    /// Idle sessions, without the one that asks.
     pub idle_others: u32,
-    /// Sessions that run at the moment.
+    /// Sessions that are running.
     pub running: u32,
-    /// Whether it compiles and keeps something for each new shape: then no size is tried for the sake of knowing it, and a
-    /// larger one must save more.
+    /// Whether the engine compiles and keeps something for each new shape. If so, no batch size is tried only to learn
+    /// its cost, and a larger batch must save more.
     pub per_shape_compile_cost: bool,
 }
 
-/// Why an item is dropped unrun.
+/// Reason for which an item is dropped without a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dropped {
-    /// Its caller has gone.
+    /// The caller has gone.
     Cancelled,
-    /// Its deadline has passed, or will have before the shortest run of its kind ends.
+    /// The deadline has passed, or would pass before the shortest run of this kind ends.
     Expired,
 }
 
-/// What the engine that asked does next.
+/// Next action of the engine that asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// These, in one run, by their position; the first is the one whose turn it was.
+    /// Runs these items, given by position, in one run. The first one was selected by share and priority.
     Run(Vec<usize>),
-    /// Nothing before then, unless something new arrives.
+    /// Runs nothing before this time, unless a new item arrives.
     Wait(Instant),
-    /// Nothing: nothing live waits.
+    /// Runs nothing: no live item waits.
     Idle,
 }
 
-/// The decision over a queue.
+/// Result of [`decide`] for a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// To be dropped, by position, rising.
+    /// Items to drop, by rising position.
     pub dropped: Vec<(usize, Dropped)>,
-    /// And then?
+    /// Action after the items were dropped.
     pub next: Next,
 }
 

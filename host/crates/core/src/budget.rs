@@ -1,25 +1,26 @@
-//! What one page may cost.
+//! Hard limits of one guest call.
 
 use std::time::Duration;
 
-/// Limits of one guest call. Each is a hard bound: reaching it ends the call with a fault that names it.
+/// Limits of one guest call. Reaching one ends the call with a fault that names it, except where the field says
+/// otherwise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Budget {
-    /// Wall-clock time of the call, waiting included.
+    /// Wall-clock time of the call, including waits.
     pub wall: Duration,
-    /// Time the guest itself may compute (waiting for the host is free).
+    /// Computing time of the guest; time spent waiting for the host does not count.
     pub compute: Duration,
     /// Bytes of the guest's linear memory.
     pub memory_bytes: u64,
-    /// Host resources (images, tensors, models, spans) that it may hold at once.
+    /// Host resources (images, tensors, models, spans) that the guest may hold at once.
     pub handles: u32,
-    /// Bytes of pixels, tensors and embedded text that it may hold in the host at once.
+    /// Bytes of pixels, tensors and embedded text that the guest may hold in the host at once.
     pub host_bytes: u64,
-    /// Calls into the host.
+    /// Number of calls into the host.
     pub host_calls: u64,
-    /// Bytes of log messages; beyond it they are dropped and counted.
+    /// Bytes of log messages; messages beyond it are dropped and counted.
     pub log_bytes: u64,
-    /// Most pixels of one rendering.
+    /// Largest number of pixels of one rendering.
     pub pixels_max: u64,
     /// Bytes of the result (text, findings, warnings).
     pub result_bytes: u64,

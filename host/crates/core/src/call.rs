@@ -1,4 +1,4 @@
-//! What goes into a guest call and what comes back beside the text.
+//! Arguments of a guest call, and its results other than the text.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::id::{DeploymentName, ModelName, RequestId, TenantName};
 use crate::port::PageSource;
 use crate::text::{SharedTranscript, Summary, Transcript};
 
-/// On whose behalf a guest is called, with what, and within which limits.
+/// Context of a guest call: tenant, settings, grants and limits.
 #[derive(Clone, Debug)]
 pub struct CallCtx {
     /// Owner of the deployment.
     pub tenant: TenantName,
-    /// Which pipeline.
+    /// Deployment that is called.
     pub deployment: DeploymentName,
-    /// Which request.
+    /// Request that the call belongs to.
     pub request: RequestId,
     /// Settings (a JSON object) that the guest's `configure` accepted.
     pub settings: Arc<str>,
@@ -32,19 +32,19 @@ pub struct CallCtx {
     pub grants: Arc<BTreeMap<String, ModelName>>,
     /// Limits of the call.
     pub budget: Budget,
-    /// When the whole request is of no more use; the call ends at the earlier of this and the budget.
+    /// Time after which the whole request is useless; the call ends at the earlier of this and the budget.
     pub deadline: Instant,
-    /// The tenant's share of the engines, next to those of others; 1 or more.
+    /// The tenant's weight relative to other tenants in the use of engines; 1 or more.
     pub weight: u32,
-    /// How runs may be gathered, as the guest declared it when it was configured; at most one a model.
+    /// Batching settings, as the guest declared them in `configure`; at most one per model.
     pub batching: Arc<[Batching]>,
-    /// Nobody waits for what comes of it: whatever else is to be done goes first.
+    /// Whether no client waits for the result; all other work runs first.
     pub background: bool,
-    /// The revision's own program for its batches, where it has one.
+    /// The revision's batching policy, where it has one.
     pub planner: Option<Arc<dyn Planner>>,
-    /// Who wants to know the page's size as the call finds it out.
+    /// Observer of the page's size as the call determines it.
     pub page_observer: Option<Arc<dyn PageObserver>>,
-    /// Name of the file, as the client stated it.
+    /// File name, as the client stated it.
     pub file_name: Option<Arc<str>>,
     /// The pipeline that the guest wraps; a guest that imports `pipeline` calls it.
     pub wrapped: Option<Arc<dyn WrappedPipeline>>,
@@ -53,8 +53,8 @@ pub struct CallCtx {
 }
 
 impl CallCtx {
-    /// A call of `tenant` that nobody watches, with nothing granted, the default budget and no wishes for its runs: where a
-    /// guest is called outside of a request.
+    /// Creates the context of a call outside of a request: no observer, no grants, the default budget and no batching
+    /// settings.
     pub fn new(tenant: &str, settings: &str, deadline: Instant) -> Self {
         Self {
             tenant: tenant.into(),
@@ -76,26 +76,26 @@ impl CallCtx {
     }
 }
 
-/// Largest number of pipelines that are wrapped one inside the other.
+/// Largest depth of nested wrapped pipelines.
 pub const WRAP_DEPTH_MAX: u8 = 4;
 
 /// A configured pipeline that another one wraps: a guest with its own settings, grants and batching.
 ///
-/// `outer` is the call of the wrapping guest. The implementation keeps its tenant, request, weight, deadline and budget, and
-/// puts the settings, grants and batching of the wrapped revision in place of its own.
+/// `outer` is the call of the wrapping guest. The implementation keeps its tenant, request, weight, deadline and
+/// budget, and replaces its settings, grants and batching by those of the wrapped revision.
 pub trait WrappedPipeline: std::fmt::Debug + Send + Sync {
-    /// Returns the number of pipelines from this one inwards: 1 where it wraps none.
+    /// Returns the number of nested pipelines, this one included: 1 where it wraps none.
     fn depth(&self) -> u8;
-    /// Returns what the wrapped pipeline said of itself when it was configured.
+    /// Returns the pipeline info from the wrapped pipeline's `configure`.
     fn pipeline_info(&self) -> PipelineInfo;
-    /// Reads one page in an instance of its own.
+    /// Reads one page in a separate instance.
     fn recognize(
         &self,
         outer: &CallCtx,
         page: Arc<dyn PageSource>,
         request: PageRequest,
     ) -> BoxFuture<'static, PageRun>;
-    /// Joins the pages of one document in an instance of its own.
+    /// Assembles the pages of one document in a separate instance.
     fn assemble(
         &self,
         outer: &CallCtx,
@@ -103,25 +103,25 @@ pub trait WrappedPipeline: std::fmt::Debug + Send + Sync {
     ) -> BoxFuture<'static, Result<Summary, Fault>>;
 }
 
-/// Is told of a page's size while it is read. Called from the guest's thread: answers at once.
+/// Observer of a page's size while the page is read. Called on the guest's thread; must not block.
 pub trait PageObserver: std::fmt::Debug + Send + Sync {
-    /// The page is of that size, as far as is known; neither part ever falls.
+    /// Reports the size as far as it is known; neither field ever decreases.
     fn known(&self, size: PageSize);
 }
 
-/// How embedded text is used.
+/// Use of embedded text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TextLayerPolicy {
-    /// Where it is real it is taken; the rest is read from pixels.
+    /// Embedded text is used where it is real; the rest is read from pixels.
     Auto,
-    /// Everything is read from pixels.
+    /// All text is read from pixels.
     Never,
-    /// Nothing is read from pixels.
+    /// No text is read from pixels.
     Only,
 }
 
-/// What the client asked for, page by page.
+/// Options of the client for each page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PageRequest {
     /// Resolution to render at; `None`: the pipeline's choice.
@@ -130,125 +130,125 @@ pub struct PageRequest {
     pub text_layer: Option<TextLayerPolicy>,
     /// Whether lines carry words.
     pub words: bool,
-    /// Whether the timing tells of every run.
+    /// Whether the timing lists every run.
     pub explain: bool,
     /// Number of pages of the document.
     pub page_count: u32,
 }
 
-/// What a configured pipeline says of itself.
+/// Capabilities of a configured pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PipelineInfo {
-    /// Aliases that it opens.
+    /// Aliases of the models that it opens.
     pub models: Vec<String>,
-    /// Batching wishes, at most one a model.
+    /// Batching settings, at most one per model.
     pub batching: Vec<Batching>,
-    /// What its results hold beyond plain lines.
+    /// Features of its results beyond plain lines.
     pub features: Vec<String>,
 }
 
-/// Why a guest refuses its settings.
+/// A guest's reason for refusing its settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigError {
-    /// JSON pointer to the offending member (RFC 6901); empty: the whole.
+    /// JSON pointer to the offending member (RFC 6901); empty: the whole document.
     pub pointer: String,
-    /// What is wrong and what would be right.
+    /// Description of the error and of a correct value.
     pub message: String,
 }
 
-/// Time in one model.
+/// Time that a call spent in one model.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ModelTime {
     /// Number of runs.
     pub runs: u32,
-    /// Rows over all runs.
+    /// Total rows of all runs.
     pub rows: u64,
     /// Pixels of these rows.
     pub pixels: u64,
-    /// Sum of the waits in the lane's queue.
+    /// Total waiting time in the lane's queue.
     pub queue: Duration,
-    /// Sum of the runs.
+    /// Total time of the runs.
     pub run: Duration,
-    /// Of those runs, the part that was the call's own: by its rows among all that ran together.
+    /// The call's own part of the run time: its share of the rows of each run.
     pub own: Duration,
 }
 
-/// One run of a model, as the call that asked for it saw it.
+/// One run of a model, as seen by the call that requested it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunRecord {
-    /// Which model.
+    /// Model that ran.
     pub model: ModelName,
-    /// With whom it ran.
+    /// Composition of the batch.
     pub composition: BatchComposition,
-    /// Who computed it: provider and precision.
+    /// Engine variant: provider and precision.
     pub variant: (&'static str, &'static str),
-    /// The call's own rows.
+    /// Number of the call's own rows.
     pub rows: u64,
     /// Shape of a row: the bucket of its first input.
     pub bucket: Vec<usize>,
-    /// Part of the input that is padding, 0 to 1.
+    /// Fraction of the input that is padding, 0 to 1.
     pub padding: f32,
-    /// From the offer to the start of the run.
+    /// Time from the offer to the start of the run.
     pub queue: Duration,
-    /// The run itself, of all together.
+    /// Time of the run, which all co-batched items share.
     pub run: Duration,
 }
 
-/// Most runs that one call tells of.
+/// Largest number of runs that one call reports.
 pub const RUNS_REPORTED_MAX: usize = 512;
 
-/// What a call tells of itself beyond its times, where that is asked for.
+/// Details of a call beyond its times, present if the request asked for them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Explanation {
-    /// Number of the revision that read.
+    /// Number of the revision that read the page.
     pub revision: u32,
-    /// Its runs, in the order in which they ended; [`RUNS_REPORTED_MAX`] of them at most.
+    /// Its runs, in the order in which they ended; at most [`RUNS_REPORTED_MAX`].
     pub runs: Vec<RunRecord>,
-    /// Runs that are not told of.
+    /// Number of runs that are not listed.
     pub runs_omitted: u64,
 }
 
-/// Where the time of one guest call went. Parts overlap: a guest awaits several things at once.
+/// Times of one guest call. Parts overlap, because a guest awaits several operations at once.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timing {
-    /// The call from start to end.
+    /// Time from start to end of the call.
     pub total: Duration,
-    /// Making the Store and the instance.
+    /// Time to create the Store and the instance.
     pub start: Duration,
-    /// The guest's own computing, calls across the boundary included.
+    /// Computing time of the guest, including calls across the boundary.
     pub guest: Duration,
-    /// Rendering, its wait for a worker included.
+    /// Time of rendering, including the wait for a worker.
     pub render: Duration,
-    /// Reading the text layer.
+    /// Time of reading the text layer.
     pub text_layer: Duration,
-    /// Image and tensor operations in the host.
+    /// Time of image and tensor operations in the host.
     pub image: Duration,
-    /// Pixels of the page as it was rendered; of all renderings, where there were several.
+    /// Total pixels of all renderings of the page.
     pub pixels: u64,
-    /// By model.
+    /// Times by model.
     pub models: BTreeMap<ModelName, ModelTime>,
-    /// The guest's own spans, by name: how often and how long in all.
+    /// The guest's own spans, by name: count and total time.
     pub spans: BTreeMap<String, (u32, Duration)>,
-    /// Calls into the host.
+    /// Number of calls into the host.
     pub host_calls: u64,
     /// Largest linear memory of the guest, in bytes.
     pub memory_bytes: u64,
     /// Bytes of log messages.
     pub log_bytes: u64,
-    /// More, where it was asked for.
+    /// Details, if the request asked for them.
     pub explanation: Option<Box<Explanation>>,
 }
 
 impl PageSize {
-    /// Of a page that was read.
+    /// Returns the size of a page from the timing of its call.
     pub fn of(timing: &Timing) -> Self {
         Self { pixels: timing.pixels, crops: timing.models.values().map(|model| model.pixels).sum() }
     }
 }
 
 impl Timing {
-    /// Adds the parts of a call that this one made in an instance of its own, as a wrapping guest does. The whole stays this
-    /// call's own, which contains the other.
+    /// Adds the parts of a call that this one made in a separate instance, as a wrapping guest does. The total stays
+    /// this call's own, which contains the inner call.
     pub fn absorb(&mut self, inner: Self) {
         self.start += inner.start;
         self.guest += inner.guest;
@@ -282,11 +282,11 @@ impl Timing {
     }
 }
 
-/// One page, read or not.
+/// Outcome of one page.
 #[derive(Clone, Debug)]
 pub struct PageRun {
-    /// The page, or why there is none.
+    /// The transcript, or the fault.
     pub result: Result<Transcript, Fault>,
-    /// Where the time went, in either case.
+    /// Times of the call, in either case.
     pub timing: Timing,
 }

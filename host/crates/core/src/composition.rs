@@ -1,4 +1,4 @@
-//! With whom an item ran.
+//! Composition of the batch that an item ran in.
 
 /// The run that an item was part of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -7,8 +7,8 @@ pub struct BatchComposition {
     pub run: u64,
     /// Rows of all items.
     pub rows: u32,
-    /// Items, this one included.
+    /// Number of items, this one included.
     pub items: u32,
-    /// Tenants, this one's included.
+    /// Number of tenants, this one's included.
     pub tenants: u32,
 }

@@ -1,63 +1,64 @@
-//! What a page will cost, in milliseconds of work, from what is known of it: nothing, its pixels, the crops that are to be
-//! read. Crops count by their area, for a line may be ten times as long as another. Over 80 pages of the corpus at three
-//! resolutions predictions were off by 32 % of the work before a page was begun, by 33 % from its pixels (the same print at
-//! any resolution is the same work) and by 9 % from its crops; by the number of crops it had been 40 %.
-//! Over 60 full pages of A4 and A2 it was 67 %, 12 % and 12 %.
+//! Cost model of pages: predicts milliseconds of work from the pixels of a page and from the area of its crops.
 //!
-//! `fixed + by_pixel * pixels + by_crop * crops`, none of the three below 0: least squares with exponential forgetting,
-//! held non-negative by trying every set of terms (C. L. Lawson, R. J. Hanson, "Solving Least Squares Problems", 1974, ch.
-//! 23; with three terms there are seven). Non-negative terms bound what is predicted: k times the pixels and crops cost at
-//! most k times as much, and nothing costs less than nothing. Slopes are drawn towards 0 a little,
-//! so that pages which are all alike say nothing of others, and keep their mean.
+//! Crops count by area, because a line may be ten times as long as another. Mean error over 80 pages of the corpus at
+//! three resolutions: 32 % before a page is begun, 33 % from its pixels (the same print costs the same at any
+//! resolution), 9 % from its crops; by the number of crops it was 40 %. Over 60 full pages of A4 and A2: 67 %, 12 % and
+//! 12 %.
 //!
-//! Pure. One for each revision, fed with the pages that it read and asked for those that it reads.
+//! The model is `fixed + by_pixel * pixels + by_crop * crops` with non-negative terms: least squares with exponential
+//! forgetting, solved by trying every set of terms (C. L. Lawson, R. J. Hanson, "Solving Least Squares Problems", 1974,
+//! ch. 23; three terms have seven sets). Non-negative terms bound the prediction: k times the pixels and crops cost at
+//! most k times as much, and no cost is negative. Slopes are regularized towards 0, so that pages of one size keep
+//! their mean and do not determine a slope.
+//!
+//! Pure. Each revision has one model, fed with the pages that it has read.
 
-/// How fast pages are forgotten: the last fifty or so count.
+/// Forgetting factor: the last fifty or so pages count.
 const FORGET: f64 = 0.98;
-/// Slopes are drawn towards 0 as if sizes that differ by this part of their mean were one size, squared.
+/// Regularization of slopes: sizes that differ by less than this fraction of their mean (squared) count as one size.
 const RIDGE: f64 = 0.01;
-/// Once so many pages were seen, one alone counts with at most [`JUMP_MAX`] times what was expected of it, and at least a
-/// part in as many: on a shared machine a page is now and then held up for reasons that are not its own.
+/// After this many pages, one page counts as at most [`JUMP_MAX`] times, and at least one [`JUMP_MAX`]th of, its
+/// prediction: on a shared machine other load delays a page now and then.
 const SETTLED: u32 = 5;
 const JUMP_MAX: f64 = 8.0;
-/// Pages that cost less are not told from one another.
+/// Smallest cost that is distinguished; cheaper pages count as this one, in milliseconds.
 const LEAST_MS: f64 = 1.0;
-/// No page is said to cost more: ten minutes, longer than guests may take.
+/// Largest prediction for a page: ten minutes, longer than a guest may take.
 const PAGE_MS_MAX: f64 = 600_000.0;
-/// Weight of the newest page in a mean: it follows a change within some ten pages and ignores one outlier.
+/// Weight of the newest page in a mean: it follows a change within about ten pages and ignores one outlier.
 const NEWEST: f64 = 0.1;
 
-/// Exponentially weighted mean; nothing before the first value.
+/// Exponentially weighted mean; empty before the first value.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mean(Option<f64>);
 
 impl Mean {
-    /// One more, at the usual weight.
+    /// Adds a value with the usual weight.
     pub fn learn(&mut self, value: f64) {
         self.learn_at(NEWEST, value);
     }
 
-    /// One more, of which `newest` is taken.
+    /// Adds a value with the weight `newest`.
     pub fn learn_at(&mut self, newest: f64, value: f64) {
         self.0 = Some(self.0.map_or(value, |mean| mean + newest * (value - mean)));
     }
 
-    /// The mean, once there was a value.
+    /// Returns the mean; `None` before the first value.
     pub fn value(&self) -> Option<f64> {
         self.0
     }
 }
 
-/// What a page has of what costs.
+/// The properties of a page that determine its cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PageSize {
-    /// Pixels that were rendered.
+    /// Rendered pixels.
     pub pixels: u64,
-    /// Pixels of what was given to models, padding included: crops of lines, most of it.
+    /// Pixels of the models' inputs, padding included; most of them are crops of lines.
     pub crops: u64,
 }
 
-/// What the pages of one revision cost.
+/// Cost model of the pages of one revision.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PageCosts {
     seen: u32,
@@ -66,7 +67,7 @@ pub struct PageCosts {
 }
 
 impl PageCosts {
-    /// A page of that size took `ms` of work.
+    /// Records that a page of that size took `ms` of work.
     pub fn learn(&mut self, size: PageSize, ms: f64) {
         let (pixels, crops) = scaled(size);
         let ms = ms.clamp(0.0, PAGE_MS_MAX);
@@ -75,20 +76,20 @@ impl PageCosts {
         self.seen = self.seen.saturating_add(1);
     }
 
-    /// What a page of so many pixels will take, whatever is on it; `None` before the first page.
+    /// Predicts the cost of a page from its pixels alone; `None` before the first page.
     pub fn by_pixels(&self, pixels: u64) -> Option<f64> {
         let (pixels, _) = scaled(PageSize { pixels, crops: 0 });
         (self.seen > 0).then(|| self.by_pixels.terms.at(pixels, 0.0))
     }
 
-    /// What a page of that size will take; `None` before the first page.
+    /// Predicts the cost of a page of that size; `None` before the first page.
     pub fn by_crops(&self, size: PageSize) -> Option<f64> {
         let (pixels, crops) = scaled(size);
         (self.seen > 0).then(|| self.by_crops.terms.at(pixels, crops))
     }
 }
 
-/// Least squares over the pages, and what came of them.
+/// Least squares over the pages, and the fitted terms.
 #[derive(Clone, Copy, Debug, Default)]
 struct Fit {
     sums: Sums,
@@ -99,15 +100,16 @@ impl Fit {
     fn learn(&mut self, seen: u32, (pixels, crops): (f64, f64), ms: f64) {
         let expected = self.terms.at(pixels, crops).max(LEAST_MS);
         let ms = if seen < SETTLED { ms } else { ms.clamp(expected / JUMP_MAX, expected * JUMP_MAX) };
-        // Noise grows with what a page takes: by this weight a poster does not drown what letters say. What was expected
-        // counts, not what came: else whatever took less than others of its size would count for more.
+        // Noise grows with the cost of a page: this weight keeps one poster from outweighing many letters. The weight
+        // uses the prediction and not the measured value: otherwise a page that took less than others of its size would
+        // count for more.
         let weight = if seen == 0 { ms.max(LEAST_MS) } else { expected }.recip();
         self.sums.add(weight, pixels, crops, ms);
         self.terms = self.sums.fit();
     }
 }
 
-/// Megapixels of both.
+/// Returns both sizes in megapixels.
 fn scaled(size: PageSize) -> (f64, f64) {
     (size.pixels as f64 / 1e6, size.crops as f64 / 1e6)
 }
@@ -125,7 +127,7 @@ impl Terms {
     }
 }
 
-/// Weighted sums over the pages: of products of 1, pixels (p), crops (c) and milliseconds (y).
+/// Weighted sums over the pages, of products of 1, pixels (p), crops (c) and milliseconds (y).
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
     n: f64,
@@ -156,7 +158,7 @@ impl Sums {
         }
     }
 
-    /// The non-negative terms that fit best.
+    /// Returns the non-negative terms that fit best.
     fn fit(&self) -> Terms {
         let ridge = |sum: f64| RIDGE * sum * sum / self.n.max(f64::MIN_POSITIVE);
         let drawn = Self { pp: self.pp + ridge(self.p), cc: self.cc + ridge(self.c), ..*self };
@@ -164,7 +166,7 @@ impl Sums {
         for set in 1..8_u8 {
             let (fixed, pixel, crop) = (set & 1 != 0, set & 2 != 0, set & 4 != 0);
             let Some(terms) = drawn.solve(fixed, pixel, crop) else { continue };
-            // What of the squares the terms explain.
+            // The part of the sum of squares that the terms explain.
             let explained = terms.fixed * self.y + terms.pixel * self.py + terms.crop * self.cy;
             if explained > best.0 && terms.fixed >= 0.0 && terms.pixel >= 0.0 && terms.crop >= 0.0 {
                 best = (explained, terms);
@@ -173,7 +175,7 @@ impl Sums {
         best.1
     }
 
-    /// Least squares in these terms alone, by Cramer's rule; `None` where they cannot be told apart.
+    /// Solves least squares for these terms alone, by Cramer's rule; `None` where the system is singular.
     fn solve(&self, fixed: bool, pixel: bool, crop: bool) -> Option<Terms> {
         let both = |first: bool, second: bool, sum: f64| if first && second { sum } else { 0.0 };
         let own = |used: bool, sum: f64| if used { sum } else { 1.0 };
@@ -202,13 +204,13 @@ mod tests {
     const POSTER: PageSize = PageSize { pixels: 24_000_000, crops: 6_000_000 };
     const PHOTO: PageSize = PageSize { pixels: 24_000_000, crops: 40_000 };
 
-    /// 20 ms, 30 a megapixel, 400 a megapixel of crops; `noise` is a part of it.
+    /// 20 ms, 30 ms a megapixel, 400 ms a megapixel of crops; `noise` is relative.
     fn truth(size: PageSize, noise: f64) -> f64 {
         let (pixels, crops) = scaled(size);
         (20.0 + 30.0 * pixels + 400.0 * crops) * (1.0 + noise)
     }
 
-    /// Noise of 20 % either way that is the same in every run.
+    /// Noise of up to 20 % either way, the same in every run.
     fn noise(n: u64) -> f64 {
         (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f64 / f64::from(1 << 24) * 0.4 - 0.2
     }
@@ -227,7 +229,7 @@ mod tests {
 
     #[test]
     fn small_and_large_pages_get_their_prices_within_a_few_pages() {
-        // (pages of each kind, how far a price may be off)
+        // (pages of each kind, allowed relative error)
         for (pages, part) in [(6, 0.15), (20, 0.1), (200, 0.1)] {
             let mixed = (0..pages * 3).map(|n| {
                 let size = [LETTER, POSTER, PHOTO][n as usize % 3];
@@ -237,7 +239,7 @@ mod tests {
             for size in [LETTER, POSTER, PHOTO] {
                 near(costs.by_crops(size), truth(size, 0.0), part);
             }
-            // Without the crops a poster and a photo are one.
+            // Without the crops a poster and a photo look the same.
             let between = f64::midpoint(truth(POSTER, 0.0), truth(PHOTO, 0.0));
             near(costs.by_pixels(POSTER.pixels), between, 0.3);
             assert!(costs.by_pixels(LETTER.pixels).unwrap() < between / 2.0);
@@ -260,7 +262,7 @@ mod tests {
         near(costs.by_pixels(LETTER.pixels), truth(LETTER, 0.0), 0.05);
         near(costs.by_crops(LETTER), truth(LETTER, 0.0), 0.05);
         near(costs.by_crops(POSTER), truth(LETTER, 0.0), 0.05);
-        // Nor do pages that hardly differ.
+        // The same holds for pages of nearly one size.
         let costs = learned((0..300).map(|n| {
             let size = PageSize { pixels: LETTER.pixels + n % 7 * 5_000, crops: LETTER.crops };
             (size, truth(LETTER, noise(n)))
@@ -271,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_page_costs_at_most_in_proportion_and_never_less_than_nothing() {
-        // Work that falls with the pixels, that grows with their square, that has nothing to do with them.
+        // Costs that fall with the pixels, grow with their square, or do not depend on them.
         let shapes: [fn(f64, u64) -> f64; 3] =
             [|p, _| 1000.0 / (1.0 + p), |p, _| 10.0 * p * p, |_, n| 100.0 * (1.0 + noise(n))];
         for shape in shapes {
@@ -299,7 +301,7 @@ mod tests {
         near(learned([(none, 5.0), (none, 5.0)]).by_crops(none), 5.0, 1e-9);
         assert_eq!(learned([(none, 0.0), (LETTER, 0.0)]).by_crops(POSTER), Some(0.0));
         assert_eq!(PageCosts::default().by_pixels(1), None);
-        // Embedded text beside scans.
+        // Pages with embedded text beside scans.
         let costs = learned((0..100).map(|n| {
             let size = if n % 2 == 0 { none } else { LETTER };
             (size, if n % 2 == 0 { 4.0 } else { 400.0 })

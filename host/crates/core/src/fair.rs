@@ -9,9 +9,9 @@
 //! - [`FairSemaphore`] hands out permits in that order: [`FairSemaphore::acquire`] to async code,
 //!   [`FairSemaphore::acquire_blocking`] to threads.
 //!
-//! Knows no async runtime and no timer: the future of `acquire` is built on [`std::task::Waker`] and can be put under any
-//! timeout, because dropping it withdraws the request. Users: page slots, image operations, document workers, admission.
-//! Lanes and cores of `inference` decide by `Shares` alone; their modules say why.
+//! Contains no async runtime and no timer: the future of `acquire` is built on [`std::task::Waker`] and works under any
+//! timeout, because dropping it withdraws the request. Used for page slots, image operations, document workers and
+//! admission. Lanes and the core scheduler of `inference` use `Shares` alone; their modules give the reason.
 
 mod blocking;
 mod held;
@@ -35,7 +35,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// The account of a tenant.
+    /// Creates the account of a tenant.
     pub fn new(tenant: TenantName, weight: u32) -> Self {
         Self { tenant, weight }
     }
@@ -50,7 +50,7 @@ mod testing {
         static COMPARISONS: Cell<u64> = const { Cell::new(0) };
     }
 
-    /// A client key that counts how often it is compared, which is what an operation on ordered maps costs.
+    /// A client key that counts its comparisons, the dominant cost of operations on ordered maps.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub(super) struct Counted(pub(super) u32);
 
@@ -67,7 +67,7 @@ mod testing {
         }
     }
 
-    /// Comparisons of keys while `act` ran in this thread.
+    /// Returns the number of key comparisons while `act` ran in this thread.
     pub(super) fn comparisons(act: impl FnOnce()) -> u64 {
         let before = COMPARISONS.get();
         act();

@@ -1,37 +1,37 @@
-//! What went wrong, said once and carried through every room unchanged.
+//! Faults: the error type that all crates pass on unchanged.
 
 use std::fmt;
 use std::time::Duration;
 
-/// The kind of a fault decides how a caller may react to it (and the HTTP status at the door).
+/// Kind of a fault: decides how a caller may react, and the HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// The request or the document is not acceptable as it is.
+    /// The request or the document is not acceptable.
     Invalid,
-    /// The caller may not do this.
+    /// The caller has no permission.
     Denied,
-    /// The thing named does not exist.
+    /// The named resource does not exist.
     NotFound,
-    /// The thing is in a state that does not allow this.
+    /// The state of the resource does not allow the operation.
     Conflict,
     /// A limit on size was exceeded (bytes, pixels, pages).
     TooLarge,
-    /// No room now; later there will be.
+    /// No capacity now; a later try may succeed.
     Busy,
-    /// The time allowed has passed.
+    /// The deadline has passed.
     Deadline,
-    /// The guest trapped, ran over its budget or answered nonsense.
+    /// The guest trapped, exceeded its budget or returned an invalid answer.
     GuestFault,
-    /// A part of the host cannot do its work at the moment.
+    /// A part of the host cannot do its work now.
     Unavailable,
     /// A defect of Lector itself.
     Bug,
 }
 
-/// Who can do something about a fault.
+/// The party that can correct the cause of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Blame {
-    /// The one who sent the request.
+    /// The sender of the request.
     Client,
     /// The author of the guest.
     Guest,
@@ -39,33 +39,33 @@ pub enum Blame {
     Host,
 }
 
-/// How the codes of faults begin that a guest answered in words of its own.
+/// Prefix of the codes of faults that a guest returned itself.
 const GUEST_ANSWER: &str = "guest_error_";
 
-/// A fault: a stable code for programs, a sentence for the one who asked, and the cause for the log.
+/// A fault: a stable code for programs, a message for the client, and the cause for the log.
 ///
-/// The sentence says what failed, on what, and what to do. It never holds a path of the host or
-/// another tenant's name; such things belong into `detail`, which is logged and never sent.
+/// The message states the failure, the object and the action to take. It never contains a path of the host or another
+/// tenant's name; these belong into `detail`, which is logged and never sent.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// How a caller may react.
+    /// Kind: how a caller may react.
     pub kind: Kind,
-    /// Who can do something about it.
+    /// Party that can correct the cause.
     pub blame: Blame,
-    /// Stable, lower snake case, e.g. `pdf_password_required`; documented in the OpenAPI page.
+    /// Stable, lower snake case, e.g. `pdf_password_required`; documented in the OpenAPI description.
     pub code: &'static str,
-    /// For the one who asked.
+    /// Message for the client.
     pub message: String,
-    /// For the log.
+    /// Cause for the log.
     pub detail: Option<String>,
-    /// When trying again makes sense.
+    /// Time after which a retry makes sense.
     pub retry_after: Option<Duration>,
-    /// The code that a guest gave its own error; [`code`](Self::code) tells the kind of it then.
+    /// Code that a guest gave its own error; [`code`](Self::code) then names only its kind.
     pub guest_code: Option<Box<str>>,
 }
 
 impl Fault {
-    /// A fault of `kind`; the blame that usually goes with the kind is set and can be changed.
+    /// Creates a fault of `kind` with the usual blame of that kind, which can be changed.
     pub fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
         let blame = match kind {
             Kind::Invalid | Kind::Denied | Kind::NotFound | Kind::Conflict | Kind::TooLarge => Blame::Client,
@@ -75,24 +75,24 @@ impl Fault {
         Self { kind, blame, code, message: message.into(), detail: None, retry_after: None, guest_code: None }
     }
 
-    /// Whether the guest itself answered so, in words of its own, and not the host.
+    /// Returns whether the guest itself returned this fault.
     pub fn is_guest_answer(&self) -> bool {
         self.code.starts_with(GUEST_ANSWER)
     }
 
-    /// The same, with the cause for the log.
+    /// Returns the fault with the cause for the log.
     pub fn with_detail(mut self, detail: impl fmt::Display) -> Self {
         self.detail = Some(detail.to_string());
         self
     }
 
-    /// The same, with another one to blame.
+    /// Returns the fault with another blame.
     pub fn blaming(mut self, blame: Blame) -> Self {
         self.blame = blame;
         self
     }
 
-    /// The same, with the time after which to try again.
+    /// Returns the fault with the time after which to retry.
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self

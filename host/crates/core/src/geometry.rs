@@ -1,13 +1,13 @@
-//! Points, quads, rectangles. Units are the caller's (pixels or points); y grows downwards.
+//! Points, quads and rectangles. The caller chooses the unit (pixels or points); y grows downwards.
 
 use serde::{Deserialize, Serialize};
 
 /// A position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Point {
-    /// To the right.
+    /// Distance to the right of the origin.
     pub x: f32,
-    /// Down.
+    /// Distance below the origin.
     pub y: f32,
 }
 
@@ -17,7 +17,7 @@ pub struct Point {
 pub struct Quad(pub [Point; 4]);
 
 impl Quad {
-    /// The smallest axis-aligned rectangle around the corners.
+    /// Returns the smallest axis-aligned rectangle around the corners.
     pub fn bounds(&self) -> Rect {
         let xs = self.0.map(|p| p.x);
         let ys = self.0.map(|p| p.y);
@@ -27,7 +27,7 @@ impl Quad {
         Rect { x, y, width: max(xs) - x, height: max(ys) - y }
     }
 
-    /// Whether every coordinate is a finite number.
+    /// Returns whether every coordinate is a finite number.
     pub fn is_finite(&self) -> bool {
         self.0.iter().all(|p| p.x.is_finite() && p.y.is_finite())
     }
@@ -40,9 +40,9 @@ pub struct Rect {
     pub x: f32,
     /// Top edge.
     pub y: f32,
-    /// To the right.
+    /// Extent to the right.
     pub width: f32,
-    /// Down.
+    /// Extent downwards.
     pub height: f32,
 }
 
@@ -56,7 +56,7 @@ pub struct Size {
 }
 
 impl Size {
-    /// Number of pixels; exact for every `u32` pair.
+    /// Returns the number of pixels; exact for every `u32` pair.
     pub fn pixels(self) -> u64 {
         u64::from(self.width) * u64::from(self.height)
     }
@@ -66,7 +66,7 @@ impl Size {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rotation {
-    /// Not at all.
+    /// No rotation.
     #[default]
     None,
     /// 90 degrees clockwise.
@@ -78,7 +78,7 @@ pub enum Rotation {
 }
 
 impl Rotation {
-    /// Degrees clockwise.
+    /// Returns the degrees clockwise.
     pub fn degrees(self) -> u32 {
         match self {
             Rotation::None => 0,

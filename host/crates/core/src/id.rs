@@ -1,4 +1,4 @@
-//! Names and identities, each a type of its own.
+//! Names and identifiers, each a separate type.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -46,18 +46,18 @@ macro_rules! name {
 }
 
 name!(
-    /// A customer of the host: the owner of deployments, grants and limits.
+    /// Name of a tenant: the owner of deployments, grants and limits.
     TenantName
 );
 name!(
-    /// A tenant's named pipeline.
+    /// Name of a tenant's pipeline.
     DeploymentName
 );
 name!(
-    /// A model of the catalog, e.g. `pp-ocrv6-small-rec`.
+    /// Name of a model of the catalog, e.g. `pp-ocrv6-small-rec`.
     ModelName
 );
 name!(
-    /// Identifies one request in logs, traces and answers.
+    /// Identifier of a request in logs, traces and answers.
     RequestId
 );

@@ -23,7 +23,7 @@ impl PixelFormat {
     }
 }
 
-/// Pixels of 8 bits a channel, rows from the top without padding. Cheap to clone; never changes.
+/// An image of 8 bits per channel, rows from the top without padding. Cheap to clone; immutable.
 #[derive(Clone, Debug)]
 pub struct Image {
     size: Size,
@@ -32,8 +32,8 @@ pub struct Image {
 }
 
 impl Image {
-    /// Makes an image of `size` from `width * height * format.bytes()` bytes; `None` where the number of bytes is another or
-    /// an extent is 0.
+    /// Creates an image of `size` from `width * height * format.bytes()` bytes; `None` where the number of bytes
+    /// differs or an extent is 0.
     pub fn new(format: PixelFormat, size: Size, samples: Vec<u8>) -> Option<Self> {
         let expected = size.pixels().checked_mul(format.bytes() as u64)?;
         (size.pixels() > 0 && samples.len() as u64 == expected).then(|| Self {
@@ -43,7 +43,7 @@ impl Image {
         })
     }
 
-    /// Makes an RGB image from `width * height * 3` bytes; `None` as of [`new`](Self::new).
+    /// Creates an RGB image from `width * height * 3` bytes; `None` as for [`new`](Self::new).
     pub fn from_rgb(size: Size, rgb: Vec<u8>) -> Option<Self> {
         Self::new(PixelFormat::Rgb8, size, rgb)
     }

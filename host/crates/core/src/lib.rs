@@ -1,8 +1,9 @@
-//! The nouns of Lector and the seams between its rooms.
+//! The domain types of Lector and the interfaces between its crates.
 //!
-//! Owns: geometry, text, tensors, images, faults, budgets, the port traits that `inference` and `document` implement
-//! and `runtime` calls, the pure decisions of the lanes ([`batching`], [`fair`]) and what a page will cost ([`cost`]). Knows
-//! no engine, no sandbox, no transport and no async runtime. Everybody depends on it; it depends on nobody.
+//! Owns geometry, text, tensors, images, faults, budgets, the port traits that `inference` and `document` implement and
+//! `runtime` calls, the pure decisions of the lanes ([`batching`], [`fair`]) and the predicted cost of a page
+//! ([`cost`]). Contains no engine, no sandbox, no transport and no async runtime. Every other crate of the host depends
+//! on this one; it depends on none of them.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! What a guest may know of a model.
+//! Model metadata that guests see.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub struct PortInfo {
     pub name: String,
     /// Element type.
     pub dtype: Dtype,
-    /// Extent of each axis, -1 where it may vary.
+    /// Extent of each axis; -1 for a dynamic axis.
     pub shape: Vec<i64>,
 }
 
@@ -23,12 +23,12 @@ pub struct ModelInfo {
     pub name: ModelName,
     /// Inputs.
     pub inputs: Vec<PortInfo>,
-    /// Outputs, appended reductions included.
+    /// Outputs, including appended reductions.
     pub outputs: Vec<PortInfo>,
-    /// Characters or classes, in the order of the model's last axis; empty where there are none.
+    /// Characters or classes, in the order of the model's last axis; empty where the model has none.
     pub labels: Arc<[String]>,
-    /// Widths that the engine is prepared for, rising; empty: any.
+    /// Widths that the engine is prepared for, ascending; empty: any.
     pub width_buckets: Vec<u32>,
-    /// Most rows in one run.
+    /// Largest number of rows in one run.
     pub max_batch: u32,
 }

@@ -30,22 +30,22 @@ macro_rules! dtypes {
             }
         }
 
-        /// Elements, in a vector of their own type so that every engine finds them aligned.
+        /// Elements, in a vector of their own type, which is aligned for every engine.
         #[derive(Clone, Debug, PartialEq)]
         pub enum TensorData {
             $(#[doc = $about] $variant(Vec<$element>),)*
         }
 
         impl TensorData {
-            /// Makes `count` elements of value 0.
+            /// Creates `count` elements of value 0.
             pub fn zeros(dtype: Dtype, count: usize) -> Self {
                 match dtype {
                     $(Dtype::$variant => Self::$variant(vec![<$element>::default(); count]),)*
                 }
             }
 
-            /// Makes elements from their little-endian bytes; `None` where the bytes are no whole number of elements, or a
-            /// boolean is neither 0 nor 1.
+            /// Creates elements from their little-endian bytes; `None` where the number of bytes is not a multiple of
+            /// the element size, or a boolean is neither 0 nor 1.
             pub fn from_le_bytes(dtype: Dtype, bytes: Vec<u8>) -> Option<Self> {
                 match dtype {
                     Dtype::U8 => return Some(Self::U8(bytes)),
@@ -60,11 +60,11 @@ macro_rules! dtypes {
                 })
             }
 
-            /// Returns `length` bytes from byte `offset` on, as the little-endian bytes of the elements. Bytes beyond the end
-            /// are left out.
+            /// Returns `length` bytes from byte `offset` on, as the little-endian bytes of the elements. Bytes beyond
+            /// the end are omitted.
             pub fn le_bytes(&self, offset: usize, length: usize) -> Vec<u8> {
                 if let Self::U8(bytes) = self {
-                    // No element is converted, and most of what guests read is of this type.
+                    // No conversion is needed, and most reads of guests are of this type.
                     return bytes.get(offset..offset + length).unwrap_or_default().to_vec();
                 }
                 match self {
@@ -91,7 +91,7 @@ macro_rules! dtypes {
                 })
             }
 
-            /// Joins the elements of all, which are of the type of the first; others are left out.
+            /// Joins the elements of all tensors of the first one's type; tensors of other types are omitted.
             fn joined(all: &[&Self]) -> Option<Self> {
                 Some(match all.first()? {
                     $(Self::$variant(_) => {
@@ -107,7 +107,7 @@ macro_rules! dtypes {
     };
 }
 
-/// Returns the bytes of the elements that the range touches, cut to the range.
+/// Returns the bytes of the elements that overlap the range, cut to the range.
 fn part<E: Copy, const N: usize>(all: &[E], offset: usize, length: usize, to: fn(E) -> [u8; N]) -> Vec<u8> {
     let (first, last) = (offset / N, (offset + length).div_ceil(N));
     let touched = all.get(first..last.min(all.len())).unwrap_or_default();
@@ -134,7 +134,7 @@ dtypes! {
     F64: f64, "f64", "IEEE 754 double precision.";
 }
 
-/// A dense row-major array. Cheap to clone; never changes.
+/// A dense row-major array. Cheap to clone; immutable.
 #[derive(Clone, Debug)]
 pub struct Tensor {
     shape: Arc<[usize]>,
@@ -142,18 +142,18 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// A tensor of `shape`; `None` where the product of the extents is not the number of elements.
+    /// Creates a tensor of `shape`; `None` where the product of the extents differs from the number of elements.
     pub fn new(shape: &[usize], data: TensorData) -> Option<Self> {
         let count = shape.iter().try_fold(1usize, |n, &extent| n.checked_mul(extent))?;
         (count == data.len()).then(|| Self { shape: shape.into(), data: Arc::new(data) })
     }
 
-    /// Extent of each axis.
+    /// Returns the extent of each axis.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// The elements.
+    /// Returns the elements.
     pub fn data(&self) -> &TensorData {
         &self.data
     }
@@ -163,7 +163,7 @@ impl Tensor {
         self.data.dtype()
     }
 
-    /// The elements where they are `f32`.
+    /// Returns the elements where they are `f32`.
     pub fn as_f32(&self) -> Option<&[f32]> {
         match &*self.data {
             TensorData::F32(v) => Some(v),
@@ -171,22 +171,22 @@ impl Tensor {
         }
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     pub fn elements(&self) -> usize {
         self.data.len()
     }
 
-    /// Bytes held.
+    /// Returns the number of bytes held.
     pub fn bytes(&self) -> u64 {
         (self.elements() * self.dtype().bytes()) as u64
     }
 
-    /// Extent of the first axis: the rows of a batch. 1 for a scalar.
+    /// Returns the extent of the first axis, the rows of a batch; 1 for a scalar.
     pub fn rows(&self) -> usize {
         self.shape.first().copied().unwrap_or(1)
     }
 
-    /// Pixels of all rows (height times width) where they are images, else the elements.
+    /// Returns the pixels of all rows (height times width) where they are images, else the number of elements.
     pub fn pixels(&self) -> u64 {
         match *self.shape {
             [rows, _, height, width] => (rows as u64 * height as u64).saturating_mul(width as u64),
@@ -194,8 +194,8 @@ impl Tensor {
         }
     }
 
-    /// The tensors one after the other along the first axis; `None` where there is none, or where they differ in type
-    /// or in another axis.
+    /// Concatenates the tensors along the first axis; `None` where there is none, or where they differ in type or in
+    /// another axis.
     pub fn concat(tensors: &[&Tensor]) -> Option<Self> {
         let (first, rest) = tensors.split_first()?;
         let (_, tail) = first.shape.split_first()?;
@@ -210,7 +210,8 @@ impl Tensor {
         Self::new(&shape, data)
     }
 
-    /// Pieces of so many rows each, in order; `None` where they are not all rows.
+    /// Splits the tensor along the first axis into pieces of these numbers of rows; `None` where they do not add up to
+    /// all rows.
     pub fn split(&self, rows: &[usize]) -> Option<Vec<Self>> {
         let (all, tail) = self.shape.split_first()?;
         if rows.iter().sum::<usize>() != *all {

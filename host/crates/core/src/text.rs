@@ -1,10 +1,10 @@
-//! Text as read from a page.
+//! Text of a page: transcripts and text layers.
 
 use serde::{Deserialize, Serialize};
 
 use crate::geometry::{Quad, Rect, Rotation, Size};
 
-/// Where a text comes from.
+/// Source of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LineSource {
@@ -32,7 +32,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Whether it is left to right.
+    /// Returns whether the direction is left to right.
     pub fn is_ltr(&self) -> bool {
         *self == Self::Ltr
     }
@@ -61,7 +61,7 @@ pub struct Line {
     /// Words, where the request asked for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<Word>,
-    /// Origin of the text.
+    /// Source of the text.
     #[serde(alias = "origin")]
     pub source: LineSource,
     /// Direction of the text.
@@ -73,7 +73,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Makes a line that was read from pixels, from left to right, in block 0, without words.
+    /// Creates a line that was read from pixels, left to right, in block 0, without words.
     pub fn new(text: impl Into<String>, confidence: f32, quad: Quad) -> Self {
         Self {
             text: text.into(),
@@ -124,9 +124,9 @@ pub enum BlockKind {
     FormField,
     /// A stamp or seal.
     Stamp,
-    /// A kind of the guest's own vocabulary.
+    /// A kind from the guest's own vocabulary.
     Other {
-        /// Its name there.
+        /// Name of the kind in that vocabulary.
         name: String,
     },
 }
@@ -163,10 +163,11 @@ pub struct Table {
     pub cells: Vec<Cell>,
 }
 
-/// A block: lines that belong together. A line belongs to the block of its id; a block without a record is text.
+/// A block: lines that belong together. A line belongs to the block of its `block_id`; a block without a record is
+/// text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Block {
-    /// Its id, as its lines name it.
+    /// Id of the block, as its lines state it.
     pub id: u32,
     /// Its role.
     #[serde(flatten)]
@@ -183,32 +184,32 @@ pub struct Block {
     pub properties: Option<String>,
 }
 
-/// A result of the guest's own beside the text.
+/// A result of the guest beside the text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// Its kind, in the guest's vocabulary.
     pub kind: String,
-    /// A rendition that is safe to show.
+    /// A text that is safe to show.
     pub text: String,
-    /// The normalized value, such as an ISO 8601 date; `None` where the text is the value.
+    /// Normalized value, such as an ISO 8601 date; `None` where the text is the value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     /// Confidence, 0 to 1.
     pub confidence: f32,
-    /// Indices of its lines in [`Transcript::lines`]; one at least.
+    /// Indices of its lines in [`Transcript::lines`]; at least one.
     pub lines: Vec<u32>,
     /// Corners in pixels of the page image.
     pub quad: Quad,
 }
 
-/// One page as read.
+/// Transcript of one page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Transcript {
     /// Size of the page image, in pixels.
     pub size: Size,
     /// Resolution of the page image, dots per inch.
     pub dpi: f32,
-    /// How the page image must be turned for its text to stand upright.
+    /// Clockwise rotation of the page image that puts its text upright.
     #[serde(alias = "turn")]
     pub rotation: Rotation,
     /// Lines in reading order.
@@ -219,7 +220,7 @@ pub struct Transcript {
     /// The guest's own results.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
-    /// What the reader of the result must know.
+    /// Warnings for the reader of the result.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// A JSON object with the guest's additions for the page.
@@ -228,27 +229,27 @@ pub struct Transcript {
 }
 
 impl Finding {
-    /// Makes a finding of full confidence in one line.
+    /// Creates a finding with confidence 1 in one line.
     pub fn new(kind: impl Into<String>, text: impl Into<String>, line: u32, quad: Quad) -> Self {
         Self { kind: kind.into(), text: text.into(), value: None, confidence: 1.0, lines: vec![line], quad }
     }
 }
 
-/// Bytes that an allocation takes at least, and beside what was asked for.
+/// Overhead of an allocation, and its smallest size, in bytes.
 const ALLOCATION_BYTES: u64 = 16;
 
-/// Memory of a text of its own.
+/// Returns the heap memory of a text.
 fn text_bytes(text: &String) -> u64 {
     text.capacity() as u64 + ALLOCATION_BYTES
 }
 
-/// Memory of a list, without what its elements own.
+/// Returns the heap memory of a list, without the memory that its elements own.
 fn list_bytes<T>(list: &Vec<T>) -> u64 {
     (list.capacity() * size_of::<T>()) as u64 + ALLOCATION_BYTES
 }
 
 impl Transcript {
-    /// Makes a page without text.
+    /// Creates a page without text.
     pub fn blank(size: Size, dpi: f32) -> Self {
         Self {
             size,
@@ -262,7 +263,7 @@ impl Transcript {
         }
     }
 
-    /// Returns the bytes of memory that the page takes.
+    /// Returns the bytes of memory that the page occupies.
     pub fn memory_bytes(&self) -> u64 {
         let words = |words: &Vec<Word>| -> u64 {
             list_bytes(words) + words.iter().map(|word| text_bytes(&word.text)).sum::<u64>()
@@ -291,7 +292,7 @@ impl Transcript {
         size_of::<Self>() as u64 + lists + lines + blocks + findings + warnings + optional(&self.properties)
     }
 
-    /// The text: a line feed after each line, an empty line between blocks.
+    /// Returns the text: a line feed after each line, an empty line between blocks.
     pub fn text(&self) -> String {
         let mut out = String::new();
         let mut block = None;
@@ -313,10 +314,10 @@ impl AsRef<Transcript> for Transcript {
     }
 }
 
-/// A page that several hold at once, such as the answer to the client and the summary.
+/// A page with shared ownership, for example by the answer to the client and by the summary.
 pub type SharedTranscript = std::sync::Arc<dyn AsRef<Transcript> + Send + Sync>;
 
-/// A document as a whole, as a guest sums it up.
+/// Result of a guest's `assemble` for a whole document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The text of all pages.
@@ -326,7 +327,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Returns the bytes of memory that it takes.
+    /// Returns the bytes of memory that the summary occupies.
     pub fn memory_bytes(&self) -> u64 {
         text_bytes(&self.text) + self.properties.as_ref().map_or(0, text_bytes)
     }
@@ -339,30 +340,30 @@ pub struct TextSpan {
     pub text: String,
     /// Points (1/72 inch) of the page as displayed, origin top left.
     pub area: Rect,
-    /// Points, as displayed.
+    /// Font size in points, as displayed.
     pub font_size: f32,
-    /// False for text drawn invisibly (render mode 3).
+    /// Whether the text is drawn; false for invisible text (render mode 3).
     pub visible: bool,
-    /// True where a line break or a clear gap follows in the document's own order.
+    /// Whether a line break or a clear gap follows in the document's own order.
     pub ends_line: bool,
-    /// Where the document holds it.
+    /// Source of the text.
     #[serde(alias = "origin")]
     pub source: LineSource,
 }
 
-/// What a page says of itself without a look at its pixels.
+/// Text and picture areas of a page, read without rendering.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TextLayer {
     /// Words in the document's own order.
     pub spans: Vec<TextSpan>,
     /// Areas covered by pictures, in points as displayed, origin top left.
     pub pictures: Vec<Rect>,
-    /// Characters without a meaning in Unicode.
+    /// Number of characters without a Unicode mapping.
     pub unmapped: u32,
 }
 
 impl TextLayer {
-    /// Returns the bytes of memory that it takes.
+    /// Returns the bytes of memory that the text layer occupies.
     pub fn memory_bytes(&self) -> u64 {
         let texts: u64 = self.spans.iter().map(|span| text_bytes(&span.text)).sum();
         list_bytes(&self.spans) + texts + list_bytes(&self.pictures)

@@ -1,36 +1,36 @@
-//! What a run costs, learned from runs: by bucket and number of rows, with a line through all of them where a size was
-//! not seen yet.
+//! Cost model of runs, learned from finished runs: a mean for each bucket and number of rows, and a linear fit over all
+//! runs for sizes that were not seen yet.
 //!
-//! Pure; time is handed in. One for each lane, fed by its owner threads and asked by [`super::decide`].
+//! Pure; the caller passes the time. Each lane has one; its owner threads feed it, and [`super::decide`] queries it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use super::Bucket;
 
-/// A run's weight in the mean of its size: about the last ten runs count.
+/// Weight of the newest run in the mean of its size: about the last ten runs count.
 const NEWEST: f64 = 0.2;
-/// Once this many runs of a size were seen, one alone can move its mean by no more than [`JUMP_MAX`] either way: on a
-/// shared machine a run is now and then held up for reasons that are not its own.
+/// After this many runs of a size, one run changes its mean as if it took at most [`JUMP_MAX`] times, or at least one
+/// [`JUMP_MAX`]th of, the mean: on a shared machine other load delays a run now and then.
 const SETTLED: u32 = 3;
 const JUMP_MAX: f64 = 4.0;
-/// How fast the line through all runs forgets: the last 200 or so count.
+/// Forgetting factor of the linear fit: the last 200 or so runs count.
 const FORGET: f64 = 0.995;
-/// Assumed before anything ran, in milliseconds.
-const FIRST_GUESS_MS: f64 = 20.0;
-/// Buckets that are remembered; beyond it the one that was used longest ago is forgotten.
+/// Estimate before the first run, in milliseconds.
+const FIRST_ESTIMATE_MS: f64 = 20.0;
+/// Largest number of buckets kept; beyond it the least recently used one is dropped.
 const BUCKETS_MAX: usize = 512;
-/// Sizes that are remembered of one bucket.
+/// Largest number of sizes kept for one bucket.
 const SIZES_MAX: usize = 64;
-/// Over how long arrivals are averaged. Company that comes later than this is not worth waiting for anyway.
+/// Time over which arrivals are averaged. Waiting longer than this for co-batched items never pays.
 const ARRIVALS_OVER: Duration = Duration::from_millis(200);
 
-/// The costs of one lane's engine.
+/// Learned costs of the engines of one lane.
 #[derive(Clone, Debug, Default)]
 pub struct Costs {
     line: Line,
     buckets: HashMap<Bucket, Known>,
-    turn: u64,
+    clock: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -47,7 +47,7 @@ struct Mean {
 }
 
 impl Costs {
-    /// A run of `rows` rows ended well after `took`.
+    /// Records a successful run of `rows` rows that took `took`.
     pub fn learn(&mut self, bucket: &Bucket, rows: u32, took: Duration) {
         let ms = took.as_secs_f64() * 1e3;
         self.line.learn(bucket.work(rows), ms);
@@ -58,23 +58,23 @@ impl Costs {
         }
         let mean = known.sizes.entry(rows).or_insert(Mean { ms, runs: 0 });
         let bounded = if mean.runs < SETTLED { ms } else { ms.clamp(mean.ms / JUMP_MAX, mean.ms * JUMP_MAX) };
-        // The first runs count evenly, later ones as [`NEWEST`].
+        // The first runs count evenly, later ones with the weight [`NEWEST`].
         let share = NEWEST.max(1.0 / f64::from(mean.runs + 1));
         mean.ms += share * (bounded - mean.ms);
         mean.runs = mean.runs.saturating_add(1);
     }
 
-    /// An item of `rows` rows was offered.
+    /// Records that an item of `rows` rows was offered.
     pub fn arrived(&mut self, bucket: &Bucket, rows: u32, now: Instant) {
         self.known(bucket).arrivals.add(f64::from(rows), now);
     }
 
-    /// Rows a second of that bucket, of late.
+    /// Returns the recent rate of rows per second of the bucket.
     pub fn arrivals_per_s(&self, bucket: &Bucket, now: Instant) -> f64 {
         self.buckets.get(bucket).map_or(0.0, |known| known.arrivals.per_s(now))
     }
 
-    /// Predicted milliseconds of one run.
+    /// Returns the predicted milliseconds of one run.
     pub fn predict_ms(&self, bucket: &Bucket, rows: u32) -> f64 {
         let line = |rows: u32| self.line.at(bucket.work(rows));
         let Some(known) = self.buckets.get(bucket).filter(|known| !known.sizes.is_empty()) else {
@@ -87,45 +87,46 @@ impl Costs {
                 less.ms + (more.ms - less.ms) * f64::from(rows - few) / f64::from(many - few)
             }
             (Some((_, exact)), Some(_)) => exact.ms,
-            // Beyond what was seen: in the proportion that the line has there.
+            // Outside the sizes seen: scale the nearest mean by the ratio of the linear fit.
             (Some((&seen, mean)), None) | (None, Some((&seen, mean))) => mean.ms * line(rows) / line(seen),
             (None, None) => line(rows),
         }
     }
 
-    /// The least that a run of that size will take, for the question whether it is still worth beginning; `None` where
+    /// Returns a lower bound of the time of a run of that size, used to decide whether to start it; `None` where
     /// nothing is known.
     pub fn least(&self, bucket: &Bucket, rows: u32) -> Option<Duration> {
         let known = self.buckets.get(bucket)?;
         known.sizes.values().any(|mean| mean.runs >= SETTLED).then(|| {
-            // Half of the mean: a run that was predicted late and would have been in time is lost without need.
+            // Half of the mean: an item dropped as late that would have been in time is lost without need.
             Duration::from_secs_f64(self.predict_ms(bucket, rows) / 2e3)
         })
     }
 
-    /// Whether a run of that size was seen.
+    /// Returns whether a run of that size was seen.
     pub fn has_seen(&self, bucket: &Bucket, rows: u32) -> bool {
         self.buckets.get(bucket).is_some_and(|known| known.sizes.contains_key(&rows))
     }
 
-    /// Whether anything was learned yet.
+    /// Returns whether no run was recorded yet.
     pub fn is_empty(&self) -> bool {
         self.line.weight == 0.0
     }
 
     fn known(&mut self, bucket: &Bucket) -> &mut Known {
-        self.turn += 1;
+        self.clock += 1;
         if self.buckets.len() >= BUCKETS_MAX && !self.buckets.contains_key(bucket) {
             let oldest = self.buckets.iter().min_by_key(|(_, known)| known.used).map(|(key, _)| key.clone());
             oldest.and_then(|key| self.buckets.remove(&key));
         }
         let known = self.buckets.entry(bucket.clone()).or_default();
-        known.used = self.turn;
+        known.used = self.clock;
         known
     }
 }
 
-/// `fixed + slope * work`, by least squares of the relative errors: a run of 2 ms counts as much as one of 200.
+/// `fixed + slope * work`, fitted by least squares of the relative errors: a run of 2 ms counts as much as one of 200
+/// ms.
 #[derive(Clone, Debug, Default)]
 struct Line {
     weight: f64,
@@ -149,15 +150,15 @@ impl Line {
         }
     }
 
-    /// Always above 0.
+    /// Returns the fitted milliseconds; always above 0.
     fn at(&self, work: f64) -> f64 {
         if self.weight == 0.0 {
-            return FIRST_GUESS_MS;
+            return FIRST_ESTIMATE_MS;
         }
         let (x, y) = (self.x / self.weight, self.y / self.weight);
         let variance = self.xx / self.weight - x * x;
-        // One size alone says nothing of the slope: all of its time is taken for the work's, so that nothing is merged
-        // for a gain that nobody saw.
+        // A single size does not determine the slope: the whole time is attributed to the work, so that no merge is
+        // justified by a gain that was never observed.
         let through_origin = y / x.max(1e-9);
         let slope = if variance > 1e-9 * x * x {
             ((self.xy / self.weight - x * y) / variance).clamp(0.0, through_origin)
@@ -168,7 +169,7 @@ impl Line {
     }
 }
 
-/// Events a second with exponential forgetting.
+/// Events per second with exponential forgetting.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rate {
     per_s: f64,
@@ -216,7 +217,7 @@ mod tests {
     #[test]
     fn a_bucket_that_was_not_seen_lies_on_the_line_of_the_others() {
         let mut costs = Costs::default();
-        // 2 ms a launch, 1 ms a 100 columns.
+        // 2 ms per launch, 1 ms per 100 columns.
         for (width, rows, took) in [(100, 1, 3.0), (200, 1, 4.0), (100, 4, 6.0), (400, 2, 10.0)] {
             (0..20).for_each(|_| costs.learn(&bucket(width), rows, ms(took)));
         }

@@ -1,4 +1,4 @@
-//! The decision itself.
+//! Implements [`decide`](super::decide()).
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -9,23 +9,23 @@ use crate::declared::Priority;
 use crate::fair::{Shares, price};
 use crate::id::TenantName;
 
-/// Share of a row's time that a larger batch must save, or the row runs in the smaller one: below it the prediction is
-/// noise, and every member of a batch waits for all of it.
+/// Fraction of a row's time that a larger batch must save; otherwise the row runs in the smaller batch. Below it the
+/// prediction is noise, and every item of a batch waits for the whole batch.
 const GAIN_MIN: f64 = 0.05;
-/// The same where each new shape is compiled and kept.
-const GAIN_MIN_DEAR: f64 = 0.2;
-/// Share of what a run of its own would cost that another tenant's item may add to a run. Where a row costs about the
-/// same in any company, as on a processor, whoever's turn it is would wait for strangers and gain next to nothing; where
-/// it costs little beside others, as on an accelerator, all gain.
-const STRANGER_COST_MAX: f64 = 0.5;
-/// Every so often that an item waited, it counts as one class more urgent.
+/// The same for engines that compile and keep something for each new shape.
+const GAIN_MIN_PER_SHAPE: f64 = 0.2;
+/// Largest cost that another tenant's item may add to a run, as a fraction of the cost of a run of its own. Where a row
+/// costs about the same in any batch, as on a CPU, the first item would wait for other tenants' items and gain next to
+/// nothing; where it adds little, as on an accelerator, all tenants gain.
+const OTHER_TENANT_COST_MAX: f64 = 0.5;
+/// Waiting time after which an item counts as one priority class higher.
 const AGE_STEP: Duration = Duration::from_secs(2);
-/// Least part of a row that must be expected to arrive for waiting to be thought about.
-const COMPANY_MIN: f64 = 0.5;
-/// In how many steps the possible waits are looked at.
+/// Smallest number of rows expected to arrive for which waiting is considered.
+const ARRIVALS_MIN: f64 = 0.5;
+/// Number of waiting times that are compared.
 const WAITS: u32 = 4;
 
-/// Decides what an engine that is free does at `now`. Pure: the same arguments, the same answer.
+/// Decides the next action of an idle engine at `now`. Pure: the same arguments give the same answer.
 pub fn decide(
     waiting: &[Waiting<'_>],
     engine: &Engine,
@@ -35,7 +35,7 @@ pub fn decide(
 ) -> Decision {
     let mut dropped = Vec::new();
     let mut live = Vec::with_capacity(waiting.len());
-    // The earliest moment at which an item that its tenant holds back becomes free.
+    // The earliest time at which an item that its tenant's policy holds back may run.
     let mut held_until: Option<Instant> = None;
     for (at, item) in waiting.iter().enumerate() {
         let too_late = || {
@@ -46,37 +46,32 @@ pub fn decide(
             _ if item.cancelled => dropped.push((at, Dropped::Cancelled)),
             _ if too_late() => dropped.push((at, Dropped::Expired)),
             Planned::Until(until) if until > now => {
-                // Never beyond the moment at which it could still be run in time.
+                // Not later than the item's deadline.
                 let until = until.min(item.deadline);
                 held_until = Some(held_until.map_or(until, |earliest| earliest.min(until)));
             }
             _ => live.push(at),
         }
     }
-    first_those_that_are_waited_for(waiting, &mut live, engine, held_until.is_some());
+    remove_background(waiting, &mut live, engine, held_until.is_some());
     let next = match head(waiting, &live, shares, now) {
-        Some(head) => begin(&Look { waiting, live: &live, engine, shares, costs, now }, head, held_until),
+        Some(head) => begin(&Inputs { waiting, live: &live, engine, shares, costs, now }, head, held_until),
         None => held_until.map_or(Next::Idle, Next::Wait),
     };
     Decision { dropped, next }
 }
 
-/// What is done in the background has the engines to itself or not at all: a run that has begun is not taken back, and
-/// whoever comes meanwhile would wait for it.
-fn first_those_that_are_waited_for(
-    waiting: &[Waiting<'_>],
-    live: &mut Vec<usize>,
-    engine: &Engine,
-    others_are_held: bool,
-) {
+/// Removes background items from `live` unless they have the engines to themselves: a started run cannot be withdrawn,
+/// and an item that arrives meanwhile would wait for it.
+fn remove_background(waiting: &[Waiting<'_>], live: &mut Vec<usize>, engine: &Engine, others_are_held: bool) {
     let background = |at: &usize| waiting.get(*at).is_some_and(|item| item.hints.background);
     if engine.running > 0 || others_are_held || !live.iter().all(background) {
         live.retain(|at| !background(at));
     }
 }
 
-/// All that the steps look at.
-struct Look<'a> {
+/// Arguments of the steps.
+struct Inputs<'a> {
     waiting: &'a [Waiting<'a>],
     /// Positions of the items that may run.
     live: &'a [usize],
@@ -86,20 +81,21 @@ struct Look<'a> {
     now: Instant,
 }
 
-/// The item whose turn it is.
+/// Returns the position of the first item of the batch.
 fn head(waiting: &[Waiting<'_>], live: &[usize], shares: &Shares, now: Instant) -> Option<usize> {
-    let turn = |at: &usize| {
+    let order = |at: &usize| {
         let item = waiting.get(*at)?;
         Some((shares.start_of(item.tenant), urgency(item, now), *at))
     };
-    live.iter().filter_map(turn).min_by(by_turn).map(|(_, _, at)| at)
+    live.iter().filter_map(order).min_by(by_share).map(|(_, _, at)| at)
 }
 
-fn by_turn(a: &(f64, u64, usize), b: &(f64, u64, usize)) -> Ordering {
+fn by_share(a: &(f64, u64, usize), b: &(f64, u64, usize)) -> Ordering {
     a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2))
 }
 
-/// Rank within a tenant, the least first. Waiting makes more urgent, so that `low` is served at last.
+/// Returns the rank within a tenant; the lowest runs first. Waiting lowers the rank, so that `low` items run
+/// eventually.
 fn urgency(item: &Waiting<'_>, now: Instant) -> u64 {
     let class: u64 = match item.hints.priority {
         Priority::High => 0,
@@ -110,41 +106,41 @@ fn urgency(item: &Waiting<'_>, now: Instant) -> u64 {
     class.saturating_sub(u64::try_from(aged).unwrap_or(u64::MAX))
 }
 
-/// The head's batch, or a wait for more of it.
-fn begin(look: &Look<'_>, head: usize, held_until: Option<Instant>) -> Next {
-    let Some(first) = look.waiting.get(head) else { return Next::Idle };
-    let members = composition(look, first, head);
-    let size = best_size(look, first.bucket, &members);
+/// Returns the batch of the first item, or a wait for more items.
+fn begin(inputs: &Inputs<'_>, head: usize, held_until: Option<Instant>) -> Next {
+    let Some(first) = inputs.waiting.get(head) else { return Next::Idle };
+    let members = composition(inputs, first, head);
+    let size = best_size(inputs, first.bucket, &members);
     let batch: Vec<usize> = members.iter().take(size).map(|member| member.at).collect();
-    // What the tenant's own program put together is not kept waiting by us.
+    // Items that the tenant's batching policy put together are not held back.
     if first.planned == Planned::Free
         && size == members.len()
-        && let Some(until) = worth_waiting(look, &members)
+        && let Some(until) = worth_waiting(inputs, &members)
     {
         return Next::Wait(held_until.map_or(until, |held| held.min(until)));
     }
     Next::Run(batch)
 }
 
-/// A candidate for the batch, with what the batch has become with it.
+/// A candidate for the batch, with the totals of the batch up to and including it.
 struct Member {
     at: usize,
-    /// Rows of the batch up to and with this one.
+    /// Rows of the batch up to and including this item.
     rows: u32,
-    /// The first deadline among them.
+    /// Earliest deadline up to and including this item.
     deadline: Instant,
-    /// Most rows that all of them accept.
+    /// Largest number of rows that all of these items accept.
     rows_max: u32,
-    /// Whether the tenant's program wants it beside the head.
+    /// Whether the tenant's batching policy put it together with the first item.
     wanted: bool,
 }
 
-/// All that can join the head, in the order in which they would: the head first, then whoever's turn is next when those
-/// before are charged.
-fn composition<'a>(look: &'a Look<'a>, first: &Waiting<'a>, head: usize) -> Vec<Member> {
+/// Returns all items that can join the first one, in order: the first item, then by share, with the items before
+/// charged.
+fn composition<'a>(inputs: &'a Inputs<'a>, first: &Waiting<'a>, head: usize) -> Vec<Member> {
     let row_pixels = first.bucket.row_pixels().max(1);
-    let by_pixels = u32::try_from(look.engine.pixels_max / row_pixels).unwrap_or(u32::MAX);
-    let engine_max = look.engine.rows_max.min(by_pixels).max(first.rows);
+    let by_pixels = u32::try_from(inputs.engine.pixels_max / row_pixels).unwrap_or(u32::MAX);
+    let engine_max = inputs.engine.rows_max.min(by_pixels).max(first.rows);
     let limit = |item: &Waiting<'_>| item.hints.rows_max.unwrap_or(u32::MAX).max(item.rows);
     let mut members = vec![Member {
         at: head,
@@ -153,19 +149,19 @@ fn composition<'a>(look: &'a Look<'a>, first: &Waiting<'a>, head: usize) -> Vec<
         rows_max: engine_max.min(limit(first)),
         wanted: true,
     }];
-    if look.engine.rows_max < 2 {
+    if inputs.engine.rows_max < 2 {
         return members;
     }
-    let row_ms = look.costs.predict_ms(first.bucket, 1);
-    let mut starts = Starts { look, row_ms, of: BTreeMap::new() };
+    let row_ms = inputs.costs.predict_ms(first.bucket, 1);
+    let mut starts = Starts { inputs, row_ms, of: BTreeMap::new() };
     starts.charge(first);
     let mut isolated = first.hints.isolated;
     let mut mixed = false;
-    let mut left: Vec<usize> = look
+    let mut left: Vec<usize> = inputs
         .live
         .iter()
         .copied()
-        .filter(|at| *at != head && look.waiting.get(*at).is_some_and(|item| item.bucket == first.bucket))
+        .filter(|at| *at != head && inputs.waiting.get(*at).is_some_and(|item| item.bucket == first.bucket))
         .collect();
     let together = |item: &Waiting<'_>| {
         matches!(first.planned, Planned::Together(_))
@@ -174,33 +170,33 @@ fn composition<'a>(look: &'a Look<'a>, first: &Waiting<'a>, head: usize) -> Vec<
     };
     while let Some(last) = members.last() {
         let (rows, rows_max, deadline) = (last.rows, last.rows_max, last.deadline);
-        let ms = look.costs.predict_ms(first.bucket, rows);
+        let ms = inputs.costs.predict_ms(first.bucket, rows);
         let cheap = |item: &Waiting<'_>| {
             let with = item.rows.saturating_add(rows);
-            let added_ms = look.costs.predict_ms(first.bucket, with) - ms;
-            // What nobody knows is tried once.
-            !look.costs.has_seen(first.bucket, with)
-                || added_ms <= look.costs.predict_ms(first.bucket, item.rows) * STRANGER_COST_MAX
+            let added_ms = inputs.costs.predict_ms(first.bucket, with) - ms;
+            // A size that was never seen is tried once.
+            !inputs.costs.has_seen(first.bucket, with)
+                || added_ms <= inputs.costs.predict_ms(first.bucket, item.rows) * OTHER_TENANT_COST_MAX
         };
         let fits = |item: &Waiting<'_>| {
-            let stranger = item.tenant != first.tenant;
-            let apart = (stranger && (isolated || item.hints.isolated || !cheap(item)))
+            let other_tenant = item.tenant != first.tenant;
+            let excluded = (other_tenant && (isolated || item.hints.isolated || !cheap(item)))
                 || (mixed && item.hints.isolated);
-            !apart && item.rows.saturating_add(rows) <= rows_max.min(limit(item))
+            !excluded && item.rows.saturating_add(rows) <= rows_max.min(limit(item))
         };
-        // What the tenant's program put together goes first, then by turn.
-        let turn = |place: usize, at: usize| {
-            let item = look.waiting.get(at)?;
-            fits(item).then(|| (!together(item), (starts.of(item), urgency(item, look.now), at), place))
+        // Items that the tenant's policy put together come first, then the order of shares.
+        let order = |place: usize, at: usize| {
+            let item = inputs.waiting.get(at)?;
+            fits(item).then(|| (!together(item), (starts.of(item), urgency(item, inputs.now), at), place))
         };
         let next = left
             .iter()
             .enumerate()
-            .filter_map(|(place, at)| turn(place, *at))
-            .min_by(|a, b| a.0.cmp(&b.0).then(by_turn(&a.1, &b.1)));
+            .filter_map(|(place, at)| order(place, *at))
+            .min_by(|a, b| a.0.cmp(&b.0).then(by_share(&a.1, &b.1)));
         let Some((_, (_, _, at), place)) = next else { break };
         left.swap_remove(place);
-        let Some(item) = look.waiting.get(at) else { break };
+        let Some(item) = inputs.waiting.get(at) else { break };
         members.push(Member {
             at,
             rows: rows + item.rows,
@@ -215,16 +211,16 @@ fn composition<'a>(look: &'a Look<'a>, first: &Waiting<'a>, head: usize) -> Vec<
     members
 }
 
-/// Where the tenants stand once the members so far are charged.
+/// Virtual start times of the tenants with the items so far charged.
 struct Starts<'a> {
-    look: &'a Look<'a>,
+    inputs: &'a Inputs<'a>,
     row_ms: f64,
     of: BTreeMap<&'a TenantName, f64>,
 }
 
 impl<'a> Starts<'a> {
     fn of(&self, item: &Waiting<'_>) -> f64 {
-        self.of.get(item.tenant).copied().unwrap_or_else(|| self.look.shares.start_of(item.tenant))
+        self.of.get(item.tenant).copied().unwrap_or_else(|| self.inputs.shares.start_of(item.tenant))
     }
 
     fn charge(&mut self, item: &Waiting<'a>) {
@@ -233,21 +229,21 @@ impl<'a> Starts<'a> {
     }
 }
 
-/// How many of the members run: as many as make a row cheaper, but no more than leave the other free engines their part,
-/// and none with whom somebody would be late.
-fn best_size(look: &Look<'_>, bucket: &Bucket, members: &[Member]) -> usize {
+/// Returns the number of items to run: as many as lower the cost of a row, minus the part left to other idle engines,
+/// and none that would make another one late.
+fn best_size(inputs: &Inputs<'_>, bucket: &Bucket, members: &[Member]) -> usize {
     let total = members.last().map_or(1, |member| member.rows);
-    let part = total.div_ceil(look.engine.idle_others + 1);
-    let gain_min = if look.engine.per_shape_compile_cost { GAIN_MIN_DEAR } else { GAIN_MIN };
+    let part = total.div_ceil(inputs.engine.idle_others + 1);
+    let gain_min = if inputs.engine.per_shape_compile_cost { GAIN_MIN_PER_SHAPE } else { GAIN_MIN };
     let (mut best, mut best_row_ms, mut alone_rows) = (1, f64::INFINITY, 1);
     for (at, member) in members.iter().enumerate() {
-        let ms = look.costs.predict_ms(bucket, member.rows);
+        let ms = inputs.costs.predict_ms(bucket, member.rows);
         let row_ms = ms / f64::from(member.rows.max(1));
         if at == 0 {
             (best_row_ms, alone_rows) = (row_ms, member.rows);
             continue;
         }
-        let end = look.now.checked_add(Duration::from_secs_f64((ms / 1e3).clamp(0.0, 1e6)));
+        let end = inputs.now.checked_add(Duration::from_secs_f64((ms / 1e3).clamp(0.0, 1e6)));
         if end.is_none_or(|end| end > member.deadline) {
             break;
         }
@@ -258,11 +254,11 @@ fn best_size(look: &Look<'_>, bucket: &Bucket, members: &[Member]) -> usize {
         if member.rows > part.max(alone_rows) {
             break;
         }
-        // A size near twice the largest one seen is tried once, for a prediction can be wrong either way.
+        // A size near twice the largest one seen is tried once, because a prediction can be wrong either way.
         let trial = at == 1
-            && !look.engine.per_shape_compile_cost
-            && !look.costs.has_seen(bucket, member.rows)
-            && look.costs.has_seen(bucket, alone_rows);
+            && !inputs.engine.per_shape_compile_cost
+            && !inputs.costs.has_seen(bucket, member.rows)
+            && inputs.costs.has_seen(bucket, alone_rows);
         if row_ms < best_row_ms * (1.0 - gain_min) || trial {
             (best, best_row_ms) = (at + 1, best_row_ms.min(row_ms));
         }
@@ -270,33 +266,33 @@ fn best_size(look: &Look<'_>, bucket: &Bucket, members: &[Member]) -> usize {
     best
 }
 
-/// Until when it pays to wait for more of the bucket: where the waits of those here and of those expected sum up to less
-/// than if those here ran now. `None`: run now.
-fn worth_waiting(look: &Look<'_>, members: &[Member]) -> Option<Instant> {
-    // A lone item never waits.
-    if look.live.len() < 2 {
+/// Returns the time until which waiting for more items of the bucket pays: the sum of the waits of present and expected
+/// items is less than if the present ones ran now. `None`: run now.
+fn worth_waiting(inputs: &Inputs<'_>, members: &[Member]) -> Option<Instant> {
+    // A single item never waits.
+    if inputs.live.len() < 2 {
         return None;
     }
     let last = members.last()?;
-    let items = || members.iter().filter_map(|member| look.waiting.get(member.at));
+    let items = || members.iter().filter_map(|member| inputs.waiting.get(member.at));
     let bucket = items().next()?.bucket;
-    // The first of them whose patience or deadline ends.
-    let patience = items()
-        .map(|item| (item.offered + item.hints.wait_max).saturating_duration_since(look.now))
+    // The first time at which an item's longest wait or deadline ends.
+    let longest_wait = items()
+        .map(|item| (item.offered + item.hints.wait_max).saturating_duration_since(inputs.now))
         .min()
         .filter(|left| !left.is_zero())?;
-    let room = f64::from(last.rows_max.min(look.engine.rows_max).saturating_sub(last.rows));
-    let (here, rate) = (f64::from(last.rows), look.costs.arrivals_per_s(bucket, look.now));
-    let cost_s = |rows: f64| look.costs.predict_ms(bucket, rows.ceil().max(1.0) as u32) / 1e3;
+    let free_rows = f64::from(last.rows_max.min(inputs.engine.rows_max).saturating_sub(last.rows));
+    let (here, rate) = (f64::from(last.rows), inputs.costs.arrivals_per_s(bucket, inputs.now));
+    let cost_s = |rows: f64| inputs.costs.predict_ms(bucket, rows.ceil().max(1.0) as u32) / 1e3;
     let mut best: Option<(f64, Duration)> = None;
     for step in 1..=WAITS {
-        let wait = patience * step / WAITS;
+        let wait = longest_wait * step / WAITS;
         let wait_s = wait.as_secs_f64();
-        let coming = (rate * wait_s).min(room);
+        let coming = (rate * wait_s).min(free_rows);
         let end_s = wait_s + cost_s(here + coming);
         let in_time =
-            look.now.checked_add(Duration::from_secs_f64(end_s)).is_some_and(|end| end <= last.deadline);
-        if coming < COMPANY_MIN || !in_time {
+            inputs.now.checked_add(Duration::from_secs_f64(end_s)).is_some_and(|end| end <= last.deadline);
+        if coming < ARRIVALS_MIN || !in_time {
             continue;
         }
         let now_sum = here * cost_s(here) + coming * (cost_s(here) + cost_s(coming) - wait_s / 2.0).max(0.0);
@@ -305,5 +301,5 @@ fn worth_waiting(look: &Look<'_>, members: &[Member]) -> Option<Instant> {
             best = Some((wait_sum - now_sum, wait));
         }
     }
-    best.and_then(|(_, wait)| look.now.checked_add(wait))
+    best.and_then(|(_, wait)| inputs.now.checked_add(wait))
 }

@@ -1,7 +1,7 @@
-//! A tenant's own program for its batches: what it is asked, what it may answer, and what of that is accepted.
+//! A tenant's batching policy: its questions, its answers, and the check of an answer.
 //!
-//! The seam between lanes, which ask, and `lector-runtime`, which runs the program in a sandbox. Pure but for the trait.
-//! What a deploy asks a program before anything depends on it is [`trial`].
+//! The interface between lanes, which ask, and `lector-runtime`, which runs the policy in a sandbox. Pure except for
+//! the trait. A deploy checks a policy with [`trial`] before lanes depend on it.
 
 mod trial;
 
@@ -15,71 +15,71 @@ use crate::id::ModelName;
 
 pub use trial::trial;
 
-/// Most items that a program is shown, the oldest first; the rest wait until these are served.
+/// Largest number of items in a question, the oldest first; the rest wait until these are served.
 pub const ITEMS_MAX: usize = 256;
 
-/// A waiting item as its tenant's program sees it.
+/// A waiting item as the tenant's batching policy sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanItem {
-    /// Names the item in the answer.
+    /// Number of the item in the answer.
     pub id: u64,
     /// Items with the same number may run together.
     pub bucket: u32,
     /// Last axis of the input: the width of an image.
     pub width: u32,
-    /// Its rows.
+    /// Number of rows.
     pub rows: u32,
-    /// How long it has waited.
+    /// Time that it has waited.
     pub waited: Duration,
-    /// How long it may still wait and run.
+    /// Time left for waiting and running.
     pub left: Duration,
 }
 
-/// What a program is asked.
+/// A question to a batching policy.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// The lane.
+    /// Model of the lane.
     pub model: ModelName,
-    /// The program's own tenant's items of its own revision, in the order of their offers; 1 to [`ITEMS_MAX`].
+    /// Waiting items of the policy's own tenant and revision, in the order of their offers; 1 to [`ITEMS_MAX`].
     pub items: Vec<PlanItem>,
-    /// Most rows of one run.
+    /// Largest number of rows of one run.
     pub rows_max: u32,
-    /// Most rows of one run in each bucket, where pixels or the tenant's own declaration allow fewer: by the position of
-    /// the item.
+    /// Largest number of rows of one run in the bucket of each item, by position, where pixels or the tenant's own
+    /// settings allow fewer.
     pub rows_max_of: Vec<u32>,
     /// Sessions that serve the lane.
     pub sessions: u32,
-    /// How many of them run.
+    /// Number of these sessions that are running.
     pub running: u32,
-    /// Learned time of a run with one row, and with all rows, of the first item's bucket.
+    /// Learned time of a run with one row of the first item's bucket.
     pub run_one: Duration,
-    /// The same for as many rows as the bucket allows.
+    /// Learned time of a run with as many rows as that bucket allows.
     pub run_full: Duration,
-    /// When it is asked.
+    /// Time of the question.
     pub now: Instant,
 }
 
-/// What it answers.
+/// An answer of a batching policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Run these together, as soon as it is the tenant's turn.
+    /// Runs these items together, as soon as the tenant's share allows it.
     Run(Vec<u64>),
-    /// Run nothing before so long from now, unless something new arrives.
+    /// Runs nothing for this long, unless a new item arrives.
     Wait(Duration),
 }
 
-/// Why an answer is thrown away.
+/// Reason for which an answer is discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidPlan {
-    /// Nothing to run.
+    /// The answer runs nothing.
     Empty,
-    /// An item that does not wait, or one named twice.
+    /// It names an item that does not wait, or one item twice.
     Unknown,
-    /// Items that cannot run together.
+    /// It combines items that cannot run together.
     Mixed,
-    /// More rows than one run may have.
+    /// It has more rows than one run may have.
     TooMany,
-    /// Waiting past the deadline of an item, or not at all.
+    /// It waits past the deadline of an item, or for no time.
     TooLong,
 }
 
@@ -95,38 +95,38 @@ impl fmt::Display for InvalidPlan {
     }
 }
 
-/// What became of the questions to a program.
+/// Counters of the questions to a policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct BatchingPolicyStatus {
-    /// Questions so far.
+    /// Number of questions.
     pub asked: u64,
-    /// Answers thrown away because they took too much computing.
+    /// Answers discarded because they took too much computing time.
     pub late: u64,
-    /// Calls that trapped, or could not be made.
+    /// Calls that trapped or could not be made.
     pub trapped: u64,
-    /// Answers thrown away because they made no sense.
+    /// Answers discarded because they were invalid.
     pub invalid: u64,
-    /// Questions that were not put because it was being asked, or because there was no room for its instance. Not its
-    /// fault: the declared settings held, and nothing is counted against it.
+    /// Questions that were not asked, because the policy was still answering another one or because no instance slot
+    /// was free. The declared settings applied, and the policy's failure count is unchanged.
     pub skipped: u64,
-    /// Computing of all calls, in microseconds.
+    /// Computing time of all calls, in microseconds.
     pub computed_us: u64,
-    /// Whether it was given up: the declared settings hold from then on.
+    /// Whether the policy was disabled; the declared settings apply from then on.
     pub disabled: bool,
-    /// What was wrong with the last answer that was thrown away.
+    /// Reason of the last discarded answer.
     pub last_fault: Option<String>,
 }
 
-/// A tenant's program. Asked by owner threads between two runs, at most one at a time for each program; it answers
-/// within microseconds or not at all.
+/// A tenant's batching policy. Owner threads call it between two runs, at most one at a time for each policy; it
+/// answers within microseconds or not at all.
 pub trait Planner: Send + Sync + fmt::Debug + 'static {
-    /// Asks. `None`: no usable answer, and the declared wishes hold.
+    /// Asks the policy. `None`: no usable answer; the declared settings apply.
     fn plan(&self, question: &Question) -> Option<Plan>;
-    /// The last answer was thrown away.
+    /// Records that the last answer was discarded.
     fn invalid(&self, why: InvalidPlan);
 }
 
-/// What an answer means for each of the items asked about, in their order.
+/// Validates an answer and returns its meaning for each item of the question, in their order.
 pub fn accept(question: &Question, plan: &Plan) -> Result<Vec<Planned>, InvalidPlan> {
     let items = &question.items;
     match plan {
@@ -139,7 +139,7 @@ pub fn accept(question: &Question, plan: &Plan) -> Result<Vec<Planned>, InvalidP
         }
         Plan::Run(ids) => {
             let Some(first) = ids.first() else { return Err(InvalidPlan::Empty) };
-            // Before they are looked up one by one: a list as long as a memory is no answer.
+            // Checked before the lookup of each id, since a guest may return a list of any length.
             if ids.len() > items.len() {
                 return Err(InvalidPlan::Unknown);
             }
@@ -162,8 +162,8 @@ pub fn accept(question: &Question, plan: &Plan) -> Result<Vec<Planned>, InvalidP
             if ids.len() > 1 && rows > rows_max {
                 return Err(InvalidPlan::TooMany);
             }
-            // The others wait for the next answer, which comes as soon as these are taken, and for no longer than
-            // the first of them can.
+            // The other items wait for the next answer, which follows as soon as these run, at most until the first of
+            // them would be late.
             let left = items.iter().map(|item| item.left).min().unwrap_or_default();
             let until = question.now.checked_add(left / 2).unwrap_or(question.now);
             let of = |chosen: bool| if chosen { Planned::Together(*first) } else { Planned::Until(until) };

@@ -1,5 +1,5 @@
-//! A lane on a clock of its own: tenants that offer items, one or more engines with a known cost, and the decision that
-//! is under test in between. Nothing sleeps.
+//! Simulates a lane on its own clock: tenants that offer items, one or more engines with a known cost, and the decision
+//! under test between them. Nothing sleeps.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -13,7 +13,7 @@ pub(super) fn bucket(width: usize) -> Bucket {
     Bucket::new(vec![vec![3, 48, width]], vec!["y".to_owned()])
 }
 
-/// Somebody who offers an item of one row every so often, and no more than `waiting_max` at once.
+/// A tenant that offers an item of one row at a fixed interval, at most `waiting_max` at once.
 #[derive(Clone)]
 pub(super) struct Source {
     pub(super) tenant: TenantName,
@@ -37,7 +37,7 @@ impl Source {
     }
 }
 
-/// What became of one source.
+/// Results of one source.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Got {
     pub(super) served_ms: f64,
@@ -56,7 +56,7 @@ impl Got {
 pub(super) struct Lane {
     pub(super) rows_max: u32,
     pub(super) engines: usize,
-    /// Milliseconds of a run of so many rows of that width.
+    /// Milliseconds of a run, by width and number of rows.
     pub(super) cost_ms: fn(usize, u32) -> f64,
 }
 
@@ -67,7 +67,7 @@ struct Item {
     width: usize,
 }
 
-/// Runs for `length` and gives what each source got, with the number of runs.
+/// Runs the simulation for `length`; returns the results of each source and the number of runs.
 pub(super) fn simulate(lane: &Lane, sources: &[Source], length: Duration) -> (Vec<Got>, usize) {
     let start = Instant::now();
     let end = start + length;
@@ -79,7 +79,7 @@ pub(super) fn simulate(lane: &Lane, sources: &[Source], length: Duration) -> (Ve
     let mut running: BTreeMap<(Instant, usize), (Vec<Item>, u32)> = BTreeMap::new();
     let (mut now, mut wake, mut runs) = (start, None::<Instant>, 0);
     while now < end {
-        // Runs that end, then offers, then what free engines do.
+        // Order: runs that end, offers, actions of idle engines.
         while let Some((&(at, run), _)) = running.first_key_value().filter(|((at, _), _)| *at <= now) {
             let (items, rows) = running.remove(&(at, run)).unwrap();
             let ms = (lane.cost_ms)(items[0].width, rows);
@@ -151,7 +151,7 @@ pub(super) fn simulate(lane: &Lane, sources: &[Source], length: Duration) -> (Ve
         let run = running.first_key_value().map(|((at, _), _)| *at);
         let offer = next_offer.iter().min().copied();
         now = [run, offer, wake].into_iter().flatten().min().unwrap().max(now + Duration::from_nanos(1));
-        // Whatever arrives may change a wait.
+        // An arrival may end a wait.
         if offer.is_some_and(|at| at <= now) {
             wake = None;
         }

@@ -6,12 +6,12 @@ use super::simulation::{Got, Lane, Source, bucket, simulate};
 use super::*;
 use crate::fair::{Shares, jain};
 
-/// A GPU's manner: a launch to pay, rows nearly for nothing.
+/// Costs like a GPU: a launch cost, and little more for each row.
 fn accelerator(_width: usize, rows: u32) -> f64 {
     5.0 + 0.25 * f64::from(rows)
 }
 
-/// A core's manner: every row costs the same.
+/// Costs like a CPU core: every row costs the same.
 fn core(width: usize, rows: u32) -> f64 {
     0.3 + 0.05 * width as f64 * f64::from(rows)
 }
@@ -46,7 +46,7 @@ fn free_engines_share_what_waits() {
         many(8, 1).into_iter().map(|source| Source { waiting_max: 1, ..source }).collect();
     let (got, _) =
         simulate(&Lane { rows_max: 16, engines: 2, cost_ms: core }, &clients, Duration::from_secs(4));
-    // 16.3 ms a row on two engines, eight rows wait and two run: who comes waits for five.
+    // 16.3 ms a row on two engines; eight rows wait and two run: a new item waits for five runs.
     assert!((got[0].quantile_ms(0.5) - 5.0 * 16.3).abs() < 10.0, "{}", got[0].quantile_ms(0.5));
 }
 
@@ -54,7 +54,8 @@ fn free_engines_share_what_waits() {
 fn a_noisy_neighbour_costs_the_others_at_most_a_batch() {
     let lane = Lane { rows_max: 16, engines: 1, cost_ms: core };
     let length = Duration::from_secs(60);
-    // 16.3 ms a row: a third of the engine's time for the three victims together, ten times a share for the noise.
+    // 16.3 ms a row: the three victims together use a third of the engine's time; the noisy tenant offers ten times its
+    // share.
     let victims = vec![Source::new("a", 150), Source::new("b", 150), Source::new("c", 150)];
     let solo = simulate(&lane, &victims, length).0;
     let noisy = [victims.clone(), vec![Source::new("noise", 6)]].concat();
@@ -73,7 +74,7 @@ fn backlogged_tenants_share_alike_and_by_weight() {
         let lane = Lane { rows_max, engines: 1, cost_ms: core };
         simulate(&lane, sources, Duration::from_secs(60)).0.iter().map(|got| got.served_ms).collect()
     };
-    // All want more than there is; one of them ten times as much, one with rows four times as wide.
+    // All offer more than the engine can run; one offers ten times as much, one has rows four times as wide.
     let mut sources =
         vec![Source::new("a", 1), Source::new("b", 10), Source::new("c", 10), Source::new("d", 10)];
     sources[3].width = 1280;
@@ -92,7 +93,7 @@ fn low_priority_waits_and_does_not_starve() {
         hints: BatchingHints { priority, ..BatchingHints::default() },
         ..Source::new("same", every)
     };
-    // High alone is more than the engine can do.
+    // The high-priority source alone exceeds the capacity of the engine.
     let sources = [with(Priority::High, 15), with(Priority::Low, 300)];
     let got = simulate(&lane, &sources, Duration::from_secs(120)).0;
     assert!(got[1].latencies_ms.len() > 50, "{}", got[1].latencies_ms.len());
@@ -100,7 +101,7 @@ fn low_priority_waits_and_does_not_starve() {
     assert!(got[1].quantile_ms(1.0) < 10_000.0, "{}", got[1].quantile_ms(1.0));
 }
 
-/// An item of one row that waits since `now` and has time.
+/// Returns an item of one row that was offered at `now` and has time left.
 fn one_row<'a>(tenant: &'a TenantName, bucket: &'a Bucket, now: Instant) -> Waiting<'a> {
     Waiting {
         tenant,
@@ -203,14 +204,14 @@ fn what_nobody_waits_for_has_the_engines_to_itself() {
         decide(waiting, &engine, &Shares::default(), &Costs::default(), now).next
     };
     assert_eq!(next(&[item(true), item(false)], 0), Next::Run(vec![1]), "neither before nor beside");
-    assert_eq!(next(&[item(true)], 1), Next::Idle, "somebody runs");
+    assert_eq!(next(&[item(true)], 1), Next::Idle, "another item runs");
     assert_eq!(next(&[item(true)], 0), Next::Run(vec![0]));
     let until = now + Duration::from_millis(3);
     let held = Waiting { planned: Planned::Until(until), ..item(false) };
-    assert_eq!(next(&[item(true), held], 0), Next::Wait(until), "somebody is about to run");
+    assert_eq!(next(&[item(true), held], 0), Next::Wait(until), "another item is about to run");
 }
 
-/// An item as proptest makes it.
+/// An item as proptest generates it.
 #[derive(Clone, Debug)]
 struct Any {
     tenant: usize,
@@ -303,7 +304,7 @@ proptest! {
         let decision = decide(&waiting, &engine, &shares, &costs, now);
         prop_assert_eq!(&decision, &decide(&waiting, &engine, &shares, &costs, now));
 
-        // The dead are dropped wherever they stand, and nobody else.
+        // Dead items are dropped at any position, and no others.
         prop_assert!(decision.dropped.is_sorted_by_key(|(at, _)| *at));
         for (at, item) in waiting.iter().enumerate() {
             let gone = decision.dropped.iter().find(|(dead, _)| *dead == at).map(|(_, why)| *why);
@@ -334,13 +335,13 @@ proptest! {
                 if members.iter().any(|item| item.hints.isolated) {
                     prop_assert!(members.iter().all(|item| item.tenant == members[0].tenant));
                 }
-                // What nobody waits for runs where there is nothing else.
+                // Background items run only if there is nothing else.
                 let background = members[0].hints.background;
                 let same = |item: &Waiting<'_>| item.hints.background == background;
                 prop_assert!(members.iter().all(|item| same(item)));
                 let mut living = waiting.iter().enumerate().filter(|(at, _)| !dead(at));
                 prop_assert!(!background || living.all(|(_, item)| same(item)));
-                // Nobody who could run has an earlier turn than the head.
+                // No item that could run has an earlier virtual start than the first item.
                 for (at, item) in waiting.iter().enumerate() {
                     let held = matches!(item.planned, Planned::Until(until) if until > now);
                     if !dead(&at) && !held && same(item) {

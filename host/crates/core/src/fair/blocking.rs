@@ -1,4 +1,4 @@
-//! Drives a future from a thread: the blocking side of the semaphore, on a condition variable.
+//! Drives a future from a thread: the blocking side of the semaphore, built on a condition variable.
 
 use std::pin::pin;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -14,14 +14,14 @@ struct Parker {
 
 impl Wake for Parker {
     fn wake(self: Arc<Self>) {
-        // A flag, whole at every panic.
+        // The flag is consistent even if a thread panicked.
         *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.notify_one();
     }
 }
 
 impl Parker {
-    /// Sleeps until woken or `until`. Returns whether it was woken.
+    /// Sleeps until woken or until the time `until`. Returns whether it was woken.
     fn park(&self, until: Option<Instant>) -> bool {
         let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -42,7 +42,7 @@ impl Parker {
     }
 }
 
-/// Blocks the thread until the future is done; `None`: it was not by `until`, and is dropped.
+/// Blocks the thread until the future is ready; `None`: it was not ready by `until`, and is dropped.
 pub(super) fn block_on<F: Future>(future: F, until: Option<Instant>) -> Option<F::Output> {
     let parker = Arc::new(Parker::default());
     let waker = Waker::from(parker.clone());

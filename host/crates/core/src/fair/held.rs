@@ -1,16 +1,16 @@
-//! How much each client of a queue holds of what it waited for, and which waiting client holds the least.
+//! Number of permits that each client of a queue holds, and the waiting client that holds the fewest.
 //!
-//! Kept by the queue, since a client's place changes with its rank. Read by the semaphore for its extra permits.
+//! Kept by the queue, because a client's position changes with its rank. Read by the semaphore for its extra permits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Holdings by client; a client that holds nothing is not kept. `R`: the rank of a waiting client.
+/// Holdings by client; a client that holds nothing has no entry. `R`: the rank of a waiting client.
 #[derive(Debug)]
 pub(super) struct Held<K, R> {
     by_client: BTreeMap<K, usize>,
-    /// How many clients hold so much.
+    /// Number of clients by holding.
     counts: BTreeMap<usize, usize>,
-    /// The clients that wait, by what they hold, then by rank.
+    /// Waiting clients, by holding, then by rank.
     waiting: BTreeSet<(usize, R)>,
 }
 
@@ -25,17 +25,17 @@ impl<K: Ord + Clone, R: Ord> Held<K, R> {
         self.by_client.get(client).copied().unwrap_or_default()
     }
 
-    /// The client begins to wait.
+    /// Adds the client to the waiting ones.
     pub(super) fn enter(&mut self, client: &K, rank: R) {
         self.waiting.insert((self.of(client), rank));
     }
 
-    /// The client does not wait anymore.
+    /// Removes the client from the waiting ones.
     pub(super) fn leave(&mut self, client: &K, rank: R) {
         self.waiting.remove(&(self.of(client), rank));
     }
 
-    /// The client holds `held` from now on; `rank` where it waits.
+    /// Sets the holding of the client to `held`; `rank` where it waits.
     pub(super) fn set(&mut self, client: &K, held: usize, rank: Option<R>) {
         let before = self.of(client);
         if let Some(rank) = rank
@@ -61,7 +61,8 @@ impl<K: Ord + Clone, R: Ord> Held<K, R> {
         }
     }
 
-    /// The waiting client that holds least, if it holds nothing or would with one more still hold less than another client.
+    /// Returns the waiting client that holds the fewest, if it holds nothing, or with one more would still hold fewer
+    /// than another client.
     pub(super) fn behind(&self) -> Option<&R> {
         let most = self.counts.last_key_value().map_or(0, |(held, _)| *held);
         let (held, rank) = self.waiting.first()?;

@@ -1,11 +1,11 @@
 //! A start-time fair queue: items of several clients, taken out by the clients' shares.
 //!
-//! Between clients, the one that is earliest in virtual time goes first; between clients at the same time, the one that was
-//! served longest ago. Among a client's own items [`Order`] decides. Items belong to a [`Class`], and the caller of
-//! [`FairQueue::pop`] says which classes it takes: so work of one kind can be held back (opens while too many run), or go
-//! behind all other work (background), without a second queue.
+//! The client with the earliest virtual time is served first; at equal times, the client that was served longest ago.
+//! [`Order`] orders the items of one client. Items belong to a [`Class`], and the caller of [`FairQueue::pop`] names
+//! the classes that it takes. One queue can thus hold back one kind of work (opens while too many run) or put it behind
+//! all other work (background).
 //!
-//! Pure, without a lock. Called by [`FairSemaphore`](super::FairSemaphore), by the document pool and by admission.
+//! Pure, without a lock. Used by [`FairSemaphore`](super::FairSemaphore), by the document pool and by admission.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -19,22 +19,22 @@ pub const CLASSES: usize = 2;
 
 const ALL: [Class; CLASSES] = [0, 1];
 
-/// A kind of items, below [`CLASSES`] (a greater number counts as the last class).
+/// Class of an item, below [`CLASSES`] (a greater number counts as the last class).
 pub type Class = usize;
 
-/// An item's place among the items of its own client.
+/// Position of an item among the items of its client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// Behind earlier ones of this kind, before all others.
+    /// Before all items of other orders, behind earlier `First` items.
     First,
     /// In order of arrival.
     #[default]
     Arrival,
-    /// Behind up to so many items that arrive later, and no more: the bound keeps it from being overtaken forever.
+    /// Behind up to this many items that arrive later. The bound prevents starvation.
     Behind(u32),
 }
 
-/// Where an item waits; cancels it. Does not keep it waiting.
+/// Position of a waiting item, used to cancel it. Dropping the ticket does not cancel the item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket<K = TenantName> {
     client: K,
@@ -42,7 +42,7 @@ pub struct Ticket<K = TenantName> {
     position: Position,
 }
 
-/// What a client was charged for an item; refunds it.
+/// The charge of a client for an item; used to refund it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Charge<K = TenantName> {
     /// The client.
@@ -53,16 +53,16 @@ pub struct Charge<K = TenantName> {
     pub cost_ms: f64,
 }
 
-/// An item taken out, and its charge.
+/// An item that was taken out of the queue, and its charge.
 #[derive(Debug)]
 pub struct Popped<K, T> {
-    /// Already laid on the client.
+    /// Charge that was already applied to the client.
     pub charge: Charge<K>,
     /// The item.
     pub item: T,
 }
 
-/// Among a client's items: those that go first, then by place, then by arrival. The last number names the item.
+/// Order among a client's items: `First` items, then by position, then by arrival. `number` identifies the item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Position {
     later: bool,
@@ -70,7 +70,7 @@ struct Position {
     number: u64,
 }
 
-/// Among clients: by virtual time, then by when it was served last or began to wait.
+/// Order among clients: by virtual time, then by the time at which the client was served last or began to wait.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank<K> {
     start: Tag,
@@ -90,22 +90,22 @@ struct Entry<T> {
 struct Client<T> {
     start: Tag,
     since: u64,
-    /// Items that it has pushed since it began to wait.
+    /// Number of items pushed since the client began to wait.
     pushed: u64,
     items: [BTreeMap<Position, Entry<T>>; CLASSES],
 }
 
-/// The queue. Every operation takes `O(log n)` amortized, of clients and items that wait; [`FairQueue::pop_where`] adds one
-/// such step for each client that it skips.
+/// Queue of items in fair order. Every operation takes `O(log n)` amortized in the number of waiting clients and items;
+/// [`FairQueue::pop_where`] adds one such step for each client that it skips.
 #[derive(Debug)]
 pub struct FairQueue<K, T> {
     shares: Shares<K>,
     clients: BTreeMap<K, Client<T>>,
-    /// The clients that have items of each class.
+    /// Clients with items, by class.
     ranks: [BTreeSet<Rank<K>>; CLASSES],
     held: Held<K, Rank<K>>,
     len: usize,
-    /// Rising; names items and orders clients.
+    /// Increasing counter; identifies items and orders clients.
     number: u64,
 }
 
@@ -116,7 +116,7 @@ impl<K, T> Default for FairQueue<K, T> {
 }
 
 impl<K, T> FairQueue<K, T> {
-    /// An empty queue with these clocks.
+    /// Creates an empty queue with these clocks.
     pub fn with_shares(shares: Shares<K>) -> Self {
         Self {
             shares,
@@ -128,19 +128,19 @@ impl<K, T> FairQueue<K, T> {
         }
     }
 
-    /// Items that wait.
+    /// Returns the number of waiting items.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nothing waits.
+    /// Returns whether no item waits.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 }
 
 impl<K: Ord + Clone, T> FairQueue<K, T> {
-    /// Adds an item with its expected cost. The charge is laid when the item is taken out.
+    /// Adds an item with its expected cost. The client is charged when the item is taken out.
     pub fn push(&mut self, charge: Charge<K>, class: Class, order: Order, item: T) -> Ticket<K> {
         let Charge { client: key, weight, cost_ms } = charge;
         let class = class.min(CLASSES - 1);
@@ -154,7 +154,7 @@ impl<K: Ord + Clone, T> FairQueue<K, T> {
         client.pushed += 1;
         let at = match order {
             Order::First | Order::Arrival => client.pushed,
-            // At the place of the first that does not overtake it, and before that one by its number.
+            // At the position of the first item that must not overtake it, and before that item by its number.
             Order::Behind(most) => client.pushed.saturating_add(u64::from(most)).saturating_add(1),
         };
         let position = Position { later: order != Order::First, at, number: self.number };
@@ -180,8 +180,8 @@ impl<K: Ord + Clone, T> FairQueue<K, T> {
         self.pop_where(classes, |_, _| true)
     }
 
-    /// Takes out the first item, in fair order and at most one a client, that `accept` accepts. A skipped client keeps its
-    /// position.
+    /// Takes out the first item, in fair order and at most one per client, that `accept` accepts. A skipped client
+    /// keeps its position.
     pub fn pop_where(
         &mut self,
         classes: &[Class],
@@ -207,20 +207,20 @@ impl<K: Ord + Clone, T> FairQueue<K, T> {
         client.items.get(class)?.get(&position).map(|entry| &entry.item)
     }
 
-    /// Takes out an item of the client that [holds](Self::hold) least, and charges it: only if the client holds nothing, or
-    /// would with one more still hold less than another client.
+    /// Takes out and charges an item of the client that [holds](Self::hold) the least, but only if that client holds
+    /// nothing, or with one more would still hold less than another client.
     pub fn pop_behind(&mut self) -> Option<Popped<K, T>> {
         let key = self.held.behind()?.client.clone();
         let (class, position) = self.clients.get(&key)?.first(&ALL)?;
         self.serve(Ticket { client: key, class, position })
     }
 
-    /// Notes that the client holds `more` of what it waited for.
+    /// Records that the client holds `more` permits.
     pub fn hold(&mut self, client: &K, more: usize) {
         self.set_held(client, self.held.of(client).saturating_add(more));
     }
 
-    /// Notes that the client has given `less` of it back.
+    /// Records that the client returned `less` permits.
     pub fn release(&mut self, client: &K, less: usize) {
         self.set_held(client, self.held.of(client).saturating_sub(less));
     }
@@ -236,12 +236,12 @@ impl<K: Ord + Clone, T> FairQueue<K, T> {
         client.items.get_mut(ticket.class)?.get_mut(&ticket.position).map(|entry| &mut entry.item)
     }
 
-    /// Takes an item out that is not wanted anymore; its client pays nothing. `None`: it does not wait anymore.
+    /// Cancels an item without a charge. `None`: it does not wait anymore.
     pub fn cancel(&mut self, ticket: &Ticket<K>) -> Option<T> {
         self.remove(ticket).map(|entry| entry.item)
     }
 
-    /// Takes everything out, uncharged.
+    /// Takes out all items, uncharged.
     pub fn drain(&mut self) -> Vec<T> {
         let clients = std::mem::take(&mut self.clients);
         self.ranks = Default::default();
@@ -264,26 +264,26 @@ impl<K: Ord + Clone, T> FairQueue<K, T> {
         self.correct(&charge.client, charge.weight, -charge.cost_ms);
     }
 
-    /// Ends a busy period, see [`Shares::rest`]. The caller knows that nothing runs; nothing happens while something waits.
+    /// Ends a busy period, see [`Shares::rest`]. The caller ensures that nothing runs. Has no effect while items wait.
     pub fn rest(&mut self) {
         if self.is_empty() {
             self.shares.rest();
         }
     }
 
-    /// The virtual clocks.
+    /// Returns the virtual clocks.
     pub fn shares(&self) -> &Shares<K> {
         &self.shares
     }
 
-    /// The first client behind `after` with items of these classes.
+    /// Returns the first client behind `after` with items of these classes.
     fn next_rank(&self, after: Option<&Rank<K>>, classes: &[Class]) -> Option<&Rank<K>> {
         let from = after.map_or(Unbounded, Excluded);
         let ranks = classes.iter().filter_map(|class| self.ranks.get(*class));
         ranks.filter_map(|ranks| ranks.range((from, Unbounded)).next()).min()
     }
 
-    /// Takes an item out, charged.
+    /// Takes out an item and charges its client.
     fn serve(&mut self, ticket: Ticket<K>) -> Option<Popped<K, T>> {
         let Entry { weight, cost_ms, item } = self.remove(&ticket)?;
         let client = ticket.client;
@@ -311,7 +311,7 @@ impl<K: Ord + Clone, T> FairQueue<K, T> {
         Some(entry)
     }
 
-    /// Puts a waiting client where its clock says; `served`: behind others at the same time.
+    /// Moves a waiting client to the position of its clock; `served`: behind other clients at the same time.
     fn move_client(&mut self, key: &K, served: bool) {
         let Some(client) = self.clients.get_mut(key) else { return };
         let before = client.rank(key);
@@ -337,7 +337,7 @@ impl<T> Client<T> {
         Rank { start: self.start, since: self.since, client: key.clone() }
     }
 
-    /// Its next item of these classes.
+    /// Returns the next item of these classes.
     fn first(&self, classes: &[Class]) -> Option<(Class, Position)> {
         let heads = classes.iter().filter_map(|class| {
             let (position, _) = self.items.get(*class)?.first_key_value()?;

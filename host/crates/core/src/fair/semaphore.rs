@@ -1,11 +1,11 @@
-//! A counting semaphore whose permits go to clients by their shares.
+//! A counting semaphore that grants permits to clients by their shares.
 //!
-//! Owns the permits and the queue in front of them. A request that needs several permits is not overtaken by smaller ones
-//! behind it. A released permit is granted before the lock is given up, and the waiter is woken after it; a waiter that goes
-//! away with a permit granted gives it to the next one, and its client is refunded: so no wake-up is lost.
+//! Owns the permits and the queue in front of them. A request for several permits is not overtaken by smaller requests
+//! behind it. A released permit is granted before the lock is released, and the waiter is woken afterwards. A waiter
+//! that is dropped with a granted permit passes it to the next one, and its client is refunded: no wake-up is lost.
 //!
-//! *Extra permits* go beyond the bound to a client that holds fewer than another one would still hold: without them a client
-//! that arrives waits for permits of the client that filled the semaphore before.
+//! *Extra permits* exceed the limit for a client that holds fewer permits than another one would still hold. Without
+//! them a new client would wait for permits of the client that filled the semaphore before.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,28 +19,28 @@ use super::queue::{Charge, FairQueue, Order, Ticket};
 use super::shares::Shares;
 use crate::id::TenantName;
 
-/// All requests of a semaphore are of one class.
+/// All requests of a semaphore have one class.
 const CLASS: [usize; 1] = [0];
 
 /// A request for permits.
 #[derive(Clone, Debug)]
 pub struct Request<K = TenantName> {
-    /// On whose account, at what weight, at what expected cost.
+    /// Account, weight and expected cost.
     pub charge: Charge<K>,
-    /// How many; more than there are counts as all of them.
+    /// Number of permits; more than the total counts as the total.
     pub permits: usize,
-    /// Its place among the client's own requests.
+    /// Position among the client's own requests.
     pub order: Order,
 }
 
 impl<K> Request<K> {
-    /// One permit, in order of arrival.
+    /// Creates a request for one permit, in order of arrival.
     pub fn one(client: K, weight: u32, cost_ms: f64) -> Self {
         Self { charge: Charge { client, weight, cost_ms }, permits: 1, order: Order::Arrival }
     }
 }
 
-/// The semaphore. Clones share it.
+/// A fair counting semaphore. Clones share the permits.
 pub struct FairSemaphore<K = TenantName>(Arc<Inner<K>>);
 
 struct Inner<K> {
@@ -52,7 +52,7 @@ struct Inner<K> {
 struct State<K> {
     queue: FairQueue<K, Waiter>,
     taken: usize,
-    /// Granted and not yet picked up, by number of the request.
+    /// Permits granted and not yet picked up, by number of the request.
     granted: BTreeMap<u64, (Charge<K>, usize)>,
     requests: u64,
 }
@@ -63,7 +63,7 @@ struct Waiter {
     waker: Waker,
 }
 
-/// Permits of a client; dropping them passes them on.
+/// Permits of a client; dropping them releases them to the next request.
 pub struct Permit<K: Ord + Clone = TenantName> {
     semaphore: FairSemaphore<K>,
     charge: Charge<K>,
@@ -72,8 +72,8 @@ pub struct Permit<K: Ord + Clone = TenantName> {
 
 /// The future of [`FairSemaphore::acquire`].
 ///
-/// It stands in line from its first poll on. Dropping it withdraws the request, or passes a permit on that was granted and
-/// not picked up, and refunds the client.
+/// It enters the queue at its first poll. Dropping it withdraws the request; a permit that was granted and not picked
+/// up goes to the next request, and the client is refunded.
 #[must_use = "futures do nothing unless polled"]
 pub struct Acquire<K: Ord + Clone = TenantName> {
     semaphore: FairSemaphore<K>,
@@ -93,34 +93,34 @@ impl<K> Clone for FairSemaphore<K> {
 }
 
 impl<K: Ord + Clone> FairSemaphore<K> {
-    /// A semaphore with `total` permits (at least 1).
+    /// Creates a semaphore with `total` permits (at least 1).
     pub fn new(total: usize) -> Self {
         Self::with_extra(total, 0)
     }
 
-    /// A semaphore with `total` permits (at least 1) and up to `extra` beyond them, see above.
+    /// Creates a semaphore with `total` permits (at least 1) and up to `extra` beyond them, see the module.
     pub fn with_extra(total: usize, extra: usize) -> Self {
         Self::with_shares(total, extra, Shares::default())
     }
 
-    /// The same with these clocks.
+    /// Creates a semaphore with extra permits and these clocks.
     pub fn with_shares(total: usize, extra: usize, shares: Shares<K>) -> Self {
         let state =
             State { queue: FairQueue::with_shares(shares), taken: 0, granted: BTreeMap::new(), requests: 0 };
         Self(Arc::new(Inner { total: total.max(1), extra, state: Mutex::new(state) }))
     }
 
-    /// Waits for permits. Cancel-safe: put it under any timeout.
+    /// Waits for permits. Cancel-safe: works under any timeout.
     pub fn acquire(&self, request: Request<K>) -> Acquire<K> {
         Acquire { semaphore: self.clone(), place: Place::Asking(request) }
     }
 
-    /// Blocks the thread until there are permits; `None`: there were none by `until`.
+    /// Blocks the thread until the permits are granted; `None`: they were not by `until`.
     pub fn acquire_blocking(&self, request: Request<K>, until: Option<Instant>) -> Option<Permit<K>> {
         block_on(self.acquire(request), until)
     }
 
-    /// Takes permits that nobody waits for, if there are so many.
+    /// Takes permits if enough are free and no request waits.
     pub fn try_acquire(&self, request: Request<K>) -> Option<Permit<K>> {
         let Request { charge, permits, .. } = request;
         let permits = permits.min(self.0.total);
@@ -128,7 +128,7 @@ impl<K: Ord + Clone> FairSemaphore<K> {
         if !state.queue.is_empty() || state.taken + permits > self.0.total {
             return None;
         }
-        // Through the queue, which is empty, so that the client is charged like any other.
+        // Passes through the empty queue, so that the client is charged like any other.
         let waiter = Waiter { number: 0, permits, waker: Waker::noop().clone() };
         state.queue.push(charge, 0, Order::Arrival, waiter);
         let popped = state.queue.pop(&CLASS)?;
@@ -136,17 +136,17 @@ impl<K: Ord + Clone> FairSemaphore<K> {
         Some(Permit { semaphore: self.clone(), charge: popped.charge, permits })
     }
 
-    /// Permits without the extra ones.
+    /// Returns the number of permits without the extra ones.
     pub fn total(&self) -> usize {
         self.0.total
     }
 
-    /// Permits that are taken now, extra ones included.
+    /// Returns the number of permits in use, extra ones included.
     pub fn taken(&self) -> usize {
         self.lock().taken
     }
 
-    /// Requests that wait now.
+    /// Returns the number of waiting requests.
     pub fn waiting(&self) -> usize {
         self.lock().queue.len()
     }
@@ -157,11 +157,11 @@ impl<K: Ord + Clone> FairSemaphore<K> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<K>> {
-        // Nothing panics while it is held, so a poisoned lock holds a sound state.
+        // Nothing panics while the lock is held, so a poisoned lock holds a consistent state.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Grants what can be granted, then gives up the lock and wakes the waiters: a waker may run anything.
+    /// Grants all requests that fit, then releases the lock and wakes the waiters: a waker may run any code.
     fn grant(&self, mut state: MutexGuard<'_, State<K>>) {
         let mut wakers = Vec::new();
         while let Some(waker) = state.grant_one(self.0.total, self.0.extra) {
@@ -176,12 +176,12 @@ impl<K: Ord + Clone> FairSemaphore<K> {
 }
 
 impl<K: Ord + Clone> State<K> {
-    /// Grants the next request; `None`: there is none, or no permits for it.
+    /// Grants the next request; `None`: no request waits, or too few permits are free.
     fn grant_one(&mut self, total: usize, extra: usize) -> Option<Waker> {
         let popped = if self.taken + self.queue.peek(&CLASS)?.permits <= total {
             self.queue.pop(&CLASS)?
         } else {
-            // Without extra permits nothing overtakes the request that does not fit.
+            // Without extra permits no request overtakes the one that does not fit.
             let wanted = self.queue.peek_behind().filter(|_| extra > 0)?.permits;
             if self.taken + wanted > total.saturating_add(extra) {
                 return None;
@@ -206,19 +206,19 @@ impl<K: Ord + Clone> State<K> {
 }
 
 impl<K: Ord + Clone> Acquire<K> {
-    /// The permits, if they were granted.
+    /// Returns the permits if they were granted.
     fn pick_up(&self, state: &mut State<K>, number: u64) -> Option<Permit<K>> {
         let (charge, permits) = state.granted.remove(&number)?;
         Some(Permit { semaphore: self.semaphore.clone(), charge, permits })
     }
 
-    /// Stands in line.
+    /// Enters the queue.
     fn ask(&self, request: Request<K>) -> (u64, Ticket<K>) {
         let mut state = self.semaphore.lock();
         state.requests += 1;
         let Request { charge, permits, order } = request;
         let permits = permits.min(self.semaphore.0.total);
-        // The caller looks for its permit at once, and only then leaves its waker.
+        // The caller checks for its permit at once and registers its waker afterwards.
         let waiter = Waiter { number: state.requests, permits, waker: Waker::noop().clone() };
         let place = (state.requests, state.queue.push(charge, 0, order, waiter));
         self.semaphore.grant(state);
@@ -226,7 +226,7 @@ impl<K: Ord + Clone> Acquire<K> {
     }
 }
 
-// Nothing in it is pinned.
+// No field is pinned.
 impl<K: Ord + Clone> Unpin for Acquire<K> {}
 
 impl<K: Ord + Clone> Future for Acquire<K> {
@@ -237,7 +237,7 @@ impl<K: Ord + Clone> Future for Acquire<K> {
         let (number, ticket) = match std::mem::replace(&mut this.place, Place::Done) {
             Place::Asking(request) => this.ask(request),
             Place::Waiting(number, ticket) => (number, ticket),
-            // Polled after it was done.
+            // Polled after completion.
             Place::Done => return Poll::Pending,
         };
         let mut state = this.semaphore.lock();
@@ -247,7 +247,7 @@ impl<K: Ord + Clone> Future for Acquire<K> {
         let waker = cx.waker().clone();
         let before = state.queue.get_mut(&ticket).map(|waiter| std::mem::replace(&mut waiter.waker, waker));
         drop(state);
-        // Outside of the lock: dropping a waker may run anything.
+        // Outside of the lock: dropping a waker may run any code.
         drop(before);
         this.place = Place::Waiting(number, ticket);
         Poll::Pending
@@ -266,24 +266,24 @@ impl<K: Ord + Clone> Drop for Acquire<K> {
             }
             None => state.queue.cancel(ticket),
         };
-        // It may have stood in the way of smaller requests, too.
+        // The dropped request may have blocked smaller ones.
         self.semaphore.grant(state);
         drop(waiter);
     }
 }
 
 impl<K: Ord + Clone> Permit<K> {
-    /// On whose account it goes, and what was charged when it was granted.
+    /// Returns the account and the charge of the grant.
     pub fn charge(&self) -> &Charge<K> {
         &self.charge
     }
 
-    /// The semaphore that it is of.
+    /// Returns the semaphore of the permits.
     pub fn semaphore(&self) -> &FairSemaphore<K> {
         &self.semaphore
     }
 
-    /// Charges the client `more_ms` on top, or refunds it where that is negative.
+    /// Charges the client `more_ms` more, or refunds it where that is negative.
     pub fn correct(&self, more_ms: f64) {
         self.semaphore.correct(&self.charge.client, self.charge.weight, more_ms);
     }

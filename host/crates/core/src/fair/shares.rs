@@ -1,28 +1,28 @@
 //! The virtual clock of start-time fair queueing, with one tag per client.
 //!
-//! A client's next item starts, in virtual time, where its last one finished, whichever item that turns out to be. So a
-//! client may reorder its own items without gaining on others. Virtual time is the start tag of the item served last; a
-//! client that was idle starts behind it by a bounded credit, and cannot save up more than that.
+//! A client's next item starts, in virtual time, where its last one finished, whichever item comes next. A client may
+//! therefore reorder its own items without an advantage over other clients. Virtual time is the start tag of the item
+//! served last. A client that was idle starts behind it by a bounded credit, and cannot save more than that.
 //!
-//! Pure. Called by [`FairQueue`](super::FairQueue), and directly by schedulers that choose among waiting items by more than
-//! the share (the lanes and the core scheduler of `inference`).
+//! Pure. Called by [`FairQueue`](super::FairQueue), and directly by schedulers that choose among waiting items by more
+//! criteria than the share (the lanes and the core scheduler of `inference`).
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::TenantName;
 
-/// Least weight: a client of weight 0 would never be served.
+/// Smallest weight: a client of weight 0 would never be served.
 const WEIGHT_MIN: u32 = 1;
-/// Greatest cost of one charge, in milliseconds (some eleven days): a wrong estimate delays a client, but not forever, and
-/// virtual time stays a number.
+/// Largest cost of one charge, in milliseconds (about eleven days): a wrong estimate delays a client for a bounded
+/// time, and virtual time stays finite.
 const COST_MS_MAX: f64 = 1e9;
 
-/// How far behind virtual time a client may start that had less than its share before: 2 s of work at a weight of 100, a
-/// handful of pages that arrive at once. Without it a page now and then, which is a burst of runs, would alternate with
-/// every tenant that floods the queue, and take as many times longer as there are such tenants; with it the page goes
-/// first. Over any time no client gets more than this beyond its share. (Borrowed virtual time: K. Duda, D. Cheriton,
-/// "Borrowed-Virtual-Time scheduling", SOSP 1999.)
+/// Largest distance behind virtual time at which a client with unused share may start: 2 s of work at a weight of 100,
+/// a handful of pages that arrive at once. Without it an occasional page, which is a burst of runs, would alternate
+/// with every tenant that floods the queue, and take as many times longer as there are such tenants; with it the page
+/// goes first. Over any time no client gets more than this beyond its share. (Borrowed virtual time: K. Duda, D.
+/// Cheriton, "Borrowed-Virtual-Time scheduling", SOSP 1999.)
 pub const CREDIT: f64 = 20.0;
 
 /// A point in virtual time, ordered.
@@ -49,14 +49,14 @@ impl PartialEq for Tag {
 
 impl Eq for Tag {}
 
-/// The virtual clocks of clients. Every operation takes `O(log n)` amortized; `n` is bounded by the clients that were
-/// served lately.
+/// The virtual clocks of clients. Every operation takes `O(log n)` amortized; `n` is bounded by the number of recently
+/// served clients.
 #[derive(Clone, Debug)]
 pub struct Shares<K = TenantName> {
     credit: f64,
-    /// Virtual time: the greatest start tag that was served.
+    /// Virtual time: the largest start tag that was served.
     now: f64,
-    /// Where each client's next item starts; a client whose tag is not above the earliest possible start is not kept.
+    /// Start of each client's next item. A client whose tag is not above the earliest possible start has no entry.
     next_start: BTreeMap<K, f64>,
     /// The same by tag, to find the earliest and the latest.
     by_start: BTreeSet<(Tag, K)>,
@@ -69,7 +69,7 @@ impl<K> Default for Shares<K> {
 }
 
 impl<K> Shares<K> {
-    /// Clocks whose clients may start behind virtual time by at most `credit` (milliseconds at weight 1).
+    /// Creates clocks whose clients may start behind virtual time by at most `credit` (milliseconds at weight 1).
     pub fn with_credit(credit: f64) -> Self {
         Self { credit: credit.max(0.0), now: 0.0, next_start: BTreeMap::new(), by_start: BTreeSet::new() }
     }
@@ -81,35 +81,36 @@ impl<K> Shares<K> {
 }
 
 impl<K: Ord + Clone> Shares<K> {
-    /// Returns the virtual start of the client's next item; the least one among the waiting clients is served first.
+    /// Returns the virtual start of the client's next item; the waiting client with the smallest one is served first.
     pub fn start_of(&self, client: &K) -> f64 {
         let earliest = self.now - self.credit;
         self.next_start.get(client).copied().unwrap_or(earliest).max(earliest)
     }
 
-    /// Charges the client `cost_ms` of work. The weight divides the charge: twice the weight, half the charge.
+    /// Charges the client `cost_ms` of work, divided by the weight.
     pub fn charge(&mut self, client: &K, weight: u32, cost_ms: f64) {
         self.set(client, self.start_of(client) + price(weight, cost_ms));
     }
 
-    /// Corrects an earlier charge by `more_ms`, which is negative where the item cost less or was cancelled. An item whose
-    /// length becomes known while it runs finishes where it turns out to (P. Goyal, X. Guo, H. M. Vin, "A Hierarchical CPU
-    /// Scheduler for Multimedia Operating Systems", OSDI 1996). A refund never leads beyond the credit.
+    /// Corrects an earlier charge by `more_ms`, which is negative where the item cost less or was cancelled. The finish
+    /// tag of an item whose length becomes known while it runs moves accordingly (P. Goyal, X. Guo, H. M. Vin, "A
+    /// Hierarchical CPU Scheduler for Multimedia Operating Systems", OSDI 1996). A refund is limited by the credit.
     pub fn correct(&mut self, client: &K, weight: u32, more_ms: f64) {
         let change = price(weight, more_ms.abs()).copysign(more_ms);
         self.set(client, self.start_of(client) + change);
     }
 
-    /// Moves virtual time to the start of the client's item that is served now; call it before its charge.
+    /// Moves virtual time to the start of the client's item that is served now; call it before the charge.
     pub fn serve(&mut self, client: &K) {
-        // A client that is served on credit does not turn time back.
+        // A client that is served on credit does not move virtual time backward.
         self.now = self.start_of(client).max(self.now);
         self.forget();
     }
 
-    /// Ends a busy period: nothing waits and nothing runs. Virtual time moves to where the last client finished. No client
-    /// is behind for what was served before, except for the credit: a resource rests now and then in any flood, and the
-    /// client that floods it must not come out of each rest with as much credit as clients that hardly use it.
+    /// Ends a busy period: nothing waits and nothing runs. Virtual time moves to the finish of the last client. All
+    /// clients lose their backlog from earlier service, except for the credit: even under a flood the resource is idle
+    /// now and then, and the flooding client must not leave each idle period with as much credit as clients that hardly
+    /// use the resource.
     pub fn rest(&mut self) {
         if let Some((Tag(latest), _)) = self.by_start.last() {
             self.now = self.now.max(*latest);
@@ -117,7 +118,7 @@ impl<K: Ord + Clone> Shares<K> {
         self.forget();
     }
 
-    /// Number of clients that are kept.
+    /// Returns the number of clients with an entry.
     #[cfg(test)]
     fn len(&self) -> usize {
         self.next_start.len()
@@ -131,7 +132,8 @@ impl<K: Ord + Clone> Shares<K> {
         self.by_start.insert((Tag(start), client.clone()));
     }
 
-    /// Drops the clients that could not start earlier anyway. Each was inserted by a charge, so this is constant per charge.
+    /// Drops the clients that could not start earlier anyway. Each was inserted by a charge, so this is amortized
+    /// constant per charge.
     fn forget(&mut self) {
         let earliest = self.now - self.credit;
         while let Some((Tag(start), _)) = self.by_start.first() {
@@ -145,15 +147,15 @@ impl<K: Ord + Clone> Shares<K> {
     }
 }
 
-/// Returns what `cost_ms` costs in virtual time at that weight.
+/// Returns the virtual time of `cost_ms` of work at that weight.
 pub fn price(weight: u32, cost_ms: f64) -> f64 {
-    // A NaN is not above 0.
+    // NaN is not above 0.
     let cost_ms = if cost_ms > 0.0 { cost_ms.min(COST_MS_MAX) } else { 0.0 };
     cost_ms / f64::from(weight.max(WEIGHT_MIN))
 }
 
-/// Returns Jain's index of fairness (R. Jain, D. Chiu, W. Hawe, 1984) over what each got relative to its weight: 1 where all got
-/// the same, 1/n where one got everything.
+/// Returns Jain's index of fairness (R. Jain, D. Chiu, W. Hawe, 1984) over service relative to weight: 1 where all
+/// clients got the same, 1/n where one client got everything.
 pub fn jain(shares: &[f64]) -> f64 {
     let sum: f64 = shares.iter().sum();
     let squares: f64 = shares.iter().map(|share| share * share).sum();
@@ -168,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    /// Serves clients that always wait, for `served_ms`; returns the time of each.
+    /// Serves clients that always wait, for `served_ms`; returns the service time of each.
     fn backlogged(tenants: &[(&str, u32, f64)], served_ms: f64) -> Vec<f64> {
         let names: Vec<TenantName> = tenants.iter().map(|(name, ..)| (*name).into()).collect();
         let (mut shares, mut got, mut clock) =
@@ -192,7 +194,7 @@ mod tests {
         assert!(jain(&got) > 0.999, "{got:?}");
     }
 
-    /// Every item is charged the same at first, and its real cost afterwards.
+    /// Every item is charged the same at first, and corrected to its real cost afterwards.
     #[test]
     fn a_wrong_charge_is_corrected_either_way() {
         let names: [TenantName; 2] = ["letters".into(), "posters".into()];
@@ -206,7 +208,7 @@ mod tests {
             got[next] += cost;
         }
         assert!(jain(&got) > 0.99, "{got:?}");
-        // A refund ends at the credit.
+        // A refund is limited by the credit.
         shares.correct(&names[0], 100, -1e9);
         assert!(shares.start_of(&names[0]) >= shares.now - CREDIT);
     }
@@ -225,12 +227,13 @@ mod tests {
             shares.serve(&a);
             shares.charge(&a, 1, 10.0);
         }
-        // B comes late: it is next, with its credit, however long it was idle.
+        // B arrives late: it is next, with its credit, however long it was idle.
         assert!(shares.start_of(&b) < shares.start_of(&a));
         assert!(shares.start_of(&a) - shares.start_of(&b) <= 10.0 + CREDIT);
     }
 
-    /// A tenant that floods the queue, and one with an occasional page: counts the flood's runs between those of the page.
+    /// A tenant that floods the queue, and one with an occasional page: counts the runs of the flood between those of
+    /// the page.
     #[test]
     fn an_occasional_page_goes_first() {
         let (flood, page): (TenantName, TenantName) = ("flood".into(), "page".into());
@@ -243,7 +246,7 @@ mod tests {
             first
         };
         for _ in 0..3 {
-            // 3 s of the flood alone, with rests in between, then a page of 20 runs of 20 ms: 400 ms.
+            // 3 s of the flood alone, with idle periods in between, then a page of 20 runs of 20 ms: 400 ms.
             for run in 0..150 {
                 assert!(!turn(&mut shares, 20.0, false));
                 if run % 7 == 6 {
@@ -256,7 +259,7 @@ mod tests {
             }
             assert!(others <= 1, "{others} runs in between");
         }
-        // A page client that always waits is served in turn.
+        // A page client that always waits alternates with the flood.
         let served = (0..1000).filter(|_| turn(&mut shares, 20.0, true)).count();
         assert!((490..=540).contains(&served), "{served}");
     }
@@ -294,7 +297,8 @@ mod tests {
     }
 
     proptest! {
-        /// Virtual time never goes backward, no client starts further behind it than its credit, and both indexes agree.
+        /// Virtual time never moves backward, no client starts further behind it than its credit, and both indexes
+        /// agree.
         #[test]
         fn virtual_time_is_monotonic_and_credit_is_bounded(
             credit in 0.0..100.0_f64,

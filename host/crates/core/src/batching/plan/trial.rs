@@ -1,27 +1,27 @@
-//! Questions that a deploy puts to a program before anything depends on it.
+//! Questions that a deploy asks a batching policy before lanes depend on it.
 //!
-//! They are of the kinds that lanes ask, the largest included: a program that cannot answer them would be given up within
-//! its first moments under load, where nobody looks. Called by the platform's rehearsal.
+//! They are of the kinds that lanes ask, the largest included: a policy that cannot answer them would be disabled soon
+//! after it gets real load, and its author would not notice. Called by the `smoke_test` stage of the deploy pipeline.
 
 use std::time::{Duration, Instant};
 
 use super::{ITEMS_MAX, PlanItem, Planner, Question, accept};
 
-/// How often a question is put before its answer counts as wrong: one late answer may be the machine's doing.
+/// Number of tries for each question: a single late answer may be caused by load on the machine.
 const TRIES: usize = 3;
-/// Rows of one run in these questions.
+/// Largest number of rows of one run in these questions.
 const ROWS_MAX: u32 = 16;
-/// Of an item in these questions: far more than any answer may wait.
+/// Time left of an item in these questions: far more than any answer may wait.
 const LEFT: Duration = Duration::from_secs(20);
 
-/// Asks; names the first question that got no usable answer in three tries.
+/// Asks every question; returns the name of the first one without a usable answer in three tries.
 pub fn trial(planner: &dyn Planner, now: Instant) -> Result<(), &'static str> {
     let full = u64::from(ROWS_MAX) + 4;
     let questions = [
         ("one waiting run", question(now, 1, 1)),
         ("waiting runs of three widths", question(now, 12, 3)),
         ("more waiting runs of one width than a run has rows", question(now, full, 1)),
-        ("as many waiting runs as a program is ever shown", question(now, ITEMS_MAX as u64, 8)),
+        ("the largest number of waiting runs in a question", question(now, ITEMS_MAX as u64, 8)),
     ];
     for (name, question) in &questions {
         let sound = |_: &usize| {
@@ -40,18 +40,18 @@ pub fn trial(planner: &dyn Planner, now: Instant) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// `count` items of one row each, in turn of so many widths.
+/// Returns a question with `count` items of one row each, spread over `widths` widths.
 fn question(now: Instant, count: u64, widths: u32) -> Question {
     let items: Vec<PlanItem> = (1..=count)
         .map(|id| {
             let bucket = u32::try_from(id).unwrap_or(0) % widths;
-            // The first has waited longest.
+            // The first item has waited longest.
             let waited = Duration::from_micros(100 * (count - id));
             PlanItem { id, bucket, width: 320 * (bucket + 1), rows: 1, waited, left: LEFT - waited }
         })
         .collect();
     Question {
-        model: "rehearsal".into(),
+        model: "smoke_test".into(),
         rows_max: ROWS_MAX,
         rows_max_of: vec![ROWS_MAX; items.len()],
         items,
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
     use crate::batching::plan::{InvalidPlan, Plan};
 
-    /// Answers through a function of the question and of how many there were before.
+    /// Answers with a function of the question and of the number of questions before it.
     struct Scripted<F>(F, AtomicUsize, AtomicUsize);
 
     impl<F> std::fmt::Debug for Scripted<F> {
@@ -104,12 +104,12 @@ mod tests {
         let wait = |ms| Some(Plan::Wait(Duration::from_millis(ms)));
         assert_eq!(outcome(move |question, _| Some(oldest(question))), (Ok(()), 4, 0));
         assert_eq!(outcome(move |_, _| wait(5)), (Ok(()), 4, 0));
-        // Late once a question.
+        // The first try of each question is late.
         assert_eq!(outcome(move |q, n| (n % 2 == 1).then(|| oldest(q))), (Ok(()), 8, 0));
         assert_eq!(outcome(|_, _| None), (Err("one waiting run"), 3, 0));
         assert_eq!(outcome(move |q, _| Some(all(q))), (Err("waiting runs of three widths"), 4, 3));
         assert_eq!(outcome(move |_, _| wait(60_000)), (Err("one waiting run"), 3, 3));
         let few = move |q: &Question, n: usize| if q.items.len() < 100 { wait(n as u64 + 1) } else { None };
-        assert_eq!(outcome(few).0, Err("as many waiting runs as a program is ever shown"));
+        assert_eq!(outcome(few).0, Err("the largest number of waiting runs in a question"));
     }
 }

@@ -21,7 +21,7 @@ fn items(queue: &mut FairQueue<u32, u32>) -> Vec<u32> {
 }
 
 proptest! {
-    /// While every client waits, what a client got differs from its share by less than one of its own items.
+    /// While every client waits, a client's service differs from its share by less than one of its own items.
     #[test]
     fn a_share_is_within_one_item_of_its_weight(
         clients in vec((1..100_u32, 1.0..500.0_f64), 1..8),
@@ -89,7 +89,7 @@ proptest! {
         prop_assert!((queue.shares().start_of(&0) - before.max(floor)).abs() < 1e-6);
     }
 
-    /// Against a model that looks at everything: every pop takes the client that is earliest, nothing is lost or doubled.
+    /// Compares with a model that scans everything: every pop takes the earliest client; no item is lost or doubled.
     #[test]
     fn it_agrees_with_a_model_that_scans_everything(
         acts in vec((0..6_u8, 0..5_u32, 0..2_usize, 1..4_u32, 0.0..50.0_f64), 1..300),
@@ -210,7 +210,7 @@ fn a_class_can_be_held_back() {
     assert_eq!(pop(&[0]), Some(10));
     assert_eq!(pop(&[0]), Some(30));
     assert_eq!(pop(&[0]), None, "the others are of the other class");
-    assert_eq!(pop(&[0, 1]), Some(21), "who was served less");
+    assert_eq!(pop(&[0, 1]), Some(21), "the client that was served less");
     assert_eq!(pop(&[0, 1]), Some(11));
 }
 

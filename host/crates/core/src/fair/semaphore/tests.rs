@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A request that is polled by hand.
+/// A request that the test polls by hand.
 struct Polled {
     future: Option<Acquire<u32>>,
     permit: Option<Permit<u32>>,
@@ -56,15 +56,15 @@ fn many(client: u32, permits: usize) -> Request<u32> {
     Request { permits, ..one(client) }
 }
 
-/// Whether the request at the head could be granted, which it then should have been.
+/// Returns whether the first request fits and was not granted, which is an error.
 fn overlooked(semaphore: &FairSemaphore<u32>) -> bool {
     let state = semaphore.lock();
     state.queue.peek(&CLASS).is_some_and(|head| state.taken + head.permits <= semaphore.total())
 }
 
 proptest! {
-    /// Whatever comes, goes, and changes its mind: never more are out than there are, no request that fits is overlooked,
-    /// and whoever was granted a permit was woken.
+    /// Under random requests, polls and drops: the permits in use never exceed the total, no request that fits is
+    /// overlooked, and every waiter with a granted permit was woken.
     #[test]
     fn no_permit_and_no_wake_up_is_lost(
         total in 1..5_usize,
@@ -74,7 +74,7 @@ proptest! {
         let semaphore = FairSemaphore::<u32>::with_extra(total, extra);
         let mut requests: Vec<Polled> = Vec::new();
         for (act, client, permits, which) in acts {
-            // Extra permits are for requests of one.
+            // Extra permits are for requests of one permit.
             let permits = if extra > 0 { 1 } else { permits };
             match act {
                 0 | 1 => requests.push(Polled::new(&semaphore, many(client, permits))),
@@ -91,10 +91,10 @@ proptest! {
             let woken = requests.iter().filter(|request| request.future.is_some() && request.is_woken()).count();
             prop_assert!(granted <= woken, "{granted} granted, {woken} woken");
         }
-        // All go their way in the end.
+        // All requests finish in the end.
         while !requests.is_empty() {
             let ready = requests.iter_mut().position(Polled::poll);
-            prop_assert!(ready.is_some(), "somebody can go");
+            prop_assert!(ready.is_some(), "one request can finish");
             requests.swap_remove(ready.unwrap());
         }
         let state = semaphore.lock();
