@@ -1,5 +1,5 @@
-//! A host of one worker for the tests: `busy_host <folder of libpdfium.so> <file>` renders the file's first page and prints
-//! the process id of the worker as soon as the worker does so.
+//! A host with one worker for the tests: `busy_host <folder of libpdfium.so> <file>` renders the file's first page and
+//! prints the worker's process id once the rendering has started.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 use std::path::PathBuf;

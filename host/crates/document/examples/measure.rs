@@ -1,7 +1,7 @@
-//! What documents cost: `measure <folder of libpdfium.so> [dpi] <file>...` opens each file, reads the
-//! text layer of and renders up to five pages, and prints the best of several rounds.
+//! Measures documents: `measure <folder of libpdfium.so> [dpi] <file>...` opens each file, reads the text layer of and
+//! renders up to five pages, and prints the best of several rounds.
 //!
-//! Needs the example `render_worker` beside it (`cargo build --release -p lector-document --examples`).
+//! Requires the example `render_worker` beside it (`cargo build --release -p lector-document --examples`).
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The smallest render worker: what `lector render-worker` is, for this crate's own tests.
+//! A minimal render worker, equivalent to `lector render-worker`, for the tests of this crate.
 
 use std::process::ExitCode;
 

@@ -1,8 +1,8 @@
-//! Puts up the sandbox of a render worker and tries to get out of it; `tests/document/sandbox.rs` starts
-//! it with the name of an attempt and looks at how it ends. Standard input must be a Unix socket.
+//! Enters the sandbox of a render worker and tries to escape. `tests/document/sandbox.rs` starts it with the name of an
+//! attempt and checks how it ends. Standard input must be a Unix socket.
 //!
-//! Exit code 0: refused with an error. 1: it got out. 3: the sandbox is not complete. Death by SIGSYS or
-//! SIGABRT: refused with force.
+//! Exit code 0: the attempt failed with an error. 1: it succeeded. 3: the sandbox is incomplete. Death by SIGSYS or
+//! SIGABRT: the kernel ended the process.
 #![allow(clippy::disallowed_methods)]
 
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         "stat-file" => std::fs::metadata("/etc/passwd").is_ok(),
         "socket" => std::net::TcpStream::connect("127.0.0.1:9").is_ok(),
         "unix-socket" => std::os::unix::net::UnixDatagram::unbound().is_ok(),
-        // SAFETY: nothing but a bare fork, whose child ends at once.
+        // SAFETY: only a bare fork, whose child ends at once.
         "fork" => unsafe {
             let child = libc::fork();
             if child == 0 {
@@ -37,11 +37,11 @@ fn main() -> ExitCode {
             .raw_os_error()
             .is_none(),
         "kill-parent" => {
-            // SAFETY: plain numbers; signal 0 only asks.
+            // SAFETY: plain numbers; signal 0 only checks for permission.
             unsafe { libc::kill(libc::getppid(), 0) == 0 }
         }
         "executable-memory" => {
-            // SAFETY: a fresh anonymous mapping that nobody uses.
+            // SAFETY: a new anonymous mapping without other users.
             let mapped = unsafe {
                 let access = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
                 let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;

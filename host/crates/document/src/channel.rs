@@ -1,7 +1,7 @@
 //! Frames over the socket pair between the host and one worker: four bytes of length, then postcard.
 //!
-//! Knows nothing of what the frames mean. The host's end has a receive timeout of one [`TICK`], so that
-//! a waiting keeper can look at its clock; the worker's end waits for ever.
+//! Independent of the content of frames. The host's end has a receive timeout of one [`TICK`], so that a waiting worker
+//! supervisor can check its deadline; the worker's end waits without a timeout.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -17,28 +17,28 @@ use rustix::net::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// How long the host waits for bytes before it looks at its clock.
+/// Longest wait of the host for bytes before it checks its deadline.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
-/// How long a worker may leave a request unread before it counts as hanging. Requests are small and the
-/// socket's buffer holds them, so only a stopped worker gets here.
+/// Longest time that a worker may leave a request unread. Requests are small and fit into the socket's buffer, so only
+/// a stopped worker reaches this limit.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest frame. The text layer of a page is the largest: words with boxes, bounded by `Limits`.
+/// Largest frame in bytes. The text layer of a page is the largest: words with boxes, bounded by `Limits`.
 const FRAME_BYTES_MAX: u32 = 64 << 20;
-/// Descriptors that may ride on one frame.
+/// Largest number of descriptors sent with one frame.
 const DESCRIPTORS_MAX: usize = 1;
-/// Read at most this much ahead of what has really arrived.
+/// Largest buffer allocated ahead of the bytes received.
 const CHUNK_BYTES: usize = 256 << 10;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ChannelError {
-    #[error("the other end is gone")]
+    #[error("the other end closed the socket")]
     Closed,
-    #[error("gave up waiting")]
+    #[error("the wait for a frame ended")]
     GaveUp,
-    #[error("a frame of {0} bytes is over the limit")]
+    #[error("a frame of {0} bytes exceeds the limit")]
     TooLong(u64),
-    #[error("the frame makes no sense: {0}")]
-    Nonsense(#[from] postcard::Error),
+    #[error("the frame cannot be decoded: {0}")]
+    Undecodable(#[from] postcard::Error),
     #[error("the socket failed: {0}")]
     Socket(#[from] Errno),
 }
@@ -48,7 +48,7 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    /// Two connected ends: the host's and, for a child's standard input, the worker's.
+    /// Creates two connected ends: the host's, and the worker's for the standard input of a child.
     pub(crate) fn pair() -> Result<(Channel, OwnedFd), Errno> {
         let (host, worker) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
@@ -57,12 +57,12 @@ impl Channel {
         Ok((Channel { socket: host }, worker))
     }
 
-    /// The worker's end.
+    /// Creates the worker's end.
     pub(crate) fn over(socket: OwnedFd) -> Channel {
         Channel { socket }
     }
 
-    /// Sends one frame, with a descriptor where one is given.
+    /// Sends one frame, with a descriptor if there is one.
     pub(crate) fn send(
         &self,
         message: &impl Serialize,
@@ -104,8 +104,8 @@ impl Channel {
         Ok(())
     }
 
-    /// Receives one frame. `go_on` is asked before each look at the socket, which on the host's end is at
-    /// least once a [`TICK`], however slowly the bytes trickle in; `false` ends the wait.
+    /// Receives one frame. Calls `go_on` before each read of the socket, which on the host's end is at least once per
+    /// [`TICK`], however slowly bytes arrive; `false` ends the wait.
     pub(crate) fn receive<T: DeserializeOwned>(
         &self,
         mut go_on: impl FnMut() -> bool,
@@ -150,7 +150,7 @@ impl Channel {
                 Ok(message) => {
                     for part in ancillary.drain() {
                         if let RecvAncillaryMessage::ScmRights(mut received) = part {
-                            // Every descriptor is owned by the iterator, so none can leak.
+                            // The iterator owns every descriptor, so none can leak.
                             *fd = received.next().or(fd.take());
                         }
                     }

@@ -1,6 +1,6 @@
-//! What the composition root decides about documents, and why their workers could not start.
+//! Configuration of documents, and the errors of starting the workers.
 //!
-//! Knows no file format. Read by `open` and `pool`.
+//! Independent of file formats. Used by `open` and `pool`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use lector_core::{Fault, Kind};
 
-/// How documents are read. Every limit is a hard bound.
+/// Configuration of document reading. Every limit is a hard limit.
 #[derive(Clone, Debug)]
 pub struct DocumentConfig {
     /// Folder that holds `libpdfium.so`.
     pub pdfium_dir: PathBuf,
-    /// The program that becomes a worker, with its arguments: `[lector, "render-worker"]`. It must call
-    /// [`crate::worker_main`] before it starts any thread. Its standard input is the host's socket.
+    /// Command of a worker, with its arguments: `[lector, "render-worker"]`. It must call [`crate::worker_main`] before
+    /// it starts a thread. Its standard input is the host's socket.
     pub worker_command: Vec<OsString>,
-    /// Worker processes; each renders one page at a time. At least 1 is started.
+    /// Number of worker processes; each renders one page at a time. At least 1 is started.
     pub workers: usize,
     /// Longest time that opening a document may take in a worker.
     pub open_timeout: Duration,
@@ -26,40 +26,40 @@ pub struct DocumentConfig {
     pub render_timeout: Duration,
     /// Private memory of one worker (`RLIMIT_DATA`), bytes.
     pub worker_memory_bytes: u64,
-    /// Most pixels of one picture file; checked from its header.
+    /// Largest number of pixels of one picture file; checked from its header.
     pub image_pixels_max: u64,
-    /// Most pages of one document.
+    /// Largest number of pages of one document.
     pub pages_max: u32,
-    /// Most characters of the text layer of one page.
+    /// Largest number of characters in the text layer of one page.
     pub text_characters_max: u32,
-    /// Most words of the text layer of one page.
+    /// Largest number of words in the text layer of one page.
     pub text_words_max: u32,
 }
 
-/// Why the workers could not start.
+/// Reason why the workers could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
-    /// The library is not where the configuration says.
+    /// The library is not in the configured folder.
     #[error("pdfium is missing: no file {path}; run `cargo xtask setup`, which fetches it")]
     LibraryMissing {
-        /// The file that was looked for.
+        /// The missing file.
         path: PathBuf,
     },
     /// The configuration names no program.
     #[error("no command for the render workers is configured")]
     NoCommand,
     /// A process could not be started.
-    #[error("starting the render worker {command:?}")]
+    #[error("the render worker {command:?} cannot be started")]
     Spawn {
         /// The program.
         command: OsString,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// The process started, but did not become a worker.
-    #[error("the render worker did not get ready: {reason}")]
+    /// The process started, but did not become ready.
+    #[error("the render worker did not become ready: {reason}")]
     NotReady {
-        /// What it said, or how it ended.
+        /// Message of the worker, or its exit status.
         reason: String,
     },
 }

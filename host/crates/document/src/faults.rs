@@ -1,12 +1,12 @@
-//! Everything that can be wrong with a document, and the fault that says so.
+//! Errors of documents, and their faults.
 //!
-//! A worker answers with a [`Refusal`] (plain data, since the worker is not trusted with messages);
-//! only this file turns one into a `Fault` with its stable code. Called by `open`, `pool` and `worker`.
+//! A worker answers with a [`Refusal`] (plain data, because the host does not trust messages of a worker); only this
+//! file converts one to a `Fault` with its stable code. Used by `open`, `pool` and `worker`.
 
 use lector_core::{Blame, Fault, Kind};
 use serde::{Deserialize, Serialize};
 
-/// Why a document or page cannot be read.
+/// Reason why a document or page cannot be read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Refusal {
     Empty,
@@ -27,7 +27,7 @@ pub(crate) enum Refusal {
     ImageInvalid {
         detail: String,
     },
-    /// The format is read, this variant of it is not.
+    /// The format is supported, this variant of it is not.
     ImageUnsupported {
         detail: String,
     },
@@ -67,19 +67,19 @@ pub(crate) enum Refusal {
     MemoryExceeded {
         detail: String,
     },
-    /// The worker itself cannot do what it was asked; a defect or a broken installation.
+    /// The worker cannot do its work; a defect or a broken installation.
     Internal {
         detail: String,
     },
 }
 
-/// Details come from a process that reads hostile bytes: bounded and without control characters.
+/// Limits the length of a detail and removes control characters: it comes from a process that reads hostile bytes.
 fn clean(detail: &str) -> String {
     detail.chars().filter(|c| !c.is_control()).take(500).collect()
 }
 
 impl Refusal {
-    /// The stable code.
+    /// Returns the stable code.
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Refusal::Empty => "document_empty",
@@ -119,13 +119,13 @@ impl Refusal {
 
     fn message(&self) -> String {
         match self {
-            Refusal::Empty => "The document is empty: no bytes arrived.".into(),
+            Refusal::Empty => "The document is empty: it has no bytes. Send the bytes of a file.".into(),
             Refusal::UnsupportedType => {
-                "The bytes are no document that Lector reads; send a PDF, PNG, JPEG, TIFF, WebP, BMP or GIF."
+                "The bytes are not a document of a supported type; send a PDF, PNG, JPEG, TIFF, WebP, BMP or GIF."
                     .into()
             }
             Refusal::ContentTypeMismatch { declared, found } => format!(
-                "The document was declared as {}, but its bytes are {}; declare what it is, or nothing.",
+                "The document was declared as {}, but its bytes are {}; send the matching Content-Type, or none.",
                 clean(declared),
                 clean(found)
             ),
@@ -175,12 +175,13 @@ impl Refusal {
                  Ask for text_layer=never to read it from its pixels."
             ),
             Refusal::DpiInvalid { dpi } => {
-                format!("{dpi} is no resolution to render at; ask for a number of dots per inch above 0.")
+                format!("{dpi} dpi is not a valid resolution; request a number above 0.")
             }
             Refusal::MemoryExceeded { .. } => {
-                "Reading the document takes more memory than is allowed; it may be damaged or hostile.".into()
+                "Reading the document needs more memory than the limit allows; it may be damaged or hostile."
+                    .into()
             }
-            Refusal::Internal { .. } => "The document worker could not do its work.".into(),
+            Refusal::Internal { .. } => "The document worker failed because of an internal error.".into(),
         }
     }
 
@@ -208,7 +209,7 @@ impl From<Refusal> for Fault {
     }
 }
 
-/// What a request wanted of a worker; decides the code of a crash or a timeout.
+/// Operation of a worker request; decides the code of a crash or a timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     Open,
@@ -227,7 +228,7 @@ impl Stage {
         }
     }
 
-    /// The worker died over this request.
+    /// Returns the fault of a request whose worker died.
     pub(crate) fn crashed(self, detail: impl std::fmt::Display) -> Fault {
         let code = match self {
             Stage::Open => "document_open_crashed",
@@ -240,7 +241,7 @@ impl Stage {
         Fault::new(Kind::Invalid, code, message).with_detail(detail)
     }
 
-    /// The worker did not answer in time.
+    /// Returns the fault of a request that exceeded its time limit.
     pub(crate) fn timed_out(self, limit: std::time::Duration) -> Fault {
         let code = match self {
             Stage::Open => "document_open_timeout",
@@ -257,19 +258,22 @@ impl Stage {
     }
 }
 
-/// The document has cost too many workers; the rest of it is refused unread.
+/// Returns the fault of a document that has crashed too many workers; the rest of it is not read.
 pub(crate) fn given_up(crashes: u32) -> Fault {
-    let message = format!("Reading this document has failed {crashes} workers; the rest of it is not read.");
+    let message = format!(
+        "Reading this document made {crashes} workers crash or time out, and the rest of it is not read; the file may be \
+         damaged or hostile."
+    );
     Fault::new(Kind::Invalid, "document_abandoned", message)
 }
 
-/// The queue in front of the workers is full.
+/// Returns the fault of a full queue.
 pub(crate) fn busy() -> Fault {
     Fault::new(Kind::Busy, "documents_busy", "The document workers are busy; try again in a moment.")
         .retry_after(std::time::Duration::from_secs(1))
 }
 
-/// There are no workers (shutting down, or none will start).
+/// Returns the fault of missing workers (the pool is stopping, or no worker starts).
 pub(crate) fn unavailable(detail: impl std::fmt::Display) -> Fault {
     Fault::new(Kind::Unavailable, "documents_unavailable", "Documents cannot be read at the moment.")
         .with_detail(detail)

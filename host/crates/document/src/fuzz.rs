@@ -1,11 +1,11 @@
-//! Bytes that the host itself looks at: the magic numbers of documents, and frames that a worker sends.
+//! Fuzz targets of the bytes that the host itself parses: the magic numbers of documents, and frames from a worker.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crate::channel::{Channel, ChannelError};
 use crate::kind::Kind;
 use crate::wire::{Opened, PageFacts, Reply, Request};
 
-/// Any bytes are one kind of document or none; a claim about them can only refuse.
+/// Arbitrary bytes are one kind of document or none; a declared type can only cause a refusal.
 #[test]
 fn fuzz_kind() {
     let seeds: [Vec<u8>; 7] = [
@@ -31,7 +31,7 @@ fn fuzz_kind() {
     });
 }
 
-/// Whatever comes out of a worker's socket, the host gets messages or an error, and is not held up.
+/// For any bytes from a worker's socket, the host gets messages or an error, and does not block.
 #[test]
 fn fuzz_frames() {
     let frame = |message: &Reply| {
@@ -46,7 +46,7 @@ fn fuzz_frames() {
         [&[4, 0, 0, 0], &[0, 0, 0, 4], &[0xff, 0xff, 0xff, 0xff, 0x0f], &[0, 0, 0xc0, 0x7f]];
     lector_fuzz::target("frames", &seeds, &words, |input| {
         let (host, worker) = Channel::pair().unwrap();
-        // What does not fit into the socket's buffer at once is a longer input than is of interest.
+        // Inputs that exceed the socket's buffer are not of interest.
         rustix::io::ioctl_fionbio(&worker, true).unwrap();
         let _ = rustix::io::write(&worker, input);
         drop(worker);

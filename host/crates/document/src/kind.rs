@@ -1,6 +1,6 @@
-//! What kind of file some bytes are: by their magic number, and whether the client's claim fits.
+//! Detects the kind of a file by its magic number, and compares it with the declared type.
 //!
-//! The only look that the host itself takes at a document. Called by `open`.
+//! The host reads no other bytes of a document. Called by `open`.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ pub(crate) enum Kind {
     Gif,
 }
 
-/// A PDF header may stand behind this many bytes of junk; pdfium and the other readers accept that.
+/// Largest offset of a PDF header in bytes; pdfium and other readers accept leading junk.
 const PDF_HEADER_WITHIN_BYTES: usize = 1024;
 
 /// Sizes of the DIB header that follows a BMP file header, little-endian at offset 14.
@@ -37,7 +37,7 @@ impl Kind {
         }
     }
 
-    /// The kind that the magic number says.
+    /// Returns the kind according to the magic number.
     fn sniff(bytes: &[u8]) -> Option<Kind> {
         let starts = |magic: &[u8]| bytes.starts_with(magic);
         if starts(b"\x89PNG\r\n\x1a\n") {
@@ -58,11 +58,11 @@ impl Kind {
         }
     }
 
-    /// The kind of `bytes`, unless the client's content type clearly says something else.
+    /// Returns the kind of `bytes`, or an error if the client's content type clearly contradicts it.
     ///
-    /// Clearly means another family of media (a PDF against a picture, a video, a page of HTML). One
-    /// kind of picture declared as another is common, harmless and accepted, and so is every type that
-    /// says nothing (`application/octet-stream`, a form's default, none at all).
+    /// Clearly means another family of media (a PDF against a picture, a video, an HTML page). A wrong picture type is
+    /// common, harmless and accepted, and so is every unspecific type (`application/octet-stream`, a form's default,
+    /// none).
     pub(crate) fn of(bytes: &[u8], content_type: Option<&str>) -> Result<Kind, Refusal> {
         if bytes.is_empty() {
             return Err(Refusal::Empty);
@@ -91,7 +91,7 @@ fn bmp_header(bytes: &[u8]) -> bool {
     size.is_some_and(|size| BMP_HEADER_SIZES.contains(&size))
 }
 
-/// Type and subtype in lower case, without parameters; bounded, since it ends up in a message.
+/// Returns type and subtype in lower case, without parameters; bounded, because messages contain it.
 fn essence(content_type: &str) -> String {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     essence.chars().take(100).collect::<String>().to_ascii_lowercase()
@@ -103,7 +103,7 @@ fn readable_picture(essence: &str) -> bool {
     essence.strip_prefix("image/").is_some_and(|name| NAMES.contains(&name))
 }
 
-/// Families of media between which a wrong label cannot be an honest slip.
+/// Families of media; a declared family that differs from the real one is an error.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Family {
     Pdf,

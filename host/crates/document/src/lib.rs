@@ -1,10 +1,9 @@
-//! Documents: PDF and picture files become page images and text layers.
+//! Documents: converts PDF and picture files to page images and text layers.
 //!
-//! Owns: the pool of render worker processes, their sandbox, and all reading of document bytes. The
-//! only home of pdfium and of the image codecs, and both run only inside worker processes: the host's
-//! own address space never parses a byte of a document beyond its magic number. Must not know about
-//! guests, engines, tenants or transport. Called by `platform` through `lector_core::Documents`; only
-//! `host/src/app.rs` names this crate.
+//! Owns the pool of render worker processes, their sandbox, and all parsing of document bytes. Only this crate uses
+//! pdfium and the image codecs, and only inside worker processes: the host process parses no byte of a document beyond
+//! its magic number. Independent of guests, engines, tenants and transport. Called by `control` and `serving` through
+//! `lector_core::Documents`; only `host/src/app.rs` names this crate.
 //!
 //! ```text
 //! open / page / text_layer / render        (any task of the host)

@@ -1,7 +1,7 @@
-//! The ports of `lector_core`, as the pool serves them.
+//! Implements the document ports of `lector_core` on the pool.
 //!
-//! Owns what the host itself decides about a document: whether its bytes may be looked at, and how many
-//! pixels a rendering has, which is settled here before any memory is taken.
+//! Owns the checks that the host makes itself: whether the bytes of a document may be parsed, and the number of pixels
+//! of a rendering, which is checked here before any memory is allocated.
 
 use std::sync::Arc;
 
@@ -20,37 +20,37 @@ use crate::wire::PageFacts;
 
 const POINTS_PER_INCH: f32 = 72.0;
 
-/// The document room: a pool of sandboxed render workers. Dropping it kills the workers;
-/// [`DocumentWorkers::shutdown`] does so and waits.
+/// A pool of sandboxed render workers. Dropping it kills the workers; [`DocumentWorkers::shutdown`] also waits for
+/// their end.
 pub struct DocumentWorkers {
     pool: Arc<Pool>,
 }
 
 impl DocumentWorkers {
-    /// Starts the workers and returns when all are ready. A missing library or a worker that does not
-    /// start is an error that says what to do.
+    /// Starts the workers and returns when all are ready. The error of a missing library or of a worker that does not
+    /// start states what to do.
     pub async fn start(config: DocumentConfig) -> Result<Arc<Self>, DocumentError> {
         let pool = Pool::start(config).await?;
         Ok(Arc::new(Self { pool }))
     }
 
-    /// A snapshot for metrics and readiness.
+    /// Returns a snapshot for metrics and readiness.
     pub fn status(&self) -> WorkersStatus {
         self.pool.status()
     }
 
-    /// Fails what waits, kills the workers and returns when every process has been reaped.
+    /// Fails waiting requests, kills the workers and returns when every process has been reaped.
     pub async fn shutdown(&self) {
         self.pool.stop();
         let pool = self.pool.clone();
         let (sender, done) = oneshot::channel();
-        // Keepers end within one tick, but joining a thread may not hold up the caller's executor.
+        // Worker supervisors end within one tick, but joining a thread must not block the caller's executor.
         let joiner = std::thread::Builder::new().name("documents-end".into()).spawn(move || {
             pool.join();
             let _ = sender.send(());
         });
         if joiner.is_ok() {
-            // An error would mean that the joiner has panicked; there is nothing left to wait for.
+            // An error means that the joining thread panicked; there is nothing left to wait for.
             let _ = done.await;
         }
     }
@@ -73,38 +73,38 @@ impl Documents for DocumentWorkers {
         let pool = self.pool.clone();
         async move {
             let kind = Kind::of(&bytes, hint.content_type.as_deref())?;
-            let body = pool.document(account, kind, hint.password);
-            let opened = ask(&pool, &body, |answer| Task::Open { bytes, answer }).await?;
-            let document = Opened { pool, body, pages: opened.pages, facts: opened.facts };
+            let handle = pool.document(account, kind, hint.password);
+            let opened = ask(&pool, &handle, |answer| Task::Open { bytes, answer }).await?;
+            let document = Opened { pool, handle, pages: opened.pages, facts: opened.facts };
             Ok(Arc::new(document) as Arc<dyn OpenDocument>)
         }
         .boxed()
     }
 }
 
-/// Puts a question to the pool and waits for the answer. Dropping the future withdraws it.
+/// Submits a request to the pool and waits for the answer. Dropping the future withdraws it.
 async fn ask<T>(
     pool: &Pool,
-    body: &Arc<DocumentHandle>,
+    handle: &Arc<DocumentHandle>,
     task: impl FnOnce(Answer<T>) -> Task,
 ) -> Result<T, Fault> {
     let (sender, receiver) = oneshot::channel();
-    pool.submit(Job { body: body.clone(), task: task(sender) })?;
-    receiver.await.unwrap_or_else(|_| Err(faults::unavailable("the keeper dropped a request")))
+    pool.submit(Job { handle: handle.clone(), task: task(sender) })?;
+    receiver.await.unwrap_or_else(|_| Err(faults::unavailable("the worker supervisor dropped a request")))
 }
 
-/// A document that has been opened once; workers open it again as they need it.
+/// A document that has been opened once; workers open it again when they need it.
 struct Opened {
     pool: Arc<Pool>,
-    body: Arc<DocumentHandle>,
+    handle: Arc<DocumentHandle>,
     pages: u32,
-    /// Of the first pages, as far as they are known.
+    /// Facts of the first pages, as far as known.
     facts: Vec<Option<PageFacts>>,
 }
 
 impl OpenDocument for Opened {
     fn content_type(&self) -> &'static str {
-        self.body.kind.content_type()
+        self.handle.kind.content_type()
     }
 
     fn page_count(&self) -> u32 {
@@ -116,14 +116,14 @@ impl OpenDocument for Opened {
             let refusal = Refusal::PageOutOfRange { index, pages: self.pages };
             return ready(Err(refusal.into())).boxed();
         }
-        let (pool, body) = (self.pool.clone(), self.body.clone());
+        let (pool, handle) = (self.pool.clone(), self.handle.clone());
         let known = usize::try_from(index).ok().and_then(|place| self.facts.get(place).copied().flatten());
         async move {
             let facts = match known {
                 Some(facts) => facts,
-                None => ask(&pool, &body, |answer| Task::Facts { index, answer }).await?,
+                None => ask(&pool, &handle, |answer| Task::Facts { index, answer }).await?,
             };
-            Ok(Arc::new(Page { pool, body, index, facts }) as Arc<dyn PageSource>)
+            Ok(Arc::new(Page { pool, handle, index, facts }) as Arc<dyn PageSource>)
         }
         .boxed()
     }
@@ -131,7 +131,7 @@ impl OpenDocument for Opened {
 
 struct Page {
     pool: Arc<Pool>,
-    body: Arc<DocumentHandle>,
+    handle: Arc<DocumentHandle>,
     index: u32,
     facts: PageFacts,
 }
@@ -157,8 +157,8 @@ impl PageSource for Page {
         if let PageFacts::Raster { .. } = self.facts {
             return ready(Ok(TextLayer::default())).boxed();
         }
-        let (pool, body, index) = (self.pool.clone(), self.body.clone(), self.index);
-        async move { ask(&pool, &body, |answer| Task::Text { index, answer }).await }.boxed()
+        let (pool, handle, index) = (self.pool.clone(), self.handle.clone(), self.index);
+        async move { ask(&pool, &handle, |answer| Task::Text { index, answer }).await }.boxed()
     }
 
     fn render(&self, dpi: f32, pixels_max: u64) -> BoxFuture<'static, Result<Image, Fault>> {
@@ -166,18 +166,18 @@ impl PageSource for Page {
             Ok(size) => size,
             Err(refusal) => return ready(Err(refusal.into())).boxed(),
         };
-        let (pool, body, index) = (self.pool.clone(), self.body.clone(), self.index);
-        async move { ask(&pool, &body, |answer| Task::Render { index, size, answer }).await }.boxed()
+        let (pool, handle, index) = (self.pool.clone(), self.handle.clone(), self.index);
+        async move { ask(&pool, &handle, |answer| Task::Render { index, size, answer }).await }.boxed()
     }
 }
 
-/// The extent of a page at `dpi`, refused where it has more than `pixels_max` pixels. A raster page at
-/// its own resolution has exactly its own pixels.
+/// Returns the size of a page at `dpi`; an error where it has more than `pixels_max` pixels. A raster page at its own
+/// resolution has exactly its own pixels.
 fn pixel_size(facts: &PageFacts, dpi: f32, pixels_max: u64) -> Result<Size, Refusal> {
     if !(dpi.is_finite() && dpi > 0.0) {
         return Err(Refusal::DpiInvalid { dpi });
     }
-    // At 1 dpi, in double precision: pages reach 14,400 pt and requests may ask for any resolution.
+    // At 1 dpi, in double precision: pages reach 14,400 pt and requests may name any resolution.
     let (width, height) = match facts {
         PageFacts::Pdf { width_pt, height_pt } => (
             f64::from(*width_pt) / f64::from(POINTS_PER_INCH),
@@ -187,7 +187,7 @@ fn pixel_size(facts: &PageFacts, dpi: f32, pixels_max: u64) -> Result<Size, Refu
             (f64::from(size.width) / f64::from(*dpi), f64::from(size.height) / f64::from(*dpi))
         }
     };
-    // Float to int saturates; no side is without pixels.
+    // Float to int saturates; every side has at least one pixel.
     let side = |inches: f64, dpi: f64| (inches * dpi).round().max(1.0) as u64;
     let pixels = |dpi: f64| side(width, dpi).saturating_mul(side(height, dpi));
     let at = f64::from(dpi);

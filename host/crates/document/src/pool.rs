@@ -1,9 +1,9 @@
-//! The workers and the work: a fair queue (`work`) in front of a fixed number of processes.
+//! A fair work queue (`work`) in front of a fixed number of worker processes.
 //!
-//! Owns queueing, affinity and the life of workers. Each worker has a keeper, a thread of the host that
-//! starts the process, speaks with it, times it, kills and replaces it. (A thread each, since a worker
-//! is told to die with the *thread* that started it, and since copying pixels must not hold up an async
-//! runtime.) Called by `open`; knows no file format.
+//! Owns queueing, affinity and the lifecycle of workers. Each worker has a worker supervisor, a thread of the host that
+//! starts the process, exchanges frames with it, enforces time limits, kills and replaces it. (One thread per worker,
+//! because the parent-death signal of a worker follows the *thread* that started it, and because copying pixels must
+//! not block an async runtime.) Called by `open`; independent of file formats.
 
 mod checks;
 #[cfg(test)]
@@ -30,22 +30,22 @@ use crate::wire::{DocumentId, Limits, Opened, PageFacts};
 use status::{Counters, WorkerTask};
 use work::{Running, WorkQueue};
 
-/// Requests that may wait. Admission in front of the host bounds pages in flight far below this.
+/// Largest number of waiting requests. Admission limits the pages in flight to far less.
 const QUEUE_MAX: usize = 4_096;
-/// A document that has cost this many workers is read no further.
+/// Number of crashed workers after which the rest of a document is not read.
 const CRASHES_PER_DOCUMENT_MAX: u32 = 16;
 
-/// A document as the host holds it. The workers' copies of it are closed when this is dropped.
+/// A document in the host. Dropping it closes the workers' copies of it.
 pub(crate) struct DocumentHandle {
     pub id: DocumentId,
-    /// Pays for the work on it.
+    /// Account that is charged for the work on it.
     pub account: Account,
     pub kind: Kind,
     pub password: Option<String>,
     pub limits: Limits,
-    /// The bytes, made by the first worker's keeper; every worker maps the same memory.
+    /// The bytes, created by the first worker's supervisor; every worker maps the same memory.
     pub file: OnceLock<OwnedFd>,
-    /// Workers lost over it.
+    /// Number of workers lost while reading it.
     pub crashes: AtomicU32,
     pool: Weak<Pool>,
 }
@@ -58,7 +58,7 @@ impl Drop for DocumentHandle {
     }
 }
 
-/// A waiting answer.
+/// Sender of an answer.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, Fault>>;
 
 pub(crate) enum Task {
@@ -69,7 +69,7 @@ pub(crate) enum Task {
 }
 
 impl Task {
-    /// Whether nobody waits for the answer any more.
+    /// Returns whether the caller has dropped the answer.
     pub(crate) fn is_withdrawn(&self) -> bool {
         match self {
             Task::Open { answer, .. } => answer.is_canceled(),
@@ -80,7 +80,7 @@ impl Task {
     }
 
     pub(crate) fn fail(self, fault: Fault) {
-        // A caller that has gone does not need to know.
+        // The caller may have gone; then the error is dropped.
         match self {
             Task::Open { answer, .. } => drop(answer.send(Err(fault))),
             Task::Facts { answer, .. } => drop(answer.send(Err(fault))),
@@ -91,7 +91,7 @@ impl Task {
 }
 
 pub(crate) struct Job {
-    pub body: Arc<DocumentHandle>,
+    pub handle: Arc<DocumentHandle>,
     pub task: Task,
 }
 
@@ -99,35 +99,35 @@ pub(crate) struct Pool {
     pub config: DocumentConfig,
     pub counters: Counters,
     state: Mutex<State>,
-    /// Set under the lock, so that no keeper misses it on its way to sleep; read without.
+    /// Set under the lock, so that no worker supervisor misses it before it sleeps; read without the lock.
     stopping: AtomicBool,
-    /// One for each worker, so that exactly the chosen keeper wakes up.
+    /// One per worker, so that exactly the selected worker supervisor wakes up.
     wake: Vec<Condvar>,
     next_document: AtomicU64,
-    keepers: Mutex<Vec<JoinHandle<()>>>,
+    worker_supervisors: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct State {
     slots: Vec<Slot>,
     queue: WorkQueue,
-    /// Why the last worker did not start, while none runs.
-    trouble: String,
+    /// Last error of a worker that did not start, while none runs.
+    last_error: String,
 }
 
-/// What the pool knows of one worker.
+/// State of one worker in the pool.
 #[derive(Default)]
 struct Slot {
     phase: Phase,
-    /// Handed to an idle worker's keeper.
+    /// Job that was assigned to an idle worker.
     job: Option<Job>,
-    /// The charge of the job that the worker has.
+    /// Charge of the worker's current job.
     running: Option<Running>,
-    /// Open in the worker, least recently used first. Empty again after a respawn.
+    /// Documents open in the worker, least recently used first. Empty after a respawn.
     open: Vec<DocumentId>,
-    /// To be closed at the next opportunity.
+    /// Documents to close before the next job.
     forgotten: Vec<DocumentId>,
     pid: Option<u32>,
-    /// Sent to the worker and not answered.
+    /// Request that was sent to the worker and is not answered.
     task: Option<WorkerTask>,
 }
 
@@ -137,28 +137,28 @@ enum Phase {
     Starting,
     Idle,
     Busy,
-    /// Could not be started; being tried again.
+    /// The worker could not be started; its supervisor tries again.
     Down,
 }
 
 impl Pool {
-    /// Starts the keepers and waits until each has a worker that is ready, or one has failed.
+    /// Starts the worker supervisors and waits until every worker is ready, or one has failed.
     pub(crate) async fn start(config: DocumentConfig) -> Result<Arc<Pool>, DocumentError> {
         let pool = Pool::new(config);
         let mut ready = Vec::new();
         for index in 0..pool.wake.len() {
             let (sender, receiver) = oneshot::channel();
             let worker_supervisor = worker_supervisor::start(pool.clone(), index, sender)?;
-            pool.keepers.lock().unwrap_or_else(PoisonError::into_inner).push(worker_supervisor);
+            pool.worker_supervisors.lock().unwrap_or_else(PoisonError::into_inner).push(worker_supervisor);
             ready.push(receiver);
         }
         for receiver in ready {
-            let outcome = receiver
-                .await
-                .unwrap_or_else(|_| Err(DocumentError::NotReady { reason: "its keeper ended".into() }));
+            let outcome = receiver.await.unwrap_or_else(|_| {
+                Err(DocumentError::NotReady { reason: "its worker supervisor ended".into() })
+            });
             if let Err(error) = outcome {
                 pool.stop();
-                // Keepers notice within a tick; the caller gets no error before the processes are gone.
+                // Worker supervisors notice within a tick; the caller gets the error after all processes have ended.
                 pool.join();
                 return Err(error);
             }
@@ -166,7 +166,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// A pool whose workers are not started.
+    /// Creates a pool whose workers are not started.
     fn new(config: DocumentConfig) -> Arc<Pool> {
         let workers = config.workers.max(1);
         Arc::new(Pool {
@@ -175,17 +175,17 @@ impl Pool {
             state: Mutex::new(State {
                 slots: (0..workers).map(|_| Slot::default()).collect(),
                 queue: WorkQueue::default(),
-                trouble: String::new(),
+                last_error: String::new(),
             }),
             stopping: AtomicBool::new(false),
             wake: (0..workers).map(|_| Condvar::new()).collect(),
             next_document: AtomicU64::new(1),
-            keepers: Mutex::new(Vec::new()),
+            worker_supervisors: Mutex::new(Vec::new()),
         })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while holding the lock; a poisoned state is still a sound one.
+        // Nothing panics while the lock is held; a poisoned state is still consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -212,9 +212,9 @@ impl Pool {
         })
     }
 
-    /// Puts a job into the queue, from where the next idle worker takes it.
+    /// Queues a job; the next idle worker takes it.
     pub(crate) fn submit(&self, job: Job) -> Result<(), Fault> {
-        let crashes = job.body.crashes.load(Ordering::Relaxed);
+        let crashes = job.handle.crashes.load(Ordering::Relaxed);
         if crashes >= CRASHES_PER_DOCUMENT_MAX {
             return Err(faults::given_up(crashes));
         }
@@ -223,7 +223,7 @@ impl Pool {
             return Err(faults::unavailable("the pool is stopping"));
         }
         if state.slots.iter().all(|slot| slot.phase == Phase::Down) {
-            return Err(faults::unavailable(&state.trouble));
+            return Err(faults::unavailable(&state.last_error));
         }
         if state.queue.len() >= QUEUE_MAX {
             return Err(faults::busy());
@@ -233,7 +233,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Hands waiting jobs to idle workers: to one that has the document open if there is one, then to `preferred`.
+    /// Assigns waiting jobs to idle workers: to one that has the document open if there is one, then to `preferred`.
     fn assign(&self, state: &mut State, preferred: Option<usize>) {
         let State { slots, queue, .. } = state;
         let workers = slots.iter().filter(|slot| slot.phase != Phase::Down).count();
@@ -241,7 +241,7 @@ impl Pool {
         while slots.iter().any(idle)
             && let Some((job, running)) = queue.pop(workers)
         {
-            let document = job.body.id;
+            let document = job.handle.id;
             let chosen = slots
                 .iter()
                 .position(|slot| idle(slot) && slot.open.contains(&document))
@@ -266,7 +266,7 @@ impl Pool {
         }
     }
 
-    /// A document is gone: its memory in the workers goes too.
+    /// Closes a dropped document in the workers, which frees its memory there.
     fn forget(&self, document: DocumentId) {
         let mut state = self.state();
         for (index, slot) in state.slots.iter_mut().enumerate() {
@@ -278,7 +278,7 @@ impl Pool {
         }
     }
 
-    /// Ends everything: waiting jobs fail, keepers kill their workers. Does not wait.
+    /// Stops the pool: waiting jobs fail, worker supervisors kill their workers. Does not wait.
     pub(crate) fn stop(&self) {
         let jobs: Vec<Job> = {
             let mut state = self.state();
@@ -293,11 +293,12 @@ impl Pool {
         }
     }
 
-    /// After [`Pool::stop`]: waits for the keepers, and so for the end of every worker process.
+    /// After [`Pool::stop`]: waits for the worker supervisors, and so for the end of every worker process.
     pub(crate) fn join(&self) {
-        let keepers = std::mem::take(&mut *self.keepers.lock().unwrap_or_else(PoisonError::into_inner));
-        for worker_supervisor in keepers {
-            // A keeper never joins itself, and its panic was reported by the runtime.
+        let worker_supervisors =
+            std::mem::take(&mut *self.worker_supervisors.lock().unwrap_or_else(PoisonError::into_inner));
+        for worker_supervisor in worker_supervisors {
+            // A worker supervisor never joins itself, and the runtime has reported its panic.
             let _ = worker_supervisor.join();
         }
     }

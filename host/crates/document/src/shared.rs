@@ -1,6 +1,6 @@
-//! Memory that host and worker share: a document on its way in, pixels on their way out.
+//! Memory shared by host and worker: documents for workers, pixels for the host.
 //!
-//! Owns the only `mmap` of the crate. Called by `pool` (host side) and `worker`.
+//! Owns the only `mmap` of the crate. Used by `pool` (host side) and `worker`.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -8,7 +8,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::{self, Errno};
 use rustix::mm::{MapFlags, ProtFlags};
 
-/// `bytes` in an anonymous file that nobody can change any more, not even through another descriptor.
+/// Copies `bytes` to an anonymous file that is sealed against every change, also through other descriptors.
 pub(crate) fn sealed_copy(bytes: &[u8]) -> io::Result<OwnedFd> {
     let fd = rustix::fs::memfd_create("lector-document", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut rest = bytes;
@@ -23,8 +23,8 @@ pub(crate) fn sealed_copy(bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// An anonymous file of exactly `bytes` bytes for a worker to draw into. Its size is sealed, so a
-/// worker cannot make the host fault by shrinking it.
+/// Creates an anonymous file of exactly `bytes` bytes for the pixels of a worker. Its size is sealed, so a worker
+/// cannot cause a fault in the host by shrinking it.
 pub(crate) fn pixel_buffer(bytes: u64) -> io::Result<OwnedFd> {
     let fd = rustix::fs::memfd_create("lector-pixels", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     rustix::fs::ftruncate(&fd, bytes)?;
@@ -32,7 +32,7 @@ pub(crate) fn pixel_buffer(bytes: u64) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Copies the first `len` bytes of a pixel buffer out of the worker's reach.
+/// Copies the first `len` bytes of a pixel buffer to memory that the worker cannot access.
 pub(crate) fn copy_out(fd: &OwnedFd, len: usize) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     out.try_reserve_exact(len).map_err(|_| Errno::NOMEM)?;
@@ -64,7 +64,7 @@ pub(crate) struct Mapping {
 impl Mapping {
     /// Maps a sealed document for reading.
     pub(crate) fn of_document(fd: impl AsFd) -> io::Result<Self> {
-        // Private, since kernels before 6.7 refuse a shared mapping of a write-sealed file.
+        // Private, because kernels before 6.7 reject a shared mapping of a write-sealed file.
         Self::new(fd, ProtFlags::READ, MapFlags::PRIVATE, None)
     }
 
@@ -80,18 +80,18 @@ impl Mapping {
             return Err(Errno::INVAL);
         }
         let len = usize::try_from(size).map_err(|_| Errno::OVERFLOW)?;
-        // SAFETY: a fresh mapping at an address of the kernel's choice aliases nothing.
+        // SAFETY: a new mapping at an address chosen by the kernel aliases nothing.
         let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, protection, flags, fd, 0)? };
         Ok(Self { start: start.cast(), len, writable: protection.contains(ProtFlags::WRITE) })
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: the mapping lives as long as `self`; a document is sealed against every change, and
-        // a pixel buffer is written by this process alone, through `bytes_mut`.
+        // SAFETY: the mapping lives as long as `self`; a document is sealed against every change, and only this process
+        // writes a pixel buffer, through `bytes_mut`.
         unsafe { std::slice::from_raw_parts(self.start, self.len) }
     }
 
-    /// The bytes for writing; empty where the mapping is for reading.
+    /// Returns the bytes for writing; empty for a read-only mapping.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         let len = if self.writable { self.len } else { 0 };
         // SAFETY: as above, and `&mut self` makes this the only reference.
@@ -101,8 +101,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: start and length are those of a mapping that nobody else unmaps; every reference
-        // into it borrows from `self`, which ends here.
+        // SAFETY: start and length are those of a mapping that is unmapped only here; every reference into it borrows
+        // from `self`, which ends here.
         let unmapped = unsafe { rustix::mm::munmap(self.start.cast(), self.len) };
         debug_assert!(unmapped.is_ok());
     }

@@ -1,7 +1,7 @@
-//! What host and worker say to each other.
+//! Messages between host and worker.
 //!
-//! Both ends are the same build of the same program, so there is no versioning. The host trusts no
-//! answer: sizes are bounded by `channel`, values are checked by `pool`.
+//! Both ends are the same build of the same program, so messages have no version. The host trusts no answer: `channel`
+//! limits sizes, `pool` checks values.
 
 use lector_core::{Size, TextLayer};
 use serde::{Deserialize, Serialize};
@@ -15,15 +15,15 @@ pub(crate) type DocumentId = u64;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// The first message: what to load before the sandbox closes. Answered by `Ready`.
+    /// The first message: the files to load before the sandbox is entered. Answered by `Ready`.
     Setup(Setup),
-    /// One descriptor comes along: the document, a sealed memfd. Answered by `Opened`.
+    /// Sent with one descriptor: the document, a sealed memfd. Answered by `Opened`.
     Open { document: DocumentId, kind: Kind, password: Option<String>, limits: Limits },
     /// Answered by `Facts`.
     Facts { document: DocumentId, index: u32 },
     /// Answered by `Text`.
     Text { document: DocumentId, index: u32 },
-    /// One descriptor comes along: a memfd of exactly `size` RGB pixels. Answered by `Rendered`.
+    /// Sent with one descriptor: a memfd of exactly `size` RGB pixels. Answered by `Rendered`.
     Render { document: DocumentId, index: u32, size: Size },
     /// Not answered.
     Close { document: DocumentId },
@@ -56,8 +56,8 @@ pub(crate) enum Reply {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Opened {
     pub pages: u32,
-    /// Facts of the first pages, so that most documents need no further question. `None` for a page
-    /// that cannot be loaded.
+    /// Facts of the first pages, so that most documents need no further request. `None` for a page that cannot be
+    /// loaded.
     pub facts: Vec<Option<PageFacts>>,
 }
 

@@ -1,7 +1,7 @@
-//! The body of a render worker process: one host, one request at a time, no way out but the socket.
+//! The main loop of a render worker process: one host, one request at a time, no connection except the socket.
 //!
-//! Owns everything that reads document bytes (pdfium, the codecs) and the sandbox around it. Knows
-//! nothing of the pool. Started by the hidden subcommand `lector render-worker`, never by people.
+//! Owns all code that parses document bytes (pdfium, the codecs) and the sandbox around it. Independent of the pool.
+//! Started by the hidden subcommand `lector render-worker`, not by users.
 
 mod library;
 mod pdf;
@@ -19,15 +19,15 @@ use crate::shared::Mapping;
 use crate::wire::{DocumentId, Limits, Opened, PageFacts, Reply, Request, Setup};
 use library::Library;
 
-/// Pages whose facts are sent with the answer to `Open`.
+/// Largest number of pages whose facts are sent with the answer to `Open`.
 const FACTS_WITH_OPEN_MAX: u32 = 256;
 
-/// Serves the host on standard input until it closes the socket. Must be called before the process has
-/// started a thread: landlock and seccomp bind a thread and its children, and there must be no other.
+/// Serves the host on standard input until the host closes the socket. Must be called before the process has started a
+/// thread: landlock and seccomp apply to a thread and its children, so there must be no other thread.
 pub fn worker_main() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
-        // Nobody reads standard error of a worker in service; a person who starts one by hand does.
+        // Standard error is discarded in service; it is visible to a user who starts a worker by hand.
         Err(reason) => {
             let _ = rustix::io::write(rustix::stdio::stderr(), format!("{reason}\n").as_bytes());
             ExitCode::from(2)
@@ -38,12 +38,12 @@ pub fn worker_main() -> ExitCode {
 fn serve() -> Result<(), String> {
     let socket = sandbox::isolate().map_err(|reason| {
         format!(
-            "{reason}; a render worker is started by the Lector host only, and talks to it over its socket"
+            "{reason}; a render worker is started only by the Lector host, which passes its socket; run `lector serve` instead"
         )
     })?;
     let channel = Channel::over(socket);
     let (request, _) = channel.receive(|| true).map_err(|e| e.to_string())?;
-    let Request::Setup(setup) = request else { return Err("the first message was no setup".into()) };
+    let Request::Setup(setup) = request else { return Err("the first message was not a setup".into()) };
     let library = match Library::load(&setup.pdfium_library) {
         Ok(library) => library,
         Err(detail) => {

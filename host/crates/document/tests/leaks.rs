@@ -1,5 +1,5 @@
-//! Nothing is left behind: descriptors, threads, processes, shared memory. A binary of its own, since it
-//! counts what the whole process holds.
+//! Checks that no descriptors, threads, processes or shared memory are left. A separate binary, because it counts the
+//! resources of the whole process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 #![allow(clippy::disallowed_methods, dead_code)]
 
@@ -26,7 +26,7 @@ fn children() -> usize {
 #[test]
 fn crashes_timeouts_and_departures_leave_nothing_behind() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    // Warm up what the runtime opens for itself.
+    // Opens the runtime's own resources first.
     runtime.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
     let before = (count("/proc/self/fd"), count("/proc/self/task"), children());
     runtime.block_on(async {
@@ -34,7 +34,7 @@ fn crashes_timeouts_and_departures_leave_nothing_behind() {
         let mut server = TestServer::with(DocumentConfig { render_timeout: limit, ..config(2) }).await;
         for round in 0..20 {
             let page = server.page(&builder::hello()).await;
-            // On a busy machine it may not be done in time: a timeout more.
+            // On a busy machine it may not finish in time, which is one more timeout.
             let outcome = code(page.render(72.0, PIXELS_MAX).await);
             assert!(matches!(outcome, "no fault" | "page_render_timeout"), "{outcome}");
             let slow = server.page(&builder::endless()).await;
@@ -46,9 +46,9 @@ fn crashes_timeouts_and_departures_leave_nothing_behind() {
             assert!(server.open(b"%PDF-1.7 nonsense").await.is_err());
         }
         server.settle().await;
-        // The rendering that was left last has been cut off.
+        // The last rendering, whose caller went away, has been cut off.
         server.until("both workers are idle", |status| status.idle == 2).await;
-        // Documents are gone, so the workers hold none and the host holds no shared memory.
+        // The documents are dropped, so the workers hold none and the host holds no shared memory.
         let held = count("/proc/self/fd") - before.0;
         assert!(held <= 4, "{held} descriptors for two workers");
         server.end().await;

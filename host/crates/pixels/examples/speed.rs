@@ -1,4 +1,4 @@
-//! Prints what the operations of a page cost on one core: `cargo run --release -p lector-pixels --example speed`.
+//! Measures the image operations of a page on one core: `cargo run --release -p lector-pixels --example speed`.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::hint::black_box;

@@ -1,4 +1,4 @@
-//! A piece of an image, straightened.
+//! Crops: a quad of an image, straightened by a perspective transform.
 
 use fast_image_resize::Resizer;
 use lector_core::{Image, Quad, Rect, Rotation, Size};
@@ -8,26 +8,26 @@ use crate::perspective::{Projection, sample};
 use crate::resize::{Filter, resize_rect};
 use crate::{SIDE_MAX, check_size, rotate};
 
-/// How far a corner may lie from the origin, in pixels; keeps the fixed-point sampler exact.
+/// Largest distance of a corner from the origin, in pixels; keeps the fixed-point sampler exact.
 const REACH_MAX: f32 = (1u32 << 20) as f32;
-/// Smallest double area of the triangle at a corner, in square pixels. Below it the quad is a line.
+/// Smallest double area of the triangle at a corner, in square pixels. Below it the quad counts as a line.
 const CORNER_AREA_MIN: f64 = 1e-3;
-/// Corners this close to an upright rectangle are taken for one: half a pixel is what a detector cannot
-/// tell, and the upright path neither blurs nor computes positions.
+/// Largest distance of corners from an upright rectangle for the upright path. Half a pixel is below the accuracy of a
+/// detector, and the upright path neither blurs nor computes positions.
 const UPRIGHT_SLACK_PX: f32 = 0.5;
-/// Shrinking by less than this cannot alias visibly under linear interpolation: one step does it.
+/// Shrinking by less than this does not alias visibly under linear interpolation, so one step is enough.
 const SHRINK_MIN: f32 = 1.2;
-/// Pixels at the quad's own resolution that one crop may take on its way, however small its result.
+/// Largest number of pixels at the quad's own resolution that one crop may need as an intermediate.
 const NATIVE_PIXELS_MAX: u64 = 48_000_000;
 
-/// The piece of `image` inside `quad`, straightened to `size` by a perspective transform. The corners may
-/// lie outside, where the nearest edge pixel is taken. A piece that shrinks is first taken at its own
-/// resolution and then resized, so that it does not alias.
+/// Straightens the part of `image` inside `quad` to `size` by a perspective transform. Corners may lie outside the
+/// image, where the nearest edge pixel is used. A part that shrinks is first sampled at its own resolution and then
+/// resized, which prevents aliasing.
 pub fn crop(image: &Image, quad: &Quad, size: Size) -> Result<Image, PixelsError> {
     crop_with(&mut Resizer::new(), image, quad, size)
 }
 
-/// The same with the buffers of a resizer that is used again.
+/// Crops with the buffers of an existing resizer.
 pub(crate) fn crop_with(
     resizer: &mut Resizer,
     image: &Image,
@@ -60,7 +60,7 @@ fn check_quad(image: &Image, quad: &Quad) -> Result<(), PixelsError> {
         let Size { width, height } = image.size();
         return Err(PixelsError::QuadTooFar { x: far.x, y: far.y, width, height });
     }
-    // Strictly convex: the turn at every corner goes the same way, and is a turn.
+    // Strictly convex: all corners turn in the same direction, by more than 0.
     let p = quad.0.map(|p| (f64::from(p.x), f64::from(p.y)));
     let turn = |i: usize| {
         let (a, b, c) = (p[i], p[(i + 1) % 4], p[(i + 2) % 4]);
@@ -71,9 +71,9 @@ fn check_quad(image: &Image, quad: &Quad) -> Result<(), PixelsError> {
     convex.then_some(()).ok_or(PixelsError::QuadDegenerate)
 }
 
-/// The rectangle that the quad is to within the slack, and how it must be turned clockwise to be read.
+/// Returns the rectangle that the quad equals within the slack, and the clockwise rotation that makes it readable.
 fn upright(quad: &Quad) -> Option<(Rect, Rotation)> {
-    // Starting at corner `first`, the corners go round the rectangle from its upper left one.
+    // Starting at corner `first`, the corners follow the rectangle clockwise from its upper left one.
     [(0, Rotation::None), (3, Rotation::ThreeQuarters), (2, Rotation::Half), (1, Rotation::Quarter)]
         .into_iter()
         .find_map(|(first, turn): (usize, Rotation)| {
@@ -90,7 +90,7 @@ fn upright(quad: &Quad) -> Option<(Rect, Rotation)> {
         })
 }
 
-/// The rectangle, moved by rounding errors only, where it lies inside an image of `size`.
+/// Returns the rectangle, corrected for rounding errors, where it lies inside an image of `size`.
 fn within(area: Rect, size: Size) -> Option<Rect> {
     let (width, height) = (size.width as f32, size.height as f32);
     let snap = |v: f32| if (v - v.round()).abs() < 1.0 / 64.0 { v.round() } else { v };
@@ -115,7 +115,7 @@ fn crop_upright(
 ) -> Result<Image, PixelsError> {
     let lying = matches!(turn, Rotation::Quarter | Rotation::ThreeQuarters);
     let flat = if lying { Size { width: size.height, height: size.width } } else { size };
-    // Going down the columns first takes `area columns x target rows` pixels on the way.
+    // Resampling along the columns first needs `area columns x target rows` intermediate pixels.
     let bound = NATIVE_PIXELS_MAX.max(image.size().pixels()).max(size.pixels());
     if f64::from(area.width) * f64::from(flat.height) > bound as f64 {
         return Err(PixelsError::TooLarge { width: area.width as u64, height: flat.height.into() });
@@ -124,7 +124,7 @@ fn crop_upright(
     Ok(rotate(&piece, turn))
 }
 
-/// The size at which to sample: the quad's own where it shrinks, the target's where it grows.
+/// Returns the size at which to sample: the quad's own where it shrinks, the target's where it grows.
 fn own_size(quad: &Quad, size: Size) -> Result<Size, PixelsError> {
     let p = quad.0;
     let length = |a: usize, b: usize| (p[a].x - p[b].x).hypot(p[a].y - p[b].y);

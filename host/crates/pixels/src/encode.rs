@@ -1,4 +1,4 @@
-//! Images as files. Encoders only: files from outside are decoded by document workers.
+//! Encoders of image files. Decoders run only in document workers.
 
 use jpeg_encoder::{ColorType, Encoder};
 use lector_core::{Image, PixelFormat, Size};

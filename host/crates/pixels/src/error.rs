@@ -1,28 +1,28 @@
-//! Why an image operation was refused. Every variant is the caller's doing but `Resize`.
+//! Errors of image operations. All are caused by the arguments except `Resample`.
 
 use lector_core::{Blame, Fault, Kind};
 use thiserror::Error;
 
-/// An operation that cannot be done as asked.
+/// An image operation that cannot be done with its arguments.
 #[derive(Debug, Error)]
 pub enum PixelsError {
     /// A result without pixels.
-    #[error("a size of {width} x {height} has no pixels; both extents must be 1 or more")]
+    #[error("the size {width} x {height} has no pixels; both extents must be 1 or more")]
     EmptySize {
-        /// Columns asked for.
+        /// Columns requested.
         width: u32,
-        /// Rows asked for.
+        /// Rows requested.
         height: u32,
     },
-    /// A result, or what must be computed on the way to it, beyond all reason.
-    #[error("{width} x {height} pixels are more than one operation may make; ask for less")]
+    /// A result, or an intermediate of it, with too many pixels.
+    #[error("{width} x {height} pixels exceed the limit of one operation; request a smaller size")]
     TooLarge {
         /// Columns.
         width: u64,
         /// Rows.
         height: u64,
     },
-    /// A corner that is not a number, or infinitely far away.
+    /// A corner that is NaN or infinite.
     #[error("the quad has a corner that is not a finite number")]
     QuadNotFinite,
     /// A corner too far outside the image.
@@ -37,13 +37,13 @@ pub enum PixelsError {
         /// Rows of the image.
         height: u32,
     },
-    /// Corners on one line, or in an order that makes the quad cross or fold itself.
-    #[error("the quad is not convex or has no area; its corners must go round it in order")]
+    /// Corners on one line, or in an order that makes the quad cross itself.
+    #[error("the quad is not convex or has no area; list its corners in order around it")]
     QuadDegenerate,
-    /// A mean or a standard deviation that makes no number.
+    /// A mean or standard deviation that is not usable.
     #[error("the normalization's mean and std must be finite and std not 0")]
     NormalizationInvalid,
-    /// A stack of nothing.
+    /// A stack without crops.
     #[error("a stack needs at least one crop")]
     StackEmpty,
     /// Crops of images of different formats.
@@ -53,9 +53,9 @@ pub enum PixelsError {
         index: usize,
     },
     /// A JPEG quality out of range.
-    #[error("a JPEG quality of {quality} does not exist; it must be 1 to 100")]
+    #[error("the JPEG quality must be 1 to 100, not {quality}")]
     QualityOutOfRange {
-        /// The quality asked for.
+        /// The quality requested.
         quality: u8,
     },
     /// An image that the file format cannot hold, or an encoder that failed.
@@ -64,36 +64,36 @@ pub enum PixelsError {
     /// A crop that does not fit its row.
     #[error("crop {index} is {width} columns wide; it must be 1 to {row} to fit its row")]
     CropWidth {
-        /// Which crop.
+        /// Index of the crop.
         index: usize,
         /// Its columns.
         width: u32,
         /// Columns of the row.
         row: u32,
     },
-    /// One of several crops is at fault.
+    /// An error in one of several crops.
     #[error("crop {index}: {cause}")]
     Crop {
-        /// Which crop.
+        /// Index of the crop.
         index: usize,
-        /// What is wrong with it; part of the message, for the message goes to a guest as one sentence.
+        /// The error; part of the message, because a guest gets the message as one sentence.
         cause: Box<PixelsError>,
     },
-    /// An operation on numbers of another type.
-    #[error("{operation} takes a tensor of f32, this one holds {found}")]
+    /// An operation on a tensor of another element type.
+    #[error("{operation} takes a tensor of f32, not of {found}")]
     WrongDtype {
-        /// What was asked for.
+        /// Name of the operation.
         operation: &'static str,
-        /// What was found.
+        /// Element type of the tensor.
         found: &'static str,
     },
-    /// An axis of no extent, or no axis at all.
+    /// A last axis without elements, or no axis.
     #[error("argmax takes a tensor with at least one element along its last axis")]
     LastAxisEmpty,
-    /// A factor that is not a number.
+    /// A scale that is NaN or infinite.
     #[error("the scale must be a finite number")]
     ScaleNotFinite,
-    /// The resampler refused what was checked before: a defect.
+    /// The resampler rejected validated arguments: a defect.
     #[error("resampling failed: {0}")]
     Resample(String),
 }
@@ -105,7 +105,7 @@ impl From<PixelsError> for Fault {
             PixelsError::Resample(_) | PixelsError::Encode(_) => (Kind::Bug, "image_operation_failed"),
             _ => (Kind::Invalid, "image_argument_invalid"),
         };
-        // Only a guest calls these functions; a quad or a size out of bounds is its doing.
+        // Only guests call these functions; the guest is to blame for a quad or a size out of bounds.
         let fault = Fault::new(kind, code, error.to_string());
         if kind == Kind::Bug { fault } else { fault.blaming(Blame::Guest) }
     }

@@ -1,5 +1,5 @@
-//! The projective map from the unit square onto a quad (Heckbert, "Fundamentals of Texture Mapping and
-//! Image Warping", 1989, section 2.2.3), and sampling an image through it.
+//! The projective map from the unit square onto a quad (Heckbert, "Fundamentals of Texture Mapping and Image Warping",
+//! 1989, section 2.2.3), and sampling of an image through it.
 
 use lector_core::{Image, PixelFormat, Quad, Size};
 
@@ -14,8 +14,8 @@ pub(crate) struct Projection {
 }
 
 impl Projection {
-    /// The map that takes (0,0), (1,0), (1,1), (0,1) to the quad's corners in their order.
-    /// The quad must be strictly convex: then the denominator is positive on the whole square.
+    /// Returns the map that takes (0,0), (1,0), (1,1), (0,1) to the quad's corners in their order. The quad must be
+    /// strictly convex: then the denominator is positive on the whole square.
     pub(crate) fn onto(quad: &Quad) -> Result<Self, PixelsError> {
         let p = quad.0.map(|p| (f64::from(p.x), f64::from(p.y)));
         let (dx1, dy1) = (p[1].0 - p[2].0, p[1].1 - p[2].1);
@@ -32,16 +32,16 @@ impl Projection {
         finite.then_some(map).ok_or(PixelsError::QuadDegenerate)
     }
 
-    /// Whether the denominator is 1 to within a hundredth of a pixel over `size`: then a row advances by
-    /// equal steps and needs no division.
+    /// Returns whether the denominator is 1 to within a hundredth of a pixel over `size`: then a row advances in equal
+    /// steps and needs no division.
     fn is_affine(&self, size: Size) -> bool {
         let reach = f64::from(size.width.max(size.height)) * 100.0;
         (self.w[0].abs() + self.w[1].abs()) * reach < 1.0
     }
 }
 
-/// `size` pixels of `image` through `map`, by linear interpolation. Outside the image its nearest edge
-/// pixel is taken.
+/// Samples `size` pixels of `image` through `map`, by linear interpolation. Outside the image the nearest edge pixel is
+/// used.
 pub(crate) fn sample(image: &Image, map: &Projection, size: Size) -> Vec<u8> {
     match image.format() {
         PixelFormat::Rgb8 => sampled::<3>(map, size, Rgb::new(image)),
@@ -49,7 +49,7 @@ pub(crate) fn sample(image: &Image, map: &Projection, size: Size) -> Vec<u8> {
     }
 }
 
-/// One sample of `N` bytes at a fixed-point position.
+/// A sampler of `N` bytes at a fixed-point position.
 trait Take<const N: usize> {
     fn take(&self, x: i64, y: i64) -> [u8; N];
 }
@@ -81,16 +81,16 @@ fn sampled<const N: usize>(map: &Projection, size: Size, sampler: impl Take<N>) 
     out
 }
 
-/// Fractional bits of a position while sampling. Positions are below 2^20 pixels (checked by the
-/// caller), so 40 + 20 bits fit an `i64` with room for the sum along a row.
+/// Fractional bits of a position while sampling. Positions are below 2^20 pixels (checked by the caller), so 32 + 20
+/// bits fit an `i64` with space for the sum along a row.
 const BITS: u32 = 32;
 
-/// A position of a sample point relative to pixel centers, as a fixed-point number.
+/// Returns the fixed-point position of a sample point relative to pixel centers.
 fn fixed(position: f64) -> i64 {
     ((position - 0.5) * (1i64 << BITS) as f64) as i64
 }
 
-/// A row of samples in equal steps.
+/// Fills a row with samples in equal steps.
 fn straight<const N: usize>(sampler: &impl Take<N>, first: (f64, f64), step: (f64, f64), line: &mut [u8]) {
     let (mut x, mut y) = (fixed(first.0), fixed(first.1));
     let unit = (1i64 << BITS) as f64;
@@ -168,8 +168,8 @@ impl Take<3> for Rgb<'_> {
 }
 
 impl Rgb<'_> {
-    /// Two pixels above and two below, in the low 48 bits of a word each; `None` at the last bytes of the
-    /// image, where a word would reach beyond.
+    /// Returns two pixels above and two below, in the low 48 bits of a word each; `None` at the last bytes of the
+    /// image, where a word would reach beyond the end.
     #[inline(always)]
     fn four(&self, column: i64, row: i64) -> Option<(u64, u64)> {
         let upper = ((row * self.width + column) * 3) as usize;
@@ -181,7 +181,7 @@ impl Rgb<'_> {
         Some((word(upper)?, word(lower)?))
     }
 
-    /// A sample at or beyond the edge.
+    /// Samples at or beyond the edge.
     #[cold]
     fn edge(&self, column: i64, row: i64, fx: u64, fy: u64) -> [u8; 3] {
         let pick = |c: i64, r: i64| {
@@ -197,7 +197,7 @@ impl Rgb<'_> {
     }
 }
 
-/// Two pixels above, two below, each pair in the low six bytes of a word; weights in 256ths.
+/// Blends two pixels above and two below, each pair in the low six bytes of a word; weights in 256ths.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn blend(upper: u64, lower: u64, fx: u64, fy: u64) -> [u8; 3] {
@@ -205,8 +205,8 @@ fn blend(upper: u64, lower: u64, fx: u64, fy: u64) -> [u8; 3] {
     unsafe { blend_sse2(upper, lower, fx, fy) }
 }
 
-/// Bytes times weights are at most 255 * 256, and with a half added for rounding still below 2^16, so 16
-/// bits a channel are enough.
+/// Bytes times weights are at most 255 * 256, and with a half added for rounding still below 2^16, so 16 bits per
+/// channel are enough.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "sse2")]
 #[inline]
@@ -224,13 +224,13 @@ fn blend_sse2(upper: u64, lower: u64, fx: u64, fy: u64) -> [u8; 3] {
         _mm_srli_epi16::<8>(_mm_add_epi16(_mm_add_epi16(a, b), _mm_set1_epi16(128)))
     };
     let between = mix(wide(upper), wide(lower), fy);
-    // The right pixel stands three channels, six bytes, beyond the left one.
+    // The right pixel is three channels, six bytes, beyond the left one.
     let pixel = mix(between, _mm_srli_si128::<6>(between), fx);
     let [red, green, blue, _] = _mm_cvtsi128_si32(_mm_packus_epi16(pixel, pixel)).to_le_bytes();
     [red, green, blue]
 }
 
-/// The same, channel by channel.
+/// Blends channel by channel.
 #[cfg(any(test, not(target_arch = "x86_64")))]
 fn blend_plain(upper: u64, lower: u64, fx: u64, fy: u64) -> [u8; 3] {
     let (a, b) = (upper.to_le_bytes(), lower.to_le_bytes());

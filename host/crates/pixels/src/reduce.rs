@@ -1,13 +1,13 @@
-//! Smaller tensors from larger ones, so that a guest copies kilobytes and not megabytes.
+//! Reductions of tensors to smaller ones, so that a guest copies kilobytes instead of megabytes.
 
 use lector_core::{Tensor, TensorData};
 
 use crate::error::PixelsError;
 
-/// Elements compared at once; a multiple of every vector width in use.
+/// Number of elements compared at once; a multiple of every vector width in use.
 const LANES: usize = 16;
 
-/// `f32` to `u8`: `round(value * scale)`, saturating; what is not a number becomes 0.
+/// Converts `f32` to `u8`: `round(value * scale)`, saturating; NaN becomes 0.
 pub fn quantize(tensor: &Tensor, scale: f32) -> Result<Tensor, PixelsError> {
     let values = floats(tensor, "quantize")?;
     if !scale.is_finite() {
@@ -17,9 +17,9 @@ pub fn quantize(tensor: &Tensor, scale: f32) -> Result<Tensor, PixelsError> {
     made(tensor.shape(), TensorData::U8(bytes))
 }
 
-/// Rounded, saturating. Written so that it becomes four vector instructions for four elements: the
-/// comparisons are `maxps` and `minps` (which also turn what is not a number into 0), and the conversion
-/// needs no check of its own. Three times as fast as `clamp` and `as`.
+/// Rounds, saturating. This form compiles to four vector instructions for four elements: the comparisons are `maxps`
+/// and `minps` (which also turn NaN into 0), and the conversion needs no check. Three times as fast as `clamp` and
+/// `as`.
 #[inline(always)]
 fn to_byte(value: f32) -> u8 {
     let value = if value > 0.0 { value } else { 0.0 };
@@ -29,9 +29,8 @@ fn to_byte(value: f32) -> u8 {
     whole as u8
 }
 
-/// For `f32[.., n]`: index (`s64[..]`) and value (`f32[..]`) of the greatest element along the last axis,
-/// the first where several are equal. What is not a number is passed over; a row of nothing else gives
-/// index 0 and its own first element.
+/// Returns, for `f32[.., n]`, the index (`s64[..]`) and value (`f32[..]`) of the greatest element along the last axis;
+/// the first one where several are equal. NaN is skipped; a row of NaN only gives index 0 and its first element.
 pub fn argmax(tensor: &Tensor) -> Result<(Tensor, Tensor), PixelsError> {
     let values = floats(tensor, "argmax")?;
     let Some((&n, outer)) = tensor.shape().split_last().filter(|(n, _)| **n > 0) else {

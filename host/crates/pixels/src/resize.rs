@@ -1,4 +1,4 @@
-//! Another size for an image, or for a rectangle of it.
+//! Resizing of an image, or of a rectangle of it.
 
 use fast_image_resize::images::{Image as Target, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
@@ -7,7 +7,7 @@ use lector_core::{Image, PixelFormat, Rect, Size};
 use crate::check_size;
 use crate::error::PixelsError;
 
-/// How new pixels are computed from old ones. All but `Nearest` widen their support when shrinking.
+/// Resampling filter. All except `Nearest` widen their support when shrinking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
     /// The nearest pixel.
@@ -38,16 +38,16 @@ impl Filter {
     }
 }
 
-/// The whole image at another size.
+/// Resizes the whole image.
 pub fn resize(image: &Image, size: Size, filter: Filter) -> Result<Image, PixelsError> {
     check_size(size)?;
     if size == image.size() {
         return Ok(image.clone());
     }
     let whole = Rect { x: 0.0, y: 0.0, width: image.size().width as f32, height: image.size().height as f32 };
-    // The resampler goes down the columns first, which takes `source columns x target rows` pixels on the
-    // way. Where that is more than both ends, it is made to go along the rows first: one of the two orders
-    // never takes more than the larger end.
+    // The resampler processes the columns first, which needs `source columns x target rows` intermediate pixels. Where
+    // that is more than both ends, the rows are processed first: one of the two orders never needs more than the larger
+    // end.
     let between = u64::from(image.size().width) * u64::from(size.height);
     if between > image.size().pixels().max(size.pixels()) {
         let step = Size { width: size.width, height: image.size().height };
@@ -58,8 +58,8 @@ pub fn resize(image: &Image, size: Size, filter: Filter) -> Result<Image, Pixels
     resize_rect(&mut Resizer::new(), image, whole, size, filter)
 }
 
-/// Packed RGB rows resampled into a buffer that the caller owns: shared memory, in the render workers.
-/// `source` holds `from.pixels() * 3` bytes, `target` `to.pixels() * 3`.
+/// Resamples packed RGB rows into a buffer that the caller owns: shared memory, in the render workers. `source` holds
+/// `from.pixels() * 3` bytes, `target` `to.pixels() * 3`.
 pub fn resize_into(
     source: &[u8],
     from: Size,
@@ -76,8 +76,8 @@ pub fn resize_into(
     Resizer::new().resize(&source, &mut target, &options).map_err(|e| failed(&e))
 }
 
-/// The part of `image` inside `area` (which must lie within it) at `size`. Fractional edges are honored;
-/// the filter reads beyond the area where the image goes on, so that no seam shows.
+/// Resizes the part of `image` inside `area` (which must lie within it) to `size`. Fractional edges are respected; the
+/// filter reads beyond the area where the image continues, so that no seam is visible.
 pub(crate) fn resize_rect(
     resizer: &mut Resizer,
     image: &Image,
@@ -91,8 +91,8 @@ pub(crate) fn resize_rect(
     let pixel = pixel_type(image.format());
     let source = ImageRef::new(columns, rows, image.samples(), pixel).map_err(|e| failed(&e))?;
     let mut target = Target::new(size.width, size.height, pixel);
-    // The resampler adds position and extent in f64, where a sum that fits in f32 may be too large by its last bits: the
-    // extents are cut to what is left of the image in f64.
+    // The resampler adds position and extent in f64, where a sum that fits in f32 may be too large by its last bits:
+    // the extents are limited in f64 to the rest of the image.
     let (x, y) = (f64::from(area.x), f64::from(area.y));
     let (width, height) =
         (f64::from(area.width).min(f64::from(columns) - x), f64::from(area.height).min(f64::from(rows) - y));

@@ -1,12 +1,12 @@
-//! Quarter turns.
+//! Rotation by quarter turns.
 
 use lector_core::{Image, PixelFormat, Rotation, Size};
 
-/// Side of the blocks in which a quarter turn goes: 32 columns of a source block are 32 rows of the
-/// target, and both blocks (3 KiB each, on 32 cache lines a side) stay in the first-level cache.
+/// Side of the blocks of a quarter turn: 32 columns of a source block are 32 rows of the target, and both blocks (3 KiB
+/// each, on 32 cache lines a side) stay in the first-level cache.
 const BLOCK: usize = 32;
 
-/// The whole image, turned clockwise.
+/// Rotates the whole image clockwise.
 pub fn rotate(image: &Image, by: Rotation) -> Image {
     let turned = match by {
         Rotation::None => return image.clone(),
@@ -21,11 +21,11 @@ pub fn rotate(image: &Image, by: Rotation) -> Image {
             Size { width: image.size().height, height: image.size().width }
         }
     };
-    // The number of bytes is that of the source, so this never falls back.
+    // The number of bytes equals that of the source, so the fallback is never used.
     Image::new(image.format(), size, turned).unwrap_or_else(|| image.clone())
 }
 
-/// The samples of an image with `N` bytes a pixel, rotated.
+/// Returns the samples of an image with `N` bytes per pixel, rotated.
 fn rotated<const N: usize>(image: &Image, by: Rotation) -> Vec<u8> {
     match by {
         Rotation::None => image.samples().to_vec(),
@@ -44,7 +44,8 @@ fn half<const N: usize>(image: &Image) -> Vec<u8> {
     out
 }
 
-/// Target row `r` is source column `r` read upwards (clockwise), or column `width - 1 - r` read downwards.
+/// Rotates by a quarter. Target row `r` is source column `r` read upwards (clockwise), or column `width - 1 - r` read
+/// downwards.
 fn quarter<const N: usize>(image: &Image, clockwise: bool) -> Vec<u8> {
     let (width, height) = (image.size().width as usize, image.size().height as usize);
     let source = image.samples();

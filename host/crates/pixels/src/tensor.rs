@@ -1,4 +1,4 @@
-//! From bytes to numbers: one image, or a stack of straightened pieces, as a tensor for a model.
+//! Conversion of one image, or of a stack of crops, to an input tensor of a model.
 
 use fast_image_resize::Resizer;
 use lector_core::{Image, PixelFormat, Quad, Size, Tensor, TensorData};
@@ -7,38 +7,38 @@ use crate::check_size;
 use crate::crop::crop_with;
 use crate::error::PixelsError;
 
-/// Which color comes first in a tensor.
+/// Order of the color channels in a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channels {
     /// Red, green, blue.
     Rgb,
-    /// Blue, green, red: what models trained with OpenCV expect.
+    /// Blue, green, red: the order of models trained with OpenCV.
     Bgr,
 }
 
-/// `(byte / 255 - mean) / std`, a triple in the order of `channels`.
+/// Normalization `(byte / 255 - mean) / std`; each triple is in the order of `channels`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Normalization {
-    /// Subtracted, in units of full scale.
+    /// Mean to subtract, in units of full scale.
     pub mean: [f32; 3],
-    /// Divided by, in units of full scale.
+    /// Standard deviation to divide by, in units of full scale.
     pub std: [f32; 3],
-    /// Order of the tensor's channels.
+    /// Channel order of the tensor.
     pub channels: Channels,
 }
 
-/// A piece of an image to be straightened.
+/// A part of an image to straighten.
 #[derive(Clone, Debug)]
 pub struct Crop {
     /// The image.
     pub image: Image,
-    /// Its corners in reading order.
+    /// Corners of the part, in reading order.
     pub quad: Quad,
-    /// Columns that it takes of its row in the stack.
+    /// Columns of the row in the stack that it fills.
     pub width: u32,
 }
 
-/// For each plane of the tensor: which byte of a pixel it is made of, and the number for each byte value.
+/// For each plane of the tensor: the byte of a pixel that it is made from, and the number for each byte value.
 struct Tables {
     byte: [usize; 3],
     number: [[f32; 256]; 3],
@@ -64,7 +64,7 @@ impl Tables {
         Ok(Self { byte, number })
     }
 
-    /// Fills the planes of an image, one a channel, `row` numbers a row; the image takes its own columns of them.
+    /// Fills the planes of an image, one per channel, with `row` numbers per row; the image fills its own columns.
     fn fill(&self, image: &Image, row: usize, planes: &mut [f32]) {
         match image.format() {
             PixelFormat::Rgb8 => self.fill_rgb(image, row, planes),
@@ -82,8 +82,8 @@ impl Tables {
         }
     }
 
-    /// Fills three planes. A table look-up a byte, three planes in one pass over the pixels: the pixels are read once and the
-    /// loop has no branch (a byte index cannot leave a table of 256).
+    /// Fills three planes with one table lookup per byte, in one pass over the pixels: the pixels are read once and the
+    /// loop has no branch (a byte index is always within a table of 256).
     fn fill_rgb(&self, image: &Image, row: usize, planes: &mut [f32]) {
         let width = image.size().width as usize;
         let plane = planes.len() / 3;
@@ -115,14 +115,14 @@ pub fn to_tensor(image: &Image, normalization: &Normalization) -> Result<Tensor,
     made(&[1, channels, height, width], numbers)
 }
 
-/// Straightens pieces of images of one format and stacks them into `f32[crops, channels, size.height, size.width]`; columns
-/// beyond the width of a piece hold 0.
+/// Straightens parts of images of one format and stacks them into `f32[crops, channels, size.height, size.width]`;
+/// columns beyond the width of a part are 0.
 pub fn stack(crops: &[Crop], size: Size, normalization: &Normalization) -> Result<Tensor, PixelsError> {
     let tables = Tables::new(normalization)?;
     check_size(size)?;
     let format = crops.first().ok_or(PixelsError::StackEmpty)?.image.format();
     let (width, height) = (size.width as usize, size.height as usize);
-    // Everything is checked before anything is allocated.
+    // All arguments are checked before any allocation.
     for (index, crop) in crops.iter().enumerate() {
         if crop.width == 0 || crop.width > size.width {
             return Err(PixelsError::CropWidth { index, width: crop.width, row: size.width });

@@ -1,4 +1,4 @@
-//! The operations against straightforward reference implementations, and against absurd arguments.
+//! Compares the operations with straightforward reference implementations, and tests invalid arguments.
 #![allow(clippy::unwrap_used, clippy::needless_range_loop)]
 
 use lector_core::{Image, PixelFormat, Point, Quad, Rotation, Size, TensorData};
@@ -30,7 +30,7 @@ fn size(width: u32, height: u32) -> Size {
     Size { width, height }
 }
 
-/// The pixel nearest to a position, with replicated edges, by linear interpolation in f64.
+/// Samples a position with replicated edges, by linear interpolation in f64.
 fn at(image: &Image, x: f64, y: f64) -> [f64; 3] {
     let (w, h) = (i64::from(image.size().width), i64::from(image.size().height));
     let (x, y) = (x - 0.5, y - 0.5);
@@ -48,7 +48,7 @@ fn at(image: &Image, x: f64, y: f64) -> [f64; 3] {
     })
 }
 
-/// The homography by solving its eight equations directly (Gauss, with pivots).
+/// Computes the homography by solving its eight equations directly (Gauss, with pivots).
 fn homography(q: &Quad) -> impl Fn(f64, f64) -> (f64, f64) + use<> {
     let uv = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)];
     let mut m = Vec::new();
@@ -114,7 +114,7 @@ fn a_whole_upright_quad_is_a_copy() {
 #[test]
 fn quads_of_every_kind_follow_the_reference() {
     let image = picture(120, 90);
-    // Upright, growing; turned three ways; tilted; true perspective; partly and wholly outside; mirrored.
+    // Upright, growing; rotated three ways; tilted; true perspective; partly and wholly outside; mirrored.
     check_crop(&image, quad([(10.0, 10.0), (60.0, 10.0), (60.0, 30.0), (10.0, 30.0)]), size(90, 36), 2.5);
     check_crop(&image, quad([(60.0, 30.0), (10.0, 30.0), (10.0, 10.0), (60.0, 10.0)]), size(90, 36), 2.5);
     check_crop(&image, quad([(60.0, 10.0), (60.0, 60.0), (40.0, 60.0), (40.0, 10.0)]), size(90, 36), 2.5);
@@ -306,8 +306,8 @@ fn files_hold_the_pixels() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Boxes that touch an edge of the image, of every extent and fraction, as detectors make them: coordinates scaled in f32
-    /// from a map of another size.
+    /// Boxes that touch an edge of the image, with all extents and fractions, as detectors produce them: coordinates
+    /// scaled in f32 from a map of another size.
     #[test]
     fn every_crop_at_every_edge_works(
         width in 1u32..3000, height in 1u32..60, scale in 0.1f32..10.0, left in 0.0f32..1.0, extent in 0.0f32..=1.0,
@@ -328,7 +328,7 @@ proptest! {
             (x, y, x + (w - x), y + (h - y)),
             (x - 0.2, y - 0.2, w + 0.2, h + 0.2),
         ] {
-            // Below a thousandth of a square pixel a quad is a line.
+            // Below a thousandth of a square pixel a quad counts as a line.
             if (c - a) < 0.1 || (d - b) < 0.1 {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! What a worker that has been taken over may claim: only sizes and numbers that can be true go on into the host.
+//! Fuzz target of the answers of a compromised worker: the host accepts only plausible sizes and numbers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use lector_core::{Rect, Size, TextLayer, TextSpan};
@@ -22,7 +22,7 @@ fn facts(feed: &mut Feed<'_>) -> PageFacts {
 
 #[test]
 fn fuzz_claims() {
-    let body = DocumentHandle {
+    let handle = DocumentHandle {
         account: lector_core::fair::Account::new("tenant".into(), 1),
         id: 1,
         kind: Kind::Pdf,
@@ -51,7 +51,7 @@ fn fuzz_claims() {
         let pages = u32::from_le_bytes(feed.bytes());
         let known = feed.list(130, |feed| (feed.byte() > 0).then(|| facts(feed)));
         let opened = Opened { pages, facts: known };
-        let accepted = checks::opened(&opened, &body);
+        let accepted = checks::opened(&opened, &handle);
         if accepted {
             assert!((1..=LIMITS.pages_max).contains(&opened.pages));
             for page in opened.facts.iter().flatten() {
@@ -80,7 +80,7 @@ fn fuzz_claims() {
             pictures: vec![areas[1]],
             unmapped: 0,
         };
-        let text_accepted = checks::text_layer(&layer, &body);
+        let text_accepted = checks::text_layer(&layer, &handle);
         if text_accepted {
             assert!(areas.iter().all(|area| area.x.is_finite() && area.width >= 0.0 && area.height >= 0.0));
         }

@@ -1,4 +1,4 @@
-//! One worker process as the host sees it: started, asked, killed, reaped.
+//! One worker process: start, requests, kill, reap.
 
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -10,7 +10,7 @@ use crate::config::{DocumentConfig, DocumentError};
 use crate::wire::{Reply, Request, Setup};
 use crate::worker::sandbox::SandboxReport;
 
-/// Loading pdfium takes 10 ms; a machine under load takes longer, but not this long.
+/// Loading pdfium takes 10 ms; more on a loaded machine, but not this long.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 /// The library's name in the configured folder.
 const LIBRARY_FILE: &str = "libpdfium.so";
@@ -22,18 +22,18 @@ pub(super) struct Process {
     pub(super) report: SandboxReport,
 }
 
-/// Why a request has no reply.
+/// Reason why a request has no reply.
 pub(super) enum Failure {
-    /// The request never reached the worker, which was dead before.
+    /// The request was not delivered, because the worker was already dead.
     Unsent,
-    /// The worker died, or said something that no worker says.
+    /// The worker died, or sent an invalid frame.
     Died(String),
-    /// It still works on it.
+    /// The worker is still working on it.
     Unanswered,
 }
 
 impl Process {
-    /// Starts a worker and waits until it is ready, or for as long as `go_on` says so.
+    /// Starts a worker and waits until it is ready, as long as `go_on` returns true.
     pub(super) fn start(config: &DocumentConfig, go_on: impl Fn() -> bool) -> Result<Process, DocumentError> {
         let library = config.pdfium_dir.join(LIBRARY_FILE);
         if !library.is_file() {
@@ -46,7 +46,7 @@ impl Process {
             .args(arguments)
             .env_clear()
             .current_dir("/")
-            // Out of the terminal's reach: on Ctrl-C the host drains, and needs its workers for it.
+            // A process group of its own: on Ctrl-C the terminal must not end the workers, which the drain needs.
             .process_group(0)
             .stdin(Stdio::from(socket))
             .stdout(Stdio::null())
@@ -66,9 +66,9 @@ impl Process {
             Ok(Reply::Refused(refusal)) => {
                 Err(DocumentError::NotReady { reason: lector_core::Fault::from(refusal).to_string() })
             }
-            Ok(other) => Err(DocumentError::NotReady { reason: format!("it answered {other:?}") }),
+            Ok(other) => Err(DocumentError::NotReady { reason: format!("unexpected answer {other:?}") }),
             Err(Failure::Unanswered) => {
-                Err(DocumentError::NotReady { reason: format!("no word from it in {READY_TIMEOUT:?}") })
+                Err(DocumentError::NotReady { reason: format!("no answer within {READY_TIMEOUT:?}") })
             }
             Err(Failure::Unsent) => Err(DocumentError::NotReady { reason: process.exit_status() }),
             Err(Failure::Died(reason)) => Err(DocumentError::NotReady { reason }),
@@ -83,8 +83,8 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Sends a request that has no reply; a worker that cannot take it is found out by the next one.
-    pub(super) fn tell(&self, request: &Request) {
+    /// Sends a request that has no reply. If the worker cannot take it, the next request fails.
+    pub(super) fn send_unanswered(&self, request: &Request) {
         let _ = self.channel.send(request, None);
     }
 
@@ -97,7 +97,7 @@ impl Process {
         }
     }
 
-    /// Waits for the reply to the request that was sent last, as long as `go_on` says so.
+    /// Waits for the reply to the last request, as long as `go_on` returns true.
     pub(super) fn receive(&mut self, go_on: impl FnMut() -> bool) -> Result<Reply, Failure> {
         match self.channel.receive(go_on) {
             Ok((reply, _)) => Ok(reply),
@@ -107,12 +107,12 @@ impl Process {
         }
     }
 
-    /// The signal that ended the worker, where one did.
+    /// Returns the signal that ended the worker, if there was one.
     pub(super) fn signal(&mut self) -> Option<i32> {
         self.reap().and_then(|status| status.signal())
     }
 
-    /// Ends the process for certain and says how it had ended by itself, if it had.
+    /// Ends the process, and returns a description of its own exit status if it had one.
     fn exit_status(&mut self) -> String {
         match self.reap() {
             Some(status) => format!("the worker ended with {status}"),
@@ -120,12 +120,12 @@ impl Process {
         }
     }
 
-    /// Kills the process unless it is dead already, and takes its exit status.
+    /// Kills the process unless it is dead already, and returns its exit status.
     fn reap(&mut self) -> Option<ExitStatus> {
-        // A worker whose socket has closed is dead or about to be; its own end tells more than a kill.
+        // A worker whose socket has closed is dead or about to end; its own exit status says more than a kill.
         const OWN_END: Duration = Duration::from_millis(200);
-        let patience = Instant::now() + OWN_END;
-        while Instant::now() < patience {
+        let deadline = Instant::now() + OWN_END;
+        while Instant::now() < deadline {
             match self.child.try_wait() {
                 Ok(None) => std::thread::sleep(Duration::from_millis(1)),
                 Ok(Some(status)) => return Some(status),
@@ -139,7 +139,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only where the process is gone and reaped.
+        // Both fail only where the process is dead and reaped.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

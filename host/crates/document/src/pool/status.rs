@@ -1,4 +1,4 @@
-//! What the pool tells about itself: to the log, the metrics and the readiness probe.
+//! Status of the pool for the log, the metrics and the readiness probe.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,35 +10,35 @@ use crate::worker::sandbox::SandboxReport;
 /// A snapshot of the workers.
 #[derive(Clone, Debug)]
 pub struct WorkersStatus {
-    /// Configured.
+    /// Configured number of workers.
     pub workers: usize,
-    /// Running and ready, idle or busy.
+    /// Workers that are ready, idle or busy.
     pub alive: usize,
-    /// Waiting for work.
+    /// Idle workers.
     pub idle: usize,
-    /// Those alive.
+    /// Processes of the workers that are alive.
     pub processes: Vec<WorkerProcess>,
     /// Requests waiting for a worker.
     pub queued: usize,
-    /// Requests that a worker has answered, refusals included.
+    /// Requests that a worker has answered, including refusals.
     pub answered: u64,
-    /// Workers replaced since the start, whatever the reason.
+    /// Workers replaced since the start, for any reason.
     pub respawns: u64,
-    /// Of these: died over a request.
+    /// Of these, workers that died during a request.
     pub crashes: u64,
-    /// Of these: killed because a request took too long.
+    /// Of these, workers killed because a request took too long.
     pub timeouts: u64,
-    /// What holds the workers; `None` before the first one was ready.
+    /// State of the sandbox; `None` before the first worker was ready.
     pub sandbox: Option<SandboxReport>,
 }
 
 impl WorkersStatus {
-    /// Process ids of the workers that are alive.
+    /// Returns the process ids of the workers that are alive.
     pub fn pids(&self) -> Vec<u32> {
         self.processes.iter().map(|process| process.pid).collect()
     }
 
-    /// Process ids of the workers that are rendering a page.
+    /// Returns the process ids of the workers that are rendering a page.
     pub fn rendering(&self) -> Vec<u32> {
         let renders = |process: &&WorkerProcess| matches!(process.task, Some(WorkerTask::Render { .. }));
         self.processes.iter().filter(renders).map(|process| process.pid).collect()
@@ -50,7 +50,7 @@ impl WorkersStatus {
 pub struct WorkerProcess {
     /// Its process id.
     pub pid: u32,
-    /// The request that was sent to it and that it has not answered.
+    /// Request that was sent to it and is not answered.
     pub task: Option<WorkerTask>,
 }
 
@@ -86,7 +86,7 @@ pub enum WorkerTask {
 }
 
 impl WorkerTask {
-    /// The task of a request; `None` where the request concerns no document or has no answer.
+    /// Returns the task of a request; `None` where the request concerns no document or has no answer.
     pub(super) fn of(request: &Request) -> Option<Self> {
         match *request {
             Request::Open { document, .. } => Some(Self::Open { document }),
@@ -98,7 +98,7 @@ impl WorkerTask {
     }
 }
 
-/// Counted by the keepers.
+/// Counters of the worker supervisors.
 #[derive(Default)]
 pub(crate) struct Counters {
     pub answered: AtomicU64,
@@ -113,7 +113,7 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Says in the log what holds the workers: once, and again where it changes.
+    /// Logs the state of the sandbox: once, and again when it changes.
     pub(crate) fn sandboxed(&self, report: SandboxReport) {
         let mut known = self.sandbox.lock().unwrap_or_else(PoisonError::into_inner);
         if known.as_ref() == Some(&report) {

@@ -1,9 +1,9 @@
-//! The jobs that wait for a worker: a fair queue over tenants, with a bound on the workers that open documents.
+//! The work queue: jobs of all tenants in fair order, with a limit on the workers that open documents.
 //!
-//! Between tenants, the one that has used the least worker time for its weight goes first. Among a tenant's own jobs, those
-//! of open documents (renders, text, page sizes) go before opens: a document that is being read holds memory, and its pages
-//! hold slots. An open is overtaken a bounded number of times, so that a long document does not keep the tenant's next one
-//! out. Opens never take the last worker: a document that is slow to open holds up other opens and no render.
+//! Between tenants, the one that has used the least worker time for its weight goes first. Among a tenant's own jobs,
+//! those of open documents (renders, text, page sizes) go before opens: an open document holds memory, and its pages
+//! hold slots. An open is overtaken a bounded number of times, so that a long document does not block the tenant's next
+//! one. Opens never use the last worker: a document that is slow to open delays other opens, but no render.
 //!
 //! Pure bookkeeping under the pool's lock. Called by `pool` and `work_queue`.
 
@@ -19,34 +19,34 @@ use super::{Job, Task};
 const READ: Class = 0;
 /// Jobs that open a document.
 const OPEN: Class = 1;
-/// Jobs of open documents that an open lets its own tenant's go first.
+/// Largest number of jobs of open documents that overtake an open of the same tenant.
 const OPEN_OVERTAKEN_MAX: u32 = 16;
-/// Assumed of a job before any was measured.
+/// Estimated cost of a job before the first measurement.
 const FIRST_COST_MS: f64 = 20.0;
 
-/// The queue, and what is known of the jobs that run.
+/// The queue, and the state of the running jobs.
 #[derive(Default)]
 pub(super) struct WorkQueue {
     queue: FairQueue<TenantName, Job>,
-    /// Opens that run.
+    /// Number of running opens.
     opening: usize,
-    /// All jobs that run.
+    /// Number of running jobs.
     running: usize,
-    /// Time of a job, by class.
+    /// Mean time of a job, by class.
     cost_ms: [Mean; 2],
 }
 
-/// A job that a worker has; given back to [`WorkQueue::finish`].
+/// A job that a worker runs; pass it to [`WorkQueue::finish`].
 pub(super) struct Running {
     charge: Charge<TenantName>,
     class: Class,
     since: Instant,
-    /// Its caller had gone before it began, so it costs nothing.
+    /// The caller had gone before the job began, so the job costs nothing.
     withdrawn: bool,
 }
 
 impl WorkQueue {
-    /// Jobs that wait.
+    /// Returns the number of waiting jobs.
     pub(super) fn len(&self) -> usize {
         self.queue.len()
     }
@@ -56,15 +56,15 @@ impl WorkQueue {
             Task::Open { .. } => (OPEN, Order::Behind(OPEN_OVERTAKEN_MAX)),
             _ => (READ, Order::Arrival),
         };
-        let account = &job.body.account;
+        let account = &job.handle.account;
         let cost_ms = self.cost_ms.get(class).and_then(Mean::value).unwrap_or(FIRST_COST_MS);
         let charge = Charge { client: account.tenant.clone(), weight: account.weight, cost_ms };
         self.queue.push(charge, class, order, job);
     }
 
-    /// Takes out the next job for an idle worker. `workers`: those that there are, idle or not. A withdrawn job is given out
-    /// like any other and dropped by the keeper: dropping it here, under the pool's lock, could drop its document, which
-    /// takes that lock.
+    /// Takes out the next job for an idle worker. `workers`: the number of all workers. A withdrawn job is returned
+    /// like any other and dropped by the worker supervisor: dropping it here, under the pool's lock, could drop its
+    /// document, which takes that lock.
     pub(super) fn pop(&mut self, workers: usize) -> Option<(Job, Running)> {
         let opens_max = workers.saturating_sub(1).max(1);
         let classes: &[Class] = if self.opening < opens_max { &[READ, OPEN] } else { &[READ] };
@@ -76,7 +76,7 @@ impl WorkQueue {
         Some((item, running))
     }
 
-    /// A job has ended, however: its tenant pays the time that it took.
+    /// Records the end of a job, with any outcome, and charges its tenant the time that it took.
     pub(super) fn finish(&mut self, running: Running) {
         let Running { charge, class, since, withdrawn } = running;
         if withdrawn {
@@ -95,7 +95,7 @@ impl WorkQueue {
         }
     }
 
-    /// Takes everything out.
+    /// Takes out all jobs.
     pub(super) fn drain(&mut self) -> Vec<Job> {
         self.queue.drain()
     }

@@ -1,4 +1,4 @@
-//! What a keeper reads and writes of the pool's state: its next job, its worker's life and documents.
+//! The pool's state as a worker supervisor uses it: its next job, its worker's lifecycle and documents.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use crate::config::DocumentError;
 use crate::faults;
 use crate::wire::DocumentId;
 
-/// How often an idle keeper looks whether its worker still lives.
+/// Interval at which an idle worker supervisor checks that its worker is alive.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// What a keeper is to do next.
+/// Next action of a worker supervisor.
 pub(super) enum Next {
     Job(Job),
-    /// Documents that the worker may forget.
+    /// Closes these documents in the worker.
     Close(Vec<DocumentId>),
-    /// Time to look whether the process still lives.
+    /// Checks that the process is alive.
     Check,
     Stop,
 }
 
 impl Slot {
-    /// Charges the job that the worker had, if it is done with it; one that was handed back is still to be done.
+    /// Charges the worker's job if it has ended; a job that was handed back has not.
     fn settle(&mut self, queue: &mut WorkQueue) {
         if self.job.is_none()
             && let Some(running) = self.running.take()
@@ -34,7 +34,7 @@ impl Slot {
 }
 
 impl Pool {
-    /// Waits for something to do.
+    /// Waits for the next action.
     pub(super) fn next(&self, index: usize) -> Next {
         let mut state = self.state();
         loop {
@@ -51,7 +51,7 @@ impl Pool {
             }
             if slot.job.is_none() {
                 slot.phase = Phase::Idle;
-                // Not for this worker alone: the end of an open may let an idle one begin the next.
+                // Assigns jobs to all workers: the end of an open may let another idle worker start the next one.
                 self.assign(&mut state, Some(index));
             }
             if let Some(slot) = state.slots.get_mut(index)
@@ -87,12 +87,12 @@ impl Pool {
         self.slot(index, |slot| slot.pid = Some(pid));
     }
 
-    /// Notes the request that the worker is answering; `None`: it has answered, or is lost.
+    /// Records the request that the worker is answering; `None`: it has answered, or is lost.
     pub(super) fn working(&self, index: usize, task: Option<WorkerTask>) {
         self.slot(index, |slot| slot.task = task);
     }
 
-    /// The worker is gone, and what was open in it.
+    /// Records that the worker and its open documents are lost.
     pub(super) fn lost(&self, index: usize) {
         let mut state = self.state();
         let State { slots, queue, .. } = &mut *state;
@@ -106,11 +106,11 @@ impl Pool {
         }
     }
 
-    /// The worker does not start. Where none is left, nobody waits in vain.
+    /// Records that the worker does not start. If no worker is left, the waiting jobs fail.
     pub(super) fn down(&self, index: usize, error: &DocumentError) {
         let stranded: Vec<Job> = {
             let mut state = self.state();
-            state.trouble = error.to_string();
+            state.last_error = error.to_string();
             let mut stranded: Vec<Job> = Vec::new();
             let State { slots, queue, .. } = &mut *state;
             if let Some(slot) = slots.get_mut(index) {
@@ -128,12 +128,12 @@ impl Pool {
         }
     }
 
-    /// A job that its worker never saw, for the one that replaces it.
+    /// Hands a job that its worker never received to the replacement.
     pub(super) fn hand_back(&self, index: usize, job: Job) {
         self.slot(index, |slot| slot.job = Some(job));
     }
 
-    /// Notes that the document is used; `false` where it is not open in the worker.
+    /// Marks the document as used; `false` where it is not open in the worker.
     pub(super) fn touch(&self, index: usize, document: DocumentId) -> bool {
         let found = self.slot(index, |slot| {
             let place = slot.open.iter().position(|open| *open == document)?;
@@ -148,7 +148,7 @@ impl Pool {
         self.slot(index, |slot| slot.open.push(document));
     }
 
-    /// The least recently used document, where more than `keep` are open; it no longer is.
+    /// Removes and returns the least recently used document, where more than `keep` are open.
     pub(super) fn evict(&self, index: usize, keep: usize) -> Option<DocumentId> {
         self.slot(index, |slot| (slot.open.len() > keep).then(|| slot.open.remove(0))).flatten()
     }

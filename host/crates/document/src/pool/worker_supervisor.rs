@@ -1,4 +1,4 @@
-//! The thread that keeps one worker: hands it work, times it, replaces it when it is lost.
+//! The thread that supervises one worker: sends it jobs, enforces time limits, replaces it when it is lost.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -18,54 +18,54 @@ use crate::faults::{self, Refusal, Stage};
 use crate::shared;
 use crate::wire::{Opened, Reply, Request};
 
-/// Documents open in one worker at once; the least recently used is closed for the next.
+/// Largest number of documents open in one worker; the least recently used is closed for the next.
 const OPEN_MAX: usize = 8;
-/// A worker is replaced after this many requests: what a library leaks, or what a document has done to
-/// it unseen, does not stay for ever. Starting one takes some 20 ms.
+/// Number of requests after which a worker is replaced: this bounds memory leaks of libraries and unnoticed corruption
+/// by a document. A start takes about 20 ms.
 const REQUESTS_PER_WORKER_MAX: u32 = 2_000;
-/// A request whose caller has gone may finish within this time; after it the worker is replaced.
+/// Time that a request may take after its caller has gone; after it the worker is replaced.
 const WITHDRAWN_GRACE: Duration = Duration::from_secs(1);
-/// Between two attempts to start a worker that would not start, doubling.
+/// Pause between two attempts to start a worker, doubled after each failure.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
-/// Workers that may be found dead, one after the other, when a request is to be sent to them.
+/// Largest number of consecutive workers that may be found dead when a request is sent.
 const UNSENT_MAX: u32 = 3;
 
 type Ready = oneshot::Sender<Result<(), DocumentError>>;
 
-/// Starts the keeper of worker `index`; `ready` hears whether the first process came up.
+/// Starts the supervisor of worker `index`; `ready` receives the result of the first start.
 pub(super) fn start(pool: Arc<Pool>, index: usize, ready: Ready) -> Result<JoinHandle<()>, DocumentError> {
-    let worker_supervisor = Keeper { pool, index, unsent: 0 };
+    let worker_supervisor = WorkerSupervisor { pool, index, unsent: 0 };
     std::thread::Builder::new()
         .name(format!("documents-{index}"))
         .spawn(move || worker_supervisor.run(ready))
-        .map_err(|source| DocumentError::Spawn { command: "a keeper thread".into(), source })
+        .map_err(|source| DocumentError::Spawn { command: "a worker supervisor thread".into(), source })
 }
 
-struct Keeper {
+struct WorkerSupervisor {
     pool: Arc<Pool>,
     index: usize,
     /// Consecutive requests that found their worker dead.
     unsent: u32,
 }
 
-/// What became of a job.
+/// Outcome of a job.
 enum Outcome {
     Served,
     /// The worker must be replaced.
     Lost,
-    /// Likewise, and the job was not begun.
+    /// The worker must be replaced, and the job was not begun.
     Unsent(Job),
 }
 
-/// Why there is no proper reply to a request.
-enum Trouble {
+/// Reason why a request has no regular reply.
+enum NoReply {
     Refused(Fault),
     Lost(Fault),
     Unsent,
 }
 
-impl Keeper {
+impl WorkerSupervisor {
     fn run(mut self, ready: Ready) {
         let mut ready = Some(ready);
         let mut backoff = BACKOFF_MIN;
@@ -76,7 +76,7 @@ impl Keeper {
                     self.pool.counters.sandboxed(process.report.clone());
                     self.pool.started(self.index, process.pid());
                     if let Some(ready) = ready.take() {
-                        // Nobody listens where another worker has failed already.
+                        // The receiver is dropped where another worker has failed already.
                         let _ = ready.send(Ok(()));
                     }
                     self.serve(process);
@@ -93,7 +93,7 @@ impl Keeper {
                     if self.pool.is_stopping() {
                         return;
                     }
-                    tracing::error!(worker = self.index, %error, retry = ?backoff, "a render worker does not start");
+                    tracing::error!(worker = self.index, %error, retry = ?backoff, "a render worker cannot be started");
                     self.pool.down(self.index, &error);
                     self.pool.pause(self.index, backoff);
                     backoff = BACKOFF_MAX.min(backoff * 2);
@@ -102,7 +102,7 @@ impl Keeper {
         }
     }
 
-    /// Works until the process is to be replaced or the pool stops; the process ends with this.
+    /// Runs jobs until the process must be replaced or the pool stops; the process ends with this call.
     fn serve(&mut self, mut process: Process) {
         let mut requests = 0_u32;
         while requests < REQUESTS_PER_WORKER_MAX {
@@ -110,16 +110,12 @@ impl Keeper {
                 Next::Stop => return,
                 Next::Check if process.is_alive() => {}
                 Next::Check => {
-                    tracing::warn!(
-                        worker = self.index,
-                        pid = process.pid(),
-                        "an idle render worker has died"
-                    );
+                    tracing::warn!(worker = self.index, pid = process.pid(), "an idle render worker died");
                     return;
                 }
                 Next::Close(documents) => {
                     for document in documents {
-                        process.tell(&Request::Close { document });
+                        process.send_unanswered(&Request::Close { document });
                     }
                 }
                 Next::Job(job) if job.task.is_withdrawn() => drop(job),
@@ -137,7 +133,7 @@ impl Keeper {
                             return;
                         }
                         Outcome::Unsent(job) => {
-                            job.task.fail(faults::unavailable("render workers die as soon as they start"));
+                            job.task.fail(faults::unavailable("render workers die right after their start"));
                             return;
                         }
                     }
@@ -147,14 +143,14 @@ impl Keeper {
     }
 
     fn work(&self, process: &mut Process, job: Job) -> Outcome {
-        let Job { body, task } = job;
-        let opened = match self.open(process, &body, &task) {
+        let Job { handle, task } = job;
+        let opened = match self.open(process, &handle, &task) {
             Ok(opened) => opened,
-            Err(trouble) => return self.give_up(trouble, Job { body, task }),
+            Err(no_reply) => return self.give_up(no_reply, Job { handle, task }),
         };
-        let document = body.id;
+        let document = handle.id;
         let config = &self.pool.config;
-        // The answer may find nobody; that is the caller's right.
+        // The caller may have gone; then the answer is dropped.
         match task {
             Task::Open { answer, .. } => {
                 if let Some(opened) = opened {
@@ -163,26 +159,26 @@ impl Keeper {
             }
             Task::Facts { index, .. } => {
                 let request = Request::Facts { document, index };
-                match self.ask(process, (Stage::Page, config.text_timeout), &request, None, &body, &task) {
-                    Ok(Reply::Facts(facts)) if checks::facts(&facts, &body) => {
+                match self.ask(process, (Stage::Page, config.text_timeout), &request, None, &handle, &task) {
+                    Ok(Reply::Facts(facts)) if checks::facts(&facts, &handle) => {
                         if let Task::Facts { answer, .. } = task {
                             let _ = answer.send(Ok(facts));
                         }
                     }
-                    Ok(_) => return self.nonsense(Stage::Page, Job { body, task }),
-                    Err(trouble) => return self.give_up(trouble, Job { body, task }),
+                    Ok(_) => return self.invalid_answer(Stage::Page, Job { handle, task }),
+                    Err(no_reply) => return self.give_up(no_reply, Job { handle, task }),
                 }
             }
             Task::Text { index, .. } => {
                 let request = Request::Text { document, index };
-                match self.ask(process, (Stage::Text, config.text_timeout), &request, None, &body, &task) {
-                    Ok(Reply::Text(layer)) if checks::text_layer(&layer, &body) => {
+                match self.ask(process, (Stage::Text, config.text_timeout), &request, None, &handle, &task) {
+                    Ok(Reply::Text(layer)) if checks::text_layer(&layer, &handle) => {
                         if let Task::Text { answer, .. } = task {
                             let _ = answer.send(Ok(layer));
                         }
                     }
-                    Ok(_) => return self.nonsense(Stage::Text, Job { body, task }),
-                    Err(trouble) => return self.give_up(trouble, Job { body, task }),
+                    Ok(_) => return self.invalid_answer(Stage::Text, Job { handle, task }),
+                    Err(no_reply) => return self.give_up(no_reply, Job { handle, task }),
                 }
             }
             Task::Render { index, size, .. } => {
@@ -190,13 +186,13 @@ impl Keeper {
                 let pixels = match shared::pixel_buffer(len) {
                     Ok(pixels) => pixels,
                     Err(e) => {
-                        task.fail(faults::unavailable(format!("a buffer of {len} bytes for pixels: {e}")));
+                        task.fail(faults::unavailable(format!("allocating {len} bytes for pixels: {e}")));
                         return Outcome::Served;
                     }
                 };
                 let request = Request::Render { document, index, size };
                 let limit = (Stage::Render, config.render_timeout);
-                match self.ask(process, limit, &request, Some(pixels.as_fd()), &body, &task) {
+                match self.ask(process, limit, &request, Some(pixels.as_fd()), &handle, &task) {
                     Ok(Reply::Rendered) => {
                         let copied = shared::copy_out(&pixels, usize::try_from(len).unwrap_or(usize::MAX));
                         let image = copied.ok().and_then(|rgb| Image::from_rgb(size, rgb));
@@ -206,65 +202,68 @@ impl Keeper {
                             let _ = answer.send(image.ok_or_else(missing));
                         }
                     }
-                    Ok(_) => return self.nonsense(Stage::Render, Job { body, task }),
-                    Err(trouble) => return self.give_up(trouble, Job { body, task }),
+                    Ok(_) => return self.invalid_answer(Stage::Render, Job { handle, task }),
+                    Err(no_reply) => return self.give_up(no_reply, Job { handle, task }),
                 }
             }
         }
         Outcome::Served
     }
 
-    /// Sees to it that the document is open in the worker; says what it is where it had to be opened.
+    /// Opens the document in the worker unless it is open; returns its description if it was opened now.
     fn open(
         &self,
         process: &mut Process,
-        body: &Arc<DocumentHandle>,
+        handle: &Arc<DocumentHandle>,
         task: &Task,
-    ) -> Result<Option<Opened>, Trouble> {
-        if self.pool.touch(self.index, body.id) {
+    ) -> Result<Option<Opened>, NoReply> {
+        if self.pool.touch(self.index, handle.id) {
             return Ok(None);
         }
         if let Task::Open { bytes, .. } = task
-            && body.file.get().is_none()
+            && handle.file.get().is_none()
         {
             let file = shared::sealed_copy(bytes).map_err(|e| {
-                Trouble::Refused(faults::unavailable(format!("memory for {} bytes: {e}", bytes.len())))
+                NoReply::Refused(faults::unavailable(format!(
+                    "allocating {} bytes for the document: {e}",
+                    bytes.len()
+                )))
             })?;
-            // Only the one keeper that has the opening task gets here.
-            let _ = body.file.set(file);
+            // Only the supervisor that has the opening task gets here.
+            let _ = handle.file.set(file);
         }
-        let file = body.file.get().ok_or_else(|| {
-            Trouble::Refused(faults::unavailable("a document was used before it was opened"))
+        let file = handle.file.get().ok_or_else(|| {
+            NoReply::Refused(faults::unavailable("a document was used before it was opened"))
         })?;
         while let Some(document) = self.pool.evict(self.index, OPEN_MAX - 1) {
-            process.tell(&Request::Close { document });
+            process.send_unanswered(&Request::Close { document });
         }
         let request = Request::Open {
-            document: body.id,
-            kind: body.kind,
-            password: body.password.clone(),
-            limits: body.limits,
+            document: handle.id,
+            kind: handle.kind,
+            password: handle.password.clone(),
+            limits: handle.limits,
         };
         let limit = (Stage::Open, self.pool.config.open_timeout);
-        match self.ask(process, limit, &request, Some(file.as_fd()), body, task)? {
-            Reply::Opened(opened) if checks::opened(&opened, body) => {
-                self.pool.opened(self.index, body.id);
+        match self.ask(process, limit, &request, Some(file.as_fd()), handle, task)? {
+            Reply::Opened(opened) if checks::opened(&opened, handle) => {
+                self.pool.opened(self.index, handle.id);
                 Ok(Some(opened))
             }
-            _ => Err(Trouble::Lost(Stage::Open.crashed("the worker answered nonsense"))),
+            _ => Err(NoReply::Lost(Stage::Open.crashed("the worker sent an invalid answer"))),
         }
     }
 
-    /// One request, at most `limit` long, as long as somebody waits for it and the pool goes on.
+    /// Sends one request and waits for the reply: at most `limit`, while the caller waits and the pool runs.
     fn ask(
         &self,
         process: &mut Process,
         (stage, limit): (Stage, Duration),
         request: &Request,
         fd: Option<std::os::fd::BorrowedFd<'_>>,
-        body: &DocumentHandle,
+        handle: &DocumentHandle,
         task: &Task,
-    ) -> Result<Reply, Trouble> {
+    ) -> Result<Reply, NoReply> {
         let deadline = Instant::now() + limit;
         let mut gone_since = None;
         let go_on = || {
@@ -281,60 +280,61 @@ impl Keeper {
         let reply = sent.and_then(|()| process.receive(go_on));
         self.pool.working(self.index, None);
         let failure = match reply {
-            Ok(Reply::Refused(refusal)) => return Err(Trouble::Refused(refusal.into())),
+            Ok(Reply::Refused(refusal)) => return Err(NoReply::Refused(refusal.into())),
             Ok(reply) => return Ok(reply),
             Err(failure) => failure,
         };
         let pid = process.pid();
         match failure {
-            Failure::Unsent => Err(Trouble::Unsent),
+            Failure::Unsent => Err(NoReply::Unsent),
             Failure::Unanswered if self.pool.is_stopping() => {
-                Err(Trouble::Lost(faults::unavailable("the pool is stopping")))
+                Err(NoReply::Lost(faults::unavailable("the pool is stopping")))
             }
             Failure::Unanswered if Instant::now() < deadline => {
-                tracing::debug!(
-                    pid,
-                    ?stage,
-                    "nobody waits for a slow request any more; replacing its worker"
-                );
-                Err(Trouble::Lost(faults::unavailable("withdrawn")))
+                tracing::debug!(pid, ?stage, "the caller of a slow request has gone; replacing its worker");
+                Err(NoReply::Lost(faults::unavailable("withdrawn")))
             }
             Failure::Unanswered => {
-                tracing::warn!(pid, ?stage, ?limit, "a document takes too long; replacing its worker");
+                tracing::warn!(
+                    pid,
+                    ?stage,
+                    ?limit,
+                    "a document exceeded its time limit; replacing its worker"
+                );
                 Counters::count(&self.pool.counters.timeouts);
-                body.crashes.fetch_add(1, Ordering::Relaxed);
-                Err(Trouble::Lost(stage.timed_out(limit)))
+                handle.crashes.fetch_add(1, Ordering::Relaxed);
+                Err(NoReply::Lost(stage.timed_out(limit)))
             }
             Failure::Died(reason) => {
-                tracing::warn!(pid, ?stage, reason, "a render worker died over a document");
+                tracing::warn!(pid, ?stage, reason, "a render worker died while reading a document");
                 Counters::count(&self.pool.counters.crashes);
-                body.crashes.fetch_add(1, Ordering::Relaxed);
-                // pdfium and Rust alike abort where an allocation fails, and hardly for another reason.
+                handle.crashes.fetch_add(1, Ordering::Relaxed);
+                // pdfium and Rust both abort on a failed allocation, and rarely for another reason.
                 let fault = match process.signal() {
                     Some(libc::SIGABRT) => Refusal::MemoryExceeded { detail: reason }.into(),
                     _ => stage.crashed(reason),
                 };
-                Err(Trouble::Lost(fault))
+                Err(NoReply::Lost(fault))
             }
         }
     }
 
-    fn nonsense(&self, stage: Stage, job: Job) -> Outcome {
+    fn invalid_answer(&self, stage: Stage, job: Job) -> Outcome {
         Counters::count(&self.pool.counters.crashes);
-        self.give_up(Trouble::Lost(stage.crashed("the worker answered nonsense")), job)
+        self.give_up(NoReply::Lost(stage.crashed("the worker sent an invalid answer")), job)
     }
 
-    fn give_up(&self, trouble: Trouble, job: Job) -> Outcome {
-        match trouble {
-            Trouble::Refused(fault) => {
+    fn give_up(&self, no_reply: NoReply, job: Job) -> Outcome {
+        match no_reply {
+            NoReply::Refused(fault) => {
                 job.task.fail(fault);
                 Outcome::Served
             }
-            Trouble::Lost(fault) => {
+            NoReply::Lost(fault) => {
                 job.task.fail(fault);
                 Outcome::Lost
             }
-            Trouble::Unsent => Outcome::Unsent(job),
+            NoReply::Unsent => Outcome::Unsent(job),
         }
     }
 }

@@ -1,15 +1,15 @@
 //! pdfium, loaded once per worker process.
 //!
-//! The C interface is used as it is, through pdfium-render's bindings: its object-per-character wrappers
-//! cost more than the text layer itself. Handles are untyped pointers here, because the crate keeps the
-//! names of the C types to itself; `pdf` gives each one an owner.
+//! Uses the C interface through pdfium-render's bindings: the crate's object-per-character wrappers cost more than the
+//! text layer itself. Handles are untyped pointers here, because the crate does not export the C types; `pdf` gives
+//! each one an owner.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::path::Path;
 
 use pdfium_render::prelude::{Pdfium, PdfiumLibraryBindings};
 
-/// The library. There is one thread in a worker, which is the thread safety that pdfium asks for.
+/// The library. A worker has one thread, which satisfies pdfium's thread-safety rules.
 #[derive(Clone, Copy)]
 pub(crate) struct Library {
     pub(crate) c: &'static dyn PdfiumLibraryBindings,
@@ -25,14 +25,14 @@ struct LibraryConfig {
 }
 
 impl Library {
-    /// Loads and initializes the library in `file`. May happen once in a process.
+    /// Loads and initializes the library in `file`. At most once per process.
     pub(crate) fn load(file: &Path) -> Result<Library, String> {
         let bindings = Pdfium::bind_to_library(file)
             .map_err(|e| format!("loading {}: {e:?}; run `cargo xtask setup`", file.display()))?;
-        // A worker lives as long as its process, and pdfium with it.
+        // pdfium stays loaded until the process ends.
         let c: &'static dyn PdfiumLibraryBindings = Box::leak(bindings);
-        // An empty list of font folders: pages look the same on every machine, and pdfium has no reason
-        // to open a file. Fonts that a PDF does not embed are drawn with pdfium's built-in ones.
+        // An empty list of font folders: pages look the same on every machine, and pdfium has no reason to open a file.
+        // Fonts that a PDF does not embed are replaced by pdfium's built-in ones.
         let mut no_paths: [*const c_char; 1] = [std::ptr::null()];
         let config = LibraryConfig {
             version: 2,
@@ -40,7 +40,7 @@ impl Library {
             isolate: std::ptr::null_mut(),
             v8_embedder_slot: 0,
         };
-        // SAFETY: layout and version are those of the header; pdfium copies the list during the call.
+        // SAFETY: layout and version match the header; pdfium copies the list during the call.
         unsafe { c.FPDF_InitLibraryWithConfig((&raw const config).cast()) };
         Ok(Library { c })
     }

@@ -19,12 +19,12 @@ use space::PageSpace;
 /// An untyped pdfium handle.
 type Handle = *mut c_void;
 
-/// `FPDFBitmap_BGR`: three bytes a pixel. Drawn with the order reversed it holds red, green, blue.
+/// `FPDFBitmap_BGR`: three bytes per pixel. With the byte order reversed it holds red, green, blue.
 const FORMAT_BGR: c_int = 2;
 /// `FPDF_ANNOT | FPDF_REVERSE_BYTE_ORDER`.
 const RENDER_FLAGS: c_int = 0x01 | 0x10;
 const WHITE: u8 = 0xff;
-/// Smallest side that a page is said to have, in points; a degenerate box must not divide by zero.
+/// Smallest reported side of a page, in points; prevents a division by zero for a degenerate box.
 const SIDE_MIN_PT: f32 = 0.1;
 
 pub(crate) struct Document {
@@ -34,18 +34,18 @@ pub(crate) struct Document {
     page: Option<Page>,
     pages: u32,
     limits: Limits,
-    /// pdfium reads from here as long as the document is open; the last field, so dropped last.
+    /// pdfium reads from here while the document is open; the last field, so dropped last.
     _bytes: Mapping,
 }
 
-/// The form filling environment, without which the values of form fields are not drawn.
+/// The form filling environment, which is needed to draw the values of form fields.
 struct Form {
     handle: Handle,
     /// `FPDF_FORMFILLINFO`: a version and some forty callbacks, all null. pdfium keeps the pointer.
     _info: Box<[u64; 64]>,
 }
 
-/// The page loaded last, kept because text and pixels of one page are asked for together.
+/// The page loaded last, kept because text and pixels of one page are requested together.
 struct Page {
     index: u32,
     handle: Handle,
@@ -70,7 +70,7 @@ impl Document {
         if password.is_some_and(|password| password.contains('\0')) {
             return Err(Refusal::PdfPasswordWrong);
         }
-        // SAFETY: `bytes` lives in the document that is returned, and is dropped after it is closed.
+        // SAFETY: `bytes` is owned by the returned document, and is dropped after the handle is closed.
         let handle: Handle = unsafe { library.c.FPDF_LoadMemDocument64(bytes.bytes(), password) }.cast();
         if handle.is_null() {
             // SAFETY: no arguments; valid after a failed load.
@@ -130,8 +130,8 @@ impl Document {
         let stride = width.checked_mul(3);
         let stride = stride.ok_or_else(|| Refusal::Internal { detail: "a row beyond 31 bits".into() })?;
         rgb.fill(WHITE);
-        // SAFETY: `rgb` holds height rows of stride bytes (the mapping was checked against the size) and
-        // outlives the bitmap, which is destroyed below.
+        // SAFETY: `rgb` holds height rows of stride bytes (the mapping was checked against the size) and outlives the
+        // bitmap, which is destroyed below.
         let bitmap: Handle = unsafe {
             library.c.FPDFBitmap_CreateEx(width, height, FORMAT_BGR, rgb.as_mut_ptr().cast(), stride).cast()
         };
@@ -198,7 +198,7 @@ impl Document {
 impl Drop for Document {
     fn drop(&mut self) {
         self.unload();
-        // SAFETY: form and document are open and not used after this; the order is the header's.
+        // SAFETY: form and document are open and not used after this; the order is the one that the header requires.
         unsafe {
             if let Some(form) = self.form.take() {
                 self.library.c.FPDFDOC_ExitFormFillEnvironment(form.handle.cast());
@@ -209,7 +209,7 @@ impl Drop for Document {
 }
 
 impl Form {
-    /// The environment of a document that has a form; `None` for others, which need none.
+    /// Creates the environment of a document that has a form; `None` for other documents.
     fn of(library: Library, document: Handle) -> Option<Form> {
         // SAFETY: the document is open.
         let kind = unsafe { library.c.FPDF_GetFormType(document.cast()) };
@@ -217,11 +217,11 @@ impl Form {
             return None;
         }
         let mut info = Box::new([0_u64; 64]);
-        // It begins with the version, an int; 1 is the layout without XFA (public/fpdf_formfill.h).
+        // The struct begins with the version, an int; 1 is the layout without XFA (public/fpdf_formfill.h).
         let [a, b, c, d] = 1_i32.to_ne_bytes();
         *info.first_mut()? = u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]);
-        // SAFETY: 512 zero bytes behind a version are a valid FPDF_FORMFILLINFO without callbacks, larger
-        // than the structure, and live in the box as long as the environment.
+        // SAFETY: 512 bytes, a version followed by zeros, are a valid FPDF_FORMFILLINFO without callbacks, larger than
+        // the structure, and live in the box as long as the environment.
         let handle: Handle =
             unsafe { library.c.FPDFDOC_InitFormFillEnvironment(document.cast(), info.as_mut_ptr().cast()) }
                 .cast();
@@ -239,7 +239,7 @@ fn page_number(index: u32) -> c_int {
     c_int::try_from(index).unwrap_or(c_int::MAX)
 }
 
-/// `FPDF_GetLastError` after a failed load (public/fpdfview.h).
+/// Converts `FPDF_GetLastError` after a failed load (public/fpdfview.h).
 fn refusal(error: std::ffi::c_ulong, with_password: bool) -> Refusal {
     match error {
         4 if with_password => Refusal::PdfPasswordWrong,

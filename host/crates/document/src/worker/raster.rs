@@ -1,7 +1,7 @@
-//! Picture files: what they are from their headers, and their pixels on demand.
+//! Picture files: page metadata from their headers, and pixels on demand.
 //!
-//! Owns the image codecs. Every page is decoded when it is rendered, not before, and only after its
-//! pixels and bytes were checked against the limits. Alpha is laid over white, EXIF orientation applied.
+//! Owns the image codecs. Every page is decoded when it is rendered, and only after its pixels and bytes were checked
+//! against the limits. Alpha is blended over white, EXIF orientation is applied.
 
 #[cfg(test)]
 mod fuzz;
@@ -18,7 +18,7 @@ use crate::kind::Kind;
 use crate::shared::Mapping;
 use crate::wire::{Limits, PageFacts};
 
-/// What a decoder hands over: packed RGB, upright.
+/// Output of a decoder: packed RGB, upright.
 pub(crate) struct Rgb {
     pub size: Size,
     pub bytes: Vec<u8>,
@@ -34,14 +34,14 @@ pub(crate) struct Document {
 /// One picture of a file.
 #[derive(Clone, Copy, Debug)]
 struct RasterPage {
-    /// Upright.
+    /// Upright size.
     size: Size,
     dpi: f32,
-    /// Where the file has it: the number of its directory in a TIFF, else 0.
+    /// Position in the file: the number of its directory in a TIFF, else 0.
     place: u32,
 }
 
-/// What decoding may take.
+/// Limits of decoding.
 #[derive(Clone, Copy, Debug)]
 struct Budget {
     pixels_max: u64,
@@ -49,7 +49,7 @@ struct Budget {
 }
 
 impl Budget {
-    /// Whether a picture of this size may be decoded at all.
+    /// Checks that a picture of this size may be decoded.
     fn check_pixels(self, size: Size) -> Result<(), Refusal> {
         if size.pixels() == 0 {
             return Err(Refusal::ImageInvalid { detail: "a picture without pixels".into() });
@@ -61,8 +61,7 @@ impl Budget {
         Ok(())
     }
 
-    /// Whether there is memory for `decoded_bytes` as the codec gives them, a working copy of them and
-    /// the RGB that is made of them.
+    /// Checks that the memory limit allows `decoded_bytes` of codec output, a working copy of them, and the RGB pixels.
     fn check_memory(self, decoded_bytes: u64, size: Size) -> Result<(), Refusal> {
         let needed = decoded_bytes.saturating_mul(2).saturating_add(size.pixels().saturating_mul(3));
         if needed > self.memory_bytes {
@@ -96,7 +95,7 @@ impl Document {
         self.page(index).map(|page| PageFacts::Raster { size: page.size, dpi: page.dpi })
     }
 
-    /// The page's pixels into `rgb`, which holds exactly `size` pixels.
+    /// Renders the page into `rgb`, which holds exactly `size` pixels.
     pub(crate) fn render(&self, index: u32, size: Size, rgb: &mut [u8]) -> Result<(), Refusal> {
         let page = self.page(index)?;
         let picture = match self.kind {
@@ -119,7 +118,7 @@ impl Document {
     }
 }
 
-/// `value` in front of white, `alpha` of 255 opaque.
+/// Blends `value` over white; an `alpha` of 255 is opaque.
 fn over_white(value: u8, alpha: u8) -> u8 {
     let (value, alpha) = (u32::from(value), u32::from(alpha));
     // At most 255 by construction; + 127 rounds.

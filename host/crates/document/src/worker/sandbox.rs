@@ -1,10 +1,10 @@
-//! The walls around a worker, put up before the first byte of a document arrives.
+//! The sandbox of a worker, entered before the first byte of a document arrives.
 //!
-//! Six layers, each of which would do alone for most attacks: no open descriptors but the socket, no
-//! environment (the pool starts it without), resource limits, `no_new_privs`, landlock (no file, no TCP,
-//! no signal or abstract socket leaves), seccomp (an allow-list; what only an attacker would call kills
-//! the process). What the kernel lacks is reported to the host, which logs it; nothing is dropped in
-//! silence. Public for the test that tries to get out.
+//! Six layers, each of which stops most attacks alone: no open descriptors except the socket, no environment (the pool
+//! starts the worker without one), resource limits, `no_new_privs`, landlock (no file, no TCP, no outgoing signal or
+//! abstract socket), seccomp (an allow-list; calls that only an attacker would make kill the process). The worker
+//! reports to the host which layers the kernel lacks, and the host logs it; no layer is dropped silently. Public for
+//! the test that tries to escape.
 
 mod seccomp;
 
@@ -17,12 +17,12 @@ use landlock::{
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 use serde::{Deserialize, Serialize};
 
-/// Whether one layer of the sandbox is in force.
+/// State of one layer of the sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Layer {
-    /// It is, in this form.
+    /// The layer is in force, in this form.
     InForce(String),
-    /// It is not, for this reason.
+    /// The layer is missing, for this reason.
     Missing(String),
 }
 
@@ -34,7 +34,7 @@ impl Layer {
         }
     }
 
-    /// Whether it is in force.
+    /// Returns whether the layer is in force.
     pub fn is_in_force(&self) -> bool {
         matches!(self, Layer::InForce(_))
     }
@@ -49,12 +49,12 @@ impl fmt::Display for Layer {
     }
 }
 
-/// What holds a worker, as it reports itself when it is ready.
+/// State of a worker's sandbox, as the worker reports it when it is ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SandboxReport {
     /// Only standard streams and the socket are open.
     pub descriptors: Layer,
-    /// The worker dies with the host's thread that started it; no core dumps, no ptrace.
+    /// The worker dies with the host thread that started it; no core dumps, no ptrace.
     pub parent_death: Layer,
     /// Limits on memory, files, processes, core dumps.
     pub limits: Layer,
@@ -67,7 +67,7 @@ pub struct SandboxReport {
 }
 
 impl SandboxReport {
-    /// Of a process that has said nothing yet.
+    /// Returns the report of a process that is not ready.
     pub(crate) fn none() -> Self {
         let unknown = Layer::Missing("not ready yet".into());
         Self {
@@ -80,7 +80,7 @@ impl SandboxReport {
         }
     }
 
-    /// Every layer, with its name.
+    /// Returns every layer, with its name.
     pub fn layers(&self) -> [(&'static str, &Layer); 6] {
         [
             ("descriptors", &self.descriptors),
@@ -92,7 +92,7 @@ impl SandboxReport {
         ]
     }
 
-    /// Whether every layer is in force.
+    /// Returns whether every layer is in force.
     pub fn is_complete(&self) -> bool {
         self.layers().iter().all(|(_, layer)| layer.is_in_force())
     }
@@ -108,27 +108,28 @@ impl fmt::Display for SandboxReport {
     }
 }
 
-/// First step, before anything is loaded: takes the socket off standard input, which must be one, and
-/// makes the process die with its parent.
+/// First step, before anything is loaded: moves the socket from standard input, which must be one, and makes the
+/// process die with its parent.
 pub fn isolate() -> Result<OwnedFd, String> {
     let kind = rustix::net::sockopt::socket_domain(rustix::stdio::stdin());
     if kind != Ok(rustix::net::AddressFamily::UNIX) {
-        return Err("standard input is no Unix socket".into());
+        return Err("standard input is not a Unix socket".into());
     }
-    // What cannot be done here is found out and reported by `enter`.
+    // `enter` checks and reports the result.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     let _ = close_from(SOCKET);
-    // Where memory runs out, the kernel ends a worker rather than the host. While /proc is there.
+    // Makes the kernel kill a worker before the host when memory runs out. Needs /proc.
     let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), SOCKET)
-        .map_err(|e| format!("taking the socket: {e}"))?;
+        .map_err(|e| format!("moving the socket: {e}"))?;
     Ok(socket)
 }
 
-/// Last step before outside bytes are read. From here on there is no file, no network, no process and
-/// no executable memory but what is loaded already.
+/// Last step before bytes from outside are read. After it the process has no file, no network, no child process and no
+/// new executable memory.
 pub fn enter(memory_bytes: u64) -> SandboxReport {
-    // Each layer is put up even where another one failed; seccomp is the last, since it forbids the rest.
+    // Each layer is entered even if another one failed; seccomp is the last, because it forbids the system calls of the
+    // others.
     let descriptors = Layer::of(close_all_but_socket());
     let parent_death = Layer::of(die_with_parent());
     let limits = Layer::of(limit(memory_bytes));
@@ -139,27 +140,27 @@ pub fn enter(memory_bytes: u64) -> SandboxReport {
     SandboxReport { descriptors, parent_death, limits, no_new_privs, landlock, seccomp }
 }
 
-/// Landlock binds the calling thread and what it starts; another thread would stay outside.
+/// Checks that the process has one thread: landlock applies to the calling thread and its children only.
 fn single_threaded() -> Result<(), String> {
     let tasks = std::fs::read_dir("/proc/self/task").map(Iterator::count);
     match tasks {
         Ok(1) => Ok(()),
         Ok(several) => Err(format!("{several} threads are running already")),
-        // Without /proc there is no way to see; threads are started by nobody before this point.
+        // Without /proc the check is impossible; no code starts a thread before this point.
         Err(_) => Ok(()),
     }
 }
 
-/// The descriptor that `isolate` gives the socket.
+/// Number of the descriptor to which `isolate` moves the socket.
 const SOCKET: i32 = 3;
 
-/// Of at most 1000; a worker is easily replaced.
+/// Out of 1000; a worker is cheap to replace.
 const OOM_SCORE: &str = "800";
 
-/// Closes what came from the parent by mistake or was left open by a library.
+/// Closes descriptors that the parent passed by mistake or a library left open.
 fn close_from(first: i32) -> std::io::Result<()> {
-    // SAFETY: plain numbers. No object of this process owns a descriptor from `first` on: it is called
-    // before any was opened, and again when the socket alone is, which lies below.
+    // SAFETY: plain numbers. No object of this process owns a descriptor from `first` on: this is called before any was
+    // opened, and again when only the socket is open, whose number is lower.
     let closed = unsafe { libc::syscall(libc::SYS_close_range, first, i32::MAX, 0) };
     if closed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
@@ -170,7 +171,7 @@ fn close_all_but_socket() -> Result<String, String> {
         let _ = rustix::stdio::dup2_stdin(null.as_fd());
     }
     close_from(SOCKET + 1).map_err(|e| e.to_string())?;
-    Ok("the socket alone".into())
+    Ok("only the socket".into())
 }
 
 fn die_with_parent() -> Result<String, String> {
@@ -189,8 +190,8 @@ fn renounce_privileges() -> Result<String, String> {
 }
 
 fn limit(memory_bytes: u64) -> Result<String, String> {
-    // Data rather than address space: a mapped document and the host's pixel buffer are bounded
-    // already, by the body limit and the pixel limit.
+    // Data rather than address space: the body limit and the pixel limit already bound a mapped document and the host's
+    // pixel buffer.
     let limits = [
         (Resource::Data, memory_bytes),
         (Resource::Core, 0),
@@ -207,7 +208,7 @@ fn limit(memory_bytes: u64) -> Result<String, String> {
 }
 
 fn restrict() -> Result<String, String> {
-    // The newest rules that this crate knows; an older kernel enforces those that it knows.
+    // The newest rules that this crate supports; an older kernel enforces the ones that it supports.
     const KNOWN: ABI = ABI::V7;
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)

@@ -1,4 +1,4 @@
-//! Writes small PDFs by hand, so that a test says exactly what is in one.
+//! Writes small PDFs by hand, so that a test controls their whole content.
 
 /// A PDF of numbered objects; the first is the catalog, object 2 the page tree.
 #[derive(Default)]
@@ -28,7 +28,7 @@ impl Pdf {
         Pdf { objects: vec![Vec::new(), Vec::new()], kids: Vec::new() }
     }
 
-    /// Adds an object and gives its number.
+    /// Adds an object and returns its number.
     pub fn add(&mut self, body: impl Into<Vec<u8>>) -> usize {
         self.objects.push(body.into());
         self.objects.len()
@@ -58,7 +58,7 @@ impl Pdf {
         self
     }
 
-    /// Adds a page object written out by the caller.
+    /// Adds a page object written by the caller.
     pub fn add_page(&mut self, body: impl Into<Vec<u8>>) {
         let number = self.add(body);
         self.kids.push(number);
@@ -96,7 +96,7 @@ pub fn hello() -> Vec<u8> {
     Pdf::new().page(&Page { content, ..Page::default() }).bytes()
 }
 
-/// A page that keeps a renderer busy for ever: forms that draw forms that draw forms.
+/// A page that takes practically infinite time to render: nested forms that draw forms.
 pub fn endless() -> Vec<u8> {
     let mut pdf = Pdf::new();
     let mut inner =

@@ -1,13 +1,13 @@
-//! Every file of the corpus: opened, read, rendered; no crash, no hang, nothing left behind.
+//! Opens, reads and renders every file of the corpus; checks for crashes, hangs and leftovers.
 
 use std::time::Instant;
 
 use crate::support::{PIXELS_MAX, TestServer, corpus};
 
 const PAGES_MAX: u32 = 5;
-/// What is really wrong with files of the corpus.
+/// Codes of real defects of corpus files.
 const EXPECTED: [&str; 3] = ["pdf_invalid", "pdf_password_required", "pdf_no_pages"];
-/// Files that open, but have a page that does not.
+/// Files that open, but have an unreadable page.
 const BROKEN_PAGE: [&str; 1] = ["pikepdf__378014596.pdf"];
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Bad input: each kind has its code, and neighbours do not notice.
+//! Invalid input: each kind has its code, and other documents are not affected.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ async fn huge_pages_are_refused_before_memory_is_taken() {
     server.end().await;
 }
 
-/// A stream that unpacks to far more than it is. PNG's pixels are a zlib stream that PDF reads as well.
+/// A stream that unpacks to far more than its size. PNG's pixels are a zlib stream, which PDF reads as well.
 fn bomb(side: u32) -> Vec<u8> {
     let mut png = Vec::new();
     let zeros = vec![0_u8; (side * side) as usize];
@@ -82,7 +82,7 @@ fn bomb(side: u32) -> Vec<u8> {
          /Type /XObject /Subtype /Image /Width {side} /Height {side} /BitsPerComponent 8 /ColorSpace /DeviceGray"
     );
     let image = pdf.stream(&entries, &data);
-    // Twice: as a picture, and as the content of a page, where all of it is unpacked at once.
+    // Used twice: as a picture, and as the content of a page, where all of it is unpacked at once.
     let xobjects = format!("/I {image} 0 R");
     pdf.page(&Page { content: "q 300 0 0 400 0 0 cm /I Do Q", xobjects, ..Page::default() });
     let content = format!(
@@ -103,7 +103,7 @@ async fn a_bomb_is_one_page_error() {
         let page = document.page(index).await.unwrap();
         let result = page.render(72.0, PIXELS_MAX).await;
         eprintln!("bomb, page {index}: {:?}", result.as_ref().map(|image| image.size()).map_err(|f| f.code));
-        // The picture can be unpacked row by row, the content of the second page cannot.
+        // The picture can be unpacked row by row; the content of the second page cannot.
         match result {
             Ok(image) => assert_eq!((index, image.samples()[0]), (0, 0), "drawn, black as it is, or refused"),
             Err(fault) => assert_eq!(fault.code, "document_memory_exceeded"),
@@ -113,7 +113,7 @@ async fn a_bomb_is_one_page_error() {
     server.end().await;
 }
 
-/// Codes that damage may lead to; anything else is a defect of the room.
+/// Codes that damage may cause; any other code is a defect of this crate.
 const DAMAGE: [&str; 14] = [
     "document_unsupported_type",
     "pdf_invalid",
@@ -133,7 +133,7 @@ const DAMAGE: [&str; 14] = [
 
 #[tokio::test]
 async fn damaged_files_never_hang_and_never_take_the_server_along() {
-    // Short for what hangs, and long for a sound page on a busy machine.
+    // Short for files that hang, and long enough for a valid page on a busy machine.
     let limit = Duration::from_secs(8);
     let limits =
         DocumentConfig { open_timeout: limit, text_timeout: limit, render_timeout: limit, ..config(2) };
@@ -176,7 +176,7 @@ async fn damaged_files_never_hang_and_never_take_the_server_along() {
     server.end().await;
 }
 
-/// Cut off, overwritten, with a piece doubled or left out.
+/// Returns the bytes truncated, overwritten, or with a part doubled or left out.
 fn damaged(seed: &[u8], dice: &mut Dice) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     for _ in 0..=dice.roll(4) {

@@ -1,4 +1,4 @@
-//! The document room from outside: real worker processes, real files.
+//! Integration tests of documents: real worker processes, real files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 #![allow(clippy::disallowed_methods)]
 

@@ -1,4 +1,4 @@
-//! Picture files: every format, color type and depth comes out as the RGB that a viewer would show.
+//! Picture files: every format, color type and depth is decoded to the RGB that a viewer would show.
 
 use std::io::Cursor;
 
@@ -35,7 +35,7 @@ async fn native(server: &TestServer, bytes: &[u8]) -> Image {
     page.render(info.native_dpi.unwrap(), PIXELS_MAX).await.unwrap()
 }
 
-/// Whether two pictures are equal but for `tolerance` a channel.
+/// Asserts that two pictures differ by at most `tolerance` per channel.
 fn assert_like(image: &Image, expect: &RgbImage, tolerance: u8, what: &str) {
     assert_eq!((image.size().width, image.size().height), expect.dimensions(), "{what}");
     let worst = image.samples().iter().zip(expect.as_raw()).map(|(a, b)| a.abs_diff(*b)).max();
@@ -86,7 +86,7 @@ async fn alpha_is_laid_over_white() {
     server.end().await;
 }
 
-/// A JPEG's header with an EXIF block that says how the camera was held, or a resolution.
+/// Adds an EXIF block with the camera's orientation to a JPEG header.
 fn with_exif_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     let mut exif = b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
     exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
@@ -98,7 +98,7 @@ async fn exif_orientation_is_applied() {
     let server = TestServer::start(1).await;
     let upright = sample();
     let image = DynamicImage::ImageRgb8(upright.clone());
-    // How the sensor saw it, so that the stated orientation makes it upright.
+    // The sensor's view, which the stated orientation makes upright.
     let stored = [
         (1, image.clone()),
         (2, image.fliph()),
@@ -124,7 +124,7 @@ async fn tiffs_of_many_pages_and_kinds() {
     let gray8 = image.to_luma8();
     let gray16: Vec<u16> = image.to_luma16().into_raw();
     let deep: Vec<u16> = image.to_rgb16().into_raw();
-    // CMYK of a gray ramp: all of it in the black ink.
+    // CMYK of a gray ramp: black ink only.
     let cmyk: Vec<u8> = gray8.iter().flat_map(|v| [0, 0, 0, 255 - v]).collect();
     let mut tiff = Cursor::new(Vec::new());
     let mut encoder = TiffEncoder::new(&mut tiff).unwrap();
@@ -145,7 +145,7 @@ async fn tiffs_of_many_pages_and_kinds() {
     server.end().await;
 }
 
-/// A TIFF of one uncompressed strip, written by hand for what the encoder cannot write.
+/// Writes a TIFF of one uncompressed strip, with features that the encoder does not support.
 fn small_tiff(
     width: u16,
     height: u16,
@@ -182,7 +182,7 @@ fn small_tiff(
 async fn bilevel_and_palette_tiffs() {
     let server = TestServer::start(1).await;
     let (black, white) = ([0, 0, 0], [255, 255, 255]);
-    // 10 x 2, 1 bit, white is zero: the way of fax machines.
+    // 10 x 2, 1 bit, white is zero, as fax machines write it.
     let entries = [(258, 3, 1, 1), (259, 3, 1, 1), (262, 3, 1, 0), (277, 3, 1, 1)];
     let fax = small_tiff(10, 2, &entries, &[], &[0b1000_0000, 0b0100_0000, 0, 0]);
     let image = native(&server, &fax).await;
@@ -222,7 +222,7 @@ async fn resolution_is_read_and_other_resolutions_are_rendered() {
     server.end().await;
 }
 
-/// A PNG header that claims a size, with nothing behind it worth the name.
+/// Returns a PNG header that claims a size, with almost no data behind it.
 fn claimed_png(width: u32, height: u32) -> Vec<u8> {
     let mut image = encoded(&DynamicImage::ImageLuma8(image::GrayImage::new(8, 8)), ImageFormat::Png);
     image[16..20].copy_from_slice(&width.to_be_bytes());
@@ -302,7 +302,7 @@ async fn damaged_pictures_never_take_the_server_along() {
     server.end().await;
 }
 
-/// The raw stream of the first picture object of a PDF.
+/// Returns the raw stream of the first picture object of a PDF.
 fn picture_stream(pdf: &[u8]) -> &[u8] {
     let find =
         |from: usize, what: &[u8]| from + pdf[from..].windows(what.len()).position(|w| w == what).unwrap();
@@ -310,7 +310,7 @@ fn picture_stream(pdf: &[u8]) -> &[u8] {
     &pdf[start..find(start, b"\nendstream")]
 }
 
-/// Mean difference of two pictures of one size.
+/// Returns the mean difference of two pictures of the same size.
 fn difference(a: &Image, b: &Image) -> f64 {
     assert_eq!(a.size(), b.size());
     let sum: u64 = a.samples().iter().zip(b.samples()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
@@ -323,7 +323,7 @@ async fn inks_and_fax_codes_look_as_pdfium_draws_them() {
     let server = TestServer::start(1).await;
     let read = |name: &str| std::fs::read(corpus.join(name)).unwrap();
 
-    // A JPEG in CMYK, with the inverted inks that Adobe writes.
+    // A CMYK JPEG with inverted inks, as Adobe writes it.
     let pdf = read("img2pdf__CMYK.jpg.pdf");
     let drawn = server.page(&pdf).await;
     let dpi = 115.0 / drawn.info().width_pt * 72.0;

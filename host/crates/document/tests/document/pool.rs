@@ -1,4 +1,4 @@
-//! The life of workers: crashes, hangs, callers that go, start-up that fails.
+//! The lifecycle of workers: crashes, hangs, callers that go away, failed starts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +21,14 @@ async fn a_killed_worker_costs_one_page_one_fault() {
     let neighbour = server.page(&hello()).await;
     let slow = server.page(&endless()).await;
     let rendering = tokio::spawn(async move { slow.render(72.0, PIXELS_MAX).await });
-    // The neighbour's pages go on while the slow one runs, whichever worker has what.
+    // The other document's pages continue while the slow one runs, on either worker.
     let busy = server.rendering().await;
     neighbour.render(72.0, PIXELS_MAX).await.unwrap();
     assert_eq!((server.workers.status().rendering(), rendering.is_finished()), (vec![busy], false));
     kill(busy);
     assert_eq!(code(rendering.await.unwrap()), "page_render_crashed");
     neighbour.render(72.0, PIXELS_MAX).await.unwrap();
-    // The keeper counts a replacement when it stands, which may be after the neighbour's page.
+    // The worker supervisor counts a replacement when it is ready, which may be after the other page.
     let status = server.until("the worker is replaced", |status| status.respawns > 0).await;
     assert_eq!((status.crashes, status.timeouts, status.respawns), (1, 0, 1));
     server.settle().await;
@@ -47,7 +47,7 @@ async fn the_status_tells_which_worker_answers_what() {
     let pid = server.rendering().await;
     let status = server.workers.status();
     let tasks: Vec<_> = status.processes.iter().filter_map(|p| Some((p.pid, p.task?))).collect();
-    // The documents are numbered from 1, and this one came second.
+    // Documents are numbered from 1; this one is the second.
     assert_eq!(tasks, [(pid, WorkerTask::Render { document: 2, page: 0 })]);
     rendering.abort();
     server.until("the worker is replaced", |status| status.respawns == 1).await;
@@ -56,7 +56,7 @@ async fn the_status_tells_which_worker_answers_what() {
     server.end().await;
 }
 
-/// In the kernel's letters: R runs, S sleeps, Z is dead and not reaped; X where there is no process.
+/// Returns the process state as the kernel's letter: R running, S sleeping, Z dead and not reaped; X: no such process.
 fn state(pid: u32) -> char {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next()).unwrap_or('X')
@@ -72,7 +72,7 @@ async fn a_page_that_hangs_is_ended_and_its_neighbours_wait_no_longer_than_that(
     let good = server.page(&hello()).await;
     let (slow, good) = tokio::join!(slow.render(72.0, PIXELS_MAX), good.render(72.0, PIXELS_MAX));
     assert_eq!(code(slow), "page_render_timeout");
-    // There is one worker: the good page had to wait for the end of the other one, and got it.
+    // With one worker, the good page waits for the end of the other one, and is then rendered.
     good.unwrap();
     assert_eq!(server.workers.status().timeouts, 1);
     server.end().await;
@@ -103,7 +103,7 @@ async fn a_worker_found_dead_costs_nobody_a_fault() {
         server.settle().await;
         let pid = server.workers.status().pids()[0];
         kill(pid);
-        // Dead, and not reaped before its keeper looks.
+        // Dead, and not reaped before its worker supervisor checks it.
         while !matches!(state(pid), 'Z' | 'X') {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -123,14 +123,14 @@ async fn a_caller_that_goes_leaves_a_usable_worker() {
     };
     server.rendering().await;
     let waiting: Vec<_> = (0..2).map(|_| slow.render(72.0, PIXELS_MAX)).collect();
-    // Polled once, they are in the queue; then their callers go, as the first one does.
+    // Polling once queues them; then their callers go away, as the first one does.
     for mut waiting in waiting {
         assert!(waiting.as_mut().now_or_never().is_none());
     }
     assert_eq!(server.workers.status().queued, 2);
     begun.abort();
-    // The first is cut off after a moment's grace and not after the minute that a rendering may take; the two behind it
-    // are never begun.
+    // The first one is cut off after the grace period and not after the minute that a rendering may take; the two
+    // behind it are never begun.
     good.render(72.0, PIXELS_MAX).await.unwrap();
     let status = server.workers.status();
     assert_eq!((status.crashes, status.timeouts, status.respawns), (0, 0, 1));

@@ -1,4 +1,4 @@
-//! Proofs that the sandbox holds: attempts to get out of it, and what the kernel says of a live worker.
+//! Proves that the sandbox holds: attempts to escape, and the kernel's view of a live worker.
 
 use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::builder::endless;
 use crate::support::{HANG, TestServer, config, example};
 
-/// How an attempt ends: with this exit code, or by this signal.
+/// End of an attempt: an exit code, or a signal.
 #[derive(Debug, PartialEq)]
 enum End {
     Refused,
@@ -36,7 +36,7 @@ fn attempt(name: &str) -> End {
     }
 }
 
-/// Whether this kernel has every layer; where it has not, the worker says so and the proofs are moot.
+/// Returns whether this kernel supports every layer; otherwise the tests are skipped.
 fn is_complete() -> bool {
     let end = attempt("nothing");
     if end == End::Refused {
@@ -82,7 +82,7 @@ async fn the_kernel_confirms_what_a_worker_reports() {
     assert!(
         report.descriptors.is_in_force() && report.limits.is_in_force() && report.parent_death.is_in_force()
     );
-    // Not dumpable: only root may look at the rest.
+    // The process is not dumpable: only root may read the rest.
     match std::fs::read_dir(format!("/proc/{pid}/fd")) {
         Ok(descriptors) => {
             assert_eq!(descriptors.count(), 4, "three standard streams and the socket");
@@ -101,7 +101,7 @@ async fn the_kernel_confirms_what_a_worker_reports() {
 fn a_busy_worker_dies_with_its_host() {
     let file = std::env::temp_dir().join(format!("lector-endless-{}.pdf", std::process::id()));
     std::fs::write(&file, endless()).unwrap();
-    // The example is a host of one worker, and says which process that is as soon as it renders this file.
+    // The example is a host with one worker, and prints the worker's process id once it renders this file.
     let mut host = Command::new(example("busy_host"))
         .arg(config(1).pdfium_dir)
         .arg(&file)

@@ -1,4 +1,4 @@
-//! Starts the document room over the example worker, and looks after what it leaves behind.
+//! Starts the document workers with the example worker, and checks for leftovers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use lector_core::{Documents, Fault, OpenDocument, PageSource};
 use lector_document::{DocumentConfig, DocumentWorkers, WorkersStatus};
 
 pub const PIXELS_MAX: u64 = 40_000_000;
-/// A condition that has not come by then never comes, however busy the machine.
+/// Timeout of conditions, long enough for a busy machine.
 pub const HANG: Duration = Duration::from_secs(50);
 
-/// A program of this crate's `examples`, which cargo builds next to the tests.
+/// Returns the path of a program of this crate's `examples`, which cargo builds next to the tests.
 pub fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let target = test.parent().and_then(|deps| deps.parent()).unwrap();
@@ -22,7 +22,7 @@ pub fn example(name: &str) -> PathBuf {
     program
 }
 
-/// The folder that fetched things live in, as the set-up has it.
+/// Returns the folder of downloaded files, as `cargo xtask setup` uses it.
 pub fn cache() -> PathBuf {
     let from = |name: &str| std::env::var_os(name).map(PathBuf::from);
     from("LECTOR_CACHE")
@@ -31,7 +31,7 @@ pub fn cache() -> PathBuf {
         .unwrap()
 }
 
-/// The room, and every process that was seen in it. `end` asserts that none is left.
+/// The workers, and every process seen in them. `end` asserts that none is left.
 pub struct TestServer {
     pub workers: Arc<DocumentWorkers>,
     pub pids: Vec<u32>,
@@ -58,7 +58,7 @@ pub fn config(workers: usize) -> DocumentConfig {
     }
 }
 
-/// The tenant of all documents here.
+/// Returns the account of all documents in the tests.
 fn account() -> Account {
     Account::new("tenant".into(), 1)
 }
@@ -91,12 +91,12 @@ impl TestServer {
         self.workers.open(account(), Arc::new(bytes.to_vec()), hint).await
     }
 
-    /// The first page of a document that must open.
+    /// Opens a document and returns its first page; both must succeed.
     pub async fn page(&self, bytes: &[u8]) -> Arc<dyn PageSource> {
         self.open(bytes).await.unwrap().page(0).await.unwrap()
     }
 
-    /// Waits for as many living workers as there were configured, noting their process ids.
+    /// Waits for the configured number of living workers, and records their process ids.
     pub async fn settle(&mut self) {
         let patience = Instant::now() + HANG;
         loop {
@@ -105,12 +105,12 @@ impl TestServer {
             if status.alive == status.workers {
                 return;
             }
-            assert!(Instant::now() < patience, "the workers do not come back: {status:?}");
+            assert!(Instant::now() < patience, "the workers are not replaced: {status:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
-    /// Waits until the status of the workers is as wanted.
+    /// Waits until the status of the workers satisfies `wanted`.
     pub async fn until(&self, what: &str, wanted: impl Fn(&WorkersStatus) -> bool) -> WorkersStatus {
         let patience = Instant::now() + HANG;
         loop {
@@ -118,17 +118,17 @@ impl TestServer {
             if wanted(&status) {
                 return status;
             }
-            assert!(Instant::now() < patience, "waited in vain until {what}: {status:?}");
+            assert!(Instant::now() < patience, "timeout while waiting until {what}: {status:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
-    /// Waits until exactly one worker renders a page, and gives its process id.
+    /// Waits until exactly one worker renders a page, and returns its process id.
     pub async fn rendering(&self) -> u32 {
         self.until("one worker renders", |status| status.rendering().len() == 1).await.rendering()[0]
     }
 
-    /// Ends the room; every process that was ever seen must be gone and reaped.
+    /// Ends the workers; every process that was ever seen must be gone and reaped.
     pub async fn end(mut self) {
         self.settle().await;
         self.workers.shutdown().await;
@@ -139,7 +139,7 @@ impl TestServer {
     }
 }
 
-/// The code of the fault that must have come.
+/// Returns the code of the fault that must have occurred.
 pub fn code<T>(result: Result<T, Fault>) -> &'static str {
     match result {
         Ok(_) => "no fault",
@@ -150,14 +150,13 @@ pub fn code<T>(result: Result<T, Fault>) -> &'static str {
     }
 }
 
-/// Files that a test can do without, where the machine does not have them: says so, or fails where they
-/// are required.
+/// Skips a test without its files: prints the reason, or fails where the files are required.
 pub fn skip(what: &str) {
     assert!(std::env::var_os("LECTOR_REQUIRE_CORPUS").is_none(), "{what}, and LECTOR_REQUIRE_CORPUS is set");
     eprintln!("SKIPPED: {what}");
 }
 
-/// The folder of the corpus; `None`, said aloud, where it is not on this machine.
+/// Returns the folder of the corpus; prints a message and returns `None` where it is missing.
 pub fn corpus() -> Option<PathBuf> {
     let cache = cache();
     let beside = cache.parent().map(|parent| parent.join("lector-corpus"));
@@ -168,7 +167,7 @@ pub fn corpus() -> Option<PathBuf> {
     found
 }
 
-/// Numbers that look random and are the same in every run (xorshift64*).
+/// Deterministic pseudo-random numbers (xorshift64*).
 pub struct Dice(pub u64);
 
 impl Dice {

@@ -1,4 +1,4 @@
-//! Text layers: that words stand where they are seen, whatever box and turn the page has.
+//! Text layers: the areas of words match the rendered page, for any box and rotation of the page.
 
 use lector_core::{Image, Rect, TextLayer};
 
@@ -9,7 +9,7 @@ fn words(layer: &TextLayer) -> Vec<&str> {
     layer.spans.iter().map(|span| span.text.as_str()).collect()
 }
 
-/// The box around everything that is not white, in points.
+/// Returns the box around all pixels that are not white, in points.
 fn ink(image: &Image, dpi: f32) -> Rect {
     let (width, size) = (image.size().width as usize, dpi / 72.0);
     let (mut x0, mut y0, mut x1, mut y1) = (usize::MAX, usize::MAX, 0, 0);

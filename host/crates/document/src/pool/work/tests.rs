@@ -1,4 +1,4 @@
-//! The pool with fake workers: no processes, the test takes their jobs and ends them.
+//! Tests of the pool with fake workers: no processes; the test takes and ends their jobs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::wire::Opened;
 
 struct Fake {
     pool: Arc<Pool>,
-    /// Kept, so that nothing counts as withdrawn.
+    /// Kept, so that no job counts as withdrawn.
     opens: Vec<oneshot::Receiver<Result<Opened, Fault>>>,
     renders: Vec<oneshot::Receiver<Result<lector_core::Image, Fault>>>,
 }
@@ -41,7 +41,7 @@ impl Fake {
         Self { pool, opens: Vec::new(), renders: Vec::new() }
     }
 
-    fn body(&self, tenant: &str, weight: u32) -> Arc<DocumentHandle> {
+    fn handle(&self, tenant: &str, weight: u32) -> Arc<DocumentHandle> {
         self.pool.document(Account::new(tenant.into(), weight), Kind::Pdf, None)
     }
 
@@ -49,31 +49,31 @@ impl Fake {
         let (answer, receiver) = oneshot::channel();
         self.opens.push(receiver);
         let task = Task::Open { bytes: Arc::default(), answer };
-        self.pool.submit(Job { body: self.body(tenant, 1), task }).unwrap();
+        self.pool.submit(Job { handle: self.handle(tenant, 1), task }).unwrap();
     }
 
     fn render(&mut self, tenant: &str, weight: u32) {
         let (answer, receiver) = oneshot::channel();
         self.renders.push(receiver);
         let task = Task::Render { index: 0, size: Size { width: 1, height: 1 }, answer };
-        self.pool.submit(Job { body: self.body(tenant, weight), task }).unwrap();
+        self.pool.submit(Job { handle: self.handle(tenant, weight), task }).unwrap();
     }
 
-    /// The worker is done with what it had, and takes its next job: `render of a`. It must have one.
+    /// Ends the worker's job and returns its next one, such as `render of a`. There must be one.
     fn next(&self, worker: usize) -> String {
         loop {
             match self.pool.next(worker) {
                 Next::Job(job) if job.task.is_withdrawn() => {}
                 Next::Job(job) => {
                     let what = if matches!(job.task, Task::Open { .. }) { "open" } else { "render" };
-                    return format!("{what} of {}", job.body.account.tenant);
+                    return format!("{what} of {}", job.handle.account.tenant);
                 }
                 _ => panic!("no job"),
             }
         }
     }
 
-    /// What the queue would give a worker now, without waiting for it.
+    /// Returns whether the queue has no job for a worker now, without waiting.
     fn is_stuck(&self) -> bool {
         let mut state = self.pool.state();
         state.queue.pop(3).is_none()
@@ -92,7 +92,7 @@ fn a_tenant_with_many_slow_opens_delays_another_by_those_that_run() {
     fake.open("b");
     fake.render("c", 1);
     assert_eq!(fake.next(2), "render of c");
-    // The first of the two opens that ran ends: no other open of a comes between.
+    // The first of the two running opens ends: no other open of tenant a comes between.
     assert_eq!(fake.next(0), "open of b");
     assert_eq!(fake.next(1), "open of a");
     assert_eq!(fake.pool.status().queued, 47);
@@ -126,8 +126,9 @@ fn tenants_use_workers_by_weight() {
         fake.render("b", 1);
     }
     std::mem::swap(&mut queue, &mut fake.pool.state().queue);
-    // Every job at its expected cost: none is finished.
-    let got: Vec<String> = (0..40).map(|_| queue.pop(1).unwrap().0.body.account.tenant.to_string()).collect();
+    // Every job is charged its expected cost: none is finished.
+    let got: Vec<String> =
+        (0..40).map(|_| queue.pop(1).unwrap().0.handle.account.tenant.to_string()).collect();
     assert_eq!(got.iter().filter(|tenant| *tenant == "a").count(), 30, "{got:?}");
 }
 
@@ -148,7 +149,7 @@ fn a_withdrawn_job_is_skipped_and_costs_nothing() {
     assert_eq!(fake.pool.status().queued, 0);
 }
 
-/// The time that a job took is what its tenant pays, whatever was expected.
+/// A tenant is charged the measured time of a job, not the estimate.
 #[test]
 fn a_tenant_pays_the_time_that_its_jobs_took() {
     let mut queue = WorkQueue::default();
@@ -159,7 +160,7 @@ fn a_tenant_pays_the_time_that_its_jobs_took() {
     std::mem::swap(&mut queue, &mut fake.pool.state().queue);
     let mut order = Vec::new();
     while let Some((job, mut running)) = queue.pop(1) {
-        let tenant = job.body.account.tenant.to_string();
+        let tenant = job.handle.account.tenant.to_string();
         if tenant == "slow" {
             running.since = running.since.checked_sub(Duration::from_secs(10)).unwrap();
         }

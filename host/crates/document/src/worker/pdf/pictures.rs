@@ -1,4 +1,4 @@
-//! Where a page shows pictures, in which there may be text that no character of the page stands for.
+//! Picture areas of a page, which may show text that is not in the text layer.
 
 use std::ffi::c_ulong;
 
@@ -12,16 +12,17 @@ use crate::worker::library::Library;
 const IMAGE: i32 = 3;
 /// `FPDF_PAGEOBJ_FORM`: a form XObject, a drawing of its own placed on the page.
 const FORM: i32 = 5;
-/// A picture that covers less of the page than this holds no text worth a look.
+/// Smallest part of the page that a reported picture covers; a smaller one holds no relevant text.
 const SHARE_MIN: f32 = 0.005;
-/// Form XObjects inside one another; more is an attack or a defect.
+/// Largest depth of nested form XObjects; more is an attack or a defect.
 const DEPTH_MAX: u32 = 8;
-/// Objects looked at. A page with more is reported as one picture: there may be anything on it.
+/// Largest number of objects examined. A page with more is reported as one picture, because any object may show text.
 const OBJECTS_MAX: u32 = 200_000;
-/// Pictures reported; beyond it likewise (scans cut into strips have hundreds, not thousands).
+/// Largest number of pictures reported; a page with more is reported as one picture (scans cut into strips have
+/// hundreds, not thousands).
 const PICTURES_MAX: usize = 4_096;
 
-/// The pictures of a page, clipped to it, as displayed.
+/// Returns the pictures of a page, clipped to it, as displayed.
 pub(super) fn of(library: Library, page: Handle, space: &PageSpace) -> Vec<Rect> {
     let mut walk = Walk { library, space, looked_at: 0, found: Vec::new() };
     // SAFETY: the page is open.

@@ -1,7 +1,7 @@
-//! From a page's own coordinates to the page as displayed.
+//! Conversion of a page's own coordinates to the displayed page.
 //!
-//! A PDF page has its origin wherever its boxes say, y upwards, and may be shown turned. Spans and
-//! pictures are reported as displayed: points, origin top left, y down.
+//! The boxes of a PDF page define its origin; y grows upwards, and the page may be rotated. Spans and pictures are
+//! reported as displayed: points, origin top left, y downwards.
 
 use std::ffi::c_int;
 
@@ -35,7 +35,7 @@ pub(super) struct Matrix {
 impl Matrix {
     pub(super) const IDENTITY: Matrix = Matrix { a: 1.0, b: 0.0, c: 0.0, d: 1.0, e: 0.0, f: 0.0 };
 
-    /// First `self`, then `outer`.
+    /// Applies `self`, then `outer`.
     pub(super) fn then(self, outer: Matrix) -> Matrix {
         Matrix {
             a: self.a * outer.a + self.b * outer.c,
@@ -51,7 +51,7 @@ impl Matrix {
         (self.a * x + self.c * y + self.e, self.b * x + self.d * y + self.f)
     }
 
-    /// The box around the unit square, which is where an image lies.
+    /// Returns the box around the transformed unit square, which is the area of an image.
     pub(super) fn unit_square(self) -> RectF {
         let corners =
             [self.point(0.0, 0.0), self.point(1.0, 0.0), self.point(0.0, 1.0), self.point(1.0, 1.0)];
@@ -67,11 +67,11 @@ impl Matrix {
     }
 }
 
-/// Where a page's visible box lies and how it is turned.
+/// Visible box and rotation of a page.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PageSpace {
     visible: RectF,
-    /// Quarter turns clockwise.
+    /// Clockwise quarter turns.
     turns: c_int,
 }
 
@@ -86,14 +86,14 @@ impl PageSpace {
         Self { visible, turns }
     }
 
-    /// Width and height as displayed.
+    /// Returns width and height as displayed.
     pub(super) fn extent(&self) -> (f32, f32) {
         let (width, height) =
             (self.visible.right - self.visible.left, self.visible.top - self.visible.bottom);
         if self.turns % 2 == 0 { (width, height) } else { (height, width) }
     }
 
-    /// A point of the page as displayed.
+    /// Converts a point to the displayed page.
     pub(super) fn point(&self, x: f32, y: f32) -> (f32, f32) {
         let v = &self.visible;
         match self.turns {
@@ -104,7 +104,7 @@ impl PageSpace {
         }
     }
 
-    /// A direction as displayed.
+    /// Converts a direction to the displayed page.
     pub(super) fn direction(&self, x: f32, y: f32) -> (f32, f32) {
         match self.turns {
             1 => (y, x),
@@ -114,16 +114,16 @@ impl PageSpace {
         }
     }
 
-    /// A rectangle as displayed.
+    /// Converts a rectangle to the displayed page.
     pub(super) fn rect(&self, r: RectF) -> Rect {
         let (x0, y0) = self.point(r.left, r.bottom);
         let (x1, y1) = self.point(r.right, r.top);
         Rect { x: x0.min(x1), y: y0.min(y1), width: (x1 - x0).abs(), height: (y1 - y0).abs() }
     }
 
-    /// The part of a displayed rectangle that is on the page; `None` where nothing is.
+    /// Returns the part of a displayed rectangle that is on the page; `None` where it is off the page.
     pub(super) fn clip(&self, r: Rect) -> Option<Rect> {
-        // `max` and `min` would make the whole page of a NaN.
+        // For NaN, `max` and `min` would return the whole page.
         if ![r.x, r.y, r.width, r.height].iter().all(|number| number.is_finite()) {
             return None;
         }

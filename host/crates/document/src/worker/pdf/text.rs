@@ -1,9 +1,9 @@
-//! The embedded text of a page as words with places.
+//! The embedded text of a page as words with their areas.
 //!
-//! pdfium gives characters in the order of the content stream, with spaces and line breaks that it has
-//! worked out itself between them ("generated" ones). This groups them into words and decides where a
-//! line ends. Characters are asked for one by one through the C interface, and what is the same for a
-//! whole text object (size, direction, render mode) once per object: under a microsecond a character.
+//! pdfium returns characters in the order of the content stream, with spaces and line breaks that it inserts between them
+//! ("generated" ones). This module groups them into words and detects line ends. It reads characters one by one through
+//! the C interface, and the properties of a text object (size, direction, render mode) once per object: under a
+//! microsecond per character.
 
 use std::ffi::c_int;
 
@@ -15,21 +15,21 @@ use crate::faults::Refusal;
 use crate::wire::Limits;
 use crate::worker::library::Library;
 
-/// A gap wider than this many font sizes ends a line: table columns, not words.
+/// A gap of more than this many font sizes ends a line: it separates table columns, not words.
 const GAP_ENDS_LINE_EM: f32 = 2.0;
-/// A step across the line of more than this many font sizes is another line.
+/// A step across the line of more than this many font sizes starts another line.
 const STEP_ENDS_LINE_EM: f32 = 0.6;
-/// `FPDF_TEXTRENDERMODE_INVISIBLE`: what OCR programs lay under a scan.
+/// `FPDF_TEXTRENDERMODE_INVISIBLE`: the text that OCR programs put under a scan.
 const MODE_INVISIBLE: c_int = 3;
-/// `FPDF_TEXTRENDERMODE_CLIP`: only cuts out what follows.
+/// `FPDF_TEXTRENDERMODE_CLIP`: only clips later drawing.
 const MODE_CLIP: c_int = 7;
-/// pdfium's own mark for a hyphen at which a word goes on in the next line.
+/// pdfium's mark for a hyphen at which a word continues in the next line.
 const HYPHEN_MARK: u32 = 0x02;
 const SOFT_HYPHEN: char = '\u{ad}';
 /// A box higher than this many font sizes is a defect of the font's metrics.
 const BOX_HEIGHT_MAX_EM: f32 = 2.0;
 
-/// The words of a page in its own order, and how many characters have no meaning in Unicode.
+/// Returns the words of a page in its own order, and the number of characters without a Unicode mapping.
 pub(super) fn spans(
     library: Library,
     page: Handle,
@@ -73,7 +73,7 @@ pub(super) fn spans(
             Character::Nothing => {}
             Character::Letter { letter, generated, unknown } => {
                 unmapped += u32::from(unknown);
-                // A generated hyphen has no box and no object of its own; it takes its word's.
+                // A generated hyphen has no box and no object of its own; it uses those of its word.
                 if generated {
                     words.append(letter);
                 } else {
@@ -90,7 +90,7 @@ pub(super) fn spans(
     if words.spans.len() > words_max as usize {
         return Err(Refusal::PageTooManyWords { words_max });
     }
-    // It stays with the guest's call; what it grew into is more.
+    // The spans live until the guest's call ends; this frees unused capacity.
     words.spans.shrink_to_fit();
     Ok((words.spans, unmapped))
 }
@@ -102,11 +102,11 @@ struct TextPage {
 }
 
 enum Character {
-    /// A line ends.
+    /// A line break.
     Break,
-    /// A word ends.
+    /// A space.
     Space,
-    /// No character at all.
+    /// Not a visible character.
     Nothing,
     Letter {
         letter: char,
@@ -115,13 +115,13 @@ enum Character {
     },
 }
 
-/// What the characters of one text object share.
+/// Properties that the characters of one text object share.
 #[derive(Clone, Copy)]
 struct Style {
     object: Handle,
-    /// Points, as displayed.
+    /// Font size in points, as displayed.
     size_pt: f32,
-    /// Of the line, as displayed; length 1.
+    /// Direction of the line, as displayed; length 1.
     direction: (f32, f32),
     visible: bool,
 }
@@ -156,9 +156,9 @@ impl TextPage {
         match char::from_u32(code) {
             Some('\r' | '\n' | '\u{0b}' | '\u{0c}' | '\u{2028}' | '\u{2029}' | '\u{85}') => Character::Break,
             Some(space) if space.is_whitespace() => Character::Space,
-            // Zero-width characters and byte-order marks stand for nothing on paper.
+            // Zero-width characters and byte-order marks are invisible.
             Some('\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}') => Character::Nothing,
-            // A PDF draws a glyph for each character, so a soft hyphen that is there is seen.
+            // A PDF draws a glyph for each character, so a soft hyphen in the text is visible.
             Some(SOFT_HYPHEN) => Character::Letter { letter: '-', generated: false, unknown: false },
             _ if code == HYPHEN_MARK || code == 0xfffe => {
                 Character::Letter { letter: '-', generated: self.is_generated(at), unknown: false }
@@ -175,7 +175,7 @@ impl TextPage {
         }
     }
 
-    /// Brings `style` up to date where the character is of another text object than the one before.
+    /// Updates `style` if the character belongs to another text object than the one before.
     fn restyle(&self, at: c_int, space: &PageSpace, style: &mut Style) {
         // SAFETY: see `unicode`.
         let object: Handle = unsafe { self.library.c.FPDFText_GetTextObject(self.handle.cast(), at) }.cast();
@@ -206,8 +206,8 @@ impl TextPage {
         };
     }
 
-    /// Where a character stands: from ascent to descent where the font's metrics are sane, else where it
-    /// has ink. `None` for a character without a place.
+    /// Returns the area of a character: from ascent to descent where the font's metrics are plausible, else its ink
+    /// box. `None` for a character without an area.
     fn area(&self, at: c_int, space: &PageSpace, style: &Style) -> Option<Rect> {
         let mut loose = RectF::default();
         // SAFETY: see `unicode`; RectF has the layout of FS_RECTF.
@@ -247,7 +247,7 @@ impl Drop for TextPage {
     }
 }
 
-/// A word in the making.
+/// A word that is being built.
 struct Word {
     text: String,
     area: Rect,
@@ -259,7 +259,7 @@ struct Words<'a> {
     space: &'a PageSpace,
     spans: Vec<TextSpan>,
     word: Option<Word>,
-    /// Of the character before, for the step to the next.
+    /// Area and style of the previous character, for the step to the next.
     last: Option<(Rect, Style)>,
 }
 
@@ -272,7 +272,7 @@ impl Words<'_> {
         if let Some((last, last_style)) = self.last
             && parts(last, area, &last_style)
         {
-            // pdfium saw no break here, but the eye does: another column, another line.
+            // pdfium reports no break here, but the geometry shows one: another column or line.
             match self.word {
                 Some(_) => self.end(true),
                 None => self.mark_end(),
@@ -289,7 +289,7 @@ impl Words<'_> {
         }
     }
 
-    /// A character without a place goes with the word that it follows; without one it has none.
+    /// Appends a character without an area to the current word; without a word it is dropped.
     fn append(&mut self, letter: char) {
         if let Some(word) = &mut self.word {
             word.text.push(letter);
@@ -298,7 +298,7 @@ impl Words<'_> {
 
     fn end(&mut self, ends_line: bool) {
         if let Some(word) = self.word.take() {
-            // What lies off the page is not displayed.
+            // Words off the page are not displayed.
             let Some(area) = self.space.clip(word.area) else { return };
             self.spans.push(TextSpan {
                 text: word.text,
@@ -320,7 +320,7 @@ impl Words<'_> {
     }
 }
 
-/// Whether the step from one character to the next leaves the line or crosses a clear gap.
+/// Returns whether the step from one character to the next leaves the line or crosses a clear gap.
 fn parts(from: Rect, to: Rect, style: &Style) -> bool {
     let (dx, dy) = style.direction;
     let center = |r: Rect| (r.x + r.width / 2.0, r.y + r.height / 2.0);
@@ -328,10 +328,10 @@ fn parts(from: Rect, to: Rect, style: &Style) -> bool {
     let along = (tx - fx) * dx + (ty - fy) * dy;
     let across = (ty - fy) * dx - (tx - fx) * dy;
     let em = style.size_pt;
-    // Half extents along the line, whichever way it runs.
+    // Half extents along the line, in any direction.
     let half = |r: Rect| (r.width * dx.abs() + r.height * dy.abs()) / 2.0;
     let gap = along.abs() - half(from) - half(to);
-    // Vertical writing goes down by about an em, character under character, and is one line.
+    // Vertical writing advances down by about an em per character, and is one line.
     let stacked = along.abs() < 0.5 * em && across > 0.0 && across < 1.6 * em;
     gap > GAP_ENDS_LINE_EM * em || (across.abs() > STEP_ENDS_LINE_EM * em && !stacked)
 }

@@ -1,5 +1,5 @@
-//! Picture files under arbitrary bytes: header, limits, decoder. All of it runs in a worker, whose death costs a page;
-//! what is looked for here is what would cost one needlessly, and memory beyond what the limits allow.
+//! Fuzz target of picture files: header, limits, decoder. All of it runs in a worker, whose death costs a page; the
+//! target finds avoidable crashes, and memory beyond the limits.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::Cursor;
@@ -35,7 +35,7 @@ fn tiff_of(compression: ::tiff::encoder::Compression) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// Opens it as its magic number says, and draws every page small.
+/// Opens the bytes by their magic number, and draws every page at a small size.
 fn read(bytes: &[u8]) -> Result<(Kind, usize), &'static str> {
     let kind = Kind::of(bytes, None).map_err(|refusal| refusal.code())?;
     if kind == Kind::Pdf {

@@ -1,23 +1,21 @@
-//! What the headers of picture files say beyond what the codecs pass on: the resolution, and whether a
-//! JPEG is complete.
+//! Header fields of picture files that the codecs do not provide: the resolution, and whether a JPEG is complete.
 
 use crate::kind::Kind;
 
-/// Used where a file states no resolution, or one that is a default of its program and not a fact:
-/// cameras and browsers write 72 or 96, and a page of paper is not scanned at so little. 200 is what
-/// documents are rendered at for reading.
+/// Resolution for files that state none, or only a default of the writing program: cameras and browsers write 72 or 96,
+/// and paper is not scanned at so little. Documents are rendered at 200 for reading.
 pub(super) const DPI_NOMINAL: f32 = 200.0;
-/// A stated resolution outside of this range counts as not stated.
+/// A stated resolution outside of this range is ignored.
 const DPI_CREDIBLE: std::ops::RangeInclusive<f32> = 100.0..=2400.0;
 const CM_PER_INCH: f32 = 2.54;
 const M_PER_INCH: f32 = 0.0254;
 
-/// The stated resolution where it is credible, else the nominal one.
+/// Returns the stated resolution where it is credible, else the nominal one.
 pub(super) fn credible(stated: Option<f32>) -> f32 {
     stated.filter(|dpi| DPI_CREDIBLE.contains(dpi)).unwrap_or(DPI_NOMINAL)
 }
 
-/// The resolution that the header states, dots per inch.
+/// Returns the resolution that the header states, in dots per inch.
 pub(super) fn stated_dpi(bytes: &[u8], kind: Kind) -> Option<f32> {
     match kind {
         Kind::Png => png_dpi(bytes),
@@ -54,7 +52,7 @@ fn png_dpi(bytes: &[u8]) -> Option<f32> {
 const START_OF_SCAN: u8 = 0xda;
 const APP0: u8 = 0xe0;
 
-/// The segments of a JPEG before its first scan, and the start of scan itself: marker and body.
+/// Iterates over the segments of a JPEG up to and including the first start of scan: marker and body.
 fn jpeg_segments(bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let mut rest = bytes.get(2..).unwrap_or_default();
     let mut done = false;
@@ -86,8 +84,8 @@ fn jfif_dpi(marker: u8, body: &[u8]) -> Option<f32> {
     }
 }
 
-/// Whether a JPEG has the marker that ends it. The decoder fills what is missing with gray and says
-/// nothing; a document that lost its second half must not read as an empty one.
+/// Returns whether a JPEG has its end marker. The decoder fills missing parts with gray without an error; a truncated
+/// document must not read as an empty one.
 pub(super) fn jpeg_is_complete(bytes: &[u8]) -> bool {
     let scan = jpeg_segments(bytes).find(|(marker, _)| *marker == START_OF_SCAN);
     let Some((_, body)) = scan else { return false };

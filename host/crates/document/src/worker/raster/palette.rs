@@ -1,7 +1,7 @@
-//! TIFF pictures with a color map, which the `tiff` crate leaves to its caller.
+//! TIFF pictures with a color map, which the `tiff` crate does not decode.
 //!
-//! The crate refuses the color type, though the samples are stored like gray ones. So the one tag that
-//! says "palette" is read as "gray" ([`Patched`]), and the numbers that come out are looked up here.
+//! The crate rejects the color type, although the samples are stored like gray ones. The reader therefore replaces the
+//! tag value "palette" by "gray" ([`Patched`]), and this module looks up the decoded numbers.
 
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 
@@ -17,13 +17,13 @@ const PALETTE: u16 = 3;
 pub(super) struct Palette {
     /// Red of every color, then green, then blue; 16 bits each.
     map: Vec<u16>,
-    /// Where the file has the value of the photometric tag.
+    /// Offset of the value of the photometric tag in the file.
     patch_at: u64,
     patch: [u8; 2],
 }
 
 impl Palette {
-    /// The color map of the decoder's current picture; `None` where it is none with color map.
+    /// Returns the color map of the decoder's current picture; `None` for a picture without one.
     pub(super) fn of(decoder: &mut Decoder<Patched<'_>>, bytes: &[u8]) -> TiffResult<Option<Palette>> {
         if decoder.find_tag_unsigned::<u16>(Tag::PhotometricInterpretation)? != Some(PALETTE) {
             return Ok(None);
@@ -36,7 +36,7 @@ impl Palette {
         Ok(found.map(|patch_at| Palette { map, patch_at, patch }))
     }
 
-    /// Color `number`; white beyond the map.
+    /// Returns color `number`; white beyond the map.
     pub(super) fn color(&self, number: u8) -> [u8; 3] {
         let colors = self.map.len() / 3;
         let channel = |position: usize| {
@@ -48,7 +48,7 @@ impl Palette {
     }
 }
 
-/// Where the value of the photometric tag stands in the directory at `directory`.
+/// Returns the offset of the value of the photometric tag in the directory at `directory`.
 fn photometric_at(bytes: &[u8], directory: u64, big_endian: bool) -> Option<u64> {
     let number = |at: u64, len: usize| -> Option<u64> {
         let at = usize::try_from(at).ok()?;
@@ -67,7 +67,7 @@ fn photometric_at(bytes: &[u8], directory: u64, big_endian: bool) -> Option<u64>
     entry.checked_add(value_at)
 }
 
-/// A file with two bytes of it read as others.
+/// A file of which two bytes are replaced on reading.
 pub(super) struct Patched<'a> {
     file: Cursor<&'a [u8]>,
     patch: Option<(u64, [u8; 2])>,
@@ -78,7 +78,7 @@ impl<'a> Patched<'a> {
         Self { file: Cursor::new(bytes), patch: None }
     }
 
-    /// The file with a picture's color map left out of account.
+    /// Returns the file with the photometric tag of a picture replaced by gray.
     pub(super) fn as_gray(bytes: &'a [u8], palette: &Palette) -> Self {
         Self { file: Cursor::new(bytes), patch: Some((palette.patch_at, palette.patch)) }
     }

@@ -1,4 +1,4 @@
-//! Files that hold one picture (of an animation, the first): everything but TIFF.
+//! Files that hold one picture, or an animation of which the first frame is used: all formats except TIFF.
 
 use std::io::Cursor;
 
@@ -9,7 +9,7 @@ use super::{Budget, RasterPage, Rgb, header, over_white};
 use crate::faults::Refusal;
 use crate::kind::Kind;
 
-/// The picture as its header describes it.
+/// Returns the page as its header describes it.
 pub(super) fn page(bytes: &[u8], kind: Kind, budget: Budget) -> Result<RasterPage, Refusal> {
     let mut decoder = decoder(bytes, kind)?;
     let size = size(&decoder);
@@ -23,7 +23,7 @@ pub(super) fn page(bytes: &[u8], kind: Kind, budget: Budget) -> Result<RasterPag
     Ok(RasterPage { size: if is_turned(orientation) { turned(size) } else { size }, dpi, place: 0 })
 }
 
-/// The picture.
+/// Decodes the picture.
 pub(super) fn decode(bytes: &[u8], kind: Kind, budget: Budget) -> Result<Rgb, Refusal> {
     let mut decoder = decoder(bytes, kind)?;
     let size = size(&decoder);
@@ -61,12 +61,12 @@ pub(super) fn turned(size: Size) -> Size {
     Size { width: size.height, height: size.width }
 }
 
-/// Whether an orientation swaps the sides.
+/// Returns whether an orientation swaps the sides.
 pub(super) fn is_turned(orientation: image::metadata::Orientation) -> bool {
     orientation.to_exif() >= 5
 }
 
-/// 8 bits a channel, alpha over white.
+/// Converts to 8 bits per channel, with alpha over white.
 fn rgb(decoded: DynamicImage) -> image::RgbImage {
     if !decoded.color().has_alpha() {
         return decoded.into_rgb8();
@@ -78,7 +78,7 @@ fn rgb(decoded: DynamicImage) -> image::RgbImage {
         let [r, g, b, a] = pixel.0;
         bytes.extend([over_white(r, a), over_white(g, a), over_white(b, a)]);
     }
-    // Three bytes a pixel were pushed, so the size always fits; an empty image is refused by its size.
+    // Three bytes per pixel were pushed, so the size always fits; an empty image is rejected by its size.
     image::RgbImage::from_raw(width, height, bytes).unwrap_or_default()
 }
 

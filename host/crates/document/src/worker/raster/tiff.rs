@@ -1,7 +1,7 @@
-//! TIFF: several pages in a file, and every way in which scanners have stored one.
+//! TIFF: several pages per file, in the variants that scanners write.
 //!
-//! Gray, RGB, CMYK, palette, YCbCr in JPEG; 1 to 32 bits; strips, tiles, planes; CCITT group 4, LZW,
-//! deflate, PackBits, JPEG. Thumbnails (reduced-resolution directories) are no pages.
+//! Gray, RGB, CMYK, palette, YCbCr in JPEG; 1 to 32 bits; strips, tiles, planes; CCITT group 4, LZW, deflate, PackBits,
+//! JPEG. Thumbnails (reduced-resolution directories) are not pages.
 
 use ::tiff::decoder::{Decoder, DecodingResult, Limits, ifd::Value};
 use ::tiff::tags::Tag;
@@ -14,7 +14,7 @@ use super::single::{is_turned, turned};
 use super::{Budget, RasterPage, Rgb, header, over_white};
 use crate::faults::Refusal;
 
-/// Directories walked beyond the pages looked for: thumbnails between them.
+/// Largest number of directories read beyond the pages: thumbnails between them.
 const OTHER_DIRECTORIES_MAX: u32 = 1024;
 /// Longest value of one tag: the offsets of the strips of a page of 100,000 rows fit.
 const TAG_BYTES_MAX: usize = 4 << 20;
@@ -22,7 +22,7 @@ const CM_PER_INCH: f32 = 2.54;
 
 type TiffDecoder<'a> = Decoder<Patched<'a>>;
 
-/// The pages of a file. A directory that cannot be read ends it, as long as there is a page before it.
+/// Returns the pages of a file. An unreadable directory ends the list if there is a page before it.
 pub(super) fn pages(bytes: &[u8], budget: Budget, pages_max: u32) -> Result<Vec<RasterPage>, Refusal> {
     let mut decoder = start(Patched::unchanged(bytes), budget)?;
     let mut pages = Vec::new();
@@ -52,7 +52,7 @@ fn page(decoder: &mut TiffDecoder<'_>, place: u32, budget: Budget) -> Result<Ras
     Ok(RasterPage { size, dpi: header::credible(stated_dpi(decoder)), place })
 }
 
-/// The picture of directory `place`.
+/// Decodes the picture of directory `place`.
 pub(super) fn decode(bytes: &[u8], place: u32, budget: Budget) -> Result<Rgb, Refusal> {
     let mut decoder = at(Patched::unchanged(bytes), place, budget)?;
     let palette = Palette::of(&mut decoder, bytes).map_err(refusal)?;
@@ -138,17 +138,17 @@ fn stated_dpi(decoder: &mut TiffDecoder<'_>) -> Option<f32> {
     }
 }
 
-/// How the samples lie in the decoder's buffer.
+/// Layout of the samples in the decoder's buffer.
 struct Form {
     size: Size,
     bits: u8,
     samples_per_plane: usize,
-    /// Whether samples below 8 bits become brightness (0 to 255) rather than numbers of colors.
+    /// Whether samples below 8 bits are scaled to brightness (0 to 255); false for color numbers.
     scaled: bool,
 }
 
 impl Form {
-    /// Each plane as one byte a sample.
+    /// Converts each plane to one byte per sample.
     fn unpack(&self, decoded: DecodingResult, planes: usize, stride: usize) -> Result<Vec<Vec<u8>>, Refusal> {
         let samples: Vec<u8> = match decoded {
             DecodingResult::U8(bytes) if self.bits < 8 => {
@@ -163,7 +163,7 @@ impl Form {
             DecodingResult::F64(floats) => floats.into_iter().map(|v| (v * 255.0).round() as u8).collect(),
             _ => return Err(unsupported("signed, 64-bit or half-precision samples")),
         };
-        // The stride is in bytes; a sample has its size in whole bytes here.
+        // The stride is in bytes; a sample has a whole number of bytes here.
         let stride = stride / usize::from(self.bits / 8).max(1);
         if planes <= 1 {
             return Ok(vec![samples]);
@@ -205,11 +205,11 @@ fn interleave(planes: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
-/// From samples of one byte to RGB over white.
+/// Converts samples of one byte to RGB over white.
 struct Convert {
     color: ColorType,
     samples: usize,
-    /// Tag ExtraSamples: 1 is alpha that colors were multiplied with already, 2 alpha that they were not.
+    /// Tag ExtraSamples: 1 is premultiplied alpha, 2 is straight alpha.
     extra: Vec<u16>,
     palette: Option<Palette>,
 }
@@ -240,7 +240,7 @@ impl Convert {
                 each(&|s| s.first_chunk().map(|&[c, m, y, k, a]| blend(cmyk([c, m, y, k]), a)))
             }
             ColorType::YCbCr(8) => each(&|s| s.first_chunk().copied().map(ycbcr)),
-            // Gray with something beside it, which may be alpha.
+            // Gray with an extra channel, which may be alpha.
             ColorType::Multiband { .. } | ColorType::GrayA(_) => each(&|s| match (s, self.extra.first()) {
                 (&[v, a, ..], Some(1 | 2)) => Some(blend([v; 3], a)),
                 (&[v, ..], _) => Some([v; 3]),
@@ -251,7 +251,7 @@ impl Convert {
     }
 }
 
-/// Without a color profile: light is what the inks let through.
+/// Converts without a color profile: light is the part that the inks transmit.
 fn cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
     [c, m, y].map(|ink| {
         let light = u32::from(255 - ink) * u32::from(255 - k);
@@ -259,7 +259,7 @@ fn cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
     })
 }
 
-/// ITU-R BT.601, full range, as JFIF has it.
+/// Converts ITU-R BT.601, full range, as in JFIF.
 fn ycbcr([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     let (y, cb, cr) = (f32::from(y), f32::from(cb) - 128.0, f32::from(cr) - 128.0);
     [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb].map(|v| v.round() as u8)

@@ -1,6 +1,6 @@
-//! The system calls that a worker may make. Two filters, of which the kernel applies the stricter
-//! answer: what only an attacker would call kills the process, what is not on the allow-list fails with
-//! EPERM (the C library probes for things; it must not die of that), the rest is allowed.
+//! The system calls that a worker may make. There are two filters, and the kernel applies the stricter result: calls
+//! that only an attacker would make kill the process, calls that are not on the allow-list fail with EPERM (the C
+//! library probes for features and must survive that), the others are allowed.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use seccompiler::{
     TargetArch,
 };
 
-/// Allowed with any argument: memory, the socket and mappings that arrive over it, time, randomness,
-/// locks, signals to itself, the end.
+/// Allowed with any argument: memory, the socket and mappings received over it, time, randomness, locks, signals to
+/// itself, exit.
 const ALLOWED: &[i64] = &[
     libc::SYS_brk,
     libc::SYS_clock_gettime,
@@ -40,7 +40,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_writev,
 ];
 
-/// Nothing that reads a document calls these; something that has taken it over would.
+/// System calls that no document parser makes, but an attacker would.
 const DEADLY: &[i64] = &[
     libc::SYS_accept,
     libc::SYS_accept4,
@@ -83,10 +83,10 @@ const DEADLY: &[i64] = &[
     libc::SYS_vfork,
 ];
 
-/// Puts both filters in force for good.
+/// Installs both filters permanently.
 pub(super) fn install() -> Result<String, String> {
     let arch: TargetArch = std::env::consts::ARCH.try_into().map_err(|e| format!("{e}"))?;
-    // The deadly ones first: the second filter allows no further filter.
+    // The deadly filter first: the second filter forbids further filters.
     let deadly = DEADLY.iter().map(|call| (*call, Vec::new())).collect();
     apply(deadly, SeccompAction::Allow, SeccompAction::KillProcess, arch)?;
     let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());
@@ -96,12 +96,12 @@ pub(super) fn install() -> Result<String, String> {
 
 fn allowed() -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
-    // No new executable memory: the third argument of both is the protection.
+    // No new executable memory: the third argument of both calls is the protection.
     let executable = u64::from(libc::PROT_EXEC.unsigned_abs());
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         rules.insert(call, vec![rule(2, SeccompCmpOp::MaskedEq(executable), 0)?]);
     }
-    // `abort` sends itself a signal; to nobody else.
+    // `abort` sends a signal to its own process; signals to other processes are forbidden.
     let own = u64::from(std::process::id());
     rules.insert(libc::SYS_tgkill, vec![rule(0, SeccompCmpOp::Eq, own)?]);
     Ok(rules)
