@@ -15,7 +15,8 @@
 
 /// Forgetting factor: the last fifty or so pages count.
 const FORGET: f64 = 0.98;
-/// Regularization of slopes: sizes that differ by less than this fraction of their mean (squared) count as one size.
+/// Strength of the regularization of slopes, the square of a relative difference: sizes that differ by a tenth of their
+/// mean hardly determine a slope.
 const RIDGE: f64 = 0.01;
 /// After this many pages, one page counts as at most [`JUMP_MAX`] times, and at least one [`JUMP_MAX`]th of, its
 /// prediction: on a shared machine other load delays a page now and then.
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn small_and_large_pages_get_their_prices_within_a_few_pages() {
+    fn costs_of_small_and_large_pages_are_learned_within_a_few_pages() {
         // (pages of each kind, allowed relative error)
         for (pages, part) in [(6, 0.15), (20, 0.1), (200, 0.1)] {
             let mixed = (0..pages * 3).map(|n| {
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn one_poster_among_fifty_letters_has_its_price() {
+    fn one_poster_among_fifty_letters_has_its_cost() {
         let costs = learned((0..500).map(|n| {
             let size = if n % 50 == 0 { POSTER } else { LETTER };
             (size, truth(size, noise(n)))
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_are_all_alike_keep_their_mean_and_say_nothing_of_others() {
+    fn pages_that_are_all_alike_keep_their_mean_and_determine_no_slope() {
         let costs = learned((0..100).map(|n| (LETTER, truth(LETTER, noise(n)))));
         near(costs.by_pixels(LETTER.pixels), truth(LETTER, 0.0), 0.05);
         near(costs.by_crops(LETTER), truth(LETTER, 0.0), 0.05);
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_without_pixels_and_pages_that_cost_nothing_are_pages() {
+    fn pages_without_pixels_and_pages_without_cost_are_accepted() {
         let none = PageSize::default();
         near(learned([(none, 5.0), (none, 5.0)]).by_crops(none), 5.0, 1e-9);
         assert_eq!(learned([(none, 0.0), (LETTER, 0.0)]).by_crops(POSTER), Some(0.0));

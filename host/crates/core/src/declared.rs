@@ -10,7 +10,7 @@ pub enum Priority {
     High,
     /// In order of arrival.
     Normal,
-    /// Only when nothing else waits.
+    /// After the others; waiting raises the priority.
     Low,
 }
 

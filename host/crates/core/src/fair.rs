@@ -1,9 +1,9 @@
 //! Fair queueing between tenants: one queue and one semaphore for everything that several tenants wait for.
 //!
 //! Owns the algorithm, start-time fair queueing (P. Goyal, H. M. Vin, H. Cheng, "Start-time Fair Queuing: A Scheduling
-//! Algorithm for Integrated Services Packet Switching Networks", SIGCOMM 1996), and nothing of what is scheduled. Every
-//! client (a tenant) has a weight and a position in virtual time; the client with the earliest position is served next and
-//! moves forward by the cost of its item divided by its weight. The parts:
+//! Algorithm for Integrated Services Packet Switching Networks", SIGCOMM 1996), and no part of the scheduled work.
+//! Every client (a tenant) has a weight and a position in virtual time; the client with the earliest position is served
+//! next and moves forward by the cost of its item divided by its weight. The parts:
 //! - [`Shares`] is the virtual clock: positions, charges, corrections, bounded credit for clients that were idle.
 //! - [`FairQueue`] holds waiting items in that order; `O(log n)` per operation.
 //! - [`FairSemaphore`] hands out permits in that order: [`FairSemaphore::acquire`] to async code,
@@ -67,10 +67,10 @@ mod testing {
         }
     }
 
-    /// Returns the number of key comparisons while `act` ran in this thread.
-    pub(super) fn comparisons(act: impl FnOnce()) -> u64 {
+    /// Returns the number of key comparisons while `body` ran in this thread.
+    pub(super) fn comparisons(body: impl FnOnce()) -> u64 {
         let before = COMPARISONS.get();
-        act();
+        body();
         COMPARISONS.get() - before
     }
 }

@@ -104,7 +104,7 @@ pub trait Engines: Send + Sync + 'static {
     fn infer(&self, item: WorkItem) -> BoxFuture<'static, Result<WorkDone, Fault>>;
 }
 
-/// Content type of a page.
+/// Kind of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageKind {
     /// A PDF page, rendered at any resolution.
@@ -118,7 +118,7 @@ pub enum PageKind {
 pub struct PageInfo {
     /// Position in the document, from 0.
     pub index: u32,
-    /// Content type.
+    /// Kind of the page.
     pub kind: PageKind,
     /// Width in points (1/72 inch), as displayed.
     pub width_pt: f32,

@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_joined_comes_apart_again() {
+    fn concat_and_split_round_trip() {
         let tensor = |rows: usize, from: i64| {
             Tensor::new(&[rows, 2], TensorData::S64((from..from + 2 * rows as i64).collect())).unwrap()
         };
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_not_joined() {
+    fn incompatible_tensors_are_not_concatenated() {
         let f32s =
             |shape: &[usize]| Tensor::new(shape, TensorData::F32(vec![0.0; shape.iter().product()])).unwrap();
         let bytes = Tensor::new(&[1, 2], TensorData::U8(vec![0; 2])).unwrap();

@@ -66,7 +66,11 @@ pub enum DocumentError {
 
 impl From<DocumentError> for Fault {
     fn from(error: DocumentError) -> Self {
-        Fault::new(Kind::Unavailable, "documents_unavailable", "Documents cannot be read at the moment.")
-            .with_detail(error)
+        Fault::new(
+            Kind::Unavailable,
+            "documents_unavailable",
+            "Documents cannot be read now; try again later.",
+        )
+        .with_detail(error)
     }
 }

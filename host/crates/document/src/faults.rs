@@ -136,7 +136,7 @@ impl Refusal {
             Refusal::PdfPasswordRequired => {
                 "The PDF is encrypted; send its password with the request.".into()
             }
-            Refusal::PdfPasswordWrong => "The password does not open this PDF.".into(),
+            Refusal::PdfPasswordWrong => "The password does not open this PDF; check it.".into(),
             Refusal::PdfEncryption { .. } => {
                 "The PDF is encrypted in a way that is not supported; send it decrypted.".into()
             }
@@ -155,24 +155,24 @@ impl Refusal {
                 format!("The document has {pages} pages; at most {pages_max} are accepted. Split it.")
             }
             Refusal::PageOutOfRange { index, pages } => {
-                format!("There is no page {}; the document has {pages}.", u64::from(*index) + 1)
+                format!("Page {} does not exist; the last page is {pages}.", u64::from(*index) + 1)
             }
             Refusal::PageInvalid { index, .. } => {
                 format!("Page {} is damaged and cannot be read.", u64::from(*index) + 1)
             }
             Refusal::PageTooManyPixels { width, height, pixels_max, dpi_max } => format!(
-                "The page would have {width} x {height} pixels; at most {pixels_max} are allowed, which it fits \
-                 at {dpi_max} dpi or less."
+                "The page would have {width} x {height} pixels; at most {pixels_max} are allowed. Request {dpi_max} \
+                 dpi or less."
             ),
             Refusal::PageTooMuchText { characters, characters_max } => {
                 format!(
                     "The page has {characters} characters of embedded text; at most {characters_max} are read. \
-                     Ask for text_layer=never to read it from its pixels."
+                     Request text_layer=never to read the page from its pixels."
                 )
             }
             Refusal::PageTooManyWords { words_max } => format!(
-                "The page has more than {words_max} words of embedded text, which is the most that is read. \
-                 Ask for text_layer=never to read it from its pixels."
+                "The page has more than {words_max} words of embedded text, which is the limit. \
+                 Request text_layer=never to read the page from its pixels."
             ),
             Refusal::DpiInvalid { dpi } => {
                 format!("{dpi} dpi is not a valid resolution; request a number above 0.")
@@ -261,8 +261,8 @@ impl Stage {
 /// Returns the fault of a document that has crashed too many workers; the rest of it is not read.
 pub(crate) fn given_up(crashes: u32) -> Fault {
     let message = format!(
-        "Reading this document made {crashes} workers crash or time out, and the rest of it is not read; the file may be \
-         damaged or hostile."
+        "Reading this document made {crashes} workers crash or time out, and the rest of it is not read; the file \
+         may be damaged or hostile."
     );
     Fault::new(Kind::Invalid, "document_abandoned", message)
 }
@@ -275,6 +275,6 @@ pub(crate) fn busy() -> Fault {
 
 /// Returns the fault of missing workers (the pool is stopping, or no worker starts).
 pub(crate) fn unavailable(detail: impl std::fmt::Display) -> Fault {
-    Fault::new(Kind::Unavailable, "documents_unavailable", "Documents cannot be read at the moment.")
+    Fault::new(Kind::Unavailable, "documents_unavailable", "Documents cannot be read now; try again later.")
         .with_detail(detail)
 }

@@ -66,7 +66,7 @@ fn fuzz_frames() {
         let end = match end {
             ChannelError::Closed => 0,
             ChannelError::TooLong(_) => 1,
-            ChannelError::Nonsense(_) => 2,
+            ChannelError::Undecodable(_) => 2,
             other => panic!("{other}"),
         };
         (messages, end)

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! open / page / text_layer / render        (any task of the host)
-//!   -> pool         fair queue, affinity, one keeper thread per worker, time limits, respawn
+//!   -> pool         fair queue, affinity, one supervisor thread per worker, time limits, respawn
 //!     -> channel    postcard frames over a socket pair; descriptors ride along (SCM_RIGHTS)
 //!       -> worker   [sandboxed process] pdfium, codecs; document in: sealed memfd, pixels out: memfd
 //! ```

@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pixels_are_counted_before_they_exist() {
+    fn pixels_are_counted_before_allocation() {
         let a4 = PageFacts::Pdf { width_pt: 595.276, height_pt: 841.89 };
         let size = pixel_size(&a4, 200.0, 40_000_000).unwrap();
         assert_eq!((size.width, size.height), (1654, 2339));

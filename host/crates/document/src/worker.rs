@@ -37,9 +37,7 @@ pub fn worker_main() -> ExitCode {
 
 fn serve() -> Result<(), String> {
     let socket = sandbox::isolate().map_err(|reason| {
-        format!(
-            "{reason}; a render worker is started only by the Lector host, which passes its socket; run `lector serve` instead"
-        )
+        format!("{reason}; a render worker is started only by the Lector host; run `lector serve` instead")
     })?;
     let channel = Channel::over(socket);
     let (request, _) = channel.receive(|| true).map_err(|e| e.to_string())?;

@@ -54,9 +54,9 @@ fn crashes_timeouts_and_departures_leave_nothing_behind() {
         server.end().await;
     });
     // A thread that has ended stays listed for a moment.
-    let patience = Instant::now() + HANG;
+    let deadline = Instant::now() + HANG;
     let count_all = || (count("/proc/self/fd"), count("/proc/self/task"), children());
-    while count_all() != before && Instant::now() < patience {
+    while count_all() != before && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(count_all(), before, "descriptors, threads, children");

@@ -4,8 +4,8 @@
 //! tables, threads or budgets. Its own limits only prevent huge allocations; `runtime`, which calls these functions on
 //! its blocking pool, limits the memory of one call. Render workers resize pictures with the same resampler.
 //!
-//! Coordinates are continuous: pixel `(i, j)` covers `[i, i + 1) x [j, j + 1)` and its center is at `(i + 0.5, j +
-//! 0.5)`. A quad around a whole image therefore is `(0, 0) .. (width, height)`.
+//! Coordinates are continuous: pixel `(i, j)` covers `[i, i + 1) x [j, j + 1)` and its center is at
+//! `(i + 0.5, j + 0.5)`. A quad around a whole image therefore is `(0, 0) .. (width, height)`.
 #![warn(missing_docs)]
 
 mod convert;

@@ -98,14 +98,14 @@ mod tests {
     }
 
     #[test]
-    fn argmax_passes_over_what_is_not_a_number() {
+    fn argmax_skips_nan() {
         let nan = f32::NAN;
         let (indices, _) = argmax(&tensor(&[2, 3], vec![nan, 1.0, nan, nan, nan, nan])).unwrap();
         assert_eq!(*indices.data(), TensorData::S64(vec![1, 0]));
     }
 
     #[test]
-    fn what_cannot_be_reduced_is_refused() {
+    fn invalid_tensors_are_refused() {
         let bytes = Tensor::new(&[2], TensorData::U8(vec![1, 2])).unwrap();
         assert!(matches!(argmax(&bytes), Err(PixelsError::WrongDtype { .. })));
         assert!(matches!(argmax(&tensor(&[3, 0], vec![])), Err(PixelsError::LastAxisEmpty)));

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn every_turn_moves_every_pixel_where_it_belongs() {
+    fn every_rotation_moves_every_pixel_to_its_position() {
         for (width, height) in [(1, 1), (3, 2), (33, 65), (100, 31)] {
             let image = numbered(width, height);
             for y in 0..height {

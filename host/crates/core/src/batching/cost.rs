@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn one_size_alone_promises_nothing_from_merging() {
+    fn one_size_alone_predicts_no_gain_from_merging() {
         let mut costs = Costs::default();
         costs.learn(&bucket(320), 1, ms(10.0));
         assert!((costs.predict_ms(&bucket(320), 4) - 40.0).abs() < 1e-6);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn buckets_and_sizes_are_bounded() {
         let mut costs = Costs::default();
         for width in 1..3000 {
             costs.learn(&bucket(width), 1, ms(1.0));

@@ -1,4 +1,4 @@
-//! Implements [`decide`](super::decide()).
+//! Implementation of [`decide`].
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -229,8 +229,8 @@ impl<'a> Starts<'a> {
     }
 }
 
-/// Returns the number of items to run: as many as lower the cost of a row, minus the part left to other idle engines,
-/// and none that would make another one late.
+/// Returns the number of items to run: as many as lower the cost of a row, at most this engine's part of the waiting
+/// rows, and none that would make another item late.
 fn best_size(inputs: &Inputs<'_>, bucket: &Bucket, members: &[Member]) -> usize {
     let total = members.last().map_or(1, |member| member.rows);
     let part = total.div_ceil(inputs.engine.idle_others + 1);

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn sound_answers_are_taken_as_they_are_meant() {
+    fn valid_answers_are_applied() {
         let asked = question();
         let planned = accept(&asked, &Plan::Run(vec![8, 7])).unwrap();
         assert_eq!((planned[0], planned[1]), (Planned::Together(8), Planned::Together(8)));

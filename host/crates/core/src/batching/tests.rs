@@ -25,7 +25,7 @@ fn rows(got: &[Got]) -> usize {
 }
 
 #[test]
-fn merging_pays_on_an_accelerator_and_is_left_alone_on_a_core() {
+fn runs_are_merged_on_an_accelerator_and_not_on_a_core() {
     let length = Duration::from_secs(5);
     // Twenty clients, each with one item at a time.
     let clients: Vec<Source> =
@@ -41,7 +41,7 @@ fn merging_pays_on_an_accelerator_and_is_left_alone_on_a_core() {
 }
 
 #[test]
-fn free_engines_share_what_waits() {
+fn idle_engines_share_waiting_items() {
     let clients: Vec<Source> =
         many(8, 1).into_iter().map(|source| Source { waiting_max: 1, ..source }).collect();
     let (got, _) =
@@ -51,7 +51,7 @@ fn free_engines_share_what_waits() {
 }
 
 #[test]
-fn a_noisy_neighbour_costs_the_others_at_most_a_batch() {
+fn a_noisy_neighbor_costs_the_others_at_most_a_batch() {
     let lane = Lane { rows_max: 16, engines: 1, cost_ms: core };
     let length = Duration::from_secs(60);
     // 16.3 ms a row: the three victims together use a third of the engine's time; the noisy tenant offers ten times its
@@ -163,7 +163,7 @@ fn waiting_happens_where_it_is_allowed_and_pays() {
 }
 
 #[test]
-fn where_shapes_are_dear_nothing_is_tried_and_little_is_not_enough() {
+fn with_per_shape_compile_cost_no_size_is_tried_and_a_small_gain_is_not_enough() {
     let (tenant, bucket, now) = (TenantName::from("t"), bucket(320), Instant::now());
     let item = || one_row(&tenant, &bucket, now);
     let runs = |per_shape_compile_cost, costs: &Costs| {
@@ -187,7 +187,7 @@ fn where_shapes_are_dear_nothing_is_tried_and_little_is_not_enough() {
 }
 
 #[test]
-fn what_nobody_waits_for_has_the_engines_to_itself() {
+fn background_items_have_the_engines_to_themselves() {
     let (tenant, bucket, now) = (TenantName::from("t"), bucket(320), Instant::now());
     let item = |background| Waiting {
         hints: BatchingHints { background, ..BatchingHints::default() },
@@ -353,7 +353,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_lost_and_nobody_starves(
+    fn no_item_is_lost_and_no_tenant_starves(
         every in prop::collection::vec((5..400u64, 0..3usize), 1..5),
         rows_max in 1..17u32,
         engines in 1..4usize,

@@ -215,12 +215,12 @@ impl<K: Ord + Clone, T> FairQueue<K, T> {
         self.serve(Ticket { client: key, class, position })
     }
 
-    /// Records that the client holds `more` permits.
+    /// Adds `more` permits to the holding of the client.
     pub fn hold(&mut self, client: &K, more: usize) {
         self.set_held(client, self.held.of(client).saturating_add(more));
     }
 
-    /// Records that the client returned `less` permits.
+    /// Subtracts `less` permits from the holding of the client.
     pub fn release(&mut self, client: &K, less: usize) {
         self.set_held(client, self.held.of(client).saturating_sub(less));
     }
@@ -253,7 +253,7 @@ impl<K: Ord + Clone, T> FairQueue<K, T> {
         items.flat_map(BTreeMap::into_values).map(|entry| entry.item).collect()
     }
 
-    /// Charges a client `more_ms` on top of what it was charged, or refunds it where that is negative.
+    /// Charges a client `more_ms` more, or refunds it where that is negative.
     pub fn correct(&mut self, client: &K, weight: u32, more_ms: f64) {
         self.shares.correct(client, weight, more_ms);
         self.move_client(client, false);

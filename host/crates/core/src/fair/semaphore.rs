@@ -77,11 +77,11 @@ pub struct Permit<K: Ord + Clone = TenantName> {
 #[must_use = "futures do nothing unless polled"]
 pub struct Acquire<K: Ord + Clone = TenantName> {
     semaphore: FairSemaphore<K>,
-    place: Place<K>,
+    phase: Phase<K>,
 }
 
-enum Place<K> {
-    Asking(Request<K>),
+enum Phase<K> {
+    Requested(Request<K>),
     Waiting(u64, Ticket<K>),
     Done,
 }
@@ -112,7 +112,7 @@ impl<K: Ord + Clone> FairSemaphore<K> {
 
     /// Waits for permits. Cancel-safe: works under any timeout.
     pub fn acquire(&self, request: Request<K>) -> Acquire<K> {
-        Acquire { semaphore: self.clone(), place: Place::Asking(request) }
+        Acquire { semaphore: self.clone(), phase: Phase::Requested(request) }
     }
 
     /// Blocks the thread until the permits are granted; `None`: they were not by `until`.
@@ -151,7 +151,7 @@ impl<K: Ord + Clone> FairSemaphore<K> {
         self.lock().queue.len()
     }
 
-    /// Charges a client `more_ms` on top of what it was charged, or refunds it where that is negative.
+    /// Charges a client `more_ms` more, or refunds it where that is negative.
     pub fn correct(&self, client: &K, weight: u32, more_ms: f64) {
         self.lock().queue.correct(client, weight, more_ms);
     }
@@ -220,9 +220,9 @@ impl<K: Ord + Clone> Acquire<K> {
         let permits = permits.min(self.semaphore.0.total);
         // The caller checks for its permit at once and registers its waker afterwards.
         let waiter = Waiter { number: state.requests, permits, waker: Waker::noop().clone() };
-        let place = (state.requests, state.queue.push(charge, 0, order, waiter));
+        let queued = (state.requests, state.queue.push(charge, 0, order, waiter));
         self.semaphore.grant(state);
-        place
+        queued
     }
 }
 
@@ -234,11 +234,11 @@ impl<K: Ord + Clone> Future for Acquire<K> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Permit<K>> {
         let this = &mut *self;
-        let (number, ticket) = match std::mem::replace(&mut this.place, Place::Done) {
-            Place::Asking(request) => this.ask(request),
-            Place::Waiting(number, ticket) => (number, ticket),
+        let (number, ticket) = match std::mem::replace(&mut this.phase, Phase::Done) {
+            Phase::Requested(request) => this.ask(request),
+            Phase::Waiting(number, ticket) => (number, ticket),
             // Polled after completion.
-            Place::Done => return Poll::Pending,
+            Phase::Done => return Poll::Pending,
         };
         let mut state = this.semaphore.lock();
         if let Some(permit) = this.pick_up(&mut state, number) {
@@ -249,14 +249,14 @@ impl<K: Ord + Clone> Future for Acquire<K> {
         drop(state);
         // Outside of the lock: dropping a waker may run any code.
         drop(before);
-        this.place = Place::Waiting(number, ticket);
+        this.phase = Phase::Waiting(number, ticket);
         Poll::Pending
     }
 }
 
 impl<K: Ord + Clone> Drop for Acquire<K> {
     fn drop(&mut self) {
-        let Place::Waiting(number, ticket) = &self.place else { return };
+        let Phase::Waiting(number, ticket) = &self.phase else { return };
         let mut state = self.semaphore.lock();
         let waiter = match state.granted.remove(number) {
             Some((charge, permits)) => {

@@ -107,10 +107,10 @@ impl<K: Ord + Clone> Shares<K> {
         self.forget();
     }
 
-    /// Ends a busy period: nothing waits and nothing runs. Virtual time moves to the finish of the last client. All
-    /// clients lose their backlog from earlier service, except for the credit: even under a flood the resource is idle
-    /// now and then, and the flooding client must not leave each idle period with as much credit as clients that hardly
-    /// use the resource.
+    /// Ends a busy period: nothing waits and nothing runs. Virtual time moves to the finish of the last client. Earlier
+    /// service then counts neither for nor against a client, except for the credit: even under a flood the resource is
+    /// idle now and then, and the flooding client must not leave each idle period with as much credit as clients that
+    /// hardly use the resource.
     pub fn rest(&mut self) {
         if let Some((Tag(latest), _)) = self.by_start.last() {
             self.now = self.now.max(*latest);
@@ -238,7 +238,7 @@ mod tests {
     fn an_occasional_page_goes_first() {
         let (flood, page): (TenantName, TenantName) = ("flood".into(), "page".into());
         let mut shares = Shares::<TenantName>::default();
-        let turn = |shares: &mut Shares, cost_ms: f64, page_waits: bool| {
+        let serve_next = |shares: &mut Shares, cost_ms: f64, page_waits: bool| {
             let first = page_waits && shares.start_of(&page) <= shares.start_of(&flood);
             let tenant = if first { &page } else { &flood };
             shares.serve(tenant);
@@ -248,19 +248,19 @@ mod tests {
         for _ in 0..3 {
             // 3 s of the flood alone, with idle periods in between, then a page of 20 runs of 20 ms: 400 ms.
             for run in 0..150 {
-                assert!(!turn(&mut shares, 20.0, false));
+                assert!(!serve_next(&mut shares, 20.0, false));
                 if run % 7 == 6 {
                     shares.rest();
                 }
             }
             let (mut runs, mut others) = (0, 0);
             while runs < 20 {
-                if turn(&mut shares, 20.0, true) { runs += 1 } else { others += 1 }
+                if serve_next(&mut shares, 20.0, true) { runs += 1 } else { others += 1 }
             }
             assert!(others <= 1, "{others} runs in between");
         }
         // A page client that always waits alternates with the flood.
-        let served = (0..1000).filter(|_| turn(&mut shares, 20.0, true)).count();
+        let served = (0..1000).filter(|_| serve_next(&mut shares, 20.0, true)).count();
         assert!((490..=540).contains(&served), "{served}");
     }
 
@@ -302,12 +302,12 @@ mod tests {
         #[test]
         fn virtual_time_is_monotonic_and_credit_is_bounded(
             credit in 0.0..100.0_f64,
-            acts in vec((0..4_u8, 0..6_u32, 1..200_u32, -500.0..500.0_f64), 1..200),
+            operations in vec((0..4_u8, 0..6_u32, 1..200_u32, -500.0..500.0_f64), 1..200),
         ) {
             let mut shares = Shares::<u32>::with_credit(credit);
-            for (act, client, weight, ms) in acts {
+            for (operation, client, weight, ms) in operations {
                 let before = shares.now();
-                match act {
+                match operation {
                     0 => shares.serve(&client),
                     1 => shares.charge(&client, weight, ms),
                     2 => shares.correct(&client, weight, ms),

@@ -122,7 +122,7 @@ impl Counters {
         if report.is_complete() {
             tracing::info!(sandbox = %report, "render workers are sandboxed");
         } else {
-            tracing::warn!(sandbox = %report, "render workers run with an INCOMPLETE sandbox");
+            tracing::warn!(sandbox = %report, "render workers run with an incomplete sandbox");
         }
         *known = Some(report);
     }

@@ -132,7 +132,7 @@ const DAMAGE: [&str; 14] = [
 ];
 
 #[tokio::test]
-async fn damaged_files_never_hang_and_never_take_the_server_along() {
+async fn damaged_files_never_hang_and_never_stop_the_server() {
     // Short for files that hang, and long enough for a valid page on a busy machine.
     let limit = Duration::from_secs(8);
     let limits =

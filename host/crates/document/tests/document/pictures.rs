@@ -263,7 +263,7 @@ async fn too_large_and_broken_pictures_are_refused_from_their_headers() {
 }
 
 #[tokio::test]
-async fn damaged_pictures_never_take_the_server_along() {
+async fn damaged_pictures_never_stop_the_server() {
     let server = TestServer::start(1).await;
     let image = DynamicImage::ImageRgb8(sample());
     let mut tiff = Cursor::new(Vec::new());

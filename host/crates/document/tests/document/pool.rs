@@ -18,16 +18,16 @@ fn kill(pid: u32) {
 #[tokio::test]
 async fn a_killed_worker_costs_one_page_one_fault() {
     let mut server = TestServer::start(2).await;
-    let neighbour = server.page(&hello()).await;
+    let other = server.page(&hello()).await;
     let slow = server.page(&endless()).await;
     let rendering = tokio::spawn(async move { slow.render(72.0, PIXELS_MAX).await });
     // The other document's pages continue while the slow one runs, on either worker.
     let busy = server.rendering().await;
-    neighbour.render(72.0, PIXELS_MAX).await.unwrap();
+    other.render(72.0, PIXELS_MAX).await.unwrap();
     assert_eq!((server.workers.status().rendering(), rendering.is_finished()), (vec![busy], false));
     kill(busy);
     assert_eq!(code(rendering.await.unwrap()), "page_render_crashed");
-    neighbour.render(72.0, PIXELS_MAX).await.unwrap();
+    other.render(72.0, PIXELS_MAX).await.unwrap();
     // The worker supervisor counts a replacement when it is ready, which may be after the other page.
     let status = server.until("the worker is replaced", |status| status.respawns > 0).await;
     assert_eq!((status.crashes, status.timeouts, status.respawns), (1, 0, 1));
@@ -37,7 +37,7 @@ async fn a_killed_worker_costs_one_page_one_fault() {
 }
 
 #[tokio::test]
-async fn the_status_tells_which_worker_answers_what() {
+async fn the_status_shows_the_task_of_each_worker() {
     let server = TestServer::start(2).await;
     let (good, slow) = (server.page(&hello()).await, server.page(&endless()).await);
     good.render(72.0, PIXELS_MAX).await.unwrap();
@@ -63,7 +63,7 @@ fn state(pid: u32) -> char {
 }
 
 #[tokio::test]
-async fn a_page_that_hangs_is_ended_and_its_neighbours_wait_no_longer_than_that() {
+async fn a_page_that_hangs_is_ended_and_its_neighbors_wait_no_longer_than_that() {
     // Long enough for the good page on a busy machine; the other one never ends.
     let limit = Duration::from_secs(3);
     let server =
@@ -96,7 +96,7 @@ async fn a_document_that_costs_too_many_workers_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_worker_found_dead_costs_nobody_a_fault() {
+async fn a_worker_found_dead_causes_no_fault() {
     let mut server = TestServer::start(1).await;
     let page = server.page(&hello()).await;
     for _ in 0..3 {
@@ -155,7 +155,7 @@ async fn more_documents_than_a_worker_holds_are_opened_again_as_needed() {
 }
 
 #[tokio::test]
-async fn start_up_failures_say_what_to_do() {
+async fn failed_starts_state_what_to_do() {
     let missing = lector_document::DocumentConfig { pdfium_dir: "/nowhere".into(), ..config(1) };
     let error = DocumentWorkers::start(missing).await.err().unwrap();
     let text = error.to_string();
@@ -170,7 +170,7 @@ async fn start_up_failures_say_what_to_do() {
 }
 
 #[tokio::test]
-async fn stopping_ends_what_waits_and_what_runs() {
+async fn stopping_ends_waiting_and_running_requests() {
     let server = TestServer::start(1).await;
     let slow = server.page(&endless()).await;
     let (workers, pids) = (server.workers.clone(), server.pids.clone());

@@ -47,7 +47,7 @@ fn is_complete() -> bool {
 }
 
 #[test]
-fn there_is_no_way_out() {
+fn every_escape_fails() {
     if !is_complete() {
         return;
     }
@@ -62,7 +62,7 @@ fn there_is_no_way_out() {
 }
 
 #[test]
-fn a_worker_is_not_for_people() {
+fn a_worker_started_by_hand_names_the_host() {
     let started = Command::new(example("render_worker")).stdin(Stdio::null()).output().unwrap();
     assert_eq!(started.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&started.stderr).contains("by the Lector host"));
@@ -119,9 +119,9 @@ fn a_busy_worker_dies_with_its_host() {
     host.kill().unwrap();
     host.wait().unwrap();
     std::fs::remove_file(&file).unwrap();
-    let patience = Instant::now() + HANG;
+    let deadline = Instant::now() + HANG;
     while alive() {
-        assert!(Instant::now() < patience, "worker {worker} outlives its host");
+        assert!(Instant::now() < deadline, "worker {worker} outlives its host");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -98,27 +98,27 @@ impl TestServer {
 
     /// Waits for the configured number of living workers, and records their process ids.
     pub async fn settle(&mut self) {
-        let patience = Instant::now() + HANG;
+        let deadline = Instant::now() + HANG;
         loop {
             let status = self.workers.status();
             self.pids.extend(status.pids());
             if status.alive == status.workers {
                 return;
             }
-            assert!(Instant::now() < patience, "the workers are not replaced: {status:?}");
+            assert!(Instant::now() < deadline, "the workers are not replaced: {status:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
     /// Waits until the status of the workers satisfies `wanted`.
     pub async fn until(&self, what: &str, wanted: impl Fn(&WorkersStatus) -> bool) -> WorkersStatus {
-        let patience = Instant::now() + HANG;
+        let deadline = Instant::now() + HANG;
         loop {
             let status = self.workers.status();
             if wanted(&status) {
                 return status;
             }
-            assert!(Instant::now() < patience, "timeout while waiting until {what}: {status:?}");
+            assert!(Instant::now() < deadline, "timeout while waiting until {what}: {status:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }

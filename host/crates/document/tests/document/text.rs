@@ -33,7 +33,7 @@ fn around(layer: &TextLayer) -> Rect {
 }
 
 #[tokio::test]
-async fn words_stand_where_they_are_seen_on_turned_and_cropped_pages() {
+async fn word_areas_match_the_ink_on_rotated_and_cropped_pages() {
     let server = TestServer::start(1).await;
     for rotate in [0, 90, 180, 270] {
         for crop_box in [None, Some([30, 200, 280, 390])] {

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn sound_policies_pass_and_others_are_named_by_what_they_could_not_answer() {
+    fn valid_policies_pass_and_others_are_named_by_the_failed_question() {
         let oldest = |question: &Question| Plan::Run(question.items.iter().take(1).map(|i| i.id).collect());
         let all = |question: &Question| Plan::Run(question.items.iter().map(|i| i.id).collect());
         let wait = |ms| Some(Plan::Wait(Duration::from_millis(ms)));

@@ -92,13 +92,13 @@ proptest! {
     /// Compares with a model that scans everything: every pop takes the earliest client; no item is lost or doubled.
     #[test]
     fn it_agrees_with_a_model_that_scans_everything(
-        acts in vec((0..6_u8, 0..5_u32, 0..2_usize, 1..4_u32, 0.0..50.0_f64), 1..300),
+        operations in vec((0..6_u8, 0..5_u32, 0..2_usize, 1..4_u32, 0.0..50.0_f64), 1..300),
     ) {
         let mut queue = FairQueue::<u32, u32>::default();
         let mut waiting: Vec<(u32, usize, Ticket<u32>)> = Vec::new();
         let mut number = 0;
-        for (act, client, class, weight, ms) in acts {
-            match act {
+        for (operation, client, class, weight, ms) in operations {
+            match operation {
                 0 | 1 => {
                     number += 1;
                     let ticket = queue.push(charge(client, weight, ms), class, Order::Arrival, number);

@@ -69,14 +69,14 @@ proptest! {
     fn no_permit_and_no_wake_up_is_lost(
         total in 1..5_usize,
         extra in 0..3_usize,
-        acts in vec((0..4_u8, 0..4_u32, 1..7_usize, any::<prop::sample::Index>()), 1..150),
+        operations in vec((0..4_u8, 0..4_u32, 1..7_usize, any::<prop::sample::Index>()), 1..150),
     ) {
         let semaphore = FairSemaphore::<u32>::with_extra(total, extra);
         let mut requests: Vec<Polled> = Vec::new();
-        for (act, client, permits, which) in acts {
+        for (operation, client, permits, which) in operations {
             // Extra permits are for requests of one permit.
             let permits = if extra > 0 { 1 } else { permits };
-            match act {
+            match operation {
                 0 | 1 => requests.push(Polled::new(&semaphore, many(client, permits))),
                 2 if !requests.is_empty() => drop(requests.swap_remove(which.index(requests.len()))),
                 3 if !requests.is_empty() => {
@@ -121,7 +121,7 @@ fn permits_go_by_weight() {
 }
 
 #[test]
-fn a_permit_that_is_not_picked_up_goes_on_and_is_refunded() {
+fn a_permit_that_is_not_picked_up_is_passed_on_and_refunded() {
     let semaphore = FairSemaphore::<u32>::new(1);
     let held = Polled::new(&semaphore, one(1));
     let (leaves, mut stays) = (Polled::new(&semaphore, one(2)), Polled::new(&semaphore, one(3)));

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_corner_of_the_visible_box_goes_where_the_turn_puts_it() {
+    fn the_corner_of_the_visible_box_follows_the_rotation() {
         // A box 100 wide, 200 high, away from the origin; its top left corner in page coordinates.
         let visible = RectF { left: 10.0, bottom: 20.0, right: 110.0, top: 220.0 };
         let expect = [(0.0, 0.0), (200.0, 0.0), (100.0, 200.0), (0.0, 100.0)];

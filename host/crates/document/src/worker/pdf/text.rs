@@ -1,8 +1,8 @@
 //! The embedded text of a page as words with their areas.
 //!
-//! pdfium returns characters in the order of the content stream, with spaces and line breaks that it inserts between them
-//! ("generated" ones). This module groups them into words and detects line ends. It reads characters one by one through
-//! the C interface, and the properties of a text object (size, direction, render mode) once per object: under a
+//! pdfium returns characters in the order of the content stream, with spaces and line breaks that it inserts between
+//! them ("generated" ones). This module groups them into words and detects line ends. It reads characters one by one
+//! through the C interface, and the properties of a text object (size, direction, render mode) once per object: under a
 //! microsecond per character.
 
 use std::ffi::c_int;

@@ -20,12 +20,12 @@ pub(super) fn stated_dpi(bytes: &[u8], kind: Kind) -> Option<f32> {
     match kind {
         Kind::Png => png_dpi(bytes),
         Kind::Jpeg => jpeg_segments(bytes).find_map(|(marker, body)| jfif_dpi(marker, body)),
-        Kind::Bmp => per_metre(u32::from_le_bytes(bytes.get(38..42)?.try_into().ok()?)),
+        Kind::Bmp => per_meter(u32::from_le_bytes(bytes.get(38..42)?.try_into().ok()?)),
         _ => None,
     }
 }
 
-fn per_metre(dots: u32) -> Option<f32> {
+fn per_meter(dots: u32) -> Option<f32> {
     (dots > 0).then_some(dots as f32 * M_PER_INCH)
 }
 
@@ -39,8 +39,8 @@ fn png_dpi(bytes: &[u8]) -> Option<f32> {
         match bytes.get(at.checked_add(4)?..body)? {
             b"pHYs" => {
                 let dots = u32::from_be_bytes(bytes.get(body..body.checked_add(4)?)?.try_into().ok()?);
-                let is_metre = *bytes.get(body.checked_add(8)?)? == 1;
-                return is_metre.then(|| per_metre(dots)).flatten();
+                let is_meter = *bytes.get(body.checked_add(8)?)? == 1;
+                return is_meter.then(|| per_meter(dots)).flatten();
             }
             b"IDAT" | b"IEND" => return None,
             _ => at = body.checked_add(usize::try_from(length).ok()?)?.checked_add(4)?,
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn densities_are_read_and_defaults_are_not_believed() {
+    fn densities_are_read_and_defaults_are_ignored() {
         let mut jpeg = vec![0xff, 0xd8, 0xff, 0xe0, 0, 16];
         jpeg.extend(b"JFIF\0\x01\x02\x01\x01\x2c\x01\x2c\0\0");
         assert_eq!(stated_dpi(&jpeg, Kind::Jpeg), Some(300.0));
