@@ -86,11 +86,11 @@ pub enum InvalidPlan {
 impl fmt::Display for InvalidPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Empty => "it runs nothing",
-            Self::Unknown => "it names a run that does not wait, or one twice",
-            Self::Mixed => "it puts runs of different buckets together",
-            Self::TooMany => "it puts more rows together than one run may have",
-            Self::TooLong => "it waits past the end of a run's time, or not at all",
+            Self::Empty => "the answer runs nothing",
+            Self::Unknown => "the answer names a run that does not wait, or one run twice",
+            Self::Mixed => "the answer combines runs of different buckets",
+            Self::TooMany => "the answer has more rows than one run may have",
+            Self::TooLong => "the answer waits past the deadline of a run, or for no time",
         })
     }
 }
@@ -139,7 +139,7 @@ pub fn accept(question: &Question, plan: &Plan) -> Result<Vec<Planned>, InvalidP
         }
         Plan::Run(ids) => {
             let Some(first) = ids.first() else { return Err(InvalidPlan::Empty) };
-            // Checked before the lookup of each id, since a guest may return a list of any length.
+            // Checked before the lookup of each id, because a guest may return a list of any length.
             if ids.len() > items.len() {
                 return Err(InvalidPlan::Unknown);
             }
