@@ -1,4 +1,4 @@
-//! What acceptance would say of other weights in a model's place: for those who derive its thresholds (`examples/noise.rs`).
+//! Acceptance of other weights in a model's place: used to derive its thresholds (`examples/noise.rs`).
 
 use lector_core::ModelName;
 
@@ -10,8 +10,8 @@ use crate::error::chain;
 use crate::provider::EngineVariant;
 
 impl Inference {
-    /// Runs the model's golden batch through its own weights and through these, both on the reference's kernels, and holds
-    /// the one against the other as it would hold a new engine.
+    /// Runs the model's golden batch through its own weights and through `weights`, both on the reference provider, and
+    /// compares the outputs as acceptance compares those of a new engine.
     pub fn agreement(&self, model: &ModelName, weights: Vec<u8>) -> Result<Verdict, String> {
         let plane = &self.0;
         let entry = plane.entry(model).map_err(|error| chain(&error))?;
