@@ -1,16 +1,16 @@
-//! The CTC reduction, appended to a recognizer's graph: what a decoder needs of its logits.
+//! The CTC reduction, appended to a recognizer's graph: the parts of the logits that a decoder needs.
 //!
-//! A recognizer gives `f32[rows, steps, classes]`, 12 MB for one long line. A CTC decoder (Graves et al. 2006,
-//! best path) reads two numbers a step: the greatest class and its probability. [`tail`] makes the piece of an
-//! ONNX model that computes them inside the engine, so the logits are never copied out. It is appended to the
-//! bytes of the model: protobuf merges a message with what is concatenated to it, repeated fields (nodes, outputs)
-//! grow, singular messages (the graph) merge. That needs no ONNX library and no second parse of the weights.
+//! A recognizer returns `f32[rows, steps, classes]`, 12 MB for one long line. A CTC decoder (Graves et al. 2006, best
+//! path) reads two numbers a step: the class with the greatest probability and that probability. [`tail`] makes the
+//! part of an ONNX model that computes them inside the engine, so the logits are never copied out. It is appended to
+//! the bytes of the model: protobuf merges a message with the bytes concatenated to it; repeated fields (nodes,
+//! outputs) grow, singular messages (the graph) merge. That needs no ONNX library and no second parse of the weights.
 //!
-//! Knows the numbers of the fields of `onnx.proto3` and nothing else. Called when a session is built.
+//! Depends on the field numbers of `onnx.proto3` and nothing else. Called when a session is built.
 
 /// Name of the output with the greatest class of each step, `s64[rows, steps]`.
 pub const IDS: &str = "ids";
-/// Name of the output with its probability, `f32[rows, steps]`.
+/// Name of the output with the probability of that class, `f32[rows, steps]`.
 pub const CONFIDENCE: &str = "confidence";
 
 /// ONNX `TensorProto.DataType`.
@@ -22,7 +22,7 @@ const ATTRIBUTE_INTS: u64 = 7;
 /// The axis of the classes.
 const CLASS_AXIS: u64 = 2;
 
-/// Bytes to append to a model whose output `logits` is `f32[rows, steps, classes]`.
+/// Returns the bytes to append to a model whose output `logits` is `f32[rows, steps, classes]`.
 ///
 /// `ReduceMax` takes its axes as an attribute up to opset 17; the catalog's recognizers are of opset 11 to 14.
 pub fn tail(logits: &str) -> Vec<u8> {

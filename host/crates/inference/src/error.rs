@@ -129,7 +129,8 @@ impl InferenceError {
             Self::Stopped => (Kind::Unavailable, "engine_stopped", self.to_string()),
             Self::Catalog(error) => (Kind::Unavailable, "model_unavailable", error.without_paths()),
             Self::NoEngine { model, .. } => {
-                let message = format!("model {model}: no engine variant of its provider preference list is available");
+                let message =
+                    format!("model {model}: no engine variant of its provider preference list is available");
                 (Kind::Unavailable, "model_unavailable", message)
             }
             Self::Model { .. } => (Kind::Unavailable, "model_unavailable", self.to_string()),

@@ -190,7 +190,7 @@ impl Plane {
     fn open(&self, models: &[ModelName]) -> Result<(), InferenceError> {
         for model in models {
             let mut rounds = 0;
-            while !self.open_with_what_is_there(model)? {
+            while !self.open_without_build(model)? {
                 if rounds == FIRST_ENGINE_ROUNDS {
                     return Err(self.no_engine(&self.entry(model)?));
                 }
@@ -203,7 +203,7 @@ impl Plane {
 
     /// Opens a lane without a build. Returns false where no available engine is on the model's provider preference
     /// list.
-    fn open_with_what_is_there(&self, model: &ModelName) -> Result<bool, InferenceError> {
+    fn open_without_build(&self, model: &ModelName) -> Result<bool, InferenceError> {
         // Checked before the lock is taken: most models are open already.
         if self.now().contains_key(model) {
             return Ok(true);
@@ -325,10 +325,12 @@ impl Engines for Inference {
         let name = item.model.clone();
         let offered = match self.0.now().get(&name) {
             Some(lane) => lane.offer(item),
-            None => {
-                Err(Fault::new(Kind::NotFound, "model_not_found", format!("model {name} has no open lane on this server"))
-                    .blaming(Blame::Host))
-            }
+            None => Err(Fault::new(
+                Kind::NotFound,
+                "model_not_found",
+                format!("model {name} has no open lane on this server"),
+            )
+            .blaming(Blame::Host)),
         };
         // The future holds only the receiver of the answer: dropping the future withdraws the item.
         Box::pin(async move { offered?.await.map_err(|_| lost(&name))? })
@@ -336,7 +338,8 @@ impl Engines for Inference {
 }
 
 fn defect(error: &dyn std::fmt::Display) -> Fault {
-    Fault::new(Kind::Bug, "engine_lost", "the model could not be opened: an internal task failed").with_detail(error)
+    Fault::new(Kind::Bug, "engine_lost", "the model could not be opened: an internal task failed")
+        .with_detail(error)
 }
 
 /// Returns the fault of a run that an owner thread never answered, which only a defect can cause.

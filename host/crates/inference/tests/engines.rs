@@ -237,7 +237,7 @@ fn an_opening_that_waits_for_a_build_holds_up_nobody_and_ends_with_the_plane() {
     assert!(!waiting.is_finished());
     inference.shutdown();
     let error = waiting.join().unwrap().unwrap_err().to_string();
-    assert!(error.contains("the host stops"), "{error}");
+    assert!(error.contains("the server is shutting down"), "{error}");
 }
 
 /// A catalog with one model of the real one, its description and weights changed.

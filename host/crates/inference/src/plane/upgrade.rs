@@ -17,7 +17,7 @@ use crate::error::InferenceError;
 use crate::provider::EngineVariant;
 
 /// The result of a lookup.
-enum Look {
+enum Lookup {
     /// An accepted engine.
     Ready(Entry),
     /// No usable engine; the engine state table has the reason.
@@ -43,14 +43,14 @@ impl Plane {
 
     /// Looks up the engine of a variant in the cache. A failed variant stays failed until its next attempt is due,
     /// until a caller waits for it and quick retries are left, or until its inputs have changed.
-    fn look(&self, entry: &ModelEntry, variant: EngineVariant, awaited: bool) -> Look {
+    fn look_up(&self, entry: &ModelEntry, variant: EngineVariant, awaited: bool) -> Lookup {
         let model = &entry.name;
         let input_fingerprint = self.input_fingerprint(entry, variant);
         let excluded = input_fingerprint.excluded.clone();
         let changed = self.engine_states.depends_on(model, variant, input_fingerprint);
         if let Some(why) = excluded {
             self.engine_states.note(model, variant, VariantState::Excluded { why });
-            return Look::No;
+            return Lookup::No;
         }
         if changed {
             self.engine_states.forget_failures(model, variant);
@@ -60,27 +60,27 @@ impl Plane {
         {
             // The lookup may be for another variant of the model, and the retry of this one is still to come.
             self.upgrader.enqueue_at(model, again);
-            return Look::No;
+            return Lookup::No;
         }
         let key = self.engine_builder.key(entry, variant, self.config.plan.session_config(entry.task));
         match self.cache.find(&key) {
             Ok(Found::Entry(found)) => {
                 self.engine_states.built(model, variant, BuiltStatus::from(&found));
                 if found.manifest.verdict.accepted {
-                    return Look::Ready(found);
+                    return Lookup::Ready(found);
                 }
                 self.engine_states.note(model, variant, VariantState::Refused);
-                Look::No
+                Lookup::No
             }
             Ok(Found::Nothing | Found::SetAside { .. }) => {
                 self.engine_states.note(model, variant, VariantState::Missing);
-                Look::Missing
+                Lookup::Missing
             }
             Err(error) => {
                 let why = format!("the engine cache cannot be read: {error}");
                 tracing::warn!(%model, %variant, %error, dir = %self.cache.dir().display(), "the engine cache cannot be read");
                 self.fail(model, variant, why, Failure::Building);
-                Look::No
+                Lookup::No
             }
         }
     }
@@ -143,7 +143,7 @@ impl Plane {
         let preference = self.preference(&entry.name);
         for &variant in &preference.variants {
             let started = Instant::now();
-            if let Look::Ready(found) = self.look(entry, variant, false)
+            if let Lookup::Ready(found) = self.look_up(entry, variant, false)
                 && let Some(made) = self.load(entry, variant, &found, source)
             {
                 self.engine_states.serves(entry, variant, Some(found), started.elapsed());
@@ -176,10 +176,10 @@ impl Plane {
     pub(super) fn build_first(&self, model: &ModelName) {
         let Ok(entry) = self.entry(model) else { return };
         for &variant in self.preference(model).variants.iter().rev() {
-            match self.look(&entry, variant, true) {
-                Look::Ready(_) => return self.engine_states.note(model, variant, VariantState::Unknown),
-                Look::Missing if self.build(&entry, variant) => return,
-                Look::Missing | Look::No => {}
+            match self.look_up(&entry, variant, true) {
+                Lookup::Ready(_) => return self.engine_states.note(model, variant, VariantState::Unknown),
+                Lookup::Missing if self.build(&entry, variant) => return,
+                Lookup::Missing | Lookup::No => {}
             }
         }
     }
@@ -299,11 +299,11 @@ impl Plane {
     pub(super) fn upgrade(&self, model: &ModelName) {
         // The builder reads the catalog again and reports any error.
         let _ = self.reread();
-        self.climb(model);
+        self.load_best(model);
         self.engine_states.nothing_queued(model);
     }
 
-    fn climb(&self, model: &ModelName) {
+    fn load_best(&self, model: &ModelName) {
         let (Ok(entry), Some(serving)) = (self.entry(model), self.engine_states.serving(model)) else {
             return;
         };
@@ -319,11 +319,11 @@ impl Plane {
             if variant == serving.variant && serving.entry.is_some() {
                 return;
             }
-            let found = match self.look(&entry, variant, false) {
-                Look::Missing if self.build(&entry, variant) => self.look(&entry, variant, false),
+            let found = match self.look_up(&entry, variant, false) {
+                Lookup::Missing if self.build(&entry, variant) => self.look_up(&entry, variant, false),
                 found => found,
             };
-            let Look::Ready(found) = found else {
+            let Lookup::Ready(found) = found else {
                 // It serves directly from the model, which needs no build.
                 if variant == serving.variant
                     && self.engine_states.state(model, variant) == VariantState::Missing

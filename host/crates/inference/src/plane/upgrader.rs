@@ -36,27 +36,27 @@ struct Queue {
 }
 
 /// The next work of the thread.
-enum Turn {
+enum Work {
     First(ModelName, SyncSender<()>),
     Better(ModelName),
     Watch,
 }
 
 impl Queue {
-    fn next(&mut self, now: Instant) -> Option<Turn> {
+    fn next(&mut self, now: Instant) -> Option<Work> {
         if let Some((model, done)) = self.first.pop_front() {
-            return Some(Turn::First(model, done));
+            return Some(Work::First(model, done));
         }
         if let Some((at, pause)) = self.watch.filter(|(at, _)| *at <= now) {
             self.watch = Some((at.max(now) + pause, pause));
-            return Some(Turn::Watch);
+            return Some(Work::Watch);
         }
         let due = self.again.iter().find(|(_, at)| **at <= now).map(|(model, _)| model.clone());
         if let Some(model) = due {
             self.again.remove(&model);
-            return Some(Turn::Better(model));
+            return Some(Work::Better(model));
         }
-        self.better.pop_front().map(Turn::Better)
+        self.better.pop_front().map(Work::Better)
     }
 
     /// Returns the time until the next planned work; `None`: no work is planned.
@@ -137,15 +137,15 @@ impl Upgrader {
     }
 
     /// Waits for the next work; `None`: the upgrader has been stopped.
-    fn next(&self) -> Option<Turn> {
+    fn next(&self) -> Option<Work> {
         let mut queue = self.lock();
         loop {
             if queue.stopped {
                 return None;
             }
             let now = Instant::now();
-            if let Some(turn) = queue.next(now) {
-                return Some(turn);
+            if let Some(work) = queue.next(now) {
+                return Some(work);
             }
             queue = match queue.idle_for(now) {
                 Some(wait) => {
@@ -161,13 +161,13 @@ fn work(weak: &Weak<Plane>) {
     loop {
         let Some(plane) = weak.upgrade() else { return };
         match plane.upgrader.next() {
-            Some(Turn::First(model, done)) => {
+            Some(Work::First(model, done)) => {
                 plane.build_first(&model);
                 // The waiting opening may have been dropped.
                 let _ = done.send(());
             }
-            Some(Turn::Better(model)) => plane.upgrade(&model),
-            Some(Turn::Watch) => plane.check_for_changes(),
+            Some(Work::Better(model)) => plane.upgrade(&model),
+            Some(Work::Watch) => plane.check_for_changes(),
             None => return,
         }
     }
@@ -178,11 +178,11 @@ mod tests {
     use super::super::retry_backoff::{Failure, RetryBackoff};
     use super::*;
 
-    fn name(turn: Turn) -> String {
-        match turn {
-            Turn::First(model, _) => format!("first {model}"),
-            Turn::Better(model) => format!("better {model}"),
-            Turn::Watch => "watch".to_owned(),
+    fn name(work: Work) -> String {
+        match work {
+            Work::First(model, _) => format!("first {model}"),
+            Work::Better(model) => format!("better {model}"),
+            Work::Watch => "watch".to_owned(),
         }
     }
 
@@ -217,7 +217,7 @@ mod tests {
         let (mut queue, mut now, mut attempts) = (Queue::default(), start, Vec::new());
         queue.again.insert("m".into(), now);
         while now < start + 100 * hour {
-            if let Some(Turn::Better(model)) = queue.next(now) {
+            if let Some(Work::Better(model)) = queue.next(now) {
                 attempts.push(now - start);
                 queue.again.insert(model, now + retry_backoff.after(attempts.len(), Failure::Building).time);
             }
