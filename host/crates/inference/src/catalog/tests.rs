@@ -1,4 +1,4 @@
-//! The catalog against folders made up for the purpose.
+//! The catalog on temporary folders.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
@@ -61,7 +61,7 @@ fn models_are_read_in_the_order_of_their_names() {
 }
 
 #[test]
-fn what_is_wrong_in_a_description_is_named() {
+fn errors_in_a_description_are_named() {
     let good = description("m");
     let check = |from: &str, to: &str, expect: &str| {
         assert!(good.contains(from), "{from}");
@@ -126,7 +126,7 @@ fn the_catalog_of_the_repository_is_well_formed() {
     let catalog = Catalog::read(&models).unwrap();
     for entry in catalog.entries() {
         assert!(entry.source.is_some(), "{}", entry.name);
-        // What is fetched fits its description.
+        // Fetched weights fit their description.
         for finding in entry.present().then(|| entry.validate()).into_iter().flatten() {
             assert!(finding.outcome.is_ok(), "{}: {finding:?}", entry.name);
         }
@@ -142,5 +142,5 @@ fn a_name_stands_for_one_model_in_both_folders() {
     assert_eq!(Catalog::read_both(shipped.path(), Some(&nowhere)).unwrap().entries().len(), 1);
     let again = folder(&[("a", &description("a"))]);
     let error = Catalog::read_both(shipped.path(), Some(again.path())).unwrap_err().to_string();
-    assert!(error.contains("describes a model of that name, too"), "{error}");
+    assert!(error.contains("describes a model with the same name"), "{error}");
 }
