@@ -118,12 +118,12 @@ impl Inference {
         task: Task,
         model: &ModelName,
         variant: EngineVariant,
-        hear: impl FnMut(Step, &str),
+        on_step: impl FnMut(Step, &str),
     ) -> Result<Outcome, String> {
         let entry = self.0.entry(model).map_err(|error| error.to_string())?;
         let config = &self.0.config;
         let order = BuildOrder::new(config, task, model, variant, config.plan.session_config(entry.task));
-        carry_out(&config.builder_command, &order, config.build_timeout, &Running::default(), hear)
+        carry_out(&config.builder_command, &order, config.build_timeout, &Running::default(), on_step)
     }
 
     /// Returns the cache of built engines.

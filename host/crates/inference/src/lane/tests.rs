@@ -21,7 +21,7 @@ impl Engine for Scripted {
         let x = inputs[0].1.as_f32().unwrap().to_vec();
         let _ = self.running.send(x.clone());
         match self.word.recv() {
-            Ok("fail") => return Err("the kernel said no".to_owned()),
+            Ok("fail") => return Err("the kernel failed".to_owned()),
             Ok("panic") => panic!("out of the blue"),
             _ => {}
         }
@@ -159,7 +159,7 @@ fn a_failure_or_a_panic_affects_its_item_alone() {
     let answers: Vec<Answer> = (1..=3).map(|x| stage.lane.offer(item(x as f32, later())).unwrap()).collect();
     ["fail", "panic", "ok"].into_iter().for_each(|word| stage.word.send(word).unwrap());
     let mut outcomes = answers.into_iter().map(|answer| answer.blocking_recv().unwrap());
-    for cause in ["the kernel said no", "out of the blue"] {
+    for cause in ["the kernel failed", "out of the blue"] {
         let fault = outcomes.next().unwrap().unwrap_err();
         assert_eq!((fault.code, fault.kind), ("engine_run_failed", Kind::Bug));
         assert!(fault.detail.unwrap().contains(cause));
@@ -343,7 +343,7 @@ fn a_tenant_that_floods_a_lane_is_rejected_and_other_tenants_are_not() {
 /// Runs the last two of its items together, or returns the scripted answer.
 #[derive(Debug, Default)]
 struct ScriptedPolicy {
-    says: Mutex<Option<Plan>>,
+    answer: Mutex<Option<Plan>>,
     asked: Mutex<Vec<Vec<u64>>>,
     invalid: Mutex<Vec<InvalidPlan>>,
 }
@@ -353,7 +353,7 @@ impl Planner for ScriptedPolicy {
         let ids: Vec<u64> = question.items.iter().map(|item| item.id).collect();
         self.asked.lock().unwrap().push(ids.clone());
         let last = ids.iter().rev().take(2).copied().collect();
-        Some(self.says.lock().unwrap().clone().unwrap_or(Plan::Run(last)))
+        Some(self.answer.lock().unwrap().clone().unwrap_or(Plan::Run(last)))
     }
 
     fn invalid(&self, why: InvalidPlan) {
@@ -385,7 +385,7 @@ fn a_tenants_policy_selects_its_batches() {
 fn an_invalid_answer_is_reported_and_the_declared_hints_apply() {
     let (stage, running) = accelerated(16);
     let policy = Arc::new(ScriptedPolicy::default());
-    *policy.says.lock().unwrap() = Some(Plan::Run(vec![4711]));
+    *policy.answer.lock().unwrap() = Some(Plan::Run(vec![4711]));
     let answers: Vec<Answer> = (1..=3).map(|x| planned(&stage, &policy, x as f32)).collect();
     (0..2).for_each(|_| stage.word.send("ok").unwrap());
     outcome(running);
@@ -399,7 +399,7 @@ fn an_invalid_answer_is_reported_and_the_declared_hints_apply() {
 fn a_wait_that_a_policy_asked_for_ends() {
     let (stage, running) = accelerated(16);
     let policy = Arc::new(ScriptedPolicy::default());
-    *policy.says.lock().unwrap() = Some(Plan::Wait(Duration::from_millis(5)));
+    *policy.answer.lock().unwrap() = Some(Plan::Wait(Duration::from_millis(5)));
     let offered = Instant::now();
     let answer = planned(&stage, &policy, 1.0);
     stage.word.send("ok").unwrap();
@@ -407,7 +407,7 @@ fn a_wait_that_a_policy_asked_for_ends() {
     while policy.asked.lock().unwrap().len() < 3 {
         std::thread::yield_now();
     }
-    *policy.says.lock().unwrap() = None;
+    *policy.answer.lock().unwrap() = None;
     stage.word.send("ok").unwrap();
     assert!(outcome(answer).queue_wait >= Duration::from_millis(10));
     assert!(offered.elapsed() >= Duration::from_millis(10));
@@ -418,7 +418,7 @@ fn a_policy_is_called_after_an_item_was_displaced() {
     let stage = stage(3);
     let policy = Arc::new(ScriptedPolicy::default());
     // Long enough that only the change triggers another call.
-    *policy.says.lock().unwrap() = Some(Plan::Wait(Duration::from_secs(60)));
+    *policy.answer.lock().unwrap() = Some(Plan::Wait(Duration::from_secs(60)));
     let mut answers: Vec<Answer> = (1..=3).map(|x| planned(&stage, &policy, x as f32)).collect();
     let asked_of = |count: usize| {
         while policy.asked.lock().unwrap().last().is_none_or(|ids| ids.len() != count) {
