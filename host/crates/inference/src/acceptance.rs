@@ -99,7 +99,7 @@ fn compared_outputs(entry: &ModelEntry, outputs: &[String]) -> Vec<String> {
 }
 
 /// Compares engines of a model with engines of its reference, on its golden batch.
-pub(crate) fn judge(
+pub(crate) fn evaluate(
     entry: &ModelEntry,
     acceptance: &Acceptance,
     source: &Source,

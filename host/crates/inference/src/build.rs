@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime};
 use lector_core::ModelName;
 use serde::{Deserialize, Serialize};
 
-use crate::acceptance::{Verdict, judge};
+use crate::acceptance::{Verdict, evaluate};
 use crate::cache::{EngineCache, Entry, Found, Manifest};
 use crate::catalog::ModelEntry;
 use crate::config::{InferenceConfig, SessionConfig};
@@ -234,7 +234,7 @@ impl Builder {
             (Task::Build, Found::Entry(entry)) => return Ok(outcome(&entry, true)),
             (Task::Verify, Found::Entry(entry)) => return self.verify(&entry, report),
             (Task::Verify, _) => return Err(BuildError::NothingThere(order.model.clone(), order.variant)),
-            (Task::Build, Found::SetAside { reason }) => {
+            (Task::Build, Found::Quarantined { reason }) => {
                 report(Step::Building, &format!("building again: {reason}"))
             }
             (Task::Build | Task::Rebuild, _) => report(Step::Building, ""),
@@ -300,7 +300,7 @@ impl Builder {
         let reference = self.engine_builder.make(EngineVariant::REFERENCE, source, one);
         let mut reference =
             reference.map_err(|why| BuildError::Runtime { what: "making the reference", why })?;
-        judge(&self.entry, acceptance, source, &mut reference, &mut candidate)
+        evaluate(&self.entry, acceptance, source, &mut reference, &mut candidate)
             .map_err(|why| BuildError::Runtime { what: "accepting", why })
     }
 }

@@ -36,14 +36,14 @@ pub use manifest::{FileEntry, Manifest};
 
 const MANIFEST: &str = "manifest.json";
 const USED: &str = "used";
-const SET_ASIDE: &str = "set-aside";
+const QUARANTINE: &str = "set-aside";
 const TMP: &str = "tmp";
 const LOCKS: &str = "locks";
 const TIMING: &str = "timing";
 /// Most folders of timings: those of other drivers and versions are of no use any more.
 const TIMINGS_MAX: usize = 4;
 /// Most quarantined entries, which are kept for inspection.
-const SET_ASIDE_MAX: usize = 8;
+const QUARANTINED_MAX: usize = 8;
 
 /// The cache.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ pub enum Found {
     /// A whole entry, accepted or refused.
     Entry(Entry),
     /// A damaged entry, which has been quarantined.
-    SetAside {
+    Quarantined {
         /// The reason.
         reason: String,
     },
@@ -127,7 +127,7 @@ impl EngineCache {
             Err(reason) => {
                 drop(held);
                 self.quarantine(&dir, &reason)?;
-                Ok(Found::SetAside { reason })
+                Ok(Found::Quarantined { reason })
             }
         }
     }
@@ -150,14 +150,14 @@ impl EngineCache {
 
     /// Returns the quarantined entries, with their reasons.
     pub fn quarantined(&self) -> io::Result<Vec<(PathBuf, String)>> {
-        let folders = files::folders(&self.dir.join(SET_ASIDE))?;
+        let folders = files::folders(&self.dir.join(QUARANTINE))?;
         let reason = |dir: &Path| fs::read_to_string(dir.join("reason.txt")).unwrap_or_default();
         Ok(folders.into_iter().map(|dir| (dir.clone(), reason(&dir).trim().to_owned())).collect())
     }
 
     /// Quarantines an entry and writes down the reason. Another process may have done it already.
     pub(crate) fn quarantine(&self, dir: &Path, reason: &str) -> io::Result<()> {
-        let place = self.dir.join(SET_ASIDE);
+        let place = self.dir.join(QUARANTINE);
         fs::create_dir_all(&place)?;
         let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -171,7 +171,7 @@ impl EngineCache {
         tracing::warn!(entry = name, reason, kept = %to.display(), "an engine was quarantined");
         let mut kept = files::folders(&place)?;
         kept.sort_by_key(|dir| fs::metadata(dir).and_then(|data| data.modified()).ok());
-        for old in kept.iter().rev().skip(SET_ASIDE_MAX) {
+        for old in kept.iter().rev().skip(QUARANTINED_MAX) {
             fs::remove_dir_all(old)?;
         }
         Ok(())

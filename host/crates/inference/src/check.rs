@@ -158,7 +158,7 @@ mod tests {
         }
     }
 
-    fn verdict(inputs: &[(&str, Tensor)], outputs: &[&str]) -> Result<(), String> {
+    fn checked(inputs: &[(&str, Tensor)], outputs: &[&str]) -> Result<(), String> {
         let limits =
             Limits { width: Some(Steps { step: 32, max: 320 }), side: None, run_pixels_max: 2 * 48 * 320 };
         let inputs: Vec<_> = inputs.iter().map(|(n, t)| ((*n).to_owned(), t.clone())).collect();
@@ -174,10 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_accepted() {
-        verdict(&[("x", zeros(&[1, 3, 48, 32]))], &["y"]).unwrap();
-        verdict(&[("x", zeros(&[2, 3, 48, 320]))], &["y"]).unwrap();
-        verdict(&[("x", zeros(&[4, 3, 48, 160]))], &["y"]).unwrap();
+    fn fitting_tensors_are_accepted() {
+        checked(&[("x", zeros(&[1, 3, 48, 32]))], &["y"]).unwrap();
+        checked(&[("x", zeros(&[2, 3, 48, 320]))], &["y"]).unwrap();
+        checked(&[("x", zeros(&[4, 3, 48, 160]))], &["y"]).unwrap();
     }
 
     #[test]
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn mismatches_are_rejected_by_name() {
         let check = |inputs: &[(&str, Tensor)], outputs: &[&str], expect: &str| {
-            let message = verdict(inputs, outputs).unwrap_err();
+            let message = checked(inputs, outputs).unwrap_err();
             assert!(message.contains(expect), "{message:?} lacks {expect:?}");
         };
         let good = || zeros(&[1, 3, 48, 32]);

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn two_cores_detect_together_and_recognize_apart() {
+    fn detection_uses_both_cores_and_recognition_one_each() {
         let plan = CpuPlan::for_cores(2);
         assert_eq!(plan.detection, SessionConfig { sessions: 1, threads: 2 });
         assert_eq!(plan.recognition, SessionConfig { sessions: 2, threads: 1 });

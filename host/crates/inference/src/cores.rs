@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_wait_sleep() {
+    fn waiters_sleep() {
         let cores = Cores::new(1);
         let held = cores.take(1, &(Arc::new(Of("a")) as Arc<dyn Claimant>));
         /// Counts the reads of its claim.

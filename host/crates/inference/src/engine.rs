@@ -28,30 +28,33 @@ impl Engine for InParts {
         if rows <= self.rows_max {
             return self.engine.run(inputs, outputs);
         }
-        let apart = || "the inputs or outputs cannot be split by rows".to_owned();
+        let unsplittable = || "the inputs or outputs cannot be split by rows".to_owned();
         let most = self.rows_max.max(1);
         let sizes: Vec<usize> = (0..rows).step_by(most).map(|from| most.min(rows - from)).collect();
         let mut inputs_left: Vec<(String, std::vec::IntoIter<Tensor>)> = inputs
             .iter()
-            .map(|(name, tensor)| Ok((name.clone(), tensor.split(&sizes).ok_or_else(apart)?.into_iter())))
+            .map(|(name, tensor)| {
+                Ok((name.clone(), tensor.split(&sizes).ok_or_else(unsplittable)?.into_iter()))
+            })
             .collect::<Result<_, String>>()?;
         let mut parts: Vec<Vec<Tensor>> = outputs.iter().map(|_| Vec::with_capacity(sizes.len())).collect();
         for _ in &sizes {
             let inputs = inputs_left
                 .iter_mut()
-                .map(|(name, left)| Ok((name.clone(), left.next().ok_or_else(apart)?)))
+                .map(|(name, left)| Ok((name.clone(), left.next().ok_or_else(unsplittable)?)))
                 .collect::<Result<Vec<_>, String>>()?;
             for (part, output) in parts.iter_mut().zip(self.engine.run(&inputs, outputs)?) {
                 part.push(output);
             }
         }
-        let whole = |part: Vec<Tensor>| Tensor::concat(&part.iter().collect::<Vec<_>>()).ok_or_else(apart);
+        let whole =
+            |part: Vec<Tensor>| Tensor::concat(&part.iter().collect::<Vec<_>>()).ok_or_else(unsplittable);
         parts.into_iter().map(whole).collect()
     }
 }
 
 /// An engine with its variant.
-pub(crate) struct Seated {
+pub(crate) struct InstalledEngine {
     pub(crate) engine: Box<dyn Engine>,
     pub(crate) variant: EngineVariant,
 }
@@ -59,14 +62,14 @@ pub(crate) struct Seated {
 /// The slot of one owner thread's engine. The owner thread [locks it](Slot::for_run) for each run; a better engine is
 /// [swapped in](Slot::swap) between two runs, without effect on any item.
 pub(crate) struct Slot {
-    engine: Mutex<Seated>,
+    engine: Mutex<InstalledEngine>,
     /// Installed before the next run, or at once where the owner is idle.
-    next: Mutex<Option<Seated>>,
+    next: Mutex<Option<InstalledEngine>>,
     cores_per_run: AtomicUsize,
 }
 
 impl Slot {
-    pub(crate) fn new(engine: Seated, cores_per_run: usize) -> Self {
+    pub(crate) fn new(engine: InstalledEngine, cores_per_run: usize) -> Self {
         Self { engine: Mutex::new(engine), next: Mutex::default(), cores_per_run: cores_per_run.into() }
     }
 
@@ -84,14 +87,14 @@ impl Slot {
 
     /// Installs another engine. Returns when it is installed: at once, or when the current run has ended. The old
     /// engine and its memory are freed by then.
-    pub(crate) fn swap(&self, engine: Seated, cores_per_run: usize) {
+    pub(crate) fn swap(&self, engine: InstalledEngine, cores_per_run: usize) {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(engine);
         self.cores_per_run.store(cores_per_run, Ordering::Relaxed);
         // A busy owner may win the lock for many runs; it then installs the engine itself.
         self.advance(&mut self.engine.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn advance(&self, engine: &mut Seated) {
+    fn advance(&self, engine: &mut InstalledEngine) {
         if let Some(next) = self.next.lock().unwrap_or_else(PoisonError::into_inner).take() {
             *engine = next;
         }
@@ -99,7 +102,7 @@ impl Slot {
 }
 
 /// An engine while it runs.
-pub(crate) struct EngineInUse<'a>(MutexGuard<'a, Seated>);
+pub(crate) struct EngineInUse<'a>(MutexGuard<'a, InstalledEngine>);
 
 impl EngineInUse<'_> {
     /// Returns the engine variant.
@@ -142,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_run_goes_through_in_parts_and_comes_back_whole() {
+    fn a_long_run_is_split_and_its_outputs_are_joined() {
         for (rows, rows_max) in [(1, 4), (4, 4), (5, 2), (7, 3), (3, 1)] {
             let input: Vec<f32> = (0..rows * 2).map(|n| n as f32).collect();
             let tensor = Tensor::new(&[rows, 2], TensorData::F32(input.clone())).unwrap();

@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_without_a_device_has_none_and_says_so_without_an_error() {
+    fn a_machine_without_a_device_lists_none_without_an_error() {
         if nvml().is_none() {
             assert_eq!(describe(0), None);
             assert!(readings().is_empty() && cards().is_empty());

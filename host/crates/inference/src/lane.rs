@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use crate::check::{Limits, check, smallest};
 use crate::config::SessionConfig;
 use crate::cores::Cores;
-use crate::engine::{Engine, Seated, Slot};
+use crate::engine::{Engine, InstalledEngine, Slot};
 use crate::error::InferenceError;
 use crate::meter::{LaneStatus, Meter};
 use crate::provider::{EngineVariant, Provider};
@@ -75,8 +75,9 @@ impl Lane {
         let LaneParts { info, limits, variant, session_config, queue_items_max, cores, calibrate, engines } =
             parts;
         let cores_per_run = cores_per_run(variant.provider, session_config);
-        let slots =
-            engines.into_iter().map(|engine| Arc::new(Slot::new(Seated { engine, variant }, cores_per_run)));
+        let slots = engines
+            .into_iter()
+            .map(|engine| Arc::new(Slot::new(InstalledEngine { engine, variant }, cores_per_run)));
         let slots: Vec<Arc<Slot>> = slots.collect();
         let bounds = Bounds {
             items_max: queue_items_max,
@@ -126,7 +127,10 @@ impl Lane {
     pub(crate) fn swap(&self, variant: EngineVariant, engines: Vec<Box<dyn Engine>>) {
         debug_assert_eq!(engines.len(), self.slots.len());
         for (slot, engine) in self.slots.iter().zip(engines) {
-            slot.swap(Seated { engine, variant }, cores_per_run(variant.provider, self.session_config));
+            slot.swap(
+                InstalledEngine { engine, variant },
+                cores_per_run(variant.provider, self.session_config),
+            );
         }
         self.queue.engine_changed(variant.provider.keeps_shapes());
         *self.variant.lock().unwrap_or_else(PoisonError::into_inner) = variant;

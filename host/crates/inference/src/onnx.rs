@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn outputs_are_those_of_the_graph_and_of_what_is_appended() {
+    fn outputs_are_those_of_the_graph_and_of_the_appended_part() {
         let mut model = MODEL.to_vec();
         model.extend(crate::ctc::tail("logits"));
         assert_eq!(outputs(&model), [crate::ctc::IDS, crate::ctc::CONFIDENCE]);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_are_those_that_are_no_weights() {
+    fn weights_are_not_inputs() {
         // graph { initializer { name: "w" } input { name: "x" } input { name: "w" } }
         let graph =
             [5 << 3 | 2, 3, 8 << 3 | 2, 1, b'w', 11 << 3 | 2, 3, 10, 1, b'x', 11 << 3 | 2, 3, 10, 1, b'w'];
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_tell_their_elements_and_extents() {
+    fn ports_list_their_elements_and_extents() {
         // dim { dim_param: "N" } dim { dim_value: 3 } dim { dim_value: 200 }
         let dims = [10, 3, 18, 1, b'N', 10, 2, 8, 3, 10, 3, 8, 200, 1];
         let shape = [&[18, dims.len() as u8], &dims[..]].concat();

@@ -61,7 +61,7 @@ impl fmt::Display for Extents {
 
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}, mostly {}", Extents(self.min), Extents(self.max), Extents(self.opt))
+        write!(f, "{} to {}, optimum {}", Extents(self.min), Extents(self.max), Extents(self.opt))
     }
 }
 
@@ -76,11 +76,11 @@ mod tests {
             assert_eq!(Profile::of(entry, pixels).to_string(), expect, "{pixels}");
         };
         // A page of 4096 x 4096 alone has more pixels than a run may: one row.
-        check(&detector(), 6_000_000, "1x3x32x32 to 1x3x4096x4096, mostly 1x3x960x960");
-        check(&detector(), 40_000_000, "1x3x32x32 to 2x3x4096x4096, mostly 1x3x960x960");
-        check(&detector(), u64::MAX, "1x3x32x32 to 4x3x4096x4096, mostly 1x3x960x960");
-        check(&described(), 6_000_000, "1x3x48x32 to 4x3x48x320, mostly 4x3x48x320");
-        check(&described(), 48 * 320 * 3, "1x3x48x32 to 3x3x48x320, mostly 3x3x48x320");
-        check(&described(), 1, "1x3x48x32 to 1x3x48x320, mostly 1x3x48x320");
+        check(&detector(), 6_000_000, "1x3x32x32 to 1x3x4096x4096, optimum 1x3x960x960");
+        check(&detector(), 40_000_000, "1x3x32x32 to 2x3x4096x4096, optimum 1x3x960x960");
+        check(&detector(), u64::MAX, "1x3x32x32 to 4x3x4096x4096, optimum 1x3x960x960");
+        check(&described(), 6_000_000, "1x3x48x32 to 4x3x48x320, optimum 4x3x48x320");
+        check(&described(), 48 * 320 * 3, "1x3x48x32 to 3x3x48x320, optimum 3x3x48x320");
+        check(&described(), 1, "1x3x48x32 to 1x3x48x320, optimum 1x3x48x320");
     }
 }

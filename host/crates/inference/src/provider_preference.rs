@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_takes_the_fastest_that_is_there() {
+    fn auto_selects_the_fastest_available_variant() {
         let check = |bf16, openvino, expect: &str| {
             assert_eq!(resolve(&["auto"], bf16, openvino).unwrap(), expect);
         };

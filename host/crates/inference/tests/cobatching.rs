@@ -175,7 +175,7 @@ async fn run(inference: &Inference, model: &str, input: &Tensor) -> WorkDone {
 /// Opens the model on that provider alone; `None`, with a message, where something is missing.
 fn open(model: &str, case: &Case) -> Option<(Arc<Inference>, tokio::runtime::Runtime)> {
     let mut config = building::config(&[model], &[case.variant])?;
-    config.cache_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("company-engines");
+    config.cache_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cobatching-engines");
     let inference = match Inference::start(config) {
         Err(InferenceError::ProviderPreference {
             source: reason @ PreferenceError::NoBf16 { .. }, ..

@@ -172,13 +172,13 @@ fn a_damaged_entry_is_quarantined_and_built_again() {
     std::fs::write(&blob, bytes).unwrap();
     let inference = open(&stage.config, LINE);
     assert_eq!(serving(&inference).0, "cpu/f32", "the server keeps serving");
-    let aside = inference.cache().quarantined().unwrap();
-    assert!(aside[0].1.contains("engine.blob has other content"), "{aside:?}");
+    let quarantined = inference.cache().quarantined().unwrap();
+    assert!(quarantined[0].1.contains("engine.blob has other content"), "{quarantined:?}");
     wait_for("the new engine", || serving(&inference).0 == "openvino/f32");
 }
 
 #[test]
-fn a_whole_entry_that_does_not_load_is_quarantined_and_built_again_without_a_restart() {
+fn an_unloadable_entry_is_quarantined_and_built_again_without_a_restart() {
     for (preference, variant, file) in
         [(&["openvino/f32", "cpu"][..], "openvino/f32", "engine.blob"), (&["cpu"], "cpu/f32", "engine.onnx")]
     {
@@ -197,8 +197,8 @@ fn a_whole_entry_that_does_not_load_is_quarantined_and_built_again_without_a_res
             let (serves, entry) = serving(&inference);
             serves == variant && entry.as_ref() == Some(&outcome.entry)
         });
-        let aside = inference.cache().quarantined().unwrap();
-        assert!(aside[0].1.contains("it could not be loaded"), "{aside:?}");
+        let quarantined = inference.cache().quarantined().unwrap();
+        assert!(quarantined[0].1.contains("it could not be loaded"), "{quarantined:?}");
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
     for entry in entries {
         let path = entry?.path();
         let own = path.file_name().is_some_and(|n| {
-            [super::SET_ASIDE, super::TMP, super::LOCKS, super::TIMING].iter().any(|o| n == *o)
+            [super::QUARANTINE, super::TMP, super::LOCKS, super::TIMING].iter().any(|o| n == *o)
         });
         if path.is_dir() && !own {
             folders.push(path);

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{EngineCache, MANIFEST, SET_ASIDE, TMP, files};
+use super::{EngineCache, MANIFEST, QUARANTINE, TMP, files};
 
 /// The result of a collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl EngineCache {
     /// into `bytes_max` (`None`: the cache's own limit; 0: no limit).
     pub fn collect(&self, bytes_max: Option<u64>) -> io::Result<Collected> {
         let mut collected = Collected::default();
-        for dir in files::folders(&self.dir.join(SET_ASIDE))? {
+        for dir in files::folders(&self.dir.join(QUARANTINE))? {
             self.remove(&dir, &mut collected)?;
         }
         for dir in files::folders(&self.dir.join(TMP))? {

@@ -53,7 +53,7 @@ fn entry(cache: &EngineCache, key: &EngineKey) -> Entry {
 }
 
 #[test]
-fn what_is_published_is_found_and_nothing_else() {
+fn only_published_entries_are_found() {
     let (_dir, cache) = cache(0);
     assert!(matches!(cache.find(&key("m")).unwrap(), Found::Nothing));
     assert!(cache.entries().unwrap().is_empty());
@@ -95,11 +95,11 @@ fn damaged_entries_are_quarantined_with_a_reason_and_can_be_built_again() {
         let dir = publish(&cache, &key("m"), b"engine");
         damage(&dir);
         match cache.find(&key("m")).unwrap() {
-            Found::SetAside { reason } => assert!(reason.contains(expect), "{reason} lacks {expect}"),
+            Found::Quarantined { reason } => assert!(reason.contains(expect), "{reason} lacks {expect}"),
             other => panic!("{other:?} for {expect}"),
         }
-        let aside = cache.quarantined().unwrap();
-        assert!(aside[0].1.contains(expect), "{aside:?}");
+        let quarantined = cache.quarantined().unwrap();
+        assert!(quarantined[0].1.contains(expect), "{quarantined:?}");
         assert!(matches!(cache.find(&key("m")).unwrap(), Found::Nothing));
         publish(&cache, &key("m"), b"engine");
         entry(&cache, &key("m"));
@@ -130,7 +130,7 @@ fn damaged_entries_are_quarantined_with_a_reason_and_can_be_built_again() {
 #[test]
 fn quarantined_does_not_grow_for_ever() {
     let (_dir, cache) = cache(0);
-    for _ in 0..SET_ASIDE_MAX + 5 {
+    for _ in 0..QUARANTINED_MAX + 5 {
         let dir = publish(&cache, &key("m"), b"engine");
         cache.quarantine(&dir, "a test").unwrap();
         // Two quarantined in the same millisecond would have one name.
@@ -139,11 +139,11 @@ fn quarantined_does_not_grow_for_ever() {
             std::thread::yield_now();
         }
     }
-    assert_eq!(cache.quarantined().unwrap().len(), SET_ASIDE_MAX);
+    assert_eq!(cache.quarantined().unwrap().len(), QUARANTINED_MAX);
 }
 
 #[test]
-fn collection_takes_the_least_recently_used_and_never_what_is_in_use() {
+fn collection_removes_the_least_recently_used_and_never_entries_in_use() {
     let (_dir, cache) = cache(0);
     let models = ["a", "b", "c", "d"];
     for (age, model) in models.iter().enumerate() {

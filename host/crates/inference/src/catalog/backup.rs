@@ -114,10 +114,10 @@ pub fn restore(from: &Path, own_models_dir: &Path) -> Result<BackupSummary, Cata
     for (file, place) in missing {
         let folder = place.parent().unwrap_or(own_models_dir);
         fs::create_dir_all(folder).map_err(|source| unwritable(folder, source))?;
-        let aside = folder.join(format!(".restoring-{}", std::process::id()));
-        let copied = copy(&from.join(&file.sha256), &aside).and_then(|copied| match copied {
+        let temporary = folder.join(format!(".restoring-{}", std::process::id()));
+        let copied = copy(&from.join(&file.sha256), &temporary).and_then(|copied| match copied {
             Some((sha256, _)) if sha256 == file.sha256 => {
-                fs::rename(&aside, &place).map_err(|source| unwritable(&place, source))
+                fs::rename(&temporary, &place).map_err(|source| unwritable(&place, source))
             }
             _ => Err(invalid(
                 &from.join(&file.sha256),
@@ -126,7 +126,7 @@ pub fn restore(from: &Path, own_models_dir: &Path) -> Result<BackupSummary, Cata
         });
         if copied.is_err() {
             // An error here would hide the first one.
-            let _ = fs::remove_file(&aside);
+            let _ = fs::remove_file(&temporary);
         }
         copied?;
         File::open(folder).and_then(|dir| dir.sync_all()).map_err(|source| unwritable(folder, source))?;
@@ -206,11 +206,11 @@ fn names<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Vec<String> {
 
 /// Copies a file into `to` under its digest; `None`: the file does not exist.
 fn put(path: &Path, to: &Path) -> Result<Option<(String, u64)>, CatalogError> {
-    let aside = to.join(format!("copying-{}", std::process::id()));
-    let copied = copy(path, &aside)?;
+    let temporary = to.join(format!("copying-{}", std::process::id()));
+    let copied = copy(path, &temporary)?;
     if let Some((sha256, _)) = &copied {
         let place = to.join(sha256);
-        fs::rename(&aside, &place).map_err(|source| unwritable(&place, source))?;
+        fs::rename(&temporary, &place).map_err(|source| unwritable(&place, source))?;
     }
     Ok(copied)
 }

@@ -134,7 +134,7 @@ fn the_catalog_of_the_repository_is_well_formed() {
 }
 
 #[test]
-fn a_name_stands_for_one_model_in_both_folders() {
+fn a_name_occurs_once_in_both_folders() {
     let (shipped, own) = (folder(&[("a", &description("a"))]), folder(&[("b", &description("b"))]));
     let catalog = Catalog::read_both(shipped.path(), Some(own.path())).unwrap();
     assert_eq!(catalog.entries().len(), 2);

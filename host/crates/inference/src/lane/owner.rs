@@ -161,7 +161,7 @@ impl Owner {
         let inputs = joined(tickets).ok_or("inputs of one bucket do not fit together")?;
         let (whole, variant) = run_caught(&self.slot, &inputs, &first.outputs)?;
         drop(inputs);
-        let outputs = apart(&whole, tickets).ok_or("an output cannot be split by rows")?;
+        let outputs = split_rows(&whole, tickets).ok_or("an output cannot be split by rows")?;
         Ok((outputs, variant))
     }
 
@@ -198,7 +198,7 @@ fn joined(tickets: &[Ticket]) -> Option<Vec<(String, Tensor)>> {
 }
 
 /// Splits the outputs into those of each item.
-fn apart(whole: &[Tensor], tickets: &[Ticket]) -> Option<Vec<Vec<Tensor>>> {
+fn split_rows(whole: &[Tensor], tickets: &[Ticket]) -> Option<Vec<Vec<Tensor>>> {
     let rows: Vec<usize> = tickets.iter().map(|ticket| ticket.rows as usize).collect();
     let mut of_item: Vec<Vec<Tensor>> = tickets.iter().map(|_| Vec::with_capacity(whole.len())).collect();
     for output in whole {

@@ -170,7 +170,7 @@ fn a_failure_or_a_panic_affects_its_item_alone() {
 }
 
 #[test]
-fn what_does_not_fit_never_reaches_the_queue() {
+fn items_that_do_not_fit_never_reach_the_queue() {
     let stage = stage(8);
     let mut wrong = item(1.0, later());
     wrong.outputs = vec!["z".to_owned()];
@@ -183,7 +183,7 @@ fn what_does_not_fit_never_reaches_the_queue() {
 }
 
 #[test]
-fn a_closing_lane_ends_the_run_and_answers_what_waits() {
+fn a_closing_lane_ends_the_run_and_answers_waiting_items() {
     let stage = stage(8);
     let running = stage.lane.offer(item(1.0, later())).unwrap();
     stage.running.recv().unwrap();

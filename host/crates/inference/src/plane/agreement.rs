@@ -3,7 +3,7 @@
 use lector_core::ModelName;
 
 use super::Inference;
-use crate::acceptance::{Verdict, judge};
+use crate::acceptance::{Verdict, evaluate};
 use crate::config::SessionConfig;
 use crate::engine_builder::Source;
 use crate::error::chain;
@@ -20,6 +20,6 @@ impl Inference {
         let other = Source::of(&entry, weights).map_err(|error| chain(&error))?;
         let session_config = SessionConfig { sessions: 1, threads: plane.config.threads };
         let make = |source| plane.engine_builder.make(EngineVariant::REFERENCE, source, session_config);
-        judge(&entry, acceptance, &own, &mut make(&own)?, &mut make(&other)?)
+        evaluate(&entry, acceptance, &own, &mut make(&own)?, &mut make(&other)?)
     }
 }

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_holds_for_what_it_stood_on() {
+    fn a_failure_is_valid_for_its_inputs() {
         let here = FileFingerprint::of(std::path::Path::new("Cargo.toml"));
         let other = FileFingerprint::of(std::path::Path::new("src/lib.rs"));
         assert!(here.is_some() && other.is_some() && here != other);

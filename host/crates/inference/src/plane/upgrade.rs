@@ -72,7 +72,7 @@ impl Plane {
                 self.engine_states.note(model, variant, VariantState::Refused);
                 Lookup::No
             }
-            Ok(Found::Nothing | Found::SetAside { .. }) => {
+            Ok(Found::Nothing | Found::Quarantined { .. }) => {
                 self.engine_states.note(model, variant, VariantState::Missing);
                 Lookup::Missing
             }

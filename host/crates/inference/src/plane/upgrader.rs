@@ -73,7 +73,7 @@ impl Upgrader {
         plane.upgrader.lock().watch = Some((Instant::now() + pause, pause));
         let weak = Arc::downgrade(plane);
         let thread = std::thread::Builder::new()
-            .name("engine-improver".to_owned())
+            .name("engine-upgrader".to_owned())
             .spawn(move || work(&weak))
             .map_err(|source| InferenceError::Upgrader { source })?;
         *plane.upgrader.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
