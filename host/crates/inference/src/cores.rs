@@ -144,7 +144,7 @@ impl Cores {
 }
 
 impl State {
-    /// Handles returned permits: resets the shares where no waiter is left and all cores are free, else grants.
+    /// Handles returned permits: resets the shares where no waiter is left and all cores are free, and grants.
     fn settle(&mut self, total: usize) {
         if self.waiting.is_empty() && self.free == total {
             self.shares.rest();

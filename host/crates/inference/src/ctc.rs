@@ -37,7 +37,7 @@ pub fn tail(logits: &str) -> Vec<u8> {
     model
 }
 
-/// NodeProto: input = 1, output = 2, name = 3, op_type = 4, attribute = 5.
+/// Encodes a NodeProto: input = 1, output = 2, name = 3, op_type = 4, attribute = 5.
 fn node(operator: &str, input: &str, output: &str, attributes: &[Vec<u8>]) -> Vec<u8> {
     let mut out = Vec::new();
     field(&mut out, 1, input.as_bytes());
@@ -50,7 +50,7 @@ fn node(operator: &str, input: &str, output: &str, attributes: &[Vec<u8>]) -> Ve
     out
 }
 
-/// AttributeProto: name = 1, i = 3, type = 20.
+/// Encodes an AttributeProto: name = 1, i = 3, type = 20.
 fn attribute_int(name: &str, value: u64) -> Vec<u8> {
     let mut out = Vec::new();
     field(&mut out, 1, name.as_bytes());
@@ -59,7 +59,7 @@ fn attribute_int(name: &str, value: u64) -> Vec<u8> {
     out
 }
 
-/// AttributeProto: name = 1, ints = 8, type = 20.
+/// Encodes an AttributeProto: name = 1, ints = 8, type = 20.
 fn attribute_ints(name: &str, value: u64) -> Vec<u8> {
     let mut out = Vec::new();
     field(&mut out, 1, name.as_bytes());
@@ -68,8 +68,8 @@ fn attribute_ints(name: &str, value: u64) -> Vec<u8> {
     out
 }
 
-/// ValueInfoProto: name = 1, type = 2; TypeProto: tensor_type = 1; Tensor: elem_type = 1. The shape is left to
-/// ONNX Runtime's own inference.
+/// Encodes a ValueInfoProto: name = 1, type = 2; TypeProto: tensor_type = 1; Tensor: elem_type = 1. Omits the shape,
+/// which ONNX Runtime infers.
 fn value_info(name: &str, element: u64) -> Vec<u8> {
     let (mut tensor, mut kind, mut out) = (Vec::new(), Vec::new(), Vec::new());
     number(&mut tensor, 1, element);
@@ -79,14 +79,14 @@ fn value_info(name: &str, element: u64) -> Vec<u8> {
     out
 }
 
-/// A length-delimited field.
+/// Appends a length-delimited field.
 fn field(out: &mut Vec<u8>, tag: u64, bytes: &[u8]) {
     varint(out, tag << 3 | 2);
     varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
-/// A varint field.
+/// Appends a varint field.
 fn number(out: &mut Vec<u8>, tag: u64, value: u64) {
     varint(out, tag << 3);
     varint(out, value);

@@ -24,13 +24,13 @@ fn folder(models: &[(&str, &str)]) -> tempfile::TempDir {
     dir
 }
 
-/// A recognizer of four classes.
+/// Returns a recognizer of four classes.
 pub(crate) fn described() -> ModelEntry {
     let dir = folder(&[("m", &description("m"))]);
     Catalog::read(dir.path()).unwrap().entries.remove(0)
 }
 
-/// A detector of pages of any size.
+/// Returns a detector of pages of any size.
 pub(crate) fn detector() -> ModelEntry {
     let (mut entry, side) = (described(), Some(Steps { step: 32, max: 4096 }));
     entry.task = Task::Detection;

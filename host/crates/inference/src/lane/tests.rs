@@ -37,7 +37,7 @@ struct Stage {
     word: SyncSender<&'static str>,
 }
 
-/// A lane that merges nothing.
+/// Starts a lane that merges nothing.
 fn stage(queue_items_max: usize) -> Stage {
     stage_of(queue_items_max, 1)
 }

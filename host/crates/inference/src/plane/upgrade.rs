@@ -171,7 +171,7 @@ impl Plane {
         Err(self.no_engine(entry))
     }
 
-    /// Builds the least preferred variant that can be built: it is mostly the fastest to build, and an opening waits
+    /// Builds the least preferred variant that can be built: it is usually the fastest to build, and an opening waits
     /// for it.
     pub(super) fn build_first(&self, model: &ModelName) {
         let Ok(entry) = self.entry(model) else { return };
