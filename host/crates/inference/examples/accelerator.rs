@@ -1,10 +1,11 @@
-//! Merging across requests next to merging within each, in front of a simulated accelerator: a real lane, and a device
-//! whose every run takes a fixed launch and a little for each row, as a GPU's do. The figures are the lane's and stand in
-//! for no GPU's.
+//! Throughput of merging across requests compared with merging within each request, in front of a simulated
+//! accelerator: a real lane, and a device whose every run takes a fixed launch time and a little for each row, as on a
+//! GPU. The figures measure the lane and do not predict those of a GPU.
 //!
 //! `accelerator key=value...` with `clients=20 rows=8 launch_us=4000 row_us=60 rows_max=128 seconds=5`. A client is a
 //! request that sends its next `rows` (a page's lines) when it has its answer. Within each request: every client is a
-//! tenant that asks for isolation, so that the same lane, with the same costs, merges nothing of others.
+//! tenant that asks for isolation, so that the same lane, with the same costs, does not merge items of different
+//! clients.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "../../../../tests/src/quantile.rs"]
@@ -47,7 +48,7 @@ fn main() {
     println!("{{\"simulated\":true,\"gain\":{}}}", across / within);
 }
 
-/// Requests a second.
+/// Returns requests a second.
 fn measure(load: &Load, isolated: bool) -> f64 {
     let lane = Simulated::start("simulated", load.accelerator).expect("the lane starts");
     let end = Instant::now() + Duration::from_secs_f64(load.seconds);
@@ -96,7 +97,7 @@ fn one(lane: &Arc<Simulated>, load: &Load, client: usize, isolated: bool, end: I
             },
         }));
         let y = done.expect("a run").outputs[0].as_f32().expect("numbers").to_vec();
-        // Each gets its own rows back, whoever they ran with.
+        // Each client gets its own rows back, whichever items they ran with.
         assert!(y.len() == load.rows * COLUMNS && y.iter().all(|value| *value == 2.0 * client as f32));
         latencies.push(began.elapsed());
     }

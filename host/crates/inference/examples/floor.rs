@@ -1,9 +1,10 @@
-//! The floor under a server's pace: runs of the shapes that a pipeline ran, back to back through the same engines and the same
-//! seats, with nobody rendering, computing or waiting in between. What a shape holds does not change what it costs.
+//! The lower bound of a server's run time: runs of the shapes that a pipeline ran, back to back on the same engines and
+//! session configuration, without rendering, guest code or waits in between. The content of a tensor does not change
+//! the cost of its shape.
 //!
-//! `floor RUNS.json key=value...` with `det=1x2 rec=2x1` (sessions x threads), `turns=1`, `window=8` (runs under way at once).
-//! RUNS.json names the libraries, the cache, the rung of each model and the runs in their order; `cargo xtask bench floor`
-//! writes it. One line of JSON on standard output.
+//! `floor RUNS.json key=value...` with `det=1x2 rec=2x1` (sessions x threads), `turns=1` (repetitions), `window=8`
+//! (concurrent runs). RUNS.json names the libraries, the cache, the engine variant of each model and the runs in their
+//! order; `cargo xtask bench floor` writes it. Writes one line of JSON to standard output.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "shared/measure.rs"]
@@ -51,7 +52,7 @@ fn main() {
     let mut config = InferenceConfig::new(&recorded.library, &recorded.models_dir, recorded.threads);
     config.openvino_dir.clone_from(&recorded.openvino_dir);
     config.cache_dir.clone_from(&recorded.cache_dir);
-    // Other seats are other engines: they are built, and waited for.
+    // Another session configuration needs other engines: they are built, and waited for.
     config.builder_command =
         vec![recorded.builder.clone().into_os_string(), OsString::from("engine-builder")];
     for (key, session_config) in [("det", &mut config.plan.detection), ("rec", &mut config.plan.recognition)]
@@ -62,13 +63,13 @@ fn main() {
         }
     }
     for (model, variant) in &recorded.variants {
-        let hint: PreferredProvider = variant.parse().expect("a rung");
+        let hint: PreferredProvider = variant.parse().expect("an engine variant");
         config.model_providers.insert(model.as_str().into(), vec![hint]);
     }
     let inference = Inference::start(config).expect("start");
     let models: Vec<ModelName> = recorded.variants.keys().map(|model| model.as_str().into()).collect();
     inference.open(&models).expect("open");
-    // The optimized graph of ONNX Runtime comes in the background; nothing else may work while it is measured.
+    // The optimized graph of ONNX Runtime is built in the background; no other work may run during the measurement.
     while inference.engines().iter().any(|engine| engine.upgrading) {
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -94,9 +95,9 @@ fn main() {
             }
         });
     };
-    // Every shape is prepared once, as it is in a server that has read before.
+    // Every shape is run once before the measurement, as in a server that has read pages before.
     pass();
-    // The fastest turn counts: wall, CPU of this process, CPU of everybody else.
+    // The fastest repetition counts: wall time, CPU time of this process, CPU time of all other processes.
     let mut best = [f64::INFINITY; 3];
     for _ in 0..number("turns", 1) {
         let (wall, cpu, busy) = (Instant::now(), cpu_seconds(), machine_busy_seconds());
@@ -121,7 +122,8 @@ fn main() {
     inference.shutdown();
 }
 
-/// As guests ask: the reduced outputs where there are any. Of a tenant of its own, so that nothing is merged that was not.
+/// Requests outputs as guests do: the reduced ones where there are any. Each worker is a tenant of its own, so that
+/// only runs merge that merged in the server.
 fn item(inference: &Inference, run: &Run, tensor: &Tensor, worker: usize) -> WorkItem {
     let model: ModelName = run.model.as_str().into();
     let info = inference.model(&model).expect("an open model");
@@ -140,7 +142,7 @@ fn item(inference: &Inference, run: &Run, tensor: &Tensor, worker: usize) -> Wor
     }
 }
 
-/// As the task runner reads it for the server.
+/// Measured as the task runner measures it for the server.
 fn machine_busy_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/stat").unwrap();
     let fields = text.lines().next().unwrap().split_whitespace().skip(1).take(8).enumerate();

@@ -1,8 +1,8 @@
-//! Pages through the lanes as a pipeline sends them: a detection, then the page's lines, several in flight. What is
-//! measured is the inference plane alone: pages a second, CPU seconds a page, peak memory, waiting.
+//! Pages through the lanes as a pipeline sends them: a detection, then the page's lines, several pages in flight.
+//! Measures the inference plane alone: pages a second, CPU seconds a page, peak memory, queue waits.
 //!
-//! `lanes LIB MODELS_DIR key=value...` with `pages=16 in_flight=2 lines=40 batch=1 tier=small threads=2 det=1x2
-//! rec=2x1 shared=1` (`det`, `rec`: sessions x threads).
+//! `lanes LIB MODELS_DIR key=value...` with `pages=16 in_flight=2 lines=40 batch=1 tier=small threads=2 det=1x2 rec=2x1
+//! shared=1` (`det`, `rec`: sessions x threads).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "shared/measure.rs"]
@@ -19,7 +19,7 @@ use lector_core::{Engines, Tensor, TensorData};
 use lector_inference::{Inference, InferenceConfig, SessionConfig};
 use measure::{cpu_seconds, page_like, status_mib};
 
-/// Widths of the lines of a page in turn: titles, full lines, cells of tables. Mean 590 px at 48 rows.
+/// Widths of the lines of a page, repeated: titles, full lines, cells of tables. Mean 590 px at 48 rows.
 const WIDTHS: [usize; 10] = [320, 960, 960, 192, 960, 192, 1024, 256, 896, 128];
 
 fn main() {

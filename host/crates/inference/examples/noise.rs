@@ -1,10 +1,11 @@
-//! A model's weights with noise, and what its acceptance says of them: what agreement on the golden batch is worth in text is
-//! then measured with them in the model's place (`cargo xtask bench acceptance`, which writes PLAN.json).
+//! Acceptance of a model's weights with added noise. `cargo xtask bench acceptance`, which writes PLAN.json, then
+//! measures the text quality with these weights in the model's place, and so relates it to the agreement on the golden
+//! batch.
 //!
-//! `noise PLAN.json`. Every weight of the large tensors is multiplied by 1 + s g, g from a normal distribution: relative
-//! errors, as those of fewer bits. With `sigmas` these are judged, one line of JSON each; without them rising ones, until hardly
-//! anything agrees. With `out`, OUT/SIGMA becomes a catalog with the noisy model in it; with `loose`, limits that every engine
-//! meets, so that one that would be refused can be read with.
+//! `noise PLAN.json`. Every weight of the large tensors is multiplied by 1 + s g, g from a normal distribution:
+//! relative errors, like those of a lower precision. With `sigmas` these are tried, one line of JSON each; without them
+//! increasing ones, until the agreement is below `LEAST`. With `out`, OUT/SIGMA becomes a catalog with the noisy model
+//! in it; with `loose`, its limits accept every engine, so that a server can read with an engine that would be refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "../tests/common/weights.rs"]
@@ -28,7 +29,7 @@ struct Plan {
     loose: bool,
 }
 
-/// Where it begins, and by how much it grows until less than `LEAST` agrees by the first measure.
+/// The first sigma; each further one is `FACTOR` times the last, until the first measure is below `LEAST`.
 const FIRST: f32 = 0.004;
 const FACTOR: f32 = 1.5;
 const LEAST: f64 = 0.6;
@@ -43,7 +44,7 @@ fn main() {
     let weights = std::fs::read(&file).expect("the weights");
     let judged = |sigma: f32| {
         let noisy = noisy(weights.clone(), sigma);
-        assert!(sigma == 0.0 || noisy != weights, "the weights stand where the noise does not reach");
+        assert!(sigma == 0.0 || noisy != weights, "the weights are stored where the noise does not reach");
         let verdict = inference.agreement(&plan.model.as_str().into(), noisy.clone()).expect("a verdict");
         if let Some(out) = &plan.out {
             catalog(&plan, &out.join(format!("{sigma}")), &noisy);
@@ -66,7 +67,7 @@ fn noisy(model: Vec<u8>, sigma: f32) -> Vec<u8> {
     weights::changed(model, 1, |weight| weight * (1.0 + sigma * normal(&mut state)))
 }
 
-/// Nearly normal: twelve evenly distributed numbers, summed up.
+/// Returns a nearly normal number: the sum of twelve uniformly distributed ones.
 fn normal(state: &mut u64) -> f32 {
     let mut even = || {
         *state ^= *state << 13;
@@ -77,7 +78,7 @@ fn normal(state: &mut u64) -> f32 {
     (0..12).map(|_| even()).sum::<f32>() - 6.0
 }
 
-/// The catalog with the noisy model in place of its own; everything else is a link.
+/// Writes the catalog with the noisy model in place of the original; all other files are links.
 fn catalog(plan: &Plan, dir: &Path, weights: &[u8]) {
     let model = dir.join(&plan.model);
     std::fs::create_dir_all(&model).unwrap();

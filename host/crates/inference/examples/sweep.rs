@@ -1,9 +1,9 @@
-//! What one ONNX Runtime configuration costs, measured in a process of its own: time, CPU seconds and
-//! resident memory of S sessions with T threads each over a list of shapes.
+//! Cost of one ONNX Runtime configuration, measured in a process of its own: time, CPU seconds and resident memory of S
+//! sessions with T threads each over a list of shapes.
 //!
-//! `sweep LIB MODEL key=value...` with `shapes=1x48x320,4x48x640` (rows x height x width), `sessions=1`,
-//! `threads=1`, `spin=0`, `arena=own|off|shared|same|shrink`, `pattern=0`, `opt=3`, `ftz=0`, `prepacked=1`,
-//! `ctc=0`, `turns=3`. One line of figures on standard output. The table in `src/config.rs` comes from it.
+//! `sweep LIB MODEL key=value...` with `shapes=1x48x320,4x48x640` (rows x height x width), `sessions=1`, `threads=1`,
+//! `spin=0`, `arena=own|off|shared|same|shrink`, `pattern=0`, `opt=3`, `ftz=0`, `prepacked=1`, `ctc=0`, `turns=3`
+//! (repetitions). Writes one line of figures to standard output. The table in `src/config.rs` comes from it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
@@ -147,7 +147,7 @@ fn main() {
     let _ = (wall, cpu);
 }
 
-/// One arena for all sessions of the process.
+/// Registers one arena for all sessions of the process.
 fn register_arena(environment: &ort::environment::Environment, same_as_requested: bool) {
     let info = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Arena, MemoryType::Default).unwrap();
     let mut config = std::ptr::null_mut();

@@ -1,8 +1,8 @@
-//! Acceptance: an engine must be right before it serves.
+//! Acceptance: the check of an engine against the reference before it serves.
 //!
-//! A model's golden batch runs through the reference (ONNX Runtime's f32 kernels on the CPU) and through the new engine;
-//! the outputs are compared by what they mean for the task, and held against the thresholds of the model's description.
-//! Pure but for the runs. Called by builds and by `lector engines verify`.
+//! A model's golden batch runs on the reference (ONNX Runtime's f32 kernels on the CPU) and on the new engine. The
+//! outputs are compared by their meaning for the task, and the measures are checked against the thresholds of the
+//! model's description. Pure except for the runs. Called by builds and by `lector engines verify`.
 
 mod classification;
 mod detection;
@@ -20,29 +20,29 @@ use crate::engine_builder::{LoadedEngine, Source};
 use golden::Golden;
 pub use golden::Picture;
 
-/// What came of a comparison.
+/// The result of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Whether every measure passed.
     pub accepted: bool,
     /// Pictures of the golden batch.
     pub pictures: usize,
-    /// Runs that were compared: each picture alone, and batches.
+    /// Compared runs: each picture alone, and batches.
     pub runs: usize,
-    /// What was measured.
+    /// The measures.
     pub measures: Vec<Measure>,
 }
 
-/// One figure and its limit.
+/// One measure and its limit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measure {
     /// As in `model.toml`, e.g. `mask_agreement`.
     pub name: String,
-    /// What was found.
+    /// The measured value.
     pub value: f64,
-    /// What is allowed.
+    /// The limit.
     pub limit: f64,
-    /// Whether the limit is the least (or the most) that is allowed.
+    /// Whether the limit is a minimum. Otherwise it is a maximum.
     pub at_least: bool,
 }
 
@@ -55,7 +55,7 @@ impl Measure {
         Self { name: name.to_owned(), value, limit, at_least: false }
     }
 
-    /// Whether it is within its limit. A figure that is none never is.
+    /// Returns whether the value is within its limit. NaN never is.
     pub fn passed(&self) -> bool {
         if self.at_least { self.value >= self.limit } else { self.value <= self.limit }
     }
@@ -73,12 +73,12 @@ impl Verdict {
         Self { accepted: measures.iter().all(Measure::passed), pictures, runs, measures }
     }
 
-    /// The verdict on the reference itself: nothing to compare it with.
+    /// Returns the verdict on the reference itself, which has no measures.
     pub(crate) fn reference() -> Self {
         Self::of(Vec::new(), 0, 0)
     }
 
-    /// What failed, or what was measured, in a line.
+    /// Returns the failed measures, or all where none failed, in a line.
     pub fn summary(&self) -> String {
         let shown: Vec<String> = self
             .measures
@@ -86,11 +86,11 @@ impl Verdict {
             .filter(|measure| self.accepted || !measure.passed())
             .map(ToString::to_string)
             .collect();
-        if shown.is_empty() { "it is the reference".to_owned() } else { shown.join(", ") }
+        if shown.is_empty() { "the reference itself".to_owned() } else { shown.join(", ") }
     }
 }
 
-/// Outputs that tell the difference, by the model's task.
+/// Returns the outputs to compare, by the model's task.
 fn compared_outputs(entry: &ModelEntry, outputs: &[String]) -> Vec<String> {
     match entry.engine.reduce {
         Some(Reduce::Ctc) => vec![ctc::IDS.to_owned(), ctc::CONFIDENCE.to_owned()],
@@ -98,8 +98,8 @@ fn compared_outputs(entry: &ModelEntry, outputs: &[String]) -> Vec<String> {
     }
 }
 
-/// Holds engines of a model against engines of its reference, on its golden batch.
-pub(crate) fn judge(
+/// Compares engines of a model with engines of its reference, on its golden batch.
+pub(crate) fn evaluate(
     entry: &ModelEntry,
     acceptance: &Acceptance,
     source: &Source,
@@ -109,14 +109,14 @@ pub(crate) fn judge(
     let (Some(reference), Some(candidate), Some(input)) =
         (reference.engines.first_mut(), candidate.engines.first_mut(), source.inputs.first())
     else {
-        return Err("no engine or no input".to_owned());
+        return Err("the model has no engine or no input".to_owned());
     };
     let outputs = compared_outputs(entry, &source.outputs);
     let golden = Golden::read(entry, &acceptance.golden)?;
     compare(acceptance, &golden, input, &outputs, reference.as_mut(), candidate.as_mut())
 }
 
-/// Runs the golden batch through both and compares. The error says which run failed on which.
+/// Runs the golden batch on both and compares. The error names the failed run and its engine.
 fn compare(
     acceptance: &Acceptance,
     golden: &Golden,
@@ -128,10 +128,10 @@ fn compare(
     let mut tally = Tally::new(&acceptance.thresholds);
     for (number, tensor) in golden.runs.iter().enumerate() {
         let inputs = [(input.to_owned(), tensor.clone())];
-        let run = |engine: &mut dyn Engine, who: &str| {
-            engine
-                .run(&inputs, outputs)
-                .map_err(|e| format!("golden run {number} of shape {:?} on {who}: {e}", tensor.shape()))
+        let run = |engine: &mut dyn Engine, engine_name: &str| {
+            engine.run(&inputs, outputs).map_err(|e| {
+                format!("golden run {number} of shape {:?} on {engine_name}: {e}", tensor.shape())
+            })
         };
         let (expected, found) = (run(reference, "the reference")?, run(candidate, "the new engine")?);
         tally.add(&expected, &found)?;
@@ -159,7 +159,7 @@ impl Tally {
         for (expected, found) in expected.iter().zip(found) {
             if expected.shape() != found.shape() {
                 let (is, must) = (found.shape(), expected.shape());
-                return Err(format!("an output has shape {is:?}, and the reference's has {must:?}"));
+                return Err(format!("an output has shape {is:?}, and that of the reference {must:?}"));
             }
         }
         match self {
@@ -178,13 +178,13 @@ impl Tally {
     }
 }
 
-/// The f32 elements of an output.
+/// Returns the f32 elements of an output.
 fn floats(outputs: &[Tensor], at: usize) -> Result<&[f32], String> {
     let output = outputs.get(at).ok_or_else(|| format!("there is no output {at}"))?;
     output.as_f32().ok_or_else(|| format!("output {at} has no f32 elements"))
 }
 
-/// A share, 1 where there is nothing to share.
+/// Returns a share; 1 where `whole` is 0.
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
 }

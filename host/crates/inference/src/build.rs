@@ -1,7 +1,7 @@
 //! Building an engine: in a process of its own, from an order to an entry of the cache.
 //!
-//! [`Builder`] is the inside of that process (`lector engine-builder`): it waits for the locks, builds into a draft, has
-//! the result accepted or refused, and publishes it. A refused engine is published, too: it is kept for inspection and
+//! [`Builder`] is the inside of that process (`lector engine-builder`): it waits for the locks, builds into a draft,
+//! runs acceptance on the result, and publishes it. A refused engine is published, too: it is kept for inspection and
 //! never built again under the same key. [`process`] is the outside.
 
 pub(crate) mod process;
@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime};
 use lector_core::ModelName;
 use serde::{Deserialize, Serialize};
 
-use crate::acceptance::{Verdict, judge};
+use crate::acceptance::{Verdict, evaluate};
 use crate::cache::{EngineCache, Entry, Found, Manifest};
 use crate::catalog::ModelEntry;
 use crate::config::{InferenceConfig, SessionConfig};
@@ -23,67 +23,67 @@ use crate::openvino::OpenVino;
 use crate::preflight::{self, GpuPlaces};
 use crate::provider::{EngineVariant, Provider};
 
-/// What to do with an engine.
+/// The task of a builder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
-    /// Build it where it is not there.
+    /// Build the engine where it is missing.
     Build,
-    /// Build it, whatever is there.
+    /// Build it even where one exists.
     Rebuild,
-    /// Compare what is there with the reference again.
+    /// Compare the existing engine with the reference again.
     Verify,
 }
 
-/// All that a builder's process must know: it reads no configuration.
+/// The complete input of a builder process, which reads no configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BuildOrder {
-    /// What to do.
+    /// The task.
     pub task: Task,
-    /// With which model.
+    /// The model.
     pub model: ModelName,
-    /// For whom.
+    /// The engine variant.
     pub variant: EngineVariant,
-    /// As [`InferenceConfig`] has them.
+    /// As in [`InferenceConfig`].
     pub library: PathBuf,
-    /// As [`InferenceConfig`] has them.
+    /// As in [`InferenceConfig`].
     pub models_dir: PathBuf,
-    /// As [`InferenceConfig`] has them.
+    /// As in [`InferenceConfig`].
     pub own_models_dir: Option<PathBuf>,
-    /// As [`InferenceConfig`] has them.
+    /// As in [`InferenceConfig`].
     pub openvino_dir: PathBuf,
-    /// As [`InferenceConfig`] has them.
+    /// As in [`InferenceConfig`].
     pub gpu_dirs: Vec<PathBuf>,
-    /// As [`InferenceConfig`] has them.
+    /// As in [`InferenceConfig`].
     pub cache_dir: PathBuf,
-    /// As [`InferenceConfig`] has them.
+    /// As in [`InferenceConfig`].
     pub threads: usize,
-    /// As [`InferenceConfig`] has them.
+    /// As in [`InferenceConfig`].
     pub run_pixels_max: u64,
-    /// As [`InferenceConfig`] has them.
+    /// As in [`InferenceConfig`].
     pub gpu_memory_bytes_max: u64,
-    /// As [`InferenceConfig`] has them.
+    /// As in [`InferenceConfig`].
     pub cpu_features: CpuFeatures,
-    /// Of the model's lane.
+    /// Sessions and threads of the model's lane.
     pub session_config: SessionConfig,
 }
 
-/// What a builder says while it works, a line of JSON each.
+/// A message of a builder, one line of JSON each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "say")]
 pub enum BuilderMessage {
-    /// It has come to the next step.
+    /// The next step has begun.
     Step {
-        /// Which one.
+        /// The step.
         step: Step,
-        /// About what.
+        /// Its detail.
         detail: String,
     },
-    /// The end: an entry is there.
+    /// The last message: an entry exists.
     Done(Outcome),
-    /// The end: nothing came of it.
+    /// The last message: the order failed.
     Failed {
-        /// Why.
+        /// The cause.
         why: String,
     },
 }
@@ -92,7 +92,7 @@ pub enum BuilderMessage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
-    /// For another build's end.
+    /// Waiting for another build.
     Waiting,
     /// Making the engine.
     Building,
@@ -100,57 +100,57 @@ pub enum Step {
     Checking,
 }
 
-/// What came of an order.
+/// The result of an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Name of the entry's folder.
     pub entry: String,
     /// Whether it may serve.
     pub accepted: bool,
-    /// What acceptance said.
+    /// The result of acceptance.
     pub summary: String,
-    /// Whether it was there already.
+    /// Whether the entry existed already.
     pub found: bool,
-    /// Time of the build.
+    /// Duration of the build.
     pub build_ms: u64,
-    /// Time of acceptance.
+    /// Duration of acceptance.
     pub acceptance_ms: u64,
     /// Bytes of its files.
     pub bytes: u64,
 }
 
-/// Why nothing came of an order.
+/// Why an order failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The catalog, the libraries or the model.
+    /// The catalog, the libraries or the model is wrong.
     #[error(transparent)]
     Inference(#[from] InferenceError),
-    /// The cache's folder.
+    /// The cache's folder cannot be read or written.
     #[error("the engine cache in {}", dir.display())]
     Cache {
-        /// Which folder.
+        /// The folder.
         dir: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The runtime could not build it, or not load what it built.
+    /// The runtime could not build the engine, or not load the built one.
     #[error("{what}: {why}")]
     Runtime {
         /// The step.
         what: &'static str,
-        /// In the runtime's words.
+        /// The error text of the runtime.
         why: String,
     },
     /// The description has no `[acceptance]`, without which only the reference may serve.
     #[error("the description of {0} has no [acceptance]: nothing but cpu/f32 may serve it")]
     NoAcceptance(ModelName),
-    /// There is nothing to verify.
+    /// The engine to verify is missing.
     #[error("there is no engine of {0} on {1} in the cache: build it first")]
     NothingThere(ModelName, EngineVariant),
 }
 
 impl BuildOrder {
-    /// An order from the configuration of a plane.
+    /// Returns an order with the values of a plane's configuration.
     pub fn new(
         config: &InferenceConfig,
         task: Task,
@@ -190,7 +190,7 @@ impl BuildOrder {
     }
 }
 
-/// The inside of a builder's process.
+/// The inside of a builder process.
 pub struct Builder {
     engine_builder: EngineBuilder,
     cache: EngineCache,
@@ -199,7 +199,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Loads what the order needs.
+    /// Loads the catalog and the runtimes that the order needs.
     pub fn open(order: BuildOrder) -> Result<Self, BuildError> {
         let config = order.config();
         let catalog = config.catalog().map_err(InferenceError::from)?;
@@ -221,23 +221,23 @@ impl Builder {
     }
 
     /// Carries the order out.
-    pub fn run(&self, mut say: impl FnMut(Step, &str)) -> Result<Outcome, BuildError> {
+    pub fn run(&self, mut report: impl FnMut(Step, &str)) -> Result<Outcome, BuildError> {
         let order = &self.order;
         let key = self.engine_builder.key(&self.entry, order.variant, order.session_config);
         let failed = |source| BuildError::Cache { dir: self.cache.dir().to_owned(), source };
         let device = order.variant.provider.to_string();
         let device = if order.variant.provider.uses_cores() { "cpu" } else { &device };
         let _locks =
-            self.cache.lock_for_build(&key, device, |why| say(Step::Waiting, why)).map_err(failed)?;
+            self.cache.lock_for_build(&key, device, |why| report(Step::Waiting, why)).map_err(failed)?;
         let found = self.cache.find(&key).map_err(failed)?;
         match (order.task, found) {
             (Task::Build, Found::Entry(entry)) => return Ok(outcome(&entry, true)),
-            (Task::Verify, Found::Entry(entry)) => return self.verify(&entry, say),
+            (Task::Verify, Found::Entry(entry)) => return self.verify(&entry, report),
             (Task::Verify, _) => return Err(BuildError::NothingThere(order.model.clone(), order.variant)),
-            (Task::Build, Found::SetAside { reason }) => {
-                say(Step::Building, &format!("again, since {reason}"))
+            (Task::Build, Found::Quarantined { reason }) => {
+                report(Step::Building, &format!("building again: {reason}"))
             }
-            (Task::Build | Task::Rebuild, _) => say(Step::Building, ""),
+            (Task::Build | Task::Rebuild, _) => report(Step::Building, ""),
         }
         let started = Instant::now();
         let draft = self.cache.draft(&key).map_err(failed)?;
@@ -255,7 +255,7 @@ impl Builder {
             )
             .map_err(|why| BuildError::Runtime { what: "building", why })?;
         let build_ms = millis(started);
-        say(Step::Checking, "");
+        report(Step::Checking, "");
         let checking = Instant::now();
         let verdict = self.accept(&source, draft.dir())?;
         let manifest = Manifest {
@@ -272,8 +272,8 @@ impl Builder {
         Ok(described(&dir, &manifest, false))
     }
 
-    fn verify(&self, entry: &Entry, mut say: impl FnMut(Step, &str)) -> Result<Outcome, BuildError> {
-        say(Step::Checking, "");
+    fn verify(&self, entry: &Entry, mut report: impl FnMut(Step, &str)) -> Result<Outcome, BuildError> {
+        report(Step::Checking, "");
         let checking = Instant::now();
         let verdict = self.accept(&Source::read(&self.entry)?, &entry.dir)?;
         let manifest =
@@ -295,12 +295,12 @@ impl Builder {
             SessionConfig { sessions: 1, ..order.session_config },
         );
         let mut candidate =
-            candidate.map_err(|why| BuildError::Runtime { what: "loading what was built", why })?;
+            candidate.map_err(|why| BuildError::Runtime { what: "loading the built engine", why })?;
         let Some(acceptance) = &self.entry.acceptance else { return Ok(Verdict::reference()) };
         let reference = self.engine_builder.make(EngineVariant::REFERENCE, source, one);
         let mut reference =
             reference.map_err(|why| BuildError::Runtime { what: "making the reference", why })?;
-        judge(&self.entry, acceptance, source, &mut reference, &mut candidate)
+        evaluate(&self.entry, acceptance, source, &mut reference, &mut candidate)
             .map_err(|why| BuildError::Runtime { what: "accepting", why })
     }
 }

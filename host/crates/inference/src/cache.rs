@@ -1,18 +1,19 @@
 //! The engine cache: built engines, one folder for each key.
 //!
-//! Owns the layout of the folder, the locks in it, what is whole and what is not, and what may be removed. Knows no
-//! runtime: what an engine's files mean is the forge's business. Safe between processes, and between machines that share
-//! the folder, as far as its file system gives them `flock`.
+//! Owns the layout of the folder, its locks, the checks of entries, and the collection. Must not know runtimes: the
+//! engine builder interprets an engine's files. Safe between processes, and between machines that share the folder if
+//! its file system supports `flock` between them.
 //!
 //! ```text
 //! DIR/pp-ocrv6-small-det-openvino-bf16-1a2b3c4d5e6f7081/   manifest.json, the engine's files, `used` (its time: last use)
-//! DIR/locks/                                              one file a device and a key, locked by builds
-//! DIR/tmp/                                                builds under way
-//! DIR/timing/                                             what builders have timed, by device, driver and libraries
-//! DIR/set-aside/                                          what could not be trusted, with a reason
+//! DIR/locks/                                              one file for each device and each key, locked by builds
+//! DIR/tmp/                                                current builds
+//! DIR/timing/                                             timing caches of builders, by device, driver and libraries
+//! DIR/set-aside/                                          quarantined entries, with a reason
 //! ```
-//! An entry appears by one rename, complete and on disk; a build that dies leaves a folder below `tmp`, which the next
-//! one removes. An entry that is loaded somewhere holds a shared lock on its manifest and is never removed.
+//! An entry appears by one rename, complete and synced to the disk. A build that dies leaves a folder below `tmp`,
+//! which the next build removes. A process that has loaded an entry holds a shared lock on its manifest, and the entry
+//! is never removed.
 
 mod files;
 mod gc;
@@ -35,43 +36,43 @@ pub use manifest::{FileEntry, Manifest};
 
 const MANIFEST: &str = "manifest.json";
 const USED: &str = "used";
-const SET_ASIDE: &str = "set-aside";
+const QUARANTINE: &str = "set-aside";
 const TMP: &str = "tmp";
 const LOCKS: &str = "locks";
 const TIMING: &str = "timing";
-/// Folders of timings that are kept: those of other drivers and versions are of no use any more.
+/// Most folders of timings: those of other drivers and versions are of no use any more.
 const TIMINGS_MAX: usize = 4;
-/// What was set aside is kept for inspection, this many times.
-const SET_ASIDE_MAX: usize = 8;
+/// Most quarantined entries, which are kept for inspection.
+const QUARANTINED_MAX: usize = 8;
 
-/// The folder.
+/// The cache.
 #[derive(Clone, Debug)]
 pub struct EngineCache {
     dir: PathBuf,
     bytes_max: u64,
 }
 
-/// A whole entry, held against removal.
+/// A whole entry, locked against removal.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Its folder.
     pub dir: PathBuf,
-    /// What is known of it.
+    /// Its manifest.
     pub manifest: Arc<Manifest>,
     /// The shared lock on the manifest.
     _held: Arc<File>,
 }
 
-/// What stands under a key.
+/// The result of a lookup.
 #[derive(Debug)]
 pub enum Found {
-    /// Nothing.
+    /// No entry.
     Nothing,
     /// A whole entry, accepted or refused.
     Entry(Entry),
-    /// Something that could not be trusted; it was set aside.
-    SetAside {
-        /// Why.
+    /// A damaged entry, which has been quarantined.
+    Quarantined {
+        /// The reason.
         reason: String,
     },
 }
@@ -83,17 +84,17 @@ pub struct Draft {
 }
 
 impl EngineCache {
-    /// The cache in `dir`, which is made when it is first written to. `bytes_max` of 0: without a limit.
+    /// Returns the cache in `dir`, which is created at the first write. `bytes_max` of 0: no limit.
     pub fn new(dir: PathBuf, bytes_max: u64) -> Self {
         Self { dir, bytes_max }
     }
 
-    /// Where it is.
+    /// Returns the folder.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Largest size of all entries; 0: no limit.
+    /// Returns the largest size of all entries; 0: no limit.
     pub fn bytes_max(&self) -> u64 {
         self.bytes_max
     }
@@ -102,12 +103,12 @@ impl EngineCache {
         self.dir.join(key.folder())
     }
 
-    /// Where the manifest of the entry under `key` is, or would be.
+    /// Returns the path of the manifest of the entry under `key`, which may not exist.
     pub(crate) fn manifest_path(&self, key: &EngineKey) -> PathBuf {
         self.folder(key).join(MANIFEST)
     }
 
-    /// The entry under `key`, every byte of it checked.
+    /// Returns the entry under `key` after a check of every byte. Quarantines a damaged one.
     pub fn find(&self, key: &EngineKey) -> io::Result<Found> {
         let dir = self.folder(key);
         let Some(held) = hold(&dir)? else { return Ok(Found::Nothing) };
@@ -126,12 +127,12 @@ impl EngineCache {
             Err(reason) => {
                 drop(held);
                 self.quarantine(&dir, &reason)?;
-                Ok(Found::SetAside { reason })
+                Ok(Found::Quarantined { reason })
             }
         }
     }
 
-    /// Manifests of all entries, unchecked but readable, by folder.
+    /// Returns the readable manifests of all entries by folder, without a check of their files.
     pub fn entries(&self) -> io::Result<Vec<(PathBuf, Manifest)>> {
         let mut found = Vec::new();
         for dir in files::folders(&self.dir)? {
@@ -142,21 +143,21 @@ impl EngineCache {
         Ok(found)
     }
 
-    /// When an entry was last used.
+    /// Returns the time of the last use of an entry.
     pub fn last_used(dir: &Path) -> Option<SystemTime> {
         fs::metadata(dir.join(USED)).and_then(|data| data.modified()).ok()
     }
 
-    /// What was set aside, and why.
+    /// Returns the quarantined entries, with their reasons.
     pub fn quarantined(&self) -> io::Result<Vec<(PathBuf, String)>> {
-        let folders = files::folders(&self.dir.join(SET_ASIDE))?;
+        let folders = files::folders(&self.dir.join(QUARANTINE))?;
         let reason = |dir: &Path| fs::read_to_string(dir.join("reason.txt")).unwrap_or_default();
         Ok(folders.into_iter().map(|dir| (dir.clone(), reason(&dir).trim().to_owned())).collect())
     }
 
-    /// Moves an entry out of the way and writes down why. Another process may have done it already.
+    /// Quarantines an entry and writes down the reason. Another process may have done it already.
     pub(crate) fn quarantine(&self, dir: &Path, reason: &str) -> io::Result<()> {
-        let place = self.dir.join(SET_ASIDE);
+        let place = self.dir.join(QUARANTINE);
         fs::create_dir_all(&place)?;
         let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -167,17 +168,17 @@ impl EngineCache {
             Err(error) => return Err(error),
         }
         fs::write(to.join("reason.txt"), format!("{reason}\n"))?;
-        tracing::warn!(entry = name, reason, kept = %to.display(), "an engine was set aside");
+        tracing::warn!(entry = name, reason, kept = %to.display(), "an engine was quarantined");
         let mut kept = files::folders(&place)?;
         kept.sort_by_key(|dir| fs::metadata(dir).and_then(|data| data.modified()).ok());
-        for old in kept.iter().rev().skip(SET_ASIDE_MAX) {
+        for old in kept.iter().rev().skip(QUARANTINED_MAX) {
             fs::remove_dir_all(old)?;
         }
         Ok(())
     }
 
-    /// Waits until nobody else builds on `device` (of this machine), then for `key`. The locks end with the process that
-    /// holds them. Leftovers of earlier builds of this key are removed: nobody can be at work on them.
+    /// Waits until no other build runs on `device` (of this machine), then for `key`. The locks end with the process
+    /// that holds them. Removes the leftovers of earlier builds of this key: no process can be using them.
     pub(crate) fn lock_for_build(
         &self,
         key: &EngineKey,
@@ -188,10 +189,10 @@ impl EngineCache {
         let locks = self.dir.join(LOCKS);
         fs::create_dir_all(&locks)?;
         let device = files::lock(&locks.join(format!("{}-{}.lock", plain(&host), plain(device))), || {
-            waiting("another build works on this device");
+            waiting("another build is running on this device");
         })?;
         let key_lock = files::lock(&locks.join(format!("{}.lock", key.folder())), || {
-            waiting("another machine builds the same engine");
+            waiting("another process is building the same engine");
         })?;
         for left in files::folders(&self.dir.join(TMP))? {
             if left.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&key.folder())) {
@@ -201,7 +202,8 @@ impl EngineCache {
         Ok([device, key_lock])
     }
 
-    /// Writes an entry's manifest anew, by one rename. The entry need not be idle: who has it loaded keeps its verdict.
+    /// Replaces an entry's manifest by one rename. The entry may be in use: a process that has loaded it keeps the old
+    /// verdict.
     pub(crate) fn rewrite(&self, dir: &Path, manifest: &Manifest) -> io::Result<()> {
         let draft = self.draft(&manifest.key)?;
         manifest.write(draft.dir())?;
@@ -209,8 +211,8 @@ impl EngineCache {
         fs::rename(draft.dir().join(MANIFEST), dir.join(MANIFEST))
     }
 
-    /// A folder for what a builder times on a device, with a driver and libraries: it is of use to every build there, and to
-    /// no other. The least recently made go. The caller holds the device's lock.
+    /// Returns the folder of a builder's timings on a device, with a driver and libraries, which all builds there
+    /// share. Removes the least recently made folders. The caller holds the device's lock.
     pub(crate) fn timing(&self, key: &EngineKey) -> io::Result<PathBuf> {
         let place = self.dir.join(TIMING);
         let (device, libraries) = (&key.device, &key.libraries);
@@ -228,7 +230,7 @@ impl EngineCache {
         Ok(dir)
     }
 
-    /// A folder to build in. The caller holds the key's lock.
+    /// Creates a folder to build in. The caller holds the key's lock.
     pub(crate) fn draft(&self, key: &EngineKey) -> io::Result<Draft> {
         let dir = self.dir.join(TMP).join(format!("{}.{}", key.folder(), std::process::id()));
         fs::create_dir_all(&dir)?;
@@ -237,12 +239,13 @@ impl EngineCache {
 }
 
 impl Draft {
-    /// Where the files go.
+    /// Returns the folder for the files.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Makes it an entry: files and manifest to the disk, then one rename. What stands under the key is replaced.
+    /// Makes it an entry: syncs files and manifest to the disk, then renames once. Replaces an entry under the same
+    /// key.
     pub(crate) fn publish(mut self, cache: &EngineCache, manifest: &Manifest) -> io::Result<PathBuf> {
         manifest.write(&self.dir)?;
         files::sync(&self.dir)?;
@@ -262,18 +265,19 @@ impl Drop for Draft {
         if !self.published
             && let Err(error) = fs::remove_dir_all(&self.dir)
         {
-            tracing::debug!(%error, dir = %self.dir.display(), "a build's folder stays until the next build");
+            tracing::debug!(%error, dir = %self.dir.display(), "a build folder could not be removed; the next build removes it");
         }
     }
 }
 
-/// A shared lock on the entry's manifest; `None`: no entry, or one that is just being removed.
+/// Takes a shared lock on the entry's manifest; `None`: no entry, or one that is being removed.
 fn hold(dir: &Path) -> io::Result<Option<File>> {
     let path = dir.join(MANIFEST);
     let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound && dir.is_dir() => {
-            // A folder without a manifest was never published by us: it is opened for the reason, not for use.
+            // A folder without a manifest was never published by the cache: it is opened to report the reason, not for
+            // use.
             return File::open(dir).map(Some);
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -284,19 +288,19 @@ fn hold(dir: &Path) -> io::Result<Option<File>> {
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) => return Err(error),
     }
-    // Between opening and locking it may have been collected.
+    // It may have been collected between opening and locking.
     Ok(path.exists().then_some(file))
 }
 
-/// Sets a file's time to now; an entry whose use cannot be noted may be collected early, no more.
+/// Sets a file's time to now. An entry whose use cannot be recorded may be collected early, nothing more.
 fn touch(path: &Path) {
     let noted = File::options().create(true).truncate(false).write(true).open(path);
     if let Err(error) = noted.and_then(|file| file.set_modified(SystemTime::now())) {
-        tracing::debug!(%error, path = %path.display(), "the use of an engine was not noted");
+        tracing::debug!(%error, path = %path.display(), "the use of an engine could not be recorded");
     }
 }
 
-/// A text as a file name.
+/// Returns a text as a file name.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }

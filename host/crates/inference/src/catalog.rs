@@ -1,7 +1,7 @@
-//! The model catalog: one folder a model, with a `model.toml` and the weights that it names.
+//! The model catalog: one folder for each model, with a `model.toml` and the weights that it names.
 //!
-//! Owns: reading and checking `models/*/model.toml`, the digests of weights, the texts of labels. Knows no engine:
-//! `lector models list` uses it on a machine without ONNX Runtime. Called by [`crate::Inference`] and the CLI.
+//! Owns reading and checking `models/*/model.toml`, the digests of weights and the texts of labels. Must not know
+//! engines: `lector models list` uses it on a machine without ONNX Runtime. Called by [`crate::Inference`] and the CLI.
 
 mod acceptance;
 mod backup;
@@ -28,70 +28,70 @@ pub enum CatalogError {
     /// A folder or file cannot be read.
     #[error("cannot read {}", path.display())]
     Unreadable {
-        /// Which one.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// A folder or file cannot be written.
     #[error("cannot write {}", path.display())]
     Unwritable {
-        /// Which one.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A `model.toml` is not what it should be: broken TOML, an unknown or a missing key.
+    /// A `model.toml` is malformed: invalid TOML, an unknown or a missing key.
     #[error("{} is not a model description", path.display())]
     Malformed {
-        /// Which one.
+        /// The path.
         path: PathBuf,
-        /// Where and why.
+        /// The position and the cause.
         source: Box<toml::de::Error>,
     },
-    /// A `model.toml` says something that cannot be.
+    /// A `model.toml` has an invalid value.
     #[error("{}: {what}", path.display())]
     Invalid {
-        /// Which one.
+        /// The path.
         path: PathBuf,
-        /// What, and what would be right.
+        /// The invalid value, and the valid ones.
         what: String,
     },
-    /// A file that a model needs is not there.
+    /// A file of a model is missing.
     #[error("model {model} lacks {}; run `cargo xtask setup` to fetch it", path.display())]
     Missing {
-        /// Which model.
+        /// The model.
         model: ModelName,
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
-    /// A file of a model is not the one that was described.
+    /// A file of a model does not have the digest of its description.
     #[error(
         "{} of model {model} has sha256 {found}, expected {expected}; delete it and run `cargo xtask setup`",
         path.display()
     )]
     Differs {
-        /// Which model.
+        /// The model.
         model: ModelName,
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Digest in `model.toml`.
         expected: Sha256,
         /// Digest of the file.
         found: Sha256,
     },
-    /// The labels of a model cannot be had.
+    /// The labels of a model are missing or invalid.
     #[error("labels of model {model}: {what}")]
     Labels {
-        /// Which model.
+        /// The model.
         model: ModelName,
-        /// What is wrong.
+        /// The cause.
         what: String,
     },
 }
 
 impl CatalogError {
-    /// Whether it stands in a file of that model, as far as the path tells.
+    /// Returns whether the error is in a file of that model, judged by the path.
     pub(crate) fn concerns(&self, model: &ModelName) -> bool {
         let named = |path: &Path| path.components().any(|part| part.as_os_str() == model.as_str());
         match self {
@@ -105,14 +105,14 @@ impl CatalogError {
         }
     }
 
-    /// For those who must not learn where things lie on this machine.
+    /// Returns the message without paths, for clients that must not see them.
     pub(crate) fn without_paths(&self) -> String {
         let file = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match self {
             Self::Unreadable { path, .. } => format!("`{}` of the catalog cannot be read", file(path)),
             Self::Unwritable { path, .. } => format!("`{}` of the catalog cannot be written", file(path)),
             Self::Malformed { .. } | Self::Invalid { .. } => {
-                "a description in the catalog is wrong".to_owned()
+                "a model description in the catalog is invalid".to_owned()
             }
             Self::Missing { model, path } => {
                 format!("model {model} lacks `{}`; `cargo xtask setup` fetches it", file(path))
@@ -125,20 +125,20 @@ impl CatalogError {
     }
 }
 
-/// What a model is for. It decides how its sessions share the cores.
+/// The task of a model. It determines how the model's sessions share the cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
-    /// Page to text probability map.
+    /// From page to text probability map.
     Detection,
-    /// Lines to characters.
+    /// From lines to characters.
     Recognition,
-    /// Picture to class.
+    /// From picture to class.
     Classification,
 }
 
 impl Task {
-    /// As written in `model.toml`.
+    /// Returns the task as written in `model.toml`.
     pub fn as_str(self) -> &'static str {
         match self {
             Task::Detection => "detection",
@@ -147,27 +147,27 @@ impl Task {
         }
     }
 
-    /// All of them.
+    /// All tasks.
     pub const ALL: [Self; 3] = [Self::Detection, Self::Recognition, Self::Classification];
 }
 
 /// A file with the weights of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weights {
-    /// Where it is, or will be after `cargo xtask setup`.
+    /// The path, also before `cargo xtask setup` has fetched it.
     pub path: PathBuf,
-    /// What it must be.
+    /// The expected digest.
     pub sha256: Sha256,
-    /// How long it must be.
+    /// The expected length.
     pub bytes: u64,
 }
 
-/// The package that the weights come from.
+/// The package that contains the weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// Name in the package registry.
     pub package: String,
-    /// Its version.
+    /// The version.
     pub version: String,
     /// Digest of the wheel.
     pub wheel_sha256: Sha256,
@@ -179,7 +179,7 @@ pub struct Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reduce {
-    /// Greatest class and its probability at each step: see [`crate::ctc`].
+    /// The most probable class of each step and its probability: see [`crate::ctc`].
     Ctc,
 }
 
@@ -205,14 +205,14 @@ pub struct Steps {
     pub max: u32,
 }
 
-/// How a picture becomes the model's input: for the authors of guests; extents also pin the engine's shape.
+/// How a picture becomes the model's input: for the authors of guests. The extents also fix the engine's shape.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Preprocess {
     /// `rgb` or `bgr`.
     pub channels: Option<String>,
     /// Subtracted from values in 0..1, in the order of `channels`.
     pub mean: Option<[f32; 3]>,
-    /// Divided by.
+    /// Divisors after the subtraction, in the order of `channels`.
     pub std: Option<[f32; 3]>,
     /// Rows of pixels.
     pub height: Option<u32>,
@@ -223,31 +223,31 @@ pub struct Preprocess {
 /// A model of the catalog.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelEntry {
-    /// Its name, which is its folder's.
+    /// Its name, equal to the name of its folder.
     pub name: ModelName,
-    /// What it is for.
+    /// The task.
     pub task: Task,
     /// One sentence.
     pub description: String,
     /// SPDX expression.
     pub license: String,
-    /// Its weights.
+    /// The weights.
     pub weights: Weights,
-    /// Where they come from; `None` for an operator's own.
+    /// The package of the weights; `None` for an operator's own model.
     pub source: Option<Source>,
-    /// Where the texts of its classes come from.
+    /// The source of the texts of its classes.
     pub labels: Option<LabelSource>,
-    /// What its engine takes.
+    /// The shapes that its engine takes.
     pub engine: EngineSpec,
-    /// What its input is made of.
+    /// How its input is made.
     pub preprocess: Preprocess,
-    /// How a new engine is judged; `None`: nothing but the reference may serve it.
+    /// The acceptance of new engines; `None`: only the reference may serve it.
     pub acceptance: Option<Acceptance>,
 }
 
 impl ModelEntry {
-    /// Whether an engine of the other computes the same, and may take this one's place behind an open lane: weights,
-    /// classes, shapes. How engines are judged, and what is said of the model, may differ.
+    /// Returns whether an engine of `other` computes the same and may replace one of `self` behind an open lane:
+    /// weights, classes, shapes. Acceptance and descriptive fields may differ.
     pub(crate) fn computes_as(&self, other: &Self) -> bool {
         self.task == other.task
             && self.weights.sha256 == other.weights.sha256
@@ -256,7 +256,7 @@ impl ModelEntry {
             && self.preprocess == other.preprocess
     }
 
-    /// Whether the weights are there, by length alone; [`ModelEntry::verify`] looks at every byte.
+    /// Returns whether the weights are present, judged by the length alone; [`ModelEntry::verify`] reads every byte.
     pub fn present(&self) -> bool {
         std::fs::metadata(&self.weights.path).is_ok_and(|m| m.len() == self.weights.bytes)
     }
@@ -268,15 +268,15 @@ impl ModelEntry {
         self.compare(&self.weights.path, &self.weights.sha256, found)
     }
 
-    /// The weights, checked.
+    /// Returns the weights, checked.
     pub(crate) fn read_weights(&self) -> Result<Vec<u8>, CatalogError> {
         let bytes = std::fs::read(&self.weights.path).map_err(|e| self.unreadable(&self.weights.path, e))?;
         self.compare(&self.weights.path, &self.weights.sha256, digest::of_bytes(&bytes))?;
         Ok(bytes)
     }
 
-    /// Texts of the model's classes in their order, from the model's weights where they are kept there; empty
-    /// where it has none.
+    /// Returns the texts of the model's classes in their order, from the metadata of `weights` where they are kept
+    /// there; empty where it has no labels.
     pub fn read_labels(&self, weights: &[u8]) -> Result<Vec<String>, CatalogError> {
         match &self.labels {
             Some(source) => labels::read(self, source, weights),
@@ -313,7 +313,7 @@ impl Catalog {
         Self::read_both(models_dir, None)
     }
 
-    /// The same, and the models in an operator's own folder, which need not be there. A name stands for one model.
+    /// Reads both folders; the operator's own may be missing. A name that occurs in both is an error.
     pub fn read_both(models_dir: &Path, own_models_dir: Option<&Path>) -> Result<Self, CatalogError> {
         let mut entries = Vec::new();
         for dir in [models_dir].into_iter().chain(own_models_dir.filter(|dir| dir.is_dir())) {
@@ -327,18 +327,18 @@ impl Catalog {
         }
         entries.sort_by(|a: &ModelEntry, b| a.name.cmp(&b.name));
         if let Some([one, other]) = entries.array_windows().find(|[one, other]| one.name == other.name) {
-            let what = format!("{} describes a model of that name, too", other.weights.path.display());
+            let what = format!("{} describes a model with the same name", other.weights.path.display());
             return Err(CatalogError::Invalid { path: one.weights.path.clone(), what });
         }
         Ok(Self { entries })
     }
 
-    /// The models, by name.
+    /// Returns the models, by name.
     pub fn entries(&self) -> &[ModelEntry] {
         &self.entries
     }
 
-    /// The model of that name.
+    /// Returns the model of that name.
     pub fn find(&self, name: &ModelName) -> Option<&ModelEntry> {
         self.entries.iter().find(|e| e.name == *name)
     }

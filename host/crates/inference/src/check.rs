@@ -1,7 +1,7 @@
-//! Holds tensors against a model before they are queued, so that no engine sees a shape outside its buckets and no
-//! guest makes ONNX Runtime fail.
+//! Checks tensors against a model before they are queued, so that no engine gets a shape outside its buckets and no
+//! guest can make ONNX Runtime fail.
 //!
-//! Pure. Called by a lane for each item. Every refusal blames the guest and names what would be right.
+//! Pure. Called by a lane for each item. Every rejection blames the guest and names the accepted values.
 
 use std::fmt;
 
@@ -9,18 +9,18 @@ use lector_core::{Blame, Fault, Kind, ModelInfo, Tensor, TensorData};
 
 use crate::catalog::Steps;
 
-/// Bounds that `ModelInfo` does not hold.
+/// Bounds that are not in `ModelInfo`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// Steps of the width, the last axis of a four-dimensional input.
     pub(crate) width: Option<Steps>,
     /// Steps of height and width.
     pub(crate) side: Option<Steps>,
-    /// Most pixels (rows times height times width) of one run: memory of a run grows with them.
+    /// Most pixels (rows times height times width) of one run, which bound the memory of a run.
     pub(crate) run_pixels_max: u64,
 }
 
-/// Extent of a probe's axis that may vary and has no steps.
+/// Extent of a probe along a variable axis without steps.
 const FREE_EXTENT: usize = 32;
 
 /// Accepts inputs and outputs that fit the model.
@@ -65,7 +65,8 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// The smallest zeros that the model takes, in so many rows where it takes more than one: what a probe runs.
+/// Returns the smallest inputs that the model takes, all zeros, in `rows` rows where it takes more than one: the input
+/// of a probe.
 pub(crate) fn smallest(model: &ModelInfo, limits: &Limits, rows: usize) -> Option<Vec<(String, Tensor)>> {
     let step = limits.width.or(limits.side).map_or(FREE_EXTENT, |steps| steps.step as usize);
     model
@@ -120,7 +121,7 @@ fn multiple(what: &str, extent: usize, steps: Steps) -> Result<(), String> {
     Err(format!("{what} must be a multiple of {step}, at most {max}"))
 }
 
-/// Names of ports in a sentence.
+/// Names of ports for a message.
 struct Names<'a>(&'a [lector_core::model::PortInfo]);
 
 impl fmt::Display for Names<'_> {
@@ -157,7 +158,7 @@ mod tests {
         }
     }
 
-    fn verdict(inputs: &[(&str, Tensor)], outputs: &[&str]) -> Result<(), String> {
+    fn checked(inputs: &[(&str, Tensor)], outputs: &[&str]) -> Result<(), String> {
         let limits =
             Limits { width: Some(Steps { step: 32, max: 320 }), side: None, run_pixels_max: 2 * 48 * 320 };
         let inputs: Vec<_> = inputs.iter().map(|(n, t)| ((*n).to_owned(), t.clone())).collect();
@@ -173,10 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_accepted() {
-        verdict(&[("x", zeros(&[1, 3, 48, 32]))], &["y"]).unwrap();
-        verdict(&[("x", zeros(&[2, 3, 48, 320]))], &["y"]).unwrap();
-        verdict(&[("x", zeros(&[4, 3, 48, 160]))], &["y"]).unwrap();
+    fn fitting_tensors_are_accepted() {
+        checked(&[("x", zeros(&[1, 3, 48, 32]))], &["y"]).unwrap();
+        checked(&[("x", zeros(&[2, 3, 48, 320]))], &["y"]).unwrap();
+        checked(&[("x", zeros(&[4, 3, 48, 160]))], &["y"]).unwrap();
     }
 
     #[test]
@@ -189,9 +190,9 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_by_name() {
+    fn mismatches_are_rejected_by_name() {
         let check = |inputs: &[(&str, Tensor)], outputs: &[&str], expect: &str| {
-            let message = verdict(inputs, outputs).unwrap_err();
+            let message = checked(inputs, outputs).unwrap_err();
             assert!(message.contains(expect), "{message:?} lacks {expect:?}");
         };
         let good = || zeros(&[1, 3, 48, 32]);

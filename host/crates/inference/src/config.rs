@@ -1,10 +1,10 @@
-//! Configuration of the inference plane, and the figures behind its defaults.
+//! Configuration of the inference plane, and the measurements behind its defaults.
 //!
 //! Measured with `examples/sweep.rs` (one configuration a process) and `examples/lanes.rs` (whole pages through the
 //! lanes) on 2 cores of an AMD EPYC without AVX-512, ONNX Runtime 1.31.1, PP-OCRv6 small. Memory is the peak of the
 //! process. The machine was shared (load 4 to 5), so times are ratios: option and base alternate, five pairs, the
 //! median of the pairs' CPU times with the least and the greatest. The base against itself gives 0.99 (0.92 to 1.00)
-//! for recognition and 1.01 (0.95 to 1.04) for detection: what is nearer to 1 than that says nothing.
+//! for recognition and 1.01 (0.95 to 1.04) for detection: a ratio within these bounds shows no difference.
 //!
 //! | option against the base | recognition 2x1: time | MiB | detection 1x2: time | MiB |
 //! |---|---|---|---|---|
@@ -20,7 +20,7 @@
 //!
 //! (2x1: two sessions of one thread.) Prepacked weights in a container shared by 1, 2 or 4 sessions save nothing.
 //!
-//! | seats and batches | time | MiB |
+//! | sessions, threads and batches | time | MiB |
 //! |---|---|---|
 //! | recognition, batch 1, 1x2 to 2x1, width 320 | 0.86 (0.74 to 1.01) | 98 to 125 |
 //! | the same, width 640 | 0.82 (0.68 to 0.94) | 98 to 147 |
@@ -33,8 +33,9 @@
 //! One run of each on a quiet machine: recognition, batch 1, 2x1 against 1x2: 16.5 to 18.5 ms a row at width 320, 34.4
 //! to 37.1 at 640, 69.9 to 71.9 at 1280; the gain is smaller when the cores are free.
 //!
-//! So: recognizers get a session for each core, and nobody waits for a batch on a CPU (lanes merge by learned cost); a detector gets one session over the
-//! cores, which saves 120 to 210 MiB and costs nothing that shows on large pages.
+//! Therefore a recognizer gets a session for each core, and no run waits for a batch on a CPU (lanes merge by learned
+//! cost); a detector gets one session over all cores, which saves 120 to 210 MiB and costs no measurable time on large
+//! pages.
 //!
 //! Lanes, 40 lines a page, 2 pages in flight, peak MiB (about 45 of them the inputs), one run each: detection 1x2 and
 //! recognition 2x1 on one shared arena 350, on arenas of their own 421; detection 2x1 496 and 617; recognition 1x2 322
@@ -50,11 +51,11 @@
 //! | 2x1, 1x2 | 0.591 | 3.13 | 900 |
 //! | 2x1, 2x1 | 0.717 | 2.76 | 1108 |
 //!
-//! There every stream keeps what it compiled for each shape: fewer shapes are less memory, and two streams are twice as
-//! much of it (see the decisions on shapes in `host/ARCHITECTURE.md`).
+//! Every OpenVINO stream keeps the code that it compiled for each shape: fewer shapes need less memory, and two streams
+//! need twice as much (see the decisions on shapes in `host/adr/`).
 //!
 //! A second session of the recognizer costs 30 to 35 MiB before it runs. From ONNX Runtime's own format with its bytes
-//! shared it would cost 11, and load several times faster: the engine cache's business.
+//! shared it would cost 11, and load several times faster; the engine cache does this.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -71,19 +72,19 @@ use crate::provider_preference::PreferredProvider;
 /// Configuration of the inference plane.
 #[derive(Clone, Debug)]
 pub struct InferenceConfig {
-    /// `libonnxruntime.so`, the file itself. Libraries of other providers are looked for beside it.
+    /// Path of `libonnxruntime.so`. Provider libraries are expected beside it.
     pub library: PathBuf,
-    /// Folder with a folder for each model.
+    /// Folder with one folder for each model.
     pub models_dir: PathBuf,
-    /// The same, of an operator's own; it need not be there.
+    /// Folder of the operator's own models, with the same layout; it may be missing.
     pub own_models_dir: Option<PathBuf>,
     /// Folder with OpenVINO's libraries.
     pub openvino_dir: PathBuf,
-    /// Folders with CUDA's and TensorRT's libraries, looked into before those that the system knows.
+    /// Folders with CUDA's and TensorRT's libraries, searched before those of the system.
     pub gpu_dirs: Vec<PathBuf>,
-    /// Who may compute, in the order in which they are wanted.
+    /// The provider preference list, most wanted first.
     pub providers: Vec<PreferredProvider>,
-    /// The same for single models, in place of `providers`.
+    /// Lists of single models, in place of `providers`.
     pub model_providers: BTreeMap<ModelName, Vec<PreferredProvider>>,
     /// The processor features that engines may be chosen by.
     pub cpu_features: CpuFeatures,
@@ -91,35 +92,35 @@ pub struct InferenceConfig {
     pub cache_dir: PathBuf,
     /// Most bytes of built engines; 0: no limit.
     pub cache_bytes_max: u64,
-    /// What starts a builder's process ([`crate::builder_main`]); empty: nothing is built here, only what is in the cache
-    /// serves, and the reference.
+    /// Command that starts a builder process ([`crate::builder_main`]). Empty: this host builds nothing; only the
+    /// reference and the engines in the cache serve.
     pub builder_command: Vec<OsString>,
     /// Longest time of one build.
     pub build_timeout: Duration,
-    /// What failed in building or loading an engine is tried again after this time, then after ten times as much.
+    /// Pause before a failed build or load is retried; the next pause is ten times as long.
     pub retry_pause: Duration,
-    /// After that it is tried again after this time, then after twice as much, and so on up to a day.
+    /// Pause before the first rare retry; each further pause is twice as long, up to a day.
     pub rare_retry_pause: Duration,
-    /// So often it is looked whether something has changed that a rung waits for: a description, an engine in the cache.
+    /// Interval of the checks for changed inputs of waiting variants: a description, an engine in the cache.
     pub watch_pause: Duration,
     /// Most device memory of one session, where there is a device; 0: no limit.
     pub gpu_memory_bytes_max: u64,
-    /// Cores that runs may keep busy at once, over all lanes.
+    /// Cores that runs may use at once, over all lanes.
     pub threads: usize,
-    /// How the sessions of a model share the cores.
+    /// Sessions and threads of each model.
     pub plan: CpuPlan,
-    /// Most items that wait in one lane.
+    /// Most waiting items of one lane.
     pub queue_items_max: usize,
     /// Most pixels (rows times height times width) of one run; a detector needs about 165 bytes a pixel.
     pub run_pixels_max: u64,
-    /// One arena for the runs of all sessions, instead of one each.
+    /// Whether the runs of all sessions share one arena. Otherwise each session has its own.
     pub shared_arena: bool,
-    /// Longest time that a probe may take, in the queue and on the engine.
+    /// Longest time of a probe, in the queue and on the engine.
     pub probe_timeout: Duration,
 }
 
 impl InferenceConfig {
-    /// The defaults for a machine with `threads` cores to spare.
+    /// Returns the defaults for a machine with `threads` free cores.
     pub fn new(library: impl Into<PathBuf>, models_dir: impl Into<PathBuf>, threads: usize) -> Self {
         let threads = threads.max(1);
         Self {
@@ -159,7 +160,7 @@ impl InferenceConfig {
             () if self.threads == 0 => wrong("threads must be 1 or more"),
             () if self.queue_items_max == 0 => wrong("queue_items_max must be 1 or more"),
             () if self.run_pixels_max == 0 => wrong("run_pixels_max must be 1 or more"),
-            () if self.watch_pause.is_zero() => wrong("watch_pause must be more than nothing"),
+            () if self.watch_pause.is_zero() => wrong("watch_pause must be more than 0"),
             () if session_config.iter().any(|s| s.sessions == 0 || s.threads == 0) => {
                 wrong("every task needs 1 session and 1 thread or more")
             }
@@ -180,7 +181,7 @@ pub struct SessionConfig {
     pub threads: usize,
 }
 
-/// How the sessions of a model share the cores, by the model's task.
+/// Sessions and threads of a model, by the model's task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CpuPlan {
     /// One large run a page.
@@ -191,14 +192,14 @@ pub struct CpuPlan {
     pub classification: SessionConfig,
 }
 
-/// A guess, for want of a machine with more than two cores: beyond four threads a second session should gain more.
+/// An estimate, for lack of a machine with more than two cores: beyond four threads a second session should gain more.
 const DETECTION_THREADS_MAX: usize = 4;
-/// A session of a recognizer holds 30 to 35 MiB before it runs; beyond this number (a guess, as above) sessions get
+/// A session of a recognizer holds 30 to 35 MiB before it runs; beyond this number (an estimate, as above) sessions get
 /// more threads instead.
 const RECOGNITION_SESSIONS_MAX: usize = 16;
 
 impl CpuPlan {
-    /// The plan for `cores`: see the figures above.
+    /// Returns the plan for `cores`: see the figures above.
     pub fn for_cores(cores: usize) -> Self {
         let cores = cores.max(1);
         let detection_threads = cores.min(DETECTION_THREADS_MAX);
@@ -213,7 +214,7 @@ impl CpuPlan {
         }
     }
 
-    /// The seats of a task's models.
+    /// Returns the sessions and threads of a task's models.
     pub fn session_config(&self, task: Task) -> SessionConfig {
         match task {
             Task::Detection => self.detection,
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn two_cores_detect_together_and_recognize_apart() {
+    fn detection_uses_both_cores_and_recognition_one_each() {
         let plan = CpuPlan::for_cores(2);
         assert_eq!(plan.detection, SessionConfig { sessions: 1, threads: 2 });
         assert_eq!(plan.recognition, SessionConfig { sessions: 2, threads: 1 });

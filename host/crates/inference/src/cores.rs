@@ -1,22 +1,23 @@
 //! The cores of the machine as permits, shared by all lanes.
 //!
-//! Each session brings its own threads; without this, two lanes with two threads each would fight for two cores and
-//! all would be late. A run takes as many permits as its session has threads and gives them back.
+//! Each session brings its own threads; without permits, two lanes with two threads each would compete for two cores
+//! and both would be late. A run takes as many permits as its session has threads and returns them at its end.
 //!
-//! Permits go by the shares of the tenants whose items the lanes would run, over all lanes (start-time fair queueing, as
-//! within each of them): else a tenant with a page here and there would, between any two of its runs, wait for a run of
-//! every other lane. Among a tenant's own they go first come, first served. A run that needs all cores is not overtaken by
-//! runs that need one; the price: a core may idle until the others are done.
+//! Permits are granted by the shares of the tenants whose items the lanes would run, over all lanes (start-time fair
+//! queueing, as within each lane). Otherwise a tenant with few pages would wait, between any two of its runs, for a run
+//! of every other lane. The items of one tenant are served first come, first served. A run that needs all cores is not
+//! overtaken by runs that need one; the cost is that a core may idle until the other runs have ended.
 //!
-//! Between two runs of a page lie a few milliseconds of guest code and pixels. Filled with a long run of whoever floods the
-//! house, each of them costs a page that is far below its share a multiple of what it needs; so cores stay free for that
-//! long (S. Iyer, P. Druschel, "Anticipatory scheduling: a disk scheduling framework to overcome deceptive idleness in
-//! synchronous I/O", SOSP 2001). Where tenants are about level, nothing is held.
+//! Between two runs of a page lie a few milliseconds of guest code and pixel operations. If a long run of a tenant that
+//! floods the server fills each gap, a page of a tenant far below its share takes many times as long; so cores stay
+//! free for the length of a gap (S. Iyer, P. Druschel, "Anticipatory scheduling: a disk scheduling framework to
+//! overcome deceptive idleness in synchronous I/O", SOSP 2001). Where the tenants' shares are about level, no core is
+//! held.
 //!
-//! The order is that of [`lector_core::fair::Shares`], but this is not a [`lector_core::fair::FairSemaphore`], because two of
-//! its rules do not fit a queue whose items have a client: a waiter stands for whichever tenant its lane would serve when
-//! cores come free, which changes while it waits, and cores stay free on purpose for a tenant that does not wait yet. There
-//! is at most one waiter for each owner thread, so looking at all of them costs nothing.
+//! The order is that of [`lector_core::fair::Shares`], but this is not a [`lector_core::fair::FairSemaphore`]: two of
+//! its rules do not fit a queue whose items have a client. A waiter represents the tenant that its lane would serve
+//! when cores become free, and that tenant changes while the waiter waits; and cores stay free on purpose for a tenant
+//! that does not wait yet. There is at most one waiter for each owner thread, so examining all of them is cheap.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,34 +25,35 @@ use std::time::{Duration, Instant};
 use lector_core::TenantName;
 use lector_core::fair::Shares;
 
-/// How long cores are held for a tenant after a run of its own.
+/// Time for which cores are held for a tenant after a run of its own.
 const HOLD: Duration = Duration::from_millis(8);
-/// How far behind the one that waits it must be for that, in virtual time: 200 ms of a core at a weight of 100.
+/// Lead of the waiting tenant, in virtual time, from which cores are held for the other: 200 ms of a core at a weight
+/// of 100.
 const HOLD_LEAD: f64 = 2.0;
 
-/// Who wants cores, and for whom: asked when there are some, for what waits may have changed by then.
+/// A lane that wants cores. Its claim is read when cores are free, because its waiting items may have changed by then.
 pub(crate) trait Claimant: Send + Sync {
-    /// Whose items would run next.
+    /// Returns the claim for the items that would run next.
     fn next(&self) -> Claim;
 }
 
-/// Whose turn it would be.
+/// The tenant whose items would run next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
-    /// Nobody's: it goes at once, for it will give back at once.
-    Nobody,
-    /// This tenant's, with its weight.
+    /// No tenant: granted at once, because the permits are returned at once.
+    NoTenant,
+    /// A tenant, with its weight.
     Tenant(TenantName, u32),
-    /// Work that nobody waits for: after all others.
+    /// Background work: after all other claims.
     Background,
 }
 
-/// Nobody in particular: calibrations.
-pub(crate) struct Nobody;
+/// A claimant without a tenant: calibrations.
+pub(crate) struct NoTenant;
 
-impl Claimant for Nobody {
+impl Claimant for NoTenant {
     fn next(&self) -> Claim {
-        Claim::Nobody
+        Claim::NoTenant
     }
 }
 
@@ -66,9 +68,9 @@ pub(crate) struct Cores {
 struct State {
     free: usize,
     next_id: u64,
-    /// In the order in which they came; at most one for each owner thread.
+    /// In the order of arrival; at most one for each owner thread.
     waiting: Vec<Waiter>,
-    /// Ids of those that may go and have not noticed.
+    /// Ids of granted waiters whose threads have not resumed.
     granted: Vec<u64>,
     shares: Shares,
     /// Tenants whose runs have just ended, and when.
@@ -81,13 +83,13 @@ struct Waiter {
     claimant: Arc<dyn Claimant>,
 }
 
-/// Permits; dropped, they are free again.
+/// Permits; dropping them returns them.
 pub(crate) struct Permit<'a> {
     cores: &'a Cores,
     count: usize,
     since: Instant,
-    /// Who pays for the time: tenant, weight, part of the run.
-    payers: Vec<(TenantName, u32, f64)>,
+    /// The tenants charged for the time: tenant, weight, part of the run.
+    charges: Vec<(TenantName, u32, f64)>,
 }
 
 impl Cores {
@@ -95,7 +97,7 @@ impl Cores {
         Self { total, state: Mutex::new(State { free: total, ..State::default() }), changed: Condvar::new() }
     }
 
-    /// Waits for `count` permits (all of them where it asks for more than there are).
+    /// Waits for `count` permits, or for all permits where `count` is greater.
     pub(crate) fn take(&self, count: usize, claimant: &Arc<dyn Claimant>) -> Permit<'_> {
         let count = count.min(self.total);
         if count > 0 {
@@ -104,7 +106,7 @@ impl Cores {
         self.permit(count)
     }
 
-    /// Stands in line until it is this one's turn.
+    /// Waits in the queue until it is granted.
     fn wait(&self, mut state: MutexGuard<'_, State>, count: usize, claimant: &Arc<dyn Claimant>) {
         state.next_id += 1;
         let id = state.next_id;
@@ -113,7 +115,7 @@ impl Cores {
             let now = Instant::now();
             let granted = state.granted.len();
             let held = state.grant(now);
-            // Only where it let somebody go: two who wait would otherwise wake each other for ever.
+            // Only after a grant: two waiters would otherwise wake each other for ever.
             if state.granted.len() > granted {
                 self.changed.notify_all();
             }
@@ -132,17 +134,17 @@ impl Cores {
     }
 
     fn permit(&self, count: usize) -> Permit<'_> {
-        Permit { cores: self, count, since: Instant::now(), payers: Vec::new() }
+        Permit { cores: self, count, since: Instant::now(), charges: Vec::new() }
     }
 
-    /// Nothing panics while it is held, so a poisoned lock holds a sound state.
+    /// No code panics while it holds the lock, so the state of a poisoned lock is consistent.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Cores became free: debts end where nobody wants any, and else whoever's turn it is goes.
+    /// Handles returned permits: resets the shares where no waiter is left and all cores are free, and grants.
     fn settle(&mut self, total: usize) {
         if self.waiting.is_empty() && self.free == total {
             self.shares.rest();
@@ -150,8 +152,8 @@ impl State {
         self.grant(Instant::now());
     }
 
-    /// Lets those go whose turn it is and for whom there are cores. Until when cores are held for somebody else, where
-    /// that is why the next one does not go.
+    /// Grants permits to the waiters that are next while there are free cores. Returns the time until which cores are
+    /// held for another tenant, where that blocks the next waiter.
     fn grant(&mut self, now: Instant) -> Option<Instant> {
         self.ended.retain(|(_, at)| now.saturating_duration_since(*at) < HOLD);
         while let Some((at, claim)) = self.first() {
@@ -169,10 +171,11 @@ impl State {
         None
     }
 
-    /// Until when this claim waits because somebody far behind it has just had a run and may want the next one.
+    /// Returns the time until which this claim waits because a tenant far behind it has just had a run and may want the
+    /// next one.
     fn held_from(&self, claim: &Claim) -> Option<Instant> {
         let behind = |tenant: &TenantName| match claim {
-            Claim::Nobody => false,
+            Claim::NoTenant => false,
             Claim::Tenant(own, _) => {
                 own != tenant && self.shares.start_of(tenant) + HOLD_LEAD < self.shares.start_of(own)
             }
@@ -181,11 +184,11 @@ impl State {
         self.ended.iter().filter(|(tenant, _)| behind(tenant)).map(|(_, at)| *at + HOLD).max()
     }
 
-    /// Position of the waiter whose turn it is: that of the tenant that has had least.
+    /// Returns the position and the claim of the next waiter: that of the tenant with the smallest share used.
     fn first(&self) -> Option<(usize, Claim)> {
         let claims = self.waiting.iter().map(|waiter| waiter.claimant.next());
         let start = |claim: &Claim| match claim {
-            Claim::Nobody => f64::NEG_INFINITY,
+            Claim::NoTenant => f64::NEG_INFINITY,
             Claim::Tenant(tenant, _) => self.shares.start_of(tenant),
             Claim::Background => f64::INFINITY,
         };
@@ -194,16 +197,16 @@ impl State {
 }
 
 impl<'a> Permit<'a> {
-    /// Whose items run in this time: tenant, weight, and what part of the run is theirs.
-    pub(crate) fn pays(&mut self, payers: Vec<(TenantName, u32, f64)>) {
-        self.payers = payers;
+    /// Sets the tenants to charge: tenant, weight, part of the run.
+    pub(crate) fn charge_to(&mut self, charges: Vec<(TenantName, u32, f64)>) {
+        self.charges = charges;
     }
 
-    /// Gives the cores back and, where the claimant has more to run, stands in line for the next ones in the same
-    /// moment. Else whoever waits already would come between any two runs of a lane, whosever turn it is.
+    /// Returns the permits and, where the claimant has more to run, queues for the next ones under the same lock.
+    /// Otherwise a waiter would get the cores between any two runs of a lane, whichever tenant is next.
     pub(crate) fn again(mut self, count: usize, claimant: &Arc<dyn Claimant>) -> Option<Permit<'a>> {
         let (cores, count) = (self.cores, count.min(self.cores.total));
-        if count == 0 || claimant.next() == Claim::Nobody {
+        if count == 0 || claimant.next() == Claim::NoTenant {
             return None;
         }
         let mut state = cores.lock();
@@ -212,10 +215,10 @@ impl<'a> Permit<'a> {
         Some(cores.permit(count))
     }
 
-    /// Frees what it stands for, once.
+    /// Returns the permits and charges the tenants, once.
     fn give_back(&mut self, state: &mut State) {
         let ms = self.since.elapsed().as_secs_f64() * 1e3 * self.count as f64;
-        for (tenant, weight, part) in self.payers.drain(..) {
+        for (tenant, weight, part) in self.charges.drain(..) {
             state.shares.charge(&tenant, weight, ms * part);
             state.ended.retain(|(known, _)| *known != tenant);
             state.ended.push((tenant, Instant::now()));
@@ -261,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn never_more_are_out_than_there_are() {
+    fn no_more_permits_are_granted_than_there_are() {
         let (cores, out) = (Cores::new(3), AtomicUsize::new(0));
         let claimant: Arc<dyn Claimant> = Arc::new(Of("a"));
         std::thread::scope(|scope| {
@@ -281,7 +284,7 @@ mod tests {
         assert!(state.free == 3 && state.waiting.is_empty() && state.granted.is_empty());
     }
 
-    /// Grants one after the other to whoever waits; gives their tenants.
+    /// Grants to the waiters one after the other; returns their tenants.
     fn order(state: &mut State, claimants: &[&'static str]) -> Vec<&'static str> {
         for (id, tenant) in claimants.iter().enumerate() {
             state.waiting.push(Waiter { id: id as u64, count: 1, claimant: Arc::new(Of(tenant)) });
@@ -298,28 +301,28 @@ mod tests {
     }
 
     #[test]
-    fn who_has_had_least_is_next_over_all_lanes() {
+    fn the_tenant_with_the_least_use_is_next_over_all_lanes() {
         let mut state = State::default();
         assert_eq!(order(&mut state, &["a", "a", "a", "b", "c"]), ["a", "b", "c", "a", "a"]);
     }
 
     #[test]
-    fn what_nobody_waits_for_comes_after_all_others() {
+    fn background_work_comes_after_all_others() {
         let mut state = State { free: 1, ..State::default() };
         state.waiting.push(Waiter { id: 1, count: 1, claimant: Arc::new(Behind) });
         state.waiting.push(Waiter { id: 2, count: 1, claimant: Arc::new(Of("a")) });
         state.shares.charge(&"a".into(), 1, 1e6);
         state.grant(Instant::now());
-        assert_eq!(state.granted, [2], "however much the other has had");
+        assert_eq!(state.granted, [2], "however much the other has used");
         state.free = 1;
         state.grant(Instant::now());
         assert_eq!(state.granted, [2, 1]);
     }
 
     #[test]
-    fn nobody_comes_between_two_runs_of_whose_turn_it_is() {
+    fn no_waiter_comes_between_two_runs_of_the_tenant_that_is_next() {
         let cores = Cores::new(1);
-        // The victim has items for two runs and has had nothing; the noise has had much, and stands in line.
+        // The victim has items for two runs and has used nothing; the noise has used much, and waits.
         let victim: Arc<dyn Claimant> = Arc::new(Of("victim"));
         let noise: Arc<dyn Claimant> = Arc::new(Of("noise"));
         cores.lock().shares.charge(&"noise".into(), 1, 1e6);
@@ -336,7 +339,7 @@ mod tests {
             let second = first.again(1, &victim).unwrap();
             ran.lock().unwrap().push("victim");
             assert!(
-                second.again(1, &(Arc::new(Nobody) as Arc<dyn Claimant>)).is_none(),
+                second.again(1, &(Arc::new(NoTenant) as Arc<dyn Claimant>)).is_none(),
                 "nothing more to run"
             );
         });
@@ -357,29 +360,29 @@ mod tests {
             assert_eq!(state.grant(now), Some(ended + HOLD), "held for the length of a gap");
             assert!(state.granted.is_empty());
         }
-        // The next run of the victim's page comes within the gap, and goes first.
+        // The next run of the victim's page comes within the gap, and is granted first.
         state.waiting.push(waiter(2, "victim"));
         assert_eq!(state.grant(ended + HOLD / 2), None);
         assert_eq!(state.granted, [2]);
-        // None comes in the gap behind it: the other one goes at its end.
+        // No run comes in the gap behind it: the other tenant is granted at its end.
         let ended = ended + HOLD * 3;
         state.ended.push(("victim".into(), ended));
         state.free = 1;
         assert_eq!(state.grant(ended), Some(ended + HOLD));
         assert_eq!(state.grant(ended + HOLD), None);
         assert_eq!(state.granted, [2, 1]);
-        // Those who are level are not kept waiting.
+        // Tenants whose shares are level do not wait.
         let mut state = State { free: 1, ..State::default() };
         state.ended.push(("a".into(), ended));
         assert!(state.held_from(&Claim::Tenant("b".into(), 1)).is_none());
     }
 
     #[test]
-    fn who_is_held_up_goes_at_the_end_of_the_gap_though_nobody_wakes_it() {
+    fn a_held_waiter_is_granted_at_the_end_of_the_gap_without_a_wakeup() {
         let cores = Cores::new(1);
         cores.lock().shares.charge(&"noise".into(), 1, 1e6);
         let mut first = cores.take(1, &(Arc::new(Of("victim")) as Arc<dyn Claimant>));
-        first.pays(vec![("victim".into(), 1, 1.0)]);
+        first.charge_to(vec![("victim".into(), 1, 1.0)]);
         let ended = std::thread::scope(|scope| {
             let noise = scope.spawn(|| {
                 let _permit = cores.take(1, &(Arc::new(Of("noise")) as Arc<dyn Claimant>));
@@ -397,10 +400,10 @@ mod tests {
     }
 
     #[test]
-    fn those_who_wait_sleep() {
+    fn waiters_sleep() {
         let cores = Cores::new(1);
         let held = cores.take(1, &(Arc::new(Of("a")) as Arc<dyn Claimant>));
-        /// Counts how often it is asked.
+        /// Counts the reads of its claim.
         struct Asked(AtomicUsize);
         impl Claimant for Asked {
             fn next(&self) -> Claim {
@@ -425,22 +428,22 @@ mod tests {
     }
 
     #[test]
-    fn who_runs_along_pays_its_part() {
+    fn every_tenant_of_a_run_is_charged_its_part() {
         let cores = Cores::new(1);
         let mut permit = cores.take(1, &(Arc::new(Of("a")) as Arc<dyn Claimant>));
-        permit.pays(vec![("a".into(), 1, 0.25), ("b".into(), 1, 0.75)]);
+        permit.charge_to(vec![("a".into(), 1, 0.25), ("b".into(), 1, 0.75)]);
         std::thread::sleep(std::time::Duration::from_millis(8));
-        // Somebody waits, so that the debts stay.
+        // A waiter is queued, so that the shares are not reset.
         cores.lock().waiting.push(Waiter { id: 99, count: 2, claimant: Arc::new(Of("c")) });
         drop(permit);
         let shares = &cores.lock().shares;
         let (a, b) = (shares.start_of(&"a".into()), shares.start_of(&"b".into()));
-        let none = shares.start_of(&"nobody".into());
+        let none = shares.start_of(&"unknown".into());
         assert!(((b - none) / (a - none) - 3.0).abs() < 0.01, "{a} {b} {none}");
     }
 
     #[test]
-    fn who_needs_all_is_not_overtaken() {
+    fn a_run_that_needs_all_cores_is_not_overtaken() {
         let mut state = State { free: 1, ..State::default() };
         state.waiting.push(Waiter { id: 1, count: 2, claimant: Arc::new(Of("a")) });
         state.waiting.push(Waiter { id: 2, count: 1, claimant: Arc::new(Of("a")) });
@@ -452,10 +455,10 @@ mod tests {
     }
 
     #[test]
-    fn who_has_nothing_to_run_does_not_stand_in_the_way() {
+    fn a_claimant_without_items_does_not_block_others() {
         let mut state = State { free: 1, ..State::default() };
         state.waiting.push(Waiter { id: 1, count: 1, claimant: Arc::new(Of("a")) });
-        state.waiting.push(Waiter { id: 2, count: 1, claimant: Arc::new(Nobody) });
+        state.waiting.push(Waiter { id: 2, count: 1, claimant: Arc::new(NoTenant) });
         state.grant(Instant::now());
         assert_eq!(state.granted, [2]);
     }

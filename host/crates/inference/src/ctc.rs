@@ -1,16 +1,16 @@
-//! The CTC reduction, appended to a recognizer's graph: what a decoder needs of its logits.
+//! The CTC reduction, appended to a recognizer's graph: the parts of the logits that a decoder needs.
 //!
-//! A recognizer gives `f32[rows, steps, classes]`, 12 MB for one long line. A CTC decoder (Graves et al. 2006,
-//! best path) reads two numbers a step: the greatest class and its probability. [`tail`] makes the piece of an
-//! ONNX model that computes them inside the engine, so the logits are never copied out. It is appended to the
-//! bytes of the model: protobuf merges a message with what is concatenated to it, repeated fields (nodes, outputs)
-//! grow, singular messages (the graph) merge. That needs no ONNX library and no second parse of the weights.
+//! A recognizer returns `f32[rows, steps, classes]`, 12 MB for one long line. A CTC decoder (Graves et al. 2006, best
+//! path) reads two numbers a step: the class with the greatest probability and that probability. [`tail`] makes the
+//! part of an ONNX model that computes them inside the engine, so the logits are never copied out. It is appended to
+//! the bytes of the model: protobuf merges a message with the bytes concatenated to it; repeated fields (nodes,
+//! outputs) grow, singular messages (the graph) merge. That needs no ONNX library and no second parse of the weights.
 //!
-//! Knows the numbers of the fields of `onnx.proto3` and nothing else. Called when a session is built.
+//! Depends on the field numbers of `onnx.proto3` and nothing else. Called when a session is built.
 
 /// Name of the output with the greatest class of each step, `s64[rows, steps]`.
 pub const IDS: &str = "ids";
-/// Name of the output with its probability, `f32[rows, steps]`.
+/// Name of the output with the probability of that class, `f32[rows, steps]`.
 pub const CONFIDENCE: &str = "confidence";
 
 /// ONNX `TensorProto.DataType`.
@@ -22,7 +22,7 @@ const ATTRIBUTE_INTS: u64 = 7;
 /// The axis of the classes.
 const CLASS_AXIS: u64 = 2;
 
-/// Bytes to append to a model whose output `logits` is `f32[rows, steps, classes]`.
+/// Returns the bytes to append to a model whose output `logits` is `f32[rows, steps, classes]`.
 ///
 /// `ReduceMax` takes its axes as an attribute up to opset 17; the catalog's recognizers are of opset 11 to 14.
 pub fn tail(logits: &str) -> Vec<u8> {
@@ -37,7 +37,7 @@ pub fn tail(logits: &str) -> Vec<u8> {
     model
 }
 
-/// NodeProto: input = 1, output = 2, name = 3, op_type = 4, attribute = 5.
+/// Encodes a NodeProto: input = 1, output = 2, name = 3, op_type = 4, attribute = 5.
 fn node(operator: &str, input: &str, output: &str, attributes: &[Vec<u8>]) -> Vec<u8> {
     let mut out = Vec::new();
     field(&mut out, 1, input.as_bytes());
@@ -50,7 +50,7 @@ fn node(operator: &str, input: &str, output: &str, attributes: &[Vec<u8>]) -> Ve
     out
 }
 
-/// AttributeProto: name = 1, i = 3, type = 20.
+/// Encodes an AttributeProto: name = 1, i = 3, type = 20.
 fn attribute_int(name: &str, value: u64) -> Vec<u8> {
     let mut out = Vec::new();
     field(&mut out, 1, name.as_bytes());
@@ -59,7 +59,7 @@ fn attribute_int(name: &str, value: u64) -> Vec<u8> {
     out
 }
 
-/// AttributeProto: name = 1, ints = 8, type = 20.
+/// Encodes an AttributeProto: name = 1, ints = 8, type = 20.
 fn attribute_ints(name: &str, value: u64) -> Vec<u8> {
     let mut out = Vec::new();
     field(&mut out, 1, name.as_bytes());
@@ -68,8 +68,8 @@ fn attribute_ints(name: &str, value: u64) -> Vec<u8> {
     out
 }
 
-/// ValueInfoProto: name = 1, type = 2; TypeProto: tensor_type = 1; Tensor: elem_type = 1. The shape is left to
-/// ONNX Runtime's own inference.
+/// Encodes a ValueInfoProto: name = 1, type = 2; TypeProto: tensor_type = 1; Tensor: elem_type = 1. Omits the shape,
+/// which ONNX Runtime infers.
 fn value_info(name: &str, element: u64) -> Vec<u8> {
     let (mut tensor, mut kind, mut out) = (Vec::new(), Vec::new(), Vec::new());
     number(&mut tensor, 1, element);
@@ -79,14 +79,14 @@ fn value_info(name: &str, element: u64) -> Vec<u8> {
     out
 }
 
-/// A length-delimited field.
+/// Appends a length-delimited field.
 fn field(out: &mut Vec<u8>, tag: u64, bytes: &[u8]) {
     varint(out, tag << 3 | 2);
     varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
-/// A varint field.
+/// Appends a varint field.
 fn number(out: &mut Vec<u8>, tag: u64, value: u64) {
     varint(out, tag << 3);
     varint(out, value);

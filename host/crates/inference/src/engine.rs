@@ -1,5 +1,5 @@
-//! What a lane knows of an engine, and the slot in which an owner thread keeps it. ONNX Runtime sessions implement the
-//! trait ([`crate::session`]); tests and other runtimes do, too.
+//! The interface between a lane and an engine, and the slot in which an owner thread keeps its engine. ONNX Runtime
+//! sessions ([`crate::session`]), OpenVINO requests and test engines implement the trait.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,12 +11,12 @@ use crate::provider::EngineVariant;
 
 /// A model on a device, run by one thread at a time.
 pub(crate) trait Engine: Send {
-    /// Runs the model over checked inputs and gives the named outputs in that order. The error is the cause, for the
+    /// Runs the model over checked inputs and returns the named outputs in that order. The error is the cause, for the
     /// log; it concerns this run alone.
     fn run(&mut self, inputs: &[(String, Tensor)], outputs: &[String]) -> Result<Vec<Tensor>, String>;
 }
 
-/// An engine that takes fewer rows in a run than its lane: a longer run goes through it in parts.
+/// An engine that takes fewer rows in a run than its lane: it runs a longer batch in parts.
 pub(crate) struct InParts {
     pub(crate) engine: Box<dyn Engine>,
     pub(crate) rows_max: usize,
@@ -28,70 +28,73 @@ impl Engine for InParts {
         if rows <= self.rows_max {
             return self.engine.run(inputs, outputs);
         }
-        let apart = || "a run does not come apart by rows".to_owned();
+        let unsplittable = || "the inputs or outputs cannot be split by rows".to_owned();
         let most = self.rows_max.max(1);
         let sizes: Vec<usize> = (0..rows).step_by(most).map(|from| most.min(rows - from)).collect();
         let mut inputs_left: Vec<(String, std::vec::IntoIter<Tensor>)> = inputs
             .iter()
-            .map(|(name, tensor)| Ok((name.clone(), tensor.split(&sizes).ok_or_else(apart)?.into_iter())))
+            .map(|(name, tensor)| {
+                Ok((name.clone(), tensor.split(&sizes).ok_or_else(unsplittable)?.into_iter()))
+            })
             .collect::<Result<_, String>>()?;
         let mut parts: Vec<Vec<Tensor>> = outputs.iter().map(|_| Vec::with_capacity(sizes.len())).collect();
         for _ in &sizes {
             let inputs = inputs_left
                 .iter_mut()
-                .map(|(name, left)| Ok((name.clone(), left.next().ok_or_else(apart)?)))
+                .map(|(name, left)| Ok((name.clone(), left.next().ok_or_else(unsplittable)?)))
                 .collect::<Result<Vec<_>, String>>()?;
             for (part, output) in parts.iter_mut().zip(self.engine.run(&inputs, outputs)?) {
                 part.push(output);
             }
         }
-        let whole = |part: Vec<Tensor>| Tensor::concat(&part.iter().collect::<Vec<_>>()).ok_or_else(apart);
+        let whole =
+            |part: Vec<Tensor>| Tensor::concat(&part.iter().collect::<Vec<_>>()).ok_or_else(unsplittable);
         parts.into_iter().map(whole).collect()
     }
 }
 
-/// An engine and what it is.
-pub(crate) struct Seated {
+/// An engine with its variant.
+pub(crate) struct InstalledEngine {
     pub(crate) engine: Box<dyn Engine>,
     pub(crate) variant: EngineVariant,
 }
 
-/// The place of one owner thread's engine. The owner [takes it](Slot::for_run) for each run; a better engine is
-/// [put in](Slot::swap) between two runs, and no item notices.
+/// The slot of one owner thread's engine. The owner thread [locks it](Slot::for_run) for each run; a better engine is
+/// [swapped in](Slot::swap) between two runs, without effect on any item.
 pub(crate) struct Slot {
-    engine: Mutex<Seated>,
-    /// Comes with the next run, or before it where the owner is idle.
-    next: Mutex<Option<Seated>>,
+    engine: Mutex<InstalledEngine>,
+    /// Installed before the next run, or at once where the owner is idle.
+    next: Mutex<Option<InstalledEngine>>,
     cores_per_run: AtomicUsize,
 }
 
 impl Slot {
-    pub(crate) fn new(engine: Seated, cores_per_run: usize) -> Self {
+    pub(crate) fn new(engine: InstalledEngine, cores_per_run: usize) -> Self {
         Self { engine: Mutex::new(engine), next: Mutex::default(), cores_per_run: cores_per_run.into() }
     }
 
-    /// Permits that a run takes; 0 where the work is done elsewhere than on this machine's cores.
+    /// Returns the core permits of a run; 0 where the engine does not use this machine's cores.
     pub(crate) fn cores_per_run(&self) -> usize {
         self.cores_per_run.load(Ordering::Relaxed)
     }
 
-    /// The engine, for one run.
+    /// Returns the engine, locked for one run.
     pub(crate) fn for_run(&self) -> EngineInUse<'_> {
         let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
         self.advance(&mut engine);
         EngineInUse(engine)
     }
 
-    /// Puts another engine in. Returns when it is there: at once, or when the run that goes on has ended. The old one is
-    /// gone then, with its memory.
-    pub(crate) fn swap(&self, engine: Seated, cores_per_run: usize) {
+    /// Installs another engine. Returns when it is installed: at once, or when the current run has ended. The old
+    /// engine and its memory are freed by then.
+    pub(crate) fn swap(&self, engine: InstalledEngine, cores_per_run: usize) {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(engine);
         self.cores_per_run.store(cores_per_run, Ordering::Relaxed);
-        // A busy owner may be faster with the lock for many runs; it then does this by itself.
+        // A busy owner may win the lock for many runs; it then installs the engine itself.
         self.advance(&mut self.engine.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn advance(&self, engine: &mut Seated) {
+    fn advance(&self, engine: &mut InstalledEngine) {
         if let Some(next) = self.next.lock().unwrap_or_else(PoisonError::into_inner).take() {
             *engine = next;
         }
@@ -99,10 +102,10 @@ impl Slot {
 }
 
 /// An engine while it runs.
-pub(crate) struct EngineInUse<'a>(MutexGuard<'a, Seated>);
+pub(crate) struct EngineInUse<'a>(MutexGuard<'a, InstalledEngine>);
 
 impl EngineInUse<'_> {
-    /// What it is.
+    /// Returns the engine variant.
     pub(crate) fn variant(&self) -> EngineVariant {
         self.0.variant
     }
@@ -129,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    /// Doubles, and refuses more rows than it takes.
+    /// Doubles, and rejects more rows than it takes.
     struct Doubling(usize);
 
     impl Engine for Doubling {
@@ -142,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_run_goes_through_in_parts_and_comes_back_whole() {
+    fn a_long_run_is_split_and_its_outputs_are_joined() {
         for (rows, rows_max) in [(1, 4), (4, 4), (5, 2), (7, 3), (3, 1)] {
             let input: Vec<f32> = (0..rows * 2).map(|n| n as f32).collect();
             let tensor = Tensor::new(&[rows, 2], TensorData::F32(input.clone())).unwrap();

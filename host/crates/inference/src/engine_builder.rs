@@ -1,7 +1,8 @@
-//! Makes engines of a model for a rung of the ladder: straight from the model, into files, and out of files.
+//! The engine builder: makes engines of a model for an engine variant, directly from the model, into files, and from
+//! files.
 //!
-//! Owns the loaded runtimes (ONNX Runtime's environment, OpenVINO) and the knowledge which rung is made by which, and of
-//! what an engine depends on. Called when a lane is opened, and by builds.
+//! Owns the loaded runtimes (ONNX Runtime's environment, OpenVINO), the mapping of variants to runtimes, and the keys
+//! of engines. Called when a lane is opened, and by builds.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,14 +25,14 @@ use crate::profile::Profile;
 use crate::provider::{EngineVariant, Precision, Provider};
 use crate::session::{Graph, OrtEngine, Recipe, ports};
 
-/// File of an engine of ONNX Runtime's kernels: the optimized graph.
+/// File of an engine of ONNX Runtime's own kernels: the optimized graph.
 const ORT_FILE: &str = "engine.onnx";
-/// File of an engine of OpenVINO: the compiled model.
+/// File of an OpenVINO engine: the compiled model.
 const OPENVINO_FILE: &str = "engine.blob";
-/// File of an engine of TensorRT: a graph of one node that holds the engine.
+/// File of a TensorRT engine: a graph of one node that contains the engine.
 const TENSORRT_FILE: &str = "engine_ctx.onnx";
 
-/// The runtimes.
+/// The loaded runtimes.
 pub(crate) struct EngineBuilder {
     environment: Environment,
     openvino: Option<OpenVino>,
@@ -42,18 +43,18 @@ pub(crate) struct EngineBuilder {
     run_pixels_max: u64,
 }
 
-/// Where a build writes.
+/// The folders of a build.
 #[derive(Clone, Copy)]
 pub(crate) struct BuildPlaces<'a> {
     /// The engine's files.
     pub(crate) dir: &'a Path,
-    /// What TensorRT has timed on this device: one build's serves the next, whatever becomes of it.
+    /// TensorRT's timings on this device: each build reuses those of earlier ones.
     pub(crate) timing: Option<&'a Path>,
 }
 
-/// A model as it is given to a runtime.
+/// A model as a runtime loads it.
 pub(crate) struct Source {
-    /// Serialized, with what the host appends.
+    /// The serialized model, with the parts that the host appends.
     pub(crate) onnx: Vec<u8>,
     /// Names of its inputs.
     pub(crate) inputs: Vec<String>,
@@ -63,7 +64,7 @@ pub(crate) struct Source {
     pub(crate) labels: Vec<String>,
 }
 
-/// Engines of one model on one rung.
+/// Engines of one model on one variant.
 pub(crate) struct LoadedEngine {
     /// One for each session.
     pub(crate) engines: Vec<Box<dyn Engine>>,
@@ -77,7 +78,7 @@ impl Source {
         Self::of(entry, entry.read_weights()?)
     }
 
-    /// The same of these weights.
+    /// Makes a source of other weights of the model.
     pub(crate) fn of(entry: &ModelEntry, mut onnx: Vec<u8>) -> Result<Self, InferenceError> {
         let labels = entry.read_labels(&onnx)?;
         if let Some(Reduce::Ctc) = entry.engine.reduce {
@@ -94,7 +95,7 @@ impl Source {
 }
 
 impl EngineBuilder {
-    /// Loads ONNX Runtime; OpenVINO is loaded by who knows whether it is wanted.
+    /// Loads ONNX Runtime. The caller loads OpenVINO where it is wanted.
     pub(crate) fn new(config: &InferenceConfig, openvino: Option<OpenVino>) -> Result<Self, InferenceError> {
         Ok(Self {
             environment: environment(&config.library)?,
@@ -107,7 +108,7 @@ impl EngineBuilder {
         })
     }
 
-    /// The key of the engine of a model on a rung, here and now.
+    /// Returns the key of the engine of a model on a variant, on this machine with its current libraries.
     pub(crate) fn key(
         &self,
         entry: &ModelEntry,
@@ -160,7 +161,7 @@ impl EngineBuilder {
         }
     }
 
-    /// Engines straight from the model.
+    /// Makes engines directly from the model.
     pub(crate) fn make(
         &self,
         variant: EngineVariant,
@@ -184,11 +185,11 @@ impl EngineBuilder {
             }
             Provider::Cpu => self.sessions(variant, session_config, Graph::Model(&source.onnx)),
             Provider::Cuda { .. } => self.sessions(variant, session_config, Graph::Model(&source.onnx)),
-            Provider::TensorRt { .. } => Err("an engine of TensorRT is built before it is used".to_owned()),
+            Provider::TensorRt { .. } => Err("a TensorRT engine must be built before it is used".to_owned()),
         }
     }
 
-    /// Builds an engine into files of `dir` and says how it went. Slow; never called for a request.
+    /// Builds an engine into files of `dir` and returns the lines of its log. Slow; never called for a request.
     pub(crate) fn build(
         &self,
         variant: EngineVariant,
@@ -209,13 +210,13 @@ impl EngineBuilder {
                 let openvino = self.openvino()?;
                 let compiled = openvino.compile(&source.onnx, compile_options(variant, session_config))?;
                 compiled.export(&dir.join(OPENVINO_FILE))?;
-                let say = |key: &str| {
-                    format!("{key} = {}", compiled.property(key).unwrap_or_else(|| "not told".to_owned()))
+                let line = |key: &str| {
+                    format!("{key} = {}", compiled.property(key).unwrap_or_else(|| "not reported".to_owned()))
                 };
                 let keys = ["INFERENCE_PRECISION_HINT", "NUM_STREAMS", "INFERENCE_NUM_THREADS"];
-                Ok([format!("OpenVINO {}", openvino.version())].into_iter().chain(keys.map(say)).collect())
+                Ok([format!("OpenVINO {}", openvino.version())].into_iter().chain(keys.map(line)).collect())
             }
-            // Nothing of CUDA's can be kept; the entry stands for its acceptance.
+            // CUDA has nothing to cache; the entry records the acceptance.
             Provider::Cuda { .. } => Ok(vec!["sessions are made from the model at every start".to_owned()]),
             Provider::TensorRt { .. } => {
                 let mut recipe = self.recipe(variant, session_config);
@@ -230,7 +231,7 @@ impl EngineBuilder {
         }
     }
 
-    /// Engines out of the files that [`build`](Self::build) made.
+    /// Loads engines from the files that [`build`](Self::build) made.
     pub(crate) fn load(
         &self,
         variant: EngineVariant,
@@ -302,13 +303,13 @@ impl EngineBuilder {
     }
 }
 
-/// Threads that a runtime starts bear the name of the one on which it makes an engine: the system's tools, and the bench,
-/// then tell them from everybody else's.
+/// Runs `work` on a thread named `engine-compute`. The threads that a runtime starts inherit the name, so that system
+/// tools and the bench can identify them.
 fn on_a_named_thread<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("engine-compute".to_owned());
         let thread = thread.spawn_scoped(scope, work).map_err(|e| format!("cannot start a thread: {e}"))?;
-        thread.join().unwrap_or_else(|_| Err("making the engine ended by a panic".to_owned()))
+        thread.join().unwrap_or_else(|_| Err("the runtime panicked while it made the engine".to_owned()))
     })
 }
 
@@ -320,7 +321,7 @@ fn compile_options(variant: EngineVariant, session_config: SessionConfig) -> Com
     }
 }
 
-/// Requests of one compiled model: they share its weights.
+/// Makes the requests of one compiled model, which share its weights.
 fn of_compiled(
     compiled: &Compiled,
     source: &Source,

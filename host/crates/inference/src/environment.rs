@@ -10,10 +10,10 @@ use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 
 use crate::error::InferenceError;
 
-/// ONNX Runtime allows one environment a process and cannot be unloaded; it is made at the first start and kept.
+/// ONNX Runtime allows one environment for each process and cannot be unloaded: it is made at the first start and kept.
 static LOADED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 
-/// The environment, on the library at `path`. A second call with the same path gives the same one.
+/// Returns the environment, on the library at `path`. A second call with the same path returns the same one.
 pub(crate) fn environment(path: &Path) -> Result<Environment, InferenceError> {
     let missing = |_| InferenceError::LibraryMissing { path: path.to_owned() };
     let path = path.canonicalize().map_err(missing)?;
@@ -39,15 +39,14 @@ pub(crate) fn environment(path: &Path) -> Result<Environment, InferenceError> {
     Ok(environment)
 }
 
-/// The version of the library at `path`, for the keys of engines: from its name, and from its build.
+/// Returns the version of the library at `path`, for the keys of engines: from its file name, and from its build.
 pub(crate) fn onnxruntime_version(path: &Path) -> String {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     format!("{} {}", name.strip_prefix("libonnxruntime.so.").unwrap_or(&name), ort::info())
 }
 
-/// ONNX Runtime's log into the host's. What it calls an error comes back as one from the call that failed, and is
-/// reported there; here it is context.
+/// Forwards ONNX Runtime's log to the host's. The failed call reports an error by itself; here it is context.
 fn log(level: LogLevel, category: &str, _id: &str, place: &str, message: &str) {
     match level {
         LogLevel::Fatal => tracing::error!(target: "onnxruntime", category, place, "{message}"),
@@ -59,12 +58,12 @@ fn log(level: LogLevel, category: &str, _id: &str, place: &str, message: &str) {
     }
 }
 
-/// One arena for the runs of all CPU sessions: memory that a detection has used serves the next recognition, where
-/// arenas of their own would each keep their peak. Sessions opt in by `with_env_allocators`.
+/// Registers one arena for the runs of all CPU sessions: a recognition reuses the memory of an earlier detection, where
+/// separate arenas would each keep their peak. Sessions opt in by `with_env_allocators`.
 fn register_arena(environment: &Environment) -> Result<(), ort::Error> {
     let info = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Arena, MemoryType::Default)?;
     // SAFETY: the environment and the description outlive the call, and ONNX Runtime copies the description; a null
-    // configuration asks for the defaults; a status that is not null is owned by the error made of it.
+    // configuration requests the defaults; a non-null status is owned by the error made of it.
     unsafe {
         let status = (ort::api().CreateAndRegisterAllocator)(
             environment.ptr().cast_mut(),

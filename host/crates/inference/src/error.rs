@@ -1,4 +1,4 @@
-//! Why the inference plane cannot start or a model cannot be opened.
+//! Errors of the inference plane: at its start, and when a model is opened.
 
 use std::path::PathBuf;
 
@@ -9,109 +9,109 @@ use crate::openvino::OpenVinoError;
 use crate::provider::{EngineVariant, Provider};
 use crate::provider_preference::PreferenceError;
 
-/// Why the plane cannot start, or a lane cannot be opened; who runs the host can do something about it.
+/// Why the plane cannot start, or a lane cannot be opened. The operator of the host can correct the cause.
 #[derive(Debug, thiserror::Error)]
 pub enum InferenceError {
-    /// The configuration cannot be.
+    /// The configuration is invalid.
     #[error("inference configuration: {0}")]
     Config(String),
-    /// ONNX Runtime is not where it was said to be.
+    /// ONNX Runtime is not at the configured path.
     #[error("ONNX Runtime is not at {}; run `cargo xtask setup`, or name the library in the configuration", path.display())]
     LibraryMissing {
-        /// Where it was looked for.
+        /// The configured path.
         path: PathBuf,
     },
     /// ONNX Runtime is there and cannot be loaded.
     #[error("cannot load ONNX Runtime from {}", path.display())]
     LibraryUnusable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why: a missing library of its own, another machine's format, too old a version.
+        /// The cause: a missing dependency, a file for another architecture, a version that is too old.
         source: ort::LoadDynamicError,
     },
-    /// Another copy of ONNX Runtime is loaded in this process; there can be one.
+    /// Another copy of ONNX Runtime is loaded in this process, which can hold one.
     #[error("ONNX Runtime is loaded from {} already, so not from {}", loaded.display(), asked.display())]
     LibraryTwice {
-        /// The one in use.
+        /// The copy in use.
         loaded: PathBuf,
-        /// The one asked for.
+        /// The requested copy.
         asked: PathBuf,
     },
-    /// ONNX Runtime refused its environment.
+    /// ONNX Runtime could not make its environment.
     #[error("ONNX Runtime's environment: {0}")]
     Environment(String),
-    /// The catalog, or a model's files.
+    /// The catalog or the files of a model are wrong.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// A model was asked for that the catalog has not.
+    /// The requested model is not in the catalog.
     #[error("model {model} is not in the catalog; it has: {known}")]
     ModelUnknown {
-        /// Which one.
+        /// The requested model.
         model: ModelName,
-        /// Those it has.
+        /// The models of the catalog.
         known: String,
     },
-    /// The configured providers make no ladder.
+    /// The configured providers make no valid provider preference list.
     #[error("{key}: {source}")]
     ProviderPreference {
-        /// Which key of the configuration.
+        /// The key of the configuration.
         key: String,
-        /// Why.
+        /// The cause.
         source: PreferenceError,
     },
-    /// OpenVINO was asked for by name and is not to be had.
+    /// The configuration names OpenVINO, which cannot be loaded.
     #[error("provider openvino")]
     OpenVino(#[from] OpenVinoError),
-    /// A provider was asked for by name and lacks libraries.
+    /// The configuration names a provider whose libraries are missing.
     #[error("provider {provider}: {what}")]
     Provider {
-        /// Which one.
+        /// The provider.
         provider: Provider,
-        /// What is missing, each with what brings it.
+        /// The missing libraries, each with the package that contains it.
         what: String,
     },
     /// A model's description does not fit its weights.
     #[error("model {model}: {what}")]
     Model {
-        /// Which one.
+        /// The model.
         model: ModelName,
-        /// What does not fit.
+        /// The mismatch.
         what: String,
     },
     /// No engine could be made of a model.
     #[error("model {model} on {variant}: {what}")]
     Session {
-        /// Which model.
+        /// The model.
         model: ModelName,
-        /// On whom.
+        /// The engine variant.
         variant: EngineVariant,
-        /// Why not, with the runtime's own words.
+        /// The error text of the runtime.
         what: String,
     },
-    /// No rung of a model's ladder can serve.
+    /// No variant of a model's provider preference list can serve.
     #[error("model {model} has no engine: {why}")]
     NoEngine {
-        /// Which model.
+        /// The model.
         model: ModelName,
-        /// Why not, rung by rung.
+        /// The reason of each variant.
         why: String,
     },
-    /// The thread that has engines built could not be started.
-    #[error("cannot start the thread that has engines built")]
+    /// The engine upgrader thread could not be started.
+    #[error("cannot start the engine upgrader thread")]
     Upgrader {
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// An owner thread could not be started.
     #[error("cannot start a thread for model {model}")]
     Thread {
-        /// For which model.
+        /// The model.
         model: ModelName,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The plane has been shut down.
-    #[error("no model can be opened: the host stops")]
+    #[error("no model can be opened: the server is shutting down")]
     Stopped,
 }
 
@@ -121,20 +121,21 @@ impl InferenceError {
         Self::ModelUnknown { model: model.clone(), known: known.join(", ") }
     }
 
-    /// As a fault of the host towards those who want a model opened: the sentence names the model and what is missing,
-    /// the detail has paths and causes.
+    /// Returns the error as a fault of the host for a caller that opens a model. The message names the model and the
+    /// missing part; the detail has paths and causes.
     pub(crate) fn fault(&self) -> Fault {
         let (kind, code, message) = match self {
             Self::ModelUnknown { .. } => (Kind::NotFound, "model_not_found", self.to_string()),
             Self::Stopped => (Kind::Unavailable, "engine_stopped", self.to_string()),
             Self::Catalog(error) => (Kind::Unavailable, "model_unavailable", error.without_paths()),
             Self::NoEngine { model, .. } => {
-                let message = format!("model {model}: no rung of its ladder can serve");
+                let message =
+                    format!("model {model}: no engine variant of its provider preference list is available");
                 (Kind::Unavailable, "model_unavailable", message)
             }
             Self::Model { .. } => (Kind::Unavailable, "model_unavailable", self.to_string()),
             Self::Session { model, variant, .. } => {
-                let message = format!("model {model}: no engine on {variant}");
+                let message = format!("model {model}: no engine on {variant} can be made");
                 (Kind::Unavailable, "model_unavailable", message)
             }
             _ => (Kind::Unavailable, "model_unavailable", "no engine can be started".to_owned()),
@@ -143,7 +144,7 @@ impl InferenceError {
     }
 }
 
-/// An error with its causes, in one line.
+/// Returns an error with its causes, in one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

@@ -1,11 +1,11 @@
-//! What can be seen of a file without reading it: enough to tell that it is another than before.
+//! The fingerprint of a file from its metadata, without reading it: enough to detect that the file has changed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::SystemTime;
 
-/// Length, time of the last change, and which file of the disk it is.
+/// Length, time of the last change, and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileFingerprint {
     pub(crate) bytes: u64,
@@ -14,7 +14,7 @@ pub(crate) struct FileFingerprint {
 }
 
 impl FileFingerprint {
-    /// `None`: it is not there.
+    /// Returns the fingerprint; `None` where the file does not exist.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let data = fs::metadata(path).ok()?;
         Some(Self { bytes: data.len(), modified: data.modified().ok(), inode: data.ino() })

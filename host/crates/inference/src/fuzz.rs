@@ -3,7 +3,7 @@
 
 use crate::{Catalog, ctc, onnx};
 
-/// The look into an ONNX file gives names that stand in it, and comes to an end.
+/// The reader of ONNX files returns names that are in the file, and ends.
 #[test]
 fn fuzz_onnx() {
     let mut model = vec![8, 8, 14 << 3 | 2, 8, 10, 1, b'k', 18, 3, b'v', b'\n', b'w'];
@@ -22,7 +22,7 @@ fn fuzz_onnx() {
     });
 }
 
-/// A `model.toml` of any content is a model within bounds, or a complaint that names the file.
+/// A `model.toml` of any content is a model within bounds, or an error that names the file.
 #[test]
 fn fuzz_model_toml() {
     let home = tempfile::tempdir().unwrap();
@@ -54,7 +54,7 @@ fn fuzz_model_toml() {
                 assert_eq!(
                     entry.weights.path.parent(),
                     file.parent(),
-                    "weights stand beside their description"
+                    "weights are beside their description"
                 );
                 assert!((1..=1024).contains(&entry.engine.max_batch));
                 for steps in [entry.engine.width, entry.engine.side].into_iter().flatten() {
@@ -65,7 +65,7 @@ fn fuzz_model_toml() {
             }
             Err(error) => {
                 assert!(!error.to_string().is_empty());
-                // The kind of complaint: its words without what was quoted.
+                // The kind of error: its message without quoted text.
                 let text = std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string);
                 text.chars().take_while(|c| *c != '`').map(|c| u64::from(u32::from(c))).sum()
             }

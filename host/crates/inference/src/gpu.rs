@@ -1,7 +1,7 @@
-//! NVIDIA devices: what they are, for the keys of engines, and how they do, for the metrics. Through NVML, which comes with
-//! the driver and is loaded when it is first asked for. Where there is none there is no device.
+//! NVIDIA devices: their properties for the keys of engines, and their state for the metrics. Uses NVML, which comes
+//! with the driver and is loaded at the first use. Without it there is no device.
 //!
-//! Written against NVML's and the libraries' documentation; it has not been run on a device yet.
+//! Written against the documentation of NVML and the libraries; not run on a device yet.
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
@@ -18,38 +18,38 @@ use crate::provider::Provider;
 pub struct GpuCard {
     /// Number, from 0.
     pub number: u32,
-    /// As its maker calls it.
+    /// Product name.
     pub name: String,
     /// Version of the driver.
     pub driver: String,
     /// Compute capability, e.g. (9, 0).
     pub capability: (i32, i32),
-    /// Its memory.
+    /// Memory of the device.
     pub memory_bytes: u64,
 }
 
 impl GpuCard {
-    /// For the keys of engines: engines go with the architecture and the size of a device.
+    /// Returns the text for the keys of engines, which depend on the architecture and the memory of a device.
     pub fn architecture(&self) -> String {
         let (major, minor) = self.capability;
         format!("sm_{major}{minor} {} {} MiB", self.name, self.memory_bytes >> 20)
     }
 }
 
-/// A device at a moment. What it does not tell is `None`.
+/// The state of a device at one moment. Values that the device does not report are `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GpuSample {
     /// Number, from 0.
     pub number: u32,
-    /// As its maker calls it.
+    /// Product name.
     pub name: String,
     /// Share of the time in which it computed, 0 to 1.
     pub busy: Option<f64>,
-    /// Memory in use, by everybody.
+    /// Memory in use, by all processes.
     pub memory_used_bytes: Option<u64>,
     /// Memory in use by this process.
     pub own_memory_bytes: Option<u64>,
-    /// Its memory.
+    /// Memory of the device.
     pub memory_bytes: Option<u64>,
     /// Degrees Celsius.
     pub temperature_c: Option<u32>,
@@ -64,7 +64,7 @@ fn nvml() -> Option<&'static Nvml> {
     NVML.get_or_init(|| Nvml::init().inspect_err(|error| tracing::debug!(%error, "no NVML")).ok()).as_ref()
 }
 
-/// The device of that number; `None` where there is none, or no driver.
+/// Returns the device of that number; `None` where there is no such device, or no driver.
 pub fn describe(number: u32) -> Option<GpuCard> {
     let nvml = nvml()?;
     let device = nvml.device_by_index(number).ok()?;
@@ -78,13 +78,13 @@ pub fn describe(number: u32) -> Option<GpuCard> {
     })
 }
 
-/// All devices.
+/// Returns all devices.
 pub fn cards() -> Vec<GpuCard> {
     let count = nvml().and_then(|nvml| nvml.device_count().ok()).unwrap_or(0);
     (0..count).filter_map(describe).collect()
 }
 
-/// All devices as they are now.
+/// Returns the current state of all devices.
 pub fn readings() -> Vec<GpuSample> {
     let Some(nvml) = nvml() else { return Vec::new() };
     let own = std::process::id();
@@ -114,7 +114,7 @@ pub fn readings() -> Vec<GpuSample> {
         .collect()
 }
 
-/// Versions of the libraries that take part in an engine of that provider, as they say themselves.
+/// Returns the versions of the libraries that take part in an engine of that provider, as they report them.
 pub fn library_versions(provider: Provider) -> BTreeMap<String, String> {
     let mut versions = BTreeMap::new();
     let mut ask = |name: &str, version: Option<c_int>| {
@@ -131,7 +131,7 @@ fn cuda_version() -> Option<c_int> {
     // SAFETY: the preflight has loaded it; its initializers have run.
     let library = unsafe { Library::open(Some("libcudart.so.13"), RTLD_NOW) }.ok()?;
     let mut version = 0;
-    // SAFETY: this is the function's type by CUDA's documentation; the place for the answer is ours.
+    // SAFETY: this is the function's type by CUDA's documentation; the output pointer is valid.
     let status = unsafe {
         let ask =
             library.get::<unsafe extern "C" fn(*mut c_int) -> c_int>(b"cudaRuntimeGetVersion\0").ok()?;
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_without_a_device_has_none_and_says_so_without_an_error() {
+    fn a_machine_without_a_device_lists_none_without_an_error() {
         if nvml().is_none() {
             assert_eq!(describe(0), None);
             assert!(readings().is_empty() && cards().is_empty());

@@ -1,9 +1,9 @@
-//! A lane: the bounded queue in front of a model's engines, and the threads that own them.
+//! A lane: the bounded queue in front of a model's engines, and the threads that own the engines.
 //!
-//! Owns one model's queue, owner threads and figures. Knows engines by their trait alone. Items of different requests
-//! and tenants are merged along the batch axis where that pays, in the order of the tenants' shares; the decision is
-//! [`lector_core::batching`]'s. An item carries its span and its reply channel; a caller that drops the channel has
-//! withdrawn the item. Called by [`crate::Inference`].
+//! Owns the queue, the owner threads and the metrics of one model. Uses engines only through their trait. Items of
+//! different requests and tenants are merged along the batch axis where that saves time, in the order of the tenants'
+//! shares; [`lector_core::batching`] decides. An item carries its span and its reply channel; a caller withdraws the
+//! item by dropping the channel. Called by [`crate::Inference`].
 
 mod owner;
 mod plan_query;
@@ -22,26 +22,26 @@ use tokio::sync::oneshot;
 use crate::check::{Limits, check, smallest};
 use crate::config::SessionConfig;
 use crate::cores::Cores;
-use crate::engine::{Engine, Seated, Slot};
+use crate::engine::{Engine, InstalledEngine, Slot};
 use crate::error::InferenceError;
 use crate::meter::{LaneStatus, Meter};
 use crate::provider::{EngineVariant, Provider};
 use queue::{Bounds, Queue, Refusal, Ticket};
 
-/// Bounds of the advice to come again; between them it is the backlog at the learned costs.
+/// Bounds of `Retry-After`. Between them it is the predicted time of the backlog.
 const RETRY_AFTER_MIN: Duration = Duration::from_millis(100);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
-/// Most rows of a calibration run: enough to tell a launch from a row.
+/// Most rows of a calibration run: enough to separate the cost of a launch from the cost of a row.
 const CALIBRATION_ROWS_MAX: u32 = 8;
 
-/// On whose behalf probes run; no tenant's name may start with a dot.
+/// The tenant of probes; no tenant's name may start with a dot.
 const PROBE_TENANT: &str = ".probe";
 
-/// Where the answer to an offer arrives.
+/// The receiver of the answer to an offer.
 pub(crate) type Answer = oneshot::Receiver<Result<WorkDone, Fault>>;
 
-/// What a lane is made of.
+/// The parts of a lane.
 pub(crate) struct LaneParts {
     pub(crate) info: Arc<ModelInfo>,
     pub(crate) limits: Limits,
@@ -49,9 +49,9 @@ pub(crate) struct LaneParts {
     pub(crate) session_config: SessionConfig,
     pub(crate) queue_items_max: usize,
     pub(crate) cores: Arc<Cores>,
-    /// Whether the first costs are learned before the first item: a few runs of the smallest input.
+    /// Whether the first costs are learned before the first item, with a few runs of the smallest input.
     pub(crate) calibrate: bool,
-    /// One for each session.
+    /// One engine for each session.
     pub(crate) engines: Vec<Box<dyn Engine>>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct LaneParts {
 pub(crate) struct Lane {
     info: Arc<ModelInfo>,
     limits: Limits,
-    /// Who computes now.
+    /// The engine variant in use.
     variant: Mutex<EngineVariant>,
     session_config: SessionConfig,
     /// One for each owner thread.
@@ -75,8 +75,9 @@ impl Lane {
         let LaneParts { info, limits, variant, session_config, queue_items_max, cores, calibrate, engines } =
             parts;
         let cores_per_run = cores_per_run(variant.provider, session_config);
-        let slots =
-            engines.into_iter().map(|engine| Arc::new(Slot::new(Seated { engine, variant }, cores_per_run)));
+        let slots = engines
+            .into_iter()
+            .map(|engine| Arc::new(Slot::new(InstalledEngine { engine, variant }, cores_per_run)));
         let slots: Vec<Arc<Slot>> = slots.collect();
         let bounds = Bounds {
             items_max: queue_items_max,
@@ -107,7 +108,7 @@ impl Lane {
                 calibration: std::mem::take(&mut calibration),
                 calibration_outputs: outputs.clone(),
             };
-            // Should a later thread fail to start, dropping the lane ends the earlier ones.
+            // If a later thread fails to start, dropping the lane ends the earlier ones.
             let thread = std::thread::Builder::new()
                 .name(format!("lane-{}", lane.info.name))
                 .spawn(move || owner.work())
@@ -121,18 +122,21 @@ impl Lane {
         &self.info
     }
 
-    /// Puts other engines of the same model in, one for each owner thread, between runs. Nothing that waits or comes
-    /// notices. Blocks until the runs that go on have ended.
+    /// Replaces the engines with others of the same model, one for each owner thread, between runs. Waiting and new
+    /// items are not affected. Blocks until the current runs have ended.
     pub(crate) fn swap(&self, variant: EngineVariant, engines: Vec<Box<dyn Engine>>) {
         debug_assert_eq!(engines.len(), self.slots.len());
         for (slot, engine) in self.slots.iter().zip(engines) {
-            slot.swap(Seated { engine, variant }, cores_per_run(variant.provider, self.session_config));
+            slot.swap(
+                InstalledEngine { engine, variant },
+                cores_per_run(variant.provider, self.session_config),
+            );
         }
         self.queue.engine_changed(variant.provider.keeps_shapes());
         *self.variant.lock().unwrap_or_else(PoisonError::into_inner) = variant;
     }
 
-    /// Who computes now.
+    /// Returns the engine variant in use.
     pub(crate) fn variant(&self) -> EngineVariant {
         *self.variant.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -168,7 +172,7 @@ impl Lane {
             Fault::new(
                 Kind::Bug,
                 "engine_probe_impossible",
-                format!("model {} has no smallest input", self.info.name),
+                format!("model {} has an input without a smallest shape", self.info.name),
             )
         })?;
         self.offer(WorkItem {
@@ -215,7 +219,7 @@ impl Lane {
         }
     }
 
-    /// Takes no more, answers what waits with a fault, lets runs end.
+    /// Rejects new items, answers waiting items with a fault, and lets current runs end.
     pub(crate) fn close(&self) {
         self.queue.close(&self.info.name);
     }
@@ -225,7 +229,7 @@ impl Lane {
         let owners = std::mem::take(&mut *self.owners.lock().unwrap_or_else(PoisonError::into_inner));
         for owner in owners {
             if owner.join().is_err() {
-                tracing::error!(model = %self.info.name, "an owner thread ended by a panic outside a run");
+                tracing::error!(model = %self.info.name, "an owner thread panicked outside a run");
             }
         }
     }
@@ -242,12 +246,13 @@ impl Drop for Lane {
     }
 }
 
-/// Whether runs can be merged: every input and output varies along its first axis.
+/// Returns whether runs can be merged: every input and output has a variable first axis.
 fn mergeable(info: &ModelInfo) -> bool {
     info.inputs.iter().chain(&info.outputs).all(|port| port.shape.first().is_some_and(|extent| *extent < 0))
 }
 
-/// The smallest inputs with one row, and with as many as go into a run: between them lies what a launch costs.
+/// Returns the smallest inputs with one row and with the most rows of a calibration run: the difference shows the cost
+/// of a launch.
 fn calibration(info: &ModelInfo, limits: &Limits, bounds: &Bounds) -> Vec<Vec<(String, Tensor)>> {
     let sizes = [1, bounds.rows_max.min(CALIBRATION_ROWS_MAX)];
     let sizes = sizes.iter().take(if bounds.rows_max > 1 { 2 } else { 1 });

@@ -1,15 +1,15 @@
-//! The inference plane: models on engines, a lane in front of each.
+//! The inference plane: the models, the engines that run them, and a lane in front of the engines of each model.
 //!
-//! Owns: the model catalog ([`catalog`]), the ladder of providers ([`preference`]), the runtimes loaded into this process,
-//! engines and their owner threads, the bounded queues in front of them, and the figures about all that. The only home of
-//! `ort` and OpenVINO.
-//! Must not know: guests, documents, tenants beyond their name, transport. Built by `host/src/app.rs`; called by
-//! `lector-runtime` through [`lector_core::Engines`].
+//! Owns the model catalog ([`catalog`]), the provider preference list ([`provider_preference`]), the runtimes loaded
+//! into this process, the engines and their owner threads, the bounded queues, and their metrics. The only crate that
+//! uses `ort` and OpenVINO.
+//! Must not know guests, documents, the transport, or more of a tenant than its name. Built by `host/src/app.rs`;
+//! called by `lector-runtime` through [`lector_core::Engines`].
 //!
-//! One run, one direction: [`Inference`] finds the lane by the model's name -> `check` holds the tensors against
-//! the model -> `lane::queue` takes the item or refuses it -> an owner thread gets the cores it needs (`cores`),
-//! takes the batch that `lector_core::batching` decides on, runs (`engine`, `session`), splits and answers; who has gone
-//! meanwhile is skipped.
+//! The path of a run: [`Inference`] finds the lane by the model's name -> `check` compares the tensors with the model's
+//! ports -> `lane::queue` accepts or rejects the item -> an owner thread acquires the cores that it needs (`cores`),
+//! takes the batch that `lector_core::batching` selects, runs it (`engine`, `session`), splits the outputs and answers.
+//! Items whose caller has gone are skipped.
 #![warn(missing_docs)]
 
 pub mod acceptance;

@@ -1,8 +1,8 @@
-//! What the processor can do, as far as engines depend on it.
+//! The processor's features, as far as engines depend on them.
 
 use std::collections::BTreeSet;
 
-/// Flags of `/proc/cpuinfo` by which compiled engines differ.
+/// Flags of `/proc/cpuinfo` on which compiled engines depend.
 const FLAGS: [&str; 13] = [
     "avx",
     "avx2",
@@ -22,7 +22,7 @@ const FLAGS: [&str; 13] = [
 /// Families of features: hiding one hides all features whose names begin with it.
 const FAMILIES: [&str; 2] = ["avx512", "amx"];
 
-/// The processor features that Lector may count on: all that the processor has, less the hidden ones. A feature that the
+/// The processor features that Lector may use: all features of the processor, less the hidden ones. A feature that the
 /// processor lacks cannot be added: engines built for it would compute wrong results or crash.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CpuFeatures {
@@ -71,9 +71,9 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Detects the processor of this machine, and hides what the configuration hides.
+    /// Detects the processor of this machine, and hides the features that the configuration hides.
     pub(crate) fn detect(features: &CpuFeatures) -> Self {
-        // Where the kernel does not say (another system than Linux), nothing is assumed.
+        // Where the kernel does not list features (other systems than Linux), none are assumed.
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         Self::from_cpuinfo(&cpuinfo, features)
     }
@@ -98,19 +98,19 @@ impl Machine {
         Self { flags, hidden, name }
     }
 
-    /// Whether bf16 is computed by the processor and not imitated.
+    /// Returns whether the processor computes bf16 natively.
     pub(crate) fn has_bf16(&self) -> bool {
         self.flags.contains("avx512_bf16") || self.flags.contains("amx_bf16")
     }
 
-    /// The name for messages, with the hidden features.
+    /// Returns the name for messages, with the hidden features.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// For the keys of engines: those of two machines with equal text may be exchanged. The hidden features are in it
-    /// by name: the runtimes detect the processor by themselves and may use them, so that an engine that was built while
-    /// they were hidden belongs neither to a machine that lacks them nor to one that shows them.
+    /// Returns the text for the keys of engines: machines with equal text may exchange engines. It names the hidden
+    /// features: the runtimes detect the processor by themselves and may use them, so an engine built while features
+    /// were hidden fits neither a machine that lacks them nor one that does not hide them.
     pub(crate) fn cpu_key(&self) -> String {
         let mut key = format!("{} {}", std::env::consts::ARCH, joined(&self.flags, " "));
         for flag in &self.hidden {
@@ -127,7 +127,7 @@ fn joined(flags: &BTreeSet<&'static str>, separator: &str) -> String {
 
 #[cfg(test)]
 impl Machine {
-    /// One that has bf16 or has not.
+    /// Returns a machine with or without bf16.
     pub(crate) fn with_bf16(has: bool) -> Self {
         let cpuinfo = if has { "flags: avx512_bf16" } else { "flags: avx2" };
         Self::from_cpuinfo(cpuinfo, &CpuFeatures::default())
@@ -174,7 +174,7 @@ mod tests {
             check(&["-avx512_bf16", "-amx_bf16"], false, "amx_tile avx2 avx512f -amx_bf16 -avx512_bf16");
         assert_eq!(name, "CPU (engines.cpu_features hides amx_bf16 avx512_bf16)");
         check(&["-avx512", "-amx"], false, "avx2 -amx_bf16 -amx_tile -avx512_bf16 -avx512f");
-        // What the processor lacks anyway is not hidden, and its engines are the same.
+        // A feature that the processor lacks is not hidden, and the engines are the same.
         check(&["-avx512_fp16"], true, "amx_bf16 amx_tile avx2 avx512_bf16 avx512f");
     }
 

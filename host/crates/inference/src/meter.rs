@@ -1,7 +1,7 @@
-//! Figures of a lane: counters and fixed-bucket histograms in atomics, read as a [`LaneStatus`].
+//! Metrics of a lane: counters and fixed-bucket histograms in atomics, read as a [`LaneStatus`].
 //!
-//! Written by owner threads and by offers, without locks; read by the metrics page. A reading is not a snapshot of
-//! one instant, each figure is right by itself.
+//! Written by owner threads and by offers, without locks; read by the metrics page. A reading is not a snapshot of one
+//! instant; each value is correct by itself.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use lector_core::ModelName;
 use lector_core::batching::Bucket;
 use lector_core::port::BatchComposition;
 
-/// Upper bounds of the histograms' buckets in seconds; one more bucket is open above.
+/// Upper bounds of the histograms' buckets in seconds; one more bucket has no upper bound.
 pub const BOUNDS_S: [f64; 14] =
     [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
 
@@ -38,7 +38,7 @@ impl Histogram {
     }
 }
 
-/// Upper bounds of the buckets of batch sizes in rows; one more bucket is open above.
+/// Upper bounds of the buckets of batch sizes in rows; one more bucket has no upper bound.
 pub const BOUNDS_ROWS: [u64; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
 /// Batches by their rows.
@@ -66,26 +66,26 @@ impl Sizes {
 /// Batch sizes as read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SizesStatus {
-    /// By bucket, not cumulated: one for each of [`BOUNDS_ROWS`] and one above the last.
+    /// Counts by bucket, not cumulative: one for each of [`BOUNDS_ROWS`] and one above the last.
     pub counts: Vec<u64>,
-    /// Runs.
+    /// Number of runs.
     pub count: u64,
-    /// Rows of all.
+    /// Rows of all runs.
     pub sum: u64,
 }
 
 /// A histogram as read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HistogramStatus {
-    /// By bucket, not cumulated: one for each of [`BOUNDS_S`] and one above the last.
+    /// Counts by bucket, not cumulative: one for each of [`BOUNDS_S`] and one above the last.
     pub counts: Vec<u64>,
-    /// Of all.
+    /// Number of all durations.
     pub count: u64,
-    /// Of all.
+    /// Sum of all durations.
     pub sum: Duration,
 }
 
-/// Figures of one lane since its start.
+/// Metrics of one lane since its start.
 #[derive(Default)]
 pub(crate) struct Meter {
     pub(crate) in_flight: AtomicU64,
@@ -97,20 +97,20 @@ pub(crate) struct Meter {
     pub(crate) refused_invalid: AtomicU64,
     pub(crate) queue_wait: Histogram,
     pub(crate) run: Histogram,
-    /// Items run, well or not.
+    /// Items run, failed ones included.
     pub(crate) items: AtomicU64,
-    /// Those of them that ran together with others.
+    /// Items that ran together with others.
     pub(crate) shared_items: AtomicU64,
-    /// Merged runs that failed and were done again item by item.
+    /// Merged runs that failed and were repeated item by item.
     pub(crate) merged_failures: AtomicU64,
     pub(crate) batch_rows: Sizes,
-    /// Pixels run, and those of them that were padding.
+    /// Pixels run, and the padding among them.
     pub(crate) pixels: AtomicU64,
     pub(crate) padded_pixels: AtomicU64,
 }
 
 impl Meter {
-    /// Notes a run that ended, well or not.
+    /// Records a run that ended, failed or not.
     pub(crate) fn ran(&self, composition: &BatchComposition, bucket: &Bucket, run: Duration) {
         Self::add(&self.rows, u64::from(composition.rows));
         Self::add(&self.pixels, bucket.row_pixels().saturating_mul(u64::from(composition.rows)));
@@ -121,7 +121,7 @@ impl Meter {
         self.run.record(run);
     }
 
-    /// Notes an item that was run after so long a wait.
+    /// Records an item that was run after a wait of `queue_wait`.
     pub(crate) fn waited(&self, bucket: &Bucket, rows: u32, content: f32, queue_wait: Duration) {
         Self::add(&self.items, 1);
         let padded = f64::from(1.0 - content.clamp(0.0, 1.0)) * bucket.row_pixels() as f64 * f64::from(rows);
@@ -134,14 +134,14 @@ impl Meter {
     }
 }
 
-/// A lane as the metrics page shows it. Counters rise from the start of the host.
+/// The state of a lane for the metrics page. Counters increase from the start of the host.
 #[derive(Clone, Debug)]
 pub struct LaneStatus {
-    /// Which model.
+    /// Name of the model.
     pub model: ModelName,
-    /// Who computes: `cpu`, `openvino`, `cuda`, `tensorrt`.
+    /// Provider: `cpu`, `openvino`, `cuda`, `tensorrt`.
     pub provider: &'static str,
-    /// How exactly: `f32`, `bf16`, `f16`.
+    /// Precision: `f32`, `bf16`, `f16`.
     pub precision: &'static str,
     /// Sessions, each with an owner thread.
     pub sessions: usize,
@@ -149,11 +149,11 @@ pub struct LaneStatus {
     pub threads_per_session: usize,
     /// Most waiting items.
     pub queue_items_max: usize,
-    /// Waiting items now, gone callers' included.
+    /// Items waiting now, those of callers that have gone included.
     pub queue_depth: usize,
-    /// Runs going on now.
+    /// Current runs.
     pub in_flight: u64,
-    /// Runs ended, failed ones included.
+    /// Ended runs, failed ones included.
     pub runs: u64,
     /// Rows of those runs.
     pub rows: u64,
@@ -163,31 +163,31 @@ pub struct LaneStatus {
     pub skipped_cancelled: u64,
     /// Items never run because their deadline had passed.
     pub skipped_expired: u64,
-    /// Items refused because the queue was full.
+    /// Items rejected because the queue was full.
     pub refused_full: u64,
-    /// Items refused because they did not fit the model.
+    /// Items rejected because they did not fit the model.
     pub refused_invalid: u64,
     /// Sum of run times over all sessions.
     pub busy: Duration,
-    /// From the offer to the start of the run.
+    /// Time from the offer to the start of the run.
     pub queue_wait: HistogramStatus,
-    /// The runs.
+    /// Duration of the runs.
     pub run: HistogramStatus,
     /// Items run, failed ones included.
     pub items: u64,
-    /// Those of them that ran together with others.
+    /// Items that ran together with others.
     pub shared_items: u64,
-    /// Merged runs that failed and were done again item by item.
+    /// Merged runs that failed and were repeated item by item.
     pub merged_failures: u64,
     /// Rows of the runs.
     pub batch_rows: SizesStatus,
     /// Pixels (height times width) of all rows run.
     pub pixels: u64,
-    /// Those of them that were padding, as far as the host knows.
+    /// Pixels of padding, as far as the host knows.
     pub padded_pixels: u64,
-    /// Most rows that are merged into one run; 1: none are.
+    /// Most rows that are merged into one run; 1: no merging.
     pub rows_max: u32,
-    /// Predicted time until what waits now has run.
+    /// Predicted time until the waiting items have run.
     pub backlog: Duration,
 }
 

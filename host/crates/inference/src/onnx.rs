@@ -1,8 +1,8 @@
-//! A look into an ONNX file without an ONNX library: its metadata, its inputs and outputs.
+//! A reader of a few fields of an ONNX file without an ONNX library: metadata, inputs and outputs.
 //!
-//! Fields by the numbers of `onnx.proto3`; everything else is stepped over by its length. Bounded by the bytes given;
-//! at malformed bytes the look ends, it never panics. Called by the catalog (labels, what a file says of itself) and at
-//! start (the CTC tail).
+//! Finds fields by the numbers of `onnx.proto3`; skips every other field by its length. Bounded by the given bytes;
+//! stops at malformed bytes and never panics. Called by the catalog (labels, import, validation) and when a model is
+//! opened (the CTC tail).
 
 /// `ModelProto.graph`.
 const GRAPH: u64 = 7;
@@ -21,18 +21,19 @@ pub(crate) const FLOAT: u64 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Port {
     pub(crate) name: String,
-    /// Number of the element type in `TensorProto.DataType`; `None`: it is no tensor, or does not say.
+    /// Number of the element type in `TensorProto.DataType`; `None`: not a tensor, or not declared.
     pub(crate) element: Option<u64>,
-    /// Extents, `None` where one may vary; no shape where the file declares none.
+    /// Extents, `None` where one is variable; no shape where the file declares none.
     pub(crate) shape: Option<Vec<Option<u64>>>,
 }
 
-/// Outputs of a serialized model, in their order.
+/// Returns the outputs of a serialized model, in their order.
 pub(crate) fn output_ports(model: &[u8]) -> Vec<Port> {
     messages(model, GRAPH).flat_map(|graph| messages(graph, OUTPUT)).filter_map(port).collect()
 }
 
-/// Inputs of a serialized model, in their order. Old exports list their weights there, too: these are none.
+/// Returns the inputs of a serialized model, in their order. Old exports list their weights as inputs, too; these are
+/// left out.
 pub(crate) fn input_ports(model: &[u8]) -> Vec<Port> {
     let mut ports = Vec::new();
     for graph in messages(model, GRAPH) {
@@ -43,27 +44,27 @@ pub(crate) fn input_ports(model: &[u8]) -> Vec<Port> {
     ports
 }
 
-/// Names of the outputs of a serialized model, in their order.
+/// Returns the names of the outputs of a serialized model, in their order.
 pub(crate) fn outputs(model: &[u8]) -> Vec<String> {
     output_ports(model).into_iter().map(|port| port.name).collect()
 }
 
-/// Names of the inputs of a serialized model, in their order.
+/// Returns the names of the inputs of a serialized model, in their order.
 pub(crate) fn inputs(model: &[u8]) -> Vec<String> {
     input_ports(model).into_iter().map(|port| port.name).collect()
 }
 
-/// A `ValueInfoProto`. Its type is `TypeProto { tensor_type = 1 { elem_type = 1, shape = 2 { dim = 1 } } }`.
+/// Reads a `ValueInfoProto`. Its type is `TypeProto { tensor_type = 1 { elem_type = 1, shape = 2 { dim = 1 } } }`.
 fn port(info: &[u8]) -> Option<Port> {
     let name = String::from_utf8(messages(info, 1).next()?.to_vec()).ok()?;
     let tensor = messages(info, 2).flat_map(|ty| messages(ty, 1)).next().unwrap_or_default();
-    // Some exporters write -1 for an extent that may vary.
+    // Some exporters write -1 for a variable extent.
     let extent = |dim| number(dim, 1).filter(|&extent| i64::try_from(extent).is_ok_and(|extent| extent > 0));
     let extents = |shape| messages(shape, 1).map(extent).collect();
     Some(Port { name, element: number(tensor, 1), shape: messages(tensor, 2).next().map(extents) })
 }
 
-/// The length-delimited fields of that number.
+/// Returns the length-delimited fields of that number.
 fn messages(mut rest: &[u8], number: u64) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || next(&mut rest)).filter_map(move |(field, payload)| match payload {
         Payload::Bytes(bytes) if field == number => Some(bytes),
@@ -71,7 +72,7 @@ fn messages(mut rest: &[u8], number: u64) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The first whole number in a field of that number.
+/// Returns the first varint in a field of that number.
 fn number(mut rest: &[u8], number: u64) -> Option<u64> {
     std::iter::from_fn(move || next(&mut rest)).find_map(|(field, payload)| match payload {
         Payload::Number(value) if field == number => Some(value),
@@ -79,20 +80,20 @@ fn number(mut rest: &[u8], number: u64) -> Option<u64> {
     })
 }
 
-/// The value of `key` in the metadata of a serialized model; `None` where it has none.
+/// Returns the value of `key` in the metadata of a serialized model; `None` where it is missing.
 pub(crate) fn metadata(model: &[u8], key: &str) -> Option<String> {
     let entry = messages(model, METADATA).find(|entry| messages(entry, 1).next() == Some(key.as_bytes()))?;
     String::from_utf8(messages(entry, 2).next()?.to_vec()).ok()
 }
 
-/// What a field holds, as far as it matters here.
+/// The payload of a field, as far as this reader needs it.
 enum Payload<'a> {
     Number(u64),
     Bytes(&'a [u8]),
     Other,
 }
 
-/// The next field: its number and what it holds. `None` at the end or at nonsense.
+/// Reads the next field: its number and its payload. `None` at the end or at malformed bytes.
 fn next<'a>(rest: &mut &'a [u8]) -> Option<(u64, Payload<'a>)> {
     let tag = varint(rest)?;
     let payload = match tag & 7 {
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn outputs_are_those_of_the_graph_and_of_what_is_appended() {
+    fn outputs_are_those_of_the_graph_and_of_the_appended_part() {
         let mut model = MODEL.to_vec();
         model.extend(crate::ctc::tail("logits"));
         assert_eq!(outputs(&model), [crate::ctc::IDS, crate::ctc::CONFIDENCE]);
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_are_those_that_are_no_weights() {
+    fn weights_are_not_inputs() {
         // graph { initializer { name: "w" } input { name: "x" } input { name: "w" } }
         let graph =
             [5 << 3 | 2, 3, 8 << 3 | 2, 1, b'w', 11 << 3 | 2, 3, 10, 1, b'x', 11 << 3 | 2, 3, 10, 1, b'w'];
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_tell_their_elements_and_extents() {
+    fn ports_list_their_elements_and_extents() {
         // dim { dim_param: "N" } dim { dim_value: 3 } dim { dim_value: 200 }
         let dims = [10, 3, 18, 1, b'N', 10, 2, 8, 3, 10, 3, 8, 200, 1];
         let shape = [&[18, dims.len() as u8], &dims[..]].concat();

@@ -1,7 +1,7 @@
-//! OpenVINO: compiles a model for the cores of this machine, in bf16 where they have it.
+//! OpenVINO: compiles a model for the cores of this machine, in bf16 where the processor supports it.
 //!
-//! Owns the process's one OpenVINO core, compiled models and their requests. Knows no lane and no catalog. The C
-//! interface ([`api`]) is called directly.
+//! Owns the one OpenVINO core of the process, compiled models and their requests. Must not know lanes or the catalog.
+//! The C interface ([`api`]) is called directly.
 
 mod api;
 mod compiled;
@@ -17,44 +17,44 @@ use api::Api;
 pub(crate) use compiled::Compiled;
 use ffi::{check, cstring};
 
-/// The only device that is used; GPUs of that maker are another provider, which nobody has asked for yet.
+/// The only device in use; OpenVINO on Intel GPUs would be another provider.
 const DEVICE: &CStr = c"CPU";
-/// The interface used here came with this version.
+/// The first version with the interface used here.
 const VERSION_MIN: (u32, u32) = (2026, 4);
-/// What `cargo xtask setup` fetches, for messages.
+/// The version that `cargo xtask setup` fetches, for messages.
 pub const VERSION: &str = "2026.4.1";
 
-/// Why OpenVINO is not to be had.
+/// Why OpenVINO cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenVinoError {
-    /// The folder or the library in it is not there.
+    /// The folder or its library does not exist.
     #[error("OpenVINO {VERSION} is not in {}: no libopenvino_c.so there; run `cargo xtask setup`, or name its folder in engines.openvino_dir", dir.display())]
     Missing {
-        /// Where it was looked for.
+        /// The folder.
         dir: PathBuf,
     },
-    /// It cannot be loaded.
+    /// The library cannot be loaded.
     #[error("cannot load OpenVINO from {}: {what}", path.display())]
     Unusable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         what: String,
     },
-    /// Too old.
+    /// The version is too old.
     #[error("OpenVINO in {} is version {found}, at least {}.{} is needed ({VERSION} is what `cargo xtask setup` fetches)", path.display(), VERSION_MIN.0, VERSION_MIN.1)]
     Version {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What it says of itself.
+        /// The version that it reports.
         found: String,
     },
-    /// Another copy is in use; there can be one a process.
+    /// Another copy is loaded in this process, which can hold one.
     #[error("OpenVINO is loaded from {} already, so not from {}", loaded.display(), asked.display())]
     Twice {
-        /// The one in use.
+        /// The copy in use.
         loaded: PathBuf,
-        /// The one asked for.
+        /// The requested copy.
         asked: PathBuf,
     },
 }
@@ -70,12 +70,12 @@ struct Core {
     api: &'static Api,
     ptr: NonNull<api::Core>,
     version: String,
-    /// Held while the device's properties are set and a model is made under them.
+    /// Held while the device's properties are set and a model is compiled or imported with them.
     compile_options: Mutex<()>,
 }
 
-// SAFETY: OpenVINO documents its core as safe to use from several threads; what it does not promise, properties that
-// belong to one making of a model, is behind `compile_options`.
+// SAFETY: OpenVINO documents its core as safe to use from several threads; only the properties for one compilation are
+// not covered, and `compile_options` guards them.
 unsafe impl Send for Core {}
 // SAFETY: as above.
 unsafe impl Sync for Core {}
@@ -87,19 +87,19 @@ impl Drop for Core {
     }
 }
 
-/// How a model is made.
+/// Options of a compilation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CompileOptions {
-    /// Runs at once, each on a stream of its own.
+    /// Concurrent runs, each on a stream of its own.
     pub(crate) streams: usize,
     /// Threads over all streams.
     pub(crate) threads: usize,
-    /// Whether it computes in bf16 where an operator can.
+    /// Whether operators compute in bf16 where they can.
     pub(crate) bf16: bool,
 }
 
 impl OpenVino {
-    /// OpenVINO out of `dir`. A second call with the same folder gives the same one.
+    /// Loads OpenVINO from `dir`. A second call with the same folder returns the same core.
     pub(crate) fn load(dir: &Path) -> Result<Self, OpenVinoError> {
         let missing = || OpenVinoError::Missing { dir: dir.to_owned() };
         let path = library_in(dir).and_then(|path| path.canonicalize().ok()).ok_or_else(missing)?;
@@ -116,9 +116,9 @@ impl OpenVino {
             return Err(OpenVinoError::Version { path, found: version });
         }
         let mut core = null_mut();
-        // SAFETY: the library is loaded; the place for the answer is ours.
+        // SAFETY: the library is loaded; the output pointer is valid.
         check(api, unsafe { (api.ov_core_create)(&mut core) }).map_err(unusable)?;
-        let ptr = NonNull::new(core).ok_or_else(|| unusable("it gave no core".to_owned()))?;
+        let ptr = NonNull::new(core).ok_or_else(|| unusable("it returned no core".to_owned()))?;
         let openvino = Self(Arc::new(Core { api, ptr, version, compile_options: Mutex::default() }));
         tracing::info!(library = %path.display(), version = openvino.version(), "OpenVINO loaded");
         *loaded = Some((path, openvino.clone()));
@@ -129,7 +129,7 @@ impl OpenVino {
         self.0.api
     }
 
-    /// Its build number, e.g. `2026.4.1-22982-…`.
+    /// Returns its build number, e.g. `2026.4.1-22982-…`.
     pub(crate) fn version(&self) -> &str {
         &self.0.version
     }
@@ -163,12 +163,12 @@ impl OpenVino {
                 )
             })
         });
-        // SAFETY: read above, freed once; what is compiled does not need it.
+        // SAFETY: read above, freed once; the compiled model does not need it.
         unsafe { (api.ov_model_free)(model) };
         outcome.and_then(|()| Compiled::new(self.clone(), compiled, Vec::new()))
     }
 
-    /// Takes what [`Compiled::export`] wrote, and keeps it.
+    /// Imports the output of [`Compiled::export`], and keeps its bytes.
     pub(crate) fn import(&self, blob: Vec<u8>, compile_options: CompileOptions) -> Result<Compiled, String> {
         let api = self.0.api;
         let mut compiled = null_mut();
@@ -187,7 +187,7 @@ impl OpenVino {
         Compiled::new(self.clone(), compiled, blob)
     }
 
-    /// The device's properties for the next model: an import takes them from nowhere else.
+    /// Sets the device's properties for the next model: an import uses no others.
     fn set(&self, compile_options: CompileOptions) -> Result<(), String> {
         let pairs = [
             ("INFERENCE_PRECISION_HINT", if compile_options.bf16 { "bf16" } else { "f32" }.to_owned()),
@@ -217,7 +217,7 @@ impl OpenVino {
     }
 }
 
-/// `libopenvino_c.so`, with or without a version behind it.
+/// Returns the path of `libopenvino_c.so`, with or without a version suffix.
 fn library_in(dir: &Path) -> Option<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(dir)
         .ok()?
@@ -230,12 +230,12 @@ fn library_in(dir: &Path) -> Option<PathBuf> {
 
 fn version(api: &Api) -> Result<String, String> {
     let mut version = api::Version { build_number: std::ptr::null(), description: std::ptr::null() };
-    // SAFETY: the place for the answer is ours; the strings in it are freed below, after they were copied.
+    // SAFETY: the output pointer is valid; its strings are freed below, after they were copied.
     check(api, unsafe { (api.ov_get_openvino_version)(&mut version) })?;
     let text = ffi::copied(version.build_number);
     // SAFETY: filled by the call above, freed once.
     unsafe { (api.ov_version_free)(&mut version) };
-    text.ok_or_else(|| "it does not say its version".to_owned())
+    text.ok_or_else(|| "it does not report its version".to_owned())
 }
 
 fn is_new_enough(version: &str) -> bool {
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_it_is_an_error_that_says_what_to_do() {
+    fn a_folder_without_openvino_is_an_error_with_instructions() {
         let dir = tempfile::tempdir().unwrap_or_else(|e| unreachable!("{e}"));
         let error = OpenVino::load(dir.path()).err().map(|e| e.to_string()).unwrap_or_default();
         for expect in [VERSION, "libopenvino_c.so", "cargo xtask setup", "engines.openvino_dir"] {

@@ -1,4 +1,4 @@
-//! The inference plane as a whole: catalog, environment, the lanes that are open. Implements [`Engines`].
+//! The inference plane: catalog, environment, open lanes. Implements [`Engines`].
 
 mod agreement;
 mod changes;
@@ -39,14 +39,15 @@ pub use engine_states::{BuiltStatus, EngineStatus, ServingStatus, VariantState, 
 use provider_preferences::ProviderPreferences;
 use upgrader::Upgrader;
 
-/// The engines of this host. Lanes are opened by [`Engines::prepare`] and closed by [`Engines::retain`].
+/// The engines of this host. [`Engines::prepare`] opens lanes and [`Engines::retain`] closes them.
 pub struct Inference(Arc<Plane>);
 
 struct Plane {
     config: InferenceConfig,
-    /// As it was read last: before each opening, so that what an operator adds or changes is found without a restart.
+    /// The catalog as last read. It is read again before each opening, so that added and changed models need no
+    /// restart.
     catalog: RwLock<Arc<Catalog>>,
-    /// Why it could not be read the last time.
+    /// The error of the last read of the catalog.
     catalog_error: Mutex<Option<String>>,
     preferences: ProviderPreferences,
     engine_builder: EngineBuilder,
@@ -54,20 +55,20 @@ struct Plane {
     engine_states: engine_states::EngineStates,
     upgrader: Upgrader,
     cores: Arc<Cores>,
-    /// One snapshot: a request reads it once, an opening or closing replaces it.
+    /// An immutable snapshot: a request reads it once, an opening or closing replaces it.
     lanes: RwLock<Arc<Lanes>>,
-    /// Held while lanes are opened or closed, which takes its time; `true` after the end.
+    /// Held while lanes are opened or closed, which is slow; `true` after the shutdown.
     changing: Mutex<bool>,
 }
 
-/// How often an opening has an engine built for it: what was built may not load, and is built again.
+/// Most builds that one opening starts: a built engine may not load, and is then built again.
 const FIRST_ENGINE_ROUNDS: usize = 2;
 
 type Lanes = BTreeMap<ModelName, Arc<Lane>>;
 
 impl Inference {
-    /// Reads the catalog and loads the runtimes: a provider that the configuration names and that cannot load is an
-    /// error. Lanes come later, with those who want them. Blocks for moments.
+    /// Reads the catalog and loads the runtimes. A provider that the configuration names and that cannot load is an
+    /// error. Opens no lanes. Blocks briefly.
     pub fn start(config: InferenceConfig) -> Result<Arc<Self>, InferenceError> {
         config.validate()?;
         let catalog = config.catalog()?;
@@ -89,48 +90,48 @@ impl Inference {
         Ok(Arc::new(Self(plane)))
     }
 
-    /// What [`Engines::prepare`] does, on this thread: checks the digests of the weights, builds the sessions, starts
-    /// the lanes. Takes about a tenth of a second for each session.
+    /// Opens lanes as [`Engines::prepare`] does, on the calling thread: checks the digests of the weights, makes the
+    /// sessions, starts the lanes. Takes about 0.1 s for each session.
     pub fn open(&self, models: &[ModelName]) -> Result<(), InferenceError> {
         self.0.open(models)
     }
 
-    /// All models of the catalog, open or not.
+    /// Returns all models of the catalog, open or not.
     pub fn catalog(&self) -> Arc<Catalog> {
         self.0.catalog()
     }
 
-    /// Who may serve a model, in which order, and why.
+    /// Returns the provider preference list of a model, with the reasons for it.
     pub fn preference(&self, model: &ModelName) -> &ProviderPreference {
         self.0.preference(model)
     }
 
-    /// How the engines of all models stand that are open here, by the name of their model.
+    /// Returns the state of the engines of all open models, by the name of the model.
     pub fn engines(&self) -> Vec<EngineStatus> {
         let lanes = self.0.now();
         lanes.keys().map(|model| self.0.engine_states.status(model, self.0.preference(model))).collect()
     }
 
-    /// Has an engine built or verified by a process of its own, whatever serves now. Blocks until it ends.
+    /// Builds or verifies an engine in a process of its own, whatever engine serves now. Blocks until the process ends.
     pub fn order(
         &self,
         task: Task,
         model: &ModelName,
         variant: EngineVariant,
-        hear: impl FnMut(Step, &str),
+        on_step: impl FnMut(Step, &str),
     ) -> Result<Outcome, String> {
         let entry = self.0.entry(model).map_err(|error| error.to_string())?;
         let config = &self.0.config;
         let order = BuildOrder::new(config, task, model, variant, config.plan.session_config(entry.task));
-        carry_out(&config.builder_command, &order, config.build_timeout, &Running::default(), hear)
+        carry_out(&config.builder_command, &order, config.build_timeout, &Running::default(), on_step)
     }
 
-    /// The cache of built engines.
+    /// Returns the cache of built engines.
     pub fn cache(&self) -> &EngineCache {
         &self.0.cache
     }
 
-    /// The lanes, by the name of their model.
+    /// Returns the state of all lanes, by the name of the model.
     pub fn lanes(&self) -> Vec<LaneStatus> {
         self.0.now().values().map(|lane| lane.status()).collect()
     }
@@ -149,8 +150,8 @@ impl Inference {
                 Some(Ok(answer)) => answer.map(drop)?,
                 Some(Err(_)) => return Err(lost(name)),
                 None => {
-                    let waited = format!("no answer in {} ms", timeout.as_millis());
-                    let message = format!("model {name} did not answer a probe in time");
+                    let waited = format!("no answer within {} ms", timeout.as_millis());
+                    let message = format!("model {name} did not answer the readiness probe in time");
                     return Err(
                         Fault::new(Kind::Unavailable, "engine_probe_timeout", message).with_detail(waited)
                     );
@@ -160,10 +161,10 @@ impl Inference {
         Ok(())
     }
 
-    /// Takes no more work, answers what waits with a fault, lets runs end and joins the owner threads. Blocks; a
-    /// second call does nothing. Nothing can be opened afterwards.
+    /// Closes all lanes: rejects new items, answers waiting items with a fault, lets current runs end and joins the
+    /// owner threads. Blocks; a second call does nothing. Nothing can be opened afterwards.
     pub fn shutdown(&self) {
-        // First: an opening that waits for a build would hold this up.
+        // Stopped first, because an opening that waits for a build would block the lock below.
         self.0.upgrader.stop();
         let mut ended = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
         *ended = true;
@@ -189,7 +190,7 @@ impl Plane {
     fn open(&self, models: &[ModelName]) -> Result<(), InferenceError> {
         for model in models {
             let mut rounds = 0;
-            while !self.open_with_what_is_there(model)? {
+            while !self.open_without_build(model)? {
                 if rounds == FIRST_ENGINE_ROUNDS {
                     return Err(self.no_engine(&self.entry(model)?));
                 }
@@ -200,9 +201,10 @@ impl Plane {
         Ok(())
     }
 
-    /// Opens a lane without a build. False: its ladder permits nothing that is there.
-    fn open_with_what_is_there(&self, model: &ModelName) -> Result<bool, InferenceError> {
-        // Before the lock is asked for: mostly all are open.
+    /// Opens a lane without a build. Returns false where no available engine is on the model's provider preference
+    /// list.
+    fn open_without_build(&self, model: &ModelName) -> Result<bool, InferenceError> {
+        // Checked before the lock is taken: most models are open already.
         if self.now().contains_key(model) {
             return Ok(true);
         }
@@ -210,7 +212,7 @@ impl Plane {
         if *ended {
             return Err(InferenceError::Stopped);
         }
-        // Another caller may have opened it while this one waited.
+        // Another caller may have opened it while this call waited for the lock.
         if self.now().contains_key(model) {
             return Ok(true);
         }
@@ -244,7 +246,8 @@ impl Plane {
         catalog.find(model).cloned().ok_or_else(|| InferenceError::unknown(model, &catalog))
     }
 
-    /// Reads the catalog again, for `model`. What is wrong in another's description is no reason not to open this one.
+    /// Reads the catalog again before `model` is opened. An error in another model's description does not prevent the
+    /// opening.
     fn reread_for(&self, model: &ModelName) -> Result<(), InferenceError> {
         match self.reread() {
             Err(error) if self.catalog().find(model).is_some() && !error.concerns(model) => Ok(()),
@@ -264,14 +267,14 @@ impl Plane {
         closed.values().for_each(|lane| lane.join());
         let closed: Vec<ModelName> = closed.into_keys().collect();
         closed.iter().for_each(|model| self.engine_states.closed(model));
-        tracing::info!(models = ?closed, "lanes closed: nobody uses them any more");
+        tracing::info!(models = ?closed, "lanes closed: no references are left");
         closed
     }
 }
 
 impl Drop for Inference {
     fn drop(&mut self) {
-        // The thread that improves engines holds the plane while it works.
+        // The upgrader thread holds the plane while it works.
         self.0.upgrader.stop();
     }
 }
@@ -284,7 +287,7 @@ impl Engines for Inference {
     fn prepare(&self, models: Vec<ModelName>) -> BoxFuture<'static, Result<(), Fault>> {
         let plane = self.0.clone();
         async move {
-            // Before a thread is asked for: mostly all are open.
+            // Checked before a blocking thread is used: most models are open already.
             if plane.are_open(&models) {
                 return Ok(());
             }
@@ -297,7 +300,7 @@ impl Engines for Inference {
     fn retain(&self, models: Vec<ModelName>) -> BoxFuture<'static, Vec<ModelName>> {
         let plane = self.0.clone();
         async move {
-            // A closing that panics has closed nothing that anybody could still use.
+            // After a panic no lane has been closed that is still in use.
             tokio::task::spawn_blocking(move || plane.retain(&models)).await.unwrap_or_default()
         }
         .boxed()
@@ -322,26 +325,29 @@ impl Engines for Inference {
         let name = item.model.clone();
         let offered = match self.0.now().get(&name) {
             Some(lane) => lane.offer(item),
-            None => {
-                Err(Fault::new(Kind::NotFound, "model_not_found", format!("model {name} is not served here"))
-                    .blaming(Blame::Host))
-            }
+            None => Err(Fault::new(
+                Kind::NotFound,
+                "model_not_found",
+                format!("model {name} has no open lane on this server"),
+            )
+            .blaming(Blame::Host)),
         };
-        // The answer is the only thing that the future holds: dropping it withdraws the item.
+        // The future holds only the receiver of the answer: dropping the future withdraws the item.
         Box::pin(async move { offered?.await.map_err(|_| lost(&name))? })
     }
 }
 
 fn defect(error: &dyn std::fmt::Display) -> Fault {
-    Fault::new(Kind::Bug, "engine_lost", "a model could not be opened").with_detail(error)
+    Fault::new(Kind::Bug, "engine_lost", "the model could not be opened: an internal task failed")
+        .with_detail(error)
 }
 
-/// An owner thread ended without an answer, which only a defect can cause.
+/// Returns the fault of a run that an owner thread never answered, which only a defect can cause.
 fn lost(model: &ModelName) -> Fault {
-    Fault::new(Kind::Bug, "engine_lost", format!("model {model} lost the run"))
+    Fault::new(Kind::Bug, "engine_lost", format!("model {model} did not answer: its owner thread ended"))
 }
 
-/// Waits on this thread for a future; `None` at the deadline.
+/// Blocks this thread on a future; `None` at the deadline.
 fn wait_until<F: Future>(future: F, deadline: Instant) -> Option<F::Output> {
     struct Unpark(Thread);
     impl Wake for Unpark {

@@ -1,8 +1,8 @@
-//! Are the libraries there that a GPU provider needs? Looked for by loading them, as the provider itself will: the answer
-//! names each one that is missing and what brings it. What is found in the configured folders stays loaded, so that the
-//! provider's library, which knows only names, finds it.
+//! Checks for the libraries that a GPU provider needs. They are loaded, as the provider itself will load them; the
+//! result names each missing library and the package that contains it. Libraries from the configured folders stay
+//! loaded, so that the provider's library, which knows only their names, finds them.
 //!
-//! The names are those that the libraries of ONNX Runtime 1.31.1 (CUDA 13, TensorRT 10) ask for.
+//! The names are those that the libraries of ONNX Runtime 1.31.1 (CUDA 13, TensorRT 10) need.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
 use crate::provider::Provider;
 
-/// A library of a GPU provider, and what brings it.
+/// A library that a GPU provider needs, and the package that contains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Needed {
     pub(crate) file: &'static str,
@@ -42,7 +42,7 @@ const TENSORRT: [Needed; 2] = [
         "TensorRT 10.13 or newer for CUDA 13, which no package index has: see deploy/README.md",
     ),
 ];
-/// Beside `libonnxruntime.so`, which looks for them there and nowhere else.
+/// Expected beside `libonnxruntime.so`, which searches there and nowhere else.
 const PROVIDER_SHARED: Needed =
     needed("libonnxruntime_providers_shared.so", "onnxruntime-gpu 1.31.1 (`cargo xtask setup --gpu`)");
 const PROVIDER_CUDA: Needed =
@@ -50,27 +50,27 @@ const PROVIDER_CUDA: Needed =
 const PROVIDER_TENSORRT: Needed =
     needed("libonnxruntime_providers_tensorrt.so", "onnxruntime-gpu 1.31.1 (`cargo xtask setup --gpu`)");
 
-/// Where to look.
+/// Where to search.
 #[derive(Clone, Debug, Default)]
 pub struct GpuPlaces {
-    /// `libonnxruntime.so`, the file.
+    /// Path of `libonnxruntime.so`.
     pub library: PathBuf,
-    /// Folders with CUDA's and TensorRT's libraries, before those that the system knows.
+    /// Folders with CUDA's and TensorRT's libraries, searched before those of the system.
     pub dirs: Vec<PathBuf>,
 }
 
-/// A library that is not to be had.
+/// A missing library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingLibrary {
     /// Its file name.
     pub file: String,
-    /// What brings it, with the version.
+    /// The package that contains it, with the version.
     pub from: String,
     /// Why it could not be loaded.
     pub why: String,
 }
 
-/// Every library that `provider` needs and that is not to be had; none for the providers of the CPU.
+/// Returns every missing library that `provider` needs; none for the providers of the CPU.
 pub fn missing(provider: Provider, places: &GpuPlaces) -> Vec<MissingLibrary> {
     let beside: &[Needed] = match provider {
         Provider::Cpu | Provider::OpenVino => return Vec::new(),
@@ -84,7 +84,7 @@ pub fn missing(provider: Provider, places: &GpuPlaces) -> Vec<MissingLibrary> {
         .map(|needed| MissingLibrary {
             file: needed.file.to_owned(),
             from: needed.from.to_owned(),
-            why: format!("it must stand beside {}", places.library.display()),
+            why: format!("it must be beside {}", places.library.display()),
         })
         .collect();
     let tensorrt = matches!(provider, Provider::TensorRt { .. });
@@ -96,7 +96,7 @@ pub fn missing(provider: Provider, places: &GpuPlaces) -> Vec<MissingLibrary> {
     missing
 }
 
-/// In a sentence for the one who starts the host.
+/// Returns a sentence for the operator.
 pub(crate) fn sentence(missing: &[MissingLibrary]) -> String {
     let parts: Vec<String> =
         missing.iter().map(|one| format!("{} (from {}; {})", one.file, one.from, one.why)).collect();
@@ -107,7 +107,7 @@ fn keep_loaded(file: &str, dirs: &[PathBuf]) -> Result<(), String> {
     let in_dirs = dirs.iter().map(|dir| dir.join(file)).filter(|path| path.is_file());
     let mut why = String::new();
     for path in in_dirs.chain([PathBuf::from(file)]) {
-        // SAFETY: initializers of a library run, which is what the operator asks for by naming a provider that needs it.
+        // SAFETY: initializers of the library run, which the operator requests by naming a provider that needs it.
         match unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) } {
             Ok(library) => {
                 // Its symbols must stay: it is never unloaded.
@@ -115,7 +115,7 @@ fn keep_loaded(file: &str, dirs: &[PathBuf]) -> Result<(), String> {
                 return Ok(());
             }
             Err(error) => {
-                // The loader's own words are the cause.
+                // The loader's message is the cause.
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 why = cause.unwrap_or_else(|| error.to_string());
             }
@@ -137,10 +137,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_with_what_brings_it() {
+    fn missing_libraries_are_named_with_their_packages() {
         let folder = tempfile::tempdir().unwrap();
         let library = folder.path().join("libonnxruntime.so");
-        // Of the right name and no library: found, tried, and reported with the loader's words.
+        // A file of the right name that is not a library: found, tried, and reported with the loader's message.
         std::fs::write(folder.path().join("libnvinfer.so.10"), b"nothing").unwrap();
         let places = GpuPlaces { library, dirs: vec![folder.path().to_owned()] };
         let missing = missing(Provider::TensorRt { device: 0 }, &places);

@@ -1,11 +1,11 @@
-//! The shapes for which a TensorRT engine is built: the lane's own bounds, so that no run ever leaves them (a shape outside
-//! of a profile would build the engine again, in the middle of a request).
+//! The shapes for which a TensorRT engine is built: the lane's own bounds, so that no run is outside the profile (such
+//! a run would rebuild the engine during a request).
 
 use std::fmt;
 
 use crate::catalog::{ModelEntry, Task};
 
-/// Smallest, usual and largest shape of the one input: rows, channels, height, width.
+/// Minimum, optimum and maximum shape of the one input: rows, channels, height, width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Profile {
     pub(crate) min: [u32; 4],
@@ -13,16 +13,16 @@ pub(crate) struct Profile {
     pub(crate) max: [u32; 4],
 }
 
-/// What pages and lines mostly are, in pixels.
+/// Typical side of pages and lines, in pixels.
 const USUAL_SIDE: u32 = 960;
 const USUAL_WIDTH: u32 = 640;
-/// Rows of the usual run of a batch on a GPU.
+/// Rows of a typical batch on a GPU.
 const USUAL_ROWS: u32 = 8;
 
 impl Profile {
-    /// Any run of a lane has one row of the profile or more, and at most its height and width. Rows give way where the largest
-    /// of all would have more pixels than a run may: TensorRT sets memory aside for that shape. A run with more rows than
-    /// the profile goes through it in parts ([`crate::engine::InParts`]).
+    /// Returns the profile of a lane. Any run of the lane has at least one row, and at most the height and width of the
+    /// profile. The rows are reduced where the largest shape would have more pixels than a run may: TensorRT reserves
+    /// memory for that shape. A run with more rows than the profile runs in parts ([`crate::engine::InParts`]).
     pub(crate) fn of(entry: &ModelEntry, run_pixels_max: u64) -> Self {
         let (engine, spec) = (&entry.engine, &entry.preprocess);
         let usual_rows = if entry.task == Task::Detection { 1 } else { USUAL_ROWS };
@@ -44,7 +44,7 @@ impl Profile {
         Self { min: shape(0, 1), opt: shape(1, usual_rows.min(rows)), max: shape(2, rows) }
     }
 
-    /// A shape as the provider's options take it.
+    /// Returns a shape in the syntax of the provider's options.
     pub(crate) fn text(input: &str, shape: [u32; 4]) -> String {
         format!("{input}:{}", Extents(shape))
     }
@@ -61,7 +61,7 @@ impl fmt::Display for Extents {
 
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}, mostly {}", Extents(self.min), Extents(self.max), Extents(self.opt))
+        write!(f, "{} to {}, optimum {}", Extents(self.min), Extents(self.max), Extents(self.opt))
     }
 }
 
@@ -75,12 +75,12 @@ mod tests {
         let check = |entry: &ModelEntry, pixels: u64, expect: &str| {
             assert_eq!(Profile::of(entry, pixels).to_string(), expect, "{pixels}");
         };
-        // A page of 4096 x 4096 alone has more pixels than a run may: one row, and no more.
-        check(&detector(), 6_000_000, "1x3x32x32 to 1x3x4096x4096, mostly 1x3x960x960");
-        check(&detector(), 40_000_000, "1x3x32x32 to 2x3x4096x4096, mostly 1x3x960x960");
-        check(&detector(), u64::MAX, "1x3x32x32 to 4x3x4096x4096, mostly 1x3x960x960");
-        check(&described(), 6_000_000, "1x3x48x32 to 4x3x48x320, mostly 4x3x48x320");
-        check(&described(), 48 * 320 * 3, "1x3x48x32 to 3x3x48x320, mostly 3x3x48x320");
-        check(&described(), 1, "1x3x48x32 to 1x3x48x320, mostly 1x3x48x320");
+        // A page of 4096 x 4096 alone has more pixels than a run may: one row.
+        check(&detector(), 6_000_000, "1x3x32x32 to 1x3x4096x4096, optimum 1x3x960x960");
+        check(&detector(), 40_000_000, "1x3x32x32 to 2x3x4096x4096, optimum 1x3x960x960");
+        check(&detector(), u64::MAX, "1x3x32x32 to 4x3x4096x4096, optimum 1x3x960x960");
+        check(&described(), 6_000_000, "1x3x48x32 to 4x3x48x320, optimum 4x3x48x320");
+        check(&described(), 48 * 320 * 3, "1x3x48x32 to 3x3x48x320, optimum 3x3x48x320");
+        check(&described(), 1, "1x3x48x32 to 1x3x48x320, optimum 1x3x48x320");
     }
 }

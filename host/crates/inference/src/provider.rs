@@ -1,21 +1,23 @@
-//! Who computes, and how exactly: a provider with a precision is a rung of the ladder ([`crate::preference`]).
+//! Providers and precisions; the two together are an engine variant of the provider preference list
+//! ([`crate::provider_preference`]).
 //!
-//! A provider that was asked for and cannot load is a start-up error. Nothing falls back unless the ladder lists it.
+//! A provider that the configuration names and that cannot load is a start-up error. No other provider serves unless
+//! the list names it.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Who computes.
+/// An execution provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Provider {
     /// NVIDIA TensorRT on a device.
     TensorRt {
-        /// Which one, from 0.
+        /// Number of the device, from 0.
         device: u32,
     },
     /// NVIDIA CUDA on a device.
     Cuda {
-        /// Which one, from 0.
+        /// Number of the device, from 0.
         device: u32,
     },
     /// OpenVINO on the cores of this machine.
@@ -25,7 +27,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// Its name in configuration, logs and metrics.
+    /// Returns the name in configuration, logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Provider::TensorRt { .. } => "tensorrt",
@@ -35,12 +37,12 @@ impl Provider {
         }
     }
 
-    /// Whether its runs keep the machine's cores busy.
+    /// Returns whether its runs use the machine's cores.
     pub(crate) fn uses_cores(self) -> bool {
         matches!(self, Provider::Cpu | Provider::OpenVino)
     }
 
-    /// Whether it compiles something for each shape of input, and keeps it.
+    /// Returns whether it compiles and keeps something for each shape of input.
     pub(crate) fn keeps_shapes(self) -> bool {
         self == Provider::OpenVino
     }
@@ -57,20 +59,20 @@ impl fmt::Display for Provider {
     }
 }
 
-/// How exactly the operators compute where they can; inputs and outputs are always f32.
+/// Numeric precision of the operators where they support it; inputs and outputs are always f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32-bit floating point: the reference.
     F32,
-    /// 16 bits with the range of 32.
+    /// 16 bits with the range of 32 bits.
     Bf16,
     /// 16 bits: half precision.
     F16,
 }
 
 impl Precision {
-    /// Its name in configuration, logs and metrics.
+    /// Returns the name in configuration, logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Precision::F32 => "f32",
@@ -86,17 +88,17 @@ impl fmt::Display for Precision {
     }
 }
 
-/// One step of a ladder: a provider at a precision. Written `openvino/bf16`, `cuda:1/f32`.
+/// An engine variant: a provider at a precision. Written `openvino/bf16`, `cuda:1/f32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EngineVariant {
-    /// Who computes.
+    /// The execution provider.
     pub provider: Provider,
-    /// How exactly.
+    /// The precision.
     pub precision: Precision,
 }
 
 impl EngineVariant {
-    /// What every other one is compared with, and what needs no build: ONNX Runtime's kernels in f32.
+    /// The variant that every other one is compared with, and that needs no build: ONNX Runtime's kernels in f32.
     pub const REFERENCE: Self = Self { provider: Provider::Cpu, precision: Precision::F32 };
 }
 
@@ -128,7 +130,7 @@ impl<'de> serde::Deserialize<'de> for EngineVariant {
 )]
 pub struct UnknownProvider(String);
 
-/// A rung with both parts.
+/// Parses a variant with both parts.
 impl FromStr for EngineVariant {
     type Err = UnknownProvider;
 
@@ -140,12 +142,12 @@ impl FromStr for EngineVariant {
     }
 }
 
-/// A provider as written in the configuration: the precision may be left out.
+/// A provider as written in the configuration, where the precision is optional.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Named {
-    /// Who computes.
+    /// The execution provider.
     pub provider: Provider,
-    /// How exactly; `None`: as the provider does best.
+    /// The precision; `None`: the best one of the provider.
     pub precision: Option<Precision>,
 }
 
@@ -199,6 +201,6 @@ mod tests {
         {
             assert!(wrong.parse::<Named>().unwrap_err().to_string().contains(wrong));
         }
-        assert!("cpu".parse::<EngineVariant>().is_err(), "a rung names its precision");
+        assert!("cpu".parse::<EngineVariant>().is_err(), "an engine variant names its precision");
     }
 }

@@ -1,6 +1,7 @@
-//! The ladder: which rungs may serve a model, in which order, and why.
+//! The provider preference list: the engine variants that may serve a model, in order, with the reasons.
 //!
-//! Pure but for what it is told of the machine. What the configuration names must be there; `auto` takes what is.
+//! Pure: the caller describes the machine. Providers that the configuration names must be available; `auto` selects the
+//! available ones.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,12 +9,12 @@ use std::str::FromStr;
 use crate::machine::Machine;
 use crate::provider::{EngineVariant, Named, Precision, Provider, UnknownProvider};
 
-/// A word of the configuration's list.
+/// An element of the configured list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PreferredProvider {
-    /// The fastest that this machine has, then the next.
+    /// The fastest variant of this machine, then the next one.
     Auto,
-    /// This one; it must be there.
+    /// A named provider, which must be available.
     Named(Named),
 }
 
@@ -25,12 +26,12 @@ impl FromStr for PreferredProvider {
     }
 }
 
-/// Rungs in the order in which they are wanted.
+/// Engine variants, most wanted first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderPreference {
-    /// At least one; no rung twice.
+    /// At least one; no variant twice.
     pub variants: Vec<EngineVariant>,
-    /// Why it is this ladder: a sentence for each decision of `auto`.
+    /// The reasons for this list: a sentence for each decision of `auto`.
     pub reasons: Vec<String>,
 }
 
@@ -43,34 +44,34 @@ impl fmt::Display for ProviderPreference {
     }
 }
 
-/// What of a machine and its libraries the choice depends on.
+/// The properties of the machine and its libraries that the choice depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct Availability<'a> {
     pub(crate) machine: &'a Machine,
-    /// Why OpenVINO is not to be had; `None`: it is.
+    /// The reason why OpenVINO is missing; `None`: it is available.
     pub(crate) openvino_missing: Option<String>,
 }
 
-/// Why a ladder cannot be.
+/// Why a provider preference list is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PreferenceError {
-    /// No word at all.
+    /// The list is empty.
     #[error("no provider is named")]
     Empty,
-    /// A precision that the processor does not compute.
+    /// The processor does not compute the precision.
     #[error(
         "{variant}: {machine} has neither avx512_bf16 nor AMX, without which bf16 is slower and less exact than f32; ask for openvino/f32 or cpu"
     )]
     NoBf16 {
-        /// What was asked for.
+        /// The requested variant.
         variant: EngineVariant,
-        /// Where.
+        /// Name of the processor.
         machine: String,
     },
 }
 
 impl ProviderPreference {
-    /// The rungs of `hints` under these circumstances.
+    /// Returns the variants for `hints` under these circumstances.
     pub(crate) fn resolve(
         hints: &[PreferredProvider],
         here: &Availability<'_>,
@@ -112,7 +113,7 @@ impl ProviderPreference {
             (Provider::OpenVino, None) => {
                 self.push(provider, if bf16 { Precision::Bf16 } else { Precision::F32 });
             }
-            // Half precision is tried first; what it ruins is refused, and full precision is next.
+            // Half precision is tried first; where acceptance refuses it, full precision is next.
             (Provider::TensorRt { .. }, None) => {
                 self.push(provider, Precision::F16);
                 self.push(provider, Precision::F32);
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_takes_the_fastest_that_is_there() {
+    fn auto_selects_the_fastest_available_variant() {
         let check = |bf16, openvino, expect: &str| {
             assert_eq!(resolve(&["auto"], bf16, openvino).unwrap(), expect);
         };

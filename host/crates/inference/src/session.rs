@@ -1,6 +1,6 @@
-//! ONNX Runtime sessions: how they are built, what they say of themselves, how they run.
+//! ONNX Runtime sessions: how they are built, their ports, their runs.
 //!
-//! Built by the forge, run by the owner threads of lanes.
+//! Built by the engine builder, run by the owner threads of lanes.
 
 use std::path::{Path, PathBuf};
 
@@ -16,14 +16,15 @@ use crate::engine::Engine;
 use crate::profile::Profile;
 use crate::provider::{EngineVariant, Precision, Provider};
 
-/// Effort of TensorRT's builder, its own default: less gives poor engines, more takes many times as long.
+/// Optimization level of TensorRT's builder, its own default: a lower one gives slow engines, a higher one takes many
+/// times as long.
 pub(crate) const TRT_LEVEL: u8 = 3;
 
-/// What a session is built from.
+/// The source of a session.
 pub(crate) enum Graph<'a> {
     /// A serialized model.
     Model(&'a [u8]),
-    /// A file that [`Recipe::dump`] wrote for ONNX Runtime's own kernels: nothing is left to optimize.
+    /// A file that [`Recipe::dump`] wrote for ONNX Runtime's own kernels, already optimized.
     Optimized(&'a Path),
     /// A file that [`Recipe::dump`] wrote for TensorRT.
     File(&'a Path),
@@ -33,22 +34,22 @@ pub(crate) enum Graph<'a> {
 pub(crate) struct Recipe<'a> {
     pub(crate) environment: &'a Environment,
     pub(crate) variant: EngineVariant,
-    /// Threads of one session's own pool, the caller's included; 1: no pool.
+    /// Threads of the pool of one session, including the caller; 1: no pool.
     pub(crate) threads: usize,
-    /// Whether runs take memory from the arena of the process or from one of the session's own.
+    /// Whether runs use the arena of the process. Otherwise each session has its own.
     pub(crate) shared_arena: bool,
-    /// Most device memory of one session's arena; 0: no limit.
+    /// Most device memory of the arena of one session; 0: no limit.
     pub(crate) gpu_memory_bytes_max: u64,
     /// Shapes to build a TensorRT engine for, and the name of the input that has them.
     pub(crate) tensorrt: Option<(Profile, String)>,
-    /// Where the built graph is written.
+    /// Path to which the built graph is written.
     pub(crate) dump: Option<PathBuf>,
-    /// Folder of what TensorRT has timed.
+    /// Folder of TensorRT's timing cache.
     pub(crate) timing: Option<PathBuf>,
 }
 
 impl Recipe<'_> {
-    /// A session. The bytes of a serialized model are free again when it returns.
+    /// Builds a session. The bytes of a serialized model may be freed when it returns.
     pub(crate) fn build(&self, graph: &Graph<'_>) -> Result<Session, String> {
         let level = match graph {
             Graph::Optimized(_) => GraphOptimizationLevel::Disable,
@@ -61,7 +62,7 @@ impl Recipe<'_> {
         session.map_err(|e| e.to_string())
     }
 
-    /// The options, and why. Figures: see [`crate::config`].
+    /// Returns the session options. Figures: see [`crate::config`].
     fn builder(&self, level: GraphOptimizationLevel) -> ort::Result<SessionBuilder> {
         let forget = |e: ort::Error<SessionBuilder>| ort::Error::new(e.to_string());
         let mut builder = Session::builder(self.environment)?
@@ -69,10 +70,10 @@ impl Recipe<'_> {
             .map_err(forget)?
             .with_intra_threads(self.threads)
             .map_err(forget)?
-            // A thread that spins between operators burns a core that another lane could use.
+            // A thread that spins between operators occupies a core that another lane could use.
             .with_intra_op_spinning(false)
             .map_err(forget)?
-            // A pattern is planned and kept for every shape seen; line widths and page sizes vary without end.
+            // A pattern is planned and kept for every shape; line widths and page sizes vary without bound.
             .with_memory_pattern(false)
             .map_err(forget)?
             .with_execution_providers([self.dispatch()?])
@@ -87,7 +88,7 @@ impl Recipe<'_> {
         Ok(builder)
     }
 
-    /// The provider with its options; failing to load is an error there.
+    /// Returns the provider with its options, set so that a failure to load it is an error.
     fn dispatch(&self) -> ort::Result<ExecutionProviderDispatch> {
         let id = |device: u32| i32::try_from(device).unwrap_or(i32::MAX);
         let dispatch = match self.variant.provider {
@@ -100,13 +101,15 @@ impl Recipe<'_> {
                 }
             }
             Provider::TensorRt { device } => self.tensorrt(id(device)),
-            Provider::OpenVino => return Err(ort::Error::new("OpenVINO makes its engines itself")),
+            Provider::OpenVino => {
+                return Err(ort::Error::new("OpenVINO engines are not made by ONNX Runtime"));
+            }
         };
         Ok(dispatch.error_on_failure())
     }
 
-    /// Engines are made by a build, with explicit profiles and into one file, and never by a request: the names that the
-    /// provider gives to files of its own cache ignore the weights, so that cache is off.
+    /// Returns the TensorRT provider. A build makes its engines, with explicit profiles and into one file, and never a
+    /// request: the file names of the provider's own cache ignore the weights, so that cache is off.
     fn tensorrt(&self, device: i32) -> ExecutionProviderDispatch {
         let precision = self.variant.precision;
         let mut tensorrt = ep::TensorRT::default()
@@ -129,7 +132,7 @@ impl Recipe<'_> {
             tensorrt = tensorrt
                 .with_dump_ep_context_model(true)
                 .with_ep_context_file_path(path.display())
-                // Within the file: a path beside it would be resolved against another folder after the rename.
+                // Embedded in the file: a path beside it would be resolved against another folder after the rename.
                 .with_ep_context_embed_mode(1);
         }
         if let Some(folder) = &self.timing {
@@ -139,7 +142,7 @@ impl Recipe<'_> {
     }
 }
 
-/// Inputs and outputs of a session. An element type that Lector has no tensor for is an error.
+/// Returns the inputs and outputs of a session. An element type without a Lector tensor is an error.
 pub(crate) fn ports(session: &Session) -> Result<(Vec<PortInfo>, Vec<PortInfo>), String> {
     let ports = |outlets: &[Outlet]| outlets.iter().map(port).collect::<Result<Vec<_>, _>>();
     Ok((ports(session.inputs())?, ports(session.outputs())?))
@@ -148,7 +151,7 @@ pub(crate) fn ports(session: &Session) -> Result<(Vec<PortInfo>, Vec<PortInfo>),
 fn port(outlet: &Outlet) -> Result<PortInfo, String> {
     let name = outlet.name().to_owned();
     let (Some(ty), Some(shape)) = (outlet.dtype().tensor_type(), outlet.dtype().tensor_shape()) else {
-        return Err(format!("`{name}` is no tensor"));
+        return Err(format!("`{name}` is not a tensor"));
     };
     let dtype = match ty {
         TensorElementType::Bool => Dtype::Bool,
@@ -187,7 +190,7 @@ fn run(session: &mut Session, inputs: &[(String, Tensor)], outputs: &[String]) -
         .iter()
         .map(|(name, tensor)| Ok((name.as_str(), borrowed(tensor)?)))
         .collect::<ort::Result<Vec<(&str, SessionInputValue<'_>)>>>()?;
-    // Only what was asked for is computed and given: without it every run would copy out the logits.
+    // Only the requested outputs are computed and copied: otherwise every run would copy out the logits.
     let selected = outputs.iter().fold(OutputSelector::no_default(), |s, name| s.with(name));
     let options = RunOptions::new()?.with_outputs(selected);
     let values = session.run_with_options(inputs, &options)?;
@@ -198,15 +201,15 @@ fn run(session: &mut Session, inputs: &[(String, Tensor)], outputs: &[String]) -
         .collect()
 }
 
-/// The tensor as ONNX Runtime sees it, without a copy.
+/// Returns a view of the tensor for ONNX Runtime, without a copy.
 fn borrowed(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
     let shape = tensor.shape();
-    /// One arm for each element type whose vector ONNX Runtime takes as it is.
+    /// One arm for each element type whose vector ONNX Runtime accepts unchanged.
     macro_rules! views {
         ($($kind:ident)*) => {
             match tensor.data() {
                 $(TensorData::$kind(data) => TensorRef::from_array_view((shape, data.as_slice()))?.into(),)*
-                // Its view wants `bool`s, which are made here: masks are small.
+                // The view needs `bool`s, which are made here: masks are small.
                 TensorData::Bool(data) => {
                     let data: Vec<bool> = data.iter().map(|byte| *byte != 0).collect();
                     ort::value::Tensor::from_array((shape, data))?.into()
@@ -217,7 +220,7 @@ fn borrowed(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
     Ok(views!(U8 S8 U16 S16 U32 S32 U64 S64 F16 Bf16 F32 F64))
 }
 
-/// A copy of an output in host memory; its buffer goes back to the arena.
+/// Copies an output into host memory; its buffer returns to the arena.
 fn owned(value: &DynValue) -> ort::Result<Tensor> {
     /// One arm for each element type: ONNX Runtime's, the host's, and the element in Rust.
     macro_rules! copies {

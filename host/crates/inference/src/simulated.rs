@@ -1,8 +1,7 @@
-//! A real lane in front of an accelerator that is not there: its runs take as long as one is told, and nothing else of
-//! it is real.
+//! A real lane in front of a simulated accelerator, whose runs take a configured time.
 //!
-//! For measuring what the lane itself does (merging, fair shares, tenants' programs) where no accelerator is. Its
-//! figures stand in for no GPU's. Called by the benches and by tests.
+//! For measurements of the lane itself (merging, fair shares, batching policies) where no accelerator is available. The
+//! figures are not those of a GPU. Called by the benches and by tests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,30 +20,31 @@ use crate::lane::{Lane, LaneParts};
 use crate::meter::LaneStatus;
 use crate::provider::EngineVariant;
 
-/// Columns of input and output as a bench gives them that wants one bucket.
+/// Columns of input and output for a bench that wants one bucket.
 pub const COLUMNS: usize = 4;
 
-/// What a run costs.
+/// The costs of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Accelerator {
-    /// Of every run.
+    /// Cost of every run.
     pub launch: Duration,
-    /// Of every row in it.
+    /// Cost of every row.
     pub per_row: Duration,
-    /// Most rows of one run; 1: nothing is merged.
+    /// Most rows of one run; 1: no merging.
     pub rows_max: u32,
     /// Most waiting items.
     pub queue_items_max: usize,
 }
 
-/// One lane with one model of one input `x` and one output `y`, both f32[-1, -1]: `y` is twice `x`, and every width is a bucket.
+/// One lane of a model with one input `x` and one output `y`, both f32[-1, -1]: `y` is twice `x`, and every width is a
+/// bucket.
 pub struct Simulated {
     name: ModelName,
     lane: Lane,
 }
 
 impl Simulated {
-    /// Starts the lane of a model of that name.
+    /// Starts the lane of a model named `name`.
     pub fn start(name: &str, accelerator: Accelerator) -> Result<Arc<Self>, InferenceError> {
         let name = ModelName::from(name);
         let port = |port: &str| PortInfo { name: port.to_owned(), dtype: Dtype::F32, shape: vec![-1, -1] };
@@ -69,7 +69,7 @@ impl Simulated {
         Ok(Arc::new(Self { name, lane }))
     }
 
-    /// Figures of the lane.
+    /// Returns the metrics of the lane.
     pub fn status(&self) -> LaneStatus {
         self.lane.status()
     }
@@ -101,7 +101,7 @@ impl Engines for Simulated {
     fn infer(&self, item: WorkItem) -> BoxFuture<'static, Result<WorkDone, Fault>> {
         let offered = self.lane.offer(item);
         let lost = |cause| {
-            Fault::new(Kind::Bug, "engine_lost", "the simulated device lost the run")
+            Fault::new(Kind::Bug, "engine_lost", "the simulated device did not answer the run")
                 .blaming(Blame::Host)
                 .with_detail(cause)
         };
@@ -117,7 +117,7 @@ impl Engine for Device {
         let doubled = x.as_f32().ok_or("no numbers")?.iter().map(|value| value * 2.0).collect();
         let y = Tensor::new(x.shape(), TensorData::F32(doubled)).ok_or("no tensor")?;
         let rows = u32::try_from(x.rows()).unwrap_or(u32::MAX);
-        // A device computes elsewhere: the thread that owns it waits.
+        // The work of a device takes no CPU: the owner thread waits.
         std::thread::sleep(self.0.launch + self.0.per_row * rows);
         Ok(outputs.iter().map(|_| y.clone()).collect())
     }

@@ -1,10 +1,10 @@
-//! Results do not depend on the company: a line reads the same alone and in a run beside strangers, on every provider of
-//! this machine, with the real weights. A provider that the processor cannot compute on is skipped, which the test says,
-//! and the others are tested. Where something is not there (before `cargo xtask setup`) a test says so and passes; under
-//! `LECTOR_REQUIRE_MODELS=1` it fails.
+//! Results do not depend on co-batched items: a line reads the same alone and in a run beside other tenants' items, on
+//! every provider of this machine, with the real weights. A provider that the processor cannot compute on is skipped
+//! with a message, and the others are tested. Where files are missing (before `cargo xtask setup`) a test prints that
+//! and passes; under `LECTOR_REQUIRE_MODELS=1` it fails.
 //!
-//! The tolerances: in f32 the sums of a run of many rows are added up in another order than those of a run of one; in
-//! bf16 the intermediate results are rounded to 8 bits as well. What is read stays the same; probabilities may move by
+//! The tolerances: in f32 a run of many rows adds up its sums in another order than a run of one row; in bf16 the
+//! intermediate results are rounded to 8 bits as well. The text stays the same; probabilities may differ by
 //! [`Case::tolerance`].
 #![allow(
     clippy::unwrap_used,
@@ -30,14 +30,14 @@ use lector_inference::{Inference, InferenceError, PreferenceError};
 
 /// Columns of the bucket that all golden lines fit into.
 const WIDTH: usize = 832;
-/// Probability beyond which a pixel of a detector's map counts as text (the models' own figure).
+/// Probability above which a pixel of a detector's map counts as text (the models' own value).
 const THRESHOLD: f32 = 0.2;
 
 struct Case {
     variant: &'static str,
-    /// By how much a probability may move.
+    /// Greatest difference of a probability.
     tolerance: f32,
-    /// Which share of a map's pixels may change sides of the threshold.
+    /// Greatest share of a map's pixels that may cross the threshold.
     pixels: f32,
 }
 
@@ -48,7 +48,7 @@ const CASES: [Case; 3] = [
 ];
 
 #[test]
-fn lines_read_alike_in_any_batch() {
+fn lines_read_the_same_in_any_batch() {
     for model in ["pp-ocrv6-small-rec", "pp-ocrv6-tiny-rec"] {
         for case in &CASES {
             let Some((inference, runtime)) = open(model, case) else { continue };
@@ -64,7 +64,7 @@ fn lines_read_alike_in_any_batch() {
                 let all = order.iter().map(|&n| run(&inference, model, &lines[n]));
                 for (n, done) in order.iter().zip(runtime.block_on(join_all(all))) {
                     shared += usize::from(done.composition.items > 1);
-                    same(&alone[*n], &read(&done), case, &format!("{model}, line {n} in the lane's company"));
+                    same(&alone[*n], &read(&done), case, &format!("{model}, line {n} in the lane's batch"));
                 }
             }
             // In runs of every size that the lane could have formed, beside lines and beside noise.
@@ -94,7 +94,7 @@ fn lines_read_alike_in_any_batch() {
 }
 
 #[test]
-fn pages_are_detected_alike_in_any_batch() {
+fn pages_are_detected_the_same_in_any_batch() {
     for model in ["pp-ocrv6-small-det", "pp-ocrv6-tiny-det"] {
         for case in &CASES {
             let Some((inference, runtime)) = open(model, case) else { continue };
@@ -111,7 +111,7 @@ fn pages_are_detected_alike_in_any_batch() {
                 let share = sides as f32 / one.len() as f32;
                 assert!(
                     share <= case.pixels,
-                    "{model} on {}: page {page}: {sides} pixels changed sides",
+                    "{model} on {}: page {page}: {sides} pixels crossed the threshold",
                     case.variant
                 );
             }
@@ -119,7 +119,7 @@ fn pages_are_detected_alike_in_any_batch() {
     }
 }
 
-/// What was read of one line: the label and its probability, by step.
+/// A line as read: the label and its probability, by step.
 struct Read {
     ids: Vec<i64>,
     confidence: Vec<f32>,
@@ -151,7 +151,7 @@ fn same(alone: &Read, composition: &Read, case: &Case, what: &str) {
     assert!(drift <= case.tolerance, "{what}: a probability moved by {drift}");
 }
 
-/// Greedy CTC: repetitions and blanks left out.
+/// Decodes greedily: removes repetitions and blanks.
 fn characters(ids: &[i64]) -> Vec<i64> {
     let mut characters = ids.to_vec();
     characters.dedup();
@@ -172,10 +172,10 @@ async fn run(inference: &Inference, model: &str, input: &Tensor) -> WorkDone {
     inference.infer(item).await.unwrap()
 }
 
-/// The model on that provider alone; `None`, said aloud, where something is missing.
+/// Opens the model on that provider alone; `None`, with a message, where something is missing.
 fn open(model: &str, case: &Case) -> Option<(Arc<Inference>, tokio::runtime::Runtime)> {
     let mut config = building::config(&[model], &[case.variant])?;
-    config.cache_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("company-engines");
+    config.cache_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cobatching-engines");
     let inference = match Inference::start(config) {
         Err(InferenceError::ProviderPreference {
             source: reason @ PreferenceError::NoBf16 { .. }, ..
@@ -191,13 +191,13 @@ fn open(model: &str, case: &Case) -> Option<(Arc<Inference>, tokio::runtime::Run
     Some((inference, runtime))
 }
 
-/// A golden line as the recognizers take it, padded with zeros after normalizing.
+/// Returns a golden line as the recognizers take it, padded with zeros after normalizing.
 fn line(number: usize) -> Tensor {
     let picture = picture(&format!("line-{number:02}"));
     planes(&picture, 48, WIDTH, [0.5; 3], [0.5; 3])
 }
 
-/// A golden page as the detectors take it, on a sheet on which all of them have room.
+/// Returns a golden page as the detectors take it, on a sheet that is large enough for all of them.
 fn page(name: &str) -> Tensor {
     planes(&picture(name), 448, 640, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 }
@@ -214,7 +214,7 @@ fn planes(picture: &(usize, Vec<u8>), height: usize, width: usize, mean: [f32; 3
     Tensor::new(&[1, 3, height, width], TensorData::F32(data)).unwrap()
 }
 
-/// Columns and gray samples of a golden picture (netpbm, P5, as `models/golden/make_golden.py` writes it).
+/// Returns columns and gray samples of a golden picture (netpbm, P5, as `models/golden/make_golden.py` writes it).
 fn picture(name: &str) -> (usize, Vec<u8>) {
     let bytes =
         std::fs::read(places::places().models_dir.join("golden").join(format!("{name}.pgm"))).unwrap();
@@ -224,7 +224,7 @@ fn picture(name: &str) -> (usize, Vec<u8>) {
     (words[1].parse().unwrap(), bytes[header + 1..].to_vec())
 }
 
-/// The loudest neighbour that there can be: samples at random from the ends of the scale.
+/// Returns the strongest possible noise: random samples from the ends of the scale.
 fn noise(shape: &[usize]) -> Tensor {
     let mut state = 0x9E37_79B9_u32;
     let mut next = || {

@@ -1,5 +1,5 @@
-//! Engines with the real libraries and weights: built by processes, cached, accepted or refused, swapped. Where something
-//! is not there (before `cargo xtask setup`) a test says so and passes; under `LECTOR_REQUIRE_MODELS=1` it fails.
+//! Engines with the real libraries and weights: built by processes, cached, accepted or refused, swapped. Where files
+//! are missing (before `cargo xtask setup`) a test prints that and passes; under `LECTOR_REQUIRE_MODELS=1` it fails.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -28,9 +28,9 @@ use lector_core::{Engines, ModelName, Tensor, TensorData};
 use lector_inference::build::Task;
 use lector_inference::{BuildOrder, Inference, InferenceConfig, VariantState};
 
-/// What has not come by then never comes, however busy the machine.
+/// A condition that does not hold by then never holds, however busy the machine.
 const HANG: Duration = Duration::from_secs(1200);
-/// Small and quick to build.
+/// A small model, quick to build.
 const LINE: &str = "textline-orientation";
 const DET: &str = "pp-ocrv6-tiny-det";
 const REC: &str = "pp-ocrv6-tiny-rec";
@@ -40,7 +40,7 @@ struct Stage {
     dir: tempfile::TempDir,
 }
 
-/// An empty cache and a ladder; `None`, said aloud, where something is missing.
+/// Returns an empty cache and a provider preference list; `None`, with a message, where something is missing.
 fn stage(preference: &[&str]) -> Option<Stage> {
     let mut config = building::config(&[LINE, DET, REC], preference)?;
     let dir = tempfile::tempdir().unwrap();
@@ -59,11 +59,11 @@ fn serving(inference: &Inference) -> (String, Option<String>) {
     (serving.variant.to_string(), serving.entry)
 }
 
-/// Waits for a condition that must come: builds have a low priority, and take many times as long on a busy machine.
+/// Waits for a condition: builds have a low priority, and take many times as long on a busy machine.
 fn wait_for(what: &str, condition: impl Fn() -> bool) {
     let give_up = Instant::now() + HANG;
     while !condition() {
-        assert!(Instant::now() < give_up, "it never came: {what}");
+        assert!(Instant::now() < give_up, "the condition never held: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -85,12 +85,12 @@ fn run(inference: &Inference, model: &str, shape: &[usize], output: &str) -> Vec
 }
 
 #[test]
-fn the_reference_serves_at_once_and_a_better_engine_comes_in_unnoticed() {
+fn the_reference_serves_at_once_and_a_better_engine_replaces_it_without_failures() {
     let Some(stage) = stage(&["openvino/f32", "cpu"]) else { return };
     let inference = open(&stage.config, REC);
-    assert_eq!(serving(&inference), ("cpu/f32".to_owned(), None), "nothing is waited for");
+    assert_eq!(serving(&inference), ("cpu/f32".to_owned(), None), "the opening does not wait");
     assert!(inference.engines()[0].upgrading);
-    // Runs go on all the while; none fails, and the answers stay the same within rounding.
+    // Runs continue during the build; none fails, and the answers stay the same within rounding.
     let read = || run(&inference, REC, &[1, 3, 48, 320], "confidence");
     let before = read();
     let done = || serving(&inference).0 == "openvino/f32";
@@ -108,7 +108,7 @@ fn the_reference_serves_at_once_and_a_better_engine_comes_in_unnoticed() {
     assert!(built.bytes > 1_000_000 && built.summary.contains("character_agreement"), "{built:?}");
     drop(inference);
 
-    // The next start finds it, and builds nothing.
+    // The next start finds the engine, and builds nothing.
     let inference = open(&stage.config, REC);
     let (variant, entry) = serving(&inference);
     assert_eq!((variant.as_str(), entry), ("openvino/f32", Some(built.entry)));
@@ -118,7 +118,7 @@ fn the_reference_serves_at_once_and_a_better_engine_comes_in_unnoticed() {
         after,
         "the same engine, the same answer"
     );
-    // What is in use is not collected.
+    // An entry in use is not collected.
     let collected = inference.cache().collect(Some(1)).unwrap();
     assert_eq!((collected.removed.len(), collected.in_use), (0, 1));
     drop(inference);
@@ -126,7 +126,7 @@ fn the_reference_serves_at_once_and_a_better_engine_comes_in_unnoticed() {
 }
 
 #[test]
-fn the_cpus_own_engine_goes_through_the_same_door() {
+fn the_optimized_graph_of_the_cpu_is_built_and_loaded_like_any_engine() {
     let Some(stage) = stage(&["cpu"]) else { return };
     let inference = open(&stage.config, LINE);
     let before = run(&inference, LINE, &[2, 3, 48, 192], output(&inference, LINE).as_str());
@@ -144,12 +144,12 @@ fn output(inference: &Inference, model: &str) -> String {
 }
 
 #[test]
-fn without_a_permitted_fallback_the_lane_opens_on_what_is_built_for_it() {
+fn without_a_permitted_reference_the_opening_waits_for_a_build() {
     let Some(stage) = stage(&["openvino/f32"]) else { return };
     let inference = open(&stage.config, LINE);
     assert_eq!(serving(&inference).0, "openvino/f32");
     drop(inference);
-    // And where nothing is built here, it says what to do.
+    // A host without a builder names the command to run.
     let config = InferenceConfig {
         builder_command: vec![],
         cache_dir: stage.dir.path().join("empty"),
@@ -171,14 +171,14 @@ fn a_damaged_entry_is_quarantined_and_built_again() {
     bytes[1000] ^= 0x55;
     std::fs::write(&blob, bytes).unwrap();
     let inference = open(&stage.config, LINE);
-    assert_eq!(serving(&inference).0, "cpu/f32", "the server is not taken down");
-    let aside = inference.cache().quarantined().unwrap();
-    assert!(aside[0].1.contains("engine.blob has other content"), "{aside:?}");
+    assert_eq!(serving(&inference).0, "cpu/f32", "the server keeps serving");
+    let quarantined = inference.cache().quarantined().unwrap();
+    assert!(quarantined[0].1.contains("engine.blob has other content"), "{quarantined:?}");
     wait_for("the new engine", || serving(&inference).0 == "openvino/f32");
 }
 
 #[test]
-fn a_whole_entry_that_does_not_load_is_quarantined_and_built_again_without_a_restart() {
+fn an_unloadable_entry_is_quarantined_and_built_again_without_a_restart() {
     for (preference, variant, file) in
         [(&["openvino/f32", "cpu"][..], "openvino/f32", "engine.blob"), (&["cpu"], "cpu/f32", "engine.onnx")]
     {
@@ -186,7 +186,7 @@ fn a_whole_entry_that_does_not_load_is_quarantined_and_built_again_without_a_res
         let first = Inference::start(stage.config.clone()).unwrap();
         let outcome = first.order(Task::Build, &LINE.into(), variant.parse().unwrap(), |_, _| {}).unwrap();
         drop(first);
-        replace(&stage, &outcome.entry, file, b"what no runtime loads");
+        replace(&stage, &outcome.entry, file, b"not loadable by any runtime");
         let inference = open(&stage.config, LINE);
         assert_eq!(
             serving(&inference),
@@ -197,18 +197,18 @@ fn a_whole_entry_that_does_not_load_is_quarantined_and_built_again_without_a_res
             let (serves, entry) = serving(&inference);
             serves == variant && entry.as_ref() == Some(&outcome.entry)
         });
-        let aside = inference.cache().quarantined().unwrap();
-        assert!(aside[0].1.contains("it could not be loaded"), "{aside:?}");
+        let quarantined = inference.cache().quarantined().unwrap();
+        assert!(quarantined[0].1.contains("it could not be loaded"), "{quarantined:?}");
     }
 }
 
-/// A builder in its place: a shell that does this.
+/// Returns a builder command that runs this shell script.
 fn shell(script: String) -> Vec<std::ffi::OsString> {
     ["/bin/sh".to_owned(), "-c".to_owned(), script].map(Into::into).into()
 }
 
 #[test]
-fn an_opening_that_waits_for_a_build_holds_up_nobody_and_ends_with_the_plane() {
+fn an_opening_that_waits_for_a_build_blocks_no_other_and_ends_with_the_plane() {
     let Some(mut stage) = stage(&["cpu"]) else { return };
     stage.config.model_providers = [(LINE.into(), vec!["openvino/f32".parse().unwrap()])].into();
     let begun = stage.dir.path().join("begun");
@@ -219,7 +219,7 @@ fn an_opening_that_waits_for_a_build_holds_up_nobody_and_ends_with_the_plane() {
         move || inference.open(&[LINE.into()])
     });
     wait_for("the build", || begun.exists());
-    // Others open, run and close; a request for what is not open is answered at once and builds nothing.
+    // Other lanes open, run and close; a request for a model that is not open is answered at once and builds nothing.
     inference.open(&[DET.into(), REC.into()]).unwrap();
     run(&inference, REC, &[1, 3, 48, 320], "confidence");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -237,10 +237,10 @@ fn an_opening_that_waits_for_a_build_holds_up_nobody_and_ends_with_the_plane() {
     assert!(!waiting.is_finished());
     inference.shutdown();
     let error = waiting.join().unwrap().unwrap_err().to_string();
-    assert!(error.contains("the host stops"), "{error}");
+    assert!(error.contains("the server is shutting down"), "{error}");
 }
 
-/// A catalog with one model of the real one, its description and weights changed.
+/// Writes a catalog with one model of the real one, its description and weights changed.
 fn catalog(stage: &Stage, model: &str, change: impl Fn(String) -> String, weights: Vec<u8>) -> PathBuf {
     let own = stage.dir.path().join("models");
     let real = &stage.config.models_dir;
@@ -261,17 +261,17 @@ fn catalog(stage: &Stage, model: &str, change: impl Fn(String) -> String, weight
     own
 }
 
-/// Every `nth` weight of the large tensors times `factor`.
+/// Multiplies every `nth` weight of the large tensors by `factor`.
 fn perturbed(model: Vec<u8>, nth: usize, factor: f32) -> Vec<u8> {
     weights::changed(model, nth, |weight| weight * factor)
 }
 
-/// Puts the file of a wrong engine under the key of a right one: only acceptance can tell.
+/// Puts the file of a wrong engine under the key of a right one: only acceptance can detect it.
 fn plant(stage: &Stage, right: &str, wrong: &Path) {
     replace(stage, right, "engine.blob", &std::fs::read(wrong.join("engine.blob")).unwrap());
 }
 
-/// Other content for a file of an entry, with a digest that fits.
+/// Replaces a file of an entry, with a digest that fits.
 fn replace(stage: &Stage, entry: &str, file: &str, content: &[u8]) {
     let dir = stage.config.cache_dir.join(entry);
     let path = dir.join("manifest.json");
@@ -312,17 +312,17 @@ fn an_engine_that_is_wrong_is_refused_and_the_next_variant_serves() {
 }
 
 #[test]
-fn a_half_right_engine_stands_or_falls_with_the_threshold() {
+fn a_partly_wrong_engine_is_accepted_or_refused_by_the_threshold() {
     let Some(stage) = stage(&["openvino/f32", "cpu"]) else { return };
     let variant = || "openvino/f32".parse().unwrap();
-    // The wrong engine: a few weights a little off.
+    // The wrong engine: a few weights slightly changed.
     let weights = std::fs::read(stage.config.models_dir.join(DET).join("model.onnx")).unwrap();
     let models_dir = catalog(&stage, DET, |text| text, perturbed(weights.clone(), 5, 1.35));
     let cache_dir = stage.dir.path().join("half");
     let config = InferenceConfig { models_dir, cache_dir: cache_dir.clone(), ..stage.config.clone() };
     let wrong = Inference::start(config).unwrap();
     let built = wrong.order(Task::Build, &DET.into(), variant(), |_, _| {}).unwrap();
-    // Judged with the threshold at, just below and just above what was measured.
+    // Acceptance with the threshold at, just below and just above the measured value.
     let judge = |least: f64| {
         let loose = |text: String| {
             text.replace("mask_agreement_min = 0.93", &format!("mask_agreement_min = {least}"))
@@ -341,7 +341,7 @@ fn a_half_right_engine_stands_or_falls_with_the_threshold() {
     let manifest = std::fs::read(stage.config.cache_dir.join(&measured.entry).join("manifest.json")).unwrap();
     let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
     let value = manifest["verdict"]["measures"][0]["value"].as_f64().unwrap();
-    assert!((0.05..0.93).contains(&value), "half right: {value}");
+    assert!((0.05..0.93).contains(&value), "partly wrong: {value}");
     assert!(judge(value).accepted);
     let refused = judge(value + 1e-9);
     assert!(!refused.accepted && refused.summary.contains("mask_agreement"), "{refused:?}");
@@ -361,7 +361,7 @@ fn spawn_builder(order: &BuildOrder) -> Child {
     child
 }
 
-/// What it said to its end. Its standard input stays open meanwhile: a builder ends when whoever ordered it is gone.
+/// Returns the builder's output. Its standard input stays open until its end: a builder ends when its parent is gone.
 fn finished(mut builder: Child) -> Output {
     let orders = builder.stdin.take();
     let output = builder.wait_with_output().unwrap();
@@ -376,7 +376,7 @@ fn order(stage: &Stage, model: &str, task: Task) -> BuildOrder {
 }
 
 #[test]
-fn a_build_that_is_killed_leaves_nothing_or_all() {
+fn a_killed_build_leaves_no_entry_or_a_whole_one() {
     let Some(stage) = stage(&["openvino/f32", "cpu"]) else { return };
     let started = Instant::now();
     assert!(finished(spawn_builder(&order(&stage, LINE, Task::Build))).status.success());
@@ -386,7 +386,7 @@ fn a_build_that_is_killed_leaves_nothing_or_all() {
         let entries = plane.cache().entries().unwrap();
         entries.iter().all(|(dir, manifest)| manifest.check_files(dir).is_ok())
     };
-    // At instants all over the build's time, the last of them about where it publishes.
+    // At moments spread over the build, the last of them near the publication.
     for instant in 1..=8 {
         let mut child = spawn_builder(&order(&stage, LINE, Task::Rebuild));
         std::thread::sleep(whole * instant / 8);
@@ -394,7 +394,7 @@ fn a_build_that_is_killed_leaves_nothing_or_all() {
         child.wait().unwrap();
         assert!(is_whole(), "after {instant} eighths");
     }
-    // Nothing of the dead is in the way, and nothing of them stays.
+    // No leftover of the dead builds blocks the next one, and none stays.
     let name = LINE.into();
     let outcome = plane.order(Task::Rebuild, &name, "openvino/f32".parse().unwrap(), |_, _| {}).unwrap();
     assert!(outcome.accepted);
@@ -404,7 +404,7 @@ fn a_build_that_is_killed_leaves_nothing_or_all() {
 }
 
 #[test]
-fn two_processes_that_build_the_same_end_with_one_engine() {
+fn two_processes_that_build_the_same_key_make_one_engine() {
     let Some(stage) = stage(&["openvino/f32", "cpu"]) else { return };
     let builders = [(), ()].map(|()| spawn_builder(&order(&stage, LINE, Task::Build)));
     let said: Vec<String> =
@@ -416,11 +416,11 @@ fn two_processes_that_build_the_same_end_with_one_engine() {
 }
 
 #[test]
-fn a_builder_whose_orderer_goes_ends() {
+fn a_builder_ends_when_its_parent_is_gone() {
     let Some(stage) = stage(&["openvino/f32", "cpu"]) else { return };
     let mut child = spawn_builder(&order(&stage, REC, Task::Build));
     drop(child.stdin.take());
-    // Long before a whole build could have ended it says nothing more, and nothing is published.
+    // Long before a whole build could have ended it writes no more messages, and nothing is published.
     let output = child.wait_with_output().unwrap();
     assert!(!String::from_utf8(output.stdout).unwrap().contains("\"say\":\"done\""));
 }

@@ -1,5 +1,5 @@
-//! The inference plane on the real library and the real weights. Where they are not there (before
-//! `cargo xtask setup`) a test says so and passes; under `LECTOR_REQUIRE_MODELS=1` it fails.
+//! The inference plane on the real library and the real weights. Where they are missing (before `cargo xtask setup`) a
+//! test prints that and passes; under `LECTOR_REQUIRE_MODELS=1` it fails.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -28,7 +28,7 @@ const TINY_REC: &str = "pp-ocrv6-tiny-rec";
 const TINY_DET: &str = "pp-ocrv6-tiny-det";
 const LOGITS: &str = "fetch_name_0";
 
-/// A configuration for `models`; `None`, said aloud, where something is missing.
+/// Returns a configuration for `models`; `None`, with a message, where something is missing.
 fn config(models: &[&str]) -> Option<InferenceConfig> {
     let Places { library, openvino_dir, models_dir } = places();
     let catalog = Catalog::read(&models_dir).unwrap_or_default();
@@ -37,7 +37,7 @@ fn config(models: &[&str]) -> Option<InferenceConfig> {
         missing(format_args!("ONNX Runtime or weights of {models:?} are"));
         return None;
     }
-    // The reference alone: nothing is built, nothing is swapped while a test looks.
+    // The reference alone: no build and no swap changes the engine during a test.
     let mut config = InferenceConfig::new(library, models_dir, 2);
     config.openvino_dir = openvino_dir;
     config.cpu_features = cpu_features();
@@ -60,7 +60,7 @@ fn names(models: &[&str]) -> Vec<ModelName> {
     models.iter().map(|&name| name.into()).collect()
 }
 
-/// Stripes that differ by `seed`: a recognizer reads something in them.
+/// Returns stripes that differ by `seed`: a recognizer reads some characters in them.
 fn stripes(shape: &[usize], seed: usize) -> Tensor {
     let width = *shape.last().unwrap();
     let count: usize = shape.iter().product();
@@ -109,7 +109,7 @@ fn the_reduction_equals_argmax_and_max_of_the_raw_logits() {
 }
 
 #[test]
-fn a_model_says_what_it_takes_and_gives() {
+fn a_model_lists_its_inputs_and_outputs() {
     let Some(inference) = start(&[REC, "textline-orientation", "page-orientation", TINY_DET]) else { return };
     let model = |name: &str| inference.model(&name.into()).unwrap();
     let rec = model(REC);
@@ -132,7 +132,7 @@ fn a_model_says_what_it_takes_and_gives() {
 }
 
 #[test]
-fn what_does_not_fit_the_model_is_the_guests_fault() {
+fn inputs_that_do_not_fit_blame_the_guest() {
     let Some(inference) = start(&[TINY_DET, TINY_REC]) else { return };
     let check = |model: &str, shape: &[usize], output: &str, code: &str, expect: &str| {
         let fault = run(&inference, item(model, stripes(shape, 0), &[output])).unwrap_err();
@@ -153,7 +153,7 @@ fn what_does_not_fit_the_model_is_the_guests_fault() {
 }
 
 #[test]
-fn the_same_input_gives_the_same_output_in_a_crowd() {
+fn the_same_input_gives_the_same_output_under_load() {
     let Some(inference) = start(&[TINY_REC]) else { return };
     let expected: Vec<Vec<f32>> = (0..4).map(|seed| confidences(&inference, seed)).collect();
     assert!(expected[0] != expected[1], "the inputs differ");
@@ -168,7 +168,7 @@ fn the_same_input_gives_the_same_output_in_a_crowd() {
             });
         }
     });
-    // Rows are counted once each; how many share a run is the lane's decision, and changes no result.
+    // Rows are counted once each; the lane decides the number of rows in a run, which does not change the results.
     let lane = &inference.lanes()[0];
     assert_eq!((lane.rows, lane.in_flight, lane.queue_depth), (52, 0, 0));
     assert!((1..=52).contains(&lane.runs), "{}", lane.runs);
@@ -181,11 +181,11 @@ fn confidences(inference: &Inference, seed: usize) -> Vec<f32> {
 }
 
 #[test]
-fn a_withdrawn_item_is_not_run_and_a_late_one_neither() {
+fn withdrawn_and_late_items_are_not_run() {
     let Some(mut config) = config(&[TINY_REC]) else { return };
     config.queue_items_max = 8;
     let inference = opened(config, &[TINY_REC]);
-    // Two long runs keep both sessions busy while the others are offered.
+    // Two long runs keep both sessions busy while the other items are offered.
     let input = stripes(&[16, 3, 48, 1600], 0);
     let long = || item(TINY_REC, input.clone(), &["ids"]);
     let busy = [inference.infer(long()), inference.infer(long())];
@@ -202,7 +202,7 @@ fn a_withdrawn_item_is_not_run_and_a_late_one_neither() {
 }
 
 #[test]
-fn a_full_lane_refuses_and_a_shutdown_answers_all() {
+fn a_full_lane_rejects_and_a_shutdown_answers_all() {
     let Some(mut config) = config(&[TINY_REC]) else { return };
     config.queue_items_max = 2;
     let inference = opened(config, &[TINY_REC]);
@@ -227,13 +227,13 @@ fn a_full_lane_refuses_and_a_shutdown_answers_all() {
 }
 
 #[test]
-fn what_is_missing_at_the_start_is_named() {
+fn missing_files_at_the_start_are_named() {
     let Some(mut good) = config(&[TINY_DET]) else { return };
     let lost = InferenceConfig { library: "/nonexistent/libonnxruntime.so".into(), ..good.clone() };
     let Err(error) = Inference::start(lost) else { panic!("started without a library") };
     assert!(matches!(error, InferenceError::LibraryMissing { .. }));
     assert!(error.to_string().contains("cargo xtask setup"), "{error}");
-    // A provider that is named and cannot load is an error that names what is missing, and not a silent CPU session.
+    // A named provider that cannot load is an error that names the missing files, and not a silent CPU session.
     let check = |word: &str, expect: &[&str]| {
         let config = InferenceConfig { providers: vec![word.parse().unwrap()], ..good.clone() };
         let Err(error) = Inference::start(config) else { panic!("started on {word}") };
@@ -251,12 +251,14 @@ fn what_is_missing_at_the_start_is_named() {
     assert!(error.to_string().contains("2026.4.1") && error.to_string().contains("/nonexistent"), "{error}");
     let single = [("no-such-model".into(), vec!["cpu".parse().unwrap()])];
     let config = InferenceConfig { model_providers: single.into(), ..good };
-    let Err(error) = Inference::start(config) else { panic!("a ladder for an unknown model") };
+    let Err(error) = Inference::start(config) else {
+        panic!("a provider preference list for an unknown model")
+    };
     assert!(matches!(error, InferenceError::ModelUnknown { .. }), "{error}");
 }
 
 #[test]
-fn a_machine_whose_features_are_hidden_chooses_engines_as_one_without_them() {
+fn hidden_processor_features_count_as_missing() {
     let Some(good) = config(&[TINY_REC]) else { return };
     let on = |provider: &str| {
         let cpu_features = CpuFeatures::parse(&["-avx512", "-amx"]).unwrap();
@@ -271,7 +273,7 @@ fn a_machine_whose_features_are_hidden_chooses_engines_as_one_without_them() {
 }
 
 #[test]
-fn lanes_open_for_those_who_ask_and_close_when_nobody_does() {
+fn lanes_open_on_request_and_close_without_references() {
     let Some(inference) = start(&[]) else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
     let prepare = |models: &[&str]| runtime.block_on(inference.prepare(names(models)));
@@ -291,9 +293,9 @@ fn lanes_open_for_those_who_ask_and_close_when_nobody_does() {
     assert_eq!(open(), [TINY_DET, TINY_REC]);
     inference.probe().unwrap();
     prepare(&[TINY_DET]).unwrap();
-    assert_eq!(inference.lanes()[0].runs, 1, "what is open is left alone");
+    assert_eq!(inference.lanes()[0].runs, 1, "an open lane is not reopened");
 
-    // A run that has begun ends well; then the lane is gone, and may come again.
+    // A started run ends normally; then the lane is closed, and can be opened again.
     let long = inference.infer(item(TINY_REC, stripes(&[16, 3, 48, 1600], 0), &["ids"]));
     wait_for(|| inference.lanes()[1].in_flight == 1);
     assert_eq!(runtime.block_on(inference.retain(names(&[TINY_DET]))), names(&[TINY_REC]));
@@ -310,7 +312,7 @@ fn lanes_open_for_those_who_ask_and_close_when_nobody_does() {
 }
 
 #[test]
-fn weights_that_are_missing_or_altered_open_nothing() {
+fn missing_or_altered_weights_open_no_lane() {
     let Some(good) = config(&[TINY_DET]) else { return };
     let models = tempfile::tempdir().unwrap();
     let folder = models.path().join(TINY_DET);
@@ -327,7 +329,7 @@ fn weights_that_are_missing_or_altered_open_nothing() {
         assert_eq!((fault.code, fault.kind), ("model_unavailable", Kind::Unavailable));
         assert!(fault.message.contains(TINY_DET) && fault.message.contains(expect), "{fault}");
         let place = models.path().to_str().unwrap();
-        assert!(!fault.message.contains(place), "where things lie is for the log: {fault}");
+        assert!(!fault.message.contains(place), "paths belong in the detail: {fault}");
         assert!(fault.detail.unwrap().contains(place));
     };
     check("lacks `model.onnx`");
@@ -335,11 +337,11 @@ fn weights_that_are_missing_or_altered_open_nothing() {
     check("is not the file");
 }
 
-/// Waits for a condition that must come; what has not by then never comes, however busy the machine.
+/// Waits for a condition; one that does not hold by the timeout never holds, however busy the machine.
 fn wait_for(condition: impl Fn() -> bool) {
     let give_up = Instant::now() + Duration::from_secs(600);
     while !condition() {
-        assert!(Instant::now() < give_up, "the condition never came");
+        assert!(Instant::now() < give_up, "the condition never held");
         std::thread::yield_now();
     }
 }

@@ -1,6 +1,6 @@
-//! Inputs that look like print, and the process's own figures. For the examples beside it.
+//! Inputs that look like print, and the measurements of the process. For the examples beside it.
 
-/// Dark strokes on white paper, normalized to -1..1: as sparse as print is, the same at every call.
+/// Returns dark strokes on white paper, normalized to -1..1: as sparse as print, and the same at every call.
 pub fn page_like([rows, channels, height, width]: [usize; 4]) -> Vec<f32> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut data = Vec::with_capacity(rows * channels * height * width);
@@ -23,14 +23,14 @@ pub fn page_like([rows, channels, height, width]: [usize; 4]) -> Vec<f32> {
     data
 }
 
-/// A figure of `/proc/self/status` (`VmRSS`, `VmHWM`) in MiB.
+/// Returns a value of `/proc/self/status` (`VmRSS`, `VmHWM`) in MiB.
 pub fn status_mib(key: &str) -> f64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = text.lines().find(|l| l.starts_with(key)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
-/// CPU time of the process so far, user and system.
+/// Returns the CPU time of the process so far, user and system.
 pub fn cpu_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();

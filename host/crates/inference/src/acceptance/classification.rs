@@ -1,4 +1,4 @@
-//! Classification: is the same label found, and with the same confidence?
+//! Classification: agreement of labels, and difference of their confidence.
 
 use lector_core::Tensor;
 

@@ -1,4 +1,4 @@
-//! Detection: do the masks agree, and the boxes that a reader would take from them?
+//! Detection: agreement of the masks, and of the boxes that post-processing makes of them.
 
 use std::collections::VecDeque;
 
@@ -7,20 +7,20 @@ use lector_core::Tensor;
 use super::{Measure, floats, ratio};
 use crate::catalog::DetectionLimits;
 
-/// Components below this many pixels are noise to every post-processing.
+/// Smaller components are noise to every post-processing.
 const BOX_PIXELS_MIN: usize = 16;
-/// Two boxes are one where they share this part of their union.
+/// Two boxes match from this intersection over union.
 const SAME_BOX: f64 = 0.6;
 
 pub(super) struct Tally {
     limits: DetectionLimits,
-    /// Pixels that both, and that either, call text.
+    /// Pixels of text in both masks, and in at least one.
     both: u64,
     either: u64,
-    /// Boxes of both, and those that found a partner, each side counted.
+    /// Boxes of both masks, and those with a match, both sides counted.
     boxes: u64,
     matched: u64,
-    /// Pixels of text by the reference and by the candidate.
+    /// Pixels of text in the mask of the reference and of the candidate.
     area: (u64, u64),
     broken: u64,
 }
@@ -85,7 +85,7 @@ impl Tally {
             Measure::at_least("box_match", ratio(self.matched, self.boxes), self.limits.box_match_min),
             Measure::at_most("area_drift", drift, self.limits.area_drift_max),
             Measure::at_most("not_finite", self.broken as f64, 0.0),
-            // A batch on which the reference finds nothing proves nothing.
+            // A batch in which the reference finds no box proves nothing.
             Measure::at_least("boxes_compared", self.boxes as f64, 2.0),
         ]
     }
@@ -96,7 +96,7 @@ impl Area {
         (self.right - self.left) * (self.bottom - self.top)
     }
 
-    /// Intersection over union.
+    /// Returns the intersection over union.
     fn overlap(&self, other: &Self) -> f64 {
         let width = self.right.min(other.right).saturating_sub(self.left.max(other.left));
         let height = self.bottom.min(other.bottom).saturating_sub(self.top.max(other.top));
@@ -105,7 +105,7 @@ impl Area {
     }
 }
 
-/// Bounding boxes of the connected components, four neighbours each.
+/// Returns the bounding boxes of the connected components, with 4-connectivity.
 fn boxes(mask: &[bool], width: usize) -> Vec<Area> {
     let mut seen = vec![false; mask.len()];
     let (mut boxes, mut queue) = (Vec::new(), VecDeque::new());

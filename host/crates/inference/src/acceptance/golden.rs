@@ -1,7 +1,7 @@
-//! The golden batch: pictures of a catalog as the tensors that a model takes.
+//! The golden batch: pictures of the catalog as the tensors that a model takes.
 //!
-//! Pictures are netpbm (P5 gray, P6 RGB, one byte a sample), which needs no codec. They are the catalog's own and still
-//! read with bounds.
+//! Pictures are netpbm (P5 gray, P6 RGB, one byte a sample), which needs no codec. They belong to the catalog and are
+//! still read with bounds.
 
 use std::path::Path;
 
@@ -20,40 +20,40 @@ pub struct Picture {
     pub width: usize,
     /// Rows.
     pub height: usize,
-    /// Gray, or red, green and blue.
+    /// 1: gray; 3: red, green and blue.
     pub channels: usize,
     /// `height * width * channels` samples.
     pub samples: Vec<u8>,
 }
 
-/// What is run.
+/// The runs of a golden batch.
 pub(crate) struct Golden {
     /// Each picture alone, then batches.
     pub(crate) runs: Vec<Tensor>,
-    /// How many pictures there are.
+    /// Number of pictures.
     pub(crate) pictures: usize,
 }
 
 impl Picture {
-    /// Reads P5 or P6.
+    /// Parses a P5 or P6 picture.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let channels = match bytes.get(..2) {
             Some(b"P5") => 1,
             Some(b"P6") => 3,
-            _ => return Err("no netpbm picture of kind P5 or P6".to_owned()),
+            _ => return Err("not a netpbm picture of kind P5 or P6".to_owned()),
         };
         let mut rest = bytes.get(2..).unwrap_or_default();
         let mut number = |what: &str| number(&mut rest).ok_or_else(|| format!("no {what} in the header"));
         let (width, height, most) = (number("width")?, number("height")?, number("maximum")?);
         if most != 255 {
-            return Err(format!("its samples go to {most}, must go to 255"));
+            return Err(format!("its greatest sample value is {most}, must be 255"));
         }
         // One white space ends the header.
         let samples = rest.get(1..).unwrap_or_default();
         let expected = width.checked_mul(height).and_then(|pixels| pixels.checked_mul(channels));
         if width == 0 || expected != Some(samples.len()) {
             return Err(format!(
-                "{width} x {height} x {channels} samples are announced, and {} are there",
+                "{width} x {height} x {channels} samples are declared, and the file has {}",
                 samples.len()
             ));
         }
@@ -64,12 +64,12 @@ impl Picture {
         let failed = |what: String| format!("golden picture {}: {what}", path.display());
         let bytes = std::fs::metadata(path).map_err(|e| failed(e.to_string()))?.len();
         if bytes > PICTURE_BYTES_MAX {
-            return Err(failed(format!("{bytes} bytes, at most {PICTURE_BYTES_MAX} are read")));
+            return Err(failed(format!("{bytes} bytes; the limit is {PICTURE_BYTES_MAX}")));
         }
         Self::parse(&std::fs::read(path).map_err(|e| failed(e.to_string()))?).map_err(failed)
     }
 
-    /// Normalized planes, padded on the right with zeros up to `width`.
+    /// Returns normalized planes, padded with zeros on the right up to `width`.
     fn planes(&self, entry: &ModelEntry, width: usize) -> Vec<f32> {
         let spec = &entry.preprocess;
         let (mean, std) = (spec.mean.unwrap_or([0.0; 3]), spec.std.unwrap_or([1.0; 3]));
@@ -93,7 +93,7 @@ impl Picture {
     }
 }
 
-/// A decimal number after white space and comments.
+/// Reads a decimal number after white space and comments.
 fn number(rest: &mut &[u8]) -> Option<usize> {
     loop {
         match rest.first()? {
@@ -118,14 +118,15 @@ impl Golden {
         Self::of(entry, &pictures)
     }
 
-    /// Each picture alone; then those that fit into one another's shape together.
+    /// Stacks the runs: each picture alone, then batches of pictures that fit into one shape.
     pub(crate) fn of(entry: &ModelEntry, pictures: &[Picture]) -> Result<Self, String> {
         let mut runs = Vec::new();
         for picture in pictures {
             runs.push(stack(entry, &[picture], fitted(entry, picture)?)?);
         }
         let most = usize::try_from(entry.engine.max_batch).unwrap_or(1);
-        // Lines may stand beside wider ones, padded; pages and classified pictures only beside their like.
+        // Lines may be padded to the width of others; pages and classified pictures stack only with those of equal
+        // size.
         let mut groups: Vec<Vec<&Picture>> = Vec::new();
         for picture in pictures {
             let fits = |group: &Vec<&Picture>| {
@@ -152,10 +153,11 @@ fn stack(entry: &ModelEntry, pictures: &[&Picture], width: usize) -> Result<Tens
     let height = pictures.first().map_or(0, |picture| picture.height);
     let data = pictures.iter().flat_map(|picture| picture.planes(entry, width)).collect();
     Tensor::new(&[pictures.len(), 3, height, width], TensorData::F32(data))
-        .ok_or_else(|| "golden pictures that do not stack".to_owned())
+        .ok_or_else(|| "golden pictures of one batch have different shapes".to_owned())
 }
 
-/// The width of the tensor for a picture: its own, up to the next step. A picture that does not fit is an error.
+/// Returns the width of the tensor for a picture: its own, rounded up to the next step. A picture that does not fit is
+/// an error.
 fn fitted(entry: &ModelEntry, picture: &Picture) -> Result<usize, String> {
     let Picture { width, height, .. } = *picture;
     let wrong = |what: String| Err(format!("a golden picture of {width} x {height} pixels: {what}"));

@@ -1,11 +1,11 @@
-//! Recognition: are the same characters read, and with the same confidence?
+//! Recognition: agreement of characters, and difference of their confidence.
 
 use lector_core::{Tensor, TensorData};
 
 use super::{Measure, floats, ratio};
 use crate::catalog::RecognitionLimits;
 
-/// The class that CTC puts between characters.
+/// The class between characters in CTC.
 const BLANK: i64 = 0;
 
 pub(super) struct Tally {
@@ -16,7 +16,7 @@ pub(super) struct Tally {
     broken: u64,
 }
 
-/// A line as read: classes and their confidence.
+/// A decoded line: classes and their confidence.
 type Line = Vec<(i64, f32)>;
 
 impl Tally {
@@ -45,13 +45,13 @@ impl Tally {
             Measure::at_least("character_agreement", agreement, self.limits.character_agreement_min),
             Measure::at_most("confidence_drift", drift, self.limits.confidence_drift_max),
             Measure::at_most("not_finite", self.broken as f64, 0.0),
-            // A batch in which the reference reads nothing proves nothing.
+            // A batch in which the reference reads no character proves nothing.
             Measure::at_least("characters_compared", self.characters as f64, 1.0),
         ]
     }
 }
 
-/// The lines of an output: `ids` and `confidence`, or the classes' scores at each step.
+/// Returns the lines of an output: from `ids` and `confidence`, or from the scores of the classes at each step.
 fn lines(outputs: &[Tensor]) -> Result<Vec<Line>, String> {
     let first = outputs.first().ok_or_else(|| "there is no output".to_owned())?;
     let steps: Vec<(i64, f32)> = match first.data() {
@@ -70,7 +70,7 @@ fn best(scores: &[f32]) -> (i64, f32) {
     best.map_or((BLANK, 0.0), |(class, &score)| (i64::try_from(class).unwrap_or(BLANK), score))
 }
 
-/// Best path (Graves et al. 2006): repetitions are one character, blanks none.
+/// Decodes the best path (Graves et al. 2006): repetitions are one character, blanks none.
 fn decoded(steps: &[(i64, f32)]) -> Line {
     let mut before = BLANK;
     let mut line = Line::new();
@@ -87,7 +87,7 @@ fn mean(line: &Line) -> f32 {
     if line.is_empty() { 0.0 } else { line.iter().map(|(_, score)| score).sum::<f32>() / line.len() as f32 }
 }
 
-/// Levenshtein's distance of the characters.
+/// Returns the Levenshtein distance of the characters.
 fn distance(a: &Line, b: &Line) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, (left, _)) in a.iter().enumerate() {

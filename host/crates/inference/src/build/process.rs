@@ -1,8 +1,8 @@
-//! A builder's process: both ends of the pipe.
+//! The builder process: both ends of the pipe.
 //!
-//! The order goes in as one line of JSON and the input stays open: when it closes, whoever ordered has gone, and the
-//! builder ends. Its sayings come out, a line each; anything else it prints is not understood and dropped. What it writes to
-//! standard error is the log, whose end explains a death.
+//! The order is one line of JSON on standard input, which stays open: when it closes, the parent has gone, and the
+//! builder ends. Its messages are lines on standard output; other output is ignored. Standard error is the log, whose
+//! end explains a death.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -16,14 +16,14 @@ use crate::error::chain;
 
 /// Longest line in either direction.
 const LINE_BYTES_MAX: u64 = 1 << 20;
-/// How much of a builder's log is looked at when it died.
+/// Bytes at the end of the log that are reported when a builder dies.
 const LOG_BYTES_MAX: usize = 4 << 10;
-/// Sayings that may wait to be read.
-const SAYINGS_WAITING_MAX: usize = 64;
-/// Niceness: requests come first.
+/// Most messages that wait to be read.
+const MESSAGES_WAITING_MAX: usize = 64;
+/// Niceness: requests have priority.
 const NICE: i32 = 10;
 
-/// The builder that is at work, for whoever must end it.
+/// The running builder, shared so that it can be stopped.
 #[derive(Clone, Default)]
 pub(crate) struct Running(Arc<Mutex<State>>);
 
@@ -34,7 +34,7 @@ struct State {
 }
 
 impl Running {
-    /// Ends the builder, and every one that would follow.
+    /// Ends the builder, and every later one.
     pub(crate) fn stop(&self) {
         let mut state = self.lock();
         state.stopped = true;
@@ -44,19 +44,19 @@ impl Running {
         }
     }
 
-    /// Nothing panics while it is held, so a poisoned lock holds a sound state.
+    /// No code panics while it holds the lock, so the state of a poisoned lock is consistent.
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Has an order carried out by a process of its own, within `timeout`. Blocks.
+/// Carries an order out in a process of its own, within `timeout`. Blocks.
 pub(crate) fn carry_out(
     command: &[OsString],
     order: &BuildOrder,
     timeout: Duration,
     running: &Running,
-    mut hear: impl FnMut(Step, &str),
+    mut on_step: impl FnMut(Step, &str),
 ) -> Result<Outcome, String> {
     let (program, arguments) = command.split_first().ok_or_else(|| "no builder is configured".to_owned())?;
     let mut child = Command::new(program)
@@ -78,22 +78,22 @@ pub(crate) fn carry_out(
         state.child = Some(child);
     }
     let order = serde_json::to_string(order).map_err(|e| format!("the order has no JSON form: {e}"))?;
-    // A builder that has died already says so by its status.
+    // The status of a dead builder reports the cause.
     let _ = input.write_all(format!("{order}\n").as_bytes()).and_then(|()| input.flush());
-    let (sender, sayings) = sync_channel(SAYINGS_WAITING_MAX);
+    let (sender, messages) = sync_channel(MESSAGES_WAITING_MAX);
     let log = std::thread::spawn(move || tail(log));
     let reader = std::thread::spawn(move || {
         for line in lines(output) {
-            let Ok(saying) = serde_json::from_str::<BuilderMessage>(&line) else { continue };
-            if sender.send(saying).is_err() {
+            let Ok(message) = serde_json::from_str::<BuilderMessage>(&line) else { continue };
+            if sender.send(message).is_err() {
                 return;
             }
         }
     });
     let deadline = Instant::now() + timeout;
     let ending = loop {
-        match sayings.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(BuilderMessage::Step { step, detail }) => hear(step, &detail),
+        match messages.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(BuilderMessage::Step { step, detail }) => on_step(step, &detail),
             Ok(BuilderMessage::Done(outcome)) => break Ok(outcome),
             Ok(BuilderMessage::Failed { why }) => break Err(why),
             Err(RecvTimeoutError::Timeout) => {
@@ -102,13 +102,13 @@ pub(crate) fn carry_out(
             Err(RecvTimeoutError::Disconnected) => break Err(String::new()),
         }
     };
-    // Its input closes here, which ends a builder that hangs after its last word; a late one is ended.
+    // Standard input closes here, which ends a builder that hangs after its last message; a late one is killed.
     drop(input);
     let status = end(running, ending.is_err());
-    drop(sayings);
+    drop(messages);
     let log = log.join().unwrap_or_default();
     if reader.join().is_err() {
-        tracing::warn!("the reader of a builder's sayings ended by a panic");
+        tracing::warn!("the thread that reads a builder's messages panicked");
     }
     ending.map_err(|why| if why.is_empty() { died(status, &log) } else { why })
 }
@@ -123,12 +123,12 @@ fn end(running: &Running, kill: bool) -> Option<ExitStatus> {
 }
 
 fn died(status: Option<ExitStatus>, log: &str) -> String {
-    let how = status.map_or_else(|| "it cannot be told how".to_owned(), |status| status.to_string());
+    let how = status.map_or_else(|| "its exit status is unknown".to_owned(), |status| status.to_string());
     let log = log.trim();
     if log.is_empty() {
         format!("the builder ended without an answer ({how})")
     } else {
-        format!("the builder ended without an answer ({how}); its last words: {log}")
+        format!("the builder ended without an answer ({how}); the end of its log: {log}")
     }
 }
 
@@ -137,7 +137,7 @@ fn lines(output: impl Read) -> impl Iterator<Item = String> {
     std::iter::from_fn(move || line(&mut reader).ok().flatten())
 }
 
-/// One line; `None` at the end. A longer one than is allowed is cut, and then no JSON.
+/// Reads one line; `None` at the end. A line beyond the limit is cut, and is then not valid JSON.
 fn line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
     let read = reader.take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes)?;
@@ -155,26 +155,26 @@ fn tail(mut log: impl Read) -> String {
     String::from_utf8_lossy(&kept).into_owned()
 }
 
-/// The body of a builder's process: reads the order, carries it out, says how it goes. Nobody else may write to standard
+/// The body of a builder process: reads the order, carries it out, writes messages. No other code may write to standard
 /// output.
 pub fn builder_main() -> ExitCode {
     let mut input = BufReader::new(io::stdin());
-    let order = line(&mut input).ok().flatten().ok_or_else(|| "no order came in".to_owned());
+    let order = line(&mut input).ok().flatten().ok_or_else(|| "no order was received".to_owned());
     let order = order.and_then(|text| serde_json::from_str::<BuildOrder>(&text).map_err(|e| e.to_string()));
-    // Not being allowed to be nicer costs speed, not correctness.
+    // Without a lower priority the build only competes more with requests.
     if let Err(error) = rustix::process::nice(NICE) {
         tracing::debug!(%error, "the builder runs at the usual priority");
     }
     let watch = std::thread::Builder::new().name("orderer".to_owned()).spawn(move || {
         let mut byte = [0u8];
         while matches!(input.read(&mut byte), Ok(1)) {}
-        // Whoever ordered has gone or has what it wanted. Nothing published is lost, nothing half is published.
+        // The parent has gone or has its result. Published entries stay; no entry is published partly.
         std::process::exit(2);
     });
     let outcome = match (order, watch) {
         (Ok(order), Ok(_)) => Builder::open(order)
             .and_then(|builder| {
-                builder.run(|step, detail| say(&BuilderMessage::Step { step, detail: detail.to_owned() }))
+                builder.run(|step, detail| send(&BuilderMessage::Step { step, detail: detail.to_owned() }))
             })
             .map_err(|error| chain(&error)),
         (Err(why), _) => Err(format!("the order is not understood: {why}")),
@@ -182,19 +182,19 @@ pub fn builder_main() -> ExitCode {
     };
     match outcome {
         Ok(outcome) => {
-            say(&BuilderMessage::Done(outcome));
+            send(&BuilderMessage::Done(outcome));
             ExitCode::SUCCESS
         }
         Err(why) => {
-            say(&BuilderMessage::Failed { why });
+            send(&BuilderMessage::Failed { why });
             ExitCode::FAILURE
         }
     }
 }
 
-fn say(saying: &BuilderMessage) {
-    let text = serde_json::to_string(saying).unwrap_or_default();
+fn send(message: &BuilderMessage) {
+    let text = serde_json::to_string(message).unwrap_or_default();
     let mut output = io::stdout().lock();
-    // Nobody listens any more: the process is about to be ended anyway.
+    // The parent no longer reads: the process is about to end anyway.
     let _ = writeln!(output, "{text}").and_then(|()| output.flush());
 }

@@ -1,10 +1,10 @@
-//! Folders, locks and the disk.
+//! Folders, locks and syncs to the disk.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The folders in `dir` that may be entries, sorted; none where it is not there.
+/// Returns the folders in `dir` that may be entries, sorted; none where `dir` does not exist.
 pub(super) fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -15,7 +15,7 @@ pub(super) fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
     for entry in entries {
         let path = entry?.path();
         let own = path.file_name().is_some_and(|n| {
-            [super::SET_ASIDE, super::TMP, super::LOCKS, super::TIMING].iter().any(|o| n == *o)
+            [super::QUARANTINE, super::TMP, super::LOCKS, super::TIMING].iter().any(|o| n == *o)
         });
         if path.is_dir() && !own {
             folders.push(path);
@@ -25,7 +25,7 @@ pub(super) fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// An exclusive lock on a file of that name; `waits` is called once where somebody else has it.
+/// Takes an exclusive lock on the file; calls `waits` once where another process has the lock.
 pub(super) fn lock(path: &Path, waits: impl FnOnce()) -> io::Result<File> {
     let file = File::options().create(true).truncate(false).write(true).open(path)?;
     match file.try_lock() {
@@ -37,7 +37,7 @@ pub(super) fn lock(path: &Path, waits: impl FnOnce()) -> io::Result<File> {
     Ok(file)
 }
 
-/// Every file of a folder, and the folder, to the disk.
+/// Syncs every file of a folder, and the folder, to the disk.
 pub(super) fn sync(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         File::open(entry?.path())?.sync_all()?;
@@ -45,7 +45,7 @@ pub(super) fn sync(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Bytes of all files of a folder.
+/// Returns the bytes of all files of a folder.
 pub(super) fn size(dir: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(dir)? {

@@ -1,33 +1,33 @@
-//! Collection: least recently used first, never what is in use.
+//! Collection of entries: least recently used first, never those in use.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{EngineCache, MANIFEST, SET_ASIDE, TMP, files};
+use super::{EngineCache, MANIFEST, QUARANTINE, TMP, files};
 
-/// What a collection did.
+/// The result of a collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
     /// Entries removed, by folder name.
     pub removed: Vec<String>,
-    /// Bytes that they had.
+    /// Bytes of the removed entries.
     pub freed_bytes: u64,
-    /// Entries that stay.
+    /// Number of remaining entries.
     pub kept: usize,
-    /// Their bytes.
+    /// Bytes of the remaining entries.
     pub kept_bytes: u64,
-    /// Of those, entries that would have been removed and are in use.
+    /// Remaining entries that are in use and would have been removed.
     pub in_use: usize,
 }
 
 impl EngineCache {
-    /// Removes what was set aside, what dead builds left, and the least recently used entries until the rest fits into
-    /// `bytes_max` (`None`: the cache's own limit; 0: no limit).
+    /// Removes quarantined entries, leftovers of dead builds, and the least recently used entries until the rest fits
+    /// into `bytes_max` (`None`: the cache's own limit; 0: no limit).
     pub fn collect(&self, bytes_max: Option<u64>) -> io::Result<Collected> {
         let mut collected = Collected::default();
-        for dir in files::folders(&self.dir.join(SET_ASIDE))? {
+        for dir in files::folders(&self.dir.join(QUARANTINE))? {
             self.remove(&dir, &mut collected)?;
         }
         for dir in files::folders(&self.dir.join(TMP))? {
@@ -62,9 +62,9 @@ impl EngineCache {
         Ok(collected)
     }
 
-    /// False: somebody uses it.
+    /// Removes an entry. Returns false where it is in use.
     fn remove_unused(&self, dir: &Path, collected: &mut Collected) -> io::Result<bool> {
-        // A folder without a manifest is no entry, and nobody can use it.
+        // A folder without a manifest is not an entry, and no process can use it.
         let held = match File::open(dir.join(MANIFEST)) {
             Ok(file) => match file.try_lock() {
                 Ok(()) => Some(file),
@@ -74,7 +74,7 @@ impl EngineCache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        // Out of sight by one rename, while the lock keeps others from beginning to use it.
+        // Hidden by one rename, while the lock keeps other processes from using it.
         let trash = self.dir.join(TMP);
         fs::create_dir_all(&trash)?;
         let to = trash.join(format!(
@@ -95,7 +95,7 @@ impl EngineCache {
         Ok(())
     }
 
-    /// Whether the build that made a folder below `tmp` holds its key's lock.
+    /// Returns whether the build that made a folder below `tmp` holds its key's lock.
     fn is_being_built(&self, dir: &Path) -> io::Result<bool> {
         let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let Some((key, _)) = name.rsplit_once('.') else { return Ok(false) };

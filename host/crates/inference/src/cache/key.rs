@@ -1,4 +1,4 @@
-//! What an engine depends on. Two engines with one key are the same engine; anything that could make them differ is in it.
+//! The key of an engine: everything that the engine depends on. Two engines with one key are the same engine.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::Sha256;
 use crate::provider::EngineVariant;
 
-/// Grows when this build's files would not be understood by an older or a newer host.
+/// Increases when the files of this version cannot be read by an older or a newer host.
 pub(crate) const LAYOUT: u32 = 1;
 
 /// The key of an engine.
@@ -20,7 +20,7 @@ pub struct EngineKey {
     pub model: String,
     /// Digest of the weights.
     pub model_sha256: String,
-    /// What the host appends to the model.
+    /// Reduction that the host appends to the model.
     pub reduce: String,
     /// Provider and precision.
     #[serde(rename = "rung")]
@@ -33,20 +33,20 @@ pub struct EngineKey {
     pub device: String,
     /// Shapes for which the engine is prepared.
     pub shapes: String,
-    /// What else changes the engine.
+    /// Other options that change the engine.
     pub options: BTreeMap<String, String>,
-    /// Digest of the golden batch and its thresholds: an engine accepted by others was not accepted by these.
+    /// Digest of the golden batch and its thresholds: acceptance by other ones does not count.
     pub acceptance: String,
 }
 
 impl EngineKey {
-    /// Digest of the whole key.
+    /// Returns the digest of the whole key.
     pub fn digest(&self) -> String {
-        // A structure of texts and maps of texts: it always has a JSON form.
+        // A structure of texts and maps of texts always has a JSON form.
         Sha256::of(&serde_json::to_vec(self).unwrap_or_default()).as_str().to_owned()
     }
 
-    /// Name of its folder: readable, and different for different keys.
+    /// Returns the name of the folder: readable, and different for different keys.
     pub fn folder(&self) -> String {
         let digest = self.digest();
         let variant = super::plain(&self.variant.to_string());

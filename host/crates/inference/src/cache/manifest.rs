@@ -1,4 +1,4 @@
-//! The manifest of an entry: its key, its files with their digests, how it was built, what acceptance said.
+//! The manifest of an entry: its key, its files with their digests, its build, its acceptance.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,62 +24,62 @@ pub struct FileEntry {
     pub sha256: String,
 }
 
-/// The manifest.
+/// The manifest of an entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// What the engine depends on.
+    /// The key.
     pub key: EngineKey,
     /// The engine's files by name.
     pub files: BTreeMap<String, FileEntry>,
-    /// Seconds since the epoch.
+    /// Time of the build, in seconds since the epoch.
     pub built_at_s: u64,
-    /// How long the build took, acceptance apart.
+    /// Duration of the build, without acceptance.
     pub build_ms: u64,
-    /// How long acceptance took.
+    /// Duration of acceptance.
     pub acceptance_ms: u64,
-    /// Which version of Lector built it.
+    /// Version of Lector that built it.
     pub lector: String,
-    /// What the build said, its end if it was long.
+    /// Log of the build, or its end.
     pub log: String,
-    /// What acceptance said.
+    /// Result of acceptance.
     pub verdict: Verdict,
 }
 
 impl Manifest {
-    /// Of the folder.
+    /// Reads the manifest of a folder.
     pub fn read(dir: &Path) -> Result<Self, String> {
         let path = dir.join(MANIFEST);
         let failed = |error: io::Error| format!("its manifest cannot be read: {error}");
         if fs::metadata(&path).map_err(failed)?.len() > MANIFEST_BYTES_MAX {
-            return Err(format!("its manifest has more than {MANIFEST_BYTES_MAX} bytes"));
+            return Err(format!("its manifest is longer than {MANIFEST_BYTES_MAX} bytes"));
         }
         let bytes = fs::read(&path).map_err(failed)?;
-        serde_json::from_slice(&bytes).map_err(|error| format!("its manifest is none: {error}"))
+        serde_json::from_slice(&bytes).map_err(|error| format!("its manifest is not valid: {error}"))
     }
 
-    /// Looks at every byte of every file.
+    /// Checks every byte of every file.
     pub fn check_files(&self, dir: &Path) -> Result<(), String> {
         for (name, expected) in &self.files {
             if name.contains(['/', '\\']) || name == ".." {
-                return Err(format!("its manifest names `{name}`, which is no plain file name"));
+                return Err(format!("its manifest names `{name}`, which is not a plain file name"));
             }
             let path = dir.join(name);
             let found =
                 fs::metadata(&path).map_err(|e| format!("its file {name} cannot be read: {e}"))?.len();
             if found != expected.bytes {
-                return Err(format!("its file {name} has {found} bytes, and {} were built", expected.bytes));
+                return Err(format!("its file {name} has {found} bytes, expected {}", expected.bytes));
             }
             let digest =
                 Sha256::of_file(&path).map_err(|e| format!("its file {name} cannot be read: {e}"))?;
             if digest.as_str() != expected.sha256 {
-                return Err(format!("its file {name} has other content than was built"));
+                return Err(format!("its file {name} has other content than the built one"));
             }
         }
         Ok(())
     }
 
-    /// The files that stand in a folder, as a manifest lists them.
+    /// Returns the files of a folder, as a manifest lists them.
     pub(crate) fn list_files(dir: &Path) -> io::Result<BTreeMap<String, FileEntry>> {
         let mut files = BTreeMap::new();
         for entry in fs::read_dir(dir)? {
@@ -99,7 +99,7 @@ impl Manifest {
         fs::write(dir.join(MANIFEST), text + "\n")
     }
 
-    /// Bytes of the engine's files.
+    /// Returns the bytes of the engine's files.
     pub fn bytes(&self) -> u64 {
         self.files.values().map(|file| file.bytes).sum()
     }

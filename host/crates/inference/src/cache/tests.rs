@@ -53,7 +53,7 @@ fn entry(cache: &EngineCache, key: &EngineKey) -> Entry {
 }
 
 #[test]
-fn what_is_published_is_found_and_nothing_else() {
+fn only_published_entries_are_found() {
     let (_dir, cache) = cache(0);
     assert!(matches!(cache.find(&key("m")).unwrap(), Found::Nothing));
     assert!(cache.entries().unwrap().is_empty());
@@ -61,7 +61,7 @@ fn what_is_published_is_found_and_nothing_else() {
     let found = entry(&cache, &key("m"));
     assert_eq!(found.manifest.files["engine.blob"].bytes, 6);
     assert_eq!(fs::read(found.dir.join("engine.blob")).unwrap(), b"engine");
-    // Every part of the key makes another key.
+    // Every part of the key changes the key.
     let changes: [fn(&mut EngineKey); 7] = [
         |k| k.model_sha256 = "01".to_owned(),
         |k| k.variant = "openvino/f32".parse().unwrap(),
@@ -89,17 +89,17 @@ fn a_draft_that_is_dropped_leaves_nothing() {
 }
 
 #[test]
-fn what_cannot_be_trusted_is_quarantined_with_a_reason_and_can_be_built_again() {
+fn damaged_entries_are_quarantined_with_a_reason_and_can_be_built_again() {
     let check = |damage: &dyn Fn(&Path), expect: &str| {
         let (_dir, cache) = cache(0);
         let dir = publish(&cache, &key("m"), b"engine");
         damage(&dir);
         match cache.find(&key("m")).unwrap() {
-            Found::SetAside { reason } => assert!(reason.contains(expect), "{reason} lacks {expect}"),
+            Found::Quarantined { reason } => assert!(reason.contains(expect), "{reason} lacks {expect}"),
             other => panic!("{other:?} for {expect}"),
         }
-        let aside = cache.quarantined().unwrap();
-        assert!(aside[0].1.contains(expect), "{aside:?}");
+        let quarantined = cache.quarantined().unwrap();
+        assert!(quarantined[0].1.contains(expect), "{quarantined:?}");
         assert!(matches!(cache.find(&key("m")).unwrap(), Found::Nothing));
         publish(&cache, &key("m"), b"engine");
         entry(&cache, &key("m"));
@@ -108,7 +108,7 @@ fn what_cannot_be_trusted_is_quarantined_with_a_reason_and_can_be_built_again() 
     check(&|dir| fs::write(dir.join("engine.blob"), b"enginf").unwrap(), "other content");
     check(&|dir| fs::remove_file(dir.join("engine.blob")).unwrap(), "cannot be read");
     check(&|dir| fs::remove_file(dir.join(MANIFEST)).unwrap(), "manifest cannot be read");
-    check(&|dir| fs::write(dir.join(MANIFEST), b"{\"key\":").unwrap(), "manifest is none");
+    check(&|dir| fs::write(dir.join(MANIFEST), b"{\"key\":").unwrap(), "manifest is not valid");
     check(&|dir| fs::write(dir.join(MANIFEST), vec![b' '; 2 << 20]).unwrap(), "bytes");
     let rewrite = |dir: &Path, change: &dyn Fn(&mut Manifest)| {
         let mut manifest = Manifest::read(dir).unwrap();
@@ -123,27 +123,27 @@ fn what_cannot_be_trusted_is_quarantined_with_a_reason_and_can_be_built_again() 
                 m.files.insert("../engine.blob".to_owned(), file);
             });
         },
-        "no plain file name",
+        "not a plain file name",
     );
 }
 
 #[test]
 fn quarantined_does_not_grow_for_ever() {
     let (_dir, cache) = cache(0);
-    for _ in 0..SET_ASIDE_MAX + 5 {
+    for _ in 0..QUARANTINED_MAX + 5 {
         let dir = publish(&cache, &key("m"), b"engine");
         cache.quarantine(&dir, "a test").unwrap();
-        // Two of one millisecond would have one name.
+        // Two quarantined in the same millisecond would have one name.
         let now = SystemTime::now();
         while SystemTime::now().duration_since(now).unwrap() < Duration::from_millis(2) {
             std::thread::yield_now();
         }
     }
-    assert_eq!(cache.quarantined().unwrap().len(), SET_ASIDE_MAX);
+    assert_eq!(cache.quarantined().unwrap().len(), QUARANTINED_MAX);
 }
 
 #[test]
-fn collection_takes_the_least_recently_used_and_never_what_is_in_use() {
+fn collection_removes_the_least_recently_used_and_never_entries_in_use() {
     let (_dir, cache) = cache(0);
     let models = ["a", "b", "c", "d"];
     for (age, model) in models.iter().enumerate() {
@@ -151,7 +151,7 @@ fn collection_takes_the_least_recently_used_and_never_what_is_in_use() {
         let used = File::create(dir.join(USED)).unwrap();
         used.set_modified(SystemTime::now() - Duration::from_secs(1000 - age as u64)).unwrap();
     }
-    // `a` is the oldest, and held, as another process would; using it has also made it the youngest.
+    // `a` is the oldest, and locked as by another process; the lookup has also made it the most recently used.
     let held = entry(&cache, &key("a"));
     let collected = cache.collect(Some(250_000)).unwrap();
     assert_eq!((collected.removed.len(), collected.kept, collected.in_use), (2, 2, 0), "{collected:?}");
@@ -176,7 +176,7 @@ fn leftovers_of_dead_builds_go_and_those_of_living_ones_stay() {
     };
     let (dead, living) = (leave(&key("dead")), leave(&key("living")));
     let locks = cache.lock_for_build(&key("living"), "cpu", |_| {}).unwrap();
-    assert!(!living.exists(), "whoever has the lock clears what is left of this key");
+    assert!(!living.exists(), "a build removes the leftovers of its key");
     let living = leave(&key("living"));
     cache.collect(None).unwrap();
     assert!(!dead.exists() && living.exists());
@@ -186,7 +186,7 @@ fn leftovers_of_dead_builds_go_and_those_of_living_ones_stay() {
 }
 
 #[test]
-fn an_entry_is_carried_whole_or_not_at_all() {
+fn an_entry_is_transferred_whole_or_not_at_all() {
     let (dir, cache) = cache(0);
     let name = publish(&cache, &key("m"), b"engine").file_name().unwrap().to_string_lossy().into_owned();
     let copy = cache.export(&name, &dir.path().join("out")).unwrap();

@@ -1,4 +1,4 @@
-//! Entries on their way between caches: prebuilt for an image, or for machines of one kind.
+//! Export and import of entries: prebuilt engines for an image, or for machines of one kind.
 
 use std::fs;
 use std::io;
@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use super::{EngineCache, Manifest};
 
 impl EngineCache {
-    /// Copies an entry into a folder below `to`. It is checked first.
+    /// Copies an entry into a folder below `to`, after a check.
     pub fn export(&self, entry: &str, to: &Path) -> io::Result<PathBuf> {
         let from = self.dir.join(entry);
         if Path::new(entry).components().count() != 1 || !from.is_dir() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "there is no such engine in the cache"));
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the cache has no such engine; `lector engines list` shows the entries",
+            ));
         }
         let manifest = checked(&from)?;
         let target = to.join(entry);
@@ -23,9 +26,9 @@ impl EngineCache {
         Ok(target)
     }
 
-    /// Takes what [`export`](Self::export) copied, if every byte of it is there, and answers the entry's name. Whether it
-    /// fits this machine its key decides when an engine is looked for; that it is right, acceptance has said elsewhere, and
-    /// `verify` says here.
+    /// Imports an entry that [`export`](Self::export) copied, after a check of every byte, and returns its name. The
+    /// key decides at each lookup whether the entry fits this machine. Acceptance ran where it was built; `verify`
+    /// repeats it here.
     pub fn import(&self, from: &Path) -> io::Result<String> {
         let manifest = checked(from)?;
         let _locks = self.lock_for_build(&manifest.key, "import", |_| {})?;

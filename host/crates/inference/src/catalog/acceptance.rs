@@ -1,4 +1,4 @@
-//! How a model's engines are judged: the golden batch and the thresholds of its description.
+//! The acceptance criteria of a model's engines: the golden batch and the thresholds of its description.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -7,61 +7,61 @@ use serde::{Deserialize, Serialize};
 use super::{Sha256, Task};
 use crate::provider::Precision;
 
-/// The `[acceptance]` of a description.
+/// The `[acceptance]` section of a description.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Acceptance {
     /// Pictures, in the catalog's folder.
     pub golden: Vec<PathBuf>,
-    /// What must agree how well.
+    /// The thresholds.
     pub thresholds: Thresholds,
-    /// Precisions that are worth a try.
+    /// Precisions that engines may use.
     pub precisions: Vec<Precision>,
-    /// Of thresholds and pictures: an engine accepted by others was not accepted by these.
+    /// Digest of thresholds and pictures: acceptance by other ones does not count.
     pub digest: String,
 }
 
-/// What must agree how well, by task.
+/// Thresholds by task.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Thresholds {
-    /// Masks and boxes.
+    /// For masks and boxes.
     Detection(DetectionLimits),
-    /// Characters.
+    /// For characters.
     Recognition(RecognitionLimits),
-    /// Labels.
+    /// For labels.
     Classification(ClassificationLimits),
 }
 
-/// Of a detector.
+/// Thresholds of a detector.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectionLimits {
-    /// A pixel with a greater probability is text.
+    /// Probability above which a pixel is text.
     pub threshold: f32,
     /// Least intersection over union of the masks.
     pub mask_agreement_min: f64,
-    /// Least share of boxes that have a partner.
+    /// Least share of boxes with a matching box.
     pub box_match_min: f64,
-    /// Most difference of the masks' areas, as a share.
+    /// Greatest difference of the masks' areas, as a share.
     pub area_drift_max: f64,
 }
 
-/// Of a recognizer.
+/// Thresholds of a recognizer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecognitionLimits {
-    /// Least share of characters that are the same.
+    /// Least share of equal characters.
     pub character_agreement_min: f64,
-    /// Most mean difference of the lines' confidence.
+    /// Greatest mean difference of the lines' confidence.
     pub confidence_drift_max: f64,
 }
 
-/// Of a classifier.
+/// Thresholds of a classifier.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassificationLimits {
     /// Least share of pictures with the same label.
     pub label_agreement_min: f64,
-    /// Most mean difference of the label's score.
+    /// Greatest mean difference of the label's score.
     pub confidence_drift_max: f64,
 }
 
@@ -99,12 +99,12 @@ pub(super) fn raise(raw: RawAcceptance, task: Task, catalog: &Path) -> Result<Ac
     })
 }
 
-/// A file below the catalog's folder; a path that leaves it is refused.
+/// Returns the path of a file below the catalog's folder; a path that leaves it is an error.
 fn within(catalog: &Path, name: &str) -> Result<PathBuf, String> {
     let path = Path::new(name);
     if path.components().all(|part| matches!(part, Component::Normal(_))) && !name.is_empty() {
         Ok(catalog.join(path))
     } else {
-        Err(format!("acceptance.golden names `{name}`, which is no path below the catalog's folder"))
+        Err(format!("acceptance.golden names `{name}`, which is not a path below the catalog's folder"))
     }
 }

@@ -1,11 +1,11 @@
-//! An operator's own models on their way into a backup and out of it: files by digest, and an index of where they belong.
+//! Backup and restore of an operator's own models: files by digest, and an index of their paths.
 //!
 //! ```text
 //! TO/index.json      path below the folder of models, digest and length of each file
-//! TO/9f86d081…       a file's content, under its SHA-256
+//! TO/9f86d081…       the content of a file, under its SHA-256
 //! ```
-//! What is copied is the folder as it stood at one moment: where something changed meanwhile it is copied again. Called by
-//! the command line; knows no server.
+//! The copy is the folder at one moment: where a file changed meanwhile, the folder is copied again. Called by the
+//! command line; needs no server.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,22 +18,22 @@ use super::{CatalogError, Sha256, digest};
 use crate::file_fingerprint::FileFingerprint;
 
 const INDEX: &str = "index.json";
-/// An index of all files that are taken is far smaller.
+/// Largest index that is read; that of the most files is far smaller.
 const INDEX_BYTES_MAX: u64 = 64 << 20;
-/// More files, or deeper folders, are no catalog.
+/// A folder with more files, or deeper ones, is not a catalog.
 const FILES_MAX: usize = 100_000;
 const DEPTH_MAX: usize = 8;
-/// So often it is copied again because something changed meanwhile.
+/// Most copies of a folder that changes meanwhile.
 const ROUNDS_MAX: usize = 3;
 
-/// What was copied.
+/// The result of a backup or a restore.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BackupSummary {
     /// Names of the models.
     pub models: Vec<String>,
-    /// Files of theirs.
+    /// Number of files.
     pub files: usize,
-    /// Bytes of these.
+    /// Bytes of the files.
     pub bytes: u64,
 }
 
@@ -51,7 +51,7 @@ struct Indexed {
     bytes: u64,
 }
 
-/// Names of the models in an operator's own folder, which need not be there.
+/// Returns the names of the models in an operator's own folder, which may be missing.
 pub fn own_models(own_models_dir: &Path) -> Result<Vec<String>, CatalogError> {
     Ok(names(file_fingerprints(own_models_dir)?.keys()))
 }
@@ -65,7 +65,7 @@ pub fn backup(own_models_dir: &Path, to: &Path) -> Result<BackupSummary, Catalog
         for path in before.keys() {
             match put(&own_models_dir.join(path), to)? {
                 Some((sha256, bytes)) => files.push(Indexed { path: path.clone(), sha256, bytes }),
-                // It is gone, and the next look will show it.
+                // The file has been removed, which the comparison below will show.
                 None => break,
             }
         }
@@ -86,12 +86,14 @@ pub fn backup(own_models_dir: &Path, to: &Path) -> Result<BackupSummary, Catalog
         File::open(to).and_then(|dir| dir.sync_all()).map_err(|source| unwritable(to, source))?;
         return Ok(kept);
     }
-    let what = format!("its models were changed again and again while they were copied, {ROUNDS_MAX} times");
+    let what = format!(
+        "its models changed during each of {ROUNDS_MAX} copies; try again when no model is being added"
+    );
     Err(invalid(own_models_dir, what))
 }
 
-/// Copies what [`keep`] copied to `from` into an operator's folder. What is there already and the same stays; where something
-/// else is in a file's place, nothing is done. A folder without an index holds no models.
+/// Copies the output of [`backup`] in `from` into an operator's folder. An equal file that exists stays; a different
+/// one is an error, and nothing is copied. A folder without an index holds no models.
 pub fn restore(from: &Path, own_models_dir: &Path) -> Result<BackupSummary, CatalogError> {
     let Some(index) = index(from)? else { return Ok(BackupSummary::default()) };
     let mut missing = Vec::new();
@@ -107,24 +109,24 @@ pub fn restore(from: &Path, own_models_dir: &Path) -> Result<BackupSummary, Cata
             Err(source) => return Err(CatalogError::Unreadable { path: place, source }),
         }
     }
-    // Descriptions come last: a model without one is none, so none is there before its files are.
+    // Descriptions come last: a folder without one is not a model, so no model appears before all its files.
     missing.sort_by_key(|(file, _)| file.path.ends_with("model.toml"));
     for (file, place) in missing {
         let folder = place.parent().unwrap_or(own_models_dir);
         fs::create_dir_all(folder).map_err(|source| unwritable(folder, source))?;
-        let aside = folder.join(format!(".restoring-{}", std::process::id()));
-        let copied = copy(&from.join(&file.sha256), &aside).and_then(|copied| match copied {
+        let temporary = folder.join(format!(".restoring-{}", std::process::id()));
+        let copied = copy(&from.join(&file.sha256), &temporary).and_then(|copied| match copied {
             Some((sha256, _)) if sha256 == file.sha256 => {
-                fs::rename(&aside, &place).map_err(|source| unwritable(&place, source))
+                fs::rename(&temporary, &place).map_err(|source| unwritable(&place, source))
             }
             _ => Err(invalid(
                 &from.join(&file.sha256),
-                format!("it is not the content of {}", file.path.display()),
+                format!("it does not have the content of {}", file.path.display()),
             )),
         });
         if copied.is_err() {
-            // Its own failure would hide the first one.
-            let _ = fs::remove_file(&aside);
+            // An error here would hide the first one.
+            let _ = fs::remove_file(&temporary);
         }
         copied?;
         File::open(folder).and_then(|dir| dir.sync_all()).map_err(|source| unwritable(folder, source))?;
@@ -140,23 +142,26 @@ fn index(from: &Path) -> Result<Option<Index>, CatalogError> {
     match FileFingerprint::of(&path) {
         None => return Ok(None),
         Some(file_fingerprint) if file_fingerprint.bytes > INDEX_BYTES_MAX => {
-            return Err(wrong(format!("{} bytes are no index of models", file_fingerprint.bytes)));
+            return Err(wrong(format!(
+                "{} bytes are too many for an index of models",
+                file_fingerprint.bytes
+            )));
         }
         Some(_) => {}
     }
     let bytes = fs::read(&path).map_err(|source| CatalogError::Unreadable { path: path.clone(), source })?;
     let index: Index =
-        serde_json::from_slice(&bytes).map_err(|error| wrong(format!("it is no index: {error}")))?;
+        serde_json::from_slice(&bytes).map_err(|error| wrong(format!("it is not an index: {error}")))?;
     for file in &index.files {
         let plain = file.path.components().all(|part| matches!(part, Component::Normal(_)));
         if !plain || file.path.as_os_str().is_empty() || Sha256::parse(&file.sha256).is_none() {
-            return Err(wrong(format!("{} is no file of a model", file.path.display())));
+            return Err(wrong(format!("{} is not a file of a model", file.path.display())));
         }
     }
     Ok(Some(index))
 }
 
-/// All files below a folder that are not hidden, by their path in it.
+/// Returns all files below a folder that are not hidden, by their path in it.
 fn file_fingerprints(dir: &Path) -> Result<BTreeMap<PathBuf, Option<FileFingerprint>>, CatalogError> {
     let mut found = BTreeMap::new();
     if !dir.is_dir() {
@@ -168,7 +173,7 @@ fn file_fingerprints(dir: &Path) -> Result<BTreeMap<PathBuf, Option<FileFingerpr
         let unreadable = |source| CatalogError::Unreadable { path: place.clone(), source };
         for entry in fs::read_dir(&place).map_err(unreadable)? {
             let name = entry.map_err(unreadable)?.file_name();
-            // Models that are just being added.
+            // Models that are being added.
             if name.to_string_lossy().starts_with('.') {
                 continue;
             }
@@ -179,35 +184,38 @@ fn file_fingerprints(dir: &Path) -> Result<BTreeMap<PathBuf, Option<FileFingerpr
             } else if depth < DEPTH_MAX {
                 folders.push((path, depth + 1));
             } else {
-                return Err(invalid(&full, format!("folders of models are at most {DEPTH_MAX} deep")));
+                return Err(invalid(&full, format!("folders of models may be at most {DEPTH_MAX} deep")));
             }
             if found.len() > FILES_MAX {
-                return Err(invalid(dir, format!("more than {FILES_MAX} files are no catalog of models")));
+                return Err(invalid(
+                    dir,
+                    format!("more than {FILES_MAX} files; this is not a catalog of models"),
+                ));
             }
         }
     }
     Ok(found)
 }
 
-/// Folders with a description.
+/// Returns the folders with a description.
 fn names<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Vec<String> {
     let described = paths.filter(|path| path.components().count() == 2 && path.ends_with("model.toml"));
     let folder = |path: &PathBuf| Some(path.parent()?.to_string_lossy().into_owned());
     described.filter_map(folder).collect()
 }
 
-/// Puts a file into `to` under its digest; `None`: it is gone.
+/// Copies a file into `to` under its digest; `None`: the file does not exist.
 fn put(path: &Path, to: &Path) -> Result<Option<(String, u64)>, CatalogError> {
-    let aside = to.join(format!("copying-{}", std::process::id()));
-    let copied = copy(path, &aside)?;
+    let temporary = to.join(format!("copying-{}", std::process::id()));
+    let copied = copy(path, &temporary)?;
     if let Some((sha256, _)) = &copied {
         let place = to.join(sha256);
-        fs::rename(&aside, &place).map_err(|source| unwritable(&place, source))?;
+        fs::rename(&temporary, &place).map_err(|source| unwritable(&place, source))?;
     }
     Ok(copied)
 }
 
-/// Copies a file to the disk, with its digest and length; `None`: it is not there.
+/// Copies a file and syncs it to the disk; returns its digest and length; `None`: the file does not exist.
 fn copy(from: &Path, to: &Path) -> Result<Option<(String, u64)>, CatalogError> {
     let mut source = match File::open(from) {
         Ok(file) => file,
@@ -255,7 +263,7 @@ mod tests {
     ];
 
     #[test]
-    fn models_go_and_come_back_as_they_were_and_content_is_kept_once() {
+    fn models_are_restored_unchanged_and_content_is_stored_once() {
         let (own, out) = (folder(&MODELS), tempfile::tempdir().unwrap());
         let (copy, back) = (out.path().join("copy"), out.path().join("back"));
         let kept = backup(own.path(), &copy).unwrap();
@@ -267,7 +275,7 @@ mod tests {
         }
         assert!(!back.join(".adding-1").exists());
         assert_eq!(fs::read_dir(back.join("a")).unwrap().count(), 3, "nothing is left over");
-        // Again: what is there and the same stays; what is another is not written over, and nothing else is done.
+        // Again: equal files stay; a different file is not overwritten, and nothing else is done.
         fs::remove_file(back.join("a/model.onnx")).unwrap();
         fs::write(back.join("b/model.toml"), "mine").unwrap();
         let error = restore(&copy, &back).unwrap_err().to_string();
@@ -278,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_are_no_models_there_is_nothing_to_do() {
+    fn a_folder_without_models_is_an_empty_backup() {
         let out = tempfile::tempdir().unwrap();
         let none = out.path().join("none");
         assert_eq!(backup(&none, &out.path().join("copy")).unwrap(), BackupSummary::default());
@@ -289,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_or_leads_elsewhere_is_refused() {
+    fn damaged_files_and_foreign_paths_are_rejected() {
         let check = |damage: &dyn Fn(&Path), expect: &str| {
             let (own, out) = (folder(&MODELS[..2]), tempfile::tempdir().unwrap());
             let (copy, back) = (out.path().join("copy"), out.path().join("x/back"));
@@ -308,10 +316,16 @@ mod tests {
                 fs::write(copy.join(INDEX), text.replace(from, to)).unwrap();
             }
         };
-        check(&|copy| fs::write(weights(copy), "w3ights").unwrap(), "it is not the content of a/model.onnx");
-        check(&|copy| fs::remove_file(weights(copy)).unwrap(), "it is not the content of a/model.onnx");
-        check(&index("a/model.onnx", "../model.onnx"), "../model.onnx is no file of a model");
-        check(&index("a/model.onnx", "/a/model.onnx"), "/a/model.onnx is no file of a model");
-        check(&index("files", "fails"), "it is no index");
+        check(
+            &|copy| fs::write(weights(copy), "w3ights").unwrap(),
+            "it does not have the content of a/model.onnx",
+        );
+        check(
+            &|copy| fs::remove_file(weights(copy)).unwrap(),
+            "it does not have the content of a/model.onnx",
+        );
+        check(&index("a/model.onnx", "../model.onnx"), "../model.onnx is not a file of a model");
+        check(&index("a/model.onnx", "/a/model.onnx"), "/a/model.onnx is not a file of a model");
+        check(&index("files", "fails"), "it is not an index");
     }
 }

@@ -1,4 +1,4 @@
-//! SHA-256 of files, without holding them in memory.
+//! SHA-256 of files, without reading them into memory as a whole.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -14,23 +14,23 @@ const PIECE_BYTES: usize = 256 << 10;
 pub struct Sha256(String);
 
 impl Sha256 {
-    /// A digest from its digits; `None` where they are not 64 lower-case hexadecimal ones.
+    /// Parses the digits; `None` where they are not 64 lower-case hexadecimal ones.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         (text.len() == 64 && digits).then(|| Self(text.to_owned()))
     }
 
-    /// The digest of bytes.
+    /// Returns the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         of_bytes(bytes)
     }
 
-    /// The digest of a file, read in pieces.
+    /// Returns the digest of a file, read in pieces.
     pub fn of_file(path: &Path) -> std::io::Result<Self> {
         of_file(path)
     }
 
-    /// The digits.
+    /// Returns the digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -56,7 +56,7 @@ pub(super) fn of_file(path: &Path) -> std::io::Result<Sha256> {
     while_copying(&mut std::fs::File::open(path)?, &mut std::io::sink())
 }
 
-/// Copies, in pieces, and gives the digest of what was copied.
+/// Copies in pieces, and returns the digest of the copied bytes.
 pub(super) fn while_copying(from: &mut impl Read, to: &mut impl Write) -> std::io::Result<Sha256> {
     let mut hasher = sha2::Sha256::new();
     let mut piece = vec![0u8; PIECE_BYTES];

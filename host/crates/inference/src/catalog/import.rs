@@ -1,6 +1,6 @@
-//! An operator's own model: its files copied into a folder of the catalog, and a description written from what the ONNX
-//! file says of itself. What no file says (how pixels become its input, how a new engine is judged) comes from a model that
-//! it is like, or is left out.
+//! Import of an operator's own model: copies its files into a folder of the catalog, and writes a description from the
+//! contents of the ONNX file. Properties that no file contains (preprocessing, acceptance) are taken from a similar
+//! model, or left out.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,20 +12,20 @@ use super::{
 };
 use crate::onnx;
 
-/// Largest file that protocol buffers, and so ONNX, can be.
+/// Largest file that protocol buffers, and so ONNX, support.
 const WEIGHTS_BYTES_MAX: u64 = 1 << 31;
 const LABELS_BYTES_MAX: u64 = 16 << 20;
-/// Keys under which exporters keep the texts of classes.
+/// Keys under which exporters store the texts of classes.
 const LABEL_KEYS: [&str; 4] = ["character", "dictionary", "labels", "names"];
 const WEIGHTS: &str = "model.onnx";
 const LABELS: &str = "labels.txt";
 
-/// A model to be taken in.
+/// A model to import.
 #[derive(Clone, Debug)]
 pub struct ModelImport<'a> {
     /// Its name in the catalog.
     pub name: ModelName,
-    /// What it is for.
+    /// The task.
     pub task: Task,
     /// One sentence.
     pub description: String,
@@ -33,22 +33,26 @@ pub struct ModelImport<'a> {
     pub license: String,
     /// The ONNX file.
     pub weights: &'a Path,
-    /// Texts of its classes, a line each; `None`: in the file's metadata, or none.
+    /// Texts of its classes, one a line; `None`: in the file's metadata, or none.
     pub labels: Option<&'a Path>,
-    /// Whose preprocessing, shapes and acceptance it has, as far as its file says nothing else.
+    /// A model whose preprocessing, shapes and acceptance apply where the file has none.
     pub like: Option<&'a ModelEntry>,
 }
 
 impl ModelImport<'_> {
-    /// Puts the model into a folder of its own below `own_models_dir`, whole or not at all. Its description is held against
-    /// the file before; a run is the caller's.
+    /// Writes the model into a folder of its own below `own_models_dir`, whole or not at all. Checks the description
+    /// against the file first; the caller runs the model.
     pub fn import(&self, own_models_dir: &Path) -> Result<ModelEntry, CatalogError> {
         let name = self.name.as_str();
         let place = own_models_dir.join(name);
         let invalid = |path: &Path, what: String| CatalogError::Invalid { path: path.to_owned(), what };
         raw::plain_name(name).map_err(|what| invalid(&place, what))?;
         if place.exists() {
-            return Err(invalid(&place, "a model of that name is there already".to_owned()));
+            return Err(invalid(
+                &place,
+                "a model with this name exists already: choose another name, or delete that model first"
+                    .to_owned(),
+            ));
         }
         let weights = read(self.weights, WEIGHTS_BYTES_MAX)?;
         let labels = self.labels.map(|path| read(path, LABELS_BYTES_MAX)).transpose()?;
@@ -83,7 +87,7 @@ impl ModelImport<'_> {
         raw::entry(&place.join("model.toml"))
     }
 
-    /// Golden pictures that are taken over, and their names: those of a model of the same task and input height.
+    /// Returns the golden pictures to copy, and their names: those of a model of the same task and input height.
     fn golden(&self) -> Vec<(PathBuf, String)> {
         let acceptance = self.like.filter(|like| like.task == self.task).and_then(|l| l.acceptance.as_ref());
         let named = |path: &PathBuf| Some((path.clone(), path.file_name()?.to_str()?.to_owned()));
@@ -98,7 +102,7 @@ impl ModelImport<'_> {
     ) -> Result<String, String> {
         let inputs = onnx::input_ports(weights);
         let [input] = inputs.as_slice() else {
-            return Err(format!("no ONNX model with one input: {} were found", inputs.len()));
+            return Err(format!("no ONNX model with one input: it has {}", inputs.len()));
         };
         let outputs = onnx::output_ports(weights);
         let classes = outputs.first().and_then(|port| port.shape.as_ref()?.last().copied().flatten());
@@ -126,7 +130,8 @@ impl ModelImport<'_> {
         Ok(text)
     }
 
-    /// The rest of `[engine]`, and `[preprocess]`: what the file fixes, else what the like one has, else what is usual.
+    /// Returns the rest of `[engine]`, and `[preprocess]`: values that the file fixes, else those of the similar model,
+    /// else defaults.
     fn shape_lines(&self, shape: &[Option<u64>]) -> String {
         let like = self.like;
         let fixed = |axis: usize| u32::try_from(shape.get(axis).copied().flatten()?).ok();
@@ -178,7 +183,8 @@ impl ModelImport<'_> {
             Thresholds::Recognition(limits) => toml::to_string(&limits),
             Thresholds::Classification(limits) => toml::to_string(&limits),
         };
-        let limits = limits.map_err(|error| format!("the limits have no TOML form: {error}"))?;
+        let limits =
+            limits.map_err(|error| format!("the acceptance limits cannot be written as TOML: {error}"))?;
         Ok(format!(
             "\n[acceptance]\ngolden = [{}]\nprecisions = [{}]\n\n[acceptance.limits]\n{limits}",
             names.join(", "),
@@ -186,7 +192,7 @@ impl ModelImport<'_> {
         ))
     }
 
-    /// The lines of `[labels]`; `None`: it needs none.
+    /// Returns the lines of `[labels]`; `None`: the model needs no labels.
     fn label_lines(
         &self,
         weights: &[u8],
@@ -211,7 +217,7 @@ impl ModelImport<'_> {
                     }
                     _ if self.task == Task::Recognition => {
                         return Err(format!(
-                            "a recognizer needs the texts of its classes, and the metadata has none of {}: give a file of labels",
+                            "a recognizer needs the texts of its classes, and the metadata has none of the keys {}: name a file of labels",
                             LABEL_KEYS.join(", ")
                         ));
                     }
@@ -237,7 +243,7 @@ impl ModelImport<'_> {
     }
 }
 
-/// A folder beside the models, out of the catalog's sight; removed when it is dropped.
+/// A hidden folder beside the models, which the catalog ignores; removed when it is dropped.
 struct Draft(PathBuf);
 
 impl Draft {
@@ -251,7 +257,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(%error, dir = %self.0.display(), "a folder stays that nobody needs");
+            tracing::warn!(%error, dir = %self.0.display(), "a temporary folder could not be removed");
         }
     }
 }
@@ -264,7 +270,7 @@ fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, CatalogError> {
     let unreadable = |source| CatalogError::Unreadable { path: path.to_owned(), source };
     let bytes = fs::metadata(path).map_err(unreadable)?.len();
     if bytes > bytes_max {
-        let what = format!("{bytes} bytes, and at most {bytes_max} are taken");
+        let what = format!("{bytes} bytes; the limit is {bytes_max}");
         return Err(CatalogError::Invalid { path: path.to_owned(), what });
     }
     fs::read(path).map_err(unreadable)
@@ -274,7 +280,7 @@ fn make(dir: &Path) -> Result<(), CatalogError> {
     fs::create_dir_all(dir).map_err(|source| CatalogError::Unwritable { path: dir.to_owned(), source })
 }
 
-/// To the disk: the rename that follows must not be there before what it names.
+/// Syncs to the disk: the rename that follows must not be visible before the file's content.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CatalogError> {
     let unwritable = |source| CatalogError::Unwritable { path: path.to_owned(), source };
     fs::write(path, bytes).and_then(|()| File::open(path)?.sync_all()).map_err(unwritable)

@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use super::{CatalogError, ModelEntry, Sha256, digest};
 use crate::onnx;
 
-/// Most labels of a model; the largest character sets of the field stay below 2^17.
+/// Most labels of a model; the largest character sets in OCR stay below 2^17.
 const LABELS_MAX: usize = 1 << 20;
 
-/// Where labels come from.
+/// The source of the labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelSource {
     /// The middle part.
     pub from: LabelOrigin,
-    /// Put before it (the blank of CTC).
+    /// Labels before it (the blank of CTC).
     pub prefix: Vec<String>,
-    /// Put after it (the space).
+    /// Labels after it (the space).
     pub suffix: Vec<String>,
 }
 
@@ -24,17 +24,17 @@ pub struct LabelSource {
 pub enum LabelOrigin {
     /// A value of the model's metadata, one label a line.
     Metadata {
-        /// Its key.
+        /// The key.
         key: String,
     },
     /// A file beside the weights, one label a line.
     File {
-        /// Where it is, or will be after `cargo xtask setup`.
+        /// The path, also before `cargo xtask setup` has fetched it.
         path: PathBuf,
-        /// What it must be; `None` for an operator's own.
+        /// The expected digest; `None` for an operator's own model.
         sha256: Option<Sha256>,
     },
-    /// The description itself.
+    /// A list in the description.
     List(Vec<String>),
 }
 
@@ -61,12 +61,12 @@ pub(super) fn read(
     };
     let labels: Vec<String> = source.prefix.iter().chain(&middle).chain(&source.suffix).cloned().collect();
     if labels.len() > LABELS_MAX {
-        return Err(wrong(format!("{} of them, at most {LABELS_MAX} are allowed", labels.len())));
+        return Err(wrong(format!("{} labels; the limit is {LABELS_MAX}", labels.len())));
     }
     Ok(labels)
 }
 
-/// Lines without their ends. A label may be a space of any kind, so nothing else is trimmed.
+/// Splits a text into lines without their ends. A label may be a space of any kind, so nothing else is trimmed.
 pub(super) fn lines(text: &str) -> Vec<String> {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line).to_owned()).collect()

@@ -1,4 +1,4 @@
-//! `model.toml` as written ([`RawModel`]) and its raising to meaning ([`entry`]). Unknown keys are errors.
+//! `model.toml` as written ([`RawModel`]) and its validation ([`entry`]). Unknown keys are errors.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -12,7 +12,7 @@ use super::{
     Weights,
 };
 
-/// Largest extent of an input; beyond it shapes are absurd for OCR.
+/// Largest extent of an input; greater ones are invalid for OCR.
 const EXTENT_MAX: u32 = 16_384;
 /// Most rows of a run.
 const BATCH_MAX: u32 = 1024;
@@ -103,7 +103,7 @@ struct RawPreprocess {
     width: Option<u32>,
 }
 
-/// The model described by the file at `path`.
+/// Reads and validates the description at `path`.
 pub(super) fn entry(path: &Path) -> Result<ModelEntry, CatalogError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| CatalogError::Unreadable { path: path.to_owned(), source })?;
@@ -147,7 +147,7 @@ fn raise(raw: RawModel, folder: &Path) -> Result<ModelEntry, String> {
     })
 }
 
-/// What can be the name of a model, and so of a folder.
+/// Checks that a text can be the name of a model, and so of a folder.
 pub(super) fn plain_name(name: &str) -> Result<(), String> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
     if name.bytes().all(plain) && name.bytes().any(|b| b != b'.') {
@@ -213,7 +213,7 @@ fn preprocess(raw: RawPreprocess) -> Result<Preprocess, String> {
     Ok(Preprocess { channels, mean, std, height, width })
 }
 
-/// A file of the model's folder; a path that leaves it is refused.
+/// Returns the path of a file of the model's folder; a path that leaves it is an error.
 fn beside(folder: &Path, key: &str, file: &str) -> Result<PathBuf, String> {
     let mut components = Path::new(file).components();
     match (components.next(), components.next()) {

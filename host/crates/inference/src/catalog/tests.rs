@@ -1,4 +1,4 @@
-//! The catalog against folders made up for the purpose.
+//! The catalog on temporary folders.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
@@ -24,13 +24,13 @@ fn folder(models: &[(&str, &str)]) -> tempfile::TempDir {
     dir
 }
 
-/// A recognizer of four classes.
+/// Returns a recognizer of four classes.
 pub(crate) fn described() -> ModelEntry {
     let dir = folder(&[("m", &description("m"))]);
     Catalog::read(dir.path()).unwrap().entries.remove(0)
 }
 
-/// A detector of pages of any size.
+/// Returns a detector of pages of any size.
 pub(crate) fn detector() -> ModelEntry {
     let (mut entry, side) = (described(), Some(Steps { step: 32, max: 4096 }));
     entry.task = Task::Detection;
@@ -61,7 +61,7 @@ fn models_are_read_in_the_order_of_their_names() {
 }
 
 #[test]
-fn what_is_wrong_in_a_description_is_named() {
+fn errors_in_a_description_are_named() {
     let good = description("m");
     let check = |from: &str, to: &str, expect: &str| {
         assert!(good.contains(from), "{from}");
@@ -126,7 +126,7 @@ fn the_catalog_of_the_repository_is_well_formed() {
     let catalog = Catalog::read(&models).unwrap();
     for entry in catalog.entries() {
         assert!(entry.source.is_some(), "{}", entry.name);
-        // What is fetched fits its description.
+        // Fetched weights fit their description.
         for finding in entry.present().then(|| entry.validate()).into_iter().flatten() {
             assert!(finding.outcome.is_ok(), "{}: {finding:?}", entry.name);
         }
@@ -134,7 +134,7 @@ fn the_catalog_of_the_repository_is_well_formed() {
 }
 
 #[test]
-fn a_name_stands_for_one_model_in_both_folders() {
+fn a_name_occurs_once_in_both_folders() {
     let (shipped, own) = (folder(&[("a", &description("a"))]), folder(&[("b", &description("b"))]));
     let catalog = Catalog::read_both(shipped.path(), Some(own.path())).unwrap();
     assert_eq!(catalog.entries().len(), 2);
@@ -142,5 +142,5 @@ fn a_name_stands_for_one_model_in_both_folders() {
     assert_eq!(Catalog::read_both(shipped.path(), Some(&nowhere)).unwrap().entries().len(), 1);
     let again = folder(&[("a", &description("a"))]);
     let error = Catalog::read_both(shipped.path(), Some(again.path())).unwrap_err().to_string();
-    assert!(error.contains("describes a model of that name, too"), "{error}");
+    assert!(error.contains("describes a model with the same name"), "{error}");
 }

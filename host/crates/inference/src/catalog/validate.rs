@@ -1,19 +1,20 @@
-//! A description held against the files that it describes, without an engine. What only a run can tell is left to a run.
+//! Checks of a description against its files, without an engine. Properties that the file does not declare show only in
+//! a run.
 
 use super::{CatalogError, ModelEntry, Reduce, Steps, Task};
 use crate::onnx::{self, Port};
 
-/// What was looked at, and what came of it.
+/// A checked part of a description, and the result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Which part of the description.
+    /// The part of the description.
     pub about: &'static str,
-    /// What is there, or what is wrong and what would be right.
+    /// The values found, or the error with the expected values.
     pub outcome: Result<String, String>,
 }
 
 impl ModelEntry {
-    /// Digests, inputs, outputs and labels, in that order. It ends where what follows makes no sense.
+    /// Checks digests, inputs, outputs and labels, in that order. Stops where an error makes later checks meaningless.
     pub fn validate(&self) -> Vec<Finding> {
         let finding = |about, outcome| Finding { about, outcome };
         let text = |error: CatalogError| error.to_string();
@@ -32,12 +33,12 @@ impl ModelEntry {
 
     fn input(&self, ports: &[Port]) -> Result<String, String> {
         let [port] = ports else {
-            return Err(format!("one is needed, a picture; the file has {}", Ports(ports)));
+            return Err(format!("the model must have one input, a picture; the file has {}", Ports(ports)));
         };
         if port.element.is_some_and(|element| element != onnx::FLOAT) {
             return Err(format!("{port} has elements of another type than f32"));
         }
-        let Some(shape) = &port.shape else { return Ok(format!("{port}: a run will tell the rest")) };
+        let Some(shape) = &port.shape else { return Ok(format!("{port}: to be checked by a run")) };
         let &[rows, channels, height, width] = shape.as_slice() else {
             return Err(format!("{port} must have the axes rows, channels, height and width"));
         };
@@ -52,11 +53,11 @@ impl ModelEntry {
     }
 
     fn output(&self, ports: &[Port]) -> Result<String, String> {
-        let Some(port) = ports.first() else { return Err("the file has none".to_owned()) };
+        let Some(port) = ports.first() else { return Err("the file has no output".to_owned()) };
         if self.engine.reduce == Some(Reduce::Ctc) && ports.len() != 1 {
             return Err(format!("engine.reduce takes a file with one output, and it has {}", Ports(ports)));
         }
-        let Some(shape) = &port.shape else { return Ok(format!("{port}: a run will tell the rest")) };
+        let Some(shape) = &port.shape else { return Ok(format!("{port}: to be checked by a run")) };
         let axes = match self.task {
             Task::Detection => &["rows", "one map", "height", "width"][..],
             Task::Recognition => &["rows", "steps", "classes"],
@@ -71,7 +72,7 @@ impl ModelEntry {
         Ok(port.to_string())
     }
 
-    /// Reads them, and counts them against the classes where the file declares these.
+    /// Reads the labels, and compares their number with the classes where the file declares these.
     fn labels_fit(&self, weights: &[u8]) -> Result<String, String> {
         let labels = self.read_labels(weights).map_err(|error| error.to_string())?;
         if labels.is_empty() {
@@ -93,7 +94,7 @@ impl ModelEntry {
     }
 }
 
-/// Holds an axis against what it must be, or against being free.
+/// Checks the extent of an axis: a fixed one against `must`, and a variable one where the description needs it.
 fn axis(name: &str, found: Option<u64>, must: Option<u64>, free: bool, because: &str) -> Result<(), String> {
     match (found, must) {
         (Some(found), Some(must)) if found != must => Err(format!("{name} is {found}, must be {must}")),
@@ -104,7 +105,7 @@ fn axis(name: &str, found: Option<u64>, must: Option<u64>, free: bool, because: 
     }
 }
 
-/// An extent that the description pins, or gives steps.
+/// Checks an extent that the description fixes, or gives steps.
 fn extent(
     name: &str,
     found: Option<u64>,
@@ -115,7 +116,7 @@ fn extent(
     axis(name, found, pinned.map(u64::from), free, key)?;
     match (pinned, steps, found) {
         (None, None, None) => Err(format!(
-            "{name} may vary: preprocess.{name} pins it, or engine.width_step or engine.side_step gives it steps"
+            "{name} is variable: fix it by preprocess.{name}, or set engine.width_step or engine.side_step"
         )),
         _ => Ok(()),
     }
@@ -130,7 +131,7 @@ impl std::fmt::Display for Port {
     }
 }
 
-/// For messages.
+/// Ports in a message.
 struct Ports<'a>(&'a [Port]);
 
 impl std::fmt::Display for Ports<'_> {
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_are_held_against_the_description() {
+    fn inputs_are_compared_with_the_description() {
         let (reader, detector) = (described(), detector());
         let check = |entry: &ModelEntry, shape: &[i64], expect: Result<&str, &str>| {
             let found = entry.input(&port(shape));
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn outputs_are_held_against_the_task() {
+    fn outputs_are_compared_with_the_task() {
         let (reader, detector) = (described(), detector());
         assert!(reader.output(&port(&[-1, -1, 4])).is_ok());
         assert!(reader.output(&port(&[-1, 4])).unwrap_err().contains("rows, steps, classes"));

@@ -1,4 +1,4 @@
-//! An owner thread: it alone runs the engine in its slot.
+//! An owner thread: the only thread that runs the engine in its slot.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +10,7 @@ use lector_core::port::{BatchComposition, WorkDone, WorkItem};
 use lector_core::{Fault, Kind, ModelName, TenantName, Tensor};
 
 use super::queue::{Batch, Shared, Ticket, bucket};
-use crate::cores::{Claimant, Cores, Nobody};
+use crate::cores::{Claimant, Cores, NoTenant};
 use crate::engine::Slot;
 use crate::meter::Meter;
 use crate::provider::EngineVariant;
@@ -21,12 +21,12 @@ pub(super) struct Owner {
     pub(super) queue: Shared,
     pub(super) meter: Arc<Meter>,
     pub(super) cores: Arc<Cores>,
-    /// Runs to learn the first costs from, fewest rows first; empty for all owners of a lane but one.
+    /// Runs from which the first costs are learned, fewest rows first; empty for all owner threads of a lane but one.
     pub(super) calibration: Vec<Vec<(String, Tensor)>>,
     pub(super) calibration_outputs: Vec<String>,
 }
 
-/// Runs of each size at a calibration; the first of a session is slower than all others and is not counted.
+/// Runs of each size at a calibration. The first run of a session is the slowest and is not counted.
 const CALIBRATION_RUNS: usize = 3;
 
 impl Owner {
@@ -35,24 +35,24 @@ impl Owner {
         self.calibrate();
         let claimant: Arc<dyn Claimant> = self.queue.clone();
         while self.queue.wait(&self.meter) {
-            // The cores first and the choice after: what has died while waiting for a core is not run, and a batch
-            // is formed at the last moment.
+            // The cores are acquired before the batch is chosen, so that items that expire meanwhile are not run and
+            // the batch is formed at the last moment.
             let cores = self.cores.clone();
             let mut permit = Some(cores.take(self.slot.cores_per_run(), &claimant));
             while let Some(mut held) = permit.take() {
                 let Some(batch) = self.queue.take(&self.meter) else { break };
-                held.pays(payers(&batch));
+                held.charge_to(charges(&batch));
                 self.serve(batch);
                 permit = held.again(self.slot.cores_per_run(), &claimant);
             }
         }
     }
 
-    /// Learns what a launch and what a row costs, on the smallest inputs: milliseconds on a CPU.
+    /// Learns the costs of a launch and of a row on the smallest inputs: milliseconds on a CPU.
     fn calibrate(&mut self) {
-        let (cores, nobody) = (self.cores.clone(), Arc::new(Nobody) as Arc<dyn Claimant>);
+        let (cores, no_tenant) = (self.cores.clone(), Arc::new(NoTenant) as Arc<dyn Claimant>);
         for inputs in std::mem::take(&mut self.calibration) {
-            let _permit = cores.take(self.slot.cores_per_run(), &nobody);
+            let _permit = cores.take(self.slot.cores_per_run(), &no_tenant);
             let rows = rows(&inputs);
             let outputs = &self.calibration_outputs;
             let bucket = bucket(&inputs, outputs);
@@ -61,7 +61,7 @@ impl Owner {
                 match run_caught(&self.slot, &inputs, outputs) {
                     Ok(_) if run > 0 => self.queue.learn(&bucket, rows, started.elapsed()),
                     Ok(_) => {}
-                    // The first real run of that kind will fail too, and be answered.
+                    // The first real run of this kind will fail too, and be answered.
                     Err(cause) => {
                         tracing::warn!(model = %self.model, rows, cause, "a calibration run failed");
                         break;
@@ -100,8 +100,8 @@ impl Owner {
                 }
             }
             Err(cause) if tickets.len() > 1 => {
-                // Who of them it was is not known: each runs alone, so that a failure costs its item alone.
-                tracing::warn!(model = %self.model, items, cause, "a merged run failed; its items run one by one");
+                // The item that caused the failure is unknown: each item runs alone, so that only that item fails.
+                tracing::warn!(model = %self.model, items, cause, "a merged run failed; its items are run one by one");
                 Meter::add(&self.meter.merged_failures, 1);
                 for ticket in tickets {
                     self.serve_alone(ticket);
@@ -147,13 +147,13 @@ impl Owner {
             }
             Err(cause) => Err(self.failed(cause)),
         };
-        // A caller that left while it ran gets nothing.
+        // The caller may have gone during the run.
         let _ = reply.send(answer);
     }
 
-    /// One run over all of them; gives each one's outputs, and what it ran on.
+    /// Runs all items at once; returns the outputs of each item, and the engine variant.
     fn run(&self, tickets: &[Ticket]) -> Result<(Vec<Vec<Tensor>>, EngineVariant), String> {
-        let first = &tickets.first().ok_or("a batch of nothing")?.item;
+        let first = &tickets.first().ok_or("an empty batch")?.item;
         if tickets.len() == 1 {
             let (outputs, variant) = run_caught(&self.slot, &first.inputs, &first.outputs)?;
             return Ok((vec![outputs], variant));
@@ -161,7 +161,7 @@ impl Owner {
         let inputs = joined(tickets).ok_or("inputs of one bucket do not fit together")?;
         let (whole, variant) = run_caught(&self.slot, &inputs, &first.outputs)?;
         drop(inputs);
-        let outputs = apart(&whole, tickets).ok_or("an output does not come apart by rows")?;
+        let outputs = split_rows(&whole, tickets).ok_or("an output cannot be split by rows")?;
         Ok((outputs, variant))
     }
 
@@ -173,8 +173,9 @@ impl Owner {
     }
 }
 
-/// Whose time a run is, by rows. What nobody waits for runs in time that nobody else wanted.
-fn payers(batch: &Batch) -> Vec<(TenantName, u32, f64)> {
+/// Returns the tenants whose shares are charged for a run, by rows. Background items are free: they use time that no
+/// other item wanted.
+fn charges(batch: &Batch) -> Vec<(TenantName, u32, f64)> {
     let of = |ticket: &Ticket| {
         let WorkItem { tenant, scheduling, .. } = &ticket.item;
         let part = f64::from(ticket.rows) / f64::from(batch.rows.max(1));
@@ -183,7 +184,7 @@ fn payers(batch: &Batch) -> Vec<(TenantName, u32, f64)> {
     batch.tickets.iter().filter_map(of).collect()
 }
 
-/// Inputs one after the other along the batch axis, by name: items may name them in any order.
+/// Concatenates the inputs along the batch axis, by name: items may list them in any order.
 fn joined(tickets: &[Ticket]) -> Option<Vec<(String, Tensor)>> {
     let first = &tickets.first()?.item.inputs;
     let join = |(name, _): &(String, Tensor)| {
@@ -196,8 +197,8 @@ fn joined(tickets: &[Ticket]) -> Option<Vec<(String, Tensor)>> {
     first.iter().map(join).collect()
 }
 
-/// Each item's part of the outputs.
-fn apart(whole: &[Tensor], tickets: &[Ticket]) -> Option<Vec<Vec<Tensor>>> {
+/// Splits the outputs into those of each item.
+fn split_rows(whole: &[Tensor], tickets: &[Ticket]) -> Option<Vec<Vec<Tensor>>> {
     let rows: Vec<usize> = tickets.iter().map(|ticket| ticket.rows as usize).collect();
     let mut of_item: Vec<Vec<Tensor>> = tickets.iter().map(|_| Vec::with_capacity(whole.len())).collect();
     for output in whole {
@@ -208,13 +209,13 @@ fn apart(whole: &[Tensor], tickets: &[Ticket]) -> Option<Vec<Vec<Tensor>>> {
     Some(of_item)
 }
 
-/// Rows of a run's inputs.
+/// Returns the rows of a run's inputs.
 pub(super) fn rows(inputs: &[(String, Tensor)]) -> u32 {
     inputs.first().map_or(1, |(_, tensor)| u32::try_from(tensor.rows()).unwrap_or(u32::MAX)).max(1)
 }
 
-/// A panic between ONNX Runtime and us says nothing about the session's own state, which lives across the border; the
-/// run failed, the lane goes on.
+/// Runs the engine and turns a panic into an error. A panic on the Rust side of ONNX Runtime does not damage the
+/// session's state, which lives on the other side; the run has failed, and the lane continues.
 fn run_caught(
     slot: &Slot,
     inputs: &[(String, Tensor)],

@@ -1,7 +1,7 @@
-//! Tenants' own batching programs: which of them are to be asked, and with what.
+//! Calls to the tenants' batching policies: the policies that are due, and their questions.
 //!
-//! A program is asked when its items have changed since it last spoke, or when the wait that it asked for is over; never
-//! by two owner threads at once. Called by the queue, under its lock but for [`PlanQuery::ask`].
+//! A policy is called when its items have changed since the last call, or when the wait that it asked for is over;
+//! never by two owner threads at once. Called by the queue under its lock, except for [`PlanQuery::ask`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,28 +11,28 @@ use lector_core::batching::{Bucket, Costs, Planner};
 
 use super::queue::{Bounds, Ticket};
 
-/// The programs with items in the lane.
+/// The batching policies with items in the lane.
 #[derive(Default)]
-pub(super) struct BatchingPolicies(Vec<Program>);
+pub(super) struct BatchingPolicies(Vec<Policy>);
 
-struct Program {
+struct Policy {
     planner: Arc<dyn Planner>,
-    /// Its items have changed since it was asked.
+    /// Its items have changed since the last call.
     stale: bool,
-    /// Somebody asks it right now.
+    /// A call is under way.
     asked: bool,
-    /// When it wants to be asked again though nothing changes.
+    /// Time of the next call if its items do not change.
     wake: Option<Instant>,
 }
 
-/// A program with its question.
+/// A batching policy and its question.
 pub(super) struct PlanQuery {
     pub(super) planner: Arc<dyn Planner>,
     pub(super) question: Question,
 }
 
 impl PlanQuery {
-    /// Asks; takes microseconds.
+    /// Calls the policy; takes microseconds.
     pub(super) fn ask(&self) -> Option<Plan> {
         self.planner.plan(&self.question)
     }
@@ -43,16 +43,16 @@ impl BatchingPolicies {
         self.0.len()
     }
 
-    /// An item came or went.
+    /// Marks the policy of an item that came or went.
     pub(super) fn changed(&mut self, ticket: &Ticket) {
         let Some(planner) = &ticket.item.scheduling.planner else { return };
         match self.0.iter_mut().find(|known| Arc::ptr_eq(&known.planner, planner)) {
             Some(known) => known.stale = true,
-            None => self.0.push(Program { planner: planner.clone(), stale: true, asked: false, wake: None }),
+            None => self.0.push(Policy { planner: planner.clone(), stale: true, asked: false, wake: None }),
         }
     }
 
-    /// The next program to be asked. Programs without an item are forgotten.
+    /// Returns the next call that is due. Policies without an item are removed.
     pub(super) fn next(
         &mut self,
         waiting: &[Ticket],
@@ -68,9 +68,8 @@ impl BatchingPolicies {
             ticket.item.scheduling.planner.as_ref().is_some_and(|own| Arc::ptr_eq(own, planner))
         };
         self.0.retain(|known| known.asked || waiting.iter().any(|ticket| is_of(ticket, &known.planner)));
-        let due = |known: &&mut Program| {
-            !known.asked && (known.stale || known.wake.is_some_and(|wake| wake <= now))
-        };
+        let due =
+            |known: &&mut Policy| !known.asked && (known.stale || known.wake.is_some_and(|wake| wake <= now));
         let known = self.0.iter_mut().find(due)?;
         (known.stale, known.asked) = (false, true);
         let planner = known.planner.clone();
@@ -78,11 +77,9 @@ impl BatchingPolicies {
         Some(PlanQuery { question: question(items, costs, bounds, running, now)?, planner })
     }
 
-    /// It has spoken.
-    pub(super) fn answered(&mut self, consultation: &PlanQuery, wake: Option<Instant>) {
-        if let Some(known) =
-            self.0.iter_mut().find(|known| Arc::ptr_eq(&known.planner, &consultation.planner))
-        {
+    /// Records the end of a call.
+    pub(super) fn answered(&mut self, query: &PlanQuery, wake: Option<Instant>) {
+        if let Some(known) = self.0.iter_mut().find(|known| Arc::ptr_eq(&known.planner, &query.planner)) {
             (known.asked, known.wake) = (false, wake);
         }
     }

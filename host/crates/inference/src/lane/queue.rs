@@ -1,12 +1,13 @@
 //! The bounded queue of a lane: offers never wait, owner threads do.
 //!
-//! Owns what waits, the shares of its tenants and what runs cost; asks [`lector_core::batching::decide`] what to do, and
-//! the tenants' own programs what they want (never under its lock). Called by [`super::Lane`] and by owner threads.
+//! Owns the waiting items, the shares of their tenants and the learned costs of runs. [`lector_core::batching::decide`]
+//! selects the batches; the tenants' batching policies are called without the lock. Called by [`super::Lane`] and by
+//! owner threads.
 //!
-//! The order is that of [`lector_core::fair::Shares`], but this is not a [`lector_core::fair::FairQueue`]: a lane takes out
-//! batches and not items, and which one depends on shapes, costs, deadlines, wishes and a tenant's own program, so that
-//! `decide` looks at all that wait (a bounded number) each time. The share decides the first item of a batch, and every
-//! tenant in it is charged its part.
+//! The order is that of [`lector_core::fair::Shares`], but this is not a [`lector_core::fair::FairQueue`]: a lane
+//! removes batches and not items. The batch depends on shapes, costs, deadlines, hints and the tenant's batching
+//! policy, so `decide` examines all waiting items (a bounded number) each time. The share selects the first item of a
+//! batch, and every tenant in the batch is charged its part.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,22 +23,22 @@ use super::plan_query::{BatchingPolicies, PlanQuery};
 use crate::cores::{Claim, Claimant};
 use crate::meter::Meter;
 
-/// A waiting item, with all that its run and its answer need.
+/// A waiting item, with everything that its run and its answer need.
 pub(super) struct Ticket {
     pub(super) item: WorkItem,
     pub(super) bucket: Bucket,
     pub(super) rows: u32,
     pub(super) reply: oneshot::Sender<Result<WorkDone, Fault>>,
     pub(super) offered: Instant,
-    /// The caller's, so that the run shows up in its trace.
+    /// The caller's span, so that the run appears in its trace.
     pub(super) span: tracing::Span,
-    /// Names it to its tenant's program; rising.
+    /// Identifies the item to its tenant's batching policy; increasing.
     pub(super) id: u64,
-    /// What that program said.
+    /// The decision of that policy.
     pub(super) planned: Planned,
 }
 
-/// Items that run together; the first is the one whose turn it was.
+/// Items that run together; the first item is the one that the shares select.
 pub(super) struct Batch {
     pub(super) run: u64,
     pub(super) tickets: Vec<Ticket>,
@@ -45,10 +46,10 @@ pub(super) struct Batch {
     pub(super) rows: u32,
 }
 
-/// Why an offer was not taken.
+/// Why an offer was rejected.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Full; what waits takes about so long.
+    /// The queue is full; `backlog` is the predicted time of the waiting items.
     Full {
         waiting: usize,
         backlog: Duration,
@@ -56,7 +57,7 @@ pub(super) enum Refusal {
     Closed,
 }
 
-/// What a queue must know of its engines.
+/// Bounds of a queue, from its engines and the configuration.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) items_max: usize,
@@ -77,7 +78,7 @@ struct State {
     waiting: Vec<Ticket>,
     shares: Shares,
     costs: Costs,
-    programs: BatchingPolicies,
+    policies: BatchingPolicies,
     running: u32,
     per_shape_compile_cost: bool,
     offers: u64,
@@ -102,13 +103,13 @@ impl Queue {
         self.lock().waiting.len()
     }
 
-    /// Predicted engine time of what waits, over all sessions.
+    /// Returns the predicted engine time of the waiting items, over all sessions.
     pub(super) fn backlog(&self) -> Duration {
         self.lock().backlog(self.bounds.sessions)
     }
 
-    /// Takes an item or refuses it at once. Where the queue is full, the dead among the waiting make room, and then the
-    /// newest item of the tenant that has most of them: who floods a lane is refused, not those beside it.
+    /// Accepts or rejects an item at once. A full queue first drops cancelled and expired items, and then the newest
+    /// item of the tenant with the most items: a tenant that floods a lane is rejected, and other tenants are not.
     pub(super) fn offer(&self, mut ticket: Ticket, meter: &Meter) -> Result<(), Refusal> {
         let now = Instant::now();
         let mut state = self.lock();
@@ -126,7 +127,7 @@ impl Queue {
             match state.displaceable(&ticket.item.tenant) {
                 Some(at) => {
                     let gone = state.waiting.remove(at);
-                    state.programs.changed(&gone);
+                    state.policies.changed(&gone);
                     displaced = Some((gone, Refusal::Full { waiting, backlog }));
                 }
                 None => return Err(Refusal::Full { waiting, backlog }),
@@ -136,20 +137,21 @@ impl Queue {
         ticket.id = state.offers;
         let (bucket, rows) = (ticket.bucket.clone(), ticket.rows);
         state.costs.arrived(&bucket, rows, now);
-        state.programs.changed(&ticket);
+        state.policies.changed(&ticket);
         state.waiting.push(ticket);
         drop(state);
         self.changed.notify_one();
         if let Some((ticket, Refusal::Full { waiting, backlog })) = displaced {
             Meter::add(&meter.refused_full, 1);
             let fault = full(&ticket.item.model, waiting, backlog);
-            // A caller that has gone needs no answer.
+            // The caller may have gone.
             let _ = ticket.reply.send(Err(fault));
         }
         Ok(())
     }
 
-    /// Waits until something is to be run here. False: the queue is closed, and the owner thread may end.
+    /// Waits until a batch is ready for this thread. Returns false where the queue is closed and the owner thread may
+    /// end.
     pub(super) fn wait(&self, meter: &Meter) -> bool {
         let mut state = self.lock();
         loop {
@@ -175,12 +177,13 @@ impl Queue {
         }
     }
 
-    /// What is to be run now; `None` where another owner was faster, or all were dead or wait for company.
+    /// Returns the batch to run now; `None` where another owner thread was faster, or all items were dropped or wait
+    /// for co-batched items.
     pub(super) fn take(&self, meter: &Meter) -> Option<Batch> {
         let mut state = self.plan_query(self.lock());
         let Decision { dropped, next } = state.decide(&self.bounds, Instant::now());
         let batch = match next {
-            // Positions count before the removal of the dead, so both are removed at once.
+            // Positions are those before the dropped items are removed, so both are removed at once.
             Next::Run(batch) => state.begin(&batch),
             Next::Wait(_) | Next::Idle => None,
         };
@@ -204,7 +207,7 @@ impl Queue {
         batch.map(|(batch, _)| batch)
     }
 
-    /// A run that [`take`](Self::take) gave has ended; `took` where it ended well.
+    /// Records the end of a run of a batch from [`take`](Self::take); `took` where it succeeded.
     pub(super) fn ended(&self, bucket: &Bucket, rows: u32, took: Option<Duration>) {
         let mut state = self.lock();
         state.running = state.running.saturating_sub(1);
@@ -212,22 +215,22 @@ impl Queue {
             state.costs.learn(bucket, rows, took);
         }
         drop(state);
-        // Who waits for company may want to decide anew.
+        // Items that wait for co-batched items may be decided differently now.
         self.changed.notify_one();
     }
 
-    /// Something was learned beside the items: a calibration.
+    /// Learns the cost of a calibration run.
     pub(super) fn learn(&self, bucket: &Bucket, rows: u32, took: Duration) {
         self.lock().costs.learn(bucket, rows, took);
     }
 
-    /// Other engines: what was learned of the old ones is of no use, and new shapes cost them more or less than the old ones.
+    /// Discards the learned costs after the engines were replaced; the compile cost of new shapes may differ too.
     pub(super) fn engine_changed(&self, per_shape_compile_cost: bool) {
         let mut state = self.lock();
         (state.costs, state.per_shape_compile_cost) = (Costs::default(), per_shape_compile_cost);
     }
 
-    /// Takes nothing any more, and answers all that wait.
+    /// Rejects all later offers, and answers all waiting items.
     pub(super) fn close(&self, model: &ModelName) {
         let mut state = self.lock();
         state.closed = true;
@@ -235,29 +238,29 @@ impl Queue {
         drop(state);
         self.changed.notify_all();
         for ticket in waiting {
-            // A caller that has gone needs no answer.
+            // The caller may have gone.
             let _ = ticket.reply.send(Err(closed(model)));
         }
     }
 
-    /// Asks the programs whose items have changed. The lock is given up while one is asked, so that offers never wait
-    /// for a tenant's code.
+    /// Calls the batching policies whose items have changed. The lock is released during a call, so that offers never
+    /// wait for a tenant's code.
     fn plan_query<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        // Each is asked once at most: whoever changes meanwhile is asked before the next run.
-        let mut left = state.programs.len();
+        // Each policy is called at most once: one whose items change meanwhile is called before the next run.
+        let mut left = state.policies.len();
         while left > 0
-            && let Some(consultation) = state.next_consultation(&self.bounds)
+            && let Some(query) = state.next_query(&self.bounds)
         {
             left -= 1;
             drop(state);
-            let answer = consultation.ask();
+            let answer = query.ask();
             state = self.lock();
-            state.settle(consultation, answer);
+            state.settle(query, answer);
         }
         state
     }
 
-    /// Nothing panics while it is held, so a poisoned lock holds a sound state.
+    /// No code panics while it holds the lock, so the state of a poisoned lock is consistent.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -272,7 +275,7 @@ impl Claimant for Queue {
         let behind = |item: &WorkItem| item.scheduling.hints.background;
         let turn = |a: &WorkItem, b: &WorkItem| behind(a).cmp(&behind(b)).then(start(a).total_cmp(&start(b)));
         match waiting.min_by(|a, b| turn(a, b)) {
-            None => Claim::Nobody,
+            None => Claim::NoTenant,
             Some(next) if behind(next) => Claim::Background,
             Some(next) => Claim::Tenant(next.tenant.clone(), next.scheduling.weight),
         }
@@ -292,8 +295,8 @@ impl State {
         decide(&view, &engine, &self.shares, &self.costs, now)
     }
 
-    /// Takes the items at these positions out, the first one being the head, and charges their tenants: not for what
-    /// nobody waits for, which runs in time that nobody else wanted. Gives the positions as well.
+    /// Removes the items at these positions, of which the first is the first item of the batch, and charges their
+    /// tenants. Background items are free: they use time that no other item wanted. Returns the positions as well.
     fn begin(&mut self, batch: &[usize]) -> Option<(Batch, Vec<usize>)> {
         let head = self.waiting.get(*batch.first()?)?;
         let bucket = head.bucket.clone();
@@ -316,7 +319,7 @@ impl State {
                 left.push(ticket);
                 continue;
             }
-            self.programs.changed(&ticket);
+            self.policies.changed(&ticket);
             if Some(at) == head {
                 tickets.insert(0, ticket);
             } else {
@@ -329,21 +332,22 @@ impl State {
         Some((Batch { run: self.runs, tickets, bucket, rows }, batch.to_vec()))
     }
 
-    /// Takes the dead out.
+    /// Removes the dropped items.
     fn remove(&mut self, dropped: &[(usize, Dropped)]) -> Vec<(Ticket, Dropped)> {
         let mut gone = Vec::with_capacity(dropped.len());
-        // From the end, so that positions stay what they are.
+        // From the end, so that the remaining positions stay valid.
         for (at, why) in dropped.iter().rev() {
             if *at < self.waiting.len() {
                 let ticket = self.waiting.remove(*at);
-                self.programs.changed(&ticket);
+                self.policies.changed(&ticket);
                 gone.push((ticket, *why));
             }
         }
         gone
     }
 
-    /// The newest item of the tenant that has most, where that is more than `newcomer` would have.
+    /// Returns the position of the newest item of the tenant with the most items, where that is more than `newcomer`
+    /// would have.
     fn displaceable(&self, newcomer: &TenantName) -> Option<usize> {
         let mut counts: Vec<(&TenantName, usize)> = Vec::new();
         for ticket in &self.waiting {
@@ -366,22 +370,22 @@ impl State {
         Duration::from_secs_f64(ms / 1e3 / f64::from(sessions.max(1)))
     }
 
-    fn next_consultation(&mut self, bounds: &Bounds) -> Option<PlanQuery> {
+    fn next_query(&mut self, bounds: &Bounds) -> Option<PlanQuery> {
         let (waiting, costs) = (&self.waiting, &self.costs);
-        self.programs.next(waiting, costs, bounds, self.running, Instant::now())
+        self.policies.next(waiting, costs, bounds, self.running, Instant::now())
     }
 
-    /// Notes what a program said of the items that still wait.
-    fn settle(&mut self, consultation: PlanQuery, answer: Option<Plan>) {
-        let planned = answer.and_then(|answer| match plan::accept(&consultation.question, &answer) {
+    /// Records the answer of a batching policy for the items that still wait.
+    fn settle(&mut self, query: PlanQuery, answer: Option<Plan>) {
+        let planned = answer.and_then(|answer| match plan::accept(&query.question, &answer) {
             Ok(planned) => Some(planned),
             Err(why) => {
-                consultation.planner.invalid(why);
+                query.planner.invalid(why);
                 None
             }
         });
-        let ids = consultation.question.items.iter().map(|item| item.id);
-        let planned = planned.unwrap_or_else(|| vec![Planned::Free; consultation.question.items.len()]);
+        let ids = query.question.items.iter().map(|item| item.id);
+        let planned = planned.unwrap_or_else(|| vec![Planned::Free; query.question.items.len()]);
         let mut wake: Option<Instant> = None;
         for (id, planned) in ids.zip(planned) {
             if let Planned::Until(until) = planned {
@@ -393,7 +397,7 @@ impl State {
                 ticket.planned = planned;
             }
         }
-        self.programs.answered(&consultation, wake);
+        self.policies.answered(&query, wake);
     }
 }
 
@@ -419,19 +423,19 @@ fn answer_dropped(dropped: Vec<(Ticket, Dropped)>, meter: &Meter) {
             Dropped::Expired => {
                 Meter::add(&meter.skipped_expired, 1);
                 let message = format!(
-                    "the page's time would be over before model {} could answer, so the run was not begun",
+                    "the page's deadline is too near for a run of model {}, so the run was not started",
                     ticket.item.model
                 );
                 let waited = format!("waited {} ms", ticket.offered.elapsed().as_millis());
                 let fault = Fault::new(Kind::Deadline, "engine_deadline", message).with_detail(waited);
-                // A caller that has gone needs no answer.
+                // The caller may have gone.
                 let _ = ticket.reply.send(Err(fault));
             }
         }
     }
 }
 
-/// The answer to an offer that there is no room for.
+/// Returns the fault of an offer to a full queue.
 pub(super) fn full(model: &ModelName, waiting: usize, backlog: Duration) -> Fault {
     Fault::new(
         Kind::Busy,
@@ -442,23 +446,23 @@ pub(super) fn full(model: &ModelName, waiting: usize, backlog: Duration) -> Faul
     .retry_after(backlog.clamp(super::RETRY_AFTER_MIN, super::RETRY_AFTER_MAX))
 }
 
-/// The answer of a lane that ends.
+/// Returns the fault of an offer to a closed lane.
 pub(super) fn closed(model: &ModelName) -> Fault {
     Fault::new(
         Kind::Unavailable,
         "engine_stopped",
-        format!("model {model} is not served any more: the host stops"),
+        format!("model {model} is no longer available: its lane has been closed"),
     )
 }
 
-/// What a run with these inputs and outputs may be merged with.
+/// Returns the bucket of a run: runs with equal buckets may be merged.
 pub(super) fn bucket(inputs: &[(String, Tensor)], outputs: &[String]) -> Bucket {
-    // By name, for items may name their inputs in any order.
+    // Sorted by name: items may list their inputs in any order.
     let mut named: Vec<_> = inputs.iter().collect();
     named.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     let shapes = named.iter().map(|(_, tensor)| tensor.shape().get(1..).unwrap_or_default().to_vec());
     Bucket::new(shapes.collect(), outputs.to_vec())
 }
 
-/// For those who hold a queue.
+/// A queue shared by its lane and owner threads.
 pub(super) type Shared = Arc<Queue>;

@@ -1,4 +1,4 @@
-//! A lane in front of engines made up for the purpose: no ONNX Runtime, no clock games.
+//! A lane in front of scripted engines: no ONNX Runtime, no simulated clock.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -10,7 +10,7 @@ use lector_core::{Dtype, Tensor, TensorData};
 
 use super::*;
 
-/// Doubles `x` into `y`. Before it does, it says that it runs and waits for a word: `ok`, `fail` or `panic`.
+/// Doubles `x` into `y`. Before each run it reports its input and waits for a word: `ok`, `fail` or `panic`.
 struct Scripted {
     running: SyncSender<Vec<f32>>,
     word: Receiver<&'static str>,
@@ -21,7 +21,7 @@ impl Engine for Scripted {
         let x = inputs[0].1.as_f32().unwrap().to_vec();
         let _ = self.running.send(x.clone());
         match self.word.recv() {
-            Ok("fail") => return Err("the kernel said no".to_owned()),
+            Ok("fail") => return Err("the kernel failed".to_owned()),
             Ok("panic") => panic!("out of the blue"),
             _ => {}
         }
@@ -37,7 +37,7 @@ struct Stage {
     word: SyncSender<&'static str>,
 }
 
-/// Where nothing is merged.
+/// Starts a lane that merges nothing.
 fn stage(queue_items_max: usize) -> Stage {
     stage_of(queue_items_max, 1)
 }
@@ -71,7 +71,7 @@ fn item(x: f32, deadline: Instant) -> WorkItem {
     item_of("t", &[x], deadline)
 }
 
-/// An item with a row for each number.
+/// Returns an item with a row for each number.
 fn item_of(tenant: &str, x: &[f32], deadline: Instant) -> WorkItem {
     WorkItem {
         model: "scripted".into(),
@@ -110,7 +110,7 @@ fn items_run_in_the_order_of_their_offers() {
 }
 
 #[test]
-fn a_full_queue_refuses_at_once_and_says_when_to_come_again() {
+fn a_full_queue_rejects_at_once_and_names_a_retry_time() {
     let stage = stage(2);
     let running = stage.lane.offer(item(1.0, later())).unwrap();
     stage.running.recv().unwrap();
@@ -132,7 +132,7 @@ fn an_item_whose_caller_has_gone_is_never_run() {
     stage.running.recv().unwrap();
     drop(stage.lane.offer(item(2.0, later())).unwrap());
     let third = stage.lane.offer(item(3.0, later())).unwrap();
-    // Full, but one of the two is dead: there is room.
+    // Full, but one of the two items is cancelled: there is room.
     let fourth = stage.lane.offer(item(4.0, later())).unwrap();
     (0..3).for_each(|_| stage.word.send("ok").unwrap());
     assert_eq!((value(running), value(third), value(fourth)), (2.0, 6.0, 8.0));
@@ -154,12 +154,12 @@ fn an_item_past_its_deadline_is_answered_unrun() {
 }
 
 #[test]
-fn a_failure_or_a_panic_costs_its_item_alone() {
+fn a_failure_or_a_panic_affects_its_item_alone() {
     let stage = stage(8);
     let answers: Vec<Answer> = (1..=3).map(|x| stage.lane.offer(item(x as f32, later())).unwrap()).collect();
     ["fail", "panic", "ok"].into_iter().for_each(|word| stage.word.send(word).unwrap());
     let mut outcomes = answers.into_iter().map(|answer| answer.blocking_recv().unwrap());
-    for cause in ["the kernel said no", "out of the blue"] {
+    for cause in ["the kernel failed", "out of the blue"] {
         let fault = outcomes.next().unwrap().unwrap_err();
         assert_eq!((fault.code, fault.kind), ("engine_run_failed", Kind::Bug));
         assert!(fault.detail.unwrap().contains(cause));
@@ -170,7 +170,7 @@ fn a_failure_or_a_panic_costs_its_item_alone() {
 }
 
 #[test]
-fn what_does_not_fit_never_reaches_the_queue() {
+fn items_that_do_not_fit_never_reach_the_queue() {
     let stage = stage(8);
     let mut wrong = item(1.0, later());
     wrong.outputs = vec!["z".to_owned()];
@@ -183,7 +183,7 @@ fn what_does_not_fit_never_reaches_the_queue() {
 }
 
 #[test]
-fn a_closing_lane_ends_the_run_and_answers_what_waits() {
+fn a_closing_lane_ends_the_run_and_answers_waiting_items() {
     let stage = stage(8);
     let running = stage.lane.offer(item(1.0, later())).unwrap();
     stage.running.recv().unwrap();
@@ -198,7 +198,7 @@ fn a_closing_lane_ends_the_run_and_answers_what_waits() {
 
 #[test]
 fn engines_are_swapped_between_runs_and_nothing_is_lost() {
-    /// Triples, and says when it is dropped.
+    /// Triples, and reports when it is dropped.
     struct Triple(SyncSender<()>);
     impl Engine for Triple {
         fn run(&mut self, inputs: &[(String, Tensor)], _: &[String]) -> Result<Vec<Tensor>, String> {
@@ -220,7 +220,7 @@ fn engines_are_swapped_between_runs_and_nothing_is_lost() {
     let waiting = stage.lane.offer(item(2.0, later())).unwrap();
     std::thread::scope(|scope| {
         let swap = scope.spawn(|| stage.lane.swap(cuda, vec![Box::new(Triple(gone_in.clone()))]));
-        // The run that goes on is the old engine's to its end; what waits is the new one's.
+        // The current run ends on the old engine; waiting items run on the new one.
         while stage.lane.slots[0].cores_per_run() != 0 {
             std::thread::yield_now();
         }
@@ -229,14 +229,14 @@ fn engines_are_swapped_between_runs_and_nothing_is_lost() {
         swap.join().unwrap();
     });
     assert_eq!(stage.lane.status().provider, "cuda");
-    // An idle lane frees the old engine at once.
+    // An idle lane drops the old engine at once.
     stage.lane.swap(EngineVariant::REFERENCE, vec![Box::new(Triple(gone_in))]);
     gone.recv().unwrap();
     assert_eq!(value(stage.lane.offer(item(5.0, later())).unwrap()), 15.0);
     assert_eq!((stage.lane.status().provider, stage.lane.slots[0].cores_per_run()), ("cpu", 1));
 }
 
-/// A stage whose engine takes as long for a full run as for one row, as far as its lane knows, and which is busy.
+/// Returns a busy lane whose learned costs are the same for a full run and for one row.
 fn accelerated(queue_items_max: usize) -> (Stage, Answer) {
     let stage = stage_of(queue_items_max, 8);
     let bucket = queue::bucket(&item(0.0, later()).inputs, &["y".to_owned()]);
@@ -262,7 +262,7 @@ fn items_of_different_tenants_run_together_and_each_gets_its_own_rows() {
     let offers = [("a", vec![1.0]), ("b", vec![2.0, 3.0]), ("a", vec![4.0]), ("c", vec![5.0, 6.0, 7.0])];
     let answers: Vec<Answer> =
         offers.iter().map(|(tenant, x)| stage.lane.offer(item_of(tenant, x, later())).unwrap()).collect();
-    // Gone before anything of theirs began, or too late: they cost nothing.
+    // Cancelled or expired before their run: they cost nothing.
     drop(stage.lane.offer(item_of("d", &[8.0], later())).unwrap());
     let late = stage.lane.offer(item_of("d", &[9.0], Instant::now())).unwrap();
     (0..2).for_each(|_| stage.word.send("ok").unwrap());
@@ -282,7 +282,7 @@ fn items_of_different_tenants_run_together_and_each_gets_its_own_rows() {
 }
 
 #[test]
-fn who_wishes_to_be_alone_is() {
+fn isolated_items_run_alone() {
     let (stage, running) = accelerated(16);
     let isolated = |tenant: &str, x: f32| {
         let mut item = item_of(tenant, &[x], later());
@@ -310,7 +310,7 @@ fn a_merged_run_that_fails_is_done_again_one_by_one() {
     let (stage, running) = accelerated(16);
     let answers: Vec<Answer> =
         (1..=3).map(|x| stage.lane.offer(item_of("a", &[x as f32], later())).unwrap()).collect();
-    // The first, the three together, then each of the three.
+    // The first run, the three merged items, then each of the three.
     ["ok", "fail", "ok", "panic", "ok"].into_iter().for_each(|word| stage.word.send(word).unwrap());
     outcome(running);
     let outcomes: Vec<_> = answers.into_iter().map(|answer| answer.blocking_recv().unwrap()).collect();
@@ -322,7 +322,7 @@ fn a_merged_run_that_fails_is_done_again_one_by_one() {
 }
 
 #[test]
-fn who_floods_a_lane_is_refused_and_not_those_beside_it() {
+fn a_tenant_that_floods_a_lane_is_rejected_and_other_tenants_are_not() {
     let stage = stage(3);
     let running = stage.lane.offer(item(0.0, later())).unwrap();
     stage.running.recv().unwrap();
@@ -340,20 +340,20 @@ fn who_floods_a_lane_is_refused_and_not_those_beside_it() {
     assert_eq!(stage.lane.status().refused_full, 2);
 }
 
-/// Runs the last two of its items together, or answers what it is told to.
+/// Runs the last two of its items together, or returns the scripted answer.
 #[derive(Debug, Default)]
-struct Program {
-    says: Mutex<Option<Plan>>,
+struct ScriptedPolicy {
+    answer: Mutex<Option<Plan>>,
     asked: Mutex<Vec<Vec<u64>>>,
     invalid: Mutex<Vec<InvalidPlan>>,
 }
 
-impl Planner for Program {
+impl Planner for ScriptedPolicy {
     fn plan(&self, question: &Question) -> Option<Plan> {
         let ids: Vec<u64> = question.items.iter().map(|item| item.id).collect();
         self.asked.lock().unwrap().push(ids.clone());
         let last = ids.iter().rev().take(2).copied().collect();
-        Some(self.says.lock().unwrap().clone().unwrap_or(Plan::Run(last)))
+        Some(self.answer.lock().unwrap().clone().unwrap_or(Plan::Run(last)))
     }
 
     fn invalid(&self, why: InvalidPlan) {
@@ -361,67 +361,67 @@ impl Planner for Program {
     }
 }
 
-fn planned(stage: &Stage, program: &Arc<Program>, x: f32) -> Answer {
+fn planned(stage: &Stage, policy: &Arc<ScriptedPolicy>, x: f32) -> Answer {
     let mut item = item_of("p", &[x], later());
-    item.scheduling.planner = Some(program.clone());
+    item.scheduling.planner = Some(policy.clone());
     stage.lane.offer(item).unwrap()
 }
 
 #[test]
-fn a_tenants_policy_says_what_runs_together() {
+fn a_tenants_policy_selects_its_batches() {
     let (stage, running) = accelerated(16);
-    let program = Arc::new(Program::default());
-    let answers: Vec<Answer> = (1..=4).map(|x| planned(&stage, &program, x as f32)).collect();
+    let policy = Arc::new(ScriptedPolicy::default());
+    let answers: Vec<Answer> = (1..=4).map(|x| planned(&stage, &policy, x as f32)).collect();
     (0..3).for_each(|_| stage.word.send("ok").unwrap());
     outcome(running);
     let runs: Vec<u64> = answers.into_iter().map(outcome).map(|done| done.composition.run).collect();
     assert_eq!(runs, [3, 3, 2, 2]);
-    assert!(program.invalid.lock().unwrap().is_empty());
-    // It sees its own items alone, and is asked again when some of them have gone.
-    assert!(program.asked.lock().unwrap().iter().all(|ids| ids.len() == 4 || ids.len() == 2));
+    assert!(policy.invalid.lock().unwrap().is_empty());
+    // The policy gets its own items alone, and is called again when some of them have gone.
+    assert!(policy.asked.lock().unwrap().iter().all(|ids| ids.len() == 4 || ids.len() == 2));
 }
 
 #[test]
-fn an_invalid_answer_is_reported_and_the_declared_wishes_hold() {
+fn an_invalid_answer_is_reported_and_the_declared_hints_apply() {
     let (stage, running) = accelerated(16);
-    let program = Arc::new(Program::default());
-    *program.says.lock().unwrap() = Some(Plan::Run(vec![4711]));
-    let answers: Vec<Answer> = (1..=3).map(|x| planned(&stage, &program, x as f32)).collect();
+    let policy = Arc::new(ScriptedPolicy::default());
+    *policy.answer.lock().unwrap() = Some(Plan::Run(vec![4711]));
+    let answers: Vec<Answer> = (1..=3).map(|x| planned(&stage, &policy, x as f32)).collect();
     (0..2).for_each(|_| stage.word.send("ok").unwrap());
     outcome(running);
     let items: Vec<u32> = answers.into_iter().map(outcome).map(|done| done.composition.items).collect();
     assert_eq!(items, [3, 3, 3]);
-    assert!(program.invalid.lock().unwrap().iter().all(|why| *why == InvalidPlan::Unknown));
-    assert!(!program.invalid.lock().unwrap().is_empty());
+    assert!(policy.invalid.lock().unwrap().iter().all(|why| *why == InvalidPlan::Unknown));
+    assert!(!policy.invalid.lock().unwrap().is_empty());
 }
 
 #[test]
 fn a_wait_that_a_policy_asked_for_ends() {
     let (stage, running) = accelerated(16);
-    let program = Arc::new(Program::default());
-    *program.says.lock().unwrap() = Some(Plan::Wait(Duration::from_millis(5)));
+    let policy = Arc::new(ScriptedPolicy::default());
+    *policy.answer.lock().unwrap() = Some(Plan::Wait(Duration::from_millis(5)));
     let offered = Instant::now();
-    let answer = planned(&stage, &program, 1.0);
+    let answer = planned(&stage, &policy, 1.0);
     stage.word.send("ok").unwrap();
     outcome(running);
-    while program.asked.lock().unwrap().len() < 3 {
+    while policy.asked.lock().unwrap().len() < 3 {
         std::thread::yield_now();
     }
-    *program.says.lock().unwrap() = None;
+    *policy.answer.lock().unwrap() = None;
     stage.word.send("ok").unwrap();
     assert!(outcome(answer).queue_wait >= Duration::from_millis(10));
     assert!(offered.elapsed() >= Duration::from_millis(10));
 }
 
 #[test]
-fn a_policy_hears_of_an_item_that_was_displaced() {
+fn a_policy_is_called_after_an_item_was_displaced() {
     let stage = stage(3);
-    let program = Arc::new(Program::default());
-    // Long enough that nothing but the change makes it be asked again.
-    *program.says.lock().unwrap() = Some(Plan::Wait(Duration::from_secs(60)));
-    let mut answers: Vec<Answer> = (1..=3).map(|x| planned(&stage, &program, x as f32)).collect();
+    let policy = Arc::new(ScriptedPolicy::default());
+    // Long enough that only the change triggers another call.
+    *policy.answer.lock().unwrap() = Some(Plan::Wait(Duration::from_secs(60)));
+    let mut answers: Vec<Answer> = (1..=3).map(|x| planned(&stage, &policy, x as f32)).collect();
     let asked_of = |count: usize| {
-        while program.asked.lock().unwrap().last().is_none_or(|ids| ids.len() != count) {
+        while policy.asked.lock().unwrap().last().is_none_or(|ids| ids.len() != count) {
             std::thread::yield_now();
         }
     };

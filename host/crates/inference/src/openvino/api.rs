@@ -1,7 +1,7 @@
-//! OpenVINO's C interface, as far as it is used: types, and functions found in the library when it is loaded.
+//! OpenVINO's C interface, as far as it is used: types, and functions resolved when the library is loaded.
 //!
-//! Written by OpenVINO's own headers (`openvino/c/*.h`, version 2026.4). The crates that bind it are left alone: the
-//! high-level one can neither import a compiled model nor run on a tensor without copying it, the low-level one brings a
+//! Written from OpenVINO's own headers (`openvino/c/*.h`, version 2026.4). The crates that bind it are not used: the
+//! high-level one can neither import a compiled model nor run on a tensor without a copy; the low-level one brings a
 //! logger and a regular-expression engine into every build and panics where a function is missing.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
@@ -10,11 +10,11 @@ use std::sync::OnceLock;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
-/// `ov_status_e`; 0: well.
+/// `ov_status_e`; 0: success.
 pub(super) type Status = c_int;
 /// `ov_element_type_e`.
 pub(super) type Element = c_uint;
-/// Numbers of the element types that Lector has tensors for.
+/// Element types for which Lector has tensors.
 pub(super) const BOOLEAN: Element = 1;
 pub(super) const BF16: Element = 2;
 pub(super) const F16: Element = 3;
@@ -29,7 +29,7 @@ pub(super) const U16: Element = 17;
 pub(super) const U32: Element = 18;
 pub(super) const U64: Element = 19;
 
-/// Things of the library's that are only ever pointed to.
+/// Opaque types of the library, used only by pointer.
 macro_rules! opaque {
     ($($name:ident)*) => {$(
         #[repr(C)]
@@ -80,7 +80,7 @@ pub(super) struct PartialShape {
 
 macro_rules! functions {
     ($($name:ident($($argument:ty),*) $(-> $answer:ty)?;)*) => {
-        /// The functions.
+        /// The functions in use.
         #[allow(clippy::struct_field_names)]
         pub(super) struct Api {
             $(pub(super) $name: unsafe extern "C" fn($($argument),*) $(-> $answer)?,)*
@@ -143,7 +143,7 @@ pub(super) fn load(path: &Path) -> Result<&'static Api, String> {
     if let Some(api) = API.get() {
         return Ok(api);
     }
-    // SAFETY: initializers of the library run, which is what the operator asks for by naming its folder.
+    // SAFETY: initializers of the library run, which the operator requests by naming its folder.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(|e| e.to_string())?;
     let api = Api::find(library)?;
     Ok(API.get_or_init(|| api))

@@ -1,4 +1,4 @@
-//! A compiled model: what it takes and gives, its file, its requests.
+//! A compiled model: its ports, its file, its requests.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -18,15 +18,15 @@ pub(crate) struct Compiled(Arc<Inner>);
 
 struct Inner {
     ptr: NonNull<CompiledModel>,
-    /// The plugin that computes belongs to the core.
+    /// Keeps the core alive, which owns the plugin that computes.
     openvino: OpenVino,
-    /// The file that it was imported from: OpenVINO computes on the weights in these very bytes. (Freed after the import,
-    /// they made outputs without rows and then a segmentation fault.)
+    /// The file from which it was imported: OpenVINO computes on the weights in these very bytes. (When they were freed
+    /// after the import, outputs had no rows, and then a segmentation fault followed.)
     _blob: Vec<u8>,
 }
 
-// SAFETY: a compiled model is not changed after it was made; OpenVINO allows requests to be created from, and its ports
-// to be read by, several threads.
+// SAFETY: a compiled model is not changed after it was made; OpenVINO allows several threads to create requests from it
+// and to read its ports.
 unsafe impl Send for Inner {}
 // SAFETY: as above.
 unsafe impl Sync for Inner {}
@@ -39,9 +39,9 @@ impl Drop for Inner {
 }
 
 impl Compiled {
-    /// `blob` is what it was imported from; empty where it was compiled.
+    /// Wraps a compiled model. `blob` is the file from which it was imported; empty where it was compiled.
     pub(super) fn new(openvino: OpenVino, ptr: *mut CompiledModel, blob: Vec<u8>) -> Result<Self, String> {
-        let ptr = NonNull::new(ptr).ok_or_else(|| "OpenVINO gave no compiled model".to_owned())?;
+        let ptr = NonNull::new(ptr).ok_or_else(|| "OpenVINO returned no compiled model".to_owned())?;
         Ok(Self(Arc::new(Inner { ptr, openvino, _blob: blob })))
     }
 
@@ -49,7 +49,7 @@ impl Compiled {
         self.0.openvino.api()
     }
 
-    /// Inputs, and the outputs of these names.
+    /// Returns the inputs, and the outputs of these names.
     pub(crate) fn ports(&self, outputs: &[String]) -> Result<(Vec<PortInfo>, Vec<PortInfo>), String> {
         let (api, model) = (self.api(), self.0.ptr.as_ptr());
         let mut count = 0;
@@ -72,7 +72,7 @@ impl Compiled {
         Ok((inputs, outputs.iter().map(output).collect::<Result<_, String>>()?))
     }
 
-    /// Writes it to a file for [`OpenVino::import`].
+    /// Writes the model to a file for [`OpenVino::import`].
     pub(crate) fn export(&self, path: &Path) -> Result<(), String> {
         let text = std::ffi::CString::new(path.as_os_str().as_bytes())
             .map_err(|_| format!("{} holds a null character", path.display()))?;
@@ -81,7 +81,7 @@ impl Compiled {
         check(api, unsafe { (api.ov_compiled_model_export_model)(self.0.ptr.as_ptr(), text.as_ptr()) })
     }
 
-    /// A property as OpenVINO understood it, for the log.
+    /// Returns the value of a property in effect, for the log.
     pub(crate) fn property(&self, key: &str) -> Option<String> {
         let api = self.api();
         let (key, mut value) = (cstring(key).ok()?, null_mut());
@@ -91,12 +91,12 @@ impl Compiled {
         })
         .ok()?;
         let text = ffi::copied(value);
-        // SAFETY: given by the call above, freed once.
+        // SAFETY: returned by the call above, freed once.
         unsafe { (api.ov_free)(value) };
         text
     }
 
-    /// An engine of its own, to run beside others of the same model.
+    /// Makes an engine that can run beside others of the same model.
     pub(crate) fn engine(&self) -> Result<OpenVinoEngine, String> {
         let api = self.api();
         let mut request = null_mut();

@@ -1,4 +1,4 @@
-//! Small things at the border to C: statuses, strings, ports, shapes.
+//! Conversions from C: statuses, strings, ports, shapes.
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr::null_mut;
@@ -8,12 +8,12 @@ use lector_core::model::PortInfo;
 
 use super::api::{self, Api, Dimension, Element, PartialShape, Port, Shape, Status, Tensor};
 
-/// A status as a result, with OpenVINO's own words where it has some.
+/// Turns a status into a result, with OpenVINO's own message where it has one.
 pub(super) fn check(api: &Api, status: Status) -> Result<(), String> {
     if status == 0 {
         return Ok(());
     }
-    // SAFETY: the library is loaded, else there were no status; the text is the library's own and stays.
+    // SAFETY: the library is loaded, because there is a status; the text belongs to the library and stays valid.
     let text = copied(unsafe { (api.ov_get_last_err_msg)() }).filter(|text| !text.trim().is_empty());
     Err(match text {
         Some(text) => format!("OpenVINO: {}", text.trim()),
@@ -21,7 +21,7 @@ pub(super) fn check(api: &Api, status: Status) -> Result<(), String> {
     })
 }
 
-/// A copy of a C string; `None` for a null pointer.
+/// Copies a C string; `None` for a null pointer.
 pub(super) fn copied(text: *const c_char) -> Option<String> {
     if text.is_null() {
         return None;
@@ -34,10 +34,10 @@ pub(super) fn cstring(text: &str) -> Result<CString, String> {
     CString::new(text).map_err(|_| format!("{text:?} holds a null character"))
 }
 
-/// What Lector knows of a port; frees the port.
+/// Returns the description of a port; frees the port.
 pub(super) fn port(api: &Api, port: *mut Port, name: Option<&str>) -> Result<PortInfo, String> {
     let described = describe(api, port, name);
-    // SAFETY: the caller was given it by the library and does not use it afterwards.
+    // SAFETY: the library gave it to the caller, which does not use it afterwards.
     unsafe { (api.ov_output_const_port_free)(port) };
     described
 }
@@ -50,13 +50,13 @@ fn describe(api: &Api, port: *const Port, name: Option<&str>) -> Result<PortInfo
             // SAFETY: the port is alive; the text is copied and then freed by the library's own function.
             check(api, unsafe { (api.ov_port_get_any_name)(port, &mut text) })?;
             let name = copied(text);
-            // SAFETY: given by the call above, freed once.
+            // SAFETY: returned by the call above, freed once.
             unsafe { (api.ov_free)(text) };
             name.ok_or_else(|| "a port without a name".to_owned())?
         }
     };
     let mut element = u32::MAX;
-    // SAFETY: the port is alive; the place for the answer is ours.
+    // SAFETY: the port is alive; the output pointer is valid.
     check(api, unsafe { (api.ov_port_get_element_type)(port, &mut element) })?;
     let dtype = dtype(element).ok_or_else(|| {
         format!("`{name}` has elements of OpenVINO's type {element}, which the guest contract does not have")
@@ -86,15 +86,15 @@ pub(super) fn element(dtype: Dtype) -> Element {
     }
 }
 
-/// Extents, -1 where they may vary.
+/// Returns the extents, -1 where they are variable.
 fn partial_shape(api: &Api, port: *const Port) -> Result<Vec<i64>, String> {
     let rank = Dimension { min: 0, max: 0 };
     let mut shape = PartialShape { rank, dims: null_mut() };
-    // SAFETY: the port is alive; the place for the answer is ours and freed below.
+    // SAFETY: the port is alive; the output pointer is valid, and its content is freed below.
     check(api, unsafe { (api.ov_port_get_partial_shape)(port, &mut shape) })?;
     let fixed = shape.rank.min == shape.rank.max && !shape.dims.is_null();
     let extents = usize::try_from(shape.rank.min).ok().filter(|_| fixed).map(|rank| {
-        // SAFETY: a fixed rank says how many dimensions stand there.
+        // SAFETY: a fixed rank is the number of dimensions behind the pointer.
         let dimensions = unsafe { std::slice::from_raw_parts(shape.dims, rank) };
         dimensions.iter().map(|d| if d.min == d.max { d.min } else { -1 }).collect()
     });
@@ -103,16 +103,16 @@ fn partial_shape(api: &Api, port: *const Port) -> Result<Vec<i64>, String> {
     extents.ok_or_else(|| "a port without a fixed rank".to_owned())
 }
 
-/// The extents of a tensor.
+/// Returns the extents of a tensor.
 pub(super) fn tensor_shape(api: &Api, tensor: *const Tensor) -> Result<Vec<usize>, String> {
     let mut shape = Shape { rank: 0, dims: null_mut() };
-    // SAFETY: the tensor is alive; the place for the answer is ours and freed below.
+    // SAFETY: the tensor is alive; the output pointer is valid, and its content is freed below.
     check(api, unsafe { (api.ov_tensor_get_shape)(tensor, &mut shape) })?;
     let rank = usize::try_from(shape.rank).unwrap_or(0);
     let extents = if rank == 0 || shape.dims.is_null() {
         Vec::new()
     } else {
-        // SAFETY: the rank says how many extents stand there.
+        // SAFETY: the rank is the number of extents behind the pointer.
         let dims = unsafe { std::slice::from_raw_parts(shape.dims, rank) };
         dims.iter().map(|&extent| usize::try_from(extent).unwrap_or(0)).collect()
     };

@@ -10,14 +10,14 @@ use super::compiled::Compiled;
 use super::ffi::{check, cstring, dtype, element, tensor_shape};
 use crate::engine::Engine;
 
-/// One request: runs one input after another.
+/// A request, which runs one input after another.
 pub(crate) struct OpenVinoEngine {
     request: NonNull<Request>,
     /// Outlives the request.
     model: Compiled,
 }
 
-// SAFETY: a request may be used from any thread, by one at a time, which `&mut self` sees to.
+// SAFETY: a request may be used from any thread, by one at a time, which `&mut self` ensures.
 unsafe impl Send for OpenVinoEngine {}
 
 impl Drop for OpenVinoEngine {
@@ -29,15 +29,15 @@ impl Drop for OpenVinoEngine {
 
 impl OpenVinoEngine {
     pub(super) fn new(model: Compiled, request: *mut Request) -> Result<Self, String> {
-        let request = NonNull::new(request).ok_or_else(|| "OpenVINO gave no request".to_owned())?;
+        let request = NonNull::new(request).ok_or_else(|| "OpenVINO returned no request".to_owned())?;
         Ok(Self { request, model })
     }
 }
 
 impl Engine for OpenVinoEngine {
     fn run(&mut self, inputs: &[(String, Tensor)], outputs: &[String]) -> Result<Vec<Tensor>, String> {
-        // The tensors of the inputs borrow the callers' memory; they live until the run has ended. The request keeps
-        // a reference that it does not follow before the next run has set its own.
+        // The tensors of the inputs borrow the callers' memory, which lives until the run has ended. The request keeps
+        // a reference that it does not read before the next run has set its own.
         let api = self.model.api();
         let mut borrowed = Vec::with_capacity(inputs.len());
         for (name, tensor) in inputs {
@@ -49,7 +49,7 @@ impl Engine for OpenVinoEngine {
             })?;
             borrowed.push(tensor);
         }
-        // SAFETY: the request is alive and, by `&mut self`, used by nobody else.
+        // SAFETY: the request is alive and, by `&mut self`, not in use by other code.
         check(api, unsafe { (api.ov_infer_request_infer)(self.request.as_ptr()) })?;
         drop(borrowed);
         outputs.iter().map(|name| self.output(name)).collect()
@@ -68,7 +68,7 @@ impl OpenVinoEngine {
     }
 }
 
-/// A tensor of OpenVINO's.
+/// An OpenVINO tensor.
 struct OvTensor {
     api: &'static Api,
     ptr: NonNull<api::Tensor>,
@@ -76,18 +76,18 @@ struct OvTensor {
 
 impl Drop for OvTensor {
     fn drop(&mut self) {
-        // SAFETY: given by the library, freed once.
+        // SAFETY: returned by the library, freed once.
         unsafe { (self.api.ov_tensor_free)(self.ptr.as_ptr()) };
     }
 }
 
 impl OvTensor {
     fn new(api: &'static Api, tensor: *mut api::Tensor) -> Result<Self, String> {
-        let ptr = NonNull::new(tensor).ok_or_else(|| "OpenVINO gave no tensor".to_owned())?;
+        let ptr = NonNull::new(tensor).ok_or_else(|| "OpenVINO returned no tensor".to_owned())?;
         Ok(Self { api, ptr })
     }
 
-    /// The tensor over the same memory, which the caller keeps alive and unchanged while OpenVINO reads it.
+    /// Makes a tensor over the same memory, which the caller keeps alive and unchanged while OpenVINO reads it.
     fn borrow(api: &'static Api, tensor: &Tensor) -> Result<Self, String> {
         let mut extents: Vec<i64> =
             tensor.shape().iter().map(|&extent| i64::try_from(extent).unwrap_or(i64::MAX)).collect();
@@ -147,11 +147,11 @@ impl OvTensor {
     }
 }
 
-/// A copy of `elements` elements.
+/// Copies `elements` elements.
 fn vector<T: Copy>(data: *const c_void, elements: usize) -> Vec<T> {
     if elements == 0 || data.is_null() {
         return Vec::new();
     }
-    // SAFETY: OpenVINO aligns its tensors to 64 bytes, and their shape and element type say how many elements there are.
+    // SAFETY: OpenVINO aligns its tensors to 64 bytes, and their shape and element type define the number of elements.
     unsafe { std::slice::from_raw_parts(data.cast::<T>(), elements) }.to_vec()
 }

@@ -1,17 +1,17 @@
-//! What acceptance would say of other weights in a model's place: for those who derive its thresholds (`examples/noise.rs`).
+//! Acceptance of other weights in a model's place: used to derive its thresholds (`examples/noise.rs`).
 
 use lector_core::ModelName;
 
 use super::Inference;
-use crate::acceptance::{Verdict, judge};
+use crate::acceptance::{Verdict, evaluate};
 use crate::config::SessionConfig;
 use crate::engine_builder::Source;
 use crate::error::chain;
 use crate::provider::EngineVariant;
 
 impl Inference {
-    /// Runs the model's golden batch through its own weights and through these, both on the reference's kernels, and holds
-    /// the one against the other as it would hold a new engine.
+    /// Runs the model's golden batch through its own weights and through `weights`, both on the reference provider, and
+    /// compares the outputs as acceptance compares those of a new engine.
     pub fn agreement(&self, model: &ModelName, weights: Vec<u8>) -> Result<Verdict, String> {
         let plane = &self.0;
         let entry = plane.entry(model).map_err(|error| chain(&error))?;
@@ -20,6 +20,6 @@ impl Inference {
         let other = Source::of(&entry, weights).map_err(|error| chain(&error))?;
         let session_config = SessionConfig { sessions: 1, threads: plane.config.threads };
         let make = |source| plane.engine_builder.make(EngineVariant::REFERENCE, source, session_config);
-        judge(&entry, acceptance, &own, &mut make(&own)?, &mut make(&other)?)
+        evaluate(&entry, acceptance, &own, &mut make(&own)?, &mut make(&other)?)
     }
 }

@@ -1,7 +1,7 @@
-//! What gives a rung that waits another try before its time: a change of what it stands on, or an operator's wish.
+//! Early retries of failed engine variants: after a change of their inputs, or at an operator's request.
 //!
-//! A failure holds for its [`InputFingerprint`]. The improver's thread looks now and then at those of open models that something better
-//! could serve; whoever opens a model looks anyway.
+//! A failure is valid for its [`InputFingerprint`]. The upgrader thread periodically compares the fingerprints of open
+//! models that a better variant could serve; an opening always compares them.
 
 use std::sync::{Arc, PoisonError};
 
@@ -15,14 +15,14 @@ use crate::error::chain;
 use crate::provider::EngineVariant;
 
 impl Plane {
-    /// What a try of a rung stands on now.
+    /// Returns the current inputs of an attempt at an engine variant.
     pub(super) fn input_fingerprint(&self, entry: &ModelEntry, variant: EngineVariant) -> InputFingerprint {
         let key = self.engine_builder.key(entry, variant, self.config.plan.session_config(entry.task));
         InputFingerprint::of(entry, &key, &self.cache, Self::excluded(entry, variant), self.catalog_error())
     }
 
-    /// Has models looked at again whose rungs wait, where what they stand on has changed. Looks at files' sizes and times,
-    /// and reads descriptions; nothing at all where nothing waits.
+    /// Retries failed variants whose inputs have changed. Stats files and reads descriptions; does nothing where no
+    /// variant waits.
     pub(super) fn check_for_changes(&self) {
         let lanes = self.now();
         let waiting: Vec<(&ModelName, Vec<EngineVariant>)> = lanes
@@ -33,7 +33,7 @@ impl Plane {
         if waiting.is_empty() {
             return;
         }
-        // What is wrong with it is part of what the rungs stand on.
+        // An error is part of the fingerprint.
         let _ = self.reread();
         for (model, variants) in waiting {
             let Ok(entry) = self.entry(model) else { continue };
@@ -44,12 +44,12 @@ impl Plane {
             if changed.is_empty() {
                 continue;
             }
-            tracing::info!(%model, variants = ?changed, "what an engine stands on has changed: it is tried again");
+            tracing::info!(%model, variants = ?changed, "the inputs of an engine variant have changed: it is tried again");
             self.retry(model, &changed);
         }
     }
 
-    /// Rungs that could serve an open model better than what does, or as its own engine, and do not.
+    /// Returns the wanted variants of an open model that are neither ready nor queued nor in build.
     fn waiting(&self, model: &ModelName) -> Vec<EngineVariant> {
         let waits = |variant: &EngineVariant| {
             let state = self.engine_states.state(model, *variant);
@@ -58,7 +58,7 @@ impl Plane {
         self.wanted(model).into_iter().filter(waits).collect()
     }
 
-    /// Rungs that failed, of one model or of all: `model_unknown` where the catalog has none of that name.
+    /// Returns the failed variants of one model or of all; `model_unknown` where the catalog has no such model.
     pub(super) fn failed(
         &self,
         model: Option<&ModelName>,
@@ -67,17 +67,17 @@ impl Plane {
             && self.entry(name).is_err()
         {
             let message =
-                format!("There is no model `{name}` in the catalog: `lector models list` shows what is.");
+                format!("Model `{name}` is not in the catalog; `lector models list` shows the models.");
             return Err(Fault::new(Kind::NotFound, "model_unknown", message));
         }
         Ok(self.engine_states.failed(model))
     }
 
-    /// Has rungs tried again as if they had never failed: at once where a lane is open, else when one is opened.
+    /// Resets the failures of variants: they are tried at once where a lane is open, else at the next opening.
     pub(super) fn retry(&self, model: &ModelName, variants: &[EngineVariant]) {
         let open = self.now().contains_key(model);
         for &variant in variants {
-            // Whoever asks may be late.
+            // The state may have changed since the caller read it.
             if matches!(
                 self.engine_states.state(model, variant),
                 VariantState::Building { .. } | VariantState::Ready
@@ -96,18 +96,18 @@ impl Plane {
         }
     }
 
-    /// Why the catalog could not be read the last time.
+    /// Returns the error of the last read of the catalog.
     fn catalog_error(&self) -> Option<String> {
         self.catalog_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the catalog again; where that fails it stays as it was.
+    /// Reads the catalog again; after an error the previous catalog stays in use.
     pub(super) fn reread(&self) -> Result<(), CatalogError> {
         let read = self.config.catalog();
         let catalog_error = read.as_ref().err().map(|error| chain(error));
         let mut before = self.catalog_error.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = catalog_error.as_ref().filter(|_| *before != catalog_error) {
-            tracing::warn!(error, "the catalog cannot be read again; it stays as it was");
+            tracing::warn!(error, "the catalog cannot be read again; the previous one stays in use");
         }
         *before = catalog_error;
         drop(before);

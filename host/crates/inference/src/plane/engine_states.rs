@@ -1,5 +1,5 @@
-//! The board: what is known of each model on each rung of its ladder, and what serves now. For people, metrics and the
-//! decisions of the improver.
+//! The engine state table: the state of each engine variant of each model, and the engine that serves now. Read by the
+//! API, the metrics and the upgrader.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,48 +14,48 @@ use crate::catalog::ModelEntry;
 use crate::provider::EngineVariant;
 use crate::provider_preference::ProviderPreference;
 
-/// What is known of a model's engine on a rung.
+/// The state of a model on an engine variant.
 #[derive(Clone, Debug, PartialEq)]
 pub enum VariantState {
-    /// Nothing was looked for yet: better rungs served.
+    /// Not looked up yet: a better variant serves.
     Unknown,
     /// Not built.
     Missing,
-    /// Its turn to be built will come.
+    /// Waits for its build.
     Queued,
-    /// A builder is at work.
+    /// A builder runs.
     Building {
-        /// At which step.
+        /// The current step.
         step: Step,
-        /// Since when.
+        /// The start of the step.
         since: Instant,
-        /// How long the last build of this kind took, its acceptance included.
+        /// Duration of the last build of this kind, including its acceptance.
         estimate: Option<Duration>,
     },
     /// Built and accepted, or the reference, which needs no build.
     Ready,
-    /// Built, and not right enough to serve.
+    /// Built, and refused by acceptance.
     Refused,
-    /// It could not be built or loaded.
+    /// The build or the load failed.
     Failed {
-        /// Why.
+        /// The last error.
         why: String,
-        /// How many tries failed one after another.
+        /// Number of consecutive failures.
         attempts: usize,
-        /// When it is tried again.
+        /// Time of the next attempt.
         again: Instant,
-        /// Whether the tries that come soon are used up.
+        /// Whether the quick retries are used up.
         slow: bool,
     },
-    /// It may not serve this model.
+    /// The variant may not serve this model.
     Excluded {
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
 
 impl VariantState {
-    /// For the API and the metrics.
+    /// Returns the name of the state for the API and the metrics.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -72,64 +72,64 @@ impl VariantState {
     }
 }
 
-/// An engine that was built.
+/// A built engine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BuiltStatus {
-    /// Name of its entry in the cache.
+    /// Name of the cache entry.
     pub entry: String,
     /// Bytes of its files.
     pub bytes: u64,
-    /// Time of its build.
+    /// Duration of the build.
     pub build: Duration,
-    /// Time of its acceptance.
+    /// Duration of the acceptance.
     pub acceptance: Duration,
-    /// What acceptance said.
+    /// The result of the acceptance.
     pub summary: String,
 }
 
-/// One rung of a model's ladder.
+/// An engine variant of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VariantStatus {
-    /// Which one.
+    /// Provider and precision.
     pub variant: EngineVariant,
-    /// How it stands.
+    /// The state.
     pub state: VariantState,
-    /// What is in the cache for it.
+    /// The engine in the cache, if any.
     pub built: Option<BuiltStatus>,
 }
 
-/// Who serves a model now.
+/// The engine that serves a model now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServingStatus {
     /// Provider and precision.
     pub variant: EngineVariant,
-    /// The entry that it was loaded from; `None`: straight from the model.
+    /// The cache entry that it was loaded from; `None`: made from the model without a build.
     pub entry: Option<String>,
-    /// Since when.
+    /// Time since which it serves.
     pub since: SystemTime,
-    /// How long loading took.
+    /// Duration of the load.
     pub load: Duration,
 }
 
 /// A model and its engines.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EngineStatus {
-    /// Which one.
+    /// Name of the model.
     pub model: ModelName,
-    /// Who serves it; `None`: no lane is open.
+    /// The engine that serves it; `None`: no lane is open.
     pub serving: Option<ServingStatus>,
-    /// Whether a better engine is being built or waits for it.
+    /// Whether a better engine is in build or waits for its build.
     pub upgrading: bool,
-    /// Its ladder.
+    /// The provider preference list.
     pub variants: Vec<VariantStatus>,
-    /// Why it is this ladder.
+    /// The reasons for this list.
     pub reasons: Vec<String>,
 }
 
-/// What serves, held against collection.
+/// The engine that serves; its cache entry is locked against collection.
 struct Serving {
     status: ServingStatus,
-    /// As it was described when the engine was made.
+    /// The description from which the engine was made.
     model: ModelEntry,
     _entry: Option<Entry>,
 }
@@ -137,9 +137,9 @@ struct Serving {
 #[derive(Default)]
 struct Notes {
     variants: BTreeMap<(ModelName, EngineVariant), (VariantState, Option<BuiltStatus>)>,
-    /// How often a rung failed since it was last loaded.
+    /// Failures of a variant since it was last loaded.
     failures: BTreeMap<(ModelName, EngineVariant), usize>,
-    /// What the last look at a rung stood on.
+    /// The inputs of the last lookup of a variant.
     fingerprints: BTreeMap<(ModelName, EngineVariant), InputFingerprint>,
     serving: BTreeMap<ModelName, Serving>,
 }
@@ -168,7 +168,7 @@ impl EngineStates {
             .map_or(VariantState::Unknown, |(state, _)| state.clone())
     }
 
-    /// Counts one more failure, and answers how many there are.
+    /// Counts one more failure, and returns the number of failures.
     pub(super) fn count_failure(&self, model: &ModelName, variant: EngineVariant) -> usize {
         let mut notes = self.lock();
         let count = notes.failures.entry((model.clone(), variant)).or_default();
@@ -180,7 +180,8 @@ impl EngineStates {
         self.lock().failures.remove(&(model.clone(), variant));
     }
 
-    /// Notes what a look at a rung stands on. True: it may have another end than the last one.
+    /// Records the inputs of a lookup. Returns true where they differ from the previous ones so that the outcome may
+    /// differ.
     pub(super) fn depends_on(
         &self,
         model: &ModelName,
@@ -191,7 +192,7 @@ impl EngineStates {
         before.is_some_and(|before| input_fingerprint.is_other_than(&before))
     }
 
-    /// Rungs that failed, and why; of one model, or of all that were looked at.
+    /// Returns the failed variants with their errors, of one model or of all that were looked up.
     pub(super) fn failed(&self, of: Option<&ModelName>) -> Vec<(ModelName, EngineVariant, String)> {
         let notes = self.lock();
         let of_it = notes.variants.iter().filter(|((model, _), _)| of.is_none_or(|of| of == model));
@@ -203,7 +204,7 @@ impl EngineStates {
             .collect()
     }
 
-    /// A look is over: what it did not come to, as something better serves, waits for nothing.
+    /// Clears the queued state of the variants that the finished upgrade did not reach because a better one serves.
     pub(super) fn nothing_queued(&self, model: &ModelName) {
         for ((of, _), (state, _)) in &mut self.lock().variants {
             if of == model && *state == VariantState::Queued {
@@ -225,7 +226,7 @@ impl EngineStates {
         self.lock().serving.insert(model.name.clone(), serving);
     }
 
-    /// The model behind the open lane, as it was described when its engine was made.
+    /// Returns the model behind the open lane, as described when its engine was made.
     pub(super) fn model(&self, model: &ModelName) -> Option<ModelEntry> {
         self.lock().serving.get(model).map(|serving| serving.model.clone())
     }
@@ -261,7 +262,7 @@ impl EngineStates {
         }
     }
 
-    /// Nothing panics while it is held, so a poisoned lock holds a sound state.
+    /// No code panics while it holds the lock, so the state of a poisoned lock is consistent.
     fn lock(&self) -> MutexGuard<'_, Notes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,24 +1,25 @@
-//! What a try of a rung stands on, as far as it can be seen from outside: a failure holds for that, and for nothing else.
+//! The inputs of an attempt at an engine variant, as far as they are visible from outside. A failure is valid for one
+//! input fingerprint.
 //!
-//! Taken before a try, and held against what is there later: another description, other weights, an engine that somebody put
-//! into the cache.
+//! Taken before an attempt and compared later: the description, the weights or the engine in the cache may have
+//! changed.
 
 use crate::cache::{EngineCache, EngineKey};
 use crate::catalog::{LabelOrigin, ModelEntry};
 use crate::file_fingerprint::FileFingerprint;
 
-/// What a try stands on.
+/// The inputs of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct InputFingerprint {
     /// Digest of the key: weights, acceptance, libraries, driver, device, shapes.
     key: String,
-    /// Why the rung may not serve the model at all.
+    /// The reason why the variant may not serve the model at all.
     pub(super) excluded: Option<String>,
     weights: Option<FileFingerprint>,
     labels: Option<FileFingerprint>,
-    /// Why the catalog could not be read: a builder reads it, too.
+    /// The error of the last read of the catalog: a builder reads it, too.
     catalog_error: Option<String>,
-    /// The manifest of the engine in the cache.
+    /// Fingerprint of the manifest of the engine in the cache.
     built: Option<FileFingerprint>,
 }
 
@@ -44,8 +45,9 @@ impl InputFingerprint {
         }
     }
 
-    /// Whether a try may have another end than one that stood on `before`. An engine that is gone is no reason: hosts that
-    /// share a cache, and cannot load what they build, would set one another building.
+    /// Returns whether an attempt may have another outcome than an attempt with the inputs `before`. An engine that has
+    /// disappeared does not count: hosts that share a cache and cannot load the engines that they build would trigger
+    /// each other's builds.
     pub(super) fn is_other_than(&self, before: &Self) -> bool {
         let gone = self.built.is_none();
         *self != Self { built: if gone { None } else { before.built }, ..before.clone() }
@@ -58,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_holds_for_what_it_stood_on() {
+    fn a_failure_is_valid_for_its_inputs() {
         let here = FileFingerprint::of(std::path::Path::new("Cargo.toml"));
         let other = FileFingerprint::of(std::path::Path::new("src/lib.rs"));
         assert!(here.is_some() && other.is_some() && here != other);
@@ -84,7 +86,7 @@ mod tests {
         check(|b| b.built = None, false);
         assert!(
             InputFingerprint { built: other, ..input_fingerprint.clone() }.is_other_than(&input_fingerprint),
-            "an engine was put there"
+            "an engine was added"
         );
     }
 }

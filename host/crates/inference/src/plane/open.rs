@@ -1,4 +1,4 @@
-//! Opening a model: engines on the best rung of its ladder that can be had, and a lane in front of them.
+//! Opening a model: engines of the best available variant, and a lane in front of them.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::engine_builder::Source;
 use crate::error::InferenceError;
 use crate::lane::{Lane, LaneParts};
 
-/// Engines and lane of one model; `None`: an engine must be built first.
+/// Opens the lane of a model; `None`: an engine must be built first.
 pub(super) fn lane(plane: &Plane, entry: &ModelEntry) -> Result<Option<Lane>, InferenceError> {
     let config = &plane.config;
     let session_config = config.plan.session_config(entry.task);
@@ -37,14 +37,14 @@ pub(super) fn lane(plane: &Plane, entry: &ModelEntry) -> Result<Option<Lane>, In
     Ok(Some(lane))
 }
 
-/// What guests may know of the model.
+/// Returns the description of the model for guests.
 fn describe(
     entry: &ModelEntry,
     mut inputs: Vec<PortInfo>,
     outputs: Vec<PortInfo>,
     labels: Vec<String>,
 ) -> Result<ModelInfo, String> {
-    // A classifier takes one size; some exports leave it open, and every other would be slow and wrong.
+    // A classifier takes one size. Some exports leave it open; every other size would be slow and give wrong classes.
     if entry.task == Task::Classification {
         let extents = [(2, entry.preprocess.height), (3, entry.preprocess.width)];
         for shape in inputs.iter_mut().map(|port| &mut port.shape) {

@@ -1,4 +1,4 @@
-//! The ladders of this host: one for all models, others for single ones.
+//! The provider preference lists of this host: the default list, and the lists of single models.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use crate::preflight::{self, GpuPlaces};
 use crate::provider::{Named, Provider};
 use crate::provider_preference::{Availability, PreferredProvider, ProviderPreference};
 
-/// By model.
+/// Lists by model.
 pub(super) struct ProviderPreferences {
     all: ProviderPreference,
     single: BTreeMap<ModelName, ProviderPreference>,
 }
 
 impl ProviderPreferences {
-    /// Resolves the configuration on this machine, and loads what it needs beside ONNX Runtime.
+    /// Resolves the configuration on this machine, and loads the runtimes that it needs beside ONNX Runtime.
     pub(super) fn raise(
         config: &InferenceConfig,
         catalog: &Catalog,
@@ -68,7 +68,7 @@ impl ProviderPreferences {
     }
 }
 
-/// OpenVINO, or why not. An error where it was asked for by name.
+/// Returns OpenVINO, or the reason why it is missing. An error where the configuration names it.
 fn openvino<'a>(
     config: &InferenceConfig,
     machine: &Machine,
@@ -81,7 +81,7 @@ fn openvino<'a>(
         return Ok(Ok(OpenVino::load(&config.openvino_dir)?));
     }
     if !hints.any(|hint| *hint == PreferredProvider::Auto) || !machine.has_bf16() {
-        return Ok(Err("nobody asked for it".to_owned()));
+        return Ok(Err("the configuration does not use it".to_owned()));
     }
     Ok(OpenVino::load(&config.openvino_dir).map_err(|error| error.to_string()))
 }

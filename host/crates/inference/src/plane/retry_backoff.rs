@@ -1,43 +1,43 @@
-//! When a rung that failed is tried again: soon a few times, then rarely, for as long as the host runs.
+//! The retry backoff of a failed engine variant: a few quick retries, then rare ones, for as long as the host runs.
 //!
-//! Pure: the time comes from whoever asks.
+//! Pure: the caller supplies the time.
 
 use std::time::Duration;
 
-/// After so many times the pause what failed is tried again soon. What was built and does not load was set aside, so its
-/// first time is at once.
+/// Pauses of the quick retries, in multiples of `soon`. An engine that was built and does not load is quarantined, so
+/// its first retry is immediate.
 const SOON: [u32; 3] = [0, 1, 10];
-/// Pauses between rare tries double up to this.
+/// Pauses between rare retries double up to this one.
 const RARE_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// What failed.
+/// The failed step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// A build, or a look into the cache.
+    /// A build, or a lookup in the cache.
     Building,
-    /// Loading what was built.
+    /// The load of a built engine.
     Loading,
 }
 
-/// The pauses of a host.
+/// The configured pauses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RetryBackoff {
-    /// Of the tries that come soon.
+    /// Unit of the pauses of the quick retries.
     pub(super) soon: Duration,
-    /// Before the first rare one.
+    /// Pause before the first rare retry.
     pub(super) rare: Duration,
 }
 
-/// How long until the next try.
+/// The pause until the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pause {
     pub(super) time: Duration,
-    /// Whether the tries that come soon are used up.
+    /// Whether the quick retries are used up.
     pub(super) slow: bool,
 }
 
 impl RetryBackoff {
-    /// The pause after the `failures`th failure in a row, from 1.
+    /// Returns the pause after the `failures`th consecutive failure, counted from 1.
     pub(super) fn after(&self, failures: usize, failure: Failure) -> Pause {
         let attempts = failures.saturating_sub(1) + usize::from(failure == Failure::Building);
         match SOON.get(attempts) {
@@ -58,7 +58,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
-    fn soon_a_few_times_and_then_rarely_for_ever() {
+    fn quick_retries_come_first_and_rare_ones_never_end() {
         let retry_backoff = RetryBackoff { soon: Duration::from_secs(60), rare: HOUR };
         let check = |failure, expect: &[(u64, bool)]| {
             let pauses = (1..=expect.len()).map(|failures| retry_backoff.after(failures, failure));

@@ -1,5 +1,5 @@
-//! A model's way up and down its ladder: what is in the cache, what can be loaded, what is built and when a failure is
-//! tried again. On the improver's thread, but for the first engines of an opening.
+//! Selection of a model's engine along its provider preference list: lookup in the cache, load, build, retry. Runs on
+//! the upgrader thread, except for the first engines of an opening.
 
 use std::time::{Duration, Instant};
 
@@ -16,18 +16,18 @@ use crate::engine_builder::{LoadedEngine, Source};
 use crate::error::InferenceError;
 use crate::provider::EngineVariant;
 
-/// What a look at a rung gave.
-enum Look {
+/// The result of a lookup.
+enum Lookup {
     /// An accepted engine.
     Ready(Entry),
-    /// None that may serve; the board says why.
+    /// No usable engine; the engine state table has the reason.
     No,
-    /// None yet; it could be built.
+    /// No engine yet; it could be built.
     Missing,
 }
 
 impl Plane {
-    /// Why a rung may not serve a model at all.
+    /// Returns the reason why a variant may not serve a model at all.
     pub(super) fn excluded(entry: &ModelEntry, variant: EngineVariant) -> Option<String> {
         match &entry.acceptance {
             _ if variant == EngineVariant::REFERENCE => None,
@@ -41,16 +41,16 @@ impl Plane {
         }
     }
 
-    /// Looks into the cache for a rung's engine. What failed stays failed until it is time to try again, until somebody waits
-    /// for it whose wait is worth a try, or until what it stands on has changed.
-    fn look(&self, entry: &ModelEntry, variant: EngineVariant, awaited: bool) -> Look {
+    /// Looks up the engine of a variant in the cache. A failed variant stays failed until its next attempt is due,
+    /// until a caller waits for it and quick retries are left, or until its inputs have changed.
+    fn look_up(&self, entry: &ModelEntry, variant: EngineVariant, awaited: bool) -> Lookup {
         let model = &entry.name;
         let input_fingerprint = self.input_fingerprint(entry, variant);
         let excluded = input_fingerprint.excluded.clone();
         let changed = self.engine_states.depends_on(model, variant, input_fingerprint);
         if let Some(why) = excluded {
             self.engine_states.note(model, variant, VariantState::Excluded { why });
-            return Look::No;
+            return Lookup::No;
         }
         if changed {
             self.engine_states.forget_failures(model, variant);
@@ -58,34 +58,35 @@ impl Plane {
             && (!awaited || slow)
             && again > Instant::now()
         {
-            // The model may have been looked at for another rung's sake, and this one's time is still to come.
+            // The lookup may be for another variant of the model, and the retry of this one is still to come.
             self.upgrader.enqueue_at(model, again);
-            return Look::No;
+            return Lookup::No;
         }
         let key = self.engine_builder.key(entry, variant, self.config.plan.session_config(entry.task));
         match self.cache.find(&key) {
             Ok(Found::Entry(found)) => {
                 self.engine_states.built(model, variant, BuiltStatus::from(&found));
                 if found.manifest.verdict.accepted {
-                    return Look::Ready(found);
+                    return Lookup::Ready(found);
                 }
                 self.engine_states.note(model, variant, VariantState::Refused);
-                Look::No
+                Lookup::No
             }
-            Ok(Found::Nothing | Found::SetAside { .. }) => {
+            Ok(Found::Nothing | Found::Quarantined { .. }) => {
                 self.engine_states.note(model, variant, VariantState::Missing);
-                Look::Missing
+                Lookup::Missing
             }
             Err(error) => {
                 let why = format!("the engine cache cannot be read: {error}");
                 tracing::warn!(%model, %variant, %error, dir = %self.cache.dir().display(), "the engine cache cannot be read");
                 self.fail(model, variant, why, Failure::Building);
-                Look::No
+                Lookup::No
             }
         }
     }
 
-    /// Notes a failure and plans the next try. Where nothing is built here it is a look into the cache.
+    /// Records a failure and plans the next attempt. Where the host has no builder the attempt is a lookup in the
+    /// cache.
     fn fail(&self, model: &ModelName, variant: EngineVariant, why: String, failure: Failure) {
         let attempts = self.engine_states.count_failure(model, variant);
         let retry_backoff =
@@ -120,11 +121,11 @@ impl Plane {
                 Some(made)
             }
             Err(why) => {
-                // Whole, and still not loadable: something has changed that its key does not know of.
+                // The files are whole and still do not load: a dependency has changed that the key does not cover.
                 tracing::warn!(model = %entry.name, %variant, why, "an engine could not be loaded");
                 let reason = format!("it could not be loaded: {why}");
                 if let Err(error) = self.cache.quarantine(&found.dir, &reason) {
-                    tracing::warn!(%error, "it could not be set aside");
+                    tracing::warn!(%error, "the engine could not be quarantined");
                 }
                 self.fail(&entry.name, variant, why, Failure::Loading);
                 None
@@ -132,8 +133,8 @@ impl Plane {
         }
     }
 
-    /// Engines to open a lane with: from the cache, or of the reference, which needs no build. `None`: neither is permitted
-    /// and there, and something could be built.
+    /// Returns the engines to open a lane with: from the cache, or of the reference, which needs no build. `None`: no
+    /// permitted engine is available, and one could be built.
     pub(super) fn first_engines(
         &self,
         entry: &ModelEntry,
@@ -142,13 +143,13 @@ impl Plane {
         let preference = self.preference(&entry.name);
         for &variant in &preference.variants {
             let started = Instant::now();
-            if let Look::Ready(found) = self.look(entry, variant, false)
+            if let Lookup::Ready(found) = self.look_up(entry, variant, false)
                 && let Some(made) = self.load(entry, variant, &found, source)
             {
                 self.engine_states.serves(entry, variant, Some(found), started.elapsed());
                 return Ok(Some((variant, made)));
             }
-            // The reference needs no build, whatever became of its optimized graph.
+            // The reference needs no build, whatever the state of its optimized graph.
             if variant == EngineVariant::REFERENCE {
                 let made =
                     self.engine_builder.make(variant, source, self.config.plan.session_config(entry.task));
@@ -170,19 +171,20 @@ impl Plane {
         Err(self.no_engine(entry))
     }
 
-    /// Has the humblest rung built that can be: it is mostly the fastest to build, and somebody waits.
+    /// Builds the least preferred variant that can be built: it is usually the fastest to build, and an opening waits
+    /// for it.
     pub(super) fn build_first(&self, model: &ModelName) {
         let Ok(entry) = self.entry(model) else { return };
         for &variant in self.preference(model).variants.iter().rev() {
-            match self.look(&entry, variant, true) {
-                Look::Ready(_) => return self.engine_states.note(model, variant, VariantState::Unknown),
-                Look::Missing if self.build(&entry, variant) => return,
-                Look::Missing | Look::No => {}
+            match self.look_up(&entry, variant, true) {
+                Lookup::Ready(_) => return self.engine_states.note(model, variant, VariantState::Unknown),
+                Lookup::Missing if self.build(&entry, variant) => return,
+                Lookup::Missing | Lookup::No => {}
             }
         }
     }
 
-    /// Why nothing serves a model, rung by rung.
+    /// Returns the error of a model that no engine serves, with the reason of each variant.
     pub(super) fn no_engine(&self, entry: &ModelEntry) -> InferenceError {
         let status = self.engine_states.status(&entry.name, self.preference(&entry.name));
         let why: Vec<String> = status.variants.iter().map(|one| self.reason(one)).collect();
@@ -192,12 +194,12 @@ impl Plane {
     fn reason(&self, one: &super::VariantStatus) -> String {
         let why = match (&one.state, &one.built) {
             (VariantState::Failed { why, slow: true, .. }, _) => {
-                format!("{why} (it is tried again rarely, or at once by `lector engines retry`)")
+                format!("{why} (retries are rare now; `lector engines retry` retries at once)")
             }
             (VariantState::Failed { why, .. } | VariantState::Excluded { why }, _) => why.clone(),
             (VariantState::Refused, Some(built)) => format!("refused: {}", built.summary),
             (VariantState::Missing, _) if self.config.builder_command.is_empty() => {
-                "not built, and nothing is built here: `lector engines build` does it".to_owned()
+                "not built, and this server has no builder: run `lector engines build`".to_owned()
             }
             (state, _) => state.as_str().to_owned(),
         };
@@ -208,7 +210,7 @@ impl Plane {
         InferenceError::Session { model: entry.name.clone(), variant, what }
     }
 
-    /// Has an engine built by a process of its own. True: an entry is there now, accepted.
+    /// Builds an engine in a process of its own. Returns true where an accepted entry is in the cache now.
     fn build(&self, entry: &ModelEntry, variant: EngineVariant) -> bool {
         let (model, session_config) = (&entry.name, self.config.plan.session_config(entry.task));
         if self.config.builder_command.is_empty() {
@@ -228,7 +230,7 @@ impl Plane {
             });
         match outcome {
             Ok(outcome) => {
-                // What this host has built is no reason to try again.
+                // An engine that this host has built does not trigger a retry.
                 self.engine_states.depends_on(model, variant, self.input_fingerprint(entry, variant));
                 let (accepted, summary) = (outcome.accepted, outcome.summary.clone());
                 tracing::info!(
@@ -251,7 +253,7 @@ impl Plane {
         }
     }
 
-    /// How long the last build of this model for this rung took, under whatever key.
+    /// Returns the duration of the last build of this model for this variant, under any key.
     fn estimate(&self, entry: &ModelEntry, variant: EngineVariant) -> Option<Duration> {
         let entries = self.cache.entries().unwrap_or_default();
         let alike = entries
@@ -262,8 +264,8 @@ impl Plane {
         Some(Duration::from_millis(latest.build_ms + latest.acceptance_ms))
     }
 
-    /// Rungs that could serve an open model better than what does; its own where that is made straight from the model, for
-    /// its optimized graph would load faster.
+    /// Returns the variants that could serve an open model better than the current one. Includes the current one where
+    /// it is made directly from the model, because its optimized graph would load faster.
     pub(super) fn wanted(&self, model: &ModelName) -> Vec<EngineVariant> {
         let Some(serving) = self.engine_states.serving(model) else { return Vec::new() };
         let variants = self.preference(model).variants.iter().copied();
@@ -271,20 +273,20 @@ impl Plane {
         better.chain(serving.entry.is_none().then_some(serving.variant)).collect()
     }
 
-    /// Whether a model that has just been opened could be served better, and then has it looked at.
+    /// Enqueues an upgrade of a model that has just been opened, if a better variant is possible.
     pub(super) fn enqueue_upgrade(&self, model: &ModelName) {
         let Some(serving) = self.engine_states.serving(model) else { return };
         let wanted = self.wanted(model);
         let in_state = |variant: &EngineVariant| self.engine_states.state(model, *variant);
         let missing: Vec<EngineVariant> =
             wanted.iter().copied().filter(|variant| in_state(variant) == VariantState::Missing).collect();
-        // Whose time came while the lane was being opened was looked at in vain.
+        // A retry that came due while the lane was being opened found no lane.
         for variant in &wanted {
             if let VariantState::Failed { again, .. } = in_state(variant) {
                 self.upgrader.enqueue_at(model, again);
             }
         }
-        // The reference straight from the model loads slower than its optimized graph would.
+        // A reference made directly from the model loads slower than its optimized graph.
         let own = serving.entry.is_none() && missing.is_empty();
         if self.config.builder_command.is_empty() || (missing.is_empty() && !own) {
             return;
@@ -293,15 +295,15 @@ impl Plane {
         self.upgrader.enqueue(model);
     }
 
-    /// Goes down the ladder to the first rung that can be had, builds it if need be, and puts it into the lane.
+    /// Loads the first available variant of the provider preference list into the lane, and builds it where needed.
     pub(super) fn upgrade(&self, model: &ModelName) {
-        // A builder reads it anew, too. Where it cannot be read the builder says why.
+        // The builder reads the catalog again and reports any error.
         let _ = self.reread();
-        self.climb(model);
+        self.load_best(model);
         self.engine_states.nothing_queued(model);
     }
 
-    fn climb(&self, model: &ModelName) {
+    fn load_best(&self, model: &ModelName) {
         let (Ok(entry), Some(serving)) = (self.entry(model), self.engine_states.serving(model)) else {
             return;
         };
@@ -317,12 +319,12 @@ impl Plane {
             if variant == serving.variant && serving.entry.is_some() {
                 return;
             }
-            let found = match self.look(&entry, variant, false) {
-                Look::Missing if self.build(&entry, variant) => self.look(&entry, variant, false),
+            let found = match self.look_up(&entry, variant, false) {
+                Lookup::Missing if self.build(&entry, variant) => self.look_up(&entry, variant, false),
                 found => found,
             };
-            let Look::Ready(found) = found else {
-                // It serves straight from the model, which needs no build.
+            let Lookup::Ready(found) = found else {
+                // It serves directly from the model, which needs no build.
                 if variant == serving.variant
                     && self.engine_states.state(model, variant) == VariantState::Missing
                 {
@@ -334,7 +336,7 @@ impl Plane {
             let made = match Source::read(&entry) {
                 Ok(source) => self.load(&entry, variant, &found, &source),
                 Err(error) => {
-                    tracing::warn!(%model, %variant, %error, "a better engine waits: the model cannot be read");
+                    tracing::warn!(%model, %variant, %error, "the better engine is not loaded: the model cannot be read");
                     None
                 }
             };

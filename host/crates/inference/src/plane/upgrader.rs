@@ -1,5 +1,6 @@
-//! The one thread of this host that has engines built: whose turn is next, and the builder at work. Requests never wait for
-//! it. An opening does where its ladder permits nothing that is there; it holds no lock meanwhile, and goes before all else.
+//! The engine upgrader: the one thread of this host that starts builds, and its queue. Requests never wait for it. An
+//! opening waits where no available engine is on the model's provider preference list; it holds no lock meanwhile, and
+//! has priority over all other work.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -25,40 +26,40 @@ pub(super) struct Upgrader {
 struct Queue {
     /// Openings that wait for a first engine.
     first: VecDeque<(ModelName, SyncSender<()>)>,
-    /// Models that something serves, and that could be served better.
+    /// Models that are served, and that could be served by a better variant.
     better: VecDeque<ModelName>,
-    /// Models with a rung that failed, and when it is tried again.
+    /// Models with a failed variant, and the time of its next attempt.
     again: BTreeMap<ModelName, Instant>,
-    /// When it is looked next whether something has changed, and how often that is; `None`: never.
+    /// Time of the next check for changed inputs, and the interval of the checks; `None`: no checks.
     watch: Option<(Instant, Duration)>,
     stopped: bool,
 }
 
-/// What the thread does next.
-enum Turn {
+/// The next work of the thread.
+enum Work {
     First(ModelName, SyncSender<()>),
     Better(ModelName),
     Watch,
 }
 
 impl Queue {
-    fn next(&mut self, now: Instant) -> Option<Turn> {
+    fn next(&mut self, now: Instant) -> Option<Work> {
         if let Some((model, done)) = self.first.pop_front() {
-            return Some(Turn::First(model, done));
+            return Some(Work::First(model, done));
         }
         if let Some((at, pause)) = self.watch.filter(|(at, _)| *at <= now) {
             self.watch = Some((at.max(now) + pause, pause));
-            return Some(Turn::Watch);
+            return Some(Work::Watch);
         }
         let due = self.again.iter().find(|(_, at)| **at <= now).map(|(model, _)| model.clone());
         if let Some(model) = due {
             self.again.remove(&model);
-            return Some(Turn::Better(model));
+            return Some(Work::Better(model));
         }
-        self.better.pop_front().map(Turn::Better)
+        self.better.pop_front().map(Work::Better)
     }
 
-    /// How long there is nothing to do, if nobody asks for anything; `None`: for ever.
+    /// Returns the time until the next planned work; `None`: no work is planned.
     fn idle_for(&self, now: Instant) -> Option<Duration> {
         let watch = self.watch.iter().map(|(at, _)| at);
         self.again.values().chain(watch).min().map(|at| at.saturating_duration_since(now))
@@ -66,20 +67,20 @@ impl Queue {
 }
 
 impl Upgrader {
-    /// Starts the thread. It ends with [`stop`](Self::stop), or when the plane is gone.
+    /// Starts the thread. It ends with [`stop`](Self::stop), or when the plane is dropped.
     pub(super) fn start(plane: &Arc<Plane>) -> Result<(), InferenceError> {
         let pause = plane.config.watch_pause;
         plane.upgrader.lock().watch = Some((Instant::now() + pause, pause));
         let weak = Arc::downgrade(plane);
         let thread = std::thread::Builder::new()
-            .name("engine-improver".to_owned())
+            .name("engine-upgrader".to_owned())
             .spawn(move || work(&weak))
             .map_err(|source| InferenceError::Upgrader { source })?;
         *plane.upgrader.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(())
     }
 
-    /// Has a model looked at when its turn comes.
+    /// Enqueues an upgrade of a model.
     pub(super) fn enqueue(&self, model: &ModelName) {
         let mut queue = self.lock();
         if !queue.better.contains(model) {
@@ -89,7 +90,7 @@ impl Upgrader {
         self.changed.notify_all();
     }
 
-    /// Has a model looked at, not before that time.
+    /// Enqueues an upgrade of a model, not before the time `at`.
     pub(super) fn enqueue_at(&self, model: &ModelName, at: Instant) {
         let mut queue = self.lock();
         let planned = queue.again.entry(model.clone()).or_insert(at);
@@ -98,8 +99,8 @@ impl Upgrader {
         self.changed.notify_all();
     }
 
-    /// Has a model looked at that nothing serves, before all others, and waits until that is done. Bounded by the time of
-    /// the build at work and of one build a rung.
+    /// Enqueues a first build of a model that has no engine, before all other work, and waits until it is done. Bounded
+    /// by the current build and one build for each variant.
     pub(super) fn wait_for_first(&self, model: &ModelName) -> Result<(), InferenceError> {
         let (done, wait) = sync_channel(1);
         let mut queue = self.lock();
@@ -109,11 +110,11 @@ impl Upgrader {
         queue.first.push_back((model.clone(), done));
         drop(queue);
         self.changed.notify_all();
-        // The other end goes without a word when everything ends.
+        // The sender is dropped without a message at the shutdown.
         wait.recv().map_err(|_| InferenceError::Stopped)
     }
 
-    /// Ends the builder at work and the thread. A second call does nothing.
+    /// Ends the current build and the thread. A second call does nothing.
     pub(super) fn stop(&self) {
         let mut queue = self.lock();
         queue.stopped = true;
@@ -122,29 +123,29 @@ impl Upgrader {
         self.changed.notify_all();
         self.running.stop();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // The last one to let go of the plane may be the thread itself.
+        // The thread itself may drop the last reference to the plane.
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id())
             && thread.join().is_err()
         {
-            tracing::error!("the thread that improves engines ended by a panic");
+            tracing::error!("the engine upgrader thread panicked");
         }
     }
 
-    /// Nothing panics while it is held, so a poisoned lock holds a sound state.
+    /// No code panics while it holds the lock, so the state of a poisoned lock is consistent.
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next turn; `None`: the end.
-    fn next(&self) -> Option<Turn> {
+    /// Waits for the next work; `None`: the upgrader has been stopped.
+    fn next(&self) -> Option<Work> {
         let mut queue = self.lock();
         loop {
             if queue.stopped {
                 return None;
             }
             let now = Instant::now();
-            if let Some(turn) = queue.next(now) {
-                return Some(turn);
+            if let Some(work) = queue.next(now) {
+                return Some(work);
             }
             queue = match queue.idle_for(now) {
                 Some(wait) => {
@@ -160,13 +161,13 @@ fn work(weak: &Weak<Plane>) {
     loop {
         let Some(plane) = weak.upgrade() else { return };
         match plane.upgrader.next() {
-            Some(Turn::First(model, done)) => {
+            Some(Work::First(model, done)) => {
                 plane.build_first(&model);
-                // Whoever waited may be gone.
+                // The waiting opening may have been dropped.
                 let _ = done.send(());
             }
-            Some(Turn::Better(model)) => plane.upgrade(&model),
-            Some(Turn::Watch) => plane.check_for_changes(),
+            Some(Work::Better(model)) => plane.upgrade(&model),
+            Some(Work::Watch) => plane.check_for_changes(),
             None => return,
         }
     }
@@ -177,11 +178,11 @@ mod tests {
     use super::super::retry_backoff::{Failure, RetryBackoff};
     use super::*;
 
-    fn name(turn: Turn) -> String {
-        match turn {
-            Turn::First(model, _) => format!("first {model}"),
-            Turn::Better(model) => format!("better {model}"),
-            Turn::Watch => "watch".to_owned(),
+    fn name(work: Work) -> String {
+        match work {
+            Work::First(model, _) => format!("first {model}"),
+            Work::Better(model) => format!("better {model}"),
+            Work::Watch => "watch".to_owned(),
         }
     }
 
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_comes_first_and_who_failed_comes_when_it_is_time() {
+    fn openings_come_first_and_retries_come_when_they_are_due() {
         let (done, _wait) = sync_channel(1);
         let (now, pause) = (Instant::now(), Duration::from_secs(10));
         let mut queue = Queue { watch: Some((now, pause)), ..Queue::default() };
@@ -207,16 +208,16 @@ mod tests {
         assert_eq!(queue.idle_for(now), None);
     }
 
-    /// A rung that fails for ever, by a clock of the test's own.
+    /// A variant that fails for ever, on a simulated clock.
     #[test]
-    fn a_variant_whose_tries_are_used_up_comes_again_rarely_for_as_long_as_the_host_runs() {
+    fn a_variant_without_quick_retries_is_retried_rarely_for_as_long_as_the_host_runs() {
         let hour = Duration::from_secs(3600);
         let retry_backoff = RetryBackoff { soon: Duration::from_secs(60), rare: hour };
         let start = Instant::now();
         let (mut queue, mut now, mut attempts) = (Queue::default(), start, Vec::new());
         queue.again.insert("m".into(), now);
         while now < start + 100 * hour {
-            if let Some(Turn::Better(model)) = queue.next(now) {
+            if let Some(Work::Better(model)) = queue.next(now) {
                 attempts.push(now - start);
                 queue.again.insert(model, now + retry_backoff.after(attempts.len(), Failure::Building).time);
             }

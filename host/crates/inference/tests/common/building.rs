@@ -1,4 +1,4 @@
-//! A test program that builds engines: it is its own builder, and has both runtimes at hand.
+//! A test program that builds engines: it is its own builder, and links both runtimes.
 
 use std::ffi::OsString;
 
@@ -8,7 +8,7 @@ use super::places::{Places, cpu_features, missing, places};
 
 const BUILDER: &str = "LECTOR_TEST_BUILDER";
 
-/// Not a test: this program as a builder's process, when the others start it so.
+/// Not a test: the builder process, when another test starts this program as one.
 #[test]
 fn builder_process() {
     if std::env::var_os(BUILDER).is_some() {
@@ -23,7 +23,8 @@ pub fn builder_command() -> Vec<OsString> {
     [OsString::from("/usr/bin/env"), format!("{BUILDER}=1").into(), own].into_iter().chain(words).collect()
 }
 
-/// A configuration with that ladder, for a cache to be named; `None`, said aloud, where something is missing.
+/// Returns a configuration with that provider preference list, without a cache folder; `None`, with a message, where
+/// something is missing.
 pub fn config(models: &[&str], preference: &[&str]) -> Option<InferenceConfig> {
     let Places { library, openvino_dir, models_dir } = places();
     let weights = models.iter().map(|model| models_dir.join(model).join("model.onnx"));

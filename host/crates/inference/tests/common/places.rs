@@ -1,4 +1,5 @@
-//! Where `cargo xtask setup` puts what the tests of real engines need, and what a test says where it is not there.
+//! Paths of the files that `cargo xtask setup` fetches for the tests of real engines, and the message where they are
+//! missing.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,8 @@ pub fn places() -> Places {
     }
 }
 
-/// The processor features that the tests may use: the variable that hides them from a server hides them from the tests.
+/// Returns the processor features that the tests may use: the variable that hides them from a server hides them from
+/// the tests.
 pub fn cpu_features() -> CpuFeatures {
     let words = std::env::var_os("LECTOR__ENGINES__CPU_FEATURES").unwrap_or_default();
     let words = words.to_string_lossy();
@@ -33,7 +35,7 @@ pub fn cpu_features() -> CpuFeatures {
     CpuFeatures::parse(&words).unwrap()
 }
 
-/// The test cannot run: said aloud, or a failure under `LECTOR_REQUIRE_MODELS=1`.
+/// Prints that the test is skipped; fails under `LECTOR_REQUIRE_MODELS=1`.
 pub fn missing(what: impl Display) {
     assert!(std::env::var_os("LECTOR_REQUIRE_MODELS").is_none(), "{what} missing");
     eprintln!("SKIPPED: {what} missing; run `cargo xtask setup`");

@@ -1,8 +1,9 @@
-//! The weights of a serialized model, changed: wrong on purpose, or a little off.
+//! Changes to the weights of a serialized model.
 
 use std::ops::Range;
 
-/// Where the f32 weights stand: its initializers' raw data. (A model that keeps them in `Constant` nodes has none here.)
+/// Returns the positions of the f32 weights: the raw data of the initializers. (A model that keeps its weights in
+/// `Constant` nodes has none.)
 fn weights_of(model: &[u8]) -> Vec<Range<usize>> {
     fn fields(model: &[u8], within: Range<usize>, wanted: u64) -> Vec<Range<usize>> {
         let (mut at, mut found) = (within.start, Vec::new());
@@ -40,7 +41,7 @@ fn weights_of(model: &[u8]) -> Vec<Range<usize>> {
     tensors.flat_map(|tensor| fields(model, tensor, 9)).filter(|data| data.len() >= 4096).collect()
 }
 
-/// Every `nth` weight of the large tensors, changed.
+/// Returns the model with every `nth` weight of the large tensors changed.
 pub fn changed(mut model: Vec<u8>, nth: usize, mut change: impl FnMut(f32) -> f32) -> Vec<u8> {
     for data in weights_of(&model) {
         for weight in model[data].chunks_exact_mut(4).step_by(nth) {

@@ -1,8 +1,8 @@
-//! Rungs whose tries are used up: tried again at will, and when what they stand on has changed.
+//! Retries of engine variants without quick retries: on request, and after a change of their inputs.
 
 use super::*;
 
-/// A builder that fails, and notes it, until the stage is repaired; then the real one.
+/// Installs a builder that fails, and counts its attempts, until the stage is repaired; then the real one.
 fn failing(stage: &mut Stage) {
     let real: Vec<String> =
         building::builder_command().iter().map(|word| format!("'{}'", word.to_str().unwrap())).collect();
@@ -29,27 +29,27 @@ fn states(inference: &Inference) -> Vec<VariantState> {
 
 fn used_up(inference: &Inference) {
     let slow = |state: &VariantState| matches!(state, VariantState::Failed { slow: true, attempts: 3, .. });
-    wait_for("the end of the tries that come soon", || states(inference).iter().all(slow));
+    wait_for("the end of the quick retries", || states(inference).iter().all(slow));
 }
 
 #[test]
-fn what_cannot_be_built_is_tried_again_soon_then_rarely_and_at_will() {
+fn a_failed_build_is_retried_quickly_then_rarely_and_on_request() {
     let Some(mut stage) = stage(&["openvino/f32", "cpu"]) else { return };
     failing(&mut stage);
     let inference = open(&stage.config, LINE);
     used_up(&inference);
     assert_eq!(attempts(&stage), 6, "three for OpenVINO, three for the optimized graph");
     let VariantState::Failed { why, again, .. } = states(&inference).remove(0) else {
-        panic!("it has failed")
+        panic!("the variant has not failed")
     };
     assert!(why.contains("exit status: 3"), "{why}");
     let pause = again - Instant::now();
     assert!(pause > Duration::from_secs(3000) && pause < Duration::from_secs(3601), "{pause:?}");
-    assert_eq!(serving(&inference), ("cpu/f32".to_owned(), None), "and it serves all the while");
+    assert_eq!(serving(&inference), ("cpu/f32".to_owned(), None), "the reference serves meanwhile");
     run(&inference, LINE, &[1, 3, 48, 192], &output(&inference, LINE));
     assert!(!inference.engines()[0].upgrading);
 
-    // At will: it begins again, with all its patience.
+    // On request: the failures are reset, so quick retries follow.
     assert_eq!(inference.failed(Some(&"no-such".into())).unwrap_err().code, "model_unknown");
     let failed = inference.failed(None).unwrap();
     let variants: Vec<_> = failed.iter().map(|one| (one.model.as_str(), one.variant.as_str())).collect();
@@ -57,20 +57,20 @@ fn what_cannot_be_built_is_tried_again_soon_then_rarely_and_at_will() {
     inference.retry(&failed);
     used_up(&inference);
     assert_eq!(attempts(&stage), 12);
-    // And where whatever was wrong is put right it serves.
+    // After the repair the engine serves.
     repair(&stage);
     inference.retry(&inference.failed(Some(&LINE.into())).unwrap());
     wait_for("the engine", || serving(&inference).0 == "openvino/f32" && !inference.engines()[0].upgrading);
     assert_eq!(
         states(&inference),
         [VariantState::Ready, VariantState::Missing],
-        "nobody needs the lower one any more"
+        "the less preferred variant is not needed any more"
     );
     assert_eq!(inference.failed(None).unwrap(), []);
 }
 
 #[test]
-fn an_engine_that_is_put_into_the_cache_serves_without_a_restart() {
+fn an_imported_engine_serves_without_a_restart() {
     for builds in [true, false] {
         let Some(mut stage) = stage(&["openvino/f32", "cpu"]) else { return };
         let elsewhere =
@@ -89,7 +89,7 @@ fn an_engine_that_is_put_into_the_cache_serves_without_a_restart() {
             used_up(&inference);
         }
         assert_eq!(serving(&inference), ("cpu/f32".to_owned(), None));
-        // By another process's hands, as far as the plane can tell.
+        // Done by another process, from the plane's point of view.
         inference.cache().import(&carried).unwrap();
         wait_for("the imported engine", || serving(&inference).0 == "openvino/f32");
         if builds {
@@ -99,10 +99,10 @@ fn an_engine_that_is_put_into_the_cache_serves_without_a_restart() {
 }
 
 #[test]
-fn another_description_gives_another_try_and_other_weights_wait_for_the_next_opening() {
+fn a_changed_description_triggers_a_retry_and_changed_weights_wait_for_the_next_opening() {
     let Some(mut stage) = stage(&["openvino/f32", "cpu"]) else { return };
     let weights = std::fs::read(stage.config.models_dir.join(DET).join("model.onnx")).unwrap();
-    // No engine is as good as this asks for.
+    // No engine reaches this threshold.
     let strict = |text: String| text.replace("mask_agreement_min = 0.93", "mask_agreement_min = 1.1");
     stage.config.models_dir = catalog(&stage, DET, strict, weights.clone());
     stage.config.watch_pause = Duration::from_millis(20);
@@ -116,10 +116,10 @@ fn another_description_gives_another_try_and_other_weights_wait_for_the_next_ope
     catalog(&real, DET, |text| text, perturbed(weights.clone(), 2, -0.7));
     let replaced =
         |state: &VariantState| matches!(state, VariantState::Excluded { why } if why.contains("replaced"));
-    wait_for("the word of it", || states(&inference).iter().any(replaced));
+    wait_for("the exclusion", || states(&inference).iter().any(replaced));
     assert_eq!(serving(&inference).0, "cpu/f32");
 
-    // The old weights again, and a description that can be met.
+    // The old weights again, and a threshold that can be reached.
     catalog(&real, DET, |text| text, weights);
     wait_for("the engine by the new description", || serving(&inference).0 == "openvino/f32");
 }
