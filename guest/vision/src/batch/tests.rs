@@ -25,7 +25,11 @@ fn bounds_rows_and_columns() {
     let widths = [100; 10];
     assert_eq!(plan(&widths, Widths::Step(10), 4, 0.2, WIDE).len(), 3);
     assert_eq!(plan(&widths, Widths::Step(10), 16, 0.2, 300).len(), 4);
-    assert_eq!(plan(&widths, Widths::Step(10), 16, 0.2, 50).len(), 10, "a row wider than the bound is a batch of its own");
+    assert_eq!(
+        plan(&widths, Widths::Step(10), 16, 0.2, 50).len(),
+        10,
+        "a row wider than the bound is a batch of its own"
+    );
     assert!(plan(&[], Widths::Step(10), 4, 0.2, WIDE).is_empty());
 }
 

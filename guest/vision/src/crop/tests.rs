@@ -13,7 +13,11 @@ fn lines_on_end_are_read_downwards() {
     let turned = reading_quad(&quad(20.0, 300.0), &options);
     assert_eq!(turned.0[0], Point::new(30.0, 20.0), "begins at the upper right");
     assert_eq!((turned.width(), turned.height()), (300.0, 20.0));
-    assert_eq!(reading_quad(&quad(20.0, 29.0), &options), quad(20.0, 29.0), "a single high letter is not a vertical line");
+    assert_eq!(
+        reading_quad(&quad(20.0, 29.0), &options),
+        quad(20.0, 29.0),
+        "a single high letter is not a vertical line"
+    );
 }
 
 #[test]
