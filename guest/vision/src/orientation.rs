@@ -6,9 +6,9 @@ use crate::crop;
 use crate::geometry::{Quad, Rotation};
 
 /// Ratio of length to height from which a box indicates the text direction.
-const TELLING_ASPECT: f32 = 2.0;
+const ASPECT_MIN: f32 = 2.0;
 /// Minimum number of such boxes that count as evidence.
-const TELLING_MIN: usize = 3;
+const EVIDENCE_MIN: usize = 3;
 
 /// Thresholds of evidence for turning a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,20 +28,20 @@ impl Default for RotationOptions {
 
 /// Returns the fraction of the text, by length, that is vertical, 0 to 1; `None` with too few boxes of evidence.
 pub fn share_on_end(boxes: &[Quad]) -> Option<f32> {
-    let (mut level, mut on_end, mut telling) = (0.0f32, 0.0f32, 0);
+    let (mut level, mut on_end, mut evidence) = (0.0f32, 0.0f32, 0);
     for quad in boxes {
         let (width, height) = (quad.width(), quad.height());
         let (long, short) = (width.max(height), width.min(height));
-        if !long.is_finite() || long < TELLING_ASPECT * short {
+        if !long.is_finite() || long < ASPECT_MIN * short {
             continue;
         }
-        telling += 1;
+        evidence += 1;
         // A quad in reading direction may itself run down the page.
         let along = quad.angle();
         let runs_down = along.sin().abs() > along.cos().abs();
         if (height > width) != runs_down { on_end += long } else { level += long }
     }
-    (telling >= TELLING_MIN).then(|| on_end / (level + on_end))
+    (evidence >= EVIDENCE_MIN).then(|| on_end / (level + on_end))
 }
 
 /// Returns the rotation that turns the page upright. `scores[i]` is the probability that it must be turned clockwise by

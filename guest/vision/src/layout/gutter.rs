@@ -20,7 +20,7 @@ const TALL: f32 = 3.0;
 const PICTURE_REACH: f32 = 0.2;
 /// Distance in em from other boxes that cross a gutter, from which a box is two merged lines rather than part of a
 /// table.
-const LONELY_EM: f32 = 3.0;
+const ISOLATED_EM: f32 = 3.0;
 
 /// Columns side by side, and the cells above and below them.
 pub(super) struct Columns {
@@ -72,7 +72,7 @@ fn stretches(sorted: &[Cell], x: f32, em: f32) -> Vec<(usize, usize)> {
     for (k, &i) in crossing.iter().enumerate() {
         let cell = &sorted[i];
         let lonely = |other: Option<&usize>| {
-            other.is_none_or(|&j| (sorted[j].center_y() - cell.center_y()).abs() > LONELY_EM * em)
+            other.is_none_or(|&j| (sorted[j].center_y() - cell.center_y()).abs() > ISOLATED_EM * em)
         };
         let alone = lonely(k.checked_sub(1).and_then(|p| crossing.get(p))) && lonely(crossing.get(k + 1));
         if alone && shares_row(sorted, i) {

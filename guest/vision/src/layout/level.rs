@@ -10,7 +10,7 @@ use crate::geometry::{Point, Quad, Rotation};
 use crate::rules::Rule;
 
 /// Ratio of length to height from which a box indicates the text direction; shorter boxes indicate only a position.
-const TELLING_ASPECT: f32 = 2.5;
+const ASPECT_MIN: f32 = 2.5;
 
 /// A page ready to be cut.
 pub(super) struct Leveled {
@@ -54,7 +54,7 @@ fn direction(quads: &[(usize, Quad)]) -> f32 {
     let base = main as f32 * FRAC_PI_2;
     let mut tilts: Vec<(f32, f32)> = quads
         .iter()
-        .filter(|(_, q)| quarter(q.angle()) == main && q.width() >= TELLING_ASPECT * q.height())
+        .filter(|(_, q)| quarter(q.angle()) == main && q.width() >= ASPECT_MIN * q.height())
         .map(|(_, q)| (wrapped(q.angle() - base), q.width()))
         .collect();
     tilts.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
@@ -88,7 +88,7 @@ pub(super) fn level(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Leveled
         let own = quarter(wrapped(quad.angle() - angle));
         // A turned word among the lines is read at its position; only long ones can be distinguished from short upright
         // ones.
-        if own % 2 == 1 && quad.width() >= TELLING_ASPECT * quad.height() {
+        if own % 2 == 1 && quad.width() >= ASPECT_MIN * quad.height() {
             across.push(cell);
         } else {
             cells.push(cell);
