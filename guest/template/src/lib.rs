@@ -1,6 +1,6 @@
 //! Reads pages as the standard pipeline does, and leaves out lines with many capital letters.
 
-use lector_sdk::{ConfigError, PipelineInfo, Error, Page, Pipeline, Request, Transcript};
+use lector_sdk::{ConfigError, Error, Page, Pipeline, PipelineInfo, Request, Transcript};
 
 /// Settings of a deployment. Every member has a default, so that `{}` is valid.
 #[derive(serde::Deserialize)]
@@ -33,12 +33,12 @@ impl Pipeline for Quiet {
     async fn recognize(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {
         let mut transcript = lector_steps::read_page(page, request, &settings.reading).await?;
         let before = transcript.lines.len();
-        transcript.lines.retain(|line| {
-            line.text.chars().filter(|c| c.is_uppercase()).count() <= settings.capitals_max
-        });
+        transcript
+            .lines
+            .retain(|line| line.text.chars().filter(|c| c.is_uppercase()).count() <= settings.capitals_max);
         let left_out = before - transcript.lines.len();
         if left_out > 0 {
-            transcript.warnings.push(format!("{left_out} lines left out: they shout"));
+            transcript.warnings.push(format!("{left_out} lines left out: too many capital letters"));
         }
         Ok(transcript)
     }
@@ -67,11 +67,11 @@ mod tests {
     }
 
     #[test]
-    fn shouting_is_left_out() {
+    fn lines_in_capitals_are_left_out() {
         let page = page(&["quietly", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]);
         let read = FakeHost::new().recognize::<Quiet>(page, Request::default(), "{}").unwrap();
         assert_eq!(read.text(), "quietly\n");
-        assert_eq!(read.warnings, ["1 lines left out: they shout"]);
+        assert_eq!(read.warnings, ["1 lines left out: too many capital letters"]);
     }
 
     #[test]
