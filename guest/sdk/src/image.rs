@@ -137,7 +137,7 @@ impl Normalization {
     }
 
     /// The statistics of ImageNet, applied to the first, second and third channel of the tensor in this
-    /// order. PaddleOCR's detectors apply them to BGR as they stand.
+    /// order. PaddleOCR's detectors apply them to BGR without reordering.
     pub const fn image_net(channels: Channels) -> Self {
         Self { mean: (0.485, 0.456, 0.406), std: (0.229, 0.224, 0.225), channels }
     }

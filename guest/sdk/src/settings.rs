@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn complaints_point_at_the_member() {
+    fn config_errors_point_at_the_member() {
         for (json, expected) in [
             (r#"{"tier": 5}"#, "/tier"),
             (r#"{"detection": {"threshold": "x"}}"#, "/detection/threshold"),

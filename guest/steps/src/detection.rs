@@ -61,7 +61,7 @@ impl Detector {
     pub(crate) async fn find(&self, image: &Image) -> Result<Found, Error> {
         let _span = span("detection");
         let small = image.resize(self.size(image, self.long_side), Filter::Bilinear).await?;
-        let found = self.look(&small).await?;
+        let found = self.detect(&small).await?;
         self.refined(image, found, small).await
     }
 
@@ -70,7 +70,7 @@ impl Detector {
         let _span = span("detection");
         let size = self.size(image, self.long_side);
         let small = image.resize(size, Filter::Bilinear).await?;
-        let (found, rules) = future::try_join(self.look(&small), async {
+        let (found, rules) = future::try_join(self.detect(&small), async {
             // While the model runs, the guest detects rules in the same pixels.
             Ok(rules::rules(&small.read(0, 0, size)?, size.width as usize, size.height as usize))
         })
@@ -87,13 +87,13 @@ impl Detector {
         let (x, y) = enlargement(image, size);
         let map = (size.width, size.height);
         match detect::refine(&found.boxes, map, (own.width, own.height), &self.adaptive) {
-            Some(long_side) => self.look_again(image, long_side, scaled(found, x, y)).await,
+            Some(long_side) => self.second_pass(image, long_side, scaled(found, x, y)).await,
             None => Ok(scaled(found, x, y)),
         }
     }
 
     /// Runs the second pass, larger, in bands; boxes are in pixels of the image, as those of the first pass.
-    async fn look_again(&self, image: &Image, long_side: u32, first: Found) -> Result<Found, Error> {
+    async fn second_pass(&self, image: &Image, long_side: u32, first: Found) -> Result<Found, Error> {
         let (own, size) = (image.size(), self.size(image, long_side));
         let (x, y) = enlargement(image, size);
         let first = scaled(first, 1.0 / x, 1.0 / y).boxes;
@@ -102,7 +102,7 @@ impl Detector {
         for band in &bands.bands {
             let (area, (width, height)) = bands.place(band, (own.width, own.height));
             let part = image.crop(to_sdk_quad(&Quad::from_rect(&area)), Size { width, height }).await?;
-            let found = self.look(&part).await?;
+            let found = self.detect(&part).await?;
             left_out += found.left_out;
             seen.push(found.boxes);
         }
@@ -117,7 +117,7 @@ impl Detector {
     }
 
     /// Runs the detector once; boxes are in pixels of `small`, which has the model's size.
-    async fn look(&self, small: &Image) -> Result<Found, Error> {
+    async fn detect(&self, small: &Image) -> Result<Found, Error> {
         let Size { width, height } = small.size();
         // ImageNet's statistics on BGR without reordering, as PP-OCR's detectors are trained (inference.yml).
         let input = small.to_tensor(Normalization::image_net(Channels::Bgr)).await?;

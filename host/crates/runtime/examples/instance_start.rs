@@ -1,5 +1,5 @@
 //! Prints the cost of starting and calling a guest:
-//! -`cargo run --release -p lector-runtime --example instance_start [COMPONENT.wasm]` (default: the echo guest).
+//! `cargo run --release -p lector-runtime --example instance_start [COMPONENT.wasm]` (default: the echo guest).
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../../../../tests/src/quantile.rs"]

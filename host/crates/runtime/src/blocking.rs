@@ -128,13 +128,13 @@ mod tests {
     #[tokio::test]
     async fn a_request_that_leaves_takes_no_permit_with_it() {
         let blocking = Blocking::new(1);
-        let handles = blocking.permit("a".into(), 1).await;
+        let held = blocking.permit("a".into(), 1).await;
         // One leaves while it waits, one after it was granted a permit.
         let mut leaving = ["b", "c"].map(|tenant| blocking.permit(tenant.into(), 1));
         assert!(leaving.iter_mut().all(|request| Pin::new(request).now_or_never().is_none()));
         let [waiting, granted] = leaving;
         drop(waiting);
-        drop(handles);
+        drop(held);
         drop(granted);
         assert!(blocking.permits.taken() == 0 && blocking.permits.waiting() == 0);
     }

@@ -122,8 +122,8 @@ fn died(config: &CompilerConfig, status: io::Result<ExitStatus>, log: &str) -> F
 
 fn failed(code: &'static str, why: &str) -> Fault {
     let message = format!(
-        "The component could not be compiled: {why}. Nothing was changed; send a smaller component, or have the operator \
-         look into the log."
+        "The component could not be compiled: {why}. Nothing was changed. Send a smaller component, or ask the operator to \
+         check the log."
     );
     Fault::new(Kind::Unavailable, code, message)
 }
@@ -174,13 +174,13 @@ pub fn compiler_main() -> ExitCode {
     if let Err(error) = bind(memory_bytes) {
         return fail(&format!("the limits of this process cannot be set: {error}"));
     }
-    let page_observer = std::thread::Builder::new().name("orderer".to_owned()).spawn(|| {
+    let watcher = std::thread::Builder::new().name("orderer".to_owned()).spawn(|| {
         let mut byte = [0u8];
         while matches!(io::stdin().lock().read(&mut byte), Ok(1)) {}
         // The host has gone or has its answer.
         std::process::exit(2);
     });
-    if let Err(error) = page_observer {
+    if let Err(error) = watcher {
         return fail(&format!("cannot start a thread: {error}"));
     }
     let answer = match engine::compiling() {
@@ -252,7 +252,7 @@ mod tests {
     #[tokio::test]
     async fn each_way_to_die_is_reported() {
         let minute = Duration::from_secs(60);
-        for (script, code, recorded_fault) in [
+        for (script, code, expected) in [
             ("kill -9 $$", "compiler_died", "SIGKILL"),
             ("exit 3", "compiler_died", "exit status: 3"),
             ("exit 0", "compiler_died", "without an answer"),
@@ -262,7 +262,7 @@ mod tests {
         ] {
             let fault = asked(script, minute).await;
             assert_eq!((fault.code, fault.kind), (code, Kind::Unavailable), "{script}");
-            assert!(fault.message.contains(recorded_fault), "{script}: {fault}");
+            assert!(fault.message.contains(expected), "{script}: {fault}");
         }
         let fault = asked("echo last words >&2; exit 1", minute).await;
         assert_eq!(fault.detail.as_deref(), Some("last words"));

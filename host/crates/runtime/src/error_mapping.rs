@@ -51,10 +51,10 @@ pub fn ended(error: &wasmtime::Error, state: &HostState) -> Fault {
             "guest_result_too_large",
             "the guest passed more bytes to the host in one call than its budget allows",
         )
-        .with_detail(recorded_fault(error));
+        .with_detail(detail_of(error));
     }
     if error.chain().any(|cause| cause.to_string().contains(HANDLES_EXHAUSTED)) {
-        return too_many_handles(state.call.budget.handles).with_detail(recorded_fault(error));
+        return too_many_handles(state.call.budget.handles).with_detail(detail_of(error));
     }
     // A guest that is refused memory or table elements mostly traps at once; the refusal is then the cause.
     if let Some(asked) = state.limits.memory_refused {
@@ -62,16 +62,14 @@ pub fn ended(error: &wasmtime::Error, state: &HostState) -> Fault {
             "the guest needs more memory than the {} bytes of its budget; it asked for {asked}",
             state.call.budget.memory_bytes
         );
-        return Fault::new(Kind::GuestFault, "guest_memory_exceeded", message)
-            .with_detail(recorded_fault(error));
+        return Fault::new(Kind::GuestFault, "guest_memory_exceeded", message).with_detail(detail_of(error));
     }
     if let Some(asked) = state.limits.table_refused {
         let message = format!("the guest asked for {asked} table elements, more than any guest may have");
-        return Fault::new(Kind::GuestFault, "guest_memory_exceeded", message)
-            .with_detail(recorded_fault(error));
+        return Fault::new(Kind::GuestFault, "guest_memory_exceeded", message).with_detail(detail_of(error));
     }
     if let Some(refusal) = state.last_refusal() {
-        return refusal.clone().with_detail(recorded_fault(error));
+        return refusal.clone().with_detail(detail_of(error));
     }
     let what = match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => RECURSED.to_owned(),
@@ -103,12 +101,12 @@ pub fn late(state: &HostState, elapsed: Duration) -> Fault {
 }
 
 fn trapped(message: String, error: &wasmtime::Error) -> Fault {
-    Fault::new(Kind::GuestFault, "guest_trapped", message).with_detail(recorded_fault(error))
+    Fault::new(Kind::GuestFault, "guest_trapped", message).with_detail(detail_of(error))
 }
 
 /// Returns the chain of causes and a short backtrace on the same line: the guest's own functions, innermost first,
 /// without those of panics and of the standard library.
-fn recorded_fault(error: &wasmtime::Error) -> String {
+fn detail_of(error: &wasmtime::Error) -> String {
     let causes = error.chain().map(|cause| cause.to_string().lines().next().unwrap_or_default().to_owned());
     // The outermost "cause" of a trap is the headline of wasmtime's rendering of the backtrace.
     let causes: Vec<String> = causes.filter(|line| !line.starts_with(BACKTRACE_HEADLINE)).collect();

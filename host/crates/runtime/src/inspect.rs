@@ -118,7 +118,8 @@ impl Inspection {
         Err(invalid(
             "component_import_unknown",
             format!(
-                "the component imports interfaces that this host does not have: {}; this host offers lector:ocr@{WORLD_VERSION} and WASI 0.2",
+                "the component imports interfaces that this host does not have: {}; this host offers \
+                 lector:ocr@{WORLD_VERSION} and WASI 0.2",
                 self.unknown_imports.join(", ")
             ),
         ))

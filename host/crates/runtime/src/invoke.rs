@@ -126,17 +126,17 @@ impl Invocation {
         dpi_asked: Option<f32>,
     ) -> Result<Resource<PageHandle>, Fault> {
         let info = source.info();
-        let handles = PageHandle { source, info, dpi_asked };
+        let handle = PageHandle { source, info, dpi_asked };
         let state = self.store.data_mut();
-        state.table.push(handles).map_err(|error| Fault::from(&AbortReason::Defect(error.to_string())))
+        state.table.push(handle).map_err(|error| Fault::from(&AbortReason::Defect(error.to_string())))
     }
 
     /// Puts the transcripts under a handle that the guest will own.
     pub fn transcripts(&mut self, pages: Vec<SharedTranscript>) -> Result<Resource<HeldTranscripts>, Fault> {
         let state = self.store.data_mut();
         let charge = state.charge(0)?;
-        let handles = HeldTranscripts { pages: pages.into(), charge };
-        state.table.push(handles).map_err(|error| Fault::from(&AbortReason::Defect(error.to_string())))
+        let handle = HeldTranscripts { pages: pages.into(), charge };
+        state.table.push(handle).map_err(|error| Fault::from(&AbortReason::Defect(error.to_string())))
     }
 
     /// Runs `call` (which borrows the Store it is given) under the limits of this invocation.

@@ -67,7 +67,7 @@ pub struct HostState {
     /// Page size and rendered pixels so far.
     size: PageSize,
     /// Faults that were returned to the guest, newest last.
-    recorded_fault: Vec<Fault>,
+    recorded_faults: Vec<Fault>,
     /// Created at the guest's first call into WASI; most guests make none.
     wasi: Option<Box<WasiCtx>>,
 }
@@ -91,7 +91,7 @@ impl HostState {
             text_layer: Arc::new(Semaphore::new(1)),
             text_layer_charge: None,
             size: PageSize::default(),
-            recorded_fault: Vec::new(),
+            recorded_faults: Vec::new(),
             wasi: None,
             call,
         }
@@ -117,10 +117,10 @@ impl HostState {
     /// Converts a fault to an error for the guest and remembers it: a guest that returns it failed for the same cause.
     pub fn tell(&mut self, fault: Fault) -> errors::Error {
         let error = convert::error(&fault);
-        if self.recorded_fault.len() == RECORDED_MAX {
-            self.recorded_fault.remove(0);
+        if self.recorded_faults.len() == RECORDED_MAX {
+            self.recorded_faults.remove(0);
         }
-        self.recorded_fault.push(fault);
+        self.recorded_faults.push(fault);
         error
     }
 
@@ -128,7 +128,7 @@ impl HostState {
     /// `message`.
     pub fn recorded_fault(&self, code: &str, message: &str) -> Option<&Fault> {
         let same = |fault: &&Fault| convert::code(fault) == code && message.contains(&fault.message);
-        self.recorded_fault.iter().rev().find(same)
+        self.recorded_faults.iter().rev().find(same)
     }
 
     /// Validates a transcript that the guest made, like an answer.
@@ -145,15 +145,15 @@ impl HostState {
 
     /// Returns the last fault caused by the guest's own budget, if any.
     pub fn last_refusal(&self) -> Option<&Fault> {
-        self.recorded_fault
+        self.recorded_faults
             .iter()
             .rev()
             .find(|fault| matches!(fault.code, "guest_host_memory_exceeded" | "guest_handles_exceeded"))
     }
 
     /// Stores a resource in the handle table.
-    pub fn keep<R: Send + 'static>(&mut self, handles: R) -> wasmtime::Result<Resource<R>> {
-        Ok(self.table.push(handles)?)
+    pub fn keep<R: Send + 'static>(&mut self, resource: R) -> wasmtime::Result<Resource<R>> {
+        Ok(self.table.push(resource)?)
     }
 
     /// Reserves a handle of `bytes`.

@@ -79,7 +79,7 @@ impl Threads {
     pub fn cpu_slice(&self) -> Arc<CpuSlice> {
         Arc::new(CpuSlice {
             permits: Arc::clone(&self.permits),
-            handles: Mutex::new(None),
+            permit: Mutex::new(None),
             taken_at: AtomicU64::new(0),
         })
     }
@@ -125,7 +125,7 @@ impl<T> Drop for Task<T> {
 #[derive(Debug)]
 pub struct CpuSlice {
     permits: Arc<Semaphore>,
-    handles: Mutex<Option<OwnedSemaphorePermit>>,
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
     /// Computing time of the guest, in nanoseconds, when it last took a slice.
     taken_at: AtomicU64,
 }
@@ -144,13 +144,13 @@ impl CpuSlice {
         self.give_back();
         tokio::task::yield_now().await;
         // The semaphore is never closed; without a permit the guest would still run.
-        let cpu_slice = Arc::clone(&self.permits).acquire_owned().await.ok();
-        *self.handles.lock().unwrap_or_else(PoisonError::into_inner) = cpu_slice;
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
+        *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = permit;
     }
 
     /// Releases the permit. Called whenever the guest stops computing, for any reason.
     pub fn give_back(&self) {
-        drop(self.handles.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.permit.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 

@@ -69,17 +69,17 @@ mod tests {
             }
         }
         let count = Arc::new(Count(0.into()));
-        let recorded_fault = || count.0.load(Ordering::SeqCst);
+        let task_wakes = || count.0.load(Ordering::SeqCst);
         let wakes = Arc::new(Wakes::default());
         let waker = wakes.begin(&Waker::from(count.clone()));
         waker.wake_by_ref();
         waker.wake_by_ref();
         assert!(wakes.end(), "woken inside");
-        assert_eq!(recorded_fault(), 0, "the task does not hear of it");
+        assert_eq!(task_wakes(), 0, "the task is not woken");
         wakes.again();
         assert!(!wakes.end(), "nothing came");
         waker.wake_by_ref();
         waker.wake_by_ref();
-        assert_eq!(recorded_fault(), 1, "one wake is enough");
+        assert_eq!(task_wakes(), 1, "one wake is enough");
     }
 }

@@ -145,10 +145,10 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
         let begun = store.with(|mut access| {
             let state = access.get();
             state.enter()?;
-            let handles = state.table.get(&page)?;
-            let (source, info) = (handles.source.clone(), handles.info);
+            let handle = state.table.get(&page)?;
+            let (source, info) = (handle.source.clone(), handle.info);
             // The chooser of the resolution is to blame for a failure caused by it.
-            let chooser = if handles.dpi_asked == Some(dpi) { Blame::Client } else { Blame::Guest };
+            let chooser = if handle.dpi_asked == Some(dpi) { Blame::Client } else { Blame::Guest };
             let max = pixels_max(state);
             let pixels = match estimate(info.width_pt, info.height_pt, dpi, max, chooser) {
                 Ok(pixels) => pixels,

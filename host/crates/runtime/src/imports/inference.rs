@@ -263,14 +263,14 @@ fn work_item(
     arguments: Vec<models::Argument>,
     outputs: Vec<String>,
 ) -> wasmtime::Result<Result<Run, Fault>> {
-    let handles = state.table.get(model)?;
-    let (info, hints) = (handles.info.clone(), handles.hints);
+    let handle = state.table.get(model)?;
+    let (info, hints) = (handle.info.clone(), handle.hints);
     let mut content = 1.0;
     let mut inputs = Vec::with_capacity(arguments.len());
     for argument in arguments {
-        let handles = state.table.get(&argument.tensor)?;
-        content *= handles.content;
-        inputs.push((argument.name, handles.tensor.clone()));
+        let handle = state.table.get(&argument.tensor)?;
+        content *= handle.content;
+        inputs.push((argument.name, handle.tensor.clone()));
     }
     if let Err(fault) = check(&info, &inputs, &outputs) {
         return Ok(Err(fault));

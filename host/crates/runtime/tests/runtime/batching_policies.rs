@@ -116,7 +116,7 @@ async fn each_misbehavior_is_counted_and_disables_the_policy() {
         ("flood", trapped, "more bytes to the host"),
         ("reach", trapped, "lector:ocr/inference"),
     ];
-    for (given_up, (manner, count, recorded_fault)) in (1..).zip(table) {
+    for (disabled, (manner, count, expected)) in (1..).zip(table) {
         let (batching_policy, planner) = of(&guest, &format!(r#"{{"manner": "{manner}"}}"#));
         for _ in 0..PROGRAM_STRIKES_MAX {
             assert!(!batching_policy.status().disabled, "{manner}");
@@ -131,13 +131,13 @@ async fn each_misbehavior_is_counted_and_disables_the_policy() {
         assert!(count(&status) > 0, "{manner}: {status:?}");
         assert_eq!(status.asked, u64::from(PROGRAM_STRIKES_MAX), "{manner}: {status:?}");
         assert!(
-            status.last_fault.as_ref().is_some_and(|fault| fault.contains(recorded_fault)),
+            status.last_fault.as_ref().is_some_and(|fault| fault.contains(expected)),
             "{manner}: {status:?}"
         );
         // From now on it is not asked.
         assert_eq!(planner.plan(&question()), None);
         assert_eq!(batching_policy.status().asked, status.asked, "{manner}");
-        assert_eq!(runtime.status().policies_disabled, given_up, "{manner}");
+        assert_eq!(runtime.status().policies_disabled, disabled, "{manner}");
         assert!(
             trial(of(&guest, &format!(r#"{{"manner": "{manner}"}}"#)).1.as_ref(), Instant::now()).is_err()
         );

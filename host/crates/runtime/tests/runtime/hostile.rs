@@ -23,7 +23,7 @@ fn tight() -> Budget {
     }
 }
 
-async fn commit(guest: &Guest, behavior: &str, budget: Budget) -> Fault {
+async fn misbehave(guest: &Guest, behavior: &str, budget: Budget) -> Fault {
     let ctx = call(&format!(r#"{{"behavior": "{behavior}"}}"#), budget);
     let run = guest.recognize(&ctx, FakePage::new(0), PageRequest::default()).await;
     run.result.expect_err(behavior)
@@ -60,7 +60,7 @@ async fn each_behavior_ends_in_its_own_fault() {
     ];
     let mut wrong = Vec::new();
     for (behavior, budget, code, kind) in table {
-        let fault = commit(&guest, behavior, budget).await;
+        let fault = misbehave(&guest, behavior, budget).await;
         eprintln!("{behavior}: {fault}");
         if (fault.code, fault.kind) != (code, kind) {
             wrong.push(format!("{behavior}: {fault:?}, not {code}"));
@@ -78,15 +78,15 @@ async fn details_name_the_cause() {
     let engines = FakeEngines::new(Mood::Silent);
     let runtime = runtime(engines.clone());
     let Some(guest) = guest(&runtime, "hostile").await else { return };
-    let fault = commit(&guest, "recursion", tight()).await;
+    let fault = misbehave(&guest, "recursion", tight()).await;
     assert!(fault.message.contains("recursed"), "{fault}");
     let detail = fault.detail.unwrap();
     assert!(detail.contains("hostile::recurse"), "a backtrace names the function: {detail}");
-    let fault = commit(&guest, "trap-in-inference", tight()).await;
+    let fault = misbehave(&guest, "trap-in-inference", tight()).await;
     assert!(fault.message.contains("panicked"), "{fault}");
     assert_eq!(engines.withdrawn.load(Ordering::SeqCst), 1, "the inference was withdrawn");
     let short = Budget { wall: Duration::from_secs(2), ..tight() };
-    let fault = commit(&guest, "await-inference", short).await;
+    let fault = misbehave(&guest, "await-inference", short).await;
     assert_eq!(fault.blame, Blame::Host, "an engine did not answer");
 }
 
@@ -120,7 +120,7 @@ async fn the_requests_deadline_counts_where_it_is_earlier() {
 }
 
 /// Runs a guest that spins for the whole test on one worker thread, and a hundred calls of another guest on the same
-/// thread, which all succeed. `cargo xtask bench neighbours` measures their latency.
+/// thread, which all succeed. `cargo xtask bench misbehaving-guests` measures their latency.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_spinning_guest_leaves_its_thread_to_others() {
     let runtime = runtime(FakeEngines::new(Mood::Echo));
@@ -129,7 +129,7 @@ async fn a_spinning_guest_leaves_its_thread_to_others() {
     let spinner = tokio::spawn({
         let hostile = Arc::clone(&hostile);
         async move {
-            commit(&hostile, "spin-in-recognize", Budget { compute: Duration::from_secs(600), ..tight() })
+            misbehave(&hostile, "spin-in-recognize", Budget { compute: Duration::from_secs(600), ..tight() })
                 .await
         }
     });
