@@ -34,7 +34,7 @@ pub fn ended(error: &wasmtime::Error, state: &HostState) -> Fault {
         return Fault::from(stop);
     }
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
-        return trapped(format!("the guest ended itself with exit code {}", exit.0), error);
+        return trapped(format!("the guest exited with code {}", exit.0), error);
     }
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
         let message = "all guest instances are in use; try again later";
@@ -59,13 +59,13 @@ pub fn ended(error: &wasmtime::Error, state: &HostState) -> Fault {
     // A guest that is refused memory or table elements mostly traps at once; the refusal is then the cause.
     if let Some(asked) = state.limits.memory_refused {
         let message = format!(
-            "the guest needs more memory than the {} bytes of its budget; it asked for {asked}",
+            "the guest needs more memory than the {} bytes of its budget; it requested {asked}",
             state.call.budget.memory_bytes
         );
         return Fault::new(Kind::GuestFault, "guest_memory_exceeded", message).with_detail(detail_of(error));
     }
     if let Some(asked) = state.limits.table_refused {
-        let message = format!("the guest asked for {asked} table elements, more than any guest may have");
+        let message = format!("the guest requested {asked} table elements, more than a guest may have");
         return Fault::new(Kind::GuestFault, "guest_memory_exceeded", message).with_detail(detail_of(error));
     }
     if let Some(refusal) = state.last_refusal() {
