@@ -1,19 +1,20 @@
-//! A batching policy of the guest's own, beside the pipeline.
+//! The batching policy of a guest, an optional export beside the pipeline.
 //!
-//! A guest that has one implements [`BatchingPolicy`] and says so in its export line: `export!(Mine, batching)`. The host
-//! asks it while runs of the revision wait in front of a model; it has 200 microseconds of computing for an answer.
+//! A guest with its own policy implements [`BatchingPolicy`] and names it in its export line: `export!(Mine,
+//! batching)`. The host asks the policy while runs of the revision wait in front of a model; an answer may take 200
+//! microseconds of computing time.
 
 use crate::Pipeline;
 
 pub use crate::bindings::policy::exports::lector::ocr::batching::{Decision, EngineState, WaitingRun};
 
-/// Decides which of the revision's waiting runs go together, and when.
+/// A policy that decides which waiting runs of the revision are batched, and when.
 pub trait BatchingPolicy: Pipeline<Settings: 'static> {
-    /// Decides about the runs that wait, in the order in which they came, one or more of them. `now_us` is a clock that
-    /// only rises. The instance lives from call to call.
+    /// Decides about the waiting runs (at least one), in order of arrival. `now_us` is a monotonic clock in
+    /// microseconds. The instance lives from call to call.
     ///
-    /// An answer that comes late, a panic, or one that makes no sense (see the contract) counts as a failure; after eight of
-    /// them what [`Pipeline::configure`] declared holds for good.
+    /// A late answer, a panic, or an invalid answer (see the contract) counts as a failure. After eight failures the
+    /// policy is disabled, and the batching hints of [`Pipeline::configure`] apply for good.
     fn plan(waiting: &[WaitingRun], engine: &EngineState, now_us: u64, settings: &Self::Settings)
     -> Decision;
 }
@@ -30,7 +31,7 @@ mod exports {
     use crate::{host, settings};
 
     thread_local! {
-        /// Settings never change in an instance, and parsing them would take half of the time there is.
+        /// Parsed settings. They never change in an instance, and parsing them would take half of the available time.
         static SETTLED: RefCell<Option<Rc<dyn Any>>> = const { RefCell::new(None) };
     }
 

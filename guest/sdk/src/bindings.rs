@@ -1,5 +1,5 @@
-//! What `wit-bindgen` makes of `wit/`. Owns no logic. Native builds use its plain types only; the handles
-//! behind them exist inside a component alone. Called by the typed wrappers beside it, and by `export!`.
+//! Bindings generated from `wit/` by `wit-bindgen`. Contains no logic. Native builds use only the plain types; the
+//! handles exist only inside a component. Used by the typed wrappers and by `export!`.
 #![allow(
     missing_docs,
     clippy::all,
@@ -17,7 +17,7 @@ wit_bindgen::generate!({
     additional_derives_ignore: ["argument", "crop"],
 });
 
-/// The world of a batching policy, apart: only a guest that has one exports it.
+/// The world of a batching policy, separate because only some guests export one.
 pub mod policy {
     wit_bindgen::generate!({
         path: "../../wit",
@@ -28,8 +28,8 @@ pub mod policy {
     });
 }
 
-/// The import of a guest that wraps another pipeline. A feature, because a component that links this imports the interface,
-/// called or not.
+/// The import of a guest that wraps another pipeline. Behind a feature, because a component that links this imports the
+/// interface even if it never calls it.
 #[cfg(all(feature = "wrapper", target_family = "wasm"))]
 pub mod wrapped {
     wit_bindgen::generate!({

@@ -1,11 +1,11 @@
-//! Builders of blocks, tables and properties. Owns no data of its own. Called by guests.
+//! Builders of blocks, tables and properties, for guests.
 
 use serde_json::{Map, Value};
 
 use crate::{Block, BlockKind, Cell, Quad, Summary, Table, Transcript};
 
 impl Block {
-    /// Makes a block of `kind` with full confidence. Its lines name it by `id`.
+    /// Makes a block of `kind` with confidence 1. Its lines refer to it by `id`.
     pub fn new(id: u32, kind: BlockKind, quad: Quad) -> Self {
         Self { id, kind, quad, confidence: 1.0, table: None, properties: None }
     }
@@ -43,7 +43,7 @@ impl Table {
 }
 
 impl Cell {
-    /// Makes a cell of one row and one column.
+    /// Makes a cell that spans one row and one column.
     pub fn new(row: u32, column: u32, text: impl Into<String>, quad: Quad) -> Self {
         Self {
             row,
@@ -57,7 +57,7 @@ impl Cell {
         }
     }
 
-    /// Returns the cell over so many rows and columns.
+    /// Returns the cell with a span of that many rows and columns.
     #[must_use]
     pub fn spanning(mut self, rows: u32, columns: u32) -> Self {
         (self.row_span, self.column_span) = (rows, columns);
@@ -95,7 +95,7 @@ impl Summary {
     }
 }
 
-/// Sets a member of a JSON object; text that is none is replaced by a new one.
+/// Sets a member of a JSON object; replaces text that is not an object with a new object.
 fn set(properties: &mut Option<String>, name: String, value: Value) {
     let mut members: Map<String, Value> =
         properties.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();

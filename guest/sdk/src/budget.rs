@@ -1,4 +1,4 @@
-//! What is left of the limits of this call.
+//! The remaining budget of this call.
 
 use crate::host;
 

@@ -1,8 +1,8 @@
-//! Errors of a page: made by guests, and told by the host.
+//! Errors of a page, made by guests or returned by the host.
 
 use crate::{ConfigError, Error, ErrorKind};
 
-/// Makes the constructors of [`Error`], one a kind.
+/// Defines one constructor of [`Error`] per kind.
 macro_rules! constructors {
     ($($name:ident: $kind:ident, $about:literal;)*) => {
         $(
@@ -18,17 +18,17 @@ macro_rules! constructors {
 
 impl Error {
     constructors! {
-        invalid: Invalid, "Makes an error for an argument outside of what the call accepts.";
-        unreadable: Unreadable, "Makes an error for a page that cannot be read as what it claims to be.";
+        invalid: Invalid, "Makes an error for an argument that the call does not accept.";
+        unreadable: Unreadable, "Makes an error for a page whose content cannot be parsed.";
         too_large: TooLarge, "Makes an error for a result that would exceed a limit.";
         denied: Denied, "Makes an error for something that the deployment has no grant for.";
-        busy: Busy, "Makes an error for a full queue. Set `retry_after_ms` where the time is known.";
-        deadline: Deadline, "Makes an error for a page whose time is over.";
+        busy: Busy, "Makes an error for a full queue. Set `retry_after_ms` if the time is known.";
+        deadline: Deadline, "Makes an error for a page whose deadline has passed.";
         failed: Failed, "Makes an error for work that failed.";
     }
 
     /// Returns the error with `what` before its message: `reading the total: ...`. Kind and code stay, so that the host
-    /// recognizes an error of its own.
+    /// recognizes its own error.
     #[must_use]
     pub fn within(mut self, what: &str) -> Self {
         self.message = format!("{what}: {}", self.message);

@@ -1,6 +1,6 @@
-//! A host for unit tests: pages from pixels and spans, models from closures, no WebAssembly. It keeps the
-//! contract's promises as far as a guest can see them, and counts what a test may want to know. It is
-//! simple, not fast, and never part of a component.
+//! A host for unit tests: pages made of pixels and spans, models made of closures, no WebAssembly. It behaves like the
+//! contract as far as a guest can observe, and counts calls for assertions. It is simple rather than fast, and never
+//! part of a component.
 //!
 //! ```
 //! use lector_sdk::fake::{Array, FakeHost, FakeModel, FakePage};
@@ -62,11 +62,11 @@ pub use page::FakePage;
 pub use pixels::Pixels;
 
 thread_local! {
-    /// The host whose guest runs on this thread: the contract's free functions have no other way to it.
+    /// The host of the guest that runs on this thread. The free functions of the contract have no other access to it.
     static CURRENT: RefCell<Option<Rc<State>>> = const { RefCell::new(None) };
 }
 
-/// What the fake host holds and counts while guests run on it.
+/// The state and counters of the fake host while guests run on it.
 #[derive(Default)]
 pub(crate) struct State {
     models: BTreeMap<String, Rc<FakeModel>>,
@@ -85,19 +85,19 @@ pub struct FakeHost {
 }
 
 impl FakeHost {
-    /// A host that grants nothing.
+    /// Makes a host that grants nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Grants `model` under `alias`. To be called before anything runs.
+    /// Grants `model` under `alias`. Call it before anything runs.
     #[must_use]
     pub fn model(mut self, alias: &str, model: FakeModel) -> Self {
         self.state.models.insert(alias.to_owned(), Rc::new(model));
         self
     }
 
-    /// Has the pipelines that run on it wrap `P` with these settings. To be called before anything runs.
+    /// Makes pipelines on this host wrap `P` with these settings. Call it before anything runs.
     #[cfg(feature = "wrapper")]
     #[must_use]
     pub fn wraps<P: Pipeline>(mut self, settings: &str) -> Self {
@@ -105,17 +105,19 @@ impl FakeHost {
         self
     }
 
-    /// Calls the pipeline's `configure` the way the host does.
+    /// Calls the pipeline's `configure` as the host does.
     ///
     /// # Errors
-    /// The pipeline's complaint.
+    ///
+    /// The config error of the pipeline.
     pub fn configure<P: Pipeline>(&self, settings: &str) -> Result<PipelineInfo, ConfigError> {
         self.entered(|| Component::<P>::configure(settings))
     }
 
-    /// Calls the pipeline's `recognize` the way the host does.
+    /// Calls the pipeline's `recognize` as the host does.
     ///
     /// # Errors
+    ///
     /// The pipeline's error.
     pub fn recognize<P: Pipeline>(
         &self,
@@ -127,47 +129,48 @@ impl FakeHost {
         self.entered(|| block_on(Component::<P>::recognize(page, request, settings)))
     }
 
-    /// Calls the pipeline's `assemble` the way the host does.
+    /// Calls the pipeline's `assemble` as the host does.
     ///
     /// # Errors
+    ///
     /// The pipeline's error.
     pub fn assemble<P: Pipeline>(&self, pages: Vec<Transcript>, settings: &str) -> Result<Summary, Error> {
         let pages = crate::Pages::from_list(pages)?;
         self.entered(|| block_on(Component::<P>::assemble(pages, settings)))
     }
 
-    /// Runs anything that uses the SDK's handles on this host: for tests of single steps.
+    /// Runs `work`, which uses the SDK's handles, on this host: for tests of single steps.
     pub fn run<T>(&self, work: impl AsyncFnOnce(crate::Page) -> T, page: FakePage) -> T {
         let page = crate::Page(handles::Page::new(page));
         self.entered(|| block_on(work(page)))
     }
 
-    /// Runs of the model granted as `alias` so far.
+    /// Returns the number of runs of the model granted as `alias` so far.
     pub fn runs(&self, alias: &str) -> u32 {
         self.state().models.get(alias).map_or(0, |model| model.runs.get())
     }
 
-    /// Rows (first axis) over all runs of the model granted as `alias`.
+    /// Returns the number of rows (first axis) over all runs of the model granted as `alias`.
     pub fn rows(&self, alias: &str) -> u64 {
         self.state().models.get(alias).map_or(0, |model| model.rows.get())
     }
 
-    /// Most runs of that model that were awaited at once.
+    /// Returns the maximum number of runs of that model that were awaited at once.
     pub fn in_flight_max(&self, alias: &str) -> u32 {
         self.state().models.get(alias).map_or(0, |model| model.in_flight_max.get())
     }
 
-    /// Everything that was logged.
+    /// Returns all logged events.
     pub fn logs(&self) -> Vec<(Level, String)> {
         self.state().logs.borrow().clone()
     }
 
-    /// How often a span of that name was opened.
+    /// Returns the number of opened spans of that name.
     pub fn spans(&self, name: &str) -> u32 {
         self.state().spans.borrow().get(name).copied().unwrap_or(0)
     }
 
-    /// Pixels that guests copied out of images.
+    /// Returns the number of pixels that guests copied out of images.
     pub fn pixels_read(&self) -> u64 {
         self.state().pixels_read.get()
     }
@@ -193,14 +196,14 @@ impl FakeHost {
     }
 }
 
-/// Asks the host that runs on this thread; the default of `T` where none does.
+/// Calls `ask` with the host that runs on this thread; returns the default of `T` if none runs.
 pub(crate) fn current<T: Default>(ask: impl FnOnce(&State) -> T) -> T {
     CURRENT.with(|current| current.borrow().as_deref().map(ask).unwrap_or_default())
 }
 
 type Closure = dyn Fn(&Array) -> Result<Vec<Array>, Error>;
 
-/// A model of one input that is a closure.
+/// A model with one input, implemented by a closure.
 pub struct FakeModel {
     info: ModelInfo,
     labels: Vec<String>,
@@ -213,7 +216,7 @@ pub struct FakeModel {
 }
 
 impl FakeModel {
-    /// A model that takes `input` (single precision, any shape) and gives `outputs`, in this order.
+    /// Makes a model that takes `input` (single precision, any shape) and returns `outputs`, in this order.
     pub fn new<const N: usize>(
         input: &str,
         outputs: [&str; N],
@@ -239,7 +242,7 @@ impl FakeModel {
         }
     }
 
-    /// The same with labels.
+    /// Returns the model with labels.
     #[must_use]
     pub fn labels<S: Into<String>>(mut self, labels: impl IntoIterator<Item = S>) -> Self {
         self.labels = labels.into_iter().map(Into::into).collect();
@@ -247,7 +250,7 @@ impl FakeModel {
         self
     }
 
-    /// The same with something else to say of itself.
+    /// Returns the model with another description.
     #[must_use]
     pub fn described(mut self, change: impl FnOnce(&mut ModelInfo)) -> Self {
         change(&mut self.info);

@@ -1,6 +1,5 @@
-//! The one place where the two hosts part: inside a component the handles are the contract's resources, in
-//! native builds they are those of the fake host. Both modules offer the same names and signatures; the
-//! typed wrappers of the SDK are written against them and know no difference.
+//! Selection of the host: inside a component the handles are the resources of the contract, in native builds those of
+//! the fake host. Both modules offer the same names and signatures, so the typed wrappers of the SDK work with either.
 
 #[cfg(target_family = "wasm")]
 mod component;

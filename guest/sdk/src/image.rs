@@ -1,11 +1,10 @@
-//! Images that live in the host, and the operations that the host does on them. Knows nothing of models or
-//! text. Called by guests.
+//! Images in the host, and the operations of the host on them. Independent of models and text.
 
 use crate::host;
 use crate::{Channels, Encoding, Error, Filter, Normalization, PixelFormat, Quad, Rotation, Size, Tensor};
 
-/// An image in the host, 8 bits a channel. It never changes; every operation makes a new one. Dropping it gives its bytes
-/// back to the page's budget.
+/// An image in the host, 8 bits a channel. It is immutable; every operation makes a new image. Dropping it returns its
+/// bytes to the page budget.
 pub struct Image(pub(crate) host::Image);
 
 /// A piece of an image to be straightened.
@@ -13,19 +12,19 @@ pub struct Image(pub(crate) host::Image);
 pub struct Crop<'a> {
     /// The image.
     pub image: &'a Image,
-    /// The corners; outside of the image the nearest edge pixel is taken.
+    /// The corners; outside of the image the nearest edge pixel is used.
     pub quad: Quad,
     /// Columns of the result, 1 or more; the rest of the row is padding.
     pub width: u32,
 }
 
-/// Pieces of one image or of several on their way into one tensor.
+/// Pieces of one or several images, to be stacked into one tensor.
 pub struct Crops<'a> {
-    /// The pieces; their images have one format.
+    /// The pieces; their images have the same format.
     pub crops: Vec<Crop<'a>>,
     /// Columns and rows of every row of the batch.
     pub size: Size,
-    /// From bytes to numbers.
+    /// Conversion from bytes to numbers.
     pub normalization: Normalization,
 }
 
@@ -34,8 +33,9 @@ impl Crops<'_> {
     /// channels for rgb8, 1 for gray8. Columns beyond a piece's own width hold 0.
     ///
     /// # Errors
-    /// `Invalid` without a crop, for one wider than the tensor, or for images of two formats; `TooLarge` over the page
-    /// budget.
+    ///
+    /// `Invalid` without a crop, for a crop wider than the tensor, or for images of different formats; `TooLarge` over
+    /// the page budget.
     pub async fn stack(self) -> Result<Tensor, Error> {
         let crops = self.crops.iter().map(|crop| (&crop.image.0, crop.quad, crop.width)).collect();
         host::stack(crops, self.size, self.normalization).await.map(Tensor)
@@ -46,7 +46,8 @@ impl Image {
     /// Makes an image from bytes: rows from the top, pixels from the left, without padding.
     ///
     /// # Errors
-    /// `Invalid` where the number of bytes does not fit the size, `TooLarge` over the page budget.
+    ///
+    /// `Invalid` if the number of bytes does not fit the size, `TooLarge` over the page budget.
     pub fn from_bytes(format: PixelFormat, size: Size, bytes: &[u8]) -> Result<Self, Error> {
         host::image_from_bytes(format, size, bytes).map(Self)
     }
@@ -59,7 +60,7 @@ impl Image {
         Self::from_bytes(PixelFormat::Rgb8, size, rgb)
     }
 
-    /// Returns the layout of its pixels.
+    /// Returns the pixel format.
     pub fn format(&self) -> PixelFormat {
         self.0.format()
     }
@@ -69,11 +70,12 @@ impl Image {
         self.0.size()
     }
 
-    /// Copies a rectangle of pixels into the guest, rows from the top: three bytes a pixel, red first, or one where the
-    /// image is gray.
+    /// Copies a rectangle of pixels into the guest, rows from the top: three bytes per pixel, red first, or one byte
+    /// for a gray image.
     ///
     /// # Errors
-    /// `Invalid` where the rectangle leaves the image.
+    ///
+    /// `Invalid` if the rectangle exceeds the image.
     pub fn read(&self, x: u32, y: u32, size: Size) -> Result<Vec<u8>, Error> {
         self.0.read(x, y, size)
     }
@@ -135,7 +137,7 @@ impl Normalization {
     }
 
     /// The statistics of ImageNet, applied to the first, second and third channel of the tensor in this
-    /// order. PaddleOCR's detectors apply them to BGR as they stand.
+    /// order. PaddleOCR's detectors apply them to BGR without reordering.
     pub const fn image_net(channels: Channels) -> Self {
         Self { mean: (0.485, 0.456, 0.406), std: (0.229, 0.224, 0.225), channels }
     }

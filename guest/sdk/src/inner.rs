@@ -1,8 +1,8 @@
 //! The pipeline that this guest's deployment wraps. Feature `wrapper`.
 //!
 //! A guest that calls it is a wrapper: its component imports `lector:ocr/pipeline`, and a deployment of it names the
-//! deployment that it wraps. The inner pipeline runs in an instance of its own with its own settings and models, under the
-//! budget of this call.
+//! deployment to wrap. The inner pipeline runs in its own instance, with its own settings and models, under the budget
+//! of this call.
 //!
 //! ```
 //! use lector_sdk::{ConfigError, Error, Page, Pipeline, PipelineInfo, Request, Transcript, inner};
@@ -30,7 +30,8 @@ use crate::{ConfigError, Error, Page, Pages, PipelineInfo, Request, Summary, Tra
 /// Describes the wrapped pipeline, as its own settings configure it.
 ///
 /// # Errors
-/// The deployment wraps no pipeline.
+///
+/// If the deployment wraps no pipeline.
 pub fn info() -> Result<PipelineInfo, ConfigError> {
     host::inner_configure()
 }
@@ -38,7 +39,8 @@ pub fn info() -> Result<PipelineInfo, ConfigError> {
 /// Reads a page with the wrapped pipeline. [`Page::share`] makes the handle that it takes.
 ///
 /// # Errors
-/// `Denied` where the deployment wraps no pipeline, else the error of the wrapped pipeline.
+///
+/// `Denied` if the deployment wraps no pipeline, otherwise the error of the wrapped pipeline.
 pub async fn recognize(page: Page, request: &Request) -> Result<Transcript, Error> {
     host::inner_recognize(page.0, request.clone()).await
 }

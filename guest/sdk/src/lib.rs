@@ -1,9 +1,9 @@
-//! What an author of a Lector guest needs.
+//! The SDK for authors of Lector guests.
 //!
-//! A guest is one tenant's OCR logic: it implements [`Pipeline`] and names it in one [`export!`] line. It asks
-//! the host for a [`Page`], turns it into an [`Image`] and [`Tensor`]s, runs granted [`Model`]s (many at
-//! once: every slow call is an `async fn`), and answers with a [`Transcript`]. Pixels and tensors stay in
-//! the host; handles cross, and bytes only when a guest reads them.
+//! A guest is a tenant's OCR pipeline: it implements [`Pipeline`] and names it in one [`export!`] line. It requests a
+//! [`Page`] from the host, renders it to an [`Image`], makes [`Tensor`]s, runs granted [`Model`]s (many at once: every
+//! slow call is an `async fn`), and returns a [`Transcript`]. Pixels and tensors stay in the host; only handles cross,
+//! and bytes only when a guest reads them.
 //!
 //! ```
 //! use lector_sdk::{ConfigError, PipelineInfo, Error, Page, Pipeline, Request, Transcript};
@@ -35,8 +35,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! Outside WebAssembly the same types stand on the fake host of `fake`, so that the logic of a guest is
-//! unit-tested like any other Rust code.
+//! Outside WebAssembly the same types use the fake host in `fake`, so that the logic of a guest is unit-tested like any
+//! other Rust code.
 #![warn(missing_docs)]
 
 pub mod batching;

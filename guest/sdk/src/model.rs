@@ -1,39 +1,42 @@
-//! Models on the host's engines. Knows nothing of what their numbers mean. Called by guests.
+//! Models on the host's engines. Independent of the meaning of their outputs.
 
 use crate::host;
 use crate::{Error, ModelInfo, Tensor};
 
-/// A model that the deployment was granted, on one of the host's engines. Several runs of one model, and of
-/// several models, may be awaited at once: that is how an engine's queue stays filled.
+/// A model that the deployment was granted, on one of the host's engines. Several runs of one model, and of several
+/// models, can be awaited at once, which keeps the engine's queue filled.
 pub struct Model(pub(crate) host::Model);
 
 impl Model {
-    /// Opens the model that the deployment knows by `alias`.
+    /// Opens the model that the deployment granted under `alias`.
     ///
     /// # Errors
-    /// `Denied` where the deployment was granted none by that alias.
+    ///
+    /// `Denied` if the deployment was granted no model by that alias.
     pub fn open(alias: &str) -> Result<Self, Error> {
         host::model_open(alias).map(Self)
     }
 
-    /// What it takes and gives.
+    /// Describes its inputs, outputs and limits.
     pub fn describe(&self) -> ModelInfo {
         self.0.describe()
     }
 
-    /// Texts of labels, in the order asked for.
+    /// Returns the texts of labels, in the order of `indices`.
     ///
     /// # Errors
-    /// `Invalid` where an index is not below the model's number of labels.
+    ///
+    /// `Invalid` if an index is not below the model's number of labels.
     pub fn labels(&self, indices: &[u32]) -> Result<Vec<String>, Error> {
         self.0.labels(indices)
     }
 
-    /// Runs the model and returns the named outputs, in the order asked for. The inputs stay the guest's.
+    /// Runs the model and returns the named outputs, in the order of `outputs`. The guest keeps the inputs.
     ///
     /// # Errors
-    /// `Invalid` for a name, type or shape that the model does not have, `Busy` where the engine's queue is
-    /// full, `Deadline` where the page's time is over, `Failed` where the engine failed.
+    ///
+    /// `Invalid` for a name, type or shape that the model does not have, `Busy` if the engine's queue is full,
+    /// `Deadline` if the page's deadline has passed, `Failed` if the engine failed.
     pub async fn run(&self, inputs: &[(&str, &Tensor)], outputs: &[&str]) -> Result<Vec<Tensor>, Error> {
         let inputs = inputs.iter().map(|(name, tensor)| ((*name).to_owned(), &tensor.0)).collect();
         let wanted = outputs.iter().map(|&name| name.to_owned()).collect();
@@ -41,10 +44,11 @@ impl Model {
         Ok(tensors.into_iter().map(Tensor).collect())
     }
 
-    /// Runs a model of one input and gives exactly `N` of its outputs.
+    /// Runs a model with one input and returns exactly `N` of its outputs.
     ///
     /// # Errors
-    /// As [`Model::run`]; `Invalid` too where the model has more than one input.
+    ///
+    /// As [`Model::run`]; also `Invalid` if the model has more than one input.
     pub async fn run_one<const N: usize>(
         &self,
         info: &ModelInfo,
@@ -55,7 +59,7 @@ impl Model {
             return Err(Error::invalid(
                 "model_input_count",
                 format!(
-                    "model `{}` has {} inputs; this guest feeds models of one input",
+                    "model `{}` has {} inputs; this guest supports models with one input",
                     info.name,
                     info.inputs.len()
                 ),
@@ -63,7 +67,8 @@ impl Model {
         };
         let tensors = self.run(&[(port.name.as_str(), input)], &outputs).await?;
         tensors.try_into().map_err(|given: Vec<Tensor>| {
-            let message = format!("model `{}` gave {} outputs of {N} asked for", info.name, given.len());
+            let message =
+                format!("model `{}` returned {} outputs, and {N} were requested", info.name, given.len());
             Error::failed("model_output_count", message)
         })
     }

@@ -1,4 +1,4 @@
-//! The page that a guest was called for. Knows nothing of what is on it. Called by guests.
+//! The page of a call. Independent of its content.
 
 use crate::host;
 use crate::{Error, Image, PageKind, Size, TextLayer};
@@ -6,48 +6,50 @@ use crate::{Error, Image, PageKind, Size, TextLayer};
 /// Points in an inch.
 const POINTS_PER_INCH: f32 = 72.0;
 
-/// One page of the document. The host renders it only when it is asked to.
+/// One page of the document. The host renders it only on request.
 pub struct Page(pub(crate) host::Page);
 
 impl Page {
-    /// Position in the document, from 0.
+    /// Returns the position in the document, from 0.
     pub fn index(&self) -> u32 {
         self.0.index()
     }
 
-    /// What it is made of.
+    /// Returns whether it is a PDF page or a raster page.
     pub fn kind(&self) -> PageKind {
         self.0.kind()
     }
 
-    /// Width and height in points (1/72 inch) as displayed.
+    /// Returns width and height in points (1/72 inch) as displayed.
     pub fn size_pt(&self) -> (f32, f32) {
         self.0.size_pt()
     }
 
-    /// Resolution of the picture of a raster page (nominal where the file states none); none for a PDF page.
+    /// Returns the resolution of the picture of a raster page (nominal if the file states none); `None` for a PDF page.
     pub fn native_dpi(&self) -> Option<f32> {
         self.0.native_dpi()
     }
 
-    /// Most pixels that one [`Page::render`] may give.
+    /// Returns the maximum number of pixels of one [`Page::render`].
     pub fn pixels_max(&self) -> u64 {
         self.0.pixels_max()
     }
 
-    /// The embedded text; empty for a raster page.
+    /// Returns the embedded text; empty for a raster page.
     ///
     /// # Errors
-    /// `Unreadable` where the page's content cannot be parsed, `Failed` where the worker that reads it died.
+    ///
+    /// `Unreadable` if the page's content cannot be parsed, `Failed` if the worker that reads it died.
     pub async fn text_layer(&self) -> Result<TextLayer, Error> {
         self.0.text_layer().await
     }
 
-    /// The page as pixels, at `dpi` dots per inch.
+    /// Renders the page at `dpi` dots per inch.
     ///
     /// # Errors
-    /// `TooLarge` above [`Page::pixels_max`], `Invalid` for a resolution that is no positive number,
-    /// `Unreadable` and `Failed` as [`Page::text_layer`].
+    ///
+    /// `TooLarge` above [`Page::pixels_max`], `Invalid` for a resolution that is not a positive number, `Unreadable`
+    /// and `Failed` as [`Page::text_layer`].
     pub async fn render(&self, dpi: f32) -> Result<Image, Error> {
         self.0.render(dpi).await.map(Image)
     }
@@ -57,7 +59,7 @@ impl Page {
         Self(self.0.share())
     }
 
-    /// The size that a rendering at `dpi` will have, give or take a pixel.
+    /// Returns the size of a rendering at `dpi`, to within one pixel.
     pub fn size_at(&self, dpi: f32) -> Size {
         let (width, height) = self.size_pt();
         let pixels = |points: f32| (points / POINTS_PER_INCH * dpi).round().max(1.0) as u32;

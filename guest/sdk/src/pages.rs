@@ -1,4 +1,4 @@
-//! The pages of a document, as `assemble` gets them: one at a time.
+//! The pages of a document, passed to `assemble` one at a time.
 
 use crate::{Error, Transcript, host};
 
@@ -6,10 +6,11 @@ use crate::{Error, Transcript, host};
 pub struct Pages(pub(crate) host::Transcripts);
 
 impl Pages {
-    /// Makes a sequence of the guest's own, for `inner::assemble` (feature `wrapper`).
+    /// Makes a sequence from the guest's own transcripts, for `inner::assemble` (feature `wrapper`).
     ///
     /// # Errors
-    /// `Failed` where a transcript is malformed.
+    ///
+    /// `Failed` if a transcript is malformed.
     pub fn from_list(pages: Vec<Transcript>) -> Result<Self, Error> {
         host::transcripts_from_list(pages).map(Self)
     }
@@ -17,16 +18,18 @@ impl Pages {
     /// Takes the next transcript; `None` after the last one.
     ///
     /// # Errors
-    /// What the host answers.
+    ///
+    /// The error of the host.
     #[allow(clippy::should_implement_trait, reason = "an asynchronous iterator, not `Iterator`")]
     pub async fn next(&mut self) -> Result<Option<Transcript>, Error> {
         self.0.next().await
     }
 
-    /// Takes all that are left. A document of many pages needs memory for all of them then.
+    /// Takes all remaining transcripts. A document of many pages then needs memory for all of them.
     ///
     /// # Errors
-    /// What the host answers.
+    ///
+    /// The error of the host.
     pub async fn collect(mut self) -> Result<Vec<Transcript>, Error> {
         let mut pages = Vec::new();
         while let Some(page) = self.next().await? {

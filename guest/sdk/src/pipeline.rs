@@ -1,5 +1,5 @@
-//! The one trait that an author writes, and the way from the contract's exports to it. Knows nothing of any
-//! particular pipeline. Called by the host through `export!`, and by the fake host.
+//! The trait that an author implements, and the adapters from the exports of the contract to it. Called by the host
+//! through `export!`, and by the fake host.
 
 use std::marker::PhantomData;
 
@@ -8,35 +8,38 @@ use serde::de::DeserializeOwned;
 use crate::settings;
 use crate::{ConfigError, Error, Page, Pages, PipelineInfo, Request, Summary, Transcript};
 
-/// One tenant's way of reading pages.
+/// A tenant's OCR pipeline.
 ///
-/// Every page gets an instance of its own, so nothing carries over from one call to the next; what a
-/// pipeline needs to know stands in its settings.
+/// Every page gets its own instance, so no state carries over from one call to the next; all configuration comes from
+/// the settings.
 pub trait Pipeline: 'static {
-    /// What a deployment may set. Give every member a default (`#[serde(default)]`), so that `{}` is
-    /// acceptable, and refuse unknown ones (`#[serde(deny_unknown_fields)]`).
+    /// The settings of a deployment. Give every member a default (`#[serde(default)]`), so that `{}` is valid, and
+    /// reject unknown members (`#[serde(deny_unknown_fields)]`).
     type Settings: DeserializeOwned;
 
-    /// Checks settings beyond what their types say, and describes the pipeline that they configure.
+    /// Checks settings beyond their types, and describes the pipeline that they configure.
     ///
     /// # Errors
-    /// A [`ConfigError`] that points at the member which is wrong and says what would be right.
+    ///
+    /// A [`ConfigError`] that points at the invalid member and names the valid values.
     fn configure(settings: &Self::Settings) -> Result<PipelineInfo, ConfigError>;
 
     /// Reads one page. Write it as `async fn`.
     ///
     /// # Errors
-    /// What the host answered, or the pipeline's own reason why the page cannot be read.
+    ///
+    /// The error of the host, or the pipeline's own reason why the page cannot be read.
     fn recognize(
         page: &Page,
         request: &Request,
         settings: &Self::Settings,
     ) -> impl Future<Output = Result<Transcript, Error>>;
 
-    /// Joins the pages of one document, in page order, without the pages that failed. The default joins their
-    /// texts with a form feed between pages, as [`join_pages`] does, and holds one page at a time.
+    /// Joins the pages of one document, in page order, without the failed pages. The default joins their texts with a
+    /// form feed between pages, like [`join_pages`], and holds one page at a time.
     ///
     /// # Errors
+    ///
     /// The pipeline's own reason why the document has no summary.
     fn assemble(pages: Pages, settings: &Self::Settings) -> impl Future<Output = Result<Summary, Error>> {
         let _ = settings;
@@ -55,10 +58,10 @@ pub trait Pipeline: 'static {
     }
 }
 
-/// Between the texts of two pages.
+/// Separator between the texts of two pages.
 const PAGE_BREAK: &str = "\u{c}\n";
 
-/// Returns the texts of pages with a form feed between one and the next, as plain-text tools separate pages.
+/// Returns the texts of pages separated by form feeds, as plain-text tools separate pages.
 pub fn join_pages(pages: &[Transcript]) -> String {
     let texts: Vec<String> = pages.iter().map(Transcript::text).collect();
     texts.join(PAGE_BREAK)
@@ -69,26 +72,26 @@ pub fn join_pages(pages: &[Transcript]) -> String {
 pub struct Component<P>(PhantomData<P>);
 
 impl<P: Pipeline> Component<P> {
-    /// `configure` of the contract.
+    /// Implements `configure` of the contract.
     #[doc(hidden)]
     pub fn configure(settings: &str) -> Result<PipelineInfo, ConfigError> {
         let settings = settings::parse(settings)?;
         P::configure(&settings)
     }
 
-    /// `recognize` of the contract, with the settings as text.
+    /// Implements `recognize` of the contract, with the settings as text.
     #[doc(hidden)]
     pub async fn recognize(page: Page, request: Request, settings: &str) -> Result<Transcript, Error> {
         P::recognize(&page, &request, &Self::settled(settings)?).await
     }
 
-    /// `assemble` of the contract, with the settings as text.
+    /// Implements `assemble` of the contract, with the settings as text.
     #[doc(hidden)]
     pub async fn assemble(pages: Pages, settings: &str) -> Result<Summary, Error> {
         P::assemble(pages, &Self::settled(settings)?).await
     }
 
-    /// Settings that `configure` has accepted before; refusing them now means that it was never asked.
+    /// Parses settings that `configure` accepted earlier. A failure means that `configure` was never called.
     fn settled(settings: &str) -> Result<P::Settings, Error> {
         settings::parse(settings).map_err(|config_error| {
             let ConfigError { pointer, message } = config_error;
@@ -122,7 +125,7 @@ mod exports {
         }
     }
 
-    /// A panic ends the instance as a trap without a word; this puts its message into the host's log first.
+    /// Installs a panic hook that logs the message first: a panic ends the instance as a trap without a message.
     pub(crate) fn tell_panics() {
         std::panic::set_hook(Box::new(|panic| log::error(panic.to_string())));
     }
@@ -133,8 +136,8 @@ pub(crate) use exports::tell_panics;
 
 /// Makes a component of a [`Pipeline`]: write it once, at the top level of the crate.
 ///
-/// `export!(Mine, batching)` exports its [`BatchingPolicy`](crate::batching::BatchingPolicy) as well. Outside WebAssembly it
-/// only checks that the type is what it is said to be.
+/// `export!(Mine, batching)` also exports its [`BatchingPolicy`](crate::batching::BatchingPolicy). Outside WebAssembly
+/// the macro only checks that the type implements the traits.
 #[macro_export]
 macro_rules! export {
     ($pipeline:ty, batching) => {

@@ -1,5 +1,5 @@
-//! Settings: from the JSON of a deployment to the author's own type, or to a complaint that points at the
-//! member which is wrong. Called by the exported functions.
+//! Settings: from the JSON of a deployment to the author's own type, or to a config error that points at the invalid
+//! member. Called by the exported functions.
 
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
@@ -8,9 +8,9 @@ use crate::ConfigError;
 
 /// Reads `json` as `T`.
 pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, ConfigError> {
-    // Serde would take a struct's members from an array too, by position: nobody means that.
+    // Serde also accepts an array, by position, for a struct; settings must be an object.
     if !json.trim_start().starts_with('{') {
-        return Err(ConfigError::at("", "settings are a JSON object, e.g. {}"));
+        return Err(ConfigError::at("", "settings must be a JSON object, e.g. {}"));
     }
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let parsed = serde_path_to_error::deserialize(&mut deserializer)
@@ -19,7 +19,7 @@ pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, ConfigError> {
     Ok(parsed)
 }
 
-/// A path of serde as a JSON pointer (RFC 6901).
+/// Converts a path of serde to a JSON pointer (RFC 6901).
 fn pointer(path: &Path) -> String {
     let mut out = String::new();
     for segment in path {
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn complaints_point_at_the_member() {
+    fn config_errors_point_at_the_member() {
         for (json, expected) in [
             (r#"{"tier": 5}"#, "/tier"),
             (r#"{"detection": {"threshold": "x"}}"#, "/detection/threshold"),

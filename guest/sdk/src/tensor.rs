@@ -1,15 +1,14 @@
-//! Arrays that live in the host. Knows nothing of images or models. Called by guests.
+//! Arrays in the host. Independent of images and models.
 
 use bytemuck::Pod;
 
 use crate::host;
 use crate::{Dtype, Error};
 
-/// Bytes of one read: a long tensor comes in pieces, so that no single call copies without end.
+/// Maximum bytes of one read: a long tensor is read in pieces, which bounds the copy of a single call.
 const READ_BYTES_MAX: u64 = 16 << 20;
 
-/// A dense array in host memory, row-major. It never changes. Dropping it gives its bytes back to the
-/// page's budget.
+/// A dense array in host memory, row-major. It is immutable. Dropping it returns its bytes to the page budget.
 pub struct Tensor(pub(crate) host::Tensor);
 
 /// A Rust type that is the element type of a tensor. For `bool`, `f16` and `bf16` use [`Tensor::from_bytes`] and
@@ -47,7 +46,8 @@ impl Tensor {
     /// Makes a tensor of `values`.
     ///
     /// # Errors
-    /// `Invalid` where the shape does not fit the values, `TooLarge` over the page budget.
+    ///
+    /// `Invalid` if the shape does not fit the values, `TooLarge` over the page budget.
     pub fn new<E: Element>(shape: &[usize], values: &[E]) -> Result<Self, Error> {
         Self::from_bytes(E::DTYPE, shape, bytemuck::cast_slice(values))
     }
@@ -84,10 +84,11 @@ impl Tensor {
         self.shape().iter().map(|extent| *extent as u64).product()
     }
 
-    /// Copies `length` bytes, from byte `offset` on, into the guest.
+    /// Copies `length` bytes, starting at byte `offset`, into the guest.
     ///
     /// # Errors
-    /// `Invalid` where the range leaves the tensor.
+    ///
+    /// `Invalid` if the range exceeds the tensor.
     pub fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
         self.0.read(offset, length)
     }
@@ -95,7 +96,8 @@ impl Tensor {
     /// Copies all elements into the guest.
     ///
     /// # Errors
-    /// `Invalid` where the element type is another.
+    ///
+    /// `Invalid` if the element type is different.
     pub fn to_vec<E: Element>(&self) -> Result<Vec<E>, Error> {
         if self.dtype() != E::DTYPE {
             let message = format!("the tensor holds {:?}, not {:?}", self.dtype(), E::DTYPE);
@@ -109,11 +111,11 @@ impl Tensor {
             let length = (total - offset).min(READ_BYTES_MAX);
             let bytes = self.0.read(offset, length as u32)?;
             if bytes.len() as u64 != length {
-                let message = format!("the host gave {} bytes of {length} asked for", bytes.len());
+                let message = format!("the host returned {} bytes, and {length} were requested", bytes.len());
                 return Err(Error::failed("tensor_read_short", message));
             }
             if offset == 0 && length == total {
-                // The common case moves the buffer where its alignment allows, else copies it once.
+                // The common case moves the buffer if its alignment allows, and otherwise copies it once.
                 return Ok(bytemuck::allocation::try_cast_vec(bytes)
                     .unwrap_or_else(|(_, bytes)| bytemuck::allocation::pod_collect_to_vec(&bytes)));
             }
@@ -147,20 +149,22 @@ impl Tensor {
         self.to_vec()
     }
 
-    /// Converts `f32` to `u8`: `round(value * scale)`, saturating. A probability map crosses in a quarter of the
-    /// bytes with a scale of 255.
+    /// Converts `f32` to `u8`: `round(value * scale)`, saturating. With a scale of 255, a probability map crosses in a
+    /// quarter of the bytes.
     ///
     /// # Errors
-    /// `Invalid` where the element type is not `f32`.
+    ///
+    /// `Invalid` if the element type is not `f32`.
     pub async fn quantize(&self, scale: f32) -> Result<Self, Error> {
         self.0.quantize(scale).await.map(Self)
     }
 
-    /// For `f32[.., n]`: returns the index (`s64[..]`) and the value (`f32[..]`) of the greatest element along the last
-    /// axis.
+    /// Returns the index (`s64[..]`) and the value (`f32[..]`) of the greatest element along the last axis of `f32[..,
+    /// n]`.
     ///
     /// # Errors
-    /// `Invalid` where the element type is not `f32` or the last axis is empty.
+    ///
+    /// `Invalid` if the element type is not `f32` or the last axis is empty.
     pub async fn argmax(&self) -> Result<(Self, Self), Error> {
         self.0.argmax().await.map(|(ids, values)| (Self(ids), Self(values)))
     }

@@ -1,5 +1,4 @@
-//! Conveniences on the contract's nouns: text, geometry, declarations. Owns no data of its own.
-//! Called by guests.
+//! Convenience methods of the contract's types: text, geometry, pipeline info.
 
 use crate::{
     BatchingConfig, Direction, Finding, Line, PipelineInfo, Point, Priority, Quad, Rect, Request, Rotation,
@@ -7,7 +6,7 @@ use crate::{
 };
 
 impl Transcript {
-    /// A page without text.
+    /// Makes a page without text.
     pub fn blank(size: Size, dpi: f32) -> Self {
         Self {
             size,
@@ -21,7 +20,7 @@ impl Transcript {
         }
     }
 
-    /// The text: a line feed after each line, an empty line between blocks.
+    /// Returns the text: a line feed after each line, an empty line between blocks.
     pub fn text(&self) -> String {
         let mut out = String::with_capacity(self.lines.iter().map(|line| line.text.len() + 2).sum());
         let mut block = None;
@@ -57,7 +56,7 @@ impl Finding {
         self
     }
 
-    /// Returns the finding in another line as well.
+    /// Returns the finding with one more line that it lies in.
     #[must_use]
     pub fn and_line(mut self, line: u32) -> Self {
         self.lines.push(line);
@@ -66,7 +65,7 @@ impl Finding {
 }
 
 impl Line {
-    /// Makes a line that was read from pixels, from left to right, in block 0, without words.
+    /// Makes a line that was read from pixels, left to right, in block 0, without words.
     pub fn new(text: impl Into<String>, confidence: f32, quad: Quad) -> Self {
         Self {
             text: text.into(),
@@ -79,14 +78,14 @@ impl Line {
         }
     }
 
-    /// Mean height of the line, in pixels.
+    /// Returns the mean height of the line, in pixels.
     pub fn height(&self) -> f32 {
         self.quad.height()
     }
 }
 
 impl Point {
-    /// A position in pixels.
+    /// Makes a position in pixels.
     pub const fn new(x: f32, y: f32) -> Self {
         Self { x, y }
     }
@@ -101,7 +100,7 @@ impl Point {
 }
 
 impl Quad {
-    /// Upright text in `rect`.
+    /// Makes the quad of upright text in `rect`.
     pub const fn from_rect(rect: Rect) -> Self {
         let (right, bottom) = (rect.x + rect.width, rect.y + rect.height);
         Self {
@@ -112,17 +111,17 @@ impl Quad {
         }
     }
 
-    /// Mean extent along the text, in pixels.
+    /// Returns the mean extent along the text, in pixels.
     pub fn width(&self) -> f32 {
         (self.top_left.distance(self.top_right) + self.bottom_left.distance(self.bottom_right)) / 2.0
     }
 
-    /// Mean extent across the text, in pixels.
+    /// Returns the mean extent across the text, in pixels.
     pub fn height(&self) -> f32 {
         (self.top_left.distance(self.bottom_left) + self.top_right.distance(self.bottom_right)) / 2.0
     }
 
-    /// The piece between two shares of the way along the text (0: its beginning, 1: its end).
+    /// Returns the part between two fractions along the text (0: its beginning, 1: its end).
     #[must_use]
     pub fn between(&self, from: f32, to: f32) -> Self {
         Self {
@@ -133,7 +132,7 @@ impl Quad {
         }
     }
 
-    /// The smallest upright rectangle around it.
+    /// Returns the smallest upright rectangle around it.
     pub fn bounds(&self) -> Rect {
         let corners = [self.top_left, self.top_right, self.bottom_right, self.bottom_left];
         let (mut left, mut top) = (f32::INFINITY, f32::INFINITY);
@@ -149,14 +148,14 @@ impl Quad {
 }
 
 impl Default for PipelineInfo {
-    /// No models, no wishes, plain lines.
+    /// Describes a pipeline without models, batching hints or features.
     fn default() -> Self {
         Self { models: Vec::new(), batching: Vec::new(), features: Vec::new() }
     }
 }
 
 impl BatchingConfig {
-    /// Wishes for the model known by the alias `model`: nothing beyond the engine's own ways.
+    /// Makes batching hints for the model with the alias `model` that leave everything to the engine's defaults.
     pub fn of(model: impl Into<String>) -> Self {
         Self {
             model: model.into(),
@@ -170,7 +169,7 @@ impl BatchingConfig {
 }
 
 impl Default for Request {
-    /// Everything left to the pipeline.
+    /// Requests the pipeline's defaults.
     fn default() -> Self {
         Self { id: String::new(), dpi: None, text_layer: None, words: false, file_name: None, page_count: 1 }
     }

@@ -1,5 +1,4 @@
-//! From pieces of text to the lines of a transcript, in reading order. Knows nothing of where the pieces come
-//! from. Called once a page.
+//! Composition of the lines of a transcript, in reading order, from pieces of text of any source. Called once per page.
 
 use lector_sdk::{Direction, Line, Size, Source, Word, span};
 use lector_vision::geometry::{Quad, Rotation};
@@ -9,23 +8,23 @@ use lector_vision::rules::Rule;
 use crate::convert::to_sdk_quad;
 use crate::fragment::Fragment;
 
-/// How the page was held while its pieces were read, and how it is shown.
+/// The rotation of the page while its pieces were read, and its upright size.
 pub(crate) struct Frame {
-    /// Size in pixels of the page as its pieces lie on it: turned upright.
+    /// Size in pixels of the upright page, the coordinate space of the pieces.
     pub(crate) size: Size,
-    /// How the page image was turned to get there.
+    /// Rotation of the page image that makes it upright.
     pub(crate) rotation: Rotation,
 }
 
 impl Frame {
-    /// From the upright page back to the page image as it was rendered.
+    /// Maps a quad of the upright page back to the page image as rendered.
     fn back(&self, quad: &Quad) -> Quad {
         quad.turned(self.rotation.inverse(), self.size.width as f32, self.size.height as f32)
     }
 }
 
-/// The lines of the page in reading order, in pixels of the page image as rendered. `rules` are the lines drawn on the
-/// page, as its pieces lie.
+/// Returns the lines of the page in reading order, in pixels of the page image as rendered. `rules` are the lines drawn
+/// on the page, in the coordinates of the pieces.
 pub(crate) fn lines(fragments: &[Fragment], rules: &[Rule], frame: &Frame) -> Vec<Line> {
     let _span = span("layout");
     let quads: Vec<Quad> = fragments.iter().map(|fragment| fragment.quad).collect();
@@ -39,7 +38,7 @@ pub(crate) fn lines(fragments: &[Fragment], rules: &[Rule], frame: &Frame) -> Ve
     lines
 }
 
-/// One printed line of its fragments; `None` without any.
+/// Joins the fragments of one printed line; `None` without any.
 fn line(members: &[&Fragment], block: u32, frame: &Frame) -> Option<Line> {
     let quads: Vec<Quad> = members.iter().map(|fragment| fragment.quad).collect();
     let quad = layout::join_line(&quads)?;
@@ -52,7 +51,7 @@ fn line(members: &[&Fragment], block: u32, frame: &Frame) -> Option<Line> {
         confidence: word.confidence.clamp(0.0, 1.0),
         quad: to_sdk_quad(&frame.back(&word.quad)),
     });
-    // A line is embedded text only where all of it is.
+    // The source of a line is embedded text only if all of its fragments are embedded.
     let read = members.iter().any(|fragment| matches!(fragment.source, Source::Ocr));
     Some(Line {
         text: texts.join(" "),

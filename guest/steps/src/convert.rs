@@ -1,4 +1,4 @@
-//! Between the contract's nouns and those of the algorithms. Owns nothing. Called by every step.
+//! Conversions between the types of the contract and of `lector-vision`. Used by every step.
 
 use lector_sdk as sdk;
 use lector_vision::geometry as vision;

@@ -1,5 +1,5 @@
-//! Finding text: the detector at an adaptive size, its probability map to boxes. Knows nothing of what the text
-//! says. Called once a page, and once more for each picture inside a page with real embedded text.
+//! Text detection: the detector at an adaptive size, and its probability map to boxes. Independent of the content of
+//! the text. Called once per page, and once for each picture inside a page with real embedded text.
 
 use futures_util::future;
 use lector_sdk::{Channels, Error, Filter, Image, Model, ModelInfo, Normalization, Size, span};
@@ -10,23 +10,23 @@ use lector_vision::rules::{self, Rule};
 use crate::convert::to_sdk_quad;
 use crate::settings::Settings;
 
-/// Name of the probability map among the detector's outputs, where it has several.
+/// Name of the probability map if the detector has several outputs.
 const OUTPUT: &str = "fetch_name_0";
 
 /// The detector is a convolutional pyramid: sides are multiples of this, in pixels.
 const SIDE_STEP: u32 = 32;
 
-/// Shortest side of a kernel that counts as text, in map pixels (DB's reference value).
+/// Minimum side of a text kernel, in map pixels (DB's reference value).
 const KERNEL_SIDE_MIN: f32 = 3.0;
 
-/// More boxes than any page of print holds; beyond it the page is mostly noise, the smallest boxes are left out, and a
-/// warning says so.
+/// Maximum number of boxes, more than any printed page has. Beyond it the page is mostly noise, the smallest boxes are
+/// left out, and a warning is added.
 const BOXES_MAX: usize = 8000;
 
-/// Most pixels of a run of the second look: an engine takes memory by the pixel, and a page may have five million.
+/// Maximum pixels of a run of the second pass: an engine takes memory per pixel, and a page may have five million.
 const BAND_PIXELS_MAX: u32 = 1_800_000;
 
-/// An opened detector and how to use it.
+/// An opened detector and its parameters.
 pub(crate) struct Detector {
     model: Model,
     info: ModelInfo,
@@ -42,7 +42,7 @@ impl Detector {
         let info = model.describe();
         let named = info.outputs.iter().find(|port| port.name == OUTPUT);
         let Some(output) = named.or(info.outputs.first()).map(|port| port.name.clone()) else {
-            let message = format!("model `{}` has no output to read boxes from", info.name);
+            let message = format!("model `{}` has no output for boxes", info.name);
             return Err(Error::failed("model_without_output", message));
         };
         let detection = &settings.detection;
@@ -57,21 +57,21 @@ impl Detector {
         Ok(Self { model, info, output, boxes, adaptive, long_side: detection.long_side })
     }
 
-    /// The pieces of text on `image`, in its pixels. Small print is looked at again, larger.
+    /// Finds the pieces of text on `image`, in its pixels. Small print gets a second pass at a larger size.
     pub(crate) async fn find(&self, image: &Image) -> Result<Found, Error> {
         let _span = span("detection");
         let small = image.resize(self.size(image, self.long_side), Filter::Bilinear).await?;
-        let found = self.look(&small).await?;
+        let found = self.detect(&small).await?;
         self.refined(image, found, small).await
     }
 
-    /// The same, and the lines drawn between them.
+    /// Finds the pieces of text, and the lines drawn between them.
     pub(crate) async fn find_with_rules(&self, image: &Image) -> Result<(Found, Vec<Rule>), Error> {
         let _span = span("detection");
         let size = self.size(image, self.long_side);
         let small = image.resize(size, Filter::Bilinear).await?;
-        let (found, rules) = future::try_join(self.look(&small), async {
-            // While the model runs, the guest looks for rules in the same pixels.
+        let (found, rules) = future::try_join(self.detect(&small), async {
+            // While the model runs, the guest detects rules in the same pixels.
             Ok(rules::rules(&small.read(0, 0, size)?, size.width as usize, size.height as usize))
         })
         .await?;
@@ -80,20 +80,20 @@ impl Detector {
         Ok((self.refined(image, found, small).await?, rules))
     }
 
-    /// What the first look found on `small`, or what a second one does where that has to be.
+    /// Returns the boxes of the first pass on `small`, or those of a second pass if one is needed.
     async fn refined(&self, image: &Image, found: Found, small: Image) -> Result<Found, Error> {
         let (own, size) = (image.size(), small.size());
         drop(small);
         let (x, y) = enlargement(image, size);
         let map = (size.width, size.height);
         match detect::refine(&found.boxes, map, (own.width, own.height), &self.adaptive) {
-            Some(long_side) => self.look_again(image, long_side, scaled(found, x, y)).await,
+            Some(long_side) => self.second_pass(image, long_side, scaled(found, x, y)).await,
             None => Ok(scaled(found, x, y)),
         }
     }
 
-    /// The second look, larger, in bands; boxes are in pixels of the image, as those of the first look.
-    async fn look_again(&self, image: &Image, long_side: u32, first: Found) -> Result<Found, Error> {
+    /// Runs the second pass, larger, in bands; boxes are in pixels of the image, as those of the first pass.
+    async fn second_pass(&self, image: &Image, long_side: u32, first: Found) -> Result<Found, Error> {
         let (own, size) = (image.size(), self.size(image, long_side));
         let (x, y) = enlargement(image, size);
         let first = scaled(first, 1.0 / x, 1.0 / y).boxes;
@@ -102,24 +102,24 @@ impl Detector {
         for band in &bands.bands {
             let (area, (width, height)) = bands.place(band, (own.width, own.height));
             let part = image.crop(to_sdk_quad(&Quad::from_rect(&area)), Size { width, height }).await?;
-            let found = self.look(&part).await?;
+            let found = self.detect(&part).await?;
             left_out += found.left_out;
             seen.push(found.boxes);
         }
         Ok(scaled(Found { boxes: bands.join(seen, &first), left_out }, x, y))
     }
 
-    /// Size at which an image is shown to the model.
+    /// Returns the size of the model's input for an image.
     fn size(&self, image: &Image, long_side: u32) -> Size {
         let Size { width, height } = image.size();
         let (width, height) = detect::input_size(width, height, long_side, SIDE_STEP);
         Size { width, height }
     }
 
-    /// One run; boxes are in pixels of the image, which has the model's size.
-    async fn look(&self, small: &Image) -> Result<Found, Error> {
+    /// Runs the detector once; boxes are in pixels of `small`, which has the model's size.
+    async fn detect(&self, small: &Image) -> Result<Found, Error> {
         let Size { width, height } = small.size();
-        // ImageNet's statistics on BGR as they stand: so PP-OCR's detectors are trained (inference.yml).
+        // ImageNet's statistics on BGR without reordering, as PP-OCR's detectors are trained (inference.yml).
         let input = small.to_tensor(Normalization::image_net(Channels::Bgr)).await?;
         let [map] = self.model.run_one(&self.info, &input, [self.output.as_str()]).await?;
         let map = map.quantize(255.0).await?.to_u8()?;
@@ -130,7 +130,7 @@ impl Detector {
     }
 }
 
-/// By how much an image is larger than what is shown of it, along both axes.
+/// Returns the ratio of an image's size to the size shown to the model, along both axes.
 fn enlargement(image: &Image, shown: Size) -> (f32, f32) {
     let Size { width, height } = image.size();
     (width as f32 / shown.width as f32, height as f32 / shown.height as f32)
@@ -143,7 +143,7 @@ fn scaled(mut found: Found, x: f32, y: f32) -> Found {
     found
 }
 
-/// What the reader of a transcript must know where boxes were left out.
+/// Returns the warning about boxes that were left out, if any.
 pub(crate) fn caution(left_out: usize) -> Option<String> {
     (left_out > 0).then(|| {
         format!(

@@ -1,5 +1,5 @@
-//! Embedded text: what it is worth and what of it becomes pieces of the transcript. Units are points until a
-//! piece is made. Called once a page whose text layer may be used.
+//! Embedded text: its quality, and its conversion to pieces of the transcript. Units are points until a piece is made.
+//! Called once for a page whose text layer may be used.
 
 use lector_sdk::{Source, TextLayer};
 use lector_vision::geometry::Rect;
@@ -8,12 +8,12 @@ use lector_vision::textlayer::{self, Layer, LayerLine, LayerWord, Span, Verdict}
 use crate::convert::to_vision_rect;
 use crate::fragment::{Fragment, Word};
 
-/// What a page's text layer gives.
+/// The analysis of a page's text layer.
 pub(crate) struct Embedded {
     pub(crate) verdict: Verdict,
     /// Its lines, in points.
     pub(crate) lines: Vec<LayerLine>,
-    /// Pictures that may show text that no line says, in points.
+    /// Pictures that may show text missing from the lines, in points.
     pub(crate) pictures: Vec<Rect>,
 }
 
@@ -39,18 +39,18 @@ pub(crate) fn study(layer: &TextLayer, page: (f32, f32)) -> Embedded {
     }
 }
 
-/// What the reader of a transcript must know where nothing but this layer is used.
+/// Returns the warning for a page of which only this layer is used, if any.
 pub(crate) fn caution(verdict: Verdict) -> Option<&'static str> {
     match verdict {
         Verdict::Real => None,
-        Verdict::Hidden => Some("the embedded text was laid under the page by another OCR program"),
-        Verdict::Absent => Some("the page has no embedded text, and reading pixels was not asked for"),
-        Verdict::Garbage => Some("the embedded text has characters without a meaning"),
-        Verdict::Misplaced => Some("the embedded text does not stand where it is shown"),
+        Verdict::Hidden => Some("the embedded text is hidden text of another OCR program"),
+        Verdict::Absent => Some("the page has no embedded text, and OCR was not requested"),
+        Verdict::Garbage => Some("the embedded text contains meaningless characters"),
+        Verdict::Misplaced => Some("the positions of the embedded text do not match the page"),
     }
 }
 
-/// The lines as pieces of the transcript; `scale` is pixels per point in each direction.
+/// Converts the lines to pieces of the transcript; `scale` is pixels per point in each direction.
 pub(crate) fn fragments(lines: &[LayerLine], scale: (f32, f32), words: bool) -> Vec<Fragment> {
     let word = |word: &LayerWord| Word {
         text: word.text.clone(),

@@ -1,11 +1,11 @@
-//! A piece of text on its way to a line: what the readers of pixels and of embedded text both give. Called by
-//! `recognition`, `embedded` and `compose`.
+//! A piece of text, from pixels or from embedded text, before it becomes part of a line. Used by `recognition`,
+//! `embedded` and `compose`.
 
 use lector_sdk::Source;
 use lector_vision::ctc::{self, Reading};
 use lector_vision::geometry::Quad;
 
-/// A word and where it stands.
+/// A word and its position.
 #[derive(Clone, Debug)]
 pub(crate) struct Word {
     pub(crate) text: String,
@@ -24,7 +24,7 @@ pub(crate) struct Fragment {
 }
 
 impl Fragment {
-    /// What a recognizer read inside `quad`; `None` where it saw nothing but spaces.
+    /// Makes a fragment of a recognizer's reading inside `quad`; `None` if it contains only spaces.
     pub(crate) fn read(reading: &Reading, quad: Quad, words: bool) -> Option<Self> {
         let text = reading.text();
         if text.is_empty() {

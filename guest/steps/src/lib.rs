@@ -1,13 +1,13 @@
 //! The steps of the standard pipeline as a library: from a page to a transcript.
 //!
-//! Owns the order of the steps, their settings and how they ask the host for pixels and model runs. The
-//! algorithms between two runs are `lector-vision`'s, the handles `lector-sdk`'s. Called by the standard
-//! guest, which exports [`Standard`] as it is, and by guests that do something with its result: take
-//! [`Settings`] as a member of your own settings, [`declare`] in `configure`, [`read_page`] in `recognize`.
+//! Owns the order of the steps, their settings, and the calls to the host for pixels and model runs. The algorithms
+//! between two runs are in `lector-vision`, the handles in `lector-sdk`. Used by the standard guest, which exports
+//! [`Standard`] as it is, and by guests that process its result: make [`Settings`] a member of your own settings, call
+//! [`declare`] in `configure` and [`read_page`] in `recognize`.
 //!
-//! The walk of a page ([`read_page`]): text layer where it is real; else render, which way up, detection
-//! (again at a higher resolution where the print is small), lines to recognition runs, several in flight,
-//! lines on their head once more, reading order, transcript.
+//! [`read_page`] uses the text layer if it is real. Otherwise it renders the page, finds its orientation, detects text
+//! (again at a higher resolution for small print), recognizes lines with several runs in flight, reads upside-down
+//! lines again, and sorts the lines into reading order.
 #![warn(missing_docs)]
 
 mod compose;
@@ -46,11 +46,12 @@ impl Pipeline for Standard {
     }
 }
 
-/// Checks the settings of the standard steps and says which models they will open.
+/// Checks the settings of the standard steps and lists the models that they open.
 ///
 /// # Errors
-/// A complaint about the first member that is out of range; its pointer starts at the settings of the steps,
-/// so a guest that keeps them under a member of its own puts that in front.
+///
+/// A [`ConfigError`] about the first member that is out of range. Its pointer starts at the settings of the steps, so a
+/// guest that keeps them in a member of its own adds that member as a prefix.
 pub fn declare(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
     settings.check()?;
     let recognition = settings.tier.recognition();

@@ -1,6 +1,6 @@
-//! Lines on their head. Most lines of a page that stands upright need no look; those that read badly, and those
-//! that stand on end, are shown to a classifier and, where it is sure, read once more the other way round.
-//! Called once a page, after the first reading.
+//! Correction of upside-down lines. Most lines of an upright page need no check. Lines with a low confidence, and
+//! vertical lines, are passed to a classifier; if it is certain, they are read again in the other direction. Called
+//! once per page, after the first reading.
 
 use lector_sdk::{Channels, Crop, Crops, Error, Image, Model, Normalization, Size, span};
 use lector_vision::ctc::Reading;
@@ -17,27 +17,27 @@ pub(crate) const ALIAS: &str = "textline-orientation";
 /// The classifier's input, in pixels; a line is squeezed into it.
 const INPUT: Size = Size { width: 192, height: 48 };
 
-/// A line that reads worse than this may stand on its head.
+/// Confidence below which a line may be upside down.
 const DOUBTFUL: f32 = 0.8;
 
-/// Class that means "turned by 180 degrees".
+/// Class of "turned by 180 degrees".
 const UPSIDE_DOWN: &str = "180";
 
-/// Lines of one classifier run.
+/// Lines per classifier run.
 const BATCH: usize = 16;
 
 /// A line as detected and as read.
 pub(crate) struct Line {
-    /// As the detector gave it.
+    /// Quad of the detector.
     pub(crate) detected: Quad,
-    /// In reading direction.
+    /// Quad in reading direction.
     pub(crate) quad: Quad,
     pub(crate) reading: Reading,
-    /// Whether it was found on its head.
+    /// Whether it was found to be upside down.
     pub(crate) flipped: bool,
 }
 
-/// Reads doubtful lines once more where the classifier finds them upside down, and keeps the better reading.
+/// Reads doubtful lines again if the classifier finds them upside down, and keeps the better reading.
 pub(crate) async fn upright(image: &Image, lines: &mut [Line], recognizer: &Recognizer) -> Result<(), Error> {
     let doubtful: Vec<usize> = lines
         .iter()
@@ -68,7 +68,7 @@ pub(crate) async fn upright(image: &Image, lines: &mut [Line], recognizer: &Reco
     Ok(())
 }
 
-/// The probability of each line to be upside down.
+/// Returns the probability of each line to be upside down.
 async fn classify(image: &Image, quads: &[Quad]) -> Result<Vec<f32>, Error> {
     let model = Model::open(ALIAS)?;
     let info = model.describe();
@@ -89,7 +89,7 @@ async fn classify(image: &Image, quads: &[Quad]) -> Result<Vec<f32>, Error> {
         let classes = scores.len() / batch.len();
         if classes == 0 || scores.len() != classes * batch.len() {
             let (name, given) = (&info.name, scores.len());
-            let message = format!("model `{name}` gave {given} scores for {} lines", batch.len());
+            let message = format!("model `{name}` returned {given} scores for {} lines", batch.len());
             return Err(Error::failed("model_output_shape", message));
         }
         let score = |row: &[f32]| probabilities(row).get(class).copied().unwrap_or(0.0);
@@ -98,7 +98,7 @@ async fn classify(image: &Image, quads: &[Quad]) -> Result<Vec<f32>, Error> {
     Ok(upside_down)
 }
 
-/// Columns that a line takes in the classifier's input: its own shape, and no more than there are.
+/// Returns the columns of a line in the classifier's input: by its aspect, at most the input's width.
 fn columns(quad: &Quad) -> u32 {
     let columns = INPUT.height as f32 * quad.width() / quad.height().max(1.0);
     (columns.ceil() as u32).clamp(1, INPUT.width)

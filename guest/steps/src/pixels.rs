@@ -1,21 +1,21 @@
-//! A look at the whole page at a glance: a thumbnail for the page classifier, and whether there is anything on
-//! the page at all. Called once a page that is read from pixels.
+//! The page as a thumbnail: input of the page classifier, and detection of empty pages. Called once for a page that is
+//! read from pixels.
 
 use lector_sdk::{Error, Filter, Image, Size};
 
-/// Shorter side of the thumbnail, in pixels: what the page classifier was trained with.
+/// Shorter side of the thumbnail, in pixels, as in the page classifier's training.
 const SHORT_SIDE: f32 = 256.0;
 
-/// Bound on its longer side, in pixels, for pages of extreme shape.
+/// Maximum longer side, in pixels, for pages of extreme shape.
 const LONG_SIDE_MAX: f32 = 2048.0;
 
-/// Bytes looked at in one turn of a loop, 64 pixels: epoch checks sit on back-edges.
+/// Bytes per loop iteration, 64 pixels: epoch checks are on loop back-edges.
 const STRIDE: usize = 64 * 3;
 
-/// Difference between the lightest and the darkest byte of an empty thumbnail: what rounding leaves.
+/// Difference between the lightest and the darkest byte of an empty thumbnail: rounding errors.
 const FLAT_MAX: u8 = 1;
 
-/// A small rendition of the whole image.
+/// Returns a small version of the whole image.
 pub(crate) async fn thumbnail(image: &Image) -> Result<Image, Error> {
     let Size { width, height } = image.size();
     let (width, height) = (width.max(1) as f32, height.max(1) as f32);
@@ -24,16 +24,16 @@ pub(crate) async fn thumbnail(image: &Image) -> Result<Image, Error> {
     image.resize(Size { width: side(width), height: side(height) }, Filter::Bilinear).await
 }
 
-/// Whether all of a thumbnail is of one color. Averaging keeps the trace of a single small line, so only a page
-/// that is truly empty is flat; the noise of a scan is not, and goes to the detector.
+/// Returns whether a thumbnail has a single color. Averaging keeps the trace of a single small line, so only a truly
+/// empty page is flat; a noisy scan is not, and goes to the detector.
 pub(crate) fn is_flat(thumbnail: &Image) -> Result<bool, Error> {
     Ok(flat(&thumbnail.read(0, 0, thumbnail.size())?))
 }
 
-/// Whether each channel of RGB triples keeps one value.
+/// Returns whether each channel of RGB triples is constant.
 fn flat(rgb: &[u8]) -> bool {
     let Some(first) = rgb.first_chunk::<3>() else { return true };
-    // Every third lane belongs to one channel, since the stride is a multiple of three.
+    // Every third lane belongs to one channel, because the stride is a multiple of three.
     let reference: [u8; STRIDE] = std::array::from_fn(|lane| first[lane % 3]);
     let (strides, rest) = rgb.as_chunks::<STRIDE>();
     let near = |stride: &[u8], reference: &[u8]| {

@@ -1,6 +1,6 @@
-//! Reading lines: pieces of the page in width-sorted batches, several runs in flight, labels to characters.
-//! Knows nothing of where the lines come from. Called for the lines of a page, for the few that tell which way up
-//! it is, and again for lines on their head.
+//! Line recognition: pieces of the page in width-sorted batches, several runs in flight, labels to characters.
+//! Independent of the origin of the lines. Called for the lines of a page, for the sample lines of the orientation
+//! check, and again for upside-down lines.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,22 +15,22 @@ use lector_vision::geometry::Quad;
 use crate::convert::to_sdk_quad;
 use crate::settings::Settings;
 
-/// Outputs that the host appends to the recognizer: per step the best label and its probability.
+/// Outputs that the host appends to the recognizer: the best label and its probability per step.
 const OUTPUTS: [&str; 2] = ["ids", "confidence"];
 
 /// Rows of the recognizer's input, in pixels.
 const HEIGHT: u32 = 48;
 
-/// Widest input that the recognizers are made for, in pixels (upstream's largest profile).
+/// Maximum width of the recognizer's input, in pixels (upstream's largest profile).
 const WIDTH_MAX: u32 = 3200;
 
-/// Widths are multiples of this where the engine names none, in pixels: four steps of the recognizer.
+/// Width step if the engine has no width buckets, in pixels: four steps of the recognizer.
 const WIDTH_STEP: u32 = 32;
 
-/// Bound on rows times width of one run, in columns: 9 MB of input.
+/// Maximum of rows times width of one run, in columns: 9 MB of input.
 const COLUMNS_MAX: u64 = 16_384;
 
-/// An opened recognizer and how to use it.
+/// An opened recognizer and its parameters.
 pub(crate) struct Recognizer {
     model: Model,
     info: ModelInfo,
@@ -59,7 +59,7 @@ impl Recognizer {
         })
     }
 
-    /// The quad in which the text of a detected box is read, in reading direction.
+    /// Returns the quad in which the text of a detected box is read, in reading direction.
     pub(crate) fn reading_quad(&self, quad: &Quad) -> Quad {
         crop::reading_quad(quad, &self.crops)
     }
@@ -101,7 +101,7 @@ impl Recognizer {
         Ok(decoded)
     }
 
-    /// One run; gives each member's index with what was decoded.
+    /// Runs one batch; returns each member's index with its decoded row.
     async fn run(
         &self,
         image: &Image,
@@ -126,7 +126,7 @@ impl Recognizer {
         let (ids, confidence) = (ids.to_i64()?, confidence.to_f32()?);
         if ids.len() != confidence.len() || ids.len() != members.len() * steps {
             let message = format!(
-                "model `{}` gave {} labels and {} probabilities for {} lines of {steps} steps",
+                "model `{}` returned {} labels and {} probabilities for {} lines of {steps} steps",
                 self.info.name,
                 ids.len(),
                 confidence.len(),
@@ -147,7 +147,7 @@ impl Recognizer {
         Ok(rows)
     }
 
-    /// Asks the model for the texts of labels that were not seen before: one call for all of them.
+    /// Requests the texts of new labels from the model, with one call for all of them.
     fn learn_labels(&self, decoded: &[Decoded]) -> Result<(), Error> {
         let mut known = self.labels.borrow_mut();
         let mut unknown = ctc::labels_used(decoded);

@@ -1,17 +1,17 @@
-//! At which resolution a page is rendered. Pure arithmetic. Called once a page.
+//! Choice of the rendering resolution. Arithmetic only. Called once per page.
 
 use lector_sdk::{Error, PageKind, Size};
 
 /// Points in an inch.
 const POINTS_PER_INCH: f32 = 72.0;
 
-/// A raster page is not shrunk below this long side, in pixels: its stated resolution may be wrong.
+/// Minimum long side of a raster page after shrinking, in pixels: its stated resolution may be wrong.
 const RASTER_SIDE_MIN: f32 = 3000.0;
 
-/// How much finer than the setting a raster page may be and still be read as it is.
+/// Ratio of a raster page's resolution to the setting up to which the page is read at its own resolution.
 const RASTER_FINER: f32 = 1.5;
 
-/// What is known of a page before it is rendered.
+/// Properties of a page before it is rendered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sheet {
     pub(crate) kind: PageKind,
@@ -21,15 +21,15 @@ pub(crate) struct Sheet {
     pub(crate) pixels_max: u64,
 }
 
-/// The resolution to render at.
+/// The chosen resolution.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Resolution {
     pub(crate) dpi: f32,
-    /// Said in the transcript where the page is coarser than the settings ask for.
+    /// Warning for the transcript if the page is rendered coarser than the settings request.
     pub(crate) warning: Option<String>,
 }
 
-/// The resolution where nothing stands against it: the request's, else the setting's, else a raster page's own.
+/// Returns the preferred resolution: the request's, otherwise the setting's, or a raster page's own.
 pub(crate) fn wanted(sheet: &Sheet, requested: Option<f32>, setting: f32) -> f32 {
     match (requested, sheet.kind, sheet.native_dpi) {
         (Some(dpi), ..) => dpi,
@@ -42,12 +42,12 @@ pub(crate) fn wanted(sheet: &Sheet, requested: Option<f32>, setting: f32) -> f32
     }
 }
 
-/// The resolution to ask the host for. A page that is too large is rendered coarser with a warning, unless the
-/// request asked for the resolution: then the host refuses it, in words and with a code that the client knows.
+/// Returns the resolution to render at. A page that is too large is rendered coarser with a warning, unless the request
+/// sets the resolution: then the host rejects it, with a message and a code that the client knows.
 pub(crate) fn choose(sheet: &Sheet, requested: Option<f32>, setting: f32) -> Result<Resolution, Error> {
     let dpi = wanted(sheet, requested, setting);
     if !(dpi.is_finite() && dpi > 0.0) {
-        let message = format!("{dpi} dpi is no resolution; ask for a positive number");
+        let message = format!("{dpi} dpi is not a valid resolution; request a positive number");
         return Err(Error::invalid("dpi_invalid", message));
     }
     if requested.is_some() || fits(sheet, dpi) {
@@ -67,11 +67,11 @@ pub(crate) fn choose(sheet: &Sheet, requested: Option<f32>, setting: f32) -> Res
     Ok(Resolution { dpi: most, warning: Some(warning) })
 }
 
-/// The finest resolution that stays within the limit.
+/// Returns the finest resolution within the limit.
 fn finest(sheet: &Sheet) -> Option<f32> {
     let inches = (sheet.size_pt.0 / POINTS_PER_INCH) * (sheet.size_pt.1 / POINTS_PER_INCH);
     let mut dpi = (sheet.pixels_max as f32 / inches.max(f32::EPSILON)).sqrt();
-    // Rounding up both sides may exceed the limit by a row and a column; a page of extreme shape by more.
+    // Rounding up both sides may exceed the limit by a row and a column; on a page of extreme shape by more.
     for _ in 0..64 {
         if fits(sheet, dpi) {
             return Some(dpi);
@@ -86,9 +86,9 @@ fn fits(sheet: &Sheet, dpi: f32) -> bool {
     u64::from(width) * u64::from(height) <= sheet.pixels_max
 }
 
-/// Size in pixels, rounded up, so that no host's way of rounding exceeds it.
+/// Returns the size in pixels, rounded up, so that no host's rounding exceeds it.
 fn size(sheet: &Sheet, dpi: f32) -> Size {
-    // `as` saturates, and a saturated side fits nowhere.
+    // `as` saturates, and a saturated side never fits.
     let side = |points: f32| ((points / POINTS_PER_INCH * dpi).ceil().max(1.0)) as u32;
     Size { width: side(sheet.size_pt.0), height: side(sheet.size_pt.1) }
 }
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(choose(&raster(2480.0, 3508.0, 300.0), None, 200.0).unwrap().dpi, 300.0);
         assert_eq!(choose(&raster(1200.0, 800.0, 72.0), None, 200.0).unwrap().dpi, 72.0);
         assert_eq!(choose(&raster(4960.0, 7016.0, 600.0), None, 200.0).unwrap().dpi, 300.0);
-        // A stated resolution that is surely wrong does not shrink a small picture.
+        // An obviously wrong stated resolution does not shrink a small picture.
         assert_eq!(choose(&raster(300.0, 200.0, 1200.0), None, 200.0).unwrap().dpi, 1200.0);
     }
 

@@ -1,5 +1,5 @@
-//! Which way up a page is. A classifier and the shape of the boxes suggest a turn; before a page is turned, a few
-//! of its lines are read both ways, since a page that is turned wrongly is lost. Called once a page that is read
+//! Page orientation. A classifier and the shape of the boxes suggest a rotation. Before a page is turned, a few of its
+//! lines are read both ways, because a page that is turned wrongly is unreadable. Called once for a page that is read
 //! from pixels.
 
 use lector_sdk::{Channels, Error, Image, Model, Normalization, Quad as SdkQuad, Rect, Size, span};
@@ -15,13 +15,13 @@ pub(crate) const ALIAS: &str = "page-orientation";
 /// Side of the classifier's input, in pixels.
 const SIDE: u32 = 224;
 
-/// Lines that are read to verify a turn.
+/// Lines that are read to verify a rotation.
 const SAMPLES: usize = 6;
 
-/// By how much another way up must read better than the page as it stands, in mean probability.
+/// Minimum advantage in mean probability of another rotation over the page as it is.
 const BETTER_BY: f32 = 0.05;
 
-/// Asks the classifier. `scores[i]` is the probability that the page must be turned clockwise by `i` quarters.
+/// Runs the classifier. `scores[i]` is the probability that the page must be turned clockwise by `i` quarters.
 pub(crate) async fn classify(thumbnail: &Image) -> Result<[f32; 4], Error> {
     let _span = span("page-orientation");
     let model = Model::open(ALIAS)?;
@@ -30,7 +30,7 @@ pub(crate) async fn classify(thumbnail: &Image) -> Result<[f32; 4], Error> {
         return Err(Error::failed("model_without_output", format!("model `{}` has no output", info.name)));
     };
     let Size { width, height } = thumbnail.size();
-    // The center of the page, as the classifier was trained; all of it where a side is shorter than that.
+    // The center of the page, as in the classifier's training; the full extent of a side that is shorter than that.
     let middle = |length: u32| {
         if length > SIDE { ((length - SIDE) as f32 / 2.0, SIDE as f32) } else { (0.0, length as f32) }
     };
@@ -43,7 +43,8 @@ pub(crate) async fn classify(thumbnail: &Image) -> Result<[f32; 4], Error> {
     Ok(by_turn(&probabilities(&scores.to_f32()?), &model.labels(&labels)?))
 }
 
-/// The classifier says by how many degrees clockwise the page has been turned; it is to be turned back.
+/// Converts scores by class to scores by rotation. The classifier returns the degrees clockwise by which the page was
+/// turned; it must be turned back.
 fn by_turn(scores: &[f32], labels: &[String]) -> [f32; 4] {
     let mut turns = [0.0; 4];
     for (class, &score) in scores.iter().enumerate() {
@@ -54,7 +55,7 @@ fn by_turn(scores: &[f32], labels: &[String]) -> [f32; 4] {
     turns
 }
 
-/// Softmax, unless the model has done it already.
+/// Applies softmax, unless the model has already done so.
 pub(crate) fn probabilities(scores: &[f32]) -> Vec<f32> {
     let sum: f32 = scores.iter().sum();
     if scores.iter().all(|&score| score >= 0.0) && (sum - 1.0).abs() < 1e-3 {
@@ -66,7 +67,7 @@ pub(crate) fn probabilities(scores: &[f32]) -> Vec<f32> {
     powers.iter().map(|power| power / sum).collect()
 }
 
-/// How the page must be turned: what classifier and boxes suggest, if reading bears it out.
+/// Returns the rotation of the page: the suggestion of classifier and boxes, if reading confirms it.
 pub(crate) async fn decide(
     scores: Option<[f32; 4]>,
     boxes: &[TextBox],
@@ -95,7 +96,7 @@ pub(crate) async fn decide(
     Ok(best.0)
 }
 
-/// The longest boxes: they tell most.
+/// Returns the longest boxes, which are the strongest evidence.
 fn longest(quads: &[Quad]) -> Vec<Quad> {
     let length = |quad: &Quad| quad.width().max(quad.height());
     let mut quads = quads.to_vec();
@@ -104,14 +105,14 @@ fn longest(quads: &[Quad]) -> Vec<Quad> {
     quads
 }
 
-/// Mean probability of the characters that are read if the page must be turned by `rotation` to stand upright.
+/// Returns the mean probability of the characters that are read if the page must be turned by `rotation` to be upright.
 async fn readability(
     image: &Image,
     samples: &[Quad],
     rotation: Rotation,
     recognizer: &Recognizer,
 ) -> Result<f32, Error> {
-    // On the page as it stands, the text runs the other way round.
+    // On the unturned page, the text runs in the inverse rotation.
     let runs = rotation.inverse();
     let quads: Vec<Quad> = samples.iter().map(|quad| quad.rotated_corners(runs)).collect();
     let readings = recognizer.read(image, &quads).await?;

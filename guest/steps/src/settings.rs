@@ -1,70 +1,69 @@
-//! What a deployment of the standard steps may set, with defaults and bounds. Knows nothing of how a setting
-//! is used. Called by `configure` and read by every step.
+//! Settings of the standard steps, with defaults and bounds. Checked by `configure` and read by every step.
 
 use lector_sdk::{ConfigError, TextLayerPolicy};
 use serde::Deserialize;
 
-/// Settings of the standard steps. Every member has a default; unknown members are refused.
+/// Settings of the standard steps. Every member has a default; unknown members are rejected.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Which pair of models reads: `small` (accurate, the default) or `tiny` (several times faster; Latin,
-    /// Greek and Chinese, weak on Japanese).
+    /// Pair of models: `small` (accurate, the default) or `tiny` (several times faster; Latin, Greek and Chinese, weak
+    /// on Japanese).
     pub tier: Tier,
-    /// Resolution at which pages are rendered where the request names none, in dots per inch: 36 to 600, default
-    /// 200. Raster pages keep their own resolution up to 1.5 times this.
+    /// Rendering resolution if the request sets none, in dots per inch: 36 to 600, default 200. Raster pages keep their
+    /// own resolution up to 1.5 times this.
     pub dpi: f32,
-    /// Use of embedded text where the request says nothing: `auto` (default), `never`, `only`.
+    /// Use of embedded text if the request does not set it: `auto` (default), `never`, `only`.
     pub text_layer: TextLayer,
-    /// Whether lines carry words even where the request does not ask for them; default false.
+    /// Whether lines have words even if the request does not ask for them; default false.
     pub words: bool,
-    /// Least mean probability of a line's characters, 0 to 1, default 0.5. Lines below it are left out, and a
-    /// warning in the transcript says how many.
+    /// Minimum mean probability of a line's characters, 0 to 1, default 0.5. Lines below it are left out, and a warning
+    /// in the transcript counts them.
     pub min_score: f32,
-    /// Languages that the documents are written in. A note for people: the models read all their scripts at
-    /// once (Latin, Greek, Chinese, and Japanese with the small tier; no Cyrillic, Hangul or Arabic).
+    /// Languages of the documents, for information only: the models read all their scripts at once (Latin, Greek,
+    /// Chinese, and Japanese with the small tier; no Cyrillic, Hangul or Arabic).
     pub languages: Vec<String>,
-    /// Whether pages are turned upright before they are read; needs the model granted as `page-orientation`.
-    /// Default true.
+    /// Whether pages are turned upright before they are read; needs the model granted as `page-orientation`. Default
+    /// true.
     pub page_orientation: bool,
-    /// Whether doubtful lines are looked at for standing on their head; needs the model granted as
-    /// `textline-orientation`. Default true.
+    /// Whether doubtful lines are checked for being upside down; needs the model granted as `textline-orientation`.
+    /// Default true.
     pub line_orientation: bool,
-    /// Finding text.
+    /// Settings of text detection.
     pub detection: Detection,
-    /// Reading it.
+    /// Settings of text recognition.
     pub recognition: Recognition,
 }
 
-/// How text is found.
+/// Settings of text detection.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Detection {
-    /// Least probability of a text pixel, 0.05 to 0.95, default 0.3.
+    /// Minimum probability of a text pixel, 0.05 to 0.95, default 0.3.
     pub threshold: f32,
-    /// Least mean probability inside a box, 0.05 to 0.95, default 0.5.
+    /// Minimum mean probability inside a box, 0.05 to 0.95, default 0.5.
     pub box_threshold: f32,
-    /// How far boxes grow beyond the kernels that the detector gives, 1 to 4, default 1.6.
+    /// Unclip ratio: growth of boxes beyond the kernels of the detector, 1 to 4, default 1.6.
     pub unclip_ratio: f32,
     /// Longer side of the detector's input, in pixels: 320 to 4096, default 1280.
     pub long_side: u32,
-    /// Longer side of a second look at small print, in pixels: `long_side` to 4096, default 2560. Equal to
-    /// `long_side`: there is no second look.
+    /// Longer side of the second pass for small print, in pixels: `long_side` to 4096, default 2560. If equal to
+    /// `long_side`, there is no second pass.
     pub long_side_max: u32,
 }
 
-/// How text is read.
+/// Settings of text recognition.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recognition {
-    /// Runs awaited at once, 1 to 64, default 4. More than the host has sessions keeps its queue filled.
+    /// Runs awaited at once, 1 to 64, default 4. A value above the host's number of sessions keeps its queue filled.
     pub in_flight: u32,
-    /// Most lines in one run, 1 to 64, default 1: on a CPU a run of several lines is no faster than several runs,
-    /// and padding costs (measured: 1 is 8 % faster than 4). On a GPU 16 and more pay.
+    /// Maximum lines in one run, 1 to 64, default 1: on a CPU a run of several lines is no faster than several runs,
+    /// and padding adds cost (measured: 1 is 8 % faster than 4). On a GPU, 16 and more are faster.
     pub batch_rows: u32,
-    /// Largest share of padding in a run that was made larger on purpose, 0 to 0.9, default 0.05.
+    /// Maximum fraction of padding in a run of several lines, 0 to 0.9, default 0.05.
     pub padding_max: f32,
-    /// Longest time a run may wait in the host for company, in microseconds: 0 to 1 000 000, default 0.
+    /// Maximum time that a run waits in the host for co-batched runs, in microseconds: 0 to 1 000 000, default 0.
     pub wait_us: u32,
 }
 
@@ -79,11 +78,11 @@ pub enum Tier {
     Tiny,
 }
 
-/// How embedded text is used.
+/// Use of embedded text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TextLayer {
-    /// Where it is real it is taken; the rest is read from pixels.
+    /// Real embedded text is used; the rest is read from pixels.
     #[default]
     Auto,
     /// Everything is read from pixels.
@@ -122,7 +121,7 @@ impl Default for Recognition {
 }
 
 impl Tier {
-    /// Alias of the detector.
+    /// Returns the alias of the detector.
     pub fn detection(self) -> &'static str {
         match self {
             Self::Small => "detection",
@@ -130,7 +129,7 @@ impl Tier {
         }
     }
 
-    /// Alias of the recognizer.
+    /// Returns the alias of the recognizer.
     pub fn recognition(self) -> &'static str {
         match self {
             Self::Small => "recognition",
@@ -150,7 +149,7 @@ impl From<TextLayer> for TextLayerPolicy {
 }
 
 impl Settings {
-    /// Checks what the types do not say.
+    /// Checks constraints beyond the types.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         within("/dpi", self.dpi, 36.0, 600.0)?;
         within("/min_score", self.min_score, 0.0, 1.0)?;
@@ -159,7 +158,7 @@ impl Settings {
             if !letters || !(2..=35).contains(&language.len()) {
                 return Err(ConfigError::at(
                     format!("/languages/{index}"),
-                    format!("`{language}` is no language tag; write e.g. `en`, `de` or `zh-Hant`"),
+                    format!("`{language}` is not a language tag; write e.g. `en`, `de` or `zh-Hant`"),
                 ));
             }
         }
@@ -177,7 +176,7 @@ impl Settings {
     }
 }
 
-/// A complaint unless `value` lies between `least` and `most`; a number that is none lies nowhere.
+/// Returns a config error unless `value` lies between `least` and `most`; NaN is out of range.
 fn within<T: PartialOrd + std::fmt::Display>(
     pointer: &str,
     value: T,

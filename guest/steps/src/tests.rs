@@ -1,6 +1,6 @@
-//! The walk of a page on the fake host. Its letters are colored cells, so that a closure can find and read them:
-//! red is `a`, green `b`, blue `c`, black `d`. Every line begins with an `a`; one that does not is on its head,
-//! and the fake recognizer is as unsure of it as a real one.
+//! Tests of the standard pipeline on the fake host. Its letters are colored cells that a closure can find and read: red
+//! is `a`, green `b`, blue `c`, black `d`. Every line begins with an `a`; a line that does not is upside down, and the
+//! fake recognizer returns a low confidence for it, as a real one does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use lector_sdk::fake::{Array, FakeHost, FakeModel, FakePage, Pixels};
@@ -32,7 +32,7 @@ fn page(size: Size, lines: &[(u32, u32, &str)]) -> Pixels {
     pixels
 }
 
-/// All that is not white is text.
+/// Makes a detector that treats all pixels other than white as text.
 fn detector() -> FakeModel {
     FakeModel::new("x", ["fetch_name_0"], |x| {
         let &[_, _, height, width] = x.shape() else { return Err(Error::invalid("shape", "shape")) };
@@ -44,7 +44,7 @@ fn detector() -> FakeModel {
     })
 }
 
-/// A step for every eight columns, read along the middle row.
+/// Makes a recognizer with one step per eight columns, read along the middle row.
 fn recognizer() -> FakeModel {
     let model = FakeModel::new("x", ["ids", "confidence"], |x| {
         let &[rows, _, height, width] = x.shape() else { return Err(Error::invalid("shape", "shape")) };
@@ -74,7 +74,7 @@ fn recognizer() -> FakeModel {
     model.labels(["", "a", "b", "c", "d"])
 }
 
-/// Says how far the page was turned, whatever it sees.
+/// Makes a page classifier that returns `class` for any page.
 fn page_classifier(class: usize) -> FakeModel {
     let model = FakeModel::new("x", ["scores"], move |_| {
         let mut scores = [0.01_f32; 4];
@@ -84,7 +84,7 @@ fn page_classifier(class: usize) -> FakeModel {
     model.labels(["0", "90", "180", "270"])
 }
 
-/// Says of every line that it stands on its head.
+/// Makes a line classifier that returns "upside down" for any line.
 fn line_classifier() -> FakeModel {
     let model = FakeModel::new("x", ["scores"], |x| {
         let rows = x.shape()[0];
@@ -115,7 +115,7 @@ fn letter() -> Pixels {
     page(LETTER, &[(80, 60, "abcdab"), (80, 140, "acdcb"), (80, 220, "abab")])
 }
 
-/// The page as it lies after the scanner turned it clockwise.
+/// Returns the scan of a page that was turned clockwise by `rotation`.
 fn turned(pixels: &Pixels, rotation: Rotation) -> Pixels {
     let Size { width, height } = pixels.size();
     let size = match rotation {
@@ -251,7 +251,7 @@ fn small_print_is_looked_at_again_in_bands_and_read_once() {
     let settings = r#"{"detection": {"long_side": 800, "unclip_ratio": 1.0}}"#;
     let transcript = read(&host, FakePage::raster(image), settings);
     assert_eq!(texts(&transcript), names);
-    assert!(host.runs("detection") > 2, "a look, and another one in several bands");
+    assert!(host.runs("detection") > 2, "a first pass, and a second one in several bands");
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn resolutions_beyond_the_limit_are_refused_or_lowered_aloud() {
     assert!(transcript.warnings[0].contains("lowered"), "{:?}", transcript.warnings);
 }
 
-/// Embedded words at 100 dpi pixels, 12 pt high.
+/// Makes a layer of embedded words at 100 dpi pixels, 12 pt high.
 fn layer(lines: &[(f32, f32, &str)], pictures: &[Rect]) -> TextLayer {
     let mut spans = Vec::new();
     for &(x, y, text) in lines {

@@ -1,5 +1,5 @@
-//! The walk of a page through the steps. Owns their order and what the transcript says of compromises; knows
-//! none of their insides. Called by the standard guest and by those that build on it.
+//! The order of the steps for a page, and the warnings in the transcript. Independent of the details of the steps. Used
+//! by the standard guest and by guests that build on it.
 
 use futures_util::future;
 use lector_sdk::{
@@ -20,23 +20,24 @@ use crate::resolution::{self, Sheet};
 use crate::settings::Settings;
 use crate::{pixels, rotation};
 
-/// Share of a detected box that embedded text must cover to say what it says.
+/// Fraction of a detected box that embedded text must cover to replace it.
 const COVERED: f32 = 0.5;
 
-/// More pictures than this on a page are looked at as one area.
+/// Maximum pictures of a page that are read separately; more are read as one area.
 const PICTURES_MAX: usize = 6;
 
-/// Points added around a picture before text is looked for in it: letters at its edge.
+/// Points added around a picture before text is detected in it, for letters at its edge.
 const PICTURE_MARGIN_PT: f32 = 3.0;
 
-/// Share of the text length found on its head that makes a page one on its head.
+/// Fraction of the text length in upside-down lines from which the page is upside down.
 const PAGE_FLIPPED: f32 = 0.7;
 
 /// Reads one page.
 ///
 /// # Errors
-/// `TooLarge` where the request asks for a resolution that the page budget forbids, `Denied` where a model was
-/// not granted, and whatever the host answers to renderings and runs.
+///
+/// `TooLarge` if the request sets a resolution that the page budget forbids, `Denied` if a model was not granted, and
+/// any error of the host for renderings and runs.
 pub async fn read_page(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {
     let policy = request.text_layer.unwrap_or(settings.text_layer.into());
     let words = request.words || settings.words;
@@ -63,7 +64,7 @@ fn no_layer() -> lector_sdk::TextLayer {
     lector_sdk::TextLayer { spans: Vec::new(), pictures: Vec::new(), unmapped: 0 }
 }
 
-/// What every step may know.
+/// The input of every step.
 struct Walk<'a> {
     page: &'a Page,
     request: &'a Request,
@@ -81,7 +82,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Embedded text alone: neither rendering nor a model run.
+    /// Reads embedded text alone: no rendering, no model run.
     fn embedded(&self, embedded: &Embedded) -> Transcript {
         let dpi = resolution::wanted(&self.sheet(), self.request.dpi, self.settings.dpi);
         let size = self.page.size_at(dpi);
@@ -91,14 +92,14 @@ impl Walk<'_> {
         transcript
     }
 
-    /// The same because nothing else was asked for.
+    /// Reads embedded text alone because the settings or the request demand it.
     fn only(&self, embedded: &Embedded) -> Transcript {
         let mut transcript = self.embedded(embedded);
         transcript.warnings.extend(embedded::caution(embedded.verdict).map(str::to_owned));
         transcript
     }
 
-    /// Real embedded text with pictures beside it: the pictures are read from pixels.
+    /// Combines real embedded text with pictures beside it, which are read from pixels.
     async fn both(&self, embedded: &Embedded) -> Result<Transcript, Error> {
         let (image, mut transcript) = self.render().await?;
         let size = image.size();
@@ -111,7 +112,7 @@ impl Walk<'_> {
             transcript.warnings.extend(detection::caution(found.left_out));
             boxes.extend(found.boxes);
         }
-        // Coverage is judged in points, as the lines of the layer are.
+        // Coverage is computed in points, the unit of the layer's lines.
         let in_points: Vec<Quad> =
             boxes.iter().map(|text| text.quad.scaled(1.0 / scale.0, 1.0 / scale.1)).collect();
         let rest: Vec<TextBox> = textlayer::uncovered(&in_points, &embedded.lines, COVERED)
@@ -127,7 +128,7 @@ impl Walk<'_> {
         Ok(transcript)
     }
 
-    /// Everything from pixels.
+    /// Reads everything from pixels.
     async fn pixels_alone(&self) -> Result<Transcript, Error> {
         let (image, mut transcript) = self.render().await?;
         let thumbnail = pixels::thumbnail(&image).await?;
@@ -177,7 +178,7 @@ impl Walk<'_> {
         Ok(transcript)
     }
 
-    /// The page image, and a transcript of its size that is still empty.
+    /// Renders the page, and makes an empty transcript of its size.
     async fn render(&self) -> Result<(Image, Transcript), Error> {
         let resolution = resolution::choose(&self.sheet(), self.request.dpi, self.settings.dpi)?;
         let _span = span("render");
@@ -187,7 +188,7 @@ impl Walk<'_> {
         Ok((image, transcript))
     }
 
-    /// Reads what was detected, doubtful lines both ways.
+    /// Reads the detected boxes, doubtful lines in both directions.
     async fn read_lines(
         &self,
         image: &Image,
@@ -211,7 +212,7 @@ impl Walk<'_> {
         Ok(read)
     }
 
-    /// The lines that are sure enough; the transcript says how many were not.
+    /// Returns the lines above the minimum score; a warning counts the others.
     fn kept(&self, read: &[Line], transcript: &mut Transcript) -> Vec<Fragment> {
         let pieces = read.iter().filter_map(|line| Fragment::read(&line.reading, line.quad, self.words));
         let least = self.settings.min_score;
@@ -224,14 +225,14 @@ impl Walk<'_> {
         kept
     }
 
-    /// Pixels per point in each direction.
+    /// Returns pixels per point in each direction.
     fn scale(&self, size: Size) -> (f32, f32) {
         let (width, height) = self.page.size_pt();
         (size.width as f32 / width.max(f32::EPSILON), size.height as f32 / height.max(f32::EPSILON))
     }
 }
 
-/// Whether most of the text was found on its head: the page is, and its reading order turns with it.
+/// Returns whether most of the text is upside down: then the page is, and its reading order is turned too.
 fn is_on_its_head(read: &[Line]) -> bool {
     let length = |line: &Line| line.quad.width() * line.reading.confidence();
     let total: f32 = read.iter().map(length).sum();
@@ -239,7 +240,7 @@ fn is_on_its_head(read: &[Line]) -> bool {
     total > 0.0 && flipped >= PAGE_FLIPPED * total
 }
 
-/// Pictures as areas of the page image, in pixels; many of them as the one area around all.
+/// Converts pictures to areas of the page image, in pixels; too many pictures become the one area around all.
 fn areas(pictures: &[Rect], scale: (f32, f32), size: Size) -> Vec<Rect> {
     let page = Rect { x: 0.0, y: 0.0, width: size.width as f32, height: size.height as f32 };
     let grown = |rect: &Rect| {
@@ -257,7 +258,7 @@ fn areas(pictures: &[Rect], scale: (f32, f32), size: Size) -> Vec<Rect> {
     }
 }
 
-/// Text inside an area of the image, in pixels of the image.
+/// Finds text inside an area of the image, in pixels of the image.
 async fn find_inside(image: &Image, area: &Rect, detector: &Detector) -> Result<Found, Error> {
     let size = Size { width: area.width.ceil().max(1.0) as u32, height: area.height.ceil().max(1.0) as u32 };
     let corners = SdkQuad::from_rect(lector_sdk::Rect {

@@ -1,14 +1,14 @@
-//! Reads pages as the standard pipeline does, and leaves out lines that shout.
+//! Reads pages as the standard pipeline does, and leaves out lines with many capital letters.
 
-use lector_sdk::{ConfigError, PipelineInfo, Error, Page, Pipeline, Request, Transcript};
+use lector_sdk::{ConfigError, Error, Page, Pipeline, PipelineInfo, Request, Transcript};
 
-/// What a deployment may set. Every member has a default, so that `{}` is acceptable.
+/// Settings of a deployment. Every member has a default, so that `{}` is valid.
 #[derive(serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Settings {
-    /// Those of the standard steps.
+    /// Settings of the standard steps.
     reading: lector_steps::Settings,
-    /// Most capital letters of a line that stays.
+    /// Maximum capital letters of a line that stays.
     capitals_max: usize,
 }
 
@@ -38,7 +38,7 @@ impl Pipeline for Quiet {
         });
         let left_out = before - transcript.lines.len();
         if left_out > 0 {
-            transcript.warnings.push(format!("{left_out} lines left out: they shout"));
+            transcript.warnings.push(format!("{left_out} lines left out: too many capital letters"));
         }
         Ok(transcript)
     }
@@ -52,7 +52,7 @@ mod tests {
     use lector_sdk::fake::{FakeHost, FakePage, Pixels};
     use lector_sdk::{Rect, Size, Source, TextLayer, TextSpan};
 
-    /// A page whose embedded text says this.
+    /// Makes a page with these lines of embedded text.
     fn page(lines: &[&str]) -> FakePage {
         let spans = lines.iter().zip(1_u8..).map(|(text, number)| TextSpan {
             text: (*text).to_owned(),
@@ -67,11 +67,11 @@ mod tests {
     }
 
     #[test]
-    fn shouting_is_left_out() {
+    fn lines_in_capitals_are_left_out() {
         let page = page(&["quietly", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]);
         let read = FakeHost::new().recognize::<Quiet>(page, Request::default(), "{}").unwrap();
         assert_eq!(read.text(), "quietly\n");
-        assert_eq!(read.warnings, ["1 lines left out: they shout"]);
+        assert_eq!(read.warnings, ["1 lines left out: too many capital letters"]);
     }
 
     #[test]

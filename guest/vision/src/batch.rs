@@ -1,20 +1,20 @@
-//! How lines of different widths share a recognizer's runs: sorted by width, padded to a few widths, so that little is
-//! computed on padding and the engine meets few shapes.
+//! Batching of lines of different widths for a recognizer: sorted by width and padded to a few widths, so that little
+//! is computed on padding and the engine sees few shapes.
 //!
-//! Pure planning; the guest builds the tensors.
+//! Planning only; the guest builds the tensors.
 
-/// The widths that a run may have.
+/// The allowed widths of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Widths<'a> {
-    /// These, rising (an engine that is prepared for a few shapes).
+    /// These widths, ascending (for an engine that is prepared for a few shapes).
     Buckets(&'a [u32]),
-    /// Every multiple of a step.
+    /// Multiples of a step.
     Step(u32),
 }
 
 impl Widths<'_> {
-    /// The least width of a run that holds `width` columns; wider than every bucket: the widest one, and the row is to
-    /// be split or squeezed by the caller before.
+    /// Returns the smallest allowed width of at least `width` columns. If `width` exceeds every bucket, returns the
+    /// widest one, and the caller must split or squeeze the row.
     pub fn fit(&self, width: u32) -> u32 {
         match *self {
             Self::Buckets(buckets) => buckets
@@ -34,14 +34,14 @@ impl Widths<'_> {
 pub struct Batch {
     /// Width that all rows are padded to.
     pub width: u32,
-    /// Indices of the rows among the widths given.
+    /// Indices of the rows in the given widths.
     pub members: Vec<usize>,
 }
 
-/// Plans runs over rows of the given widths: every row in exactly one batch, the widest batches first (they take
-/// longest, so they start first), at most `max_batch` rows each, and in no batch more than `waste_max` (0 to 1) of the
-/// columns padding, as far as the widths allow: a single row always goes. `columns_max` bounds rows times width, the
-/// memory of a run; a row wider than that goes alone.
+/// Plans runs over rows of the given widths. Every row is in exactly one batch; the widest batches come first, because
+/// they take longest. A batch has at most `max_batch` rows, and at most `waste_max` (0 to 1) of its columns are
+/// padding, as far as the widths allow: a single row is always accepted. `columns_max` bounds rows times width, that is
+/// the memory of a run; a wider row is a batch of its own.
 pub fn plan(
     widths: &[u32],
     grid: Widths<'_>,
@@ -59,8 +59,8 @@ pub fn plan(
             let columns = rows * u64::from(batch.width);
             let filled = content + u64::from(widths[index].min(batch.width));
             let waste = (columns - filled) as f64 / columns as f64;
-            // Rows come widest first, so a batch's width is that of its first row; a row that fits the same bucket
-            // joins for free whatever its padding, since alone it would be padded as far.
+            // Rows come widest first, so a batch has the width of its first row. A row of the same bucket joins at no
+            // cost, whatever its padding: alone, it would be padded to the same width.
             let same = grid.fit(widths[index]) == batch.width;
             if batch.members.len() < max_batch
                 && columns <= columns_max

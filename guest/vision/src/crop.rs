@@ -1,22 +1,22 @@
-//! What a recognizer is shown of a page: the corners of each line in its reading direction, the columns it takes at the
-//! recognizer's height, and the overlapping pieces of lines that are longer than one run takes.
+//! Crops for a recognizer: the corners of each line in reading direction, its columns at the recognizer's height, and
+//! the overlapping pieces of lines that are longer than one run.
 //!
-//! Knows no pixels: the host cuts the quads out of its image.
+//! Independent of pixels: the host cuts the quads out of its image.
 
 use crate::geometry::{Quad, Rotation};
 
-/// What a recognizer takes.
+/// Input limits of a recognizer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CropOptions {
     /// Rows of its input (48 for PP-OCR).
     pub height: u32,
-    /// Fewest columns of a piece, so that a single letter is not lost in convolutions.
+    /// Minimum columns of a piece, so that a single letter is not lost in convolutions.
     pub width_min: u32,
-    /// Most columns of a piece (3200 for PP-OCR); longer lines are split.
+    /// Maximum columns of a piece (3200 for PP-OCR); longer lines are split.
     pub width_max: u32,
-    /// How far two pieces of one line overlap, in line heights; two wide characters at least.
+    /// Overlap of two pieces of one line, in line heights; at least two wide characters.
     pub overlap: f32,
-    /// Added above, below and at both ends of a line, in line heights.
+    /// Margin above, below and at both ends of a line, in line heights.
     pub margin: f32,
 }
 
@@ -26,39 +26,38 @@ impl Default for CropOptions {
     }
 }
 
-/// A line that stands on end is at least this much higher than wide.
+/// Minimum ratio of height to width of a vertical line.
 const VERTICAL_ASPECT: f32 = 1.5;
 
 /// A piece of a line for one row of a recognizer's batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Piece {
-    /// Index of the line among those given.
+    /// Index of the line in the input.
     pub line: usize,
     /// Corners in the coordinates of the line, in reading direction.
     pub quad: Quad,
     /// Columns at `CropOptions::height` rows.
     pub width: u32,
-    /// Where it begins, as a share of the line's length.
+    /// Start, as a fraction of the line's length.
     pub from: f32,
-    /// Where it ends, as a share of the line's length; 1 for the last piece.
+    /// End, as a fraction of the line's length; 1 for the last piece.
     pub to: f32,
 }
 
-/// Whether text stands on end: a box much higher than wide is a turned line, not a short one.
+/// Returns whether the text is vertical: a box much higher than wide is a turned line, not a short one.
 pub fn is_vertical(quad: &Quad) -> bool {
     quad.height() >= VERTICAL_ASPECT * quad.width()
 }
 
-/// The quad that is read: the corners of a detected box in reading direction, a margin added. A box on end is read
-/// downwards (as text turned clockwise stands); whether it runs upwards instead is for the line classifier to say, see
-/// [`crate::orientation`].
+/// Returns the quad to read: the corners of a detected box in reading direction, with a margin. A vertical box is read
+/// downwards (text turned clockwise); the line classifier detects upward text, see [`crate::orientation`].
 pub fn reading_quad(quad: &Quad, options: &CropOptions) -> Quad {
     let quad = if is_vertical(quad) { quad.rotated_corners(Rotation::Quarter) } else { *quad };
     let margin = options.margin * quad.height();
     if margin == 0.0 { quad } else { quad.expanded(margin, margin) }
 }
 
-/// Columns that a line in reading direction takes at `height` rows with its aspect kept, at least `width_min`.
+/// Returns the columns of a line in reading direction at `height` rows with its aspect kept, at least `width_min`.
 pub fn width_at(quad: &Quad, options: &CropOptions) -> u32 {
     let (width, height) = (quad.width(), quad.height().max(1e-3));
     let columns = (options.height as f32 * width / height).ceil();
@@ -66,11 +65,13 @@ pub fn width_at(quad: &Quad, options: &CropOptions) -> u32 {
     (columns as u32).max(options.width_min.max(1))
 }
 
-/// Most pieces of one line: 64 pieces of 3200 columns are a line 4000 times as long as high. A longer one is squeezed.
+/// Maximum pieces of one line: 64 pieces of 3200 columns are a line 4000 times as long as high. A longer line is
+/// squeezed.
 const PIECES_MAX: u32 = 64;
 
-/// The pieces of one line (index `line`, corners in reading direction): one where it fits, else as few as possible of
-/// equal width, each overlapping the next by `CropOptions::overlap`. Read apart, they are joined by [`crate::ctc::join`].
+/// Splits one line (index `line`, corners in reading direction) into pieces: one if it fits, otherwise the fewest
+/// pieces of equal width, each overlapping the next by `CropOptions::overlap`. [`crate::ctc::join`] joins their
+/// readings.
 pub fn split(line: usize, quad: &Quad, options: &CropOptions) -> Vec<Piece> {
     let total = width_at(quad, options);
     let most = options.width_max.max(options.width_min).max(1);
@@ -94,7 +95,7 @@ pub fn split(line: usize, quad: &Quad, options: &CropOptions) -> Vec<Piece> {
         .collect()
 }
 
-/// All pieces of all lines, in the order of the lines.
+/// Returns all pieces of all lines, in the order of the lines.
 pub fn pieces(lines: &[Quad], options: &CropOptions) -> Vec<Piece> {
     lines.iter().enumerate().flat_map(|(i, quad)| split(i, quad, options)).collect()
 }

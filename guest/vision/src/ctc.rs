@@ -1,8 +1,9 @@
-//! From a recognizer's steps to text: greedy CTC decoding with a confidence and a place for every character, words with
-//! their boxes, pieces of a long line joined again. After Graves, Fernandez, Gomez, Schmidhuber: "Connectionist Temporal
-//! Classification", ICML 2006 (best path decoding, section 3.2).
+//! From a recognizer's steps to text: greedy CTC decoding with a confidence and a position for every character, words
+//! with their boxes, joining of pieces of a long line. After Graves, Fernandez, Gomez, Schmidhuber: "Connectionist
+//! Temporal Classification", ICML 2006 (best path decoding, section 3.2).
 //!
-//! The host has already taken argmax and max over the classes, so a step is one label and one probability. Texts of
+//! The host has already computed argmax and max over the classes, so a step is one label and one probability. Texts of
+//! labels come from the model's description; this module does not use a dictionary.
 //! labels come from the model's description; this module never sees a dictionary.
 
 mod join;
@@ -11,19 +12,19 @@ mod words;
 pub use join::{Part, join};
 pub use words::{Word, words};
 
-/// The label that stands for "no character".
+/// The label for "no character".
 pub const BLANK: i64 = 0;
 
-/// A character as a run of equal steps.
+/// A character: a run of equal steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Symbol {
     /// Index into the model's labels; never the blank.
     pub label: u32,
-    /// Greatest probability among its steps, 0 to 1: the neighbours of the peak already lean to the blank.
+    /// Greatest probability of its steps, 0 to 1: the steps beside the peak already tend to the blank.
     pub confidence: f32,
     /// First step.
     pub from_step: usize,
-    /// Step after the last.
+    /// End of the steps (exclusive).
     pub to_step: usize,
 }
 
@@ -32,12 +33,12 @@ pub struct Symbol {
 pub struct Decoded {
     /// Its characters in order.
     pub symbols: Vec<Symbol>,
-    /// Steps that show content; places are shares of this number.
+    /// Number of steps that show content; positions are fractions of it.
     pub steps: usize,
 }
 
-/// Steps of a row's output that show content, where its crop takes `content_width` of `padded_width` columns and the
-/// model gives `steps` steps for the padded width. A step that is partly content counts.
+/// Returns the number of steps that show content, for a crop that takes `content_width` of `padded_width` columns in a
+/// model that gives `steps` steps for the padded width. A step that is partly content counts.
 pub fn content_steps(steps: usize, content_width: u32, padded_width: u32) -> usize {
     if padded_width == 0 || content_width >= padded_width {
         return steps;
@@ -47,7 +48,7 @@ pub fn content_steps(steps: usize, content_width: u32, padded_width: u32) -> usi
 }
 
 /// Decodes one row: labels and probabilities per step, of which the first `content_steps` count; the rest is padding.
-/// Equal neighbours are one character, the blank is none. Labels outside `u32` count as blank.
+/// Equal neighboring labels are one character; the blank is no character. Labels outside `u32` count as blank.
 pub fn decode(ids: &[i64], confidence: &[f32], content_steps: usize) -> Decoded {
     let steps = content_steps.min(ids.len()).min(confidence.len());
     let mut symbols: Vec<Symbol> = Vec::new();
@@ -74,7 +75,7 @@ pub fn decode(ids: &[i64], confidence: &[f32], content_steps: usize) -> Decoded 
     Decoded { symbols, steps }
 }
 
-/// The labels that occur, rising, each once: what to ask the model for.
+/// Returns the labels that occur, ascending and unique, to request their texts from the model.
 pub fn labels_used(rows: &[Decoded]) -> Vec<u32> {
     let mut labels: Vec<u32> = rows.iter().flat_map(|r| r.symbols.iter().map(|s| s.label)).collect();
     labels.sort_unstable();
@@ -82,16 +83,16 @@ pub fn labels_used(rows: &[Decoded]) -> Vec<u32> {
     labels
 }
 
-/// A character with its place on the line.
+/// A character with its position on the line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Glyph {
-    /// Its text: one character, seldom more.
+    /// Its text: one character in most cases.
     pub text: String,
     /// Probability, 0 to 1.
     pub confidence: f32,
-    /// Where it begins, as a share of the line's length.
+    /// Start, as a fraction of the line's length.
     pub from: f32,
-    /// Where it ends, as a share of the line's length.
+    /// End, as a fraction of the line's length.
     pub to: f32,
 }
 
@@ -103,13 +104,13 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// The characters in one string, white space at both ends left out.
+    /// Returns the characters as one string, without white space at both ends.
     pub fn text(&self) -> String {
         let text: String = self.glyphs.iter().map(|g| g.text.as_str()).collect();
         text.trim().to_owned()
     }
 
-    /// Mean probability of the characters that are no space, 0 to 1; 0 without any.
+    /// Returns the mean probability of the characters other than spaces, 0 to 1; 0 without any.
     pub fn confidence(&self) -> f32 {
         let (mut sum, mut count) = (0.0, 0u32);
         for glyph in self.glyphs.iter().filter(|g| !g.text.trim().is_empty()) {
@@ -120,8 +121,8 @@ impl Reading {
     }
 }
 
-/// Puts texts in place of labels. A character's place is from the middle between its steps and those of the character
-/// before to the middle towards the one after, but at most one typical character's width to either side, so that gaps
+/// Replaces labels with texts. A character extends from the midpoint between its steps and those of the previous
+/// character to the midpoint before the next one, but at most one typical character width to either side, so that gaps
 /// between words stay free.
 pub fn reading<'a>(decoded: &Decoded, label: impl Fn(u32) -> Option<&'a str>) -> Reading {
     let steps = decoded.steps.max(1) as f32;

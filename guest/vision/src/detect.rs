@@ -1,8 +1,8 @@
-//! Text detection around a DB model's run: what size to show it, what boxes its probability map holds, and whether to
-//! look again at a higher resolution. After Liao, Wan, Yao, Chen, Bai: "Real-time Scene Text Detection with
-//! Differentiable Binarization", AAAI 2020.
+//! Text detection with a DB model: input size, text boxes of a probability map, and the decision on a second pass at a
+//! higher resolution. After Liao, Wan, Yao, Chen, Bai: "Real-time Scene Text Detection with Differentiable
+//! Binarization", AAAI 2020.
 //!
-//! Knows nothing of models and images; the guest scales quads from map pixels to page pixels.
+//! Independent of models and images; the guest scales quads from map pixels to page pixels.
 
 mod bands;
 pub(crate) mod components;
@@ -15,19 +15,19 @@ pub use bands::{Axis, Band, Bands};
 pub use db::boxes;
 pub use size::{Adaptive, input_size, median_line_height, refine};
 
-/// How boxes are made of a probability map.
+/// Parameters of the conversion of a probability map to boxes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DbOptions {
-    /// Least probability of a text pixel, 0 to 1.
+    /// Minimum probability of a text pixel, 0 to 1.
     pub threshold: f32,
-    /// Least mean probability inside a box, 0 to 1.
+    /// Minimum mean probability inside a box, 0 to 1.
     pub box_threshold: f32,
-    /// How far a box grows beyond the shrunken text kernel that the model was trained to give: by
-    /// `area * ratio / perimeter` on every side.
+    /// Unclip ratio: a box grows beyond the shrunken text kernel, which the model is trained to output, by `area *
+    /// ratio / perimeter` on every side.
     pub unclip_ratio: f32,
-    /// Least length of a box's short side before it is grown, in map pixels.
+    /// Minimum length of a box's short side before it grows, in map pixels.
     pub side_min: f32,
-    /// Most boxes of one map; of more the smallest are left out, and [`Found::left_out`] says how many.
+    /// Maximum boxes of one map; beyond it the smallest are left out, and [`Found::left_out`] counts them.
     pub boxes_max: usize,
 }
 
@@ -40,34 +40,35 @@ impl Default for DbOptions {
 /// A piece of text found on a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TextBox {
-    /// Its corners, first corner top left for text within 45 degrees of level.
+    /// Its corners; the first corner is top left for text within 45 degrees of level.
     pub quad: Quad,
     /// Mean probability inside, 0 to 1.
     pub score: f32,
 }
 
-/// What a probability map holds.
+/// The boxes of a probability map.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
     /// Its boxes, topmost first.
     pub boxes: Vec<TextBox>,
-    /// Boxes beyond `DbOptions::boxes_max`. Noise gives thousands of specks; text is larger, so the largest were kept.
+    /// Number of boxes beyond `DbOptions::boxes_max`. Noise gives thousands of specks; the largest boxes, which are
+    /// text, are kept.
     pub left_out: usize,
 }
 
-/// Why a probability map gave no boxes.
+/// The reason why a probability map gave no boxes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DetectError {
     /// The map's length is not width times height.
     Shape {
-        /// Bytes that width and height ask for.
+        /// Expected bytes for width and height.
         expected: usize,
-        /// Bytes that were given.
+        /// Bytes given.
         got: usize,
     },
-    /// The map shatters into more pieces than `DbOptions::boxes_max` boxes of text can.
+    /// The map has more connected pieces than `DbOptions::boxes_max` boxes of text can have.
     Noise {
-        /// The bound on boxes.
+        /// The maximum number of boxes.
         limit: usize,
     },
 }

@@ -1,5 +1,5 @@
-//! Points, quads, rectangles and turns, as the other modules need them. Units are the caller's (pixels or points);
-//! y grows downwards, so positive angles turn clockwise as seen on the page.
+//! Points, quads, rectangles and rotations for the other modules. Units are the caller's (pixels or points); y grows
+//! downwards, so positive angles are clockwise as seen on the page.
 
 mod hull;
 
@@ -8,29 +8,29 @@ pub use hull::{convex_hull, min_area_rect};
 /// A position.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Point {
-    /// To the right.
+    /// Horizontal, to the right.
     pub x: f32,
-    /// Down.
+    /// Vertical, downwards.
     pub y: f32,
 }
 
 impl Point {
-    /// A point from its coordinates.
+    /// Makes a point from its coordinates.
     pub const fn new(x: f32, y: f32) -> Self {
         Self { x, y }
     }
 
-    /// Distance to another point.
+    /// Returns the distance to another point.
     pub fn distance(self, other: Self) -> f32 {
         (self.x - other.x).hypot(self.y - other.y)
     }
 
-    /// The point `t` of the way to `other`: 0 is here, 1 is there.
+    /// Returns the point at fraction `t` of the way to `other`: 0 is this point, 1 is `other`.
     pub fn lerp(self, other: Self, t: f32) -> Self {
         Self::new(self.x + (other.x - self.x) * t, self.y + (other.y - self.y) * t)
     }
 
-    /// Where the point lies after the image of `width` by `height` that it stands in was turned clockwise.
+    /// Returns the position of the point after its image of `width` by `height` was turned clockwise.
     pub fn turned(self, rotation: Rotation, width: f32, height: f32) -> Self {
         match rotation {
             Rotation::None => self,
@@ -40,7 +40,7 @@ impl Point {
         }
     }
 
-    /// The point turned clockwise by `angle` radians about `center`.
+    /// Returns the point turned clockwise by `angle` radians about `center`.
     pub fn turned_about(self, center: Self, angle: f32) -> Self {
         let (sin, cos) = angle.sin_cos();
         let (dx, dy) = (self.x - center.x, self.y - center.y);
@@ -51,7 +51,7 @@ impl Point {
 /// A clockwise rotation by quarter turns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Rotation {
-    /// Not at all.
+    /// No rotation.
     #[default]
     None,
     /// 90 degrees clockwise.
@@ -63,7 +63,7 @@ pub enum Rotation {
 }
 
 impl Rotation {
-    /// The rotation by `quarters` quarter turns clockwise; whole turns drop out.
+    /// Returns the rotation by `quarters` quarter turns clockwise, modulo full turns.
     pub fn from_quarters(quarters: u32) -> Self {
         match quarters % 4 {
             0 => Self::None,
@@ -73,7 +73,7 @@ impl Rotation {
         }
     }
 
-    /// Number of quarter turns clockwise, 0 to 3.
+    /// Returns the number of quarter turns clockwise, 0 to 3.
     pub fn quarters(self) -> u32 {
         match self {
             Self::None => 0,
@@ -83,7 +83,7 @@ impl Rotation {
         }
     }
 
-    /// The rotation that undoes this one.
+    /// Returns the rotation that undoes this one.
     pub fn inverse(self) -> Self {
         Self::from_quarters(4 - self.quarters())
     }
@@ -96,39 +96,39 @@ pub struct Rect {
     pub x: f32,
     /// Top edge.
     pub y: f32,
-    /// To the right, never negative.
+    /// Horizontal extent, never negative.
     pub width: f32,
-    /// Down, never negative.
+    /// Vertical extent, never negative.
     pub height: f32,
 }
 
 impl Rect {
-    /// The rectangle between two edges in each direction; edges in the wrong order give an extent of 0.
+    /// Makes the rectangle between two edges in each direction; edges in the wrong order give an extent of 0.
     pub fn from_edges(left: f32, top: f32, right: f32, bottom: f32) -> Self {
         Self { x: left, y: top, width: (right - left).max(0.0), height: (bottom - top).max(0.0) }
     }
 
-    /// Right edge.
+    /// Returns the right edge.
     pub fn right(&self) -> f32 {
         self.x + self.width
     }
 
-    /// Bottom edge.
+    /// Returns the bottom edge.
     pub fn bottom(&self) -> f32 {
         self.y + self.height
     }
 
-    /// Its middle.
+    /// Returns the center.
     pub fn center(&self) -> Point {
         Point::new(self.x + self.width / 2.0, self.y + self.height / 2.0)
     }
 
-    /// Width times height.
+    /// Returns width times height.
     pub fn area(&self) -> f32 {
         self.width * self.height
     }
 
-    /// What both cover; extent 0 where they do not meet.
+    /// Returns the intersection; extent 0 if the rectangles do not meet.
     pub fn intersection(&self, other: &Self) -> Self {
         Self::from_edges(
             self.x.max(other.x),
@@ -138,7 +138,7 @@ impl Rect {
         )
     }
 
-    /// The smallest rectangle around both.
+    /// Returns the smallest rectangle around both.
     pub fn union(&self, other: &Self) -> Self {
         Self::from_edges(
             self.x.min(other.x),
@@ -148,24 +148,24 @@ impl Rect {
         )
     }
 
-    /// Whether a point lies inside or on the edge.
+    /// Returns whether a point lies inside or on the edge.
     pub fn contains(&self, point: Point) -> bool {
         point.x >= self.x && point.x <= self.right() && point.y >= self.y && point.y <= self.bottom()
     }
 
-    /// Both axes multiplied.
+    /// Returns the rectangle with both axes scaled.
     pub fn scaled(&self, x: f32, y: f32) -> Self {
         Self { x: self.x * x, y: self.y * y, width: self.width * x, height: self.height * y }
     }
 }
 
-/// Four corners, named as a reader of the text sees them: top left, top right, bottom right, bottom left. The order
-/// carries the direction of the text: upside down text has its first corner at the lower right of the page.
+/// Four corners in the order of a reader of the text: top left, top right, bottom right, bottom left. The order carries
+/// the direction of the text: upside-down text has its first corner at the lower right of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Quad(pub [Point; 4]);
 
 impl Quad {
-    /// The upright quad of a rectangle.
+    /// Makes the upright quad of a rectangle.
     pub fn from_rect(rect: &Rect) -> Self {
         Self([
             Point::new(rect.x, rect.y),
@@ -175,8 +175,8 @@ impl Quad {
         ])
     }
 
-    /// Four corners of a convex shape in any rotation of clockwise order (as seen on the page) become a quad that
-    /// starts at the corner that is top left for text running to the right within 45 degrees of level.
+    /// Makes a quad from the corners of a convex shape, in any rotation of clockwise order (as seen on the page). It
+    /// starts at the corner that is top left for text that runs to the right within 45 degrees of level.
     pub fn upright(corners: [Point; 4]) -> Self {
         // The top left corner has the least x + y; ties (a square on its tip) go to the leftmost.
         let mut first = 0;
@@ -189,38 +189,38 @@ impl Quad {
         Self(std::array::from_fn(|i| corners[(first + i) % 4]))
     }
 
-    /// Mean length of the edges along the text.
+    /// Returns the mean length of the edges along the text.
     pub fn width(&self) -> f32 {
         let [tl, tr, br, bl] = self.0;
         (tl.distance(tr) + bl.distance(br)) / 2.0
     }
 
-    /// Mean length of the edges across the text.
+    /// Returns the mean length of the edges across the text.
     pub fn height(&self) -> f32 {
         let [tl, tr, br, bl] = self.0;
         (tl.distance(bl) + tr.distance(br)) / 2.0
     }
 
-    /// Mean of the corners.
+    /// Returns the mean of the corners.
     pub fn center(&self) -> Point {
         let sum = self.0.iter().fold(Point::default(), |s, p| Point::new(s.x + p.x, s.y + p.y));
         Point::new(sum.x / 4.0, sum.y / 4.0)
     }
 
-    /// Direction of the text in radians clockwise from "to the right", in (-pi, pi].
+    /// Returns the direction of the text in radians clockwise from "to the right", in (-pi, pi].
     pub fn angle(&self) -> f32 {
         let [tl, tr, br, bl] = self.0;
         ((tr.y - tl.y) + (br.y - bl.y)).atan2((tr.x - tl.x) + (br.x - bl.x))
     }
 
-    /// Area of the polygon (shoelace formula), never negative.
+    /// Returns the area of the polygon (shoelace formula), never negative.
     pub fn area(&self) -> f32 {
         let p = &self.0;
         let twice: f32 = (0..4).map(|i| p[i].x * p[(i + 1) % 4].y - p[(i + 1) % 4].x * p[i].y).sum();
         twice.abs() / 2.0
     }
 
-    /// The smallest axis-aligned rectangle around the corners.
+    /// Returns the smallest axis-aligned rectangle around the corners.
     pub fn bounds(&self) -> Rect {
         let (mut left, mut top, mut right, mut bottom) =
             (f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY);
@@ -233,55 +233,55 @@ impl Quad {
         Rect::from_edges(left, top, right, bottom)
     }
 
-    /// Whether every coordinate is a finite number.
+    /// Returns whether every coordinate is finite.
     pub fn is_finite(&self) -> bool {
         self.0.iter().all(|p| p.x.is_finite() && p.y.is_finite())
     }
 
-    /// The point at fractions `u` along and `v` across the text (bilinear).
+    /// Returns the point at fractions `u` along and `v` across the text (bilinear).
     pub fn at(&self, u: f32, v: f32) -> Point {
         let [tl, tr, br, bl] = self.0;
         tl.lerp(tr, u).lerp(bl.lerp(br, u), v)
     }
 
-    /// The part between two fractions along the text: `slice(0.0, 0.5)` is its first half.
+    /// Returns the part between two fractions along the text: `slice(0.0, 0.5)` is its first half.
     pub fn slice(&self, from: f32, to: f32) -> Self {
         let [tl, tr, br, bl] = self.0;
         Self([tl.lerp(tr, from), tl.lerp(tr, to), bl.lerp(br, to), bl.lerp(br, from)])
     }
 
-    /// The same region for a text that runs `rotation` further clockwise: its first corner moves on by as many corners.
-    /// `Rotation::Half` is the same line read upside down.
+    /// Returns the same region for text that runs `rotation` further clockwise: the first corner moves on by as many
+    /// corners. `Rotation::Half` is the same line read upside down.
     pub fn rotated_corners(&self, rotation: Rotation) -> Self {
         let by = rotation.quarters() as usize;
         Self(std::array::from_fn(|i| self.0[(i + by) % 4]))
     }
 
-    /// Both axes multiplied.
+    /// Returns the quad with both axes scaled.
     pub fn scaled(&self, x: f32, y: f32) -> Self {
         Self(self.0.map(|p| Point::new(p.x * x, p.y * y)))
     }
 
-    /// Moved.
+    /// Returns the quad moved by `x` and `y`.
     pub fn translated(&self, x: f32, y: f32) -> Self {
         Self(self.0.map(|p| Point::new(p.x + x, p.y + y)))
     }
 
-    /// Grown by `along` at both ends of the text and by `across` above and below (negative: shrunk).
+    /// Returns the quad grown by `along` at both ends of the text and by `across` above and below (negative: shrunk).
     pub fn expanded(&self, along: f32, across: f32) -> Self {
         let (width, height) = (self.width().max(f32::EPSILON), self.height().max(f32::EPSILON));
         let (u, v) = (along / width, across / height);
         Self([self.at(-u, -v), self.at(1.0 + u, -v), self.at(1.0 + u, 1.0 + v), self.at(-u, 1.0 + v)])
     }
 
-    /// Where the quad lies after the image of `width` by `height` that it stands in was turned clockwise. The corner
-    /// order is kept, so the text's direction turns with the image.
+    /// Returns the position of the quad after its image of `width` by `height` was turned clockwise. The corner order
+    /// is kept, so the text's direction turns with the image.
     pub fn turned(&self, rotation: Rotation, width: f32, height: f32) -> Self {
         Self(self.0.map(|p| p.turned(rotation, width, height)))
     }
 
-    /// The convex overlap with a rectangle, as a share (0 to 1) of this quad's own bounds; cheap and exact for upright
-    /// quads, an upper bound for tilted ones.
+    /// Returns the overlap with a rectangle as a fraction (0 to 1) of this quad's own bounds; exact for upright quads,
+    /// an upper bound for tilted ones.
     pub fn share_inside(&self, rect: &Rect) -> f32 {
         let own = self.bounds();
         if own.area() <= 0.0 { 0.0 } else { own.intersection(rect).area() / own.area() }

@@ -1,16 +1,16 @@
-//! Reading order: boxes of text become printed lines in columns, paragraphs and tables, in the order in which a reader
-//! takes them. Geometry only; what the boxes say plays no part.
+//! Reading order: sorts boxes of text into printed lines, columns, paragraphs and tables, in the order of a human
+//! reader. Uses geometry only, not the text of the boxes.
 //!
 //! The page is leveled by the direction of its lines ([`level`]), then cut recursively (Nagy & Seth, "Hierarchical
-//! representation of optically scanned documents", ICPR 1984), in the spirit of Meunier ("Optimized XY-cut for
-//! determining a page reading order", ICDAR 2005): where a plain XY-cut takes the widest gap, columns of running text
-//! come first here, found as stretches of white between lines that persist from one spanning line to the next (Breuel,
-//! "Two geometric algorithms for layout analysis", DAS 2002) ([`gutter`]); then bands between wide horizontal gaps; then
-//! what stands side by side in a band is read row by row where it shares baselines, as tables do, and block by block
-//! where it does not ([`flow`], [`table`]). Where a page draws lines between its parts, as forms do, it is cut along
-//! them first ([`grid`]).
+//! representation of optically scanned documents", ICPR 1984), similar to Meunier ("Optimized XY-cut for determining a
+//! page reading order", ICDAR 2005). A plain XY-cut takes the widest gap first; this one first cuts columns of running
+//! text, found as stretches of white between lines that persist from one spanning line to the next (Breuel, "Two
+//! geometric algorithms for layout analysis", DAS 2002) ([`gutter`]). Then it cuts bands between wide horizontal gaps.
+//! Boxes side by side in a band are read row by row if they share baselines, as in tables, and block by block otherwise
+//! ([`flow`], [`table`]). If the page has drawn lines between its parts, as forms do, it is cut along them first
+//! ([`grid`]).
 //!
-//! Called once a page, with the boxes of detected lines, of embedded lines, or of both together.
+//! Called once per page, with the boxes of detected lines, of embedded lines, or of both together.
 
 mod cells;
 mod flow;
@@ -22,25 +22,24 @@ mod table;
 use crate::geometry::Quad;
 use crate::rules::Rule;
 
-/// Where a box stands in reading order. `reading_order` gives one for each box, in reading order.
+/// The position of a box in reading order. `reading_order` returns one for each box, in reading order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {
-    /// Index of the box among those given.
+    /// Index of the box in the input.
     pub index: usize,
-    /// Paragraph, heading, cell or table that it belongs to; rises in reading order from 0.
+    /// Number of the paragraph, heading, cell or table that it belongs to; ascending in reading order from 0.
     pub block: u32,
-    /// Printed line: neighbours with the same number are fragments of one line, to be joined with a space. Rises in
-    /// reading order from 0. Cells of one table row are lines of their own.
+    /// Number of the printed line: neighbors with the same number are fragments of one line, to be joined with a space.
+    /// Ascending in reading order from 0. Cells of one table row are lines of their own.
     pub line: u32,
 }
 
-/// Fragments on one baseline are one printed line where the gap between them is at most this many line heights.
+/// Maximum gap between fragments of one printed line on one baseline, in line heights.
 const FRAGMENT_GAP: f32 = 1.0;
 
-/// The order in which the boxes are read: columns one after the other, tables row by row, headings that span columns
-/// before what they head, cells of a drawn grid one by one. `page` is the width and height of what the quads and rules
-/// lie in. Every box is placed exactly once;
-/// boxes without a finite place come last, in the order given.
+/// Returns the boxes in reading order: columns one after the other, tables row by row, headings that span columns
+/// before these columns, cells of a drawn grid one by one. `page` is the width and height of the coordinate space of
+/// quads and rules. Every box is returned exactly once; boxes without a finite position come last, in the given order.
 pub fn reading_order(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Vec<Placed> {
     let leveled = level::level(boxes, rules, page);
     let mut blocks = flow::blocks(leveled.cells, &leveled.grid);
@@ -68,8 +67,8 @@ pub fn reading_order(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Vec<Pl
     placed
 }
 
-/// The quad around fragments of one printed line (the boxes that share a `Placed::line`), in the direction of the
-/// longest of them; `None` without any.
+/// Returns the quad around fragments of one printed line (the boxes that share a `Placed::line`), in the direction of
+/// the longest of them; `None` without any.
 pub fn join_line(fragments: &[Quad]) -> Option<Quad> {
     let longest = fragments.iter().max_by(|a, b| a.width().total_cmp(&b.width()))?;
     if fragments.len() == 1 {

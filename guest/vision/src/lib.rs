@@ -1,17 +1,17 @@
 //! Document image analysis: from probability maps and label indices to lines of text in reading order.
 //!
-//! Owns the algorithms between a guest's model runs. Knows no WIT, no host and no model file, has no clock, no
-//! threads and no environment, so that it runs the same natively and as `wasm32-unknown-unknown`. The guests under
-//! `guest/components` call it, in about this order:
+//! Owns the algorithms between a guest's model runs. Independent of WIT, host and model files; has no clock, threads or
+//! environment, so that it runs the same natively and as `wasm32-unknown-unknown`. The guests under `guest/components`
+//! use it in about this order:
 //!
-//! 1. [`textlayer`]: is the embedded text real, what is left to read from pixels;
-//! 2. [`detect`]: input size, probability map to text boxes, whether to look again at a higher resolution;
-//! 3. [`orientation`]: which way up the page and its lines are;
-//! 4. [`crop`]: the pieces of the page that a recognizer gets; [`batch`]: how they share its runs;
-//! 5. [`ctc`]: label indices to text and words, pieces joined again;
+//! 1. [`textlayer`]: decides whether the embedded text is real, and which regions are left to read from pixels;
+//! 2. [`detect`]: input size, probability map to text boxes, decision on a second pass at a higher resolution;
+//! 3. [`orientation`]: orientation of the page and of its lines;
+//! 4. [`crop`]: the pieces of the page for the recognizer; [`batch`]: their batches;
+//! 5. [`ctc`]: label indices to text and words, joining of pieces;
 //! 6. [`rules`]: lines drawn between the cells of forms and tables; [`layout`]: reading order, printed lines, blocks.
 //!
-//! Loops over pixels handle 64 or more of them per turn: in wasm an epoch check sits on every loop back-edge.
+//! Loops over pixels handle at least 64 pixels per iteration: in wasm, every loop back-edge has an epoch check.
 #![warn(missing_docs)]
 
 pub mod batch;

@@ -1,22 +1,22 @@
-//! Which way up a page and its lines are: a classifier's opinion weighed against what the detected boxes show.
+//! Orientation of a page and its lines: classifier scores combined with the evidence of the detected boxes.
 //!
-//! Pure decisions; the guest runs the classifiers and maps their labels to turns.
+//! Decisions only; the guest runs the classifiers and maps their labels to rotations.
 
 use crate::crop;
 use crate::geometry::{Quad, Rotation};
 
-/// Boxes at least this many times longer than high say which way text runs.
-const TELLING_ASPECT: f32 = 2.0;
-/// Fewer telling boxes than this are no evidence.
-const TELLING_MIN: usize = 3;
+/// Ratio of length to height from which a box indicates the text direction.
+const ASPECT_MIN: f32 = 2.0;
+/// Minimum number of such boxes that count as evidence.
+const EVIDENCE_MIN: usize = 3;
 
-/// How much evidence turns a page.
+/// Thresholds of evidence for turning a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RotationOptions {
-    /// Least probability for a classifier to turn a page without geometric evidence for it, 0 to 1. Classifiers trained
-    /// with smoothed labels never give more than 0.93 or so.
+    /// Minimum probability at which a classifier turns a page without geometric evidence, 0 to 1. Classifiers trained
+    /// with smoothed labels never give more than about 0.93.
     pub certain: f32,
-    /// Share of the text length that must run one way for the boxes to be evidence, 0.5 to 1.
+    /// Fraction of the text length that must run in one direction for the boxes to count as evidence, 0.5 to 1.
     pub agreement: f32,
 }
 
@@ -26,31 +26,31 @@ impl Default for RotationOptions {
     }
 }
 
-/// Share of the text, by length, that stands on end, 0 to 1; `None` with too few telling boxes.
+/// Returns the fraction of the text, by length, that is vertical, 0 to 1; `None` with too few boxes of evidence.
 pub fn share_on_end(boxes: &[Quad]) -> Option<f32> {
-    let (mut level, mut on_end, mut telling) = (0.0f32, 0.0f32, 0);
+    let (mut level, mut on_end, mut evidence) = (0.0f32, 0.0f32, 0);
     for quad in boxes {
         let (width, height) = (quad.width(), quad.height());
         let (long, short) = (width.max(height), width.min(height));
-        if !long.is_finite() || long < TELLING_ASPECT * short {
+        if !long.is_finite() || long < ASPECT_MIN * short {
             continue;
         }
-        telling += 1;
+        evidence += 1;
         // A quad in reading direction may itself run down the page.
         let along = quad.angle();
         let runs_down = along.sin().abs() > along.cos().abs();
         if (height > width) != runs_down { on_end += long } else { level += long }
     }
-    (telling >= TELLING_MIN).then(|| on_end / (level + on_end))
+    (evidence >= EVIDENCE_MIN).then(|| on_end / (level + on_end))
 }
 
-/// How the page must be turned to stand upright. `scores[i]` is the probability that it must be turned clockwise by `i`
-/// quarters (`None` where no classifier ran); `boxes` are quads detected on the page as it is.
+/// Returns the rotation that turns the page upright. `scores[i]` is the probability that it must be turned clockwise by
+/// `i` quarters (`None` without a classifier); `boxes` are quads detected on the page as it is.
 ///
-/// Lines that run across rule two of the four turns out, so that the classifier only chooses between the other two; it
-/// overrules the boxes where it is certain (a page of vertical writing is upright though its lines stand on end). A
-/// page is never stood on its head without a certain classifier, and without one only boxes on end turn it: by a
-/// quarter, which [`upside_down`] over its lines may correct by a half.
+/// The direction of the lines rules out two of the four rotations, so that the classifier only chooses between the
+/// other two; it overrides the boxes if it is certain (a page of vertical writing is upright although its lines are
+/// vertical). A page is never turned by a half without a certain classifier. Without a classifier, only vertical boxes
+/// turn it: by a quarter, which [`upside_down`] over its lines may correct by a half.
 pub fn page_rotation(scores: Option<[f32; 4]>, boxes: &[Quad], options: &RotationOptions) -> Rotation {
     let on_end = share_on_end(boxes);
     let stands = on_end.is_some_and(|share| share >= options.agreement);
@@ -71,7 +71,7 @@ pub fn page_rotation(scores: Option<[f32; 4]>, boxes: &[Quad], options: &Rotatio
             3
         }
     } else if lies {
-        // Level lines cannot be a page on its side; of what is left, the head is only turned down by certainty.
+        // A page with level lines is not turned by a quarter; of the other two, a half turn needs certainty.
         let left = scores[0] + scores[2];
         if left > 0.0 && scores[2] / left >= options.certain && scores[2] >= 0.5 { 2 } else { 0 }
     } else if certain {
@@ -82,8 +82,8 @@ pub fn page_rotation(scores: Option<[f32; 4]>, boxes: &[Quad], options: &Rotatio
     Rotation::from_quarters(quarters as u32)
 }
 
-/// Indices of the lines that are worth asking a line classifier about, at most `count`, longest first: a few long lines
-/// say which way up the page is, and single letters look alike from both sides.
+/// Returns the indices of the lines to pass to a line classifier, at most `count`, longest first: a few long lines
+/// determine the orientation of the page, and single letters look alike from both sides.
 pub fn witnesses(lines: &[Quad], count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..lines.len()).filter(|&i| lines[i].is_finite()).collect();
     order.sort_by(|&a, &b| lines[b].width().total_cmp(&lines[a].width()));
@@ -91,24 +91,24 @@ pub fn witnesses(lines: &[Quad], count: usize) -> Vec<usize> {
     order
 }
 
-/// A classifier is believed for itself from this probability on.
+/// Probability from which a classification counts by itself.
 const SURE: f32 = 0.9;
-/// Against the lines around it, from this.
+/// Probability from which it counts against the other lines.
 const SURE_ALONE: f32 = 0.98;
-/// Lines shorter than this many heights go with the others.
+/// Length in line heights below which a line follows the others.
 const SHORT: f32 = 3.0;
 
-/// Whether text is upside down as a whole, from the probability of "turned by 180 degrees" of some of its lines: nearly
-/// all of at least three lines must be sure of it.
+/// Returns whether the text is upside down as a whole, from the probability of "turned by 180 degrees" of some of its
+/// lines: nearly all of at least three lines must be certain.
 pub fn upside_down(probabilities: &[f32]) -> bool {
     let sure = probabilities.iter().filter(|&&p| p >= SURE).count();
     probabilities.len() >= 3 && sure * 10 >= probabilities.len() * 8
 }
 
-/// Which lines are upside down, from the probability of "turned by 180 degrees" of each (`lines` in reading direction,
-/// one probability each; a missing one counts as 0). Lines on end are judged apart from level ones, since they may run
-/// up or down. Inside each group a line follows its own classifier only where that is sure; a short or doubtful line
-/// goes with the others.
+/// Returns for each line whether it is upside down, from its probability of "turned by 180 degrees" (`lines` in reading
+/// direction, one probability each; a missing one counts as 0). Vertical lines are judged separately from level ones,
+/// because they may run up or down. In each group a line follows its own classification only if that is certain; a
+/// short or doubtful line follows the others.
 pub fn flipped(lines: &[Quad], probabilities: &[f32]) -> Vec<bool> {
     let probability = |i: usize| probabilities.get(i).copied().unwrap_or(0.0);
     let runs_down = |quad: &Quad| {
@@ -184,7 +184,7 @@ mod tests {
         let mut short = quads.clone();
         short.push(Quad::from_rect(&Rect { x: 0.0, y: 200.0, width: 30.0, height: 20.0 }));
         assert_eq!(flipped(&short, &[0.0, 0.0, 0.0, 0.0, 0.0, 1.0]).last(), Some(&false));
-        // A stamp in the margin runs up while the page stands upright.
+        // A stamp in the margin runs up while the page is upright.
         let mut stamped = quads;
         stamped.push(
             Quad::from_rect(&Rect { x: 0.0, y: 0.0, width: 20.0, height: 400.0 })

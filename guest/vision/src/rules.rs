@@ -1,7 +1,7 @@
-//! Rules: the lines that forms and tables draw between their cells. They are found as ridges, pixels darker (or lighter)
-//! than what stands a little above and below them, in runs longer than any stroke of a letter.
+//! Detection of rules: the lines drawn between the cells of forms and tables. They are found as ridges, pixels darker
+//! (or lighter) than the pixels a little above and below them, in runs longer than any stroke of a letter.
 //!
-//! Works on a page at about the detector's size; knows nothing of text. Called once a page, for [`crate::layout`].
+//! Works on a page at about the detector's size; independent of text. Called once per page, for [`crate::layout`].
 
 use crate::detect::components::{Stroke, strokes};
 use crate::geometry::{Point, Rotation};
@@ -16,38 +16,40 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Both axes multiplied.
+    /// Returns the rule with both axes scaled.
     pub fn scaled(&self, x: f32, y: f32) -> Self {
         let scaled = |p: Point| Point::new(p.x * x, p.y * y);
         Self { from: scaled(self.from), to: scaled(self.to) }
     }
 
-    /// Where the rule lies after the image of `width` by `height` that it stands in was turned clockwise.
+    /// Returns the position of the rule after its image of `width` by `height` was turned clockwise.
     pub fn turned(&self, rotation: Rotation, width: f32, height: f32) -> Self {
         let turned = |p: Point| p.turned(rotation, width, height);
         Self { from: turned(self.from), to: turned(self.to) }
     }
 }
 
-/// Rows to either side that a ridge is compared with: rules up to five pixels thick are found, edges of areas are not.
+/// Distance in rows of the pixels that a ridge is compared with: rules up to five pixels thick are found, edges of
+/// areas are not.
 const REACH: usize = 3;
-/// Least difference of gray levels (of 255). A hairline of half a pixel at this size still differs by 70.
+/// Minimum difference of gray levels (of 255). A hairline of half a pixel at this size still differs by 70.
 const CONTRAST: u8 = 24;
-/// Shortest run of ridge pixels: longer than letters are wide, shorter than the steps of a thin line tilted by 3 degrees.
+/// Minimum run of ridge pixels: longer than letters are wide, shorter than the steps of a thin line tilted by 3
+/// degrees.
 const RUN_MIN: u32 = 24;
-/// Shortest rule, in pixels: a cell of a table is longer.
+/// Minimum length of a rule, in pixels: cells of a table are longer.
 const LENGTH_MIN: f32 = 40.0;
-/// Steepest rule, as rows per column: 3 degrees. What is steeper was joined from several.
+/// Maximum slope of a rule, as rows per column: 3 degrees. A steeper one was joined from several.
 const SLOPE_MAX: f32 = 0.055;
-/// Most runs of ridge pixels; a picture has that many, a form has not.
+/// Maximum runs of ridge pixels; a picture has that many, a form does not.
 const RUNS_MAX: usize = 1 << 19;
-/// Most rules of a page; more are a pattern.
+/// Maximum rules of a page; more are a pattern.
 const RULES_MAX: usize = 4096;
-/// Side of the tiles in which an image is turned, in pixels.
+/// Side of the tiles in which an image is transposed, in pixels.
 const TILE: usize = 64;
 
-/// The rules of an image of RGB triples, level ones first. None where the image is not `width` times `height`, or shows
-/// more lines than a form does.
+/// Returns the rules of an image of RGB triples, level ones first. Empty if the image is not `width` times `height`, or
+/// has more lines than a form.
 pub fn rules(rgb: &[u8], width: usize, height: usize) -> Vec<Rule> {
     if width == 0 || height == 0 || rgb.len() != width * height * 3 {
         return Vec::new();
@@ -64,12 +66,12 @@ pub fn rules(rgb: &[u8], width: usize, height: usize) -> Vec<Rule> {
     if rules.len() > RULES_MAX { Vec::new() } else { rules }
 }
 
-/// The green of every pixel: most of its brightness, and one byte in three to look at.
+/// Returns the green of every pixel: most of its brightness, from one byte in three.
 fn gray(rgb: &[u8]) -> Vec<u8> {
     rgb.as_chunks::<3>().0.iter().map(|pixel| pixel[1]).collect()
 }
 
-/// Rows become columns, tile by tile, so that both sides stay in the cache.
+/// Transposes rows and columns, tile by tile, so that both sides stay in the cache.
 fn transposed(gray: &[u8], width: usize, height: usize) -> Vec<u8> {
     let mut out = vec![0u8; gray.len()];
     for top in (0..height).step_by(TILE) {
@@ -88,7 +90,7 @@ fn transposed(gray: &[u8], width: usize, height: usize) -> Vec<u8> {
     out
 }
 
-/// Lines along the rows.
+/// Returns the lines along the rows.
 fn lines(gray: &[u8], width: usize, height: usize) -> Vec<Stroke> {
     let mut mask = vec![0u8; gray.len()];
     let row = |y: usize| gray.get(y * width..(y + 1) * width).unwrap_or_default();
@@ -106,7 +108,7 @@ fn lines(gray: &[u8], width: usize, height: usize) -> Vec<Stroke> {
     found
 }
 
-/// Marks the pixels of a row that are darker, or lighter, than those above and below; 64 a turn.
+/// Marks the pixels of a row that are darker, or lighter, than those above and below; 64 per iteration.
 fn ridge(above: &[u8], here: &[u8], below: &[u8], out: &mut [u8]) {
     let mark = |a: u8, h: u8, b: u8| {
         let dark = a.min(b).saturating_sub(h);

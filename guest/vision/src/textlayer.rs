@@ -1,7 +1,8 @@
-//! Embedded text beside text read from pixels: is a text layer real, what are its lines, and what is left to read.
+//! Embedded text combined with text read from pixels: whether a text layer is real, its lines, and the regions left to
+//! read.
 //!
-//! Units are points of the page as displayed, as the contract's `text-layer` has them; the guest scales to pixels.
-//! Embedded and recognized lines become one transcript by giving the quads of both to [`crate::layout`].
+//! Units are points of the page as displayed, as in the contract's `text-layer`; the guest scales to pixels. Embedded
+//! and recognized lines are merged into one transcript by passing the quads of both to [`crate::layout`].
 
 mod judge;
 mod merge;
@@ -16,41 +17,41 @@ pub use merge::lines;
 pub struct Span<'a> {
     /// Its characters, without spaces.
     pub text: &'a str,
-    /// Where it stands.
+    /// Its position.
     pub area: Rect,
     /// Size of its font as displayed.
     pub font_size: f32,
-    /// False for text drawn invisibly, as OCR programs lay it under a scan.
+    /// False for text drawn invisibly, as OCR programs put it under a scan.
     pub visible: bool,
-    /// True where a line break or a clear gap follows in the document's own order.
+    /// True if a line break or a clear gap follows in the document's own order.
     pub ends_line: bool,
 }
 
-/// What a page says of itself.
+/// The text layer of a page.
 #[derive(Clone, Copy, Debug)]
 pub struct Layer<'a> {
     /// The words in the document's own order.
     pub spans: &'a [Span<'a>],
     /// Areas covered by pictures.
     pub pictures: &'a [Rect],
-    /// Characters that had no meaning in Unicode.
+    /// Number of characters without a mapping to Unicode.
     pub unmapped: u32,
     /// Width and height of the page.
     pub page: (f32, f32),
 }
 
-/// What a text layer is worth.
+/// The quality of a text layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Text that a program wrote: taken as it is.
+    /// Text that a program wrote; it is used as it is.
     Real,
-    /// Text that another OCR program laid invisibly under a scan: readable, yet no better than reading it again.
+    /// Text that another OCR program put invisibly under a scan: readable, but no better than reading it again.
     Hidden,
-    /// No text, or too little to say.
+    /// No text, or too little to judge.
     Absent,
-    /// Characters that mean nothing (unmapped, private use, "(cid:12)", control characters).
+    /// Meaningless characters (unmapped, private use, "(cid:12)", control characters).
     Garbage,
-    /// Words heaped onto each other or outside the page.
+    /// Words on top of each other or outside the page.
     Misplaced,
 }
 
@@ -59,7 +60,7 @@ pub enum Verdict {
 pub struct LayerWord {
     /// Its characters.
     pub text: String,
-    /// Where it stands, in reading direction.
+    /// Its position, in reading direction.
     pub quad: Quad,
 }
 
@@ -68,14 +69,14 @@ pub struct LayerWord {
 pub struct LayerLine {
     /// Its words joined with spaces.
     pub text: String,
-    /// Where it stands, in reading direction.
+    /// Its position, in reading direction.
     pub quad: Quad,
-    /// Its words and where they stand.
+    /// Its words and their positions.
     pub words: Vec<LayerWord>,
 }
 
-/// Indices of detected boxes that embedded lines do not already say: those of which less than `share` (0 to 1; 0.5 is
-/// a good value) of the length is covered by words. Boxes and lines in the same units.
+/// Returns the indices of detected boxes that embedded lines do not cover: those with less than `share` (0 to 1; 0.5 is
+/// a good value) of their length covered by words. Boxes and lines have the same units.
 pub fn uncovered(boxes: &[Quad], lines: &[LayerLine], share: f32) -> Vec<usize> {
     let words: Vec<Rect> = lines.iter().flat_map(|l| l.words.iter().map(|w| w.quad.bounds())).collect();
     let open = |quad: &Quad| {
@@ -100,12 +101,13 @@ pub fn uncovered(boxes: &[Quad], lines: &[LayerLine], share: f32) -> Vec<usize> 
     boxes.iter().enumerate().filter(|(_, quad)| open(quad)).map(|(i, _)| i).collect()
 }
 
-/// Pictures smaller than this in either direction, in points, hold no line of text.
+/// Minimum side of a picture, in points; a smaller one holds no line of text.
 const PICTURE_MIN_PT: f32 = 12.0;
-/// A picture of which words cover this share has its text said: dense print covers a quarter to a third of its page.
+/// Fraction covered by words from which the text of a picture is already embedded: dense print covers a quarter to a
+/// third of its page.
 const COVERED_SHARE: f32 = 0.15;
 
-/// Pictures that may show text that no span says, overlapping ones joined, kept inside the page.
+/// Returns the pictures that may show text missing from the spans, overlapping ones joined, clipped to the page.
 pub fn regions_to_read(layer: &Layer<'_>) -> Vec<Rect> {
     let page = Rect { x: 0.0, y: 0.0, width: layer.page.0, height: layer.page.1 };
     let mut regions: Vec<Rect> = Vec::new();
@@ -114,8 +116,8 @@ pub fn regions_to_read(layer: &Layer<'_>) -> Vec<Rect> {
         if region.width < PICTURE_MIN_PT || region.height < PICTURE_MIN_PT {
             continue;
         }
-        // Pictures are often cut into strips; joined, a line of text across two of them is read once. Joining may make
-        // the region touch others, so it goes around until nothing changes (each turn removes one).
+        // Pictures are often cut into strips; after joining, a line of text across two of them is read once. A joined
+        // region may touch further ones, so this repeats until nothing changes (each iteration removes one).
         while let Some(at) = regions.iter().position(|r| touches(r, &region)) {
             region = region.union(&regions.swap_remove(at));
         }
@@ -129,7 +131,7 @@ pub fn regions_to_read(layer: &Layer<'_>) -> Vec<Rect> {
     regions
 }
 
-/// Whether two areas overlap or lie edge to edge (within a point).
+/// Returns whether two areas overlap or touch (within a point).
 fn touches(a: &Rect, b: &Rect) -> bool {
     a.x <= b.right() + 1.0 && b.x <= a.right() + 1.0 && a.y <= b.bottom() + 1.0 && b.y <= a.bottom() + 1.0
 }

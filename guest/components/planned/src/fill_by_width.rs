@@ -1,12 +1,12 @@
-//! Fill by width: runs wait until their bucket fills a batch, or until the oldest of them has waited long enough.
+//! Fill by width: runs wait until their bucket fills a batch, or until the oldest run has waited for `wait_us`.
 
 use lector_sdk::batching::{Decision, WaitingRun};
 
-/// Part of a run's time that is left for running it: who has less than this many times the wait left goes now.
+/// A run whose remaining time is less than this many times `wait_us` goes at once.
 const LEFT_WAITS: u64 = 20;
 
-/// The fullest bucket, when it is full or its oldest run has waited `wait_us`; else a wait for the first moment at which
-/// one will have.
+/// Runs the fullest bucket if it is full or if its oldest run has waited `wait_us`; otherwise waits until the first
+/// bucket reaches that time.
 pub(crate) fn plan(waiting: &[WaitingRun], wait_us: u64) -> Decision {
     let mut soonest = u64::MAX;
     let mut best: Option<(u32, Vec<u64>)> = None;
@@ -61,7 +61,7 @@ mod tests {
             Decision::Run(vec![1, 3]),
         );
         check(&[waiting(1, 0, 1, 10), waiting(2, 1, 4, 9), waiting(3, 1, 4, 8)], Decision::Run(vec![2, 3]));
-        // What overflows a batch stays for the next.
+        // Runs beyond a full batch stay for the next one.
         check(&[waiting(1, 0, 6, 10), waiting(2, 0, 4, 9)], Decision::Run(vec![1]));
         let late = WaitingRun { remaining_us: 500, ..waiting(1, 0, 1, 0) };
         check(&[late], Decision::Run(vec![1]));

@@ -1,9 +1,9 @@
-//! Latency first: the oldest run goes at once, and takes with it what does not make it much later.
+//! Latency first: the oldest run goes at once, batched with other runs as long as they delay it little.
 
 use lector_sdk::batching::{Decision, EngineState, WaitingRun};
 
-/// The oldest run with younger ones of its bucket, as many as let the run take at most twice as long as the oldest one
-/// alone would: on an accelerator that is nearly all of them, on a CPU one.
+/// Runs the oldest run with younger runs of its bucket, as many as keep the batch within twice the time of the oldest
+/// run alone: nearly all of them on an accelerator, only one run on a CPU.
 pub(crate) fn plan(waiting: &[WaitingRun], engine: &EngineState) -> Decision {
     let Some(oldest) = waiting.first() else { return Decision::Run(Vec::new()) };
     let more = u64::from(oldest.rows_max.saturating_sub(1)).max(1);
@@ -30,7 +30,7 @@ mod tests {
     }
 
     #[test]
-    fn company_is_taken_where_it_costs_little() {
+    fn runs_are_batched_if_the_delay_is_small() {
         check(5_000, 7_000, &[1, 3, 4]);
         check(5_000, 40_000, &[1]);
         check(5_000, 20_000, &[1, 3]);

@@ -1,5 +1,5 @@
-//! The standard pipeline with a program of its own for its batches, as an example of two that want the opposite of each
-//! other: [`latency_first`] and [`fill_by_width`]. Owns which of them the settings choose; reading is `lector-steps`'.
+//! The standard pipeline with its own batching policy: an example of two policies with opposite goals,
+//! [`latency_first`] and [`fill_by_width`]. Owns the choice between them; `lector-steps` reads the pages.
 
 mod fill_by_width;
 mod latency_first;
@@ -7,15 +7,15 @@ mod latency_first;
 use lector_sdk::batching::{BatchingPolicy, Decision, EngineState, WaitingRun};
 use lector_sdk::{ConfigError, Error, Page, Pipeline, PipelineInfo, Request, Transcript};
 
-/// What a deployment may set.
+/// Settings of a deployment.
 #[derive(serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Settings {
-    /// Of the standard steps.
+    /// Settings of the standard steps.
     reading: lector_steps::Settings,
-    /// Which of the two.
+    /// The batching policy.
     policy: Policy,
-    /// `fill-by-width`: longest that a run waits for others of its width, in microseconds.
+    /// For `fill-by-width`: maximum time that a run waits for others of its width, in microseconds.
     wait_us: u64,
 }
 
@@ -26,7 +26,7 @@ enum Policy {
     FillByWidth,
 }
 
-/// Longer than this nobody wants to wait for a fuller batch.
+/// Maximum of `wait_us`, one second; a longer wait for a fuller batch is not useful.
 const WAIT_US_MAX: u64 = 1_000_000;
 
 impl Default for Settings {
@@ -42,10 +42,7 @@ impl Pipeline for Planned {
 
     fn configure(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
         if settings.wait_us > WAIT_US_MAX {
-            return Err(ConfigError::at(
-                "/wait_us",
-                format!("is more than {WAIT_US_MAX}, which is a second"),
-            ));
+            return Err(ConfigError::at("/wait_us", format!("is more than {WAIT_US_MAX} (one second)")));
         }
         lector_steps::declare(&settings.reading).map_err(|error| error.within("/reading"))
     }
@@ -66,7 +63,7 @@ impl BatchingPolicy for Planned {
 
 lector_sdk::export!(Planned, batching);
 
-/// A waiting run for the tables of both.
+/// Makes a waiting run for the tests of both policies.
 #[cfg(test)]
 fn waiting(id: u64, bucket: u32, rows: u32, waited_us: u64) -> WaitingRun {
     WaitingRun {

@@ -1,5 +1,5 @@
-//! What is looked for in a line of text. Places are in characters, so that masking and boxes need no bytes. Called
-//! once a line.
+//! Finders of personal data in a line of text. Positions are in characters, so that masking and boxes need no bytes.
+//! Called once per line.
 
 mod card;
 mod email;
@@ -11,7 +11,7 @@ use regex_lite::{Regex, RegexBuilder};
 
 use crate::settings::{Kind, Settings};
 
-/// Bound on a compiled pattern, in bytes.
+/// Maximum size of a compiled pattern, in bytes.
 const PATTERN_SIZE_MAX: usize = 1 << 20;
 
 /// A finding in one line.
@@ -19,15 +19,15 @@ const PATTERN_SIZE_MAX: usize = 1 << 20;
 pub(crate) struct Found {
     /// `email`, `iban`, `card`, `phone`, or the kind of a configured pattern.
     pub(crate) kind: String,
-    /// First character.
+    /// Index of the first character.
     pub(crate) from: usize,
-    /// Character after the last.
+    /// End of the characters (exclusive).
     pub(crate) to: usize,
     /// Whether its last characters may stay readable.
     pub(crate) keeps_last: bool,
 }
 
-/// Everything that a deployment looks for.
+/// All finders of a deployment.
 pub(crate) struct Finders {
     kinds: Vec<Kind>,
     patterns: Vec<(String, Regex)>,
@@ -51,8 +51,8 @@ impl Finders {
         Ok(Self { kinds: settings.kinds.clone(), patterns })
     }
 
-    /// All findings of a line, from left to right. One that lies inside another is left out: numbers that prove
-    /// themselves by a checksum come first, telephone numbers, which are a guess, last.
+    /// Returns the findings of a line, from left to right. A finding inside another one is left out: numbers with a
+    /// valid checksum have priority, telephone numbers, which are only likely, come last.
     pub(crate) fn find(&self, text: &str) -> Vec<Found> {
         let chars: Vec<char> = text.chars().collect();
         let mut found: Vec<Found> = Vec::new();
@@ -80,7 +80,7 @@ impl Finders {
         let keeps_last = matches!(kind, Kind::Card | Kind::Iban);
         for (from, to) in places {
             let one = Found { kind: kind.name().to_owned(), from, to, keeps_last };
-            // What only looks like a telephone number gives way to whatever it touches.
+            // A possible telephone number is dropped if it touches any other finding.
             let taken = if kind == Kind::Phone { touches(found, &one) } else { within(found, &one) };
             if !taken {
                 found.push(one);
@@ -106,27 +106,27 @@ fn touches(found: &[Found], one: &Found) -> bool {
     found.iter().any(|other| other.from < one.to && one.from < other.to)
 }
 
-/// The character at `index`, if there is one.
+/// Returns the character at `index`, if any.
 fn at(chars: &[char], index: usize) -> Option<char> {
     chars.get(index).copied()
 }
 
-/// Whether a number or a name may begin at `index`: nothing of a word stands before it.
+/// Returns whether a number or a name may begin at `index`: no word character precedes it.
 fn begins(chars: &[char], index: usize) -> bool {
     index.checked_sub(1).and_then(|before| at(chars, before)).is_none_or(|before| !before.is_alphanumeric())
 }
 
-/// Whether a number or a name may end before `index`.
+/// Returns whether a number or a name may end before `index`.
 fn ends(chars: &[char], index: usize) -> bool {
     at(chars, index).is_none_or(|after| !after.is_alphanumeric())
 }
 
-/// A space as printed inside numbers: also the kinds that do not break.
+/// Returns whether a character is a space inside printed numbers, including non-breaking spaces.
 fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\u{a0}' | '\u{202f}' | '\u{2009}')
 }
 
-/// A hyphen as printed inside numbers, and the dashes that recognizers take for one.
+/// Returns whether a character is a hyphen inside printed numbers, or a dash that recognizers confuse with one.
 fn is_hyphen(c: char) -> bool {
     matches!(c, '-' | '\u{2010}' | '\u{2011}' | '\u{2012}' | '\u{2013}')
 }
@@ -136,7 +136,7 @@ pub(crate) mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
 
-    /// Looks for one kind alone.
+    /// Checks the findings of one kind.
     pub(crate) fn check(kind: &str, text: &str, expected: &[&str]) {
         let all = [Kind::Email, Kind::Iban, Kind::Card, Kind::Phone];
         let kinds = all.into_iter().filter(|known| known.name() == kind).collect();

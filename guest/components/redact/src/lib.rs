@@ -1,6 +1,6 @@
-//! A guest that is somebody else's: it reads pages with the standard steps, finds personal data in what was read,
-//! masks it in lines and words, and reports each place without its content. Owns what is looked for and how it is
-//! masked; knows nothing of pixels and models.
+//! An example of a third-party guest: it reads pages with the standard steps, finds personal data in the text, masks it
+//! in lines and words, and reports each position without its content. Owns the finders and the masking; independent of
+//! pixels and models.
 
 mod find;
 mod mask;
@@ -35,7 +35,7 @@ impl Pipeline for Redact {
     async fn recognize(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {
         let finders =
             Finders::new(settings).map_err(|error| Error::invalid("settings_invalid", error.message))?;
-        // Words place a finding far better than a share of its line does, so they are always asked for.
+        // Words locate a finding far better than a fraction of its line, so they are always requested.
         let with_words = Request { words: true, ..request.clone() };
         let mut transcript = lector_steps::read_page(page, &with_words, &settings.reading).await?;
         let _span = span("redact");
@@ -54,7 +54,7 @@ impl Pipeline for Redact {
 
 lector_sdk::export!(Redact);
 
-/// Masks every line in place and adds the findings.
+/// Masks every line in place, and adds the findings.
 fn redact(transcript: &mut Transcript, finders: &Finders, settings: &Settings) {
     for (index, line) in (0_u32..).zip(&mut transcript.lines) {
         transcript.findings.extend(redact_line(line, index, finders, settings));
@@ -70,7 +70,7 @@ fn redact_line(line: &mut Line, index: u32, finders: &Finders, settings: &Settin
     let findings = found
         .iter()
         .map(|found| {
-            // Masking keeps the number of characters, so a place in the text is one in the masked text.
+            // Masking keeps the number of characters, so positions in the text are valid in the masked text.
             let shown: String =
                 masked.chars().skip(found.from).take(found.to.saturating_sub(found.from)).collect();
             let quad = place::quad(line, found.from, found.to);
@@ -82,7 +82,7 @@ fn redact_line(line: &mut Line, index: u32, finders: &Finders, settings: &Settin
     findings
 }
 
-/// Findings of the document by kind.
+/// Returns the number of findings of the document by kind.
 fn counts(pages: &[Transcript]) -> serde_json::Value {
     let mut by_kind: BTreeMap<&str, u64> = BTreeMap::new();
     for finding in pages.iter().flat_map(|page| &page.findings) {

@@ -1,10 +1,10 @@
-//! Masks what was found. The number of characters stays as it is, and so does what separates them: the reader sees
-//! the shape of what was there. Called once a line with findings.
+//! Masking of findings. The number of characters and the separators between them stay, so that the reader sees the
+//! shape of the original. Called once per line with findings.
 
 use crate::find::Found;
 
-/// The text with every letter and digit of a finding masked, but the last ones of those that may keep some. Where
-/// findings overlap, a character stays readable only if all of them allow it.
+/// Returns the text with every letter and digit of a finding masked, except the last ones of findings that may keep
+/// some. In overlapping findings, a character stays readable only if all of them allow it.
 pub(crate) fn masked(text: &str, found: &[Found], mask: char, keep_last: usize) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut out = chars.clone();

@@ -1,15 +1,15 @@
-//! Where a finding stands on the page, and the words that show it. Called once a line with findings.
+//! The position of a finding on the page, and the words that show it. Called once per line with findings.
 
 use lector_sdk::{Line, Quad, Word};
 
-/// A word and the characters of the line that it takes.
+/// A word and its characters in the line.
 struct Placed<'a> {
     word: &'a Word,
     from: usize,
     to: usize,
 }
 
-/// The quad around the characters `from..to` of a line: along its words where it has them, else along the line.
+/// Returns the quad around the characters `from..to` of a line: from its words if it has any, otherwise from the line.
 pub(crate) fn quad(line: &Line, from: usize, to: usize) -> Quad {
     let placed = placed(&line.text, &line.words);
     let mut touched = placed.iter().filter(|word| word.from < to && from < word.to);
@@ -23,15 +23,15 @@ pub(crate) fn quad(line: &Line, from: usize, to: usize) -> Quad {
     Quad { top_right: end.top_right, bottom_right: end.bottom_right, ..start }
 }
 
-/// The part of a word's quad that the characters `from..to` of the line take.
+/// Returns the part of a word's quad that covers the characters `from..to` of the line.
 fn piece(placed: &Placed<'_>, from: usize, to: usize) -> Quad {
     let length = (placed.to - placed.from).max(1) as f32;
     let share = |index: usize| (index.clamp(placed.from, placed.to) - placed.from) as f32 / length;
     placed.word.quad.between(share(from), share(to))
 }
 
-/// Gives each word the characters that the masked text has in its place. A word that is not found in the text, which
-/// should not be, is masked whole: rather too much than too little.
+/// Replaces the text of each word with its characters of the masked text. A word that is not found in the text (which
+/// should not occur) is masked completely, to be safe.
 pub(crate) fn mask_words(line: &mut Line, masked: &str) {
     let masked: Vec<char> = masked.chars().collect();
     let ranges: Vec<(usize, usize)> =
@@ -44,7 +44,7 @@ pub(crate) fn mask_words(line: &mut Line, masked: &str) {
     }
 }
 
-/// The places of words in a line's text, in order, as far as they can be found one after the other.
+/// Returns the positions of words in a line's text, in order, as far as they can be found one after the other.
 fn placed<'a>(text: &str, words: &'a [Word]) -> Vec<Placed<'a>> {
     let mut placed = Vec::with_capacity(words.len());
     let (mut bytes, mut chars) = (0, 0);

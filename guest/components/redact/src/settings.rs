@@ -1,32 +1,32 @@
-//! What a deployment of this guest may set. Called by `configure`, read by the finders and the mask.
+//! Settings of a deployment of this guest. Checked by `configure`, read by the finders and the mask.
 
 use lector_sdk::ConfigError;
 use serde::Deserialize;
 
-/// Most configured patterns.
+/// Maximum number of configured patterns.
 const PATTERNS_MAX: usize = 32;
 
-/// Longest configured pattern, in bytes.
+/// Maximum length of a configured pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 512;
 
-/// Settings; every member has a default, unknown members are refused.
+/// Settings; every member has a default, unknown members are rejected.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
-    /// How pages are read: the settings of the standard steps.
+    /// Settings of the standard steps, which read the pages.
     pub(crate) reading: lector_steps::Settings,
-    /// What is looked for; default all of `email`, `iban`, `card`, `phone`.
+    /// Kinds to find; default all of `email`, `iban`, `card`, `phone`.
     pub(crate) kinds: Vec<Kind>,
-    /// What else is looked for, at most 32 patterns.
+    /// Additional patterns, at most 32.
     pub(crate) patterns: Vec<Pattern>,
-    /// What stands for a masked letter or digit: one character, default `*`.
+    /// Replacement of a masked letter or digit: one character, default `*`.
     pub(crate) mask: String,
-    /// Letters and digits that stay readable at the end of a card number or an IBAN, as is customary: 0 to 4,
-    /// default 4.
+    /// Letters and digits that stay readable at the end of a card number or an IBAN, as is customary: 0 to 4, default
+    /// 4.
     pub(crate) keep_last: u32,
 }
 
-/// What this guest knows by itself.
+/// The built-in kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
@@ -41,7 +41,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// As findings name it.
+    /// Returns the kind's name in findings.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Email => "email",
@@ -52,14 +52,14 @@ impl Kind {
     }
 }
 
-/// A pattern of the deployment's own.
+/// A pattern of the deployment.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pattern {
-    /// What its findings are called: lower-case letters, digits, `_` and `-`, at most 32.
+    /// Kind of its findings: 1 to 32 lower-case letters, digits, `_` and `-`.
     pub(crate) kind: String,
-    /// A regular expression in the syntax of the `regex-lite` crate, at most 512 bytes; matched line by line, and
-    /// all of a match is masked.
+    /// A regular expression in the syntax of the `regex-lite` crate, at most 512 bytes; it is matched line by line, and
+    /// the whole match is masked.
     pub(crate) pattern: String,
 }
 
@@ -76,19 +76,19 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What a masked character becomes.
+    /// Returns the character that replaces a masked one.
     pub(crate) fn mask_char(&self) -> char {
         self.mask.chars().next().unwrap_or('*')
     }
 
-    /// Checks what the types do not say; the patterns themselves are compiled elsewhere.
+    /// Checks constraints beyond the types; the patterns themselves are compiled elsewhere.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let mut mask = self.mask.chars();
         match (mask.next(), mask.next()) {
             (Some(only), None) if !only.is_alphanumeric() && !only.is_whitespace() && !only.is_control() => {}
             _ => {
                 let message = format!(
-                    "`{}` is no mask; give one character that is no letter, digit or space",
+                    "`{}` is not a valid mask; give one character that is not a letter, digit or space",
                     self.mask
                 );
                 return Err(ConfigError::at("/mask", message));
@@ -100,7 +100,7 @@ impl Settings {
         }
         if self.patterns.len() > PATTERNS_MAX {
             let message =
-                format!("{} patterns are too many; give at most {PATTERNS_MAX}", self.patterns.len());
+                format!("{} patterns are configured; give at most {PATTERNS_MAX}", self.patterns.len());
             return Err(ConfigError::at("/patterns", message));
         }
         self.patterns.iter().enumerate().try_for_each(|(index, pattern)| pattern.check(index))
@@ -112,7 +112,7 @@ impl Pattern {
         let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
         if !(1..=32).contains(&self.kind.len()) || !self.kind.bytes().all(letter) {
             let message = format!(
-                "`{}` is no name of a kind; use 1 to 32 lower-case letters, digits, `_` and `-`",
+                "`{}` is not a valid kind; use 1 to 32 lower-case letters, digits, `_` and `-`",
                 self.kind
             );
             return Err(ConfigError::at(format!("/patterns/{index}/kind"), message));

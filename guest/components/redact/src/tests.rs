@@ -1,4 +1,4 @@
-//! The guest on the fake host: embedded text through to findings.
+//! Tests of the guest on the fake host, from embedded text to findings.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use lector_sdk::fake::FakeHost;
@@ -10,7 +10,7 @@ fn quad(x: f32, width: f32) -> Quad {
     Quad::from_rect(Rect { x, y: 10.0, width, height: 20.0 })
 }
 
-/// A line of words, ten pixels a character.
+/// Makes a line of words, ten pixels per character.
 fn line(text: &str, with_words: bool) -> Line {
     let mut words = Vec::new();
     let mut x = 0.0;

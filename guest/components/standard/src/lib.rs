@@ -1,4 +1,4 @@
-//! The default guest: the standard steps, as they are. The steps themselves stand in `lector-steps`, so that
-//! other guests can build on them; a component crate holds nothing but the export.
+//! The default guest: the standard pipeline of `lector-steps`, which other guests also build on. This crate contains
+//! only the export.
 
 lector_sdk::export!(lector_steps::Standard);

@@ -1,4 +1,4 @@
-//! Arrays as fake models see them. Called by tests and by the fake tensor.
+//! Arrays of fake models. Used by tests and by the fake tensor.
 
 use crate::{Dtype, Error};
 
@@ -11,17 +11,19 @@ pub struct Array {
 }
 
 impl Array {
-    /// An array of single-precision numbers.
+    /// Makes an array of single-precision numbers.
     ///
     /// # Panics
-    /// Where the shape does not fit the numbers: a defect of the test.
+    ///
+    /// If the shape does not fit the numbers: a defect of the test.
     pub fn f32(shape: impl Into<Vec<usize>>, values: impl AsRef<[f32]>) -> Self {
         Self::of(Dtype::F32, shape.into(), bytemuck::cast_slice(values.as_ref()))
     }
 
-    /// An array of signed 64-bit integers.
+    /// Makes an array of signed 64-bit integers.
     ///
     /// # Panics
+    ///
     /// As [`Array::f32`].
     pub fn i64(shape: impl Into<Vec<usize>>, values: impl AsRef<[i64]>) -> Self {
         Self::of(Dtype::S64, shape.into(), bytemuck::cast_slice(values.as_ref()))
@@ -31,28 +33,29 @@ impl Array {
         let array = Self { dtype, shape, bytes: bytes.to_vec() };
         assert!(
             array.fits(),
-            "an array of shape {:?} has other than {} bytes",
+            "an array of shape {:?} does not have {} bytes",
             array.shape,
             array.bytes.len()
         );
         array
     }
 
-    /// Whether the bytes are as many as the shape says.
+    /// Returns whether the number of bytes fits the shape.
     pub(crate) fn fits(&self) -> bool {
         let elements: u64 = self.shape.iter().map(|extent| *extent as u64).product();
         elements * self.dtype.bytes() == self.bytes.len() as u64
     }
 
-    /// Extent of each axis.
+    /// Returns the extent of each axis.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// The elements.
+    /// Returns the elements.
     ///
     /// # Errors
-    /// `Invalid` where they are not single precision.
+    ///
+    /// `Invalid` if they are not single precision.
     pub fn f32s(&self) -> Result<Vec<f32>, Error> {
         if self.dtype != Dtype::F32 {
             return Err(Error::invalid("array_dtype", format!("the array holds {:?}, not f32", self.dtype)));

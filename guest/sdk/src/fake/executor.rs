@@ -1,5 +1,5 @@
-//! Runs one future to its end on this thread. Nothing in the fake host waits for the world, so a future that
-//! is pending without having been woken would wait for ever: that is reported as a panic of the test.
+//! Runs one future to completion on this thread. Nothing in the fake host waits for external events, so a future that
+//! is pending and was not woken would wait forever: it panics the test.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -15,10 +15,11 @@ impl Wake for Flag {
     }
 }
 
-/// Polls `future` until it is done.
+/// Polls `future` until it is ready.
 ///
 /// # Panics
-/// Where the future waits for something that nobody will ever signal.
+///
+/// If the future waits without a wakeup.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     let flag = Arc::new(Flag(AtomicBool::new(false)));
     let waker = Waker::from(Arc::clone(&flag));
@@ -28,11 +29,11 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
             return value;
         }
-        assert!(flag.0.swap(false, Ordering::AcqRel), "the future waits and nobody will wake it");
+        assert!(flag.0.swap(false, Ordering::AcqRel), "the future waits and nothing will wake it");
     }
 }
 
-/// Lets other futures of the same task run: what a slow call of a real host does.
+/// Lets other futures of the same task run, like a slow call of a real host.
 pub async fn yield_now() {
     let mut yielded = false;
     poll_fn(|context| {

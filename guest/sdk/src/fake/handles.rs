@@ -17,7 +17,7 @@ use super::pixels::Pixels;
 use super::wrapped::Wrapped;
 use super::{FakeModel, current, yield_now};
 
-/// Largest side of an image, so that a wrong size fails as an error and not as an allocation.
+/// Maximum side of an image, so that a wrong size fails as an error instead of a huge allocation.
 const SIDE_MAX: u32 = 1 << 16;
 
 pub(crate) struct Page(FakePage);
@@ -59,14 +59,14 @@ impl Page {
     pub(crate) async fn render(&self, dpi: f32) -> Result<Image, Error> {
         yield_now().await;
         if !(dpi.is_finite() && dpi > 0.0) {
-            return Err(Error::invalid("render_dpi_invalid", format!("{dpi} dpi is no resolution")));
+            return Err(Error::invalid("render_dpi_invalid", format!("{dpi} dpi is not a valid resolution")));
         }
         let (width, height) = self.size_pt();
         let side = |points: f32| (points / 72.0 * dpi).round().max(1.0) as u32;
         let size = Size { width: side(width), height: side(height) };
         let pixels = u64::from(size.width) * u64::from(size.height);
         if pixels > self.0.pixels_max {
-            let message = format!("{pixels} pixels are more than {}", self.0.pixels_max);
+            let message = format!("{pixels} pixels exceed the limit of {}", self.0.pixels_max);
             return Err(Error::too_large("page_too_many_pixels", message));
         }
         self.0.renders.set(self.0.renders.get() + 1);
@@ -74,7 +74,7 @@ impl Page {
     }
 }
 
-/// A gray image keeps its luma in all three channels.
+/// An image in host memory. A gray image stores its luma in all three channels.
 pub(crate) struct Image(Rc<Pixels>, PixelFormat);
 
 impl Image {
@@ -119,7 +119,7 @@ fn invalid(message: String) -> Error {
 fn checked(size: Size) -> Result<Size, Error> {
     match size {
         Size { width: 1..=SIDE_MAX, height: 1..=SIDE_MAX } => Ok(size),
-        Size { width, height } => Err(invalid(format!("{width} x {height} is no size of an image"))),
+        Size { width, height } => Err(invalid(format!("{width} x {height} is not a valid size of an image"))),
     }
 }
 
@@ -129,12 +129,12 @@ pub(crate) fn image_from_bytes(format: PixelFormat, size: Size, data: &[u8]) -> 
         PixelFormat::Gray8 => data.iter().flat_map(|luma| [*luma; 3]).collect(),
     };
     let pixels = Pixels::from_rgb(size, rgb).ok_or_else(|| {
-        invalid(format!("{} bytes do not make {} x {} pixels", data.len(), size.width, size.height))
+        invalid(format!("{} bytes are not an image of {} x {} pixels", data.len(), size.width, size.height))
     })?;
     Ok(Image(Rc::new(pixels), format))
 }
 
-/// A PNG without compression. There is no JPEG encoder in the fake host.
+/// Encodes a PNG without compression. The fake host has no JPEG encoder.
 pub(crate) async fn image_encode(image: &Image, encoding: Encoding) -> Result<Vec<u8>, Error> {
     yield_now().await;
     match encoding {
@@ -169,7 +169,7 @@ pub(crate) async fn image_crop(image: &Image, quad: Quad, size: Size) -> Result<
     Ok(image.like(image.0.straightened(&quad, checked(size)?)))
 }
 
-/// Writes a picture into one row of a batch `[planes, height, width]`, from the left.
+/// Writes a picture into one row of a batch `[planes, height, width]`, left-aligned.
 fn normalize(pixels: &Pixels, planes: usize, normalization: Normalization, size: Size, row: &mut [f32]) {
     let Normalization { mean, std, channels } = normalization;
     let mean = [mean.0, mean.1, mean.2];
@@ -207,13 +207,13 @@ pub(crate) async fn stack(
     yield_now().await;
     let size = checked(size)?;
     let Some(planes) = crops.first().map(|(image, ..)| image.channels()) else {
-        return Err(invalid("a batch has one crop at least".to_owned()));
+        return Err(invalid("a batch needs at least one crop".to_owned()));
     };
     if crops.iter().any(|(image, ..)| image.channels() != planes) {
-        return Err(invalid("the images of a batch have one format".to_owned()));
+        return Err(invalid("the images of a batch must have the same format".to_owned()));
     }
     if crops.iter().any(|(_, _, width)| *width == 0 || *width > size.width) {
-        return Err(invalid("a crop is 1 to its batch's width columns wide".to_owned()));
+        return Err(invalid("a crop must have 1 to the batch width columns".to_owned()));
     }
     let row_elements = planes * size.width as usize * size.height as usize;
     let mut batch = vec![0.0; crops.len() * row_elements];
@@ -241,7 +241,7 @@ impl Tensor {
         let bytes = range.and_then(|range| self.0.bytes.get(range));
         bytes
             .map(<[u8]>::to_vec)
-            .ok_or_else(|| Error::invalid("tensor_read_out_of_range", "the range leaves the tensor"))
+            .ok_or_else(|| Error::invalid("tensor_read_out_of_range", "the range exceeds the tensor"))
     }
 
     pub(crate) async fn quantize(&self, scale: f32) -> Result<Self, Error> {
@@ -254,7 +254,7 @@ impl Tensor {
         yield_now().await;
         let values = self.0.f32s()?;
         let Some((&classes @ 1.., shape)) = self.0.shape.split_last() else {
-            return Err(Error::invalid("tensor_axis_empty", "argmax wants a last axis that is not empty"));
+            return Err(Error::invalid("tensor_axis_empty", "argmax needs a last axis that is not empty"));
         };
         let greatest = |row: &[f32]| {
             let mut best = (0_i64, f32::NEG_INFINITY);
@@ -272,7 +272,7 @@ impl Tensor {
 
 pub(crate) fn tensor_from_bytes(dtype: Dtype, shape: &[i64], data: &[u8]) -> Result<Tensor, Error> {
     let wrong = || {
-        let message = format!("{} bytes are no tensor {dtype:?}{shape:?}", data.len());
+        let message = format!("{} bytes are not a tensor {dtype:?}{shape:?}", data.len());
         Error::invalid("tensor_shape_invalid", message)
     };
     let extents: Result<Vec<usize>, _> = shape.iter().map(|extent| usize::try_from(*extent)).collect();
@@ -283,9 +283,9 @@ pub(crate) fn tensor_from_bytes(dtype: Dtype, shape: &[i64], data: &[u8]) -> Res
 pub(crate) struct Model(Rc<FakeModel>);
 
 pub(crate) fn model_open(alias: &str) -> Result<Model, Error> {
-    current(|state| state.models.get(alias).cloned())
-        .map(Model)
-        .ok_or_else(|| Error::denied("model_not_granted", format!("no model was granted as `{alias}`")))
+    current(|state| state.models.get(alias).cloned()).map(Model).ok_or_else(|| {
+        Error::denied("model_not_granted", format!("no model was granted with the alias `{alias}`"))
+    })
 }
 
 impl Model {
@@ -312,14 +312,14 @@ pub(crate) async fn model_run(
     let fake = &model.0;
     let wrong = |message: String| Error::invalid("model_argument_invalid", message);
     let [(name, tensor)] = inputs.as_slice() else {
-        return Err(wrong(format!("{} inputs for a model of one", inputs.len())));
+        return Err(wrong(format!("the model has one input, and {} were given", inputs.len())));
     };
     if fake.info.inputs.first().is_none_or(|port| port.name != *name) {
         return Err(wrong(format!("the model has no input `{name}`")));
     }
     let rows = tensor.0.shape.first().copied().unwrap_or(1);
     if rows > fake.info.max_batch as usize {
-        return Err(wrong(format!("{rows} rows are more than {}", fake.info.max_batch)));
+        return Err(wrong(format!("{rows} rows exceed the limit of {}", fake.info.max_batch)));
     }
     fake.runs.set(fake.runs.get() + 1);
     fake.rows.set(fake.rows.get() + rows as u64);
@@ -352,7 +352,7 @@ pub(crate) fn transcripts_from_list(pages: Vec<Transcript>) -> Result<Transcript
 #[cfg(feature = "wrapper")]
 fn wrapped() -> Result<Rc<dyn Wrapped>, Error> {
     let message =
-        "the guest calls the pipeline that it wraps, and the fake host wraps none: `FakeHost::wraps`";
+        "the guest calls a wrapped pipeline, and the fake host wraps none; set one with `FakeHost::wraps`";
     current(|state| state.wrapped.clone()).ok_or_else(|| Error::denied("pipeline_not_wrapped", message))
 }
 
@@ -371,7 +371,7 @@ pub(crate) async fn inner_assemble(pages: Transcripts) -> Result<Summary, Error>
     wrapped()?.assemble(pages).await
 }
 
-/// What a generous deployment allows; the fake host has no clock.
+/// The budget of a generous deployment; the fake host has no clock.
 pub(crate) fn budget_remaining() -> Allowance {
     Allowance {
         time_us: 120_000_000,

@@ -1,4 +1,4 @@
-//! Fake pages: a picture at some resolution and a text layer. Called by tests.
+//! Fake pages: a picture at some resolution and a text layer. Used by tests.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use crate::{PageKind, Size, TextLayer};
 
 use super::pixels::Pixels;
 
-/// What a guest is called for. Clones share the count of renderings.
+/// A fake page. Clones share the count of renderings.
 #[derive(Clone)]
 pub struct FakePage {
     pub(crate) picture: Rc<Pixels>,
@@ -20,7 +20,7 @@ pub struct FakePage {
 }
 
 impl FakePage {
-    /// A raster page of that picture, at a nominal 200 dpi.
+    /// Makes a raster page of that picture, at a nominal 200 dpi.
     pub fn raster(picture: Pixels) -> Self {
         Self {
             picture: Rc::new(picture),
@@ -33,43 +33,43 @@ impl FakePage {
         }
     }
 
-    /// A white raster page.
+    /// Makes a white raster page.
     pub fn white(width: u32, height: u32) -> Self {
         Self::raster(Pixels::white(Size { width, height }))
     }
 
-    /// A PDF page that looks like `picture` when it is rendered at `dpi`, with embedded text.
+    /// Makes a PDF page that looks like `picture` when it is rendered at `dpi`, with embedded text.
     pub fn pdf(picture: Pixels, dpi: f32, layer: TextLayer) -> Self {
         Self { kind: PageKind::Pdf, dpi, layer, ..Self::raster(picture) }
     }
 
-    /// The same at another resolution.
+    /// Returns the page with another resolution.
     #[must_use]
     pub fn dpi(mut self, dpi: f32) -> Self {
         self.dpi = dpi;
         self
     }
 
-    /// The same at another place in the document.
+    /// Returns the page with another position in the document.
     #[must_use]
     pub fn index(mut self, index: u32) -> Self {
         self.index = index;
         self
     }
 
-    /// The same with another limit on renderings.
+    /// Returns the page with another limit on renderings.
     #[must_use]
     pub fn pixels_max(mut self, pixels: u64) -> Self {
         self.pixels_max = pixels;
         self
     }
 
-    /// How often it was rendered.
+    /// Returns the number of renderings.
     pub fn renders(&self) -> u32 {
         self.renders.get()
     }
 
-    /// Width and height in points as displayed.
+    /// Returns width and height in points as displayed.
     pub(crate) fn size_pt(&self) -> (f32, f32) {
         let Size { width, height } = self.picture.size();
         (width as f32 * 72.0 / self.dpi, height as f32 * 72.0 / self.dpi)

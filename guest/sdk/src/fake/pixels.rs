@@ -1,5 +1,5 @@
-//! Pixel arithmetic of the fake host: plain loops, bilinear throughout. Called by tests, to draw pages, and
-//! by the fake image.
+//! Pixel arithmetic of the fake host: plain loops, bilinear throughout. Used by tests, to draw pages, and by the fake
+//! image.
 
 use crate::{Point, Quad, Rotation, Size};
 
@@ -11,23 +11,23 @@ pub struct Pixels {
 }
 
 impl Pixels {
-    /// All white.
+    /// Makes a white picture.
     pub fn white(size: Size) -> Self {
         Self { size, rgb: vec![255; size.width as usize * size.height as usize * 3] }
     }
 
-    /// From rows of RGB triples; `None` where their number does not fit.
+    /// Makes a picture from rows of RGB triples; `None` if their number does not fit.
     pub fn from_rgb(size: Size, rgb: Vec<u8>) -> Option<Self> {
         let wanted = u64::from(size.width) * u64::from(size.height) * 3;
         (wanted > 0 && wanted == rgb.len() as u64).then_some(Self { size, rgb })
     }
 
-    /// Columns and rows.
+    /// Returns columns and rows.
     pub fn size(&self) -> Size {
         self.size
     }
 
-    /// Fills a rectangle; what lies outside of the picture is left out.
+    /// Fills a rectangle; parts outside of the picture are ignored.
     pub fn fill(&mut self, x: u32, y: u32, size: Size, rgb: [u8; 3]) {
         for row in y..(y + size.height).min(self.size.height) {
             for column in x..(x + size.width).min(self.size.width) {
@@ -37,7 +37,7 @@ impl Pixels {
         }
     }
 
-    /// The picture in shades of gray (ITU-R BT.601 luma), in all three channels.
+    /// Converts the picture to gray (ITU-R BT.601 luma), in all three channels.
     pub(crate) fn gray(&self) -> Self {
         let luma = |pixel: &[u8]| {
             let weights = [299, 587, 114];
@@ -47,7 +47,7 @@ impl Pixels {
         Self { size: self.size, rgb: self.rgb.chunks_exact(3).flat_map(luma).collect() }
     }
 
-    /// The color at a pixel; the nearest one for a position outside.
+    /// Returns the color of a pixel; the nearest pixel's for a position outside.
     pub fn get(&self, x: i64, y: i64) -> [u8; 3] {
         let column = x.clamp(0, i64::from(self.size.width) - 1) as u32;
         let row = y.clamp(0, i64::from(self.size.height) - 1) as u32;
@@ -73,7 +73,7 @@ impl Pixels {
         })
     }
 
-    /// Between pixels, whose centers lie at halves.
+    /// Interpolates between pixels, whose centers lie at half coordinates.
     fn sample(&self, at: Point) -> [u8; 3] {
         let (x, y) = (at.x - 0.5, at.y - 0.5);
         let (left, top) = (x.floor(), y.floor());
@@ -93,7 +93,7 @@ impl Pixels {
         out
     }
 
-    /// At another size. Shrinking averages over a grid of samples, so that thin strokes do not vanish.
+    /// Resizes the picture. Shrinking averages over a grid of samples, so that thin strokes do not vanish.
     pub(crate) fn resized(&self, size: Size) -> Self {
         if size == self.size {
             return self.clone();
@@ -130,7 +130,8 @@ impl Pixels {
         Self { size, rgb }
     }
 
-    /// The piece inside `quad`, by the projective map of the unit square onto it (Heckbert 1989, section 2.2.3).
+    /// Returns the piece inside `quad`, by the projective map of the unit square onto it (Heckbert 1989, section
+    /// 2.2.3).
     pub(crate) fn straightened(&self, quad: &Quad, size: Size) -> Self {
         let map = projection(quad);
         let samples_x = (quad.width() / size.width as f32).ceil().clamp(1.0, 8.0) as u32;
@@ -155,7 +156,7 @@ impl Pixels {
     }
 }
 
-/// From the unit square into `quad`.
+/// Returns the projective map from the unit square into `quad`.
 fn projection(quad: &Quad) -> impl Fn(f32, f32) -> Point {
     let (p0, p1, p2, p3) = (quad.top_left, quad.top_right, quad.bottom_right, quad.bottom_left);
     let (sx, sy) = (p0.x - p1.x + p2.x - p3.x, p0.y - p1.y + p2.y - p3.y);

@@ -1,11 +1,11 @@
-//! A PNG writer without compression (RFC 2083, stored blocks of RFC 1951): enough for unit tests of guests.
+//! A PNG writer without compression (RFC 2083, stored blocks of RFC 1951): sufficient for unit tests of guests.
 
 use crate::Size;
 
-/// Longest stored block.
+/// Maximum length of a stored block.
 const BLOCK_BYTES: usize = 65_535;
 
-/// A PNG of 8-bit samples, with 1 or 3 channels.
+/// Encodes a PNG of 8-bit samples with 1 or 3 channels.
 pub(crate) fn encode(size: Size, channels: usize, samples: &[u8]) -> Vec<u8> {
     let mut raw = Vec::with_capacity(samples.len() + size.height as usize);
     for row in samples.chunks(size.width.max(1) as usize * channels) {

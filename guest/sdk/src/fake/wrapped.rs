@@ -1,4 +1,4 @@
-//! A pipeline behind the one under test, as `inner` sees it.
+//! The pipeline that the pipeline under test wraps, for `inner`.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -11,7 +11,7 @@ use crate::{ConfigError, Error, Pages, Pipeline, PipelineInfo, Request, Summary,
 
 type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Error>>>>;
 
-/// The contract's `pipeline`, as an import.
+/// The contract's interface `pipeline`, as an import.
 pub(crate) trait Wrapped {
     fn configure(&self) -> Result<PipelineInfo, ConfigError>;
     fn recognize(&self, page: Page, request: Request) -> Answer<Transcript>;

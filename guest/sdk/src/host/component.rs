@@ -1,5 +1,5 @@
-//! The host as a component sees it: the generated bindings, with the signatures that the wrappers expect.
-//! Owns nothing. Called by the typed wrappers only.
+//! The host inside a component: the generated bindings, with the signatures that the wrappers expect. Used only by the
+//! typed wrappers.
 
 use crate::bindings::lector::image::images as image;
 use crate::bindings::lector::inference::{models, tensors};

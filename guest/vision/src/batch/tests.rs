@@ -8,7 +8,7 @@ fn fits_grids() {
     assert_eq!(Widths::Step(32).fit(33), 64);
     assert_eq!(Widths::Step(0).fit(33), 33);
     assert_eq!(Widths::Buckets(&[160, 320]).fit(161), 320);
-    assert_eq!(Widths::Buckets(&[160, 320]).fit(900), 320, "the widest there is");
+    assert_eq!(Widths::Buckets(&[160, 320]).fit(900), 320, "the widest bucket");
     assert_eq!(Widths::Buckets(&[]).fit(7), 7);
 }
 
@@ -25,7 +25,11 @@ fn bounds_rows_and_columns() {
     let widths = [100; 10];
     assert_eq!(plan(&widths, Widths::Step(10), 4, 0.2, WIDE).len(), 3);
     assert_eq!(plan(&widths, Widths::Step(10), 16, 0.2, 300).len(), 4);
-    assert_eq!(plan(&widths, Widths::Step(10), 16, 0.2, 50).len(), 10, "alone rather than never");
+    assert_eq!(
+        plan(&widths, Widths::Step(10), 16, 0.2, 50).len(),
+        10,
+        "a row wider than the bound is a batch of its own"
+    );
     assert!(plan(&[], Widths::Step(10), 4, 0.2, WIDE).is_empty());
 }
 

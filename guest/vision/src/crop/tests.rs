@@ -13,7 +13,11 @@ fn lines_on_end_are_read_downwards() {
     let turned = reading_quad(&quad(20.0, 300.0), &options);
     assert_eq!(turned.0[0], Point::new(30.0, 20.0), "begins at the upper right");
     assert_eq!((turned.width(), turned.height()), (300.0, 20.0));
-    assert_eq!(reading_quad(&quad(20.0, 29.0), &options), quad(20.0, 29.0), "a single high letter stands");
+    assert_eq!(
+        reading_quad(&quad(20.0, 29.0), &options),
+        quad(20.0, 29.0),
+        "a single high letter is not a vertical line"
+    );
 }
 
 #[test]
@@ -27,7 +31,7 @@ fn margins_are_in_line_heights() {
 fn widths_keep_the_aspect() {
     let options = CropOptions::default();
     assert_eq!(width_at(&quad(200.0, 24.0), &options), 400);
-    assert_eq!(width_at(&quad(2.0, 24.0), &options), 16, "at least the least");
+    assert_eq!(width_at(&quad(2.0, 24.0), &options), 16, "at least the minimum");
     assert_eq!(split(3, &quad(200.0, 24.0), &options).len(), 1);
 }
 
@@ -59,7 +63,7 @@ proptest! {
         }
         for part in &parts {
             prop_assert!(part.width <= most && part.width >= 16);
-            // The aspect is kept within a few percent wherever the bound on pieces does not bite.
+            // The aspect is kept within a few percent unless the maximum number of pieces applies.
             if parts.len() < 64 && part.width > 32 {
                 let exact = part.quad.width() * 48.0 / height;
                 prop_assert!((part.width as f32 - exact).abs() <= 0.03 * exact + 2.0, "{} {}", part.width, exact);

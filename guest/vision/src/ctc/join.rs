@@ -1,21 +1,21 @@
-//! Pieces of one long line, read apart with an overlap, become one reading again.
+//! Joins the readings of overlapping pieces of one long line.
 
 use super::{Glyph, Reading};
 
 /// A reading of a part of a line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
-    /// What was read; its places are shares of the part.
+    /// The reading; its positions are fractions of the part.
     pub reading: Reading,
-    /// Where the part begins, as a share of the line.
+    /// Start of the part, as a fraction of the line.
     pub from: f32,
-    /// Where the part ends, as a share of the line.
+    /// End of the part, as a fraction of the line.
     pub to: f32,
 }
 
-/// Joins parts that follow each other with overlaps. The seam of two parts is where they agree longest inside the
-/// overlap: the end of a part is cut off there, since a recognizer sees half a character at the edge of its piece.
-/// Where they agree on nothing, both are cut at the middle of the overlap.
+/// Joins consecutive overlapping parts. The seam of two parts is their longest common run of characters inside the
+/// overlap; characters at the end of a part beyond it are dropped, because a recognizer sees half a character at the
+/// edge of its piece. Without a common run, both are cut at the middle of the overlap.
 pub fn join(parts: &[Part]) -> Reading {
     let mut line: Vec<Glyph> = Vec::new();
     let mut end = 0.0;
@@ -40,13 +40,13 @@ pub fn join(parts: &[Part]) -> Reading {
     Reading { glyphs: line }
 }
 
-/// How many glyphs of `left` to keep and of `right` to skip, where both show the stretch from `from` to `to`.
+/// Returns the number of glyphs of `left` to keep and of `right` to skip; both show the stretch from `from` to `to`.
 fn seam(left: &[Glyph], right: &[Glyph], from: f32, to: f32) -> (usize, usize) {
     let middle = |g: &Glyph| (g.from + g.to) / 2.0;
     let start = left.partition_point(|g| middle(g) < from);
     let stop = right.partition_point(|g| middle(g) <= to);
-    // Longest common run of the two tails; a glyph's width of disagreement on its place is allowed. Overlaps hold a few
-    // dozen characters at most, so the quadratic search is short.
+    // Longest common run of the two tails; positions may differ by one glyph width. Overlaps hold at most a few dozen
+    // characters, so the quadratic search is short.
     let mut best: (usize, usize, usize) = (0, 0, 0);
     for i in start..left.len() {
         for j in 0..stop {
@@ -65,7 +65,8 @@ fn seam(left: &[Glyph], right: &[Glyph], from: f32, to: f32) -> (usize, usize) {
     }
     let (i, j, run) = best;
     if run > 0 {
-        // Inside the common run the seam's place does not change the text; its middle is farthest from both edges.
+        // Inside the common run the position of the seam does not change the text; its middle is farthest from both
+        // edges.
         return (i + run / 2, j + run / 2);
     }
     let half = (from + to) / 2.0;

@@ -2,7 +2,7 @@
 use super::*;
 use crate::geometry::{Quad, Rect};
 
-/// Steps from a drawing: one character a step, `-` for the blank, `_` for a space.
+/// Makes steps from a drawing: one character per step, `-` for the blank, `_` for a space.
 fn steps(drawing: &str) -> (Vec<i64>, Vec<f32>) {
     let id = |c: char| match c {
         '-' => 0,
@@ -98,7 +98,7 @@ fn pieces_of_a_line_become_one_again() {
     let joined = join(&[part(&whole[..25], 0.0, 0.625), part(&whole[15..], 0.375, 1.0)]);
     assert_eq!(joined.text(), "this line is longert");
     assert!(joined.glyphs.windows(2).all(|g| g[0].from <= g[1].from + 0.02), "places rise");
-    // Half letters at the seam are misread on both sides; the agreement in the middle of the overlap decides.
+    // Half letters at the seam are misread on both sides; the common run in the middle of the overlap decides.
     let joined =
         join(&[part("t-h-i-s-_-l-i-n-e-_-i-s-X", 0.0, 0.625), part("Y-n-e-_-i-s-_-l-o-n-g-e-r", 0.3, 0.95)]);
     assert_eq!(joined.text(), "this line is longer");

@@ -1,4 +1,4 @@
-//! Words of a line and where they stand.
+//! Words of a line and their positions.
 
 use super::{Reading, Symbol};
 use crate::geometry::Quad;
@@ -10,11 +10,11 @@ pub struct Word {
     pub text: String,
     /// Mean probability of its characters, 0 to 1.
     pub confidence: f32,
-    /// The part of the line's quad that it takes.
+    /// The part of the line's quad that it covers.
     pub quad: Quad,
 }
 
-/// Median distance of neighbouring characters in steps; 2 where there are too few to tell.
+/// Returns the median distance of neighboring characters in steps; 2 if there are too few.
 pub(super) fn typical_advance(symbols: &[Symbol]) -> f32 {
     let mut advances: Vec<usize> =
         symbols.windows(2).filter_map(|w| Some(w.last()?.from_step - w.first()?.from_step)).collect();
@@ -22,7 +22,7 @@ pub(super) fn typical_advance(symbols: &[Symbol]) -> f32 {
     advances.get(advances.len() / 2).map_or(2.0, |&a| a as f32)
 }
 
-/// The words of a reading, with quads interpolated along the quad of the line that was read.
+/// Returns the words of a reading, with quads interpolated along the quad of the line that was read.
 pub fn words(reading: &Reading, line: &Quad) -> Vec<Word> {
     reading
         .glyphs

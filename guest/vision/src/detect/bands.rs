@@ -1,58 +1,61 @@
-//! A second look in bands: a large map in parts that overlap, so that the memory of a run is bounded by a part's size and
-//! not by the page's. (A detector's run takes memory by the pixel, and an engine keeps what its largest run took.)
+//! A second detection pass in bands: a large map is split into overlapping parts, so that the size of a part, not of
+//! the page, bounds the memory of a run. (A detector's run takes memory per pixel, and an engine keeps the memory of
+//! its largest run.)
 //!
-//! A line belongs to the band whose core holds its middle; the margin around the core is wide enough to hold the rest of
-//! it. What is too tall for a margin, a headline or a line on end, is taken from the first look, which saw the page whole.
+//! A line belongs to the band whose core contains its middle; the margin around the core is wide enough for the rest of
+//! it. A box that is too tall for a margin (a headline, a vertical line) is taken from the first pass, which covered
+//! the whole page.
 
 use super::TextBox;
 use crate::geometry::{Point, Rect};
 
-/// What a band shows beyond half of the tallest line, in map pixels: the surroundings that the detector judges by.
+/// Pixels that a band shows beyond half of the tallest line, in map pixels: context for the detector.
 const CONTEXT: f32 = 32.0;
-/// Widest margin, in map pixels: lines of print on a sheet tilted by 4 degrees.
+/// Maximum margin, in map pixels: lines of print on a sheet tilted by 4 degrees.
 const MARGIN_MAX: u32 = 128;
-/// A box that ends this near to a band's inner edge goes on beyond it, in map pixels.
+/// Distance from a band's inner edge below which a box is assumed to continue beyond it, in map pixels.
 const CUT: f32 = 2.0;
-/// Middles this near to a seam can be seen on either side of it, in map pixels.
+/// Distance from a seam below which a middle can be seen on either side of it, in map pixels.
 const SEAM: f32 = 4.0;
-/// Share of a box that lies inside another one of the same thing.
+/// Fraction of a box that lies inside another box of the same object.
 const SAME: f32 = 0.5;
 
-/// Along which axis a map is cut.
+/// The axis along which a map is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
-    /// Bands lie on each other: text is level.
+    /// Bands are stacked vertically: text is level.
     Down,
-    /// Bands stand side by side: text stands on end.
+    /// Bands are side by side: text is vertical.
     Across,
 }
 
-/// A part of a map, in its pixels along the axis of the cut.
+/// A part of a map, in map pixels along the axis of the cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Band {
-    /// First pixel that it shows.
+    /// First pixel shown.
     pub from: u32,
-    /// Pixel after the last one that it shows.
+    /// End of the pixels shown (exclusive).
     pub to: u32,
-    /// From where on what is found belongs to it.
+    /// Start of the core, whose boxes belong to this band.
     core_from: u32,
-    /// Up to where.
+    /// End of the core (exclusive).
     core_to: u32,
 }
 
-/// A map's bands.
+/// The bands of a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bands {
-    /// How they are cut.
+    /// Axis of the cut.
     pub axis: Axis,
-    /// In order; one where the map is small enough.
+    /// The bands in order; one band if the map is small enough.
     pub bands: Vec<Band>,
     size: (u32, u32),
 }
 
 impl Bands {
-    /// Bands of at most `pixels_max` pixels (more where the map is so wide that margins alone take them) over a map of `size` (multiples of `step`), for text like `first`, the
-    /// boxes of the first look in pixels of this map. Their edges are multiples of `step`.
+    /// Splits a map of `size` (multiples of `step`) into bands of at most `pixels_max` pixels (more if the map is so
+    /// wide that the margins alone exceed it), for text like `first`, the boxes of the first pass in pixels of this
+    /// map. Band edges are multiples of `step`.
     pub fn of(size: (u32, u32), first: &[TextBox], step: u32, pixels_max: u32) -> Self {
         let step = step.max(1);
         let axis = axis(first);
@@ -66,7 +69,7 @@ impl Bands {
         if along <= rows_max {
             return whole(vec![Band { from: 0, to: along, core_from: 0, core_to: along }]);
         }
-        // A core is never shorter than its margins, or most of the work would be done twice.
+        // A core is never shorter than its margins; otherwise most of the work would be done twice.
         let core_max = rows_max.saturating_sub(2 * margin).max(2 * margin).max(step) / step * step;
         let count = along.div_ceil(core_max);
         let core = along.div_ceil(count).next_multiple_of(step);
@@ -82,7 +85,7 @@ impl Bands {
         whole((0..along).step_by(core as usize).map(band).collect())
     }
 
-    /// Where a band lies in an image of the given size, and the band's own size in map pixels.
+    /// Returns the rectangle of a band in an image of the given size, and the band's own size in map pixels.
     pub fn place(&self, band: &Band, image: (u32, u32)) -> (Rect, (u32, u32)) {
         let (x, y) = (image.0 as f32 / self.size.0.max(1) as f32, image.1 as f32 / self.size.1.max(1) as f32);
         let (from, to) = (band.from as f32, band.to as f32);
@@ -98,8 +101,8 @@ impl Bands {
         }
     }
 
-    /// One list of boxes in pixels of the map, out of what each band shows (in its own pixels, by order of bands) and
-    /// what the first look found (in pixels of the map).
+    /// Joins the boxes of all bands (each in pixels of its band, in order of the bands) and of the first pass (in
+    /// pixels of the map) to one list in pixels of the map.
     pub fn join(&self, found: Vec<Vec<TextBox>>, first: &[TextBox]) -> Vec<TextBox> {
         if let [_] = self.bands.as_slice() {
             return found.into_iter().flatten().collect();
@@ -118,7 +121,7 @@ impl Bands {
                 }
             }
         }
-        // What crosses a seam and is too tall for the margins was seen by no band as a whole.
+        // No band saw a box that crosses a seam and is too tall for the margins as a whole.
         for text in first.iter().filter(|text| self.is_torn(text)) {
             let bounds = text.quad.bounds();
             joined.retain(|other| other.quad.share_inside(&bounds) < SAME);
@@ -135,7 +138,7 @@ impl Bands {
         inside && self.shows_whole(band, text)
     }
 
-    /// Whether it ends before the band's inner edges.
+    /// Returns whether the box ends before the band's inner edges.
     fn shows_whole(&self, band: &Band, text: &TextBox) -> bool {
         let (from, to) = self.reach(text);
         (band.from == 0 || from >= band.from as f32 + CUT)
@@ -171,7 +174,7 @@ fn top(text: &TextBox) -> Point {
     Point::new(bounds.x, bounds.y)
 }
 
-/// Text that runs across the cut, counted by length.
+/// Returns the axis across most of the text, weighted by length.
 fn axis(first: &[TextBox]) -> Axis {
     let (mut level, mut on_end) = (0.0, 0.0);
     for text in first {
@@ -182,7 +185,7 @@ fn axis(first: &[TextBox]) -> Axis {
     if on_end > level { Axis::Across } else { Axis::Down }
 }
 
-/// Half of what all but the tallest boxes reach over along the axis, and context.
+/// Returns half of the extent along the axis of all but the tallest boxes, plus context.
 fn margin(first: &[TextBox], axis: Axis) -> u32 {
     let mut extents: Vec<f32> = first
         .iter()
@@ -211,7 +214,7 @@ mod tests {
         TextBox { quad: Quad::from_rect(&Rect { x, y, width, height }), score: 0.9 }
     }
 
-    /// What a detector sees of `page` through the bands: whatever lies in them, cut at their edges.
+    /// Returns what a detector sees of `page` through the bands: their contents, cut at their edges.
     fn seen(bands: &Bands, page: &[TextBox]) -> Vec<Vec<TextBox>> {
         let view = |band: &Band| {
             let (area, size) = bands.place(band, bands.size);

@@ -1,6 +1,6 @@
 //! Connected components of a thresholded map, 8-connected, as runs of pixels: one pass finds the runs (64 pixels per
-//! loop turn), union-find joins those that touch from row to row (Rosenfeld & Pfaltz 1966, on runs), and a component
-//! is handed on as the outline points that a convex hull needs.
+//! loop iteration), union-find joins runs that touch from row to row (Rosenfeld & Pfaltz 1966, on runs), and a
+//! component is returned as the outline points that a convex hull needs.
 
 use crate::geometry::Point;
 
@@ -12,12 +12,12 @@ struct Run {
     parent: u32,
 }
 
-/// Bits of the bytes that are greater than `limit`, lowest bit for the first byte.
+/// Returns a bit mask of the bytes that are greater than `limit`; the lowest bit is the first byte.
 fn greater(chunk: &[u8; 64], limit: u8) -> u64 {
     const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
     const ONES: u64 = 0x0101_0101_0101_0101;
-    // Eight bytes at once in one word: adding `127 - low bits of limit` to the low seven bits of a byte carries into
-    // its eighth bit exactly where they are greater; the eighth bits themselves decide the rest.
+    // Compares eight bytes at once in one word: adding `127 - low bits of limit` to the low seven bits of a byte
+    // carries into its eighth bit exactly where they are greater; the eighth bits themselves decide the other cases.
     let carry = u64::from(0x7f - (limit & 0x7f)) * ONES;
     let mut mask = 0u64;
     for (i, bytes) in chunk.as_chunks::<8>().0.iter().enumerate() {
@@ -31,7 +31,7 @@ fn greater(chunk: &[u8; 64], limit: u8) -> u64 {
     mask
 }
 
-/// The runs of a map in row order, `None` when there are more than `runs_max`.
+/// Returns the runs of a map in row order; `None` if there are more than `runs_max`.
 fn runs(map: &[u8], width: usize, limit: u8, runs_max: usize) -> Option<Vec<Run>> {
     let mut runs: Vec<Run> = Vec::new();
     for (row, line) in map.chunks_exact(width).enumerate() {
@@ -50,7 +50,7 @@ fn runs(map: &[u8], width: usize, limit: u8, runs_max: usize) -> Option<Vec<Run>
                 Some(_) if mask == u64::MAX => continue,
                 _ => {}
             }
-            // Each turn ends the open run or opens one; `mask` has a bit set where the next such edge may be.
+            // Each iteration ends the open run or opens one; `mask` has a bit set where the next such edge may be.
             let mut at = 0u32;
             while at < 64 {
                 let looked_for = if open.is_some() { !mask } else { mask };
@@ -65,7 +65,7 @@ fn runs(map: &[u8], width: usize, limit: u8, runs_max: usize) -> Option<Vec<Run>
                         runs.push(Run { row, from, to: start + edge, parent });
                     }
                 }
-                // Everything before the edge has been seen; a set bit in either sense must not be found again.
+                // Everything before the edge has been handled; a set bit in either sense must not be found again.
                 at = edge + 1;
                 let seen = (1u64 << edge) | ((1u64 << edge) - 1);
                 mask = if open.is_some() { mask | seen } else { mask & !seen };
@@ -82,7 +82,7 @@ fn runs(map: &[u8], width: usize, limit: u8, runs_max: usize) -> Option<Vec<Run>
     Some(runs)
 }
 
-/// The first run of the component that `run` belongs to; shortens the way for the next time.
+/// Returns the first run of the component of `run`, and shortens the path for later calls.
 fn root(runs: &mut [Run], mut run: u32) -> u32 {
     loop {
         let parent = runs[run as usize].parent;
@@ -95,15 +95,15 @@ fn root(runs: &mut [Run], mut run: u32) -> u32 {
     }
 }
 
-/// Joins runs of neighbouring rows that touch, corners included.
+/// Joins runs of neighboring rows that touch, including at corners.
 fn connect(runs: &mut [Run]) {
     let (mut above, mut here) = (0, 0);
-    // `above` and `here` walk through two neighbouring rows at once; both only move on, so the walk is linear.
+    // `above` and `here` walk through two neighboring rows at once; both only advance, so the walk is linear.
     while here < runs.len() {
         let (a, b) = (&runs[above], &runs[here]);
         if above >= here || a.row + 1 > b.row {
             here += 1;
-            // A run that begins a new row may touch runs of the row above that the last one had passed.
+            // The first run of a new row may touch runs of the row above that the previous run had passed.
             continue;
         }
         if a.row + 1 < b.row || a.to < b.from {
@@ -131,12 +131,12 @@ pub(crate) struct Stroke {
     pub(crate) from: Point,
     /// Its right end.
     pub(crate) to: Point,
-    /// Rows that it takes.
+    /// Number of rows that it covers.
     pub(crate) rows: u32,
 }
 
-/// Lines drawn along the rows of a map: runs of at least `run_min` pixels greater than `limit`, joined where they touch.
-/// `None` when the map shatters into more than `runs_max` runs.
+/// Returns the lines drawn along the rows of a map: runs of at least `run_min` pixels greater than `limit`, joined
+/// where they touch. `None` if the map has more than `runs_max` runs.
 pub(crate) fn strokes(
     map: &[u8],
     width: usize,
@@ -175,9 +175,9 @@ pub(crate) fn strokes(
     Some(strokes.into_iter().map(|(stroke, _)| stroke).collect())
 }
 
-/// The components of the pixels greater than `limit`, each as the outer corners of its pixels row by row (which hold its
-/// convex hull), topmost component first. Components of fewer than `rows_min` rows and columns are left out. `None`
-/// when the map shatters into more than `runs_max` runs.
+/// Returns the components of the pixels greater than `limit`, topmost first, each as the outer corners of its pixels
+/// row by row (which contain the corners of its convex hull). Components of fewer than `rows_min` rows and columns are
+/// left out. `None` if the map has more than `runs_max` runs.
 pub(super) fn components(
     map: &[u8],
     width: usize,
@@ -225,7 +225,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// A map from a drawing: `#` is certain, anything else is nothing.
+    /// Makes a map from a drawing: `#` is certain, anything else is empty.
     fn map(drawing: &[&str]) -> (Vec<u8>, usize) {
         let bytes = drawing.iter().flat_map(|row| row.bytes().map(|b| if b == b'#' { 255 } else { 0 }));
         (bytes.collect(), drawing[0].len())

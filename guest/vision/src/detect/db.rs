@@ -1,24 +1,24 @@
 //! Boxes of a DB probability map: threshold, components, minimum-area rectangle, mean probability inside, and growth
-//! back from the shrunken kernel to the text's extent.
+//! from the shrunken kernel to the extent of the text.
 //!
 //! The paper shrinks a text polygon by Vatti clipping with an offset of `area * (1 - r^2) / perimeter` and grows the
-//! result by `area * ratio / perimeter`; a rectangle grown that way stays a rectangle (with sharp joints), so no
+//! result by `area * ratio / perimeter`. A rectangle grown that way stays a rectangle (with sharp joints), so no
 //! polygon clipper is needed. Coordinates are edges of pixels: the map's first pixel spans 0 to 1.
 
 use super::{DbOptions, DetectError, Found, TextBox, components::components};
 use crate::geometry::{Point, Quad, convex_hull, min_area_rect};
 
-/// Runs of pixels allowed for each allowed box; text has a few dozen, a map of noise has thousands for none.
+/// Pixel runs allowed per allowed box; text has a few dozen, a map of noise has thousands without any box.
 const RUNS_PER_BOX: usize = 256;
 
-/// An upright rectangle this much larger than the smallest tilted one is preferred to it: the outline of a component is
+/// Area ratio up to which an upright rectangle is preferred to the smallest tilted one: the outline of a component is
 /// ragged by a pixel, so the tilt of a short one is mostly noise.
 const UPRIGHT_GAIN: f32 = 1.1;
-/// The same for boxes less than twice as long as high: round and slanted letters lean any way.
+/// The same for boxes less than twice as long as high: round and slanted letters appear tilted in any direction.
 const UPRIGHT_GAIN_SHORT: f32 = 1.35;
 
-/// The pieces of text in a probability map of bytes (255 is certain), rows from the top. Quads are in map pixels and
-/// inside the map; topmost first.
+/// Returns the text boxes of a probability map of bytes (255 is certain), rows from the top. Quads are in map pixels
+/// and inside the map; topmost first.
 pub fn boxes(prob: &[u8], width: usize, height: usize, options: &DbOptions) -> Result<Found, DetectError> {
     let expected = width.saturating_mul(height);
     if prob.len() != expected {
@@ -48,7 +48,7 @@ pub fn boxes(prob: &[u8], width: usize, height: usize, options: &DbOptions) -> R
     Ok(largest(boxes, options.boxes_max))
 }
 
-/// The largest boxes, still in their order.
+/// Keeps the largest boxes, in their order.
 fn largest(mut boxes: Vec<TextBox>, most: usize) -> Found {
     let left_out = boxes.len().saturating_sub(most);
     if left_out > 0 {
@@ -61,7 +61,7 @@ fn largest(mut boxes: Vec<TextBox>, most: usize) -> Found {
     Found { boxes, left_out }
 }
 
-/// The rectangle of a component: the smallest one, or the upright one where it is hardly larger.
+/// Returns the rectangle of a component: the smallest one, or the upright one if it is hardly larger.
 fn kernel(hull: &[Point]) -> Option<Quad> {
     let tilted = Quad::upright(min_area_rect(hull)?);
     let bounds = hull
@@ -76,7 +76,7 @@ fn kernel(hull: &[Point]) -> Option<Quad> {
     Some(if upright.area() <= gain * tilted.area() { upright } else { tilted })
 }
 
-/// Grown on every side, then kept inside the map.
+/// Grows a kernel on every side, and clips it to the map.
 fn unclip(kernel: &Quad, ratio: f32, width: usize, height: usize) -> Quad {
     let (w, h) = (kernel.width(), kernel.height());
     let distance = w * h * ratio / (2.0 * (w + h)).max(f32::EPSILON);
@@ -84,7 +84,7 @@ fn unclip(kernel: &Quad, ratio: f32, width: usize, height: usize) -> Quad {
     Quad(grown.0.map(|p| Point::new(p.x.clamp(0.0, width as f32), p.y.clamp(0.0, height as f32))))
 }
 
-/// Mean of the pixels whose middle lies inside a convex quad, 0 to 1.
+/// Returns the mean of the pixels whose center lies inside a convex quad, 0 to 1.
 fn mean_inside(prob: &[u8], width: usize, height: usize, quad: &Quad) -> f32 {
     let bounds = quad.bounds();
     let top = bounds.y.floor().max(0.0) as usize;
@@ -101,7 +101,7 @@ fn mean_inside(prob: &[u8], width: usize, height: usize, quad: &Quad) -> f32 {
     if count == 0 { 0.0 } else { sum as f32 / (count as f32 * 255.0) }
 }
 
-/// Where a horizontal line crosses a convex quad.
+/// Returns the interval where a horizontal line crosses a convex quad.
 fn span_at(quad: &Quad, y: f32) -> Option<(f32, f32)> {
     let (mut left, mut right) = (f32::INFINITY, f32::NEG_INFINITY);
     for i in 0..4 {
@@ -115,7 +115,7 @@ fn span_at(quad: &Quad, y: f32) -> Option<(f32, f32)> {
     (left <= right).then_some((left, right))
 }
 
-/// Sum of bytes, 64 a turn.
+/// Returns the sum of bytes, 64 per iteration.
 fn sum_of(bytes: &[u8]) -> u64 {
     let (chunks, rest) = bytes.as_chunks::<64>();
     let of = |bytes: &[u8]| bytes.iter().map(|&b| u32::from(b)).sum::<u32>();

@@ -1,34 +1,34 @@
-//! At what size a page is shown to the detector, and when it has to be shown again larger.
+//! Input size of the detector, and the decision on a second pass at a larger size.
 
 use super::TextBox;
 
-/// Most that an image smaller than the detector's long side is enlarged: more only blurs.
+/// Maximum enlargement of an image that is smaller than the detector's long side: more only blurs.
 const ENLARGE_MAX: f32 = 2.0;
 
-/// Width and height of the detector's input for an image: the longer side becomes `long_side` (an image is enlarged
-/// at most twofold), the aspect is kept, both are multiples of `step` and at least one step.
+/// Returns width and height of the detector's input for an image: the longer side becomes `long_side` (an image is
+/// enlarged at most twofold), the aspect is kept, both are multiples of `step` and at least one step.
 pub fn input_size(width: u32, height: u32, long_side: u32, step: u32) -> (u32, u32) {
     let step = step.max(1);
     let (w, h) = (width.max(1) as f32, height.max(1) as f32);
     let scale = (long_side as f32 / w.max(h)).min(ENLARGE_MAX);
-    // Rounded to the nearest multiple, so that the aspect changes least; the long side never above what was asked.
+    // Rounded to the nearest multiple, so that the aspect changes least; the long side never exceeds `long_side`.
     let ceiling = (long_side / step).max(1);
     let snap = |side: f32| (((side * scale / step as f32).round() as u32).clamp(1, ceiling)) * step;
     (snap(w), snap(h))
 }
 
-/// When a page is looked at again.
+/// Rule for a second pass.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adaptive {
-    /// Median line height (of boxes as [`super::boxes`] gives them) in map pixels below which small print is lost. With
-    /// PP-OCRv6 on 300 born-digital pages at 1280 px, pages of 14 px and more lost nothing that a map of 1920 px found;
-    /// those below lost 1 to 2 % of their characters, and neighbouring cells grew together.
+    /// Median line height (of boxes from [`super::boxes`]) in map pixels below which small print is lost. With PP-OCRv6
+    /// on 300 born-digital pages at 1280 px, pages of 14 px and more lost nothing that a map of 1920 px found; pages
+    /// below lost 1 to 2 % of their characters, and neighboring cells were merged.
     pub line_height_min: f32,
-    /// Line height in map pixels that the second look aims at.
+    /// Target line height of the second pass, in map pixels.
     pub line_height_aim: f32,
-    /// Upper bound of the long side of a second look, in pixels.
+    /// Maximum long side of a second pass, in pixels.
     pub long_side_max: u32,
-    /// Fewest boxes that say anything of a page's print.
+    /// Minimum number of boxes that allow a conclusion about a page's print.
     pub boxes_min: usize,
 }
 
@@ -38,7 +38,8 @@ impl Default for Adaptive {
     }
 }
 
-/// Height that half of the boxes stay below, counted by length of line so that specks weigh little; 0 without boxes.
+/// Returns the height that half of the boxes stay below, weighted by line length so that specks count little; 0 without
+/// boxes.
 pub fn median_line_height(boxes: &[TextBox]) -> f32 {
     let mut heights: Vec<(f32, f32)> = boxes
         .iter()
@@ -60,8 +61,8 @@ pub fn median_line_height(boxes: &[TextBox]) -> f32 {
     0.0
 }
 
-/// Long side at which to detect again, or `None` where the first look suffices. `map` is the size that the boxes'
-/// coordinates refer to, `image` the size of the page image: nothing is gained beyond its own resolution.
+/// Returns the long side of a second pass, or `None` if the first pass suffices. `map` is the size that the boxes'
+/// coordinates refer to, `image` the size of the page image: a map larger than the image gains nothing.
 pub fn refine(boxes: &[TextBox], map: (u32, u32), image: (u32, u32), rule: &Adaptive) -> Option<u32> {
     if boxes.len() < rule.boxes_min {
         return None;

@@ -7,8 +7,8 @@ fn cross(o: Point, a: Point, b: Point) -> f32 {
     (a.x - o.x) * (b.y - o.y) - (a.y - o.y) * (b.x - o.x)
 }
 
-/// The corners of the convex hull, clockwise as seen on the page (y down), without points on its edges. Sorts `points`.
-/// Fewer than three distinct points, or points on one line, give what there is of them.
+/// Returns the corners of the convex hull, clockwise as seen on the page (y down), without points on its edges. Sorts
+/// `points`. Fewer than three distinct points, or collinear points, give a hull of fewer corners.
 pub fn convex_hull(points: &mut Vec<Point>) -> Vec<Point> {
     points.retain(|p| p.x.is_finite() && p.y.is_finite());
     points.sort_unstable_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
@@ -35,8 +35,8 @@ pub fn convex_hull(points: &mut Vec<Point>) -> Vec<Point> {
     hull
 }
 
-/// The rectangle of least area around a convex hull, corners clockwise as seen on the page; `None` for an empty hull.
-/// For a single point or a segment the rectangle has no width.
+/// Returns the rectangle of least area around a convex hull, corners clockwise as seen on the page; `None` for an empty
+/// hull. For a single point or a segment the rectangle has no width.
 pub fn min_area_rect(hull: &[Point]) -> Option<[Point; 4]> {
     let n = hull.len();
     let first = *hull.first()?;
@@ -59,7 +59,7 @@ pub fn min_area_rect(hull: &[Point]) -> Option<[Point; 4]> {
         let (ux, uy) = ((b.x - a.x) / length, (b.y - a.y) / length);
         let along = |p: Point| (p.x - a.x) * ux + (p.y - a.y) * uy;
         let across = |p: Point| (p.y - a.y) * ux - (p.x - a.x) * uy;
-        // Each caliper only moves on; n steps each over the whole loop, bounded by n per edge in any case.
+        // Each caliper only advances: n steps each over the whole loop, and at most n per edge.
         for _ in 0..n {
             if along(hull[(right + 1) % n]) < along(hull[right % n]) {
                 break;

@@ -6,7 +6,7 @@ fn close(a: Point, b: Point) -> bool {
     a.distance(b) < 1e-2
 }
 
-/// The least area over all edges of the hull, the slow way.
+/// Returns the least area over all edges of the hull, by brute force.
 fn least_area(hull: &[Point]) -> f32 {
     let n = hull.len();
     (0..n)

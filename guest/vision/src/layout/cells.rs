@@ -1,13 +1,13 @@
-//! Level boxes of text and what is measured on sets of them: rows, gaps between bands, gaps between columns.
+//! Level boxes of text, and measurements on sets of them: rows, gaps between bands, gaps between columns.
 
 use crate::geometry::Quad;
 
-/// Share of a box's height that is trimmed above and below before boxes are compared: detectors give boxes with the
-/// room of ascenders and descenders and then some, so that boxes of tight lines overlap.
+/// Fraction of a box's height that is trimmed above and below before boxes are compared: detectors return boxes that
+/// include ascenders, descenders and some margin, so that boxes of tight lines overlap.
 const TRIM: f32 = 0.15;
 
-/// Boxes whose middles are this near, in heights of the lower one, stand on one baseline. Lines of unrelated columns do
-/// so in one of three cases by chance.
+/// Maximum distance of the middles of boxes on one baseline, in heights of the lower box. Lines of unrelated columns
+/// meet this in one of three cases by chance.
 const SAME_BASELINE: f32 = 0.2;
 
 /// A box of text on a level page.
@@ -18,7 +18,7 @@ pub(super) struct Cell {
     pub top: f32,
     pub right: f32,
     pub bottom: f32,
-    /// Height across the text, for cells that stand on end less than `bottom - top`.
+    /// Height across the text, for vertical cells less than `bottom - top`.
     line: f32,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Cell {
 pub(super) type Row = Vec<Cell>;
 
 impl Cell {
-    /// The bounds of a level quad.
+    /// Makes a cell from the bounds of a level quad.
     pub fn new(index: usize, quad: &Quad) -> Self {
         let bounds = quad.bounds();
         // A residual tilt of a long line makes its bounds higher than the line is.
@@ -55,33 +55,33 @@ impl Cell {
         (self.top + self.bottom) / 2.0
     }
 
-    /// Upper edge of its core.
+    /// Returns the upper edge of its core.
     pub fn core_top(&self) -> f32 {
         self.top + TRIM * self.line
     }
 
-    /// Lower edge of its core.
+    /// Returns the lower edge of its core.
     pub fn core_bottom(&self) -> f32 {
         self.bottom - TRIM * self.line
     }
 }
 
-/// The value at a share of the sorted values; 0 for none.
+/// Returns the value at a fraction of the sorted values; 0 for none.
 pub(super) fn quantile(values: &mut [f32], share: f32) -> f32 {
     values.sort_unstable_by(f32::total_cmp);
     let at = (values.len().saturating_sub(1) as f32 * share).round() as usize;
     values.get(at).copied().unwrap_or(0.0)
 }
 
-/// Typical line height of the cells, the unit of every threshold here ("em"); 1 for none.
+/// Returns the typical line height of the cells, the unit of every threshold here ("em"); 1 for none.
 pub(super) fn em(cells: &[Cell]) -> f32 {
     let mut heights: Vec<f32> = cells.iter().map(Cell::height).collect();
     let em = quantile(&mut heights, 0.5);
     if em > 0.0 { em } else { 1.0 }
 }
 
-/// Rows from top to bottom: a cell joins the row whose last member it overlaps by more than half of the lower of the
-/// two. Cells of a row that stand above each other (a fraction, a wrapped cell) go top first.
+/// Returns the rows from top to bottom: a cell joins a row if it overlaps the row's last member by more than half of
+/// the lower of the two. Cells of a row that are above each other (a fraction, a wrapped cell) are ordered top first.
 pub(super) fn rows(cells: &[Cell]) -> Vec<Row> {
     let mut sorted: Vec<Cell> = cells.to_vec();
     sorted.sort_by(|a, b| a.center_y().total_cmp(&b.center_y()));
@@ -108,8 +108,8 @@ pub(super) fn rows(cells: &[Cell]) -> Vec<Row> {
     rows
 }
 
-/// Maximal groups of cells between which a level line can be drawn that cuts no core, top to bottom, each with the
-/// white above it (0 for the first).
+/// Returns the maximal groups of cells between which a level line cuts no core, top to bottom, each with the white
+/// space above it (0 for the first).
 pub(super) fn bands(cells: &[Cell]) -> Vec<(f32, Vec<Cell>)> {
     let mut sorted: Vec<Cell> = cells.to_vec();
     sorted.sort_by(|a, b| a.core_top().total_cmp(&b.core_top()));
@@ -127,7 +127,7 @@ pub(super) fn bands(cells: &[Cell]) -> Vec<(f32, Vec<Cell>)> {
     bands
 }
 
-/// Bands joined again wherever the white between them is at most `gap`.
+/// Joins bands with at most `gap` of white space between them.
 pub(super) fn bands_apart(bands: Vec<(f32, Vec<Cell>)>, gap: f32) -> Vec<Vec<Cell>> {
     let mut joined: Vec<Vec<Cell>> = Vec::new();
     for (white, band) in bands {
@@ -139,7 +139,7 @@ pub(super) fn bands_apart(bands: Vec<(f32, Vec<Cell>)>, gap: f32) -> Vec<Vec<Cel
     joined
 }
 
-/// Groups of cells between which an upright line can be drawn with at least `gap` of white, left to right.
+/// Returns the groups of cells with at least `gap` of white space between them horizontally, left to right.
 pub(super) fn columns(cells: &[Cell], gap: f32) -> Vec<Vec<Cell>> {
     let mut sorted: Vec<Cell> = cells.to_vec();
     sorted.sort_by(|a, b| a.left.total_cmp(&b.left));
@@ -155,7 +155,7 @@ pub(super) fn columns(cells: &[Cell], gap: f32) -> Vec<Vec<Cell>> {
     columns
 }
 
-/// Number of rows of `a` that have a partner in `b` on the same baseline.
+/// Returns the number of rows of `a` that share a baseline with a row of `b`.
 pub(super) fn common_rows(a: &[Cell], b: &[Cell]) -> usize {
     let middle = |row: &Row| row.iter().map(Cell::center_y).sum::<f32>() / row.len().max(1) as f32;
     let height = |row: &Row| row.iter().map(Cell::height).fold(f32::INFINITY, f32::min);
@@ -169,7 +169,8 @@ pub(super) fn common_rows(a: &[Cell], b: &[Cell]) -> usize {
         .count()
 }
 
-/// Share of the rows of the side with fewer of them that have a partner on the other side on the same baseline; 0 to 1.
+/// Returns the fraction, 0 to 1, of the rows of the side with fewer rows that share a baseline with a row of the other
+/// side.
 pub(super) fn alignment(a: &[Cell], b: &[Cell]) -> f32 {
     let (rows_a, rows_b) = (rows(a).len(), rows(b).len());
     let common = if rows_a <= rows_b { common_rows(a, b) } else { common_rows(b, a) };

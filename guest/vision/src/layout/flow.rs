@@ -4,23 +4,23 @@ use super::cells::{Cell, Row, alignment, bands, bands_apart, columns, em, quanti
 use super::grid::Grid;
 use super::{grid, gutter, table};
 
-/// Cuts in cuts; a page needs five or six. Beyond the bound the rest is read row by row.
+/// Maximum recursion depth of cuts; a page needs five or six. Beyond it, the rest is read row by row.
 const DEPTH_MAX: u32 = 24;
-/// White between bands, in em and in typical gaps between lines, that makes them separate.
+/// Minimum white space between separate bands, in em and in typical gaps between lines.
 const BAND_GAP_EM: f32 = 0.6;
 const BAND_GAP_TYPICAL: f32 = 1.8;
-/// White between blocks that stand side by side, in em.
+/// Minimum white space between blocks side by side, in em.
 const BLOCK_GAP_EM: f32 = 1.0;
-/// Share of common baselines from which neighbours are read row by row.
+/// Fraction of common baselines from which neighbors are read row by row.
 const ROW_ALIGNMENT: f32 = 0.5;
-/// Rows of a band that may be blocks in spite of common baselines, at most.
+/// Maximum rows of a band that may be blocks in spite of common baselines.
 const SMALL_ROWS: usize = 10;
-/// White between such blocks, in em, at least.
+/// Minimum white space between such blocks, in em.
 const APART_EM: f32 = 4.0;
-/// White between their lines, in em, at most.
+/// Maximum white space between their lines, in em.
 const CLOSE_EM: f32 = 0.35;
 
-/// Paragraphs, cells or tables of a page in reading order, each as rows.
+/// Returns the paragraphs, cells or tables of a page in reading order, each as rows.
 pub(super) fn blocks(cells: Vec<Cell>, grid: &Grid) -> Vec<Vec<Row>> {
     let mut out = Vec::new();
     flow(cells, grid, &mut out, 0);
@@ -61,7 +61,7 @@ fn flow(cells: Vec<Cell>, grid: &Grid, out: &mut Vec<Vec<Row>>, depth: u32) {
     side_by_side(cells, em, grid, out, depth);
 }
 
-/// A band without wide gaps between its lines: one block, blocks side by side, or a table.
+/// Splits a band without wide gaps between its lines: one block, blocks side by side, or a table.
 fn side_by_side(cells: Vec<Cell>, em: f32, grid: &Grid, out: &mut Vec<Vec<Row>>, depth: u32) {
     let mut parts = columns(&cells, BLOCK_GAP_EM * em);
     if parts.len() < 2 {
@@ -69,7 +69,7 @@ fn side_by_side(cells: Vec<Cell>, em: f32, grid: &Grid, out: &mut Vec<Vec<Row>>,
         return;
     }
     let small = rows(&cells).len() <= SMALL_ROWS;
-    // Neighbours on common baselines are cells of one table; what is left apart is read block by block.
+    // Neighbors on common baselines are cells of one table; the other parts are read block by block.
     let mut blocks: Vec<Vec<Cell>> = vec![parts.remove(0)];
     for part in parts {
         match blocks.last_mut() {
@@ -90,8 +90,8 @@ fn side_by_side(cells: Vec<Cell>, em: f32, grid: &Grid, out: &mut Vec<Vec<Row>>,
     }
 }
 
-/// Blocks from left to right, but one that stands wholly above others (a running head above a heading at the other
-/// margin) comes before them.
+/// Sorts blocks from left to right, except that a block that lies wholly above others (a running head above a heading
+/// at the other margin) comes before them.
 fn from_the_top(blocks: Vec<Vec<Cell>>) -> Vec<Vec<Cell>> {
     let core = |block: &[Cell]| {
         block.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(top, bottom), cell| {
@@ -113,8 +113,8 @@ fn from_the_top(blocks: Vec<Vec<Cell>>) -> Vec<Vec<Cell>> {
     ordered.into_iter().map(|(_, _, block)| block).collect()
 }
 
-/// Whether two neighbours on common baselines are still read one after the other: a few lines each, flush left, far
-/// from each other and close among themselves, as addresses and captions over values stand.
+/// Returns whether two neighbors on common baselines are still read one after the other: a few lines each, flush left,
+/// with a wide gap between them and tight lines, such as addresses, or captions over values.
 fn are_blocks(left: &[Cell], right: &[Cell], em: f32) -> bool {
     let flush = |cells: &[Cell]| {
         let edge = cells.iter().map(|c| c.left).fold(f32::INFINITY, f32::min);

@@ -1,28 +1,28 @@
 //! Cuts along drawn lines: a form or a ruled table is read from rule to rule, and inside a row cell by cell.
 //!
-//! A rule only counts where it spans all that stands beside it and runs through none of it, so that underlines, frames
-//! of figures and lines taken by mistake cut nothing that the white between the lines would not.
+//! A rule counts only if it spans all of the text beside it and crosses none of it. Underlines, frames of figures and
+//! false lines therefore make no cut that the white space between the lines would not make.
 
 use super::cells::{Cell, alignment, rows};
 use crate::geometry::Point;
 
-/// Share of a region's extent that a rule spans.
+/// Fraction of a region's extent that a rule must span.
 const SPAN: f32 = 0.9;
-/// Rules this near to each other, in em, are one (a double line, pieces of a line).
+/// Maximum distance of rules that are treated as one (a double line, pieces of a line), in em.
 const SAME_EM: f32 = 0.25;
-/// Boxes may reach over an upright rule by this, in em.
+/// Maximum overlap of boxes over an upright rule, in em.
 const REACH_EM: f32 = 0.4;
-/// Rows that the cells of one row of a grid have at most, where they stand on common baselines: with more of them it is
-/// a table that has no lines between its rows.
+/// Maximum rows within the cells of one grid row on common baselines; with more rows it is a table without lines
+/// between its rows.
 const CELL_ROWS_MAX: usize = 3;
-/// Bands between level rules from which a region is a grid.
+/// Minimum number of bands between level rules that make a region a grid.
 const GRID_BANDS: usize = 3;
-/// Common baselines below which neighbours are no rows of one table.
+/// Fraction of common baselines below which neighbors are not rows of one table.
 const ALIGNED: f32 = 0.5;
-/// Share of a column's width that a level rule inside it spans.
+/// Fraction of a column's width that a level rule inside it must span.
 const INNER_SPAN: f32 = 0.8;
 
-/// A level or upright line: where it stands, and from where to where it runs.
+/// A level or upright line: its position, and the start and end of its extent.
 #[derive(Clone, Copy, Debug)]
 struct Line {
     at: f32,
@@ -30,7 +30,7 @@ struct Line {
     to: f32,
 }
 
-/// The lines drawn on a level page, each list by place.
+/// The lines drawn on a level page, each list sorted by position.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Grid {
     level: Vec<Line>,
@@ -38,7 +38,7 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    /// From the ends of lines; those that run neither along nor across the page are left out.
+    /// Makes a grid from the ends of lines; lines that are neither level nor upright are left out.
     pub fn of(ends: impl Iterator<Item = (Point, Point)>) -> Self {
         let mut grid = Self::default();
         for (a, b) in ends.filter(|(a, b)| [a.x, a.y, b.x, b.y].iter().all(|v| v.is_finite())) {
@@ -55,7 +55,7 @@ impl Grid {
     }
 }
 
-/// The parts that rules cut the cells into, in reading order; `None` where no rule does.
+/// Returns the parts into which rules cut the cells, in reading order; `None` without such rules.
 pub(super) fn cut(cells: &[Cell], grid: &Grid, em: f32) -> Option<Vec<Vec<Cell>>> {
     let (left, right) = extent(cells, |c| (c.left, c.right));
     let (top, bottom) = extent(cells, |c| (c.core_top(), c.core_bottom()));
@@ -71,7 +71,7 @@ pub(super) fn cut(cells: &[Cell], grid: &Grid, em: f32) -> Option<Vec<Vec<Cell>>
     are_cells(cells, &columns, grid, (top, bottom)).then_some(columns)
 }
 
-/// From where to where the cells reach.
+/// Returns the extent of the cells.
 fn extent(cells: &[Cell], ends: impl Fn(&Cell) -> (f32, f32)) -> (f32, f32) {
     cells
         .iter()
@@ -79,7 +79,7 @@ fn extent(cells: &[Cell], ends: impl Fn(&Cell) -> (f32, f32)) -> (f32, f32) {
         .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), (from, to)| (low.min(from), high.max(to)))
 }
 
-/// Places of the lines that span most of an extent, pieces on one height taken together.
+/// Returns the positions of the lines that span most of an extent; pieces at the same position are joined.
 fn spanning(lines: &[Line], (low, high): (f32, f32), em: f32) -> Vec<f32> {
     let mut places = Vec::new();
     for group in lines.chunk_by(|a, b| b.at - a.at <= SAME_EM * em) {
@@ -99,7 +99,7 @@ fn spanning(lines: &[Line], (low, high): (f32, f32), em: f32) -> Vec<f32> {
     places
 }
 
-/// The places that lie in no cell.
+/// Returns the positions that lie in no cell.
 fn passing(mut places: Vec<f32>, cells: &[Cell], inside: impl Fn(&Cell) -> (f32, f32)) -> Vec<f32> {
     places.retain(|&at| {
         !cells.iter().any(|cell| {
@@ -110,7 +110,7 @@ fn passing(mut places: Vec<f32>, cells: &[Cell], inside: impl Fn(&Cell) -> (f32,
     places
 }
 
-/// The cells between rising places; `None` where all stand between the same two.
+/// Splits the cells at ascending positions; `None` if all lie between the same two.
 fn parts(cells: &[Cell], places: &[f32], middle: impl Fn(&Cell) -> f32) -> Option<Vec<Vec<Cell>>> {
     let mut parts: Vec<Vec<Cell>> = vec![Vec::new(); places.len() + 1];
     for cell in cells {
@@ -123,7 +123,8 @@ fn parts(cells: &[Cell], places: &[f32], middle: impl Fn(&Cell) -> f32) -> Optio
     (parts.len() > 1).then_some(parts)
 }
 
-/// Whether what stands between upright rules is read cell by cell. A table without lines between its rows is not.
+/// Returns whether the parts between upright rules are read cell by cell. A table without lines between its rows is
+/// not.
 fn are_cells(cells: &[Cell], columns: &[Vec<Cell>], grid: &Grid, (top, bottom): (f32, f32)) -> bool {
     let apart = |pair: &[Vec<Cell>]| match pair {
         [a, b] => alignment(a, b) < ALIGNED,
@@ -141,7 +142,7 @@ fn are_cells(cells: &[Cell], columns: &[Vec<Cell>], grid: &Grid, (top, bottom): 
     rows(cells).len() <= CELL_ROWS_MAX && near.len() >= GRID_BANDS
 }
 
-/// Whether a level rule divides a column that others beside it go past.
+/// Returns whether a level rule lies inside a column, crosses none of its cells, and spans most of its width.
 fn is_divided(column: &[Cell], grid: &Grid) -> bool {
     let (left, right) = extent(column, |c| (c.left, c.right));
     let (top, bottom) = extent(column, |c| (c.center_y(), c.center_y()));

@@ -1,27 +1,28 @@
-//! The white between two columns of running text.
+//! The white space between two columns of running text.
 
 use super::cells::{Cell, alignment, bands, bands_apart, common_rows, quantile, rows};
 
-/// Lines that a column has at least.
+/// Minimum lines of a column.
 const LINES_MIN: usize = 3;
-/// Median width of a column's lines in em, at least: below it, it is a column of a table.
+/// Minimum median width of a column's lines in em; a narrower column is part of a table.
 const PROSE_WIDTH: f32 = 7.0;
-/// A line that is this share of the longest ones fills its column.
+/// Fraction of the longest lines' length from which a line fills its column.
 const FULL_LINE: f32 = 0.8;
-/// Share of the lines that fill their column, or end where a neighbour ends, in running text.
+/// Fraction of the lines of running text that fill their column, or end where a neighbor ends.
 const PROSE_FILL: f32 = 0.5;
-/// Share of a column's height that lines take: the cells of a table stand farther apart.
+/// Fraction of a column's height that lines take; the cells of a table are farther apart.
 const PROSE_DENSITY: f32 = 0.45;
-/// Boxes may reach over an edge of a gutter by this, in em: detectors are generous at the ends of lines.
+/// Maximum overlap of boxes over an edge of a gutter, in em: detectors extend boxes beyond the ends of lines.
 const REACH: f32 = 0.4;
-/// A box higher than this, in em, is a picture that was taken for text; it may reach over a gutter by a share of its
+/// Height from which a box, in em, is a picture that was detected as text; it may overlap a gutter by a fraction of its
 /// width.
 const TALL: f32 = 3.0;
 const PICTURE_REACH: f32 = 0.2;
-/// Boxes that cross a gutter this far from others that do, in em, are lines grown together rather than a table.
-const LONELY_EM: f32 = 3.0;
+/// Distance in em from other boxes that cross a gutter, from which a box is two merged lines rather than part of a
+/// table.
+const ISOLATED_EM: f32 = 3.0;
 
-/// Columns side by side, and what stands above and below them.
+/// Columns side by side, and the cells above and below them.
 pub(super) struct Columns {
     pub above: Vec<Cell>,
     pub left: Vec<Cell>,
@@ -29,7 +30,7 @@ pub(super) struct Columns {
     pub below: Vec<Cell>,
 }
 
-/// The gutter of running text that the longest columns stand at, if there is one.
+/// Returns the gutter of running text with the longest columns, if any.
 pub(super) fn split(cells: &[Cell], em: f32) -> Option<Columns> {
     let mut sorted: Vec<Cell> = cells.to_vec();
     sorted.sort_by(|a, b| a.center_y().total_cmp(&b.center_y()));
@@ -41,7 +42,7 @@ pub(super) fn split(cells: &[Cell], em: f32) -> Option<Columns> {
     while edge < edges.len() {
         let same = edges[edge..].iter().take_while(|&&e| e == edges[edge]).count();
         let x = (edges[edge] as f32) * 0.5 * em;
-        // Lines of one column may fall into two neighbouring classes.
+        // Lines of one column may fall into two neighboring classes.
         let near = edges[edge..].iter().take_while(|&&e| e <= edges[edge] + 1).count();
         if near >= LINES_MIN {
             for (from, to) in stretches(&sorted, x, em) {
@@ -58,10 +59,10 @@ pub(super) fn split(cells: &[Cell], em: f32) -> Option<Columns> {
     Some(Columns { above: sorted[..from].to_vec(), left, right, below: sorted[to..].to_vec() })
 }
 
-/// Longest stretches of cells, in order from the top, none of which spans `x`.
+/// Returns the longest stretches of cells, in order from the top, none of which spans `x`.
 fn stretches(sorted: &[Cell], x: f32, em: f32) -> Vec<(usize, usize)> {
     let crosses = |c: &Cell| {
-        // A picture's box may reach over; it is no heading.
+        // A picture's box may overlap the gutter; it is not a heading.
         let reach = if c.height() > TALL * em { PICTURE_REACH * c.width() } else { REACH * em };
         c.left < x - reach && c.right > x + reach
     };
@@ -71,7 +72,7 @@ fn stretches(sorted: &[Cell], x: f32, em: f32) -> Vec<(usize, usize)> {
     for (k, &i) in crossing.iter().enumerate() {
         let cell = &sorted[i];
         let lonely = |other: Option<&usize>| {
-            other.is_none_or(|&j| (sorted[j].center_y() - cell.center_y()).abs() > LONELY_EM * em)
+            other.is_none_or(|&j| (sorted[j].center_y() - cell.center_y()).abs() > ISOLATED_EM * em)
         };
         let alone = lonely(k.checked_sub(1).and_then(|p| crossing.get(p))) && lonely(crossing.get(k + 1));
         if alone && shares_row(sorted, i) {
@@ -88,8 +89,8 @@ fn stretches(sorted: &[Cell], x: f32, em: f32) -> Vec<(usize, usize)> {
     found
 }
 
-/// Whether other cells stand on the row of cell `i`. A heading that spans columns has its row to itself; two lines of
-/// neighbouring columns that a detector took for one have not.
+/// Returns whether other cells are on the row of cell `i`. A heading that spans columns is alone on its row; two lines
+/// of neighboring columns that a detector merged are not.
 fn shares_row(sorted: &[Cell], i: usize) -> bool {
     let cell = &sorted[i];
     let near = |other: &&Cell| (other.center_y() - cell.center_y()).abs() < 0.5 * cell.height();
@@ -98,7 +99,7 @@ fn shares_row(sorted: &[Cell], i: usize) -> bool {
         || sorted[i + 1..].iter().take_while(near).any(beside)
 }
 
-/// Height over which there is text on both sides of `x`.
+/// Returns the height over which there is text on both sides of `x`.
 fn shared_extent(cells: &[Cell], x: f32) -> f32 {
     let extent = |left: bool| {
         cells
@@ -110,7 +111,7 @@ fn shared_extent(cells: &[Cell], x: f32) -> f32 {
     left_bottom.min(right_bottom) - left_top.max(right_top)
 }
 
-/// Whether columns of running text stand on both sides of `x`, rather than cells of a table.
+/// Returns whether columns of running text, rather than cells of a table, are on both sides of `x`.
 fn separates(cells: &[Cell], x: f32, em: f32) -> bool {
     let (left, right): (Vec<Cell>, Vec<Cell>) = cells.iter().partition(|c| c.center_x() < x);
     if left.len() < LINES_MIN || right.len() < LINES_MIN {
@@ -127,7 +128,8 @@ fn separates(cells: &[Cell], x: f32, em: f32) -> bool {
     }
 }
 
-/// The cells of a side that no other cell of the side separates from the gutter. `cells` are in order from the top.
+/// Returns the cells of a side that no other cell of the side separates from the gutter. `cells` are sorted from the
+/// top.
 fn nearest(cells: &[Cell], gutter_at_right: bool) -> Vec<Cell> {
     let hidden = |i: usize, cell: &Cell| {
         let nearer = |other: &Cell| {
@@ -136,7 +138,7 @@ fn nearest(cells: &[Cell], gutter_at_right: bool) -> Vec<Cell> {
                 if gutter_at_right { other.left >= cell.center_x() } else { other.right <= cell.center_x() };
             ahead && shared > 0.5 * other.height().min(cell.height())
         };
-        // Sorted by their middles: only neighbours can share a row.
+        // Sorted by their middles: only neighbors can share a row.
         let within = |other: &&Cell| (other.center_y() - cell.center_y()).abs() < cell.height();
         cells[..i].iter().rev().take_while(within).any(nearer)
             || cells[i + 1..].iter().take_while(within).any(nearer)
@@ -144,8 +146,8 @@ fn nearest(cells: &[Cell], gutter_at_right: bool) -> Vec<Cell> {
     cells.iter().enumerate().filter(|(i, cell)| !hidden(*i, cell)).map(|(_, cell)| *cell).collect()
 }
 
-/// Whether most lines of a column share their rows with narrow cells farther from the gutter: then it is the widest
-/// column of a table.
+/// Returns whether most lines of a column share their rows with narrow cells farther from the gutter: then it is the
+/// widest column of a table.
 fn has_companions(side: &[Cell], near: &[Cell], em: f32) -> bool {
     let mut known: Vec<usize> = near.iter().map(|c| c.index).collect();
     known.sort_unstable();
@@ -157,7 +159,7 @@ fn has_companions(side: &[Cell], near: &[Cell], em: f32) -> bool {
     }
 }
 
-/// Whether cells under each other are lines of running text.
+/// Returns whether cells below each other are lines of running text.
 fn is_prose(cells: &[Cell], em: f32) -> bool {
     if cells.len() < LINES_MIN {
         return false;
@@ -170,7 +172,7 @@ fn is_prose(cells: &[Cell], em: f32) -> bool {
     if median < PROSE_WIDTH * em || taken < PROSE_DENSITY * (bottom - top) {
         return false;
     }
-    // Flush at both sides with the line above or below: justified text, also where it flows around a picture.
+    // Flush at both sides with the line above or below: justified text, also if it flows around a picture.
     let flush =
         |a: &Cell, b: &Cell| (a.left - b.left).abs() < 0.4 * em && (a.right - b.right).abs() < 0.4 * em;
     let full = (0..cells.len())
@@ -185,8 +187,8 @@ fn is_prose(cells: &[Cell], em: f32) -> bool {
     full as f32 >= PROSE_FILL * cells.len() as f32
 }
 
-/// Whether what stands at both sides of `x` falls into many short bands that both sides share: rows of a table whose
-/// cells are several lines long.
+/// Returns whether the text at both sides of `x` forms many short bands that both sides share: rows of a table whose
+/// cells have several lines.
 fn is_banded(cells: &[Cell], x: f32, em: f32) -> bool {
     let bands = bands(cells);
     let mut gaps: Vec<f32> = bands.iter().skip(1).map(|(gap, _)| *gap).collect();

@@ -1,5 +1,5 @@
-//! From quads to level cells: the page is turned back by the direction that most of its text runs in, and what runs
-//! across it at the margins (a stamp, a spine title) is set aside.
+//! From quads to level cells: the page is turned back by the main direction of its text, and text across it at the
+//! margins (a stamp, a spine title) is separated.
 
 use std::f32::consts::{FRAC_PI_2, PI};
 
@@ -9,8 +9,8 @@ use crate::crop;
 use crate::geometry::{Point, Quad, Rotation};
 use crate::rules::Rule;
 
-/// Boxes this many times as long as high say where text runs; shorter ones only say where it stands.
-const TELLING_ASPECT: f32 = 2.5;
+/// Ratio of length to height from which a box indicates the text direction; shorter boxes indicate only a position.
+const ASPECT_MIN: f32 = 2.5;
 
 /// A page ready to be cut.
 pub(super) struct Leveled {
@@ -18,29 +18,30 @@ pub(super) struct Leveled {
     pub cells: Vec<Cell>,
     /// Boxes across the reading direction beside the text, left to right.
     pub aside: Vec<Cell>,
-    /// Indices of boxes that are nowhere (not finite).
+    /// Indices of boxes without a finite position.
     pub unplaced: Vec<usize>,
     /// The lines drawn on it, level.
     pub grid: Grid,
 }
 
-/// An angle brought into (-pi, pi].
+/// Normalizes an angle to (-pi, pi].
 fn wrapped(angle: f32) -> f32 {
     let turned = angle.rem_euclid(2.0 * PI);
     if turned > PI { turned - 2.0 * PI } else { turned }
 }
 
-/// Number of quarter turns nearest to an angle, 0 to 3.
+/// Returns the number of quarter turns nearest to an angle, 0 to 3.
 fn quarter(angle: f32) -> usize {
     (angle / FRAC_PI_2).round().rem_euclid(4.0) as usize
 }
 
-/// The quad in reading direction, whether or not the caller has turned boxes on end already.
+/// Returns the quad in reading direction, whether or not the caller has already turned vertical boxes.
 fn reading(quad: &Quad) -> Quad {
     if crop::is_vertical(quad) { quad.rotated_corners(Rotation::Quarter) } else { *quad }
 }
 
-/// Direction of most of the text, by length of line: the quarter that most runs in, then the median inside it.
+/// Returns the direction of most of the text, weighted by line length: the most frequent quarter, then the median
+/// inside it.
 fn direction(quads: &[(usize, Quad)]) -> f32 {
     let mut lengths = [0f32; 4];
     for (_, quad) in quads {
@@ -53,7 +54,7 @@ fn direction(quads: &[(usize, Quad)]) -> f32 {
     let base = main as f32 * FRAC_PI_2;
     let mut tilts: Vec<(f32, f32)> = quads
         .iter()
-        .filter(|(_, q)| quarter(q.angle()) == main && q.width() >= TELLING_ASPECT * q.height())
+        .filter(|(_, q)| quarter(q.angle()) == main && q.width() >= ASPECT_MIN * q.height())
         .map(|(_, q)| (wrapped(q.angle() - base), q.width()))
         .collect();
     tilts.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
@@ -85,14 +86,15 @@ pub(super) fn level(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Leveled
         let level = Quad(quad.0.map(|p| p.turned_about(center, -angle)));
         let cell = Cell::new(*index, &level);
         let own = quarter(wrapped(quad.angle() - angle));
-        // A turned word among the lines is read where it stands; only long ones can be told from short upright ones.
-        if own % 2 == 1 && quad.width() >= TELLING_ASPECT * quad.height() {
+        // A turned word among the lines is read at its position; only long ones can be distinguished from short upright
+        // ones.
+        if own % 2 == 1 && quad.width() >= ASPECT_MIN * quad.height() {
             across.push(cell);
         } else {
             cells.push(cell);
         }
     }
-    // Text across the page stays in the flow where level text stands on both sides of it (headings of table columns).
+    // Text across the page stays in the flow if level text is on both sides of it (headings of table columns).
     let mut aside = Vec::new();
     for cell in across {
         let beside = |c: &&Cell| c.top < cell.bottom && c.bottom > cell.top;

@@ -2,15 +2,15 @@
 
 use super::cells::{Cell, Row, columns, quantile, rows};
 
-/// White between columns of a table, in em.
+/// Minimum white space between columns of a table, in em.
 const COLUMN_GAP_EM: f32 = 0.5;
-/// White between two lines of one cell, in em, at most.
+/// Maximum white space between two lines of one cell, in em.
 const CELL_GAP_EM: f32 = 0.5;
 
-/// Median width of the lines of a wrapped cell, in em, at least.
+/// Minimum median width of the lines of a wrapped cell, in em.
 const WRAPPED_WIDTH_EM: f32 = 6.0;
 
-/// Lines of one column that follow each other closely: a cell, if the table has room between its rows.
+/// Close lines of one column: a cell, if the table has white space between its rows.
 struct Stack {
     column: usize,
     top: f32,
@@ -18,7 +18,7 @@ struct Stack {
     cells: Vec<Cell>,
 }
 
-/// Reads a table row by row. Where cells run over several lines, each is read to its end before the next one.
+/// Reads a table row by row. If cells have several lines, each cell is read to its end before the next one.
 pub(super) fn read(cells: &[Cell], em: f32, out: &mut Vec<Vec<Row>>) {
     let mut block: Vec<Row> = Vec::new();
     for group in groups(stacks(cells, em)) {
@@ -33,13 +33,13 @@ pub(super) fn read(cells: &[Cell], em: f32, out: &mut Vec<Vec<Row>>) {
     }
 }
 
-/// The stacks of every column.
+/// Returns the stacks of every column.
 fn stacks(cells: &[Cell], em: f32) -> Vec<Stack> {
     let mut stacks: Vec<Stack> = Vec::new();
     for (column, mut members) in columns(cells, COLUMN_GAP_EM * em).into_iter().enumerate() {
         members.sort_by(|a, b| a.center_y().total_cmp(&b.center_y()));
         let mut gaps: Vec<f32> = members.windows(2).map(|w| w[1].core_top() - w[0].core_bottom()).collect();
-        // Half as much white again as the tightest lines have separates cells.
+        // White space of 1.5 times that between the tightest lines separates cells.
         let limit = (1.5 * quantile(&mut gaps, 0.1)).clamp(0.1 * em, CELL_GAP_EM * em);
         for cell in members {
             match stacks.last_mut() {
@@ -59,7 +59,7 @@ fn stacks(cells: &[Cell], em: f32) -> Vec<Stack> {
     stacks
 }
 
-/// Stacks that stand beside each other, from the top; inside a group from the left.
+/// Returns the groups of stacks side by side, from the top; inside a group from the left.
 fn groups(mut stacks: Vec<Stack>) -> Vec<Vec<Stack>> {
     stacks.sort_by(|a, b| a.top.total_cmp(&b.top));
     let mut groups: Vec<Vec<Stack>> = Vec::new();
@@ -78,16 +78,16 @@ fn groups(mut stacks: Vec<Stack>) -> Vec<Vec<Stack>> {
     groups
 }
 
-/// Whether a group of stacks is one row of a table whose cells have different numbers of lines. Several rows that stand
-/// close look the same at first, but then most columns have the same number of lines, or one has gaps.
+/// Returns whether a group of stacks is one row of a table whose cells have different numbers of lines. Several tight
+/// rows look similar, but then most columns have the same number of lines, or one has gaps.
 fn is_row_of_cells(group: &[Stack], em: f32) -> bool {
     let lines: Vec<usize> = group.iter().map(|stack| rows(&stack.cells).len()).collect();
     let most = lines.iter().copied().max().unwrap_or(0);
     let one_each = group.windows(2).all(|w| w[0].column != w[1].column);
-    // Fragments of a line are allowed for; columns grown together are not a cell.
+    // Fragments of a line are accepted; merged columns are not a cell.
     let one_wide = group.iter().zip(&lines).all(|(stack, &n)| stack.cells.len() * 2 <= n * 3);
     let fullest = lines.iter().filter(|&&n| n == most).count();
-    // Short lines under each other are rows sooner than a wrapped text.
+    // Short lines below each other are more likely rows than wrapped text.
     let wrapped = |stack: &Stack| {
         let mut widths: Vec<f32> = stack.cells.iter().map(Cell::width).collect();
         quantile(&mut widths, 0.5) >= WRAPPED_WIDTH_EM * em
@@ -100,8 +100,9 @@ fn is_row_of_cells(group: &[Stack], em: f32) -> bool {
         && (single * 2 >= lines.len() || group.iter().zip(&lines).all(|(stack, &n)| n == 1 || wrapped(stack)))
 }
 
-/// Reads stacks whose lines stand as close as the table's rows: printed row by printed row, but where one column alone
-/// goes on below a row that begins in the first column, it is read to its end before the rest of that row.
+/// Reads stacks whose line spacing equals the row spacing of the table: printed row by printed row, except that a
+/// single column that continues below a row starting in the first column is read to its end before the rest of that
+/// row.
 fn read_rows(group: &[Stack], block: &mut Vec<Row>) {
     let cells: Vec<Cell> = group.iter().flat_map(|stack| stack.cells.iter().copied()).collect();
     let first_column = group.iter().map(|stack| stack.column).min();
@@ -123,7 +124,7 @@ fn read_rows(group: &[Stack], block: &mut Vec<Row>) {
     settle(&mut entry, block);
 }
 
-/// Ends an entry: printed rows the first of which begins in the first column.
+/// Ends an entry: printed rows, the first of which begins in the first column.
 fn settle(entry: &mut Vec<Vec<(Option<usize>, Cell)>>, block: &mut Vec<Row>) {
     let entry = std::mem::take(entry);
     let Some((first, below)) = entry.split_first() else { return };

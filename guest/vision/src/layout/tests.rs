@@ -7,8 +7,7 @@ use proptest::prelude::*;
 const PAGE: (f32, f32) = (1000.0, 1400.0);
 const LINE: f32 = 20.0;
 
-/// A page under construction. Boxes are added in the order in which they should be read.
-/// A place on the page.
+/// A position on the page.
 type At = (f32, f32);
 
 #[derive(Default)]
@@ -23,14 +22,14 @@ impl Page {
         self
     }
 
-    /// Lines drawn from one point to another.
+    /// Adds lines drawn from one point to another.
     fn rules(&mut self, ends: &[(At, At)]) -> &mut Self {
         let point = |(x, y): (f32, f32)| Point::new(x, y);
         self.rules.extend(ends.iter().map(|&(from, to)| Rule { from: point(from), to: point(to) }));
         self
     }
 
-    /// Lines of running text with a pitch of 24, the last one short.
+    /// Adds lines of running text with a pitch of 24, the last one short.
     fn paragraph(&mut self, x: f32, y: f32, width: f32, lines: usize) -> &mut Self {
         for i in 0..lines {
             let width = if i + 1 == lines { width * 0.4 } else { width };
@@ -39,7 +38,7 @@ impl Page {
         self
     }
 
-    /// One row of a table.
+    /// Adds one row of a table.
     fn row(&mut self, y: f32, cells: &[(f32, f32)]) -> &mut Self {
         cells.iter().for_each(|&(x, width)| {
             self.text(x, y, width);
@@ -47,7 +46,7 @@ impl Page {
         self
     }
 
-    /// Shuffled, the boxes come back in the order they were added in.
+    /// Checks that the shuffled boxes come back in the order in which they were added.
     #[track_caller]
     fn check(&self) -> Vec<Placed> {
         let count = self.boxes.len();
@@ -126,7 +125,8 @@ fn columns_of_uneven_length_and_a_footnote_across() {
     page.check();
 }
 
-/// A form of four rows; the cells of the second and third are read one by one, the third holds two rows of answers.
+/// Makes a form of four rows; the cells of the second and third are read one by one, the third holds two rows of
+/// answers.
 fn form() -> Page {
     let mut page = Page::default();
     page.text(110.0, 105.0, 500.0);
@@ -241,7 +241,7 @@ fn wrapped_cells_are_read_to_their_end() {
 #[test]
 fn an_invoice() {
     let mut page = Page::default();
-    // Sender and receiver beside each other, not on common baselines; then particulars, then the items.
+    // Sender and receiver side by side, not on common baselines; then particulars, then the items.
     page.text(80.0, 60.0, 180.0).text(80.0, 86.0, 220.0).text(80.0, 112.0, 140.0).text(80.0, 138.0, 200.0);
     page.text(600.0, 72.0, 210.0).text(600.0, 98.0, 260.0).text(600.0, 124.0, 160.0);
     page.row(230.0, &[(80.0, 120.0), (300.0, 100.0)]).row(256.0, &[(80.0, 90.0), (300.0, 130.0)]);
@@ -319,7 +319,7 @@ fn skewed_pages() {
 
 #[test]
 fn pages_on_their_side_or_head() {
-    // Quads in reading direction of a page that nobody turned.
+    // Quads in reading direction of a page that was not turned.
     for quarters in [1, 2, 3] {
         let rotation = Rotation::from_quarters(quarters);
         let turned = Page {

@@ -3,7 +3,7 @@ use super::*;
 
 const SIZE: (usize, usize) = (400, 300);
 
-/// A page of one gray with level bars `(x, y, width, height, level)`.
+/// Makes a page of one gray with level bars `(x, y, width, height, level)`.
 fn page(paper: u8, bars: &[(usize, usize, usize, usize, u8)]) -> Vec<u8> {
     let mut rgb = vec![paper; SIZE.0 * SIZE.1 * 3];
     for &(x, y, width, height, level) in bars {

@@ -1,18 +1,18 @@
-//! Is an embedded layer text that may be taken as it is?
+//! Decides whether an embedded layer is text that can be used as it is.
 
 use super::{Layer, Span, Verdict};
 use crate::geometry::Rect;
 
-/// Fewer characters say nothing about a page.
+/// Minimum number of characters for a decision.
 const CHARACTERS_MIN: usize = 8;
-/// Share of meaningless characters from which a layer is garbage: formulas have a few unmapped signs, broken fonts have
-/// most.
+/// Fraction of meaningless characters from which a layer is garbage: formulas have a few unmapped signs, broken fonts
+/// have mostly such characters.
 const GARBAGE_SHARE: f32 = 0.1;
-/// Least share of letters and digits in text.
+/// Minimum fraction of letters and digits in text.
 const WORDLIKE_SHARE: f32 = 0.3;
-/// Share of words off the page or on top of others from which positions are not to be trusted.
+/// Fraction of words off the page or on top of others from which positions are not trusted.
 const MISPLACED_SHARE: f32 = 0.2;
-/// Words compared with a word for overlap, in order of their tops: bounds the work on dense pages.
+/// Number of words that a word is compared with for overlap, in order of their tops; bounds the work on dense pages.
 const NEIGHBOURS_MAX: usize = 200;
 
 /// Judges a layer.
@@ -26,7 +26,8 @@ pub fn judge(layer: &Layer<'_>) -> Verdict {
         odd += if span.text.contains("(cid:") { count } else { span.text.chars().filter(is_odd).count() };
     }
     let share = |part: usize, whole: usize| part as f32 / whole.max(1) as f32;
-    // Unmapped characters may or may not stand among the spans; counted on top they weigh a little more, not less.
+    // Unmapped characters may or may not appear in the spans; adding them counts them slightly too much, not too
+    // little.
     if share(odd, total.max(layer.unmapped as usize)) > GARBAGE_SHARE && odd >= CHARACTERS_MIN {
         return Verdict::Garbage;
     }
@@ -42,16 +43,17 @@ pub fn judge(layer: &Layer<'_>) -> Verdict {
     if share(hidden, total) > 0.5 { Verdict::Hidden } else { Verdict::Real }
 }
 
-/// Control characters, private use, the replacement character, noncharacters; and dingbats, which fonts with an encoding
-/// of their own decode to (old TeX fonts give "❡" for "e"): a form has a few check marks, never a tenth of its text.
+/// Returns whether a character is a control character, private use, the replacement character, a noncharacter, or a
+/// dingbat. Fonts with their own encoding decode to dingbats (old TeX fonts give "❡" for "e"); a form has a few check
+/// marks, never a tenth of its text.
 fn is_odd(c: &char) -> bool {
     c.is_control()
         || matches!(*c, '\u{2700}'..='\u{27bf}' | '\u{fffd}' | '\u{fffe}' | '\u{ffff}')
         || matches!(*c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}')
 }
 
-/// Words outside the page, without extent, or mostly under another word that says something else. (The same word twice
-/// is a shadow or a fake bold.)
+/// Returns the number of words outside the page, without extent, or mostly under another word with a different text.
+/// (The same word twice is a shadow or a fake bold.)
 fn misplaced(layer: &Layer<'_>) -> usize {
     let page = Rect { x: 0.0, y: 0.0, width: layer.page.0, height: layer.page.1 };
     let mut spans: Vec<&Span<'_>> = layer.spans.iter().collect();
@@ -69,7 +71,7 @@ fn misplaced(layer: &Layer<'_>) -> usize {
         .enumerate()
         .filter(|(i, span)| {
             let shown = span.area.intersection(&page).area();
-            // Zero-height boxes come from fonts without metrics; NaN fails the comparison as well.
+            // Zero-height boxes come from fonts without metrics; NaN also fails the comparison.
             let placed = span.area.area() > 0.0 && shown >= 0.5 * span.area.area();
             !placed || under(*i, span)
         })

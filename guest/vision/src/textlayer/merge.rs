@@ -1,27 +1,27 @@
-//! Embedded words become lines.
+//! Merges embedded words into lines.
 
 use super::{LayerLine, LayerWord, Span};
 use crate::geometry::{Quad, Rect, Rotation};
 
-/// Widest gap inside a line, in font sizes: justified text stretches spaces to one, columns stand farther apart.
+/// Maximum gap inside a line, in font sizes: justified text stretches spaces to one, columns are farther apart.
 const GAP_MAX: f32 = 1.5;
 
-/// A line in the making.
+/// A line under construction.
 struct Open<'a> {
     spans: Vec<&'a Span<'a>>,
     on_end: bool,
 }
 
-/// Whether a word runs up or down the page: higher than wide although it has several letters.
+/// Returns whether a word runs up or down the page: higher than wide although it has several letters.
 fn on_end(span: &Span<'_>) -> bool {
     span.text.chars().count() >= 2
         && span.area.height > 1.5 * span.area.width
         && span.area.height > 1.5 * span.font_size
 }
 
-/// Merges words into lines: neighbours in the document's own order that share a baseline and follow each other closely,
-/// to either side (some scripts run to the left). A word drawn again in the same place (a shadow, a fake bold) is
-/// taken once.
+/// Merges words into lines: neighbors in the document's own order that share a baseline and follow each other closely,
+/// to either side (some scripts run to the left). A word drawn again in the same place (a shadow, a fake bold) is used
+/// once.
 pub fn lines(spans: &[Span<'_>]) -> Vec<LayerLine> {
     let downwards = runs_downwards(spans);
     let close = |line: Open<'_>| close(line, downwards);
@@ -36,7 +36,7 @@ pub fn lines(spans: &[Span<'_>]) -> Vec<LayerLine> {
                 ended |= span.ends_line;
                 continue;
             }
-            // A single letter is not higher than wide; it goes on as its neighbours do.
+            // A single letter is not higher than wide; it continues in the direction of its neighbors.
             let alike = line.on_end == on_end(span) || span.text.chars().count() < 2;
             if !ended && alike && follows(&last.area, span, line.on_end) {
                 line.spans.push(span);
@@ -52,7 +52,7 @@ pub fn lines(spans: &[Span<'_>]) -> Vec<LayerLine> {
     lines
 }
 
-/// Whether the text on end of this page mostly runs down it, by the order of words that follow each other.
+/// Returns whether the vertical text of this page mostly runs down it, by the order of consecutive words.
 fn runs_downwards(spans: &[Span<'_>]) -> bool {
     let steps = spans.windows(2).filter_map(|pair| {
         let [last, next] = pair else { return None };
@@ -67,12 +67,12 @@ fn is_shadow(last: &Span<'_>, span: &Span<'_>) -> bool {
     last.text == span.text && least > 0.0 && last.area.intersection(&span.area).area() > 0.7 * least
 }
 
-/// Whether a word goes on where another one ends.
+/// Returns whether a word continues after another one.
 fn follows(last: &Rect, span: &Span<'_>, on_end: bool) -> bool {
     let next = &span.area;
     let both = last.intersection(next);
     let size = span.font_size.max(if on_end { next.width } else { next.height }).max(1.0);
-    // Distance between the two intervals along the line; negative where they overlap.
+    // Distance between the two intervals along the line; negative if they overlap.
     let (shared, thickness, gap) = if on_end {
         let gap = (next.y - last.bottom()).max(last.y - next.bottom());
         ((last.right().min(next.right()) - last.x.max(next.x)), last.width.min(next.width), gap)
@@ -91,7 +91,7 @@ fn close(line: Open<'_>, downwards: bool) -> Option<LayerLine> {
         match (line.on_end, downwards) {
             (false, _) => quad,
             (true, true) => quad.rotated_corners(Rotation::Quarter),
-            // One word alone does not tell; text on end is mostly turned to the left and read upwards.
+            // A single word is not sufficient evidence; vertical text is mostly turned to the left and read upwards.
             (true, false) => quad.rotated_corners(Rotation::ThreeQuarters),
         }
     };

@@ -33,7 +33,7 @@ fn judges_layers() {
     assert_eq!(
         with(&|i, s| (s.area.y, s.text) = (70.0, if i % 2 == 0 { "words" } else { "other" })),
         Verdict::Misplaced,
-        "heaped onto each other"
+        "on top of each other"
     );
     assert_eq!(with(&|i, s| s.area.y = 50.0 + 12.0 * (i / 2) as f32), Verdict::Real, "each word drawn twice");
 }

@@ -1,4 +1,4 @@
-//! Prints what starting and calling a guest costs:
+//! Prints the cost of starting and calling a guest:
 //! `cargo run --release -p lector-runtime --example instance_start [COMPONENT.wasm]` (default: the echo guest).
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -91,9 +91,9 @@ async fn main() {
         }
     }
     report("Store + instance", start);
-    report("one recognize, all in all", total);
-    report("of it inside polls of the guest", computed);
-    // Host calls: the echo guest asks for its page's index until the host ends it at a million calls.
+    report("one recognize, in total", total);
+    report("of this inside polls of the guest", computed);
+    // Host calls: the echo guest requests its page's index until the host ends it at a million calls.
     let began = Instant::now();
     let run = guest.recognize(&call(r#"{"mood": "pester"}"#), page, PageRequest::default()).await;
     if run.timing.host_calls > 1000 {

@@ -1,23 +1,23 @@
-//! Limits that end a guest at once, as errors that pass through wasmtime and are known again behind it.
+//! Limits that end a guest at once, as errors that pass through wasmtime and are recognized afterwards.
 
 use std::time::Duration;
 
 use lector_core::{Fault, Kind};
 use thiserror::Error;
 
-/// Why the host ended a guest.
+/// The reason why the host ended a guest.
 #[derive(Clone, Debug, Error)]
 pub enum AbortReason {
-    /// More calls into the host than the budget has.
+    /// The guest made more calls into the host than its budget allows.
     #[error("more than {0} host calls")]
     HostCalls(u64),
-    /// More computing than the budget has.
+    /// The guest computed longer than its budget allows.
     #[error("more than {0:?} of computing")]
     Compute(Duration),
-    /// A limit where the contract has no error to return; the fault says which.
+    /// A limit of a function whose contract has no error to return; the fault names the limit.
     #[error("{0}")]
     Limit(Fault),
-    /// The host itself broke a promise; a defect.
+    /// The host violated an invariant; a defect.
     #[error("{0}")]
     Defect(String),
 }

@@ -1,33 +1,33 @@
-//! What a guest answered, checked before anybody else sees it: finite, in range, within its budget.
+//! Validation of guest answers before any other code uses them: values are finite, in range, and within the budget.
 
 use std::collections::HashSet;
 
 use lector_core::{BlockKind, ConfigError, Fault, Kind, PipelineInfo, Quad, Summary, Table, Transcript};
 
-/// Most lines of one page; the densest real page has some 2,000.
+/// Maximum lines of one page; the densest real page has about 2,000.
 const LINES_MAX: usize = 100_000;
-/// Most words of one page.
+/// Maximum words of one page.
 const WORDS_MAX: usize = 500_000;
-/// Most findings of one page.
+/// Maximum findings of one page.
 const FINDINGS_MAX: usize = 100_000;
-/// Most warnings of one page.
+/// Maximum warnings of one page.
 const WARNINGS_MAX: usize = 1_000;
-/// Most blocks of a page.
+/// Maximum blocks of one page.
 const BLOCKS_MAX: usize = 100_000;
-/// Most cells of all tables of a page, and most slots of one grid.
+/// Maximum cells of all tables of a page, and maximum slots of one grid.
 const CELLS_MAX: usize = 200_000;
-/// Deepest nesting of a guest's own JSON.
+/// Maximum nesting depth of a guest's own JSON.
 const PROPERTIES_DEPTH_MAX: usize = 32;
-/// Bytes that a line, a word or a finding costs beside its text: numbers and separators in an answer.
+/// Bytes counted for a line, a word or a finding in addition to its text: its numbers and separators in an answer.
 const RECORD_BYTES: u64 = 64;
-/// How far a probability may be off by rounding.
+/// Tolerance for rounding errors of a probability.
 const CONFIDENCE_SLACK: f32 = 1e-3;
-/// Most models, batching wishes and features of a declaration.
+/// Maximum models, batching hints and features of a pipeline info.
 const DECLARED_MAX: usize = 64;
-/// Longest name in a declaration, and longest complaint, in bytes.
+/// Maximum length of a name in a pipeline info, and of a config error, in bytes.
 const NAME_BYTES_MAX: usize = 256;
 const COMPLAINT_BYTES_MAX: usize = 4096;
-/// Longest message of a guest's error, in bytes; the rest is cut off.
+/// Maximum length of the message of a guest's error, in bytes; the rest is cut off.
 const MESSAGE_BYTES_MAX: usize = 2048;
 
 fn invalid(message: String) -> Fault {
@@ -46,7 +46,7 @@ fn too_large(bytes: u64, max: u64) -> Fault {
     )
 }
 
-/// Counts the bytes of an answer.
+/// Counter of the bytes of an answer.
 struct Size {
     bytes: u64,
     max: u64,
@@ -59,7 +59,7 @@ impl Size {
     }
 }
 
-/// A page. Confidences within rounding of their range are put into it.
+/// Validates a page. Confidences outside of their range by a rounding error are clamped.
 pub fn transcript(mut page: Transcript, bytes_max: u64) -> Result<Transcript, Fault> {
     if !page.dpi.is_finite() || page.dpi <= 0.0 {
         return Err(invalid(format!("a resolution of {} dpi", page.dpi)));
@@ -92,8 +92,8 @@ pub fn transcript(mut page: Transcript, bytes_max: u64) -> Result<Transcript, Fa
     Ok(page)
 }
 
-/// Checks blocks and tables: ids once each, confidences, positions, cells inside their grid that do not overlap, indices of
-/// lines that exist.
+/// Checks blocks and tables: unique ids, confidences, positions, cells that lie inside their grid and do not overlap,
+/// and indices of existing lines.
 fn blocks(page: &mut Transcript, size: &mut Size) -> Result<(), Fault> {
     few("blocks", page.blocks.len(), BLOCKS_MAX)?;
     let cells =
@@ -115,7 +115,7 @@ fn blocks(page: &mut Transcript, size: &mut Size) -> Result<(), Fault> {
         properties(block.properties.as_deref(), size, place)?;
         match (&block.kind, &block.table) {
             (BlockKind::Table, Some(found)) => table(found, id, lines, size)?,
-            (_, Some(_)) => return Err(invalid(format!("block {id} has cells and is no table"))),
+            (_, Some(_)) => return Err(invalid(format!("block {id} has cells but is not a table"))),
             (_, None) => {}
         }
     }
@@ -185,7 +185,7 @@ fn known_lines(indices: &[u32], lines: usize, place: impl Fn() -> String) -> Res
     }
 }
 
-/// Checks the guest's additions: a JSON object of bounded depth, so that everything that reads it back can.
+/// Checks the guest's properties: a JSON object of bounded depth, so that every later reader can parse it.
 fn properties(json: Option<&str>, size: &mut Size, place: impl Fn() -> String) -> Result<(), Fault> {
     let Some(json) = json else { return Ok(()) };
     size.add(json)?;
@@ -195,12 +195,12 @@ fn properties(json: Option<&str>, size: &mut Size, place: impl Fn() -> String) -
             "the properties of {} are nested deeper than {PROPERTIES_DEPTH_MAX}",
             place()
         ))),
-        Ok(_) => Err(invalid(format!("the properties of {} are no JSON object", place()))),
-        Err(error) => Err(invalid(format!("the properties of {} are no JSON: {error}", place()))),
+        Ok(_) => Err(invalid(format!("the properties of {} are not a JSON object", place()))),
+        Err(error) => Err(invalid(format!("the properties of {} are not valid JSON: {error}", place()))),
     }
 }
 
-/// The depth of the deepest of these values; bounded by the recursion limit of the parser that made them.
+/// Returns the depth of the deepest of these values; bounded by the recursion limit of the parser that produced them.
 fn depth<'a>(values: impl Iterator<Item = &'a serde_json::Value>) -> usize {
     let of = |value: &serde_json::Value| match value {
         serde_json::Value::Array(items) => 1 + depth(items.iter()),
@@ -210,7 +210,7 @@ fn depth<'a>(values: impl Iterator<Item = &'a serde_json::Value>) -> usize {
     values.map(of).max().unwrap_or(0)
 }
 
-/// A document.
+/// Validates the summary of a document.
 pub fn summary(summary: Summary, bytes_max: u64) -> Result<Summary, Fault> {
     let mut size = Size { bytes: 0, max: bytes_max };
     size.add(&summary.text)?;
@@ -218,31 +218,31 @@ pub fn summary(summary: Summary, bytes_max: u64) -> Result<Summary, Fault> {
     Ok(summary)
 }
 
-/// A declaration: short lists of short names, wishes only for models that it names, one each.
+/// Validates a pipeline info: short lists of short names, and at most one batching hint for each model that it names.
 pub fn pipeline_info(pipeline_info: PipelineInfo) -> Result<PipelineInfo, Fault> {
     few("models", pipeline_info.models.len(), DECLARED_MAX)?;
-    few("batching wishes", pipeline_info.batching.len(), DECLARED_MAX)?;
+    few("batching hints", pipeline_info.batching.len(), DECLARED_MAX)?;
     few("features", pipeline_info.features.len(), DECLARED_MAX)?;
     let names = pipeline_info.models.iter().chain(&pipeline_info.features);
     if let Some(long) = names.into_iter().find(|name| name.len() > NAME_BYTES_MAX) {
-        return Err(invalid(format!("a name of {} bytes in its declaration", long.len())));
+        return Err(invalid(format!("a name of {} bytes in its pipeline info", long.len())));
     }
     for (index, hint) in pipeline_info.batching.iter().enumerate() {
         if !pipeline_info.models.contains(&hint.model) {
             return Err(invalid(format!(
-                "a batching wish for `{}`, which it does not open",
+                "a batching hint for `{}`, which it does not open",
                 cut(&hint.model, 64)
             )));
         }
         if pipeline_info.batching.iter().take(index).any(|other| other.model == hint.model) {
-            return Err(invalid(format!("two batching wishes for `{}`", cut(&hint.model, 64))));
+            return Err(invalid(format!("two batching hints for `{}`", cut(&hint.model, 64))));
         }
         few("preferred widths", hint.preferred_widths.len(), DECLARED_MAX)?;
     }
     Ok(pipeline_info)
 }
 
-/// A complaint, cut to a readable length.
+/// Cuts a config error to a readable length.
 pub fn config_error(config_error: ConfigError) -> ConfigError {
     ConfigError {
         pointer: cut(&config_error.pointer, COMPLAINT_BYTES_MAX),
@@ -250,7 +250,7 @@ pub fn config_error(config_error: ConfigError) -> ConfigError {
     }
 }
 
-/// A message cut to a readable length.
+/// Cuts a message to a readable length.
 pub fn message(text: &str) -> String {
     cut(text, MESSAGE_BYTES_MAX)
 }
@@ -264,7 +264,7 @@ fn cut(text: &str, bytes_max: usize) -> String {
 }
 
 fn few(what: &str, count: usize, max: usize) -> Result<(), Fault> {
-    if count > max { Err(invalid(format!("{count} {what}, at most {max} make sense"))) } else { Ok(()) }
+    if count > max { Err(invalid(format!("{count} {what}, at most {max} are allowed"))) } else { Ok(()) }
 }
 
 fn finite(quad: Quad, place: impl Fn() -> String) -> Result<(), Fault> {

@@ -1,9 +1,11 @@
-//! A revision's own program for its batches (the export `batching`): whether it is asked, and what its answers were worth.
+//! The batching policy of a revision (the export `batching`): when the host asks it, and how its answers are counted.
 //!
-//! Owns the strikes and the counts; calls are `batching_policy/instance.rs`, the bound on instances is `batching_policy/places.rs`. The
-//! program is asked on the owner thread of a lane that has nothing to run meanwhile, so nothing here waits: where it is
-//! being asked already, or there is no room for its instance, the declared settings hold.
-//! Made by [`crate::Guest`] for a revision; asked by the lanes through [`Planner`], which they have from the call.
+//! Owns the failure count and the counters; `batching_policy/instance.rs` makes the calls, and
+//! `batching_policy/slots.rs` bounds the number of instances. A lane asks the policy on its owner thread while it has
+//! nothing to run, so nothing here waits: if another lane is asking the policy, or no instance slot is free, the hints
+//! of the pipeline info apply.
+//!
+//! Created by [`crate::Guest`] for a revision. Lanes call it through the [`Planner`] of the call.
 
 mod instance;
 mod slots;
@@ -21,20 +23,20 @@ use crate::state::HostState;
 use instance::{Called, Instance};
 pub use slots::{POLICY_INSTANCES_MAX, Places};
 
-/// Computing time of one answer.
+/// Computing time limit of one answer.
 pub const BUDGET: Duration = Duration::from_micros(200);
-/// Bad answers after which it is not asked any more.
+/// Failures after which the policy is disabled.
 pub const FAILURES_MAX: u32 = 8;
-/// Good answers in a row that make up for a bad one.
-const GOOD_FOR_STRIKE: u32 = 64;
-/// Memory of an instance.
+/// Successful answers in a row that reduce the failure count by one.
+const GOOD_PER_FAILURE: u32 = 64;
+/// Memory limit of an instance.
 const MEMORY_BYTES_MAX: u64 = 16 << 20;
-/// Tenants whose instances are remembered though no run of theirs is under way.
+/// Maximum tenants whose instances are remembered while they have no run in flight.
 const TENANTS_MAX: usize = 64;
-/// Longest account of a bad answer.
+/// Maximum length of the description of a failure, in characters.
 const FAULT_CHARS_MAX: usize = 300;
 
-/// The program of one revision. Cheap to share.
+/// The batching policy of one revision. Cheap to clone.
 #[derive(Clone)]
 pub struct BatchingPolicyRunner(Arc<Shared>);
 
@@ -44,11 +46,11 @@ struct Shared {
     digest: String,
     began: Instant,
     record: Record,
-    /// A deployment can be lent to several tenants: what one of them does is not for the instance of another.
-    voices: Mutex<Vec<Arc<PolicyInstance>>>,
+    /// One instance per tenant: several tenants can use a shared deployment, and no state may pass between them.
+    instances: Mutex<Vec<Arc<PolicyInstance>>>,
 }
 
-/// How the program did, over all tenants.
+/// Answer counts and failure count of the policy, over all tenants.
 #[derive(Default)]
 struct Record {
     counts: Counts,
@@ -58,7 +60,7 @@ struct Record {
     last_fault: Mutex<Option<String>>,
 }
 
-/// What became of questions: of one program, or of all.
+/// Counts of the questions by outcome, of one policy or of all.
 #[derive(Debug, Default)]
 pub struct Counts {
     pub asked: AtomicU64,
@@ -67,31 +69,31 @@ pub struct Counts {
     pub invalid: AtomicU64,
     pub skipped: AtomicU64,
     pub computed_ns: AtomicU64,
-    /// Programs given up.
+    /// Policies that were disabled.
     pub disabled: AtomicU64,
 }
 
-/// The program as one tenant's lanes ask it.
+/// The batching policy as the lanes of one tenant call it.
 struct PolicyInstance {
     shared: Arc<Shared>,
-    /// Itself, for those who end its instance to make room.
+    /// Weak reference to this value, for the slots, which end its instance to free a slot.
     me: Weak<PolicyInstance>,
     call: CallCtx,
-    /// One question at a time; lanes of different models share it.
+    /// The instance. Lanes of different models share it; it answers one question at a time.
     instance: Mutex<Option<Instance>>,
-    /// Microseconds after the program was made.
+    /// Time of the last question, in microseconds after the policy was created.
     asked_at: AtomicU64,
 }
 
 impl std::fmt::Debug for BatchingPolicyRunner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Program").field("digest", &self.0.digest).finish_non_exhaustive()
+        f.debug_struct("BatchingPolicyRunner").field("digest", &self.0.digest).finish_non_exhaustive()
     }
 }
 
 impl std::fmt::Debug for PolicyInstance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Voice").field("digest", &self.shared.digest).finish_non_exhaustive()
+        f.debug_struct("PolicyInstance").field("digest", &self.shared.digest).finish_non_exhaustive()
     }
 }
 
@@ -103,27 +105,27 @@ impl BatchingPolicyRunner {
             digest,
             began: Instant::now(),
             record: Record::default(),
-            voices: Mutex::default(),
+            instances: Mutex::default(),
         }))
     }
 
-    /// What the lanes ask about the runs of the tenant that `ctx` is a call for.
+    /// Returns the planner that lanes ask about the runs of the tenant of `ctx`.
     pub fn planner(&self, ctx: &CallCtx) -> Arc<dyn Planner> {
-        let mut voices = self.0.voices.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut instances = self.0.instances.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(policy_instance) =
-            voices.iter().find(|policy_instance| policy_instance.is_of(&ctx.tenant))
+            instances.iter().find(|policy_instance| policy_instance.is_of(&ctx.tenant))
         {
             return policy_instance.clone();
         }
-        if voices.len() >= TENANTS_MAX {
-            voices.retain(|policy_instance| Arc::strong_count(policy_instance) > 1);
+        if instances.len() >= TENANTS_MAX {
+            instances.retain(|policy_instance| Arc::strong_count(policy_instance) > 1);
         }
         let policy_instance = PolicyInstance::new(self.0.clone(), ctx);
-        voices.push(policy_instance.clone());
+        instances.push(policy_instance.clone());
         policy_instance
     }
 
-    /// Figures.
+    /// Returns the counts and the last fault.
     pub fn status(&self) -> BatchingPolicyStatus {
         let Record { counts, disabled, last_fault, .. } = &self.0.record;
         BatchingPolicyStatus {
@@ -135,7 +137,7 @@ impl BatchingPolicyRunner {
 }
 
 impl Counts {
-    /// Without what is no count.
+    /// Returns the counts; the other fields are empty.
     pub fn snapshot(&self) -> BatchingPolicyStatus {
         let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
         BatchingPolicyStatus {
@@ -151,24 +153,24 @@ impl Counts {
     }
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 enum Failed {
     Late(Duration),
     Trapped(String),
-    /// Not the program's doing.
-    PassedOver,
+    /// The policy was not asked; it is not at fault.
+    Skipped,
 }
 
 impl PolicyInstance {
     fn new(shared: Arc<Shared>, ctx: &CallCtx) -> Arc<Self> {
         let budget = Budget {
             memory_bytes: ctx.budget.memory_bytes.min(MEMORY_BYTES_MAX),
-            // Bounded by the epochs, call by call.
+            // Not limited: the epoch deadline bounds each call.
             host_calls: u64::MAX,
             compute: Duration::MAX,
             ..ctx.budget
         };
-        // Without the planner that the call may carry: it would hold itself; and without who watches its page.
+        // Without the planner of the call, which would be a reference cycle, and without the observer of its page.
         let call = CallCtx {
             request: "batching".into(),
             budget,
@@ -195,20 +197,20 @@ impl PolicyInstance {
         let mut slot = match self.instance.try_lock() {
             Ok(slot) => slot,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(Failed::PassedOver),
+            Err(TryLockError::WouldBlock) => return Err(Failed::Skipped),
         };
         self.asked_at.store(micros(began.elapsed()), Ordering::Relaxed);
         let _running = runtime.epoch_ticker().enter();
         let mut live = match slot.take() {
             Some(live) => live,
             None => {
-                let place = runtime.batching_policies().place(&self.me).ok_or(Failed::PassedOver)?;
-                Instance::start(runtime, pre, &self.call, place)?
+                let permit = runtime.batching_policies().place(&self.me).ok_or(Failed::Skipped)?;
+                Instance::start(runtime, pre, &self.call, permit)?
             }
         };
         let now = question.now.saturating_duration_since(*began);
         let Called { outcome, took, alive } = live.call(question, now);
-        // After a trap an instance cannot be entered again.
+        // An instance cannot be entered again after a trap.
         if alive {
             *slot = Some(live);
         }
@@ -216,41 +218,41 @@ impl PolicyInstance {
         outcome
     }
 
-    /// Ends the instance where it is not being asked; whether there was one.
+    /// Ends the instance unless it is answering; returns whether there was one.
     fn end_instance(&self) -> bool {
         self.instance.try_lock().is_ok_and(|mut slot| slot.take().is_some())
     }
 
-    /// Counts for the program and for the house.
+    /// Adds to the counts of this policy and to those of all policies.
     fn tally(&self, of: impl Fn(&Counts) -> &AtomicU64, by: u64) {
         for counts in [&self.shared.record.counts, &self.shared.runtime.counters().batching_policies] {
             of(counts).fetch_add(by, Ordering::Relaxed);
         }
     }
 
-    fn strike(&self, what: &str) {
+    fn count_failure(&self, what: &str) {
         let record = &self.shared.record;
         record.good_in_a_row.store(0, Ordering::Relaxed);
         let failures = record.failures.fetch_add(1, Ordering::Relaxed) + 1;
         let fault: String = what.chars().take(FAULT_CHARS_MAX).collect();
         let (tenant, deployment, component) = (&self.call.tenant, &self.call.deployment, &self.shared.digest);
         if failures < FAILURES_MAX {
-            tracing::debug!(%tenant, %deployment, %component, fault, failures, "a batching program gave a bad answer");
+            tracing::debug!(%tenant, %deployment, %component, fault, failures, "a batching policy failed");
         } else if !record.disabled.swap(true, Ordering::Relaxed) {
             self.tally(|counts| &counts.disabled, 1);
             tracing::warn!(
                 %tenant, %deployment, %component, fault, failures,
-                "the batching program is not asked any more; what the guest declared holds"
+                "the batching policy is disabled; the batching hints of the guest apply"
             );
         }
         *record.last_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
     }
 
-    fn praise(&self) {
+    fn count_success(&self) {
         let record = &self.shared.record;
-        if record.good_in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= GOOD_FOR_STRIKE {
+        if record.good_in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= GOOD_PER_FAILURE {
             record.good_in_a_row.store(0, Ordering::Relaxed);
-            // Where there is none to take back all is well.
+            // At zero there is nothing to reduce.
             let _ = record.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
         }
     }
@@ -265,17 +267,17 @@ impl Planner for PolicyInstance {
         self.tally(|counts| &counts.asked, 1);
         match self.ask(question) {
             Ok(plan) => {
-                self.praise();
+                self.count_success();
                 return Some(plan);
             }
-            Err(Failed::PassedOver) => self.tally(|counts| &counts.skipped, 1),
+            Err(Failed::Skipped) => self.tally(|counts| &counts.skipped, 1),
             Err(Failed::Late(took)) => {
                 self.tally(|counts| &counts.late, 1);
-                self.strike(&format!("it computed for {} us", took.as_micros()));
+                self.count_failure(&format!("it computed for {} us", took.as_micros()));
             }
             Err(Failed::Trapped(cause)) => {
                 self.tally(|counts| &counts.trapped, 1);
-                self.strike(&cause);
+                self.count_failure(&cause);
             }
         }
         None
@@ -283,7 +285,7 @@ impl Planner for PolicyInstance {
 
     fn invalid(&self, why: InvalidPlan) {
         self.tally(|counts| &counts.invalid, 1);
-        self.strike(&why.to_string());
+        self.count_failure(&why.to_string());
     }
 }
 

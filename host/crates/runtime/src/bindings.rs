@@ -1,9 +1,10 @@
-//! The contract as Rust, generated from `wit/`. Private to this crate: no other crate sees a WIT type.
+//! Rust bindings of the contract, generated from `wit/`. Private to this crate: no other crate uses a WIT type.
 
 wasmtime::component::bindgen!({
     world: "lector:ocr/guest",
     path: "../../../wit",
-    // A host function may end the guest (a limit reached); `async func` gets the store by itself.
+    // `trappable`: a host function can end the guest when a limit is reached. An `async func` receives the store
+    // anyway.
     imports: { default: trappable },
     exports: { default: async },
     with: {
@@ -16,7 +17,7 @@ wasmtime::component::bindgen!({
     },
 });
 
-/// The batching policy of a guest, apart: few guests have one, and the contract has no optional exports.
+/// The batching policy, as a world of its own: few guests export one, and the contract has no optional exports.
 pub mod policy {
     wasmtime::component::bindgen!({
         world: "lector:ocr/batching-policy",

@@ -1,8 +1,8 @@
-//! Where pixel work is done: on tokio's blocking threads, a bounded number of operations at once, in the order of the
-//! tenants' shares.
+//! Execution of pixel operations: on tokio's blocking threads, a bounded number at once, in the order of the tenants'
+//! shares.
 //!
-//! A fair semaphore counted in processor time: a tenant that asks for one operation after the other, or for many at once,
-//! waits for itself. An operation that has begun runs to its end.
+//! The limit is a fair semaphore weighted by CPU time: many operations of one tenant, in sequence or at once, delay
+//! only that tenant. An operation that has begun runs to its end.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,24 +13,24 @@ use lector_core::{Fault, Kind, TenantName};
 
 use crate::meter::processor_time;
 
-/// Bytes read and written below which an operation is done where it is asked for: it takes less time
-/// (some 20 us) than handing it to another thread and back.
+/// Operations that read and write fewer bytes run on the calling thread: they take less time (about 20 us) than a
+/// switch to another thread and back.
 const INLINE_BYTES_MAX: u64 = 64 << 10;
 
-/// The permits for operations. More operations than cores would only share them.
+/// The permits for operations. More operations than cores would only compete for them.
 #[derive(Clone)]
 pub struct Blocking {
     permits: FairSemaphore,
-    /// Processor time of an operation, in milliseconds: what one is charged before it is known.
+    /// Mean CPU time of an operation, in milliseconds: the charge of an operation before its actual time is known.
     cost_ms: Arc<Mutex<Mean>>,
 }
 
-/// An operation's outcome and what it took.
+/// The result of an operation and its time.
 pub struct Done<R> {
     pub outcome: R,
-    /// Processor time of the work itself.
+    /// CPU time of the work itself.
     pub took: Duration,
-    /// Whether it was done inside the poll of the guest that asked.
+    /// Whether it ran inside the poll of the calling guest.
     pub inline: bool,
 }
 
@@ -39,8 +39,8 @@ impl Blocking {
         Self { permits: FairSemaphore::new(operations_max), cost_ms: Arc::default() }
     }
 
-    /// Does `work`, which touches about `bytes`, in the tenant's time. Once begun it runs to its end, wanted or not;
-    /// its bounds are those of the operation.
+    /// Runs `work`, which touches about `bytes`, on behalf of the call's tenant. Once begun it runs to its end, even if
+    /// the result is no longer needed; the operation itself bounds its duration.
     pub async fn run<R: Send + 'static>(
         &self,
         (tenant, weight): (TenantName, u32),
@@ -76,11 +76,11 @@ impl Blocking {
         self.permits.acquire(Request::one(tenant, weight, cost_ms))
     }
 
-    /// Charges the time that the operation took, and gives its permit back.
+    /// Charges the time that the operation took, and releases its permit.
     fn done(&self, permit: Permit, took: Duration) {
         let took_ms = took.as_secs_f64() * 1e3;
         permit.correct(took_ms - permit.charge().cost_ms);
-        // A mean, whole at every panic.
+        // `learn` cannot leave the mean half updated, so a poisoned lock is usable.
         self.cost_ms.lock().unwrap_or_else(PoisonError::into_inner).learn(took_ms);
     }
 }
@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    /// The tenants of waiting requests, in the order in which they get the one permit that there is.
+    /// Returns the tenants of waiting requests, in the order in which they get the only permit.
     fn order(waiting: &[&str]) -> Vec<String> {
         let blocking = Blocking::new(1);
         let first = blocking.permit("first".into(), 1).now_or_never().unwrap();
@@ -102,7 +102,7 @@ mod tests {
             waiting.iter().map(|tenant| blocking.permit((*tenant).into(), 1)).collect();
         let mut poll = || {
             let ready = waiting.iter_mut().enumerate();
-            // All of them, so that each stands in line.
+            // Poll all of them, so that each is queued.
             let ready: Vec<_> =
                 ready.filter_map(|(at, it)| Some((at, Pin::new(it).now_or_never()?))).collect();
             let (at, permit) = ready.into_iter().next()?;
@@ -128,13 +128,13 @@ mod tests {
     #[tokio::test]
     async fn a_request_that_leaves_takes_no_permit_with_it() {
         let blocking = Blocking::new(1);
-        let handles = blocking.permit("a".into(), 1).await;
-        // One leaves while it waits, one with its permit granted.
+        let held = blocking.permit("a".into(), 1).await;
+        // One leaves while it waits, one after it was granted a permit.
         let mut leaving = ["b", "c"].map(|tenant| blocking.permit(tenant.into(), 1));
         assert!(leaving.iter_mut().all(|request| Pin::new(request).now_or_never().is_none()));
         let [waiting, granted] = leaving;
         drop(waiting);
-        drop(handles);
+        drop(held);
         drop(granted);
         assert!(blocking.permits.taken() == 0 && blocking.permits.waiting() == 0);
     }

@@ -1,9 +1,9 @@
-//! Compiled code on disk: keyed by the component's SHA-256 and the engine's fingerprint.
+//! Compiled code on disk, keyed by the component's SHA-256 and the engine's fingerprint.
 //!
-//! A file of this folder is loaded as machine code, so the folder must belong to the host alone (it is
-//! made with mode 0700). The digest beside each file guards against truncation, bit rot and foreign files,
-//! not against somebody who may write into the folder. Nothing here is ever fatal: what cannot be read is
-//! compiled again, what cannot be written is compiled again next time.
+//! A file of this folder is loaded as machine code, so only the host may be able to write to it (it is created with
+//! mode 0700). The digest in each file protects against truncation, bit rot and foreign files, not against an attacker
+//! with write access. No failure here is fatal: unreadable code is compiled again, and code that cannot be written is
+//! compiled again at the next load.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,38 +14,38 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
-/// First bytes of a file: what it is, and the version of this layout.
+/// First bytes of a file: file type and version of the layout.
 const MAGIC: &[u8; 16] = b"lector-cwasm-v1\n";
-/// The magic, then the SHA-256 of all that follows, as raw bytes.
+/// The magic, then the SHA-256 of the rest, as raw bytes.
 pub const HEADER_BYTES: usize = 16 + 32;
-/// Code larger than this is not kept: it is some 30 times the default guest's.
+/// Larger code is not stored; this is about 30 times the default guest's.
 pub const CODE_BYTES_MAX: u64 = 256 << 20;
-/// Longest that a file is being written.
+/// Maximum time that a file is being written.
 const UNFINISHED_MAX: Duration = Duration::from_secs(3600);
 
-/// What was found.
+/// Result of a lookup.
 pub enum Found {
     /// The code, verified.
     Code(Vec<u8>),
-    /// Nothing.
+    /// No file.
     Nothing,
-    /// A file that is not what it should be; it is logged and will be replaced.
+    /// A damaged or foreign file; it is logged and will be replaced.
     Rejected,
 }
 
-/// The folder.
+/// The cache folder.
 #[derive(Debug)]
 pub struct CodeCache {
     dir: PathBuf,
     fingerprint: String,
-    /// Most bytes of the folder; 0: no limit.
+    /// Maximum bytes of the folder; 0: no limit.
     bytes_max: u64,
-    /// Tells temporary files of one process apart.
-    turn: AtomicU64,
+    /// Counter that makes the names of temporary files unique in a process.
+    temporary_files: AtomicU64,
 }
 
 impl CodeCache {
-    /// The cache in `dir`, which is made where it is missing.
+    /// Opens the cache in `dir` and creates the folder if it is missing.
     pub fn open(dir: PathBuf, fingerprint: String, bytes_max: u64) -> io::Result<Self> {
         fs::create_dir_all(&dir)?;
         #[cfg(unix)]
@@ -53,12 +53,12 @@ impl CodeCache {
             use std::os::unix::fs::PermissionsExt as _;
             fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
         }
-        let cache = Self { dir, fingerprint, bytes_max, turn: AtomicU64::new(0) };
+        let cache = Self { dir, fingerprint, bytes_max, temporary_files: AtomicU64::new(0) };
         cache.collect();
         Ok(cache)
     }
 
-    /// Drops what a process that died was writing. Another one may be writing now, and takes no hour.
+    /// Deletes temporary files of dead processes. Another process may be writing now, but no write takes an hour.
     fn collect(&self) {
         let Ok(entries) = fs::read_dir(&self.dir) else { return };
         for path in entries.flatten().map(|entry| entry.path()) {
@@ -74,7 +74,7 @@ impl CodeCache {
         self.dir.join(format!("{digest}-{}.cwasm", self.fingerprint))
     }
 
-    /// The code of the component with that digest.
+    /// Returns the code of the component with that digest.
     pub fn get(&self, digest: &str) -> Found {
         let path = self.path(digest);
         let bytes = match read_bounded(&path) {
@@ -87,7 +87,8 @@ impl CodeCache {
         };
         match unsealed(bytes) {
             Some(code) => {
-                // What was used last stays longest. A time that cannot be set costs a compile some day.
+                // The modification time orders eviction (least recently used first). If it cannot be set, the file may
+                // be compiled again.
                 let _ = fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
                 Found::Code(code)
             }
@@ -101,22 +102,22 @@ impl CodeCache {
         }
     }
 
-    /// Keeps the code: written aside, synced, then moved into place, so that no reader ever sees a part.
+    /// Stores the code: written to a temporary file, synced, then renamed, so that no reader sees a partial file.
     pub fn put(&self, digest: &str, code: &[u8]) {
         if code.len() as u64 > CODE_BYTES_MAX {
             return;
         }
         let path = self.path(digest);
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let aside = path.with_extension(format!("{}.{turn}.tmp", std::process::id()));
-        if let Err(error) = self.write(&aside, &path, code) {
+        let number = self.temporary_files.fetch_add(1, Ordering::Relaxed);
+        let temporary = path.with_extension(format!("{}.{number}.tmp", std::process::id()));
+        if let Err(error) = self.write(&temporary, &path, code) {
             warn!(%error, component = digest, "compiled code cannot be kept; it will be compiled again next time");
-            let _ = fs::remove_file(&aside);
+            let _ = fs::remove_file(&temporary);
         }
         self.trim();
     }
 
-    /// Drops what was not used for longest until the rest fits; the newest stays whatever its size.
+    /// Deletes the least recently used files until the rest fits; the newest file stays regardless of its size.
     fn trim(&self) {
         if self.bytes_max == 0 {
             return;
@@ -137,25 +138,25 @@ impl CodeCache {
             if left <= self.bytes_max {
                 return;
             }
-            // Whoever is reading it has it open.
+            // A reader of this file has it open.
             if fs::remove_file(&path).is_ok() {
                 left -= bytes;
             }
         }
     }
 
-    fn write(&self, aside: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
-        let mut file = fs::File::create(aside)?;
+    fn write(&self, temporary: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
+        let mut file = fs::File::create(temporary)?;
         file.write_all(&seal(code))?;
         file.write_all(code)?;
         file.sync_all()?;
         drop(file);
-        fs::rename(aside, path)?;
-        // The name is only as durable as the folder that holds it.
+        fs::rename(temporary, path)?;
+        // A rename is durable only after the folder is synced.
         fs::File::open(&self.dir)?.sync_all()
     }
 
-    /// Puts a file aside that turned out to be unusable although its digest was right.
+    /// Deletes a file that was unusable although its digest matched.
     pub fn forget(&self, digest: &str) {
         let _ = fs::remove_file(self.path(digest));
     }
@@ -163,17 +164,20 @@ impl CodeCache {
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     if fs::metadata(path)?.len() > CODE_BYTES_MAX + HEADER_BYTES as u64 {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "larger than any code that is kept"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "larger than the maximum size of stored code",
+        ));
     }
     fs::read(path)
 }
 
-/// What stands before code, so that it is known when it is whole.
+/// Returns the code behind a header that makes it verifiable.
 pub fn seal(code: &[u8]) -> Vec<u8> {
     [&MAGIC[..], Sha256::digest(code).as_slice()].concat()
 }
 
-/// The code of sealed bytes, if it is whole.
+/// Returns the code of sealed bytes if it is complete.
 pub fn unsealed(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     let header = bytes.get(..HEADER_BYTES)?;
     let (magic, digest) = header.split_at(MAGIC.len());
@@ -219,7 +223,7 @@ mod tests {
         let other = CodeCache::open(dir.path().join("code"), "e".repeat(16), 0).unwrap();
         assert!(matches!(other.get("abc"), Found::Nothing), "another engine's code");
         let names = || fs::read_dir(dir.path().join("code")).unwrap().count();
-        assert_eq!(names(), 1, "nothing left aside");
+        assert_eq!(names(), 1, "no temporary file is left");
         let (old, new) = (path.with_extension("7.0.tmp"), path.with_extension("8.0.tmp"));
         fs::write(&new, "being written").unwrap();
         let long_ago = std::time::SystemTime::now() - 2 * UNFINISHED_MAX;

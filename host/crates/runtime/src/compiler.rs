@@ -1,10 +1,10 @@
-//! Machine code of components, made by a process of its own: both ends of the pipe.
+//! Compilation of components in a separate process: both ends of the pipe.
 //!
-//! A compiler that loops, eats memory or dies on some component takes nothing with it: it has a deadline, a bound on its
-//! memory, a low priority, and no file that it could write. The component goes in with a line before it, and the input
-//! stays open: when it closes, whoever asked has gone, and the process ends. One line comes back, and after `code` the
-//! code, sealed as it is kept (`cache.rs`); what is not whole is not used. Knows no cache and no guest; called by
-//! `runtime.rs`.
+//! A compiler that loops, exhausts memory or dies on some component does not affect the host: the process has a
+//! deadline, a memory limit, a low priority, and no writable file. The host sends an order line and the component, and
+//! keeps the input open: when it closes, the host has gone, and the process ends. The process answers with one line
+//! and, after `code`, the code, sealed as in the cache (`cache.rs`); incomplete code is not used. Does not know the
+//! cache or guests; called by `runtime.rs`.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, Read, Write};
@@ -20,32 +20,33 @@ use wasmtime::Engine;
 use crate::cache::{CODE_BYTES_MAX, HEADER_BYTES, seal, unsealed};
 use crate::engine;
 
-/// Niceness: behind requests, and behind guests that compute, which are at 5. A core that is full leaves it a tenth.
+/// Niceness: lower priority than requests, the same as guests that compute (`threads.rs`). A busy core leaves it about a
+/// tenth.
 const NICE: i32 = 10;
-/// Threads of one compile; more gain nothing on components of this size, and each wants memory.
+/// Threads of one compile; more do not help on components of this size, and each needs memory.
 const THREADS_MAX: usize = 8;
-/// Longest order line.
+/// Maximum length of the order line.
 const LINE_BYTES_MAX: u64 = 256;
-/// What is kept of the last words of a compiler that died.
+/// Maximum bytes of standard error that are kept of a compiler that died.
 const LOG_BYTES_MAX: usize = 4 << 10;
-/// Largest answer: the word, the seal, the code.
+/// Size of the largest answer: the word, the seal, the code.
 const ANSWER_BYTES_MAX: u64 = CODE_BYTES_MAX + HEADER_BYTES as u64 + 16;
-/// What an answer begins with.
+/// First line of an answer.
 const CODE: &[u8] = b"code\n";
 const REFUSED: &[u8] = b"refused\n";
 
-/// The process that compiles.
+/// Configuration of the compiler process.
 #[derive(Clone, Debug)]
 pub struct CompilerConfig {
-    /// Program and arguments; the program comes to [`compiler_main`].
+    /// Program and arguments; the program calls [`compiler_main`].
     pub command: Vec<OsString>,
-    /// Longest time of one component.
+    /// Time limit of one component.
     pub timeout: Duration,
-    /// Address space of the process.
+    /// Address space limit of the process.
     pub memory_bytes: u64,
 }
 
-/// Compiles, in a process of its own. Dropping the future ends the process.
+/// Compiles a component in a separate process. Dropping the future kills the process.
 pub async fn compile(config: &CompilerConfig, engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, Fault> {
     let began = Instant::now();
     let (batching_policy, arguments) = config
@@ -55,7 +56,7 @@ pub async fn compile(config: &CompilerConfig, engine: &Engine, wasm: &[u8]) -> R
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     let mut child = Command::new(batching_policy)
         .args(arguments)
-        // The server's environment holds keys, and a compiler needs none of it.
+        // The server's environment holds keys, and the compiler needs none of it.
         .env_clear()
         .env("RAYON_NUM_THREADS", threads.to_string())
         .env("MALLOC_ARENA_MAX", "2")
@@ -73,7 +74,7 @@ pub async fn compile(config: &CompilerConfig, engine: &Engine, wasm: &[u8]) -> R
     let order = format!("{} {} {}\n", config.memory_bytes, engine::fingerprint(engine), wasm.len());
     let asked = async {
         let write = async {
-            // One that has died already says so by its status.
+            // A process that is already dead is reported by its exit status below.
             let _ = input.write_all(order.as_bytes()).await;
             let _ = input.write_all(wasm).await;
             let _ = input.flush().await;
@@ -86,7 +87,7 @@ pub async fn compile(config: &CompilerConfig, engine: &Engine, wasm: &[u8]) -> R
         let why = format!("it took longer than {} s", config.timeout.as_secs_f64());
         return Err(failed("compiler_timeout", &why));
     };
-    // Open until here: its end is how the process learns that nobody waits.
+    // Kept open until here: a closed input tells the process that the host has gone.
     drop(input);
     let sound = matches!(&status, Ok(status) if status.success());
     match answer {
@@ -96,7 +97,7 @@ pub async fn compile(config: &CompilerConfig, engine: &Engine, wasm: &[u8]) -> R
         }
         Ok(mut answer) if sound && answer.starts_with(CODE) => {
             answer.drain(..CODE.len());
-            let code = unsealed(answer).ok_or_else(|| failed("compiler_died", "its answer is not whole"))?;
+            let code = unsealed(answer).ok_or_else(|| failed("compiler_died", "its answer is incomplete"))?;
             tracing::debug!(
                 took_ms = began.elapsed().as_millis() as u64,
                 bytes = code.len(),
@@ -121,13 +122,13 @@ fn died(config: &CompilerConfig, status: io::Result<ExitStatus>, log: &str) -> F
 
 fn failed(code: &'static str, why: &str) -> Fault {
     let message = format!(
-        "The component could not be compiled: {why}. Nothing was changed; send a smaller component, or have the operator \
-         look into the log."
+        "The component could not be compiled: {why}. Nothing was changed. Send a smaller component, or ask the operator to \
+         check the log."
     );
     Fault::new(Kind::Unavailable, code, message)
 }
 
-/// A component that no compiler takes.
+/// Returns the fault of a component that cannot be compiled.
 pub fn invalid(why: &str) -> Fault {
     Fault::new(Kind::Invalid, "component_invalid", format!("the component is not valid: {why}"))
 }
@@ -152,42 +153,42 @@ async fn tail(mut log: impl AsyncRead + Unpin) -> String {
     String::from_utf8_lossy(&kept).into_owned()
 }
 
-/// Machine code for `engine`, serialized; or why there is none.
+/// Returns the serialized machine code for `engine`, or the reason of a failure.
 pub fn precompile(engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, String> {
     engine.precompile_component(wasm).map_err(|error| chain(&error))
 }
 
-/// The causes of an error on one line.
+/// Joins the causes of an error on one line.
 pub fn chain(error: &wasmtime::Error) -> String {
     error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// The body of a compiler's process. Nobody else may write to standard output.
+/// Runs the compiler process. Nothing else may write to its standard output.
 pub fn compiler_main() -> ExitCode {
     let mut input = io::stdin().lock();
     let (memory_bytes, fingerprint, wasm) = match order(&mut input) {
         Ok(order) => order,
-        Err(why) => return complain(&format!("the order is not understood: {why}")),
+        Err(why) => return fail(&format!("the order is malformed: {why}")),
     };
     drop(input);
     if let Err(error) = bind(memory_bytes) {
-        return complain(&format!("the limits of this process cannot be set: {error}"));
+        return fail(&format!("the limits of this process cannot be set: {error}"));
     }
-    let page_observer = std::thread::Builder::new().name("orderer".to_owned()).spawn(|| {
+    let watcher = std::thread::Builder::new().name("orderer".to_owned()).spawn(|| {
         let mut byte = [0u8];
         while matches!(io::stdin().lock().read(&mut byte), Ok(1)) {}
-        // Whoever asked has gone or has what it wanted.
+        // The host has gone or has its answer.
         std::process::exit(2);
     });
-    if let Err(error) = page_observer {
-        return complain(&format!("cannot start a thread: {error}"));
+    if let Err(error) = watcher {
+        return fail(&format!("cannot start a thread: {error}"));
     }
     let answer = match engine::compiling() {
         Ok(engine) if engine::fingerprint(&engine) != fingerprint => {
-            return complain("this program makes code for another engine than the one that asks");
+            return fail("this program compiles for another engine than the requested one");
         }
         Ok(engine) => precompile(&engine, &wasm),
-        Err(error) => return complain(&chain(&error)),
+        Err(error) => return fail(&chain(&error)),
     };
     let mut output = io::stdout().lock();
     let written = match answer {
@@ -199,7 +200,7 @@ pub fn compiler_main() -> ExitCode {
     };
     match written.and_then(|()| output.flush()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(&format!("nobody takes the answer: {error}")),
+        Err(error) => fail(&format!("the answer cannot be written: {error}")),
     }
 }
 
@@ -208,21 +209,21 @@ fn order(input: &mut impl BufRead) -> Result<(u64, String, Vec<u8>), String> {
     input.take(LINE_BYTES_MAX).read_line(&mut line).map_err(|error| error.to_string())?;
     let words: Vec<&str> = line.split_whitespace().collect();
     let [memory_bytes, fingerprint, bytes] = words.as_slice() else {
-        return Err("it has other than three words".to_owned());
+        return Err("it does not have three words".to_owned());
     };
-    let number = |word: &str| word.parse::<u64>().map_err(|_| format!("`{word}` is no number"));
+    let number = |word: &str| word.parse::<u64>().map_err(|_| format!("`{word}` is not a number"));
     let (memory_bytes, bytes) = (number(memory_bytes)?, number(bytes)?);
     let mut wasm = Vec::new();
     input.take(bytes).read_to_end(&mut wasm).map_err(|error| error.to_string())?;
     if wasm.len() as u64 != bytes {
-        return Err(format!("{} of {bytes} bytes came in", wasm.len()));
+        return Err(format!("{} of {bytes} bytes were received", wasm.len()));
     }
     Ok((memory_bytes, (*fingerprint).to_owned(), wasm))
 }
 
-/// What this process may use from here on.
+/// Limits the resources of this process.
 fn bind(memory_bytes: u64) -> io::Result<()> {
-    // Not being allowed to be nicer costs speed, not correctness.
+    // A refused niceness costs speed, not correctness.
     let _ = rustix::process::nice(NICE);
     for (resource, bound) in [(Resource::As, memory_bytes), (Resource::Core, 0), (Resource::Fsize, 0)] {
         rustix::process::setrlimit(resource, Rlimit { current: Some(bound), maximum: Some(bound) })?;
@@ -230,8 +231,8 @@ fn bind(memory_bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn complain(why: &str) -> ExitCode {
-    // Standard error is all that this process has to say it with; its reader logs it.
+fn fail(why: &str) -> ExitCode {
+    // Standard error is the only channel of this process; the host logs it.
     let _ = writeln!(io::stderr(), "{why}");
     ExitCode::FAILURE
 }
@@ -241,7 +242,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// A compiler that is a line of shell.
+    /// Runs a shell script as the compiler.
     async fn asked(script: &str, timeout: Duration) -> Fault {
         let command = ["sh", "-c", script].map(OsString::from).into();
         let config = CompilerConfig { command, timeout, memory_bytes: 64 << 20 };
@@ -251,17 +252,17 @@ mod tests {
     #[tokio::test]
     async fn each_way_to_die_is_reported() {
         let minute = Duration::from_secs(60);
-        for (script, code, recorded_fault) in [
+        for (script, code, expected) in [
             ("kill -9 $$", "compiler_died", "SIGKILL"),
             ("exit 3", "compiler_died", "exit status: 3"),
             ("exit 0", "compiler_died", "without an answer"),
-            ("printf 'code\\nnot sealed'", "compiler_died", "not whole"),
+            ("printf 'code\\nnot sealed'", "compiler_died", "incomplete"),
             ("printf 'code\\n'; exit 1", "compiler_died", "exit status: 1"),
             ("head -c 300000000 /dev/zero", "compiler_died", "cannot be read"),
         ] {
             let fault = asked(script, minute).await;
             assert_eq!((fault.code, fault.kind), (code, Kind::Unavailable), "{script}");
-            assert!(fault.message.contains(recorded_fault), "{script}: {fault}");
+            assert!(fault.message.contains(expected), "{script}: {fault}");
         }
         let fault = asked("echo last words >&2; exit 1", minute).await;
         assert_eq!(fault.detail.as_deref(), Some("last words"));

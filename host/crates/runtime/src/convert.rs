@@ -1,5 +1,5 @@
-//! Between the contract's types and the host's, both ways; and the one place that turns a `Fault` into the
-//! contract's error. Answers of guests are checked in `answer`, not here.
+//! Conversions between the types of the contract and of the host, in both directions, and the only place that turns a
+//! `Fault` into an error of the contract. `answer` validates the answers of guests, not this module.
 
 use lector_core::{Batching, Priority};
 use lector_core::{
@@ -14,11 +14,12 @@ use crate::bindings::lector::inference::{models, tensors};
 use crate::bindings::lector::ocr::{document, model, pipeline_types as pipeline};
 use crate::bindings::lector::types::{errors, geometry};
 
-/// A fault as a guest sees it: the kind tells it how to react, code and message tell why. The cause stays in the host.
+/// Converts a fault to an error for the guest: the kind decides the guest's reaction, code and message give the reason.
+/// The cause stays in the host.
 pub fn error(fault: &Fault) -> errors::Error {
     use errors::ErrorKind as K;
     let kind = match fault.kind {
-        // What the client sent cannot be read; anything else invalid is an argument of the guest's.
+        // `Unreadable` is for input of the client; any other invalid value is an argument of the guest.
         Kind::Invalid if fault.blame == Blame::Client => K::Unreadable,
         Kind::Invalid | Kind::NotFound | Kind::Conflict => K::Invalid,
         Kind::TooLarge => K::TooLarge,
@@ -35,12 +36,12 @@ pub fn error(fault: &Fault) -> errors::Error {
     }
 }
 
-/// The code of a fault as a guest sees it: that of a guest which it calls, where that one gave its own.
+/// Returns the code of a fault for the guest: the code that an inner guest gave, if any.
 pub fn code(fault: &Fault) -> &str {
     fault.guest_code.as_deref().unwrap_or(fault.code)
 }
 
-/// A guest's own error as a fault: the code by its kind, and who is to blame for such a kind.
+/// Converts a guest's own error to a fault: the code and the blame follow from its kind.
 pub fn fault(error: errors::Error) -> Fault {
     use errors::ErrorKind as K;
     let (kind, code, blame) = match error.kind {
@@ -207,7 +208,7 @@ pub fn text_layer(layer: TextLayer) -> document::TextLayer {
     }
 }
 
-/// The options of a page, with the name of its file.
+/// Converts the options of a page, with the name of its file.
 pub fn request(id: &str, file_name: Option<&str>, request: PageRequest) -> pipeline::Request {
     pipeline::Request {
         id: id.to_owned(),
@@ -223,7 +224,7 @@ pub fn request(id: &str, file_name: Option<&str>, request: PageRequest) -> pipel
     }
 }
 
-/// The options that a wrapping guest hands to the pipeline that it wraps.
+/// Converts the options that a wrapping guest passes to the pipeline that it wraps.
 pub fn request_in(request: &pipeline::Request, explain: bool) -> PageRequest {
     PageRequest {
         dpi: request.dpi,
@@ -290,7 +291,7 @@ pub fn summary_out(summary: Summary) -> pipeline::Summary {
     pipeline::Summary { text: summary.text, properties: summary.properties }
 }
 
-/// Both directions of the kinds of blocks that carry nothing.
+/// Both directions of the block kinds without data.
 macro_rules! block_kinds {
     ($($kind:ident)*) => {
         fn block_kind(kind: model::BlockKind) -> BlockKind {

@@ -1,4 +1,4 @@
-//! How wasmtime is set up, and the fingerprint of that.
+//! The configuration of wasmtime, and its fingerprint.
 
 use std::hash::{Hash, Hasher};
 
@@ -9,33 +9,33 @@ use crate::RuntimeConfig;
 use crate::batching_policy::POLICY_INSTANCES_MAX;
 use crate::inspect::hex;
 
-/// Bytes of a linear memory that stay mapped in an idle slot and are reset in place; the rest is unmapped,
-/// which costs the next guest its page faults. Where the kernel tells which pages were written (Linux 6.7,
-/// `PAGEMAP_SCAN`) only those are reset: measured, a call of the standard guest takes 86 us instead of 138.
+/// Bytes of a linear memory that stay mapped in an idle slot and are reset in place. The rest is unmapped, and the next
+/// guest pays page faults for it. If the kernel reports written pages (Linux 6.7, `PAGEMAP_SCAN`), only those are
+/// reset: a call of the standard guest then takes 86 us instead of 138 us (measured).
 const MEMORY_KEEP_RESIDENT_BYTES: usize = 4 << 20;
-/// The same where the kernel does not tell: all of it is cleared every time.
+/// The same if the kernel does not report written pages: all of it is cleared every time.
 const MEMORY_CLEARED_BYTES: usize = 512 << 10;
-/// The same for tables: 8 bytes an element, guests have a few thousand.
+/// The same for tables: 8 bytes an element; guests have a few thousand elements.
 const TABLE_KEEP_RESIDENT_BYTES: usize = 64 << 10;
-/// The same for the stacks that guests run on.
+/// The same for the stacks of guests.
 const STACK_KEEP_RESIDENT_BYTES: usize = 64 << 10;
-/// Core instances, memories and tables that one instance of a guest may take at once on average: Rust
-/// guests take 2-4 core instances with one memory and one table each, interpreters in wasm some 10.
+/// Average number of core instances, memories and tables that one guest instance may use at once: Rust guests use 2-4
+/// core instances with one memory and one table each, interpreters in wasm about 10.
 const CORE_INSTANCES_PER_GUEST: u32 = 16;
 const MEMORIES_PER_GUEST: u32 = 2;
 const TABLES_PER_GUEST: u32 = 16;
-/// Elements of one table; see `limits` for all tables together.
+/// Maximum elements of one table; see `limits` for all tables together.
 const TABLE_ELEMENTS_MAX: usize = 50_000;
-/// Stacks that one guest may be suspended on at once: the call itself, and calls it has split off.
+/// Maximum stacks of one guest at once: the call itself, and the tasks that it spawned.
 const STACKS_PER_GUEST: u32 = 4;
 /// Stack of the guest's own code; deep recursion traps at its end.
 const WASM_STACK_BYTES: usize = 512 << 10;
-/// The whole stack of a call, host functions that it calls included.
+/// The whole stack of a call, including the host functions that it calls.
 const CALL_STACK_BYTES: usize = 2 << 20;
 /// Frames that a trap reports.
 const BACKTRACE_FRAMES: usize = 12;
 
-/// The engine for `config`.
+/// Creates the engine for `config`.
 pub fn engine(config: &RuntimeConfig) -> wasmtime::Result<Engine> {
     let instances = config.instances_max.max(1).saturating_add(POLICY_INSTANCES_MAX);
     let keep = if PoolingAllocationConfig::is_pagemap_scan_available() {
@@ -63,12 +63,12 @@ pub fn engine(config: &RuntimeConfig) -> wasmtime::Result<Engine> {
     Engine::new(shared().allocation_strategy(InstanceAllocationStrategy::Pooling(pool)))
 }
 
-/// An engine that only compiles: its code is the other's, and it reserves nothing for instances.
+/// Creates an engine that only compiles: its code runs on the other engine, and it reserves nothing for instances.
 pub fn compiling() -> wasmtime::Result<Engine> {
     Engine::new(&shared())
 }
 
-/// What code is made for and run with.
+/// Returns the settings that compiled code depends on.
 fn shared() -> Config {
     let mut engine = Config::new();
     engine
@@ -82,8 +82,8 @@ fn shared() -> Config {
     engine
 }
 
-/// Names everything that compiled code depends on: wasmtime's version, the target, the settings. Code
-/// with another fingerprint is not for this engine.
+/// Returns a hash of all that compiled code depends on: wasmtime's version, the target, the settings. Code with another
+/// fingerprint must not be loaded by this engine.
 pub fn fingerprint(engine: &Engine) -> String {
     struct Sink(Sha256);
     impl Hasher for Sink {
@@ -97,7 +97,7 @@ pub fn fingerprint(engine: &Engine) -> String {
     let mut sink = Sink(Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut sink);
     let mut name = hex(&sink.0.finalize());
-    // 64 bits tell configurations of one host apart.
+    // 64 bits distinguish the configurations of one host.
     name.truncate(16);
     name
 }

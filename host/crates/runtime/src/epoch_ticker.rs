@@ -1,5 +1,5 @@
-//! The clock of epochs: one thread that advances the engine's epoch every millisecond while guests are
-//! running, and sleeps while none is.
+//! The epoch ticker: one thread that advances the engine's epoch every millisecond while guests run, and sleeps while
+//! none runs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -8,24 +8,24 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// Between two epochs. A guest that computes hands its thread back this often.
+/// Time between two epochs. A guest that computes yields its thread this often.
 const TICK: Duration = Duration::from_millis(1);
-/// Longest sleep without guests: how long an abandoned thread outlives its engine.
+/// Longest sleep without guests: the time that the thread outlives its engine.
 const IDLE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 struct Shared {
     live: AtomicU64,
-    /// The bell that ends an idle sleep; nothing is kept under the lock.
+    /// Mutex of the condition variable that ends an idle sleep; it protects no data.
     lock: Mutex<()>,
-    bell: Condvar,
+    wakeup: Condvar,
 }
 
-/// Keeps the epochs of one engine going. The thread ends when the engine does.
+/// Advances the epochs of one engine. The thread ends when the engine is dropped.
 #[derive(Clone, Debug)]
 pub struct EpochTicker(Arc<Shared>);
 
-/// One running guest; epochs advance while any of these lives.
+/// One running guest; epochs advance while any of these exists.
 #[derive(Debug)]
 pub struct Running(Arc<Shared>);
 
@@ -44,25 +44,26 @@ impl EpochTicker {
                     continue;
                 }
                 let guard = seen.lock.lock().unwrap_or_else(PoisonError::into_inner);
-                // A guest that began between the look and the lock has rung before we listen: look again.
+                // Check again under the lock: a guest that began after the check above has notified before this thread
+                // waits.
                 if seen.live.load(Ordering::SeqCst) == 0 {
-                    drop(seen.bell.wait_timeout(guard, IDLE));
+                    drop(seen.wakeup.wait_timeout(guard, IDLE));
                 }
             }
         })?;
         Ok(Self(shared))
     }
 
-    /// A guest begins to run.
+    /// Marks a guest as running until the returned value is dropped.
     pub fn enter(&self) -> Running {
         if self.0.live.fetch_add(1, Ordering::SeqCst) == 0 {
             let _guard = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner);
-            self.0.bell.notify_one();
+            self.0.wakeup.notify_one();
         }
         Running(Arc::clone(&self.0))
     }
 
-    /// Guests running now.
+    /// Returns the number of running guests.
     pub fn live(&self) -> u64 {
         self.0.live.load(Ordering::SeqCst)
     }

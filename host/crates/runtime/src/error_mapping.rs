@@ -1,4 +1,4 @@
-//! Why a guest call ended without an answer, as one fault. The only place that looks into wasmtime's errors.
+//! Mapping of failed guest calls to faults. The only place that inspects wasmtime's errors.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -12,32 +12,32 @@ use crate::abort::AbortReason;
 use crate::resource_accounting::too_many_handles;
 use crate::state::HostState;
 
-/// Frames of a backtrace that go into the detail.
+/// Maximum frames of a backtrace in the detail.
 const FRAMES_MAX: usize = 6;
-/// Frames that a backtrace must have before it can tell a recursion.
+/// Minimum frames of a backtrace for the detection of a recursion.
 const RECURSION_FRAMES_MIN: usize = 9;
-/// How wasmtime begins its rendering of a backtrace.
+/// First words of wasmtime's rendering of a backtrace.
 const BACKTRACE_HEADLINE: &str = "error while executing at wasm backtrace";
-/// Beginnings of functions that say nothing about the guest.
-const MACHINERY: [&str; 7] = ["std::", "core::", "alloc::", "__rust", "rust_", "<core::", "<alloc::"];
-/// How wasmtime names its limit on what one call may hand over (the type is private to it).
-const HANDED_TOO_MUCH: &str = "too much data is being copied between the host and the guest";
-/// How it names its limit on live handles.
+/// Prefixes of functions that are not the guest's own.
+const FOREIGN_PREFIXES: [&str; 7] = ["std::", "core::", "alloc::", "__rust", "rust_", "<core::", "<alloc::"];
+/// Wasmtime's message for its limit on the bytes that one call may pass to the host (the error type is private).
+const HOSTCALL_BYTES_EXCEEDED: &str = "too much data is being copied between the host and the guest";
+/// Wasmtime's message for its limit on live handles.
 const HANDLES_EXHAUSTED: &str = "store handle limit exceeded";
 
-/// What is said of recursion without end.
+/// Message for unbounded recursion.
 const RECURSED: &str = "the guest recursed until its stack was full";
 
-/// The fault of a guest that was ended by wasmtime or by a host function.
+/// Returns the fault of a guest that was ended by wasmtime or by a host function.
 pub fn ended(error: &wasmtime::Error, state: &HostState) -> Fault {
     if let Some(stop) = error.downcast_ref::<AbortReason>() {
         return Fault::from(stop);
     }
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
-        return trapped(format!("the guest ended itself with exit code {}", exit.0), error);
+        return trapped(format!("the guest exited with code {}", exit.0), error);
     }
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
-        let message = "all places for guests are taken; try again";
+        let message = "all guest instances are in use; try again later";
         return Fault::new(Kind::Busy, "runtime_busy", message)
             .retry_after(Duration::from_secs(1))
             .with_detail(error);
@@ -45,33 +45,31 @@ pub fn ended(error: &wasmtime::Error, state: &HostState) -> Fault {
     if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
         return too_many_handles(state.call.budget.handles).with_detail(error);
     }
-    if error.chain().any(|cause| cause.to_string().contains(HANDED_TOO_MUCH)) {
+    if error.chain().any(|cause| cause.to_string().contains(HOSTCALL_BYTES_EXCEEDED)) {
         return Fault::new(
             Kind::GuestFault,
             "guest_result_too_large",
-            "the guest handed more over at once than its budget allows",
+            "the guest passed more bytes to the host in one call than its budget allows",
         )
-        .with_detail(recorded_fault(error));
+        .with_detail(detail_of(error));
     }
     if error.chain().any(|cause| cause.to_string().contains(HANDLES_EXHAUSTED)) {
-        return too_many_handles(state.call.budget.handles).with_detail(recorded_fault(error));
+        return too_many_handles(state.call.budget.handles).with_detail(detail_of(error));
     }
-    // A guest that is refused memory or room mostly traps at once; that is then the cause.
+    // A guest that is refused memory or table elements mostly traps at once; the refusal is then the cause.
     if let Some(asked) = state.limits.memory_refused {
         let message = format!(
-            "the guest needs more memory than the {} bytes of its budget; it asked for {asked}",
+            "the guest needs more memory than the {} bytes of its budget; it requested {asked}",
             state.call.budget.memory_bytes
         );
-        return Fault::new(Kind::GuestFault, "guest_memory_exceeded", message)
-            .with_detail(recorded_fault(error));
+        return Fault::new(Kind::GuestFault, "guest_memory_exceeded", message).with_detail(detail_of(error));
     }
     if let Some(asked) = state.limits.table_refused {
-        let message = format!("the guest asked for {asked} table elements, more than any guest may have");
-        return Fault::new(Kind::GuestFault, "guest_memory_exceeded", message)
-            .with_detail(recorded_fault(error));
+        let message = format!("the guest requested {asked} table elements, more than a guest may have");
+        return Fault::new(Kind::GuestFault, "guest_memory_exceeded", message).with_detail(detail_of(error));
     }
     if let Some(refusal) = state.last_refusal() {
-        return refusal.clone().with_detail(recorded_fault(error));
+        return refusal.clone().with_detail(detail_of(error));
     }
     let what = match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => RECURSED.to_owned(),
@@ -83,8 +81,8 @@ pub fn ended(error: &wasmtime::Error, state: &HostState) -> Fault {
     trapped(what, error)
 }
 
-/// The fault of a call whose time is up. Without anything under way in the host, or with most of the
-/// time spent computing, it is the guest's own doing.
+/// Returns the fault of a call whose deadline passed. If the host had no operation in flight, or most of the time was
+/// spent computing, the guest is to blame.
 pub fn late(state: &HostState, elapsed: Duration) -> Fault {
     let computed = state.meter.computed();
     let waiting = state.accounting.in_flight();
@@ -103,30 +101,30 @@ pub fn late(state: &HostState, elapsed: Duration) -> Fault {
 }
 
 fn trapped(message: String, error: &wasmtime::Error) -> Fault {
-    Fault::new(Kind::GuestFault, "guest_trapped", message).with_detail(recorded_fault(error))
+    Fault::new(Kind::GuestFault, "guest_trapped", message).with_detail(detail_of(error))
 }
 
-/// The chain of causes, and a short backtrace on the same line: functions of the guest itself, innermost
-/// first, the machinery of panics and of the standard library left out.
-fn recorded_fault(error: &wasmtime::Error) -> String {
+/// Returns the chain of causes and a short backtrace on the same line: the guest's own functions, innermost first,
+/// without those of panics and of the standard library.
+fn detail_of(error: &wasmtime::Error) -> String {
     let causes = error.chain().map(|cause| cause.to_string().lines().next().unwrap_or_default().to_owned());
-    // The outermost "cause" of a trap is the headline of wasmtime's own rendering of the backtrace.
+    // The outermost "cause" of a trap is the headline of wasmtime's rendering of the backtrace.
     let causes: Vec<String> = causes.filter(|line| !line.starts_with(BACKTRACE_HEADLINE)).collect();
     let mut out = causes.join(": ");
     if let Some(trace) = error.downcast_ref::<WasmBacktrace>() {
-        // Its rendering is the only way to its demangled names: `  3: 0x1f2a - module!function`.
+        // The rendering is the only access to demangled names: `  3: 0x1f2a - module!function`.
         let rendered = trace.to_string();
         let names = rendered.lines().filter_map(|line| line.split_once(" - ").map(|(_, name)| name));
         let names = names.map(|name| name.split_once('!').map_or(name, |(_, function)| function).trim());
-        let own = names.filter(|name| !MACHINERY.iter().any(|prefix| name.starts_with(prefix)));
+        let own = names.filter(|name| !FOREIGN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)));
         let own: Vec<&str> = own.take(FRAMES_MAX).collect();
         let _ = write!(out, " [{}]", own.join(" < "));
     }
     out
 }
 
-/// Whether the innermost frames are a few functions over and over. A guest's stack lies in its linear
-/// memory as well, so recursion without end mostly shows as an access out of bounds.
+/// Returns whether the innermost frames repeat a few functions. A guest's stack lies in its linear memory too, so
+/// unbounded recursion mostly shows as an access out of bounds.
 fn recursed(error: &wasmtime::Error) -> bool {
     let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return false };
     let functions: Vec<u32> = trace.frames().iter().map(|frame| frame.func_index()).collect();

@@ -1,4 +1,4 @@
-//! What comes from guests, under arbitrary bytes: answers, declarations, complaints, and components themselves.
+//! Fuzz targets of guest input: answers, pipeline infos, config errors, and components.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use lector_core::{
@@ -13,7 +13,7 @@ use crate::{answer, convert, inspect};
 const RESULT_BYTES_MAX: u64 = 4096;
 
 fn quad(feed: &mut Feed<'_>) -> geometry::Quad {
-    // Mostly sound, so that what stands behind it is looked at as well.
+    // Mostly valid, so that the checks after the first are reached too.
     let mut point = || {
         let wild = feed.byte() > 250;
         let mut number = || if wild { feed.float() } else { f32::from(feed.byte()) };
@@ -85,7 +85,7 @@ fn block(feed: &mut Feed<'_>) -> model::Block {
     model::Block { id: u32::from(feed.byte()), kind, quad, confidence, table, properties: None }
 }
 
-/// What passes is finite, in range, within its budget, and has a form as JSON that reads as the same.
+/// A page that passes is finite, in range, within its budget, and survives a JSON round trip.
 #[test]
 fn fuzz_transcript() {
     let line = Line {
@@ -140,7 +140,7 @@ fn fuzz_transcript() {
     });
 }
 
-/// Declarations, complaints, summaries and errors: short, or refused; never cut inside a character.
+/// Pipeline infos, config errors, summaries and errors are short or refused, and never cut inside a character.
 #[test]
 fn fuzz_declaration() {
     let seeds = [vec![2, 0, 1, 0, b'a', 1, 0, b'b', 1, 0, 1, 0, b'a'], vec![0xe4; 600], vec![7; 5000]];
@@ -176,7 +176,7 @@ fn fuzz_declaration() {
     });
 }
 
-/// The look into a component before anything is compiled.
+/// Inspection of a component, before anything is compiled.
 #[test]
 fn fuzz_component() {
     let mut seeds = vec![b"\0asm\x0d\0\x01\0".to_vec(), b"\0asm\x01\0\0\0".to_vec()];
@@ -188,7 +188,7 @@ fn fuzz_component() {
     seeds.push(small);
     let echo =
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../guest/target/components/echo.wasm");
-    // The head of a real one: section headers, types, imports.
+    // The first bytes of a real component: section headers, types, imports.
     seeds.extend(std::fs::read(echo).ok().map(|wasm| wasm.into_iter().take(8192).collect()));
     let words: [&[u8]; 6] = [
         b"\0asm\x0d\0\x01\0",

@@ -1,4 +1,4 @@
-//! A compiled, linked component, ready to be called. Every call gets an instance of its own.
+//! A compiled, linked component, ready to be called. Every call gets its own instance.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::runtime::Runtime;
 use crate::state::HostState;
 use crate::{answer, convert};
 
-/// One revision's component. Cheap to share; calls run side by side, on threads of the runtime's own.
+/// The component of one revision. Cheap to clone; calls run concurrently on the guest threads of the runtime.
 #[derive(Clone)]
 pub struct Guest {
     runtime: Arc<Runtime>,
@@ -49,35 +49,35 @@ impl Guest {
         &self.pre
     }
 
-    /// SHA-256 of the component, in hex.
+    /// Returns the SHA-256 of the component in hex.
     pub fn digest(&self) -> &str {
         &self.inspection.sha256
     }
 
-    /// Names of what it imports.
+    /// Returns the names of the imports.
     pub fn imports(&self) -> &[String] {
         &self.inspection.imports
     }
 
-    /// What is known of it without running it.
+    /// Returns the description of the component that was read without running it.
     pub fn inspection(&self) -> &Inspection {
         &self.inspection
     }
 
-    /// The guest's own program for its batches, for one revision; `None` where it exports none.
+    /// Returns a runner of the guest's batching policy for one revision; `None` if the guest exports none.
     pub fn batching_policy(&self) -> Option<BatchingPolicyRunner> {
         let pre = self.batching_policy.clone()?;
         Some(BatchingPolicyRunner::new(self.runtime.clone(), pre, self.digest().to_owned()))
     }
 
-    /// Asks the guest whether it accepts `settings` (a JSON object). A complaint is an answer, not a fault.
+    /// Calls `configure` with `settings` (a JSON object). A config error of the guest is a value, not a fault.
     pub async fn configure(
         &self,
         ctx: &CallCtx,
         settings: &str,
     ) -> Result<Result<PipelineInfo, ConfigError>, Fault> {
         let (guest, ctx, settings) = (self.clone(), ctx.clone(), settings.to_owned());
-        self.apart(async move { guest.configured(&ctx, &settings).await }).await?
+        self.on_guest_thread(async move { guest.configured(&ctx, &settings).await }).await?
     }
 
     async fn configured(
@@ -101,7 +101,7 @@ impl Guest {
     /// Reads one page.
     pub async fn recognize(&self, ctx: &CallCtx, page: Arc<dyn PageSource>, request: PageRequest) -> PageRun {
         let (guest, ctx) = (self.clone(), ctx.clone());
-        let run = self.apart(async move { guest.recognized(&ctx, page, request).await }).await;
+        let run = self.on_guest_thread(async move { guest.recognized(&ctx, page, request).await }).await;
         run.unwrap_or_else(|fault| PageRun { result: Err(fault), timing: Timing::default() })
     }
 
@@ -136,10 +136,10 @@ impl Guest {
         PageRun { result, timing }
     }
 
-    /// Joins the pages of one document, in page order. They are handed to the guest one at a time.
+    /// Joins the pages of one document, in page order. The guest receives them one at a time.
     pub async fn assemble(&self, ctx: &CallCtx, pages: Vec<SharedTranscript>) -> Result<Summary, Fault> {
         let (guest, ctx) = (self.clone(), ctx.clone());
-        self.apart(async move { guest.assembled(&ctx, pages).await }).await?
+        self.on_guest_thread(async move { guest.assembled(&ctx, pages).await }).await?
     }
 
     async fn assembled(&self, ctx: &CallCtx, pages: Vec<SharedTranscript>) -> Result<Summary, Fault> {
@@ -163,13 +163,13 @@ impl Guest {
         outcome
     }
 
-    /// Does `work` on the guests' threads; it ends where this is dropped.
-    async fn apart<R: Send + 'static>(
+    /// Runs `work` on the guest threads. Dropping the returned future ends the work.
+    async fn on_guest_thread<R: Send + 'static>(
         &self,
         work: impl Future<Output = R> + Send + 'static,
     ) -> Result<R, Fault> {
         self.runtime.threads().run(Box::pin(work)).await.map_err(|error| {
-            Fault::new(Kind::Bug, "runtime_defect", "the call of the guest broke off inside the host")
+            Fault::new(Kind::Bug, "runtime_defect", "the guest call was aborted inside the host")
                 .with_detail(error)
         })
     }

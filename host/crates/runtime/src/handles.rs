@@ -1,4 +1,4 @@
-//! What a guest's handles stand for. Each carries the charge that it is under; dropping it pays back.
+//! The resources behind a guest's handles. Each carries its reservation; dropping it releases the reservation.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,7 +18,7 @@ pub struct ImageHandle {
 /// A tensor.
 pub struct TensorHandle {
     pub tensor: Tensor,
-    /// Part of it that is content, 0 to 1; the rest is padding that `stack` put there.
+    /// Fraction of it that is content, 0 to 1; the rest is padding added by `stack`.
     pub content: f32,
     pub charge: Reservation,
 }
@@ -26,7 +26,7 @@ pub struct TensorHandle {
 /// A model that the deployment was granted.
 pub struct ModelHandle {
     pub info: Arc<ModelInfo>,
-    /// What the revision declared for it.
+    /// Batching hints of the revision for it.
     pub hints: BatchingHints,
     pub charge: Reservation,
 }
@@ -36,18 +36,18 @@ pub struct ModelHandle {
 pub struct PageHandle {
     pub source: Arc<dyn PageSource>,
     pub info: PageInfo,
-    /// Resolution that the client asked for.
+    /// Resolution that the client requested.
     pub dpi_asked: Option<f32>,
 }
 
-/// A stretch of the guest's work, still going on.
+/// A span of the guest's work in progress.
 pub struct SpanHandle {
     pub name: String,
     pub began: Instant,
     pub charge: Reservation,
 }
 
-/// Transcripts of one document, handed over one at a time.
+/// Transcripts of one document, passed to the guest one at a time.
 pub struct HeldTranscripts {
     pub pages: std::collections::VecDeque<SharedTranscript>,
     pub charge: Reservation,

@@ -1,5 +1,5 @@
-//! The contract's imports, an interface a file: each translates, charges, and delegates to a port or to
-//! `lector-pixels`. No table borrow outlives an await: data are taken out (they are `Arc`s) before it.
+//! The imports of the contract, one interface per file. Each translates, reserves resources, and delegates to a port or
+//! to `lector-pixels`. No table borrow lives across an await: data are cloned out (they are `Arc`s) first.
 
 mod document;
 mod image;
@@ -19,9 +19,9 @@ use crate::bindings::lector::types::{errors, geometry};
 use crate::resource_accounting::{InFlight, Reservation};
 use crate::state::HostState;
 
-/// Host functions see the whole state.
+/// Gives host functions the whole state.
 pub type Host = HasSelf<HostState>;
-/// What a host function of the contract gives: outside a trap, inside the contract's own result.
+/// Return type of a host function of the contract: the outer result is a trap, the inner one the contract's own.
 pub type Answer<R> = wasmtime::Result<Result<R, errors::Error>>;
 
 impl errors::Host for HostState {}
@@ -32,14 +32,14 @@ impl model::Host for HostState {}
 
 impl pipeline_types::Host for HostState {}
 
-/// Everything that a guest may import: the contract, and WASI 0.2 with nothing granted.
+/// Links all imports of a guest: the contract, and WASI 0.2 with nothing granted.
 pub fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     bindings::Guest::add_to_linker::<_, Host>(linker, |state| state)?;
     bindings::wrapper::lector::ocr::pipeline::add_to_linker::<_, Host>(linker, |state| state)
 }
 
-/// What a batching program may import; to call for anything else that its component imports is a trap.
+/// Links the imports of a batching policy; a call of any other import of its component traps.
 pub fn link_batching_policy(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     log::add_to_linker::<_, Host>(linker, |state| state)?;
@@ -47,17 +47,17 @@ pub fn link_batching_policy(linker: &mut Linker<HostState>) -> wasmtime::Result<
     settings::add_to_linker::<_, Host>(linker, |state| state)
 }
 
-/// An operation on pixels or numbers, ready to leave the Store.
+/// An operation on pixels or numbers, ready to run outside the Store.
 struct Job<R> {
-    /// Under which its results will be held.
+    /// Reservations of its results.
     charges: Vec<Reservation>,
-    /// About how many bytes it reads and writes.
+    /// Approximate number of bytes that it reads and writes.
     bytes: u64,
     work: Box<dyn FnOnce() -> Result<R, PixelsError> + Send>,
 }
 
-/// Runs an operation for a guest: `prepare` takes what it needs out of the table and charges for it,
-/// `keep` puts what came out of it under handles.
+/// Runs an operation for a guest: `prepare` takes its arguments from the table and reserves its results, `keep` puts
+/// the results under handles.
 async fn operate<T: 'static, R: Send + 'static, W>(
     store: &Accessor<T, Host>,
     prepare: impl FnOnce(&mut HostState) -> wasmtime::Result<Result<Job<R>, Fault>>,
@@ -93,29 +93,29 @@ async fn operate<T: 'static, R: Send + 'static, W>(
     })
 }
 
-/// Tells the guest of a fault.
+/// Converts a fault to an error for the guest, and remembers it.
 fn tell<T: 'static>(store: &Accessor<T, Host>, fault: Fault) -> errors::Error {
     store.with(|mut access| access.get().tell(fault))
 }
 
-/// What is left until the deadline of the call.
+/// Returns the time left until the deadline of the call.
 fn until(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-/// Bytes of a tensor of that shape; saturating, for shapes that no charge will cover.
+/// Returns the bytes of a tensor of that shape; saturating, for shapes that no reservation will cover.
 fn tensor_bytes(shape: &[u64], element_bytes: u64) -> u64 {
     shape.iter().fold(element_bytes, |product, extent| product.saturating_mul(*extent))
 }
 
-/// Keeps a tensor under a charge that is made to fit it; `content` of it, 0 to 1, is no padding.
+/// Keeps a tensor under a reservation that is resized to fit; `content` of it, 0 to 1, is not padding.
 fn keep_tensor(
     state: &mut HostState,
     tensor: Tensor,
     content: f32,
     mut charge: Reservation,
 ) -> wasmtime::Result<wasmtime::component::Resource<crate::handles::TensorHandle>> {
-    // Made smaller at most: what was charged before covers it.
+    // Never grows: the earlier reservation covers the tensor.
     charge.resize(tensor.bytes()).map_err(crate::abort::AbortReason::Limit)?;
     state.keep(crate::handles::TensorHandle { tensor, content, charge })
 }

@@ -1,4 +1,4 @@
-//! What a component says of itself, read from its bytes alone: nothing is compiled, linked or run.
+//! Inspection of a component from its bytes alone: nothing is compiled, linked or run.
 
 use lector_core::{Fault, Kind};
 use sha2::{Digest, Sha256};
@@ -6,13 +6,13 @@ use wasmparser::{Encoding, Parser, Payload};
 
 /// The interface that makes a component a guest, without its version.
 const PIPELINE: &str = "lector:ocr/pipeline";
-/// The contract that this host speaks; `wit/` holds it.
+/// Version of the contract that this host implements; its text is in `wit/`.
 pub const WORLD_VERSION: &str = "0.2.0";
-/// The interface of a guest that plans its batches itself, without its version.
+/// The interface of a guest with its own batching policy, without its version.
 const BATCHING: &str = "lector:ocr/batching";
-/// Versions with this prefix are additions to the same contract.
+/// Prefix of the versions that only add to this contract.
 const WORLD_SERIES: &str = "0.2.";
-/// Packages of the contract that guests may import from, and their interfaces. `pipeline` is that of a wrapped deployment.
+/// Packages of the contract and the interfaces that guests may import. `pipeline` is that of a wrapped deployment.
 const OWN: [(&str, &[&str]); 4] = [
     ("lector:types/", &["errors", "geometry"]),
     ("lector:inference/", &["tensors", "models"]),
@@ -22,8 +22,8 @@ const OWN: [(&str, &[&str]); 4] = [
         &["model", "document", "pipeline-types", "pipeline", "log", "trace", "settings", "budget"],
     ),
 ];
-/// Packages that guests may import from WASI 0.2, and their interfaces. All are linked; files, network
-/// and environment are there but empty.
+/// WASI 0.2 packages and the interfaces that guests may import. All are linked; files, network and environment are
+/// present but empty.
 const WASI: [(&str, &[&str]); 6] = [
     (
         "wasi:cli/",
@@ -58,32 +58,32 @@ const WASI: [(&str, &[&str]); 6] = [
     ),
 ];
 
-/// A component, described.
+/// Description of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
     /// SHA-256 of the bytes, in hex.
     pub sha256: String,
-    /// Their number.
+    /// Size of the component in bytes.
     pub bytes: u64,
-    /// Names of its imports, in its own order.
+    /// Names of its imports, in their order in the component.
     pub imports: Vec<String>,
-    /// Names of its exports, in its own order.
+    /// Names of its exports, in their order in the component.
     pub exports: Vec<String>,
-    /// Version of the `lector:ocr` contract whose pipeline it exports; `None` where it exports none.
+    /// Version of the `lector:ocr` contract whose pipeline it exports; `None` if it exports none.
     pub world: Option<String>,
     /// Imports that this host does not have.
     pub unknown_imports: Vec<String>,
 }
 
 impl Inspection {
-    /// Whether it wraps the pipeline of another deployment.
+    /// Returns whether it wraps the pipeline of another deployment.
     pub fn wraps(&self) -> bool {
         self.imports
             .iter()
             .any(|name| name.split_once('@').is_some_and(|(interface, _)| interface == PIPELINE))
     }
 
-    /// Whether it exports a program for its batches that this host could ask.
+    /// Returns whether it exports a batching policy of a version that this host supports.
     pub fn has_batching_policy(&self) -> bool {
         self.exports.iter().any(|name| {
             name.split_once('@').is_some_and(|(interface, version)| {
@@ -92,7 +92,7 @@ impl Inspection {
         })
     }
 
-    /// Whether this host could run it, as far as names tell; otherwise why not.
+    /// Checks, by its names, whether this host can run it.
     pub fn check(&self) -> Result<(), Fault> {
         match &self.world {
             None => {
@@ -118,7 +118,8 @@ impl Inspection {
         Err(invalid(
             "component_import_unknown",
             format!(
-                "the component imports what this host does not have: {}; it offers lector:ocr@{WORLD_VERSION} and WASI 0.2",
+                "the component imports interfaces that this host does not have: {}; this host offers \
+                 lector:ocr@{WORLD_VERSION} and WASI 0.2",
                 self.unknown_imports.join(", ")
             ),
         ))
@@ -129,7 +130,11 @@ fn invalid(code: &'static str, message: impl Into<String>) -> Fault {
     Fault::new(Kind::Invalid, code, message)
 }
 
-/// Reads a component's names. A core module, and bytes that are no component at all, are faults.
+/// Reads the names in a component.
+///
+/// # Errors
+///
+/// `Invalid` for a core module and for bytes that are not a component.
 pub fn inspect(wasm: &[u8]) -> Result<Inspection, Fault> {
     if Parser::is_core_wasm(wasm) {
         return Err(invalid(
@@ -139,13 +144,13 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, Fault> {
         ));
     }
     let broken = |cause: &dyn std::fmt::Display| {
-        invalid("component_invalid", format!("the bytes are not a whole WebAssembly component: {cause}"))
+        invalid("component_invalid", format!("the bytes are not a complete WebAssembly component: {cause}"))
     };
     if !Parser::is_component(wasm) {
-        return Err(broken(&"they do not begin as one"));
+        return Err(broken(&"the header is missing"));
     }
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
-    // Components and modules nest; only the outermost one's names are the guest's.
+    // Components and modules nest; only the names of the outermost component are the guest's.
     let mut depth = 0u32;
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(|e| broken(&e))? {
@@ -173,17 +178,17 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, Fault> {
     Ok(Inspection { sha256, bytes: wasm.len() as u64, imports, exports, world, unknown_imports })
 }
 
-/// Whether a component of `bytes` is one that a host with this limit takes.
+/// Checks the size of a component against the limit of this host.
 pub fn within(bytes: u64, bytes_max: u64) -> Result<(), Fault> {
     if bytes <= bytes_max {
         return Ok(());
     }
-    let message = format!("the component has {bytes} bytes, more than the {bytes_max} that this host takes");
+    let message = format!("the component has {bytes} bytes, and this host accepts at most {bytes_max}");
     Err(Fault::new(Kind::TooLarge, "component_too_large", message))
 }
 
-/// Whether the linker has an interface of that name. Versions match as the linker matches them: within
-/// 0.2 of ours, within 0.2 of WASI.
+/// Returns whether the linker has an interface of that name. Versions match as in the linker: any 0.2.x of the
+/// contract, any 0.2.x of WASI.
 fn is_known(import: &str) -> bool {
     let Some((interface, version)) = import.split_once('@') else { return false };
     let among = |packages: &[(&str, &[&str])]| {
@@ -194,7 +199,7 @@ fn is_known(import: &str) -> bool {
     (version.starts_with(WORLD_SERIES) && among(&OWN)) || (version.starts_with("0.2.") && among(&WASI))
 }
 
-/// Bytes as lower-case hex digits.
+/// Returns the bytes as lower-case hex digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {

@@ -1,4 +1,4 @@
-//! One call of a guest: a fresh Store and instance, the call under its limits, and what remains of it.
+//! One guest call: a fresh Store and instance, the call under its limits, and its timing.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -24,12 +24,12 @@ use crate::state::HostState;
 use crate::threads::{self, CpuSlice};
 use crate::{answer, error_mapping};
 
-/// Epochs (milliseconds) that a guest computes before it hands its thread back.
+/// Epochs (milliseconds) that a guest computes before it yields its thread.
 const SLICE_EPOCHS: u64 = 1;
-/// Least that one call may hand over, whatever its budget: log lines, JSON, small images.
-const HANDED_BYTES_MIN: u64 = 1 << 20;
+/// Minimum bytes that one call may pass to the host, regardless of its budget: log lines, JSON, small images.
+const HOSTCALL_BYTES_MIN: u64 = 1 << 20;
 
-/// A started guest. Dropping it drops the Store, and with it all that the guest held or had under way.
+/// A started guest. Dropping it drops the Store, and with it all handles and calls in flight of the guest.
 pub struct Invocation {
     pub store: Store<HostState>,
     pub exports: bindings::Guest,
@@ -40,22 +40,22 @@ pub struct Invocation {
     began: Instant,
     deadline: Instant,
     start: Duration,
-    /// Computing that belongs to the start, not to the call.
+    /// Computing time of the start, which is not counted for the call.
     start_computed: Duration,
     _running: Running,
     _places: Option<OwnedSemaphorePermit>,
 }
 
-/// How a call ended that gave no value.
+/// The reason why a call returned no value.
 enum Ended {
-    /// Its time was up.
+    /// The deadline passed.
     Late,
-    /// It was ended.
+    /// wasmtime or a host function ended the call.
     Error(wasmtime::Error),
 }
 
 impl Invocation {
-    /// A Store and an instance for `ctx`. On failure the timing says how far it came.
+    /// Creates a Store and an instance for `ctx`. On failure, the timing covers the work done so far.
     pub async fn start(guest: &Guest, ctx: &CallCtx) -> Result<Self, (Fault, Timing)> {
         let asked = Instant::now();
         let runtime = Arc::clone(guest.runtime());
@@ -69,7 +69,7 @@ impl Invocation {
             Ok(Ok(places)) => places,
             Ok(Err(fault)) => return Err(early(fault)),
             Err(_) => {
-                let message = "no place for the guest became free in time; try again later";
+                let message = "all guest instances were in use until the deadline; try again later";
                 return Err(early(
                     Fault::new(Kind::Busy, "runtime_busy", message).retry_after(Duration::from_secs(1)),
                 ));
@@ -114,7 +114,7 @@ impl Invocation {
         })
     }
 
-    /// The timing is to tell of every run.
+    /// Makes the timing list every model run.
     pub fn explain(&mut self) {
         self.store.data_mut().timing.explanation = Some(Box::default());
     }
@@ -126,17 +126,17 @@ impl Invocation {
         dpi_asked: Option<f32>,
     ) -> Result<Resource<PageHandle>, Fault> {
         let info = source.info();
-        let handles = PageHandle { source, info, dpi_asked };
+        let handle = PageHandle { source, info, dpi_asked };
         let state = self.store.data_mut();
-        state.table.push(handles).map_err(|error| Fault::from(&AbortReason::Defect(error.to_string())))
+        state.table.push(handle).map_err(|error| Fault::from(&AbortReason::Defect(error.to_string())))
     }
 
     /// Puts the transcripts under a handle that the guest will own.
     pub fn transcripts(&mut self, pages: Vec<SharedTranscript>) -> Result<Resource<HeldTranscripts>, Fault> {
         let state = self.store.data_mut();
         let charge = state.charge(0)?;
-        let handles = HeldTranscripts { pages: pages.into(), charge };
-        state.table.push(handles).map_err(|error| Fault::from(&AbortReason::Defect(error.to_string())))
+        let handle = HeldTranscripts { pages: pages.into(), charge };
+        state.table.push(handle).map_err(|error| Fault::from(&AbortReason::Defect(error.to_string())))
     }
 
     /// Runs `call` (which borrows the Store it is given) under the limits of this invocation.
@@ -152,8 +152,8 @@ impl Invocation {
         }
     }
 
-    /// The fault for an error that the guest returned. What the host told it and it hands back is the
-    /// host's own fault again, code and blame included.
+    /// Returns the fault for an error that the guest returned. If the guest returns an error that it received from the
+    /// host, the result is the original fault of the host, with its code and blame.
     pub fn refused(&self, error: errors::Error) -> Fault {
         match self.store.data().recorded_fault(&error.code, &error.message) {
             Some(fault) => fault.clone(),
@@ -165,7 +165,7 @@ impl Invocation {
         }
     }
 
-    /// Ends the call: closes the guest's log, counts, and gives the timing.
+    /// Ends the call: closes the guest's log, updates the counters, and returns the timing.
     pub fn finish<R>(mut self, outcome: &Result<R, Fault>) -> Timing {
         let counters = self.runtime.counters();
         if let Err(fault) = outcome {
@@ -174,7 +174,7 @@ impl Invocation {
         let state = self.store.data_mut();
         counters.log_bytes_dropped.fetch_add(state.log.close(), Ordering::Relaxed);
         let mut timing = std::mem::take(&mut state.timing);
-        // The times of a pipeline that the guest wraps are in there already.
+        // The times of a wrapped pipeline are already included.
         timing.memory_bytes += state.limits.memory_bytes();
         timing.start += self.start;
         timing.log_bytes = state.log.used();
@@ -184,7 +184,7 @@ impl Invocation {
     }
 }
 
-/// A Store with all of the call's limits in force.
+/// Creates a Store with all limits of the call in force.
 fn new_store(
     runtime: &Runtime,
     ctx: &CallCtx,
@@ -208,18 +208,18 @@ fn new_store(
         let wait = meter::cpu_slice(&cpu_slice, &store.data().accounting, computed);
         Ok(UpdateDeadline::YieldCustom(SLICE_EPOCHS, wait))
     });
-    // In one call a guest may hand over its result, or the pixels of an image of its own.
+    // In one call, a guest may pass its result, or the pixels of an image that it made.
     let budget = &ctx.budget;
     let pixels = budget.pixels_max.saturating_mul(3).min(budget.host_bytes);
-    let handed = budget.result_bytes.max(pixels).max(HANDED_BYTES_MIN);
-    store.set_hostcall_fuel(usize::try_from(handed).unwrap_or(usize::MAX));
-    // The guest's own end of handles: ours, WASI's, and those it makes of its own resources and tasks.
+    let hostcall_bytes = budget.result_bytes.max(pixels).max(HOSTCALL_BYTES_MIN);
+    store.set_hostcall_fuel(usize::try_from(hostcall_bytes).unwrap_or(usize::MAX));
+    // The guest's side of handles: handles of the contract, of WASI, and of the guest's own resources and tasks.
     store.set_max_component_handles((budget.handles as usize).saturating_mul(2).saturating_add(4096));
     store
 }
 
-/// Polls `work` under the meter until the deadline. The limit stands around the whole of it: a timeout
-/// inside `run_concurrent` need not fire (wasmtime's issues 11869 and 11870).
+/// Polls `work` under the meter until the deadline. The timeout surrounds `run_concurrent`: a timeout inside it may not
+/// fire (wasmtime issues 11869 and 11870).
 async fn bounded<R>(
     meter: &Arc<Meter>,
     cpu_slice: &Arc<CpuSlice>,

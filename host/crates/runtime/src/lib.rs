@@ -1,10 +1,10 @@
-//! Guests: the only home of wasmtime.
+//! WebAssembly guests. The only crate that uses wasmtime.
 //!
-//! Owns: the engine, the cache of compiled code, the contract's imports, and the limits under which a guest
-//! is called. A call gets a fresh Store and instance; whatever ends it ends as one `Fault`, and the Store
-//! is thrown away.
-//! Must not know: how models run (`Engines`), how pages are made (`PageSource`), who calls and why.
-//! Called by `platform`, which holds a [`Guest`] per revision; put together in `host/src/app.rs`.
+//! Owns the wasmtime engine, the cache of compiled code, the host functions of the contract, and the limits of a guest
+//! call. Every call gets a fresh Store and instance. A call that fails ends as one `Fault`, and its Store is dropped.
+//!
+//! Does not know how models run (`Engines`), how pages are rendered (`PageSource`), or which request a call belongs to.
+//! Called by `lector-serving`, which holds a [`Guest`] per revision; constructed in `host/src/app.rs`.
 
 mod abort;
 mod answer;

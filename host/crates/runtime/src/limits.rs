@@ -1,24 +1,24 @@
-//! Linear memory and tables of one Store, within the budget.
+//! Limits of the linear memory and tables of one Store.
 
 use lector_core::Budget;
 use wasmtime::ResourceLimiter;
 
-/// Elements of all tables of a guest together. A table element costs the host 8 bytes; the largest
-/// guests known (an interpreter compiled to wasm) have some 20,000.
+/// Maximum elements of all tables of a guest together. A table element costs the host 8 bytes; the largest known guests
+/// (an interpreter compiled to wasm) have about 20,000.
 const TABLE_ELEMENTS_MAX: usize = 100_000;
-/// Core instances of one component: its modules, and the adapters between them.
+/// Maximum core instances of one component: its modules and the adapters between them.
 const CORE_INSTANCES_MAX: usize = 64;
 
-/// Counts over all memories and tables of a Store; refusals are remembered, for a guest whose growth is
-/// refused mostly traps a moment later, and the cause is then what its author must hear of.
+/// Counts over all memories and tables of a Store. Refusals are recorded: in most cases a guest whose growth is refused
+/// traps a moment later, and the refusal is the cause to report.
 #[derive(Debug)]
 pub struct Limits {
     memory_max: usize,
     memory: usize,
     table: usize,
-    /// Bytes asked for in vain.
+    /// Bytes requested when growth was last refused.
     pub memory_refused: Option<usize>,
-    /// Table elements asked for in vain.
+    /// Table elements requested when growth was last refused.
     pub table_refused: Option<usize>,
 }
 
@@ -33,7 +33,7 @@ impl Limits {
         }
     }
 
-    /// Bytes of linear memory; memories never shrink, so this is the peak as well.
+    /// Returns the bytes of linear memory. Memories never shrink, so this is also the peak.
     pub fn memory_bytes(&self) -> u64 {
         self.memory as u64
     }

@@ -1,5 +1,5 @@
-//! What a guest writes, as events of the host's log: target `guest`, under its tenant, deployment and
-//! request, within the page's budget. Its stdout and stderr arrive here as well, line by line.
+//! Log output of a guest, as events of the host's log: target `guest`, with tenant, deployment and request, within the
+//! page's budget. Includes the guest's stdout and stderr, line by line.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,14 +15,14 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-/// What an event costs beside its text: even empty messages use the budget up.
+/// Bytes counted for an event in addition to its text, so that empty messages also use up the budget.
 const EVENT_BYTES: u64 = 32;
-/// Longest line; the rest of it becomes the next one.
+/// Maximum length of a line; the rest becomes the next line.
 const LINE_BYTES_MAX: usize = 4096;
-/// What a stream takes in one write.
+/// Maximum bytes of one write to a stream.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
-/// How loud.
+/// Level of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     Trace,
@@ -57,7 +57,7 @@ impl GuestLog {
         })
     }
 
-    /// Writes one event, or drops and counts it where the budget is used up.
+    /// Writes one event. If the budget is used up, drops and counts it.
     pub fn write(&self, level: Level, message: &str) {
         let cost = message.len() as u64 + EVENT_BYTES;
         if self.bytes.fetch_add(cost, Ordering::Relaxed).saturating_add(cost) > self.bytes_max {
@@ -82,7 +82,7 @@ impl GuestLog {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Adds the messages of a guest that this one called.
+    /// Adds the bytes of messages of an inner guest.
     pub fn charge(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -92,7 +92,7 @@ impl GuestLog {
         self.bytes_max.saturating_sub(self.bytes.load(Ordering::Relaxed))
     }
 
-    /// Says once, at the end, what was dropped; gives the bytes.
+    /// Logs the number of dropped messages once, at the end of the call; returns their bytes.
     pub fn close(&self) -> u64 {
         let (events, bytes) =
             (self.dropped_events.load(Ordering::Relaxed), self.dropped_bytes.load(Ordering::Relaxed));
@@ -108,11 +108,11 @@ impl GuestLog {
     }
 }
 
-/// One of a guest's output streams.
+/// One output stream of a guest.
 #[derive(Clone)]
 pub struct LogStream {
     log: Arc<GuestLog>,
-    /// The line begun and not ended.
+    /// The current line, not yet ended.
     line: Arc<Mutex<Vec<u8>>>,
     name: &'static str,
 }
@@ -146,7 +146,7 @@ impl LogStream {
 
 impl Drop for LogStream {
     fn drop(&mut self) {
-        // The last holder writes what has no line end. At most a panic message that lost its last byte.
+        // The last holder writes a line without a line end; at most a panic message whose last byte is missing.
         if Arc::strong_count(&self.line) == 1 {
             let mut line = std::mem::take(&mut *self.line.lock().unwrap_or_else(PoisonError::into_inner));
             self.end(&mut line);

@@ -1,8 +1,9 @@
-//! How long a guest computes: the processor's time inside polls of its future, less the host's own work in there. Not the
-//! clock's: the threads of guests stand behind all others, and what a busy machine keeps them waiting is not theirs.
+//! Computing time of a guest: the CPU time inside polls of its future, less the host's own work during them. Wall-clock
+//! time is not used: guest threads have a low priority, and the time that they wait for a core on a busy machine must
+//! not count.
 //!
-//! Called by `invoke`, which polls a guest only through [`Meter::run`], and by the epoch callback, which
-//! asks in the middle of a poll whether the budget is used up.
+//! Used by `invoke`, which polls a guest only through [`Meter::run`], and by the epoch callback, which checks the limit
+//! during a poll.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,14 +16,14 @@ use crate::resource_accounting::ResourceAccounting;
 use crate::threads::{CpuSlice, SLICE};
 use crate::wakes::Wakes;
 
-/// The stop-watch of one call. Read and written by whichever thread polls the guest, one at a time.
+/// The computing time of one call. Read and written by the thread that polls the guest, one thread at a time.
 #[derive(Debug)]
 pub struct Meter {
     limit: Duration,
-    /// Nanoseconds of its thread's processor time at which the poll in progress began; 0 outside of a poll.
+    /// CPU time of the thread, in nanoseconds, at the start of the poll in progress; 0 outside a poll.
     since: AtomicU64,
     spent: AtomicU64,
-    /// Work of the host inside polls, not the guest's doing.
+    /// Host work inside polls, in nanoseconds; not counted for the guest.
     hosted: AtomicU64,
 }
 
@@ -36,7 +37,8 @@ impl Meter {
         })
     }
 
-    /// Computing time so far, the poll in progress included; asked on the thread that polls, or outside of polls.
+    /// Returns the computing time so far, including the poll in progress. Call it on the polling thread, or outside of
+    /// polls.
     pub fn computed(&self) -> Duration {
         let since = self.since.load(Ordering::Relaxed);
         let running = if since == 0 { 0 } else { now().saturating_sub(since) };
@@ -44,28 +46,28 @@ impl Meter {
         Duration::from_nanos(total.saturating_sub(self.hosted.load(Ordering::Relaxed)))
     }
 
-    /// Whether the guest has computed longer than it may.
+    /// Returns whether the guest has computed longer than its limit.
     pub fn is_spent(&self) -> bool {
         self.computed() > self.limit
     }
 
-    /// The time that it may compute.
+    /// Returns the computing time limit.
     pub fn limit(&self) -> Duration {
         self.limit
     }
 
-    /// Takes `time` of work that the host did inside a poll off the guest's account.
+    /// Subtracts `time` of host work inside a poll from the guest's computing time.
     pub fn host_worked(&self, time: Duration) {
         self.hosted.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
     }
 
-    /// Adds the computing of a guest that this one called.
+    /// Adds the computing time of an inner guest.
     pub fn charge(&self, time: Duration) {
         self.spent.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2), Ordering::Relaxed);
     }
 
-    /// Runs `work` under this meter. Between its polls it keeps no turn; while it waits for one, that is noted in
-    /// `accounting` as the host's doing.
+    /// Runs `work` under this meter. Between polls it holds no CPU slice; while it waits for one, `accounting` counts
+    /// an operation of the host in flight.
     pub fn run<F: Future>(
         self: &Arc<Self>,
         cpu_slice: &Arc<CpuSlice>,
@@ -83,14 +85,14 @@ impl Meter {
     }
 }
 
-/// Processor time that this thread has had.
+/// Returns the CPU time of this thread.
 pub fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    // Neither is ever negative on this clock.
+    // Neither field is negative on this clock.
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// The same in nanoseconds, and at least 1, for 0 says that no poll is in progress. 2^64 ns are 584 years.
+/// Returns the CPU time in nanoseconds, at least 1, because 0 means that no poll is in progress. 2^64 ns are 584 years.
 fn now() -> u64 {
     (processor_time().as_nanos() as u64).max(1)
 }
@@ -100,7 +102,7 @@ pub struct Metered<F> {
     meter: Arc<Meter>,
     cpu_slice: Arc<CpuSlice>,
     accounting: Arc<ResourceAccounting>,
-    /// The wait for a turn before the next poll.
+    /// The wait for a CPU slice before the next poll.
     wait: Option<Wait>,
     wakes: Arc<Wakes>,
     work: Pin<Box<F>>,
@@ -108,7 +110,8 @@ pub struct Metered<F> {
 
 type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Waits for a turn on behalf of a guest that has computed so long. Who is late meanwhile is late for the host's sake.
+/// Waits for a CPU slice for a guest that has computed for `computed`. A deadline that passes meanwhile is blamed on
+/// the host.
 pub fn cpu_slice(
     cpu_slice: &Arc<CpuSlice>,
     accounting: &Arc<ResourceAccounting>,
@@ -164,8 +167,8 @@ mod tests {
     use super::*;
     use crate::threads::{LONG, Threads};
 
-    /// Yields for ever, as a guest that wakes itself.
-    fn restless(polls: Arc<AtomicU64>) -> impl Future<Output = ()> {
+    /// Yields forever, as a guest that wakes itself.
+    fn always_waking(polls: Arc<AtomicU64>) -> impl Future<Output = ()> {
         std::future::poll_fn(move |cx| {
             polls.fetch_add(1, Ordering::Relaxed);
             cx.waker().wake_by_ref();
@@ -174,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_thread_waits_is_not_computing() {
+    async fn waiting_of_a_thread_is_not_computing() {
         let (threads, accounting, meter) = (
             Threads::start(1).unwrap(),
             ResourceAccounting::new(&Budget::default()),
@@ -186,11 +189,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn yields_are_polled_in_place_for_a_slice_and_then_wait_for_a_turn() {
+    async fn yields_are_polled_in_place_for_a_slice_and_then_wait_for_a_permit() {
         let (threads, accounting) = (Threads::start(1).unwrap(), ResourceAccounting::new(&Budget::default()));
         let (meter, polls) = (Meter::new(Duration::MAX), Arc::new(AtomicU64::new(0)));
         let cpu_slice = threads.cpu_slice();
-        let mut work = std::pin::pin!(meter.run(&cpu_slice, &accounting, restless(Arc::clone(&polls))));
+        let mut work = std::pin::pin!(meter.run(&cpu_slice, &accounting, always_waking(Arc::clone(&polls))));
         assert!(futures::poll!(&mut work).is_pending());
         assert!(polls.load(Ordering::Relaxed) > 1, "polled again without leaving the thread");
         assert!(meter.computed() >= SLICE && meter.computed() < LONG, "{:?}", meter.computed());
@@ -202,10 +205,10 @@ mod tests {
         others.take(LONG).await;
         let seen = polls.load(Ordering::Relaxed);
         assert!(tokio::time::timeout(Duration::from_millis(20), &mut work).await.is_err());
-        assert_eq!(polls.load(Ordering::Relaxed), seen, "somebody else has the turn");
+        assert_eq!(polls.load(Ordering::Relaxed), seen, "another guest holds the permit");
         assert_eq!(accounting.in_flight(), 1, "it waits for the host");
         others.give_back();
         assert!(tokio::time::timeout(Duration::from_millis(20), &mut work).await.is_err());
-        assert!(polls.load(Ordering::Relaxed) > seen, "it has the turn");
+        assert!(polls.load(Ordering::Relaxed) > seen, "it holds the permit");
     }
 }

@@ -1,14 +1,14 @@
-//! What one guest call has used of its budget: handles, bytes held in the host, calls, calls in flight.
+//! Resources that one guest call uses of its budget: handles, bytes held in the host, calls, calls in flight.
 //!
-//! Shared between the Store and the work that it started, so that a charge is paid back wherever the
-//! thing it stands for is dropped: by the guest, by a failed operation, or with the whole Store.
+//! Shared between the Store and the work that it started, so that a reservation is released when its resource is
+//! dropped: by the guest, by a failed operation, or with the whole Store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use lector_core::{Blame, Budget, Fault, Kind};
 
-/// The running account. Counts are exact; the order of updates between threads does not matter.
+/// The usage of one call. Counts are exact; the order of updates between threads does not matter.
 #[derive(Debug)]
 pub struct ResourceAccounting {
     handles_max: u32,
@@ -18,14 +18,14 @@ pub struct ResourceAccounting {
     in_flight: AtomicU32,
 }
 
-/// One handle and its bytes, until dropped.
+/// Reservation of one handle and its bytes; dropping it releases them.
 #[derive(Debug)]
 pub struct Reservation {
     accounting: Arc<ResourceAccounting>,
     bytes: u64,
 }
 
-/// A call into an engine, a worker or the pixel pool that the guest awaits, until dropped.
+/// A call into an engine, a worker or the pixel pool that the guest awaits; dropping it ends the count.
 #[derive(Debug)]
 pub struct InFlight(Arc<ResourceAccounting>);
 
@@ -40,7 +40,7 @@ impl ResourceAccounting {
         })
     }
 
-    /// Charges one handle of `bytes` before anything is allocated for it.
+    /// Reserves one handle and `bytes`, before anything is allocated for it.
     pub fn charge(self: &Arc<Self>, bytes: u64) -> Result<Reservation, Fault> {
         let handles = self.handles.fetch_add(1, Ordering::Relaxed);
         if handles >= self.handles_max {
@@ -52,13 +52,13 @@ impl ResourceAccounting {
         Ok(charge)
     }
 
-    /// Notes that the guest has something under way in the host.
+    /// Counts an operation in flight in the host.
     pub fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(Arc::clone(self))
     }
 
-    /// How much is under way.
+    /// Returns the number of operations in flight.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
     }
@@ -77,7 +77,7 @@ impl ResourceAccounting {
 }
 
 impl Reservation {
-    /// Sets the bytes to what the thing turned out to take.
+    /// Sets the bytes to the actual size of the resource.
     pub fn resize(&mut self, bytes: u64) -> Result<(), Fault> {
         let accounting = &self.accounting;
         if bytes <= self.bytes {
@@ -108,9 +108,10 @@ impl Drop for InFlight {
     }
 }
 
-/// The fault of a guest that holds as many host resources as it may.
+/// Returns the fault of a guest that holds the maximum number of host resources.
 pub fn too_many_handles(max: u32) -> Fault {
-    let message = format!("the guest holds {max} host resources, its budget; it must drop some first");
+    let message =
+        format!("the guest holds {max} host resources, the limit of its budget; it must drop some first");
     Fault::new(Kind::TooLarge, "guest_handles_exceeded", message).blaming(Blame::Guest)
 }
 

@@ -1,4 +1,4 @@
-//! The engine and everything that guests share: the linker, the code cache, the clock, the bounds.
+//! The engine and the resources that all guests share: the linker, the code cache, the epoch ticker, the limits.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,23 +26,24 @@ use crate::status::{Counters, RuntimeStatus};
 use crate::threads::Threads;
 use crate::{engine, imports};
 
-/// How the runtime is set up.
+/// Configuration of the runtime.
 #[derive(Clone, Debug)]
 pub struct RuntimeConfig {
-    /// Folder of compiled code; it must belong to the host alone. `None`: nothing is kept.
+    /// Folder of compiled code. Only the host may be able to write to it. `None` disables the cache.
     pub code_cache_dir: Option<PathBuf>,
-    /// Most bytes of it beside the newest code; 0: no limit.
+    /// Maximum bytes of the folder, the newest file not counted; 0: no limit.
     pub code_cache_bytes_max: u64,
-    /// The process that compiles; `None`: components are compiled in this one, where whatever a compiler does wrong is
-    /// done to the host. For tests and programs that are none a compiler could be.
+    /// The process that compiles components. `None` compiles them in this process, where a defect of the compiler
+    /// affects the host; for tests and for programs that cannot act as a compiler process.
     pub compiler: Option<CompilerConfig>,
-    /// Guests that may run at once; memory for them is reserved (not taken) at the start.
+    /// Maximum number of guests that run at once. Address space for them is reserved at the start; memory is not
+    /// committed.
     pub instances_max: u32,
-    /// Cap of one linear memory, whatever a budget says.
+    /// Maximum size of one linear memory, regardless of the budget.
     pub memory_bytes_max: u64,
-    /// Largest component that is loaded.
+    /// Size of the largest component that is accepted.
     pub component_bytes_max: u64,
-    /// Threads that guests compute on, and pixel operations that run at once; the number of cores is right.
+    /// Threads that guests compute on, and the number of concurrent pixel operations. Use the number of cores.
     pub blocking_threads: usize,
 }
 
@@ -60,15 +61,15 @@ impl Default for RuntimeConfig {
     }
 }
 
-/// Why the runtime could not start.
+/// The reason why the runtime could not start.
 #[derive(Debug, Error)]
 pub enum RuntimeError {
-    /// wasmtime refused its configuration, mostly for want of address space.
+    /// wasmtime rejected its configuration, in most cases because address space is missing.
     #[error(
-        "the WebAssembly engine cannot start; fewer guests at once (instances_max) need less address space"
+        "the WebAssembly engine cannot start; lower instances_max, which reserves address space for each guest"
     )]
     Engine(#[source] wasmtime::Error),
-    /// The contract could not be linked: a defect.
+    /// The contract could not be linked; a defect.
     #[error("the contract cannot be linked")]
     Link(#[source] wasmtime::Error),
     /// The folder of compiled code cannot be used.
@@ -76,24 +77,24 @@ pub enum RuntimeError {
     Cache {
         /// The folder.
         dir: PathBuf,
-        /// Why.
+        /// The I/O error.
         #[source]
         source: std::io::Error,
     },
-    /// The guests' threads could not be started.
+    /// The threads of the guests could not be started.
     #[error("the threads that guests compute on cannot be started")]
     Threads(#[source] std::io::Error),
-    /// The clock's thread could not be started.
+    /// The thread of the epoch ticker could not be started.
     #[error("the epoch thread cannot be started")]
     EpochTicker(#[source] std::io::Error),
 }
 
-/// The home of guests.
+/// The runtime of all guests.
 pub struct Runtime {
     engine: Engine,
     linker: Linker<HostState>,
-    /// For batching programs: what they may call, and nothing else.
-    program_linker: Linker<HostState>,
+    /// Linker of batching policies; it has only the imports that they may call.
+    policy_linker: Linker<HostState>,
     batching_policies: Places,
     engines: Arc<dyn Engines>,
     blocking: Blocking,
@@ -102,21 +103,21 @@ pub struct Runtime {
     epoch_ticker: EpochTicker,
     threads: Threads,
     counters: Counters,
-    places: Arc<Semaphore>,
-    places_max: u32,
-    /// Held while a component is compiled: one at a time; one that is in the cache waits for nobody.
+    instances: Arc<Semaphore>,
+    instances_max: u32,
+    /// Held while a component is compiled, one at a time. A component in the cache does not wait for it.
     compiling: Mutex<()>,
     component_bytes_max: u64,
 }
 
 impl Runtime {
-    /// Starts the engine. Guests will run their models on `engines`.
+    /// Starts the engine. Guests run their models on `engines`.
     pub fn new(config: RuntimeConfig, engines: Arc<dyn Engines>) -> Result<Arc<Self>, RuntimeError> {
         let engine = engine::engine(&config).map_err(RuntimeError::Engine)?;
         let mut linker = Linker::new(&engine);
         imports::link(&mut linker).map_err(RuntimeError::Link)?;
-        let mut program_linker = Linker::new(&engine);
-        imports::link_batching_policy(&mut program_linker).map_err(RuntimeError::Link)?;
+        let mut policy_linker = Linker::new(&engine);
+        imports::link_batching_policy(&mut policy_linker).map_err(RuntimeError::Link)?;
         let cache = match config.code_cache_dir {
             Some(dir) => Some(
                 CodeCache::open(dir.clone(), engine::fingerprint(&engine), config.code_cache_bytes_max)
@@ -129,7 +130,7 @@ impl Runtime {
         Ok(Arc::new(Self {
             engine,
             linker,
-            program_linker,
+            policy_linker,
             batching_policies: Places::new(),
             engines,
             blocking: Blocking::new(config.blocking_threads),
@@ -138,30 +139,30 @@ impl Runtime {
             epoch_ticker,
             threads,
             counters: Counters::default(),
-            places: Arc::new(Semaphore::new(config.instances_max.max(1) as usize)),
-            places_max: config.instances_max.max(1),
+            instances: Arc::new(Semaphore::new(config.instances_max.max(1) as usize)),
+            instances_max: config.instances_max.max(1),
             compiling: Mutex::default(),
             component_bytes_max: config.component_bytes_max,
         }))
     }
 
-    /// Validates, compiles (or takes from the cache) and links a component.
+    /// Validates a component, compiles it or takes its code from the cache, and links it.
     pub async fn load(self: &Arc<Self>, wasm: Vec<u8>) -> Result<Arc<Guest>, Fault> {
         within(wasm.len() as u64, self.component_bytes_max)?;
         let wasm = Arc::new(wasm);
         let bytes = wasm.clone();
-        let inspection = self.aside(move |_| {
+        let inspection = self.on_blocking_thread(move |_| {
             let inspection = inspect(&bytes)?;
             inspection.check()?;
             Ok(inspection)
         });
         let inspection = inspection.await?;
         let component = self.component(wasm, &inspection.sha256).await?;
-        self.aside(move |runtime| runtime.link(&component, inspection)).await
+        self.on_blocking_thread(move |runtime| runtime.link(&component, inspection)).await
     }
 
-    /// Does what takes moments on a thread that may be blocked.
-    async fn aside<T: Send + 'static>(
+    /// Runs short blocking work on a blocking thread.
+    async fn on_blocking_thread<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Arc<Self>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
@@ -188,9 +189,9 @@ impl Runtime {
         Ok(Arc::new(Guest::new(self.clone(), pre, batching_policy, inspection)))
     }
 
-    /// The component once more, as the program for batches that it exports.
+    /// Links the component a second time, as the batching policy that it exports.
     fn link_batching_policy(&self, component: &Component) -> wasmtime::Result<BatchingPolicyPre<HostState>> {
-        let mut linker = self.program_linker.clone();
+        let mut linker = self.policy_linker.clone();
         linker.define_unknown_imports_as_traps(component)?;
         BatchingPolicyPre::new(linker.instantiate_pre(component)?)
     }
@@ -199,8 +200,8 @@ impl Runtime {
         if let Some(cached) = self.cached(digest).await? {
             return Ok(cached);
         }
-        let _turn = self.compiling.lock().await;
-        // Whoever had the turn before may have compiled the same.
+        let _guard = self.compiling.lock().await;
+        // The previous holder of the lock may have compiled the same component.
         if let Some(cached) = self.cached(digest).await? {
             return Ok(cached);
         }
@@ -210,7 +211,7 @@ impl Runtime {
             Some(compiler) => compiler::compile(compiler, &self.engine, &wasm).await?,
             None => {
                 let wasm = wasm.clone();
-                let compiled = self.aside(move |runtime| {
+                let compiled = self.on_blocking_thread(move |runtime| {
                     compiler::precompile(&runtime.engine, &wasm).map_err(|why| compiler::invalid(&why))
                 });
                 compiled.await?
@@ -219,28 +220,28 @@ impl Runtime {
         let took_ms = began.elapsed().as_millis() as u64;
         info!(component = digest, bytes = wasm.len(), code_bytes = code.len(), took_ms, "compiled");
         let digest = digest.to_owned();
-        let kept = self.aside(move |runtime| {
+        let kept = self.on_blocking_thread(move |runtime| {
             if let Some(cache) = &runtime.cache {
                 cache.put(&digest, &code);
             }
-            // What was verified on its way here, not what lies in the folder by now.
-            runtime.adopt(&code).map_err(|error| defect(&chain(&error)))
+            // Load the bytes that were verified above, not the file, which may have changed meanwhile.
+            runtime.deserialize(&code).map_err(|error| defect(&chain(&error)))
         });
         kept.await
     }
 
-    /// The component of serialized code.
-    fn adopt(&self, code: &[u8]) -> wasmtime::Result<Component> {
-        // SAFETY: the bytes are what `precompile` gave for an engine of the same fingerprint. They come from this process,
-        // through a pipe from a process of this program that this one started, or from a folder that only this host may
-        // write to, and in the latter cases their digest was verified over these very bytes. wasmtime checks version
-        // and configuration once more.
+    /// Deserializes compiled code.
+    fn deserialize(&self, code: &[u8]) -> wasmtime::Result<Component> {
+        // SAFETY: the bytes are the output of `precompile` for an engine of the same fingerprint. They come from this
+        // process, through a pipe from a process of this program that this one started, or from a folder that only this
+        // host may write to; in the last two cases their digest was verified over these very bytes. wasmtime checks
+        // version and configuration again.
         unsafe { Component::deserialize(&self.engine, code) }
     }
 
     async fn cached(self: &Arc<Self>, digest: &str) -> Result<Option<Component>, Fault> {
         let digest = digest.to_owned();
-        self.aside(move |runtime| Ok(runtime.cached_now(&digest))).await
+        self.on_blocking_thread(move |runtime| Ok(runtime.cached_now(&digest))).await
     }
 
     fn cached_now(&self, digest: &str) -> Option<Component> {
@@ -254,7 +255,7 @@ impl Runtime {
                 return None;
             }
         };
-        match self.adopt(&code) {
+        match self.deserialize(&code) {
             Ok(component) => {
                 self.counters.cache_hits.fetch_add(1, Ordering::Relaxed);
                 Some(component)
@@ -268,31 +269,33 @@ impl Runtime {
         }
     }
 
-    /// What a component says of itself, without compiling or linking it.
+    /// Describes a component without compiling or linking it.
     pub fn inspect(wasm: &[u8]) -> Result<Inspection, Fault> {
         inspect(wasm)
     }
 
-    /// Counts.
+    /// Returns the counters.
     pub fn status(&self) -> RuntimeStatus {
         self.counters.snapshot(self.epoch_ticker.live())
     }
 
-    /// Takes a place for the guest of a call, and one for each pipeline that it wraps, all at once: a guest that waited for the
-    /// place of its inner pipeline while it keeps its own could wait for ever. The inner call finds its place taken.
+    /// Acquires an instance permit for the guest of a call and one for each pipeline that it wraps, all at once: if a
+    /// guest kept its own permit while it waited for the permit of its inner pipeline, such guests could deadlock. The
+    /// inner call uses the permit that the outer call acquired.
     pub(crate) async fn places(&self, ctx: &CallCtx) -> Result<Option<OwnedSemaphorePermit>, Fault> {
         if ctx.depth > 0 {
             return Ok(None);
         }
         let stages = 1 + ctx.wrapped.as_ref().map_or(0, |wrapped| u32::from(wrapped.depth()));
-        if stages > self.places_max {
-            let max = self.places_max;
-            let message =
-                format!("the pipeline has {stages} stages, and the server runs {max} guests at once");
+        if stages > self.instances_max {
+            let max = self.instances_max;
+            let message = format!(
+                "the pipeline has {stages} stages, and the server runs at most {max} guests at once; wrap fewer pipelines"
+            );
             return Err(Fault::new(Kind::Unavailable, "pipeline_too_deep", message));
         }
-        let places = Arc::clone(&self.places).acquire_many_owned(stages).await;
-        places.map(Some).map_err(|error| {
+        let permits = Arc::clone(&self.instances).acquire_many_owned(stages).await;
+        permits.map(Some).map_err(|error| {
             Fault::new(Kind::Bug, "runtime_defect", "the runtime is closed").with_detail(error)
         })
     }
@@ -301,7 +304,7 @@ impl Runtime {
         &self.engine
     }
 
-    /// The engines on which guests run their models.
+    /// Returns the engines on which guests run their models.
     pub fn engines(&self) -> &Arc<dyn Engines> {
         &self.engines
     }

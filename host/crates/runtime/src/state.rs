@@ -1,6 +1,6 @@
-//! What one Store holds: the call it serves, the guest's handles, its budget, the times it took.
+//! The data of one Store: the call that it serves, the guest's handles, its budget, its timing.
 //!
-//! Made by `invoke` for one call and thrown away with the Store; `imports` works on it.
+//! Created by `invoke` for one call and dropped with the Store; used by `imports`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,24 +23,24 @@ use crate::meter::{Meter, processor_time};
 use crate::resource_accounting::{Reservation, ResourceAccounting};
 use crate::{answer, convert};
 
-/// Handles that WASI may take beside the guest's own: streams, pollables, terminals.
+/// Maximum handles of WASI in addition to the guest's own: streams, pollables, terminals.
 const WASI_HANDLES_MAX: usize = 1024;
-/// Random bytes that a guest may ask for in one call.
+/// Maximum random bytes of one call.
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
-/// Faults kept to be known again when the guest hands them back.
-const TOLD_MAX: usize = 8;
-/// Names of spans that a guest may use in one call.
+/// Maximum faults that are remembered so that they can be recognized when the guest returns them.
+const RECORDED_MAX: usize = 8;
+/// Maximum distinct span names of one call.
 const SPAN_NAMES_MAX: usize = 64;
 
-/// A run as it was asked for.
+/// A model run as requested.
 pub struct RunRequest {
     pub model: ModelName,
     pub rows: u64,
-    /// Of these rows.
+    /// Pixels of the input rows.
     pub pixels: u64,
-    /// Shape of a row of the first input.
+    /// Shape of one row of the first input.
     pub bucket: Vec<usize>,
-    /// Part of the input that is content.
+    /// Fraction of the input that is content, 0 to 1; the rest is padding.
     pub content: f32,
 }
 
@@ -49,7 +49,7 @@ pub struct HostState {
     pub table: ResourceTable,
     pub limits: Limits,
     pub call: CallCtx,
-    /// When the call ends at the latest; the earlier of the request's and the budget's.
+    /// Deadline of the call: the earlier of the request's and the budget's.
     pub deadline: Instant,
     pub engines: Arc<dyn Engines>,
     pub blocking: Blocking,
@@ -57,17 +57,18 @@ pub struct HostState {
     pub meter: Arc<Meter>,
     pub log: Arc<GuestLog>,
     pub timing: Timing,
-    /// One call of the wrapped pipeline at a time: each gets what the ones before left of the budget.
+    /// Permit for one call of the wrapped pipeline at a time. Each call gets the budget that earlier calls left.
     pub inner_turn: Arc<Semaphore>,
-    /// Held while a text layer is fetched: a guest has one at a time on its way.
+    /// Held while a text layer is fetched: a guest fetches one at a time.
     pub text_layer: Arc<Semaphore>,
-    /// For the text layer that was handed over last; until the next one it may still be on its way into the guest.
+    /// Reservation for the last text layer returned. Until the next one, the layer may still be on its way into the
+    /// guest.
     pub text_layer_charge: Option<Reservation>,
-    /// What is known of the page.
+    /// Page size and rendered pixels so far.
     size: PageSize,
-    /// Faults that the guest was told of, newest last.
-    recorded_fault: Vec<Fault>,
-    /// Made when the guest first calls into WASI; most guests never do.
+    /// Faults that were returned to the guest, newest last.
+    recorded_faults: Vec<Fault>,
+    /// Created at the guest's first call into WASI; most guests make none.
     wasi: Option<Box<WasiCtx>>,
 }
 
@@ -90,20 +91,20 @@ impl HostState {
             text_layer: Arc::new(Semaphore::new(1)),
             text_layer_charge: None,
             size: PageSize::default(),
-            recorded_fault: Vec::new(),
+            recorded_faults: Vec::new(),
             wasi: None,
             call,
         }
     }
 
-    /// Counts a call into the host; beyond the budget it is the last one.
+    /// Counts a call into the host, and ends the guest if the budget is exceeded.
     pub fn enter(&mut self) -> wasmtime::Result<()> {
         self.timing.host_calls += 1;
         let max = self.call.budget.host_calls;
         if self.timing.host_calls > max { Err(AbortReason::HostCalls(max).into()) } else { Ok(()) }
     }
 
-    /// Does the host's own work inside a guest's poll; it counts as the host's time.
+    /// Runs host work inside a guest's poll; its time counts for the host.
     pub fn host_work<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
         let began = processor_time();
         let done = work(self);
@@ -113,60 +114,61 @@ impl HostState {
         done
     }
 
-    /// A fault as the guest sees it. It is remembered: a guest that hands it back failed for its cause.
+    /// Converts a fault to an error for the guest and remembers it: a guest that returns it failed for the same cause.
     pub fn tell(&mut self, fault: Fault) -> errors::Error {
         let error = convert::error(&fault);
-        if self.recorded_fault.len() == TOLD_MAX {
-            self.recorded_fault.remove(0);
+        if self.recorded_faults.len() == RECORDED_MAX {
+            self.recorded_faults.remove(0);
         }
-        self.recorded_fault.push(fault);
+        self.recorded_faults.push(fault);
         error
     }
 
-    /// The fault that the guest was told of and now hands back: of the same code, in the host's words or with words around.
+    /// Returns the remembered fault that the guest now returns: one of the same code whose message is contained in
+    /// `message`.
     pub fn recorded_fault(&self, code: &str, message: &str) -> Option<&Fault> {
         let same = |fault: &&Fault| convert::code(fault) == code && message.contains(&fault.message);
-        self.recorded_fault.iter().rev().find(same)
+        self.recorded_faults.iter().rev().find(same)
     }
 
-    /// A transcript of the guest's own, checked as its answer would be.
+    /// Validates a transcript that the guest made, like an answer.
     pub fn checked(&self, page: model::Transcript) -> Result<Transcript, Fault> {
         answer::transcript(convert::transcript(page), self.call.budget.result_bytes)
     }
 
-    /// Adds what a call of the wrapped pipeline used to what this call has used.
+    /// Adds the usage of a call of the wrapped pipeline to this call's usage.
     pub fn wrapped(&mut self, inner: Timing) {
         self.meter.charge(inner.guest);
         self.log.charge(inner.log_bytes);
         self.timing.absorb(inner);
     }
 
-    /// The last refusal for the guest's own budget, where there was one.
+    /// Returns the last fault caused by the guest's own budget, if any.
     pub fn last_refusal(&self) -> Option<&Fault> {
-        self.recorded_fault
+        self.recorded_faults
             .iter()
             .rev()
             .find(|fault| matches!(fault.code, "guest_host_memory_exceeded" | "guest_handles_exceeded"))
     }
 
-    /// Keeps something for the guest under a handle.
-    pub fn keep<R: Send + 'static>(&mut self, handles: R) -> wasmtime::Result<Resource<R>> {
-        Ok(self.table.push(handles)?)
+    /// Stores a resource in the handle table.
+    pub fn keep<R: Send + 'static>(&mut self, resource: R) -> wasmtime::Result<Resource<R>> {
+        Ok(self.table.push(resource)?)
     }
 
-    /// Charges a handle of `bytes`.
+    /// Reserves a handle of `bytes`.
     pub fn charge(&self, bytes: u64) -> Result<Reservation, Fault> {
         self.accounting.charge(bytes)
     }
 
-    /// The page was rendered, to so many pixels.
+    /// Records that the page was rendered to `pixels` pixels.
     pub fn rendered(&mut self, pixels: u64) {
         self.timing.pixels = self.timing.pixels.saturating_add(pixels);
         self.size.pixels = self.timing.pixels;
         self.tell_size();
     }
 
-    /// So many pixels are on their way to a model.
+    /// Records that `pixels` pixels were submitted to a model.
     pub fn submitted(&mut self, pixels: u64) {
         self.size.crops = self.size.crops.saturating_add(pixels);
         self.tell_size();
@@ -178,7 +180,7 @@ impl HostState {
         }
     }
 
-    /// Adds one run of a model to the timing.
+    /// Adds one model run to the timing.
     pub fn ran(&mut self, asked: RunRequest, done: &WorkDone) {
         let RunRequest { model, rows, pixels, bucket, content } = asked;
         let time = self.timing.models.entry(model.clone()).or_default();
@@ -206,7 +208,7 @@ impl HostState {
         });
     }
 
-    /// Adds a finished span to the timing; a guest that invents names without end loses the surplus.
+    /// Adds a finished span to the timing. Spans beyond the maximum number of distinct names are dropped.
     pub fn spanned(&mut self, name: String, took: Duration) {
         if self.timing.spans.len() >= SPAN_NAMES_MAX && !self.timing.spans.contains_key(&name) {
             return;
@@ -221,7 +223,7 @@ impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let log = &self.log;
         let ctx = self.wasi.get_or_insert_with(|| {
-            // Nothing is granted: no files, no network, no environment, no arguments, an empty stdin.
+            // No grants: no files, no network, no environment, no arguments, an empty stdin.
             let mut wasi = WasiCtx::builder();
             wasi.stdout(LogStream::new(log, "stdout"))
                 .stderr(LogStream::new(log, "stderr"))

@@ -1,4 +1,4 @@
-//! What the runtime can say of itself: counts, never names of tenants.
+//! Statistics of the runtime: counts, never names of tenants.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use lector_core::batching::plan::BatchingPolicyStatus;
 
 use crate::batching_policy::Counts;
 
-/// Upper bounds of the start-time classes, in microseconds.
+/// Upper bounds of the start-time histogram, in microseconds.
 const START_US: [u64; 10] = [25, 50, 75, 100, 150, 250, 500, 1_000, 10_000, u64::MAX];
 
 /// Counters that live as long as the runtime.
@@ -20,14 +20,14 @@ pub struct Counters {
     pub cache_hits: AtomicU64,
     pub cache_misses: AtomicU64,
     pub cache_rejected: AtomicU64,
-    /// Batching programs, all together.
+    /// Counts of all batching policies together.
     pub batching_policies: Counts,
     starts: [AtomicU64; START_US.len()],
     start_ns: AtomicU64,
     faults: Mutex<BTreeMap<&'static str, u64>>,
 }
 
-/// A snapshot.
+/// A snapshot of the counters.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RuntimeStatus {
     /// Guest instances that exist now.
@@ -42,18 +42,18 @@ pub struct RuntimeStatus {
     pub cache_hits: u64,
     /// Components that had to be compiled.
     pub cache_misses: u64,
-    /// Files in the cache that were not what they should be, and were replaced.
+    /// Cache files that were damaged or foreign, and were replaced.
     pub cache_rejected: u64,
     /// Bytes of guests' log messages beyond their budgets.
     pub log_bytes_dropped: u64,
-    /// What became of the questions to batching programs, all together.
+    /// Outcomes of the questions to all batching policies together.
     pub batching_policies: BatchingPolicyStatus,
-    /// Batching programs that were given up so far.
+    /// Batching policies disabled so far.
     pub policies_disabled: u64,
-    /// Mean time to make a Store and an instance.
+    /// Mean time to create a Store and an instance.
     pub start_mean: Duration,
-    /// Start times: upper bound in microseconds (`u64::MAX` for the rest) and how many were within it and
-    /// above the bound before.
+    /// Histogram of start times: upper bound in microseconds (`u64::MAX` for the last) and the number of starts within
+    /// it and above the previous bound.
     pub start_classes_us: Vec<(u64, u64)>,
 }
 

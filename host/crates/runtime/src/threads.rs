@@ -1,9 +1,9 @@
-//! The threads that guests compute on, apart from those that serve: whoever computes without end keeps nobody from
-//! the network, from timers or from the engines.
+//! The threads that guests compute on, separate from those that serve: a guest that computes without end cannot block
+//! the network, timers or engines.
 //!
-//! Owns the threads and the turns of guests that compute for long. A guest hands its thread back every millisecond; once
-//! it has computed longer than [`LONG`] it also waits for a turn, of which there are fewer than cores, so that a guest
-//! with a few milliseconds to do finds a free core at once. Turns go round in order.
+//! Owns the threads and the CPU slices of long-running guests. A guest yields its thread every millisecond. Once it has
+//! computed longer than [`LONG`], it also waits for a slice permit. There are fewer permits than cores, so that a guest
+//! with a few milliseconds of work finds a free core at once. Permits are granted in FIFO order.
 
 use std::future::Future;
 use std::io;
@@ -18,24 +18,24 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument as _;
 
-/// Computing after which a guest takes turns with others of its kind. The standard guest computes some 20 ms a page.
+/// Computing time after which a guest needs slice permits. The standard guest computes about 20 ms a page.
 pub const LONG: Duration = Duration::from_millis(20);
-/// Computing for which one turn is good.
+/// Computing time of one slice permit.
 pub const SLICE: Duration = Duration::from_millis(1);
-/// How much more patient these threads are than those that serve, render and infer (as `nice`): a page's few
-/// milliseconds of guest code are late by nothing on a machine with room, and behind the rest on a full one.
+/// `nice` value of these threads relative to those that serve, render and infer. The few milliseconds of guest code of
+/// a page are not delayed on an idle machine, and run after the other work on a busy one.
 const NICENESS: i32 = 10;
-/// Polls between two looks at timers and wakers; a poll may take a millisecond here, and tokio's default is 61.
+/// Polls between two checks of timers and wakers; a poll may take a millisecond here, and tokio's default is 61.
 const LOOK_EVERY_POLLS: u32 = 4;
 
-/// The threads.
+/// The guest threads.
 pub struct Threads {
     runtime: Option<Runtime>,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl Threads {
-    /// Threads for a machine with so many cores.
+    /// Starts the threads for a machine with `cores` cores.
     pub fn start(cores: usize) -> io::Result<Self> {
         let cores = cores.max(1);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -45,14 +45,15 @@ impl Threads {
             .event_interval(LOOK_EVERY_POLLS)
             .global_queue_interval(LOOK_EVERY_POLLS)
             .on_thread_start(|| {
-                // Of this thread alone, as Linux has it. Where it is refused the threads are as others are.
+                // On Linux this sets the priority of the calling thread only. If it is refused, the threads keep the
+                // default priority.
                 let _ = rustix::process::setpriority_process(None, NICENESS);
             })
             .build()?;
-        Ok(Self { runtime: Some(runtime), turns: Arc::new(Semaphore::new(turns_of(cores))) })
+        Ok(Self { runtime: Some(runtime), permits: Arc::new(Semaphore::new(permits_of(cores))) })
     }
 
-    /// Does `work` there. Dropping what this gives ends it, at its next breath.
+    /// Runs `work` on the guest threads. Dropping the returned future ends the work at its next yield.
     pub fn run<F>(&self, work: F) -> impl Future<Output = Result<F::Output, JoinError>> + use<F>
     where
         F: Future + Send + 'static,
@@ -63,22 +64,22 @@ impl Threads {
         async move {
             match task {
                 Some(task) => task.await,
-                // The threads live as long as this does.
+                // The runtime is dropped only with this value, so the future is never polled without it.
                 None => std::future::pending().await,
             }
         }
     }
 
-    /// Makes the caller's thread one that may start timers, as guests' code does, until the guard is dropped.
+    /// Enters the runtime on the calling thread, so that guest code can start timers, until the guard is dropped.
     pub fn enter(&self) -> Option<EnterGuard<'_>> {
         self.runtime.as_ref().map(Runtime::enter)
     }
 
-    /// The place of one guest among those that compute for long.
+    /// Returns the CPU slice of one guest.
     pub fn cpu_slice(&self) -> Arc<CpuSlice> {
         Arc::new(CpuSlice {
-            turns: Arc::clone(&self.turns),
-            handles: Mutex::new(None),
+            permits: Arc::clone(&self.permits),
+            permit: Mutex::new(None),
             taken_at: AtomicU64::new(0),
         })
     }
@@ -86,21 +87,21 @@ impl Threads {
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        // Not waited for: this may be dropped by a task of another runtime, which must not block.
+        // In the background: this value may be dropped by a task of another runtime, which must not block.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
 }
 
-/// More than cores: taking over what a guest hands over (64 MiB of text or pixels at most) is one piece of work of the
-/// host's own that nothing interrupts, some 30 ms of it. The others are then the kernel's to share out.
+/// Returns the number of threads, more than cores: copying the output of a guest (at most 64 MiB of text or pixels) is
+/// host work that cannot be interrupted and takes about 30 ms. The kernel shares the cores among the other threads.
 fn threads_of(cores: usize) -> usize {
     2 * cores + 2
 }
 
-/// A quarter of the cores, one at least, is left to guests that are done soon.
-fn turns_of(cores: usize) -> usize {
+/// Returns the number of slice permits. A quarter of the cores, at least one, is left to short calls.
+fn permits_of(cores: usize) -> usize {
     cores.saturating_sub((cores / 4).max(1)).max(1)
 }
 
@@ -120,36 +121,36 @@ impl<T> Drop for Task<T> {
     }
 }
 
-/// A guest's turn to compute, taken for one slice at a time.
+/// The permission of a guest to compute, taken for one slice at a time.
 #[derive(Debug)]
 pub struct CpuSlice {
-    turns: Arc<Semaphore>,
-    handles: Mutex<Option<OwnedSemaphorePermit>>,
-    /// Nanoseconds that the guest had computed when it last took one.
+    permits: Arc<Semaphore>,
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
+    /// Computing time of the guest, in nanoseconds, when it last took a slice.
     taken_at: AtomicU64,
 }
 
 impl CpuSlice {
-    /// Whether a guest that has computed so long waits for a turn before it goes on. One that is polled often and
-    /// shortly keeps no turn from poll to poll; it owes one for each [`SLICE`] all the same.
+    /// Returns whether a guest that has computed for `computed` must wait for a slice. A guest with many short polls
+    /// holds no permit between polls, and still needs one for each [`SLICE`].
     pub fn is_due(&self, computed: Duration) -> bool {
         let taken_at = Duration::from_nanos(self.taken_at.load(Ordering::Relaxed));
         computed >= LONG && computed.saturating_sub(taken_at) >= SLICE
     }
 
-    /// Hands the thread back, then waits for a turn and keeps it. `computed` is what the guest has computed so far.
+    /// Yields the thread, then waits for a permit and holds it. `computed` is the guest's computing time so far.
     pub async fn take(&self, computed: Duration) {
         self.taken_at.store(u64::try_from(computed.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.give_back();
         tokio::task::yield_now().await;
-        // The semaphore is never closed; without a turn a guest would run all the same.
-        let cpu_slice = Arc::clone(&self.turns).acquire_owned().await.ok();
-        *self.handles.lock().unwrap_or_else(PoisonError::into_inner) = cpu_slice;
+        // The semaphore is never closed; without a permit the guest would still run.
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
+        *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = permit;
     }
 
-    /// Leaves the turn to the next one. Called whenever the guest stops computing, for whatever reason.
+    /// Releases the permit. Called whenever the guest stops computing, for any reason.
     pub fn give_back(&self) {
-        drop(self.handles.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.permit.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
@@ -159,14 +160,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn some_cores_are_left_to_the_quick() {
-        for (cores, turns) in [(1, 1), (2, 1), (3, 2), (4, 3), (8, 6), (64, 48)] {
-            assert_eq!(turns_of(cores), turns, "{cores}");
+    fn some_cores_are_left_to_short_calls() {
+        for (cores, permits) in [(1, 1), (2, 1), (3, 2), (4, 3), (8, 6), (64, 48)] {
+            assert_eq!(permits_of(cores), permits, "{cores}");
         }
     }
 
     #[tokio::test]
-    async fn turns_go_round_and_work_ends_with_its_handle() {
+    async fn permits_are_fifo_and_work_ends_with_its_handle() {
         let threads = Threads::start(1).unwrap();
         let (first, second) = (threads.cpu_slice(), threads.cpu_slice());
         first.take(LONG).await;
@@ -177,11 +178,11 @@ mod tests {
         tokio::pin!(waiting);
         assert!(
             tokio::time::timeout(Duration::from_millis(30), &mut waiting).await.is_err(),
-            "there is one turn"
+            "there is one permit"
         );
         first.give_back();
         waiting.await.unwrap();
-        // The same one again: it goes to the end of the line, and there is nobody else in it.
+        // The same guest again: it goes to the end of the queue, which is empty.
         second.take(LONG).await;
 
         let (alive, gone) = tokio::sync::oneshot::channel::<()>();

@@ -1,9 +1,8 @@
-//! Wakes that a guest gives itself while it is being polled.
+//! Wakes of a guest by itself during its poll.
 //!
-//! A guest that yields wakes itself. Handed to tokio, such a wake costs the machine more than the guest's own computing:
-//! the task goes into a queue, another thread is woken to look for work, and what these threads spend is on nobody's
-//! account. So a poll is repeated in place until its slice is over; only then does the wake reach tokio. Called by
-//! `meter`.
+//! A guest that yields wakes itself. Passed to tokio, such a wake costs more than the guest's own computing: the task
+//! is queued, another thread is woken to look for work, and no tenant is charged for the time of these threads. So a
+//! poll is repeated in place until its slice is over; only then does the wake reach tokio. Called by `meter`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -11,14 +10,14 @@ use std::task::{Wake, Waker};
 
 use futures::task::AtomicWaker;
 
-/// Nobody polls.
+/// No poll is in progress.
 const IDLE: u8 = 0;
 /// A poll is in progress, and no wake has come since it began.
 const POLLING: u8 = 1;
-/// A wake has come; nobody needs another one.
+/// A wake has come; further wakes are not needed.
 const WOKEN: u8 = 2;
 
-/// What a guest's future is polled with.
+/// The waker that a guest's future is polled with.
 #[derive(Debug, Default)]
 pub struct Wakes {
     state: AtomicU8,
@@ -26,19 +25,19 @@ pub struct Wakes {
 }
 
 impl Wakes {
-    /// A poll begins for a task with this waker.
+    /// Begins a poll for a task with the waker `task`.
     pub fn begin(self: &Arc<Self>, task: &Waker) -> Waker {
         self.task.register(task);
         self.again();
         Waker::from(Arc::clone(self))
     }
 
-    /// The next poll begins.
+    /// Begins the next poll in place.
     pub fn again(&self) {
         self.state.store(POLLING, Ordering::SeqCst);
     }
 
-    /// The poll has ended. Whether a wake came meanwhile: whoever asks must poll again, or wake the task.
+    /// Ends the poll. Returns whether a wake came meanwhile; the caller must then poll again or wake the task.
     pub fn end(&self) -> bool {
         self.state.compare_exchange(POLLING, IDLE, Ordering::SeqCst, Ordering::SeqCst).is_err()
     }
@@ -70,17 +69,17 @@ mod tests {
             }
         }
         let count = Arc::new(Count(0.into()));
-        let recorded_fault = || count.0.load(Ordering::SeqCst);
+        let task_wakes = || count.0.load(Ordering::SeqCst);
         let wakes = Arc::new(Wakes::default());
         let waker = wakes.begin(&Waker::from(count.clone()));
         waker.wake_by_ref();
         waker.wake_by_ref();
         assert!(wakes.end(), "woken inside");
-        assert_eq!(recorded_fault(), 0, "the task does not hear of it");
+        assert_eq!(task_wakes(), 0, "the task is not woken");
         wakes.again();
         assert!(!wakes.end(), "nothing came");
         waker.wake_by_ref();
         waker.wake_by_ref();
-        assert_eq!(recorded_fault(), 1, "one wake is enough");
+        assert_eq!(task_wakes(), 1, "one wake is enough");
     }
 }

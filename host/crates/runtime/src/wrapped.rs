@@ -1,4 +1,4 @@
-//! A configured guest as the pipeline that another guest wraps.
+//! A configured guest as the inner pipeline of another guest.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,11 +25,11 @@ pub struct Stage {
     pub grants: Arc<BTreeMap<String, ModelName>>,
     /// Description that `configure` returned.
     pub pipeline_info: PipelineInfo,
-    /// The pipeline that it wraps in its turn.
+    /// The pipeline that this pipeline wraps.
     pub wrapped: Option<Arc<dyn WrappedPipeline>>,
 }
 
-/// A guest with the settings, grants and batching of its own revision.
+/// A guest with the settings, grants and batching policy of its own revision.
 pub struct Wrapped {
     guest: Arc<Guest>,
     stage: Stage,
@@ -47,13 +47,13 @@ impl std::fmt::Debug for Wrapped {
 }
 
 impl Wrapped {
-    /// Makes the wrapped pipeline; `pipeline_too_deep` where it wraps too many others.
+    /// Creates the wrapped pipeline; `pipeline_too_deep` if it wraps too many others.
     pub fn new(guest: Arc<Guest>, stage: Stage) -> Result<Arc<Self>, Fault> {
         let depth = 1 + stage.wrapped.as_ref().map_or(0, |wrapped| wrapped.depth());
         if depth > WRAP_DEPTH_MAX {
             let message = format!(
-                "`{}` wraps {} pipelines one inside the other, and at most {WRAP_DEPTH_MAX} can be wrapped; wrap a \
-                 deployment that is less deep",
+                "`{}` wraps {} nested pipelines, and at most {WRAP_DEPTH_MAX} can be wrapped; wrap a \
+                 deployment that wraps fewer",
                 stage.name,
                 depth - 1
             );
@@ -64,7 +64,7 @@ impl Wrapped {
         Ok(Arc::new(Self { guest, stage, batching, batching_policy }))
     }
 
-    /// The context of the inner call: whose it is and its limits are the outer call's.
+    /// Returns the context of the inner call: identity and limits are the outer call's.
     fn ctx(&self, outer: &CallCtx) -> CallCtx {
         let mut ctx = outer.clone();
         ctx.settings = self.stage.settings.clone();
@@ -76,7 +76,7 @@ impl Wrapped {
     }
 }
 
-/// Names the stage that failed.
+/// Adds the name of the failed stage to the message.
 fn of_stage(name: &DeploymentName, mut fault: Fault) -> Fault {
     fault.message = format!("pipeline `{name}`: {}", fault.message);
     fault

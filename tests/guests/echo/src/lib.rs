@@ -1,30 +1,30 @@
-//! Test guest: needs no model and no pixels; its one line says what it was called with. The runtime's tests
-//! load it to see that a call reaches a guest and comes back. Its other settings make it misbehave on purpose.
+//! Test guest without models and pixels; its single line contains the arguments of the call. The runtime's tests use it
+//! to check that a call reaches a guest and returns. Other settings make it misbehave on purpose.
 
 use lector_sdk::{ConfigError, Error, Line, Page, Pipeline, PipelineInfo, Quad, Rect, Request, Transcript};
 
-/// What the test wants of it.
+/// Settings of the test.
 #[derive(Debug, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Settings {
-    /// Repeated in the line.
+    /// Greeting, repeated in the line.
     greeting: String,
-    /// `calm`, or how to go wrong.
+    /// `calm`, or a misbehavior.
     mood: Mood,
 }
 
-/// How it behaves.
+/// Behavior of the guest.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Mood {
-    /// As it should.
+    /// Behaves correctly.
     #[default]
     Calm,
     /// Traps by a panic.
     Panic,
-    /// Never comes back.
+    /// Never returns.
     Spin,
-    /// Asks for memory until it gets none, then answers how many MiB it had.
+    /// Allocates memory until it is refused, then answers with the number of MiB.
     Eat,
     /// Answers with an error.
     Refuse,
@@ -36,7 +36,7 @@ enum Mood {
     Render,
     /// Writes to the log without end, then answers.
     Chatter,
-    /// Opens a model that nobody granted.
+    /// Opens a model without a grant.
     Trespass,
     /// Opens images without dropping any.
     Hoard,
@@ -74,12 +74,12 @@ impl Pipeline for Echo {
     }
 }
 
-/// What the mood asks for; the answer is appended to the line.
+/// Applies the mood; returns a text to append to the answer.
 async fn misbehave(page: &Page, mood: &Mood) -> Result<Option<String>, Error> {
     match mood {
         Mood::Calm => Ok(None),
         #[allow(clippy::panic, reason = "on purpose: a test of traps")]
-        Mood::Panic => panic!("the echo guest was told to panic"),
+        Mood::Panic => panic!("the echo guest panics as configured"),
         Mood::Spin => {
             let mut turns = 0_u64;
             loop {
@@ -107,8 +107,8 @@ async fn misbehave(page: &Page, mood: &Mood) -> Result<Option<String>, Error> {
             Ok(Some(format!(", rendered {} x {} px", size.width, size.height)))
         }
         Mood::Chatter => {
-            for rotation in 0..10_000 {
-                lector_sdk::info(format!("turn {rotation}: {}", "la ".repeat(100)));
+            for index in 0..10_000 {
+                lector_sdk::info(format!("line {index}: {}", "la ".repeat(100)));
             }
             Ok(Some(", chattered".to_owned()))
         }

@@ -1,6 +1,6 @@
-//! Test guest: misbehaves in the way its settings name, one deed an instance. What the host must do about
-//! each deed stands in `host/crates/runtime/tests/hostile.rs`.
-#![allow(clippy::panic, clippy::unwrap_used, reason = "on purpose: a guest that does wrong")]
+//! Test guest that misbehaves in the way its settings name, one misbehavior per instance. The expected reactions of the
+//! host are in `host/crates/runtime/tests/runtime/hostile.rs`.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "on purpose: a guest that misbehaves")]
 
 use std::hint::black_box;
 use std::pin::pin;
@@ -21,30 +21,30 @@ struct Settings {
 #[derive(Default, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Behavior {
-    /// Behaves.
+    /// Behaves correctly.
     #[default]
     None,
-    /// Never comes back from `configure`.
+    /// Never returns from `configure`.
     SpinInConfigure,
-    /// Never comes back from `recognize`.
+    /// Never returns from `recognize`.
     SpinInRecognize,
-    /// Never comes back from `assemble`.
+    /// Never returns from `assemble`.
     SpinInAssemble,
     /// Allocates until it aborts.
     Memory,
-    /// Allocates until it is refused, and goes on refusing to go.
+    /// Allocates until it is refused, and then spins.
     MemoryThenSpin,
     /// Keeps images of one pixel and panics when it gets no more.
     Handles,
-    /// Opens spans, which cannot be refused by an error.
+    /// Opens spans, whose calls have no error to return.
     Spans,
-    /// Keeps large images and hands the refusal back.
+    /// Keeps large images and returns the host's refusal.
     Pixels,
-    /// Calls itself for ever.
+    /// Recurses without end.
     Recursion,
     /// Panics.
     Panic,
-    /// Panics while an inference is under way.
+    /// Panics while an inference is in flight.
     TrapInInference,
     /// Awaits an inference.
     AwaitInference,
@@ -56,21 +56,21 @@ enum Behavior {
     LongReply,
     /// Logs ten million lines.
     LogStorm,
-    /// Asks the host for the page's index for ever.
+    /// Requests the page's index from the host without end.
     CallStorm,
-    /// Awaits what never comes, with nothing under way.
+    /// Awaits an event that never occurs, with no operation in flight.
     AwaitForEver,
-    /// Awaits what never comes, and wants to be asked again each time.
+    /// Awaits an event that never occurs, and wakes itself each time.
     WakeForEver,
-    /// Answers with a position that is no number.
+    /// Answers with a position that is NaN.
     NotANumber,
     /// Answers with a probability of 7.
     Confidence,
-    /// Answers with a finding in a line that is not there.
+    /// Answers with a finding in a line that does not exist.
     FindingNowhere,
-    /// Declares a batching wish for a model that it does not open.
+    /// Returns a batching hint for a model that it does not open.
     PipelineInfo,
-    /// Passes on what the host refused, in words of its own.
+    /// Returns the host's refusal with a message of its own.
     PassOn,
 }
 
@@ -132,7 +132,7 @@ impl Pipeline for Hostile {
             Behavior::Recursion => {
                 black_box(recurse(1));
             }
-            Behavior::Panic => panic!("told to panic"),
+            Behavior::Panic => panic!("panics as configured"),
             Behavior::TrapInInference => {
                 let model = Model::open("model")?;
                 let (input, zeros, output) = arguments(&model)?;
@@ -154,8 +154,8 @@ impl Pipeline for Hostile {
             Behavior::SharedReply => answer.lines = shared_lines(),
             Behavior::LongReply => answer.lines = vec![line(""); 200_000],
             Behavior::LogStorm => {
-                for rotation in 0..10_000_000_u32 {
-                    lector_sdk::info(format!("line {rotation} of the storm"));
+                for index in 0..10_000_000_u32 {
+                    lector_sdk::info(format!("line {index} of the log storm"));
                 }
             }
             Behavior::CallStorm => loop {
@@ -198,7 +198,7 @@ fn line(text: &str) -> Line {
     Line::new(text, 1.0, Quad::from_rect(Rect { x: 1.0, y: 1.0, width: 10.0, height: 5.0 }))
 }
 
-/// The model's input, zeros for it with the smallest extents that a detector works on, and its first output.
+/// Runs the model on zeros, with the smallest extents that a detector accepts, and requests its first output.
 fn arguments(model: &Model) -> Result<(String, Tensor, String), Error> {
     let info = model.describe();
     let (input, output) = (&info.inputs[0], &info.outputs[0]);
@@ -212,14 +212,14 @@ fn arguments(model: &Model) -> Result<(String, Tensor, String), Error> {
     Ok((input.name.clone(), Tensor::from_f32(&shape, &zeros)?, output.name.clone()))
 }
 
-/// A thousand lines of a mebibyte each, all of them the same bytes. No owner of them is ever dropped: the host
-/// refuses the answer and throws the instance away.
+/// Makes a thousand lines of a mebibyte each, all of them with the same bytes. No owner of them is ever dropped: the
+/// host rejects the answer and drops the instance.
 fn shared_lines() -> Vec<Line> {
     let bytes: &'static mut [u8] = vec![b'x'; 1 << 20].leak();
     let (start, length) = (bytes.as_mut_ptr(), bytes.len());
     let one = |_| {
-        // SAFETY: sound as far as the bytes go (leaked, ASCII, length and capacity as allocated). That there are
-        // several owners is the deed; none of them writes or frees before the instance ends.
+        // SAFETY: valid as far as the bytes go (leaked, ASCII, length and capacity as allocated). Several owners are
+        // the misbehavior under test; none of them writes or frees before the instance ends.
         let text = unsafe { String::from_raw_parts(start, length, length) };
         Line { text, ..line("") }
     };
@@ -242,7 +242,7 @@ fn hold(side: u32) -> Result<(), Error> {
     }
 }
 
-/// Deeper than any stack; the end is there for the compiler alone.
+/// Recurses deeper than any stack; the end exists only for the compiler.
 fn recurse(depth: u64) -> u64 {
     let frame = black_box([depth; 16]);
     if depth == u64::MAX {

@@ -1,5 +1,5 @@
-//! Test guest: it reads with the standard steps, or where it has no settings for these makes one run of the model `model`;
-//! its batching program behaves as the settings say, well or ill.
+//! Test guest with a batching policy that behaves as the settings say, correctly or not. It reads with the standard
+//! steps; without settings for these, it makes one run of the model `model`.
 
 use std::cell::{Cell, RefCell};
 use std::hint::black_box;
@@ -10,29 +10,29 @@ use lector_sdk::{ConfigError, Error, Model, Page, Pipeline, PipelineInfo, Reques
 #[derive(Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Settings {
-    /// Of the standard steps.
+    /// Settings of the standard steps.
     reading: Option<lector_steps::Settings>,
     manner: Manner,
-    /// So many answers of an instance are sound before.
+    /// Number of valid answers of an instance before the misbehavior.
     sound_first: u64,
-    /// `slow`: turns of a loop.
+    /// For `slow`: iterations of a loop.
     turns: u64,
 }
 
-/// What its program does.
+/// Behavior of the batching policy.
 #[derive(Clone, Copy, Default, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Manner {
-    /// Runs the oldest.
+    /// Runs the oldest item.
     #[default]
     Sound,
-    /// The same after a loop.
+    /// Runs the oldest item after a loop.
     Slow,
     /// Never answers.
     Spin,
     /// Panics.
     Panic,
-    /// Names an item that is none.
+    /// Names an unknown item.
     Stranger,
     /// Waits past every deadline.
     Patient,
@@ -40,9 +40,9 @@ enum Manner {
     Flood,
     /// Keeps 64 KiB more with each question.
     Grow,
-    /// Calls for a model.
+    /// Opens a model, which a batching policy may not do.
     Reach,
-    /// Gives the number of its questions as a wait in microseconds: an instance lives.
+    /// Answers with the number of its questions as a wait in microseconds, which shows that an instance is reused.
     Count,
 }
 
@@ -83,7 +83,7 @@ impl BatchingPolicy for Planner {
         match settings.manner {
             Manner::Sound => oldest(),
             Manner::Slow => {
-                // A loop that the compiler cannot see through.
+                // A loop that the compiler cannot remove.
                 let mut turns = 0_u64;
                 while turns < settings.turns {
                     turns = black_box(turns + 1);
@@ -94,7 +94,7 @@ impl BatchingPolicy for Planner {
                 black_box(asked);
             },
             #[allow(clippy::panic, reason = "on purpose: a test of traps")]
-            Manner::Panic => panic!("the planner guest was told to panic"),
+            Manner::Panic => panic!("the planner guest panics as configured"),
             Manner::Stranger => Decision::Run(vec![u64::MAX]),
             Manner::Patient => Decision::Wait(u64::MAX),
             Manner::Flood => Decision::Run(vec![1; 1 << 18]),

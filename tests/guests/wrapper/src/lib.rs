@@ -1,5 +1,5 @@
-//! Test guest: wraps another pipeline. It puts the lines of the inner result into capitals and adds properties. Its other
-//! settings make it use the inner pipeline in the wrong way, or in another one.
+//! Test guest that wraps another pipeline. It converts the lines of the inner result to capitals and adds properties.
+//! Its other settings make it use the inner pipeline incorrectly, or in another way.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -17,14 +17,14 @@ struct Settings {
 #[derive(Default, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Manner {
-    /// Capitals and a property.
+    /// Converts to capitals and adds a property.
     #[default]
     Upper,
     /// Panics while the inner pipeline reads.
     TrapMeanwhile,
     /// Reads twice at once.
     Twice,
-    /// Answers where the inner pipeline fails.
+    /// Answers even if the inner pipeline fails.
     Forgive,
 }
 

@@ -1,4 +1,4 @@
-//! Payment card numbers (ISO/IEC 7812): 13 to 19 digits, in groups or not, proven by Luhn's checksum.
+//! Payment card numbers (ISO/IEC 7812): 13 to 19 digits, in groups or not, verified by Luhn's checksum.
 
 use std::ops::RangeInclusive;
 
@@ -10,14 +10,14 @@ const DIGITS: RangeInclusive<usize> = 13..=19;
 /// First digits of payment cards: 3 travel and entertainment, 2, 4, 5, 6 banking.
 const FIRST: RangeInclusive<u32> = 2..=6;
 
-/// Groups looked at together; no card is printed in more, and what stands beside one (its expiry, its check code) is
-/// short.
+/// Maximum groups that are combined; no card is printed in more, and the numbers beside it (expiry date, check code)
+/// are short.
 const GROUPS_MAX: usize = 8;
 
-/// A run of digits: where it stands.
+/// A run of digits: the range of its characters.
 type Group = (usize, usize);
 
-/// Places of numbers whose checksum is right.
+/// Returns the ranges of numbers with a valid checksum.
 pub(super) fn find(chars: &[char]) -> Vec<(usize, usize)> {
     let mut places = Vec::new();
     let groups = groups(chars);
@@ -34,7 +34,7 @@ pub(super) fn find(chars: &[char]) -> Vec<(usize, usize)> {
     places
 }
 
-/// All runs of digits that are words of their own.
+/// Returns all runs of digits that are words of their own.
 fn groups(chars: &[char]) -> Vec<Group> {
     let mut groups = Vec::new();
     let mut index = 0;
@@ -48,7 +48,7 @@ fn groups(chars: &[char]) -> Vec<Group> {
     groups
 }
 
-/// The longest number that begins with the first group, and how many groups it takes.
+/// Returns the longest number that begins with the first group, and its number of groups.
 fn longest(chars: &[char], groups: &[Group]) -> Option<(usize, (usize, usize))> {
     let mut digits: Vec<u32> = Vec::new();
     let mut best = None;
@@ -71,7 +71,7 @@ fn longest(chars: &[char], groups: &[Group]) -> Option<(usize, (usize, usize))> 
     best
 }
 
-/// Luhn's checksum (ISO/IEC 7812-1, annex B) over digits that may be a card's.
+/// Verifies Luhn's checksum (ISO/IEC 7812-1, annex B) over digits that may be a card number.
 fn is_valid(digits: &[u32]) -> bool {
     let Some(first) = digits.first() else { return false };
     if !DIGITS.contains(&digits.len()) || !FIRST.contains(first) || digits.iter().all(|digit| digit == first)

@@ -1,13 +1,13 @@
-//! E-mail addresses: the common form of RFC 5322 addresses, with letters of any script (RFC 6531), without quoted
-//! local parts and without address literals.
+//! E-mail addresses: the common form of RFC 5322 addresses, with letters of any script (RFC 6531), without quoted local
+//! parts and address literals.
 
 use super::at;
 
-/// Longest local part and longest domain, in characters (RFC 5321, section 4.5.3.1).
+/// Maximum lengths of local part and domain, in characters (RFC 5321, section 4.5.3.1).
 const LOCAL_MAX: usize = 64;
 const DOMAIN_MAX: usize = 255;
 
-/// Places of addresses.
+/// Returns the ranges of addresses.
 pub(super) fn find(chars: &[char]) -> Vec<(usize, usize)> {
     let signs = chars.iter().enumerate().filter(|(_, c)| **c == '@').map(|(index, _)| index);
     let mut places: Vec<(usize, usize)> = Vec::new();
@@ -20,14 +20,14 @@ pub(super) fn find(chars: &[char]) -> Vec<(usize, usize)> {
     places
 }
 
-/// Where the local part before `sign` begins, not before `least`.
+/// Returns the start of the local part before `sign`, at or after `least`.
 fn local(chars: &[char], least: usize, sign: usize) -> Option<usize> {
     let inside = |c: char| c.is_alphanumeric() || "!#$%&*+/=?^_{|}~.-'".contains(c);
     let mut from = sign;
     while from > least && sign - from < LOCAL_MAX && at(chars, from - 1).is_some_and(inside) {
         from -= 1;
     }
-    // Punctuation of the sentence before the address does not belong to it.
+    // Punctuation of the sentence before the address is not part of it.
     while from < sign && at(chars, from).is_some_and(|c| !c.is_alphanumeric() && !"_+".contains(c)) {
         from += 1;
     }
@@ -35,13 +35,13 @@ fn local(chars: &[char], least: usize, sign: usize) -> Option<usize> {
     (from < sign && closed).then_some(from)
 }
 
-/// Where the domain that begins at `from` ends.
+/// Returns the end of the domain that begins at `from`.
 fn domain(chars: &[char], from: usize) -> Option<usize> {
     let mut to = from;
     while to - from < DOMAIN_MAX && at(chars, to).is_some_and(|c| c.is_alphanumeric() || ".-".contains(c)) {
         to += 1;
     }
-    // Neither does punctuation after it.
+    // Punctuation after the address is not part of it either.
     while to > from && at(chars, to - 1).is_some_and(|c| ".-".contains(c)) {
         to -= 1;
     }

@@ -1,9 +1,9 @@
-//! International bank account numbers (ISO 13616): a country, two check digits, the country's own number; proven by
+//! International bank account numbers (ISO 13616): a country, two check digits, the country's own number; verified by
 //! the remainder modulo 97 (ISO 7064).
 
 use super::{at, begins, ends, is_hyphen, is_space};
 
-/// Length by country, spaces left out, from the registry of ISO 13616.
+/// Length by country, without spaces, from the registry of ISO 13616.
 const LENGTHS: &[(&str, usize)] = &[
     ("AD", 24),
     ("AE", 23),
@@ -96,7 +96,7 @@ const LENGTHS: &[(&str, usize)] = &[
     ("YE", 30),
 ];
 
-/// Places of numbers whose checksum is right.
+/// Returns the ranges of numbers with a valid checksum.
 pub(super) fn find(chars: &[char]) -> Vec<(usize, usize)> {
     let mut places = Vec::new();
     let mut from = 0;
@@ -112,7 +112,7 @@ pub(super) fn find(chars: &[char]) -> Vec<(usize, usize)> {
     places
 }
 
-/// Where the number that begins at `from` ends, if one does.
+/// Returns the end of the number that begins at `from`, if any.
 fn end_of(chars: &[char], from: usize) -> Option<usize> {
     if !begins(chars, from) {
         return None;
@@ -129,7 +129,7 @@ fn end_of(chars: &[char], from: usize) -> Option<usize> {
             number.push(c.to_ascii_uppercase());
             continue;
         }
-        // Groups are set apart by one space or hyphen.
+        // Groups are separated by one space or hyphen.
         let between = (is_space(c) || is_hyphen(c)) && at(chars, index)?.is_ascii_alphanumeric();
         if !between {
             return None;
@@ -138,7 +138,8 @@ fn end_of(chars: &[char], from: usize) -> Option<usize> {
     (ends(chars, index) && is_valid(&number)).then_some(index)
 }
 
-/// The first four characters moved to the end, letters as numbers from 10: the remainder modulo 97 is 1.
+/// Verifies the checksum: with the first four characters moved to the end and letters as numbers from 10, the remainder
+/// modulo 97 is 1.
 fn is_valid(number: &str) -> bool {
     let Some((head, tail)) = number.split_at_checked(4) else { return false };
     if !head.bytes().skip(2).all(|byte| byte.is_ascii_digit()) {

@@ -1,13 +1,13 @@
-//! Telephone numbers. Nothing proves one, so a number must look like one in some way: an international prefix
-//! (E.164), a trunk prefix with groups, the North American form, or a label in front of it. Dates, amounts and
-//! serial numbers do not.
+//! Telephone numbers. They have no checksum, so a number must have a typical form: an international prefix (E.164), a
+//! trunk prefix with groups, the North American form, or a label in front of it. Dates, amounts and serial numbers do
+//! not have these forms.
 
 use super::{at, begins, is_hyphen, is_space};
 
-/// Most digits of an international number (E.164).
+/// Maximum digits of an international number (E.164).
 const DIGITS_MAX: usize = 15;
 
-/// Words that announce a number, in lower case.
+/// Words that label a number, in lower case.
 const LABELS: &[&str] = &[
     "tel",
     "telefon",
@@ -34,19 +34,19 @@ const LABELS: &[&str] = &[
     "hotline",
 ];
 
-/// A run that may be a number.
+/// A run of characters that may be a number.
 struct Candidate {
     from: usize,
     to: usize,
     plus: bool,
     /// Digits, group by group.
     groups: Vec<String>,
-    /// What stands between the groups, brackets left out.
+    /// The separators between the groups, without brackets.
     separators: String,
     brackets: bool,
 }
 
-/// Places of numbers.
+/// Returns the ranges of numbers.
 pub(super) fn find(chars: &[char]) -> Vec<(usize, usize)> {
     let mut places = Vec::new();
     let mut index = 0;
@@ -54,7 +54,7 @@ pub(super) fn find(chars: &[char]) -> Vec<(usize, usize)> {
         match candidate(chars, index) {
             Some(candidate) => {
                 index = candidate.to;
-                if candidate.is_number(labelled(chars, candidate.from)) {
+                if candidate.is_number(labeled(chars, candidate.from)) {
                     places.push((candidate.from, candidate.to));
                 }
             }
@@ -64,7 +64,7 @@ pub(super) fn find(chars: &[char]) -> Vec<(usize, usize)> {
     places
 }
 
-/// The run of digits and what may stand between them that begins at `from`.
+/// Returns the candidate of digits and separators that begins at `from`.
 fn candidate(chars: &[char], from: usize) -> Option<Candidate> {
     let first = at(chars, from)?;
     let opens = first == '+' || first == '(' || first.is_ascii_digit();
@@ -95,7 +95,7 @@ fn candidate(chars: &[char], from: usize) -> Option<Candidate> {
             || is_hyphen(c)
             || c == '.'
             || c == '/';
-        // Two separators may meet where a bracket closes; a slash between spaces starts another number.
+        // Two separators may be adjacent at a closing bracket; a slash between spaces starts another number.
         let apart = gap.chars().filter(|c| !"()".contains(*c)).count() >= 2;
         if !fits || apart || (c == '/' && gap.ends_with(is_space)) {
             break;
@@ -109,7 +109,7 @@ fn candidate(chars: &[char], from: usize) -> Option<Candidate> {
         });
     }
     if at(chars, run.to).is_some_and(char::is_alphabetic) {
-        // A number inside a word or in front of a unit is none.
+        // A run inside a word or in front of a unit is not a number.
         return None;
     }
     (!run.groups.is_empty()).then_some(run)
@@ -126,7 +126,7 @@ impl Candidate {
         self.separators.extend(gap.chars().filter(|c| !"()".contains(*c)));
     }
 
-    fn is_number(&self, labelled: bool) -> bool {
+    fn is_number(&self, labeled: bool) -> bool {
         let digits: String = self.groups.concat();
         let lengths: Vec<usize> = self.groups.iter().map(String::len).collect();
         if digits.len() > DIGITS_MAX || self.is_date(&lengths) {
@@ -136,21 +136,22 @@ impl Candidate {
         if self.plus {
             return digits.len() >= 7 && !starts("0");
         }
-        if labelled {
+        if labeled {
             return digits.len() >= 6;
         }
         if starts("00") {
             return (9..=DIGITS_MAX).contains(&digits.len()) && !starts("000") && lengths.len() >= 2;
         }
         if starts("0") {
-            // A trunk prefix with an area code: the first group is short, and something sets it apart.
+            // A trunk prefix with an area code: the first group is short and separated from the rest.
             let area = lengths.first().is_some_and(|&first| (2..=5).contains(&first));
             return (9..=12).contains(&digits.len()) && area && lengths.len() >= 2;
         }
         self.is_north_american(&lengths, &digits)
     }
 
-    /// `(212) 555-0123`, `212-555-0123`, `1.212.555.0123`: area and exchange do not begin with 0 or 1.
+    /// Returns whether it has the North American form, `(212) 555-0123`, `212-555-0123` or `1.212.555.0123`: area and
+    /// exchange do not begin with 0 or 1.
     fn is_north_american(&self, lengths: &[usize], digits: &str) -> bool {
         let national = match lengths {
             [3, 3, 4] => digits,
@@ -163,7 +164,7 @@ impl Candidate {
         set_apart && leads(0) && leads(3)
     }
 
-    /// `01.02.2024`, `2024-02-01`, `01/02/24`.
+    /// Returns whether it is a date: `01.02.2024`, `2024-02-01`, `01/02/24`.
     fn is_date(&self, lengths: &[usize]) -> bool {
         let one_kind =
             |c: char| !self.separators.is_empty() && self.separators.chars().all(|other| other == c);
@@ -172,8 +173,8 @@ impl Candidate {
     }
 }
 
-/// Whether a word that announces a number stands right before `from`.
-fn labelled(chars: &[char], from: usize) -> bool {
+/// Returns whether a label word is directly before `from`.
+fn labeled(chars: &[char], from: usize) -> bool {
     let before: Vec<char> = chars.iter().take(from).rev().take(24).copied().collect();
     let gap = before.iter().take_while(|c| is_space(**c) || ".:#".contains(**c)).count();
     let word: String = before.iter().skip(gap).take_while(|c| c.is_alphabetic()).collect();

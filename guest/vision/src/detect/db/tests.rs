@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
-/// A map with filled (possibly tilted) rectangles of probability `value`.
+/// Draws a map with filled (possibly tilted) rectangles of probability `value`.
 fn draw(width: usize, height: usize, shapes: &[(Quad, u8)]) -> Vec<u8> {
     let mut map = vec![0u8; width * height];
     for (quad, value) in shapes {

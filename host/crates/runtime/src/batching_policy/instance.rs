@@ -1,8 +1,8 @@
-//! One instance of a batching program, which lives from call to call, and what bounds a call.
+//! One instance of a batching policy, which lives from call to call, and the limits of a call.
 //!
-//! A call is polled on the thread that asks and never waits. What it computes is read off this thread's own clock, so that
-//! a busy machine makes nobody late: with every epoch (a millisecond) it is cut off where it has used up its time, and one
-//! that ends by itself is looked at afterwards.
+//! A call is polled on the calling thread and never waits. Its computing time is read from the CPU clock of this
+//! thread, so that load on the machine does not count against the policy. At every epoch (a millisecond) a call that
+//! has used up its time is aborted; the time of a call that returns is checked afterwards.
 
 use std::future::Future;
 use std::pin::pin;
@@ -25,16 +25,18 @@ use crate::meter::processor_time;
 use crate::runtime::Runtime;
 use crate::state::HostState;
 
-/// Computing time of an instance's start, and of its first answer: both meet cold memory, and settings are read.
+/// Computing time limit of the start of an instance and of its first answer: both run on cold memory, and the first
+/// answer parses the settings.
 const COLD: Duration = Duration::from_millis(5);
-/// Bytes that one call may hand over: an answer of as many items as it was shown, and lines for the log.
-const HANDED_BYTES_MAX: usize = 64 << 10;
-/// Handles of all kinds.
+/// Maximum bytes that one call may pass to the host: an answer with as many items as the question, and log lines.
+const HOSTCALL_BYTES_MAX: usize = 64 << 10;
+/// Maximum handles of all kinds.
 const HANDLES_MAX: usize = 1024;
-/// A call that is woken at once goes on; one that wants to go on more often than this waits for something.
+/// Maximum polls of one call. A call that is woken during its poll is polled again; after this many polls it counts as
+/// waiting.
 const POLLS_MAX: u32 = 16;
 
-/// An instance with its Store.
+/// An instance and its Store.
 pub struct Instance {
     store: Store<HostState>,
     exports: BatchingPolicy,
@@ -42,10 +44,10 @@ pub struct Instance {
     clock: Arc<Clock>,
     /// Whether it has answered before.
     warm: bool,
-    _place: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
 }
 
-/// How one call went.
+/// The result of one call.
 pub struct Called {
     pub outcome: Result<Plan, Failed>,
     pub took: Duration,
@@ -53,7 +55,7 @@ pub struct Called {
     pub alive: bool,
 }
 
-/// The time of the call under way, on the clock of the thread that makes it.
+/// The computing time of the call in progress, on the CPU clock of the calling thread.
 #[derive(Default)]
 struct Clock {
     began_ns: AtomicU64,
@@ -80,12 +82,12 @@ impl Clock {
 }
 
 impl Instance {
-    /// Starts one for the revision that `call` is a call of. An error says why it cannot be.
+    /// Starts an instance for the revision of `call`.
     pub fn start(
         runtime: &Arc<Runtime>,
         pre: &BatchingPolicyPre<HostState>,
         call: &CallCtx,
-        place: OwnedSemaphorePermit,
+        slot: OwnedSemaphorePermit,
     ) -> Result<Self, Failed> {
         let (engines, blocking) = (runtime.engines().clone(), runtime.blocking().clone());
         let state = HostState::new(call.clone(), call.deadline, engines, blocking);
@@ -102,19 +104,23 @@ impl Instance {
                 }
             }
         });
-        store.set_hostcall_fuel(HANDED_BYTES_MAX);
+        store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
         store.set_max_component_handles(HANDLES_MAX);
         store.set_epoch_deadline(1);
         clock.start(COLD);
         let exports = match at_once(runtime, pre.instantiate_async(&mut store)) {
-            None => return Err(Failed::Trapped("its start waits for something".to_owned())),
+            None => {
+                return Err(Failed::Trapped(
+                    "its start waited, which a batching policy may not do".to_owned(),
+                ));
+            }
             Some(Ok(exports)) => exports,
             Some(Err(error)) => return Err(ended(&error, &store, clock.took())),
         };
-        Ok(Self { store, exports, runtime: runtime.clone(), clock, warm: false, _place: place })
+        Ok(Self { store, exports, runtime: runtime.clone(), clock, warm: false, _slot: slot })
     }
 
-    /// Asks.
+    /// Asks the policy one question.
     pub fn call(&mut self, question: &Question, now: Duration) -> Called {
         let (waiting, engine) = translated(question);
         let limit = if std::mem::replace(&mut self.warm, true) { BUDGET } else { COLD };
@@ -125,7 +131,7 @@ impl Instance {
         let answered = at_once(runtime, call);
         let took = clock.took();
         let (outcome, alive) = match answered {
-            None => (Err(Failed::Trapped("it waited for something".to_owned())), false),
+            None => (Err(Failed::Trapped("it waited, which a batching policy may not do".to_owned())), false),
             Some(Err(error)) => (Err(ended(&error, store, took)), false),
             Some(Ok(_)) if took > limit => (Err(Failed::Late(took)), true),
             Some(Ok(Decision::Run(ids))) => (Ok(Plan::Run(ids)), true),
@@ -142,7 +148,7 @@ impl Drop for Instance {
     }
 }
 
-/// Why a call has no answer, with wasmtime's own words where there are any.
+/// Returns the reason why a call has no answer, with wasmtime's message if there is one.
 fn ended(error: &wasmtime::Error, store: &Store<HostState>, took: Duration) -> Failed {
     if let Some(AbortReason::Compute(_)) = error.downcast_ref() {
         return Failed::Late(took);
@@ -185,9 +191,9 @@ impl Wake for Woken {
     }
 }
 
-/// The outcome of a future that does not wait; `None` where it wants to.
+/// Returns the output of a future that does not wait; `None` if it is still pending.
 fn at_once<F: Future>(runtime: &Runtime, future: F) -> Option<F::Output> {
-    // A guest that asks WASI for a timer gets one, which must find the clock of some runtime.
+    // A timer that the guest requests through WASI needs the clock of a tokio runtime.
     let _entered = runtime.threads().enter();
     let woken = Arc::new(Woken(AtomicBool::new(false)));
     let waker = Waker::from(woken.clone());

@@ -1,4 +1,4 @@
-//! `document`: the page that the guest was called for.
+//! The interface `document`: the page of the call.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::state::HostState;
 
 /// Bytes of a pixel.
 const PIXEL_BYTES: u64 = 3;
-/// Finest resolution that may be asked for, in dots per inch; beyond it there is no text to be found.
+/// Maximum resolution of a rendering, in dots per inch; no text needs a finer one.
 const DPI_MAX: f32 = 4800.0;
 
 impl document::Host for HostState {}
@@ -124,7 +124,7 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
         store.with(|mut access| {
             let state = access.get();
             state.timing.text_layer += began.elapsed();
-            // Released before the new one is charged: the layer before has long been copied into the guest.
+            // Release the previous reservation first: the previous layer has long been copied into the guest.
             state.text_layer_charge = None;
             let layer = layer.and_then(|layer| Ok((state.charge(layer.memory_bytes())?, layer)));
             Ok(match layer {
@@ -145,10 +145,10 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
         let begun = store.with(|mut access| {
             let state = access.get();
             state.enter()?;
-            let handles = state.table.get(&page)?;
-            let (source, info) = (handles.source.clone(), handles.info);
-            // Whoever chose the resolution is to blame for what comes of it.
-            let chooser = if handles.dpi_asked == Some(dpi) { Blame::Client } else { Blame::Guest };
+            let handle = state.table.get(&page)?;
+            let (source, info) = (handle.source.clone(), handle.info);
+            // The chooser of the resolution is to blame for a failure caused by it.
+            let chooser = if handle.dpi_asked == Some(dpi) { Blame::Client } else { Blame::Guest };
             let max = pixels_max(state);
             let pixels = match estimate(info.width_pt, info.height_pt, dpi, max, chooser) {
                 Ok(pixels) => pixels,
@@ -165,9 +165,13 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
             Err(fault) => return Ok(Err(tell(store, fault))),
         };
         let began = Instant::now();
-        // A page that is asked for too late is not rendered at all.
+        // A page is not rendered after its deadline.
         let image = if until(deadline).is_zero() {
-            Err(Fault::new(Kind::Deadline, "guest_deadline", "the page's time is up; it was not rendered"))
+            Err(Fault::new(
+                Kind::Deadline,
+                "guest_deadline",
+                "the page was not rendered, because its deadline has passed",
+            ))
         } else {
             source.render(dpi, max).instrument(tracing::debug_span!("render", dpi)).await
         };
@@ -180,9 +184,7 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
                 Err(fault) => return Ok(Err(state.tell(fault))),
             };
             if image.size().pixels() > max {
-                return Err(
-                    AbortReason::Defect("a rendering has more pixels than were asked for".into()).into()
-                );
+                return Err(AbortReason::Defect("a rendering has more pixels than requested".into()).into());
             }
             if let Err(fault) = charge.resize(image.bytes()) {
                 return Ok(Err(state.tell(fault)));
@@ -193,21 +195,21 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
     }
 }
 
-/// Pixels of a page of that many points at `dpi`, refused where they are too many or make no sense. An
-/// estimate: a renderer may round each side up by one.
+/// Estimates the pixels of a page of that size in points at `dpi`; fails if they are too many or `dpi` is invalid. A
+/// renderer may round each side up by one.
 fn estimate(width_pt: f32, height_pt: f32, dpi: f32, max: u64, chooser: Blame) -> Result<u64, Fault> {
     if !dpi.is_finite() || dpi <= 0.0 || dpi > DPI_MAX {
         let message =
-            format!("{dpi} dpi is no resolution to render at; it must be above 0 and at most {DPI_MAX}");
+            format!("{dpi} dpi is not a valid resolution; it must be above 0 and at most {DPI_MAX}");
         return Err(Fault::new(Kind::Invalid, "render_dpi_invalid", message).blaming(chooser));
     }
     let side = |points: f32| (f64::from(points) / 72.0 * f64::from(dpi)).round().max(1.0);
     let pixels = side(width_pt) * side(height_pt);
     if pixels > max as f64 {
-        // Rounded down twice over, so that what is advised is granted whichever way a renderer rounds.
+        // Rounded down twice, so that the advised resolution is accepted however a renderer rounds.
         let fits = (f64::from(dpi) * (max as f64 / pixels).sqrt() * 0.999).floor().max(1.0);
         let message = format!(
-            "The page would have {pixels:.0} pixels at {dpi} dpi, and at most {max} are allowed: ask for {fits} dpi or less."
+            "The page would have {pixels:.0} pixels at {dpi} dpi, and at most {max} are allowed: request {fits} dpi or less."
         );
         return Err(Fault::new(Kind::TooLarge, "page_too_many_pixels", message).blaming(chooser));
     }

@@ -1,4 +1,4 @@
-//! `lector:image`: pixels that live in the host.
+//! The interface package `lector:image`: pixels that live in the host.
 
 use lector_core::{Blame, Fault, Image, Kind, PixelFormat, Rotation, Size, Tensor};
 use lector_pixels::{self as pixels, Normalization};
@@ -12,7 +12,7 @@ use crate::handles::{ImageHandle, TensorHandle};
 use crate::resource_accounting::Reservation;
 use crate::state::HostState;
 
-/// Most crops of one stack; far above any engine's batch.
+/// Maximum crops of one stack; far above any engine's batch.
 const CROPS_MAX: usize = 4096;
 
 fn invalid(message: String) -> Fault {
@@ -87,7 +87,7 @@ fn read(image: &Image, x: u32, y: u32, size: Size) -> Result<Vec<u8>, Fault> {
         && u64::from(y) + u64::from(size.height) <= whole.height.into();
     if !fits {
         return Err(invalid(format!(
-            "the rectangle {} x {} at ({x}, {y}) reaches beyond the image of {} x {} pixels",
+            "the rectangle {} x {} at ({x}, {y}) exceeds the image of {} x {} pixels",
             size.width, size.height, whole.width, whole.height
         )));
     }
@@ -102,14 +102,14 @@ fn read(image: &Image, x: u32, y: u32, size: Size) -> Result<Vec<u8>, Fault> {
     Ok(out)
 }
 
-/// An image that is to be made, and the work that makes it.
+/// An image to be made, and the work that makes it.
 struct Made {
     format: PixelFormat,
     size: Size,
     work: Box<dyn FnOnce() -> Result<Image, pixels::PixelsError> + Send>,
 }
 
-/// An operation from one image to another.
+/// Runs an operation from one image to another.
 async fn image_to_image<T: Send + 'static>(
     store: &Accessor<T, Host>,
     source: Resource<ImageHandle>,
@@ -140,7 +140,7 @@ fn only(charges: Vec<Reservation>) -> wasmtime::Result<Reservation> {
     charges
         .into_iter()
         .next()
-        .ok_or_else(|| crate::abort::AbortReason::Defect("an operation without a charge".into()).into())
+        .ok_or_else(|| crate::abort::AbortReason::Defect("an operation without a reservation".into()).into())
 }
 
 impl<T: Send + 'static> image::HostImageWithStore<T> for Host {
@@ -154,7 +154,7 @@ impl<T: Send + 'static> image::HostImageWithStore<T> for Host {
             store,
             |state| {
                 let image = state.table.get(&source)?.image.clone();
-                // A file is rarely larger than its pixels; the charge holds them while it is made.
+                // A file is rarely larger than its pixels; the reservation covers it while it is made.
                 let made = image.bytes();
                 Ok(state.charge(made).map(|charge| Job {
                     charges: vec![charge],
@@ -242,7 +242,7 @@ fn keep_one(
     keep_tensor(state, tensor, 1.0, only(charges)?)
 }
 
-/// Part of a stack's columns that are the crops' own.
+/// Returns the fraction of a stack's columns that are content of the crops.
 fn content_of(crops: &[image::Crop], width: u32) -> f32 {
     let own: u64 = crops.iter().map(|crop| u64::from(crop.width.min(width))).sum();
     let all = crops.len() as u64 * u64::from(width);
@@ -285,7 +285,7 @@ impl<T: Send + 'static> image::HostWithStore<T> for Host {
             |state| {
                 if crops.len() > CROPS_MAX {
                     let message = format!(
-                        "{} crops are more than the {CROPS_MAX} that one stack may have",
+                        "a stack may have at most {CROPS_MAX} crops, and this one has {}",
                         crops.len()
                     );
                     return Ok(Err(invalid(message)));

@@ -1,4 +1,4 @@
-//! `lector:inference`: tensors, and the models that a deployment was granted.
+//! The interface package `lector:inference`: tensors, and the models granted to a deployment.
 
 use lector_core::batching::BatchingHints;
 use lector_core::port::{Scheduling, WorkItem};
@@ -15,9 +15,9 @@ use crate::handles::{ModelHandle, TensorHandle};
 use crate::resource_accounting::Reservation;
 use crate::state::{HostState, RunRequest};
 
-/// Most axes of a tensor.
+/// Maximum axes of a tensor.
 const RANK_MAX: usize = 16;
-/// Most labels in one answer.
+/// Maximum labels in one answer.
 const LABELS_MAX: usize = 1 << 20;
 
 fn invalid(code: &'static str, message: String) -> Fault {
@@ -55,7 +55,7 @@ impl tensors::HostTensor for HostState {
     fn shape(&mut self, tensor: Resource<TensorHandle>) -> wasmtime::Result<Vec<i64>> {
         self.enter()?;
         let tensor = &self.table.get(&tensor)?.tensor;
-        // An extent is bounded by the bytes that memory holds.
+        // An extent is bounded by the bytes in memory.
         Ok(tensor.shape().iter().map(|extent| i64::try_from(*extent).unwrap_or(i64::MAX)).collect())
     }
 
@@ -66,7 +66,7 @@ impl tensors::HostTensor for HostState {
         if end > tensor.bytes() {
             let fault = invalid(
                 "tensor_read_out_of_range",
-                format!("bytes {offset}..{end} reach beyond the tensor's {}", tensor.bytes()),
+                format!("bytes {offset}..{end} exceed the {} bytes of the tensor", tensor.bytes()),
             );
             return Ok(Err(self.tell(fault)));
         }
@@ -118,7 +118,7 @@ impl<T: Send + 'static> tensors::HostTensorWithStore<T> for Host {
             },
             |state, tensor, mut charges| match charges.pop() {
                 Some(charge) => keep_tensor(state, tensor, 1.0, charge),
-                None => Err(AbortReason::Defect("an operation without a charge".into()).into()),
+                None => Err(AbortReason::Defect("an operation without a reservation".into()).into()),
             },
         )
         .await
@@ -146,7 +146,7 @@ impl<T: Send + 'static> tensors::HostTensorWithStore<T> for Host {
                 (Some(second), Some(first)) => {
                     Ok((keep_tensor(state, indices, 1.0, first)?, keep_tensor(state, values, 1.0, second)?))
                 }
-                _ => Err(AbortReason::Defect("an operation without its charges".into()).into()),
+                _ => Err(AbortReason::Defect("an operation without its reservations".into()).into()),
             },
         )
         .await
@@ -156,7 +156,7 @@ impl<T: Send + 'static> tensors::HostTensorWithStore<T> for Host {
 impl models::HostModel for HostState {
     fn open(&mut self, alias: String) -> Answer<Resource<ModelHandle>> {
         self.enter()?;
-        let opened = self.granted(&alias).and_then(|info| self.as_wished(&alias, info));
+        let opened = self.granted(&alias).and_then(|info| self.with_preferred_widths(&alias, info));
         match opened.and_then(|(info, hints)| Ok((info, hints, self.charge(0)?))) {
             Ok((info, hints, charge)) => Ok(Ok(self.keep(ModelHandle { info, hints, charge })?)),
             Err(fault) => Ok(Err(self.tell(fault))),
@@ -185,7 +185,8 @@ impl models::HostModel for HostState {
 
 fn labels(info: &ModelInfo, indices: &[u32]) -> Result<Vec<String>, Fault> {
     if indices.len() > LABELS_MAX {
-        let message = format!("{} labels are more than the {LABELS_MAX} of one answer", indices.len());
+        let message =
+            format!("one answer has at most {LABELS_MAX} labels, and {} were requested", indices.len());
         return Err(Fault::new(Kind::TooLarge, "model_labels_too_many", message).blaming(Blame::Guest));
     }
     let label = |index: &u32| {
@@ -198,28 +199,28 @@ fn labels(info: &ModelInfo, indices: &[u32]) -> Result<Vec<String>, Fault> {
 }
 
 impl HostState {
-    /// The model behind an alias, where the deployment was granted it and the host has an engine for it.
+    /// Returns the model of an alias, if the deployment was granted it and the host has an engine for it.
     fn granted(&self, alias: &str) -> Result<std::sync::Arc<ModelInfo>, Fault> {
         let Some(name) = self.call.grants.get(alias) else {
             let known: Vec<&str> = self.call.grants.keys().map(String::as_str).collect();
             let message = format!(
-                "the deployment was granted no model as `{}`; it has: {}",
+                "the deployment was granted no model with the alias `{}`; granted aliases: {}",
                 alias.chars().take(64).collect::<String>(),
                 if known.is_empty() { "none".to_owned() } else { known.join(", ") }
             );
             return Err(Fault::new(Kind::Denied, "model_not_granted", message).blaming(Blame::Guest));
         };
         self.engines.model(name).ok_or_else(|| {
-            let message = format!("the model granted as `{alias}` has no engine on this host");
+            let message = format!("the model with the alias `{alias}` has no engine on this host");
             Fault::new(Kind::Denied, "model_without_engine", message).blaming(Blame::Host).with_detail(name)
         })
     }
 }
 
 impl HostState {
-    /// The model as the revision's declaration wants it: its preferred widths are all that the guest sees of the
-    /// engine's, so that it pads to these.
-    fn as_wished(
+    /// Returns the model info for the guest: its preferred widths replace the engine's width buckets, so that it pads
+    /// to these.
+    fn with_preferred_widths(
         &self,
         alias: &str,
         info: std::sync::Arc<ModelInfo>,
@@ -236,8 +237,8 @@ impl HostState {
         }
         if let Some(width) = widths.iter().find(|width| !info.width_buckets.contains(width)) {
             let message = format!(
-                "the guest prefers width {width} for `{alias}`, which is none of those that {} is prepared for; it \
-                 tells them as `width-buckets`",
+                "the guest prefers width {width} for `{alias}`, which is not a width bucket of {}; choose among its \
+                 `width-buckets`",
                 info.name
             );
             return Err(invalid("batching_width_unknown", message));
@@ -254,27 +255,27 @@ struct Run {
     pixels: u64,
 }
 
-/// Takes the arguments from the table and checks them against the model. The guest keeps its handles, and their
-/// charges with them: while a run borrows a tensor, the component model does not let the guest drop it.
+/// Takes the arguments from the table and checks them against the model. The guest keeps its handles and their
+/// reservations: while a run borrows a tensor, the component model does not let the guest drop it.
 fn work_item(
     state: &mut HostState,
     model: &Resource<ModelHandle>,
     arguments: Vec<models::Argument>,
     outputs: Vec<String>,
 ) -> wasmtime::Result<Result<Run, Fault>> {
-    let handles = state.table.get(model)?;
-    let (info, hints) = (handles.info.clone(), handles.hints);
+    let handle = state.table.get(model)?;
+    let (info, hints) = (handle.info.clone(), handle.hints);
     let mut content = 1.0;
     let mut inputs = Vec::with_capacity(arguments.len());
     for argument in arguments {
-        let handles = state.table.get(&argument.tensor)?;
-        content *= handles.content;
-        inputs.push((argument.name, handles.tensor.clone()));
+        let handle = state.table.get(&argument.tensor)?;
+        content *= handle.content;
+        inputs.push((argument.name, handle.tensor.clone()));
     }
     if let Err(fault) = check(&info, &inputs, &outputs) {
         return Ok(Err(fault));
     }
-    // What nobody waits for is run when there is time for it: no plan is made for that.
+    // Background runs are served when the engine is idle; the batching policy is not asked about them.
     let planner = state.call.planner.clone().filter(|_| !state.call.background);
     let rows = inputs.first().map_or(0, |(_, tensor)| tensor.rows() as u64);
     let pixels = inputs.first().map_or(0, |(_, tensor)| tensor.pixels());
@@ -310,7 +311,7 @@ fn check(info: &ModelInfo, inputs: &[(String, Tensor)], outputs: &[String]) -> R
         }
         if info.max_batch > 0 && tensor.rows() > info.max_batch as usize {
             return wrong(format!(
-                "{} rows are more than the {} that {name} runs at once",
+                "the input has {} rows, and {name} runs at most {} at once",
                 tensor.rows(),
                 info.max_batch
             ));
@@ -323,13 +324,13 @@ fn check(info: &ModelInfo, inputs: &[(String, Tensor)], outputs: &[String]) -> R
         return wrong(format!("an input of {name} is given twice"));
     }
     if outputs.is_empty() {
-        return wrong(format!("no output of {name} is asked for"));
+        return wrong(format!("no output of {name} is requested"));
     }
     if let Some(asked) = outputs.iter().find(|asked| !info.outputs.iter().any(|port| port.name == **asked)) {
         return wrong(format!("{name} has no output `{asked}`"));
     }
     if outputs.len() > info.outputs.len() {
-        return wrong(format!("an output of {name} is asked for twice"));
+        return wrong(format!("an output of {name} is requested twice"));
     }
     Ok(())
 }
@@ -371,11 +372,11 @@ impl<T: Send + 'static> models::HostModelWithStore<T> for Host {
             state.ran(asked, &done);
             if done.outputs.len() != wanted {
                 return Err(AbortReason::Defect(
-                    "an engine gave another number of outputs than asked for".into(),
+                    "an engine returned another number of outputs than requested".into(),
                 )
                 .into());
             }
-            // All are charged before one is kept, so that a refusal leaves nothing behind.
+            // All are reserved before one is kept, so that a failure leaves no handles.
             let charged: Result<Vec<Reservation>, Fault> =
                 done.outputs.iter().map(|tensor| state.charge(tensor.bytes())).collect();
             let charges = match charged {

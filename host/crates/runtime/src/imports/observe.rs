@@ -1,4 +1,4 @@
-//! `log`, `trace`, `settings` and `budget`: what a guest says and asks about itself.
+//! The interfaces `log`, `trace`, `settings` and `budget`: a guest's output about itself, and its own configuration.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::handles::SpanHandle;
 use crate::log::Level;
 use crate::state::HostState;
 
-/// Longest name of a span, in bytes.
+/// Maximum length of the name of a span, in bytes.
 const SPAN_NAME_BYTES_MAX: usize = 64;
 
 impl log::Host for HostState {

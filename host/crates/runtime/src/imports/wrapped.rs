@@ -1,4 +1,5 @@
-//! `pipeline` as an import: the pipeline that the guest's revision wraps, in an instance of its own under the same page budget.
+//! The interface `pipeline` as an import: the pipeline that the guest's revision wraps, in an instance of its own under
+//! the same page budget.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,15 +15,14 @@ use crate::handles::{HeldTranscripts, PageHandle};
 use crate::meter::Meter;
 use crate::state::HostState;
 
-/// A revision that wraps nothing has no pipeline to import.
+/// Returns the fault of a revision that wraps no pipeline.
 fn nothing_wrapped() -> Fault {
-    let message =
-        "the guest calls the pipeline that it wraps, and its deployment wraps none; deploy it with `wraps`";
+    let message = "the guest calls a wrapped pipeline, and its deployment wraps none; deploy it with `wraps`";
     Fault::new(Kind::Denied, "pipeline_not_wrapped", message).blaming(Blame::Guest)
 }
 
-/// The computing of a call of the wrapped pipeline, which the guest may give up: then the call counts with the time that
-/// has passed, since how long it computed is not known.
+/// The computing time of a call of the wrapped pipeline. If the guest drops the call, its actual computing time is
+/// unknown, and the elapsed time counts.
 struct Computing {
     meter: Arc<Meter>,
     given: Duration,
@@ -34,7 +34,7 @@ impl Computing {
         Self { meter: Arc::clone(meter), given, began: Some(Instant::now()) }
     }
 
-    /// The call has told what it used.
+    /// Ends the call with its reported usage.
     fn end(mut self) {
         self.began = None;
     }
@@ -49,7 +49,7 @@ impl Drop for Computing {
 }
 
 impl HostState {
-    /// The wrapped pipeline, and the context of a call of it: what is left of this call's budget.
+    /// Returns the wrapped pipeline and the context of a call of it, with the rest of this call's budget.
     fn inner(&self) -> Result<(Arc<dyn WrappedPipeline>, CallCtx), Fault> {
         let wrapped = self.call.wrapped.clone().ok_or_else(nothing_wrapped)?;
         let mut ctx = self.call.clone();
@@ -71,7 +71,7 @@ impl pipeline::Host for HostState {
     ) -> wasmtime::Result<Result<pipeline_types::PipelineInfo, pipeline_types::ConfigError>> {
         self.enter()?;
         Ok(match &self.call.wrapped {
-            // The wrapped revision was configured with its own settings when it was made.
+            // The wrapped revision was configured with its own settings when it was created.
             Some(wrapped) => Ok(convert::declaration_out(wrapped.pipeline_info())),
             None => {
                 let message = nothing_wrapped().message;
@@ -87,13 +87,13 @@ impl<T: Send + 'static> pipeline::HostWithStore<T> for Host {
         page: Resource<PageHandle>,
         request: pipeline_types::Request,
     ) -> Answer<model::Transcript> {
-        let (page, rotation, flight) = store.with(|mut access| {
+        let (page, permit, flight) = store.with(|mut access| {
             let state = access.get();
             state.enter()?;
             let page = state.table.delete(page)?;
             Ok::<_, wasmtime::Error>((page, Arc::clone(&state.inner_turn), state.accounting.begin()))
         })?;
-        let _turn = rotation.acquire_owned().await;
+        let _permit = permit.acquire_owned().await;
         let begun = store.with(|mut access| {
             let state = access.get();
             let explain = state.timing.explanation.is_some();
@@ -125,17 +125,17 @@ impl<T: Send + 'static> pipeline::HostWithStore<T> for Host {
         store: &Accessor<T, Self>,
         pages: Resource<HeldTranscripts>,
     ) -> Answer<pipeline_types::Summary> {
-        let (pages, rotation, flight) = store.with(|mut access| {
+        let (pages, permit, flight) = store.with(|mut access| {
             let state = access.get();
             state.enter()?;
             let pages = state.table.delete(pages)?.pages;
             Ok::<_, wasmtime::Error>((pages, Arc::clone(&state.inner_turn), state.accounting.begin()))
         })?;
-        let _turn = rotation.acquire_owned().await;
+        let _permit = permit.acquire_owned().await;
         let begun = store.with(|mut access| {
             let state = access.get();
             let (wrapped, ctx) = state.inner()?;
-            // The answer of `assemble` has no timing: the whole call counts.
+            // `assemble` returns no timing, so the elapsed time of the call counts.
             let computing = Computing::begin(&state.meter, ctx.budget.compute);
             Ok::<_, Fault>((wrapped.assemble(&ctx, pages.into()), computing))
         });

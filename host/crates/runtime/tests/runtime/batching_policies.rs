@@ -1,4 +1,4 @@
-//! Batching programs: asked as lanes ask them, well-behaved and otherwise.
+//! Batching policies, valid and misbehaving, called as lanes call them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use lector_runtime::{BatchingPolicyRunner, Guest, PROGRAM_BUDGET, PROGRAM_STRIKE
 
 use crate::support::{FakeEngines, Mood, bytes, call, guest, runtime};
 
-/// Items 1 to 3, of which the first two may run together.
+/// Makes a question with items 1 to 3, of which the first two may run together.
 fn question() -> Question {
     let item = |id, bucket| PlanItem {
         id,
@@ -37,7 +37,7 @@ fn ctx(settings: &str) -> CallCtx {
     call(settings, Budget::default())
 }
 
-/// Asks and judges, as a lane does. Whether the answer counts.
+/// Asks the planner and validates its answer, as a lane does. Returns whether the answer is valid.
 fn asked(planner: &dyn Planner) -> bool {
     let question = question();
     planner.plan(&question).is_some_and(|plan| match accept(&question, &plan) {
@@ -81,7 +81,7 @@ async fn a_sound_policy_is_asked_and_its_instance_lives() {
     let status = batching_policy.status();
     assert!(status.asked >= 5 && status.computed_us > 0 && !status.disabled, "{status:?}");
     assert_eq!((status.trapped, status.invalid, status.skipped), (0, 0, 0), "{status:?}");
-    assert_eq!(runtime.status().live, 0, "it is no guest call");
+    assert_eq!(runtime.status().live, 0, "it is not a guest call");
 
     let (_, counting) = of(&guest, r#"{"manner": "count"}"#);
     for count in 1..=3 {
@@ -96,15 +96,15 @@ async fn each_tenant_has_an_instance_of_its_own() {
     let settings = r#"{"manner": "count"}"#;
     let other = CallCtx { tenant: "u".into(), ..ctx(settings) };
     let (mine, theirs) = (batching_policy.planner(&ctx(settings)), batching_policy.planner(&other));
-    assert!(Arc::ptr_eq(&mine, &batching_policy.planner(&ctx(settings))), "lanes know it again");
+    assert!(Arc::ptr_eq(&mine, &batching_policy.planner(&ctx(settings))), "lanes get the same planner again");
     for (planner, count) in [(&mine, 1), (&mine, 2), (&theirs, 1), (&mine, 3)] {
         assert_eq!(planner.plan(&question()), Some(Plan::Wait(Duration::from_micros(count))));
     }
-    assert_eq!(batching_policy.status().asked, 4, "what they do is told together");
+    assert_eq!(batching_policy.status().asked, 4, "counts are over all tenants");
 }
 
 #[tokio::test]
-async fn each_ill_manner_is_counted_for_what_it_is_and_given_up() {
+async fn each_misbehavior_is_counted_and_disables_the_policy() {
     let Some((runtime, guest)) = planners().await else { return };
     type Count = fn(&BatchingPolicyStatus) -> u64;
     let (late, trapped, invalid): (Count, Count, Count) = (|s| s.late, |s| s.trapped, |s| s.invalid);
@@ -113,10 +113,10 @@ async fn each_ill_manner_is_counted_for_what_it_is_and_given_up() {
         ("panic", trapped, "panicked"),
         ("stranger", invalid, "does not wait"),
         ("patient", invalid, "waits past"),
-        ("flood", trapped, "handed more over"),
+        ("flood", trapped, "more bytes to the host"),
         ("reach", trapped, "lector:ocr/inference"),
     ];
-    for (given_up, (manner, count, recorded_fault)) in (1..).zip(table) {
+    for (disabled, (manner, count, expected)) in (1..).zip(table) {
         let (batching_policy, planner) = of(&guest, &format!(r#"{{"manner": "{manner}"}}"#));
         for _ in 0..PROGRAM_STRIKES_MAX {
             assert!(!batching_policy.status().disabled, "{manner}");
@@ -125,19 +125,19 @@ async fn each_ill_manner_is_counted_for_what_it_is_and_given_up() {
         let status = batching_policy.status();
         eprintln!("{manner}: {status:?}");
         assert!(status.disabled, "{manner}: {status:?}");
-        // Any answer may be late as well: a tenth of a millisecond of a processor with cold caches.
+        // Any answer may also be late: a tenth of a millisecond on a processor with cold caches.
         let counted = if manner == "spin" { 0 } else { status.late } + count(&status);
         assert_eq!(counted, u64::from(PROGRAM_STRIKES_MAX), "{manner}: {status:?}");
         assert!(count(&status) > 0, "{manner}: {status:?}");
         assert_eq!(status.asked, u64::from(PROGRAM_STRIKES_MAX), "{manner}: {status:?}");
         assert!(
-            status.last_fault.as_ref().is_some_and(|fault| fault.contains(recorded_fault)),
+            status.last_fault.as_ref().is_some_and(|fault| fault.contains(expected)),
             "{manner}: {status:?}"
         );
         // From now on it is not asked.
         assert_eq!(planner.plan(&question()), None);
         assert_eq!(batching_policy.status().asked, status.asked, "{manner}");
-        assert_eq!(runtime.status().policies_disabled, given_up, "{manner}");
+        assert_eq!(runtime.status().policies_disabled, disabled, "{manner}");
         assert!(
             trial(of(&guest, &format!(r#"{{"manner": "{manner}"}}"#)).1.as_ref(), Instant::now()).is_err()
         );
@@ -145,9 +145,9 @@ async fn each_ill_manner_is_counted_for_what_it_is_and_given_up() {
 }
 
 #[tokio::test]
-async fn an_answer_over_the_budget_is_thrown_away() {
+async fn an_answer_over_the_budget_is_dropped() {
     let Some((_, guest)) = planners().await else { return };
-    // Twice as long with each step, until it takes more than it may: then it cannot take much more.
+    // Twice as long with each step, until it exceeds the budget; then it cannot exceed it by much.
     for step in 12..40 {
         let (batching_policy, planner) =
             of(&guest, &format!(r#"{{"manner": "slow", "turns": {}}}"#, 1_u64 << step));
@@ -186,9 +186,9 @@ async fn its_memory_is_bounded() {
 }
 
 #[tokio::test]
-async fn good_answers_take_back_a_bad_one() {
+async fn successful_answers_reduce_the_failure_count() {
     let Some((_, guest)) = planners().await else { return };
-    // An instance answers 70 times and then panics, as does the one after it: no strikes add up.
+    // Each instance answers 70 times and then panics; the failure count does not add up.
     let (batching_policy, planner) = of(&guest, r#"{"manner": "panic", "sound_first": 70}"#);
     for _ in 0..71 * (PROGRAM_STRIKES_MAX + 4) {
         planner.plan(&question());
@@ -199,29 +199,29 @@ async fn good_answers_take_back_a_bad_one() {
 }
 
 #[tokio::test]
-async fn more_policies_than_places_take_turns() {
+async fn more_policies_than_slots_share_them() {
     let Some((_, guest)) = planners().await else { return };
     let batching_policies: Vec<_> = (0..40).map(|_| of(&guest, r#"{"manner": "count"}"#)).collect();
     for (_, planner) in &batching_policies {
         assert_eq!(planner.plan(&question()), Some(Plan::Wait(Duration::from_micros(1))));
     }
     let first = |at: usize| batching_policies[at].1.plan(&question());
-    assert_eq!(first(39), Some(Plan::Wait(Duration::from_micros(2))), "the last has its instance still");
-    assert_eq!(first(0), Some(Plan::Wait(Duration::from_micros(1))), "the first begins again");
+    assert_eq!(first(39), Some(Plan::Wait(Duration::from_micros(2))), "the last one still has its instance");
+    assert_eq!(first(0), Some(Plan::Wait(Duration::from_micros(1))), "the first one has a new instance");
     assert!(batching_policies.iter().all(|(batching_policy, _)| batching_policy.status().skipped == 0));
 }
 
 #[tokio::test]
-async fn who_finds_it_busy_goes_on_without_it() {
+async fn a_busy_policy_is_skipped() {
     let Some((_, guest)) = planners().await else { return };
     let (batching_policy, planner) = of(&guest, r#"{"manner": "spin"}"#);
-    // Eight threads at once ask what spins: each is answered soon, whoever finds it busy at once.
+    // Eight threads ask a spinning policy at once: each gets a prompt answer, at once if the policy is busy.
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| assert_eq!(planner.plan(&question()), None));
         }
     });
     let status = batching_policy.status();
-    // Who came after it was given up did not ask.
+    // Questions after the policy was disabled are not counted.
     assert!(status.asked > 0 && status.asked == status.late + status.skipped, "{status:?}");
 }

@@ -1,4 +1,4 @@
-//! Calls that go well, and what a guest is told when the host says no.
+//! Successful calls, and the errors of the host that a guest receives.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -44,7 +44,7 @@ async fn a_page_goes_in_and_its_text_comes_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_are_accepted_or_complained_of() {
+async fn settings_are_accepted_or_give_a_config_error() {
     let runtime = runtime(FakeEngines::new(Mood::Echo));
     let guest = guest_or_skip!(runtime, "echo");
     let ctx = call("{}", Budget::default());
@@ -85,7 +85,7 @@ async fn embedded_text_counts_as_memory_of_the_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_pages_run_side_by_side_in_fewer_places() {
+async fn many_pages_share_few_instances() {
     let runtime = runtime(FakeEngines::new(Mood::Echo));
     let guest = guest_or_skip!(runtime, "echo");
     let ctx = call(&mood("render"), Budget::default());
@@ -128,7 +128,7 @@ async fn a_fault_of_the_host_survives_its_way_through_the_guest() {
     let fault = guest.recognize(&ctx, page, PageRequest::default()).await.result.unwrap_err();
     assert_eq!((fault.code, fault.blame), ("pdf_page_broken", Blame::Client));
     assert_eq!(fault.detail.as_deref(), Some("secret"));
-    // The guest's own errors keep their case.
+    // The kind of the guest's own errors stays.
     let echo = guest_or_skip!(runtime, "echo");
     let ctx = call(&mood("refuse"), Budget::default());
     let fault = echo.recognize(&ctx, FakePage::new(0), PageRequest::default()).await.result.unwrap_err();
@@ -150,7 +150,7 @@ async fn models_run_and_their_time_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_goes_away_takes_its_work_along() {
+async fn a_call_of_a_disconnected_client_is_cancelled() {
     let engines = FakeEngines::new(Mood::Silent);
     let runtime = runtime(engines.clone());
     let guest = guest_or_skip!(runtime, "hostile");
@@ -162,7 +162,7 @@ async fn a_client_that_goes_away_takes_its_work_along() {
     }
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
-    // The guest ends on a thread of its own, at its next breath.
+    // The guest ends on its own thread, at its next yield.
     let ended = async {
         while engines.withdrawn.load(Ordering::SeqCst) == 0 || runtime.status().live > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;

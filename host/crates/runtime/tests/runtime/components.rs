@@ -1,4 +1,4 @@
-//! Components that are none, or not for this host; and compiled code on disk.
+//! Invalid and incompatible components, and compiled code on disk.
 
 use lector_core::{Fault, Kind};
 use lector_runtime::{Runtime, RuntimeConfig};
@@ -9,9 +9,8 @@ async fn refused(wasm: Vec<u8>) -> Fault {
     runtime(FakeEngines::new(Mood::Echo)).load(wasm).await.unwrap_err()
 }
 
-/// A component that imports instances of these names, each with these functions, and exports an empty
-/// instance as `export`. Written byte by byte after the component model's `Binary.md`, so that no
-/// assembler is needed.
+/// Makes a component that imports instances of these names, each with these functions, and exports an empty instance as
+/// `export`. Written byte by byte after the component model's `Binary.md`, so that no assembler is needed.
 fn component(imports: &[(&str, &[&str])], export: &str) -> Vec<u8> {
     fn name(kind: &[u8], name: &str) -> Vec<u8> {
         [kind, &[name.len() as u8], name.as_bytes()].concat()
@@ -43,7 +42,7 @@ fn component(imports: &[(&str, &[&str])], export: &str) -> Vec<u8> {
 const PIPELINE: &str = "lector:ocr/pipeline@0.2.0";
 
 #[tokio::test]
-async fn what_is_no_component_is_named() {
+async fn bytes_that_are_not_a_component_are_named() {
     let core = refused(b"\0asm\x01\0\0\0".to_vec()).await;
     assert_eq!((core.code, core.kind), ("component_is_core_module", Kind::Invalid));
     for garbage in
@@ -71,13 +70,13 @@ async fn another_world_is_named_with_its_version() {
     let fault = refused(newer).await;
     assert_eq!(fault.code, "component_world_mismatch");
     assert!(fault.message.contains("0.3.0") && fault.message.contains("0.2.0"), "{}", fault.message);
-    // The right name with nothing behind it.
+    // The right name, without content.
     let hollow = component(&[], PIPELINE);
     assert_eq!(refused(hollow).await.code, "component_world_mismatch");
 }
 
-/// The fixture is the test guest `echo` as it was built for the contract 0.1.0, its core modules emptied: names are all that is
-/// read of it.
+/// The fixture is the test guest `echo` as it was built for the contract 0.1.0, with its core modules emptied: only
+/// names are read from it.
 #[tokio::test]
 async fn a_guest_built_for_0_1_is_reported_to_be_rebuilt() {
     let old = include_bytes!("fixtures/echo-0.1.0.wasm").to_vec();
@@ -105,7 +104,7 @@ async fn each_unknown_import_is_named() {
     assert!(fault.message.contains("wasi:http/outgoing-handler@0.2.0"), "{}", fault.message);
     assert!(fault.message.contains("acme:secrets/vault@1.0.0"), "{}", fault.message);
     assert!(!fault.message.contains("lector:ocr/log"), "{}", fault.message);
-    // A known interface with an unknown function in it is refused by the linker.
+    // The linker rejects a known interface with an unknown function.
     let subtle = component(&[("lector:ocr/log@0.2.0", &["erase"])], PIPELINE);
     let fault = refused(subtle).await;
     assert_eq!(fault.code, "component_world_mismatch");
@@ -121,7 +120,7 @@ async fn a_component_over_the_limit_is_not_even_read() {
 }
 
 #[tokio::test]
-async fn inspection_tells_what_a_guest_is() {
+async fn inspection_describes_a_guest() {
     let Some(wasm) = bytes("echo") else { return };
     let inspection = Runtime::inspect(&wasm).unwrap();
     assert_eq!(inspection.world.as_deref(), Some("0.2.0"));
@@ -155,7 +154,7 @@ async fn compiled_code_is_kept_and_damage_is_repaired() {
     let second = start();
     second.load(wasm.clone()).await.unwrap();
     assert_eq!(counts(&second), (0, 1, 1));
-    assert_eq!(std::fs::read(&file).unwrap().len(), whole.len(), "replaced by sound code");
+    assert_eq!(std::fs::read(&file).unwrap().len(), whole.len(), "replaced by valid code");
     let third = start();
     third.load(wasm).await.unwrap();
     assert_eq!(counts(&third), (1, 0, 0));

@@ -1,5 +1,4 @@
-//! Guests that misbehave: each deed, where it is cut, and as what it is reported; and that neighbours do
-//! not notice.
+//! Misbehaving guests: the limit that ends each misbehavior, the reported fault, and the isolation of other guests.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,8 +9,8 @@ use lector_runtime::Guest;
 
 use crate::support::{FakeEngines, FakePage, Mood, call, guest, runtime};
 
-/// Tight enough that a test is quick. The time by the clock is none of the limits that are tested with it: guests have a
-/// low priority, and on a busy machine wait many times as long as they compute.
+/// Returns a budget small enough for a quick test. The wall-clock limit is not tested with it: guests have a low
+/// priority, and on a busy machine wait many times as long as they compute.
 fn tight() -> Budget {
     Budget {
         wall: Duration::from_secs(600),
@@ -24,7 +23,7 @@ fn tight() -> Budget {
     }
 }
 
-async fn commit(guest: &Guest, behavior: &str, budget: Budget) -> Fault {
+async fn misbehave(guest: &Guest, behavior: &str, budget: Budget) -> Fault {
     let ctx = call(&format!(r#"{{"behavior": "{behavior}"}}"#), budget);
     let run = guest.recognize(&ctx, FakePage::new(0), PageRequest::default()).await;
     run.result.expect_err(behavior)
@@ -52,7 +51,7 @@ async fn each_behavior_ends_in_its_own_fault() {
         ("log-storm", roomy, "guest_host_calls_exceeded", Kind::GuestFault),
         ("call-storm", roomy, "guest_host_calls_exceeded", Kind::GuestFault),
         ("await-inference", short, "guest_deadline", Kind::Deadline),
-        // A task that waits for nothing at all is ended by the guest's own bindings.
+        // The guest's own bindings end a task that waits without any operation in flight.
         ("await-for-ever", tight(), "guest_trapped", Kind::GuestFault),
         ("wake-for-ever", tight(), "guest_compute_exceeded", Kind::GuestFault),
         ("not-a-number", tight(), "guest_answer_invalid", Kind::GuestFault),
@@ -61,7 +60,7 @@ async fn each_behavior_ends_in_its_own_fault() {
     ];
     let mut wrong = Vec::new();
     for (behavior, budget, code, kind) in table {
-        let fault = commit(&guest, behavior, budget).await;
+        let fault = misbehave(&guest, behavior, budget).await;
         eprintln!("{behavior}: {fault}");
         if (fault.code, fault.kind) != (code, kind) {
             wrong.push(format!("{behavior}: {fault:?}, not {code}"));
@@ -71,7 +70,7 @@ async fn each_behavior_ends_in_its_own_fault() {
     let status = runtime.status();
     assert_eq!(status.live, 0);
     assert_eq!(status.faults["guest_answer_invalid"], 4);
-    assert!(status.log_bytes_dropped > 0, "the storm was cut");
+    assert!(status.log_bytes_dropped > 0, "the log was cut at its budget");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,15 +78,15 @@ async fn details_name_the_cause() {
     let engines = FakeEngines::new(Mood::Silent);
     let runtime = runtime(engines.clone());
     let Some(guest) = guest(&runtime, "hostile").await else { return };
-    let fault = commit(&guest, "recursion", tight()).await;
+    let fault = misbehave(&guest, "recursion", tight()).await;
     assert!(fault.message.contains("recursed"), "{fault}");
     let detail = fault.detail.unwrap();
     assert!(detail.contains("hostile::recurse"), "a backtrace names the function: {detail}");
-    let fault = commit(&guest, "trap-in-inference", tight()).await;
+    let fault = misbehave(&guest, "trap-in-inference", tight()).await;
     assert!(fault.message.contains("panicked"), "{fault}");
     assert_eq!(engines.withdrawn.load(Ordering::SeqCst), 1, "the inference was withdrawn");
     let short = Budget { wall: Duration::from_secs(2), ..tight() };
-    let fault = commit(&guest, "await-inference", short).await;
+    let fault = misbehave(&guest, "await-inference", short).await;
     assert_eq!(fault.blame, Blame::Host, "an engine did not answer");
 }
 
@@ -98,7 +97,7 @@ async fn configure_and_assemble_are_cut_as_well() {
     let spin = r#"{"behavior": "spin-in-configure"}"#;
     let fault = guest.configure(&call(spin, tight()), spin).await.unwrap_err();
     assert_eq!(fault.code, "guest_compute_exceeded");
-    let hint = r#"{"behavior": "declaration"}"#;
+    let hint = r#"{"behavior": "pipeline-info"}"#;
     let fault = guest.configure(&call(hint, tight()), hint).await.unwrap_err();
     assert_eq!(fault.code, "guest_answer_invalid");
     let fault =
@@ -120,8 +119,8 @@ async fn the_requests_deadline_counts_where_it_is_earlier() {
     assert!(run.timing.guest > Duration::ZERO, "{:?}", run.timing);
 }
 
-/// One worker thread, a guest on it that spins for as long as the test runs, and somebody else who wants it a hundred
-/// times and gets it each time. What it waits meanwhile is measured by `cargo xtask bench neighbours`.
+/// Runs a guest that spins for the whole test on one worker thread, and a hundred calls of another guest on the same
+/// thread, which all succeed. `cargo xtask bench misbehaving-guests` measures their latency.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_spinning_guest_leaves_its_thread_to_others() {
     let runtime = runtime(FakeEngines::new(Mood::Echo));
@@ -130,7 +129,7 @@ async fn a_spinning_guest_leaves_its_thread_to_others() {
     let spinner = tokio::spawn({
         let hostile = Arc::clone(&hostile);
         async move {
-            commit(&hostile, "spin-in-recognize", Budget { compute: Duration::from_secs(600), ..tight() })
+            misbehave(&hostile, "spin-in-recognize", Budget { compute: Duration::from_secs(600), ..tight() })
                 .await
         }
     });
@@ -141,7 +140,7 @@ async fn a_spinning_guest_leaves_its_thread_to_others() {
         }
     });
     victim.await.unwrap();
-    assert!(!spinner.is_finished(), "it spins still");
+    assert!(!spinner.is_finished(), "it is still spinning");
     spinner.abort();
     assert!(spinner.await.unwrap_err().is_cancelled());
 }

@@ -1,7 +1,7 @@
-//! The runtime against real components: what reaches a guest, what comes back, and how bad ones end.
+//! Tests of the runtime with real components: calls, results, and failures.
 //!
-//! Components are taken from `guest/target/components` (`cargo xtask guests` builds them). A test whose
-//! component is missing says so and passes; under `LECTOR_REQUIRE_GUESTS=1` it fails.
+//! Components are taken from `guest/target/components` (`cargo xtask guests` builds them). A test whose component is
+//! missing prints that and passes; with `LECTOR_REQUIRE_GUESTS=1` it fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod batching_policies;

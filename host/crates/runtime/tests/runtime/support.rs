@@ -1,4 +1,4 @@
-//! Engines and pages that do what a test says, and the way to a loaded guest.
+//! Fake engines and pages, and the loading of guests.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,16 +16,16 @@ use lector_core::{
 };
 use lector_runtime::{Guest, Runtime, RuntimeConfig};
 
-/// What the fake model does with a run.
+/// Behavior of the fake model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mood {
-    /// Gives its input back.
+    /// Returns its input.
     Echo,
     /// Never answers.
     Silent,
 }
 
-/// One model, `model`: input `x` f32[-1, 4], output `y` the same.
+/// Fake engines with one model, `fake`: input `x` f32[-1, 4], output `y` the same.
 pub struct FakeEngines {
     mood: Mood,
     pub offered: AtomicU32,
@@ -101,7 +101,7 @@ impl Engines for FakeEngines {
 /// An A4 page that renders as gray.
 pub struct FakePage {
     pub index: u32,
-    /// How rendering fails, where it does.
+    /// Fault of a rendering, if it fails.
     pub fault: Mutex<Option<Fault>>,
     pub renders: AtomicU32,
 }
@@ -161,7 +161,7 @@ pub fn runtime(engines: Arc<dyn Engines>) -> Arc<Runtime> {
     configured(RuntimeConfig::default(), engines)
 }
 
-/// A runtime for few guests; what it keeps goes to a folder shared by all tests of one build.
+/// Makes a runtime for few guests; its code cache is a folder shared by all tests of one build.
 pub fn configured(config: RuntimeConfig, engines: Arc<dyn Engines>) -> Arc<Runtime> {
     let code_cache_dir =
         config.code_cache_dir.or_else(|| Some(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("code")));
@@ -190,7 +190,7 @@ pub async fn guest(runtime: &Arc<Runtime>, name: &str) -> Option<Arc<Guest>> {
     Some(runtime.load(wasm).await.unwrap())
 }
 
-/// A call of tenant `t` with these settings, with a deadline that no busy machine reaches.
+/// Makes a call of tenant `t` with these settings, with a deadline that no busy machine reaches.
 pub fn call(settings: &str, budget: Budget) -> CallCtx {
     CallCtx {
         deployment: "d".into(),

@@ -1,4 +1,4 @@
-//! Guests that wrap the pipeline of another one: what they get of it, what they share with it, and who is named where it fails.
+//! Guests that wrap the pipeline of another guest: results, shared limits, and the stage that a fault names.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,7 @@ use lector_runtime::{Guest, Runtime, RuntimeConfig, Stage, Wrapped};
 
 use crate::support::{FakeEngines, FakePage, Mood, call, configured, guest, runtime};
 
-/// A stage of `guest`, named and set as a test wants it.
+/// Makes a stage with this name and these settings.
 fn stage(name: &str, settings: &str, wrapped: Option<Arc<dyn WrappedPipeline>>) -> Stage {
     Stage {
         name: name.into(),
@@ -27,11 +27,11 @@ fn stage(name: &str, settings: &str, wrapped: Option<Arc<dyn WrappedPipeline>>) 
     }
 }
 
-/// A call of the guest `wrapper` that wraps `inner`.
+/// Makes a call of the guest `wrapper` that wraps `inner`.
 fn wrapping(manner: &str, budget: Budget, inner: Arc<dyn WrappedPipeline>) -> CallCtx {
     CallCtx {
         wrapped: Some(inner),
-        // What the outer guest is not granted, the inner one may have been.
+        // The inner guest may have grants that the outer guest does not have.
         grants: Arc::default(),
         file_name: Some("invoice.pdf".into()),
         ..call(&format!(r#"{{"manner": "{manner}"}}"#), budget)
@@ -76,7 +76,7 @@ async fn a_wrapper_works_on_the_inner_result() {
     assert_eq!(properties["lines"], 1);
     assert_eq!(properties["file_name"], "invoice.pdf");
     assert_eq!(properties["page_count"], 9);
-    // The inner call's times are in the outer one's.
+    // The timing of the outer call includes that of the inner call.
     assert!(run.timing.render > Duration::ZERO && run.timing.pixels == 1653 * 2339, "{:?}", run.timing);
     assert!(run.timing.total >= run.timing.render && run.timing.memory_bytes >= 2 << 16);
     assert_eq!(pair.runtime.status().live, 0);
@@ -116,7 +116,7 @@ async fn an_inner_failure_is_the_pages_fault_and_names_the_stage() {
     assert!(trap.message.starts_with("pipeline `inside`: "), "{trap}");
     let malformed = fault(pair.read("upper", r#"{"behavior": "not-a-number"}"#, Budget::default()).await);
     assert_eq!(malformed.code, "guest_answer_invalid");
-    // A wrapper may go on where the inner pipeline fails.
+    // A wrapper may continue after a failure of the inner pipeline.
     let run = pair.read("forgive", r#"{"behavior": "panic"}"#, Budget::default()).await;
     let page = run.result.unwrap();
     assert!(page.warnings[0].starts_with("guest_trapped: pipeline `inside`"), "{:?}", page.warnings);
@@ -143,7 +143,7 @@ async fn the_budget_is_shared() {
     assert!(run.timing.guest >= Duration::from_millis(250), "{:?}", run.timing.guest);
     let spun = fault(run);
     assert_eq!(spun.code, "guest_compute_exceeded");
-    // What the inner one has used up is gone: the wrapper that goes on regardless is cut as well.
+    // The budget used by the inner call is gone: a wrapper that continues is also ended.
     let fault = fault(pair.read("forgive", r#"{"behavior": "spin-in-recognize"}"#, tight).await);
     assert_eq!(fault.code, "guest_compute_exceeded");
     // Calls into the host are counted over both.
@@ -157,7 +157,7 @@ async fn the_budget_is_shared() {
 async fn cancellation_ends_both() {
     let engines = FakeEngines::new(Mood::Silent);
     let Some(pair) = pair(engines.clone(), "hostile").await else { return };
-    // The client goes away.
+    // The client disconnects.
     let inner = Wrapped::new(pair.inner.clone(), stage("inside", r#"{"behavior": "await-inference"}"#, None))
         .unwrap();
     let (outer, ctx) = (pair.outer.clone(), wrapping("upper", Budget::default(), inner));
@@ -174,7 +174,7 @@ async fn cancellation_ends_both() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), ended).await.expect("both end with their client");
+    tokio::time::timeout(Duration::from_secs(5), ended).await.expect("both end when the client disconnects");
     // The outer guest traps while the inner one waits.
     let fault =
         fault(pair.read("trap-meanwhile", r#"{"behavior": "await-inference"}"#, Budget::default()).await);
@@ -184,7 +184,9 @@ async fn cancellation_ends_both() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), ended).await.expect("the inner one ends with the outer one");
+    tokio::time::timeout(Duration::from_secs(5), ended)
+        .await
+        .expect("the inner call ends with the outer call");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,7 +208,8 @@ async fn wrappers_wrap_wrappers_down_to_a_depth() {
     assert_eq!((deeper.code, deeper.kind), ("pipeline_too_deep", Kind::Invalid));
 }
 
-/// As many wrapping calls as there are places, each with an inner call: none waits for a place that another one keeps.
+/// As many wrapping calls as there are instances, each with an inner call: none waits for an instance that another call
+/// holds.
 #[tokio::test(flavor = "multi_thread")]
 async fn wrapping_calls_never_wait_for_each_other() {
     let config = RuntimeConfig { instances_max: 16, ..RuntimeConfig::default() };
