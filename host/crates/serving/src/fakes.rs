@@ -198,7 +198,7 @@ impl Pipeline for FakeGuest {
                 .contains("fails")
                 .then_some(Behavior::Fail)
                 .or(self.1.contains("unreadable").then_some(Behavior::Unreadable))
-                .filter(|_| ctx.request.as_str() != "rehearsal");
+                .filter(|_| ctx.request.as_str() != "smoke_test");
             let read = || {
                 let mut page = transcript(index);
                 page.lines[0].text.insert_str(0, &self.1);

@@ -292,7 +292,7 @@ async fn a_batching_policy_is_asked_before_anybody_depends_on_it_and_is_shown() 
     let server = server().await;
     server.deploy("it plans", "model", PROMOTE).await.unwrap();
     let failed = server.deploy("it plans badly", "model", PROMOTE).await.unwrap_err();
-    assert_eq!((failed.stage, failed.fault.code), (Stage::Rehearsed, "batching_plan_failed"));
+    assert_eq!((failed.stage, failed.fault.code), (Stage::SmokeTest, "batching_plan_failed"));
     for told in ["one waiting run", "does not wait"] {
         assert!(failed.fault.message.contains(told), "{}", failed.fault);
     }
@@ -303,7 +303,7 @@ async fn a_batching_policy_is_asked_before_anybody_depends_on_it_and_is_shown() 
     assert_eq!(
         (batching_policy.asked, batching_policy.disabled),
         (0, false),
-        "what the rehearsal asked is not counted"
+        "the questions of the smoke test are not counted"
     );
     assert_eq!(shown.revisions.iter().filter(|revision| revision.batching_policy.is_some()).count(), 1);
 }

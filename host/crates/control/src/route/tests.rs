@@ -45,7 +45,7 @@ fn shares_are_about_what_they_say_and_sticky() {
     let count = |route: &RouteRecord| (0..10_000).filter(|&key| on(route, key)).count();
     assert!((850..1150).contains(&count(&ten)), "{}", count(&ten));
     assert!((2800..3200).contains(&count(&thirty)), "{}", count(&thirty));
-    assert!((0..10_000).all(|key| !on(&ten, key) || on(&thirty, key)), "who is on the canary stays on it");
+    assert!((0..10_000).all(|key| !on(&ten, key) || on(&thirty, key)), "a key that is on the canary stays there");
     let shadowed = route.shadow(2, 25, 3).unwrap();
     let sampled = (0..10_000).filter(|key| shadowed.shadow_of(&key.to_string()).is_some()).count();
     assert!((2300..2700).contains(&sampled), "{sampled}");
@@ -74,8 +74,8 @@ fn deeds() -> impl Strategy<Value = Vec<Do>> {
 }
 
 proptest! {
-    /// Whatever is done in whatever order: the version rises with each change, the weights are nothing or 100, a refused
-    /// act changes nothing, and a rollback after a change of weights brings the weights before it.
+    /// After any sequence of changes: the version increases with each change, the weights are empty or add up to 100, a
+    /// rejected change changes nothing, and a rollback after a change of weights restores the earlier weights.
     #[test]
     fn the_state_machine_keeps_its_promises(deeds in deeds()) {
         let mut route = route();
@@ -89,7 +89,7 @@ proptest! {
                 Do::Shadow(revision, percent) if there(revision) => route.shadow(revision, percent, now),
                 Do::Rollback => route.rollback(now),
                 Do::Withdraw => Ok(route.withdraw(now)),
-                // `acts.rs` refuses revisions that are not there.
+                // The mutations reject revisions that do not exist.
                 Do::Promote(_) | Do::Canary(..) | Do::Shadow(..) => continue,
             };
             let Ok(next) = next else { continue };
