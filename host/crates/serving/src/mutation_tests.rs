@@ -1,4 +1,4 @@
-//! Acts on a house of fakes: what they change, and what stays where the store fails.
+//! Mutations on a server of fakes: their effects, and the state after a failure of the store.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
@@ -20,11 +20,11 @@ use crate::fakes::{Behavior, Script, config, platform_on, submission, until, wor
 use crate::request::{Event, Order};
 use crate::service::DocumentService;
 
-/// How a store fails.
+/// The failure of a store.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mood {
     Sound,
-    /// It does as it is told, and its answer is lost.
+    /// Writes, and loses the answer.
     Mute,
     Full,
     ReadOnly,
@@ -45,7 +45,7 @@ impl Moody {
         *self.mood.lock().unwrap() = mood;
     }
 
-    /// The store begins with a write when it is asked, so it is asked only where the write is to happen.
+    /// The store begins a write when it is called, so it is called only if the write is to happen.
     fn write<'a, T: Send + 'a>(&'a self, write: impl FnOnce() -> Stored<'a, T> + Send + 'a) -> Stored<'a, T> {
         let mood = *self.mood.lock().unwrap();
         async move {
@@ -98,7 +98,7 @@ struct TestServer {
     principal: Principal,
 }
 
-/// A house with the models `model` (of `standard`) and `spare`.
+/// Starts a server with the models `model` (of `standard`) and `spare`.
 async fn server() -> TestServer {
     let (script, store) = (Script::new(Behavior::Read), Moody::new());
     let mut config = config(2, 4, ("detection", "model"));
@@ -144,7 +144,7 @@ impl TestServer {
         text.unwrap_or_else(|| events.iter().map(word).collect())
     }
 
-    /// What was to stay, where engines were let go at all.
+    /// Releases idle engines; returns the models that stay, if any engine was released.
     async fn release_idle(&self) -> Option<Vec<String>> {
         self.platform.release_engines().await;
         let stay = self.script.retained.lock().unwrap().pop()?;
@@ -161,24 +161,24 @@ async fn engines_go_with_the_last_who_needs_them() {
     assert_eq!(server.release_idle().await, None, "both are live");
     let lease = server.platform.lease(&server.principal, Some(&name())).unwrap();
     server.deploy("two", "model", PROMOTE).await.unwrap();
-    assert_eq!(server.release_idle().await, None, "a request still reads with it");
+    assert_eq!(server.release_idle().await, None, "a request still uses it");
     drop(lease);
     assert_eq!(server.release_idle().await, Some(vec!["model".to_owned()]));
     assert_eq!(server.release_idle().await, None, "once");
 
-    // What a rollback comes back to is loaded before anybody is sent there.
+    // The target of a rollback is loaded before traffic is routed to it.
     server.script.prepared.lock().unwrap().clear();
     server.platform.rollback(&server.principal, &name()).await.unwrap();
     assert!(server.script.prepared.lock().unwrap().contains(&"spare".into()));
     server.platform.route(&server.principal, &name(), 2, Destination::Promote(None)).await.unwrap();
     assert_eq!(server.release_idle().await, Some(vec!["model".to_owned()]));
 
-    // Ready and not routed to yet: somebody is about to.
+    // Ready and not routed to yet: it is likely to be next.
     server.deploy("three", "spare", None).await.unwrap();
     assert_eq!(server.release_idle().await, None);
     server.platform.route(&server.principal, &name(), 3, Destination::Canary(10, None)).await.unwrap();
     server.platform.rollback(&server.principal, &name()).await.unwrap();
-    assert_eq!(server.release_idle().await, None, "the newest could be tried again");
+    assert_eq!(server.release_idle().await, None, "the newest may be routed to again");
     server.platform.delete_deployment(&server.principal, &name()).await.unwrap();
     assert_eq!(server.release_idle().await, Some(vec!["model".to_owned()]));
 }
@@ -202,7 +202,7 @@ async fn a_store_that_fails_changes_nothing_and_stops_nobody() {
         }
         let make = server.platform.create_key_for(&Admin::of_this_machine(), Scope::Admin, "ops").await;
         assert_eq!(make.err().unwrap().code, code);
-        assert!(server.platform.is_open(), "no key is good that is not on disk");
+        assert!(server.platform.is_open(), "a key that is not in the store is not valid");
         server.platform.flush_usage().await.ok();
         assert!(server.read("r").await.starts_with("one "), "pages are read as before");
         server.store.be(Mood::Sound);
@@ -210,7 +210,7 @@ async fn a_store_that_fails_changes_nothing_and_stops_nobody() {
         after.revisions[0].statistics = before.revisions[0].statistics;
         assert_eq!(after, before);
     }
-    assert_eq!(server.deploy("two ", "model", PROMOTE).await.unwrap(), 2, "no number was used up");
+    assert_eq!(server.deploy("two ", "model", PROMOTE).await.unwrap(), 2, "no revision number was used");
     assert!(server.read("r").await.starts_with("two "));
 }
 
@@ -226,7 +226,7 @@ async fn an_act_whose_answer_is_lost_has_happened() {
     assert_eq!(route(2).await.weights[0].revision, 2);
     assert!(server.read("r").await.starts_with("two "));
     server.store.be(Mood::Sound);
-    assert_eq!(route(1).await.weights[0].revision, 1, "memory and disk agree on where it stands");
+    assert_eq!(route(1).await.weights[0].revision, 1, "the snapshot and the store agree");
 }
 
 #[tokio::test]
@@ -337,13 +337,13 @@ async fn engines_are_tried_again_once_it_is_written_down() {
     assert_eq!(server.platform.retry_engines(&admin, None).await.unwrap(), []);
 }
 
-/// The weights of the deployment, as `revision:percent`.
+/// Returns the weights of the deployment, as `revision:percent`.
 fn weights(server: &TestServer) -> Vec<String> {
     let view = server.platform.own_deployment(&server.principal, &name()).unwrap();
     view.weights.iter().map(|weight| format!("{}:{}", weight.revision, weight.percent)).collect()
 }
 
-/// Reads documents until the canary is rolled back; fails where it is not.
+/// Reads documents until the canary is rolled back.
 async fn rolled_back(server: &TestServer, component: &str, policy: RollbackPolicy) {
     server.deploy("one", "model", PROMOTE).await.unwrap();
     server.deploy(component, "model", Some(Destination::Canary(50, Some(policy)))).await.unwrap();
@@ -389,7 +389,7 @@ async fn a_canary_is_compared_with_the_stable_revision_where_the_policy_says_so(
     let policy = RollbackPolicy { error_rate_max: 1.0, error_rate_increase_max: Some(0.3), ..POLICY };
     rolled_back(&server().await, "unreadable", policy).await;
 
-    // Both find every page unreadable: the documents are at fault, and the canary stays.
+    // Both revisions find every page unreadable: the documents are the cause, and the canary stays.
     let server = server().await;
     server.deploy("unreadable", "model", PROMOTE).await.unwrap();
     server.deploy("unreadable too", "model", Some(Destination::Canary(50, Some(policy)))).await.unwrap();
@@ -410,7 +410,7 @@ async fn a_slow_load_holds_up_no_other_mutation_and_no_other_rollback() {
     let server = server().await;
     server.deploy("one", "model", PROMOTE).await.unwrap();
     server.deploy("slow", "spare", None).await.unwrap();
-    // The engine of the second revision is let go, and its next load waits.
+    // The engine of the second revision is released, and its next load waits.
     *server.script.slow_prepare.lock().unwrap() = Some("spare".into());
     let promoting = {
         let (platform, principal) = (server.platform.clone(), server.principal.clone());
@@ -418,7 +418,7 @@ async fn a_slow_load_holds_up_no_other_mutation_and_no_other_rollback() {
     };
     until("the load has begun", || server.script.preparing.load(std::sync::atomic::Ordering::SeqCst) == 1)
         .await;
-    // The write lock is free meanwhile, and a change of the same deployment is seen by the one that waits.
+    // The write lock is free meanwhile, and the waiting mutation sees a change of the same deployment.
     let shadow = Destination::Shadow(0);
     server.platform.route(&server.principal, &name(), 1, shadow).await.unwrap();
     let version = server.platform.own_deployment(&server.principal, &name()).unwrap().version;
