@@ -120,9 +120,9 @@ impl Failures {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let earned = now.saturating_duration_since(state.1).as_secs_f64() * FAILURES_PER_S;
         let left = (state.0 + earned).min(FAILURES_AT_ONCE);
-        let told = left >= 1.0;
-        *state = (if told { left - 1.0 } else { left }, now);
-        told
+        let within_limit = left >= 1.0;
+        *state = (if within_limit { left - 1.0 } else { left }, now);
+        within_limit
     }
 
     fn refuse(&self, fault: Fault, why: &str) -> Fault {
@@ -139,7 +139,7 @@ impl Failures {
 fn active_key<'a>(directory: &'a Directory, text: &str) -> Result<&'a Arc<KeyRecord>, &'static str> {
     let (id, secret) = key::parts(text).ok_or("malformed")?;
     let record = directory.keys.get(&id).ok_or("unknown")?;
-    if !record.is_opened_by(secret) {
+    if !record.has_secret(secret) {
         return Err("unknown");
     }
     if !record.is_active(now_ms()) {
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_acts_for_its_tenant_and_for_nobody_else() {
+    fn a_key_acts_for_its_tenant_only() {
         let TestServer { directory, acme, admin: ops } = server();
         let failures = Failures::default();
         let of = |key: &str, tenant: Option<&str>| {
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn guessing_is_slowed_down_and_good_keys_are_not() {
+    fn failed_attempts_are_limited_and_valid_keys_are_not() {
         let TestServer { directory, acme, .. } = server();
         let failures = Failures::default();
         let bad = format!("lk_{}_{}", "0".repeat(16), "0".repeat(64));

@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_ends_with_what_it_works_on() {
+    async fn a_task_ends_with_its_subject() {
         let (tasks, notify) = (BackgroundTasks::default(), Arc::new(Notify::new()));
         let owner = Arc::new(());
         let weak = Arc::downgrade(&owner);

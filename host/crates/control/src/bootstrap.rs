@@ -58,7 +58,11 @@ impl ControlPlane {
         check(&config)?;
         let collected = store.collect().await?;
         if collected != Default::default() {
-            tracing::info!(collected.unfinished, collected.unnamed, "unfinished files and unreferenced components were deleted");
+            tracing::info!(
+                collected.unfinished,
+                collected.unnamed,
+                "unfinished files and unreferenced components were deleted"
+            );
         }
         let revision_cache = RevisionCache::new(loader, engines, store.clone());
         let directory = directory(&config, &store, &revision_cache).await?;

@@ -172,8 +172,9 @@ impl StageClock {
 fn received(plan: &Plan) -> Result<(), Fault> {
     let bytes = plan.wasm.len() as u64;
     if bytes > COMPONENT_BYTES_MAX {
-        let message =
-            format!("The component has {bytes} bytes, and at most {COMPONENT_BYTES_MAX} are accepted: make it smaller.");
+        let message = format!(
+            "The component has {bytes} bytes, and at most {COMPONENT_BYTES_MAX} are accepted: make it smaller."
+        );
         return Err(Fault::new(Kind::TooLarge, "component_too_large", message));
     }
     plan.settings.checked()?;
@@ -269,16 +270,19 @@ async fn planned(
         Ok(Ok(())) => return Ok(()),
         Ok(Err(question)) => question,
         Err(error) => {
-            let message = "The guest's batching policy could not be called. This is a bug in the server: report it.";
+            let message =
+                "The guest's batching policy could not be called. This is a bug in the server: report it.";
             return Err(Fault::new(Kind::Bug, "internal", message).with_detail(error));
         }
     };
     let Some(cause) = batching_policy.status().last_fault else {
-        let message = "The server has no free instance for the guest's batching policy at the moment: try again.";
+        let message =
+            "The server has no free instance for the guest's batching policy at the moment: try again.";
         return Err(Fault::new(Kind::Busy, "runtime_busy", message).retry_after(Duration::from_secs(1)));
     };
-    let message =
-        format!("The guest's batching policy gave no valid answer about {question}: {cause}. Correct the policy, and deploy again.");
+    let message = format!(
+        "The guest's batching policy gave no valid answer about {question}: {cause}. Correct the policy, and deploy again."
+    );
     Err(Fault::new(Kind::Invalid, "batching_plan_failed", message))
 }
 

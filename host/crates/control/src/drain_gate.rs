@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn says_who_is_inside_and_when_it_is_empty() {
+    async fn lists_holders_and_waits_until_empty() {
         let gate = Arc::new(DrainGate::default());
         let first = gate.enter("a".into(), 2).unwrap();
         let second = gate.enter("b".into(), 2).unwrap();

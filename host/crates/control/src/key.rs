@@ -93,7 +93,7 @@ impl KeyRecord {
     }
 
     /// Compares `secret` with the key's own, in constant time.
-    pub(crate) fn is_opened_by(&self, secret: &str) -> bool {
+    pub(crate) fn has_secret(&self, secret: &str) -> bool {
         hash(secret).as_bytes().ct_eq(self.hash.as_bytes()).into()
     }
 }
@@ -161,20 +161,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_opens_its_own_record_only() {
+    fn a_key_matches_its_own_record_only() {
         let one = make(Scope::Tenant("acme".into()), "ci".into(), 5).unwrap();
         let two = make(Scope::Admin, String::new(), 5).unwrap();
         assert!(one.text.reveal().starts_with("lk_") && two.text.reveal().starts_with("lka_"));
         let (id, secret) = parts(one.text.reveal()).unwrap();
         assert_eq!(id, one.record.id);
-        assert!(one.record.is_opened_by(secret) && !two.record.is_opened_by(secret));
+        assert!(one.record.has_secret(secret) && !two.record.has_secret(secret));
         assert!(!serde_json::to_string(&one.record).unwrap().contains(secret), "the secret is not kept");
         assert!(!format!("{:?}", one.text).contains(secret), "and not printed");
         assert_eq!(secret.len(), 64);
     }
 
     #[test]
-    fn what_is_no_key() {
+    fn malformed_keys_are_rejected() {
         let good = make(Scope::Admin, String::new(), 0).unwrap().text.reveal().to_owned();
         assert!(parts(&good).is_some());
         for bad in ["", "lk_", "lk__", "Bearer x", &good[1..], &good[..good.len() - 1], &good.to_uppercase()]

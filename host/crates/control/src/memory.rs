@@ -101,7 +101,7 @@ impl Level {
 
     /// Waits for `bytes`, behind all documents that came before.
     async fn take(&self, bytes: u64) -> TakenBytes<'_> {
-        // Made once the bytes are counted, not earlier: a cancelled wait must not release bytes.
+        // Made once the bytes are counted, not earlier: a canceled wait must not release bytes.
         let taken = || TakenBytes { budget: &self.budget, bytes };
         if self.lock_overdraft().is_some() {
             self.budget.add(bytes);
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_document_goes_beyond_the_bound_and_the_others_wait_in_order() {
+    async fn one_document_exceeds_the_limit_and_the_others_wait_in_order() {
         let fixture = Fixture::new();
         let (a, b, c) = (fixture.document(), fixture.document(), fixture.document());
         let held = [now(&a, 50).unwrap(), now(&b, 50).unwrap()];
@@ -357,7 +357,7 @@ mod tests {
         let mut of_b = Box::pin(b.reserve(10));
         let mut of_c = Box::pin(c.reserve(1));
         assert!(of_b.as_mut().now_or_never().is_none());
-        assert!(of_c.as_mut().now_or_never().is_none(), "nobody overtakes");
+        assert!(of_c.as_mut().now_or_never().is_none(), "it does not overtake");
         assert_eq!(fixture.held(), (145, 145));
         drop(more);
         assert!(of_b.as_mut().now_or_never().is_none(), "still above the limit");
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_right_to_go_beyond_passes_on_with_the_last_byte() {
+    async fn the_overdraft_passes_on_with_the_last_byte() {
         let fixture = Fixture::new();
         let (a, b) = (fixture.document(), fixture.document());
         let undelivered = now(&a, 200).unwrap();
@@ -382,25 +382,25 @@ mod tests {
     }
 
     #[test]
-    fn who_stops_waiting_leaves_nothing_behind() {
+    fn a_canceled_wait_leaves_nothing_behind() {
         let fixture = Fixture::new();
         let other: Arc<ByteBudget> = Arc::default();
         let server = (fixture.server.clone(), 150);
-        let stranger = DocumentMemory::new((other, 1000), server, fixture.large_freed.clone());
-        let (a, _held) = (fixture.document(), now(&stranger, 900).unwrap());
+        let other_document = DocumentMemory::new((other, 1000), server, fixture.large_freed.clone());
+        let (a, _held) = (fixture.document(), now(&other_document, 900).unwrap());
         assert!(now(&a, 10).is_none(), "the tenant has memory left, and the server has none");
         assert_eq!(fixture.held(), (0, 900));
     }
 
     #[test]
-    fn a_large_document_says_when_its_memory_is_free() {
+    fn a_large_document_notifies_when_its_memory_is_free() {
         let fixture = Fixture::new();
-        let told = || fixture.large_freed.notified().now_or_never().is_some();
+        let notified = || fixture.large_freed.notified().now_or_never().is_some();
         drop(now(&fixture.document(), 1000).unwrap());
-        assert!(!told());
+        assert!(!notified());
         let page = now(&fixture.document(), LARGE_BYTES).unwrap();
-        assert!(!told());
+        assert!(!notified());
         drop(page);
-        assert!(told());
+        assert!(notified());
     }
 }

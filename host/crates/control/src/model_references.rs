@@ -91,8 +91,7 @@ impl ModelReferences {
         release_idle: impl FnOnce(Vec<ModelName>) -> F,
     ) -> Option<F::Output> {
         let _release_lock = self.0.release_lock.lock().await;
-        let due =
-            |usage: &ModelUsage| usage.free_since.is_some_and(|since| since.elapsed() >= idle_ttl);
+        let due = |usage: &ModelUsage| usage.free_since.is_some_and(|since| since.elapsed() >= idle_ttl);
         if !self.0.lock().values().any(due) {
             return None;
         }
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_model_goes_with_its_last_claim_and_after_a_while() {
+    async fn a_model_is_released_after_its_last_reference_and_the_idle_ttl() {
         let (model_references, now) = (ModelReferences::default(), Duration::ZERO);
         let (first, second) = (
             model_references.reference(names(&["det", "rec"])).await,
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_claims_while_engines_go_waits_for_it() {
+    async fn a_reference_waits_while_engines_are_released() {
         let model_references = ModelReferences::default();
         drop(model_references.reference(names(&["det"])).await);
         let (go, gone) = tokio::sync::oneshot::channel::<()>();

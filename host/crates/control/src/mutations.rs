@@ -86,7 +86,12 @@ impl Mutation {
         // behind the store.
         let written = tokio::spawn(self.write(entry)).await;
         written.map_err(|error| {
-            Fault::new(Kind::Bug, "internal", "The change failed inside the server. This is a bug in the server: report it.").with_detail(error)
+            Fault::new(
+                Kind::Bug,
+                "internal",
+                "The change failed inside the server. This is a bug in the server: report it.",
+            )
+            .with_detail(error)
         })?
     }
 

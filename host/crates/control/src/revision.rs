@@ -42,7 +42,7 @@ pub struct Revision {
     settings: Arc<str>,
     grants: Arc<BTreeMap<String, ModelName>>,
     /// References on its models; a revision that is only tried in a deploy has none of its own.
-    _claim: Option<ModelReference>,
+    _references: Option<ModelReference>,
 }
 
 impl Revision {
@@ -52,7 +52,7 @@ impl Revision {
         reference: Option<ModelReference>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            _claim: reference,
+            _references: reference,
             settings: record.settings.text(),
             grants: Arc::new(record.grants.clone()),
             batching_policy: pipeline.batching_policy(),
@@ -93,17 +93,21 @@ impl Revision {
     pub fn lease(self: &Arc<Self>, holder: &str) -> Result<Lease, Fault> {
         // The gate of a revision is never closed: every reader of the snapshot that names the revision gets a lease.
         // The revision is freed with the last lease.
-        let pass = self.gate.enter(holder.into(), usize::MAX).map_err(|_| {
-            Fault::new(Kind::Bug, "internal", "A live revision was closed. This is a bug in the server: report it.")
+        let guard = self.gate.enter(holder.into(), usize::MAX).map_err(|_| {
+            Fault::new(
+                Kind::Bug,
+                "internal",
+                "A live revision was closed. This is a bug in the server: report it.",
+            )
         })?;
-        Ok(Lease { revision: self.clone(), _pass: pass })
+        Ok(Lease { revision: self.clone(), _guard: guard })
     }
 }
 
 /// The right to use one revision, which stays in memory while the lease is held.
 pub struct Lease {
     revision: Arc<Revision>,
-    _pass: DrainGuard,
+    _guard: DrainGuard,
 }
 
 impl Lease {

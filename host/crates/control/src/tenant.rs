@@ -47,7 +47,9 @@ pub(crate) fn tenant_not_found(name: &str) -> Fault {
     Fault::new(
         Kind::NotFound,
         "tenant_not_found",
-        format!("The tenant `{shown}` does not exist, or the key may not act for it: check the name and the key."),
+        format!(
+            "The tenant `{shown}` does not exist, or the key may not act for it: check the name and the key."
+        ),
     )
 }
 
@@ -189,9 +191,7 @@ impl Limits {
             return wrong("requests_per_s` must be 0 (no bound) or more");
         }
         if self.requests_per_s > 0.0 && self.burst == 0 {
-            return wrong(
-                "burst` must be 1 or more if there is a rate: with 0 every request is rejected",
-            );
+            return wrong("burst` must be 1 or more if there is a rate: with 0 every request is rejected");
         }
         if (1..1 << 20).contains(&self.images_bytes_max) {
             return wrong(
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn imports_and_what_they_take() {
+    fn capabilities_of_imports() {
         let check = |import, expect| assert_eq!(Capability::of_import(import), expect, "{import}");
         check("lector:ocr/inference@0.1.0", Some(Capability::Inference));
         check("lector:ocr/document@0.1.4", Some(Capability::Document));
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_that_let_nobody_in_are_refused() {
+    fn limits_that_admit_no_request_are_rejected() {
         let check = |limits: Limits, ok: bool| assert_eq!(limits.checked().is_ok(), ok);
         check(Limits::default(), true);
         check(Limits { requests_per_s: f64::NAN, ..Limits::default() }, false);
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_may_be_given_in_part_and_typing_errors_are_reported() {
+    fn a_policy_may_be_partial_and_unknown_members_are_reported() {
         let policy: TenantPolicy =
             serde_json::from_str(r#"{"weight": 300, "limits": {"budget": {"wall_ms": 5}}}"#).unwrap();
         assert_eq!((policy.weight, policy.limits.budget.wall_ms), (300, 5));

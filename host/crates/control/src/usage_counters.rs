@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_lets_a_burst_through_and_then_the_rate() {
+    fn the_rate_limit_admits_a_burst_and_then_the_rate() {
         let (meter, start) = (UsageCounters::default(), Instant::now());
         let at = |ms: u64| start + Duration::from_millis(ms);
         for _ in 0..3 {
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_days_pages_are_promised_whole_or_not_at_all() {
+    fn pages_of_the_day_are_reserved_completely_or_not_at_all() {
         let day = day_of(now_ms());
         let used = UsageCounts { pages_ok: 4, pages_failed: 1, ..UsageCounts::default() };
         let meter = Arc::new(UsageCounters::resumed(day, used));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_is_taken_once() {
+    fn usage_is_taken_once() {
         let meter = UsageCounters::default();
         meter.rejected();
         assert_eq!(meter.take()[0].1.rejections, 1);

@@ -116,7 +116,7 @@ impl Admission {
         bytes_hint: Option<u64>,
         time_left: Duration,
     ) -> Result<Permit, Fault> {
-        let pass =
+        let guard =
             self.gate.enter("receiving".into(), self.bounds.documents_max).map_err(
                 |refused| match refused {
                     Refused::Full => self.server_overloaded("as many documents as it may hold at once"),
@@ -141,7 +141,9 @@ impl Admission {
             self.give_back(&meter, bytes);
             match full {
                 Overloaded { own: true, wait } => over_share(wait),
-                Overloaded { own: false, wait } => full_for(wait, "more work than it can finish within the accepted wait"),
+                Overloaded { own: false, wait } => {
+                    full_for(wait, "more work than it can finish within the accepted wait")
+                }
             }
         })?;
         Ok(Permit {
@@ -150,7 +152,7 @@ impl Admission {
             meter,
             own_max,
             bytes,
-            pass,
+            guard,
             pending_work,
         })
     }
@@ -178,7 +180,9 @@ impl Admission {
         }
         if !self.held_bytes.try_take(more, self.bounds.held_bytes_max) {
             meter.held_bytes.give_back(more);
-            return Err(self.server_overloaded("as many bytes of documents and results as it may hold at once"));
+            return Err(
+                self.server_overloaded("as many bytes of documents and results as it may hold at once")
+            );
         }
         Ok(())
     }
@@ -242,7 +246,7 @@ pub struct Permit {
     /// Most bytes that the tenant may hold at once.
     own_max: u64,
     bytes: u64,
-    pass: DrainGuard,
+    guard: DrainGuard,
     /// Dropped last, because that wakes the documents that wait for any of these.
     pending_work: PendingWork,
 }
@@ -323,7 +327,7 @@ impl Permit {
 
     /// Sets the label of the holder, which a drain reports.
     pub(crate) fn label(&self, request: &str) {
-        self.pass.relabel(request.into());
+        self.guard.relabel(request.into());
     }
 }
 
@@ -385,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenants_own_bytes_are_bounded_and_cost_nobody_else_anything() {
+    fn a_tenants_bytes_are_limited_and_do_not_affect_other_tenants() {
         let mut policy = lector_control::TenantPolicy::default();
         policy.limits.held_bytes_max = 50;
         let record = lector_control::TenantRecord { name: "a".into(), created_at_ms: 0, policy };
@@ -398,10 +402,10 @@ mod tests {
         assert!(fault.retry_after.is_some());
         assert_eq!(admission.counters.documents_over_bytes.load(Relaxed), 1);
         // A request that exceeds the server's limit is not counted against the tenant.
-        let neighbour = admission.admit(&b, Some(60), LONG).unwrap();
+        let other = admission.admit(&b, Some(60), LONG).unwrap();
         assert_eq!(first.hold(50).map_err(code), Err("server_overloaded"));
         assert_eq!((a.meter.held_bytes.held(), admission.held_bytes()), (30, 90));
-        drop(neighbour);
+        drop(other);
         first.hold(50).unwrap();
         drop(first);
         assert_eq!((a.meter.held_bytes.held(), admission.held_bytes()), (0, 0));
@@ -437,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_reckons_with_what_is_owed_and_says_whose_doing_it_is() {
+    fn a_rejection_names_the_limit_and_the_time_to_wait() {
         let (admission, a, b) = (admission(100), tenant("a"), tenant("b"));
         let long = admission.admit(&a, None, LONG).unwrap();
         long.pending_work().set(1e9);
@@ -454,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_time_to_wait_is_reported_at_once() {
+    fn a_client_without_time_to_wait_is_rejected_at_once() {
         let (admission, a) = (admission(100), tenant("a"));
         let busy = admission.admit(&a, None, LONG).unwrap();
         busy.pending_work().set(50_000.0 * cores());
@@ -481,7 +485,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_document_that_waits_is_woken_by_room_and_counts_no_refusal() {
+    async fn a_waiting_document_is_woken_by_free_capacity_and_counts_no_rejection() {
         let (admission, a, b) = (admission(2), tenant("a"), tenant("b"));
         let of_a = admission.admit(&a, None, LONG).unwrap();
         let _of_b = admission.admit(&b, None, LONG).unwrap();
@@ -528,7 +532,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_are_waited_for_in_turn_and_come_back_with_who_leaves() {
+    async fn bytes_are_granted_in_order_and_released_by_waiters_that_leave() {
         let (admission, a, b) = (admission(10), tenant("a"), tenant("b"));
         let admit = |tenant: &Tenant| admission.admit(tenant, None, LONG).unwrap();
         let (mut held, mut large, mut small) = (admit(&a), admit(&a), admit(&b));

@@ -30,7 +30,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// Weight of the newest window.
 const NEWEST_WINDOW: f64 = 0.3;
 /// One in this many document places is reserved for tenants without a document in flight.
-const KEPT_FOR_NEWCOMERS: usize = 8;
+const RESERVED_FOR_NEW_TENANTS: usize = 8;
 
 /// A request for admission, with the limits that apply to it.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +66,7 @@ pub(crate) struct LoadTracker {
 
 #[derive(Debug, Default)]
 struct State {
-    owed: BTreeMap<TenantName, Pending>,
+    pending: BTreeMap<TenantName, Pending>,
     /// Mean time of a page by the clock, and its mean work.
     page_s: Mean,
     page_ms: Mean,
@@ -105,9 +105,9 @@ impl LoadTracker {
         let mut state = self.lock();
         let ms = asked.page_ms.or(state.page_ms.value()).unwrap_or(FIRST_PAGE_MS);
         state.may_take(asked, ms, self)?;
-        let owed = state.owed.entry(asked.tenant.clone()).or_default();
-        owed.documents += 1;
-        owed.weight = f64::from(asked.weight.max(1));
+        let pending = state.pending.entry(asked.tenant.clone()).or_default();
+        pending.documents += 1;
+        pending.weight = f64::from(asked.weight.max(1));
         let part = PendingShare::of(&mut state, self, asked.tenant, ms);
         drop(state);
         Ok(PendingWork::new(part))
@@ -154,15 +154,15 @@ impl LoadTracker {
     }
 
     /// Returns the pending work of all tenants, in milliseconds, and the milliseconds of work completed per second.
-    pub(crate) fn owed_and_capacity(&self) -> (f64, f64) {
+    pub(crate) fn pending_and_capacity(&self) -> (f64, f64) {
         let state = self.lock();
-        (state.owed.values().map(|owed| owed.ms).sum(), state.rate(self))
+        (state.pending.values().map(|pending| pending.ms).sum(), state.rate(self))
     }
 
     /// Returns the predicted time for all pending work.
     pub(crate) fn wait(&self) -> Duration {
-        let (owed_ms, rate) = self.owed_and_capacity();
-        seconds(owed_ms / rate)
+        let (pending_ms, rate) = self.pending_and_capacity();
+        seconds(pending_ms / rate)
     }
 }
 
@@ -174,9 +174,10 @@ impl State {
     fn may_take(&self, asked: &WorkRequest<'_>, ms: f64, load: &LoadTracker) -> Result<(), Overloaded> {
         let documents_max = load.documents_max;
         let weight = f64::from(asked.weight.max(1));
-        let others = self.owed.iter().filter(|(tenant, _)| *tenant != asked.tenant);
-        let others: f64 = others.map(|(_, owed)| owed.weight).sum();
-        let (own_ms, own) = self.owed.get(asked.tenant).map_or((0.0, 0), |owed| (owed.ms, owed.documents));
+        let others = self.pending.iter().filter(|(tenant, _)| *tenant != asked.tenant);
+        let others: f64 = others.map(|(_, pending)| pending.weight).sum();
+        let (own_ms, own) =
+            self.pending.get(asked.tenant).map_or((0.0, 0), |pending| (pending.ms, pending.documents));
         let (alone, share) = (others == 0.0, weight / (weight + others));
         let wait = seconds((own_ms + ms) / (self.rate(load) * share));
         // A tenant alone on an idle server may add any document: there is nothing to wait for.
@@ -186,7 +187,7 @@ impl State {
         if wait > asked.wait_max {
             return Err(Overloaded { own: !alone && own > 0, wait });
         }
-        let kept = if alone { documents_max / KEPT_FOR_NEWCOMERS } else { 0 };
+        let kept = if alone { documents_max / RESERVED_FOR_NEW_TENANTS } else { 0 };
         let places = (documents_max as f64 * share) as usize - kept;
         if own > 0 && own >= places.max(1) {
             return Err(Overloaded { own: !alone, wait });
@@ -206,17 +207,17 @@ pub(crate) struct PendingShare {
 impl PendingShare {
     /// Adds a share to the tenant's pending work.
     fn of(state: &mut State, load: &Arc<LoadTracker>, tenant: &TenantName, ms: f64) -> Self {
-        let owed = state.owed.entry(tenant.clone()).or_default();
-        owed.parts += 1;
-        owed.ms += ms;
+        let pending = state.pending.entry(tenant.clone()).or_default();
+        pending.parts += 1;
+        pending.ms += ms;
         Self { load: load.clone(), tenant: tenant.clone(), ms: Mutex::new(ms) }
     }
 
     /// Sets the remaining work of the share.
     pub(crate) fn set(&self, ms: f64) {
         let before = std::mem::replace(&mut *self.ms.lock().unwrap_or_else(PoisonError::into_inner), ms);
-        if let Some(owed) = self.load.lock().owed.get_mut(&self.tenant) {
-            owed.ms = (owed.ms + ms - before).max(0.0);
+        if let Some(pending) = self.load.lock().pending.get_mut(&self.tenant) {
+            pending.ms = (pending.ms + ms - before).max(0.0);
         }
         if ms < before {
             self.load.freed.notify_one();
@@ -228,10 +229,10 @@ impl Drop for PendingShare {
     fn drop(&mut self) {
         self.set(0.0);
         let mut state = self.load.lock();
-        if let Some(owed) = state.owed.get_mut(&self.tenant) {
-            owed.parts = owed.parts.saturating_sub(1);
-            if owed.parts == 0 {
-                state.owed.remove(&self.tenant);
+        if let Some(pending) = state.pending.get_mut(&self.tenant) {
+            pending.parts = pending.parts.saturating_sub(1);
+            if pending.parts == 0 {
+                state.pending.remove(&self.tenant);
             }
         }
         drop(state);
@@ -262,8 +263,8 @@ impl PendingWork {
 
 impl Drop for PendingWork {
     fn drop(&mut self) {
-        if let Some(owed) = self.0.load.lock().owed.get_mut(&self.0.tenant) {
-            owed.documents = owed.documents.saturating_sub(1);
+        if let Some(pending) = self.0.load.lock().pending.get_mut(&self.0.tenant) {
+            pending.documents = pending.documents.saturating_sub(1);
         }
     }
 }
@@ -293,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_may_be_owed_what_its_share_does_in_the_longest_wait() {
+    fn pending_work_is_limited_to_the_share_in_the_longest_wait() {
         let load = LoadTracker::at(1000, 1000.0);
         // Before the first page: a page is 500 ms, and 1000 ms of work are completed per second.
         let of_a: Vec<PendingWork> = (0..20).map(|_| take(&load, "a", 10).unwrap()).collect();
@@ -308,7 +309,7 @@ mod tests {
         assert_eq!(load.wait(), Duration::from_secs(10));
         drop(of_a);
         assert_eq!(load.wait(), Duration::ZERO);
-        assert!(load.lock().owed.is_empty());
+        assert!(load.lock().pending.is_empty());
     }
 
     #[test]
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn who_sends_posters_is_owed_posters() {
+    fn a_tenant_that_sends_posters_has_the_pending_work_of_posters() {
         let load = LoadTracker::at(1000, 1000.0);
         let letters: TenantName = "letters".into();
         let posters = WorkRequest {
@@ -344,24 +345,24 @@ mod tests {
     }
 
     #[test]
-    fn a_page_outlives_its_document_and_is_owed_until_then() {
+    fn a_page_outlives_its_document_and_stays_pending() {
         let load = LoadTracker::at(1000, 1000.0);
         let document = take(&load, "a", 10).unwrap();
         document.set(0.0);
         let page = document.page(300.0);
         page.set(800.0);
-        assert_eq!(load.owed_and_capacity().0, 800.0);
+        assert_eq!(load.pending_and_capacity().0, 800.0);
         drop(document);
-        assert_eq!(load.owed_and_capacity().0, 800.0);
+        assert_eq!(load.pending_and_capacity().0, 800.0);
         let again = take(&load, "a", 10).unwrap();
         drop(page);
-        assert_eq!(load.owed_and_capacity().0, FIRST_PAGE_MS);
+        assert_eq!(load.pending_and_capacity().0, FIRST_PAGE_MS);
         drop(again);
-        assert!(load.lock().owed.is_empty());
+        assert!(load.lock().pending.is_empty());
     }
 
     #[test]
-    fn places_are_kept_for_newcomers_and_shared_when_there_are_others() {
+    fn document_places_are_reserved_for_new_tenants_and_shared() {
         let load = LoadTracker::at(16, 1000.0);
         let of_a: Vec<PendingWork> = (0..14).map(|_| take(&load, "a", 600).unwrap()).collect();
         assert!(!take(&load, "a", 600).unwrap_err().own);
@@ -380,12 +381,12 @@ mod tests {
         for ms in (0..5000).step_by(100) {
             load.learn(&timing(50), false, at(ms));
         }
-        assert_eq!(load.owed_and_capacity().1, 1000.0, "idle: nothing was measured");
+        assert_eq!(load.pending_and_capacity().1, 1000.0, "idle: nothing was measured");
         // A page of 300 ms ends every 100 ms.
         for ms in (5000..30_000).step_by(100) {
             load.learn(&timing(300), true, at(ms));
         }
-        let (_, rate) = load.owed_and_capacity();
+        let (_, rate) = load.pending_and_capacity();
         assert!((2900.0..3100.0).contains(&rate), "{rate}");
         assert!((load.page_ms() - 300.0).abs() < 1.0);
         assert!(load.page_time().is_some());

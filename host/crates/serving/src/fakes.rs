@@ -52,7 +52,7 @@ pub(crate) enum Behavior {
 /// The script of the fake guest, and records of its calls.
 pub(crate) struct Script {
     /// Behavior by page; the default is that of the script.
-    pub(crate) deeds: Mutex<BTreeMap<u32, Behavior>>,
+    pub(crate) behaviors: Mutex<BTreeMap<u32, Behavior>>,
     pub(crate) otherwise: Mutex<Behavior>,
     /// Size of each page, and its work in milliseconds; the default is size 0 and no work.
     pub(crate) sizes: Mutex<BTreeMap<u32, (PageSize, u64)>>,
@@ -85,7 +85,7 @@ impl Script {
 
     pub(crate) fn with_settings(otherwise: Behavior, settings_ok: bool) -> Arc<Self> {
         Arc::new(Self {
-            deeds: Mutex::default(),
+            behaviors: Mutex::default(),
             otherwise: Mutex::new(otherwise),
             sizes: Mutex::default(),
             go: Semaphore::new(0),
@@ -105,7 +105,7 @@ impl Script {
     }
 
     pub(crate) fn on(&self, page: u32, behavior: Behavior) {
-        self.deeds.lock().unwrap().insert(page, behavior);
+        self.behaviors.lock().unwrap().insert(page, behavior);
     }
 
     pub(crate) fn begun(&self) -> Vec<(String, u32)> {
@@ -126,9 +126,9 @@ struct FakeGuest(Arc<Script>, String);
 
 /// Runs the oldest item; a component with `plans badly` plans a run that does not wait.
 #[derive(Debug)]
-struct FakeProgram(bool, Mutex<BatchingPolicyStatus>);
+struct FakeBatchingPolicy(bool, Mutex<BatchingPolicyStatus>);
 
-impl Planner for FakeProgram {
+impl Planner for FakeBatchingPolicy {
     fn plan(&self, question: &Question) -> Option<Plan> {
         self.1.lock().unwrap().asked += 1;
         Some(Plan::Run(vec![if self.0 { u64::MAX } else { question.items[0].id }]))
@@ -142,9 +142,9 @@ impl Planner for FakeProgram {
 }
 
 /// A batching policy shared by a revision and its lanes.
-struct SharedProgram(Arc<FakeProgram>);
+struct SharedBatchingPolicy(Arc<FakeBatchingPolicy>);
 
-impl BatchingPolicy for SharedProgram {
+impl BatchingPolicy for SharedBatchingPolicy {
     fn planner(&self, _: &CallCtx) -> Arc<dyn Planner> {
         self.0.clone()
     }
@@ -157,7 +157,7 @@ impl BatchingPolicy for SharedProgram {
 impl Pipeline for FakeGuest {
     fn batching_policy(&self) -> Option<Box<dyn BatchingPolicy>> {
         let batching_policy =
-            || SharedProgram(Arc::new(FakeProgram(self.1.contains("badly"), Mutex::default())));
+            || SharedBatchingPolicy(Arc::new(FakeBatchingPolicy(self.1.contains("badly"), Mutex::default())));
         self.1.contains("plans").then(|| Box::new(batching_policy()) as Box<dyn BatchingPolicy>)
     }
 
@@ -191,7 +191,7 @@ impl Pipeline for FakeGuest {
                 page_observer.known(size);
             }
             let otherwise = *script.otherwise.lock().unwrap();
-            let behavior = script.deeds.lock().unwrap().get(&index).copied();
+            let behavior = script.behaviors.lock().unwrap().get(&index).copied();
             // A component may set a behavior of its own.
             let own = self
                 .1

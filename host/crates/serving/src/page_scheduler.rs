@@ -118,7 +118,11 @@ impl PageScheduler {
 
 /// Returns the fault of a closed semaphore, which is a bug: a tenant's own limits are never closed.
 fn lost() -> Fault {
-    Fault::new(Kind::Bug, "internal", "The page scheduler lost a page. This is a bug in the server: report it.")
+    Fault::new(
+        Kind::Bug,
+        "internal",
+        "The page scheduler lost a page. This is a bug in the server: report it.",
+    )
 }
 
 #[cfg(test)]
@@ -153,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_does_not_wait_for_who_was_there_before() {
+    fn a_new_tenant_does_not_wait_for_earlier_tenants() {
         let page_scheduler = PageScheduler::new(2);
         let held = [now(&page_scheduler, "a"), now(&page_scheduler, "a")];
         let mut own: Vec<Waiting> = (0..3).map(|_| wait(&page_scheduler, "a", 1)).collect();
@@ -170,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_fewer_than_another_does_not_wait_for_it() {
+    fn a_tenant_with_fewer_pages_does_not_wait_for_another() {
         let page_scheduler = PageScheduler::new(4);
         let held: Vec<PageSlot> = (0..4).map(|_| now(&page_scheduler, "flood")).collect();
         let own: Vec<PageSlot> = (0..3).map(|_| now(&page_scheduler, "b")).collect();
@@ -216,13 +220,13 @@ mod tests {
     }
 
     /// Makes a scheduler with one slot and without extra slots: requests of all tenants wait for it.
-    fn one_place() -> PageScheduler {
+    fn one_slot() -> PageScheduler {
         PageScheduler(FairSemaphore::new(1))
     }
 
     #[test]
-    fn turns_go_by_weight() {
-        let page_scheduler = one_place();
+    fn slots_go_by_weight() {
+        let page_scheduler = one_slot();
         let held = now(&page_scheduler, "first");
         let all = [("a", 3), ("b", 1)].repeat(9).into_iter();
         let waiting = all_wait(&page_scheduler, all.map(|(tenant, weight)| slot_request(tenant, weight)));
@@ -235,8 +239,8 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_a_document_goes_before_other_pages() {
-        let page_scheduler = one_place();
+    fn the_last_call_of_a_document_goes_before_other_pages() {
+        let page_scheduler = one_slot();
         let held = now(&page_scheduler, "a");
         // The costs identify the requests.
         let all = [(1.0, false), (2.0, false), (3.0, true), (4.0, true)].into_iter();
@@ -250,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_gives_its_position_up_and_a_turn_not_taken_goes_back() {
+    fn a_dropped_request_leaves_the_queue_and_an_unused_slot_is_released() {
         let page_scheduler = PageScheduler::new(1);
         let held = now(&page_scheduler, "a");
         let leaves = wait(&page_scheduler, "a", 1);
@@ -267,8 +271,8 @@ mod tests {
     }
 
     #[test]
-    fn who_turns_out_to_cost_more_waits_longer() {
-        let page_scheduler = one_place();
+    fn a_tenant_with_more_expensive_pages_waits_longer() {
+        let page_scheduler = one_slot();
         let held = now(&page_scheduler, "first");
         let waiting = all_wait(
             &page_scheduler,
@@ -283,8 +287,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_paid_later_counts() {
-        let page_scheduler = one_place();
+    fn later_charges_count() {
+        let page_scheduler = one_slot();
         let held = now(&page_scheduler, "a");
         held.account().charge(900.0);
         let waiting =
@@ -296,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_more_than_its_own_places() {
+    fn a_tenant_has_no_more_slots_than_its_limit() {
         let page_scheduler = PageScheduler::new(4);
         let own = TenantLimits::new(1, 0).of_page(0);
         let slot_request = SlotRequest { own, ..slot_request("a", 1) };

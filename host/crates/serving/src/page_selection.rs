@@ -156,7 +156,7 @@ mod tests {
         }
 
         #[test]
-        fn is_what_it_says(ranges in prop::collection::vec((1u32..60, 0u32..20), 1..8), count in 1u32..60) {
+        fn selects_the_named_pages(ranges in prop::collection::vec((1u32..60, 0u32..20), 1..8), count in 1u32..60) {
             let text: Vec<String> = ranges.iter().map(|(first, more)| format!("{first}-{}", first + more)).collect();
             let got = PageSelection::parse(&text.join(",")).unwrap().resolve(count, 1000);
             if ranges.iter().any(|(first, more)| first + more > count) {

@@ -205,7 +205,7 @@ impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
         if self.armed {
             Counters::count(&self.counters.documents_abandoned);
-            tracing::debug!("the client disconnected; the document is cancelled");
+            tracing::debug!("the client disconnected; the document is canceled");
         }
     }
 }

@@ -142,9 +142,9 @@ async fn serves_the_rest(dir: &Path, keys: &Keys, cell: &damaging::Cell, what: &
             Ok(text) => assert!(text.contains(probe.reads), "{what}: {text} for {}", probe.reads),
             Err(code) => {
                 refused += 1;
-                let told = format!("{what}: {} {}: {code}", probe.tenant, probe.deployment);
-                assert!(may_fail(cell.table.as_str(), &cell.row, probe), "{told}");
-                assert!(CLEAR.contains(&code.as_str()), "{told}");
+                let case = format!("{what}: {} {}: {code}", probe.tenant, probe.deployment);
+                assert!(may_fail(cell.table.as_str(), &cell.row, probe), "{case}");
+                assert!(CLEAR.contains(&code.as_str()), "{case}");
             }
         }
     }
@@ -199,17 +199,17 @@ fn as_it_is(case: &Path, serving: &Path) {
 }
 
 #[tokio::test]
-async fn one_damaged_row_keeps_nothing_else_from_being_served() {
+async fn one_damaged_row_leaves_everything_else_served() {
     every_damage(&["tenants", "keys", "revisions", "routes", "settings"], true, as_it_is).await;
 }
 
 #[tokio::test]
-async fn nor_does_one_of_the_audit_log_or_of_usage() {
+async fn a_damaged_row_of_audit_or_usage_leaves_everything_else_served() {
     every_damage(&["audit", "usage", "flushes", "sqlite_sequence"], true, as_it_is).await;
 }
 
 #[tokio::test]
-async fn nor_through_a_backup_and_a_restore() {
+async fn a_damaged_row_passes_through_backup_and_restore() {
     let all = [
         "tenants",
         "keys",
@@ -234,7 +234,7 @@ async fn nor_through_a_backup_and_a_restore() {
 
 /// A quarantine is shown, and ends with the mutation that replaces the row.
 #[tokio::test]
-async fn what_is_damaged_is_shown_and_put_right() {
+async fn damage_is_shown_and_repaired() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("data");
     let keys = sound(&dir).await;

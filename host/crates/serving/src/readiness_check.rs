@@ -69,7 +69,7 @@ impl ReadinessCheck {
             Ok(answer) => answer,
             Err(_) => Err(deadline_exceeded("before the smoke-test page was read")),
         };
-        let answer = answer.or_else(|fault| stand_in(plane, fault));
+        let answer = answer.or_else(|fault| recent_page_instead(plane, fault));
         *last = Some((Instant::now(), answer.clone()));
         answer
     }
@@ -102,7 +102,8 @@ async fn probe(plane: &DataPlane, until: Instant) -> Result<ReadinessReport, Fau
         let begun = Instant::now();
         let run = call.read(0).await;
         let transcript = run.result.map_err(|mut fault| {
-            fault.message = format!("Deployment `{name}` did not read the smoke-test page: {}", fault.message);
+            fault.message =
+                format!("Deployment `{name}` did not read the smoke-test page: {}", fault.message);
             fault
         })?;
         let word_found = transcript.text().to_lowercase().contains(SMOKE_TEST_WORD);
@@ -115,7 +116,7 @@ async fn probe(plane: &DataPlane, until: Instant) -> Result<ReadinessReport, Fau
 }
 
 /// Replaces a check that failed for lack of capacity or time with a recently read page, if there is one.
-fn stand_in(plane: &DataPlane, fault: Fault) -> Result<ReadinessReport, Fault> {
+fn recent_page_instead(plane: &DataPlane, fault: Fault) -> Result<ReadinessReport, Fault> {
     let full = matches!(fault.kind, Kind::Busy | Kind::Deadline);
     match plane.admission.counters.last_page_ok() {
         Some(at) if full && at.elapsed() < RECENT_PAGE => {

@@ -206,7 +206,7 @@ impl DocumentService {
     pub fn status(&self) -> ServingStatus {
         let DataPlane { admission, page_scheduler, control, .. } = &*self.plane;
         let counters = &admission.counters;
-        let (owed_ms, work_ms_per_s) = admission.load.owed_and_capacity();
+        let (pending_ms, work_ms_per_s) = admission.load.pending_and_capacity();
         ServingStatus {
             documents_admitted: admission.gate.count(),
             documents_max: admission.bounds.documents_max,
@@ -217,7 +217,7 @@ impl DocumentService {
             documents_refused: counters.documents_refused.load(Relaxed),
             documents_over_share: counters.documents_over_share.load(Relaxed),
             documents_over_bytes: counters.documents_over_bytes.load(Relaxed),
-            pending_work: Duration::try_from_secs_f64(owed_ms / 1e3).unwrap_or(Duration::MAX),
+            pending_work: Duration::try_from_secs_f64(pending_ms / 1e3).unwrap_or(Duration::MAX),
             work_rate: work_ms_per_s / 1e3,
             work_predictions: admission.load.predictions(),
             held_bytes: admission.held_bytes(),

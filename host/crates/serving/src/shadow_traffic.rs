@@ -56,9 +56,9 @@ impl Shadows {
         tokio::spawn(async move {
             let _place = place;
             let until = Instant::now() + WAIT_MAX;
-            let turn = loop {
-                if let Some(turn) = page_scheduler.free(&sample.call.ctx.tenant, sample.own.clone()) {
-                    break turn;
+            let slot = loop {
+                if let Some(slot) = page_scheduler.free(&sample.call.ctx.tenant, sample.own.clone()) {
+                    break slot;
                 }
                 if Instant::now() >= until {
                     sample.revision.shadow.skipped();
@@ -67,7 +67,7 @@ impl Shadows {
                 tokio::time::sleep(LOOK_EVERY).await;
             };
             compare(sample).await;
-            drop(turn);
+            drop(slot);
         });
     }
 }

@@ -92,7 +92,8 @@ impl ControlPlane {
     pub fn deploy_permit(&self, principal: &Principal) -> Result<DeployPermit<'_>, Fault> {
         principal.may_manage()?;
         let place = self.staging.try_acquire().map_err(|_| {
-            let message = format!("{STAGING_MAX} deploys are in progress, the limit: try again when one is done.");
+            let message =
+                format!("{STAGING_MAX} deploys are in progress, the limit: try again when one is done.");
             Fault::new(Kind::Busy, "deploys_busy", message).retry_after(Duration::from_secs(2))
         })?;
         Ok(DeployPermit { _place: place })
@@ -131,7 +132,8 @@ impl ControlPlane {
         let directory = self.directory.load_full();
         let own = directory.own(principal.tenant(), &name).ok();
         if own.is_none() && directory.owned(principal.tenant()).count() >= DEPLOYMENTS_MAX {
-            let message = format!("The tenant has {DEPLOYMENTS_MAX} deployments, the limit: delete one first.");
+            let message =
+                format!("The tenant has {DEPLOYMENTS_MAX} deployments, the limit: delete one first.");
             return Err(Fault::new(Kind::Conflict, "too_many_deployments", message));
         }
         let newest = own.and_then(|deployment| deployment.revisions.values().next_back());

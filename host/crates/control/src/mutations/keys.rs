@@ -119,16 +119,19 @@ impl ControlPlane {
     async fn rotate(
         &self,
         actor: &Actor,
-        reach: KeyScope<'_>,
+        scope_limit: KeyScope<'_>,
         id: &KeyId,
         grace: Duration,
     ) -> Result<CreatedKey, Fault> {
         if grace > GRACE_MAX {
-            let message = format!("A rotated key can stay valid for at most {} s: send a smaller `grace_s`.", GRACE_MAX.as_secs());
+            let message = format!(
+                "A rotated key can stay valid for at most {} s: send a smaller `grace_s`.",
+                GRACE_MAX.as_secs()
+            );
             return Err(Fault::new(Kind::Invalid, "grace_invalid", message));
         }
         let mut mutation = self.begin().await;
-        let old = good(&mutation.directory, reach, id)?;
+        let old = good(&mutation.directory, scope_limit, id)?;
         let now = now_ms();
         let new = key::make(old.scope.clone(), old.label.clone(), now).map_err(no_randomness)?;
         let mut ended = (*old).clone();
@@ -164,7 +167,7 @@ impl ControlPlane {
         let damaged = |row: &DamagedRow| row.table == Table::Keys && row.key.as_deref() == Some(id.as_str());
         let row = mutation.directory.damaged.iter().find(|row| damaged(row)).cloned();
         let row = row.ok_or_else(|| key_not_found(id))?;
-        // A server without any key accepts requests from everybody.
+        // A server without any key accepts requests from any client.
         if mutation.directory.keys.is_empty() {
             let message = "This is the last key, and a server without keys is open: create an administrator key first, then delete this row.";
             return Err(Fault::new(Kind::Conflict, "last_admin_key", message));
@@ -181,9 +184,9 @@ impl ControlPlane {
         mutation.commit(note).await
     }
 
-    async fn revoke(&self, actor: &Actor, reach: KeyScope<'_>, id: &KeyId) -> Result<KeyView, Fault> {
+    async fn revoke(&self, actor: &Actor, scope_limit: KeyScope<'_>, id: &KeyId) -> Result<KeyView, Fault> {
         let mut mutation = self.begin().await;
-        let old = good(&mutation.directory, reach, id)?;
+        let old = good(&mutation.directory, scope_limit, id)?;
         let now = now_ms();
         // A key that expires does not count, because later no administrator key would be left.
         let stays = |key: &KeyRecord| key.is_active(now) && key.expires_at_ms.is_none();
@@ -216,8 +219,9 @@ fn note<'a>(
 }
 
 /// Returns the key with that id, if it is valid and the caller may change it.
-fn good(directory: &Directory, reach: KeyScope<'_>, id: &KeyId) -> Result<Arc<KeyRecord>, Fault> {
-    let found = directory.keys.get(id).filter(|key| reach.covers(&key.scope) && key.is_active(now_ms()));
+fn good(directory: &Directory, scope_limit: KeyScope<'_>, id: &KeyId) -> Result<Arc<KeyRecord>, Fault> {
+    let found =
+        directory.keys.get(id).filter(|key| scope_limit.covers(&key.scope) && key.is_active(now_ms()));
     found.cloned().ok_or_else(|| key_not_found(id))
 }
 
@@ -250,8 +254,9 @@ fn label_of(label: &str) -> Result<String, Fault> {
     if fits {
         return Ok(label.to_owned());
     }
-    let message =
-        format!("The label has more than {LABEL_CHARS_MAX} characters, or control characters: send another label.");
+    let message = format!(
+        "The label has more than {LABEL_CHARS_MAX} characters, or control characters: send another label."
+    );
     Err(Fault::new(Kind::Invalid, "label_invalid", message))
 }
 

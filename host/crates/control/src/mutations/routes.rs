@@ -92,7 +92,8 @@ impl ControlPlane {
         let mut mutation = self.begin().await;
         let deployment = mutation.directory.own(tenant, name)?.clone();
         if deployment.route.shared {
-            let message = format!("Deployment `{name}` is managed by configuration: remove it from the configuration.");
+            let message =
+                format!("Deployment `{name}` is managed by configuration: remove it from the configuration.");
             return Err(Fault::new(Kind::Conflict, "deployment_is_configured", message));
         }
         mutation.change(Change::DeleteDeployment(tenant.clone(), name.clone()));
@@ -210,10 +211,10 @@ impl ControlPlane {
 /// Returns the deployment with its new route. Resets the statistics of revisions that go on trial; revisions that the
 /// route no longer wants drain.
 pub(super) fn rerouted(before: &Deployment, route: RouteRecord, loaded: Loaded) -> Deployment {
-    let judged = |route: &RouteRecord| route.rollback_watched().map(|(revision, _)| revision);
+    let under_policy = |route: &RouteRecord| route.rollback_watched().map(|(revision, _)| revision);
     let in_memory = loaded.iter().filter_map(|(number, revision)| Some((number, revision.as_ref().ok()?)));
     for (number, revision) in in_memory {
-        let on_trial = route.candidate() == Some(*number) || judged(&route) == Some(*number);
+        let on_trial = route.candidate() == Some(*number) || under_policy(&route) == Some(*number);
         if route.weights != before.route.weights {
             if on_trial {
                 revision.statistics.reset();
@@ -256,7 +257,8 @@ pub(super) fn route_changed(deployment: &DeploymentName) -> Fault {
 }
 
 pub(super) fn revision_not_found(deployment: &DeploymentName, number: u32) -> Fault {
-    let message =
-        format!("Deployment `{deployment}` has no revision {number}: list the deployment's revisions to find the number.");
+    let message = format!(
+        "Deployment `{deployment}` has no revision {number}: list the deployment's revisions to find the number."
+    );
     Fault::new(Kind::NotFound, "revision_not_found", message)
 }

@@ -78,8 +78,9 @@ impl ControlPlane {
     pub async fn delete_tenant(&self, admin: &Admin, name: &TenantName) -> Result<(), Fault> {
         let mut mutation = self.begin().await;
         if *name == mutation.directory.host {
-            let message =
-                format!("Tenant `{name}` owns the shared deployments and cannot be deleted: choose another tenant.");
+            let message = format!(
+                "Tenant `{name}` owns the shared deployments and cannot be deleted: choose another tenant."
+            );
             return Err(Fault::new(Kind::Conflict, "tenant_is_configured", message));
         }
         let tenant = mutation.directory.tenants.remove(name);

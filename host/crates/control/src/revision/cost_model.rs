@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_costs_what_is_known_of_it_says() {
+    fn predictions_improve_with_the_known_size() {
         let cost_model = CostModel::default();
         assert_eq!(cost_model.seen(LETTER), None);
         let tenant = "t".into();

@@ -30,6 +30,7 @@ pub struct RevisionRecord {
     /// Limits of each guest call.
     pub budget: BudgetSpec,
     /// Returned by the guest's `configure`.
+    #[serde(alias = "declaration")]
     pub pipeline_info: PipelineInfo,
     /// Creation time, milliseconds since 1970.
     pub created_at_ms: u64,

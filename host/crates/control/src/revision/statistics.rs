@@ -17,7 +17,7 @@ const TIME_MS_MAX: u64 = 600_000;
 /// otherwise a guest that calls every page unreadable would never fail. Faults of the client's documents, an overloaded
 /// server and a shutdown do not count. Neither does a deadline that expired before the revision's own time limit: the
 /// client set it.
-fn is_the_revisions(fault: &Fault, took: Duration, wall: Duration) -> bool {
+fn counts_as_error(fault: &Fault, took: Duration, wall: Duration) -> bool {
     match fault.kind {
         _ if fault.is_guest_answer() => true,
         Kind::Busy | Kind::Unavailable => false,
@@ -79,7 +79,7 @@ impl RevisionStatistics {
     /// Adds a finished page, whose call had the time limit `wall`.
     pub fn page(&self, run: &PageRun, wall: Duration) {
         let fault = run.result.as_ref().err();
-        let error = fault.is_some_and(|fault| is_the_revisions(fault, run.timing.total, wall));
+        let error = fault.is_some_and(|fault| counts_as_error(fault, run.timing.total, wall));
         if run.result.is_err() && !error {
             return;
         }
@@ -90,7 +90,7 @@ impl RevisionStatistics {
     /// Adds a call of `assemble` that failed after `took`, with the time limit `wall`. The document's `pages` that were
     /// read are lost, so each of them counts as an error.
     pub fn assemble_failed(&self, fault: &Fault, took: Duration, wall: Duration, pages: u64) {
-        if !is_the_revisions(fault, took, wall) {
+        if !counts_as_error(fault, took, wall) {
             return;
         }
         for mut counts in [self.lock(), self.lock_window()] {
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_judges_after_enough_pages() {
+    fn a_rollback_policy_applies_after_enough_pages() {
         let statistics = RevisionStatistics::default();
         let rollback_policy = RollbackPolicy {
             error_rate_max: 0.2,
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn other_peoples_faults_are_not_the_revisions() {
+    fn faults_of_clients_and_host_are_not_errors_of_the_revision() {
         let statistics = RevisionStatistics::default();
         for (kind, blame) in [
             (Kind::Invalid, Blame::Client),
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_guest_answers_itself_is_the_revisions() {
+    fn errors_returned_by_the_guest_are_errors_of_the_revision() {
         let statistics = RevisionStatistics::default();
         for (kind, code) in [
             (Kind::Invalid, "guest_error_unreadable"),
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_assemble_costs_its_documents_pages() {
+    fn a_failed_assemble_counts_each_page_as_an_error() {
         let statistics = RevisionStatistics::default();
         for _ in 0..6 {
             statistics.page(&page(Ok(()), 10), WALL);

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digests_are_what_they_look_like() {
+    fn digests_have_64_lower_case_digits() {
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Digest::of(b"").as_str(), empty);
         assert_eq!(Digest::parse(empty), Some(Digest::of(b"")));
@@ -201,16 +201,16 @@ mod tests {
     }
 
     #[test]
-    fn leftovers_are_collected_and_strangers_left_alone() {
+    fn unfinished_files_are_deleted_and_other_files_are_kept() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::open(dir.path().join("blobs")).unwrap();
         let (kept, dropped) = (folder.put(b"kept").unwrap(), folder.put(b"dropped").unwrap());
         fs::write(dir.path().join("blobs/tmp/1.0"), b"half").unwrap();
-        let stranger = folder.path(&kept).with_file_name("README");
-        fs::write(&stranger, b"mine").unwrap();
+        let other_file = folder.path(&kept).with_file_name("README");
+        fs::write(&other_file, b"mine").unwrap();
         let collected = folder.collect(Some(&BTreeSet::from([kept.clone()]))).unwrap();
         assert_eq!(collected, Collected { unfinished: 1, unnamed: 1 });
         assert!(folder.get(&kept).unwrap().is_some() && folder.get(&dropped).unwrap().is_none());
-        assert!(stranger.exists());
+        assert!(other_file.exists());
     }
 }

@@ -108,7 +108,7 @@ async fn records_come_back_as_they_were_put() {
 }
 
 #[tokio::test]
-async fn an_act_is_whole_or_nothing() {
+async fn a_change_set_is_atomic() {
     for subject in stores() {
         let store = subject.store();
         let first = vec![Change::PutRevision(revision("acme", "d", 1)), Change::PutRoute(route(1))];
@@ -141,7 +141,7 @@ async fn an_act_is_whole_or_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_dropped_is_gone_with_all_that_hangs_on_it() {
+async fn deletion_includes_dependent_records() {
     for subject in stores() {
         let store = subject.store();
         let key = key::make(Scope::Tenant("acme".into()), String::new(), 1).unwrap().record;
@@ -251,7 +251,7 @@ async fn blobs_are_kept_by_digest_until_nothing_names_them() {
 }
 
 #[tokio::test]
-async fn a_damaged_row_is_reported_and_keeps_no_other_from_being_read() {
+async fn a_damaged_row_is_reported_and_the_others_are_read() {
     for subject in stores() {
         let store = subject.store();
         let key = key::make(Scope::Tenant("acme".into()), "ci".into(), 1).unwrap().record;
@@ -321,7 +321,7 @@ async fn a_damaged_row_is_reported_and_keeps_no_other_from_being_read() {
 }
 
 #[tokio::test]
-async fn no_component_is_dropped_while_damage_hides_which_are_named() {
+async fn no_component_is_deleted_while_damage_hides_the_named_ones() {
     for subject in stores() {
         let store = subject.store();
         let (named, unnamed) = (Arc::new(b"named".to_vec()), Arc::new(b"unnamed".to_vec()));
@@ -344,7 +344,7 @@ async fn no_component_is_dropped_while_damage_hides_which_are_named() {
 }
 
 #[tokio::test]
-async fn a_folder_has_one_server_and_is_its_own() {
+async fn a_folder_has_one_server_and_is_private() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let first = SqliteStore::open(dir.path()).unwrap();
@@ -356,7 +356,7 @@ async fn a_folder_has_one_server_and_is_its_own() {
 }
 
 #[tokio::test]
-async fn a_backup_taken_while_serving_opens_as_it_was() {
+async fn a_backup_taken_while_serving_opens_with_the_same_records() {
     let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = SqliteStore::open(dir.path()).unwrap();
     let digest = store.put_blob(Arc::new(b"component".to_vec())).await.unwrap();

@@ -140,9 +140,10 @@ pub(super) fn copy_database(dir: &Path, to: &Path) -> Result<(), StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&file, flags).map_err(failed)?;
     connection.busy_timeout(BUSY_MAX).map_err(failed)?;
-    let target = to
-        .to_str()
-        .ok_or_else(|| StoreError::Open { dir: to.to_owned(), problem: "its path is not UTF-8".to_owned() })?;
+    let target = to.to_str().ok_or_else(|| StoreError::Open {
+        dir: to.to_owned(),
+        problem: "its path is not UTF-8".to_owned(),
+    })?;
     connection.execute("VACUUM INTO ?1", [target]).map_err(|error| wrote("the copy", error))?;
     Ok(())
 }
@@ -237,9 +238,7 @@ impl Store for SqliteStore {
                 read::components(&connection)?
             };
             if !named.complete {
-                tracing::error!(
-                    "no component is deleted: the component of a damaged revision is unknown"
-                );
+                tracing::error!("no component is deleted: the component of a damaged revision is unknown");
             }
             inner.blobs.collect(named.complete.then_some(&named.digests))
         })
@@ -271,7 +270,7 @@ mod tests {
 
     /// Uses the errors of SQLite itself for a full and a read-only database, and checks the faults that clients get.
     #[tokio::test]
-    async fn a_database_without_room_or_right_changes_nothing_and_says_so() {
+    async fn a_full_or_read_only_database_changes_nothing_and_reports_it() {
         let dir = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(dir.path()).unwrap();
         store.commit(action("first".into())).await.unwrap();

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_and_bytes_are_bounded_each_for_itself() {
+    fn pages_and_bytes_are_limited_independently() {
         let places = TenantLimits::new(3, 100 * MIB);
         let small = || places.of_page(10 * MIB).try_take();
         let large = || places.of_page(90 * MIB).try_take();
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn without_bounds_there_is_nothing_to_take() {
+    fn without_limits_every_page_gets_permits() {
         let places = TenantLimits::new(0, 0);
         let held: Vec<_> = (0..1000).map(|_| places.of_page(u64::MAX).try_take().unwrap()).collect();
         assert_eq!(held.len(), 1000);

@@ -179,5 +179,9 @@ impl std::fmt::Debug for Line {
 
 /// Returns the fault of a waiter without an answer, which is a bug.
 fn lost() -> Fault {
-    Fault::new(Kind::Bug, "internal", "Admission lost a waiting request. This is a bug in the server: report it.")
+    Fault::new(
+        Kind::Bug,
+        "internal",
+        "Admission lost a waiting request. This is a bug in the server: report it.",
+    )
 }

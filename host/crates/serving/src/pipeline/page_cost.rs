@@ -31,12 +31,12 @@ struct State {
 
 impl CostTracker {
     /// Starts the tracking of the page in `slot`, at the cost charged for the slot.
-    pub(super) fn open(turn: &PageSlot, part: PendingShare, cost_model: Arc<CostModel>) -> Open {
-        let state = Mutex::new(State { ms: turn.cost_ms(), part: Some(part) });
-        Open(Arc::new(Self { cost_model, account: turn.account(), state }))
+    pub(super) fn open(slot: &PageSlot, part: PendingShare, cost_model: Arc<CostModel>) -> Open {
+        let state = Mutex::new(State { ms: slot.cost_ms(), part: Some(part) });
+        Open(Arc::new(Self { cost_model, account: slot.account(), state }))
     }
 
-    fn price(&self, ms: f64, last: bool) {
+    fn update(&self, ms: f64, last: bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(part) = &state.part else { return };
         self.account.charge(ms - state.ms);
@@ -52,7 +52,7 @@ impl CostTracker {
 impl PageObserver for CostTracker {
     fn known(&self, size: PageSize) {
         if let Some(ms) = self.cost_model.seen(size) {
-            self.price(ms, false);
+            self.update(ms, false);
         }
     }
 }
@@ -68,7 +68,7 @@ impl Open {
 
     /// Sets the actual cost.
     pub(super) fn close(self, ms: f64) {
-        self.0.price(ms, true);
+        self.0.update(ms, true);
     }
 }
 

@@ -147,7 +147,7 @@ impl<'a> DocumentRead<'a> {
             page_bytes: PAGE_BYTES_MIN,
             pages_ok: 0,
         };
-        reading.owe_the_rest();
+        reading.update_pending_work();
         reading
     }
 
@@ -158,7 +158,7 @@ impl<'a> DocumentRead<'a> {
     }
 
     /// Sets the pending work of the pages that have not begun, from the recent mean.
-    fn owe_the_rest(&self) {
+    fn update_pending_work(&self) {
         self.pending_work.set(self.page_ms() * self.selected.len().saturating_sub(self.next) as f64);
     }
 
@@ -170,7 +170,7 @@ impl<'a> DocumentRead<'a> {
         while self.given < self.selected.len() {
             expired |= Instant::now() >= deadline;
             if expired {
-                self.give_up_unbegun();
+                self.fail_unbegun();
             }
             // One wait at a time, which makes the scheduler fair between documents; and none while the window is full,
             // because a slot given to a document that cannot use it would idle.
@@ -234,13 +234,13 @@ impl<'a> DocumentRead<'a> {
             }
         };
         let part = self.pending_work.page(slot.cost_ms());
-        self.owe_the_rest();
-        let bill = CostTracker::open(&slot, part, self.account.revision.cost_model.clone());
+        self.update_pending_work();
+        let page_cost = CostTracker::open(&slot, part, self.account.revision.cost_model.clone());
         let mut call = self.call.clone();
-        call.ctx.page_observer = Some(bill.page_observer());
+        call.ctx.page_observer = Some(page_cost.page_observer());
         let page = async move {
             let run = call.read(index).await;
-            bill.close(work_ms(&run.timing));
+            page_cost.close(work_ms(&run.timing));
             // The slot is free as soon as the page is read, whether or not the reader takes the page.
             drop(slot);
             reservation.set(run.result.as_ref().map_or(0, Transcript::memory_bytes));
@@ -300,7 +300,7 @@ impl<'a> DocumentRead<'a> {
                 self.pages_ok += 1;
                 let transcript = Arc::new(Held::new(transcript, reservation.unwrap_or_default()));
                 self.keep(position, &transcript);
-                self.read_along(index, &transcript, work_of(&timing));
+                self.mirror(index, &transcript, work_of(&timing));
                 Event::Page { index, transcript, timing }
             }
             Err(fault) => {
@@ -309,11 +309,11 @@ impl<'a> DocumentRead<'a> {
             }
         };
         self.done.insert(position, event);
-        self.owe_the_rest();
+        self.update_pending_work();
     }
 
     /// Mirrors the page to the shadow revision, if there is one.
-    fn read_along(&self, index: u32, live: &Arc<Held<Transcript>>, live_worked: Duration) {
+    fn mirror(&self, index: u32, live: &Arc<Held<Transcript>>, live_worked: Duration) {
         let Some(revision) = &self.account.shadow else { return };
         let PageCall { document, ctx, options, .. } = &self.call;
         let file_name = ctx.file_name.clone();
@@ -357,7 +357,7 @@ impl<'a> DocumentRead<'a> {
     }
 
     /// Turns pages that did not begin before the deadline into errors, as fast as the reader takes them.
-    fn give_up_unbegun(&mut self) {
+    fn fail_unbegun(&mut self) {
         while self.may_begin() {
             let position = self.next;
             self.next += 1;

@@ -77,7 +77,7 @@ async fn a_slow_page_holds_back_a_bounded_number_in_page_order_and_none_in_compl
 }
 
 #[tokio::test]
-async fn a_page_is_owed_what_its_size_says_as_soon_as_it_is_known() {
+async fn pending_work_follows_the_known_size_of_a_page() {
     let script = Script::new(Behavior::Read);
     let size = |pixels| PageSize { pixels, crops: 0 };
     let (letter, poster) = ((size(2_000_000), 100), (size(20_000_000), 1000));
@@ -118,7 +118,7 @@ async fn a_page_is_owed_what_its_size_says_as_soon_as_it_is_known() {
 }
 
 #[tokio::test]
-async fn documents_take_turns() {
+async fn documents_get_slots_fairly() {
     let script = Script::new(Behavior::Wait);
     let platform = platform(&script, 1, 8).await.unwrap();
     let long = tokio::spawn(words(submit(&platform, submission(&platform, "long", 100, Order::Completion))));
@@ -229,7 +229,7 @@ async fn documents_that_cannot_be_read_fail_once() {
 }
 
 #[tokio::test]
-async fn a_failing_summary_costs_no_page() {
+async fn a_failing_summary_loses_no_page() {
     let script = Script::new(Behavior::Read);
     *script.assemble_fails.lock().unwrap() = true;
     let platform = platform(&script, 2, 2).await.unwrap();
@@ -242,7 +242,7 @@ async fn a_failing_summary_costs_no_page() {
 }
 
 #[tokio::test]
-async fn pages_wait_for_memory_and_one_document_at_a_time_goes_beyond_the_bound() {
+async fn pages_wait_for_memory_and_one_document_at_a_time_exceeds_the_limit() {
     let script = Script::new(Behavior::Read);
     // Nothing fits: each document needs the overdraft.
     let platform = platform_holding(&script, 1000, 1 << 20).await.unwrap();
@@ -294,7 +294,7 @@ async fn a_document_of_too_large_results_has_no_summary() {
 }
 
 #[tokio::test]
-async fn a_full_server_says_when_to_come_back() {
+async fn a_full_server_returns_the_time_to_wait() {
     let script = Script::new(Behavior::Wait);
     let platform = platform(&script, 1, 1).await.unwrap();
     let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r", 3, Order::Page))));

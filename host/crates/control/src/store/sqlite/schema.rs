@@ -79,7 +79,7 @@ mod tests {
     use crate::store::Store;
 
     #[tokio::test]
-    async fn an_older_folder_opens_and_keeps_what_it_has() {
+    async fn an_older_folder_opens_and_keeps_its_records() {
         for old in 0..NEWEST {
             let dir = tempfile::tempdir().unwrap();
             let mut connection = Connection::open(dir.path().join(DATABASE)).unwrap();
@@ -98,10 +98,11 @@ mod tests {
     /// Settings and policies that Lector 0.1 accepted nest as deep as its parser allowed, and one level deeper when
     /// stored.
     #[tokio::test]
-    async fn a_folder_of_version_3_opens_with_what_its_own_server_could_not_read() {
+    async fn a_folder_of_version_3_opens_with_settings_that_its_own_server_could_not_read() {
         let nested = |depth: usize| format!("{{\"a\":{}7{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
         let wrapped = |record: serde_json::Value, settings: &str| {
-            let text = record.to_string();
+            // Lector 0.1 stored the pipeline info under this name.
+            let text = record.to_string().replace("\"pipeline_info\"", "\"declaration\"");
             format!("{},\"settings\":{settings}}}", text.strip_suffix('}').unwrap())
         };
         let dir = tempfile::tempdir().unwrap();
