@@ -192,7 +192,8 @@ pub(crate) fn admin(
     };
     let record = active_key(directory, text).map_err(|why| failures.refuse(key_invalid(), why))?;
     if record.scope != Scope::Admin {
-        let message = "This request needs an administrator key, and the key that was sent is a tenant key: send an administrator key.";
+        let message = "This request needs an administrator key, and the key that was sent is a tenant key: send an \
+                       administrator key.";
         return Err(Fault::new(Kind::Denied, "admin_only", message));
     }
     Ok(Admin { actor: Actor::named(record.id.as_str()) })
@@ -203,15 +204,15 @@ fn key_missing() -> Fault {
     Fault::new(Kind::Denied, "key_missing", message)
 }
 
-/// One message for every invalid key; the log has the reason.
+/// Returns the fault of an invalid key, the same for every reason; the log has the reason.
 fn key_invalid() -> Fault {
     let message = "The key is not valid: it is unknown, revoked or expired. Send another key.";
     Fault::new(Kind::Denied, "key_invalid", message)
 }
 
 fn needs_key() -> Fault {
-    let message = "Without keys, this can be done from the server's own machine only: make an administrator's key there \
-                   (`lector keys create --admin`) and send it.";
+    let message = "This request is accepted from the server's own machine only, because the server has no keys: create an \
+                   administrator key there (`lector keys create --admin`) and send it.";
     Fault::new(Kind::Denied, "local_only", message)
 }
 

@@ -45,7 +45,8 @@ impl FailingStore {
         *self.failure.lock().unwrap() = failure;
     }
 
-    /// The store begins a write when it is called, so it is called only if the write is to happen.
+    /// Makes a write fail or loses its answer. `write` is called only if the write is to happen, because the store
+    /// begins it at the call.
     fn write<'a, T: Send + 'a>(&'a self, write: impl FnOnce() -> Stored<'a, T> + Send + 'a) -> Stored<'a, T> {
         let failure = *self.failure.lock().unwrap();
         async move {

@@ -232,7 +232,7 @@ async fn a_damaged_row_passes_through_backup_and_restore() {
     .await;
 }
 
-/// A quarantine is shown, and ends with the mutation that replaces the row.
+/// Checks that a quarantine is shown, and that it ends with the mutation that replaces the row.
 #[tokio::test]
 async fn damage_is_shown_and_repaired() {
     let folder = tempfile::tempdir().unwrap();

@@ -169,7 +169,8 @@ impl ControlPlane {
         let row = row.ok_or_else(|| key_not_found(id))?;
         // A server without any key accepts requests from any client.
         if mutation.directory.keys.is_empty() {
-            let message = "This is the last key, and a server without keys is open: create an administrator key first, then delete this row.";
+            let message = "This is the last key, and a server without keys is open: create an administrator key first, then \
+                           delete this row.";
             return Err(Fault::new(Kind::Conflict, "last_admin_key", message));
         }
         mutation.change(Change::DropKey(id.clone()));

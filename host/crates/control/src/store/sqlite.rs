@@ -291,7 +291,7 @@ mod tests {
         assert!(matches!(error, StoreError::Full { .. }), "{error}");
         assert_eq!(store.load().await.unwrap().tenants.len(), committed, "a failed change leaves nothing");
         pragma("max_page_count", 1 << 20).await.unwrap();
-        store.commit(action("room again".into())).await.unwrap();
+        store.commit(action("space again".into())).await.unwrap();
 
         store
             .with_connection(|c| c.pragma_update(None, "query_only", true).map_err(|e| wrote("x", e)))
