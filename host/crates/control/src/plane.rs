@@ -93,7 +93,7 @@ impl ControlPlane {
         Ok(self.directory.load().lease(&principal.tenant, deployment, "look", "look")?.lease)
     }
 
-    /// Returns a lease on the revision that answers a request of `tenant` with the routing key `key`, and its shadow.
+    /// Returns a lease on the revision that serves a request of `tenant` with the routing key `key`, and its shadow.
     pub fn find(
         &self,
         tenant: &Tenant,

@@ -37,7 +37,7 @@ pub struct Revision {
     pub cost_model: Arc<CostModel>,
     /// Comparison with the live revision while it gets shadow traffic.
     pub shadow: ShadowStatistics,
-    /// The guest's own batching policy, where it exports one.
+    /// The guest's own batching policy, if it exports one.
     pub batching_policy: Option<Box<dyn BatchingPolicy>>,
     settings: Arc<str>,
     grants: Arc<BTreeMap<String, ModelName>>,

@@ -54,7 +54,7 @@ pub trait Store: Send + Sync + 'static {
     fn add_usage(&self, flush: FlushId, rows: Vec<UsageRow>) -> Stored<'_, ()>;
     /// Returns counts by tenant and day, in that order.
     fn usage(&self, query: UsageQuery) -> Stored<'_, Readable<UsageRow>>;
-    /// Stores bytes under their digest; rewrites them if they exist already.
+    /// Stores bytes under their digest, and repairs a damaged blob.
     fn put_blob(&self, bytes: Arc<Vec<u8>>) -> Stored<'_, Digest>;
     /// Returns the bytes with that digest, verified; `None` if there are none.
     fn blob(&self, digest: Digest) -> Stored<'_, Option<Vec<u8>>>;

@@ -22,7 +22,7 @@ pub struct RevisionRecord {
     pub component: Digest,
     /// Size of the component, in bytes.
     pub component_bytes: u64,
-    /// Settings that the guest accepted. A store keeps them in a column of their own.
+    /// Settings that the guest accepted. A store keeps them beside the record.
     #[serde(skip)]
     pub settings: Settings,
     /// Models that the guest may open, by alias.
