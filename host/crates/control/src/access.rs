@@ -1,7 +1,7 @@
-//! Who is asking: from the text of a key to the right to act for a tenant, or for the house.
+//! Authentication: from the text of a key to the right to act for a tenant, or to administer the server.
 //!
-//! Owns the proof values [`Principal`] and [`Admin`], which nothing else can make, and the bound on failed attempts. Knows no
-//! HTTP. Called by the gateway for every request, before anything else is looked at.
+//! Owns the proof values [`Principal`] and [`Admin`], which no other module can make, and the limit on failed attempts.
+//! Independent of HTTP. Called by the gateway for every request, before any other work.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,18 +13,19 @@ use crate::key::{self, KeyRecord, Scope};
 use crate::tenant::{Limits, Tenant, tenant_not_found};
 use crate::usage_counters::now_ms;
 
-/// Failed attempts that are each told and logged, at once and a second; the rest is told to wait. A good key is never
-/// held up by others' bad ones: it is looked at first, which takes microseconds.
+/// Failed attempts that each get their own reason and log line: burst, and refill per second. Further attempts get
+/// `auth_throttled`. Failed attempts of others do not delay a valid key, because the key is checked first, which takes
+/// microseconds.
 const FAILURES_AT_ONCE: f64 = 20.0;
 const FAILURES_PER_S: f64 = 1.0;
 
-/// Who does something, for the audit log.
+/// The actor of an audit event.
 #[derive(Clone, Debug)]
 pub struct Actor {
-    /// Id of the key; `open` where the house has no keys, `config` for what the configuration says, `rollback_policy` for what
-    /// the platform does by itself, `cli` for the command line of this machine.
+    /// Id of the key; `open` on a server without keys, `config` for changes from the configuration, `rollback_policy`
+    /// for automatic changes, `cli` for the command line of this machine.
     pub id: String,
-    /// The request that asked for it.
+    /// The request that caused the change.
     pub request: Option<RequestId>,
 }
 
@@ -39,70 +40,71 @@ impl Actor {
 pub struct Principal {
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) actor: Actor,
-    /// Whether it may do more than read documents: not those who came through an open door from elsewhere.
+    /// Whether it may do more than read documents: false for a remote client of a server without keys.
     pub(crate) manages: bool,
 }
 
 impl Principal {
-    /// For whom.
+    /// Returns the tenant's name.
     pub fn tenant(&self) -> &TenantName {
         self.tenant.name()
     }
 
-    /// The tenant with its limits and counters.
+    /// Returns the tenant with its limits and counters.
     pub fn account(&self) -> &Arc<Tenant> {
         &self.tenant
     }
 
-    /// The tenant's bounds.
+    /// Returns the tenant's limits.
     pub fn limits(&self) -> &Limits {
         self.tenant.limits()
     }
 
-    /// The same, as the doing of a request.
+    /// Returns the principal with the request id that audit events show.
     pub fn of_request(mut self, request: &RequestId) -> Self {
         self.actor.request = Some(request.clone());
         self
     }
 
-    /// Whether it may change deployments and keys; a fault where it may only read documents.
+    /// Checks the right to change deployments and keys.
     pub(crate) fn may_manage(&self) -> Result<(), Fault> {
         if self.manages { Ok(()) } else { Err(needs_key()) }
     }
 }
 
-/// The right to act for the house. Only [`ControlPlane`](crate::ControlPlane) makes one.
+/// The right to administer the server. Only [`ControlPlane`](crate::ControlPlane) makes one.
 #[derive(Clone, Debug)]
 pub struct Admin {
     pub(crate) actor: Actor,
 }
 
 impl Admin {
-    /// The command line of the machine itself: who can write the data folder needs no key.
+    /// Returns the right for the command line of this machine: a user with write access to the data folder needs no
+    /// key.
     pub fn of_this_machine() -> Self {
         Self { actor: Actor::named("cli") }
     }
 
-    /// The same, as the doing of a request.
+    /// Returns the right with the request id that audit events show.
     pub fn of_request(mut self, request: &RequestId) -> Self {
         self.actor.request = Some(request.clone());
         self
     }
 }
 
-/// What a request shows of itself.
+/// The credentials of a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Credentials<'a> {
-    /// The key, as it was sent.
+    /// The key as received.
     pub key: Option<&'a str>,
     /// The tenant that an administrator acts for.
     pub tenant: Option<&'a str>,
-    /// Whether it comes to an address of this machine alone and is meant for one: what an open house asks of those who
-    /// want to change something.
+    /// Whether the server listens on a loopback address only and the request is meant for it. On a server without keys,
+    /// only such requests may change anything.
     pub local: bool,
 }
 
-/// Bounds failed attempts.
+/// The limit on failed attempts.
 #[derive(Debug)]
 pub(crate) struct Failures(Mutex<(f64, Instant)>);
 
@@ -113,32 +115,32 @@ impl Default for Failures {
 }
 
 impl Failures {
-    /// Counts one; whether it is still worth telling apart.
+    /// Counts a failed attempt; returns whether it is within the limit.
     fn one(&self, now: Instant) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let earned = now.saturating_duration_since(state.1).as_secs_f64() * FAILURES_PER_S;
         let left = (state.0 + earned).min(FAILURES_AT_ONCE);
-        let told = left >= 1.0;
-        *state = (if told { left - 1.0 } else { left }, now);
-        told
+        let within_limit = left >= 1.0;
+        *state = (if within_limit { left - 1.0 } else { left }, now);
+        within_limit
     }
 
     fn refuse(&self, fault: Fault, why: &str) -> Fault {
         if !self.one(Instant::now()) {
-            let message = "Too many attempts with bad keys: wait, and send a good one.";
+            let message = "There were too many requests with invalid keys: wait, then send a valid key.";
             return Fault::new(Kind::Busy, "auth_throttled", message).retry_after(Duration::from_secs(5));
         }
-        tracing::warn!(why, "a request was refused for its key");
+        tracing::warn!(why, "a request was rejected because of its key");
         fault
     }
 }
 
-/// The key's record, if the key is good.
+/// Returns the record of a valid key, or the reason that the key is not valid.
 fn active_key<'a>(directory: &'a Directory, text: &str) -> Result<&'a Arc<KeyRecord>, &'static str> {
-    let (id, secret) = key::parts(text).ok_or("not of the form of a key")?;
-    let record = directory.keys.get(&id).ok_or("no such key")?;
-    if !record.is_opened_by(secret) {
-        return Err("no such key");
+    let (id, secret) = key::parts(text).ok_or("malformed")?;
+    let record = directory.keys.get(&id).ok_or("unknown")?;
+    if !record.has_secret(secret) {
+        return Err("unknown");
     }
     if !record.is_active(now_ms()) {
         return Err("revoked or expired");
@@ -146,7 +148,7 @@ fn active_key<'a>(directory: &'a Directory, text: &str) -> Result<&'a Arc<KeyRec
     Ok(record)
 }
 
-/// The right that a request has to act for a tenant.
+/// Authenticates a request that acts for a tenant.
 pub(crate) fn principal(
     directory: &Directory,
     failures: &Failures,
@@ -166,7 +168,7 @@ pub(crate) fn principal(
     let name = match (&record.scope, shown.tenant) {
         (Scope::Tenant(own), None) => own.clone(),
         (Scope::Tenant(own), Some(asked)) if own.as_str() == asked => own.clone(),
-        // The same answer whether the other one is there or not.
+        // The answer does not reveal whether the other tenant exists.
         (Scope::Tenant(_), Some(asked)) => return Err(tenant_not_found(asked)),
         (Scope::Admin, None) => directory.host.clone(),
         (Scope::Admin, Some(asked)) => TenantName::from(asked),
@@ -175,7 +177,7 @@ pub(crate) fn principal(
     Ok(Principal { tenant, actor, manages: true })
 }
 
-/// The right that a request has to act for the house.
+/// Authenticates a request that administers the server.
 pub(crate) fn admin(
     directory: &Directory,
     failures: &Failures,
@@ -190,26 +192,27 @@ pub(crate) fn admin(
     };
     let record = active_key(directory, text).map_err(|why| failures.refuse(key_invalid(), why))?;
     if record.scope != Scope::Admin {
-        let message = "This takes an administrator's key: the one that was sent is a tenant's.";
+        let message = "This request needs an administrator key, and the key that was sent is a tenant key: send an \
+                       administrator key.";
         return Err(Fault::new(Kind::Denied, "admin_only", message));
     }
     Ok(Admin { actor: Actor::named(record.id.as_str()) })
 }
 
 fn key_missing() -> Fault {
-    let message = "The request has no key: send one as `Authorization: Bearer …` or `X-Api-Key: …`.";
+    let message = "The request has no key: send a key as `Authorization: Bearer …` or `X-Api-Key: …`.";
     Fault::new(Kind::Denied, "key_missing", message)
 }
 
-/// One sentence for every way in which a key can be no good: which one it is, is for the log.
+/// Returns the fault of an invalid key, the same for every reason; the log has the reason.
 fn key_invalid() -> Fault {
-    let message = "The key is not good: it is unknown, revoked or expired. Send another one.";
+    let message = "The key is not valid: it is unknown, revoked or expired. Send another key.";
     Fault::new(Kind::Denied, "key_invalid", message)
 }
 
 fn needs_key() -> Fault {
-    let message = "Without keys, this can be done from the server's own machine only: make an administrator's key there \
-                   (`lector keys create --admin`) and send it.";
+    let message = "This request is accepted from the server's own machine only, because the server has no keys: create an \
+                   administrator key there (`lector keys create --admin`) and send it.";
     Fault::new(Kind::Denied, "local_only", message)
 }
 
@@ -258,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_acts_for_its_tenant_and_for_nobody_else() {
+    fn a_key_acts_for_its_tenant_only() {
         let TestServer { directory, acme, admin: ops } = server();
         let failures = Failures::default();
         let of = |key: &str, tenant: Option<&str>| {
@@ -271,7 +274,7 @@ mod tests {
         assert_eq!(of(&acme, Some("nobody")), Err("tenant_not_found"));
         assert_eq!(of(&ops, None), Ok("default".into()));
         assert_eq!(of(&ops, Some("other")), Ok("other".into()));
-        // Its last digit changed: a digit set whatever it was would leave one key in sixteen as it is.
+        // Changes the last digit. A fixed digit would leave one key in sixteen unchanged.
         let (start, last) = acme.split_at(acme.len() - 1);
         let forged = format!("{start}{}", if last == "0" { "1" } else { "0" });
         assert_eq!(of(&forged, None).unwrap_err(), "key_invalid");
@@ -311,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn guessing_is_slowed_down_and_good_keys_are_not() {
+    fn failed_attempts_are_limited_and_valid_keys_are_not() {
         let TestServer { directory, acme, .. } = server();
         let failures = Failures::default();
         let bad = format!("lk_{}_{}", "0".repeat(16), "0".repeat(64));

@@ -1,4 +1,4 @@
-//! Deployments, revisions and keys as they are shown. What is shown never holds a secret.
+//! Deployments, revisions and keys in the form that the API shows. No type here holds a secret.
 
 use std::collections::BTreeMap;
 
@@ -20,93 +20,93 @@ use crate::usage_counters::now_ms;
 pub struct DeploymentView {
     /// Its name.
     pub name: DeploymentName,
-    /// Whether the host's configuration lends it to every tenant.
+    /// Whether it is a shared deployment: managed by configuration, usable by every tenant.
     pub shared: bool,
-    /// Rises with every change of the route.
+    /// Increases by one with every change of the route.
     pub version: u64,
-    /// Where the traffic goes: nothing, or the stable revision and maybe a candidate.
+    /// The stable revision and an optional candidate; empty: no traffic is routed.
     pub weights: Vec<Weight>,
-    /// Reads along.
+    /// The revision that gets shadow traffic.
     pub shadow: Option<Shadow>,
-    /// Judges the newest of `weights`.
+    /// Applies to the newest revision in `weights`.
     pub rollback_policy: Option<RollbackPolicy>,
-    /// Where a rollback goes.
+    /// The weights that a rollback restores.
     pub previous: Option<Vec<Weight>>,
-    /// When the route was last changed, milliseconds since 1970.
+    /// Time of the last change of the route, milliseconds since 1970.
     pub changed_at_ms: u64,
-    /// Why its route is in quarantine: nothing is routed until a revision is promoted.
+    /// The reason that the route is quarantined: no traffic is routed until a revision is promoted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<String>,
     /// The revisions, newest first.
     pub revisions: Vec<RevisionView>,
 }
 
-/// A revision's standing.
+/// The state of a revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevisionState {
-    /// It answers.
+    /// Serves traffic.
     Live,
-    /// It answers a part.
+    /// Serves a part of the traffic, on trial.
     Candidate,
-    /// It reads along.
+    /// Gets shadow traffic.
     Shadow,
-    /// It is routed to and cannot be run on this host.
+    /// The route names it, and this host cannot run it.
     Unavailable,
-    /// It answers those who hold it, and nobody new.
+    /// Serves the requests that hold a lease, and no new ones.
     Draining,
-    /// It could be routed to.
+    /// Can be routed to.
     Ready,
-    /// Its row in the store is damaged: it cannot be run, and nothing is known of it but its number.
+    /// Its row in the store is damaged: it cannot be run, and only its number is known.
     Quarantined,
 }
 
 /// A revision.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RevisionView {
-    /// Counted from 1.
+    /// Number in the deployment, from 1.
     pub number: u32,
-    /// Its standing.
+    /// Its state.
     pub state: RevisionState,
-    /// Of 100.
+    /// Share of the traffic, in percent.
     pub percent: u8,
-    /// Documents that it is reading now.
+    /// Documents that hold a lease now.
     pub leases: usize,
-    /// Why it is in quarantine.
+    /// The reason that it is quarantined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What it is made of; absent of one in quarantine.
+    /// Its parts; absent if it is quarantined.
     #[serde(flatten)]
     pub parts: Option<RevisionParts>,
-    /// How it does since it was loaded or became a candidate; absent where it is not in memory.
+    /// Statistics since it was loaded or became a candidate; absent if it is not in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statistics: Option<Statistics>,
-    /// How the guest's own program for its batches does; absent where it has none, or is not in memory.
+    /// Status of the guest's batching policy; absent if the guest has none, or the revision is not in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batching_policy: Option<BatchingPolicyStatus>,
-    /// How it compares; only of a shadow.
+    /// Comparison with the live revision; only for a shadow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comparison: Option<ShadowComparison>,
 }
 
-/// What a revision is made of.
+/// The parts of a revision.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RevisionParts {
     /// SHA-256 of the component.
     pub component: Digest,
-    /// Size of the component.
+    /// Size of the component, in bytes.
     pub component_bytes: u64,
-    /// What it was configured with.
+    /// Settings that the guest was configured with.
     pub settings: Settings,
-    /// Models by alias.
+    /// Models that the guest may open, by alias.
     pub grants: BTreeMap<String, ModelName>,
     /// Limits of each guest call.
     pub budget: BudgetSpec,
-    /// What the guest said of itself.
+    /// Returned by the guest's `configure`.
     pub pipeline_info: PipelineInfo,
-    /// When it was made, milliseconds since 1970.
+    /// Creation time, milliseconds since 1970.
     pub created_at_ms: u64,
-    /// By whom.
+    /// Id of the actor that created it.
     pub created_by: String,
 }
 
@@ -132,7 +132,7 @@ impl DeploymentView {
         }
     }
 
-    /// The revision with that number.
+    /// Returns the revision with that number.
     pub fn revision(&self, number: u32) -> Option<&RevisionView> {
         self.revisions.iter().find(|revision| revision.number == number)
     }
@@ -195,22 +195,22 @@ fn quarantined_revision(route: &RouteRecord, number: u32, reason: &str) -> Revis
     }
 }
 
-/// A key, without its secret and without its hash.
+/// A key, without its secret and its hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KeyView {
-    /// Names it.
+    /// Its id.
     pub id: KeyId,
-    /// What it is good for.
+    /// The rights of the key.
     pub scope: Scope,
-    /// What its owner calls it.
+    /// A label from its owner.
     pub label: String,
-    /// When it was made, milliseconds since 1970.
+    /// Creation time, milliseconds since 1970.
     pub created_at_ms: u64,
-    /// From when on it is refused.
+    /// Time after which the key is rejected, milliseconds since 1970.
     pub expires_at_ms: Option<u64>,
-    /// When it was revoked.
+    /// Revocation time, milliseconds since 1970.
     pub revoked_at_ms: Option<u64>,
-    /// Whether it opens anything now.
+    /// Whether the key is valid now.
     pub active: bool,
 }
 

@@ -1,7 +1,8 @@
 //! The driver of all background tasks.
 //!
-//! Owns when a task runs, and the record of its runs: period, trigger, last start, duration and outcome. A run that fails or
-//! panics is recorded and reported, and the task runs again at its next turn. Knows nothing of what tasks do.
+//! Owns the time at which a task runs, and the record of its runs: period, trigger, last start, duration and outcome. A
+//! run that fails or panics is recorded and logged, and the task runs again at the next trigger. Independent of the
+//! work of the tasks.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -17,17 +18,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::usage_counters::now_ms;
 
-/// Longest wait for the end of runs when the tasks are stopped.
+/// Longest wait for runs in progress when the tasks are stopped.
 const STOP_MAX: Duration = Duration::from_secs(1);
 
-/// What makes a task run.
+/// The trigger of a task.
 #[derive(Clone, Debug)]
 pub enum Trigger {
     /// The period.
     Period(Duration),
-    /// The period, and earlier each time the notification comes.
+    /// The period, and additionally each notification.
     PeriodOrNotify(Duration, Arc<Notify>),
-    /// Another task, which is named.
+    /// Another task, by name.
     Task(&'static str),
 }
 
@@ -48,7 +49,7 @@ impl Trigger {
     }
 }
 
-/// How a run ended.
+/// The outcome of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunOutcome {
@@ -58,33 +59,33 @@ pub enum RunOutcome {
     Failed,
     /// With a panic.
     Panicked,
-    /// It was stopped before its end: the server shut down.
+    /// The server shut down and stopped the run.
     Stopped,
 }
 
-/// A task as operators see it.
+/// The status of a task, for operators.
 #[derive(Clone, Debug, Serialize)]
 pub struct BackgroundTaskStatus {
     /// Its name.
     pub name: &'static str,
-    /// Time between two runs; absent where only the trigger makes it run.
+    /// Time between two runs; absent if only the trigger starts a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub period_ms: Option<u64>,
-    /// What makes it run.
+    /// Name of the trigger.
     pub trigger: String,
     /// Runs that have begun.
     pub runs: u64,
-    /// Of them those that ended with a fault.
+    /// Runs that ended with a fault.
     pub failures: u64,
-    /// Of them those that panicked.
+    /// Runs that panicked.
     pub panics: u64,
-    /// Runs under way.
+    /// Runs in progress.
     pub running: u64,
-    /// When the last run began, milliseconds since 1970.
+    /// Start of the last run, milliseconds since 1970.
     pub last_started_at_ms: Option<u64>,
-    /// How long the last finished run took, in milliseconds.
+    /// Duration of the last finished run, in milliseconds.
     pub last_duration_ms: Option<f64>,
-    /// How the last finished run ended.
+    /// Outcome of the last finished run.
     pub last_outcome: Option<RunOutcome>,
     /// The fault or the panic of the last run that had one.
     pub last_error: Option<String>,
@@ -110,7 +111,7 @@ struct State {
     last_error: Option<String>,
 }
 
-/// A run under way. Dropped before it is recorded, it counts as stopped.
+/// A run in progress. A run dropped before it is recorded counts as stopped.
 struct Run<'a> {
     task: &'a Task,
     began: Instant,
@@ -152,7 +153,7 @@ impl Task {
         (run.outcome, run.error) = match ended {
             Ok(Ok(())) => (RunOutcome::Ok, None),
             Ok(Err(fault)) => {
-                tracing::error!(task = self.name, %fault, "a background task failed; it runs again at its next turn");
+                tracing::error!(task = self.name, %fault, "a background task failed; it runs again at the next trigger");
                 (RunOutcome::Failed, Some(fault.to_string()))
             }
             Err(panic) => {
@@ -160,7 +161,7 @@ impl Task {
                 tracing::error!(
                     task = self.name,
                     panic = message,
-                    "a background task panicked; it runs again at its next turn: report it"
+                    "a background task panicked; it runs again at the next trigger. This is a bug in the server: report it"
                 );
                 (RunOutcome::Panicked, Some(message))
             }
@@ -188,7 +189,7 @@ impl Task {
     }
 }
 
-/// The sentence of a panic.
+/// Returns the message of a panic.
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
@@ -210,8 +211,8 @@ impl BackgroundTasks {
         task
     }
 
-    /// Runs `work` each time that `trigger` says so, one run after the other. The task ends when the tasks are stopped, or
-    /// when `work` answers `None`: what it works on is gone.
+    /// Runs `work` at each `trigger`, one run after the other. The task ends when the tasks are stopped, or when `work`
+    /// returns `None` because its subject is gone.
     pub fn start<F>(
         &self,
         name: &'static str,
@@ -243,7 +244,7 @@ impl BackgroundTasks {
         });
     }
 
-    /// Runs `work` once as a run of `task`, beside whatever else runs.
+    /// Runs `work` once as a run of `task`, concurrently with other runs.
     pub(crate) fn spawn(
         &self,
         task: &Arc<Task>,
@@ -258,7 +259,7 @@ impl BackgroundTasks {
         });
     }
 
-    /// Ends all tasks; runs under way are stopped.
+    /// Ends all tasks and stops the runs in progress.
     pub async fn stop(&self) {
         self.stop.cancel();
         self.tracker.close();
@@ -267,7 +268,7 @@ impl BackgroundTasks {
         }
     }
 
-    /// Returns the status of each task, in the order in which they were started.
+    /// Returns the status of each task, in start order.
     pub fn status(&self) -> Vec<BackgroundTaskStatus> {
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.iter().map(|task| task.status()).collect()
@@ -312,7 +313,7 @@ mod tests {
             let run = counted.fetch_add(1, SeqCst);
             Some(async move {
                 match run {
-                    0 => panic!("as the test wants it"),
+                    0 => panic!("expected by the test"),
                     1 => Err(Fault::new(Kind::Unavailable, "storage_full", "The disk is full.")),
                     _ => Ok(()),
                 }
@@ -323,7 +324,7 @@ mod tests {
         until("the first run ends", || finished(1)(&status())).await;
         let first = status();
         assert_eq!((first.panics, first.last_outcome), (1, Some(RunOutcome::Panicked)));
-        assert_eq!(first.last_error.as_deref(), Some("as the test wants it"));
+        assert_eq!(first.last_error.as_deref(), Some("expected by the test"));
         notify.notify_one();
         until("the second run ends", || finished(2)(&status())).await;
         assert_eq!(status().last_outcome, Some(RunOutcome::Failed));
@@ -353,7 +354,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_ends_with_what_it_works_on() {
+    async fn a_task_ends_with_its_subject() {
         let (tasks, notify) = (BackgroundTasks::default(), Arc::new(Notify::new()));
         let owner = Arc::new(());
         let weak = Arc::downgrade(&owner);

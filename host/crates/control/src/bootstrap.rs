@@ -1,4 +1,5 @@
-//! The start of the control plane: from the store and the configuration to the snapshot in memory, and the background tasks.
+//! The start of the control plane: builds the snapshot from the store and the configuration, and starts the background
+//! tasks.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -24,15 +25,15 @@ use crate::usage_counters::UsageCounts;
 use crate::usage_counters::{FLUSH_EVERY, UsageCounters, day_of, now_ms};
 use crate::usage_flush::UsageFlusher;
 
-/// So often canaries are evaluated: a breach is answered within this, and the evaluation costs next to nothing.
+/// Period of the canary evaluation: a breach is detected within this time, and an evaluation is cheap.
 const CANARY_EVALUATION_EVERY: Duration = Duration::from_millis(200);
-/// So often engines that no revision needs are looked for.
+/// Period of the search for engines that no revision needs.
 const ENGINE_RELEASE_EVERY: Duration = Duration::from_secs(1);
 
 impl ControlPlane {
-    /// Opens the store, puts what it serves into memory, and makes the configuration's deployments revisions where they
-    /// are new or changed. One of those that cannot be loaded or configured is a fault that names it; a tenant's own that
-    /// cannot be loaded is logged, and answers so.
+    /// Opens the store, loads the routed revisions, and deploys the configuration's deployments that are new or
+    /// changed. A shared deployment that cannot be loaded or configured is a fault that names it. A tenant's own
+    /// revision that cannot be loaded is logged, and requests to it get the fault.
     pub async fn start(
         config: ControlConfig,
         loader: Arc<dyn ComponentLoader>,
@@ -46,7 +47,7 @@ impl ControlPlane {
         Self::start_with(config, loader, engines, documents, store).await
     }
 
-    /// Starts on a store that is already open.
+    /// Starts on an open store.
     pub async fn start_with(
         config: ControlConfig,
         loader: Arc<dyn ComponentLoader>,
@@ -57,7 +58,11 @@ impl ControlPlane {
         check(&config)?;
         let collected = store.collect().await?;
         if collected != Default::default() {
-            tracing::info!(collected.unfinished, collected.unnamed, "leftovers were collected");
+            tracing::info!(
+                collected.unfinished,
+                collected.unnamed,
+                "unfinished files and unreferenced components were deleted"
+            );
         }
         let revision_cache = RevisionCache::new(loader, engines, store.clone());
         let directory = directory(&config, &store, &revision_cache).await?;
@@ -110,7 +115,7 @@ impl ControlPlane {
         });
     }
 
-    /// Begins a rollback for each revision that breaches its policy, each as a run of its own.
+    /// Begins a rollback for each revision that breaches its policy, each as a separate run.
     fn evaluate_canaries(self: &Arc<Self>, rollback: &Arc<Task>, in_flight: &InFlight) {
         for breach in self.breaches() {
             let Some(guard) = in_flight.begin(&breach) else { continue };
@@ -123,7 +128,7 @@ impl ControlPlane {
     }
 }
 
-/// Limits that make no sense, names that are there twice.
+/// Checks the budgets and that the names are unique.
 fn check(config: &ControlConfig) -> Result<(), Fault> {
     let misconfigured =
         |message: String| Fault::new(Kind::Invalid, "platform_config", message).blaming(Blame::Host);
@@ -133,23 +138,23 @@ fn check(config: &ControlConfig) -> Result<(), Fault> {
         names.windows(2).find_map(|pair| (pair.first() == pair.last()).then(|| pair.first())).flatten()
     {
         return Err(misconfigured(format!(
-            "Deployment `{twice}` is there twice: each needs a name of its own."
+            "Deployment `{twice}` is configured twice: give each deployment a unique name."
         )));
     }
     if !names.contains(&&config.default_deployment) {
         return Err(misconfigured(format!(
-            "The default deployment `{}` is none of the deployments.",
+            "The default deployment `{}` is not in the configuration: name a configured deployment.",
             config.default_deployment
         )));
     }
     Ok(())
 }
 
-/// All models that the configuration's deployments are granted: what tenants get who were given none of their own.
+/// Returns all models that the configuration grants to its deployments: the models of tenants whose policy names none.
 fn shared_models(config: &ControlConfig) -> BTreeMap<String, ModelName> {
     let mut models = BTreeMap::new();
     let default = |name: &lector_core::DeploymentName| *name == config.default_deployment;
-    // The default deployment's last: where two mean something else by the same alias, it is right.
+    // The default deployment comes last: its model wins where two deployments use an alias for different models.
     let (first, rest): (Vec<_>, Vec<_>) = config.deployments.iter().partition(|of| default(&of.name));
     for deployment in rest.into_iter().chain(first) {
         models.extend(deployment.grants.clone());
@@ -157,7 +162,7 @@ fn shared_models(config: &ControlConfig) -> BTreeMap<String, ModelName> {
     models
 }
 
-/// The snapshot of what the store holds, every routed revision in memory.
+/// Builds the snapshot from the records of the store, with every routed revision in memory.
 async fn directory(
     config: &ControlConfig,
     store: &Arc<dyn Store>,
@@ -169,7 +174,7 @@ async fn directory(
     let mut deployments = quarantine::deployments(&mut records);
     let Records { mut tenants, keys, damaged, .. } = records;
     if !tenants.iter().any(|tenant| tenant.name == config.tenant) {
-        // Not written: until an administrator gives it terms it is what this version makes of it.
+        // Not written to the store: until an administrator sets a policy, the default of this version applies.
         let (name, policy) = (config.tenant.clone(), TenantPolicy::default());
         tenants.push(TenantRecord { name, created_at_ms: 0, policy });
     }
@@ -197,7 +202,7 @@ async fn directory(
     })
 }
 
-/// Puts what the route wants into memory. One that cannot be there does not keep the others from being served.
+/// Loads the revisions that the route wants. A revision that cannot be loaded does not stop the others.
 async fn load(deployment: &mut Deployment, revision_cache: &RevisionCache) {
     let route = deployment.route.clone();
     for number in route.wanted() {
@@ -206,7 +211,7 @@ async fn load(deployment: &mut Deployment, revision_cache: &RevisionCache) {
             None => Err(revision_quarantined(&route.deployment, number)),
         };
         if let Err(fault) = &loaded {
-            tracing::error!(tenant = %route.tenant, deployment = %route.deployment, revision = number, %fault, "a live revision cannot be loaded: it answers 503");
+            tracing::error!(tenant = %route.tenant, deployment = %route.deployment, revision = number, %fault, "a live revision cannot be loaded: its requests get 503");
         }
         deployment.loaded.insert(number, loaded);
     }

@@ -1,7 +1,7 @@
 //! Canary evaluation: rolls back revisions that breach their rollback policy.
 //!
-//! Owns the decision, and one rollback at a time for each deployment. Deployments are evaluated independently: the slow
-//! rollback of one (its target may have to be loaded) holds up no other.
+//! Owns the decision, and allows one rollback at a time for each deployment. Deployments are evaluated independently:
+//! the slow rollback of one (the target revision may have to be loaded) does not delay the others.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,24 +22,24 @@ pub(crate) struct Breach {
     tenant: TenantName,
     deployment: DeploymentName,
     revision: u32,
-    /// Of the route that was evaluated.
+    /// Version of the route that was evaluated.
     version: u64,
-    /// What was breached, with the figures.
+    /// The condition that was met, with figures.
     reason: String,
 }
 
-/// Deployments that are being rolled back.
+/// Deployments with a rollback in progress.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct InFlight(Arc<Mutex<BTreeSet<DeploymentKey>>>);
 
-/// A rollback under way.
+/// A rollback in progress.
 pub(crate) struct RollbackGuard {
     in_flight: InFlight,
     key: DeploymentKey,
 }
 
 impl InFlight {
-    /// Begins the rollback of a deployment; `None` while one is under way.
+    /// Begins the rollback of a deployment; `None` if one is in progress.
     pub(crate) fn begin(&self, breach: &Breach) -> Option<RollbackGuard> {
         let key = (breach.tenant.clone(), breach.deployment.clone());
         let fresh = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
@@ -57,7 +57,7 @@ impl Drop for RollbackGuard {
 fn evaluate(deployment: &Deployment) -> Option<Breach> {
     let route = &deployment.route;
     let (number, policy) = route.rollback_watched()?;
-    // A first revision has no predecessor to go back to.
+    // A first revision has no predecessor to roll back to.
     if route.history.is_empty() {
         return None;
     }
@@ -82,7 +82,7 @@ impl ControlPlane {
         directory.deployments.values().filter_map(|deployment| evaluate(deployment)).collect()
     }
 
-    /// Rolls a deployment back, unless its route was changed since it was evaluated.
+    /// Rolls a deployment back, unless its route has changed since the evaluation.
     pub(crate) async fn roll_back(&self, breach: Breach) -> Result<(), Fault> {
         let Breach { tenant, deployment, revision, version, reason } = breach;
         tracing::warn!(%tenant, %deployment, revision, reason, "rolling back a revision that breaches its policy");
@@ -92,7 +92,7 @@ impl ControlPlane {
         };
         let actor = Actor::named("watch");
         match self.reroute(&actor, &tenant, &deployment, "auto_rollback", None, why, &step).await {
-            // A faster change decided otherwise.
+            // Another change came first.
             Err(fault) if fault.code == OVERTAKEN => Ok(()),
             answer => answer.map(|_| ()),
         }

@@ -1,4 +1,5 @@
-//! What the control plane is started with. Made and checked by the host's `config/`; knows no file format.
+//! The start configuration of the control plane. Built and checked by the host's `config/`; independent of the file
+//! format.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,21 +10,23 @@ use lector_core::{Budget, DeploymentName, ModelName, TenantName};
 /// Configuration of the control plane.
 #[derive(Clone, Debug)]
 pub struct ControlConfig {
-    /// Owner of the deployments below; a request without a key, on a server without keys, acts for this tenant.
+    /// Owner of the deployments below. On a server without keys, a request without a key acts for this tenant.
     pub tenant: TenantName,
-    /// Pipelines that every tenant may call; at least one.
+    /// Deployments shared with all tenants; at least one.
     pub deployments: Vec<DeploymentConfig>,
-    /// Where everything is kept that outlives the process; `None`: nothing does.
+    /// Folder for everything that outlives the process; `None`: nothing is kept.
     pub data_dir: Option<PathBuf>,
-    /// The deployment that answers when a request names none.
+    /// The deployment for requests that name none.
     pub default_deployment: DeploymentName,
-    /// Bytes of pixels and tensors that the pages being read may hold of a tenant that has no bound of its own; 0: no bound.
+    /// Most bytes of pixels and tensors held by the pages in progress of a tenant without a limit of its own; 0: no
+    /// limit.
     pub tenant_images_bytes_max: u64,
-    /// How long the engine of a model stays loaded that no revision needs any more: a rollback within it waits for none.
+    /// How long the engine of a model stays loaded after the last revision that needs it is gone. A rollback within
+    /// this time does not wait for the engine.
     pub engine_idle_ttl: Duration,
 }
 
-/// One pipeline.
+/// A deployment that the configuration defines.
 #[derive(Clone, Debug)]
 pub struct DeploymentConfig {
     /// Its name in requests, logs and metrics.

@@ -1,7 +1,7 @@
-//! From a component and settings to a revision that is known to work, stage by stage.
+//! The deploy pipeline: turns a component and settings into a tested revision, stage by stage.
 //!
-//! Owns the order of the stages and what each proves. Nothing that fails here leaves a trace: a revision is written only
-//! when it is ready. Runs beside traffic; how many at once is bounded by `deploy.rs`.
+//! Owns the order of the stages and the check of each. A failure leaves no trace: a revision is written only when it is
+//! ready. Runs beside traffic; `mutations/deploy.rs` limits the number of deploys at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,35 +25,35 @@ use crate::smoke_test::SMOKE_TEST_PNG;
 use crate::tenant::{BudgetSpec, Capability, Tenant};
 use crate::usage_counters::now_ms;
 
-/// `configure` reads no page: what takes longer than this hangs.
+/// Longest time of `configure`, which reads no page.
 const CONFIGURE_MAX: Duration = Duration::from_secs(30);
-/// The golden page on engines that may just have been loaded.
-const REHEARSAL_MAX: Duration = Duration::from_secs(60);
+/// Longest time for the smoke-test page, on engines that may just have been loaded.
+const SMOKE_TEST_MAX: Duration = Duration::from_secs(60);
 /// Largest component. The default guest is below 2 MB; compiling 200 MB takes minutes.
 pub(crate) const COMPONENT_BYTES_MAX: u64 = 64 << 20;
 
-/// Where a deploy stands.
+/// A stage of a deploy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Bytes and settings are there and within their bounds.
+    /// The bytes and settings are complete and within their limits.
     Received,
-    /// A component of this host's world; every import is granted.
+    /// The component fits the contract, and every import is granted.
     Validated,
-    /// Machine code.
+    /// The component is machine code.
     Compiled,
     /// The guest accepts its settings, and every model that it opens is granted.
     Configured,
-    /// The engines of those models are loaded.
+    /// The engines of these models are loaded.
     Prepared,
-    /// It read the golden page.
-    Rehearsed,
-    /// Written; nothing but a route is missing.
+    /// The revision read the smoke-test page.
+    SmokeTest,
+    /// The revision is written, and may be routed to.
     Ready,
 }
 
 impl Stage {
-    /// As it is written.
+    /// Returns the name of the stage in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Received => "received",
@@ -61,41 +61,41 @@ impl Stage {
             Self::Compiled => "compiled",
             Self::Configured => "configured",
             Self::Prepared => "prepared",
-            Self::Rehearsed => "smoke_test",
+            Self::SmokeTest => "smoke_test",
             Self::Ready => "ready",
         }
     }
 }
 
-/// A deploy that ended before it was ready. What was live is live as before.
+/// The failure of a deploy. It changes nothing.
 #[derive(Clone, Debug)]
 pub struct DeployFault {
     /// The stage that was not reached.
     pub stage: Stage,
-    /// Why.
+    /// The fault.
     pub fault: Fault,
 }
 
-/// What is to become a revision.
+/// The parts of a new revision.
 pub(crate) struct Plan {
     pub(crate) deployment: DeploymentName,
     pub(crate) wasm: Vec<u8>,
     pub(crate) settings: Settings,
     pub(crate) grants: BTreeMap<String, ModelName>,
     pub(crate) budget: BudgetSpec,
-    /// Whether it reads the golden page before it is ready.
-    pub(crate) rehearse: bool,
+    /// Whether the smoke-test page is read before the revision is ready.
+    pub(crate) smoke_test: bool,
     pub(crate) created_by: String,
 }
 
-/// A revision that is known to work and has no number yet.
+/// A tested revision without a number.
 pub(crate) struct PreparedRevision {
     pub(crate) record: RevisionRecord,
     pub(crate) wasm: Vec<u8>,
     pub(crate) pipeline: Arc<dyn Pipeline>,
-    /// On its models.
+    /// References on its models.
     pub(crate) reference: ModelReference,
-    /// Time of each stage.
+    /// Duration of each stage.
     pub(crate) took: Vec<(Stage, Duration)>,
 }
 
@@ -139,15 +139,15 @@ pub(crate) async fn stage(
     let reference = revision_cache.prepare(record.models()).await.map_err(at(Stage::Prepared))?;
     clock.reached(Stage::Prepared);
 
-    planned(&record, &pipeline, tenant).await.map_err(at(Stage::Rehearsed))?;
-    if plan.rehearse {
-        rehearsed(&record, &pipeline, tenant, documents).await.map_err(at(Stage::Rehearsed))?;
-        clock.reached(Stage::Rehearsed);
+    planned(&record, &pipeline, tenant).await.map_err(at(Stage::SmokeTest))?;
+    if plan.smoke_test {
+        smoke_tested(&record, &pipeline, tenant, documents).await.map_err(at(Stage::SmokeTest))?;
+        clock.reached(Stage::SmokeTest);
     }
     Ok(PreparedRevision { record, wasm: plan.wasm, pipeline, reference, took: clock.took })
 }
 
-/// What is the guest's fault on a page is the deployer's when the guest is being deployed: an answer that can be acted upon.
+/// Converts a guest's fault into a fault of the client that deploys the guest, because this client can correct it.
 fn to_deployer(fault: Fault) -> Fault {
     if fault.blame != Blame::Guest {
         return fault;
@@ -172,19 +172,20 @@ impl StageClock {
 fn received(plan: &Plan) -> Result<(), Fault> {
     let bytes = plan.wasm.len() as u64;
     if bytes > COMPONENT_BYTES_MAX {
-        let message =
-            format!("The component has {bytes} bytes, and at most {COMPONENT_BYTES_MAX} are taken.");
+        let message = format!(
+            "The component has {bytes} bytes, and at most {COMPONENT_BYTES_MAX} are accepted: make it smaller."
+        );
         return Err(Fault::new(Kind::TooLarge, "component_too_large", message));
     }
     plan.settings.checked()?;
     if let Some(zero) = plan.budget.zero() {
-        let message = format!("`budget.{zero}` must be 1 or more: with 0 the guest could not run.");
+        let message = format!("`budget.{zero}` must be 1 or more: with 0 the guest cannot run.");
         return Err(Fault::new(Kind::Invalid, "budget_invalid", message));
     }
     Ok(())
 }
 
-/// Every import against what the tenant may; each that it may not is named.
+/// Checks every import against the tenant's capabilities; the fault names each import without one.
 fn granted_imports(imports: &[String], capabilities: &BTreeSet<Capability>) -> Result<(), Fault> {
     let needed = imports.iter().filter_map(|import| Some((import, Capability::of_import(import)?)));
     let missing: Vec<String> = needed
@@ -195,7 +196,7 @@ fn granted_imports(imports: &[String], capabilities: &BTreeSet<Capability>) -> R
         return Ok(());
     }
     let message = format!(
-        "The component imports what the tenant is not granted: {}. Build it without, or ask an administrator for the \
+        "The component imports interfaces that the tenant may not use: {}. Build it without them, or ask an administrator for the \
          capability.",
         missing.join(", ")
     );
@@ -212,7 +213,7 @@ async fn configured(
     let answer = pipeline.configure(&ctx, &ctx.settings).await?;
     let pipeline_info = answer.map_err(|config_error| {
         let at = if config_error.pointer.is_empty() { "/" } else { &config_error.pointer };
-        let message = format!("The guest refuses its settings at `{at}`: {}", config_error.message);
+        let message = format!("The guest rejects its settings at `{at}`: {}", config_error.message);
         Fault::new(Kind::Invalid, "settings_refused", message)
     })?;
     let missing: Vec<&str> = pipeline_info
@@ -225,63 +226,67 @@ async fn configured(
         return Ok(pipeline_info);
     }
     let message = format!(
-        "The guest opens models that it is not granted: {}. Grant each alias a model of the catalog.",
+        "The guest opens models without a grant: {}. Grant each alias a model of the catalog.",
         missing.join(", ")
     );
     Err(Fault::new(Kind::Denied, "grant_missing", message))
 }
 
-async fn rehearsed(
+async fn smoke_tested(
     record: &RevisionRecord,
     pipeline: &Arc<dyn Pipeline>,
     tenant: &Tenant,
     documents: &Arc<dyn Documents>,
 ) -> Result<(), Fault> {
-    let until = Instant::now() + REHEARSAL_MAX;
+    let until = Instant::now() + SMOKE_TEST_MAX;
     let hint = DocumentHint { content_type: Some("image/png".to_owned()), password: None };
     let trial = Revision::new(Arc::new(record.clone()), pipeline.clone(), None);
     let call = PageCall {
         document: documents.open(tenant.account(), Arc::new(SMOKE_TEST_PNG.to_vec()), hint).await?,
         pipeline: pipeline.clone(),
-        ctx: trial.ctx(tenant, RequestId::from("rehearsal"), until),
+        ctx: trial.ctx(tenant, RequestId::from("smoke_test"), until),
         options: PageRequest { page_count: 1, ..PageRequest::default() },
     };
     let run = call.read(0).await;
     run.result.map(|_| ()).map_err(|mut fault| {
-        fault.message = format!("The guest did not read the golden page: {}", fault.message);
+        fault.message = format!("The guest did not read the smoke-test page: {}", fault.message);
         fault
     })
 }
 
-/// A batching program that is given up in its first moments under load helps nobody: it is asked here what lanes will ask.
+/// Asks the guest's batching policy the questions that lanes will ask, so that a policy that would be disabled under
+/// load fails the deploy.
 async fn planned(
     record: &RevisionRecord,
     pipeline: &Arc<dyn Pipeline>,
     tenant: &Tenant,
 ) -> Result<(), Fault> {
     let trial = Revision::new(Arc::new(record.clone()), pipeline.clone(), None);
-    let ctx = trial.ctx(tenant, RequestId::from("rehearsal"), Instant::now() + REHEARSAL_MAX);
+    let ctx = trial.ctx(tenant, RequestId::from("smoke_test"), Instant::now() + SMOKE_TEST_MAX);
     let (Some(batching_policy), Some(planner)) = (&trial.batching_policy, ctx.planner) else { return Ok(()) };
-    // Milliseconds at the worst; all the same they are not for the threads that serve.
+    // Takes milliseconds at most, which is too long for the threads that serve requests.
     let asked = tokio::task::spawn_blocking(move || plan::trial(planner.as_ref(), Instant::now())).await;
     let question = match asked {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(question)) => question,
         Err(error) => {
-            let message = "The guest's batching program could not be asked; report it.";
+            let message =
+                "The guest's batching policy could not be called. This is a bug in the server: report it.";
             return Err(Fault::new(Kind::Bug, "internal", message).with_detail(error));
         }
     };
     let Some(cause) = batching_policy.status().last_fault else {
-        let message = "There is no room for the guest's batching program at the moment; try again.";
+        let message =
+            "The server has no free instance for the guest's batching policy at the moment: try again.";
         return Err(Fault::new(Kind::Busy, "runtime_busy", message).retry_after(Duration::from_secs(1)));
     };
-    let message =
-        format!("The guest's batching program gave no answer that counts about {question}: {cause}.");
+    let message = format!(
+        "The guest's batching policy gave no valid answer about {question}: {cause}. Correct the policy, and deploy again."
+    );
     Err(Fault::new(Kind::Invalid, "batching_plan_failed", message))
 }
 
-/// A fault of staging, with the deployment's name before it: for those who started the host, not a deploy.
+/// Adds the deployment's name to a fault of the deploy pipeline, for the operator that starts the host.
 pub(crate) fn of_configured(tenant: &TenantName, name: &DeploymentName, failed: DeployFault) -> Fault {
     let DeployFault { stage, mut fault } = failed;
     fault.message = format!("Deployment `{name}`: {}", fault.message);

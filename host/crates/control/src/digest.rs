@@ -1,6 +1,6 @@
 //! Digests of components.
 //!
-//! Owns the one digest type of the control plane and the hexadecimal form. Knows nothing of what is digested.
+//! Owns the digest type of the control plane and the hexadecimal form. Independent of the digested content.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use sha2::{Digest as _, Sha256};
 pub struct Digest(Arc<str>);
 
 impl Digest {
-    /// That of `bytes`.
+    /// Returns the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(hex(&Sha256::digest(bytes)).into())
     }
 
-    /// The digits, if they are 64 lower-case hexadecimal ones.
+    /// Parses 64 lower-case hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         fits.then(|| Self(text.into()))
     }
 
-    /// The digits.
+    /// Returns the 64 digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -50,7 +50,7 @@ impl std::fmt::Display for Digest {
     }
 }
 
-/// Bytes as lower-case hexadecimal digits.
+/// Formats bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {

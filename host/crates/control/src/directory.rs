@@ -1,7 +1,8 @@
-//! Who is there and what answers them: tenants, keys and deployments as one immutable snapshot.
+//! The snapshot: tenants, keys and deployments as one immutable value.
 //!
-//! Owns finding: a key's owner, a deployment by a caller's name for it, a revision for a request. A request reads the
-//! snapshot by one atomic load and sees one state of the world. Made by `acts.rs`, after the store has it.
+//! Owns the lookups: the tenant of a key, a deployment by name, the revision for a request. A request reads the
+//! snapshot with one atomic load and sees one consistent state. A mutation makes a new snapshot after the store has the
+//! change.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
@@ -19,15 +20,15 @@ use crate::tenant::{Tenant, tenant_not_found};
 #[derive(Clone)]
 pub(crate) struct Deployment {
     pub(crate) route: Arc<RouteRecord>,
-    /// All that are kept, by number.
+    /// All stored revisions, by number.
     pub(crate) revisions: BTreeMap<u32, Arc<RevisionRecord>>,
-    /// Those that the route wants, in memory; or why one is not.
+    /// The revisions that the route wants: loaded, or the fault that prevented it.
     pub(crate) loaded: BTreeMap<u32, Result<Arc<Revision>, Fault>>,
-    /// Those that it wanted before; gone with their last lease.
+    /// Revisions that the route wanted before; freed with their last lease.
     pub(crate) draining: Vec<Weak<Revision>>,
-    /// Revisions whose rows cannot be read, and why.
+    /// Revisions with unreadable rows, and the reasons.
     pub(crate) quarantined: BTreeMap<u32, String>,
-    /// Why the row of the route cannot be read; `route` is then that of a deployment without revisions.
+    /// The reason that the row of the route is unreadable; `route` is then that of a deployment without revisions.
     pub(crate) damage: Option<String>,
 }
 
@@ -43,20 +44,20 @@ impl Deployment {
         }
     }
 
-    /// The revision in memory, whatever its standing.
+    /// Returns the revision if it is in memory, in any state.
     pub(crate) fn in_memory(&self, number: u32) -> Option<Arc<Revision>> {
         let loaded = self.loaded.get(&number).and_then(|loaded| loaded.as_ref().ok()).cloned();
         let draining = || self.draining.iter().filter_map(Weak::upgrade);
         loaded.or_else(|| draining().find(|revision| revision.record.number == number))
     }
 
-    /// Models of revisions that are newer than all that were ever routed to: they are about to be.
+    /// Returns the models of revisions newer than all that were ever routed to; they are likely to be routed to next.
     pub(crate) fn models_to_come(&self) -> impl Iterator<Item = ModelName> + '_ {
         let newest = self.route.newest_routed();
         self.revisions.range(newest.saturating_add(1)..).flat_map(|(_, record)| record.models())
     }
 
-    /// The revision that answers a request with that key.
+    /// Returns the revision that serves a request with the routing key `key`.
     pub(crate) fn choose(&self, key: &str) -> Result<&Arc<Revision>, Fault> {
         let name = &self.route.deployment;
         if self.damage.is_some() {
@@ -66,7 +67,7 @@ impl Deployment {
             return Err(Fault::new(
                 Kind::NotFound,
                 "deployment_not_live",
-                format!("Deployment `{name}` has no live revision: promote one."),
+                format!("Deployment `{name}` has no live revision: promote a revision."),
             ));
         };
         match self.loaded.get(&number) {
@@ -75,14 +76,14 @@ impl Deployment {
             Some(Err(fault)) => Err(Fault::new(
                 Kind::Unavailable,
                 "revision_unavailable",
-                format!("Revision {number} of deployment `{name}` cannot be run on this host at the moment; its owner and the operator find why in the log."),
+                format!("Revision {number} of deployment `{name}` cannot run on this host at the moment: see the server's log for the reason."),
             )
             .with_detail(fault)),
             None => Err(Fault::new(Kind::Bug, "internal", "A live revision is not in memory; report it.")),
         }
     }
 
-    /// The revision that reads along with a request with that key.
+    /// Returns the revision that gets shadow traffic of a request with the routing key `key`.
     pub(crate) fn shadow(&self, key: &str) -> Option<Arc<Revision>> {
         self.loaded.get(&self.route.shadow_of(key)?)?.as_ref().ok().cloned()
     }
@@ -91,35 +92,35 @@ impl Deployment {
 /// The snapshot.
 #[derive(Clone)]
 pub(crate) struct Directory {
-    /// Owner of the deployments that come from the configuration.
+    /// Owner of the shared deployments.
     pub(crate) host: TenantName,
     /// The deployment for requests that name none.
     pub(crate) default: DeploymentName,
     pub(crate) tenants: BTreeMap<TenantName, Arc<Tenant>>,
     pub(crate) keys: HashMap<KeyId, Arc<KeyRecord>>,
     pub(crate) deployments: BTreeMap<(TenantName, DeploymentName), Arc<Deployment>>,
-    /// Tenants whose rows cannot be read, and why.
+    /// Tenants with unreadable rows, and the reasons.
     pub(crate) quarantined: BTreeMap<TenantName, String>,
-    /// Rows that could not be read at the start, and were not replaced since.
+    /// Rows that were unreadable at the start and have not been replaced since.
     pub(crate) damaged: Vec<DamagedRow>,
 }
 
-/// What a request got.
+/// The result of a lookup for a request.
 pub struct Found {
-    /// On the revision that answers it.
+    /// A lease on the revision that serves the request.
     pub lease: Lease,
-    /// The revision that reads the same pages in the background, where the request is in its sample.
+    /// The revision that reads the same pages in the background, if the request is in its sample.
     pub shadow: Option<Arc<Revision>>,
 }
 
 impl Directory {
-    /// Whether nobody has made a key yet: then whoever reaches the house on this machine is its owner.
+    /// Returns whether the server has no keys. Then requests need no key, and local ones may change everything.
     pub(crate) fn is_open(&self) -> bool {
-        // A key that cannot be read opens nothing, and does not open the server to everybody either.
+        // An unreadable key gives no rights, and the server still requires keys.
         self.keys.is_empty() && !self.damaged.iter().any(|row| row.table == Table::Keys)
     }
 
-    /// The tenant of that name. `tenant_quarantined` where its row is damaged, else `tenant_not_found`.
+    /// Returns the tenant of that name. Faults: `tenant_quarantined` if its row is damaged, else `tenant_not_found`.
     pub(crate) fn tenant(&self, name: &TenantName) -> Result<&Arc<Tenant>, Fault> {
         self.tenants.get(name).ok_or_else(|| match self.quarantined.get(name) {
             Some(_) => tenant_quarantined(name),
@@ -127,12 +128,12 @@ impl Directory {
         })
     }
 
-    /// A deployment of the tenant's own.
+    /// Returns a deployment that the tenant owns.
     pub(crate) fn own(&self, tenant: &TenantName, name: &DeploymentName) -> Result<&Arc<Deployment>, Fault> {
         self.deployments.get(&(tenant.clone(), name.clone())).ok_or_else(|| not_found(name))
     }
 
-    /// All deployments of the tenant's own.
+    /// Returns all deployments that the tenant owns.
     pub(crate) fn owned<'a>(&'a self, tenant: &'a TenantName) -> impl Iterator<Item = &'a Arc<Deployment>> {
         self.deployments
             .iter()
@@ -140,7 +141,7 @@ impl Directory {
             .map(|(_, deployment)| deployment)
     }
 
-    /// What `tenant` means by that name: its own deployment, else one that the host lends to all.
+    /// Returns the tenant's own deployment of that name, else the shared one.
     pub(crate) fn find(
         &self,
         tenant: &Tenant,
@@ -153,7 +154,7 @@ impl Directory {
         own.or_else(shared).ok_or_else(|| not_found(name))
     }
 
-    /// A lease on the revision that answers a request of `tenant` with that key.
+    /// Returns a lease on the revision that serves a request of `tenant` with that routing key.
     pub(crate) fn lease(
         &self,
         tenant: &Tenant,
@@ -167,7 +168,7 @@ impl Directory {
     }
 }
 
-/// The same words for what is not there and for what is another tenant's.
+/// Returns the fault for a missing deployment; the same for another tenant's deployment.
 pub(crate) fn not_found(name: &DeploymentName) -> Fault {
     let shown: String = name.as_str().chars().filter(|c| !c.is_control()).take(64).collect();
     Fault::new(

@@ -1,8 +1,7 @@
-//! A gate that counts who is inside and can say who still is.
+//! The drain gate: counts and lists the holders of one object, and waits for the last.
 //!
-//! Owns the list of holders of one thing (the house, a revision). Knows nothing of what is behind it.
-//! Used by admission (the house) and by revisions (leases), and by draining of both. The idea is
-//! neon's `libs/utils/src/sync/gate.rs`.
+//! Owns the list of holders. Independent of the guarded object. Used by admission (all documents of the server) and by
+//! revisions (leases), and when either drains. The idea is from neon's `libs/utils/src/sync/gate.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,21 +9,21 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-/// Who is inside, and since when.
+/// A holder, and the time since which it holds the gate.
 #[derive(Clone, Debug)]
 pub struct Holder {
-    /// Request id, or what else names the holder.
+    /// Request id, or another label of the holder.
     pub label: Arc<str>,
-    /// When it came in.
+    /// Time of entry.
     pub since: Instant,
 }
 
-/// Why nobody was let in.
+/// The reason that a caller was not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// As many are inside as may be.
+    /// The number of holders is at the maximum.
     Full,
-    /// The gate is closed for good.
+    /// The gate is closed permanently.
     Closed,
 }
 
@@ -35,7 +34,7 @@ struct Inside {
     holders: BTreeMap<u64, Holder>,
 }
 
-/// The gate.
+/// The drain gate.
 #[derive(Debug, Default)]
 pub struct DrainGate {
     inside: Mutex<Inside>,
@@ -44,11 +43,11 @@ pub struct DrainGate {
 
 impl DrainGate {
     fn lock(&self) -> MutexGuard<'_, Inside> {
-        // A holder list is whole at every await and at every panic: nothing is lost by a poisoned lock.
+        // The list is consistent at every panic, so a poisoned lock loses nothing.
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets one in while fewer than `most` are inside.
+    /// Enters the gate if it has fewer than `most` holders.
     pub fn enter(self: &Arc<Self>, label: Arc<str>, most: usize) -> Result<DrainGuard, Refused> {
         let mut inside = self.lock();
         if inside.closed {
@@ -63,32 +62,32 @@ impl DrainGate {
         Ok(DrainGuard { gate: self.clone(), key })
     }
 
-    /// Nobody is let in any more.
+    /// Closes the gate: later calls of [`enter`](Self::enter) fail.
     pub fn close(&self) {
         self.lock().closed = true;
     }
 
-    /// Whether [`close`](Self::close) was called.
+    /// Returns whether [`close`](Self::close) was called.
     pub fn is_closed(&self) -> bool {
         self.lock().closed
     }
 
-    /// How many are inside.
+    /// Returns the number of holders.
     pub fn count(&self) -> usize {
         self.lock().holders.len()
     }
 
-    /// Who is inside, first come first.
+    /// Returns the holders, first come first.
     pub fn holders(&self) -> Vec<Holder> {
         self.lock().holders.values().cloned().collect()
     }
 
-    /// Waits until nobody is inside.
+    /// Waits until there are no holders.
     pub async fn empty(&self) {
         loop {
             let left = self.left.notified();
             tokio::pin!(left);
-            // Listening begins before the look, so that a leave in between is not missed.
+            // Enabled before the check, so that a holder that leaves in between is not missed.
             left.as_mut().enable();
             if self.count() == 0 {
                 return;
@@ -98,7 +97,7 @@ impl DrainGate {
     }
 }
 
-/// The right to be inside; dropping it is leaving.
+/// A hold on the gate, released on drop.
 #[derive(Debug)]
 pub struct DrainGuard {
     gate: Arc<DrainGate>,
@@ -106,7 +105,7 @@ pub struct DrainGuard {
 }
 
 impl DrainGuard {
-    /// Gives the holder a better name than it had when it came in.
+    /// Changes the label of the holder.
     pub fn relabel(&self, label: Arc<str>) {
         if let Some(holder) = self.gate.lock().holders.get_mut(&self.key) {
             holder.label = label;
@@ -127,7 +126,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn says_who_is_inside_and_when_it_is_empty() {
+    async fn lists_holders_and_waits_until_empty() {
         let gate = Arc::new(DrainGate::default());
         let first = gate.enter("a".into(), 2).unwrap();
         let second = gate.enter("b".into(), 2).unwrap();

@@ -7,8 +7,8 @@ use lector_core::ModelName;
 use crate::plane::ControlPlane;
 
 impl ControlPlane {
-    /// Closes the engines that nothing has needed for a while: neither a revision in memory nor one that is being staged,
-    /// nor one that is ready and was not routed to yet.
+    /// Closes idle engines: those that no revision in memory, no deploy in progress, and no ready revision newer than
+    /// the routed ones has needed for the idle TTL.
     pub async fn release_engines(&self) {
         let needed = || -> BTreeSet<ModelName> {
             let directory = self.directory.load();

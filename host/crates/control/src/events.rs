@@ -1,6 +1,6 @@
-//! Audit events as they happen, for those who watch.
+//! The stream of audit events.
 //!
-//! Owns the channel and its end: when the server drains, every stream ends, so that a watcher does not hold the drain up.
+//! Owns the channel and its end: when the server drains, every stream ends, so that watchers do not delay the drain.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::AuditEntry;
 
-/// Events that a slow watcher may be behind before it is told that it missed some.
+/// Most events that a slow watcher may be behind; beyond it events are skipped and reported as [`Lagged`].
 const EVENTS_BEHIND_MAX: usize = 256;
 
 /// The channel of audit events.
@@ -28,7 +28,7 @@ impl Default for AuditEvents {
 }
 
 impl AuditEvents {
-    /// Sends an event to all watchers; that there are none is no failure.
+    /// Sends an event to all watchers, if there are any.
     pub(crate) fn send(&self, entry: AuditEntry) {
         let _ = self.sender.send(Arc::new(entry));
     }
@@ -38,20 +38,20 @@ impl AuditEvents {
         AuditEventStream { events: self.sender.subscribe(), closed: self.closed.clone(), tenant }
     }
 
-    /// Ends all streams, those of later watchers included.
+    /// Ends all streams, including those of later watchers.
     pub(crate) fn close(&self) {
         self.closed.cancel();
     }
 }
 
-/// Audit events of one tenant as they happen, or of all tenants.
+/// A stream of audit events of one tenant or of all tenants.
 pub struct AuditEventStream {
     events: broadcast::Receiver<Arc<AuditEntry>>,
     closed: CancellationToken,
     tenant: Option<TenantName>,
 }
 
-/// Events that came faster than they were taken; the audit log has them.
+/// The number of events skipped because the watcher was too slow; the audit log has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lagged(pub u64);
 
@@ -61,7 +61,7 @@ impl AuditEventStream {
         loop {
             let received = tokio::select! {
                 biased;
-                // What was sent before the drain is delivered first.
+                // Events sent before the drain are delivered first.
                 received = self.events.recv() => received,
                 () = self.closed.cancelled() => return None,
             };
@@ -102,7 +102,7 @@ mod tests {
         events.send(entry("b"));
         events.close();
         assert!(own.next().await.unwrap().is_ok());
-        assert!(own.next().await.is_none(), "another tenant's event is not shown");
+        assert!(own.next().await.is_none(), "events of other tenants are not delivered");
         assert_eq!([all.next().await.is_some(), all.next().await.is_some()], [true, true]);
         assert!(all.next().await.is_none());
         assert!(events.subscribe(None).next().await.is_none(), "a later watcher does not wait either");

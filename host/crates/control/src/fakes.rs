@@ -8,7 +8,7 @@ use crate::digest::Digest;
 use crate::revision::RevisionRecord;
 use crate::settings::Settings;
 
-/// A revision that nobody deployed.
+/// Returns the record of a revision, without a deploy.
 pub(crate) fn revision_record(tenant: &str, deployment: &str, number: u32) -> RevisionRecord {
     RevisionRecord {
         tenant: tenant.into(),

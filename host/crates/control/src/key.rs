@@ -1,8 +1,9 @@
-//! Keys: how they are made, what is kept of them, how one is recognized.
+//! Keys: creation, stored form, verification.
 //!
-//! A key reads `lk_<id>_<secret>` (a tenant's) or `lka_<id>_<secret>` (an administrator's); the prefix lets scanners of
-//! source code find one that leaked. The secret has 256 bits from the system; only its SHA-256 is kept, which is enough
-//! for a secret that nobody can guess (slow hashes are for passwords). Shown once, when it is made.
+//! A key reads `lk_<id>_<secret>` (tenant) or `lka_<id>_<secret>` (administrator); the prefix lets scanners of source
+//! code find a leaked key. The secret has 256 bits from the system's random generator. Only its SHA-256 is stored,
+//! which is enough for a secret that cannot be guessed (slow hashes are for passwords). The key is shown once, when it
+//! is created.
 
 use std::fmt;
 
@@ -13,22 +14,22 @@ use subtle::ConstantTimeEq;
 
 use crate::digest::hex;
 
-/// Before a tenant's keys.
+/// Prefix of tenant keys.
 const TENANT_PREFIX: &str = "lk_";
-/// Before administrators' keys.
+/// Prefix of administrator keys.
 const ADMIN_PREFIX: &str = "lka_";
-/// Bytes of an id; it is no secret.
+/// Bytes of a key id, which is not secret.
 const ID_BYTES: usize = 8;
 /// Bytes of a secret.
 const SECRET_BYTES: usize = 32;
 
-/// Names a key in lists and logs.
+/// The id of a key in lists and logs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyId(String);
 
 impl KeyId {
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -46,18 +47,18 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// What a key is good for.
+/// The rights that a key gives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// Everything of one tenant: reading, deploying, its own keys.
+    /// One tenant: reading, deploying, the tenant's keys.
     Tenant(TenantName),
-    /// Everything, for operators.
+    /// The whole server.
     Admin,
 }
 
 impl Scope {
-    /// The tenant, of a tenant's key.
+    /// Returns the tenant of a tenant key.
     pub fn tenant(&self) -> Option<&TenantName> {
         match self {
             Self::Tenant(name) => Some(name),
@@ -66,49 +67,49 @@ impl Scope {
     }
 }
 
-/// What is kept of a key.
+/// The stored form of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRecord {
-    /// The part of the key that names it.
+    /// The id part of the key.
     pub id: KeyId,
-    /// What it is good for.
+    /// The rights of the key.
     pub scope: Scope,
-    /// What its owner calls it.
+    /// A label from its owner.
     pub label: String,
     /// SHA-256 of the secret, hexadecimal.
     pub hash: String,
-    /// When it was made, milliseconds since 1970.
+    /// Creation time, milliseconds since 1970.
     pub created_at_ms: u64,
-    /// From when on it is refused; `None`: it is good until it is revoked.
+    /// Time after which the key is rejected, milliseconds since 1970; `None`: valid until revoked.
     pub expires_at_ms: Option<u64>,
-    /// When it was revoked.
+    /// Revocation time, milliseconds since 1970.
     pub revoked_at_ms: Option<u64>,
 }
 
 impl KeyRecord {
-    /// Whether the key is good at that time.
+    /// Returns whether the key is valid at `now_ms`.
     pub fn is_active(&self, now_ms: u64) -> bool {
         self.revoked_at_ms.is_none() && self.expires_at_ms.is_none_or(|at| now_ms < at)
     }
 
-    /// Whether `secret` is this key's, in a time that does not tell where they differ.
-    pub(crate) fn is_opened_by(&self, secret: &str) -> bool {
+    /// Compares `secret` with the key's own, in constant time.
+    pub(crate) fn has_secret(&self, secret: &str) -> bool {
         hash(secret).as_bytes().ct_eq(self.hash.as_bytes()).into()
     }
 }
 
-/// A new key: the record to keep, and the text to show once.
+/// A new key: the record to store, and the text to show once.
 pub(crate) struct NewKey {
     pub(crate) record: KeyRecord,
     pub(crate) text: KeyText,
 }
 
-/// The text of a key, on its way to its owner. Printing it for debugging shows nothing.
+/// The text of a key. Its `Debug` output does not contain the secret.
 #[derive(Clone)]
 pub struct KeyText(String);
 
 impl KeyText {
-    /// The whole key. Show it once and forget it.
+    /// Returns the whole key. Show it once and do not store it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -120,7 +121,7 @@ impl fmt::Debug for KeyText {
     }
 }
 
-/// Makes a key. Fails only where the system has no randomness.
+/// Creates a key. Fails only if the system's random generator does.
 pub(crate) fn make(scope: Scope, label: String, now_ms: u64) -> Result<NewKey, getrandom::Error> {
     let (mut id, mut secret) = ([0; ID_BYTES], [0; SECRET_BYTES]);
     getrandom::fill(&mut id)?;
@@ -140,7 +141,7 @@ pub(crate) fn make(scope: Scope, label: String, now_ms: u64) -> Result<NewKey, g
     Ok(NewKey { record, text })
 }
 
-/// Id and secret of what may be a key.
+/// Splits a text in the form of a key into id and secret.
 pub(crate) fn parts(text: &str) -> Option<(KeyId, &str)> {
     let rest = text.strip_prefix(ADMIN_PREFIX).or_else(|| text.strip_prefix(TENANT_PREFIX))?;
     let (id, secret) = rest.split_once('_')?;
@@ -160,20 +161,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_opens_its_own_record_only() {
+    fn a_key_matches_its_own_record_only() {
         let one = make(Scope::Tenant("acme".into()), "ci".into(), 5).unwrap();
         let two = make(Scope::Admin, String::new(), 5).unwrap();
         assert!(one.text.reveal().starts_with("lk_") && two.text.reveal().starts_with("lka_"));
         let (id, secret) = parts(one.text.reveal()).unwrap();
         assert_eq!(id, one.record.id);
-        assert!(one.record.is_opened_by(secret) && !two.record.is_opened_by(secret));
+        assert!(one.record.has_secret(secret) && !two.record.has_secret(secret));
         assert!(!serde_json::to_string(&one.record).unwrap().contains(secret), "the secret is not kept");
         assert!(!format!("{:?}", one.text).contains(secret), "and not printed");
         assert_eq!(secret.len(), 64);
     }
 
     #[test]
-    fn what_is_no_key() {
+    fn malformed_keys_are_rejected() {
         let good = make(Scope::Admin, String::new(), 0).unwrap().text.reveal().to_owned();
         assert!(parts(&good).is_some());
         for bad in ["", "lk_", "lk__", "Bearer x", &good[1..], &good[..good.len() - 1], &good.to_uppercase()]

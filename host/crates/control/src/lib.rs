@@ -1,13 +1,14 @@
 //! The control plane: tenants, keys, deployments, revisions and routes, and everything that changes them.
 //!
-//! Owns: principals and their rights, deployments with their revisions and routes, leases, the deploy pipeline, mutations
-//! (audit, write lock), queries, the store port and its SQLite implementation (its only home), components by digest, model
-//! references, usage counters, revision statistics, canary evaluation and the other background tasks. Must not know: HTTP, the
-//! sandbox that guests run in (it defines the traits [`Pipeline`] and [`ComponentLoader`] that `lector-serving` implements), the
-//! engines and the renderer (they come through the ports of `lector-core`), and the way of a document through the server. Called
-//! by `lector-serving` for every document, and by the host's HTTP and CLI faces.
+//! Owns: principals and their rights, deployments with their revisions and routes, leases, the deploy pipeline,
+//! mutations (audit, write lock), queries, the store port and its SQLite implementation (SQLite is used nowhere else),
+//! components by digest, model references, usage counters, revision statistics, canary evaluation and the other
+//! background tasks. Must not know: HTTP, the guest sandbox (this crate defines the traits [`Pipeline`] and
+//! [`ComponentLoader`]; `lector-serving` implements them), the engines and the renderer (reached through the ports of
+//! `lector-core`), and the path of a document through the server. Called by `lector-serving` for every document, and by
+//! the HTTP API and the command line of the host.
 //!
-//! [`ControlPlane::start`] is the beginning; [`ControlPlane::principal`] makes the right to act for a tenant of a key.
+//! Start with [`ControlPlane::start`]; [`ControlPlane::principal`] turns a key into the right to act for a tenant.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -1,12 +1,13 @@
-//! Memory held for documents, in bytes, against the bound of their tenant and that of the server.
+//! Memory of documents, in bytes, against the limits of their tenant and of the server.
 //!
-//! Owns the counters behind `held_bytes_max`, the order in which documents wait for room, and the reservations that give
-//! bytes back when they are dropped. Counted are submitted bodies (`admission.rs`), pages that were read and are not yet
-//! delivered or are kept for the summary, summaries, and answers in the making. A body finds room or is refused; a page
-//! waits for room before it begins and is counted with its true size when it is read.
+//! Owns the counters behind `held_bytes_max`, the order in which documents wait for memory, and the reservations, which
+//! release their bytes on drop. Counted are submitted bodies (`admission.rs`), pages that were read and are not yet
+//! delivered or are kept for `assemble`, summaries, and answers in progress. A body gets memory or is rejected; a page
+//! waits for memory before it begins, and is counted with its true size once it is read.
 //!
-//! Documents that keep pages could wait for each other's memory for ever. So one document of each tenant, and one of the
-//! server, may go beyond the bound: whichever waits first. It keeps that right as long as anything of it is held.
+//! Documents that keep pages could deadlock on each other's memory. So one document of each tenant, and one of the
+//! server, may exceed the limit (the overdraft): the first that waits. It keeps that right as long as it holds any
+//! memory.
 
 use std::ops::Deref;
 use std::sync::atomic::AtomicU64;
@@ -15,20 +16,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// A document that held as much at once is worth returning its memory to the system.
+/// Size from which the memory of a document is returned to the operating system.
 const LARGE_BYTES: u64 = 16 << 20;
 
-/// Bytes held now of one tenant, or in all.
+/// The bytes held now by one tenant, or by all.
 #[derive(Debug)]
 pub struct ByteBudget {
     held: AtomicU64,
-    /// Bytes or the overdraft were given back.
+    /// Notified when bytes or the overdraft are released.
     freed: Notify,
-    /// Held by the document that is next to get room; fair.
+    /// Held by the document that is first in line for memory; fair.
     first: tokio::sync::Mutex<()>,
-    /// The right to go beyond the bound.
+    /// The right to exceed the limit.
     overdraft: Arc<Semaphore>,
-    /// Notified as well when bytes are given back: documents that wait for admission.
+    /// Also notified when bytes are released: documents that wait for admission.
     waiting: Option<Arc<Notify>>,
 }
 
@@ -45,7 +46,7 @@ impl Default for ByteBudget {
 }
 
 impl ByteBudget {
-    /// The budget of the server, for whose bytes documents wait behind `waiting`.
+    /// Makes the budget of the server; documents that wait for its bytes wait on `waiting`.
     pub fn of_server(waiting: Arc<Notify>) -> Self {
         Self { waiting: Some(waiting), ..Self::default() }
     }
@@ -55,19 +56,20 @@ impl ByteBudget {
         self.held.load(Relaxed)
     }
 
-    /// Counts `more` in where that is no more than `most` in all.
+    /// Adds `more` if the sum is at most `most`.
     pub fn try_take(&self, more: u64, most: u64) -> bool {
         let fits = |held: u64| held.checked_add(more).filter(|&held| held <= most);
         self.held.try_update(Relaxed, Relaxed, fits).is_ok()
     }
 
-    /// Gives `bytes` back without a word to documents that wait for admission: an attempt of theirs gives back what it took.
+    /// Releases `bytes` without a notification of documents that wait for admission, because their failed attempts
+    /// release bytes, too.
     pub fn give_back(&self, bytes: u64) {
         self.held.fetch_sub(bytes, Relaxed);
         self.freed.notify_waiters();
     }
 
-    /// Gives `bytes` of results back.
+    /// Releases `bytes` of results.
     fn release(&self, bytes: u64) {
         self.give_back(bytes);
         if let Some(waiting) = self.waiting.as_ref().filter(|_| bytes > 0) {
@@ -80,7 +82,7 @@ impl ByteBudget {
     }
 }
 
-/// One of the two budgets, as a document sees it.
+/// One of the two budgets, with the state of one document.
 #[derive(Debug)]
 struct Level {
     budget: Arc<ByteBudget>,
@@ -97,10 +99,10 @@ impl Level {
         self.overdraft.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is room for `bytes`, behind all who came before.
-    async fn take(&self, bytes: u64) -> TenantPermits<'_> {
-        // Made when the bytes are taken, and no earlier: a wait that is given up gives nothing back.
-        let taken = || TenantPermits { budget: &self.budget, bytes };
+    /// Waits for `bytes`, behind all documents that came before.
+    async fn take(&self, bytes: u64) -> TakenBytes<'_> {
+        // Made once the bytes are counted, not earlier: a canceled wait must not release bytes.
+        let taken = || TakenBytes { budget: &self.budget, bytes };
         if self.lock_overdraft().is_some() {
             self.budget.add(bytes);
             return taken();
@@ -109,7 +111,7 @@ impl Level {
         loop {
             let freed = self.budget.freed.notified();
             tokio::pin!(freed);
-            // From here on a release is not missed.
+            // A release is not missed from here on.
             freed.as_mut().enable();
             if self.budget.try_take(bytes, self.most) {
                 return taken();
@@ -132,37 +134,37 @@ impl Drop for Level {
     }
 }
 
-/// Bytes of one budget, given back unless they are kept.
-struct TenantPermits<'a> {
+/// Bytes of one budget, released on drop unless they are kept.
+struct TakenBytes<'a> {
     budget: &'a ByteBudget,
     bytes: u64,
 }
 
-impl TenantPermits<'_> {
+impl TakenBytes<'_> {
     fn keep(self) {
         std::mem::forget(self);
     }
 }
 
-impl Drop for TenantPermits<'_> {
+impl Drop for TakenBytes<'_> {
     fn drop(&mut self) {
         self.budget.release(self.bytes);
     }
 }
 
-/// The memory of one document. Lives as long as anything of it is held.
+/// The memory of one document. Lives as long as the document holds any.
 #[derive(Debug)]
 pub struct DocumentMemory {
     tenant: Level,
     server: Level,
     held: AtomicU64,
     peak: AtomicU64,
-    /// Told when a large document's memory is free.
+    /// Notified when the memory of a large document is free.
     large_freed: Arc<Notify>,
 }
 
 impl DocumentMemory {
-    /// A document of the tenant whose bytes `tenant` counts, with the bounds of both budgets.
+    /// Makes the memory of a document of the tenant whose bytes `tenant` counts; each budget comes with its limit.
     pub fn new(
         tenant: (Arc<ByteBudget>, u64),
         server: (Arc<ByteBudget>, u64),
@@ -177,7 +179,7 @@ impl DocumentMemory {
         })
     }
 
-    /// Waits until there is room for `bytes`: first in the tenant's budget, then in the server's.
+    /// Waits for `bytes`: first in the tenant's budget, then in the server's.
     pub async fn reserve(self: &Arc<Self>, bytes: u64) -> Reservation {
         let own = self.tenant.take(bytes).await;
         let all = self.server.take(bytes).await;
@@ -213,7 +215,7 @@ impl Drop for DocumentMemory {
     }
 }
 
-/// Bytes that count as held until this is dropped.
+/// Bytes that count as held until the reservation is dropped.
 #[derive(Debug, Default)]
 pub struct Reservation {
     document: Option<Arc<DocumentMemory>>,
@@ -221,7 +223,7 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Sets the bytes to the size that the thing turned out to have. Never waits: the memory is in use already.
+    /// Sets the bytes to the true size. Never waits: the memory is already in use.
     pub fn set(&mut self, bytes: u64) {
         let Some(document) = &self.document else { return };
         match bytes.checked_sub(self.bytes) {
@@ -231,7 +233,7 @@ impl Reservation {
         self.bytes = bytes;
     }
 
-    /// Reserves `bytes` more of the same document, for a copy in another form. Never waits.
+    /// Reserves `bytes` more for the same document, for a copy in another form. Never waits.
     pub fn another(&self, bytes: u64) -> Self {
         if let Some(document) = &self.document {
             document.add(bytes);
@@ -239,7 +241,7 @@ impl Reservation {
         Self { document: self.document.clone(), bytes }
     }
 
-    /// Returns the bytes that it stands for.
+    /// Returns the reserved bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -253,7 +255,7 @@ impl Drop for Reservation {
     }
 }
 
-/// A result together with the memory that is reserved for it.
+/// A result with its memory reservation.
 #[derive(Debug)]
 pub struct Held<T> {
     value: T,
@@ -261,12 +263,12 @@ pub struct Held<T> {
 }
 
 impl<T> Held<T> {
-    /// Keeps a value together with the memory that it takes.
+    /// Combines a value with its reservation.
     pub fn new(value: T, reservation: Reservation) -> Self {
         Self { value, reservation }
     }
 
-    /// A result said to take `bytes`, which count nowhere; for tests of what is done with them.
+    /// Makes a result with an uncounted size of `bytes`, for tests.
     #[doc(hidden)]
     pub fn with_bytes(value: T, bytes: u64) -> Self {
         Self { value, reservation: Reservation { document: None, bytes } }
@@ -278,7 +280,7 @@ impl<T> Held<T> {
     }
 }
 
-/// A result of which nobody counts the memory: in tests, and on the command line.
+/// A result with uncounted memory: in tests, and on the command line.
 impl<T> From<T> for Held<T> {
     fn from(value: T) -> Self {
         Self { value, reservation: Reservation::default() }
@@ -346,19 +348,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_document_goes_beyond_the_bound_and_the_others_wait_in_order() {
+    async fn one_document_exceeds_the_limit_and_the_others_wait_in_order() {
         let fixture = Fixture::new();
         let (a, b, c) = (fixture.document(), fixture.document(), fixture.document());
         let held = [now(&a, 50).unwrap(), now(&b, 50).unwrap()];
-        let beyond = now(&a, 40).expect("the first that finds no room goes beyond the bound");
-        let more = now(&a, 5).expect("and goes on");
+        let beyond = now(&a, 40).expect("the first that waits exceeds the limit");
+        let more = now(&a, 5).expect("and continues to");
         let mut of_b = Box::pin(b.reserve(10));
         let mut of_c = Box::pin(c.reserve(1));
         assert!(of_b.as_mut().now_or_never().is_none());
-        assert!(of_c.as_mut().now_or_never().is_none(), "nobody overtakes");
+        assert!(of_c.as_mut().now_or_never().is_none(), "it does not overtake");
         assert_eq!(fixture.held(), (145, 145));
         drop(more);
-        assert!(of_b.as_mut().now_or_never().is_none(), "still above the bound");
+        assert!(of_b.as_mut().now_or_never().is_none(), "still above the limit");
         let [of_a, _b] = held;
         drop((of_a, beyond, a));
         let got = of_b.await;
@@ -368,37 +370,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_right_to_go_beyond_passes_on_with_the_last_byte() {
+    async fn the_overdraft_passes_on_with_the_last_byte() {
         let fixture = Fixture::new();
         let (a, b) = (fixture.document(), fixture.document());
         let undelivered = now(&a, 200).unwrap();
         drop(a);
         let mut of_b = Box::pin(b.reserve(1000));
-        assert!(of_b.as_mut().now_or_never().is_none(), "an answer that nobody reads keeps it");
+        assert!(of_b.as_mut().now_or_never().is_none(), "an undelivered answer keeps it");
         drop(undelivered);
         assert_eq!(of_b.await.bytes(), 1000);
     }
 
     #[test]
-    fn who_stops_waiting_leaves_nothing_behind() {
+    fn a_canceled_wait_leaves_nothing_behind() {
         let fixture = Fixture::new();
         let other: Arc<ByteBudget> = Arc::default();
         let server = (fixture.server.clone(), 150);
-        let stranger = DocumentMemory::new((other, 1000), server, fixture.large_freed.clone());
-        let (a, _held) = (fixture.document(), now(&stranger, 900).unwrap());
-        assert!(now(&a, 10).is_none(), "there is room for the tenant, and none in the server");
+        let other_document = DocumentMemory::new((other, 1000), server, fixture.large_freed.clone());
+        let (a, _held) = (fixture.document(), now(&other_document, 900).unwrap());
+        assert!(now(&a, 10).is_none(), "the tenant has memory left, and the server has none");
         assert_eq!(fixture.held(), (0, 900));
     }
 
     #[test]
-    fn a_large_document_says_when_its_memory_is_free() {
+    fn a_large_document_notifies_when_its_memory_is_free() {
         let fixture = Fixture::new();
-        let told = || fixture.large_freed.notified().now_or_never().is_some();
+        let notified = || fixture.large_freed.notified().now_or_never().is_some();
         drop(now(&fixture.document(), 1000).unwrap());
-        assert!(!told());
+        assert!(!notified());
         let page = now(&fixture.document(), LARGE_BYTES).unwrap();
-        assert!(!told());
+        assert!(!notified());
         drop(page);
-        assert!(told());
+        assert!(notified());
     }
 }

@@ -1,7 +1,7 @@
-//! Which models somebody needs: every revision in memory and every deploy under way holds a claim on its own.
+//! Model references: every revision in memory and every deploy in progress holds references on its models.
 //!
-//! Owns the count, how long a model that nobody claims stays loaded, and the order that keeps an engine from being let go
-//! while somebody takes it up. Knows no engine: letting go is the caller's (`rounds.rs`).
+//! Owns the counts, the idle time of models without references, and the lock that keeps an engine from being released
+//! while it gets a reference. Independent of engines: the caller (`engine_release.rs`) releases them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,21 +9,22 @@ use std::time::{Duration, Instant};
 
 use lector_core::ModelName;
 
-/// The count.
+/// The reference counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ModelReferences(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Held while engines are let go: who claimed one meanwhile would find it loaded, and gone a moment later.
-    turn: tokio::sync::Mutex<()>,
+    /// Held while engines are released: a reference taken meanwhile would find the engine loaded just before it is
+    /// closed.
+    release_lock: tokio::sync::Mutex<()>,
     models: Mutex<BTreeMap<ModelName, ModelUsage>>,
 }
 
 #[derive(Debug, Default)]
 struct ModelUsage {
     model_references: usize,
-    /// Since when there is none.
+    /// Time of the last release; `None` while there are references.
     free_since: Option<Instant>,
 }
 
@@ -32,7 +33,7 @@ impl Shared {
         self.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Strikes off what does not stay; all models that do, or nothing where all do.
+    /// Forgets the models that do not stay; returns those that do, or `None` if all do.
     fn staying(
         &self,
         needed: &BTreeSet<ModelName>,
@@ -40,13 +41,13 @@ impl Shared {
     ) -> Option<Vec<ModelName>> {
         let mut models = self.lock();
         let before = models.len();
-        models.retain(|model, standing| stays(model, standing));
+        models.retain(|model, usage| stays(model, usage));
         let stay = || models.keys().chain(needed).cloned().collect::<BTreeSet<_>>();
         (models.len() < before).then(|| stay().into_iter().collect())
     }
 }
 
-/// While it is held its models stay loaded.
+/// A hold on models, which stay loaded until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ModelReference {
     shared: Arc<Shared>,
@@ -57,46 +58,46 @@ impl Drop for ModelReference {
     fn drop(&mut self) {
         let mut models = self.shared.lock();
         for model in &self.models {
-            let Some(standing) = models.get_mut(model) else { continue };
-            standing.model_references = standing.model_references.saturating_sub(1);
-            if standing.model_references == 0 {
-                standing.free_since = Some(Instant::now());
+            let Some(usage) = models.get_mut(model) else { continue };
+            usage.model_references = usage.model_references.saturating_sub(1);
+            if usage.model_references == 0 {
+                usage.free_since = Some(Instant::now());
             }
         }
     }
 }
 
 impl ModelReferences {
-    /// Claims models, before they are loaded. Waits while engines are being let go, which takes as long as their last runs.
+    /// Takes references on models, before they are loaded. Waits while engines are released, which takes as long as
+    /// their last runs.
     pub(crate) async fn reference(&self, models: Vec<ModelName>) -> ModelReference {
-        let _turn = self.0.turn.lock().await;
-        let mut standings = self.0.lock();
+        let _release_lock = self.0.release_lock.lock().await;
+        let mut usages = self.0.lock();
         for model in &models {
-            let standing = standings.entry(model.clone()).or_default();
-            standing.model_references += 1;
-            standing.free_since = None;
+            let usage = usages.entry(model.clone()).or_default();
+            usage.model_references += 1;
+            usage.free_since = None;
         }
-        drop(standings);
+        drop(usages);
         ModelReference { shared: self.0.clone(), models }
     }
 
-    /// Models that nobody has claimed for `idle_ttl` and that are none of `needed`: `release_idle` is called with those that stay,
-    /// if any is to go at all.
+    /// Finds models that have had no references for `idle_ttl` and are not `needed`. If there are any, calls
+    /// `release_idle` with the models that stay.
     pub(crate) async fn release_idle<F: Future>(
         &self,
         idle_ttl: Duration,
         needed: impl FnOnce() -> BTreeSet<ModelName>,
         release_idle: impl FnOnce(Vec<ModelName>) -> F,
     ) -> Option<F::Output> {
-        let _turn = self.0.turn.lock().await;
-        let due =
-            |standing: &ModelUsage| standing.free_since.is_some_and(|since| since.elapsed() >= idle_ttl);
+        let _release_lock = self.0.release_lock.lock().await;
+        let due = |usage: &ModelUsage| usage.free_since.is_some_and(|since| since.elapsed() >= idle_ttl);
         if !self.0.lock().values().any(due) {
             return None;
         }
-        // After the claims: a deploy becomes a revision of the directory before it gives up its claim.
+        // Read after the counts: a deploy becomes a revision of the directory before it drops its references.
         let needed = needed();
-        let stay = self.0.staying(&needed, |model, standing| !due(standing) || needed.contains(model))?;
+        let stay = self.0.staying(&needed, |model, usage| !due(usage) || needed.contains(model))?;
         Some(release_idle(stay).await)
     }
 }
@@ -120,16 +121,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_model_goes_with_its_last_claim_and_after_a_while() {
+    async fn a_model_is_released_after_its_last_reference_and_the_idle_ttl() {
         let (model_references, now) = (ModelReferences::default(), Duration::ZERO);
         let (first, second) = (
             model_references.reference(names(&["det", "rec"])).await,
             model_references.reference(names(&["rec"])).await,
         );
-        assert_eq!(stay(&model_references, now, &[]).await, None, "all are claimed");
+        assert_eq!(stay(&model_references, now, &[]).await, None, "all have references");
         drop(first);
         assert_eq!(stay(&model_references, Duration::from_secs(60), &[]).await, None, "not yet");
-        assert_eq!(stay(&model_references, now, &["det"]).await, None, "needed by somebody else");
+        assert_eq!(stay(&model_references, now, &["det"]).await, None, "needed by another user");
         assert_eq!(stay(&model_references, now, &["new"]).await, Some(names(&["new", "rec"])));
         assert_eq!(stay(&model_references, now, &[]).await, None, "gone already");
         drop(second);
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_claims_while_engines_go_waits_for_it() {
+    async fn a_reference_waits_while_engines_are_released() {
         let model_references = ModelReferences::default();
         drop(model_references.reference(names(&["det"])).await);
         let (go, gone) = tokio::sync::oneshot::channel::<()>();

@@ -1,9 +1,10 @@
-//! Mutations: everything that changes tenants, keys, deployments and routes; one at a time, on disk first, then in the
+//! Mutations: all changes of tenants, keys, deployments and routes; one at a time, first in the store, then in the
 //! snapshot.
 //!
-//! Owns the order that makes a mutation safe: take the write lock, decide (pure), commit, swap the snapshot, send the audit
-//! event. A crash before the commit changes nothing; after it, the next start serves what was committed. Requests never
-//! wait for a mutation. `mutations/` holds the mutations by what they change.
+//! Owns the order that makes a mutation safe: take the write lock, compute the change (pure), commit, swap the
+//! snapshot, send the audit event. A crash before the commit changes nothing; after it, the next start serves the
+//! committed state. Requests never wait for a mutation. Each module in `mutations/` holds the mutations of one kind of
+//! object.
 
 pub(crate) mod deploy;
 pub(crate) mod engines;
@@ -26,7 +27,7 @@ use crate::plane::ControlPlane;
 use crate::store::{AuditEntry, AuditQuery, Change, ChangeSet, Store, StoreError};
 use crate::usage_counters::now_ms;
 
-/// What the audit log says of a mutation.
+/// The fields of a mutation's audit event.
 pub(super) struct AuditContext<'a> {
     pub(super) actor: &'a Actor,
     pub(super) tenant: Option<&'a TenantName>,
@@ -41,14 +42,14 @@ pub(super) struct Mutation {
     events: AuditEvents,
     store: Arc<dyn Store>,
     current: Arc<ArcSwap<Directory>>,
-    /// The house as it will be.
+    /// The snapshot after the mutation.
     pub(super) directory: Directory,
     changes: Vec<Change>,
     write_lock: OwnedMutexGuard<()>,
 }
 
 impl ControlPlane {
-    /// Begins a mutation: nothing else changes until it is committed or dropped. What takes long (loading, compiling,
+    /// Begins a mutation: no other mutation begins until it is committed or dropped. Long work (loading, compiling,
     /// waiting for engines) is done before.
     pub(super) async fn begin(&self) -> Mutation {
         let write_lock = self.write_lock.clone().lock_owned().await;
@@ -68,7 +69,7 @@ impl Mutation {
         self.changes.push(change);
     }
 
-    /// Writes the changes, swaps the snapshot, sends the audit event.
+    /// Commits the changes, swaps the snapshot, sends the audit event.
     pub(super) async fn commit(self, note: AuditContext<'_>) -> Result<(), Fault> {
         let entry = AuditEntry {
             seq: 0,
@@ -81,11 +82,16 @@ impl Mutation {
             to: note.to,
             request: note.actor.request.as_ref().map(ToString::to_string),
         };
-        // A task of its own: a client that hangs up between the commit and the swap must not leave the snapshot behind
-        // what is on disk.
+        // Runs as its own task: if the client hangs up between the commit and the swap, the snapshot must not stay
+        // behind the store.
         let written = tokio::spawn(self.write(entry)).await;
         written.map_err(|error| {
-            Fault::new(Kind::Bug, "internal", "An act broke off inside Lector; report it.").with_detail(error)
+            Fault::new(
+                Kind::Bug,
+                "internal",
+                "The change failed inside the server. This is a bug in the server: report it.",
+            )
+            .with_detail(error)
         })?
     }
 
@@ -96,7 +102,8 @@ impl Mutation {
         let action = ChangeSet { changes: self.changes, entry: entry.clone() };
         let seq = match self.store.commit(action).await {
             Ok(seq) => seq,
-            // Whether it is on disk is not known: what comes after it must not build on a guess.
+            // The write may or may not have happened: the store is read to find out, because the next mutation depends
+            // on it.
             Err(error @ StoreError::Write { .. }) => found(&*self.store, &entry).await.ok_or(error)?,
             Err(error) => return Err(error.into()),
         };
@@ -117,7 +124,8 @@ impl Mutation {
     }
 }
 
-/// The number of an act that is on disk although its answer was lost: nobody else has written since.
+/// Returns the number of the audit entry if it is in the store although the commit reported an error. The write lock
+/// excludes other writers.
 async fn found(store: &dyn Store, entry: &AuditEntry) -> Option<u64> {
     let newest = store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await.ok()?.rows.pop()?;
     (AuditEntry { seq: newest.seq, ..entry.clone() } == newest).then_some(newest.seq)

@@ -1,6 +1,6 @@
-//! What the control plane needs of guests: the traits [`ComponentLoader`], [`Pipeline`] and [`BatchingPolicy`].
+//! The interface of the control plane to guests: the traits [`ComponentLoader`], [`Pipeline`] and [`BatchingPolicy`].
 //!
-//! Owns these seams, and the call of one page. Knows no sandbox: `lector-serving` implements the traits with
+//! Owns these seams, and the call of one page. Independent of the sandbox: `lector-serving` implements the traits with
 //! `lector-runtime`, and tests implement them with fakes.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use lector_core::{
     SharedTranscript, Summary, Timing,
 };
 
-/// What a component says of itself before it is compiled.
+/// The imports of a component, read before it is compiled.
 #[derive(Clone, Debug)]
 pub struct Inspected {
     /// Names of the interfaces that it imports.
@@ -23,17 +23,17 @@ pub struct Inspected {
 
 /// The batching policy that a guest exports, for one revision.
 pub trait BatchingPolicy: Send + Sync {
-    /// Returns what lanes ask about the runs of the tenant that `ctx` is a call for.
+    /// Returns the planner that lanes call for the runs of the tenant in `ctx`.
     fn planner(&self, ctx: &CallCtx) -> Arc<dyn Planner>;
-    /// Returns how many of its answers were applied, and how many were not.
+    /// Returns how many of its answers were applied and how many were not.
     fn status(&self) -> BatchingPolicyStatus;
 }
 
 /// A loaded guest.
 pub trait Pipeline: Send + Sync + 'static {
-    /// Makes the guest's batching policy for one revision; `None` where the guest exports none.
+    /// Makes the guest's batching policy for one revision; `None` if the guest exports none.
     fn batching_policy(&self) -> Option<Box<dyn BatchingPolicy>>;
-    /// Checks settings.
+    /// Calls `configure` with settings.
     fn configure<'a>(
         &'a self,
         ctx: &'a CallCtx,
@@ -46,7 +46,7 @@ pub trait Pipeline: Send + Sync + 'static {
         page: Arc<dyn PageSource>,
         request: PageRequest,
     ) -> BoxFuture<'a, PageRun>;
-    /// Sums up a document.
+    /// Calls `assemble` for a document.
     fn assemble<'a>(
         &'a self,
         ctx: &'a CallCtx,
@@ -54,24 +54,24 @@ pub trait Pipeline: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Summary, Fault>>;
 }
 
-/// Makes a [`Pipeline`] of a component.
+/// Loads components as [`Pipeline`]s.
 pub trait ComponentLoader: Send + Sync {
-    /// Looks into a component without compiling it; a fault where this host could not run it.
+    /// Reads the imports of a component without compiling it. Fault: this host cannot run the component.
     fn inspect(&self, wasm: &[u8]) -> Result<Inspected, Fault>;
-    /// Validates and compiles.
+    /// Validates and compiles a component.
     fn load(&self, wasm: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Pipeline>, Fault>>;
 }
 
-/// What every page of a document is read with.
+/// The inputs shared by all pages of a document.
 #[derive(Clone)]
 pub struct PageCall {
     /// The document.
     pub document: Arc<dyn OpenDocument>,
     /// The guest.
     pub pipeline: Arc<dyn Pipeline>,
-    /// On whose behalf, and within which limits.
+    /// Tenant, request, deadline and limits.
     pub ctx: CallCtx,
-    /// What the client asked for.
+    /// The options of the client.
     pub options: PageRequest,
 }
 

@@ -1,7 +1,7 @@
-//! The control plane: its state, and the questions that every request asks it.
+//! The control plane: its state, and the calls that every request makes.
 //!
-//! Owns the snapshot of tenants, keys and deployments, and the parts that change it. What changes it is in `mutations/`,
-//! what shows it in `queries.rs`, its start in `bootstrap.rs`.
+//! Owns the snapshot of tenants, keys and deployments. The mutations are in `mutations/`, the queries in `queries.rs`,
+//! the start in `bootstrap.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,30 +23,30 @@ use crate::store::{Store, UsageRow};
 use crate::tenant::{self, Tenant};
 use crate::usage_flush::UsageFlusher;
 
-/// Tenants, their keys, deployments, revisions and routes, and everything that changes them.
+/// The tenants, keys, deployments, revisions and routes of a server, and the operations that change them.
 pub struct ControlPlane {
     pub(crate) directory: Arc<ArcSwap<Directory>>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) revision_cache: RevisionCache,
-    /// Held by the one mutation that may change the snapshot.
+    /// Held by the mutation that is changing the snapshot; there is at most one.
     pub(crate) write_lock: Arc<tokio::sync::Mutex<()>>,
     pub(crate) events: AuditEvents,
-    /// Deploys being staged.
+    /// Limits the number of deploys in progress.
     pub(crate) staging: Semaphore,
-    /// Models of tenants that were given none of their own.
+    /// Models for tenants whose policy names none.
     pub(crate) shared_models: BTreeMap<String, ModelName>,
     /// Opens the smoke-test page of a deploy.
     pub(crate) documents: Arc<dyn Documents>,
     pub(crate) failures: Failures,
-    /// How long engines stay that no revision needs.
+    /// How long an engine stays loaded after the last revision that needs it is gone.
     pub(crate) engine_idle_ttl: Duration,
     pub(crate) flusher: UsageFlusher,
-    /// Tenants that were deleted and have usage that is not on disk yet.
+    /// Deleted tenants with usage that is not yet in the store.
     pub(crate) left: Mutex<Vec<Arc<Tenant>>>,
     pub(crate) background_tasks: BackgroundTasks,
-    /// Damaged rows that a start does not read.
+    /// Damaged rows found after the start.
     pub(crate) found_damaged: FoundDamage,
-    /// Bytes of pixels and tensors of a tenant without a bound of its own.
+    /// Bytes of pixels and tensors for a tenant without a limit of its own.
     pub(crate) tenant_images_bytes_max: u64,
 }
 
@@ -58,40 +58,42 @@ impl ControlPlane {
         Ok(Principal { tenant, actor: Actor::named(actor), manages: true })
     }
 
-    /// The host's own tenant, for the command line of this machine.
+    /// Returns a principal for the host's own tenant, for the command line of this machine.
     pub fn of_this_machine(&self) -> Result<Principal, Fault> {
         self.host("cli")
     }
 
-    /// Whether nobody has made a key yet: then whoever reaches the house may use it.
+    /// Returns whether the server has no keys. Then requests need no key.
     pub fn is_open(&self) -> bool {
         self.directory.load().is_open()
     }
 
-    /// The right to act for a tenant, by what a request shows. Faults: `key_missing`, `key_invalid`, `tenant_not_found`,
-    /// `auth_throttled`.
+    /// Returns the right to act for a tenant, given the credentials of a request. Faults: `key_missing`, `key_invalid`,
+    /// `tenant_not_found`, `auth_throttled`.
     pub fn principal(&self, shown: Credentials<'_>) -> Result<Principal, Fault> {
         access::principal(&self.directory.load(), &self.failures, shown)
     }
 
-    /// The right to act for the house, by what a request shows. Faults: as of [`principal`](Self::caller), and `admin_only`.
+    /// Returns the right to administer the server, given the credentials of a request. Faults: those of
+    /// [`principal`](Self::principal), and `admin_only`.
     pub fn admin(&self, shown: Credentials<'_>) -> Result<Admin, Fault> {
         access::admin(&self.directory.load(), &self.failures, shown)
     }
 
-    /// Counts a request against the tenant's rate: `rate_limited`, with the time after which to try again.
+    /// Counts a request against the tenant's rate limit. Fault: `rate_limited`, with the time to wait before the next
+    /// attempt.
     pub fn enter(&self, principal: &Principal) -> Result<(), Fault> {
         principal.tenant.enter(Instant::now())
     }
 
-    /// A lease on the revision that answers `deployment` (`None`: the caller's default one); a fault
-    /// `deployment_not_found` for a name that is not there. A document takes a lease of its own; this one is for callers
-    /// that ask before.
+    /// Returns a lease on the revision that serves `deployment` (`None`: the principal's default deployment). Fault:
+    /// `deployment_not_found`. A document takes a lease of its own; this one is for callers that need the revision
+    /// earlier.
     pub fn lease(&self, principal: &Principal, deployment: Option<&DeploymentName>) -> Result<Lease, Fault> {
         Ok(self.directory.load().lease(&principal.tenant, deployment, "look", "look")?.lease)
     }
 
-    /// Returns a lease on the revision that answers a request of `tenant` with the routing key `key`, and its shadow.
+    /// Returns a lease on the revision that serves a request of `tenant` with the routing key `key`, and its shadow.
     pub fn find(
         &self,
         tenant: &Tenant,
@@ -102,8 +104,7 @@ impl ControlPlane {
         self.directory.load().lease(tenant, deployment, key, holder)
     }
 
-    /// Returns the host's own tenant, and for each deployment that the configuration shares with all tenants a lease, or why
-    /// there is none.
+    /// Returns the host's own tenant, and for each shared deployment a lease or the reason that there is none.
     pub fn shared_deployments(
         &self,
         holder: &str,
@@ -116,7 +117,7 @@ impl ControlPlane {
         Ok((host, leases.collect()))
     }
 
-    /// Whether keys are asked for and no administrator's can be read: damage took it.
+    /// Returns whether the server has keys but no readable administrator key, because the row is damaged.
     pub fn lost_admin_key(&self) -> bool {
         let directory = self.directory.load();
         !directory.is_open() && !directory.keys.values().any(|key| key.scope == Scope::Admin)
@@ -127,24 +128,24 @@ impl ControlPlane {
         &self.background_tasks
     }
 
-    /// Ends all event streams; watchers that come later get an empty one. Called when the server begins to drain.
+    /// Ends all event streams; later watchers get an empty stream. Called when the server begins to drain.
     pub fn close_event_streams(&self) {
         self.events.close();
     }
 
-    /// Ends the background tasks and writes usage a last time. Called when the last document has ended.
+    /// Ends the background tasks and writes the usage a last time. Called when the last document has ended.
     pub async fn stop(&self) {
         self.background_tasks.stop().await;
         // A failure is logged where it happens; there is no later attempt.
         let _ = self.flush_usage().await;
     }
 
-    /// Writes the usage since the last flush; rows that could not be written then come first.
+    /// Writes the usage since the last flush, after the rows that earlier flushes could not write.
     pub async fn flush_usage(&self) -> Result<(), Fault> {
         self.flusher.flush(&*self.store, || self.take_usage()).await
     }
 
-    /// Takes the usage since the last flush out of the counters.
+    /// Takes the usage since the last flush from the counters.
     fn take_usage(&self) -> Vec<UsageRow> {
         let directory = self.directory.load_full();
         let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
@@ -157,7 +158,7 @@ impl ControlPlane {
         tenants.flat_map(rows).collect()
     }
 
-    /// Keeps the counters of a tenant that was deleted until they are written.
+    /// Keeps the counters of a deleted tenant until they are written.
     pub(crate) fn detach(&self, tenant: Arc<Tenant>) {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).push(tenant);
     }

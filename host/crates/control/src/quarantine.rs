@@ -1,8 +1,8 @@
-//! Damaged rows of the store: who is not served because of them, and what serves the rest.
+//! Quarantine: tenants, deployments and revisions whose rows in the store are damaged. The rest is served.
 //!
-//! Owns the way from a load with damaged rows to tenants and deployments, the faults that requests for damaged ones get,
-//! and the rows that were found damaged while the server runs. A quarantine ends with the change that replaces or deletes
-//! the row; a restart without the damage ends it as well.
+//! Owns the conversion of a load with damaged rows into tenants and deployments, the faults of requests to quarantined
+//! objects, and the list of rows that were found damaged while the server runs. A quarantine ends with the mutation
+//! that replaces or deletes the row, or with a restart that finds no damage.
 
 pub(crate) mod faults;
 mod found;
@@ -17,16 +17,17 @@ use crate::store::{DamagedRow, Records, Table};
 
 pub(crate) use found::{Found, log};
 
-/// Highest version of a route that is taken for one.
+/// Highest plausible version of a route.
 const VERSION_MAX: u64 = i64::MAX as u64 / 4;
 
-/// The tenants that cannot be served, each with the reason. `host` is served on default terms, as it is without a row.
+/// Returns the quarantined tenants, each with the reason. `host` is served with the default policy, as it is without a
+/// row.
 pub(crate) fn tenants(records: &Records, host: &TenantName) -> BTreeMap<TenantName, String> {
     let rows = || records.damaged.iter().filter(|row| row.table == Table::Tenants);
     let mut found: BTreeMap<TenantName, String> =
         rows().filter_map(|row| Some((row.tenant.clone()?, row.reason.clone()))).collect();
     if rows().next().is_some() {
-        // A row whose name is damaged leaves an owner without a tenant.
+        // A row with a damaged name leaves deployments whose tenant is missing.
         let routes = records.routes.iter().map(|route| &route.tenant);
         let revisions = records.revisions.iter().map(|revision| &revision.tenant);
         let keys = records.keys.iter().filter_map(|key| key.scope.tenant());
@@ -41,7 +42,7 @@ pub(crate) fn tenants(records: &Records, host: &TenantName) -> BTreeMap<TenantNa
     found
 }
 
-/// The deployments of the records, with what is damaged of them.
+/// Builds the deployments from the records, with their damage.
 pub(crate) fn deployments(records: &mut Records) -> BTreeMap<(TenantName, DeploymentName), Deployment> {
     let mut deployments = BTreeMap::new();
     for route in std::mem::take(&mut records.routes) {
@@ -52,7 +53,7 @@ pub(crate) fn deployments(records: &mut Records) -> BTreeMap<(TenantName, Deploy
     for row in damaged(Table::Routes) {
         if let Some(key) = at(row) {
             let mut route = RouteRecord::new(key.0.clone(), key.1.clone());
-            // As the store counts on from a version that is none.
+            // The store continues from 0 after an implausible version, too.
             route.version = row.number.filter(|version| *version <= VERSION_MAX).unwrap_or(0);
             let deployment = Deployment { damage: Some(row.reason.clone()), ..Deployment::new(route) };
             deployments.entry(key).or_insert(deployment);
@@ -79,7 +80,7 @@ pub(crate) fn deployments(records: &mut Records) -> BTreeMap<(TenantName, Deploy
     deployments
 }
 
-/// Enters the revisions that the route names and no row holds, and has the next one get a number that is free.
+/// Adds the revisions that the route names and no row holds, and sets a free number for the next revision.
 fn complete(deployment: &mut Deployment) {
     let mut route = (*deployment.route).clone();
     for number in route.wanted().collect::<BTreeSet<_>>() {
@@ -89,7 +90,7 @@ fn complete(deployment: &mut Deployment) {
         }
     }
     let numbers = deployment.revisions.keys().chain(deployment.quarantined.keys());
-    // A damaged number may be any; the next ones must not run out.
+    // A damaged number may have any value; the next numbers must not overflow.
     let highest = numbers.copied().filter(|number| *number < u32::MAX / 2).max().unwrap_or(0);
     route.next_revision = route.next_revision.max(highest + 1);
     deployment.route = std::sync::Arc::new(route);

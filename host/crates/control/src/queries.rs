@@ -1,4 +1,4 @@
-//! Queries: deployments, usage, the audit log and its events, background tasks. They change nothing.
+//! Queries: deployments, usage, the audit log and its events, background tasks. Queries do not change the state.
 
 use std::collections::BTreeMap;
 use std::sync::Weak;
@@ -15,29 +15,29 @@ use crate::store::{AuditEntry, AuditQuery, DamagedRow, Readable, Table, UsageQue
 use crate::tenant::TenantRecord;
 use crate::usage_counters::{day_of, now_ms};
 
-/// A deployment at one moment.
+/// The state of a deployment at one moment.
 #[derive(Clone, Debug)]
 pub struct DeploymentStatus {
     /// Its owner.
     pub tenant: TenantName,
     /// Its name.
     pub name: DeploymentName,
-    /// Whether it answers requests that name none.
+    /// Whether it serves requests that name no deployment.
     pub default: bool,
-    /// Number of the revision that answers, or most of what answers.
+    /// Number of the stable revision.
     pub revision: u32,
     /// SHA-256 of its component, hexadecimal.
     pub digest: String,
-    /// Leases held on its revisions now, those that drain included.
+    /// Leases held on its revisions now, including the draining ones.
     pub leases: usize,
-    /// Models that its guest declared to open, by alias.
+    /// Models in the guest's pipeline info, by alias.
     pub models: Vec<String>,
-    /// What its results hold beyond plain lines.
+    /// Result features beyond plain lines.
     pub features: Vec<String>,
 }
 
 impl ControlPlane {
-    /// The caller's deployments, and those that the host lends to it.
+    /// Returns the deployments of the principal's tenant, and the shared ones.
     pub fn deployments(&self, principal: &Principal) -> Vec<DeploymentView> {
         let directory = self.directory.load();
         let own = directory.owned(principal.tenant());
@@ -49,13 +49,13 @@ impl ControlPlane {
         own.chain(shared).map(|deployment| DeploymentView::of(deployment)).collect()
     }
 
-    /// What the caller means by that name.
+    /// Returns the deployment of that name: the tenant's own, else a shared one.
     pub fn deployment(&self, principal: &Principal, name: &DeploymentName) -> Result<DeploymentView, Fault> {
         let directory = self.directory.load();
         Ok(DeploymentView::of(directory.find(&principal.tenant, Some(name))?))
     }
 
-    /// The caller's own deployment of that name.
+    /// Returns the tenant's own deployment of that name.
     pub fn own_deployment(
         &self,
         principal: &Principal,
@@ -65,30 +65,30 @@ impl ControlPlane {
         Ok(DeploymentView::of(directory.own(principal.tenant(), name)?))
     }
 
-    /// The caller's own terms.
+    /// Returns the tenant's own record, with its policy.
     pub fn policy(&self, principal: &Principal) -> TenantRecord {
         principal.tenant.record.clone()
     }
 
-    /// What the caller's tenant used, day by day, today included as far as it is counted.
+    /// Returns the usage of the principal's tenant by day, today's included as far as it is counted.
     pub async fn usage(&self, principal: &Principal, days: u32) -> Result<Readable<UsageRow>, Fault> {
         self.usage_of(Some(principal.tenant().clone()), days).await
     }
 
-    /// The same of all tenants.
+    /// Returns the usage of all tenants by day.
     pub async fn all_usage(&self, _: &Admin, days: u32) -> Result<Readable<UsageRow>, Fault> {
         self.usage_of(None, days).await
     }
 
     async fn usage_of(&self, tenant: Option<TenantName>, days: u32) -> Result<Readable<UsageRow>, Fault> {
-        // A failure is logged where it happens; the store answers with the usage that it has.
+        // A failure is logged where it happens; the answer then has the usage that is in the store.
         let _ = self.flush_usage().await;
         let today = day_of(now_ms());
         let query = UsageQuery { tenant, days: (today.saturating_sub(days.saturating_sub(1)), today) };
         Ok(self.noting(self.store.usage(query).await?))
     }
 
-    /// The caller's part of the audit log, newest first.
+    /// Returns the tenant's part of the audit log, newest first.
     pub async fn audit(
         &self,
         principal: &Principal,
@@ -100,7 +100,7 @@ impl ControlPlane {
         Ok(self.noting(self.store.audit(query).await?))
     }
 
-    /// The whole audit log, newest first.
+    /// Returns the whole audit log, newest first.
     pub async fn all_audit(
         &self,
         _: &Admin,
@@ -110,30 +110,30 @@ impl ControlPlane {
         Ok(self.noting(self.store.audit(AuditQuery { tenant: None, before, limit }).await?))
     }
 
-    /// The caller's acts from now on.
+    /// Returns the tenant's audit events from now on.
     pub fn subscribe(&self, principal: &Principal) -> Result<AuditEventStream, Fault> {
         principal.may_manage()?;
         Ok(self.events.subscribe(Some(principal.tenant().clone())))
     }
 
-    /// Everybody's acts from now on.
+    /// Returns all audit events from now on.
     pub fn subscribe_all(&self, _: &Admin) -> AuditEventStream {
         self.events.subscribe(None)
     }
 
-    /// The background tasks of this server and their last runs.
+    /// Returns the background tasks of this server and their last runs.
     pub fn background_task_status(&self, _: &Admin) -> Vec<BackgroundTaskStatus> {
         self.background_tasks.status()
     }
 
-    /// The deployments that have a live revision.
+    /// Returns the deployments that have a live revision.
     pub fn deployment_status(&self) -> Vec<DeploymentStatus> {
         let directory = self.directory.load();
         directory.deployments.values().filter_map(|of| deployment_status(&directory, of)).collect()
     }
 }
 
-/// A deployment with something live in it.
+/// Returns the state of a deployment with a live revision.
 fn deployment_status(directory: &Directory, deployment: &Deployment) -> Option<DeploymentStatus> {
     let route = &deployment.route;
     let record = deployment.revisions.get(&route.stable()?)?;
@@ -152,7 +152,7 @@ fn deployment_status(directory: &Directory, deployment: &Deployment) -> Option<D
 }
 
 impl ControlPlane {
-    /// Every row of the store that is known to be damaged.
+    /// Returns every row of the store that is known to be damaged.
     pub fn damaged_rows(&self, _: &Admin) -> Vec<DamagedRow> {
         self.damaged()
     }
@@ -163,13 +163,13 @@ impl ControlPlane {
         rows
     }
 
-    /// Passes on what was read, after it has noted the rows that could not be.
+    /// Records the damaged rows of a read, and returns the read.
     pub(crate) fn noting<T>(&self, read: Readable<T>) -> Readable<T> {
         self.found_damaged.remember(&read.damaged);
         read
     }
 
-    /// How many rows are damaged, by table.
+    /// Returns the number of damaged rows by table.
     pub fn damaged_counts(&self) -> BTreeMap<&'static str, usize> {
         let mut counts: BTreeMap<_, _> = Table::ALL.iter().map(|table| (table.as_str(), 0)).collect();
         for row in self.damaged() {

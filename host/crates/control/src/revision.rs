@@ -1,7 +1,8 @@
-//! Revisions: a component with settings, grants and limits, which never changes; and the leases on them.
+//! Revisions: an immutable set of component, settings, grants and limits; and the leases on revisions.
 //!
-//! Owns what a revision is on disk (the record) and in memory (loaded, with its gate and its figures). Knows nothing of
-//! routes. Made by `stage.rs`, put into memory by `revision_cache.rs`, leased by every request.
+//! Owns the stored form of a revision (the record) and its form in memory (loaded, with its drain gate and its
+//! statistics). Independent of routes. Made by `deploy_pipeline.rs`, loaded by `revision_cache.rs`, leased by every
+//! request.
 
 mod cost_model;
 mod record;
@@ -24,24 +25,24 @@ pub use statistics::{RevisionStatistics, ShadowComparison, ShadowStatistics, Sta
 
 /// A revision in memory, ready to read pages.
 pub struct Revision {
-    /// As it is stored.
+    /// Its stored form.
     pub record: Arc<RevisionRecord>,
     /// The loaded guest.
     pub pipeline: Arc<dyn Pipeline>,
-    /// Counts the leases on it.
+    /// Counts its leases.
     pub gate: Arc<DrainGate>,
-    /// How it does.
+    /// Pages, errors and times.
     pub statistics: RevisionStatistics,
-    /// What its pages cost.
+    /// The cost of its pages.
     pub cost_model: Arc<CostModel>,
-    /// How it compares while it is a shadow.
+    /// Comparison with the live revision while it gets shadow traffic.
     pub shadow: ShadowStatistics,
-    /// The guest's own batching policy, where it exports one.
+    /// The guest's own batching policy, if it exports one.
     pub batching_policy: Option<Box<dyn BatchingPolicy>>,
     settings: Arc<str>,
     grants: Arc<BTreeMap<String, ModelName>>,
-    /// On its models; a trial has none of its own.
-    _claim: Option<ModelReference>,
+    /// References on its models; a revision that is only tried in a deploy has none of its own.
+    _references: Option<ModelReference>,
 }
 
 impl Revision {
@@ -51,7 +52,7 @@ impl Revision {
         reference: Option<ModelReference>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            _claim: reference,
+            _references: reference,
             settings: record.settings.text(),
             grants: Arc::new(record.grants.clone()),
             batching_policy: pipeline.batching_policy(),
@@ -64,7 +65,8 @@ impl Revision {
         })
     }
 
-    /// What a guest call of this revision for `tenant` is made with: the lesser of the revision's and the tenant's limits.
+    /// Returns the context of a guest call of this revision for `tenant`, with the smaller of the revision's and the
+    /// tenant's limits.
     pub fn ctx(&self, tenant: &Tenant, request: RequestId, deadline: Instant) -> CallCtx {
         let mut ctx = CallCtx {
             tenant: tenant.name().clone(),
@@ -87,45 +89,49 @@ impl Revision {
         ctx
     }
 
-    /// A lease in the name of `holder`.
+    /// Returns a lease; `holder` names the holder.
     pub fn lease(self: &Arc<Self>, holder: &str) -> Result<Lease, Fault> {
-        // The gate of a revision is never closed: who has read the snapshot that names it gets its lease, and it is
-        // freed when the last one is gone.
-        let pass = self.gate.enter(holder.into(), usize::MAX).map_err(|_| {
-            Fault::new(Kind::Bug, "internal", "A revision was closed while it was live; report it.")
+        // The gate of a revision is never closed: every reader of the snapshot that names the revision gets a lease.
+        // The revision is freed with the last lease.
+        let guard = self.gate.enter(holder.into(), usize::MAX).map_err(|_| {
+            Fault::new(
+                Kind::Bug,
+                "internal",
+                "A live revision was closed. This is a bug in the server: report it.",
+            )
         })?;
-        Ok(Lease { revision: self.clone(), _pass: pass })
+        Ok(Lease { revision: self.clone(), _guard: guard })
     }
 }
 
-/// The right to use one revision; while it is held the revision stays.
+/// The right to use one revision, which stays in memory while the lease is held.
 pub struct Lease {
     revision: Arc<Revision>,
-    _pass: DrainGuard,
+    _guard: DrainGuard,
 }
 
 impl Lease {
-    /// The revision.
+    /// Returns the revision.
     pub fn revision(&self) -> &Arc<Revision> {
         &self.revision
     }
 
-    /// The deployment that was asked for, or the default one.
+    /// Returns the requested deployment, or the default one.
     pub fn deployment(&self) -> &DeploymentName {
         &self.revision.record.deployment
     }
 
-    /// Number of the revision.
+    /// Returns the number of the revision.
     pub fn number(&self) -> u32 {
         self.revision.record.number
     }
 
-    /// SHA-256 of the component, hexadecimal.
+    /// Returns the SHA-256 of the component, hexadecimal.
     pub fn digest(&self) -> &str {
         self.revision.record.component.as_str()
     }
 
-    /// What the guest said of itself when it was configured.
+    /// Returns the pipeline info from the guest's `configure`.
     pub fn pipeline_info(&self) -> &PipelineInfo {
         &self.revision.record.pipeline_info
     }

@@ -1,7 +1,8 @@
-//! Revisions in memory: each once, however many routes and requests hold it, and gone with the last of them.
+//! The revision cache: revisions in memory, each loaded once for all routes and requests, and freed with the last of
+//! them.
 //!
-//! Owns the way from a record to a loaded revision. Components are shared by digest: twenty revisions of one component
-//! with other settings hold its compiled code once. Called when routes change and at the start.
+//! Owns the loading of a revision from its record. Components are shared by digest: twenty revisions of one component
+//! with different settings hold its compiled code once. Called when routes change and at the start.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -54,14 +55,14 @@ impl RevisionCache {
         &self.model_references
     }
 
-    /// Has the engines of these models loaded, for as long as the claim is held.
+    /// Loads the engines of these models, and returns references that keep them loaded.
     pub(crate) async fn prepare(&self, models: Vec<ModelName>) -> Result<ModelReference, Fault> {
         let reference = self.model_references.reference(models.clone()).await;
         self.engines.prepare(models).await?;
         Ok(reference)
     }
 
-    /// The component, compiled. Nobody else waits for it.
+    /// Returns the compiled component. The caller holds no lock, so that other callers do not wait for the compilation.
     pub(crate) async fn pipeline(&self, digest: &Digest, wasm: &[u8]) -> Result<Arc<dyn Pipeline>, Fault> {
         if let Some(pipeline) = self.held.lock().await.pipeline(digest) {
             return Ok(pipeline);
@@ -70,7 +71,7 @@ impl RevisionCache {
         Ok(self.held.lock().await.put_pipeline(digest, pipeline))
     }
 
-    /// A revision that was just made, with the pipeline it was tried with.
+    /// Adds a new revision, with the pipeline that the deploy pipeline tested.
     pub(crate) async fn put(
         &self,
         record: Arc<RevisionRecord>,
@@ -81,7 +82,7 @@ impl RevisionCache {
         held.put(Revision::new(record, pipeline, Some(reference)))
     }
 
-    /// The revision in memory; it is loaded where it is not.
+    /// Returns the revision, and loads it if it is not in memory.
     pub(crate) async fn get(&self, record: &Arc<RevisionRecord>) -> Result<Arc<Revision>, Fault> {
         if let Some(revision) = self.held.lock().await.revision(record) {
             return Ok(revision);
@@ -95,7 +96,8 @@ impl RevisionCache {
             }
         };
         let reference = self.prepare(record.models()).await?;
-        // Somebody else may have been as far at the same time: there is one of each, so that its figures are whole.
+        // Another caller may have loaded it at the same time: the cache keeps one of each, so that all its statistics
+        // are in one place.
         let mut held = self.held.lock().await;
         match held.revision(record) {
             Some(revision) => Ok(revision),
@@ -109,7 +111,7 @@ impl Held {
         self.pipelines.get(digest).and_then(Weak::upgrade)
     }
 
-    /// The pipeline, or the one that was put while it was loaded.
+    /// Adds a pipeline; returns the one that was added first while this one was loaded.
     fn put_pipeline(&mut self, digest: &Digest, pipeline: Arc<dyn Pipeline>) -> Arc<dyn Pipeline> {
         self.pipelines.retain(|_, pipeline| pipeline.strong_count() > 0);
         if let Some(earlier) = self.pipeline(digest) {
@@ -121,7 +123,7 @@ impl Held {
 
     fn revision(&self, record: &RevisionRecord) -> Option<Arc<Revision>> {
         let found = self.revisions.get(&id(record)).and_then(Weak::upgrade);
-        // A deployment that was dropped and made again counts from 1 again.
+        // A deployment that was deleted and created again counts from 1 again.
         found.filter(|revision| *revision.record == *record)
     }
 

@@ -1,49 +1,51 @@
-//! Which revisions of a deployment answer, and how much of the traffic each has. Pure.
+//! Routes: the revisions of a deployment that get traffic, and their shares. Pure functions.
 //!
-//! Owns the acts on a route (promote, canary, shadow, rollback) as functions from one record to the next, and the choice
-//! of a revision for a request. Knows no store and no guest. Called by `acts.rs` and by every request.
+//! Owns the changes of a route (promote, canary, shadow, rollback) as functions from one record to the next, and the
+//! choice of a revision for a request. Independent of the store and of guests. Called by the mutations and by every
+//! request.
 
 use lector_core::{DeploymentName, Fault, Kind, TenantName};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// Most earlier states of a route that are kept for rollbacks.
+/// Most earlier weights of a route that are kept for rollbacks.
 const HISTORY_MAX: usize = 16;
 
 /// A revision's share of the traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weight {
-    /// Its number.
+    /// Number of the revision.
     pub revision: u32,
-    /// Of 100.
+    /// Share of the traffic, in percent.
     pub percent: u8,
 }
 
 /// A revision that reads a sample of pages in the background and never answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shadow {
-    /// Its number.
+    /// Number of the revision.
     pub revision: u32,
-    /// Share of the documents whose pages it reads too, of 100.
+    /// Share of the documents that are mirrored to it, in percent.
     pub percent: u8,
 }
 
-/// What a candidate may cost before it is taken back by itself.
+/// The conditions under which a candidate is rolled back automatically.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RollbackPolicy {
-    /// Largest share of pages that may fail, 0 to 1.
+    /// Largest share of failed pages, 0 to 1.
     pub error_rate_max: f64,
-    /// Largest 99th percentile of a page's time, in milliseconds; 0: no bound.
+    /// Largest 99th percentile of the page time, in milliseconds; 0: no limit.
     pub p99_ms_max: u64,
-    /// Pages before it is judged.
+    /// Pages to read before the policy applies.
     pub pages_min: u64,
-    /// How far the candidate's share of failed pages may lie above that of the stable revision over the same time, 0 to 1;
-    /// absent: they are not compared. `error_rate_max` holds beside it: 1 leaves the comparison alone.
+    /// Largest difference between the candidate's share of failed pages and that of the stable revision over the same
+    /// time, 0 to 1; absent: the shares are not compared. `error_rate_max` still applies: set it to 1 to use the
+    /// comparison only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_rate_increase_max: Option<f64>,
-    /// How many times as long as the stable revision's the candidate's 99th percentile may be over the same time; absent:
-    /// they are not compared.
+    /// Largest ratio of the candidate's 99th percentile to that of the stable revision over the same time; absent: they
+    /// are not compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p99_ratio_max: Option<f64>,
 }
@@ -61,13 +63,13 @@ impl Default for RollbackPolicy {
 }
 
 impl RollbackPolicy {
-    /// The same, if it makes sense.
+    /// Returns the policy if its values are in range.
     pub(crate) fn checked(self) -> Result<Self, Fault> {
         if !(0.0..=1.0).contains(&self.error_rate_max) || self.pages_min == 0 {
             return Err(Fault::new(
                 Kind::Invalid,
                 "rollback_policy_invalid",
-                "A watch needs an `error_rate_max` from 0 to 1 and a `pages_min` of 1 or more.",
+                "The rollback policy is out of range: `error_rate_max` must be from 0 to 1, and `pages_min` 1 or more.",
             ));
         }
         let increase = self.error_rate_increase_max.unwrap_or(0.0);
@@ -76,42 +78,42 @@ impl RollbackPolicy {
             return Err(Fault::new(
                 Kind::Invalid,
                 "rollback_policy_invalid",
-                "`error_rate_increase_max` is a number from 0 to 1, and `p99_ratio_max` one above 0.",
+                "The rollback policy is out of range: `error_rate_increase_max` must be from 0 to 1, and `p99_ratio_max` above 0.",
             ));
         }
         Ok(self)
     }
 }
 
-/// Where the traffic of a deployment goes, as it is kept.
+/// The stored form of a route.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RouteRecord {
-    /// Its owner.
+    /// Owner of the deployment.
     pub tenant: TenantName,
-    /// Its name.
+    /// Name of the deployment.
     pub deployment: DeploymentName,
-    /// Rises by one with every change; guards against two changes at once.
+    /// Increases by one with every change; prevents concurrent changes.
     pub version: u64,
-    /// The number that the next revision will have.
+    /// The number of the next revision.
     pub next_revision: u32,
-    /// Whether it comes from the host's configuration; every tenant may call it.
+    /// Whether it is a shared deployment: managed by configuration, usable by every tenant.
     #[serde(alias = "seed")]
     pub shared: bool,
-    /// Nothing, or the stable revision and maybe a candidate; 100 in all.
+    /// Empty, or the stable revision and an optional candidate; the sum is 100.
     pub weights: Vec<Weight>,
-    /// Reads along, if any.
+    /// The revision that gets shadow traffic.
     pub shadow: Option<Shadow>,
-    /// Judges the newest of `weights`, if any.
+    /// Applies to the newest revision in `weights`.
     #[serde(alias = "watch")]
     pub rollback_policy: Option<RollbackPolicy>,
-    /// Weights before, oldest first.
+    /// Earlier weights, oldest first.
     pub history: Vec<Vec<Weight>>,
-    /// When it was last changed, milliseconds since 1970.
+    /// Time of the last change, milliseconds since 1970.
     pub changed_at_ms: u64,
 }
 
 impl RouteRecord {
-    /// A deployment without revisions.
+    /// Makes the route of a deployment without revisions.
     pub(crate) fn new(tenant: TenantName, deployment: DeploymentName) -> Self {
         Self {
             tenant,
@@ -127,34 +129,34 @@ impl RouteRecord {
         }
     }
 
-    /// The revision that answers by default.
+    /// Returns the stable revision.
     pub fn stable(&self) -> Option<u32> {
         self.weights.first().map(|weight| weight.revision)
     }
 
-    /// The revision that is being tried on a part of the traffic.
+    /// Returns the revision on trial with a part of the traffic.
     pub fn candidate(&self) -> Option<u32> {
         self.weights.get(1).map(|weight| weight.revision)
     }
 
-    /// The revision that a watch judges: the candidate, or the one promoted with a watch.
+    /// Returns the revision that the rollback policy applies to: the candidate, or the revision promoted with a policy.
     pub(crate) fn rollback_watched(&self) -> Option<(u32, RollbackPolicy)> {
         let judged = self.candidate().or(self.stable())?;
         Some((judged, self.rollback_policy?))
     }
 
-    /// Every revision that must be loaded.
+    /// Returns every revision that must be loaded.
     pub(crate) fn wanted(&self) -> impl Iterator<Item = u32> + '_ {
         self.weights.iter().map(|weight| weight.revision).chain(self.shadow.map(|shadow| shadow.revision))
     }
 
-    /// Whether a revision may not be dropped: it answers, reads along, or a rollback could come back to it.
+    /// Returns whether a revision must be kept: it serves traffic, gets shadow traffic, or a rollback could restore it.
     pub(crate) fn names(&self, revision: u32) -> bool {
         self.wanted().any(|wanted| wanted == revision)
             || self.history.iter().flatten().any(|weight| weight.revision == revision)
     }
 
-    /// The newest revision that ever had a part, as far back as a rollback could go.
+    /// Returns the newest revision that has had traffic, as far back as a rollback can go.
     pub(crate) fn newest_routed(&self) -> u32 {
         let before = self.history.iter().flatten().map(|weight| weight.revision);
         self.wanted().chain(before).max().unwrap_or(0)
@@ -178,13 +180,13 @@ impl RouteRecord {
         next
     }
 
-    /// The number for a new revision, and the record that has given it out.
+    /// Assigns the number of a new revision; returns it with the changed record.
     pub(crate) fn with_revision(&self, now_ms: u64) -> (u32, Self) {
         let number = self.next_revision;
         (number, Self { next_revision: number + 1, ..self.changed(now_ms) })
     }
 
-    /// All traffic to `revision`. A shadow of the same revision has done its work.
+    /// Routes all traffic to `revision`. Ends shadow traffic to the same revision.
     pub(crate) fn promote(
         &self,
         revision: u32,
@@ -196,7 +198,7 @@ impl RouteRecord {
         next
     }
 
-    /// `percent` of the traffic to `revision`, the rest to the stable one.
+    /// Routes `percent` of the traffic to `revision`, and the rest to the stable revision.
     pub(crate) fn canary(
         &self,
         revision: u32,
@@ -209,7 +211,7 @@ impl RouteRecord {
                 Kind::Conflict,
                 "deployment_not_live",
                 format!(
-                    "Deployment `{}` has no live revision to try another one against: promote it.",
+                    "Deployment `{}` has no live revision to compare a canary with: promote the revision.",
                     self.deployment
                 ),
             )
@@ -218,17 +220,17 @@ impl RouteRecord {
             return Err(Fault::new(
                 Kind::Conflict,
                 "already_live",
-                format!("Revision {revision} is the live one already: there is nothing to try it against."),
+                format!("Revision {revision} is the live revision: choose another revision for the canary."),
             ));
         }
         if !(1..=99).contains(&percent) {
-            return Err(percent_invalid("1 to 99; promote for all of it, roll back for none"));
+            return Err(percent_invalid("1 to 99: promote the revision for 100, roll back for 0"));
         }
         let weights = vec![Weight { revision: stable, percent: 100 - percent }, Weight { revision, percent }];
         Ok(self.reweighted(weights, rollback_policy, now_ms))
     }
 
-    /// `revision` reads along with `percent` of the documents; 0 ends it.
+    /// Mirrors `percent` of the documents to `revision`; 0 ends the shadow traffic.
     pub(crate) fn shadow(&self, revision: u32, percent: u8, now_ms: u64) -> Result<Self, Fault> {
         if percent > 100 {
             return Err(percent_invalid("0 (none) to 100"));
@@ -238,7 +240,7 @@ impl RouteRecord {
                 Kind::Conflict,
                 "deployment_not_live",
                 format!(
-                    "Deployment `{}` has no live revision to read along with: promote one.",
+                    "Deployment `{}` has no live revision to mirror traffic of: promote a revision.",
                     self.deployment
                 ),
             ));
@@ -248,14 +250,14 @@ impl RouteRecord {
         Ok(next)
     }
 
-    /// Back to the weights before.
+    /// Restores the earlier weights.
     pub(crate) fn rollback(&self, now_ms: u64) -> Result<Self, Fault> {
         let mut next = self.changed(now_ms);
         let Some(before) = next.history.pop() else {
             return Err(Fault::new(
                 Kind::Conflict,
                 "nothing_before",
-                format!("Deployment `{}` has no earlier state to go back to.", self.deployment),
+                format!("Deployment `{}` has no earlier weights to roll back to.", self.deployment),
             ));
         };
         next.weights = before;
@@ -264,7 +266,7 @@ impl RouteRecord {
         Ok(next)
     }
 
-    /// No traffic to anything.
+    /// Removes all traffic.
     pub(crate) fn withdraw(&self, now_ms: u64) -> Self {
         let mut next = self.reweighted(Vec::new(), None, now_ms);
         next.shadow = None;
@@ -272,13 +274,14 @@ impl RouteRecord {
         next
     }
 
-    /// The revision for a request. The same key comes to the same revision as long as weights only rise for it.
+    /// Returns the revision for a request. A routing key stays with a revision as long as the weight of that revision
+    /// does not fall.
     pub(crate) fn choose(&self, key: &str) -> Option<u32> {
         match self.weights.as_slice() {
             [] => None,
             [only] => Some(only.revision),
             [stable, rest @ ..] => {
-                // Candidates have the low places: who is on one stays there when its share grows.
+                // The candidate has the low buckets: a key that is routed to it stays there when its share grows.
                 let mut place = bucket(self.deployment.as_str(), key);
                 for weight in rest {
                     if place < weight.percent {
@@ -291,7 +294,7 @@ impl RouteRecord {
         }
     }
 
-    /// The shadow that reads along with a request, if it is in the sample.
+    /// Returns the shadow revision if the request is in its sample.
     pub(crate) fn shadow_of(&self, key: &str) -> Option<u32> {
         let shadow = self.shadow?;
         (bucket("shadow", key) < shadow.percent).then_some(shadow.revision)
@@ -302,8 +305,8 @@ fn percent_invalid(range: &str) -> Fault {
     Fault::new(Kind::Invalid, "percent_invalid", format!("`percent` is a whole number from {range}."))
 }
 
-/// A place from 0 to 99 for a key, the same on every machine. Salted by deployment, so that the same clients are not
-/// everybody's canaries.
+/// Returns a bucket from 0 to 99 for a key, the same on every machine. The salt makes the buckets of a key in two
+/// deployments independent, so that the same clients do not get every canary.
 fn bucket(salt: &str, key: &str) -> u8 {
     let mut hash = Sha256::new();
     hash.update(salt.as_bytes());

@@ -1,8 +1,8 @@
-//! Settings: a JSON object that the server keeps and passes on as text.
+//! Settings: a JSON object that the server stores and passes on as text.
 //!
-//! Owns the bounds of settings and the measure of a JSON text's depth. A deployment's guest and a tenant's operators
-//! give settings their meaning. The text is parsed at the door and where an answer shows it, and never inside of another
-//! document that the server reads back.
+//! Owns the limits of settings and the measurement of the depth of a JSON text. A deployment's guest and a tenant's
+//! operators define the meaning of settings. The text is parsed where it enters the server and where an answer shows
+//! it, never as part of a stored document that the server reads back.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 /// Deepest nesting of settings.
 pub const SETTINGS_DEPTH_MAX: usize = 32;
-/// Largest settings, as JSON text.
+/// Most bytes of settings, as JSON text.
 pub const SETTINGS_BYTES_MAX: usize = 1 << 20;
 
 /// The text of a JSON object.
@@ -27,24 +27,24 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Takes a JSON object. `settings_invalid` for any other value.
+    /// Makes settings of a JSON object. Fault: `settings_invalid` for any other value.
     pub(crate) fn of(value: &Value) -> Result<Self, Fault> {
         if !value.is_object() {
-            let message = "The settings are no JSON object: send `{}` for none.";
+            let message = "The settings are not a JSON object: send an object, or `{}` for no settings.";
             return Err(Fault::new(Kind::Invalid, "settings_invalid", message));
         }
         Ok(Self(value.to_string().into()))
     }
 
-    /// Takes the text that a store kept, however deep it nests, or says why it is no settings.
+    /// Makes settings of a stored text, at any depth. Error: the reason that the text is not a JSON object.
     pub(crate) fn kept(text: &str) -> Result<Self, String> {
         // serde_json skips a value without recursion.
         serde_json::from_str::<IgnoredAny>(text)
-            .map_err(|error| format!("the settings are no JSON: {error}"))?;
+            .map_err(|error| format!("the settings are not JSON: {error}"))?;
         if text.trim_start().starts_with('{') {
             Ok(Self(text.into()))
         } else {
-            Err("the settings are no JSON object".to_owned())
+            Err("the settings are not a JSON object".to_owned())
         }
     }
 
@@ -57,7 +57,7 @@ impl Settings {
         self.0.clone()
     }
 
-    /// Checks the bounds: `settings_too_deep`, `settings_too_large`.
+    /// Checks the limits. Faults: `settings_too_deep`, `settings_too_large`.
     pub(crate) fn checked(&self) -> Result<(), Fault> {
         let bytes = self.0.len();
         if bytes > SETTINGS_BYTES_MAX {
@@ -69,7 +69,7 @@ impl Settings {
         let depth = json_depth(self.0.as_bytes());
         if depth > SETTINGS_DEPTH_MAX {
             let message = format!(
-                "The settings nest {depth} levels deep; at most {SETTINGS_DEPTH_MAX} are accepted: send flatter ones."
+                "The settings nest {depth} levels deep; at most {SETTINGS_DEPTH_MAX} are accepted: send settings with fewer levels."
             );
             return Err(Fault::new(Kind::Invalid, "settings_too_deep", message));
         }
@@ -83,7 +83,7 @@ impl Settings {
 
 #[cfg(test)]
 impl From<&str> for Settings {
-    /// Text that is no JSON object becomes `{}`.
+    /// Makes settings of a text; `{}` if the text is not a JSON object.
     fn from(text: &str) -> Self {
         Self::kept(text).unwrap_or_default()
     }
@@ -91,13 +91,13 @@ impl From<&str> for Settings {
 
 impl PartialEq for Settings {
     fn eq(&self, other: &Self) -> bool {
-        // The order of members makes no difference.
+        // The order of members is not significant.
         self.0 == other.0 || matches!((self.value(), other.value()), (Some(one), Some(two)) if one == two)
     }
 }
 
-/// As a JSON object; as a string with the text where the object nests deeper than clients can be expected to parse
-/// (Lector 0.1 took such settings).
+/// Serialized as a JSON object; as a string that holds the text if the object is nested deeper than clients can be
+/// expected to parse (Lector 0.1 accepted such settings).
 impl Serialize for Settings {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let shown = json_depth(self.0.as_bytes()) <= SETTINGS_DEPTH_MAX;
@@ -115,8 +115,8 @@ impl<'de> Deserialize<'de> for Settings {
     }
 }
 
-/// Returns how deep arrays and objects nest in a JSON text: 0 for a number, 1 for `{}`. Needs no stack, and gives some
-/// number for a text that is no JSON.
+/// Returns the nesting depth of arrays and objects in a JSON text: 0 for a number, 1 for `{}`. Does not recurse. The
+/// result for a text that is not JSON is unspecified.
 pub fn json_depth(text: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let (mut in_string, mut escaped) = (false, false);
@@ -170,7 +170,7 @@ mod tests {
         let settings = Settings::kept(r#"{"b":1,"a":[2]}"#).unwrap();
         assert_eq!(serde_json::to_value(&settings).unwrap(), json!({ "a": [2], "b": 1 }));
         assert_eq!(settings, Settings::of(&json!({ "a": [2], "b": 1 })).unwrap());
-        // Text that no recursive parser takes is kept, and shown as text.
+        // A text too deep for a recursive parser is kept, and shown as a string.
         let deep = nested(100_000);
         let kept = Settings::kept(&deep).unwrap();
         assert_eq!((kept.as_str(), json!(kept)), (deep.as_str(), Value::from(deep.as_str())));

@@ -1,4 +1,4 @@
-//! The smoke-test page: a small picture of one word, which the deploy pipeline and the readiness check have read.
+//! The smoke-test page: a small image of one word, which the deploy pipeline and the readiness check read.
 
 /// The word [`SMOKE_TEST_WORD`], in black on white, as PNG.
 pub const SMOKE_TEST_PNG: &[u8] = include_bytes!("../assets/golden.png");

@@ -1,15 +1,15 @@
-//! What outlives the process: tenants, keys, revisions, routes, the audit log, usage, components.
+//! The store: tenants, keys, revisions, routes, the audit log, usage, components.
 //!
-//! Owns the port [`Store`] and the records that pass through it. Knows nothing of what they mean. Nothing on the
-//! way of a request calls it: requests read the snapshot in `directory.rs`, which is made from these records at the
-//! start and kept in step with them by `acts.rs`. One contract suite (`contract.rs`) holds every implementation to it.
+//! Owns the port [`Store`] and its records. Independent of their meaning. No request calls the store: requests read the
+//! snapshot in `directory.rs`, which is built from these records at the start and updated by each mutation
+//! (`mutations.rs`). One contract suite (`contract.rs`) tests every implementation.
 
 pub mod backup;
 mod blobs;
 #[cfg(test)]
 mod contract;
 mod damage;
-/// Damage to a data folder, for tests.
+/// Damage of a data folder, for tests.
 #[cfg(any(test, feature = "testing"))]
 #[allow(missing_docs)]
 pub mod damaging;
@@ -33,44 +33,45 @@ pub use damage::{DamagedRow, Readable, Table};
 pub use error::StoreError;
 pub use sqlite::SqliteStore;
 
-/// Answers of the store come when they are durable.
+/// The answer of a store; it comes when the change is durable.
 pub type Stored<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
-/// Where records are kept.
+/// A store of records.
 pub trait Store: Send + Sync + 'static {
-    /// All records that a start needs, and the rows that cannot be read: one that is damaged keeps no other from being
-    /// read, and is left as it is.
+    /// Loads all records that a start needs, and lists the unreadable rows. A damaged row does not prevent the other
+    /// rows from being read, and is not changed.
     fn load(&self) -> Stored<'_, Records>;
-    /// Makes all changes and writes their audit entry, or does nothing. On disk when it answers, with the number of
-    /// the entry.
+    /// Makes all changes and writes their audit entry, or changes nothing. Durable when it returns the number of the
+    /// entry.
     ///
-    /// Fails with [`StoreError::Conflict`] where a revision is there already, or a route is not at the version
-    /// before the one that is put (a new one begins at 1).
+    /// Fails with [`StoreError::Conflict`] if a revision exists already, or if a route's version is not that of the
+    /// stored route plus 1 (a new route begins at 1).
     fn commit(&self, action: ChangeSet) -> Stored<'_, u64>;
-    /// Entries of the audit log, newest first.
+    /// Returns entries of the audit log, newest first.
     fn audit(&self, query: AuditQuery) -> Stored<'_, Readable<AuditEntry>>;
-    /// Adds to the counts of (tenant, day), once for each `flush`: the same one again changes nothing, so that a flush
-    /// whose answer was lost can be repeated. The newest [`FLUSHES_KEPT`] are remembered.
+    /// Adds to the counts of (tenant, day), once for each `flush`: repeating a flush changes nothing, so that a flush
+    /// with a lost answer can be repeated. The newest [`FLUSHES_KEPT`] are remembered.
     fn add_usage(&self, flush: FlushId, rows: Vec<UsageRow>) -> Stored<'_, ()>;
-    /// Counts by tenant and day, in that order.
+    /// Returns counts by tenant and day, in that order.
     fn usage(&self, query: UsageQuery) -> Stored<'_, Readable<UsageRow>>;
-    /// Keeps bytes under their digest; again, if they are there already.
+    /// Stores bytes under their digest, and repairs a damaged blob.
     fn put_blob(&self, bytes: Arc<Vec<u8>>) -> Stored<'_, Digest>;
-    /// The bytes with that digest, verified; `None` where there are none.
+    /// Returns the bytes with that digest, verified; `None` if there are none.
     fn blob(&self, digest: Digest) -> Stored<'_, Option<Vec<u8>>>;
-    /// Drops what a crash left half-made and blobs that no revision names; no blob while a damaged row hides which one it
-    /// names. Called at the start, before anything is put.
+    /// Deletes unfinished files of a crash, and blobs that no revision names; deletes no blob while a damaged row hides
+    /// the name of its blob. Called at the start, before any write.
     fn collect(&self) -> Stored<'_, Collected>;
 }
 
-/// Flushes that a store remembers, at least. One is repeated until it is answered, before there is another.
+/// Flushes that a store remembers, at least. A flush is repeated until it is confirmed, and the next one follows only
+/// then.
 pub const FLUSHES_KEPT: u32 = 16;
 
-/// Name of one writing of usage; no two have the same.
+/// The unique id of one usage flush.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlushId(pub String);
 
-/// Everything but audit, usage and blobs.
+/// All records except audit, usage and blobs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Records {
     /// Tenants, by name.
@@ -81,48 +82,48 @@ pub struct Records {
     pub revisions: Vec<RevisionRecord>,
     /// Routes, by tenant and deployment.
     pub routes: Vec<RouteRecord>,
-    /// Rows of all of them that cannot be read.
+    /// Unreadable rows of all these tables.
     pub damaged: Vec<DamagedRow>,
 }
 
-/// One record put or dropped.
+/// A change of one record.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// Puts a tenant, new or changed.
+    /// Writes a tenant, new or changed.
     PutTenant(TenantRecord),
-    /// Drops a tenant with its keys, revisions, routes. Usage and audit stay.
+    /// Deletes a tenant with its keys, revisions, routes. Usage and audit stay.
     DeleteTenant(TenantName),
-    /// Puts a key, new or changed.
+    /// Writes a key, new or changed.
     PutKey(KeyRecord),
-    /// Drops the row of a key.
+    /// Deletes the row of a key.
     DropKey(KeyId),
-    /// Puts a new revision.
+    /// Writes a new revision.
     PutRevision(RevisionRecord),
-    /// Drops a revision.
+    /// Deletes a revision.
     DeleteRevision(TenantName, DeploymentName, u32),
-    /// Puts the routes of a deployment at their next version.
+    /// Writes the route of a deployment at its next version.
     PutRoute(RouteRecord),
-    /// Drops the routes and all revisions of a deployment.
+    /// Deletes the route and all revisions of a deployment.
     DeleteDeployment(TenantName, DeploymentName),
 }
 
-/// Changes that are made together, and what the audit log says of them.
+/// Changes that are committed together, with their audit entry.
 #[derive(Clone, Debug)]
 pub struct ChangeSet {
-    /// In this order.
+    /// The changes, in order.
     pub changes: Vec<Change>,
-    /// Written with them.
+    /// The audit entry.
     pub entry: AuditEntry,
 }
 
-/// Who did what, when, from and to.
+/// An entry of the audit log: actor, action, time, and the state before and after.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AuditEntry {
-    /// Rising; the store gives it, and ignores what stands here.
+    /// Sequence number, assigned by the store, which ignores the value in a commit.
     pub seq: u64,
     /// Milliseconds since 1970.
     pub at_ms: u64,
-    /// Whose things were changed; `None`: the host's own (administrators' keys).
+    /// Owner of the changed object; `None`: the host (administrator keys).
     pub tenant: Option<TenantName>,
     /// Id of the key, or `open`, `config`, `rollback_policy`, `cli`.
     pub actor: String,
@@ -130,62 +131,62 @@ pub struct AuditEntry {
     pub action: String,
     /// Name of the deployment, id of the key, name of the tenant.
     pub target: String,
-    /// As it was.
+    /// The state before.
     pub from: serde_json::Value,
-    /// As it is.
+    /// The state after.
     pub to: serde_json::Value,
-    /// Request that did it, where one did.
+    /// Id of the request, if there was one.
     pub request: Option<String>,
 }
 
-/// Which entries of the audit log.
+/// A query of the audit log.
 #[derive(Clone, Debug, Default)]
 pub struct AuditQuery {
-    /// Only this tenant's.
+    /// Only entries of this tenant.
     pub tenant: Option<TenantName>,
-    /// Only those before this number.
+    /// Only entries before this number.
     pub before: Option<u64>,
-    /// At most so many.
+    /// Most entries to return.
     pub limit: u32,
 }
 
-/// What a tenant used on one day (UTC).
+/// The usage of a tenant on one day (UTC).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UsageRow {
-    /// Who.
+    /// The tenant.
     pub tenant: TenantName,
     /// Days since 1970-01-01, UTC.
     pub day: u32,
-    /// How much.
+    /// The counts.
     #[serde(flatten)]
     pub counts: UsageCounts,
 }
 
-/// Which usage.
+/// A query of usage.
 #[derive(Clone, Debug, Default)]
 pub struct UsageQuery {
-    /// Only this tenant's.
+    /// Only rows of this tenant.
     pub tenant: Option<TenantName>,
     /// Days since 1970, first and last.
     pub days: (u32, u32),
 }
 
-/// What [`Store::collect`] dropped.
+/// The result of [`Store::collect`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Files that were never finished.
+    /// Deleted unfinished files.
     pub unfinished: usize,
-    /// Blobs that no revision names.
+    /// Deleted blobs that no revision named.
     pub unnamed: usize,
 }
 
-/// Which key a record belongs to: the store finds keys by id alone.
+/// Returns the id and the owner of a key record: the store finds keys by id alone.
 pub(crate) fn key_row(record: &KeyRecord) -> (&KeyId, Option<&TenantName>) {
     (&record.id, record.scope.tenant())
 }
 
 impl DamagedRow {
-    /// Whether `change` replaces or deletes the row.
+    /// Returns whether `change` replaces or deletes the row.
     pub(crate) fn is_ended_by(&self, change: &Change) -> bool {
         let of = |tenant: &TenantName| self.tenant.as_ref() == Some(tenant);
         let at = |tenant: &TenantName, deployment: &DeploymentName| {

@@ -1,7 +1,7 @@
-//! Tenants: what each may do and how much of it.
+//! Tenants: policy, limits and counters.
 //!
-//! Owns the record of a tenant, its limits, and the account that is kept of it while the process lives (rate, pages of
-//! the day, use not yet written). Knows no HTTP and no store. Read on the way of every request.
+//! Owns the record of a tenant, its limits, and the counters that exist while the process runs (request rate, pages of
+//! the day, usage not yet written). Independent of HTTP and of the store. Read by every request.
 
 mod permits;
 
@@ -18,68 +18,70 @@ pub use permits::{PermitRequest, TenantLimits, TenantPermits};
 use crate::settings::Settings;
 use crate::usage_counters::UsageCounters;
 
-/// Longest name of a tenant or a deployment.
+/// Most bytes in the name of a tenant or a deployment.
 const NAME_BYTES_MAX: usize = 63;
 
-/// Whether a name may be a tenant's or a deployment's: 1 to 63 of a-z, 0-9 and -, the first no -. Names go into paths
-/// of requests, logs and metrics.
+/// Returns whether a name is valid for a tenant or a deployment: 1 to 63 of a-z, 0-9 and -, and not starting with -.
+/// Names appear in URL paths, logs and metrics.
 pub fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !name.starts_with('-')
 }
 
-/// A name that breaks the rule.
+/// Returns the fault for an invalid name.
 pub fn name_invalid(what: &str, name: &str) -> Fault {
     let shown: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
     Fault::new(
         Kind::Invalid,
         "name_invalid",
         format!(
-            "`{shown}` is no name for a {what}: take 1 to {NAME_BYTES_MAX} of a-z, 0-9 and -, the first no -."
+            "`{shown}` is not a valid name for a {what}: use 1 to {NAME_BYTES_MAX} of a-z, 0-9 and -, not starting with -."
         ),
     )
 }
 
-/// There is no such tenant, or none that the key may act for.
+/// Returns the fault for a tenant that does not exist or that the key may not act for.
 pub(crate) fn tenant_not_found(name: &str) -> Fault {
     let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
     Fault::new(
         Kind::NotFound,
         "tenant_not_found",
-        format!("There is no tenant `{shown}` that the key could act for."),
+        format!(
+            "The tenant `{shown}` does not exist, or the key may not act for it: check the name and the key."
+        ),
     )
 }
 
-/// What a tenant is, as it is kept.
+/// The stored form of a tenant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TenantRecord {
     /// Its name.
     pub name: TenantName,
-    /// When it was made, milliseconds since 1970.
+    /// Creation time, milliseconds since 1970.
     pub created_at_ms: u64,
-    /// The rest.
+    /// Its policy.
     #[serde(alias = "terms")]
     pub policy: TenantPolicy,
 }
 
-/// What an administrator decides about a tenant.
+/// The policy that an administrator sets for a tenant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TenantPolicy {
-    /// Hard bounds.
+    /// Limits.
     pub limits: Limits,
-    /// Its share of contended engines, against the others'.
+    /// Share of contended engines, relative to the weights of other tenants.
     pub weight: u32,
-    /// Models that its guests may open: the alias in the guest, the model in the catalog. `None`: those of the
-    /// built-in deployments.
+    /// Models that its guests may open: the alias in the guest, the model in the catalog. `None`: those of the shared
+    /// deployments.
     pub models: Option<BTreeMap<String, ModelName>>,
-    /// Parts of the contract that its guests may import.
+    /// Interfaces of the contract that its guests may import.
     pub capabilities: BTreeSet<Capability>,
-    /// The deployment that answers when a request names none; `None`: the host's default.
+    /// The deployment for requests that name none; `None`: the host's default.
     pub default_deployment: Option<DeploymentName>,
-    /// Anything else that its operators want to keep with it; not interpreted.
+    /// Other data that operators keep with the tenant; not interpreted.
     pub settings: Settings,
 }
 
@@ -96,25 +98,25 @@ impl Default for TenantPolicy {
     }
 }
 
-/// Parts of the contract that are granted one by one; types, settings, log and trace are everybody's.
+/// Interfaces of the contract that are granted separately; every guest may import types, settings, log and trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Capability {
     /// `lector:ocr/document`: pages, their text layers, their renderings.
     Document,
-    /// `lector:ocr/image`: work on pixels.
+    /// `lector:ocr/image`: operations on pixels.
     Image,
     /// `lector:ocr/inference`: models.
     Inference,
-    /// `wasi:*` 0.2: clocks and randomness; files, network and environment are there but empty.
+    /// `wasi:*` 0.2: clocks and randomness; files, network and environment exist but are empty.
     Wasi,
 }
 
 impl Capability {
-    /// All of them.
+    /// All capabilities.
     pub const ALL: [Self; 4] = [Self::Document, Self::Image, Self::Inference, Self::Wasi];
 
-    /// As it is written.
+    /// Returns the name in configuration and JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Document => "document",
@@ -124,7 +126,7 @@ impl Capability {
         }
     }
 
-    /// What importing that interface takes; `None`: nothing.
+    /// Returns the capability that an import of that interface needs; `None`: no capability.
     pub fn of_import(import: &str) -> Option<Self> {
         let interface = import.split_once('@').map_or(import, |(interface, _)| interface);
         match interface {
@@ -137,30 +139,30 @@ impl Capability {
     }
 }
 
-/// Bounds of one tenant. 0 means "no bound of its own" where it says so.
+/// Limits of one tenant. 0 means "no limit of its own" where a field says so.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Requests a second, in the long run; 0: no bound of its own.
+    /// Sustained requests a second; 0: no limit of its own.
     pub requests_per_s: f64,
-    /// Requests at once beyond that rate; at least 1 where there is a rate.
+    /// Requests accepted at once beyond that rate; at least 1 if there is a rate.
     pub burst: u32,
-    /// Pages being read at once; 0: no bound of its own.
+    /// Pages in progress at once; 0: no limit of its own.
     pub pages_concurrent: u32,
-    /// Pages a day (UTC); 0: no bound of its own.
+    /// Pages a day (UTC); 0: no limit of its own.
     pub pages_per_day: u64,
-    /// Bytes of one document; 0: the host's bound.
+    /// Bytes of one document; 0: the host's limit.
     pub body_bytes_max: u64,
-    /// Bytes of its documents and of their undelivered results in memory at once; 0: the host's default for a tenant.
+    /// Bytes of its documents and of undelivered results in memory at once; 0: the host's default for a tenant.
     pub held_bytes_max: u64,
-    /// Bytes of pixels and tensors that its pages being read may hold at once, each page counting with all that its budget
-    /// lets it hold (`budget.host_bytes`); 0: the host's default for a tenant.
+    /// Bytes of pixels and tensors that its pages in progress may hold at once. Each page counts with the whole of its
+    /// budget (`budget.host_bytes`). 0: the host's default for a tenant.
     pub images_bytes_max: u64,
-    /// Pages read of one document; 0: the host's bound.
+    /// Pages read of one document; 0: the host's limit.
     pub pages_per_document_max: u32,
-    /// Deadline of a request that states none, in milliseconds; 0: the host's.
+    /// Deadline of a request that sets none, in milliseconds; 0: the host's.
     pub request_timeout_ms: u64,
-    /// Most of anything that one guest call may have, whatever a revision says.
+    /// Upper bounds of the limits of one guest call; they apply to every revision.
     pub budget: BudgetSpec,
 }
 
@@ -182,30 +184,28 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The same, if they make sense.
+    /// Returns the limits if their values are in range.
     pub fn checked(self) -> Result<Self, Fault> {
         let wrong = |what: &str| Err(Fault::new(Kind::Invalid, "limits_invalid", format!("`limits.{what}.")));
         if !self.requests_per_s.is_finite() || self.requests_per_s < 0.0 {
             return wrong("requests_per_s` must be 0 (no bound) or more");
         }
         if self.requests_per_s > 0.0 && self.burst == 0 {
-            return wrong(
-                "burst` must be 1 or more where there is a rate: with 0 no request could ever pass",
-            );
+            return wrong("burst` must be 1 or more if there is a rate: with 0 every request is rejected");
         }
         if (1..1 << 20).contains(&self.images_bytes_max) {
             return wrong(
-                "images_bytes_max` must be 0 (no bound) or 1 MiB and more: with less no page could be rendered",
+                "images_bytes_max` must be 0 (no bound) or 1 MiB or more: with less no page can be rendered",
             );
         }
         if let Some(zero) = self.budget.zero() {
-            return wrong(&format!("budget.{zero}` must be 1 or more: with 0 no guest could run"));
+            return wrong(&format!("budget.{zero}` must be 1 or more: with 0 no guest can run"));
         }
         Ok(self)
     }
 }
 
-/// A [`Budget`] as it is written: times in milliseconds, parts that are not given as in `Budget::default()`.
+/// The serialized form of a [`Budget`]: times in milliseconds; absent members have the values of `Budget::default()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BudgetSpec {
@@ -269,7 +269,7 @@ impl From<BudgetSpec> for Budget {
 }
 
 impl BudgetSpec {
-    /// The lesser of both in every part.
+    /// Returns the smaller value of both for each member.
     pub fn at_most(self, most: Self) -> Self {
         Self {
             wall_ms: self.wall_ms.min(most.wall_ms),
@@ -284,7 +284,7 @@ impl BudgetSpec {
         }
     }
 
-    /// A part that is 0 and must not be. A guest can do without a log and without host calls.
+    /// Returns a member that is 0 and must not be. A guest needs no log and no host calls, so those may be 0.
     pub fn zero(&self) -> Option<&'static str> {
         [
             ("wall_ms", self.wall_ms == 0),
@@ -297,21 +297,23 @@ impl BudgetSpec {
     }
 }
 
-/// A tenant in the running house.
+/// A tenant in the running server.
 #[derive(Debug)]
 pub struct Tenant {
-    /// As it is stored.
+    /// Its stored form.
     pub record: TenantRecord,
-    /// Lives on when the record changes.
+    /// Kept when the record changes.
     pub meter: Arc<UsageCounters>,
-    /// Pages and their bytes at once. A new bound is for documents that come later; those that are being read keep theirs.
+    /// Permits for pages and for their bytes. A new limit applies to later documents; documents in progress keep the
+    /// old one.
     pub places: TenantLimits,
-    /// Its own bound or the default; 0: none.
+    /// Its own limit or the default; 0: none.
     images_bytes_max: u64,
 }
 
 impl Tenant {
-    /// Makes a tenant that goes on with the counters of `meter`. `images_bytes_max`: for a tenant that has no bound of its own; 0: none.
+    /// Makes a tenant that continues with the counters `meter`. `images_bytes_max`: for a tenant without a limit of its
+    /// own; 0: none.
     pub fn new(record: TenantRecord, meter: Arc<UsageCounters>, images_bytes_max: u64) -> Arc<Self> {
         let limits = &record.policy.limits;
         let images_bytes_max = match limits.images_bytes_max {
@@ -322,7 +324,7 @@ impl Tenant {
         Arc::new(Self { record, meter, places, images_bytes_max })
     }
 
-    /// The budget of a page: of its images no more than all pages may have.
+    /// Returns the budget of a page; its image bytes are bounded by the limit of all pages of the tenant.
     pub fn page_budget(&self) -> BudgetSpec {
         let budget = self.limits().budget;
         let host_bytes = match self.images_bytes_max {
@@ -332,22 +334,22 @@ impl Tenant {
         BudgetSpec { host_bytes, ..budget }
     }
 
-    /// On whose account its work waits for what tenants share.
+    /// Returns the account that the fair queues charge its work to.
     pub fn account(&self) -> Account {
         Account::new(self.name().clone(), self.record.policy.weight)
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> &TenantName {
         &self.record.name
     }
 
-    /// Its limits.
+    /// Returns its limits.
     pub fn limits(&self) -> &Limits {
         &self.record.policy.limits
     }
 
-    /// Lets one request in, or says when there will be room for it.
+    /// Admits one request. Fault: `rate_limited`, with the time until the next one would be admitted.
     pub fn enter(&self, now: Instant) -> Result<(), Fault> {
         match self.meter.rate(self.limits().requests_per_s, self.limits().burst, now) {
             Ok(()) => Ok(()),
@@ -355,7 +357,7 @@ impl Tenant {
                 self.meter.rejected();
                 let rate = self.limits().requests_per_s;
                 let message = format!(
-                    "The tenant's requests come faster than the {rate} a second that it may make: try again in {} s.",
+                    "The tenant sends more than {rate} requests a second, its limit: try again in {} s.",
                     after.as_secs() + 1
                 );
                 Err(Fault::new(Kind::Busy, "rate_limited", message).retry_after(after))
@@ -380,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn imports_and_what_they_take() {
+    fn capabilities_of_imports() {
         let check = |import, expect| assert_eq!(Capability::of_import(import), expect, "{import}");
         check("lector:ocr/inference@0.1.0", Some(Capability::Inference));
         check("lector:ocr/document@0.1.4", Some(Capability::Document));
@@ -390,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_that_let_nobody_in_are_refused() {
+    fn limits_that_admit_no_request_are_rejected() {
         let check = |limits: Limits, ok: bool| assert_eq!(limits.checked().is_ok(), ok);
         check(Limits::default(), true);
         check(Limits { requests_per_s: f64::NAN, ..Limits::default() }, false);
@@ -403,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_may_be_given_in_part_and_typing_errors_are_reported() {
+    fn a_policy_may_be_partial_and_unknown_members_are_reported() {
         let policy: TenantPolicy =
             serde_json::from_str(r#"{"weight": 300, "limits": {"budget": {"wall_ms": 5}}}"#).unwrap();
         assert_eq!((policy.weight, policy.limits.budget.wall_ms), (300, 5));

@@ -1,8 +1,8 @@
-//! The account of one tenant while the process lives: its rate, its pages of the day, what they cost, its use not yet on
-//! disk.
+//! The counters of one tenant while the process runs: request rate, pages of the day, cost of a page, usage not yet in
+//! the store.
 //!
-//! Owns counting; what is counted reaches the store through `rounds.rs`, every [`FLUSH_EVERY`]. That is also the bound
-//! of what a sudden death loses.
+//! Owns the counting; the usage flush (`usage_flush.rs`) writes the counts to the store every [`FLUSH_EVERY`]. A sudden
+//! death of the process loses at most the counts of that time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,43 +13,43 @@ use serde::{Deserialize, Serialize};
 
 use crate::memory::ByteBudget;
 
-/// So often use goes to disk.
+/// Period of the usage flush.
 pub const FLUSH_EVERY: Duration = Duration::from_secs(2);
 /// Seconds of a day.
 const DAY_S: u64 = 86_400;
 
-/// Milliseconds since 1970.
+/// Returns the time in milliseconds since 1970.
 pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The day (UTC) since 1970 of a time in milliseconds.
+/// Returns the day (UTC) since 1970 of a time in milliseconds.
 pub fn day_of(at_ms: u64) -> u32 {
     u32::try_from(at_ms / 1000 / DAY_S).unwrap_or(u32::MAX)
 }
 
-/// Counts of use.
+/// Counts of usage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageCounts {
-    /// Requests that were let in.
+    /// Requests that were admitted.
     pub requests: u64,
-    /// Pages read.
+    /// Pages that were read.
     pub pages_ok: u64,
-    /// Pages not read.
+    /// Pages that failed.
     pub pages_failed: u64,
-    /// Pixels of the pages read, at the resolution they were read at.
+    /// Pixels of the pages read, at the resolution at which they were read.
     pub pixels: u64,
     /// Time in engines, microseconds.
     pub engine_us: u64,
-    /// Time that guests computed, microseconds.
+    /// Compute time of guests, microseconds.
     pub guest_us: u64,
-    /// Requests refused by the tenant's own limits, or by a full house.
+    /// Requests rejected because of the tenant's own limits, or because the server is overloaded.
     pub rejections: u64,
 }
 
 impl UsageCounts {
-    /// Both together.
+    /// Returns the sum.
     pub fn plus(self, other: Self) -> Self {
         Self {
             requests: self.requests.saturating_add(other.requests),
@@ -63,7 +63,8 @@ impl UsageCounts {
     }
 }
 
-/// Pages that a document was promised; those that are not even tried are taken back when it is dropped.
+/// Pages of the daily quota that are reserved for a document; pages that were not tried are returned to the quota on
+/// drop.
 #[derive(Debug)]
 pub struct QuotaReservation {
     meter: Arc<UsageCounters>,
@@ -71,7 +72,7 @@ pub struct QuotaReservation {
 }
 
 impl QuotaReservation {
-    /// One page was tried.
+    /// Counts one page as tried.
     pub fn kept(&mut self) {
         self.left = self.left.saturating_sub(1);
     }
@@ -84,32 +85,32 @@ impl Drop for QuotaReservation {
     }
 }
 
-/// Counts of one tenant.
+/// The counters of one tenant.
 #[derive(Debug, Default)]
 pub struct UsageCounters {
     state: Mutex<State>,
-    /// Bytes of its documents and their results.
+    /// Bytes of its documents and results.
     pub held_bytes: Arc<ByteBudget>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Requests that may come at once now; `None` before the first.
+    /// Tokens of the rate limit, and the time of the last refill; `None` before the first request.
     tokens: Option<(f64, Instant)>,
     /// The day that `pages_today` counts.
     day: u32,
-    /// Pages read or promised on that day.
+    /// Pages read or reserved on that day.
     pages_today: u64,
-    /// Not yet on disk; of `day`.
+    /// Usage of `day` that is not yet in the store.
     pending: UsageCounts,
-    /// Not yet on disk; of days before.
+    /// Usage of earlier days that is not yet in the store.
     older: Vec<(u32, UsageCounts)>,
     /// Work of a page, in milliseconds.
     page_ms: Mean,
 }
 
 impl State {
-    /// Turns the page of the calendar where a new day has begun.
+    /// Starts the counts of a new day if `day` is later.
     fn on(&mut self, day: u32) {
         if day == self.day {
             return;
@@ -124,7 +125,7 @@ impl State {
 }
 
 impl UsageCounters {
-    /// A meter that knows what was used of `day` before this process began.
+    /// Makes counters that continue from the counts of `day` in the store.
     pub fn resumed(day: u32, counts: UsageCounts) -> Self {
         let pages_today = counts.pages_ok.saturating_add(counts.pages_failed);
         Self { state: Mutex::new(State { day, pages_today, ..State::default() }), ..Self::default() }
@@ -136,7 +137,7 @@ impl UsageCounters {
         state
     }
 
-    /// Takes one request from the bucket, or says when there will be one. A rate of 0 is no bound.
+    /// Takes one token for a request; the error is the time until there is one. A rate of 0 is no limit.
     pub fn rate(&self, per_s: f64, burst: u32, now: Instant) -> Result<(), Duration> {
         let mut state = self.today();
         if per_s > 0.0 {
@@ -154,12 +155,12 @@ impl UsageCounters {
         Ok(())
     }
 
-    /// A request was refused.
+    /// Counts a rejected request.
     pub fn rejected(&self) {
         self.today().pending.rejections += 1;
     }
 
-    /// Promises `pages` of the day's pages (0: no bound), all of them or none.
+    /// Reserves `pages` of the daily quota (0: no limit), all of them or none.
     pub fn reserve(self: &Arc<Self>, pages: u64, per_day: u64) -> Result<QuotaReservation, Fault> {
         let mut state = self.today();
         let after = state.pages_today.saturating_add(pages);
@@ -168,8 +169,8 @@ impl UsageCounters {
             let left = per_day.saturating_sub(state.pages_today);
             let until_midnight = Duration::from_secs(DAY_S - (now_ms() / 1000) % DAY_S);
             let message = format!(
-                "The document has {pages} pages to read, and {left} are left of the {per_day} that the tenant may read \
-                 today (UTC): ask for fewer pages, or come back tomorrow."
+                "The document has {pages} pages to read, and {left} are left of the {per_day} pages that the tenant may read \
+                 today (UTC): ask for fewer pages, or try again tomorrow."
             );
             return Err(Fault::new(Kind::Busy, "quota_exceeded", message).retry_after(until_midnight));
         }
@@ -177,7 +178,7 @@ impl UsageCounters {
         Ok(QuotaReservation { meter: self.clone(), left: pages })
     }
 
-    /// A page was read, or not.
+    /// Counts a finished page, with or without an error.
     pub fn page(&self, run: &PageRun) {
         let mut state = self.today();
         let counts = &mut state.pending;
@@ -195,12 +196,12 @@ impl UsageCounters {
         }
     }
 
-    /// What a page of the tenant cost of late, in milliseconds of work; `None` before the first.
+    /// Returns the recent mean cost of the tenant's pages, in milliseconds of work; `None` before the first.
     pub fn page_ms(&self) -> Option<f64> {
         self.today().page_ms.value()
     }
 
-    /// What is not yet on disk, by day; it is taken out.
+    /// Takes the usage that is not yet in the store, by day.
     pub fn take(&self) -> Vec<(u32, UsageCounts)> {
         let mut state = self.today();
         let mut taken = std::mem::take(&mut state.older);
@@ -212,12 +213,12 @@ impl UsageCounters {
     }
 }
 
-/// Time in engines over all models: of runs together with others the part that was this call's.
+/// Returns the engine time over all models; of a run with co-batched items, only this call's share.
 pub fn engine_time(timing: &Timing) -> Duration {
     timing.models.values().map(|model| model.own).sum()
 }
 
-/// What a page cost, whoever had to wait for it.
+/// Returns the cost of a page, without waits.
 pub fn work_of(timing: &Timing) -> Duration {
     engine_time(timing) + timing.guest + timing.render + timing.text_layer + timing.image
 }
@@ -232,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_lets_a_burst_through_and_then_the_rate() {
+    fn the_rate_limit_admits_a_burst_and_then_the_rate() {
         let (meter, start) = (UsageCounters::default(), Instant::now());
         let at = |ms: u64| start + Duration::from_millis(ms);
         for _ in 0..3 {
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_days_pages_are_promised_whole_or_not_at_all() {
+    fn pages_of_the_day_are_reserved_completely_or_not_at_all() {
         let day = day_of(now_ms());
         let used = UsageCounts { pages_ok: 4, pages_failed: 1, ..UsageCounts::default() };
         let meter = Arc::new(UsageCounters::resumed(day, used));
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_is_taken_once() {
+    fn usage_is_taken_once() {
         let meter = UsageCounters::default();
         meter.rejected();
         assert_eq!(meter.take()[0].1.rejections, 1);

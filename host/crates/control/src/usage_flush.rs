@@ -1,7 +1,7 @@
-//! Usage on its way to disk.
+//! The usage flush: writes usage to the store.
 //!
-//! Owns the rows between the counters and the store. Rows that were taken out of the counters stay here, under one name,
-//! until the store has said that it has them: an answer that is lost counts no page twice, and a full disk loses none.
+//! Owns the rows between the counters and the store. Rows taken from the counters stay here, under one flush id, until
+//! the store confirms them: a lost answer counts no page twice, and a full disk loses no page.
 
 use lector_core::{Fault, Kind};
 use tokio::sync::Mutex;
@@ -9,13 +9,13 @@ use tokio::sync::Mutex;
 use crate::digest::hex;
 use crate::store::{FlushId, Store, UsageRow};
 
-/// Writes usage, one flush at a time.
+/// Writes usage; at most one flush runs at a time.
 #[derive(Debug)]
 pub(crate) struct UsageFlusher(Mutex<Flushes>);
 
 #[derive(Debug)]
 struct Flushes {
-    /// Tells this process's flushes from all others'.
+    /// Unique prefix of the flush ids of this process.
     series: String,
     made: u64,
     waiting: Option<(FlushId, Vec<UsageRow>)>,
@@ -32,13 +32,13 @@ impl UsageFlusher {
     pub(crate) fn new() -> Result<Self, Fault> {
         let mut series = [0u8; 16];
         getrandom::fill(&mut series).map_err(|error| {
-            let message = "The system gives no random numbers, without which use cannot be counted safely.";
+            let message = "The operating system returned no random bytes, which the usage counters need: restart the server.";
             Fault::new(Kind::Unavailable, "no_randomness", message).with_detail(error)
         })?;
         Ok(Self(Mutex::new(Flushes { series: hex(&series), made: 0, waiting: None })))
     }
 
-    /// Writes what `take` gives; rows that could not be written before come first.
+    /// Writes the rows from `take`, after the rows that earlier flushes could not write.
     pub(crate) async fn flush(
         &self,
         store: &dyn Store,

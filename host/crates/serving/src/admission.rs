@@ -1,10 +1,10 @@
-//! Who gets in: bounds on documents, on the bytes they hold (a tenant's own and in all) and on the work that is owed, decided
-//! in microseconds.
+//! Admission: decides in microseconds whether a document is accepted, by the limits on documents, on held bytes (per
+//! tenant and in all) and on pending work.
 //!
-//! Owns the house's gate and the count of held bytes. Knows nothing of what a document is; what work is owed and how fast
-//! it is done is `load.rs`'s. Called at the door, before a body is read, for a single document and for each of a batch; a
-//! refusal says whose doing it is, and when to come back. Documents of a batch wait instead of being refused, in a fair line
-//! (`line.rs`); only the refusal that they get in the end is counted.
+//! Owns the drain gate of the server and the count of held bytes. Independent of the content of documents;
+//! `cost_tracker.rs` predicts the pending work and its duration. Called before a body is read, for a single document
+//! and for each document of a batch. A rejection names the limit that was reached, and the time to wait. Documents of a
+//! batch wait in a fair queue (`line.rs`) before they are rejected, and only the final rejection is counted.
 
 mod line;
 
@@ -22,22 +22,23 @@ use crate::cost_tracker::{LoadTracker, Overloaded, PendingWork, WorkRequest};
 use crate::faults::shutting_down;
 use crate::status::Counters;
 
-/// Answers below a second would invite storms; above a minute what is owed will have changed anyway.
+/// Lower and upper bound of `Retry-After`: shorter waits would cause retry storms, and a prediction beyond a minute is
+/// unreliable.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
-/// The bounds of the door.
+/// The limits of admission.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) documents_max: usize,
     pub(crate) held_bytes_max: u64,
-    /// Of a tenant that has no bound of its own.
+    /// For a tenant without a limit of its own.
     pub(crate) tenant_held_bytes_max: u64,
-    /// The longest wait that is acceptable.
+    /// Longest acceptable wait.
     pub(crate) wait_max: Duration,
 }
 
-/// The door.
+/// The admission of documents.
 #[derive(Debug)]
 pub(crate) struct Admission {
     pub(crate) gate: Arc<DrainGate>,
@@ -45,7 +46,7 @@ pub(crate) struct Admission {
     pub(crate) counters: Counters,
     pub(crate) bounds: Bounds,
     held_bytes: Arc<ByteBudget>,
-    /// Told when the memory of a large document is free.
+    /// Notified when the memory of a large document is free.
     pub(crate) large_freed: Arc<Notify>,
     line: Line,
 }
@@ -64,7 +65,7 @@ impl Admission {
         })
     }
 
-    /// A place for one document that will hold `bytes_hint` bytes, as far as that is known, and is of use for `time_left`.
+    /// Admits one document that will hold `bytes_hint` bytes, if known, and whose client waits for `time_left`.
     pub(crate) fn admit(
         self: &Arc<Self>,
         tenant: &Tenant,
@@ -72,14 +73,14 @@ impl Admission {
         time_left: Duration,
     ) -> Result<Permit, Fault> {
         if !self.line.is_empty(For::Document) {
-            // Documents that wait go first.
+            // Waiting documents go first.
             self.line.give();
         }
         self.counted(self.enter(tenant, bytes_hint, time_left))
     }
 
-    /// The same, waiting up to `within` for a place, in the order of the tenants' shares. A fault is that of the moment when
-    /// the time was over, and the only one that is counted. Dropping the future leaves the line.
+    /// Admits one document, and waits up to `within`, in fair order over tenants. The fault is the one at the end of
+    /// this time, and only that one is counted. Dropping the future leaves the queue.
     pub(crate) async fn admit_within(
         self: &Arc<Self>,
         tenant: &Arc<Tenant>,
@@ -93,7 +94,7 @@ impl Admission {
         self.counted(self.line.wait(For::Document, tenant.account(), cost_ms, within, attempt).await)
     }
 
-    /// Takes on nothing new, nor anything that waits.
+    /// Rejects new and waiting documents from now on.
     pub(crate) fn close(&self) {
         self.gate.close();
         self.line.give();
@@ -115,10 +116,10 @@ impl Admission {
         bytes_hint: Option<u64>,
         time_left: Duration,
     ) -> Result<Permit, Fault> {
-        let pass =
+        let guard =
             self.gate.enter("receiving".into(), self.bounds.documents_max).map_err(
                 |refused| match refused {
-                    Refused::Full => self.server_overloaded("as many documents as it takes at once"),
+                    Refused::Full => self.server_overloaded("as many documents as it may hold at once"),
                     Refused::Closed => shutting_down(),
                 },
             )?;
@@ -135,12 +136,14 @@ impl Admission {
         let (meter, bytes) = (tenant.meter.clone(), bytes_hint.unwrap_or(0));
         self.may_ever_hold(bytes, own_max)?;
         self.hold(&meter, own_max, bytes)?;
-        // Last, since giving it back wakes those who wait, and this attempt may be one of theirs.
+        // Comes last: releasing the share wakes waiting documents, and this attempt may belong to one of them.
         let pending_work = self.load.take(&asked).map_err(|full| {
             self.give_back(&meter, bytes);
             match full {
                 Overloaded { own: true, wait } => over_share(wait),
-                Overloaded { own: false, wait } => full_for(wait, "as much work as it can do in time"),
+                Overloaded { own: false, wait } => {
+                    full_for(wait, "more work than it can finish within the accepted wait")
+                }
             }
         })?;
         Ok(Permit {
@@ -149,35 +152,37 @@ impl Admission {
             meter,
             own_max,
             bytes,
-            pass,
+            guard,
             pending_work,
         })
     }
 
-    /// Refuses what can never fit.
+    /// Rejects a document that can never fit.
     fn may_ever_hold(&self, bytes: u64, own: u64) -> Result<(), Fault> {
         let server = self.bounds.held_bytes_max;
         if bytes <= own.min(server) {
             return Ok(());
         }
-        let (who, most) = if own < server { ("tenant may have", own) } else { ("server takes", server) };
+        let (who, most) = if own < server { ("tenant", own) } else { ("server", server) };
         Err(Fault::new(
             Kind::TooLarge,
             "submission_too_large",
             format!(
-                "The document holds {bytes} bytes or more, and the {who} at most {most} at once: send it in parts."
+                "The document has {bytes} bytes or more, and the {who} may hold at most {most} at once: send it in parts."
             ),
         ))
     }
 
-    /// Counts `more` bytes in.
+    /// Counts `more` bytes as held.
     fn hold(&self, meter: &UsageCounters, own_max: u64, more: u64) -> Result<(), Fault> {
         if !meter.held_bytes.try_take(more, own_max) {
             return Err(over_bytes(self.load.wait(), own_max));
         }
         if !self.held_bytes.try_take(more, self.bounds.held_bytes_max) {
             meter.held_bytes.give_back(more);
-            return Err(self.server_overloaded("as many bytes of documents and results as it takes at once"));
+            return Err(
+                self.server_overloaded("as many bytes of documents and results as it may hold at once")
+            );
         }
         Ok(())
     }
@@ -187,7 +192,7 @@ impl Admission {
         meter.held_bytes.give_back(bytes);
     }
 
-    /// Bytes held now.
+    /// Returns the bytes held now.
     pub(crate) fn held_bytes(&self) -> u64 {
         self.held_bytes.held()
     }
@@ -197,7 +202,8 @@ impl Admission {
     }
 }
 
-/// Half of what is owed will be done by then, and room is made all the time.
+/// Returns the time after which a client should retry: half of the predicted wait, since capacity becomes free all the
+/// time.
 fn retry_after(wait: Duration) -> Duration {
     (wait / 2).clamp(RETRY_MIN, RETRY_MAX)
 }
@@ -211,7 +217,7 @@ fn full_for(wait: Duration, with_what: &str) -> Fault {
 fn over_share(wait: Duration) -> Fault {
     let after = retry_after(wait);
     let message = format!(
-        "The server holds as much of the tenant's work as its share of the house does in time, and has others to serve: \
+        "The tenant has more work in flight than its share of the server can finish within the accepted wait: \
          try again in {} s.",
         ceil_s(after)
     );
@@ -221,7 +227,7 @@ fn over_share(wait: Duration) -> Fault {
 fn over_bytes(wait: Duration, most: u64) -> Fault {
     let after = retry_after(wait);
     let message = format!(
-        "The server holds as many bytes of the tenant's documents and results as it takes at once, {most}: try again in {} s.",
+        "The tenant's documents and results hold their limit of {most} bytes: read pending results, or try again in {} s.",
         ceil_s(after)
     );
     Fault::new(Kind::Busy, "tenant_memory_exceeded", message).retry_after(after)
@@ -231,21 +237,21 @@ fn ceil_s(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
-/// The right to have one document in the house. Dropping it gives the place and the bytes back.
+/// The permit of one admitted document. Dropping it releases its place and its bytes.
 #[derive(Debug)]
 pub struct Permit {
     admission: Arc<Admission>,
     account: Account,
     meter: Arc<UsageCounters>,
-    /// Bytes that the tenant may hold at once.
+    /// Most bytes that the tenant may hold at once.
     own_max: u64,
     bytes: u64,
-    pass: DrainGuard,
-    /// Dropped last: that wakes those who wait for any of it.
+    guard: DrainGuard,
+    /// Dropped last, because that wakes the documents that wait for any of these.
     pending_work: PendingWork,
 }
 
-/// Bytes that were waited for, until the permit has them.
+/// Bytes that were waited for, until the permit owns them.
 struct Held {
     admission: Arc<Admission>,
     meter: Arc<UsageCounters>,
@@ -253,7 +259,7 @@ struct Held {
 }
 
 impl Held {
-    /// They are the permit's from now on.
+    /// Transfers the bytes to the permit.
     fn keep(mut self) -> u64 {
         std::mem::take(&mut self.bytes)
     }
@@ -269,10 +275,10 @@ impl Drop for Held {
 }
 
 impl Permit {
-    /// Makes sure that room for `bytes` in all is held; called as a body of unknown length grows.
+    /// Extends the held bytes to `bytes` in all; called as a body of unknown length grows.
     ///
-    /// Faults: `submission_too_large` where it can never fit; where it does not now, `tenant_memory_exceeded` for the tenant's
-    /// own bound and `server_overloaded` for that of all.
+    /// Faults: `submission_too_large` if the bytes can never fit; if they do not fit now, `tenant_memory_exceeded` for
+    /// the tenant's own limit and `server_overloaded` for the limit of the server.
     pub fn hold(&mut self, bytes: u64) -> Result<(), Fault> {
         self.admission.may_ever_hold(bytes, self.own_max)?;
         let Some(more) = bytes.checked_sub(self.bytes) else { return Ok(()) };
@@ -281,7 +287,7 @@ impl Permit {
         Ok(())
     }
 
-    /// The same, waiting up to `within` for room, in the order of the tenants' shares.
+    /// Extends the held bytes like [`hold`](Self::hold), and waits up to `within`, in fair order over tenants.
     pub async fn hold_within(&mut self, bytes: u64, within: Duration) -> Result<(), Fault> {
         self.admission.may_ever_hold(bytes, self.own_max)?;
         let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return Ok(()) };
@@ -302,26 +308,26 @@ impl Permit {
         Ok(())
     }
 
-    /// Bytes held by this permit.
+    /// Returns the bytes that this permit holds.
     pub fn held_bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Returns the account of what is held of the document's results; it outlives the permit.
+    /// Returns the memory account of the document's results, which outlives the permit.
     pub(crate) fn memory(&self) -> Arc<DocumentMemory> {
         let Admission { held_bytes, bounds, large_freed, .. } = &*self.admission;
         let tenant = (self.meter.held_bytes.clone(), self.own_max);
         DocumentMemory::new(tenant, (held_bytes.clone(), bounds.held_bytes_max), large_freed.clone())
     }
 
-    /// Its part of the work that is owed.
+    /// Returns the document's part of the pending work.
     pub(crate) fn pending_work(&self) -> &PendingWork {
         &self.pending_work
     }
 
-    /// Names the holder, for those who ask who is still inside.
+    /// Sets the label of the holder, which a drain reports.
     pub(crate) fn label(&self, request: &str) {
-        self.pass.relabel(request.into());
+        self.guard.relabel(request.into());
     }
 }
 
@@ -383,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenants_own_bytes_are_bounded_and_cost_nobody_else_anything() {
+    fn a_tenants_bytes_are_limited_and_do_not_affect_other_tenants() {
         let mut policy = lector_control::TenantPolicy::default();
         policy.limits.held_bytes_max = 50;
         let record = lector_control::TenantRecord { name: "a".into(), created_at_ms: 0, policy };
@@ -395,11 +401,11 @@ mod tests {
         assert_eq!((fault.code, fault.kind), ("tenant_memory_exceeded", Kind::Busy));
         assert!(fault.retry_after.is_some());
         assert_eq!(admission.counters.documents_over_bytes.load(Relaxed), 1);
-        // What the house has no room for is not counted as the tenant's.
-        let neighbour = admission.admit(&b, Some(60), LONG).unwrap();
+        // A request that exceeds the server's limit is not counted against the tenant.
+        let other = admission.admit(&b, Some(60), LONG).unwrap();
         assert_eq!(first.hold(50).map_err(code), Err("server_overloaded"));
         assert_eq!((a.meter.held_bytes.held(), admission.held_bytes()), (30, 90));
-        drop(neighbour);
+        drop(other);
         first.hold(50).unwrap();
         drop(first);
         assert_eq!((a.meter.held_bytes.held(), admission.held_bytes()), (0, 0));
@@ -435,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_reckons_with_what_is_owed_and_says_whose_doing_it_is() {
+    fn a_rejection_names_the_limit_and_the_time_to_wait() {
         let (admission, a, b) = (admission(100), tenant("a"), tenant("b"));
         let long = admission.admit(&a, None, LONG).unwrap();
         long.pending_work().set(1e9);
@@ -452,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_time_to_wait_is_reported_at_once() {
+    fn a_client_without_time_to_wait_is_rejected_at_once() {
         let (admission, a) = (admission(100), tenant("a"));
         let busy = admission.admit(&a, None, LONG).unwrap();
         busy.pending_work().set(50_000.0 * cores());
@@ -467,7 +473,7 @@ mod tests {
         assert_eq!(admission.admit(&tenant("a"), None, LONG).unwrap_err().code, "shutting_down");
     }
 
-    /// Waits in the line; polled once, so that it has its place.
+    /// Waits in the queue; polled once, so that it has its position.
     fn waits(
         admission: &Arc<Admission>,
         tenant: &Arc<Tenant>,
@@ -479,7 +485,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_document_that_waits_is_woken_by_room_and_counts_no_refusal() {
+    async fn a_waiting_document_is_woken_by_free_capacity_and_counts_no_rejection() {
         let (admission, a, b) = (admission(2), tenant("a"), tenant("b"));
         let of_a = admission.admit(&a, None, LONG).unwrap();
         let _of_b = admission.admit(&b, None, LONG).unwrap();
@@ -500,7 +506,7 @@ mod tests {
         for _ in 0..3 {
             let (tenant, permit) = admitted.recv().await.unwrap();
             order.push(tenant);
-            assert!(admitted.try_recv().is_err(), "there is one place");
+            assert!(admitted.try_recv().is_err(), "one document is the limit");
             drop(permit);
         }
         assert_eq!(order, ["a", "b", "a"]);
@@ -517,7 +523,7 @@ mod tests {
         assert_eq!(fault.code, "server_overloaded");
         assert_eq!(admission.counters.documents_refused.load(Relaxed), 1);
         assert!(admission.line.is_empty(For::Document));
-        // One that leaves counts nothing, and one that waits when the house closes is told so.
+        // A waiter that leaves counts nothing, and a waiter gets a fault when admission closes.
         drop(waits(&admission, &a));
         let waiting = waits(&admission, &a);
         admission.close();
@@ -526,7 +532,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_are_waited_for_in_turn_and_come_back_with_who_leaves() {
+    async fn bytes_are_granted_in_order_and_released_by_waiters_that_leave() {
         let (admission, a, b) = (admission(10), tenant("a"), tenant("b"));
         let admit = |tenant: &Tenant| admission.admit(tenant, None, LONG).unwrap();
         let (mut held, mut large, mut small) = (admit(&a), admit(&a), admit(&b));
@@ -536,7 +542,7 @@ mod tests {
             let mut large = Box::pin(large.hold_within(70, LONG));
             let mut small = Box::pin(small.hold_within(10, LONG));
             assert!(large.as_mut().now_or_never().is_none());
-            assert!(small.as_mut().now_or_never().is_none(), "it does not overtake the one before it");
+            assert!(small.as_mut().now_or_never().is_none(), "it does not overtake the waiter before it");
             drop(large);
             small.await.unwrap();
         }
@@ -546,7 +552,7 @@ mod tests {
         let mut more = Box::pin(large.hold_within(31, LONG));
         assert!(more.as_mut().now_or_never().is_none());
         drop(held);
-        // Given, and left before it was picked up.
+        // The bytes are granted, and the waiter leaves before it takes them.
         admission.line.give();
         drop(more);
         assert_eq!((large.held_bytes(), admission.held_bytes()), (30, 40));

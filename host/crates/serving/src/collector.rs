@@ -1,4 +1,4 @@
-//! A document's events as one result.
+//! Collection of a document's events into one result.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,57 +8,57 @@ use lector_core::{DeploymentName, Fault, Kind, RequestId, Summary, Timing, Trans
 
 use crate::request::Event;
 
-/// A page that was answered.
+/// The result of a page.
 #[derive(Clone, Debug)]
 pub struct PageResult {
     /// Position in the document, from 0.
     pub index: u32,
-    /// What it says, or why it was not read.
+    /// The transcript, or the fault.
     pub outcome: Result<Arc<Held<Transcript>>, Fault>,
-    /// Where its time went.
+    /// Durations of the steps.
     pub timing: Timing,
 }
 
-/// A document that was read to the end.
+/// The result of a document that was read to the end.
 #[derive(Clone, Debug)]
 pub struct DocumentResult {
     /// The request.
     pub request: RequestId,
-    /// The pipeline that read it.
+    /// The deployment that read it.
     pub deployment: DeploymentName,
-    /// Its name as the client knows it.
+    /// The client's name for the document.
     pub name: Option<String>,
     /// `application/pdf`, `image/png`, ...
     pub content_type: &'static str,
     /// Pages of the document; `pages` may be a selection.
     pub page_count: u32,
-    /// The pages that were asked for, in page order.
+    /// The selected pages, in page order.
     pub pages: Vec<PageResult>,
     /// The guest's summary.
     pub summary: Option<Arc<Held<Summary>>>,
-    /// Why there is no summary though pages were read.
+    /// The reason that there is no summary although pages were read.
     pub summary_fault: Option<Fault>,
-    /// Pages read.
+    /// Pages that were read.
     pub pages_ok: u32,
-    /// Pages not read.
+    /// Pages that failed.
     pub pages_failed: u32,
-    /// From submission to end.
+    /// Time from submission to end.
     pub total: Duration,
 }
 
 impl DocumentResult {
-    /// The first fault, where any part of the document was not read.
+    /// Returns the first fault of a page or the summary, if there is one.
     pub fn first_fault(&self) -> Option<&Fault> {
         self.pages.iter().find_map(|page| page.outcome.as_ref().err()).or(self.summary_fault.as_ref())
     }
 
-    /// Pages that were read, in order.
+    /// Returns the pages that were read, in order.
     pub fn transcripts(&self) -> impl Iterator<Item = (u32, &Transcript)> {
         self.pages.iter().filter_map(|page| Some((page.index, &***page.outcome.as_ref().ok()?)))
     }
 }
 
-/// Gathers the events of one document into a [`DocumentResult`].
+/// Collects the events of one document into a [`DocumentResult`].
 #[derive(Clone, Debug)]
 pub struct Collector {
     result: DocumentResult,
@@ -67,7 +67,7 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// A collector for one submission.
+    /// Makes a collector for one submission.
     pub fn new(request: RequestId, deployment: DeploymentName, name: Option<String>) -> Self {
         Self {
             result: DocumentResult {
@@ -88,12 +88,12 @@ impl Collector {
         }
     }
 
-    /// The same, for an answer of which so many bytes are kept in memory and no more.
+    /// Sets the most bytes of results that the collector keeps in memory.
     pub fn at_most(self, bytes_max: u64) -> Self {
         Self { bytes_max, ..self }
     }
 
-    /// Takes one event; the last one turns the collector into its result.
+    /// Adds one event; the last event turns the collector into its result.
     pub fn take(mut self, event: Event) -> Collected {
         let result = &mut self.result;
         match event {
@@ -127,10 +127,10 @@ impl Collector {
     }
 }
 
-/// What a [`Collector`] became.
+/// The state of a collection after an event.
 #[derive(Debug)]
 pub enum Collected {
-    /// More events come.
+    /// More events follow.
     More(Collector),
     /// The document was read to the end.
     Done(Box<DocumentResult>),
@@ -141,7 +141,7 @@ pub enum Collected {
 fn result_too_large(bytes_max: u64) -> Fault {
     let message = format!(
         "The pages of the document take more than {bytes_max} bytes of memory, which is the most that one answer may \
-         hold: ask for fewer pages at a time, without words, or send the document to /api/v1/ocr/batch, which answers \
+         hold: request fewer pages at a time, omit words, or send the document to /api/v1/ocr/batch, which answers \
          page by page."
     );
     Fault::new(Kind::TooLarge, "document_result_too_large", message)

@@ -1,22 +1,24 @@
-//! What the data plane is started with. Made and checked by the host's `config/`; knows no file format.
+//! The start configuration of the data plane. Built and checked by the host's `config/`; independent of the file
+//! format.
 
 use std::time::Duration;
 
 /// Configuration of the data plane.
 #[derive(Clone, Debug)]
 pub struct ServingConfig {
-    /// Documents admitted at once, bodies that are still being received included.
+    /// Most documents admitted at once, including those with a body that is still being received.
     pub documents_max: usize,
-    /// The longest wait for which a document is admitted; beyond it requests are refused.
+    /// Longest predicted wait for which a document is admitted; requests beyond it are rejected.
     pub wait_max: Duration,
-    /// Guest calls at once; tenants that have none get a slot beyond it, as many again in all.
+    /// Most guest calls at once. Tenants without a page in flight may use extra slots, up to the same number again in
+    /// all.
     pub pages_in_flight_max: usize,
     /// Most pages read of one document.
     pub pages_per_document_max: u32,
-    /// Bytes of submitted documents and of their results held at once.
+    /// Most bytes of submitted documents and of their results held at once.
     pub held_bytes_max: u64,
-    /// Of them, those of a tenant that has no bound of its own.
+    /// The part of these that a tenant without a limit of its own may hold.
     pub tenant_held_bytes_max: u64,
-    /// Bytes of the results of one document, its pages and its summary together.
+    /// Most bytes of the results of one document: its pages and its summary together.
     pub document_result_bytes_max: u64,
 }

@@ -1,11 +1,11 @@
-//! What the house still owes its tenants, and how fast it works that off: the arithmetic of admission.
+//! The pending work of each tenant, and the rate at which the server completes it: the arithmetic of admission.
 //!
-//! Work is counted in milliseconds of engines and of what pages take beside them ([`work_of`]), as predicted by those who
-//! call: by the mean of the tenant's pages before a document is open, by that of its pages in the revision before a page
-//! is begun, by what is known of the page from then on (`pipeline/bill.rs`). How far predictions were off is counted here.
-//! The house works it off at a rate that is learned while it is full. A tenant may be owed as much as its share of that rate
-//! does in the longest wait that is acceptable; so a tenant that sends too much waits, and is refused, for itself. Knows no
-//! body and no byte; called by `admission.rs` at the door and by the pipeline as pages are read.
+//! Work is counted in milliseconds of engine time and of the other work of pages ([`work_of`]), as predicted by the
+//! callers: from the mean of the tenant's pages before a document is open, from the mean of the tenant's pages in the
+//! revision before a page begins, and from the known properties of the page after that (`pipeline/page_cost.rs`).
+//! Prediction errors are counted here. The work rate is measured while all page slots are in use. A tenant may have as
+//! much pending work as its share of that rate completes within the longest acceptable wait; so only the tenant that
+//! sends too much waits and is rejected. Independent of bodies and bytes. Called by `admission.rs` and by the pipeline.
 
 mod predictions;
 
@@ -21,56 +21,56 @@ use tokio::sync::Notify;
 pub use predictions::PredictionError;
 use predictions::PredictionErrors;
 
-/// Assumed before anything was read: the order of magnitude of a page of print.
+/// Cost of a page before any page was read: the order of magnitude of a page of print.
 const FIRST_PAGE_MS: f64 = 500.0;
-/// Assumed as well: of each core, so many milliseconds of work in a second.
+/// Work rate per core before it was measured, in milliseconds of work per second.
 const FIRST_CORE_MS: f64 = 1000.0;
-/// The rate is measured over so long, while the house is full.
+/// Time over which the work rate is measured, while all page slots are in use.
 const WINDOW: Duration = Duration::from_secs(1);
 /// Weight of the newest window.
 const NEWEST_WINDOW: f64 = 0.3;
-/// Of the places for documents one in so many is kept for tenants that have none in the house.
-const KEPT_FOR_NEWCOMERS: usize = 8;
+/// One in this many document places is reserved for tenants without a document in flight.
+const RESERVED_FOR_NEW_TENANTS: usize = 8;
 
-/// Who asks, and how much it may have.
+/// A request for admission, with the limits that apply to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WorkRequest<'a> {
     pub(crate) tenant: &'a TenantName,
-    /// Its share of the house, next to those of others.
+    /// The tenant's weight, relative to those of others.
     pub(crate) weight: u32,
-    /// The longest wait that is acceptable.
+    /// The longest acceptable wait.
     pub(crate) wait_max: Duration,
-    /// What its pages cost of late, in milliseconds; `None`: not known, as all pages do.
+    /// Recent mean cost of the tenant's pages, in milliseconds; `None`: unknown, and the mean of all pages applies.
     pub(crate) page_ms: Option<f64>,
 }
 
-/// Why a document is not taken on.
+/// The rejection of a document.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Overloaded {
-    /// Whether others could be served: then it is the tenant's own doing.
+    /// Whether only this tenant is overloaded, and the server could serve others.
     pub(crate) own: bool,
-    /// How long what is owed takes.
+    /// Predicted time for the pending work.
     pub(crate) wait: Duration,
 }
 
-/// The house's debts.
+/// The pending work of the server.
 #[derive(Debug)]
 pub(crate) struct LoadTracker {
     documents_max: usize,
-    /// Work done in a second, as long as it was not learned.
+    /// Work rate until it is measured.
     first_rate: f64,
     state: Mutex<State>,
-    /// Notified when a document could fit that did not before.
+    /// Notified when a document that did not fit may fit.
     pub(crate) freed: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    owed: BTreeMap<TenantName, Pending>,
-    /// Work of a page, by the clock and by what it cost.
+    pending: BTreeMap<TenantName, Pending>,
+    /// Mean time of a page by the clock, and its mean work.
     page_s: Mean,
     page_ms: Mean,
-    /// Work done in a second, while all places are taken.
+    /// Work per second while all page slots are in use.
     capacity: Mean,
     window: Option<(Instant, f64)>,
     prediction_errors: PredictionErrors,
@@ -80,7 +80,7 @@ struct State {
 struct Pending {
     ms: f64,
     documents: usize,
-    /// Of documents and of pages; the last one goes with all of it.
+    /// Number of shares, of documents and of pages; the entry is removed with the last one.
     parts: usize,
     weight: f64,
 }
@@ -96,24 +96,24 @@ impl LoadTracker {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Numbers, whole at every moment.
+        // A panic cannot leave these numbers inconsistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes on a document of which nothing is known: one page, until it is open.
+    /// Adds a document, which counts as one page until it is open.
     pub(crate) fn take(self: &Arc<Self>, asked: &WorkRequest<'_>) -> Result<PendingWork, Overloaded> {
         let mut state = self.lock();
         let ms = asked.page_ms.or(state.page_ms.value()).unwrap_or(FIRST_PAGE_MS);
         state.may_take(asked, ms, self)?;
-        let owed = state.owed.entry(asked.tenant.clone()).or_default();
-        owed.documents += 1;
-        owed.weight = f64::from(asked.weight.max(1));
+        let pending = state.pending.entry(asked.tenant.clone()).or_default();
+        pending.documents += 1;
+        pending.weight = f64::from(asked.weight.max(1));
         let part = PendingShare::of(&mut state, self, asked.tenant, ms);
         drop(state);
         Ok(PendingWork::new(part))
     }
 
-    /// A page was read. `full`: all places were taken while it was.
+    /// Adds a page that was read. `full`: all page slots were in use meanwhile.
     pub(crate) fn learn(&self, timing: &Timing, full: bool, now: Instant) {
         let ms = work_of(timing).as_secs_f64() * 1e3;
         let mut state = self.lock();
@@ -133,36 +133,36 @@ impl LoadTracker {
         }
     }
 
-    /// What was said of a page that took so much work.
+    /// Records the predictions for a page that took `ms` of work.
     pub(crate) fn record_prediction(&self, prediction: Prediction, ms: f64) {
         self.lock().prediction_errors.record(prediction, ms);
     }
 
-    /// How good predictions were so far.
+    /// Returns the prediction errors so far.
     pub(crate) fn predictions(&self) -> Vec<PredictionError> {
         self.lock().prediction_errors.view()
     }
 
-    /// Mean time of a page by the clock; `None` before the first.
+    /// Returns the mean time of a page by the clock; `None` before the first.
     pub(crate) fn page_time(&self) -> Option<Duration> {
         self.lock().page_s.value().map(Duration::from_secs_f64)
     }
 
-    /// Mean work of a page, in milliseconds.
+    /// Returns the mean work of a page, in milliseconds.
     pub(crate) fn page_ms(&self) -> f64 {
         self.lock().page_ms.value().unwrap_or(FIRST_PAGE_MS)
     }
 
-    /// Work owed to all, in milliseconds, and milliseconds of it done in a second.
-    pub(crate) fn owed_and_capacity(&self) -> (f64, f64) {
+    /// Returns the pending work of all tenants, in milliseconds, and the milliseconds of work completed per second.
+    pub(crate) fn pending_and_capacity(&self) -> (f64, f64) {
         let state = self.lock();
-        (state.owed.values().map(|owed| owed.ms).sum(), state.rate(self))
+        (state.pending.values().map(|pending| pending.ms).sum(), state.rate(self))
     }
 
-    /// How long all that is owed takes.
+    /// Returns the predicted time for all pending work.
     pub(crate) fn wait(&self) -> Duration {
-        let (owed_ms, rate) = self.owed_and_capacity();
-        seconds(owed_ms / rate)
+        let (pending_ms, rate) = self.pending_and_capacity();
+        seconds(pending_ms / rate)
     }
 }
 
@@ -174,19 +174,20 @@ impl State {
     fn may_take(&self, asked: &WorkRequest<'_>, ms: f64, load: &LoadTracker) -> Result<(), Overloaded> {
         let documents_max = load.documents_max;
         let weight = f64::from(asked.weight.max(1));
-        let others = self.owed.iter().filter(|(tenant, _)| *tenant != asked.tenant);
-        let others: f64 = others.map(|(_, owed)| owed.weight).sum();
-        let (own_ms, own) = self.owed.get(asked.tenant).map_or((0.0, 0), |owed| (owed.ms, owed.documents));
+        let others = self.pending.iter().filter(|(tenant, _)| *tenant != asked.tenant);
+        let others: f64 = others.map(|(_, pending)| pending.weight).sum();
+        let (own_ms, own) =
+            self.pending.get(asked.tenant).map_or((0.0, 0), |pending| (pending.ms, pending.documents));
         let (alone, share) = (others == 0.0, weight / (weight + others));
         let wait = seconds((own_ms + ms) / (self.rate(load) * share));
-        // An idle house takes anything: there is nothing to wait for.
+        // A tenant alone on an idle server may add any document: there is nothing to wait for.
         if alone && own == 0 {
             return Ok(());
         }
         if wait > asked.wait_max {
             return Err(Overloaded { own: !alone && own > 0, wait });
         }
-        let kept = if alone { documents_max / KEPT_FOR_NEWCOMERS } else { 0 };
+        let kept = if alone { documents_max / RESERVED_FOR_NEW_TENANTS } else { 0 };
         let places = (documents_max as f64 * share) as usize - kept;
         if own > 0 && own >= places.max(1) {
             return Err(Overloaded { own: !alone, wait });
@@ -195,7 +196,7 @@ impl State {
     }
 }
 
-/// A part of what is owed to a tenant, in milliseconds of work. Dropping it takes back what is left of it.
+/// A share of a tenant's pending work, in milliseconds. Dropping it removes the rest of the share.
 #[derive(Debug)]
 pub(crate) struct PendingShare {
     load: Arc<LoadTracker>,
@@ -204,19 +205,19 @@ pub(crate) struct PendingShare {
 }
 
 impl PendingShare {
-    /// One more of the tenant's.
+    /// Adds a share to the tenant's pending work.
     fn of(state: &mut State, load: &Arc<LoadTracker>, tenant: &TenantName, ms: f64) -> Self {
-        let owed = state.owed.entry(tenant.clone()).or_default();
-        owed.parts += 1;
-        owed.ms += ms;
+        let pending = state.pending.entry(tenant.clone()).or_default();
+        pending.parts += 1;
+        pending.ms += ms;
         Self { load: load.clone(), tenant: tenant.clone(), ms: Mutex::new(ms) }
     }
 
-    /// So much is to be done for it, as is known now.
+    /// Sets the remaining work of the share.
     pub(crate) fn set(&self, ms: f64) {
         let before = std::mem::replace(&mut *self.ms.lock().unwrap_or_else(PoisonError::into_inner), ms);
-        if let Some(owed) = self.load.lock().owed.get_mut(&self.tenant) {
-            owed.ms = (owed.ms + ms - before).max(0.0);
+        if let Some(pending) = self.load.lock().pending.get_mut(&self.tenant) {
+            pending.ms = (pending.ms + ms - before).max(0.0);
         }
         if ms < before {
             self.load.freed.notify_one();
@@ -228,10 +229,10 @@ impl Drop for PendingShare {
     fn drop(&mut self) {
         self.set(0.0);
         let mut state = self.load.lock();
-        if let Some(owed) = state.owed.get_mut(&self.tenant) {
-            owed.parts = owed.parts.saturating_sub(1);
-            if owed.parts == 0 {
-                state.owed.remove(&self.tenant);
+        if let Some(pending) = state.pending.get_mut(&self.tenant) {
+            pending.parts = pending.parts.saturating_sub(1);
+            if pending.parts == 0 {
+                state.pending.remove(&self.tenant);
             }
         }
         drop(state);
@@ -239,7 +240,7 @@ impl Drop for PendingShare {
     }
 }
 
-/// One document's place and its pages that are not begun.
+/// The pending work of one document: its place and its pages that have not begun.
 #[derive(Debug)]
 pub(crate) struct PendingWork(PendingShare);
 
@@ -248,12 +249,12 @@ impl PendingWork {
         Self(part)
     }
 
-    /// So much is to be done for it, apart from the pages that are being read.
+    /// Sets the remaining work, without the pages in progress.
     pub(crate) fn set(&self, ms: f64) {
         self.0.set(ms);
     }
 
-    /// A page of it that is begun, a part of its own from now on.
+    /// Makes a separate share for a page that begins.
     pub(crate) fn page(&self, ms: f64) -> PendingShare {
         let PendingShare { load, tenant, .. } = &self.0;
         PendingShare::of(&mut load.lock(), load, tenant, ms)
@@ -262,8 +263,8 @@ impl PendingWork {
 
 impl Drop for PendingWork {
     fn drop(&mut self) {
-        if let Some(owed) = self.0.load.lock().owed.get_mut(&self.0.tenant) {
-            owed.documents = owed.documents.saturating_sub(1);
+        if let Some(pending) = self.0.load.lock().pending.get_mut(&self.0.tenant) {
+            pending.documents = pending.documents.saturating_sub(1);
         }
     }
 }
@@ -293,14 +294,14 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_may_be_owed_what_its_share_does_in_the_longest_wait() {
+    fn pending_work_is_limited_to_the_share_in_the_longest_wait() {
         let load = LoadTracker::at(1000, 1000.0);
-        // Nothing read yet: a page is 500 ms, and 1000 ms are done in a second.
+        // Before the first page: a page is 500 ms, and 1000 ms of work are completed per second.
         let of_a: Vec<PendingWork> = (0..20).map(|_| take(&load, "a", 10).unwrap()).collect();
         let full = take(&load, "a", 10).unwrap_err();
-        assert!(!full.own, "nobody else is there: the house is full");
+        assert!(!full.own, "there are no other tenants: the server is full");
         assert_eq!(full.wait, Duration::from_millis(10_500));
-        // Another one has half of the house, whatever was owed before it came.
+        // Another tenant has half of the server, however much work was pending before it came.
         let of_b: Vec<PendingWork> = (0..10).map(|_| take(&load, "b", 10).unwrap()).collect();
         assert!(take(&load, "b", 10).unwrap_err().own);
         assert!(take(&load, "a", 10).unwrap_err().own);
@@ -308,7 +309,7 @@ mod tests {
         assert_eq!(load.wait(), Duration::from_secs(10));
         drop(of_a);
         assert_eq!(load.wait(), Duration::ZERO);
-        assert!(load.lock().owed.is_empty());
+        assert!(load.lock().pending.is_empty());
     }
 
     #[test]
@@ -319,13 +320,13 @@ mod tests {
         assert!(take(&load, "a", 10).is_err());
         let other = take(&load, "b", 10).unwrap();
         long.set(5_000.0);
-        assert!(take(&load, "a", 10).is_err(), "half of the house does 5 s of it in 10");
+        assert!(take(&load, "a", 10).is_err(), "half of the server does 5 s of it in 10");
         drop(other);
         assert!(take(&load, "a", 10).is_ok());
     }
 
     #[test]
-    fn who_sends_posters_is_owed_posters() {
+    fn a_tenant_that_sends_posters_has_the_pending_work_of_posters() {
         let load = LoadTracker::at(1000, 1000.0);
         let letters: TenantName = "letters".into();
         let posters = WorkRequest {
@@ -335,7 +336,7 @@ mod tests {
             page_ms: Some(4000.0),
         };
         let letters = WorkRequest { tenant: &letters, page_ms: Some(100.0), ..posters };
-        // Half of the house does 5 s of work in 10 s.
+        // Half of the server does 5 s of work in 10 s.
         let _first = (load.take(&letters).unwrap(), load.take(&posters).unwrap());
         assert!(load.take(&posters).unwrap_err().own, "two are 8 s");
         let more: Vec<PendingWork> = (0..49).map(|_| load.take(&letters).unwrap()).collect();
@@ -344,24 +345,24 @@ mod tests {
     }
 
     #[test]
-    fn a_page_outlives_its_document_and_is_owed_until_then() {
+    fn a_page_outlives_its_document_and_stays_pending() {
         let load = LoadTracker::at(1000, 1000.0);
         let document = take(&load, "a", 10).unwrap();
         document.set(0.0);
         let page = document.page(300.0);
         page.set(800.0);
-        assert_eq!(load.owed_and_capacity().0, 800.0);
+        assert_eq!(load.pending_and_capacity().0, 800.0);
         drop(document);
-        assert_eq!(load.owed_and_capacity().0, 800.0);
+        assert_eq!(load.pending_and_capacity().0, 800.0);
         let again = take(&load, "a", 10).unwrap();
         drop(page);
-        assert_eq!(load.owed_and_capacity().0, FIRST_PAGE_MS);
+        assert_eq!(load.pending_and_capacity().0, FIRST_PAGE_MS);
         drop(again);
-        assert!(load.lock().owed.is_empty());
+        assert!(load.lock().pending.is_empty());
     }
 
     #[test]
-    fn places_are_kept_for_newcomers_and_shared_when_there_are_others() {
+    fn document_places_are_reserved_for_new_tenants_and_shared() {
         let load = LoadTracker::at(16, 1000.0);
         let of_a: Vec<PendingWork> = (0..14).map(|_| take(&load, "a", 600).unwrap()).collect();
         assert!(!take(&load, "a", 600).unwrap_err().own);
@@ -380,12 +381,12 @@ mod tests {
         for ms in (0..5000).step_by(100) {
             load.learn(&timing(50), false, at(ms));
         }
-        assert_eq!(load.owed_and_capacity().1, 1000.0, "idle: nothing is known of it");
+        assert_eq!(load.pending_and_capacity().1, 1000.0, "idle: nothing was measured");
         // A page of 300 ms ends every 100 ms.
         for ms in (5000..30_000).step_by(100) {
             load.learn(&timing(300), true, at(ms));
         }
-        let (_, rate) = load.owed_and_capacity();
+        let (_, rate) = load.pending_and_capacity();
         assert!((2900.0..3100.0).contains(&rate), "{rate}");
         assert!((load.page_ms() - 300.0).abs() < 1.0);
         assert!(load.page_time().is_some());

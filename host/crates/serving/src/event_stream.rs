@@ -1,4 +1,4 @@
-//! The events of one document on their way to the client.
+//! The event stream of one document.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,16 +11,15 @@ use tokio::task::AbortHandle;
 use crate::collector::{Collected, Collector, DocumentResult};
 use crate::request::Event;
 
-/// The events of one document. Dropping it ends the work on the document, wherever it stands.
+/// The events of one document. Dropping the stream cancels the work on the document.
 ///
-/// A reader that does not poll holds back its own document after a bounded number of pages, and
-/// nobody else's.
+/// A client that does not poll delays its own document after a bounded number of pages, and no other document.
 #[derive(Debug)]
 pub struct EventStream {
     events: mpsc::Receiver<Event>,
     work: AbortHandle,
     ended: bool,
-    /// Gathers the events, where the answer is wanted as a whole.
+    /// Collects the events for a client that wants the whole result.
     collector: Collector,
 }
 
@@ -29,7 +28,7 @@ impl EventStream {
         Self { events, work, ended: false, collector }
     }
 
-    /// Gathers the events into the whole answer; `see` is shown each of them first.
+    /// Collects the events into the whole result; calls `see` with each of them first.
     pub async fn collected(mut self, mut see: impl FnMut(&Event)) -> Result<Box<DocumentResult>, Fault> {
         let mut collector = self.collector.clone();
         while let Some(event) = self.next().await {
@@ -45,8 +44,7 @@ impl EventStream {
 }
 
 fn broke_off() -> Fault {
-    let message =
-        "The reading of the document broke off inside Lector. Try again, and report it with the request id.";
+    let message = "The server failed while it read the document. Try again, and report the request id if it happens again.";
     Fault::new(Kind::Bug, "internal", message)
 }
 
@@ -58,7 +56,7 @@ impl Stream for EventStream {
             return Poll::Ready(None);
         }
         self.events.poll_recv(cx).map(|event| {
-            // The work always ends with a last event; if it died before, the reader is told so.
+            // The work always ends with a last event; if the task died before, this fault is the last event.
             let event = event.unwrap_or_else(|| Event::Failed(broke_off()));
             self.ended = event.is_last();
             Some(event)

@@ -1,4 +1,4 @@
-//! Documents and guests for the tests of this crate: everything happens when the test says so.
+//! Fake documents and guests for the tests of this crate, controlled by a script.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -29,34 +29,34 @@ use crate::config::ServingConfig;
 use crate::request::{DocumentRequest, Event, Order, Submission};
 use crate::service::DocumentService;
 
-/// Bytes that the fake server holds.
+/// Most bytes that the fake server holds.
 pub(crate) const HELD_BYTES_MAX: u64 = 64 << 20;
 
-/// What the fake guest does with a page.
+/// Behavior of the fake guest on a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Behavior {
-    /// Reads it at once.
+    /// Reads the page at once.
     Read,
-    /// Reads it when the test lets one more go.
+    /// Reads the page when the test releases it.
     Wait,
     /// Fails.
     Fail,
-    /// Answers that the page is unreadable.
+    /// Returns that the page is unreadable.
     Unreadable,
-    /// Dies.
+    /// Panics.
     Panic,
     /// Never ends.
     Hang,
 }
 
-/// The guest, and what the test knows and says of it.
+/// The script of the fake guest, and records of its calls.
 pub(crate) struct Script {
-    /// By (request, page), else by page, else `Read`.
-    pub(crate) deeds: Mutex<BTreeMap<u32, Behavior>>,
+    /// Behavior by page; the default is that of the script.
+    pub(crate) behaviors: Mutex<BTreeMap<u32, Behavior>>,
     pub(crate) otherwise: Mutex<Behavior>,
-    /// How large pages are and what work they take, in milliseconds; else they are nothing and take none.
+    /// Size of each page, and its work in milliseconds; the default is size 0 and no work.
     pub(crate) sizes: Mutex<BTreeMap<u32, (PageSize, u64)>>,
-    /// One permit lets one `Wait` page go.
+    /// One permit releases one `Wait` page.
     pub(crate) go: Semaphore,
     /// Pages begun, in order.
     pub(crate) begun: Mutex<Vec<(String, u32)>>,
@@ -66,15 +66,15 @@ pub(crate) struct Script {
     pub(crate) settings_ok: bool,
     /// Documents open now.
     pub(crate) open: AtomicUsize,
-    /// Models that were to be ready.
+    /// Models that were to be loaded.
     pub(crate) prepared: Mutex<Vec<ModelName>>,
-    /// Models that were to stay, each time that others were let go.
+    /// Models that were to stay loaded, one entry for each release of idle engines.
     pub(crate) retained: Mutex<Vec<Vec<ModelName>>>,
     pub(crate) failed_engines: Mutex<Vec<FailedEngine>>,
-    /// Loading the engine of this model takes until the test lets it go.
+    /// Loading the engine of this model waits until the test releases it.
     pub(crate) slow_prepare: Mutex<Option<ModelName>>,
     pub(crate) go_prepare: Semaphore,
-    /// Loads that wait for that.
+    /// Loads that wait for the release.
     pub(crate) preparing: AtomicUsize,
 }
 
@@ -85,7 +85,7 @@ impl Script {
 
     pub(crate) fn with_settings(otherwise: Behavior, settings_ok: bool) -> Arc<Self> {
         Arc::new(Self {
-            deeds: Mutex::default(),
+            behaviors: Mutex::default(),
             otherwise: Mutex::new(otherwise),
             sizes: Mutex::default(),
             go: Semaphore::new(0),
@@ -105,7 +105,7 @@ impl Script {
     }
 
     pub(crate) fn on(&self, page: u32, behavior: Behavior) {
-        self.deeds.lock().unwrap().insert(page, behavior);
+        self.behaviors.lock().unwrap().insert(page, behavior);
     }
 
     pub(crate) fn begun(&self) -> Vec<(String, u32)> {
@@ -121,14 +121,14 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Its component is one text, which begins what it reads.
+/// A fake guest; the text of its component is a prefix of its results.
 struct FakeGuest(Arc<Script>, String);
 
-/// Runs the oldest; `plans badly`: a run that does not wait.
+/// Runs the oldest item; a component with `plans badly` plans a run that does not wait.
 #[derive(Debug)]
-struct FakeProgram(bool, Mutex<BatchingPolicyStatus>);
+struct FakeBatchingPolicy(bool, Mutex<BatchingPolicyStatus>);
 
-impl Planner for FakeProgram {
+impl Planner for FakeBatchingPolicy {
     fn plan(&self, question: &Question) -> Option<Plan> {
         self.1.lock().unwrap().asked += 1;
         Some(Plan::Run(vec![if self.0 { u64::MAX } else { question.items[0].id }]))
@@ -141,10 +141,10 @@ impl Planner for FakeProgram {
     }
 }
 
-/// One program, as its revision and its lanes have it.
-struct SharedProgram(Arc<FakeProgram>);
+/// A batching policy shared by a revision and its lanes.
+struct SharedBatchingPolicy(Arc<FakeBatchingPolicy>);
 
-impl BatchingPolicy for SharedProgram {
+impl BatchingPolicy for SharedBatchingPolicy {
     fn planner(&self, _: &CallCtx) -> Arc<dyn Planner> {
         self.0.clone()
     }
@@ -157,7 +157,7 @@ impl BatchingPolicy for SharedProgram {
 impl Pipeline for FakeGuest {
     fn batching_policy(&self) -> Option<Box<dyn BatchingPolicy>> {
         let batching_policy =
-            || SharedProgram(Arc::new(FakeProgram(self.1.contains("badly"), Mutex::default())));
+            || SharedBatchingPolicy(Arc::new(FakeBatchingPolicy(self.1.contains("badly"), Mutex::default())));
         self.1.contains("plans").then(|| Box::new(batching_policy()) as Box<dyn BatchingPolicy>)
     }
 
@@ -191,14 +191,14 @@ impl Pipeline for FakeGuest {
                 page_observer.known(size);
             }
             let otherwise = *script.otherwise.lock().unwrap();
-            let behavior = script.deeds.lock().unwrap().get(&index).copied();
-            // A component can have a mind of its own.
+            let behavior = script.behaviors.lock().unwrap().get(&index).copied();
+            // A component may set a behavior of its own.
             let own = self
                 .1
                 .contains("fails")
                 .then_some(Behavior::Fail)
                 .or(self.1.contains("unreadable").then_some(Behavior::Unreadable))
-                .filter(|_| ctx.request.as_str() != "rehearsal");
+                .filter(|_| ctx.request.as_str() != "smoke_test");
             let read = || {
                 let mut page = transcript(index);
                 page.lines[0].text.insert_str(0, &self.1);
@@ -214,7 +214,7 @@ impl Pipeline for FakeGuest {
                 Behavior::Unreadable => {
                     Err(Fault::new(Kind::Invalid, "guest_error_unreadable", "It is a blur."))
                 }
-                Behavior::Panic => panic!("as the test wants it"),
+                Behavior::Panic => panic!("expected by the test"),
                 Behavior::Hang => std::future::pending().await,
             };
             let timing = Timing {
@@ -257,7 +257,7 @@ pub(crate) struct FakeComponentLoader(pub(crate) Arc<Script>);
 impl ComponentLoader for FakeComponentLoader {
     fn inspect(&self, wasm: &[u8]) -> Result<Inspected, Fault> {
         if wasm.starts_with(b"no component") {
-            return Err(Fault::new(Kind::Invalid, "component_invalid", "It is none."));
+            return Err(Fault::new(Kind::Invalid, "component_invalid", "It is not a component."));
         }
         let image = wasm.starts_with(b"image").then(|| "lector:image/images@0.2.0".to_owned());
         Ok(Inspected { imports: image.into_iter().collect() })
@@ -270,7 +270,7 @@ impl ComponentLoader for FakeComponentLoader {
     }
 }
 
-/// Engines that are there as soon as they are asked for.
+/// Engines that are loaded immediately.
 pub(crate) struct FakeEngines(pub(crate) Arc<Script>);
 
 impl Engines for FakeEngines {
@@ -313,7 +313,7 @@ impl Engines for FakeEngines {
     }
 }
 
-/// The first byte of a document is its number of pages; `PNG` has one; an empty one cannot be opened.
+/// The first byte of a document is its number of pages; a `PNG` has one; an empty document cannot be opened.
 struct FakeDocuments(Arc<Script>);
 
 struct FakeDocument {
@@ -378,13 +378,13 @@ impl PageSource for FakePage {
     }
 }
 
-/// What a test server is started with.
+/// The configuration of a test server.
 pub(crate) struct TestConfig {
     pub(crate) control: ControlConfig,
     pub(crate) serving: ServingConfig,
 }
 
-/// A server with `places` guest calls at once and room for `documents`.
+/// Starts a server with `places` page slots that admits `documents`.
 pub(crate) async fn platform(
     script: &Arc<Script>,
     places: usize,
@@ -403,7 +403,7 @@ pub(crate) async fn platform_with(
     platform_on(script, config, Arc::new(SqliteStore::in_memory().unwrap())).await
 }
 
-/// A server whose one deployment grants `model` as what its guest opens.
+/// Starts a server whose one deployment grants `model` under the alias that its guest opens.
 pub(crate) async fn platform_granting(
     script: &Arc<Script>,
     model: &str,
@@ -412,7 +412,7 @@ pub(crate) async fn platform_granting(
     platform_on(script, config, Arc::new(SqliteStore::in_memory().unwrap())).await
 }
 
-/// A server that holds so many bytes, of the results of one document so many.
+/// Starts a server with limits on held bytes, in all and for the results of one document.
 pub(crate) async fn platform_holding(
     script: &Arc<Script>,
     held_bytes_max: u64,
@@ -425,7 +425,7 @@ pub(crate) async fn platform_holding(
     platform_on(script, config, Arc::new(SqliteStore::in_memory().unwrap())).await
 }
 
-/// A server on a store of the test's own.
+/// Starts a server on the test's own store.
 pub(crate) async fn platform_on(
     script: &Arc<Script>,
     mut config: TestConfig,
@@ -442,7 +442,7 @@ pub(crate) async fn platform_on(
     DocumentService::start(&config.serving, control, documents)
 }
 
-/// One deployment, `standard`, with one grant.
+/// Returns a configuration with one deployment, `standard`, with one grant.
 pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &str)) -> TestConfig {
     TestConfig {
         control: ControlConfig {
@@ -471,7 +471,7 @@ pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &st
     }
 }
 
-/// A document of `pages` pages, to be read within a minute, for the host's own tenant.
+/// Makes a submission of a document of `pages` pages, with a minute of time, for the host's own tenant.
 pub(crate) fn submission(service: &DocumentService, request: &str, pages: u8, order: Order) -> Submission {
     let timeout = Duration::from_secs(60);
     Submission {
@@ -482,7 +482,7 @@ pub(crate) fn submission(service: &DocumentService, request: &str, pages: u8, or
     }
 }
 
-/// An event in a word: `open`, `ok 3`, `guest_trapped 3`, `end 4/1`, `failed code`.
+/// Formats an event: `open`, `ok 3`, `guest_trapped 3`, `end 4/1`, `failed code`.
 pub(crate) fn word(event: &Event) -> String {
     match event {
         Event::Opened { selected, .. } => format!("open {}", selected.len()),
@@ -493,7 +493,7 @@ pub(crate) fn word(event: &Event) -> String {
     }
 }
 
-/// Waits until `is` holds; what does not by then never will, however busy the machine.
+/// Waits until `is` holds; fails after a time that is long enough for a busy machine.
 pub(crate) async fn until(what: &str, is: impl Fn() -> bool) {
     let end = Instant::now() + Duration::from_secs(120);
     while !is() {

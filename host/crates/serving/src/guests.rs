@@ -1,4 +1,4 @@
-//! `lector-runtime`'s guests as the control plane's pipelines. Translates and delegates; decides nothing.
+//! Implements the control plane's guest traits with `lector-runtime`. Translates and delegates only.
 
 use std::sync::Arc;
 

@@ -1,14 +1,16 @@
-//! The data plane: the way of a document through the server.
+//! The data plane: serves documents.
 //!
-//! Owns: [`DocumentService`], the one entry for documents; admission, the page scheduler, the document pipeline, shadow
-//! traffic, the readiness check, the drain; and the control plane's view of guests, implemented with `lector-runtime`. Must not
-//! know: HTTP and the command line, where tenants and revisions are stored and how they change (`lector-control`), engines and
-//! the renderer (they come through the ports of `lector-core`), output formats. Called by the host's HTTP and CLI faces; a crate for
-//! jobs would stand above it: [`DocumentRequest`] is what it would store.
+//! Owns: [`DocumentService`], the only entry for documents; admission, the page scheduler, the document pipeline,
+//! shadow traffic, the readiness check, the drain; and the implementation of the control plane's guest traits with
+//! `lector-runtime`. Must not know: HTTP and the command line, the storage and the mutations of tenants and revisions
+//! (`lector-control`), engines and the renderer (reached through the ports of `lector-core`), output formats. Called by
+//! the HTTP API and the command line of the host. A crate for asynchronous jobs would call it, too, and would store
+//! [`DocumentRequest`]s.
 //!
-//! A request's way: [`DocumentService::begin`] makes a [`Session`], [`Session::admit`] gives a [`Permit`] (or says when to come
-//! back), [`Session::stream`] takes it together with the [`Upload`] and answers with an [`EventStream`]. Where the bytes are
-//! there already, [`DocumentService::stream`] and [`DocumentService::read`] are all of it. Dropping the stream ends the work.
+//! A request: [`DocumentService::begin`] makes a [`Session`]; [`Session::admit`] returns a [`Permit`] or a fault with
+//! the time to wait; [`Session::stream`] takes the permit and the [`Upload`], and returns an [`EventStream`]. If the
+//! bytes are complete already, [`DocumentService::stream`] or [`DocumentService::read`] does all of this. Dropping the
+//! stream cancels the work.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! Acts on a house of fakes: what they change, and what stays where the store fails.
+//! Mutations on a server of fakes: their effects, and the state after a failure of the store.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
@@ -20,50 +20,51 @@ use crate::fakes::{Behavior, Script, config, platform_on, submission, until, wor
 use crate::request::{Event, Order};
 use crate::service::DocumentService;
 
-/// How a store fails.
+/// The failure of a store.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Mood {
+enum StoreFailure {
     Sound,
-    /// It does as it is told, and its answer is lost.
+    /// Writes, and loses the answer.
     Mute,
     Full,
     ReadOnly,
 }
 
 /// A real store whose writes fail when the test says so.
-struct Moody {
+struct FailingStore {
     inner: SqliteStore,
-    mood: Mutex<Mood>,
+    failure: Mutex<StoreFailure>,
 }
 
-impl Moody {
+impl FailingStore {
     fn new() -> Arc<Self> {
-        Arc::new(Self { inner: SqliteStore::in_memory().unwrap(), mood: Mutex::new(Mood::Sound) })
+        Arc::new(Self { inner: SqliteStore::in_memory().unwrap(), failure: Mutex::new(StoreFailure::Sound) })
     }
 
-    fn be(&self, mood: Mood) {
-        *self.mood.lock().unwrap() = mood;
+    fn be(&self, failure: StoreFailure) {
+        *self.failure.lock().unwrap() = failure;
     }
 
-    /// The store begins with a write when it is asked, so it is asked only where the write is to happen.
+    /// Makes a write fail or loses its answer. `write` is called only if the write is to happen, because the store
+    /// begins it at the call.
     fn write<'a, T: Send + 'a>(&'a self, write: impl FnOnce() -> Stored<'a, T> + Send + 'a) -> Stored<'a, T> {
-        let mood = *self.mood.lock().unwrap();
+        let failure = *self.failure.lock().unwrap();
         async move {
-            match mood {
-                Mood::Sound => write().await,
-                Mood::Mute => {
+            match failure {
+                StoreFailure::Sound => write().await,
+                StoreFailure::Mute => {
                     write().await?;
                     Err(StoreError::write("something", std::io::Error::other("its answer was lost")))
                 }
-                Mood::Full => Err(StoreError::Full { what: "something" }),
-                Mood::ReadOnly => Err(StoreError::ReadOnly { what: "something" }),
+                StoreFailure::Full => Err(StoreError::Full { what: "something" }),
+                StoreFailure::ReadOnly => Err(StoreError::ReadOnly { what: "something" }),
             }
         }
         .boxed()
     }
 }
 
-impl Store for Moody {
+impl Store for FailingStore {
     fn load(&self) -> Stored<'_, Records> {
         self.inner.load()
     }
@@ -94,13 +95,13 @@ struct TestServer {
     platform: Arc<ControlPlane>,
     service: Arc<DocumentService>,
     script: Arc<Script>,
-    store: Arc<Moody>,
+    store: Arc<FailingStore>,
     principal: Principal,
 }
 
-/// A house with the models `model` (of `standard`) and `spare`.
+/// Starts a server with the models `model` (of `standard`) and `spare`.
 async fn server() -> TestServer {
-    let (script, store) = (Script::new(Behavior::Read), Moody::new());
+    let (script, store) = (Script::new(Behavior::Read), FailingStore::new());
     let mut config = config(2, 4, ("detection", "model"));
     config.control.deployments[0].grants.insert("spare".to_owned(), "spare".into());
     let service = platform_on(&script, config, store.clone()).await.unwrap();
@@ -144,7 +145,7 @@ impl TestServer {
         text.unwrap_or_else(|| events.iter().map(word).collect())
     }
 
-    /// What was to stay, where engines were let go at all.
+    /// Releases idle engines; returns the models that stay, if any engine was released.
     async fn release_idle(&self) -> Option<Vec<String>> {
         self.platform.release_engines().await;
         let stay = self.script.retained.lock().unwrap().pop()?;
@@ -155,41 +156,43 @@ impl TestServer {
 const PROMOTE: Option<Destination> = Some(Destination::Promote(None));
 
 #[tokio::test]
-async fn engines_go_with_the_last_who_needs_them() {
+async fn engines_are_released_with_the_last_revision_that_needs_them() {
     let server = server().await;
     server.deploy("one", "spare", PROMOTE).await.unwrap();
     assert_eq!(server.release_idle().await, None, "both are live");
     let lease = server.platform.lease(&server.principal, Some(&name())).unwrap();
     server.deploy("two", "model", PROMOTE).await.unwrap();
-    assert_eq!(server.release_idle().await, None, "a request still reads with it");
+    assert_eq!(server.release_idle().await, None, "a request still uses it");
     drop(lease);
     assert_eq!(server.release_idle().await, Some(vec!["model".to_owned()]));
     assert_eq!(server.release_idle().await, None, "once");
 
-    // What a rollback comes back to is loaded before anybody is sent there.
+    // The target of a rollback is loaded before traffic is routed to it.
     server.script.prepared.lock().unwrap().clear();
     server.platform.rollback(&server.principal, &name()).await.unwrap();
     assert!(server.script.prepared.lock().unwrap().contains(&"spare".into()));
     server.platform.route(&server.principal, &name(), 2, Destination::Promote(None)).await.unwrap();
     assert_eq!(server.release_idle().await, Some(vec!["model".to_owned()]));
 
-    // Ready and not routed to yet: somebody is about to.
+    // Ready and not routed to yet: it is likely to be next.
     server.deploy("three", "spare", None).await.unwrap();
     assert_eq!(server.release_idle().await, None);
     server.platform.route(&server.principal, &name(), 3, Destination::Canary(10, None)).await.unwrap();
     server.platform.rollback(&server.principal, &name()).await.unwrap();
-    assert_eq!(server.release_idle().await, None, "the newest could be tried again");
+    assert_eq!(server.release_idle().await, None, "the newest may be routed to again");
     server.platform.delete_deployment(&server.principal, &name()).await.unwrap();
     assert_eq!(server.release_idle().await, Some(vec!["model".to_owned()]));
 }
 
 #[tokio::test]
-async fn a_store_that_fails_changes_nothing_and_stops_nobody() {
+async fn a_failing_store_changes_nothing_and_stops_no_request() {
     let server = server().await;
     server.deploy("one ", "model", PROMOTE).await.unwrap();
     let before = server.platform.own_deployment(&server.principal, &name()).unwrap();
-    for (mood, code) in [(Mood::Full, "storage_full"), (Mood::ReadOnly, "storage_read_only")] {
-        server.store.be(mood);
+    for (failure, code) in
+        [(StoreFailure::Full, "storage_full"), (StoreFailure::ReadOnly, "storage_read_only")]
+    {
+        server.store.be(failure);
         let refused = server.deploy("two ", "model", PROMOTE).await.unwrap_err();
         assert_eq!((refused.stage, refused.fault.code), (Stage::Ready, code));
         let canary = Destination::Canary(10, None);
@@ -202,35 +205,35 @@ async fn a_store_that_fails_changes_nothing_and_stops_nobody() {
         }
         let make = server.platform.create_key_for(&Admin::of_this_machine(), Scope::Admin, "ops").await;
         assert_eq!(make.err().unwrap().code, code);
-        assert!(server.platform.is_open(), "no key is good that is not on disk");
+        assert!(server.platform.is_open(), "a key that is not in the store is not valid");
         server.platform.flush_usage().await.ok();
         assert!(server.read("r").await.starts_with("one "), "pages are read as before");
-        server.store.be(Mood::Sound);
+        server.store.be(StoreFailure::Sound);
         let mut after = server.platform.own_deployment(&server.principal, &name()).unwrap();
         after.revisions[0].statistics = before.revisions[0].statistics;
         assert_eq!(after, before);
     }
-    assert_eq!(server.deploy("two ", "model", PROMOTE).await.unwrap(), 2, "no number was used up");
+    assert_eq!(server.deploy("two ", "model", PROMOTE).await.unwrap(), 2, "no revision number was used");
     assert!(server.read("r").await.starts_with("two "));
 }
 
 #[tokio::test]
-async fn an_act_whose_answer_is_lost_has_happened() {
+async fn a_mutation_with_a_lost_answer_has_happened() {
     let server = server().await;
     server.deploy("one ", "model", PROMOTE).await.unwrap();
     server.deploy("two ", "model", None).await.unwrap();
-    server.store.be(Mood::Mute);
+    server.store.be(StoreFailure::Mute);
     let route = async |revision| {
         server.platform.route(&server.principal, &name(), revision, Destination::Promote(None)).await.unwrap()
     };
     assert_eq!(route(2).await.weights[0].revision, 2);
     assert!(server.read("r").await.starts_with("two "));
-    server.store.be(Mood::Sound);
-    assert_eq!(route(1).await.weights[0].revision, 1, "memory and disk agree on where it stands");
+    server.store.be(StoreFailure::Sound);
+    assert_eq!(route(1).await.weights[0].revision, 1, "the snapshot and the store agree");
 }
 
 #[tokio::test]
-async fn pages_count_once_whatever_becomes_of_the_answer() {
+async fn pages_count_once_even_if_the_answer_is_lost() {
     let server = server().await;
     server.deploy("one", "model", PROMOTE).await.unwrap();
     let pages = async || {
@@ -238,20 +241,20 @@ async fn pages_count_once_whatever_becomes_of_the_answer() {
         usage.rows.iter().map(|row| row.counts.pages_ok).sum::<u64>()
     };
     server.read("a").await;
-    for mood in [Mood::Mute, Mood::Full, Mood::Mute] {
-        server.store.be(mood);
+    for failure in [StoreFailure::Mute, StoreFailure::Full, StoreFailure::Mute] {
+        server.store.be(failure);
         server.platform.flush_usage().await.ok();
         server.platform.flush_usage().await.ok();
     }
     server.read("b").await;
-    server.store.be(Mood::Sound);
+    server.store.be(StoreFailure::Sound);
     assert_eq!(pages().await, 2);
     server.platform.flush_usage().await.ok();
     assert_eq!(pages().await, 2);
 }
 
 #[tokio::test]
-async fn a_shadow_reads_along_and_is_compared() {
+async fn a_shadow_is_compared() {
     let server = server().await;
     server.deploy("one", "model", PROMOTE).await.unwrap();
     server.deploy("two", "model", Some(Destination::Shadow(100))).await.unwrap();
@@ -288,13 +291,13 @@ async fn every_deployment_is_found_among_many() {
 }
 
 #[tokio::test]
-async fn a_batching_policy_is_asked_before_anybody_depends_on_it_and_is_shown() {
+async fn a_batching_policy_is_tested_at_deploy_and_its_status_is_shown() {
     let server = server().await;
     server.deploy("it plans", "model", PROMOTE).await.unwrap();
     let failed = server.deploy("it plans badly", "model", PROMOTE).await.unwrap_err();
-    assert_eq!((failed.stage, failed.fault.code), (Stage::Rehearsed, "batching_plan_failed"));
-    for told in ["one waiting run", "does not wait"] {
-        assert!(failed.fault.message.contains(told), "{}", failed.fault);
+    assert_eq!((failed.stage, failed.fault.code), (Stage::SmokeTest, "batching_plan_failed"));
+    for part in ["one waiting run", "does not wait"] {
+        assert!(failed.fault.message.contains(part), "{}", failed.fault);
     }
     server.deploy("it has none", "model", None).await.unwrap();
     server.read("r").await;
@@ -303,13 +306,13 @@ async fn a_batching_policy_is_asked_before_anybody_depends_on_it_and_is_shown() 
     assert_eq!(
         (batching_policy.asked, batching_policy.disabled),
         (0, false),
-        "what the rehearsal asked is not counted"
+        "the questions of the smoke test are not counted"
     );
     assert_eq!(shown.revisions.iter().filter(|revision| revision.batching_policy.is_some()).count(), 1);
 }
 
 #[tokio::test]
-async fn engines_are_tried_again_once_it_is_written_down() {
+async fn engines_are_retried_after_the_audit_event_is_written() {
     let server = server().await;
     let one = |model: &str| FailedEngine {
         model: model.into(),
@@ -319,11 +322,11 @@ async fn engines_are_tried_again_once_it_is_written_down() {
     *server.script.failed_engines.lock().unwrap() = vec![one("model"), one("spare")];
     let admin = Admin::of_this_machine();
     let model = ModelName::from("spare");
-    server.store.be(Mood::Full);
+    server.store.be(StoreFailure::Full);
     let fault = server.platform.retry_engines(&admin, Some(&model)).await.unwrap_err();
     assert_eq!(fault.code, "storage_full");
     assert_eq!(server.script.failed_engines.lock().unwrap().len(), 2, "not written, not done");
-    server.store.be(Mood::Sound);
+    server.store.be(StoreFailure::Sound);
     assert_eq!(server.platform.retry_engines(&admin, Some(&model)).await.unwrap(), [one("spare")]);
     assert_eq!(*server.script.failed_engines.lock().unwrap(), [one("model")]);
     let entry =
@@ -337,13 +340,13 @@ async fn engines_are_tried_again_once_it_is_written_down() {
     assert_eq!(server.platform.retry_engines(&admin, None).await.unwrap(), []);
 }
 
-/// The weights of the deployment, as `revision:percent`.
+/// Returns the weights of the deployment, as `revision:percent`.
 fn weights(server: &TestServer) -> Vec<String> {
     let view = server.platform.own_deployment(&server.principal, &name()).unwrap();
     view.weights.iter().map(|weight| format!("{}:{}", weight.revision, weight.percent)).collect()
 }
 
-/// Reads documents until the canary is rolled back; fails where it is not.
+/// Reads documents until the canary is rolled back.
 async fn rolled_back(server: &TestServer, component: &str, policy: RollbackPolicy) {
     server.deploy("one", "model", PROMOTE).await.unwrap();
     server.deploy(component, "model", Some(Destination::Canary(50, Some(policy)))).await.unwrap();
@@ -385,11 +388,11 @@ async fn a_canary_that_cannot_assemble_is_rolled_back() {
 }
 
 #[tokio::test]
-async fn a_canary_is_compared_with_the_stable_revision_where_the_policy_says_so() {
+async fn a_canary_is_compared_with_the_stable_revision_if_the_policy_requires_it() {
     let policy = RollbackPolicy { error_rate_max: 1.0, error_rate_increase_max: Some(0.3), ..POLICY };
     rolled_back(&server().await, "unreadable", policy).await;
 
-    // Both find every page unreadable: the documents are at fault, and the canary stays.
+    // Both revisions find every page unreadable: the documents are the cause, and the canary stays.
     let server = server().await;
     server.deploy("unreadable", "model", PROMOTE).await.unwrap();
     server.deploy("unreadable too", "model", Some(Destination::Canary(50, Some(policy)))).await.unwrap();
@@ -406,11 +409,11 @@ async fn a_canary_is_compared_with_the_stable_revision_where_the_policy_says_so(
 }
 
 #[tokio::test]
-async fn a_slow_load_holds_up_no_other_mutation_and_no_other_rollback() {
+async fn a_slow_load_delays_no_other_mutation_and_no_other_rollback() {
     let server = server().await;
     server.deploy("one", "model", PROMOTE).await.unwrap();
     server.deploy("slow", "spare", None).await.unwrap();
-    // The engine of the second revision is let go, and its next load waits.
+    // The engine of the second revision is released, and its next load waits.
     *server.script.slow_prepare.lock().unwrap() = Some("spare".into());
     let promoting = {
         let (platform, principal) = (server.platform.clone(), server.principal.clone());
@@ -418,7 +421,7 @@ async fn a_slow_load_holds_up_no_other_mutation_and_no_other_rollback() {
     };
     until("the load has begun", || server.script.preparing.load(std::sync::atomic::Ordering::SeqCst) == 1)
         .await;
-    // The write lock is free meanwhile, and a change of the same deployment is seen by the one that waits.
+    // The write lock is free meanwhile, and the waiting mutation sees a change of the same deployment.
     let shadow = Destination::Shadow(0);
     server.platform.route(&server.principal, &name(), 1, shadow).await.unwrap();
     let version = server.platform.own_deployment(&server.principal, &name()).unwrap().version;

@@ -1,61 +1,62 @@
-//! Whose page is next: a bound on guest calls in the house, given out fairly between tenants, and between the documents
-//! of each.
+//! The page scheduler: limits the guest calls in flight, and gives page slots out fairly between tenants, and between
+//! the documents of each tenant.
 //!
-//! A fair semaphore ([`lector_core::fair`]): the tenant that has had least for its weight, counted in work, is next. A page
-//! is charged its predicted cost when its turn comes, corrected as more is known of it. Among a tenant's own it is first
-//! come, first served, and **each document waits at most once at a time** (its next page; see `pages.rs`); a document that
-//! was served goes to the end, so a page of a 1-page document waits for at most one page of each of the tenant's documents
-//! that is there, however long those are.
+//! A fair semaphore ([`lector_core::fair`]): the next slot goes to the tenant with the least work done in proportion to
+//! its weight. A page is charged its predicted cost when it gets its slot, and the charge is corrected as more is known
+//! of the page. A tenant's own pages are served first come, first served, and **each document waits with at most one
+//! page at a time** (its next page; see `pages.rs`). A document that got a slot goes to the end of the queue, so the
+//! page of a 1-page document waits for at most one page of each other document of the tenant, however long those
+//! documents are.
 //!
-//! A tenant that has no page in the house, or would still have fewer than another one, gets a place beyond the bound, while
-//! there are fewer of those than of the others: it would otherwise wait for pages of the tenant that filled the house
-//! before it.
+//! A tenant without a page in flight, or with fewer pages than another tenant even after this one, gets a slot beyond
+//! the limit, as long as there are fewer extra slots than regular ones. Otherwise it would wait for the pages of a
+//! tenant that filled all slots before.
 
 use lector_control::{PermitRequest, TenantPermits};
 use lector_core::fair::{Charge, FairSemaphore, Order, Permit, Request};
 use lector_core::{Fault, Kind, TenantName};
 
-/// The places for guest calls.
+/// The page slots.
 #[derive(Clone, Debug)]
 pub(crate) struct PageScheduler(FairSemaphore);
 
-/// For whom a place is wanted.
+/// A request for a page slot.
 #[derive(Clone, Debug)]
 pub(crate) struct SlotRequest {
     pub(crate) tenant: TenantName,
-    /// Its share of the house, next to those of others.
+    /// The tenant's weight, relative to those of others.
     pub(crate) weight: u32,
-    /// What the page is expected to cost, in milliseconds of work.
+    /// Predicted cost of the page, in milliseconds of work.
     pub(crate) cost_ms: f64,
-    /// Whether a document ends with it: it then goes before the tenant's other ones. Without that every document would
-    /// wait for all pages that came after its own, and hold its memory for as long.
+    /// Whether a document ends with this call. Such a call goes before the tenant's other ones; otherwise every
+    /// document would wait for all pages that came after its own, and would hold its memory for that time.
     pub(crate) ends: bool,
-    /// What it takes of the tenant's own bounds.
+    /// The permits that it needs from the tenant's own limits.
     pub(crate) own: PermitRequest,
 }
 
-/// The right to run one guest call; dropping it lets the next one go.
+/// The right to run one guest call, released on drop.
 #[derive(Debug)]
 pub(crate) struct PageSlot {
     permit: Permit,
-    /// Of the tenant's own bounds.
+    /// Permits of the tenant's own limits.
     _own: TenantPermits,
 }
 
 impl PageSlot {
-    /// What was paid for it.
+    /// Returns the cost charged for the slot.
     pub(crate) fn cost_ms(&self) -> f64 {
         self.permit.charge().cost_ms
     }
 
-    /// Who pays, should it turn out to cost more or less.
+    /// Returns the account for later corrections of the charge.
     pub(crate) fn account(&self) -> SlotAccount {
         let Charge { client, weight, .. } = self.permit.charge().clone();
         SlotAccount { page_scheduler: PageScheduler(self.permit.semaphore().clone()), tenant: client, weight }
     }
 }
 
-/// On whose account a turn goes.
+/// The account that a slot is charged to.
 #[derive(Clone, Debug)]
 pub(crate) struct SlotAccount {
     page_scheduler: PageScheduler,
@@ -64,7 +65,7 @@ pub(crate) struct SlotAccount {
 }
 
 impl SlotAccount {
-    /// It cost so much more than was paid, or less where that is below 0.
+    /// Charges `more_ms` in addition; a negative value is refunded.
     pub(crate) fn charge(&self, more_ms: f64) {
         self.page_scheduler.0.correct(&self.tenant, self.weight, more_ms);
     }
@@ -75,8 +76,8 @@ impl PageScheduler {
         Self(FairSemaphore::with_extra(most, most))
     }
 
-    /// Waits for a place, of the tenant's own first where it has a bound. The future that waits keeps its position;
-    /// dropping it gives it up.
+    /// Waits for a slot, after the permits of the tenant's own limits. The future keeps its position in the queue;
+    /// dropping it gives the position up.
     pub(crate) fn slot(
         &self,
         slot_request: SlotRequest,
@@ -91,33 +92,37 @@ impl PageScheduler {
         }
     }
 
-    /// A place that nobody waits for, if there is one, and what it takes of the tenant's own.
+    /// Takes a slot and the permits of the tenant's own limits, if both are free and there is no waiting request.
     pub(crate) fn free(&self, tenant: &TenantName, own: PermitRequest) -> Option<PageSlot> {
         let own = own.try_take()?;
         let permit = self.0.try_acquire(Request::one(tenant.clone(), 1, 0.0))?;
         Some(PageSlot { permit, _own: own })
     }
 
-    /// Places in all.
+    /// Returns the number of slots.
     pub(crate) fn most(&self) -> usize {
         self.0.total()
     }
 
-    /// Places taken now.
+    /// Returns the number of slots in use.
     pub(crate) fn taken(&self) -> usize {
         self.0.taken()
     }
 
-    /// Requests that wait for a place.
+    /// Returns the number of waiting requests.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.0.waiting()
     }
 }
 
-/// A tenant's own bounds are never closed.
+/// Returns the fault of a closed semaphore, which is a bug: a tenant's own limits are never closed.
 fn lost() -> Fault {
-    Fault::new(Kind::Bug, "internal", "The order of pages lost a page; report it.")
+    Fault::new(
+        Kind::Bug,
+        "internal",
+        "The page scheduler lost a page. This is a bug in the server: report it.",
+    )
 }
 
 #[cfg(test)]
@@ -140,10 +145,10 @@ mod tests {
 
     type Waiting = std::pin::Pin<Box<dyn Future<Output = Result<PageSlot, Fault>> + Send>>;
 
-    /// Somebody who waits; polled once, so that it has its position.
+    /// Returns a waiting request; polled once, so that it has its position.
     fn wait(page_scheduler: &PageScheduler, tenant: &str, weight: u32) -> Waiting {
         let mut waiting: Waiting = Box::pin(page_scheduler.slot(slot_request(tenant, weight)));
-        assert!(waiting.as_mut().now_or_never().is_none(), "{tenant} was to wait");
+        assert!(waiting.as_mut().now_or_never().is_none(), "{tenant} did not wait");
         waiting
     }
 
@@ -152,14 +157,14 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_does_not_wait_for_who_was_there_before() {
+    fn a_new_tenant_does_not_wait_for_earlier_tenants() {
         let page_scheduler = PageScheduler::new(2);
         let held = [now(&page_scheduler, "a"), now(&page_scheduler, "a")];
         let mut own: Vec<Waiting> = (0..3).map(|_| wait(&page_scheduler, "a", 1)).collect();
         let b = now(&page_scheduler, "b");
         let second_of_b = wait(&page_scheduler, "b", 1);
         let c = now(&page_scheduler, "c");
-        // Beyond the bound there are as many places again, and no more.
+        // The extra slots are as many as the regular ones.
         let mut d = wait(&page_scheduler, "d", 1);
         assert_eq!(page_scheduler.taken(), 4);
         drop(c);
@@ -169,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_fewer_than_another_does_not_wait_for_it() {
+    fn a_tenant_with_fewer_pages_does_not_wait_for_another() {
         let page_scheduler = PageScheduler::new(4);
         let held: Vec<PageSlot> = (0..4).map(|_| now(&page_scheduler, "flood")).collect();
         let own: Vec<PageSlot> = (0..3).map(|_| now(&page_scheduler, "b")).collect();
@@ -181,7 +186,8 @@ mod tests {
         assert!(more.as_mut().now_or_never().is_some());
     }
 
-    /// The tenants of waiting requests, in the order in which they get the one place that there is; `charge` is charged on top.
+    /// Returns the tenants of waiting requests in the order in which they get the only slot; `charge` is charged in
+    /// addition.
     fn order(
         page_scheduler: &PageScheduler,
         held: PageSlot,
@@ -213,14 +219,14 @@ mod tests {
         waiting.collect()
     }
 
-    /// One place, and none beyond: requests of all tenants wait for it.
-    fn one_place() -> PageScheduler {
+    /// Makes a scheduler with one slot and without extra slots: requests of all tenants wait for it.
+    fn one_slot() -> PageScheduler {
         PageScheduler(FairSemaphore::new(1))
     }
 
     #[test]
-    fn turns_go_by_weight() {
-        let page_scheduler = one_place();
+    fn slots_go_by_weight() {
+        let page_scheduler = one_slot();
         let held = now(&page_scheduler, "first");
         let all = [("a", 3), ("b", 1)].repeat(9).into_iter();
         let waiting = all_wait(&page_scheduler, all.map(|(tenant, weight)| slot_request(tenant, weight)));
@@ -233,10 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_a_document_goes_before_other_pages() {
-        let page_scheduler = one_place();
+    fn the_last_call_of_a_document_goes_before_other_pages() {
+        let page_scheduler = one_slot();
         let held = now(&page_scheduler, "a");
-        // Told apart by their prices.
+        // The costs identify the requests.
         let all = [(1.0, false), (2.0, false), (3.0, true), (4.0, true)].into_iter();
         let all = all.map(|(cost_ms, ends)| SlotRequest { cost_ms, ends, ..slot_request("a", 1) });
         let waiting = all_wait(&page_scheduler, all);
@@ -248,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_gives_its_position_up_and_a_turn_not_taken_goes_back() {
+    fn a_dropped_request_leaves_the_queue_and_an_unused_slot_is_released() {
         let page_scheduler = PageScheduler::new(1);
         let held = now(&page_scheduler, "a");
         let leaves = wait(&page_scheduler, "a", 1);
@@ -265,14 +271,14 @@ mod tests {
     }
 
     #[test]
-    fn who_turns_out_to_cost_more_waits_longer() {
-        let page_scheduler = one_place();
+    fn a_tenant_with_more_expensive_pages_waits_longer() {
+        let page_scheduler = one_slot();
         let held = now(&page_scheduler, "first");
         let waiting = all_wait(
             &page_scheduler,
             ["letters", "posters"].repeat(110).into_iter().map(|tenant| slot_request(tenant, 1)),
         );
-        // A letter costs what was expected, a poster ten times as much.
+        // A letter costs as much as predicted, a poster ten times as much.
         let order =
             order(&page_scheduler, held, waiting, |tenant| if tenant == "posters" { 900.0 } else { 0.0 });
         let posters =
@@ -281,8 +287,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_paid_later_counts() {
-        let page_scheduler = one_place();
+    fn later_charges_count() {
+        let page_scheduler = one_slot();
         let held = now(&page_scheduler, "a");
         held.account().charge(900.0);
         let waiting =
@@ -294,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_more_than_its_own_places() {
+    fn a_tenant_has_no_more_slots_than_its_limit() {
         let page_scheduler = PageScheduler::new(4);
         let own = TenantLimits::new(1, 0).of_page(0);
         let slot_request = SlotRequest { own, ..slot_request("a", 1) };

@@ -1,4 +1,4 @@
-//! Which pages of a document are wanted: `1-3,7`, counted from 1, as people count. Pure.
+//! The page selection: `1-3,7`, counted from 1. Pure functions.
 
 use lector_core::{Fault, Kind};
 use serde::{Deserialize, Serialize};
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 /// Longest text of a selection, in bytes.
 const TEXT_BYTES_MAX: usize = 4096;
 
-/// Pages wanted. Each is read once, in the order of the document, however often it is named.
+/// Selected pages. Each is read once, in document order, even if it is selected several times.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PageSelection {
     /// Every page.
     #[default]
     All,
-    /// Ranges counted from 1, first and last included; no last: to the end.
+    /// Ranges counted from 1, first and last included; without a last page: to the end.
     Ranges(Vec<(u32, Option<u32>)>),
 }
 
@@ -32,9 +32,9 @@ impl PageSelection {
         text.split(',').map(|part| range(part.trim())).collect::<Result<_, _>>().map(Self::Ranges)
     }
 
-    /// Indices from 0, rising, for a document of `page_count` pages; at most `pages_max` of them.
+    /// Returns indices from 0, increasing, for a document of `page_count` pages; at most `pages_max` of them.
     ///
-    /// Faults: `page_out_of_range` where a page is named that the document has not, `too_many_pages`.
+    /// Faults: `page_out_of_range` if the document does not have a selected page, `too_many_pages`.
     pub fn resolve(&self, page_count: u32, pages_max: u32) -> Result<Vec<u32>, Fault> {
         let mut spans: Vec<(u32, u32)> = match self {
             Self::All => vec![(0, page_count)],
@@ -44,7 +44,7 @@ impl PageSelection {
                 .collect::<Result<_, _>>()?,
         };
         spans.sort_unstable();
-        // Joined before they are unrolled: overlapping ranges must not multiply the work.
+        // Ranges are joined before they are expanded: overlapping ranges must not multiply the work.
         let mut joined: Vec<(u32, u32)> = Vec::with_capacity(spans.len());
         for (from, to) in spans {
             match joined.last_mut() {
@@ -58,8 +58,8 @@ impl PageSelection {
                 Kind::TooLarge,
                 "too_many_pages",
                 format!(
-                    "The request asks for {wanted} pages, and at most {pages_max} are read of one document: \
-                     select some of them, for example pages=1-{pages_max}."
+                    "The request selects {wanted} pages, and at most {pages_max} are read of one document: \
+                     select fewer, for example pages=1-{pages_max}."
                 ),
             ));
         }
@@ -67,7 +67,7 @@ impl PageSelection {
     }
 }
 
-/// One number or range.
+/// Parses one number or range.
 fn range(part: &str) -> Result<(u32, Option<u32>), Fault> {
     let (first, last) = match part.split_once('-') {
         None => (number(part)?, Some(number(part)?)),
@@ -75,25 +75,25 @@ fn range(part: &str) -> Result<(u32, Option<u32>), Fault> {
         Some((first, last)) => (number(first.trim())?, Some(number(last.trim())?)),
     };
     if last.is_some_and(|last| last < first) {
-        return Err(invalid(format!("holds `{part}`, which runs backwards")));
+        return Err(invalid(format!("contains `{part}`, which ends before it begins")));
     }
     Ok((first, last))
 }
 
 fn number(text: &str) -> Result<u32, Fault> {
-    // `u32::from_str` takes a leading `+`; a selection does not.
+    // `u32::from_str` accepts a leading `+`; a selection does not.
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match text.parse::<u32>() {
-        Ok(0) => Err(invalid("counts pages from 0, and they are counted from 1".to_owned())),
+        Ok(0) => Err(invalid("contains page 0, and pages are counted from 1".to_owned())),
         Ok(number) if digits => Ok(number),
         _ => {
             let shown: String = text.chars().take(40).collect();
-            Err(invalid(format!("holds `{shown}`, which is no page number")))
+            Err(invalid(format!("contains `{shown}`, which is not a page number")))
         }
     }
 }
 
-/// The half-open span from 0 of a range from 1.
+/// Returns the half-open span from 0 of a range from 1.
 fn within(first: u32, last: Option<u32>, page_count: u32) -> Result<(u32, u32), Fault> {
     let last = last.unwrap_or(page_count.max(first));
     if last > page_count {
@@ -102,7 +102,7 @@ fn within(first: u32, last: Option<u32>, page_count: u32) -> Result<(u32, u32), 
             Kind::Invalid,
             "page_out_of_range",
             format!(
-                "Page {beyond} was asked for, and the document has {page_count}: name pages from 1 to {page_count}."
+                "The request selects page {beyond}, and the document has {page_count} pages: select pages from 1 to {page_count}."
             ),
         ));
     }
@@ -156,7 +156,7 @@ mod tests {
         }
 
         #[test]
-        fn is_what_it_says(ranges in prop::collection::vec((1u32..60, 0u32..20), 1..8), count in 1u32..60) {
+        fn selects_the_named_pages(ranges in prop::collection::vec((1u32..60, 0u32..20), 1..8), count in 1u32..60) {
             let text: Vec<String> = ranges.iter().map(|(first, more)| format!("{first}-{}", first + more)).collect();
             let got = PageSelection::parse(&text.join(",")).unwrap().resolve(count, 1000);
             if ranges.iter().any(|(first, more)| first + more > count) {

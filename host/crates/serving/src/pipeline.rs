@@ -1,8 +1,8 @@
-//! The way of one document through the house: open, select, read pages, sum up.
+//! The pipeline of one document: open, select pages, read them, summarize.
 //!
-//! Owns the order of the steps and what each failure means for the document. Knows no transport. Called
-//! by `DocumentService` as one task per document; when that task is aborted (its reader is gone)
-//! everything it started ends with it: pages in flight, the open document, the permit, the lease.
+//! Owns the order of the steps and the consequence of each failure for the document. Independent of the transport.
+//! Called by `DocumentService` as one task per document. If that task is aborted (the client has disconnected),
+//! everything that it started ends with it: pages in flight, the open document, the permit, the lease.
 
 mod page_cost;
 mod pages;
@@ -32,11 +32,11 @@ pub(crate) struct Work {
     pub(crate) events: mpsc::Sender<Event>,
 }
 
-/// Why a document ends without `End`.
+/// The reason that a document ends without `End`.
 enum Stop {
-    /// With this as its last event.
+    /// This fault is the last event.
     Fault(Fault),
-    /// Nobody listens.
+    /// The receiver of the events is gone.
     Abandoned,
 }
 
@@ -59,8 +59,8 @@ pub(crate) async fn run(work: Work) {
         () = cut_off.cancelled() => Err(Stop::Fault(shutting_down())),
         outcome = read(&plane, permit, submission, started, &events) => outcome,
     };
-    // `read` has ended and with it permit, lease and document: a slow reader holds none of them
-    // while it takes the last event.
+    // `read` has ended, and permit, lease and document are released: a slow reader holds none of them while it takes
+    // the last event.
     let last = match outcome {
         Ok(end) => {
             Counters::count(&plane.admission.counters.documents_done);
@@ -76,7 +76,7 @@ pub(crate) async fn run(work: Work) {
         Err(Stop::Abandoned) => return,
     };
     abandoned.armed = false;
-    // A reader that left between the last page and now misses nothing that it wants.
+    // A reader that left after the last page misses nothing.
     let _ = events.send(last).await;
 }
 
@@ -89,7 +89,7 @@ async fn read(
 ) -> Result<Event, Stop> {
     let Submission { principal, request, bytes, deadline } = submission;
     let DocumentRequest { request, deployment, key, hint, pages, options, order, name, timeout: _ } = request;
-    // What was said before the body came may have been less than what came.
+    // The announced size may have been smaller than the received one.
     permit.hold(bytes.len() as u64)?;
     let tenant = principal.account().clone();
     let key = key.as_deref().unwrap_or(request.as_str());
@@ -140,7 +140,7 @@ async fn read(
     Ok(Event::End { summary, summary_fault, pages_ok, pages_failed, total: started.elapsed() })
 }
 
-/// The summary is guest work like a page: it waits for its turn and ends with the deadline.
+/// Calls `assemble`. The call is guest work like a page: it waits for a page slot and ends at the deadline.
 async fn assemble(
     plane: &DataPlane,
     slot_request: SlotRequest,
@@ -150,7 +150,7 @@ async fn assemble(
 ) -> Result<Held<Summary>, Fault> {
     let pages: Vec<SharedTranscript> = kept.pages.into_iter().map(|page| page as SharedTranscript).collect();
     let summing = async {
-        // The guest is given a copy of the pages.
+        // The guest gets a copy of the pages.
         let mut reservation = memory.reserve(kept.bytes).await;
         let _turn = plane.page_scheduler.slot(slot_request).await?;
         let began = Instant::now();
@@ -167,14 +167,14 @@ async fn assemble(
     };
     match tokio::time::timeout_at(ctx.deadline.into(), summing).await {
         Ok(summary) => summary,
-        Err(_) => Err(deadline_exceeded("before the document was summed up")),
+        Err(_) => Err(deadline_exceeded("before the document was summarized")),
     }
 }
 
 fn summary_too_large(bytes_max: u64) -> Fault {
     let message = format!(
-        "The pages of the document take more than {bytes_max} bytes of memory, which is the most that is summed up at \
-         once; they were answered one by one. Ask for fewer pages to have a summary."
+        "The pages of the document take more than {bytes_max} bytes of memory, the limit for a summary of \
+         one document. The pages were delivered without a summary: request fewer pages to get a summary."
     );
     Fault::new(Kind::TooLarge, "summary_too_large", message)
 }
@@ -185,7 +185,7 @@ fn log_end(end: &Event, name: Option<&str>) {
         match summary_fault {
             None => tracing::info!(document = name, pages_ok, pages_failed, total_ms, "document done"),
             Some(fault) => {
-                tracing::warn!(document = name, pages_ok, pages_failed, total_ms, %fault, "document done, not summed up");
+                tracing::warn!(document = name, pages_ok, pages_failed, total_ms, %fault, "document done, without a summary");
             }
         }
     }
@@ -205,7 +205,7 @@ impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
         if self.armed {
             Counters::count(&self.counters.documents_abandoned);
-            tracing::debug!("the reader is gone; the document is let go");
+            tracing::debug!("the client disconnected; the document is canceled");
         }
     }
 }

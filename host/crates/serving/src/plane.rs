@@ -1,6 +1,6 @@
-//! The parts of the data plane that a document passes through.
+//! The parts of the data plane that a document uses.
 //!
-//! Owns nothing but the struct that holds them, so that the pipeline, the readiness check and the service can share it.
+//! Owns only the struct that holds them, which the pipeline, the readiness check and the service share.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(crate) struct DataPlane {
 }
 
 impl DataPlane {
-    /// Whether the server has begun to drain.
+    /// Returns whether the server has begun to drain.
     pub(crate) fn is_draining(&self) -> bool {
         self.admission.gate.is_closed()
     }

@@ -1,4 +1,4 @@
-//! Every cell of every table damaged in turn, and a start on what is left.
+//! Damages each cell of each table, one at a time, and starts a server on the folder.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use crate::fakes::{Behavior, Script, config, platform_on, submission, word};
 use crate::request::{Event, Order};
 use crate::service::DocumentService;
 
-/// A server of fakes; what it is asked is mostly the control plane's.
+/// A server of fakes; most calls go to its control plane.
 struct Server(Arc<DocumentService>);
 
 impl std::ops::Deref for Server {
@@ -30,7 +30,7 @@ impl std::ops::Deref for Server {
     }
 }
 
-/// A request of a tenant, and what a sound server reads for it.
+/// A request of a tenant, and the expected text from an undamaged server.
 struct ReadinessCheck {
     tenant: &'static str,
     deployment: &'static str,
@@ -45,7 +45,7 @@ const PROBES: [ReadinessCheck; 5] = [
     ReadinessCheck { tenant: "zeta", deployment: "standard", reads: "page 0" },
 ];
 
-/// The text of the key of each tenant; the host's is an administrator's.
+/// The text of each tenant's key; the host's key is an administrator key.
 type Keys = BTreeMap<&'static str, String>;
 
 async fn start(dir: &Path) -> Server {
@@ -70,7 +70,7 @@ impl Server {
         Ok(self.deploy(place, &principal, request).await?.number)
     }
 
-    /// What is read for a key, or the code of the fault.
+    /// Reads a document with a key; returns the text, or the code of the fault.
     async fn read_for(&self, key: &str, deployment: &str) -> Result<String, String> {
         let principal = self.principal(Credentials { key: Some(key), ..Credentials::default() });
         let principal = principal.map_err(|fault| fault.code.to_owned())?;
@@ -87,7 +87,7 @@ impl Server {
     }
 }
 
-/// A folder with three tenants, their keys, deployments, revisions, usage and audit log.
+/// Makes a folder with three tenants, their keys, deployments, revisions, usage and audit log.
 async fn sound(dir: &Path) -> Keys {
     let platform = start(dir).await;
     let admin = Admin::of_this_machine();
@@ -114,25 +114,25 @@ async fn sound(dir: &Path) -> Keys {
     keys
 }
 
-/// Whether damage to the row that `names` (its key, of the sound folder) may keep a probe from being answered.
+/// Returns whether damage of the row named `names` (its key in the undamaged folder) may make a check fail.
 fn may_fail(table: &str, names: &[String], probe: &ReadinessCheck) -> bool {
     let is = |at: usize, what: &str| names.get(at).is_some_and(|name| name == what);
     match table {
         "tenants" => is(0, probe.tenant),
-        // Which key is whose is not in its name.
+        // The id of a key does not name its tenant.
         "keys" => true,
         "settings" if is(1, "") => is(0, probe.tenant),
-        // The host's own is made anew from the configuration.
+        // The host's own are made again from the configuration.
         "revisions" | "routes" | "settings" => is(0, probe.tenant) && is(1, probe.deployment),
         _ => false,
     }
 }
 
-/// Codes that say what is the matter.
+/// Codes that name the problem.
 const CLEAR: [&str; 4] =
     ["revision_quarantined", "deployment_quarantined", "tenant_quarantined", "key_invalid"];
 
-/// Starts on a folder in which one cell was damaged, and has everything else served.
+/// Starts on a folder with one damaged cell, and checks that everything else is served.
 async fn serves_the_rest(dir: &Path, keys: &Keys, cell: &damaging::Cell, what: &str) {
     let platform = start(dir).await;
     assert!(!platform.is_open(), "{what}: a damaged key opens the server");
@@ -142,17 +142,17 @@ async fn serves_the_rest(dir: &Path, keys: &Keys, cell: &damaging::Cell, what: &
             Ok(text) => assert!(text.contains(probe.reads), "{what}: {text} for {}", probe.reads),
             Err(code) => {
                 refused += 1;
-                let told = format!("{what}: {} {}: {code}", probe.tenant, probe.deployment);
-                assert!(may_fail(cell.table.as_str(), &cell.row, probe), "{told}");
-                assert!(CLEAR.contains(&code.as_str()), "{told}");
+                let case = format!("{what}: {} {}: {code}", probe.tenant, probe.deployment);
+                assert!(may_fail(cell.table.as_str(), &cell.row, probe), "{case}");
+                assert!(CLEAR.contains(&code.as_str()), "{case}");
             }
         }
     }
-    // A row that is missed is told.
+    // A row that is left out is reported.
     let damaged: usize = platform.damaged_counts().values().sum();
     assert!(refused == 0 || damaged > 0, "{what}");
     assert!(cell.table != "keys" || refused <= 2, "{what}: one key, one tenant");
-    // Acts and usage go on.
+    // Mutations and usage continue.
     let admin = Admin::of_this_machine();
     let put = platform.put_tenant(&admin, "new".into(), TenantPolicy::default()).await;
     assert!(put.unwrap().1, "{what}");
@@ -199,17 +199,17 @@ fn as_it_is(case: &Path, serving: &Path) {
 }
 
 #[tokio::test]
-async fn one_damaged_row_keeps_nothing_else_from_being_served() {
+async fn one_damaged_row_leaves_everything_else_served() {
     every_damage(&["tenants", "keys", "revisions", "routes", "settings"], true, as_it_is).await;
 }
 
 #[tokio::test]
-async fn nor_does_one_of_the_audit_log_or_of_usage() {
+async fn a_damaged_row_of_audit_or_usage_leaves_everything_else_served() {
     every_damage(&["audit", "usage", "flushes", "sqlite_sequence"], true, as_it_is).await;
 }
 
 #[tokio::test]
-async fn nor_through_a_backup_and_a_restore() {
+async fn a_damaged_row_passes_through_backup_and_restore() {
     let all = [
         "tenants",
         "keys",
@@ -232,9 +232,9 @@ async fn nor_through_a_backup_and_a_restore() {
     .await;
 }
 
-/// A quarantine is shown, and ends with the act that puts things right.
+/// Checks that a quarantine is shown, and that it ends with the mutation that replaces the row.
 #[tokio::test]
-async fn what_is_damaged_is_shown_and_put_right() {
+async fn damage_is_shown_and_repaired() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("data");
     let keys = sound(&dir).await;

@@ -1,7 +1,7 @@
-//! Can the house read? A golden page goes the whole way, through each deployment that the configuration lends to all:
-//! render worker, guest, engines. Tenants' own read theirs when they are deployed.
+//! The readiness check: reads the smoke-test page through the whole path (render worker, guest, engines) of each shared
+//! deployment. Tenants' own deployments read it when they are deployed.
 //!
-//! Owns the last answer, kept for a moment. Called by `/readyz` and at the start of `serve`.
+//! Owns the last answer, kept for a short time. Called by `/readyz` and at the start of `serve`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,30 +14,30 @@ use tokio::sync::Mutex;
 use crate::faults::{deadline_exceeded, shutting_down};
 use crate::plane::DataPlane;
 
-/// How long an answer is good for: probing cannot cost more than one page a second and deployment.
+/// How long an answer is valid: checks cause at most one page a second per deployment.
 const KEPT: Duration = Duration::from_secs(1);
-/// A busy house may be slow to answer the probe; a page that it read so recently is as good an answer.
+/// A busy server may be slow to answer the check; a page that it read this recently is an equivalent answer.
 const RECENT_PAGE: Duration = Duration::from_secs(5);
 
-/// A probe that passed.
+/// The report of a successful check.
 #[derive(Clone, Debug)]
 pub struct ReadinessReport {
-    /// Time of the whole probe.
+    /// Duration of the whole check.
     pub took: Duration,
     /// One entry for each deployment.
     pub deployments: Vec<CheckedDeployment>,
-    /// Set where the probe itself found no room, and a page read moments ago stands for it.
+    /// Set if the check failed for lack of capacity, and a recently read page replaced it.
     pub stood_in: bool,
 }
 
-/// How one deployment did.
+/// The result of one deployment.
 #[derive(Clone, Debug)]
 pub struct CheckedDeployment {
     /// Its name.
     pub name: DeploymentName,
-    /// Time of its golden page.
+    /// Duration of its smoke-test page.
     pub took: Duration,
-    /// Whether it found the word that is written there. A pipeline of a special purpose need not.
+    /// Whether it found the word on the page. A special-purpose pipeline need not find it.
     pub word_found: bool,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct ReadinessCheck {
 }
 
 impl ReadinessCheck {
-    /// The answer of a moment ago, or a new one. Probes at the same time share one answer.
+    /// Returns the last answer if it is recent, or a new one. Concurrent checks share one answer.
     pub(crate) async fn answer(
         &self,
         plane: &DataPlane,
@@ -58,7 +58,7 @@ impl ReadinessCheck {
             return Err(shutting_down());
         }
         let until = Instant::now() + deadline;
-        let late = |_| deadline_exceeded("while another probe ran");
+        let late = |_| deadline_exceeded("while another readiness check ran");
         let mut last = tokio::time::timeout_at(until.into(), self.last.lock()).await.map_err(late)?;
         if let Some((at, answer)) = &*last
             && at.elapsed() < KEPT
@@ -67,9 +67,9 @@ impl ReadinessCheck {
         }
         let answer = match tokio::time::timeout_at(until.into(), probe(plane, until)).await {
             Ok(answer) => answer,
-            Err(_) => Err(deadline_exceeded("before the golden page was read")),
+            Err(_) => Err(deadline_exceeded("before the smoke-test page was read")),
         };
-        let answer = answer.or_else(|fault| stand_in(plane, fault));
+        let answer = answer.or_else(|fault| recent_page_instead(plane, fault));
         *last = Some((Instant::now(), answer.clone()));
         answer
     }
@@ -84,7 +84,7 @@ async fn probe(plane: &DataPlane, until: Instant) -> Result<ReadinessReport, Fau
     for lease in shared {
         let lease = match lease {
             Ok(lease) => lease,
-            // The server reads with the others; metrics and the list of damaged rows tell of this one.
+            // The server serves the other deployments; metrics and the list of damaged rows show this one.
             Err(fault) if is_quarantine(&fault) => {
                 in_quarantine = Some(fault);
                 continue;
@@ -98,11 +98,12 @@ async fn probe(plane: &DataPlane, until: Instant) -> Result<ReadinessReport, Fau
             ctx: revision.ctx(&host, RequestId::from("probe"), until),
             options: PageRequest { page_count: 1, ..PageRequest::default() },
         };
-        // The probe takes no turn: it must answer when the house is full, too.
+        // The check takes no page slot: it must answer on an overloaded server, too.
         let begun = Instant::now();
         let run = call.read(0).await;
         let transcript = run.result.map_err(|mut fault| {
-            fault.message = format!("Deployment `{name}` did not read the golden page: {}", fault.message);
+            fault.message =
+                format!("Deployment `{name}` did not read the smoke-test page: {}", fault.message);
             fault
         })?;
         let word_found = transcript.text().to_lowercase().contains(SMOKE_TEST_WORD);
@@ -114,8 +115,8 @@ async fn probe(plane: &DataPlane, until: Instant) -> Result<ReadinessReport, Fau
     }
 }
 
-/// A probe that failed for want of room or time passes if real pages are being read.
-fn stand_in(plane: &DataPlane, fault: Fault) -> Result<ReadinessReport, Fault> {
+/// Replaces a check that failed for lack of capacity or time with a recently read page, if there is one.
+fn recent_page_instead(plane: &DataPlane, fault: Fault) -> Result<ReadinessReport, Fault> {
     let full = matches!(fault.kind, Kind::Busy | Kind::Deadline);
     match plane.admission.counters.last_page_ok() {
         Some(at) if full && at.elapsed() < RECENT_PAGE => {

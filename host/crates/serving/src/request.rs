@@ -1,4 +1,4 @@
-//! What goes into the pipeline and what comes out of it. Called by every face of the host.
+//! Input and output of the pipeline. Used by the HTTP API and the command line.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,49 +10,50 @@ use serde::{Deserialize, Serialize};
 
 use crate::page_selection::PageSelection;
 
-/// In which order pages are answered.
+/// The order in which pages are delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// As in the document. A slow page holds back the ones behind it, and so, a bounded number of
-    /// pages later, their reading.
+    /// Document order. A slow page delays the delivery of the pages after it, and, a bounded number of pages later,
+    /// their reading.
     #[default]
     Page,
-    /// As they are read.
+    /// The order in which the pages are finished.
     Completion,
 }
 
-/// What is asked of one document, apart from its bytes.
+/// A request to read one document, without its bytes.
 ///
-/// It is serializable, and holds everything but the caller and the bytes that the reading of a document depends on: what
-/// runs documents later or elsewhere (jobs) stores the request, the tenant's name and the digest of the bytes, and reads the
-/// document from these with [`DocumentService::stream`](crate::DocumentService::stream). `hint` may hold the password of a
-/// PDF: what stores a request stores a secret. Times are relative, so that a stored request does not expire.
+/// It is serializable, and holds everything that the reading depends on except the principal and the bytes. A system
+/// that reads documents later or elsewhere (asynchronous jobs) stores the request, the tenant's name and the digest of
+/// the bytes, and reads the document with [`DocumentService::stream`](crate::DocumentService::stream). `hint` may hold
+/// the password of a PDF: then a stored request is a secret. Times are relative, so that a stored request does not
+/// expire.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DocumentRequest {
-    /// Names the request in logs and to the guest.
+    /// Id of the request in logs and in guest calls.
     pub request: RequestId,
-    /// Which pipeline; `None`: the tenant's default one.
+    /// The deployment; `None`: the tenant's default one.
     pub deployment: Option<DeploymentName>,
-    /// Requests with the same key come to the same revision while a candidate is tried; `None`: the request's id.
+    /// Routing key: while a canary runs, requests with the same key get the same revision; `None`: the request's id.
     pub key: Option<String>,
-    /// The document's name as the client knows it; for logs and answers only.
+    /// The client's name for the document; used only in logs and answers.
     pub name: Option<String>,
-    /// What the client says of it.
+    /// The content type and password from the client.
     pub hint: DocumentHint,
-    /// Which pages.
+    /// The pages to read.
     pub pages: PageSelection,
-    /// How to read them.
+    /// The reading options.
     pub options: PageRequest,
-    /// How long the answer is of use. Pages not read by then become `deadline_exceeded`.
+    /// Time limit of the answer. Pages not read by then become `deadline_exceeded`.
     pub timeout: Duration,
-    /// In which order to answer.
+    /// The order in which pages are delivered.
     pub order: Order,
 }
 
 impl DocumentRequest {
-    /// A request for all pages, in page order, by the tenant's default deployment.
+    /// Makes a request for all pages, in page order, to the tenant's default deployment.
     pub fn new(request: RequestId, timeout: Duration) -> Self {
         Self {
             request,
@@ -68,21 +69,20 @@ impl DocumentRequest {
     }
 }
 
-/// One document on its way into the pipeline.
+/// One document as input of the pipeline.
 #[derive(Clone, Debug)]
 pub(crate) struct Submission {
-    /// The principal that asks.
+    /// The principal of the request.
     pub(crate) principal: Principal,
     pub(crate) request: DocumentRequest,
     /// The document.
     pub(crate) bytes: Arc<Vec<u8>>,
-    /// When the answer is of no more use.
+    /// The deadline of the request.
     pub(crate) deadline: Instant,
 }
 
-/// What happens to a document, as it happens: `Opened`, then one `Page` or `PageError` for each
-/// selected page, then `End`. `Failed` may come at any point instead of the rest. Exactly one of
-/// `End` and `Failed` comes, as the last event.
+/// The events of a document: `Opened`, then one `Page` or `PageError` for each selected page, then `End`. `Failed` may
+/// replace the remaining events at any point. The last event is exactly one of `End` and `Failed`.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The document is open; reading begins.
@@ -91,47 +91,47 @@ pub enum Event {
         content_type: &'static str,
         /// Pages of the document.
         page_count: u32,
-        /// Pages that will be answered: indices from 0, rising.
+        /// Indices of the selected pages, from 0, increasing.
         selected: Vec<u32>,
     },
     /// A page was read.
     Page {
         /// Its position in the document, from 0.
         index: u32,
-        /// What it says. Shared with the pipeline, which keeps it for the summary.
+        /// The transcript. Shared with the pipeline, which keeps it for the summary.
         transcript: Arc<Held<Transcript>>,
-        /// Where its time went.
+        /// Durations of the steps.
         timing: Timing,
     },
-    /// A page was not read; the others go on.
+    /// A page failed; the other pages continue.
     PageError {
         /// Its position in the document, from 0.
         index: u32,
-        /// Why.
+        /// The fault.
         fault: Fault,
-        /// Where its time went.
+        /// Durations of the steps.
         timing: Timing,
     },
-    /// Every selected page was answered.
+    /// Every selected page was delivered.
     End {
-        /// The guest's summary of the pages that were read; `None` where no page was, or where
-        /// `summary_fault` says why.
+        /// The guest's summary of the pages that were read; `None` if no page was read, or if there is a
+        /// `summary_fault`.
         summary: Option<Arc<Held<Summary>>>,
-        /// Why the summary is missing though pages were read. The pages are good all the same.
+        /// The reason that there is no summary although pages were read. The pages are valid.
         summary_fault: Option<Fault>,
-        /// Pages read.
+        /// Pages that were read.
         pages_ok: u32,
-        /// Pages not read.
+        /// Pages that failed.
         pages_failed: u32,
-        /// From the submission to this event.
+        /// Time from the submission to this event.
         total: Duration,
     },
-    /// The document could not be opened, or the house is closing.
+    /// The document could not be opened, or the server is shutting down.
     Failed(Fault),
 }
 
 impl Event {
-    /// Whether nothing comes after this event.
+    /// Returns whether this is the last event.
     pub fn is_last(&self) -> bool {
         matches!(self, Self::End { .. } | Self::Failed(_))
     }

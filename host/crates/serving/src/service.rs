@@ -1,9 +1,9 @@
-//! The one entry for documents: from a request and bytes to events, or to the whole answer.
+//! The document service: reads a document, given a request and bytes, and returns events or the complete result.
 //!
-//! Owns the order of the steps: find the deployment, count the request against the tenant's rate, admit, account the upload,
-//! set the deadline, run the pipeline; and the drain. Knows no transport. The native API, the command line, and every later
-//! dialect or job come in here, through [`DocumentService::read`], [`DocumentService::stream`], or, where the bytes come in
-//! bit by bit, a [`Session`].
+//! Owns the order of the steps: find the deployment, count the request against the tenant's rate limit, admit, account
+//! for the upload, set the deadline, run the pipeline; and the drain. Independent of the transport. The native API, the
+//! command line, and every later dialect or job use [`DocumentService::read`], [`DocumentService::stream`], or, if the
+//! bytes arrive in parts, a [`Session`].
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,12 +28,12 @@ use crate::request::{DocumentRequest, Event, Submission};
 use crate::shadow_traffic::Shadows;
 use crate::status::{DrainReport, ServingStatus};
 
-/// Events that wait for a slow reader of one document before the pipeline itself waits.
+/// Most events that wait for a slow reader of one document; beyond it the pipeline waits.
 const EVENTS_WAITING_MAX: usize = 4;
-/// After the drain's time is over: what the cut-off documents have to say so to their readers.
+/// Time after the end of the drain for the delivery of the last events of documents that were cut off.
 const CUT_OFF_GRACE: Duration = Duration::from_secs(1);
 
-/// Reads documents.
+/// The document service.
 pub struct DocumentService {
     plane: Arc<DataPlane>,
     check_readiness: ReadinessCheck,
@@ -41,28 +41,28 @@ pub struct DocumentService {
     cut_off: CancellationToken,
 }
 
-/// From when on a document's timeout runs.
+/// The start of a document's timeout.
 #[derive(Clone, Copy, Debug)]
 pub enum Clock {
-    /// From then: the request has one document.
+    /// A fixed time: the request has one document.
     Since(Instant),
-    /// From the moment at which the document is in: the request has many.
+    /// The time at which the document is received: the request has many.
     PerDocument,
 }
 
-/// A document that came in.
+/// A received document.
 #[derive(Clone, Debug, Default)]
 pub struct Upload {
-    /// Its name as the client knows it.
+    /// The client's name for the document.
     pub name: Option<String>,
-    /// `Content-Type` as the client stated it.
+    /// `Content-Type` from the client.
     pub content_type: Option<String>,
-    /// The document.
+    /// The bytes of the document.
     pub bytes: Vec<u8>,
 }
 
 impl DocumentService {
-    /// Makes the service of a control plane.
+    /// Starts the service on a control plane.
     pub fn start(
         config: &ServingConfig,
         control: Arc<ControlPlane>,
@@ -70,7 +70,7 @@ impl DocumentService {
     ) -> Result<Arc<Self>, Fault> {
         if config.documents_max == 0 || config.pages_in_flight_max == 0 || config.pages_per_document_max == 0
         {
-            let message = "The limits of the platform must be 1 or more.";
+            let message = "The limits in `platform` must be 1 or more: correct the configuration.";
             return Err(Fault::new(Kind::Invalid, "platform_config", message).blaming(Blame::Host));
         }
         let plane = DataPlane {
@@ -95,12 +95,12 @@ impl DocumentService {
         }))
     }
 
-    /// The control plane behind it.
+    /// Returns the control plane.
     pub fn control(&self) -> &Arc<ControlPlane> {
         &self.plane.control
     }
 
-    /// Reads a document that is there, and answers with the whole result.
+    /// Reads a complete document, and returns the whole result.
     pub async fn read(
         self: &Arc<Self>,
         principal: &Principal,
@@ -110,7 +110,7 @@ impl DocumentService {
         self.stream(principal, request, bytes)?.collected(|_| {}).await
     }
 
-    /// Reads a document that is there, and answers with its events. Must be called within a tokio runtime.
+    /// Reads a complete document, and returns its events. Must be called within a tokio runtime.
     pub fn stream(
         self: &Arc<Self>,
         principal: &Principal,
@@ -124,10 +124,11 @@ impl DocumentService {
         Ok(session.stream(permit, upload))
     }
 
-    /// Begins a request before its bytes are there: finds the deployment and counts the request against the tenant's rate.
-    /// `request` holds for each document of the request; its name and content type are those of the upload.
+    /// Begins a request before its bytes are received: finds the deployment and counts the request against the tenant's
+    /// rate limit. `request` applies to each document of the request; the name and the content type come from the
+    /// upload.
     ///
-    /// Faults: `deployment_not_found`, `rate_limited`, and that the deployment has no revision to answer with.
+    /// Faults: `deployment_not_found`, `rate_limited`, and the faults of a deployment without a usable revision.
     pub fn begin(
         self: &Arc<Self>,
         principal: &Principal,
@@ -151,7 +152,7 @@ impl DocumentService {
         admitted.inspect_err(|_| tenant.meter.rejected())
     }
 
-    /// Reads a document. Everything that goes wrong from here on is an event.
+    /// Reads a document. All later faults are events.
     pub(crate) fn submit(
         &self,
         permit: Permit,
@@ -169,14 +170,13 @@ impl DocumentService {
         EventStream::new(stream, task.abort_handle(), collector)
     }
 
-    /// Reads a tiny smoke-test page through documents, guests and engines, once for each deployment that the
-    /// configuration lends to all, all within `deadline`. An answer is kept for a second, so that probing
-    /// cannot be used as a load.
+    /// Reads the smoke-test page through the render worker, guest and engines of each shared deployment, all within
+    /// `deadline`. The answer is kept for a second, so that frequent checks cause little load.
     pub async fn check_readiness(&self, deadline: Duration) -> Result<ReadinessReport, Fault> {
         self.check_readiness.answer(&self.plane, deadline).await
     }
 
-    /// Admits nothing new and ends the event streams, waits `within` for the documents that are there, then cuts off the
+    /// Rejects new documents and ends the event streams, waits `within` for the admitted documents, then cuts off the
     /// rest. Each document that is cut off gets a last event `shutting_down`.
     pub async fn drain(&self, within: Duration) -> DrainReport {
         let started = Instant::now();
@@ -192,21 +192,21 @@ impl DocumentService {
         DrainReport { clean: clean && ended, took: started.elapsed(), cut_off }
     }
 
-    /// Waits until the memory of a large document is free: a good time to return it to the system.
+    /// Waits until the memory of a large document is free: a good time to return memory to the operating system.
     pub async fn large_document_freed(&self) {
         self.plane.admission.large_freed.notified().await;
     }
 
-    /// Whether [`drain`](Self::drain) has begun.
+    /// Returns whether [`drain`](Self::drain) has begun.
     pub fn is_draining(&self) -> bool {
         self.plane.is_draining()
     }
 
-    /// A look at the counters.
+    /// Returns the counters.
     pub fn status(&self) -> ServingStatus {
         let DataPlane { admission, page_scheduler, control, .. } = &*self.plane;
         let counters = &admission.counters;
-        let (owed_ms, work_ms_per_s) = admission.load.owed_and_capacity();
+        let (pending_ms, work_ms_per_s) = admission.load.pending_and_capacity();
         ServingStatus {
             documents_admitted: admission.gate.count(),
             documents_max: admission.bounds.documents_max,
@@ -217,7 +217,7 @@ impl DocumentService {
             documents_refused: counters.documents_refused.load(Relaxed),
             documents_over_share: counters.documents_over_share.load(Relaxed),
             documents_over_bytes: counters.documents_over_bytes.load(Relaxed),
-            pending_work: Duration::try_from_secs_f64(owed_ms / 1e3).unwrap_or(Duration::MAX),
+            pending_work: Duration::try_from_secs_f64(pending_ms / 1e3).unwrap_or(Duration::MAX),
             work_rate: work_ms_per_s / 1e3,
             work_predictions: admission.load.predictions(),
             held_bytes: admission.held_bytes(),
@@ -241,7 +241,8 @@ impl DocumentService {
     }
 }
 
-/// One request of a client, for one document or for many: its deployment is there, and it is within the tenant's rate.
+/// A request of a client, for one document or for many. Its deployment exists, and it is within the tenant's rate
+/// limit.
 pub struct Session {
     service: Arc<DocumentService>,
     principal: Principal,
@@ -251,12 +252,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// The deployment that answers.
+    /// Returns the deployment that serves the request.
     pub fn deployment(&self) -> &DeploymentName {
         &self.deployment
     }
 
-    /// Most bytes of one document: the lesser of `host_max` and the tenant's own bound.
+    /// Returns the most bytes of one document: the smaller of `host_max` and the tenant's own limit.
     pub fn bytes_max(&self, host_max: u64) -> u64 {
         match self.principal.limits().body_bytes_max {
             0 => host_max,
@@ -264,7 +265,7 @@ impl Session {
         }
     }
 
-    /// How long the answer will be of use.
+    /// Returns the time until the client's timeout.
     fn time_left(&self) -> Duration {
         match self.clock {
             Clock::Since(began) => self.request.timeout.saturating_sub(began.elapsed()),
@@ -272,16 +273,16 @@ impl Session {
         }
     }
 
-    /// A place for one document, or a fault that says why not: `tenant_overloaded` (the tenant's share is used up),
-    /// `tenant_memory_exceeded` (it holds as many bytes as it may) or `server_overloaded`, each with the time after which to try again,
-    /// `submission_too_large`, `shutting_down`. Takes microseconds; call it before the body is read, and [`Permit::hold`] as a
-    /// body of unknown length grows.
+    /// Admits one document. Faults: `tenant_overloaded` (the tenant's share is used up), `tenant_memory_exceeded` (the
+    /// tenant holds its limit of bytes) or `server_overloaded`, each with the time to wait; `submission_too_large`,
+    /// `shutting_down`. Takes microseconds. Call it before the body is read, and [`Permit::hold`] as a body of unknown
+    /// length grows.
     pub fn admit(&self, declared: Option<u64>) -> Result<Permit, Fault> {
         self.service.admit(&self.principal, declared, self.time_left())
     }
 
-    /// The same, waiting for a place at most as long as the answer is of use, in the order of the tenants' shares: a refusal
-    /// counts once, when that time is over. Dropping the future withdraws the request.
+    /// Admits one document, and waits at most until the client's timeout, in fair order over tenants. A rejection
+    /// counts once, at the end of that time. Dropping the future withdraws the request.
     pub async fn admitted(&self, declared: Option<u64>) -> Result<Permit, Fault> {
         let (account, time) = (self.principal.account(), self.time_left());
         let admission = &self.service.plane.admission;
@@ -289,7 +290,7 @@ impl Session {
         admitted.inspect_err(|_| account.meter.rejected())
     }
 
-    /// Reads a document; its events.
+    /// Reads a document; returns its events.
     pub fn stream(&self, permit: Permit, upload: Upload) -> EventStream {
         let began = match self.clock {
             Clock::Since(began) => began,
@@ -307,7 +308,7 @@ impl Session {
         self.service.submit(permit, submission, self.deployment.clone())
     }
 
-    /// Reads a document; the whole answer. `see` is shown each event as it happens.
+    /// Reads a document; returns the whole result. Calls `see` with each event as it happens.
     pub async fn read(
         &self,
         permit: Permit,

@@ -1,8 +1,9 @@
-//! A candidate reads along: the same page again, in the background, compared with the answer and thrown away.
+//! Shadow traffic: a shadow revision reads the same page again, in the background; the result is compared with the
+//! answer and dropped.
 //!
-//! Owns the bound on that work and its place behind everything else: a shadow reads only while a place for pages is free
-//! that nobody waits for, its runs go to engines that have nothing else to do, and it gives up soon. Called by the
-//! pipeline for pages of the sample.
+//! Owns the limit on that work and its lowest priority: a shadow reads only while a page slot is free and no request
+//! waits for one, its runs go to idle engines only, and it gives up after a short wait. Called by the pipeline for
+//! pages of the sample.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,16 +14,16 @@ use tokio::sync::Semaphore;
 
 use crate::page_scheduler::PageScheduler;
 
-/// Shadow pages that wait or run at once. Each holds its document open.
+/// Most shadow pages that wait or run at once. Each holds its document open.
 const AT_ONCE_MAX: usize = 4;
-/// Longest wait for a free place.
+/// Longest wait for a free slot.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// So often it looks for one.
+/// Period of the checks for a free slot.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Longest reading.
+/// Longest time for reading a page.
 const READ_MAX: Duration = Duration::from_secs(60);
 
-/// The places for shadows.
+/// The permits for shadow pages.
 #[derive(Debug)]
 pub(crate) struct Shadows(Arc<Semaphore>);
 
@@ -32,20 +33,20 @@ impl Default for Shadows {
     }
 }
 
-/// A page that was answered, and what it takes to read it again.
+/// A page that was read, and the input for reading it again.
 pub(crate) struct Sample {
     pub(crate) revision: Arc<Revision>,
     pub(crate) call: PageCall,
-    /// What the page takes of its tenant's bounds.
+    /// The permits that the page needs from its tenant's limits.
     pub(crate) own: PermitRequest,
     pub(crate) index: u32,
     pub(crate) live: Arc<Held<Transcript>>,
-    /// What reading it took, without waits.
+    /// Work time of the live revision, without waits.
     pub(crate) live_worked: Duration,
 }
 
 impl Shadows {
-    /// Reads the page again when there is room; says so in the revision's figures when there is not.
+    /// Reads the page again if there is capacity; otherwise counts it as skipped.
     pub(crate) fn read(&self, sample: Sample, page_scheduler: &PageScheduler) {
         let Ok(place) = self.0.clone().try_acquire_owned() else {
             sample.revision.shadow.skipped();
@@ -55,9 +56,9 @@ impl Shadows {
         tokio::spawn(async move {
             let _place = place;
             let until = Instant::now() + WAIT_MAX;
-            let turn = loop {
-                if let Some(turn) = page_scheduler.free(&sample.call.ctx.tenant, sample.own.clone()) {
-                    break turn;
+            let slot = loop {
+                if let Some(slot) = page_scheduler.free(&sample.call.ctx.tenant, sample.own.clone()) {
+                    break slot;
                 }
                 if Instant::now() >= until {
                     sample.revision.shadow.skipped();
@@ -66,7 +67,7 @@ impl Shadows {
                 tokio::time::sleep(LOOK_EVERY).await;
             };
             compare(sample).await;
-            drop(turn);
+            drop(slot);
         });
     }
 }
@@ -75,18 +76,18 @@ async fn compare(sample: Sample) {
     let Sample { revision, mut call, own: _, index, live, live_worked } = sample;
     call.ctx.deadline = Instant::now() + READ_MAX;
     call.ctx.background = true;
-    // A shadow is work like any other to those who wait for the revision to be free.
+    // The lease makes a drain of the revision wait for the shadow, too.
     let Ok(_lease) = revision.lease("shadow") else { return };
     let run = call.read(index).await;
     match run.result {
         Ok(shadow) => {
             let (a, b) = (live.text(), shadow.text());
             let lines = (live.lines.len(), shadow.lines.len());
-            // Work alone: a shadow waits more than whoever is waited for, which says nothing about it.
+            // Compares work only: a shadow has low priority, so its waits say nothing about it.
             let took = (live_worked, work_of(&run.timing));
             revision.shadow.compared((&a, lines.0, took.0), (&b, lines.1, took.1));
         }
-        // It waited for the engines behind everybody else, and in vain.
+        // It waited for engines with the lowest priority, without success.
         Err(fault) if matches!(fault.kind, Kind::Busy | Kind::Deadline | Kind::Unavailable) => {
             revision.shadow.skipped();
         }

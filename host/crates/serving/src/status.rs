@@ -1,4 +1,4 @@
-//! What the data plane says of itself: counters of the work done, for metrics, logs and the drain.
+//! Counters of the data plane, for metrics, logs and the drain.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,64 +17,64 @@ pub struct ServingStatus {
     pub documents_admitted: usize,
     /// Most documents admitted at once.
     pub documents_max: usize,
-    /// Documents answered to the end.
+    /// Documents that were read to the end.
     pub documents_done: u64,
     /// Documents that failed as a whole.
     pub documents_failed: u64,
-    /// Documents whose reader went away before the end.
+    /// Documents whose client disconnected before the end.
     pub documents_abandoned: u64,
-    /// Documents taken on so far.
+    /// Documents admitted so far.
     pub documents_taken: u64,
-    /// Documents refused at admission because the house was full or closing.
+    /// Documents rejected at admission because the server was overloaded or shutting down.
     pub documents_refused: u64,
-    /// Documents refused at admission because their tenant's share was used up.
+    /// Documents rejected at admission because their tenant's share was used up.
     pub documents_over_share: u64,
-    /// Documents refused at admission because their tenant held as many bytes as it may.
+    /// Documents rejected at admission because their tenant held its limit of bytes.
     pub documents_over_bytes: u64,
-    /// Work owed to documents in the house, predicted: engines' time and what pages take beside it.
+    /// Pending work of the documents in flight, predicted: engine time and the other work of pages.
     pub pending_work: Duration,
-    /// Seconds of such work that are done in a second, as learned while all places were taken.
+    /// Seconds of work completed per second, measured while all page slots were in use.
     pub work_rate: f64,
-    /// How far predictions of such work were off, by what was known of the pages.
+    /// Prediction errors of the work, by the known properties of the pages.
     pub work_predictions: Vec<PredictionError>,
-    /// Bytes of documents held now.
+    /// Bytes of documents and results held now.
     pub held_bytes: u64,
     /// Most bytes held at once.
     pub held_bytes_max: u64,
-    /// Pages that admitted, opened documents still have to be read, running ones included.
+    /// Pages of admitted, opened documents that are not finished, including running ones.
     pub pages_waiting: u64,
     /// Guest calls running now.
     pub pages_running: usize,
     /// Most guest calls at once.
     pub pages_in_flight_max: usize,
-    /// Pages read.
+    /// Pages that were read.
     pub pages_ok: u64,
-    /// Pages not read.
+    /// Pages that failed.
     pub pages_failed: u64,
     /// Faults of pages, summaries and documents, by code.
     pub faults: BTreeMap<&'static str, u64>,
-    /// Learned time of one page in its guest; `None` before the first.
+    /// Mean time of one page in its guest; `None` before the first.
     pub page_time: Option<Duration>,
     /// Damaged rows of the store, by table.
     pub damaged_rows: BTreeMap<&'static str, usize>,
-    /// Whether the house is closing.
+    /// Whether the server is draining.
     pub draining: bool,
     /// The deployments.
     pub deployments: Vec<DeploymentStatus>,
 }
 
-/// How a drain went.
+/// The result of a drain.
 #[derive(Clone, Debug)]
 pub struct DrainReport {
-    /// Whether all documents were answered in time.
+    /// Whether all documents were finished in time.
     pub clean: bool,
-    /// How long it took.
+    /// Duration of the drain.
     pub took: Duration,
-    /// Who was still inside when the time was over, and was cut off.
+    /// The holders that were cut off at the end of the time.
     pub cut_off: Vec<Holder>,
 }
 
-/// Counters behind [`ServingStatus`].
+/// The counters behind [`ServingStatus`].
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) documents_done: AtomicU64,
@@ -87,28 +87,28 @@ pub(crate) struct Counters {
     pub(crate) pages_ok: AtomicU64,
     pub(crate) pages_failed: AtomicU64,
     pages_waiting: AtomicU64,
-    // Bounded: the keys are the codes that the source text names.
+    // Bounded: the keys are the codes in the source text.
     faults: Mutex<BTreeMap<&'static str, u64>>,
     last_page_ok: Mutex<Option<Instant>>,
 }
 
 impl Counters {
-    /// One more of `counter`.
+    /// Adds 1 to `counter`.
     pub(crate) fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Relaxed);
     }
 
-    /// One more fault.
+    /// Counts a fault.
     pub(crate) fn fault(&self, fault: &Fault) {
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner).entry(fault.code).or_default() += 1;
     }
 
-    /// Faults so far.
+    /// Returns the faults so far, by code.
     pub(crate) fn faults(&self) -> BTreeMap<&'static str, u64> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A page was answered.
+    /// Counts a finished page.
     pub(crate) fn page(&self, fault: Option<&Fault>) {
         match fault {
             None => {
@@ -122,31 +122,31 @@ impl Counters {
         }
     }
 
-    /// When a page was last read.
+    /// Returns the time at which a page was last read.
     pub(crate) fn last_page_ok(&self) -> Option<Instant> {
         *self.last_page_ok.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Pages still to be read.
+    /// Returns the number of pages that are not finished.
     pub(crate) fn pages_waiting(&self) -> u64 {
         self.pages_waiting.load(Relaxed)
     }
 
-    /// `pages` more are to be read; what the guard still holds when it is dropped is taken back.
+    /// Adds `pages` pending pages; the guard subtracts the unfinished ones when it is dropped.
     pub(crate) fn wait(&self, pages: u64) -> PendingPages<'_> {
         self.pages_waiting.fetch_add(pages, Relaxed);
         PendingPages { counters: self, pages }
     }
 }
 
-/// Pages of one document that are still to be read.
+/// Pages of one document that are not finished.
 pub(crate) struct PendingPages<'a> {
     counters: &'a Counters,
     pages: u64,
 }
 
 impl PendingPages<'_> {
-    /// One page less.
+    /// Subtracts one page.
     pub(crate) fn done(&mut self) {
         if let Some(left) = self.pages.checked_sub(1) {
             self.pages = left;

@@ -1,4 +1,4 @@
-//! A new revision: staged beside traffic, then written and routed in one act.
+//! Deploys: prepares a revision beside traffic, then writes and routes it in one mutation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,80 +25,81 @@ use crate::store::Change;
 use crate::tenant::{BudgetSpec, Tenant, is_name, name_invalid};
 use crate::usage_counters::now_ms;
 
-/// Deploys being staged at once: each may hold a component and its code in memory, and one compiles at a time anyway.
+/// Deploys in progress at once: each may hold a component and its machine code in memory, and compilation is serial
+/// anyway.
 const STAGING_MAX: usize = 2;
-/// Revisions of a deployment that are kept beside those that a route or a rollback could want.
+/// Revisions of a deployment that are kept in addition to those that a route or a rollback may need.
 const REVISIONS_KEPT: usize = 50;
-/// Deployments of one tenant.
+/// Most deployments of one tenant.
 const DEPLOYMENTS_MAX: usize = 500;
 
-/// Where the component comes from.
+/// The source of the component.
 pub enum ComponentSource {
-    /// Its bytes.
+    /// The bytes of the component.
     Bytes(Vec<u8>),
-    /// One that a revision of the tenant, or one lent by the host, is made of.
+    /// A component of another revision of the tenant, or of a shared deployment.
     Stored(Digest),
-    /// That of the newest revision of the deployment: settings alone are new.
+    /// The component of the newest revision of the deployment: only the settings change.
     Newest,
 }
 
-/// What is deployed.
+/// A request to deploy a revision.
 pub struct DeployRequest {
-    /// Into which deployment; a new one is made.
+    /// The deployment; created if it does not exist.
     pub deployment: DeploymentName,
-    /// The guest.
+    /// The component.
     pub component: ComponentSource,
-    /// For the guest's `configure`: a JSON object. `None`: those of the newest revision, or `{}`.
+    /// Settings for the guest's `configure`: a JSON object. `None`: those of the newest revision, or `{}`.
     pub settings: Option<Value>,
-    /// Models by alias, each among the tenant's. `None`: all that the tenant has.
+    /// Models by alias, each from the tenant's models. `None`: all models of the tenant.
     pub grants: Option<BTreeMap<String, ModelName>>,
-    /// Limits of a guest call; the tenant's are a bound on them. `None`: the tenant's.
+    /// Limits of a guest call, bounded by the tenant's. `None`: the tenant's.
     pub budget: Option<BudgetSpec>,
-    /// What comes after it is ready; `None`: nothing, but the first revision of a deployment goes live, there being nothing
-    /// to protect.
+    /// The traffic of the revision when it is ready; `None`: no traffic, except that the first revision of a deployment
+    /// is promoted.
     pub destination: Option<Destination>,
 }
 
-/// A deploy that went well.
+/// The result of a successful deploy.
 #[derive(Clone, Debug)]
 pub struct DeployOutcome {
-    /// The new revision's number.
+    /// Number of the new revision.
     pub number: u32,
-    /// The deployment as it is now.
+    /// The deployment after the deploy.
     pub deployment: DeploymentView,
-    /// Time of each stage.
+    /// Duration of each stage.
     pub took: Vec<(Stage, Duration)>,
 }
 
-/// A staged revision on its way into a route.
+/// A prepared revision while it is written and routed.
 struct Settling {
-    /// The deployment as it was.
+    /// The deployment before the deploy.
     before: Arc<Deployment>,
-    /// The new revision's number.
+    /// Number of the new revision.
     number: u32,
     next: RouteRecord,
     /// The other revisions that the route wants.
     loaded: Loaded,
 }
 
-/// The right to stage one deploy.
+/// A permit for one deploy.
 pub struct DeployPermit<'a> {
     _place: tokio::sync::SemaphorePermit<'a>,
 }
 
 impl ControlPlane {
-    /// A place for one deploy, taken before its component comes in: `deploys_busy` while there is none.
+    /// Takes a permit for a deploy, before its component is received. Fault: `deploys_busy`.
     pub fn deploy_permit(&self, principal: &Principal) -> Result<DeployPermit<'_>, Fault> {
         principal.may_manage()?;
         let place = self.staging.try_acquire().map_err(|_| {
-            let message = format!("{STAGING_MAX} deploys are being prepared: try again when one is done.");
+            let message =
+                format!("{STAGING_MAX} deploys are in progress, the limit: try again when one is done.");
             Fault::new(Kind::Busy, "deploys_busy", message).retry_after(Duration::from_secs(2))
         })?;
         Ok(DeployPermit { _place: place })
     }
 
-    /// Stages a component with its settings, and makes it a revision. Until the answer everything is as it was, and so it
-    /// stays where the answer is a fault.
+    /// Runs the deploy pipeline, and makes the result a revision. A fault leaves everything unchanged.
     pub async fn deploy(
         &self,
         _place: DeployPermit<'_>,
@@ -118,7 +119,7 @@ impl ControlPlane {
         Ok(DeployOutcome { number, deployment, took })
     }
 
-    /// How many deploys are staged at once.
+    /// Returns the semaphore of deploys in progress.
     pub(crate) fn deploy_permits() -> tokio::sync::Semaphore {
         tokio::sync::Semaphore::new(STAGING_MAX)
     }
@@ -131,7 +132,8 @@ impl ControlPlane {
         let directory = self.directory.load_full();
         let own = directory.own(principal.tenant(), &name).ok();
         if own.is_none() && directory.owned(principal.tenant()).count() >= DEPLOYMENTS_MAX {
-            let message = format!("A tenant has at most {DEPLOYMENTS_MAX} deployments: drop one first.");
+            let message =
+                format!("The tenant has {DEPLOYMENTS_MAX} deployments, the limit: delete one first.");
             return Err(Fault::new(Kind::Conflict, "too_many_deployments", message));
         }
         let newest = own.and_then(|deployment| deployment.revisions.values().next_back());
@@ -176,17 +178,17 @@ impl ControlPlane {
             settings,
             grants: granted(request.grants, models)?,
             budget: request.budget.map_or(limits, |budget| budget.at_most(limits)),
-            rehearse: true,
+            smoke_test: true,
             created_by: principal.actor.id.clone(),
         })
     }
 
-    /// Models that the tenant's guests may open.
+    /// Returns the models that the tenant's guests may open.
     pub(crate) fn models_of(&self, tenant: &Tenant) -> BTreeMap<String, ModelName> {
         tenant.record.policy.models.clone().unwrap_or_else(|| self.shared_models.clone())
     }
 
-    /// Writes a staged revision and routes to it.
+    /// Writes a prepared revision and routes to it.
     async fn settle(
         &self,
         principal: &Principal,
@@ -195,8 +197,8 @@ impl ControlPlane {
     ) -> Result<(u32, DeploymentView), Fault> {
         let tenant = principal.tenant();
         let name = staged.record.deployment.clone();
-        // A file beside the database: written first, so that no revision ever names what is not there. If the act
-        // fails nothing names it, and the next start collects it.
+        // The component is a file beside the database, and it is written first, so that no revision names a missing
+        // file. If the mutation fails, the next start deletes the file.
         self.store.put_blob(Arc::new(staged.wasm)).await?;
         let (mut mutation, Settling { before, number, next, mut loaded }) =
             self.loaded_for_deploy(tenant, &name, destination).await?;
@@ -234,8 +236,8 @@ impl ControlPlane {
         Ok((number, view))
     }
 
-    /// Loads the other revisions that the route will want, then takes the write lock; again where the deployment was
-    /// changed meanwhile.
+    /// Loads the other revisions that the route will want, then takes the write lock; repeats this if the deployment
+    /// was changed meanwhile.
     async fn loaded_for_deploy(
         &self,
         tenant: &TenantName,
@@ -283,8 +285,8 @@ impl ControlPlane {
         Ok(Settling { before, number, next, loaded })
     }
 
-    /// Makes the configuration's deployments revisions of the host's tenant where they are new or changed. Called at the
-    /// start, before anybody is served.
+    /// Deploys the configuration's deployments that are new or changed, as revisions of the host's tenant. Called at
+    /// the start, before the first request.
     pub(crate) async fn deploy_configured(
         &self,
         host: &Principal,
@@ -334,8 +336,8 @@ impl ControlPlane {
                 settings,
                 grants: config.grants,
                 budget: config.budget.into(),
-                // The whole host reads the golden page once it has started.
-                rehearse: false,
+                // The readiness check reads the smoke-test page when the server has started.
+                smoke_test: false,
                 created_by: host.actor.id.clone(),
             };
             let of = |failed| of_configured(&tenant, &name, failed);
@@ -355,7 +357,7 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Lends a deployment of the host's to every tenant; one that was withdrawn before is live again.
+    /// Marks a deployment of the host's tenant as shared, and promotes `revision`.
     async fn share(&self, host: &Principal, name: &DeploymentName, revision: u32) -> Result<(), Fault> {
         let step = move |route: &RouteRecord, now_ms: u64| {
             let idle = route.weights.is_empty();
@@ -368,7 +370,8 @@ impl ControlPlane {
     }
 }
 
-/// A revision cannot take over from a newest one that cannot be read; from an older one it must not in silence.
+/// Checks that the newest revision is readable, because a deploy may inherit its parts; inheriting from an older
+/// revision would be a silent fallback.
 fn inheritable(deployment: &Deployment) -> Result<(), Fault> {
     let readable = deployment.revisions.keys().next_back();
     match deployment.quarantined.keys().next_back().filter(|damaged| Some(*damaged) > readable) {
@@ -384,14 +387,14 @@ fn inheritable(deployment: &Deployment) -> Result<(), Fault> {
     }
 }
 
-/// Numbers of the oldest revisions beyond those that are kept.
+/// Returns the numbers of the oldest revisions beyond those that are kept.
 fn surplus(deployment: &Deployment, next: &RouteRecord) -> Vec<u32> {
     let free: Vec<u32> = deployment.revisions.keys().copied().filter(|number| !next.names(*number)).collect();
     let surplus = free.len().saturating_sub(REVISIONS_KEPT);
     free.into_iter().take(surplus).collect()
 }
 
-/// Models by alias, none that the tenant has not.
+/// Returns the models by alias; a fault if the tenant does not have one of them.
 fn granted(
     asked: Option<BTreeMap<String, ModelName>>,
     models: BTreeMap<String, ModelName>,
@@ -406,18 +409,18 @@ fn granted(
         return Ok(asked);
     }
     let message = format!(
-        "The tenant is not granted the models {}: an administrator can grant them.",
+        "The tenant may not use the models {}: leave them out, or ask an administrator to grant them.",
         missing.join(", ")
     );
     Err(Fault::new(Kind::Denied, "grant_missing", message))
 }
 
 fn component_not_found(digest: &str) -> Fault {
-    let message = format!("There is no component `{digest}` among the tenant's: send its bytes.");
+    let message = format!("The tenant has no component `{digest}`: send the bytes of the component.");
     Fault::new(Kind::NotFound, "component_not_found", message)
 }
 
-/// The component that the configuration names.
+/// Reads the component that the configuration names.
 async fn component(config: &DeploymentConfig) -> Result<Vec<u8>, Fault> {
     let name = &config.name;
     let unreadable = |error: std::io::Error| {
@@ -430,7 +433,7 @@ async fn component(config: &DeploymentConfig) -> Result<Vec<u8>, Fault> {
     let bytes = tokio::fs::metadata(&config.component).await.map_err(unreadable)?.len();
     if bytes > COMPONENT_BYTES_MAX {
         let message = format!(
-            "The component of deployment `{name}` has {bytes} bytes, and at most {COMPONENT_BYTES_MAX} are taken."
+            "The component of deployment `{name}` has {bytes} bytes; at most {COMPONENT_BYTES_MAX} are accepted: make it smaller."
         );
         return Err(Fault::new(Kind::TooLarge, "component_too_large", message));
     }

@@ -1,4 +1,4 @@
-//! Engines that could not be built or loaded: tried again.
+//! Retries of engines that could not be built or loaded.
 
 use lector_core::port::FailedEngine;
 use lector_core::{Fault, ModelName};
@@ -9,8 +9,8 @@ use crate::access::Admin;
 use crate::plane::ControlPlane;
 
 impl ControlPlane {
-    /// Has the engines that failed tried again, of one model or of all, and answers which these are. `model_unknown` for a
-    /// name that the catalog does not have. What becomes of them shows where engines are shown.
+    /// Retries the failed engines of one model or of all, and returns these engines. Fault: `model_unknown` if the
+    /// catalog does not have the model. The list of engines shows the progress.
     pub async fn retry_engines(
         &self,
         admin: &Admin,

@@ -1,4 +1,4 @@
-//! Keys: made, rotated, revoked.
+//! Keys: creation, rotation, revocation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,46 +15,46 @@ use crate::plane::ControlPlane;
 use crate::store::{Change, DamagedRow, Table};
 use crate::usage_counters::now_ms;
 
-/// Keys of one owner that are good at once.
+/// Most valid keys of one owner.
 const KEYS_MAX: usize = 100;
 /// Longest label, in characters.
 const LABEL_CHARS_MAX: usize = 100;
-/// Longest time for which a rotated key stays good.
+/// Longest time for which a rotated key stays valid.
 const GRACE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// A key that was just made.
+/// A new key.
 #[derive(Debug)]
 pub struct CreatedKey {
-    /// What is known of it from now on.
+    /// The key as later lists show it.
     pub view: KeyView,
-    /// The key itself: shown once.
+    /// The text of the key, shown once.
     pub text: KeyText,
 }
 
-/// Whose keys may be touched.
+/// The keys that a caller may change.
 #[derive(Clone, Copy)]
 enum KeyScope<'a> {
     Tenant(&'a TenantName),
-    TestServer,
+    Any,
 }
 
 impl KeyScope<'_> {
     fn covers(self, scope: &Scope) -> bool {
         match self {
             Self::Tenant(name) => scope.tenant() == Some(name),
-            Self::TestServer => true,
+            Self::Any => true,
         }
     }
 }
 
 impl ControlPlane {
-    /// The tenant's keys.
+    /// Returns the tenant's keys.
     pub fn keys(&self, principal: &Principal) -> Result<Vec<KeyView>, Fault> {
         principal.may_manage()?;
         Ok(self.key_views(|scope| scope.tenant() == Some(principal.tenant())))
     }
 
-    /// Everybody's keys, administrators' included.
+    /// Returns the keys of all tenants and of administrators.
     pub fn all_keys(&self, _: &Admin) -> Vec<KeyView> {
         self.key_views(|_| true)
     }
@@ -67,13 +67,13 @@ impl ControlPlane {
         views
     }
 
-    /// Makes a key for the caller's tenant.
+    /// Creates a key for the principal's tenant.
     pub async fn create_key(&self, principal: &Principal, label: &str) -> Result<CreatedKey, Fault> {
         principal.may_manage()?;
         self.make_scoped(&principal.actor, Scope::Tenant(principal.tenant().clone()), label).await
     }
 
-    /// Makes a key of any scope.
+    /// Creates a key with any scope.
     pub async fn create_key_for(
         &self,
         admin: &Admin,
@@ -95,7 +95,7 @@ impl ControlPlane {
         Ok(CreatedKey { view, text: new.text })
     }
 
-    /// Makes a key in the place of one of the tenant's; the old one is good for `grace` more.
+    /// Creates a key that replaces one of the tenant's; the old key stays valid for `grace`.
     pub async fn rotate_key(
         &self,
         principal: &Principal,
@@ -106,29 +106,32 @@ impl ControlPlane {
         self.rotate(&principal.actor, KeyScope::Tenant(principal.tenant()), id, grace).await
     }
 
-    /// The same for any key.
+    /// Creates a key that replaces any key; the old key stays valid for `grace`.
     pub async fn rotate_any_key(
         &self,
         admin: &Admin,
         id: &KeyId,
         grace: Duration,
     ) -> Result<CreatedKey, Fault> {
-        self.rotate(&admin.actor, KeyScope::TestServer, id, grace).await
+        self.rotate(&admin.actor, KeyScope::Any, id, grace).await
     }
 
     async fn rotate(
         &self,
         actor: &Actor,
-        reach: KeyScope<'_>,
+        scope_limit: KeyScope<'_>,
         id: &KeyId,
         grace: Duration,
     ) -> Result<CreatedKey, Fault> {
         if grace > GRACE_MAX {
-            let message = format!("A rotated key stays good for at most {} s.", GRACE_MAX.as_secs());
+            let message = format!(
+                "A rotated key can stay valid for at most {} s: send a smaller `grace_s`.",
+                GRACE_MAX.as_secs()
+            );
             return Err(Fault::new(Kind::Invalid, "grace_invalid", message));
         }
         let mut mutation = self.begin().await;
-        let old = good(&mutation.directory, reach, id)?;
+        let old = good(&mutation.directory, scope_limit, id)?;
         let now = now_ms();
         let new = key::make(old.scope.clone(), old.label.clone(), now).map_err(no_randomness)?;
         let mut ended = (*old).clone();
@@ -147,26 +150,27 @@ impl ControlPlane {
         Ok(CreatedKey { view, text: new.text })
     }
 
-    /// Ends one of the tenant's keys.
+    /// Revokes one of the tenant's keys.
     pub async fn revoke_key(&self, principal: &Principal, id: &KeyId) -> Result<KeyView, Fault> {
         principal.may_manage()?;
         self.revoke(&principal.actor, KeyScope::Tenant(principal.tenant()), id).await
     }
 
-    /// Ends any key but the last administrator's.
+    /// Revokes any key except the last administrator key.
     pub async fn revoke_any_key(&self, admin: &Admin, id: &KeyId) -> Result<KeyView, Fault> {
-        self.revoke(&admin.actor, KeyScope::TestServer, id).await
+        self.revoke(&admin.actor, KeyScope::Any, id).await
     }
 
-    /// Drops the row of a key that cannot be read, and so opens nothing: its owner, if any, makes another one.
+    /// Deletes the row of an unreadable key, which gives no rights. Its owner, if known, creates another key.
     pub async fn drop_damaged_key(&self, admin: &Admin, id: &KeyId) -> Result<(), Fault> {
         let mut mutation = self.begin().await;
         let damaged = |row: &DamagedRow| row.table == Table::Keys && row.key.as_deref() == Some(id.as_str());
         let row = mutation.directory.damaged.iter().find(|row| damaged(row)).cloned();
         let row = row.ok_or_else(|| key_not_found(id))?;
-        // Without any key the server would be open to everybody who reaches it.
+        // A server without any key accepts requests from any client.
         if mutation.directory.keys.is_empty() {
-            let message = "This is the last key: make an administrator's key first, then drop it.";
+            let message = "This is the last key, and a server without keys is open: create an administrator key first, then \
+                           delete this row.";
             return Err(Fault::new(Kind::Conflict, "last_admin_key", message));
         }
         mutation.change(Change::DropKey(id.clone()));
@@ -181,15 +185,15 @@ impl ControlPlane {
         mutation.commit(note).await
     }
 
-    async fn revoke(&self, actor: &Actor, reach: KeyScope<'_>, id: &KeyId) -> Result<KeyView, Fault> {
+    async fn revoke(&self, actor: &Actor, scope_limit: KeyScope<'_>, id: &KeyId) -> Result<KeyView, Fault> {
         let mut mutation = self.begin().await;
-        let old = good(&mutation.directory, reach, id)?;
+        let old = good(&mutation.directory, scope_limit, id)?;
         let now = now_ms();
-        // A key that will end by itself keeps nobody in charge.
+        // A key that expires does not count, because later no administrator key would be left.
         let stays = |key: &KeyRecord| key.is_active(now) && key.expires_at_ms.is_none();
         let others = |key: &&Arc<KeyRecord>| key.scope == Scope::Admin && key.id != *id && stays(key);
         if old.scope == Scope::Admin && !mutation.directory.keys.values().any(|key| others(&key)) {
-            let message = "This is the last administrator's key: make another one first, or nobody could.";
+            let message = "This is the last administrator key without an expiry: create another one first.";
             return Err(Fault::new(Kind::Conflict, "last_admin_key", message));
         }
         let ended = KeyRecord { revoked_at_ms: Some(now), ..(*old).clone() };
@@ -215,31 +219,32 @@ fn note<'a>(
     AuditContext { actor, tenant: key.scope.tenant(), action, target: key.id.to_string(), from, to }
 }
 
-/// The key with that id, if it is within reach and good.
-fn good(directory: &Directory, reach: KeyScope<'_>, id: &KeyId) -> Result<Arc<KeyRecord>, Fault> {
-    let found = directory.keys.get(id).filter(|key| reach.covers(&key.scope) && key.is_active(now_ms()));
+/// Returns the key with that id, if it is valid and the caller may change it.
+fn good(directory: &Directory, scope_limit: KeyScope<'_>, id: &KeyId) -> Result<Arc<KeyRecord>, Fault> {
+    let found =
+        directory.keys.get(id).filter(|key| scope_limit.covers(&key.scope) && key.is_active(now_ms()));
     found.cloned().ok_or_else(|| key_not_found(id))
 }
 
 fn key_not_found(id: &KeyId) -> Fault {
     let shown: String = id.as_str().chars().filter(|c| !c.is_control()).take(40).collect();
-    let message = format!("There is no good key `{shown}`: list the keys to see which there are.");
+    let message = format!("There is no valid key `{shown}`: list the keys to find its id.");
     Fault::new(Kind::NotFound, "key_not_found", message)
 }
 
 fn room_for(directory: &Directory, scope: &Scope) -> Result<(), Fault> {
     if let Some(tenant) = scope.tenant() {
         directory.tenant(tenant)?;
-        // The first key closes the door: whoever is left outside must be able to come in.
+        // The first key closes an open server: without an administrator key, no client could administer it.
         if !directory.keys.values().any(|key| key.scope == Scope::Admin) {
-            let message = "The first key of a house must be an administrator's: make that one, then this.";
+            let message = "The first key of a server must be an administrator key: create an administrator key, then this key.";
             return Err(Fault::new(Kind::Conflict, "admin_key_first", message));
         }
     }
     let now = now_ms();
     let good = directory.keys.values().filter(|key| key.scope == *scope && key.is_active(now)).count();
     if good >= KEYS_MAX {
-        let message = format!("There are {KEYS_MAX} good keys already: revoke some that are not used.");
+        let message = format!("There are {KEYS_MAX} valid keys, the limit: revoke unused keys.");
         return Err(Fault::new(Kind::Conflict, "too_many_keys", message));
     }
     Ok(())
@@ -250,12 +255,13 @@ fn label_of(label: &str) -> Result<String, Fault> {
     if fits {
         return Ok(label.to_owned());
     }
-    let message =
-        format!("The label has more than {LABEL_CHARS_MAX} characters, or some that cannot be shown.");
+    let message = format!(
+        "The label has more than {LABEL_CHARS_MAX} characters, or control characters: send another label."
+    );
     Err(Fault::new(Kind::Invalid, "label_invalid", message))
 }
 
 fn no_randomness(error: getrandom::Error) -> Fault {
-    let message = "The system gave no randomness, so no key was made: try again, and tell the operator.";
+    let message = "The operating system returned no random bytes, so no key was created: try again, and tell the operator.";
     Fault::new(Kind::Unavailable, "no_randomness", message).with_detail(error)
 }

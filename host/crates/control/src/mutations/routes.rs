@@ -1,4 +1,4 @@
-//! Where traffic goes: promote, canary, shadow, rollback, withdraw.
+//! Changes of the route: promote, canary, shadow, rollback, withdraw.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::route::{RollbackPolicy, RouteRecord};
 use crate::store::Change;
 use crate::usage_counters::now_ms;
 
-/// Where a revision gets traffic from.
+/// The traffic that a revision gets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Destination {
-    /// All of it.
+    /// All traffic.
     Promote(Option<RollbackPolicy>),
-    /// Some of it.
+    /// A part of the traffic, in percent.
     Canary(u8, Option<RollbackPolicy>),
-    /// None; it reads along.
+    /// Shadow traffic only, in percent.
     Shadow(u8),
 }
 
@@ -43,21 +43,21 @@ impl Destination {
     }
 }
 
-/// Attempts to load what a route wants while the deployment changes all the time.
+/// Most attempts to load a route's revisions while the deployment keeps changing.
 pub(super) const LOADS_MAX: usize = 8;
 
-/// A revision that a route wants, in memory; or why a damaged one is not.
+/// A revision that a route wants, in memory; or the fault of a damaged one.
 type Wanted = Result<Arc<Revision>, Fault>;
 
 /// Revisions that a route wants, by number.
 pub(super) type Loaded = BTreeMap<u32, Wanted>;
 
-/// A step from one route to the next.
+/// A function from one route to the next.
 type Step<'a> = dyn Fn(&RouteRecord, u64) -> Result<RouteRecord, Fault> + Send + Sync + 'a;
 
 impl ControlPlane {
-    /// Routes to a revision: all of the traffic, a part, or none and it reads along. With a watch, it is taken back by
-    /// itself where it breaches that.
+    /// Routes all or part of the traffic, or shadow traffic only, to a revision. With a rollback policy, the revision
+    /// is rolled back automatically if it breaches the policy.
     pub async fn route(
         &self,
         principal: &Principal,
@@ -76,7 +76,7 @@ impl ControlPlane {
         .await
     }
 
-    /// Back to the weights before.
+    /// Restores the earlier weights.
     pub async fn rollback(
         &self,
         principal: &Principal,
@@ -85,14 +85,15 @@ impl ControlPlane {
         self.reroute_of(principal, name, "rollback", None, &RouteRecord::rollback).await
     }
 
-    /// Drops a deployment with all its revisions. Requests that hold one are answered by it to their end.
+    /// Deletes a deployment with all its revisions. Requests that hold a lease finish on their revision.
     pub async fn delete_deployment(&self, principal: &Principal, name: &DeploymentName) -> Result<(), Fault> {
         principal.may_manage()?;
         let tenant = principal.tenant();
         let mut mutation = self.begin().await;
         let deployment = mutation.directory.own(tenant, name)?.clone();
         if deployment.route.shared {
-            let message = format!("Deployment `{name}` comes from the host's configuration: drop it there.");
+            let message =
+                format!("Deployment `{name}` is managed by configuration: remove it from the configuration.");
             return Err(Fault::new(Kind::Conflict, "deployment_is_configured", message));
         }
         mutation.change(Change::DeleteDeployment(tenant.clone(), name.clone()));
@@ -120,8 +121,8 @@ impl ControlPlane {
         self.reroute(&principal.actor, principal.tenant(), name, action, revision, Value::Null, step).await
     }
 
-    /// Takes a deployment's route one step on. What the new route wants is in memory before anybody is sent there.
-    #[allow(clippy::too_many_arguments, reason = "one act, each part of it said once")]
+    /// Changes a deployment's route. The revisions that the new route wants are in memory before the route changes.
+    #[allow(clippy::too_many_arguments, reason = "one mutation, each part passed once")]
     pub(crate) async fn reroute(
         &self,
         actor: &Actor,
@@ -148,8 +149,8 @@ impl ControlPlane {
         Ok(view)
     }
 
-    /// Loads what the next route wants, then takes the write lock. Loading may take minutes, so it is done before; where
-    /// the deployment was changed meanwhile, it is done again for the deployment as it is now.
+    /// Loads the revisions that the next route wants, then takes the write lock. Loading may take minutes, so it
+    /// happens before; it is repeated if the deployment was changed meanwhile.
     async fn loaded(
         &self,
         tenant: &TenantName,
@@ -168,7 +169,7 @@ impl ControlPlane {
         Err(route_changed(name))
     }
 
-    /// The next route, and the revisions that it wants.
+    /// Computes the next route, and loads the revisions that it wants.
     async fn load(
         &self,
         deployment: &Deployment,
@@ -192,8 +193,8 @@ impl ControlPlane {
         Ok((next, loaded))
     }
 
-    /// A revision that the next route wants. A damaged one may stay where the route has it, and answers with its fault;
-    /// no route comes to it anew.
+    /// Returns a revision that the next route wants. A damaged revision may stay in a route, and its requests get the
+    /// fault; it cannot be added to a route.
     pub(super) async fn wanted(&self, deployment: &Deployment, number: u32) -> Result<Wanted, Fault> {
         if let Some(record) = deployment.revisions.get(&number) {
             return Ok(Ok(self.revision_cache.get(record).await?));
@@ -207,18 +208,18 @@ impl ControlPlane {
     }
 }
 
-/// The deployment on its new route. Revisions that come onto trial count from nothing; those that are not wanted any
-/// more drain.
+/// Returns the deployment with its new route. Resets the statistics of revisions that go on trial; revisions that the
+/// route no longer wants drain.
 pub(super) fn rerouted(before: &Deployment, route: RouteRecord, loaded: Loaded) -> Deployment {
-    let judged = |route: &RouteRecord| route.rollback_watched().map(|(revision, _)| revision);
+    let under_policy = |route: &RouteRecord| route.rollback_watched().map(|(revision, _)| revision);
     let in_memory = loaded.iter().filter_map(|(number, revision)| Some((number, revision.as_ref().ok()?)));
     for (number, revision) in in_memory {
-        let on_trial = route.candidate() == Some(*number) || judged(&route) == Some(*number);
+        let on_trial = route.candidate() == Some(*number) || under_policy(&route) == Some(*number);
         if route.weights != before.route.weights {
             if on_trial {
                 revision.statistics.reset();
             }
-            // The stable revision is compared with the candidate over the time of the trial.
+            // The candidate is compared with the stable revision over the time of the trial.
             revision.statistics.begin_window();
         }
         if route.shadow != before.route.shadow {
@@ -235,28 +236,29 @@ pub(super) fn rerouted(before: &Deployment, route: RouteRecord, loaded: Loaded) 
         loaded,
         draining,
         quarantined: before.quarantined.clone(),
-        // The new route takes the place of a damaged one.
+        // The new route replaces a damaged one.
         damage: None,
     }
 }
 
-/// A route in the audit log.
+/// Formats a route for the audit log.
 pub(super) fn summary(route: &RouteRecord) -> Value {
     json!({
         "version": route.version, "weights": route.weights, "shadow": route.shadow, "rollback_policy": route.rollback_policy,
     })
 }
 
-/// The deployment was changed each time while its revisions were loaded.
+/// Returns the fault for a deployment that was changed each time while its revisions were loaded.
 pub(super) fn route_changed(deployment: &DeploymentName) -> Fault {
     let message = format!(
-        "Deployment `{deployment}` was changed {LOADS_MAX} times while its revisions were loaded: look at it, and try again."
+        "Deployment `{deployment}` was changed {LOADS_MAX} times while its revisions were loaded: check its state, and try again."
     );
     Fault::new(Kind::Conflict, "route_changed", message)
 }
 
 pub(super) fn revision_not_found(deployment: &DeploymentName, number: u32) -> Fault {
-    let message =
-        format!("Deployment `{deployment}` has no revision {number}: list them to see which there are.");
+    let message = format!(
+        "Deployment `{deployment}` has no revision {number}: list the deployment's revisions to find the number."
+    );
     Fault::new(Kind::NotFound, "revision_not_found", message)
 }

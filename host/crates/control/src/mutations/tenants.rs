@@ -1,4 +1,4 @@
-//! Tenants: put and dropped.
+//! Tenants: creation, change, deletion.
 
 use std::sync::Arc;
 
@@ -12,22 +12,23 @@ use crate::store::Change;
 use crate::tenant::{Tenant, TenantPolicy, TenantRecord, is_name, name_invalid, tenant_not_found};
 use crate::usage_counters::{UsageCounters, now_ms};
 
-/// Tenants of one house.
+/// Most tenants of one server.
 const TENANTS_MAX: usize = 10_000;
 
 impl ControlPlane {
-    /// All tenants.
+    /// Returns all tenants.
     pub fn tenants(&self, _: &Admin) -> Vec<TenantRecord> {
         self.directory.load().tenants.values().map(|tenant| tenant.record.clone()).collect()
     }
 
-    /// One tenant.
+    /// Returns one tenant.
     pub fn tenant(&self, _: &Admin, name: &TenantName) -> Result<TenantRecord, Fault> {
         let directory = self.directory.load();
         Ok(directory.tenant(name)?.record.clone())
     }
 
-    /// Makes a tenant, or gives one new terms; whether it was made. New terms hold for the requests that come after.
+    /// Creates a tenant, or sets the policy of an existing one; returns whether it was created. A new policy applies to
+    /// later requests.
     pub async fn put_tenant(
         &self,
         admin: &Admin,
@@ -38,7 +39,7 @@ impl ControlPlane {
             return Err(name_invalid("tenant", name.as_str()));
         }
         if policy.weight == 0 {
-            let message = "`weight` must be 1 or more: with 0 the tenant's pages would wait for ever.";
+            let message = "`weight` must be 1 or more: with 0 the tenant's pages are never scheduled.";
             return Err(Fault::new(Kind::Invalid, "limits_invalid", message));
         }
         let policy = TenantPolicy { limits: policy.limits.checked()?, ..policy };
@@ -48,7 +49,7 @@ impl ControlPlane {
         let unreadable = mutation.directory.quarantined.remove(&name).is_some();
         let new = before.is_none() && !unreadable;
         if before.is_none() && mutation.directory.tenants.len() >= TENANTS_MAX {
-            let message = format!("A house has at most {TENANTS_MAX} tenants.");
+            let message = format!("The server has {TENANTS_MAX} tenants, the limit: delete one first.");
             return Err(Fault::new(Kind::Conflict, "too_many_tenants", message));
         }
         let created_at_ms = before.as_ref().map_or_else(now_ms, |tenant| tenant.record.created_at_ms);
@@ -72,13 +73,14 @@ impl ControlPlane {
         Ok((record, new))
     }
 
-    /// Drops a tenant with its keys and deployments; its usage and its audit log stay. Requests that are being
-    /// answered are answered to their end.
+    /// Deletes a tenant with its keys and deployments; its usage and its audit log stay. Requests in flight are
+    /// finished.
     pub async fn delete_tenant(&self, admin: &Admin, name: &TenantName) -> Result<(), Fault> {
         let mut mutation = self.begin().await;
         if *name == mutation.directory.host {
-            let message =
-                format!("Tenant `{name}` owns the deployments of the configuration: it cannot be dropped.");
+            let message = format!(
+                "Tenant `{name}` owns the shared deployments and cannot be deleted: choose another tenant."
+            );
             return Err(Fault::new(Kind::Conflict, "tenant_is_configured", message));
         }
         let tenant = mutation.directory.tenants.remove(name);
@@ -89,7 +91,7 @@ impl ControlPlane {
         mutation.directory.keys.retain(|_, key| key.scope.tenant() != Some(name));
         mutation.directory.deployments.retain(|(owner, _), _| owner != name);
         mutation.change(Change::DeleteTenant(name.clone()));
-        // What it used and is not yet on disk goes there with the next round.
+        // The next usage flush writes its usage.
         if let Some(tenant) = &tenant {
             self.detach(tenant.clone());
         }

@@ -1,11 +1,11 @@
-//! The faults of requests that come to damaged rows.
+//! The faults of requests to quarantined objects.
 
 use lector_core::{DeploymentName, Fault, Kind, TenantName};
 
-/// Code of the fault of a revision that cannot be read.
+/// Code of the fault of an unreadable revision.
 pub(crate) const REVISION_QUARANTINED: &str = "revision_quarantined";
 
-/// A request came to a revision whose row is damaged.
+/// Returns the fault of a request to a revision with a damaged row.
 pub(crate) fn revision_quarantined(deployment: &DeploymentName, number: u32) -> Fault {
     let message = format!(
         "Revision {number} of deployment `{deployment}` cannot be read from the server's store: promote another \
@@ -14,7 +14,7 @@ pub(crate) fn revision_quarantined(deployment: &DeploymentName, number: u32) -> 
     Fault::new(Kind::Unavailable, REVISION_QUARANTINED, message)
 }
 
-/// A request came to a deployment whose route is damaged.
+/// Returns the fault of a request to a deployment with a damaged route.
 pub(crate) fn deployment_quarantined(deployment: &DeploymentName) -> Fault {
     let message = format!(
         "The route of deployment `{deployment}` cannot be read from the server's store: promote a revision, or have the \
@@ -23,16 +23,16 @@ pub(crate) fn deployment_quarantined(deployment: &DeploymentName) -> Fault {
     Fault::new(Kind::Unavailable, "deployment_quarantined", message)
 }
 
-/// A request came for a tenant whose row is damaged.
+/// Returns the fault of a request for a tenant with a damaged row.
 pub(crate) fn tenant_quarantined(tenant: &TenantName) -> Fault {
     let message = format!(
-        "The policy of tenant `{tenant}` cannot be read from the server's store: an administrator can put it again or \
+        "The policy of tenant `{tenant}` cannot be read from the server's store: an administrator can set it again or \
          restore a backup."
     );
     Fault::new(Kind::Unavailable, "tenant_quarantined", message)
 }
 
-/// Whether a damaged row is the cause of a fault.
+/// Returns whether a damaged row is the cause of the fault.
 pub fn is_quarantine(fault: &Fault) -> bool {
     [REVISION_QUARANTINED, "deployment_quarantined", "tenant_quarantined"].contains(&fault.code)
 }

@@ -1,4 +1,4 @@
-//! The log of damaged rows, and those that were found while the server runs.
+//! Damaged rows: the log at the start, and the list of those found while the server runs.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,10 +7,10 @@ use lector_core::{DeploymentName, TenantName};
 
 use crate::store::{DamagedRow, Table};
 
-/// Damaged rows of usage and of the audit log that are remembered.
+/// Most damaged rows of usage and of the audit log that are remembered.
 const FOUND_MAX: usize = 1000;
 
-/// Logs every damaged row of a start.
+/// Logs every damaged row found at the start.
 pub(crate) fn log(damaged: &[DamagedRow]) {
     for row in damaged {
         let DamagedRow { table, tenant, deployment, key, number, reason } = row;
@@ -23,7 +23,7 @@ pub(crate) fn log(damaged: &[DamagedRow]) {
             key,
             number,
             reason,
-            "a stored row is damaged and in quarantine; everything else is served"
+            "a stored row is damaged and quarantined; everything else is served"
         );
     }
 }

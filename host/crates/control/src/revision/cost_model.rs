@@ -1,7 +1,7 @@
-//! What pages of a revision cost: learned from those that it read, asked before others are begun and while they are read.
+//! The cost model of a revision: predicts the cost of a page before the page begins and while it is read.
 //!
-//! Owns a mean for each tenant, for a revision that many share reads letters for one and posters for another, and the
-//! fit of [`lector_core::cost`] over the pages of all. Called by the pipeline.
+//! Owns a mean for each tenant (tenants that share a revision may send different documents: letters or posters), and
+//! the fit of [`lector_core::cost`] over the pages of all tenants. Called by the pipeline.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,21 +9,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use lector_core::TenantName;
 use lector_core::cost::{Mean, PageCosts, PageSize};
 
-/// What was expected of a page, in milliseconds; `None` where nothing could be said yet.
+/// Predicted costs of a page, in milliseconds; `None` where there was no prediction.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Prediction {
-    /// Before it was begun.
+    /// Before the page began.
     pub nothing: Option<f64>,
-    /// By its pixels.
+    /// From its pixels.
     pub pixels: Option<f64>,
-    /// By its pixels and crops.
+    /// From its pixels and crops.
     pub crops: Option<f64>,
 }
 
-/// Tenants whose means are remembered; beyond it the one that was learned of longest ago is forgotten.
+/// Most tenants with a mean; beyond it the tenant with the oldest last page is forgotten.
 const TENANTS_MAX: usize = 256;
 
-/// Prices in milliseconds of work.
+/// Predicts costs in milliseconds of work.
 #[derive(Debug, Default)]
 pub struct CostModel(Mutex<Learned>);
 
@@ -38,23 +38,23 @@ struct Learned {
 #[derive(Debug, Default)]
 struct OfTenant {
     mean: Mean,
-    /// Number of its last page.
+    /// Sequence number of its last page.
     last: u64,
 }
 
 impl CostModel {
     fn lock(&self) -> MutexGuard<'_, Learned> {
-        // Numbers, whole at every moment.
+        // A panic cannot leave these numbers inconsistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a page of which nothing is known is expected to cost; `None` before the first of anybody.
+    /// Predicts the cost of a page of unknown size; `None` before the first page of any tenant.
     pub fn unseen(&self, tenant: &TenantName) -> Option<f64> {
         self.lock().unseen(tenant)
     }
 
-    /// What a page costs that is of that size as far as is known; `None` where that says nothing yet. Crops come one by
-    /// one: until the last is known the page costs at least what its pixels say.
+    /// Predicts the cost of a page from the known part of its size; `None` if that is not enough. Crops are counted one
+    /// by one: until all are known, the result is at least the prediction from the pixels.
     pub fn seen(&self, size: PageSize) -> Option<f64> {
         let learned = self.lock();
         let by_pixels = learned.costs.by_pixels(size.pixels)?;
@@ -62,7 +62,7 @@ impl CostModel {
         Some(if size.crops == 0 { by_pixels } else { by_pixels.max(by_crops) })
     }
 
-    /// A page was read; gives what was thought of it before.
+    /// Adds a page that was read; returns the earlier predictions of its cost.
     pub fn learn(&self, tenant: &TenantName, size: PageSize, ms: f64) -> Prediction {
         let mut learned = self.lock();
         let prediction = Prediction {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_costs_what_is_known_of_it_says() {
+    fn predictions_improve_with_the_known_size() {
         let cost_model = CostModel::default();
         assert_eq!(cost_model.seen(LETTER), None);
         let tenant = "t".into();

@@ -1,4 +1,4 @@
-//! How a revision does: pages, errors, times, and how it compares when it reads along.
+//! Statistics of a revision: pages, errors, times, and the comparison of a shadow.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,13 +10,14 @@ use serde::Serialize;
 
 use crate::route::RollbackPolicy;
 
-/// Longest time that is told apart, in milliseconds; beyond it times count as this long.
+/// Longest recorded time, in milliseconds; longer times count as this one.
 const TIME_MS_MAX: u64 = 600_000;
 
-/// Whether a fault speaks against the revision. What the guest itself answered does, whatever it says: a guest that calls
-/// every page unreadable would otherwise never fail. The client's documents, an overloaded server and a shutdown do not, nor
-/// does a deadline that came before the revision's own time was over: that one was the client's.
-fn is_the_revisions(fault: &Fault, took: Duration, wall: Duration) -> bool {
+/// Returns whether a fault counts as an error of the revision. Errors returned by the guest count, whatever their code;
+/// otherwise a guest that calls every page unreadable would never fail. Faults of the client's documents, an overloaded
+/// server and a shutdown do not count. Neither does a deadline that expired before the revision's own time limit: the
+/// client set it.
+fn counts_as_error(fault: &Fault, took: Duration, wall: Duration) -> bool {
     match fault.kind {
         _ if fault.is_guest_answer() => true,
         Kind::Busy | Kind::Unavailable => false,
@@ -25,13 +26,13 @@ fn is_the_revisions(fault: &Fault, took: Duration, wall: Duration) -> bool {
     }
 }
 
-/// Figures of a revision since it was loaded, or since it became a candidate.
+/// Statistics of a revision since it was loaded, or since it became a candidate.
 #[derive(Debug, Default)]
 pub struct RevisionStatistics {
     counts: Mutex<Counts>,
-    /// The same since the deployment's weights were last changed: what a candidate is compared with.
+    /// Counts since the last change of the deployment's weights, compared with those of a candidate.
     window: Mutex<Counts>,
-    /// Time of a summary, in milliseconds.
+    /// Time of a call of `assemble`, in milliseconds.
     summary_ms: Mutex<Mean>,
 }
 
@@ -39,20 +40,20 @@ pub struct RevisionStatistics {
 struct Counts {
     pages: u64,
     errors: u64,
-    /// Made with the first page: a revision that nobody asks costs nothing.
+    /// Allocated with the first page: a revision without traffic needs no memory for it.
     times_ms: Option<Histogram<u32>>,
 }
 
-/// The figures as they are shown.
+/// The statistics in the form that the API shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Statistics {
-    /// Pages answered, in either way.
+    /// Pages finished, with or without an error.
     pub pages: u64,
-    /// Of them those whose fault speaks against the revision.
+    /// Pages with a fault that counts as an error of the revision.
     pub errors: u64,
-    /// Median time of a page, milliseconds.
+    /// Median of the page time, milliseconds.
     pub p50_ms: u64,
-    /// 99th percentile of a page's time, milliseconds.
+    /// 99th percentile of the page time, milliseconds.
     pub p99_ms: u64,
 }
 
@@ -65,20 +66,20 @@ impl RevisionStatistics {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A document was summed up.
+    /// Adds a successful call of `assemble`.
     pub fn summed_up(&self, took: Duration) {
         self.summary_ms.lock().unwrap_or_else(PoisonError::into_inner).learn(took.as_secs_f64() * 1e3);
     }
 
-    /// What a summary is expected to cost: next to nothing, until it is known.
+    /// Predicts the cost of a call of `assemble`; close to 0 before the first.
     pub fn summary_ms(&self) -> f64 {
         self.summary_ms.lock().unwrap_or_else(PoisonError::into_inner).value().unwrap_or(1.0)
     }
 
-    /// A page was read, or not, by a call that could take `wall`.
+    /// Adds a finished page, whose call had the time limit `wall`.
     pub fn page(&self, run: &PageRun, wall: Duration) {
         let fault = run.result.as_ref().err();
-        let error = fault.is_some_and(|fault| is_the_revisions(fault, run.timing.total, wall));
+        let error = fault.is_some_and(|fault| counts_as_error(fault, run.timing.total, wall));
         if run.result.is_err() && !error {
             return;
         }
@@ -86,34 +87,34 @@ impl RevisionStatistics {
         self.lock_window().page(error, run.timing.total);
     }
 
-    /// `assemble` failed after `took`, in a call that could take `wall`: with it the document's `pages` are lost that were
-    /// read, so each of them counts as an error.
+    /// Adds a call of `assemble` that failed after `took`, with the time limit `wall`. The document's `pages` that were
+    /// read are lost, so each of them counts as an error.
     pub fn assemble_failed(&self, fault: &Fault, took: Duration, wall: Duration, pages: u64) {
-        if !is_the_revisions(fault, took, wall) {
+        if !counts_as_error(fault, took, wall) {
             return;
         }
         for mut counts in [self.lock(), self.lock_window()] {
-            // Some of the pages may have been counted before the figures were reset.
+            // Some of the pages may have been counted before a reset.
             counts.errors = counts.errors.saturating_add(pages).min(counts.pages);
         }
     }
 
-    /// Counts from nothing again.
+    /// Sets all counts to 0.
     pub fn reset(&self) {
         *self.lock() = Counts::default();
     }
 
-    /// Begins the window over which the revision is compared with another one.
+    /// Begins the window over which the revision is compared with another revision.
     pub fn begin_window(&self) {
         *self.lock_window() = Counts::default();
     }
 
-    /// Returns the figures as they are shown.
+    /// Returns the statistics in the form that the API shows.
     pub fn view(&self) -> Statistics {
         self.lock().view()
     }
 
-    /// Returns the figures since the window began.
+    /// Returns the statistics since the window began.
     pub fn window(&self) -> Statistics {
         self.lock_window().view()
     }
@@ -124,7 +125,7 @@ impl Counts {
         self.pages += 1;
         self.errors += u64::from(error);
         if self.times_ms.is_none() {
-            // Two digits tell 1.00 from 1.01 s, which is finer than any page is measured.
+            // Two significant digits separate 1.00 s from 1.01 s, which is enough for a page.
             self.times_ms = Histogram::new_with_bounds(1, TIME_MS_MAX, 2).ok();
         }
         let ms = u64::try_from(took.as_millis()).unwrap_or(TIME_MS_MAX).clamp(1, TIME_MS_MAX);
@@ -144,8 +145,8 @@ impl Statistics {
         if self.pages == 0 { 0.0 } else { self.errors as f64 / self.pages as f64 }
     }
 
-    /// Why the policy rolls the revision back; `None`: it does not, or not yet. `stable`: the figures of the stable revision
-    /// over the same time, where there is one.
+    /// Returns the reason that the policy rolls the revision back; `None`: no condition is met. `stable`: the
+    /// statistics of the stable revision over the same time, if there is one.
     pub fn breach(&self, rollback_policy: &RollbackPolicy, stable: Option<Statistics>) -> Option<String> {
         if self.pages < rollback_policy.pages_min {
             return None;
@@ -173,7 +174,8 @@ impl Statistics {
 }
 
 impl Statistics {
-    /// By how much more than the policy allows the revision is worse than the stable one.
+    /// Compares the revision with the stable one; returns the reason if the difference is larger than the policy
+    /// allows.
     fn worse_than(&self, stable: &Statistics, rollback_policy: &RollbackPolicy) -> Option<String> {
         let (rate, base) = (self.error_rate(), stable.error_rate());
         if let Some(most) = rollback_policy.error_rate_increase_max
@@ -195,7 +197,7 @@ impl Statistics {
     }
 }
 
-/// How a shadow compares with the revision that answered.
+/// Comparison of a shadow with the revision that served the same pages.
 #[derive(Debug, Default)]
 pub struct ShadowStatistics(Mutex<ShadowCounts>);
 
@@ -210,20 +212,20 @@ struct ShadowCounts {
     skipped: u64,
 }
 
-/// The comparison as it is shown.
+/// The comparison in the form that the API shows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ShadowComparison {
-    /// Pages that both read.
+    /// Pages that both revisions read.
     pub pages_compared: u64,
-    /// Share of them with exactly the same text, 0 to 1; `None` before the first.
+    /// Share of these pages with exactly the same text, 0 to 1; `None` before the first.
     pub same_text: Option<f64>,
-    /// Mean difference in the number of lines, without sign.
+    /// Mean absolute difference in the number of lines.
     pub line_difference: Option<f64>,
-    /// Time of the shadow's work by that of the live one's, waits left out.
+    /// Work time of the shadow divided by that of the live revision, without waits.
     pub latency_ratio: Option<f64>,
-    /// Pages that only the live one could read.
+    /// Pages that only the live revision could read.
     pub errors: u64,
-    /// Pages of the sample that were left out because there was no room to spare.
+    /// Pages of the sample that were skipped because the server had no free capacity.
     pub skipped: u64,
 }
 
@@ -232,7 +234,7 @@ impl ShadowStatistics {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Both read the page.
+    /// Adds a page that both revisions read.
     pub fn compared(&self, live: (&str, usize, Duration), shadow: (&str, usize, Duration)) {
         let mut counts = self.lock();
         counts.compared += 1;
@@ -242,17 +244,17 @@ impl ShadowStatistics {
         counts.shadow += shadow.2;
     }
 
-    /// The shadow failed where the live one did not.
+    /// Adds a page on which only the shadow failed.
     pub fn failed(&self) {
         self.lock().errors += 1;
     }
 
-    /// There was no room.
+    /// Adds a page that was skipped because the server had no free capacity.
     pub fn skipped(&self) {
         self.lock().skipped += 1;
     }
 
-    /// Counts from nothing again.
+    /// Sets all counts to 0.
     pub fn reset(&self) {
         *self.lock() = ShadowCounts::default();
     }
@@ -300,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_judges_after_enough_pages() {
+    fn a_rollback_policy_applies_after_enough_pages() {
         let statistics = RevisionStatistics::default();
         let rollback_policy = RollbackPolicy {
             error_rate_max: 0.2,
@@ -335,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn other_peoples_faults_are_not_the_revisions() {
+    fn faults_of_clients_and_host_are_not_errors_of_the_revision() {
         let statistics = RevisionStatistics::default();
         for (kind, blame) in [
             (Kind::Invalid, Blame::Client),
@@ -353,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_guest_answers_itself_is_the_revisions() {
+    fn errors_returned_by_the_guest_are_errors_of_the_revision() {
         let statistics = RevisionStatistics::default();
         for (kind, code) in [
             (Kind::Invalid, "guest_error_unreadable"),
@@ -367,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_assemble_costs_its_documents_pages() {
+    fn a_failed_assemble_counts_each_page_as_an_error() {
         let statistics = RevisionStatistics::default();
         for _ in 0..6 {
             statistics.page(&page(Ok(()), 10), WALL);

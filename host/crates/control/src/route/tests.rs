@@ -36,7 +36,7 @@ fn a_walk_from_first_deploy_to_rollback() {
 }
 
 #[test]
-fn shares_are_about_what_they_say_and_sticky() {
+fn shares_are_close_to_their_percentages_and_sticky() {
     let (_, route) = route().with_revision(1);
     let route = route.promote(1, None, 1);
     let at = |percent| route.canary(2, percent, None, 2).unwrap();
@@ -45,7 +45,10 @@ fn shares_are_about_what_they_say_and_sticky() {
     let count = |route: &RouteRecord| (0..10_000).filter(|&key| on(route, key)).count();
     assert!((850..1150).contains(&count(&ten)), "{}", count(&ten));
     assert!((2800..3200).contains(&count(&thirty)), "{}", count(&thirty));
-    assert!((0..10_000).all(|key| !on(&ten, key) || on(&thirty, key)), "who is on the canary stays on it");
+    assert!(
+        (0..10_000).all(|key| !on(&ten, key) || on(&thirty, key)),
+        "a key that is on the canary stays there"
+    );
     let shadowed = route.shadow(2, 25, 3).unwrap();
     let sampled = (0..10_000).filter(|key| shadowed.shadow_of(&key.to_string()).is_some()).count();
     assert!((2300..2700).contains(&sampled), "{sampled}");
@@ -61,7 +64,7 @@ enum Do {
     Withdraw,
 }
 
-fn deeds() -> impl Strategy<Value = Vec<Do>> {
+fn steps() -> impl Strategy<Value = Vec<Do>> {
     let behavior = prop_oneof![
         2 => Just(Do::Revision),
         3 => (1u32..8).prop_map(Do::Promote),
@@ -74,12 +77,12 @@ fn deeds() -> impl Strategy<Value = Vec<Do>> {
 }
 
 proptest! {
-    /// Whatever is done in whatever order: the version rises with each change, the weights are nothing or 100, a refused
-    /// act changes nothing, and a rollback after a change of weights brings the weights before it.
+    /// After any sequence of changes: the version increases with each change, the weights are empty or add up to 100, a
+    /// rejected change changes nothing, and a rollback after a change of weights restores the earlier weights.
     #[test]
-    fn the_state_machine_keeps_its_promises(deeds in deeds()) {
+    fn the_state_machine_keeps_its_invariants(steps in steps()) {
         let mut route = route();
-        for (at, behavior) in deeds.into_iter().enumerate() {
+        for (at, behavior) in steps.into_iter().enumerate() {
             let now = at as u64;
             let there = |revision: u32| revision < route.next_revision;
             let next = match behavior {
@@ -89,7 +92,7 @@ proptest! {
                 Do::Shadow(revision, percent) if there(revision) => route.shadow(revision, percent, now),
                 Do::Rollback => route.rollback(now),
                 Do::Withdraw => Ok(route.withdraw(now)),
-                // `acts.rs` refuses revisions that are not there.
+                // The mutations reject revisions that do not exist.
                 Do::Promote(_) | Do::Canary(..) | Do::Shadow(..) => continue,
             };
             let Ok(next) = next else { continue };
@@ -99,7 +102,7 @@ proptest! {
             prop_assert!(next.weights.iter().all(|weight| weight.percent > 0 && weight.revision < next.next_revision));
             prop_assert!(next.history.len() <= HISTORY_MAX);
             prop_assert!(next.wanted().all(|revision| next.names(revision)));
-            let chosen = next.choose("somebody");
+            let chosen = next.choose("client");
             prop_assert_eq!(chosen.is_some(), !next.weights.is_empty());
             prop_assert!(chosen.is_none_or(|revision| next.weights.iter().any(|weight| weight.revision == revision)));
             if !matches!(behavior, Do::Rollback) && next.weights != route.weights && !route.weights.is_empty() {

@@ -1,7 +1,8 @@
-//! A copy of the data folder while a server serves from it, and the way back.
+//! Backup of a data folder while a server serves from it, and restore.
 //!
-//! The database is copied as it is at one moment (`VACUUM INTO`); components never change and none is dropped while a
-//! server runs, so those that the copy names can be copied after it. Compiled code and engines are made again.
+//! The database is copied in its state at one moment (`VACUUM INTO`). Components never change, and none is deleted
+//! while a server runs, so the components that the copy names can be copied after it. Machine code and engines are
+//! built again after a restore.
 
 use std::fs;
 use std::path::Path;
@@ -10,14 +11,14 @@ use super::blobs::Folder;
 use super::sqlite::{self, BLOBS, DATABASE, Named};
 use super::{Digest, StoreError};
 
-/// What a backup or a restore copied.
+/// The result of a backup or a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copied {
-    /// Components.
+    /// Number of components.
     pub components: usize,
     /// Bytes of database and components.
     pub bytes: u64,
-    /// Components that revisions name and that are missing or damaged where they were copied from.
+    /// Components that revisions name and that are missing or damaged in the source.
     pub left_out: Vec<Digest>,
 }
 
@@ -34,8 +35,8 @@ pub fn backup(from: &Path, to: &Path) -> Result<Copied, StoreError> {
     components(from, to)
 }
 
-/// Copies the backup `from` into the new or empty data folder `to`. `meanwhile` brings back what else belongs to it, and is
-/// called before the database is there: what fails in it is a restore that was cut short.
+/// Copies the backup `from` into the new or empty data folder `to`. `meanwhile` restores other parts of the backup. It
+/// is called before the database is in place: if it fails, the restore is incomplete, as after a crash.
 pub fn restore<E: From<StoreError>>(
     from: &Path,
     to: &Path,
@@ -47,7 +48,7 @@ pub fn restore<E: From<StoreError>>(
         );
     }
     empty(to)?;
-    // No other server may begin in the folder while it fills.
+    // Prevents a server from starting in the folder while it fills.
     let _lock = sqlite::lock(to)?;
     let aside = to.join("restoring.db");
     fs::copy(from.join(DATABASE), &aside).map_err(|error| StoreError::write("the database", error))?;
@@ -56,7 +57,7 @@ pub fn restore<E: From<StoreError>>(
     let named = sqlite::named_components(to, &aside)?;
     let mut copied = copy(from, to, named)?;
     meanwhile()?;
-    // The database comes last: a restore that was cut short has none, and says so at the next start.
+    // The database comes last: an interrupted restore has none, and the next start reports that.
     let renamed = fs::rename(&aside, to.join(DATABASE)).and_then(|()| fs::File::open(to)?.sync_all());
     renamed.map_err(|error| StoreError::write("the database", error))?;
     for left in ["restoring.db-wal", "restoring.db-shm"] {
@@ -82,7 +83,7 @@ fn copy(from: &Path, to: &Path, named: Named) -> Result<Copied, StoreError> {
     let mut copied = Copied { components: 0, bytes: 0, left_out: Vec::new() };
     let mut digests = named.digests.clone();
     if !named.complete {
-        // A damaged revision hides the component that it names: it may be any.
+        // The component of a damaged revision is unknown: it may be any.
         let all = source.all().map_err(|error| StoreError::read("the folder of components", error))?;
         digests.extend(all.into_iter().map(|(digest, _)| digest));
     }
@@ -92,7 +93,7 @@ fn copy(from: &Path, to: &Path, named: Named) -> Result<Copied, StoreError> {
             Err(StoreError::Damaged { .. }) => None,
             Err(error) => return Err(error),
         };
-        // One that is lost keeps no other from being copied.
+        // A missing component does not prevent the others from being copied.
         let Some(bytes) = bytes else {
             if named.digests.contains(&digest) {
                 copied.left_out.push(digest);
@@ -110,7 +111,7 @@ fn empty(dir: &Path) -> Result<(), StoreError> {
     fs::create_dir_all(dir).map_err(|error| StoreError::write("the folder", error))?;
     let mut entries = fs::read_dir(dir).map_err(|error| StoreError::read("the folder", error))?;
     if entries.next().is_some() {
-        return Err(problem(dir, "it is not empty: name a new folder, so that nothing is written over"));
+        return Err(problem(dir, "it is not empty: name a new folder, so that nothing is overwritten"));
     }
     sqlite::private(dir).map_err(|error| StoreError::write("the folder", error))
 }

@@ -1,7 +1,7 @@
-//! Components by their digest: a folder of immutable files.
+//! Blobs: components by digest, in a folder of immutable files.
 //!
-//! Owns how bytes come to disk (written aside, synced, moved into place, the folder synced) and how they come back
-//! (read whole, their digest verified). Knows nothing of what they are. Used by the stores.
+//! Owns the writing (to a temporary file, synced, renamed, the folder synced) and the reading (complete, with the
+//! digest verified). Independent of the content. Used by the stores.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Collected, StoreError};
 use crate::digest::Digest;
 
-/// Larger files are none of ours.
+/// Largest file that is read as a blob.
 const BLOB_BYTES_MAX: u64 = 1 << 30;
 
-/// Where blobs are.
+/// The place of the blobs.
 #[derive(Debug)]
 pub(super) enum Blobs {
     /// In files.
@@ -46,7 +46,7 @@ impl Blobs {
         }
     }
 
-    /// Drops what was never finished and, unless it is not known which are `named`, the blobs that are not.
+    /// Deletes unfinished files and, if `named` is known, the blobs that are not in it.
     pub(super) fn collect(&self, named: Option<&BTreeSet<Digest>>) -> Result<Collected, StoreError> {
         match self {
             Self::Folder(folder) => folder.collect(named),
@@ -60,27 +60,27 @@ impl Blobs {
     }
 }
 
-/// A folder of blobs: `ab/abcdef…`, and `tmp/` for what is being written.
+/// A folder of blobs: `ab/abcdef…`, and `tmp/` for unfinished files.
 #[derive(Debug)]
 pub(super) struct Folder {
     dir: PathBuf,
-    /// Tells unfinished files of one process apart.
-    turn: AtomicU64,
+    /// Makes the names of unfinished files unique within the process.
+    next: AtomicU64,
 }
 
 impl Folder {
-    /// The folder `dir`, which is made where it is missing.
+    /// Opens the folder `dir`, and creates it if it is missing.
     pub(super) fn open(dir: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(dir.join("tmp"))?;
-        Ok(Self { dir, turn: AtomicU64::new(0) })
+        Ok(Self { dir, next: AtomicU64::new(0) })
     }
 
-    /// The folder `dir`, to read from.
+    /// Makes a folder to read from, without creating it.
     pub(super) fn at(dir: PathBuf) -> Self {
-        Self { dir, turn: AtomicU64::new(0) }
+        Self { dir, next: AtomicU64::new(0) }
     }
 
-    /// Where the blob is, or would be.
+    /// Returns the path of a blob, whether or not it exists.
     pub(super) fn path(&self, digest: &Digest) -> PathBuf {
         let digits = digest.as_str();
         self.dir.join(digits.get(..2).unwrap_or("xx")).join(digits)
@@ -89,12 +89,12 @@ impl Folder {
     pub(super) fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
         let path = self.path(&digest);
-        // What is there is kept only if it is whole: a damaged file is mended by putting its bytes again.
+        // An existing file is kept only if it is intact: writing the bytes again repairs a damaged file.
         if matches!(self.get(&digest), Ok(Some(_))) {
             return Ok(digest);
         }
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let aside = self.dir.join("tmp").join(format!("{}.{turn}", std::process::id()));
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        let aside = self.dir.join("tmp").join(format!("{}.{next}", std::process::id()));
         let written = write_whole(&aside, &path, bytes);
         if written.is_err() {
             let _ = fs::remove_file(&aside);
@@ -120,7 +120,7 @@ impl Folder {
         }
     }
 
-    /// Every blob that is there, and its file. A file that is no blob by its name was put there by somebody else.
+    /// Returns every blob and its file. Files whose names are not digests are not blobs, and are ignored.
     pub(super) fn all(&self) -> io::Result<Vec<(Digest, PathBuf)>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -155,12 +155,13 @@ impl Folder {
     }
 }
 
-/// Writes aside, syncs, moves into place, syncs the folder: a reader sees all of it or nothing, after a power cut too.
+/// Writes to a temporary file, syncs it, renames it, syncs the folder: a reader sees all or nothing, even after a power
+/// failure.
 pub(super) fn write_whole(aside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or_else(|| io::Error::other("a path without a folder"))?;
     if !folder.is_dir() {
         fs::create_dir_all(folder)?;
-        // The name of a new folder is only as durable as the folder that it is in.
+        // The name of a new folder is durable only once its parent folder is synced.
         if let Some(above) = folder.parent() {
             fs::File::open(above)?.sync_all()?;
         }
@@ -179,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digests_are_what_they_look_like() {
+    fn digests_have_64_lower_case_digits() {
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Digest::of(b"").as_str(), empty);
         assert_eq!(Digest::parse(empty), Some(Digest::of(b"")));
@@ -200,16 +201,16 @@ mod tests {
     }
 
     #[test]
-    fn leftovers_are_collected_and_strangers_left_alone() {
+    fn unfinished_files_are_deleted_and_other_files_are_kept() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::open(dir.path().join("blobs")).unwrap();
         let (kept, dropped) = (folder.put(b"kept").unwrap(), folder.put(b"dropped").unwrap());
         fs::write(dir.path().join("blobs/tmp/1.0"), b"half").unwrap();
-        let stranger = folder.path(&kept).with_file_name("README");
-        fs::write(&stranger, b"mine").unwrap();
+        let other_file = folder.path(&kept).with_file_name("README");
+        fs::write(&other_file, b"mine").unwrap();
         let collected = folder.collect(Some(&BTreeSet::from([kept.clone()]))).unwrap();
         assert_eq!(collected, Collected { unfinished: 1, unnamed: 1 });
         assert!(folder.get(&kept).unwrap().is_some() && folder.get(&dropped).unwrap().is_none());
-        assert!(stranger.exists());
+        assert!(other_file.exists());
     }
 }

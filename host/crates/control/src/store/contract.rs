@@ -1,4 +1,4 @@
-//! What every store must do, as one suite. A second implementation adds itself to [`stores`] and is held to the same.
+//! The contract suite of stores. A new implementation adds itself to [`stores`].
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -10,7 +10,7 @@ use crate::key::{self, Scope};
 use crate::route::RouteRecord;
 use crate::tenant::{TenantPolicy, TenantRecord};
 
-/// A store, and the means to open it again as after a restart, if it keeps anything.
+/// A store, and the means to open it again as after a restart, if it is durable.
 struct Subject {
     name: &'static str,
     store: Option<SqliteStore>,
@@ -22,8 +22,8 @@ impl Subject {
         self.store.as_ref().unwrap()
     }
 
-    /// Damages rows as this store keeps them: of tenant `acme` itself, its revision 1 of `d`, its route of `d`, its key,
-    /// its usage of day 3 and the first entry of the audit log.
+    /// Damages rows in the format of this store: tenant `acme` itself, its revision 1 of `d`, its route of `d`, its
+    /// key, its usage of day 3 and the first entry of the audit log.
     async fn damage(&self) {
         let sql = "UPDATE tenants SET record = '{' WHERE name = 'acme';
                    UPDATE settings SET text = '[]' WHERE deployment = 'd' AND number = 1;
@@ -35,7 +35,7 @@ impl Subject {
         self.store.as_ref().unwrap().execute(sql).await;
     }
 
-    /// The same after a restart; a store that keeps nothing goes on as it is.
+    /// Returns the store after a restart; a store in memory stays as it is.
     fn reopened(mut self) -> Self {
         if let Some(dir) = &self.dir {
             self.store = None;
@@ -108,7 +108,7 @@ async fn records_come_back_as_they_were_put() {
 }
 
 #[tokio::test]
-async fn an_act_is_whole_or_nothing() {
+async fn a_change_set_is_atomic() {
     for subject in stores() {
         let store = subject.store();
         let first = vec![Change::PutRevision(revision("acme", "d", 1)), Change::PutRoute(route(1))];
@@ -116,7 +116,7 @@ async fn an_act_is_whole_or_nothing() {
         for (why, late) in [
             ("the revision is there", Change::PutRevision(revision("acme", "d", 1))),
             ("the route moved on", Change::PutRoute(route(1))),
-            ("the route is not so far", Change::PutRoute(route(3))),
+            ("the route is not at version 2", Change::PutRoute(route(3))),
             ("a new route begins at 1", Change::PutRoute(RouteRecord { deployment: "e".into(), ..route(2) })),
         ] {
             let changes = vec![Change::PutTenant(tenant("half")), late];
@@ -125,7 +125,7 @@ async fn an_act_is_whole_or_nothing() {
         }
         let subject = subject.reopened();
         let records = subject.store().load().await.unwrap();
-        assert!(records.tenants.is_empty(), "{}: nothing of a refused act stays", subject.name);
+        assert!(records.tenants.is_empty(), "{}: nothing of a rejected change set stays", subject.name);
         assert_eq!(
             subject
                 .store()
@@ -141,7 +141,7 @@ async fn an_act_is_whole_or_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_dropped_is_gone_with_all_that_hangs_on_it() {
+async fn deletion_includes_dependent_records() {
     for subject in stores() {
         let store = subject.store();
         let key = key::make(Scope::Tenant("acme".into()), String::new(), 1).unwrap().record;
@@ -207,7 +207,7 @@ async fn usage_adds_up_by_tenant_and_day() {
         subject.store().add_usage(flush(1), first.clone()).await.unwrap();
         subject.store().add_usage(flush(2), vec![row("acme", 3, 7)]).await.unwrap();
         let subject = subject.reopened();
-        // Its answer was lost, and it comes again, some others later.
+        // Its answer was lost, and it is repeated after some other flushes.
         for number in 3..FLUSHES_KEPT {
             subject.store().add_usage(flush(number), vec![]).await.unwrap();
         }
@@ -251,7 +251,7 @@ async fn blobs_are_kept_by_digest_until_nothing_names_them() {
 }
 
 #[tokio::test]
-async fn a_damaged_row_is_reported_and_keeps_no_other_from_being_read() {
+async fn a_damaged_row_is_reported_and_the_others_are_read() {
     for subject in stores() {
         let store = subject.store();
         let key = key::make(Scope::Tenant("acme".into()), "ci".into(), 1).unwrap().record;
@@ -303,7 +303,7 @@ async fn a_damaged_row_is_reported_and_keeps_no_other_from_being_read() {
         let usage = store.usage(query.clone()).await.unwrap();
         assert_eq!((usage.rows, numbers(&usage.damaged)), (vec![row("zeta", 3)], vec![Some(3)]));
 
-        // It is replaced and deleted like any other; usage begins again.
+        // It is replaced and deleted like any other; usage starts again at 0.
         store.add_usage(FlushId("f2".into()), vec![row("acme", 3)]).await.unwrap();
         assert_eq!(store.usage(query).await.unwrap().rows, used);
         let mut next = route(1);
@@ -321,7 +321,7 @@ async fn a_damaged_row_is_reported_and_keeps_no_other_from_being_read() {
 }
 
 #[tokio::test]
-async fn no_component_is_dropped_while_damage_hides_which_are_named() {
+async fn no_component_is_deleted_while_damage_hides_the_named_ones() {
     for subject in stores() {
         let store = subject.store();
         let (named, unnamed) = (Arc::new(b"named".to_vec()), Arc::new(b"unnamed".to_vec()));
@@ -331,7 +331,7 @@ async fn no_component_is_dropped_while_damage_hides_which_are_named() {
         record.component = digest.clone();
         store.commit(action(vec![Change::PutRevision(record)])).await.unwrap();
         let sqlite = subject.store.as_ref().unwrap();
-        // Named by the record alone; by nothing.
+        // The component is named by the record only; then by nothing.
         for (sql, dropped) in
             [("UPDATE revisions SET component = 'x'", 1), ("UPDATE revisions SET record = '{'", 0)]
         {
@@ -344,7 +344,7 @@ async fn no_component_is_dropped_while_damage_hides_which_are_named() {
 }
 
 #[tokio::test]
-async fn a_folder_has_one_server_and_is_its_own() {
+async fn a_folder_has_one_server_and_is_private() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let first = SqliteStore::open(dir.path()).unwrap();
@@ -356,7 +356,7 @@ async fn a_folder_has_one_server_and_is_its_own() {
 }
 
 #[tokio::test]
-async fn a_backup_taken_while_serving_opens_as_it_was() {
+async fn a_backup_taken_while_serving_opens_with_the_same_records() {
     let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = SqliteStore::open(dir.path()).unwrap();
     let digest = store.put_blob(Arc::new(b"component".to_vec())).await.unwrap();
@@ -367,11 +367,11 @@ async fn a_backup_taken_while_serving_opens_as_it_was() {
     let copied = backup::backup(dir.path(), &copy).unwrap();
     assert_eq!(copied.components, 1);
     store.commit(action(vec![Change::PutTenant(tenant("late"))])).await.unwrap();
-    assert!(backup::backup(dir.path(), &copy).is_err(), "nothing is written over");
+    assert!(backup::backup(dir.path(), &copy).is_err(), "nothing is overwritten");
     let cut_short =
         backup::restore(&copy, &out.path().join("cut"), || Err(StoreError::Full { what: "something else" }));
     assert!(matches!(cut_short, Err(StoreError::Full { .. })));
-    assert!(!out.path().join("cut/lector.db").exists(), "and it is not taken for a whole one");
+    assert!(!out.path().join("cut/lector.db").exists(), "an interrupted restore has no database");
     assert_eq!(backup::restore(&copy, &back, || Ok::<_, StoreError>(())).unwrap(), copied);
     let restored = SqliteStore::open(&back).unwrap();
     let records = restored.load().await.unwrap();
@@ -379,7 +379,7 @@ async fn a_backup_taken_while_serving_opens_as_it_was() {
     assert_eq!(restored.blob(digest).await.unwrap().as_deref(), Some(&b"component"[..]));
     assert!(backup::backup(out.path(), &out.path().join("x")).is_err(), "no data folder");
 
-    // A component that is lost is told, and nothing else is lost with it.
+    // A missing component is reported, and everything else is copied.
     let lost = store.put_blob(Arc::new(b"lost".to_vec())).await.unwrap();
     let lost_record = RevisionRecord { component: lost.clone(), ..revision("acme", "d", 2) };
     store.commit(action(vec![Change::PutRevision(lost_record)])).await.unwrap();

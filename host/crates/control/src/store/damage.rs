@@ -1,4 +1,4 @@
-//! Rows that cannot be read back: what is known of them, and the change that ends the damage.
+//! Damaged rows: their description, and the change that ends the damage.
 
 use lector_core::{DeploymentName, TenantName};
 use serde::Serialize;
@@ -22,11 +22,11 @@ pub enum Table {
 }
 
 impl Table {
-    /// All of them.
+    /// All tables.
     pub const ALL: [Self; 6] =
         [Self::Tenants, Self::Keys, Self::Revisions, Self::Routes, Self::Usage, Self::Audit];
 
-    /// As it is written.
+    /// Returns the name of the table in JSON and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tenants => "tenants",
@@ -39,37 +39,37 @@ impl Table {
     }
 }
 
-/// A row that cannot be read back. The store leaves it as it is until a change replaces or deletes it. Members that name
-/// the row are absent where the damage is in them.
+/// An unreadable row. The store does not change it until a change replaces or deletes it. Members that identify the row
+/// are absent if they are damaged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DamagedRow {
-    /// Where it is.
+    /// Its table.
     pub table: Table,
     /// Owner of the row.
     pub tenant: Option<TenantName>,
-    /// Its deployment, of a revision or a route.
+    /// Deployment of a revision or a route.
     pub deployment: Option<DeploymentName>,
     /// Id of a key.
     pub key: Option<String>,
     /// Number of a revision, version of a route, day of usage, number of an audit entry.
     pub number: Option<u64>,
-    /// What is wrong with it.
+    /// The damage.
     pub reason: String,
 }
 
 impl DamagedRow {
-    /// A row of which nothing but the table is known.
+    /// Makes a damaged row of which only the table is known.
     pub(crate) fn new(table: Table, reason: String) -> Self {
         Self { table, tenant: None, deployment: None, key: None, number: None, reason }
     }
 }
 
-/// Rows that were asked for: those that could be read, and the others.
+/// The result of a read: the readable rows, and the damaged ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Readable<T> {
-    /// In the order asked for.
+    /// The readable rows, in the requested order.
     pub rows: Vec<T>,
-    /// The others.
+    /// The damaged rows.
     pub damaged: Vec<DamagedRow>,
 }
 

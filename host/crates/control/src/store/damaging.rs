@@ -1,4 +1,4 @@
-//! Damage to a data folder, for tests: one cell of one row, whatever the schema would allow.
+//! Damage of a data folder, for tests: one cell of one row, ignoring the schema's types and constraints.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
@@ -8,7 +8,7 @@ use rusqlite::types::ValueRef;
 
 use super::sqlite::{BLOBS, DATABASE};
 
-/// What takes the place of a value; `$` is the value.
+/// SQL expressions that replace a value; `$` is the value.
 pub const KINDS: &[&str] = &[
     "CAST(x'fffec328' AS TEXT)",
     "substr($, 1, length($) / 2)",
@@ -24,7 +24,7 @@ pub const KINDS: &[&str] = &[
     "'null'",
 ];
 
-/// One cell, by the key of its row.
+/// One cell, identified by the key of its row.
 #[derive(Clone, Debug)]
 pub struct Cell {
     pub table: String,
@@ -44,13 +44,13 @@ fn names(connection: &Connection, sql: &str) -> Vec<String> {
     connection.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
-/// Every cell of the first rows of every table.
+/// Returns every cell of the first rows of every table.
 pub fn cells(dir: &Path) -> Vec<Cell> {
     let connection = Connection::open(dir.join(DATABASE)).unwrap();
     let mut cells = Vec::new();
     for table in names(&connection, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name") {
         let columns = names(&connection, &format!("SELECT name FROM pragma_table_info('{table}')"));
-        // Of the audit log two rows stand for all.
+        // Two rows of the audit log are enough.
         let most = if table == "audit" { 2 } else { 100 };
         let sql = format!("SELECT {} FROM {table} LIMIT {most}", key_of(&connection, &table).join(", "));
         let mut statement = connection.prepare(&sql).unwrap();
@@ -71,7 +71,7 @@ pub fn cells(dir: &Path) -> Vec<Cell> {
     cells
 }
 
-/// A second folder like the first one.
+/// Copies a folder.
 pub fn copy(from: &Path, to: &Path) {
     let files =
         |dir: &Path| -> Vec<_> { std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()).collect() };
@@ -86,7 +86,7 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Damages a cell, past the types and constraints of the schema; whether SQLite can hold such a row at all.
+/// Damages a cell, ignoring the types and constraints of the schema; returns whether SQLite can hold such a row.
 pub fn damage(dir: &Path, cell: &Cell, value: &str) -> bool {
     let file = dir.join(DATABASE);
     let schema: Vec<(String, String)> = {

@@ -1,11 +1,11 @@
-//! Why the store did not do what it was asked, and what that is to those who asked.
+//! Errors of the store, and their conversion to faults.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lector_core::{Fault, Kind};
 
-/// What failed, on what.
+/// An error of the store, with the object that it concerns.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The data folder cannot be used.
@@ -13,7 +13,7 @@ pub enum StoreError {
     Open {
         /// The folder.
         dir: PathBuf,
-        /// What is wrong, and what to do.
+        /// The problem, and what to do.
         problem: String,
     },
     /// Another process holds the data folder.
@@ -22,75 +22,75 @@ pub enum StoreError {
         /// The folder.
         dir: PathBuf,
     },
-    /// A later version of Lector has written there.
-    #[error("the data folder {dir} has schema {found}, and this version knows schemas up to {known}: use the version that wrote it, or restore a backup", dir = dir.display())]
+    /// A later version of Lector has written to the data folder.
+    #[error("the data folder {dir} has schema {found}, and this version supports schemas up to {known}: use the version that wrote it, or restore a backup", dir = dir.display())]
     Newer {
         /// The folder.
         dir: PathBuf,
-        /// As found.
+        /// The schema version of the folder.
         found: u32,
-        /// The newest known.
+        /// The newest supported version.
         known: u32,
     },
-    /// Reading.
+    /// A read failed.
     #[error("reading {what} from the store")]
     Read {
-        /// What.
+        /// The object.
         what: &'static str,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Writing; nothing was changed.
+    /// A write failed; nothing was changed.
     #[error("writing {what} to the store")]
     Write {
-        /// What.
+        /// The object.
         what: &'static str,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The disk is full; nothing was changed.
     #[error("writing {what}: the disk of the data folder is full")]
     Full {
-        /// What.
+        /// The object.
         what: &'static str,
     },
-    /// The disk, folder or file may not be written; nothing was changed.
+    /// The disk, folder or file is not writable; nothing was changed.
     #[error("writing {what}: the data folder cannot be written")]
     ReadOnly {
-        /// What.
+        /// The object.
         what: &'static str,
     },
-    /// The record is not at the version that the change was made for.
-    #[error("{what} was changed by somebody else meanwhile")]
+    /// The record is not at the version that the change expects.
+    #[error("{what} was changed concurrently")]
     Conflict {
-        /// What.
+        /// The object.
         what: String,
     },
-    /// What is there is not what was put there.
+    /// The stored content is not the content that was written.
     #[error("{what} is damaged")]
     Damaged {
-        /// What.
+        /// The object.
         what: String,
     },
 }
 
 impl StoreError {
-    /// Of a write to a file.
+    /// Makes an error of a write to a file.
     pub fn write(what: &'static str, source: std::io::Error) -> Self {
         use std::io::ErrorKind::{
             FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
         };
         match source.kind() {
-            // The last one where the process may not write files of that size.
+            // The last one: the process may not write files of that size.
             StorageFull | QuotaExceeded | FileTooLarge => Self::Full { what },
             PermissionDenied | ReadOnlyFilesystem => Self::ReadOnly { what },
             _ => Self::Write { what, source: source.into() },
         }
     }
 
-    /// Of a read of a file.
+    /// Makes an error of a read from a file.
     pub(crate) fn read(what: &'static str, source: std::io::Error) -> Self {
         Self::Read { what, source: source.into() }
     }
@@ -98,33 +98,33 @@ impl StoreError {
 
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
-        // The whole chain is for the log; those who ask learn whether anything was changed, and whether to come back.
+        // The full chain goes to the log; the client learns whether anything was changed, and whether to retry.
         let detail = chain(&error);
         let fault = match &error {
             StoreError::Conflict { .. } => Fault::new(
                 Kind::Conflict,
                 "route_changed",
-                "Somebody else changed the same thing at the same time: look at it again, then repeat.",
+                "Another client changed the same object at the same time: check its state, then repeat the request.",
             ),
             StoreError::Full { .. } => Fault::new(
                 Kind::Unavailable,
                 "storage_full",
-                "The server's disk is full. Nothing was changed, and documents are read as before; tell the operator.",
+                "The server's disk is full. Nothing was changed, and documents are still read: tell the operator.",
             ),
             StoreError::ReadOnly { .. } => Fault::new(
                 Kind::Unavailable,
                 "storage_read_only",
-                "The server cannot write its data folder. Nothing was changed, and documents are read as before; tell the operator.",
+                "The server cannot write its data folder. Nothing was changed, and documents are still read: tell the operator.",
             ),
             StoreError::Damaged { .. } => Fault::new(
                 Kind::Unavailable,
                 "storage_damaged",
-                "What the server had kept is damaged: deploy it again, or have the operator restore a backup.",
+                "The stored component is damaged: deploy it again, or have the operator restore a backup.",
             ),
             _ => Fault::new(
                 Kind::Unavailable,
                 "storage_unavailable",
-                "The server could not reach its own records. Nothing was changed; try again, and tell the operator.",
+                "The server could not use its store. Nothing was changed: try again, and tell the operator.",
             )
             .retry_after(Duration::from_secs(5)),
         };
@@ -132,7 +132,7 @@ impl From<StoreError> for Fault {
     }
 }
 
-/// The causes of an error on one line.
+/// Formats the causes of an error on one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

@@ -1,8 +1,9 @@
 //! The embedded store: one SQLite file and a folder of components.
 //!
-//! Owns the file `lector.db` (write-ahead log, synced at every commit, so that an answer means "on disk"), its schema's
-//! versions, and the lock that keeps a second server off the folder. Records are JSON beside the columns they are found
-//! by: a new limit needs no new schema. Settings are text in a table of their own. Knows nothing of what the records mean.
+//! Owns the file `lector.db` (write-ahead log, synced at every commit, so that an answer means "on disk"), the versions
+//! of its schema, and the lock that excludes a second server from the folder. Records are JSON, next to the columns
+//! that find them: a new limit needs no new schema. Settings are text in a table of their own. Independent of the
+//! meaning of the records.
 
 mod read;
 mod rows;
@@ -28,14 +29,14 @@ pub(super) use read::Named;
 
 /// The database in the data folder.
 pub(super) const DATABASE: &str = "lector.db";
-/// The folder of components beside it.
+/// The folder of components in the data folder.
 pub(super) const BLOBS: &str = "components";
-/// Held by the process that serves from the folder.
+/// Lock file, held by the process that serves from the folder.
 const LOCK: &str = "lock";
-/// A backup reads while the server writes, and the other way round: neither takes longer than this.
+/// Longest wait for the database lock: a backup reads while the server writes.
 const BUSY_MAX: Duration = Duration::from_secs(10);
 
-/// The store on one machine.
+/// A store in a data folder of this machine.
 pub struct SqliteStore {
     inner: Arc<Inner>,
 }
@@ -43,16 +44,16 @@ pub struct SqliteStore {
 struct Inner {
     connection: Mutex<Connection>,
     blobs: Blobs,
-    /// Released when the process ends, however it ends.
+    /// Released by the operating system when the process ends.
     _lock: Option<fs::File>,
 }
 
 impl SqliteStore {
-    /// Opens the data folder, which is made where it is missing, and brings its schema up to date.
+    /// Opens the data folder, creates it if it is missing, and migrates its schema.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let problem = |problem: String| StoreError::Open { dir: dir.to_owned(), problem };
-        fs::create_dir_all(dir).map_err(|error| problem(format!("it cannot be made: {error}")))?;
-        private(dir).map_err(|error| problem(format!("its rights cannot be set: {error}")))?;
+        fs::create_dir_all(dir).map_err(|error| problem(format!("it cannot be created: {error}")))?;
+        private(dir).map_err(|error| problem(format!("its permissions cannot be set: {error}")))?;
         let lock = lock(dir)?;
         let blobs = Folder::open(dir.join(BLOBS))
             .map_err(|error| problem(format!("the folder of components cannot be used: {error}")))?;
@@ -60,7 +61,7 @@ impl SqliteStore {
         Ok(Self::with(connection, Blobs::Folder(blobs), Some(lock)))
     }
 
-    /// A store that is gone with the process; for reading on the command line.
+    /// Makes a store that ends with the process; for reading on the command line.
     pub fn in_memory() -> Result<Self, StoreError> {
         let dir = PathBuf::from(":memory:");
         let opened = Connection::open_in_memory();
@@ -74,7 +75,7 @@ impl SqliteStore {
         Self { inner: Arc::new(Inner { connection: Mutex::new(connection), blobs, _lock: lock }) }
     }
 
-    /// Runs `work` where blocking is allowed.
+    /// Runs `work` on a thread where blocking is allowed.
     fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
@@ -90,11 +91,11 @@ impl SqliteStore {
         .boxed()
     }
 
-    /// Has SQLite do what no change does.
+    /// Executes SQL that no change executes.
     #[cfg(test)]
     pub(super) async fn execute(&self, sql: &'static str) {
         let done = self.with_connection(move |connection| {
-            connection.execute_batch(sql).map_err(|error| wrote("what a test wants", error))
+            connection.execute_batch(sql).map_err(|error| wrote("a statement of a test", error))
         });
         done.await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
@@ -104,14 +105,14 @@ impl SqliteStore {
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Stored<'_, T> {
         self.run(move |inner| {
-            // A transaction that a panic cut short was rolled back when it was dropped.
+            // A transaction that a panic interrupted was rolled back when it was dropped.
             let mut connection = inner.connection.lock().unwrap_or_else(PoisonError::into_inner);
             work(&mut connection)
         })
     }
 }
 
-/// Opens a database file and brings its schema up to date.
+/// Opens a database file and migrates its schema.
 fn connect(dir: &Path, file: &Path) -> Result<Connection, StoreError> {
     let problem = |error: &dyn std::fmt::Display| StoreError::Open {
         dir: dir.to_owned(),
@@ -120,8 +121,8 @@ fn connect(dir: &Path, file: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(file).map_err(|error| problem(&error))?;
     let set = |connection: &Connection| -> rusqlite::Result<()> {
         connection.busy_timeout(BUSY_MAX)?;
-        // Answers with the mode that came of it; where the file system cannot do it SQLite keeps its default,
-        // which is as safe.
+        // Returns the mode in effect; if the file system does not support WAL, SQLite keeps its default mode, which is
+        // equally safe.
         connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "trusted_schema", false)
@@ -131,7 +132,7 @@ fn connect(dir: &Path, file: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// A copy of the database as it is at one moment, taken while a server may be writing.
+/// Copies the database in its state at one moment, while a server may be writing.
 pub(super) fn copy_database(dir: &Path, to: &Path) -> Result<(), StoreError> {
     let failed =
         |error: rusqlite::Error| StoreError::Read { what: "the database for a copy", source: error.into() };
@@ -139,26 +140,27 @@ pub(super) fn copy_database(dir: &Path, to: &Path) -> Result<(), StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&file, flags).map_err(failed)?;
     connection.busy_timeout(BUSY_MAX).map_err(failed)?;
-    let target = to
-        .to_str()
-        .ok_or_else(|| StoreError::Open { dir: to.to_owned(), problem: "its path is no text".to_owned() })?;
+    let target = to.to_str().ok_or_else(|| StoreError::Open {
+        dir: to.to_owned(),
+        problem: "its path is not UTF-8".to_owned(),
+    })?;
     connection.execute("VACUUM INTO ?1", [target]).map_err(|error| wrote("the copy", error))?;
     Ok(())
 }
 
-/// Digests of all components that a database names.
+/// Returns the digests of all components that the revisions of a database name.
 pub(super) fn named_components(dir: &Path, file: &Path) -> Result<Named, StoreError> {
     let connection = connect(dir, file)?;
     read::components(&connection)
 }
 
-/// Takes the folder for this process.
+/// Takes the lock of the folder for this process.
 pub(super) fn lock(dir: &Path) -> Result<fs::File, StoreError> {
     let path = dir.join(LOCK);
     let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|error| StoreError::Open {
         dir: dir.to_owned(),
-        problem: format!("its lock cannot be made: {error}"),
+        problem: format!("its lock cannot be created: {error}"),
     })?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
@@ -170,7 +172,7 @@ pub(super) fn lock(dir: &Path) -> Result<fs::File, StoreError> {
     }
 }
 
-/// Keys' hashes and tenants' code are nobody else's business.
+/// Restricts the folder to its owner: it holds hashes of keys and code of tenants.
 pub(super) fn private(dir: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = fs::metadata(dir)?.permissions().mode();
@@ -236,9 +238,7 @@ impl Store for SqliteStore {
                 read::components(&connection)?
             };
             if !named.complete {
-                tracing::error!(
-                    "no component is collected: a damaged revision hides which one it is made of"
-                );
+                tracing::error!("no component is deleted: the component of a damaged revision is unknown");
             }
             inner.blobs.collect(named.complete.then_some(&named.digests))
         })
@@ -268,9 +268,9 @@ mod tests {
         ChangeSet { changes: vec![Change::PutTenant(tenant)], entry }
     }
 
-    /// What SQLite itself says when it has no room and when it may not write, as it comes through to those who ask.
+    /// Uses the errors of SQLite itself for a full and a read-only database, and checks the faults that clients get.
     #[tokio::test]
-    async fn a_database_without_room_or_right_changes_nothing_and_says_so() {
+    async fn a_full_or_read_only_database_changes_nothing_and_reports_it() {
         let dir = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(dir.path()).unwrap();
         store.commit(action("first".into())).await.unwrap();
@@ -286,12 +286,12 @@ mod tests {
                 Ok(_) => committed += 1,
                 Err(error) => break error,
             }
-            assert!(committed < 10_000, "there is always room");
+            assert!(committed < 10_000, "the database never became full");
         };
         assert!(matches!(error, StoreError::Full { .. }), "{error}");
-        assert_eq!(store.load().await.unwrap().tenants.len(), committed, "a refused act leaves nothing");
+        assert_eq!(store.load().await.unwrap().tenants.len(), committed, "a failed change leaves nothing");
         pragma("max_page_count", 1 << 20).await.unwrap();
-        store.commit(action("room again".into())).await.unwrap();
+        store.commit(action("space again".into())).await.unwrap();
 
         store
             .with_connection(|c| c.pragma_update(None, "query_only", true).map_err(|e| wrote("x", e)))

@@ -1,31 +1,31 @@
-//! A tenant's own bounds on what is read for it at once: pages, and bytes of their pixels and tensors.
+//! The limits of one tenant on its pages in progress: their number, and the bytes of their pixels and tensors.
 //!
-//! Bytes are set aside before a page begins, as many as its budget lets it hold: a page that has begun is never in want of
-//! what another one took, and no two wait for each other. Taken before a page waits for its turn in the house.
+//! The bytes of a page's whole budget are reserved before the page begins: a page that has begun never waits for bytes,
+//! so two pages cannot deadlock. The permits are taken before the page waits for a page slot.
 
 use std::sync::Arc;
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-/// What bytes are counted in.
+/// Unit of the byte permits.
 const MIB: u64 = 1 << 20;
 
-/// The bounds of one tenant; none where it has none.
+/// The limits of one tenant; `None` fields have no limit.
 #[derive(Debug)]
 pub struct TenantLimits {
     pages: Option<Arc<Semaphore>>,
-    /// One permit a MiB, and how many there are.
+    /// Semaphore with one permit per MiB, and the number of permits.
     images: Option<(Arc<Semaphore>, u32)>,
 }
 
-/// What one page takes of them.
+/// The permits that one page needs.
 #[derive(Clone, Debug, Default)]
 pub struct PermitRequest {
     page: Option<Arc<Semaphore>>,
     images: Option<(Arc<Semaphore>, u32)>,
 }
 
-/// It is taken, until dropped.
+/// The permits of one page, released on drop.
 #[derive(Debug, Default)]
 pub struct TenantPermits {
     _page: Option<OwnedSemaphorePermit>,
@@ -33,7 +33,7 @@ pub struct TenantPermits {
 }
 
 impl TenantLimits {
-    /// 0: no bound.
+    /// Makes the limits; 0: no limit.
     pub fn new(pages_max: u32, images_bytes_max: u64) -> Self {
         let semaphore = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         let images = u32::try_from(images_bytes_max / MIB).unwrap_or(u32::MAX);
@@ -43,7 +43,7 @@ impl TenantLimits {
         }
     }
 
-    /// What a page takes that may hold `bytes`; one that may hold more than there is takes all of it.
+    /// Returns a request for a page that may hold `bytes`; a page that may hold more than the limit takes all permits.
     pub fn of_page(&self, bytes: u64) -> PermitRequest {
         let images = self.images.as_ref().map(|(semaphore, most)| {
             let wanted = u32::try_from(bytes.div_ceil(MIB)).unwrap_or(u32::MAX);
@@ -54,7 +54,7 @@ impl TenantLimits {
 }
 
 impl PermitRequest {
-    /// Waits until it is there.
+    /// Waits for the permits.
     pub async fn take(self) -> Result<TenantPermits, AcquireError> {
         let page = match self.page {
             Some(pages) => Some(pages.acquire_owned().await?),
@@ -67,7 +67,7 @@ impl PermitRequest {
         Ok(TenantPermits { _page: page, _images: images })
     }
 
-    /// Takes it if it is there now.
+    /// Takes the permits if they are free now.
     pub fn try_take(self) -> Option<TenantPermits> {
         let page = match self.page {
             Some(pages) => Some(pages.try_acquire_owned().ok()?),
@@ -87,17 +87,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_and_bytes_are_bounded_each_for_itself() {
+    fn pages_and_bytes_are_limited_independently() {
         let places = TenantLimits::new(3, 100 * MIB);
         let small = || places.of_page(10 * MIB).try_take();
         let large = || places.of_page(90 * MIB).try_take();
         let held = (small().unwrap(), large().unwrap());
-        assert!(small().is_none(), "the bytes are taken");
+        assert!(small().is_none(), "all bytes are reserved");
         drop(held.1);
         let held = (held.0, small().unwrap(), small().unwrap());
         assert!(small().is_none(), "three pages");
         drop(held);
-        // Refused for its bytes it keeps no place either.
+        // A request that fails for its bytes keeps no page permit.
         let whole = places.of_page(u64::MAX).try_take().unwrap();
         for _ in 0..5 {
             assert!(small().is_none());
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn without_bounds_there_is_nothing_to_take() {
+    fn without_limits_every_page_gets_permits() {
         let places = TenantLimits::new(0, 0);
         let held: Vec<_> = (0..1000).map(|_| places.of_page(u64::MAX).try_take().unwrap()).collect();
         assert_eq!(held.len(), 1000);

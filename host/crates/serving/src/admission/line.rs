@@ -1,8 +1,8 @@
-//! The lines in front of admission: documents that wait for a place, uploads that wait for bytes.
+//! The queues of admission: documents that wait for admission, uploads that wait for bytes.
 //!
-//! Owns two fair queues over tenants. A waiter is an attempt that is made again, in fair order, whenever something was given
-//! back ([`Line::freed`]); it is made by the one waiting task that is woken, for all that wait. Knows nothing of what is
-//! attempted. Called by `admission.rs`.
+//! Owns two fair queues over tenants. A waiter is an attempt that is repeated, in fair order, each time capacity is
+//! released ([`Line::freed`]). The one waiting task that is woken makes the attempts of all waiters. Independent of the
+//! attempts. Called by `admission.rs`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,32 +11,32 @@ use lector_core::fair::{Account, Charge, FairQueue, Order, Shares, Ticket};
 use lector_core::{Fault, Kind, TenantName};
 use tokio::sync::{Notify, oneshot};
 
-/// What is waited for.
+/// The resource that a waiter waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum For {
-    /// The place of a document. Costs milliseconds of work.
+    /// Admission of a document. The cost is in milliseconds of work.
     Document,
-    /// More bytes of a document that is being received. Costs KiB.
+    /// More bytes for a document that is being received. The cost is in KiB.
     Bytes,
 }
 
-/// What came of an attempt.
+/// The result of an attempt.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Tried {
-    /// It was answered.
+    /// The waiter has its answer.
     Answered,
-    /// There is no room for this one.
+    /// There is no capacity for this waiter.
     Refused,
-    /// There is no room for anybody, so nobody behind it may take what it waits for.
+    /// There is no capacity for any waiter, so the waiters behind it must not take the resource either.
     Full,
 }
 
-/// Makes the attempt; `last`: whatever comes of it is the answer.
+/// A waiting attempt. Called with `last`: the result is the answer in any case.
 struct Waiter(Box<dyn FnMut(bool) -> Tried + Send>);
 
 type Queue = FairQueue<TenantName, Waiter>;
 
-/// The lines.
+/// The two queues.
 #[derive(Default)]
 pub(crate) struct Line {
     queues: Mutex<Queues>,
@@ -50,7 +50,7 @@ struct Queues {
 
 impl Default for Queues {
     fn default() -> Self {
-        // No credit for bytes: it would be counted in KiB.
+        // No credit for bytes, because credit is counted in the unit of the cost.
         Self { documents: Queue::default(), bytes: Queue::with_shares(Shares::with_credit(0.0)) }
     }
 }
@@ -64,7 +64,7 @@ impl Queues {
     }
 }
 
-/// A place in the line; dropping it leaves.
+/// A position in a queue; dropping it leaves the queue.
 struct Place<'a> {
     line: &'a Line,
     what: For,
@@ -75,31 +75,31 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let waiter = self.line.lock().of(self.what).cancel(&self.ticket);
         if waiter.is_some() {
-            // It may have stood in the way of others.
+            // It may have blocked other waiters.
             self.line.freed.notify_one();
         }
     }
 }
 
 impl Line {
-    /// Lines that try again when `freed` is notified.
+    /// Makes queues that repeat their attempts when `freed` is notified.
     pub(crate) fn new(freed: Arc<Notify>) -> Self {
         Self { queues: Mutex::default(), freed }
     }
 
-    /// How many wait for that.
+    /// Returns the number of waiters.
     #[cfg(test)]
     pub(crate) fn len(&self, what: For) -> usize {
         self.lock().of(what).len()
     }
 
-    /// Whether anybody waits for that.
+    /// Returns whether there are no waiters.
     pub(crate) fn is_empty(&self, what: For) -> bool {
         self.lock().of(what).is_empty()
     }
 
-    /// Makes the attempt when its turn comes, again and again while it ends with a fault of kind `Busy`, until `within` is
-    /// over; the last such fault is then the answer. Dropping the future leaves the line. `cost`: see [`For`].
+    /// Makes the attempt in fair order, and repeats it while it fails with a fault of kind `Busy`, until `within` is
+    /// over; then the last such fault is the answer. Dropping the future leaves the queue. `cost`: see [`For`].
     pub(crate) async fn wait<T: Send + 'static>(
         &self,
         what: For,
@@ -119,7 +119,7 @@ impl Line {
                 outcome => outcome,
             };
             if let Some(answer) = answer.take() {
-                // Where the waiter has left in this moment, what it was given is dropped here.
+                // If the waiter has just left, the result is dropped here.
                 drop(answer.send(outcome));
             }
             Tried::Answered
@@ -142,13 +142,13 @@ impl Line {
         let waiter = self.lock().of(what).cancel(&place.ticket);
         if let Some(Waiter(mut attempt)) = waiter {
             attempt(true);
-            // Others may take what it stood in front of.
+            // Waiters behind it may continue.
             self.freed.notify_one();
         }
         answered.await.unwrap_or_else(|_| Err(lost()))
     }
 
-    /// Makes the attempts whose turn it is.
+    /// Makes the next attempts, in fair order.
     pub(crate) fn give(&self) {
         let mut queues = self.lock();
         for what in [For::Bytes, For::Document] {
@@ -166,7 +166,7 @@ impl Line {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queues> {
-        // Nothing panics while it is held but an attempt, which leaves the queues whole.
+        // Only an attempt can panic while the lock is held, and it leaves the queues consistent.
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -177,7 +177,11 @@ impl std::fmt::Debug for Line {
     }
 }
 
-/// Every waiter is answered or leaves.
+/// Returns the fault of a waiter without an answer, which is a bug.
 fn lost() -> Fault {
-    Fault::new(Kind::Bug, "internal", "Admission lost a request that waited; report it.")
+    Fault::new(
+        Kind::Bug,
+        "internal",
+        "Admission lost a waiting request. This is a bug in the server: report it.",
+    )
 }

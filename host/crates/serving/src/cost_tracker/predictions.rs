@@ -1,17 +1,17 @@
-//! How far predictions of work were off, by what was known when they were made.
+//! Prediction errors of work, by the properties known at the time of the prediction.
 
 use std::time::Duration;
 
 use lector_control::Prediction;
 
-/// Predictions of one kind, over all pages that were read.
+/// The errors of one kind of prediction, over all pages that were read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PredictionError {
-    /// What was known of the pages: `nothing`, `pixels` or `crops`.
+    /// The known properties of the pages: `nothing`, `pixels` or `crops`.
     pub known: &'static str,
-    /// Work that they took.
+    /// Actual work of the pages.
     pub work: Duration,
-    /// How far the predictions were off, either way, summed up.
+    /// Sum of the absolute errors of the predictions.
     pub off: Duration,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct PredictionErrors {
 }
 
 impl PredictionErrors {
-    /// The page took so much.
+    /// Adds the errors of the predictions for a page that took `ms`.
     pub(super) fn record(&mut self, prediction: Prediction, ms: f64) {
         let Self { nothing, pixels, crops } = self;
         for (sum, said) in

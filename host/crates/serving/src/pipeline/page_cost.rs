@@ -1,8 +1,9 @@
-//! What one page costs: an estimate that gets better while the page is read, and the truth at its end.
+//! The cost of one page: a prediction that improves while the page is read, and the actual cost at its end.
 //!
-//! Owns the price from the page's turn on. Is told by the guest's call how large the page is, and passes every change on to
-//! those who reckon with it: what the house owes (`load.rs`), and the tenant's share of the turns (`page_scheduler.rs`). So whoever
-//! sends posters pays for posters, whatever a mean page costs. Made by `pages.rs`, one a page.
+//! Owns the cost from the time at which the page gets its slot. The guest call reports the size of the page; each
+//! change of the prediction goes to the pending work (`cost_tracker.rs`) and to the tenant's account in the page
+//! scheduler (`page_scheduler.rs`). So a tenant that sends posters is charged for posters, whatever the cost of a mean
+//! page. Made by `pages.rs`, one per page.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +14,7 @@ use lector_core::cost::PageSize;
 use crate::cost_tracker::PendingShare;
 use crate::page_scheduler::{PageSlot, SlotAccount};
 
-/// Known to the guest's call; the page's end is not its business.
+/// The part that observes the guest's call; [`Open`] handles the end of the page.
 #[derive(Debug)]
 pub(super) struct CostTracker {
     cost_model: Arc<CostModel>,
@@ -24,18 +25,18 @@ pub(super) struct CostTracker {
 #[derive(Debug)]
 struct State {
     ms: f64,
-    /// Of what is owed; `None` when the page is over, and the price final.
+    /// Share of the pending work; `None` when the page is over and the cost is final.
     part: Option<PendingShare>,
 }
 
 impl CostTracker {
-    /// Of the page that `turn` was given for, at the price that was paid for it.
-    pub(super) fn open(turn: &PageSlot, part: PendingShare, cost_model: Arc<CostModel>) -> Open {
-        let state = Mutex::new(State { ms: turn.cost_ms(), part: Some(part) });
-        Open(Arc::new(Self { cost_model, account: turn.account(), state }))
+    /// Starts the tracking of the page in `slot`, at the cost charged for the slot.
+    pub(super) fn open(slot: &PageSlot, part: PendingShare, cost_model: Arc<CostModel>) -> Open {
+        let state = Mutex::new(State { ms: slot.cost_ms(), part: Some(part) });
+        Open(Arc::new(Self { cost_model, account: slot.account(), state }))
     }
 
-    fn price(&self, ms: f64, last: bool) {
+    fn update(&self, ms: f64, last: bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(part) = &state.part else { return };
         self.account.charge(ms - state.ms);
@@ -51,12 +52,13 @@ impl CostTracker {
 impl PageObserver for CostTracker {
     fn known(&self, size: PageSize) {
         if let Some(ms) = self.cost_model.seen(size) {
-            self.price(ms, false);
+            self.update(ms, false);
         }
     }
 }
 
-/// A bill while its page is read. Dropped before it is closed, what was paid stays paid, and nothing is owed any more.
+/// The cost of a page in progress. If it is dropped before it is closed, the charge stays, and the pending work is
+/// removed.
 pub(super) struct Open(Arc<CostTracker>);
 
 impl Open {
@@ -64,9 +66,9 @@ impl Open {
         self.0.clone()
     }
 
-    /// It took so much.
+    /// Sets the actual cost.
     pub(super) fn close(self, ms: f64) {
-        self.0.price(ms, true);
+        self.0.update(ms, true);
     }
 }
 

@@ -1,7 +1,7 @@
-//! The pages of one document: started in turn, read at once, answered in order, kept for the summary.
+//! The pages of one document: started one by one, read concurrently, delivered in order, kept for the summary.
 //!
-//! Owns the window of pages that are begun and not yet taken by the reader. Pages are rendered only by
-//! their own guest calls, so the window also bounds the images that a document can have in memory.
+//! Owns the window of pages that have begun and are not yet taken by the reader. Pages are rendered only by their own
+//! guest calls, so the window also limits the images that a document has in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
@@ -26,50 +26,51 @@ use crate::request::{Event, Order};
 use crate::shadow_traffic::Sample;
 use crate::status::PendingPages;
 
-/// Guest calls end by themselves at the deadline, with their timing; those that do not are cut off so much later.
+/// Guest calls end by themselves at the deadline, with their timing; calls that do not end are cut off after this
+/// additional time.
 const DEADLINE_GRACE: Duration = Duration::from_millis(250);
 
-/// A page is expected to be as large at least as a page of dense print with its words.
+/// Smallest expected size of a page: that of a page of dense print with its words.
 const PAGE_BYTES_MIN: u64 = 64 << 10;
 
-/// What became of the pages.
+/// The results of the pages.
 pub(super) struct Outcomes {
     pub(super) pages_ok: u32,
     pub(super) pages_failed: u32,
-    /// The pages read, in page order; `None` where they are more than is kept.
+    /// The pages that were read, in page order; `None` if they exceed the limit.
     pub(super) kept: Option<Kept>,
 }
 
-/// The pages of a document that are kept for its summary, in page order.
+/// The pages that are kept for the document's summary, in page order.
 pub(super) struct Kept {
     pub(super) pages: Vec<Arc<Held<Transcript>>>,
     pub(super) bytes: u64,
 }
 
-/// Nobody listens any more.
+/// The receiver of the events is gone.
 pub(super) struct ReceiverClosed;
 
-/// A turn, and the memory for the page's result.
+/// A page slot, and the memory for the page's result.
 type Place = (PageSlot, Reservation);
 type Waiting = Pin<Box<dyn Future<Output = Result<Place, Fault>> + Send>>;
 
-/// On whose account and by which revision pages are read.
+/// The tenant whose quota and slots the pages use, and the revision that reads them.
 pub(super) struct Account {
     pub(super) tenant: Arc<Tenant>,
     pub(super) revision: Arc<Revision>,
-    /// Reads along.
+    /// Gets shadow traffic.
     pub(super) shadow: Option<Arc<Revision>>,
-    /// Of the tenant's pages of the day.
+    /// Pages of the daily quota.
     pub(super) quota: QuotaReservation,
 }
 
 impl Account {
-    /// A place for a page that is expected to cost so much, and may hold so many bytes.
+    /// Returns a slot request for a page with a predicted cost and most bytes of images.
     fn page(&self, page_ms: f64, bytes: u64) -> SlotRequest {
         self.slot_request(page_ms, bytes, false)
     }
 
-    /// A place for the summary.
+    /// Returns a slot request for the summary.
     pub(super) fn summary(&self, bytes: u64) -> SlotRequest {
         self.slot_request(self.revision.statistics.summary_ms(), bytes, true)
     }
@@ -93,22 +94,22 @@ pub(super) struct DocumentRead<'a> {
     backlog: PendingPages<'a>,
     pending_work: &'a PendingWork,
     order: Order,
-    /// Indices of the pages; "position" below is a position in this list.
+    /// Indices of the pages; a "position" below is a position in this list.
     selected: Vec<u32>,
-    /// Most pages begun and not yet given to the reader.
+    /// Most pages that have begun and are not yet delivered.
     window: usize,
     /// Position of the next page to begin.
     next: usize,
     running: JoinSet<(PageRun, Reservation)>,
     positions: HashMap<Id, usize>,
-    /// Done and not yet given to the reader, by position.
+    /// Finished and not yet delivered, by position.
     done: BTreeMap<usize, Event>,
-    /// Pages given to the reader.
+    /// Pages delivered to the reader.
     given: usize,
     kept: BTreeMap<usize, Arc<Held<Transcript>>>,
     kept_bytes: u64,
     memory: Arc<DocumentMemory>,
-    /// Size of the largest page so far: the next one is expected to have it.
+    /// Size of the largest page so far, which is the prediction for the next one.
     page_bytes: u64,
     pages_ok: u32,
 }
@@ -123,7 +124,8 @@ impl<'a> DocumentRead<'a> {
         (pending_work, memory): (&'a PendingWork, Arc<DocumentMemory>),
     ) -> Self {
         let backlog = plane.admission.counters.wait(selected.len() as u64);
-        // Twice the places: one slow page does not idle the house while the pages behind it wait for their order.
+        // Twice the page slots: a slow page does not idle the server while the pages behind it wait to be delivered in
+        // order.
         let window = plane.page_scheduler.most().saturating_mul(2);
         let reading = Self {
             call,
@@ -145,22 +147,22 @@ impl<'a> DocumentRead<'a> {
             page_bytes: PAGE_BYTES_MIN,
             pages_ok: 0,
         };
-        reading.owe_the_rest();
+        reading.update_pending_work();
         reading
     }
 
-    /// What a page of which nothing is known is expected to cost now, in milliseconds of work.
+    /// Predicts the cost of a page of unknown size, in milliseconds of work.
     fn page_ms(&self) -> f64 {
         let Account { tenant, revision, .. } = &self.account;
         revision.cost_model.unseen(tenant.name()).unwrap_or_else(|| self.plane.admission.load.page_ms())
     }
 
-    /// The pages that are not begun cost what such pages did of late.
-    fn owe_the_rest(&self) {
+    /// Sets the pending work of the pages that have not begun, from the recent mean.
+    fn update_pending_work(&self) {
         self.pending_work.set(self.page_ms() * self.selected.len().saturating_sub(self.next) as f64);
     }
 
-    /// Reads all of them. Dropping the future ends every page in flight.
+    /// Reads all pages. Dropping the future cancels every page in flight.
     pub(super) async fn run(mut self, events: &mpsc::Sender<Event>) -> Result<Outcomes, ReceiverClosed> {
         let deadline = self.call.ctx.deadline;
         let (mut expired, mut cut_off) = (false, false);
@@ -168,10 +170,10 @@ impl<'a> DocumentRead<'a> {
         while self.given < self.selected.len() {
             expired |= Instant::now() >= deadline;
             if expired {
-                self.give_up_unbegun();
+                self.fail_unbegun();
             }
-            // One wait at a time, which is what makes the turns fair; and none while the window is
-            // shut, for a place given to somebody who does not come would be lost to the house.
+            // One wait at a time, which makes the scheduler fair between documents; and none while the window is full,
+            // because a slot given to a document that cannot use it would idle.
             if expired || !self.may_begin() {
                 waiting = None;
             } else if waiting.is_none() {
@@ -206,7 +208,7 @@ impl<'a> DocumentRead<'a> {
         self.next < self.selected.len() && self.next - self.given < self.window
     }
 
-    /// Waits for memory and then for a turn: a document that finds no memory takes no place.
+    /// Waits for memory and then for a slot: a document without memory takes no slot.
     fn place(&self) -> Waiting {
         let slot_request = self.account.page(self.page_ms(), self.call.ctx.budget.host_bytes);
         let slot = self.plane.page_scheduler.slot(slot_request);
@@ -232,14 +234,14 @@ impl<'a> DocumentRead<'a> {
             }
         };
         let part = self.pending_work.page(slot.cost_ms());
-        self.owe_the_rest();
-        let bill = CostTracker::open(&slot, part, self.account.revision.cost_model.clone());
+        self.update_pending_work();
+        let page_cost = CostTracker::open(&slot, part, self.account.revision.cost_model.clone());
         let mut call = self.call.clone();
-        call.ctx.page_observer = Some(bill.page_observer());
+        call.ctx.page_observer = Some(page_cost.page_observer());
         let page = async move {
             let run = call.read(index).await;
-            bill.close(work_ms(&run.timing));
-            // The place is free as soon as the page is read, whether or not anybody takes it.
+            page_cost.close(work_ms(&run.timing));
+            // The slot is free as soon as the page is read, whether or not the reader takes the page.
             drop(slot);
             reservation.set(run.result.as_ref().map_or(0, Transcript::memory_bytes));
             (run, reservation)
@@ -248,7 +250,7 @@ impl<'a> DocumentRead<'a> {
         self.positions.insert(task.id(), position);
     }
 
-    /// A page task ended, or died.
+    /// Handles the end of a page task, or its panic.
     fn ended(&mut self, joined: Result<(Id, (PageRun, Reservation)), JoinError>) {
         let (id, run, reservation) = match joined {
             Ok((id, (run, reservation))) => (id, run, Some(reservation)),
@@ -259,7 +261,7 @@ impl<'a> DocumentRead<'a> {
                     Fault::new(
                         Kind::Bug,
                         "internal",
-                        "The reading of the page broke off inside Lector; report it.",
+                        "The server failed while it read the page. This is a bug in the server: report it.",
                     )
                     .with_detail(&error)
                 };
@@ -271,7 +273,7 @@ impl<'a> DocumentRead<'a> {
         }
     }
 
-    /// Counts a page and puts it where the reader gets it from.
+    /// Counts a page and queues it for delivery.
     fn settle(&mut self, position: usize, run: PageRun, reservation: Option<Reservation>) {
         let Some(&index) = self.selected.get(position) else { return };
         let admission = &self.plane.admission;
@@ -298,7 +300,7 @@ impl<'a> DocumentRead<'a> {
                 self.pages_ok += 1;
                 let transcript = Arc::new(Held::new(transcript, reservation.unwrap_or_default()));
                 self.keep(position, &transcript);
-                self.read_along(index, &transcript, work_of(&timing));
+                self.mirror(index, &transcript, work_of(&timing));
                 Event::Page { index, transcript, timing }
             }
             Err(fault) => {
@@ -307,11 +309,11 @@ impl<'a> DocumentRead<'a> {
             }
         };
         self.done.insert(position, event);
-        self.owe_the_rest();
+        self.update_pending_work();
     }
 
-    /// Lets the shadow read the page too, where there is one.
-    fn read_along(&self, index: u32, live: &Arc<Held<Transcript>>, live_worked: Duration) {
+    /// Mirrors the page to the shadow revision, if there is one.
+    fn mirror(&self, index: u32, live: &Arc<Held<Transcript>>, live_worked: Duration) {
         let Some(revision) = &self.account.shadow else { return };
         let PageCall { document, ctx, options, .. } = &self.call;
         let file_name = ctx.file_name.clone();
@@ -335,12 +337,12 @@ impl<'a> DocumentRead<'a> {
         if self.kept_bytes <= self.plane.document_result_bytes_max {
             self.kept.insert(position, transcript.clone());
         } else {
-            // There will be no summary: what was kept for it is of no more use.
+            // There will be no summary: the kept pages are not needed.
             self.kept.clear();
         }
     }
 
-    /// Position of the page that the reader may have next.
+    /// Returns the position of the next page that may be delivered.
     fn ready(&self) -> Option<usize> {
         match self.order {
             Order::Page => self.done.contains_key(&self.given).then_some(self.given),
@@ -354,8 +356,8 @@ impl<'a> DocumentRead<'a> {
         Some(event)
     }
 
-    /// After the deadline: pages that were not begun become errors, as fast as the reader takes them.
-    fn give_up_unbegun(&mut self) {
+    /// Turns pages that did not begin before the deadline into errors, as fast as the reader takes them.
+    fn fail_unbegun(&mut self) {
         while self.may_begin() {
             let position = self.next;
             self.next += 1;
@@ -365,7 +367,7 @@ impl<'a> DocumentRead<'a> {
     }
 }
 
-/// The place that is waited for, or nothing for ever.
+/// Waits for the requested slot; without a request, forever.
 async fn place_of(waiting: &mut Option<Waiting>) -> Result<Place, Fault> {
     match waiting {
         Some(place) => place.await,

@@ -51,7 +51,7 @@ async fn pages_in_order_with_a_summary_at_the_end() {
     };
     assert!(summary.text.starts_with("page 0\npage 1\n"), "{}", summary.text);
     assert!(script.running_most.load(SeqCst) <= 3);
-    until("the house is empty", || empty(&platform, &script)).await;
+    until("the server is idle", || empty(&platform, &script)).await;
     let status = platform.status();
     assert_eq!((status.documents_done, status.pages_ok), (1, 40));
     assert!(status.page_time.is_some());
@@ -64,9 +64,9 @@ async fn a_slow_page_holds_back_a_bounded_number_in_page_order_and_none_in_compl
         script.on(0, Behavior::Wait);
         let platform = platform(&script, 2, 2).await.unwrap();
         let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r", 30, order))));
-        until("the window is shut", || script.begun().len() == begun_at_rest).await;
+        until("the window is full", || script.begun().len() == begun_at_rest).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
-        // In page order: the slow page and those of the window (twice the places) behind it.
+        // In page order: the slow page and the pages of the window (twice the page slots) behind it.
         assert_eq!(script.begun().len(), begun_at_rest, "{order:?}");
         script.go.add_permits(1);
         let words = reading.await.unwrap();
@@ -77,7 +77,7 @@ async fn a_slow_page_holds_back_a_bounded_number_in_page_order_and_none_in_compl
 }
 
 #[tokio::test]
-async fn a_page_is_owed_what_its_size_says_as_soon_as_it_is_known() {
+async fn pending_work_follows_the_known_size_of_a_page() {
     let script = Script::new(Behavior::Read);
     let size = |pixels| PageSize { pixels, crops: 0 };
     let (letter, poster) = ((size(2_000_000), 100), (size(20_000_000), 1000));
@@ -88,7 +88,7 @@ async fn a_page_is_owed_what_its_size_says_as_soon_as_it_is_known() {
         .extend((0..40).map(|page| (page, if page % 4 == 3 { poster } else { letter })));
     let platform = platform(&script, 1, 2).await.unwrap();
     words(submit(&platform, submission(&platform, "r", 40, Order::Page))).await;
-    until("the house is empty", || empty(&platform, &script)).await;
+    until("the server is idle", || empty(&platform, &script)).await;
     assert_eq!(platform.status().pending_work, Duration::ZERO);
     *script.otherwise.lock().unwrap() = Behavior::Wait;
     let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r", 4, Order::Page))));
@@ -97,7 +97,7 @@ async fn a_page_is_owed_what_its_size_says_as_soon_as_it_is_known() {
     assert!((200.0..600.0).contains(&mean_ms), "{mean_ms}");
     for (page, expect_ms) in [100.0, 100.0, 100.0, 1000.0].into_iter().enumerate() {
         until("the page is being read", || script.begun().len() == 41 + page).await;
-        // Pages that are not begun are owed what a page of the tenant's costs in the mean.
+        // The pending work of pages that have not begun is the mean cost of the tenant's pages.
         let rest = (3 - page) as f64;
         let is = owed_ms() as f64;
         assert!(
@@ -107,7 +107,7 @@ async fn a_page_is_owed_what_its_size_says_as_soon_as_it_is_known() {
         script.go.add_permits(1);
     }
     reading.await.unwrap();
-    until("the house is empty", || empty(&platform, &script)).await;
+    until("the server is idle", || empty(&platform, &script)).await;
     let status = platform.status();
     assert_eq!(status.pending_work, Duration::ZERO);
     let off = |known: &str| {
@@ -118,21 +118,21 @@ async fn a_page_is_owed_what_its_size_says_as_soon_as_it_is_known() {
 }
 
 #[tokio::test]
-async fn documents_take_turns() {
+async fn documents_get_slots_fairly() {
     let script = Script::new(Behavior::Wait);
     let platform = platform(&script, 1, 8).await.unwrap();
     let long = tokio::spawn(words(submit(&platform, submission(&platform, "long", 100, Order::Completion))));
     until("the long one has begun", || !script.begun().is_empty()).await;
     let short = tokio::spawn(words(submit(&platform, submission(&platform, "short", 1, Order::Completion))));
     let other = tokio::spawn(words(submit(&platform, submission(&platform, "other", 3, Order::Completion))));
-    // The long one's second page waits for its turn, and so do the first ones of the others.
+    // The second page of the long document waits for a slot, and so do the first pages of the others.
     until("all three wait", || platform.plane().page_scheduler.waiting() == 3).await;
     script.go.add_permits(8);
     assert_eq!(short.await.unwrap(), ["open 1", "ok 0", "end 1/0"]);
     until("eight went", || script.begun().len() >= 9).await;
     let begun = script.begun();
     let at = |name: &str| begun.iter().position(|(request, _)| request == name).unwrap();
-    // At most one more page of each of the others before it.
+    // At most one more page of each other document comes before it.
     assert!(at("short") <= 3, "{begun:?}");
     assert!(at("other") <= 3, "{begun:?}");
     script.go.add_permits(200);
@@ -149,7 +149,7 @@ async fn a_dropped_stream_ends_all_work() {
     until("four pages are running", || script.running.load(SeqCst) == 4).await;
     assert_eq!(platform.status().pages_waiting, 50);
     drop(stream);
-    until("the house is empty", || empty(&platform, &script)).await;
+    until("the server is idle", || empty(&platform, &script)).await;
     assert_eq!(script.begun().len(), 4);
     assert_eq!(platform.status().documents_abandoned, 1);
 }
@@ -161,7 +161,7 @@ async fn a_reader_that_does_not_read_holds_no_places() {
     let idle = submit(&platform, submission(&platform, "idle", 50, Order::Page));
     until("it stands still", || platform.status().pages_running == 0 && script.begun().len() >= 4).await;
     let before = script.begun().len();
-    assert!(before <= 4 + 4 + 1, "{before} pages begun for nobody");
+    assert!(before <= 4 + 4 + 1, "{before} pages begun without a reader");
     assert_eq!(words(submit(&platform, submission(&platform, "r", 20, Order::Page))).await.len(), 22);
     assert_eq!(words(idle).await.len(), 52);
 }
@@ -176,7 +176,7 @@ async fn one_bad_page_is_one_page_error() {
     assert_eq!(words, ["open 4", "ok 0", "guest_trapped 1", "internal 2", "ok 3", "end 2/2"]);
     let faults = platform.status().faults;
     assert_eq!((faults["guest_trapped"], faults["internal"]), (1, 1));
-    until("the house is empty", || empty(&platform, &script)).await;
+    until("the server is idle", || empty(&platform, &script)).await;
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn after_the_deadline_every_page_is_answered() {
         script.on(0, Behavior::Read);
         let platform = platform(&script, 2, 2).await.unwrap();
         let submission = Submission {
-            // Long enough for the page that is read, on a busy machine as well.
+            // Long enough for the page in progress, on a busy machine as well.
             deadline: Instant::now() + Duration::from_secs(2),
             ..submission(&platform, "r", 30, order)
         };
@@ -197,7 +197,7 @@ async fn after_the_deadline_every_page_is_answered() {
             "{words:?}"
         );
         assert_eq!(words.last().unwrap(), "end 1/29");
-        until("the house is empty", || empty(&platform, &script)).await;
+        until("the server is idle", || empty(&platform, &script)).await;
     }
 }
 
@@ -225,11 +225,11 @@ async fn documents_that_cannot_be_read_fail_once() {
     }
     let some = words(submit(&platform, of(DocumentRequest { pages: pages("3,1"), ..base().request }))).await;
     assert_eq!(some, ["open 2", "ok 0", "ok 2", "end 2/0"]);
-    until("the house is empty", || empty(&platform, &script)).await;
+    until("the server is idle", || empty(&platform, &script)).await;
 }
 
 #[tokio::test]
-async fn a_failing_summary_costs_no_page() {
+async fn a_failing_summary_loses_no_page() {
     let script = Script::new(Behavior::Read);
     *script.assemble_fails.lock().unwrap() = true;
     let platform = platform(&script, 2, 2).await.unwrap();
@@ -242,9 +242,9 @@ async fn a_failing_summary_costs_no_page() {
 }
 
 #[tokio::test]
-async fn pages_wait_for_memory_and_one_document_at_a_time_goes_beyond_the_bound() {
+async fn pages_wait_for_memory_and_one_document_at_a_time_exceeds_the_limit() {
     let script = Script::new(Behavior::Read);
-    // Nothing fits: each document must have the right to go beyond the bound.
+    // Nothing fits: each document needs the overdraft.
     let platform = platform_holding(&script, 1000, 1 << 20).await.unwrap();
     let admit =
         || platform.admit(&platform.control().of_this_machine().unwrap(), Some(1), Duration::from_secs(300));
@@ -261,7 +261,7 @@ async fn pages_wait_for_memory_and_one_document_at_a_time_goes_beyond_the_bound(
     assert_eq!(word(&idle.next().await.unwrap()), "open 50");
     drop(idle);
     assert_eq!(other.await.unwrap(), ["open 3", "ok 0", "ok 1", "ok 2", "end 3/0"]);
-    until("the house is empty", || empty(&platform, &script)).await;
+    until("the server is idle", || empty(&platform, &script)).await;
 }
 
 #[tokio::test]
@@ -294,7 +294,7 @@ async fn a_document_of_too_large_results_has_no_summary() {
 }
 
 #[tokio::test]
-async fn a_full_server_says_when_to_come_back() {
+async fn a_full_server_returns_the_time_to_wait() {
     let script = Script::new(Behavior::Wait);
     let platform = platform(&script, 1, 1).await.unwrap();
     let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r", 3, Order::Page))));
@@ -304,7 +304,7 @@ async fn a_full_server_says_when_to_come_back() {
     assert!(fault.retry_after.unwrap() >= Duration::from_secs(1));
     script.go.add_permits(3);
     reading.await.unwrap();
-    until("there is room", || admit(&platform).is_ok()).await;
+    until("there is capacity", || admit(&platform).is_ok()).await;
 }
 
 #[tokio::test]
@@ -317,7 +317,7 @@ async fn a_drain_waits_and_then_cuts_off() {
         let platform = platform.clone();
         async move { platform.drain(Duration::from_secs(120)).await }
     });
-    until("the door is shut", || platform.is_draining()).await;
+    until("the server drains", || platform.is_draining()).await;
     assert_eq!(admit(&platform).unwrap_err().code, "shutting_down");
     assert_eq!(platform.check_readiness(Duration::from_secs(1)).await.unwrap_err().code, "shutting_down");
     script.go.add_permits(1);
@@ -332,7 +332,7 @@ async fn a_drain_waits_and_then_cuts_off() {
     assert!(!report.clean);
     assert_eq!(&*report.cut_off[0].label, "r2");
     assert_eq!(reading.await.unwrap(), ["open 9", "failed shutting_down"]);
-    until("the house is empty", || empty(&platform, &script)).await;
+    until("the server is idle", || empty(&platform, &script)).await;
 }
 
 #[tokio::test]
@@ -377,7 +377,7 @@ async fn probes_share_an_answer_and_a_busy_server_is_ready() {
     assert_eq!(fault.code, "guest_trapped");
     assert!(fault.message.contains("standard"));
 
-    // It hangs, but pages are being read: it is slow, not broken.
+    // The check hangs, but pages are being read: the server is slow, not broken.
     let script = Script::new(Behavior::Read);
     let platform = platform_with(&script, 1, 1, "detection").await.unwrap();
     words(submit(&platform, submission(&platform, "r", 1, Order::Page))).await;

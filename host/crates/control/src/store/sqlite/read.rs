@@ -1,7 +1,7 @@
-//! Rows to records, row by row: a damaged row is one that is missing and told, never a failed read.
+//! Conversion of rows to records, row by row: a damaged row is left out and reported, and never fails the read.
 //!
-//! SQLite does not hold the bytes of a file to the declared types of its columns, so no column is trusted to be of its
-//! type. The columns that name a row must agree with its record.
+//! SQLite does not check the bytes of a file against the declared types of its columns, so no column is assumed to have
+//! its type. The columns that identify a row must agree with its record.
 
 use std::collections::BTreeSet;
 
@@ -21,15 +21,15 @@ use crate::route::RouteRecord;
 use crate::settings::{Settings, json_depth};
 use crate::tenant::TenantRecord;
 
-/// Longest text of a column that names a row which is carried into logs and answers.
+/// Longest text of an identifying column that is copied into logs and answers.
 const NAME_CHARS_MAX: usize = 100;
-/// Deepest JSON of the audit log that is shown as JSON; deeper values, which Lector 0.1 wrote, are shown as text.
+/// Deepest JSON of the audit log that is shown as JSON; deeper values, written by Lector 0.1, are shown as text.
 const AUDIT_DEPTH_MAX: usize = 64;
 
-/// Why a row cannot be read.
+/// The reason that a row is unreadable.
 type Damage = String;
 
-/// A failed read of the database as a whole.
+/// Returns a conversion for a failed read of the database as a whole.
 pub(super) fn failed(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
     move |error| StoreError::Read { what, source: error.into() }
 }
@@ -87,7 +87,7 @@ fn agrees(same: bool, what: &str) -> Result<(), Damage> {
     if same { Ok(()) } else { Err(format!("its columns and its record name another {what}")) }
 }
 
-/// A name for people, if the column has one.
+/// Returns the text of an identifying column for messages, if it has one.
 fn shown(row: &Row<'_>, column: usize) -> Option<String> {
     let text = text(row, column).ok()?;
     let fits = text.chars().count() <= NAME_CHARS_MAX && !text.chars().any(char::is_control);
@@ -98,7 +98,7 @@ fn named<N: From<String>>(row: &Row<'_>, column: usize) -> Option<N> {
     shown(row, column).map(N::from)
 }
 
-/// All rows of a query: read by `read`, or else named by `name`.
+/// Returns all rows of a query, each read by `read`; a row that `read` rejects becomes a damaged row made by `name`.
 fn all<T>(
     connection: &Connection,
     what: &'static str,
@@ -217,17 +217,17 @@ fn route(row: &Row<'_>) -> Result<RouteRecord, Damage> {
     Ok(record)
 }
 
-/// Components that revisions name.
+/// The components that revisions name.
 pub(in super::super) struct Named {
     pub(in super::super) digests: BTreeSet<Digest>,
-    /// Whether that is all of them: not where a damaged row hides the one it names.
+    /// Whether the list is complete: a damaged row may hide the component that it names.
     pub(in super::super) complete: bool,
 }
 
 pub(super) fn components(connection: &Connection) -> Result<Named, StoreError> {
     let component = |row: &Row<'_>| {
         let column = text(row, 0).ok().and_then(Digest::parse);
-        // Of a record that is damaged elsewhere, too.
+        // Also of a record that is damaged elsewhere.
         let record = parsed::<Value>(row, 1).ok();
         let record = record.and_then(|record| Digest::parse(record.get("component")?.as_str()?));
         if column.is_some() && column == record {

@@ -1,4 +1,4 @@
-//! Changes to rows. A row that is damaged is replaced or deleted like any other.
+//! Changes of rows. A damaged row is replaced or deleted like any other.
 
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use super::write_error::wrote;
 use crate::settings::Settings;
 use crate::tenant::{TenantPolicy, TenantRecord};
 
-/// Counts of usage and the numbers of rows stay below this, so that no sum of two leaves the range of SQLite's integers.
+/// Upper bound of usage counts and row numbers, so that no sum of two leaves the range of SQLite's integers.
 const COUNT_MAX: i64 = i64::MAX / 4;
 
 fn json(record: &impl Serialize) -> Result<String, StoreError> {
@@ -123,7 +123,7 @@ pub(super) fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
     }
 }
 
-/// Puts the settings of a revision, or of a tenant (without a deployment, as number 0).
+/// Writes the settings of a revision, or of a tenant (without a deployment, as number 0).
 fn put_settings(
     to: &Transaction<'_>,
     (tenant, deployment, number): (&str, &str, u32),
@@ -137,11 +137,11 @@ fn put_settings(
     .map_err(|error| wrote("settings", error))
 }
 
-/// Writes an entry and gives its number.
+/// Writes an entry and returns its number.
 pub(super) fn audit(to: &Transaction<'_>, entry: &AuditEntry) -> Result<u64, StoreError> {
     let tenant = entry.tenant.as_ref().map(|name| name.as_str());
     to.execute(
-        // A damaged number at the end of SQLite's range must not be the last one.
+        // A damaged number at the end of SQLite's range must not exhaust the numbers.
         "INSERT INTO audit (seq, at_ms, tenant, actor, act, target, before, after, request)
          VALUES ((SELECT ifnull(max(seq), 0) + 1 FROM audit WHERE seq BETWEEN 0 AND ?9), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
@@ -160,7 +160,7 @@ pub(super) fn audit(to: &Transaction<'_>, entry: &AuditEntry) -> Result<u64, Sto
     Ok(u64::try_from(to.last_insert_rowid()).unwrap_or(0))
 }
 
-/// Remembers a flush; whether it was not known before.
+/// Records a flush; returns whether it is new.
 pub(super) fn is_new(to: &Transaction<'_>, flush: &FlushId) -> Result<bool, StoreError> {
     let failed = |error| wrote("usage", error);
     let put = to
@@ -177,13 +177,13 @@ pub(super) fn is_new(to: &Transaction<'_>, flush: &FlushId) -> Result<bool, Stor
     Ok(put == 1)
 }
 
-/// Columns of usage that add up, in the order of the table.
+/// Columns of usage counts, in the order of the table.
 const COUNTS: [&str; 7] =
     ["requests", "pages_ok", "pages_failed", "pixels", "engine_us", "guest_us", "rejections"];
 
 pub(super) fn add_usage(to: &Transaction<'_>, row: &UsageRow) -> Result<(), StoreError> {
     let counts = &row.counts;
-    // A count that is damaged begins again: it must not keep other rows from being written.
+    // A damaged count starts again at 0: it must not prevent the writing of other rows.
     let sums = COUNTS.map(|column| {
         format!(
             "{column} = excluded.{column} + CASE WHEN typeof({column}) = 'integer'
@@ -211,7 +211,7 @@ pub(super) fn add_usage(to: &Transaction<'_>, row: &UsageRow) -> Result<(), Stor
     .map_err(|error| wrote("usage", error))
 }
 
-/// SQLite's integers have a sign; counts that reach it stay there.
+/// Converts to SQLite's signed integers, saturating.
 fn int(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

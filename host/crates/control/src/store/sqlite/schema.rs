@@ -1,4 +1,4 @@
-//! The schema and its versions. A version that was released never changes: what comes later is appended.
+//! The schema and its versions. A released version never changes: new steps are appended.
 
 use std::path::Path;
 
@@ -6,9 +6,9 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::super::StoreError;
 
-/// From an empty file to the newest schema, step by step; the number of steps done is SQLite's `user_version`.
+/// Steps from an empty file to the newest schema; SQLite's `user_version` is the number of completed steps.
 const STEPS: &[&str] = &[
-    // 1: who may do what, what they deployed, who changed it.
+    // 1: tenants and keys, revisions and routes, the audit log.
     "CREATE TABLE tenants (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
      CREATE TABLE keys (id TEXT PRIMARY KEY, tenant TEXT, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
      CREATE TABLE revisions (tenant TEXT NOT NULL, deployment TEXT NOT NULL, number INTEGER NOT NULL,
@@ -20,14 +20,14 @@ const STEPS: &[&str] = &[
      CREATE INDEX audit_by_tenant ON audit (tenant, seq);
      CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'append only'); END;
      CREATE TRIGGER audit_is_never_shortened BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'append only'); END;",
-    // 2: what they used.
+    // 2: usage.
     "CREATE TABLE usage (tenant TEXT NOT NULL, day INTEGER NOT NULL, requests INTEGER NOT NULL, pages_ok INTEGER NOT NULL,
          pages_failed INTEGER NOT NULL, pixels INTEGER NOT NULL, engine_us INTEGER NOT NULL, guest_us INTEGER NOT NULL,
          rejections INTEGER NOT NULL, PRIMARY KEY (tenant, day)) STRICT, WITHOUT ROWID;",
-    // 3: which writings of usage are in it.
+    // 3: ids of the usage flushes that are in the counts.
     "CREATE TABLE flushes (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE) STRICT;",
-    // 4: settings as text of their own, of revisions and (as number 0 of no deployment) of tenants. Within a record they
-    // nested deeper than the record's parser goes. Rows that are damaged are left as they are.
+    // 4: settings as text of their own, of revisions and (with number 0 and no deployment) of tenants. As part of a
+    // record they nested deeper than the parser of records allows. Damaged rows are left unchanged.
     "CREATE TABLE settings (tenant TEXT NOT NULL, deployment TEXT NOT NULL, number INTEGER NOT NULL, text TEXT NOT NULL,
          PRIMARY KEY (tenant, deployment, number)) STRICT, WITHOUT ROWID;
      INSERT INTO settings SELECT tenant, deployment, number, json_extract(record, '$.settings') FROM revisions
@@ -46,7 +46,7 @@ const STEPS: &[&str] = &[
 /// The newest version.
 pub(super) const NEWEST: u32 = STEPS.len() as u32;
 
-/// Brings a database to the newest version, one transaction a step: a crash leaves it at a whole one.
+/// Migrates a database to the newest version, one transaction per step: a crash leaves it at a complete version.
 pub(super) fn migrate(connection: &mut Connection, dir: &Path) -> Result<(), StoreError> {
     to(connection, dir, NEWEST)
 }
@@ -79,7 +79,7 @@ mod tests {
     use crate::store::Store;
 
     #[tokio::test]
-    async fn an_older_folder_opens_and_keeps_what_it_has() {
+    async fn an_older_folder_opens_and_keeps_its_records() {
         for old in 0..NEWEST {
             let dir = tempfile::tempdir().unwrap();
             let mut connection = Connection::open(dir.path().join(DATABASE)).unwrap();
@@ -95,13 +95,14 @@ mod tests {
         }
     }
 
-    /// Settings and policies that Lector 0.1 accepted nest as deep as its parser went, and were wrapped once more when
-    /// they were stored.
+    /// Settings and policies that Lector 0.1 accepted nest as deep as its parser allowed, and one level deeper when
+    /// stored.
     #[tokio::test]
-    async fn a_folder_of_version_3_opens_with_what_its_own_server_could_not_read() {
+    async fn a_folder_of_version_3_opens_with_settings_that_its_own_server_could_not_read() {
         let nested = |depth: usize| format!("{{\"a\":{}7{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
         let wrapped = |record: serde_json::Value, settings: &str| {
-            let text = record.to_string();
+            // Lector 0.1 stored the pipeline info under this name.
+            let text = record.to_string().replace("\"pipeline_info\"", "\"declaration\"");
             format!("{},\"settings\":{settings}}}", text.strip_suffix('}').unwrap())
         };
         let dir = tempfile::tempdir().unwrap();

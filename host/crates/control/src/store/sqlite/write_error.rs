@@ -1,10 +1,10 @@
-//! What SQLite says when it was to write, as an error of the store.
+//! Conversion of SQLite's errors on a write to errors of the store.
 
 use rusqlite::ErrorCode;
 
 use crate::store::StoreError;
 
-/// What SQLite said when it was to write.
+/// Converts an error of SQLite on a write.
 pub(super) fn wrote(what: &'static str, error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full { what },
