@@ -1,4 +1,4 @@
-//! Tenants, for administrators; and a tenant's look at itself.
+//! Tenants: the management of all tenants for administrators, and the policy of the own tenant.
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -38,7 +38,7 @@ pub(in super::super) async fn show(
     Ok(Json(state.control.tenant(&admin, &tenant.into())?))
 }
 
-/// `PUT /api/v1/admin/tenants/{tenant}`: its terms, whole; what is not given is the default.
+/// `PUT /api/v1/admin/tenants/{tenant}`: replaces the whole policy; omitted members have their defaults.
 pub(in super::super) async fn put(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
