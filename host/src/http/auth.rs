@@ -1,6 +1,6 @@
 //! Authentication of requests: extractors that turn headers into a proof of access.
 //!
-//! Owns the places of a key in a request, and the definition of a local request. The control plane makes the decision. A
+//! Owns the headers that may carry a key, and the definition of a local request. The control plane makes the decision. A
 //! handler that takes [`TenantCtx`] or [`AdminCtx`] runs only after the control plane has granted that access.
 
 use std::net::IpAddr;
@@ -28,7 +28,7 @@ impl FromRequestParts<AppState> for TenantCtx {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let principal = state.control.principal(shown(parts, state)?)?;
+        let principal = state.control.principal(credentials(parts, state)?)?;
         Ok(Self(principal.of_request(&request(parts)?.id)))
     }
 }
@@ -37,7 +37,7 @@ impl FromRequestParts<AppState> for AdminCtx {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let admin = state.control.admin(shown(parts, state)?)?;
+        let admin = state.control.admin(credentials(parts, state)?)?;
         Ok(Self(admin.of_request(&request(parts)?.id)))
     }
 }
@@ -46,7 +46,7 @@ fn request(parts: &Parts) -> Result<&RequestCtx, Fault> {
     parts.extensions.get().ok_or_else(|| problem::internal("a request without its middleware context"))
 }
 
-fn shown<'a>(parts: &'a Parts, state: &AppState) -> Result<Credentials<'a>, Fault> {
+fn credentials<'a>(parts: &'a Parts, state: &AppState) -> Result<Credentials<'a>, Fault> {
     let headers = &parts.headers;
     let tenant = headers.get(&TENANT).map(|value| value.to_str()).transpose();
     let tenant = tenant.map_err(|_| {

@@ -114,7 +114,7 @@ impl Options {
             if seen.contains(&name.as_str()) {
                 return Err(option_invalid(format!(
                     "The option `{}` is set more than once: send it once.",
-                    shown(name)
+                    excerpt(name)
                 )));
             }
             seen.push(name);
@@ -159,12 +159,12 @@ fn unknown(endpoint: Endpoint, name: &str) -> Fault {
     Fault::new(
         Kind::Invalid,
         "unknown_option",
-        format!("The option `{}` does not exist: {hint}", shown(name)),
+        format!("The option `{}` does not exist: {hint}", excerpt(name)),
     )
 }
 
 /// Returns text of the client, shortened so that it can be part of a message.
-fn shown(text: &str) -> String {
+fn excerpt(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(40).collect()
 }
 
@@ -175,7 +175,7 @@ fn pages(value: &str) -> Result<PageSelection, Fault> {
 
 fn dpi(value: &str) -> Result<f32, Fault> {
     value.parse::<f32>().ok().filter(|dpi| (DPI_MIN..=DPI_MAX).contains(dpi)).ok_or_else(|| {
-        option_invalid(format!("`dpi` is `{}`: use a number from {DPI_MIN} to {DPI_MAX}.", shown(value)))
+        option_invalid(format!("`dpi` is `{}`: use a number from {DPI_MIN} to {DPI_MAX}.", excerpt(value)))
     })
 }
 
@@ -184,7 +184,7 @@ fn text_layer(value: &str) -> Result<TextLayerPolicy, Fault> {
         "auto" => Ok(TextLayerPolicy::Auto),
         "never" => Ok(TextLayerPolicy::Never),
         "only" => Ok(TextLayerPolicy::Only),
-        _ => Err(option_invalid(format!("`text_layer` is `{}`: use auto, never or only.", shown(value)))),
+        _ => Err(option_invalid(format!("`text_layer` is `{}`: use auto, never or only.", excerpt(value)))),
     }
 }
 
@@ -192,7 +192,7 @@ fn switch(name: &str, value: &str) -> Result<bool, Fault> {
     match value {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
-        _ => Err(option_invalid(format!("`{name}` is `{}`: use true or false.", shown(value)))),
+        _ => Err(option_invalid(format!("`{name}` is `{}`: use true or false.", excerpt(value)))),
     }
 }
 
@@ -200,7 +200,7 @@ fn order(value: &str) -> Result<Order, Fault> {
     match value {
         "page" => Ok(Order::Page),
         "completion" => Ok(Order::Completion),
-        _ => Err(option_invalid(format!("`order` is `{}`: use completion or page.", shown(value)))),
+        _ => Err(option_invalid(format!("`order` is `{}`: use completion or page.", excerpt(value)))),
     }
 }
 
@@ -209,7 +209,7 @@ fn timeout(what: &str, value: &str, most: Duration) -> Result<Duration, Fault> {
     given.filter(|time| (TIMEOUT_MIN..=most).contains(time)).ok_or_else(|| {
         option_invalid(format!(
             "{what} is `{}`: use a number of seconds from {} to {}.",
-            shown(value),
+            excerpt(value),
             TIMEOUT_MIN.as_secs_f64(),
             most.as_secs_f64()
         ))
@@ -222,9 +222,10 @@ fn format(value: &str) -> Result<Format, Fault> {
         "text" => Ok(Format::Text),
         "markdown" => Ok(Format::Markdown),
         "hocr" => Ok(Format::Hocr),
-        _ => {
-            Err(option_invalid(format!("`format` is `{}`: use json, text, markdown or hocr.", shown(value))))
-        }
+        _ => Err(option_invalid(format!(
+            "`format` is `{}`: use json, text, markdown or hocr.",
+            excerpt(value)
+        ))),
     }
 }
 

@@ -45,7 +45,7 @@ pub(in super::super) async fn list(
 }
 
 /// `GET /api/v1/deployments/{name}`.
-pub(in super::super) async fn show(
+pub(in super::super) async fn get(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
     Path(name): Path<String>,
@@ -78,7 +78,7 @@ pub(in super::super) async fn revision(
 }
 
 /// `DELETE /api/v1/deployments/{name}`.
-pub(in super::super) async fn drop(
+pub(in super::super) async fn delete(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
     Path(name): Path<String>,

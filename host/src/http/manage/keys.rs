@@ -56,7 +56,7 @@ pub(in super::super) async fn list(
 }
 
 /// `POST /api/v1/keys`.
-pub(in super::super) async fn make(
+pub(in super::super) async fn create(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
     request: Request,
@@ -99,7 +99,7 @@ pub(in super::super) async fn list_all(
 }
 
 /// `POST /api/v1/admin/keys`.
-pub(in super::super) async fn make_any(
+pub(in super::super) async fn create_any(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
     request: Request,

@@ -30,7 +30,7 @@ pub(in super::super) async fn list(State(state): State<AppState>, AdminCtx(admin
 }
 
 /// `GET /api/v1/admin/tenants/{tenant}`.
-pub(in super::super) async fn show(
+pub(in super::super) async fn get(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
     Path(tenant): Path<String>,
@@ -39,7 +39,7 @@ pub(in super::super) async fn show(
 }
 
 /// `PUT /api/v1/admin/tenants/{tenant}`: replaces the whole policy; omitted members have their defaults.
-pub(in super::super) async fn put(
+pub(in super::super) async fn update(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
     Path(tenant): Path<String>,
@@ -51,7 +51,7 @@ pub(in super::super) async fn put(
 }
 
 /// `DELETE /api/v1/admin/tenants/{tenant}`.
-pub(in super::super) async fn drop(
+pub(in super::super) async fn delete(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
     Path(tenant): Path<String>,
