@@ -1,7 +1,7 @@
 //! Output formats of results: JSON, NDJSON events, plain text, Markdown, hOCR.
 //!
-//! Owns the wire shapes of pages and documents, which the HTTP API and the CLI share. Pure: does not depend on HTTP or the
-//! terminal. Called by `http/` and `cli/ocr`.
+//! Owns the wire shapes of pages and documents, which the HTTP API and the CLI share. Pure: does not depend on HTTP or
+//! the terminal. Called by `http/` and `cli/ocr`.
 
 pub mod hocr;
 pub mod json;

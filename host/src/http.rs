@@ -1,12 +1,12 @@
 //! The gateway: HTTP in front of the control plane and the document service.
 //!
-//! Owns HTTP: connections, routes, requests and their limits, the shape of responses, the translation of faults. Only this
-//! module uses axum and hyper. Depends on the control plane, the document service and the formats; does not depend on
-//! engines, renderers or guests. Called by `app.rs`, which passes a listener and the state.
+//! Owns HTTP: connections, routes, requests and their limits, the shape of responses, the translation of faults. Only
+//! this module uses axum and hyper. Depends on the control plane, the document service and the formats; does not depend
+//! on engines, renderers or guests. Called by `app.rs`, which passes a listener and the state.
 //!
-//! The path of a request: `listen` accepts the connection, `middleware` adds an id, a span and a log line, `router` selects
-//! the handler, `options` parses the options, `body` and `upload` receive the documents, `ocr` returns the response of one
-//! document, `batch` streams the events of several. `problem` builds every error response.
+//! The path of a request: `listen` accepts the connection, `middleware` adds an id, a span and a log line, `router`
+//! selects the handler, `options` parses the options, `body` and `upload` receive the documents, `ocr` returns the
+//! response of one document, `batch` streams the events of several. `problem` builds every error response.
 
 mod auth;
 mod batch;

@@ -1,8 +1,8 @@
 //! Metrics: counters, gauges and histograms in OpenMetrics text.
 //!
-//! Owns the names of all metrics (in base units; `lector_` for the server, `process_` for the process) and the registry.
-//! Events (requests, pages) are recorded when they occur; state (queues, workers, memory) is sampled on each scrape, see
-//! `metrics/samples.rs`. Recorded by `http/`; served at `/metrics`.
+//! Owns the names of all metrics (in base units; `lector_` for the server, `process_` for the process) and the
+//! registry. Events (requests, pages) are recorded when they occur; state (queues, workers, memory) is sampled on each
+//! scrape, see `metrics/samples.rs`. Recorded by `http/`; served at `/metrics`.
 
 mod lanes;
 mod process;

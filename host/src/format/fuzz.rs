@@ -98,8 +98,8 @@ fn json_value(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// JSON and NDJSON parse as JSON, and hOCR as XML, with the correct number of pages and lines. The pieces of every format
-/// are equal to the whole.
+/// JSON and NDJSON parse as JSON, and hOCR as XML, with the correct number of pages and lines. The pieces of every
+/// format are equal to the whole.
 #[test]
 fn fuzz_formats() {
     let plain: Vec<u8> = (0..3)

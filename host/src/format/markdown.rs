@@ -1,5 +1,5 @@
-//! Markdown: one paragraph per block, a rule between pages. Words that are hyphenated at the end of a line stay so, because
-//! the formatter cannot determine whether the hyphen belongs to the word.
+//! Markdown: one paragraph per block, a rule between pages. Words that are hyphenated at the end of a line stay so,
+//! because the formatter cannot determine whether the hyphen belongs to the word.
 
 use lector_core::Transcript;
 

@@ -1,7 +1,7 @@
 //! Authentication of requests: extractors that turn headers into a proof of access.
 //!
-//! Owns the headers that may carry a key, and the definition of a local request. The control plane makes the decision. A
-//! handler that takes [`TenantCtx`] or [`AdminCtx`] runs only after the control plane has granted that access.
+//! Owns the headers that may carry a key, and the definition of a local request. The control plane makes the decision.
+//! A handler that takes [`TenantCtx`] or [`AdminCtx`] runs only after the control plane has granted that access.
 
 use std::net::IpAddr;
 
@@ -85,8 +85,8 @@ fn key(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
 }
 
 /// Returns whether a request is addressed to a loopback name and does not come from a page of another site. A page of
-/// another site in a browser on this machine must not manage a server without keys; a foreign name that resolves to this
-/// machine (DNS rebinding) is not local.
+/// another site in a browser on this machine must not manage a server without keys; a foreign name that resolves to
+/// this machine (DNS rebinding) is not local.
 fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
     let Some(authority) = host.or(uri.authority().map(|authority| authority.as_str())) else { return false };

@@ -1,8 +1,8 @@
 //! `POST /api/v1/ocr/batch`: reads several documents and streams their events.
 //!
-//! Owns one batch: the receiving side, which submits documents to the document service one by one, and the relaying side,
-//! which forwards their events. Both run in one task, so that the upload continues while events are sent. Dropping the
-//! response body aborts the task and cancels its work.
+//! Owns one batch: the receiving side, which submits documents to the document service one by one, and the relaying
+//! side, which forwards their events. Both run in one task, so that the upload continues while events are sent.
+//! Dropping the response body aborts the task and cancels its work.
 
 mod outgoing;
 mod relay;

@@ -1,7 +1,7 @@
 //! Request bodies under limits: size, idle time and total time.
 //!
-//! Owns the reading of request bodies, independent of their content. Used by `upload.rs`. Bytes are read only on demand:
-//! this is the backpressure for a client whose document has no permit yet, and it allows an error response to
+//! Owns the reading of request bodies, independent of their content. Used by `upload.rs`. Bytes are read only on
+//! demand: this is the backpressure for a client whose document has no permit yet, and it allows an error response to
 //! `Expect: 100-continue` before the body is sent.
 
 use std::pin::Pin;
@@ -119,8 +119,8 @@ impl Stream for LimitedBody {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         if std::mem::take(&mut this.pausing) {
-            // The multipart parser reads its source as long as it is ready. This pause makes it process its buffer after
-            // each chunk, so that it does not buffer a second copy of a document.
+            // The multipart parser reads its source as long as it is ready. This pause makes it process its buffer
+            // after each chunk, so that it does not buffer a second copy of a document.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

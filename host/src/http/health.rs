@@ -15,8 +15,8 @@ use super::problem::{self, Problem};
 use crate::format::json as shapes;
 use crate::metrics;
 
-/// Maximum time of a readiness check. Orchestrators time out after 1 to 10 s. A smoke-test page takes a tenth of a second
-/// on an idle server; on a busy server, a page read moments ago replaces it.
+/// Maximum time of a readiness check. Orchestrators time out after 1 to 10 s. A smoke-test page takes a tenth of a
+/// second on an idle server; on a busy server, a page read moments ago replaces it.
 const CHECK_MAX: Duration = Duration::from_secs(8);
 
 /// Handles `GET /healthz`: the process answers. Checks nothing else.

@@ -1,8 +1,8 @@
 //! Bounded and strict parsing of JSON in management requests.
 //!
-//! Owns the bounds of every JSON text of a management request, whether it is the body or a part of a form. Does not depend
-//! on the requests. Used by `manage.rs`. serde accepts an array in place of any struct, with the members by position; this
-//! module rejects it at every level.
+//! Owns the bounds of every JSON text of a management request, whether it is the body or a part of a form. Does not
+//! depend on the requests. Used by `manage.rs`. serde accepts an array in place of any struct, with the members by
+//! position; this module rejects it at every level.
 
 mod strict;
 

@@ -31,7 +31,8 @@ use crate::metrics::InFlight;
 
 /// Maximum number of concurrent rejections; beyond it connections are closed without a response.
 const REFUSALS_MAX: usize = 64;
-/// Maximum number of concurrent requests on one HTTP/2 connection. Admission bounds their work; this bounds their state.
+/// Maximum number of concurrent requests on one HTTP/2 connection. Admission bounds their work; this bounds their
+/// state.
 const STREAMS_MAX: u32 = 64;
 /// Maximum size of the head of a request in bytes (both protocols).
 const HEAD_BYTES_MAX: usize = 32 << 10;

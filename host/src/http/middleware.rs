@@ -1,7 +1,7 @@
 //! The middleware of every request: id, span, log line, metrics, and a response even if the handler panics.
 //!
-//! Owns the request id (`X-Request-Id`, in and out), the incoming trace context (W3C `traceparent`), and the end of every
-//! response: a request lasts until the last byte of the response body is sent or abandoned.
+//! Owns the request id (`X-Request-Id`, in and out), the incoming trace context (W3C `traceparent`), and the end of
+//! every response: a request lasts until the last byte of the response body is sent or abandoned.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;

@@ -1,7 +1,7 @@
 //! `POST /api/v1/ocr`: reads one document and returns one response.
 //!
-//! Owns the order of the checks (every check that does not need the body runs before the body is read), and the response
-//! to a document with failed pages. `batch.rs` shares the functions before the upload.
+//! Owns the order of the checks (every check that does not need the body runs before the body is read), and the
+//! response to a document with failed pages. `batch.rs` shares the functions before the upload.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The API description: for programs (`/openapi.json`) and for people (`/` and `/docs`), with a form to try the API. Both
-//! are files in this folder, embedded in the binary. The page loads nothing from other servers.
+//! The API description: for programs (`/openapi.json`) and for people (`/` and `/docs`), with a form to try the API.
+//! Both are files in this folder, embedded in the binary. The page loads nothing from other servers.
 
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};

@@ -1,9 +1,9 @@
 //! A TCP connection with a write timeout and a lingering close.
 //!
-//! Owns the two functions that hyper leaves to its caller: a bound on the time without progress of a write, and lingering
-//! at the end. If a server closes a socket with unread bytes, the kernel sends a reset, which can overtake the response.
-//! Therefore the write side is closed first, and the bytes that the client still sends are read and discarded for up to
-//! 2 s (RFC 9112, section 9.6).
+//! Owns the two functions that hyper leaves to its caller: a bound on the time without progress of a write, and
+//! lingering at the end. If a server closes a socket with unread bytes, the kernel sends a reset, which can overtake
+//! the response. Therefore the write side is closed first, and the bytes that the client still sends are read and
+//! discarded for up to 2 s (RFC 9112, section 9.6).
 
 use std::io;
 use std::pin::Pin;

@@ -94,8 +94,8 @@ impl Upload {
         self.broken
     }
 
-    /// Returns the metadata of the next document, and `None` after the last one or after an error. Skips unread bytes of
-    /// the previous document.
+    /// Returns the metadata of the next document, and `None` after the last one or after an error. Skips unread bytes
+    /// of the previous document.
     pub(crate) async fn next(&mut self) -> Result<Option<Head>, Fault> {
         if self.broken {
             return Ok(None);

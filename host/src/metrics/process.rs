@@ -1,5 +1,5 @@
-//! Metrics of the process, under the names of the Prometheus client libraries. Read from `/proc`; values that the kernel
-//! does not provide are omitted.
+//! Metrics of the process, under the names of the Prometheus client libraries. Read from `/proc`; values that the
+//! kernel does not provide are omitted.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -82,8 +82,8 @@ fn field(text: &str, name: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
 
-/// Returns user and system time in seconds from a `/proc/[pid]/stat` line: fields 14 and 15 (proc(5)). Fields are counted
-/// after the name, which is in parentheses and may contain any character.
+/// Returns user and system time in seconds from a `/proc/[pid]/stat` line: fields 14 and 15 (proc(5)). Fields are
+/// counted after the name, which is in parentheses and may contain any character.
 fn cpu_s(stat: &str) -> Option<f64> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let user: f64 = fields.next()?.parse().ok()?;

@@ -1,11 +1,11 @@
-//! A timeline of the work in the format of Chrome's trace viewer, which Perfetto opens: documents, pages, renderings, guest
-//! compute and model runs as bars, so that their overlap is visible.
+//! A timeline of the work in the format of Chrome's trace viewer, which Perfetto opens: documents, pages, renderings,
+//! guest compute and model runs as bars, so that their overlap is visible.
 //!
-//! Owns the file and its format ("Trace Event Format": complete events, `ph: X`, times in microseconds). A layer of the log
-//! that selects spans by name. Written by `lector serve --trace FILE`.
+//! Owns the file and its format ("Trace Event Format": complete events, `ph: X`, times in microseconds). A layer of the
+//! log that selects spans by name. Written by `lector serve --trace FILE`.
 //!
-//! The crate `tracing-chrome` writes such files as well, either by thread, where an asynchronous span is one sliver per poll
-//! and work in another process (a rendering) is missing, or by root span, where the bars of pages overlap.
+//! The crate `tracing-chrome` writes such files as well, either by thread, where an asynchronous span is one sliver per
+//! poll and work in another process (a rendering) is missing, or by root span, where the bars of pages overlap.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,8 +1,8 @@
 //! The response of a batch: its events as NDJSON or as server-sent events.
 //!
 //! Owns the buffer between the batch and the connection. The buffer is bounded in bytes. It is large, because many HTTP
-//! libraries send all documents before they read the first event, and would otherwise deadlock. A client that never reads
-//! stalls only its own batch, until the write timeout closes its connection.
+//! libraries send all documents before they read the first event, and would otherwise deadlock. A client that never
+//! reads stalls only its own batch, until the write timeout closes its connection.
 
 use std::io;
 use std::pin::Pin;

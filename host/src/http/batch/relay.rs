@@ -1,5 +1,5 @@
-//! The relaying side of a batch: merges the events of several documents into one stream. Each event carries the index of
-//! its document.
+//! The relaying side of a batch: merges the events of several documents into one stream. Each event carries the index
+//! of its document.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -56,7 +56,8 @@ fn usage_json(usage: &Readable<UsageRow>) -> Json<Value> {
     Json(with_damaged(json!({ "usage": rows }), &usage.damaged))
 }
 
-/// Formats a day since 1970 as `2026-11-25` (Howard Hinnant's algorithm, "chrono-compatible low-level date algorithms").
+/// Formats a day since 1970 as `2026-11-25` (Howard Hinnant's algorithm, "chrono-compatible low-level date
+/// algorithms").
 fn date(day: u32) -> String {
     let shifted = u64::from(day) + 719_468;
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);
