@@ -1,7 +1,7 @@
-//! Results as people and programs read them: JSON, NDJSON events, plain text, Markdown, hOCR.
+//! Output formats of results: JSON, NDJSON events, plain text, Markdown, hOCR.
 //!
-//! Owns the wire shapes of pages and documents, so that the HTTP and CLI faces cannot differ. Pure:
-//! knows neither HTTP nor the terminal. Called by `http/` and `cli/ocr`.
+//! Owns the wire shapes of pages and documents, which the HTTP API and the CLI share. Pure: does not depend on HTTP or
+//! the terminal. Called by `http/` and `cli/ocr`.
 
 pub mod hocr;
 pub mod json;
@@ -13,26 +13,26 @@ pub mod text;
 use lector_core::{Fault, Kind};
 use lector_serving::{DocumentResult, PageResult};
 
-/// How a document's result is written.
+/// An output format of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// The text alone.
+    /// The text only.
     Text,
-    /// One object with everything known.
+    /// One JSON object with the whole result.
     Json,
-    /// Paragraphs.
+    /// Paragraphs in Markdown.
     Markdown,
     /// hOCR 1.2: HTML with boxes.
     Hocr,
-    /// One event a line, as they happen.
+    /// One JSON event per line.
     Ndjson,
 }
 
 impl Format {
-    /// All of them, in the order of the documentation.
+    /// All formats, in the order of the documentation.
     pub const ALL: [Self; 5] = [Self::Text, Self::Json, Self::Markdown, Self::Hocr, Self::Ndjson];
 
-    /// Parses a name; a fault `unknown_format` lists the known ones.
+    /// Parses a name. The fault `unknown_format` lists the known names.
     pub fn parse(name: &str) -> Result<Self, Fault> {
         Self::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| {
             let shown: String = name.chars().take(40).collect();
@@ -40,12 +40,12 @@ impl Format {
             Fault::new(
                 Kind::Invalid,
                 "unknown_format",
-                format!("There is no format `{shown}`: ask for one of {known}."),
+                format!("The format `{shown}` does not exist: use one of {known}."),
             )
         })
     }
 
-    /// Its name in requests.
+    /// Returns the name of the format in requests.
     pub fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -56,19 +56,19 @@ impl Format {
         }
     }
 
-    /// Its `Content-Type`.
+    /// Returns the `Content-Type`.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; charset=utf-8",
             Self::Json => "application/json",
             Self::Markdown => "text/markdown; charset=utf-8",
-            // hOCR is XHTML in form, and `text/html` is what its readers expect.
+            // hOCR is XHTML, and its readers expect `text/html`.
             Self::Hocr => "text/html; charset=utf-8",
             Self::Ndjson => "application/x-ndjson",
         }
     }
 
-    /// Extension of a file of it, without the dot.
+    /// Returns the file extension, without the dot.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Text => "txt",
@@ -79,18 +79,18 @@ impl Format {
         }
     }
 
-    /// Whether it is of little use without words.
+    /// Returns whether the format needs words to be useful.
     pub fn wants_words(self) -> bool {
         self == Self::Hocr
     }
 }
 
-/// One document as text of `format`.
+/// Returns a document as text in `format`.
 pub fn document(format: Format, result: &DocumentResult) -> String {
     match format {
         Format::Text => text::document(result),
         Format::Json => {
-            // Keys are strings: it always serializes.
+            // Cannot fail: all keys are strings.
             let mut out = serde_json::to_string_pretty(&json::Document(result)).unwrap_or_default();
             out.push('\n');
             out

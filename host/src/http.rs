@@ -1,12 +1,12 @@
 //! The gateway: HTTP in front of the control plane and the document service.
 //!
-//! Owns everything that HTTP is: connections, routes, requests and their limits, the shape of answers, the
-//! translation of faults. The only home of axum and hyper. Knows the control plane, the document service and the formats; knows no
-//! engine, no renderer and no guest. Called by `app.rs`, which gives it a listener and the state.
+//! Owns HTTP: connections, routes, requests and their limits, the shape of responses, the translation of faults. Only
+//! this module uses axum and hyper. Depends on the control plane, the document service and the formats; does not depend
+//! on engines, renderers or guests. Called by `app.rs`, which passes a listener and the state.
 //!
-//! A request's way: `listen` takes the connection, `middleware` gives it an id, a span and a line in the log,
-//! `router` finds the handler, `options` reads what is asked for, `body` and `upload` take the documents in,
-//! `ocr` answers one as a whole, `batch` many as they are read. `problem` is how anything goes wrong.
+//! The path of a request: `listen` accepts the connection, `middleware` adds an id, a span and a log line, `router`
+//! selects the handler, `options` parses the options, `body` and `upload` receive the documents, `ocr` returns the
+//! response of one document, `batch` streams the events of several. `problem` builds every error response.
 
 mod auth;
 mod batch;
@@ -36,21 +36,21 @@ use crate::metrics::Metrics;
 
 pub use listen::{Drained, serve};
 
-/// What every handler can reach.
+/// The state that every handler receives.
 #[derive(Clone)]
 pub struct AppState {
-    /// Tenants, keys, deployments.
+    /// The control plane: tenants, keys, deployments.
     control: Arc<ControlPlane>,
-    /// Where documents are read.
+    /// The document service, which reads documents.
     service: Arc<DocumentService>,
-    /// What operators see.
+    /// The metrics.
     metrics: Arc<Metrics>,
-    /// The limits of this face.
+    /// The limits of the gateway.
     config: Arc<HttpConfig>,
 }
 
 impl AppState {
-    /// The state of one gateway.
+    /// Creates the state of a gateway.
     pub fn new(service: Arc<DocumentService>, metrics: Arc<Metrics>, config: HttpConfig) -> Self {
         Self { control: service.control().clone(), service, metrics, config: Arc::new(config) }
     }

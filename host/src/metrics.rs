@@ -1,8 +1,8 @@
-//! What operators see: counters, gauges and histograms in OpenMetrics text.
+//! Metrics: counters, gauges and histograms in OpenMetrics text.
 //!
-//! Owns the names of all metrics (base units; `lector_` for the house, `process_` for the process) and the
-//! registry. What happens is recorded as it happens (requests, pages); what *is* (queues, workers, memory)
-//! is looked at when somebody asks, see `metrics/samples.rs`. Recorded by `http/`; served at `/metrics`.
+//! Owns the names of all metrics (in base units; `lector_` for the server, `process_` for the process) and the
+//! registry. Events (requests, pages) are recorded when they occur; state (queues, workers, memory) is sampled on each
+//! scrape, see `metrics/samples.rs`. Recorded by `http/`; served at `/metrics`.
 
 mod lanes;
 mod process;
@@ -30,10 +30,11 @@ pub use samples::{
 /// `Content-Type` of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// A request is refused in a fraction of a millisecond and reads a long document in minutes.
+/// Buckets of request times in seconds: from a rejection (below a millisecond) to a long document (minutes).
 const REQUEST_BUCKETS_S: [f64; 13] =
     [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0];
-/// A stage of a page: from starting an instance (tens of microseconds) to a dense page on a small machine.
+/// Buckets of page stages in seconds: from the start of an instance (tens of microseconds) to a dense page on a small
+/// machine.
 const STAGE_BUCKETS_S: [f64; 13] =
     [0.0001, 0.0005, 0.002, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
 
@@ -90,7 +91,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// A registry over these rooms.
+    /// Creates the registry over the document service and the status source.
     pub fn new(service: Arc<DocumentService>, parts: Arc<dyn StatusSource>) -> Arc<Self> {
         let mut metrics = Self {
             registry: Registry::default(),
@@ -116,90 +117,94 @@ impl Metrics {
     fn register(&mut self) {
         let r = &mut self.registry;
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        r.register("lector_build", "What is running", version);
+        r.register("lector_build", "Version of the running server", version);
         r.register(
             "lector_http_requests",
-            "Requests answered, by route, method, status and problem code",
+            "Completed requests, by route, method, status and problem code",
             self.requests.clone(),
         );
         r.register_with_unit(
             "lector_http_request_duration",
-            "From the head of a request to the last byte of its answer",
+            "Time from the head of a request to the last byte of its response",
             Unit::Seconds,
             self.request_time.clone(),
         );
         r.register(
             "lector_http_requests_in_flight",
-            "Requests not yet answered to the end",
+            "Requests whose response is not complete",
             self.requests_in_flight.clone(),
         );
         r.register("lector_http_connections", "Open connections", self.connections.clone());
         r.register(
             "lector_http_connections_refused",
-            "Connections refused because there were too many",
+            "Connections rejected because of http.connections_max",
             self.connections_refused.clone(),
         );
         r.register_with_unit(
             "lector_document_received",
-            "Documents received",
+            "Bytes of documents received",
             Unit::Bytes,
             self.body_bytes.clone(),
         );
         r.register_with_unit(
             "lector_page_duration",
-            "A page in its guest, from start to end",
+            "Time of a page in its guest",
             Unit::Seconds,
             self.page_time.clone(),
         );
         r.register_with_unit(
             "lector_page_stage_duration",
-            "Parts of a page's time; they overlap",
+            "Time of the stages of a page; stages overlap",
             Unit::Seconds,
             self.stages.clone(),
         );
         r.register_with_unit(
             "lector_page_inference_duration",
-            "Inference of one page, by model",
+            "Inference time of a page, by model",
             Unit::Seconds,
             self.inference.clone(),
         );
-        r.register("lector_inference_rows", "Rows inferred for pages, by model", self.inference_rows.clone());
+        r.register(
+            "lector_inference_rows",
+            "Rows of inference for pages, by model",
+            self.inference_rows.clone(),
+        );
         r.register_with_unit(
             "lector_guest_compute",
-            "Time that guests computed",
+            "Compute time of guests",
             Unit::Seconds,
             self.page_compute.clone(),
         );
     }
 
-    /// The rooms that are looked at.
+    /// Returns the status source.
     pub(crate) fn parts(&self) -> &dyn StatusSource {
         self.parts.as_ref()
     }
 
-    /// All of it as text.
+    /// Encodes all metrics as OpenMetrics text.
     pub fn text(&self) -> Result<String, std::fmt::Error> {
         let mut out = String::new();
         text::encode(&mut out, &self.registry)?;
         Ok(out)
     }
 
-    /// A request came in; it is in flight until the guard is dropped.
+    /// Counts a request as in flight until the guard is dropped.
     pub(crate) fn request_began(&self) -> InFlight {
         InFlight::one_of(&self.requests_in_flight)
     }
 
-    /// A connection was taken; it is open until the guard is dropped.
+    /// Counts a connection as open until the guard is dropped.
     pub(crate) fn connection_opened(&self) -> InFlight {
         InFlight::one_of(&self.connections)
     }
 
-    /// A connection was refused.
+    /// Counts a rejected connection.
     pub(crate) fn connection_refused(&self) {
         self.connections_refused.inc();
     }
 
-    /// A request was answered. `route` is a pattern of the router, `code` that of a problem or empty.
+    /// Records a completed request. `route` is a route pattern, `code` the code of a problem or empty.
     pub(crate) fn request_ended(
         &self,
         route: &str,
@@ -213,12 +218,12 @@ impl Metrics {
         self.request_time.get_or_create(&RouteLabels { route: route.to_owned() }).observe(took.as_secs_f64());
     }
 
-    /// A document came in whole.
+    /// Records a completely received document.
     pub(crate) fn document_received(&self, bytes: usize) {
         self.body_bytes.inc_by(bytes as u64);
     }
 
-    /// A page was answered, read or not.
+    /// Records the times of a page, read or failed.
     pub(crate) fn page(&self, timing: &Timing) {
         self.page_time.observe(timing.total.as_secs_f64());
         let queue = timing.models.values().map(|model| model.queue).sum();
@@ -233,7 +238,7 @@ impl Metrics {
             self.stages.get_or_create(&StageLabels { stage }).observe(time.as_secs_f64());
         }
         for (name, model) in &timing.models {
-            // Bounded: the names are the catalog's.
+            // The label set is bounded by the model catalog.
             let labels = ModelLabels { model: name.to_string() };
             self.inference.get_or_create(&labels).observe(model.run.as_secs_f64());
             self.inference_rows.get_or_create(&labels).inc_by(model.rows);
@@ -242,7 +247,7 @@ impl Metrics {
     }
 }
 
-/// One of something that is going on; dropping it is its end.
+/// A guard that increments a gauge until it is dropped.
 #[derive(Debug)]
 pub(crate) struct InFlight(Gauge);
 

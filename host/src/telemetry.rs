@@ -1,4 +1,4 @@
-//! The log: structured events on standard error, for people or as JSON. Standard output belongs to results.
+//! The log: structured events on standard error, as text or JSON. Standard output is reserved for results.
 
 mod timeline;
 
@@ -14,7 +14,7 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 use crate::config::{LogConfig, LogFormat};
 use timeline::Timeline;
 
-/// Starts the log of this process, and a timeline where one is wanted; once.
+/// Starts the log of this process, and a timeline if a path is given. Must be called once.
 pub fn init(config: &LogConfig, timeline: Option<&Path>) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.filter).context("reading log.filter")?;
     let log = fmt::layer().with_writer(std::io::stderr);
@@ -27,15 +27,15 @@ pub fn init(config: &LogConfig, timeline: Option<&Path>) -> anyhow::Result<()> {
             Timeline::create(path).with_context(|| format!("writing the timeline {}", path.display()));
         timeline.map(|timeline| timeline.with_filter(filter_fn(timeline::is_drawn)))
     });
-    // The layers see their own spans each: a timeline that is on does not make the log longer.
+    // Each layer has its own filter: a timeline does not add events to the log.
     let started =
         tracing_subscriber::registry().with(log.with_filter(filter)).with(timeline.transpose()?).try_init();
     started.context("starting the log")
 }
 
-/// The log of a helper process, which has no configuration: for whoever reads its standard error.
+/// Starts the log of a helper process without configuration. The parent process reads its standard error.
 pub fn init_plain() {
-    // Without a log it still does its work.
+    // An error is ignored: the process works without a log.
     let _ = fmt()
         .with_env_filter(EnvFilter::new("info"))
         .with_ansi(false)

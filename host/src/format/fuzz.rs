@@ -1,4 +1,4 @@
-//! Answers in every format, whatever text a guest read and whatever a client calls its file.
+//! Fuzz test of every format with arbitrary text of a guest and arbitrary file names.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::*;
 
 fn quad(feed: &mut Feed<'_>) -> Quad {
-    // What the runtime lets through: any finite number.
+    // The runtime accepts any finite number.
     let mut number = || Some(feed.float()).filter(|number| number.is_finite()).unwrap_or(1.0);
     let mut point = || Point { x: number(), y: number() };
     Quad([point(), point(), point(), point()])
@@ -98,8 +98,8 @@ fn json_value(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// JSON and its lines read as JSON, hOCR as XML, with as many pages and lines as there are; piece by piece every format
-/// is the same.
+/// JSON and NDJSON parse as JSON, and hOCR as XML, with the correct number of pages and lines. The pieces of every
+/// format are equal to the whole.
 #[test]
 fn fuzz_formats() {
     let plain: Vec<u8> = (0..3)

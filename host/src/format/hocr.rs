@@ -1,5 +1,5 @@
-//! hOCR 1.2 (<http://kba.github.io/hocr-spec/1.2/>): XHTML with a box around everything.
-//! `ocr_page` > `ocr_carea` (one a block) > `ocr_line` > `ocrx_word`.
+//! hOCR 1.2 (<http://kba.github.io/hocr-spec/1.2/>): XHTML with bounding boxes.
+//! `ocr_page` > `ocr_carea` (one per block) > `ocr_line` > `ocrx_word`.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use lector_core::{Line, Quad, Transcript};
 
 use lector_serving::{DocumentResult, PageResult};
 
-/// A document: every page that was read; those that were not are comments.
+/// Returns a document as hOCR. A failed page is a comment.
 pub fn document(result: &DocumentResult) -> String {
     let mut out = head(result);
     out.extend(result.pages.iter().map(|page| page_result(result.name.as_deref(), page)));
@@ -15,12 +15,12 @@ pub fn document(result: &DocumentResult) -> String {
     out
 }
 
-/// Behind the last page.
+/// The end of the output, after the last page.
 pub(super) const TAIL: &str = "</body>\n</html>\n";
-/// What a document without a name is called.
+/// The name of a document without a name.
 const UNNAMED: &str = "document";
 
-/// Everything in front of the first page.
+/// Returns the output before the first page.
 pub(super) fn head(result: &DocumentResult) -> String {
     let mut out = String::from(concat!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n",
@@ -43,13 +43,13 @@ pub(super) fn head(result: &DocumentResult) -> String {
     out
 }
 
-/// A page of the document of this name, read or not.
+/// Returns a page of the document `name`, read or failed.
 pub(super) fn page_result(name: Option<&str>, result: &PageResult) -> String {
     let mut out = String::new();
     match &result.outcome {
         Ok(transcript) => page(&mut out, name.unwrap_or(UNNAMED), result.index, transcript),
         Err(fault) => {
-            // Two hyphens would end the comment.
+            // Two hyphens are not allowed in a comment.
             let message = escape(&fault.message).replace('-', "&#45;");
             let _ = writeln!(out, "<!-- page {} was not read: {message} -->", u64::from(result.index) + 1);
         }
@@ -110,17 +110,17 @@ fn line(out: &mut String, page: u64, number: usize, line: &Line) {
     out.push_str("</span>\n");
 }
 
-/// The smallest box of whole pixels around the points; hOCR knows no negative coordinates.
+/// Returns the smallest box of whole pixels around the points. hOCR has no negative coordinates.
 fn bbox(points: impl IntoIterator<Item = lector_core::Point>) -> String {
     let start = (f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY);
     let (x0, y0, x1, y1) = points
         .into_iter()
         .fold(start, |(x0, y0, x1, y1), p| (x0.min(p.x), y0.min(p.y), x1.max(p.x), y1.max(p.y)));
-    // A float becomes the nearest integer that the type holds, NaN becomes 0.
+    // `as` saturates a float at the range of the integer, and converts NaN to 0.
     format!("bbox {} {} {} {}", x0.floor() as u32, y0.floor() as u32, x1.ceil() as u32, y1.ceil() as u32)
 }
 
-/// `textangle`, counter-clockwise degrees, where the line is not level.
+/// Returns the property `textangle` in counter-clockwise degrees if the line is not horizontal.
 fn angle(quad: &Quad) -> String {
     let [left, right, ..] = quad.0;
     let degrees = (left.y - right.y).atan2(right.x - left.x).to_degrees();
@@ -139,7 +139,7 @@ fn escape(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            // XML 1.0 has no place for other control characters, nor for these two, escaped or not.
+            // XML 1.0 does not allow other control characters and these two, even escaped.
             '\u{fffe}' | '\u{ffff}' => out.push(' '),
             c if c.is_control() && !matches!(c, '\n' | '\t') => out.push(' '),
             c => out.push(c),

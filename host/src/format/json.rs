@@ -1,5 +1,5 @@
-//! The JSON shapes of lines, pages, faults and documents. Coordinates are pixels of the page image,
-//! rounded to a tenth; confidences are rounded to four digits; times are milliseconds.
+//! The JSON shapes of lines, pages, faults and documents. Coordinates are in pixels of the page image, rounded to a
+//! tenth; confidences are rounded to four decimals; times are in milliseconds.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use serde_json::{Map, Value, json};
 
 use lector_serving::{DocumentResult, PageResult};
 
-/// A page as it was answered, read or not. Written straight from the result: as a tree of values a page takes ten times
-/// the memory.
+/// The JSON form of a page, read or failed. It is serialized directly from the result, because a tree of
+/// [`Value`]s takes ten times the memory.
 #[derive(Debug)]
 pub struct Page<'a>(pub &'a PageResult);
 
-/// A whole document. `text` is the guest's summary where there is one, else the pages' texts.
+/// The JSON form of a document. `text` is the summary of the guest if there is one, otherwise the texts of the pages.
 #[derive(Debug)]
 pub struct Document<'a>(pub &'a DocumentResult);
 
@@ -44,7 +44,7 @@ impl Serialize for Document<'_> {
     }
 }
 
-/// A sequence that is made while it is written.
+/// A sequence whose elements are created during serialization.
 struct Seq<F>(F);
 
 impl<F: Fn() -> I, I: IntoIterator<Item: Serialize>> Serialize for Seq<F> {
@@ -57,7 +57,7 @@ fn members<M: SerializeMap>(map: &mut M, members: &Map<String, Value>) -> Result
     members.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))
 }
 
-/// Writes the members of a page that was read, or was not. `index` counts from 0, the `page` in the answer from 1.
+/// Writes the members of a page, read or failed. `index` counts from 0, `page` in the output from 1.
 pub(super) fn page_members<M: SerializeMap>(
     map: &mut M,
     index: u32,
@@ -71,7 +71,7 @@ pub(super) fn page_members<M: SerializeMap>(
     }
     map.serialize_entry("timing_ms", &self::timing(timing))?;
     match explain(timing) {
-        Some(told) => map.serialize_entry("explain", &told),
+        Some(explanation) => map.serialize_entry("explain", &explanation),
         None => Ok(()),
     }
 }
@@ -107,7 +107,7 @@ struct LineShape<'a> {
     source: LineSource,
     #[serde(skip_serializing_if = "Direction::is_ltr")]
     direction: Direction,
-    block: u32,
+    block_id: u32,
     #[serde(skip_serializing_if = "<[Word]>::is_empty", serialize_with = "words")]
     words: &'a [Word],
 }
@@ -120,7 +120,7 @@ impl<'a> From<&'a Line> for LineShape<'a> {
             quad: corners(&line.quad),
             source: line.source,
             direction: line.direction,
-            block: line.block_id,
+            block_id: line.block_id,
             words: &line.words,
         }
     }
@@ -164,7 +164,7 @@ impl<'a> From<&'a Finding> for FindingShape<'a> {
     }
 }
 
-/// The kind stands beside the other members: `kind`, and `level` or `name`.
+/// The JSON form of a block. `kind` is flattened: the members are `kind`, and `level` or `name`.
 #[derive(Serialize)]
 struct BlockShape<'a> {
     id: u32,
@@ -229,17 +229,17 @@ impl<'a> From<&'a Cell> for CellShape<'a> {
     }
 }
 
-/// How a page came to be, where that was asked for.
+/// Returns the member `explain` if the request asked for it.
 fn explain(timing: &Timing) -> Option<Value> {
     let explanation = timing.explanation.as_ref()?;
     let queue: Duration = timing.models.values().map(|model| model.queue).sum();
-    let run = |note: &RunRecord| {
-        let BatchComposition { run, rows, items, tenants } = note.composition;
+    let run = |record: &RunRecord| {
+        let BatchComposition { run, rows, items, tenants } = record.composition;
         json!({
-            "model": note.model, "provider": note.variant.0, "precision": note.variant.1,
+            "model": record.model, "provider": record.variant.0, "precision": record.variant.1,
             "batch": { "run": run, "rows": rows, "items": items, "tenants": tenants },
-            "rows": note.rows, "bucket": note.bucket, "padding": confidence(note.padding),
-            "queue_ms": ms(note.queue), "run_ms": ms(note.run),
+            "rows": record.rows, "bucket": record.bucket, "padding": confidence(record.padding),
+            "queue_ms": ms(record.queue), "run_ms": ms(record.run),
         })
     };
     Some(json!({
@@ -249,7 +249,7 @@ fn explain(timing: &Timing) -> Option<Value> {
     }))
 }
 
-/// A fault as clients see it; its detail stays in the log.
+/// Returns the public JSON form of a fault. Its detail is only in the log.
 pub fn fault(fault: &Fault) -> Value {
     let blame = match fault.blame {
         Blame::Client => "client",
@@ -266,7 +266,7 @@ pub fn fault(fault: &Fault) -> Value {
     out
 }
 
-/// A document that failed as a whole.
+/// Returns the JSON form of a document that failed as a whole.
 pub fn document_error(name: Option<&str>, fault: &Fault) -> Value {
     let mut out = json!({});
     if let Some(name) = name {
@@ -276,7 +276,7 @@ pub fn document_error(name: Option<&str>, fault: &Fault) -> Value {
     out
 }
 
-/// The members of a document in front of its text.
+/// Returns the members of a document that precede `text`.
 pub(super) fn facts(result: &DocumentResult) -> Map<String, Value> {
     let name = result.name.as_deref().map(|name| ("name", name.into()));
     let members = [("request_id", result.request.as_str().into())].into_iter().chain(name).chain([
@@ -290,7 +290,7 @@ pub(super) fn facts(result: &DocumentResult) -> Map<String, Value> {
     members.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// What a document's summary adds to its text, or why there is none.
+/// Returns `properties` of the summary, and `summary_error` if the summary failed.
 pub(super) fn summary(result: &DocumentResult) -> Map<String, Value> {
     let json = result.summary.as_ref().and_then(|summary| summary.properties.as_deref());
     let additions = json.map(|json| ("properties".to_owned(), properties(json)));
@@ -298,7 +298,7 @@ pub(super) fn summary(result: &DocumentResult) -> Map<String, Value> {
     additions.into_iter().chain(error).collect()
 }
 
-/// Where the time of a page went. The parts overlap; only `total` is a duration by the clock.
+/// Returns the times of a page in milliseconds. The parts overlap; only `total` is elapsed time.
 pub fn timing(timing: &Timing) -> Value {
     let queue: Duration = timing.models.values().map(|model| model.queue).sum();
     let inference: Map<String, Value> =
@@ -321,7 +321,7 @@ pub fn timing(timing: &Timing) -> Value {
     out
 }
 
-/// The additions of a guest. The runtime checked that they are a JSON object.
+/// Parses the properties that a guest added. The runtime has checked that they are a JSON object.
 pub(super) fn properties(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_else(|_| Value::from(json))
 }
@@ -330,17 +330,17 @@ fn corners(quad: &Quad) -> Corners {
     quad.0.map(|point| [tenth(point.x), tenth(point.y)])
 }
 
-/// Rounded to one decimal.
+/// Rounds to one decimal.
 fn tenth(value: f32) -> f64 {
     (f64::from(value) * 10.0).round() / 10.0
 }
 
-/// Rounded to four digits.
+/// Rounds to four decimals.
 fn confidence(value: f32) -> f64 {
     (f64::from(value) * 1e4).round() / 1e4
 }
 
-/// Milliseconds to a thousandth.
+/// Returns a time in milliseconds, rounded to a thousandth.
 pub fn ms(time: Duration) -> Value {
     json!((time.as_secs_f64() * 1e6).round() / 1e3)
 }

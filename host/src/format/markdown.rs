@@ -1,16 +1,16 @@
-//! Markdown: one paragraph a block, a rule between pages. Words that were divided at the end of a line
-//! stay divided: whether a hyphen belongs to the word is not for a formatter to guess.
+//! Markdown: one paragraph per block, a rule between pages. Words that are hyphenated at the end of a line stay so,
+//! because the formatter cannot determine whether the hyphen belongs to the word.
 
 use lector_core::Transcript;
 
 use lector_serving::{DocumentResult, PageResult};
 
-/// A document. Pages that were not read are named where they would stand.
+/// Returns a document as Markdown. A failed page is a note in its place.
 pub fn document(result: &DocumentResult) -> String {
     result.pages.iter().enumerate().map(|(at, page)| page_result(at, page)).collect()
 }
 
-/// The page at this position of the answer, with the rule in front of it.
+/// Returns the page at position `at` of the output, preceded by a rule.
 pub(super) fn page_result(at: usize, result: &PageResult) -> String {
     let rule = if at == 0 { "" } else { "\n---\n\n" };
     match &result.outcome {
@@ -22,7 +22,7 @@ pub(super) fn page_result(at: usize, result: &PageResult) -> String {
     }
 }
 
-/// One page; ends in a line feed unless it is empty.
+/// Returns one page. It ends in a line feed unless it is empty.
 pub fn page(transcript: &Transcript) -> String {
     let mut out = String::new();
     for block in transcript.lines.chunk_by(|a, b| a.block_id == b.block_id) {
@@ -40,7 +40,7 @@ pub fn page(transcript: &Transcript) -> String {
     out
 }
 
-/// Text that no Markdown reader takes for anything but text.
+/// Escapes a paragraph so that Markdown readers interpret it as plain text.
 fn paragraph(text: &str) -> String {
     let escaped = escape(text);
     let first = escaped.chars().next();

@@ -1,9 +1,8 @@
-//! The events of a batch, one JSON object each: `meta` first; then, for each file, `document` when it is
-//! open, `page` and `page_error` as its pages are answered, and `document_end`, or `document_error` where
-//! it failed as a whole; `end` last.
+//! The events of a batch, one JSON object each: first `meta`; for each file `document` when it is open, `page` and
+//! `page_error` for its pages, and `document_end`, or `document_error` if the whole file failed; last `end`.
 //!
-//! `document` counts the files of the batch from 0 and is in every event between `meta` and `end`.
-//! Called by the HTTP face event by event, and by the CLI.
+//! Every event between `meta` and `end` has the member `document`, the index of the file from 0. Called by the HTTP API
+//! event by event, and by the CLI.
 
 use std::time::Duration;
 
@@ -15,30 +14,30 @@ use serde_json::{Value, json};
 
 use super::json::{self, put};
 
-/// An event as it is sent: its name, and its JSON without a line feed.
+/// A serialized event: its name, and its JSON without a line feed.
 #[derive(Debug)]
 pub struct Line {
     /// The member `event`.
     pub event: &'static str,
-    /// The object.
+    /// The JSON object.
     pub json: String,
 }
 
 impl Line {
     fn of(event: &'static str, object: &impl Serialize) -> Self {
-        // Keys are strings, and no number is a float out of range: it always serializes.
+        // Cannot fail: all keys are strings and all floats are finite.
         Self { event, json: serde_json::to_string(object).unwrap_or_default() }
     }
 }
 
-/// With a line feed.
+/// Writes the JSON with a line feed.
 impl std::fmt::Display for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "{}", self.json)
     }
 }
 
-/// The batch begins. `files`: how many there are, where that is known.
+/// Returns the event `meta`, which begins a batch. `files` is the number of files, if known.
 pub fn meta(request: &RequestId, deployment: &DeploymentName, files: Option<usize>) -> Line {
     let mut out = json!({
         "event": "meta",
@@ -52,7 +51,7 @@ pub fn meta(request: &RequestId, deployment: &DeploymentName, files: Option<usiz
     Line::of("meta", &out)
 }
 
-/// A document is open; `selected` are the indices, from 0, of the pages that will be answered.
+/// Returns the event `document` of an open document. `selected` are the indices, from 0, of the pages to read.
 pub fn document(
     document: usize,
     name: Option<&str>,
@@ -70,7 +69,7 @@ pub fn document(
     Line::of("document", &out)
 }
 
-/// A page was read, or was not.
+/// Returns the event `page` or `page_error`.
 pub fn page(document: usize, index: u32, outcome: Result<&Transcript, &Fault>, timing: &Timing) -> Line {
     let event = if outcome.is_ok() { "page" } else { "page_error" };
     Line::of(event, &PageEvent { event, document, index, outcome, timing })
@@ -94,18 +93,18 @@ impl Serialize for PageEvent<'_> {
     }
 }
 
-/// A document was read to its end.
+/// The outcome of a document that was processed to its end.
 #[derive(Clone, Copy, Debug)]
 pub struct DocumentEnd<'a> {
-    /// Pages read.
+    /// Number of pages read.
     pub pages_ok: u32,
-    /// Pages not read.
+    /// Number of pages that failed.
     pub pages_failed: u32,
-    /// From submission to end.
+    /// Time from submission to end.
     pub total: Duration,
-    /// The guest's summary.
+    /// The summary of the guest.
     pub summary: Option<&'a Summary>,
-    /// Why there is none though pages were read.
+    /// The fault of the summary, if it failed.
     pub summary_fault: Option<&'a Fault>,
 }
 
@@ -121,7 +120,7 @@ impl<'a> From<&'a DocumentResult> for DocumentEnd<'a> {
     }
 }
 
-/// A document was read to its end; its pages were events of their own.
+/// Returns the event `document_end`.
 pub fn document_end(document: usize, done: DocumentEnd<'_>) -> Line {
     let mut out = json!({
         "event": "document_end",
@@ -143,7 +142,7 @@ pub fn document_end(document: usize, done: DocumentEnd<'_>) -> Line {
     Line::of("document_end", &out)
 }
 
-/// A document failed as a whole.
+/// Returns the event `document_error` of a document that failed as a whole.
 pub fn document_error(document: usize, name: Option<&str>, fault: &Fault) -> Line {
     let mut out = json!({ "event": "document_error", "document": document });
     extend(&mut out, json::document_error(name, fault));
@@ -153,17 +152,17 @@ pub fn document_error(document: usize, name: Option<&str>, fault: &Fault) -> Lin
 /// The totals of a batch.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
-    /// Documents read to the end.
+    /// Number of documents processed to the end.
     pub documents_ok: usize,
-    /// Documents that failed as a whole.
+    /// Number of documents that failed as a whole.
     pub documents_failed: usize,
-    /// Pages read.
+    /// Number of pages read.
     pub pages_ok: u64,
-    /// Pages not read.
+    /// Number of pages that failed.
     pub pages_failed: u64,
 }
 
-/// The batch is over.
+/// Returns the event `end` of a batch.
 pub fn end(totals: Totals, total: Duration) -> Line {
     let out = json!({
         "event": "end",
@@ -176,7 +175,7 @@ pub fn end(totals: Totals, total: Duration) -> Line {
     Line::of("end", &out)
 }
 
-/// What happens to the file number `document`, as an event of the batch.
+/// Converts an event of the document at index `document` to an event of the batch.
 pub fn event(document: usize, name: Option<&str>, event: &Event) -> Line {
     match event {
         Event::Opened { content_type, page_count, selected } => {
@@ -200,7 +199,7 @@ pub fn event(document: usize, name: Option<&str>, event: &Event) -> Line {
     }
 }
 
-/// The events in front of the pages of a document that is there already, as a batch of one.
+/// Returns the events before the pages of a finished document, as a batch of one file.
 pub(super) fn head(result: &DocumentResult) -> String {
     let selected: Vec<u32> = result.pages.iter().map(|page| page.index).collect();
     let (name, content_type) = (result.name.as_deref(), result.content_type);
@@ -208,7 +207,7 @@ pub(super) fn head(result: &DocumentResult) -> String {
     format!("{meta}{}", document(0, name, content_type, result.page_count, &selected))
 }
 
-/// The events behind them.
+/// Returns the events after the pages.
 pub(super) fn tail(result: &DocumentResult) -> String {
     let (pages_ok, pages_failed) = (result.pages_ok.into(), result.pages_failed.into());
     let totals = Totals { documents_ok: 1, documents_failed: 0, pages_ok, pages_failed };

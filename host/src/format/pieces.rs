@@ -1,6 +1,6 @@
-//! An answer piece by piece: what is in front of the pages, page after page, what is behind them.
+//! Output in pieces: the part before the pages, each page, the part after the pages.
 //!
-//! A page is dropped when it is written, so that a document and its answer are never in memory as a whole both.
+//! A page is dropped when it is written, so that the whole result and the whole output are never in memory together.
 
 use std::vec;
 
@@ -10,20 +10,20 @@ use lector_serving::{DocumentResult, PageResult};
 
 use super::{Format, hocr, json, markdown, ndjson, text};
 
-/// A part of an answer, with the memory that is reserved for it.
+/// A piece of output with its memory reservation.
 #[derive(Debug)]
 pub struct Piece {
-    /// The bytes, in UTF-8.
+    /// The output in UTF-8.
     pub bytes: String,
-    /// For them.
+    /// The reservation for `bytes`.
     pub reservation: Reservation,
 }
 
-/// The pieces of one document in one format; JSON without white space.
+/// An iterator over the pieces of a document in one format. JSON has no white space.
 #[derive(Debug)]
 pub struct Pieces {
     format: Format,
-    /// Without its pages as soon as they are written.
+    /// The result; its pages are moved out when they are written.
     result: Box<DocumentResult>,
     step: Step,
 }
@@ -31,14 +31,14 @@ pub struct Pieces {
 #[derive(Debug)]
 enum Step {
     Head,
-    /// The text in front of the pages; the position of the next page.
+    /// The text before the pages, with the position of the next page.
     Text(usize, text::Parts),
     Pages(vec::IntoIter<PageResult>, usize),
     End,
 }
 
 impl Pieces {
-    /// The answer for a document that was read to its end.
+    /// Creates the pieces of a finished document.
     pub fn new(format: Format, result: Box<DocumentResult>) -> Self {
         Self { format, result, step: Step::Head }
     }
@@ -132,7 +132,7 @@ impl Iterator for Pieces {
     }
 }
 
-/// The pages of a document as the elements of a JSON array.
+/// Returns the pages of a document as the elements of a JSON array.
 pub fn json_pages(pages: Vec<PageResult>) -> impl Iterator<Item = Piece> {
     pages.into_iter().enumerate().map(|(at, page)| {
         let bytes = format!("{}{}", if at == 0 { "" } else { "," }, compact(&json::Page(&page)));
@@ -143,18 +143,18 @@ pub fn json_pages(pages: Vec<PageResult>) -> impl Iterator<Item = Piece> {
 }
 
 fn compact(shape: &impl serde::Serialize) -> String {
-    // Keys are strings: it always serializes.
+    // Cannot fail: all keys are strings.
     serde_json::to_string(shape).unwrap_or_default()
 }
 
-/// A JSON object without its closing brace.
+/// Returns a JSON object without its closing brace.
 fn open_object(members: &serde_json::Map<String, serde_json::Value>) -> String {
     let mut object = compact(members);
     object.truncate(object.len().saturating_sub(1));
     object
 }
 
-/// A text as it stands within a JSON string, without the quotes.
+/// Escapes a text for a JSON string, without the quotes.
 fn in_string(text: &str) -> String {
     let quoted = compact(&text);
     quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned()

@@ -34,7 +34,7 @@ fn of_page(transcript: Transcript) -> DocumentResult {
     let collector = Collector::new("r1".into(), "standard".into(), Some("a \"b\".pdf".to_owned()));
     let opened = Event::Opened { content_type: "application/pdf", page_count: 3, selected: vec![0, 2] };
     let collector = event(opened, collector);
-    // Completion order; the result is in page order.
+    // Events arrive in completion order; the result is in page order.
     let collector = event(Event::PageError { index: 2, fault, timing: timing.clone() }, collector);
     let collector =
         event(Event::Page { index: 0, transcript: Arc::new(Held::from(transcript)), timing }, collector);
@@ -52,7 +52,7 @@ fn of_page(transcript: Transcript) -> DocumentResult {
 }
 
 #[test]
-fn json_tells_of_blocks_findings_and_properties() {
+fn json_includes_blocks_findings_and_properties() {
     let area = quad(1.0, 2.0, 3.0, 4.0);
     let cell = Cell {
         row: 0,
@@ -112,7 +112,7 @@ fn json_tells_of_blocks_findings_and_properties() {
 }
 
 #[test]
-fn a_guests_own_code_is_reported() {
+fn json_includes_the_guest_code() {
     let mut fault = Fault::new(Kind::GuestFault, "guest_error_failed", "No total.");
     assert!(json::fault(&fault).get("guest_code").is_none());
     fault.guest_code = Some("total_missing".into());
@@ -120,7 +120,7 @@ fn a_guests_own_code_is_reported() {
 }
 
 #[test]
-fn json_has_the_agreed_shape_and_no_detail() {
+fn json_has_the_documented_shape_and_no_detail() {
     let mut first = line("Hello world", 0);
     first.words = vec![Word { text: "Hello".into(), confidence: 1.0, quad: quad(10.0, 20.0, 40.0, 12.0) }];
     let value = serde_json::to_value(json::Document(&result(vec![first]))).unwrap();
@@ -131,6 +131,7 @@ fn json_has_the_agreed_shape_and_no_detail() {
     assert_eq!(page["lines"][0]["quad"][0], json!([10.1, 20.0]));
     assert_eq!(page["lines"][0]["words"][0]["text"], "Hello");
     assert_eq!(page["lines"][0]["source"], "ocr");
+    assert_eq!(page["lines"][0]["block_id"], 0);
     assert!(page["lines"][0].get("direction").is_none());
     assert_eq!(page["timing_ms"]["total"], json!(1234.567));
     assert!(page.get("findings").is_none());
@@ -170,7 +171,7 @@ fn hocr_is_well_formed_and_escaped() {
 }
 
 #[test]
-fn ndjson_is_one_event_a_line() {
+fn ndjson_has_one_event_per_line() {
     let lines = document(Format::Ndjson, &result(vec![line("x", 0)]));
     let events: Vec<serde_json::Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     let names: Vec<_> = events.iter().map(|e| e["event"].as_str().unwrap()).collect();
@@ -191,7 +192,7 @@ fn formats_by_name() {
 }
 
 #[test]
-fn text_by_parts_keeps_the_white_space_between_and_none_behind() {
+fn text_parts_keep_inner_white_space_and_drop_trailing() {
     for (texts, expect) in
         [(&["a", "b"][..], "a\n\nb\n"), (&["", " ", "b", "\u{c}", ""], "\n\n \n\nb\n"), (&[" ", ""], "")]
     {
@@ -203,7 +204,7 @@ fn text_by_parts_keeps_the_white_space_between_and_none_behind() {
 }
 
 #[test]
-fn an_answer_that_takes_too_much_memory_is_refused() {
+fn a_result_over_the_memory_limit_is_rejected() {
     let collector = Collector::new("r1".into(), "standard".into(), None).at_most(100);
     let page = |bytes| {
         let transcript = result(vec![]).pages.swap_remove(0).outcome.unwrap();

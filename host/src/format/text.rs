@@ -1,8 +1,8 @@
-//! Plain text: the guest's summary where there is one, else the pages one after the other.
+//! Plain text: the summary of the guest if there is one, otherwise the pages one after the other.
 
 use lector_serving::DocumentResult;
 
-/// The text of a document. Ends in one line feed unless it is empty.
+/// Returns the text of a document. It ends in one line feed unless it is empty.
 pub fn document(result: &DocumentResult) -> String {
     let mut parts = Parts::default();
     let mut text: String = (0..result.pages.len()).map(|at| parts.page(result, at)).collect();
@@ -10,18 +10,18 @@ pub fn document(result: &DocumentResult) -> String {
     text
 }
 
-/// The text of a document part by part, each as short as a page.
+/// State of writing the text of a document in parts of at most one page.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    /// White space that is written if text follows.
+    /// White space that is written only if text follows.
     pending: String,
-    /// A page was written, if an empty one.
+    /// Whether a page was written, even an empty one.
     any_page: bool,
     any_text: bool,
 }
 
 impl Parts {
-    /// Returns what the page at this position of the result adds; nothing where the guest has summed up.
+    /// Returns the text of the page at position `at` of the result; empty if there is a summary.
     pub(super) fn page(&mut self, result: &DocumentResult, at: usize) -> String {
         let page = result.pages.get(at).and_then(|page| page.outcome.as_ref().ok());
         let Some(page) = page.filter(|_| result.summary.is_none()) else { return String::new() };
@@ -31,7 +31,7 @@ impl Parts {
         self.push(&page.text())
     }
 
-    /// Returns what comes behind the last page.
+    /// Returns the text after the last page: the summary, and the final line feed.
     pub(super) fn end(&mut self, result: &DocumentResult) -> String {
         let mut text = result.summary.as_ref().map_or_else(String::new, |summary| self.push(&summary.text));
         if self.any_text {

@@ -1,7 +1,7 @@
-//! Who is asking: from headers to a proof value without which no handler goes on.
+//! Authentication of requests: extractors that turn headers into a proof of access.
 //!
-//! Owns where a key may stand in a request, and what "from this machine" means. The decision is the platform's. A handler
-//! that takes [`TenantCtx`] or [`AdminCtx`] cannot be reached without the right that it stands for.
+//! Owns the headers that may carry a key, and the definition of a local request. The control plane makes the decision.
+//! A handler that takes [`TenantCtx`] or [`AdminCtx`] runs only after the control plane has granted that access.
 
 use std::net::IpAddr;
 
@@ -18,17 +18,17 @@ use super::problem::{self, Problem, option_invalid};
 static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 static TENANT: HeaderName = HeaderName::from_static("x-lector-tenant");
 
-/// The right to act for a tenant.
+/// Proof of access to one tenant.
 pub(super) struct TenantCtx(pub(super) Principal);
 
-/// The right to act for the house.
+/// Proof of administrator access.
 pub(super) struct AdminCtx(pub(super) Admin);
 
 impl FromRequestParts<AppState> for TenantCtx {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let principal = state.control.principal(shown(parts, state)?)?;
+        let principal = state.control.principal(credentials(parts, state)?)?;
         Ok(Self(principal.of_request(&request(parts)?.id)))
     }
 }
@@ -37,24 +37,26 @@ impl FromRequestParts<AppState> for AdminCtx {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let admin = state.control.admin(shown(parts, state)?)?;
+        let admin = state.control.admin(credentials(parts, state)?)?;
         Ok(Self(admin.of_request(&request(parts)?.id)))
     }
 }
 
 fn request(parts: &Parts) -> Result<&RequestCtx, Fault> {
-    parts.extensions.get().ok_or_else(|| problem::internal("a request outside of its frame"))
+    parts.extensions.get().ok_or_else(|| problem::internal("a request without its middleware context"))
 }
 
-fn shown<'a>(parts: &'a Parts, state: &AppState) -> Result<Credentials<'a>, Fault> {
+fn credentials<'a>(parts: &'a Parts, state: &AppState) -> Result<Credentials<'a>, Fault> {
     let headers = &parts.headers;
     let tenant = headers.get(&TENANT).map(|value| value.to_str()).transpose();
-    let tenant = tenant.map_err(|_| option_invalid(format!("The header `{TENANT}` is no name.")))?;
+    let tenant = tenant.map_err(|_| {
+        option_invalid(format!("The header `{TENANT}` is not a valid name: send ASCII text."))
+    })?;
     let local = state.config.listen.ip().is_loopback() && is_local(&parts.uri, headers);
     Ok(Credentials { key: key(headers)?, tenant, local })
 }
 
-/// The key, from the one place where it stands.
+/// Returns the key of a request: from `Authorization: Bearer` or `X-Api-Key`. Two different keys are an error.
 fn key(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
     let text = |name: &HeaderName| {
         let mut values = headers.get_all(name).iter();
@@ -64,26 +66,27 @@ fn key(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
             _ => Err(()),
         }
     };
-    let unclear = |()| option_invalid("The key cannot be read: send it once, as it was given to you.");
+    let unclear =
+        |()| option_invalid("The key cannot be read: send it in one header, exactly as it was issued.");
     let bearer = match text(&header::AUTHORIZATION).map_err(unclear)? {
         None => None,
         Some(value) => match value.split_once(' ') {
             Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => Some(key.trim()),
-            // Of another scheme: perhaps for a proxy on the way. It opens nothing here.
+            // Credentials of another scheme may be meant for a proxy, and are ignored here.
             _ => None,
         },
     };
     match (bearer, text(&API_KEY).map_err(unclear)?.map(str::trim)) {
         (Some(one), Some(two)) if one != two => {
-            Err(option_invalid("`Authorization` and `X-Api-Key` hold two different keys: send one."))
+            Err(option_invalid("`Authorization` and `X-Api-Key` contain different keys: send one of them."))
         }
         (one, two) => Ok(one.or(two)),
     }
 }
 
-/// Whether a request is meant for this machine and comes from no page of another site: a browser on this machine that
-/// shows such a page must not manage an open house for it, and a name that leads here from elsewhere (DNS rebinding) is
-/// not this machine's.
+/// Returns whether a request is addressed to a loopback name and does not come from a page of another site. A page of
+/// another site in a browser on this machine must not manage a server without keys; a foreign name that resolves to
+/// this machine (DNS rebinding) is not local.
 fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
     let Some(authority) = host.or(uri.authority().map(|authority| authority.as_str())) else { return false };
@@ -114,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_stand_in_either_of_two_places() {
+    fn keys_come_from_either_of_two_headers() {
         let check = |pairs: &[(&str, &str)], expect: Result<Option<&str>, ()>| {
             let headers = headers(pairs);
             assert_eq!(key(&headers).map_err(|_| ()), expect, "{pairs:?}");
@@ -131,10 +134,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_local() {
+    fn local_requests() {
         let check = |host: &str, origin: Option<&str>, expect: bool| {
             let mut pairs = vec![("host", host)];
-            pairs.extend(origin.map(|origin| ("source", origin)));
+            pairs.extend(origin.map(|origin| ("origin", origin)));
             assert_eq!(is_local(&"/x".parse().unwrap(), &headers(&pairs)), expect, "{host} {origin:?}");
         };
         check("127.0.0.1:8080", None, true);

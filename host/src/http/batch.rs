@@ -1,8 +1,8 @@
-//! Documents in, events out: `POST /api/v1/ocr/batch`.
+//! `POST /api/v1/ocr/batch`: reads several documents and streams their events.
 //!
-//! Owns one batch: its receiving side, which takes documents in and hands them to the platform one by one,
-//! and its relaying side, which sends their events on as they happen. Both run in one task, so that an
-//! upload goes on while answers are sent. Dropping the answer's body ends the task, and so all its work.
+//! Owns one batch: the receiving side, which submits documents to the document service one by one, and the relaying
+//! side, which forwards their events. Both run in one task, so that the upload continues while events are sent.
+//! Dropping the response body aborts the task and cancels its work.
 
 mod outgoing;
 mod relay;
@@ -33,14 +33,14 @@ use crate::format::ndjson;
 use outgoing::{Gone, Outgoing};
 use relay::{Arrival, Reading};
 
-/// Documents of one batch in the house at once, the one being received included. Enough to keep every core
-/// busy with one-page documents; few enough that a batch is not the house.
+/// Documents of one batch in flight, including the one being received. Enough to keep every core busy with one-page
+/// documents; few enough that one batch does not use the capacity of the server.
 const DOCUMENTS_AT_ONCE_MAX: usize = 4;
-/// A document that is half in and finds no room for the rest gives up its own after this time: two of them
-/// could wait for each other.
-const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Time that a partly received document waits for memory before it fails. The bound resolves a deadlock of two such
+/// documents that wait for each other's memory.
+const MEMORY_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// The handler.
+/// Handles `POST /api/v1/ocr/batch`.
 pub(super) async fn batch(
     State(state): State<AppState>,
     Extension(ctx): Extension<RequestCtx>,
@@ -50,7 +50,7 @@ pub(super) async fn batch(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let options = options(&state, Endpoint::Batch, &principal, &parts, named)?;
-    // Each document has the whole time for itself, from the moment it is in.
+    // The timeout applies to each document, from its arrival.
     let session = session(&state, &ctx, &principal, &options, Clock::PerDocument)?;
     let files = if is_form(&parts.headers) { state.config.batch_files_max } else { 1 };
     let bytes_max = session.bytes_max(state.config.body_bytes_max);
@@ -58,7 +58,7 @@ pub(super) async fn batch(
     let declared = declared_bytes(&parts.headers).filter(|_| files == 1);
     let permit = session.admit(declared)?;
     let mut upload = Upload::new(&parts.headers, body)?;
-    // As long as no document has begun to arrive the answer can still be a plain refusal.
+    // Until the first document begins to arrive, an error can still be a problem response.
     let first = upload.next().await?.ok_or_else(file_missing)?;
 
     let (outgoing, events) = outgoing::channel(options.sse);
@@ -71,14 +71,14 @@ struct Batch {
     state: AppState,
     ctx: RequestCtx,
     session: Session,
-    /// Of one document.
+    /// Maximum size of one document.
     bytes_max: u64,
     outgoing: Outgoing,
 }
 
 impl Batch {
     async fn run(self, upload: Upload, first: Head, permit: Permit) {
-        // Nobody listens any more: nothing to say, nobody to say it to. What was begun ends with this task.
+        // An error means that the client is gone. The work ends with this task.
         let _ = self.answer(upload, first, permit).await;
     }
 
@@ -93,7 +93,7 @@ impl Batch {
         self.outgoing.end(ndjson::end(totals?, self.ctx.began.elapsed())).await
     }
 
-    /// Takes documents in until the upload ends, and hands each on as soon as it is whole.
+    /// Receives documents until the upload ends, and submits each one as soon as it is complete.
     async fn receive(
         &self,
         mut upload: Upload,
@@ -131,7 +131,7 @@ impl Batch {
         }
     }
 
-    /// Takes one document in and gives it to the platform.
+    /// Receives one document and submits it to the document service.
     async fn document(
         &self,
         upload: &mut Upload,
@@ -142,7 +142,7 @@ impl Batch {
             Some(permit) => permit,
             None => self.session.admitted(None).await?,
         };
-        let mut budget = Patient(permit);
+        let mut budget = WaitingPermit(permit);
         let bytes = upload.read(&mut budget, self.bytes_max).await?;
         self.state.metrics.document_received(bytes.len());
         Ok(self.session.stream(budget.0, uploaded(head, bytes)))
@@ -150,16 +150,17 @@ impl Batch {
 }
 
 fn too_many_files(most: usize) -> Fault {
-    let message =
-        format!("A batch holds at most {most} files: the rest was not read, send it in another batch.");
+    let message = format!(
+        "A batch holds at most {most} files, and this one has more: send the remaining files in another batch."
+    );
     Fault::new(Kind::Invalid, "too_many_files", message)
 }
 
-/// A permit that waits for room: the upload is held back meanwhile.
-struct Patient(Permit);
+/// A permit that waits for memory. The upload pauses meanwhile.
+struct WaitingPermit(Permit);
 
-impl ByteBudget for Patient {
+impl ByteBudget for WaitingPermit {
     fn hold(&mut self, bytes: u64) -> impl Future<Output = Result<(), Fault>> + Send {
-        self.0.hold_within(bytes, ROOM_WAIT_MAX)
+        self.0.hold_within(bytes, MEMORY_WAIT_MAX)
     }
 }

@@ -1,8 +1,8 @@
-//! Bodies as they come in: under a limit, a time without progress, and a time in all.
+//! Request bodies under limits: size, idle time and total time.
 //!
-//! Owns the reading of request bodies. Knows nothing of what is in them. Used by `upload.rs`. Nothing
-//! is read before it is asked for: that is what holds back a client whose document has no place yet,
-//! and what lets `Expect: 100-continue` end in a refusal before the body.
+//! Owns the reading of request bodies, independent of their content. Used by `upload.rs`. Bytes are read only on
+//! demand: this is the backpressure for a client whose document has no permit yet, and it allows an error response to
+//! `Expect: 100-continue` before the body is sent.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use futures::Stream;
 use lector_core::{Blame, Fault, Kind};
 use tokio::time::Sleep;
 
-/// What a body may cost.
+/// The limits of a body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyLimits {
-    /// Bytes in all.
+    /// Maximum total bytes.
     pub(crate) bytes_max: u64,
-    /// Time without a byte, while bytes are wanted.
+    /// Maximum time without a byte while the reader waits for one.
     pub(crate) idle_max: Duration,
-    /// When the last byte must have come.
+    /// Deadline of the last byte.
     pub(crate) until: Instant,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct LimitedBody {
     body: BodyDataStream,
     limits: BodyLimits,
     seen_bytes: u64,
-    /// Ends at the earlier of stall and end; armed while a byte is waited for.
+    /// Expires at the earlier of idle timeout and deadline; armed while the reader waits for a byte.
     timer: Pin<Box<Sleep>>,
     waiting: bool,
     /// True for one poll after each chunk: see `poll_next`.
@@ -41,26 +41,26 @@ pub(crate) struct LimitedBody {
     quota: ByteQuota,
 }
 
-/// Bytes that may still come before the holder of the leash has to give more.
+/// Bytes that may arrive before the holder of the quota must renew it.
 ///
-/// A parser that searches for the end of a part's head gathers everything before it; this bounds it.
+/// A parser that searches for the end of the head of a part buffers everything before it; the quota bounds that buffer.
 #[derive(Clone, Debug)]
 pub(crate) struct ByteQuota(Arc<AtomicU64>);
 
 impl ByteQuota {
-    /// From now on `bytes` more may come.
+    /// Sets the quota to `bytes`.
     pub(crate) fn give(&self, bytes: u64) {
         self.0.store(bytes, Relaxed);
     }
 
-    /// Whether `bytes` were within what was given.
+    /// Takes `bytes` from the quota; returns whether they were within it.
     fn take(&self, bytes: u64) -> bool {
         self.0.try_update(Relaxed, Relaxed, |left| left.checked_sub(bytes)).is_ok()
     }
 }
 
 impl LimitedBody {
-    /// Takes the body; refuses at once what says of itself that it is too large.
+    /// Wraps a body. Rejects a declared length beyond the limit at once.
     pub(crate) fn new(
         headers: &HeaderMap,
         body: axum::body::Body,
@@ -81,7 +81,7 @@ impl LimitedBody {
         })
     }
 
-    /// Bounds what may come; unbounded at first.
+    /// Returns the quota of the body, initially unlimited.
     pub(crate) fn quota(&self) -> ByteQuota {
         self.quota.clone()
     }
@@ -90,17 +90,17 @@ impl LimitedBody {
         let (code, message) = if Instant::now() >= self.limits.until {
             (
                 "body_too_slow",
-                "The body did not arrive within the time allowed: allow more time, or send less.".to_owned(),
+                "The body did not arrive within the timeout: increase the timeout, or send less.".to_owned(),
             )
         } else {
             let idle_s = self.limits.idle_max.as_secs_f64();
-            ("body_stalled", format!("Nothing of the body came for {idle_s} s: send the request again."))
+            ("body_stalled", format!("No byte of the body arrived for {idle_s} s: send the request again."))
         };
         Fault::new(Kind::Deadline, code, message).blaming(Blame::Client)
     }
 }
 
-/// Bytes that the client says it will send.
+/// Returns the declared length of the body in bytes.
 pub(crate) fn declared_bytes(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
@@ -109,7 +109,7 @@ fn too_large(most: u64) -> Fault {
     Fault::new(
         Kind::TooLarge,
         "body_too_large",
-        format!("The body has more than {most} bytes: send less, or in parts."),
+        format!("The body exceeds {most} bytes: send less, or split it."),
     )
 }
 
@@ -119,8 +119,8 @@ impl Stream for LimitedBody {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         if std::mem::take(&mut this.pausing) {
-            // The multipart parser reads its source for as long as it is ready. This pause makes it look at
-            // what it has after each chunk, so that it never gathers a second copy of a document.
+            // The multipart parser reads its source as long as it is ready. This pause makes it process its buffer
+            // after each chunk, so that it does not buffer a second copy of a document.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -137,14 +137,14 @@ impl Stream for LimitedBody {
         this.pausing = true;
         Poll::Ready(match chunk {
             None => None,
-            Some(Err(error)) => Some(Err(broken_off(&error))),
+            Some(Err(error)) => Some(Err(incomplete(&error))),
             Some(Ok(bytes)) => {
                 this.seen_bytes = this.seen_bytes.saturating_add(bytes.len() as u64);
                 Some(if this.seen_bytes > this.limits.bytes_max {
                     Err(too_large(this.limits.bytes_max))
                 } else if !this.quota.take(bytes.len() as u64) {
                     let message =
-                        "The head of a part of the form has no end: send the form as RFC 7578 has it.";
+                        "The head of a part of the form has no end: send the form as RFC 7578 requires.";
                     Err(Fault::new(Kind::Invalid, "multipart_invalid", message))
                 } else {
                     Ok(bytes)
@@ -154,9 +154,13 @@ impl Stream for LimitedBody {
     }
 }
 
-fn broken_off(error: &axum::Error) -> Fault {
-    Fault::new(Kind::Invalid, "body_incomplete", "The body broke off before its end: send the request again.")
-        .with_detail(error)
+fn incomplete(error: &axum::Error) -> Fault {
+    Fault::new(
+        Kind::Invalid,
+        "body_incomplete",
+        "The body ended before its declared end: send the request again.",
+    )
+    .with_detail(error)
 }
 
 #[cfg(test)]
@@ -190,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stall_and_a_break_are_reported_apart() {
+    async fn a_stall_and_an_incomplete_body_have_different_codes() {
         let begun = || stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"%PDF")) });
         let stalled = Body::from_stream(begun().chain(stream::pending()));
         assert_eq!(read(stalled, limits(1000)).await, Err("body_stalled"));
@@ -206,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_declared_length_is_refused_before_a_byte_is_read() {
+    async fn a_declared_length_beyond_the_limit_is_rejected_unread() {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_LENGTH, 6.into());
         let unread = Body::from_stream(stream::poll_fn(|_| -> Poll<Option<Result<Bytes, std::io::Error>>> {

@@ -1,5 +1,5 @@
-//! Who serves which model, and what stands on each rung of its ladder: `GET /api/v1/engines`. What failed tried again:
-//! `POST /api/v1/admin/engines/retry`.
+//! `GET /api/v1/engines`: the engine variant that serves each model, and the state of every variant.
+//! `POST /api/v1/admin/engines/retry`: retries failed engines.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::manage;
 use super::problem::Problem;
 use crate::metrics::{EngineSample, VariantSample};
 
-/// All engines of this host.
+/// Handles `GET /api/v1/engines`.
 pub(super) async fn engines(State(state): State<AppState>, _: TenantCtx) -> Json<Value> {
     let engines = state.metrics.parts().engines();
     let upgrading = engines.iter().any(|engine| engine.upgrading);
@@ -24,11 +24,11 @@ pub(super) async fn engines(State(state): State<AppState>, _: TenantCtx) -> Json
     Json(json!({ "upgrading": upgrading, "engines": engines }))
 }
 
-/// Which engines to try again.
+/// The body of a retry request.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Retry {
-    /// Of this model; `None`: of all.
+    /// The model; `None` for all models.
     model: Option<ModelName>,
 }
 
@@ -36,7 +36,7 @@ impl JsonBody for Retry {
     const BYTES_MAX: u64 = SMALL_BYTES_MAX;
 }
 
-/// Has the engines tried again that could not be built or loaded.
+/// Handles `POST /api/v1/admin/engines/retry`: retries the engines that could not be built or loaded.
 pub(super) async fn retry(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,

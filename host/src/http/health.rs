@@ -1,4 +1,4 @@
-//! Is the process there (`/healthz`), can it read (`/readyz`), what is it doing (`/metrics`).
+//! Health and metrics: liveness (`/healthz`), readiness (`/readyz`), OpenMetrics text (`/metrics`).
 
 use std::time::Duration;
 
@@ -15,26 +15,27 @@ use super::problem::{self, Problem};
 use crate::format::json as shapes;
 use crate::metrics;
 
-/// Longest time that a probe may take. Orchestrators give up after a second or ten; a golden page takes
-/// a tenth of a second on an idle house, and on a busy one a page read moments ago stands in for it.
-const PROBE_MAX: Duration = Duration::from_secs(8);
+/// Maximum time of a readiness check. Orchestrators time out after 1 to 10 s. A smoke-test page takes a tenth of a
+/// second on an idle server; on a busy server, a page read moments ago replaces it.
+const CHECK_MAX: Duration = Duration::from_secs(8);
 
-/// The process answers. Nothing else is looked at.
+/// Handles `GET /healthz`: the process answers. Checks nothing else.
 pub(super) async fn healthz() -> Json<Value> {
     Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
-/// A page can be read: a golden one was, moments ago, by every deployment.
+/// Handles `GET /readyz`: every shared deployment has read the smoke-test page, every lane has a session, and a render
+/// worker is alive.
 pub(super) async fn readyz(State(state): State<AppState>) -> Response {
-    let probe = state.service.check_readiness(PROBE_MAX).await;
+    let checked = state.service.check_readiness(CHECK_MAX).await;
     let (engines, engines_ok) = engines(&state);
     let (workers, workers_ok) = workers(&state);
-    let ready = probe.is_ok() && engines_ok && workers_ok;
+    let ready = checked.is_ok() && engines_ok && workers_ok;
     let mut body = json!({
         "status": if ready { "ready" } else { "unready" },
-        "parts": { "engines": engines, "workers": workers, "guests": guests(&probe) },
+        "parts": { "engines": engines, "workers": workers, "guests": guests(&checked) },
     });
-    if let (Err(fault), Value::Object(members)) = (&probe, &mut body) {
+    if let (Err(fault), Value::Object(members)) = (&checked, &mut body) {
         members.insert("error".to_owned(), shapes::fault(fault));
         tracing::warn!(%fault, "not ready");
     }
@@ -49,7 +50,7 @@ fn engines(state: &AppState) -> (Value, bool) {
         .into_iter()
         .map(|lane| json!({ "model": lane.model, "provider": lane.provider, "precision": lane.precision, "sessions": lane.sessions, "queue_depth": lane.queue_depth }))
         .collect();
-    // What serves, serves; a better engine may be on its way.
+    // An engine upgrade does not affect readiness.
     let upgrading = state.metrics.parts().engines().iter().any(|engine| engine.upgrading);
     (json!({ "ok": ok, "upgrading": upgrading, "lanes": lanes }), ok)
 }
@@ -67,8 +68,8 @@ fn workers(state: &AppState) -> (Value, bool) {
     (body, ok)
 }
 
-fn guests(probe: &Result<ReadinessReport, Fault>) -> Value {
-    let Ok(report) = probe else { return json!({ "ok": false }) };
+fn guests(checked: &Result<ReadinessReport, Fault>) -> Value {
+    let Ok(report) = checked else { return json!({ "ok": false }) };
     let deployments: Vec<Value> = report
         .deployments
         .iter()
@@ -77,7 +78,7 @@ fn guests(probe: &Result<ReadinessReport, Fault>) -> Value {
     json!({ "ok": true, "stood_in": report.stood_in, "deployments": deployments })
 }
 
-/// Everything countable, as OpenMetrics text.
+/// Handles `GET /metrics`: all metrics as OpenMetrics text.
 pub(super) async fn metrics(State(state): State<AppState>) -> Result<Response, Problem> {
     let text = state.metrics.text().map_err(problem::internal)?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())

@@ -1,8 +1,8 @@
-//! JSON at the door: bounds first, then objects where objects are expected.
+//! Bounded and strict parsing of JSON in management requests.
 //!
-//! Owns the bounds of every JSON text that a managing request brings, whether it is the body or a part of a form. Knows
-//! no request. Used by `manage.rs`. serde takes an array for any struct and gives its members by position; here an array
-//! is refused, at every level.
+//! Owns the bounds of every JSON text of a management request, whether it is the body or a part of a form. Does not
+//! depend on the requests. Used by `manage.rs`. serde accepts an array in place of any struct, with the members by
+//! position; this module rejects it at every level.
 
 mod strict;
 
@@ -10,32 +10,31 @@ use lector_control::{SETTINGS_BYTES_MAX, json_depth};
 use lector_core::{Fault, Kind};
 use serde::de::DeserializeOwned;
 
-/// Deepest nesting of a JSON text. Settings have the same bound.
+/// Maximum number of levels of a JSON text. Settings have the same bound.
 pub(super) const DEPTH_MAX: usize = lector_control::SETTINGS_DEPTH_MAX;
-/// Largest JSON text without settings: keys, routes.
+/// Maximum size of a JSON text without settings (keys, routes), in bytes.
 pub(super) const SMALL_BYTES_MAX: u64 = 16 << 10;
-/// Largest tenant policy.
+/// Maximum size of a tenant policy in bytes.
 pub(super) const POLICY_BYTES_MAX: u64 = 256 << 10;
-/// Largest settings of a deploy.
+/// Maximum size of the settings of a deploy in bytes.
 pub(super) const SETTINGS_MAX: u64 = SETTINGS_BYTES_MAX as u64;
-/// Largest options of a deploy: they may hold settings.
+/// Maximum size of the options of a deploy in bytes; they may contain settings.
 pub(super) const OPTIONS_BYTES_MAX: u64 = SETTINGS_MAX + (256 << 10);
 
-/// A body of a managing request.
+/// The JSON body of a management request.
 pub(crate) trait JsonBody: DeserializeOwned + Default {
-    /// Largest JSON text.
+    /// Maximum size in bytes.
     const BYTES_MAX: u64;
 }
 
-/// A JSON text has more bytes than it may.
+/// Returns the fault of a JSON text that is too large.
 pub(super) fn too_large(what: &str, most: u64) -> Fault {
-    let message =
-        format!("The {what} has more than {most} bytes, and at most {most} are accepted: send less.");
+    let message = format!("The {what} exceeds {most} bytes, the maximum for it: send less.");
     Fault::new(Kind::TooLarge, "json_too_large", message)
 }
 
-/// Parses a JSON text of the client's; `what` names where it stands, e.g. `body`. `json_too_large`, `json_too_deep`,
-/// `body_invalid`.
+/// Parses a JSON text of the client. `what` names its location, for example `body`. Faults: `json_too_large`,
+/// `json_too_deep`, `body_invalid`.
 pub(super) fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8], bytes_max: u64) -> Result<T, Fault> {
     if bytes.len() as u64 > bytes_max {
         return Err(too_large(what, bytes_max));
@@ -43,16 +42,16 @@ pub(super) fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8], bytes_max: u6
     let depth = json_depth(bytes);
     if depth > DEPTH_MAX {
         let message = format!(
-            "The {what} nests {depth} levels deep, and at most {DEPTH_MAX} are accepted: send it flatter."
+            "The JSON of the {what} has {depth} levels, and the maximum is {DEPTH_MAX}: send fewer levels."
         );
         return Err(Fault::new(Kind::Invalid, "json_too_deep", message));
     }
     let invalid = |why: String| {
-        let message = format!("The {what} is not the JSON that is expected here: {why}.");
+        let message = format!("The JSON of the {what} is invalid: {why}.");
         Fault::new(Kind::Invalid, "body_invalid", message)
     };
     let value = serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
-    strict::from_value(value).map_err(|refusal| invalid(refusal.to_string()))
+    strict::from_value(value).map_err(|error| invalid(error.to_string()))
 }
 
 #[cfg(test)]
@@ -93,7 +92,7 @@ mod tests {
         );
         assert_eq!(whole.rollback_policy.unwrap().pages_min, 3);
         assert_eq!(options("{}").unwrap(), Options::default());
-        for (text, told) in [
+        for (text, expected) in [
             ("[]", "an object"),
             ("[null,null]", "an object"),
             ("null", "an object"),
@@ -106,15 +105,15 @@ mod tests {
             ("{", "EOF"),
         ] {
             let fault = options(text).unwrap_err();
-            assert!(fault.code == "body_invalid" && fault.message.contains(told), "{text}: {fault}");
+            assert!(fault.code == "body_invalid" && fault.message.contains(expected), "{text}: {fault}");
         }
-        let terms = |text: &str| parse::<TenantPolicy>("body", text.as_bytes(), POLICY_BYTES_MAX);
+        let policy = |text: &str| parse::<TenantPolicy>("body", text.as_bytes(), POLICY_BYTES_MAX);
         assert!(
-            terms(r#"{"limits":{"budget":{"wall_ms":5}},"capabilities":["image"],"settings":{"a":1}}"#)
+            policy(r#"{"limits":{"budget":{"wall_ms":5}},"capabilities":["image"],"settings":{"a":1}}"#)
                 .is_ok()
         );
         for text in [r#"{"limits":[1]}"#, r#"{"limits":{"budget":[1]}}"#, r#"{"settings":[]}"#] {
-            assert_eq!(terms(text).unwrap_err().code, "body_invalid", "{text}");
+            assert_eq!(policy(text).unwrap_err().code, "body_invalid", "{text}");
         }
     }
 
@@ -126,8 +125,8 @@ mod tests {
         for depth in [DEPTH_MAX + 1, 127, 8000] {
             let fault = options(&nested(depth)).unwrap_err();
             assert_eq!(fault.code, "json_too_deep");
-            for told in [depth.to_string(), DEPTH_MAX.to_string()] {
-                assert!(fault.message.contains(&told), "{fault}");
+            for expected in [depth.to_string(), DEPTH_MAX.to_string()] {
+                assert!(fault.message.contains(&expected), "{fault}");
             }
         }
         let fault = options(&format!("\"{}\"", "x".repeat(20_000))).unwrap_err();

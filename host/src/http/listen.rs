@@ -1,7 +1,7 @@
-//! Connections: taken, bounded, served, drained.
+//! Connections: accept, limit, serve, drain.
 //!
-//! Owns the accept loop and the life of each connection. Knows no route. HTTP/1.1 and HTTP/2 (with prior
-//! knowledge) are told apart by their first bytes. A connection that breaks costs only itself.
+//! Owns the accept loop and the lifetime of each connection. Does not depend on routes. HTTP/1.1 and HTTP/2 (with prior
+//! knowledge) are distinguished by their first bytes. A broken connection affects only itself.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -29,48 +29,49 @@ use super::{AppState, router};
 use crate::config::HttpConfig;
 use crate::metrics::InFlight;
 
-/// Refusals written at once; beyond it connections are closed without a word.
+/// Maximum number of concurrent rejections; beyond it connections are closed without a response.
 const REFUSALS_MAX: usize = 64;
-/// Requests at once on one HTTP/2 connection. Admission bounds the work; this bounds the bookkeeping.
+/// Maximum number of concurrent requests on one HTTP/2 connection. Admission bounds their work; this bounds their
+/// state.
 const STREAMS_MAX: u32 = 64;
-/// Head of a request, in bytes (both protocols).
+/// Maximum size of the head of a request in bytes (both protocols).
 const HEAD_BYTES_MAX: usize = 32 << 10;
-/// How often an HTTP/2 connection is looked at: idle ones are closed, dead ones found by ping.
+/// Interval of the checks of an HTTP/2 connection: idle connections are closed, dead ones are detected by ping.
 const TICK: Duration = Duration::from_secs(5);
-/// HTTP/2 connections without a request are closed after this many ticks.
+/// Number of ticks without a request after which an HTTP/2 connection is closed.
 const IDLE_TICKS_MAX: u32 = 12;
-/// After a failed accept (no file descriptors left): time for connections to close.
+/// Pause after a failed accept (no free file descriptors), in which connections may close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How a shutdown ended.
+/// The outcome of a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
-    /// Connections that were cut off.
+    /// Number of connections that were closed at the drain timeout.
     pub cut_off: usize,
 }
 
-/// Held by every request of a connection as long as it lasts.
+/// A token that every request of a connection holds until its end.
 #[derive(Clone, Debug)]
 pub(super) struct OnConnection {
     _token: Arc<()>,
 }
 
-/// Serves until `stop` is cancelled, then lets what is there finish within the drain timeout.
+/// Serves until `stop` is cancelled, then lets the open connections finish within the drain timeout.
 pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationToken) -> Drained {
     let config = state.config.clone();
     let router = router::router(state.clone());
-    let places = Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)));
+    let slots = Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)));
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     let connections = TaskTracker::new();
     let cut_off = CancellationToken::new();
 
-    let take = |stream: TcpStream| {
-        let Ok(place) = places.clone().try_acquire_owned() else {
+    let accept = |stream: TcpStream| {
+        let Ok(slot) = slots.clone().try_acquire_owned() else {
             state.metrics.connection_refused();
-            if let Ok(place) = refusals.clone().try_acquire_owned() {
+            if let Ok(slot) = refusals.clone().try_acquire_owned() {
                 connections.spawn(async move {
                     refuse(stream).await;
-                    drop(place);
+                    drop(slot);
                 });
             }
             return;
@@ -87,7 +88,7 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
                 () = connection.serve(stream) => {}
                 () = cut_off.cancelled() => {}
             }
-            drop(place);
+            drop(slot);
         });
     };
     loop {
@@ -95,8 +96,8 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
             biased;
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => take(stream),
-                Err(error) if is_the_clients(&error) => tracing::debug!(%error, "a connection broke before it was taken"),
+                Ok((stream, _)) => accept(stream),
+                Err(error) if is_client_error(&error) => tracing::debug!(%error, "a connection broke before it was accepted"),
                 Err(error) => {
                     tracing::warn!(%error, "no connection can be taken");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -104,9 +105,9 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
             },
         }
     }
-    // Clients that are connected as far as they know get an answer, not a reset.
+    // Clients in the backlog believe that they are connected: they receive a response, not a reset.
     while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
-        take(stream);
+        accept(stream);
     }
     drop(listener);
     connections.close();
@@ -119,12 +120,12 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
     Drained { cut_off: left }
 }
 
-fn is_the_clients(error: &std::io::Error) -> bool {
+fn is_client_error(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Says that there are too many connections, without having read anything.
+/// Sends `connections_full` without reading the request.
 async fn refuse(stream: TcpStream) {
     let fault = problem::connections_full();
     let body = problem::bytes(&Problem::from(fault).document(None));
@@ -148,12 +149,12 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, mut stream: TcpStream) {
-        // Events are small and wanted at once.
+        // Events are small, and are sent without delay.
         let _ = stream.set_nodelay(true);
         let until = Instant::now() + self.config.header_timeout;
         let sniffed = tokio::select! {
             sniffed = sniff(&mut stream, until) => sniffed,
-            // Nothing was asked yet; nothing will be answered.
+            // No request has arrived yet.
             () = self.stop.cancelled() => sniff(&mut stream, Instant::now() + ACCEPT_PAUSE).await,
         };
         let Some((protocol, begun)) = sniffed else { return };
@@ -172,7 +173,7 @@ impl Connection {
         let router = self.router.clone();
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            // Counts for the wait between two requests, too.
+            // Also bounds the wait between two requests.
             .header_read_timeout(self.config.header_timeout)
             .max_buf_size(HEAD_BYTES_MAX.max(64 << 10))
             .max_headers(100)
@@ -208,16 +209,16 @@ impl Connection {
                     connection.as_mut().graceful_shutdown();
                 }
                 _ = tick.tick() => {
-                    // This function and the service hold the token; every request holds it once more.
+                    // This function and the service hold the token; every request holds it as well.
                     let idle = Arc::strong_count(&token) <= 2;
                     idle_ticks = if idle { idle_ticks + 1 } else { 0 };
                     if closing && idle && self.stop.is_cancelled() {
-                        // It has nothing left to get and does not answer: a shutdown does not wait for it.
+                        // No response is pending: a shutdown does not wait for the client to close.
                         return Ok(());
                     }
                     if idle_ticks > IDLE_TICKS_MAX {
                         if closing {
-                            // It was told to go, has nothing left to get, and stays: cut.
+                            // The client ignored the GOAWAY frame and has no pending response.
                             return Ok(());
                         }
                         (closing, idle_ticks) = (true, 0);

@@ -1,7 +1,7 @@
-//! Managing over HTTP: deployments and their routes, keys, tenants, usage, the audit log.
+//! The management API: deployments and their routes, keys, tenants, usage, the audit log.
 //!
-//! Owns the shapes of these requests; the answers are the platform's views as JSON. Knows no store and no guest. Every
-//! handler takes the proof of a right (`auth.rs`) first.
+//! Owns the shapes of these requests; the responses are the API types of the control plane as JSON. Does not depend on
+//! the store or on guests. Every handler first takes a proof of access (`auth.rs`).
 
 pub(super) mod deployments;
 pub(super) mod keys;
@@ -24,14 +24,14 @@ use super::body::{BodyLimits, LimitedBody};
 use super::json::{self, JsonBody};
 use super::problem::option_invalid;
 
-/// Longest time that such a body may take.
+/// Maximum time to receive a JSON body.
 const JSON_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// A JSON body; `T::default()` for an empty one.
+/// Reads and parses a JSON body; `T::default()` for an empty body.
 pub(super) async fn json<T: JsonBody>(state: &AppState, request: Request) -> Result<(Parts, T), Fault> {
     let (parts, body) = request.into_parts();
     let limits = BodyLimits {
-        // Told apart from a body that is too large for any of them.
+        // The bound of all management requests; `T::BYTES_MAX` is checked below, with its own code.
         bytes_max: json::OPTIONS_BYTES_MAX,
         idle_max: state.config.body_idle_timeout,
         until: Instant::now() + JSON_TIME_MAX,
@@ -43,7 +43,7 @@ pub(super) async fn json<T: JsonBody>(state: &AppState, request: Request) -> Res
     Ok((parts, json::parse("body", &bytes, T::BYTES_MAX)?))
 }
 
-/// All bytes of a body; its limits are the intake's.
+/// Reads a whole body. `limited_body` enforces the limits.
 async fn whole(mut limited_body: LimitedBody) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     while let Some(chunk) = limited_body.next().await {
@@ -52,14 +52,14 @@ async fn whole(mut limited_body: LimitedBody) -> Result<Vec<u8>, Fault> {
     Ok(bytes)
 }
 
-/// The query, each of its options known.
+/// Parses the query. Unknown options are an error.
 fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
     let Query(query) = Query::<T>::try_from_uri(uri)
-        .map_err(|error| option_invalid(format!("The query is not understood: {}.", error.body_text())))?;
+        .map_err(|error| option_invalid(format!("The query is invalid: {}.", error.body_text())))?;
     Ok(query)
 }
 
-/// An answer of rows, with the rows beside them that cannot be read, where there are any.
+/// Adds the member `damaged` to a response if rows could not be read.
 fn with_damaged(mut answer: Value, damaged: &[DamagedRow]) -> Value {
     if let (Value::Object(members), false) = (&mut answer, damaged.is_empty()) {
         members.insert("damaged".to_owned(), serde_json::json!(damaged));

@@ -1,8 +1,7 @@
-//! What is around every request: its id, its span, its line in the log, its place in the metrics, and an
-//! answer even if the handler panics.
+//! The middleware of every request: id, span, log line, metrics, and a response even if the handler panics.
 //!
-//! Owns the request id (`X-Request-Id`, in and out), the trace context that comes in (W3C `traceparent`),
-//! and the end of every answer: a request lasts until the last byte of its body is taken or given up.
+//! Owns the request id (`X-Request-Id`, in and out), the incoming trace context (W3C `traceparent`), and the end of
+//! every response: a request lasts until the last byte of the response body is sent or abandoned.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -28,30 +27,30 @@ use super::listen::OnConnection;
 use super::problem::{self, Code, Problem};
 use crate::metrics::{InFlight, Metrics};
 
-/// Longest request id that is taken over.
+/// Maximum length of a request id of the client.
 const ID_BYTES_MAX: usize = 128;
-/// Status in log and metrics of a request whose client left before the answer began (nginx' number).
+/// Status in log and metrics of a request whose client disconnected before the response began (the number of nginx).
 const CLIENT_LEFT: u16 = 499;
-/// A route for requests that found none.
+/// The route label of requests without a route.
 const NO_ROUTE: &str = "none";
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// What handlers know of their request beyond what it says.
+/// Request context for handlers.
 #[derive(Clone, Debug)]
 pub(super) struct RequestCtx {
     pub(super) id: RequestId,
-    /// When its head had arrived; deadlines count from here.
+    /// When the head of the request had arrived; timeouts start here.
     pub(super) began: Instant,
 }
 
-/// The outermost layer.
+/// Runs a request: the outermost layer.
 pub(super) async fn handle(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let span = span(&id, request.headers());
     let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, |path| path.as_str()).to_owned();
-    let mut answer = Answer {
+    let mut record = ResponseRecord {
         began: Instant::now(),
         route,
         method: request.method().clone(),
@@ -65,7 +64,7 @@ pub(super) async fn handle(State(state): State<AppState>, mut request: Request, 
         _in_flight: state.metrics.request_began(),
         _connection: request.extensions_mut().remove::<OnConnection>(),
     };
-    request.extensions_mut().insert(RequestCtx { id: id.clone(), began: answer.began });
+    request.extensions_mut().insert(RequestCtx { id: id.clone(), began: record.began });
     let version = request.version();
     let read_to_end = Arc::new(AtomicBool::new(request.body().is_end_stream()));
     let request = request.map(|body| Body::new(Received { body, read_to_end: read_to_end.clone() }));
@@ -79,12 +78,12 @@ pub(super) async fn handle(State(state): State<AppState>, mut request: Request, 
     if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
         *response.body_mut() = problem.body(Some(&id));
     }
-    answer.status = response.status().as_u16();
-    answer.code = code_of(&response);
-    let refused = response.status().as_u16() >= StatusCode::BAD_REQUEST.as_u16();
+    record.status = response.status().as_u16();
+    record.code = code_of(&response);
+    let is_error = response.status().as_u16() >= StatusCode::BAD_REQUEST.as_u16();
     let headers = response.headers_mut();
-    if refused && version < Version::HTTP_2 && !read_to_end.load(Relaxed) {
-        // The rest of the body will not be read, so the connection cannot be used again: say so.
+    if is_error && version < Version::HTTP_2 && !read_to_end.load(Relaxed) {
+        // The rest of the body is not read, so that the connection cannot be reused.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
@@ -92,14 +91,15 @@ pub(super) async fn handle(State(state): State<AppState>, mut request: Request, 
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response.map(|body| Body::new(Sent { body, answer }))
+    response.map(|body| Body::new(Sent { body, record }))
 }
 
-/// The client's own id where it is fit for logs and headers, else a new one that sorts by time.
+/// Returns the id of the client if it is valid in logs and headers, otherwise a new one that sorts by time.
 fn request_id(headers: &HeaderMap) -> RequestId {
     let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
-    let fit = |id: &&str| (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-    match given.filter(fit) {
+    let valid =
+        |id: &&str| (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    match given.filter(valid) {
         Some(id) => id.into(),
         None => uuid::Uuid::now_v7().to_string().into(),
     }
@@ -115,7 +115,7 @@ fn span(id: &RequestId, headers: &HeaderMap) -> Span {
     span
 }
 
-/// Trace id and parent id of a `traceparent` (W3C Trace Context, section 3.2). Versions to come may append fields.
+/// Parses trace id and parent id of a `traceparent` (W3C Trace Context, section 3.2). Later versions may append fields.
 fn trace_parent(value: &str) -> Option<(&str, &str)> {
     let mut fields = value.trim().split('-');
     let mut field = |digits: usize| {
@@ -129,17 +129,17 @@ fn trace_parent(value: &str) -> Option<(&str, &str)> {
     valid.then_some((trace, parent))
 }
 
-/// The code of a problem; empty for a success.
+/// Returns the code of a problem; empty for a success.
 pub(super) fn code_of(response: &Response) -> &'static str {
     response.extensions().get::<Code>().map_or("", |code| code.0)
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "of no text".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a text".to_owned())
 }
 
-/// A request body that remembers whether it was read to its end.
+/// A request body that records whether it was read to its end.
 struct Received {
     body: Body,
     read_to_end: Arc<AtomicBool>,
@@ -153,11 +153,11 @@ impl HttpBody for Received {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let middleware = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if middleware.is_none() || self.body.is_end_stream() {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
             self.read_to_end.store(true, Relaxed);
         }
-        Poll::Ready(middleware)
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -169,8 +169,8 @@ impl HttpBody for Received {
     }
 }
 
-/// An answer on its way; its end, whichever way it comes, is written down.
-struct Answer {
+/// The record of a response. Dropping it, at the end of the response or of its connection, writes log and metrics.
+struct ResponseRecord {
     began: Instant,
     route: String,
     method: Method,
@@ -185,14 +185,14 @@ struct Answer {
     _connection: Option<OnConnection>,
 }
 
-impl Drop for Answer {
+impl Drop for ResponseRecord {
     fn drop(&mut self) {
         let took = self.began.elapsed();
         self.metrics.request_ended(&self.route, method_label(&self.method), self.status, self.code, took);
         let _in = self.span.enter();
         let Self { method, path, status, code, sent_bytes, complete, .. } = self;
         let took_ms = millis(took);
-        // Probes ask every second; they would be most of the log.
+        // Health checks and scrapes are frequent, and would be most of the log.
         if matches!(self.route.as_str(), "/healthz" | "/readyz" | "/metrics") && *status < 400 {
             tracing::debug!(%method, path, status, took_ms, sent_bytes, complete, "answered");
         } else {
@@ -205,7 +205,7 @@ fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e4).round() / 10.0
 }
 
-/// A bounded set: a method is any token that a client makes up.
+/// Returns the metric label of a method. The set is bounded, because a client may send any token.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -218,10 +218,10 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// The body of an answer.
+/// A response body with its record.
 struct Sent {
     body: Body,
-    answer: Answer,
+    record: ResponseRecord,
 }
 
 impl HttpBody for Sent {
@@ -232,15 +232,13 @@ impl HttpBody for Sent {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let middleware = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        match &middleware {
-            Some(Ok(middleware)) => {
-                self.answer.sent_bytes += middleware.data_ref().map_or(0, |data| data.len() as u64)
-            }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => self.record.sent_bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
             Some(Err(_)) => {}
-            None => self.answer.complete = true,
+            None => self.record.complete = true,
         }
-        Poll::Ready(middleware)
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -254,8 +252,8 @@ impl HttpBody for Sent {
 
 impl Drop for Sent {
     fn drop(&mut self) {
-        // The answer to a HEAD request has a body only in name.
-        self.answer.complete |= self.body.is_end_stream() || self.answer.method == Method::HEAD;
+        // The body of a response to HEAD is not sent.
+        self.record.complete |= self.body.is_end_stream() || self.record.method == Method::HEAD;
     }
 }
 
@@ -265,21 +263,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_taken_over_or_made() {
+    fn valid_ids_are_kept_and_others_generated() {
         let id = |value: &[u8]| {
             let mut headers = HeaderMap::new();
             headers.insert(REQUEST_ID.clone(), HeaderValue::from_bytes(value).unwrap());
             request_id(&headers).to_string()
         };
         assert_eq!(id(b"my-own-id-17"), "my-own-id-17");
-        for unfit in [&b""[..], b"two words", b"\xc3\xa4", &[b'x'; 129]] {
-            assert_eq!(uuid::Uuid::parse_str(&id(unfit)).unwrap().get_version_num(), 7);
+        for invalid in [&b""[..], b"two words", b"\xc3\xa4", &[b'x'; 129]] {
+            assert_eq!(uuid::Uuid::parse_str(&id(invalid)).unwrap().get_version_num(), 7);
         }
         assert!(request_id(&HeaderMap::new()).as_str() <= request_id(&HeaderMap::new()).as_str());
     }
 
     #[test]
-    fn trace_parents() {
+    fn trace_parents_are_parsed() {
         let (trace, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
         assert_eq!(trace_parent(&format!("00-{trace}-{parent}-01")), Some((trace, parent)));
         assert_eq!(trace_parent(&format!("cc-{trace}-{parent}-01-more")), Some((trace, parent)));

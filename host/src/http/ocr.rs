@@ -1,7 +1,7 @@
-//! One document in, one answer out: `POST /api/v1/ocr`.
+//! `POST /api/v1/ocr`: reads one document and returns one response.
 //!
-//! Owns the order of the checks (everything that can be refused is refused before the body is read) and
-//! what a document with failed pages is answered with. `batch.rs` shares the first half.
+//! Owns the order of the checks (every check that does not need the body runs before the body is read), and the
+//! response to a document with failed pages. `batch.rs` shares the functions before the upload.
 
 use std::time::Duration;
 
@@ -30,17 +30,17 @@ use crate::format::Format;
 use crate::format::pieces::Pieces;
 use crate::metrics::Metrics;
 
-/// How many pages were not read, for formats that have no place to say so.
+/// Number of pages that failed, for formats that cannot report failures.
 static PAGES_FAILED: HeaderName = HeaderName::from_static("x-lector-pages-failed");
 static SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// An answer of larger pages is written page by page, without a `Content-Length`.
+/// Bytes of page results beyond which the response is written page by page, without a `Content-Length`.
 const WHOLE_BYTES_MAX: u64 = 1 << 20;
 
-/// The path's deployment, where it names one.
+/// The deployment in the path, if the route has one.
 pub(super) type NamedDeployment = Result<Option<Path<String>>, PathRejection>;
 
-/// The options of a request, checked.
+/// Parses and validates the options of a request.
 pub(super) fn options(
     state: &AppState,
     endpoint: Endpoint,
@@ -49,7 +49,10 @@ pub(super) fn options(
     named: NamedDeployment,
 ) -> Result<Options, Fault> {
     let named = named.map_err(|error| {
-        problem::option_invalid("The deployment in the path cannot be read.").with_detail(error)
+        problem::option_invalid(
+            "The deployment in the path cannot be decoded: send its name as UTF-8, percent-encoded.",
+        )
+        .with_detail(error)
     })?;
     let named = named.as_ref().map(|Path(name)| name.as_str());
     let most = state.config.request_timeout;
@@ -63,7 +66,8 @@ pub(super) fn options(
     Ok(options)
 }
 
-/// Limits of a body that holds `files` documents at most, each with a limit and a time of its own.
+/// Returns the limits of a body with at most `files` documents of `bytes_max` bytes each; the timeout also counts per
+/// document.
 pub(super) fn body_limits(
     state: &AppState,
     ctx: &RequestCtx,
@@ -78,7 +82,8 @@ pub(super) fn body_limits(
     }
 }
 
-/// What is asked of each document of a request, and the deployment that answers it; counted against the tenant's rate.
+/// Begins a session: the options that apply to each document, and the deployment. Counts the request against the rate
+/// limit of the tenant.
 pub(super) fn session(
     state: &AppState,
     ctx: &RequestCtx,
@@ -100,19 +105,19 @@ pub(super) fn session(
     state.service.begin(principal, request, clock)
 }
 
-/// A document that came in whole.
+/// Returns the upload of a document that was received completely.
 pub(super) fn uploaded(head: Head, bytes: Vec<u8>) -> Upload {
     Upload { name: head.name, content_type: head.content_type, bytes }
 }
 
-/// A page that passes by is counted.
+/// Records the metrics of a page event.
 pub(super) fn count(metrics: &Metrics, event: &Event) {
     if let Event::Page { timing, .. } | Event::PageError { timing, .. } = event {
         metrics.page(timing);
     }
 }
 
-/// The handler.
+/// Handles `POST /api/v1/ocr`.
 pub(super) async fn ocr(
     State(state): State<AppState>,
     Extension(ctx): Extension<RequestCtx>,
@@ -130,30 +135,30 @@ pub(super) async fn ocr(
     let head = upload.next().await?.ok_or_else(file_missing)?;
     let bytes = upload.read(&mut permit, bytes_max).await?;
     if upload.next().await?.is_some() {
-        let message = "The form has more than one file: send one, or all of them to /api/v1/ocr/batch.";
+        let message = "The form has more than one file: send one file, or send several to /api/v1/ocr/batch.";
         return Err(Fault::new(Kind::Invalid, "too_many_files", message).into());
     }
     state.metrics.document_received(bytes.len());
     let see = |event: &Event| count(&state.metrics, event);
     let result = session.read(permit, uploaded(head, bytes), see).await?;
-    // Some megabytes of text take some tens of milliseconds to write; other connections shall not wait for it.
+    // Serializing some megabytes takes tens of milliseconds and must not block other connections.
     let answered = tokio::task::spawn_blocking(move || answer(&options, result, ctx.began.elapsed())).await;
     answered.map_err(problem::internal)?
 }
 
-/// A form without a file in it.
+/// Returns the fault of a form without a file.
 pub(super) fn file_missing() -> Fault {
     Fault::new(
         Kind::Invalid,
         "file_missing",
-        "The form holds no file: send the document as a part called `file`.",
+        "The form contains no file: send the document as a part named `file`.",
     )
 }
 
-/// What a document that was read to its end is answered with.
+/// Builds the response of a document.
 ///
-/// Read in part, it is a success where the answer can say so (JSON) or the client asked for what there is
-/// (`partial=true`); a deadline is a problem all the same, for then the client allowed too little time.
+/// If some pages failed, the response is a success in JSON, which reports them, or with `partial=true`; otherwise it is
+/// `pages_failed`. If the timeout expired, it is `deadline_exceeded`, unless `partial=true` and a page was read.
 fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Result<Response, Problem> {
     let timing = server_timing(&result, took);
     let with_timing = |problem: Problem| problem.with_header(SERVER_TIMING.clone(), timing.clone());
@@ -161,14 +166,14 @@ fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Res
         result.pages.iter().filter_map(|page| page.outcome.as_ref().err()).cloned().collect()
     };
     let faults = faults(&result);
-    // A page that was being read when the time was over says so in words of its own.
+    // A page in progress when the timeout expired may have a more specific code.
     let late = faults
         .iter()
         .any(|f| f.code == "deadline_exceeded" || (f.kind == Kind::Deadline && took >= options.timeout));
     if late && !(options.partial && result.pages_ok > 0) {
         let time_s = options.timeout.as_secs_f64();
         let message = format!(
-            "The {time_s} s allowed for the request were over after {} of {} pages: allow more time, or ask for fewer pages.",
+            "The timeout of {time_s} s expired after {} of {} pages: increase the timeout, or request fewer pages.",
             result.pages_ok,
             result.pages.len()
         );
@@ -181,14 +186,14 @@ fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Res
         }
         Some(fault) if options.format != Format::Json && !options.partial => {
             let message = format!(
-                "{} of {} pages could not be read ({}), and {} has no place to say so: ask for JSON, or add partial=true to have the rest.",
+                "{} of {} pages failed ({}), and the format {} cannot report failures: request JSON, or add partial=true to receive the other pages.",
                 result.pages_failed,
                 result.pages.len(),
                 fault.message.trim_end_matches('.'),
                 options.format.name(),
             );
             let fault = Fault::new(Kind::Invalid, "pages_failed", message).blaming(fault.blame);
-            // The pages that were read would be most of the answer, in a format that was not asked for.
+            // Without the successful pages: they would be most of the response, in a format that was not requested.
             return Err(with_timing(in_part(fault, result, |page| page.outcome.is_err())));
         }
         _ => {}
@@ -208,21 +213,21 @@ fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Res
     Ok((headers, body).into_response())
 }
 
-/// A problem that tells what was done.
-fn in_part(fault: Fault, result: Box<DocumentResult>, tell: impl Fn(&PageResult) -> bool) -> Problem {
+/// Returns the problem of a document that was read in part, with the pages that `include` selects.
+fn in_part(fault: Fault, result: Box<DocumentResult>, include: impl Fn(&PageResult) -> bool) -> Problem {
     Problem::from(fault)
         .with("page_count", json!(result.page_count))
         .with("pages_ok", json!(result.pages_ok))
         .with("pages_failed", json!(result.pages_failed))
-        .with_pages(result.pages.into_iter().filter(tell).collect())
+        .with_pages(result.pages.into_iter().filter(include).collect())
 }
 
-/// Bytes of memory that the pages take.
+/// Returns the bytes that the page results hold in memory.
 fn held_bytes(result: &DocumentResult) -> u64 {
     result.pages.iter().flat_map(|page| &page.outcome).map(|page| page.reservation().bytes()).sum()
 }
 
-/// `Server-Timing` (W3C): work summed over pages, which overlap; only `total` is by the clock.
+/// Returns `Server-Timing` (W3C): work summed over the pages, which overlap; only `total` is elapsed time.
 fn server_timing(result: &DocumentResult, took: Duration) -> HeaderValue {
     let sum = |part: fn(&lector_core::Timing) -> Duration| -> Duration {
         result.pages.iter().map(|page| part(&page.timing)).sum()
@@ -245,7 +250,7 @@ fn server_timing(result: &DocumentResult, took: Duration) -> HeaderValue {
     HeaderValue::from_str(&text.join(", ")).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// Model names are the operator's; a metric's name in this header is a token.
+/// Converts a model name, which the operator chooses, to a token that the header allows.
 fn token(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).collect()
 }
@@ -277,14 +282,10 @@ mod tests {
     }
 
     fn failed(index: u32, kind: Kind, code: &'static str) -> Event {
-        Event::PageError {
-            index,
-            fault: Fault::new(kind, code, "It did not work."),
-            timing: Timing::default(),
-        }
+        Event::PageError { index, fault: Fault::new(kind, code, "It failed."), timing: Timing::default() }
     }
 
-    /// What becomes of a document with these events.
+    /// Collects the events of a document.
     fn collect(mut collector: Collector, events: Vec<Event>) -> Result<Box<DocumentResult>, Fault> {
         for event in events {
             match collector.take(event) {
@@ -293,7 +294,7 @@ mod tests {
                 Collected::Failed(fault) => return Err(fault),
             }
         }
-        panic!("the events end without an end");
+        panic!("no `End` event");
     }
 
     async fn answered(query: &str, pages: Vec<Event>) -> Response {
@@ -333,7 +334,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn documents_read_in_part() {
+    async fn documents_with_failed_pages() {
         let trap = || failed(1, Kind::GuestFault, "guest_trap");
         let late = || failed(2, Kind::Deadline, "deadline_exceeded");
         check("", vec![read(0)], 200, "").await;
@@ -361,7 +362,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn server_timing_sums_up() {
+    async fn server_timing_sums_the_pages() {
         let response = answered("", vec![read(0), read(1)]).await;
         let timing = response.headers()["server-timing"].to_str().unwrap();
         for part in [
@@ -376,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_fails_is_its_fault() {
+    fn a_failed_document_returns_its_fault() {
         let events = vec![Event::Failed(Fault::new(Kind::Invalid, "pdf_invalid", "x"))];
         let collector = Collector::new("r".into(), "d".into(), None);
         let fault = collect(collector, events).unwrap_err();

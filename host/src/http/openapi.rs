@@ -1,24 +1,24 @@
-//! The API described: for programs (`/openapi.json`) and for people (`/`), with a form to try it.
-//! Both are files beside this one, held in the binary; the page fetches nothing from elsewhere.
+//! The API description: for programs (`/openapi.json`) and for people (`/` and `/docs`), with a form to try the API.
+//! Both are files in this folder, embedded in the binary. The page loads nothing from other servers.
 
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 
-/// OpenAPI 3.1, written by hand.
+/// The OpenAPI 3.1 document, written by hand.
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
 const PAGE: &str = include_str!("page.html");
 
-/// The page needs its own script and style and this server, and nothing else.
+/// The `Content-Security-Policy` of the page: inline script and style, and requests to this server.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; \
      img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The description.
+/// Handles `GET /openapi.json`.
 pub(super) async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], OPENAPI)
         .into_response()
 }
 
-/// The page.
+/// Handles `GET /` and `GET /docs`.
 pub(super) async fn page() -> Response {
     let headers: [(HeaderName, &str); 4] = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -54,8 +54,8 @@ mod tests {
         }
     }
 
-    /// Faults of the start of the host, which no request ever meets, and the one that is sent as `option_invalid`.
-    const NEVER_SENT: [&str; 12] = [
+    /// Faults of the start of the server, which no request receives, and one that is sent as `option_invalid`.
+    const NOT_SENT: [&str; 12] = [
         "invalid_page_selection",
         "component_unreadable",
         "component_too_large",
@@ -70,8 +70,8 @@ mod tests {
         "engine_probe_impossible",
     ];
 
-    /// Codes that stand as text in calls of `Fault::new` outside of tests. (Most do; those that come from
-    /// a function are listed by hand.)
+    /// Returns the codes that are literals in calls of `Fault::new` outside of tests. (Most are; a code that a function
+    /// returns is not found.)
     fn codes_in(source: &str) -> Vec<String> {
         let source = source.split("#[cfg(test)]").next().unwrap();
         let calls =
@@ -82,11 +82,11 @@ mod tests {
     }
 
     #[test]
-    fn every_code_of_the_other_rooms_is_described() {
+    fn every_code_of_the_other_crates_is_described() {
         let described = codes();
         let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crates");
         let mut folders: Vec<_> =
-            std::fs::read_dir(crates).unwrap().map(|budget| budget.unwrap().path().join("src")).collect();
+            std::fs::read_dir(crates).unwrap().map(|entry| entry.unwrap().path().join("src")).collect();
         let mut seen = 0;
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
@@ -95,17 +95,17 @@ mod tests {
                 } else if entry.file_stem().is_some_and(|stem| stem != "tests" && stem != "fakes") {
                     for code in codes_in(&std::fs::read_to_string(&entry).unwrap()) {
                         seen += 1;
-                        let known = described.contains_key(&code) || NEVER_SENT.contains(&code.as_str());
+                        let known = described.contains_key(&code) || NOT_SENT.contains(&code.as_str());
                         assert!(known, "{code} ({}) is not in openapi.json", entry.display());
                     }
                 }
             }
         }
-        assert!(seen > 10, "only {seen} codes were found: does the search still fit the source?");
+        assert!(seen > 10, "only {seen} codes were found: does the search still match the source?");
     }
 
     #[test]
-    fn every_reference_leads_somewhere() {
+    fn every_reference_resolves() {
         let openapi: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
         for reference in OPENAPI.split("\"$ref\": \"#").skip(1).filter_map(|rest| rest.split('"').next()) {
             assert!(openapi.pointer(reference).is_some(), "{reference}");
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_fetches_nothing_from_elsewhere() {
+    fn the_page_loads_nothing_from_other_servers() {
         for outside in ["src=\"http", "href=\"http", "url(http", "@import", "stylesheet"] {
             assert!(!PAGE.contains(outside), "{outside}");
         }

@@ -1,7 +1,7 @@
-//! What a request asks for beside its document: query, path and headers, checked before the body is read.
+//! The options of an OCR request: query, path and headers, validated before the body is read.
 //!
-//! Owns the names and the ranges of the options. Pure; called by `ocr.rs` and `batch.rs`. An option that
-//! is not known is refused with the one that it resembles: a typing error must not be read as a default.
+//! Owns the names and the ranges of the options. Pure; called by `ocr.rs` and `batch.rs`. An unknown option is an error
+//! that suggests the closest name, so that a typing error does not silently select a default.
 
 use std::time::Duration;
 
@@ -13,33 +13,33 @@ use lector_serving::{Order, PageSelection};
 use super::problem::option_invalid;
 use crate::format::Format;
 
-/// Below, a page is a blur to every model; it is also what the smallest `documents` renderings use.
+/// Minimum resolution. Below it no model can read a page; the smallest renderings of `document` use the same bound.
 const DPI_MIN: f32 = 18.0;
-/// Above, even a business card has more pixels than any page may have.
+/// Maximum resolution. Above it even a business card exceeds the pixel limit of a page.
 const DPI_MAX: f32 = 2400.0;
-/// Shortest time that a client may allow.
+/// Minimum timeout that a client may set.
 const TIMEOUT_MIN: Duration = Duration::from_millis(100);
-/// A password that is longer than this is none (PDF 2.0 reads 127 bytes).
+/// Maximum length of a password (PDF 2.0 uses 127 bytes).
 const PASSWORD_BYTES_MAX: usize = 1024;
 
-/// A request key that is longer than this is a document.
+/// Maximum length of a routing key.
 const KEY_BYTES_MAX: usize = 256;
 
 static ROUTING_KEY: HeaderName = HeaderName::from_static("x-lector-routing-key");
 static DEPLOYMENT: HeaderName = HeaderName::from_static("x-lector-deployment");
-/// In seconds, like `timeout=`. No field of that kind is registered with IANA; this is the plain name, without the `X-` that
-/// RFC 6648 advises against. (`grpc-timeout` is gRPC's own, with a unit; Envoy's is for Envoy.)
+/// The timeout in seconds, as in `timeout=`. IANA has no registered field for it; the name has no `X-`, which RFC 6648
+/// advises against. (`grpc-timeout` has a unit and belongs to gRPC; Envoy's header belongs to Envoy.)
 static REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("request-timeout");
 static PASSWORD: HeaderName = HeaderName::from_static("x-document-password");
 
 const SHARED: [&str; 7] = ["pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout"];
 
-/// Which of the two endpoints is asked.
+/// The endpoint of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
-    /// One document, one answer.
+    /// One document, one response: `/ocr`.
     Whole,
-    /// Documents in, events out.
+    /// Several documents, a stream of events: `/ocr/batch`.
     Batch,
 }
 
@@ -53,38 +53,38 @@ impl Endpoint {
     }
 }
 
-/// Everything a request asks for.
+/// The options of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) deployment: Option<DeploymentName>,
-    /// Requests with the same one come to the same revision.
+    /// Routing key: requests with the same key use the same revision.
     pub(crate) key: Option<String>,
     pub(crate) pages: PageSelection,
     pub(crate) request: PageRequest,
     pub(crate) password: Option<String>,
-    /// Time allowed.
+    /// Timeout of the request, or of each document of a batch.
     pub(crate) timeout: Duration,
-    /// Of the whole answer.
+    /// Format of the response; only `/ocr`.
     pub(crate) format: Format,
-    /// Whether an answer with pages missing is welcome.
+    /// Whether to return the pages that were read if others failed.
     pub(crate) partial: bool,
-    /// Of the events.
+    /// Order of the events; only `/ocr/batch`.
     pub(crate) order: Order,
-    /// Whether the events are wanted as server-sent ones.
+    /// Whether to send the events as server-sent events.
     pub(crate) sse: bool,
 }
 
-/// How long requests may take.
+/// The bounds of timeouts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
-    /// Those that do not say.
+    /// The timeout of a request that sends none.
     pub(crate) otherwise: Duration,
-    /// The longest that may be stated.
+    /// The maximum timeout.
     pub(crate) most: Duration,
 }
 
 impl Options {
-    /// Reads them all. `path_deployment` is the one named by the path.
+    /// Parses all options. `path_deployment` is the deployment in the path.
     pub(crate) fn parse(
         endpoint: Endpoint,
         uri: &Uri,
@@ -93,7 +93,7 @@ impl Options {
         timeouts: Timeouts,
     ) -> Result<Self, Fault> {
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|error| {
-            option_invalid("The query cannot be read: write it like `?pages=1-3&words=true`.")
+            option_invalid("The query cannot be parsed: send it in the form `?pages=1-3&words=true`.")
                 .with_detail(error)
         })?;
         let mut options = Self {
@@ -112,7 +112,10 @@ impl Options {
         let mut query_deployment = None;
         for (name, value) in &pairs {
             if seen.contains(&name.as_str()) {
-                return Err(option_invalid(format!("`{}` is given twice: give it once.", shown(name))));
+                return Err(option_invalid(format!(
+                    "The option `{}` is set more than once: send it once.",
+                    excerpt(name)
+                )));
             }
             seen.push(name);
             match (name.as_str(), endpoint) {
@@ -132,7 +135,7 @@ impl Options {
         if let Some(value) = header_text(headers, &REQUEST_TIMEOUT)? {
             let stated = timeout("the header `Request-Timeout`", value, timeouts.most)?;
             if seen.contains(&"timeout") && stated != options.timeout {
-                let message = "`timeout` and the header `Request-Timeout` allow different times: state one.";
+                let message = "`timeout` and the header `Request-Timeout` differ: send one of them.";
                 return Err(option_invalid(message));
             }
             options.timeout = stated;
@@ -153,22 +156,26 @@ fn unknown(endpoint: Endpoint, name: &str) -> Fault {
         Some(close) => format!("did you mean `{close}`?"),
         None => format!("the options are {}.", names.join(", ")),
     };
-    Fault::new(Kind::Invalid, "unknown_option", format!("There is no option `{}`: {hint}", shown(name)))
+    Fault::new(
+        Kind::Invalid,
+        "unknown_option",
+        format!("The option `{}` does not exist: {hint}", excerpt(name)),
+    )
 }
 
-/// Text of the client's, short enough to be sent back.
-fn shown(text: &str) -> String {
+/// Returns text of the client, shortened so that it can be part of a message.
+fn excerpt(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(40).collect()
 }
 
 fn pages(value: &str) -> Result<PageSelection, Fault> {
-    // The platform's sentence is right; at this door it is one option among others.
+    // The message of the service is kept; the code is that of every invalid option.
     PageSelection::parse(value).map_err(|fault| Fault { code: "option_invalid", ..fault })
 }
 
 fn dpi(value: &str) -> Result<f32, Fault> {
     value.parse::<f32>().ok().filter(|dpi| (DPI_MIN..=DPI_MAX).contains(dpi)).ok_or_else(|| {
-        option_invalid(format!("`dpi` is `{}`: give a number from {DPI_MIN} to {DPI_MAX}.", shown(value)))
+        option_invalid(format!("`dpi` is `{}`: use a number from {DPI_MIN} to {DPI_MAX}.", excerpt(value)))
     })
 }
 
@@ -177,7 +184,7 @@ fn text_layer(value: &str) -> Result<TextLayerPolicy, Fault> {
         "auto" => Ok(TextLayerPolicy::Auto),
         "never" => Ok(TextLayerPolicy::Never),
         "only" => Ok(TextLayerPolicy::Only),
-        _ => Err(option_invalid(format!("`text_layer` is `{}`: give auto, never or only.", shown(value)))),
+        _ => Err(option_invalid(format!("`text_layer` is `{}`: use auto, never or only.", excerpt(value)))),
     }
 }
 
@@ -185,7 +192,7 @@ fn switch(name: &str, value: &str) -> Result<bool, Fault> {
     match value {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
-        _ => Err(option_invalid(format!("`{name}` is `{}`: give true or false.", shown(value)))),
+        _ => Err(option_invalid(format!("`{name}` is `{}`: use true or false.", excerpt(value)))),
     }
 }
 
@@ -193,7 +200,7 @@ fn order(value: &str) -> Result<Order, Fault> {
     match value {
         "page" => Ok(Order::Page),
         "completion" => Ok(Order::Completion),
-        _ => Err(option_invalid(format!("`order` is `{}`: give completion or page.", shown(value)))),
+        _ => Err(option_invalid(format!("`order` is `{}`: use completion or page.", excerpt(value)))),
     }
 }
 
@@ -201,8 +208,8 @@ fn timeout(what: &str, value: &str, most: Duration) -> Result<Duration, Fault> {
     let given = value.parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
     given.filter(|time| (TIMEOUT_MIN..=most).contains(time)).ok_or_else(|| {
         option_invalid(format!(
-            "{what} is `{}`: give seconds from {} to {}.",
-            shown(value),
+            "{what} is `{}`: use a number of seconds from {} to {}.",
+            excerpt(value),
             TIMEOUT_MIN.as_secs_f64(),
             most.as_secs_f64()
         ))
@@ -215,13 +222,14 @@ fn format(value: &str) -> Result<Format, Fault> {
         "text" => Ok(Format::Text),
         "markdown" => Ok(Format::Markdown),
         "hocr" => Ok(Format::Hocr),
-        _ => {
-            Err(option_invalid(format!("`format` is `{}`: give json, text, markdown or hocr.", shown(value))))
-        }
+        _ => Err(option_invalid(format!(
+            "`format` is `{}`: use json, text, markdown or hocr.",
+            excerpt(value)
+        ))),
     }
 }
 
-/// The media ranges of `Accept` with their weights, the client's favorite first (RFC 9110, 12.5.1).
+/// Returns the media ranges of `Accept` with their weights, in descending order (RFC 9110, 12.5.1).
 fn accepted(headers: &HeaderMap) -> Vec<(String, f32)> {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut ranges: Vec<(String, f32)> = values
@@ -235,7 +243,7 @@ fn accepted(headers: &HeaderMap) -> Vec<(String, f32)> {
             Some((name, weight?)).filter(|(name, weight)| !name.is_empty() && *weight > 0.0)
         })
         .collect();
-    // Stable: of equal weights the first one wins.
+    // The sort is stable: among equal weights the first one wins.
     ranges.sort_by(|a, b| b.1.total_cmp(&a.1));
     ranges
 }
@@ -255,8 +263,8 @@ fn accepted_format(headers: &HeaderMap) -> Result<Format, Fault> {
         Fault::new(
             Kind::Invalid,
             "not_acceptable",
-            "None of the types in `Accept` can be made: accept application/json, text/plain, text/markdown or text/html, \
-             or say `format=`.",
+            "The server cannot produce any type in `Accept`: accept application/json, text/plain, text/markdown or text/html, \
+             or set `format=`.",
         )
     })
 }
@@ -273,7 +281,7 @@ fn one_deployment(given: [Option<&str>; 3]) -> Result<Option<DeploymentName>, Fa
     let Some(first) = names.next() else { return Ok(None) };
     if names.any(|name| name != first) {
         return Err(option_invalid(
-            "Path, query and header name different deployments: name it in one place.",
+            "Path, query and header name different deployments: name the deployment in one of them.",
         ));
     }
     Ok(Some(first.into()))
@@ -281,38 +289,42 @@ fn one_deployment(given: [Option<&str>; 3]) -> Result<Option<DeploymentName>, Fa
 
 fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Fault> {
     let Some(value) = headers.get(name) else { return Ok(None) };
-    let text = std::str::from_utf8(value.as_bytes())
-        .map_err(|_| option_invalid(format!("The header `{name}` is not UTF-8.")))?;
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| {
+        option_invalid(format!("The header `{name}` is not valid UTF-8: encode it as UTF-8."))
+    })?;
     Ok(Some(text.trim()))
 }
 
 fn routing_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     match header_text(headers, &ROUTING_KEY)? {
-        Some(key) if key.is_empty() || key.len() > KEY_BYTES_MAX => {
-            Err(option_invalid(format!("The header `{ROUTING_KEY}` has 1 to {KEY_BYTES_MAX} bytes.")))
-        }
+        Some(key) if key.is_empty() || key.len() > KEY_BYTES_MAX => Err(option_invalid(format!(
+            "The header `{ROUTING_KEY}` has {} bytes: send 1 to {KEY_BYTES_MAX}.",
+            key.len()
+        ))),
         key => Ok(key.map(str::to_owned)),
     }
 }
 
 fn password(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     let Some(value) = headers.get(&PASSWORD) else { return Ok(None) };
-    // Not trimmed: a password may begin with a space as far as HTTP lets it.
-    let text = std::str::from_utf8(value.as_bytes())
-        .map_err(|_| option_invalid(format!("The header `{PASSWORD}` is not UTF-8.")))?;
+    // Not trimmed: a password may begin with a space, as far as HTTP preserves it.
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| {
+        option_invalid(format!("The header `{PASSWORD}` is not valid UTF-8: encode it as UTF-8."))
+    })?;
     if text.len() > PASSWORD_BYTES_MAX {
         return Err(option_invalid(format!(
-            "The header `{PASSWORD}` is longer than {PASSWORD_BYTES_MAX} bytes."
+            "The header `{PASSWORD}` has {} bytes: send at most {PASSWORD_BYTES_MAX}.",
+            text.len()
         )));
     }
     Ok(Some(text.to_owned()))
 }
 
-/// The one of `names` that `text` was probably meant to be.
+/// Returns the closest of `names` to `text`, if it is close enough to be a typing error.
 fn closest<'a>(text: &str, names: &[&'a str]) -> Option<&'a str> {
     let text: String = text.to_lowercase().replace('-', "_").chars().take(40).collect();
     let scored = names.iter().map(|name| (strsim::damerau_levenshtein(&text, name), *name));
-    // A third of the letters wrong is a typing error; more is another word.
+    // Up to a third of the letters wrong is a typing error; more is another word.
     scored.min().filter(|(edits, name)| *edits <= name.len().div_ceil(3)).map(|(_, name)| name)
 }
 
@@ -335,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn invalid_options_are_rejected() {
         let check = |query: &str, code: &str| {
             let fault = parse(Endpoint::Whole, query, &[]).expect_err(query);
             assert_eq!(fault.code, code, "{query}: {fault}");
@@ -374,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn taken() {
+    fn valid_options_are_parsed() {
         let options = parse(
             Endpoint::Whole,
             "pages=1-3%2C7&dpi=144&text_layer=never&words=1&explain=1&timeout=2.5&deployment=a&partial=true",
@@ -400,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn one_place_for_the_deadline() {
+    fn option_and_header_set_the_timeout() {
         let seconds = |query: &str, header: Option<&str>| {
             let headers: Vec<_> = header.map(|value| ("request-timeout", value)).into_iter().collect();
             parse(Endpoint::Whole, query, &headers).map(|o| o.timeout.as_secs_f64()).map_err(|f| f.code)
@@ -416,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn accept_chooses() {
+    fn accept_selects_the_format() {
         let check = |accept: &str, expect: Format| {
             let options = parse(Endpoint::Whole, "", &[("accept", accept)]).unwrap();
             assert_eq!(options.format, expect, "{accept}");
@@ -444,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn one_place_for_the_deployment() {
+    fn path_query_and_header_name_the_deployment() {
         let named = |path, query: &str, header: &[(&str, &str)]| {
             let mut map = HeaderMap::new();
             for (name, value) in header {

@@ -1,7 +1,7 @@
-//! Bodies of answers that are written piece by piece, each with the memory that is reserved for it.
+//! Response bodies that are written piece by piece, each piece with its memory reservation.
 //!
-//! A piece is written when the connection has taken the one before, on a thread where that may take its time. Its memory
-//! counts for its tenant until the connection has taken it.
+//! A piece is serialized on a blocking thread when the connection has accepted the previous one. Its memory counts
+//! against its tenant until the connection has accepted it.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use lector_control::Reservation;
 
 use crate::format::pieces::Piece;
 
-/// Bytes that count as held until the connection has taken them.
+/// Bytes with a reservation, which ends when the connection has accepted them.
 struct Held {
     bytes: Vec<u8>,
     _reservation: Reservation,
@@ -24,12 +24,12 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// Returns `text` as bytes that carry their reservation.
+/// Returns `text` as bytes that hold their reservation.
 pub(super) fn held(text: String, reservation: Reservation) -> Bytes {
     Bytes::from_owner(Held { bytes: text.into_bytes(), _reservation: reservation })
 }
 
-/// Returns a body that is `pieces`, one after the other; of no declared length.
+/// Returns a body of `pieces` in their order, without a declared length.
 pub(super) fn body(pieces: impl Iterator<Item = Piece> + Send + 'static) -> Body {
     Body::from_stream(stream(pieces))
 }
@@ -38,10 +38,10 @@ fn stream(
     pieces: impl Iterator<Item = Piece> + Send + 'static,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     futures::stream::try_unfold(pieces, async |pieces| {
-        // A page of 50,000 words takes some tens of milliseconds to write; other connections shall not wait for it.
+        // Serializing a page of 50,000 words takes tens of milliseconds and must not block other connections.
         let written = tokio::task::spawn_blocking(move || {
             let mut pieces = pieces;
-            // An empty chunk would say nothing.
+            // Empty chunks are skipped.
             let piece = pieces.find(|piece| !piece.bytes.is_empty());
             (piece, pieces)
         });
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn pieces_come_in_order_and_empty_ones_do_not() {
+    async fn pieces_are_in_order_without_empty_ones() {
         let piece = |text: &str| Piece { bytes: text.to_owned(), reservation: Reservation::default() };
         let body = body(["a", "", "bc", ""].map(piece).into_iter());
         assert_eq!(axum::body::to_bytes(body, 100).await.unwrap(), "abc");

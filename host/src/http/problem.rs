@@ -1,7 +1,7 @@
-//! The one translation of faults into answers: problem details (RFC 9457) with a stable code.
+//! Translation of faults into HTTP: problem details (RFC 9457) with a stable code.
 //!
-//! Owns the status of every fault and the gateway's own faults (a wrong option, a stalled body ...).
-//! Knows no handler. Every answer of the gateway that is not a success is made here.
+//! Owns the HTTP status of every fault, and the faults of the gateway itself (an invalid option, a stalled body ...).
+//! Every error response of the gateway is built here. Does not depend on any handler.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,8 +18,8 @@ use crate::format::pieces::{self, Piece};
 /// Media type of a problem.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 
-/// The codes that the gateway itself makes, with their status; the other rooms' follow from their kind.
-/// A test holds them against the list in `openapi.json`.
+/// Codes that the gateway itself produces, with their status. The status of other codes follows from their kind.
+/// A test compares them with the list in `openapi.json`.
 pub(crate) const OWN: &[(&str, StatusCode)] = &[
     ("option_invalid", StatusCode::BAD_REQUEST),
     ("unknown_option", StatusCode::BAD_REQUEST),
@@ -41,7 +41,7 @@ pub(crate) const OWN: &[(&str, StatusCode)] = &[
     ("internal", StatusCode::INTERNAL_SERVER_ERROR),
 ];
 
-/// Codes of other rooms whose status is another than their kind's.
+/// Codes of other crates whose status differs from that of their kind.
 const EXCEPTIONS: &[(&str, StatusCode)] = &[
     ("document_unsupported_type", StatusCode::UNSUPPORTED_MEDIA_TYPE),
     ("content_type_mismatch", StatusCode::UNSUPPORTED_MEDIA_TYPE),
@@ -54,19 +54,19 @@ const EXCEPTIONS: &[(&str, StatusCode)] = &[
     ("tenant_memory_exceeded", StatusCode::TOO_MANY_REQUESTS),
 ];
 
-/// The status of a fault: what `code` says where it is listed, else what its kind says.
+/// Returns the HTTP status of a fault: the listed status of its code, otherwise the status of its kind.
 pub(crate) fn status(fault: &Fault) -> StatusCode {
     let listed = OWN.iter().chain(EXCEPTIONS).find(|(code, _)| *code == fault.code);
     match (listed, fault.kind) {
         (Some(&(_, status)), _) => status,
-        // A guest that asks for what it must not have, an operator who granted it what is not there: the one
-        // who sent the document cannot help it.
+        // Such a fault of a guest or of the host (a model that is not granted, or not in the catalog) is not an error
+        // of the client.
         (None, Kind::Invalid | Kind::Denied | Kind::NotFound | Kind::Conflict | Kind::TooLarge)
             if fault.blame != Blame::Client =>
         {
             StatusCode::INTERNAL_SERVER_ERROR
         }
-        // What is wrong with the request is in the list above; the rest is wrong with the document.
+        // Errors of the request are in the list above; the remaining ones are errors of the document.
         (None, Kind::Invalid) => StatusCode::UNPROCESSABLE_ENTITY,
         (None, Kind::Denied) => StatusCode::FORBIDDEN,
         (None, Kind::NotFound) => StatusCode::NOT_FOUND,
@@ -74,23 +74,23 @@ pub(crate) fn status(fault: &Fault) -> StatusCode {
         (None, Kind::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
         (None, Kind::Busy | Kind::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
         (None, Kind::Deadline) => StatusCode::GATEWAY_TIMEOUT,
-        // Not 502: to a client the guest is part of the server, and a retry would meet the same guest.
+        // Not 502: to a client the guest is part of the server, and a retry would run the same guest.
         (None, Kind::GuestFault | Kind::Bug) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
-/// The code of a problem, carried on its response for metrics and the log.
+/// The code of a problem, attached to its response for metrics and the log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Code(pub(crate) &'static str);
 
-/// A fault on its way out.
+/// A fault as an HTTP response.
 #[derive(Debug)]
 pub(crate) struct Problem {
-    // Boxed: it is the error of every handler, and handlers mostly succeed.
+    // Boxed to keep the `Result` of every handler small.
     fault: Box<Fault>,
     extensions: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// Written after all else, as they are sent; taken by the one who sends them.
+    /// Pages, written as the last member while the body is sent. [`Problem::body`] takes them.
     pages: Mutex<Option<Vec<PageResult>>>,
 }
 
@@ -101,25 +101,25 @@ impl From<Fault> for Problem {
 }
 
 impl Problem {
-    /// The same, with a member of its own (RFC 9457, section 3.2).
+    /// Returns the problem with an extension member (RFC 9457, section 3.2).
     pub(crate) fn with(mut self, member: &str, value: Value) -> Self {
         self.extensions.insert(member.to_owned(), value);
         self
     }
 
-    /// The same, with a header.
+    /// Returns the problem with an additional header.
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// The same, telling what became of these pages.
+    /// Returns the problem with the member `pages`: the results of these pages.
     pub(crate) fn with_pages(mut self, pages: Vec<PageResult>) -> Self {
         self.pages = Mutex::new(Some(pages));
         self
     }
 
-    /// The body. Pages are written one by one as the connection takes them.
+    /// Returns the response body. Pages are written one by one as the connection accepts them.
     pub(crate) fn body(&self, request: Option<&RequestId>) -> Body {
         let document = bytes(&self.document(request));
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -132,7 +132,8 @@ impl Problem {
         )
     }
 
-    /// The document without pages. `request` is absent only where a connection is refused before any request was read.
+    /// Returns the problem document without pages. `request` is `None` only for a connection that is rejected before a
+    /// request is read.
     pub(crate) fn document(&self, request: Option<&RequestId>) -> Value {
         let fault: &Fault = &self.fault;
         let mut members = Map::new();
@@ -156,7 +157,7 @@ impl Problem {
     }
 }
 
-/// Without the request id, which the request's frame (`middleware.rs`) puts in: handlers do not have it at hand.
+/// Without the request id: `middleware.rs` adds it, because handlers do not have it at this point.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = status(&self.fault);
@@ -181,7 +182,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Whole seconds, rounded up: coming back early finds the same refusal.
+/// Returns the time to wait in whole seconds, rounded up, because an earlier retry would be rejected again.
 fn retry_after_s(fault: &Fault) -> Option<u64> {
     fault.retry_after.map(|after| (after.as_millis() as u64).div_ceil(1000).max(1))
 }
@@ -194,7 +195,7 @@ fn blame(blame: Blame) -> &'static str {
     }
 }
 
-/// `pdf_password_required` -> `Pdf password required`.
+/// Converts a code to a title: `pdf_password_required` -> `Pdf password required`.
 fn title(code: &str) -> String {
     let mut title = code.replace('_', " ");
     if let Some(first) = title.get_mut(..1) {
@@ -203,33 +204,33 @@ fn title(code: &str) -> String {
     title
 }
 
-/// The bytes of a problem document.
+/// Serializes a problem document.
 pub(crate) fn bytes(document: &Value) -> Vec<u8> {
-    // A `Value` with string keys always serializes; an empty body would still carry the status.
+    // A `Value` always serializes; the status would be correct even with an empty body.
     serde_json::to_vec(document).unwrap_or_default()
 }
 
-/// An option that does not mean anything as it is.
+/// Returns the fault of an invalid option.
 pub(crate) fn option_invalid(message: impl Into<String>) -> Fault {
     Fault::new(Kind::Invalid, "option_invalid", message)
 }
 
-/// A defect: the handler panicked, or something that cannot be missing is missing.
+/// Returns the fault of a defect: a panic in a handler, or a violated invariant.
 pub(crate) fn internal(detail: impl std::fmt::Display) -> Fault {
     Fault::new(
         Kind::Bug,
         "internal",
-        "Lector failed on this request through a defect of its own. Try again, and report it with the request id.",
+        "Lector failed because of an internal error. Try again; if the error persists, report it with the request id.",
     )
     .with_detail(detail)
 }
 
-/// A refusal before any request was read.
+/// Returns the fault of a connection beyond `http.connections_max`. No request has been read.
 pub(crate) fn connections_full() -> Fault {
     Fault::new(
         Kind::Busy,
         "connections_full",
-        "The server has as many connections as it takes: try again in a second.",
+        "The server has reached its maximum number of connections: try again in 1 s.",
     )
     .retry_after(std::time::Duration::from_secs(1))
 }
@@ -263,12 +264,13 @@ mod tests {
         check(Kind::Bug, "internal", 500);
         let guests = Fault::new(Kind::Denied, "model_not_granted", "x").blaming(Blame::Guest);
         assert_eq!(status(&guests).as_u16(), 500);
-        let hoarder = Fault::new(Kind::TooLarge, "guest_handles_exceeded", "x").blaming(Blame::Guest);
-        assert_eq!(status(&hoarder).as_u16(), 500, "the client cannot send less");
+        let too_many_handles =
+            Fault::new(Kind::TooLarge, "guest_handles_exceeded", "x").blaming(Blame::Guest);
+        assert_eq!(status(&too_many_handles).as_u16(), 500, "the client cannot send less");
     }
 
     #[test]
-    fn a_problem_says_it_all() {
+    fn a_problem_has_all_members() {
         let fault = Fault::new(Kind::Busy, "server_overloaded", "Full.")
             .retry_after(Duration::from_millis(1200))
             .with_detail("/secret");
@@ -277,7 +279,7 @@ mod tests {
         assert_eq!(
             document,
             json!({
-                "type": "/docs#server_overloaded", "title": "House full", "status": 503, "detail": "Full.", "code": "server_overloaded",
+                "type": "/docs#server_overloaded", "title": "Server overloaded", "status": 503, "detail": "Full.", "code": "server_overloaded",
                 "blame": "host", "request_id": "r1", "retry_after": 2, "pages": [],
             })
         );

@@ -1,4 +1,4 @@
-//! The table of contents. `openapi.json` describes the same; a test holds the two together.
+//! The table of routes. `openapi.json` describes the same routes; a test compares the two.
 
 use axum::Router;
 use axum::extract::Request;
@@ -20,12 +20,12 @@ fn table() -> Vec<Route> {
         (M::POST, "/api/v1/ocr/batch", post(batch::batch)),
         (M::POST, "/api/v1/deployments/{name}/ocr", post(ocr::ocr)),
         (M::POST, "/api/v1/deployments/{name}/ocr/batch", post(batch::batch)),
-        // A tenant's own.
+        // Tenant API.
         (M::GET, "/api/v1/tenant", get(tenants::own)),
         (M::GET, "/api/v1/deployments", get(deployments::list)),
         (M::PUT, "/api/v1/deployments/{name}", put(deployments::deploy)),
-        (M::GET, "/api/v1/deployments/{name}", get(deployments::show)),
-        (M::DELETE, "/api/v1/deployments/{name}", delete(deployments::drop)),
+        (M::GET, "/api/v1/deployments/{name}", get(deployments::get)),
+        (M::DELETE, "/api/v1/deployments/{name}", delete(deployments::delete)),
         (M::GET, "/api/v1/deployments/{name}/revisions", get(deployments::revisions)),
         (M::GET, "/api/v1/deployments/{name}/revisions/{number}", get(deployments::revision)),
         (M::POST, "/api/v1/deployments/{name}/promote", deployments::route(To::Promote)),
@@ -33,20 +33,20 @@ fn table() -> Vec<Route> {
         (M::POST, "/api/v1/deployments/{name}/shadow", deployments::route(To::Shadow)),
         (M::POST, "/api/v1/deployments/{name}/rollback", post(deployments::rollback)),
         (M::GET, "/api/v1/keys", get(keys::list)),
-        (M::POST, "/api/v1/keys", post(keys::make)),
+        (M::POST, "/api/v1/keys", post(keys::create)),
         (M::POST, "/api/v1/keys/{id}/rotate", post(keys::rotate)),
         (M::DELETE, "/api/v1/keys/{id}", delete(keys::revoke)),
         (M::GET, "/api/v1/usage", get(queries::usage)),
         (M::GET, "/api/v1/audit", get(queries::audit)),
         (M::GET, "/api/v1/events", get(queries::events)),
         (M::GET, "/api/v1/engines", get(engines::engines)),
-        // Administrators'.
+        // Administrator API.
         (M::GET, "/api/v1/admin/tenants", get(tenants::list)),
-        (M::GET, "/api/v1/admin/tenants/{tenant}", get(tenants::show)),
-        (M::PUT, "/api/v1/admin/tenants/{tenant}", put(tenants::put)),
-        (M::DELETE, "/api/v1/admin/tenants/{tenant}", delete(tenants::drop)),
+        (M::GET, "/api/v1/admin/tenants/{tenant}", get(tenants::get)),
+        (M::PUT, "/api/v1/admin/tenants/{tenant}", put(tenants::update)),
+        (M::DELETE, "/api/v1/admin/tenants/{tenant}", delete(tenants::delete)),
         (M::GET, "/api/v1/admin/keys", get(keys::list_all)),
-        (M::POST, "/api/v1/admin/keys", post(keys::make_any)),
+        (M::POST, "/api/v1/admin/keys", post(keys::create_any)),
         (M::POST, "/api/v1/admin/keys/{id}/rotate", post(keys::rotate_any)),
         (M::DELETE, "/api/v1/admin/keys/{id}", delete(keys::revoke_any)),
         (M::POST, "/api/v1/admin/engines/retry", post(engines::retry)),
@@ -55,7 +55,7 @@ fn table() -> Vec<Route> {
         (M::GET, "/api/v1/admin/events", get(queries::all_events)),
         (M::GET, "/api/v1/admin/background-tasks", get(queries::background_tasks)),
         (M::GET, "/api/v1/admin/quarantine", get(queries::quarantine)),
-        // Everybody's.
+        // Operations and documentation, without a key.
         (M::GET, "/healthz", get(health::healthz)),
         (M::GET, "/readyz", get(health::readyz)),
         (M::GET, "/metrics", get(health::metrics)),
@@ -65,7 +65,7 @@ fn table() -> Vec<Route> {
     ]
 }
 
-/// All routes, within their frame.
+/// Returns all routes, wrapped in the request middleware.
 pub(super) fn router(state: AppState) -> Router {
     let routes =
         table().into_iter().fold(Router::new(), |router, (_, path, handler)| router.route(path, handler));
@@ -78,13 +78,13 @@ pub(super) fn router(state: AppState) -> Router {
 
 async fn no_route(request: Request) -> Problem {
     let path: String = request.uri().path().chars().take(100).collect();
-    let message = format!("There is nothing at `{path}`: GET / shows what there is.");
+    let message = format!("The path `{path}` does not exist: see GET / for the API.");
     Fault::new(Kind::NotFound, "route_not_found", message).into()
 }
 
 async fn no_method(request: Request) -> Problem {
     let method: String = request.method().as_str().chars().take(20).collect();
-    let message = format!("`{method}` is not for this path: the header `Allow` says what is.");
+    let message = format!("This path does not support `{method}`: use a method of the header `Allow`.");
     Fault::new(Kind::Invalid, "method_not_allowed", message).into()
 }
 
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_description_describes_every_route() {
+    fn the_openapi_document_describes_every_route() {
         let described: serde_json::Value = serde_json::from_str(openapi::OPENAPI).unwrap();
         let paths = described["paths"].as_object().unwrap().iter();
         let methods = |item: &serde_json::Value| {

@@ -1,9 +1,9 @@
-//! A TCP connection that cannot be held for ever, and that is closed so that the last answer arrives.
+//! A TCP connection with a write timeout and a lingering close.
 //!
-//! Owns the two things that hyper leaves to its caller: a bound on how long a client may take nothing of
-//! what is sent to it, and lingering at the end. A server that closes a socket with unread bytes in it
-//! makes the kernel send a reset, which can overtake the answer; so writing ends first, and what the
-//! client still sends is read and thrown away for a moment (RFC 9112, section 9.6).
+//! Owns the two functions that hyper leaves to its caller: a bound on the time without progress of a write, and
+//! lingering at the end. If a server closes a socket with unread bytes, the kernel sends a reset, which can overtake
+//! the response. Therefore the write side is closed first, and the bytes that the client still sends are read and
+//! discarded for up to 2 s (RFC 9112, section 9.6).
 
 use std::io;
 use std::pin::Pin;
@@ -15,19 +15,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-/// How long a client may go on sending after the last answer.
+/// Maximum time for which the bytes of the client are discarded after the last response.
 const LINGER_MAX: Duration = Duration::from_secs(2);
 
-/// A client's connection.
+/// The connection of a client.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
-    /// Bytes read before hyper took over.
+    /// Bytes read before hyper received the connection.
     begun: Bytes,
     write_stall_max: Duration,
-    /// Armed while a write waits for the client.
+    /// Armed while a write makes no progress.
     write_timer: Option<Pin<Box<Sleep>>>,
-    /// Set once writing has ended.
+    /// Set when the write side is closed.
     linger_timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -36,8 +36,12 @@ impl Socket {
         Self { stream, begun, write_stall_max, write_timer: None, linger_timer: None }
     }
 
-    /// What a write says: a client that takes nothing for too long is given up.
-    fn watched<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// Applies the write timeout to the result of a write.
+    fn with_write_timeout<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             self.write_timer = None;
             return polled;
@@ -45,7 +49,7 @@ impl Socket {
         let stall = self.write_stall_max;
         let timer = self.write_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
         ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing of its answer")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its response")))
     }
 }
 
@@ -68,7 +72,7 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watched(cx, polled)
+        self.with_write_timeout(cx, polled)
     }
 
     fn poll_write_vectored(
@@ -77,7 +81,7 @@ impl AsyncWrite for Socket {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watched(cx, polled)
+        self.with_write_timeout(cx, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -86,7 +90,7 @@ impl AsyncWrite for Socket {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(cx);
-        self.watched(cx, polled)
+        self.with_write_timeout(cx, polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -96,12 +100,12 @@ impl AsyncWrite for Socket {
         }
         let timer = this.linger_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER_MAX)));
         let mut scratch = [0u8; 16 << 10];
-        // Bounded by the timer; between two reads the scheduler gets its turn, for reading costs budget.
+        // Bounded by the timer. Reading consumes the cooperative budget of tokio, so that other tasks run in between.
         while timer.as_mut().poll(cx).is_pending() {
             let mut unwanted = ReadBuf::new(&mut scratch);
             match ready!(Pin::new(&mut this.stream).poll_read(cx, &mut unwanted)) {
                 Ok(()) if !unwanted.filled().is_empty() => {}
-                // The client has closed too, or is gone.
+                // The client has closed its side, or is gone.
                 Ok(()) | Err(_) => break,
             }
         }
@@ -109,7 +113,7 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// What a client speaks.
+/// The protocol of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
     Http1,
@@ -119,8 +123,8 @@ pub(super) enum Protocol {
 /// First bytes of HTTP/2 with prior knowledge (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Reads until it is clear what the client speaks, but not beyond `until`: a client that connects and says
-/// nothing must not hold a place. `None`: it said nothing, or left.
+/// Detects the protocol of a client from its first bytes, until `until` at the latest: an idle client must not hold a
+/// connection slot. Returns `None` if the client sent too little or disconnected.
 pub(super) async fn sniff(stream: &mut TcpStream, until: Instant) -> Option<(Protocol, Bytes)> {
     let mut begun = Vec::with_capacity(PREFACE.len());
     loop {
@@ -130,8 +134,8 @@ pub(super) async fn sniff(stream: &mut TcpStream, until: Instant) -> Option<(Pro
             Some(_) => {}
         }
         let mut more = [0u8; PREFACE.len()];
-        let budget = more.get_mut(begun.len()..)?;
-        let read = tokio::io::AsyncReadExt::read(stream, budget);
+        let free = more.get_mut(begun.len()..)?;
+        let read = tokio::io::AsyncReadExt::read(stream, free);
         let bytes = tokio::time::timeout_at(until.into(), read).await.ok()?.ok()?;
         let read = more.get(begun.len()..begun.len() + bytes).filter(|read| !read.is_empty())?;
         begun.extend_from_slice(read);
@@ -154,8 +158,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tells_the_protocols_apart() {
-        for (said, expect) in [
+    async fn protocols_are_detected() {
+        for (sent, expect) in [
             (&b"GET / HTTP/1.1\r\n"[..], Some(Protocol::Http1)),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0", Some(Protocol::Http2)),
             (b"PRINT / HTTP/1.1", Some(Protocol::Http1)),
@@ -163,22 +167,22 @@ mod tests {
             (b"", None),
         ] {
             let (mut client, mut server) = pair().await;
-            client.write_all(said).await.unwrap();
-            // What comes is waited for; what does not is given up soon.
-            let patience = expect.map_or(Duration::from_millis(100), |_| Duration::from_secs(60));
-            let sniffed = sniff(&mut server, Instant::now() + patience).await;
-            assert_eq!(sniffed.as_ref().map(|(protocol, _)| *protocol), expect, "{said:?}");
+            client.write_all(sent).await.unwrap();
+            // A short timeout where no protocol is expected.
+            let timeout = expect.map_or(Duration::from_millis(100), |_| Duration::from_secs(60));
+            let sniffed = sniff(&mut server, Instant::now() + timeout).await;
+            assert_eq!(sniffed.as_ref().map(|(protocol, _)| *protocol), expect, "{sent:?}");
             if let Some((_, begun)) = sniffed {
                 let mut socket = Socket::new(server, begun, Duration::from_secs(60));
-                let mut read = vec![0; said.len()];
+                let mut read = vec![0; sent.len()];
                 socket.read_exact(&mut read).await.unwrap();
-                assert_eq!(read, said);
+                assert_eq!(read, sent);
             }
         }
     }
 
     #[tokio::test]
-    async fn the_last_answer_arrives_though_the_client_still_sends() {
+    async fn the_last_response_arrives_while_the_client_still_sends() {
         let (mut client, server) = pair().await;
         let mut socket = Socket::new(server, Bytes::new(), Duration::from_secs(60));
         client.write_all(&vec![b'x'; 100_000]).await.unwrap();
@@ -195,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_takes_nothing_is_given_up() {
+    async fn a_client_that_does_not_read_is_disconnected() {
         let (client, server) = pair().await;
         let mut socket = Socket::new(server, Bytes::new(), Duration::from_millis(50));
         let error = loop {

@@ -1,7 +1,7 @@
-//! The documents of one request body: the body itself, or the files of a multipart form (RFC 7578).
+//! The documents of a request body: the body itself, or the files of a multipart form (RFC 7578).
 //!
-//! Owns the way from a body to documents, one after the other, each read straight into the buffer that
-//! the pipeline will use. Knows nothing of queries and answers. Used by `ocr.rs` and `batch.rs`.
+//! Owns the extraction of documents from a body, one after the other, each directly into the buffer that the pipeline
+//! uses. Does not depend on queries and responses. Used by `ocr.rs` and `batch.rs`.
 
 use axum::http::{HeaderMap, header};
 use futures::StreamExt;
@@ -11,19 +11,19 @@ use multer::{Constraints, Multipart};
 
 use super::body::{ByteQuota, LimitedBody, declared_bytes};
 
-/// Longest name of a file that is carried through logs and answers, in characters.
+/// Maximum length of a file name in logs and responses, in characters.
 const NAME_CHARS_MAX: usize = 200;
-/// Most bytes read in search of the end of a part's head. Heads have some hundred; a chunk of the body that
-/// also holds the beginning of the file may have half a megabyte.
+/// Maximum bytes read to find the end of the head of a part. A head has some hundred bytes; the chunk of the body that
+/// also contains the beginning of the file may have half a megabyte.
 const HEAD_BYTES_MAX: u64 = 2 << 20;
-/// Types that say nothing: the bytes decide. (The last is what `curl --data-binary` says of everything.)
-const SAYS_NOTHING: [&str; 3] =
+/// Types that are ignored: the bytes determine the type. (`curl --data-binary` sends the last one by default.)
+const IGNORED_TYPES: [&str; 3] =
     ["application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded"];
 
-/// Documents on their way in.
+/// The documents of a body, as they are received.
 pub(crate) struct Upload {
     source: Source,
-    /// Set when the body failed: nothing after that can be trusted to be what it seems.
+    /// Set when the body or the form failed: the rest of the body cannot be parsed.
     broken: bool,
 }
 
@@ -34,16 +34,16 @@ enum Source {
     Form { form: Multipart<'static>, part: Box<Option<multer::Field<'static>>>, quota: ByteQuota },
 }
 
-/// What is known of a document before its bytes.
+/// The metadata of a document before its bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) name: Option<String>,
     pub(crate) content_type: Option<String>,
 }
 
-/// Room for bytes, asked for as they come. Admission's permits are the one real implementation.
+/// A memory budget, reserved as bytes arrive. Outside of tests, admission permits implement it.
 pub(crate) trait ByteBudget {
-    /// Makes sure that there is room for `bytes` in all.
+    /// Reserves memory up to a total of `bytes`.
     fn hold(&mut self, bytes: u64) -> impl Future<Output = Result<(), Fault>> + Send;
 }
 
@@ -53,7 +53,7 @@ impl ByteBudget for Permit {
     }
 }
 
-/// Whether the body is a form, which may hold several documents.
+/// Returns whether the body is a form, which may contain several documents.
 pub(crate) fn is_form(headers: &HeaderMap) -> bool {
     essence(content_type(headers)) == "multipart/form-data"
 }
@@ -63,7 +63,7 @@ fn content_type(headers: &HeaderMap) -> &str {
 }
 
 impl Upload {
-    /// Takes a body for what its `Content-Type` says.
+    /// Interprets a body by its `Content-Type`.
     pub(crate) fn new(headers: &HeaderMap, body: LimitedBody) -> Result<Self, Fault> {
         let content_type = content_type(headers);
         let essence = essence(content_type);
@@ -76,7 +76,7 @@ impl Upload {
         }
         if essence.starts_with("multipart/") {
             let message =
-                "The body is multipart, but no form: send `multipart/form-data`, or the bare document.";
+                "The body is multipart, but not a form: send `multipart/form-data`, or the bare document.";
             return Err(Fault::new(Kind::Invalid, "multipart_invalid", message));
         }
         let bytes = declared_bytes(headers);
@@ -84,18 +84,18 @@ impl Upload {
         Ok(Self { source, broken: false })
     }
 
-    /// Whether the body holds one bare document.
+    /// Returns whether the body is one bare document.
     pub(crate) fn is_raw(&self) -> bool {
         matches!(self.source, Source::Raw { .. })
     }
 
-    /// Whether an error came from the body or the form, and not from one document alone.
+    /// Returns whether the body or the form failed, and not only one document.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken
     }
 
-    /// The next document; `None` after the last one. What was not read of the one before is skipped.
-    /// After an error there is no next one.
+    /// Returns the metadata of the next document, and `None` after the last one or after an error. Skips unread bytes
+    /// of the previous document.
     pub(crate) async fn next(&mut self) -> Result<Option<Head>, Fault> {
         if self.broken {
             return Ok(None);
@@ -105,7 +105,7 @@ impl Upload {
         next
     }
 
-    /// All bytes of the document that [`next`](Self::next) came to, at most `bytes_max` of them.
+    /// Reads the document of the last [`next`](Self::next), of at most `bytes_max` bytes.
     pub(crate) async fn read(
         &mut self,
         budget: &mut impl ByteBudget,
@@ -114,15 +114,14 @@ impl Upload {
         let mut buffer = Vec::new();
         if let Source::Raw { bytes: Some(bytes), .. } = &self.source {
             budget.hold(*bytes).await?;
-            // The memory is reserved, not used, until the bytes come; and admission has counted it.
+            // Admission has counted the bytes. The allocation uses no physical memory until they arrive.
             let _ = buffer.try_reserve_exact(usize::try_from(*bytes).unwrap_or(0));
         }
         while let Some(chunk) = self.source.chunk().await.inspect_err(|_| self.broken = true)? {
             let bytes = (buffer.len() + chunk.len()) as u64;
             if bytes > bytes_max {
-                let message = format!(
-                    "The document has more than {bytes_max} bytes: send a smaller one, or parts of it."
-                );
+                let message =
+                    format!("The document exceeds {bytes_max} bytes: send a smaller document, or split it.");
                 return Err(Fault::new(Kind::TooLarge, "body_too_large", message));
             }
             budget.hold(bytes).await?;
@@ -165,13 +164,13 @@ impl Source {
     }
 }
 
-/// A part of the form is a document if it is called `file` (or like it) or carries a file name.
+/// Returns the metadata of a part. A part is a document if its name is `file` (or similar) or it has a file name.
 fn head(field: &multer::Field<'_>) -> Result<Head, Fault> {
     let part = field.name().unwrap_or_default();
     if !matches!(part, "file" | "files" | "file[]" | "files[]") && field.file_name().is_none() {
         let part: String = part.chars().filter(|c| !c.is_control()).take(40).collect();
         let message = format!(
-            "The form has a part `{part}` that is no file: documents are parts called `file`, options go into the query."
+            "The part `{part}` of the form is not a file: send documents as parts named `file`, and options in the query."
         );
         return Err(Fault::new(Kind::Invalid, "multipart_invalid", message));
     }
@@ -179,7 +178,7 @@ fn head(field: &multer::Field<'_>) -> Result<Head, Fault> {
     Ok(Head { name, content_type: field.content_type().and_then(|mime| hint(essence(mime.as_ref()))) })
 }
 
-/// The last part of what a client says a file is called: some send whole paths.
+/// Returns the last component of a file name, because some clients send whole paths.
 fn clean_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     last.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect()
@@ -190,17 +189,17 @@ fn essence(content_type: &str) -> String {
 }
 
 fn hint(essence: String) -> Option<String> {
-    (!essence.is_empty() && !SAYS_NOTHING.contains(&essence.as_str())).then_some(essence)
+    (!essence.is_empty() && !IGNORED_TYPES.contains(&essence.as_str())).then_some(essence)
 }
 
 fn invalid(what: &str, detail: impl std::fmt::Display) -> Fault {
     let message = format!(
-        "The multipart form {what}: send it as RFC 7578 has it, for example with `curl -F file=@letter.pdf`."
+        "The multipart form {what}: send it as RFC 7578 requires, for example with `curl -F file=@letter.pdf`."
     );
     Fault::new(Kind::Invalid, "multipart_invalid", message).with_detail(detail)
 }
 
-/// What the body itself met comes through the parser unchanged.
+/// Converts an error of the parser. A fault of the body itself passes unchanged.
 pub(crate) fn from_multer(error: multer::Error) -> Fault {
     match error {
         multer::Error::StreamReadFailed(cause) => match cause.downcast::<Fault>() {
@@ -210,7 +209,7 @@ pub(crate) fn from_multer(error: multer::Error) -> Fault {
         error @ (multer::Error::IncompleteStream
         | multer::Error::IncompleteHeaders
         | multer::Error::IncompleteFieldData { .. }) => invalid("ends before its last boundary", error),
-        error => invalid("is not well formed", error),
+        error => invalid("is malformed", error),
     }
 }
 
@@ -228,9 +227,9 @@ mod tests {
     use super::super::body::BodyLimits;
     use super::*;
 
-    struct Anywhere(u64);
+    struct Unlimited(u64);
 
-    impl ByteBudget for Anywhere {
+    impl ByteBudget for Unlimited {
         async fn hold(&mut self, bytes: u64) -> Result<(), Fault> {
             assert!(bytes >= self.0);
             self.0 = bytes;
@@ -257,7 +256,7 @@ mod tests {
         let mut upload = upload(content_type, body.to_vec(), chunk).map_err(|f| f.code)?;
         let mut read = Vec::new();
         while let Some(head) = upload.next().await.map_err(|f| f.code)? {
-            let bytes = upload.read(&mut Anywhere(0), 1000).await.map_err(|f| f.code)?;
+            let bytes = upload.read(&mut Unlimited(0), 1000).await.map_err(|f| f.code)?;
             read.push((head.name, head.content_type, bytes));
         }
         Ok(read)
@@ -300,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn forms_that_are_none() {
+    async fn invalid_forms() {
         for (content_type, body, code) in [
             ("multipart/form-data", &b"--b--"[..], "multipart_invalid"),
             ("multipart/mixed; boundary=b", b"--b--", "multipart_invalid"),
@@ -318,16 +317,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_read_is_skipped() {
+    async fn unread_bytes_are_skipped() {
         let body = form(&[
             ("name=\"file\"; filename=\"a\"", &"x".repeat(5000)),
             ("name=\"file\"; filename=\"b\"", "two"),
         ]);
         let mut upload = upload(FORM, body, 100).unwrap();
         upload.next().await.unwrap();
-        assert_eq!(upload.read(&mut Anywhere(0), 1000).await.unwrap_err().code, "body_too_large");
+        assert_eq!(upload.read(&mut Unlimited(0), 1000).await.unwrap_err().code, "body_too_large");
         assert_eq!(upload.next().await.unwrap().unwrap().name.as_deref(), Some("b"));
-        assert_eq!(upload.read(&mut Anywhere(0), 1000).await.unwrap(), b"two");
+        assert_eq!(upload.read(&mut Unlimited(0), 1000).await.unwrap(), b"two");
         assert_eq!(upload.next().await.unwrap(), None);
     }
 }

@@ -1,7 +1,7 @@
-//! Lanes in the metrics: what waits, what runs, how full runs are and how much of them is padding.
+//! Metrics of lanes: queues, runs, batch sizes and padding.
 //!
-//! Owns their names, and the names under which Triton's dashboards know the same figures (`nv_inference_*`), where they mean
-//! the same. Those have no `_total` at their end, so OpenMetrics calls their type unknown; `rate()` does not mind.
+//! Owns their names, and the names of the same values in Triton's dashboards (`nv_inference_*`). Those counters have no
+//! suffix `_total`, so that their OpenMetrics type is `unknown`; `rate()` accepts that.
 
 use std::fmt;
 
@@ -16,46 +16,50 @@ type Read = fn(&LaneSample) -> f64;
 type ReadHistogram = fn(&LaneSample) -> &HistogramSample;
 
 const GAUGES: [(&str, &str, Read); 5] = [
-    ("lector_lane_queue_depth", "Items that wait in the lane", |lane| lane.queue_depth as f64),
-    ("lector_lane_in_flight", "Runs going on", |lane| lane.in_flight as f64),
+    ("lector_lane_queue_depth", "Items in the queue of the lane", |lane| lane.queue_depth as f64),
+    ("lector_lane_in_flight", "Runs in progress", |lane| lane.in_flight as f64),
     ("lector_lane_sessions", "Sessions that serve the lane", |lane| lane.sessions as f64),
-    ("lector_lane_rows_max", "Most rows of one run", |lane| f64::from(lane.rows_max)),
-    ("lector_lane_backlog_seconds", "Predicted time until what waits has run", |lane| {
+    ("lector_lane_rows_max", "Maximum rows of one run", |lane| f64::from(lane.rows_max)),
+    ("lector_lane_backlog_seconds", "Predicted time until the queued items have run", |lane| {
         lane.backlog.as_secs_f64()
     }),
 ];
 
 const COUNTERS: [(&str, &str, Read); 6] = [
     ("lector_lane_runs", "Runs", |lane| lane.runs as f64),
-    ("lector_lane_rows", "Rows run", |lane| lane.rows as f64),
-    ("lector_lane_items_merged", "Items that ran together with others", |lane| lane.items_merged as f64),
-    ("lector_lane_pixels", "Pixels run, padding included", |lane| lane.pixels as f64),
-    ("lector_lane_padded_pixels", "Pixels of padding run", |lane| lane.padded_pixels as f64),
+    ("lector_lane_rows", "Rows of all runs", |lane| lane.rows as f64),
+    ("lector_lane_items_merged", "Items that shared a run with other items", |lane| lane.items_merged as f64),
+    ("lector_lane_pixels", "Pixels of all runs, including padding", |lane| lane.pixels as f64),
+    ("lector_lane_padded_pixels", "Padding pixels of all runs", |lane| lane.padded_pixels as f64),
     ("lector_lane_busy_seconds", "Time of all runs", |lane| lane.busy.as_secs_f64()),
 ];
 
 const HISTOGRAMS: [(&str, &str, ReadHistogram); 3] = [
-    ("lector_lane_queue_wait_seconds", "From the offer of an item to the start of its run", |lane| {
-        &lane.queue_wait
-    }),
-    ("lector_lane_run_seconds", "Runs", |lane| &lane.run),
+    (
+        "lector_lane_queue_wait_seconds",
+        "Time from the submission of an item to the start of its run",
+        |lane| &lane.queue_wait,
+    ),
+    ("lector_lane_run_seconds", "Time of a run", |lane| &lane.run),
     ("lector_lane_batch_rows", "Rows of a run", |lane| &lane.batch_rows),
 ];
 
 const TRITON: [(&str, &str, Read); 6] = [
-    ("nv_inference_request_success", "Items answered", |lane| outcome(lane, "ok")),
+    ("nv_inference_request_success", "Items that succeeded", |lane| outcome(lane, "ok")),
     ("nv_inference_request_failure", "Items whose run failed", |lane| outcome(lane, "failed")),
-    ("nv_inference_count", "Rows run", |lane| lane.rows as f64),
+    ("nv_inference_count", "Rows of all runs", |lane| lane.rows as f64),
     ("nv_inference_exec_count", "Runs", |lane| lane.runs as f64),
-    ("nv_inference_queue_duration_us", "Time that items waited", |lane| lane.queue_wait.sum * 1e6),
-    ("nv_inference_pending_request_count", "Items that wait", |lane| lane.queue_depth as f64),
+    ("nv_inference_queue_duration_us", "Queue time of items in microseconds", |lane| {
+        lane.queue_wait.sum * 1e6
+    }),
+    ("nv_inference_pending_request_count", "Items in the queue", |lane| lane.queue_depth as f64),
 ];
 
 fn outcome(lane: &LaneSample, outcome: &str) -> f64 {
     lane.items.iter().find(|(name, _)| *name == outcome).map_or(0.0, |(_, count)| *count as f64)
 }
 
-/// Writes them.
+/// Encodes the metrics of all lanes.
 pub(super) fn encode(lanes: &[LaneSample], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (name, help, read) in GAUGES {
         let mut values = family(encoder, name, help, MetricType::Gauge)?;
@@ -69,8 +73,7 @@ pub(super) fn encode(lanes: &[LaneSample], encoder: &mut DescriptorEncoder<'_>) 
             ConstCounter::new(read(lane)).encode(values.encode_family(&labels(lane))?)?;
         }
     }
-    let mut items =
-        family(encoder, "lector_lane_items", "Items, by what became of them", MetricType::Counter)?;
+    let mut items = family(encoder, "lector_lane_items", "Items, by outcome", MetricType::Counter)?;
     for lane in lanes {
         for (outcome, count) in &lane.items {
             let [model, provider] = labels(lane);
@@ -87,7 +90,7 @@ pub(super) fn encode(lanes: &[LaneSample], encoder: &mut DescriptorEncoder<'_>) 
     for (name, help, read) in TRITON {
         let mut values = family(encoder, name, help, MetricType::Unknown)?;
         for lane in lanes {
-            // Models have no versions here; Triton's dashboards group by one.
+            // Triton's dashboards group by version; models have none here.
             let labels = [("model", lane.model.as_str()), ("version", "1")];
             ConstGauge::new(read(lane)).encode(values.encode_family(&labels)?)?;
         }

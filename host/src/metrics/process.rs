@@ -1,5 +1,5 @@
-//! The process itself, under the names that Prometheus' own clients use. Reads `/proc`; a figure that the
-//! kernel does not show is left out.
+//! Metrics of the process, under the names of the Prometheus client libraries. Read from `/proc`; values that the
+//! kernel does not provide are omitted.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 
 use super::samples::gauge;
 
-/// Clock ticks a second in `/proc/self/stat`: 100 on every Linux (`getconf CLK_TCK`).
+/// Clock ticks per second in `/proc/self/stat`: 100 on every Linux (`getconf CLK_TCK`).
 const TICKS_PER_S: f64 = 100.0;
 
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Process {
 
 impl Default for Process {
     fn default() -> Self {
-        // The registry is made while the process starts; seconds are the resolution that is looked at.
+        // The registry is created at the start of the process; a resolution of seconds is sufficient.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Self { started_s: now.map_or(0.0, |time| time.as_secs_f64()) }
     }
@@ -32,7 +32,7 @@ impl Collector for Process {
         gauge(
             &mut encoder,
             "process_start_time_seconds",
-            "Start of the process, since the epoch",
+            "Start time of the process since the epoch",
             self.started_s,
         )?;
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -40,7 +40,7 @@ impl Collector for Process {
             gauge(
                 &mut encoder,
                 "process_resident_memory_bytes",
-                "Resident memory, without the workers",
+                "Resident memory, without worker processes",
                 kilobytes * 1024.0,
             )?;
         }
@@ -51,7 +51,7 @@ impl Collector for Process {
             gauge(&mut encoder, "process_threads", "Threads", threads)?;
         }
         if let Ok(fds) = std::fs::read_dir("/proc/self/fd") {
-            // One of them is the one that lists them.
+            // One of them is the descriptor of the listing itself.
             gauge(
                 &mut encoder,
                 "process_open_fds",
@@ -61,7 +61,7 @@ impl Collector for Process {
         }
         let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
         if let Some(most) = field(&limits, "Max open files") {
-            gauge(&mut encoder, "process_max_fds", "Most open file descriptors", most)?;
+            gauge(&mut encoder, "process_max_fds", "Maximum number of open file descriptors", most)?;
         }
         if let Some(cpu_s) = std::fs::read_to_string("/proc/self/stat").ok().and_then(|stat| cpu_s(&stat)) {
             let kind = MetricType::Counter;
@@ -77,13 +77,13 @@ impl Collector for Process {
     }
 }
 
-/// The first number after `name` at the beginning of a line.
+/// Returns the first number after `name` at the beginning of a line.
 fn field(text: &str, name: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
 
-/// User and system time of a `/proc/[pid]/stat` line: fields 14 and 15 (proc(5)), counted after the name,
-/// which is in brackets and may hold anything.
+/// Returns user and system time in seconds from a `/proc/[pid]/stat` line: fields 14 and 15 (proc(5)). Fields are
+/// counted after the name, which is in parentheses and may contain any character.
 fn cpu_s(stat: &str) -> Option<f64> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let user: f64 = fields.next()?.parse().ok()?;
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_proc() {
+    fn proc_files_are_parsed() {
         assert_eq!(cpu_s("7 (a) b) S 1 2 3 4 5 6 7 8 9 10 250 50 0"), Some(3.0));
         assert_eq!(field("A:\t1 kB\nVmRSS:\t  12 kB\n", "VmRSS:"), Some(12.0));
         assert_eq!(

@@ -1,6 +1,6 @@
-//! The state of the house at the moment somebody asks: platform, lanes, render workers, guests.
+//! Samples of the server's state on each scrape: document service, lanes, engines, render workers, guests.
 //!
-//! Owns the plain readings through which `app.rs` shows rooms that this one must not know.
+//! Owns the plain types in which `app.rs` passes the state of crates on which this module must not depend.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,51 +14,51 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-/// The queue in front of one engine.
+/// A sample of the lane in front of one engine.
 #[derive(Clone, Debug, Default)]
 pub struct LaneSample {
-    /// The model.
+    /// Name of the model.
     pub model: String,
-    /// Execution provider of its engine, e.g. `cpu`.
+    /// Execution provider of its engine, for example `cpu`.
     pub provider: String,
-    /// Its precision, e.g. `f32`.
+    /// Precision of its engine, for example `f32`.
     pub precision: String,
-    /// Sessions that serve it.
+    /// Number of sessions.
     pub sessions: usize,
-    /// Items that wait.
+    /// Items in the queue.
     pub queue_depth: usize,
-    /// Items being run.
+    /// Items in progress.
     pub in_flight: usize,
     /// Runs so far.
     pub runs: u64,
     /// Rows so far.
     pub rows: u64,
-    /// Items by what became of them: `ok`, `failed`, `expired`, `cancelled`, ...
+    /// Items by outcome: `ok`, `failed`, `expired`, `cancelled`, ...
     pub items: Vec<(&'static str, u64)>,
-    /// Items that ran together with others.
+    /// Items that shared a run with other items.
     pub items_merged: u64,
-    /// Most rows of one run.
+    /// Maximum rows of one run.
     pub rows_max: u32,
-    /// Pixels run, and those of them that were padding.
+    /// Pixels of all runs, including padding.
     pub pixels: u64,
-    /// Pixels of padding.
+    /// Padding pixels of all runs.
     pub padded_pixels: u64,
-    /// Predicted time until what waits has run.
+    /// Predicted time until the queued items have run.
     pub backlog: Duration,
-    /// From the offer of an item to the start of its run, in seconds.
+    /// Time from the submission of an item to the start of its run, in seconds.
     pub queue_wait: HistogramSample,
-    /// Runs, in seconds.
+    /// Times of runs in seconds.
     pub run: HistogramSample,
-    /// Runs, by their rows.
+    /// Rows per run.
     pub batch_rows: HistogramSample,
-    /// Time of all runs.
+    /// Total time of all runs.
     pub busy: Duration,
 }
 
-/// A histogram.
+/// A sample of a histogram.
 #[derive(Clone, Debug, Default)]
 pub struct HistogramSample {
-    /// Upper bounds and what is in each bucket, not cumulated; the last bound is infinite.
+    /// Upper bound and count of each bucket, not cumulative; the last bound is infinite.
     pub buckets: Vec<(f64, u64)>,
     /// Sum of all values.
     pub sum: f64,
@@ -71,116 +71,116 @@ impl HistogramSample {
     }
 }
 
-/// A model and its engines.
+/// A sample of a model and its engine variants.
 #[derive(Clone, Debug, Default)]
 pub struct EngineSample {
-    /// The model.
+    /// Name of the model.
     pub model: String,
-    /// Who serves it, e.g. `openvino/bf16`.
+    /// The variant that serves the model, for example `openvino/bf16`.
     pub serving: String,
-    /// The entry of the cache that it was loaded from; `None`: straight from the model.
+    /// The cache entry from which the engine was loaded; `None` if it was built from the model at load time.
     pub entry: Option<String>,
-    /// How long that one has served.
+    /// Time since that engine began to serve.
     pub serving_for: Duration,
-    /// How long loading it took.
+    /// Load time of that engine.
     pub load: Duration,
-    /// Whether a better one is being built or waits for it.
+    /// Whether a better engine is being built or is queued.
     pub upgrading: bool,
-    /// The ladder, best first.
+    /// The engine variants in the order of preference.
     pub variants: Vec<VariantSample>,
-    /// Why it is this ladder.
+    /// Reasons for this provider preference list.
     pub reasons: Vec<String>,
 }
 
-/// One rung of a model's ladder.
+/// A sample of an engine variant.
 #[derive(Clone, Debug, Default)]
 pub struct VariantSample {
     /// Provider and precision.
     pub variant: String,
-    /// How it stands: `ready`, `missing`, `building`, ...
+    /// State: `ready`, `missing`, `building`, ...
     pub state: &'static str,
-    /// Why it stands so, where that needs saying.
+    /// Reason of the state, for example the last error.
     pub why: Option<String>,
-    /// Tries of what failed, one after another.
+    /// Number of consecutive failed attempts.
     pub attempts: Option<usize>,
-    /// Whether those that come soon are used up.
+    /// Whether the fast retries are used up.
     pub slow_retry: bool,
-    /// When what failed is tried again.
+    /// Time until the next attempt.
     pub retry_in: Option<Duration>,
-    /// How long it has been worked on.
+    /// Time since the build began.
     pub building_for: Option<Duration>,
-    /// How long the last build like it took.
+    /// Time of the last similar build.
     pub estimate: Option<Duration>,
-    /// Its entry in the cache.
+    /// Entry in the engine cache.
     pub entry: Option<String>,
-    /// Bytes of its files.
+    /// Size of its files in bytes.
     pub bytes: Option<u64>,
-    /// Time of its build.
+    /// Build time.
     pub build: Option<Duration>,
-    /// Time of its acceptance.
+    /// Acceptance time.
     pub acceptance: Option<Duration>,
-    /// What acceptance said.
+    /// Result of acceptance.
     pub verdict: Option<String>,
 }
 
-/// A GPU.
+/// A sample of a GPU.
 #[derive(Clone, Debug, Default)]
 pub struct GpuSample {
     /// Number and name.
     pub device: String,
-    /// Figures by metric name: what the device does not tell is left out.
+    /// Values by metric name; values that the device does not report are omitted.
     pub figures: Vec<(&'static str, f64)>,
 }
 
-/// The processes that open documents.
+/// A sample of the render workers: the processes that open documents.
 #[derive(Clone, Debug, Default)]
 pub struct WorkersSample {
     /// Processes alive.
     pub alive: usize,
-    /// Of them without work.
+    /// Idle processes.
     pub idle: usize,
-    /// Processes that there should be.
+    /// Configured number of processes.
     pub wanted: usize,
     /// Processes replaced after a crash or a hang.
     pub respawns: u64,
-    /// What confines them, in words.
+    /// The sandbox mechanisms in use, as text.
     pub sandbox: Vec<String>,
 }
 
-/// The guests.
+/// A sample of the guests.
 #[derive(Clone, Debug, Default)]
 pub struct GuestsSample {
     /// Instances alive.
     pub live: u64,
-    /// Most instances alive at once; 0 where there is no such bound.
+    /// Maximum number of instances; 0 for no limit.
     pub live_max: u64,
     /// Instances started so far.
     pub started: u64,
-    /// Calls that a guest did not end well, by code.
+    /// Guest calls that ended in a trap or a limit, by code.
     pub traps: Vec<(String, u64)>,
-    /// Answers of batching programs, by what they were worth.
+    /// Calls to batching policies, by outcome.
     pub plans: Vec<(&'static str, u64)>,
-    /// Their computing.
+    /// Compute time of these calls.
     pub plans_computed: Duration,
-    /// Batching programs given up.
+    /// Number of disabled batching policies.
     pub policies_disabled: u64,
 }
 
-/// The rooms behind the platform, as far as operators see them. Implemented by the composition root.
+/// The source of samples of engines, workers and guests. Implemented by the composition root.
 pub trait StatusSource: fmt::Debug + Send + Sync + 'static {
-    /// One entry a lane.
+    /// Returns one sample per lane.
     fn lanes(&self) -> Vec<LaneSample>;
-    /// One entry a lane: its engines.
+    /// Returns one sample per model, with its engine variants.
     fn engines(&self) -> Vec<EngineSample>;
-    /// One entry a device.
+    /// Returns one sample per GPU.
     fn gpus(&self) -> Vec<GpuSample>;
-    /// The render workers.
+    /// Returns the sample of the render workers.
     fn workers(&self) -> WorkersSample;
-    /// The guests' instances.
+    /// Returns the sample of the guests.
     fn guests(&self) -> GuestsSample;
 }
 
-/// Reads the rooms when the metrics are asked for.
+/// A collector that samples the state of the server on each scrape.
 pub(super) struct ServerStatus {
     pub(super) service: Arc<DocumentService>,
     pub(super) parts: Arc<dyn StatusSource>,
@@ -188,13 +188,13 @@ pub(super) struct ServerStatus {
 
 impl fmt::Debug for ServerStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("House").finish_non_exhaustive()
+        f.debug_struct("ServerStatus").finish_non_exhaustive()
     }
 }
 
 impl Collector for ServerStatus {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.platform(&mut encoder)?;
+        self.service(&mut encoder)?;
         super::lanes::encode(&self.parts.lanes(), &mut encoder)?;
         self.engines(&mut encoder)?;
         let workers = self.parts.workers();
@@ -202,15 +202,10 @@ impl Collector for ServerStatus {
         gauge(
             &mut encoder,
             "lector_render_workers_wanted",
-            "Render worker processes that there should be",
+            "Configured number of render worker processes",
             workers.wanted,
         )?;
-        gauge(
-            &mut encoder,
-            "lector_render_workers_idle",
-            "Render worker processes without work",
-            workers.idle,
-        )?;
+        gauge(&mut encoder, "lector_render_workers_idle", "Idle render worker processes", workers.idle)?;
         counter(
             &mut encoder,
             "lector_render_worker_respawns",
@@ -227,28 +222,28 @@ impl Collector for ServerStatus {
             MetricType::Counter,
         )?;
         for (code, count) in &guests.traps {
-            labelled_counter(&mut traps, &[("code", code.as_str())], *count)?;
+            labeled_counter(&mut traps, &[("code", code.as_str())], *count)?;
         }
         let mut plans = family(
             &mut encoder,
             "lector_batching_plans",
-            "Questions to guests' own batching programs, by what became of them",
+            "Calls to batching policies, by outcome",
             MetricType::Counter,
         )?;
         for (outcome, count) in &guests.plans {
-            labelled_counter(&mut plans, &[("outcome", *outcome)], *count)?;
+            labeled_counter(&mut plans, &[("outcome", *outcome)], *count)?;
         }
         let computed = ConstCounter::new(guests.plans_computed.as_secs_f64());
         computed.encode(encoder.encode_descriptor(
             "lector_batching_plan_seconds",
-            "Computing of guests' own batching programs",
+            "Compute time of batching policies",
             None,
             MetricType::Counter,
         )?)?;
         counter(
             &mut encoder,
             "lector_batching_policies_disabled",
-            "Batching programs given up after too many bad answers",
+            "Batching policies disabled after too many failures",
             guests.policies_disabled,
         )?;
         Ok(())
@@ -256,58 +251,62 @@ impl Collector for ServerStatus {
 }
 
 impl ServerStatus {
-    fn platform(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn service(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let status = self.service.status();
         gauge(
             encoder,
             "lector_documents_in_flight",
-            "Documents admitted, those being received included",
+            "Admitted documents, including those being received",
             status.documents_admitted,
         )?;
         gauge(
             encoder,
             "lector_documents_in_flight_max",
-            "Most documents admitted at once",
+            "Maximum number of admitted documents",
             status.documents_max,
         )?;
-        let mut decisions =
-            family(encoder, "lector_admission_decisions", "Documents at the door", MetricType::Counter)?;
+        let mut decisions = family(
+            encoder,
+            "lector_admission_decisions",
+            "Admission decisions, by decision",
+            MetricType::Counter,
+        )?;
         for (decision, count) in [
             ("admitted", status.documents_taken),
             ("server_overloaded", status.documents_refused),
             ("tenant_overloaded", status.documents_over_share),
             ("tenant_memory_exceeded", status.documents_over_bytes),
         ] {
-            labelled_counter(&mut decisions, &[("decision", decision)], count)?;
+            labeled_counter(&mut decisions, &[("decision", decision)], count)?;
         }
         gauge(
             encoder,
             "lector_pending_work_seconds",
-            "Predicted work for documents in the house",
+            "Predicted work of the documents in flight",
             status.pending_work.as_secs_f64(),
         )?;
         gauge(
             encoder,
             "lector_work_rate",
-            "Seconds of such work that are done in a second, as learned",
+            "Learned rate of that work: seconds of work per second",
             status.work_rate,
         )?;
         let predictions = &status.work_predictions;
         for (name, help, of) in [
             (
                 "lector_page_work_seconds",
-                "Work of pages read for which it was predicted, by what was known of them",
+                "Work of pages with a prediction, by the basis of the prediction",
                 (|prediction| prediction.work) as fn(&PredictionError) -> Duration,
             ),
             (
                 "lector_page_work_prediction_error_seconds",
-                "How far these predictions were off, either way",
+                "Absolute error of these predictions, by the basis of the prediction",
                 |prediction| prediction.off,
             ),
         ] {
             let mut seconds = family(encoder, name, help, MetricType::Counter)?;
             for prediction in predictions {
-                labelled_counter(
+                labeled_counter(
                     &mut seconds,
                     &[("predicted_from", prediction.known)],
                     of(prediction).as_secs_f64(),
@@ -315,14 +314,14 @@ impl ServerStatus {
             }
         }
         let mut documents =
-            family(encoder, "lector_documents", "Documents, by what became of them", MetricType::Counter)?;
+            family(encoder, "lector_documents", "Documents, by outcome", MetricType::Counter)?;
         for (outcome, count) in [
             ("done", status.documents_done),
             ("failed", status.documents_failed),
             ("abandoned", status.documents_abandoned),
             ("refused", status.documents_refused),
         ] {
-            labelled_counter(&mut documents, &[("outcome", outcome)], count)?;
+            labeled_counter(&mut documents, &[("outcome", outcome)], count)?;
         }
         gauge(
             encoder,
@@ -333,33 +332,38 @@ impl ServerStatus {
         gauge(
             encoder,
             "lector_documents_held_max_bytes",
-            "Most bytes of documents in memory",
+            "Maximum bytes of documents in memory",
             status.held_bytes_max,
         )?;
         gauge(
             encoder,
             "lector_pages_waiting",
-            "Pages of open documents still to be read",
+            "Pages of open documents that are not finished",
             status.pages_waiting,
         )?;
-        gauge(encoder, "lector_pages_in_flight", "Pages being read", status.pages_running)?;
-        gauge(encoder, "lector_pages_in_flight_max", "Most pages read at once", status.pages_in_flight_max)?;
+        gauge(encoder, "lector_pages_in_flight", "Pages in progress", status.pages_running)?;
+        gauge(
+            encoder,
+            "lector_pages_in_flight_max",
+            "Maximum number of pages in progress",
+            status.pages_in_flight_max,
+        )?;
         let mut pages = family(encoder, "lector_pages", "Pages, by outcome", MetricType::Counter)?;
-        labelled_counter(&mut pages, &[("outcome", "ok")], status.pages_ok)?;
-        labelled_counter(&mut pages, &[("outcome", "failed")], status.pages_failed)?;
+        labeled_counter(&mut pages, &[("outcome", "ok")], status.pages_ok)?;
+        labeled_counter(&mut pages, &[("outcome", "failed")], status.pages_failed)?;
         let mut faults =
             family(encoder, "lector_faults", "Faults of pages and documents, by code", MetricType::Counter)?;
         for (code, count) in &status.faults {
-            labelled_counter(&mut faults, &[("code", code)], *count)?;
+            labeled_counter(&mut faults, &[("code", code)], *count)?;
         }
         let mut leases = family(
             encoder,
             "lector_deployment_leases",
-            "Documents being read, by deployment",
+            "Documents in progress, by deployment",
             MetricType::Gauge,
         )?;
         for deployment in &status.deployments {
-            labelled_gauge(
+            labeled_gauge(
                 &mut leases,
                 &[("tenant", deployment.tenant.as_str()), ("deployment", deployment.name.as_str())],
                 deployment.leases as f64,
@@ -369,16 +373,16 @@ impl ServerStatus {
         let mut damaged = family(
             encoder,
             "lector_store_damaged_rows",
-            "Rows of the store that cannot be read and are in quarantine, by table",
+            "Damaged rows of the store, which are in quarantine, by table",
             MetricType::Gauge,
         )?;
         for (table, count) in &status.damaged_rows {
-            labelled_gauge(&mut damaged, &[("table", table)], *count as f64)?;
+            labeled_gauge(&mut damaged, &[("table", table)], *count as f64)?;
         }
         gauge(
             encoder,
             "lector_draining",
-            "1 while the house takes on nothing new",
+            "1 while the server is draining and accepts no new work",
             u64::from(status.draining),
         )
     }
@@ -388,11 +392,11 @@ impl ServerStatus {
         let mut runs = family(
             encoder,
             "lector_background_task_runs",
-            "Runs of background tasks that have begun",
+            "Started runs of background tasks",
             MetricType::Counter,
         )?;
         for task in &tasks {
-            labelled_counter(&mut runs, &[("task", task.name)], task.runs)?;
+            labeled_counter(&mut runs, &[("task", task.name)], task.runs)?;
         }
         let mut failures = family(
             encoder,
@@ -401,7 +405,7 @@ impl ServerStatus {
             MetricType::Counter,
         )?;
         for task in &tasks {
-            labelled_counter(&mut failures, &[("task", task.name)], task.failures + task.panics)?;
+            labeled_counter(&mut failures, &[("task", task.name)], task.failures + task.panics)?;
         }
         let mut seconds = family(
             encoder,
@@ -411,7 +415,7 @@ impl ServerStatus {
         )?;
         for task in &tasks {
             if let Some(ms) = task.last_duration_ms {
-                labelled_gauge(&mut seconds, &[("task", task.name)], ms / 1e3)?;
+                labeled_gauge(&mut seconds, &[("task", task.name)], ms / 1e3)?;
             }
         }
         Ok(())
@@ -422,25 +426,29 @@ impl ServerStatus {
         let mut serving = family(
             encoder,
             "lector_engine_serving",
-            "1 for the rung that serves the model",
+            "1 for the engine variant that serves the model",
             MetricType::Gauge,
         )?;
         for engine in &engines {
             let labels = [("model", engine.model.as_str()), ("variant", engine.serving.as_str())];
-            labelled_gauge(&mut serving, &labels, 1.0)?;
+            labeled_gauge(&mut serving, &labels, 1.0)?;
         }
         let mut upgrading = family(
             encoder,
             "lector_engine_upgrading",
-            "1 while a better engine is being built or waits for it",
+            "1 while a better engine is being built or is queued",
             MetricType::Gauge,
         )?;
         for engine in &engines {
             let value = f64::from(u8::from(engine.upgrading));
-            labelled_gauge(&mut upgrading, &[("model", engine.model.as_str())], value)?;
+            labeled_gauge(&mut upgrading, &[("model", engine.model.as_str())], value)?;
         }
-        let mut state =
-            family(encoder, "lector_engine_state", "1 for the state of each rung", MetricType::Gauge)?;
+        let mut state = family(
+            encoder,
+            "lector_engine_state",
+            "1 for the current state of each engine variant",
+            MetricType::Gauge,
+        )?;
         for (engine, variant) in
             engines.iter().flat_map(|engine| engine.variants.iter().map(move |r| (engine, r)))
         {
@@ -449,23 +457,25 @@ impl ServerStatus {
                 ("variant", variant.variant.as_str()),
                 ("state", variant.state),
             ];
-            labelled_gauge(&mut state, &labels, 1.0)?;
+            labeled_gauge(&mut state, &labels, 1.0)?;
         }
         type Read = fn(&VariantSample) -> Option<f64>;
         let figures: [(&str, &str, Read); 5] = [
-            ("lector_engine_failed_attempts", "Tries of an engine that failed, one after another", |r| {
-                r.attempts.map(|attempts| attempts as f64)
-            }),
-            ("lector_engine_retry_seconds", "Time until a failed engine is tried again", |r| {
+            (
+                "lector_engine_failed_attempts",
+                "Consecutive failed attempts to build or load the engine",
+                |r| r.attempts.map(|attempts| attempts as f64),
+            ),
+            ("lector_engine_retry_seconds", "Time until the next attempt for a failed engine", |r| {
                 r.retry_in.map(|time| time.as_secs_f64())
             }),
-            ("lector_engine_build_seconds", "Time of the engine's build", |r| {
+            ("lector_engine_build_seconds", "Build time of the engine", |r| {
                 r.build.map(|time| time.as_secs_f64())
             }),
-            ("lector_engine_acceptance_seconds", "Time of the engine's acceptance", |r| {
+            ("lector_engine_acceptance_seconds", "Acceptance time of the engine", |r| {
                 r.acceptance.map(|time| time.as_secs_f64())
             }),
-            ("lector_engine_bytes", "Bytes of the engine's files", |r| r.bytes.map(|bytes| bytes as f64)),
+            ("lector_engine_bytes", "Size of the files of the engine", |r| r.bytes.map(|bytes| bytes as f64)),
         ];
         for (name, help, read) in figures {
             let mut values = family(encoder, name, help, MetricType::Gauge)?;
@@ -474,17 +484,17 @@ impl ServerStatus {
             {
                 if let Some(value) = read(variant) {
                     let labels = [("model", engine.model.as_str()), ("variant", variant.variant.as_str())];
-                    labelled_gauge(&mut values, &labels, value)?;
+                    labeled_gauge(&mut values, &labels, value)?;
                 }
             }
         }
         let gpus = self.parts.gpus();
         let names: BTreeSet<&str> = gpus.iter().flat_map(|gpu| gpu.figures.iter().map(|f| f.0)).collect();
         for name in names {
-            let mut values = family(encoder, name, "As NVML tells", MetricType::Gauge)?;
+            let mut values = family(encoder, name, "As reported by NVML", MetricType::Gauge)?;
             for gpu in &gpus {
                 for (_, value) in gpu.figures.iter().filter(|figure| figure.0 == name) {
-                    labelled_gauge(&mut values, &[("device", gpu.device.as_str())], *value)?;
+                    labeled_gauge(&mut values, &[("device", gpu.device.as_str())], *value)?;
                 }
             }
         }
@@ -514,7 +524,7 @@ fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u
     ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
 }
 
-fn labelled_counter<N: EncodeCounterValue>(
+fn labeled_counter<N: EncodeCounterValue>(
     family: &mut MetricEncoder<'_>,
     labels: &[(&str, &str); 1],
     value: N,
@@ -522,7 +532,7 @@ fn labelled_counter<N: EncodeCounterValue>(
     ConstCounter::new(value).encode(family.encode_family(labels)?)
 }
 
-fn labelled_gauge<const N: usize>(
+fn labeled_gauge<const N: usize>(
     family: &mut MetricEncoder<'_>,
     labels: &[(&str, &str); N],
     value: f64,

@@ -1,11 +1,11 @@
-//! A timeline of the work in the format of Chrome's trace viewer, which Perfetto opens: documents, pages, renderings, guests'
-//! computing and runs of models as bars, so that what overlaps is seen.
+//! A timeline of the work in the format of Chrome's trace viewer, which Perfetto opens: documents, pages, renderings,
+//! guest compute and model runs as bars, so that their overlap is visible.
 //!
-//! Owns the file and its format ("Trace Event Format": complete events, `ph: X`, times in microseconds). A layer of the log:
-//! it sees spans by their names and nothing else. Written by `lector serve --trace FILE`.
+//! Owns the file and its format ("Trace Event Format": complete events, `ph: X`, times in microseconds). A layer of the
+//! log that selects spans by name. Written by `lector serve --trace FILE`.
 //!
-//! The crate `tracing-chrome` writes such files as well: by thread, where an asynchronous span is as many slivers as it has
-//! polls and what happens in another process (a rendering) is nothing; or by root span, where pages lie over one another.
+//! The crate `tracing-chrome` writes such files as well, either by thread, where an asynchronous span is one sliver per
+//! poll and work in another process (a rendering) is missing, or by root span, where the bars of pages overlap.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,19 +21,19 @@ use tracing::{Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Spans that are drawn, top to bottom.
+/// Names of the spans that are drawn, top to bottom.
 const DRAWN: [&str; 5] = ["document", "page", "render", "guest", "inference"];
-/// Beyond so many bars the timeline ends, and says so: some 100 MB, more than a viewer likes.
+/// Maximum number of bars, after which the timeline ends with a warning: about 100 MB, more than viewers handle well.
 const BARS_MAX: u64 = 500_000;
-/// So often what was written reaches the file.
+/// Interval at which the buffer is flushed to the file.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
-/// Whether a span is part of a timeline.
+/// Returns whether a span is part of a timeline.
 pub(super) fn is_drawn(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && metadata.target().starts_with("lector") && DRAWN.contains(&metadata.name())
 }
 
-/// The layer.
+/// The tracing layer that writes the timeline.
 #[derive(Debug)]
 pub(super) struct Timeline {
     began: Instant,
@@ -44,14 +44,14 @@ pub(super) struct Timeline {
 struct State {
     out: BufWriter<File>,
     bars: u64,
-    /// Spans that have not ended.
+    /// Number of open spans.
     open: u64,
     flushed: Instant,
-    /// Rows of each name; a bar takes the first that is free, so that bars of one row never overlap.
+    /// Rows of each group, `true` if occupied. A bar takes the first free row, so that bars of one row never overlap.
     rows: BTreeMap<String, Vec<bool>>,
 }
 
-/// A span that is drawn, from its beginning on.
+/// An open span that is drawn at its end.
 struct Bar {
     began: Instant,
     group: String,
@@ -60,10 +60,10 @@ struct Bar {
 }
 
 impl Timeline {
-    /// Begins the file.
+    /// Creates the file and writes its beginning.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         let mut out = BufWriter::new(File::create(path)?);
-        // The array is never closed: the format allows that, for programs that die.
+        // The array is never closed; the format allows that.
         out.write_all(b"[\n")?;
         let process = json!({ "ph": "M", "pid": 1, "name": "process_name", "args": { "name": "lector" } });
         writeln!(out, "{process},")?;
@@ -79,7 +79,7 @@ impl Timeline {
 }
 
 impl State {
-    /// The first free row of a group. A new one gets its name.
+    /// Takes the first free row of a group. A new row is named in the file.
     fn take_row(&mut self, group: &str) -> usize {
         self.open += 1;
         let rows = self.rows.entry(group.to_owned()).or_default();
@@ -109,7 +109,7 @@ impl State {
     }
 
     fn write(&mut self, event: &Value) {
-        // A full disk costs the timeline, not the pages.
+        // A write error (a full disk) must not affect the pages.
         let _ = writeln!(self.out, "{event},");
     }
 
@@ -118,12 +118,15 @@ impl State {
         match self.bars.cmp(&BARS_MAX) {
             std::cmp::Ordering::Less => self.write(event),
             std::cmp::Ordering::Equal => {
-                tracing::warn!(bars = BARS_MAX, "the timeline is full and ends here");
+                tracing::warn!(
+                    bars = BARS_MAX,
+                    "the timeline reached its maximum number of bars and ends here"
+                );
                 let _ = self.out.flush();
             }
             std::cmp::Ordering::Greater => {}
         }
-        // At rest, too: nobody says when the program ends.
+        // Also flushes when no span is open, because the end of the process is not announced.
         if self.open == 0 || now.saturating_duration_since(self.flushed) >= FLUSH_EVERY {
             self.flushed = now;
             let _ = self.out.flush();
@@ -131,7 +134,7 @@ impl State {
     }
 }
 
-/// Number of a row: groups in the order of [`DRAWN`], models after one another.
+/// Returns the track number of a row: groups in the order of [`DRAWN`], then models.
 fn track(group: &str, row: usize) -> u64 {
     let kind = DRAWN.iter().position(|name| group.starts_with(name)).unwrap_or(DRAWN.len()) as u64;
     let of_name =
@@ -182,7 +185,7 @@ where
         let now = Instant::now();
         let us = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64() * 1e6;
         let mut args = bar.fields;
-        // Whose it is: the nearest span above that says so.
+        // The request id of the nearest enclosing span that has one.
         let request = span.scope().skip(1).find_map(|above| {
             let extensions = above.extensions();
             extensions.get::<Bar>().and_then(|bar| bar.fields.get("request").cloned())
@@ -208,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bars_that_overlap_lie_in_rows_of_their_own() {
+    fn overlapping_bars_are_in_different_rows() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("trace.json");
         let subscriber = tracing_subscriber::registry().with(Timeline::create(&path).unwrap());

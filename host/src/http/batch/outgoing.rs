@@ -1,8 +1,8 @@
-//! The answer of a batch: events on their way to the client, as NDJSON or as server-sent events.
+//! The response of a batch: its events as NDJSON or as server-sent events.
 //!
-//! Owns the buffer between the batch and the connection. It is bounded in bytes: a client may send all of
-//! its documents before it reads the first event (many HTTP libraries do), and must not be locked out by
-//! its own unread answers; one that never reads holds back its own batch, and after a while is given up.
+//! Owns the buffer between the batch and the connection. The buffer is bounded in bytes. It is large, because many HTTP
+//! libraries send all documents before they read the first event, and would otherwise deadlock. A client that never
+//! reads stalls only its own batch, until the write timeout closes its connection.
 
 use std::io;
 use std::pin::Pin;
@@ -23,11 +23,11 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::format::ndjson::Line;
 use crate::http::pieces;
 
-/// Bytes of events that wait for the client. A dense page is some 50 KB with its lines.
+/// Maximum bytes of events that wait for the client. A dense page with its lines is about 50 KB.
 const WAITING_BYTES_MAX: u32 = 8 << 20;
-/// Events that wait for the client.
+/// Maximum number of events that wait for the client.
 const WAITING_EVENTS_MAX: usize = 4096;
-/// Proxies close connections on which nothing happens, most after a minute.
+/// Interval of keep-alive comments. Most proxies close a connection that is idle for a minute.
 const KEEP_ALIVE_EVERY: Duration =
     if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(15) };
 
@@ -37,24 +37,24 @@ struct Chunk {
     budget: OwnedSemaphorePermit,
 }
 
-/// Nobody listens any more.
+/// The error of a client that is gone.
 #[derive(Debug)]
 pub(super) struct Gone;
 
-/// The batch's end.
+/// The sending half, which the batch holds.
 pub(super) struct Outgoing {
     chunks: mpsc::Sender<Chunk>,
     budget: Arc<Semaphore>,
     sse: bool,
 }
 
-/// The connection's end.
+/// The receiving half, which the connection holds.
 pub(super) struct Events {
     chunks: mpsc::Receiver<Chunk>,
     sse: bool,
 }
 
-/// A buffer with its two ends.
+/// Creates a buffer with its two halves.
 pub(super) fn channel(sse: bool) -> (Outgoing, Events) {
     let (sender, chunks) = mpsc::channel(WAITING_EVENTS_MAX);
     (
@@ -64,13 +64,13 @@ pub(super) fn channel(sse: bool) -> (Outgoing, Events) {
 }
 
 impl Outgoing {
-    /// Sends an event; waits while too much is unread.
-    /// Its memory counts as `reservation` until the client has taken it.
+    /// Sends an event, and waits while the buffer is full. The memory of the event counts as `reservation` until the
+    /// connection has accepted it.
     pub(super) async fn send(&self, event: Line, reservation: Reservation) -> Result<(), Gone> {
         self.chunk(event, reservation, false).await
     }
 
-    /// Sends the last event. An answer without it breaks off instead of ending.
+    /// Sends the last event. A response without it ends with an error.
     pub(super) async fn end(&self, event: Line) -> Result<(), Gone> {
         self.chunk(event, Reservation::default(), true).await
     }
@@ -82,7 +82,7 @@ impl Outgoing {
             text.push('\n');
         }
         text.push('\n');
-        // An event larger than the buffer waits until it is empty.
+        // An event larger than the buffer waits until the buffer is empty.
         let bytes = u32::try_from(text.len()).unwrap_or(u32::MAX).min(WAITING_BYTES_MAX);
         let budget = tokio::select! {
             budget = self.budget.clone().acquire_many_owned(bytes) => budget.map_err(|_| Gone)?,
@@ -94,17 +94,17 @@ impl Outgoing {
 }
 
 impl Events {
-    /// The answer; dropping its body ends `task`.
+    /// Returns the response. Dropping its body aborts `task`.
     pub(super) fn into_response(self, task: AbortOnDropHandle<()>) -> Response {
         let content_type = if self.sse { "text/event-stream" } else { "application/x-ndjson" };
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
             (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-            // Asks nginx to pass events on as they come.
+            // Disables response buffering in nginx.
             (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
         ];
-        let errors_only = self.sse.then(|| Box::pin(tokio::time::sleep(KEEP_ALIVE_EVERY)));
-        (headers, Body::from_stream(Answer { events: self, task, errors_only, ended: false })).into_response()
+        let keep_alive = self.sse.then(|| Box::pin(tokio::time::sleep(KEEP_ALIVE_EVERY)));
+        (headers, Body::from_stream(Answer { events: self, task, keep_alive, ended: false })).into_response()
     }
 
     #[cfg(test)]
@@ -121,8 +121,8 @@ struct Answer {
     events: Events,
     /// Aborted when the body is dropped.
     task: AbortOnDropHandle<()>,
-    /// Time to the next sign of life.
-    errors_only: Option<Pin<Box<Sleep>>>,
+    /// Timer of the next keep-alive comment; only of server-sent events.
+    keep_alive: Option<Pin<Box<Sleep>>>,
     ended: bool,
 }
 
@@ -134,26 +134,23 @@ impl Stream for Answer {
         match this.events.chunks.poll_recv(cx) {
             Poll::Ready(Some(chunk)) => {
                 this.ended |= chunk.last;
-                if let Some(errors_only) = &mut this.errors_only {
-                    errors_only.as_mut().reset(Instant::now() + KEEP_ALIVE_EVERY);
+                if let Some(keep_alive) = &mut this.keep_alive {
+                    keep_alive.as_mut().reset(Instant::now() + KEEP_ALIVE_EVERY);
                 }
                 drop(chunk.budget);
                 Poll::Ready(Some(Ok(chunk.bytes)))
             }
             Poll::Ready(None) if this.ended => Poll::Ready(None),
             Poll::Ready(None) => {
-                // A chunked answer that breaks off tells the client what a missing `end` might not.
-                tracing::error!(
-                    finished = this.task.is_finished(),
-                    "the batch broke off without its last event"
-                );
+                // An aborted chunked response is an error in every client; a missing `end` alone might go unnoticed.
+                tracing::error!(finished = this.task.is_finished(), "the batch ended without its last event");
                 this.ended = true;
-                Poll::Ready(Some(Err(io::Error::other("the batch broke off"))))
+                Poll::Ready(Some(Err(io::Error::other("the batch ended early"))))
             }
             Poll::Pending => {
-                let Some(errors_only) = &mut this.errors_only else { return Poll::Pending };
-                std::task::ready!(errors_only.as_mut().poll(cx));
-                errors_only.as_mut().reset(Instant::now() + KEEP_ALIVE_EVERY);
+                let Some(keep_alive) = &mut this.keep_alive else { return Poll::Pending };
+                std::task::ready!(keep_alive.as_mut().poll(cx));
+                keep_alive.as_mut().reset(Instant::now() + KEEP_ALIVE_EVERY);
                 Poll::Ready(Some(Ok(Bytes::from_static(b": keep-alive\n\n"))))
             }
         }
@@ -175,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_forms() {
+    async fn ndjson_and_sse() {
         for (sse, expect) in [
             (false, "{\"event\":\"end\",\"text\":\"x\"}\n"),
             (true, "event: end\ndata: {\"event\":\"end\",\"text\":\"x\"}\n\n"),
@@ -189,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_without_an_end_breaks_off() {
+    async fn a_response_without_an_end_is_an_error() {
         let (out, events) = channel(false);
         out.send(event("meta", ""), Reservation::default()).await.unwrap();
         drop(out);
@@ -197,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn signs_of_life() {
+    async fn keep_alive_comments() {
         let (out, events) = channel(true);
         let mut body = events.into_response(idle()).into_body().into_data_stream();
         assert_eq!(body.next().await.unwrap().unwrap(), ": keep-alive\n\n");
@@ -205,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_unread_is_bounded_and_what_nobody_reads_is_not_sent() {
+    async fn unread_events_are_bounded_and_dropped_with_the_client() {
         let (out, events) = channel(false);
         let text = "x".repeat(3 << 20);
         let large = || event("page", &text);
@@ -213,7 +210,7 @@ mod tests {
         out.send(large(), Reservation::default()).await.unwrap();
         let third =
             tokio::time::timeout(Duration::from_millis(20), out.send(large(), Reservation::default())).await;
-        assert!(third.is_err(), "a third one waits");
+        assert!(third.is_err(), "the third event waits");
         let last = large();
         let waiting = tokio::spawn(async move { out.send(last, Reservation::default()).await });
         tokio::task::yield_now().await;

@@ -1,5 +1,5 @@
-//! The relaying side of a batch: events of several documents at once become one stream, each with the
-//! index of its document.
+//! The relaying side of a batch: merges the events of several documents into one stream. Each event carries the index
+//! of its document.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,11 +14,11 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::outgoing::{Gone, Outgoing};
 use crate::format::ndjson::{self, Line, Totals};
 
-/// What the receiving side says of one file.
+/// The outcome of receiving one file.
 pub(super) enum Arrival<S> {
-    /// It is being read.
+    /// The document is being read.
     Reading(Reading<S>),
-    /// It did not come in whole, or not at all.
+    /// The document was not received completely.
     Failed { index: usize, name: Option<String>, fault: Fault },
 }
 
@@ -27,12 +27,12 @@ pub(super) struct Reading<S> {
     pub(super) index: usize,
     pub(super) name: Option<String>,
     pub(super) events: S,
-    /// The document's place in the batch, given up with it.
+    /// The slot of the document in the batch; released at its end.
     pub(super) slot: Option<OwnedSemaphorePermit>,
 }
 
 impl<S: Stream<Item = Event> + Unpin> Stream for Reading<S> {
-    /// The event as it is sent, with what it adds to the totals.
+    /// The serialized event, and the event itself for the totals.
     type Item = (Line, Event);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -49,7 +49,7 @@ impl<S: Stream<Item = Event> + Unpin> Stream for Reading<S> {
 fn add(totals: &mut Totals, event: &Event) {
     match event {
         Event::Opened { .. } => {}
-        // Pages are counted as they pass: a document that fails halfway has pages that were read.
+        // Pages are counted one by one, because a document that fails halfway has pages that were read.
         Event::Page { .. } => totals.pages_ok += 1,
         Event::PageError { .. } => totals.pages_failed += 1,
         Event::End { .. } => totals.documents_ok += 1,
@@ -57,7 +57,7 @@ fn add(totals: &mut Totals, event: &Event) {
     }
 }
 
-/// Reserves memory for an event that was written, on the account of its document.
+/// Reserves memory for a serialized event on the account of its document.
 fn reservation(event: &Event, bytes: u64) -> Reservation {
     match event {
         Event::Page { transcript, .. } => transcript.reservation().another(bytes),
@@ -66,7 +66,7 @@ fn reservation(event: &Event, bytes: u64) -> Reservation {
     }
 }
 
-/// Sends on what happens to the documents that arrive, until no more arrive and all are read.
+/// Forwards the events of the arriving documents until no more arrive and all are finished. Returns the totals.
 pub(super) async fn relay<S: Stream<Item = Event> + Unpin>(
     mut arrivals: mpsc::Receiver<Arrival<S>>,
     outgoing: &Outgoing,
@@ -82,7 +82,7 @@ pub(super) async fn relay<S: Stream<Item = Event> + Unpin>(
                 Some(Arrival::Reading(reading)) => readings.push(reading),
                 Some(Arrival::Failed { index, name, fault }) => {
                     totals.documents_failed += 1;
-                    tracing::info!(document = index, %fault, "document not taken in");
+                    tracing::info!(document = index, %fault, "document not received");
                     outgoing.send(ndjson::document_error(index, name.as_deref(), &fault), Reservation::default()).await?;
                 }
             },
@@ -90,7 +90,7 @@ pub(super) async fn relay<S: Stream<Item = Event> + Unpin>(
                 see(&event);
                 add(&mut totals, &event);
                 let reservation = reservation(&event, line.json.len() as u64);
-                // Freed before the wait: a page's transcript need not be in memory twice.
+                // Freed before the wait, so that the transcript is not in memory twice.
                 drop(event);
                 outgoing.send(line, reservation).await?;
             }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn fault(code: &'static str) -> Fault {
-        Fault::new(Kind::Invalid, code, "It did not work.")
+        Fault::new(Kind::Invalid, code, "It failed.")
     }
 
     fn events(pages: u32) -> Vec<Event> {
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_document_has_its_events_and_gives_its_slot_back() {
+    async fn every_document_has_its_events_and_releases_its_slot() {
         let slots = Arc::new(Semaphore::new(2));
         let (sender, arrivals) = mpsc::channel(8);
         for (index, pages) in [(0, 2), (2, 1)] {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn stops_when_nobody_listens() {
+    async fn stops_when_the_client_is_gone() {
         let (sender, arrivals) = mpsc::channel(1);
         let endless = stream::repeat_with(|| Event::PageError {
             index: 0,

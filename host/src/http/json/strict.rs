@@ -1,4 +1,4 @@
-//! A deserializer over a JSON value that gives a struct the members of an object, and of nothing else.
+//! A serde deserializer over a JSON value that accepts only an object for a struct.
 
 use std::fmt;
 
@@ -10,32 +10,32 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value};
 
-/// Why a value is not what was expected, with the members that lead to it.
+/// The error of a value of the wrong type, with the path of members to it.
 #[derive(Debug)]
-pub(super) struct Refusal(String);
+pub(super) struct StrictError(String);
 
-impl fmt::Display for Refusal {
+impl fmt::Display for StrictError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for StrictError {}
 
-impl Error for Refusal {
+impl Error for StrictError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self(message.to_string())
     }
 }
 
-/// Deserializes a value whose depth is bounded.
-pub(super) fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Refusal> {
+/// Deserializes a value. The caller bounds its depth.
+pub(super) fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, StrictError> {
     T::deserialize(Strict(value))
 }
 
 struct Strict(Value);
 
-impl<'de> IntoDeserializer<'de, Refusal> for Strict {
+impl<'de> IntoDeserializer<'de, StrictError> for Strict {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -55,14 +55,14 @@ fn unexpected(value: &Value) -> Unexpected<'_> {
 }
 
 impl<'de> Deserializer<'de> for Strict {
-    type Error = Refusal;
+    type Error = StrictError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, StrictError> {
         match self.0 {
             Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(value),
             Value::Number(number) => {
-                number.deserialize_any(visitor).map_err(|error: serde_json::Error| Refusal::custom(error))
+                number.deserialize_any(visitor).map_err(|error: serde_json::Error| StrictError::custom(error))
             }
             Value::String(text) => visitor.visit_string(text),
             Value::Array(items) => visitor.visit_seq(Items(items.into_iter())),
@@ -75,14 +75,14 @@ impl<'de> Deserializer<'de> for Strict {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
+    ) -> Result<V::Value, StrictError> {
         match self.0 {
             Value::Object(_) => self.deserialize_any(visitor),
-            other => Err(Refusal::invalid_type(unexpected(&other), &"an object")),
+            other => Err(StrictError::invalid_type(unexpected(&other), &"an object")),
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, StrictError> {
         match self.0 {
             Value::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
@@ -93,7 +93,7 @@ impl<'de> Deserializer<'de> for Strict {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
+    ) -> Result<V::Value, StrictError> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -102,14 +102,14 @@ impl<'de> Deserializer<'de> for Strict {
         name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
-        // The enums of bodies have no members.
+    ) -> Result<V::Value, StrictError> {
+        // The enums in request bodies have no members.
         match self.0 {
             Value::String(text) => {
-                let text: StringDeserializer<Refusal> = text.into_deserializer();
+                let text: StringDeserializer<StrictError> = text.into_deserializer();
                 text.deserialize_enum(name, variants, visitor)
             }
-            other => Err(Refusal::invalid_type(unexpected(&other), &"a string")),
+            other => Err(StrictError::invalid_type(unexpected(&other), &"a string")),
         }
     }
 
@@ -122,9 +122,12 @@ impl<'de> Deserializer<'de> for Strict {
 struct Items(std::vec::IntoIter<Value>);
 
 impl<'de> SeqAccess<'de> for Items {
-    type Error = Refusal;
+    type Error = StrictError;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Refusal> {
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, StrictError> {
         self.0.next().map(|item| seed.deserialize(Strict(item))).transpose()
     }
 }
@@ -135,17 +138,17 @@ struct Members {
 }
 
 impl<'de> MapAccess<'de> for Members {
-    type Error = Refusal;
+    type Error = StrictError;
 
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Refusal> {
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, StrictError> {
         let Some((name, value)) = self.left.next() else { return Ok(None) };
         let key = seed.deserialize(Strict(Value::String(name.clone())))?;
         self.at = Some((name, value));
         Ok(Some(key))
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refusal> {
-        let (name, value) = self.at.take().ok_or_else(|| Refusal::custom("a value without a name"))?;
-        seed.deserialize(Strict(value)).map_err(|Refusal(why)| Refusal(format!("`{name}`: {why}")))
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, StrictError> {
+        let (name, value) = self.at.take().ok_or_else(|| StrictError::custom("a value without a name"))?;
+        seed.deserialize(Strict(value)).map_err(|StrictError(why)| StrictError(format!("`{name}`: {why}")))
     }
 }

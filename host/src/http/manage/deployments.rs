@@ -1,4 +1,4 @@
-//! Deployments: listed, deployed to, routed, dropped.
+//! Deployments: list, get, deploy, route, roll back, delete.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -23,17 +23,17 @@ use serde_json::{Value, json};
 use super::super::AppState;
 use super::super::auth::TenantCtx;
 use super::super::body::{BodyLimits, LimitedBody};
-use super::super::json::{self as door, JsonBody, OPTIONS_BYTES_MAX, SETTINGS_MAX, SMALL_BYTES_MAX};
+use super::super::json::{self as bounded, JsonBody, OPTIONS_BYTES_MAX, SETTINGS_MAX, SMALL_BYTES_MAX};
 use super::super::problem::Problem;
 use super::super::upload::from_multer;
 use super::whole;
 use crate::format::json::ms;
 
-/// Largest component.
+/// Maximum size of a component.
 const COMPONENT_BYTES_MAX: u64 = 64 << 20;
-/// Largest body of a deploy: the component (at most 64 MiB), and JSON beside it.
+/// Maximum body of a deploy: the component (at most 64 MiB) and the JSON parts.
 const DEPLOY_BYTES_MAX: u64 = COMPONENT_BYTES_MAX + 2 * OPTIONS_BYTES_MAX;
-/// Most bytes read in search of the end of the head of a part.
+/// Maximum bytes read to find the end of the head of a part.
 const HEAD_BYTES_MAX: u64 = 2 << 20;
 
 /// `GET /api/v1/deployments`.
@@ -45,7 +45,7 @@ pub(in super::super) async fn list(
 }
 
 /// `GET /api/v1/deployments/{name}`.
-pub(in super::super) async fn show(
+pub(in super::super) async fn get(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
     Path(name): Path<String>,
@@ -78,7 +78,7 @@ pub(in super::super) async fn revision(
 }
 
 /// `DELETE /api/v1/deployments/{name}`.
-pub(in super::super) async fn drop(
+pub(in super::super) async fn delete(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
     Path(name): Path<String>,
@@ -87,7 +87,7 @@ pub(in super::super) async fn drop(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What is said of a deploy beside its component.
+/// The options of a deploy.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct DeployBody {
@@ -113,7 +113,7 @@ impl DeployBody {
     fn destination(&self) -> Result<Option<Destination>, Fault> {
         let chosen = [self.promote, self.canary.is_some(), self.shadow.is_some()];
         if chosen.into_iter().filter(|chosen| *chosen).count() > 1 {
-            let message = "`promote`, `canary` and `shadow` are given together: give one of them.";
+            let message = "More than one of `promote`, `canary` and `shadow` is set: send one of them.";
             return Err(Fault::new(Kind::Invalid, "body_invalid", message));
         }
         let destination = match (self.canary, self.shadow) {
@@ -122,7 +122,7 @@ impl DeployBody {
             _ => self.promote.then_some(Destination::Promote(self.rollback_policy)),
         };
         if self.rollback_policy.is_some() && matches!(destination, None | Some(Destination::Shadow(_))) {
-            let message = "`watch` judges a revision that answers: give `canary` or `promote` with it.";
+            let message = "`rollback_policy` applies only to a revision that answers requests: send `canary` or `promote` with it.";
             return Err(Fault::new(Kind::Invalid, "body_invalid", message));
         }
         Ok(destination)
@@ -130,15 +130,15 @@ impl DeployBody {
 }
 
 /// `PUT /api/v1/deployments/{name}`: a form with a part `component` (and `settings`, `options`, as JSON), the bare
-/// component, or JSON that names one that is stored.
+/// component, or JSON that names a stored component.
 pub(in super::super) async fn deploy(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    // Before the component comes in: it is up to 64 MiB of memory.
-    let place = state.control.deploy_permit(&principal)?;
+    // Before the component is received, which takes up to 64 MiB of memory.
+    let permit = state.control.deploy_permit(&principal)?;
     let (parts, body) = request.into_parts();
     let limits = BodyLimits {
         bytes_max: DEPLOY_BYTES_MAX,
@@ -150,7 +150,7 @@ pub(in super::super) async fn deploy(
     let destination = body.destination()?;
     let component = match (component, body.digest) {
         (Some(_), Some(_)) => {
-            let message = "There is a component and a digest: send the one or the other.";
+            let message = "Both a component and a `digest` are set: send one of them.";
             return Err(Fault::new(Kind::Invalid, "body_invalid", message).into());
         }
         (Some(bytes), None) => ComponentSource::Bytes(bytes),
@@ -160,19 +160,21 @@ pub(in super::super) async fn deploy(
     let deployment = DeploymentName::from(name);
     let (settings, grants, budget) = (body.settings, body.grants, body.budget);
     let request = DeployRequest { deployment, component, settings, grants, budget, destination };
-    let outcome = state.control.deploy(place, &principal, request).await.map_err(refused)?;
+    let outcome = state.control.deploy(permit, &principal, request).await.map_err(deploy_failed)?;
     let DeployOutcome { number, deployment, took } = outcome;
-    let stages: Vec<Value> =
-        took.into_iter().map(|(stage, took)| json!({ "stage": stage, "took_ms": ms(took) })).collect();
+    let stages: Vec<Value> = took
+        .into_iter()
+        .map(|(stage, took)| json!({ "stage": stage.as_str(), "took_ms": ms(took) }))
+        .collect();
     let location = format!("/api/v1/deployments/{}/revisions/{number}", deployment.name);
     let body = json!({ "revision": number, "stages": stages, "deployment": deployment });
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(body)).into_response())
 }
 
-/// What went wrong, and at which stage.
-fn refused(failed: DeployFault) -> Problem {
-    tracing::info!(stage = failed.stage.as_str(), fault = %failed.fault, "a deploy was refused");
-    Problem::from(failed.fault).with("stage", json!(failed.stage))
+/// Returns the problem of a failed deploy, with its stage.
+fn deploy_failed(failed: DeployFault) -> Problem {
+    tracing::info!(stage = failed.stage.as_str(), fault = %failed.fault, "deploy failed");
+    Problem::from(failed.fault).with("stage", json!(failed.stage.as_str()))
 }
 
 async fn read(parts: &Parts, limited_body: LimitedBody) -> Result<(DeployBody, Option<Vec<u8>>), Fault> {
@@ -189,14 +191,14 @@ async fn read(parts: &Parts, limited_body: LimitedBody) -> Result<(DeployBody, O
             let body = if bytes.is_empty() {
                 DeployBody::default()
             } else {
-                door::parse("body", &bytes, OPTIONS_BYTES_MAX)?
+                bounded::parse("body", &bytes, OPTIONS_BYTES_MAX)?
             };
             Ok((body, None))
         }
         other => {
             let shown: String = other.chars().take(60).collect();
             let message = format!(
-                "A deploy is a form (multipart/form-data), a component (application/wasm) or JSON, not `{shown}`."
+                "The content type of a deploy is `{shown}`: send a form (multipart/form-data), a component (application/wasm) or JSON."
             );
             Err(Fault::new(Kind::Invalid, "content_type_mismatch", message))
         }
@@ -219,28 +221,29 @@ async fn form(content_type: &str, limited_body: LimitedBody) -> Result<(DeployBo
             "options" => (&mut options, OPTIONS_BYTES_MAX),
             other => {
                 let shown: String = other.chars().filter(|c| !c.is_control()).take(40).collect();
-                let message =
-                    format!("The form has a part `{shown}`: its parts are component, settings, options.");
+                let message = format!(
+                    "The form has an unknown part `{shown}`: its parts are component, settings, options."
+                );
                 return Err(Fault::new(Kind::Invalid, "multipart_invalid", message));
             }
         };
         if slot.is_some() {
-            let message = format!("The form has two parts `{name}`: send one.");
+            let message = format!("The form has more than one part `{name}`: send one.");
             return Err(Fault::new(Kind::Invalid, "multipart_invalid", message));
         }
         *slot = Some(up_to(&format!("part `{name}`"), bytes_max, part.map_err(from_multer)).await?);
     }
     let mut body: DeployBody = match options {
-        Some(bytes) => door::parse("part `options`", &bytes, OPTIONS_BYTES_MAX)?,
+        Some(bytes) => bounded::parse("part `options`", &bytes, OPTIONS_BYTES_MAX)?,
         None => DeployBody::default(),
     };
     if let Some(bytes) = settings {
-        body.settings = Some(door::parse("part `settings`", &bytes, SETTINGS_MAX)?);
+        body.settings = Some(bounded::parse("part `settings`", &bytes, SETTINGS_MAX)?);
     }
     Ok((body, component))
 }
 
-/// All bytes of a part or a body, no more of them in memory than it may have.
+/// Reads a part or a body of at most `bytes_max` bytes.
 async fn up_to(
     what: &str,
     bytes_max: u64,
@@ -251,14 +254,14 @@ async fn up_to(
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk?;
         if (bytes.len() + chunk.len()) as u64 > bytes_max {
-            return Err(door::too_large(what, bytes_max));
+            return Err(bounded::too_large(what, bytes_max));
         }
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
 }
 
-/// What `promote`, `canary` and `shadow` take.
+/// The body of `promote`, `canary` and `shadow`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct RouteBody {
@@ -268,7 +271,7 @@ struct RouteBody {
 }
 
 impl RouteBody {
-    /// The revision that is meant: the one named, or the newest.
+    /// Returns the named revision, or the newest.
     fn revision(&self, deployment: &DeploymentView) -> Result<u32, Fault> {
         let newest = || deployment.revisions.first().map(|revision| revision.number);
         self.revision.or_else(newest).ok_or_else(|| {
@@ -279,7 +282,11 @@ impl RouteBody {
 
     fn percent(&self) -> Result<u8, Fault> {
         self.percent.ok_or_else(|| {
-            Fault::new(Kind::Invalid, "percent_invalid", "`percent` is missing: give a whole number of 100.")
+            Fault::new(
+                Kind::Invalid,
+                "percent_invalid",
+                "`percent` is missing: send an integer from 1 to 99 for a canary, 0 to 100 for a shadow.",
+            )
         })
     }
 
@@ -317,7 +324,7 @@ pub(in super::super) fn route(to: Route) -> MethodRouter<AppState> {
     )
 }
 
-/// What a revision is routed to as.
+/// The role of a revision in a route.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) enum Route {
     Promote,

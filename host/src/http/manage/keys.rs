@@ -1,4 +1,4 @@
-//! Keys: a tenant's own, and all of them for administrators.
+//! Keys: those of the own tenant, and all keys for administrators.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ use super::super::problem::Problem;
 #[serde(default, deny_unknown_fields)]
 struct NewKeyBody {
     label: String,
-    /// For administrators: whose key it is to be.
+    /// The tenant of the key; only in the administrator API.
     tenant: Option<TenantName>,
-    /// For administrators: an administrator's.
+    /// Whether to create an administrator's key; only in the administrator API.
     admin: bool,
 }
 
@@ -41,8 +41,8 @@ impl JsonBody for RotateBody {
     const BYTES_MAX: u64 = SMALL_BYTES_MAX;
 }
 
-/// A new key, with the one showing of its text.
-fn made(key: &CreatedKey) -> Response {
+/// Returns the response with a new key. Its text is shown only here.
+fn created(key: &CreatedKey) -> Response {
     let body = json!({ "key": key.text.reveal(), "record": key.view });
     (StatusCode::CREATED, Json(body)).into_response()
 }
@@ -56,17 +56,17 @@ pub(in super::super) async fn list(
 }
 
 /// `POST /api/v1/keys`.
-pub(in super::super) async fn make(
+pub(in super::super) async fn create(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
     request: Request,
 ) -> Result<Response, Problem> {
     let (_, body): (_, NewKeyBody) = super::json(&state, request).await?;
     if body.admin || body.tenant.is_some() {
-        let message = "`tenant` and `admin` are for /api/v1/admin/keys: here a tenant makes keys of its own.";
+        let message = "`tenant` and `admin` are not allowed here: omit them, or use /api/v1/admin/keys.";
         return Err(Fault::new(Kind::Invalid, "body_invalid", message).into());
     }
-    Ok(made(&state.control.create_key(&principal, &body.label).await?))
+    Ok(created(&state.control.create_key(&principal, &body.label).await?))
 }
 
 /// `POST /api/v1/keys/{id}/rotate`.
@@ -78,7 +78,7 @@ pub(in super::super) async fn rotate(
 ) -> Result<Response, Problem> {
     let (_, body): (_, RotateBody) = super::json(&state, request).await?;
     let grace = Duration::from_secs(body.grace_s);
-    Ok(made(&state.control.rotate_key(&principal, &KeyId::from(id.as_str()), grace).await?))
+    Ok(created(&state.control.rotate_key(&principal, &KeyId::from(id.as_str()), grace).await?))
 }
 
 /// `DELETE /api/v1/keys/{id}`.
@@ -99,7 +99,7 @@ pub(in super::super) async fn list_all(
 }
 
 /// `POST /api/v1/admin/keys`.
-pub(in super::super) async fn make_any(
+pub(in super::super) async fn create_any(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
     request: Request,
@@ -109,11 +109,11 @@ pub(in super::super) async fn make_any(
         (Some(tenant), false) => Scope::Tenant(tenant),
         (None, true) => Scope::Admin,
         _ => {
-            let message = "Say whose key it is to be: `tenant` with a name, or `admin: true`.";
+            let message = "The owner of the key is missing or ambiguous: send either `tenant` with a name, or `admin: true`.";
             return Err(Fault::new(Kind::Invalid, "body_invalid", message).into());
         }
     };
-    Ok(made(&state.control.create_key_for(&admin, scope, &body.label).await?))
+    Ok(created(&state.control.create_key_for(&admin, scope, &body.label).await?))
 }
 
 /// `POST /api/v1/admin/keys/{id}/rotate`.
@@ -125,10 +125,10 @@ pub(in super::super) async fn rotate_any(
 ) -> Result<Response, Problem> {
     let (_, body): (_, RotateBody) = super::json(&state, request).await?;
     let grace = Duration::from_secs(body.grace_s);
-    Ok(made(&state.control.rotate_any_key(&admin, &KeyId::from(id.as_str()), grace).await?))
+    Ok(created(&state.control.rotate_any_key(&admin, &KeyId::from(id.as_str()), grace).await?))
 }
 
-/// `DELETE /api/v1/admin/keys/{id}`. One that cannot be read is gone with it, and there is nothing to show.
+/// `DELETE /api/v1/admin/keys/{id}`. A key that cannot be read from the store is deleted; the response is then 204.
 pub(in super::super) async fn revoke_any(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,

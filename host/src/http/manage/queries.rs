@@ -1,4 +1,4 @@
-//! Usage, the audit log, acts as they happen, and the background tasks.
+//! Usage, the audit log, the stream of audit events, the background tasks, and the damaged rows.
 
 use axum::Json;
 use axum::extract::State;
@@ -16,11 +16,11 @@ use super::super::auth::{AdminCtx, TenantCtx};
 use super::super::problem::Problem;
 use super::{query, with_damaged};
 
-/// Days of one answer.
+/// Maximum number of days in one response.
 const DAYS_MAX: u32 = 400;
-/// Entries of one answer.
+/// Maximum number of entries in one response.
 const ENTRIES_MAX: u32 = 1000;
-/// Seconds of a day.
+/// Seconds per day.
 const DAY_S: u64 = 86_400;
 
 #[derive(Debug, Deserialize)]
@@ -40,10 +40,10 @@ fn days(uri: &Uri) -> Result<u32, Fault> {
     if (1..=DAYS_MAX).contains(&days) {
         return Ok(days);
     }
-    Err(Fault::new(Kind::Invalid, "option_invalid", format!("`days` is {days}: give 1 to {DAYS_MAX}.")))
+    Err(Fault::new(Kind::Invalid, "option_invalid", format!("`days` is {days}: use 1 to {DAYS_MAX}.")))
 }
 
-fn shown(usage: &Readable<UsageRow>) -> Json<Value> {
+fn usage_json(usage: &Readable<UsageRow>) -> Json<Value> {
     let row = |row: &UsageRow| {
         let counts = &row.counts;
         json!({
@@ -56,7 +56,8 @@ fn shown(usage: &Readable<UsageRow>) -> Json<Value> {
     Json(with_damaged(json!({ "usage": rows }), &usage.damaged))
 }
 
-/// `2026-11-25` for a day since 1970 (Howard Hinnant's algorithm, "chrono-compatible low-level date algorithms").
+/// Formats a day since 1970 as `2026-11-25` (Howard Hinnant's algorithm, "chrono-compatible low-level date
+/// algorithms").
 fn date(day: u32) -> String {
     let shifted = u64::from(day) + 719_468;
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);
@@ -69,7 +70,7 @@ fn date(day: u32) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-/// `2026-11-25T10:20:30.123Z`, for people.
+/// Formats milliseconds since 1970 as `2026-11-25T10:20:30.123Z`.
 fn time(at_ms: u64) -> String {
     let (seconds, ms) = (at_ms / 1000, at_ms % 1000);
     let (day, of_day) = (seconds / DAY_S, seconds % DAY_S);
@@ -83,7 +84,7 @@ pub(in super::super) async fn usage(
     TenantCtx(principal): TenantCtx,
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
-    Ok(shown(&state.control.usage(&principal, days(&uri)?).await?))
+    Ok(usage_json(&state.control.usage(&principal, days(&uri)?).await?))
 }
 
 /// `GET /api/v1/admin/usage`.
@@ -92,7 +93,7 @@ pub(in super::super) async fn all_usage(
     AdminCtx(admin): AdminCtx,
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
-    Ok(shown(&state.control.all_usage(&admin, days(&uri)?).await?))
+    Ok(usage_json(&state.control.all_usage(&admin, days(&uri)?).await?))
 }
 
 #[derive(Debug, Deserialize)]
@@ -113,7 +114,7 @@ fn page(uri: &Uri) -> Result<AuditOptions, Fault> {
     if (1..=ENTRIES_MAX).contains(&options.limit) {
         return Ok(options);
     }
-    let message = format!("`limit` is {}: give 1 to {ENTRIES_MAX}.", options.limit);
+    let message = format!("`limit` is {}: use 1 to {ENTRIES_MAX}.", options.limit);
     Err(Fault::new(Kind::Invalid, "option_invalid", message))
 }
 
@@ -129,7 +130,7 @@ fn entries(list: &Readable<AuditEntry>) -> Json<Value> {
     Json(with_damaged(json!({ "entries": entries }), &list.damaged))
 }
 
-/// `GET /api/v1/admin/quarantine`: rows of the store that cannot be read.
+/// `GET /api/v1/admin/quarantine`: the damaged rows of the store.
 pub(in super::super) async fn quarantine(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
@@ -157,7 +158,7 @@ pub(in super::super) async fn all_audit(
     Ok(entries(&state.control.all_audit(&admin, before, limit).await?))
 }
 
-/// `GET /api/v1/events`: the tenant's acts as server-sent events, from now on.
+/// `GET /api/v1/events`: the audit events of the tenant as server-sent events, from now on.
 pub(in super::super) async fn events(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
@@ -165,7 +166,7 @@ pub(in super::super) async fn events(
     Ok(stream(state.control.subscribe(&principal)?))
 }
 
-/// `GET /api/v1/admin/events`: everybody's.
+/// `GET /api/v1/admin/events`: the audit events of all tenants as server-sent events.
 pub(in super::super) async fn all_events(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
@@ -173,7 +174,7 @@ pub(in super::super) async fn all_events(
     stream(state.control.subscribe_all(&admin))
 }
 
-/// `GET /api/v1/admin/background-tasks`: what runs by itself, and how it last did.
+/// `GET /api/v1/admin/background-tasks`: the background tasks and their last runs.
 pub(in super::super) async fn background_tasks(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
@@ -190,16 +191,16 @@ pub(in super::super) async fn background_tasks(
     Json(json!({ "background_tasks": tasks.into_iter().map(task).collect::<Vec<_>>() }))
 }
 
-fn stream(acts: AuditEventStream) -> Response {
-    let events = futures::stream::unfold(acts, async |mut acts| {
-        let event = match acts.next().await? {
+fn stream(events: AuditEventStream) -> Response {
+    let events = futures::stream::unfold(events, async |mut events| {
+        let event = match events.next().await? {
             Ok(event) => {
                 Event::default().event("audit").id(event.seq.to_string()).data(entry(&event).to_string())
             }
-            // The audit log has them.
+            // The client can read the missed events from the audit log.
             Err(missed) => Event::default().event("missed").data(json!({ "acts": missed.0 }).to_string()),
         };
-        Some((Ok::<_, std::convert::Infallible>(event), acts))
+        Some((Ok::<_, std::convert::Infallible>(event), events))
     });
     Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }
@@ -209,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_and_times_as_people_write_them() {
+    fn dates_and_times() {
         let check = |at_ms: u64, expect: &str| assert_eq!(time(at_ms), expect);
         check(0, "1970-01-01T00:00:00.000Z");
         check(951_827_696_789, "2000-02-29T12:34:56.789Z");

@@ -1,4 +1,4 @@
-//! Tenants, for administrators; and a tenant's look at itself.
+//! Tenants: the management of all tenants for administrators, and the policy of the own tenant.
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -30,7 +30,7 @@ pub(in super::super) async fn list(State(state): State<AppState>, AdminCtx(admin
 }
 
 /// `GET /api/v1/admin/tenants/{tenant}`.
-pub(in super::super) async fn show(
+pub(in super::super) async fn get(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
     Path(tenant): Path<String>,
@@ -38,8 +38,8 @@ pub(in super::super) async fn show(
     Ok(Json(state.control.tenant(&admin, &tenant.into())?))
 }
 
-/// `PUT /api/v1/admin/tenants/{tenant}`: its terms, whole; what is not given is the default.
-pub(in super::super) async fn put(
+/// `PUT /api/v1/admin/tenants/{tenant}`: replaces the whole policy; omitted members have their defaults.
+pub(in super::super) async fn update(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
     Path(tenant): Path<String>,
@@ -51,7 +51,7 @@ pub(in super::super) async fn put(
 }
 
 /// `DELETE /api/v1/admin/tenants/{tenant}`.
-pub(in super::super) async fn drop(
+pub(in super::super) async fn delete(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
     Path(tenant): Path<String>,

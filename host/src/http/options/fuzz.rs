@@ -1,9 +1,9 @@
-//! Queries and headers under arbitrary bytes.
+//! Fuzz test of queries and headers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
 
-/// What was accepted is within the bounds that the rest of the house counts on.
+/// Accepted options are within the bounds on which the rest of the server relies.
 #[test]
 fn fuzz_options() {
     let seeds = [
@@ -49,7 +49,7 @@ fn fuzz_options() {
                     Err(fault) => {
                         assert!(
                             fault.message.len() < 2000,
-                            "what was sent comes back: {}",
+                            "the message repeats the input: {} bytes",
                             fault.message.len()
                         );
                         outcome = fault.code;

@@ -1,9 +1,9 @@
-//! Multipart framing under arbitrary bytes.
+//! Fuzz test of multipart framing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::tests::{FORM, all, form};
 
-/// However the network cuts a body, what is read of it is the same, and no more than was sent and is allowed.
+/// The result does not depend on the chunks of the body, and stays within the size of the body and the limits.
 #[test]
 fn fuzz_multipart() {
     let seeds = [
@@ -31,7 +31,7 @@ fn fuzz_multipart() {
         let whole = runtime.block_on(all(FORM, body, body.len().max(1)));
         for chunk in [1, 7] {
             let pieces = runtime.block_on(all(FORM, body, chunk));
-            // A document that is too large in a form that is broken behind it: either complaint is right.
+            // For a document that is too large in a form that is malformed after it, either error is correct.
             assert!(
                 pieces == whole || pieces.is_err() && whole.is_err(),
                 "{pieces:?} in pieces of {chunk}, {whole:?}"
