@@ -28,7 +28,7 @@ pub(super) fn exit(error: &clap::Error) -> ! {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match hint(error, &arguments) {
         Some(hint) => {
-            terminal::complain(&hint);
+            terminal::print_error(&hint);
             std::process::exit(2)
         }
         None => error.exit(),
