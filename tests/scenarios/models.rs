@@ -178,7 +178,7 @@ async fn an_operators_own_model_is_taken_in_and_granted_while_the_server_runs() 
     assert!(answer.text().contains("own-reader is not in the catalog"), "{}", answer.text());
 
     let text = own.take_in_a_reader();
-    for expect in ["a run: ok", "golden batch on cpu/f32: ok", "model.toml"] {
+    for expect in ["a run: ok", "golden images on cpu/f32: ok", "model.toml"] {
         assert!(text.contains(expect), "{text}");
     }
     let (_, listed) = own.run(&["list"]);
@@ -188,7 +188,7 @@ async fn an_operators_own_model_is_taken_in_and_granted_while_the_server_runs() 
     for expect in [
         "an operator's own",
         "6906 of them, one for each class",
-        "14 golden pictures",
+        "14 golden images",
         "engine       cpu/f32 accepted",
     ] {
         assert!(shown.contains(expect), "{shown}");

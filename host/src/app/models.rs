@@ -149,7 +149,7 @@ fn acceptance(entry: &ModelEntry) -> String {
         |acceptance| {
             let precisions: Vec<&str> = acceptance.precisions.iter().map(|p| p.as_str()).collect();
             let (pictures, limits) = (acceptance.golden.len(), acceptance.thresholds);
-            format!("{pictures} golden pictures, precisions {}, {limits:?}", precisions.join(", "))
+            format!("{pictures} golden images, precisions {}, {limits:?}", precisions.join(", "))
         },
     )
 }
@@ -213,7 +213,7 @@ fn golden(
     mut note: impl FnMut(&str, Result<String, String>) -> bool,
 ) -> anyhow::Result<()> {
     if entry.acceptance.is_none() {
-        note("golden batch", Ok("none: only cpu/f32 may serve it".to_owned()));
+        note("golden images", Ok("none: only cpu/f32 may serve it".to_owned()));
         return Ok(());
     }
     let inference = engines::orderer(config)?;
@@ -221,7 +221,7 @@ fn golden(
         let order = |task| inference.order(task, &entry.name, variant, |_, _| {});
         let outcome = order(BuildTask::Build)
             .and_then(|built| if built.found { order(BuildTask::Verify) } else { Ok(built) });
-        let about = format!("golden batch on {variant}");
+        let about = format!("golden images on {variant}");
         note(
             &about,
             outcome.and_then(
