@@ -27,7 +27,7 @@ use serde_json::json;
 const MODEL: &str = "simulated";
 const WIDTHS: [usize; 3] = [COLUMNS, 2 * COLUMNS, 4 * COLUMNS];
 /// No policy, and the two of the component.
-const POLICIES: [&str; 3] = ["no-program", "latency-first", "fill-by-width"];
+const POLICIES: [&str; 3] = ["no-policy", "latency-first", "fill-by-width"];
 
 #[derive(Clone, Copy)]
 struct Load {
@@ -66,8 +66,8 @@ async fn measure(wasm: &[u8], policy: &str, load: Load) -> Result<serde_json::Va
     let lane = Simulated::start(MODEL, load.accelerator)?;
     let runtime = Runtime::new(RuntimeConfig::default(), lane.clone())?;
     let guest = runtime.load(wasm.to_vec()).await?;
-    let program = guest.batching_policy().context("the component has no batching policy")?;
-    let planner = (policy != "no-program").then(|| program.planner(&call(policy)));
+    let batching = guest.batching_policy().context("the component has no batching policy")?;
+    let planner = (policy != "no-policy").then(|| batching.planner(&call(policy)));
     let end = Instant::now() + Duration::from_secs_f64(load.seconds);
     let clients = (0..load.clients).map(|_| {
         let (lane, planner) = (lane.clone(), planner.clone());
@@ -78,12 +78,12 @@ async fn measure(wasm: &[u8], policy: &str, load: Load) -> Result<serde_json::Va
         latencies.extend(client??);
     }
     latencies.sort_by(f64::total_cmp);
-    let (lane, asked) = (lane.status(), program.status());
+    let (lane, asked) = (lane.status(), batching.status());
     Ok(json!({
         "simulated": true, "policy": policy, "clients": load.clients, "pages_per_s": latencies.len() as f64 / load.seconds,
         "p50_ms": quantile(&latencies, 0.5), "p99_ms": quantile(&latencies, 0.99), "rows_per_run": lane.rows as f64 / lane.runs.max(1) as f64,
-        "asked": asked.asked, "late": asked.late, "absurd": asked.invalid, "trapped": asked.trapped,
-        "skipped": asked.skipped, "given_up": asked.disabled,
+        "asked": asked.asked, "late": asked.late, "invalid": asked.invalid, "trapped": asked.trapped,
+        "skipped": asked.skipped, "disabled": asked.disabled,
         "us_per_answer": asked.computed_us as f64 / asked.asked.max(1) as f64,
     }))
 }
