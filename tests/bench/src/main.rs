@@ -100,12 +100,12 @@ fn run(arguments: Arguments) -> Result<()> {
         Bench::Load(arguments) => load::run(places, &arguments),
         Bench::Start(arguments) => start::run(places, &arguments),
         Bench::MisbehavingGuests => {
-            scenario::run(places, "misbehaving-guests", "hostile::a_neighbour_does_not_notice")
+            scenario::run(places, "misbehaving-guests", "hostile::a_neighbor_is_not_affected")
         }
         Bench::Swap => scenario::run(places, "swap", "swap::a_thousand_swaps_lose_nothing"),
         Bench::Deploys => {
             scenario::run(places, "deploys", "deploys::traffic_does_not_wait_for_a_compile")?;
-            scenario::run(places, "deploys", "resident::a_deploy_and_a_house_of_many_revisions")
+            scenario::run(places, "deploys", "resident::a_deploy_and_a_server_of_many_revisions")
         }
         Bench::GpuCheck(arguments) => gpu_check::run(places, &arguments),
     }
