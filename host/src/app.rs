@@ -182,7 +182,7 @@ pub use engines::{
     engines_order, engines_preflight,
 };
 pub use models::{
-    ModelLine, ModelOrder, Told, model_sheet, models, models_add, models_backup, models_restore,
+    ModelLine, ModelOrder, OnResult, model_sheet, models, models_add, models_backup, models_restore,
     models_verify, own_models,
 };
 

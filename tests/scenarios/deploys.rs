@@ -281,13 +281,13 @@ async fn hostile_guests_do_not_come_through_a_deploy() {
         "wall_ms": 300_000, "compute_ms": 500, "memory_bytes": 64 << 20, "handles": 100, "host_bytes": 64 << 20,
         "host_calls": 20_000,
     });
-    let rehearsed = BEHAVIORS.iter().map(|(behavior, _, code)| (*behavior, "smoke_test", *code));
+    let reading = BEHAVIORS.iter().map(|(behavior, _, code)| (*behavior, "smoke_test", *code));
     let configured = [
         ("spin-in-configure", "configured", "guest_compute_exceeded"),
-        ("pipeline_info", "configured", "guest_answer_invalid"),
+        ("pipeline-info", "configured", "guest_answer_invalid"),
         ("no-such-behavior", "configured", "settings_refused"),
     ];
-    for (behavior, stage, code) in rehearsed.chain(configured) {
+    for (behavior, stage, code) in reading.chain(configured) {
         let options = json!({ "settings": { "behavior": behavior }, "budget": budget, "promote": true });
         let answer = deploy(&gateway, "", "greet", hostile.clone(), options).await;
         let problem = refused(&answer, stage);

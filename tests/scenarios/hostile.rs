@@ -179,7 +179,7 @@ fn a_file_that_is_not_a_guest_is_refused_with_its_reason() {
     let home = tempfile::tempdir().unwrap();
     let echo = std::fs::read(paths::repo().join("guest/target/components/echo.wasm")).unwrap();
     let newer = String::from_utf8_lossy(&echo).contains("lector:ocr/pipeline@0.1.0");
-    assert!(newer, "the name of the world stands in the component");
+    assert!(newer, "the component contains the name of the world");
     let check = |name: &str, bytes: &[u8], zeros: u64, expect: &str| {
         let file = home.path().join(name);
         std::fs::write(&file, bytes).unwrap();
@@ -239,7 +239,7 @@ fn a_guest_that_cannot_be_configured_is_refused_with_its_reason() {
     );
     for (behavior, expect) in [
         ("spin-in-configure", "guest_compute_exceeded"),
-        ("pipeline_info", "guest_answer_invalid"),
+        ("pipeline-info", "guest_answer_invalid"),
         ("await-inference", "grant_missing"),
         ("no-such-behavior", "settings_refused"),
     ] {

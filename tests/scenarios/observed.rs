@@ -73,12 +73,12 @@ async fn dashboards_and_alerts_name_metrics_that_exist() {
     assert!(dashboard.len() >= 20 && alerts.len() >= 8);
     for expr in dashboard.iter().chain(&alerts) {
         let named = named(expr);
-        assert!(!named.is_empty(), "{expr} asks for nothing");
+        assert!(!named.is_empty(), "{expr} names no metric");
         for (name, labels) in named {
-            assert!(series.contains(&name), "/metrics has no {name}, which `{expr}` asks for");
+            assert!(series.contains(&name), "/metrics has no {name}, which `{expr}` names");
             for label in labels {
                 let there = metrics.lines().any(|line| line.starts_with(&name) && line.contains(&label));
-                assert!(there, "no {name} has {label}, which `{expr}` asks for");
+                assert!(there, "no {name} has {label}, which `{expr}` names");
             }
         }
     }

@@ -60,9 +60,9 @@ async fn a_policy_is_applied_and_a_hostile_one_disabled() {
         assert_eq!(answer.status, 201, "{}", answer.text());
         let before = plans(&gateway, "applied").await;
         assert_eq!(all_text(&read(&gateway, policy).await.ok()), expected, "{policy}");
-        let (taken, status) =
+        let (applied, status) =
             (plans(&gateway, "applied").await - before, policy_status(&gateway, policy).await);
-        assert!(taken > 0.0, "{policy}: {status}");
+        assert!(applied > 0.0, "{policy}: {status}");
         assert!(status["asked"].as_u64() > Some(0) && status["disabled"] == false, "{policy}: {status}");
         assert_eq!((&status["trapped"], &status["invalid"]), (&json!(0), &json!(0)), "{policy}: {status}");
     }
@@ -104,7 +104,7 @@ async fn a_policy_is_applied_and_a_hostile_one_disabled() {
         assert_eq!(
             policy_status(&gateway, manner).await["asked"],
             asked,
-            "{manner}: it is not asked any more"
+            "{manner}: a disabled policy is not called"
         );
     }
     assert_eq!(metric(&gateway, "lector_batching_policies_disabled_total").await, 2.0);

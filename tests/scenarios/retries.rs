@@ -85,7 +85,7 @@ async fn an_engine_that_failed_is_tried_again_at_will_and_serves() {
             && variant["retry_in_s"].as_f64().unwrap() > 0.0,
         "{variant}"
     );
-    let series = format!("lector_engine_failed_attempts{{model=\"{MODEL}\",rung=\"openvino/f32\"}} 1");
+    let series = format!("lector_engine_failed_attempts{{model=\"{MODEL}\",variant=\"openvino/f32\"}} 1");
     assert!(gateway.get("/metrics").await.text().contains(&series));
 
     let retry = "/api/v1/admin/engines/retry";

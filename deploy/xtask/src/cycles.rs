@@ -338,14 +338,14 @@ fn cycles(files: &Files) -> Vec<String> {
     };
     let reached: BTreeMap<&Module, BTreeSet<&Module>> =
         edges.keys().map(|module| (*module, reach(module))).collect();
-    let (mut told, mut found) = (BTreeSet::new(), Vec::new());
+    let (mut reported, mut found) = (BTreeSet::new(), Vec::new());
     for (module, from) in &reached {
-        if !from.contains(module) || told.contains(module) {
+        if !from.contains(module) || reported.contains(module) {
             continue;
         }
         let both = |other: &&&Module| reached.get(**other).is_some_and(|back| back.contains(module));
         let circle: Vec<&Module> = from.iter().filter(both).copied().collect();
-        told.extend(circle.iter().copied());
+        reported.extend(circle.iter().copied());
         found.push(sentence(files, &edges, &circle));
     }
     found
@@ -392,8 +392,8 @@ mod tests {
             ("c.rs", "pub struct C; fn f() { crate::a::A; }"),
         ]);
         assert_eq!(found.len(), 1, "{found:?}");
-        for told in ["3 files", "c/src/a.rs uses B", "c/src/c.rs uses A of c/src/a.rs"] {
-            assert!(found[0].contains(told), "{}", found[0]);
+        for reported in ["3 files", "c/src/a.rs uses B", "c/src/c.rs uses A of c/src/a.rs"] {
+            assert!(found[0].contains(reported), "{}", found[0]);
         }
     }
 

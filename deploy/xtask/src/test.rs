@@ -122,17 +122,17 @@ fn passed(result: Result<()>) -> Result<Outcome> {
 }
 
 /// Prints a command and runs it.
-fn say(command: &mut Command) -> Result<()> {
+fn run_printed(command: &mut Command) -> Result<()> {
     println!("$ {}", shell::line(command));
     shell::run(command)
 }
 
 fn host(places: &Places, arguments: &[&str]) -> Result<()> {
-    say(shell::cargo().args(arguments).current_dir(&places.root))
+    run_printed(shell::cargo().args(arguments).current_dir(&places.root))
 }
 
 fn guest(places: &Places, arguments: &[&str]) -> Result<()> {
-    say(shell::cargo().args(arguments).current_dir(places.repo("guest")))
+    run_printed(shell::cargo().args(arguments).current_dir(places.repo("guest")))
 }
 
 fn fmt(places: &Places) -> Result<Outcome> {
@@ -164,10 +164,12 @@ fn build_all(places: &Places) -> Result<Outcome> {
 }
 
 fn integration(places: &Places) -> Result<Outcome> {
-    passed(say(shell::cargo()
-        .args(["test", "--release", "--locked", "--workspace", "--test", "*"])
-        .env("LECTOR_REQUIRE_CORPUS", "1")
-        .current_dir(&places.root)))
+    passed(run_printed(
+        shell::cargo()
+            .args(["test", "--release", "--locked", "--workspace", "--test", "*"])
+            .env("LECTOR_REQUIRE_CORPUS", "1")
+            .current_dir(&places.root),
+    ))
 }
 
 /// On a processor with bf16, also tests the selection of engines of a processor without it.
@@ -178,7 +180,7 @@ fn avx2(places: &Places) -> Result<Outcome> {
     let mut cargo = shell::cargo();
     cargo.args(["test", "--release", "--locked", "--workspace"]);
     cargo.args(["real", "engines", "cobatching"].iter().flat_map(|test| ["--test", test]));
-    passed(say(cargo.env(processor::FEATURES, processor::AVX2_ALONE).current_dir(&places.root)))
+    passed(run_printed(cargo.env(processor::FEATURES, processor::AVX2_ALONE).current_dir(&places.root)))
 }
 
 fn guest_clippy(places: &Places) -> Result<Outcome> {
@@ -193,7 +195,7 @@ fn guest_clippy(places: &Places) -> Result<Outcome> {
     cargo.args(["clippy", "--release", "--locked", "--workspace", "--quiet", "--target", PLAIN]);
     cargo.args(["--", "-D", "warnings"]);
     rust.apply(cargo.current_dir(places.repo("guest")));
-    passed(say(&mut cargo))
+    passed(run_printed(&mut cargo))
 }
 
 fn guest_unit(places: &Places) -> Result<Outcome> {
@@ -214,7 +216,7 @@ fn deny(places: &Places) -> Result<Outcome> {
     for folder in [places.root.clone(), places.repo("guest")] {
         let mut deny = shell::cargo();
         deny.args(["deny", "--config"]).arg(&config).args(["check", "bans", "licenses", "sources"]);
-        say(deny.current_dir(folder))?;
+        run_printed(deny.current_dir(folder))?;
     }
     println!("(known vulnerabilities: cargo deny --config deploy/deny.toml check advisories)");
     Ok(Outcome::Passed)

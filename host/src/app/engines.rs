@@ -25,21 +25,21 @@ const BUILDER: &str = "engine-builder";
 
 /// Returns the configuration of the inference crate.
 pub(super) fn config(config: &EnginesConfig) -> anyhow::Result<InferenceConfig> {
-    let wishes = |key: &str, words: &[String]| {
+    let preferences = |key: &str, words: &[String]| {
         words
             .iter()
             .map(|word| word.parse().map_err(|error| anyhow::anyhow!("{key}: {error}")))
             .collect::<anyhow::Result<Vec<PreferredProvider>>>()
     };
     let single = config.model_providers.iter().map(|(model, words)| {
-        Ok((model.clone(), wishes(&format!("engines.model_providers.{model}"), words)?))
+        Ok((model.clone(), preferences(&format!("engines.model_providers.{model}"), words)?))
     });
     let defaults = InferenceConfig::new(&config.library, &config.models_dir, config.threads);
     Ok(InferenceConfig {
         own_models_dir: Some(config.own_models_dir.clone()),
         openvino_dir: config.openvino_dir.clone(),
         gpu_dirs: config.gpu_dirs.clone(),
-        providers: wishes("engines.providers", &config.providers)?,
+        providers: preferences("engines.providers", &config.providers)?,
         cpu_features: CpuFeatures::parse(&config.cpu_features).context("engines.cpu_features")?,
         model_providers: single.collect::<anyhow::Result<_>>()?,
         cache_dir: config.cache_dir.clone(),

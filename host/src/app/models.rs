@@ -155,11 +155,11 @@ fn acceptance(entry: &ModelEntry) -> String {
 }
 
 /// Receiver of check results: model, subject, and outcome.
-pub type Told<'a> = &'a mut dyn FnMut(&str, &str, &Result<String, String>);
+pub type OnResult<'a> = &'a mut dyn FnMut(&str, &str, &Result<String, String>);
 
 /// Checks the files of models (none named: all) and runs their reference images on every engine variant of their
 /// provider preference lists; missing engines are built. Returns true if every check passed.
-pub fn models_verify(config: &EnginesConfig, names: &[String], report: Told<'_>) -> anyhow::Result<bool> {
+pub fn models_verify(config: &EnginesConfig, names: &[String], report: OnResult<'_>) -> anyhow::Result<bool> {
     let catalog = catalog(config)?;
     let entries: Vec<ModelEntry> = match names {
         [] => catalog.entries().to_vec(),
@@ -185,7 +185,7 @@ pub fn models_verify(config: &EnginesConfig, names: &[String], report: Told<'_>)
 
 /// Opens the model on the reference engine and runs the smallest input, to find errors that the file does not show.
 fn run(config: &EnginesConfig, model: &ModelName) -> Result<String, String> {
-    let told = |error: &dyn std::error::Error| {
+    let message = |error: &dyn std::error::Error| {
         let causes = std::iter::successors(error.source(), |cause| cause.source());
         causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
     };
@@ -198,8 +198,8 @@ fn run(config: &EnginesConfig, model: &ModelName) -> Result<String, String> {
         builder_command: Vec::new(),
         ..plane
     };
-    let inference = Inference::start(plane).map_err(|error| told(&error))?;
-    inference.open(std::slice::from_ref(model)).map_err(|error| told(&error))?;
+    let inference = Inference::start(plane).map_err(|error| message(&error))?;
+    inference.open(std::slice::from_ref(model)).map_err(|error| message(&error))?;
     let outcome = inference.probe().map_err(|fault| format!("{fault}"));
     inference.shutdown();
     outcome.map(|()| format!("the smallest input, on {}", EngineVariant::REFERENCE))
@@ -253,7 +253,11 @@ pub struct ModelOrder<'a> {
 
 /// Verifies an operator's model and adds it to the catalog; a model that cannot run is not added. Returns true if every
 /// engine variant was accepted.
-pub fn models_add(config: &EnginesConfig, order: &ModelOrder<'_>, report: Told<'_>) -> anyhow::Result<bool> {
+pub fn models_add(
+    config: &EnginesConfig,
+    order: &ModelOrder<'_>,
+    report: OnResult<'_>,
+) -> anyhow::Result<bool> {
     let known = catalog(config)?;
     if known.find(&ModelName::from(order.name)).is_some() {
         bail!("model {} is already in the catalog: choose another name", order.name);

@@ -99,10 +99,10 @@ impl StatusSource for HostStatus {
         let status = self.runtime.status();
         let BatchingPolicyStatus { asked, late, trapped, invalid, skipped, computed_us, .. } =
             status.batching_policies;
-        let taken = asked.saturating_sub(late + trapped + invalid + skipped);
+        let applied = asked.saturating_sub(late + trapped + invalid + skipped);
         GuestsSample {
             plans: vec![
-                ("applied", taken),
+                ("applied", applied),
                 ("late", late),
                 ("trapped", trapped),
                 ("invalid", invalid),

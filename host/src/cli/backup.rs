@@ -40,7 +40,7 @@ fn data_dir(config: &Config) -> anyhow::Result<&Path> {
     config.control.data_dir.as_deref().context("there is no data folder: set platform.data_dir")
 }
 
-fn say(what: &str, copied: copies::Copied, models: &str, to: &Path) -> Result<ExitCode, Failure> {
+fn print_summary(what: &str, copied: copies::Copied, models: &str, to: &Path) -> Result<ExitCode, Failure> {
     let copies::Copied { components, bytes, left_out } = copied;
     let to = to.display();
     terminal::print(&format!("{what}: {components} components, {bytes} bytes, in {to}\n{models}\n"))?;
@@ -69,7 +69,7 @@ pub(super) fn backup(args: &Backup, config: &Config) -> Result<ExitCode, Failure
         let kept = app::models_backup(&config.engines, &args.to.join(MODELS)).context("backing up")?;
         format!("{}; {} files, {} bytes", listed("models of your own", &kept.models), kept.files, kept.bytes)
     };
-    say("backed up", copied, &models, &args.to)
+    print_summary("backed up", copied, &models, &args.to)
 }
 
 pub(super) fn restore(args: &Restore, config: &Config) -> Result<ExitCode, Failure> {
@@ -84,5 +84,5 @@ pub(super) fn restore(args: &Restore, config: &Config) -> Result<ExitCode, Failu
         Ok(())
     };
     let copied = copies::restore(&args.from, to, restore).context("restoring")?;
-    say("restored", copied, &models, to)
+    print_summary("restored", copied, &models, to)
 }

@@ -11,7 +11,7 @@ use lector_inference::build::Task;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
-use super::manage::{self, Ask, Server};
+use super::manage::{self, ApiCommand, Server};
 use super::{Failure, terminal};
 use crate::app::{self, EngineOrder};
 use crate::config::Config;
@@ -39,8 +39,8 @@ pub(super) enum OfServer {
     },
 }
 
-impl Ask for OfServer {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for OfServer {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         Ok(match self {
             Self::Status => server.at(Method::GET, "/engines"),
             Self::Retry { model } => {
@@ -182,7 +182,7 @@ fn list(config: &Config) -> Result<ExitCode, Failure> {
         let _ = writeln!(
             out,
             "{:<24} {:<16} {:<9} {:>7} {:>8} {:>9} {:>9}  ENTRY AND ACCEPTANCE",
-            "MODEL", "RUNG", "VERDICT", "MB", "BUILD S", "AGE H", "UNUSED H"
+            "MODEL", "VARIANT", "STATE", "MB", "BUILD S", "AGE H", "UNUSED H"
         );
     }
     let hours = |seconds: u64| seconds as f64 / 3600.0;

@@ -72,16 +72,16 @@ impl<'a> Server<'a> {
 }
 
 /// A command that is one request.
-pub(super) trait Ask {
+pub(super) trait ApiCommand {
     /// Builds the request.
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder>;
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder>;
 }
 
 /// Sends the request of a command, and prints the response.
-pub(super) fn run(command: impl Ask, config: &Config) -> Result<ExitCode, Failure> {
+pub(super) fn run(command: impl ApiCommand, config: &Config) -> Result<ExitCode, Failure> {
     super::block_on(config, async {
         let server = Server::of(&config.client)?;
-        let request = command.ask(&server).await?;
+        let request = command.request(&server).await?;
         let bytes = server.answer(request).await?.bytes().await.context("receiving the answer")?;
         if !bytes.is_empty() {
             let value: Value =
@@ -146,8 +146,8 @@ pub(super) enum Keys {
     },
 }
 
-impl Ask for Keys {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Keys {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let keys = |any: bool| if any { "/admin/keys" } else { "/keys" };
         Ok(match self {
             Keys::List { all } => server.at(Method::GET, keys(all)),
@@ -199,8 +199,8 @@ pub(super) enum Tenants {
     },
 }
 
-impl Ask for Tenants {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Tenants {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let of = |name: &str| format!("/admin/tenants/{name}");
         Ok(match self {
             Tenants::List => server.at(Method::GET, "/admin/tenants"),
@@ -228,8 +228,8 @@ pub(super) struct Usage {
     all: bool,
 }
 
-impl Ask for Usage {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Usage {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let path = if self.all { "/admin/usage" } else { "/usage" };
         Ok(server.at(Method::GET, &format!("{path}?days={}", self.days)))
     }
@@ -246,8 +246,8 @@ pub(super) struct Audit {
     all: bool,
 }
 
-impl Ask for Audit {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Audit {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let path = if self.all { "/admin/audit" } else { "/audit" };
         Ok(server.at(Method::GET, &format!("{path}?limit={}", self.limit)))
     }
@@ -257,8 +257,8 @@ impl Ask for Audit {
 #[derive(Debug, clap::Args)]
 pub(super) struct Quarantine {}
 
-impl Ask for Quarantine {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Quarantine {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         Ok(server.at(Method::GET, "/admin/quarantine"))
     }
 }

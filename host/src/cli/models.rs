@@ -96,7 +96,7 @@ pub(super) fn run(command: Command, config: &Config) -> Result<ExitCode, Failure
 }
 
 /// Prints each result as it arrives. Exit code 1 if a check failed.
-fn print_results(work: impl FnOnce(app::Told<'_>) -> anyhow::Result<bool>) -> Result<ExitCode, Failure> {
+fn print_results(work: impl FnOnce(app::OnResult<'_>) -> anyhow::Result<bool>) -> Result<ExitCode, Failure> {
     let mut printed = Ok(());
     let good = work(&mut |model, about, outcome| {
         let line = match outcome {

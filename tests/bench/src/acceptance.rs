@@ -171,17 +171,17 @@ impl Reading<'_> {
         loose: bool,
     ) -> Result<Vec<(f64, Vec<Value>)>> {
         let (places, plan) = (self.places, self.places.repo(FOLDER).join("plan.json"));
-        let told = json!({
+        let plan_json = json!({
             "library": places.onnxruntime(), "models_dir": places.repo("models"), "threads": self.arguments.threads,
             "model": model, "sigmas": sigmas, "out": out, "loose": loose,
         });
-        shell::write(&plan, told.to_string())?;
+        shell::write(&plan, plan_json.to_string())?;
         let text = shell::output(Command::new(&self.noise).arg(&plan))?;
         rows(&text)?
             .into_iter()
-            .map(|told| {
-                let sigma = told["sigma"].as_f64().context("no sigma")?;
-                Ok((shortened(sigma), told["measures"].as_array().context("no measures")?.clone()))
+            .map(|row| {
+                let sigma = row["sigma"].as_f64().context("no sigma")?;
+                Ok((shortened(sigma), row["measures"].as_array().context("no measures")?.clone()))
             })
             .collect()
     }
@@ -312,7 +312,7 @@ fn report(
     let shown = |agreement: Option<f64>| agreement.map_or_else(|| "none".to_owned(), |a| format!("{a:.4}"));
     let verdict = match (bad, good) {
         (Some(bad), _) if limit <= bad => "is too low",
-        (_, Some(good)) if limit > good => "asks for more than the text does",
+        (_, Some(good)) if limit > good => "is higher than the text needs",
         _ => "lies between",
     };
     println!(

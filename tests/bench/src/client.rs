@@ -114,7 +114,7 @@ impl Engine {
     /// Returns state and acceptance of one of the configured engine variants.
     pub fn variant(&self, name: &str) -> (Value, Value) {
         let found = self.json["variants"].as_array().into_iter().flatten().find(|one| one["variant"] == name);
-        found.map_or_else(Default::default, |one| (one["state"].clone(), one["verdict"].clone()))
+        found.map_or_else(Default::default, |one| (one["state"].clone(), one["acceptance"].clone()))
     }
 }
 

@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn only_what_changed_is_reported() {
-        let told = changes("one\ntwo\nthree\n", "one\n2\nthree\nfour\n");
-        assert_eq!(told, "-    2  two\n+    2  2\n+    4  four\n");
+        let report = changes("one\ntwo\nthree\n", "one\n2\nthree\nfour\n");
+        assert_eq!(report, "-    2  two\n+    2  2\n+    4  four\n");
     }
 }

@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(suites[1].request.text_layer, Some(TextLayerPolicy::Never));
         assert!(suites[1].request.words);
 
-        for (name, text, config_error) in [
+        for (name, text, expected) in [
             ("strict/golden.toml", "[tolerance]\nletters = 1", "letters"),
             ("strict/golden.toml", "[tolerance]\ncharacters = 2.0", "characters"),
             ("gone.pdf.json", "{}", "not there"),
@@ -182,7 +182,7 @@ mod tests {
         ] {
             write(name, text);
             let error = format!("{:#}", Suite::all(home.path()).unwrap_err());
-            assert!(error.contains(config_error), "{name}: {error}");
+            assert!(error.contains(expected), "{name}: {error}");
             if name.ends_with("toml") {
                 write(name, "");
             } else {

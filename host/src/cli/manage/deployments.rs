@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::ocr::bytes_of;
 use super::super::{Failure, block_on};
-use super::{Ask, FILE_BYTES_MAX, Server, json_file, run, set, watch};
+use super::{ApiCommand, FILE_BYTES_MAX, Server, json_file, run, set, watch};
 use crate::config::Config;
 
 /// `lector deploy`
@@ -74,8 +74,8 @@ impl RollbackArgs {
     }
 }
 
-impl Ask for Deploy {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Deploy {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let mut options = json!({ "promote": self.promote });
         set(&mut options, "canary", self.canary.map(Value::from));
         set(&mut options, "shadow", self.shadow.map(Value::from));
@@ -112,8 +112,8 @@ pub(in crate::cli) struct Promote {
     policy: RollbackArgs,
 }
 
-impl Ask for Promote {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Promote {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let mut body = json!({});
         set(&mut body, "revision", self.revision.map(Value::from));
         self.policy.into(&mut body);
@@ -135,8 +135,8 @@ pub(in crate::cli) struct Canary {
     policy: RollbackArgs,
 }
 
-impl Ask for Canary {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Canary {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let mut body = json!({ "percent": self.percent });
         set(&mut body, "revision", self.revision.map(Value::from));
         self.policy.into(&mut body);
@@ -156,8 +156,8 @@ pub(in crate::cli) struct Shadow {
     revision: Option<u32>,
 }
 
-impl Ask for Shadow {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Shadow {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let mut body = json!({ "percent": self.percent });
         set(&mut body, "revision", self.revision.map(Value::from));
         Ok(server.at(Method::POST, &format!("/deployments/{}/shadow", self.deployment)).json(&body))
@@ -171,8 +171,8 @@ pub(in crate::cli) struct Undeploy {
     deployment: String,
 }
 
-impl Ask for Undeploy {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Undeploy {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         Ok(server.at(Method::DELETE, &format!("/deployments/{}", self.deployment)))
     }
 }
@@ -184,8 +184,8 @@ pub(in crate::cli) struct Rollback {
     deployment: String,
 }
 
-impl Ask for Rollback {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Rollback {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         Ok(server.at(Method::POST, &format!("/deployments/{}/rollback", self.deployment)))
     }
 }
@@ -219,8 +219,8 @@ pub(in crate::cli) fn revisions(args: Revisions, config: &Config) -> Result<Exit
     })
 }
 
-impl Ask for Revisions {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Revisions {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let path =
             self.deployment.map_or_else(|| "/deployments".to_owned(), |name| format!("/deployments/{name}"));
         Ok(server.at(Method::GET, &path))

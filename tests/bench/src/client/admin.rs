@@ -25,8 +25,8 @@ pub fn server(places: &Places, name: &str) -> Result<(Gateway, String)> {
 pub fn tenant(gateway: &Gateway, admin: &str, name: &str) -> Result<String> {
     let client = Client::new(gateway, Some(admin));
     let ask = |method: &str, path: &str, body: Value| -> Result<Value> {
-        let told = client.change(method, path, "application/json", body.to_string().as_bytes())?;
-        Ok(serde_json::from_str(&told)?)
+        let body = client.change(method, path, "application/json", body.to_string().as_bytes())?;
+        Ok(serde_json::from_str(&body)?)
     };
     ask("PUT", &format!("/api/v1/admin/tenants/{name}"), json!({}))?;
     let key = ask("POST", "/api/v1/admin/keys", json!({ "tenant": name, "label": "bench" }))?;

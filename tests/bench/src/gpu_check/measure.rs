@@ -71,8 +71,8 @@ pub fn variant(setting: &Setting<'_>, variant: &str, reference: &Words) -> Resul
         "{noticed} requests failed or had no response while engines were built and swapped"
     );
     for engine in &engines {
-        let (state, verdict) = engine.variant(variant);
-        println!("  {}: serves on {}; {variant} {state}: {verdict}", engine.model, engine.serving);
+        let (state, acceptance) = engine.variant(variant);
+        println!("  {}: serves on {}; {variant} {state}: {acceptance}", engine.model, engine.serving);
     }
 
     let (gateway, restart_s) = setting.gateway(&preferred, false)?;
