@@ -132,7 +132,7 @@ mod tests {
         let name = "planted";
         let _ = std::fs::remove_dir_all(folder(name));
         let seeds = [b"key=value;key=value".to_vec()];
-        // Two steps deep: the outcome of the first is what leads to the second.
+        // Two steps deep: the outcome of the first step leads to the second.
         let planted = |input: &[u8]| {
             let equals = input.windows(2).filter(|pair| pair == b"==").count();
             assert!(equals < 3, "planted");
