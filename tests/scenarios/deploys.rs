@@ -300,11 +300,11 @@ async fn hostile_guests_do_not_come_through_a_deploy() {
         (b"\0asm\x01\0\0\0".to_vec(), "component_is_core_module"),
         (echo[..echo.len() / 2].to_vec(), "component_invalid"),
         (
-            replaced(&echo, "lector:ocr/pipeline@0.1.0", "lector:ocr/pipeline@0.9.0"),
+            replaced(&echo, "lector:ocr/pipeline@0.2.0", "lector:ocr/pipeline@0.9.0"),
             "component_world_mismatch",
         ),
         (
-            replaced(&echo, "lector:ocr/document@0.1.0", "lector:ocr/treasure@0.1.0"),
+            replaced(&echo, "lector:ocr/document@0.2.0", "lector:ocr/treasure@0.2.0"),
             "component_import_unknown",
         ),
     ] {

@@ -60,7 +60,7 @@ fn the_readme_does_what_it_says() {
     assert!(output.status.success(), "{output_text}");
     for part in [
         "built",
-        "lector:ocr@0.1.0",
+        "lector:ocr@0.2.0",
         "dry run   read",
         "passed, 0 failed",
         "this line stays",

@@ -178,7 +178,7 @@ pub fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
 fn a_file_that_is_not_a_guest_is_refused_with_its_reason() {
     let home = tempfile::tempdir().unwrap();
     let echo = std::fs::read(paths::repo().join("guest/target/components/echo.wasm")).unwrap();
-    let newer = String::from_utf8_lossy(&echo).contains("lector:ocr/pipeline@0.1.0");
+    let newer = String::from_utf8_lossy(&echo).contains("lector:ocr/pipeline@0.2.0");
     assert!(newer, "the component contains the name of the world");
     let check = |name: &str, bytes: &[u8], zeros: u64, expect: &str| {
         let file = home.path().join(name);
@@ -210,13 +210,13 @@ fn a_file_that_is_not_a_guest_is_refused_with_its_reason() {
     check("large.wasm", &large, u64::from(section) - 1, "component_too_large");
     check(
         "newer.wasm",
-        &replaced(&echo, "lector:ocr/pipeline@0.1.0", "lector:ocr/pipeline@0.9.0"),
+        &replaced(&echo, "lector:ocr/pipeline@0.2.0", "lector:ocr/pipeline@0.9.0"),
         0,
         "0.9.0",
     );
     check(
         "greedy.wasm",
-        &replaced(&echo, "lector:ocr/document@0.1.0", "lector:ocr/treasure@0.1.0"),
+        &replaced(&echo, "lector:ocr/document@0.2.0", "lector:ocr/treasure@0.2.0"),
         0,
         "treasure",
     );
