@@ -114,7 +114,7 @@ async fn large_or_invalid_documents_are_refused_and_change_nothing() {
         }
         form(&gateway, None, body.to_owned()).await.problem(400, "body_invalid");
     }
-    // Nor within an object.
+    // The same limits apply within an object.
     for (path, body) in [
         (tenant, r#"{"limits":[1.0,2]}"#),
         (tenant, r#"{"limits":{"budget":[1]}}"#),

@@ -104,7 +104,7 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("found").join(name)
 }
 
-/// Inputs that once did something wrong.
+/// Returns the saved inputs that failed before.
 fn found(name: &str) -> Vec<Vec<u8>> {
     let Ok(entries) = std::fs::read_dir(folder(name)) else { return Vec::new() };
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();

@@ -14,7 +14,7 @@ use super::Server;
 /// Interval at which draining revisions are polled: the end of a lease is not an audit event.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Follows a deployment until the server ends it, or the terminal.
+/// Follows a deployment until the server closes the stream, or the command is interrupted.
 pub(super) async fn follow(server: &Server<'_>, deployment: &str) -> anyhow::Result<()> {
     // Subscribed before the first query, so that no event is missed.
     let events = server.answer(server.at(Method::GET, "/events")).await?;
