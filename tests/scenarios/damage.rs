@@ -114,12 +114,12 @@ async fn large_or_invalid_documents_are_refused_and_change_nothing() {
         }
         form(&gateway, None, body.to_owned()).await.problem(400, "body_invalid");
     }
-    // The same limits apply within an object.
+    // A list in place of an object is rejected at every level.
     for (path, body) in [
         (tenant, r#"{"limits":[1.0,2]}"#),
         (tenant, r#"{"limits":{"budget":[1]}}"#),
         ("/api/v1/deployments/greet", r#"{"budget":[1,2,3,4,5,6,7,8,9]}"#),
-        ("/api/v1/deployments/greet", r#"{"promote":true,"watch":[0.5,0,20]}"#),
+        ("/api/v1/deployments/greet", r#"{"promote":true,"rollback_policy":[0.5,0,20]}"#),
     ] {
         send(&gateway, Method::PUT, path, body.to_owned()).await.problem(400, "body_invalid");
     }
