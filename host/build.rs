@@ -1,15 +1,15 @@
-//! Puts the guest side into the program: the template of `lector guest new` and the sources that a new project is
-//! built from (contract, SDK, standard steps), so that an author needs the program alone, and no checkout.
+//! Embeds the guest sources in the program: the template of `lector guest new`, and the sources that a new project is
+//! built from (contract, SDK, standard steps). A guest author needs no checkout.
 //!
-//! Writes one table, `$OUT_DIR/kit.rs`, for `src/cli/guest/kit.rs`. Files are found by walking, so that a new one
-//! is not forgotten; cargo runs this again when anything in these folders changes.
-#![allow(clippy::print_stdout, reason = "cargo is told so")]
+//! Writes one table, `$OUT_DIR/kit.rs`, for `src/cli/guest/embedded_sdk.rs`. It walks the folders, so that it includes
+//! new files; cargo runs it again when a file in these folders changes.
+#![allow(clippy::print_stdout, reason = "cargo reads instructions from standard output")]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// What is taken from the repository, relative to its root.
+/// Embedded paths, relative to the root of the repository.
 const TAKEN: [&str; 8] = [
     "guest/.cargo",
     "guest/Cargo.toml",
@@ -48,7 +48,7 @@ fn walk(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     }
     for entry in fs::read_dir(path)? {
         let path = entry?.path();
-        // What a guest workspace leaves when it is built by itself.
+        // Build output of a guest workspace.
         if path.file_name().is_none_or(|name| name != "target") {
             walk(&path, files)?;
         }

@@ -1,10 +1,10 @@
-//! What tenants' batching programs do in front of an accelerator: the real programs in their sandbox, asked by a real
-//! lane, and a device whose every run takes a fixed launch and a little for each row, as a GPU's do. The figures are the
-//! lane's and the programs' and stand in for no GPU's.
+//! Measures tenants' batching policies in front of a simulated accelerator: real policies in their sandbox, called by a
+//! real lane, and a device whose runs take a fixed launch time and a time for each row, like a GPU. The figures
+//! describe the lane and the policies, not a GPU.
 //!
-//! `programs COMPONENT.wasm key=value...` with `clients=4,20 rows=2 launch_us=4000 row_us=60 rows_max=64 seconds=5`. A
-//! client is a page that is read over and over: its lines in three widths, `rows` of each, offered at once. All are one
-//! tenant's, for a program sees nobody else's.
+//! `batching_policies COMPONENT.wasm key=value...` with `clients=4,20 rows=2 launch_us=4000 row_us=60 rows_max=64
+//! seconds=5`. A client reads one page repeatedly: its lines have three widths, with `rows` of each, submitted at once.
+//! All clients belong to one tenant, because a policy sees the runs of its own tenant only.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "../../tests/src/quantile.rs"]
@@ -26,8 +26,8 @@ use serde_json::json;
 
 const MODEL: &str = "simulated";
 const WIDTHS: [usize; 3] = [COLUMNS, 2 * COLUMNS, 4 * COLUMNS];
-/// Nobody's program, and the two of the component.
-const POLICIES: [&str; 3] = ["no-program", "latency-first", "fill-by-width"];
+/// No policy, and the two of the component.
+const POLICIES: [&str; 3] = ["no-policy", "latency-first", "fill-by-width"];
 
 #[derive(Clone, Copy)]
 struct Load {
@@ -40,7 +40,7 @@ struct Load {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    let component = args.next().context("which component? guest/target/components/planned.wasm")?;
+    let component = args.next().context("no component given, e.g. guest/target/components/planned.wasm")?;
     let wasm = std::fs::read(&component).with_context(|| format!("cannot read {component}"))?;
     let options: BTreeMap<String, String> =
         args.filter_map(|a| a.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()))).collect();
@@ -66,8 +66,8 @@ async fn measure(wasm: &[u8], policy: &str, load: Load) -> Result<serde_json::Va
     let lane = Simulated::start(MODEL, load.accelerator)?;
     let runtime = Runtime::new(RuntimeConfig::default(), lane.clone())?;
     let guest = runtime.load(wasm.to_vec()).await?;
-    let program = guest.batching_policy().context("the component has no batching program")?;
-    let planner = (policy != "no-program").then(|| program.planner(&call(policy)));
+    let batching = guest.batching_policy().context("the component has no batching policy")?;
+    let planner = (policy != "no-policy").then(|| batching.planner(&call(policy)));
     let end = Instant::now() + Duration::from_secs_f64(load.seconds);
     let clients = (0..load.clients).map(|_| {
         let (lane, planner) = (lane.clone(), planner.clone());
@@ -78,17 +78,17 @@ async fn measure(wasm: &[u8], policy: &str, load: Load) -> Result<serde_json::Va
         latencies.extend(client??);
     }
     latencies.sort_by(f64::total_cmp);
-    let (lane, asked) = (lane.status(), program.status());
+    let (lane, asked) = (lane.status(), batching.status());
     Ok(json!({
         "simulated": true, "policy": policy, "clients": load.clients, "pages_per_s": latencies.len() as f64 / load.seconds,
         "p50_ms": quantile(&latencies, 0.5), "p99_ms": quantile(&latencies, 0.99), "rows_per_run": lane.rows as f64 / lane.runs.max(1) as f64,
-        "asked": asked.asked, "late": asked.late, "absurd": asked.invalid, "trapped": asked.trapped,
-        "skipped": asked.skipped, "given_up": asked.disabled,
+        "asked": asked.asked, "late": asked.late, "invalid": asked.invalid, "trapped": asked.trapped,
+        "skipped": asked.skipped, "disabled": asked.disabled,
         "us_per_answer": asked.computed_us as f64 / asked.asked.max(1) as f64,
     }))
 }
 
-/// Milliseconds of each of its pages.
+/// Returns the latency of each page in milliseconds.
 async fn client(
     lane: &Simulated,
     load: Load,

@@ -1,7 +1,7 @@
-//! The composition root: from a [`Config`] to a running [`Host`].
+//! The composition root: builds a running [`Host`] from a [`Config`].
 //!
-//! The only file that names the concrete engines, renderers and sandbox. Everything else sees them
-//! through the control plane and the document service, or through the plain answers of the functions below.
+//! The only module that names the concrete engines, renderers and sandbox. Other modules use the control plane, the
+//! document service, and the functions below, which return plain values.
 
 mod engines;
 mod models;
@@ -25,11 +25,11 @@ use crate::http::AppState;
 use crate::metrics::Metrics;
 use status_snapshot::HostStatus;
 
-/// The rooms, running.
+/// The running server without its HTTP gateway.
 pub struct Host {
-    /// Tenants, keys, deployments.
+    /// Tenants, keys and deployments.
     pub control: Arc<ControlPlane>,
-    /// Reads documents.
+    /// The document service.
     pub service: Arc<DocumentService>,
     documents: Arc<DocumentWorkers>,
     inference: Arc<Inference>,
@@ -38,7 +38,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts every room; what cannot start is an error that names it. Each step is logged with its time.
+    /// Starts every part; the error names the part that failed. Logs the time of each step.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let started = Instant::now();
         let documents = DocumentWorkers::start(documents(&config.documents)?);
@@ -48,7 +48,7 @@ impl Host {
         let inference = timed("engines", starting).await.context("starting the engines")??;
         let runtime =
             Runtime::new(runtime(config)?, inference.clone()).context("starting the guest runtime")?;
-        // Opens the models that the guests, with their settings, declare.
+        // Loads the models that a guest's `configure` declares.
         let loader = Arc::new(GuestLoader::new(runtime.clone()));
         let control =
             ControlPlane::start(config.control.clone(), loader, inference.clone(), documents.clone());
@@ -59,7 +59,7 @@ impl Host {
         Ok(Self { control, service, documents, inference, runtime, config: config.clone() })
     }
 
-    /// What the gateway serves from, within these limits.
+    /// Returns the state of the gateway with these limits.
     pub fn app_state(&self, http: HttpConfig) -> AppState {
         let parts = Arc::new(HostStatus {
             inference: self.inference.clone(),
@@ -70,13 +70,13 @@ impl Host {
         AppState::new(self.service.clone(), Metrics::new(self.service.clone(), parts), http)
     }
 
-    /// Ends what is behind the document service. A caller that wants documents finished drains the service first.
+    /// Stops the parts behind the document service. To finish documents first, drain the service before.
     pub async fn stop(self) {
         self.documents.shutdown().await;
         let inference = self.inference;
-        // Joining threads that may be in the middle of a run blocks.
+        // Blocks while it joins threads that may be in the middle of a run.
         if tokio::task::spawn_blocking(move || inference.shutdown()).await.is_err() {
-            tracing::warn!("the engines did not end in order");
+            tracing::warn!("the engines did not shut down cleanly");
         }
     }
 }
@@ -104,7 +104,7 @@ fn documents(config: &DocumentsConfig) -> anyhow::Result<DocumentConfig> {
     })
 }
 
-/// This program, as a process for something that may die.
+/// Returns the command line that runs this program in another role, in a process that may crash.
 fn myself(role: &str) -> anyhow::Result<Vec<OsString>> {
     let program =
         std::env::current_exe().with_context(|| format!("finding the program that becomes the {role}"))?;
@@ -127,44 +127,44 @@ fn runtime(config: &Config) -> anyhow::Result<RuntimeConfig> {
     })
 }
 
-/// What the configuration names and the machine lacks, in one sentence; `None`: nothing.
+/// Returns the first configured file that this machine lacks, as a message.
 pub fn missing_for_reading(config: &Config) -> Option<String> {
     let library = &config.engines.library;
     if !library.is_file() {
-        return Some(format!("ONNX Runtime is not at {}; `cargo xtask setup` fetches it", library.display()));
+        return Some(format!("ONNX Runtime is not at {}; run `cargo xtask setup`", library.display()));
     }
     let pdfium = &config.documents.pdfium_dir;
     if !pdfium.is_dir() {
-        return Some(format!("pdfium is not in {}; `cargo xtask setup` fetches it", pdfium.display()));
+        return Some(format!("pdfium is not in {}; run `cargo xtask setup`", pdfium.display()));
     }
     match models(&config.engines) {
         Ok(models) => {
             let missing = models.iter().find(|model| !model.present)?;
-            Some(format!("the weights of {} are missing; `cargo xtask setup` fetches them", missing.name))
+            Some(format!("the weights of {} are missing; run `cargo xtask setup`", missing.name))
         }
         Err(error) => Some(format!(
-            "{error:#}; where the program stands apart from its checkout, engines.models_dir names the folder \
+            "{error:#}; if the program is not in a checkout, set engines.models_dir \
              (LECTOR__ENGINES__MODELS_DIR in the environment)"
         )),
     }
 }
 
-/// A component as its bytes describe it.
+/// Inspection of a component.
 #[derive(Debug)]
 pub struct GuestReport {
-    /// Lines for people.
+    /// Lines to print.
     pub report: String,
-    /// Whether this host could run it.
+    /// Whether this server can run it.
     pub verdict: Result<(), Fault>,
 }
 
-/// Looks into a component without running it; a fault where the bytes are none.
+/// Inspects a component without running it. Fails if the bytes are not a component.
 pub fn inspect_guest(wasm: &[u8]) -> Result<GuestReport, Fault> {
     let inspection = Runtime::inspect(wasm)?;
     let world =
         inspection.world.as_deref().map_or("none".to_owned(), |version| format!("lector:ocr@{version}"));
     let imports: Vec<String> = inspection.imports.iter().map(|name| format!("          {name}\n")).collect();
-    let batching = if inspection.has_batching_policy() { "a program of its own" } else { "as declared" };
+    let batching = if inspection.has_batching_policy() { "exported policy" } else { "declarative" };
     let report = format!(
         "world     {world}\nbatching  {batching}\nbytes     {}\nsha256    {}\nimports   {}\n{}",
         inspection.bytes,
@@ -182,16 +182,16 @@ pub use engines::{
     engines_order, engines_preflight,
 };
 pub use models::{
-    ModelLine, ModelOrder, Told, model_sheet, models, models_add, models_backup, models_restore,
+    ModelLine, ModelOrder, OnResult, model_sheet, models, models_add, models_backup, models_restore,
     models_verify, own_models,
 };
 
-/// The body of a compiler's process.
+/// Runs this process as a component compiler.
 pub fn component_compiler() -> ExitCode {
     lector_runtime::compiler_main()
 }
 
-/// The body of a render worker process. Nothing may have started a thread before.
+/// Runs this process as a render worker. No thread may have been started before.
 pub fn render_worker() -> ExitCode {
     lector_document::worker_main()
 }

@@ -1,7 +1,7 @@
-//! The command line: what can be said to `lector`, and the exit code that answers.
+//! The command line: arguments, standard output, and exit codes.
 //!
-//! Owns arguments, standard output and exit codes: 0 all well, 1 something failed, 2 not understood
-//! (arguments or configuration). The work is done by `app`, the platform and `http`.
+//! Exit codes: 0 success, 1 a failure, 2 invalid arguments or configuration. `app`, the platform and `http` do the
+//! work.
 
 mod backup;
 mod config;
@@ -25,7 +25,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{Config, ConfigError, Effective, Origin, Sources};
 use crate::telemetry;
 
-/// Reads documents: a host for sandboxed OCR guests.
+/// OCR server that runs sandboxed pipelines
 #[derive(Debug, Parser)]
 #[command(name = "lector", version, max_term_width = 100)]
 struct Cli {
@@ -35,82 +35,82 @@ struct Cli {
     command: Command,
 }
 
-/// Where the configuration comes from. Every command knows these.
+/// Sources of the configuration; every command has these flags.
 #[derive(Clone, Debug, clap::Args)]
 struct Settings {
-    /// Configuration file (default: $LECTOR_CONFIG, else ./lector.toml where there is one)
+    /// Configuration file (default: $LECTOR_CONFIG, else ./lector.toml if it exists)
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Sets one configuration key, e.g. `--set platform.documents_max=8`; may be repeated
+    /// Set one configuration key, e.g. `--set platform.documents_max=8`; may be repeated
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Starts the gateway
+    /// Start the server
     Serve(serve::Args),
-    /// Reads documents and prints what they say
+    /// Read documents and print their text
     Ocr(ocr::Args),
-    /// Looks at guests
+    /// Create, build, check and test guests
     #[command(subcommand)]
     Guest(guest::Command),
-    /// Lists, builds, verifies and collects engines
+    /// List, build, verify and remove engines of the cache; show those of a server
     #[command(subcommand)]
     Engines(engines::Command),
-    /// Lists, shows, verifies and adds models
+    /// List, show, verify and add models
     #[command(subcommand)]
     Models(models::Command),
-    /// Makes a revision of a component on a server, and routes to it if asked
+    /// Create a revision of a component on a server, and route requests to it if asked
     Deploy(manage::Deploy),
-    /// Routes everything to a revision
+    /// Route all requests to a revision
     Promote(manage::Promote),
-    /// Routes a part to a revision
+    /// Route a percentage of requests to a revision
     Canary(manage::Canary),
-    /// Lets a revision read along with a part, and compares
+    /// Mirror a percentage of requests to a revision, and compare its results
     Shadow(manage::Shadow),
-    /// Goes back to what a deployment's route was before
+    /// Restore the previous route of a deployment
     Rollback(manage::Rollback),
-    /// Drops a deployment with all its revisions
+    /// Delete a deployment with all its revisions
     Undeploy(manage::Undeploy),
-    /// Shows deployments and their revisions
+    /// Show deployments and their revisions
     Revisions(manage::Revisions),
-    /// Makes, lists, rotates and revokes keys
+    /// Create, list, rotate and revoke API keys
     #[command(subcommand)]
     Keys(manage::Keys),
-    /// Makes, lists, changes and deletes tenants
+    /// Create, list, update and delete tenants
     #[command(subcommand)]
     Tenants(manage::Tenants),
-    /// Shows usage by day
+    /// Show usage by day
     Usage(manage::Usage),
-    /// Shows who did what
+    /// Show the audit log
     Audit(manage::Audit),
-    /// Lists the rows of the store that cannot be read, as an administrator
+    /// List the rows of the store that cannot be read (administrators only)
     Quarantine(manage::Quarantine),
-    /// Copies the data folder and models of your own while a server serves from them
+    /// Copy the data folder and your own models, also while a server runs
     Backup(backup::Backup),
-    /// Makes a data folder of a backup, and brings the models back
+    /// Restore a data folder and your own models from a backup
     Restore(backup::Restore),
-    /// Prints the effective configuration and where each value comes from
+    /// Print the effective configuration and the source of each value
     Config,
-    /// Asks a running server whether it can read; for containers
+    /// Check whether a running server is ready; for containers
     Healthcheck(healthcheck::Args),
-    /// A process that opens documents; started by the host, not by people
+    /// Process that opens documents; started by the server
     #[command(hide = true)]
     RenderWorker,
-    /// A process that builds one engine; started by the host, not by people
+    /// Process that builds one engine; started by the server
     #[command(hide = true)]
     EngineBuilder,
-    /// A process that compiles one component; started by the host, not by people
+    /// Process that compiles one component; started by the server
     #[command(hide = true)]
     ComponentCompiler,
 }
 
-/// What failed, as far as the exit code is concerned.
+/// A failed command, as far as the exit code is concerned.
 enum Failure {
-    /// The arguments or the configuration make no sense.
+    /// Invalid arguments or configuration.
     Usage(anyhow::Error),
-    /// The work failed.
+    /// A failure while the command ran.
     Work(anyhow::Error),
 }
 
@@ -126,18 +126,18 @@ impl From<ConfigError> for Failure {
     }
 }
 
-/// Runs what the process was called for.
+/// Runs the command of the arguments, and returns the exit code of the process.
 pub fn run() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| renamed::exit(&error));
-    // Before any thread exists: the worker's sandbox binds the thread that enters it.
+    // Before any thread exists: the sandbox of a worker applies to the thread that enters it.
     if matches!(cli.command, Command::RenderWorker) {
         return crate::app::render_worker();
     }
-    // Its limits are its own, and nothing else writes to its standard output.
+    // The compiler sets its own limits and owns its standard output.
     if matches!(cli.command, Command::ComponentCompiler) {
         return crate::app::component_compiler();
     }
-    // Everything that it must know comes with its order.
+    // The builder receives its whole configuration with its job.
     if matches!(cli.command, Command::EngineBuilder) {
         telemetry::init_plain();
         return crate::app::engine_builder();
@@ -148,7 +148,7 @@ pub fn run() -> ExitCode {
         Err(Failure::Work(error)) => (1, error),
         Err(Failure::Usage(error)) => (2, error),
     };
-    terminal::complain(&format!("{error:#}"));
+    terminal::print_error(&format!("{error:#}"));
     ExitCode::from(code)
 }
 
@@ -163,7 +163,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     if let Command::Serve(args) = &cli.command {
         sources.flags.extend(args.flags());
     }
-    // It runs beside a server whose configuration may be none of its business.
+    // Before the configuration is read: that of the server need not be readable here.
     if let Command::Healthcheck(args) = &cli.command {
         return healthcheck::run(args);
     }
@@ -196,7 +196,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Commands for people say what failed themselves: without other orders the log holds only warnings.
+/// Limits the log of a command to errors and warnings unless a source sets a filter: the command reports its own
+/// failures.
 fn errors_only(mut config: Config, effective: &Effective) -> Config {
     if effective.origin("log.filter") == Origin::Default {
         "error".clone_into(&mut config.log.filter);
@@ -204,29 +205,29 @@ fn errors_only(mut config: Config, effective: &Effective) -> Config {
     config
 }
 
-/// A host within a command keeps nothing, and does not touch what a server keeps.
+/// Makes the host inside a command keep no state and leave the files of a server alone.
 fn ephemeral(mut config: Config) -> Config {
     config.control.data_dir = None;
-    // One tenant alone has all of the memory.
+    // The only tenant may use all of the memory.
     config.serving.tenant_held_bytes_max = config.serving.held_bytes_max;
     config.control.tenant_images_bytes_max = 0;
     config
 }
 
-/// Runs a command's work on a runtime of its own, with the log started.
+/// Runs the work of a command on a runtime of its own, with logging started.
 fn block_on<T>(config: &Config, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     telemetry::init(&config.log, None)?;
     on_runtime(work)
 }
 
-/// The same without a log of its own making.
+/// Runs work on a runtime without starting a log.
 fn on_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| anyhow::Error::from(error).context("starting the async runtime"))?;
     let answer = runtime.block_on(work);
-    // What still blocks a thread of the runtime (a guest that computes) does not hold up the exit.
+    // A thread that is still busy (a guest that computes) must not delay the exit.
     runtime.shutdown_background();
     answer
 }

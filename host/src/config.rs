@@ -1,10 +1,10 @@
-//! Configuration: defaults, one TOML file, the environment and flags become one validated [`Config`].
+//! Configuration: merges defaults, one TOML file, the environment and flags into one validated [`Config`].
 //!
-//! Owns every key, its default and its check. The only place that reads the environment. Knows no
-//! engine and no transport; `app` and `cli` are its readers.
+//! Owns every key, its default and its validation. The only module that reads the environment. Depends on no engine and
+//! no transport; `app` and `cli` read it.
 //!
-//! [`RawConfig`](raw::RawConfig) is what was written; [`Config`] is what it means. `deploy/lector.toml`
-//! documents every key, and a test holds it to the defaults.
+//! [`RawConfig`](raw::RawConfig) holds values as written; [`Config`] holds validated values. `deploy/lector.toml`
+//! documents every key, and a test compares it with the defaults.
 
 mod env;
 mod error;
@@ -28,7 +28,7 @@ pub use env::cache_root;
 pub use error::ConfigError;
 pub use layers::{Effective, Origin};
 
-/// Everything, checked.
+/// The validated configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `[http]`: the gateway.
@@ -39,13 +39,13 @@ pub struct Config {
     pub documents: DocumentsConfig,
     /// `[guests]`: the sandbox.
     pub guests: GuestsConfig,
-    /// `[[deployments]]`, and of `[platform]` what the control plane is started with.
+    /// `[[deployments]]`, and the keys of `[platform]` for the control plane.
     pub control: ControlConfig,
-    /// Of `[platform]` what the data plane is started with.
+    /// The keys of `[platform]` for the data plane.
     pub serving: ServingConfig,
-    /// Where a first administrator's key is written, if one is to be made at the start.
+    /// File for the first administrator's key; `None`: no key is created at start.
     pub admin_key_file: Option<PathBuf>,
-    /// `[client]`: commands that ask a server.
+    /// `[client]`: commands that call a server.
     pub client: ClientConfig,
     /// `[log]`.
     pub log: LogConfig,
@@ -54,60 +54,60 @@ pub struct Config {
 /// The gateway.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
-    /// Where to listen; port 0: any free one.
+    /// Address to listen on; port 0 selects a free port.
     pub listen: SocketAddr,
-    /// Whether an address that others reach may be listened on although the house has no keys.
+    /// Whether the server may listen on an address other than loopback without keys.
     pub allow_insecure_public: bool,
     /// Largest body of one document, and of one file of a batch.
     pub body_bytes_max: u64,
-    /// Longest time that a request's head may take.
+    /// Maximum time to receive the head of a request.
     pub header_timeout: Duration,
-    /// Longest time in which not one byte of a body comes in, or of an answer is taken.
+    /// Maximum time without progress while a body is received or a response is sent.
     pub body_idle_timeout: Duration,
-    /// Deadline of a request that states none, and the longest one that it may state.
+    /// Default and maximum deadline of a request.
     pub request_timeout: Duration,
-    /// Connections at once.
+    /// Maximum number of connections.
     pub connections_max: usize,
-    /// Files of one batch.
+    /// Maximum number of files in a batch.
     pub batch_files_max: usize,
-    /// Longest time that a shutdown waits for what is there.
+    /// Maximum time that a shutdown waits for documents in flight.
     pub drain_timeout: Duration,
 }
 
 /// Inference.
 #[derive(Clone, Debug)]
 pub struct EnginesConfig {
-    /// Who may compute, in the order in which they are wanted: `auto`, `openvino/bf16`, `cuda:0`, ...
+    /// Provider preference list: `auto`, `openvino/bf16`, `cuda:0`, ...
     pub providers: Vec<String>,
-    /// `auto`, and the processor features that are hidden: `-avx512_bf16`, ...
+    /// `auto`, and hidden processor features: `-avx512_bf16`, ...
     pub cpu_features: Vec<String>,
-    /// The same as `providers`, for single models.
+    /// Provider preference lists of single models.
     pub model_providers: BTreeMap<ModelName, Vec<String>>,
-    /// `libonnxruntime.so`.
+    /// Path of `libonnxruntime.so`.
     pub library: PathBuf,
-    /// The same for a GPU, whether or not one is on a ladder.
+    /// Path of the ONNX Runtime with GPU providers, set even if no GPU is configured.
     pub gpu_library: PathBuf,
     /// Folder with OpenVINO.
     pub openvino_dir: PathBuf,
     /// Folders with CUDA and TensorRT.
     pub gpu_dirs: Vec<PathBuf>,
-    /// The model catalog.
+    /// Folder of the model catalog.
     pub models_dir: PathBuf,
-    /// An operator's own models.
+    /// Folder of an operator's own models.
     pub own_models_dir: PathBuf,
-    /// Built engines.
+    /// Folder of built engines.
     pub cache_dir: PathBuf,
-    /// Most bytes of them; 0: no limit.
+    /// Maximum size of the engine cache; 0: no limit.
     pub cache_bytes_max: u64,
     /// Whether missing engines are built in the background.
     pub build: bool,
-    /// Longest time of one build.
+    /// Maximum time of one build.
     pub build_timeout: Duration,
-    /// Most device memory of one session; 0: no limit.
+    /// Maximum device memory of one session; 0: no limit.
     pub gpu_memory_bytes_max: u64,
     /// CPU threads for inference.
     pub threads: usize,
-    /// Runs that may wait for one model.
+    /// Maximum number of runs that wait for one model.
     pub queue_items_max: usize,
 }
 
@@ -116,51 +116,51 @@ pub struct EnginesConfig {
 pub struct DocumentsConfig {
     /// Folder with `libpdfium.so`.
     pub pdfium_dir: PathBuf,
-    /// Worker processes.
+    /// Number of worker processes.
     pub workers: usize,
-    /// Longest time to open a document.
+    /// Maximum time to open a document.
     pub open_timeout: Duration,
-    /// Longest time to read one text layer.
+    /// Maximum time to read the text layer of a page.
     pub text_timeout: Duration,
-    /// Longest time to render one page.
+    /// Maximum time to render a page.
     pub render_timeout: Duration,
-    /// Memory of one worker.
+    /// Memory limit of one worker.
     pub worker_memory_bytes: u64,
-    /// Pixels of one picture.
+    /// Maximum number of pixels of an image file.
     pub image_pixels_max: u64,
-    /// Pages of one document.
+    /// Maximum number of pages of a document.
     pub pages_max: u32,
-    /// Most characters of the text layer of one page.
+    /// Maximum number of characters in the text layer of a page.
     pub text_characters_max: u32,
-    /// Most words of the text layer of one page.
+    /// Maximum number of words in the text layer of a page.
     pub text_words_max: u32,
 }
 
 /// The sandbox.
 #[derive(Clone, Debug)]
 pub struct GuestsConfig {
-    /// Where compiled guests are kept; `None`: nowhere.
+    /// Folder of compiled guests; `None`: they are not kept.
     pub code_cache_dir: Option<PathBuf>,
-    /// Most bytes of them; 0: no limit.
+    /// Maximum size of the code cache; 0: no limit.
     pub code_cache_bytes_max: u64,
-    /// Longest time of compiling one component.
+    /// Maximum time to compile a component.
     pub compile_timeout: Duration,
-    /// Address space of the process that does it.
+    /// Address-space limit of the compiler process.
     pub compile_memory_bytes: u64,
-    /// Guest instances at once.
+    /// Maximum number of guest instances.
     pub instances_max: u32,
-    /// Most that a budget may give one linear memory.
+    /// Maximum linear memory that a budget may give.
     pub memory_bytes_max: u64,
 }
 
-/// Commands that ask a server.
+/// Configuration of commands that call a server.
 #[derive(Clone)]
 pub struct ClientConfig {
-    /// Its address, without a slash at the end.
+    /// Address of the server, without a trailing slash.
     pub server: String,
-    /// What they show; `None`: a server without keys.
+    /// API key; `None`: the server has no keys.
     pub key: Option<String>,
-    /// The tenant that an administrator acts for.
+    /// Tenant for which an administrator acts.
     pub tenant: Option<String>,
 }
 
@@ -173,33 +173,33 @@ impl std::fmt::Debug for ClientConfig {
 /// The log.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
-    /// Which events: `info`, `lector=debug,warn`, ...
+    /// Filter: `info`, `lector=debug,warn`, ...
     pub filter: String,
-    /// How they are written.
+    /// Format of the events.
     pub format: LogFormat,
 }
 
-/// How log events are written.
+/// Format of log events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Where configuration comes from besides the defaults and the environment.
+/// Sources besides the defaults and the environment.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// `--config`; it must exist.
+    /// Path from `--config`; the file must exist.
     pub file: Option<PathBuf>,
-    /// Values of flags: (dotted key, text as in the environment, the flag's name).
+    /// Values from flags: (dotted key, text as in the environment, name of the flag).
     pub flags: Vec<(String, String, &'static str)>,
 }
 
 impl Config {
-    /// Reads, lays over one another and checks all sources. `Effective` knows where each value came from.
+    /// Reads, merges and validates all sources. `Effective` holds the source of each value.
     pub fn load(sources: &Sources) -> Result<(Self, Effective), ConfigError> {
         let effective = Effective::gather(sources, env::Environment::of_process())?;
         let config = validate::raise(&effective)?;

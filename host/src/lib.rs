@@ -1,7 +1,7 @@
-//! The `lector` host: configuration, command line, gateway, and the composition of the rooms behind them.
+//! The `lector` server: configuration, command line, gateway, and composition root.
 //!
-//! The only home of axum and clap. Everything that reads a document goes through `lector-serving`;
-//! [`app`] alone names the concrete engines, renderers and sandbox.
+//! The only crate that uses axum and clap. `lector-serving` reads documents; only [`app`] names the concrete engines,
+//! renderers and sandbox.
 
 #![deny(unsafe_code)]
 

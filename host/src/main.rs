@@ -1,4 +1,4 @@
-//! The `lector` program. Everything is in the library.
+//! The `lector` program; its code is in the library.
 
 use std::process::ExitCode;
 

@@ -1,22 +1,22 @@
-//! Memory given back to the system after large documents.
+//! Returns memory to the system after large documents.
 //!
-//! The C library keeps what is freed for the next allocation. After a document of some hundred thousand words that is as
-//! many small pieces, which it would keep for good.
+//! The C library keeps freed memory for later allocations. A document of several hundred thousand words leaves as many
+//! small free blocks, which it would never return.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use lector_serving::DocumentService;
 
-/// From the end of a large document to the trimming: what else ends meanwhile needs no second one.
+/// Delay from the end of a large document to the trim; documents that end meanwhile share it.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Gives memory back whenever a large document has ended; ends with the process or when it is dropped.
+/// Trims memory after each large document. Runs until it is dropped.
 pub async fn trim_after_large_documents(service: Arc<DocumentService>) {
     loop {
         service.large_document_freed().await;
         tokio::time::sleep(PAUSE).await;
-        // It looks at every free piece of memory; other tasks do not wait for that.
+        // The trim visits every free block, so it runs off the async threads.
         if tokio::task::spawn_blocking(trim).await.is_err() {
             return;
         }
@@ -24,12 +24,12 @@ pub async fn trim_after_large_documents(service: Arc<DocumentService>) {
 }
 
 #[cfg(target_env = "gnu")]
-#[allow(unsafe_code, reason = "the one call of the host itself: the C library has no safe form of it")]
+#[allow(unsafe_code, reason = "the C library has no safe form of this call")]
 fn trim() {
-    // SAFETY: takes a number, and the library's own locks; it touches free memory alone.
+    // SAFETY: malloc_trim takes a number, locks the allocator itself, and touches free memory only.
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Other C libraries give large memory back at once, or have nothing to call.
+/// Other C libraries return large memory at once, or have no such function.
 #[cfg(not(target_env = "gnu"))]
 fn trim() {}

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Makes what a scanner or a camera would have made of born-digital pages, whose embedded text stays the truth.
+"""Simulates the effects of a scanner or a camera on born-digital pages; their embedded text is the truth.
 
 usage: degrade.py --out DIR [--kinds KIND,...] FILE.pdf:PAGE[,PAGE...] ...          needs: pypdfium2, pillow, numpy
 
-Writes one PDF of pictures for each file and kind (DIR/KIND__FILE.pdf, pages counted anew from 1), the list of pages
+Writes one PDF of pictures for each file and kind (DIR/KIND__FILE.pdf, pages numbered from 1), the list of pages
 for `cargo xtask bench peer` (DIR/pages.tsv, the kind as the class) and the truth for score.py (DIR/truth.jsonl).
 The same arguments give the same bytes.
 """
@@ -61,7 +61,7 @@ def compressed(image, quality):
 
 
 def scanned(image, random):
-    """All at once, none of it strong."""
+    """All effects at once, each of them weak."""
     image = skewed(faded(coarse(image, 150), random), random.uniform(-1, 1))
     return compressed(noisy(image.filter(ImageFilter.GaussianBlur(0.5)), random, 6), 60)
 
@@ -70,7 +70,7 @@ def fax(image, _random):
     return image.convert("L").point(lambda level: 255 * (level > 160)).convert("RGB")
 
 
-# Name -> (image, generator of this page) -> image. Turns are clockwise.
+# Name -> (image, generator of this page) -> image. Rotations are clockwise.
 KINDS = {
     "clean": lambda image, random: image,
     "dpi100": lambda image, random: coarse(image, 100),
@@ -99,7 +99,7 @@ def main():
     kinds = wanted.kinds.split(",")
     for kind in kinds:
         if kind not in KINDS:
-            parser.error(f"no kind is called {kind}; there are {', '.join(KINDS)}")
+            parser.error(f"unknown kind {kind}; use one of {', '.join(KINDS)}")
     wanted.out.mkdir(parents=True, exist_ok=True)
     lists = open(wanted.out / "pages.tsv", "w", encoding="utf-8")
     truths = open(wanted.out / "truth.jsonl", "w", encoding="utf-8")
@@ -117,7 +117,7 @@ def main():
                     seed = zlib.crc32(f"{kind} {name} {number}".encode())
                     made.append(KINDS[kind](image, numpy.random.default_rng(seed)))
                 file = f"{kind}__{name}.pdf"
-                # What was made coarser is shown at the page's own size.
+                # An image of lower resolution keeps the size of the page.
                 dpi = {"dpi100": 100, "dpi150": 150, "scan": 150}.get(kind, DPI)
                 made[0].save(
                     wanted.out / file, save_all=True, append_images=made[1:], resolution=dpi, quality=92,

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""RapidOCR over PDF pages, for `cargo xtask bench peer`: one JSON line a page, a summary line last.
+"""RapidOCR over PDF pages, for `cargo xtask bench peer`: one JSON line per page, then a summary line.
 
 usage: rapidocr_runner.py --engine onnxruntime|openvino|none --dpi DPI --threads N [--det ONNX --rec ONNX --keys TXT]
                           FILE.pdf:PAGE[,PAGE...] ...
 
 Page:    {"file", "page", "ms", "lines": [{"text", "confidence", "quad"}], "truth": the page's embedded text}
-Summary: {"pages", "wall_s", "cpu_s"}: rendering and reading, models loaded before, extracting the truth left out.
-Pages count from 1. The package's own defaults and models (PP-OCRv6 small), or the tiny ones in the files named, with the
-detector's own normalization and the package's defaults for the rest. `none` reads nothing: the truth alone. Needs rapidocr, pypdfium2 and the engine.
+Summary: {"pages", "wall_s", "cpu_s"}: rendering and reading, without loading the models and extracting the truth.
+Pages count from 1. Uses the package's own defaults and models (PP-OCRv6 small), or the tiny ones in the given files, with
+their own detector normalization and the package's defaults for the rest. `none` only extracts the truth. Needs rapidocr,
+pypdfium2 and the engine.
 """
 import argparse
 import json
@@ -19,8 +20,8 @@ import pypdfium2
 from rapidocr import EngineType, ModelType, RapidOCR
 
 MODEL_STAGES = ("Det", "Cls", "Rec")
-# From the inference.yml beside the tiny weights. The package normalizes all its detectors with 0.5: read so, 11 pages had a
-# CER of .135 and missed .043; with these, .128 and .023.
+# From the inference.yml beside the tiny weights. The package normalizes for all its detectors with 0.5, which gives a
+# CER of .135 and a miss of .043 on 11 pages; these values give .128 and .023.
 TINY_DET = {"Det.mean": [0.485, 0.456, 0.406], "Det.std": [0.229, 0.224, 0.225]}
 
 
@@ -31,7 +32,7 @@ def arguments():
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--det", help="weights of the tiny detector")
     parser.add_argument("--rec", help="weights of the tiny recognizer")
-    parser.add_argument("--keys", help="its characters, one a line")
+    parser.add_argument("--keys", help="its characters, one per line")
     parser.add_argument("pages", nargs="+", metavar="FILE:PAGES")
     return parser.parse_args()
 

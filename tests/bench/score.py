@@ -3,10 +3,10 @@
 
 usage: score.py --truth WITH_TRUTH.jsonl [--classes pages.tsv] READING.jsonl ...        needs: rapidfuzz
 
-A reading's lines are joined in the order in which they stand: that is the reading order. White space is ignored.
-cer:   edit distance over the length of the truth; a wrong order costs.
-miss:  characters of the truth that the reading lacks, counted without order. extra: the other way round.
-Each is summed over characters, so a long page weighs more. Pages with less than 200 characters of truth are left out.
+The lines of a reading are joined in their order, which is the reading order. White space is ignored.
+cer:   edit distance divided by the length of the truth; includes errors of the order.
+miss:  characters of the truth that the reading lacks, counted without order. extra: characters that the truth lacks.
+Each is summed over characters, so that a long page weighs more. Pages with less than 200 characters of truth are skipped.
 
 {"NAME": {"all": {"pages", "chars", "cer", "miss", "extra"}, "classes": {...}, "pages": {"FILE:PAGE": {...}}}}
 """
@@ -65,7 +65,7 @@ def rates(counts):
 def score(truths, reading, classes):
     everything, by_class, by_page = collections.Counter(), collections.defaultdict(collections.Counter), {}
     for key, truth in truths.items():
-        page = reading.get(key)  # a page that is missing altogether is one that read nothing
+        page = reading.get(key)  # a missing page counts as an empty one
         text = squeeze("".join(line["text"] for line in page["lines"])) if page else ""
         counts = compare(truth, text)
         everything.update(counts)
@@ -87,7 +87,7 @@ def main():
     truths = {key: squeeze(page["truth"]) for key, page in pages_of(wanted.truth).items()}
     truths = {key: text for key, text in truths.items() if len(text) >= TRUTH_CHARS_MIN}
     if not truths:
-        parser.error("no page has enough truth to be scored")
+        parser.error("no page has enough truth for a score")
     classes = classes_of(wanted.classes) if wanted.classes else {}
     result = {pathlib.Path(path).stem: score(truths, pages_of(path), classes) for path in wanted.readings}
     print(json.dumps(result))

@@ -119,7 +119,7 @@ def receipt():
     out = io.BytesIO()
     c = Canvas(out, pagesize=(230, 330), invariant=1)
     c.setFont("Courier-Bold", 13)
-    c.drawCenterdString(115, 295, "HARBOUR CAFE")
+    c.drawCentredString(115, 295, "HARBOUR CAFE")
     c.setFont("Courier", 10)
     rows = [("2 x Tea, black", "4.20"), ("1 x Oat porridge", "3.75"), ("1 x Plum tart", "4.10"), ("Service", "1.20")]
     for n, (name, price) in enumerate(rows):
@@ -130,7 +130,7 @@ def receipt():
     c.drawRightString(208, 178, "13.25")
     c.setFont("Courier", 9)
     for n, text in enumerate(["Card 4111 1111 1111 1111", "Table 7   12:41   14/03/2026", "Thank you, come again"]):
-        c.drawCenterdString(115, 140 - 15 * n, text)
+        c.drawCentredString(115, 140 - 15 * n, text)
     c.showPage()
     c.save()
     return out.getvalue()

@@ -1,19 +1,19 @@
-//! Whatever comes in, a clear answer goes out, and the neighbours do not notice.
+//! Invalid input gets a clear error response, and other requests are not affected.
 
 use lector_tests::pdf::{self, PageSpec};
 use lector_tests::{Gateway, paths};
 
 fn good() -> Vec<u8> {
-    pdf::document(&[PageSpec::a4(&["A good neighbour"])])
+    pdf::document(&[PageSpec::a4(&["A good neighbor"])])
 }
 
-async fn neighbour(gateway: &Gateway) {
+async fn neighbor(gateway: &Gateway) {
     let json = gateway.ocr("application/pdf", good(), "").await.ok();
-    assert!(json["pages"][0]["text"].as_str().unwrap().contains("A good neighbour"), "{json}");
+    assert!(json["pages"][0]["text"].as_str().unwrap().contains("A good neighbor"), "{json}");
 }
 
 #[tokio::test]
-async fn documents_that_are_none() {
+async fn files_that_are_not_documents() {
     let gateway = Gateway::start().await;
     gateway.ocr("application/pdf", b"".to_vec(), "").await.problem(422, "document_empty");
     gateway
@@ -33,7 +33,7 @@ async fn documents_that_are_none() {
     let mut png = paths::data("line.png");
     png.truncate(png.len() / 2);
     gateway.ocr("image/png", png, "").await.problem(422, "image_invalid");
-    neighbour(&gateway).await;
+    neighbor(&gateway).await;
 }
 
 #[tokio::test]
@@ -42,19 +42,19 @@ async fn pages_that_are_too_large() {
     for side in [8400.0, 14400.0] {
         let spec = PageSpec { width: side, height: side, ..PageSpec::a4(&["Poster"]) };
         let bytes = pdf::document(&[spec]);
-        // Asked for explicitly, the resolution is refused with the one that fits ...
+        // An explicit resolution is rejected with an error that names the highest possible one.
         let answer = gateway.ocr("application/pdf", bytes.clone(), "text_layer=never&dpi=300").await;
         let problem = answer.problem(413, "page_too_many_pixels");
         assert!(problem["detail"].as_str().unwrap().contains("dpi or less"), "{problem}");
         assert_eq!(problem["blame"], "client");
-        // ... left to the pipeline, it is lowered and said so.
+        // A resolution chosen by the pipeline is lowered, with a warning.
         let json = gateway.ocr("application/pdf", bytes, "text_layer=never").await.ok();
         assert!(!json["pages"][0]["warnings"].as_array().unwrap().is_empty(), "{json}");
     }
     let mut png = std::io::Cursor::new(Vec::new());
     image::GrayImage::new(20_000, 20_000).write_to(&mut png, image::ImageFormat::Png).unwrap();
     gateway.ocr("image/png", png.into_inner(), "").await.problem(413, "image_too_large");
-    neighbour(&gateway).await;
+    neighbor(&gateway).await;
 }
 
 #[tokio::test]
@@ -64,8 +64,9 @@ async fn bombs_cost_only_themselves() {
     for (name, bomb) in bombs {
         assert!(bomb.len() < 4 << 20, "{name} is {} bytes", bomb.len());
         let (answer, ()) =
-            tokio::join!(gateway.ocr("application/pdf", bomb, "text_layer=never"), neighbour(&gateway));
-        // pdfium may manage it within the limits; what it may not do is hang, crash the house or answer nonsense.
+            tokio::join!(gateway.ocr("application/pdf", bomb, "text_layer=never"), neighbor(&gateway));
+        // pdfium may or may not handle it within the limits; it must not hang, crash the server or return a wrong
+        // response.
         assert!(
             matches!(answer.status, 200 | 413 | 422 | 500 | 504),
             "{name}: {} {}",
@@ -73,7 +74,7 @@ async fn bombs_cost_only_themselves() {
             answer.text()
         );
     }
-    neighbour(&gateway).await;
+    neighbor(&gateway).await;
 }
 
 #[tokio::test]
@@ -91,7 +92,7 @@ async fn passwords() {
 }
 
 #[tokio::test]
-async fn options_that_make_no_sense() {
+async fn invalid_options() {
     let gateway = Gateway::builder().set("http.body_bytes_max", 200_000).start().await;
     for (query, status, code) in [
         ("pages=7", 422, "page_out_of_range"),
@@ -116,5 +117,5 @@ async fn options_that_make_no_sense() {
     gateway.ocr("application/pdf", vec![b' '; 300_000], "").await.problem(413, "body_too_large");
     gateway.get("/api/v1/nothing").await.problem(404, "route_not_found");
     gateway.get("/api/v1/ocr").await.problem(405, "method_not_allowed");
-    neighbour(&gateway).await;
+    neighbor(&gateway).await;
 }

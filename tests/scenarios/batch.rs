@@ -1,4 +1,4 @@
-//! Many documents in one request, answered as they are read.
+//! Batches: many documents in one request, with results streamed as they are read.
 
 use futures::StreamExt;
 use lector_tests::answer::{Answer, named};

@@ -1,4 +1,4 @@
-//! The command line, as a person and as a pipe use it.
+//! The command line, used by a person and in a pipe.
 
 use std::process::{Command, Output};
 
@@ -64,7 +64,7 @@ fn a_preflight_tells_of_devices_and_of_what_their_providers_lack() {
                 "with a version: {library}"
             );
         }
-        // Without a driver nothing can be whole.
+        // Without a driver no provider has all libraries.
         assert!(device || !provider["missing"].as_array().unwrap().is_empty(), "{provider}");
     }
     let names: Vec<&str> =

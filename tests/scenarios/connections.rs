@@ -1,4 +1,4 @@
-//! Clients that behave badly on the wire.
+//! Clients that misbehave at the connection level.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::server::{HeldPlace, connect, rest};
 
-async fn neighbour(gateway: &Gateway) {
+async fn neighbor(gateway: &Gateway) {
     let bytes = pdf::document(&[PageSpec::a4(&["Still here"])]);
     gateway.ocr("application/pdf", bytes, "").await.ok();
 }
@@ -20,7 +20,7 @@ async fn headers_that_never_end_are_cut() {
     let mut stream = connect(&gateway).await;
     stream.write_all(b"POST /api/v1/ocr HTTP/1.1\r\nHost: x\r\nX-Slow: ").await.unwrap();
     rest(&mut stream).await;
-    neighbour(&gateway).await;
+    neighbor(&gateway).await;
 }
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn a_body_that_stalls_is_answered() {
     let answer = rest(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(answer.contains("body_stalled"), "{answer}");
-    neighbour(&gateway).await;
+    neighbor(&gateway).await;
 }
 
 #[tokio::test]
@@ -61,17 +61,17 @@ async fn an_upload_that_breaks_off_costs_only_itself() {
             .unwrap();
         drop(stream);
     }
-    neighbour(&gateway).await;
+    neighbor(&gateway).await;
 }
 
-/// A server that cuts off no connection for standing still, however long the test takes.
+/// Returns a server that closes no stalled connection, however long the test takes.
 fn patient() -> GatewayBuilder {
     ["http.header_timeout_s", "http.body_idle_timeout_s", "http.request_timeout_s"]
         .into_iter()
         .fold(Gateway::builder(), |builder, key| builder.set(key, HANG.as_secs()))
 }
 
-/// The same with one place for documents.
+/// Returns the same with a limit of one document in flight.
 async fn with_one_place() -> Gateway {
     patient().set("platform.documents_max", 1).start().await
 }
@@ -84,7 +84,7 @@ async fn a_full_server_says_when_to_come_back() {
     let answer = gateway.ocr("application/pdf", page, "").await;
     answer.problem(503, "server_overloaded");
     assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1, "{answer:?}");
-    // Health looks at the house, not at the queue: full is not ill.
+    // Health does not depend on the load: an overloaded server is healthy.
     assert_eq!(gateway.get("/healthz").await.status, 200);
     let answer = held.finish().await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -97,10 +97,10 @@ async fn a_deadline_that_passes_is_a_504_with_what_was_done() {
     let answer = gateway.ocr("application/pdf", pdf::document(&pages), "text_layer=never&timeout=2").await;
     let problem = answer.problem(504, "deadline_exceeded");
     assert!(problem["pages"].as_array().is_some(), "{problem}");
-    neighbour(&gateway).await;
+    neighbor(&gateway).await;
 }
 
-/// Takes what is said to a connection that asks nothing.
+/// Reads what the server sends on a connection without a request.
 async fn greeting(gateway: &Gateway) -> Option<String> {
     let mut stream = connect(gateway).await;
     let mut bytes = [0u8; 4096];
@@ -118,7 +118,7 @@ async fn refuses_the_next(gateway: &Gateway, held: Vec<TcpStream>) {
     assert!(answer.contains("connections_full") && answer.contains("retry-after: 1"), "{answer}");
     drop(held);
     drop(taken(gateway).await);
-    neighbour(gateway).await;
+    neighbor(gateway).await;
 }
 
 #[tokio::test]
@@ -131,8 +131,7 @@ async fn one_connection_too_many_is_reported_so() {
     refuses_the_next(&gateway, held).await;
 }
 
-/// A connection that the server has taken, as soon as there is room: those that were there before may still be on their
-/// way out.
+/// Opens a connection that the server accepts, retrying while earlier connections are still being closed.
 async fn taken(gateway: &Gateway) -> TcpStream {
     let end = Instant::now() + HANG;
     loop {
@@ -149,14 +148,14 @@ async fn taken(gateway: &Gateway) -> TcpStream {
 
 #[tokio::test]
 async fn file_descriptors_never_run_out() {
-    // 128 and 4 for each document are kept; 16 connections are left.
+    // 128 descriptors, and 4 for each document, are reserved; 16 connections are left.
     let gateway = patient().open_files_max(128 + 4 * 8 + 16).set("platform.documents_max", 8).start().await;
     assert!(gateway.log().contains("fewer connections than http.connections_max"), "{}", gateway.log());
     let mut held = Vec::new();
     for _ in 0..16 {
         held.push(taken(&gateway).await);
     }
-    // With every connection taken there are descriptors for what is being read.
+    // With every connection in use, descriptors remain for the documents being read.
     let body = pdf::document(&[PageSpec::a4(&["Still here"])]);
     let head = format!(
         "POST /api/v1/ocr HTTP/1.1\r\nHost: x\r\nContent-Type: application/pdf\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -182,19 +181,19 @@ async fn connections_are_used_again_by_both_protocols() {
         assert!(bytes[..n].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&bytes[..n]));
     }
     let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
-    // The first one makes the connection; then the others use it at once.
+    // The first request opens the connection; the others then share it.
     client.get(gateway.url("/healthz")).send().await.unwrap();
     let asked = (0..20).map(|_| client.get(gateway.url("/healthz")).send());
     for answer in futures::future::join_all(asked).await {
         let answer = answer.unwrap();
         assert_eq!((answer.status().as_u16(), answer.version()), (200, reqwest::Version::HTTP_2));
     }
-    // The one above, that of HTTP/2 with all its requests, and the one that asks.
+    // The connection above, the HTTP/2 connection with all its requests, and that of this request.
     let end = Instant::now() + HANG;
     while !gateway.get("/metrics").await.text().contains("lector_http_connections 3\n") {
         assert!(Instant::now() < end, "other connections are open: {}", gateway.get("/metrics").await.text());
     }
-    // Neither holds up a shutdown: what is idle is told to go, and cut off where it does not.
+    // Neither delays a shutdown: idle connections are asked to close, and then closed.
     assert_eq!(gateway.stop().await, 0);
 }
 
@@ -206,8 +205,8 @@ async fn a_deadline_may_come_in_a_header() {
         gateway.pdf("/api/v1/ocr?text_layer=never", pdf::document(&pages)).header("request-timeout", "0.5");
     let answer = lector_tests::answer::Answer::read(request.send().await.unwrap()).await;
     answer.problem(504, "deadline_exceeded");
-    neighbour(&gateway).await;
-    // What could not be in time was not begun, or withdrawn: nothing of it is left in the lanes.
+    neighbor(&gateway).await;
+    // Runs that could not finish in time were not started, or withdrawn: the lanes are empty.
     let end = Instant::now() + HANG;
     loop {
         let metrics = gateway.get("/metrics").await.text();
@@ -217,7 +216,7 @@ async fn a_deadline_may_come_in_a_header() {
         if depths.all(|line| line.ends_with(" 0.0") || line.ends_with(" 0")) {
             break;
         }
-        assert!(Instant::now() < end, "something waits for nobody: {metrics}");
+        assert!(Instant::now() < end, "something still waits: {metrics}");
     }
 }
 
@@ -225,7 +224,7 @@ async fn a_deadline_may_come_in_a_header() {
 async fn a_refusal_in_the_middle_of_an_upload_arrives() {
     let gateway = with_one_place().await;
     let held = HeldPlace::take(&gateway).await;
-    // Eight megabytes are more than a socket takes: the client is still sending when the answer comes.
+    // Eight megabytes exceed the socket buffers: the client is still sending when the response arrives.
     for _ in 0..5 {
         let answer = gateway.ocr("application/pdf", vec![b'x'; 8 << 20], "").await;
         answer.problem(503, "server_overloaded");

@@ -1,4 +1,4 @@
-//! All of the corpus through the running gateway: nothing crashes, hangs or leaks.
+//! The whole corpus through the running gateway: no crash, hang or leak.
 
 use futures::StreamExt;
 use lector_tests::{Gateway, paths, process};
@@ -6,7 +6,7 @@ use lector_tests::{Gateway, paths, process};
 #[tokio::test]
 async fn every_file_gets_an_answer() {
     let Some(dir) = paths::corpus() else { return };
-    // The fast models: what is tried here are the documents, not the reading.
+    // The fast models: this tests the documents, not the recognition.
     let gateway = Gateway::start().await;
     let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|f| f.extension().is_some_and(|e| e == "pdf"));
@@ -18,7 +18,7 @@ async fn every_file_gets_an_answer() {
             let gateway = &gateway;
             async move {
                 let bytes = std::fs::read(&file).unwrap();
-                // The first pages are enough; documents with fewer have `pages` left out by the retry.
+                // The first pages are enough; for documents with fewer pages the retry omits `pages`.
                 let path = "/api/v1/deployments/standard-tiny/ocr";
                 let mut answer = gateway
                     .post(&format!("{path}?pages=1-2&partial=true"), "application/pdf", bytes.clone())

@@ -1,4 +1,4 @@
-//! Documents that nest too deep, and damaged rows of the store: refused at the door, quarantined behind it.
+//! JSON documents that nest too deep are rejected; damaged rows of the store are quarantined.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::server::{ECHO_ONLY, ask, component, deploy, greeting, says};
 
-/// `{"greeting": "deep", "a": [[…]]}`, as text: no client library builds it.
+/// Returns `{"greeting": "deep", "a": [[…]]}` as text, because client libraries refuse to build it.
 fn nested(depth: usize) -> String {
     format!("{{\"greeting\":\"deep\",\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1))
 }
@@ -33,13 +33,13 @@ async fn form(gateway: &Gateway, settings: Option<String>, options: String) -> A
     Answer::read(request.send().await.unwrap()).await
 }
 
-fn told(problem: &Value, what: &[&str]) {
+fn assert_detail(problem: &Value, what: &[&str]) {
     let detail = problem["detail"].as_str().unwrap();
     assert!(what.iter().all(|what| detail.contains(what)), "{problem}");
 }
 
 #[tokio::test]
-async fn what_nests_too_deep_is_refused_and_the_server_starts_again() {
+async fn deep_nesting_is_refused_and_the_server_starts_again() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = server(folder.path()).await;
     let options = json!({ "settings": { "greeting": "sound" }, "promote": true });
@@ -47,14 +47,15 @@ async fn what_nests_too_deep_is_refused_and_the_server_starts_again() {
     let tenant = "/api/v1/admin/tenants/acme";
     let deployment = "/api/v1/deployments/greet";
     let settings = |depth: usize| format!("{{\"settings\":{}}}", nested(depth - 1));
-    // 127 is what a JSON parser of the usual bound takes, and what could not be read back once it was wrapped.
+    // 127 is within the usual bound of JSON parsers, but could not be read back once it was wrapped in another
+    // document.
     for depth in [33, 127, 128, 5000] {
         let limit = ["32".to_owned(), depth.to_string()];
         let limit: Vec<&str> = limit.iter().map(String::as_str).collect();
         let answer = form(&gateway, Some(nested(depth)), "{}".into()).await;
-        told(&answer.problem(400, "json_too_deep"), &limit);
+        assert_detail(&answer.problem(400, "json_too_deep"), &limit);
         let answer = form(&gateway, None, settings(depth)).await;
-        told(&answer.problem(400, "json_too_deep"), &limit);
+        assert_detail(&answer.problem(400, "json_too_deep"), &limit);
         for (method, path) in [
             (Method::PUT, deployment),
             (Method::PUT, tenant),
@@ -63,10 +64,10 @@ async fn what_nests_too_deep_is_refused_and_the_server_starts_again() {
             (Method::POST, "/api/v1/admin/engines/retry"),
         ] {
             let answer = send(&gateway, method, path, settings(depth)).await;
-            told(&answer.problem(400, "json_too_deep"), &limit);
+            assert_detail(&answer.problem(400, "json_too_deep"), &limit);
         }
     }
-    // At the bound it is accepted, by both ways.
+    // At the bound it is accepted, as a form and as JSON.
     let answer = form(&gateway, Some(nested(32)), "{\"promote\":true}".into()).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     let answer = send(&gateway, Method::PUT, tenant, settings(32)).await;
@@ -82,20 +83,20 @@ async fn what_nests_too_deep_is_refused_and_the_server_starts_again() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_or_no_object_is_refused_and_changes_nothing() {
+async fn large_or_invalid_documents_are_refused_and_change_nothing() {
     let gateway = Gateway::builder().config(ECHO_ONLY).start().await;
     let options = json!({ "settings": { "greeting": "sound" }, "promote": true });
     assert_eq!(deploy(&gateway, "", "greet", component("echo"), options).await.status, 201);
     let filler = |bytes: usize| format!("{{\"settings\":{{\"greeting\":\"{}\"}}}}", "x".repeat(bytes));
     let answer = form(&gateway, None, filler(51 << 20)).await;
-    told(&answer.problem(413, "json_too_large"), &["`options`", "1310720"]);
+    assert_detail(&answer.problem(413, "json_too_large"), &["`options`", "1310720"]);
     let answer = form(&gateway, Some(filler(1 << 20)), "{}".into()).await;
-    told(&answer.problem(413, "json_too_large"), &["`settings`", "1048576"]);
+    assert_detail(&answer.problem(413, "json_too_large"), &["`settings`", "1048576"]);
     let tenant = "/api/v1/admin/tenants/acme";
     let answer = send(&gateway, Method::PUT, tenant, filler(300 << 10)).await;
-    told(&answer.problem(413, "json_too_large"), &["262144"]);
+    assert_detail(&answer.problem(413, "json_too_large"), &["262144"]);
     let answer = send(&gateway, Method::POST, "/api/v1/keys", filler(20 << 10)).await;
-    told(&answer.problem(413, "json_too_large"), &["16384"]);
+    assert_detail(&answer.problem(413, "json_too_large"), &["16384"]);
 
     let key = "/api/v1/admin/keys/0123456789abcdef/rotate";
     for body in ["[]", "[null,null]", "null", "[[],{}]", "7", "\"promote\""] {
@@ -113,12 +114,12 @@ async fn what_is_too_large_or_no_object_is_refused_and_changes_nothing() {
         }
         form(&gateway, None, body.to_owned()).await.problem(400, "body_invalid");
     }
-    // Nor within an object.
+    // A list in place of an object is rejected at every level.
     for (path, body) in [
         (tenant, r#"{"limits":[1.0,2]}"#),
         (tenant, r#"{"limits":{"budget":[1]}}"#),
         ("/api/v1/deployments/greet", r#"{"budget":[1,2,3,4,5,6,7,8,9]}"#),
-        ("/api/v1/deployments/greet", r#"{"promote":true,"watch":[0.5,0,20]}"#),
+        ("/api/v1/deployments/greet", r#"{"promote":true,"rollback_policy":[0.5,0,20]}"#),
     ] {
         send(&gateway, Method::PUT, path, body.to_owned()).await.problem(400, "body_invalid");
     }

@@ -1,5 +1,5 @@
-//! What a deploy may do wrong, and what it may cost: a compiler that dies, hostile guests, a full disk, engines left over;
-//! and a shadow that reads along. The live revision answers all the while.
+//! Failures and costs of deploys: a compiler that dies, hostile guests, a full disk, engines no longer needed; and
+//! shadow traffic. The live revision keeps answering.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use crate::hostile::{BEHAVIORS, replaced};
 use crate::server::{ECHO_ONLY, ask, component, deploy, greeting, says, unseen};
 
-/// A deploy that was refused: its stage and code.
+/// Asserts that a deploy was refused, with this stage and code.
 #[track_caller]
 fn refused(answer: &Answer, stage: &str) -> Value {
     let problem = answer.json();
@@ -22,7 +22,7 @@ fn refused(answer: &Answer, stage: &str) -> Value {
     problem
 }
 
-/// A house whose configured guest is in its code cache already.
+/// Returns a server whose configured guest is in its code cache already.
 async fn compiled(code: &std::path::Path) -> GatewayBuilder {
     let builder = || Gateway::builder().config(ECHO_ONLY).set("guests.code_cache_dir", code.display());
     builder().start().await.stop().await;
@@ -36,32 +36,32 @@ async fn a_compiler_that_dies_fails_one_deploy_and_nothing_else() {
     let gateway = compiled(&code).await.set("guests.compile_memory_bytes", 64 << 20).start().await;
     let options = json!({ "settings": { "greeting": "live" } });
     assert_eq!(deploy(&gateway, "", "greet", component("echo"), options.clone()).await.status, 201);
-    // Its memory.
+    // The memory limit.
     let answer = deploy(&gateway, "", "greet", unseen("standard", "memory"), options.clone()).await;
     assert_eq!(refused(&answer, "compiled")["code"], "compiler_died", "{}", answer.text());
     assert_eq!(greeting(&gateway, "greet").await, "live");
     gateway.stop().await;
 
-    // A signal from outside; and a compiler that hangs, which is a stopped one.
-    for (signal, timeout_s, expect, told) in
+    // A signal from outside; and a compiler that hangs (stopped by SIGSTOP).
+    for (signal, timeout_s, expect, detail) in
         [(Signal::STOP, 2, "compiler_timeout", "2 s"), (Signal::KILL, 120, "compiler_died", "SIGKILL")]
     {
         let gateway = compiled(&code).await.set("guests.compile_timeout_s", timeout_s).start().await;
         assert_eq!(deploy(&gateway, "", "greet", component("echo"), options.clone()).await.status, 201);
         let problem = struck(&gateway, signal).await;
         assert_eq!((problem["stage"].as_str(), problem["code"].as_str()), (Some("compiled"), Some(expect)));
-        assert!(problem["detail"].as_str().unwrap().contains(told), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(detail), "{problem}");
         assert_eq!(greeting(&gateway, "greet").await, "live");
         gateway.stop().await;
     }
     let gateway = compiled(&code).await.start().await;
-    // Bytes that look like a guest by their names and are none.
+    // Bytes with the names of a guest that are not a component.
     let mut garbage = unseen("standard", "garbage");
     let middle = garbage.len() / 3;
     garbage[middle..middle + 4096].fill(0xff);
     let answer = deploy(&gateway, "", "greet", garbage, options.clone()).await;
     answer.problem(422, "component_invalid");
-    // And then one that is sound.
+    // Then a valid component.
     let answer = deploy(&gateway, "", "greet", unseen("echo", "sound"), options).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     assert!(compilers(&gateway).is_empty());
@@ -69,7 +69,7 @@ async fn a_compiler_that_dies_fails_one_deploy_and_nothing_else() {
     assert_eq!(unfinished.filter(|file| file.path().extension().is_some_and(|e| e == "tmp")).count(), 0);
 }
 
-/// Compilers at work for a gateway.
+/// Returns the running compiler processes of a gateway.
 fn compilers(gateway: &Gateway) -> Vec<u32> {
     let compiles = |pid: &u32| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -78,7 +78,7 @@ fn compilers(gateway: &Gateway) -> Vec<u32> {
     process::descendants(gateway.pid()).into_iter().filter(compiles).collect()
 }
 
-/// A deploy whose compiler gets a signal; as often as it takes to meet one at work.
+/// Deploys and sends a signal to the compiler; repeats until the signal reached a running compiler.
 async fn struck(gateway: &Gateway, signal: Signal) -> Value {
     for attempt in 0..20 {
         let wasm = unseen("standard", &format!("{signal:?}{attempt}"));
@@ -100,7 +100,7 @@ async fn struck(gateway: &Gateway, signal: Signal) -> Value {
         };
         let (answer, ()) = tokio::join!(deploying, striking);
         let problem = answer.json();
-        // It may have been done a moment before.
+        // The compiler may have finished just before.
         if met && problem["stage"] == "compiled" {
             return problem;
         }
@@ -108,7 +108,7 @@ async fn struck(gateway: &Gateway, signal: Signal) -> Value {
     panic!("no compiler was met at work");
 }
 
-/// Times of a steady neighbour's pages, in milliseconds, sorted.
+/// Returns the times of pages sent at a steady rate, in milliseconds, sorted.
 async fn pages(gateway: &Gateway, until: impl Fn(usize) -> bool) -> Vec<f64> {
     let mut took = Vec::new();
     while !until(took.len()) {
@@ -121,8 +121,9 @@ async fn pages(gateway: &Gateway, until: impl Fn(usize) -> bool) -> Vec<f64> {
     took
 }
 
-/// Pages are read while a component is compiled. `cargo xtask bench deploys` holds them to what is promised: of five rounds
-/// the median p99 is at most three times that alone and 100 ms; in the suite the figures of one round are only printed.
+/// Reads pages while a component is compiled. `cargo xtask bench deploys` asserts the target: the median p99 of five
+/// rounds is at most three times that without a compile plus 100 ms. In the suite the figures of one round are only
+/// printed.
 #[tokio::test]
 async fn traffic_does_not_wait_for_a_compile() {
     let strict = std::env::var_os("LECTOR_BENCH").is_some_and(|name| name == "deploys");
@@ -130,14 +131,14 @@ async fn traffic_does_not_wait_for_a_compile() {
     let gateway = compiled(&folder.path().join("code")).await.start().await;
     pages(&gateway, |count| count >= 100).await;
     let p99 = |sorted: &[f64]| quantile(sorted, 0.99);
-    // By turns, so that a slow spell of the machine meets both; of several rounds the median.
+    // Alternating, so that a slow phase of the machine affects both; the median of several rounds.
     let mut rounds = Vec::new();
     for number in 0..if strict { 5 } else { 1 } {
         let alone = p99(&pages(&gateway, |count| count >= 100).await);
         let over = Cell::new(false);
         let compiling = async {
             let wasm = unseen("standard", &format!("beside{number}"));
-            // Compiled, and then refused: it opens models that nobody granted.
+            // Compiled, and then refused, because it opens models without a grant.
             let answer = deploy(&gateway, "", "other", wasm, json!({ "settings": {} })).await;
             assert_eq!(refused(&answer, "configured")["code"], "grant_missing");
             over.set(true);
@@ -155,7 +156,7 @@ async fn traffic_does_not_wait_for_a_compile() {
     );
 }
 
-/// `echo`, whose tenant also has the models of the small tier and of the misbehaving guest.
+/// Returns `echo`, whose tenant also has the models of the small tier and of the misbehaving guest.
 fn with_models() -> GatewayBuilder {
     let grants = "[deployments.grants]\nmodel = \"pp-ocrv6-tiny-det\"\ndetection-tiny = \"pp-ocrv6-tiny-det\"\n\
                   recognition-tiny = \"pp-ocrv6-tiny-rec\"\ntextline-orientation = \"textline-orientation\"\n\
@@ -171,7 +172,7 @@ async fn engines_go_with_the_last_revision_that_needs_them() {
         let found = engines["engines"].as_array().unwrap().iter().find(|engine| engine["model"] == model);
         found.is_some_and(|engine| engine["serving"]["variant"] != "none")
     };
-    assert!(!serving("pp-ocrv6-tiny-rec").await, "nobody needs it yet");
+    assert!(!serving("pp-ocrv6-tiny-rec").await, "no revision needs it yet");
     let tiny = json!({ "settings": { "tier": "tiny" }, "promote": true });
     let answer = deploy(&gateway, "", "reads", component("standard"), tiny).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
@@ -183,14 +184,14 @@ async fn engines_go_with_the_last_revision_that_needs_them() {
         assert!(Instant::now() < end, "the engine stays");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // The way back loads it before anybody is sent there.
+    // The rollback loads the engine before requests are routed there.
     ask(&gateway, "", Method::POST, "/api/v1/deployments/reads/rollback", None).await.ok();
     assert!(serving("pp-ocrv6-tiny-rec").await);
     says(&gateway, "", "reads", "").await.ok();
 }
 
 #[tokio::test]
-async fn a_shadow_reads_along_and_is_compared() {
+async fn shadow_traffic_is_compared() {
     let gateway = Gateway::builder().config(ECHO_ONLY).start().await;
     let options = json!({ "settings": { "greeting": "live" }, "promote": true });
     assert_eq!(deploy(&gateway, "", "greet", component("echo"), options).await.status, 201);
@@ -225,9 +226,10 @@ async fn a_shadow_reads_along_and_is_compared() {
     assert_eq!(audit["entries"][0]["action"], "shadow", "{audit}");
 }
 
-/// `lector revisions watch`: how the revisions stand at first, every act, and how they stand then, drains included.
+/// `lector revisions watch` prints the state of the revisions, every audit event, and the state after it, drains
+/// included.
 #[tokio::test]
-async fn a_watcher_is_reported_of_every_act() {
+async fn revisions_watch_prints_every_audit_event() {
     let gateway = Gateway::builder().config(ECHO_ONLY).start().await;
     let options = json!({ "settings": { "greeting": "one" } });
     assert_eq!(deploy(&gateway, "", "greet", component("echo"), options).await.status, 201);
@@ -246,21 +248,25 @@ async fn a_watcher_is_reported_of_every_act() {
     };
     let standing = next().await;
     assert_eq!(standing["revisions"][0]["state"], "live", "{standing}");
-    // Another deployment's acts are none of its.
+    // Events of another deployment are not printed.
     let options = json!({ "settings": { "greeting": "other" } });
     assert_eq!(deploy(&gateway, "", "elsewhere", component("echo"), options).await.status, 201);
     let path = "/api/v1/deployments/greet";
     let body = json!({ "settings": { "greeting": "two" }, "canary": 10 });
     assert_eq!(ask(&gateway, "", Method::PUT, path, Some(body)).await.status, 201);
-    let act = next().await;
-    assert_eq!((act["action"].as_str(), act["target"].as_str()), (Some("deploy"), Some("greet")), "{act}");
+    let event = next().await;
+    assert_eq!(
+        (event["action"].as_str(), event["target"].as_str()),
+        (Some("deploy"), Some("greet")),
+        "{event}"
+    );
     let standing = next().await;
     assert_eq!(standing["revisions"][0]["state"], "candidate", "{standing}");
     assert_eq!(standing["revisions"][0]["percent"], 10, "{standing}");
     ask(&gateway, "", Method::POST, &format!("{path}/rollback"), None).await.ok();
     assert_eq!(next().await["action"], "rollback");
     assert_eq!(next().await["revisions"].as_array().unwrap().len(), 1);
-    // The end of the server is the end of the watch, and said so.
+    // The end of the server ends the command with a message.
     gateway.stop().await;
     assert_eq!(watcher.wait().await.unwrap().code(), Some(1));
 }
@@ -275,30 +281,30 @@ async fn hostile_guests_do_not_come_through_a_deploy() {
         "wall_ms": 300_000, "compute_ms": 500, "memory_bytes": 64 << 20, "handles": 100, "host_bytes": 64 << 20,
         "host_calls": 20_000,
     });
-    let rehearsed = BEHAVIORS.iter().map(|(behavior, _, code)| (*behavior, "smoke_test", *code));
+    let reading = BEHAVIORS.iter().map(|(behavior, _, code)| (*behavior, "smoke_test", *code));
     let configured = [
         ("spin-in-configure", "configured", "guest_compute_exceeded"),
-        ("pipeline_info", "configured", "guest_answer_invalid"),
+        ("pipeline-info", "configured", "guest_answer_invalid"),
         ("no-such-behavior", "configured", "settings_refused"),
     ];
-    for (behavior, stage, code) in rehearsed.chain(configured) {
+    for (behavior, stage, code) in reading.chain(configured) {
         let options = json!({ "settings": { "behavior": behavior }, "budget": budget, "promote": true });
         let answer = deploy(&gateway, "", "greet", hostile.clone(), options).await;
         let problem = refused(&answer, stage);
         assert_eq!(problem["code"], code, "{behavior}: {problem}");
         assert_eq!(greeting(&gateway, "greet").await, "live", "{behavior}");
     }
-    // What is told by the bytes alone.
+    // Errors that the bytes alone show.
     let echo = component("echo");
     for (wasm, code) in [
         (b"\0asm\x01\0\0\0".to_vec(), "component_is_core_module"),
         (echo[..echo.len() / 2].to_vec(), "component_invalid"),
         (
-            replaced(&echo, "lector:ocr/pipeline@0.1.0", "lector:ocr/pipeline@0.9.0"),
+            replaced(&echo, "lector:ocr/pipeline@0.2.0", "lector:ocr/pipeline@0.9.0"),
             "component_world_mismatch",
         ),
         (
-            replaced(&echo, "lector:ocr/document@0.1.0", "lector:ocr/treasure@0.1.0"),
+            replaced(&echo, "lector:ocr/document@0.2.0", "lector:ocr/treasure@0.2.0"),
             "component_import_unknown",
         ),
     ] {
@@ -306,18 +312,18 @@ async fn hostile_guests_do_not_come_through_a_deploy() {
         answer.problem(422, code);
         refused(&answer, "validated");
     }
-    // A tenant that is granted less than the component imports.
+    // A tenant with fewer capabilities than the component imports.
     let poor = json!({ "capabilities": ["image"] });
     assert_eq!(ask(&gateway, "", Method::PUT, "/api/v1/admin/tenants/poor", Some(poor)).await.status, 201);
     let request = gateway.client.put(gateway.url("/api/v1/deployments/greet"));
     let request = request.header("x-lector-tenant", "poor").header("content-type", "application/wasm");
     let answer = Answer::read(request.body(echo).send().await.expect("an answer")).await;
-    let told = answer.problem(403, "grant_missing")["detail"].to_string();
-    assert!(told.contains("`document` for lector:ocr/document"), "{told}");
+    let detail = answer.problem(403, "grant_missing")["detail"].to_string();
+    assert!(detail.contains("`document` for lector:ocr/document"), "{detail}");
     refused(&answer, "validated");
     let shown = ask(&gateway, "", Method::GET, "/api/v1/deployments/greet", None).await.ok();
     assert_eq!(shown["revisions"].as_array().unwrap().len(), 1, "nothing of them is left: {shown}");
-    // More than any component: refused while it comes in.
+    // Larger than any component: rejected while it is received.
     let large = deploy(&gateway, "", "greet", vec![0; 80 << 20], json!({})).await;
     assert_eq!(large.status, 413, "{}", large.text());
     assert_eq!(greeting(&gateway, "greet").await, "live");
@@ -325,7 +331,7 @@ async fn hostile_guests_do_not_come_through_a_deploy() {
 
 #[tokio::test]
 async fn a_disk_without_room_fails_the_deploy_and_nothing_else() {
-    // Files of this process may grow no further than this: room for the log and the database, not for a component.
+    // Limits the size of files that this process writes: enough for the log and the database, not for a component.
     const ROOM_BYTES: u64 = 400 << 10;
     let gateway = with_models().set("log.filter", "error").ignoring("XFSZ").start().await;
     let options = json!({ "settings": { "greeting": "live" } });
@@ -351,12 +357,12 @@ async fn a_disk_without_room_fails_the_deploy_and_nothing_else() {
 fn a_data_folder_that_cannot_be_written_is_reported_at_the_start() {
     let output = std::process::Command::new(paths::lector())
         .args(["serve", "--listen", "127.0.0.1:0"])
-        // Nobody may make a folder there, whoever runs this.
+        // A folder that no user can create.
         .env("LECTOR__PLATFORM__DATA_DIR", "/proc/lector")
         .current_dir(paths::repo())
         .output()
         .expect("lector runs");
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("data folder") && told.contains("/proc/lector"), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("data folder") && stderr.contains("/proc/lector"), "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! Parts of the house break; the house stands.
+//! Failures of parts of the server; the server continues.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ async fn killed_render_workers_are_replaced() {
         process::signal(pid, Signal::KILL);
     }
     let bytes = pdf::document(&[PageSpec::a4(&["After the fall"])]);
-    // The first answers may be the page error of a worker that died under them; service comes back by itself.
+    // The first responses may be page errors of workers that were killed; the service recovers by itself.
     let recovered = async {
         while gateway.ocr("application/pdf", bytes.clone(), "text_layer=never").await.status != 200 {
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,11 +1,11 @@
-//! A document goes in over HTTP, text comes out.
+//! A document is sent over HTTP, and its text returned.
 
 use lector_tests::answer::all_text;
 use lector_tests::pdf::{self, PageSpec};
 use lector_tests::{Gateway, paths};
 use serde_json::Value;
 
-/// Letters and digits only: what must be right whatever the spacing.
+/// Keeps letters and digits only, to compare text without spacing.
 fn squeeze(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric()).collect()
 }
@@ -47,7 +47,7 @@ async fn quads_lie_where_the_text_lies() {
     assert_eq!(page["dpi"].as_f64().unwrap(), 144.0);
     assert_eq!(page["size"]["width"].as_u64().unwrap().abs_diff(1190), 0, "{}", page["size"]);
     let line = &page["lines"][0];
-    // Baseline at 80 pt from the top, 60 pt from the left, 14 pt Helvetica, at two pixels a point.
+    // Baseline at 80 pt from the top, 60 pt from the left, 14 pt Helvetica, at two pixels per point.
     let corner = |i: usize| {
         let at = |k: usize| line["quad"][i][k].as_f64().unwrap();
         (at(0), at(1))
@@ -85,7 +85,7 @@ async fn the_tiny_models_read_too() {
             pdf::document(&pages),
         )
         .await;
-    // The default configuration names the deployments; a tiny one is among them.
+    // The default configuration defines the deployments; one uses the tiny models.
     assert!(squeeze(&all_text(&answer.ok())).contains("smallermodel"), "{}", answer.text());
 }
 
@@ -142,7 +142,7 @@ async fn a_page_on_its_side_is_turned() {
     }
 }
 
-/// The committed picture of a page, turned clockwise by quarters, as PNG.
+/// Returns the committed page image, rotated clockwise by quarter turns, as PNG.
 fn turned(turns: u32) -> Vec<u8> {
     let upright = image::load_from_memory(&paths::data("sides.png")).unwrap();
     let turned = match turns {

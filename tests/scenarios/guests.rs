@@ -1,4 +1,4 @@
-//! An author's day: the commands of `guest/README.md`, run as they stand there, and `guest dev`.
+//! The workflow of a guest author: the commands of `guest/README.md`, run unchanged, and `guest dev`.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use lector_tests::answer::all_text;
 use lector_tests::{Gateway, paths};
 
-/// The part of the page whose commands are run, in order, in one shell.
+/// The section whose commands are run, in order, in one shell.
 const SECTION: &str = "## From nothing to text in ten minutes";
-/// A guest is compiled from nothing, natively and for wasm, on a machine with other work.
+/// A guest is compiled from scratch, natively and for wasm, on a busy machine.
 const BUILD_WITHIN: Duration = Duration::from_secs(600);
 
-/// The shell blocks of that part.
+/// Returns the shell blocks of that section.
 fn commands() -> String {
     let page = std::fs::read_to_string(paths::repo().join("guest/README.md")).unwrap();
     let (_, section) = page.split_once(SECTION).expect("the part that an author begins with");
@@ -29,7 +29,7 @@ fn commands() -> String {
     blocks.concat()
 }
 
-/// A command that finds `lector` in the path, and keeps what it compiles for the next run of the tests.
+/// Returns a command with `lector` in its path, and with a build folder that later test runs reuse.
 fn author(program: &str, dir: &Path) -> Command {
     let lector = paths::lector();
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -55,43 +55,46 @@ fn the_readme_does_what_it_says() {
         .env("LECTOR__PLATFORM__DATA_DIR", home.path().join("data"))
         .output()
         .expect("bash runs");
-    let said =
+    let output_text =
         format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}");
+    assert!(output.status.success(), "{output_text}");
     for part in [
         "built",
-        "lector:ocr@0.1.0",
+        "lector:ocr@0.2.0",
         "dry run   read",
         "passed, 0 failed",
         "this line stays",
         "\"candidate\"",
         "WE ARE SHOUTING",
     ] {
-        assert!(said.contains(part), "no `{part}` in\n{said}");
+        assert!(output_text.contains(part), "no `{part}` in\n{output_text}");
     }
     let project = home.path().join("greet");
-    // A test that cannot fail is none: another expectation is told as a difference, with exit code 1.
+    // Checks that the test can fail: another expectation is reported as a difference, with exit code 1.
     let expected = project.join("golden/hello.pdf.json");
     let text = std::fs::read_to_string(&expected).unwrap();
     std::fs::write(&expected, text.replace("in a sandbox", "in a sandpit")).unwrap();
     let output = author("lector", &project).args(["guest", "test"]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("- Lector reads this page in a sandpit.") && said.contains("1 failed"), "{said}");
+    let output_text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{output_text}");
+    assert!(
+        output_text.contains("- Lector reads this page in a sandpit.") && output_text.contains("1 failed"),
+        "{output_text}"
+    );
     std::fs::write(&expected, text).unwrap();
     dev(&project);
 }
 
-/// An address that nobody listens on at the moment.
+/// Returns an address that no process listens on.
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap()
 }
 
-/// `guest dev --server`: every build is a live revision there.
+/// `guest dev --server`: every build becomes a live revision.
 #[tokio::test]
 async fn each_build_becomes_a_revision_of_a_running_server() {
     let home = tempfile::tempdir().unwrap();
-    // A name of its own: what the projects of these tests compile lies in one folder.
+    // A unique name: the projects of these tests share one build folder.
     assert!(author("lector", home.path()).args(["guest", "new", "shout"]).status().unwrap().success());
     let project = home.path().join("shout");
     let gateway = Gateway::start().await;
@@ -114,7 +117,7 @@ async fn each_build_becomes_a_revision_of_a_running_server() {
     assert!(all_text(&answer.ok()).contains("WE ARE SHOUTING"), "others read with it too");
 }
 
-/// `guest dev`: the text at first, and after a change of the source what it changed in the text.
+/// Runs `guest dev`: checks the text at first, and the differences after a change of the source.
 fn dev(project: &Path) {
     let child = author("lector", project).args(["guest", "dev"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut dev = Dev::of(child);
@@ -126,7 +129,7 @@ fn dev(project: &Path) {
     std::fs::write(&source, text.replace("capitals_max: 20", "capitals_max: 200")).unwrap();
     let second = dev.until("waiting for changes");
     assert!(second.contains("+ WE ARE SHOUTING"), "{second}");
-    // A source that does not compile is told, and the next change is waited for.
+    // A compile error is printed, and the command waits for the next change.
     std::fs::write(&source, "nonsense").unwrap();
     dev.until("waiting for changes");
     std::fs::write(&source, text).unwrap();
@@ -153,18 +156,20 @@ impl Dev {
         Self { child, lines }
     }
 
-    /// Everything said up to a line with `part` in it.
+    /// Returns the output up to a line that contains `part`.
     fn until(&mut self, part: &str) -> String {
         let end = Instant::now() + BUILD_WITHIN;
-        let mut said = String::new();
+        let mut output_text = String::new();
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let line =
-                self.lines.recv_timeout(left).unwrap_or_else(|e| panic!("no `{part}` ({e}) in\n{said}"));
-            said.push_str(&line);
-            said.push('\n');
+            let line = self
+                .lines
+                .recv_timeout(left)
+                .unwrap_or_else(|e| panic!("no `{part}` ({e}) in\n{output_text}"));
+            output_text.push_str(&line);
+            output_text.push('\n');
             if line.contains(part) {
-                return said;
+                return output_text;
             }
         }
     }

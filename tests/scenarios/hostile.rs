@@ -1,8 +1,8 @@
-//! Guests that misbehave behind the real gateway: what is cut, as what the client hears of it, and that a neighbour
-//! with steady pages does not notice.
+//! Guests that misbehave behind the real gateway: the limit that stops each, the response that the client gets, and
+//! that a neighbor with steady pages is not affected.
 //!
-//! The deeds are those of `tests/guests/hostile`; that each is cut at the right limit inside the runtime, with the right
-//! detail, is tested in `host/crates/runtime/tests/runtime/hostile.rs`.
+//! The misbehaviors are those of `tests/guests/hostile`; `host/crates/runtime/tests/runtime/hostile.rs` tests that each
+//! reaches the right limit inside the runtime, with the right detail.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use lector_tests::pdf::{self, PageSpec};
 use lector_tests::{Answer, Gateway, GatewayBuilder, paths, process, quantile};
 
-/// A deed, and what the client hears: status and code.
+/// A misbehavior, and the response: status and code.
 pub const BEHAVIORS: [(&str, u16, &str); 18] = [
     ("spin-in-recognize", 500, "guest_compute_exceeded"),
     ("memory", 500, "guest_memory_exceeded"),
@@ -34,19 +34,20 @@ pub const BEHAVIORS: [(&str, u16, &str); 18] = [
     ("finding-nowhere", 500, "guest_answer_invalid"),
 ];
 
-/// Tight enough that a deed ends soon, roomy enough that it is the deed and not the machine that ends it.
+/// Small enough that a misbehavior ends soon, large enough that the machine's speed does not end it.
 const BUDGET: &str = "[deployments.budget]\nwall_ms = 10000\ncompute_ms = 500\nmemory_bytes = 67108864\nhandles = 100\n\
                       host_bytes = 67108864\nhost_calls = 20000\n";
-/// Longest that a deed may hold a page: its computing, shared with others on a busy machine, and then some.
+/// Maximum time that a misbehavior may hold a page: its computing time, shared with others on a busy machine, and a
+/// margin.
 pub const CUT_WITHIN: Duration = Duration::from_secs(9);
-/// Clients that send pages to the misbehaving guest at once.
+/// Concurrent clients of the misbehaving guest.
 const ATTACKERS: usize = 2;
-/// Between an answer and an attacker's next page. It is what guests do that is looked at; a flood of requests costs
-/// its neighbours the same whoever reads them, and a tenant's limits are for that.
+/// Pause between a response and an attacker's next page. The test is about guests, not about a flood of requests, which
+/// the limits of a tenant bound.
 const ATTACK_PAUSE: Duration = Duration::from_millis(10);
 
-/// `victim` is the well-behaved guest, `drawn` one that also has its page rendered at 200 dpi; every deed is a
-/// deployment of the misbehaving one.
+/// Returns a gateway with `victim`, the well-behaved guest; `drawn`, the same with its page rendered at 200 dpi; and a
+/// deployment of the misbehaving guest for every misbehavior.
 fn gateway() -> GatewayBuilder {
     let mut toml = String::from(
         "[platform]\ndefault_deployment = \"victim\"\n[[deployments]]\nname = \"victim\"\n\
@@ -80,7 +81,7 @@ async fn each_behavior_costs_its_own_page_and_says_why() {
         commit(&gateway, behavior, "").await.problem(status, code);
         assert!(began.elapsed() < CUT_WITHIN, "{behavior} held its page for {:?}", began.elapsed());
     }
-    // Pages that were read stay read where only the summary fails.
+    // Pages keep their results if only the summary fails.
     let answer = commit(&gateway, "spin-in-assemble", "").await.ok();
     assert_eq!(answer["pages"][0]["text"], "fine\n", "{answer}");
     assert_eq!(answer["summary_error"]["code"], "guest_compute_exceeded", "{answer}");
@@ -94,7 +95,7 @@ async fn each_behavior_costs_its_own_page_and_says_why() {
     assert!(grown < 200 << 20, "{} MiB are left behind", grown >> 20);
 }
 
-/// Times of the victim's pages while something goes on, in milliseconds, sorted; every answer must be right.
+/// Returns the times of the victim's pages, in milliseconds, sorted; asserts every response.
 async fn victim(gateway: &Gateway, deployment: &str, pages: usize) -> Vec<f64> {
     let body = page();
     let query = format!("deployment={deployment}");
@@ -104,19 +105,19 @@ async fn victim(gateway: &Gateway, deployment: &str, pages: usize) -> Vec<f64> {
         let answer = gateway.ocr("application/pdf", body.clone(), &query).await;
         took.push(began.elapsed().as_secs_f64() * 1e3);
         assert_eq!(answer.ok()["pages"][0]["lines"].as_array().map(Vec::len), Some(1));
-        // Steady, not saturating: it is the wait that is measured.
+        // A steady load that does not saturate the server: the test measures the wait.
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     took.sort_by(f64::total_cmp);
     took
 }
 
-/// The victim's pages alone and beside every deed, in one run. `cargo xtask bench misbehaving-guests` runs it long, with pages
-/// that are rendered, and holds it to the figure that is promised (1.5 times the p99 alone). In the suite, on whatever
-/// machine, it runs short, with pages of a millisecond, and holds it to a looser bound, which a guest that keeps a
-/// thread to itself for its half second of computing still breaks.
+/// Measures the victim's pages alone and beside every misbehavior, in one run. `cargo xtask bench misbehaving-guests`
+/// runs it long, with rendered pages, and asserts the target (1.5 times the p99 alone). In the suite, on any machine,
+/// it is short, with pages of a millisecond, and has a looser bound, which a guest that occupies a thread for its half
+/// second of computing still violates.
 #[tokio::test]
-async fn a_neighbour_does_not_notice() {
+async fn a_neighbor_is_not_affected() {
     let strict = std::env::var_os("LECTOR_BENCH").is_some_and(|name| name == "misbehaving-guests");
     let (deployment, pages, rounds) = if strict { ("drawn", 100, 3) } else { ("victim", 30, 1) };
     let gateway = gateway().start_unready().await;
@@ -124,7 +125,7 @@ async fn a_neighbour_does_not_notice() {
     let mut worst: f64 = 0.0;
     eprintln!("{:<20}{:>10}{:>10}{:>8}", "p99 of the victim", "alone ms", "beside ms", "ratio");
     for (behavior, status, code) in BEHAVIORS {
-        // Alone and beside by turns, so that a slow spell of the machine meets both; of several rounds the median.
+        // Alternating, so that a slow phase of the machine affects both; the median of several rounds.
         let mut ratios = Vec::new();
         let mut figures = (0.0, 0.0);
         for _ in 0..rounds {
@@ -145,7 +146,7 @@ async fn a_neighbour_does_not_notice() {
                 took
             };
             let (took, behaviors) = tokio::join!(steady, attackers);
-            assert!(behaviors.iter().sum::<usize>() > 0, "{behavior}: nothing was done meanwhile");
+            assert!(behaviors.iter().sum::<usize>() > 0, "{behavior}: the guest was not called meanwhile");
             let beside = quantile(&took, 0.99);
             ratios.push(beside / alone);
             figures = (alone, beside);
@@ -162,7 +163,7 @@ async fn a_neighbour_does_not_notice() {
     assert!(!strict || worst <= 1.5, "the victim's p99 is {worst:.2} times what it is alone");
 }
 
-/// The bytes with every `from` in them replaced by a `to` of the same length.
+/// Replaces every `from` in the bytes by a `to` of the same length.
 pub fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     let (mut bytes, mut at) = (bytes.to_vec(), 0);
     while let Some(found) = bytes[at..].windows(from.len()).position(|part| part == from.as_bytes()) {
@@ -172,17 +173,17 @@ pub fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     bytes
 }
 
-/// What can be known of a component before it reads anything is told before it reads anything.
+/// Errors that a component's bytes show are reported before it is run.
 #[test]
-fn what_is_no_guest_is_refused_with_its_reason() {
+fn a_file_that_is_not_a_guest_is_refused_with_its_reason() {
     let home = tempfile::tempdir().unwrap();
     let echo = std::fs::read(paths::repo().join("guest/target/components/echo.wasm")).unwrap();
-    let newer = String::from_utf8_lossy(&echo).contains("lector:ocr/pipeline@0.1.0");
-    assert!(newer, "the name of the world stands in the component");
+    let newer = String::from_utf8_lossy(&echo).contains("lector:ocr/pipeline@0.2.0");
+    assert!(newer, "the component contains the name of the world");
     let check = |name: &str, bytes: &[u8], zeros: u64, expect: &str| {
         let file = home.path().join(name);
         std::fs::write(&file, bytes).unwrap();
-        // A hole in the file takes no room.
+        // A hole in the file takes no disk space.
         std::fs::File::options()
             .write(true)
             .open(&file)
@@ -195,13 +196,13 @@ fn what_is_no_guest_is_refused_with_its_reason() {
             .current_dir(paths::repo())
             .output()
             .expect("lector runs");
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{name}: {told}");
-        assert!(told.contains(expect), "{name}: {told}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{name}: {stderr}");
+        assert!(stderr.contains(expect), "{name}: {stderr}");
     };
     check("core.wasm", b"\0asm\x01\0\0\0", 0, "component_is_core_module");
     check("cut.wasm", &echo[..echo.len() / 2], 0, "component_invalid");
-    // A sound component of 200 MB: a custom section (number 0, length as LEB128, an empty name) behind the others.
+    // A valid component of 200 MB: a custom section (number 0, length as LEB128, an empty name) after the others.
     let section = 200_u32 << 20;
     let length =
         [0, 7, 14, 21].map(|shift| (section >> shift) as u8 & 0x7f | if shift < 21 { 0x80 } else { 0 });
@@ -209,21 +210,21 @@ fn what_is_no_guest_is_refused_with_its_reason() {
     check("large.wasm", &large, u64::from(section) - 1, "component_too_large");
     check(
         "newer.wasm",
-        &replaced(&echo, "lector:ocr/pipeline@0.1.0", "lector:ocr/pipeline@0.9.0"),
+        &replaced(&echo, "lector:ocr/pipeline@0.2.0", "lector:ocr/pipeline@0.9.0"),
         0,
         "0.9.0",
     );
     check(
         "greedy.wasm",
-        &replaced(&echo, "lector:ocr/document@0.1.0", "lector:ocr/treasure@0.1.0"),
+        &replaced(&echo, "lector:ocr/document@0.2.0", "lector:ocr/treasure@0.2.0"),
         0,
         "treasure",
     );
 }
 
-/// What only shows when a revision is made: a `configure` that never comes back, models without a grant.
+/// Errors that only the creation of a revision shows: a `configure` that does not return, models without a grant.
 #[test]
-fn what_cannot_be_configured_is_refused_with_its_reason() {
+fn a_guest_that_cannot_be_configured_is_refused_with_its_reason() {
     let home = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let file = home.path().join(name);
@@ -238,7 +239,7 @@ fn what_cannot_be_configured_is_refused_with_its_reason() {
     );
     for (behavior, expect) in [
         ("spin-in-configure", "guest_compute_exceeded"),
-        ("pipeline_info", "guest_answer_invalid"),
+        ("pipeline-info", "guest_answer_invalid"),
         ("await-inference", "grant_missing"),
         ("no-such-behavior", "settings_refused"),
     ] {
@@ -251,9 +252,9 @@ fn what_cannot_be_configured_is_refused_with_its_reason() {
             .current_dir(paths::repo())
             .output()
             .expect("lector runs");
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{behavior}: {told}");
-        assert!(told.contains(expect), "{behavior}: {told}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{behavior}: {stderr}");
+        assert!(stderr.contains(expect), "{behavior}: {stderr}");
         assert!(began.elapsed() < CUT_WITHIN, "{behavior}: {:?}", began.elapsed());
     }
 }

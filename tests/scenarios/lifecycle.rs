@@ -1,4 +1,4 @@
-//! Start, readiness, drain, sudden death.
+//! Start, readiness, drain, and kill.
 
 use lector_tests::pdf::{self, PageSpec};
 use lector_tests::{Gateway, HANG, process};

@@ -1,4 +1,4 @@
-//! Integration scenarios: the real gateway, real guests, real models, real documents. One file a capability.
+//! Integration scenarios: the real gateway, real guests, real models, real documents. One file per capability.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod bad_input;

@@ -1,4 +1,4 @@
-//! The catalog is data: a third family reads without a line of code, and an operator's own file is taken in, verified,
+//! The catalog is data: a third model family works without code, and an operator's own model is added, verified,
 //! granted and used while the server runs.
 
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::survival::lector;
 
 const LINES: [&str; 2] = ["The third family reads this page", "Invoice number 2026-11-25"];
 
-/// What must be right whatever the spacing.
+/// Keeps letters and digits only, to compare text without spacing.
 fn squeeze(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric()).collect()
 }
@@ -52,7 +52,7 @@ async fn a_third_family_is_granted_under_the_guests_aliases_and_reads() {
     assert!(models.iter().all(|model| !model.starts_with("pp-ocrv6")), "{models:?}");
 }
 
-/// A catalog of one's own, and `lector models` over it.
+/// A catalog of own models, and `lector models` on it.
 struct Own(tempfile::TempDir);
 
 impl Own {
@@ -79,8 +79,8 @@ impl Own {
         (status.code(), text(&stdout) + &text(&stderr))
     }
 
-    /// The tiny recognizer under the name `own-reader`, and what was said of it.
-    fn take_in_a_reader(&self) -> String {
+    /// Adds the tiny recognizer as `own-reader`; returns the output.
+    fn add_own_reader(&self) -> String {
         let tiny = paths::repo().join("models/pp-ocrv6-tiny-rec");
         let (weights, labels) = (tiny.join("model.onnx"), tiny.join("labels.txt"));
         let like =
@@ -90,7 +90,7 @@ impl Own {
         text
     }
 
-    /// Takes the tiny recognizer in under another name.
+    /// Runs `lector models add` with this name and file.
     fn add(&self, name: &str, weights: &Path, more: &[&str]) -> (Option<i32>, String) {
         let args = ["add", weights.to_str().unwrap(), "--name", name];
         self.run(&[&args[..], more].concat())
@@ -111,8 +111,8 @@ fn options() -> Value {
 }
 
 async fn grant(gateway: &Gateway) {
-    let terms = Some(json!({ "models": grants() }));
-    let granted = ask(gateway, "", Method::PUT, "/api/v1/admin/tenants/default", terms).await;
+    let policy = Some(json!({ "models": grants() }));
+    let granted = ask(gateway, "", Method::PUT, "/api/v1/admin/tenants/default", policy).await;
     assert_eq!(granted.status, 200, "{}", granted.text());
 }
 
@@ -135,35 +135,35 @@ async fn a_backup_has_an_operators_own_models_and_they_serve_after_the_restore()
             .set("engines.providers", "[\"cpu\"]")
             .start()
     };
-    own.take_in_a_reader();
+    own.add_own_reader();
     let gateway = start(&data, &own.models()).await;
     grant(&gateway).await;
     let answer = deploy(&gateway, "", "own", component("standard"), options()).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
 
-    // While it serves.
+    // While the server runs.
     let models_dir = format!("engines.own_models_dir={}", own.models().display());
     let backup = |to: &Path, more: &[&str]| {
         lector(&data, &[&["backup", to.to_str().unwrap(), "--set", &models_dir], more].concat())
     };
-    let said = backup(&copy, &[]);
-    assert!(said.contains("models of your own: own-reader; 17 files"), "{said}");
-    let said = backup(&without, &["--without-models"]);
-    assert!(said.contains("LEFT OUT: own-reader") && !without.join("models").exists(), "{said}");
+    let text = backup(&copy, &[]);
+    assert!(text.contains("models of your own: own-reader; 17 files"), "{text}");
+    let text = backup(&without, &["--without-models"]);
+    assert!(text.contains("LEFT OUT: own-reader") && !without.join("models").exists(), "{text}");
     reads_with_it(&gateway).await;
     gateway.stop().await;
 
-    // Nothing of the first house is left but the backup.
+    // Only the backup of the first server is left.
     std::fs::remove_dir_all(own.models()).unwrap();
     std::fs::remove_dir_all(&data).unwrap();
-    let said = lector(&back, &["restore", copy.to_str().unwrap()]);
-    assert!(said.contains("models of your own: own-reader, in"), "{said}");
+    let text = lector(&back, &["restore", copy.to_str().unwrap()]);
+    assert!(text.contains("models of your own: own-reader, in"), "{text}");
     let restored = start(&back, &back.join("models")).await;
     reads_with_it(&restored).await;
 }
 
 #[tokio::test]
-async fn an_operators_own_model_is_taken_in_and_granted_while_the_server_runs() {
+async fn an_operators_own_model_is_added_and_granted_while_the_server_runs() {
     let own = Own(tempfile::tempdir().unwrap());
     let gateway = Gateway::builder()
         .set("engines.own_models_dir", own.models().display())
@@ -177,8 +177,8 @@ async fn an_operators_own_model_is_taken_in_and_granted_while_the_server_runs() 
     let answer = deploy_own().await;
     assert!(answer.text().contains("own-reader is not in the catalog"), "{}", answer.text());
 
-    let text = own.take_in_a_reader();
-    for expect in ["a run: ok", "golden batch on cpu/f32: ok", "model.toml"] {
+    let text = own.add_own_reader();
+    for expect in ["a run: ok", "golden images on cpu/f32: ok", "model.toml"] {
         assert!(text.contains(expect), "{text}");
     }
     let (_, listed) = own.run(&["list"]);
@@ -188,19 +188,19 @@ async fn an_operators_own_model_is_taken_in_and_granted_while_the_server_runs() 
     for expect in [
         "an operator's own",
         "6906 of them, one for each class",
-        "14 golden pictures",
+        "14 golden images",
         "engine       cpu/f32 accepted",
     ] {
         assert!(shown.contains(expect), "{shown}");
     }
 
-    // The running server finds it, loads it and reads with it; nobody restarted anything.
+    // The running server finds it, loads it and reads with it, without a restart.
     let answer = deploy_own().await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     reads_with_it(&gateway).await;
     gateway.stop().await;
 
-    // What is changed afterwards is found out.
+    // Later changes of the file are detected.
     let (code, text) = own.run(&["verify", "own-reader"]);
     assert_eq!(code, Some(0), "{text}");
     let copy = own.models().join("own-reader/model.onnx");
@@ -213,7 +213,7 @@ async fn an_operators_own_model_is_taken_in_and_granted_while_the_server_runs() 
 }
 
 #[test]
-fn what_is_no_model_is_not_taken_in() {
+fn a_file_that_is_not_a_model_is_not_added() {
     let own = Own(tempfile::tempdir().unwrap());
     let tiny = paths::repo().join("models/pp-ocrv6-tiny-rec");
     let (weights, labels) = (tiny.join("model.onnx"), tiny.join("labels.txt"));
@@ -222,7 +222,7 @@ fn what_is_no_model_is_not_taken_in() {
     let check = |name: &str, weights: &Path, more: &[&str], expect: &str| {
         let (code, text) = own.add(name, weights, more);
         assert!(code != Some(0) && text.contains(expect), "{code:?} {text} lacks {expect}");
-        assert!(!own.models().join(name).exists(), "{name} was taken in");
+        assert!(!own.models().join(name).exists(), "{name} was added");
     };
     let reader = ["--task", "recognition"];
     check("no-onnx", &labels, &reader, "no ONNX model with one input");
@@ -234,7 +234,7 @@ fn what_is_no_model_is_not_taken_in() {
     check("Bad_Name", &weights, &reader, "a-z");
     check("pp-ocrv6-tiny-rec", &weights, &reader, "already");
     check("no-task", &weights, &[], "--task");
-    // It is what it says, and yet no runtime runs it.
+    // The file has the declared form, but no runtime can run it.
     let mut broken = std::fs::read(&weights).unwrap();
     let middle = broken.len() / 2;
     broken.truncate(middle);

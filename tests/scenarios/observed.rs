@@ -1,5 +1,5 @@
-//! What operators are shown: dashboards and alerts that name real metrics, a timeline on which work overlaps, and answers
-//! that explain themselves.
+//! Observability: dashboards and alerts name existing metrics, a trace shows overlapping work, and responses explain
+//! themselves.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use lector_tests::{Gateway, paths};
 use serde_json::Value;
 use yaml_rust2::{Yaml, YamlLoader};
 
-/// Names of series and of `name{label="value"` in an expression.
+/// Returns the names of series, and of `name{label="value"`, in an expression.
 fn named(expr: &str) -> Vec<(String, Vec<String>)> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut found = Vec::new();
@@ -73,16 +73,16 @@ async fn dashboards_and_alerts_name_metrics_that_exist() {
     assert!(dashboard.len() >= 20 && alerts.len() >= 8);
     for expr in dashboard.iter().chain(&alerts) {
         let named = named(expr);
-        assert!(!named.is_empty(), "{expr} asks for nothing");
+        assert!(!named.is_empty(), "{expr} names no metric");
         for (name, labels) in named {
-            assert!(series.contains(&name), "/metrics has no {name}, which `{expr}` asks for");
+            assert!(series.contains(&name), "/metrics has no {name}, which `{expr}` names");
             for label in labels {
                 let there = metrics.lines().any(|line| line.starts_with(&name) && line.contains(&label));
-                assert!(there, "no {name} has {label}, which `{expr}` asks for");
+                assert!(there, "no {name} has {label}, which `{expr}` names");
             }
         }
     }
-    // What Triton's dashboards ask for stands under their very names.
+    // The names that Triton's dashboards use.
     for name in ["nv_inference_count", "nv_inference_exec_count", "nv_inference_request_success"] {
         let line = metrics.lines().find(|line| line.starts_with(&format!("{name}{{"))).expect(name);
         assert!(line.contains("model=") && line.contains("version="), "{line}");
@@ -124,10 +124,12 @@ async fn an_answer_explains_itself() {
     let plain = gateway.ocr("application/pdf", body.clone(), "text_layer=never").await.ok();
     assert!(plain["pages"][0].get("explain").is_none(), "{plain}");
     let json = gateway.ocr("application/pdf", body.clone(), "text_layer=never&explain=1").await.ok();
-    let told = &json["pages"][0]["explain"];
-    assert_eq!(told["revision"], 1, "{told}");
-    assert!(told["guest_memory_bytes"].as_u64().unwrap() > 0 && told["guest_ms"].as_f64().unwrap() > 0.0);
-    let runs = told["runs"].as_array().unwrap();
+    let explain = &json["pages"][0]["explain"];
+    assert_eq!(explain["revision"], 1, "{explain}");
+    assert!(
+        explain["guest_memory_bytes"].as_u64().unwrap() > 0 && explain["guest_ms"].as_f64().unwrap() > 0.0
+    );
+    let runs = explain["runs"].as_array().unwrap();
     let detection = runs.iter().find(|run| run["model"] == "pp-ocrv6-small-det").expect("a detection");
     assert_eq!((&detection["batch"]["rows"], &detection["rows"]), (&Value::from(1), &Value::from(1)));
     assert_eq!(detection["bucket"].as_array().unwrap().len(), 3, "{detection}");

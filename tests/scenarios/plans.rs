@@ -1,4 +1,5 @@
-//! A tenant's own batching program in a real server: used, seen, and given up where it misbehaves, with every page read.
+//! A tenant's own batching policy in a real server: applied, reported, and disabled if it misbehaves, with every page
+//! read.
 
 use lector_tests::answer::all_text;
 use lector_tests::pdf::{self, PageSpec};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::server::{ask, component, deploy};
 
-/// Tiny models behind the aliases of the standard steps.
+/// Tiny models for the aliases of the standard steps.
 const CONFIG: &str = r#"
 [platform]
 default_deployment = "plain"
@@ -21,7 +22,7 @@ detection-tiny = "pp-ocrv6-tiny-det"
 recognition-tiny = "pp-ocrv6-tiny-rec"
 "#;
 
-/// Value of a metric's series; 0 where it is not there.
+/// Returns the value of a metric's series; 0 if it is missing.
 async fn metric(gateway: &Gateway, series: &str) -> f64 {
     let text = gateway.get("/metrics").await.text();
     let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
@@ -39,19 +40,19 @@ async fn read(gateway: &Gateway, deployment: &str) -> Answer {
     Answer::read(request.send().await.expect("an answer")).await
 }
 
-async fn program(gateway: &Gateway, deployment: &str) -> Value {
+async fn policy_status(gateway: &Gateway, deployment: &str) -> Value {
     let shown = ask(gateway, "", Method::GET, &format!("/api/v1/deployments/{deployment}"), None).await.ok();
     shown["revisions"][0]["batching_policy"].clone()
 }
 
 #[tokio::test]
-async fn a_policy_is_used_and_a_hostile_one_given_up() {
+async fn a_policy_is_applied_and_a_hostile_one_disabled() {
     let gateway = Gateway::builder().config(CONFIG).start().await;
     let expected = all_text(&read(&gateway, "plain").await.ok());
     assert!(expected.contains("Planned lines"), "{expected}");
-    assert_eq!(plans(&gateway, "applied").await, 0.0, "nobody plans");
+    assert_eq!(plans(&gateway, "applied").await, 0.0, "no policy was called");
 
-    // Each of the examples reads the same as who has none.
+    // Each of the examples gives the same text as a pipeline without one.
     let reading = json!({ "tier": "tiny", "page_orientation": false, "line_orientation": false });
     for policy in ["latency-first", "fill-by-width"] {
         let options = json!({ "settings": { "policy": policy, "reading": reading }, "promote": true });
@@ -59,8 +60,9 @@ async fn a_policy_is_used_and_a_hostile_one_given_up() {
         assert_eq!(answer.status, 201, "{}", answer.text());
         let before = plans(&gateway, "applied").await;
         assert_eq!(all_text(&read(&gateway, policy).await.ok()), expected, "{policy}");
-        let (taken, status) = (plans(&gateway, "applied").await - before, program(&gateway, policy).await);
-        assert!(taken > 0.0, "{policy}: {status}");
+        let (applied, status) =
+            (plans(&gateway, "applied").await - before, policy_status(&gateway, policy).await);
+        assert!(applied > 0.0, "{policy}: {status}");
         assert!(status["asked"].as_u64() > Some(0) && status["disabled"] == false, "{policy}: {status}");
         assert_eq!((&status["trapped"], &status["invalid"]), (&json!(0), &json!(0)), "{policy}: {status}");
     }
@@ -68,7 +70,7 @@ async fn a_policy_is_used_and_a_hostile_one_given_up() {
     assert!(shown["revisions"][0]["batching_policy"].is_null(), "{shown}");
     assert!(metric(&gateway, "lector_batching_plan_seconds_total").await > 0.0);
 
-    // One that shows its manners at once does not come through a deploy, and says why.
+    // A policy that misbehaves at once fails its deploy, with the reason.
     let planner = |manner: &str, sound_first: u64| {
         let settings = json!({ "manner": manner, "sound_first": sound_first, "reading": reading });
         json!({ "settings": settings, "promote": true })
@@ -78,7 +80,7 @@ async fn a_policy_is_used_and_a_hostile_one_given_up() {
     assert_eq!(problem["stage"], "smoke_test", "{problem}");
     assert!(problem["detail"].as_str().unwrap().contains("panicked"), "{problem}");
 
-    // One that hides them is given up under load, and no page suffers.
+    // A policy that misbehaves later is disabled under load, and no page is affected.
     for manner in ["spin", "stranger"] {
         let answer = deploy(&gateway, "", manner, component("planner"), planner(manner, 6)).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
@@ -86,20 +88,24 @@ async fn a_policy_is_used_and_a_hostile_one_given_up() {
         let status = loop {
             assert_eq!(all_text(&read(&gateway, manner).await.ok()), expected, "{manner}");
             pages += 1;
-            let status = program(&gateway, manner).await;
+            let status = policy_status(&gateway, manner).await;
             if status["disabled"] == true {
                 break status;
             }
             assert!(pages < 100, "{manner}: {status}");
         };
-        // An absurd answer may be late as well, on a processor with cold caches.
+        // An invalid answer may also be late, on a processor with cold caches.
         let count = |name: &str| status[name].as_u64().unwrap();
         assert!(count(if manner == "spin" { "late" } else { "invalid" }) > 0, "{manner}: {status}");
         assert!(count("late") + count("invalid") >= 8, "{manner}: {status}");
         assert!(status["last_fault"].is_string(), "{manner}: {status}");
         let asked = status["asked"].clone();
         assert_eq!(all_text(&read(&gateway, manner).await.ok()), expected, "{manner}");
-        assert_eq!(program(&gateway, manner).await["asked"], asked, "{manner}: it is not asked any more");
+        assert_eq!(
+            policy_status(&gateway, manner).await["asked"],
+            asked,
+            "{manner}: a disabled policy is not called"
+        );
     }
     assert_eq!(metric(&gateway, "lector_batching_policies_disabled_total").await, 2.0);
     assert!(plans(&gateway, "late").await + plans(&gateway, "invalid").await >= 16.0);

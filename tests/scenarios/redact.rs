@@ -1,4 +1,4 @@
-//! A second guest on the same engines: somebody else's logic.
+//! A second guest, with different logic, on the same engines.
 
 use lector_tests::Gateway;
 use lector_tests::answer::{Answer, all_text};

@@ -1,4 +1,4 @@
-//! What a deploy takes, and what revisions cost that stay in memory.
+//! The duration of a deploy, and the memory of loaded revisions.
 
 use std::time::Instant;
 
@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::server::{ask, component, deploy, unseen};
 
-/// `cargo xtask bench deploys` runs it long and holds it to what is promised of a deploy; in the suite it runs short, and
-/// the figures are only printed.
+/// `cargo xtask bench deploys` runs it long and asserts the targets of a deploy; in the suite it is short, and the
+/// figures are only printed.
 #[tokio::test]
 async fn a_deploy_and_a_server_of_many_revisions() {
     let strict = std::env::var_os("LECTOR_BENCH").is_some_and(|name| name == "deploys");
@@ -31,7 +31,7 @@ async fn a_deploy_and_a_server_of_many_revisions() {
         let answer = match wasm {
             Some(wasm) => deploy(&gateway, "", name, wasm, options).await,
             None => {
-                let digest = lent(&gateway).await;
+                let digest = shared_component(&gateway).await;
                 let mut options = options;
                 options["digest"] = digest.into();
                 ask(&gateway, "", Method::PUT, &format!("/api/v1/deployments/{name}"), Some(options)).await
@@ -78,8 +78,8 @@ async fn a_deploy_and_a_server_of_many_revisions() {
     assert!(!strict || (cold < 2.0 && warm[2] < 0.3), "cold {cold:.3} s, warm {:.3} s", warm[2]);
 }
 
-/// The component that the host lends as `standard`.
-async fn lent(gateway: &Gateway) -> String {
+/// Returns the digest of the component of the shared deployment `standard`.
+async fn shared_component(gateway: &Gateway) -> String {
     let standard = ask(gateway, "", Method::GET, "/api/v1/deployments/standard", None).await.ok();
     standard["revisions"][0]["component"].as_str().unwrap().to_owned()
 }

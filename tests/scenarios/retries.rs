@@ -1,4 +1,5 @@
-//! Engines that could not be built: told, tried again at an operator's wish, written down, and then they serve.
+//! Engines that could not be built: reported, retried at an operator's request, recorded in the audit log, and then
+//! serving.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +13,7 @@ use crate::server::ask;
 
 const MODEL: &str = "textline-orientation";
 
-/// The model's engines, as the API shows them.
+/// Returns the state of the model's engines in the API.
 async fn engine(gateway: &Gateway) -> Value {
     let all = gateway.get("/api/v1/engines").await.ok();
     let found = all["engines"].as_array().unwrap().iter().find(|engine| engine["model"] == MODEL);
@@ -49,7 +50,7 @@ async fn an_engine_that_failed_is_tried_again_at_will_and_serves() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("engines");
     std::fs::create_dir(&cache).unwrap();
-    // No build can put its files down.
+    // Builds cannot write their files.
     std::fs::write(cache.join("tmp"), "in the way").unwrap();
     let config = format!(
         r#"
@@ -84,8 +85,8 @@ async fn an_engine_that_failed_is_tried_again_at_will_and_serves() {
             && variant["retry_in_s"].as_f64().unwrap() > 0.0,
         "{variant}"
     );
-    let told = format!("lector_engine_failed_attempts{{model=\"{MODEL}\",rung=\"openvino/f32\"}} 1");
-    assert!(gateway.get("/metrics").await.text().contains(&told));
+    let series = format!("lector_engine_failed_attempts{{model=\"{MODEL}\",variant=\"openvino/f32\"}} 1");
+    assert!(gateway.get("/metrics").await.text().contains(&series));
 
     let retry = "/api/v1/admin/engines/retry";
     ask(&gateway, "", Method::POST, retry, Some(json!({ "model": "no-such" })))
@@ -103,7 +104,7 @@ async fn an_engine_that_failed_is_tried_again_at_will_and_serves() {
     let served = |engine: &Value| engine["serving"]["variant"] == "openvino/f32";
     let engine = until(&gateway, "the engine", served).await;
     assert_eq!(engine["variants"][0]["attempts"], Value::Null);
-    assert!(!gateway.get("/metrics").await.text().contains(&told));
+    assert!(!gateway.get("/metrics").await.text().contains(&series));
     let status = engines(&gateway, &["status"], folder.path());
     assert!(
         status["engines"].as_array().unwrap().iter().any(|engine| engine["model"] == MODEL && served(engine))
@@ -115,7 +116,7 @@ async fn an_engine_that_failed_is_tried_again_at_will_and_serves() {
     assert_eq!((&entry["target"], &entry["actor"]), (&json!(MODEL), &json!("open")));
     assert_eq!(entry["from"][0]["model"], MODEL);
 
-    // A key that is no administrator's does not do.
+    // A key that is not an administrator's is rejected.
     let make = async |key: String, path: &str, body: Value| {
         let made = ask(&gateway, &key, Method::POST, path, Some(body)).await.json();
         made["key"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned()
@@ -124,7 +125,7 @@ async fn an_engine_that_failed_is_tried_again_at_will_and_serves() {
     let key = make(admin.clone(), "/api/v1/keys", json!({ "label": "reader" })).await;
     ask(&gateway, &key, Method::POST, retry, None).await.problem(403, "admin_only");
     ask(&gateway, "", Method::POST, retry, None).await.problem(401, "key_missing");
-    // Without a name: the other models, whose own engines could not be put down either.
+    // Without a name: the other models, whose engines could not be written either.
     let rest = ask(&gateway, &admin, Method::POST, retry, None).await.ok();
     let rest: Vec<&str> =
         rest["retried"].as_array().unwrap().iter().map(|one| one["model"].as_str().unwrap()).collect();

@@ -1,4 +1,4 @@
-//! What the scenarios of deploys share: a house without engines, and the requests to it.
+//! Shared by the scenarios of deploys: a server without engines, and requests to it.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A house whose only configured deployment needs no engine.
+/// A server whose only configured deployment needs no engine.
 pub const ECHO_ONLY: &str = r#"
 [platform]
 default_deployment = "echo"
@@ -46,7 +46,7 @@ pub async fn deploy(gateway: &Gateway, key: &str, name: &str, wasm: Vec<u8>, opt
     Answer::read(request.send().await.expect("an answer")).await
 }
 
-/// What a deployment says of a page.
+/// Returns the response of a deployment for a page.
 pub async fn says(gateway: &Gateway, key: &str, name: &str, routing_key: &str) -> Answer {
     let mut request =
         gateway.pdf(&format!("/api/v1/deployments/{name}/ocr"), pdf::document(&[PageSpec::a4(&["page"])]));
@@ -64,7 +64,7 @@ pub async fn greeting(gateway: &Gateway, name: &str) -> String {
     text.split(" page ").next().unwrap_or_default().to_owned()
 }
 
-/// The component with bytes that nobody has compiled before: a custom section with a name of its own.
+/// Returns the component with bytes that were never compiled before: a custom section with a unique name.
 pub fn unseen(component: &str, name: &str) -> Vec<u8> {
     let mut wasm = self::component(component);
     let length = name.len() as u8;
@@ -73,12 +73,12 @@ pub fn unseen(component: &str, name: &str) -> Vec<u8> {
     wasm
 }
 
-/// A connection for what no client library would send.
+/// Opens a connection for requests that no client library would send.
 pub async fn connect(gateway: &Gateway) -> TcpStream {
     TcpStream::connect(gateway.base.trim_start_matches("http://")).await.expect("a connection")
 }
 
-/// All that comes until the server ends the connection.
+/// Reads until the server closes the connection.
 pub async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let _ = tokio::time::timeout(HANG, stream.read_to_end(&mut bytes))
@@ -87,21 +87,21 @@ pub async fn rest(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Waits until so many documents are in flight.
+/// Waits until this number of documents is in flight.
 pub async fn in_flight(gateway: &Gateway, documents: usize) {
     let line = format!("lector_documents_in_flight {documents}\n");
     until(&line, async || gateway.get("/metrics").await.text().contains(&line)).await;
 }
 
-/// A document that is being received and holds its place in the server until the rest of it is sent.
+/// A document that is being received and stays in flight until the rest of it is sent.
 pub struct HeldPlace {
     stream: TcpStream,
     rest: Vec<u8>,
 }
 
 impl HeldPlace {
-    /// Sends the head and the first bytes of a document to a server in which nothing else is in flight. That server must
-    /// be patient with bodies that stall (`http.body_idle_timeout_s`).
+    /// Sends the head and the first bytes of a document to a server with no other document in flight. That server must
+    /// allow stalled bodies (`http.body_idle_timeout_s`).
     pub async fn take(gateway: &Gateway) -> Self {
         let mut body = pdf::document(&[PageSpec::a4(&["It holds the only place"])]);
         let rest = body.split_off(100);
@@ -116,28 +116,28 @@ impl HeldPlace {
         Self { stream, rest }
     }
 
-    /// Sends the rest, and gives the answer as it came over the wire.
+    /// Sends the rest, and returns the raw response.
     pub async fn finish(mut self) -> String {
         self.stream.write_all(&self.rest).await.expect("the server takes the rest");
         rest(&mut self.stream).await
     }
 }
 
-/// A new tenant on these terms; gives its key.
-pub async fn tenant(gateway: &Gateway, admin: &str, name: &str, terms: Value) -> String {
+/// Creates a tenant with this policy; returns its key.
+pub async fn tenant(gateway: &Gateway, admin: &str, name: &str, policy: Value) -> String {
     let path = format!("/api/v1/admin/tenants/{name}");
-    assert_eq!(ask(gateway, admin, Method::PUT, &path, Some(terms)).await.status, 201);
+    assert_eq!(ask(gateway, admin, Method::PUT, &path, Some(policy)).await.status, 201);
     let whose = serde_json::json!({ "tenant": name });
     let made = ask(gateway, admin, Method::POST, "/api/v1/admin/keys", Some(whose)).await;
     assert_eq!(made.status, 201, "{}", made.text());
     made.json()["key"].as_str().expect("a key").to_owned()
 }
 
-/// Waits until `holds` says so.
+/// Waits until `holds` returns true.
 pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let end = Instant::now() + HANG;
     while !holds().await {
-        assert!(Instant::now() < end, "waited in vain: {what}");
+        assert!(Instant::now() < end, "timed out: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The face to the user: API description, pages, request ids, real clients.
+//! The public surface: API description, pages, request ids, real clients.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! What outlives the process: acts cut short by SIGKILL, and a backup taken while serving.
+//! Durability: mutations interrupted by SIGKILL, and a backup taken while the server runs.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::server::{ECHO_ONLY, ask, component, deploy, greeting, says};
 
-/// Rounds of the power cuts below; `LECTOR_CRASH_ROUNDS` asks for more.
+/// Rounds of the power cuts below; `LECTOR_CRASH_ROUNDS` sets more.
 const ROUNDS: u32 = 12;
 
 fn rounds() -> u32 {
@@ -19,7 +19,7 @@ fn rounds() -> u32 {
     asked.unwrap_or(ROUNDS)
 }
 
-/// The instants lie over the whole of an act that takes about `length`.
+/// Returns an instant in a mutation that takes about `length`; the rounds cover the whole of it.
 fn instant(round: u32, length: Duration) -> Duration {
     length * (round * 7919 % 61) / 60
 }
@@ -63,7 +63,7 @@ async fn server(data: &Path) -> Gateway {
     Gateway::builder().config(ECHO_ONLY).set("platform.data_dir", data.display()).start().await
 }
 
-/// What is live; before the first deploy that is nothing of ours.
+/// Returns the live revision; before the first deploy it is not one of this test.
 async fn live(gateway: &Gateway, round: u32) -> String {
     let answer = says(gateway, "", "greet", "").await;
     if answer.status == 404 {
@@ -90,34 +90,34 @@ async fn a_power_cut_in_a_promote_or_a_rollback_leaves_one_of_both_states() {
         assert!(["a", "b"].contains(&now.as_str()), "round {round}: {now}");
         assert!(live.is_empty() || now == live, "round {round}: {now}, acknowledged was {live}");
         let before = ask(&gateway, "", Method::GET, path, None).await.ok();
-        // Back where there is something to go back to, every other time; else to the other one.
+        // A rollback in every other round, if there is a previous route; else a promotion of the other revision.
         let back = round % 2 == 1 && !before["previous"].is_null();
         let other = if now == "a" { 2 } else { 1 };
-        let (act, body) = match back {
+        let (operation, body) = match back {
             true => ("rollback", None),
             false => ("promote", Some(json!({ "revision": other }))),
         };
-        let act = format!("{path}/{act}");
+        let operation = format!("{path}/{operation}");
         let answered = tokio::select! {
             biased;
-            answer = ask(&gateway, "", Method::POST, &act, body) => Some(answer.ok()),
+            answer = ask(&gateway, "", Method::POST, &operation, body) => Some(answer.ok()),
             () = tokio::time::sleep(instant(round, Duration::from_millis(6))) => None,
         };
         cut += u32::from(answered.is_none());
-        // Not acknowledged: one or the other, and which is told by the next start.
+        // Not acknowledged: either state is valid, and the next start shows which.
         live = answered.map_or_else(String::new, |view| {
             if view["weights"][0]["revision"] == 1 { "a".to_owned() } else { "b".to_owned() }
         });
         gateway.kill();
     }
-    eprintln!("{cut} of {} acts were cut short", rounds());
+    eprintln!("{cut} of {} mutations were interrupted", rounds());
     let gateway = server(folder.path()).await;
     let now = greeting(&gateway, "greet").await;
     assert!(live.is_empty() || now == live, "{now}, acknowledged was {live}");
     consistent(&gateway, "").await;
 }
 
-/// Every step that the audit log tells leads on from the one before: none is half there.
+/// Asserts that every change in the audit log starts from the state of the one before.
 async fn consistent(gateway: &Gateway, key: &str) {
     let audit = ask(gateway, key, Method::GET, "/api/v1/audit?limit=1000", None).await.ok();
     let entries = audit["entries"].as_array().unwrap();
@@ -139,7 +139,7 @@ async fn a_power_cut_in_a_rotation_leaves_one_good_key() {
         let gateway = Gateway::builder()
             .config(ECHO_ONLY)
             .set("platform.data_dir", folder.path().join("data").display());
-        // Made once: a file that is there already would be a mistake.
+        // Set once: an existing file would be an error.
         if file.exists() { gateway } else { gateway.set("platform.admin_key_file", file.display()) }
             .start()
             .await
@@ -184,7 +184,7 @@ async fn a_power_cut_in_a_rotation_leaves_one_good_key() {
     }
 }
 
-/// A command on a data folder, and what it prints.
+/// Runs a command on a data folder, and returns its output.
 pub fn lector(data: &Path, arguments: &[&str]) -> String {
     let output = Command::new(paths::lector())
         .args(arguments)
@@ -204,7 +204,7 @@ async fn a_backup_taken_while_serving_serves_elsewhere() {
     let gateway = server(&data).await;
     let options = json!({ "settings": { "greeting": "kept" }, "promote": true });
     assert_eq!(deploy(&gateway, "", "greet", component("echo"), options).await.status, 201);
-    // Pages and acts go on meanwhile.
+    // Pages and mutations continue meanwhile.
     let copying = tokio::task::spawn_blocking({
         let (data, copy) = (data.clone(), copy.clone());
         move || lector(&data, &["backup", copy.to_str().unwrap()])
@@ -225,5 +225,5 @@ async fn a_backup_taken_while_serving_serves_elsewhere() {
     let options = json!({ "settings": { "greeting": "new" }, "promote": true });
     assert_eq!(deploy(&restored, "", "greet", component("echo"), options).await.status, 201);
     assert_eq!(greeting(&restored, "greet").await, "new");
-    assert_eq!(greeting(&gateway, "greet").await, "kept", "the other house is another one");
+    assert_eq!(greeting(&gateway, "greet").await, "kept", "the restored server is separate");
 }

@@ -1,4 +1,4 @@
-//! Hot swap under load: revisions change as fast as the host takes it, and no request is lost, mixed or late.
+//! Hot swap under load: revisions change as fast as the server accepts it, and no request is lost, mixed or late.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,34 +10,34 @@ use serde_json::{Value, json};
 
 use crate::server::{self, unseen};
 
-/// What every page of the load says; whether it is readable in the answer, and what stands for it, tells who read it.
+/// Text of every page of the load; the result shows which revision read it, by the mask or the plain text.
 const SECRET: &str = "jane.doe@example.com";
 /// Pages of a document of the load.
 const PAGES: usize = 3;
 const CLIENTS: usize = 20;
-/// Between two requests of one client: steady load, not as much as the machine bears.
+/// Pause between two requests of a client: a steady load below saturation.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Swaps before memory is looked at first.
+/// Swaps before the first measurement of memory.
 const WARM_SWAPS: usize = 20;
 
-/// How far it goes.
+/// Extent of the test.
 struct Extent {
-    /// The load alone, before the first swap.
+    /// Duration of the load alone, before the first swap.
     steady: Duration,
     swaps: usize,
-    /// Every so many swaps a component that was never seen before is deployed.
+    /// Interval, in swaps, of deploys of a component that was never seen before.
     new_build_every: usize,
 }
 
-/// A revision, and what its answers look like: the letter that masks the secret, or the secret itself.
+/// A revision, and its mark in results: the letter that masks the secret, or the secret itself.
 #[derive(Clone)]
 struct Revision {
     number: u64,
     mark: String,
 }
 
-/// `cargo xtask bench swap` runs it long (1,000 swaps) and holds it to what is promised; in the suite it runs short, and the
-/// times are only printed.
+/// `cargo xtask bench swap` runs it long (1,000 swaps) and asserts the targets; in the suite it is short, and the times
+/// are only printed.
 #[tokio::test]
 async fn a_thousand_swaps_lose_nothing() {
     let strict = std::env::var_os("LECTOR_BENCH").is_some_and(|name| name == "swap");
@@ -50,7 +50,7 @@ async fn a_thousand_swaps_lose_nothing() {
     let code = folder.path().join("code");
     let gateway = Gateway::builder()
         .set("log.filter", "error")
-        // Builds that only this test knows would stay in everybody's cache.
+        // A separate code cache: the builds of this test would otherwise stay in the shared one.
         .set("guests.code_cache_dir", code.display())
         .start()
         .await;
@@ -103,21 +103,21 @@ async fn a_thousand_swaps_lose_nothing() {
 struct Figures {
     promotes: Vec<Duration>,
     firsts: Vec<Duration>,
-    /// Resident bytes when warm, and at the end.
+    /// Resident bytes after the warm-up, and at the end.
     memory: (u64, u64),
 }
 
 async fn swap(gateway: &Gateway, extent: &Extent, revisions: &mut Vec<Revision>) -> Figures {
     let (mut promotes, mut firsts) = (Vec::new(), Vec::new());
     let mut warm = process::resident(gateway.pid());
-    // Blocks: a mask is no letter, no digit and no space.
+    // Block characters: a mask is not a letter, digit or space.
     let letters: Vec<char> = ('\u{2580}'..='\u{259f}').collect();
     for number in 1..=extent.swaps {
         if number % extent.new_build_every == 0 {
             let letter = letters[revisions.len() % letters.len()];
             revisions.push(deploy(gateway, "redact", Some(letter)).await);
         }
-        // Standard, redact, the newest build, and again.
+        // Standard, redact, the newest build, and so on.
         let next = match number % 3 {
             0 => revisions.last(),
             n => revisions.get(n - 1),
@@ -140,13 +140,13 @@ async fn swap(gateway: &Gateway, extent: &Extent, revisions: &mut Vec<Revision>)
     Figures { promotes, firsts, memory: (warm, process::resident(gateway.pid())) }
 }
 
-/// The steady load: times of its requests.
+/// Runs the steady load; returns the times of its requests.
 async fn load(gateway: &Gateway, over: &AtomicBool) -> Vec<Duration> {
     let clients = futures::future::join_all((0..CLIENTS).map(|_| client(gateway, over)));
     clients.await.into_iter().flatten().collect()
 }
 
-/// A client of the steady load: every document is answered, and by one revision.
+/// Runs a client of the steady load: every document gets a response, from one revision.
 async fn client(gateway: &Gateway, over: &AtomicBool) -> Vec<Duration> {
     let mut took = Vec::new();
     while !over.load(Ordering::Relaxed) {
@@ -158,7 +158,7 @@ async fn client(gateway: &Gateway, over: &AtomicBool) -> Vec<Duration> {
     took
 }
 
-/// Reads a document and gives the mark of the revision that read all of it.
+/// Reads a document and returns the mark of the one revision that read it.
 async fn read(gateway: &Gateway) -> String {
     let lines = (1..=PAGES).map(|page| PageSpec::a4(&[&format!("Page {page} {SECRET}")])).collect::<Vec<_>>();
     let path = "/api/v1/deployments/swapped/ocr?text_layer=only";
@@ -178,7 +178,7 @@ async fn read(gateway: &Gateway) -> String {
     texts[0].clone()
 }
 
-/// A build of the component that nobody has seen before, as a revision.
+/// Deploys a new build of the component as a revision.
 async fn deploy(gateway: &Gateway, component: &str, mask: Option<char>) -> Revision {
     let wasm = unseen(component, &format!("build-{}", mask.map_or(0, u32::from)));
     let (settings, mark) = match mask {
@@ -198,7 +198,7 @@ async fn promote(gateway: &Gateway, revision: u64) -> Value {
     server::ask(gateway, "", Method::POST, "/api/v1/deployments/swapped/promote", Some(body)).await.ok()
 }
 
-/// In milliseconds.
+/// Returns a quantile in milliseconds.
 fn quantile_ms(times: &[Duration], share: f64) -> f64 {
     let mut ms: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
     ms.sort_by(f64::total_cmp);

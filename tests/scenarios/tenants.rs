@@ -1,4 +1,4 @@
-//! Tenants, keys, revisions, routes: real guests deployed over HTTP into a running house.
+//! Tenants, keys, revisions, routes: real guests deployed over HTTP to a running server.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ async fn a_deploy_a_promotion_a_rollback() {
     assert!(stages.iter().any(|stage| stage == "smoke_test"), "{stages:?}");
     assert_eq!(greeting(&gateway, "greet").await, "one");
 
-    // Settings alone make a revision of the component that is there; nobody is routed to it.
+    // Settings alone create a revision of the existing component; no request is routed to it.
     let answer =
         ask(&gateway, "", Method::PUT, path, Some(json!({ "settings": { "greeting": "two" } }))).await;
     assert_eq!((answer.status, &answer.json()["revision"]), (201, &json!(2)), "{}", answer.text());
@@ -44,7 +44,7 @@ async fn a_deploy_a_promotion_a_rollback() {
     ask(&gateway, "", Method::POST, &format!("{path}/rollback"), None).await.ok();
     assert_eq!(greeting(&gateway, "greet").await, "one");
 
-    // What fails changes nothing, and says where it failed.
+    // A failure changes nothing, and names its stage.
     let refused = ask(
         &gateway,
         "",
@@ -79,12 +79,12 @@ async fn a_deploy_a_promotion_a_rollback() {
         .problem(404, "revision_not_found");
     assert_eq!(greeting(&gateway, "greet").await, "one");
 
-    // All of it is on record.
+    // The audit log has all of it.
     let audit = ask(&gateway, "", Method::GET, "/api/v1/audit", None).await.ok();
-    let acts: Vec<&str> =
+    let events: Vec<&str> =
         audit["entries"].as_array().unwrap().iter().map(|e| e["action"].as_str().unwrap()).collect();
-    for act in ["promote", "rollback"] {
-        assert!(acts.iter().any(|seen| seen.contains(act)), "no {act} in {acts:?}");
+    for event in ["promote", "rollback"] {
+        assert!(events.iter().any(|seen| seen.contains(event)), "no {event} in {events:?}");
     }
     let usage = ask(&gateway, "", Method::GET, "/api/v1/usage", None).await.ok();
     assert!(usage["usage"][0]["pages_ok"].as_u64().unwrap() >= 5, "{usage}");
@@ -113,17 +113,17 @@ async fn a_canary_is_sticky_by_key() {
         assert_eq!(first, again, "client-{key} came to two revisions");
         *seen.entry(first.split(' ').next().unwrap().to_owned()).or_insert(0) += 1;
     }
-    // Of 24 keys at even chances all go one way once in eight million runs, and the keys are always these.
+    // The probability that all of 24 keys go one way is one in eight million, and the keys are always these.
     assert!(seen.contains_key("old") && seen.contains_key("new"), "{seen:?}");
 }
 
 #[tokio::test]
-async fn a_candidate_that_fails_is_taken_back() {
+async fn a_canary_that_fails_is_rolled_back() {
     let gateway = Gateway::builder().config(ECHO_ONLY).start().await;
     let options = json!({ "settings": { "greeting": "sound" }, "promote": true });
     assert_eq!(deploy(&gateway, "", "greet", component("echo"), options).await.status, 201);
-    // The golden page is small; an A4 page at the resolution that it asks for is more than its budget allows. None of
-    // the stages can see that.
+    // The smoke-test page is small; an A4 page at the requested resolution exceeds the budget. No stage can detect
+    // that.
     let body = json!({
         "settings": { "greeting": "over", "mood": "render" }, "budget": { "pixels_max": 2_000_000 },
         "canary": 50, "rollback_policy": { "error_rate_max": 0.5, "pages_min": 4 },
@@ -142,7 +142,7 @@ async fn a_candidate_that_fails_is_taken_back() {
             assert_eq!(deployment["weights"][0]["revision"], 1, "{deployment}");
             break;
         }
-        assert!(std::time::Instant::now() < end, "the candidate was not taken back: {deployment}");
+        assert!(std::time::Instant::now() < end, "the candidate was not rolled back: {deployment}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for key in 0..40 {
@@ -150,14 +150,14 @@ async fn a_candidate_that_fails_is_taken_back() {
     }
 }
 
-/// A house that asks for keys, its administrator's, and the file that it wrote it into.
+/// Starts a server that requires keys; returns its administrator's key and the file of it.
 async fn closed() -> (Gateway, String, KeyFile) {
     let file = KeyFile(tempfile::tempdir().unwrap());
     let path = file.path();
     let gateway = Gateway::builder()
         .config(ECHO_ONLY)
         .set("platform.admin_key_file", path.display())
-        // Patient with documents that stand still on their way.
+        // Allows bodies that stall.
         .set("http.body_idle_timeout_s", HANG.as_secs())
         .start()
         .await;
@@ -184,7 +184,7 @@ async fn keys_close_the_server() {
     says(&gateway, "lk_nonsense", "echo", "").await.problem(401, "key_invalid");
     let acme = &tenant(&gateway, &admin, "acme", json!({})).await;
     let zeta = &tenant(&gateway, &admin, "zeta", json!({})).await;
-    // What the host lends is everybody's; what a tenant deploys is its own.
+    // Every tenant may use shared deployments; a tenant's own deployments are private.
     says(&gateway, acme, "echo", "").await.ok();
     let options = json!({ "settings": { "greeting": "acme's" }, "promote": true });
     assert_eq!(deploy(&gateway, acme, "mine", component("echo"), options).await.status, 201);
@@ -195,9 +195,9 @@ async fn keys_close_the_server() {
         .problem(404, "deployment_not_found");
     ask(&gateway, acme, Method::GET, "/api/v1/admin/tenants", None).await.problem(403, "admin_only");
 
-    // A limit of its own.
-    let terms = json!({ "limits": { "requests_per_s": 0.01, "burst": 1 } });
-    ask(&gateway, &admin, Method::PUT, "/api/v1/admin/tenants/zeta", Some(terms)).await.ok();
+    // A limit of the tenant.
+    let policy = json!({ "limits": { "requests_per_s": 0.01, "burst": 1 } });
+    ask(&gateway, &admin, Method::PUT, "/api/v1/admin/tenants/zeta", Some(policy)).await.ok();
     let first = says(&gateway, zeta, "echo", "").await;
     let second = says(&gateway, zeta, "echo", "").await;
     assert!(first.status == 200 || first.status == 429, "{}", first.text());
@@ -205,7 +205,7 @@ async fn keys_close_the_server() {
     assert!(!second.header("retry-after").is_empty());
     says(&gateway, acme, "echo", "").await.ok();
 
-    // A key that was revoked opens nothing; the other tenant does not notice.
+    // A revoked key is rejected; the other tenant is not affected.
     let list = ask(&gateway, zeta, Method::GET, "/api/v1/keys", None).await.ok();
     let id = list["keys"][0]["id"].as_str().unwrap().to_owned();
     ask(&gateway, &admin, Method::DELETE, &format!("/api/v1/admin/keys/{id}"), None).await.ok();
@@ -216,14 +216,14 @@ async fn keys_close_the_server() {
 #[tokio::test]
 async fn a_tenant_has_bytes_of_its_own_and_costs_others_none() {
     let (gateway, admin, _file) = closed().await;
-    let terms = |limits| json!({ "limits": limits });
-    let acme = tenant(&gateway, &admin, "acme", terms(json!({ "held_bytes_max": 50_000 }))).await;
-    let zeta = tenant(&gateway, &admin, "zeta", terms(json!({ "images_bytes_max": 64 << 20 }))).await;
+    let policy = |limits| json!({ "limits": limits });
+    let acme = tenant(&gateway, &admin, "acme", policy(json!({ "held_bytes_max": 50_000 }))).await;
+    let zeta = tenant(&gateway, &admin, "zeta", policy(json!({ "images_bytes_max": 64 << 20 }))).await;
     let path = "/api/v1/admin/tenants/zeta";
-    let refused = terms(json!({ "images_bytes_max": 1000 }));
+    let refused = policy(json!({ "images_bytes_max": 1000 }));
     ask(&gateway, &admin, Method::PUT, path, Some(refused)).await.problem(422, "limits_invalid");
 
-    // What can never fit is told so, before it is sent.
+    // A document that can never fit is rejected before it is sent.
     let head = |bytes: u32| {
         format!(
             "POST /api/v1/ocr HTTP/1.1\r\nHost: x\r\nContent-Type: application/pdf\r\nAuthorization: Bearer {acme}\r\n\
@@ -235,7 +235,7 @@ async fn a_tenant_has_bytes_of_its_own_and_costs_others_none() {
     let answer = rest(&mut too_much).await;
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("submission_too_large"), "{answer}");
 
-    // A document that is still on its way has its bytes already.
+    // A document that is being received holds its bytes already.
     let mut slow = connect(&gateway).await;
     slow.write_all(head(49_990).as_bytes()).await.unwrap();
     let held = "lector_documents_held_bytes 49990";
@@ -250,12 +250,12 @@ async fn a_tenant_has_bytes_of_its_own_and_costs_others_none() {
         "{metrics}"
     );
 
-    // A page may hold no more than all of them, and those for which there is no room now wait for it.
+    // A page that needs more than the limit fails; pages that do not fit now wait.
     let options = json!({ "settings": { "mood": "render" }, "promote": true });
     assert_eq!(deploy(&gateway, &zeta, "drawn", component("echo"), options).await.status, 201);
     let drawn = futures::future::join_all((0..12).map(|_| says(&gateway, &zeta, "drawn", ""))).await;
     drawn.iter().for_each(|answer| _ = answer.ok());
-    let less = terms(json!({ "images_bytes_max": 8 << 20 }));
+    let less = policy(json!({ "images_bytes_max": 8 << 20 }));
     ask(&gateway, &admin, Method::PUT, path, Some(less)).await.ok();
     says(&gateway, &zeta, "drawn", "").await.problem(500, "page_too_many_pixels");
 

@@ -1,4 +1,4 @@
-//! Memory by words: a document of a few kilobytes that unpacks to a hundred thousand words of embedded text.
+//! Memory used by words: a document of a few kilobytes that decompresses to a hundred thousand words of embedded text.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -10,18 +10,19 @@ use serde_json::json;
 
 use crate::server::{ask, tenant};
 
-/// Words of the document below; as a tree of JSON values and its text they would be some 160 MiB.
+/// Pages of the document below; its words as a tree of JSON values and their text would take some 160 MiB.
 const PAGES: usize = 12;
 const LINES: usize = 60;
 const WORDS: usize = 150;
-/// What a tenant may hold, and what the result of one document may.
+/// Limits of the results held by a tenant, and of the result of one document.
 const TENANT_BYTES: u64 = 24 << 20;
 const DOCUMENT_BYTES: u64 = 24 << 20;
-/// Beyond both: the pages being read (text layers, guests' memory, answers) and what the allocator has not yet returned.
+/// Memory beyond both: the pages being read (text layers, guest memory, results), and freed memory that the allocator
+/// has not returned.
 const WORKING_BYTES: u64 = 150 << 20;
-/// What may remain resident when all is delivered.
+/// Memory that may remain resident after all results are delivered.
 const REMAINING_BYTES: u64 = 100 << 20;
-/// Longest answer to another tenant's small document meanwhile.
+/// Maximum time of another tenant's small document meanwhile.
 const NEIGHBOR_MAX: Duration = Duration::from_secs(10);
 
 async fn server() -> (Gateway, String, tempfile::TempDir) {
@@ -37,7 +38,7 @@ async fn server() -> (Gateway, String, tempfile::TempDir) {
     (gateway, admin, folder)
 }
 
-/// Sends the document and takes the answer without keeping it: its status and its length.
+/// Sends the document and discards the response; returns its status and length.
 async fn send(gateway: &Gateway, key: &str, document: &[u8]) -> (u16, u64) {
     let path = "/api/v1/ocr?text_layer=only&words=true";
     let answer = gateway.pdf(path, document).bearer_auth(key).send().await.expect("an answer");
@@ -99,7 +100,7 @@ async fn words_take_no_more_memory_than_their_tenant_may_hold() {
                 200 => {
                     assert!(*bytes > (PAGES * LINES * WORDS * 40) as u64, "{bytes} bytes are not all words")
                 }
-                // It came while its tenant held all that it may.
+                // It arrived while its tenant held as much as it may.
                 429 => {}
                 other => panic!("{other}"),
             }
@@ -124,14 +125,14 @@ async fn too_many_words_are_an_error_of_the_page_and_too_large_a_result_one_of_t
     page.problem(413, "page_too_much_text");
     let document = pdf::word_bomb(20, 9, 100);
     gateway.ocr("application/pdf", document.clone(), query).await.problem(413, "document_result_too_large");
-    // A batch is answered page by page: there only the summary is missing.
+    // A batch is streamed page by page: only the summary is missing.
     let events = gateway.batch(vec![("words.pdf".to_owned(), document)], query).await;
     let pages = events.iter().filter(|event| event["event"] == "page").count();
     let end = events.iter().find(|event| event["event"] == "document_end").unwrap();
     assert_eq!((pages, &end["summary_error"]["code"]), (20, &json!("summary_too_large")));
 }
 
-/// A client that does not read stops its own document, and its results count until it goes.
+/// A client that does not read stops its own document, and its results count until it disconnects.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_stops_its_own_pages() {
     let gateway = Gateway::builder().set("platform.tenant_held_bytes_max", 4 << 20).start().await;
@@ -151,7 +152,7 @@ async fn a_client_that_does_not_read_stops_its_own_pages() {
         before == held && held > 1 << 20
     })
     .await;
-    assert!(held < 64 << 20, "{} MiB of results for nobody", held >> 20);
+    assert!(held < 64 << 20, "{} MiB of results without a reader", held >> 20);
     drop(unread);
     crate::server::until("everything is given back", async || pages().await == 0).await;
 }

@@ -1,9 +1,9 @@
-//! An answer of the gateway, with assertions that say what came instead.
+//! A response of the gateway, with assertions that show the response.
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-/// Status, headers and body of one answer.
+/// Status, headers and body of a response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -30,7 +30,7 @@ impl Answer {
         self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
     }
 
-    /// Asserts success and gives the JSON.
+    /// Asserts success and returns the JSON.
     #[track_caller]
     pub fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text());
@@ -50,7 +50,7 @@ impl Answer {
     }
 }
 
-/// All text of an `/api/v1/ocr` answer.
+/// Returns the text of an `/api/v1/ocr` response.
 pub fn all_text(json: &Value) -> String {
     json["pages"]
         .as_array()
@@ -61,7 +61,7 @@ pub fn all_text(json: &Value) -> String {
         .join("\n")
 }
 
-/// The events of an NDJSON body.
+/// Returns the events of an NDJSON body.
 pub fn ndjson(body: &[u8]) -> Vec<Value> {
     String::from_utf8_lossy(body)
         .lines()
@@ -70,7 +70,7 @@ pub fn ndjson(body: &[u8]) -> Vec<Value> {
         .collect()
 }
 
-/// The events of that name.
+/// Returns the events with this name.
 pub fn named<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
     events.iter().filter(|e| e["event"] == name).collect()
 }

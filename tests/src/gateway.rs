@@ -13,15 +13,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::answer::Answer;
 use crate::{HANG, paths, process};
 
-/// Gateways alive at once: each holds its engines in memory, and the machine may have two cores.
+/// Limits concurrent gateways: each holds its engines in memory, and the machine may have two cores.
 static ROOM: LazyLock<std::sync::Arc<Semaphore>> = LazyLock::new(|| std::sync::Arc::new(Semaphore::new(2)));
 
-/// What differs from the defaults.
+/// Settings that differ from the defaults.
 #[derive(Default)]
 pub struct GatewayBuilder {
     env: Vec<(String, String)>,
     config: Option<String>,
-    /// What a shell does before it becomes the program.
+    /// Shell commands that run before the server.
     before: Vec<String>,
     args: Vec<String>,
 }
@@ -34,7 +34,7 @@ impl GatewayBuilder {
         self
     }
 
-    /// Gives a configuration file.
+    /// Sets the configuration file.
     pub fn config(mut self, toml: impl Into<String>) -> Self {
         self.config = Some(toml.into());
         self
@@ -46,27 +46,28 @@ impl GatewayBuilder {
         self
     }
 
-    /// Has it ignore a signal, named as the shell names it.
+    /// Makes the server ignore a signal, given by its shell name.
     pub fn ignoring(mut self, signal: &'static str) -> Self {
-        // What is ignored stays so in the program that a shell becomes.
+        // A program inherits ignored signals from the shell.
         self.before.push(format!("trap '' {signal}"));
         self
     }
 
-    /// Lets it open so many files at once and no more: neither limit, so that it cannot raise the one to the other.
+    /// Sets the hard and soft limit of open files, so that the server cannot raise it.
     pub fn open_files_max(mut self, most: u32) -> Self {
         self.before.push(format!("ulimit -n {most}"));
         self
     }
 
-    /// Starts it and waits until it is ready.
+    /// Starts the server and waits until it is ready.
     pub async fn start(self) -> Gateway {
         let gateway = self.spawn().await;
         gateway.answers("/readyz").await;
         gateway
     }
 
-    /// Starts it and waits until it answers: with a deployment that reads no golden page it is never ready.
+    /// Starts the server and waits until it responds: with a deployment that cannot read the smoke-test page it is
+    /// never ready.
     pub async fn start_unready(self) -> Gateway {
         let gateway = self.spawn().await;
         gateway.answers("/healthz").await;
@@ -97,7 +98,7 @@ impl GatewayBuilder {
             command.arg("--config").arg(file);
         }
         let child = command
-            // A house of its own: one server uses a data folder at a time.
+            // A data folder of its own: only one server may use a data folder at a time.
             .env("LECTOR__PLATFORM__DATA_DIR", home.path().join("data"))
             .envs(self.env)
             .current_dir(paths::repo())
@@ -121,7 +122,7 @@ impl GatewayBuilder {
 }
 
 fn client() -> reqwest::Client {
-    // No idle connections: a test that computes for long finds them closed by the server.
+    // No idle connections: the server closes them during long tests.
     reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(HANG).build().expect("a client")
 }
 
@@ -137,7 +138,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// With the defaults.
+    /// Starts a gateway with the defaults.
     pub async fn start() -> Self {
         Self::builder().start().await
     }
@@ -182,7 +183,7 @@ impl Gateway {
         self.child.id()
     }
 
-    /// What it logged so far.
+    /// Returns the log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -191,7 +192,8 @@ impl Gateway {
         Answer::read(self.client.get(self.url(path)).send().await.expect("an answer")).await
     }
 
-    /// A PDF on its way to a path such as `/api/v1/ocr?words=true`: headers may be added, and the answer read as it comes.
+    /// Builds a request that posts a PDF to a path such as `/api/v1/ocr?words=true`, for tests that add headers or
+    /// stream the response.
     pub fn pdf(&self, path: &str, body: impl Into<Vec<u8>>) -> reqwest::RequestBuilder {
         self.client.post(self.url(path)).header("content-type", "application/pdf").body(body.into())
     }
@@ -207,7 +209,7 @@ impl Gateway {
         self.post(&format!("/api/v1/ocr?{query}"), content_type, body).await
     }
 
-    /// POSTs files to `/api/v1/ocr/batch` and gives the events.
+    /// POSTs files to `/api/v1/ocr/batch` and returns the events.
     pub async fn batch(&self, files: Vec<(String, Vec<u8>)>, query: &str) -> Vec<Value> {
         let mut form = reqwest::multipart::Form::new();
         for (name, bytes) in files {
@@ -219,7 +221,7 @@ impl Gateway {
         crate::answer::ndjson(&answer.body)
     }
 
-    /// Asks it to stop, waits for its end, and asserts that nothing of it is left.
+    /// Stops the server with SIGTERM, waits for its exit, and asserts that no process is left.
     pub async fn stop(mut self) -> i32 {
         let children = process::descendants(self.pid());
         process::signal(self.pid(), Signal::TERM);
@@ -239,7 +241,7 @@ impl Gateway {
         status.code().unwrap_or(-1)
     }
 
-    /// Kills it as a power cut would, and gives the processes it had.
+    /// Kills the server as a power cut would, and returns its child processes.
     pub fn kill(mut self) -> Vec<u32> {
         let children = process::descendants(self.pid());
         self.child.kill().expect("kill");

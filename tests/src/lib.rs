@@ -1,7 +1,7 @@
 //! The harness of the integration tests: a real gateway as a child process, real clients, real files.
 //!
-//! [`Gateway`] starts `target/release/lector serve` on an ephemeral loopback port with a folder of its
-//! own. Dropping it stops the server and asserts that no process of it is left.
+//! [`Gateway`] starts `target/release/lector serve` on an ephemeral loopback port with a temporary folder. Dropping it
+//! stops the server and asserts that none of its processes is left.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 pub mod answer;
@@ -11,8 +11,7 @@ pub mod pdf;
 pub mod process;
 pub mod quantile;
 
-/// The longest wait for what must come: what has not by then never does, however busy the machine. No test passes or
-/// fails by how long something takes.
+/// Timeout of every wait, long enough for a busy machine. No test passes or fails by the duration of something.
 pub const HANG: std::time::Duration = std::time::Duration::from_secs(600);
 
 pub use answer::Answer;

@@ -1,13 +1,13 @@
-//! Where things lie: the checkout, the binary under test, the cache, the corpus.
+//! Paths: the checkout, the binary under test, the cache, the corpus.
 
 use std::path::{Path, PathBuf};
 
-/// The root of the checkout.
+/// Returns the root of the checkout.
 pub fn repo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository").to_path_buf()
 }
 
-/// The `lector` binary that stands beside this test binary (`target/<profile>/lector`).
+/// Returns the `lector` binary beside this test binary (`target/<profile>/lector`).
 pub fn lector() -> PathBuf {
     let exe = std::env::current_exe().expect("a test binary has a path");
     let dir = exe.parent().and_then(Path::parent).expect("target/<profile>/deps");
@@ -16,13 +16,13 @@ pub fn lector() -> PathBuf {
     binary
 }
 
-/// A file under tests/data.
+/// Returns a file of tests/data.
 pub fn data(name: &str) -> Vec<u8> {
     let path = repo().join("tests/data").join(name);
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// The cache root, by the same rule as the host's.
+/// Returns the cache root, by the same rule as the server.
 pub fn cache() -> PathBuf {
     if let Some(dir) = std::env::var_os("LECTOR_CACHE") {
         return dir.into();
@@ -33,7 +33,7 @@ pub fn cache() -> PathBuf {
     }
 }
 
-/// The folder of the test corpus, or `None` (said aloud) where it was not fetched. Under
+/// Returns the folder of the test corpus, or prints a message and returns `None` if it was not downloaded. With
 /// `LECTOR_REQUIRE_CORPUS=1` its absence fails the test.
 pub fn corpus() -> Option<PathBuf> {
     let dir = cache().join("corpus");

@@ -1,13 +1,13 @@
-//! A small PDF writer for tests: pages of Helvetica text, and the deformed files that no tool makes.
+//! A small PDF writer for tests: pages of Helvetica text, and malformed files that no tool writes.
 
 use std::io::Write;
 
 /// One page.
 #[derive(Clone)]
 pub struct PageSpec {
-    /// Points.
+    /// In points.
     pub width: f32,
-    /// Points.
+    /// In points.
     pub height: f32,
     /// Lines at 14 pt, from the top.
     pub lines: Vec<String>,
@@ -26,7 +26,7 @@ impl PageSpec {
     }
 }
 
-/// A PDF with these pages.
+/// Returns a PDF with these pages.
 pub fn document(pages: &[PageSpec]) -> Vec<u8> {
     let mut objects: Vec<Vec<u8>> = Vec::new();
     let kids: Vec<String> = (0..pages.len()).map(|i| format!("{} 0 R", 4 + 2 * i)).collect();
@@ -54,7 +54,7 @@ pub fn document(pages: &[PageSpec]) -> Vec<u8> {
     assemble(&objects)
 }
 
-/// A stream object.
+/// Returns a stream object.
 pub fn stream(dictionary: &str, data: &[u8]) -> Vec<u8> {
     let mut out = format!("<< {dictionary} /Length {} >>\nstream\n", data.len()).into_bytes();
     out.extend_from_slice(data);
@@ -84,7 +84,7 @@ pub fn assemble(objects: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
-/// A PDF whose page tree is empty.
+/// Returns a PDF with an empty page tree.
 pub fn without_pages() -> Vec<u8> {
     assemble(&[
         b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(),
@@ -92,7 +92,7 @@ pub fn without_pages() -> Vec<u8> {
     ])
 }
 
-/// A page whose picture unpacks from kilobytes to `side * side * 3` bytes.
+/// Returns a page whose image decompresses from kilobytes to `side * side * 3` bytes.
 pub fn image_bomb(side: u32) -> Vec<u8> {
     let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
     let row = vec![0u8; side as usize * 3];
@@ -115,7 +115,7 @@ pub fn image_bomb(side: u32) -> Vec<u8> {
     ])
 }
 
-/// A page whose content stream unpacks to `bytes` bytes of drawing commands.
+/// Returns a page whose content stream decompresses to `bytes` bytes of drawing commands.
 pub fn content_bomb(bytes: usize) -> Vec<u8> {
     let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
     let command = b"0 0 m 500 700 l S\n".repeat(1000);
@@ -134,8 +134,8 @@ pub fn content_bomb(bytes: usize) -> Vec<u8> {
     ])
 }
 
-/// A document of `pages` pages that share one content stream of tiny words, `lines` lines of `words` words each: a few
-/// kilobytes that unpack to `pages * lines * words` words of embedded text.
+/// Returns a document of `pages` pages that share one content stream of tiny words, `lines` lines of `words` words
+/// each: a few kilobytes that decompress to `pages * lines * words` words of embedded text.
 pub fn word_bomb(pages: usize, lines: usize, words: usize) -> Vec<u8> {
     let mut content = String::from("BT /F1 1 Tf 1.2 TL 5 835 Td\n");
     let line = format!("({}) Tj T*\n", vec!["a"; words].join(" "));

@@ -1,4 +1,4 @@
-//! A look at processes through /proc: descendants, memory, file descriptors.
+//! Reads processes from /proc: descendants, memory, file descriptors.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn stat(pid: u32) -> Option<(u32, char)> {
     Some((fields.next()?.parse().ok()?, state))
 }
 
-/// All living processes below `root` (zombies and `root` itself left out).
+/// Returns all living processes below `root` (without zombies and `root` itself).
 pub fn descendants(root: u32) -> Vec<u32> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
@@ -36,28 +36,28 @@ pub fn descendants(root: u32) -> Vec<u32> {
     found
 }
 
-/// Whether the process exists and is not a zombie.
+/// Returns whether the process exists and is not a zombie.
 pub fn alive(pid: u32) -> bool {
     stat(pid).is_some_and(|(_, state)| state != 'Z')
 }
 
-/// Open file descriptors of a process.
+/// Returns the number of open file descriptors of a process.
 pub fn fds(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).map(|d| d.count()).unwrap_or(0)
 }
 
-/// Resident memory of a process in bytes.
+/// Returns the resident memory of a process in bytes.
 pub fn resident(pid: u32) -> u64 {
     let text =
         std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("statm")).unwrap_or_default();
     text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
 }
 
-/// Waits until `condition` holds; fails with `what` where it never does.
+/// Waits until `condition` is true; fails with `what` after a timeout.
 pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + HANG;
     while !condition() {
-        assert!(Instant::now() < end, "waited in vain: {what}");
+        assert!(Instant::now() < end, "timed out: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

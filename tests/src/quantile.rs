@@ -1,10 +1,10 @@
-//! Quantiles of what was measured, in the one way that all figures here are told: by nearest rank. `lector-bench` takes
-//! this file as it is: it is the only thing that both need.
+//! Quantiles by nearest rank, used for all figures here. `lector-bench` includes this file, because it is the only code
+//! that both need.
 
-/// The least of the sorted values that is not exceeded by a `share` of them (nearest rank: a value that was measured, and
-/// rather the larger one). Not a number where there are none.
+/// Returns the least of the sorted values that a `share` of them does not exceed (nearest rank: a measured value, the
+/// larger one in doubt). NaN for an empty slice.
 pub fn quantile(sorted: &[f64], share: f64) -> f64 {
-    // A share like 0.07 times a hundred is a hair more than 7.
+    // Rounding: a share like 0.07 times a hundred is slightly more than 7.
     let rank = (sorted.len() as f64 * share - 1e-9).ceil() as usize;
     let last = sorted.len().saturating_sub(1);
     sorted.get(rank.saturating_sub(1).min(last)).copied().unwrap_or(f64::NAN)

@@ -1,5 +1,5 @@
-//! Builds the crate `lector-bench` and runs it: the benchmarks are no part of the task runner, so that `cargo xtask demo` does
-//! not compile them.
+//! Builds and runs the crate `lector-bench`: the benchmarks are a separate crate, so that `cargo xtask demo` does not
+//! compile them.
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::{guests, setup, shell};
 
 /// Runs `lector-bench` with these arguments.
 pub fn run(places: &Places, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<()> {
-    // Not `cargo run`: it cannot select the whole workspace, and another selection would compile dependencies once more.
+    // Not `cargo run`: it cannot select the whole workspace, and another selection would compile dependencies again.
     let build = ["build", "--release", "--locked", "--workspace", "--bin", "lector-bench", "--quiet"];
     shell::run(shell::cargo().args(build).current_dir(&places.root))?;
     shell::run(Command::new(places.repo("target/release/lector-bench")).args(arguments))

@@ -1,6 +1,6 @@
-//! Fetches the PDFs of the test corpus. `tests/corpus/manifest.tsv` names for each the package it is shipped in (a
-//! source archive of the Python index, or a Debian package), its path and its sha256. The files stay in the cache: some
-//! have no stated license, so they are for testing and are not passed on.
+//! Downloads the PDFs of the test corpus. `tests/corpus/manifest.tsv` lists for each file the package that contains it
+//! (a source archive of the Python index, or a Debian package), its path and its sha256. The files stay in the cache:
+//! some state no license, so they are used for tests and not redistributed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::places::Places;
 use crate::shell::{self, Scratch};
 
-/// One line of the manifest, as far as fetching needs it.
+/// The columns of the manifest needed for the download.
 #[derive(Debug, PartialEq)]
 struct Row {
     file: String,
@@ -20,7 +20,7 @@ struct Row {
     sha256: String,
 }
 
-/// Fetches what is missing and gives the folder.
+/// Downloads missing files and returns their folder.
 pub fn fetch(places: &Places, from: Option<&Path>) -> Result<PathBuf> {
     let rows = parse(&shell::read(&places.repo("tests/corpus/manifest.tsv"))?)?;
     let folder = places.cache.join("corpus");
@@ -49,7 +49,7 @@ pub fn fetch(places: &Places, from: Option<&Path>) -> Result<PathBuf> {
     }
     let there = rows.len() - missing(&rows, &folder).len();
     println!("corpus: {there} of {} files in {}", rows.len(), folder.display());
-    ensure!(failed.is_empty(), "not everything could be fetched: {}", failed.join(", "));
+    ensure!(failed.is_empty(), "these could not be downloaded: {}", failed.join(", "));
     Ok(folder)
 }
 
@@ -68,10 +68,13 @@ fn parse(text: &str) -> Result<Vec<Row>> {
         .map(|line| {
             let cells: Vec<&str> = line.split('\t').collect();
             let cell = |n: usize| {
-                cells.get(n).map(|cell| (*cell).to_owned()).with_context(|| format!("a short line: {line}"))
+                cells
+                    .get(n)
+                    .map(|cell| (*cell).to_owned())
+                    .with_context(|| format!("missing columns: {line}"))
             };
             let row = Row { file: cell(file)?, source: cell(source)?, sha256: cell(sha256)? };
-            ensure!(!row.file.contains('/'), "`{}` is no plain file name", row.file);
+            ensure!(!row.file.contains('/'), "`{}` is not a plain file name", row.file);
             Ok(row)
         })
         .collect()
@@ -106,7 +109,7 @@ fn fetch_source(folder: &Path, source: &str, rows: &[&Row]) -> Result<()> {
                 .args(["-qq", "-o", "APT::Sandbox::User=root", "download", &format!("{name}={version}")])
                 .current_dir(&archive),
         )?,
-        other => bail!("`{other}` is no kind of package: pypi or debian"),
+        other => bail!("`{other}` is not a kind of package: use pypi or debian"),
     }
     let file = shell::files_below(&archive)?.pop().context("nothing was downloaded")?;
     if kind == "debian" {
@@ -138,7 +141,7 @@ fn fetch_source(folder: &Path, source: &str, rows: &[&Row]) -> Result<()> {
     Ok(())
 }
 
-/// Copies a checked file under its name, whole or not at all.
+/// Copies a verified file to its name atomically.
 fn keep(from: &Path, folder: &Path, name: &str) -> Result<()> {
     let part = folder.join(format!(".{name}.part"));
     fs::copy(from, &part).with_context(|| format!("cannot copy {}", from.display()))?;

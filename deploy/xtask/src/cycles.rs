@@ -1,8 +1,10 @@
-//! No module cycles inside a crate: a file may use another one only where that one does not use it, directly or on a way round.
+//! Rejects module cycles inside a crate: a file may use another file only if that one does not use it, directly or
+//! indirectly.
 //!
-//! Reads the module files of a crate, resolves the paths that each uses (`crate::`, `super::`, `self::`, child modules, names
-//! that were imported or re-exported) to the file where the name is defined, and fails on every cycle of files. A parent module
-//! and its children are separate files. What only tests use is free. Neither `mod child;` nor a re-export is a use.
+//! Reads the module files of a crate, resolves the paths that each file uses (`crate::`, `super::`, `self::`, child
+//! modules, imported or re-exported names) to the file that defines the name, and reports every cycle of files. A
+//! parent module and its children are separate files. Uses in tests are ignored. Neither `mod child;` nor a re-export
+//! is a use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,23 +12,23 @@ use std::path::Path;
 
 use crate::tokens::{Token, tokens};
 
-/// Path of a module from its crate's root.
+/// Path of a module from the crate root.
 type Module = Vec<String>;
 
-/// One module file.
+/// A module file.
 #[derive(Debug, Default)]
 struct File {
-    /// As it is printed.
+    /// Name in messages.
     name: String,
     children: BTreeSet<String>,
-    /// Modules written inside this file.
+    /// Inline modules of this file.
     inline: BTreeSet<String>,
     /// Items that it defines.
     items: BTreeSet<String>,
     imports: Vec<Import>,
-    /// Paths of two and more names.
+    /// Paths of two or more names.
     paths: BTreeSet<Vec<String>>,
-    /// Names that occur outside of imports.
+    /// Names used outside of imports.
     names: BTreeSet<String>,
 }
 
@@ -34,21 +36,21 @@ struct File {
 #[derive(Debug)]
 struct Import {
     path: Vec<String>,
-    /// What it is called here; `*` for a glob.
+    /// Local name; `*` for a glob.
     name: String,
-    /// Whether others can use it from here.
+    /// Whether other modules can use the name from here.
     exported: bool,
 }
 
-/// A crate's files by module.
+/// Files of a crate by module.
 type Files = BTreeMap<Module, File>;
 
-/// Crates with circles that are older than this check, and how many of them are left. A crate that is not named has none;
-/// one that has fewer than is written here is told as well, so that the list can only become shorter.
+/// Crates with cycles older than this check, and the number left. A crate that is not listed has none; a crate with
+/// fewer cycles than listed is reported, so that the list only shrinks.
 const LEFT: &[(&str, usize)] =
     &[("host/crates/inference", 5), ("host/crates/runtime", 1), ("host/crates/document", 3), ("host", 5)];
 
-/// Folders of the crates whose modules are looked at: those of the server and the task runner.
+/// Returns the folders of the checked crates: those of the server and the task runner.
 pub fn crates(files: &[String]) -> Vec<String> {
     let packages = files.iter().filter_map(|file| file.strip_suffix("/Cargo.toml"));
     let ours =
@@ -56,7 +58,7 @@ pub fn crates(files: &[String]) -> Vec<String> {
     packages.filter(ours).map(str::to_owned).collect()
 }
 
-/// Every cycle of the crates in these folders (each with `src/lib.rs` or `src/main.rs`), as sentences.
+/// Returns a message for every cycle of the crates in these folders (each has `src/lib.rs` or `src/main.rs`).
 pub fn violations(root: &Path, crates: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     for folder in crates {
@@ -71,7 +73,7 @@ pub fn violations(root: &Path, crates: &[String]) -> Vec<String> {
             count if count == left => {}
             count if count < left => {
                 found.push(format!(
-                    "{folder}: {count} module circles are left, and cycles.rs names {left}: correct it"
+                    "{folder}: {count} module cycles are left, but cycles.rs lists {left}: correct it"
                 ));
             }
             _ => found.extend(circles),
@@ -80,7 +82,7 @@ pub fn violations(root: &Path, crates: &[String]) -> Vec<String> {
     found
 }
 
-/// Reads a module's file and those of its children.
+/// Reads the file of a module and those of its children.
 fn read(root: &Path, src: &str, name: &str, module: Module, files: &mut Files) {
     let Ok(text) = fs::read_to_string(root.join(name)) else { return };
     let file = parse(name, &text);
@@ -125,7 +127,7 @@ fn parse(name: &str, text: &str) -> File {
     file
 }
 
-/// Behind the bracket that closes the one at `at`.
+/// Returns the index after the bracket that closes the one at `at`.
 fn closed(tokens: &[Token], at: usize) -> usize {
     let mut depth = 0usize;
     for (index, token) in tokens.iter().enumerate().skip(at) {
@@ -141,7 +143,7 @@ fn closed(tokens: &[Token], at: usize) -> usize {
     tokens.len()
 }
 
-/// Behind an attribute; behind the item as well where that is for tests alone.
+/// Returns the index after an attribute, and after its item if that is only for tests.
 fn attribute(tokens: &[Token], at: usize) -> usize {
     let open = at + 1 + usize::from(tokens.get(at + 1) == Some(&Token::Sign('!')));
     if tokens.get(open) != Some(&Token::Sign('[')) {
@@ -165,7 +167,7 @@ fn attribute(tokens: &[Token], at: usize) -> usize {
     at
 }
 
-/// `mod name;` or `mod name {`: what stands inside is the file's own.
+/// Parses `mod name;` or `mod name {`: the content of an inline module belongs to the file.
 fn module(tokens: &[Token], at: usize, file: &mut File) -> usize {
     let Some(name) = tokens.get(at).and_then(Token::name) else { return at };
     if tokens.get(at + 1) == Some(&Token::Sign(';')) {
@@ -176,7 +178,7 @@ fn module(tokens: &[Token], at: usize, file: &mut File) -> usize {
     at + 1
 }
 
-/// One tree of a `use`; behind it.
+/// Parses one tree of a `use`; returns the index after it.
 fn import(
     tokens: &[Token],
     mut at: usize,
@@ -218,13 +220,13 @@ fn import(
                 }
                 return at + 1;
             }
-            // The end of this tree; `;` of the whole is nobody's.
+            // The end of this tree; the caller consumes the `;` of the whole `use`.
             _ => return at,
         }
     }
 }
 
-/// A path or a single name; behind it.
+/// Parses a path or a single name; returns the index after it.
 fn path(tokens: &[Token], mut at: usize, file: &mut File) -> usize {
     let mut path = Vec::new();
     while let Some(name) = tokens.get(at).and_then(Token::name) {
@@ -243,7 +245,7 @@ fn path(tokens: &[Token], mut at: usize, file: &mut File) -> usize {
     at
 }
 
-/// The module in whose file the path ends, as seen from `from`; `None` for what is not the crate's.
+/// Returns the module in whose file the path ends, as seen from `from`; `None` for other crates.
 fn resolve(files: &Files, from: &Module, path: &[String], depth: usize) -> Option<Module> {
     let (first, mut rest) = path.split_first()?;
     let mut here: Module = match first.as_str() {
@@ -277,7 +279,7 @@ fn resolve(files: &Files, from: &Module, path: &[String], depth: usize) -> Optio
     Some(here)
 }
 
-/// A name that the file does not define: it came by an import.
+/// Resolves a name that the file does not define, through its imports.
 fn imported(
     files: &Files,
     here: &Module,
@@ -301,10 +303,10 @@ fn imported(
     Some(here.clone())
 }
 
-/// Re-exports of re-exports are followed so far.
+/// Maximum depth of chained re-exports.
 const DEPTH_MAX: usize = 16;
 
-/// What each file uses, with the names.
+/// Returns the files that each file uses, with the names.
 fn edges(files: &Files) -> BTreeMap<&Module, BTreeMap<Module, BTreeSet<String>>> {
     let of = |module: &Module, file: &File| {
         let mut used: BTreeMap<Module, BTreeSet<String>> = BTreeMap::new();
@@ -320,7 +322,7 @@ fn edges(files: &Files) -> BTreeMap<&Module, BTreeMap<Module, BTreeSet<String>>>
     files.iter().map(|(module, file)| (module, of(module, file))).collect()
 }
 
-/// Each cycle of files as one sentence.
+/// Returns a message for each cycle of files.
 fn cycles(files: &Files) -> Vec<String> {
     let edges = edges(files);
     let reach = |from: &Module| {
@@ -336,14 +338,14 @@ fn cycles(files: &Files) -> Vec<String> {
     };
     let reached: BTreeMap<&Module, BTreeSet<&Module>> =
         edges.keys().map(|module| (*module, reach(module))).collect();
-    let (mut told, mut found) = (BTreeSet::new(), Vec::new());
+    let (mut reported, mut found) = (BTreeSet::new(), Vec::new());
     for (module, from) in &reached {
-        if !from.contains(module) || told.contains(module) {
+        if !from.contains(module) || reported.contains(module) {
             continue;
         }
         let both = |other: &&&Module| reached.get(**other).is_some_and(|back| back.contains(module));
         let circle: Vec<&Module> = from.iter().filter(both).copied().collect();
-        told.extend(circle.iter().copied());
+        reported.extend(circle.iter().copied());
         found.push(sentence(files, &edges, &circle));
     }
     found
@@ -363,7 +365,7 @@ fn sentence(
             format!("\n      {} uses {} of {}", name(from), names.join(", "), name(to))
         })
     });
-    format!("{} files use each other in a circle:{}", circle.len(), ties.collect::<String>())
+    format!("{} files use each other in a cycle:{}", circle.len(), ties.collect::<String>())
 }
 
 #[cfg(test)]
@@ -390,8 +392,8 @@ mod tests {
             ("c.rs", "pub struct C; fn f() { crate::a::A; }"),
         ]);
         assert_eq!(found.len(), 1, "{found:?}");
-        for told in ["3 files", "c/src/a.rs uses B", "c/src/c.rs uses A of c/src/a.rs"] {
-            assert!(found[0].contains(told), "{}", found[0]);
+        for reported in ["3 files", "c/src/a.rs uses B", "c/src/c.rs uses A of c/src/a.rs"] {
+            assert!(found[0].contains(reported), "{}", found[0]);
         }
     }
 

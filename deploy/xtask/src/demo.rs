@@ -1,5 +1,5 @@
-//! `cargo xtask demo`: from an empty cache to text on the terminal. Sets up, builds, starts the gateway on a free
-//! loopback port, posts a document to the batch endpoint and prints each page when its event arrives.
+//! `cargo xtask demo`: sets up, builds, starts the gateway on a free loopback port, posts a document to the batch
+//! endpoint, and prints each page when its event arrives.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -11,12 +11,12 @@ use crate::gateway::{Gateway, Upload};
 use crate::places::Places;
 use crate::{guests, setup, shell};
 
-/// Lines of a page that are shown.
+/// Maximum lines shown of a page.
 const LINES_SHOWN: usize = 6;
-/// Characters of a line that are shown.
+/// Maximum characters shown of a line.
 const LINE_CHARS_SHOWN: usize = 96;
 
-/// Runs it over the given files, or over the shipped one.
+/// Runs the demo with the given files, or with the shipped one.
 pub fn run(places: &Places, files: &[PathBuf]) -> Result<()> {
     let shipped = [places.repo("tests/data/demo.pdf")];
     let files = if files.is_empty() { &shipped[..] } else { files };
@@ -59,7 +59,7 @@ pub fn run(places: &Places, files: &[PathBuf]) -> Result<()> {
 fn hint(lector: &str, file: Option<&Path>, places: &Places) {
     let file = file.map(|file| places.shown(file).to_string()).unwrap_or_default();
     println!(
-        "\nServe for real: {lector} serve --listen 127.0.0.1:8080, and then: curl -F file=@{file} http://127.0.0.1:8080/api/v1/ocr/batch"
+        "\nTo start a server: {lector} serve --listen 127.0.0.1:8080, and then: curl -F file=@{file} http://127.0.0.1:8080/api/v1/ocr/batch"
     );
 }
 
@@ -75,7 +75,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Prints what an event says. What is not known is left out: the wire may grow.
+    /// Prints an event. Unknown events are ignored, because later versions may add some.
     fn take(&mut self, event: &Value, start: Instant) {
         match event["event"].as_str().unwrap_or_default() {
             "document" => println!(
@@ -132,7 +132,7 @@ fn place(event: &Value) -> String {
     }
 }
 
-/// `812.3 ms: render 41.0, queue 3.0 | models: pp-ocrv6-small-det 190.0`; the parts overlap.
+/// Formats timings: `812.3 ms: render 41.0, queue 3.0 | models: pp-ocrv6-small-det 190.0`; the parts overlap.
 fn timing(timing: &Value) -> String {
     let list = |stages: &Value| {
         let stages = stages.as_object().into_iter().flatten();

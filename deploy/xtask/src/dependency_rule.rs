@@ -1,7 +1,8 @@
-//! The dependency rule: which crate may depend on which, and which crate alone may use each foreign technology.
+//! The dependency rule: the allowed dependencies between crates, and the crate that may use each foreign technology.
 //!
-//! The rule itself stands in `host/ARCHITECTURE.md` as arrows between crates (`host -> serving -> runtime -> core`). Here
-//! `cargo metadata` is held against it, so that page and code cannot drift apart. Dev-dependencies are free.
+//! `host/ARCHITECTURE.md` contains the rule as arrows between crates (`host -> serving -> runtime -> core`). This
+//! module checks `cargo metadata` against it, so that page and code stay in agreement. Dev-dependencies are not
+//! checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +13,7 @@ use serde_json::Value;
 use crate::places::Places;
 use crate::shell;
 
-/// One foreign technology, one home. `NAME*` stands for all that begin so.
+/// Foreign technologies and the crates that may use them. `NAME*` matches every name with that prefix.
 const HOMES: &[(&str, &[&str])] = &[
     ("ort*", &["inference"]),
     ("openvino*", &["inference"]),
@@ -30,25 +31,26 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tower*", &["host"]),
     ("reqwest", &["host"]),
     ("prometheus-client", &["host"]),
-    // The nouns and the arithmetic run on whatever thread calls them.
+    // Types and arithmetic run on any thread of the caller.
     ("tokio", &["host", "serving", "control", "runtime", "inference", "document"]),
 ];
 
-/// The task runner and the benchmarks: they start the server and use none of its crates, nor does the server use them.
+/// The task runner and the benchmarks: they start the server but depend on none of its crates, and no crate depends on
+/// them.
 const OUTSIDE: [&str; 2] = ["xtask", "lector-bench"];
 
-/// Allowed edges by crate; a crate that may use another may use the dependencies of that one.
+/// Allowed edges by crate; a crate may also use the dependencies of the crates that it may use.
 type Rule = BTreeMap<String, BTreeSet<String>>;
 
-/// Every edge that the page does not name, as sentences.
+/// Returns a message for every edge that the page does not list.
 pub fn violations(places: &Places) -> Result<Vec<String>> {
     let text = shell::output(
         shell::cargo().args(["metadata", "--format-version", "1", "--no-deps"]).current_dir(&places.root),
     )?;
-    let metadata: Value = serde_json::from_str(&text).context("cargo metadata printed no JSON")?;
+    let metadata: Value = serde_json::from_str(&text).context("the output of cargo metadata is not JSON")?;
     let page = places.repo("host/ARCHITECTURE.md");
     let Ok(page) = fs::read_to_string(&page) else {
-        return Ok(vec!["host/ARCHITECTURE.md is missing: it holds the dependency rule".into()]);
+        return Ok(vec!["host/ARCHITECTURE.md is missing: it contains the dependency rule".into()]);
     };
     Ok(check(&metadata, &rule(&page)))
 }
@@ -66,7 +68,7 @@ fn rule(page: &str) -> Rule {
             }
         }
     }
-    // The dependencies of a crate are allowed to every crate above it.
+    // Computes the transitive closure.
     loop {
         let mut grown = rule.clone();
         for targets in grown.values_mut() {
@@ -86,7 +88,7 @@ enum End {
     Last,
 }
 
-/// What stands next to an arrow: a name, or several as `{a, b}`.
+/// Parses the text beside an arrow: a name, or several as `{a, b}`.
 fn names(text: &str, end: End) -> Vec<&str> {
     let text = text.trim().trim_matches('`').trim();
     let group = match end {
@@ -104,11 +106,11 @@ fn names(text: &str, end: End) -> Vec<&str> {
     name.filter(|name| !name.is_empty()).into_iter().collect()
 }
 
-/// The name of a host crate as the page writes it.
+/// Returns the name of a host crate as the page writes it.
 fn host_crate(package: &str) -> Option<&str> {
     match package {
         "lector" => Some("host"),
-        // The integration tests look at everything from outside.
+        // The integration tests use everything from outside.
         "lector-tests" => None,
         other if OUTSIDE.contains(&other) => None,
         other => other.strip_prefix("lector-"),
@@ -131,20 +133,21 @@ fn check(metadata: &Value, rule: &Rule) -> Vec<String> {
         }
         for used in used {
             match (from, host_crate(used)) {
-                (Some(from), Some(to)) if !rule.get(from).is_some_and(|may| may.contains(to)) => {
-                    found.push(format!(
-                        "{name} uses {used}, and host/ARCHITECTURE.md names no way `{from} -> … -> {to}`"
-                    ))
-                }
+                (Some(from), Some(to)) if !rule.get(from).is_some_and(|may| may.contains(to)) => found.push(
+                    format!("{name} uses {used}, but host/ARCHITECTURE.md has no path `{from} -> … -> {to}`"),
+                ),
                 (None, Some(_)) => {
-                    found.push(format!("{name} uses {used}, and it may use no crate of the host"))
+                    found.push(format!("{name} uses {used}, but it may not use crates of the host"))
                 }
                 (Some(_), None) if OUTSIDE.contains(&used) => {
-                    found.push(format!("{name} uses {used}, which is no part of the host"))
+                    found.push(format!("{name} uses {used}, which is not part of the host"))
                 }
                 (Some(from), None) => {
                     if let Some(homes) = homes(used).filter(|homes| !homes.contains(&from)) {
-                        found.push(format!("{name} uses {used}, whose home is {}", homes.join(", ")));
+                        found.push(format!(
+                            "{name} uses {used}, which only these crates may use: {}",
+                            homes.join(", ")
+                        ));
                     }
                 }
                 _ => {}

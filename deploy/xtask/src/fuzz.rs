@@ -1,5 +1,5 @@
-//! `fuzz`: the fuzz targets for minutes instead of moments. They are unit tests beside the parsers (`tests/fuzz` says how
-//! they work), so this only runs them by name, one after the other, and says for how long.
+//! `fuzz`: runs the fuzz targets for minutes instead of seconds. The targets are unit tests beside the parsers (see
+//! `tests/fuzz`); this module runs them by name, one after another, and sets the duration.
 
 use anyhow::Result;
 use clap::Args;
@@ -7,38 +7,38 @@ use clap::Args;
 use crate::places::Places;
 use crate::shell;
 
-/// Targets and what they attack. A test holds the list against the sources.
+/// Targets and the input that each covers. A test compares the list with the sources.
 const TARGETS: [(&str, &str); 13] = [
     ("claims", "sizes and numbers that a render worker claims"),
-    ("component", "the look into a wasm component"),
+    ("component", "inspection of wasm components"),
     ("configuration", "configuration files"),
-    ("pipeline_info", "declarations, complaints, summaries and errors of guests"),
-    ("formats", "answers with any text in them"),
-    ("frames", "what a render worker writes to its socket"),
+    ("pipeline_info", "pipeline info, config errors, summaries and errors of guests"),
+    ("formats", "responses with arbitrary text"),
+    ("frames", "messages from a render worker"),
     ("kind", "magic numbers and content types of documents"),
     ("model_toml", "descriptions of models"),
-    ("multipart", "request bodies that are forms"),
-    ("onnx", "the look into model files"),
+    ("multipart", "multipart request bodies"),
+    ("onnx", "ONNX files"),
     ("options", "queries and headers of requests"),
-    ("pictures", "headers and decoders of picture files"),
+    ("pictures", "headers and decoders of image files"),
     ("transcript", "transcripts of guests"),
 ];
 
-/// How to fuzz.
+/// Arguments of `cargo xtask fuzz`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Which; all otherwise
+    /// Targets to run (default: all)
     #[arg(value_parser = TARGETS.map(|(name, _)| name))]
     targets: Vec<String>,
-    /// For so long each
+    /// Seconds for each target
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Name the targets and do nothing
+    /// List the targets and exit
     #[arg(long)]
     list: bool,
 }
 
-/// `cargo xtask fuzz`.
+/// Runs `cargo xtask fuzz`.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     if arguments.list {
         for (name, about) in TARGETS {
@@ -63,7 +63,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     )
     .map_err(|error| {
         error.context(
-            "an input was found: it lies in tests/fuzz/found and is tried first from now on; commit it",
+            "a failing input was saved in tests/fuzz/found and is tried first from now on; commit it",
         )
     })
 }
@@ -81,7 +81,7 @@ mod tests {
         for file in files {
             let text = shell::read(&file).unwrap();
             for (_, rest) in text.lines().filter_map(|line| line.trim().split_once("fn fuzz_")) {
-                assert!(file.ends_with("fuzz.rs"), "{}: a target stands in a module `fuzz`", file.display());
+                assert!(file.ends_with("fuzz.rs"), "{}: a target must be in a module `fuzz`", file.display());
                 found.push(rest.split('(').next().unwrap().to_owned());
             }
         }

@@ -1,5 +1,5 @@
-//! A real gateway as a child process on a free loopback port, and the little of its HTTP that `demo` speaks:
-//! readiness, and one batch whose events are handed on as they arrive. `lector-bench` starts its servers with it, too.
+//! A real gateway as a child process on a free loopback port, with a small HTTP client for `demo`: readiness, and one
+//! batch whose events are passed on as they arrive. `lector-bench` also starts its servers with it.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -14,15 +14,16 @@ use serde_json::Value;
 use crate::places::Places;
 use crate::shell::{self, Scratch};
 
-/// A cold start compiles the guests and loads every model, on a small machine.
+/// A cold start on a small machine compiles the guests and loads every model.
 const READY_WITHIN: Duration = Duration::from_secs(120);
-/// Pages in work may finish before the process is killed.
+/// Pages in flight may finish before the process is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(20);
-/// One event is one page: far above what a page of text can be, and a bound on what a broken server can make us hold.
+/// Maximum size of an event. An event is one page; this is far above any page, and limits the memory that a broken
+/// server can use.
 const EVENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// A running gateway; stopped when dropped.
+/// A running gateway, stopped on drop.
 pub struct Gateway {
     child: Child,
     base: String,
@@ -30,22 +31,22 @@ pub struct Gateway {
     agent: ureq::Agent,
 }
 
-/// A file to be read.
+/// A file to upload.
 pub struct Upload {
-    /// Name for the answer.
+    /// Name in the response.
     pub name: String,
     /// Content.
     pub bytes: Vec<u8>,
 }
 
 impl Upload {
-    /// Reads it.
+    /// Reads a file.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(Self { name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(), bytes })
     }
 
-    /// Its media type, by its name.
+    /// Returns the media type for the file's name.
     pub fn content_type(&self) -> &'static str {
         match self.name.rsplit_once('.') {
             Some((_, "png")) => "image/png",
@@ -56,12 +57,12 @@ impl Upload {
 }
 
 impl Gateway {
-    /// Starts `lector serve`; `prefix` is put before the command (`taskset …`). Its log goes to target/NAME.log.
+    /// Starts `lector serve`; `prefix` is put before the command (`taskset …`). The log goes to target/NAME.log.
     pub fn start(places: &Places, name: &str, prefix: &[String]) -> Result<Self> {
         Self::start_with(places, name, prefix, &[])
     }
 
-    /// The same, with keys of the configuration set through the environment.
+    /// Starts `lector serve` with configuration keys set through the environment.
     pub fn start_with(
         places: &Places,
         name: &str,
@@ -71,7 +72,7 @@ impl Gateway {
         let log = places.repo("target").join(format!("{name}.log"));
         let scratch = Scratch::new(&places.repo("target"), name)?;
         let port_file = scratch.path().join("port.json");
-        // A data folder of its own, and an empty one each time.
+        // A separate data folder, empty at each start.
         let data = places.repo("target").join(format!("{name}.data"));
         shell::remove_folder(&data)?;
         let lector = places.lector();
@@ -110,25 +111,28 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// Where it listens, as `http://127.0.0.1:PORT`.
+    /// Returns its address as `http://127.0.0.1:PORT`.
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// Its process.
+    /// Returns its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it says at a path that anybody may read.
+    /// Returns the response of a path that needs no key.
     pub fn get(&self, path: &str) -> Result<String> {
-        let mut answer =
-            self.agent.get(format!("{}{path}", self.base)).call().with_context(|| format!("no {path}"))?;
-        ensure!(answer.status().is_success(), "{path} answered {}", answer.status());
+        let mut answer = self
+            .agent
+            .get(format!("{}{path}", self.base))
+            .call()
+            .with_context(|| format!("cannot request {path}"))?;
+        ensure!(answer.status().is_success(), "{path}: status {}", answer.status());
         answer.body_mut().read_to_string().with_context(|| format!("{path} cannot be read"))
     }
 
-    /// Posts the files as one batch and hands on every event as it arrives.
+    /// Posts the files as one batch and passes on every event as it arrives.
     pub fn batch(
         &self,
         files: &[Upload],
@@ -156,7 +160,7 @@ impl Gateway {
             .context("the batch was not accepted")?;
         if !answer.status().is_success() {
             let problem = answer.body_mut().read_to_string().unwrap_or_default();
-            bail!("the gateway answered {}: {problem}", answer.status());
+            bail!("the gateway responded with {}: {problem}", answer.status());
         }
         let reader = answer.into_body().into_with_config().limit(u64::MAX).reader();
         let mut reader = BufReader::new(reader);
@@ -165,22 +169,22 @@ impl Gateway {
             let mut line = Vec::new();
             let n = std::io::Read::take(&mut reader, EVENT_BYTES_MAX)
                 .read_until(b'\n', &mut line)
-                .context("the stream of events broke off")?;
+                .context("the stream of events was interrupted")?;
             if n == 0 {
                 break;
             }
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let event: Value = serde_json::from_slice(&line).context("an event is no JSON")?;
+            let event: Value = serde_json::from_slice(&line).context("an event is not JSON")?;
             ended |= event["event"] == "end";
             on_event(event)?;
         }
-        ensure!(ended, "the stream stopped without its end event");
+        ensure!(ended, "the stream ended without its end event");
         Ok(())
     }
 
-    /// Ends it in order and waits until it has gone.
+    /// Stops the gateway gracefully and waits for its exit.
     pub fn stop(mut self) -> Result<()> {
         match self.end().context("cannot wait for the gateway")? {
             Some(status) if status.success() => Ok(()),
@@ -191,9 +195,9 @@ impl Gateway {
         }
     }
 
-    /// Asks it to end; `None`: it did not in time.
+    /// Sends SIGTERM; returns `None` if the process did not exit in time.
     fn end(&mut self) -> io::Result<Option<ExitStatus>> {
-        // std can only kill; a shell can ask.
+        // std can only kill; a shell can send SIGTERM.
         let _ = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
         let deadline = Instant::now() + STOP_WITHIN;
         loop {
@@ -205,7 +209,7 @@ impl Gateway {
         }
     }
 
-    /// Polls until there is something, the process ends, or the deadline.
+    /// Polls `look` until it returns a value, the process exits, or the deadline passes.
     fn wait<T>(&mut self, deadline: Instant, mut look: impl FnMut() -> Option<T>) -> Result<T> {
         loop {
             if let Some(found) = look() {
@@ -238,7 +242,7 @@ impl Drop for Gateway {
     }
 }
 
-/// The address in the port file, once it is there and whole.
+/// Returns the address in the port file, once it exists and is complete.
 fn listening(port_file: &Path) -> Option<String> {
     let text = fs::read_to_string(port_file).ok()?;
     let json: Value = serde_json::from_str(&text).ok()?;
@@ -253,7 +257,7 @@ mod tests {
 
     use super::*;
 
-    /// A gateway whose server answers one request with these bytes.
+    /// Starts a gateway whose server responds to one request with these bytes.
     fn answering(answer: &'static str) -> (Gateway, thread::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());

@@ -1,7 +1,6 @@
-//! Builds the guest components. The guest side is a workspace of its own (`guest/`, the test guests among its members);
-//! what it makes goes to `guest/target/components`, where host, demo and tests look:
-//! `NAME.wasm` for every component, by the name of its folder, and `standard.wasip2.wasm` as the proof that a guest
-//! built for WASI runs as well.
+//! Builds the guest components. The guest side is a separate workspace (`guest/`, with the test guests as members). The
+//! output folder is `guest/target/components`, where server, demo and tests expect it: `NAME.wasm` for every component,
+//! by the name of its folder, and `standard.wasip2.wasm`, which shows that a guest built for WASI also runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,18 +15,18 @@ use crate::shell::{self, Scratch};
 /// The guest that is also built for WASI.
 const WASI_PROOF: &str = "standard";
 
-/// A package of the guest workspace that becomes a component.
+/// A package of the guest workspace that is built as a component.
 #[derive(Debug, PartialEq)]
 struct Component {
     /// Name of its folder.
     name: String,
     /// Name of its package.
     package: String,
-    /// Name of the file that cargo makes.
+    /// Name of cargo's output file.
     file: String,
 }
 
-/// Builds all of them in release and copies them to where they are looked for. Gives that folder.
+/// Builds all components in release and copies them to the output folder, which is returned.
 pub fn build(places: &Places) -> Result<PathBuf> {
     let rust = {
         let _lock = places.lock()?;
@@ -40,7 +39,7 @@ pub fn build(places: &Places) -> Result<PathBuf> {
     Ok(places.components())
 }
 
-/// The compiler for guests, for a caller that checks them rather than builds them.
+/// Returns the compiler for guests, for a caller that checks guests without building them.
 pub fn rust(places: &Places) -> Result<GuestRust> {
     let _lock = places.lock()?;
     wasm::ensure(places)
@@ -51,8 +50,8 @@ fn compile(places: &Places, rust: &GuestRust, target: &str, components: &[Compon
         return Ok(());
     }
     for component in components {
-        // One by one: together, cargo would give the features of the SDK that one guest asks for to all of them, and a guest
-        // with the feature `wrapper` imports the pipeline of another deployment.
+        // One by one: a joint build would unify the features of the SDK, and a guest with the feature `wrapper` imports
+        // the pipeline of another deployment.
         let mut cargo = shell::cargo();
         cargo.args(["build", "--release", "--locked", "--target", target, "--package", &component.package]);
         rust.apply(cargo.current_dir(places.repo("guest")));
@@ -68,10 +67,10 @@ fn compile(places: &Places, rust: &GuestRust, target: &str, components: &[Compon
     Ok(())
 }
 
-/// Copies under a name of its own first: a host that starts meanwhile sees the old component or the new one. A component
-/// that has not changed keeps its file, so that whoever watches it is left alone.
+/// Copies to a temporary name first: a server that starts meanwhile reads the old component or the new one. An
+/// unchanged component keeps its file, so that file watchers are not triggered.
 fn publish(from: &Path, to: &Path) -> Result<u64> {
-    let folder = to.parent().context("a component stands in a folder")?;
+    let folder = to.parent().context("the component has no folder")?;
     shell::make_folder(folder)?;
     let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     if fs::read(to).is_ok_and(|old| old == bytes) {
@@ -90,7 +89,7 @@ fn components(places: &Places) -> Result<Vec<Component>> {
             .args(["metadata", "--format-version", "1", "--no-deps", "--locked"])
             .current_dir(places.repo("guest")),
     )?;
-    let metadata: Value = serde_json::from_str(&text).context("cargo metadata printed no JSON")?;
+    let metadata: Value = serde_json::from_str(&text).context("the output of cargo metadata is not JSON")?;
     let components = of_metadata(&metadata);
     ensure!(
         !components.is_empty(),

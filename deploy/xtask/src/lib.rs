@@ -1,9 +1,9 @@
-//! The parts of the task runner: the repository's layout, the tools around it, set-up, builds, and a server as a child process.
+//! The parts of the task runner: paths, external tools, set-up, builds, and a server as a child process.
 //!
-//! The binary `xtask` calls them, and so does the crate `lector-bench` (`tests/bench`), which the task runner builds when a
-//! benchmark is asked for and not before. It depends on no crate of the host.
+//! Used by the binary `xtask` and by the crate `lector-bench` (`tests/bench`), which is a separate crate so that only a
+//! benchmark compiles it. Depends on no crate of the host.
 
-// A task runner talks to a terminal, and it is not a runtime path: it reads the environment where it needs to.
+// The task runner is a terminal program and not a runtime path: it prints, and reads the environment.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod bench;

@@ -1,7 +1,7 @@
-//! The task runner: everything that is done to this project by a person or by CI starts here.
+//! The task runner: every task on this project, by a developer or by CI, starts here.
 //!
-//! `setup` fetches, `guests` builds the components, `demo` shows the whole slice, `test` is what CI runs, `fuzz` looks for
-//! inputs that break a parser, `bench` measures, `gpu-check` does so on a GPU.
+//! `setup` downloads, `guests` builds the components, `demo` runs the whole path, `test` is what CI runs, `fuzz`
+//! searches for inputs that break a parser, `bench` measures, `gpu-check` measures on a GPU.
 
 #![allow(clippy::print_stderr)]
 
@@ -22,38 +22,38 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Fetch and check what is not in git: libraries, model weights, the wasm std for guests
+    /// Download and verify files that are not in git: libraries, model weights, the wasm std for guests
     Setup(setup::Arguments),
     /// Build the guest components into guest/target/components
     Guests,
-    /// Set up, build, start the gateway on a free port, send a PDF and print its pages as they stream in
+    /// Set up, build, start the gateway on a free port, send a PDF and print its pages as they arrive
     Demo {
-        /// Send these files instead of the one that is shipped
+        /// Files to send instead of the shipped one
         files: Vec<PathBuf>,
     },
-    /// Check everything: what CI runs
+    /// Run every check; CI runs this
     Test(test::Arguments),
-    /// Check the house rules that no compiler knows (part of `test`)
+    /// Check the repository rules that no compiler checks (part of `test`)
     Tidy,
     /// Write the list of the contract's released files, `wit/RELEASED`
     ReleaseWit(wit::Arguments),
-    /// Fetch the 108 PDFs of the test corpus into the cache
+    /// Download the 108 PDFs of the test corpus into the cache
     Corpus {
-        /// Take files from this folder first, where their sha256 agrees
+        /// Take files from this folder first if their sha256 matches
         #[arg(long)]
         from: Option<PathBuf>,
     },
-    /// Feed arbitrary bytes to what parses bytes from outside, for longer than the test suite does
+    /// Run the parsers of untrusted bytes on arbitrary input, for longer than the test suite does
     Fuzz(fuzz::Arguments),
-    /// Check everything that needs a GPU on the machine that has one, and keep the figures
+    /// Run every check that needs a GPU, and store the figures
     #[command(disable_help_flag = true)]
     GpuCheck(Passed),
-    /// Build and run a benchmark of `tests/bench`: each measures next to a named reference
+    /// Build and run a benchmark of `tests/bench`; each measures against a named reference
     #[command(disable_help_flag = true)]
     Bench(Passed),
 }
 
-/// Arguments of the program that does the work; `--help` is one of them.
+/// Arguments passed to the program that does the work, including `--help`.
 #[derive(clap::Args)]
 struct Passed {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -1,13 +1,13 @@
-//! What the processor computes, as far as steps and benches depend on it: the same rule as the server's choice of engines.
+//! Processor features that steps and benchmarks depend on, by the same rule as the server's selection of engines.
 
 use std::collections::BTreeSet;
 
-/// The configuration key `engines.cpu_features` as a variable: a server, the tests and the benches read the same one.
+/// The configuration key `engines.cpu_features` as a variable, read by servers, tests and benchmarks.
 pub const FEATURES: &str = "LECTOR__ENGINES__CPU_FEATURES";
-/// Hides every feature by which machines with AVX2 alone differ from others.
+/// Hides every feature beyond AVX2.
 pub const AVX2_ALONE: &str = "-avx512,-amx";
 
-/// Why engines in bf16 do not run here; `None`: they do.
+/// Returns the reason why bf16 engines do not run here; `None`: they do.
 pub fn lacks_bf16() -> Option<String> {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let hidden = std::env::var_os(FEATURES).unwrap_or_default();

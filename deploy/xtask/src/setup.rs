@@ -1,7 +1,7 @@
-//! Fetches what is not in git and checks every byte of it: native libraries, model weights, the wasm std for guests.
+//! Downloads files that are not in git and verifies them: native libraries, model weights, the wasm std for guests.
 //!
-//! All of it comes by package name through the package managers' own clients, so mirrors and proxies that they know are
-//! used. It can be run at any time: what is there and intact is left alone, and then nothing needs the network.
+//! Everything is downloaded by package name with the package managers' own clients, so their mirrors and proxies apply.
+//! It can be run at any time: intact files are kept, and if all are intact no network is needed.
 
 pub mod debian;
 pub mod gpu;
@@ -16,21 +16,21 @@ use anyhow::{Result, bail};
 
 use crate::places::Places;
 
-/// How to set up.
+/// Arguments of `cargo xtask setup`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Take the guests' compiler and std from Debian's rustc-web even where a better way would do (to try that way)
+    /// Use the guests' compiler and std of Debian's rustc-web even if a better source is available (to test that path)
     #[arg(long)]
     rustc_web: bool,
-    /// Fetch what CUDA needs, too: 1.5 GB of wheels, 2.3 GB unpacked
+    /// Also download the CUDA libraries: 1.5 GB of wheels, 2.3 GB unpacked
     #[arg(long)]
     gpu: bool,
-    /// A folder with TensorRT's libraries, which no package index has
+    /// Folder with the TensorRT libraries, which no package index provides
     #[arg(long, requires = "gpu", value_name = "DIR")]
     tensorrt: Option<PathBuf>,
 }
 
-/// `cargo xtask setup`.
+/// Runs `cargo xtask setup`.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     if arguments.rustc_web {
         let _lock = places.lock()?;
@@ -48,21 +48,21 @@ fn for_gpus(places: &Places, tensorrt: Option<&Path>) -> Result<()> {
     on_linux_x86_64()?;
     wheels::unpack(places, &pinned::wanted(places, true)?)?;
     gpu::look_for_tensorrt(tensorrt)?;
-    println!("setup for GPUs: all there; `lector engines preflight` says what the machine has");
+    println!("setup for GPUs: complete; run `lector engines preflight` to check the machine");
     Ok(())
 }
 
-/// Everything, in order.
+/// Installs everything, in order.
 pub fn everything(places: &Places) -> Result<()> {
     let _lock = places.lock()?;
     println!("cache: {}", places.cache.display());
     files(places)?;
     wasm::ensure(places)?;
-    println!("setup: all there");
+    println!("setup: complete");
     Ok(())
 }
 
-/// Libraries and weights alone.
+/// Installs libraries and weights only.
 fn files(places: &Places) -> Result<()> {
     on_linux_x86_64()?;
     let mut wanted = pinned::wanted(places, false)?;

@@ -1,4 +1,4 @@
-//! Runs the tools around this project and says, when one is missing, which command installs it.
+//! Runs external tools, and names the command that installs a missing one.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-/// What to type when a tool is missing. Debian's names; other systems call them alike.
+/// Command that installs each tool, with Debian's package names.
 const INSTALL: &[(&str, &str)] = &[
     ("python3", "sudo apt-get install python3 python3-pip"),
     ("git", "sudo apt-get install git"),
@@ -20,16 +20,16 @@ const INSTALL: &[(&str, &str)] = &[
         "apt-get",
         "run it on Debian, or install the wasm targets: rustup target add wasm32-unknown-unknown wasm32-wasip2",
     ),
-    ("rustc", "install Rust through rustup; rust-toolchain.toml names the version"),
+    ("rustc", "install Rust with rustup; rust-toolchain.toml names the version"),
     ("cargo-deny", "cargo install --locked cargo-deny"),
 ];
 
-/// A command for `cargo`, the one that started this program where there is one.
+/// Returns a command for the `cargo` that started this program, or the one in the path.
 pub fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Builds the server's program, with the features of the whole workspace: so that nothing is compiled twice.
+/// Builds the server with the features of the whole workspace, so that no crate is compiled twice.
 pub fn build_host(root: &Path) -> Result<()> {
     let mut build = cargo();
     build.args(["build", "--release", "--locked", "--workspace", "--bin", "lector"]).current_dir(root);
@@ -37,7 +37,7 @@ pub fn build_host(root: &Path) -> Result<()> {
     run(&mut build)
 }
 
-/// Removes a folder with all that is in it, if it is there.
+/// Removes a folder with its content, if it exists.
 pub fn remove_folder(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -47,18 +47,18 @@ pub fn remove_folder(folder: &Path) -> Result<()> {
     }
 }
 
-/// Removes a folder with all that is in it, and makes it anew.
+/// Creates an empty folder in place of an existing one.
 pub fn empty_folder(folder: &Path) -> Result<()> {
     remove_folder(folder)?;
     make_folder(folder)
 }
 
-/// Makes a folder, and those above it.
+/// Creates a folder and its parents.
 pub fn make_folder(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
 }
 
-/// Lists the paths in a folder, in order.
+/// Returns the sorted paths in a folder.
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let paths = |entries: fs::ReadDir| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
     let mut paths =
@@ -67,7 +67,7 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Lists the regular files below a folder; links are not followed.
+/// Returns the regular files below a folder; links are not followed.
 pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -83,25 +83,25 @@ pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Reads a file of text.
+/// Reads a text file.
 pub fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Writes a file, in a folder that is made where it is missing.
+/// Writes a file and creates its folder if necessary.
 pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     path.parent().map_or(Ok(()), make_folder)?;
     fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// A command for pip, by the Python that is first in the path.
+/// Returns a command that runs pip with the Python in the path.
 pub fn pip() -> Command {
     let mut command = Command::new("python3");
     command.args(["-m", "pip"]);
     command
 }
 
-/// Fails, with the command that mends it, where Python's pip cannot be called.
+/// Fails with an installation hint if pip cannot be run.
 pub fn want_pip() -> Result<()> {
     let mut version = pip();
     version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
@@ -112,7 +112,7 @@ pub fn want_pip() -> Result<()> {
     }
 }
 
-/// The command as one would type it, without its environment.
+/// Returns a command line as it would be typed, without its environment.
 pub fn line(command: &Command) -> String {
     let name = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     let mut text = name.to_string_lossy().into_owned();
@@ -128,7 +128,7 @@ pub fn line(command: &Command) -> String {
     text
 }
 
-/// Runs it with this terminal's streams; an exit status other than zero is an error that names the command.
+/// Runs a command in this terminal; an exit status other than zero is an error that names the command.
 pub fn run(command: &mut Command) -> Result<()> {
     let shown = line(command);
     let status =
@@ -139,7 +139,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs it and gives its standard output; its standard error goes into the error when it fails.
+/// Runs a command and returns its standard output; a failure includes its standard error.
 pub fn output(command: &mut Command) -> Result<String> {
     let shown = line(command);
     let output = command
@@ -149,7 +149,7 @@ pub fn output(command: &mut Command) -> Result<String> {
     if !output.status.success() {
         bail!("`{shown}` ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
-    String::from_utf8(output.stdout).with_context(|| format!("`{shown}` printed no UTF-8"))
+    String::from_utf8(output.stdout).with_context(|| format!("`{shown}` printed text that is not UTF-8"))
 }
 
 fn explain(error: io::Error, program: &str) -> anyhow::Error {
@@ -162,13 +162,13 @@ fn explain(error: io::Error, program: &str) -> anyhow::Error {
     }
 }
 
-/// The sha256 of a file, in lower-case hexadecimal.
+/// Returns the sha256 of a file in lower-case hexadecimal.
 pub fn sha256(path: &Path) -> Result<String> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     copy_hashed(file, io::sink()).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Copies, and gives the sha256 of what went through.
+/// Copies a stream and returns the sha256 of its content.
 pub fn copy_hashed(mut from: impl Read, mut to: impl Write) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
@@ -181,23 +181,23 @@ pub fn copy_hashed(mut from: impl Read, mut to: impl Write) -> io::Result<String
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Whether the file is there and has this sha256.
+/// Returns whether the file exists and has this sha256.
 pub fn is_intact(path: &Path, sha256_wanted: &str) -> bool {
     path.is_file() && sha256(path).is_ok_and(|found| found == sha256_wanted)
 }
 
-/// A folder that is removed when this is dropped; beside its destination, so that a rename out of it is atomic.
+/// A temporary folder, removed on drop; it is beside its destination, so that a rename out of it is atomic.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Makes `parent/.NAME.PID`, empty.
+    /// Creates an empty `parent/.NAME.PID`.
     pub fn new(parent: &Path, name: &str) -> Result<Self> {
         let path = parent.join(format!(".{name}.{}", std::process::id()));
         empty_folder(&path)?;
         Ok(Self(path))
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -205,6 +205,6 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0); // what stays is only space
+        let _ = fs::remove_dir_all(&self.0); // a leftover only takes space
     }
 }

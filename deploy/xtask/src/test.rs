@@ -1,6 +1,6 @@
-//! `cargo xtask test`: every check there is, in one order, each with its time and the command that repeats it. CI calls
-//! this and nothing else. Everything is built in the release profile, and with the whole workspace selected, so that no
-//! dependency is compiled twice.
+//! `cargo xtask test`: runs every check in a fixed order, each with its duration and the command that repeats it. CI
+//! calls only this. Everything is built in the release profile with the whole workspace selected, so that no dependency
+//! is compiled twice.
 
 use std::process::Command;
 use std::time::Instant;
@@ -12,16 +12,16 @@ use crate::places::Places;
 use crate::setup::wasm::PLAIN;
 use crate::{bench, corpus, guests, processor, setup, shell, tidy};
 
-/// Which steps.
+/// Selection of steps.
 #[derive(Args)]
 pub struct Arguments {
-    /// Name the steps and end
+    /// List the steps and exit
     #[arg(long)]
     list: bool,
-    /// Run this step alone (may be given several times)
+    /// Run only this step (may be repeated)
     #[arg(long, value_name = "STEP")]
     only: Vec<String>,
-    /// Leave this step out (may be given several times)
+    /// Skip this step (may be repeated)
     #[arg(long, value_name = "STEP")]
     skip: Vec<String>,
 }
@@ -38,37 +38,35 @@ const fn step(name: &'static str, about: &'static str, run: fn(&Places) -> Resul
 
 enum Outcome {
     Passed,
-    /// Could not be run here; the reason.
+    /// The step could not run here, and the reason.
     Skipped(String),
 }
 
-/// What is cheap and often wrong comes first.
+/// Cheap steps that fail often come first.
 const STEPS: &[Step] = &[
     step("fmt", "formatting of both workspaces", fmt),
-    step("tidy", "house rules and the dependency rule", |places| passed(tidy::run(places))),
+    step("tidy", "repository rules and the dependency rule", |places| passed(tidy::run(places))),
     step("setup", "libraries, models, wasm std", |places| passed(setup::everything(places))),
     step("guests", "guest components", |places| passed(guests::build(places).map(drop))),
     step("guest-clippy", "lints of the guest workspace, native and wasm", guest_clippy),
     step("guest-unit", "unit tests of the guest workspace, native", guest_unit),
     step("clippy", "lints of the host workspace", clippy),
-    step("build", "the host workspace, all of it", build_all),
+    step("build", "the whole host workspace", build_all),
     step("unit", "unit tests of the host workspace", unit),
     step("doc", "examples in the documentation of both workspaces", doc),
     step("corpus", "the PDFs of the test corpus", |places| passed(corpus::fetch(places, None).map(drop))),
     step("integration", "the real gateway, guests, models and documents", integration),
-    step("avx2", "the engine tests with wider vector features hidden, where the processor has any", avx2),
-    step("load", "bench load in its short form: it runs, its figures say nothing", |places| {
+    step("avx2", "the engine tests with wider vector features hidden, if the processor has any", avx2),
+    step("load", "bench load in its short form: checks that it runs, not its figures", |places| {
         passed(bench::run(places, ["load", "--short", "--no-build"]))
     }),
-    step(
-        "cobatch",
-        "bench cobatch over the shipped pages: alone and batched with others they read the same",
-        |places| passed(bench::run(places, ["cobatch", "--short", "--no-build"])),
-    ),
+    step("cobatch", "bench cobatch over the shipped pages: the same result alone and in a batch", |places| {
+        passed(bench::run(places, ["cobatch", "--short", "--no-build"]))
+    }),
     step("deny", "licenses, bans and sources of all dependencies", deny),
 ];
 
-/// Runs the chosen steps and stops at the first that fails.
+/// Runs the selected steps and stops at the first failure.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     if arguments.list {
         for step in STEPS {
@@ -78,8 +76,8 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     }
     for name in arguments.only.iter().chain(&arguments.skip) {
         if !STEPS.iter().any(|step| step.name == name) {
-            ensure!(name != "cobatch", "the step `company` is named `cobatch`");
-            bail!("there is no step `{name}`: `cargo xtask test --list` names them");
+            ensure!(name != "company", "the step `company` is named `cobatch`");
+            bail!("there is no step `{name}`: `cargo xtask test --list` lists them");
         }
     }
     let chosen: Vec<&Step> = STEPS
@@ -123,18 +121,18 @@ fn passed(result: Result<()>) -> Result<Outcome> {
     result.map(|()| Outcome::Passed)
 }
 
-/// Says the command and runs it.
-fn say(command: &mut Command) -> Result<()> {
+/// Prints a command and runs it.
+fn run_printed(command: &mut Command) -> Result<()> {
     println!("$ {}", shell::line(command));
     shell::run(command)
 }
 
 fn host(places: &Places, arguments: &[&str]) -> Result<()> {
-    say(shell::cargo().args(arguments).current_dir(&places.root))
+    run_printed(shell::cargo().args(arguments).current_dir(&places.root))
 }
 
 fn guest(places: &Places, arguments: &[&str]) -> Result<()> {
-    say(shell::cargo().args(arguments).current_dir(places.repo("guest")))
+    run_printed(shell::cargo().args(arguments).current_dir(places.repo("guest")))
 }
 
 fn fmt(places: &Places) -> Result<Outcome> {
@@ -142,7 +140,7 @@ fn fmt(places: &Places) -> Result<Outcome> {
     passed(guest(places, &["fmt", "--all", "--check"]))
 }
 
-/// How both workspaces are linted, natively.
+/// Arguments of clippy for both workspaces, native.
 const LINT: &[&str] =
     &["clippy", "--release", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
 
@@ -159,28 +157,30 @@ fn doc(places: &Places) -> Result<Outcome> {
     passed(guest(places, &["test", "--release", "--locked", "--workspace", "--doc", "--quiet"]))
 }
 
-/// Builds everything in one go, so that features resolve as for the tests that follow: with another
-/// selection wasmtime and Cranelift would be compiled once more.
+/// Builds everything in one command, so that features resolve as for the tests that follow: another selection would
+/// compile wasmtime and Cranelift again.
 fn build_all(places: &Places) -> Result<Outcome> {
     passed(host(places, &["build", "--release", "--locked", "--workspace", "--all-targets"]))
 }
 
 fn integration(places: &Places) -> Result<Outcome> {
-    passed(say(shell::cargo()
-        .args(["test", "--release", "--locked", "--workspace", "--test", "*"])
-        .env("LECTOR_REQUIRE_CORPUS", "1")
-        .current_dir(&places.root)))
+    passed(run_printed(
+        shell::cargo()
+            .args(["test", "--release", "--locked", "--workspace", "--test", "*"])
+            .env("LECTOR_REQUIRE_CORPUS", "1")
+            .current_dir(&places.root),
+    ))
 }
 
-/// A processor that computes bf16 tests the choice of engines of one that does not, too.
+/// On a processor with bf16, also tests the selection of engines of a processor without it.
 fn avx2(places: &Places) -> Result<Outcome> {
     if let Some(reason) = processor::lacks_bf16() {
-        return Ok(Outcome::Skipped(format!("{reason}: the step `integration` covers it")));
+        return Ok(Outcome::Skipped(format!("{reason}: covered by the step `integration`")));
     }
     let mut cargo = shell::cargo();
     cargo.args(["test", "--release", "--locked", "--workspace"]);
-    cargo.args(["real", "engines", "cobatch"].iter().flat_map(|test| ["--test", test]));
-    passed(say(cargo.env(processor::FEATURES, processor::AVX2_ALONE).current_dir(&places.root)))
+    cargo.args(["real", "engines", "cobatching"].iter().flat_map(|test| ["--test", test]));
+    passed(run_printed(cargo.env(processor::FEATURES, processor::AVX2_ALONE).current_dir(&places.root)))
 }
 
 fn guest_clippy(places: &Places) -> Result<Outcome> {
@@ -195,20 +195,20 @@ fn guest_clippy(places: &Places) -> Result<Outcome> {
     cargo.args(["clippy", "--release", "--locked", "--workspace", "--quiet", "--target", PLAIN]);
     cargo.args(["--", "-D", "warnings"]);
     rust.apply(cargo.current_dir(places.repo("guest")));
-    passed(say(&mut cargo))
+    passed(run_printed(&mut cargo))
 }
 
 fn guest_unit(places: &Places) -> Result<Outcome> {
     passed(guest(places, &["test", "--release", "--locked", "--workspace", "--lib"]))
 }
 
-/// Licenses, bans and sources of both workspaces, for all platforms of the lock files: what of these was never downloaded
-/// comes now. The advisory database is another download, so it has a command of its own.
+/// Checks licenses, bans and sources of both workspaces, for all platforms of the lock files; downloads those not
+/// downloaded yet. The advisory database is another download, so it has a separate command.
 fn deny(places: &Places) -> Result<Outcome> {
     if shell::output(shell::cargo().args(["deny", "--version"])).is_err() {
         return Ok(Outcome::Skipped(
-            "cargo-deny is not installed, and crates.io has it as source only: `cargo install --locked cargo-deny` \
-             compiles it once, and this step runs from then on"
+            "cargo-deny is not installed: install it with `cargo install --locked cargo-deny`, which \
+             compiles it, to enable this step"
                 .into(),
         ));
     }
@@ -216,7 +216,7 @@ fn deny(places: &Places) -> Result<Outcome> {
     for folder in [places.root.clone(), places.repo("guest")] {
         let mut deny = shell::cargo();
         deny.args(["deny", "--config"]).arg(&config).args(["check", "bans", "licenses", "sources"]);
-        say(deny.current_dir(folder))?;
+        run_printed(deny.current_dir(folder))?;
     }
     println!("(known vulnerabilities: cargo deny --config deploy/deny.toml check advisories)");
     Ok(Outcome::Passed)

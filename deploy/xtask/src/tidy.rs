@@ -1,5 +1,5 @@
-//! House rules that no compiler knows. Each looks at one file (path and text) or at the list of files, so each is a
-//! function with a table of cases below. What clippy and rustc can say is left to them.
+//! Repository rules that the compiler and clippy cannot check. Each rule reads one file (path and text) or the list of
+//! files, and is a function with a table of cases below.
 
 mod words;
 
@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use crate::places::Places;
 use crate::{cycles, dependency_rule, shell, wit};
 
-/// Names allowed in the repository's root, besides those that start with a dot.
+/// Allowed names in the root of the repository, besides hidden files.
 const TOP_LEVEL: &[&str] = &[
     "CHANGELOG.md",
     "Cargo.lock",
@@ -28,31 +28,31 @@ const TOP_LEVEL: &[&str] = &[
     "wit",
 ];
 
-/// A source file longer than this wants splitting. Tests and data are exempt.
+/// Maximum length of a source file. Tests and data are exempt.
 const LINES_MAX: usize = 600;
-/// Git is no place for weights.
+/// Maximum size of a file in git: model weights do not belong there.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Written in two halves, so that this table does not find itself.
+/// Written in two halves, so that this table does not match itself.
 const BANNED: &[(&str, &str)] = &[
     (concat!("to", "do!("), "finish it, or leave the feature out"),
     (concat!("unimpl", "emented!("), "finish it, or leave the feature out"),
-    (concat!("FIX", "ME"), "mend it, or write an issue"),
+    (concat!("FIX", "ME"), "fix it, or file an issue"),
     (concat!("d", "bg!("), "use tracing"),
-    (concat!("#[ig", "nore"), "a test that cannot run says aloud that it skipped"),
+    (concat!("#[ig", "nore"), "a test that cannot run must print that it was skipped"),
 ];
 
-/// Folders of one machine, which no file may name.
+/// Machine-specific folders, which no file may name.
 const MACHINE_PATHS: &[&str] = &[concat!("/wo", "rk/"), concat!("/ro", "ot/")];
 
-/// Fails with every violation.
+/// Checks all rules, and fails with the list of violations.
 pub fn run(places: &Places) -> Result<()> {
     let files = listed(places)?;
     let mut found = Vec::new();
     for path in &files {
         found.extend(of_path(path));
         let full = places.repo(path);
-        let Ok(meta) = fs::metadata(&full) else { continue }; // deleted, and not yet committed so
+        let Ok(meta) = fs::metadata(&full) else { continue }; // deleted, but not yet committed
         if meta.len() > FILE_BYTES_MAX && !path.ends_with(".lock") {
             found.push(format!("{path}: {} KiB is too large for git", meta.len() / 1024));
             continue;
@@ -66,16 +66,16 @@ pub fn run(places: &Places) -> Result<()> {
     found.extend(dependency_rule::violations(places)?);
     found.extend(cycles::violations(&places.root, &cycles::crates(&files)));
     if found.is_empty() {
-        println!("tidy: {} files are in order", files.len());
+        println!("tidy: {} files checked", files.len());
         return Ok(());
     }
     for line in &found {
         println!("  {line}");
     }
-    bail!("{} things are not tidy", found.len());
+    bail!("{} violations", found.len());
 }
 
-/// What git tracks, and what it would if it were added.
+/// Returns the tracked files, and untracked ones that are not ignored.
 fn listed(places: &Places) -> Result<Vec<String>> {
     let text = shell::output(
         Command::new("git")
@@ -96,7 +96,7 @@ fn of_path(path: &str) -> Vec<String> {
         found.push(format!("{path}: `{top}` does not belong at the top level"));
     }
     if path.ends_with("/mod.rs") {
-        found.push(format!("{path}: a module is `name.rs` beside `name/`, never mod.rs"));
+        found.push(format!("{path}: use `name.rs` beside `name/` instead of mod.rs"));
     }
     found
 }
@@ -110,17 +110,17 @@ fn of_text(path: &str, text: &str) -> Vec<String> {
         && text.contains("[package]")
         && !text.contains("[lints]\nworkspace = true")
     {
-        found.push(format!("{path}: the package does not take the workspace's lints"));
+        found.push(format!("{path}: the package does not use the workspace's lints"));
     }
     for (n, line) in text.lines().enumerate() {
         if let Some(machine) = MACHINE_PATHS.iter().find(|machine| names_root(line, machine)) {
-            found.push(format!("{path}:{}: `{machine}` is a folder of one machine", n + 1));
+            found.push(format!("{path}:{}: `{machine}` is a machine-specific folder", n + 1));
         }
     }
     found
 }
 
-/// Whether the line holds the path as an absolute one, not as a part of a longer or a relative path.
+/// Returns whether the line contains the path as an absolute one, not as a part of another path.
 fn names_root(line: &str, path: &str) -> bool {
     line.match_indices(path).any(|(at, _)| {
         !line[..at].ends_with(|before: char| before.is_alphanumeric() || "._-/}*".contains(before))
@@ -134,13 +134,13 @@ fn of_rust(path: &str, text: &str) -> Vec<String> {
         || path.contains("/tests/")
         || path.ends_with("/tests.rs");
     if lines > LINES_MAX && !is_test {
-        found.push(format!("{path}: {lines} lines; over {LINES_MAX} wants splitting"));
+        found.push(format!("{path}: {lines} lines; split files over {LINES_MAX}"));
     }
     let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with("#!["));
-    // A file of tests beside its module says by its place what it is.
+    // The place of a test file beside its module documents it.
     if !path.ends_with("/tests.rs") && !first.is_some_and(|line| line.starts_with("//!")) {
         found.push(format!(
-            "{path}: the module does not begin with `//!`: what it owns, what it must not know, who calls it"
+            "{path}: the module does not begin with `//!`: what it owns, what it must not depend on, its callers"
         ));
     }
     for (n, line) in text.lines().enumerate() {

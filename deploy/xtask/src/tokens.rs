@@ -1,6 +1,6 @@
-//! Rust source as names and signs: comments, literals and lifetimes are left out.
+//! Tokenizes Rust source to names and punctuation; comments, literals and lifetimes are skipped.
 
-/// A name (keywords included), or one character that is neither part of one nor blank.
+/// A name (keywords included), or one other character that is not white space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Token {
     Name(String),
@@ -8,7 +8,7 @@ pub enum Token {
 }
 
 impl Token {
-    /// The name, if it is one.
+    /// Returns the name, if it is one.
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Name(name) => Some(name),
@@ -17,7 +17,7 @@ impl Token {
     }
 }
 
-/// The tokens of a text that compiles.
+/// Returns the tokens of a source text that compiles.
 pub fn tokens(text: &str) -> Vec<Token> {
     let mut out = Vec::new();
     let mut rest = text;
@@ -54,7 +54,7 @@ pub fn tokens(text: &str) -> Vec<Token> {
     out
 }
 
-/// Length of a block comment; they nest.
+/// Returns the length of a block comment; they nest.
 fn block_comment(text: &str) -> usize {
     let (mut depth, mut at) = (0usize, 0);
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
@@ -75,7 +75,7 @@ fn block_comment(text: &str) -> usize {
     at
 }
 
-/// Length of a quoted text with its quotes.
+/// Returns the length of a quoted text with its quotes.
 fn quoted(text: &str) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
@@ -89,7 +89,7 @@ fn quoted(text: &str) -> usize {
     text.len()
 }
 
-/// Length of `'x'`, `'\n'`, or of the quote of a lifetime with its name.
+/// Returns the length of `'x'`, `'\n'`, or of a lifetime with its quote.
 fn character_or_lifetime(text: &str) -> usize {
     let mut chars = text.char_indices().skip(1);
     match (chars.next(), chars.next()) {
@@ -101,7 +101,8 @@ fn character_or_lifetime(text: &str) -> usize {
     }
 }
 
-/// Length of the literal that begins with this prefix (`b`, `r`, `br#`, ...), counted from behind the prefix's letters.
+/// Returns the length of the literal that begins with this prefix (`b`, `r`, `br#`, ...), without the letters of the
+/// prefix.
 fn literal(prefix: &str, after: &str) -> Option<usize> {
     match prefix {
         "b" | "c" if after.starts_with('"') => Some(quoted(after)),

@@ -1,7 +1,7 @@
-//! The released files of the contract: `wit/RELEASED` holds `SHA256  PATH` for each file under `wit/`. A released file never
-//! changes, so that a guest which was built against it stays what it was.
+//! The released files of the contract: `wit/RELEASED` lists `SHA256  PATH` for each file under `wit/`. A released file
+//! never changes, so that guests built against it keep working.
 //!
-//! `tidy` fails where the list and the files differ in any way; `cargo xtask release-wit` writes the list.
+//! `tidy` fails if the list and the files differ; `cargo xtask release-wit` writes the list.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,12 +12,12 @@ use anyhow::{Context, Result, bail};
 use crate::places::Places;
 use crate::shell;
 
-/// Name of the list.
+/// File name of the list.
 const LIST: &str = "RELEASED";
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Replace entries of files that have changed. For a version that nobody has published yet
+    /// Replace the entries of changed files; only for a version that is not published
     #[arg(long)]
     rewrite: bool,
 }
@@ -29,7 +29,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Writes the list in `folder`. An entry of a file that has changed or is gone is an error, unless `rewrite`.
+/// Writes the list in `folder`. A changed or missing file that is listed is an error, unless `rewrite`.
 fn release(folder: &Path, rewrite: bool) -> Result<usize> {
     let files = hashes(folder)?;
     if !rewrite && folder.join(LIST).is_file() {
@@ -40,8 +40,8 @@ fn release(folder: &Path, rewrite: bool) -> Result<usize> {
             .collect();
         if !changed.is_empty() {
             bail!(
-                "released files have changed: {}. Put the change into a new version; `--rewrite` is for a version that nobody \
-                 has published yet",
+                "released files have changed: {}. Put the change into a new version; `--rewrite` is for a version that is \
+                 not published yet",
                 changed.join(", ")
             );
         }
@@ -56,10 +56,10 @@ fn release(folder: &Path, rewrite: bool) -> Result<usize> {
     Ok(files.len())
 }
 
-/// Every difference between the list and the files in `folder`.
+/// Returns every difference between the list and the files in `folder`.
 pub fn violations(folder: &Path) -> Result<Vec<String>> {
     if !folder.join(LIST).is_file() {
-        return Ok(vec![format!("wit/{LIST} is missing: `cargo xtask release-wit` writes it")]);
+        return Ok(vec![format!("wit/{LIST} is missing: run `cargo xtask release-wit`")]);
     }
     let (listed, files) = (listed(folder)?, hashes(folder)?);
     let mut found = Vec::new();
@@ -75,7 +75,7 @@ pub fn violations(folder: &Path) -> Result<Vec<String>> {
         }
     }
     for path in files.keys().filter(|path| !listed.contains_key(*path)) {
-        found.push(format!("wit/{path} is not in wit/{LIST}: `cargo xtask release-wit` adds it"));
+        found.push(format!("wit/{path} is not in wit/{LIST}: run `cargo xtask release-wit`"));
     }
     Ok(found)
 }
@@ -92,7 +92,7 @@ fn listed(folder: &Path) -> Result<BTreeMap<String, String>> {
         .collect()
 }
 
-/// The files of the contract under `folder`, by their path in it, with the hash of each.
+/// Returns the files of the contract under `folder`: relative path and hash.
 fn hashes(folder: &Path) -> Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
     gather(folder, "", &mut found)?;
@@ -100,9 +100,9 @@ fn hashes(folder: &Path) -> Result<BTreeMap<String, String>> {
 }
 
 fn gather(folder: &Path, prefix: &str, found: &mut BTreeMap<String, String>) -> Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot look into {}", folder.display()))?;
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
     for entry in entries {
-        let path = entry.with_context(|| format!("cannot look into {}", folder.display()))?.path();
+        let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
         let name = format!("{prefix}{}", path.file_name().unwrap_or_default().to_string_lossy());
         if path.is_dir() {
             gather(&path, &format!("{name}/"), found)?;

@@ -1,4 +1,4 @@
-//! Engines for the command line and the composition root: from configuration to orders and plain answers.
+//! Engines for the command line and the composition root: converts configuration to tasks, and results to plain values.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,26 +20,26 @@ use super::myself;
 use crate::config::EnginesConfig;
 use crate::metrics::{EngineSample, GpuSample, VariantSample};
 
-/// The role of this program that builds engines.
+/// Role of this program that builds engines.
 const BUILDER: &str = "engine-builder";
 
-/// The plane's configuration.
+/// Returns the configuration of the inference crate.
 pub(super) fn config(config: &EnginesConfig) -> anyhow::Result<InferenceConfig> {
-    let wishes = |key: &str, words: &[String]| {
+    let preferences = |key: &str, words: &[String]| {
         words
             .iter()
             .map(|word| word.parse().map_err(|error| anyhow::anyhow!("{key}: {error}")))
             .collect::<anyhow::Result<Vec<PreferredProvider>>>()
     };
     let single = config.model_providers.iter().map(|(model, words)| {
-        Ok((model.clone(), wishes(&format!("engines.model_providers.{model}"), words)?))
+        Ok((model.clone(), preferences(&format!("engines.model_providers.{model}"), words)?))
     });
     let defaults = InferenceConfig::new(&config.library, &config.models_dir, config.threads);
     Ok(InferenceConfig {
         own_models_dir: Some(config.own_models_dir.clone()),
         openvino_dir: config.openvino_dir.clone(),
         gpu_dirs: config.gpu_dirs.clone(),
-        providers: wishes("engines.providers", &config.providers)?,
+        providers: preferences("engines.providers", &config.providers)?,
         cpu_features: CpuFeatures::parse(&config.cpu_features).context("engines.cpu_features")?,
         model_providers: single.collect::<anyhow::Result<_>>()?,
         cache_dir: config.cache_dir.clone(),
@@ -52,39 +52,39 @@ pub(super) fn config(config: &EnginesConfig) -> anyhow::Result<InferenceConfig> 
     })
 }
 
-/// An engine of the cache, for people.
+/// An engine of the cache, to print.
 #[derive(Clone, Debug)]
 pub struct EngineLine {
-    /// Name of its entry.
+    /// Name of the entry.
     pub entry: String,
-    /// Of which model.
+    /// Name of the model.
     pub model: String,
     /// Provider and precision.
     pub variant: String,
-    /// Whether it may serve.
+    /// Whether acceptance passed.
     pub accepted: bool,
-    /// What acceptance said.
+    /// Result of the acceptance.
     pub summary: String,
-    /// Bytes of its files.
+    /// Size of its files.
     pub bytes: u64,
-    /// Seconds since it was built.
+    /// Seconds since the build.
     pub age_s: u64,
-    /// Seconds since it was used.
+    /// Seconds since the last use; `None`: never used.
     pub unused_s: Option<u64>,
-    /// Seconds that the build took.
+    /// Duration of the build in seconds.
     pub build_s: f64,
 }
 
-/// What is in the cache.
+/// Content of the cache.
 #[derive(Clone, Debug)]
 pub struct EngineLines {
     /// Its engines.
     pub engines: Vec<EngineLine>,
-    /// What was set aside, and why.
+    /// Quarantined entries, and the reason.
     pub quarantine: Vec<(String, String)>,
 }
 
-/// Reads the cache; no engine is loaded.
+/// Reads the cache without loading an engine.
 pub fn engines_list(config: &EnginesConfig) -> anyhow::Result<EngineLines> {
     let cache = EngineCache::new(config.cache_dir.clone(), config.cache_bytes_max);
     let failed = || format!("reading the engine cache in {}", config.cache_dir.display());
@@ -110,7 +110,7 @@ pub fn engines_list(config: &EnginesConfig) -> anyhow::Result<EngineLines> {
     Ok(EngineLines { engines, quarantine: aside.map(|(dir, reason)| (name(dir), reason)).collect() })
 }
 
-/// Removes the least recently used engines until the rest fits.
+/// Removes the least recently used engines until the limit is met.
 pub fn engines_collect(config: &EnginesConfig, bytes_max: Option<u64>) -> anyhow::Result<Collected> {
     let cache = EngineCache::new(config.cache_dir.clone(), config.cache_bytes_max);
     cache
@@ -124,31 +124,31 @@ pub fn engines_export(config: &EnginesConfig, entry: &str, to: &Path) -> anyhow:
     cache.export(entry, to).with_context(|| format!("copying the engine {entry} to {}", to.display()))
 }
 
-/// Takes an entry into the cache and answers its name.
+/// Copies an entry into the cache and returns its name.
 pub fn engines_import(config: &EnginesConfig, from: &Path) -> anyhow::Result<String> {
     let cache = EngineCache::new(config.cache_dir.clone(), config.cache_bytes_max);
-    cache.import(from).with_context(|| format!("taking the engine in {} into the cache", from.display()))
+    cache.import(from).with_context(|| format!("importing the engine in {}", from.display()))
 }
 
-/// What a command has done with engines.
+/// Task of a command on engines.
 #[derive(Clone, Debug)]
 pub struct EngineOrder {
-    /// Which models; empty: all of the catalog.
+    /// Names of models; empty: the whole catalog.
     pub models: Vec<String>,
-    /// On which rung; `None`: every one of the model's ladder.
+    /// Engine variant; `None`: all of the model's provider preference list.
     pub variant: Option<String>,
-    /// What to do.
+    /// The task.
     pub task: Task,
 }
 
-/// A plane that opens nothing and has engines built on order, whatever the configuration says of building by itself.
+/// Returns an engine plane that loads nothing and builds engines on request, even if the configuration disables builds.
 pub(super) fn orderer(config: &EnginesConfig) -> anyhow::Result<Arc<Inference>> {
     let plane = InferenceConfig { builder_command: myself(BUILDER)?, ..self::config(config)? };
     Inference::start(plane).context("starting the engines")
 }
 
-/// Has engines built or verified, each by a process of its own, one after another. `on_progress` is told of every step, `done` of
-/// every end.
+/// Builds or verifies engines, each in a separate process, one after another. Calls `on_progress` for every step and
+/// `done` for every result.
 pub fn engines_order(
     config: &EnginesConfig,
     order: &EngineOrder,
@@ -166,7 +166,7 @@ pub fn engines_order(
     };
     for model in &models {
         if catalog.find(model).is_none() {
-            bail!("model {model} is not in the catalog: `lector models list` shows what is");
+            bail!("model {model} is not in the catalog: see `lector models list`");
         }
         let variants =
             variant.map_or_else(|| inference.preference(model).variants.clone(), |variant| vec![variant]);
@@ -180,7 +180,7 @@ pub fn engines_order(
     Ok(())
 }
 
-/// How a model's engines stand, for metrics, readiness and the API.
+/// Returns the state of a model's engines, for metrics, readiness and the API.
 pub(super) fn reading(status: EngineStatus) -> EngineSample {
     let serving = status.serving;
     EngineSample {
@@ -226,7 +226,7 @@ fn variant_sample(status: VariantStatus) -> VariantSample {
     }
 }
 
-/// A device's figures under the names of metrics.
+/// Returns the sample of a device under the names of its metrics.
 pub(super) fn gpu_sample(gpu: lector_inference::gpu::GpuSample) -> GpuSample {
     let figures = [
         ("lector_gpu_busy_ratio", gpu.busy),
@@ -241,23 +241,23 @@ pub(super) fn gpu_sample(gpu: lector_inference::gpu::GpuSample) -> GpuSample {
     GpuSample { device: format!("{} {}", gpu.number, gpu.name), figures: known.collect() }
 }
 
-/// What of GPUs this machine has, and what it lacks.
+/// GPUs of this machine, and missing libraries.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Preflight {
-    /// Devices, as NVML tells.
+    /// Devices that NVML reports.
     pub devices: Vec<PreflightDevice>,
-    /// Providers of GPUs, with the libraries that each lacks.
+    /// GPU providers, each with its missing libraries.
     pub providers: Vec<PreflightProvider>,
 }
 
 /// A device.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct PreflightDevice {
-    /// As it stands behind a provider's colon.
+    /// Device number as in `cuda:0`.
     pub number: u32,
-    /// As its maker calls it.
+    /// Product name.
     pub name: String,
-    /// Version of its driver.
+    /// Version of the driver.
     pub driver: String,
     /// Compute capability, name and memory.
     pub architecture: String,
@@ -268,24 +268,24 @@ pub struct PreflightDevice {
 pub struct PreflightProvider {
     /// `cuda` or `tensorrt`.
     pub provider: &'static str,
-    /// Libraries that are not to be had.
+    /// Libraries that could not be loaded.
     pub missing: Vec<PreflightLibrary>,
-    /// Versions of those that are.
+    /// Versions of the loaded libraries.
     pub versions: BTreeMap<String, String>,
 }
 
-/// A library that is missing.
+/// A missing library.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct PreflightLibrary {
-    /// Its file name.
+    /// File name.
     pub file: String,
-    /// What brings it.
+    /// Package that provides it.
     pub from: String,
-    /// Why it could not be loaded.
+    /// Error of the loader.
     pub why: String,
 }
 
-/// Looks, by loading every library as its provider would.
+/// Loads every library as its provider would, and reports the result.
 pub fn engines_preflight(config: &EnginesConfig) -> Preflight {
     let places = GpuPlaces { library: config.gpu_library.clone(), dirs: config.gpu_dirs.clone() };
     let devices = gpu::cards().into_iter().map(|card| PreflightDevice {
@@ -307,7 +307,7 @@ pub fn engines_preflight(config: &EnginesConfig) -> Preflight {
     Preflight { devices: devices.collect(), providers: providers.map(provider).into() }
 }
 
-/// The body of a builder process: see the engines' home.
+/// Runs this process as an engine builder.
 pub fn engine_builder() -> ExitCode {
     lector_inference::builder_main()
 }

@@ -1,4 +1,4 @@
-//! The model catalog for the command line: listed, shown, held against its files and its golden batches, added to.
+//! The model catalog for the command line: lists, shows, verifies and adds models.
 
 use std::path::Path;
 
@@ -12,20 +12,20 @@ use lector_inference::{Catalog, EngineCache, EngineVariant, Inference, Inference
 use super::engines;
 use crate::config::EnginesConfig;
 
-/// A model of the catalog, for people.
+/// A model of the catalog, to print.
 #[derive(Clone, Debug)]
 pub struct ModelLine {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// What it does.
+    /// Task: detection, recognition or classification.
     pub task: String,
-    /// Size of its weights.
+    /// Size of the weights in bytes.
     pub bytes: u64,
-    /// Whether the weights are there.
+    /// Whether the weights are installed.
     pub present: bool,
     /// License of the weights.
     pub license: String,
-    /// In a sentence.
+    /// Description, one sentence.
     pub description: String,
 }
 
@@ -37,10 +37,10 @@ fn catalog(config: &EnginesConfig) -> anyhow::Result<Catalog> {
 
 fn find(config: &EnginesConfig, name: &str) -> anyhow::Result<ModelEntry> {
     let found = catalog(config)?.find(&ModelName::from(name)).cloned();
-    found.with_context(|| format!("model {name} is not in the catalog: `lector models list` shows what is"))
+    found.with_context(|| format!("model {name} is not in the catalog: see `lector models list`"))
 }
 
-/// The catalog, read without an engine.
+/// Returns the catalog, without starting an engine.
 pub fn models(config: &EnginesConfig) -> anyhow::Result<Vec<ModelLine>> {
     let line = |entry: &ModelEntry| ModelLine {
         name: entry.name.to_string(),
@@ -53,7 +53,7 @@ pub fn models(config: &EnginesConfig) -> anyhow::Result<Vec<ModelLine>> {
     Ok(catalog(config)?.entries().iter().map(line).collect())
 }
 
-/// All that is known of a model: its description, whether its files are what it says, its engines in the cache.
+/// Returns the description of a model, the state of its files, and its engines in the cache, as (heading, text).
 pub fn model_sheet(config: &EnginesConfig, name: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
     let entry = find(config, name)?;
     let mut sheet = vec![
@@ -149,17 +149,17 @@ fn acceptance(entry: &ModelEntry) -> String {
         |acceptance| {
             let precisions: Vec<&str> = acceptance.precisions.iter().map(|p| p.as_str()).collect();
             let (pictures, limits) = (acceptance.golden.len(), acceptance.thresholds);
-            format!("{pictures} golden pictures, precisions {}, {limits:?}", precisions.join(", "))
+            format!("{pictures} golden images, precisions {}, {limits:?}", precisions.join(", "))
         },
     )
 }
 
-/// Something that was looked at: of which model, about what, and what came of it.
-pub type Told<'a> = &'a mut dyn FnMut(&str, &str, &Result<String, String>);
+/// Receiver of check results: model, subject, and outcome.
+pub type OnResult<'a> = &'a mut dyn FnMut(&str, &str, &Result<String, String>);
 
-/// Holds models (none named: all) against their files and runs their golden batches on every rung of their ladders, which
-/// builds what is missing there. True: nothing was wrong.
-pub fn models_verify(config: &EnginesConfig, names: &[String], tell: Told<'_>) -> anyhow::Result<bool> {
+/// Checks the files of models (none named: all) and runs their reference images on every engine variant of their
+/// provider preference lists; missing engines are built. Returns true if every check passed.
+pub fn models_verify(config: &EnginesConfig, names: &[String], report: OnResult<'_>) -> anyhow::Result<bool> {
     let catalog = catalog(config)?;
     let entries: Vec<ModelEntry> = match names {
         [] => catalog.entries().to_vec(),
@@ -168,7 +168,7 @@ pub fn models_verify(config: &EnginesConfig, names: &[String], tell: Told<'_>) -
     let mut good = true;
     for entry in &entries {
         let mut note = |about: &str, outcome: Result<String, String>| {
-            tell(entry.name.as_str(), about, &outcome);
+            report(entry.name.as_str(), about, &outcome);
             good &= outcome.is_ok();
             outcome.is_ok()
         };
@@ -183,9 +183,9 @@ pub fn models_verify(config: &EnginesConfig, names: &[String], tell: Told<'_>) -
     Ok(good)
 }
 
-/// Opens the model on the reference and runs the smallest input through it: what the file did not declare shows here.
+/// Opens the model on the reference engine and runs the smallest input, to find errors that the file does not show.
 fn run(config: &EnginesConfig, model: &ModelName) -> Result<String, String> {
-    let told = |error: &dyn std::error::Error| {
+    let message = |error: &dyn std::error::Error| {
         let causes = std::iter::successors(error.source(), |cause| cause.source());
         causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
     };
@@ -198,21 +198,22 @@ fn run(config: &EnginesConfig, model: &ModelName) -> Result<String, String> {
         builder_command: Vec::new(),
         ..plane
     };
-    let inference = Inference::start(plane).map_err(|error| told(&error))?;
-    inference.open(std::slice::from_ref(model)).map_err(|error| told(&error))?;
+    let inference = Inference::start(plane).map_err(|error| message(&error))?;
+    inference.open(std::slice::from_ref(model)).map_err(|error| message(&error))?;
     let outcome = inference.probe().map_err(|fault| format!("{fault}"));
     inference.shutdown();
     outcome.map(|()| format!("the smallest input, on {}", EngineVariant::REFERENCE))
 }
 
-/// The golden batch on every rung of the model's ladder: built where it is not there, which compares, else compared again.
+/// Runs the reference images on every engine variant of the model's preference list. A missing engine is built, which
+/// includes the comparison; an existing one is compared again.
 fn golden(
     config: &EnginesConfig,
     entry: &ModelEntry,
     mut note: impl FnMut(&str, Result<String, String>) -> bool,
 ) -> anyhow::Result<()> {
     if entry.acceptance.is_none() {
-        note("golden batch", Ok("none: only cpu/f32 may serve it".to_owned()));
+        note("golden images", Ok("none: only cpu/f32 may serve it".to_owned()));
         return Ok(());
     }
     let inference = engines::orderer(config)?;
@@ -220,7 +221,7 @@ fn golden(
         let order = |task| inference.order(task, &entry.name, variant, |_, _| {});
         let outcome = order(BuildTask::Build)
             .and_then(|built| if built.found { order(BuildTask::Verify) } else { Ok(built) });
-        let about = format!("golden batch on {variant}");
+        let about = format!("golden images on {variant}");
         note(
             &about,
             outcome.and_then(
@@ -231,38 +232,43 @@ fn golden(
     Ok(())
 }
 
-/// What `lector models add` was told.
+/// Arguments of `lector models add`.
 #[derive(Clone, Debug)]
 pub struct ModelOrder<'a> {
     /// Name in the catalog.
     pub name: &'a str,
-    /// What it is for; `None`: as the one that it is like.
+    /// Task; `None`: that of `like`.
     pub task: Option<&'a str>,
     /// The ONNX file.
     pub weights: &'a Path,
-    /// Texts of the classes, a line each.
+    /// File with the class labels, one per line.
     pub labels: Option<&'a Path>,
-    /// A model of the catalog.
+    /// Catalog model whose settings are copied.
     pub like: Option<&'a str>,
-    /// One sentence.
+    /// Description, one sentence.
     pub description: Option<&'a str>,
-    /// SPDX expression.
+    /// License as an SPDX expression.
     pub license: &'a str,
 }
 
-/// Takes an operator's model into the catalog, verified: one that cannot run is not taken. True: every rung accepted it.
-pub fn models_add(config: &EnginesConfig, order: &ModelOrder<'_>, tell: Told<'_>) -> anyhow::Result<bool> {
+/// Verifies an operator's model and adds it to the catalog; a model that cannot run is not added. Returns true if every
+/// engine variant was accepted.
+pub fn models_add(
+    config: &EnginesConfig,
+    order: &ModelOrder<'_>,
+    report: OnResult<'_>,
+) -> anyhow::Result<bool> {
     let known = catalog(config)?;
     if known.find(&ModelName::from(order.name)).is_some() {
-        bail!("model {} is in the catalog already: take another name", order.name);
+        bail!("model {} is already in the catalog: choose another name", order.name);
     }
     let like = order.like.map(|name| find(config, name)).transpose()?;
     let task = match (order.task, &like) {
         (Some(word), _) => Task::ALL.into_iter().find(|task| task.as_str() == word).with_context(|| {
-            format!("there is no task `{word}`: detection, recognition or classification")
+            format!("unknown task `{word}`: use detection, recognition or classification")
         })?,
         (None, Some(like)) => like.task,
-        (None, None) => bail!("what is it for? Name --task, or --like with a model of the catalog"),
+        (None, None) => bail!("no task given: set --task, or --like with a model of the catalog"),
     };
     let file = order.weights.file_name().unwrap_or_default().to_string_lossy();
     let adoption = ModelImport {
@@ -276,27 +282,27 @@ pub fn models_add(config: &EnginesConfig, order: &ModelOrder<'_>, tell: Told<'_>
     };
     let entry = adoption
         .import(&config.own_models_dir)
-        .with_context(|| format!("taking {} into the catalog", order.weights.display()))?;
+        .with_context(|| format!("adding {} to the catalog", order.weights.display()))?;
     let ran = run(config, &entry.name);
-    tell(order.name, "a run", &ran);
+    report(order.name, "a run", &ran);
     if let Err(why) = ran {
         let folder = config.own_models_dir.join(order.name);
-        std::fs::remove_dir_all(&folder).with_context(|| format!("removing {} again", folder.display()))?;
-        bail!("model {} cannot run and was not taken into the catalog: {why}", order.name);
+        std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+        bail!("model {} cannot run and was not added to the catalog: {why}", order.name);
     }
     let mut accepted = true;
     golden(config, &entry, |about, outcome| {
-        tell(order.name, about, &outcome);
+        report(order.name, about, &outcome);
         accepted &= outcome.is_ok();
         outcome.is_ok()
     })?;
     Ok(accepted)
 }
 
-/// Names of an operator's own models.
+/// Returns the names of an operator's own models.
 pub fn own_models(config: &EnginesConfig) -> anyhow::Result<Vec<String>> {
     let dir = &config.own_models_dir;
-    catalog::own_models(dir).with_context(|| format!("looking for models in {}", dir.display()))
+    catalog::own_models(dir).with_context(|| format!("listing the models in {}", dir.display()))
 }
 
 /// Copies an operator's own models into a folder.
@@ -305,7 +311,7 @@ pub fn models_backup(config: &EnginesConfig, to: &Path) -> anyhow::Result<Backup
     catalog::backup(dir, to).with_context(|| format!("copying the models in {}", dir.display()))
 }
 
-/// Copies them back.
+/// Restores an operator's own models from a backup.
 pub fn models_restore(config: &EnginesConfig, from: &Path) -> anyhow::Result<BackupSummary> {
     let dir = &config.own_models_dir;
     catalog::restore(from, dir).with_context(|| format!("copying models into {}", dir.display()))

@@ -1,4 +1,4 @@
-//! The rooms behind the platform as plain figures, for metrics and readiness.
+//! Reads the state of the parts of the server as plain samples, for metrics and readiness.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::metrics::{
     EngineSample, GpuSample, GuestsSample, HistogramSample, LaneSample, StatusSource, WorkersSample,
 };
 
-/// The rooms.
+/// Source of the samples.
 pub(super) struct HostStatus {
     pub(super) inference: Arc<Inference>,
     pub(super) documents: Arc<DocumentWorkers>,
@@ -25,7 +25,7 @@ pub(super) struct HostStatus {
 
 impl fmt::Debug for HostStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HostParts").finish_non_exhaustive()
+        f.debug_struct("HostStatus").finish_non_exhaustive()
     }
 }
 
@@ -99,10 +99,10 @@ impl StatusSource for HostStatus {
         let status = self.runtime.status();
         let BatchingPolicyStatus { asked, late, trapped, invalid, skipped, computed_us, .. } =
             status.batching_policies;
-        let taken = asked.saturating_sub(late + trapped + invalid + skipped);
+        let applied = asked.saturating_sub(late + trapped + invalid + skipped);
         GuestsSample {
             plans: vec![
-                ("applied", taken),
+                ("applied", applied),
                 ("late", late),
                 ("trapped", trapped),
                 ("invalid", invalid),

@@ -1,5 +1,5 @@
-//! `lector backup` and `lector restore`: the data folder and an operator's own models, copied consistently while a server
-//! serves, and brought back.
+//! `lector backup` and `lector restore`: copies the data folder and an operator's own models consistently while a
+//! server runs, and restores them.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use super::{Failure, terminal};
 use crate::app;
 use crate::config::Config;
 
-/// Exit code of a copy that holds all that could be read, and not all that is named.
+/// Exit code if the copy lacks files that the store names and that could not be read.
 const INCOMPLETE: u8 = 3;
 /// Folder of the models in a backup.
 const MODELS: &str = "models";
@@ -21,7 +21,7 @@ const MODELS: &str = "models";
 pub(super) struct Backup {
     /// A new or empty folder
     to: PathBuf,
-    /// Leave out the models that `lector models add` took in; the output names them
+    /// Leave out the models that were added with `lector models add`; the output names them
     #[arg(long)]
     without_models: bool,
 }
@@ -29,18 +29,18 @@ pub(super) struct Backup {
 /// `lector restore`
 #[derive(Debug, clap::Args)]
 pub(super) struct Restore {
-    /// A folder that `lector backup` made; the data folder (platform.data_dir) must be new or empty
+    /// A folder created by `lector backup`; the data folder (platform.data_dir) must be new or empty
     from: PathBuf,
-    /// Leave the models where they are, in the backup
+    /// Do not restore the models
     #[arg(long)]
     without_models: bool,
 }
 
 fn data_dir(config: &Config) -> anyhow::Result<&Path> {
-    config.control.data_dir.as_deref().context("there is no data folder: name it in platform.data_dir")
+    config.control.data_dir.as_deref().context("there is no data folder: set platform.data_dir")
 }
 
-fn say(what: &str, copied: copies::Copied, models: &str, to: &Path) -> Result<ExitCode, Failure> {
+fn print_summary(what: &str, copied: copies::Copied, models: &str, to: &Path) -> Result<ExitCode, Failure> {
     let copies::Copied { components, bytes, left_out } = copied;
     let to = to.display();
     terminal::print(&format!("{what}: {components} components, {bytes} bytes, in {to}\n{models}\n"))?;
@@ -49,18 +49,18 @@ fn say(what: &str, copied: copies::Copied, models: &str, to: &Path) -> Result<Ex
     }
     let lost: Vec<String> = left_out.iter().map(ToString::to_string).collect();
     terminal::print(&format!(
-        "components that are missing or damaged where they were copied from, LEFT OUT: {}\n",
+        "components that are missing or damaged in the source, LEFT OUT: {}\n",
         lost.join(", ")
     ))?;
     Ok(ExitCode::from(INCOMPLETE))
 }
 
-/// Models after what was kept or left out, in a line.
+/// Returns a line that lists models.
 fn listed(what: &str, names: &[String]) -> String {
     if names.is_empty() { format!("{what}: none") } else { format!("{what}: {}", names.join(", ")) }
 }
 
-/// After the database: a model that a revision in it names is there by then.
+/// Copies the database first, then the models: every model that a revision names is on disk before the revision is.
 pub(super) fn backup(args: &Backup, config: &Config) -> Result<ExitCode, Failure> {
     let copied = copies::backup(data_dir(config)?, &args.to).context("backing up")?;
     let models = if args.without_models {
@@ -69,12 +69,12 @@ pub(super) fn backup(args: &Backup, config: &Config) -> Result<ExitCode, Failure
         let kept = app::models_backup(&config.engines, &args.to.join(MODELS)).context("backing up")?;
         format!("{}; {} files, {} bytes", listed("models of your own", &kept.models), kept.files, kept.bytes)
     };
-    say("backed up", copied, &models, &args.to)
+    print_summary("backed up", copied, &models, &args.to)
 }
 
 pub(super) fn restore(args: &Restore, config: &Config) -> Result<ExitCode, Failure> {
     let to = data_dir(config)?;
-    let mut models = "models of your own: LEFT in the backup, as --without-models says".to_owned();
+    let mut models = "models of your own: not restored (--without-models)".to_owned();
     let restore = || -> anyhow::Result<()> {
         if !args.without_models {
             let kept = app::models_restore(&config.engines, &args.from.join(MODELS))?;
@@ -84,5 +84,5 @@ pub(super) fn restore(args: &Restore, config: &Config) -> Result<ExitCode, Failu
         Ok(())
     };
     let copied = copies::restore(&args.from, to, restore).context("restoring")?;
-    say("restored", copied, &models, to)
+    print_summary("restored", copied, &models, to)
 }

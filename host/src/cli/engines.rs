@@ -1,4 +1,5 @@
-//! `lector engines`: what is in the engine cache, building it beforehand, checking it, keeping it small, carrying it along.
+//! `lector engines`: lists, builds, verifies, removes, exports and imports engines of the cache, and shows those of a
+//! server.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -10,13 +11,13 @@ use lector_inference::build::Task;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
-use super::manage::{self, Ask, Server};
+use super::manage::{self, ApiCommand, Server};
 use super::{Failure, terminal};
 use crate::app::{self, EngineOrder};
 use crate::config::Config;
 use crate::telemetry;
 
-/// What to do with engines.
+/// Commands on engines.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     #[command(flatten)]
@@ -25,12 +26,12 @@ pub(super) enum Command {
     Server(OfServer),
 }
 
-/// What is done to a running server's engines: each one request to its HTTP API.
+/// Commands on the engines of a running server: each is one request to its HTTP API.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum OfServer {
-    /// Shows who serves which model on a running server, and what stands on each rung
+    /// Show the engine that serves each model on a running server, and the state of each engine variant
     Status,
-    /// Has a running server try again at once what could not be built or loaded
+    /// Make a running server retry now what could not be built or loaded
     Retry {
         /// Of this model only
         #[arg(long)]
@@ -38,8 +39,8 @@ pub(super) enum OfServer {
     },
 }
 
-impl Ask for OfServer {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for OfServer {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         Ok(match self {
             Self::Status => server.at(Method::GET, "/engines"),
             Self::Retry { model } => {
@@ -49,54 +50,54 @@ impl Ask for OfServer {
     }
 }
 
-/// What is done in the engine cache of this machine.
+/// Commands on the engine cache of this machine.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Here {
-    /// Lists the engines in the cache, and what was set aside
+    /// List the engines in the cache, and quarantined entries
     List,
-    /// Builds the engines of models, as far as they are not there
+    /// Build the missing engines of models
     Build(Which),
-    /// Compares engines with the reference again; one that fails does not serve any more
+    /// Compare engines with the reference again; an engine that fails no longer serves
     Verify(Which),
-    /// Removes the least recently used engines until the rest fits; never one in use
+    /// Remove the least recently used engines until the limit is met; never one in use
     Gc {
-        /// Bytes that may stay (default: engines.cache_bytes_max); 0: all
+        /// Maximum bytes to keep (default: engines.cache_bytes_max); 0: remove all
         #[arg(long, value_name = "BYTES")]
         bytes_max: Option<u64>,
     },
-    /// Says which GPUs and which of their libraries this machine has, and what brings those that are missing
+    /// Show the GPUs of this machine, the libraries that are installed, and the packages that provide the missing ones
     Preflight {
-        /// For programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Copies an engine out of the cache, for another machine of the same kind
+    /// Copy an engine out of the cache, for another machine of the same kind
     Export {
-        /// As `lector engines list` names it
+        /// Name of the entry in `lector engines list`
         entry: String,
-        /// A folder; the engine becomes a folder in it
+        /// Folder to which the engine's folder is copied
         to: PathBuf,
     },
-    /// Takes an engine that `export` copied into the cache, if it is whole
+    /// Copy an exported engine into the cache, if it is complete
     Import {
-        /// The engine's folder
+        /// Folder of the engine
         from: PathBuf,
     },
 }
 
-/// Which engines.
+/// Selection of engines.
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
     /// Models of the catalog
     #[arg(required_unless_present = "all")]
     models: Vec<String>,
-    /// Every model of the catalog
+    /// All models of the catalog
     #[arg(long, conflicts_with = "models")]
     all: bool,
-    /// One rung instead of the models' ladders, e.g. openvino/bf16, cuda:1/f32
+    /// One engine variant instead of the models' provider preference lists, e.g. openvino/bf16, cuda:1/f32
     #[arg(long, visible_alias = "device", value_name = "PROVIDER/PRECISION")]
     variant: Option<String>,
-    /// Builds engines again that are in the cache
+    /// Build engines again that are in the cache
     #[arg(long)]
     force: bool,
 }
@@ -150,7 +151,7 @@ fn here(command: Here, config: &Config) -> Result<ExitCode, Failure> {
 fn preflight(config: &Config, json: bool) -> Result<ExitCode, Failure> {
     let found = app::engines_preflight(&config.engines);
     if json {
-        let text = serde_json::to_string_pretty(&found).context("the preflight has no JSON form")?;
+        let text = serde_json::to_string_pretty(&found).context("writing the preflight as JSON")?;
         terminal::print(&(text + "\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -159,11 +160,11 @@ fn preflight(config: &Config, json: bool) -> Result<ExitCode, Failure> {
         let _ = writeln!(out, "device {}: {}, driver {}", device.number, device.architecture, device.driver);
     }
     if found.devices.is_empty() {
-        out += "no device: NVML, which comes with the driver, tells of none\n";
+        out += "no device: NVML (part of the driver) reports none\n";
     }
     for provider in &found.providers {
         if provider.missing.is_empty() {
-            let _ = writeln!(out, "{}: its libraries are there, {:?}", provider.provider, provider.versions);
+            let _ = writeln!(out, "{}: all libraries found, {:?}", provider.provider, provider.versions);
         }
         for library in &provider.missing {
             let (file, from, why) = (&library.file, &library.from, &library.why);
@@ -180,8 +181,8 @@ fn list(config: &Config) -> Result<ExitCode, Failure> {
     if !engines.is_empty() {
         let _ = writeln!(
             out,
-            "{:<24} {:<16} {:<9} {:>7} {:>8} {:>9} {:>9}  ENTRY AND VERDICT",
-            "MODEL", "RUNG", "VERDICT", "MB", "BUILD S", "AGE H", "UNUSED H"
+            "{:<24} {:<16} {:<9} {:>7} {:>8} {:>9} {:>9}  ENTRY AND ACCEPTANCE",
+            "MODEL", "VARIANT", "STATE", "MB", "BUILD S", "AGE H", "UNUSED H"
         );
     }
     let hours = |seconds: u64| seconds as f64 / 3600.0;
@@ -202,18 +203,18 @@ fn list(config: &Config) -> Result<ExitCode, Failure> {
         );
     }
     for (name, reason) in quarantine {
-        let _ = writeln!(out, "set aside: {name}: {reason}");
+        let _ = writeln!(out, "quarantined: {name}: {reason}");
     }
     terminal::print(&out)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Exit code 1 where an engine is refused or cannot be built.
+/// Runs a task on engines. Exit code 1 if an engine is refused or cannot be built.
 fn order(config: &Config, which: Which, task: Task) -> Result<ExitCode, Failure> {
     let (mut lines, mut bad) = (Ok(()), 0);
     let order = EngineOrder { models: which.models, variant: which.variant, task };
     let on_progress = |model: &str, variant: &str, step: Step| {
-        terminal::complain(&format!(
+        terminal::print_error(&format!(
             "{model} {variant}: {}",
             match step {
                 Step::Waiting => "waits for another build",

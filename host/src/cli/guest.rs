@@ -1,8 +1,8 @@
-//! `lector guest`: what an author of guests works with: `new`, `build`, `check`, `test`, `dev`, `vendor`.
+//! `lector guest`, for authors of guests: `new`, `build`, `check`, `test`, `dev`, `vendor`.
 //!
-//! Owns the commands' arguments. A project is `project.rs`, made of what `embedded_sdk.rs` carries; `compiler.rs` calls cargo;
-//! `reading.rs` is the host in this process that `check`, `test` and `dev` read with; `golden.rs` knows golden
-//! documents. Needs no server, unless `dev` is told of one (`deployed.rs`).
+//! Owns the arguments of the commands. `project.rs` is a project on disk, created from the files of `embedded_sdk.rs`;
+//! `compiler.rs` calls cargo; `pipeline_runner.rs` is the host in this process for `check`, `test` and `dev`;
+//! `golden.rs` owns golden documents. Needs no server, except for `dev --server` (`deployed.rs`).
 
 mod changes;
 mod check;
@@ -22,37 +22,37 @@ use super::{Failure, terminal};
 use crate::config::Config;
 use project::Project;
 
-/// What to do with guests.
+/// Commands on guests.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Makes a project: a guest that builds, with tests and golden documents
+    /// Create a project: a guest that builds, with tests and golden documents
     New {
-        /// Its folder; the last part is the guest's name
+        /// Folder to create; its last part is the name of the guest
         #[arg(value_name = "PATH")]
         path: PathBuf,
     },
-    /// Builds a project's component into target/NAME.wasm
+    /// Build the component of a project into target/NAME.wasm
     Build {
-        /// The project
+        /// Folder of the project
         #[arg(default_value = ".", value_name = "DIR")]
         dir: PathBuf,
     },
-    /// Inspects a component, configures it and lets it read a golden page
+    /// Inspect a component, configure it, and read the smoke-test page with it
     Check {
-        /// The component
+        /// Component
         #[arg(value_name = "FILE.wasm")]
         file: PathBuf,
-        /// Settings to configure it with, as JSON or TOML; `{}` otherwise
+        /// Settings as JSON or TOML (default: `{}`)
         #[arg(long, value_name = "FILE")]
         settings: Option<PathBuf>,
     },
-    /// Reads a project's golden documents and holds the result against what is expected
+    /// Read the golden documents of a project and compare the results with the expected ones
     Test(test::Args),
-    /// Builds and reads on every change, and shows what it changes in the text
+    /// Build and read on every change, and show the differences in the text
     Dev(dev::Args),
-    /// Renews the SDK that a project carries by the one of this program
+    /// Replace the vendored SDK of a project with that of this program
     Vendor {
-        /// The project
+        /// Folder of the project
         #[arg(default_value = ".", value_name = "DIR")]
         dir: PathBuf,
     },

@@ -1,4 +1,4 @@
-//! `lector healthcheck`: asks `/readyz`, for container images that hold no other HTTP client.
+//! `lector healthcheck`: requests `/readyz`, for container images without another HTTP client.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use anyhow::{Context, anyhow};
 
 use super::Failure;
 
-/// A probe reads a golden page; a server that takes longer is not ready.
+/// The server reads a smoke-test page for its answer; a slower server is not ready.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The server
+    /// URL of the server
     #[arg(default_value = "http://127.0.0.1:8080")]
     url: String,
 }
@@ -29,11 +29,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             .timeout(TIMEOUT)
             .no_proxy()
             .build()
-            .context("making an HTTP client")?;
+            .context("creating an HTTP client")?;
         let answer = client.get(&url).send().await.with_context(|| format!("asking {url}"))?;
         match answer.status() {
             status if status.is_success() => Ok(ExitCode::SUCCESS),
-            status => Err(anyhow!("{url} answers {status}").into()),
+            status => Err(anyhow!("{url}: status {status}").into()),
         }
     })
 }

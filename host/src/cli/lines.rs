@@ -1,21 +1,21 @@
-//! Answers that come line by line: the events of a batch, and those of a server as it goes.
+//! Responses read line by line: the events of a batch, and the audit events of a server.
 
 use anyhow::{Context, bail};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use reqwest::Response;
 
-/// Longest line: a page with words is some megabyte.
+/// Longest line: a page with words takes some megabytes.
 const LINE_BYTES_MAX: usize = 64 << 20;
 
-/// The lines of a body that comes in chunks.
+/// The lines of a body that arrives in chunks.
 pub(super) struct Lines<S> {
     chunks: S,
     waiting: Vec<u8>,
 }
 
 impl Lines<BoxStream<'static, anyhow::Result<bytes::Bytes>>> {
-    /// Those of an answer's body.
+    /// Returns the lines of a response body.
     pub(super) fn of(answer: Response) -> Self {
         Self { chunks: answer.bytes_stream().map_err(anyhow::Error::from).boxed(), waiting: Vec::new() }
     }
@@ -26,7 +26,7 @@ where
     S: Stream<Item = anyhow::Result<B>> + Unpin,
     B: AsRef<[u8]>,
 {
-    /// The next one, without its end. May be dropped and called again: nothing is lost.
+    /// Returns the next line without its line end. Cancel-safe.
     pub(super) async fn next(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
         let mut searched = 0;
         loop {
@@ -38,11 +38,11 @@ where
             }
             searched = self.waiting.len();
             if searched > LINE_BYTES_MAX {
-                bail!("the server sends an event of more than {LINE_BYTES_MAX} bytes");
+                bail!("the server sent an event of more than {LINE_BYTES_MAX} bytes");
             }
             match self.chunks.next().await {
                 Some(chunk) => {
-                    self.waiting.extend_from_slice(chunk.context("receiving the answer")?.as_ref())
+                    self.waiting.extend_from_slice(chunk.context("receiving the response")?.as_ref())
                 }
                 None if self.waiting.is_empty() => return Ok(None),
                 None => return Ok(Some(std::mem::take(&mut self.waiting))),

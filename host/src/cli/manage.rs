@@ -1,7 +1,7 @@
 //! Commands that manage a server: deploys, routes, keys, tenants, usage, the audit log.
 //!
-//! Each is one request to the HTTP API that everybody has, and prints what came back as JSON, so that it can be piped
-//! on. Where the server is and what is shown to it stand in `[client]` of the configuration.
+//! Each command sends one request to the public HTTP API and prints the response as JSON. `[client]` of the
+//! configuration holds the address of the server and the key.
 
 mod deployments;
 mod watch;
@@ -22,43 +22,44 @@ use crate::config::{ClientConfig, Config};
 
 pub(super) use deployments::{Canary, Deploy, Promote, Revisions, Rollback, Shadow, Undeploy, revisions};
 
-/// Largest file that is sent: what the server takes of a component, and JSON.
+/// Largest file that is sent; the server's limit for a component.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// An HTTP client that shows the configured key.
+/// Returns an HTTP client that sends the configured key.
 pub(super) fn client(config: &ClientConfig) -> anyhow::Result<Client> {
     let mut headers = HeaderMap::new();
     if let Some(key) = &config.key {
-        let mut value = HeaderValue::from_str(&format!("Bearer {key}")).context("client.key is no key")?;
+        let mut value = HeaderValue::from_str(&format!("Bearer {key}"))
+            .context("client.key is not a valid header value")?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
     if let Some(tenant) = &config.tenant {
-        let value = HeaderValue::from_str(tenant).context("client.tenant is no name")?;
+        let value = HeaderValue::from_str(tenant).context("client.tenant is not a valid header value")?;
         headers.insert(HeaderName::from_static("x-lector-tenant"), value);
     }
-    Client::builder().default_headers(headers).build().context("making an HTTP client")
+    Client::builder().default_headers(headers).build().context("creating an HTTP client")
 }
 
-/// A server to ask.
+/// The server that commands call.
 pub(super) struct Server<'a> {
     client: Client,
     config: &'a ClientConfig,
 }
 
 impl<'a> Server<'a> {
-    /// The configured one.
+    /// Returns the configured server.
     pub(super) fn of(config: &'a ClientConfig) -> anyhow::Result<Self> {
         Ok(Self { client: client(config)?, config })
     }
 
-    /// The answer to a request, if it is one of success.
+    /// Sends a request, and returns the response if its status is one of success.
     pub(super) async fn answer(&self, request: RequestBuilder) -> anyhow::Result<Response> {
         let answer = request.send().await.with_context(|| format!("asking {}", self.config.server))?;
         accepted(answer).await
     }
 
-    /// A new revision of a deployment, with the options of a deploy.
+    /// Builds the request for a new revision of a deployment, with the options of a deploy.
     pub(super) fn deploy(&self, deployment: &str, options: &Value, component: Vec<u8>) -> RequestBuilder {
         let form = Form::new().text("options", options.to_string());
         let request = self.at(Method::PUT, &format!("/deployments/{deployment}"));
@@ -70,20 +71,21 @@ impl<'a> Server<'a> {
     }
 }
 
-/// A command as the request that it is.
-pub(super) trait Ask {
-    /// The request.
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder>;
+/// A command that is one request.
+pub(super) trait ApiCommand {
+    /// Builds the request.
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder>;
 }
 
-/// Asks, and prints the answer.
-pub(super) fn run(command: impl Ask, config: &Config) -> Result<ExitCode, Failure> {
+/// Sends the request of a command, and prints the response.
+pub(super) fn run(command: impl ApiCommand, config: &Config) -> Result<ExitCode, Failure> {
     super::block_on(config, async {
         let server = Server::of(&config.client)?;
-        let request = command.ask(&server).await?;
+        let request = command.request(&server).await?;
         let bytes = server.answer(request).await?.bytes().await.context("receiving the answer")?;
         if !bytes.is_empty() {
-            let value: Value = serde_json::from_slice(&bytes).context("the server's answer is no JSON")?;
+            let value: Value =
+                serde_json::from_slice(&bytes).context("the response of the server is not JSON")?;
             terminal::print(&format!("{value:#}\n"))?;
         }
         Ok(ExitCode::SUCCESS)
@@ -95,7 +97,7 @@ async fn json_file(path: &Path) -> anyhow::Result<Value> {
     serde_json::from_slice(&bytes).with_context(|| format!("{} is not JSON", path.display()))
 }
 
-/// A member, where there is a value for it.
+/// Sets a member if there is a value for it.
 fn set(object: &mut Value, name: &str, value: Option<Value>) {
     if let (Some(object), Some(value)) = (object.as_object_mut(), value) {
         object.insert(name.to_owned(), value);
@@ -105,47 +107,47 @@ fn set(object: &mut Value, name: &str, value: Option<Value>) {
 /// `lector keys`
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Keys {
-    /// Lists them
+    /// List keys
     List {
-        /// Everybody's
+        /// Of all tenants (administrators only)
         #[arg(long)]
         all: bool,
     },
-    /// Makes one, and shows it this once
+    /// Create a key and print it; it cannot be shown again
     Create {
-        /// What its owner calls it
+        /// Label of the key
         #[arg(default_value = "")]
         label: String,
-        /// For this tenant, as an administrator
+        /// Create it for this tenant (administrators only)
         #[arg(long, conflicts_with = "admin")]
         tenant: Option<String>,
-        /// For an administrator
+        /// Create an administrator's key
         #[arg(long)]
         admin: bool,
     },
-    /// Makes another one in place of an old one
+    /// Create a key that replaces an old one
     Rotate {
-        /// Its id
+        /// Id of the old key
         id: String,
-        /// Seconds for which the old one stays good
+        /// Seconds for which the old key stays valid
         #[arg(long, default_value_t = 0)]
         grace_s: u64,
-        /// Anybody's, as an administrator
+        /// A key of any tenant (administrators only)
         #[arg(long)]
         any: bool,
     },
-    /// Revokes one
+    /// Revoke a key
     Revoke {
-        /// Its id
+        /// Id of the key
         id: String,
-        /// Anybody's, as an administrator
+        /// A key of any tenant (administrators only)
         #[arg(long)]
         any: bool,
     },
 }
 
-impl Ask for Keys {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Keys {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let keys = |any: bool| if any { "/admin/keys" } else { "/keys" };
         Ok(match self {
             Keys::List { all } => server.at(Method::GET, keys(all)),
@@ -167,38 +169,38 @@ impl Ask for Keys {
 /// `lector tenants`
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Tenants {
-    /// Lists them
+    /// List tenants
     List,
-    /// Shows one
+    /// Show a tenant
     Get {
-        /// Its name
+        /// Name of the tenant
         name: String,
     },
-    /// Creates a tenant with a policy; the members that are not given have their defaults
+    /// Create a tenant with a policy; members that are not given have their defaults
     Create {
         /// Name of the tenant
         name: String,
-        /// Its policy, a JSON file: weight, models, limits
+        /// Policy as a JSON file: weight, models, limits
         #[arg(value_name = "FILE")]
         policy: Option<PathBuf>,
     },
-    /// Replaces the policy of a tenant; the members that are not given have their defaults
+    /// Replace the policy of a tenant; members that are not given have their defaults
     Update {
         /// Name of the tenant
         name: String,
-        /// Its policy, a JSON file: weight, models, limits
+        /// Policy as a JSON file: weight, models, limits
         #[arg(value_name = "FILE")]
         policy: Option<PathBuf>,
     },
-    /// Deletes one, with its keys and its deployments
+    /// Delete a tenant with its keys and deployments
     Delete {
-        /// Its name
+        /// Name of the tenant
         name: String,
     },
 }
 
-impl Ask for Tenants {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Tenants {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let of = |name: &str| format!("/admin/tenants/{name}");
         Ok(match self {
             Tenants::List => server.at(Method::GET, "/admin/tenants"),
@@ -218,16 +220,16 @@ impl Ask for Tenants {
 /// `lector usage`
 #[derive(Debug, clap::Args)]
 pub(super) struct Usage {
-    /// So many days back
+    /// Number of days, counted back from today
     #[arg(long, default_value_t = 31)]
     days: u32,
-    /// Everybody's, as an administrator
+    /// Of all tenants (administrators only)
     #[arg(long)]
     all: bool,
 }
 
-impl Ask for Usage {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Usage {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let path = if self.all { "/admin/usage" } else { "/usage" };
         Ok(server.at(Method::GET, &format!("{path}?days={}", self.days)))
     }
@@ -236,16 +238,16 @@ impl Ask for Usage {
 /// `lector audit`
 #[derive(Debug, clap::Args)]
 pub(super) struct Audit {
-    /// Most entries
+    /// Maximum number of entries
     #[arg(long, default_value_t = 100)]
     limit: u32,
-    /// Everybody's, as an administrator
+    /// Of all tenants (administrators only)
     #[arg(long)]
     all: bool,
 }
 
-impl Ask for Audit {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Audit {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let path = if self.all { "/admin/audit" } else { "/audit" };
         Ok(server.at(Method::GET, &format!("{path}?limit={}", self.limit)))
     }
@@ -255,8 +257,8 @@ impl Ask for Audit {
 #[derive(Debug, clap::Args)]
 pub(super) struct Quarantine {}
 
-impl Ask for Quarantine {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Quarantine {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         Ok(server.at(Method::GET, "/admin/quarantine"))
     }
 }

@@ -1,4 +1,4 @@
-//! `lector models`: the catalog, what is known of a model, whether it is what it says, and models of one's own.
+//! `lector models`: lists, shows, verifies and adds models.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -9,37 +9,38 @@ use crate::app::{self, ModelOrder};
 use crate::config::Config;
 use crate::telemetry;
 
-/// What to do with models.
+/// Commands on models.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Lists the catalog
+    /// List the catalog
     List,
-    /// Shows a model's description, its files, its engines
+    /// Show the description, files and engines of a model
     Get {
-        /// As `lector models list` names it
+        /// Name of the model in `lector models list`
         model: String,
     },
-    /// Holds models against their files, and runs their golden batches on every rung of their ladders
+    /// Check the files of models, and run their reference images on every engine variant of their provider preference
+    /// lists
     Verify(Verify),
-    /// Takes an ONNX file of one's own into the catalog, if it is what it is said to be
+    /// Verify an ONNX file and add it to the catalog
     Add(Add),
 }
 
-/// Which models.
+/// Selection of models.
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
     /// Models of the catalog
     #[arg(required_unless_present = "all")]
     models: Vec<String>,
-    /// Every model of the catalog
+    /// All models of the catalog
     #[arg(long, conflicts_with = "models")]
     all: bool,
 }
 
-/// A model of one's own.
+/// A model to add.
 #[derive(Debug, clap::Args)]
 pub(super) struct Add {
-    /// The ONNX file; it is copied
+    /// ONNX file; it is copied
     weights: PathBuf,
     /// Name in the catalog: a-z, 0-9, `-` and `.`
     #[arg(long)]
@@ -47,14 +48,14 @@ pub(super) struct Add {
     /// detection, recognition or classification (default: that of --like)
     #[arg(long, required_unless_present = "like")]
     task: Option<String>,
-    /// A model of the catalog that it is like: it takes over what no file tells, preprocessing, shapes, golden batch and
-    /// limits. Without it the description says nothing of preprocessing, and only cpu/f32 may serve it
+    /// Catalog model from which the settings are copied that no file contains: preprocessing, shapes, reference images
+    /// and limits. Without it preprocessing is not described, and only cpu/f32 serves the model
     #[arg(long, value_name = "MODEL")]
     like: Option<String>,
-    /// Texts of its classes, a line each (default: from the file's metadata)
+    /// Class labels, one per line (default: from the file's metadata)
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// What it does, in a sentence
+    /// Description, one sentence
     #[arg(long)]
     description: Option<String>,
     /// License of the weights, an SPDX expression
@@ -73,7 +74,7 @@ pub(super) fn run(command: Command, config: &Config) -> Result<ExitCode, Failure
         }
         Command::Verify(Verify { models, .. }) => {
             telemetry::init(&config.log, None)?;
-            told(|tell| app::models_verify(&config.engines, &models, tell))
+            print_results(|report| app::models_verify(&config.engines, &models, report))
         }
         Command::Add(add) => {
             telemetry::init(&config.log, None)?;
@@ -86,16 +87,16 @@ pub(super) fn run(command: Command, config: &Config) -> Result<ExitCode, Failure
                 description: add.description.as_deref(),
                 license: &add.license,
             };
-            let code = told(|tell| app::models_add(&config.engines, &order, tell))?;
+            let code = print_results(|report| app::models_add(&config.engines, &order, report))?;
             let place = config.engines.own_models_dir.join(&add.name).join("model.toml");
-            terminal::print(&format!("{}: described in {}\n", add.name, place.display()))?;
+            terminal::print(&format!("{}: description in {}\n", add.name, place.display()))?;
             Ok(code)
         }
     }
 }
 
-/// Prints what is told as it comes. Exit code 1 where something was wrong.
-fn told(work: impl FnOnce(app::Told<'_>) -> anyhow::Result<bool>) -> Result<ExitCode, Failure> {
+/// Prints each result as it arrives. Exit code 1 if a check failed.
+fn print_results(work: impl FnOnce(app::OnResult<'_>) -> anyhow::Result<bool>) -> Result<ExitCode, Failure> {
     let mut printed = Ok(());
     let good = work(&mut |model, about, outcome| {
         let line = match outcome {
@@ -130,7 +131,7 @@ fn list(config: &Config) -> Result<ExitCode, Failure> {
     }
     terminal::print(&out)?;
     if models.iter().any(|model| !model.present) {
-        terminal::complain("some weights are missing: `cargo xtask setup` fetches them");
+        terminal::print_error("some weights are missing: run `cargo xtask setup`");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
-//! `lector ocr`: reads files, here or on a server, and writes what they say.
+//! `lector ocr`: reads files, here or on a server, and writes their text.
 //!
-//! Owns the order of the results (that of the arguments), where they go, and the exit code. The two
-//! ways to read are `ocr/local.rs` and `ocr/remote.rs`.
+//! Owns the order of the results (that of the arguments), the output files, and the exit code. `ocr/local.rs` reads in
+//! this process, `ocr/remote.rs` on a server.
 
 mod local;
 mod output;
@@ -28,59 +28,59 @@ pub(super) struct Args {
     /// Documents; `-` reads one from standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// How to write what was read
+    /// Output format
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     /// Pages, counted from 1: `1-3,7`, `5-`
     #[arg(long)]
     pages: Option<String>,
-    /// Resolution to read at, in dots per inch
+    /// Resolution of the rendered pages, in dots per inch
     #[arg(long, value_parser = dpi)]
     dpi: Option<f32>,
-    /// Use of text that is embedded in a PDF
+    /// Use of the text layer of a PDF
     #[arg(long, value_enum)]
     text_layer: Option<TextLayer>,
-    /// With the words of each line
+    /// Include the words of each line
     #[arg(long)]
     words: bool,
-    /// The pipeline that reads
+    /// Deployment that reads the documents
     #[arg(long)]
     deployment: Option<String>,
     /// Password of encrypted PDFs
     #[arg(long, env = "LECTOR_PASSWORD", hide_env_values = true)]
     password: Option<String>,
-    /// Reads on this server instead of here, e.g. http://127.0.0.1:8080
+    /// Read on this server instead of in this process, e.g. http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// Writes one file a document into this folder instead of standard output
+    /// Write one file for each document into this folder instead of standard output
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum TextLayer {
-    /// Taken where it is real, the rest read from pixels
+    /// Use embedded text where it is reliable, and read the rest from pixels
     Auto,
-    /// Everything is read from pixels
+    /// Read everything from pixels
     Never,
-    /// Nothing is read from pixels
+    /// Use embedded text only
     Only,
 }
 
 fn dpi(text: &str) -> Result<f32, String> {
-    // The same bounds as at the HTTP door.
+    // The same bounds as in the HTTP API.
     text.parse::<f32>()
         .ok()
         .filter(|dpi| (18.0..=2400.0).contains(dpi))
-        .ok_or_else(|| "give a number from 18 to 2400".to_owned())
+        .ok_or_else(|| "must be a number from 18 to 2400".to_owned())
 }
 
-/// What every document is read with.
+/// The options for every document.
 #[derive(Clone, Debug)]
 struct Request {
     format: Format,
     pages: PageSelection,
-    /// The selection as it was written, for a server.
+    /// The selection of pages as given, for a server.
     pages_text: Option<String>,
     options: PageRequest,
     deployment: Option<DeploymentName>,
@@ -110,19 +110,19 @@ impl Request {
     }
 }
 
-/// One document that was read, or not.
+/// The outcome of one document.
 struct Read {
-    /// In the format asked for; `None` where there is nothing to write, or it is written already.
+    /// Text in the requested format; `None` if there is nothing to write, or it was written already.
     text: Option<String>,
-    /// What failed, sentence by sentence.
-    complaints: Vec<String>,
+    /// Failures, one message each.
+    failures: Vec<String>,
 }
 
 pub(super) fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
     let usage = |error: anyhow::Error| Failure::Usage(error);
     let request = Request::of(&args).map_err(|fault| usage(fault.into()))?;
     if args.files.iter().filter(|file| is_stdin(file)).count() > 1 {
-        return Err(usage(anyhow::anyhow!("`-` is given twice, and there is one standard input")));
+        return Err(usage(anyhow::anyhow!("`-` is given twice, but standard input can be read once")));
     }
     let output = Output::new(args.format, &args.files, args.out.as_deref()).map_err(usage)?;
     let progress = Progress::new(args.files.len());
@@ -141,23 +141,23 @@ fn is_stdin(file: &Path) -> bool {
     file.as_os_str() == "-"
 }
 
-/// The name that a file is called by in results and complaints.
+/// Returns the name of a file in results and messages.
 fn name_of(file: &Path) -> String {
     if is_stdin(file) { "standard input".to_owned() } else { file.display().to_string() }
 }
 
-/// The bytes of a file or of standard input, at most `bytes_max`.
+/// Reads a file or standard input, at most `bytes_max` bytes.
 pub(super) async fn bytes_of(file: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
     use tokio::io::AsyncReadExt;
     let too_large = || format!("holds more than {bytes_max} bytes: raise platform.held_bytes_max");
     let mut bytes = Vec::new();
     if is_stdin(file) {
-        // One byte more than allowed tells "too much" from "just enough".
+        // One byte beyond the limit shows that the input is too large.
         let mut input = tokio::io::stdin().take(bytes_max.saturating_add(1));
         input.read_to_end(&mut bytes).await.context("reading standard input")?;
     } else {
         let file = tokio::fs::File::open(file).await.context("opening it")?;
-        let length = file.metadata().await.context("asking for its size")?.len();
+        let length = file.metadata().await.context("reading its size")?.len();
         if length > bytes_max {
             bail!(too_large());
         }
@@ -170,10 +170,10 @@ pub(super) async fn bytes_of(file: &Path, bytes_max: u64) -> anyhow::Result<Vec<
     Ok(bytes)
 }
 
-/// Says what failed; whether anything did.
-fn complain(read: &Read, progress: &Progress) -> bool {
-    for config_error in &read.complaints {
-        progress.pause(|| terminal::complain(config_error));
+/// Prints the failures of a document. Returns whether there were any.
+fn report(read: &Read, progress: &Progress) -> bool {
+    for failure in &read.failures {
+        progress.pause(|| terminal::print_error(failure));
     }
-    !read.complaints.is_empty()
+    !read.failures.is_empty()
 }

@@ -1,5 +1,4 @@
-//! Commands and flags that had another name before version 0.2. Read where clap knows a command or a flag no more, so
-//! that the error names the new one.
+//! Commands and flags that were renamed in version 0.2. The error of an unknown command or flag names the new one.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -28,7 +27,7 @@ pub(super) fn exit(error: &clap::Error) -> ! {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match hint(error, &arguments) {
         Some(hint) => {
-            terminal::complain(&hint);
+            terminal::print_error(&hint);
             std::process::exit(2)
         }
         None => error.exit(),
@@ -98,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_there_has_no_hint() {
+    fn unknown_names_have_no_hint() {
         assert_eq!(hint_for(&["keys", "forge"]), None);
         assert_eq!(hint_for(&["promote", "standard", "--nothing"]), None);
     }

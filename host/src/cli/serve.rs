@@ -1,4 +1,4 @@
-//! `lector serve`: the gateway, from the socket to the drain.
+//! `lector serve`: the server, from the socket to the drain.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,28 +16,28 @@ use crate::config::{Config, HttpConfig};
 use crate::shutdown::Signals;
 use crate::{descriptors, http, memory, telemetry};
 
-/// After the drain: for answers that are written but not yet on the wire.
+/// Time after the drain for answers that are written and not yet sent.
 const LAST_BYTES: Duration = Duration::from_secs(2);
 
-/// The golden page on a cold machine.
+/// Maximum time of the smoke-test page on a cold machine.
 const WARM_UP_MAX: Duration = Duration::from_secs(30);
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where to listen; port 0 takes any free one (default: http.listen)
+    /// Address to listen on; port 0 selects a free port (default: http.listen)
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// Written when the server listens: {"listening":"http://…"}
+    /// File to write when the server listens: {"listening":"http://…"}
     #[arg(long, value_name = "FILE")]
     port_file: Option<PathBuf>,
-    /// Draws what is done into this file, for Perfetto or chrome://tracing: documents, pages, renderings, guests, runs
+    /// File for a trace (Perfetto, chrome://tracing) of documents, pages, renderings, guest calls and runs
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
 }
 
 impl Args {
-    /// Flags that are configuration keys.
+    /// Returns the flags that set configuration keys.
     pub(super) fn flags(&self) -> Vec<(String, String, &'static str)> {
         self.listen.iter().map(|listen| ("http.listen".to_owned(), listen.clone(), "--listen")).collect()
     }
@@ -51,16 +51,16 @@ pub(super) fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
 async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     let mut signals = Signals::catch().context("catching signals")?;
     let http = bounded_by_descriptors(config)?;
-    // Before the models are loaded: an address that is taken should not cost a start.
+    // Before the models are loaded: an address in use fails at once.
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("listening on {} (http.listen)", config.http.listen))?;
-    let address = listener.local_addr().context("asking where the socket listens")?;
+    let address = listener.local_addr().context("reading the address of the socket")?;
 
     let host = tokio::select! {
         host = Host::start(config) => host?,
         signal = signals.next() => {
-            tracing::info!(signal, "asked to stop during the start");
+            tracing::info!(signal, "stop signal during start-up");
             return Ok(ExitCode::SUCCESS);
         }
     };
@@ -70,19 +70,19 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     }
     let _trimming =
         AbortOnDropHandle::new(tokio::spawn(memory::trim_after_large_documents(host.service.clone())));
-    // The first page pays for everything that is lazy: let it be ours. What it cannot do now it may be
-    // able to do later, and `/readyz` says so until then.
+    // The smoke-test page warms up everything that is initialized on first use. A failure does not end the server: it
+    // may pass later, and `/readyz` reports it until then.
     match host.service.check_readiness(WARM_UP_MAX).await {
-        Ok(report) => tracing::info!(took_ms = report.took.as_millis() as u64, "read the golden page"),
-        Err(fault) => tracing::error!(%fault, "the golden page was not read: /readyz will say no"),
+        Ok(report) => tracing::info!(took_ms = report.took.as_millis() as u64, "read the smoke-test page"),
+        Err(fault) => tracing::error!(%fault, "the smoke-test page was not read: /readyz reports not ready"),
     }
     if let Some(file) = &args.port_file {
         write_port_file(file, address)?;
     }
     let who = if host.control.is_open() {
-        "ready; there are no keys: everybody who reaches this address may use it"
+        "ready; there are no keys: every client that reaches this address may use the server"
     } else {
-        "ready; keys are asked for"
+        "ready; clients need a key"
     };
     tracing::info!(listening = %format!("http://{address}"), "{who}");
 
@@ -91,7 +91,7 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     tokio::pin!(server);
     let signal = tokio::select! {
         _ = &mut server => {
-            return Err(anyhow::anyhow!("the server ended without being asked to").into());
+            return Err(anyhow::anyhow!("the server ended without a stop signal").into());
         }
         signal = signals.next() => signal,
     };
@@ -99,12 +99,12 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     tracing::info!(
         signal,
         within_s = config.http.drain_timeout.as_secs(),
-        "draining; the same signal again ends at once"
+        "draining; send the signal again to stop at once"
     );
     stop.cancel();
     let drain = async {
         let report = host.service.drain(config.http.drain_timeout);
-        // The server goes on writing answers while the house empties.
+        // The server keeps sending responses while the documents in flight finish.
         let served =
             async { tokio::time::timeout(config.http.drain_timeout + LAST_BYTES, &mut server).await };
         let (report, served) = tokio::join!(report, served);
@@ -118,14 +118,14 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     tokio::select! {
         () = drain => Ok(ExitCode::SUCCESS),
         signal = signals.next() => {
-            tracing::warn!(signal, "ended at once, without waiting for what was being read");
-            // As a shell reports a program that SIGINT ended.
+            tracing::warn!(signal, "stopped at once, without waiting for documents in flight");
+            // The exit code with which a shell reports a program ended by SIGINT.
             Ok(ExitCode::from(130))
         }
     }
 }
 
-/// The gateway's limits, with connections no more than the process may have open files for.
+/// Returns the gateway's limits, with connections limited by the number of files that the process may open.
 fn bounded_by_descriptors(config: &Config) -> anyhow::Result<HttpConfig> {
     let (mut http, open_files) = (config.http.clone(), descriptors::raise());
     let documents_max = config.serving.documents_max;
@@ -142,8 +142,8 @@ fn bounded_by_descriptors(config: &Config) -> anyhow::Result<HttpConfig> {
     Ok(http)
 }
 
-/// A house without keys listens on loopback alone, unless its operator insists. Where the configuration names a file for
-/// a first administrator's key, and there is no key yet, one is made.
+/// Refuses a server without keys on an address that is not loopback, unless the configuration allows it. Creates the
+/// first administrator's key if the configuration names a file for it and there is no key.
 async fn who_may_come(host: &Host, config: &Config, address: SocketAddr) -> anyhow::Result<()> {
     let control = &host.control;
     if let (true, Some(file)) = (control.is_open(), &config.admin_key_file) {
@@ -153,7 +153,7 @@ async fn who_may_come(host: &Host, config: &Config, address: SocketAddr) -> anyh
         if file.exists() {
             tracing::error!(
                 file = %file.display(),
-                "no administrator's key can be read from the store: move this file away and restart, and a new key is made"
+                "no administrator's key can be read from the store: move this file away and restart to create a new key"
             );
         } else {
             super::keys::first_admin_key(control, file).await?;
@@ -161,14 +161,14 @@ async fn who_may_come(host: &Host, config: &Config, address: SocketAddr) -> anyh
     }
     if control.is_open() && !address.ip().is_loopback() && !config.http.allow_insecure_public {
         anyhow::bail!(
-            "{address} (http.listen) is no loopback address, and there are no keys: whoever reaches it could use the \
-             server. Name a file for an administrator's key (platform.admin_key_file), listen on 127.0.0.1, or set http.allow_insecure_public = true"
+            "{address} (http.listen) is not a loopback address, and there are no keys: every client that reaches it could use the \
+             server. Set a file for an administrator's key (platform.admin_key_file), listen on 127.0.0.1, or set http.allow_insecure_public = true"
         );
     }
     Ok(())
 }
 
-/// Whole or not at all: who waits for the file may read it as soon as it is there.
+/// Writes the file atomically: a process that waits for it may read it as soon as it exists.
 fn write_port_file(file: &Path, address: SocketAddr) -> anyhow::Result<()> {
     let content = serde_json::json!({ "listening": format!("http://{address}") });
     super::ocr::write_whole(file, content.to_string().as_bytes()).context("writing the port file")

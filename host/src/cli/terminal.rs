@@ -3,13 +3,13 @@
 use std::fmt;
 use std::io::{self, Write};
 
-/// The reader of standard output has had enough (`lector ocr … | head`). It ends the program, and is no failure.
+/// Error of a closed standard output (`lector ocr … | head`). It ends the program, and is not a failure.
 #[derive(Debug)]
 pub(super) struct Satisfied;
 
 impl fmt::Display for Satisfied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nobody reads standard output any more")
+        f.write_str("standard output is closed")
     }
 }
 
@@ -25,8 +25,8 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// One line on standard error, with the program's name before it.
-pub(super) fn complain(text: &str) {
-    // If standard error is gone there is nobody left to tell.
+/// Writes one line to standard error, prefixed with the program's name.
+pub(super) fn print_error(text: &str) {
+    // If standard error is closed, the message cannot be shown.
     let _ = writeln!(io::stderr().lock(), "lector: {text}");
 }

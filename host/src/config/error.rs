@@ -1,77 +1,77 @@
-//! What is wrong with a configuration, where it stands, and what would be right.
+//! Configuration errors: the problem, its location, and the correction.
 
 use std::path::PathBuf;
 
 use super::layers::Origin;
 
-/// Why there is no configuration.
+/// Reason why the configuration is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("reading the configuration file {path}")]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// The file is no TOML.
+    /// The file is not TOML.
     #[error("parsing the configuration file {path}")]
     Parse {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Where and what.
+        /// Error of the parser.
         source: toml::de::Error,
     },
-    /// A key that means nothing.
+    /// An unknown key.
     #[error("unknown key `{key}` ({origin}){}", .closest.as_ref().map(|key| format!("; did you mean `{key}`?")).unwrap_or_default())]
     UnknownKey {
-        /// The key as it was written.
+        /// The key as written.
         key: String,
-        /// Where.
+        /// Source of the key.
         origin: Origin,
-        /// The known key that is most like it.
+        /// The most similar known key.
         closest: Option<String>,
     },
-    /// A key that had another name before.
+    /// A key that was renamed.
     #[error("`{key}` was renamed to `{now}` in 0.2 ({origin})")]
     RenamedKey {
-        /// The key as it was written.
+        /// The key as written.
         key: String,
-        /// Where.
+        /// Source of the key.
         origin: Origin,
-        /// Its name now.
+        /// The new name.
         now: &'static str,
     },
-    /// A value of another type than the key has.
-    #[error("`{key}` takes {expected}, and {found} stands there ({origin})")]
+    /// A value of the wrong type.
+    #[error("`{key}` takes {expected}, but the value is {found} ({origin})")]
     Type {
         /// The key.
         key: String,
-        /// Where.
+        /// Source of the value.
         origin: Origin,
-        /// What it takes.
+        /// Expected type.
         expected: &'static str,
-        /// What stands there.
+        /// The value that was found.
         found: String,
     },
-    /// A value that cannot be.
+    /// An invalid value.
     #[error("`{key}` {problem} ({origin})")]
     Value {
         /// The key.
         key: String,
-        /// Where.
+        /// Source of the value.
         origin: Origin,
-        /// What is wrong, and what would be right.
+        /// The problem and the correction.
         problem: String,
     },
-    /// A table that does not hold what it must.
+    /// A table without a required key.
     #[error("the configuration is incomplete: {0}")]
     Shape(String),
-    /// There is no place to look for fetched libraries.
-    #[error("neither LECTOR_CACHE nor XDG_CACHE_HOME nor HOME is set: name the cache folder in LECTOR_CACHE")]
+    /// No variable determines the cache folder.
+    #[error("neither LECTOR_CACHE nor XDG_CACHE_HOME nor HOME is set: set LECTOR_CACHE to the cache folder")]
     NoCacheRoot,
-    /// There is no place to keep anything.
-    #[error("neither XDG_DATA_HOME nor HOME is set: name the data folder in platform.data_dir")]
+    /// No variable determines the data folder.
+    #[error("neither XDG_DATA_HOME nor HOME is set: set platform.data_dir to the data folder")]
     NoDataRoot,
 }

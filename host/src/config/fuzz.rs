@@ -1,9 +1,9 @@
-//! Configuration files of any content.
+//! Fuzz test of configuration files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::tests::{EXAMPLE, load};
 
-/// A file of any content is a configuration, or a complaint that says something.
+/// Parses a file of any content: the result is a configuration, or an error with a message.
 #[test]
 fn fuzz_configuration() {
     let seeds = [
@@ -42,7 +42,7 @@ fn fuzz_configuration() {
     });
 }
 
-/// Which variant it is.
+/// Returns the variant of an error.
 fn kind_of(error: &super::ConfigError) -> u64 {
     format!("{error:?}").chars().take_while(|c| c.is_alphabetic()).map(|c| u64::from(u32::from(c))).sum()
 }

@@ -1,7 +1,6 @@
-//! One source laid over another, each value with its origin, each unknown key an error.
+//! Merges the sources, records the origin of each value, and rejects unknown keys.
 //!
-//! The defaults are also the schema: a key is known if it has a default, and takes a value of its
-//! default's type.
+//! The defaults are also the schema: a key is known if it has a default, and takes a value of the default's type.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,15 +14,15 @@ use super::error::ConfigError;
 use super::raw::RawConfig;
 use super::renamed;
 
-/// Largest configuration file, in bytes.
+/// Maximum size of a configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Read where neither flag nor environment names a file, if it is there.
+/// File that is read if neither a flag nor the environment names one, and it exists.
 const FILE_IN_WORKING_DIR: &str = "lector.toml";
 
-/// Where a value comes from.
+/// Source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody said anything else.
+    /// The built-in default.
     Default,
     /// The configuration file.
     File(PathBuf),
@@ -44,7 +43,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// All sources as one table, and where each value came from.
+/// All sources merged into one table, with the origin of each value.
 #[derive(Clone, Debug)]
 pub struct Effective {
     pub(super) raw: RawConfig,
@@ -52,7 +51,7 @@ pub struct Effective {
 }
 
 impl Effective {
-    /// Lays file, environment and flags over the defaults.
+    /// Merges file, environment and flags over the defaults.
     pub(super) fn gather(sources: &Sources, environment: Environment) -> Result<Self, ConfigError> {
         let defaults = table_of(&RawConfig::default())?;
         let mut layers = Layers { table: defaults.clone(), schema: defaults, origins: BTreeMap::new() };
@@ -73,13 +72,13 @@ impl Effective {
         Ok(Self { raw, origins: layers.origins })
     }
 
-    /// Where the value of a dotted key comes from.
+    /// Returns the origin of the value of a dotted key.
     pub fn origin(&self, key: &str) -> Origin {
         self.origins.get(key).cloned().unwrap_or(Origin::Default)
     }
 }
 
-/// A configuration as a table.
+/// Converts a configuration to a table.
 pub(super) fn table_of(raw: &RawConfig) -> Result<Table, ConfigError> {
     Table::try_from(raw).map_err(|error| ConfigError::Shape(error.to_string()))
 }
@@ -93,7 +92,7 @@ fn file_of(sources: &Sources, environment: &Environment) -> Option<PathBuf> {
 fn read(path: &Path) -> Result<Table, ConfigError> {
     let failed = |source| ConfigError::Read { path: path.to_owned(), source };
     if std::fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
-        return Err(failed(std::io::Error::other("a configuration file of more than a mebibyte")));
+        return Err(failed(std::io::Error::other("the file is larger than 1 MiB")));
     }
     let text = std::fs::read_to_string(path).map_err(failed)?;
     text.parse().map_err(|source| ConfigError::Parse { path: path.to_owned(), source })
@@ -112,13 +111,13 @@ impl Layers {
         Ok(())
     }
 
-    /// A value from a place that knows only text: its key's type says how to read it.
+    /// Sets a value from a source that has only text: the type of the key determines the parser.
     fn lay_text(&mut self, key: &str, text: &str, origin: &Origin) -> Result<(), ConfigError> {
         let parts: Vec<&str> = key.split('.').collect();
         let known = find(&self.schema, &parts).ok_or_else(|| unknown(key, &self.schema, origin))?;
         let value = match known {
             Value::String(_) => Value::String(text.to_owned()),
-            // `cpu` and `tensorrt,cuda` are easier to write in a variable than a list of quoted texts.
+            // `cpu` and `tensorrt,cuda` are easier to write in a variable than a TOML list.
             Value::Array(items) if is_texts(items) && !text.trim_start().starts_with('[') => {
                 let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
                 Value::Array(words.map(|word| Value::String(word.to_owned())).collect())
@@ -146,7 +145,7 @@ fn find<'a>(table: &'a Table, parts: &[&str]) -> Option<&'a Value> {
     }
 }
 
-/// Every key known and every value of its key's type.
+/// Checks that every key is known and every value has the type of its key.
 fn check_table(at: &str, schema: &Table, over: &Table, origin: &Origin) -> Result<(), ConfigError> {
     for (name, value) in over {
         let key = join(at, name);
@@ -167,14 +166,14 @@ fn check_table(at: &str, schema: &Table, over: &Table, origin: &Origin) -> Resul
     Ok(())
 }
 
-/// The one table of `[engines]` whose keys are the catalog's.
+/// The one table of `[engines]` whose keys are names of the catalog.
 const MODEL_PROVIDERS: &str = "engines.model_providers";
 
 fn is_texts(known: &[Value]) -> bool {
     known.first().is_some_and(Value::is_str)
 }
 
-/// A list of texts.
+/// Checks a list of strings.
 fn check_texts(key: &str, value: &Value, origin: &Origin) -> Result<(), ConfigError> {
     match value {
         Value::Array(items) if items.iter().all(Value::is_str) => Ok(()),
@@ -185,7 +184,7 @@ fn check_texts(key: &str, value: &Value, origin: &Origin) -> Result<(), ConfigEr
     }
 }
 
-/// The items of `[[deployments]]`, the one list of tables there is.
+/// Checks the items of `[[deployments]]`, the only list of tables.
 fn check_items(at: &str, known: &[Value], items: &[Value], origin: &Origin) -> Result<(), ConfigError> {
     let Some(Value::Table(schema)) = known.first() else { return Ok(()) };
     for (number, item) in items.iter().enumerate() {
@@ -201,7 +200,7 @@ fn check_items(at: &str, known: &[Value], items: &[Value], origin: &Origin) -> R
             let key = format!("{at}[{number}].{name}");
             match (schema.get(name), value) {
                 (None, _) => return Err(unknown(&key, schema, origin)),
-                // Tables whose keys are the tenant's own.
+                // Tables with keys that the guest defines.
                 (Some(_), Value::Table(_)) if name == "settings" => {}
                 (Some(_), Value::Table(grants)) if name == "grants" => {
                     let wrong = grants.iter().find(|(_, model)| !model.is_str());
@@ -245,11 +244,11 @@ fn unknown(key: &str, schema: &Table, origin: &Origin) -> ConfigError {
     if let Some(now) = renamed::new_name(key) {
         return ConfigError::RenamedKey { key: key.to_owned(), origin: origin.clone(), now };
     }
-    // Inside a table its own keys are candidates; the whole schema's full keys are, too.
+    // Candidates are the keys of the same table and the full keys of the whole schema.
     let (at, name) = key.rsplit_once('.').unwrap_or(("", key));
     let siblings = schema.keys().map(|sibling| (strsim::jaro_winkler(name, sibling), join(at, sibling)));
     let everywhere = leaves("", schema).into_iter().map(|leaf| (strsim::jaro_winkler(key, &leaf), leaf));
-    // Below this likeness a proposal confuses more than it helps.
+    // Below this similarity a suggestion is more confusing than helpful.
     let closest = siblings
         .chain(everywhere)
         .filter(|(likeness, _)| *likeness > 0.75)
@@ -261,7 +260,7 @@ fn unknown(key: &str, schema: &Table, origin: &Origin) -> ConfigError {
     }
 }
 
-/// The dotted keys of all values; a list is one value.
+/// Returns the dotted keys of all values; a list is one value.
 pub(super) fn leaves(at: &str, table: &Table) -> Vec<String> {
     table
         .iter()
@@ -298,7 +297,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// The keys of a budget, for the test that looks for undocumented ones.
+/// Returns the keys of a budget, for the test that finds undocumented keys.
 #[cfg(test)]
 pub(super) fn budget_keys() -> Vec<String> {
     leaves("", &Table::try_from(lector_control::BudgetSpec::default()).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! The effective configuration as a TOML file, each value with its origin.
+//! Prints the effective configuration as a TOML file, each value with its source.
 
 use std::fmt::Write;
 
@@ -8,11 +8,12 @@ use super::error::ConfigError;
 use super::layers::{Effective, Origin, table_of};
 
 impl Effective {
-    /// A TOML text that reads back as this configuration, but for a key. After each value stands where it is from.
+    /// Returns a TOML text that parses to this configuration, except for the API key. A comment after each value names
+    /// its source.
     pub fn to_toml(&self) -> Result<String, ConfigError> {
         let mut out = String::new();
         let table = table_of(&self.raw)?;
-        // Lists of tables last, as people write them.
+        // Lists of tables come last, as is usual in TOML.
         let (lists, sections): (Vec<_>, Vec<_>) = table.iter().partition(|(_, value)| value.is_array());
         for (name, value) in sections.into_iter().chain(lists) {
             match value {
@@ -34,13 +35,13 @@ impl Effective {
 
     fn value(&self, out: &mut String, section: &str, key: &str, value: &Value) {
         let dotted = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
-        // What is printed is pasted into issues.
+        // Users paste the output into issues.
         let secret = dotted == "client.key" && value.as_str().is_some_and(|key| !key.is_empty());
         let assignment = if secret { format!("# {key} is not shown") } else { format!("{key} = {value}") };
         let _ = writeln!(out, "{assignment:<44} # {}", self.origin(&dotted));
     }
 
-    /// `[[deployments]]`: a source gives all of them or none.
+    /// Writes `[[deployments]]`: one source provides the whole list.
     fn items(&self, out: &mut String, name: &str, items: &[Value]) -> Result<(), ConfigError> {
         let origin: Origin = self.origin(name);
         for item in items {

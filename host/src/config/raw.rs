@@ -1,5 +1,5 @@
-//! The configuration as it is written: one field a key, with its default. An empty path and a 0 where
-//! the documentation says so mean "find out"; `validate` does.
+//! The configuration as written: one field per key, with its default. An empty path or a 0, where documented, means
+//! that `validate` determines the value.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::LogFormat;
 
-/// The whole file. The order of the fields is the order in which `lector config` prints them.
+/// The whole file. The order of the fields is the order of the output of `lector config`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawConfig {
@@ -53,7 +53,7 @@ pub struct RawEngines {
     pub gpu_memory_bytes_max: u64,
     pub threads: usize,
     pub queue_items_max: usize,
-    /// By model; a table whose keys are the catalog's.
+    /// By model name; the one table whose keys are names of the catalog.
     pub model_providers: BTreeMap<String, Vec<String>>,
 }
 
@@ -130,7 +130,7 @@ pub struct RawDeployment {
     pub budget: BudgetSpec,
 }
 
-/// Aliases that the guests of this repository open, and the catalog's models for them.
+/// Aliases that the guests of this repository open, and their catalog models.
 const GRANTS: [(&str, &str); 6] = [
     ("detection", "pp-ocrv6-small-det"),
     ("recognition", "pp-ocrv6-small-rec"),

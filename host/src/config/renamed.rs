@@ -1,5 +1,4 @@
-//! Configuration keys that had another name before version 0.2. Read where a key is unknown, so that the error names the
-//! new key.
+//! Configuration keys that were renamed in version 0.2. The error of an unknown key names the new key.
 
 /// Old key, new key. Both are dotted, as in `--set`.
 const KEYS: &[(&str, &str)] = &[("platform.engine_linger_s", "platform.engine_idle_ttl_s")];

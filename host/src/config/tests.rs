@@ -4,10 +4,10 @@ use super::layers::{budget_keys, leaves, table_of};
 use super::raw::RawConfig;
 use super::*;
 
-/// The annotated example, as an operator finds it.
+/// The annotated example configuration.
 pub(super) const EXAMPLE: &str = include_str!("../../../deploy/lector.toml");
 
-/// Loads with a file of `text`, so that no `lector.toml` of the working directory is read.
+/// Loads `text` as the file, so that no `lector.toml` of the working directory is read.
 pub(super) fn load(
     text: &str,
     env: &[(&str, &str)],
@@ -24,7 +24,7 @@ pub(super) fn load(
     Ok((validate::raise(&effective)?, effective))
 }
 
-fn complaint(text: &str, env: &[(&str, &str)]) -> String {
+fn error_of(text: &str, env: &[(&str, &str)]) -> String {
     load(text, env, &[]).unwrap_err().to_string()
 }
 
@@ -77,25 +77,25 @@ fn each_source_lies_over_the_one_before_and_is_named() {
     assert_eq!(origin_of("batch_files_max"), "environment");
     assert_eq!(origin_of("body_bytes_max"), "flag");
     assert_eq!(origin_of("drain_timeout_s"), "default");
-    // What is printed is a configuration.
+    // The output is a valid configuration.
     let (_, again) = load(&printed, &[], &[]).unwrap();
     assert_eq!(again.raw, effective.raw);
 }
 
 #[test]
 fn unknown_keys_are_named_with_the_closest_known_one() {
-    let text = complaint("[http]\nlisten_on = \"x\"\n", &[]);
+    let text = error_of("[http]\nlisten_on = \"x\"\n", &[]);
     assert!(text.contains("`http.listen_on`") && text.contains("did you mean `http.listen`"), "{text}");
-    let text = complaint("", &[("LECTOR__HTTP__CONECTIONS_MAX", "1")]);
+    let text = error_of("", &[("LECTOR__HTTP__CONECTIONS_MAX", "1")]);
     assert!(
         text.contains("LECTOR__HTTP__CONECTIONS_MAX") && text.contains("`http.connections_max`"),
         "{text}"
     );
-    let text = complaint("[[deployments]]\nname = \"a\"\ncomponent = \"b\"\nbugdet = {}\n", &[]);
+    let text = error_of("[[deployments]]\nname = \"a\"\ncomponent = \"b\"\nbugdet = {}\n", &[]);
     assert!(text.contains("did you mean `deployments[0].budget`"), "{text}");
-    let text = complaint("[[deployments]]\nname = \"a\"\ncomponent = \"b\"\nbudget = { wall = 3 }\n", &[]);
+    let text = error_of("[[deployments]]\nname = \"a\"\ncomponent = \"b\"\nbudget = { wall = 3 }\n", &[]);
     assert!(text.contains("unknown key `deployments[0].budget.wall`"), "{text}");
-    assert!(complaint("[zebra]\n", &[]).contains("unknown key `zebra`"));
+    assert!(error_of("[zebra]\n", &[]).contains("unknown key `zebra`"));
 }
 
 #[test]
@@ -105,19 +105,19 @@ fn wrong_values_are_named_with_their_key_and_origin() {
         ("[http]\nconnections_max = 0\n", "`http.connections_max` must be 1 or more"),
         ("[http]\nconnections_max = -1\n", "invalid value"),
         ("http = 3\n", "`http` takes a table"),
-        ("[http]\nlisten = \"localhost\"\n", "`http.listen` is no address"),
+        ("[http]\nlisten = \"localhost\"\n", "`http.listen` is not an address"),
         ("[platform]\ndefault_deployment = \"x\"\n", "the deployments are: redact, standard, standard-tiny"),
-        ("[log]\nfilter = \"a=b=c\"\n", "`log.filter` is no filter"),
+        ("[log]\nfilter = \"a=b=c\"\n", "`log.filter` is not a filter"),
         ("[guests]\ninstances_max = 1\n", "`guests.instances_max` is 1"),
-        ("[[deployments]]\nname = \"Up\"\ncomponent = \"b\"\n", "take 1 to 63 of"),
+        ("[[deployments]]\nname = \"Up\"\ncomponent = \"b\"\n", "use 1 to 63 of"),
         ("[[deployments]]\nname = \"up\"\n", "has no `component`"),
         ("[[deployments]]\nname = \"up\"\ncomponent = \"b\"\ngrants = { a = 1 }\n", "takes a text"),
         ("oops", "parsing the configuration file"),
     ] {
-        let text = complaint(file, &[]);
+        let text = error_of(file, &[]);
         assert!(text.contains(expect), "{file}: {text}");
     }
-    assert!(complaint("", &[("LECTOR__HTTP__CONNECTIONS_MAX", "a b")]).contains("takes a whole number"));
+    assert!(error_of("", &[("LECTOR__HTTP__CONNECTIONS_MAX", "a b")]).contains("takes a whole number"));
 }
 
 #[test]

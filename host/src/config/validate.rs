@@ -1,4 +1,4 @@
-//! From what was written to what it means: numbers checked, zeros and empty paths found out.
+//! Validates the raw configuration and resolves zeros and empty paths.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -16,30 +16,32 @@ use super::{
     ClientConfig, Config, DocumentsConfig, EnginesConfig, GuestsConfig, HttpConfig, LogConfig, env, paths,
 };
 
-/// Guest instances at once where nothing else is said; address space is reserved for them, no memory.
+/// Default of `guests.instances_max`; each instance reserves address space, not memory.
 const INSTANCES_MIN: usize = 64;
 
-/// The meaning of the effective configuration on this machine.
+/// Validates the effective configuration for this machine.
 pub(super) fn raise(effective: &Effective) -> Result<Config, ConfigError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let check = Check { effective };
     let mut guests = guests(effective, &check)?;
     let control = control(effective, &check, guests.memory_bytes_max)?;
     let serving = serving(effective, &check, cores)?;
-    // A place for every page in flight and as many for tenants that come newly, the probe, a summary, and `configure`.
+    // An instance for every page in flight, as many for tenants beyond the bound, the readiness check, a summary, and
+    // `configure`.
     let needed = serving.pages_in_flight_max.saturating_mul(2).saturating_add(4);
     match guests.instances_max as usize {
         0 => guests.instances_max = u32::try_from(needed.max(INSTANCES_MIN)).unwrap_or(u32::MAX),
         given if given < needed => {
-            let problem =
-                format!("is {given}, and {needed} are needed: twice platform.pages_in_flight_max and 4 more");
+            let problem = format!(
+                "is {given}, but at least {needed} is required: 2 * platform.pages_in_flight_max + 4"
+            );
             return Err(check.wrong("guests.instances_max", &problem));
         }
         _ => {}
     }
     let raw = &effective.raw;
     if raw.log.filter.parse::<tracing_subscriber::filter::EnvFilter>().is_err() {
-        return Err(check.wrong("log.filter", "is no filter: write it like `info` or `lector=debug,warn`"));
+        return Err(check.wrong("log.filter", "is not a filter: write it like `info` or `lector=debug,warn`"));
     }
     Ok(Config {
         http: http(effective, &check)?,
@@ -58,7 +60,7 @@ pub(super) fn raise(effective: &Effective) -> Result<Config, ConfigError> {
 fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigError> {
     let raw = &effective.raw.http;
     let listen: SocketAddr = raw.listen.parse().map_err(|_| {
-        check.wrong("http.listen", "is no address: write it like `127.0.0.1:8080` or `[::1]:0`")
+        check.wrong("http.listen", "is not an address: write it like `127.0.0.1:8080` or `[::1]:0`")
     })?;
     Ok(HttpConfig {
         listen,
@@ -69,7 +71,7 @@ fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigEr
         request_timeout: check.seconds("http.request_timeout_s", raw.request_timeout_s)?,
         connections_max: check.positive("http.connections_max", raw.connections_max)?,
         batch_files_max: check.positive("http.batch_files_max", raw.batch_files_max)?,
-        // 0 is a meaning of its own here: cut off at once.
+        // 0 is allowed: stop at once.
         drain_timeout: Duration::from_secs(check.at_most(
             "http.drain_timeout_s",
             raw.drain_timeout_s,
@@ -81,9 +83,10 @@ fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigEr
 fn client(effective: &Effective, check: &Check<'_>) -> Result<ClientConfig, ConfigError> {
     let raw = &effective.raw.client;
     if !raw.server.starts_with("http://") && !raw.server.starts_with("https://") {
-        return Err(
-            check.wrong("client.server", "is no address of a server: write it like `http://127.0.0.1:8080`")
-        );
+        return Err(check.wrong(
+            "client.server",
+            "is not the address of a server: write it like `http://127.0.0.1:8080`",
+        ));
     }
     let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     Ok(ClientConfig {
@@ -95,7 +98,7 @@ fn client(effective: &Effective, check: &Check<'_>) -> Result<ClientConfig, Conf
 
 fn engines(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<EnginesConfig, ConfigError> {
     let raw = &effective.raw.engines;
-    // A ladder with a GPU on it needs the library that has providers for one.
+    // A preference list with a GPU needs the library with GPU providers.
     let mut words = raw.providers.iter().chain(raw.model_providers.values().flatten());
     let gpu = words.any(|word| word.starts_with("cuda") || word.starts_with("tensorrt"));
     let library = if gpu { paths::ONNXRUNTIME_GPU } else { paths::ONNXRUNTIME };
@@ -134,8 +137,8 @@ fn documents(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<D
     let raw = &effective.raw.documents;
     Ok(DocumentsConfig {
         pdfium_dir: in_cache(&raw.pdfium_dir, paths::PDFIUM_DIR)?,
-        // Rendering is a small part of a page's time: half the cores keep all of inference fed, and two
-        // let one document open while another renders.
+        // Rendering takes a small part of the time of a page: half the cores are enough to keep inference busy. At
+        // least two, so that one document opens while another renders.
         workers: or(check.at_most("documents.workers", raw.workers, 256)?, (cores / 2).clamp(2, 16)),
         open_timeout: check.seconds("documents.open_timeout_s", raw.open_timeout_s)?,
         text_timeout: check.seconds("documents.text_timeout_s", raw.text_timeout_s)?,
@@ -171,7 +174,7 @@ fn serving(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<Ser
     Ok(ServingConfig {
         documents_max: check.positive("platform.documents_max", raw.documents_max)?,
         wait_max: check.seconds("platform.wait_max_s", raw.wait_max_s)?,
-        // Two more than cores: while some pages render or compute in their guests the engines have work.
+        // Two more than cores: the engines stay busy while some pages render or compute in their guests.
         pages_in_flight_max: or(
             check.at_most("platform.pages_in_flight_max", raw.pages_in_flight_max, 4096)?,
             cores + 2,
@@ -196,10 +199,8 @@ fn control(
     for (number, deployment) in deployments.iter().enumerate() {
         named(check, number, deployment)?;
         if !names.insert(deployment.name.as_str()) {
-            return Err(check.wrong(
-                "deployments",
-                &format!("names `{}` twice: each needs a name of its own", deployment.name),
-            ));
+            return Err(check
+                .wrong("deployments", &format!("names `{}` twice: names must be unique", deployment.name)));
         }
         if deployment.budget.memory_bytes > memory_bytes_max {
             return Err(check.wrong(
@@ -215,13 +216,14 @@ fn control(
         let known: Vec<&str> = names.into_iter().collect();
         return Err(check.wrong(
             "platform.default_deployment",
-            &format!("is `{}`, and the deployments are: {}", raw.default_deployment, known.join(", ")),
+            &format!("is `{}`, but the deployments are: {}", raw.default_deployment, known.join(", ")),
         ));
     }
     if !is_name(&raw.tenant) {
-        return Err(
-            check.wrong("platform.tenant", "is no name: take 1 to 63 of a-z, 0-9 and -, the first no -")
-        );
+        return Err(check.wrong(
+            "platform.tenant",
+            "is not a valid name: use 1 to 63 of a-z, 0-9 and -, and not - first",
+        ));
     }
     let data_dir = data_dir(&raw.data_dir)?;
     Ok(ControlConfig {
@@ -233,7 +235,7 @@ fn control(
             0 => (machine_memory() / 4).max(TENANT_IMAGES_BYTES_MIN),
             bytes => check.at_least("platform.tenant_images_bytes_max", bytes, 1 << 20)?,
         },
-        // 0 is a meaning of its own here: let go at once.
+        // 0 is allowed: unload at once.
         engine_idle_ttl: Duration::from_secs(check.at_most(
             "platform.engine_idle_ttl_s",
             raw.engine_idle_ttl_s,
@@ -242,19 +244,22 @@ fn control(
     })
 }
 
-/// Names go into paths of requests, logs and metrics.
+/// Checks a name, which is used in request paths, logs and metrics.
 fn named(check: &Check<'_>, number: usize, deployment: &RawDeployment) -> Result<(), ConfigError> {
     let name = &deployment.name;
     if is_name(name) {
         return Ok(());
     }
-    let problem = format!("[{number}].name is `{name}`: take 1 to 63 of a-z, 0-9 and -, the first no -");
+    let problem = format!("[{number}].name is `{name}`: use 1 to 63 of a-z, 0-9 and -, and not - first");
     Err(check.wrong("deployments", &problem))
 }
 
 fn deployment(raw: &RawDeployment) -> Result<DeploymentConfig, ConfigError> {
     let settings = serde_json::to_value(&raw.settings).map_err(|error| {
-        ConfigError::Shape(format!("the settings of deployment `{}` have no JSON form: {error}", raw.name))
+        ConfigError::Shape(format!(
+            "the settings of deployment `{}` cannot be converted to JSON: {error}",
+            raw.name
+        ))
     })?;
     Ok(DeploymentConfig {
         name: DeploymentName::from(raw.name.as_str()),
@@ -269,12 +274,12 @@ fn deployment(raw: &RawDeployment) -> Result<DeploymentConfig, ConfigError> {
     })
 }
 
-/// The data folder, or where such things are kept.
+/// Returns `path`, or the default data folder.
 fn data_dir(path: &str) -> Result<PathBuf, ConfigError> {
     if path.is_empty() { env::data_root() } else { Ok(path.into()) }
 }
 
-/// `path`, or where the set-up task puts it.
+/// Returns `path`, or the location in the cache.
 fn in_cache(path: &str, default: &str) -> Result<PathBuf, ConfigError> {
     if path.is_empty() { Ok(env::cache_root()?.join(default)) } else { Ok(paths::found(path)) }
 }
@@ -283,7 +288,7 @@ fn or(value: usize, found_out: usize) -> usize {
     if value == 0 { found_out } else { value }
 }
 
-/// Pixels and tensors of one page at least, whatever the machine.
+/// Minimum for the pixels and tensors of one page, on any machine.
 const TENANT_IMAGES_BYTES_MIN: u64 = 1 << 30;
 
 /// Returns the bytes of memory that the process may use: those of the machine, or of its cgroup.
@@ -295,13 +300,13 @@ fn machine_memory() -> u64 {
     machine.min(cgroup)
 }
 
-/// Words of a page's text layer: more do not fit into a message of a render worker.
+/// Maximum number of words in a page's text layer: more do not fit into a message of a render worker.
 const TEXT_WORDS_MAX: u32 = 500_000;
 
-/// A week: beyond it a limit of time is a slip of the pen.
+/// One week: a longer limit is assumed to be a mistake.
 const SECONDS_MAX: u64 = 7 * 24 * 3600;
 
-/// Checks that know where a value came from.
+/// Checks that report the source of a value.
 struct Check<'a> {
     effective: &'a Effective,
 }
@@ -326,7 +331,7 @@ impl Check<'_> {
         least: T,
     ) -> Result<T, ConfigError> {
         if value < least {
-            Err(self.wrong(key, &format!("is {value}, and must be at least {least}")))
+            Err(self.wrong(key, &format!("is {value}, but must be at least {least}")))
         } else {
             Ok(value)
         }
@@ -339,7 +344,7 @@ impl Check<'_> {
         most: T,
     ) -> Result<T, ConfigError> {
         if value > most {
-            Err(self.wrong(key, &format!("is {value}, and may be at most {most}")))
+            Err(self.wrong(key, &format!("is {value}, but must be at most {most}")))
         } else {
             Ok(value)
         }

@@ -1,10 +1,10 @@
-//! `bench acceptance`: what agreement on a model's golden batch is worth in text. The model's weights get noise in rising
-//! strength; its acceptance says how far that is from the model (`examples/noise.rs`), and a server with the noisy model in
-//! its place reads pages, which score.py holds against their embedded text. Where the processor computes bf16, the engine
-//! in it stands in the same table, whether its acceptance lets it serve or not.
+//! `bench acceptance`: derives acceptance limits from the quality of text. The weights of a model get increasing noise;
+//! its acceptance measures the agreement with the original model (`examples/noise.rs`), and a server with the noisy
+//! model reads pages, which score.py compares with their embedded text. On a processor with bf16 the table includes the
+//! bf16 engine, even if acceptance would refuse it.
 //!
-//! The limit of the first measure (masks, characters) is right where it lies above every agreement at which the text gets
-//! worse by more than is allowed, and no higher than it need be.
+//! The limit of the first measure (masks, characters) is right if it is above every agreement at which the text loses
+//! more than is allowed, and not higher than necessary.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,14 +24,14 @@ use crate::peer::{self, Tier, rapidocr};
 use crate::{example, number, rows, write};
 
 const FOLDER: &str = "target/bench/acceptance";
-/// Pages where no number is named.
+/// Default number of pages.
 const PAGES: usize = 6;
-/// Noise with which more agrees than the one does not show in text; with which less agrees than the other, nothing is left of it.
+/// Range of agreement of useful noise: above it the text does not change, below it no text is left.
 const SHOWS: (f64, f64) = (0.5, 0.998);
-/// Measures that have to do with the text; the rest says whether the run was sound.
+/// Measures that relate to text; the others check the run itself.
 const COLUMNS: usize = 3;
 
-/// What to measure.
+/// Arguments of `bench acceptance`.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -43,30 +43,30 @@ pub struct Arguments {
         default_value = "pp-ocrv6-small-det,pp-ocrv6-small-rec,pp-ocrv6-tiny-det,pp-ocrv6-tiny-rec"
     )]
     models: Vec<String>,
-    /// Strengths of noise with which pages are read; 0: only the engine in bf16 is held against the model
+    /// Number of noise levels; 0: compare only the bf16 engine with the model
     #[arg(long, default_value_t = 4)]
     levels: usize,
-    /// More of them, each between the last that is good and the first that is not
+    /// Number of additional levels, each between the last good one and the first bad one
     #[arg(long, default_value_t = 1)]
     halvings: usize,
-    /// What stands on the pages, as JSON lines with `file`, `page`, `truth`; their embedded text otherwise
+    /// Truth as JSON lines with `file`, `page`, `truth` (default: the embedded text of the pages)
     #[arg(long)]
     truth: Option<PathBuf>,
-    /// How much worse the text may get: CER
+    /// Allowed loss of text: increase of CER
     #[arg(long, default_value_t = 0.001)]
     worse_max: f64,
-    /// Threads of the engines that are judged
+    /// Threads of the measured engines
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
 
-/// A strength of noise, and what came of it.
+/// A noise level and its results.
 #[derive(Clone, Debug)]
 struct Level {
-    /// The noise, or the engine variant that computed instead.
+    /// The noise, or the engine variant that was measured instead.
     name: String,
     measures: Vec<Value>,
-    /// How much worse the text got.
+    /// Increase of CER.
     worse: f64,
     missed: f64,
 }
@@ -81,18 +81,18 @@ impl Level {
     }
 }
 
-/// The pages that all read, and what stands on them.
+/// The pages that every level reads, and their truth.
 struct Reading<'a> {
     places: &'a Places,
     arguments: &'a Arguments,
     python: PathBuf,
-    /// The program that makes it.
+    /// Path of the program that adds noise.
     noise: PathBuf,
     truth: PathBuf,
     uploads: Vec<(Upload, &'a Row)>,
 }
 
-/// Runs it.
+/// Runs the benchmark.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let (folder, listed) = arguments.list.read_at_most(places, PAGES)?;
     let out = places.repo(FOLDER);
@@ -116,7 +116,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
                 *plain.entry(config.clone()).or_insert(whole)
             }
         };
-        // One is enough to learn the limit.
+        // One level is enough to read the limit.
         let sigmas: &[f64] = if arguments.levels == 0 { &[0.01] } else { &[] };
         let judged = reading.noise(model, sigmas, None, false)?;
         let limit = judged.first().map_or(f64::NAN, |(_, measures)| first(measures, "limit"));
@@ -128,7 +128,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
 }
 
 impl Reading<'_> {
-    /// Noisy models and the engine in bf16, each judged and read with.
+    /// Returns the noisy models and the bf16 engine, each measured.
     fn levels(
         &self,
         model: &str,
@@ -152,15 +152,17 @@ impl Reading<'_> {
 
     fn noisy(&self, model: &str, config: &str, plain: (f64, f64), sigma: f64) -> Result<Level> {
         let out = self.places.repo(FOLDER).join(model);
-        let (_, measures) =
-            self.noise(model, &[sigma], Some(&out), false)?.pop().context("no verdict on the noise")?;
+        let (_, measures) = self
+            .noise(model, &[sigma], Some(&out), false)?
+            .pop()
+            .context("the noise program printed no measures")?;
         let catalog = out.join(format!("{}", sigma as f32));
         let found = self.read(config, &format!("{model}-{sigma}"), Some(&catalog), "build = false")?;
         shell::remove_folder(&catalog)?;
         Ok(Level::of(format!("noise {sigma}"), measures, plain, found))
     }
 
-    /// Strengths and what acceptance measured of each; `out`: a catalog of each is left there.
+    /// Adds noise and returns what acceptance measures at each strength; writes a catalog for each to `out`.
     fn noise(
         &self,
         model: &str,
@@ -169,22 +171,23 @@ impl Reading<'_> {
         loose: bool,
     ) -> Result<Vec<(f64, Vec<Value>)>> {
         let (places, plan) = (self.places, self.places.repo(FOLDER).join("plan.json"));
-        let told = json!({
+        let plan_json = json!({
             "library": places.onnxruntime(), "models_dir": places.repo("models"), "threads": self.arguments.threads,
             "model": model, "sigmas": sigmas, "out": out, "loose": loose,
         });
-        shell::write(&plan, told.to_string())?;
+        shell::write(&plan, plan_json.to_string())?;
         let text = shell::output(Command::new(&self.noise).arg(&plan))?;
         rows(&text)?
             .into_iter()
-            .map(|told| {
-                let sigma = told["sigma"].as_f64().context("no sigma")?;
-                Ok((shortened(sigma), told["measures"].as_array().context("no measures")?.clone()))
+            .map(|row| {
+                let sigma = row["sigma"].as_f64().context("no sigma")?;
+                Ok((shortened(sigma), row["measures"].as_array().context("no measures")?.clone()))
             })
             .collect()
     }
 
-    /// The engine in bf16, under limits that let it serve; `None`, said aloud, where the processor does not compute in it.
+    /// Measures the bf16 engine, under limits that it meets; prints a message and returns `None` if the processor has
+    /// no bf16.
     fn in_bf16(&self, model: &str, config: &str, plain: (f64, f64)) -> Result<Option<Level>> {
         if let Some(reason) = processor::lacks_bf16() {
             println!("SKIPPED: openvino/bf16: {reason}");
@@ -201,7 +204,7 @@ impl Reading<'_> {
         let mut measures = None;
         for dir in shell::list(&cache)? {
             let Ok(text) = fs::read_to_string(dir.join("manifest.json")) else { continue };
-            let manifest: Value = serde_json::from_str(&text).context("a manifest is no JSON")?;
+            let manifest: Value = serde_json::from_str(&text).context("a manifest is not JSON")?;
             if manifest["key"]["model"] == model && manifest["key"]["variant"] == "openvino/bf16" {
                 measures = manifest["verdict"]["measures"].as_array().cloned();
             }
@@ -211,8 +214,8 @@ impl Reading<'_> {
         Ok(Some(Level::of("openvino/bf16".to_owned(), measures, plain, found)))
     }
 
-    /// CER and share of missed characters of the pages on a server of ONNX Runtime's f32 kernels, with models out of this
-    /// catalog and what else its configuration says.
+    /// Returns CER and the share of missed characters of the pages on a server with ONNX Runtime in f32, with this
+    /// catalog and additional configuration.
     fn read(&self, config: &str, name: &str, models: Option<&Path>, more: &str) -> Result<(f64, f64)> {
         let (places, out) = (self.places, self.places.repo(FOLDER));
         let models_dir = models.unwrap_or(&places.repo("models")).display().to_string();
@@ -229,13 +232,14 @@ impl Reading<'_> {
         pages::keep(pages?, &readings)?;
         let scores = peer::scored(places, &self.python, &self.truth, &[&readings], None)?;
         let all = scores.as_object().and_then(|scores| scores.values().next()).map(|side| &side["all"]);
-        let all = all.context("score.py scored nothing")?;
-        let number = |key: &str| all[key].as_f64().with_context(|| format!("score.py gave no {key}"));
+        let all = all.context("score.py printed no scores")?;
+        let number = |key: &str| all[key].as_f64().with_context(|| format!("score.py printed no {key}"));
         Ok((number("cer")?, number("miss")?))
     }
 }
 
-/// A server that reads with this model, with the other models of its tier, or else with the small ones.
+/// Returns the configuration of a server that uses this model with the other models of its tier, or else with the small
+/// ones.
 fn config(model: &str) -> Result<String> {
     let tier = if model.contains("-tiny-") { Tier::Tiny } else { Tier::Small };
     let task = model.rsplit('-').next().unwrap_or_default();
@@ -244,12 +248,12 @@ fn config(model: &str) -> Result<String> {
     Ok(tier.config_alone().replace(&usual, model))
 }
 
-/// Six digits after the point are more than the noise has.
+/// Rounds to six decimals, more than the noise needs.
 fn shortened(sigma: f64) -> f64 {
     (sigma * 1e6).round() / 1e6
 }
 
-/// So many strengths, spread evenly over those that show.
+/// Returns strengths spread evenly over those with an effect.
 fn spread(judged: &[(f64, Vec<Value>)], most: usize) -> Vec<f64> {
     let shows = |measures: &[Value]| (SHOWS.0..SHOWS.1).contains(&first(measures, "value"));
     let shown: Vec<f64> = judged.iter().filter(|(_, of)| shows(of)).map(|(sigma, _)| *sigma).collect();
@@ -260,7 +264,7 @@ fn spread(judged: &[(f64, Vec<Value>)], most: usize) -> Vec<f64> {
     places.into_iter().filter_map(|place| shown.get(place).copied()).collect()
 }
 
-/// A strength between the last that is good and the first that is not, and its place.
+/// Returns a strength between the last good level and the first bad one, and its position.
 fn between(levels: &[(f64, Level)], worse_max: f64) -> Option<(usize, f64)> {
     let first_bad = levels.iter().position(|(_, level)| level.worse > worse_max)?;
     let (good, bad) = (levels.get(first_bad.checked_sub(1)?)?.0, levels.get(first_bad)?.0);
@@ -271,8 +275,8 @@ fn first(measures: &[Value], key: &str) -> f64 {
     measures.first().map_or(f64::NAN, |measure| number(measure, key))
 }
 
-/// Where the limit may lie: above the greatest agreement at which the text gets worse by more than is allowed, up to the least
-/// one above that at which it does not.
+/// Returns the range of the limit: above the greatest agreement at which the text loses more than is allowed, up to the
+/// least agreement above that without such a loss.
 fn derived(levels: &[Level], worse_max: f64) -> (Option<f64>, Option<f64>) {
     let too_bad = levels.iter().filter(|level| level.worse > worse_max).map(Level::agreement);
     let too_bad = too_bad.max_by(f64::total_cmp);
@@ -288,7 +292,7 @@ fn report(
     levels: &[Level],
     worse_max: f64,
 ) -> Result<Value> {
-    let best = levels.first().context("no strength of noise shows")?;
+    let best = levels.first().context("no noise level has an effect")?;
     let shown = best.measures.iter().take(COLUMNS);
     let names: Vec<&str> = shown.filter_map(|measure| measure["name"].as_str()).collect();
     println!("\n{model}: CER {cer:.4}, miss {miss:.4} as it is; worse by, in points");
@@ -308,7 +312,7 @@ fn report(
     let shown = |agreement: Option<f64>| agreement.map_or_else(|| "none".to_owned(), |a| format!("{a:.4}"));
     let verdict = match (bad, good) {
         (Some(bad), _) if limit <= bad => "is too low",
-        (_, Some(good)) if limit > good => "asks for more than the text does",
+        (_, Some(good)) if limit > good => "is higher than the text needs",
         _ => "lies between",
     };
     println!(
@@ -340,7 +344,7 @@ mod tests {
             assert_eq!(derived(&levels, 0.001), expect);
         };
         check(&[(0.99, 0.0), (0.98, 0.0005), (0.96, 0.002), (0.9, 0.01)], (Some(0.96), Some(0.98)));
-        // By chance good again further down.
+        // Good again further down, by chance.
         check(&[(0.99, 0.0), (0.96, 0.002), (0.9, 0.0)], (Some(0.96), Some(0.99)));
         check(&[(0.99, 0.0), (0.9, 0.0)], (None, Some(0.9)));
         check(&[(0.99, 0.01)], (Some(0.99), None));

@@ -1,5 +1,5 @@
-//! The client of the server's HTTP API: requests under load, readiness, engines and metrics. [`admin`] changes tenants and
-//! deployments, [`answers`] reads pages. No other module of this crate names a member of an answer about readiness, engines,
+//! The client of the server's HTTP API: requests under load, readiness, engines and metrics. [`admin`] changes tenants
+//! and deployments, [`answers`] reads pages. Only these modules name members of responses about readiness, engines,
 //! lanes or runs.
 
 pub mod admin;
@@ -13,21 +13,21 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use xtask::gateway::{Gateway, Upload};
 
-/// Builds of all engines, on a small machine.
+/// Time to build all engines on a small machine.
 const UPGRADED_WITHIN: Duration = Duration::from_secs(600);
 
-/// A client with connections and, where the server asks for one, a key of its own.
+/// A client with its own connections and, if the server requires one, a key.
 pub struct Client {
     agent: ureq::Agent,
     base: String,
     key: Option<String>,
 }
 
-/// The answer to a request.
+/// The response to a request.
 pub struct Answer {
     pub status: u16,
     pub retry_after_s: Option<u64>,
-    /// From the last byte sent, or less, to the head of the answer.
+    /// Seconds from the last sent byte, or earlier, to the head of the response.
     pub head_s: f64,
     pub body: Vec<u8>,
 }
@@ -39,13 +39,13 @@ impl Client {
             .proxy(None)
             .timeout_connect(Some(Duration::from_secs(5)))
             .timeout_global(Some(Duration::from_secs(300)))
-            // The server closes what is idle for longer.
+            // The server closes connections that are idle for longer.
             .max_idle_age(Duration::from_secs(5))
             .build();
         Self { agent: config.into(), base: gateway.base().to_owned(), key: key.map(str::to_owned) }
     }
 
-    /// Sends a request and reads the head of the answer.
+    /// Sends a request and reads the head of the response.
     pub fn send(
         &self,
         method: &str,
@@ -64,15 +64,15 @@ impl Client {
         request.header("content-type", content_type).send(body)
     }
 
-    /// Sends a change, which must succeed; returns the body of the answer.
+    /// Sends a change, which must succeed; returns the body of the response.
     pub fn change(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<String> {
         let mut answer = self.send(method, path, content_type, body)?;
         let text = answer.body_mut().read_to_string()?;
-        ensure!(answer.status().is_success(), "{path} answered {}: {text}", answer.status());
+        ensure!(answer.status().is_success(), "{path}: status {}: {text}", answer.status());
         Ok(text)
     }
 
-    /// Sends a document and reads the whole answer. An error: there was no answer, or half of one.
+    /// Sends a document and reads the whole response. Fails if the response is missing or incomplete.
     pub fn ask(&self, path: &str, upload: &Upload) -> Result<Answer, ureq::Error> {
         let began = Instant::now();
         let mut answer = self.send("POST", path, upload.content_type(), &upload.bytes[..])?;
@@ -87,12 +87,12 @@ impl Client {
     }
 }
 
-/// Waits until no engine is being built for the server.
+/// Waits until the server builds no engine.
 pub fn settled(gateway: &Gateway) -> Result<()> {
     settled_within(gateway, UPGRADED_WITHIN)
 }
 
-/// The same, where that may take longer.
+/// Waits until the server builds no engine, at most `within`.
 pub fn settled_within(gateway: &Gateway, within: Duration) -> Result<()> {
     let end = Instant::now() + within;
     while get(gateway, "/readyz")?["parts"]["engines"]["upgrading"] != false {
@@ -111,10 +111,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// State and verdict of one of the engines that the configuration prefers.
+    /// Returns state and acceptance of one of the configured engine variants.
     pub fn variant(&self, name: &str) -> (Value, Value) {
         let found = self.json["variants"].as_array().into_iter().flatten().find(|one| one["variant"] == name);
-        found.map_or_else(Default::default, |one| (one["state"].clone(), one["verdict"].clone()))
+        found.map_or_else(Default::default, |one| (one["state"].clone(), one["acceptance"].clone()))
     }
 }
 
@@ -131,10 +131,10 @@ pub fn engines(gateway: &Gateway) -> Result<Vec<Engine>> {
 }
 
 fn get(gateway: &Gateway, path: &str) -> Result<Value> {
-    serde_json::from_str(&gateway.get(path)?).with_context(|| format!("{path} is no JSON"))
+    serde_json::from_str(&gateway.get(path)?).with_context(|| format!("{path} is not JSON"))
 }
 
-/// Reads a counter or a gauge of `/metrics`: labels and value of each series.
+/// Reads a counter or gauge from `/metrics`: labels and value of each series.
 pub fn metric(gateway: &Gateway, name: &str) -> Result<Vec<(String, f64)>> {
     let found = series(&gateway.get("/metrics")?, name);
     (!found.is_empty()).then_some(found).with_context(|| format!("/metrics has no {name}"))
@@ -179,7 +179,7 @@ fn lanes_in(text: &str) -> Lanes {
     lanes
 }
 
-/// Returns the difference of two readings of the counters, without the lanes that ran nothing in between.
+/// Returns the difference of two samples of the counters, without the lanes that ran nothing in between.
 pub fn lanes_between(before: &Lanes, after: &Lanes) -> Lanes {
     let of = |(labels, after): (&String, &Lane)| {
         let before = before.get(labels).copied().unwrap_or_default();

@@ -1,7 +1,8 @@
-//! `bench cobatch`: results do not depend on the items in the same batch. Every page is read alone, one after the other; then
-//! all of them again in another order, many at once and for several tenants: once by the pipeline that ships, once by one whose
-//! batching policy gathers as many rows as it can, for on a processor the lanes hardly do. The texts are to be the same, and
-//! confidences within the tolerance that the tests of co-batched items in `lector-inference` state for the engines' precision.
+//! `bench cobatch`: checks that results do not depend on co-batched items. Every page is read alone, one after another;
+//! then all again in another order, many at once and for several tenants: once with the shipped pipeline, once with one
+//! whose batching policy collects as many rows as it can, because lanes on a CPU hardly batch. The texts must be equal,
+//! and confidences within the tolerance that the tests of co-batched items in `lector-inference` define for the
+//! engines' precision.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -17,36 +18,36 @@ use crate::client::{Client, admin, answers, settled};
 use crate::traffic::Random;
 use crate::{in_parallel, pages, write};
 
-/// By how much a confidence may move where engines compute in f32, and where they compute with fewer digits. Those in an
-/// answer are rounded to four.
+/// Maximum difference of a confidence for engines in f32, and for engines with lower precision. Confidences in a
+/// response are rounded to four digits.
 const TOLERANCE_F32: f64 = 1e-3;
 const TOLERANCE_LOWER: f64 = 0.05;
 const ROUNDED: f64 = 1e-4;
 const TENANTS: usize = 4;
-/// Deployment of the pipeline that gathers rows.
+/// Deployment of the pipeline that collects rows.
 const GATHERING: &str = "gathering";
-/// Attempts at a page that the server refuses because it is overloaded.
+/// Attempts for a page that the server rejects because it is overloaded.
 const TRIES_MAX: usize = 100;
-/// Lines that differ are shown up to this number.
+/// Maximum number of different lines shown.
 const SHOWN_MAX: usize = 10;
 
-/// What to read.
+/// Arguments of `bench cobatch`.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
     list: pages::Pages,
-    /// The shipped pages alone, which need no corpus
+    /// Read only the shipped pages, which need no corpus
     #[arg(long)]
     short: bool,
     /// Pages in flight when they are batched with others
     #[arg(long, default_value_t = 16)]
     in_flight: usize,
-    /// Another number, another order
+    /// Seed of the order
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
-/// A page, and how it is asked for.
+/// A page and its request.
 struct Page<'a> {
     upload: &'a Upload,
     number: u32,
@@ -58,28 +59,28 @@ impl Page<'_> {
     }
 }
 
-/// A page as read: text and confidence by line, and the number of runs with items of other pages.
+/// Result of a page: text and confidence by line, and the number of runs with items of other pages.
 #[derive(Default)]
 struct Reading {
     lines: Vec<(String, f64)>,
     runs: usize,
-    /// Runs together with another item, and with another tenant's.
+    /// Runs with another item, and with another tenant's.
     shared: usize,
     with_other_tenants: usize,
     precisions: BTreeSet<String>,
 }
 
-/// How two readings of all pages compare.
+/// Comparison of two results of all pages.
 #[derive(Debug, Default, PartialEq)]
 struct Difference {
     lines: usize,
-    /// Lines that say something else, are missing, or are too many.
+    /// Lines that are different, missing, or additional.
     other: usize,
     worst: f64,
     shown: Vec<String>,
 }
 
-/// Runs it; fails where the results depend on the items in the same batch.
+/// Runs the benchmark; fails if results depend on co-batched items.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let uploads = uploads(places, arguments)?;
     let pages: Vec<Page<'_>> = uploads
@@ -131,7 +132,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
             "deployment": deployment, "pages": pages.len(), "lines": found.lines, "other_lines": found.other,
             "worst_confidence_difference": found.worst, "tolerance": tolerance, "runs": runs, "shared": shared,
             "with_other_tenants": other_tenants,
-            // Where nothing was batched together, nothing is shown.
+            // If nothing was co-batched, nothing is shown.
             "met": found.lines > 0 && found.other == 0 && found.worst <= tolerance + ROUNDED
                 && (deployment != GATHERING || shared > 0),
         }));
@@ -144,7 +145,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The documents and the pages of each.
+/// Returns the documents and the pages of each.
 fn uploads(places: &Places, arguments: &Arguments) -> Result<Vec<(Upload, Vec<u32>)>> {
     if arguments.short {
         let shipped = [("demo.pdf", vec![1, 2, 3, 4]), ("line.png", vec![1]), ("sides.png", vec![1])];
@@ -161,7 +162,7 @@ fn uploads(places: &Places, arguments: &Arguments) -> Result<Vec<(Upload, Vec<u3
     rows.into_iter().map(of_row).collect()
 }
 
-/// Reads the pages in that order, so many at once, for the tenants in turn; gives them by their place in the list.
+/// Reads the pages in this order and concurrency, for the tenants in turn; returns them by their position in the list.
 fn read(
     gateway: &Gateway,
     keys: &[String],
@@ -191,8 +192,8 @@ fn read_page(client: &Client, deployment: &str, options: &str, page: &Page<'_>) 
             thread::sleep(Duration::from_secs(after_s));
             continue;
         }
-        let json: Value = serde_json::from_slice(&answer.body).context("an answer is no JSON")?;
-        ensure!(answer.status == 200, "the answer is {}: {json}", answer.status);
+        let json: Value = serde_json::from_slice(&answer.body).context("a response is not JSON")?;
+        ensure!(answer.status == 200, "status {}: {json}", answer.status);
         return reading(&json["pages"][0]);
     }
     bail!("the server was overloaded {TRIES_MAX} times")
@@ -238,7 +239,7 @@ fn compare(
     found
 }
 
-/// The numbers below `count` in another order, the same one for the same seed (Fisher and Yates).
+/// Returns the numbers below `count` in another order, the same for the same seed (Fisher and Yates).
 fn shuffled(count: usize, seed: u64) -> Vec<usize> {
     let (mut order, mut random) = ((0..count).collect::<Vec<_>>(), Random::new(seed));
     for last in (1..count).rev() {

@@ -1,6 +1,6 @@
-//! `bench floor`: how near the server comes to pure inference. The server reads pages and tells every run it made
-//! (`explain=true`); then the same runs go back to back through the same engines, without anything around them. What is
-//! between the two is what the pipeline costs, and where its CPU time goes: by thread and process of the server.
+//! `bench floor`: compares the server with pure inference. The server reads pages and lists the runs of each
+//! (`explain=true`); then the same runs are executed back to back on the same engines, without anything else. The
+//! difference is the cost of the pipeline; its CPU time is listed by thread and process of the server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -17,26 +17,26 @@ use crate::pages::{self, Row};
 use crate::procs::Usage;
 use crate::{example, number, on_cores, table, write};
 
-/// The server's pace is to be so much of the floor's.
+/// Target: the server's throughput as a share of the floor's.
 const SHARE_MIN: f64 = 0.9;
-/// Cores that others may keep busy while pace is measured.
+/// Maximum cores that other processes may use during the measurement.
 const OTHERS_MAX: f64 = 0.1;
 
-/// What to run.
+/// Arguments of `bench floor`.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
     list: pages::Pages,
-    /// Cores, and threads, of server and floor
+    /// Number of cores and threads for server and floor
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Times that the floor is run; the fastest counts
+    /// Number of floor runs; the fastest counts
     #[arg(long, default_value_t = 2)]
     turns: usize,
-    /// Run the floor with other layouts (sessions x threads), too, and print the table
+    /// Also run the floor with other session layouts (sessions x threads), and print a table
     #[arg(long)]
     session_layouts: bool,
-    /// A missed target is an error
+    /// Fail if a target is missed
     #[arg(long)]
     strict: bool,
 }
@@ -48,11 +48,11 @@ struct Served {
     usage: Usage,
     runs: Vec<Value>,
     variants: BTreeMap<String, String>,
-    /// Milliseconds of the pages' stages, summed up.
+    /// Time of the pages by stage, summed, in milliseconds.
     stages_ms: BTreeMap<String, f64>,
 }
 
-/// Runs it.
+/// Runs the benchmark.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let (folder, rows) = arguments.list.read(places)?;
     println!("\n==> the server");
@@ -61,7 +61,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let recorded = json!({
         "library": places.onnxruntime(), "models_dir": places.repo("models"), "openvino_dir": places.openvino(),
         "cache_dir": places.cache.join("engines"), "builder": places.lector(), "threads": arguments.threads,
-        "rungs": served.variants, "runs": served.runs,
+        "variants": served.variants, "runs": served.runs,
     });
     shell::write(&runs, serde_json::to_vec(&recorded)?)?;
     let program = example(places, "floor")?;
@@ -71,9 +71,10 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
         command.push(program.display().to_string());
         command.extend([runs.display().to_string(), format!("turns={}", arguments.turns)]);
         command.extend_from_slice(layout);
-        let (program, rest) = command.split_first().context("a command has a name")?;
+        let (program, rest) = command.split_first().context("the command is empty")?;
         let text = shell::output(Command::new(program).args(rest))?;
-        serde_json::from_str(text.lines().last().unwrap_or_default()).context("the floor printed no JSON")
+        serde_json::from_str(text.lines().last().unwrap_or_default())
+            .context("the output of the floor is not JSON")
     };
     let own = floor(&[])?;
     let (wall_s, cpu_s) = (number(&own, "wall_s"), number(&own, "cpu_s"));
@@ -91,20 +92,20 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let others = usage.others_s / usage.wall_s;
     if others > OTHERS_MAX {
         println!(
-            "others kept {others:.2} cores busy while the server was measured: its pace says little, its CPU time more"
+            "others kept {others:.2} cores busy while the server was measured: its throughput is unreliable, its CPU time less so"
         );
     }
-    println!("by CPU time a page the server reaches {:.1} % of the floor", 100.0 * cpu_s / usage.cpu_s);
+    println!("by CPU time per page the server reaches {:.1} % of the floor", 100.0 * cpu_s / usage.cpu_s);
     println!(
-        "the server reaches {:.1} % of the floor's pace (wanted: {:.0} %)",
+        "the server reaches {:.1} % of the floor's throughput (wanted: {:.0} %)",
         100.0 * share,
         100.0 * SHARE_MIN
     );
-    shares("CPU seconds a page, by thread and process of the server", &usage.by_thread, pages, usage.cpu_s);
+    shares("CPU seconds per page, by thread and process of the server", &usage.by_thread, pages, usage.cpu_s);
     let stages_s: BTreeMap<String, f64> =
         served.stages_ms.iter().map(|(k, ms)| (k.clone(), ms / 1e3)).collect();
     let total = stages_s.get("total").copied().unwrap_or(f64::NAN);
-    shares("seconds a page by the clock, by stage (they overlap and wait)", &stages_s, pages, total);
+    shares("wall-clock seconds per page, by stage (stages overlap and wait)", &stages_s, pages, total);
     let mut others = Vec::new();
     if arguments.session_layouts {
         for layout in session_layouts(arguments.threads) {
@@ -122,10 +123,10 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
         json!({
             "pages": served.pages, "server": { "wall_s": usage.wall_s, "cpu_s": usage.cpu_s, "others_s": usage.others_s, "peak_rss_mib": usage.peak.rss_kib / 1024,
             "cpu_s_by_thread": usage.by_thread, "stages_s": stages_s }, "floor": own, "share": share,
-            "rungs": served.variants, "session_layouts": others,
+            "variants": served.variants, "session_layouts": others,
         }),
     )?;
-    ensure!(!arguments.strict || share >= SHARE_MIN, "{:.1} % of the floor's pace", 100.0 * share);
+    ensure!(!arguments.strict || share >= SHARE_MIN, "{:.1} % of the floor's throughput", 100.0 * share);
     Ok(())
 }
 
@@ -138,14 +139,14 @@ fn shares(title: &str, rows: &BTreeMap<String, f64>, pages: f64, whole: f64) {
     }
 }
 
-/// Detector and recognizer: one session over all threads, or one for each.
+/// Session layouts of detector and recognizer: one session over all threads, or one for each.
 fn session_layouts(threads: usize) -> Vec<Vec<String>> {
     let kinds = [format!("1x{threads}"), format!("{threads}x1")];
     let both = kinds.iter().flat_map(|det| kinds.iter().map(move |rec| (det, rec)));
     both.map(|(det, rec)| vec![format!("det={det}"), format!("rec={rec}")]).collect()
 }
 
-/// Reads all pages twice, every document a request and all at once; what counts is the second time.
+/// Reads all pages twice, each document as a request and all at once; the second pass is measured.
 fn serve(places: &Places, arguments: &Arguments, folder: &std::path::Path, rows: &[Row]) -> Result<Served> {
     let uploads = pages::uploads(folder, rows)?;
     let gateway = Gateway::start(places, "bench-floor", &on_cores(arguments.threads)?)?;
@@ -160,14 +161,14 @@ fn serve(places: &Places, arguments: &Arguments, folder: &std::path::Path, rows:
     Ok(served)
 }
 
-/// The runs of the pages, each once, however many items it had; and the stages' times.
+/// Collects the runs of the pages, each once even if several pages had items in it, and the times of the stages.
 fn collect(pages: &[Value], served: &mut Served) -> Result<()> {
     let mut seen = BTreeSet::new();
     for page in pages {
         answers::add_stages(page, &mut served.stages_ms);
         for run in answers::runs(page)? {
             served.variants.insert(run.model.clone(), format!("{}/{}", run.provider, run.precision));
-            // A number of 0 is that of many runs.
+            // Runs with number 0 are not numbered and all count.
             if run.batch.run > 0 && !seen.insert((run.model.clone(), run.batch.run)) {
                 continue;
             }
@@ -175,9 +176,9 @@ fn collect(pages: &[Value], served: &mut Served) -> Result<()> {
             served.runs.push(json!({ "model": run.model, "shape": shape }));
         }
     }
-    // Parts of the others.
+    // Spans are parts of other stages.
     served.stages_ms.remove("spans");
-    ensure!(!served.runs.is_empty(), "no page lists a run");
+    ensure!(!served.runs.is_empty(), "no page lists its runs");
     Ok(())
 }
 

@@ -1,9 +1,10 @@
-//! `gpu-check`: one script for a machine with a GPU. Its devices and libraries; then, on each engine variant that can serve there: builds and
-//! verdicts, a swap under load, restarts, the same text as on the CPU, throughput and latency at rising concurrency, rows a
-//! run, device memory. Results are JSON, stamped with device, driver, versions and commit.
+//! `gpu-check`: the checks for a machine with a GPU. Lists its devices and libraries; then measures each engine variant
+//! that can serve: builds and acceptance, a swap under load, restarts, the same text as on the CPU, throughput and
+//! latency at rising concurrency, rows per run, device memory. Results are JSON with device, driver, versions and
+//! commit.
 //!
-//! Without a GPU it says so and fails. `--variants cpu/f32` or `openvino/bf16` runs the same script on processors, which is how
-//! it is tested where no GPU is.
+//! Without a GPU it prints a message and fails. `--variants cpu/f32` or `openvino/bf16` runs the same checks on the
+//! CPU, to test them on a machine without a GPU.
 
 mod measure;
 
@@ -18,30 +19,30 @@ use xtask::shell;
 
 use crate::{documents, write, write_to};
 
-/// What to check.
+/// Arguments of `gpu-check`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Documents to read; the shipped demo document otherwise
+    /// Documents to read (default: the shipped demo document)
     files: Vec<PathBuf>,
-    /// Engine variants (provider/precision); otherwise those of device 0 whose libraries are there
+    /// Engine variants as provider/precision (default: those of device 0 whose libraries are installed)
     #[arg(long, value_delimiter = ',')]
     variants: Vec<String>,
-    /// Clients at once, one measurement for each number
+    /// Numbers of concurrent clients, one measurement each
     #[arg(long, value_delimiter = ',', default_value = "1,2,4,8,16,32,64")]
     clients: Vec<usize>,
-    /// Length of each measurement
+    /// Seconds of each measurement
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
-    /// Folder of the result
+    /// Folder for the result
     #[arg(long, default_value = "tests/results")]
     out: PathBuf,
 }
 
-/// Engine variants of a device, with the provider whose libraries they need.
+/// Engine variants of a device, and the provider whose libraries each needs.
 const VARIANTS: [(&str, &str); 3] =
     [("cuda", "cuda:0/f32"), ("tensorrt", "tensorrt:0/f16"), ("tensorrt", "tensorrt:0/f32")];
 
-/// Runs it.
+/// Runs the checks.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let preflight = preflight(places)?;
     let named = !arguments.variants.is_empty();
@@ -60,7 +61,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let mut failed = Vec::new();
     for variant in &variants {
         println!("\n== {variant}");
-        // What fails on one variant is a result, too, and the others are still worth knowing.
+        // A failed variant is a result, and the others are still measured.
         let found = measure::variant(&setting, variant, &reference).unwrap_or_else(|error| {
             println!("  FAILED: {error:#}");
             failed.push(format!("{variant}: {error:#}"));
@@ -71,7 +72,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     result["outcome"] = json!(if failed.is_empty() { "checked" } else { "failed" });
     let (folder, name) = match preflight["devices"][0]["name"].as_str() {
         Some(device) if !named => (arguments.out.clone(), format!("gpu-check-{}", slug(device))),
-        // Of no device: nothing to keep.
+        // Without a device the result is not kept.
         _ => (PathBuf::from("target/bench"), "gpu-check".to_owned()),
     };
     write_to(places, &folder, &name, result)?;
@@ -81,10 +82,10 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
 fn preflight(places: &Places) -> Result<Value> {
     let mut command = Command::new(places.lector());
     command.args(["engines", "preflight", "--json"]).current_dir(&places.root);
-    serde_json::from_str(&shell::output(&mut command)?).context("the preflight is no JSON")
+    serde_json::from_str(&shell::output(&mut command)?).context("the preflight is not JSON")
 }
 
-/// The engine variants whose provider lacks nothing.
+/// Returns the engine variants whose provider has all libraries.
 fn possible(preflight: &Value) -> Vec<String> {
     let providers = preflight["providers"].as_array().map_or(&[][..], Vec::as_slice);
     let whole = |name: &str| {
@@ -97,15 +98,13 @@ fn possible(preflight: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Whether there is anything to check; else what is missing.
+/// Returns an error with what is missing if there is nothing to check.
 fn judged(preflight: &Value, variants: &[String], named: bool) -> std::result::Result<(), String> {
     if named {
         return Ok(());
     }
     if preflight["devices"].as_array().is_none_or(Vec::is_empty) {
-        return Err(
-            "no NVIDIA device: NVML, which comes with the driver, tells of none. Nothing was checked".into(),
-        );
+        return Err("no NVIDIA device: NVML (part of the driver) reports none. Nothing was checked".into());
     }
     if variants.is_empty() {
         let missing = preflight["providers"].as_array().into_iter().flatten().flat_map(|provider| {
@@ -116,7 +115,7 @@ fn judged(preflight: &Value, variants: &[String], named: bool) -> std::result::R
             })
         });
         let missing: Vec<String> = missing.collect();
-        return Err(format!("a device, but not its libraries: {}", missing.join(", ")));
+        return Err(format!("a device without its libraries: {}", missing.join(", ")));
     }
     Ok(())
 }
@@ -160,7 +159,7 @@ mod tests {
             return;
         }
         if !preflight(&places).unwrap()["devices"].as_array().unwrap().is_empty() {
-            eprintln!("SKIPPED: here is a GPU");
+            eprintln!("SKIPPED: this machine has a GPU");
             return;
         }
         let arguments = Arguments {

@@ -1,5 +1,5 @@
-//! `bench guest`: the time of a page by stage. Pages are sent one at a time, so that nothing waits for anything and the
-//! stages of a page add up to its total; the reference is that total.
+//! `bench guest`: measures the time of a page by stage. Pages are sent one at a time, so that there is no wait and the
+//! stages of a page add up to its total, which is the reference.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,17 +14,17 @@ use crate::client::answers;
 use crate::quantile::quantile;
 use crate::{documents, table, write};
 
-/// What to send.
+/// Arguments of `bench guest`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Files whose pages are measured; the shipped demo document otherwise
+    /// Files to measure (default: the shipped demo document)
     files: Vec<PathBuf>,
-    /// Times that every file is sent, the first of which only warms up
+    /// Number of times each file is sent; the first only warms up
     #[arg(long, default_value_t = 4)]
     rounds: usize,
 }
 
-/// Runs it.
+/// Runs the benchmark.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let uploads = documents(places, &arguments.files)?;
     let gateway = Gateway::start(places, "bench-guest", &[])?;
@@ -43,7 +43,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     }
     gateway.stop()?;
     let total: f64 = stages.get("total").into_iter().flatten().sum();
-    ensure!(total > 0.0, "no page came back with its timing");
+    ensure!(total > 0.0, "no page has timings");
     let mut table = Vec::new();
     for (name, values) in &mut stages {
         values.sort_by(f64::total_cmp);
@@ -77,7 +77,7 @@ fn page_count(gateway: &Gateway, upload: &Upload) -> Result<u64> {
     Ok(count)
 }
 
-/// Numbers of a nested object, by path.
+/// Collects the numbers of a nested object by path.
 fn collect(stages: &mut BTreeMap<String, Vec<f64>>, path: &str, value: &Value) {
     for (name, value) in value.as_object().into_iter().flatten() {
         let path = if path.is_empty() { name.clone() } else { format!("{path} {name}") };

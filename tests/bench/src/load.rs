@@ -1,7 +1,7 @@
-//! `bench load`: the server under several workloads. Each workload starts a server of its own on loopback, is bounded in time,
-//! and prints its targets beside its figures. Load and server share the machine.
+//! `bench load`: measures the server under several workloads. Each workload starts its own server on loopback, is
+//! bounded in time, and prints its targets with its figures. Load and server share the machine.
 //!
-//! Owns the workloads' names, their order and the verdicts. The load generator is `traffic.rs`.
+//! Owns the names of the workloads, their order and their targets. The load generator is `traffic.rs`.
 
 mod accelerator;
 mod batching_policy;
@@ -23,30 +23,30 @@ use xtask::places::Places;
 use crate::{documents, write};
 use report::Report;
 
-/// Workloads, and their length.
+/// Arguments of `bench load`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Workloads to measure; all of them otherwise
+    /// Workloads to measure (default: all)
     workloads: Vec<Workload>,
-    /// A few seconds each: shows that the workloads run, its figures say nothing
+    /// Run a few seconds each, to check that the workloads run; the figures are not meaningful
     #[arg(long)]
     short: bool,
-    /// The document that requests send, its first page; the shipped demo document otherwise
+    /// Document whose first page the requests send (default: the shipped demo document)
     #[arg(long)]
     file: Option<PathBuf>,
-    /// The deployment that reads it (the workload `pdf-batches` takes `standard`)
+    /// Deployment that reads it (the workload `pdf-batches` uses `standard`)
     #[arg(long, default_value = "standard-tiny")]
     deployment: String,
-    /// Clients at once, one measurement for each number
+    /// Numbers of concurrent clients, one measurement each
     #[arg(long, value_delimiter = ',', default_value = "1,2,4,8,16,20,32")]
     clients: Vec<usize>,
-    /// Length of each measurement but the soak
+    /// Seconds of each measurement except the soak
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Length of the soak
+    /// Minutes of the soak
     #[arg(long, default_value_t = 20.0)]
     soak_minutes: f64,
-    /// A missed target is an error
+    /// Fail if a target is missed
     #[arg(long)]
     strict: bool,
 }
@@ -55,17 +55,17 @@ pub struct Arguments {
 enum Workload {
     /// Throughput and latency at rising concurrency
     Concurrency,
-    /// More than the server can take: goodput, refusals, memory, recovery
+    /// More than the server can handle: goodput, rejections, memory, recovery
     Overload,
-    /// One tenant that offers ten times its share, three that do not
+    /// One tenant that sends ten times its share, and three that do not
     NoisyNeighbor,
-    /// Mixed documents, rude clients and hot swaps, for long
+    /// Mixed documents, misbehaving clients and hot swaps, for a long time
     Soak,
-    /// What merging across requests gains in front of a simulated accelerator
+    /// The gain of merging across requests in front of a simulated accelerator
     Accelerator,
-    /// A tenant's own batching policy: latency, fill of the runs, and the cost of asking it
+    /// A tenant's own batching policy: latency, rows per run, and the cost of its calls
     BatchingPolicy,
-    /// A single PDF, a batch of ten, PDFs a minute, twenty users
+    /// A single PDF, a batch of ten, PDFs per minute, twenty users
     PdfBatches,
 }
 
@@ -85,13 +85,13 @@ impl Setting<'_> {
         Gateway::start_with(self.places, &format!("bench-load-{workload}"), &[], env)
     }
 
-    /// Path of a request that reads one page.
+    /// Returns the path of a request that reads one page.
     fn path(&self) -> String {
         format!("/api/v1/deployments/{}/ocr?text_layer=never&pages=1", self.deployment)
     }
 }
 
-/// Runs them.
+/// Runs the workloads.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let (seconds, soak_seconds) =
         if arguments.short { (2.0, 4.0) } else { (arguments.seconds as f64, arguments.soak_minutes * 60.0) };

@@ -1,8 +1,8 @@
-//! The benchmarks: each measures next to a named reference taken in the same run, and stamps its result with the machine and
-//! the commit. Results are printed as a table and written as JSON to target/bench. `cargo xtask bench` builds and runs this
+//! The benchmarks: each compares with a named reference measured in the same run, and records the machine and the
+//! commit. Results are printed as a table and written as JSON to target/bench. `cargo xtask bench` builds and runs this
 //! program; it starts servers as child processes and depends on no crate of the host.
 
-// A program for a terminal, and no runtime path: it reads the environment where it needs to.
+// A terminal program and not a runtime path: it prints, and reads the environment.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod acceptance;
@@ -44,34 +44,34 @@ use xtask::{bench, shell};
 struct Arguments {
     #[command(subcommand)]
     bench: Bench,
-    /// Measure what was built before, as it is
+    /// Do not build; measure the existing programs
     #[arg(long, global = true)]
     no_build: bool,
 }
 
 #[derive(Subcommand)]
 enum Bench {
-    /// Lector next to RapidOCR (ONNX Runtime, OpenVINO) over the same pages: speed, memory, accuracy
+    /// Compare Lector with RapidOCR (ONNX Runtime, OpenVINO) on the same pages: speed, memory, accuracy
     Peer(peer::Arguments),
-    /// Derive the limits of a model's acceptance: the loss of text at falling agreement on its golden batch
+    /// Derive the acceptance limits of a model: the loss of text at falling agreement on its golden images
     Acceptance(acceptance::Arguments),
-    /// The server's throughput next to that of its own model runs alone, and the cost of the rest
+    /// Compare the server's throughput with that of its model runs alone, and list the cost of the rest
     Floor(floor::Arguments),
-    /// Every page alone, then all at once for several tenants: the same texts, and confidences within the stated tolerance
+    /// Read every page alone, then all at once for several tenants: equal texts, and confidences within the tolerance
     Cobatch(cobatch::Arguments),
-    /// Time of a page by stage, and the guest's share of it
+    /// Measure the time of a page by stage, and the guest's share of it
     Guest(guest::Arguments),
-    /// Throughput and latency under several workloads, next to one request at a time
+    /// Measure throughput and latency under several workloads, compared with one request at a time
     Load(load::Arguments),
-    /// Time until a server is ready and until its first answer, with an empty and a full cache of engines
+    /// Measure the time until a server is ready and until its first response, with an empty and a full engine cache
     Start(start::Arguments),
-    /// A tenant's p99 beside guests that misbehave, next to its p99 alone
+    /// Compare a tenant's p99 beside guests that misbehave with its p99 alone
     MisbehavingGuests,
-    /// A thousand swaps of revisions under steady load: requests lost or mixed, time to the first page, memory
+    /// Swap revisions a thousand times under steady load: lost or mixed requests, time to the first page, memory
     Swap,
-    /// Deploys with a cold and a warm code cache; memory and start of a server with 200 revisions
+    /// Deploy with a cold and a warm code cache; memory and start of a server with 200 revisions
     Deploys,
-    /// Check everything that needs a GPU on the machine that has one, and keep the figures
+    /// Run every check that needs a GPU, and store the figures
     GpuCheck(gpu_check::Arguments),
 }
 
@@ -100,18 +100,18 @@ fn run(arguments: Arguments) -> Result<()> {
         Bench::Load(arguments) => load::run(places, &arguments),
         Bench::Start(arguments) => start::run(places, &arguments),
         Bench::MisbehavingGuests => {
-            scenario::run(places, "misbehaving-guests", "hostile::a_neighbour_does_not_notice")
+            scenario::run(places, "misbehaving-guests", "hostile::a_neighbor_is_not_affected")
         }
         Bench::Swap => scenario::run(places, "swap", "swap::a_thousand_swaps_lose_nothing"),
         Bench::Deploys => {
             scenario::run(places, "deploys", "deploys::traffic_does_not_wait_for_a_compile")?;
-            scenario::run(places, "deploys", "resident::a_deploy_and_a_house_of_many_revisions")
+            scenario::run(places, "deploys", "resident::a_deploy_and_a_server_of_many_revisions")
         }
         Bench::GpuCheck(arguments) => gpu_check::run(places, &arguments),
     }
 }
 
-/// Reads these files; the shipped demo document where none is named.
+/// Reads these files, or the shipped demo document.
 fn documents(places: &Places, files: &[PathBuf]) -> Result<Vec<Upload>> {
     if files.is_empty() {
         return Ok(vec![Upload::read(&places.repo("tests/data/demo.pdf"))?]);
@@ -119,14 +119,14 @@ fn documents(places: &Places, files: &[PathBuf]) -> Result<Vec<Upload>> {
     files.iter().map(|file| Upload::read(file)).collect()
 }
 
-/// Returns the lines of JSON that a program printed; other lines are passed over.
+/// Returns the JSON lines of a program's output; other lines are skipped.
 fn rows(text: &str) -> Result<Vec<Value>> {
     let lines = text.lines().filter(|line| line.starts_with('{'));
-    lines.map(|line| serde_json::from_str(line).context("a row is no JSON")).collect()
+    lines.map(|line| serde_json::from_str(line).context("a row is not JSON")).collect()
 }
 
-/// Does a number of jobs on a number of threads, each with the number of its thread; returns the results in the order of the
-/// jobs, or all failures.
+/// Runs jobs on a number of threads, each with the number of its thread; returns the results in the order of the jobs,
+/// or all failures.
 fn in_parallel<T: Send>(
     threads: usize,
     jobs: usize,
@@ -154,7 +154,8 @@ fn in_parallel<T: Send>(
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Starts a server with this provider preference list and this cache of engines; returns the seconds until it was ready, too.
+/// Starts a server with this provider preference list and this engine cache; returns it and the seconds until it was
+/// ready.
 fn server_on(places: &Places, name: &str, preferred: &[&str], cache: &Path) -> Result<(Gateway, f64)> {
     let env = [
         ("LECTOR__ENGINES__PROVIDERS", serde_json::to_string(preferred)?),
@@ -165,21 +166,21 @@ fn server_on(places: &Places, name: &str, preferred: &[&str], cache: &Path) -> R
     Ok((gateway, began.elapsed().as_secs_f64()))
 }
 
-/// Returns a number of an object; not a number where it has none.
+/// Returns a number member of an object; NaN if it is missing.
 fn number(of: &Value, key: &str) -> f64 {
     of[key].as_f64().unwrap_or(f64::NAN)
 }
 
 /// Builds an example of the workspace and returns its path.
 fn example(places: &Places, name: &str) -> Result<PathBuf> {
-    // Not `cargo run`: it cannot select the whole workspace, and another selection would compile wasmtime once more.
+    // Not `cargo run`: it cannot select the whole workspace, and another selection would compile wasmtime again.
     let build = ["build", "--release", "--locked", "--workspace", "--example", name, "--quiet"];
     shell::run(shell::cargo().args(build).current_dir(&places.root))
         .with_context(|| format!("building the example `{name}`"))?;
     Ok(places.repo("target/release/examples").join(name))
 }
 
-/// Returns the prefix that limits a command to a number of cores. Both sides of a comparison get the same.
+/// Returns the prefix that limits a command to a number of cores, the same for both sides of a comparison.
 fn on_cores(count: usize) -> Result<Vec<String>> {
     let there = thread::available_parallelism().context("cannot count the cores")?.get();
     ensure!(count > 0 && count <= there, "{count} threads on {there} cores");

@@ -1,4 +1,4 @@
-//! The pages that several benches read: the list that ships or another one, and all of its documents read at once.
+//! The pages that several benchmarks read: the shipped list or another one, with all documents read at once.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,19 +13,19 @@ use xtask::{corpus, shell};
 use crate::client::answers;
 use crate::in_parallel;
 
-/// The arguments that choose the pages.
+/// Arguments that select the pages.
 #[derive(Args)]
 pub struct Pages {
-    /// Pages, as FILE<tab>PAGES<tab>CLASS<tab>LANGUAGE a line
+    /// List of pages with the lines FILE<tab>PAGES<tab>CLASS<tab>LANGUAGE
     #[arg(long, default_value = "tests/bench/pages.tsv")]
     pub pages: PathBuf,
-    /// Folder with the files of the list; the corpus otherwise. `tests/bench/degrade.py` makes such folders
+    /// Folder with the files of the list (default: the corpus), e.g. one made by `tests/bench/degrade.py`
     #[arg(long)]
     folder: Option<PathBuf>,
-    /// Most pages of the list, the first of each document before the second; all of them otherwise
+    /// Maximum number of pages, the first of each document before the second (default: all)
     #[arg(long)]
     pages_max: Option<usize>,
-    /// Resolution of the pages
+    /// Resolution of the pages, in dpi
     #[arg(long, default_value_t = 200)]
     pub dpi: u32,
 }
@@ -37,12 +37,12 @@ pub struct Row {
 }
 
 impl Pages {
-    /// The folder and the list; the corpus is fetched where no folder is named.
+    /// Returns the folder and the list; downloads the corpus if no folder is given.
     pub fn read(&self, places: &Places) -> Result<(PathBuf, Vec<Row>)> {
         self.read_at_most(places, usize::MAX)
     }
 
-    /// The same, with so many pages where no number was given.
+    /// Returns the same with at most this number of pages, unless a number was given.
     pub fn read_at_most(&self, places: &Places, pages_max: usize) -> Result<(PathBuf, Vec<Row>)> {
         let folder = match &self.folder {
             Some(folder) => places.root.join(folder),
@@ -54,7 +54,7 @@ impl Pages {
     }
 }
 
-/// So many pages of the list: the first of each document, then the second, ...
+/// Limits the list to a number of pages: the first of each document, then the second, ...
 fn cut(rows: &mut Vec<Row>, pages_max: usize) {
     let pages: Vec<Vec<&str>> = rows.iter().map(|row| row.pages.split(',').collect()).collect();
     let mut taken = vec![0; rows.len()];
@@ -98,8 +98,8 @@ fn rows(text: &str) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Reads every document, each as one request and all at once, embedded text unused; gives the events of their pages, with
-/// the file's name in them.
+/// Reads every document without embedded text, each as one request and all at once; returns the events of their pages,
+/// with the name of the file.
 pub fn read(gateway: &Gateway, uploads: &[(Upload, &Row)], options: &str) -> Result<Vec<Value>> {
     let documents = in_parallel(uploads.len(), uploads.len(), |_, at| {
         let (upload, row) = uploads.get(at).context("a document")?;
@@ -112,7 +112,7 @@ pub fn read(gateway: &Gateway, uploads: &[(Upload, &Row)], options: &str) -> Res
     Ok(documents.into_iter().flatten().collect())
 }
 
-/// Writes the pages down in their order, as score.py takes them, and says how many there are.
+/// Writes the pages in order in the form of score.py, and returns their number.
 pub fn keep(mut pages: Vec<Value>, readings: &Path) -> Result<usize> {
     pages.sort_by_key(|page| (page["file"].as_str().unwrap_or_default().to_owned(), page["page"].as_u64()));
     let text: String = pages.iter().map(|page| format!("{page}\n")).collect();

@@ -1,9 +1,9 @@
-//! `bench peer`: Lector next to RapidOCR over the same pages, at the same dpi, on the same number of cores, embedded text
-//! unused. One after the other, never at once. RapidOCR lives in a virtual environment of its own in the cache.
+//! `bench peer`: compares Lector with RapidOCR on the same pages, at the same dpi, on the same number of cores, without
+//! embedded text, one after another. RapidOCR is installed in a virtual environment in the cache.
 //!
-//! Time is from the first page asked for to the last answered, rendering included, models loaded before. CPU seconds and
-//! memory are those of the whole process tree, read from outside in the same way for all. Accuracy is scored against
-//! the pages' embedded text by tests/bench/score.py.
+//! Time is measured from the request of the first page to the response of the last, rendering included, with models
+//! loaded before. CPU seconds and memory are those of the whole process tree, measured from outside in the same way for
+//! all. Accuracy is scored against the embedded text of the pages by tests/bench/score.py.
 
 pub(super) mod rapidocr;
 
@@ -22,34 +22,34 @@ use crate::pages::{Pages, Row, keep, read, uploads};
 use crate::procs::{Peak, Usage};
 use crate::{number, on_cores, table, write};
 
-/// The weights on all sides.
+/// Weights for all sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Tier {
-    /// PP-OCRv6 small: Lector's default, and RapidOCR's
+    /// PP-OCRv6 small: the default of Lector and RapidOCR
     Small,
-    /// PP-OCRv6 tiny: Lector's `standard-tiny` alone, and RapidOCR with the same files
+    /// PP-OCRv6 tiny: Lector's `standard-tiny` only, and RapidOCR with the same files
     Tiny,
 }
 
-/// What to compare.
+/// Arguments of `bench peer`.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
     list: Pages,
-    /// What stands on the pages, as JSON lines with `file`, `page`, `truth`; their embedded text otherwise
+    /// Truth as JSON lines with `file`, `page`, `truth` (default: the embedded text of the pages)
     #[arg(long)]
     truth: Option<PathBuf>,
-    /// Which weights read, on all sides
+    /// Weights for all sides
     #[arg(long, value_enum, default_value = "small")]
     tier: Tier,
-    /// Who takes part; `lector` serves as it is configured, `lector-onnxruntime` on the engine of its namesake alone
+    /// Sides to compare; `lector` uses its default configuration, `lector-onnxruntime` only ONNX Runtime
     #[arg(
         long,
         value_delimiter = ',',
         default_value = "rapidocr-onnxruntime,rapidocr-openvino,lector-onnxruntime,lector"
     )]
     sides: Vec<String>,
-    /// Cores, and threads, of each side
+    /// Number of cores and threads of each side
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
@@ -57,7 +57,7 @@ pub struct Arguments {
 const COLUMNS: &str = "side pages pages_per_s:3 pages_per_s_ratio:2 cpu_s_per_page:2 cpu_ratio:2 peak_rss_mib peak_pss_mib \
                        score/all/cer:4 score/all/miss:4 score/all/extra:4";
 
-/// What one side did.
+/// Measurements of one side.
 pub struct Measured {
     name: String,
     pages: usize,
@@ -67,7 +67,7 @@ pub struct Measured {
     readings: PathBuf,
 }
 
-/// Runs it.
+/// Runs the benchmark.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let (folder, rows) = arguments.list.read(places)?;
     let python = rapidocr::environment(places)?;
@@ -83,7 +83,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
                 lector(places, arguments, side, &folder, &rows, readings)?
             }
             None => bail!(
-                "`{side}` takes no part: rapidocr-onnxruntime, rapidocr-openvino, lector-onnxruntime, lector"
+                "unknown side `{side}`: use rapidocr-onnxruntime, rapidocr-openvino, lector-onnxruntime, lector"
             ),
         });
     }
@@ -92,7 +92,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
 }
 
 impl Tier {
-    /// Where its readings go.
+    /// Returns the folder for its results.
     fn folder(self) -> &'static str {
         match self {
             Self::Small => "target/bench",
@@ -100,7 +100,8 @@ impl Tier {
         }
     }
 
-    /// The server's configuration; `None`: its own defaults. The tiny tier is served alone, so that memory is its own.
+    /// Returns the configuration of the server; `None`: the default. The tiny tier is served alone, so that memory is
+    /// its own.
     fn config(self) -> Option<&'static str> {
         match self {
             Self::Small => None,
@@ -108,7 +109,7 @@ impl Tier {
         }
     }
 
-    /// The configuration of a server that serves this tier alone.
+    /// Returns the configuration of a server that serves this tier only.
     pub(super) fn config_alone(self) -> &'static str {
         match self {
             Self::Small => include_str!("peer/small.toml"),
@@ -123,7 +124,7 @@ impl Tier {
         }
     }
 
-    /// Name of its results.
+    /// Returns the name of its results.
     fn results(self) -> &'static str {
         match self {
             Self::Small => "peer",
@@ -132,7 +133,7 @@ impl Tier {
     }
 }
 
-/// Every document is one request, and all are sent at once: what a gateway is for.
+/// Sends each document as one request, all at once, as a gateway is used.
 fn lector(
     places: &Places,
     arguments: &Arguments,
@@ -153,7 +154,7 @@ fn lector(
         env.push(("LECTOR_CONFIG", path.display().to_string()));
     }
     let gateway = Gateway::start_with(places, "bench-peer", &prefix, &env)?;
-    // A builder at work beside it would be measured with it.
+    // An engine builder in the background would be measured too.
     settled(&gateway)?;
     let options = format!("dpi={}", arguments.list.dpi);
     let (read, Usage { wall_s, cpu_s, peak, .. }) =
@@ -163,12 +164,12 @@ fn lector(
     Ok(Measured { name: side.to_owned(), pages, wall_s, cpu_s, peak, readings })
 }
 
-/// CER, miss and extra by side, over all pages and by class, as score.py prints them.
+/// Returns CER, miss and extra by side, over all pages and by class, as score.py prints them.
 fn score(places: &Places, arguments: &Arguments, python: &Path, measured: &[Measured]) -> Result<Value> {
     let given = arguments.truth.as_ref().map(|truth| places.root.join(truth));
     let peer = measured.iter().find(|side| side.name.starts_with("rapidocr"));
     let Some(truth) = given.or_else(|| Some(peer?.readings.clone())) else {
-        println!("no peer took part, and its runner extracts the truth: nothing is scored (or pass --truth)");
+        println!("no peer was run, and its runner extracts the truth: nothing is scored (pass --truth)");
         return Ok(Value::Null);
     };
     let classes = places.root.join(&arguments.list.pages);
@@ -176,7 +177,7 @@ fn score(places: &Places, arguments: &Arguments, python: &Path, measured: &[Meas
     scored(places, python, &truth, &readings, Some(&classes))
 }
 
-/// What score.py says of readings against the truth, by the name of their file; by class as well where a list has classes.
+/// Returns the scores of results against the truth, by the name of their file; also by class if the list has classes.
 pub fn scored(
     places: &Places,
     python: &Path,
@@ -190,11 +191,11 @@ pub fn scored(
         command.arg("--classes").arg(list);
     }
     command.arg("--truth").arg(truth).args(readings);
-    serde_json::from_str(&shell::output(&mut command)?).context("score.py printed no JSON")
+    serde_json::from_str(&shell::output(&mut command)?).context("the output of score.py is not JSON")
 }
 
 fn report(places: &Places, tier: Tier, measured: &[Measured], scores: &Value) -> Result<()> {
-    let reference = measured.first().context("no side took part")?;
+    let reference = measured.first().context("no side was run")?;
     let pace = |side: &Measured| side.pages as f64 / side.wall_s;
     let cpu = |side: &Measured| side.cpu_s / side.pages as f64;
     let row = |side: &Measured| {

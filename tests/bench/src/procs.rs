@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How often the resident set is read: often enough to see a page's peak, and one short file for each process.
+/// Sampling interval of the resident set: short enough to see the peak of a page; it reads one short file per process.
 const EVERY: Duration = Duration::from_millis(50);
-/// Looks between two searches for new members and readings of the proportional set: the kernel walks all pages for that one,
-/// some 10 ms for a GiB, on the cores of those who are measured.
+/// Number of samples between two scans for new processes and of the proportional set, for which the kernel walks all
+/// pages: some 10 ms per GiB, on the measured cores.
 const FULL_LOOK_EVERY: u32 = 40;
 /// `USER_HZ`, which Linux fixes for all programs.
 const TICKS_PER_S: f64 = 100.0;
-/// Pages of memory on the machines that the libraries are pinned for.
+/// Size of a memory page on the machines that the libraries are pinned for.
 const PAGE_KIB: u64 = 4;
 
-/// Seconds of CPU that the tree has used so far, those of its ended members included.
+/// Returns the CPU seconds of the tree so far, including those of exited members.
 fn cpu_s(root: u32) -> f64 {
     let all = stats();
     let ticks: u64 = tree(&all, root)
@@ -28,17 +28,17 @@ fn cpu_s(root: u32) -> f64 {
     ticks as f64 / TICKS_PER_S
 }
 
-/// Seconds that all cores of the machine have been busy so far, whoever kept them so.
+/// Returns the busy seconds of all cores of the machine so far.
 fn machine_busy_s() -> f64 {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let fields = text.lines().next().unwrap_or_default().split_whitespace().skip(1);
-    // proc(5): user, nice, system, idle, iowait, irq, softirq, steal; what guests use is in user already.
+    // proc(5): user, nice, system, idle, iowait, irq, softirq, steal; guest time is included in user.
     let ticks = fields.take(8).enumerate().filter(|(at, _)| !matches!(at, 3 | 4));
     ticks.filter_map(|(_, field)| field.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_S
 }
 
-/// Seconds of CPU by the name of thread (the root's) or process (its children's), numbers at the end left out. Threads that
-/// have ended are not in it.
+/// Returns the CPU seconds by name of thread (the root's) or process (its children's), without trailing numbers. Exited
+/// threads are not included.
 fn cpu_by_thread(root: u32) -> BTreeMap<String, f64> {
     let mut found = BTreeMap::new();
     let mut add = |name: &str, ticks: u64| {
@@ -62,20 +62,20 @@ fn cpu_by_thread(root: u32) -> BTreeMap<String, f64> {
     found
 }
 
-/// What a process tree and the rest of the machine used during some work.
+/// Usage by a process tree and the rest of the machine during some work.
 #[derive(Default)]
 pub struct Usage {
     pub wall_s: f64,
     pub cpu_s: f64,
     /// CPU seconds of all other processes of the machine.
     pub others_s: f64,
-    /// CPU seconds by kind of thread or process.
+    /// CPU seconds by name of thread or process.
     pub by_thread: BTreeMap<String, f64>,
     pub peak: Peak,
 }
 
 impl Usage {
-    /// Does the work; returns its result and the usage.
+    /// Runs `work`; returns its result and the usage.
     pub fn during<T>(root: u32, work: impl FnOnce() -> T) -> (T, Self) {
         let watch = Watch::start(root);
         let (before, cpu_before, busy_before) = (cpu_by_thread(root), cpu_s(root), machine_busy_s());
@@ -95,38 +95,38 @@ impl Usage {
 /// Highest memory seen, in KiB.
 #[derive(Clone, Copy, Default)]
 pub struct Peak {
-    /// Resident set of all processes added up: memory that they share counts once for each.
+    /// Resident set of all processes added up: shared memory counts once for each process.
     pub rss_kib: u64,
-    /// Proportional set: memory that they share counts once.
+    /// Proportional set: shared memory counts once.
     pub pss_kib: u64,
 }
 
-/// Memory of the tree now.
+/// Returns the current memory of the tree.
 pub fn memory_now(root: u32) -> Peak {
     let pids = tree(&stats(), root);
     Peak { rss_kib: rss_kib(&pids), pss_kib: pss_kib(&pids) }
 }
 
-/// Open file descriptors of one process.
+/// Returns the number of open file descriptors of a process.
 pub fn open_fds(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
-/// Watches a tree until it is asked for what it saw.
+/// A sampler of a process tree.
 pub struct Watch {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Peak>,
 }
 
 impl Watch {
-    /// Starts to look.
+    /// Starts the sampler.
     pub fn start(root: u32) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&stop);
         let thread = thread::spawn(move || {
             let (mut peak, mut pids) = (Peak::default(), Vec::new());
             for look in 0_u32.. {
-                // The last look is a full one, too.
+                // The last sample includes the full scan.
                 let last = asked.load(Ordering::Relaxed);
                 if last || look % FULL_LOOK_EVERY == 0 {
                     pids = tree(&stats(), root);
@@ -143,7 +143,7 @@ impl Watch {
         Self { stop, thread }
     }
 
-    /// Ends it and gives the peak.
+    /// Stops the sampler and returns the peak.
     pub fn peak(self) -> Peak {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_default()
@@ -185,7 +185,8 @@ fn stats() -> BTreeMap<u32, Stat> {
         .collect()
 }
 
-/// proc(5): after the name in brackets come state, parent, …; field numbers there count from 1 at the pid.
+/// Parses /proc/PID/stat, see proc(5): after the name in brackets come state, parent, ...; field numbers there count
+/// from 1 at the pid.
 fn parse(stat: &str) -> Option<Stat> {
     let (_, rest) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_whitespace().collect();

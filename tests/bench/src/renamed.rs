@@ -1,4 +1,4 @@
-//! Old names of benchmarks, workloads and options: an old name is an error that says the new one.
+//! Old names of benchmarks, workloads and options: the error of an old name contains the new one.
 
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 
@@ -19,7 +19,7 @@ pub fn help() -> String {
     format!("Renamed:\n{}", names.join("\n"))
 }
 
-/// Names the new name where the error is an old one.
+/// Adds the new name to the error of an old one.
 pub fn explain(error: Error) -> Error {
     let kinds = [ContextKind::InvalidSubcommand, ContextKind::InvalidValue, ContextKind::InvalidArg];
     let wrong = kinds.into_iter().filter_map(|kind| match error.get(kind) {

@@ -1,5 +1,5 @@
-//! `bench start`: how long a server takes to be ready, and to answer its first request, on each provider that this machine has:
-//! with no engine in the cache, where the reference serves while better ones are built, and with all of them there.
+//! `bench start`: measures the time until a server is ready and until its first response, on each provider of this
+//! machine: with an empty engine cache, where the reference serves while better engines are built, and with a full one.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,9 +14,9 @@ use xtask::{processor, shell};
 use crate::client::{Client, engines, settled};
 use crate::{documents, server_on, table, write};
 
-/// A server whose engines are all in the cache is to be ready within this.
+/// Target for the readiness of a server with a full engine cache.
 const READY_MAX: Duration = Duration::from_secs(3);
-/// Provider preference lists: ONNX Runtime alone, and each precision of OpenVINO before it.
+/// Provider preference lists: ONNX Runtime only, and each precision of OpenVINO before it.
 const PREFERENCES: [(&str, &[&str]); 3] = [
     ("onnxruntime", &["cpu"]),
     ("openvino f32", &["openvino/f32", "cpu"]),
@@ -24,21 +24,21 @@ const PREFERENCES: [(&str, &[&str]); 3] = [
 ];
 const COLUMNS: &str = "name empty/ready_s:2 empty/first_answer_s:2 empty/built_s:2 slowest_full/ready_s:2 \
                        slowest_full/first_answer_s:2 serving";
-/// One page of the document, read from pixels.
+/// Path of a request that reads one page from pixels.
 const PATH: &str = "/api/v1/ocr?text_layer=never&pages=1";
 
-/// What to run.
+/// Arguments of `bench start`.
 #[derive(Args)]
 pub struct Arguments {
-    /// The document of which the first page is asked for; the shipped demo document otherwise
+    /// Document whose first page is read (default: the shipped demo document)
     #[arg(long)]
     file: Option<PathBuf>,
-    /// Starts with a full cache; the slowest counts
+    /// Number of starts with a full cache; the slowest counts
     #[arg(long, default_value_t = 3)]
     turns: usize,
 }
 
-/// One start, in seconds from the start of the process.
+/// A start: seconds from the start of the process.
 struct Start {
     ready_s: f64,
     answered_s: f64,
@@ -48,7 +48,7 @@ struct Start {
     serving: Vec<String>,
 }
 
-/// Runs it.
+/// Runs the benchmark.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let upload = documents(places, arguments.file.as_slice())?.remove(0);
     let cache = places.repo("target/bench-start.engines");
@@ -88,7 +88,7 @@ fn start(places: &Places, preferred: &[&str], cache: &Path, upload: &Upload) -> 
     let began = Instant::now();
     let (gateway, ready_s) = server_on(places, "bench-start", preferred, cache)?;
     let answer = Client::new(&gateway, None).ask(PATH, upload)?;
-    ensure!(answer.status == 200, "the first request was answered {}", answer.status);
+    ensure!(answer.status == 200, "the first request: status {}", answer.status);
     let answered_s = began.elapsed().as_secs_f64();
     settled(&gateway)?;
     let settled_s = began.elapsed().as_secs_f64();

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-/// Prints a heading and a line for each row. Columns are members, as in `pages cer:4 score/all`: a path into the row, and
-/// the digits after the point. A member that is missing is a dash.
+/// Prints a heading and a line for each row. Columns are members, as in `pages cer:4 score/all`: a path into the row,
+/// and the number of decimals. A missing member is printed as a dash.
 pub fn print(columns: &str, rows: &[Value]) {
     println!();
     let mut lines = vec![String::new(); rows.len() + 1];

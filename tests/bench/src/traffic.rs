@@ -1,5 +1,6 @@
-//! The load generator. Closed loops: each client waits for its answer. Open loops: requests arrive at a rate, whether or not
-//! the server keeps up. Latency counts from when a request was due, so that a server that stalls cannot hide it.
+//! The load generator. In closed loops each client waits for its response; in open loops requests arrive at a rate,
+//! whether or not the server keeps up. Latency is measured from the scheduled time of a request, so that it includes
+//! stalls of the server.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -14,30 +15,30 @@ use crate::client::answers::add_stages;
 use crate::client::{Answer, Client};
 use crate::quantile::quantile;
 
-/// Wait of a client after a refusal.
+/// Pause of a client after a rejection.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
-/// Requests of an open loop under way at once; more than any bound of the server.
+/// Maximum concurrent requests of an open loop; more than any bound of the server.
 const OPEN_MAX: usize = 256;
 
-/// What a load came to.
+/// Samples of a load.
 #[derive(Default)]
 pub struct Samples {
-    /// Of requests that were read, sorted.
+    /// Latencies of successful requests, sorted.
     pub latencies_s: Vec<f64>,
-    /// Of refusals (429, 503), sorted.
+    /// Latencies of rejections (429, 503), sorted.
     pub refusals_s: Vec<f64>,
-    /// Refusals without `Retry-After`.
+    /// Rejections without `Retry-After`.
     pub bare_refusals: usize,
-    /// Of the refusals: the tenant's own limit.
+    /// Rejections by the tenant's own limit.
     pub own_limit: usize,
-    /// Answers that are neither.
+    /// Other responses.
     pub failed: usize,
-    /// Requests without an answer: resets, broken answers.
+    /// Requests without a complete response.
     pub unanswered: usize,
-    /// All of them.
+    /// Number of requests.
     pub sent: usize,
     pub seconds: f64,
-    /// Where the time of the pages read went, in milliseconds, summed up.
+    /// Time of the pages by stage, summed, in milliseconds.
     stages_ms: BTreeMap<String, f64>,
 }
 
@@ -62,7 +63,7 @@ impl Samples {
         }
     }
 
-    /// Where the time of a request went, on average, in milliseconds: of those that were read.
+    /// Returns the mean time of successful requests by stage, in milliseconds.
     pub fn stages(&self) -> Value {
         let count = self.latencies_s.len().max(1) as f64;
         let stages = self.stages_ms.iter().filter(|(stage, _)| *stage != "spans");
@@ -76,17 +77,17 @@ impl Samples {
         self
     }
 
-    /// Requests read a second.
+    /// Returns the successful requests per second.
     pub fn per_s(&self) -> f64 {
         self.latencies_s.len() as f64 / self.seconds
     }
 
-    /// Of those that were read.
+    /// Returns a quantile of the latencies of successful requests.
     pub fn quantile_s(&self, share: f64) -> f64 {
         quantile(&self.latencies_s, share)
     }
 
-    /// For a row of a report.
+    /// Returns a row of a report.
     pub fn row(&self, name: &str) -> Value {
         json!({
             "load": name, "read": self.latencies_s.len(), "read_per_s": self.per_s(),
@@ -98,12 +99,12 @@ impl Samples {
     }
 }
 
-/// Each client sends its next request when it has its answer.
+/// Runs a closed loop: each client sends its next request after its response.
 pub fn closed(gateway: &Gateway, path: &str, upload: &Upload, clients: usize, seconds: f64) -> Samples {
     closed_as(gateway, None, path, upload, clients, seconds)
 }
 
-/// The same with a key.
+/// Runs a closed loop with a key.
 pub fn closed_as(
     gateway: &Gateway,
     key: Option<&str>,
@@ -116,7 +117,7 @@ pub fn closed_as(
     closed_until(gateway, key, path, upload, clients, || Instant::now() < end)
 }
 
-/// The same, as long as it is to run.
+/// Runs a closed loop until a condition.
 pub fn closed_until(
     gateway: &Gateway,
     key: Option<&str>,
@@ -153,8 +154,8 @@ pub struct Stream<'a> {
     pub per_s: f64,
 }
 
-/// Requests come at random moments (exponential gaps, the same ones in every run) at these rates; gives each stream's samples.
-/// Who is under way when the time is over is waited for.
+/// Sends requests at random times (exponential gaps, the same in every run) at these rates; returns the samples of each
+/// stream. Waits for the requests in progress at the end.
 pub fn open(
     gateway: &Gateway,
     path: &str,
@@ -182,20 +183,20 @@ pub fn open(
                     samples.add(due, &outcome);
                 }
             };
-            // Many of them, and they do little.
+            // Many threads that do little.
             let _ = thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, worker);
         }
     });
     let of = |samples: Mutex<Samples>| {
         let mut samples = samples.into_inner().unwrap_or_default().finished(began);
-        // Goodput is what was read of what came while it came.
+        // Goodput: requests read out of those that arrived within the time.
         samples.seconds = samples.seconds.max(seconds);
         samples
     };
     samples.into_iter().map(of).collect()
 }
 
-/// When, and of which stream.
+/// Returns the arrival times, each with the index of its stream.
 fn arrivals(streams: &[Stream<'_>], seconds: f64) -> Vec<(f64, usize)> {
     let mut random = Random::new(7);
     let mut all = Vec::new();
@@ -213,7 +214,7 @@ fn arrivals(streams: &[Stream<'_>], seconds: f64) -> Vec<(f64, usize)> {
     all
 }
 
-/// Chance that is the same in every run (a 64-bit linear congruential generator with Knuth's constants).
+/// Random numbers that are the same in every run (a 64-bit linear congruential generator with Knuth's constants).
 pub struct Random(u64);
 
 impl Random {
@@ -221,13 +222,13 @@ impl Random {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// From 0 up to 1, without it.
+    /// Returns a number from 0 to 1, exclusive.
     pub fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// From 0 up to `n`, without it.
+    /// Returns a number from 0 to `n`, exclusive.
     pub fn below(&mut self, n: usize) -> usize {
         ((self.unit() * n as f64) as usize).min(n.saturating_sub(1))
     }

@@ -1,6 +1,6 @@
-//! New inputs out of old ones: the mutations that have proved themselves in other fuzzers (AFL's havoc), with a seed.
+//! Creates new inputs from old ones with seeded mutations known from other fuzzers (AFL's havoc).
 
-/// Numbers at which parsers break, as 64 bits.
+/// Boundary values for parsers, as 64 bits.
 const NUMBERS: [u64; 12] = [
     0,
     1,
@@ -15,9 +15,9 @@ const NUMBERS: [u64; 12] = [
     u64::MAX,
     u64::MAX - 7,
 ];
-/// Mutations laid over one another.
+/// Maximum number of stacked mutations.
 const STACKED_MAX: usize = 6;
-/// Longest piece that is moved, doubled or removed.
+/// Maximum size of a piece that is moved, doubled or removed.
 const PIECE_BYTES_MAX: usize = 64;
 
 pub struct Breeder<'a> {
@@ -30,7 +30,7 @@ impl<'a> Breeder<'a> {
         Self { random: fastrand::Rng::with_seed(seed), words }
     }
 
-    /// The next input, at most `bytes_max` long.
+    /// Returns the next input, at most `bytes_max` long.
     pub fn input(&mut self, pool: &[Vec<u8>], bytes_max: usize) -> Vec<u8> {
         let mut input = self.random.choice(pool).cloned().unwrap_or_default();
         for _ in 0..self.random.usize(1..=STACKED_MAX) {
@@ -64,7 +64,7 @@ impl<'a> Breeder<'a> {
             }
             5 => input.truncate(at),
             6 => {
-                // Another input's end behind this one's beginning.
+                // Appends the end of another input to the beginning of this one.
                 if let Some(other) = self.random.choice(pool) {
                     let tail = other.get(self.random.usize(0..=other.len())..).unwrap_or_default();
                     input.truncate(at);
@@ -73,7 +73,7 @@ impl<'a> Breeder<'a> {
             }
             7 | 8 => {
                 let word = self.random.choice(self.words).copied().unwrap_or(b"\0");
-                // Over what is there, or between.
+                // Overwrites or inserts.
                 let end = if self.random.bool() { at } else { input.len().min(at + word.len()) };
                 input.splice(at..end, word.iter().copied());
             }

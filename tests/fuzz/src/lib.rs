@@ -1,14 +1,14 @@
-//! Fuzzing for everything that parses bytes from outside, on the pinned stable toolchain.
+//! Fuzzing for every parser of untrusted bytes, on the pinned stable toolchain.
 //!
-//! A target is a unit test beside the parser, so that it reaches what is private: it names itself, gives seeds (sound
-//! inputs) and a closure that parses and asserts. The closure answers with what came of the input (a code, a count):
-//! an input with an outcome that was not seen before joins the pool that further inputs are bred from. That is a
-//! poor man's coverage: cargo-fuzz sees more, and wants a nightly compiler and a sanitizer's runtime.
+//! A target is a unit test beside the parser, so that it reaches private items: it has a name, seeds (valid inputs),
+//! and a closure that parses and asserts. The closure returns an outcome (a code, a count): an input with a new outcome
+//! joins the pool from which further inputs are mutated. This approximates coverage guidance; cargo-fuzz sees more, but
+//! needs a nightly compiler and a sanitizer runtime.
 //!
 //! In the test suite a target runs for a fraction of a second, with the same inputs every time. `cargo xtask fuzz` sets
-//! `LECTOR_FUZZ_SECONDS`, and the inputs are then others each time. An input that panics, or takes longer than
-//! [`CASE_MAX`], is written to `tests/fuzz/found/TARGET/`; everything in there is tried first from then on, so a found
-//! input that is committed is a test.
+//! `LECTOR_FUZZ_SECONDS`, and inputs then differ each time. An input that panics, or takes longer than [`CASE_MAX`], is
+//! written to `tests/fuzz/found/TARGET/`; the files there are tried first from then on, so a committed input is a
+//! regression test.
 #![warn(missing_docs)]
 #![allow(clippy::panic, clippy::print_stderr, reason = "only tests use it")]
 
@@ -23,19 +23,19 @@ use std::time::{Duration, Instant};
 
 pub use feed::Feed;
 
-/// In the suite: enough to see a blunder, too little to be felt.
+/// Duration in the test suite: finds gross errors, without slowing the suite.
 const SUITE: Duration = Duration::from_millis(300);
-/// In the suite, at most so many inputs, so that a quick target does the same work on every machine.
+/// Maximum number of inputs in the test suite, so that a fast target does the same work on every machine.
 const SUITE_CASES_MAX: u64 = 3000;
-/// One input may take so long. Inputs are small, parsers linear; the rest is room for a busy machine.
+/// Maximum time of one input. Inputs are small and parsers linear; the rest is tolerance for a busy machine.
 pub const CASE_MAX: Duration = Duration::from_secs(20);
-/// Inputs that further ones are bred from.
+/// Maximum number of inputs from which others are mutated.
 const POOL_MAX: usize = 2048;
-/// Longest input.
+/// Maximum length of an input.
 const INPUT_BYTES_MAX: usize = 64 << 10;
 
-/// Runs a target: `seeds` and found inputs as they are, then what is bred from them. `words` are pieces that the
-/// format is made of. The closure panics where something is wrong; what it returns tells outcomes apart.
+/// Runs a target: `seeds` and found inputs unchanged, then mutations of them. `words` are tokens of the format. The
+/// closure panics on a defect; its return value distinguishes outcomes.
 pub fn target<O: Hash>(name: &str, seeds: &[Vec<u8>], words: &[&[u8]], try_one: impl FnMut(&[u8]) -> O) {
     within(CASE_MAX, name, seeds, words, try_one);
 }
@@ -66,7 +66,7 @@ fn within<O: Hash>(
     };
     for seed in seeds.iter().cloned().chain(found(name)) {
         one(seed.clone(), &mut pool);
-        // Sound inputs stay in the pool even where they are alike.
+        // Seeds stay in the pool even if their outcomes are equal.
         if !pool.contains(&seed) {
             pool.push(seed);
         }
@@ -81,7 +81,7 @@ fn within<O: Hash>(
     eprintln!("fuzz {name}: {cases} inputs in {:.1} s, {outcomes} outcomes", began.elapsed().as_secs_f64());
 }
 
-/// Tries one input; whatever it does wrong is kept on disk and told with where.
+/// Tries one input; a failing input is written to disk and reported with its path.
 fn run<O: Hash>(case_max: Duration, name: &str, input: &[u8], try_one: &mut impl FnMut(&[u8]) -> O) -> u64 {
     let began = Instant::now();
     let outcome = catch_unwind(AssertUnwindSafe(|| try_one(input)));
@@ -104,7 +104,7 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("found").join(name)
 }
 
-/// Inputs that once did something wrong.
+/// Returns the saved inputs that failed before.
 fn found(name: &str) -> Vec<Vec<u8>> {
     let Ok(entries) = std::fs::read_dir(folder(name)) else { return Vec::new() };
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -132,7 +132,7 @@ mod tests {
         let name = "planted";
         let _ = std::fs::remove_dir_all(folder(name));
         let seeds = [b"key=value;key=value".to_vec()];
-        // Two steps deep: the outcome of the first is what leads to the second.
+        // Two steps deep: the outcome of the first step leads to the second.
         let planted = |input: &[u8]| {
             let equals = input.windows(2).filter(|pair| pair == b"==").count();
             assert!(equals < 3, "planted");

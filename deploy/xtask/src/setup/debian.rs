@@ -1,6 +1,6 @@
-//! Single packages out of Debian's archive, without installing anything: a private apt state (own sources, lists and
-//! cache), so the system's stay as they are. apt checks every package against Debian's signed index; the mirror is the
-//! one that this system's apt already uses, and this file names no host.
+//! Downloads single packages from Debian's archive without installing anything: a private apt state (sources, lists and
+//! cache) leaves the system's state unchanged. apt verifies every package against Debian's signed index; the mirror is
+//! the one configured on this system, and this file names no host.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::shell;
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Which archive of the mirror.
+/// Archive of the mirror.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Archive {
-    /// The packages proper.
+    /// The regular packages.
     Main,
     /// Security updates.
     Security,
@@ -35,7 +35,7 @@ impl Apt {
         }
         ensure!(
             Path::new(KEYRING).is_file(),
-            "Debian's signing keys are not here ({KEYRING}): `sudo apt-get install debian-archive-keyring`"
+            "Debian's signing keys are missing ({KEYRING}): run `sudo apt-get install debian-archive-keyring`"
         );
         let mut sources = String::new();
         for (archive, suite) in suites {
@@ -50,7 +50,7 @@ impl Apt {
         Ok(apt)
     }
 
-    /// Downloads `name` or `name=version` into an emptied `folder` and gives the file.
+    /// Downloads `name` or `name=version` into an emptied `folder` and returns the file.
     pub fn download(&self, package: &str, sha256: Option<&str>, folder: &Path) -> Result<PathBuf> {
         shell::empty_folder(folder)?;
         println!("  fetching {package} (Debian)");
@@ -61,12 +61,15 @@ impl Apt {
             .with_context(|| format!("apt-get downloaded no file for {package}"))?;
         if let Some(wanted) = sha256 {
             let found = shell::sha256(&file)?;
-            ensure!(found == wanted, "{package} has sha256 {found}, and {wanted} is pinned: it is not used");
+            ensure!(
+                found == wanted,
+                "{package} has sha256 {found}, but {wanted} is pinned: the file is not used"
+            );
         }
         Ok(file)
     }
 
-    /// Names of the packages that this one depends on.
+    /// Returns the names of the package's dependencies.
     pub fn dependencies(&self, package: &str) -> Result<Vec<String>> {
         let text = shell::output(self.command("apt-cache").args(["depends", "--important", package]))?;
         Ok(text
@@ -90,13 +93,13 @@ impl Apt {
         set("Dir::Etc::preferencesparts", "/dev/null");
         set("Acquire::Languages", "none");
         set("Acquire::IndexTargets::deb::DEP-11::DefaultEnabled", "false");
-        // The files stay in the caller's own folders, where apt's sandbox user has no business.
+        // The files are in folders of the caller, which apt's sandbox user cannot access.
         set("APT::Sandbox::User", "root");
         command
     }
 }
 
-/// The site that the system's apt uses for this archive.
+/// Returns the mirror that the system's apt uses for this archive.
 fn mirror(archive: Archive) -> Result<String> {
     let targets = ["indextargets", "--format", "$(SITE)", "Created-By: Packages"];
     let sites = shell::output(Command::new("apt-get").args(targets))?;
@@ -106,11 +109,11 @@ fn mirror(archive: Archive) -> Result<String> {
     };
     match sites.lines().map(|site| site.trim_end_matches('/')).find(|site| site.ends_with(end)) {
         Some(site) => Ok(site.to_owned()),
-        None => bail!("this system's apt knows no mirror that ends in {end}"),
+        None => bail!("this system's apt has no mirror that ends in {end}"),
     }
 }
 
-/// Unpacks a part of a package (paths as `./usr/…`; none: everything) below `to`, leaving out leading folders.
+/// Unpacks members of a package (paths as `./usr/…`; none: everything) below `to`, without `strip` leading folders.
 pub fn unpack(package: &Path, to: &Path, strip: u32, members: &[String]) -> Result<()> {
     shell::make_folder(to)?;
     let tar = to.join(".package.tar");

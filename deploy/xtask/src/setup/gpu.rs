@@ -1,4 +1,4 @@
-//! Looks for TensorRT, whose libraries no package index has: they are never fetched.
+//! Searches for TensorRT. No package index provides its libraries, so they are never downloaded.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,10 +7,10 @@ use anyhow::{Result, bail};
 
 use crate::shell;
 
-/// Libraries of TensorRT without which ONNX Runtime's provider does not load.
+/// Libraries of TensorRT that ONNX Runtime's provider requires.
 const TENSORRT: [&str; 2] = ["libnvinfer.so.10", "libnvonnxparser.so.10"];
 
-/// Says whether TensorRT is there. A folder that was named and has it not is an error.
+/// Prints whether TensorRT is installed. A named folder without it is an error.
 pub fn look_for_tensorrt(named: Option<&Path>) -> Result<()> {
     if let Some(dir) = named {
         let missing: Vec<&str> = TENSORRT.into_iter().filter(|file| !dir.join(file).is_file()).collect();
@@ -21,20 +21,20 @@ pub fn look_for_tensorrt(named: Option<&Path>) -> Result<()> {
                 missing.join(", no ")
             );
         }
-        println!("  TensorRT in {}: name it in engines.gpu_dirs, beside \"\"", dir.display());
+        println!("  TensorRT in {}: add this folder to engines.gpu_dirs, beside \"\"", dir.display());
         return Ok(());
     }
     match known_to_the_system() {
-        Some(path) => println!("  TensorRT known to the system: {}", path.display()),
+        Some(path) => println!("  TensorRT found by the system's loader: {}", path.display()),
         None => println!(
-            "  no TensorRT: no package index has its libraries. Install NVIDIA's TensorRT 10.13 or newer for CUDA 13, or\n  \
-             build deploy/Containerfile.gpu; `setup --gpu --tensorrt DIR` looks into a folder. CUDA works without it"
+            "  no TensorRT: no package index provides its libraries. Install NVIDIA's TensorRT 10.13 or newer for CUDA 13, or\n  \
+             build deploy/Containerfile.gpu; `setup --gpu --tensorrt DIR` checks a folder. CUDA works without it"
         ),
     }
     Ok(())
 }
 
-/// Where the system's loader finds TensorRT.
+/// Returns the path where the system's loader finds TensorRT.
 fn known_to_the_system() -> Option<PathBuf> {
     let listed = shell::output(Command::new("ldconfig").arg("-p")).ok()?;
     found_in(&listed)

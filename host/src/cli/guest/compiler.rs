@@ -1,7 +1,7 @@
-//! From a project to its component: cargo, with a standard library for the guest's target.
+//! Builds the component of a project with cargo and a standard library for the guest's target.
 //!
-//! Owns the call of cargo. The toolchain's own std is used where the target is installed; otherwise the one that the
-//! set-up task built into the cache (`deploy/xtask/src/setup/wasm.rs` lays it out). Never downloads one.
+//! Uses the toolchain's own std if the target is installed, else the one that `cargo xtask setup` built into the cache
+//! (`deploy/xtask/src/setup/wasm.rs` defines its layout). Never downloads one.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -16,10 +16,10 @@ use crate::cli::ocr::write_whole;
 use crate::{app, config};
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// Largest component that is copied: far above any guest.
+/// Maximum size of a component; far larger than any guest.
 const COMPONENT_BYTES_MAX: u64 = 1 << 30;
 
-/// Builds it and puts the component where [`Project::component`] says. cargo's own words go to standard error.
+/// Builds a project and copies the component to [`Project::component`]. The output of cargo goes to standard error.
 pub(super) fn build(project: &Project) -> anyhow::Result<PathBuf> {
     let std = GuestStd::find(&project.dir, &config::cache_root()?)?;
     let mut cargo = Command::new("cargo");
@@ -33,20 +33,27 @@ pub(super) fn build(project: &Project) -> anyhow::Result<PathBuf> {
     let mut built = None;
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines() {
-            let line = line.context("reading what cargo says")?;
-            built = serde_json::from_str(&line).ok().and_then(|said| artifact(&said, &project.dir)).or(built);
+            let line = line.context("reading the output of cargo")?;
+            built = serde_json::from_str(&line)
+                .ok()
+                .and_then(|message| artifact(&message, &project.dir))
+                .or(built);
         }
     }
     let status = child.wait().context("waiting for cargo")?;
     ensure!(status.success(), "{} does not build: cargo ended with {status}", project.name);
     let Some(built) = built else {
         bail!(
-            "cargo built no component of {}: its Cargo.toml wants `crate-type = [\"cdylib\"]` under [lib]",
+            "cargo built no component of {}: its Cargo.toml needs `crate-type = [\"cdylib\"]` under [lib]",
             project.name
         )
     };
     let bytes = fs::metadata(&built).with_context(|| format!("reading {}", built.display()))?.len();
-    ensure!(bytes <= COMPONENT_BYTES_MAX, "{} has {bytes} bytes: that is no guest", built.display());
+    ensure!(
+        bytes <= COMPONENT_BYTES_MAX,
+        "{} has {bytes} bytes, more than {COMPONENT_BYTES_MAX}: this is not a guest",
+        built.display()
+    );
     let component = fs::read(&built).with_context(|| format!("reading {}", built.display()))?;
     let inspection = app::inspect_guest(&component).and_then(|inspection| inspection.verdict);
     inspection.map_err(|fault| anyhow::anyhow!("{}: {fault}", built.display()))?;
@@ -58,20 +65,20 @@ pub(super) fn build(project: &Project) -> anyhow::Result<PathBuf> {
     Ok(to)
 }
 
-/// The wasm file of the project's own package, where this message of cargo is about it.
-fn artifact(said: &Value, dir: &Path) -> Option<PathBuf> {
-    let manifest = Path::new(said["manifest_path"].as_str()?);
-    let ours = said["reason"] == "compiler-artifact" && manifest.parent() == Some(dir);
-    let files = said["filenames"].as_array().filter(|_| ours)?;
+/// Returns the wasm file of the project's own package if this message of cargo names it.
+fn artifact(message: &Value, dir: &Path) -> Option<PathBuf> {
+    let manifest = Path::new(message["manifest_path"].as_str()?);
+    let ours = message["reason"] == "compiler-artifact" && manifest.parent() == Some(dir);
+    let files = message["filenames"].as_array().filter(|_| ours)?;
     files.iter().filter_map(Value::as_str).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
 }
 
-/// Where the standard library of guests comes from.
+/// Source of the standard library for guests.
 #[derive(Debug, Default, PartialEq)]
 struct GuestStd {
-    /// Another compiler than the toolchain's, where std could only be had with it.
+    /// Compiler to use instead of the toolchain's, if std is available only for it.
     rustc: Option<PathBuf>,
-    /// Where std stands, where the compiler itself lacks it.
+    /// Folder with std, if the compiler itself lacks it.
     sysroot: Option<PathBuf>,
 }
 
@@ -82,15 +89,15 @@ impl GuestStd {
         let sysroot = PathBuf::from(rustc(dir, &["--print", "sysroot"])?.trim());
         Self::among(&sysroot, version, cache).with_context(|| {
             format!(
-                "Rust {version} has no standard library for {TARGET}. With rustup it is one command, `rustup target \
+                "Rust {version} has no standard library for {TARGET}. Install it with `rustup target \
                  add {TARGET}`; in a checkout of Lector `cargo xtask setup` builds one for the toolchain that is \
-                 pinned there (looked for it in {})",
+                 pinned there (searched in {})",
                 cache.display()
             )
         })
     }
 
-    /// The first that has std: the toolchain, the one built for it, Debian's compiler for browsers.
+    /// Returns the first that has std: the toolchain, the std built for it, Debian's compiler for browsers.
     fn among(toolchain: &Path, version: &str, cache: &Path) -> Option<Self> {
         if has_std(toolchain) {
             return Some(Self::default());
@@ -103,8 +110,8 @@ impl GuestStd {
         (rustc.is_file() && has_std(&sysroot)).then_some(Self { rustc: Some(rustc), sysroot: Some(sysroot) })
     }
 
-    /// cargo joins the flags of this variable with those of `.cargo/config.toml`; flags for everything would take
-    /// their place, the linker's features included, so they are not passed on.
+    /// Sets the compiler and sysroot. cargo joins the flags of the target's variable with those of
+    /// `.cargo/config.toml`; RUSTFLAGS would replace them, the linker's features included, so that variable is removed.
     fn apply(&self, cargo: &mut Command) {
         cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_BUILD_TARGET");
         if let Some(rustc) = &self.rustc {
@@ -124,21 +131,19 @@ fn has_std(sysroot: &Path) -> bool {
     entries.filter_map(Result::ok).any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
 }
 
-/// The toolchain that is in force in the project.
+/// Runs the rustc that is active in the project.
 fn rustc(dir: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     let output = Command::new("rustc").args(arguments).current_dir(dir).stdin(Stdio::null()).output();
     let output = output.map_err(|error| missing("rustc", error))?;
     if !output.status.success() {
-        bail!("rustc cannot be asked: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!("rustc failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn missing(program: &str, error: std::io::Error) -> anyhow::Error {
     if error.kind() == std::io::ErrorKind::NotFound {
-        return anyhow::anyhow!(
-            "{program} is not in the path: guests are built with Rust, which rustup installs"
-        );
+        return anyhow::anyhow!("{program} is not in the path: install Rust with rustup");
     }
     anyhow::Error::new(error).context(format!("starting {program}"))
 }

@@ -1,4 +1,4 @@
-//! `lector guest dev --server`: every build becomes a live revision of a deployment there, and that one reads the documents.
+//! `lector guest dev --server`: deploys every build to a server as the live revision, and reads the documents with it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,10 +14,10 @@ use crate::cli::manage::Server;
 use crate::cli::ocr::bytes_of;
 use crate::cli::terminal;
 
-/// Larger components and documents are none that anybody tries out.
+/// Maximum size of a component or document.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// A deployment on a server, and what it read last.
+/// A deployment on a server, and its last results.
 pub(super) struct Deployed<'a> {
     server: Server<'a>,
     name: &'a str,
@@ -29,7 +29,7 @@ impl<'a> Deployed<'a> {
         Self { server, name, before: BTreeMap::new() }
     }
 
-    /// Deploys the component as a suite wants it, reads the suite's documents, and tells what changed in their text.
+    /// Deploys the component with the settings of a suite, reads its documents, and prints the changes in their text.
     pub(super) async fn round(&mut self, component: &Path, suite: &Suite, dir: &Path) -> anyhow::Result<()> {
         let wasm = bytes_of(component, FILE_BYTES_MAX).await?;
         let mut options = json!({ "settings": suite.settings, "promote": true });
@@ -37,7 +37,7 @@ impl<'a> Deployed<'a> {
             options["grants"] = json!(grants);
         }
         let deploy = self.server.deploy(self.name, &options, wasm);
-        let answer: Value = self.server.answer(deploy).await?.json().await.context("reading the answer")?;
+        let answer: Value = self.server.answer(deploy).await?.json().await.context("reading the response")?;
         let revision = answer.get("revision").and_then(Value::as_u64).unwrap_or_default();
         terminal::print(&format!("-- revision {revision} of {} is live\n", self.name))?;
         for document in &suite.documents {
@@ -63,11 +63,11 @@ impl<'a> Deployed<'a> {
         let bytes = bytes_of(document, FILE_BYTES_MAX).await?;
         let path = format!("/deployments/{}/ocr?format=text&partial=true", self.name);
         let answer = self.server.answer(self.server.at(Method::POST, &path).body(bytes)).await?;
-        answer.text().await.context("receiving the answer")
+        answer.text().await.context("receiving the response")
     }
 }
 
-/// The lines that went and those that came, with their numbers.
+/// Returns the removed and added lines with their numbers.
 fn changes(before: &str, after: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let mut report = String::new();
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn only_what_changed_is_reported() {
-        let told = changes("one\ntwo\nthree\n", "one\n2\nthree\nfour\n");
-        assert_eq!(told, "-    2  two\n+    2  2\n+    4  four\n");
+        let report = changes("one\ntwo\nthree\n", "one\n2\nthree\nfour\n");
+        assert_eq!(report, "-    2  two\n+    2  2\n+    4  four\n");
     }
 }

@@ -1,7 +1,8 @@
-//! `lector guest dev`: on every change of a project, builds it, reads its documents, and shows what changed in them.
+//! `lector guest dev`: on every change of a project, builds it, reads its documents, and shows what changed in the
+//! results.
 //!
-//! A reading is compared with the one before it, not with what is expected: the question is what the last change did.
-//! Whatever fails (the build, the guest, a document) is told, and the next change is waited for.
+//! A result is compared with the previous one, not with the expected one: it shows the effect of the last change. A
+//! failure of the build, the guest or a document is printed, and the command waits for the next change.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,30 +20,30 @@ use crate::cli::{Failure, block_on, terminal};
 use crate::config::{ClientConfig, Config};
 use crate::format::{self, Format};
 
-/// What is watched of a project. What a build writes is not among it.
+/// Watched paths of a project; without the output of builds.
 const WATCHED: [&str; 5] = ["Cargo.toml", "src", "golden", embedded_sdk::VENDORED, ".cargo"];
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// The project
+    /// Folder of the project
     #[arg(default_value = ".", value_name = "DIR")]
     dir: PathBuf,
-    /// Deploys every build there and reads with it, e.g. http://127.0.0.1:8080; what it shows is `[client]`'s
+    /// Deploy every build to this server and read with it, e.g. http://127.0.0.1:8080; the key is that of `[client]`
     #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// Name of the deployment there (default: the project's)
+    /// Name of the deployment on the server (default: the project's name)
     #[arg(long, short, requires = "server", value_name = "NAME")]
     deployment: Option<String>,
-    /// Documents to read instead of the golden ones
+    /// Documents to read instead of the golden documents
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
-/// Ends with the terminal's word, or with an error that leaves nothing to wait for.
+/// Runs until it is interrupted, or an error leaves nothing to wait for.
 pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     let project = Project::open(&args.dir)?;
-    // Watched before the first round, so that nothing is missed while it builds.
+    // Watched before the first build, so that no change is missed.
     let changes = Changes::of(WATCHED.iter().map(|name| project.dir.join(name)).collect())?;
     let client = ClientConfig {
         server: args.server.as_deref().unwrap_or(&config.client.server).trim_end_matches('/').to_owned(),
@@ -68,11 +69,11 @@ async fn rounds(
     loop {
         let began = Instant::now();
         if let Err(error) = round(args, project, config, &mut before, deployed.as_deref_mut()).await {
-            terminal::complain(&format!("{error:#}"));
+            terminal::print_error(&format!("{error:#}"));
         }
         let took = began.elapsed().as_secs_f64();
         terminal::print(&format!("-- {took:.1} s; waiting for changes in {}\n", project.dir.display()))?;
-        // Nothing else runs on this runtime meanwhile.
+        // Nothing else runs on this runtime during the wait.
         tokio::task::block_in_place(|| changes.next())?;
         changes.renew()?;
     }
@@ -88,7 +89,7 @@ async fn round(
     let component = compiler::build(project)?;
     let mut suites = if project.golden().is_dir() { Suite::all(&project.golden())? } else { Vec::new() };
     if !args.files.is_empty() {
-        // Read as the first set is.
+        // With the settings of the first set.
         suites.truncate(1);
         match suites.first_mut() {
             Some(suite) => suite.documents.clone_from(&args.files),
@@ -96,7 +97,7 @@ async fn round(
         }
     }
     if suites.is_empty() {
-        anyhow::bail!("there is nothing to read: put a document into golden/, or name one");
+        anyhow::bail!("there is nothing to read: add a document to golden/, or name one");
     }
     for suite in &suites {
         if let Some(deployed) = &mut deployed {
@@ -111,7 +112,7 @@ async fn round(
     Ok(())
 }
 
-/// Reads the documents; tells the text of those that are new, and of the others what changed.
+/// Reads the documents; prints the text of new ones, and the differences of the others.
 async fn show(
     reading: &Reading,
     suite: &Suite,
@@ -125,8 +126,8 @@ async fn show(
         let read = Expected::of(&answer);
         let report = match (before.get(document), &answer) {
             (Some(old), _) => {
-                let told = compare(old, &read, &strict);
-                if told.differs { told.report } else { "no change\n".to_owned() }
+                let outcome = compare(old, &read, &strict);
+                if outcome.differs { outcome.report } else { "no change\n".to_owned() }
             }
             (None, Ok(result)) => format::document(Format::Text, result),
             (None, Err(_)) => String::new(),

@@ -1,7 +1,7 @@
-//! What the program carries of the guest side, and how it becomes files of a project.
+//! The guest sources embedded in the program, and their layout in a project.
 //!
-//! Owns the layout of a project: the template's own files, and below `lector/` the SDK, the steps and the contract as
-//! in the repository, which is the layout that their relative paths need. `build.rs` makes the table.
+//! Owns the layout of a project: the files of the template, and below `lector/` the SDK, the steps and the contract
+//! with the relative paths of the repository. `build.rs` generates the table.
 
 use std::fs;
 use std::path::Path;
@@ -14,17 +14,17 @@ static KIT: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/kit.rs"));
 const TEMPLATE: &str = "guest/template/";
 /// Folder of a project that holds the vendored sources.
 pub(super) const VENDORED: &str = "lector";
-/// Files of the repository that are a project's as they are.
+/// Files of the repository that are copied unchanged.
 const SHARED: [(&str, &str); 2] =
     [("guest/.cargo/config.toml", ".cargo/config.toml"), ("guest/Cargo.lock", "Cargo.lock")];
-/// The workspace of the vendored sources has these members; the guests of the repository are not carried.
+/// Members of the vendored workspace; the guests of the repository are not included.
 const MEMBERS: &str = r#"members = ["sdk", "vision", "steps"]"#;
 
 const VENDORED_README: &str = "# Lector's guest side
 
 Written by `lector VERSION`: the contract (`wit/`), the SDK, the standard steps and their algorithms (`guest/`), as that
-program was built with them. Commit it with your guest, and leave it as it is: `lector guest vendor` replaces the whole
-folder by what the program at hand carries.
+program was built with them. Commit it with your guest, and do not edit it: `lector guest vendor` replaces the whole
+folder by the sources that the installed program contains.
 ";
 
 /// Writes a new project called `name` into `dir`, which must not exist, or be an empty folder.
@@ -32,9 +32,9 @@ pub(super) fn write_project(dir: &Path, name: &str) -> anyhow::Result<()> {
     let empty = match fs::read_dir(dir) {
         Ok(mut entries) => entries.next().is_none(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
-        Err(error) => return Err(error).with_context(|| format!("looking into {}", dir.display())),
+        Err(error) => return Err(error).with_context(|| format!("listing {}", dir.display())),
     };
-    ensure!(empty, "{} exists and is not empty: give another name, or remove it", dir.display());
+    ensure!(empty, "{} exists and is not empty: choose another name, or remove it", dir.display());
     for (path, bytes) in KIT {
         let Some(path) = path.strip_prefix(TEMPLATE) else { continue };
         let Some(plain) = path.strip_suffix(".in") else {
@@ -51,7 +51,7 @@ pub(super) fn write_project(dir: &Path, name: &str) -> anyhow::Result<()> {
     vendor(dir)
 }
 
-/// Writes the vendored sources of the project in `dir` anew. What was there before is replaced as a whole.
+/// Replaces the vendored sources of the project in `dir`.
 pub(super) fn vendor(dir: &Path) -> anyhow::Result<()> {
     let to = dir.join(VENDORED);
     let (fresh, old) = (dir.join(".lector.new"), dir.join(".lector.old"));
@@ -71,13 +71,13 @@ pub(super) fn vendor(dir: &Path) -> anyhow::Result<()> {
     write(&fresh.join("README.md"), about.as_bytes())?;
     remove(&old)?;
     if to.exists() {
-        fs::rename(&to, &old).with_context(|| format!("setting {} aside", to.display()))?;
+        fs::rename(&to, &old).with_context(|| format!("moving {}", to.display()))?;
     }
     fs::rename(&fresh, &to).with_context(|| format!("placing {}", to.display()))?;
     remove(&old)
 }
 
-/// Whether the sources that a project holds are those of this program.
+/// Returns whether the vendored sources of a project are those of this program.
 pub(super) fn vendored_is_ours(dir: &Path) -> bool {
     let to = dir.join(VENDORED);
     KIT.iter()
@@ -88,14 +88,14 @@ pub(super) fn vendored_is_ours(dir: &Path) -> bool {
 
 fn carried(path: &str) -> anyhow::Result<&'static [u8]> {
     let found = KIT.iter().find(|(carried, _)| *carried == path);
-    found.map(|(_, bytes)| *bytes).with_context(|| format!("this program was built without {path}"))
+    found.map(|(_, bytes)| *bytes).with_context(|| format!("this program does not contain {path}"))
 }
 
-/// The guest workspace's manifest with the members that are carried.
+/// Returns the manifest of the guest workspace with the embedded members only.
 fn workspace(manifest: &[u8]) -> anyhow::Result<String> {
     let text = std::str::from_utf8(manifest).context("guest/Cargo.toml")?;
     let Some(line) = text.lines().find(|line| line.starts_with("members = ")) else {
-        bail!("guest/Cargo.toml names its members no more: this program was built wrongly")
+        bail!("the embedded guest/Cargo.toml has no line `members`: this program was built incorrectly")
     };
     Ok(text.replace(line, MEMBERS))
 }
@@ -152,7 +152,7 @@ mod tests {
         assert!(!dir.join("lector/guest/template").exists());
         assert!(vendored_is_ours(&dir));
 
-        // A second one on top of it is refused; its sources are renewed where they are stale.
+        // A project in a folder that is not empty is refused; stale sources are replaced.
         assert!(write_project(&dir, "greet").unwrap_err().to_string().contains("not empty"));
         fs::write(dir.join("lector/wit/world.wit"), "old").unwrap();
         fs::write(dir.join("lector/stray"), "old").unwrap();

@@ -1,8 +1,8 @@
-//! Golden documents: inputs beside what is expected of their reading.
+//! Golden documents: inputs with their expected results.
 //!
-//! Owns the layout of a `golden` folder: documents, `DOCUMENT.json` with the expectation of each, and `golden.toml`
-//! with how they are read. A folder inside with a `golden.toml` is a set of its own. `golden/expected.rs` is the form
-//! of an expectation, `golden/compare.rs` what counts as a difference. Called by `lector guest test` and `dev`.
+//! Owns the layout of a `golden` folder: documents, `DOCUMENT.json` with the expected result of each, and `golden.toml`
+//! with the options. A subfolder with a `golden.toml` is a separate set. `golden/expected.rs` is the form of an
+//! expectation, `golden/compare.rs` compares. Called by `lector guest test` and `dev`.
 
 mod compare;
 mod expected;
@@ -17,21 +17,21 @@ use lector_core::{ModelName, PageRequest, TextLayerPolicy};
 pub(super) use compare::{Tolerance, compare};
 pub(super) use expected::Expected;
 
-/// File of a set.
+/// File with the options of a set.
 const SUITE_FILE: &str = "golden.toml";
-/// What the workers read, by the ends of file names.
+/// File name extensions that the render workers read.
 const DOCUMENTS: [&str; 9] = ["pdf", "png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp", "gif"];
-/// Documents of one project; a slip of the path must not read a disk.
+/// Maximum number of documents of a project; a wrong path must not read a whole disk.
 const DOCUMENTS_MAX: usize = 10_000;
 
-/// Documents that are read alike.
+/// Documents with the same options.
 #[derive(Debug)]
 pub(super) struct Suite {
     /// Settings of the guest.
     pub(super) settings: serde_json::Value,
-    /// What is asked of it.
+    /// Options of the request.
     pub(super) request: PageRequest,
-    /// How far a reading may be off.
+    /// Allowed differences.
     pub(super) tolerance: Tolerance,
     /// Models by alias; `None`: those of the configuration.
     pub(super) grants: Option<BTreeMap<String, ModelName>>,
@@ -58,20 +58,20 @@ struct RawRequest {
 }
 
 impl Suite {
-    /// The sets in `dir` and the folders in it. An expectation without its document is an error: it would be
-    /// checked by nobody.
+    /// Returns the sets in `dir` and its subfolders. An expectation without its document is an error: no test would
+    /// check it.
     pub(super) fn all(dir: &Path) -> anyhow::Result<Vec<Self>> {
         let mut suites = Vec::new();
         Self::gather(dir, &mut suites)?;
         suites.retain(|suite| !suite.documents.is_empty());
         let documents: usize = suites.iter().map(|suite| suite.documents.len()).sum();
         if documents > DOCUMENTS_MAX {
-            bail!("{} holds {documents} documents, and at most {DOCUMENTS_MAX} are read", dir.display());
+            bail!("{} contains {documents} documents; the limit is {DOCUMENTS_MAX}", dir.display());
         }
         Ok(suites)
     }
 
-    /// These documents with nothing said about how to read them.
+    /// Returns documents with default options.
     pub(super) fn plain(documents: Vec<PathBuf>) -> Self {
         Self {
             settings: serde_json::json!({}),
@@ -85,8 +85,8 @@ impl Suite {
     fn gather(dir: &Path, suites: &mut Vec<Self>) -> anyhow::Result<()> {
         let mut files = Vec::new();
         let mut folders = Vec::new();
-        for entry in fs::read_dir(dir).with_context(|| format!("looking into {}", dir.display()))? {
-            let path = entry.with_context(|| format!("looking into {}", dir.display()))?.path();
+        for entry in fs::read_dir(dir).with_context(|| format!("listing {}", dir.display()))? {
+            let path = entry.with_context(|| format!("listing {}", dir.display()))?.path();
             if path.is_dir() {
                 folders.push(path);
             } else {
@@ -98,7 +98,7 @@ impl Suite {
         suites.push(Self::of(dir, files)?);
         for folder in folders {
             if !folder.join(SUITE_FILE).is_file() {
-                bail!("{} has no {SUITE_FILE}: each set of golden documents has its own", folder.display());
+                bail!("{} has no {SUITE_FILE}: each set of golden documents needs one", folder.display());
             }
             Self::gather(&folder, suites)?;
         }
@@ -108,9 +108,7 @@ impl Suite {
     fn of(dir: &Path, files: Vec<PathBuf>) -> anyhow::Result<Self> {
         let file = dir.join(SUITE_FILE);
         let raw: RawSuite = match fs::read_to_string(&file) {
-            Ok(text) => {
-                toml::from_str(&text).with_context(|| format!("{} is not understood", file.display()))?
-            }
+            Ok(text) => toml::from_str(&text).with_context(|| format!("parsing {}", file.display()))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => RawSuite::default(),
             Err(error) => return Err(error).with_context(|| format!("reading {}", file.display())),
         };
@@ -120,17 +118,17 @@ impl Suite {
             file.extension().is_some_and(|end| end == "json") && !documents.contains(&file.with_extension(""))
         });
         if let Some(orphan) = orphan {
-            bail!("{} expects something of a document that is not there", orphan.display());
+            bail!("{} is the expectation of a document that does not exist", orphan.display());
         }
         let settings = serde_json::to_value(&raw.settings)
-            .with_context(|| format!("the settings in {} have no JSON form", file.display()))?;
+            .with_context(|| format!("converting the settings in {} to JSON", file.display()))?;
         let RawRequest { dpi, text_layer, words } = raw.request;
         let request = PageRequest { dpi, text_layer, words, ..PageRequest::default() };
         Ok(Self { settings, request, tolerance: raw.tolerance, grants: raw.grants, documents })
     }
 }
 
-/// Where the expectation of a document stands.
+/// Returns the path of the expectation of a document.
 pub(super) fn expectation_of(document: &Path) -> PathBuf {
     let mut name = document.file_name().unwrap_or_default().to_owned();
     name.push(".json");
@@ -176,7 +174,7 @@ mod tests {
         assert_eq!(suites[1].request.text_layer, Some(TextLayerPolicy::Never));
         assert!(suites[1].request.words);
 
-        for (name, text, config_error) in [
+        for (name, text, expected) in [
             ("strict/golden.toml", "[tolerance]\nletters = 1", "letters"),
             ("strict/golden.toml", "[tolerance]\ncharacters = 2.0", "characters"),
             ("gone.pdf.json", "{}", "not there"),
@@ -184,7 +182,7 @@ mod tests {
         ] {
             write(name, text);
             let error = format!("{:#}", Suite::all(home.path()).unwrap_err());
-            assert!(error.contains(config_error), "{name}: {error}");
+            assert!(error.contains(expected), "{name}: {error}");
             if name.ends_with("toml") {
                 write(name, "");
             } else {

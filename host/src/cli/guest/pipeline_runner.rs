@@ -1,4 +1,4 @@
-//! A host in this process with one guest in it: what `guest check`, `test` and `dev` read with. No server, no GPU.
+//! A host in this process with one guest, for `guest check`, `test` and `dev`. Needs no server and no GPU.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::app::{self, Host};
 use crate::cli::ocr::bytes_of;
 use crate::config::Config;
 
-/// A document that takes longer hangs: engines are small and pages few where a guest is tried out.
+/// A document that takes longer is assumed to hang: test documents have few pages.
 const DOCUMENT_MAX: Duration = Duration::from_secs(600);
 
-/// The configuration with this component as its only deployment, granted what the default one is, on the CPU:
-/// an author's machine has no other engine, and another one rounds otherwise.
+/// Returns the configuration with this component as its only deployment, with the default deployment's grants, on the
+/// CPU in f32: an author's machine has no other engine, and other engines round differently.
 pub(super) fn only(mut config: Config, component: &Path) -> Config {
     config.engines.providers = vec!["cpu".to_owned()];
     config.engines.model_providers.clear();
@@ -32,7 +32,7 @@ pub(super) fn only(mut config: Config, component: &Path) -> Config {
     config
 }
 
-/// The guest of a component, configured and ready.
+/// A configured guest.
 pub(super) struct Reading {
     host: Host,
     request: PageRequest,
@@ -40,7 +40,7 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Starts a host that reads as `suite` wants it. What the machine lacks for it is an error that says so.
+    /// Starts a host with the settings of `suite`. Fails with a message if the machine lacks a library or a model.
     pub(super) async fn start(config: &Config, component: &Path, suite: &Suite) -> anyhow::Result<Self> {
         if let Some(missing) = app::missing_for_reading(config) {
             anyhow::bail!("nothing can be read on this machine: {missing}");
@@ -56,7 +56,7 @@ impl Reading {
         Ok(Self { host, request: suite.request, held_bytes_max: config.serving.held_bytes_max })
     }
 
-    /// Reads one document. The error is of this machine; a document that cannot be read is a fault.
+    /// Reads one document. The outer error is one of this machine; the fault is one of the document.
     pub(super) async fn document(&self, file: &Path) -> anyhow::Result<Result<Box<DocumentResult>, Fault>> {
         let bytes = bytes_of(file, self.held_bytes_max).await.with_context(|| file.display().to_string())?;
         let principal = self.host.control.of_this_machine()?;
@@ -65,7 +65,7 @@ impl Reading {
         Ok(self.host.service.read(&principal, request, bytes).await)
     }
 
-    /// Ends the host.
+    /// Stops the host.
     pub(super) async fn stop(self) {
         self.host.stop().await;
     }

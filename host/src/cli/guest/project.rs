@@ -1,4 +1,4 @@
-//! A guest project on disk: where it is, what it is called, and how one is made. Used by all that works on one.
+//! A guest project on disk: its folder, its name, and how it is created.
 
 use std::path::{Path, PathBuf};
 
@@ -7,23 +7,23 @@ use anyhow::{Context, bail};
 use super::embedded_sdk;
 use crate::cli::terminal;
 
-/// A folder with a guest's Cargo.toml.
+/// A folder that contains the Cargo.toml of a guest.
 pub(super) struct Project {
     /// The folder, absolute.
     pub(super) dir: PathBuf,
-    /// The package's name.
+    /// Name of the package.
     pub(super) name: String,
 }
 
 impl Project {
-    /// The project in `dir`.
+    /// Opens the project in `dir`.
     pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
         let manifest = dir.join("Cargo.toml");
         let text = std::fs::read_to_string(&manifest).with_context(|| {
-            format!("{} is no guest project: there is no Cargo.toml to read in it", dir.display())
+            format!("{} is not a guest project: it has no readable Cargo.toml", dir.display())
         })?;
         let table: toml::Table =
-            text.parse().with_context(|| format!("{} is no manifest", manifest.display()))?;
+            text.parse().with_context(|| format!("{} is not a manifest", manifest.display()))?;
         let name = table.get("package").and_then(|package| package.get("name")).and_then(toml::Value::as_str);
         let Some(name) = name else {
             bail!("{} names no package: give the folder of the guest itself", manifest.display())
@@ -32,12 +32,12 @@ impl Project {
         Ok(Self { dir, name: name.to_owned() })
     }
 
-    /// Where its component is put.
+    /// Returns the path of the built component.
     pub(super) fn component(&self) -> PathBuf {
         self.dir.join("target").join(format!("{}.wasm", self.name))
     }
 
-    /// Where its golden documents are.
+    /// Returns the folder of the golden documents.
     pub(super) fn golden(&self) -> PathBuf {
         self.dir.join("golden")
     }
@@ -48,13 +48,13 @@ pub(super) fn new(path: &Path) -> anyhow::Result<()> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if !is_name(name) {
         bail!(
-            "`{name}` cannot be the name of a guest: take 1 to 63 of a-z, 0-9 and -, beginning with a letter, and no \
-             word of the language"
+            "`{name}` cannot be the name of a guest: use 1 to 63 of a-z, 0-9 and -, with a letter first, and not a \
+             keyword of Rust"
         );
     }
     embedded_sdk::write_project(path, name)?;
     terminal::print(&format!(
-        "made {0}: a guest that reads as the standard one does, and leaves out lines that shout\n\n  \
+        "created {0}: a guest that works like the standard one, and removes lines in capitals\n\n  \
          cd {0}\n  lector guest build\n  lector guest test\n",
         path.display()
     ))
@@ -65,7 +65,7 @@ pub(super) fn vendor(dir: &Path) -> anyhow::Result<()> {
     let project = Project::open(dir)?;
     if !project.dir.join(embedded_sdk::VENDORED).is_dir() {
         bail!(
-            "{} has no folder `{}`: it takes its SDK from elsewhere, and there is nothing to renew",
+            "{} has no folder `{}`: it has no vendored SDK to replace",
             dir.display(),
             embedded_sdk::VENDORED
         );
@@ -77,9 +77,9 @@ pub(super) fn vendor(dir: &Path) -> anyhow::Result<()> {
     terminal::print("the sources in lector/ were replaced by those of this program\n")
 }
 
-/// A name that is good for a package, a deployment and a path alike.
+/// Returns whether a name is valid for a package, a deployment and a path.
 fn is_name(name: &str) -> bool {
-    /// What cargo refuses as the name of a package: keywords, and its own.
+    /// Package names that cargo refuses: keywords and reserved names.
     const TAKEN: &[&str] = &[
         "abstract",
         "as",

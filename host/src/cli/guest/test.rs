@@ -1,4 +1,5 @@
-//! `lector guest test`: golden documents through the guest, in process; or, with `--bless`, expectations written anew.
+//! `lector guest test`: reads golden documents in process and compares the results; with `--bless`, writes new
+//! expectations.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,18 +17,18 @@ use crate::format::{self, Format};
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// The project, or with --component a folder of golden documents
+    /// Folder of the project, or with --component a folder of golden documents
     #[arg(default_value = ".", value_name = "DIR")]
     dir: PathBuf,
-    /// Tests this component instead of building the project
+    /// Test this component instead of building the project
     #[arg(long, value_name = "FILE.wasm")]
     component: Option<PathBuf>,
-    /// Writes what is read as what is expected from now on
+    /// Write the results as the new expectations
     #[arg(long)]
     bless: bool,
 }
 
-/// How the documents did.
+/// Counts of outcomes.
 #[derive(Debug, Default)]
 struct Tally {
     ok: usize,
@@ -50,8 +51,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     };
     let suites = Suite::all(&golden)?;
     if suites.is_empty() {
-        let none =
-            anyhow::anyhow!("there is no document in {}: put one there, and say --bless", golden.display());
+        let none = anyhow::anyhow!("there is no document in {}: add one, and use --bless", golden.display());
         return Err(none.into());
     }
     let tally = block_on(config, async {
@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
         Ok(tally)
     })?;
     if args.bless {
-        terminal::print(&format!("{} expectations written, {} as before\n", tally.written, tally.same))?;
+        terminal::print(&format!("{} expectations written, {} unchanged\n", tally.written, tally.same))?;
         return Ok(ExitCode::SUCCESS);
     }
     terminal::print(&format!("{} passed, {} failed\n", tally.ok, tally.failed))?;
@@ -99,7 +99,7 @@ async fn through(
         let Some(expected) = Expected::read(&file)? else {
             tally.failed += 1;
             let mut report =
-                format!("FAILED   {name}\n  nothing is expected of it yet; if this is right, say --bless\n");
+                format!("FAILED   {name}\n  it has no expectation; if this result is right, use --bless\n");
             let text = match &answer {
                 Ok(result) => format::document(Format::Text, result),
                 Err(fault) => fault.to_string(),
@@ -108,15 +108,15 @@ async fn through(
             terminal::print(&report)?;
             continue;
         };
-        let told = compare(&expected, &read, &suite.tolerance);
-        let verdict = if told.differs { "FAILED  " } else { "ok      " };
+        let outcome = compare(&expected, &read, &suite.tolerance);
+        let verdict = if outcome.differs { "FAILED  " } else { "ok      " };
         let mut report = format!("{verdict} {name}\n");
-        told.report.lines().for_each(|line| report.extend(["  ", line, "\n"]));
-        if let (true, Err(fault)) = (told.differs, &answer) {
+        outcome.report.lines().for_each(|line| report.extend(["  ", line, "\n"]));
+        if let (true, Err(fault)) = (outcome.differs, &answer) {
             report.extend(["  ", &fault.to_string(), "\n"]);
         }
         terminal::print(&report)?;
-        if told.differs {
+        if outcome.differs {
             tally.failed += 1;
         } else {
             tally.ok += 1;

@@ -1,4 +1,4 @@
-//! Deploys and routes as commands, and the look at what came of them.
+//! Commands that deploy and route, and that show deployments.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,46 +9,47 @@ use serde_json::{Value, json};
 
 use super::super::ocr::bytes_of;
 use super::super::{Failure, block_on};
-use super::{Ask, FILE_BYTES_MAX, Server, json_file, run, set, watch};
+use super::{ApiCommand, FILE_BYTES_MAX, Server, json_file, run, set, watch};
 use crate::config::Config;
 
 /// `lector deploy`
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Deploy {
-    /// The component; left out: the deployment's newest one, with other settings
+    /// Component to deploy (default: that of the newest revision, with other settings)
     file: Option<PathBuf>,
     /// Name of the deployment
     #[arg(long, short)]
     deployment: String,
-    /// Settings for the guest, a JSON file
+    /// Settings of the guest, a JSON file
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// A model that the guest may open, by its alias there; may be repeated (default: those of the revision before)
+    /// Model that the guest may open, by its alias in the guest; may be repeated (default: those of the previous
+    /// revision)
     #[arg(long, value_name = "ALIAS=MODEL")]
     grant: Vec<String>,
-    /// Routes everything to it
+    /// Route all requests to the new revision
     #[arg(long, conflicts_with_all = ["canary", "shadow"])]
     promote: bool,
-    /// Routes so many requests of 100 to it
+    /// Route this percentage of requests to the new revision
     #[arg(long, value_name = "PERCENT", conflicts_with = "shadow")]
     canary: Option<u8>,
-    /// Lets it read along with so many requests of 100, and compares
+    /// Mirror this percentage of requests to the new revision, and compare its results
     #[arg(long, value_name = "PERCENT")]
     shadow: Option<u8>,
     #[command(flatten)]
     policy: RollbackArgs,
 }
 
-/// The budget of a new revision; beyond it the route goes back by itself.
+/// Rollback policy of a new revision: beyond it the route is rolled back automatically.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct RollbackArgs {
-    /// Largest share of its pages that may fail, 0 to 1
+    /// Maximum share of failed pages, 0 to 1
     #[arg(long, value_name = "SHARE")]
     rollback_error_rate: Option<f64>,
-    /// Largest 99th percentile of its pages' times, in milliseconds
+    /// Maximum 99th percentile of page time, in milliseconds
     #[arg(long, value_name = "MS")]
     rollback_p99_ms: Option<u64>,
-    /// Pages before it is judged
+    /// Number of pages before the revision is evaluated
     #[arg(long, value_name = "PAGES")]
     rollback_pages_min: Option<u64>,
 }
@@ -73,8 +74,8 @@ impl RollbackArgs {
     }
 }
 
-impl Ask for Deploy {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Deploy {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let mut options = json!({ "promote": self.promote });
         set(&mut options, "canary", self.canary.map(Value::from));
         set(&mut options, "shadow", self.shadow.map(Value::from));
@@ -111,8 +112,8 @@ pub(in crate::cli) struct Promote {
     policy: RollbackArgs,
 }
 
-impl Ask for Promote {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Promote {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let mut body = json!({});
         set(&mut body, "revision", self.revision.map(Value::from));
         self.policy.into(&mut body);
@@ -125,7 +126,7 @@ impl Ask for Promote {
 pub(in crate::cli) struct Canary {
     /// Name of the deployment
     deployment: String,
-    /// Requests of 100
+    /// Percentage of requests
     percent: u8,
     /// Number of the revision (default: the newest)
     #[arg(long)]
@@ -134,8 +135,8 @@ pub(in crate::cli) struct Canary {
     policy: RollbackArgs,
 }
 
-impl Ask for Canary {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Canary {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let mut body = json!({ "percent": self.percent });
         set(&mut body, "revision", self.revision.map(Value::from));
         self.policy.into(&mut body);
@@ -148,15 +149,15 @@ impl Ask for Canary {
 pub(in crate::cli) struct Shadow {
     /// Name of the deployment
     deployment: String,
-    /// Requests of 100 whose pages it reads too; 0 ends it
+    /// Percentage of requests to mirror; 0 stops it
     percent: u8,
     /// Number of the revision (default: the newest)
     #[arg(long)]
     revision: Option<u32>,
 }
 
-impl Ask for Shadow {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Shadow {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let mut body = json!({ "percent": self.percent });
         set(&mut body, "revision", self.revision.map(Value::from));
         Ok(server.at(Method::POST, &format!("/deployments/{}/shadow", self.deployment)).json(&body))
@@ -170,8 +171,8 @@ pub(in crate::cli) struct Undeploy {
     deployment: String,
 }
 
-impl Ask for Undeploy {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Undeploy {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         Ok(server.at(Method::DELETE, &format!("/deployments/{}", self.deployment)))
     }
 }
@@ -183,8 +184,8 @@ pub(in crate::cli) struct Rollback {
     deployment: String,
 }
 
-impl Ask for Rollback {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Rollback {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         Ok(server.at(Method::POST, &format!("/deployments/{}/rollback", self.deployment)))
     }
 }
@@ -193,23 +194,23 @@ impl Ask for Rollback {
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(in crate::cli) struct Revisions {
-    /// Name of the deployment (default: all of them)
+    /// Name of the deployment (default: all)
     deployment: Option<String>,
     #[command(subcommand)]
     command: Option<RevisionsCommand>,
 }
 
-/// What to do but show them.
+/// Subcommands of `lector revisions`.
 #[derive(Debug, clap::Subcommand)]
 enum RevisionsCommand {
-    /// Follows a deployment: every act, and how its revisions stand after it, drains included
+    /// Follow a deployment: print each audit event, and the state of its revisions after it, until drains end
     Watch {
-        /// Its name
+        /// Name of the deployment
         deployment: String,
     },
 }
 
-/// Shows revisions, or follows them.
+/// Shows revisions, or follows a deployment.
 pub(in crate::cli) fn revisions(args: Revisions, config: &Config) -> Result<ExitCode, Failure> {
     let Some(RevisionsCommand::Watch { deployment }) = &args.command else { return run(args, config) };
     block_on(config, async {
@@ -218,8 +219,8 @@ pub(in crate::cli) fn revisions(args: Revisions, config: &Config) -> Result<Exit
     })
 }
 
-impl Ask for Revisions {
-    async fn ask(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+impl ApiCommand for Revisions {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let path =
             self.deployment.map_or_else(|| "/deployments".to_owned(), |name| format!("/deployments/{name}"));
         Ok(server.at(Method::GET, &path))

@@ -1,4 +1,5 @@
-//! `lector revisions watch`: a deployment's acts and the standing of its revisions as they change, a line of JSON each.
+//! `lector revisions watch`: prints the audit events of a deployment and the state of its revisions as they change, as
+//! JSON lines.
 
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use super::super::lines::Lines;
 use super::super::terminal;
 use super::Server;
 
-/// So often it is looked whether those that drain are done: nobody acts when the last lease ends.
+/// Interval at which draining revisions are polled: the end of a lease is not an audit event.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Follows a deployment until the server ends it, or the terminal.
+/// Follows a deployment until the server closes the stream, or the command is interrupted.
 pub(super) async fn follow(server: &Server<'_>, deployment: &str) -> anyhow::Result<()> {
-    // Before the first look, so that nothing falls between.
+    // Subscribed before the first query, so that no event is missed.
     let events = server.answer(server.at(Method::GET, "/events")).await?;
     let mut lines = Lines::of(events);
     let mut shown = Value::Null;
@@ -28,29 +29,29 @@ pub(super) async fn follow(server: &Server<'_>, deployment: &str) -> anyhow::Res
                 continue;
             }
         };
-        let Some(line) = line else { bail!("the server ended the stream of its acts: ask again") };
-        // Of an event only its data matters: acts have a target, and a number that was missed has none.
+        let Some(line) = line else { bail!("the server ended the stream of events: run the command again") };
+        // Only the data of an event is used. An event without a target applies to every deployment.
         let Some(data) = line.strip_prefix(b"data:") else { continue };
-        let act: Value = serde_json::from_slice(data).context("reading an act of the server")?;
-        match act.get("target").and_then(Value::as_str) {
+        let event: Value = serde_json::from_slice(data).context("parsing an event of the server")?;
+        match event.get("target").and_then(Value::as_str) {
             Some(target) if target != deployment => continue,
-            _ => terminal::print(&format!("{act}\n"))?,
+            _ => terminal::print(&format!("{event}\n"))?,
         }
         draining = look(server, deployment, &mut shown).await?;
     }
 }
 
-/// Prints how the deployment stands, if that is new; whether any revision drains.
+/// Prints the state of the deployment if it changed. Returns whether a revision drains.
 async fn look(server: &Server<'_>, deployment: &str, shown: &mut Value) -> anyhow::Result<bool> {
     let answer = server.answer(server.at(Method::GET, &format!("/deployments/{deployment}"))).await?;
-    let view: Value = answer.json().await.context("the server's answer is no JSON")?;
+    let view: Value = answer.json().await.context("the response of the server is not JSON")?;
     let revisions = view.get("revisions").and_then(Value::as_array).into_iter().flatten();
     let is = |revision: &Value, state: &str| revision.get("state").is_some_and(|found| found == state);
     let standing: Vec<Value> = revisions
         .filter(|revision| !is(revision, "ready"))
         .map(|revision| {
             let draining = is(revision, "draining");
-            // How many hold a live one changes with every page.
+            // The number of leases on a live revision changes with each page.
             let leases = if draining { revision.get("leases").cloned() } else { None };
             let member = |name: &str| revision.get(name).cloned().unwrap_or_default();
             json!({

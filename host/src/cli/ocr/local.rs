@@ -1,4 +1,4 @@
-//! Reading here: the same platform that the gateway has, without the gateway.
+//! Reads documents in this process, with the same platform as the server and without HTTP.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,16 +11,16 @@ use lector_serving::{Clock, DocumentRequest, Event, Order, Permit, Session, Uplo
 use super::super::{Failure, terminal};
 use super::output::Output;
 use super::progress::Progress;
-use super::{Read, Request, bytes_of, complain, name_of};
+use super::{Read, Request, bytes_of, name_of, report};
 use crate::app::Host;
 use crate::config::Config;
 use crate::format::ndjson::{self, Totals};
 use crate::format::{self, Format, json};
 
-/// A person waits, and ends it when it takes too long; something must stand here all the same.
+/// The user interrupts a command that takes too long; the API requires a deadline.
 const NO_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Reads all files, several at once, and writes their results in order. Whether anything failed.
+/// Reads all files, several at once, and writes their results in order. Returns whether anything failed.
 pub(super) async fn read_all(
     config: &Config,
     files: &[PathBuf],
@@ -52,13 +52,13 @@ async fn through(
         order: Order::Completion,
         ..DocumentRequest::new(id.clone(), NO_DEADLINE)
     };
-    // An unknown deployment is one complaint, not one for each file.
+    // An unknown deployment is one failure, not one for each file.
     let session = host.service.begin(&host.control.of_this_machine()?, asked, Clock::PerDocument)?;
     let reading = Reading { session: &session, config, request, progress, live: output.is_stream() };
     if reading.live {
         emit(progress, &ndjson::meta(&id, session.deployment(), Some(files.len())))?;
     }
-    // Enough documents at once to keep every place for pages taken, and no more bytes in memory than that takes.
+    // Enough concurrent documents to fill every page slot, and no more bytes in memory than that needs.
     let at_once = config.serving.documents_max.min(config.serving.pages_in_flight_max);
     let mut reads = futures::stream::iter(files.iter().enumerate())
         .map(|(number, file)| reading.one(number, file))
@@ -66,7 +66,7 @@ async fn through(
     let (mut failed, mut number, mut totals) = (false, 0, Totals::default());
     while let Some(read) = reads.next().await {
         let (read, counts) = read?;
-        failed |= complain(&read, progress);
+        failed |= report(&read, progress);
         totals = counts.onto(totals);
         if let Some((file, text)) = files.get(number).zip(read.text.as_deref()) {
             progress.pause(|| output.document(number, &name_of(file), text))?;
@@ -84,7 +84,7 @@ fn emit(progress: &Progress, event: &ndjson::Line) -> anyhow::Result<()> {
     progress.pause(|| terminal::print(&event.to_string()))
 }
 
-/// What a document adds to the totals.
+/// Counts that a document adds to the totals.
 #[derive(Clone, Copy)]
 struct Counts {
     read: bool,
@@ -110,7 +110,7 @@ struct Reading<'a> {
     config: &'a Config,
     request: &'a Request,
     progress: &'a Progress,
-    /// Events are printed as they come.
+    /// Whether events are printed as they happen.
     live: bool,
 }
 
@@ -124,7 +124,7 @@ impl Reading<'_> {
                 return self.failed(number, &name, &fault, fault.message.clone());
             }
         };
-        // While the server is full, of our own documents, we wait.
+        // While the server is overloaded by this command's own documents, this waits.
         let permit = match self.session.admitted(Some(bytes.len() as u64)).await {
             Ok(permit) => permit,
             Err(fault) => return self.failed(number, &name, &fault, format!("{name}: {fault}")),
@@ -139,7 +139,7 @@ impl Reading<'_> {
         permit: Permit,
         bytes: Vec<u8>,
     ) -> anyhow::Result<(Read, Counts)> {
-        let mut complaints = Vec::new();
+        let mut failures = Vec::new();
         let mut printed = Ok(());
         let upload = Upload { name: Some(name.to_owned()), content_type: None, bytes };
         let result = self.session.read(permit, upload, |event| {
@@ -148,12 +148,12 @@ impl Reading<'_> {
                 Event::Page { .. } => self.progress.page(),
                 Event::PageError { index, fault, .. } => {
                     self.progress.page();
-                    complaints.push(format!("{name}: page {}: {fault}", u64::from(*index) + 1));
+                    failures.push(format!("{name}: page {}: {fault}", u64::from(*index) + 1));
                 }
                 Event::End { summary_fault, .. } => {
-                    complaints.extend(summary_fault.iter().map(|fault| format!("{name}: {fault}")));
+                    failures.extend(summary_fault.iter().map(|fault| format!("{name}: {fault}")));
                 }
-                // It has an event of its own.
+                // A failed document has its own event.
                 Event::Failed(_) => return,
             }
             if self.live && printed.is_ok() {
@@ -168,7 +168,7 @@ impl Reading<'_> {
                 let counts =
                     Counts { read: true, pages_ok: result.pages_ok, pages_failed: result.pages_failed };
                 let text = (!self.live).then(|| format::document(self.request.format, &result));
-                Ok((Read { text, complaints }, counts))
+                Ok((Read { text, failures }, counts))
             }
         }
     }
@@ -178,14 +178,14 @@ impl Reading<'_> {
         number: usize,
         name: &str,
         fault: &Fault,
-        config_error: String,
+        failure: String,
     ) -> anyhow::Result<(Read, Counts)> {
         if self.live {
             emit(self.progress, &ndjson::document_error(number, Some(name), fault))?;
         }
-        // An array of results has a place for those that are none.
+        // An array of results contains an entry for each failed document.
         let is_json = self.request.format == Format::Json;
         let text = is_json.then(|| format!("{:#}\n", json::document_error(Some(name), fault)));
-        Ok((Read { text, complaints: vec![config_error] }, Counts::FAILED))
+        Ok((Read { text, failures: vec![failure] }, Counts::FAILED))
     }
 }

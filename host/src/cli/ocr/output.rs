@@ -1,4 +1,4 @@
-//! Where results go: standard output in the order of the arguments, or one file each.
+//! Output of results: to standard output in the order of the arguments, or one file each.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,22 +10,22 @@ use super::super::terminal;
 use super::{is_stdin, name_of};
 use crate::format::Format;
 
-/// Takes results one after the other.
+/// Writer of results.
 pub(super) struct Output {
     format: Format,
     several: bool,
-    /// Where each document's file goes; empty: to standard output.
+    /// Output file of each document; empty: standard output.
     files: Vec<PathBuf>,
     written: usize,
 }
 
 impl Output {
-    /// Checks that the results have a place before anything is read.
+    /// Checks the output before anything is read.
     pub(super) fn new(format: Format, inputs: &[PathBuf], dir: Option<&Path>) -> anyhow::Result<Self> {
         let several = inputs.len() > 1;
         let files = match dir {
             None if several && format == Format::Hocr => {
-                bail!("several hOCR documents do not fit into one output: give a folder with --out")
+                bail!("several hOCR documents cannot share one output: set a folder with --out")
             }
             None => Vec::new(),
             Some(dir) => files_in(dir, inputs, format)?,
@@ -33,12 +33,12 @@ impl Output {
         Ok(Self { format, several, files, written: 0 })
     }
 
-    /// Whether events go out as they happen instead of documents when they are done.
+    /// Returns whether events are written as they happen, instead of documents when they are complete.
     pub(super) fn is_stream(&self) -> bool {
         self.format == Format::Ndjson && self.files.is_empty()
     }
 
-    /// The next document.
+    /// Writes the next document.
     pub(super) fn document(&mut self, number: usize, name: &str, text: &str) -> anyhow::Result<()> {
         if let Some(file) = self.files.get(number) {
             return write_whole(file, text.as_bytes());
@@ -58,7 +58,7 @@ impl Output {
         })
     }
 
-    /// Everything was written.
+    /// Writes the end of the output.
     pub(super) fn end(&self) -> anyhow::Result<()> {
         if self.several && self.format == Format::Json && self.files.is_empty() {
             terminal::print(if self.written == 0 { "[]\n" } else { "\n]\n" })?;
@@ -67,9 +67,9 @@ impl Output {
     }
 }
 
-/// `DIR/scan.pdf.txt` for `scan.pdf`; two inputs of one name are refused.
+/// Returns `DIR/scan.pdf.txt` for `scan.pdf`. Fails if two inputs have the same name.
 fn files_in(dir: &Path, inputs: &[PathBuf], format: Format) -> anyhow::Result<Vec<PathBuf>> {
-    std::fs::create_dir_all(dir).with_context(|| format!("making the folder {}", dir.display()))?;
+    std::fs::create_dir_all(dir).with_context(|| format!("creating the folder {}", dir.display()))?;
     let mut taken: BTreeMap<PathBuf, &Path> = BTreeMap::new();
     let mut files = Vec::with_capacity(inputs.len());
     for input in inputs {
@@ -81,7 +81,7 @@ fn files_in(dir: &Path, inputs: &[PathBuf], format: Format) -> anyhow::Result<Ve
         let file = dir.join(format!("{name}.{}", format.extension()));
         if let Some(other) = taken.insert(file.clone(), input) {
             bail!(
-                "{} and {} would both become {}: read them one after the other",
+                "{} and {} would both be written to {}: read them in separate commands",
                 name_of(other),
                 name_of(input),
                 file.display()
@@ -92,7 +92,7 @@ fn files_in(dir: &Path, inputs: &[PathBuf], format: Format) -> anyhow::Result<Ve
     Ok(files)
 }
 
-/// Writes a file that is either whole or not there.
+/// Writes a file atomically.
 pub(in super::super) fn write_whole(file: &Path, content: &[u8]) -> anyhow::Result<()> {
     let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> anyhow::Result<()> {

@@ -1,11 +1,11 @@
-//! A bar on standard error while pages are read, only where a person looks: on a terminal.
+//! A progress bar on standard error, shown only on a terminal.
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Redraws a second; more is wasted on a slow terminal.
+/// Redraws per second; more would slow down a slow terminal.
 const REDRAWS_S: u8 = 10;
 
 /// The bar, or nothing.
@@ -33,12 +33,12 @@ impl Progress {
         Self { bar }
     }
 
-    /// So many pages more are to be read.
+    /// Adds pages to the total.
     pub(super) fn expect(&self, pages: usize) {
         self.bar.inc_length(pages as u64);
     }
 
-    /// A page is done.
+    /// Counts a page.
     pub(super) fn page(&self) {
         self.bar.inc(1);
     }

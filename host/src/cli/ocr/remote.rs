@@ -1,6 +1,7 @@
-//! Reading on a server, over the same HTTP API that everybody has.
+//! Reads documents on a server, through the public HTTP API.
 //!
-//! One request a document, several at once; with `--format ndjson` one batch, whose events go out as they come.
+//! Sends one request for each document, several at once; with `--format ndjson` one batch, whose events are printed as
+//! they arrive.
 
 use std::path::{Path, PathBuf};
 
@@ -14,20 +15,20 @@ use super::super::lines::Lines;
 use super::super::{Failure, manage, terminal};
 use super::output::Output;
 use super::progress::Progress;
-use super::{Read, Request, bytes_of, complain, name_of};
+use super::{Read, Request, bytes_of, name_of, report};
 use crate::config::ClientConfig;
 use crate::format::Format;
 use lector_core::TextLayerPolicy;
 
-/// Requests at once: enough to keep a server busy while one of them uploads.
+/// Concurrent requests: enough to keep a server busy while one of them uploads.
 const AT_ONCE: usize = 4;
-/// A file is held in memory while it is sent; the server has a limit of its own, usually far below.
+/// Maximum size of a file, which is held in memory while it is sent; the server has its own limit, usually far lower.
 const FILE_BYTES_MAX: u64 = 2 << 30;
-/// Pages that were not read, in the answer's head; the formats for people have no place for them.
+/// Header with the number of failed pages; plain formats cannot contain it.
 const PAGES_FAILED: &str = "x-lector-pages-failed";
 const PASSWORD: &str = "x-document-password";
 
-/// Reads all files there and writes their results in order. Whether anything failed.
+/// Reads all files on the server and writes their results in order. Returns whether anything failed.
 pub(super) async fn read_all(
     server: &str,
     config: &ClientConfig,
@@ -44,7 +45,7 @@ pub(super) async fn read_all(
     let mut reads = futures::stream::iter(files).map(|file| door.one(file)).buffered(AT_ONCE);
     let (mut failed, mut number) = (false, 0);
     while let Some(read) = reads.next().await {
-        failed |= complain(&read, progress);
+        failed |= report(&read, progress);
         if let Some((file, text)) = files.get(number).zip(read.text.as_deref()) {
             progress.pause(|| output.document(number, &name_of(file), text))?;
         }
@@ -62,38 +63,38 @@ struct Door<'a> {
 }
 
 impl Door<'_> {
-    /// A document that fails is a complaint; the others go on.
+    /// Reads one document; a failure does not affect the others.
     async fn one(&self, file: &Path) -> Read {
         self.progress.expect(1);
         let name = name_of(file);
         let read = match self.ask(file).await {
-            Ok((text, 0)) => Read { text: Some(text), complaints: Vec::new() },
+            Ok((text, 0)) => Read { text: Some(text), failures: Vec::new() },
             Ok((text, pages)) => {
-                Read { text: Some(text), complaints: vec![format!("{name}: {pages} pages were not read")] }
+                Read { text: Some(text), failures: vec![format!("{name}: {pages} pages were not read")] }
             }
-            Err(error) => Read { text: None, complaints: vec![format!("{name}: {error:#}")] },
+            Err(error) => Read { text: None, failures: vec![format!("{name}: {error:#}")] },
         };
         self.progress.page();
         read
     }
 
-    /// The document in the format asked for, and how many of its pages were not read.
+    /// Returns the document in the requested format, and the number of its pages that were not read.
     async fn ask(&self, file: &Path) -> anyhow::Result<(String, u64)> {
         let bytes = bytes_of(file, FILE_BYTES_MAX).await?;
         let mut query = self.query();
         query.push(("format", self.request.format.name().to_owned()));
-        // A page that was not read is said below; the others are wanted all the same.
+        // Failed pages are reported separately; the other pages are still wanted.
         query.push(("partial", "true".to_owned()));
         let answer =
-            self.post("/api/v1/ocr", &query).body(bytes).send().await.context("sending it to the server")?;
+            self.post("/api/v1/ocr", &query).body(bytes).send().await.context("sending the document")?;
         let answer = accepted(answer).await?;
         let pages_failed =
             answer.headers().get(PAGES_FAILED).and_then(|value| value.to_str().ok()?.parse().ok());
-        let text = answer.text().await.context("receiving the answer")?;
+        let text = answer.text().await.context("receiving the response")?;
         Ok((text, pages_failed.unwrap_or(0)))
     }
 
-    /// All files as one batch; its events go to standard output as they are.
+    /// Reads all files as one batch, and prints its events unchanged.
     async fn batch(&self, files: &[PathBuf]) -> anyhow::Result<bool> {
         let mut form = Form::new();
         for file in files {
@@ -105,7 +106,7 @@ impl Door<'_> {
         let mut events = Lines::of(answer);
         let (mut failed, mut ended) = (false, false);
         while let Some(line) = events.next().await? {
-            let event: Value = serde_json::from_slice(&line).context("reading an event of the server")?;
+            let event: Value = serde_json::from_slice(&line).context("parsing an event of the server")?;
             match event.get("event").and_then(Value::as_str) {
                 Some("page") => self.progress.page(),
                 Some("page_error" | "document_error") => failed = true,
@@ -116,7 +117,7 @@ impl Door<'_> {
             self.progress.pause(|| terminal::print(&text))?;
         }
         if !ended {
-            bail!("the server broke off before the end of the batch");
+            bail!("the response ended before the end of the batch");
         }
         Ok(failed)
     }
@@ -139,7 +140,7 @@ impl Door<'_> {
             TextLayerPolicy::Never => "never",
             TextLayerPolicy::Only => "only",
         });
-        // hOCR has words without being asked.
+        // hOCR always has words.
         let words = (options.words && self.request.format != Format::Hocr).then(|| "true".to_owned());
         let options = [
             ("pages", pages_text.clone()),
@@ -152,7 +153,7 @@ impl Door<'_> {
     }
 }
 
-/// The answer, or what the server has to say instead (problem details, RFC 9457).
+/// Returns a response of success, or an error with the server's problem details (RFC 9457).
 pub(in crate::cli) async fn accepted(answer: Response) -> anyhow::Result<Response> {
     let status = answer.status();
     if status.is_success() {
@@ -163,11 +164,11 @@ pub(in crate::cli) async fn accepted(answer: Response) -> anyhow::Result<Respons
     let member = |name: &str| problem.get(name).and_then(Value::as_str);
     match (member("detail").or(member("title")), member("code")) {
         (Some(detail), Some(code)) => Err(anyhow!("{detail} ({code})")),
-        _ => Err(anyhow!("the server answers {status}")),
+        _ => Err(anyhow!("the server responded with status {status}")),
     }
 }
 
-/// Percent-encoding of a query's value (RFC 3986): all but the unreserved characters.
+/// Percent-encodes the value of a query (RFC 3986): all but the unreserved characters.
 fn encoded(value: &str) -> String {
     use std::fmt::Write;
     let mut out = String::with_capacity(value.len());

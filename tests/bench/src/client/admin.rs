@@ -1,4 +1,4 @@
-//! Tenants, keys and deployments of a server, for benches in which several tenants take part.
+//! Tenants, keys and deployments of a server, for benchmarks with several tenants.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use xtask::places::Places;
 
 use super::Client;
 
-/// Starts a server that asks for keys; returns it and the administrator's key.
+/// Starts a server that requires keys; returns it and the administrator's key.
 pub fn server(places: &Places, name: &str) -> Result<(Gateway, String)> {
     let file = places.repo("target").join(format!("{name}.key"));
     if file.exists() {
@@ -25,22 +25,22 @@ pub fn server(places: &Places, name: &str) -> Result<(Gateway, String)> {
 pub fn tenant(gateway: &Gateway, admin: &str, name: &str) -> Result<String> {
     let client = Client::new(gateway, Some(admin));
     let ask = |method: &str, path: &str, body: Value| -> Result<Value> {
-        let told = client.change(method, path, "application/json", body.to_string().as_bytes())?;
-        Ok(serde_json::from_str(&told)?)
+        let body = client.change(method, path, "application/json", body.to_string().as_bytes())?;
+        Ok(serde_json::from_str(&body)?)
     };
     ask("PUT", &format!("/api/v1/admin/tenants/{name}"), json!({}))?;
     let key = ask("POST", "/api/v1/admin/keys", json!({ "tenant": name, "label": "bench" }))?;
-    key["key"].as_str().map(str::to_owned).context("no key in the answer")
+    key["key"].as_str().map(str::to_owned).context("no key in the response")
 }
 
-/// Uploads a component that is built, as a revision of the deployment.
+/// Uploads a built component as a revision of the deployment.
 pub fn upload(places: &Places, client: &Client, deployment: &str, component: &str) -> Result<()> {
     let file = places.components().join(format!("{component}.wasm"));
     let wasm = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
     client.change("PUT", &path(deployment), "application/wasm", &wasm).map(drop)
 }
 
-/// Makes a revision with these settings and budget, and routes all requests to it.
+/// Creates a revision with these settings and budget, and routes all requests to it.
 pub fn promote(client: &Client, deployment: &str, settings: &Value, budget: &Value) -> Result<()> {
     let options = json!({ "settings": settings, "budget": budget, "promote": true });
     client.change("PUT", &path(deployment), "application/json", options.to_string().as_bytes()).map(drop)

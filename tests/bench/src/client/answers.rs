@@ -1,4 +1,4 @@
-//! What the benches read of pages: batches of documents, text, times and the runs that `explain=true` lists.
+//! Results that the benchmarks read: pages of documents, text, times, and the runs that `explain=true` lists.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use xtask::gateway::{Gateway, Upload};
 
-/// Reads documents as one batch and returns the events of their pages; a page or document that failed is an error.
+/// Reads documents as one batch and returns the events of their pages; a failed page or document is an error.
 pub fn pages(gateway: &Gateway, uploads: &[Upload], query: &str) -> Result<Vec<Value>> {
     let mut pages = Vec::new();
     gateway.batch(uploads, query, |event| {
@@ -21,7 +21,7 @@ pub fn pages(gateway: &Gateway, uploads: &[Upload], query: &str) -> Result<Vec<V
     Ok(pages)
 }
 
-/// Text of a page of an answer or an event; of a page that failed, its code.
+/// Returns the text of a page of a response or an event; of a failed page, its code.
 pub fn text(page: &Value) -> String {
     match page["text"].as_str() {
         Some(text) => text.to_owned(),
@@ -29,14 +29,14 @@ pub fn text(page: &Value) -> String {
     }
 }
 
-/// Text and confidence of a page's lines.
+/// Returns text and confidence of a page's lines.
 pub fn lines(page: &Value) -> Result<Vec<(String, f64)>> {
     let line = |line: &Value| Some((line["text"].as_str()?.to_owned(), line["confidence"].as_f64()?));
     let lines = page["lines"].as_array().context("a page without lines")?;
     lines.iter().map(line).collect::<Option<_>>().context("a line without text or confidence")
 }
 
-/// Adds a page's times to those of the stages, in milliseconds; a stage that is listed by part counts as their sum.
+/// Adds the times of a page to those of the stages, in milliseconds; a stage listed by part counts as their sum.
 pub fn add_stages(page: &Value, stages_ms: &mut BTreeMap<String, f64>) {
     for (stage, time) in page["timing_ms"].as_object().into_iter().flatten() {
         let parts = time.as_object().into_iter().flatten().filter_map(|(_, ms)| ms.as_f64());
@@ -45,7 +45,7 @@ pub fn add_stages(page: &Value, stages_ms: &mut BTreeMap<String, f64>) {
     }
 }
 
-/// A run of a model that had items of a page in it.
+/// A run of a model that included items of a page.
 #[derive(Deserialize)]
 pub struct Run {
     pub model: String,
@@ -56,7 +56,7 @@ pub struct Run {
     pub batch: Batch,
 }
 
-/// The items that ran together.
+/// The items of a run.
 #[derive(Deserialize)]
 pub struct Batch {
     /// Number of the run, from 1; 0: an item that ran alone after its batch had failed.
@@ -66,7 +66,7 @@ pub struct Batch {
     pub tenants: u64,
 }
 
-/// The runs of a page that was asked for with `explain=true`.
+/// Returns the runs of a page requested with `explain=true`.
 pub fn runs(page: &Value) -> Result<Vec<Run>> {
     Vec::deserialize(&page["explain"]["runs"]).context("a page does not list its runs")
 }

@@ -1,4 +1,4 @@
-//! The measurements of an engine variant, on a server of its own.
+//! Measures an engine variant on a server of its own.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +15,11 @@ use crate::client::{Client, Lanes, answers, engines, label, lanes, lanes_between
 use crate::traffic::{Samples, closed, closed_until};
 use crate::{number, server_on};
 
-/// Builds of TensorRT take minutes each.
+/// TensorRT builds take minutes each.
 const BUILT_WITHIN: Duration = Duration::from_secs(3600);
-/// Clients that must not notice a swap.
+/// Clients that must not be affected by a swap.
 const SWAP_CLIENTS: usize = 4;
-/// Of all words on the pages; what half precision may change, acceptance has bounded before.
+/// Share of all words on the pages; acceptance limits the effect of half precision.
 const WORDS_IN_COMMON_MIN: f64 = 0.99;
 const PATH: &str = "/api/v1/ocr?text_layer=never&pages=1";
 
@@ -30,11 +30,11 @@ pub struct Setting<'a> {
     pub seconds: f64,
 }
 
-/// How often each word was read.
+/// Number of occurrences of each word.
 pub type Words = BTreeMap<String, usize>;
 
 impl Setting<'_> {
-    /// A gateway with this provider preference list, with a cache of its own; and the time until it was ready.
+    /// Starts a gateway with this provider preference list and a separate cache; returns it and its start time.
     fn gateway(&self, preferred: &[&str], empty: bool) -> Result<(Gateway, f64)> {
         let cache = self.places.repo("target/gpu-check.engines");
         if empty {
@@ -48,7 +48,7 @@ impl Setting<'_> {
     }
 }
 
-/// What the CPU reads.
+/// Returns the words that the CPU reads.
 pub fn reference(setting: &Setting<'_>) -> Result<Words> {
     let (gateway, _) = setting.gateway(&["cpu"], true)?;
     let words = words(&gateway, &setting.uploads)?;
@@ -56,7 +56,7 @@ pub fn reference(setting: &Setting<'_>) -> Result<Words> {
     Ok(words)
 }
 
-/// All measurements of one variant.
+/// Runs all measurements of one variant.
 pub fn variant(setting: &Setting<'_>, variant: &str, reference: &Words) -> Result<Value> {
     let preferred: Vec<&str> = if variant == "cpu/f32" { vec![variant] } else { vec![variant, "cpu"] };
     let (gateway, ready_s) = setting.gateway(&preferred, true)?;
@@ -66,10 +66,13 @@ pub fn variant(setting: &Setting<'_>, variant: &str, reference: &Words) -> Resul
     let swap = under_load.row("while engines were built and swapped");
     println!("  empty cache: ready in {ready_s:.2} s, all engines in {built_s:.1} s; {}", one_line(&swap));
     let noticed = under_load.failed + under_load.unanswered;
-    ensure!(noticed == 0, "{noticed} requests failed or had no answer while engines were built and swapped");
+    ensure!(
+        noticed == 0,
+        "{noticed} requests failed or had no response while engines were built and swapped"
+    );
     for engine in &engines {
-        let (state, verdict) = engine.variant(variant);
-        println!("  {}: serves on {}; {variant} {state}: {verdict}", engine.model, engine.serving);
+        let (state, acceptance) = engine.variant(variant);
+        println!("  {}: serves on {}; {variant} {state}: {acceptance}", engine.model, engine.serving);
     }
 
     let (gateway, restart_s) = setting.gateway(&preferred, false)?;
@@ -109,7 +112,7 @@ pub fn variant(setting: &Setting<'_>, variant: &str, reference: &Words) -> Resul
     Ok(found)
 }
 
-/// Traffic until no engine is waited for any more.
+/// Sends requests until no engine is being built.
 fn until_built(setting: &Setting<'_>, gateway: &Gateway) -> Result<(f64, Samples)> {
     let (began, done) = (Instant::now(), AtomicBool::new(false));
     let upload = setting.first()?;
@@ -132,18 +135,18 @@ fn words(gateway: &Gateway, uploads: &[Upload]) -> Result<Words> {
             *words.entry(word.to_owned()).or_default() += 1;
         }
     }
-    ensure!(!words.is_empty(), "not a word was read");
+    ensure!(!words.is_empty(), "no words were read");
     Ok(words)
 }
 
-/// Share of words that both have, of those of the longer one.
+/// Returns the share of common words, relative to the longer text.
 fn in_common(one: &Words, other: &Words) -> f64 {
     let count = |words: &Words| words.values().sum::<usize>();
     let common: usize = one.iter().map(|(word, n)| (*n).min(other.get(word).copied().unwrap_or(0))).sum();
     common as f64 / count(one).max(count(other)).max(1) as f64
 }
 
-/// Rows of a run on average, by model.
+/// Returns the mean rows per run by model.
 fn rows_of_a_run(lanes: &Lanes) -> Value {
     let mut models = BTreeMap::<&str, (f64, f64)>::new();
     for (labels, lane) in lanes {

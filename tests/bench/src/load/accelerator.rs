@@ -1,5 +1,5 @@
-//! The gain of merging items across requests in front of an accelerator: a real lane, a simulated device with given times of
-//! its runs. It stands in for no GPU's figure. The measurement is the example `accelerator` of `lector-inference`.
+//! The gain of merging items across requests in front of an accelerator: a real lane, and a simulated device with given
+//! run times. Its figures are not those of a GPU. The measurement is the example `accelerator` of `lector-inference`.
 
 use std::process::Command;
 

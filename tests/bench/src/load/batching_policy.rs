@@ -1,6 +1,6 @@
-//! A tenant's own batching policy: the effect of the two examples on latency and on the fill of runs, next to the same
-//! pipeline without one, and the cost of asking them. On this machine's engines, whatever they are, and in front of a simulated
-//! accelerator, which stands in for no GPU's figure (the example `programs` of the host).
+//! A tenant's own batching policy: the effect of the two examples on latency and rows per run, compared with the same
+//! pipeline without one, and the cost of the calls. Measured on this machine's engines and in front of a simulated
+//! accelerator, whose figures are not those of a GPU (the example `batching_policies` of the host).
 
 use std::process::Command;
 
@@ -20,7 +20,7 @@ const CLIENTS: usize = 8;
 const POLICIES: [(&str, &str); 3] =
     [("no-policy", "standard"), ("latency-first", "planned"), ("fill-by-width", "planned")];
 
-/// Counters before and after.
+/// Counters at one time.
 struct Counted {
     rows: f64,
     runs: f64,
@@ -37,7 +37,7 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
     for (name, component) in POLICIES {
         deploy(&gateway, setting, name, component)?;
         let path = format!("/api/v1/deployments/{name}/ocr?text_layer=never&pages=1");
-        // Engines and code are warm before anything is counted.
+        // Warms up engines and code before the measurement.
         closed(&gateway, &path, &setting.upload, 1, seconds / 10.0);
         let before = counted(&gateway)?;
         let samples = closed(&gateway, &path, &setting.upload, CLIENTS, seconds);
@@ -54,20 +54,20 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
             "read_per_s_to_none": samples.per_s() / rates.first().copied().unwrap_or(1.0),
         }));
         if component == "planned" {
-            report.at_least(&format!("{name}: answers that were taken"), 1.0, after.answers - before.answers);
+            report.at_least(&format!("{name}: answers applied"), 1.0, after.answers - before.answers);
         }
         report.none(&format!("{name}: failed or unanswered"), samples.failed + samples.unanswered);
     }
     gateway.stop()?;
-    report.at_most("computing of policies, of the time", 0.01, costliest);
+    report.at_most("share of time that policies compute", 0.01, costliest);
     on_an_accelerator(setting, &mut report)?;
     Ok(report)
 }
 
-/// The same policies in front of the simulated accelerator.
+/// Runs the policies in front of the simulated accelerator.
 fn on_an_accelerator(setting: &Setting<'_>, report: &mut Report) -> Result<()> {
     let seconds = if setting.short { 0.5 } else { setting.seconds.min(10.0) };
-    let program = example(setting.places, "programs")?;
+    let program = example(setting.places, "batching_policies")?;
     let mut command = Command::new(program);
     command.arg(setting.places.components().join("planned.wasm")).arg(format!("seconds={seconds}"));
     let (mut bad, mut asked) = (0, 0);
@@ -77,8 +77,8 @@ fn on_an_accelerator(setting: &Setting<'_>, report: &mut Report) -> Result<()> {
         asked += count("asked");
         report.row(row);
     }
-    report.at_least("SIMULATED: questions to the policies", 1.0, asked as f64);
-    report.none("SIMULATED: absurd answers and traps", bad);
+    report.at_least("SIMULATED: calls of the policies", 1.0, asked as f64);
+    report.none("SIMULATED: invalid answers and traps", bad);
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! Throughput at rising concurrency: it rises to saturation and stays there, and no client waits much longer than others.
+//! Throughput at rising concurrency: it rises to saturation and stays there, and no client waits much longer than
+//! others.
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -7,13 +8,13 @@ use super::Setting;
 use super::report::Report;
 use crate::traffic::closed;
 
-/// At how many clients the spread of latencies is judged.
+/// Number of clients for which the spread of latencies is a target.
 const USERS: usize = 20;
 
 pub fn run(setting: &Setting<'_>) -> Result<Report> {
     let gateway = setting.gateway("concurrency", &[])?;
     let path = setting.path();
-    // Warms up, and shows whether the document can be read at all.
+    // Warms up, and shows whether the document can be read.
     let warm = closed(&gateway, &path, &setting.upload, 2, 0.5);
     ensure!(!warm.latencies_s.is_empty(), "the document was not read");
     let mut report = Report::default();

@@ -1,4 +1,5 @@
-//! A noisy neighbour: one tenant offers ten times its share, three send a steady trickle. Tenants, keys and limits are real.
+//! A noisy neighbor: one tenant sends ten times its share, three others a steady trickle. Tenants, keys and limits are
+//! real.
 
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -9,9 +10,9 @@ use crate::client::{Lanes, admin, lanes, lanes_between};
 use crate::traffic::{Samples, Stream, closed_as, open};
 
 const TENANTS: [&str; 4] = ["noisy", "steady-a", "steady-b", "steady-c"];
-/// What the noisy one offers, next to its share.
+/// Load of the noisy tenant, relative to its share.
 const NOISE: f64 = 10.0;
-/// What each of the others offers, next to its share.
+/// Load of each other tenant, relative to its share.
 const TRICKLE: f64 = 0.4;
 /// Clients of the closed loop that measures the capacity.
 const CAPACITY_CLIENTS: usize = 16;
@@ -27,8 +28,7 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
     ensure!(!capacity.latencies_s.is_empty(), "the document was not read");
     let share = capacity.per_s() / TENANTS.len() as f64;
     let trickle = TRICKLE * share;
-    // The three trickles without the noise, and with it: the same arrivals, so that they meet each other alike and what
-    // differs is the noise alone.
+    // The three trickles without and with the noise have the same arrivals, so that only the noise differs.
     let stream = |at: usize, per_s: f64| Stream { key: key(at), per_s };
     let streams = [stream(1, trickle), stream(2, trickle), stream(3, trickle), stream(0, NOISE * share)];
     let quiet = open(&gateway, &path, upload, streams.get(..3).unwrap_or_default(), setting.seconds);
@@ -63,13 +63,13 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
     Ok(report)
 }
 
-/// Jain's index over what each tenant got, next to what a fair server would have given it: what it asked for, or an equal
-/// part of what the more modest ones left (max-min fairness).
+/// Returns Jain's index of the ratio between each tenant's throughput and its fair one (max-min fairness): its demand,
+/// or an equal part of what tenants with less demand leave.
 fn jain(got: &[Samples], asked: &[Stream<'_>], capacity_per_s: f64) -> f64 {
     let demands: Vec<f64> = asked.iter().map(|stream| stream.per_s).collect();
     let fair = max_min(&demands, capacity_per_s);
     let share = |((samples, fair), demand): ((&Samples, &f64), &f64)| {
-        // Who asks for less than its share got what was read of what it asked; the others' rate counts.
+        // A tenant below its share is measured by the share of its requests that were read, others by their rate.
         let asked = samples.latencies_s.len() as f64 / samples.sent.max(1) as f64;
         if fair < demand { (samples.per_s() / fair).min(1.0) } else { asked }
     };
@@ -93,7 +93,7 @@ fn max_min(demands: &[f64], capacity: f64) -> Vec<f64> {
     given
 }
 
-/// The longest mean time of a lane's runs.
+/// Returns the longest mean run time of a lane.
 fn longest_run_s(lanes: &Lanes) -> f64 {
     lanes.values().map(|lane| lane.busy_s / lane.runs).fold(0.0, f64::max)
 }

@@ -1,4 +1,4 @@
-//! More requests than the server can take. It reads the requests that it admits, in bounded time, and rejects the others at
+//! More requests than the server can handle. It reads the admitted requests in bounded time and rejects the others at
 //! once; its memory does not grow; after the load its latency is as before.
 
 use std::io::{self, Read as _, Write as _};
@@ -21,10 +21,10 @@ use crate::traffic::{Samples, Stream, closed, open};
 /// Clients of the closed loop that measures the capacity.
 const CAPACITY_CLIENTS: usize = 16;
 const LOADS: [f64; 2] = [1.2, 3.0];
-/// The longest wait in the queue, as configured.
+/// Configured longest predicted wait.
 const WAIT_MAX_S: u32 = 10;
 const MEMORY_EVERY: Duration = Duration::from_millis(500);
-/// Interval of the probes that measure the time of a refusal, and the longest wait for one: a probe that is admitted
+/// Interval of the probes that measure the time of a rejection, and the longest wait for one: a probe that is admitted
 /// disconnects.
 const PROBE_EVERY: Duration = Duration::from_millis(50);
 const PROBE_WAITS: Duration = Duration::from_millis(250);
@@ -47,7 +47,7 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
             let probing = scope.spawn(|| probe(&gateway, &path, &setting.upload, &over));
-            // A client that asks from the moment on that the load ends, while what was taken on is still being read.
+            // A client that sends requests from the end of the load on, while admitted documents are still being read.
             let newcomer = scope.spawn(|| {
                 thread::sleep(Duration::from_secs_f64(setting.seconds).saturating_sub(began.elapsed()));
                 accepted(&gateway, setting)
@@ -79,7 +79,7 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
             samples.quantile_s(0.99),
         );
         if !samples.refusals_s.is_empty() {
-            // Not a number, and missed, where the probe met none.
+            // NaN, and missed, if the probe met no rejection.
             report.at_most(&named("refusals' median, ms"), 2.0, 1e3 * quantile(&refusals_s, 0.5));
             report.none(&named("refusals without Retry-After"), samples.bare_refusals);
         }
@@ -97,7 +97,7 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
     Ok(report)
 }
 
-/// How long it takes until a new request is accepted: the batch endpoint says so as soon as it is.
+/// Measures the time until a new request is accepted: the batch endpoint responds as soon as it is.
 fn accepted(gateway: &Gateway, setting: &Setting<'_>) -> Duration {
     let began = Instant::now();
     let client = Client::new(gateway, None);
@@ -113,8 +113,8 @@ fn accepted(gateway: &Gateway, setting: &Setting<'_>) -> Duration {
     Duration::MAX
 }
 
-/// Seconds that refusals take a client with nothing else to do: a new connection, the request with its body, the first bytes of
-/// the answer. The clients of the load itself are threads of one process, 256 of them, and time each other as well.
+/// Measures the seconds that a rejection takes for an idle client: a new connection, the request with its body, the
+/// first bytes of the response. The 256 client threads of the load share one process and delay each other.
 fn probe(gateway: &Gateway, path: &str, upload: &Upload, over: &AtomicBool) -> Vec<f64> {
     let host = gateway.base().trim_start_matches("http://");
     let mut request = format!(
@@ -137,14 +137,14 @@ fn probe(gateway: &Gateway, path: &str, upload: &Upload, over: &AtomicBool) -> V
     };
     let mut found = Vec::new();
     while !over.load(Relaxed) {
-        // Without an answer in time it was taken on, or there was none; the clients of the load count those.
+        // Without a response in time the probe was admitted, or lost; the clients of the load count those.
         found.extend(ask().ok().flatten());
         thread::sleep(PROBE_EVERY);
     }
     found
 }
 
-/// Memory of the tree, in KiB, until the other end is dropped.
+/// Samples the memory of the process tree in KiB, until the other end is dropped.
 fn watch(root: u32) -> (thread::JoinHandle<Vec<u64>>, std::sync::mpsc::SyncSender<()>) {
     let (stop, stopped) = std::sync::mpsc::sync_channel::<()>(1);
     let watching = thread::spawn(move || {
@@ -157,7 +157,7 @@ fn watch(root: u32) -> (thread::JoinHandle<Vec<u64>>, std::sync::mpsc::SyncSende
     (watching, stop)
 }
 
-/// The last third's peak next to the middle third's.
+/// Returns the peak of the last third relative to that of the middle third.
 pub fn growth(kib: &[u64]) -> f64 {
     let third = kib.len() / 3;
     let peak = |from: usize, to: usize| kib.get(from..to).into_iter().flatten().max().copied();

@@ -1,5 +1,5 @@
-//! Whole PDFs: a single one, a batch of ten, PDFs a minute, twenty users at once. All
-//! pages of the demo document, read from pixels, by the deployment `standard`.
+//! Whole PDFs: a single one, a batch of ten, PDFs per minute, twenty users at once. All pages of the demo document,
+//! read from pixels, with the deployment `standard`.
 
 use std::time::Instant;
 
@@ -19,8 +19,8 @@ const USERS_WAIT_MAX_S: u32 = 120;
 const CLIENTS: usize = 4;
 
 pub fn run(setting: &Setting<'_>) -> Result<Report> {
-    // Twenty documents of four pages are more than a minute's work of two cores: whether all are read is asked here, not
-    // whether a minute is long enough.
+    // Twenty documents of four pages take more than a minute on two cores. The target is that all are read, not that
+    // they are read within a minute.
     let gateway =
         setting.gateway("pdf-batches", &[("LECTOR__PLATFORM__WAIT_MAX_S", USERS_WAIT_MAX_S.to_string())])?;
     let path = "/api/v1/ocr?text_layer=never";

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// Figures and verdicts of one workload.
+/// Figures and targets of a workload.
 #[derive(Default)]
 pub struct Report {
     rows: Vec<Value>,
@@ -17,7 +17,7 @@ struct Target {
 }
 
 impl Report {
-    /// One row of figures: printed at once, for a measurement can take minutes.
+    /// Adds a row of figures and prints it at once, because a measurement can take minutes.
     pub fn row(&mut self, row: Value) {
         let cells = row.as_object().into_iter().flatten().map(|(name, value)| match value.as_f64() {
             Some(number) if value.is_f64() => format!("{name} {number:.3}"),
@@ -27,17 +27,17 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// `got` is to be at most so much.
+    /// Adds a target: `got` is at most `wanted`.
     pub fn at_most(&mut self, what: &str, wanted: f64, got: f64) {
         self.target(what, format!("at most {wanted:.3}"), format!("{got:.3}"), got <= wanted);
     }
 
-    /// `got` is to be at least so much.
+    /// Adds a target: `got` is at least `wanted`.
     pub fn at_least(&mut self, what: &str, wanted: f64, got: f64) {
         self.target(what, format!("at least {wanted:.3}"), format!("{got:.3}"), got >= wanted);
     }
 
-    /// There is to be none of it.
+    /// Adds a target: `got` is zero.
     pub fn none(&mut self, what: &str, got: usize) {
         self.target(what, "none".into(), got.to_string(), got == 0);
     }
@@ -46,14 +46,14 @@ impl Report {
         self.targets.push(Target { what: what.into(), wanted, got, met });
     }
 
-    /// Verdicts, for people.
+    /// Prints the targets.
     pub fn print(&self) {
         for Target { what, wanted, got, met } in &self.targets {
             println!("  {} {what}: {got} (wanted: {wanted})", if *met { "ok    " } else { "MISSED" });
         }
     }
 
-    /// Targets that were missed.
+    /// Returns the missed targets.
     pub fn missed(&self) -> impl Iterator<Item = String> {
         self.targets
             .iter()
@@ -61,7 +61,7 @@ impl Report {
             .map(|Target { what, wanted, got, .. }| format!("{what}: {got}, wanted {wanted}"))
     }
 
-    /// For the file.
+    /// Returns the report for the result file.
     pub fn into_json(self) -> Value {
         let targets = self.targets.into_iter().map(|Target { what, wanted, got, met }| {
             json!({ "what": what, "wanted": wanted, "got": got, "met": met })

@@ -1,5 +1,5 @@
-//! Mixed documents, clients that leave, clients that read slowly, and a revision that is swapped under all of them, for long.
-//! Every request that is taken on is answered once, with what a quiet run gave; memory and file descriptors stay flat.
+//! A long run with mixed documents, clients that disconnect, slow readers, and revisions that are swapped meanwhile.
+//! Every admitted request gets one response, equal to that of a quiet run; memory and file descriptors stay flat.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Mutex;
@@ -25,15 +25,15 @@ const WALL_MS: u64 = 100_000;
 const SWAP_EVERY: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const REFUSED_PAUSE: Duration = Duration::from_millis(200);
-/// A slow reader takes so much, so often.
+/// Bytes that a slow reader takes at a time.
 const SLOW_BYTES: usize = 512;
 const SLOW_EVERY: Duration = Duration::from_millis(10);
 
-/// A document, and what a quiet run made of it.
+/// A document, and its result in a quiet run.
 struct Document {
     upload: Upload,
     query: &'static str,
-    /// Status, and each page's text.
+    /// Status, and text of each page.
     expected: (u16, Vec<String>),
 }
 
@@ -44,7 +44,7 @@ struct Tally {
     left: usize,
     slow: usize,
     swaps: usize,
-    /// What should not have been, each said once.
+    /// Distinct errors.
     wrong: Vec<String>,
     unanswered: usize,
 }
@@ -92,15 +92,18 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
     for wrong in tally.wrong.iter().take(10) {
         println!("  wrong: {wrong}");
     }
-    report.none("answers that differ from the quiet run's, or come twice, or in part", tally.wrong.len());
-    report.none("requests without an answer", tally.unanswered);
+    report.none(
+        "responses that differ from the quiet run's, are repeated, or are incomplete",
+        tally.wrong.len(),
+    );
+    report.none("requests without a response", tally.unanswered);
     report.at_most("memory, end to middle", 1.05, growth(&memory));
     report.at_most("file descriptors, end to middle", 1.1, growth(&fds));
     report.at_least("swaps", 1.0, tally.swaps as f64);
     Ok(report)
 }
 
-/// Documents of all kinds, and some that are none.
+/// Returns documents of all kinds, some of them invalid.
 fn documents(setting: &Setting<'_>) -> Result<Vec<(Upload, &'static str)>> {
     let data = |name: &str| Upload::read(&setting.places.repo("tests/data").join(name));
     let mut torn = data("demo.pdf")?;
@@ -153,7 +156,7 @@ fn client(gateway: &Gateway, documents: &[Document], tally: &Mutex<Tally>, mut r
                     }
                     Ok(got) => note(&|tally| tally.wrong.push(difference(document, &got))),
                     Err(error) if error.is::<ureq::Error>() => note(&|tally| {
-                        println!("  no answer: {error:#}");
+                        println!("  no response: {error:#}");
                         tally.unanswered += 1;
                     }),
                     Err(error) => note(&|tally| tally.wrong.push(format!("{error:#}"))),
@@ -185,10 +188,10 @@ fn path(endpoint: &str, query: &str) -> String {
     format!("/api/v1/deployments/{DEPLOYMENT}/{endpoint}{query}")
 }
 
-/// Status and pages of a whole answer; of a problem, its code.
+/// Returns status and pages of a whole response; of a problem, its code.
 fn whole(client: &Client, upload: &Upload, query: &str) -> Result<(u16, Vec<String>)> {
     let answer = client.ask(&path("ocr", query), upload)?;
-    let json: Value = serde_json::from_slice(&answer.body).context("an answer is no JSON")?;
+    let json: Value = serde_json::from_slice(&answer.body).context("a response is not JSON")?;
     let pages = match json["pages"].as_array() {
         Some(pages) => pages.iter().map(text).collect(),
         None => vec![json["code"].to_string()],
@@ -196,7 +199,7 @@ fn whole(client: &Client, upload: &Upload, query: &str) -> Result<(u16, Vec<Stri
     Ok((answer.status, pages))
 }
 
-/// The same of a stream of events, each of which may come once.
+/// Returns the same from a stream of events, each of which may come once.
 fn events(client: &Client, document: &Document, slow: bool) -> Result<(u16, Vec<String>)> {
     let Document { upload, query, .. } = document;
     let mut answer =
@@ -211,10 +214,10 @@ fn events(client: &Client, document: &Document, slow: bool) -> Result<(u16, Vec<
     let mut failed = None;
     for line in BufReader::new(reader).lines() {
         let line = line.map_err(ureq::Error::from)?;
-        let event: Value = serde_json::from_str(&line).context("an event is no JSON")?;
+        let event: Value = serde_json::from_str(&line).context("an event is not JSON")?;
         match event["event"].as_str() {
             Some("page" | "page_error") => pages.push((event["page"].as_u64(), text(&event))),
-            // The whole answer's status says what an event's code does here.
+            // The code of an event corresponds to the status of a whole response.
             Some("document_error") => failed = Some(event["error"]["code"].to_string()),
             Some("end") => ends += 1,
             _ => {}
@@ -222,7 +225,7 @@ fn events(client: &Client, document: &Document, slow: bool) -> Result<(u16, Vec<
     }
     ensure!(ends == 1, "{}{query}: a stream with {ends} ends", upload.name);
     if let Some(code) = failed {
-        // A batch was taken on before the document's own refusal.
+        // The batch was admitted before the document itself was rejected.
         let busy = code.contains("server_overloaded");
         return Ok(if busy { (503, vec![code]) } else { (document.expected.0, vec![code]) });
     }
@@ -236,7 +239,7 @@ fn events(client: &Client, document: &Document, slow: bool) -> Result<(u16, Vec<
 fn leaves_while_reading(client: &Client, document: &Document) {
     let Document { upload, query, .. } = document;
     let sent = client.send("POST", &path("ocr/batch", query), upload.content_type(), &upload.bytes[..]);
-    // Read a little, or not at all, and gone.
+    // Reads a little or nothing, then disconnects.
     if let Ok(answer) = sent {
         let mut some = [0u8; 100];
         let _ = answer.into_body().into_reader().read(&mut some);
@@ -250,7 +253,7 @@ fn leaves_while_sending(client: &Client, document: &Document) {
     let _ = client.send("POST", &path("ocr", document.query), document.upload.content_type(), body);
 }
 
-/// Half a body, and then the end of the client.
+/// A body that breaks off half way.
 struct Breaks {
     left: Vec<u8>,
     at: usize,
@@ -280,7 +283,7 @@ impl<R: Read> Read for Slow<R> {
     }
 }
 
-/// A new revision every so often: the same guest with the same settings, another budget, promoted at once.
+/// Deploys a new revision at an interval: the same guest and settings with another budget, promoted at once.
 fn swapper(gateway: &Gateway, setting: &Setting<'_>, tally: &Mutex<Tally>, end: Instant) {
     let every = if setting.short { Duration::from_secs(1) } else { SWAP_EVERY };
     let mut wall_ms = WALL_MS;
@@ -297,7 +300,7 @@ fn swapper(gateway: &Gateway, setting: &Setting<'_>, tally: &Mutex<Tally>, end: 
     }
 }
 
-/// Makes a revision of the standard guest with the tiny models and this budget.
+/// Creates a revision of the standard guest with the tiny models and this budget.
 fn promote(gateway: &Gateway, wall_ms: u64) -> Result<()> {
     let budget = json!({ "wall_ms": wall_ms });
     admin::promote(&Client::new(gateway, None), DEPLOYMENT, &json!({ "tier": "tiny" }), &budget)

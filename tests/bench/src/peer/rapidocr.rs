@@ -1,4 +1,5 @@
-//! RapidOCR's side of `bench peer`: its virtual environment, and its runner as a process that is watched from outside.
+//! The RapidOCR side of `bench peer`: its virtual environment, and its runner as a process that is measured from
+//! outside.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,14 +22,14 @@ const PACKAGES: &[&str] = &[
     "rapidfuzz==3.14.6",
 ];
 
-/// Makes the virtual environment where it is not there; returns its Python.
+/// Creates the virtual environment if it does not exist; returns its Python.
 pub fn environment(places: &Places) -> Result<PathBuf> {
     let folder = places.cache.join("peers");
     let python = folder.join("bin/python");
     let _lock = places.lock()?;
     if !python.is_file() {
         shell::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))
-            .context("Python cannot make virtual environments: `sudo apt-get install python3-venv`")?;
+            .context("Python cannot create virtual environments: run `sudo apt-get install python3-venv`")?;
     }
     let stamp = folder.join("packages.txt");
     let wanted = PACKAGES.join("\n");
@@ -43,8 +44,8 @@ pub fn environment(places: &Places) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// Reads the pages with one of its engines. Its runner times itself and leaves out what comes before the first page and what
-/// extracts the truth.
+/// Reads the pages with one of its engines. Its runner measures its own time, without the start before the first page
+/// and the extraction of the truth.
 pub fn read(
     places: &Places,
     arguments: &Arguments,
@@ -66,15 +67,15 @@ pub fn read(
         arguments.threads.to_string(),
     ]);
     if let Tier::Tiny = arguments.tier {
-        // The package has no such weights in it, and fetches some at its first start: it reads with the files that Lector
-        // reads with.
+        // The package does not contain these weights and downloads some at its first start: it uses the files that
+        // Lector uses.
         let file = |path: &str| places.repo("models").join(path).display().to_string();
         command.extend(["--det".into(), file("pp-ocrv6-tiny-det/model.onnx")]);
         command.extend(["--rec".into(), file("pp-ocrv6-tiny-rec/model.onnx")]);
         command.extend(["--keys".into(), file("pp-ocrv6-tiny-rec/labels.txt")]);
     }
     command.extend(pages(folder, listed));
-    let (program, rest) = command.split_first().context("a command has a name")?;
+    let (program, rest) = command.split_first().context("the command is empty")?;
     let out = fs::File::create(&readings).with_context(|| format!("cannot write {}", readings.display()))?;
     let mut child = Command::new(program)
         .args(rest)
@@ -98,7 +99,7 @@ pub fn read(
     })
 }
 
-/// What stands on the pages by their embedded text, as score.py takes it; nothing is read.
+/// Extracts the embedded text of the pages in the form of score.py, without OCR.
 pub fn truth(places: &Places, python: &Path, folder: &Path, rows: &[Row], to: PathBuf) -> Result<PathBuf> {
     let mut command = Command::new(python);
     command.arg(places.repo("tests/bench/rapidocr_runner.py"));

@@ -1,5 +1,5 @@
-//! Compiles std for one wasm target with cargo's own `-Zbuild-std`, out of a source tree of the compiler's version.
-//! `RUSTC_BOOTSTRAP` is set for this one build alone; guests are compiled as stable code.
+//! Compiles std for one wasm target with cargo's `-Zbuild-std`, from a source tree of the compiler's version.
+//! `RUSTC_BOOTSTRAP` is set for this build only; guests are compiled as stable code.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,29 +10,29 @@ use anyhow::{Context, Result, bail};
 
 use crate::shell;
 
-/// A guest that may also use WASI.
+/// Target of a guest that may also use WASI.
 pub const WASI: &str = "wasm32-wasip2";
 
 /// A compiler and its files.
 pub struct Compiler {
-    /// What to run.
+    /// Path of rustc.
     rustc: PathBuf,
     /// Its sysroot.
     pub sysroot: PathBuf,
-    /// As `rustc --version` has it.
+    /// Version in the output of `rustc --version`.
     pub version: String,
 }
 
 impl Compiler {
-    /// The one that `rust-toolchain.toml` pins.
+    /// Returns the compiler that `rust-toolchain.toml` pins.
     pub fn of_toolchain() -> Result<Self> {
         let sysroot =
             PathBuf::from(shell::output(Command::new("rustc").args(["--print", "sysroot"]))?.trim());
         Ok(Self { rustc: sysroot.join("bin/rustc"), version: version(Path::new("rustc"))?, sysroot })
     }
 
-    /// One that stands unpacked below `root`; `wrapper` becomes a script that runs it there. The linkers for wasm are
-    /// those that `linkers`, a rustup sysroot, ships.
+    /// Returns the compiler unpacked below `root`; writes `wrapper`, a script that runs it. Uses the wasm linkers of
+    /// `linkers`, a rustup sysroot.
     pub fn unpacked(root: &Path, wrapper: &Path, linkers: &Path) -> Result<Self> {
         let usr = root.join("usr");
         let host = "x86_64-unknown-linux-gnu";
@@ -75,7 +75,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// The one that a Debian source package put under `usr/src`.
+    /// Returns the source tree that a Debian source package put under `usr/src`.
     pub fn below(folder: &Path) -> Result<Self> {
         shell::list(folder)?
             .into_iter()
@@ -86,7 +86,7 @@ impl Source {
     }
 }
 
-/// Whether the sysroot has std for the target.
+/// Returns whether the sysroot has std for the target.
 pub fn has_std(sysroot: &Path, target: &str) -> bool {
     let Ok(entries) = fs::read_dir(sysroot.join("lib/rustlib").join(target).join("lib")) else {
         return false;
@@ -98,7 +98,7 @@ pub fn has_std(sysroot: &Path, target: &str) -> bool {
     })
 }
 
-/// Builds std for the target into `sysroot`; `libc` holds the objects that WASI's std links with.
+/// Builds std for the target into `sysroot`; `libc` is the folder of objects that WASI's std links with.
 pub fn std(
     compiler: &Compiler,
     source: &Source,
@@ -133,8 +133,8 @@ pub fn std(
         cargo.env_remove(name);
     }
     if target == WASI {
-        // Debian prunes a prebuilt archive from one vendored crate that WASI's std needs, so the same locked
-        // versions come from the crate registry.
+        // Debian removes a prebuilt archive that WASI's std needs from a vendored crate, so the same locked versions
+        // come from the crate registry.
     } else {
         let vendor = source.library.join("vendor");
         cargo.args(["--offline", "--config", "source.crates-io.replace-with='vendored'", "--config"]);
@@ -144,9 +144,9 @@ pub fn std(
     place(&out.join(target).join("release/deps"), libc, &sysroot.join("lib/rustlib").join(target).join("lib"))
 }
 
-/// Copies what was built to where rustc looks; whole, or not at all.
+/// Copies the libraries to the folder that rustc reads, atomically.
 fn place(built: &Path, libc: Option<&Path>, to: &Path) -> Result<()> {
-    let parent = to.parent().context("a library folder has a parent")?;
+    let parent = to.parent().context("the library folder has no parent")?;
     let part = shell::Scratch::new(parent, "lib")?;
     let whole = part.path().join("lib");
     shell::make_folder(&whole)?;
@@ -173,8 +173,8 @@ fn place(built: &Path, libc: Option<&Path>, to: &Path) -> Result<()> {
     fs::rename(&whole, to).with_context(|| format!("cannot place {}", to.display()))
 }
 
-/// A compiler whose sysroot is the real one but for `lib/rustlib/src`, which is the given source: what `-Zbuild-std`
-/// looks for. Gives a script that runs it.
+/// Creates a copy of a compiler's sysroot in which `lib/rustlib/src` is the given source, as `-Zbuild-std` requires.
+/// Returns a script that runs it.
 fn shadow(compiler: &Compiler, source: &Source, at: &Path) -> Result<PathBuf> {
     shell::remove_folder(at)?;
     let rust = at.join("lib/rustlib/src/rust");

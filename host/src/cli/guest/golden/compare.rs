@@ -1,7 +1,7 @@
-//! What counts as a difference between what was expected and what was read, and how it is told.
+//! Compares a result with the expected one, and describes the differences.
 //!
-//! Lines are matched by their text (Myers' algorithm, crate `similar`). Lines that stayed are compared in place,
-//! confidence and words; lines that went or came are told as a diff, and weighed by the characters they differ in.
+//! Lines are matched by their text (Myers' algorithm, crate `similar`). Matched lines are compared by confidence and
+//! words; added and removed lines are shown as a diff, and counted by the number of different characters.
 
 use std::fmt::Write as _;
 
@@ -11,21 +11,21 @@ use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::expected::{Document, Expected, Page};
 
-/// Above this many pairs of characters two stretches of text count as wholly different: nobody waits for the exact
-/// figure, and nobody needs it.
+/// Above this number of character pairs two texts count as wholly different: the exact distance would take long and is
+/// not needed.
 const DISTANCE_PAIRS_MAX: usize = 100_000_000;
-/// Differences that are told of one page; a page with more is another page.
+/// Maximum number of differences shown for a page.
 const TOLD_MAX: usize = 40;
 
-/// How far a reading may be from what is expected.
+/// Allowed differences between a result and the expected one.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::cli::guest) struct Tolerance {
-    /// Share of a page's characters that may differ.
+    /// Share of the characters of a page that may differ.
     pub(in crate::cli::guest) characters: f64,
-    /// Pixels by which a corner may be off.
+    /// Distance that a corner may be off, in pixels.
     pub(in crate::cli::guest) position_px: f32,
-    /// By which a confidence may be off.
+    /// Difference of confidence.
     pub(in crate::cli::guest) confidence: f32,
 }
 
@@ -37,19 +37,19 @@ impl Default for Tolerance {
 
 impl Tolerance {
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        ensure!((0.0..=1.0).contains(&self.characters), "tolerance.characters is a share: 0 to 1");
-        ensure!(self.position_px >= 0.0, "tolerance.position_px is a distance: 0 or more");
-        ensure!((0.0..=1.0).contains(&self.confidence), "tolerance.confidence lies between 0 and 1");
+        ensure!((0.0..=1.0).contains(&self.characters), "tolerance.characters must be a share from 0 to 1");
+        ensure!(self.position_px >= 0.0, "tolerance.position_px must be 0 or more");
+        ensure!((0.0..=1.0).contains(&self.confidence), "tolerance.confidence must be from 0 to 1");
         Ok(())
     }
 }
 
-/// What came of a comparison.
+/// The outcome of a comparison.
 #[derive(Debug, Default, PartialEq)]
 pub(in crate::cli::guest) struct Comparison {
-    /// Lines for people; empty: as expected.
+    /// Lines to print; empty: as expected.
     pub(in crate::cli::guest) report: String,
-    /// Whether it is beyond the tolerance. A report without it tells what was tolerated.
+    /// Whether a difference exceeds the tolerance. Otherwise the report lists tolerated differences.
     pub(in crate::cli::guest) differs: bool,
 }
 
@@ -60,32 +60,32 @@ impl Comparison {
     }
 }
 
-/// Holds what was read against what was expected.
+/// Compares a result with the expected one.
 pub(in crate::cli::guest) fn compare(
     expected: &Expected,
     read: &Expected,
     tolerance: &Tolerance,
 ) -> Comparison {
-    let mut told = Comparison::default();
+    let mut outcome = Comparison::default();
     match (expected, read) {
         (Expected::Error(expected), Expected::Error(read)) if expected == read => {}
         (Expected::Error(expected), Expected::Error(read)) => {
-            told.beyond(format_args!("fails with `{read}`, not with `{expected}`"));
+            outcome.beyond(format_args!("fails with `{read}`, not with `{expected}`"));
         }
         (Expected::Error(expected), Expected::Document(_)) => {
-            told.beyond(format_args!("is read; expected was the fault `{expected}`"));
+            outcome.beyond(format_args!("was read; expected the fault `{expected}`"));
         }
-        (Expected::Document(_), Expected::Error(read)) => told.beyond(format_args!("fails with `{read}`")),
+        (Expected::Document(_), Expected::Error(read)) => outcome.beyond(format_args!("fails with `{read}`")),
         (Expected::Document(expected), Expected::Document(read)) => {
-            documents(expected, read, tolerance, &mut told);
+            documents(expected, read, tolerance, &mut outcome);
         }
     }
-    told
+    outcome
 }
 
-fn documents(expected: &Document, read: &Document, tolerance: &Tolerance, told: &mut Comparison) {
+fn documents(expected: &Document, read: &Document, tolerance: &Tolerance, outcome: &mut Comparison) {
     if expected.pages.len() != read.pages.len() {
-        told.beyond(format_args!("has {} pages, not {}", read.pages.len(), expected.pages.len()));
+        outcome.beyond(format_args!("has {} pages, not {}", read.pages.len(), expected.pages.len()));
     }
     for (number, (expected, read)) in expected.pages.iter().zip(&read.pages).enumerate() {
         let mut of_page = Comparison::default();
@@ -95,68 +95,68 @@ fn documents(expected: &Document, read: &Document, tolerance: &Tolerance, told: 
                 of_page.beyond(format_args!("fails with `{read}`, not with `{expected}`"));
             }
             (Page::Error(expected), Page::Transcript(_)) => {
-                of_page.beyond(format_args!("is read; expected was the fault `{expected}`"));
+                of_page.beyond(format_args!("was read; expected the fault `{expected}`"));
             }
             (Page::Transcript(_), Page::Error(read)) => of_page.beyond(format_args!("fails with `{read}`")),
             (Page::Transcript(expected), Page::Transcript(read)) => {
                 page(expected, read, tolerance, &mut of_page);
             }
         }
-        told.differs |= of_page.differs;
+        outcome.differs |= of_page.differs;
         let count = of_page.report.lines().count();
         if count > 0 {
-            let _ = writeln!(told.report, "page {}", number + 1);
+            let _ = writeln!(outcome.report, "page {}", number + 1);
         }
         for line in of_page.report.lines().take(TOLD_MAX) {
-            let _ = writeln!(told.report, "  {line}");
+            let _ = writeln!(outcome.report, "  {line}");
         }
         if count > TOLD_MAX {
-            let _ = writeln!(told.report, "  ... and {} lines more", count - TOLD_MAX);
+            let _ = writeln!(outcome.report, "  ... and {} lines more", count - TOLD_MAX);
         }
     }
     let of_document =
         |document: &Document| document.summary.as_ref().and_then(|summary| summary.properties.clone());
     let text = |document: &Document| document.summary.as_ref().map(|summary| summary.text.clone());
-    properties("summary", of_document(expected).as_deref(), of_document(read).as_deref(), told);
-    // Where pages may differ in letters the summary, which repeats them, differs as well.
-    if text(expected) != text(read) && tolerance.characters == 0.0 && !told.differs {
-        told.beyond(format_args!("summary: its text is {:?}, not {:?}", text(read), text(expected)));
+    properties("summary", of_document(expected).as_deref(), of_document(read).as_deref(), outcome);
+    // If characters may differ on pages, the summary, which repeats them, differs too.
+    if text(expected) != text(read) && tolerance.characters == 0.0 && !outcome.differs {
+        outcome.beyond(format_args!("summary: its text is {:?}, not {:?}", text(read), text(expected)));
     }
 }
 
-fn page(expected: &Transcript, read: &Transcript, tolerance: &Tolerance, told: &mut Comparison) {
+fn page(expected: &Transcript, read: &Transcript, tolerance: &Tolerance, outcome: &mut Comparison) {
     let off_px = |a: u32, b: u32| a.abs_diff(b) as f32 > tolerance.position_px;
     if off_px(expected.size.width, read.size.width) || off_px(expected.size.height, read.size.height) {
-        told.beyond(format_args!(
+        outcome.beyond(format_args!(
             "is {} x {} px, not {} x {}",
             read.size.width, read.size.height, expected.size.width, expected.size.height
         ));
     }
     if (expected.dpi - read.dpi).abs() > 0.01 {
-        told.beyond(format_args!("was read at {} dpi, not at {}", read.dpi, expected.dpi));
+        outcome.beyond(format_args!("was read at {} dpi, not at {}", read.dpi, expected.dpi));
     }
     if expected.rotation != read.rotation {
-        told.beyond(format_args!("was turned by {:?}, not by {:?}", read.rotation, expected.rotation));
+        outcome.beyond(format_args!("was rotated by {:?}, not by {:?}", read.rotation, expected.rotation));
     }
-    lines(&expected.lines, &read.lines, tolerance, told);
+    lines(&expected.lines, &read.lines, tolerance, outcome);
     if expected.warnings != read.warnings {
-        told.beyond(format_args!("warnings are {:?}, not {:?}", read.warnings, expected.warnings));
+        outcome.beyond(format_args!("warnings are {:?}, not {:?}", read.warnings, expected.warnings));
     }
-    blocks(&expected.blocks, &read.blocks, tolerance, told);
-    findings(&expected.findings, &read.findings, tolerance, told);
-    properties("page", expected.properties.as_deref(), read.properties.as_deref(), told);
+    blocks(&expected.blocks, &read.blocks, tolerance, outcome);
+    findings(&expected.findings, &read.findings, tolerance, outcome);
+    properties("page", expected.properties.as_deref(), read.properties.as_deref(), outcome);
 }
 
-/// The additions of a guest, by their JSON value: the order of members is none of its results.
-fn properties(of: &str, expected: Option<&str>, read: Option<&str>, told: &mut Comparison) {
+/// Compares the properties of a guest as JSON values: the order of members is not significant.
+fn properties(of: &str, expected: Option<&str>, read: Option<&str>, outcome: &mut Comparison) {
     let value = |json: Option<&str>| json.map(|json| serde_json::from_str::<serde_json::Value>(json).ok());
     if value(expected) != value(read) {
         let shown = |json: Option<&str>| json.unwrap_or("none").to_owned();
-        told.beyond(format_args!("{of}: properties are {}, not {}", shown(read), shown(expected)));
+        outcome.beyond(format_args!("{of}: properties are {}, not {}", shown(read), shown(expected)));
     }
 }
 
-fn findings(expected: &[Finding], read: &[Finding], tolerance: &Tolerance, told: &mut Comparison) {
+fn findings(expected: &[Finding], read: &[Finding], tolerance: &Tolerance, outcome: &mut Comparison) {
     let shown = |found: &Finding| {
         let value = found.value.as_ref().map(|value| format!(" = `{value}`")).unwrap_or_default();
         format!("{} `{}`{value} in lines {:?}", found.kind, found.text, found.lines)
@@ -164,16 +164,16 @@ fn findings(expected: &[Finding], read: &[Finding], tolerance: &Tolerance, told:
     let (old, new): (Vec<_>, Vec<_>) =
         (expected.iter().map(shown).collect(), read.iter().map(shown).collect());
     if old != new {
-        told.beyond(format_args!("findings are [{}], not [{}]", new.join("; "), old.join("; ")));
+        outcome.beyond(format_args!("findings are [{}], not [{}]", new.join("; "), old.join("; ")));
         return;
     }
     for (expected, read) in expected.iter().zip(read) {
-        place(&expected.quad, &read.quad, &read.text, tolerance, told);
-        confidence(&read.text, expected.confidence, read.confidence, tolerance, told);
+        place(&expected.quad, &read.quad, &read.text, tolerance, outcome);
+        confidence(&read.text, expected.confidence, read.confidence, tolerance, outcome);
     }
 }
 
-fn blocks(expected: &[Block], read: &[Block], tolerance: &Tolerance, told: &mut Comparison) {
+fn blocks(expected: &[Block], read: &[Block], tolerance: &Tolerance, outcome: &mut Comparison) {
     let shown = |block: &Block| {
         let kind = match &block.kind {
             BlockKind::Heading { level } => format!("Heading {level}"),
@@ -193,24 +193,24 @@ fn blocks(expected: &[Block], read: &[Block], tolerance: &Tolerance, told: &mut 
     let (old, new): (Vec<_>, Vec<_>) =
         (expected.iter().map(shown).collect(), read.iter().map(shown).collect());
     if old != new {
-        told.beyond(format_args!("blocks are [{}], not [{}]", new.join("; "), old.join("; ")));
+        outcome.beyond(format_args!("blocks are [{}], not [{}]", new.join("; "), old.join("; ")));
         return;
     }
     for (expected, read) in expected.iter().zip(read) {
         let name = format!("block {}", read.id);
-        place(&expected.quad, &read.quad, &name, tolerance, told);
-        confidence(&name, expected.confidence, read.confidence, tolerance, told);
-        properties(&name, expected.properties.as_deref(), read.properties.as_deref(), told);
+        place(&expected.quad, &read.quad, &name, tolerance, outcome);
+        confidence(&name, expected.confidence, read.confidence, tolerance, outcome);
+        properties(&name, expected.properties.as_deref(), read.properties.as_deref(), outcome);
     }
 }
 
-fn confidence(of: &str, expected: f32, read: f32, tolerance: &Tolerance, told: &mut Comparison) {
+fn confidence(of: &str, expected: f32, read: f32, tolerance: &Tolerance, outcome: &mut Comparison) {
     if (expected - read).abs() > tolerance.confidence {
-        told.beyond(format_args!("`{of}`: confidence {read:.3}, not {expected:.3}"));
+        outcome.beyond(format_args!("`{of}`: confidence {read:.3}, not {expected:.3}"));
     }
 }
 
-fn lines(expected: &[Line], read: &[Line], tolerance: &Tolerance, told: &mut Comparison) {
+fn lines(expected: &[Line], read: &[Line], tolerance: &Tolerance, outcome: &mut Comparison) {
     let texts = |lines: &[Line]| -> Vec<String> { lines.iter().map(|line| line.text.clone()).collect() };
     let (old, new) = (texts(expected), texts(read));
     let total: usize = old.iter().map(|text| text.chars().count()).sum();
@@ -235,50 +235,52 @@ fn lines(expected: &[Line], read: &[Line], tolerance: &Tolerance, told: &mut Com
     }
     let share = distance as f64 / total.max(1) as f64;
     if share > tolerance.characters {
-        told.differs = true;
+        outcome.differs = true;
     } else if distance > 0 {
         let _ = writeln!(changed, "(tolerated: {:.2} % of the characters differ)", share * 100.0);
     }
-    told.report.push_str(&changed);
-    told.differs |= stayed.differs;
-    told.report.push_str(&stayed.report);
+    outcome.report.push_str(&changed);
+    outcome.differs |= stayed.differs;
+    outcome.report.push_str(&stayed.report);
 }
 
-/// A line whose text is as expected.
-fn line(expected: &Line, read: &Line, tolerance: &Tolerance, told: &mut Comparison) {
-    place(&expected.quad, &read.quad, &read.text, tolerance, told);
-    confidence(&read.text, expected.confidence, read.confidence, tolerance, told);
+/// Compares a line whose text is as expected.
+fn line(expected: &Line, read: &Line, tolerance: &Tolerance, outcome: &mut Comparison) {
+    place(&expected.quad, &read.quad, &read.text, tolerance, outcome);
+    confidence(&read.text, expected.confidence, read.confidence, tolerance, outcome);
     if expected.direction != read.direction {
-        told.beyond(format_args!("`{}`: runs {:?}, not {:?}", read.text, read.direction, expected.direction));
+        outcome
+            .beyond(format_args!("`{}`: runs {:?}, not {:?}", read.text, read.direction, expected.direction));
     }
     if expected.source != read.source {
-        told.beyond(format_args!("`{}`: comes from {:?}, not {:?}", read.text, read.source, expected.source));
+        outcome
+            .beyond(format_args!("`{}`: comes from {:?}, not {:?}", read.text, read.source, expected.source));
     }
     if expected.block_id != read.block_id {
-        told.beyond(format_args!(
+        outcome.beyond(format_args!(
             "`{}`: is in block {}, not {}",
             read.text, read.block_id, expected.block_id
         ));
     }
     let words = |line: &Line| -> Vec<String> { line.words.iter().map(|word| word.text.clone()).collect() };
     if words(expected) != words(read) {
-        told.beyond(format_args!("`{}`: words {:?}, not {:?}", read.text, words(read), words(expected)));
+        outcome.beyond(format_args!("`{}`: words {:?}, not {:?}", read.text, words(read), words(expected)));
     } else {
         for (expected, read) in expected.words.iter().zip(&read.words) {
-            place(&expected.quad, &read.quad, &read.text, tolerance, told);
+            place(&expected.quad, &read.quad, &read.text, tolerance, outcome);
         }
     }
 }
 
-fn place(expected: &Quad, read: &Quad, text: &str, tolerance: &Tolerance, told: &mut Comparison) {
+fn place(expected: &Quad, read: &Quad, text: &str, tolerance: &Tolerance, outcome: &mut Comparison) {
     let distances = expected.0.iter().zip(&read.0).map(|(a, b)| (a.x - b.x).hypot(a.y - b.y));
     let off = distances.fold(0.0, f32::max);
     if off > tolerance.position_px {
-        told.beyond(format_args!("`{text}`: a corner is off by {off:.1} px"));
+        outcome.beyond(format_args!("`{text}`: a corner is off by {off:.1} px"));
     }
 }
 
-/// Characters that must change to make one text of the other (Levenshtein).
+/// Returns the number of character edits between two texts (Levenshtein distance).
 fn characters_off(old: &str, new: &str) -> usize {
     let (m, n) = (old.chars().count(), new.chars().count());
     if m.saturating_mul(n) > DISTANCE_PAIRS_MAX { m.max(n) } else { strsim::levenshtein(old, new) }
@@ -334,8 +336,8 @@ mod tests {
 
     const LINES: [&str; 3] = ["one line of text", "another line", "the last line"];
 
-    /// What a change of the page is told as; empty: within the tolerance and nothing to say.
-    fn told(tolerance: Tolerance, change: impl FnOnce(&mut Transcript)) -> Comparison {
+    /// Returns the comparison after a change of the page.
+    fn outcome(tolerance: Tolerance, change: impl FnOnce(&mut Transcript)) -> Comparison {
         let mut changed = read(&LINES);
         change(&mut changed);
         compare(&document(read(&LINES)), &document(changed), &tolerance)
@@ -344,10 +346,12 @@ mod tests {
     #[test]
     fn only_what_is_beyond_the_tolerance_differs() {
         let check = |change: fn(&mut Transcript), expect: Option<&str>| {
-            let told = told(Tolerance::default(), change);
+            let outcome = outcome(Tolerance::default(), change);
             match expect {
-                None => assert_eq!(told, Comparison::default()),
-                Some(expect) => assert!(told.differs && told.report.contains(expect), "{expect}: {told:?}"),
+                None => assert_eq!(outcome, Comparison::default()),
+                Some(expect) => {
+                    assert!(outcome.differs && outcome.report.contains(expect), "{expect}: {outcome:?}")
+                }
             }
         };
         check(|_| {}, None);
@@ -381,10 +385,10 @@ mod tests {
     #[test]
     fn characters_may_be_tolerated_and_are_reported_all_the_same() {
         let tolerance = Tolerance { characters: 0.03, ..Tolerance::default() };
-        let told_of = told(tolerance, |page| page.lines[1].text = "anothar line".into());
-        assert!(!told_of.differs && told_of.report.contains("tolerated: 2.44 %"), "{told_of:?}");
-        let told_of = told(tolerance, |page| page.lines[1].text = "anathar line".into());
-        assert!(told_of.differs, "{told_of:?}");
+        let outcome_of = outcome(tolerance, |page| page.lines[1].text = "anothar line".into());
+        assert!(!outcome_of.differs && outcome_of.report.contains("tolerated: 2.44 %"), "{outcome_of:?}");
+        let outcome_of = outcome(tolerance, |page| page.lines[1].text = "anathar line".into());
+        assert!(outcome_of.differs, "{outcome_of:?}");
     }
 
     #[test]
@@ -411,9 +415,13 @@ mod tests {
 
     #[test]
     fn a_long_report_is_cut() {
-        let told = told(Tolerance::default(), |page| {
+        let outcome = outcome(Tolerance::default(), |page| {
             page.lines = read(&["x"; 200]).lines;
         });
-        assert!(told.report.contains("lines more") && told.report.lines().count() < 50, "{}", told.report);
+        assert!(
+            outcome.report.contains("lines more") && outcome.report.lines().count() < 50,
+            "{}",
+            outcome.report
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! What is expected of a document: its pages as they were read when somebody found them right, or the code of the
-//! fault. As JSON for people: numbers rounded, short things on one line, so that a change shows well in a review.
+//! The expected result of a document: its pages as they were read when an author accepted them, or the code of the
+//! fault. Stored as JSON for review: numbers are rounded and short values stay on one line, so that diffs are small.
 
 use std::fs;
 use std::path::Path;
@@ -12,28 +12,28 @@ use serde_json::Value;
 use crate::cli::ocr::write_whole;
 use lector_serving::DocumentResult;
 
-/// Longest line that holds a whole list or object.
+/// Longest line that contains a whole list or object.
 const LINE_CHARS_MAX: usize = 120;
-/// Digits behind the point. Pixels and probabilities mean nothing beyond it.
+/// Factor for rounding to three decimals: more is meaningless for pixels and probabilities.
 const ROUNDING: f64 = 1000.0;
 
-/// A reading, or its failure.
+/// A result, or a failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(in crate::cli::guest) enum Expected {
-    /// The document could not be read at all; the code of the fault.
+    /// The document could not be read; the code of the fault.
     Error(String),
-    /// It was.
+    /// The document was read.
     Document(Document),
 }
 
-/// A document as read.
+/// The result of a document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::cli::guest) struct Document {
     /// In page order.
     pub(super) pages: Vec<Page>,
-    /// What the guest's `assemble` made of them.
+    /// The summary from the guest's `assemble`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) summary: Option<Summary>,
 }
@@ -42,14 +42,14 @@ pub(in crate::cli::guest) struct Document {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Page {
-    /// It was not read; the code of the fault.
+    /// The page was not read; the code of the fault.
     Error(String),
-    /// It was.
+    /// The page was read.
     Transcript(Transcript),
 }
 
 impl Expected {
-    /// What was read, as an expectation.
+    /// Returns the expectation that a result meets.
     pub(in crate::cli::guest) fn of(read: &Result<Box<DocumentResult>, Fault>) -> Self {
         let document = match read {
             Ok(document) => document,
@@ -65,7 +65,7 @@ impl Expected {
         })
     }
 
-    /// Reads one; `None` where there is no such file.
+    /// Reads an expectation; `None` if the file does not exist.
     pub(in crate::cli::guest) fn read(file: &Path) -> anyhow::Result<Option<Self>> {
         let bytes = match fs::read(file) {
             Ok(bytes) => bytes,
@@ -73,17 +73,17 @@ impl Expected {
             Err(error) => return Err(error).with_context(|| format!("reading {}", file.display())),
         };
         let expected = serde_json::from_slice(&bytes)
-            .with_context(|| format!("{} is no expectation; --bless writes it anew", file.display()))?;
+            .with_context(|| format!("{} is not an expectation; --bless writes a new one", file.display()))?;
         Ok(Some(expected))
     }
 
-    /// Writes it, whole or not at all.
+    /// Writes the expectation atomically.
     pub(in crate::cli::guest) fn write(&self, file: &Path) -> anyhow::Result<()> {
         write_whole(file, self.text()?.as_bytes())
     }
 
     fn text(&self) -> anyhow::Result<String> {
-        let mut value = serde_json::to_value(self).context("an expectation has no JSON form")?;
+        let mut value = serde_json::to_value(self).context("writing an expectation as JSON")?;
         round(&mut value);
         let mut out = String::new();
         write_value(&value, 0, &mut out);
@@ -105,7 +105,7 @@ fn round(value: &mut Value) {
     }
 }
 
-/// Pretty where it is long, on one line where it is short.
+/// Writes a long value pretty-printed, and a short one on one line.
 fn write_value(value: &Value, depth: usize, out: &mut String) {
     let flat = value.to_string();
     let (open, close, items): (_, _, Vec<(Option<&String>, &Value)>) = match value {
@@ -169,7 +169,7 @@ mod tests {
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.contains("\"confidence\": 0.988"), "{text}");
         assert!(text.contains("\"quad\": [{\"x\":0.333,\"y\":2.0}"), "{text}");
-        // Once rounded it stays what it is.
+        // Rounding is idempotent.
         let read = Expected::read(&file).unwrap().unwrap();
         read.write(&file).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), text);
