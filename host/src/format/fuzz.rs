@@ -139,9 +139,8 @@ fn fuzz_formats() {
                 pieces::Pieces::new(format, Box::new(result.clone())).map(|piece| piece.bytes).collect();
             let whole = document(format, &result);
             match format {
-                Format::Json => {
-                    assert_eq!(pieces, format!("{}\n", serde_json::to_string(&json_value(&whole)).unwrap()))
-                }
+                // Compared as values: one of them is indented.
+                Format::Json => assert_eq!(json_value(&pieces), json_value(&whole)),
                 _ => assert_eq!(pieces, whole),
             }
         }

@@ -142,9 +142,9 @@ fn fuzz_transcript() {
 
 /// Pipeline infos, config errors, summaries and errors are short or refused, and never cut inside a character.
 #[test]
-fn fuzz_declaration() {
+fn fuzz_pipeline_info() {
     let seeds = [vec![2, 0, 1, 0, b'a', 1, 0, b'b', 1, 0, 1, 0, b'a'], vec![0xe4; 600], vec![7; 5000]];
-    lector_fuzz::target("declaration", &seeds, &["ä".as_bytes(), &[255, 255]], |input| {
+    lector_fuzz::target("pipeline_info", &seeds, &["ä".as_bytes(), &[255, 255]], |input| {
         let mut feed = Feed::new(input);
         let names = |feed: &mut Feed<'_>| feed.list(80, |feed| feed.text(300));
         let pipeline_info = pipeline::PipelineInfo {

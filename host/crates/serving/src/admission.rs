@@ -281,7 +281,7 @@ impl Permit {
     /// the tenant's own limit and `server_overloaded` for the limit of the server.
     pub fn hold(&mut self, bytes: u64) -> Result<(), Fault> {
         self.admission.may_ever_hold(bytes, self.own_max)?;
-        let Some(more) = bytes.checked_sub(self.bytes) else { return Ok(()) };
+        let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return Ok(()) };
         self.admission.hold(&self.meter, self.own_max, more)?;
         self.bytes = bytes;
         Ok(())

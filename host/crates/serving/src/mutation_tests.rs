@@ -335,7 +335,7 @@ async fn engines_are_retried_after_the_audit_event_is_written() {
         (entry.action.as_str(), entry.target.as_str(), entry.actor.as_str()),
         ("engines_retry", "spare", "cli")
     );
-    assert_eq!(entry.from[0]["why"], "no disk");
+    assert_eq!(entry.from[0]["last_error"], "no disk");
     assert_eq!(server.platform.retry_engines(&admin, None).await.unwrap(), [one("model")]);
     assert_eq!(server.platform.retry_engines(&admin, None).await.unwrap(), []);
 }

@@ -69,7 +69,7 @@ fn errors_in_a_description_are_named() {
         assert!(message.contains(expect), "{message:?} lacks {expect:?}");
     };
     check("max_batch = 4", "max_batch = 4\nmin_batch = 1", "min_batch");
-    check("license", "license", "license");
+    check("license", "lizense", "lizense");
     check("name = \"m\"", "name = \"n\"", "they must be equal");
     check("\"recognition\"", "\"detection\"", "engine.reduce");
     check("\"recognition\"", "\"guessing\"", "guessing");
