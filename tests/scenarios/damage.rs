@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::server::{ECHO_ONLY, ask, component, deploy, greeting, says};
 
-/// Returns `{"greeting": "deep", "a": [[…]]}` as text, because client libraries refuse to build it.
+/// Returns `{"greeting": "deep", "ignored": [[…]]}` as text, because client libraries refuse to build it.
 fn nested(depth: usize) -> String {
-    format!("{{\"greeting\":\"deep\",\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1))
+    format!("{{\"greeting\":\"deep\",\"ignored\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1))
 }
 
 async fn server(data: &Path) -> Gateway {

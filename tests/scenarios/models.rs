@@ -183,7 +183,7 @@ async fn an_operators_own_model_is_added_and_granted_while_the_server_runs() {
     }
     let (_, listed) = own.run(&["list"]);
     assert!(listed.contains("own-reader"), "{listed}");
-    let (code, shown) = own.run(&["show", "own-reader"]);
+    let (code, shown) = own.run(&["get", "own-reader"]);
     assert_eq!(code, Some(0), "{shown}");
     for expect in [
         "an operator's own",

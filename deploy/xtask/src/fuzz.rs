@@ -12,7 +12,6 @@ const TARGETS: [(&str, &str); 13] = [
     ("claims", "sizes and numbers that a render worker claims"),
     ("component", "inspection of wasm components"),
     ("configuration", "configuration files"),
-    ("pipeline_info", "pipeline info, config errors, summaries and errors of guests"),
     ("formats", "responses with arbitrary text"),
     ("frames", "messages from a render worker"),
     ("kind", "magic numbers and content types of documents"),
@@ -21,6 +20,7 @@ const TARGETS: [(&str, &str); 13] = [
     ("onnx", "ONNX files"),
     ("options", "queries and headers of requests"),
     ("pictures", "headers and decoders of image files"),
+    ("pipeline_info", "pipeline info, config errors, summaries and errors of guests"),
     ("transcript", "transcripts of guests"),
 ];
 

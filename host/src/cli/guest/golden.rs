@@ -177,7 +177,7 @@ mod tests {
         for (name, text, expected) in [
             ("strict/golden.toml", "[tolerance]\nletters = 1", "letters"),
             ("strict/golden.toml", "[tolerance]\ncharacters = 2.0", "characters"),
-            ("gone.pdf.json", "{}", "not there"),
+            ("gone.pdf.json", "{}", "does not exist"),
             ("loose/d.pdf", "", "golden.toml"),
         ] {
             write(name, text);

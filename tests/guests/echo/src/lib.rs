@@ -11,6 +11,8 @@ struct Settings {
     greeting: String,
     /// `calm`, or a misbehavior.
     mood: Mood,
+    /// Any JSON; without effect.
+    ignored: serde::de::IgnoredAny,
 }
 
 /// Behavior of the guest.
@@ -44,7 +46,7 @@ enum Mood {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { greeting: "hello".to_owned(), mood: Mood::Calm }
+        Self { greeting: "hello".to_owned(), mood: Mood::Calm, ignored: serde::de::IgnoredAny }
     }
 }
 
