@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Beyond this nothing is gained; some systems allow a billion, and tables are sized by it.
 const RAISED_MAX: u64 = 1 << 20;
 /// Libraries, models, the store, render workers, pipes, the log: 50 or so are open in an idle house.
-const HOUSE: u64 = 128;
+const SERVER: u64 = 128;
 /// A document's bytes, its pages' pixels, a worker's channel.
 const PER_DOCUMENT: u64 = 4;
 /// Fewer connections than this are no server.
@@ -29,10 +29,10 @@ pub fn raise() -> u64 {
 /// How many connections fit beside the house's own descriptors: `wanted` of them, or fewer. An error where hardly any do.
 pub fn connections_within(limit: u64, wanted: usize, documents_max: usize) -> anyhow::Result<usize> {
     let documents = (documents_max as u64).saturating_mul(PER_DOCUMENT);
-    let room = limit.saturating_sub(HOUSE.saturating_add(documents));
+    let room = limit.saturating_sub(SERVER.saturating_add(documents));
     ensure!(
         room >= CONNECTIONS_MIN,
-        "the process may open {limit} files, and {HOUSE} and {PER_DOCUMENT} for each of {documents_max} documents are needed \
+        "the process may open {limit} files, and {SERVER} and {PER_DOCUMENT} for each of {documents_max} documents are needed \
          beside connections: raise the limit (`ulimit -n`, LimitNOFILE), or lower platform.documents_max"
     );
     Ok(usize::try_from(room).unwrap_or(usize::MAX).min(wanted))
