@@ -294,7 +294,7 @@ const TENANT_IMAGES_BYTES_MIN: u64 = 1 << 30;
 /// Returns the bytes of memory that the process may use: those of the machine, or of its cgroup.
 fn machine_memory() -> u64 {
     let system = rustix::system::sysinfo();
-    let machine = u64::from(system.totalram).saturating_mul(u64::from(system.mem_unit));
+    let machine = system.totalram.saturating_mul(u64::from(system.mem_unit));
     let cgroup = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
     let cgroup = cgroup.and_then(|text| text.trim().parse().ok()).unwrap_or(u64::MAX);
     machine.min(cgroup)

@@ -143,7 +143,7 @@ pub(super) async fn ocr(
     let result = session.read(permit, uploaded(head, bytes), see).await?;
     // Serializing some megabytes takes tens of milliseconds and must not block other connections.
     let answered = tokio::task::spawn_blocking(move || answer(&options, result, ctx.began.elapsed())).await;
-    answered.map_err(problem::internal)?
+    answered.map_err(problem::internal)?.map_err(|problem| *problem)
 }
 
 /// Returns the fault of a form without a file.
@@ -159,7 +159,7 @@ pub(super) fn file_missing() -> Fault {
 ///
 /// If some pages failed, the response is a success in JSON, which reports them, or with `partial=true`; otherwise it is
 /// `pages_failed`. If the timeout expired, it is `deadline_exceeded`, unless `partial=true` and a page was read.
-fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Result<Response, Problem> {
+fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Result<Response, Box<Problem>> {
     let timing = server_timing(&result, took);
     let with_timing = |problem: Problem| problem.with_header(SERVER_TIMING.clone(), timing.clone());
     let faults = |result: &DocumentResult| -> Vec<Fault> {
@@ -178,11 +178,11 @@ fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Res
             result.pages.len()
         );
         let fault = Fault::new(Kind::Deadline, "deadline_exceeded", message);
-        return Err(with_timing(in_part(fault, result, |_| true)));
+        return Err(Box::new(with_timing(in_part(fault, result, |_| true))));
     }
     match faults.into_iter().next() {
         Some(fault) if result.pages_ok == 0 => {
-            return Err(with_timing(in_part(fault, result, |_| true)));
+            return Err(Box::new(with_timing(in_part(fault, result, |_| true))));
         }
         Some(fault) if options.format != Format::Json && !options.partial => {
             let message = format!(
@@ -194,7 +194,7 @@ fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Res
             );
             let fault = Fault::new(Kind::Invalid, "pages_failed", message).blaming(fault.blame);
             // Without the successful pages: they would be most of the response, in a format that was not requested.
-            return Err(with_timing(in_part(fault, result, |page| page.outcome.is_err())));
+            return Err(Box::new(with_timing(in_part(fault, result, |page| page.outcome.is_err()))));
         }
         _ => {}
     }
@@ -315,7 +315,7 @@ mod tests {
         });
         let collector = Collector::new("r".into(), "d".into(), None);
         let result = collect(collector, events).unwrap();
-        answer(&options, result, Duration::from_secs(2)).unwrap_or_else(IntoResponse::into_response)
+        answer(&options, result, Duration::from_secs(2)).unwrap_or_else(|problem| problem.into_response())
     }
 
     async fn json_of(body: Body) -> Value {

@@ -50,6 +50,9 @@ pub struct ControlPlane {
     pub(crate) tenant_images_bytes_max: u64,
 }
 
+/// A lease for each deployment, or the reason that there is none.
+pub type Leases = Vec<Result<Lease, Fault>>;
+
 impl ControlPlane {
     pub(crate) fn host(&self, actor: &str) -> Result<Principal, Fault> {
         let directory = self.directory.load();
@@ -105,10 +108,7 @@ impl ControlPlane {
     }
 
     /// Returns the host's own tenant, and for each shared deployment a lease or the reason that there is none.
-    pub fn shared_deployments(
-        &self,
-        holder: &str,
-    ) -> Result<(Arc<Tenant>, Vec<Result<Lease, Fault>>), Fault> {
+    pub fn shared_deployments(&self, holder: &str) -> Result<(Arc<Tenant>, Leases), Fault> {
         let directory = self.directory.load_full();
         let missing = || Fault::new(Kind::Bug, "internal", "The host's own tenant is missing; report it.");
         let host = directory.tenants.get(&directory.host).cloned().ok_or_else(missing)?;

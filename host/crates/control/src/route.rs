@@ -74,7 +74,7 @@ impl RollbackPolicy {
         }
         let increase = self.error_rate_increase_max.unwrap_or(0.0);
         let ratio = self.p99_ratio_max.unwrap_or(1.0);
-        if !(0.0..=1.0).contains(&increase) || !(ratio.is_finite() && ratio > 0.0) {
+        if !((0.0..=1.0).contains(&increase) && ratio.is_finite() && ratio > 0.0) {
             return Err(Fault::new(
                 Kind::Invalid,
                 "rollback_policy_invalid",

@@ -34,6 +34,8 @@ enum Mood {
     Shout,
     /// Calls into the host without end.
     Pester,
+    /// Reads the text layer and counts its words.
+    Quote,
     /// Renders the page at 200 dpi and reads its size.
     Render,
     /// Writes to the log without end, then answers.
@@ -104,6 +106,10 @@ async fn misbehave(page: &Page, mood: &Mood) -> Result<Option<String>, Error> {
         Mood::Pester => loop {
             std::hint::black_box(page.index());
         },
+        Mood::Quote => {
+            let layer = page.text_layer().await?;
+            Ok(Some(format!(", {} words embedded", layer.spans.len())))
+        }
         Mood::Render => {
             let size = page.render(200.0).await?.size();
             Ok(Some(format!(", rendered {} x {} px", size.width, size.height)))

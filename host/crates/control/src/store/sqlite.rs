@@ -93,6 +93,7 @@ impl SqliteStore {
 
     /// Executes SQL that no change executes.
     #[cfg(test)]
+    #[allow(clippy::panic, reason = "for tests")]
     pub(super) async fn execute(&self, sql: &'static str) {
         let done = self.with_connection(move |connection| {
             connection.execute_batch(sql).map_err(|error| wrote("a statement of a test", error))

@@ -114,7 +114,7 @@ async fn each_misbehavior_is_counted_and_disables_the_policy() {
         ("stranger", invalid, "does not wait"),
         ("patient", invalid, "waits past"),
         ("flood", trapped, "more bytes to the host"),
-        ("reach", trapped, "lector:ocr/inference"),
+        ("reach", trapped, "lector:inference/models"),
     ];
     for (disabled, (manner, count, expected)) in (1..).zip(table) {
         let (batching_policy, planner) = of(&guest, &format!(r#"{{"manner": "{manner}"}}"#));
@@ -177,8 +177,10 @@ async fn its_memory_is_bounded() {
         batching_policy.status().trapped > 0
     });
     let status = batching_policy.status();
+    // An instance that was cut off because it was late is replaced by an empty one.
+    let asked_max = 256 * (1 + status.late);
     assert!(
-        asked_until_full.is_some_and(|asked| (64..=256).contains(&asked)),
+        asked_until_full.is_some_and(|asked| (64..=asked_max).contains(&asked)),
         "{asked_until_full:?}: {status:?}"
     );
     assert!(status.last_fault.as_ref().is_some_and(|fault| fault.contains("memory")), "{status:?}");

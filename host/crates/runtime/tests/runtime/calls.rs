@@ -77,7 +77,7 @@ async fn embedded_text_counts_as_memory_of_the_call() {
     let runtime = runtime(FakeEngines::new(Mood::Echo));
     let guest = guest_or_skip!(runtime, "echo");
     let read = async |host_bytes| {
-        let ctx = call("{}", Budget { host_bytes, ..Budget::default() });
+        let ctx = call(&mood("quote"), Budget { host_bytes, ..Budget::default() });
         guest.recognize(&ctx, FakePage::new(0), PageRequest::default()).await.result
     };
     assert!(read(1 << 20).await.is_ok());
