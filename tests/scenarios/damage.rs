@@ -128,3 +128,60 @@ async fn large_or_invalid_documents_are_refused_and_change_nothing() {
     assert_eq!(ask(&gateway, "", Method::GET, tenant, None).await.status, 404);
     says(&gateway, "", "greet", "").await.ok();
 }
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// `tests/data/data-folder-0.1.0/README.md` describes the folder.
+#[tokio::test]
+async fn a_data_folder_of_0_1_opens_with_its_tenants_keys_routes_and_audit_log() {
+    const ADMIN: &str =
+        "lka_7f0a1cb7514dc874_c5451676b3984cc3c8c45eacdfe57bbba1d7d7f99f2e08b7ebef1cdf544664ce";
+    const ACME: &str = "lk_5421d3610a1d79f5_7d534059575c5ef4a86a9ec5af482bfd61b1a1c8b411cbe7b45802ec3bc63f6c";
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    copy(&lector_tests::paths::repo().join("tests/data/data-folder-0.1.0"), &data);
+    let gateway = server(&data).await;
+    let get =
+        async |key: &'static str, path: &'static str| ask(&gateway, key, Method::GET, path, None).await.ok();
+    let tenant = get(ADMIN, "/api/v1/admin/tenants/acme").await;
+    assert_eq!(tenant["policy"]["weight"], 200, "{tenant}");
+    assert_eq!(tenant["policy"]["limits"]["pages_per_day"], 1000, "{tenant}");
+    assert_eq!(get(ADMIN, "/api/v1/admin/quarantine").await["rows"], json!([]));
+    let letters = get(ACME, "/api/v1/deployments/letters").await;
+    assert_eq!(letters["rollback_policy"]["pages_min"], 50, "{letters}");
+    assert_eq!(letters["weights"].as_array().map(Vec::len), Some(2), "{letters}");
+    assert_eq!(letters["revisions"].as_array().map(Vec::len), Some(2), "{letters}");
+    let audit = get(ACME, "/api/v1/audit").await;
+    let actions: Vec<&str> =
+        audit["entries"].as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    assert!(actions.contains(&"deploy") && actions.contains(&"canary"), "{actions:?}");
+    let usage = get(ADMIN, "/api/v1/admin/usage").await;
+    assert!(usage.to_string().contains("\"pages_ok\":1"), "{usage}");
+
+    // Its component speaks WIT 0.1: the answer says so, and a new one is deployed and serves.
+    let page = std::fs::read(lector_tests::paths::repo().join("tests/data/line.png")).unwrap();
+    let read = async || {
+        let request = gateway.client.post(gateway.url("/api/v1/deployments/letters/ocr")).bearer_auth(ACME);
+        Answer::read(request.header("content-type", "image/png").body(page.clone()).send().await.unwrap())
+            .await
+    };
+    let refused = read().await;
+    assert!(
+        refused.status >= 400 && refused.text().contains("component_world_mismatch"),
+        "{}",
+        refused.text()
+    );
+    let options = json!({ "settings": { "greeting": "again" }, "promote": true });
+    assert_eq!(deploy(&gateway, ACME, "letters", component("echo"), options).await.status, 201);
+    assert!(read().await.ok().to_string().contains("again page 0"));
+}

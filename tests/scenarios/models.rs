@@ -227,7 +227,7 @@ fn a_file_that_is_not_a_model_is_not_added() {
     let reader = ["--task", "recognition"];
     check("no-onnx", &labels, &reader, "no ONNX model with one input");
     check("no-file", Path::new("/nonexistent.onnx"), &reader, "/nonexistent.onnx");
-    check("no-labels", &weights, &reader, "give a file of labels");
+    check("no-labels", &weights, &reader, "name a file of labels");
     let few = [&reader[..], &["--labels", few.to_str().unwrap()]].concat();
     check("few-labels", &weights, &few, "2 labels for 6906 classes");
     check("a-detector", &weights, &["--task", "detection"], "one map");

@@ -88,7 +88,7 @@ fn page_classifier(class: usize) -> FakeModel {
 fn line_classifier() -> FakeModel {
     let model = FakeModel::new("x", ["scores"], |x| {
         let rows = x.shape()[0];
-        Ok(vec![Array::f32([rows, 2], [0.02, 0.98].repeat(rows as usize))])
+        Ok(vec![Array::f32([rows, 2], [0.02, 0.98].repeat(rows))])
     });
     model.labels(["0", "180"])
 }

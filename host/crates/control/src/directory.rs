@@ -73,6 +73,12 @@ impl Deployment {
         match self.loaded.get(&number) {
             Some(Ok(revision)) => Ok(revision),
             Some(Err(fault)) if fault.code == REVISION_QUARANTINED => Err(fault.clone()),
+            // The tenant's own component is the reason, such as a contract that this host no longer serves.
+            Some(Err(fault)) if fault.kind == Kind::Invalid => Err(Fault::new(
+                Kind::Unavailable,
+                "revision_unavailable",
+                format!("Revision {number} of deployment `{name}` cannot run on this host: {}", fault.message),
+            )),
             Some(Err(fault)) => Err(Fault::new(
                 Kind::Unavailable,
                 "revision_unavailable",
