@@ -96,10 +96,15 @@ fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
 }
 
 fn is_loopback(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    let (host, rest) = match authority.strip_prefix('[') {
+        Some(v6) => v6.split_once(']').unwrap_or_default(),
+        None => authority.find(':').map_or((authority, ""), |colon| authority.split_at(colon)),
     };
+    // Whatever follows the host must be a port: `[::1]evil.example` is a name of another machine.
+    let is_port = rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    if !is_port {
+        return false;
+    }
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
@@ -143,6 +148,11 @@ mod tests {
         check("127.0.0.1:8080", None, true);
         check("localhost", None, true);
         check("[::1]:80", None, true);
+        check("[::1]", None, true);
+        check("[::1]evil.example", None, false);
+        check("[::1]:80.evil.example", None, false);
+        check("127.0.0.1:8080:evil.example", None, false);
+        check("localhost:", None, false);
         check("127.0.0.1:8080", Some("http://127.0.0.1:8080"), true);
         check("127.0.0.1:8080", Some("https://evil.example"), false);
         check("127.0.0.1:8080", Some("null"), false);
