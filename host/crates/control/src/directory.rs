@@ -73,18 +73,16 @@ impl Deployment {
         match self.loaded.get(&number) {
             Some(Ok(revision)) => Ok(revision),
             Some(Err(fault)) if fault.code == REVISION_QUARANTINED => Err(fault.clone()),
-            // The tenant's own component is the reason, such as a contract that this host no longer serves.
-            Some(Err(fault)) if fault.kind == Kind::Invalid => Err(Fault::new(
-                Kind::Unavailable,
-                "revision_unavailable",
-                format!("Revision {number} of deployment `{name}` cannot run on this host: {}", fault.message),
-            )),
-            Some(Err(fault)) => Err(Fault::new(
-                Kind::Unavailable,
-                "revision_unavailable",
-                format!("Revision {number} of deployment `{name}` cannot run on this host at the moment: see the server's log for the reason."),
-            )
-            .with_detail(fault)),
+            Some(Err(fault)) => {
+                // A component that this host cannot run is the tenant's own; other reasons are for the operator.
+                let reason = match fault.kind {
+                    Kind::Invalid => format!(": {}", fault.message),
+                    _ => " at the moment: see the server's log for the reason.".to_owned(),
+                };
+                let message =
+                    format!("Revision {number} of deployment `{name}` cannot run on this host{reason}");
+                Err(Fault::new(Kind::Unavailable, "revision_unavailable", message).with_detail(fault))
+            }
             None => Err(Fault::new(Kind::Bug, "internal", "A live revision is not in memory; report it.")),
         }
     }
