@@ -26,3 +26,4 @@ mod survival;
 mod swap;
 mod tenants;
 mod words;
+mod wraps;

@@ -18,6 +18,8 @@ mod test;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use lector_core::DeploymentName;
+
 use super::{Failure, terminal};
 use crate::config::Config;
 use project::Project;
@@ -45,6 +47,9 @@ pub(super) enum Command {
         /// Settings as JSON or TOML (default: `{}`)
         #[arg(long, value_name = "FILE")]
         settings: Option<PathBuf>,
+        /// Deployment of the configuration to wrap, for a guest that imports `lector:ocr/pipeline`
+        #[arg(long, value_name = "NAME")]
+        wraps: Option<String>,
     },
     /// Read the golden documents of a project and compare the results with the expected ones
     Test(test::Args),
@@ -67,7 +72,9 @@ pub(super) fn run(command: Command, config: Config) -> Result<ExitCode, Failure>
             let bytes = std::fs::metadata(&component).map_or(0, |meta| meta.len());
             terminal::print(&format!("built {} ({} KiB)\n", component.display(), bytes / 1024))?;
         }
-        Command::Check { file, settings } => return check::run(&file, settings.as_deref(), config),
+        Command::Check { file, settings, wraps } => {
+            return check::run(&file, settings.as_deref(), wraps.map(DeploymentName::from), config);
+        }
         Command::Test(args) => return test::run(&args, &config),
         Command::Dev(args) => return dev::run(&args, &config),
         Command::Vendor { dir } => project::vendor(&dir)?,

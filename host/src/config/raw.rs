@@ -123,6 +123,8 @@ pub struct RawDeployment {
     pub name: String,
     pub component: String,
     #[serde(default)]
+    pub wraps: String,
+    #[serde(default)]
     pub settings: toml::Table,
     #[serde(default)]
     pub grants: BTreeMap<String, String>,
@@ -145,6 +147,7 @@ impl RawDeployment {
         Self {
             name: name.to_owned(),
             component: format!("guest/target/components/{component}.wasm"),
+            wraps: String::new(),
             settings,
             grants: GRANTS.map(|(alias, model)| (alias.to_owned(), model.to_owned())).into(),
             budget: BudgetSpec::default(),

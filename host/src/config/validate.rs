@@ -271,6 +271,7 @@ fn deployment(raw: &RawDeployment) -> Result<DeploymentConfig, ConfigError> {
             .map(|(alias, model)| (alias.clone(), ModelName::from(model.as_str())))
             .collect(),
         budget: raw.budget.into(),
+        wraps: (!raw.wraps.is_empty()).then(|| DeploymentName::from(raw.wraps.as_str())),
     })
 }
 

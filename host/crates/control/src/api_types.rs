@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::digest::Digest;
 use crate::directory::Deployment;
 use crate::key::{KeyId, KeyRecord, Scope};
-use crate::revision::{RevisionRecord, ShadowComparison, Statistics};
+use crate::revision::{RevisionRecord, ShadowComparison, Statistics, WrappedRevision};
 use crate::route::{RollbackPolicy, RouteRecord, Shadow, Weight};
 use crate::settings::Settings;
 use crate::tenant::BudgetSpec;
@@ -104,10 +104,38 @@ pub struct RevisionParts {
     pub budget: BudgetSpec,
     /// Returned by the guest's `configure`.
     pub pipeline_info: PipelineInfo,
+    /// The revision that it wraps; absent if it wraps none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wraps: Option<WrappedView>,
     /// Creation time, milliseconds since 1970.
     pub created_at_ms: u64,
     /// Id of the actor that created it.
     pub created_by: String,
+}
+
+/// A wrapped revision. It stays as it was when the wrapping revision was deployed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WrappedView {
+    /// Name of the wrapped deployment.
+    pub deployment: DeploymentName,
+    /// Number of the revision.
+    pub revision: u32,
+    /// SHA-256 of its component.
+    pub digest: Digest,
+    /// The revision that it wraps itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wraps: Option<Box<WrappedView>>,
+}
+
+impl WrappedView {
+    fn of(wrapped: &WrappedRevision) -> Self {
+        Self {
+            deployment: wrapped.deployment.clone(),
+            revision: wrapped.revision,
+            digest: wrapped.component.clone(),
+            wraps: wrapped.wraps.as_deref().map(|wraps| Box::new(Self::of(wraps))),
+        }
+    }
 }
 
 impl DeploymentView {
@@ -166,6 +194,7 @@ fn revision(deployment: &Deployment, record: &RevisionRecord) -> RevisionView {
             grants: record.grants.clone(),
             budget: record.budget,
             pipeline_info: record.pipeline_info.clone(),
+            wraps: record.wraps.as_deref().map(WrappedView::of),
             created_at_ms: record.created_at_ms,
             created_by: record.created_by.clone(),
         }),

@@ -39,4 +39,6 @@ pub struct DeploymentConfig {
     pub grants: BTreeMap<String, ModelName>,
     /// Limits of each guest call.
     pub budget: Budget,
+    /// The configured deployment that it wraps, for a guest that imports `pipeline`.
+    pub wraps: Option<DeploymentName>,
 }

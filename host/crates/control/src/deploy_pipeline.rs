@@ -17,13 +17,14 @@ use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::model_references::ModelReference;
-use crate::pipeline::{PageCall, Pipeline};
-use crate::revision::{Revision, RevisionRecord};
+use crate::pipeline::{PageCall, Pipeline, WrappedPipelines};
+use crate::revision::{Revision, RevisionRecord, WrappedRevision};
 use crate::revision_cache::RevisionCache;
 use crate::settings::Settings;
 use crate::smoke_test::SMOKE_TEST_PNG;
 use crate::tenant::{BudgetSpec, Capability, Tenant};
 use crate::usage_counters::now_ms;
+use crate::wrapping;
 
 /// Longest time of `configure`, which reads no page.
 const CONFIGURE_MAX: Duration = Duration::from_secs(30);
@@ -83,6 +84,8 @@ pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) grants: BTreeMap<String, ModelName>,
     pub(crate) budget: BudgetSpec,
+    /// The revision that it wraps.
+    pub(crate) wraps: Option<WrappedRevision>,
     /// Whether the smoke-test page is read before the revision is ready.
     pub(crate) smoke_test: bool,
     pub(crate) created_by: String,
@@ -93,6 +96,7 @@ pub(crate) struct PreparedRevision {
     pub(crate) record: RevisionRecord,
     pub(crate) wasm: Vec<u8>,
     pub(crate) pipeline: Arc<dyn Pipeline>,
+    pub(crate) wrapped: WrappedPipelines,
     /// References on its models.
     pub(crate) reference: ModelReference,
     /// Duration of each stage.
@@ -114,12 +118,15 @@ pub(crate) async fn stage(
     clock.reached(Stage::Received);
 
     let inspected = revision_cache.loader().inspect(&plan.wasm).map_err(at(Stage::Validated))?;
-    granted_imports(&inspected.imports, &tenant.record.policy.capabilities).map_err(at(Stage::Validated))?;
+    let capabilities = &tenant.record.policy.capabilities;
+    granted_imports(&inspected.imports, capabilities).map_err(at(Stage::Validated))?;
+    wrapping::agrees(inspected.wraps, plan.wraps.as_ref()).map_err(at(Stage::Validated))?;
+    for wrapped in plan.wraps.iter().flat_map(WrappedRevision::stages) {
+        granted_stage(wrapped, capabilities, revision_cache).await.map_err(at(Stage::Validated))?;
+    }
     clock.reached(Stage::Validated);
 
     let pipeline = revision_cache.pipeline(&digest, &plan.wasm).await.map_err(at(Stage::Compiled))?;
-    clock.reached(Stage::Compiled);
-
     let mut record = RevisionRecord {
         tenant: tenant.name().clone(),
         deployment: plan.deployment,
@@ -130,21 +137,29 @@ pub(crate) async fn stage(
         grants: plan.grants,
         budget: plan.budget,
         pipeline_info: PipelineInfo { models: vec![], batching: vec![], features: vec![] },
+        wraps: plan.wraps.map(Box::new),
         created_at_ms: now_ms(),
         created_by: plan.created_by,
     };
-    record.pipeline_info = configured(&record, &pipeline, tenant).await.map_err(at(Stage::Configured))?;
+    let wrapped = revision_cache.wrapped(&record).await.map_err(at(Stage::Compiled))?;
+    clock.reached(Stage::Compiled);
+
+    let trial = |record: &RevisionRecord| {
+        Revision::new(Arc::new(record.clone()), pipeline.clone(), wrapped.clone(), None)
+    };
+    record.pipeline_info = configured(&trial(&record), tenant).await.map_err(at(Stage::Configured))?;
     clock.reached(Stage::Configured);
 
     let reference = revision_cache.prepare(record.models()).await.map_err(at(Stage::Prepared))?;
     clock.reached(Stage::Prepared);
 
-    planned(&record, &pipeline, tenant).await.map_err(at(Stage::SmokeTest))?;
+    let tried = trial(&record);
+    planned(&tried, tenant).await.map_err(at(Stage::SmokeTest))?;
     if plan.smoke_test {
-        smoke_tested(&record, &pipeline, tenant, documents).await.map_err(at(Stage::SmokeTest))?;
+        smoke_tested(&tried, tenant, documents).await.map_err(at(Stage::SmokeTest))?;
         clock.reached(Stage::SmokeTest);
     }
-    Ok(PreparedRevision { record, wasm: plan.wasm, pipeline, reference, took: clock.took })
+    Ok(PreparedRevision { record, wasm: plan.wasm, pipeline, wrapped, reference, took: clock.took })
 }
 
 /// Converts a guest's fault into a fault of the client that deploys the guest, because this client can correct it.
@@ -203,14 +218,23 @@ fn granted_imports(imports: &[String], capabilities: &BTreeSet<Capability>) -> R
     Err(Fault::new(Kind::Denied, "grant_missing", message))
 }
 
-async fn configured(
-    record: &RevisionRecord,
-    pipeline: &Arc<dyn Pipeline>,
-    tenant: &Tenant,
-) -> Result<PipelineInfo, Fault> {
-    let trial = Revision::new(Arc::new(record.clone()), pipeline.clone(), None);
+/// Checks the imports of a wrapped component against the tenant's capabilities.
+async fn granted_stage(
+    stage: &WrappedRevision,
+    capabilities: &BTreeSet<Capability>,
+    revision_cache: &RevisionCache,
+) -> Result<(), Fault> {
+    let wasm = revision_cache.component(&stage.component, &(&stage.deployment, stage.revision)).await?;
+    let inspected = revision_cache.loader().inspect(&wasm);
+    inspected.and_then(|inspected| granted_imports(&inspected.imports, capabilities)).map_err(|mut fault| {
+        fault.message = format!("The wrapped deployment `{}`: {}", stage.deployment, fault.message);
+        fault
+    })
+}
+
+async fn configured(trial: &Revision, tenant: &Tenant) -> Result<PipelineInfo, Fault> {
     let ctx = trial.ctx(tenant, RequestId::from("configure"), Instant::now() + CONFIGURE_MAX);
-    let answer = pipeline.configure(&ctx, &ctx.settings).await?;
+    let answer = trial.pipeline.configure(&ctx, &ctx.settings).await?;
     let pipeline_info = answer.map_err(|config_error| {
         let at = if config_error.pointer.is_empty() { "/" } else { &config_error.pointer };
         let message = format!("The guest rejects its settings at `{at}`: {}", config_error.message);
@@ -219,7 +243,7 @@ async fn configured(
     let missing: Vec<&str> = pipeline_info
         .models
         .iter()
-        .filter(|alias| !record.grants.contains_key(*alias))
+        .filter(|alias| !trial.record.grants.contains_key(*alias))
         .map(String::as_str)
         .collect();
     if missing.is_empty() {
@@ -233,17 +257,15 @@ async fn configured(
 }
 
 async fn smoke_tested(
-    record: &RevisionRecord,
-    pipeline: &Arc<dyn Pipeline>,
+    trial: &Revision,
     tenant: &Tenant,
     documents: &Arc<dyn Documents>,
 ) -> Result<(), Fault> {
     let until = Instant::now() + SMOKE_TEST_MAX;
     let hint = DocumentHint { content_type: Some("image/png".to_owned()), password: None };
-    let trial = Revision::new(Arc::new(record.clone()), pipeline.clone(), None);
     let call = PageCall {
         document: documents.open(tenant.account(), Arc::new(SMOKE_TEST_PNG.to_vec()), hint).await?,
-        pipeline: pipeline.clone(),
+        pipeline: trial.pipeline.clone(),
         ctx: trial.ctx(tenant, RequestId::from("smoke_test"), until),
         options: PageRequest { page_count: 1, ..PageRequest::default() },
     };
@@ -256,12 +278,7 @@ async fn smoke_tested(
 
 /// Asks the guest's batching policy the questions that lanes will ask, so that a policy that would be disabled under
 /// load fails the deploy.
-async fn planned(
-    record: &RevisionRecord,
-    pipeline: &Arc<dyn Pipeline>,
-    tenant: &Tenant,
-) -> Result<(), Fault> {
-    let trial = Revision::new(Arc::new(record.clone()), pipeline.clone(), None);
+async fn planned(trial: &Revision, tenant: &Tenant) -> Result<(), Fault> {
     let ctx = trial.ctx(tenant, RequestId::from("smoke_test"), Instant::now() + SMOKE_TEST_MAX);
     let (Some(batching_policy), Some(planner)) = (&trial.batching_policy, ctx.planner) else { return Ok(()) };
     // Takes milliseconds at most, which is too long for the threads that serve requests.
@@ -302,18 +319,18 @@ mod tests {
     #[test]
     fn each_import_without_a_grant_is_named() {
         let imports = [
-            "lector:ocr/types@0.1.0",
-            "lector:ocr/image@0.1.0",
-            "lector:ocr/inference@0.1.0",
+            "lector:ocr/model@0.2.0",
+            "lector:image/images@0.2.0",
+            "lector:inference/models@0.2.0",
             "wasi:io/poll@0.2.0",
         ]
         .map(str::to_owned);
         granted_imports(&imports, &Capability::ALL.into()).unwrap();
         let fault = granted_imports(&imports, &BTreeSet::from([Capability::Image])).unwrap_err();
         assert_eq!((fault.code, fault.kind), ("grant_missing", Kind::Denied));
-        for named in ["`inference` for lector:ocr/inference@0.1.0", "`wasi` for wasi:io/poll@0.2.0"] {
+        for named in ["`inference` for lector:inference/models@0.2.0", "`wasi` for wasi:io/poll@0.2.0"] {
             assert!(fault.message.contains(named), "{fault}");
         }
-        assert!(!fault.message.contains("lector:ocr/image"), "{fault}");
+        assert!(!fault.message.contains("lector:image"), "{fault}");
     }
 }

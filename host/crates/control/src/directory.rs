@@ -152,10 +152,14 @@ impl Directory {
         name: Option<&DeploymentName>,
     ) -> Result<&Arc<Deployment>, Fault> {
         let name = name.or(tenant.record.policy.default_deployment.as_ref()).unwrap_or(&self.default);
-        let key = |owner: &TenantName| (owner.clone(), name.clone());
-        let own = self.deployments.get(&key(tenant.name()));
-        let shared = || self.deployments.get(&key(&self.host)).filter(|deployment| deployment.route.shared);
-        own.or_else(shared).ok_or_else(|| not_found(name))
+        let own = self.deployments.get(&(tenant.name().clone(), name.clone()));
+        own.or_else(|| self.shared(name)).ok_or_else(|| not_found(name))
+    }
+
+    /// Returns the shared deployment of that name.
+    pub(crate) fn shared(&self, name: &DeploymentName) -> Option<&Arc<Deployment>> {
+        let deployment = self.deployments.get(&(self.host.clone(), name.clone()));
+        deployment.filter(|deployment| deployment.route.shared)
     }
 
     /// Returns a lease on the revision that serves a request of `tenant` with that routing key.

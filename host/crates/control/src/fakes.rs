@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lector_core::{Budget, PipelineInfo};
 
 use crate::digest::Digest;
-use crate::revision::RevisionRecord;
+use crate::revision::{RevisionRecord, WrappedRevision};
 use crate::settings::Settings;
 
 /// Returns the record of a revision, without a deploy.
@@ -20,7 +20,24 @@ pub(crate) fn revision_record(tenant: &str, deployment: &str, number: u32) -> Re
         grants: BTreeMap::from([("detection".to_owned(), "model".into())]),
         budget: Budget::default().into(),
         pipeline_info: PipelineInfo { models: vec!["detection".into()], batching: vec![], features: vec![] },
+        wraps: None,
         created_at_ms: 3,
         created_by: "k1".into(),
+    }
+}
+
+/// Returns the record of a revision that wraps a revision that wraps another one, each of a component of its own.
+pub(crate) fn wrapping_record(tenant: &str, deployment: &str, number: u32) -> RevisionRecord {
+    let stage = |name: &str, wraps: Option<RevisionRecord>| RevisionRecord {
+        component: Digest::of(name.as_bytes()),
+        settings: Settings::from(format!(r#"{{"stage":"{name}"}}"#).as_str()),
+        grants: BTreeMap::from([("detection".to_owned(), name.into())]),
+        wraps: wraps.map(|wraps| Box::new(WrappedRevision::of(&wraps))),
+        ..revision_record(tenant, name, 7)
+    };
+    let wraps = stage("outer", Some(stage("inner", None)));
+    RevisionRecord {
+        wraps: Some(Box::new(WrappedRevision::of(&wraps))),
+        ..revision_record(tenant, deployment, number)
     }
 }

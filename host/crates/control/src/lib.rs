@@ -43,9 +43,10 @@ pub mod store;
 mod tenant;
 mod usage_counters;
 mod usage_flush;
+mod wrapping;
 
 pub use access::{Admin, Credentials, Principal};
-pub use api_types::{DeploymentView, KeyView, RevisionParts, RevisionState, RevisionView};
+pub use api_types::{DeploymentView, KeyView, RevisionParts, RevisionState, RevisionView, WrappedView};
 pub use background_tasks::{BackgroundTaskStatus, BackgroundTasks, RunOutcome, Trigger};
 pub use config::{ControlConfig, DeploymentConfig};
 pub use deploy_pipeline::{DeployFault, Stage};
@@ -58,11 +59,13 @@ pub use memory::{ByteBudget, DocumentMemory, Held, Reservation};
 pub use mutations::deploy::{ComponentSource, DeployOutcome, DeployPermit, DeployRequest};
 pub use mutations::keys::CreatedKey;
 pub use mutations::routes::Destination;
-pub use pipeline::{BatchingPolicy, ComponentLoader, Inspected, PageCall, Pipeline};
+pub use pipeline::{BatchingPolicy, ComponentLoader, Inspected, PageCall, Pipeline, StageParts};
 pub use plane::{ControlPlane, Leases};
 pub use quarantine::faults::is_quarantine;
 pub use queries::DeploymentStatus;
-pub use revision::{CostModel, Lease, Prediction, Revision, RevisionRecord, ShadowComparison, Statistics};
+pub use revision::{
+    CostModel, Lease, Prediction, Revision, RevisionRecord, ShadowComparison, Statistics, WrappedRevision,
+};
 pub use route::{RollbackPolicy, Shadow, Weight};
 pub use settings::{SETTINGS_BYTES_MAX, SETTINGS_DEPTH_MAX, Settings, json_depth};
 pub use smoke_test::{SMOKE_TEST_PNG, SMOKE_TEST_WORD};

@@ -3,6 +3,7 @@
 //! Owns these seams, and the call of one page. Independent of the sandbox: `lector-serving` implements the traits with
 //! `lector-runtime`, and tests implement them with fakes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,8 +11,8 @@ use futures::future::BoxFuture;
 use lector_core::batching::Planner;
 use lector_core::batching::plan::BatchingPolicyStatus;
 use lector_core::{
-    CallCtx, ConfigError, Fault, OpenDocument, PageRequest, PageRun, PageSource, PipelineInfo,
-    SharedTranscript, Summary, Timing,
+    CallCtx, ConfigError, DeploymentName, Fault, ModelName, OpenDocument, PageRequest, PageRun, PageSource,
+    PipelineInfo, SharedTranscript, Summary, Timing, WrappedPipeline,
 };
 
 /// The imports of a component, read before it is compiled.
@@ -19,6 +20,8 @@ use lector_core::{
 pub struct Inspected {
     /// Names of the interfaces that it imports.
     pub imports: Vec<String>,
+    /// Whether it imports `lector:ocr/pipeline`: it wraps the pipeline of another deployment.
+    pub wraps: bool,
 }
 
 /// The batching policy that a guest exports, for one revision.
@@ -39,6 +42,8 @@ pub trait Pipeline: Send + Sync + 'static {
         ctx: &'a CallCtx,
         settings: &'a str,
     ) -> BoxFuture<'a, Result<Result<PipelineInfo, ConfigError>, Fault>>;
+    /// Makes the pipeline that another guest calls as its wrapped pipeline. Fault: `pipeline_too_deep`.
+    fn wrapped(&self, parts: StageParts) -> Result<Arc<dyn WrappedPipeline>, Fault>;
     /// Reads one page.
     fn recognize<'a>(
         &'a self,
@@ -52,6 +57,44 @@ pub trait Pipeline: Send + Sync + 'static {
         ctx: &'a CallCtx,
         pages: Vec<SharedTranscript>,
     ) -> BoxFuture<'a, Result<Summary, Fault>>;
+}
+
+/// The parts of a pipeline that another one wraps.
+#[derive(Clone, Debug)]
+pub struct StageParts {
+    /// Name of its deployment, for messages.
+    pub name: DeploymentName,
+    /// Settings that its guest accepted.
+    pub settings: Arc<str>,
+    /// Models that it may open, by alias.
+    pub grants: Arc<BTreeMap<String, ModelName>>,
+    /// Returned by its guest's `configure`.
+    pub pipeline_info: PipelineInfo,
+    /// The pipeline that it wraps itself.
+    pub wrapped: Option<Arc<dyn WrappedPipeline>>,
+}
+
+/// The pipelines that a revision wraps, in memory; empty if it wraps none.
+#[derive(Clone, Default)]
+pub(crate) struct WrappedPipelines {
+    outermost: Option<Arc<dyn WrappedPipeline>>,
+    /// Keeps the components in the revision cache, so that other revisions of the same component share their code.
+    pipelines: Vec<Arc<dyn Pipeline>>,
+}
+
+impl WrappedPipelines {
+    /// Adds a stage around those that were added before.
+    pub(crate) fn push(&mut self, pipeline: Arc<dyn Pipeline>, parts: StageParts) -> Result<(), Fault> {
+        let wrapped = self.outermost.take();
+        self.outermost = Some(pipeline.wrapped(StageParts { wrapped, ..parts })?);
+        self.pipelines.push(pipeline);
+        Ok(())
+    }
+
+    /// Returns the pipeline that the revision's guest calls.
+    pub(crate) fn outermost(&self) -> Option<Arc<dyn WrappedPipeline>> {
+        self.outermost.clone()
+    }
 }
 
 /// Loads components as [`Pipeline`]s.

@@ -7,6 +7,7 @@
 mod cost_model;
 mod record;
 mod statistics;
+mod wrapped;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,12 +17,13 @@ use lector_core::{CallCtx, DeploymentName, Fault, Kind, ModelName, PipelineInfo,
 
 use crate::drain_gate::{DrainGate, DrainGuard};
 use crate::model_references::ModelReference;
-use crate::pipeline::{BatchingPolicy, Pipeline};
+use crate::pipeline::{BatchingPolicy, Pipeline, WrappedPipelines};
 use crate::tenant::Tenant;
 
 pub use cost_model::{CostModel, Prediction};
 pub use record::RevisionRecord;
 pub use statistics::{RevisionStatistics, ShadowComparison, ShadowStatistics, Statistics};
+pub use wrapped::WrappedRevision;
 
 /// A revision in memory, ready to read pages.
 pub struct Revision {
@@ -41,6 +43,8 @@ pub struct Revision {
     pub batching_policy: Option<Box<dyn BatchingPolicy>>,
     settings: Arc<str>,
     grants: Arc<BTreeMap<String, ModelName>>,
+    /// The pipelines that it wraps.
+    wrapped: WrappedPipelines,
     /// References on its models; a revision that is only tried in a deploy has none of its own.
     _references: Option<ModelReference>,
 }
@@ -49,6 +53,7 @@ impl Revision {
     pub(crate) fn new(
         record: Arc<RevisionRecord>,
         pipeline: Arc<dyn Pipeline>,
+        wrapped: WrappedPipelines,
         reference: Option<ModelReference>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -58,6 +63,7 @@ impl Revision {
             batching_policy: pipeline.batching_policy(),
             record,
             pipeline,
+            wrapped,
             gate: Arc::default(),
             statistics: RevisionStatistics::default(),
             cost_model: Arc::default(),
@@ -82,7 +88,7 @@ impl Revision {
             planner: None,
             page_observer: None,
             file_name: None,
-            wrapped: None,
+            wrapped: self.wrapped.outermost(),
             depth: 0,
         };
         ctx.planner = self.batching_policy.as_ref().map(|batching_policy| batching_policy.planner(&ctx));

@@ -12,11 +12,14 @@ use tokio::sync::Mutex;
 
 use crate::digest::Digest;
 use crate::model_references::{ModelReference, ModelReferences};
-use crate::pipeline::{ComponentLoader, Pipeline};
+use crate::pipeline::{ComponentLoader, Pipeline, StageParts, WrappedPipelines};
 use crate::revision::{Revision, RevisionRecord};
 use crate::store::Store;
 
 type Id = (TenantName, DeploymentName, u32);
+
+/// A revision in messages: its deployment and number.
+type Named<'a> = (&'a DeploymentName, u32);
 
 /// The cache.
 pub(crate) struct RevisionCache {
@@ -76,10 +79,43 @@ impl RevisionCache {
         &self,
         record: Arc<RevisionRecord>,
         pipeline: Arc<dyn Pipeline>,
+        wrapped: WrappedPipelines,
         reference: ModelReference,
     ) -> Arc<Revision> {
         let mut held = self.held.lock().await;
-        held.put(Revision::new(record, pipeline, Some(reference)))
+        held.put(Revision::new(record, pipeline, wrapped, Some(reference)))
+    }
+
+    /// Returns the bytes of a component that a revision names.
+    pub(crate) async fn component(&self, digest: &Digest, of: &Named<'_>) -> Result<Vec<u8>, Fault> {
+        self.store.blob(digest.clone()).await?.ok_or_else(|| missing(digest, of))
+    }
+
+    /// Returns the compiled component of a stored revision.
+    async fn stored(&self, digest: &Digest, of: &Named<'_>) -> Result<Arc<dyn Pipeline>, Fault> {
+        let known = self.held.lock().await.pipeline(digest);
+        match known {
+            Some(pipeline) => Ok(pipeline),
+            None => self.pipeline(digest, &self.component(digest, of).await?).await,
+        }
+    }
+
+    /// Loads the pipelines that a revision wraps.
+    pub(crate) async fn wrapped(&self, record: &RevisionRecord) -> Result<WrappedPipelines, Fault> {
+        let mut wrapped = WrappedPipelines::default();
+        let stages: Vec<_> = record.wrapped_stages().collect();
+        for stage in stages.into_iter().rev() {
+            let pipeline = self.stored(&stage.component, &(&stage.deployment, stage.revision)).await?;
+            let parts = StageParts {
+                name: stage.deployment.clone(),
+                settings: stage.settings.text(),
+                grants: Arc::new(stage.grants.clone()),
+                pipeline_info: stage.pipeline_info.clone(),
+                wrapped: None,
+            };
+            wrapped.push(pipeline, parts)?;
+        }
+        Ok(wrapped)
     }
 
     /// Returns the revision, and loads it if it is not in memory.
@@ -87,21 +123,15 @@ impl RevisionCache {
         if let Some(revision) = self.held.lock().await.revision(record) {
             return Ok(revision);
         }
-        let known = self.held.lock().await.pipeline(&record.component);
-        let pipeline = match known {
-            Some(pipeline) => pipeline,
-            None => {
-                let wasm = self.store.blob(record.component.clone()).await?.ok_or_else(|| missing(record))?;
-                self.pipeline(&record.component, &wasm).await?
-            }
-        };
+        let pipeline = self.stored(&record.component, &(&record.deployment, record.number)).await?;
+        let wrapped = self.wrapped(record).await?;
         let reference = self.prepare(record.models()).await?;
         // Another caller may have loaded it at the same time: the cache keeps one of each, so that all its statistics
         // are in one place.
         let mut held = self.held.lock().await;
         match held.revision(record) {
             Some(revision) => Ok(revision),
-            None => Ok(held.put(Revision::new(record.clone(), pipeline, Some(reference)))),
+            None => Ok(held.put(Revision::new(record.clone(), pipeline, wrapped, Some(reference)))),
         }
     }
 }
@@ -138,14 +168,14 @@ fn id(record: &RevisionRecord) -> Id {
     (record.tenant.clone(), record.deployment.clone(), record.number)
 }
 
-fn missing(record: &RevisionRecord) -> Fault {
+fn missing(component: &Digest, (deployment, number): &Named<'_>) -> Fault {
     Fault::new(
         Kind::Unavailable,
         "storage_damaged",
         format!(
-            "The component of revision {} is not in the store: deploy it again, or restore a backup.",
-            record.number
+            "The component of revision {number} of deployment `{deployment}` is not in the store: deploy it again, or \
+             restore a backup."
         ),
     )
-    .with_detail(&record.component)
+    .with_detail(component)
 }

@@ -104,9 +104,9 @@ impl Default for TenantPolicy {
 pub enum Capability {
     /// `lector:ocr/document`: pages, their text layers, their renderings.
     Document,
-    /// `lector:ocr/image`: operations on pixels.
+    /// `lector:image/images`: operations on pixels.
     Image,
-    /// `lector:ocr/inference`: models.
+    /// `lector:inference/models`: models.
     Inference,
     /// `wasi:*` 0.2: clocks and randomness; files, network and environment exist but are empty.
     Wasi,
@@ -131,8 +131,8 @@ impl Capability {
         let interface = import.split_once('@').map_or(import, |(interface, _)| interface);
         match interface {
             "lector:ocr/document" => Some(Self::Document),
-            "lector:ocr/image" => Some(Self::Image),
-            "lector:ocr/inference" => Some(Self::Inference),
+            "lector:image/images" => Some(Self::Image),
+            "lector:inference/models" => Some(Self::Inference),
             other if other.starts_with("wasi:") => Some(Self::Wasi),
             _ => None,
         }
@@ -384,11 +384,12 @@ mod tests {
     #[test]
     fn capabilities_of_imports() {
         let check = |import, expect| assert_eq!(Capability::of_import(import), expect, "{import}");
-        check("lector:ocr/inference@0.1.0", Some(Capability::Inference));
-        check("lector:ocr/document@0.1.4", Some(Capability::Document));
+        check("lector:inference/models@0.2.0", Some(Capability::Inference));
+        check("lector:image/images@0.2.4", Some(Capability::Image));
+        check("lector:ocr/document@0.2.0", Some(Capability::Document));
         check("wasi:clocks/wall-clock@0.2.3", Some(Capability::Wasi));
-        check("lector:ocr/log@0.1.0", None);
-        check("lector:ocr/types@0.1.0", None);
+        check("lector:ocr/log@0.2.0", None);
+        check("lector:ocr/pipeline@0.2.0", None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use lector_control::store::{SqliteStore, Store};
 use lector_control::{
     BatchingPolicy, ComponentLoader, ControlConfig, ControlPlane, DeploymentConfig, Inspected, Pipeline,
+    StageParts,
 };
 use lector_core::batching::Planner;
 use lector_core::batching::plan::{BatchingPolicyStatus, InvalidPlan, Plan, Question};
@@ -21,7 +22,7 @@ use lector_core::port::{DocumentHint, FailedEngine, PageInfo, PageKind, WorkDone
 use lector_core::{
     Budget, CallCtx, ConfigError, Documents, Engines, Fault, Image, Kind, Line, ModelInfo, ModelName,
     OpenDocument, PageRequest, PageRun, PageSource, PipelineInfo, Quad, RequestId, SharedTranscript, Size,
-    Summary, TextLayer, Timing, Transcript,
+    Summary, TextLayer, Timing, Transcript, WrappedPipeline,
 };
 use tokio::sync::Semaphore;
 
@@ -29,6 +30,8 @@ use crate::config::ServingConfig;
 use crate::request::{DocumentRequest, Event, Order, Submission};
 use crate::service::DocumentService;
 
+/// Path in a configuration that [`platform_on`] replaces by that of an empty file.
+const EMPTY_COMPONENT: &str = "an empty file";
 /// Most bytes that the fake server holds.
 pub(crate) const HELD_BYTES_MAX: u64 = 64 << 20;
 
@@ -121,8 +124,58 @@ impl Drop for Running<'_> {
     }
 }
 
-/// A fake guest; the text of its component is a prefix of its results.
+/// A fake guest; the text of its component is a prefix of its results. If the text begins with `wraps`, the guest adds
+/// it to the result of the pipeline that it wraps.
+#[derive(Clone)]
 struct FakeGuest(Arc<Script>, String);
+
+/// A fake guest as the wrapped pipeline of another one; its settings are a prefix of its results, too.
+struct FakeStage(FakeGuest, StageParts);
+
+impl std::fmt::Debug for FakeStage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("FakeStage").field(&self.1.name).finish()
+    }
+}
+
+impl WrappedPipeline for FakeStage {
+    fn depth(&self) -> u8 {
+        1 + self.1.wrapped.as_ref().map_or(0, |wrapped| wrapped.depth())
+    }
+
+    fn pipeline_info(&self) -> PipelineInfo {
+        self.1.pipeline_info.clone()
+    }
+
+    fn recognize(
+        &self,
+        outer: &CallCtx,
+        page: Arc<dyn PageSource>,
+        request: PageRequest,
+    ) -> BoxFuture<'static, PageRun> {
+        let (guest, settings, mut ctx) = (self.0.clone(), self.1.settings.clone(), outer.clone());
+        let name = self.1.name.clone();
+        ctx.wrapped = self.1.wrapped.clone();
+        async move {
+            let mut run = guest.recognize(&ctx, page, request).await;
+            match &mut run.result {
+                Ok(page) => page.lines[0].text.insert_str(0, &settings),
+                Err(fault) => fault.message.insert_str(0, &format!("pipeline `{name}`: ")),
+            }
+            run
+        }
+        .boxed()
+    }
+
+    fn assemble(
+        &self,
+        outer: &CallCtx,
+        pages: Vec<SharedTranscript>,
+    ) -> BoxFuture<'static, Result<Summary, Fault>> {
+        let (guest, ctx) = (self.0.clone(), outer.clone());
+        async move { guest.assemble(&ctx, pages).await }.boxed()
+    }
+}
 
 /// Runs the oldest item; a component with `plans badly` plans a run that does not wait.
 #[derive(Debug)]
@@ -173,13 +226,24 @@ impl Pipeline for FakeGuest {
         async move { Ok(answer) }.boxed()
     }
 
+    fn wrapped(&self, parts: StageParts) -> Result<Arc<dyn WrappedPipeline>, Fault> {
+        Ok(Arc::new(FakeStage(self.clone(), parts)))
+    }
+
     fn recognize<'a>(
         &'a self,
         ctx: &'a CallCtx,
         page: Arc<dyn PageSource>,
-        _: PageRequest,
+        request: PageRequest,
     ) -> BoxFuture<'a, PageRun> {
         async move {
+            if let (true, Some(wrapped)) = (self.1.starts_with("wraps"), &ctx.wrapped) {
+                let mut run = wrapped.recognize(ctx, page, request).await;
+                if let Ok(page) = &mut run.result {
+                    page.lines[0].text.insert_str(0, &self.1);
+                }
+                return run;
+            }
             let index = page.info().index;
             let script = &*self.0;
             script.begun.lock().unwrap().push((ctx.request.to_string(), index));
@@ -260,7 +324,8 @@ impl ComponentLoader for FakeComponentLoader {
             return Err(Fault::new(Kind::Invalid, "component_invalid", "It is not a component."));
         }
         let image = wasm.starts_with(b"image").then(|| "lector:image/images@0.2.0".to_owned());
-        Ok(Inspected { imports: image.into_iter().collect() })
+        let wraps = wasm.starts_with(b"wraps");
+        Ok(Inspected { imports: image.into_iter().collect(), wraps })
     }
 
     fn load(&self, wasm: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Pipeline>, Fault>> {
@@ -433,7 +498,9 @@ pub(crate) async fn platform_on(
 ) -> Result<Arc<DocumentService>, Fault> {
     let component = tempfile::NamedTempFile::new().unwrap();
     for deployment in &mut config.control.deployments {
-        deployment.component = component.path().to_owned();
+        if deployment.component.as_os_str() == EMPTY_COMPONENT {
+            deployment.component = component.path().to_owned();
+        }
     }
     let (loader, engines) =
         (Arc::new(FakeComponentLoader(script.clone())), Arc::new(FakeEngines(script.clone())));
@@ -449,10 +516,11 @@ pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &st
             tenant: "default".into(),
             deployments: vec![DeploymentConfig {
                 name: "standard".into(),
-                component: "set by platform_on".into(),
+                component: EMPTY_COMPONENT.into(),
                 settings: serde_json::json!({}),
                 grants: BTreeMap::from([(alias.to_owned(), model.into())]),
                 budget: Budget::default(),
+                wraps: None,
             }],
             data_dir: None,
             default_deployment: "standard".into(),

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use lector_control::{BatchingPolicy, ComponentLoader, Inspected, Pipeline};
+use lector_control::{BatchingPolicy, ComponentLoader, Inspected, Pipeline, StageParts};
 use lector_core::batching::Planner;
 use lector_core::batching::plan::BatchingPolicyStatus;
 use lector_core::{
     CallCtx, ConfigError, Fault, PageRequest, PageRun, PageSource, PipelineInfo, SharedTranscript, Summary,
+    WrappedPipeline,
 };
-use lector_runtime::{BatchingPolicyRunner, Guest, Runtime};
+use lector_runtime::{BatchingPolicyRunner, Guest, Runtime, Stage, Wrapped};
 
 /// Loads components into a runtime.
 pub struct GuestLoader(Arc<Runtime>);
@@ -26,7 +27,8 @@ impl ComponentLoader for GuestLoader {
     fn inspect(&self, wasm: &[u8]) -> Result<Inspected, Fault> {
         let inspection = Runtime::inspect(wasm)?;
         inspection.check()?;
-        Ok(Inspected { imports: inspection.imports })
+        let wraps = inspection.wraps();
+        Ok(Inspected { imports: inspection.imports, wraps })
     }
 
     fn load(&self, wasm: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Pipeline>, Fault>> {
@@ -62,6 +64,12 @@ impl Pipeline for LoadedGuest {
         settings: &'a str,
     ) -> BoxFuture<'a, Result<Result<PipelineInfo, ConfigError>, Fault>> {
         self.0.configure(ctx, settings).boxed()
+    }
+
+    fn wrapped(&self, parts: StageParts) -> Result<Arc<dyn WrappedPipeline>, Fault> {
+        let StageParts { name, settings, grants, pipeline_info, wrapped } = parts;
+        let stage = Stage { name, settings, grants, pipeline_info, wrapped };
+        Ok(Wrapped::new(self.0.clone(), stage)?)
     }
 
     fn recognize<'a>(

@@ -36,6 +36,8 @@ mod fakes;
 #[cfg(test)]
 mod mutation_tests;
 #[cfg(test)]
+mod wrapping_tests;
+#[cfg(test)]
 mod quarantine_tests;
 
 pub use admission::Permit;

@@ -128,6 +128,7 @@ impl TestServer {
             settings: None,
             grants: Some(BTreeMap::from([("detection".to_owned(), ModelName::from(model))])),
             budget: None,
+            wraps: None,
             destination,
         };
         Ok(self.platform.deploy(place, &self.principal, request).await?.number)
@@ -280,6 +281,7 @@ async fn every_deployment_is_found_among_many() {
             settings: None,
             grants: None,
             budget: None,
+            wraps: None,
             destination: None,
         };
         server.platform.deploy(place, &server.principal, request).await.unwrap();

@@ -64,6 +64,7 @@ impl Server {
             settings: Some(serde_json::json!({ "for": component })),
             grants: None,
             budget: None,
+            wraps: None,
             destination: Some(Destination::Promote(None)),
         };
         let place = self.deploy_permit(&principal).unwrap();

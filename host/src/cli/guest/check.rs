@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::pipeline_runner::only;
+use lector_core::DeploymentName;
+
+use super::pipeline_runner::{GUEST, only};
 use crate::app::{self, Host};
 use crate::cli::{Failure, block_on, terminal};
 use crate::config::Config;
@@ -18,7 +20,12 @@ const FILE_BYTES_MAX: u64 = 1 << 30;
 /// Maximum size of a settings file.
 const SETTINGS_BYTES_MAX: u64 = 1 << 20;
 
-pub(super) fn run(file: &Path, settings: Option<&Path>, config: Config) -> Result<ExitCode, Failure> {
+pub(super) fn run(
+    file: &Path,
+    settings: Option<&Path>,
+    wraps: Option<DeploymentName>,
+    config: Config,
+) -> Result<ExitCode, Failure> {
     let wasm = read(file, FILE_BYTES_MAX)?;
     let settings = match settings {
         Some(settings) => json_of(settings)?,
@@ -30,11 +37,8 @@ pub(super) fn run(file: &Path, settings: Option<&Path>, config: Config) -> Resul
     if let Err(fault) = inspection.verdict {
         return Err(anyhow::anyhow!("{}: {fault}", file.display()).into());
     }
-    let mut config = only(config, file);
     let accepted = settings.to_string();
-    for deployment in &mut config.control.deployments {
-        deployment.settings = settings.clone();
-    }
+    let config = only(config, file, wraps, |guest| guest.settings = settings);
     if let Some(missing) = app::missing_for_reading(&config) {
         terminal::print(&format!("dry run   skipped: {missing}\n"))?;
         return Ok(ExitCode::SUCCESS);
@@ -48,14 +52,14 @@ pub(super) fn run(file: &Path, settings: Option<&Path>, config: Config) -> Resul
         Ok((status, probed))
     })?;
     let (status, probed) = report;
-    for deployment in &status.deployments {
+    for deployment in status.deployments.iter().filter(|deployment| deployment.name.as_str() == GUEST) {
         terminal::print(&format!(
             "configure accepts {accepted}; opens {}; features: {}\n",
             listed(&deployment.models),
             listed(&deployment.features)
         ))?;
     }
-    for deployment in &probed.deployments {
+    for deployment in probed.deployments.iter().filter(|deployment| deployment.name.as_str() == GUEST) {
         terminal::print(&format!(
             "dry run   read the smoke-test page in {:.0} ms{}\n",
             deployment.took.as_secs_f64() * 1e3,

@@ -36,6 +36,9 @@ impl<'a> Deployed<'a> {
         if let Some(grants) = &suite.grants {
             options["grants"] = json!(grants);
         }
+        if let Some(wraps) = &suite.wraps {
+            options["wraps"] = json!(wraps);
+        }
         let deploy = self.server.deploy(self.name, &options, wasm);
         let answer: Value = self.server.answer(deploy).await?.json().await.context("reading the response")?;
         let revision = answer.get("revision").and_then(Value::as_u64).unwrap_or_default();

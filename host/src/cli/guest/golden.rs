@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use lector_core::{ModelName, PageRequest, TextLayerPolicy};
+use lector_core::{DeploymentName, ModelName, PageRequest, TextLayerPolicy};
 
 pub(super) use compare::{Tolerance, compare};
 pub(super) use expected::Expected;
@@ -35,6 +35,8 @@ pub(super) struct Suite {
     pub(super) tolerance: Tolerance,
     /// Models by alias; `None`: those of the configuration.
     pub(super) grants: Option<BTreeMap<String, ModelName>>,
+    /// The deployment of the configuration that the guest wraps.
+    pub(super) wraps: Option<DeploymentName>,
     /// The documents, by name.
     pub(super) documents: Vec<PathBuf>,
 }
@@ -47,6 +49,7 @@ struct RawSuite {
     request: RawRequest,
     tolerance: Tolerance,
     grants: Option<BTreeMap<String, ModelName>>,
+    wraps: Option<DeploymentName>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -78,6 +81,7 @@ impl Suite {
             request: PageRequest::default(),
             tolerance: Tolerance::default(),
             grants: None,
+            wraps: None,
             documents,
         }
     }
@@ -124,7 +128,8 @@ impl Suite {
             .with_context(|| format!("converting the settings in {} to JSON", file.display()))?;
         let RawRequest { dpi, text_layer, words } = raw.request;
         let request = PageRequest { dpi, text_layer, words, ..PageRequest::default() };
-        Ok(Self { settings, request, tolerance: raw.tolerance, grants: raw.grants, documents })
+        let RawSuite { tolerance, grants, wraps, .. } = raw;
+        Ok(Self { settings, request, tolerance, grants, wraps, documents })
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use lector_control::DeploymentConfig;
 use lector_core::{DeploymentName, Fault, PageRequest, RequestId};
 use lector_serving::{DocumentRequest, DocumentResult};
 
@@ -15,20 +16,39 @@ use crate::config::Config;
 /// A document that takes longer is assumed to hang: test documents have few pages.
 const DOCUMENT_MAX: Duration = Duration::from_secs(600);
 
-/// Returns the configuration with this component as its only deployment, with the default deployment's grants, on the
-/// CPU in f32: an author's machine has no other engine, and other engines round differently.
-pub(super) fn only(mut config: Config, component: &Path) -> Config {
+/// Name of the deployment of the guest.
+pub(super) const GUEST: &str = "guest";
+
+/// Returns the configuration with this component as its only deployment, beside those that it wraps. The guest has the
+/// default deployment's grants, and `set` changes it. All run on the CPU in f32: an author's machine has no other
+/// engine, and other engines round differently.
+pub(super) fn only(
+    mut config: Config,
+    component: &Path,
+    wraps: Option<DeploymentName>,
+    set: impl FnOnce(&mut DeploymentConfig),
+) -> Config {
     config.engines.providers = vec!["cpu".to_owned()];
     config.engines.model_providers.clear();
     let control = &mut config.control;
-    let default = control.default_deployment.clone();
-    control.deployments.retain(|deployment| deployment.name == default);
-    for deployment in &mut control.deployments {
-        deployment.name = DeploymentName::from("guest");
-        deployment.component = component.to_owned();
-        deployment.settings = serde_json::json!({});
+    let mut configured = std::mem::take(&mut control.deployments);
+    let guest = configured.iter().find(|deployment| deployment.name == control.default_deployment).cloned();
+    if let Some(mut guest) = guest {
+        guest.name = DeploymentName::from(GUEST);
+        guest.component = component.to_owned();
+        guest.settings = serde_json::json!({});
+        guest.wraps = wraps.clone();
+        set(&mut guest);
+        control.deployments.push(guest);
     }
-    control.default_deployment = DeploymentName::from("guest");
+    let mut next = wraps;
+    // Each is taken out of the list, so that deployments that wrap each other end the loop; the start reports them.
+    while let Some(at) = next.and_then(|name| configured.iter().position(|of| of.name == name)) {
+        let wrapped = configured.swap_remove(at);
+        next = wrapped.wraps.clone();
+        control.deployments.push(wrapped);
+    }
+    control.default_deployment = DeploymentName::from(GUEST);
     config
 }
 
@@ -45,13 +65,12 @@ impl Reading {
         if let Some(missing) = app::missing_for_reading(config) {
             anyhow::bail!("nothing can be read on this machine: {missing}");
         }
-        let mut config = only(config.clone(), component);
-        for deployment in &mut config.control.deployments {
-            deployment.settings = suite.settings.clone();
+        let config = only(config.clone(), component, suite.wraps.clone(), |guest| {
+            guest.settings = suite.settings.clone();
             if let Some(grants) = &suite.grants {
-                deployment.grants = grants.clone();
+                guest.grants = grants.clone();
             }
-        }
+        });
         let host = Host::start(&config).await?;
         Ok(Self { host, request: suite.request, held_bytes_max: config.serving.held_bytes_max })
     }

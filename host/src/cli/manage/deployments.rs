@@ -27,6 +27,10 @@ pub(in crate::cli) struct Deploy {
     /// revision)
     #[arg(long, value_name = "ALIAS=MODEL")]
     grant: Vec<String>,
+    /// Deployment to wrap, for a guest that imports `lector:ocr/pipeline`: its live revision is pinned (default without
+    /// FILE: the revision that the newest revision wraps)
+    #[arg(long, value_name = "NAME")]
+    wraps: Option<String>,
     /// Route all requests to the new revision
     #[arg(long, conflicts_with_all = ["canary", "shadow"])]
     promote: bool,
@@ -79,6 +83,7 @@ impl ApiCommand for Deploy {
         let mut options = json!({ "promote": self.promote });
         set(&mut options, "canary", self.canary.map(Value::from));
         set(&mut options, "shadow", self.shadow.map(Value::from));
+        set(&mut options, "wraps", self.wraps.map(Value::from));
         self.policy.into(&mut options);
         if !self.grant.is_empty() {
             let pair = |pair: &String| {

@@ -33,6 +33,8 @@ use crate::format::json::ms;
 const COMPONENT_BYTES_MAX: u64 = 64 << 20;
 /// Maximum body of a deploy: the component (at most 64 MiB) and the JSON parts.
 const DEPLOY_BYTES_MAX: u64 = COMPONENT_BYTES_MAX + 2 * OPTIONS_BYTES_MAX;
+/// Maximum bytes of the part `wraps`, the name of a deployment.
+const NAME_BYTES_MAX: u64 = 256;
 /// Maximum bytes read to find the end of the head of a part.
 const HEAD_BYTES_MAX: u64 = 2 << 20;
 
@@ -95,6 +97,7 @@ struct DeployBody {
     settings: Option<Value>,
     grants: Option<BTreeMap<String, ModelName>>,
     budget: Option<BudgetSpec>,
+    wraps: Option<DeploymentName>,
     promote: bool,
     canary: Option<u8>,
     shadow: Option<u8>,
@@ -129,8 +132,8 @@ impl DeployBody {
     }
 }
 
-/// `PUT /api/v1/deployments/{name}`: a form with a part `component` (and `settings`, `options`, as JSON), the bare
-/// component, or JSON that names a stored component.
+/// `PUT /api/v1/deployments/{name}`: a form with a part `component` (and `settings`, `options`, as JSON, and `wraps`, a
+/// name), the bare component, or JSON that names a stored component.
 pub(in super::super) async fn deploy(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
@@ -158,8 +161,8 @@ pub(in super::super) async fn deploy(
         (None, None) => ComponentSource::Newest,
     };
     let deployment = DeploymentName::from(name);
-    let (settings, grants, budget) = (body.settings, body.grants, body.budget);
-    let request = DeployRequest { deployment, component, settings, grants, budget, destination };
+    let (settings, grants, budget, wraps) = (body.settings, body.grants, body.budget, body.wraps);
+    let request = DeployRequest { deployment, component, settings, grants, budget, wraps, destination };
     let outcome = state.control.deploy(permit, &principal, request).await.map_err(deploy_failed)?;
     let DeployOutcome { number, deployment, took } = outcome;
     let stages: Vec<Value> = took
@@ -209,7 +212,7 @@ async fn form(content_type: &str, limited_body: LimitedBody) -> Result<(DeployBo
     let boundary = multer::parse_boundary(content_type).map_err(from_multer)?;
     let quota = limited_body.quota();
     let mut form = Multipart::with_constraints(limited_body, boundary, Constraints::new());
-    let (mut component, mut settings, mut options) = (None, None, None);
+    let (mut component, mut settings, mut options, mut wraps) = (None, None, None, None);
     loop {
         quota.give(HEAD_BYTES_MAX);
         let Some(part) = form.next_field().await.map_err(from_multer)? else { break };
@@ -219,10 +222,11 @@ async fn form(content_type: &str, limited_body: LimitedBody) -> Result<(DeployBo
             "component" => (&mut component, DEPLOY_BYTES_MAX),
             "settings" => (&mut settings, SETTINGS_MAX),
             "options" => (&mut options, OPTIONS_BYTES_MAX),
+            "wraps" => (&mut wraps, NAME_BYTES_MAX),
             other => {
                 let shown: String = other.chars().filter(|c| !c.is_control()).take(40).collect();
                 let message = format!(
-                    "The form has an unknown part `{shown}`: its parts are component, settings, options."
+                    "The form has an unknown part `{shown}`: its parts are component, settings, options, wraps."
                 );
                 return Err(Fault::new(Kind::Invalid, "multipart_invalid", message));
             }
@@ -239,6 +243,9 @@ async fn form(content_type: &str, limited_body: LimitedBody) -> Result<(DeployBo
     };
     if let Some(bytes) = settings {
         body.settings = Some(bounded::parse("part `settings`", &bytes, SETTINGS_MAX)?);
+    }
+    if let Some(bytes) = wraps {
+        body.wraps = Some(String::from_utf8_lossy(&bytes).into_owned().into());
     }
     Ok((body, component))
 }

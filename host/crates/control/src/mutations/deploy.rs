@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lector_core::{DeploymentName, Fault, Kind, ModelName, TenantName};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::routes::{Destination, LOADS_MAX, Loaded, rerouted, route_changed, summary};
 use super::{AuditContext, Mutation};
@@ -24,6 +24,7 @@ use crate::settings::Settings;
 use crate::store::Change;
 use crate::tenant::{BudgetSpec, Tenant, is_name, name_invalid};
 use crate::usage_counters::now_ms;
+use crate::wrapping;
 
 /// Deploys in progress at once: each may hold a component and its machine code in memory, and compilation is serial
 /// anyway.
@@ -55,6 +56,9 @@ pub struct DeployRequest {
     pub grants: Option<BTreeMap<String, ModelName>>,
     /// Limits of a guest call, bounded by the tenant's. `None`: the tenant's.
     pub budget: Option<BudgetSpec>,
+    /// The deployment that it wraps, for a guest that imports `pipeline`. `None`: with
+    /// [`ComponentSource::Newest`] the revision that the newest revision wraps, else none.
+    pub wraps: Option<DeploymentName>,
     /// The traffic of the revision when it is ready; `None`: no traffic, except that the first revision of a deployment
     /// is promoted.
     pub destination: Option<Destination>,
@@ -141,6 +145,11 @@ impl ControlPlane {
         if let (true, Some(own)) = (inherits, own) {
             inheritable(own)?;
         }
+        let wraps = match (&request.wraps, &request.component) {
+            (Some(wraps), _) => Some(wrapping::pinned(&directory, &principal.tenant, &name, wraps)?),
+            (None, ComponentSource::Newest) => newest.and_then(|newest| newest.wraps.as_deref()).cloned(),
+            (None, _) => None,
+        };
         let digest = match &request.component {
             ComponentSource::Bytes(_) => None,
             ComponentSource::Stored(digest) => {
@@ -171,6 +180,9 @@ impl ControlPlane {
             None => newest.map(|revision| revision.settings.clone()).unwrap_or_default(),
         };
         let models = self.models_of(&principal.tenant);
+        if let Some(wraps) = &wraps {
+            wrapping::granted(wraps, &models)?;
+        }
         let limits = principal.limits().budget;
         Ok(Plan {
             deployment: name,
@@ -178,6 +190,7 @@ impl ControlPlane {
             settings,
             grants: granted(request.grants, models)?,
             budget: request.budget.map_or(limits, |budget| budget.at_most(limits)),
+            wraps,
             smoke_test: true,
             created_by: principal.actor.id.clone(),
         })
@@ -212,7 +225,10 @@ impl ControlPlane {
             with.revisions.remove(&surplus);
         }
         with.revisions.insert(number, record.clone());
-        let revision = self.revision_cache.put(record.clone(), staged.pipeline, staged.reference).await;
+        let revision = self
+            .revision_cache
+            .put(record.clone(), staged.pipeline, staged.wrapped, staged.reference)
+            .await;
         if next.wanted().any(|wanted| wanted == number) {
             loaded.insert(number, Ok(revision));
         }
@@ -220,6 +236,10 @@ impl ControlPlane {
         if let Value::Object(members) = &mut to {
             members.insert("revision".to_owned(), number.into());
             members.insert("component".to_owned(), record.component.as_str().into());
+            if let Some(wraps) = &record.wraps {
+                let wraps = json!({ "deployment": wraps.deployment, "revision": wraps.revision });
+                members.insert("wraps".to_owned(), wraps);
+            }
         }
         let deployment = rerouted(&with, next, loaded);
         let view = DeploymentView::of(&deployment);
@@ -295,13 +315,18 @@ impl ControlPlane {
         let tenant = host.tenant().clone();
         let named: Vec<DeploymentName> =
             deployments.iter().map(|deployment| deployment.name.clone()).collect();
-        for config in deployments {
+        for config in wrapping::ordered(deployments)? {
             let name = config.name.clone();
             let wasm = component(&config).await?;
             let settings = Settings::of(&config.settings).map_err(|mut fault| {
                 fault.message = format!("Deployment `{name}`: {}", fault.message);
                 fault
             })?;
+            let directory = self.directory.load_full();
+            // Pinned at each start: if the wrapped deployment has changed, this one gets a new revision.
+            let wraps = config.wraps.as_ref();
+            let wraps =
+                wraps.map(|wraps| wrapping::pinned(&directory, &host.tenant, &name, wraps)).transpose()?;
             let wanted = RevisionRecord {
                 tenant: tenant.clone(),
                 deployment: name.clone(),
@@ -316,10 +341,10 @@ impl ControlPlane {
                     batching: vec![],
                     features: vec![],
                 },
+                wraps: wraps.clone().map(Box::new),
                 created_at_ms: 0,
                 created_by: host.actor.id.clone(),
             };
-            let directory = self.directory.load_full();
             let own = directory.own(&tenant, &name).ok();
             let newest = own.and_then(|own| {
                 own.revisions.values().rev().find(|revision| revision.created_by == wanted.created_by)
@@ -336,6 +361,7 @@ impl ControlPlane {
                 settings,
                 grants: config.grants,
                 budget: config.budget.into(),
+                wraps,
                 // The readiness check reads the smoke-test page when the server has started.
                 smoke_test: false,
                 created_by: host.actor.id.clone(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use lector_core::{DeploymentName, ModelName, PipelineInfo, TenantName};
 use serde::{Deserialize, Serialize};
 
+use super::wrapped::WrappedRevision;
 use crate::digest::Digest;
 use crate::settings::Settings;
 use crate::tenant::BudgetSpec;
@@ -32,6 +33,9 @@ pub struct RevisionRecord {
     /// Returned by the guest's `configure`.
     #[serde(alias = "declaration")]
     pub pipeline_info: PipelineInfo,
+    /// The revision that it wraps, for a guest that imports `pipeline`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wraps: Option<Box<WrappedRevision>>,
     /// Creation time, milliseconds since 1970.
     pub created_at_ms: u64,
     /// The actor that created it: the id of a key, or `open`, `config`.
@@ -39,14 +43,28 @@ pub struct RevisionRecord {
 }
 
 impl RevisionRecord {
-    /// Returns the catalog's models behind the aliases in the pipeline info.
+    /// Returns the catalog's models behind the aliases in the pipeline info, and those of the stages that it wraps.
     pub(crate) fn models(&self) -> Vec<ModelName> {
-        self.pipeline_info.models.iter().filter_map(|alias| self.grants.get(alias)).cloned().collect()
+        let own = self.pipeline_info.models.iter().filter_map(|alias| self.grants.get(alias));
+        let mut models = Vec::new();
+        for model in own.chain(self.wrapped_stages().flat_map(WrappedRevision::models)) {
+            if !models.contains(model) {
+                models.push(model.clone());
+            }
+        }
+        models
+    }
+
+    /// Returns the stages that it wraps, the innermost last.
+    pub(crate) fn wrapped_stages(&self) -> impl Iterator<Item = &WrappedRevision> {
+        self.wraps.iter().flat_map(|wraps| wraps.stages())
     }
 
     /// Returns whether both have the same parts.
     pub(crate) fn is_made_of(&self, other: &Self) -> bool {
-        let parts = |of: &Self| (of.component.clone(), of.settings.clone(), of.grants.clone(), of.budget);
+        let parts = |of: &Self| {
+            (of.component.clone(), of.settings.clone(), of.grants.clone(), of.budget, of.wraps.clone())
+        };
         parts(self) == parts(other)
     }
 }

@@ -5,7 +5,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::fakes::revision_record as revision;
+use crate::fakes::{revision_record as revision, wrapping_record};
 use crate::key::{self, Scope};
 use crate::route::RouteRecord;
 use crate::tenant::{TenantPolicy, TenantRecord};
@@ -341,6 +341,57 @@ async fn no_component_is_deleted_while_damage_hides_the_named_ones() {
             assert!(store.blob(digest.clone()).await.unwrap().is_some());
         }
     }
+}
+
+#[tokio::test]
+async fn a_wrapped_revision_comes_back_and_keeps_its_components() {
+    for subject in stores() {
+        let record = wrapping_record("acme", "d", 1);
+        let store = subject.store();
+        for bytes in [&b"component"[..], b"outer", b"inner", b"unnamed"] {
+            store.put_blob(Arc::new(bytes.to_vec())).await.unwrap();
+        }
+        store.commit(action(vec![Change::PutRevision(record.clone())])).await.unwrap();
+        let subject = subject.reopened();
+        let store = subject.store();
+        let loaded = store.load().await.unwrap();
+        assert_eq!((loaded.revisions, loaded.damaged.len()), (vec![record], 0), "{}", subject.name);
+        let stages: Vec<_> = store.load().await.unwrap().revisions[0]
+            .wrapped_stages()
+            .map(|stage| (stage.deployment.to_string(), stage.settings.as_str().to_owned()))
+            .collect();
+        let wanted = ["outer", "inner"].map(|name| (name.to_owned(), format!(r#"{{"stage":"{name}"}}"#)));
+        assert_eq!(stages, wanted);
+        assert_eq!(store.collect().await.unwrap().unnamed, 1);
+        for kept in [&b"component"[..], b"outer", b"inner"] {
+            assert!(store.blob(Digest::of(kept)).await.unwrap().is_some());
+        }
+        // Without the row of a stage the revision is damaged, and its record still names the component.
+        subject.store.as_ref().unwrap().execute("DELETE FROM wrapped WHERE depth = 2").await;
+        let loaded = store.load().await.unwrap();
+        assert_eq!((loaded.revisions.len(), loaded.damaged.len()), (0, 1));
+        assert!(loaded.damaged[0].reason.contains("wrapped stage 2"), "{}", loaded.damaged[0].reason);
+        assert_eq!(store.collect().await.unwrap().unnamed, 0);
+        store.commit(action(vec![Change::DeleteRevision("acme".into(), "d".into(), 1)])).await.unwrap();
+        assert_eq!(store.collect().await.unwrap().unnamed, 3);
+    }
+}
+
+#[tokio::test]
+async fn a_backup_has_the_components_of_wrapped_revisions() {
+    let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = SqliteStore::open(dir.path()).unwrap();
+    for bytes in [&b"component"[..], b"outer", b"inner"] {
+        store.put_blob(Arc::new(bytes.to_vec())).await.unwrap();
+    }
+    let record = wrapping_record("acme", "d", 1);
+    store.commit(action(vec![Change::PutRevision(record.clone())])).await.unwrap();
+    let (copy, back) = (out.path().join("copy"), out.path().join("back"));
+    assert_eq!(backup::backup(dir.path(), &copy).unwrap().components, 3);
+    backup::restore(&copy, &back, || Ok::<_, StoreError>(())).unwrap();
+    let restored = SqliteStore::open(&back).unwrap();
+    assert_eq!(restored.load().await.unwrap().revisions, [record]);
+    assert_eq!(restored.blob(Digest::of(b"inner")).await.unwrap().as_deref(), Some(&b"inner"[..]));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! SQLite does not check the bytes of a file against the declared types of its columns, so no column is assumed to have
 //! its type. The columns that identify a row must agree with its record.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lector_core::TenantName;
 use rusqlite::types::ValueRef;
@@ -145,6 +145,7 @@ pub(super) fn load(connection: &Connection) -> Result<Records, StoreError> {
         },
     )?;
     rows(keys.damaged);
+    let stages = stages(connection)?;
     let revisions = all(
         connection,
         "revisions",
@@ -154,7 +155,7 @@ pub(super) fn load(connection: &Connection) -> Result<Records, StoreError> {
              ORDER BY r.tenant, r.deployment, r.number",
             [],
         ),
-        revision,
+        |row| revision(row, &stages),
         |row, reason| of_deployment(row, Table::Revisions, reason),
     )?;
     rows(revisions.damaged);
@@ -197,12 +198,42 @@ fn key(row: &Row<'_>) -> Result<KeyRecord, Damage> {
     Ok(record)
 }
 
-fn revision(row: &Row<'_>) -> Result<RevisionRecord, Damage> {
+/// Components and settings of wrapped stages, by tenant, deployment, number and depth.
+type Stages = BTreeMap<(String, String, u32, u32), (Digest, Settings)>;
+
+/// Reads the wrapped stages. A damaged row is left out: the revision that misses it is damaged.
+fn stages(connection: &Connection) -> Result<Stages, StoreError> {
+    let found = all(
+        connection,
+        "wrapped revisions",
+        ("SELECT tenant, deployment, number, depth, component, settings FROM wrapped", []),
+        |row| {
+            let at = (text(row, 0)?.to_owned(), text(row, 1)?.to_owned(), number(row, 2)?, number(row, 3)?);
+            let component = Digest::parse(text(row, 4)?).ok_or("its component is no digest")?;
+            Ok((at, (component, settings(row, 5)?)))
+        },
+        |_, reason| DamagedRow::new(Table::Revisions, reason),
+    )?;
+    Ok(found.rows.into_iter().collect())
+}
+
+fn revision(row: &Row<'_>, stages: &Stages) -> Result<RevisionRecord, Damage> {
     let mut record: RevisionRecord = parsed(row, 4)?;
     let at = (record.tenant.as_str(), record.deployment.as_str(), record.number);
     agrees(at == (text(row, 0)?, text(row, 1)?, number(row, 2)?), "revision")?;
     agrees(record.component.as_str() == text(row, 3)?, "component")?;
     record.settings = settings(row, 5)?;
+    let (tenant, deployment, number) =
+        (record.tenant.to_string(), record.deployment.to_string(), record.number);
+    let (mut stage, mut depth) = (record.wraps.as_deref_mut(), 1);
+    while let Some(wrapped) = stage {
+        let found = stages.get(&(tenant.clone(), deployment.clone(), number, depth));
+        let (component, settings) =
+            found.ok_or_else(|| format!("the row of its wrapped stage {depth} is missing or damaged"))?;
+        agrees(wrapped.component == *component, "component of a wrapped stage")?;
+        wrapped.settings = settings.clone();
+        (stage, depth) = (wrapped.wraps.as_deref_mut(), depth + 1);
+    }
     Ok(record)
 }
 
@@ -229,20 +260,26 @@ pub(super) fn components(connection: &Connection) -> Result<Named, StoreError> {
         let column = text(row, 0).ok().and_then(Digest::parse);
         // Also of a record that is damaged elsewhere.
         let record = parsed::<Value>(row, 1).ok();
-        let record = record.and_then(|record| Digest::parse(record.get("component")?.as_str()?));
-        if column.is_some() && column == record {
-            return Ok((column, None));
-        }
-        if column.is_none() && record.is_none() {
-            return Err("no component is named".to_owned());
-        }
-        Ok((column, record))
+        let stages = std::iter::successors(record.as_ref(), |stage| stage.get("wraps"));
+        let named: Vec<Digest> = stages
+            .filter_map(|stage| Digest::parse(stage.get("component")?.as_str()?))
+            .chain(column)
+            .collect();
+        if named.is_empty() { Err("no component is named".to_owned()) } else { Ok(named) }
     };
     let what = "the components that revisions name";
     let sql = ("SELECT component, record FROM revisions", []);
-    let found = all(connection, what, sql, component, |_, reason| DamagedRow::new(Table::Revisions, reason))?;
-    let digests = found.rows.into_iter().flat_map(|(column, record)| [column, record]).flatten().collect();
-    Ok(Named { digests, complete: found.damaged.is_empty() })
+    let damaged = |_: &Row<'_>, reason| DamagedRow::new(Table::Revisions, reason);
+    let found = all(connection, what, sql, component, damaged)?;
+    let stage = |row: &Row<'_>| {
+        Digest::parse(text(row, 0)?).ok_or_else(|| "no component is named".to_owned())
+    };
+    let wrapped = all(connection, what, ("SELECT component FROM wrapped", []), stage, damaged)?;
+    let own = found.rows.into_iter().flatten();
+    Ok(Named {
+        digests: own.chain(wrapped.rows).collect(),
+        complete: found.damaged.is_empty() && wrapped.damaged.is_empty(),
+    })
 }
 
 pub(super) fn audit_entries(

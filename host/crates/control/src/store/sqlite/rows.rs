@@ -41,6 +41,7 @@ pub(super) fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
                 "DELETE FROM revisions WHERE tenant = ?1",
                 "DELETE FROM routes WHERE tenant = ?1",
                 "DELETE FROM settings WHERE tenant = ?1",
+                "DELETE FROM wrapped WHERE tenant = ?1",
             ] {
                 run("a tenant", sql, params![name.as_str()])?;
             }
@@ -77,12 +78,28 @@ pub(super) fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
                 "INSERT INTO revisions VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![tenant, deployment, revision.number, revision.component.as_str(), json(revision)?],
             )?;
+            for (depth, stage) in (1u32..).zip(revision.wrapped_stages()) {
+                run(
+                    "a wrapped revision",
+                    // Stages of a revision that was deleted with its row damaged may still be there.
+                    "INSERT OR REPLACE INTO wrapped VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    params![
+                        tenant,
+                        deployment,
+                        revision.number,
+                        depth,
+                        stage.component.as_str(),
+                        stage.settings.as_str()
+                    ],
+                )?;
+            }
             put_settings(to, (tenant, deployment, revision.number), &revision.settings)
         }
         Change::DeleteRevision(tenant, deployment, number) => {
             for sql in [
                 "DELETE FROM revisions WHERE tenant = ?1 AND deployment = ?2 AND number = ?3",
                 "DELETE FROM settings WHERE tenant = ?1 AND deployment = ?2 AND number = ?3",
+                "DELETE FROM wrapped WHERE tenant = ?1 AND deployment = ?2 AND number = ?3",
             ] {
                 run("a revision", sql, params![tenant.as_str(), deployment.as_str(), number])?;
             }
@@ -115,6 +132,7 @@ pub(super) fn apply(to: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
                 "DELETE FROM revisions WHERE tenant = ?1 AND deployment = ?2",
                 "DELETE FROM routes WHERE tenant = ?1 AND deployment = ?2",
                 "DELETE FROM settings WHERE tenant = ?1 AND deployment = ?2",
+                "DELETE FROM wrapped WHERE tenant = ?1 AND deployment = ?2",
             ] {
                 run("a deployment", sql, params![tenant.as_str(), deployment.as_str()])?;
             }

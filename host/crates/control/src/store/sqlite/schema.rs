@@ -41,6 +41,11 @@ const STEPS: &[&str] = &[
          THEN ifnull(json_type(record, '$.terms.settings'), 'object') = 'object' ELSE 0 END;
      UPDATE tenants SET record = json_remove(record, '$.terms.settings')
          WHERE name IN (SELECT tenant FROM settings WHERE deployment = '');",
+    // 5: the stages that a revision wraps: component and settings of each; depth 1 is the stage that it calls. An older
+    // server would ignore them, serve the revision without them, and delete their components.
+    "CREATE TABLE wrapped (tenant TEXT NOT NULL, deployment TEXT NOT NULL, number INTEGER NOT NULL, depth INTEGER NOT NULL,
+         component TEXT NOT NULL, settings TEXT NOT NULL,
+         PRIMARY KEY (tenant, deployment, number, depth)) STRICT, WITHOUT ROWID;",
 ];
 
 /// The newest version.
