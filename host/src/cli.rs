@@ -69,7 +69,7 @@ enum Command {
     Canary(manage::Canary),
     /// Mirror a percentage of requests to a revision, and compare its results
     Shadow(manage::Shadow),
-    /// Restore the previous route of a deployment
+    /// Return to an earlier revision, and withdraw the one that is rolled back
     Rollback(manage::Rollback),
     /// Delete a deployment with all its revisions
     Undeploy(manage::Undeploy),

@@ -95,7 +95,7 @@ async fn a_power_cut_in_a_promote_or_a_rollback_leaves_one_of_both_states() {
         let other = if now == "a" { 2 } else { 1 };
         let (operation, body) = match back {
             true => ("rollback", None),
-            false => ("promote", Some(json!({ "revision": other }))),
+            false => ("promote", Some(json!({ "revision": other, "force": true }))),
         };
         let operation = format!("{path}/{operation}");
         let answered = tokio::select! {

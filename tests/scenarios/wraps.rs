@@ -28,8 +28,7 @@ async fn revision(gateway: &Gateway, name: &str, number: u32) -> Value {
 #[tokio::test]
 async fn a_wrapper_is_deployed_and_keeps_its_inner_revision() {
     let data = tempfile::tempdir().unwrap();
-    let builder =
-        || Gateway::builder().config(ECHO_ONLY).set("platform.data_dir", data.path().display());
+    let builder = || Gateway::builder().config(ECHO_ONLY).set("platform.data_dir", data.path().display());
     let gateway = builder().start().await;
     let options = json!({ "settings": { "greeting": "first" }, "promote": true });
     assert_eq!(deploy(&gateway, "", "inner", component("echo"), options).await.status, 201);
@@ -89,7 +88,10 @@ async fn a_failing_inner_pipeline_is_named() {
     let gateway = Gateway::builder().config(&config).start().await;
     let options = json!({ "wraps": "inner" });
     let problem = deploy(&gateway, "", "shout", component("wrapper"), options).await.json();
-    assert_eq!((&problem["stage"], &problem["code"]), (&json!("smoke_test"), &json!("guest_error_unreadable")));
+    assert_eq!(
+        (&problem["stage"], &problem["code"]),
+        (&json!("smoke_test"), &json!("guest_error_unreadable"))
+    );
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("pipeline `inner`") && detail.contains("told to refuse"), "{problem}");
     gateway.stop().await;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -188,9 +188,9 @@ pub(super) enum Tenants {
     Update {
         /// Name of the tenant
         name: String,
-        /// Policy as a JSON file: weight, models, limits
+        /// Policy as a JSON file: weight, models, limits; `{}` resets every limit
         #[arg(value_name = "FILE")]
-        policy: Option<PathBuf>,
+        policy: PathBuf,
     },
     /// Delete a tenant with its keys and deployments
     Delete {
@@ -205,12 +205,15 @@ impl ApiCommand for Tenants {
         Ok(match self {
             Tenants::List => server.at(Method::GET, "/admin/tenants"),
             Tenants::Get { name } => server.at(Method::GET, &of(&name)),
-            Tenants::Create { name, policy } | Tenants::Update { name, policy } => {
+            Tenants::Create { name, policy } => {
                 let policy = match policy {
                     Some(file) => json_file(&file).await?,
                     None => json!({}),
                 };
-                server.at(Method::PUT, &of(&name)).json(&policy)
+                server.at(Method::PUT, &of(&name)).header(IF_NONE_MATCH, "*").json(&policy)
+            }
+            Tenants::Update { name, policy } => {
+                server.at(Method::PUT, &of(&name)).json(&json_file(&policy).await?)
             }
             Tenants::Delete { name } => server.at(Method::DELETE, &of(&name)),
         })

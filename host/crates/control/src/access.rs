@@ -42,6 +42,8 @@ pub struct Principal {
     pub(crate) actor: Actor,
     /// Whether it may do more than read documents: false for a remote client of a server without keys.
     pub(crate) manages: bool,
+    /// Whether an administrator named no tenant, so that it acts for the host's own.
+    pub(crate) tenant_not_named: bool,
 }
 
 impl Principal {
@@ -69,6 +71,21 @@ impl Principal {
     /// Checks the right to change deployments and keys.
     pub(crate) fn may_manage(&self) -> Result<(), Fault> {
         if self.manages { Ok(()) } else { Err(needs_key()) }
+    }
+
+    /// Checks the right to deploy. An administrator must name the tenant: a deploy into the host's own tenant by
+    /// omission would create a deployment that its tenant does not find.
+    pub(crate) fn may_deploy(&self) -> Result<(), Fault> {
+        self.may_manage()?;
+        if self.tenant_not_named {
+            let message = format!(
+                "The key is an administrator's, and the deploy names no tenant: send the header `X-Lector-Tenant` (command \
+                 line: `--set client.tenant=NAME`), for example `{}` for the owner of the shared deployments.",
+                self.tenant()
+            );
+            return Err(Fault::new(Kind::Invalid, "tenant_missing", message));
+        }
+        Ok(())
     }
 }
 
@@ -161,7 +178,8 @@ pub(crate) fn principal(
         }
         let name = shown.tenant.map_or_else(|| directory.host.clone(), TenantName::from);
         let tenant = tenant_of(&name)?;
-        return Ok(Principal { tenant, actor: Actor::named("open"), manages: shown.local });
+        let actor = Actor::named("open");
+        return Ok(Principal { tenant, actor, manages: shown.local, tenant_not_named: false });
     };
     let record = active_key(directory, text).map_err(|why| failures.refuse(key_invalid(), why))?;
     let actor = Actor::named(record.id.as_str());
@@ -174,7 +192,8 @@ pub(crate) fn principal(
         (Scope::Admin, Some(asked)) => TenantName::from(asked),
     };
     let tenant = tenant_of(&name)?;
-    Ok(Principal { tenant, actor, manages: true })
+    let tenant_not_named = record.scope == Scope::Admin && shown.tenant.is_none();
+    Ok(Principal { tenant, actor, manages: true, tenant_not_named })
 }
 
 /// Authenticates a request that administers the server.
@@ -274,6 +293,17 @@ mod tests {
         assert_eq!(of(&acme, Some("nobody")), Err("tenant_not_found"));
         assert_eq!(of(&ops, None), Ok("default".into()));
         assert_eq!(of(&ops, Some("other")), Ok("other".into()));
+        let deploys = |key: &str, tenant: Option<&str>| {
+            let principal = principal(&directory, &failures, shown(key, tenant)).unwrap();
+            principal.may_deploy().map_err(|fault| (fault.code, fault.message.contains("X-Lector-Tenant")))
+        };
+        assert_eq!(deploys(&acme, None), Ok(()));
+        assert_eq!(deploys(&ops, Some("default")), Ok(()));
+        assert_eq!(
+            deploys(&ops, None),
+            Err(("tenant_missing", true)),
+            "it would land in the host's own tenant"
+        );
         // Changes the last digit. A fixed digit would leave one key in sixteen unchanged.
         let (start, last) = acme.split_at(acme.len() - 1);
         let forged = format!("{start}{}", if last == "0" { "1" } else { "0" });

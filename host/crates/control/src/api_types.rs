@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lector_core::batching::plan::BatchingPolicyStatus;
-use lector_core::{DeploymentName, ModelName, PipelineInfo};
+use lector_core::{DeploymentName, Fault, Kind, ModelName, PipelineInfo};
 use serde::Serialize;
 
 use crate::digest::Digest;
@@ -30,7 +30,7 @@ pub struct DeploymentView {
     pub shadow: Option<Shadow>,
     /// Applies to the newest revision in `weights`.
     pub rollback_policy: Option<RollbackPolicy>,
-    /// The weights that a rollback restores.
+    /// The weights that a rollback restores; `None`: there is no earlier revision that was not withdrawn.
     pub previous: Option<Vec<Weight>>,
     /// Time of the last change of the route, milliseconds since 1970.
     pub changed_at_ms: u64,
@@ -57,6 +57,8 @@ pub enum RevisionState {
     Draining,
     /// Can be routed to.
     Ready,
+    /// Was rolled back: gets requests only if it is promoted by its number with `force`.
+    Withdrawn,
     /// Its row in the store is damaged: it cannot be run, and only its number is known.
     Quarantined,
 }
@@ -72,7 +74,7 @@ pub struct RevisionView {
     pub percent: u8,
     /// Documents that hold a lease now.
     pub leases: usize,
-    /// The reason that it is quarantined.
+    /// The reason that it is quarantined or withdrawn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Its parts; absent if it is quarantined.
@@ -153,7 +155,9 @@ impl DeploymentView {
             weights: route.weights.clone(),
             shadow: route.shadow,
             rollback_policy: route.rollback_policy,
-            previous: route.history.last().cloned(),
+            previous: route
+                .earlier()
+                .map(|earlier| vec![Weight { revision: earlier.revision, percent: 100 }]),
             changed_at_ms: route.changed_at_ms,
             quarantined: deployment.damage.clone(),
             revisions,
@@ -163,6 +167,45 @@ impl DeploymentView {
     /// Returns the revision with that number.
     pub fn revision(&self, number: u32) -> Option<&RevisionView> {
         self.revisions.iter().find(|revision| revision.number == number)
+    }
+
+    /// Returns the revision that a change of the route without a number means: the newest that is not withdrawn. Faults:
+    /// `deployment_not_live` without a revision; `revision_withdrawn` if only withdrawn revisions are newer than the live
+    /// one, because routing to the live one again is not what was meant.
+    pub fn newest(&self) -> Result<u32, Fault> {
+        let newest = self.revisions.iter().find(|revision| !revision.is_withdrawn());
+        let skipped = self.revisions.first().filter(|revision| revision.is_withdrawn());
+        match (newest, skipped) {
+            (Some(newest), Some(skipped)) if newest.state == RevisionState::Live => {
+                let reason = skipped.reason.as_deref().unwrap_or_default();
+                let message = format!(
+                    "Revision {} of deployment `{}`, the newest, is withdrawn ({reason}), and no other is newer than the live \
+                     one: deploy a new revision, or name the revision.",
+                    skipped.number, self.name
+                );
+                Err(Fault::new(Kind::Conflict, "revision_withdrawn", message))
+            }
+            (Some(newest), _) => Ok(newest.number),
+            (None, Some(skipped)) => {
+                let message = format!(
+                    "Every revision of deployment `{}` is withdrawn: deploy a new revision, or name one ({} is the newest) \
+                     with `force`.",
+                    self.name, skipped.number
+                );
+                Err(Fault::new(Kind::Conflict, "revision_withdrawn", message))
+            }
+            (None, None) => {
+                let message = format!("Deployment `{}` has no revision yet: deploy one.", self.name);
+                Err(Fault::new(Kind::Conflict, "deployment_not_live", message))
+            }
+        }
+    }
+}
+
+impl RevisionView {
+    /// Returns whether it was rolled back. It may still drain, or get shadow traffic.
+    fn is_withdrawn(&self) -> bool {
+        self.reason.is_some() && self.state != RevisionState::Quarantined
     }
 }
 
@@ -179,6 +222,7 @@ fn revision(deployment: &Deployment, record: &RevisionRecord) -> RevisionView {
         () if route.candidate() == Some(number) => RevisionState::Candidate,
         () if shadows => RevisionState::Shadow,
         () if leases > 0 => RevisionState::Draining,
+        () if route.withdrawn.contains_key(&number) => RevisionState::Withdrawn,
         () => RevisionState::Ready,
     };
     RevisionView {
@@ -186,7 +230,7 @@ fn revision(deployment: &Deployment, record: &RevisionRecord) -> RevisionView {
         state,
         percent,
         leases,
-        reason: None,
+        reason: route.withdrawn.get(&number).cloned(),
         parts: Some(RevisionParts {
             component: record.component.clone(),
             component_bytes: record.component_bytes,

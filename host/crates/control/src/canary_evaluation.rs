@@ -58,9 +58,7 @@ fn evaluate(deployment: &Deployment) -> Option<Breach> {
     let route = &deployment.route;
     let (number, policy) = route.rollback_watched()?;
     // A first revision has no predecessor to roll back to.
-    if route.history.is_empty() {
-        return None;
-    }
+    route.earlier()?;
     let revision = deployment.loaded.get(&number)?.as_ref().ok()?;
     let stable = route.stable().filter(|stable| *stable != number);
     let stable = stable.and_then(|stable| deployment.loaded.get(&stable)?.as_ref().ok());
@@ -86,9 +84,10 @@ impl ControlPlane {
     pub(crate) async fn roll_back(&self, breach: Breach) -> Result<(), Fault> {
         let Breach { tenant, deployment, revision, version, reason } = breach;
         tracing::warn!(%tenant, %deployment, revision, reason, "rolling back a revision that breaches its policy");
+        let withdrawn = format!("rolled back automatically: {reason}");
         let why = json!({ "revision": revision, "breach": reason });
         let step = move |route: &RouteRecord, now_ms: u64| {
-            if route.version == version { route.rollback(now_ms) } else { Err(overtaken()) }
+            if route.version == version { route.rollback(&withdrawn, now_ms) } else { Err(overtaken()) }
         };
         let actor = Actor::named("watch");
         match self.reroute(&actor, &tenant, &deployment, "auto_rollback", None, why, &step).await {

@@ -54,7 +54,9 @@ impl Deployment {
     /// Returns the models of revisions newer than all that were ever routed to; they are likely to be routed to next.
     pub(crate) fn models_to_come(&self) -> impl Iterator<Item = ModelName> + '_ {
         let newest = self.route.newest_routed();
-        self.revisions.range(newest.saturating_add(1)..).flat_map(|(_, record)| record.models())
+        let withdrawn = |number: &u32| self.route.withdrawn.contains_key(number);
+        let newer = self.revisions.range(newest.saturating_add(1)..);
+        newer.filter(move |(number, _)| !withdrawn(number)).flat_map(|(_, record)| record.models())
     }
 
     /// Returns the revision that serves a request with the routing key `key`.
@@ -172,7 +174,9 @@ impl Directory {
     ) -> Result<Found, Fault> {
         let deployment = self.find(tenant, name)?;
         let lease = deployment.choose(key)?.lease(holder)?;
-        Ok(Found { lease, shadow: deployment.shadow(key) })
+        // A candidate may get shadow traffic, too; it is not compared with itself.
+        let shadow = deployment.shadow(key).filter(|shadow| shadow.record.number != lease.number());
+        Ok(Found { lease, shadow })
     }
 }
 

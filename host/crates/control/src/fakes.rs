@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lector_core::{Budget, PipelineInfo};
 
 use crate::digest::Digest;
-use crate::revision::{RevisionRecord, WrappedRevision};
+use crate::revision::RevisionRecord;
 use crate::settings::Settings;
 
 /// Returns the record of a revision, without a deploy.
@@ -32,12 +32,9 @@ pub(crate) fn wrapping_record(tenant: &str, deployment: &str, number: u32) -> Re
         component: Digest::of(name.as_bytes()),
         settings: Settings::from(format!(r#"{{"stage":"{name}"}}"#).as_str()),
         grants: BTreeMap::from([("detection".to_owned(), name.into())]),
-        wraps: wraps.map(|wraps| Box::new(WrappedRevision::of(&wraps))),
+        wraps: wraps.map(|wraps| Box::new(wraps.pinned())),
         ..revision_record(tenant, name, 7)
     };
     let wraps = stage("outer", Some(stage("inner", None)));
-    RevisionRecord {
-        wraps: Some(Box::new(WrappedRevision::of(&wraps))),
-        ..revision_record(tenant, deployment, number)
-    }
+    RevisionRecord { wraps: Some(Box::new(wraps.pinned())), ..revision_record(tenant, deployment, number) }
 }

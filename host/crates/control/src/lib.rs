@@ -58,7 +58,7 @@ pub use key::{KeyId, KeyText, Scope};
 pub use memory::{ByteBudget, DocumentMemory, Held, Reservation};
 pub use mutations::deploy::{ComponentSource, DeployOutcome, DeployPermit, DeployRequest};
 pub use mutations::keys::CreatedKey;
-pub use mutations::routes::Destination;
+pub use mutations::routes::{Destination, RollbackRequest};
 pub use pipeline::{BatchingPolicy, ComponentLoader, Inspected, PageCall, Pipeline, StageParts};
 pub use plane::{ControlPlane, Leases};
 pub use quarantine::faults::is_quarantine;

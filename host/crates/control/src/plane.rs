@@ -58,7 +58,7 @@ impl ControlPlane {
         let directory = self.directory.load();
         let tenant = directory.tenants.get(&directory.host).cloned();
         let tenant = tenant.ok_or_else(|| tenant::tenant_not_found(directory.host.as_str()))?;
-        Ok(Principal { tenant, actor: Actor::named(actor), manages: true })
+        Ok(Principal { tenant, actor: Actor::named(actor), manages: true, tenant_not_named: false })
     }
 
     /// Returns a principal for the host's own tenant, for the command line of this machine.

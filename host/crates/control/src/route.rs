@@ -4,6 +4,8 @@
 //! choice of a revision for a request. Independent of the store and of guests. Called by the mutations and by every
 //! request.
 
+use std::collections::BTreeMap;
+
 use lector_core::{DeploymentName, Fault, Kind, TenantName};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -85,6 +87,47 @@ impl RollbackPolicy {
     }
 }
 
+/// Weights that a route had before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "StoredPast")]
+pub struct PastWeights {
+    /// The weights.
+    pub weights: Vec<Weight>,
+    /// The rollback policy that applied to them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback_policy: Option<RollbackPolicy>,
+}
+
+/// Lector 0.1 stored the weights alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredPast {
+    Weights(Vec<Weight>),
+    WithPolicy {
+        weights: Vec<Weight>,
+        #[serde(default)]
+        rollback_policy: Option<RollbackPolicy>,
+    },
+}
+
+impl From<StoredPast> for PastWeights {
+    fn from(stored: StoredPast) -> Self {
+        match stored {
+            StoredPast::Weights(weights) => Self { weights, rollback_policy: None },
+            StoredPast::WithPolicy { weights, rollback_policy } => Self { weights, rollback_policy },
+        }
+    }
+}
+
+/// The route that a rollback restores.
+pub(crate) struct Earlier {
+    /// Gets all traffic.
+    pub(crate) revision: u32,
+    rollback_policy: Option<RollbackPolicy>,
+    /// The history before it.
+    history: Vec<PastWeights>,
+}
+
 /// The stored form of a route.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RouteRecord {
@@ -107,7 +150,10 @@ pub struct RouteRecord {
     #[serde(alias = "watch")]
     pub rollback_policy: Option<RollbackPolicy>,
     /// Earlier weights, oldest first.
-    pub history: Vec<Vec<Weight>>,
+    pub history: Vec<PastWeights>,
+    /// Revisions that were rolled back, and the reasons. They get no requests until they are promoted by number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub withdrawn: BTreeMap<u32, String>,
     /// Time of the last change, milliseconds since 1970.
     pub changed_at_ms: u64,
 }
@@ -125,6 +171,7 @@ impl RouteRecord {
             shadow: None,
             rollback_policy: None,
             history: Vec::new(),
+            withdrawn: BTreeMap::new(),
             changed_at_ms: 0,
         }
     }
@@ -152,14 +199,17 @@ impl RouteRecord {
 
     /// Returns whether a revision must be kept: it serves traffic, gets shadow traffic, or a rollback could restore it.
     pub(crate) fn names(&self, revision: u32) -> bool {
-        self.wanted().any(|wanted| wanted == revision)
-            || self.history.iter().flatten().any(|weight| weight.revision == revision)
+        self.wanted().any(|wanted| wanted == revision) || self.past().any(|past| past == revision)
     }
 
     /// Returns the newest revision that has had traffic, as far back as a rollback can go.
     pub(crate) fn newest_routed(&self) -> u32 {
-        let before = self.history.iter().flatten().map(|weight| weight.revision);
-        self.wanted().chain(before).max().unwrap_or(0)
+        self.wanted().chain(self.past()).max().unwrap_or(0)
+    }
+
+    /// Returns the revisions that the history names.
+    fn past(&self) -> impl Iterator<Item = u32> + '_ {
+        self.history.iter().flat_map(|past| &past.weights).map(|weight| weight.revision)
     }
 
     fn changed(&self, now_ms: u64) -> Self {
@@ -171,7 +221,7 @@ impl RouteRecord {
         if next.weights != weights {
             let before = std::mem::replace(&mut next.weights, weights);
             if !before.is_empty() {
-                next.history.push(before);
+                next.history.push(PastWeights { weights: before, rollback_policy: next.rollback_policy });
             }
             let surplus = next.history.len().saturating_sub(HISTORY_MAX);
             next.history.drain(..surplus);
@@ -186,7 +236,7 @@ impl RouteRecord {
         (number, Self { next_revision: number + 1, ..self.changed(now_ms) })
     }
 
-    /// Routes all traffic to `revision`. Ends shadow traffic to the same revision.
+    /// Routes all traffic to `revision`, which is no longer withdrawn. Ends shadow traffic to the same revision.
     pub(crate) fn promote(
         &self,
         revision: u32,
@@ -195,10 +245,11 @@ impl RouteRecord {
     ) -> Self {
         let mut next = self.reweighted(vec![Weight { revision, percent: 100 }], rollback_policy, now_ms);
         next.shadow = next.shadow.filter(|shadow| shadow.revision != revision);
+        next.withdrawn.remove(&revision);
         next
     }
 
-    /// Routes `percent` of the traffic to `revision`, and the rest to the stable revision.
+    /// Routes `percent` of the traffic to `revision`, which is no longer withdrawn, and the rest to the stable revision.
     pub(crate) fn canary(
         &self,
         revision: u32,
@@ -227,7 +278,9 @@ impl RouteRecord {
             return Err(percent_invalid("1 to 99: promote the revision for 100, roll back for 0"));
         }
         let weights = vec![Weight { revision: stable, percent: 100 - percent }, Weight { revision, percent }];
-        Ok(self.reweighted(weights, rollback_policy, now_ms))
+        let mut next = self.reweighted(weights, rollback_policy, now_ms);
+        next.withdrawn.remove(&revision);
+        Ok(next)
     }
 
     /// Mirrors `percent` of the documents to `revision`; 0 ends the shadow traffic.
@@ -245,25 +298,94 @@ impl RouteRecord {
                 ),
             ));
         }
+        if percent > 0 && self.stable() == Some(revision) {
+            let message = format!(
+                "Revision {revision} is the live revision, and shadow traffic compares another revision with it: choose \
+                 another revision."
+            );
+            return Err(Fault::new(Kind::Conflict, "already_live", message));
+        }
         let mut next = self.changed(now_ms);
         next.shadow = (percent > 0).then_some(Shadow { revision, percent });
         Ok(next)
     }
 
-    /// Restores the earlier weights.
-    pub(crate) fn rollback(&self, now_ms: u64) -> Result<Self, Fault> {
-        let mut next = self.changed(now_ms);
-        let Some(before) = next.history.pop() else {
-            return Err(Fault::new(
-                Kind::Conflict,
-                "nothing_before",
-                format!("Deployment `{}` has no earlier weights to roll back to.", self.deployment),
-            ));
+    /// Finds the route that a rollback restores: the newest stable revision that is neither rolled back nor withdrawn,
+    /// with the rollback policy that it had when it got all traffic. Of a canary, that is the stable revision.
+    pub(crate) fn earlier(&self) -> Option<Earlier> {
+        let rolled_back = self.candidate().or(self.stable());
+        let usable = |revision: u32| Some(revision) != rolled_back && !self.withdrawn.contains_key(&revision);
+        let mut history = self.history.clone();
+        let mut target = self.candidate().and(self.stable());
+        let mut rollback_policy = None;
+        while let Some(past) = history.pop() {
+            let Some(stable) = past.weights.first().map(|weight| weight.revision) else { continue };
+            match target {
+                Some(target) if target != stable => {
+                    history.push(past);
+                    break;
+                }
+                None if !usable(stable) => continue,
+                _ => target = Some(stable),
+            }
+            // The policy of a canary applied to the candidate; that of the stable revision is further back.
+            if past.weights.len() == 1 {
+                rollback_policy = past.rollback_policy;
+                break;
+            }
+        }
+        target.map(|revision| Earlier { revision, rollback_policy, history })
+    }
+
+    /// Restores the earlier route, and withdraws the revision on trial, or else the live one, for `reason`.
+    pub(crate) fn rollback(&self, reason: &str, now_ms: u64) -> Result<Self, Fault> {
+        let Some(earlier) = self.earlier() else {
+            let message = format!(
+                "Deployment `{}` has no earlier revision to roll back to that was not withdrawn: promote a revision by its \
+                 number.",
+                self.deployment
+            );
+            return Err(Fault::new(Kind::Conflict, "nothing_before", message));
         };
-        next.weights = before;
-        next.rollback_policy = None;
+        let mut next = self.changed(now_ms);
+        next.withdrawn.extend(self.candidate().or(self.stable()).map(|gone| (gone, reason.to_owned())));
+        next.weights = vec![Weight { revision: earlier.revision, percent: 100 }];
+        next.rollback_policy = earlier.rollback_policy;
+        next.history = earlier.history;
         next.shadow = None;
         Ok(next)
+    }
+
+    /// Routes all traffic back to `revision`, with the rollback policy that it had when it last got all traffic, and
+    /// withdraws the other revisions of the route for `reason`.
+    pub(crate) fn rollback_to(&self, revision: u32, reason: &str, now_ms: u64) -> Result<Self, Fault> {
+        self.not_withdrawn(revision)?;
+        let weights = vec![Weight { revision, percent: 100 }];
+        if self.weights == weights {
+            let message = format!(
+                "Revision {revision} gets all requests already: name another revision to roll back to."
+            );
+            return Err(Fault::new(Kind::Conflict, "already_live", message));
+        }
+        let mut next = self.changed(now_ms);
+        let others = self.weights.iter().filter(|weight| weight.revision != revision);
+        next.withdrawn.extend(others.map(|weight| (weight.revision, reason.to_owned())));
+        let at = next.history.iter().rposition(|past| past.weights == weights);
+        next.rollback_policy = at.and_then(|at| next.history.drain(at..).next()?.rollback_policy);
+        next.weights = weights;
+        next.shadow = None;
+        Ok(next)
+    }
+
+    /// Checks that a revision is not withdrawn. Fault: `revision_withdrawn`, with the reason.
+    pub(crate) fn not_withdrawn(&self, revision: u32) -> Result<(), Fault> {
+        let Some(reason) = self.withdrawn.get(&revision) else { return Ok(()) };
+        let message = format!(
+            "Revision {revision} of deployment `{}` is withdrawn ({reason}): deploy a new revision, or promote this one with \
+             its number and `force`.",
+            self.deployment
+        );
+        Err(Fault::new(Kind::Conflict, "revision_withdrawn", message))
     }
 
     /// Removes all traffic.

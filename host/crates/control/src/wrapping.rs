@@ -45,7 +45,7 @@ pub(crate) fn pinned(
         return Err(Fault::new(Kind::Conflict, "deployment_not_live", message));
     };
     let record = found.revisions.get(&stable).ok_or_else(|| revision_quarantined(wraps, stable))?;
-    let wrapped = WrappedRevision::of(record);
+    let wrapped = record.pinned();
     let depth = wrapped.stages().count();
     if depth > usize::from(WRAP_DEPTH_MAX) {
         let chain: Vec<String> = wrapped.stages().map(|stage| format!("`{}`", stage.deployment)).collect();
@@ -76,10 +76,7 @@ pub(crate) fn agrees(imports_pipeline: bool, wraps: Option<&WrappedRevision>) ->
 }
 
 /// Checks that the tenant has every model that the wrapped stages open.
-pub(crate) fn granted(
-    wraps: &WrappedRevision,
-    models: &BTreeMap<String, ModelName>,
-) -> Result<(), Fault> {
+pub(crate) fn granted(wraps: &WrappedRevision, models: &BTreeMap<String, ModelName>) -> Result<(), Fault> {
     for stage in wraps.stages() {
         let missing: Vec<&str> = stage
             .models()

@@ -36,9 +36,9 @@ mod fakes;
 #[cfg(test)]
 mod mutation_tests;
 #[cfg(test)]
-mod wrapping_tests;
-#[cfg(test)]
 mod quarantine_tests;
+#[cfg(test)]
+mod wrapping_tests;
 
 pub use admission::Permit;
 pub use collector::{Collected, Collector, DocumentResult, PageResult};

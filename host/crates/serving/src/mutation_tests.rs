@@ -11,7 +11,7 @@ use lector_control::store::{
 };
 use lector_control::{
     Admin, ComponentSource, ControlPlane, DeployFault, DeployRequest, Destination, Digest, Principal,
-    RollbackPolicy, Scope, Stage,
+    RevisionState, RollbackPolicy, RollbackRequest, Scope, Stage, TenantPolicy,
 };
 use lector_core::port::FailedEngine;
 use lector_core::{DeploymentName, ModelName};
@@ -170,19 +170,19 @@ async fn engines_are_released_with_the_last_revision_that_needs_them() {
 
     // The target of a rollback is loaded before traffic is routed to it.
     server.script.prepared.lock().unwrap().clear();
-    server.platform.rollback(&server.principal, &name()).await.unwrap();
+    server.platform.rollback(&server.principal, &name(), RollbackRequest::default()).await.unwrap();
     assert!(server.script.prepared.lock().unwrap().contains(&"spare".into()));
-    server.platform.route(&server.principal, &name(), 2, Destination::Promote(None)).await.unwrap();
+    server.platform.route_withdrawn(&server.principal, &name(), 2, Destination::Promote(None)).await.unwrap();
     assert_eq!(server.release_idle().await, Some(vec!["model".to_owned()]));
 
     // Ready and not routed to yet: it is likely to be next.
     server.deploy("three", "spare", None).await.unwrap();
     assert_eq!(server.release_idle().await, None);
     server.platform.route(&server.principal, &name(), 3, Destination::Canary(10, None)).await.unwrap();
-    server.platform.rollback(&server.principal, &name()).await.unwrap();
-    assert_eq!(server.release_idle().await, None, "the newest may be routed to again");
+    server.platform.rollback(&server.principal, &name(), RollbackRequest::default()).await.unwrap();
+    assert_eq!(server.release_idle().await, Some(vec!["model".to_owned()]), "it is withdrawn");
     server.platform.delete_deployment(&server.principal, &name()).await.unwrap();
-    assert_eq!(server.release_idle().await, Some(vec!["model".to_owned()]));
+    assert_eq!(server.release_idle().await, None, "`standard` needs the other one");
 }
 
 #[tokio::test]
@@ -198,7 +198,12 @@ async fn a_failing_store_changes_nothing_and_stops_no_request() {
         assert_eq!((refused.stage, refused.fault.code), (Stage::Ready, code));
         let canary = Destination::Canary(10, None);
         for refused in [
-            server.platform.rollback(&server.principal, &name()).await.unwrap_err().code,
+            server
+                .platform
+                .rollback(&server.principal, &name(), RollbackRequest::default())
+                .await
+                .unwrap_err()
+                .code,
             server.platform.route(&server.principal, &name(), 1, canary).await.unwrap_err().code,
             server.platform.delete_deployment(&server.principal, &name()).await.unwrap_err().code,
         ] {
@@ -366,6 +371,13 @@ async fn rolled_back(server: &TestServer, component: &str, policy: RollbackPolic
     assert!(pages >= policy.pages_min && errors == pages, "{pages} pages, {errors} errors");
     let query = AuditQuery { limit: 1, ..AuditQuery::default() };
     assert_eq!(server.store.audit(query).await.unwrap().rows[0].action, "auto_rollback");
+    let view = server.platform.own_deployment(&server.principal, &name()).unwrap();
+    let rolled_back = view.revision(2).unwrap();
+    assert_eq!(rolled_back.state, RevisionState::Withdrawn);
+    assert!(
+        rolled_back.reason.as_ref().unwrap().starts_with("rolled back automatically: "),
+        "{rolled_back:?}"
+    );
     let tasks = server.platform.background_task_status(&Admin::of_this_machine());
     let rollback = tasks.iter().find(|task| task.name == "canary_rollback").unwrap();
     assert!(rollback.runs >= 1 && rollback.panics == 0, "{rollback:?}");
@@ -408,6 +420,64 @@ async fn a_canary_is_compared_with_the_stable_revision_if_the_policy_requires_it
     let before = evaluated();
     until("it was evaluated since", || evaluated() >= before + 2).await;
     assert_eq!(weights(&server), ["1:50", "2:50"]);
+}
+
+#[tokio::test]
+async fn a_revision_that_was_rolled_back_is_withdrawn() {
+    let server = server().await;
+    let view = || server.platform.own_deployment(&server.principal, &name()).unwrap();
+    for (component, destination) in [("one", PROMOTE), ("two", Some(Destination::Canary(10, None)))] {
+        server.deploy(component, "model", destination).await.unwrap();
+    }
+    server.platform.route(&server.principal, &name(), 2, Destination::Promote(None)).await.unwrap();
+    assert_eq!(view().previous.unwrap()[0].revision, 1);
+    let request = RollbackRequest { reason: Some("it reads\nnothing".to_owned()), to: None };
+    let back = server.platform.rollback(&server.principal, &name(), request).await.unwrap();
+    assert_eq!(weights(&server), ["1:100"], "not the canary");
+    let two = back.revision(2).unwrap();
+    assert_eq!((two.state, two.reason.as_deref()), (RevisionState::Withdrawn, Some("it reads nothing")));
+    assert_eq!(view().newest().unwrap_err().code, "revision_withdrawn");
+    let promote = Destination::Promote(None);
+    let fault = server.platform.route(&server.principal, &name(), 2, promote).await.unwrap_err();
+    assert_eq!(fault.code, "revision_withdrawn");
+    // A shadow answers no request.
+    server.platform.route(&server.principal, &name(), 2, Destination::Shadow(10)).await.unwrap();
+    let fault = server.platform.route(&server.principal, &name(), 1, Destination::Shadow(10)).await;
+    assert_eq!(fault.unwrap_err().code, "already_live");
+    server.deploy("three", "model", None).await.unwrap();
+    assert_eq!(view().newest().unwrap(), 3);
+    server.platform.route(&server.principal, &name(), 3, promote).await.unwrap();
+    let request = RollbackRequest { to: Some(1), reason: None };
+    server.platform.rollback(&server.principal, &name(), request).await.unwrap();
+    assert_eq!(view().revision(3).unwrap().reason.as_deref(), Some("rolled back by cli"));
+    server.platform.route_withdrawn(&server.principal, &name(), 3, promote).await.unwrap();
+    assert_eq!(
+        (weights(&server), view().revision(3).unwrap().state),
+        (vec!["3:100".to_owned()], RevisionState::Live)
+    );
+}
+
+#[tokio::test]
+async fn creating_a_tenant_again_keeps_its_limits() {
+    let server = server().await;
+    let admin = Admin::of_this_machine();
+    let policy = TenantPolicy { weight: 7, ..TenantPolicy::default() };
+    server.platform.create_tenant(&admin, "acme".into(), policy).await.unwrap();
+    let again = server.platform.create_tenant(&admin, "acme".into(), TenantPolicy::default()).await;
+    assert_eq!(again.unwrap_err().code, "tenant_exists");
+    assert_eq!(server.platform.tenant(&admin, &"acme".into()).unwrap().policy.weight, 7);
+}
+
+#[tokio::test]
+async fn the_first_revision_is_promoted_unless_the_deploy_says_no() {
+    let server = server().await;
+    server.deploy("one", "model", Some(Destination::NoTraffic)).await.unwrap();
+    assert!(weights(&server).is_empty());
+    server.deploy("two", "model", None).await.unwrap();
+    assert!(weights(&server).is_empty(), "it is not the first");
+    server.platform.delete_deployment(&server.principal, &name()).await.unwrap();
+    server.deploy("one", "model", None).await.unwrap();
+    assert_eq!(weights(&server), ["1:100"]);
 }
 
 #[tokio::test]

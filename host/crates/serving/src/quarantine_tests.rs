@@ -267,7 +267,10 @@ async fn damage_is_shown_and_repaired() {
     assert_eq!(again.code, "revision_quarantined");
     platform.route(&acme, &name, 1, Destination::Promote(None)).await.unwrap();
     assert!(read("acme", "one").await.unwrap().contains("first"));
-    assert_eq!(platform.rollback(&acme, &name).await.unwrap_err().code, "revision_quarantined");
+    assert_eq!(
+        platform.rollback(&acme, &name, lector_control::RollbackRequest::default()).await.unwrap_err().code,
+        "revision_quarantined"
+    );
     assert_eq!(platform.deploy_for(&keys["acme"], "one", "acme's third ").await.unwrap(), 3);
 
     platform.route(&acme, &"two".into(), 1, Destination::Promote(None)).await.unwrap();

@@ -141,7 +141,9 @@ async fn chains_are_bounded_and_the_message_names_them() {
     assert_eq!(server.read("stage-5").await, "wraps5 {}wraps4 {}wraps3 {}wraps2 {}page 0");
     let (stage, code, message) = refused(server.deploy(request("deep", "wraps", Some(&wraps))).await);
     assert_eq!((stage, code), (Stage::Received, "wraps_invalid"));
-    for part in ["`deep` would wrap 5 pipelines", "`stage-5` wraps `stage-4`", "wraps `standard`", "at most 4"] {
+    for part in
+        ["`deep` would wrap 5 pipelines", "`stage-5` wraps `stage-4`", "wraps `standard`", "at most 4"]
+    {
         assert!(message.contains(part), "{message}");
     }
 }
@@ -201,7 +203,8 @@ async fn a_configured_wrapper_is_pinned_again_at_each_start() {
         let principal = service.control().of_this_machine().unwrap();
         let server = TestServer { service, script, principal };
         let text = server.read("first").await;
-        let number = server.service.control().lease(&server.principal, Some(&"first".into())).unwrap().number();
+        let number =
+            server.service.control().lease(&server.principal, Some(&"first".into())).unwrap().number();
         (text, number)
     };
     assert_eq!(start(json!({})).await, ("wraps {}page 0".to_owned(), 1));

@@ -34,6 +34,9 @@ pub(in crate::cli) struct Deploy {
     /// Route all requests to the new revision
     #[arg(long, conflicts_with_all = ["canary", "shadow"])]
     promote: bool,
+    /// Route no requests to the new revision, even if it is the first of the deployment, which is promoted by default
+    #[arg(long, conflicts_with_all = ["promote", "canary", "shadow"])]
+    no_promote: bool,
     /// Route this percentage of requests to the new revision
     #[arg(long, value_name = "PERCENT", conflicts_with = "shadow")]
     canary: Option<u8>,
@@ -80,7 +83,9 @@ impl RollbackArgs {
 
 impl ApiCommand for Deploy {
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
-        let mut options = json!({ "promote": self.promote });
+        let mut options = json!({});
+        let promote = self.promote.then_some(true).or(self.no_promote.then_some(false));
+        set(&mut options, "promote", promote.map(Value::from));
         set(&mut options, "canary", self.canary.map(Value::from));
         set(&mut options, "shadow", self.shadow.map(Value::from));
         set(&mut options, "wraps", self.wraps.map(Value::from));
@@ -110,9 +115,12 @@ impl ApiCommand for Deploy {
 pub(in crate::cli) struct Promote {
     /// Name of the deployment
     deployment: String,
-    /// Number of the revision (default: the newest)
+    /// Number of the revision (default: the newest that is not withdrawn)
     #[arg(long)]
     revision: Option<u32>,
+    /// Promote the revision even if it is withdrawn
+    #[arg(long, requires = "revision")]
+    force: bool,
     #[command(flatten)]
     policy: RollbackArgs,
 }
@@ -121,6 +129,7 @@ impl ApiCommand for Promote {
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let mut body = json!({});
         set(&mut body, "revision", self.revision.map(Value::from));
+        set(&mut body, "force", self.force.then_some(Value::Bool(true)));
         self.policy.into(&mut body);
         Ok(server.at(Method::POST, &format!("/deployments/{}/promote", self.deployment)).json(&body))
     }
@@ -133,9 +142,12 @@ pub(in crate::cli) struct Canary {
     deployment: String,
     /// Percentage of requests
     percent: u8,
-    /// Number of the revision (default: the newest)
+    /// Number of the revision (default: the newest that is not withdrawn)
     #[arg(long)]
     revision: Option<u32>,
+    /// Use the revision even if it is withdrawn
+    #[arg(long, requires = "revision")]
+    force: bool,
     #[command(flatten)]
     policy: RollbackArgs,
 }
@@ -144,6 +156,7 @@ impl ApiCommand for Canary {
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let mut body = json!({ "percent": self.percent });
         set(&mut body, "revision", self.revision.map(Value::from));
+        set(&mut body, "force", self.force.then_some(Value::Bool(true)));
         self.policy.into(&mut body);
         Ok(server.at(Method::POST, &format!("/deployments/{}/canary", self.deployment)).json(&body))
     }
@@ -156,7 +169,7 @@ pub(in crate::cli) struct Shadow {
     deployment: String,
     /// Percentage of requests to mirror; 0 stops it
     percent: u8,
-    /// Number of the revision (default: the newest)
+    /// Number of the revision (default: the newest that is not withdrawn)
     #[arg(long)]
     revision: Option<u32>,
 }
@@ -187,11 +200,20 @@ impl ApiCommand for Undeploy {
 pub(in crate::cli) struct Rollback {
     /// Name of the deployment
     deployment: String,
+    /// Revision to return to (default: the newest stable one before that was not withdrawn)
+    #[arg(long, value_name = "REVISION")]
+    to: Option<u32>,
+    /// Reason that the withdrawn revision shows
+    #[arg(long)]
+    reason: Option<String>,
 }
 
 impl ApiCommand for Rollback {
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
-        Ok(server.at(Method::POST, &format!("/deployments/{}/rollback", self.deployment)))
+        let mut body = json!({});
+        set(&mut body, "to", self.to.map(Value::from));
+        set(&mut body, "reason", self.reason.map(Value::from));
+        Ok(server.at(Method::POST, &format!("/deployments/{}/rollback", self.deployment)).json(&body))
     }
 }
 

@@ -48,7 +48,7 @@ async fn look(server: &Server<'_>, deployment: &str, shown: &mut Value) -> anyho
     let revisions = view.get("revisions").and_then(Value::as_array).into_iter().flatten();
     let is = |revision: &Value, state: &str| revision.get("state").is_some_and(|found| found == state);
     let standing: Vec<Value> = revisions
-        .filter(|revision| !is(revision, "ready"))
+        .filter(|revision| !is(revision, "ready") && !is(revision, "withdrawn"))
         .map(|revision| {
             let draining = is(revision, "draining");
             // The number of leases on a live revision changes with each page.

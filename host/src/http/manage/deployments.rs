@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
 use lector_control::{
     BudgetSpec, ComponentSource, DeployFault, DeployOutcome, DeployRequest, DeploymentView, Destination,
-    Digest, RevisionView, RollbackPolicy,
+    Digest, RevisionView, RollbackPolicy, RollbackRequest,
 };
 use lector_core::{DeploymentName, Fault, Kind, ModelName};
 use multer::{Constraints, Multipart};
@@ -98,7 +98,7 @@ struct DeployBody {
     grants: Option<BTreeMap<String, ModelName>>,
     budget: Option<BudgetSpec>,
     wraps: Option<DeploymentName>,
-    promote: bool,
+    promote: Option<bool>,
     canary: Option<u8>,
     shadow: Option<u8>,
     rollback_policy: Option<RollbackPolicy>,
@@ -114,7 +114,7 @@ impl JsonBody for RouteBody {
 
 impl DeployBody {
     fn destination(&self) -> Result<Option<Destination>, Fault> {
-        let chosen = [self.promote, self.canary.is_some(), self.shadow.is_some()];
+        let chosen = [self.promote == Some(true), self.canary.is_some(), self.shadow.is_some()];
         if chosen.into_iter().filter(|chosen| *chosen).count() > 1 {
             let message = "More than one of `promote`, `canary` and `shadow` is set: send one of them.";
             return Err(Fault::new(Kind::Invalid, "body_invalid", message));
@@ -122,9 +122,15 @@ impl DeployBody {
         let destination = match (self.canary, self.shadow) {
             (Some(percent), _) => Some(Destination::Canary(percent, self.rollback_policy)),
             (_, Some(percent)) => Some(Destination::Shadow(percent)),
-            _ => self.promote.then_some(Destination::Promote(self.rollback_policy)),
+            _ => match self.promote {
+                Some(true) => Some(Destination::Promote(self.rollback_policy)),
+                Some(false) => Some(Destination::NoTraffic),
+                None => None,
+            },
         };
-        if self.rollback_policy.is_some() && matches!(destination, None | Some(Destination::Shadow(_))) {
+        if self.rollback_policy.is_some()
+            && !matches!(destination, Some(Destination::Promote(_) | Destination::Canary(..)))
+        {
             let message = "`rollback_policy` applies only to a revision that answers requests: send `canary` or `promote` with it.";
             return Err(Fault::new(Kind::Invalid, "body_invalid", message));
         }
@@ -164,13 +170,18 @@ pub(in super::super) async fn deploy(
     let (settings, grants, budget, wraps) = (body.settings, body.grants, body.budget, body.wraps);
     let request = DeployRequest { deployment, component, settings, grants, budget, wraps, destination };
     let outcome = state.control.deploy(permit, &principal, request).await.map_err(deploy_failed)?;
-    let DeployOutcome { number, deployment, took } = outcome;
+    let DeployOutcome { number, deployment, promoted_as_first, took } = outcome;
     let stages: Vec<Value> = took
         .into_iter()
         .map(|(stage, took)| json!({ "stage": stage.as_str(), "took_ms": ms(took) }))
         .collect();
     let location = format!("/api/v1/deployments/{}/revisions/{number}", deployment.name);
-    let body = json!({ "revision": number, "stages": stages, "deployment": deployment });
+    let promoted = match destination {
+        Some(Destination::Promote(_)) => Some("requested"),
+        _ => promoted_as_first.then_some("first_revision"),
+    };
+    let body =
+        json!({ "revision": number, "promoted": promoted, "stages": stages, "deployment": deployment });
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(body)).into_response())
 }
 
@@ -275,16 +286,21 @@ struct RouteBody {
     revision: Option<u32>,
     percent: Option<u8>,
     rollback_policy: Option<RollbackPolicy>,
+    /// Whether a withdrawn revision may be named.
+    force: bool,
 }
 
 impl RouteBody {
-    /// Returns the named revision, or the newest.
+    /// Returns the named revision, or the newest that is not withdrawn.
     fn revision(&self, deployment: &DeploymentView) -> Result<u32, Fault> {
-        let newest = || deployment.revisions.first().map(|revision| revision.number);
-        self.revision.or_else(newest).ok_or_else(|| {
-            let message = format!("Deployment `{}` has no revision yet: deploy one.", deployment.name);
-            Fault::new(Kind::Conflict, "deployment_not_live", message)
-        })
+        match self.revision {
+            Some(revision) => Ok(revision),
+            None if self.force => {
+                let message = "`force` without `revision`: name the withdrawn revision.";
+                Err(Fault::new(Kind::Invalid, "body_invalid", message))
+            }
+            None => deployment.newest(),
+        }
     }
 
     fn percent(&self) -> Result<u8, Fault> {
@@ -325,7 +341,12 @@ pub(in super::super) fn route(to: Route) -> MethodRouter<AppState> {
             let (_, body): (_, RouteBody) = super::json(&state, request).await?;
             let name = DeploymentName::from(name);
             let revision = body.revision(&state.control.own_deployment(&principal, &name)?)?;
-            let view = state.control.route(&principal, &name, revision, destination(&body)?).await?;
+            let destination = destination(&body)?;
+            let control = &state.control;
+            let view = match body.force {
+                true => control.route_withdrawn(&principal, &name, revision, destination).await?,
+                false => control.route(&principal, &name, revision, destination).await?,
+            };
             Ok::<_, Problem>(Json(view))
         },
     )
@@ -339,11 +360,26 @@ pub(in super::super) enum Route {
     Shadow,
 }
 
+/// The body of `rollback`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RollbackBody {
+    to: Option<u32>,
+    reason: Option<String>,
+}
+
+impl JsonBody for RollbackBody {
+    const BYTES_MAX: u64 = SMALL_BYTES_MAX;
+}
+
 /// `POST /api/v1/deployments/{name}/rollback`.
 pub(in super::super) async fn rollback(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
     Path(name): Path<String>,
+    request: Request,
 ) -> Result<Json<DeploymentView>, Problem> {
-    Ok(Json(state.control.rollback(&principal, &name.into()).await?))
+    let (_, RollbackBody { to, reason }) = super::json(&state, request).await?;
+    let request = RollbackRequest { to, reason };
+    Ok(Json(state.control.rollback(&principal, &name.into(), request).await?))
 }

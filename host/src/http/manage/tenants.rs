@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use lector_control::{TenantPolicy, TenantRecord};
 use lector_core::TenantName;
 use serde_json::{Value, json};
@@ -38,15 +38,21 @@ pub(in super::super) async fn get(
     Ok(Json(state.control.tenant(&admin, &tenant.into())?))
 }
 
-/// `PUT /api/v1/admin/tenants/{tenant}`: replaces the whole policy; omitted members have their defaults.
+/// `PUT /api/v1/admin/tenants/{tenant}`: replaces the whole policy; omitted members have their defaults. With
+/// `If-None-Match: *` an existing tenant is not changed.
 pub(in super::super) async fn update(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
     Path(tenant): Path<String>,
     request: Request,
 ) -> Result<(StatusCode, Json<TenantRecord>), Problem> {
+    let only_new = request.headers().get(header::IF_NONE_MATCH).is_some_and(|value| value == "*");
     let (_, policy): (_, TenantPolicy) = super::json(&state, request).await?;
-    let (record, new) = state.control.put_tenant(&admin, TenantName::from(tenant), policy).await?;
+    let name = TenantName::from(tenant);
+    let (record, new) = match only_new {
+        true => (state.control.create_tenant(&admin, name, policy).await?, true),
+        false => state.control.put_tenant(&admin, name, policy).await?,
+    };
     Ok((if new { StatusCode::CREATED } else { StatusCode::OK }, Json(record)))
 }
 

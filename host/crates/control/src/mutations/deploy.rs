@@ -60,7 +60,7 @@ pub struct DeployRequest {
     /// [`ComponentSource::Newest`] the revision that the newest revision wraps, else none.
     pub wraps: Option<DeploymentName>,
     /// The traffic of the revision when it is ready; `None`: no traffic, except that the first revision of a deployment
-    /// is promoted.
+    /// is promoted ([`Destination::NoTraffic`] prevents that).
     pub destination: Option<Destination>,
 }
 
@@ -71,6 +71,8 @@ pub struct DeployOutcome {
     pub number: u32,
     /// The deployment after the deploy.
     pub deployment: DeploymentView,
+    /// Whether it was promoted without a request, because it is the first revision of the deployment.
+    pub promoted_as_first: bool,
     /// Duration of each stage.
     pub took: Vec<(Stage, Duration)>,
 }
@@ -94,7 +96,7 @@ pub struct DeployPermit<'a> {
 impl ControlPlane {
     /// Takes a permit for a deploy, before its component is received. Fault: `deploys_busy`.
     pub fn deploy_permit(&self, principal: &Principal) -> Result<DeployPermit<'_>, Fault> {
-        principal.may_manage()?;
+        principal.may_deploy()?;
         let place = self.staging.try_acquire().map_err(|_| {
             let message =
                 format!("{STAGING_MAX} deploys are in progress, the limit: try again when one is done.");
@@ -120,7 +122,9 @@ impl ControlPlane {
         let ready = |fault| DeployFault { stage: Stage::Ready, fault };
         let (number, deployment) = self.settle(principal, staged, destination).await.map_err(ready)?;
         took.push((Stage::Ready, settling.elapsed()));
-        Ok(DeployOutcome { number, deployment, took })
+        let promoted_as_first =
+            destination.is_none() && deployment.weights.iter().any(|weight| weight.revision == number);
+        Ok(DeployOutcome { number, deployment, promoted_as_first, took })
     }
 
     /// Returns the semaphore of deploys in progress.
@@ -213,22 +217,22 @@ impl ControlPlane {
         // The component is a file beside the database, and it is written first, so that no revision names a missing
         // file. If the mutation fails, the next start deletes the file.
         self.store.put_blob(Arc::new(staged.wasm)).await?;
-        let (mut mutation, Settling { before, number, next, mut loaded }) =
+        let (mut mutation, Settling { before, number, mut next, mut loaded }) =
             self.loaded_for_deploy(tenant, &name, destination).await?;
 
         let record = Arc::new(RevisionRecord { number, ..staged.record });
         mutation.change(Change::PutRevision((*record).clone()));
-        mutation.change(Change::PutRoute(next.clone()));
         let mut with = (*before).clone();
-        for surplus in surplus(&with, &next) {
+        let surplus = surplus(&with, &next);
+        next.withdrawn.retain(|number, _| !surplus.contains(number));
+        mutation.change(Change::PutRoute(next.clone()));
+        for surplus in surplus {
             mutation.change(Change::DeleteRevision(tenant.clone(), name.clone(), surplus));
             with.revisions.remove(&surplus);
         }
         with.revisions.insert(number, record.clone());
-        let revision = self
-            .revision_cache
-            .put(record.clone(), staged.pipeline, staged.wrapped, staged.reference)
-            .await;
+        let revision =
+            self.revision_cache.put(record.clone(), staged.pipeline, staged.wrapped, staged.reference).await;
         if next.wanted().any(|wanted| wanted == number) {
             loaded.insert(number, Ok(revision));
         }

@@ -26,6 +26,17 @@ pub enum Destination {
     Canary(u8, Option<RollbackPolicy>),
     /// Shadow traffic only, in percent.
     Shadow(u8),
+    /// No traffic. For a deploy: the first revision of a deployment is not promoted, either.
+    NoTraffic,
+}
+
+/// A rollback.
+#[derive(Clone, Debug, Default)]
+pub struct RollbackRequest {
+    /// The revision to return to; `None`: the newest stable one before that was not withdrawn.
+    pub to: Option<u32>,
+    /// The reason that the withdrawn revision shows; `None`: the actor.
+    pub reason: Option<String>,
 }
 
 impl Destination {
@@ -39,10 +50,18 @@ impl Destination {
                 route.canary(revision, percent, checked(rollback_policy)?, now_ms)
             }
             Self::Shadow(percent) => route.shadow(revision, percent, now_ms),
+            Self::NoTraffic => Ok(route.clone()),
         }
+    }
+
+    /// Returns whether clients get answers of the revision.
+    fn answers(self) -> bool {
+        matches!(self, Self::Promote(_) | Self::Canary(..))
     }
 }
 
+/// Longest reason of a rollback that is kept, in characters.
+const REASON_CHARS_MAX: usize = 500;
 /// Most attempts to load a route's revisions while the deployment keeps changing.
 pub(super) const LOADS_MAX: usize = 8;
 
@@ -57,7 +76,7 @@ type Step<'a> = dyn Fn(&RouteRecord, u64) -> Result<RouteRecord, Fault> + Send +
 
 impl ControlPlane {
     /// Routes all or part of the traffic, or shadow traffic only, to a revision. With a rollback policy, the revision
-    /// is rolled back automatically if it breaches the policy.
+    /// is rolled back automatically if it breaches the policy. Fault: `revision_withdrawn` if it was rolled back before.
     pub async fn route(
         &self,
         principal: &Principal,
@@ -65,24 +84,58 @@ impl ControlPlane {
         revision: u32,
         destination: Destination,
     ) -> Result<DeploymentView, Fault> {
+        self.route_to(principal, name, revision, destination, false).await
+    }
+
+    /// Routes to a revision like [`route`](Self::route), also if it was withdrawn.
+    pub async fn route_withdrawn(
+        &self,
+        principal: &Principal,
+        name: &DeploymentName,
+        revision: u32,
+        destination: Destination,
+    ) -> Result<DeploymentView, Fault> {
+        self.route_to(principal, name, revision, destination, true).await
+    }
+
+    async fn route_to(
+        &self,
+        principal: &Principal,
+        name: &DeploymentName,
+        revision: u32,
+        destination: Destination,
+        force: bool,
+    ) -> Result<DeploymentView, Fault> {
         let action = match destination {
             Destination::Promote(_) => "promote",
             Destination::Canary(..) => "canary",
-            Destination::Shadow(_) => "shadow",
+            Destination::Shadow(_) | Destination::NoTraffic => "shadow",
         };
         self.reroute_of(principal, name, action, Some(revision), &move |route, now_ms| {
+            if destination.answers() && !force {
+                route.not_withdrawn(revision)?;
+            }
             destination.step(route, revision, now_ms)
         })
         .await
     }
 
-    /// Restores the earlier weights.
+    /// Returns to an earlier revision, which gets all traffic, and withdraws the revision that is on trial, or else
+    /// live. The rollback policy of the earlier revision applies again. Faults: `nothing_before`, `revision_withdrawn`,
+    /// `already_live`.
     pub async fn rollback(
         &self,
         principal: &Principal,
         name: &DeploymentName,
+        request: RollbackRequest,
     ) -> Result<DeploymentView, Fault> {
-        self.reroute_of(principal, name, "rollback", None, &RouteRecord::rollback).await
+        let by = || format!("rolled back by {}", principal.actor.id);
+        let reason = request.reason.map_or_else(by, |reason| reason_of(&reason));
+        let step = move |route: &RouteRecord, now_ms: u64| match request.to {
+            Some(revision) => route.rollback_to(revision, &reason, now_ms),
+            None => route.rollback(&reason, now_ms),
+        };
+        self.reroute_of(principal, name, "rollback", request.to, &step).await
     }
 
     /// Deletes a deployment with all its revisions. Requests that hold a lease finish on their revision.
@@ -241,10 +294,17 @@ pub(super) fn rerouted(before: &Deployment, route: RouteRecord, loaded: Loaded) 
     }
 }
 
+/// Returns the operator's reason on one line, bounded.
+fn reason_of(reason: &str) -> String {
+    let printable = reason.chars().map(|c| if c.is_control() { ' ' } else { c });
+    printable.take(REASON_CHARS_MAX).collect()
+}
+
 /// Formats a route for the audit log.
 pub(super) fn summary(route: &RouteRecord) -> Value {
     json!({
         "version": route.version, "weights": route.weights, "shadow": route.shadow, "rollback_policy": route.rollback_policy,
+        "withdrawn": route.withdrawn,
     })
 }
 

@@ -27,6 +27,16 @@ impl ControlPlane {
         Ok(directory.tenant(name)?.record.clone())
     }
 
+    /// Creates a tenant. Fault: `tenant_exists`; the policy of the existing tenant stays.
+    pub async fn create_tenant(
+        &self,
+        admin: &Admin,
+        name: TenantName,
+        policy: TenantPolicy,
+    ) -> Result<TenantRecord, Fault> {
+        Ok(self.write_tenant(admin, name, policy, true).await?.0)
+    }
+
     /// Creates a tenant, or sets the policy of an existing one; returns whether it was created. A new policy applies to
     /// later requests.
     pub async fn put_tenant(
@@ -34,6 +44,16 @@ impl ControlPlane {
         admin: &Admin,
         name: TenantName,
         policy: TenantPolicy,
+    ) -> Result<(TenantRecord, bool), Fault> {
+        self.write_tenant(admin, name, policy, false).await
+    }
+
+    async fn write_tenant(
+        &self,
+        admin: &Admin,
+        name: TenantName,
+        policy: TenantPolicy,
+        only_new: bool,
     ) -> Result<(TenantRecord, bool), Fault> {
         if !is_name(name.as_str()) {
             return Err(name_invalid("tenant", name.as_str()));
@@ -48,6 +68,11 @@ impl ControlPlane {
         let before = mutation.directory.tenants.get(&name).cloned();
         let unreadable = mutation.directory.quarantined.remove(&name).is_some();
         let new = before.is_none() && !unreadable;
+        if only_new && !new {
+            let message =
+                format!("Tenant `{name}` exists, and nothing was changed: update it with its whole policy.");
+            return Err(Fault::new(Kind::Conflict, "tenant_exists", message));
+        }
         if before.is_none() && mutation.directory.tenants.len() >= TENANTS_MAX {
             let message = format!("The server has {TENANTS_MAX} tenants, the limit: delete one first.");
             return Err(Fault::new(Kind::Conflict, "too_many_tenants", message));

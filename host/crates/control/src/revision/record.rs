@@ -55,6 +55,20 @@ impl RevisionRecord {
         models
     }
 
+    /// Pins this revision for one that wraps it.
+    pub(crate) fn pinned(&self) -> WrappedRevision {
+        WrappedRevision {
+            tenant: self.tenant.clone(),
+            deployment: self.deployment.clone(),
+            revision: self.number,
+            component: self.component.clone(),
+            settings: self.settings.clone(),
+            grants: self.grants.clone(),
+            pipeline_info: self.pipeline_info.clone(),
+            wraps: self.wraps.clone(),
+        }
+    }
+
     /// Returns the stages that it wraps, the innermost last.
     pub(crate) fn wrapped_stages(&self) -> impl Iterator<Item = &WrappedRevision> {
         self.wraps.iter().flat_map(|wraps| wraps.stages())

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use lector_core::{DeploymentName, ModelName, PipelineInfo, TenantName};
 use serde::{Deserialize, Serialize};
 
-use super::record::RevisionRecord;
 use crate::digest::Digest;
 use crate::settings::Settings;
 
@@ -36,20 +35,6 @@ pub struct WrappedRevision {
 }
 
 impl WrappedRevision {
-    /// Pins a revision.
-    pub(crate) fn of(record: &RevisionRecord) -> Self {
-        Self {
-            tenant: record.tenant.clone(),
-            deployment: record.deployment.clone(),
-            revision: record.number,
-            component: record.component.clone(),
-            settings: record.settings.clone(),
-            grants: record.grants.clone(),
-            pipeline_info: record.pipeline_info.clone(),
-            wraps: record.wraps.clone(),
-        }
-    }
-
     /// Returns this stage and the stages that it wraps, the innermost last.
     pub(crate) fn stages(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |stage| stage.wraps.as_deref())

@@ -16,11 +16,17 @@ fn a_walk_from_first_deploy_to_rollback() {
     let (one, route) = route().with_revision(1);
     assert_eq!((one, route.next_revision, route.version), (1, 2, 1));
     assert_eq!(route.choose("x"), None);
-    assert_eq!(route.rollback(2).unwrap_err().code, "nothing_before");
+    assert_eq!(route.rollback("x", 2).unwrap_err().code, "nothing_before");
     assert_eq!(route.canary(1, 10, None, 2).unwrap_err().code, "deployment_not_live");
     assert_eq!(route.shadow(1, 10, 2).unwrap_err().code, "deployment_not_live");
     let route = route.promote(1, None, 2);
-    assert_eq!(route.rollback(3).unwrap_err().code, "nothing_before", "there was nothing before the first");
+    assert_eq!(
+        route.rollback("x", 3).unwrap_err().code,
+        "nothing_before",
+        "there was nothing before the first"
+    );
+    assert_eq!(route.shadow(1, 10, 3).unwrap_err().code, "already_live", "a revision does not shadow itself");
+    assert!(route.shadow(1, 0, 3).is_ok());
     let (two, route) = route.with_revision(3);
     assert_eq!(route.canary(1, 10, None, 4).unwrap_err().code, "already_live");
     assert_eq!(route.canary(two, 100, None, 4).unwrap_err().code, "percent_invalid");
@@ -30,9 +36,57 @@ fn a_walk_from_first_deploy_to_rollback() {
     assert_eq!(route.rollback_watched().unwrap().0, 2);
     let promoted = route.promote(two, None, 6);
     assert_eq!((weights(&promoted), promoted.shadow), (vec![(2, 100)], None));
-    let back = promoted.rollback(7).unwrap();
-    assert_eq!((weights(&back), back.rollback_policy), (vec![(1, 90), (2, 10)], None));
-    assert_eq!(weights(&back.rollback(8).unwrap()), [(1, 100)]);
+    for on_trial in [&route, &promoted] {
+        let back = on_trial.rollback("it reads nothing", 7).unwrap();
+        assert_eq!((weights(&back), back.rollback_policy), (vec![(1, 100)], None));
+        assert_eq!(back.withdrawn, BTreeMap::from([(2, "it reads nothing".to_owned())]));
+        assert_eq!(back.rollback("x", 8).unwrap_err().code, "nothing_before", "2 is not tried again");
+        let fault = back.not_withdrawn(2).unwrap_err();
+        assert!(fault.code == "revision_withdrawn" && fault.message.contains("it reads nothing"), "{fault}");
+        assert!(back.promote(2, None, 9).withdrawn.is_empty());
+        assert!(back.canary(2, 5, None, 9).unwrap().withdrawn.is_empty());
+    }
+}
+
+#[test]
+fn a_rollback_restores_the_policy_and_skips_withdrawn_revisions() {
+    let policy = |pages_min| Some(RollbackPolicy { pages_min, ..RollbackPolicy::default() });
+    let route = route().promote(1, policy(11), 1).canary(2, 10, policy(12), 2).unwrap();
+    let route = route.canary(2, 50, policy(13), 3).unwrap().promote(2, policy(14), 4);
+    let route = route.canary(3, 10, policy(15), 5).unwrap();
+    // The candidate goes, and the live revision keeps its own policy.
+    let route = route.rollback("slow", 6).unwrap();
+    assert_eq!((weights(&route), route.rollback_policy), (vec![(2, 100)], policy(14)));
+    let route = route.promote(4, None, 7).rollback("wrong", 8).unwrap();
+    assert_eq!((weights(&route), route.rollback_policy), (vec![(2, 100)], policy(14)));
+    assert_eq!(route.withdrawn.keys().copied().collect::<Vec<_>>(), [3, 4]);
+    let route = route.rollback("old", 9).unwrap();
+    assert_eq!((weights(&route), route.rollback_policy), (vec![(1, 100)], policy(11)));
+}
+
+#[test]
+fn a_rollback_to_a_revision_withdraws_what_it_replaces() {
+    let policy = Some(RollbackPolicy::default());
+    let route = route().promote(1, policy, 1).promote(2, None, 2).promote(3, None, 3);
+    let route = route.canary(4, 10, None, 4).unwrap();
+    let back = route.rollback_to(1, "incident 7", 5).unwrap();
+    assert_eq!((weights(&back), back.rollback_policy), (vec![(1, 100)], policy));
+    assert_eq!(back.withdrawn.keys().copied().collect::<Vec<_>>(), [3, 4]);
+    assert!(back.history.is_empty(), "{:?}", back.history);
+    assert_eq!(back.rollback_to(3, "x", 6).unwrap_err().code, "revision_withdrawn");
+    assert_eq!(back.rollback_to(1, "x", 6).unwrap_err().code, "already_live");
+    // A revision that never had all traffic: the history stays, and a rollback returns to it.
+    let back = route.rollback_to(5, "x", 5).unwrap();
+    assert_eq!((weights(&back), back.history.len()), (vec![(5, 100)], 3));
+    assert_eq!(weights(&back.rollback("y", 6).unwrap()), [(2, 100)]);
+}
+
+#[test]
+fn a_route_of_an_older_server_has_weights_alone_in_its_history() {
+    let mut json = serde_json::to_value(route().promote(1, None, 1).promote(2, None, 2)).unwrap();
+    let now: RouteRecord = serde_json::from_value(json.clone()).unwrap();
+    json["history"] = serde_json::json!([[{ "revision": 1, "percent": 100 }]]);
+    assert_eq!(serde_json::from_value::<RouteRecord>(json).unwrap(), now);
 }
 
 #[test]
@@ -78,7 +132,7 @@ fn steps() -> impl Strategy<Value = Vec<Do>> {
 
 proptest! {
     /// After any sequence of changes: the version increases with each change, the weights are empty or add up to 100, a
-    /// rejected change changes nothing, and a rollback after a change of weights restores the earlier weights.
+    /// rejected change changes nothing, and a rollback routes everything to one revision that was not withdrawn.
     #[test]
     fn the_state_machine_keeps_its_invariants(steps in steps()) {
         let mut route = route();
@@ -90,7 +144,7 @@ proptest! {
                 Do::Promote(revision) if there(revision) => Ok(route.promote(revision, None, now)),
                 Do::Canary(revision, percent) if there(revision) => route.canary(revision, percent, None, now),
                 Do::Shadow(revision, percent) if there(revision) => route.shadow(revision, percent, now),
-                Do::Rollback => route.rollback(now),
+                Do::Rollback => route.rollback("x", now),
                 Do::Withdraw => Ok(route.withdraw(now)),
                 // The mutations reject revisions that do not exist.
                 Do::Promote(_) | Do::Canary(..) | Do::Shadow(..) => continue,
@@ -105,8 +159,12 @@ proptest! {
             let chosen = next.choose("client");
             prop_assert_eq!(chosen.is_some(), !next.weights.is_empty());
             prop_assert!(chosen.is_none_or(|revision| next.weights.iter().any(|weight| weight.revision == revision)));
-            if !matches!(behavior, Do::Rollback) && next.weights != route.weights && !route.weights.is_empty() {
-                prop_assert_eq!(&next.rollback(now).unwrap().weights, &route.weights);
+            if let Ok(back) = next.rollback("x", now) {
+                prop_assert_eq!(back.weights.len(), 1);
+                prop_assert!(back.wanted().all(|revision| !back.withdrawn.contains_key(&revision)));
+                let gone = next.candidate().or(next.stable());
+                prop_assert!(gone.is_none_or(|gone| back.withdrawn.contains_key(&gone)));
+                prop_assert!(back.history.len() <= next.history.len());
             }
             route = next;
         }

@@ -271,9 +271,8 @@ pub(super) fn components(connection: &Connection) -> Result<Named, StoreError> {
     let sql = ("SELECT component, record FROM revisions", []);
     let damaged = |_: &Row<'_>, reason| DamagedRow::new(Table::Revisions, reason);
     let found = all(connection, what, sql, component, damaged)?;
-    let stage = |row: &Row<'_>| {
-        Digest::parse(text(row, 0)?).ok_or_else(|| "no component is named".to_owned())
-    };
+    let stage =
+        |row: &Row<'_>| Digest::parse(text(row, 0)?).ok_or_else(|| "no component is named".to_owned());
     let wrapped = all(connection, what, ("SELECT component FROM wrapped", []), stage, damaged)?;
     let own = found.rows.into_iter().flatten();
     Ok(Named {

@@ -93,6 +93,9 @@ mod tests {
                 let record = r#"{"name":"acme","created_at_ms":1,"terms":{"weight":7}}"#;
                 connection.execute("INSERT INTO tenants VALUES ('acme', ?1)", [record]).unwrap();
             }
+            if old >= 4 {
+                connection.execute("INSERT INTO settings VALUES ('acme', '', 0, '{}')", []).unwrap();
+            }
             drop(connection);
             let records = SqliteStore::open(dir.path()).unwrap().load().await.unwrap();
             assert_eq!(records.tenants.len(), usize::from(old > 0), "from version {old}");
