@@ -87,6 +87,8 @@ enum Command {
     Audit(manage::Audit),
     /// List the rows of the store that cannot be read (administrators only)
     Quarantine(manage::Quarantine),
+    /// Show the log lines that a deployment's guest wrote, and follow them
+    Logs(manage::Logs),
     /// Copy the data folder and your own models, also while a server runs
     Backup(backup::Backup),
     /// Restore a data folder and your own models from a backup
@@ -187,6 +189,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Usage(args) => manage::run(args, &config),
         Command::Audit(args) => manage::run(args, &config),
         Command::Quarantine(args) => manage::run(args, &config),
+        Command::Logs(args) => manage::logs(args, &config),
         Command::Backup(args) => backup::backup(&args, &config),
         Command::Restore(args) => backup::restore(&args, &config),
         Command::Config => config::run(&effective),

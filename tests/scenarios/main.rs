@@ -11,6 +11,7 @@ mod deploys;
 mod documents;
 mod faults;
 mod first_run;
+mod guest_logs;
 mod guests;
 mod hostile;
 mod lifecycle;

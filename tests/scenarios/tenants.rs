@@ -41,7 +41,20 @@ async fn a_deploy_a_promotion_a_rollback() {
     assert_eq!(greeting(&gateway, "greet").await, "one");
     ask(&gateway, "", Method::POST, &format!("{path}/promote"), Some(json!({ "revision": 2 }))).await.ok();
     assert_eq!(greeting(&gateway, "greet").await, "two");
-    ask(&gateway, "", Method::POST, &format!("{path}/rollback"), None).await.ok();
+    let reason = json!({ "reason": "greets wrongly" });
+    ask(&gateway, "", Method::POST, &format!("{path}/rollback"), Some(reason)).await.ok();
+    assert_eq!(greeting(&gateway, "greet").await, "one");
+    // The revision that was rolled back is not promoted again by accident.
+    let view = ask(&gateway, "", Method::GET, path, None).await.ok();
+    let two = &view["revisions"][0];
+    assert_eq!((&two["state"], &two["reason"]), (&json!("withdrawn"), &json!("greets wrongly")), "{view}");
+    for body in [None, Some(json!({ "revision": 2 }))] {
+        let refused = ask(&gateway, "", Method::POST, &format!("{path}/promote"), body).await;
+        refused.problem(409, "revision_withdrawn");
+    }
+    let forced = json!({ "revision": 2, "force": true });
+    ask(&gateway, "", Method::POST, &format!("{path}/promote"), Some(forced)).await.ok();
+    ask(&gateway, "", Method::POST, &format!("{path}/rollback"), Some(json!({ "to": 1 }))).await.ok();
     assert_eq!(greeting(&gateway, "greet").await, "one");
 
     // A failure changes nothing, and names its stage.
@@ -190,6 +203,10 @@ async fn keys_close_the_server() {
     assert_eq!(deploy(&gateway, acme, "mine", component("echo"), options).await.status, 201);
     assert!(all_text(&says(&gateway, acme, "mine", "").await.ok()).starts_with("acme's"));
     says(&gateway, zeta, "mine", "").await.problem(404, "deployment_not_found");
+    // An administrator names the tenant of a deploy.
+    let unnamed = ask(&gateway, &admin, Method::PUT, "/api/v1/deployments/mine", Some(json!({}))).await;
+    let problem = unnamed.problem(422, "tenant_missing");
+    assert!(problem["detail"].as_str().unwrap().contains("X-Lector-Tenant"), "{problem}");
     ask(&gateway, zeta, Method::GET, "/api/v1/deployments/mine", None)
         .await
         .problem(404, "deployment_not_found");

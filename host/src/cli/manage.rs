@@ -4,6 +4,7 @@
 //! configuration holds the address of the server and the key.
 
 mod deployments;
+mod logs;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use super::{Failure, terminal};
 use crate::config::{ClientConfig, Config};
 
 pub(super) use deployments::{Canary, Deploy, Promote, Revisions, Rollback, Shadow, Undeploy, revisions};
+pub(super) use logs::{Logs, logs};
 
 /// Largest file that is sent; the server's limit for a component.
 const FILE_BYTES_MAX: u64 = 64 << 20;

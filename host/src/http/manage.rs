@@ -5,6 +5,7 @@
 
 pub(super) mod deployments;
 pub(super) mod keys;
+pub(super) mod logs;
 pub(super) mod queries;
 pub(super) mod tenants;
 

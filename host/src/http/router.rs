@@ -7,7 +7,7 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use lector_core::{Fault, Kind};
 
 use super::manage::deployments::Route as To;
-use super::manage::{deployments, keys, queries, tenants};
+use super::manage::{deployments, keys, logs, queries, tenants};
 use super::problem::Problem;
 use super::{AppState, batch, engines, health, middleware, ocr, openapi};
 
@@ -28,6 +28,7 @@ fn table() -> Vec<Route> {
         (M::DELETE, "/api/v1/deployments/{name}", delete(deployments::delete)),
         (M::GET, "/api/v1/deployments/{name}/revisions", get(deployments::revisions)),
         (M::GET, "/api/v1/deployments/{name}/revisions/{number}", get(deployments::revision)),
+        (M::GET, "/api/v1/deployments/{name}/logs", get(logs::logs)),
         (M::POST, "/api/v1/deployments/{name}/promote", deployments::route(To::Promote)),
         (M::POST, "/api/v1/deployments/{name}/canary", deployments::route(To::Canary)),
         (M::POST, "/api/v1/deployments/{name}/shadow", deployments::route(To::Shadow)),

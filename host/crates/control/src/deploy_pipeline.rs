@@ -145,7 +145,9 @@ pub(crate) async fn stage(
     clock.reached(Stage::Compiled);
 
     let trial = |record: &RevisionRecord| {
-        Revision::new(Arc::new(record.clone()), pipeline.clone(), wrapped.clone(), None)
+        // The revision has no number yet.
+        let log = revision_cache.guest_logs().sink(0);
+        Revision::new(Arc::new(record.clone()), pipeline.clone(), wrapped.clone(), log, None)
     };
     record.pipeline_info = configured(&trial(&record), tenant).await.map_err(at(Stage::Configured))?;
     clock.reached(Stage::Configured);

@@ -8,15 +8,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lector_core::{CallCtx, DeploymentName, Fault, GuestLogLevel, GuestLogSink, Kind, TenantName};
+use lector_core::{DeploymentName, Fault, GuestLogLevel, GuestLogRecord, GuestLogSink, Kind, TenantName};
 use serde::Serialize;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::Principal;
 use crate::events::Lagged;
-use crate::plane::ControlPlane;
 use crate::usage_counters::now_ms;
 
 /// Bytes of lines for one revision of one tenant.
@@ -134,21 +132,21 @@ impl GuestLogs {
         Arc::new(Sink { logs: self.clone(), revision })
     }
 
-    fn write(&self, call: &CallCtx, revision: u32, level: GuestLogLevel, message: &str) {
+    fn write(&self, record: GuestLogRecord<'_>, revision: u32) {
         let mut logs = self.lock();
         logs.seq += 1;
         let line = Arc::new(GuestLogLine {
             seq: logs.seq,
             at_ms: now_ms(),
-            deployment: call.deployment.clone(),
+            deployment: record.deployment.clone(),
             revision: Some(revision).filter(|revision| *revision > 0),
-            request: call.request.to_string(),
-            level,
-            message: message.to_owned(),
+            request: record.request.to_string(),
+            level: record.level,
+            message: record.message.to_owned(),
         });
         let Logs { tenants, bytes, .. } = &mut *logs;
-        let tenant = tenants.entry(call.tenant.clone()).or_default();
-        let ring = tenant.rings.entry((call.deployment.clone(), revision)).or_default();
+        let tenant = tenants.entry(record.tenant.clone()).or_default();
+        let ring = tenant.rings.entry((record.deployment.clone(), revision)).or_default();
         ring.put(line.clone());
         let mut freed = 0;
         while ring.bytes > REVISION_BYTES_MAX && ring.lines.len() > 1 {
@@ -168,7 +166,7 @@ impl GuestLogs {
     }
 
     /// Returns the kept lines of a deployment, oldest first, and the ones to come.
-    fn follow(
+    pub(crate) fn follow(
         &self,
         tenant: &TenantName,
         deployment: &DeploymentName,
@@ -177,7 +175,8 @@ impl GuestLogs {
         let mut logs = self.lock();
         let log = logs.tenants.entry(tenant.clone()).or_default();
         if log.sender.receiver_count() >= FOLLOWERS_MAX {
-            let message = format!("{FOLLOWERS_MAX} clients of the tenant follow guest logs, the limit: end one first.");
+            let message =
+                format!("{FOLLOWERS_MAX} clients of the tenant follow guest logs, the limit: end one first.");
             return Err(Fault::new(Kind::Busy, "followers_too_many", message));
         }
         let lines = kept(log, deployment, revision);
@@ -190,7 +189,7 @@ impl GuestLogs {
         Ok((lines, stream))
     }
 
-    fn lines(
+    pub(crate) fn lines(
         &self,
         tenant: &TenantName,
         deployment: &DeploymentName,
@@ -214,9 +213,10 @@ impl GuestLogs {
 }
 
 fn kept(log: &TenantLog, deployment: &DeploymentName, revision: Option<u32>) -> Vec<Arc<GuestLogLine>> {
-    let rings = log.rings.iter().filter(|((of, number), _)| {
-        of == deployment && revision.is_none_or(|revision| revision == *number)
-    });
+    let rings = log
+        .rings
+        .iter()
+        .filter(|((of, number), _)| of == deployment && revision.is_none_or(|revision| revision == *number));
     let mut lines: Vec<_> = rings.flat_map(|(_, ring)| ring.lines.iter().cloned()).collect();
     lines.sort_by_key(|line| line.seq);
     lines
@@ -230,8 +230,8 @@ struct Sink {
 }
 
 impl GuestLogSink for Sink {
-    fn write(&self, call: &CallCtx, level: GuestLogLevel, message: &str) {
-        self.logs.write(call, self.revision, level, message);
+    fn write(&self, record: GuestLogRecord<'_>) {
+        self.logs.write(record, self.revision);
     }
 }
 
@@ -266,40 +266,16 @@ impl GuestLogStream {
     }
 }
 
-impl ControlPlane {
-    /// Returns the kept log lines that a deployment wrote for the principal's tenant, oldest first; of one revision if
-    /// it is given (0: failed deploys).
-    pub fn guest_log(
-        &self,
-        principal: &Principal,
-        deployment: &DeploymentName,
-        revision: Option<u32>,
-    ) -> Result<Vec<Arc<GuestLogLine>>, Fault> {
-        principal.may_manage()?;
-        Ok(self.revision_cache.guest_logs().lines(principal.tenant(), deployment, revision))
-    }
-
-    /// Returns the kept lines like [`guest_log`](Self::guest_log), and a stream of the lines after them.
-    pub fn follow_guest_log(
-        &self,
-        principal: &Principal,
-        deployment: &DeploymentName,
-        revision: Option<u32>,
-    ) -> Result<(Vec<Arc<GuestLogLine>>, GuestLogStream), Fault> {
-        principal.may_manage()?;
-        self.revision_cache.guest_logs().follow(principal.tenant(), deployment, revision)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use std::time::Instant;
-
     use super::*;
 
-    fn call(tenant: &str, deployment: &str) -> CallCtx {
-        CallCtx { deployment: deployment.into(), ..CallCtx::new(tenant, "{}", Instant::now()) }
+    fn write(sink: &Arc<dyn GuestLogSink>, (tenant, deployment): (&str, &str), message: &str) {
+        let (tenant, deployment) = (TenantName::from(tenant), DeploymentName::from(deployment));
+        let request = lector_core::RequestId::from("r");
+        let (tenant, deployment, request) = (&tenant, &deployment, &request);
+        sink.write(GuestLogRecord { tenant, deployment, request, level: GuestLogLevel::Info, message });
     }
 
     fn messages(lines: &[Arc<GuestLogLine>]) -> Vec<&str> {
@@ -310,13 +286,13 @@ mod tests {
     async fn lines_belong_to_the_tenant_of_the_call() {
         let logs = Arc::new(GuestLogs::default());
         let (one, two) = (logs.sink(1), logs.sink(2));
-        one.write(&call("acme", "d"), GuestLogLevel::Info, "a");
+        write(&one, ("acme", "d"), "a");
         let (before, mut stream) = logs.follow(&"acme".into(), &"d".into(), None).unwrap();
         assert_eq!(messages(&before), ["a"]);
-        two.write(&call("acme", "d"), GuestLogLevel::Error, "b");
-        one.write(&call("zeta", "d"), GuestLogLevel::Info, "theirs");
-        one.write(&call("acme", "e"), GuestLogLevel::Info, "elsewhere");
-        logs.sink(0).write(&call("acme", "d"), GuestLogLevel::Info, "c");
+        write(&two, ("acme", "d"), "b");
+        write(&one, ("zeta", "d"), "theirs");
+        write(&one, ("acme", "e"), "elsewhere");
+        write(&logs.sink(0), ("acme", "d"), "c");
         assert_eq!(messages(&logs.lines(&"acme".into(), &"d".into(), None)), ["a", "b", "c"]);
         assert_eq!(messages(&logs.lines(&"acme".into(), &"d".into(), Some(2))), ["b"]);
         assert_eq!(logs.lines(&"acme".into(), &"d".into(), Some(0))[0].revision, None);
@@ -327,7 +303,8 @@ mod tests {
         assert!(stream.next().await.is_none());
         logs.forget(&"acme".into());
         assert!(logs.lines(&"acme".into(), &"d".into(), None).is_empty());
-        assert_eq!(logs.lock().bytes, logs.lock().tenants.values().map(|tenant| tenant.bytes).sum::<usize>());
+        let held = logs.lock();
+        assert_eq!(held.bytes, held.tenants.values().map(|tenant| tenant.bytes).sum::<usize>());
     }
 
     #[test]
@@ -335,11 +312,11 @@ mod tests {
         let logs = Arc::new(GuestLogs::default());
         let text = "x".repeat(1000);
         let quiet = logs.sink(1);
-        quiet.write(&call("acme", "quiet"), GuestLogLevel::Info, "kept");
+        write(&quiet, ("acme", "quiet"), "kept");
         for revision in 1..10 {
             let sink = logs.sink(revision);
             for number in 0..300 {
-                sink.write(&call("acme", "d"), GuestLogLevel::Info, &format!("{number} {text}"));
+                write(&sink, ("acme", "d"), &format!("{number} {text}"));
             }
         }
         let held = logs.lock();

@@ -26,6 +26,7 @@ mod engine_release;
 mod events;
 #[cfg(test)]
 mod fakes;
+mod guest_logs;
 mod key;
 mod memory;
 mod model_references;
@@ -54,6 +55,7 @@ pub use digest::Digest;
 pub use directory::Found;
 pub use drain_gate::{DrainGate, DrainGuard, Holder, Refused};
 pub use events::{AuditEventStream, Lagged};
+pub use guest_logs::{GuestLogLine, GuestLogStream};
 pub use key::{KeyId, KeyText, Scope};
 pub use memory::{ByteBudget, DocumentMemory, Held, Reservation};
 pub use mutations::deploy::{ComponentSource, DeployOutcome, DeployPermit, DeployRequest};

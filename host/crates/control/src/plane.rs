@@ -131,6 +131,7 @@ impl ControlPlane {
     /// Ends all event streams; later watchers get an empty stream. Called when the server begins to drain.
     pub fn close_event_streams(&self) {
         self.events.close();
+        self.revision_cache.guest_logs().close();
     }
 
     /// Ends the background tasks and writes the usage a last time. Called when the last document has ended.

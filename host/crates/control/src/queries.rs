@@ -1,7 +1,7 @@
 //! Queries: deployments, usage, the audit log and its events, background tasks. Queries do not change the state.
 
 use std::collections::BTreeMap;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use lector_core::{DeploymentName, Fault, TenantName};
 
@@ -10,6 +10,7 @@ use crate::api_types::DeploymentView;
 use crate::background_tasks::BackgroundTaskStatus;
 use crate::directory::{Deployment, Directory};
 use crate::events::AuditEventStream;
+use crate::guest_logs::{GuestLogLine, GuestLogStream};
 use crate::plane::ControlPlane;
 use crate::store::{AuditEntry, AuditQuery, DamagedRow, Readable, Table, UsageQuery, UsageRow};
 use crate::tenant::TenantRecord;
@@ -119,6 +120,42 @@ impl ControlPlane {
     /// Returns all audit events from now on.
     pub fn subscribe_all(&self, _: &Admin) -> AuditEventStream {
         self.events.subscribe(None)
+    }
+
+    /// Returns the kept log lines that a deployment's guests wrote for the principal's tenant, oldest first; of one
+    /// revision if it is given (0: deploys in progress or failed).
+    pub fn guest_log(
+        &self,
+        principal: &Principal,
+        deployment: &DeploymentName,
+        revision: Option<u32>,
+    ) -> Result<Vec<Arc<GuestLogLine>>, Fault> {
+        principal.may_manage()?;
+        let lines = self.revision_cache.guest_logs().lines(principal.tenant(), deployment, revision);
+        self.logs_of(principal, deployment, lines.is_empty())?;
+        Ok(lines)
+    }
+
+    /// Returns the kept lines like [`guest_log`](Self::guest_log), and a stream of the lines after them.
+    pub fn follow_guest_log(
+        &self,
+        principal: &Principal,
+        deployment: &DeploymentName,
+        revision: Option<u32>,
+    ) -> Result<(Vec<Arc<GuestLogLine>>, GuestLogStream), Fault> {
+        principal.may_manage()?;
+        let (lines, stream) =
+            self.revision_cache.guest_logs().follow(principal.tenant(), deployment, revision)?;
+        self.logs_of(principal, deployment, lines.is_empty())?;
+        Ok((lines, stream))
+    }
+
+    /// Checks that a deployment without lines exists. One whose first deploy failed does not exist, and has lines.
+    fn logs_of(&self, principal: &Principal, deployment: &DeploymentName, none: bool) -> Result<(), Fault> {
+        if none {
+            self.directory.load().find(&principal.tenant, Some(deployment))?;
+        }
+        Ok(())
     }
 
     /// Returns the background tasks of this server and their last runs.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use lector_core::{CallCtx, DeploymentName, Fault, Kind, ModelName, PipelineInfo, RequestId};
+use lector_core::{CallCtx, DeploymentName, Fault, GuestLogSink, Kind, ModelName, PipelineInfo, RequestId};
 
 use crate::drain_gate::{DrainGate, DrainGuard};
 use crate::model_references::ModelReference;
@@ -45,6 +45,7 @@ pub struct Revision {
     grants: Arc<BTreeMap<String, ModelName>>,
     /// The pipelines that it wraps.
     wrapped: WrappedPipelines,
+    guest_log: Arc<dyn GuestLogSink>,
     /// References on its models; a revision that is only tried in a deploy has none of its own.
     _references: Option<ModelReference>,
 }
@@ -54,6 +55,7 @@ impl Revision {
         record: Arc<RevisionRecord>,
         pipeline: Arc<dyn Pipeline>,
         wrapped: WrappedPipelines,
+        guest_log: Arc<dyn GuestLogSink>,
         reference: Option<ModelReference>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -64,6 +66,7 @@ impl Revision {
             record,
             pipeline,
             wrapped,
+            guest_log,
             gate: Arc::default(),
             statistics: RevisionStatistics::default(),
             cost_model: Arc::default(),
@@ -90,6 +93,7 @@ impl Revision {
             file_name: None,
             wrapped: self.wrapped.outermost(),
             depth: 0,
+            guest_log: Some(self.guest_log.clone()),
         };
         ctx.planner = self.batching_policy.as_ref().map(|batching_policy| batching_policy.planner(&ctx));
         ctx

@@ -11,6 +11,7 @@ use lector_core::{DeploymentName, Engines, Fault, Kind, ModelName, TenantName};
 use tokio::sync::Mutex;
 
 use crate::digest::Digest;
+use crate::guest_logs::GuestLogs;
 use crate::model_references::{ModelReference, ModelReferences};
 use crate::pipeline::{ComponentLoader, Pipeline, StageParts, WrappedPipelines};
 use crate::revision::{Revision, RevisionRecord};
@@ -27,6 +28,7 @@ pub(crate) struct RevisionCache {
     engines: Arc<dyn Engines>,
     store: Arc<dyn Store>,
     model_references: ModelReferences,
+    guest_logs: Arc<GuestLogs>,
     held: Mutex<Held>,
 }
 
@@ -42,7 +44,8 @@ impl RevisionCache {
         engines: Arc<dyn Engines>,
         store: Arc<dyn Store>,
     ) -> Self {
-        Self { loader, engines, store, model_references: ModelReferences::default(), held: Mutex::default() }
+        let (model_references, guest_logs) = (ModelReferences::default(), Arc::default());
+        Self { loader, engines, store, model_references, guest_logs, held: Mutex::default() }
     }
 
     pub(crate) fn loader(&self) -> &Arc<dyn ComponentLoader> {
@@ -52,6 +55,11 @@ impl RevisionCache {
     /// Returns the engine plane.
     pub(crate) fn engines(&self) -> &Arc<dyn Engines> {
         &self.engines
+    }
+
+    /// Returns the log lines of guests.
+    pub(crate) fn guest_logs(&self) -> &Arc<GuestLogs> {
+        &self.guest_logs
     }
 
     pub(crate) fn model_references(&self) -> &ModelReferences {
@@ -83,7 +91,8 @@ impl RevisionCache {
         reference: ModelReference,
     ) -> Arc<Revision> {
         let mut held = self.held.lock().await;
-        held.put(Revision::new(record, pipeline, wrapped, Some(reference)))
+        let log = self.guest_logs.sink(record.number);
+        held.put(Revision::new(record, pipeline, wrapped, log, Some(reference)))
     }
 
     /// Returns the bytes of a component that a revision names.
@@ -131,7 +140,10 @@ impl RevisionCache {
         let mut held = self.held.lock().await;
         match held.revision(record) {
             Some(revision) => Ok(revision),
-            None => Ok(held.put(Revision::new(record.clone(), pipeline, wrapped, Some(reference)))),
+            None => {
+                let log = self.guest_logs.sink(record.number);
+                Ok(held.put(Revision::new(record.clone(), pipeline, wrapped, log, Some(reference))))
+            }
         }
     }
 }

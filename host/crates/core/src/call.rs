@@ -50,6 +50,8 @@ pub struct CallCtx {
     pub wrapped: Option<Arc<dyn WrappedPipeline>>,
     /// Number of guests that wrap this one and wait for this call; 0 for the call of a request.
     pub depth: u8,
+    /// Receiver of the lines that the guest logs, beside the host's own log.
+    pub guest_log: Option<Arc<dyn GuestLogSink>>,
 }
 
 impl CallCtx {
@@ -72,6 +74,7 @@ impl CallCtx {
             file_name: None,
             wrapped: None,
             depth: 0,
+            guest_log: None,
         }
     }
 }
@@ -101,6 +104,43 @@ pub trait WrappedPipeline: std::fmt::Debug + Send + Sync {
         outer: &CallCtx,
         pages: Vec<SharedTranscript>,
     ) -> BoxFuture<'static, Result<Summary, Fault>>;
+}
+
+/// Level of a line that a guest logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GuestLogLevel {
+    /// Every step.
+    Trace,
+    /// For the guest's author.
+    Debug,
+    /// Normal operation.
+    Info,
+    /// A result may be incomplete.
+    Warn,
+    /// A failure.
+    Error,
+}
+
+/// A line that a guest logs, within its log budget.
+#[derive(Clone, Copy, Debug)]
+pub struct GuestLogRecord<'a> {
+    /// Owner of the call.
+    pub tenant: &'a TenantName,
+    /// Deployment that is called.
+    pub deployment: &'a DeploymentName,
+    /// Request that the call belongs to.
+    pub request: &'a RequestId,
+    /// Level.
+    pub level: GuestLogLevel,
+    /// Text, with control characters escaped.
+    pub message: &'a str,
+}
+
+/// Receiver of the lines of guests. Called on the guest's thread; must not wait.
+pub trait GuestLogSink: std::fmt::Debug + Send + Sync {
+    /// Takes one line.
+    fn write(&self, record: GuestLogRecord<'_>);
 }
 
 /// Observer of a page's size while the page is read. Called on the guest's thread; must not block.

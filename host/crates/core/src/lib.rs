@@ -25,8 +25,8 @@ pub mod text;
 
 pub use budget::Budget;
 pub use call::{
-    CallCtx, ConfigError, PageObserver, PageRequest, PageRun, PipelineInfo, TextLayerPolicy, Timing,
-    WrappedPipeline,
+    CallCtx, ConfigError, GuestLogLevel, GuestLogRecord, GuestLogSink, PageObserver, PageRequest, PageRun,
+    PipelineInfo, TextLayerPolicy, Timing, WrappedPipeline,
 };
 pub use declared::{Batching, Priority};
 pub use fault::{Blame, Fault, Kind};

@@ -74,7 +74,10 @@ pub fn ended(error: &wasmtime::Error, state: &HostState) -> Fault {
     let what = match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => RECURSED.to_owned(),
         Some(Trap::MemoryOutOfBounds) if recursed(error) => RECURSED.to_owned(),
-        Some(Trap::UnreachableCodeReached) => "the guest panicked or aborted (unreachable code)".to_owned(),
+        Some(Trap::UnreachableCodeReached) => match state.log.panic() {
+            Some(panic) => format!("the guest {panic}"),
+            None => "the guest panicked or aborted (unreachable code)".to_owned(),
+        },
         Some(trap) => format!("the guest trapped: {trap}"),
         None => "the guest was ended".to_owned(),
     };

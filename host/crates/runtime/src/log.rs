@@ -1,14 +1,15 @@
 //! Log output of a guest, as events of the host's log: target `guest`, with tenant, deployment and request, within the
 //! page's budget. Includes the guest's stdout and stderr, line by line.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use lector_core::CallCtx;
-use lector_core::{DeploymentName, RequestId, TenantName};
+pub use lector_core::GuestLogLevel as Level;
+use lector_core::{CallCtx, DeploymentName, GuestLogRecord, GuestLogSink, RequestId, TenantName};
 use tokio::io::AsyncWrite;
 use tracing::{debug, error, info, trace, warn};
 use wasmtime_wasi::async_trait;
@@ -22,15 +23,10 @@ const LINE_BYTES_MAX: usize = 4096;
 /// Maximum bytes of one write to a stream.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
-/// Level of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    Trace,
-    Debug,
-    Info,
-    Warn,
-    Error,
-}
+/// First words of a message of the panic hook of Rust, which the SDK logs.
+const PANIC: &str = "panicked at ";
+/// Maximum length of a panic's message in a fault, in characters.
+const PANIC_CHARS_MAX: usize = 400;
 
 /// The log of one guest call.
 #[derive(Debug)]
@@ -42,6 +38,9 @@ pub struct GuestLog {
     bytes: AtomicU64,
     dropped_events: AtomicU64,
     dropped_bytes: AtomicU64,
+    sink: Option<Arc<dyn GuestLogSink>>,
+    /// Place and message of the guest's panic.
+    panic: Mutex<Option<String>>,
 }
 
 impl GuestLog {
@@ -54,17 +53,27 @@ impl GuestLog {
             bytes: AtomicU64::new(0),
             dropped_events: AtomicU64::new(0),
             dropped_bytes: AtomicU64::new(0),
+            sink: call.guest_log.clone(),
+            panic: Mutex::default(),
         })
     }
 
     /// Writes one event. If the budget is used up, drops and counts it.
     pub fn write(&self, level: Level, message: &str) {
+        if level == Level::Error && message.starts_with(PANIC) {
+            *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic_of(message));
+        }
         let cost = message.len() as u64 + EVENT_BYTES;
         if self.bytes.fetch_add(cost, Ordering::Relaxed).saturating_add(cost) > self.bytes_max {
             self.bytes.fetch_sub(cost, Ordering::Relaxed);
             self.dropped_events.fetch_add(1, Ordering::Relaxed);
             self.dropped_bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
             return;
+        }
+        let message = escaped(message);
+        if let Some(sink) = &self.sink {
+            let (tenant, deployment, request) = (&self.tenant, &self.deployment, &self.request);
+            sink.write(GuestLogRecord { tenant, deployment, request, level, message: &message });
         }
         let (tenant, deployment, request) =
             (self.tenant.as_str(), self.deployment.as_str(), self.request.as_str());
@@ -75,6 +84,11 @@ impl GuestLog {
             Level::Warn => warn!(target: "guest", tenant, deployment, request, "{message}"),
             Level::Error => error!(target: "guest", tenant, deployment, request, "{message}"),
         }
+    }
+
+    /// Returns place and message of the guest's panic, if it logged one: `panicked at src/lib.rs:3:5: no lines`.
+    pub fn panic(&self) -> Option<String> {
+        self.panic.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the bytes of messages so far.
@@ -106,6 +120,26 @@ impl GuestLog {
         }
         bytes
     }
+}
+
+/// Escapes control characters and line separators, so that a guest cannot forge lines of a log or control a terminal.
+fn escaped(message: &str) -> Cow<'_, str> {
+    let unsafe_in_logs = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    if !message.contains(unsafe_in_logs) {
+        return Cow::Borrowed(message);
+    }
+    let mut out = String::with_capacity(message.len() + 16);
+    for c in message.chars() {
+        if unsafe_in_logs(c) { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    Cow::Owned(out)
+}
+
+/// Returns place and message of a panic on one line.
+fn panic_of(message: &str) -> String {
+    let line = message.trim_end().replacen(":\n", ": ", 1);
+    let short: String = line.chars().take(PANIC_CHARS_MAX).collect();
+    escaped(&short).into_owned()
 }
 
 /// One output stream of a guest.
@@ -202,5 +236,49 @@ impl AsyncWrite for LogStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::time::Instant;
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Lines(Mutex<Vec<String>>);
+
+    impl GuestLogSink for Lines {
+        fn write(&self, record: GuestLogRecord<'_>) {
+            self.0.lock().unwrap().push(format!("{} {:?} {}", record.tenant, record.level, record.message));
+        }
+    }
+
+    #[test]
+    fn control_characters_are_escaped_and_a_panic_is_remembered() {
+        let lines = Arc::new(Lines::default());
+        let call = CallCtx { guest_log: Some(lines.clone()), ..CallCtx::new("acme", "{}", Instant::now()) };
+        let log = GuestLog::new(&call);
+        log.write(Level::Info, "a\nERROR forged\u{1b}[2J\u{2028}b");
+        log.write(Level::Warn, "panicked at nothing");
+        assert_eq!(log.panic(), None);
+        log.write(Level::Error, "panicked at src/lib.rs:3:5:\nno lines\nhere");
+        assert_eq!(log.panic().unwrap(), "panicked at src/lib.rs:3:5: no lines\\nhere");
+        let written = lines.0.lock().unwrap().clone();
+        assert_eq!(written[0], "acme Info a\\nERROR forged\\u{1b}[2J\\u{2028}b");
+        assert_eq!(written[2], "acme Error panicked at src/lib.rs:3:5:\\nno lines\\nhere");
+    }
+
+    #[test]
+    fn lines_beyond_the_budget_reach_no_log() {
+        let lines = Arc::new(Lines::default());
+        let mut call =
+            CallCtx { guest_log: Some(lines.clone()), ..CallCtx::new("acme", "{}", Instant::now()) };
+        call.budget.log_bytes = EVENT_BYTES + 3;
+        let log = GuestLog::new(&call);
+        log.write(Level::Info, "abc");
+        log.write(Level::Info, "d");
+        assert_eq!((lines.0.lock().unwrap().len(), log.close()), (1, 1));
     }
 }

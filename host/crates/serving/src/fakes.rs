@@ -20,9 +20,9 @@ use lector_core::cost::PageSize;
 use lector_core::fair::Account;
 use lector_core::port::{DocumentHint, FailedEngine, PageInfo, PageKind, WorkDone, WorkItem};
 use lector_core::{
-    Budget, CallCtx, ConfigError, Documents, Engines, Fault, Image, Kind, Line, ModelInfo, ModelName,
-    OpenDocument, PageRequest, PageRun, PageSource, PipelineInfo, Quad, RequestId, SharedTranscript, Size,
-    Summary, TextLayer, Timing, Transcript, WrappedPipeline,
+    Budget, CallCtx, ConfigError, Documents, Engines, Fault, GuestLogLevel, GuestLogRecord, Image, Kind,
+    Line, ModelInfo, ModelName, OpenDocument, PageRequest, PageRun, PageSource, PipelineInfo, Quad,
+    RequestId, SharedTranscript, Size, Summary, TextLayer, Timing, Transcript, WrappedPipeline,
 };
 use tokio::sync::Semaphore;
 
@@ -245,6 +245,11 @@ impl Pipeline for FakeGuest {
                 return run;
             }
             let index = page.info().index;
+            if let (true, Some(log)) = (self.1.contains("logs"), &ctx.guest_log) {
+                let (tenant, deployment, request) = (&ctx.tenant, &ctx.deployment, &ctx.request);
+                let level = GuestLogLevel::Info;
+                log.write(GuestLogRecord { tenant, deployment, request, level, message: "it reads" });
+            }
             let script = &*self.0;
             script.begun.lock().unwrap().push((ctx.request.to_string(), index));
             let now = script.running.fetch_add(1, SeqCst) + 1;

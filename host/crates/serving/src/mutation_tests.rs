@@ -458,6 +458,30 @@ async fn a_revision_that_was_rolled_back_is_withdrawn() {
 }
 
 #[tokio::test]
+async fn a_tenant_sees_what_its_guests_log_also_in_a_deploy_that_fails() {
+    let server = server().await;
+    let lines = |revision| {
+        let lines = server.platform.guest_log(&server.principal, &name(), revision).unwrap();
+        lines.iter().map(|line| (line.revision, line.request.clone())).collect::<Vec<_>>()
+    };
+    let unknown = server.platform.guest_log(&server.principal, &name(), None);
+    assert_eq!(unknown.unwrap_err().code, "deployment_not_found");
+    *server.script.otherwise.lock().unwrap() = Behavior::Fail;
+    assert_eq!(server.deploy("logs", "model", PROMOTE).await.unwrap_err().stage, Stage::SmokeTest);
+    assert_eq!(lines(None), [(None, "smoke_test".to_owned())]);
+    *server.script.otherwise.lock().unwrap() = Behavior::Read;
+    server.deploy("logs", "model", PROMOTE).await.unwrap();
+    server.read("r1").await;
+    assert_eq!(lines(Some(1)), [(Some(1), "r1".to_owned())]);
+    server.deploy("two", "model", PROMOTE).await.unwrap();
+    assert_eq!(lines(Some(1)).len(), 1, "the lines of a revision without traffic stay");
+    let (kept, mut stream) = server.platform.follow_guest_log(&server.principal, &name(), None).unwrap();
+    assert_eq!(kept.len(), 3);
+    server.service.drain(std::time::Duration::from_secs(20)).await;
+    assert!(stream.next().await.is_none(), "a follower does not delay a drain");
+}
+
+#[tokio::test]
 async fn creating_a_tenant_again_keeps_its_limits() {
     let server = server().await;
     let admin = Admin::of_this_machine();

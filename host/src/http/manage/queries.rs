@@ -71,7 +71,7 @@ fn date(day: u32) -> String {
 }
 
 /// Formats milliseconds since 1970 as `2026-11-25T10:20:30.123Z`.
-fn time(at_ms: u64) -> String {
+pub(super) fn time(at_ms: u64) -> String {
     let (seconds, ms) = (at_ms / 1000, at_ms % 1000);
     let (day, of_day) = (seconds / DAY_S, seconds % DAY_S);
     let date = date(u32::try_from(day).unwrap_or(u32::MAX));

@@ -116,6 +116,7 @@ impl ControlPlane {
         mutation.directory.keys.retain(|_, key| key.scope.tenant() != Some(name));
         mutation.directory.deployments.retain(|(owner, _), _| owner != name);
         mutation.change(Change::DeleteTenant(name.clone()));
+        self.revision_cache.guest_logs().forget(name);
         // The next usage flush writes its usage.
         if let Some(tenant) = &tenant {
             self.detach(tenant.clone());
