@@ -60,7 +60,7 @@ impl TestServer {
         let permit = self.service.admit(&self.principal, None, Duration::from_secs(60)).unwrap();
         let events: Vec<_> = self.service.submit(permit, submission, name).collect().await;
         let text = events.iter().find_map(|event| match event {
-            Event::Page { transcript, .. } => Some(transcript.text()),
+            Event::Page { transcript, .. } => Some(transcript.text().trim_end().to_owned()),
             Event::PageError { fault, .. } => Some(fault.message.clone()),
             _ => None,
         });
@@ -168,6 +168,7 @@ async fn the_models_and_imports_of_every_stage_must_be_granted() {
     let policy = |json: serde_json::Value| serde_json::from_value::<TenantPolicy>(json).unwrap();
     let other = json!({ "models": { "detection": "other" } });
     control.put_tenant(&admin, "acme".into(), policy(other)).await.unwrap();
+    control.create_key_for(&admin, lector_control::Scope::Admin, "").await.unwrap();
     let key = lector_control::Scope::Tenant("acme".into());
     let key = control.create_key_for(&admin, key, "").await.unwrap();
     let shown = lector_control::Credentials { key: Some(key.text.reveal()), tenant: None, local: false };
