@@ -5,8 +5,8 @@ use std::hash::{Hash, Hasher};
 use sha2::{Digest, Sha256};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::RuntimeConfig;
 use crate::batching_policy::POLICY_INSTANCES_MAX;
+use crate::config::RuntimeConfig;
 use crate::inspect::hex;
 
 /// Bytes of a linear memory that stay mapped in an idle slot and are reset in place. The rest is unmapped, and the next

@@ -9,17 +9,23 @@ use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::abort::AbortReason;
+use crate::log::printable;
 use crate::resource_accounting::too_many_handles;
 use crate::state::HostState;
 
 /// Maximum frames of a backtrace in the detail.
 const FRAMES_MAX: usize = 6;
+/// Maximum length of the name of a function, in bytes: the guest chooses it.
+const NAME_BYTES_MAX: usize = 200;
+/// Maximum length of the chain of causes, in bytes.
+const CAUSES_BYTES_MAX: usize = 2048;
 /// Minimum frames of a backtrace for the detection of a recursion.
 const RECURSION_FRAMES_MIN: usize = 9;
 /// First words of wasmtime's rendering of a backtrace.
 const BACKTRACE_HEADLINE: &str = "error while executing at wasm backtrace";
 /// Prefixes of functions that are not the guest's own.
-const FOREIGN_PREFIXES: [&str; 7] = ["std::", "core::", "alloc::", "__rust", "rust_", "<core::", "<alloc::"];
+const FOREIGN_PREFIXES: [&str; 9] =
+    ["std::", "core::", "alloc::", "__rust", "rust_", "<std::", "<core::", "<alloc::", "wit_bindgen::"];
 /// Wasmtime's message for its limit on the bytes that one call may pass to the host (the error type is private).
 const HOSTCALL_BYTES_EXCEEDED: &str = "too much data is being copied between the host and the guest";
 /// Wasmtime's message for its limit on live handles.
@@ -74,7 +80,7 @@ pub fn ended(error: &wasmtime::Error, state: &HostState) -> Fault {
     let what = match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => RECURSED.to_owned(),
         Some(Trap::MemoryOutOfBounds) if recursed(error) => RECURSED.to_owned(),
-        Some(Trap::UnreachableCodeReached) => "the guest panicked or aborted (unreachable code)".to_owned(),
+        Some(Trap::UnreachableCodeReached) => panicked(error, state),
         Some(trap) => format!("the guest trapped: {trap}"),
         None => "the guest was ended".to_owned(),
     };
@@ -100,27 +106,44 @@ pub fn late(state: &HostState, elapsed: Duration) -> Fault {
         .with_detail(format_args!("computed {} ms, in flight {waiting}", computed.as_millis()))
 }
 
+/// Returns the message for a guest that executed `unreachable`, the last instruction of a panic: with its own sentence
+/// and place if the call may tell them.
+fn panicked(error: &wasmtime::Error, state: &HostState) -> String {
+    match state.log.panic().filter(|_| state.tells_panics) {
+        Some(panic) => match own_functions(error).first() {
+            Some(function) => format!("the guest {panic} (in {function})"),
+            None => format!("the guest {panic}"),
+        },
+        None => "the guest panicked or aborted (unreachable code)".to_owned(),
+    }
+}
+
 fn trapped(message: String, error: &wasmtime::Error) -> Fault {
     Fault::new(Kind::GuestFault, "guest_trapped", message).with_detail(detail_of(error))
 }
 
-/// Returns the chain of causes and a short backtrace on the same line: the guest's own functions, innermost first,
-/// without those of panics and of the standard library.
+/// Returns the chain of causes and a short backtrace on the same line: the guest's own functions, innermost first.
 fn detail_of(error: &wasmtime::Error) -> String {
     let causes = error.chain().map(|cause| cause.to_string().lines().next().unwrap_or_default().to_owned());
     // The outermost "cause" of a trap is the headline of wasmtime's rendering of the backtrace.
     let causes: Vec<String> = causes.filter(|line| !line.starts_with(BACKTRACE_HEADLINE)).collect();
-    let mut out = causes.join(": ");
-    if let Some(trace) = error.downcast_ref::<WasmBacktrace>() {
-        // The rendering is the only access to demangled names: `  3: 0x1f2a - module!function`.
-        let rendered = trace.to_string();
-        let names = rendered.lines().filter_map(|line| line.split_once(" - ").map(|(_, name)| name));
-        let names = names.map(|name| name.split_once('!').map_or(name, |(_, function)| function).trim());
-        let own = names.filter(|name| !FOREIGN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)));
-        let own: Vec<&str> = own.take(FRAMES_MAX).collect();
-        let _ = write!(out, " [{}]", own.join(" < "));
+    let mut out = printable(&causes.join(": "), CAUSES_BYTES_MAX);
+    if error.downcast_ref::<WasmBacktrace>().is_some() {
+        let _ = write!(out, " [{}]", own_functions(error).join(" < "));
     }
     out
+}
+
+/// Returns the names of the innermost functions of the guest's own, innermost first, without those of panics and of the
+/// standard library.
+fn own_functions(error: &wasmtime::Error) -> Vec<String> {
+    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
+    // The rendering is the only access to demangled names: `  3: 0x1f2a - module!function`.
+    let rendered = trace.to_string();
+    let names = rendered.lines().filter_map(|line| line.split_once(" - ").map(|(_, name)| name));
+    let names = names.map(|name| name.split_once('!').map_or(name, |(_, function)| function).trim());
+    let own = names.filter(|name| !FOREIGN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)));
+    own.take(FRAMES_MAX).map(|name| printable(name, NAME_BYTES_MAX)).collect()
 }
 
 /// Returns whether the innermost frames repeat a few functions. A guest's stack lies in its linear memory too, so

@@ -19,6 +19,7 @@ use crate::bindings::lector::types::errors;
 use crate::blocking::Blocking;
 use crate::limits::Limits;
 use crate::log::{GuestLog, LogStream};
+use crate::log_rate::LogRates;
 use crate::meter::{Meter, processor_time};
 use crate::resource_accounting::{Reservation, ResourceAccounting};
 use crate::{answer, convert};
@@ -57,6 +58,9 @@ pub struct HostState {
     pub meter: Arc<Meter>,
     pub log: Arc<GuestLog>,
     pub timing: Timing,
+    /// Whether a fault's message for the client contains the guest's panic message: for those who deploy the guest or ask
+    /// for an explanation. The log has it always.
+    pub tells_panics: bool,
     /// Permit for one call of the wrapped pipeline at a time. Each call gets the budget that earlier calls left.
     pub inner_turn: Arc<Semaphore>,
     /// Held while a text layer is fetched: a guest fetches one at a time.
@@ -73,7 +77,13 @@ pub struct HostState {
 }
 
 impl HostState {
-    pub fn new(call: CallCtx, deadline: Instant, engines: Arc<dyn Engines>, blocking: Blocking) -> Self {
+    pub fn new(
+        call: CallCtx,
+        deadline: Instant,
+        engines: Arc<dyn Engines>,
+        blocking: Blocking,
+        log_rates: &Arc<LogRates>,
+    ) -> Self {
         let budget = &call.budget;
         let mut table = ResourceTable::new();
         table.set_max_capacity(budget.handles as usize + WASI_HANDLES_MAX);
@@ -85,8 +95,9 @@ impl HostState {
             blocking,
             accounting: ResourceAccounting::new(budget),
             meter: Meter::new(budget.compute),
-            log: GuestLog::new(&call),
+            log: GuestLog::new(&call, log_rates),
             timing: Timing::default(),
+            tells_panics: false,
             inner_turn: Arc::new(Semaphore::new(1)),
             text_layer: Arc::new(Semaphore::new(1)),
             text_layer_charge: None,
