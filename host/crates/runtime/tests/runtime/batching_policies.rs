@@ -8,6 +8,7 @@ use lector_core::batching::plan::{BatchingPolicyStatus, Plan, PlanItem, Question
 use lector_core::{Budget, CallCtx};
 use lector_runtime::{BatchingPolicyRunner, Guest, PROGRAM_BUDGET, PROGRAM_STRIKES_MAX, Runtime};
 
+use crate::crafted;
 use crate::support::{FakeEngines, Mood, bytes, call, guest, runtime};
 
 /// Makes a question with items 1 to 3, of which the first two may run together.
@@ -70,6 +71,31 @@ async fn a_guest_without_the_export_has_none_and_one_with_it_says_so() {
     let runtime = runtime(FakeEngines::new(Mood::Echo));
     let echo = guest(&runtime, "echo").await.unwrap();
     assert!(!echo.inspection().has_batching_policy() && echo.batching_policy().is_none());
+}
+
+/// A policy's instances refer to what they share, and a run in flight refers to its instance: none of this may keep the
+/// machine code when the revision is gone.
+#[tokio::test]
+async fn a_guest_with_a_policy_is_freed_with_its_last_holder() {
+    let runtime = runtime(FakeEngines::new(Mood::Echo));
+    let wasm = crafted::guest("batching-guest", &[]);
+    for _ in 0..3 {
+        let guest = runtime.load(wasm.clone()).await.unwrap();
+        let (batching_policy, planner) = of(&guest, "{}");
+        let other = batching_policy.planner(&CallCtx { tenant: "u".into(), ..ctx("{}") });
+        assert!(!asked(planner.as_ref()) && !asked(other.as_ref()));
+        assert_eq!(batching_policy.status().trapped, 2, "{:?}", batching_policy.status());
+        drop((guest, batching_policy, other));
+        assert_eq!(runtime.status().components, 1, "a run in flight holds it");
+        drop(planner);
+        assert_eq!(runtime.status().components, 0);
+    }
+    // One whose instance lives from call to call.
+    let Some(guest) = guest(&runtime, "planner").await else { return };
+    let (batching_policy, planner) = of(&guest, "{}");
+    assert!(asked(planner.as_ref()));
+    drop((guest, batching_policy, planner));
+    assert_eq!(runtime.status().components, 0);
 }
 
 #[tokio::test]
