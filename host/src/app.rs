@@ -114,6 +114,7 @@ fn myself(role: &str) -> anyhow::Result<Vec<OsString>> {
 fn runtime(config: &Config) -> anyhow::Result<RuntimeConfig> {
     let compiler = CompilerConfig {
         command: myself("component-compiler")?,
+        cpu_time: config.guests.compile_cpu,
         timeout: config.guests.compile_timeout,
         memory_bytes: config.guests.compile_memory_bytes,
     };

@@ -143,7 +143,9 @@ pub struct GuestsConfig {
     pub code_cache_dir: Option<PathBuf>,
     /// Maximum size of the code cache; 0: no limit.
     pub code_cache_bytes_max: u64,
-    /// Maximum time to compile a component.
+    /// Processor time to compile a component, over all threads.
+    pub compile_cpu: Duration,
+    /// Wall-clock time to compile a component.
     pub compile_timeout: Duration,
     /// Address-space limit of the compiler process.
     pub compile_memory_bytes: u64,

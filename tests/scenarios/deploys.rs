@@ -38,7 +38,7 @@ async fn a_compiler_that_dies_fails_one_deploy_and_nothing_else() {
     assert_eq!(deploy(&gateway, "", "greet", component("echo"), options.clone()).await.status, 201);
     // The memory limit.
     let answer = deploy(&gateway, "", "greet", unseen("standard", "memory"), options.clone()).await;
-    assert_eq!(refused(&answer, "compiled")["code"], "compiler_died", "{}", answer.text());
+    assert_eq!(refused(&answer, "compiled")["code"], "component_too_costly", "{}", answer.text());
     assert_eq!(greeting(&gateway, "greet").await, "live");
     gateway.stop().await;
 

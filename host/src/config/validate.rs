@@ -162,6 +162,7 @@ fn guests(effective: &Effective, check: &Check<'_>) -> Result<GuestsConfig, Conf
     Ok(GuestsConfig {
         code_cache_dir,
         code_cache_bytes_max: raw.code_cache_bytes_max,
+        compile_cpu: check.seconds("guests.compile_cpu_s", raw.compile_cpu_s)?,
         compile_timeout: check.seconds("guests.compile_timeout_s", raw.compile_timeout_s)?,
         compile_memory_bytes: check.positive("guests.compile_memory_bytes", raw.compile_memory_bytes)?,
         instances_max: raw.instances_max,

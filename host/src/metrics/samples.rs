@@ -150,6 +150,8 @@ pub struct WorkersSample {
 /// A sample of the guests.
 #[derive(Clone, Debug, Default)]
 pub struct GuestsSample {
+    /// Components in memory, with their machine code.
+    pub components: u64,
     /// Instances alive.
     pub live: u64,
     /// Maximum number of instances; 0 for no limit.
@@ -213,6 +215,12 @@ impl Collector for ServerStatus {
             workers.respawns,
         )?;
         let guests = self.parts.guests();
+        gauge(
+            &mut encoder,
+            "lector_components",
+            "Components in memory, with their machine code",
+            guests.components,
+        )?;
         gauge(&mut encoder, "lector_guest_instances", "Guest instances alive", guests.live)?;
         counter(&mut encoder, "lector_guest_instances_started", "Guest instances started", guests.started)?;
         let mut traps = family(

@@ -245,7 +245,8 @@ async fn smoke_tested(
         document: documents.open(tenant.account(), Arc::new(SMOKE_TEST_PNG.to_vec()), hint).await?,
         pipeline: pipeline.clone(),
         ctx: trial.ctx(tenant, RequestId::from("smoke_test"), until),
-        options: PageRequest { page_count: 1, ..PageRequest::default() },
+        // A fault then has the guest's own panic message: the deployer may read it.
+        options: PageRequest { page_count: 1, explain: true, ..PageRequest::default() },
     };
     let run = call.read(0).await;
     run.result.map(|_| ()).map_err(|mut fault| {
