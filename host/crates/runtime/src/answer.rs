@@ -225,9 +225,14 @@ pub fn pipeline_info(pipeline_info: PipelineInfo) -> Result<PipelineInfo, Fault>
     few("models", pipeline_info.models.len(), DECLARED_MAX)?;
     few("batching hints", pipeline_info.batching.len(), DECLARED_MAX)?;
     few("features", pipeline_info.features.len(), DECLARED_MAX)?;
-    let names = pipeline_info.models.iter().chain(&pipeline_info.features);
-    if let Some(long) = names.into_iter().find(|name| name.len() > NAME_BYTES_MAX) {
-        return Err(invalid(format!("a name of {} bytes in its pipeline info", long.len())));
+    for name in pipeline_info.models.iter().chain(&pipeline_info.features) {
+        if name.len() > NAME_BYTES_MAX {
+            return Err(invalid(format!("a name of {} bytes in its pipeline info", name.len())));
+        }
+        let shown = printable(name, NAME_BYTES_MAX);
+        if shown != *name {
+            return Err(invalid(format!("a name with control characters in its pipeline info: {shown}")));
+        }
     }
     for (index, hint) in pipeline_info.batching.iter().enumerate() {
         if !pipeline_info.models.contains(&hint.model) {

@@ -49,7 +49,7 @@ pub fn ended(error: &wasmtime::Error, state: &HostState) -> Fault {
             .with_detail(error);
     }
     if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
-        return too_many_handles(state.call.budget.handles).with_detail(error);
+        return too_many_handles(state.call_state.call.budget.handles).with_detail(error);
     }
     if error.chain().any(|cause| cause.to_string().contains(HOSTCALL_BYTES_EXCEEDED)) {
         return Fault::new(
@@ -60,13 +60,13 @@ pub fn ended(error: &wasmtime::Error, state: &HostState) -> Fault {
         .with_detail(detail_of(error));
     }
     if error.chain().any(|cause| cause.to_string().contains(HANDLES_EXHAUSTED)) {
-        return too_many_handles(state.call.budget.handles).with_detail(detail_of(error));
+        return too_many_handles(state.call_state.call.budget.handles).with_detail(detail_of(error));
     }
     // A guest that is refused memory or table elements mostly traps at once; the refusal is then the cause.
     if let Some(asked) = state.limits.memory_refused {
         let message = format!(
             "the guest needs more memory than the {} bytes of its budget; it requested {asked}",
-            state.call.budget.memory_bytes
+            state.call_state.call.budget.memory_bytes
         );
         return Fault::new(Kind::GuestFault, "guest_memory_exceeded", message).with_detail(detail_of(error));
     }
@@ -74,7 +74,7 @@ pub fn ended(error: &wasmtime::Error, state: &HostState) -> Fault {
         let message = format!("the guest requested {asked} table elements, more than a guest may have");
         return Fault::new(Kind::GuestFault, "guest_memory_exceeded", message).with_detail(detail_of(error));
     }
-    if let Some(refusal) = state.last_refusal() {
+    if let Some(refusal) = state.call_state.last_refusal() {
         return refusal.clone().with_detail(detail_of(error));
     }
     let what = match error.downcast_ref::<Trap>() {
@@ -90,8 +90,8 @@ pub fn ended(error: &wasmtime::Error, state: &HostState) -> Fault {
 /// Returns the fault of a call whose deadline passed. If the host had no operation in flight, or most of the time was
 /// spent computing, the guest is to blame.
 pub fn late(state: &HostState, elapsed: Duration) -> Fault {
-    let computed = state.meter.computed();
-    let waiting = state.accounting.in_flight();
+    let computed = state.call_state.meter.computed();
+    let waiting = state.call_state.accounting.in_flight();
     let own = waiting == 0 || computed > elapsed / 2;
     let message = if own {
         format!("the guest did not finish within {} ms", elapsed.as_millis())
@@ -109,7 +109,7 @@ pub fn late(state: &HostState, elapsed: Duration) -> Fault {
 /// Returns the message for a guest that executed `unreachable`, the last instruction of a panic: with its own sentence
 /// and place if the call may tell them.
 fn panicked(error: &wasmtime::Error, state: &HostState) -> String {
-    match state.log.panic().filter(|_| state.tells_panics) {
+    match state.call_state.log.panic().filter(|_| state.call_state.tells_panics) {
         Some(panic) => match own_functions(error).first() {
             Some(function) => format!("the guest {panic} (in {function})"),
             None => format!("the guest {panic}"),

@@ -82,7 +82,8 @@ impl Invocation {
         let began = Instant::now();
         let cpu_slice = executor.threads.cpu_slice();
         let mut store = new_store(executor, ctx, deadline, &cpu_slice);
-        let (meter, accounting) = (Arc::clone(&store.data().meter), Arc::clone(&store.data().accounting));
+        let (meter, accounting) =
+            (Arc::clone(&store.data().call_state.meter), Arc::clone(&store.data().call_state.accounting));
         let outcome =
             bounded(&meter, &cpu_slice, &accounting, deadline, pre.instantiate_async(&mut store)).await;
         let start = began.elapsed();
@@ -118,13 +119,13 @@ impl Invocation {
 
     /// Makes the timing list every model run, and a fault contain the guest's panic message.
     pub fn explain(&mut self) {
-        self.store.data_mut().timing.explanation = Some(Box::default());
+        self.store.data_mut().call_state.timing.explanation = Some(Box::default());
         self.tell_panics();
     }
 
     /// Makes the message of a fault contain the guest's panic message.
     pub fn tell_panics(&mut self) {
-        self.store.data_mut().tells_panics = true;
+        self.store.data_mut().call_state.tells_panics = true;
     }
 
     /// Puts the page under a handle that the guest will own.
@@ -142,7 +143,7 @@ impl Invocation {
     /// Puts the transcripts under a handle that the guest will own.
     pub fn transcripts(&mut self, pages: Vec<SharedTranscript>) -> Result<Resource<HeldTranscripts>, Fault> {
         let state = self.store.data_mut();
-        let charge = state.charge(0)?;
+        let charge = state.call_state.charge(0)?;
         let handle = HeldTranscripts { pages: pages.into(), charge };
         state.table.push(handle).map_err(|error| Fault::from(&AbortReason::Defect(error.to_string())))
     }
@@ -163,7 +164,7 @@ impl Invocation {
     /// Returns the fault for an error that the guest returned. If the guest returns an error that it received from the
     /// host, the result is the original fault of the host, with its code and blame.
     pub fn refused(&self, error: errors::Error) -> Fault {
-        match self.store.data().recorded_fault(&error.code, &error.message) {
+        match self.store.data().call_state.recorded_fault(&error.code, &error.message) {
             Some(fault) => fault.clone(),
             None => {
                 let mut fault = convert::fault(error);
@@ -180,12 +181,12 @@ impl Invocation {
             counters.fault(fault.code);
         }
         let state = self.store.data_mut();
-        counters.log_bytes_dropped.fetch_add(state.log.close(), Ordering::Relaxed);
-        let mut timing = std::mem::take(&mut state.timing);
+        counters.log_bytes_dropped.fetch_add(state.call_state.log.close(), Ordering::Relaxed);
+        let mut timing = std::mem::take(&mut state.call_state.timing);
         // The times of a wrapped pipeline are already included.
         timing.memory_bytes += state.limits.memory_bytes();
         timing.start += self.start;
-        timing.log_bytes = state.log.used();
+        timing.log_bytes = state.call_state.log.used();
         timing.guest = self.meter.computed().saturating_sub(self.start_computed);
         timing.total = self.began.elapsed();
         timing
@@ -200,7 +201,7 @@ fn new_store(
     cpu_slice: &Arc<CpuSlice>,
 ) -> Store<HostState> {
     let state = executor.state(ctx.clone(), deadline);
-    let (meter, cpu_slice) = (Arc::clone(&state.meter), Arc::clone(cpu_slice));
+    let (meter, cpu_slice) = (Arc::clone(&state.call_state.meter), Arc::clone(cpu_slice));
     let mut store = Store::new(&executor.engine, state);
     store.limiter(|state| &mut state.limits);
     store.set_epoch_deadline(SLICE_EPOCHS);
@@ -212,7 +213,7 @@ fn new_store(
         if computed < threads::LONG {
             return Ok(UpdateDeadline::Yield(SLICE_EPOCHS));
         }
-        let wait = meter::cpu_slice(&cpu_slice, &store.data().accounting, computed);
+        let wait = meter::cpu_slice(&cpu_slice, &store.data().call_state.accounting, computed);
         Ok(UpdateDeadline::YieldCustom(SLICE_EPOCHS, wait))
     });
     // In one call, a guest may pass its result, or the pixels of an image that it made.

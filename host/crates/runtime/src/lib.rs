@@ -12,6 +12,7 @@ mod batching_policy;
 mod bindings;
 mod blocking;
 mod cache;
+mod call_state;
 mod compiler;
 mod config;
 mod convert;
@@ -35,6 +36,7 @@ mod runtime;
 mod state;
 mod status;
 mod threads;
+mod view;
 mod wakes;
 mod wrapped;
 

@@ -100,7 +100,7 @@ impl Instance {
     ) -> Result<Self, Failed> {
         let mut state = executor.state(call.clone(), call.deadline);
         // Its faults are read by those who deploy it.
-        state.tells_panics = true;
+        state.call_state.tells_panics = true;
         let mut store = Store::new(&executor.engine, state);
         store.limiter(|state| &mut state.limits);
         let clock = Arc::new(Clock::default());
@@ -153,7 +153,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        let dropped = self.store.data().log.close();
+        let dropped = self.store.data().call_state.log.close();
         self.executor.counters.log_bytes_dropped.fetch_add(dropped, Ordering::Relaxed);
     }
 }
