@@ -323,7 +323,7 @@ mod tests {
         // What the component itself causes, by the limits, is told as such.
         for (script, code, kind, expected) in [
             ("kill -XCPU $$", "component_too_costly", Kind::TooLarge, "7 s of processor time"),
-            ("ulimit -t 1; while :; do :; done", "component_too_costly", Kind::TooLarge, "processor time"),
+            ("ulimit -S -t 1; while :; do :; done", "component_too_costly", Kind::TooLarge, "processor time"),
             (
                 "echo 'memory allocation of 9 bytes failed' >&2; kill -ABRT $$",
                 "component_too_costly",

@@ -8,7 +8,6 @@ use lector_core::batching::plan::{BatchingPolicyStatus, Plan, PlanItem, Question
 use lector_core::{Budget, CallCtx};
 use lector_runtime::{BatchingPolicyRunner, Guest, PROGRAM_BUDGET, PROGRAM_STRIKES_MAX, Runtime};
 
-use crate::crafted;
 use crate::support::{FakeEngines, Mood, bytes, call, guest, runtime};
 
 /// Makes a question with items 1 to 3, of which the first two may run together.
@@ -78,7 +77,7 @@ async fn a_guest_without_the_export_has_none_and_one_with_it_says_so() {
 #[tokio::test]
 async fn a_guest_with_a_policy_is_freed_with_its_last_holder() {
     let runtime = runtime(FakeEngines::new(Mood::Echo));
-    let wasm = crafted::guest("batching-guest", &[]);
+    let wasm = lector_test_components::guest("batching-guest", &[]).unwrap();
     for _ in 0..3 {
         let guest = runtime.load(wasm.clone()).await.unwrap();
         let (batching_policy, planner) = of(&guest, "{}");

@@ -2,8 +2,8 @@
 
 use lector_core::{Blame, Budget, Fault, Kind};
 use lector_runtime::Runtime;
+use lector_test_components::{guest, of_text, section};
 
-use crate::crafted;
 use crate::support::{FakeEngines, Mood, call, runtime};
 
 /// Longest message of a fault, in bytes.
@@ -11,8 +11,7 @@ const MESSAGE_BYTES_MAX: usize = 6000;
 
 /// Makes a component of text that exports `pipeline` under this name, as an instance without functions.
 fn named(export: &str, body: &str) -> Vec<u8> {
-    let text = format!("(component {body} (instance $none) (export {export:?} (instance $none)))");
-    wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}: {}", text.get(..500).unwrap_or(&text)))
+    of_text(export, body).unwrap()
 }
 
 /// The same under the name that makes a component a guest of this host.
@@ -32,22 +31,6 @@ fn module(field: &str) -> Vec<u8> {
     modules(&[field.to_owned()])
 }
 
-/// Encodes an unsigned number as LEB128.
-fn leb(mut number: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-    out
-}
-
-/// Encodes a section.
-fn section(id: u8, body: &[u8]) -> Vec<u8> {
-    [&[id], leb(body.len()).as_slice(), body].concat()
-}
-
 /// Makes a component inside a component, and so on.
 fn nested(depth: usize) -> Vec<u8> {
     let header = b"\0asm\x0d\0\x01\0";
@@ -61,7 +44,7 @@ fn repeat(count: usize, item: impl Fn(usize) -> String) -> String {
 #[tokio::test]
 async fn each_is_the_clients_fault_and_names_its_cause() {
     let runtime = runtime(FakeEngines::new(Mood::Echo));
-    let guest = crafted::guest("guest", &[]);
+    let whole = guest("guest", &[]).unwrap();
     let (invalid, mismatch, unknown) =
         ("component_invalid", "component_world_mismatch", "component_import_unknown");
     let custom = section(0, &[&[1, b'x'], vec![7; 8 << 20].as_slice()].concat());
@@ -71,8 +54,8 @@ async fn each_is_the_clients_fault_and_names_its_cause() {
         ("a magic number of something else", b"\x7fELF\x02\x01\x01\0".to_vec(), invalid, "header"),
         ("another encoding", b"\0asm\x0c\0\x01\0".to_vec(), invalid, ""),
         ("a core module", b"\0asm\x01\0\0\0".to_vec(), "component_is_core_module", "component"),
-        ("half a guest", guest[..guest.len() / 2].to_vec(), "", ""),
-        ("a guest without its last byte", guest[..guest.len() - 1].to_vec(), invalid, "complete"),
+        ("half a guest", whole[..whole.len() / 2].to_vec(), "", ""),
+        ("a guest without its last byte", whole[..whole.len() - 1].to_vec(), invalid, "complete"),
         ("a section longer than the file", [nested(1), vec![10, 0xff, 0xff, 0x7f]].concat(), invalid, ""),
         ("a custom section of 8 MiB", [hollow(""), custom].concat(), mismatch, "contract"),
         ("2000 nested components", nested(2000), invalid, "nests more than 32"),
@@ -158,6 +141,7 @@ async fn each_is_the_clients_fault_and_names_its_cause() {
             invalid,
             "",
         ),
+        ("a memory that grows", module("(memory 1 65536)"), mismatch, ""),
         ("a function that is not valid", module("(func i32.add)"), invalid, ""),
         (
             "a core import that nobody gives",
@@ -186,7 +170,7 @@ async fn each_is_the_clients_fault_and_names_its_cause() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(runtime.status().components, 0);
     // The host serves on.
-    runtime.load(guest).await.unwrap();
+    runtime.load(whole).await.unwrap();
 }
 
 fn is_the_clients(fault: &Fault) -> bool {
@@ -203,8 +187,8 @@ async fn a_trap_at_the_start_is_the_guests_fault() {
     // An active data segment outside of its memory: count 1, `i32.const 65536`, one byte.
     let data = section(11, &[1, 0, 0x41, 0x80, 0x80, 0x04, 0x0b, 1, 0x2a]);
     for (what, wasm, expected) in [
-        ("its data does not fit", crafted::guest("guest", &data), "out of bounds"),
-        ("its functions trap", crafted::guest("guest", &[]), "unreachable"),
+        ("its data does not fit", guest("guest", &data).unwrap(), "out of bounds"),
+        ("its functions trap", guest("guest", &[]).unwrap(), "unreachable"),
     ] {
         let guest = runtime.load(wasm).await.unwrap();
         let fault = guest.configure(&call("{}", Budget::default()), "{}").await.unwrap_err();
