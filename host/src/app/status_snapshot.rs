@@ -111,6 +111,7 @@ impl StatusSource for HostStatus {
             plans_computed: Duration::from_micros(computed_us),
             policies_disabled: status.policies_disabled,
             components: status.components,
+            idle_memory_bytes: status.idle_memory_bytes,
             live: status.live,
             live_max: u64::from(self.instances_max),
             started: status.started,

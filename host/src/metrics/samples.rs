@@ -152,6 +152,8 @@ pub struct WorkersSample {
 pub struct GuestsSample {
     /// Components in memory, with their machine code.
     pub components: u64,
+    /// Bytes that idle slots of the instance pool keep for the guests that used them last.
+    pub idle_memory_bytes: u64,
     /// Instances alive.
     pub live: u64,
     /// Maximum number of instances; 0 for no limit.
@@ -220,6 +222,12 @@ impl Collector for ServerStatus {
             "lector_components",
             "Components in memory, with their machine code",
             guests.components,
+        )?;
+        gauge(
+            &mut encoder,
+            "lector_guest_idle_memory_bytes",
+            "Memory that idle slots of the instance pool keep",
+            guests.idle_memory_bytes,
         )?;
         gauge(&mut encoder, "lector_guest_instances", "Guest instances alive", guests.live)?;
         counter(&mut encoder, "lector_guest_instances_started", "Guest instances started", guests.started)?;

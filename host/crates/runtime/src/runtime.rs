@@ -202,7 +202,13 @@ impl Runtime {
 
     /// Returns the counters.
     pub fn status(&self) -> RuntimeStatus {
-        self.executor.counters.snapshot(self.executor.epoch_ticker.live())
+        let Executor { engine, counters, epoch_ticker, .. } = &*self.executor;
+        let mut status = counters.snapshot(epoch_ticker.live());
+        if let Some(pool) = engine.pooling_allocator_metrics() {
+            status.idle_memories = u64::from(pool.unused_warm_memories());
+            status.idle_memory_bytes = pool.unused_memory_bytes_resident() as u64;
+        }
+        status
     }
 
     /// Returns the engines on which guests run their models.

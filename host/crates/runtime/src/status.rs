@@ -81,6 +81,10 @@ pub struct RuntimeStatus {
     pub faults: BTreeMap<&'static str, u64>,
     /// Components in memory, with their machine code. One that several revisions share counts once for each load.
     pub components: u64,
+    /// Linear memories that no guest uses and that keep bytes of the component that used them last.
+    pub idle_memories: u64,
+    /// Bytes that these keep.
+    pub idle_memory_bytes: u64,
     /// Components whose code came from the cache.
     pub cache_hits: u64,
     /// Components that had to be compiled.
@@ -131,6 +135,8 @@ impl Counters {
             calls: get(&self.calls),
             faults: self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             components: get(&self.components),
+            idle_memories: 0,
+            idle_memory_bytes: 0,
             cache_hits: get(&self.cache_hits),
             cache_misses: get(&self.cache_misses),
             cache_rejected: get(&self.cache_rejected),
