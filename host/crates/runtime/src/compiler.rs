@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(fault.detail.as_deref(), Some("last words"));
         let fault = asked("printf 'refused\\nno component'", minute).await;
         assert_eq!((fault.code, fault.kind), ("component_invalid", Kind::Invalid));
-        // What the component itself causes, by the limits, is told as such.
+        // What the component itself causes, by the limits, is reported as such.
         for (script, code, kind, expected) in [
             ("kill -XCPU $$", "component_too_costly", Kind::TooLarge, "7 s of processor time"),
             ("ulimit -S -t 1; while :; do :; done", "component_too_costly", Kind::TooLarge, "processor time"),

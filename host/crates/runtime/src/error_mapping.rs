@@ -23,9 +23,13 @@ const CAUSES_BYTES_MAX: usize = 2048;
 const RECURSION_FRAMES_MIN: usize = 9;
 /// First words of wasmtime's rendering of a backtrace.
 const BACKTRACE_HEADLINE: &str = "error while executing at wasm backtrace";
-/// Prefixes of functions that are not the guest's own.
-const FOREIGN_PREFIXES: [&str; 9] =
-    ["std::", "core::", "alloc::", "__rust", "rust_", "<std::", "<core::", "<alloc::", "wit_bindgen::"];
+/// Crates whose functions are not the guest's own: of the standard library, its allocator and the bindings.
+const FOREIGN_CRATES: [&str; 7] =
+    ["std", "core", "alloc", "dlmalloc", "compiler_builtins", "wit_bindgen", "__rustc"];
+/// Prefixes of runtime functions without a crate in their names.
+const FOREIGN_PREFIXES: [&str; 2] = ["__rust", "rust_"];
+/// The crate whose generated functions call the guest's: no author wrote them.
+const SDK: &str = "lector_sdk";
 /// Wasmtime's message for its limit on the bytes that one call may pass to the host (the error type is private).
 const HOSTCALL_BYTES_EXCEEDED: &str = "too much data is being copied between the host and the guest";
 /// Wasmtime's message for its limit on live handles.
@@ -110,7 +114,7 @@ pub fn late(state: &HostState, elapsed: Duration) -> Fault {
 /// and place if the call may tell them.
 fn panicked(error: &wasmtime::Error, state: &HostState) -> String {
     match state.call_state.log.panic().filter(|_| state.call_state.tells_panics) {
-        Some(panic) => match own_functions(error).first() {
+        Some(panic) => match own_functions(error).iter().find(|name| is_authors(name)) {
             Some(function) => format!("the guest {panic} (in {function})"),
             None => format!("the guest {panic}"),
         },
@@ -142,8 +146,33 @@ fn own_functions(error: &wasmtime::Error) -> Vec<String> {
     let rendered = trace.to_string();
     let names = rendered.lines().filter_map(|line| line.split_once(" - ").map(|(_, name)| name));
     let names = names.map(|name| name.split_once('!').map_or(name, |(_, function)| function).trim());
-    let own = names.filter(|name| !FOREIGN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)));
-    own.take(FRAMES_MAX).map(|name| printable(name, NAME_BYTES_MAX)).collect()
+    let own = names.filter(|name| !is_foreign(name));
+    own.take(FRAMES_MAX).map(|name| printable(without_hash(name), NAME_BYTES_MAX)).collect()
+}
+
+/// Returns the crate of a demangled function: `std` of `std[4dd2]::panicking::begin` and of `<std::io::Error as ..>::f`.
+fn crate_of(function: &str) -> &str {
+    let path = function.trim_start_matches(|char: char| !char.is_alphanumeric() && char != '_');
+    path.split(|char: char| !char.is_alphanumeric() && char != '_').next().unwrap_or_default()
+}
+
+/// Returns whether a function is of the standard library or the bindings.
+fn is_foreign(function: &str) -> bool {
+    FOREIGN_CRATES.contains(&crate_of(function))
+        || FOREIGN_PREFIXES.iter().any(|prefix| function.starts_with(prefix))
+}
+
+/// Returns whether the author of the guest wrote the function: it is neither the SDK's nor an export that the linker made.
+fn is_authors(function: &str) -> bool {
+    function.contains("::") && !function.starts_with('[') && crate_of(function) != SDK
+}
+
+/// Returns the name without the hash that the older mangling of Rust appends.
+fn without_hash(function: &str) -> &str {
+    match function.rsplit_once("::h") {
+        Some((name, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => name,
+        _ => function,
+    }
 }
 
 /// Returns whether the innermost frames repeat a few functions. A guest's stack lies in its linear memory too, so
@@ -155,4 +184,35 @@ fn recursed(error: &wasmtime::Error) -> bool {
     distinct.sort_unstable();
     distinct.dedup();
     functions.len() >= RECURSION_FRAMES_MIN && distinct.len() <= functions.len() / 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_of_the_standard_library_are_recognized_in_both_manglings() {
+        for foreign in [
+            "std[4dd2b9749bd9ef22]::panicking::panic_with_hook",
+            "core::panicking::panic_fmt",
+            "<alloc[8a2965ea9f31b708]::vec::Vec<u8> as core::clone::Clone>::clone",
+            "__rustc[1f2e]::rust_begin_unwind",
+            "rust_panic",
+            "wit_bindgen::rt::run_ctors_once",
+        ] {
+            assert!(is_foreign(foreign), "{foreign}");
+        }
+        for own in ["hostile::recurse", "<invoices::Reader as invoices::Read>::read", "stdlib_like::f"] {
+            assert!(!is_foreign(own) && is_authors(own), "{own}");
+        }
+        for glue in [
+            "lector_sdk::bindings::_export_cabi",
+            "[async-lift]lector:ocr/pipeline@0.2.0#recognize",
+            "<wasm function 3>",
+        ] {
+            assert!(!is_authors(glue), "{glue}");
+        }
+        assert_eq!(without_hash("hostile::recurse::h58362f6324bfc36b"), "hostile::recurse");
+        assert_eq!(without_hash("hostile::hash"), "hostile::hash");
+    }
 }

@@ -27,7 +27,7 @@ pub struct Counters {
     faults: Mutex<BTreeMap<&'static str, u64>>,
 }
 
-/// One component in memory. Whoever holds its machine code holds this value, so that the count shows a component that
+/// One component in memory. Each holder of its machine code also holds this value, so that the count shows a component that
 /// is never freed.
 #[derive(Debug)]
 pub struct Loaded(Arc<AtomicU64>);

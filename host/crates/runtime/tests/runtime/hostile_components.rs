@@ -14,7 +14,7 @@ fn named(export: &str, body: &str) -> Vec<u8> {
     of_text(export, body).unwrap()
 }
 
-/// The same under the name that makes a component a guest of this host.
+/// Makes such a component under the name that makes it a guest of this host.
 fn hollow(body: &str) -> Vec<u8> {
     named("lector:ocr/pipeline@0.2.0", body)
 }
@@ -144,7 +144,7 @@ async fn each_is_the_clients_fault_and_names_its_cause() {
         ("a memory that grows", module("(memory 1 65536)"), mismatch, ""),
         ("a function that is not valid", module("(func i32.add)"), invalid, ""),
         (
-            "a core import that nobody gives",
+            "a core module with an import, not instantiated",
             hollow(r#"(core module $m (import "a" "b" (func)))"#),
             mismatch,
             "",
