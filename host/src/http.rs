@@ -24,6 +24,8 @@ mod pieces;
 mod problem;
 mod router;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::sync::Arc;

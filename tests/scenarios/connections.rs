@@ -76,30 +76,6 @@ async fn with_one_place() -> Gateway {
     patient().set("platform.documents_max", 1).start().await
 }
 
-#[tokio::test]
-async fn a_full_server_says_when_to_come_back() {
-    let gateway = with_one_place().await;
-    let held = HeldPlace::take(&gateway).await;
-    let page = pdf::document(&[PageSpec::a4(&["There is no place for it"])]);
-    let answer = gateway.ocr("application/pdf", page, "").await;
-    answer.problem(503, "server_overloaded");
-    assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1, "{answer:?}");
-    // Health does not depend on the load: an overloaded server is healthy.
-    assert_eq!(gateway.get("/healthz").await.status, 200);
-    let answer = held.finish().await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-}
-
-#[tokio::test]
-async fn a_deadline_that_passes_is_a_504_with_what_was_done() {
-    let gateway = Gateway::start().await;
-    let pages = vec![PageSpec::a4(&["This will take longer than a second or two to read"; 30]); 20];
-    let answer = gateway.ocr("application/pdf", pdf::document(&pages), "text_layer=never&timeout=2").await;
-    let problem = answer.problem(504, "deadline_exceeded");
-    assert!(problem["pages"].as_array().is_some(), "{problem}");
-    neighbor(&gateway).await;
-}
-
 /// Reads what the server sends on a connection without a request.
 async fn greeting(gateway: &Gateway) -> Option<String> {
     let mut stream = connect(gateway).await;

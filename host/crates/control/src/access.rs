@@ -6,12 +6,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use lector_core::{Fault, Kind, RequestId, TenantName};
+use lector_core::{Clock, Fault, Kind, RequestId, TenantName};
 
 use crate::directory::Directory;
 use crate::key::{self, KeyRecord, Scope};
 use crate::tenant::{Limits, Tenant, tenant_not_found};
-use crate::usage_counters::now_ms;
 
 /// Failed attempts that each get their own reason and log line: burst, and refill per second. Further attempts get
 /// `auth_throttled`. Failed attempts of others do not delay a valid key, because the key is checked first, which takes
@@ -104,20 +103,24 @@ pub struct Credentials<'a> {
     pub local: bool,
 }
 
-/// The limit on failed attempts.
+/// The limit on failed attempts, and the clock that decides about it and about the expiry of keys.
 #[derive(Debug)]
-pub(crate) struct Failures(Mutex<(f64, Instant)>);
-
-impl Default for Failures {
-    fn default() -> Self {
-        Self(Mutex::new((FAILURES_AT_ONCE, Instant::now())))
-    }
+pub(crate) struct Failures {
+    clock: Arc<dyn Clock>,
+    /// Attempts left, and the time of the last refill.
+    left: Mutex<(f64, Instant)>,
 }
 
 impl Failures {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        let left = Mutex::new((FAILURES_AT_ONCE, clock.now()));
+        Self { clock, left }
+    }
+
     /// Counts a failed attempt; returns whether it is within the limit.
-    fn one(&self, now: Instant) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn one(&self) -> bool {
+        let now = self.clock.now();
+        let mut state = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         let earned = now.saturating_duration_since(state.1).as_secs_f64() * FAILURES_PER_S;
         let left = (state.0 + earned).min(FAILURES_AT_ONCE);
         let within_limit = left >= 1.0;
@@ -126,7 +129,7 @@ impl Failures {
     }
 
     fn refuse(&self, fault: Fault, why: &str) -> Fault {
-        if !self.one(Instant::now()) {
+        if !self.one() {
             let message = "There were too many requests with invalid keys: wait, then send a valid key.";
             return Fault::new(Kind::Busy, "auth_throttled", message).retry_after(Duration::from_secs(5));
         }
@@ -136,13 +139,17 @@ impl Failures {
 }
 
 /// Returns the record of a valid key, or the reason that the key is not valid.
-fn active_key<'a>(directory: &'a Directory, text: &str) -> Result<&'a Arc<KeyRecord>, &'static str> {
+fn active_key<'a>(
+    directory: &'a Directory,
+    now_ms: u64,
+    text: &str,
+) -> Result<&'a Arc<KeyRecord>, &'static str> {
     let (id, secret) = key::parts(text).ok_or("malformed")?;
     let record = directory.keys.get(&id).ok_or("unknown")?;
     if !record.has_secret(secret) {
         return Err("unknown");
     }
-    if !record.is_active(now_ms()) {
+    if !record.is_active(now_ms) {
         return Err("revoked or expired");
     }
     Ok(record)
@@ -163,7 +170,8 @@ pub(crate) fn principal(
         let tenant = tenant_of(&name)?;
         return Ok(Principal { tenant, actor: Actor::named("open"), manages: shown.local });
     };
-    let record = active_key(directory, text).map_err(|why| failures.refuse(key_invalid(), why))?;
+    let record = active_key(directory, failures.clock.now_ms(), text)
+        .map_err(|why| failures.refuse(key_invalid(), why))?;
     let actor = Actor::named(record.id.as_str());
     let name = match (&record.scope, shown.tenant) {
         (Scope::Tenant(own), None) => own.clone(),
@@ -190,7 +198,8 @@ pub(crate) fn admin(
             (false, _) => Err(failures.refuse(key_missing(), "no key")),
         };
     };
-    let record = active_key(directory, text).map_err(|why| failures.refuse(key_invalid(), why))?;
+    let record = active_key(directory, failures.clock.now_ms(), text)
+        .map_err(|why| failures.refuse(key_invalid(), why))?;
     if record.scope != Scope::Admin {
         let message = "This request needs an administrator key, and the key that was sent is a tenant key: send an \
                        administrator key.";
@@ -221,6 +230,8 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use std::collections::{BTreeMap, HashMap};
 
+    use lector_core::clock::ManualClock;
+
     use super::*;
     use crate::tenant::{TenantPolicy, TenantRecord};
     use crate::usage_counters::UsageCounters;
@@ -229,6 +240,8 @@ mod tests {
         directory: Directory,
         acme: String,
         admin: String,
+        failures: Failures,
+        clock: ManualClock,
     }
 
     fn server() -> TestServer {
@@ -239,10 +252,12 @@ mod tests {
             new.text.reveal().to_owned()
         };
         let (acme, admin) = (make(Scope::Tenant("acme".into())), make(Scope::Admin));
+        let clock = ManualClock::default();
+        let counted: Arc<dyn Clock> = Arc::new(clock.clone());
         let tenant = |name: &str| {
             let record =
                 TenantRecord { name: name.into(), created_at_ms: 0, policy: TenantPolicy::default() };
-            (TenantName::from(name), Tenant::new(record, Arc::new(UsageCounters::default()), 0))
+            (TenantName::from(name), Tenant::new(record, Arc::new(UsageCounters::new(counted.clone())), 0))
         };
         let directory = Directory {
             host: "default".into(),
@@ -253,7 +268,7 @@ mod tests {
             quarantined: BTreeMap::new(),
             damaged: Vec::new(),
         };
-        TestServer { directory, acme, admin }
+        TestServer { directory, acme, admin, failures: Failures::new(counted), clock }
     }
 
     fn shown<'a>(key: &'a str, tenant: Option<&'a str>) -> Credentials<'a> {
@@ -262,8 +277,7 @@ mod tests {
 
     #[test]
     fn a_key_acts_for_its_tenant_only() {
-        let TestServer { directory, acme, admin: ops } = server();
-        let failures = Failures::default();
+        let TestServer { directory, acme, admin: ops, failures, .. } = server();
         let of = |key: &str, tenant: Option<&str>| {
             let principal = principal(&directory, &failures, shown(key, tenant));
             principal.map(|principal| principal.tenant().to_string()).map_err(|fault| fault.code)
@@ -286,22 +300,21 @@ mod tests {
 
     #[test]
     fn revoked_keys_are_reported_like_unknown_ones() {
-        let TestServer { mut directory, acme, .. } = server();
+        let TestServer { mut directory, acme, failures, .. } = server();
         let id = key::parts(&acme).unwrap().0;
         let mut record = (*directory.keys[&id]).clone();
         record.revoked_at_ms = Some(1);
         directory.keys.insert(id, Arc::new(record));
-        let refused = principal(&directory, &Failures::default(), shown(&acme, None)).unwrap_err();
+        let refused = principal(&directory, &failures, shown(&acme, None)).unwrap_err();
         let unknown = key::make(Scope::Admin, String::new(), 0).unwrap().text.reveal().to_owned();
-        let other = principal(&directory, &Failures::default(), shown(&unknown, None)).unwrap_err();
+        let other = principal(&directory, &failures, shown(&unknown, None)).unwrap_err();
         assert_eq!((refused.code, refused.message), (other.code, other.message));
     }
 
     #[test]
     fn a_server_without_keys_is_open_and_managed_from_its_own_machine() {
-        let TestServer { mut directory, .. } = server();
+        let TestServer { mut directory, failures, .. } = server();
         directory.keys.clear();
-        let failures = Failures::default();
         let near = Credentials { local: true, ..Credentials::default() };
         assert!(principal(&directory, &failures, near).unwrap().may_manage().is_ok());
         assert!(admin(&directory, &failures, near).is_ok());
@@ -315,12 +328,28 @@ mod tests {
 
     #[test]
     fn failed_attempts_are_limited_and_valid_keys_are_not() {
-        let TestServer { directory, acme, .. } = server();
-        let failures = Failures::default();
+        let TestServer { directory, acme, failures, clock, .. } = server();
         let bad = format!("lk_{}_{}", "0".repeat(16), "0".repeat(64));
         let codes: Vec<_> =
             (0..40).map(|_| principal(&directory, &failures, shown(&bad, None)).unwrap_err().code).collect();
-        assert_eq!((codes[0], codes[39]), ("key_invalid", "auth_throttled"));
+        assert_eq!((codes[19], codes[20], codes[39]), ("key_invalid", "auth_throttled", "auth_throttled"));
         assert!(principal(&directory, &failures, shown(&acme, None)).is_ok());
+        clock.advance(Duration::from_secs(1));
+        let code = || principal(&directory, &failures, shown(&bad, None)).unwrap_err().code;
+        assert_eq!((code(), code()), ("key_invalid", "auth_throttled"), "one attempt a second");
+    }
+
+    #[test]
+    fn a_key_expires() {
+        let TestServer { mut directory, acme, failures, clock, .. } = server();
+        let id = key::parts(&acme).unwrap().0;
+        let mut record = (*directory.keys[&id]).clone();
+        record.expires_at_ms = Some(clock.now_ms() + 60_000);
+        directory.keys.insert(id, Arc::new(record));
+        let code = || principal(&directory, &failures, shown(&acme, None)).err().map(|fault| fault.code);
+        clock.advance(Duration::from_millis(59_999));
+        assert_eq!(code(), None);
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(code(), Some("key_invalid"));
     }
 }

@@ -13,7 +13,6 @@ use crate::revision::{RevisionRecord, ShadowComparison, Statistics};
 use crate::route::{RollbackPolicy, RouteRecord, Shadow, Weight};
 use crate::settings::Settings;
 use crate::tenant::BudgetSpec;
-use crate::usage_counters::now_ms;
 
 /// A deployment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -215,7 +214,8 @@ pub struct KeyView {
 }
 
 impl KeyView {
-    pub(crate) fn of(record: &KeyRecord) -> Self {
+    /// Returns the view at the civil time `now_ms`.
+    pub(crate) fn of(record: &KeyRecord, now_ms: u64) -> Self {
         Self {
             id: record.id.clone(),
             scope: record.scope.clone(),
@@ -223,7 +223,7 @@ impl KeyView {
             created_at_ms: record.created_at_ms,
             expires_at_ms: record.expires_at_ms,
             revoked_at_ms: record.revoked_at_ms,
-            active: record.is_active(now_ms()),
+            active: record.is_active(now_ms),
         }
     }
 }

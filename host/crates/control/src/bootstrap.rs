@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use lector_core::{Blame, Documents, Engines, Fault, Kind, ModelName, TenantName};
+use lector_core::{Blame, Clock, Documents, Engines, Fault, Kind, ModelName, TenantName};
 
 use crate::access::Failures;
 use crate::background_tasks::{BackgroundTasks, Task, Trigger};
 use crate::canary_evaluation::InFlight;
+use crate::clock::SystemClock;
 use crate::config::ControlConfig;
 use crate::directory::{Deployment, Directory};
 use crate::events::AuditEvents;
@@ -22,7 +23,7 @@ use crate::revision_cache::RevisionCache;
 use crate::store::{Records, SqliteStore, Store, UsageQuery};
 use crate::tenant::{Tenant, TenantPolicy, TenantRecord};
 use crate::usage_counters::UsageCounts;
-use crate::usage_counters::{FLUSH_EVERY, UsageCounters, day_of, now_ms};
+use crate::usage_counters::{FLUSH_EVERY, UsageCounters, day_of};
 use crate::usage_flush::UsageFlusher;
 
 /// Period of the canary evaluation: a breach is detected within this time, and an evaluation is cheap.
@@ -44,16 +45,17 @@ impl ControlPlane {
             Some(dir) => SqliteStore::open(dir)?,
             None => SqliteStore::in_memory()?,
         });
-        Self::start_with(config, loader, engines, documents, store).await
+        Self::start_with(config, loader, engines, documents, store, Arc::new(SystemClock)).await
     }
 
-    /// Starts on an open store.
+    /// Starts on an open store, with a clock.
     pub async fn start_with(
         config: ControlConfig,
         loader: Arc<dyn ComponentLoader>,
         engines: Arc<dyn Engines>,
         documents: Arc<dyn Documents>,
         store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, Fault> {
         check(&config)?;
         let collected = store.collect().await?;
@@ -64,8 +66,8 @@ impl ControlPlane {
                 "unfinished files and unreferenced components were deleted"
             );
         }
-        let revision_cache = RevisionCache::new(loader, engines, store.clone());
-        let directory = directory(&config, &store, &revision_cache).await?;
+        let revision_cache = RevisionCache::new(loader, engines, store.clone(), clock.clone());
+        let directory = directory(&config, &store, &revision_cache, &clock).await?;
         let plane = Arc::new(Self {
             directory: Arc::new(ArcSwap::from_pointee(directory)),
             store,
@@ -75,11 +77,12 @@ impl ControlPlane {
             staging: Self::deploy_permits(),
             shared_models: shared_models(&config),
             documents,
-            failures: Failures::default(),
+            failures: Failures::new(clock.clone()),
             engine_idle_ttl: config.engine_idle_ttl,
             flusher: UsageFlusher::new()?,
             left: Mutex::default(),
-            background_tasks: BackgroundTasks::default(),
+            background_tasks: BackgroundTasks::new(clock.clone()),
+            clock,
             found_damaged: quarantine::Found::default(),
             tenant_images_bytes_max: config.tenant_images_bytes_max,
         });
@@ -167,6 +170,7 @@ async fn directory(
     config: &ControlConfig,
     store: &Arc<dyn Store>,
     revision_cache: &RevisionCache,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Directory, Fault> {
     let mut records = store.load().await?;
     quarantine::log(&records.damaged);
@@ -178,14 +182,14 @@ async fn directory(
         let (name, policy) = (config.tenant.clone(), TenantPolicy::default());
         tenants.push(TenantRecord { name, created_at_ms: 0, policy });
     }
-    let today = day_of(now_ms());
+    let today = day_of(clock.now_ms());
     let used: HashMap<TenantName, UsageCounts> = {
         let query = UsageQuery { tenant: None, days: (today, today) };
         store.usage(query).await?.rows.into_iter().map(|row| (row.tenant, row.counts)).collect()
     };
     let tenant = |record: TenantRecord| {
         let counts = used.get(&record.name).copied().unwrap_or_default();
-        let meter = Arc::new(UsageCounters::resumed(today, counts));
+        let meter = Arc::new(UsageCounters::resumed(clock.clone(), today, counts));
         (record.name.clone(), Tenant::new(record, meter, config.tenant_images_bytes_max))
     };
     for deployment in deployments.values_mut() {

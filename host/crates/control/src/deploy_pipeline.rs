@@ -23,7 +23,6 @@ use crate::revision_cache::RevisionCache;
 use crate::settings::Settings;
 use crate::smoke_test::SMOKE_TEST_PNG;
 use crate::tenant::{BudgetSpec, Capability, Tenant};
-use crate::usage_counters::now_ms;
 
 /// Longest time of `configure`, which reads no page.
 const CONFIGURE_MAX: Duration = Duration::from_secs(30);
@@ -85,6 +84,7 @@ pub(crate) struct Plan {
     pub(crate) budget: BudgetSpec,
     /// Whether the smoke-test page is read before the revision is ready.
     pub(crate) smoke_test: bool,
+    pub(crate) created_at_ms: u64,
     pub(crate) created_by: String,
 }
 
@@ -130,7 +130,7 @@ pub(crate) async fn stage(
         grants: plan.grants,
         budget: plan.budget,
         pipeline_info: PipelineInfo { models: vec![], batching: vec![], features: vec![] },
-        created_at_ms: now_ms(),
+        created_at_ms: plan.created_at_ms,
         created_by: plan.created_by,
     };
     record.pipeline_info = configured(&record, &pipeline, tenant).await.map_err(at(Stage::Configured))?;

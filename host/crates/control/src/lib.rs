@@ -17,6 +17,7 @@ mod api_types;
 mod background_tasks;
 mod bootstrap;
 mod canary_evaluation;
+mod clock;
 mod config;
 mod deploy_pipeline;
 mod digest;
@@ -47,6 +48,7 @@ mod usage_flush;
 pub use access::{Admin, Credentials, Principal};
 pub use api_types::{DeploymentView, KeyView, RevisionParts, RevisionState, RevisionView};
 pub use background_tasks::{BackgroundTaskStatus, BackgroundTasks, RunOutcome, Trigger};
+pub use clock::SystemClock;
 pub use config::{ControlConfig, DeploymentConfig};
 pub use deploy_pipeline::{DeployFault, Stage};
 pub use digest::Digest;
@@ -70,4 +72,4 @@ pub use tenant::{
     BudgetSpec, Capability, Limits, PermitRequest, Tenant, TenantLimits, TenantPermits, TenantPolicy,
     TenantRecord, is_name,
 };
-pub use usage_counters::{QuotaReservation, UsageCounters, UsageCounts, now_ms, work_of};
+pub use usage_counters::{QuotaReservation, UsageCounters, UsageCounts, work_of};

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use lector_core::{Fault, Kind, TenantName};
+use lector_core::{Clock, Fault, Kind, TenantName};
 use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
 
@@ -25,7 +25,6 @@ use crate::directory::Directory;
 use crate::events::AuditEvents;
 use crate::plane::ControlPlane;
 use crate::store::{AuditEntry, AuditQuery, Change, ChangeSet, Store, StoreError};
-use crate::usage_counters::now_ms;
 
 /// The fields of a mutation's audit event.
 pub(super) struct AuditContext<'a> {
@@ -39,6 +38,7 @@ pub(super) struct AuditContext<'a> {
 
 /// One mutation, from the write lock to the swap of the snapshot.
 pub(super) struct Mutation {
+    clock: Arc<dyn Clock>,
     events: AuditEvents,
     store: Arc<dyn Store>,
     current: Arc<ArcSwap<Directory>>,
@@ -54,6 +54,7 @@ impl ControlPlane {
     pub(super) async fn begin(&self) -> Mutation {
         let write_lock = self.write_lock.clone().lock_owned().await;
         Mutation {
+            clock: self.clock.clone(),
             events: self.events.clone(),
             store: self.store.clone(),
             directory: (**self.directory.load()).clone(),
@@ -73,7 +74,7 @@ impl Mutation {
     pub(super) async fn commit(self, note: AuditContext<'_>) -> Result<(), Fault> {
         let entry = AuditEntry {
             seq: 0,
-            at_ms: now_ms(),
+            at_ms: self.clock.now_ms(),
             tenant: note.tenant.cloned(),
             actor: note.actor.id.clone(),
             action: note.action.to_owned(),

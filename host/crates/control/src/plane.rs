@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use lector_core::{DeploymentName, Documents, Fault, Kind, ModelName};
+use lector_core::{Clock, DeploymentName, Documents, Fault, Kind, ModelName};
 use tokio::sync::Semaphore;
 
 use crate::access::{self, Actor, Admin, Credentials, Failures, Principal};
@@ -38,6 +38,7 @@ pub struct ControlPlane {
     /// Opens the smoke-test page of a deploy.
     pub(crate) documents: Arc<dyn Documents>,
     pub(crate) failures: Failures,
+    pub(crate) clock: Arc<dyn Clock>,
     /// How long an engine stays loaded after the last revision that needs it is gone.
     pub(crate) engine_idle_ttl: Duration,
     pub(crate) flusher: UsageFlusher,
@@ -86,7 +87,7 @@ impl ControlPlane {
     /// Counts a request against the tenant's rate limit. Fault: `rate_limited`, with the time to wait before the next
     /// attempt.
     pub fn enter(&self, principal: &Principal) -> Result<(), Fault> {
-        principal.tenant.enter(Instant::now())
+        principal.tenant.enter(self.clock.now())
     }
 
     /// Returns a lease on the revision that serves `deployment` (`None`: the principal's default deployment). Fault:
@@ -121,6 +122,11 @@ impl ControlPlane {
     pub fn lost_admin_key(&self) -> bool {
         let directory = self.directory.load();
         !directory.is_open() && !directory.keys.values().any(|key| key.scope == Scope::Admin)
+    }
+
+    /// Returns the clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// Returns the background tasks.

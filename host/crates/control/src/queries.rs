@@ -13,7 +13,7 @@ use crate::events::AuditEventStream;
 use crate::plane::ControlPlane;
 use crate::store::{AuditEntry, AuditQuery, DamagedRow, Readable, Table, UsageQuery, UsageRow};
 use crate::tenant::TenantRecord;
-use crate::usage_counters::{day_of, now_ms};
+use crate::usage_counters::day_of;
 
 /// The state of a deployment at one moment.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ impl ControlPlane {
     async fn usage_of(&self, tenant: Option<TenantName>, days: u32) -> Result<Readable<UsageRow>, Fault> {
         // A failure is logged where it happens; the answer then has the usage that is in the store.
         let _ = self.flush_usage().await;
-        let today = day_of(now_ms());
+        let today = day_of(self.clock.now_ms());
         let query = UsageQuery { tenant, days: (today.saturating_sub(days.saturating_sub(1)), today) };
         Ok(self.noting(self.store.usage(query).await?))
     }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use lector_core::{DeploymentName, Engines, Fault, Kind, ModelName, TenantName};
+use lector_core::{Clock, DeploymentName, Engines, Fault, Kind, ModelName, TenantName};
 use tokio::sync::Mutex;
 
 use crate::digest::Digest;
@@ -38,8 +38,10 @@ impl RevisionCache {
         loader: Arc<dyn ComponentLoader>,
         engines: Arc<dyn Engines>,
         store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { loader, engines, store, model_references: ModelReferences::default(), held: Mutex::default() }
+        let model_references = ModelReferences::new(clock);
+        Self { loader, engines, store, model_references, held: Mutex::default() }
     }
 
     pub(crate) fn loader(&self) -> &Arc<dyn ComponentLoader> {

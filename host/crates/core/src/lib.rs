@@ -10,6 +10,7 @@
 pub mod batching;
 pub mod budget;
 pub mod call;
+pub mod clock;
 mod composition;
 pub mod cost;
 mod declared;
@@ -28,6 +29,7 @@ pub use call::{
     CallCtx, ConfigError, PageObserver, PageRequest, PageRun, PipelineInfo, TextLayerPolicy, Timing,
     WrappedPipeline,
 };
+pub use clock::Clock;
 pub use declared::{Batching, Priority};
 pub use fault::{Blame, Fault, Kind};
 pub use geometry::{Point, Quad, Rect, Rotation, Size};

@@ -341,6 +341,7 @@ impl Drop for Permit {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use futures::FutureExt;
+    use lector_control::SystemClock;
     use std::sync::atomic::Ordering::Relaxed;
 
     use super::*;
@@ -360,7 +361,7 @@ mod tests {
     fn tenant(name: &str) -> Arc<Tenant> {
         let policy = lector_control::TenantPolicy::default();
         let record = lector_control::TenantRecord { name: name.into(), created_at_ms: 0, policy };
-        Tenant::new(record, Arc::default(), 0)
+        Tenant::new(record, Arc::new(UsageCounters::new(Arc::new(SystemClock))), 0)
     }
 
     #[test]
@@ -393,7 +394,11 @@ mod tests {
         let mut policy = lector_control::TenantPolicy::default();
         policy.limits.held_bytes_max = 50;
         let record = lector_control::TenantRecord { name: "a".into(), created_at_ms: 0, policy };
-        let (admission, a, b) = (admission(10), Tenant::new(record, Arc::default(), 0), tenant("b"));
+        let (admission, a, b) = (
+            admission(10),
+            Tenant::new(record, Arc::new(UsageCounters::new(Arc::new(SystemClock))), 0),
+            tenant("b"),
+        );
         let code = |fault: Fault| fault.code;
         assert_eq!(admission.admit(&a, Some(51), LONG).map_err(code).err(), Some("submission_too_large"));
         let mut first = admission.admit(&a, Some(30), LONG).unwrap();

@@ -31,8 +31,8 @@ mod service;
 mod shadow_traffic;
 mod status;
 
-#[cfg(test)]
-mod fakes;
+#[cfg(any(test, feature = "testing"))]
+pub mod fakes;
 #[cfg(test)]
 mod mutation_tests;
 #[cfg(test)]

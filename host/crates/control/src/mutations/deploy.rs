@@ -23,7 +23,6 @@ use crate::route::RouteRecord;
 use crate::settings::Settings;
 use crate::store::Change;
 use crate::tenant::{BudgetSpec, Tenant, is_name, name_invalid};
-use crate::usage_counters::now_ms;
 
 /// Deploys in progress at once: each may hold a component and its machine code in memory, and compilation is serial
 /// anyway.
@@ -179,6 +178,7 @@ impl ControlPlane {
             grants: granted(request.grants, models)?,
             budget: request.budget.map_or(limits, |budget| budget.at_most(limits)),
             smoke_test: true,
+            created_at_ms: self.clock.now_ms(),
             created_by: principal.actor.id.clone(),
         })
     }
@@ -269,7 +269,7 @@ impl ControlPlane {
     ) -> Result<Settling, Fault> {
         let fresh = || Arc::new(Deployment::new(RouteRecord::new(tenant.clone(), name.clone())));
         let before = known.cloned().unwrap_or_else(fresh);
-        let now = now_ms();
+        let now = self.clock.now_ms();
         let (number, numbered) = before.route.with_revision(now);
         let empty = before.revisions.is_empty() && before.quarantined.is_empty();
         let first = empty.then_some(Destination::Promote(None));
@@ -338,6 +338,7 @@ impl ControlPlane {
                 budget: config.budget.into(),
                 // The readiness check reads the smoke-test page when the server has started.
                 smoke_test: false,
+                created_at_ms: self.clock.now_ms(),
                 created_by: host.actor.id.clone(),
             };
             let of = |failed| of_configured(&tenant, &name, failed);

@@ -13,7 +13,6 @@ use crate::directory::Directory;
 use crate::key::{self, KeyId, KeyRecord, KeyText, Scope};
 use crate::plane::ControlPlane;
 use crate::store::{Change, DamagedRow, Table};
-use crate::usage_counters::now_ms;
 
 /// Most valid keys of one owner.
 const KEYS_MAX: usize = 100;
@@ -61,8 +60,9 @@ impl ControlPlane {
 
     fn key_views(&self, wanted: impl Fn(&Scope) -> bool) -> Vec<KeyView> {
         let directory = self.directory.load();
-        let mut views: Vec<KeyView> =
-            directory.keys.values().filter(|key| wanted(&key.scope)).map(|key| KeyView::of(key)).collect();
+        let now = self.clock.now_ms();
+        let keys = directory.keys.values().filter(|key| wanted(&key.scope));
+        let mut views: Vec<KeyView> = keys.map(|key| KeyView::of(key, now)).collect();
         views.sort_by(|a, b| (a.created_at_ms, &a.id).cmp(&(b.created_at_ms, &b.id)));
         views
     }
@@ -86,9 +86,10 @@ impl ControlPlane {
     async fn make_scoped(&self, actor: &Actor, scope: Scope, label: &str) -> Result<CreatedKey, Fault> {
         let label = label_of(label)?;
         let mut mutation = self.begin().await;
-        room_for(&mutation.directory, &scope)?;
-        let new = key::make(scope, label, now_ms()).map_err(no_randomness)?;
-        let view = KeyView::of(&new.record);
+        let now = self.clock.now_ms();
+        room_for(&mutation.directory, &scope, now)?;
+        let new = key::make(scope, label, now).map_err(no_randomness)?;
+        let view = KeyView::of(&new.record, now);
         put(&mut mutation.directory, &new.record);
         mutation.change(Change::PutKey(new.record.clone()));
         mutation.commit(note(actor, &new.record, "key_create", Value::Null, json!(view))).await?;
@@ -131,8 +132,8 @@ impl ControlPlane {
             return Err(Fault::new(Kind::Invalid, "grace_invalid", message));
         }
         let mut mutation = self.begin().await;
-        let old = good(&mutation.directory, scope_limit, id)?;
-        let now = now_ms();
+        let now = self.clock.now_ms();
+        let old = good(&mutation.directory, scope_limit, id, now)?;
         let new = key::make(old.scope.clone(), old.label.clone(), now).map_err(no_randomness)?;
         let mut ended = (*old).clone();
         if grace.is_zero() {
@@ -145,8 +146,10 @@ impl ControlPlane {
             put(&mut mutation.directory, record);
             mutation.change(Change::PutKey(record.clone()));
         }
-        let view = KeyView::of(&new.record);
-        mutation.commit(note(actor, &old, "key_rotate", json!(KeyView::of(&ended)), json!(view))).await?;
+        let view = KeyView::of(&new.record, now);
+        mutation
+            .commit(note(actor, &old, "key_rotate", json!(KeyView::of(&ended, now)), json!(view)))
+            .await?;
         Ok(CreatedKey { view, text: new.text })
     }
 
@@ -187,8 +190,8 @@ impl ControlPlane {
 
     async fn revoke(&self, actor: &Actor, scope_limit: KeyScope<'_>, id: &KeyId) -> Result<KeyView, Fault> {
         let mut mutation = self.begin().await;
-        let old = good(&mutation.directory, scope_limit, id)?;
-        let now = now_ms();
+        let now = self.clock.now_ms();
+        let old = good(&mutation.directory, scope_limit, id, now)?;
         // A key that expires does not count, because later no administrator key would be left.
         let stays = |key: &KeyRecord| key.is_active(now) && key.expires_at_ms.is_none();
         let others = |key: &&Arc<KeyRecord>| key.scope == Scope::Admin && key.id != *id && stays(key);
@@ -199,8 +202,8 @@ impl ControlPlane {
         let ended = KeyRecord { revoked_at_ms: Some(now), ..(*old).clone() };
         put(&mut mutation.directory, &ended);
         mutation.change(Change::PutKey(ended.clone()));
-        let view = KeyView::of(&ended);
-        mutation.commit(note(actor, &old, "key_revoke", json!(KeyView::of(&old)), json!(view))).await?;
+        let view = KeyView::of(&ended, now);
+        mutation.commit(note(actor, &old, "key_revoke", json!(KeyView::of(&old, now)), json!(view))).await?;
         Ok(view)
     }
 }
@@ -220,9 +223,13 @@ fn note<'a>(
 }
 
 /// Returns the key with that id, if it is valid and the caller may change it.
-fn good(directory: &Directory, scope_limit: KeyScope<'_>, id: &KeyId) -> Result<Arc<KeyRecord>, Fault> {
-    let found =
-        directory.keys.get(id).filter(|key| scope_limit.covers(&key.scope) && key.is_active(now_ms()));
+fn good(
+    directory: &Directory,
+    scope_limit: KeyScope<'_>,
+    id: &KeyId,
+    now_ms: u64,
+) -> Result<Arc<KeyRecord>, Fault> {
+    let found = directory.keys.get(id).filter(|key| scope_limit.covers(&key.scope) && key.is_active(now_ms));
     found.cloned().ok_or_else(|| key_not_found(id))
 }
 
@@ -232,7 +239,7 @@ fn key_not_found(id: &KeyId) -> Fault {
     Fault::new(Kind::NotFound, "key_not_found", message)
 }
 
-fn room_for(directory: &Directory, scope: &Scope) -> Result<(), Fault> {
+fn room_for(directory: &Directory, scope: &Scope, now_ms: u64) -> Result<(), Fault> {
     if let Some(tenant) = scope.tenant() {
         directory.tenant(tenant)?;
         // The first key closes an open server: without an administrator key, no client could administer it.
@@ -241,8 +248,7 @@ fn room_for(directory: &Directory, scope: &Scope) -> Result<(), Fault> {
             return Err(Fault::new(Kind::Conflict, "admin_key_first", message));
         }
     }
-    let now = now_ms();
-    let good = directory.keys.values().filter(|key| key.scope == *scope && key.is_active(now)).count();
+    let good = directory.keys.values().filter(|key| key.scope == *scope && key.is_active(now_ms)).count();
     if good >= KEYS_MAX {
         let message = format!("There are {KEYS_MAX} valid keys, the limit: revoke unused keys.");
         return Err(Fault::new(Kind::Conflict, "too_many_keys", message));

@@ -15,7 +15,6 @@ use crate::quarantine::faults::revision_quarantined;
 use crate::revision::Revision;
 use crate::route::{RollbackPolicy, RouteRecord};
 use crate::store::Change;
-use crate::usage_counters::now_ms;
 
 /// The traffic that a revision gets.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -185,7 +184,7 @@ impl ControlPlane {
                 revision_not_found(name, number)
             });
         }
-        let next = step(&deployment.route, now_ms())?;
+        let next = step(&deployment.route, self.clock.now_ms())?;
         let mut loaded = BTreeMap::new();
         for number in next.wanted() {
             loaded.insert(number, self.wanted(deployment, number).await?);

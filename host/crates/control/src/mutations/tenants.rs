@@ -10,7 +10,7 @@ use crate::access::Admin;
 use crate::plane::ControlPlane;
 use crate::store::Change;
 use crate::tenant::{Tenant, TenantPolicy, TenantRecord, is_name, name_invalid, tenant_not_found};
-use crate::usage_counters::{UsageCounters, now_ms};
+use crate::usage_counters::UsageCounters;
 
 /// Most tenants of one server.
 const TENANTS_MAX: usize = 10_000;
@@ -52,10 +52,11 @@ impl ControlPlane {
             let message = format!("The server has {TENANTS_MAX} tenants, the limit: delete one first.");
             return Err(Fault::new(Kind::Conflict, "too_many_tenants", message));
         }
-        let created_at_ms = before.as_ref().map_or_else(now_ms, |tenant| tenant.record.created_at_ms);
+        let created_at_ms =
+            before.as_ref().map_or_else(|| self.clock.now_ms(), |tenant| tenant.record.created_at_ms);
         let record = TenantRecord { name: name.clone(), created_at_ms, policy };
-        let meter =
-            before.as_ref().map_or_else(|| Arc::new(UsageCounters::default()), |tenant| tenant.meter.clone());
+        let fresh = || Arc::new(UsageCounters::new(self.clock.clone()));
+        let meter = before.as_ref().map_or_else(fresh, |tenant| tenant.meter.clone());
         mutation
             .directory
             .tenants

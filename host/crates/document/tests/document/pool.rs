@@ -42,6 +42,7 @@ async fn the_status_shows_the_task_of_each_worker() {
     let (good, slow) = (server.page(&hello()).await, server.page(&endless()).await);
     good.render(72.0, PIXELS_MAX).await.unwrap();
     let idle = server.until("the workers are idle", |status| status.idle == 2).await;
+    assert_eq!(idle.processes.len(), 2, "{idle:?}");
     assert!(idle.processes.iter().all(|process| process.task.is_none()), "{idle:?}");
     let rendering = tokio::spawn(async move { slow.render(72.0, PIXELS_MAX).await });
     let pid = server.rendering().await;
