@@ -280,7 +280,7 @@ mod tests {
 
     /// Makes a scheduler with one slot and without extra slots: requests of all tenants wait for it.
     fn one_slot() -> PageScheduler {
-        PageScheduler(FairSemaphore::new(1))
+        PageScheduler { slots: FairSemaphore::new(1), freed: Arc::default() }
     }
 
     #[test]
