@@ -151,6 +151,8 @@ pub struct Limits {
     pub pages_concurrent: u32,
     /// Pages a day (UTC); 0: no limit of its own.
     pub pages_per_day: u64,
+    /// Request bodies that it may send at once; 0: the host's default for a tenant.
+    pub uploads_concurrent: u32,
     /// Bytes of one document; 0: the host's limit.
     pub body_bytes_max: u64,
     /// Bytes of its documents and of undelivered results in memory at once; 0: the host's default for a tenant.
@@ -173,6 +175,7 @@ impl Default for Limits {
             burst: 20,
             pages_concurrent: 0,
             pages_per_day: 0,
+            uploads_concurrent: 0,
             body_bytes_max: 0,
             held_bytes_max: 0,
             images_bytes_max: 0,

@@ -466,6 +466,7 @@ pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &st
             pages_per_document_max: 100,
             held_bytes_max: HELD_BYTES_MAX,
             tenant_held_bytes_max: HELD_BYTES_MAX,
+            tenant_uploads_max: 64,
             document_result_bytes_max: 1 << 20,
         },
     }

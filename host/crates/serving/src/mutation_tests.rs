@@ -136,7 +136,7 @@ impl TestServer {
     async fn read(&self, request: &str) -> String {
         let mut submission = submission(&self.service, request, 1, Order::Page);
         submission.request.deployment = Some(name());
-        let permit = self.service.admit(&self.principal, None, std::time::Duration::from_secs(60)).unwrap();
+        let permit = self.service.admit(&self.principal, 0, std::time::Duration::from_secs(60)).unwrap();
         let events: Vec<_> = self.service.submit(permit, submission, name()).collect().await;
         let text = events.iter().find_map(|event| match event {
             Event::Page { transcript, .. } => Some(transcript.text()),

@@ -77,7 +77,7 @@ impl Server {
         let mut submission = submission(&self.0, "r", 1, Order::Page);
         submission.principal = principal.clone();
         submission.request.deployment = Some(DeploymentName::from(deployment));
-        let permit = self.0.admit(&principal, None, Duration::from_secs(60)).unwrap();
+        let permit = self.0.admit(&principal, 0, Duration::from_secs(60)).unwrap();
         let events: Vec<_> = self.0.submit(permit, submission, deployment.into()).collect().await;
         let text = events.iter().find_map(|event| match event {
             Event::Page { transcript, .. } => Some(transcript.text()),

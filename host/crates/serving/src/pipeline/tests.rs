@@ -18,7 +18,7 @@ async fn words(stream: EventStream) -> Vec<String> {
 }
 
 fn admit(platform: &Arc<DocumentService>) -> Result<Permit, Fault> {
-    platform.admit(&platform.control().of_this_machine()?, None, Duration::from_secs(300))
+    platform.admit(&platform.control().of_this_machine()?, 0, Duration::from_secs(300))
 }
 
 fn submit(platform: &Arc<DocumentService>, submission: Submission) -> EventStream {
@@ -249,7 +249,7 @@ async fn pages_wait_for_memory_and_one_document_at_a_time_exceeds_the_limit() {
     // Nothing fits: each document needs the overdraft.
     let platform = platform_holding(&script, 1000, 1 << 20).await.unwrap();
     let admit =
-        || platform.admit(&platform.control().of_this_machine().unwrap(), Some(1), Duration::from_secs(300));
+        || platform.admit(&platform.control().of_this_machine().unwrap(), 1, Duration::from_secs(300));
     let (first, second) = (admit().unwrap(), admit().unwrap());
     let mut idle = platform.submit(first, submission(&platform, "idle", 50, Order::Page), "standard".into());
     until("the first one reads", || !script.begun().is_empty()).await;
