@@ -40,6 +40,7 @@ mod revision_cache;
 mod route;
 mod settings;
 mod smoke_test;
+mod storage;
 pub mod store;
 mod tenant;
 mod usage_counters;
@@ -48,6 +49,7 @@ mod usage_flush;
 pub use access::{Admin, Credentials, Principal};
 pub use api_types::{DeploymentView, KeyView, RevisionParts, RevisionState, RevisionView};
 pub use background_tasks::{BackgroundTaskStatus, BackgroundTasks, RunOutcome, Trigger};
+pub use bounded_count::{BoundedCount, CountGuard};
 pub use config::{ControlConfig, DeploymentConfig};
 pub use deploy_pipeline::{DeployFault, Stage};
 pub use digest::Digest;
@@ -55,7 +57,6 @@ pub use directory::Found;
 pub use drain_gate::{DrainGate, DrainGuard, Holder, Refused};
 pub use events::{AuditEventStream, Lagged};
 pub use key::{KeyId, KeyText, Scope};
-pub use bounded_count::{BoundedCount, CountGuard};
 pub use memory::{ByteBudget, DocumentMemory, Held, Reservation};
 pub use mutations::deploy::{ComponentSource, DeployOutcome, DeployPermit, DeployRequest};
 pub use mutations::keys::CreatedKey;
@@ -68,6 +69,7 @@ pub use revision::{CostModel, Lease, Prediction, Revision, RevisionRecord, Shado
 pub use route::{RollbackPolicy, Shadow, Weight};
 pub use settings::{SETTINGS_BYTES_MAX, SETTINGS_DEPTH_MAX, Settings, json_depth};
 pub use smoke_test::{SMOKE_TEST_PNG, SMOKE_TEST_WORD};
+pub use storage::StorageLimits;
 pub use tenant::{
     BudgetSpec, Capability, Limits, PermitRequest, Tenant, TenantLimits, TenantPermits, TenantPolicy,
     TenantRecord, is_name,

@@ -18,7 +18,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use lector_core::{Fault, Kind, TenantName};
 use serde_json::Value;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{Notify, OwnedMutexGuard};
 
 use crate::access::Actor;
 use crate::directory::Directory;
@@ -45,6 +45,7 @@ pub(super) struct Mutation {
     /// The snapshot after the mutation.
     pub(super) directory: Directory,
     changes: Vec<Change>,
+    revisions_deleted: Arc<Notify>,
     write_lock: OwnedMutexGuard<()>,
 }
 
@@ -59,6 +60,7 @@ impl ControlPlane {
             directory: (**self.directory.load()).clone(),
             current: self.directory.clone(),
             changes: Vec::new(),
+            revisions_deleted: self.revisions_deleted.clone(),
             write_lock,
         }
     }
@@ -99,6 +101,7 @@ impl Mutation {
         let started = Instant::now();
         let mut directory = self.directory;
         directory.damaged.retain(|row| !self.changes.iter().any(|change| row.is_ended_by(change)));
+        let deletes = self.changes.iter().any(Change::deletes_revisions);
         let action = ChangeSet { changes: self.changes, entry: entry.clone() };
         let seq = match self.store.commit(action).await {
             Ok(seq) => seq,
@@ -109,6 +112,9 @@ impl Mutation {
         };
         self.current.store(Arc::new(directory));
         drop(self.write_lock);
+        if deletes {
+            self.revisions_deleted.notify_one();
+        }
         let took_us = started.elapsed().as_micros() as u64;
         let tenant = entry.tenant.as_ref().map(TenantName::as_str);
         tracing::info!(

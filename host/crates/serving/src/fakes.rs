@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use lector_control::store::{SqliteStore, Store};
 use lector_control::{
     BatchingPolicy, ComponentLoader, ControlConfig, ControlPlane, DeploymentConfig, Inspected, Pipeline,
+    StorageLimits,
 };
 use lector_core::batching::Planner;
 use lector_core::batching::plan::{BatchingPolicyStatus, InvalidPlan, Plan, Question};
@@ -458,6 +459,7 @@ pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &st
             default_deployment: "standard".into(),
             engine_idle_ttl: Duration::ZERO,
             tenant_images_bytes_max: 0,
+            tenant_storage: StorageLimits { revisions: 1000, bytes: 1 << 30 },
         },
         serving: ServingConfig {
             documents_max: documents,

@@ -150,7 +150,7 @@ async fn assemble(
     let summing = async {
         // The guest gets a copy of the pages.
         let mut reservation = memory.reserve(kept.bytes).await;
-        let _turn = plane.page_scheduler.slot(slot_request).await?;
+        let _turn = plane.page_scheduler.slot(slot_request).await;
         let began = Instant::now();
         let count = pages.len() as u64;
         let summary = lease.revision().pipeline.assemble(ctx, pages).await;

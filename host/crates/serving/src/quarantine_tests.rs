@@ -66,7 +66,7 @@ impl Server {
             budget: None,
             destination: Some(Destination::Promote(None)),
         };
-        let place = self.deploy_permit(&principal).unwrap();
+        let place = self.deploy_permit(&principal, std::time::Duration::from_secs(60)).await.unwrap();
         Ok(self.deploy(place, &principal, request).await?.number)
     }
 
