@@ -300,11 +300,16 @@ impl Session {
         given.inspect_err(|_| account.meter.rejected())
     }
 
-    /// Admits a document that has arrived, and waits for its place at most until the client's timeout, in fair order
-    /// over tenants. A rejection counts once, at the end of that time. Dropping the future withdraws the request.
+    /// Admits a document that has arrived, and waits for its place, in fair order over tenants: at most until the
+    /// client's timeout, and the only document of a request at most the longest accepted wait. A rejection counts once,
+    /// at the end of that time. Dropping the future withdraws the request.
     pub async fn admitted(&self, slot: &UploadSlot, received: ReceivedBytes) -> Result<Permit, Fault> {
         let time = self.time_left();
-        let admitted = slot.admit(received, time, time).await;
+        let within = match self.clock {
+            Clock::Since(_) => time.min(self.service.plane.admission.bounds.wait_max),
+            Clock::PerDocument => time,
+        };
+        let admitted = slot.admit(received, time, within).await;
         admitted.inspect_err(|_| self.principal.account().meter.rejected())
     }
 
