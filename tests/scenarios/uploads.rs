@@ -28,7 +28,14 @@ fn admin(dir: &tempfile::TempDir) -> String {
 }
 
 /// Begins a request that announces `declared` bytes and sends `sent`.
-async fn begins(gateway: &Gateway, key: &str, line: &str, content: &str, declared: u64, sent: &[u8]) -> TcpStream {
+async fn begins(
+    gateway: &Gateway,
+    key: &str,
+    line: &str,
+    content: &str,
+    declared: u64,
+    sent: &[u8],
+) -> TcpStream {
     let key = if key.is_empty() { String::new() } else { format!("Authorization: Bearer {key}\r\n") };
     // An open server of a machine answers its own names only.
     let host = gateway.base.trim_start_matches("http://");
@@ -65,7 +72,10 @@ async fn announced_bytes_take_nothing_from_other_tenants() {
         let attacker = tenant(&gateway, &admin, &format!("attacker-{number}"), json!({})).await;
         for _ in 0..10 {
             let line = "POST /api/v1/ocr";
-            held.push(begins(&gateway, &attacker, line, "application/pdf", 100 << 20, b"%PDF-1.7 and no more").await);
+            held.push(
+                begins(&gateway, &attacker, line, "application/pdf", 100 << 20, b"%PDF-1.7 and no more")
+                    .await,
+            );
         }
     }
     has_metric(&gateway, "lector_uploads_in_flight 30").await;
@@ -213,8 +223,7 @@ async fn a_batch_counts_no_rejection_while_it_waits() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.text().matches("\"document_end\"").count(), 20, "{}", answer.text());
     let rejections = async || {
-        let usage =
-            ask(&gateway, &key, reqwest::Method::GET, "/api/v1/usage", None).await.ok();
+        let usage = ask(&gateway, &key, reqwest::Method::GET, "/api/v1/usage", None).await.ok();
         let rows = usage["usage"].as_array().unwrap().clone();
         rows.iter().filter_map(|row| row["rejections"].as_u64()).sum::<u64>()
     };

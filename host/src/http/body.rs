@@ -327,11 +327,15 @@ mod tests {
         };
         assert_eq!(ended(trickle(2, s(1)), minute).await, (Err("body_too_slow"), 10));
         // No byte at all: the window ends before the idle timeout.
-        assert_eq!(ended(Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>()), minute).await,
-            (Err("body_too_slow"), 10));
+        assert_eq!(
+            ended(Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>()), minute).await,
+            (Err("body_too_slow"), 10)
+        );
         // A fast start does not pay for a slow rest.
         let begun = stream::once(async { Ok::<_, std::io::Error>(Bytes::from(vec![0; 50_000])) });
-        let body = Body::from_stream(begun.chain(trickle(2, s(1)).into_data_stream().map(|c| c.map_err(std::io::Error::other))));
+        let body = Body::from_stream(
+            begun.chain(trickle(2, s(1)).into_data_stream().map(|c| c.map_err(std::io::Error::other))),
+        );
         assert_eq!(ended(body, minute).await, (Err("body_too_slow"), 20));
         // A sufficient rate is limited by the total time alone.
         let (end, took) = ended(trickle(2048, s(1)), minute).await;

@@ -95,7 +95,8 @@ impl State {
             0 => Duration::MAX,
             rate => window.saturating_add(Duration::from_secs_f64(bytes as f64 / rate as f64)),
         };
-        waits >= self.limits.idle_max.max(window).min(for_piece) || self.waited + waits >= self.limits.total_max
+        waits >= self.limits.idle_max.max(window).min(for_piece)
+            || self.waited + waits >= self.limits.total_max
     }
 
     /// Notes that the client asks for data.
@@ -303,9 +304,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_response_that_waits_for_the_server_is_not_slow() {
         let (sender, receiver) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(4);
-        let events = futures::stream::unfold(receiver, async |mut receiver| {
-            Some((receiver.recv().await?, receiver))
-        });
+        let events =
+            futures::stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
         let (deliveries, body, _) = delivery(Body::from_stream(events));
         let mut stream = body.into_data_stream();
         for _ in 0..5 {

@@ -206,11 +206,7 @@ fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Res
     }
     let (pages_failed, bytes) = (result.pages_failed, held_bytes(&result));
     let pieces = Pieces::new(options.format, result);
-    let body = if bytes <= WHOLE_BYTES_MAX {
-        pieces::whole(pieces)
-    } else {
-        pieces::body(pieces)
-    };
+    let body = if bytes <= WHOLE_BYTES_MAX { pieces::whole(pieces) } else { pieces::body(pieces) };
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(options.format.content_type())),
         (PAGES_FAILED.clone(), pages_failed.into()),

@@ -253,12 +253,7 @@ impl Collector for ServerStatus {
 impl ServerStatus {
     fn service(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let status = self.service.status();
-        gauge(
-            encoder,
-            "lector_documents_in_flight",
-            "Admitted documents",
-            status.documents_admitted,
-        )?;
+        gauge(encoder, "lector_documents_in_flight", "Admitted documents", status.documents_admitted)?;
         gauge(encoder, "lector_uploads_in_flight", "Request bodies that are being received", status.uploads)?;
         gauge(
             encoder,

@@ -163,7 +163,8 @@ impl Admission {
 
     /// Takes a place: one of the documents, and a share of the pending work.
     fn place(self: &Arc<Self>, tenant: &Tenant, time_left: Duration) -> Result<Place, Fault> {
-        let taken = self.documents.enter(self.bounds.documents_max as u64).ok_or_else(|| self.documents_full());
+        let taken =
+            self.documents.enter(self.bounds.documents_max as u64).ok_or_else(|| self.documents_full());
         let placed = taken.and_then(|document| {
             // Comes last: releasing the share wakes waiting documents, and this attempt may belong to one of them.
             let pending_work = self.load.take(&self.asked(tenant, time_left)).map_err(overloaded)?;

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use lector_control::store::{
-    AuditEntry, AuditQuery, ChangeSet, Collected, FlushId, PinnedBlobs, Readable, Records, SqliteStore, Store, StoreError,
-    Stored, UsageQuery, UsageRow,
+    AuditEntry, AuditQuery, ChangeSet, Collected, FlushId, PinnedBlobs, Readable, Records, SqliteStore,
+    Store, StoreError, Stored, UsageQuery, UsageRow,
 };
 use lector_control::{
-    Admin, ComponentSource, ControlPlane, Credentials, DeployFault, DeployRequest, Destination, Digest, Limits,
-    Principal,
-    RollbackPolicy, Scope, Stage, TenantPolicy,
+    Admin, ComponentSource, ControlPlane, Credentials, DeployFault, DeployRequest, Destination, Digest,
+    Limits, Principal, RollbackPolicy, Scope, Stage, TenantPolicy,
 };
 use lector_core::port::FailedEngine;
 use lector_core::{DeploymentName, ModelName};
@@ -516,9 +515,8 @@ async fn components_of_deleted_deployments_are_deleted_at_run_time() {
     for (deployment, component) in [("a", "only here"), ("b", "in both"), ("c", "in both")] {
         server.deploy_for(&tenant, deployment, component).await.unwrap();
     }
-    let stored = async |component: &str| {
-        server.store.blob(Digest::of(component.as_bytes())).await.unwrap().is_some()
-    };
+    let stored =
+        async |component: &str| server.store.blob(Digest::of(component.as_bytes())).await.unwrap().is_some();
     server.platform.delete_deployment(&tenant, &"b".into()).await.unwrap();
     server.platform.delete_deployment(&tenant, &"a".into()).await.unwrap();
     let gone = async |component: &str| {

@@ -13,8 +13,8 @@
 //! tenant that filled all slots before.
 
 use lector_control::{PermitRequest, TenantPermits};
-use lector_core::fair::{Charge, FairSemaphore, Order, Permit, Request};
 use lector_core::TenantName;
+use lector_core::fair::{Charge, FairSemaphore, Order, Permit, Request};
 
 /// The page slots.
 #[derive(Clone, Debug)]
@@ -78,10 +78,7 @@ impl PageScheduler {
 
     /// Waits for a slot, after the permits of the tenant's own limits. The future keeps its position in the queue;
     /// dropping it gives the position up.
-    pub(crate) fn slot(
-        &self,
-        slot_request: SlotRequest,
-    ) -> impl Future<Output = PageSlot> + Send + use<> {
+    pub(crate) fn slot(&self, slot_request: SlotRequest) -> impl Future<Output = PageSlot> + Send + use<> {
         let slots = self.0.clone();
         async move {
             let SlotRequest { tenant, weight, cost_ms, ends, own } = slot_request;

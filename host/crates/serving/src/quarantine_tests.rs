@@ -279,6 +279,13 @@ async fn damage_is_shown_and_repaired() {
     assert_eq!(platform.damaged_counts().values().sum::<usize>(), 1, "the revision's row is as it was");
     platform.delete_deployment(&acme, &name).await.unwrap();
     assert!(platform.damaged_rows(&admin).is_empty());
+    // The deletion starts a run of the collection, which uses the folder; the first run was at the start.
+    let collected = || {
+        let tasks = platform.background_tasks().status();
+        let task = tasks.iter().find(|task| task.name == "component_collection").unwrap();
+        task.runs >= 2 && task.running == 0
+    };
+    crate::fakes::until("the components are collected", collected).await;
     drop((acme, platform));
     assert!(start(&dir).await.damaged_rows(&admin).is_empty());
 }

@@ -23,8 +23,7 @@ use self::write_error::wrote;
 use super::blobs::{Blobs, Folder};
 use super::{
     AuditEntry, AuditQuery, ChangeSet, Collected, Digest, FlushId, PinnedBlobs, Readable, Records, Store,
-    StoreError,
-    Stored, UsageQuery, UsageRow,
+    StoreError, Stored, UsageQuery, UsageRow,
 };
 pub(super) use read::Named;
 

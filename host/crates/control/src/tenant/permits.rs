@@ -39,7 +39,8 @@ pub struct TenantPermits {
 impl TenantLimits {
     /// Makes the limits; 0: no limit. A limit of bytes below 1 MiB counts as 1 MiB, the unit of the count.
     pub fn new(pages_max: u32, images_bytes_max: u64) -> Self {
-        let semaphore = |most: u64| FairSemaphore::new(usize::try_from(most.min(PERMITS_MAX)).unwrap_or(usize::MAX));
+        let semaphore =
+            |most: u64| FairSemaphore::new(usize::try_from(most.min(PERMITS_MAX)).unwrap_or(usize::MAX));
         Self {
             pages: (pages_max > 0).then(|| semaphore(u64::from(pages_max))),
             images: (images_bytes_max > 0).then(|| semaphore(images_bytes_max / MIB)),

@@ -38,10 +38,7 @@ fn refuses_by_documents_and_by_bytes_and_gives_back() {
     assert_eq!((admission.held_bytes(), admission.gate.count(), admission.documents.count()), (0, 0, 0));
     assert_eq!(admission.load.wait(), Duration::ZERO);
     let counters = &admission.counters;
-    assert_eq!(
-        (counters.documents_admitted.load(Relaxed), counters.documents_refused.load(Relaxed)),
-        (2, 3)
-    );
+    assert_eq!((counters.documents_admitted.load(Relaxed), counters.documents_refused.load(Relaxed)), (2, 3));
 }
 
 /// Ten uploads that announce all the memory of the server and send almost none of it, and as many that send nothing.
@@ -231,11 +228,7 @@ fn waits<'a>(
 }
 
 /// Waits `within` for a place for a document that has arrived.
-async fn waited(
-    admission: &Arc<Admission>,
-    tenant: &Arc<Tenant>,
-    within: Duration,
-) -> Result<Permit, Fault> {
+async fn waited(admission: &Arc<Admission>, tenant: &Arc<Tenant>, within: Duration) -> Result<Permit, Fault> {
     let (admission, tenant) = (admission.clone(), tenant.clone());
     let guard = admission.gate.enter("test".into(), usize::MAX).map_err(|_| shutting_down())?;
     let received = ReceivedBytes::new(&admission, &tenant);

@@ -218,15 +218,14 @@ async fn documents_that_cannot_be_read_fail_once() {
             of(DocumentRequest { deployment: Some("nowhere".into()), ..base().request }),
             "failed deployment_not_found",
         ),
-        (
-            Submission { bytes: Arc::new(vec![1; HELD_BYTES_MAX as usize + 1]), ..base() },
-            "failed submission_too_large",
-        ),
     ] {
         assert_eq!(words(submit(&platform, submission)).await, [expect]);
     }
     let some = words(submit(&platform, of(DocumentRequest { pages: pages("3,1"), ..base().request }))).await;
     assert_eq!(some, ["open 2", "ok 0", "ok 2", "end 2/0"]);
+    let host = platform.control().of_this_machine().unwrap();
+    let too_large = platform.admit(&host, HELD_BYTES_MAX + 1, Duration::from_secs(300)).unwrap_err();
+    assert_eq!(too_large.code, "submission_too_large");
     until("the server is idle", || empty(&platform, &script)).await;
 }
 
