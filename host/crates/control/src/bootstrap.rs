@@ -84,7 +84,7 @@ impl ControlPlane {
             left: Mutex::default(),
             background_tasks: BackgroundTasks::default(),
             pinned_blobs: Arc::default(),
-            revisions_deleted: Arc::default(),
+            collection: Arc::default(),
             storage_default: config.tenant_storage,
             found_damaged: quarantine::Found::default(),
             tenant_images_bytes_max: config.tenant_images_bytes_max,
@@ -112,7 +112,7 @@ impl ControlPlane {
             Some(async move { plane.flush_usage().await })
         });
         let plane = Arc::downgrade(self);
-        let trigger = Trigger::PeriodOrNotify(COMPONENT_COLLECTION_EVERY, self.revisions_deleted.clone());
+        let trigger = Trigger::PeriodOrNotify(COMPONENT_COLLECTION_EVERY, self.collection.notify.clone());
         tasks.start("component_collection", trigger, move || {
             let plane = plane.upgrade()?;
             Some(async move { plane.collect_components().await })

@@ -18,12 +18,13 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use lector_core::{Fault, Kind, TenantName};
 use serde_json::Value;
-use tokio::sync::{Notify, OwnedMutexGuard};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::access::Actor;
 use crate::directory::Directory;
 use crate::events::AuditEvents;
 use crate::plane::ControlPlane;
+use crate::storage::CollectionDue;
 use crate::store::{AuditEntry, AuditQuery, Change, ChangeSet, Store, StoreError};
 use crate::usage_counters::now_ms;
 
@@ -45,7 +46,7 @@ pub(super) struct Mutation {
     /// The snapshot after the mutation.
     pub(super) directory: Directory,
     changes: Vec<Change>,
-    revisions_deleted: Arc<Notify>,
+    collection: Arc<CollectionDue>,
     write_lock: OwnedMutexGuard<()>,
 }
 
@@ -60,7 +61,7 @@ impl ControlPlane {
             directory: (**self.directory.load()).clone(),
             current: self.directory.clone(),
             changes: Vec::new(),
-            revisions_deleted: self.revisions_deleted.clone(),
+            collection: self.collection.clone(),
             write_lock,
         }
     }
@@ -113,7 +114,7 @@ impl Mutation {
         self.current.store(Arc::new(directory));
         drop(self.write_lock);
         if deletes {
-            self.revisions_deleted.notify_one();
+            self.collection.deleted();
         }
         let took_us = started.elapsed().as_micros() as u64;
         let tenant = entry.tenant.as_ref().map(TenantName::as_str);

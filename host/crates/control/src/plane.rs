@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use lector_core::fair::FairSemaphore;
 use lector_core::{DeploymentName, Documents, Fault, Kind, ModelName};
-use tokio::sync::Notify;
 
 use crate::access::{self, Actor, Admin, Credentials, Failures, Principal};
 use crate::background_tasks::BackgroundTasks;
@@ -20,7 +19,7 @@ use crate::key::Scope;
 use crate::quarantine::Found as FoundDamage;
 use crate::revision::Lease;
 use crate::revision_cache::RevisionCache;
-use crate::storage::StorageLimits;
+use crate::storage::{CollectionDue, StorageLimits};
 use crate::store::{PinnedBlobs, Store, UsageRow};
 use crate::tenant::{self, Tenant};
 use crate::usage_flush::UsageFlusher;
@@ -48,8 +47,8 @@ pub struct ControlPlane {
     pub(crate) background_tasks: BackgroundTasks,
     /// Components that deploys are writing.
     pub(crate) pinned_blobs: Arc<PinnedBlobs>,
-    /// Notified when a mutation deleted revisions, so that their components can be deleted.
-    pub(crate) revisions_deleted: Arc<Notify>,
+    /// Whether components can be deleted.
+    pub(crate) collection: Arc<CollectionDue>,
     /// Limits of what a tenant without limits of its own keeps in the store.
     pub(crate) storage_default: StorageLimits,
     /// Damaged rows found after the start.

@@ -4,8 +4,11 @@
 //! Owns the measurement. Independent of the store's form. Called by deploys and by a background task.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use lector_core::{Fault, Kind, TenantName};
+use tokio::sync::Notify;
 
 use crate::digest::Digest;
 use crate::directory::Directory;
@@ -73,12 +76,37 @@ impl StorageLimits {
     }
 }
 
+/// Whether the store may have components that no revision names. Not at the start, which has deleted them.
+#[derive(Debug, Default)]
+pub(crate) struct CollectionDue {
+    due: AtomicBool,
+    /// Starts a collection.
+    pub(crate) notify: Arc<Notify>,
+}
+
+impl CollectionDue {
+    /// Notes that revisions were deleted: the collection begins at once.
+    pub(crate) fn deleted(&self) {
+        self.due.store(true, Relaxed);
+        self.notify.notify_one();
+    }
+
+    /// Notes that a component is written: if its deploy fails, the next periodic collection deletes it.
+    pub(crate) fn written(&self) {
+        self.due.store(true, Relaxed);
+    }
+}
+
 impl ControlPlane {
     /// Deletes the components that no revision names.
     pub(crate) async fn collect_components(&self) -> Result<(), Fault> {
+        if !self.collection.due.swap(false, Relaxed) {
+            return Ok(());
+        }
         // No commit may name a component between the look at the names and the deletion.
         let _write_lock = self.write_lock.lock().await;
-        let collected = self.store.collect(Some(self.pinned_blobs.clone())).await?;
+        let collected = self.store.collect(Some(self.pinned_blobs.clone())).await;
+        let collected = collected.inspect_err(|_| self.collection.due.store(true, Relaxed))?;
         if collected.unnamed > 0 {
             tracing::info!(components = collected.unnamed, "components that no revision names were deleted");
         }

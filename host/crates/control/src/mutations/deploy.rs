@@ -236,6 +236,7 @@ impl ControlPlane {
         // The component is a file beside the database, and it is written first, so that no revision names a missing
         // file. If the mutation fails, the collection of components deletes the file.
         let _pin = self.pinned_blobs.pin(staged.record.component.clone());
+        self.collection.written();
         self.store.put_blob(Arc::new(staged.wasm)).await?;
         let (mut mutation, Settling { before, number, next, mut loaded }) =
             self.loaded_for_deploy(tenant, &name, destination).await?;
