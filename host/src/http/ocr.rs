@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
@@ -262,6 +261,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use std::sync::Arc;
 
+    use axum::body::Body;
     use axum::http::HeaderMap;
     use lector_core::call::ModelTime;
     use lector_core::{Size, Timing, Transcript};
