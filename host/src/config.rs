@@ -64,6 +64,8 @@ pub struct HttpConfig {
     pub header_timeout: Duration,
     /// Maximum time without progress while a body is received or a response is sent.
     pub body_idle_timeout: Duration,
+    /// Minimum rate of a body while the server waits for it, and of a response while the server waits to send it.
+    pub transfer_rate_min: Rate,
     /// Default and maximum deadline of a request.
     pub request_timeout: Duration,
     /// Maximum number of connections.
@@ -72,6 +74,15 @@ pub struct HttpConfig {
     pub batch_files_max: usize,
     /// Maximum time that a shutdown waits for documents in flight.
     pub drain_timeout: Duration,
+}
+
+/// A minimum rate of a transfer.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    /// Bytes per second; 0: any rate.
+    pub bytes_per_s: u64,
+    /// The time over which the rate is measured.
+    pub window: Duration,
 }
 
 /// Inference.

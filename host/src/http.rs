@@ -11,6 +11,7 @@
 mod auth;
 mod batch;
 mod body;
+mod delivery;
 mod engines;
 mod health;
 mod json;

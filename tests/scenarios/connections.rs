@@ -69,6 +69,7 @@ fn patient() -> GatewayBuilder {
     ["http.header_timeout_s", "http.body_idle_timeout_s", "http.request_timeout_s"]
         .into_iter()
         .fold(Gateway::builder(), |builder, key| builder.set(key, HANG.as_secs()))
+        .set("http.transfer_bytes_per_s_min", 0)
 }
 
 /// Returns the same with a limit of one document in flight.

@@ -25,4 +25,5 @@ mod surface;
 mod survival;
 mod swap;
 mod tenants;
+mod uploads;
 mod words;

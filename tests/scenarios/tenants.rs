@@ -99,6 +99,7 @@ async fn closed() -> (Gateway, String, KeyFile) {
         .set("platform.admin_key_file", path.display())
         // Allows bodies that stall.
         .set("http.body_idle_timeout_s", HANG.as_secs())
+        .set("http.transfer_bytes_per_s_min", 0)
         .start()
         .await;
     let admin = std::fs::read_to_string(path).unwrap().trim().to_owned();
@@ -149,10 +150,14 @@ async fn a_tenant_has_bytes_of_its_own_and_costs_others_none() {
     let answer = rest(&mut too_much).await;
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("submission_too_large"), "{answer}");
 
-    // A document that is being received holds its bytes already.
+    // A document that is being received holds the bytes that have arrived, and not those that it announced.
     let mut slow = connect(&gateway).await;
     slow.write_all(head(49_990).as_bytes()).await.unwrap();
-    let held = "lector_documents_held_bytes 49990";
+    let begun = "lector_documents_held_bytes 8\n";
+    until("the first bytes are held", async || gateway.get("/metrics").await.text().contains(begun)).await;
+    says(&gateway, &acme, "echo", "").await.ok();
+    slow.write_all(&[b' '; 49_972]).await.unwrap();
+    let held = "lector_documents_held_bytes 49980\n";
     until("the bytes are held", async || gateway.get("/metrics").await.text().contains(held)).await;
     let full = says(&gateway, &acme, "echo", "").await;
     full.problem(429, "tenant_memory_exceeded");

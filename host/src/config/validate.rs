@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lector_control::{ControlConfig, DeploymentConfig, is_name};
+use lector_control::{ControlConfig, DeploymentConfig, StorageLimits, is_name};
 use lector_core::{DeploymentName, ModelName, TenantName};
 use lector_serving::ServingConfig;
 
@@ -13,7 +13,8 @@ use super::error::ConfigError;
 use super::layers::Effective;
 use super::raw::RawDeployment;
 use super::{
-    ClientConfig, Config, DocumentsConfig, EnginesConfig, GuestsConfig, HttpConfig, LogConfig, env, paths,
+    ClientConfig, Config, DocumentsConfig, EnginesConfig, GuestsConfig, HttpConfig, LogConfig, Rate, env,
+    paths,
 };
 
 /// Default of `guests.instances_max`; each instance reserves address space, not memory.
@@ -68,6 +69,11 @@ fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigEr
         body_bytes_max: check.positive("http.body_bytes_max", raw.body_bytes_max)?,
         header_timeout: check.seconds("http.header_timeout_s", raw.header_timeout_s)?,
         body_idle_timeout: check.seconds("http.body_idle_timeout_s", raw.body_idle_timeout_s)?,
+        transfer_rate_min: Rate {
+            // 0 is allowed: any rate.
+            bytes_per_s: raw.transfer_bytes_per_s_min,
+            window: check.seconds("http.transfer_window_s", raw.transfer_window_s)?,
+        },
         request_timeout: check.seconds("http.request_timeout_s", raw.request_timeout_s)?,
         connections_max: check.positive("http.connections_max", raw.connections_max)?,
         batch_files_max: check.positive("http.batch_files_max", raw.batch_files_max)?,
@@ -184,6 +190,7 @@ fn serving(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<Ser
             .positive("platform.pages_per_document_max", raw.pages_per_document_max)?,
         held_bytes_max: check.positive("platform.held_bytes_max", raw.held_bytes_max)?,
         tenant_held_bytes_max: check.positive("platform.tenant_held_bytes_max", raw.tenant_held_bytes_max)?,
+        tenant_uploads_max: check.positive("platform.tenant_uploads_max", raw.tenant_uploads_max)?,
         document_result_bytes_max: check
             .positive("platform.document_result_bytes_max", raw.document_result_bytes_max)?,
     })
@@ -235,6 +242,10 @@ fn control(
         tenant_images_bytes_max: match raw.tenant_images_bytes_max {
             0 => (machine_memory() / 4).max(TENANT_IMAGES_BYTES_MIN),
             bytes => check.at_least("platform.tenant_images_bytes_max", bytes, 1 << 20)?,
+        },
+        tenant_storage: StorageLimits {
+            revisions: check.positive("platform.tenant_revisions_max", raw.tenant_revisions_max)?,
+            bytes: check.positive("platform.tenant_stored_bytes_max", raw.tenant_stored_bytes_max)?,
         },
         // 0 is allowed: unload at once.
         engine_idle_ttl: Duration::from_secs(check.at_most(

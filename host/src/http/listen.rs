@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use super::delivery::Deliveries;
 use super::problem::{self, Problem};
 use super::socket::{Protocol, Socket, sniff};
 use super::{AppState, router};
@@ -36,7 +37,8 @@ const REFUSALS_MAX: usize = 64;
 const STREAMS_MAX: u32 = 64;
 /// Maximum size of the head of a request in bytes (both protocols).
 const HEAD_BYTES_MAX: usize = 32 << 10;
-/// Interval of the checks of an HTTP/2 connection: idle connections are closed, dead ones are detected by ping.
+/// Interval of the checks of a connection: responses that are not read are cut off; idle HTTP/2 connections are closed,
+/// dead ones are detected by ping.
 const TICK: Duration = Duration::from_secs(5);
 /// Number of ticks without a request after which an HTTP/2 connection is closed.
 const IDLE_TICKS_MAX: u32 = 12;
@@ -50,10 +52,11 @@ pub struct Drained {
     pub cut_off: usize,
 }
 
-/// A token that every request of a connection holds until its end.
+/// A token that every request of a connection holds until its end, and the responses of the connection.
 #[derive(Clone, Debug)]
 pub(super) struct OnConnection {
-    _token: Arc<()>,
+    pub(super) deliveries: Deliveries,
+    token: Arc<()>,
 }
 
 /// Serves until `stop` is cancelled, then lets the open connections finish within the drain timeout.
@@ -169,28 +172,37 @@ impl Connection {
     }
 
     async fn http1(self, io: TokioIo<Socket>) -> hyper::Result<()> {
-        let token = Arc::new(());
-        let router = self.router.clone();
+        let on = OnConnection { deliveries: Deliveries::default(), token: Arc::new(()) };
+        let (router, given) = (self.router.clone(), on.clone());
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             // Also bounds the wait between two requests.
             .header_read_timeout(self.config.header_timeout)
             .max_buf_size(HEAD_BYTES_MAX.max(64 << 10))
             .max_headers(100)
-            .serve_connection(io, service_fn(move |request| answer(router.clone(), request, token.clone())));
+            .serve_connection(io, service_fn(move |request| answer(router.clone(), request, given.clone())));
         let mut connection = pin!(connection);
-        tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let mut tick = tokio::time::interval(TICK);
+        let mut closing = false;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => return ended,
+                () = self.stop.cancelled(), if !closing => {
+                    closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ = tick.tick() => if on.deliveries.cut_slow() > 0 {
+                    // It has one response at a time, which cannot be completed.
+                    tracing::info!("the client reads its response too slowly: the connection is closed");
+                    return Ok(());
+                }
             }
         }
     }
 
     async fn http2(self, io: TokioIo<Socket>) -> hyper::Result<()> {
-        let token = Arc::new(());
-        let (router, given) = (self.router.clone(), token.clone());
+        let on = OnConnection { deliveries: Deliveries::default(), token: Arc::new(()) };
+        let (router, given) = (self.router.clone(), on.clone());
         let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(TICK * 4)
@@ -209,8 +221,12 @@ impl Connection {
                     connection.as_mut().graceful_shutdown();
                 }
                 _ = tick.tick() => {
+                    let cut = on.deliveries.cut_slow();
+                    if cut > 0 {
+                        tracing::info!(responses = cut, "the client reads these responses too slowly: they are cut off");
+                    }
                     // This function and the service hold the token; every request holds it as well.
-                    let idle = Arc::strong_count(&token) <= 2;
+                    let idle = Arc::strong_count(&on.token) <= 2;
                     idle_ticks = if idle { idle_ticks + 1 } else { 0 };
                     if closing && idle && self.stop.is_cancelled() {
                         // No response is pending: a shutdown does not wait for the client to close.
@@ -233,9 +249,9 @@ impl Connection {
 async fn answer(
     router: Router,
     request: Request<Incoming>,
-    token: Arc<()>,
+    on: OnConnection,
 ) -> Result<axum::response::Response, Infallible> {
     let mut request = request.map(Body::new);
-    request.extensions_mut().insert(OnConnection { _token: token });
+    request.extensions_mut().insert(on);
     router.oneshot(request).await
 }

@@ -34,22 +34,23 @@ pub(super) async fn json<T: JsonBody>(state: &AppState, request: Request) -> Res
         // The bound of all management requests; `T::BYTES_MAX` is checked below, with its own code.
         bytes_max: json::OPTIONS_BYTES_MAX,
         idle_max: state.config.body_idle_timeout,
+        rate_min: state.config.transfer_rate_min,
+        waits_max: JSON_TIME_MAX,
         until: Instant::now() + JSON_TIME_MAX,
     };
-    let bytes = whole(LimitedBody::new(&parts.headers, body, limits)?).await?;
+    let mut body = LimitedBody::new(&parts.headers, body, limits)?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk?;
+        if (bytes.len() + chunk.len()) as u64 > T::BYTES_MAX {
+            return Err(json::too_large("body", T::BYTES_MAX));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
     if bytes.is_empty() {
         return Ok((parts, T::default()));
     }
     Ok((parts, json::parse("body", &bytes, T::BYTES_MAX)?))
-}
-
-/// Reads a whole body. `limited_body` enforces the limits.
-async fn whole(mut limited_body: LimitedBody) -> Result<Vec<u8>, Fault> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = limited_body.next().await {
-        bytes.extend_from_slice(&chunk?);
-    }
-    Ok(bytes)
 }
 
 /// Parses the query. Unknown options are an error.

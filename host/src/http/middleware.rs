@@ -23,6 +23,7 @@ use lector_core::RequestId;
 use tracing::{Instrument, Span};
 
 use super::AppState;
+use super::delivery::{Delivery, DeliveryLimits};
 use super::listen::OnConnection;
 use super::problem::{self, Code, Problem};
 use crate::metrics::{InFlight, Metrics};
@@ -50,6 +51,8 @@ pub(super) async fn handle(State(state): State<AppState>, mut request: Request, 
     let id = request_id(request.headers());
     let span = span(&id, request.headers());
     let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, |path| path.as_str()).to_owned();
+    let connection = request.extensions_mut().remove::<OnConnection>();
+    let deliveries = connection.as_ref().map(|connection| connection.deliveries.clone()).unwrap_or_default();
     let mut record = ResponseRecord {
         began: Instant::now(),
         route,
@@ -62,7 +65,7 @@ pub(super) async fn handle(State(state): State<AppState>, mut request: Request, 
         span: span.clone(),
         metrics: state.metrics.clone(),
         _in_flight: state.metrics.request_began(),
-        _connection: request.extensions_mut().remove::<OnConnection>(),
+        _connection: connection,
     };
     request.extensions_mut().insert(RequestCtx { id: id.clone(), began: record.began });
     let version = request.version();
@@ -91,7 +94,13 @@ pub(super) async fn handle(State(state): State<AppState>, mut request: Request, 
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response.map(|body| Body::new(Sent { body, record }))
+    let limits = DeliveryLimits {
+        rate_min: state.config.transfer_rate_min,
+        idle_max: state.config.body_idle_timeout,
+        total_max: state.config.request_timeout,
+    };
+    // The record is a part of the data: the request ends with it.
+    response.map(|body| Body::new(Delivery::new(Body::new(Sent { body, record }), limits, &deliveries)))
 }
 
 /// Returns the id of the client if it is valid in logs and headers, otherwise a new one that sorts by time.

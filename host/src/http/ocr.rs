@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
@@ -66,8 +65,9 @@ pub(super) fn options(
     Ok(options)
 }
 
-/// Returns the limits of a body with at most `files` documents of `bytes_max` bytes each; the timeout also counts per
-/// document.
+/// Returns the limits of a body with at most `files` documents of `bytes_max` bytes each. The timeout bounds the time
+/// for which the server waits for the client in all, whatever the number of documents; the reading of the documents has
+/// as much time for each of them.
 pub(super) fn body_limits(
     state: &AppState,
     ctx: &RequestCtx,
@@ -78,6 +78,8 @@ pub(super) fn body_limits(
     BodyLimits {
         bytes_max: bytes_max.saturating_mul(files as u64),
         idle_max: state.config.body_idle_timeout,
+        rate_min: state.config.transfer_rate_min,
+        waits_max: options.timeout,
         until: ctx.began + options.timeout.saturating_mul(u32::try_from(files).unwrap_or(u32::MAX)),
     }
 }
@@ -130,15 +132,18 @@ pub(super) async fn ocr(
     let session = session(&state, &ctx, &principal, &options, Clock::Since(ctx.began))?;
     let bytes_max = session.bytes_max(state.config.body_bytes_max);
     let body = LimitedBody::new(&parts.headers, body, body_limits(&state, &ctx, &options, bytes_max, 1))?;
-    let mut permit = session.admit(declared_bytes(&parts.headers))?;
+    let slot = session.receive(declared_bytes(&parts.headers))?;
     let mut upload = upload::Upload::new(&parts.headers, body)?;
     let head = upload.next().await?.ok_or_else(file_missing)?;
-    let bytes = upload.read(&mut permit, bytes_max).await?;
+    let mut received = slot.begin(true)?;
+    let bytes = upload.read(&mut received, bytes_max).await?;
     if upload.next().await?.is_some() {
         let message = "The form has more than one file: send one file, or send several to /api/v1/ocr/batch.";
         return Err(Fault::new(Kind::Invalid, "too_many_files", message).into());
     }
     state.metrics.document_received(bytes.len());
+    let permit = session.admitted(&slot, received).await?;
+    drop((slot, upload));
     let see = |event: &Event| count(&state.metrics, event);
     let result = session.read(permit, uploaded(head, bytes), see).await?;
     // Serializing some megabytes takes tens of milliseconds and must not block other connections.
@@ -200,11 +205,7 @@ fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Res
     }
     let (pages_failed, bytes) = (result.pages_failed, held_bytes(&result));
     let pieces = Pieces::new(options.format, result);
-    let body = if bytes <= WHOLE_BYTES_MAX {
-        Body::from(pieces.map(|piece| piece.bytes).collect::<String>())
-    } else {
-        pieces::body(pieces)
-    };
+    let body = if bytes <= WHOLE_BYTES_MAX { pieces::whole(pieces) } else { pieces::body(pieces) };
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(options.format.content_type())),
         (PAGES_FAILED.clone(), pages_failed.into()),
@@ -260,6 +261,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use std::sync::Arc;
 
+    use axum::body::Body;
     use axum::http::HeaderMap;
     use lector_core::call::ModelTime;
     use lector_core::{Size, Timing, Transcript};

@@ -29,6 +29,28 @@ pub(super) fn held(text: String, reservation: Reservation) -> Bytes {
     Bytes::from_owner(Held { bytes: text.into_bytes(), _reservation: reservation })
 }
 
+/// A text with the reservations of its parts, which end when the connection has accepted it.
+struct Whole {
+    text: String,
+    _reservations: Vec<Reservation>,
+}
+
+impl AsRef<[u8]> for Whole {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+/// Returns a body of all `pieces` at once, with a declared length.
+pub(super) fn whole(pieces: impl Iterator<Item = Piece>) -> Body {
+    let (mut text, mut reservations) = (String::new(), Vec::new());
+    for piece in pieces {
+        text.push_str(&piece.bytes);
+        reservations.push(piece.reservation);
+    }
+    Body::from(Bytes::from_owner(Whole { text, _reservations: reservations }))
+}
+
 /// Returns a body of `pieces` in their order, without a declared length.
 pub(super) fn body(pieces: impl Iterator<Item = Piece> + Send + 'static) -> Body {
     Body::from_stream(stream(pieces))

@@ -52,6 +52,7 @@ const EXCEPTIONS: &[(&str, StatusCode)] = &[
     ("quota_exceeded", StatusCode::TOO_MANY_REQUESTS),
     ("tenant_overloaded", StatusCode::TOO_MANY_REQUESTS),
     ("tenant_memory_exceeded", StatusCode::TOO_MANY_REQUESTS),
+    ("tenant_uploads_exceeded", StatusCode::TOO_MANY_REQUESTS),
 ];
 
 /// Returns the HTTP status of a fault: the listed status of its code, otherwise the status of its kind.

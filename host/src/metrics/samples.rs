@@ -269,12 +269,8 @@ impl Collector for ServerStatus {
 impl ServerStatus {
     fn service(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let status = self.service.status();
-        gauge(
-            encoder,
-            "lector_documents_in_flight",
-            "Admitted documents, including those being received",
-            status.documents_admitted,
-        )?;
+        gauge(encoder, "lector_documents_in_flight", "Admitted documents", status.documents_admitted)?;
+        gauge(encoder, "lector_uploads_in_flight", "Request bodies that are being received", status.uploads)?;
         gauge(
             encoder,
             "lector_documents_in_flight_max",
@@ -292,6 +288,7 @@ impl ServerStatus {
             ("server_overloaded", status.documents_refused),
             ("tenant_overloaded", status.documents_over_share),
             ("tenant_memory_exceeded", status.documents_over_bytes),
+            ("tenant_uploads_exceeded", status.documents_over_uploads),
         ] {
             labeled_counter(&mut decisions, &[("decision", decision)], count)?;
         }

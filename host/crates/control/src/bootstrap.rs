@@ -30,6 +30,9 @@ use crate::usage_flush::UsageFlusher;
 const CANARY_EVALUATION_EVERY: Duration = Duration::from_millis(200);
 /// Period of the search for engines that no revision needs.
 const ENGINE_RELEASE_EVERY: Duration = Duration::from_secs(1);
+/// Period of the deletion of components without a revision. A deletion of revisions starts it at once; the period is
+/// for components of deploys that failed at their last step.
+const COMPONENT_COLLECTION_EVERY: Duration = Duration::from_secs(600);
 
 impl ControlPlane {
     /// Opens the store, loads the routed revisions, and deploys the configuration's deployments that are new or
@@ -58,7 +61,7 @@ impl ControlPlane {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, Fault> {
         check(&config)?;
-        let collected = store.collect().await?;
+        let collected = store.collect(None).await?;
         if collected != Default::default() {
             tracing::info!(
                 collected.unfinished,
@@ -83,6 +86,9 @@ impl ControlPlane {
             left: Mutex::default(),
             background_tasks: BackgroundTasks::new(clock.clone()),
             clock,
+            pinned_blobs: Arc::default(),
+            collection: Arc::default(),
+            storage_default: config.tenant_storage,
             found_damaged: quarantine::Found::default(),
             tenant_images_bytes_max: config.tenant_images_bytes_max,
         });
@@ -107,6 +113,12 @@ impl ControlPlane {
         tasks.start("usage_flush", Trigger::Period(FLUSH_EVERY), move || {
             let plane = plane.upgrade()?;
             Some(async move { plane.flush_usage().await })
+        });
+        let plane = Arc::downgrade(self);
+        let trigger = Trigger::PeriodOrNotify(COMPONENT_COLLECTION_EVERY, self.collection.notify.clone());
+        tasks.start("component_collection", trigger, move || {
+            let plane = plane.upgrade()?;
+            Some(async move { plane.collect_components().await })
         });
         let plane = Arc::downgrade(self);
         tasks.start("engine_release", Trigger::Period(ENGINE_RELEASE_EVERY), move || {

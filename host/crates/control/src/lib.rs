@@ -16,6 +16,7 @@ mod access;
 mod api_types;
 mod background_tasks;
 mod bootstrap;
+mod bounded_count;
 mod canary_evaluation;
 mod clock;
 mod config;
@@ -40,6 +41,7 @@ mod revision_cache;
 mod route;
 mod settings;
 mod smoke_test;
+mod storage;
 pub mod store;
 mod tenant;
 mod usage_counters;
@@ -48,6 +50,7 @@ mod usage_flush;
 pub use access::{Admin, Credentials, Principal};
 pub use api_types::{DeploymentView, KeyView, RevisionParts, RevisionState, RevisionView};
 pub use background_tasks::{BackgroundTaskStatus, BackgroundTasks, RunOutcome, Trigger};
+pub use bounded_count::{BoundedCount, CountGuard};
 pub use clock::SystemClock;
 pub use config::{ControlConfig, DeploymentConfig};
 pub use deploy_pipeline::{DeployFault, Stage};
@@ -68,6 +71,7 @@ pub use revision::{CostModel, Lease, Prediction, Revision, RevisionRecord, Shado
 pub use route::{RollbackPolicy, Shadow, Weight};
 pub use settings::{SETTINGS_BYTES_MAX, SETTINGS_DEPTH_MAX, Settings, json_depth};
 pub use smoke_test::{SMOKE_TEST_PNG, SMOKE_TEST_WORD};
+pub use storage::StorageLimits;
 pub use tenant::{
     BudgetSpec, Capability, Limits, PermitRequest, Tenant, TenantLimits, TenantPermits, TenantPolicy,
     TenantRecord, is_name,

@@ -24,6 +24,7 @@ use crate::access::Actor;
 use crate::directory::Directory;
 use crate::events::AuditEvents;
 use crate::plane::ControlPlane;
+use crate::storage::CollectionDue;
 use crate::store::{AuditEntry, AuditQuery, Change, ChangeSet, Store, StoreError};
 
 /// The fields of a mutation's audit event.
@@ -45,6 +46,7 @@ pub(super) struct Mutation {
     /// The snapshot after the mutation.
     pub(super) directory: Directory,
     changes: Vec<Change>,
+    collection: Arc<CollectionDue>,
     write_lock: OwnedMutexGuard<()>,
 }
 
@@ -60,6 +62,7 @@ impl ControlPlane {
             directory: (**self.directory.load()).clone(),
             current: self.directory.clone(),
             changes: Vec::new(),
+            collection: self.collection.clone(),
             write_lock,
         }
     }
@@ -100,6 +103,7 @@ impl Mutation {
         let started = Instant::now();
         let mut directory = self.directory;
         directory.damaged.retain(|row| !self.changes.iter().any(|change| row.is_ended_by(change)));
+        let deletes = self.changes.iter().any(Change::deletes_revisions);
         let action = ChangeSet { changes: self.changes, entry: entry.clone() };
         let seq = match self.store.commit(action).await {
             Ok(seq) => seq,
@@ -110,6 +114,9 @@ impl Mutation {
         };
         self.current.store(Arc::new(directory));
         drop(self.write_lock);
+        if deletes {
+            self.collection.deleted();
+        }
         let took_us = started.elapsed().as_micros() as u64;
         let tenant = entry.tenant.as_ref().map(TenantName::as_str);
         tracing::info!(

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use lector_core::fair::FairSemaphore;
 use lector_core::{Clock, DeploymentName, Documents, Fault, Kind, ModelName};
-use tokio::sync::Semaphore;
 
 use crate::access::{self, Actor, Admin, Credentials, Failures, Principal};
 use crate::background_tasks::BackgroundTasks;
@@ -19,7 +19,8 @@ use crate::key::Scope;
 use crate::quarantine::Found as FoundDamage;
 use crate::revision::Lease;
 use crate::revision_cache::RevisionCache;
-use crate::store::{Store, UsageRow};
+use crate::storage::{CollectionDue, StorageLimits};
+use crate::store::{PinnedBlobs, Store, UsageRow};
 use crate::tenant::{self, Tenant};
 use crate::usage_flush::UsageFlusher;
 
@@ -32,7 +33,7 @@ pub struct ControlPlane {
     pub(crate) write_lock: Arc<tokio::sync::Mutex<()>>,
     pub(crate) events: AuditEvents,
     /// Limits the number of deploys in progress.
-    pub(crate) staging: Semaphore,
+    pub(crate) staging: FairSemaphore,
     /// Models for tenants whose policy names none.
     pub(crate) shared_models: BTreeMap<String, ModelName>,
     /// Opens the smoke-test page of a deploy.
@@ -45,6 +46,12 @@ pub struct ControlPlane {
     /// Deleted tenants with usage that is not yet in the store.
     pub(crate) left: Mutex<Vec<Arc<Tenant>>>,
     pub(crate) background_tasks: BackgroundTasks,
+    /// Components that deploys are writing.
+    pub(crate) pinned_blobs: Arc<PinnedBlobs>,
+    /// Whether components can be deleted.
+    pub(crate) collection: Arc<CollectionDue>,
+    /// Limits of what a tenant without limits of its own keeps in the store.
+    pub(crate) storage_default: StorageLimits,
     /// Damaged rows found after the start.
     pub(crate) found_damaged: FoundDamage,
     /// Bytes of pixels and tensors for a tenant without a limit of its own.
@@ -154,17 +161,22 @@ impl ControlPlane {
     /// Takes the usage since the last flush from the counters.
     fn take_usage(&self) -> Vec<UsageRow> {
         let directory = self.directory.load_full();
-        let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
-        let tenants = directory.tenants.values().cloned().chain(left);
-        let rows = |tenant: Arc<Tenant>| {
-            let name = tenant.name().clone();
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = |tenant: &Arc<Tenant>| -> Vec<UsageRow> {
             let taken = tenant.meter.take().into_iter();
-            taken.map(move |(day, counts)| UsageRow { tenant: name.clone(), day, counts })
+            taken.map(|(day, counts)| UsageRow { tenant: tenant.name().clone(), day, counts }).collect()
         };
-        tenants.flat_map(rows).collect()
+        let mut taken: Vec<UsageRow> = directory.tenants.values().flat_map(rows).collect();
+        left.retain(|tenant| {
+            // Looked at before the counts are taken: a document that ends in between is counted by the next flush.
+            let in_flight = Arc::strong_count(tenant) > 1 || Arc::strong_count(&tenant.meter) > 1;
+            taken.extend(rows(tenant));
+            in_flight
+        });
+        taken
     }
 
-    /// Keeps the counters of a deleted tenant until they are written.
+    /// Keeps the counters of a deleted tenant until its last document has ended and they are written.
     pub(crate) fn detach(&self, tenant: Arc<Tenant>) {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).push(tenant);
     }

@@ -14,6 +14,7 @@ mod damage;
 #[allow(missing_docs)]
 pub mod damaging;
 mod error;
+mod pinned_blobs;
 mod sqlite;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::usage_counters::UsageCounts;
 
 pub use damage::{DamagedRow, Readable, Table};
 pub use error::StoreError;
+pub use pinned_blobs::{BlobPin, PinnedBlobs};
 pub use sqlite::SqliteStore;
 
 /// The answer of a store; it comes when the change is durable.
@@ -58,9 +60,10 @@ pub trait Store: Send + Sync + 'static {
     fn put_blob(&self, bytes: Arc<Vec<u8>>) -> Stored<'_, Digest>;
     /// Returns the bytes with that digest, verified; `None` if there are none.
     fn blob(&self, digest: Digest) -> Stored<'_, Option<Vec<u8>>>;
-    /// Deletes unfinished files of a crash, and blobs that no revision names; deletes no blob while a damaged row hides
-    /// the name of its blob. Called at the start, before any write.
-    fn collect(&self) -> Stored<'_, Collected>;
+    /// Deletes blobs that no revision names; deletes no blob while a damaged row hides the name of its blob. `pinned`:
+    /// blobs that are kept in any case; the caller excludes commits meanwhile. `None`: at the start, before any write;
+    /// then unfinished files of a crash are deleted, too.
+    fn collect(&self, pinned: Option<Arc<PinnedBlobs>>) -> Stored<'_, Collected>;
 }
 
 /// Flushes that a store remembers, at least. A flush is repeated until it is confirmed, and the next one follows only
@@ -105,6 +108,13 @@ pub enum Change {
     PutRoute(RouteRecord),
     /// Deletes the route and all revisions of a deployment.
     DeleteDeployment(TenantName, DeploymentName),
+}
+
+impl Change {
+    /// Returns whether the change may delete revisions.
+    pub(crate) fn deletes_revisions(&self) -> bool {
+        matches!(self, Self::DeleteTenant(_) | Self::DeleteRevision(..) | Self::DeleteDeployment(..))
+    }
 }
 
 /// Changes that are committed together, with their audit entry.

@@ -151,6 +151,8 @@ pub struct Limits {
     pub pages_concurrent: u32,
     /// Pages a day (UTC); 0: no limit of its own.
     pub pages_per_day: u64,
+    /// Request bodies that it may send at once; 0: the host's default for a tenant.
+    pub uploads_concurrent: u32,
     /// Bytes of one document; 0: the host's limit.
     pub body_bytes_max: u64,
     /// Bytes of its documents and of undelivered results in memory at once; 0: the host's default for a tenant.
@@ -160,6 +162,10 @@ pub struct Limits {
     pub images_bytes_max: u64,
     /// Pages read of one document; 0: the host's limit.
     pub pages_per_document_max: u32,
+    /// Revisions of all its deployments; 0: the host's default for a tenant.
+    pub revisions_max: u32,
+    /// Bytes of the components and settings of these; 0: the host's default for a tenant.
+    pub stored_bytes_max: u64,
     /// Deadline of a request that sets none, in milliseconds; 0: the host's.
     pub request_timeout_ms: u64,
     /// Upper bounds of the limits of one guest call; they apply to every revision.
@@ -173,10 +179,13 @@ impl Default for Limits {
             burst: 20,
             pages_concurrent: 0,
             pages_per_day: 0,
+            uploads_concurrent: 0,
             body_bytes_max: 0,
             held_bytes_max: 0,
             images_bytes_max: 0,
             pages_per_document_max: 0,
+            revisions_max: 0,
+            stored_bytes_max: 0,
             request_timeout_ms: 0,
             budget: BudgetSpec::default(),
         }

@@ -11,6 +11,7 @@ use lector_core::cost::Mean;
 use lector_core::{Clock, Fault, Kind, PageRun, Timing};
 use serde::{Deserialize, Serialize};
 
+use crate::bounded_count::BoundedCount;
 use crate::memory::ByteBudget;
 
 /// Period of the usage flush.
@@ -90,6 +91,8 @@ pub struct UsageCounters {
     state: Mutex<State>,
     /// Bytes of its documents and results.
     pub held_bytes: Arc<ByteBudget>,
+    /// Uploads that are being received.
+    pub uploads: BoundedCount,
 }
 
 #[derive(Debug)]

@@ -19,6 +19,7 @@ use futures::future::BoxFuture;
 use lector_control::store::{SqliteStore, Store};
 use lector_control::{
     BatchingPolicy, ComponentLoader, ControlConfig, ControlPlane, DeploymentConfig, Inspected, Pipeline,
+    StorageLimits,
     SystemClock,
 };
 use lector_core::batching::Planner;
@@ -476,6 +477,7 @@ pub fn config(places: usize, documents: usize, (alias, model): (&str, &str)) -> 
             default_deployment: "standard".into(),
             engine_idle_ttl: Duration::ZERO,
             tenant_images_bytes_max: 0,
+            tenant_storage: StorageLimits { revisions: 1000, bytes: 1 << 30 },
         },
         serving: ServingConfig {
             documents_max: documents,
@@ -484,6 +486,7 @@ pub fn config(places: usize, documents: usize, (alias, model): (&str, &str)) -> 
             pages_per_document_max: 100,
             held_bytes_max: HELD_BYTES_MAX,
             tenant_held_bytes_max: HELD_BYTES_MAX,
+            tenant_uploads_max: 64,
             document_result_bytes_max: 1 << 20,
         },
     }

@@ -16,8 +16,8 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use lector_control::{PermitRequest, TenantPermits};
+use lector_core::TenantName;
 use lector_core::fair::{Charge, FairSemaphore, Order, Permit, Request};
-use lector_core::{Fault, Kind, TenantName};
 use tokio::sync::Notify;
 
 /// The page slots.
@@ -98,19 +98,16 @@ impl PageScheduler {
 
     /// Waits for a slot, after the permits of the tenant's own limits. The future keeps its position in the queue;
     /// dropping it gives the position up.
-    pub(crate) fn slot(
-        &self,
-        slot_request: SlotRequest,
-    ) -> impl Future<Output = Result<PageSlot, Fault>> + Send + use<> {
+    pub(crate) fn slot(&self, slot_request: SlotRequest) -> impl Future<Output = PageSlot> + Send + use<> {
         let (slots, freed) = (self.slots.clone(), NotifyFreed(self.freed.clone()));
         async move {
             // Dropped after the permits if this future is dropped.
             let freed = freed;
             let SlotRequest { tenant, weight, cost_ms, ends, own } = slot_request;
-            let own = own.take().await.map_err(|_| lost())?;
             let order = if ends { Order::First } else { Order::Arrival };
+            let own = own.take(order).await;
             let permit = slots.acquire(Request { order, ..Request::one(tenant, weight, cost_ms) }).await;
-            Ok(PageSlot { permit, _own: own, _freed: freed })
+            PageSlot { permit, _own: own, _freed: freed }
         }
     }
 
@@ -151,15 +148,6 @@ impl PageScheduler {
     }
 }
 
-/// Returns the fault of a closed semaphore, which is a bug: a tenant's own limits are never closed.
-fn lost() -> Fault {
-    Fault::new(
-        Kind::Bug,
-        "internal",
-        "The page scheduler lost a page. This is a bug in the server: report it.",
-    )
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -178,7 +166,7 @@ mod tests {
         }
     }
 
-    type Waiting = std::pin::Pin<Box<dyn Future<Output = Result<PageSlot, Fault>> + Send>>;
+    type Waiting = std::pin::Pin<Box<dyn Future<Output = PageSlot> + Send>>;
 
     /// Returns a waiting request; polled once, so that it has its position.
     fn wait(page_scheduler: &PageScheduler, tenant: &str, weight: u32) -> Waiting {
@@ -188,7 +176,7 @@ mod tests {
     }
 
     fn now(page_scheduler: &PageScheduler, tenant: &str) -> PageSlot {
-        page_scheduler.slot(slot_request(tenant, 1)).now_or_never().unwrap().unwrap()
+        page_scheduler.slot(slot_request(tenant, 1)).now_or_never().unwrap()
     }
 
     #[test]
@@ -259,7 +247,7 @@ mod tests {
             drop(slot);
             let mut next = waiting.iter_mut().map(|(_, waiting)| waiting.as_mut().now_or_never());
             let (at, next) = next.by_ref().enumerate().find_map(|(at, next)| Some((at, next?))).unwrap();
-            slot = next.unwrap();
+            slot = next;
             assert_eq!(page_scheduler.taken(), 1);
             order.push(waiting.remove(at).0);
         }
@@ -320,7 +308,7 @@ mod tests {
         let mut stays = wait(&page_scheduler, "a", 1);
         drop(leaves);
         drop(held);
-        let slot = stays.as_mut().now_or_never().unwrap().unwrap();
+        let slot = stays.as_mut().now_or_never().unwrap();
         let given_and_dropped = wait(&page_scheduler, "a", 1);
         drop(slot);
         assert_eq!(page_scheduler.taken(), 1, "given");
@@ -363,10 +351,26 @@ mod tests {
         let page_scheduler = PageScheduler::new(4);
         let own = TenantLimits::new(1, 0).of_page(0);
         let slot_request = SlotRequest { own, ..slot_request("a", 1) };
-        let first = page_scheduler.slot(slot_request.clone()).now_or_never().unwrap().unwrap();
+        let first = page_scheduler.slot(slot_request.clone()).now_or_never().unwrap();
         let mut second: Waiting = Box::pin(page_scheduler.slot(slot_request));
         assert!(second.as_mut().now_or_never().is_none());
         drop(first);
         assert!(second.as_mut().now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_summary_goes_first_for_a_tenant_with_a_limit() {
+        let page_scheduler = PageScheduler::new(4);
+        let limits = TenantLimits::new(1, 0);
+        let request = |ends| SlotRequest { own: limits.of_page(0), ends, ..slot_request("a", 1) };
+        let held = page_scheduler.slot(request(false)).now_or_never().unwrap();
+        let mut page: Waiting = Box::pin(page_scheduler.slot(request(false)));
+        assert!(page.as_mut().now_or_never().is_none());
+        let mut summary: Waiting = Box::pin(page_scheduler.slot(request(true)));
+        assert!(summary.as_mut().now_or_never().is_none());
+        drop(held);
+        assert!(page.as_mut().now_or_never().is_none());
+        drop(summary.as_mut().now_or_never().unwrap());
+        assert!(page.as_mut().now_or_never().is_some());
     }
 }

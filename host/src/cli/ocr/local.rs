@@ -125,7 +125,7 @@ impl Reading<'_> {
             }
         };
         // While the server is overloaded by this command's own documents, this waits.
-        let permit = match self.session.admitted(Some(bytes.len() as u64)).await {
+        let permit = match self.session.admitted_whole(bytes.len() as u64).await {
             Ok(permit) => permit,
             Err(fault) => return self.failed(number, &name, &fault, format!("{name}: {fault}")),
         };

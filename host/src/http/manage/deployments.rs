@@ -16,17 +16,17 @@ use lector_control::{
     Digest, RevisionView, RollbackPolicy,
 };
 use lector_core::{DeploymentName, Fault, Kind, ModelName};
+use lector_serving::ReceivedBytes;
 use multer::{Constraints, Multipart};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::AppState;
 use super::super::auth::TenantCtx;
-use super::super::body::{BodyLimits, LimitedBody};
+use super::super::body::{BodyLimits, LimitedBody, declared_bytes};
 use super::super::json::{self as bounded, JsonBody, OPTIONS_BYTES_MAX, SETTINGS_MAX, SMALL_BYTES_MAX};
 use super::super::problem::Problem;
 use super::super::upload::from_multer;
-use super::whole;
 use crate::format::json::ms;
 
 /// Maximum size of a component.
@@ -137,16 +137,22 @@ pub(in super::super) async fn deploy(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    // Before the component is received, which takes up to 64 MiB of memory.
-    let permit = state.control.deploy_permit(&principal)?;
+    let began = Instant::now();
+    state.control.may_deploy(&principal)?;
     let (parts, body) = request.into_parts();
+    let slot = state.service.receive_component(&principal, declared_bytes(&parts.headers))?;
     let limits = BodyLimits {
         bytes_max: DEPLOY_BYTES_MAX,
         idle_max: state.config.body_idle_timeout,
-        until: Instant::now() + state.config.request_timeout,
+        rate_min: state.config.transfer_rate_min,
+        waits_max: state.config.request_timeout,
+        until: began + state.config.request_timeout,
     };
     let limited_body = LimitedBody::new(&parts.headers, body, limits)?;
-    let (body, component) = read(&parts, limited_body).await?;
+    let mut received = Received { bytes: slot.begin(true)?, total: 0 };
+    let (body, component) = read(&parts, limited_body, &mut received).await?;
+    // Everything has arrived: the bytes stay counted until the deploy has ended.
+    let _received = received;
     let destination = body.destination()?;
     let component = match (component, body.digest) {
         (Some(_), Some(_)) => {
@@ -157,6 +163,9 @@ pub(in super::super) async fn deploy(
         (None, Some(digest)) => ComponentSource::Stored(digest),
         (None, None) => ComponentSource::Newest,
     };
+    let within = state.config.request_timeout.saturating_sub(began.elapsed());
+    let permit = state.control.deploy_permit(&principal, within).await?;
+    drop(slot);
     let deployment = DeploymentName::from(name);
     let (settings, grants, budget) = (body.settings, body.grants, body.budget);
     let request = DeployRequest { deployment, component, settings, grants, budget, destination };
@@ -177,17 +186,35 @@ fn deploy_failed(failed: DeployFault) -> Problem {
     Problem::from(failed.fault).with("stage", json!(failed.stage.as_str()))
 }
 
-async fn read(parts: &Parts, limited_body: LimitedBody) -> Result<(DeployBody, Option<Vec<u8>>), Fault> {
+/// The bytes of a deploy that have arrived.
+struct Received {
+    bytes: ReceivedBytes,
+    total: u64,
+}
+
+impl Received {
+    async fn more(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.total += bytes as u64;
+        self.bytes.arrived(self.total).await
+    }
+}
+
+async fn read(
+    parts: &Parts,
+    limited_body: LimitedBody,
+    received: &mut Received,
+) -> Result<(DeployBody, Option<Vec<u8>>), Fault> {
     let content_type =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     match essence.as_str() {
-        "multipart/form-data" => form(content_type, limited_body).await,
+        "multipart/form-data" => form(content_type, limited_body, received).await,
         "application/wasm" | "application/octet-stream" => {
-            Ok((DeployBody::default(), Some(whole(limited_body).await?)))
+            let bytes = up_to("body", DEPLOY_BYTES_MAX, limited_body, received).await?;
+            Ok((DeployBody::default(), Some(bytes)))
         }
         "application/json" | "" => {
-            let bytes = up_to("body", OPTIONS_BYTES_MAX, limited_body).await?;
+            let bytes = up_to("body", OPTIONS_BYTES_MAX, limited_body, received).await?;
             let body = if bytes.is_empty() {
                 DeployBody::default()
             } else {
@@ -205,7 +232,11 @@ async fn read(parts: &Parts, limited_body: LimitedBody) -> Result<(DeployBody, O
     }
 }
 
-async fn form(content_type: &str, limited_body: LimitedBody) -> Result<(DeployBody, Option<Vec<u8>>), Fault> {
+async fn form(
+    content_type: &str,
+    limited_body: LimitedBody,
+    received: &mut Received,
+) -> Result<(DeployBody, Option<Vec<u8>>), Fault> {
     let boundary = multer::parse_boundary(content_type).map_err(from_multer)?;
     let quota = limited_body.quota();
     let mut form = Multipart::with_constraints(limited_body, boundary, Constraints::new());
@@ -231,7 +262,8 @@ async fn form(content_type: &str, limited_body: LimitedBody) -> Result<(DeployBo
             let message = format!("The form has more than one part `{name}`: send one.");
             return Err(Fault::new(Kind::Invalid, "multipart_invalid", message));
         }
-        *slot = Some(up_to(&format!("part `{name}`"), bytes_max, part.map_err(from_multer)).await?);
+        let part = part.map_err(from_multer);
+        *slot = Some(up_to(&format!("part `{name}`"), bytes_max, part, received).await?);
     }
     let mut body: DeployBody = match options {
         Some(bytes) => bounded::parse("part `options`", &bytes, OPTIONS_BYTES_MAX)?,
@@ -248,6 +280,7 @@ async fn up_to(
     what: &str,
     bytes_max: u64,
     chunks: impl Stream<Item = Result<Bytes, Fault>>,
+    received: &mut Received,
 ) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     let mut chunks = std::pin::pin!(chunks);
@@ -256,6 +289,7 @@ async fn up_to(
         if (bytes.len() + chunk.len()) as u64 > bytes_max {
             return Err(bounded::too_large(what, bytes_max));
         }
+        received.more(chunk.len()).await?;
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)

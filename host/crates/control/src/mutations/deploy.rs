@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lector_core::fair::{Account, FairSemaphore, Permit, Request};
 use lector_core::{DeploymentName, Fault, Kind, ModelName, TenantName};
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ use crate::deploy_pipeline::{
     COMPONENT_BYTES_MAX, DeployFault, Plan, PreparedRevision, Stage, of_configured, stage,
 };
 use crate::digest::Digest;
-use crate::directory::Deployment;
+use crate::directory::{Deployment, Directory};
 use crate::plane::ControlPlane;
 use crate::revision::RevisionRecord;
 use crate::route::RouteRecord;
@@ -27,8 +28,12 @@ use crate::tenant::{BudgetSpec, Tenant, is_name, name_invalid};
 /// Deploys in progress at once: each may hold a component and its machine code in memory, and compilation is serial
 /// anyway.
 const STAGING_MAX: usize = 2;
+/// As many again for tenants without a deploy in progress, so that they do not wait for those of others.
+const STAGING_EXTRA: usize = 2;
 /// Revisions of a deployment that are kept in addition to those that a route or a rollback may need.
 const REVISIONS_KEPT: usize = 50;
+/// Name of the actor of deploys by configuration.
+const CONFIG_ACTOR: &str = "config";
 /// Most deployments of one tenant.
 const DEPLOYMENTS_MAX: usize = 500;
 
@@ -82,17 +87,33 @@ struct Settling {
 }
 
 /// A permit for one deploy.
-pub struct DeployPermit<'a> {
-    _place: tokio::sync::SemaphorePermit<'a>,
+pub struct DeployPermit {
+    _place: Permit,
 }
 
 impl ControlPlane {
-    /// Takes a permit for a deploy, before its component is received. Fault: `deploys_busy`.
-    pub fn deploy_permit(&self, principal: &Principal) -> Result<DeployPermit<'_>, Fault> {
+    /// Checks that the key may deploy, before its component is received. Fault: that of a key without the right.
+    pub fn may_deploy(&self, principal: &Principal) -> Result<(), Fault> {
+        principal.may_manage()
+    }
+
+    /// Takes a permit for a deploy whose component has arrived. Waits up to `within`, in fair order over tenants; a
+    /// tenant without a deploy in progress does not wait for another one's. Fault: `deploys_busy`.
+    pub async fn deploy_permit(
+        &self,
+        principal: &Principal,
+        within: Duration,
+    ) -> Result<DeployPermit, Fault> {
         principal.may_manage()?;
-        let place = self.staging.try_acquire().map_err(|_| {
-            let message =
-                format!("{STAGING_MAX} deploys are in progress, the limit: try again when one is done.");
+        let Account { tenant, weight } = principal.account().account();
+        // All deploys count the same: their cost is not known before they are compiled.
+        let acquired = self.staging.acquire(Request::one(tenant, weight, 1.0));
+        let place = tokio::time::timeout(within, acquired).await.map_err(|_| {
+            let message = format!(
+                "{STAGING_MAX} deploys were in progress, the limit, for the {} s that this one could wait: try again \
+                 when one is done.",
+                within.as_secs()
+            );
             Fault::new(Kind::Busy, "deploys_busy", message).retry_after(Duration::from_secs(2))
         })?;
         Ok(DeployPermit { _place: place })
@@ -101,7 +122,7 @@ impl ControlPlane {
     /// Runs the deploy pipeline, and makes the result a revision. A fault leaves everything unchanged.
     pub async fn deploy(
         &self,
-        _place: DeployPermit<'_>,
+        _place: DeployPermit,
         principal: &Principal,
         request: DeployRequest,
     ) -> Result<DeployOutcome, DeployFault> {
@@ -119,8 +140,8 @@ impl ControlPlane {
     }
 
     /// Returns the semaphore of deploys in progress.
-    pub(crate) fn deploy_permits() -> tokio::sync::Semaphore {
-        tokio::sync::Semaphore::new(STAGING_MAX)
+    pub(crate) fn deploy_permits() -> FairSemaphore {
+        FairSemaphore::with_extra(STAGING_MAX, STAGING_EXTRA)
     }
 
     async fn plan(&self, principal: &Principal, request: DeployRequest) -> Result<Plan, Fault> {
@@ -169,6 +190,9 @@ impl ControlPlane {
             Some(settings) => Settings::of(settings)?,
             None => newest.map(|revision| revision.settings.clone()).unwrap_or_default(),
         };
+        // Checked again when the revision is written; here before minutes of work.
+        let size = (&Digest::of(&wasm), wasm.len() as u64, settings.as_str().len() as u64);
+        self.storage_default.check(&directory, principal.tenant(), principal.limits(), size)?;
         let models = self.models_of(&principal.tenant);
         let limits = principal.limits().budget;
         Ok(Plan {
@@ -181,6 +205,18 @@ impl ControlPlane {
             created_at_ms: self.clock.now_ms(),
             created_by: principal.actor.id.clone(),
         })
+    }
+
+    /// Checks that the tenant may keep one more revision.
+    fn may_keep(
+        &self,
+        directory: &Directory,
+        principal: &Principal,
+        record: &RevisionRecord,
+    ) -> Result<(), Fault> {
+        let settings_bytes = record.settings.as_str().len() as u64;
+        let size = (&record.component, record.component_bytes, settings_bytes);
+        self.storage_default.check(directory, principal.tenant(), principal.limits(), size)
     }
 
     /// Returns the models that the tenant's guests may open.
@@ -198,12 +234,18 @@ impl ControlPlane {
         let tenant = principal.tenant();
         let name = staged.record.deployment.clone();
         // The component is a file beside the database, and it is written first, so that no revision names a missing
-        // file. If the mutation fails, the next start deletes the file.
+        // file. If the mutation fails, the collection of components deletes the file.
+        let _pin = self.pinned_blobs.pin(staged.record.component.clone());
+        self.collection.written();
         self.store.put_blob(Arc::new(staged.wasm)).await?;
         let (mut mutation, Settling { before, number, next, mut loaded }) =
             self.loaded_for_deploy(tenant, &name, destination).await?;
 
         let record = Arc::new(RevisionRecord { number, ..staged.record });
+        // The deploys of the configuration are the operator's.
+        if record.created_by != CONFIG_ACTOR {
+            self.may_keep(&mutation.directory, principal, &record)?;
+        }
         mutation.change(Change::PutRevision((*record).clone()));
         mutation.change(Change::PutRoute(next.clone()));
         let mut with = (*before).clone();

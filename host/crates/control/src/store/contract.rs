@@ -240,7 +240,7 @@ async fn blobs_are_kept_by_digest_until_nothing_names_them() {
         let store = subject.store();
         assert_eq!(store.blob(unnamed.clone()).await.unwrap().as_deref(), Some(&b"unnamed"[..]));
         assert_eq!(
-            store.collect().await.unwrap(),
+            store.collect(None).await.unwrap(),
             Collected { unfinished: 0, unnamed: 1 },
             "{}",
             subject.name
@@ -337,7 +337,7 @@ async fn no_component_is_deleted_while_damage_hides_the_named_ones() {
         {
             store.put_blob(Arc::new(b"unnamed".to_vec())).await.unwrap();
             sqlite.execute(sql).await;
-            assert_eq!(store.collect().await.unwrap().unnamed, dropped, "{}: {sql}", subject.name);
+            assert_eq!(store.collect(None).await.unwrap().unnamed, dropped, "{}: {sql}", subject.name);
             assert!(store.blob(digest.clone()).await.unwrap().is_some());
         }
     }

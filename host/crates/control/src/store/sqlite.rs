@@ -22,8 +22,8 @@ use rustix::fs::{FlockOperation, flock};
 use self::write_error::wrote;
 use super::blobs::{Blobs, Folder};
 use super::{
-    AuditEntry, AuditQuery, ChangeSet, Collected, Digest, FlushId, Readable, Records, Store, StoreError,
-    Stored, UsageQuery, UsageRow,
+    AuditEntry, AuditQuery, ChangeSet, Collected, Digest, FlushId, PinnedBlobs, Readable, Records, Store,
+    StoreError, Stored, UsageQuery, UsageRow,
 };
 pub(super) use read::Named;
 
@@ -232,8 +232,8 @@ impl Store for SqliteStore {
         self.run(move |inner| inner.blobs.get(&digest))
     }
 
-    fn collect(&self) -> Stored<'_, Collected> {
-        self.run(|inner| {
+    fn collect(&self, pinned: Option<Arc<PinnedBlobs>>) -> Stored<'_, Collected> {
+        self.run(move |inner| {
             let named = {
                 let connection = inner.connection.lock().unwrap_or_else(PoisonError::into_inner);
                 read::components(&connection)?
@@ -241,7 +241,7 @@ impl Store for SqliteStore {
             if !named.complete {
                 tracing::error!("no component is deleted: the component of a damaged revision is unknown");
             }
-            inner.blobs.collect(named.complete.then_some(&named.digests))
+            inner.blobs.collect(named.complete.then_some(&named.digests), pinned.as_deref())
         })
     }
 }

@@ -52,7 +52,7 @@ pub(super) struct ReceiverClosed;
 
 /// A page slot, and the memory for the page's result.
 type Place = (PageSlot, Reservation);
-type Waiting = Pin<Box<dyn Future<Output = Result<Place, Fault>> + Send>>;
+type Waiting = Pin<Box<dyn Future<Output = Place> + Send>>;
 
 /// The tenant whose quota and slots the pages use, and the revision that reads them.
 pub(super) struct Account {
@@ -215,18 +215,14 @@ impl<'a> DocumentRead<'a> {
         let (memory, bytes) = (self.memory.clone(), self.page_bytes);
         Box::pin(async move {
             let reservation = memory.reserve(bytes).await;
-            Ok((slot.await?, reservation))
+            (slot.await, reservation)
         })
     }
 
-    fn begin(&mut self, place: Result<Place, Fault>) {
+    fn begin(&mut self, (slot, mut reservation): Place) {
         let position = self.next;
         let Some(&index) = self.selected.get(position) else { return };
         self.next += 1;
-        let (slot, mut reservation) = match place {
-            Ok(place) => place,
-            Err(fault) => return self.not_begun(position, fault),
-        };
         self.account.quota.begun();
         let part = self.pending_work.page(slot.cost_ms());
         self.update_pending_work();
@@ -371,7 +367,7 @@ impl<'a> DocumentRead<'a> {
 }
 
 /// Waits for the requested slot; without a request, forever.
-async fn place_of(waiting: &mut Option<Waiting>) -> Result<Place, Fault> {
+async fn place_of(waiting: &mut Option<Waiting>) -> Place {
     match waiting {
         Some(place) => place.await,
         None => std::future::pending().await,

@@ -18,7 +18,7 @@ async fn words(stream: EventStream) -> Vec<String> {
 }
 
 fn admit(platform: &Arc<DocumentService>) -> Result<Permit, Fault> {
-    platform.admit(&platform.control().of_this_machine()?, None, Duration::from_secs(300))
+    platform.admit(&platform.control().of_this_machine()?, 0, Duration::from_secs(300))
 }
 
 fn submit(platform: &Arc<DocumentService>, submission: Submission) -> EventStream {
@@ -218,15 +218,14 @@ async fn documents_that_cannot_be_read_fail_once() {
             of(DocumentRequest { deployment: Some("nowhere".into()), ..base().request }),
             "failed deployment_not_found",
         ),
-        (
-            Submission { bytes: Arc::new(vec![1; HELD_BYTES_MAX as usize + 1]), ..base() },
-            "failed submission_too_large",
-        ),
     ] {
         assert_eq!(words(submit(&platform, submission)).await, [expect]);
     }
     let some = words(submit(&platform, of(DocumentRequest { pages: pages("3,1"), ..base().request }))).await;
     assert_eq!(some, ["open 2", "ok 0", "ok 2", "end 2/0"]);
+    let host = platform.control().of_this_machine().unwrap();
+    let too_large = platform.admit(&host, HELD_BYTES_MAX + 1, Duration::from_secs(300)).unwrap_err();
+    assert_eq!(too_large.code, "submission_too_large");
     until("the server is idle", || empty(&platform, &script)).await;
 }
 
@@ -249,7 +248,7 @@ async fn pages_wait_for_memory_and_one_document_at_a_time_exceeds_the_limit() {
     // Nothing fits: each document needs the overdraft.
     let platform = platform_holding(&script, 1000, 1 << 20).await.unwrap();
     let admit =
-        || platform.admit(&platform.control().of_this_machine().unwrap(), Some(1), Duration::from_secs(300));
+        || platform.admit(&platform.control().of_this_machine().unwrap(), 1, Duration::from_secs(300));
     let (first, second) = (admit().unwrap(), admit().unwrap());
     let mut idle = platform.submit(first, submission(&platform, "idle", 50, Order::Page), "standard".into());
     until("the first one reads", || !script.begun().is_empty()).await;
