@@ -1,7 +1,7 @@
 //! Compilation of components in a separate process: both ends of the pipe.
 //!
 //! A compiler that loops, exhausts memory or dies on some component does not affect the host: the process has a
-//! deadline, a memory limit, a low priority, and no writable file. The host sends an order line and the component, and
+//! deadline, a low priority, and the sandbox of `lector-sandbox`. The host sends an order line and the component, and
 //! keeps the input open: when it closes, the host has gone, and the process ends. The process answers with one line
 //! and, after `code`, the code, sealed as in the cache (`cache.rs`); incomplete code is not used. Does not know the
 //! cache or guests; called by `runtime.rs`.
@@ -12,7 +12,7 @@ use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use lector_core::{Fault, Kind};
-use rustix::process::{Resource, Rlimit};
+use lector_sandbox::{Policy, Role};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use wasmtime::Engine;
@@ -44,6 +44,8 @@ pub struct CompilerConfig {
     pub timeout: Duration,
     /// Address space limit of the process.
     pub memory_bytes: u64,
+    /// The consequence of a sandbox that the kernel does not support completely.
+    pub sandbox: Policy,
 }
 
 /// Compiles a component in a separate process. Dropping the future kills the process.
@@ -71,7 +73,13 @@ pub async fn compile(config: &CompilerConfig, engine: &Engine, wasm: &[u8]) -> R
     else {
         return Err(failed("compiler_missing", "its process has no pipes"));
     };
-    let order = format!("{} {} {}\n", config.memory_bytes, engine::fingerprint(engine), wasm.len());
+    let order = format!(
+        "{} {} {} {}\n",
+        config.memory_bytes,
+        config.sandbox.name(),
+        engine::fingerprint(engine),
+        wasm.len()
+    );
     let asked = async {
         let write = async {
             // A process that is already dead is reported by its exit status below.
@@ -166,13 +174,16 @@ pub fn chain(error: &wasmtime::Error) -> String {
 /// Runs the compiler process. Nothing else may write to its standard output.
 pub fn compiler_main() -> ExitCode {
     let mut input = io::stdin().lock();
-    let (memory_bytes, fingerprint, wasm) = match order(&mut input) {
+    let Order { memory_bytes, sandbox, fingerprint, wasm } = match order(&mut input) {
         Ok(order) => order,
         Err(why) => return fail(&format!("the order is malformed: {why}")),
     };
     drop(input);
-    if let Err(error) = bind(memory_bytes) {
-        return fail(&format!("the limits of this process cannot be set: {error}"));
+    // A refused niceness costs speed, not correctness.
+    let _ = rustix::process::nice(NICE);
+    // Before the watcher: landlock and seccomp apply to a thread and its children, so this is the only thread.
+    if let Err(reason) = sandbox.check(&lector_sandbox::enter(Role::Compiler { memory_bytes })) {
+        return fail(&reason);
     }
     let watcher = std::thread::Builder::new().name("orderer".to_owned()).spawn(|| {
         let mut byte = [0u8];
@@ -204,31 +215,30 @@ pub fn compiler_main() -> ExitCode {
     }
 }
 
-fn order(input: &mut impl BufRead) -> Result<(u64, String, Vec<u8>), String> {
+/// The order of the host.
+#[derive(Debug, PartialEq)]
+struct Order {
+    memory_bytes: u64,
+    sandbox: Policy,
+    fingerprint: String,
+    wasm: Vec<u8>,
+}
+
+fn order(input: &mut impl BufRead) -> Result<Order, String> {
     let mut line = String::new();
     input.take(LINE_BYTES_MAX).read_line(&mut line).map_err(|error| error.to_string())?;
     let words: Vec<&str> = line.split_whitespace().collect();
-    let [memory_bytes, fingerprint, bytes] = words.as_slice() else {
-        return Err("it does not have three words".to_owned());
+    let [memory_bytes, sandbox, fingerprint, bytes] = words.as_slice() else {
+        return Err("it does not have four words".to_owned());
     };
     let number = |word: &str| word.parse::<u64>().map_err(|_| format!("`{word}` is not a number"));
-    let (memory_bytes, bytes) = (number(memory_bytes)?, number(bytes)?);
+    let (memory_bytes, sandbox, bytes) = (number(memory_bytes)?, sandbox.parse()?, number(bytes)?);
     let mut wasm = Vec::new();
     input.take(bytes).read_to_end(&mut wasm).map_err(|error| error.to_string())?;
     if wasm.len() as u64 != bytes {
         return Err(format!("{} of {bytes} bytes were received", wasm.len()));
     }
-    Ok((memory_bytes, (*fingerprint).to_owned(), wasm))
-}
-
-/// Limits the resources of this process.
-fn bind(memory_bytes: u64) -> io::Result<()> {
-    // A refused niceness costs speed, not correctness.
-    let _ = rustix::process::nice(NICE);
-    for (resource, bound) in [(Resource::As, memory_bytes), (Resource::Core, 0), (Resource::Fsize, 0)] {
-        rustix::process::setrlimit(resource, Rlimit { current: Some(bound), maximum: Some(bound) })?;
-    }
-    Ok(())
+    Ok(Order { memory_bytes, sandbox, fingerprint: (*fingerprint).to_owned(), wasm })
 }
 
 fn fail(why: &str) -> ExitCode {
@@ -245,7 +255,7 @@ mod tests {
     /// Runs a shell script as the compiler.
     async fn asked(script: &str, timeout: Duration) -> Fault {
         let command = ["sh", "-c", script].map(OsString::from).into();
-        let config = CompilerConfig { command, timeout, memory_bytes: 64 << 20 };
+        let config = CompilerConfig { command, timeout, memory_bytes: 64 << 20, sandbox: Policy::Enforce };
         compile(&config, &engine::compiling().unwrap(), &[0; 100_000]).await.unwrap_err()
     }
 
@@ -275,7 +285,8 @@ mod tests {
     #[tokio::test]
     async fn a_compiler_that_is_not_there_is_reported() {
         let command = vec![OsString::from("/no/such/program")];
-        let config = CompilerConfig { command, timeout: Duration::from_secs(1), memory_bytes: 1 };
+        let timeout = Duration::from_secs(1);
+        let config = CompilerConfig { command, timeout, memory_bytes: 1, sandbox: Policy::Enforce };
         let fault = compile(&config, &engine::compiling().unwrap(), b"").await.unwrap_err();
         assert_eq!(fault.code, "compiler_missing");
     }
@@ -283,8 +294,15 @@ mod tests {
     #[test]
     fn an_order_is_whole_or_not_understood() {
         let read = |text: &str| order(&mut text.as_bytes());
-        assert_eq!(read("7 abc 3\nxyzmore").unwrap(), (7, "abc".to_owned(), b"xyz".to_vec()));
-        for bad in ["", "7 abc\n", "x abc 3\nxyz", "7 abc 3\nxy", &"9".repeat(400)] {
+        let expected = Order {
+            memory_bytes: 7,
+            sandbox: Policy::Warn,
+            fingerprint: "abc".to_owned(),
+            wasm: b"xyz".to_vec(),
+        };
+        assert_eq!(read("7 warn abc 3\nxyzmore").unwrap(), expected);
+        let nines = "9".repeat(400);
+        for bad in ["", "7 warn abc\n", "x warn abc 3\nxyz", "7 off abc 3\nxyz", "7 warn abc 3\nxy", &nines] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -36,7 +36,7 @@ mod wakes;
 mod wrapped;
 
 pub use batching_policy::{
-    BUDGET as PROGRAM_BUDGET, BatchingPolicyRunner, FAILURES_MAX as PROGRAM_STRIKES_MAX,
+    BUDGET as POLICY_BUDGET, BatchingPolicyRunner, FAILURES_MAX as POLICY_FAILURES_MAX,
 };
 pub use compiler::{CompilerConfig, compiler_main};
 pub use guest::Guest;

@@ -8,6 +8,7 @@ use lector_core::model::PortInfo;
 use lector_core::port::BatchComposition;
 use lector_core::{Dtype, Tensor, TensorData};
 
+use super::queue::RETRY_AFTER_MIN;
 use super::*;
 
 /// Doubles `x` into `y`. Before each run it reports its input and waits for a word: `ok`, `fail` or `panic`.
