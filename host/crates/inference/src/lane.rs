@@ -13,7 +13,7 @@ mod queue;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lector_core::batching::Planned;
 use lector_core::port::{Scheduling, WorkDone, WorkItem};

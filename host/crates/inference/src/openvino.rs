@@ -106,10 +106,6 @@ impl OpenVino {
         Ok(openvino)
     }
 
-    fn api(&self) -> &'static Api {
-        self.0.api
-    }
-
     /// Returns its build number, e.g. `2026.4.1-22982-…`.
     pub(crate) fn version(&self) -> &str {
         &self.0.version

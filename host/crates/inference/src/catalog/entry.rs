@@ -3,7 +3,7 @@
 use lector_core::ModelName;
 
 use super::acceptance::Acceptance;
-use super::digest::{self, Sha256};
+use super::digest;
 use super::error::CatalogError;
 use super::labels::{self, LabelSource};
 use super::spec::{EngineSpec, Preprocess, Source, Task, Weights};

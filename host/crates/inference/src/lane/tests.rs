@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use lector_core::batching::plan::{InvalidPlan, Plan, Planner, Question};
 use lector_core::model::PortInfo;
