@@ -135,6 +135,12 @@ pub struct DocumentsConfig {
     pub text_timeout: Duration,
     /// Maximum time to render a page.
     pub render_timeout: Duration,
+    /// Maximum computing time to open a document.
+    pub open_cpu: Duration,
+    /// Maximum computing time for one request on a page: its pixels, text or size.
+    pub page_cpu: Duration,
+    /// The consequence of an incomplete sandbox, of render workers and of the component compiler.
+    pub sandbox: SandboxPolicy,
     /// Memory limit of one worker.
     pub worker_memory_bytes: u64,
     /// Maximum number of pixels of an image file.
@@ -190,6 +196,16 @@ pub struct LogConfig {
     pub filter: String,
     /// Format of the events.
     pub format: LogFormat,
+}
+
+/// The consequence of a sandbox that the kernel does not support completely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SandboxPolicy {
+    /// The server does not start.
+    Enforce,
+    /// The server starts, logs what is missing, and shows it in `/readyz`.
+    Warn,
 }
 
 /// Format of log events.

@@ -21,6 +21,7 @@ mod redact;
 mod resident;
 mod retries;
 mod server;
+mod slow_documents;
 mod surface;
 mod survival;
 mod swap;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use lector_control::BudgetSpec;
 use serde::{Deserialize, Serialize};
 
-use super::LogFormat;
+use super::{LogFormat, SandboxPolicy};
 
 /// The whole file. The order of the fields is the order of the output of `lector config`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +67,9 @@ pub struct RawDocuments {
     pub open_timeout_s: u64,
     pub text_timeout_s: u64,
     pub render_timeout_s: u64,
+    pub open_cpu_s: u64,
+    pub page_cpu_s: u64,
+    pub sandbox: SandboxPolicy,
     pub worker_memory_bytes: u64,
     pub image_pixels_max: u64,
     pub pages_max: u32,
@@ -198,6 +201,9 @@ impl Default for RawConfig {
                 open_timeout_s: 30,
                 text_timeout_s: 15,
                 render_timeout_s: 30,
+                open_cpu_s: 10,
+                page_cpu_s: 15,
+                sandbox: SandboxPolicy::Enforce,
                 worker_memory_bytes: 2 << 30,
                 image_pixels_max: 120_000_000,
                 pages_max: 20_000,

@@ -63,7 +63,9 @@ fn workers(state: &AppState) -> (Value, bool) {
         "alive": workers.alive,
         "wanted": workers.wanted,
         "respawns": workers.respawns,
+        "recycled": workers.recycled,
         "sandbox": workers.sandbox,
+        "sandbox_missing": workers.sandbox_missing,
     });
     (body, ok)
 }

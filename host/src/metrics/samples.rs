@@ -143,6 +143,10 @@ pub struct WorkersSample {
     pub wanted: usize,
     /// Processes replaced after a crash or a hang.
     pub respawns: u64,
+    /// Number of workers replaced because their next job was of another tenant.
+    pub recycled: u64,
+    /// The layers of the sandbox that are missing, with the reason.
+    pub sandbox_missing: Vec<String>,
     /// The sandbox mechanisms in use, as text.
     pub sandbox: Vec<String>,
 }
@@ -215,6 +219,12 @@ impl Collector for ServerStatus {
             "lector_render_worker_respawns",
             "Render workers replaced after a crash or a hang",
             workers.respawns,
+        )?;
+        counter(
+            &mut encoder,
+            "lector_render_workers_recycled",
+            "Render workers replaced because their next document was of another tenant",
+            workers.recycled,
         )?;
         let guests = self.parts.guests();
         gauge(

@@ -256,6 +256,21 @@ impl Stage {
         );
         Fault::new(Kind::Deadline, code, message).blaming(Blame::Client)
     }
+
+    /// Returns the fault of a request that exceeded its limit of computing time.
+    pub(crate) fn cpu_exceeded(self, limit: std::time::Duration) -> Fault {
+        let code = match self {
+            Stage::Open => "document_open_cpu_exceeded",
+            Stage::Page | Stage::Text | Stage::Render => "page_cpu_exceeded",
+        };
+        let message = format!(
+            "The computing time of {} exceeded the limit of {} s; the file may be damaged or hostile. Simplify it, or \
+             send the pages as pictures.",
+            self.verb(),
+            limit.as_secs_f32()
+        );
+        Fault::new(Kind::Deadline, code, message).blaming(Blame::Client)
+    }
 }
 
 /// Returns the fault of a document that has crashed too many workers; the rest of it is not read.

@@ -14,8 +14,10 @@ use lector_core::{Documents, Fault, Image, OpenDocument, PageSource, Size, TextL
 use crate::config::{DocumentConfig, DocumentError};
 use crate::faults::{self, Refusal};
 use crate::kind::Kind;
+use crate::pool;
+use crate::pool::dispatch::Pool;
+use crate::pool::job::{Answer, DocumentHandle, Job, Task};
 use crate::pool::status::WorkersStatus;
-use crate::pool::{Answer, DocumentHandle, Job, Pool, Task};
 use crate::wire::PageFacts;
 
 const POINTS_PER_INCH: f32 = 72.0;
@@ -30,7 +32,7 @@ impl DocumentWorkers {
     /// Starts the workers and returns when all are ready. The error of a missing library or of a worker that does not
     /// start states what to do.
     pub async fn start(config: DocumentConfig) -> Result<Arc<Self>, DocumentError> {
-        let pool = Pool::start(config).await?;
+        let pool = pool::start(config).await?;
         Ok(Arc::new(Self { pool }))
     }
 

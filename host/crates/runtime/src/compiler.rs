@@ -1,9 +1,9 @@
 //! Compilation of components in a separate process: both ends of the pipe.
 //!
 //! A compiler that loops, exhausts memory or dies on some component does not affect the host: the process has limits of
-//! processor time, memory and wall-clock time, a low priority, and no writable file. The limit of processor time does not
-//! depend on the load of the machine, so that the same component always passes or always fails; the wall-clock limit ends
-//! a process that does not run at all. The host sends an order line and the component, and
+//! processor time, memory and wall-clock time, a low priority, and the sandbox of `lector-sandbox`. The limit of processor
+//! time does not depend on the load of the machine, so that the same component always passes or always fails; the
+//! wall-clock limit ends a process that does not run at all. The host sends an order line and the component, and
 //! keeps the input open: when it closes, the host has gone, and the process ends. The process answers with one line
 //! and, after `code`, the code, sealed as in the cache (`cache.rs`); incomplete code is not used. Does not know the
 //! cache or guests; called by `runtime.rs`.
@@ -14,6 +14,7 @@ use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use lector_core::{Fault, Kind};
+use lector_sandbox::{Policy, Role};
 use rustix::process::{Resource, Rlimit, Signal};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
@@ -70,9 +71,10 @@ pub async fn compile(config: &CompilerConfig, engine: &Engine, wasm: &[u8]) -> R
         return Err(failed("compiler_missing", "its process has no pipes"));
     };
     let order = format!(
-        "{} {} {} {}\n",
+        "{} {} {} {} {}\n",
         config.memory_bytes,
         seconds(config.cpu_time),
+        config.sandbox.name(),
         engine::fingerprint(engine),
         wasm.len()
     );
@@ -199,13 +201,19 @@ pub fn chain(error: &wasmtime::Error) -> String {
 /// Runs the compiler process. Nothing else may write to its standard output.
 pub fn compiler_main() -> ExitCode {
     let mut input = io::stdin().lock();
-    let Order { memory_bytes, cpu_seconds, fingerprint, wasm } = match order(&mut input) {
+    let Order { memory_bytes, cpu_seconds, sandbox, fingerprint, wasm } = match order(&mut input) {
         Ok(order) => order,
         Err(why) => return fail(&format!("the order is malformed: {why}")),
     };
     drop(input);
-    if let Err(error) = bind(memory_bytes, cpu_seconds) {
-        return fail(&format!("the limits of this process cannot be set: {error}"));
+    // A refused niceness costs speed, not correctness.
+    let _ = rustix::process::nice(NICE);
+    if let Err(error) = bound_processor_time(cpu_seconds) {
+        return fail(&format!("the limit of processor time cannot be set: {error}"));
+    }
+    // Before the watcher: landlock and seccomp apply to a thread and its children, so this is the only thread.
+    if let Err(reason) = sandbox.check(&lector_sandbox::enter(Role::Compiler { memory_bytes })) {
+        return fail(&reason);
     }
     let watcher = std::thread::Builder::new().name("orderer".to_owned()).spawn(|| {
         let mut byte = [0u8];
@@ -237,11 +245,12 @@ pub fn compiler_main() -> ExitCode {
     }
 }
 
-/// The first line of the input, and the component.
+/// The order of the host.
 #[derive(Debug, PartialEq)]
 struct Order {
     memory_bytes: u64,
     cpu_seconds: u64,
+    sandbox: Policy,
     fingerprint: String,
     wasm: Vec<u8>,
 }
@@ -250,34 +259,24 @@ fn order(input: &mut impl BufRead) -> Result<Order, String> {
     let mut line = String::new();
     input.take(LINE_BYTES_MAX).read_line(&mut line).map_err(|error| error.to_string())?;
     let words: Vec<&str> = line.split_whitespace().collect();
-    let [memory_bytes, cpu_seconds, fingerprint, bytes] = words.as_slice() else {
-        return Err("it does not have four words".to_owned());
+    let [memory_bytes, cpu_seconds, sandbox, fingerprint, bytes] = words.as_slice() else {
+        return Err("it does not have five words".to_owned());
     };
     let number = |word: &str| word.parse::<u64>().map_err(|_| format!("`{word}` is not a number"));
     let (memory_bytes, cpu_seconds, bytes) = (number(memory_bytes)?, number(cpu_seconds)?, number(bytes)?);
+    let sandbox = sandbox.parse()?;
     let mut wasm = Vec::new();
     input.take(bytes).read_to_end(&mut wasm).map_err(|error| error.to_string())?;
     if wasm.len() as u64 != bytes {
         return Err(format!("{} of {bytes} bytes were received", wasm.len()));
     }
-    Ok(Order { memory_bytes, cpu_seconds, fingerprint: (*fingerprint).to_owned(), wasm })
+    Ok(Order { memory_bytes, cpu_seconds, sandbox, fingerprint: (*fingerprint).to_owned(), wasm })
 }
 
-/// Limits the resources of this process.
-fn bind(memory_bytes: u64, cpu_seconds: u64) -> io::Result<()> {
-    // A refused niceness costs speed, not correctness.
-    let _ = rustix::process::nice(NICE);
-    let bounds = [
-        (Resource::As, memory_bytes, memory_bytes),
-        (Resource::Core, 0, 0),
-        (Resource::Fsize, 0, 0),
-        // SIGXCPU, which the host recognizes, comes at the first, and SIGKILL at the second.
-        (Resource::Cpu, cpu_seconds, cpu_seconds.saturating_add(5)),
-    ];
-    for (resource, current, maximum) in bounds {
-        rustix::process::setrlimit(resource, Rlimit { current: Some(current), maximum: Some(maximum) })?;
-    }
-    Ok(())
+/// Limits the processor time of this process: SIGXCPU, which the host recognizes, comes at the limit, and SIGKILL later.
+fn bound_processor_time(seconds: u64) -> io::Result<()> {
+    let bound = Rlimit { current: Some(seconds), maximum: Some(seconds.saturating_add(5)) };
+    Ok(rustix::process::setrlimit(Resource::Cpu, bound)?)
 }
 
 fn fail(why: &str) -> ExitCode {
@@ -296,8 +295,9 @@ mod tests {
     /// Runs a shell script as the compiler.
     async fn asked(script: &str, timeout: Duration) -> Fault {
         let command = ["sh", "-c", script].map(OsString::from).into();
+        let cpu_time = Duration::from_secs(7);
         let config =
-            CompilerConfig { command, timeout, cpu_time: Duration::from_secs(7), memory_bytes: 64 << 20 };
+            CompilerConfig { command, timeout, cpu_time, memory_bytes: 64 << 20, sandbox: Policy::Enforce };
         compile(&config, &engine::compiling().unwrap(), &[0; 100_000]).await.unwrap_err()
     }
 
@@ -348,7 +348,8 @@ mod tests {
     #[tokio::test]
     async fn a_compiler_that_is_not_there_is_reported() {
         let (command, minute) = (vec![OsString::from("/no/such/program")], Duration::from_secs(60));
-        let config = CompilerConfig { command, timeout: minute, cpu_time: minute, memory_bytes: 1 };
+        let sandbox = Policy::Enforce;
+        let config = CompilerConfig { command, timeout: minute, cpu_time: minute, memory_bytes: 1, sandbox };
         let fault = compile(&config, &engine::compiling().unwrap(), b"").await.unwrap_err();
         assert_eq!(fault.code, "compiler_missing");
     }
@@ -356,10 +357,18 @@ mod tests {
     #[test]
     fn an_order_is_whole_or_not_understood() {
         let read = |text: &str| order(&mut text.as_bytes());
-        let expected =
-            Order { memory_bytes: 7, cpu_seconds: 8, fingerprint: "abc".to_owned(), wasm: b"xyz".to_vec() };
-        assert_eq!(read("7 8 abc 3\nxyzmore").unwrap(), expected);
-        for bad in ["", "7 8 abc\n", "7 abc 3\nxyz", "7 x abc 3\nxyz", "7 8 abc 3\nxy", &"9".repeat(400)] {
+        let expected = Order {
+            memory_bytes: 7,
+            cpu_seconds: 8,
+            sandbox: Policy::Warn,
+            fingerprint: "abc".to_owned(),
+            wasm: b"xyz".to_vec(),
+        };
+        assert_eq!(read("7 8 warn abc 3\nxyzmore").unwrap(), expected);
+        let nines = "9".repeat(400);
+        for bad in
+            ["", "7 8 warn abc\n", "7 warn abc 3\nxyz", "x 8 warn abc 3\nxyz", "7 8 off abc 3\nxyz", "7 8 warn abc 3\nxy", &nines]
+        {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -17,6 +17,8 @@ pub struct CompilerConfig {
     pub timeout: Duration,
     /// Address space limit of the process.
     pub memory_bytes: u64,
+    /// The consequence of a sandbox that the kernel does not support completely.
+    pub sandbox: lector_sandbox::Policy,
 }
 
 /// Configuration of the runtime.

@@ -41,7 +41,7 @@ mod wakes;
 mod wrapped;
 
 pub use batching_policy::{
-    BUDGET as PROGRAM_BUDGET, BatchingPolicyRunner, FAILURES_MAX as PROGRAM_STRIKES_MAX,
+    BUDGET as POLICY_BUDGET, BatchingPolicyRunner, FAILURES_MAX as POLICY_FAILURES_MAX,
 };
 pub use compiler::compiler_main;
 pub use config::{CompilerConfig, RuntimeConfig, RuntimeError};

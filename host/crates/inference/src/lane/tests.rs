@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use lector_core::batching::plan::{InvalidPlan, Plan, Planner, Question};
 use lector_core::model::PortInfo;
 use lector_core::port::BatchComposition;
 use lector_core::{Dtype, Tensor, TensorData};
 
+use super::queue::RETRY_AFTER_MIN;
 use super::*;
 
 /// Doubles `x` into `y`. Before each run it reports its input and waits for a word: `ok`, `fail` or `panic`.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lector_core::batching::Planner;
 use lector_core::batching::plan::{BatchingPolicyStatus, Plan, PlanItem, Question, accept, trial};
 use lector_core::{Budget, CallCtx};
-use lector_runtime::{BatchingPolicyRunner, Guest, PROGRAM_BUDGET, PROGRAM_STRIKES_MAX, Runtime};
+use lector_runtime::{BatchingPolicyRunner, Guest, POLICY_BUDGET, POLICY_FAILURES_MAX, Runtime};
 
 use crate::support::{FakeEngines, Mood, bytes, call, guest, runtime};
 
@@ -143,7 +143,7 @@ async fn each_misbehavior_is_counted_and_disables_the_policy() {
     ];
     for (disabled, (manner, count, expected)) in (1..).zip(table) {
         let (batching_policy, planner) = of(&guest, &format!(r#"{{"manner": "{manner}"}}"#));
-        for _ in 0..PROGRAM_STRIKES_MAX {
+        for _ in 0..POLICY_FAILURES_MAX {
             assert!(!batching_policy.status().disabled, "{manner}");
             assert!(!asked(planner.as_ref()), "{manner}");
         }
@@ -152,9 +152,9 @@ async fn each_misbehavior_is_counted_and_disables_the_policy() {
         assert!(status.disabled, "{manner}: {status:?}");
         // Any answer may also be late: a tenth of a millisecond on a processor with cold caches.
         let counted = if manner == "spin" { 0 } else { status.late } + count(&status);
-        assert_eq!(counted, u64::from(PROGRAM_STRIKES_MAX), "{manner}: {status:?}");
+        assert_eq!(counted, u64::from(POLICY_FAILURES_MAX), "{manner}: {status:?}");
         assert!(count(&status) > 0, "{manner}: {status:?}");
-        assert_eq!(status.asked, u64::from(PROGRAM_STRIKES_MAX), "{manner}: {status:?}");
+        assert_eq!(status.asked, u64::from(POLICY_FAILURES_MAX), "{manner}: {status:?}");
         assert!(
             status.last_fault.as_ref().is_some_and(|fault| fault.contains(expected)),
             "{manner}: {status:?}"
@@ -183,13 +183,13 @@ async fn an_answer_over_the_budget_is_dropped() {
         let status = batching_policy.status();
         let took = Duration::from_micros(status.computed_us - before.computed_us);
         assert_eq!(answer.is_some(), status.late == before.late, "{status:?}");
-        if took > PROGRAM_BUDGET + Duration::from_micros(1) {
+        if took > POLICY_BUDGET + Duration::from_micros(1) {
             assert_eq!((answer, status.late - before.late), (None, 1), "{took:?}");
             return;
         }
-        assert!(answer.is_some() || took >= PROGRAM_BUDGET, "{took:?}: {status:?}");
+        assert!(answer.is_some() || took >= POLICY_BUDGET, "{took:?}: {status:?}");
     }
-    panic!("a loop of 2^39 turns took less than {PROGRAM_BUDGET:?}");
+    panic!("a loop of 2^39 turns took less than {POLICY_BUDGET:?}");
 }
 
 #[tokio::test]
@@ -217,11 +217,11 @@ async fn successful_answers_reduce_the_failure_count() {
     let Some((_, guest)) = planners().await else { return };
     // Each instance answers 70 times and then panics; the failure count does not add up.
     let (batching_policy, planner) = of(&guest, r#"{"manner": "panic", "sound_first": 70}"#);
-    for _ in 0..71 * (PROGRAM_STRIKES_MAX + 4) {
+    for _ in 0..71 * (POLICY_FAILURES_MAX + 4) {
         planner.plan(&question());
     }
     let status = batching_policy.status();
-    assert_eq!(status.trapped, u64::from(PROGRAM_STRIKES_MAX) + 4, "{status:?}");
+    assert_eq!(status.trapped, u64::from(POLICY_FAILURES_MAX) + 4, "{status:?}");
     assert!(!status.disabled, "{status:?}");
 }
 

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use futures::FutureExt;
+use lector_control::SystemClock;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::*;
@@ -20,7 +21,7 @@ fn admission(documents_max: usize) -> Arc<Admission> {
 fn tenant(name: &str) -> Arc<Tenant> {
     let policy = lector_control::TenantPolicy::default();
     let record = lector_control::TenantRecord { name: name.into(), created_at_ms: 0, policy };
-    Tenant::new(record, Arc::default(), 0)
+    Tenant::new(record, Arc::new(UsageCounters::new(Arc::new(SystemClock))), 0)
 }
 
 #[test]
@@ -81,7 +82,7 @@ fn a_tenant_sends_a_bounded_number_of_bodies_at_once() {
     let mut policy = lector_control::TenantPolicy::default();
     policy.limits.uploads_concurrent = 1;
     let record = lector_control::TenantRecord { name: "c".into(), created_at_ms: 0, policy };
-    let c = Tenant::new(record, Arc::default(), 0);
+    let c = Tenant::new(record, Arc::new(UsageCounters::new(Arc::new(SystemClock))), 0);
     let _one = admission.upload(&c, None, LONG).unwrap();
     assert!(admission.upload(&c, None, LONG).is_err());
 }
@@ -133,7 +134,7 @@ fn a_tenants_bytes_are_limited_and_do_not_affect_other_tenants() {
     let mut policy = lector_control::TenantPolicy::default();
     policy.limits.held_bytes_max = 50;
     let record = lector_control::TenantRecord { name: "a".into(), created_at_ms: 0, policy };
-    let (admission, a, b) = (admission(10), Tenant::new(record, Arc::default(), 0), tenant("b"));
+    let (admission, a, b) = (admission(10), Tenant::new(record, Arc::new(UsageCounters::new(Arc::new(SystemClock))), 0), tenant("b"));
     let code = |fault: Fault| fault.code;
     assert_eq!(admission.admit(&a, 51, LONG).map_err(code).err(), Some("submission_too_large"));
     let slot = admission.upload(&a, None, LONG).unwrap();

@@ -1,6 +1,6 @@
-//! The system calls that a worker may make. There are two filters, and the kernel applies the stricter result: calls
-//! that only an attacker would make kill the process, calls that are not on the allow-list fail with EPERM (the C
-//! library probes for features and must survive that), the others are allowed.
+//! The system calls that a process in the sandbox may make. There are several filters, and the kernel applies the
+//! strictest result: calls that only an attacker would make kill the process, calls that are not on the allow-list fail
+//! with EPERM (the C library probes for features and must survive that), the others are allowed.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,20 @@ const ALLOWED: &[i64] = &[
     libc::SYS_writev,
 ];
 
-/// System calls that no document parser makes, but an attacker would.
+/// Also allowed to a process that starts threads.
+const ALLOWED_WITH_THREADS: &[i64] = &[
+    libc::SYS_clone,
+    libc::SYS_clone3,
+    libc::SYS_rseq,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_set_robust_list,
+];
+
+/// Bits of the third argument of `mmap` and `mprotect`, and of the first of `clone`.
+const EXECUTABLE: u64 = libc::PROT_EXEC.unsigned_abs() as u64;
+const THREAD: u64 = libc::CLONE_THREAD.unsigned_abs() as u64;
+
+/// System calls that no parser and no compiler makes, but an attacker would.
 const DEADLY: &[i64] = &[
     libc::SYS_accept,
     libc::SYS_accept4,
@@ -48,8 +61,6 @@ const DEADLY: &[i64] = &[
     libc::SYS_bind,
     libc::SYS_bpf,
     libc::SYS_chroot,
-    libc::SYS_clone,
-    libc::SYS_clone3,
     libc::SYS_connect,
     libc::SYS_execve,
     libc::SYS_execveat,
@@ -83,23 +94,39 @@ const DEADLY: &[i64] = &[
     libc::SYS_vfork,
 ];
 
-/// Installs both filters permanently.
-pub(super) fn install() -> Result<String, String> {
+/// Installs the filters permanently. `threads`: the process may start threads.
+pub(super) fn install(threads: bool) -> Result<String, String> {
     let arch: TargetArch = std::env::consts::ARCH.try_into().map_err(|e| format!("{e}"))?;
-    // The deadly filter first: the second filter forbids further filters.
-    let deadly = DEADLY.iter().map(|call| (*call, Vec::new())).collect();
+    // The deadly filter first: the last filter forbids further filters.
+    let mut deadly: BTreeMap<i64, Vec<SeccompRule>> = DEADLY.iter().map(|call| (*call, Vec::new())).collect();
+    let clone = if threads { vec![rule(0, SeccompCmpOp::MaskedEq(THREAD), 0)?] } else { Vec::new() };
+    deadly.insert(libc::SYS_clone, clone);
+    if !threads {
+        deadly.insert(libc::SYS_clone3, Vec::new());
+    }
+    let deadly_calls = deadly.len();
     apply(deadly, SeccompAction::Allow, SeccompAction::KillProcess, arch)?;
+    if threads {
+        // A filter cannot see the flags of `clone3`, which are in memory. The C library then uses `clone`.
+        let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+        let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+        apply(clone3, SeccompAction::Allow, missing, arch)?;
+    }
+    let allowed = allowed(threads)?;
+    let allowed_calls = allowed.len();
     let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    apply(allowed()?, denied, SeccompAction::Allow, arch)?;
-    Ok(format!("{} calls allowed, {} deadly", ALLOWED.len() + 3, DEADLY.len()))
+    apply(allowed, denied, SeccompAction::Allow, arch)?;
+    Ok(format!("{allowed_calls} calls allowed, {deadly_calls} deadly"))
 }
 
-fn allowed() -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
+fn allowed(threads: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
+    if threads {
+        rules.extend(ALLOWED_WITH_THREADS.iter().map(|call| (*call, Vec::new())));
+    }
     // No new executable memory: the third argument of both calls is the protection.
-    let executable = u64::from(libc::PROT_EXEC.unsigned_abs());
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
-        rules.insert(call, vec![rule(2, SeccompCmpOp::MaskedEq(executable), 0)?]);
+        rules.insert(call, vec![rule(2, SeccompCmpOp::MaskedEq(EXECUTABLE), 0)?]);
     }
     // `abort` sends a signal to its own process; signals to other processes are forbidden.
     let own = u64::from(std::process::id());
