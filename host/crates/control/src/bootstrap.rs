@@ -27,6 +27,8 @@ use crate::usage_flush::UsageFlusher;
 
 /// Period of the canary evaluation: a breach is detected within this time, and an evaluation is cheap.
 const CANARY_EVALUATION_EVERY: Duration = Duration::from_millis(200);
+/// Period of the deletion of keys that ended long ago.
+const KEY_COLLECTION_EVERY: Duration = Duration::from_secs(3600);
 /// Period of the search for engines that no revision needs.
 const ENGINE_RELEASE_EVERY: Duration = Duration::from_secs(1);
 
@@ -104,6 +106,11 @@ impl ControlPlane {
         tasks.start("usage_flush", Trigger::Period(FLUSH_EVERY), move || {
             let plane = plane.upgrade()?;
             Some(async move { plane.flush_usage().await })
+        });
+        let plane = Arc::downgrade(self);
+        tasks.start("key_collection", Trigger::Period(KEY_COLLECTION_EVERY), move || {
+            let plane = plane.upgrade()?;
+            Some(async move { plane.collect_keys().await })
         });
         let plane = Arc::downgrade(self);
         tasks.start("engine_release", Trigger::Period(ENGINE_RELEASE_EVERY), move || {
