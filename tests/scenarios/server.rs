@@ -106,7 +106,7 @@ impl HeldPlace {
         let mut body = pdf::document(&[PageSpec::a4(&["It holds the only place"])]);
         let rest = body.split_off(100);
         let head = format!(
-            "POST /api/v1/ocr HTTP/1.1\r\nHost: x\r\nContent-Type: application/pdf\r\nContent-Length: {}\r\n\
+            "POST /api/v1/ocr HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/pdf\r\nContent-Length: {}\r\n\
              Connection: close\r\n\r\n",
             body.len() + rest.len()
         );

@@ -53,7 +53,7 @@ async fn whole(mut limited_body: LimitedBody) -> Result<Vec<u8>, Fault> {
 }
 
 /// Parses the query. Unknown options are an error.
-fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
+pub(super) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
     let Query(query) = Query::<T>::try_from_uri(uri)
         .map_err(|error| option_invalid(format!("The query is invalid: {}.", error.body_text())))?;
     Ok(query)

@@ -23,7 +23,7 @@ use lector_core::RequestId;
 use tracing::{Instrument, Span};
 
 use super::AppState;
-use super::listen::OnConnection;
+use super::connection_table::OnConnection;
 use super::problem::{self, Code, Problem};
 use crate::metrics::{InFlight, Metrics};
 
@@ -95,7 +95,7 @@ pub(super) async fn handle(State(state): State<AppState>, mut request: Request, 
 }
 
 /// Returns the id of the client if it is valid in logs and headers, otherwise a new one that sorts by time.
-fn request_id(headers: &HeaderMap) -> RequestId {
+pub(super) fn request_id(headers: &HeaderMap) -> RequestId {
     let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     let valid =
         |id: &&str| (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
@@ -116,7 +116,7 @@ fn span(id: &RequestId, headers: &HeaderMap) -> Span {
 }
 
 /// Parses trace id and parent id of a `traceparent` (W3C Trace Context, section 3.2). Later versions may append fields.
-fn trace_parent(value: &str) -> Option<(&str, &str)> {
+pub(super) fn trace_parent(value: &str) -> Option<(&str, &str)> {
     let mut fields = value.trim().split('-');
     let mut field = |digits: usize| {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
