@@ -68,8 +68,12 @@ pub struct HttpConfig {
     pub transfer_rate_min: Rate,
     /// Default and maximum deadline of a request.
     pub request_timeout: Duration,
+    /// Private address that serves metrics with tenant labels without a key; `None`: there is none.
+    pub metrics_listen: Option<SocketAddr>,
     /// Maximum number of connections.
     pub connections_max: usize,
+    /// Maximum number of connections of one client address.
+    pub connections_per_address_max: usize,
     /// Maximum number of files in a batch.
     pub batch_files_max: usize,
     /// Maximum time that a shutdown waits for documents in flight.

@@ -11,6 +11,7 @@
 mod auth;
 mod batch;
 mod body;
+mod connection_table;
 mod delivery;
 mod engines;
 mod health;
@@ -37,7 +38,7 @@ use lector_serving::DocumentService;
 use crate::config::HttpConfig;
 use crate::metrics::Metrics;
 
-pub use listen::{Drained, serve};
+pub use listen::{Drained, serve, serve_metrics};
 
 /// The state that every handler receives.
 #[derive(Clone)]

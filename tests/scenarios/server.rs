@@ -104,7 +104,7 @@ impl HeldPlace {
         let pages = vec![PageSpec::a4(&["It holds the only place, and takes its time"; 30]); 24];
         let body = pdf::document(&pages);
         let head = format!(
-            "POST /api/v1/ocr?text_layer=never HTTP/1.1\r\nHost: x\r\nContent-Type: application/pdf\r\n\
+            "POST /api/v1/ocr?text_layer=never HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/pdf\r\n\
              Content-Length: {}\r\nConnection: close\r\n\r\n",
             body.len()
         );

@@ -141,7 +141,7 @@ async fn a_tenant_has_bytes_of_its_own_and_costs_others_none() {
     // A document that can never fit is rejected before it is sent.
     let head = |bytes: u32| {
         format!(
-            "POST /api/v1/ocr HTTP/1.1\r\nHost: x\r\nContent-Type: application/pdf\r\nAuthorization: Bearer {acme}\r\n\
+            "POST /api/v1/ocr HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/pdf\r\nAuthorization: Bearer {acme}\r\n\
              Content-Length: {bytes}\r\nConnection: close\r\n\r\n%PDF-1.7"
         )
     };

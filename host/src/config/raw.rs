@@ -27,6 +27,7 @@ pub struct RawConfig {
 pub struct RawHttp {
     pub listen: String,
     pub allow_insecure_public: bool,
+    pub metrics_listen: String,
     pub body_bytes_max: u64,
     pub header_timeout_s: u64,
     pub body_idle_timeout_s: u64,
@@ -34,6 +35,7 @@ pub struct RawHttp {
     pub transfer_window_s: u64,
     pub request_timeout_s: u64,
     pub connections_max: usize,
+    pub connections_per_address_max: usize,
     pub batch_files_max: usize,
     pub drain_timeout_s: u64,
 }
@@ -168,6 +170,7 @@ impl Default for RawConfig {
             http: RawHttp {
                 listen: "127.0.0.1:8080".to_owned(),
                 allow_insecure_public: false,
+                metrics_listen: String::new(),
                 body_bytes_max: 100 << 20,
                 header_timeout_s: 10,
                 body_idle_timeout_s: 20,
@@ -175,6 +178,7 @@ impl Default for RawConfig {
                 transfer_window_s: 10,
                 request_timeout_s: 300,
                 connections_max: 1024,
+                connections_per_address_max: 0,
                 batch_files_max: 256,
                 drain_timeout_s: 30,
             },

@@ -60,11 +60,18 @@ pub(super) fn raise(effective: &Effective) -> Result<Config, ConfigError> {
 
 fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigError> {
     let raw = &effective.raw.http;
-    let listen: SocketAddr = raw.listen.parse().map_err(|_| {
-        check.wrong("http.listen", "is not an address: write it like `127.0.0.1:8080` or `[::1]:0`")
-    })?;
+    let address = |key: &str, text: &str| -> Result<SocketAddr, ConfigError> {
+        text.parse()
+            .map_err(|_| check.wrong(key, "is not an address: write it like `127.0.0.1:8080` or `[::1]:0`"))
+    };
+    let metrics_listen = match raw.metrics_listen.as_str() {
+        "" => None,
+        text => Some(address("http.metrics_listen", text)?),
+    };
+    let connections_max = check.positive("http.connections_max", raw.connections_max)?;
     Ok(HttpConfig {
-        listen,
+        listen: address("http.listen", &raw.listen)?,
+        metrics_listen,
         allow_insecure_public: raw.allow_insecure_public,
         body_bytes_max: check.positive("http.body_bytes_max", raw.body_bytes_max)?,
         header_timeout: check.seconds("http.header_timeout_s", raw.header_timeout_s)?,
@@ -75,7 +82,8 @@ fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigEr
             window: check.seconds("http.transfer_window_s", raw.transfer_window_s)?,
         },
         request_timeout: check.seconds("http.request_timeout_s", raw.request_timeout_s)?,
-        connections_max: check.positive("http.connections_max", raw.connections_max)?,
+        connections_max,
+        connections_per_address_max: or(raw.connections_per_address_max, three_quarters(connections_max)),
         batch_files_max: check.positive("http.batch_files_max", raw.batch_files_max)?,
         // 0 is allowed: stop at once.
         drain_timeout: Duration::from_secs(check.at_most(
@@ -84,6 +92,11 @@ fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigEr
             SECONDS_MAX,
         )?),
     })
+}
+
+/// Returns the default share of one client address: the rest is for others, such as probes.
+fn three_quarters(connections_max: usize) -> usize {
+    connections_max.saturating_sub(connections_max / 4).max(1)
 }
 
 fn client(effective: &Effective, check: &Check<'_>) -> Result<ClientConfig, ConfigError> {

@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use lector_core::Fault;
+use lector_core::{Fault, Kind};
 use lector_serving::ReadinessReport;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::AppState;
+use super::auth;
+use super::manage::query;
 use super::problem::{self, Problem};
 use crate::format::json as shapes;
 use crate::metrics;
@@ -24,10 +28,22 @@ pub(super) async fn healthz() -> Json<Value> {
     Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
-/// Handles `GET /readyz`: every shared deployment has read the smoke-test page, every lane has a session, and a render
-/// worker is alive.
-pub(super) async fn readyz(State(state): State<AppState>) -> Response {
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ReadinessOptions {
+    /// The shared deployment that must be ready; by default, one is enough.
+    deployment: Option<String>,
+}
+
+/// Handles `GET /readyz`: a shared deployment (with `?deployment=`, the named one) has read the smoke-test page, every
+/// lane has a session, and a render worker is alive.
+pub(super) async fn readyz(State(state): State<AppState>, uri: Uri) -> Result<Response, Problem> {
+    let options: ReadinessOptions = query(&uri)?;
     let checked = state.service.check_readiness(CHECK_MAX).await;
+    let checked = match (checked, &options.deployment) {
+        (Ok(report), Some(name)) => ready(report, name),
+        (checked, _) => checked,
+    };
     let (engines, engines_ok) = engines(&state);
     let (workers, workers_ok) = workers(&state);
     let ready = checked.is_ok() && engines_ok && workers_ok;
@@ -40,7 +56,23 @@ pub(super) async fn readyz(State(state): State<AppState>) -> Response {
         tracing::warn!(%fault, "not ready");
     }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(body)).into_response()
+    Ok((status, Json(body)).into_response())
+}
+
+/// Returns the report if it contains the deployment as ready, else its fault.
+fn ready(report: ReadinessReport, name: &str) -> Result<ReadinessReport, Fault> {
+    if report.stood_in || report.deployments.iter().any(|checked| checked.name.as_str() == name) {
+        return Ok(report);
+    }
+    let failed = report.failed.into_iter().find(|(failed, _)| failed.as_str() == name);
+    Err(failed.map_or_else(
+        || {
+            let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+            let message = format!("There is no shared deployment `{shown}`: name one of the configuration.");
+            Fault::new(Kind::NotFound, "deployment_not_found", message)
+        },
+        |(_, fault)| fault,
+    ))
 }
 
 fn engines(state: &AppState) -> (Value, bool) {
@@ -77,11 +109,27 @@ fn guests(checked: &Result<ReadinessReport, Fault>) -> Value {
         .iter()
         .map(|d| json!({ "deployment": d.name.as_str(), "golden_page_ms": shapes::ms(d.took), "word_found": d.word_found }))
         .collect();
-    json!({ "ok": true, "stood_in": report.stood_in, "deployments": deployments })
+    let failed: Vec<Value> = report
+        .failed
+        .iter()
+        .map(|(name, fault)| json!({ "deployment": name.as_str(), "error": shapes::fault(fault) }))
+        .collect();
+    json!({ "ok": failed.is_empty(), "stood_in": report.stood_in, "deployments": deployments, "failed": failed })
 }
 
-/// Handles `GET /metrics`: all metrics as OpenMetrics text.
-pub(super) async fn metrics(State(state): State<AppState>) -> Result<Response, Problem> {
-    let text = state.metrics.text().map_err(problem::internal)?;
+/// Handles `GET /metrics`: metrics as OpenMetrics text. Series with tenant labels need an administrator's key, or a
+/// local request to a server without keys.
+pub(super) async fn metrics(State(state): State<AppState>, parts: Parts) -> Result<Response, Problem> {
+    let tenants = auth::may_see_tenants(&parts, &state)?;
+    text(&state, tenants)
+}
+
+/// Handles `GET /metrics` on the private address: all metrics.
+pub(super) async fn private_metrics(State(state): State<AppState>) -> Result<Response, Problem> {
+    text(&state, true)
+}
+
+fn text(state: &AppState, tenants: bool) -> Result<Response, Problem> {
+    let text = state.metrics.text(tenants).map_err(problem::internal)?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }

@@ -54,7 +54,7 @@ pub(super) async fn json<T: JsonBody>(state: &AppState, request: Request) -> Res
 }
 
 /// Parses the query. Unknown options are an error.
-fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
+pub(super) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
     let Query(query) = Query::<T>::try_from_uri(uri)
         .map_err(|error| option_invalid(format!("The query is invalid: {}.", error.body_text())))?;
     Ok(query)

@@ -23,8 +23,8 @@ use lector_core::RequestId;
 use tracing::{Instrument, Span};
 
 use super::AppState;
-use super::delivery::{Delivery, DeliveryLimits};
-use super::listen::OnConnection;
+use super::connection_table::OnConnection;
+use super::delivery::{Deliveries, Delivery, DeliveryLimits};
 use super::problem::{self, Code, Problem};
 use crate::metrics::{InFlight, Metrics};
 
@@ -52,7 +52,7 @@ pub(super) async fn handle(State(state): State<AppState>, mut request: Request, 
     let span = span(&id, request.headers());
     let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, |path| path.as_str()).to_owned();
     let connection = request.extensions_mut().remove::<OnConnection>();
-    let deliveries = connection.as_ref().map(|connection| connection.deliveries.clone()).unwrap_or_default();
+    let deliveries = request.extensions_mut().remove::<Deliveries>().unwrap_or_default();
     let mut record = ResponseRecord {
         began: Instant::now(),
         route,
@@ -104,7 +104,7 @@ pub(super) async fn handle(State(state): State<AppState>, mut request: Request, 
 }
 
 /// Returns the id of the client if it is valid in logs and headers, otherwise a new one that sorts by time.
-fn request_id(headers: &HeaderMap) -> RequestId {
+pub(super) fn request_id(headers: &HeaderMap) -> RequestId {
     let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     let valid =
         |id: &&str| (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
@@ -125,7 +125,7 @@ fn span(id: &RequestId, headers: &HeaderMap) -> Span {
 }
 
 /// Parses trace id and parent id of a `traceparent` (W3C Trace Context, section 3.2). Later versions may append fields.
-fn trace_parent(value: &str) -> Option<(&str, &str)> {
+pub(super) fn trace_parent(value: &str) -> Option<(&str, &str)> {
     let mut fields = value.trim().split('-');
     let mut field = |digits: usize| {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);

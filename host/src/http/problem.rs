@@ -48,6 +48,14 @@ const EXCEPTIONS: &[(&str, StatusCode)] = &[
     ("key_missing", StatusCode::UNAUTHORIZED),
     ("key_invalid", StatusCode::UNAUTHORIZED),
     ("auth_throttled", StatusCode::TOO_MANY_REQUESTS),
+    ("too_many_event_streams", StatusCode::TOO_MANY_REQUESTS),
+    // The limits of the time of one worker request: the document is to blame, and a retry would take as long.
+    ("document_open_timeout", StatusCode::UNPROCESSABLE_ENTITY),
+    ("document_open_cpu_exceeded", StatusCode::UNPROCESSABLE_ENTITY),
+    ("page_cpu_exceeded", StatusCode::UNPROCESSABLE_ENTITY),
+    ("page_timeout", StatusCode::UNPROCESSABLE_ENTITY),
+    ("page_text_timeout", StatusCode::UNPROCESSABLE_ENTITY),
+    ("page_render_timeout", StatusCode::UNPROCESSABLE_ENTITY),
     ("rate_limited", StatusCode::TOO_MANY_REQUESTS),
     ("quota_exceeded", StatusCode::TOO_MANY_REQUESTS),
     ("tenant_overloaded", StatusCode::TOO_MANY_REQUESTS),
@@ -260,6 +268,14 @@ mod tests {
         check(Kind::TooLarge, "image_too_large", 413);
         check(Kind::Busy, "server_overloaded", 503);
         check(Kind::Deadline, "deadline_exceeded", 504);
+        // Faults of documents, as `document/src/faults.rs` makes them.
+        check(Kind::Invalid, "page_render_crashed", 422);
+        check(Kind::Invalid, "document_abandoned", 422);
+        check(Kind::TooLarge, "document_memory_exceeded", 413);
+        check(Kind::TooLarge, "page_too_many_pixels", 413);
+        for late in ["document_open_timeout", "page_timeout", "page_text_timeout", "page_render_timeout"] {
+            check(Kind::Deadline, late, 422);
+        }
         check(Kind::Invalid, "body_stalled", 408);
         check(Kind::GuestFault, "guest_trap", 500);
         check(Kind::Bug, "internal", 500);

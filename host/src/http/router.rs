@@ -8,7 +8,7 @@ use lector_core::{Fault, Kind};
 
 use super::manage::deployments::Route as To;
 use super::manage::{deployments, keys, queries, tenants};
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use super::{AppState, batch, engines, health, middleware, ocr, openapi};
 
 type Route = (Method, &'static str, MethodRouter<AppState>);
@@ -69,8 +69,25 @@ fn table() -> Vec<Route> {
 pub(super) fn router(state: AppState) -> Router {
     let routes =
         table().into_iter().fold(Router::new(), |router, (_, path, handler)| router.route(path, handler));
+    wrapped(routes.fallback(no_route), state)
+}
+
+/// Returns the routes of a connection beyond `http.connections_max`: those of probes. Others get `connections_full`.
+pub(super) fn overflow(state: AppState) -> Router {
+    wrapped(probes().fallback(connections_full), state)
+}
+
+/// Returns the routes of the private address for metrics (`http.metrics_listen`).
+pub(super) fn private(state: AppState) -> Router {
+    wrapped(probes().route("/metrics", get(health::private_metrics)).fallback(no_route), state)
+}
+
+fn probes() -> Router<AppState> {
+    Router::new().route("/healthz", get(health::healthz)).route("/readyz", get(health::readyz))
+}
+
+fn wrapped(routes: Router<AppState>, state: AppState) -> Router {
     routes
-        .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(axum::middleware::from_fn_with_state(state.clone(), middleware::handle))
         .with_state(state)
@@ -80,6 +97,10 @@ async fn no_route(request: Request) -> Problem {
     let path: String = request.uri().path().chars().take(100).collect();
     let message = format!("The path `{path}` does not exist: see GET / for the API.");
     Fault::new(Kind::NotFound, "route_not_found", message).into()
+}
+
+async fn connections_full() -> Problem {
+    problem::connections_full().into()
 }
 
 async fn no_method(request: Request) -> Problem {

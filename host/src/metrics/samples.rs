@@ -192,6 +192,8 @@ pub trait StatusSource: fmt::Debug + Send + Sync + 'static {
 pub(super) struct ServerStatus {
     pub(super) service: Arc<DocumentService>,
     pub(super) parts: Arc<dyn StatusSource>,
+    /// Whether the series with tenant labels are included.
+    pub(super) tenants: bool,
 }
 
 impl fmt::Debug for ServerStatus {
@@ -379,18 +381,32 @@ impl ServerStatus {
         for (code, count) in &status.faults {
             labeled_counter(&mut faults, &[("code", code)], *count)?;
         }
-        let mut leases = family(
+        gauge(
             encoder,
-            "lector_deployment_leases",
-            "Documents in progress, by deployment",
-            MetricType::Gauge,
+            "lector_metrics_tenant_labels",
+            "1 if this response includes the series with tenant labels, which need an administrator's key or http.metrics_listen",
+            u64::from(self.tenants),
         )?;
-        for deployment in &status.deployments {
-            labeled_gauge(
-                &mut leases,
-                &[("tenant", deployment.tenant.as_str()), ("deployment", deployment.name.as_str())],
-                deployment.leases as f64,
+        gauge(
+            encoder,
+            "lector_shared_deployments_unready",
+            "Shared deployments that did not read the smoke-test page in the last readiness check",
+            u64::try_from(self.service.unready_deployments()).unwrap_or(u64::MAX),
+        )?;
+        if self.tenants {
+            let mut leases = family(
+                encoder,
+                "lector_deployment_leases",
+                "Documents in progress, by deployment",
+                MetricType::Gauge,
             )?;
+            for deployment in &status.deployments {
+                labeled_gauge(
+                    &mut leases,
+                    &[("tenant", deployment.tenant.as_str()), ("deployment", deployment.name.as_str())],
+                    deployment.leases as f64,
+                )?;
+            }
         }
         self.background_tasks(encoder)?;
         let mut damaged = family(

@@ -1,22 +1,22 @@
 //! Authentication: from the text of a key to the right to act for a tenant, or to administer the server.
 //!
-//! Owns the proof values [`Principal`] and [`Admin`], which no other module can make, and the limit on failed attempts.
+//! Owns the proof values [`Principal`] and [`Admin`], which no other module can make. The limit on failed attempts is
+//! in `access/failures.rs`.
 //! Independent of HTTP. Called by the gateway for every request, before any other work.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+mod failures;
 
-use lector_core::{Clock, Fault, Kind, RequestId, TenantName};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lector_core::{Fault, Kind, RequestId, TenantName};
 
 use crate::directory::Directory;
-use crate::key::{self, KeyRecord, Scope};
+use crate::key::{self, KeyId, KeyRecord, Scope};
 use crate::tenant::{Limits, Tenant, tenant_not_found};
 
-/// Failed attempts that each get their own reason and log line: burst, and refill per second. Further attempts get
-/// `auth_throttled`. Failed attempts of others do not delay a valid key, because the key is checked first, which takes
-/// microseconds.
-const FAILURES_AT_ONCE: f64 = 20.0;
-const FAILURES_PER_S: f64 = 1.0;
+pub(crate) use failures::Failures;
 
 /// The actor of an audit event.
 #[derive(Clone, Debug)]
@@ -34,11 +34,38 @@ impl Actor {
     }
 }
 
+/// The reason why a request has its rights. An event stream checks again whether it still holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Grant {
+    /// A key.
+    Key(KeyId),
+    /// The server has no keys.
+    Open,
+    /// The host itself: configuration, background tasks, the command line of this machine.
+    Host,
+}
+
+impl Grant {
+    /// Returns the time for which the grant holds at most; `None` if it has ended.
+    pub(crate) fn valid_for(&self, directory: &Directory, now_ms: u64) -> Option<Duration> {
+        match self {
+            Self::Key(id) => {
+                let record = directory.keys.get(id).filter(|record| record.is_active(now_ms))?;
+                let until = |at: u64| Duration::from_millis(at.saturating_sub(now_ms));
+                Some(record.expires_at_ms.map_or(Duration::MAX, until))
+            }
+            Self::Open => directory.is_open().then_some(Duration::MAX),
+            Self::Host => Some(Duration::MAX),
+        }
+    }
+}
+
 /// The right to act for one tenant. Only [`ControlPlane`](crate::ControlPlane) makes one.
 #[derive(Clone, Debug)]
 pub struct Principal {
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) actor: Actor,
+    pub(crate) grant: Grant,
     /// Whether it may do more than read documents: false for a remote client of a server without keys.
     pub(crate) manages: bool,
 }
@@ -75,13 +102,14 @@ impl Principal {
 #[derive(Clone, Debug)]
 pub struct Admin {
     pub(crate) actor: Actor,
+    pub(crate) grant: Grant,
 }
 
 impl Admin {
     /// Returns the right for the command line of this machine: a user with write access to the data folder needs no
     /// key.
     pub fn of_this_machine() -> Self {
-        Self { actor: Actor::named("cli") }
+        Self { actor: Actor::named("cli"), grant: Grant::Host }
     }
 
     /// Returns the right with the request id that audit events show.
@@ -101,41 +129,11 @@ pub struct Credentials<'a> {
     /// Whether the server listens on a loopback address only and the request is meant for it. On a server without keys,
     /// only such requests may change anything.
     pub local: bool,
-}
-
-/// The limit on failed attempts, and the clock that decides about it and about the expiry of keys.
-#[derive(Debug)]
-pub(crate) struct Failures {
-    clock: Arc<dyn Clock>,
-    /// Attempts left, and the time of the last refill.
-    left: Mutex<(f64, Instant)>,
-}
-
-impl Failures {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        let left = Mutex::new((FAILURES_AT_ONCE, clock.now()));
-        Self { clock, left }
-    }
-
-    /// Counts a failed attempt; returns whether it is within the limit.
-    fn one(&self) -> bool {
-        let now = self.clock.now();
-        let mut state = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        let earned = now.saturating_duration_since(state.1).as_secs_f64() * FAILURES_PER_S;
-        let left = (state.0 + earned).min(FAILURES_AT_ONCE);
-        let within_limit = left >= 1.0;
-        *state = (if within_limit { left - 1.0 } else { left }, now);
-        within_limit
-    }
-
-    fn refuse(&self, fault: Fault, why: &str) -> Fault {
-        if !self.one() {
-            let message = "There were too many requests with invalid keys: wait, then send a valid key.";
-            return Fault::new(Kind::Busy, "auth_throttled", message).retry_after(Duration::from_secs(5));
-        }
-        tracing::warn!(why, "a request was rejected because of its key");
-        fault
-    }
+    /// Whether the request names another host than this server, or comes from a page of another site. A server without
+    /// keys rejects it: a web page in a browser on this machine must not use the server (DNS rebinding).
+    pub foreign: bool,
+    /// The address of the client, for the limit on failed attempts.
+    pub peer: Option<IpAddr>,
 }
 
 /// Returns the record of a valid key, or the reason that the key is not valid.
@@ -164,15 +162,23 @@ pub(crate) fn principal(
     let tenant_of = |name: &TenantName| directory.tenant(name).cloned();
     let Some(text) = shown.key else {
         if !directory.is_open() {
-            return Err(failures.refuse(key_missing(), "no key"));
+            return Err(failures.refuse(shown.peer, key_missing(), "no key"));
+        }
+        if shown.foreign {
+            return Err(foreign_host());
         }
         let name = shown.tenant.map_or_else(|| directory.host.clone(), TenantName::from);
         let tenant = tenant_of(&name)?;
-        return Ok(Principal { tenant, actor: Actor::named("open"), manages: shown.local });
+        return Ok(Principal {
+            tenant,
+            actor: Actor::named("open"),
+            grant: Grant::Open,
+            manages: shown.local,
+        });
     };
-    let record = active_key(directory, failures.clock.now_ms(), text)
-        .map_err(|why| failures.refuse(key_invalid(), why))?;
-    let actor = Actor::named(record.id.as_str());
+    let record = active_key(directory, failures.clock().now_ms(), text)
+        .map_err(|why| failures.refuse(shown.peer, key_invalid(), why))?;
+    let (actor, grant) = (Actor::named(record.id.as_str()), Grant::Key(record.id.clone()));
     let name = match (&record.scope, shown.tenant) {
         (Scope::Tenant(own), None) => own.clone(),
         (Scope::Tenant(own), Some(asked)) if own.as_str() == asked => own.clone(),
@@ -182,7 +188,7 @@ pub(crate) fn principal(
         (Scope::Admin, Some(asked)) => TenantName::from(asked),
     };
     let tenant = tenant_of(&name)?;
-    Ok(Principal { tenant, actor, manages: true })
+    Ok(Principal { tenant, actor, grant, manages: true })
 }
 
 /// Authenticates a request that administers the server.
@@ -193,19 +199,20 @@ pub(crate) fn admin(
 ) -> Result<Admin, Fault> {
     let Some(text) = shown.key else {
         return match (directory.is_open(), shown.local) {
-            (true, true) => Ok(Admin { actor: Actor::named("open") }),
+            (true, _) if shown.foreign => Err(foreign_host()),
+            (true, true) => Ok(Admin { actor: Actor::named("open"), grant: Grant::Open }),
             (true, false) => Err(needs_key()),
-            (false, _) => Err(failures.refuse(key_missing(), "no key")),
+            (false, _) => Err(failures.refuse(shown.peer, key_missing(), "no key")),
         };
     };
-    let record = active_key(directory, failures.clock.now_ms(), text)
-        .map_err(|why| failures.refuse(key_invalid(), why))?;
+    let record = active_key(directory, failures.clock().now_ms(), text)
+        .map_err(|why| failures.refuse(shown.peer, key_invalid(), why))?;
     if record.scope != Scope::Admin {
         let message = "This request needs an administrator key, and the key that was sent is a tenant key: send an \
                        administrator key.";
         return Err(Fault::new(Kind::Denied, "admin_only", message));
     }
-    Ok(Admin { actor: Actor::named(record.id.as_str()) })
+    Ok(Admin { actor: Actor::named(record.id.as_str()), grant: Grant::Key(record.id.clone()) })
 }
 
 fn key_missing() -> Fault {
@@ -219,6 +226,14 @@ fn key_invalid() -> Fault {
     Fault::new(Kind::Denied, "key_invalid", message)
 }
 
+/// Returns the fault of a request to a server without keys that may come from a web page.
+fn foreign_host() -> Fault {
+    let message = "The server has no keys, and the request names another host or comes from a page of another site: address the \
+                   server as `localhost` or by its loopback address, or create an administrator key there \
+                   (`lector keys create --admin`) and send it.";
+    Fault::new(Kind::Denied, "foreign_host", message)
+}
+
 fn needs_key() -> Fault {
     let message = "This request is accepted from the server's own machine only, because the server has no keys: create an \
                    administrator key there (`lector keys create --admin`) and send it.";
@@ -230,6 +245,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use std::collections::{BTreeMap, HashMap};
 
+    use lector_core::Clock;
     use lector_core::clock::ManualClock;
 
     use super::*;
@@ -272,7 +288,7 @@ mod tests {
     }
 
     fn shown<'a>(key: &'a str, tenant: Option<&'a str>) -> Credentials<'a> {
-        Credentials { key: Some(key), tenant, local: true }
+        Credentials { key: Some(key), tenant, local: true, ..Credentials::default() }
     }
 
     #[test]
@@ -324,19 +340,46 @@ mod tests {
             "local_only"
         );
         assert_eq!(admin(&directory, &failures, far).unwrap_err().code, "local_only");
+        let foreign = Credentials { foreign: true, ..Credentials::default() };
+        assert_eq!(principal(&directory, &failures, foreign).unwrap_err().code, "foreign_host");
+        assert_eq!(admin(&directory, &failures, foreign).unwrap_err().code, "foreign_host");
+    }
+
+    #[test]
+    fn a_grant_ends_with_its_key() {
+        let TestServer { mut directory, acme, .. } = server();
+        let shown = shown(&acme, None);
+        let grant = principal(&directory, &Failures::new(Arc::new(ManualClock::default())), shown).unwrap().grant;
+        assert_eq!(grant.valid_for(&directory, 5), Some(Duration::MAX));
+        let Grant::Key(id) = grant.clone() else { panic!("{grant:?}") };
+        let change = |directory: &mut Directory, change: &dyn Fn(&mut KeyRecord)| {
+            let mut record = (*directory.keys[&id]).clone();
+            change(&mut record);
+            directory.keys.insert(id.clone(), Arc::new(record));
+        };
+        change(&mut directory, &|record| record.expires_at_ms = Some(1005));
+        assert_eq!(grant.valid_for(&directory, 5), Some(Duration::from_secs(1)));
+        assert_eq!(grant.valid_for(&directory, 1005), None);
+        change(&mut directory, &|record| (record.expires_at_ms, record.revoked_at_ms) = (None, Some(6)));
+        assert_eq!(grant.valid_for(&directory, 7), None);
+        assert_eq!(Grant::Open.valid_for(&directory, 7), None, "the server has keys");
+        directory.keys.clear();
+        assert_eq!(grant.valid_for(&directory, 7), None, "the key of a deleted tenant");
+        assert_eq!(Grant::Open.valid_for(&directory, 7), Some(Duration::MAX));
     }
 
     #[test]
     fn failed_attempts_are_limited_and_valid_keys_are_not() {
         let TestServer { directory, acme, failures, clock, .. } = server();
         let bad = format!("lk_{}_{}", "0".repeat(16), "0".repeat(64));
-        let codes: Vec<_> =
-            (0..40).map(|_| principal(&directory, &failures, shown(&bad, None)).unwrap_err().code).collect();
+        let from = |key, last: u8| Credentials { peer: Some([127, 0, 0, last].into()), ..shown(key, None) };
+        let code = |last| principal(&directory, &failures, from(&bad, last)).unwrap_err().code;
+        let codes: Vec<_> = (0..40).map(|_| code(2)).collect();
         assert_eq!((codes[19], codes[20], codes[39]), ("key_invalid", "auth_throttled", "auth_throttled"));
-        assert!(principal(&directory, &failures, shown(&acme, None)).is_ok());
+        assert!(principal(&directory, &failures, from(&acme, 2)).is_ok());
+        assert_eq!(code(3), "key_invalid", "another address has a limit of its own");
         clock.advance(Duration::from_secs(1));
-        let code = || principal(&directory, &failures, shown(&bad, None)).unwrap_err().code;
-        assert_eq!((code(), code()), ("key_invalid", "auth_throttled"), "one attempt a second");
+        assert_eq!((code(2), code(2)), ("key_invalid", "auth_throttled"), "one attempt a second");
     }
 
     #[test]

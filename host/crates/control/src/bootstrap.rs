@@ -28,6 +28,8 @@ use crate::usage_flush::UsageFlusher;
 
 /// Period of the canary evaluation: a breach is detected within this time, and an evaluation is cheap.
 const CANARY_EVALUATION_EVERY: Duration = Duration::from_millis(200);
+/// Period of the deletion of keys that ended long ago.
+const KEY_COLLECTION_EVERY: Duration = Duration::from_secs(3600);
 /// Period of the search for engines that no revision needs.
 const ENGINE_RELEASE_EVERY: Duration = Duration::from_secs(1);
 /// Period of the deletion of components without a revision. A deletion of revisions starts it at once; the period is
@@ -119,6 +121,11 @@ impl ControlPlane {
         tasks.start("component_collection", trigger, move || {
             let plane = plane.upgrade()?;
             Some(async move { plane.collect_components().await })
+        });
+        let plane = Arc::downgrade(self);
+        tasks.start("key_collection", Trigger::Period(KEY_COLLECTION_EVERY), move || {
+            let plane = plane.upgrade()?;
+            Some(async move { plane.collect_keys().await })
         });
         let plane = Arc::downgrade(self);
         tasks.start("engine_release", Trigger::Period(ENGINE_RELEASE_EVERY), move || {

@@ -65,7 +65,6 @@ pub use mutations::keys::CreatedKey;
 pub use mutations::routes::Destination;
 pub use pipeline::{BatchingPolicy, ComponentLoader, Inspected, PageCall, Pipeline};
 pub use plane::{ControlPlane, Leases};
-pub use quarantine::faults::is_quarantine;
 pub use queries::DeploymentStatus;
 pub use revision::{CostModel, Lease, Prediction, Revision, RevisionRecord, ShadowComparison, Statistics};
 pub use route::{RollbackPolicy, Shadow, Weight};

@@ -11,9 +11,9 @@ use arc_swap::ArcSwap;
 use lector_core::fair::FairSemaphore;
 use lector_core::{Clock, DeploymentName, Documents, Fault, Kind, ModelName};
 
-use crate::access::{self, Actor, Admin, Credentials, Failures, Principal};
+use crate::access::{self, Actor, Admin, Credentials, Failures, Grant, Principal};
 use crate::background_tasks::BackgroundTasks;
-use crate::directory::{Directory, Found};
+use crate::directory::{Deployment, Directory, Found};
 use crate::events::AuditEvents;
 use crate::key::Scope;
 use crate::quarantine::Found as FoundDamage;
@@ -59,14 +59,14 @@ pub struct ControlPlane {
 }
 
 /// A lease for each deployment, or the reason that there is none.
-pub type Leases = Vec<Result<Lease, Fault>>;
+pub type Leases = Vec<(DeploymentName, Result<Lease, Fault>)>;
 
 impl ControlPlane {
     pub(crate) fn host(&self, actor: &str) -> Result<Principal, Fault> {
         let directory = self.directory.load();
         let tenant = directory.tenants.get(&directory.host).cloned();
         let tenant = tenant.ok_or_else(|| tenant::tenant_not_found(directory.host.as_str()))?;
-        Ok(Principal { tenant, actor: Actor::named(actor), manages: true })
+        Ok(Principal { tenant, actor: Actor::named(actor), grant: Grant::Host, manages: true })
     }
 
     /// Returns a principal for the host's own tenant, for the command line of this machine.
@@ -80,7 +80,7 @@ impl ControlPlane {
     }
 
     /// Returns the right to act for a tenant, given the credentials of a request. Faults: `key_missing`, `key_invalid`,
-    /// `tenant_not_found`, `auth_throttled`.
+    /// `tenant_not_found`, `auth_throttled`, `foreign_host`.
     pub fn principal(&self, shown: Credentials<'_>) -> Result<Principal, Fault> {
         access::principal(&self.directory.load(), &self.failures, shown)
     }
@@ -121,7 +121,8 @@ impl ControlPlane {
         let missing = || Fault::new(Kind::Bug, "internal", "The host's own tenant is missing; report it.");
         let host = directory.tenants.get(&directory.host).cloned().ok_or_else(missing)?;
         let shared = directory.owned(&directory.host).filter(|deployment| deployment.route.shared);
-        let leases = shared.map(|deployment| deployment.choose(holder)?.lease(holder));
+        let lease = |deployment: &Deployment| deployment.choose(holder)?.lease(holder);
+        let leases = shared.map(|deployment| (deployment.route.deployment.clone(), lease(deployment)));
         Ok((host, leases.collect()))
     }
 

@@ -9,7 +9,7 @@ use crate::access::{Admin, Principal};
 use crate::api_types::DeploymentView;
 use crate::background_tasks::BackgroundTaskStatus;
 use crate::directory::{Deployment, Directory};
-use crate::events::AuditEventStream;
+use crate::events::{AuditEventStream, StreamAccess};
 use crate::plane::ControlPlane;
 use crate::store::{AuditEntry, AuditQuery, DamagedRow, Readable, Table, UsageQuery, UsageRow};
 use crate::tenant::TenantRecord;
@@ -110,15 +110,19 @@ impl ControlPlane {
         Ok(self.noting(self.store.audit(AuditQuery { tenant: None, before, limit }).await?))
     }
 
-    /// Returns the tenant's audit events from now on.
+    /// Returns the tenant's audit events from now on. The stream ends with the right of the principal. Fault:
+    /// `too_many_event_streams`.
     pub fn subscribe(&self, principal: &Principal) -> Result<AuditEventStream, Fault> {
         principal.may_manage()?;
-        Ok(self.events.subscribe(Some(principal.tenant().clone())))
+        let access = StreamAccess::new(principal.grant.clone(), self.directory.clone(), self.clock.clone());
+        self.events.subscribe(Some(principal.tenant().clone()), access)
     }
 
-    /// Returns all audit events from now on.
-    pub fn subscribe_all(&self, _: &Admin) -> AuditEventStream {
-        self.events.subscribe(None)
+    /// Returns all audit events from now on. The stream ends with the right of the administrator. Fault:
+    /// `too_many_event_streams`.
+    pub fn subscribe_all(&self, admin: &Admin) -> Result<AuditEventStream, Fault> {
+        let access = StreamAccess::new(admin.grant.clone(), self.directory.clone(), self.clock.clone());
+        self.events.subscribe(None, access)
     }
 
     /// Returns the background tasks of this server and their last runs.

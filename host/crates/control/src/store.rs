@@ -15,6 +15,7 @@ mod damage;
 pub mod damaging;
 mod error;
 mod pinned_blobs;
+mod reserve;
 mod sqlite;
 
 use std::sync::Arc;
@@ -49,7 +50,8 @@ pub trait Store: Send + Sync + 'static {
     /// Fails with [`StoreError::Conflict`] if a revision exists already, or if a route's version is not that of the
     /// stored route plus 1 (a new route begins at 1).
     fn commit(&self, action: ChangeSet) -> Stored<'_, u64>;
-    /// Returns entries of the audit log, newest first.
+    /// Returns entries of the audit log, newest first. At least the newest [`AUDIT_ENTRIES_MAX`] of each tenant, and of
+    /// the host, are kept.
     fn audit(&self, query: AuditQuery) -> Stored<'_, Readable<AuditEntry>>;
     /// Adds to the counts of (tenant, day), once for each `flush`: repeating a flush changes nothing, so that a flush
     /// with a lost answer can be repeated. The newest [`FLUSHES_KEPT`] are remembered.
@@ -125,6 +127,29 @@ pub struct ChangeSet {
     /// The audit entry.
     pub entry: AuditEntry,
 }
+
+/// Actions that an operator needs on a full disk: they take rights or load away, or free space.
+const URGENT: [&str; 9] = [
+    "auto_rollback",
+    "deployment_delete",
+    "key_drop_damaged",
+    "key_revoke",
+    "key_rotate",
+    "promote",
+    "rollback",
+    "tenant_delete",
+    "tenant_update",
+];
+
+impl ChangeSet {
+    /// Returns whether the changes may use the disk space in reserve.
+    pub(crate) fn is_urgent(&self) -> bool {
+        URGENT.contains(&self.entry.action.as_str())
+    }
+}
+
+/// Most audit entries of one tenant, and of the host; older ones are deleted. The server's log has every entry, too.
+pub const AUDIT_ENTRIES_MAX: u32 = 10_000;
 
 /// An entry of the audit log: actor, action, time, and the state before and after.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

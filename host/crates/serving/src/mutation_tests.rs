@@ -437,7 +437,7 @@ async fn a_slow_load_delays_no_other_mutation_and_no_other_rollback() {
 async fn event_streams_end_when_the_server_drains() {
     let server = server().await;
     let mut own = server.platform.subscribe(&server.principal).unwrap();
-    let mut all = server.platform.subscribe_all(&Admin::of_this_machine());
+    let mut all = server.platform.subscribe_all(&Admin::of_this_machine()).unwrap();
     let report = server.service.drain(std::time::Duration::from_secs(20)).await;
     assert!(report.clean && own.next().await.is_none() && all.next().await.is_none());
     assert!(report.took < std::time::Duration::from_secs(10), "{report:?}");

@@ -184,9 +184,16 @@ impl DocumentService {
     }
 
     /// Reads the smoke-test page through the render worker, guest and engines of each shared deployment, all within
-    /// `deadline`. The answer is kept for a second, so that frequent checks cause little load.
+    /// `deadline`. The answer is kept for a time, so that frequent checks cause little load. Fails if no deployment read
+    /// it.
     pub async fn check_readiness(&self, deadline: Duration) -> Result<ReadinessReport, Fault> {
         self.check_readiness.answer(&self.plane, deadline).await
+    }
+
+    /// Returns the number of shared deployments that did not read the smoke-test page in the last check, at least 1 if
+    /// the whole check failed.
+    pub fn unready_deployments(&self) -> usize {
+        self.check_readiness.failed()
     }
 
     /// Rejects new documents and ends the event streams, waits `within` for the admitted documents, then cuts off the

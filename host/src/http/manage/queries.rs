@@ -170,8 +170,8 @@ pub(in super::super) async fn events(
 pub(in super::super) async fn all_events(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
-) -> Response {
-    stream(state.control.subscribe_all(&admin))
+) -> Result<Response, Problem> {
+    Ok(stream(state.control.subscribe_all(&admin)?))
 }
 
 /// `GET /api/v1/admin/background-tasks`: the background tasks and their last runs.

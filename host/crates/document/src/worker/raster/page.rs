@@ -1,6 +1,7 @@
 //! What the decoders of `single` and `tiff` have in common: their output, its limits, alpha over white.
 
 use lector_core::Size;
+use lector_pixels::SIDE_MAX;
 
 use crate::faults::Refusal;
 
@@ -33,8 +34,12 @@ impl Budget {
         if size.pixels() == 0 {
             return Err(Refusal::ImageInvalid { detail: "a picture without pixels".into() });
         }
+        let Size { width, height } = size;
+        // No image operation makes a longer side: such a picture could be decoded, and not read.
+        if width.max(height) > SIDE_MAX {
+            return Err(Refusal::ImageTooLong { width, height, side_max: SIDE_MAX });
+        }
         if size.pixels() > self.pixels_max {
-            let Size { width, height } = size;
             return Err(Refusal::ImageTooLarge { width, height, pixels_max: self.pixels_max });
         }
         Ok(())
@@ -77,6 +82,11 @@ mod tests {
         let size = |width, height| Size { width, height };
         assert_eq!(budget.check_pixels(size(10, 10)), Ok(()));
         assert_eq!(budget.check_pixels(size(10, 11)).unwrap_err().code(), "image_too_large");
+        let wide = Budget { pixels_max: u64::MAX, ..budget };
+        assert!(wide.check_pixels(size(1, SIDE_MAX)).is_ok());
+        for long in [size(1, 100_000_000), size(SIDE_MAX + 1, 1)] {
+            assert_eq!(wide.check_pixels(long).unwrap_err().code(), "image_too_large");
+        }
         assert_eq!(budget.check_pixels(size(10, 0)).unwrap_err().code(), "image_invalid");
         assert_eq!(budget.check_memory(300, size(10, 10)), Ok(()));
         assert_eq!(budget.check_memory(400, size(10, 10)).unwrap_err().code(), "document_memory_exceeded");
