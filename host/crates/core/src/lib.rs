@@ -13,6 +13,7 @@ pub mod call;
 mod composition;
 pub mod cost;
 mod declared;
+pub mod document;
 pub mod fair;
 pub mod fault;
 pub mod geometry;
@@ -29,6 +30,7 @@ pub use call::{
     WrappedPipeline,
 };
 pub use declared::{Batching, Priority};
+pub use document::{BlockView, DocumentResult, DocumentView, PageResult, PageView};
 pub use fault::{Blame, Fault, Kind};
 pub use geometry::{Point, Quad, Rect, Rotation, Size};
 pub use id::{DeploymentName, ModelName, RequestId, TenantName};
