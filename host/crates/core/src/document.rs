@@ -273,7 +273,11 @@ mod tests {
         check(&[], &[], &[]);
         check(&[], &[0, 0, 1, 0], &[(None, &[0, 1]), (None, &[2]), (None, &[3])]);
         // Record 5 has no lines; 9 follows the last line.
-        check(&[1, 5, 2, 9], &[1, 1, 2], &[(Some(1), &[0, 1]), (Some(5), &[]), (Some(2), &[2]), (Some(9), &[])]);
+        check(
+            &[1, 5, 2, 9],
+            &[1, 1, 2],
+            &[(Some(1), &[0, 1]), (Some(5), &[]), (Some(2), &[2]), (Some(9), &[])],
+        );
         check(&[1, 2], &[1, 2, 1, 7], &[(Some(1), &[0, 2]), (Some(2), &[1]), (None, &[3])]);
         // The second record of an id is empty.
         check(&[1, 1], &[1], &[(Some(1), &[0]), (Some(1), &[])]);

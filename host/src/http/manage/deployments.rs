@@ -16,6 +16,7 @@ use lector_control::{
     Digest, RevisionView, RollbackPolicy,
 };
 use lector_core::{DeploymentName, Fault, Kind, ModelName};
+use lector_export::json::ms;
 use multer::{Constraints, Multipart};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -27,7 +28,6 @@ use super::super::json::{self as bounded, JsonBody, OPTIONS_BYTES_MAX, SETTINGS_
 use super::super::problem::Problem;
 use super::super::upload::from_multer;
 use super::whole;
-use crate::format::json::ms;
 
 /// Maximum size of a component.
 const COMPONENT_BYTES_MAX: u64 = 64 << 20;
