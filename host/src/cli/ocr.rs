@@ -89,7 +89,7 @@ struct Request {
     format: &'static dyn Format,
     pages: PageSelection,
     /// The selection of pages as given, for a server.
-    pages_bytes: Option<Vec<u8>>,
+    pages_text: Option<String>,
     options: PageRequest,
     deployment: Option<DeploymentName>,
     password: Option<String>,
