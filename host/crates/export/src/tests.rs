@@ -330,7 +330,7 @@ fn html_is_semantic_and_well_formed() {
         "<th scope=\"col\" colspan=\"3\">Spans all</th>",
         "<th scope=\"row\" rowspan=\"2\">Row</th>",
         "<td colspan=\"2\">d &amp; e</td>",
-        "<p>outside the cells</p>",
+        "<p>outside</p>",
         "<pre><code>fn main() {\n    let a = `b`;\n}</code></pre>",
         "<p data-kind=\"seal &quot;x&quot;\">Sealed</p>",
         "<p dir=\"rtl\">שלום abc עולם</p>",
@@ -350,7 +350,7 @@ fn markdown_has_the_structure() {
         "## 1. Parts \\& \\<pieces\\>\n",
         "- one thing\n- another thing\n",
         "3. numbered\n",
-        "| Name | Sum \\| total |\n| --- | --- |\n| Ada | =1+2 |\n|  | -3.5 |\n\noutside the cells\n",
+        "| Name | Sum \\| total |\n| --- | --- |\n| Ada | =1+2 |\n|  | -3.5 |\n\noutside\n",
         "<th scope=\"col\" colspan=\"3\">Spans all</th>",
         "```\nfn main() {\n    let a = `b`;\n}\n```\n",
     ] {

@@ -51,8 +51,9 @@ impl Sheet {
     }
 }
 
-fn cell(place: (u32, u32), span: (u32, u32), header: bool, text: &str, lines: Vec<u32>) -> Cell {
-    let quad = quad(100.0 + 100.0 * place.1 as f32, 700.0 + 24.0 * place.0 as f32, 100.0, 24.0);
+/// Returns a cell of a table whose upper edge is at `top`.
+fn cell(top: f32, place: (u32, u32), span: (u32, u32), header: bool, text: &str, lines: Vec<u32>) -> Cell {
+    let quad = quad(100.0 + 100.0 * place.1 as f32, top + 24.0 * place.0 as f32, 100.0, 20.0);
     let (row, column, row_span, column_span) = (place.0, place.1, span.0, span.1);
     Cell { row, column, row_span, column_span, header, quad, text: text.to_owned(), lines }
 }
@@ -71,30 +72,34 @@ pub fn every_kind() -> Transcript {
     sheet.block(BlockKind::Figure, &[]);
     sheet.block(BlockKind::Caption, &["Figure 1: a picture"]);
     let first = sheet.page.lines.len() as u32;
-    let table = sheet.block(BlockKind::Table, &["Name Sum", "Ada =1+2", "outside the cells"]);
+    let table = sheet.block(BlockKind::Table, &["Name Sum", "Ada =1+2", "outside"]);
+    let top = table.quad.0[0].y;
     table.table = Some(Table {
         rows: 3,
         columns: 2,
         cells: vec![
-            cell((0, 0), (1, 1), true, "Name", vec![first]),
-            cell((0, 1), (1, 1), true, "Sum | total", vec![]),
-            cell((1, 0), (1, 1), false, "Ada", vec![first + 1]),
-            cell((1, 1), (1, 1), false, "=1+2", vec![]),
-            cell((2, 1), (1, 1), false, "-3.5", vec![]),
+            cell(top, (0, 0), (1, 1), true, "Name", vec![first]),
+            cell(top, (0, 1), (1, 1), true, "Sum | total", vec![]),
+            cell(top, (1, 0), (1, 1), false, "Ada", vec![first + 1]),
+            cell(top, (1, 1), (1, 1), false, "=1+2", vec![]),
+            cell(top, (2, 1), (1, 1), false, "-3.5", vec![]),
         ],
     });
     let table = sheet.block(BlockKind::Table, &[]);
+    let top = table.quad.0[0].y;
     table.table = Some(Table {
         rows: 3,
         columns: 3,
         cells: vec![
-            cell((0, 0), (1, 3), true, "Spans all", vec![]),
-            cell((1, 0), (2, 1), true, "Row", vec![]),
-            cell((1, 1), (1, 1), false, "b", vec![]),
-            cell((1, 2), (1, 1), false, "c", vec![]),
-            cell((2, 1), (1, 2), false, "d & e", vec![]),
+            cell(top, (0, 0), (1, 3), true, "Spans all", vec![]),
+            cell(top, (1, 0), (2, 1), true, "Row", vec![]),
+            cell(top, (1, 1), (1, 1), false, "b", vec![]),
+            cell(top, (1, 2), (1, 1), false, "c", vec![]),
+            cell(top, (2, 1), (1, 2), false, "d & e", vec![]),
         ],
     });
+    // The rows below the first one.
+    sheet.y += 48.0;
     sheet.block(BlockKind::Formula, &["E = mc²"]);
     sheet.block(BlockKind::Code, &["fn main() {", "    let a = `b`;", "}"]);
     sheet.block(BlockKind::FormField, &["Surname: Lovelace"]);
