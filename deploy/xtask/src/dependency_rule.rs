@@ -25,6 +25,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("seccompiler", &["sandbox"]),
     ("landlock", &["sandbox"]),
     ("fast_image_resize", &["pixels"]),
+    ("rust_xlsxwriter", &["export"]),
     ("axum*", &["host"]),
     ("clap*", &["host"]),
     ("hyper*", &["host"]),

@@ -14,6 +14,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use lector_control::Reservation;
 use lector_core::{Fault, Kind};
+use lector_export::ndjson;
 use lector_serving::{Clock, EventStream, Session, UploadSlot};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
@@ -27,7 +28,6 @@ use super::ocr::{NamedDeployment, body_limits, count, file_missing, options, ses
 use super::options::Endpoint;
 use super::problem::Problem;
 use super::upload::{Head, Upload, is_form};
-use crate::format::ndjson;
 use outgoing::{Gone, Outgoing};
 use relay::{Arrival, Reading};
 

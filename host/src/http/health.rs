@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use lector_core::{Fault, Kind};
+use lector_export::json::{FaultShape, ms};
 use lector_serving::ReadinessReport;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,7 +17,6 @@ use super::AppState;
 use super::auth;
 use super::manage::query;
 use super::problem::{self, Problem};
-use crate::format::json as shapes;
 use crate::metrics;
 
 /// Maximum time of a readiness check. Orchestrators time out after 1 to 10 s. A smoke-test page takes a tenth of a
@@ -52,7 +52,7 @@ pub(super) async fn readyz(State(state): State<AppState>, uri: Uri) -> Result<Re
         "parts": { "engines": engines, "workers": workers, "guests": guests(&checked) },
     });
     if let (Err(fault), Value::Object(members)) = (&checked, &mut body) {
-        members.insert("error".to_owned(), shapes::fault(fault));
+        members.insert("error".to_owned(), json!(FaultShape::from(fault)));
         tracing::warn!(%fault, "not ready");
     }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -107,7 +107,7 @@ fn guests(checked: &Result<ReadinessReport, Fault>) -> Value {
     let deployments: Vec<Value> = report
         .deployments
         .iter()
-        .map(|d| json!({ "deployment": d.name.as_str(), "golden_page_ms": shapes::ms(d.took), "word_found": d.word_found }))
+        .map(|d| json!({ "deployment": d.name.as_str(), "golden_page_ms": ms(d.took), "word_found": d.word_found }))
         .collect();
     let failed: Vec<Value> = report
         .failed

@@ -3,6 +3,7 @@
 //! Owns the order of the checks (every check that does not need the body runs before the body is read), and the
 //! response to a document with failed pages. `batch.rs` shares the functions before the upload.
 
+use std::io;
 use std::time::Duration;
 
 use axum::Extension;
@@ -14,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use lector_control::Principal;
 use lector_core::port::DocumentHint;
 use lector_core::{Fault, Kind};
+use lector_export::{ExportError, Pieces};
 use lector_serving::{Clock, DocumentRequest, DocumentResult, Event, PageResult, Session, Upload};
 use serde_json::json;
 
@@ -22,11 +24,9 @@ use super::auth::TenantCtx;
 use super::body::{BodyLimits, LimitedBody, declared_bytes};
 use super::middleware::RequestCtx;
 use super::options::{Endpoint, Options, Timeouts};
-use super::pieces;
+use super::pieces::{self, Piece};
 use super::problem::{self, Problem};
 use super::upload::{self, Head};
-use crate::format::Format;
-use crate::format::pieces::Pieces;
 use crate::metrics::Metrics;
 
 /// Number of pages that failed, for formats that cannot report failures.
@@ -61,7 +61,7 @@ pub(super) fn options(
     };
     let timeouts = Timeouts { otherwise, most };
     let mut options = Options::parse(endpoint, &parts.uri, &parts.headers, named, timeouts)?;
-    options.request.words |= endpoint == Endpoint::Whole && options.format.wants_words();
+    options.request.words |= endpoint == Endpoint::Whole && options.format.info().needs_words;
     Ok(options)
 }
 
@@ -189,13 +189,13 @@ fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Res
         Some(fault) if result.pages_ok == 0 => {
             return Err(Box::new(with_timing(in_part(fault, result, |_| true))));
         }
-        Some(fault) if options.format != Format::Json && !options.partial => {
+        Some(fault) if !options.format.info().reports_failures && !options.partial => {
             let message = format!(
                 "{} of {} pages failed ({}), and the format {} cannot report failures: request JSON, or add partial=true to receive the other pages.",
                 result.pages_failed,
                 result.pages.len(),
                 fault.message.trim_end_matches('.'),
-                options.format.name(),
+                options.format.info().name,
             );
             let fault = Fault::new(Kind::Invalid, "pages_failed", message).blaming(fault.blame);
             // Without the successful pages: they would be most of the response, in a format that was not requested.
@@ -204,14 +204,35 @@ fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Res
         _ => {}
     }
     let (pages_failed, bytes) = (result.pages_failed, held_bytes(&result));
-    let pieces = Pieces::new(options.format, result);
-    let body = if bytes <= WHOLE_BYTES_MAX { pieces::whole(pieces) } else { pieces::body(pieces) };
+    let body = match body(options, result, bytes) {
+        Ok(body) => body,
+        Err(error) => return Err(Box::new(with_timing(Fault::from(error).into()))),
+    };
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(options.format.content_type())),
+        (header::CONTENT_TYPE, HeaderValue::from_static(options.format.info().content_type)),
         (PAGES_FAILED.clone(), pages_failed.into()),
         (SERVER_TIMING.clone(), timing),
     ];
     Ok((headers, body).into_response())
+}
+
+/// Returns the body of a document whose page results hold `bytes` of memory.
+///
+/// A large one is written page by page if its format allows it. The part before the pages is written here in any case:
+/// a document that the format cannot hold is a problem, and not a response that ends early.
+fn body(options: &Options, result: Box<DocumentResult>, bytes: u64) -> Result<Body, ExportError> {
+    let mut pieces = Pieces::new(options.format, result).map(|piece| piece.map(Piece::from));
+    if bytes <= WHOLE_BYTES_MAX {
+        return pieces::whole(pieces);
+    }
+    if options.format.info().streams {
+        let head = pieces.next().transpose()?;
+        return Ok(pieces::body(
+            head.into_iter().map(Ok).chain(pieces.map(|piece| piece.map_err(io::Error::other))),
+        ));
+    }
+    let pieces: Vec<Piece> = pieces.collect::<Result<_, _>>()?;
+    Ok(pieces::body(pieces.into_iter().map(Ok)))
 }
 
 /// Returns the problem of a document that was read in part, with the pages that `include` selects.

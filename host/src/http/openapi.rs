@@ -54,9 +54,10 @@ mod tests {
         }
     }
 
-    /// Faults of the start of the server, which no request receives, and one that is sent as `option_invalid`.
-    const NOT_SENT: [&str; 12] = [
+    /// Faults of the start of the server, which no request receives, and two that are sent as `option_invalid`.
+    const NOT_SENT: [&str; 13] = [
         "invalid_page_selection",
+        "unknown_format",
         "component_unreadable",
         "component_too_large",
         "component_invalid",

@@ -8,12 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use lector_control::Reservation;
 use lector_core::{Blame, Fault, Kind, RequestId};
 use lector_serving::PageResult;
 use serde_json::{Map, Value};
 
-use crate::format::pieces::{self, Piece};
+use super::pieces::{self, Piece};
 
 /// Media type of a problem.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
@@ -135,10 +134,9 @@ impl Problem {
         let Some(pages) = pages else { return document.into() };
         let mut head = String::from_utf8(document).unwrap_or_default();
         head.truncate(head.len().saturating_sub(1));
-        let piece = |bytes: String| std::iter::once(Piece { bytes, reservation: Reservation::default() });
-        super::pieces::body(
-            piece(head + ",\"pages\":[").chain(pieces::json_pages(pages)).chain(piece("]}".to_owned())),
-        )
+        let piece = |text: String| std::iter::once(Piece::from(text));
+        let pages = lector_export::json_pages(pages).map(Piece::from);
+        pieces::body(piece(head + ",\"pages\":[").chain(pages).chain(piece("]}".to_owned())).map(Ok))
     }
 
     /// Returns the problem document without pages. `request` is `None` only for a connection that is rejected before a

@@ -329,6 +329,12 @@ impl AsRef<lector_core::Transcript> for Held<lector_core::Transcript> {
     }
 }
 
+impl AsRef<lector_core::Summary> for Held<lector_core::Summary> {
+    fn as_ref(&self) -> &lector_core::Summary {
+        self
+    }
+}
+
 impl<T> Deref for Held<T> {
     type Target = T;
 

@@ -14,6 +14,7 @@ pub mod clock;
 mod composition;
 pub mod cost;
 mod declared;
+pub mod document;
 pub mod fair;
 pub mod fault;
 pub mod geometry;
@@ -31,6 +32,7 @@ pub use call::{
 };
 pub use clock::Clock;
 pub use declared::{Batching, Priority};
+pub use document::{BlockView, DocumentResult, DocumentView, PageResult, PageView};
 pub use fault::{Blame, Fault, Kind};
 pub use geometry::{Point, Quad, Rect, Rotation, Size};
 pub use id::{DeploymentName, ModelName, RequestId, TenantName};

@@ -16,6 +16,7 @@ use lector_control::{
     Digest, RevisionView, RollbackPolicy,
 };
 use lector_core::{DeploymentName, Fault, Kind, ModelName};
+use lector_export::json::ms;
 use lector_serving::ReceivedBytes;
 use multer::{Constraints, Multipart};
 use serde::Deserialize;
@@ -27,7 +28,6 @@ use super::super::body::{BodyLimits, LimitedBody, declared_bytes};
 use super::super::json::{self as bounded, JsonBody, OPTIONS_BYTES_MAX, SETTINGS_MAX, SMALL_BYTES_MAX};
 use super::super::problem::Problem;
 use super::super::upload::from_multer;
-use crate::format::json::ms;
 
 /// Maximum size of a component.
 const COMPONENT_BYTES_MAX: u64 = 64 << 20;
