@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod bench;
+mod contract;
 pub mod corpus;
 mod cycles;
 pub mod demo;

@@ -19,13 +19,35 @@ use crate::metrics;
 /// second on an idle server; on a busy server, a page read moments ago replaces it.
 const CHECK_MAX: Duration = Duration::from_secs(8);
 
-/// Handles `GET /healthz`: the process answers. Checks nothing else.
+/// Checks liveness: the process answers.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "checkLiveness",
+    tag = "Operations",
+    responses((status = 200, description = "The process is alive.", body = ref("#/components/schemas/Liveness"))),
+    extensions(
+        ("x-problems" = json!([]))
+    ),
+    security(())
+)]
 pub(super) async fn healthz() -> Json<Value> {
     Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
-/// Handles `GET /readyz`: every shared deployment has read the smoke-test page, every lane has a session, and a render
-/// worker is alive.
+/// Checks readiness: every shared deployment has read the smoke-test page, every lane has a session, and a render worker
+/// is alive.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "checkReadiness",
+    tag = "Operations",
+    responses((status = 200, description = "Ready.", body = ref("#/components/schemas/Readiness")), (status = 503, description = "Not ready; `error` and `parts` give the reason.", body = ref("#/components/schemas/Readiness"))),
+    extensions(
+        ("x-problems" = json!([]))
+    ),
+    security(())
+)]
 pub(super) async fn readyz(State(state): State<AppState>) -> Response {
     let checked = state.service.check_readiness(CHECK_MAX).await;
     let (engines, engines_ok) = engines(&state);
@@ -73,12 +95,23 @@ fn guests(checked: &Result<ReadinessReport, Fault>) -> Value {
     let deployments: Vec<Value> = report
         .deployments
         .iter()
-        .map(|d| json!({ "deployment": d.name.as_str(), "golden_page_ms": shapes::ms(d.took), "word_found": d.word_found }))
+        .map(|d| json!({ "deployment": d.name.as_str(), "smoke_test_page_ms": shapes::ms(d.took), "word_found": d.word_found }))
         .collect();
-    json!({ "ok": true, "stood_in": report.stood_in, "deployments": deployments })
+    json!({ "ok": true, "from_recent_page": report.from_recent_page, "deployments": deployments })
 }
 
-/// Handles `GET /metrics`: all metrics as OpenMetrics text.
+/// Returns all metrics as OpenMetrics text.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "getMetrics",
+    tag = "Operations",
+    responses((status = 200, description = "OpenMetrics text.", body = String, content_type = "application/openmetrics-text")),
+    extensions(
+        ("x-problems" = json!([]))
+    ),
+    security(())
+)]
 pub(super) async fn metrics(State(state): State<AppState>) -> Result<Response, Problem> {
     let text = state.metrics.text().map_err(problem::internal)?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())

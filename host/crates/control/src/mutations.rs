@@ -108,6 +108,8 @@ impl Mutation {
             Err(error) => return Err(error.into()),
         };
         self.current.store(Arc::new(directory));
+        // Before the next mutation begins, so that the events are in the order of their numbers.
+        self.events.send(AuditEntry { seq, ..entry.clone() });
         drop(self.write_lock);
         let took_us = started.elapsed().as_micros() as u64;
         let tenant = entry.tenant.as_ref().map(TenantName::as_str);
@@ -119,7 +121,6 @@ impl Mutation {
             took_us,
             "audit event"
         );
-        self.events.send(AuditEntry { seq, ..entry });
         Ok(())
     }
 }

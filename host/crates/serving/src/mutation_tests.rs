@@ -129,6 +129,7 @@ impl TestServer {
             grants: Some(BTreeMap::from([("detection".to_owned(), ModelName::from(model))])),
             budget: None,
             destination,
+            precondition: Default::default(),
         };
         Ok(self.platform.deploy(place, &self.principal, request).await?.number)
     }
@@ -281,6 +282,7 @@ async fn every_deployment_is_found_among_many() {
             grants: None,
             budget: None,
             destination: None,
+            precondition: Default::default(),
         };
         server.platform.deploy(place, &server.principal, request).await.unwrap();
     }
@@ -433,8 +435,8 @@ async fn a_slow_load_delays_no_other_mutation_and_no_other_rollback() {
 #[tokio::test]
 async fn event_streams_end_when_the_server_drains() {
     let server = server().await;
-    let mut own = server.platform.subscribe(&server.principal).unwrap();
-    let mut all = server.platform.subscribe_all(&Admin::of_this_machine());
+    let mut own = server.platform.subscribe(&server.principal, None).unwrap();
+    let mut all = server.platform.subscribe_all(&Admin::of_this_machine(), None);
     let report = server.service.drain(std::time::Duration::from_secs(20)).await;
     assert!(report.clean && own.next().await.is_none() && all.next().await.is_none());
     assert!(report.took < std::time::Duration::from_secs(10), "{report:?}");

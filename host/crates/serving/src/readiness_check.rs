@@ -27,7 +27,7 @@ pub struct ReadinessReport {
     /// One entry for each deployment.
     pub deployments: Vec<CheckedDeployment>,
     /// Set if the check failed for lack of capacity, and a recently read page replaced it.
-    pub stood_in: bool,
+    pub from_recent_page: bool,
 }
 
 /// The result of one deployment.
@@ -111,7 +111,7 @@ async fn probe(plane: &DataPlane, until: Instant) -> Result<ReadinessReport, Fau
     }
     match in_quarantine {
         Some(fault) if deployments.is_empty() => Err(fault),
-        _ => Ok(ReadinessReport { took: started.elapsed(), deployments, stood_in: false }),
+        _ => Ok(ReadinessReport { took: started.elapsed(), deployments, from_recent_page: false }),
     }
 }
 
@@ -120,7 +120,7 @@ fn recent_page_instead(plane: &DataPlane, fault: Fault) -> Result<ReadinessRepor
     let full = matches!(fault.kind, Kind::Busy | Kind::Deadline);
     match plane.admission.counters.last_page_ok() {
         Some(at) if full && at.elapsed() < RECENT_PAGE => {
-            Ok(ReadinessReport { took: Duration::ZERO, deployments: Vec::new(), stood_in: true })
+            Ok(ReadinessReport { took: Duration::ZERO, deployments: Vec::new(), from_recent_page: true })
         }
         _ => Err(fault),
     }

@@ -63,7 +63,7 @@ impl ControlPlane {
         let directory = self.directory.load();
         let mut views: Vec<KeyView> =
             directory.keys.values().filter(|key| wanted(&key.scope)).map(|key| KeyView::of(key)).collect();
-        views.sort_by(|a, b| (a.created_at_ms, &a.id).cmp(&(b.created_at_ms, &b.id)));
+        views.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         views
     }
 
