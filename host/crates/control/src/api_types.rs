@@ -113,7 +113,7 @@ pub struct RevisionParts {
     pub component_bytes: u64,
     /// Settings that the guest was configured with. A string with the JSON text if they have more than 32 levels, which
     /// Lector 0.1 accepted.
-    #[schema(schema_with = settings_schema)]
+    #[schema(schema_with = crate::settings::schema)]
     pub settings: Settings,
     /// Models that the guest may open, by alias.
     #[schema(value_type = BTreeMap<String, String>)]
@@ -349,12 +349,6 @@ impl From<&UsageRow> for UsageView {
 /// Returns the time of milliseconds since 1970; the last representable time for a value beyond it.
 pub(crate) fn timestamp(at_ms: u64) -> Timestamp {
     i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX)
-}
-
-/// The schema of [`Settings`].
-pub(crate) fn settings_schema() -> RefOr<Schema> {
-    let types = [Type::Object, Type::String].into_iter().collect();
-    RefOr::T(ObjectBuilder::new().schema_type(utoipa::openapi::schema::SchemaType::Array(types)).into())
 }
 
 /// The schema of [`BatchingPolicyStatus`], a type of `lector-core`; the document of the host defines it.

@@ -87,7 +87,7 @@ pub struct TenantPolicy {
     #[schema(value_type = Option<String>)]
     pub default_deployment: Option<DeploymentName>,
     /// Other data that operators keep with the tenant; not interpreted.
-    #[schema(schema_with = crate::api_types::settings_schema)]
+    #[schema(schema_with = crate::settings::schema)]
     pub settings: Settings,
 }
 
