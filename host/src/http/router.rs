@@ -10,7 +10,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
 use lector_core::{Fault, Kind};
-use utoipa::__dev::SchemaReferences;
+use utoipa::__dev::{SchemaReferences, Tags};
 use utoipa::Path;
 use utoipa::openapi::path::HttpMethod;
 
@@ -30,7 +30,7 @@ struct Route {
 /// has the method and the path.
 fn route<P, H, T>(handler: H) -> Route
 where
-    P: Path + SchemaReferences,
+    P: Path + SchemaReferences + Tags<'static>,
     H: Handler<T, AppState>,
     T: 'static,
 {
@@ -42,7 +42,9 @@ where
     };
     let mut schemas = Vec::new();
     P::schemas(&mut schemas);
-    Route { described: Described { method, path: P::path(), operation: P::operation(), schemas }, handler }
+    let mut operation = P::operation();
+    operation.tags = Some(P::tags().into_iter().map(str::to_owned).collect());
+    Route { described: Described { method, path: P::path(), operation, schemas }, handler }
 }
 
 fn table() -> Vec<Route> {

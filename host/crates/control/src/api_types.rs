@@ -43,6 +43,7 @@ pub struct DeploymentView {
     /// The weights that a rollback restores.
     pub previous: Option<Vec<Weight>>,
     /// Time of the last change of the route.
+    #[schema(value_type = String, format = DateTime)]
     pub changed_at: Timestamp,
     /// Entity tag of the route, for `If-Match`.
     pub etag: String,
@@ -124,6 +125,7 @@ pub struct RevisionParts {
     #[schema(value_type = Object)]
     pub pipeline_info: PipelineInfo,
     /// Creation time.
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// Id of the actor that created it.
     pub created_by: String,
@@ -228,10 +230,13 @@ pub struct KeyView {
     /// A label from its owner.
     pub label: String,
     /// Creation time.
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// Time after which the key is rejected.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
     /// Revocation time.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub revoked_at: Option<Timestamp>,
     /// Whether the key is valid now.
     pub active: bool,
@@ -259,6 +264,7 @@ pub struct TenantView {
     #[schema(value_type = String)]
     pub name: TenantName,
     /// Creation time; 1970 for a tenant that the configuration created.
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// Its policy.
     pub policy: TenantPolicy,
@@ -278,6 +284,7 @@ pub struct AuditEventView {
     /// Number of the event; increases.
     pub seq: u64,
     /// Time of the change.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// Owner of the changed object; null: the server.
     #[schema(value_type = Option<String>)]
@@ -311,6 +318,7 @@ pub struct UsageView {
     #[schema(value_type = String)]
     pub tenant: TenantName,
     /// The day.
+    #[schema(value_type = String, format = Date)]
     pub day: Date,
     /// Requests that were admitted.
     pub requests: u64,

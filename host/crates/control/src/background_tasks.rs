@@ -85,6 +85,7 @@ pub struct BackgroundTaskStatus {
     /// Runs in progress.
     pub running: u64,
     /// Start of the last run.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub last_started_at: Option<Timestamp>,
     /// Duration of the last finished run, in milliseconds.
     pub last_duration_ms: Option<f64>,

@@ -234,6 +234,7 @@ impl DeployBody {
     path = "/api/v1/deployments/{name}",
     operation_id = "deploy",
     tag = "Deploy",
+    request_body = DeployBody,
     responses((status = 201, description = "The revision is created.", body = DeployResult, headers(("Location" = String, description = "Path of the revision."), ("ETag" = String, description = "Entity tag of the route, for `If-Match`.")))),
     extensions(
         ("x-problems" = json!(["tenant", "path", "deployment", "manage", "json", "store", "multipart", "component", "route", "revision", "precondition"])),
