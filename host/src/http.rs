@@ -14,6 +14,7 @@ mod body;
 mod connection_table;
 mod delivery;
 mod engines;
+mod extract;
 mod health;
 mod json;
 mod listen;
@@ -22,8 +23,10 @@ mod middleware;
 mod ocr;
 mod openapi;
 mod options;
+mod paging;
 mod pieces;
 mod problem;
+mod problem_pages;
 mod router;
 mod socket;
 #[cfg(test)]

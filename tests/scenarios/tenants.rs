@@ -1,6 +1,5 @@
 //! Tenants, keys, revisions, routes: real guests deployed over HTTP to a running server.
 
-use lector_tests::answer::all_text;
 use lector_tests::{Gateway, HANG};
 use reqwest::Method;
 use serde_json::json;

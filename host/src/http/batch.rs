@@ -35,7 +35,25 @@ use relay::{Arrival, Reading};
 /// documents; few enough that one batch does not use the capacity of the server.
 const DOCUMENTS_AT_ONCE_MAX: usize = 4;
 
-/// Handles `POST /api/v1/ocr/batch`.
+/// Reads several documents and streams the results page by page.
+///
+/// Streams events: first `meta`; for each file `document`, then `page` and `page_error`, then `document_end`, or
+/// `document_error` if the whole file failed; last `end`. A response without `end` is incomplete. A file that fails does
+/// not affect the others. The format is NDJSON, or server-sent events with `Accept: text/event-stream`. An error before
+/// the first file begins to arrive is a problem response. Closing the connection cancels the work. The server buffers at
+/// most 8 MiB of unread events; beyond that, the batch waits for the client to read.
+#[utoipa::path(
+    post,
+    path = "/api/v1/ocr/batch",
+    operation_id = "ocrBatch",
+    tag = "OCR",
+    responses((status = 200, description = "The stream of events.", content((ref("#/components/schemas/Event") = "application/x-ndjson"), (String = "text/event-stream")))),
+    extensions(
+        ("x-problems" = json!(["tenant", "options", "upload", "admission"])),
+        ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "order"])),
+        ("x-body" = json!("Documents"))
+    )
+)]
 pub(super) async fn batch(
     State(state): State<AppState>,
     Extension(ctx): Extension<RequestCtx>,
@@ -60,6 +78,35 @@ pub(super) async fn batch(
     let batch = Batch { state, ctx, session, bytes_max, outgoing };
     let task = tokio::spawn(batch.run(upload, first, slot).in_current_span());
     Ok(events.into_response(AbortOnDropHandle::new(task)))
+}
+
+/// Reads several documents and streams the results page by page.
+///
+/// Streams events: first `meta`; for each file `document`, then `page` and `page_error`, then `document_end`, or
+/// `document_error` if the whole file failed; last `end`. A response without `end` is incomplete. A file that fails does
+/// not affect the others. The format is NDJSON, or server-sent events with `Accept: text/event-stream`. An error before
+/// the first file begins to arrive is a problem response. Closing the connection cancels the work. The server buffers at
+/// most 8 MiB of unread events; beyond that, the batch waits for the client to read.
+#[utoipa::path(
+    post,
+    path = "/api/v1/deployments/{name}/ocr/batch",
+    operation_id = "ocrBatchByDeployment",
+    tag = "OCR",
+    responses((status = 200, description = "The stream of events.", content((ref("#/components/schemas/Event") = "application/x-ndjson"), (String = "text/event-stream")))),
+    extensions(
+        ("x-problems" = json!(["tenant", "options", "upload", "admission"])),
+        ("x-parameters" = json!(["name", "pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "order"])),
+        ("x-body" = json!("Documents"))
+    )
+)]
+pub(super) async fn batch_by_deployment(
+    state: State<AppState>,
+    ctx: Extension<RequestCtx>,
+    tenant: TenantCtx,
+    named: NamedDeployment,
+    request: Request,
+) -> Result<Response, Problem> {
+    batch(state, ctx, tenant, named, request).await
 }
 
 struct Batch {

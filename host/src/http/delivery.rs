@@ -254,6 +254,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_piece_that_the_connection_keeps_does_not_keep_the_response() {
+        #[allow(dead_code, reason = "held for its count")]
         struct Owner(Arc<()>, Vec<u8>);
         impl AsRef<[u8]> for Owner {
             fn as_ref(&self) -> &[u8] {

@@ -5,17 +5,18 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lector_core::{Fault, Kind};
 use lector_export::json::{FaultShape, ms};
 use lector_serving::ReadinessReport;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use super::AppState;
 use super::auth;
-use super::manage::query;
+use super::extract::Query;
 use super::problem::{self, Problem};
 use crate::metrics;
 
@@ -23,22 +24,48 @@ use crate::metrics;
 /// second on an idle server; on a busy server, a page read moments ago replaces it.
 const CHECK_MAX: Duration = Duration::from_secs(8);
 
-/// Handles `GET /healthz`: the process answers. Checks nothing else.
+/// Checks liveness: the process answers.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "checkLiveness",
+    tag = "Operations",
+    responses((status = 200, description = "The process is alive.", body = ref("#/components/schemas/Liveness"))),
+    extensions(
+        ("x-problems" = json!([]))
+    ),
+    security(())
+)]
 pub(super) async fn healthz() -> Json<Value> {
     Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
-struct ReadinessOptions {
+pub(super) struct ReadinessOptions {
     /// The shared deployment that must be ready; by default, one is enough.
     deployment: Option<String>,
 }
 
-/// Handles `GET /readyz`: a shared deployment (with `?deployment=`, the named one) has read the smoke-test page, every
-/// lane has a session, and a render worker is alive.
-pub(super) async fn readyz(State(state): State<AppState>, uri: Uri) -> Result<Response, Problem> {
-    let options: ReadinessOptions = query(&uri)?;
+/// Checks readiness: a shared deployment (with `?deployment=`, the named one) has read the smoke-test page, every lane
+/// has a session, and a render worker is alive.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "checkReadiness",
+    tag = "Operations",
+    params(ReadinessOptions),
+    responses((status = 200, description = "Ready.", body = ref("#/components/schemas/Readiness")), (status = 503, description = "Not ready; `error` and `parts` give the reason.", body = ref("#/components/schemas/Readiness"))),
+    extensions(
+        ("x-problems" = json!(["query"]))
+    ),
+    security(())
+)]
+pub(super) async fn readyz(
+    State(state): State<AppState>,
+    Query(options): Query<ReadinessOptions>,
+) -> Result<Response, Problem> {
     let checked = state.service.check_readiness(CHECK_MAX).await;
     let checked = match (checked, &options.deployment) {
         (Ok(report), Some(name)) => ready(report, name),
@@ -61,7 +88,7 @@ pub(super) async fn readyz(State(state): State<AppState>, uri: Uri) -> Result<Re
 
 /// Returns the report if it contains the deployment as ready, else its fault.
 fn ready(report: ReadinessReport, name: &str) -> Result<ReadinessReport, Fault> {
-    if report.stood_in || report.deployments.iter().any(|checked| checked.name.as_str() == name) {
+    if report.from_recent_page || report.deployments.iter().any(|checked| checked.name.as_str() == name) {
         return Ok(report);
     }
     let failed = report.failed.into_iter().find(|(failed, _)| failed.as_str() == name);
@@ -107,18 +134,29 @@ fn guests(checked: &Result<ReadinessReport, Fault>) -> Value {
     let deployments: Vec<Value> = report
         .deployments
         .iter()
-        .map(|d| json!({ "deployment": d.name.as_str(), "golden_page_ms": ms(d.took), "word_found": d.word_found }))
+        .map(|d| json!({ "deployment": d.name.as_str(), "smoke_test_page_ms": ms(d.took), "word_found": d.word_found }))
         .collect();
     let failed: Vec<Value> = report
         .failed
         .iter()
-        .map(|(name, fault)| json!({ "deployment": name.as_str(), "error": shapes::fault(fault) }))
+        .map(|(name, fault)| json!({ "deployment": name.as_str(), "error": FaultShape::from(fault) }))
         .collect();
-    json!({ "ok": failed.is_empty(), "stood_in": report.stood_in, "deployments": deployments, "failed": failed })
+    json!({ "ok": failed.is_empty(), "from_recent_page": report.from_recent_page, "deployments": deployments, "failed": failed })
 }
 
-/// Handles `GET /metrics`: metrics as OpenMetrics text. Series with tenant labels need an administrator's key, or a
-/// local request to a server without keys.
+/// Returns metrics as OpenMetrics text. Series with tenant labels need an administrator's key, or a local request to a
+/// server without keys.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "getMetrics",
+    tag = "Operations",
+    responses((status = 200, description = "OpenMetrics text.", body = String, content_type = "application/openmetrics-text")),
+    extensions(
+        ("x-problems" = json!(["admin"]))
+    ),
+    security((), ("key" = []))
+)]
 pub(super) async fn metrics(State(state): State<AppState>, parts: Parts) -> Result<Response, Problem> {
     let tenants = auth::may_see_tenants(&parts, &state)?;
     text(&state, tenants)

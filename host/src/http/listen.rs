@@ -207,7 +207,10 @@ async fn answer_overflow(stream: TcpStream, router: Router, address: IpAddr) {
         .max_headers(100)
         .serve_connection(
             io,
-            service_fn(move |request| answer(router.clone(), request, Peer(address), activity.clone())),
+            service_fn(move |request| {
+                // The connection has one answer, and a bound of its own on its time.
+                answer(router.clone(), request, Peer(address), activity.clone(), Deliveries::default())
+            }),
         );
     if let Ok(Err(error)) = tokio::time::timeout(OVERFLOW_MAX_TIME, connection).await {
         tracing::debug!(%error, "a connection beyond http.connections_max broke");

@@ -7,6 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use axum::Extension;
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
@@ -119,7 +120,22 @@ pub(super) fn count(metrics: &Metrics, event: &Event) {
     }
 }
 
-/// Handles `POST /api/v1/ocr`.
+/// Reads one document and returns one response.
+///
+/// If some pages fail, JSON reports the failure of each page (`pages[].error`); the other formats return 422
+/// `pages_failed` unless `partial=true`. If every page fails, the response is the problem of the first page.
+#[utoipa::path(
+    post,
+    path = "/api/v1/ocr",
+    operation_id = "ocr",
+    tag = "OCR",
+    responses((status = 200, description = "The result of the document.", content((ref("#/components/schemas/Document") = "application/json"), (String = "text/plain"), (String = "text/markdown"), (String = "text/html"), (String = "text/vnd.hocr+html"), (String = "application/alto+xml"), (String = "application/vnd.prima.page+xml"), (String = "text/tab-separated-values"), (String = "text/csv"), (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), (String = "application/x-ndjson")), headers(("Server-Timing" = String, description = "Work in milliseconds, summed over the pages, which overlap: render, text-layer, image, queue, inference-<model>, guest; and total, the elapsed time."), ("X-Lector-Pages-Failed" = u32, description = "Number of pages that failed.")))),
+    extensions(
+        ("x-problems" = json!(["tenant", "options", "upload", "admission", "document", "guest", "engine", "whole"])),
+        ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "format", "partial"])),
+        ("x-body" = json!("Document"))
+    )
+)]
 pub(super) async fn ocr(
     State(state): State<AppState>,
     Extension(ctx): Extension<RequestCtx>,
@@ -149,6 +165,32 @@ pub(super) async fn ocr(
     // Serializing some megabytes takes tens of milliseconds and must not block other connections.
     let answered = tokio::task::spawn_blocking(move || answer(&options, result, ctx.began.elapsed())).await;
     answered.map_err(problem::internal)?.map_err(|problem| *problem)
+}
+
+/// Reads one document and returns one response.
+///
+/// If some pages fail, JSON reports the failure of each page (`pages[].error`); the other formats return 422
+/// `pages_failed` unless `partial=true`. If every page fails, the response is the problem of the first page.
+#[utoipa::path(
+    post,
+    path = "/api/v1/deployments/{name}/ocr",
+    operation_id = "ocrByDeployment",
+    tag = "OCR",
+    responses((status = 200, description = "The result of the document.", content((ref("#/components/schemas/Document") = "application/json"), (String = "text/plain"), (String = "text/markdown"), (String = "text/html"), (String = "text/vnd.hocr+html"), (String = "application/alto+xml"), (String = "application/vnd.prima.page+xml"), (String = "text/tab-separated-values"), (String = "text/csv"), (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), (String = "application/x-ndjson")), headers(("Server-Timing" = String, description = "Work in milliseconds, summed over the pages, which overlap: render, text-layer, image, queue, inference-<model>, guest; and total, the elapsed time."), ("X-Lector-Pages-Failed" = u32, description = "Number of pages that failed.")))),
+    extensions(
+        ("x-problems" = json!(["tenant", "options", "upload", "admission", "document", "guest", "engine", "whole"])),
+        ("x-parameters" = json!(["name", "pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "format", "partial"])),
+        ("x-body" = json!("Document"))
+    )
+)]
+pub(super) async fn ocr_by_deployment(
+    state: State<AppState>,
+    ctx: Extension<RequestCtx>,
+    tenant: TenantCtx,
+    named: NamedDeployment,
+    request: Request,
+) -> Result<Response, Problem> {
+    ocr(state, ctx, tenant, named, request).await
 }
 
 /// Returns the fault of a form without a file.

@@ -341,10 +341,10 @@ impl ServerStatus {
         let mut documents =
             family(encoder, "lector_documents", "Documents, by outcome", MetricType::Counter)?;
         for (outcome, count) in [
-            ("done", status.documents_done),
+            ("completed", status.documents_done),
             ("failed", status.documents_failed),
             ("abandoned", status.documents_abandoned),
-            ("refused", status.documents_refused),
+            ("rejected", status.documents_refused),
         ] {
             labeled_counter(&mut documents, &[("outcome", outcome)], count)?;
         }

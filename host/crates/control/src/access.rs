@@ -349,7 +349,8 @@ mod tests {
     fn a_grant_ends_with_its_key() {
         let TestServer { mut directory, acme, .. } = server();
         let shown = shown(&acme, None);
-        let grant = principal(&directory, &Failures::new(Arc::new(ManualClock::default())), shown).unwrap().grant;
+        let grant =
+            principal(&directory, &Failures::new(Arc::new(ManualClock::default())), shown).unwrap().grant;
         assert_eq!(grant.valid_for(&directory, 5), Some(Duration::MAX));
         let Grant::Key(id) = grant.clone() else { panic!("{grant:?}") };
         let change = |directory: &mut Directory, change: &dyn Fn(&mut KeyRecord)| {

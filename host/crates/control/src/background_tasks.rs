@@ -10,11 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use jiff::Timestamp;
 use lector_core::{Clock, Fault};
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use utoipa::ToSchema;
+
+use crate::api_types::timestamp;
 
 /// Longest wait for runs in progress when the tasks are stopped.
 const STOP_MAX: Duration = Duration::from_secs(1);
@@ -48,7 +52,7 @@ impl Trigger {
 }
 
 /// The outcome of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunOutcome {
     /// Without a fault.
@@ -62,12 +66,12 @@ pub enum RunOutcome {
 }
 
 /// The status of a task, for operators.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = BackgroundTask)]
 pub struct BackgroundTaskStatus {
     /// Its name.
     pub name: &'static str,
     /// Time between two runs; absent if only the trigger starts a run.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub period_ms: Option<u64>,
     /// Name of the trigger.
     pub trigger: String,
@@ -79,8 +83,9 @@ pub struct BackgroundTaskStatus {
     pub panics: u64,
     /// Runs in progress.
     pub running: u64,
-    /// Start of the last run, milliseconds since 1970.
-    pub last_started_at_ms: Option<u64>,
+    /// Start of the last run.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_started_at: Option<Timestamp>,
     /// Duration of the last finished run, in milliseconds.
     pub last_duration_ms: Option<f64>,
     /// Outcome of the last finished run.
@@ -180,7 +185,7 @@ impl Task {
             failures: state.failures,
             panics: state.panics,
             running: state.running,
-            last_started_at_ms: state.last_started_at_ms,
+            last_started_at: state.last_started_at_ms.map(timestamp),
             last_duration_ms: state.last_duration.map(|took| took.as_secs_f64() * 1e3),
             last_outcome: state.last_outcome,
             last_error: state.last_error,

@@ -20,7 +20,7 @@ use crate::plane::ControlPlane;
 use crate::quarantine;
 use crate::quarantine::faults::revision_quarantined;
 use crate::revision_cache::RevisionCache;
-use crate::store::{Records, SqliteStore, Store, UsageQuery};
+use crate::store::{AuditQuery, Records, SqliteStore, Store, UsageQuery};
 use crate::tenant::{Tenant, TenantPolicy, TenantRecord};
 use crate::usage_counters::UsageCounts;
 use crate::usage_counters::{FLUSH_EVERY, UsageCounters, day_of};
@@ -73,12 +73,13 @@ impl ControlPlane {
         }
         let revision_cache = RevisionCache::new(loader, engines, store.clone(), clock.clone());
         let directory = directory(&config, &store, &revision_cache, &clock).await?;
+        let newest = newest_entry(&*store).await?;
         let plane = Arc::new(Self {
             directory: Arc::new(ArcSwap::from_pointee(directory)),
             store,
             revision_cache,
             write_lock: Arc::default(),
-            events: AuditEvents::default(),
+            events: AuditEvents::after(newest),
             staging: Self::deploy_permits(),
             shared_models: shared_models(&config),
             documents,
@@ -148,6 +149,14 @@ impl ControlPlane {
             });
         }
     }
+}
+
+/// Returns the number of the newest entry of the audit log; 0 if there is none.
+async fn newest_entry(store: &dyn Store) -> Result<u64, Fault> {
+    let newest = store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await?;
+    let readable = newest.rows.iter().map(|entry| entry.seq);
+    let damaged = newest.damaged.iter().filter_map(|row| row.number);
+    Ok(readable.chain(damaged).max().unwrap_or(0))
 }
 
 /// Checks the budgets and that the names are unique.

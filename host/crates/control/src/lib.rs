@@ -48,7 +48,10 @@ mod usage_counters;
 mod usage_flush;
 
 pub use access::{Admin, Credentials, Principal};
-pub use api_types::{DeploymentView, KeyView, RevisionParts, RevisionState, RevisionView};
+pub use api_types::{
+    AuditEventView, DeploymentView, KeyView, RevisionParts, RevisionState, RevisionView, TenantView,
+    UsageView,
+};
 pub use background_tasks::{BackgroundTaskStatus, BackgroundTasks, RunOutcome, Trigger};
 pub use bounded_count::{BoundedCount, CountGuard};
 pub use clock::SystemClock;
@@ -57,7 +60,7 @@ pub use deploy_pipeline::{DeployFault, Stage};
 pub use digest::Digest;
 pub use directory::Found;
 pub use drain_gate::{DrainGate, DrainGuard, Holder, Refused};
-pub use events::{AuditEventStream, Lagged};
+pub use events::{AuditEventStream, Gap};
 pub use key::{KeyId, KeyText, Scope};
 pub use memory::{ByteBudget, DocumentMemory, Held, Reservation};
 pub use mutations::deploy::{ComponentSource, DeployOutcome, DeployPermit, DeployRequest};
@@ -67,7 +70,7 @@ pub use pipeline::{BatchingPolicy, ComponentLoader, Inspected, PageCall, Pipelin
 pub use plane::{ControlPlane, Leases};
 pub use queries::DeploymentStatus;
 pub use revision::{CostModel, Lease, Prediction, Revision, RevisionRecord, ShadowComparison, Statistics};
-pub use route::{RollbackPolicy, Shadow, Weight};
+pub use route::{EntityTags, RollbackPolicy, RoutePrecondition, Shadow, Weight};
 pub use settings::{SETTINGS_BYTES_MAX, SETTINGS_DEPTH_MAX, Settings, json_depth};
 pub use smoke_test::{SMOKE_TEST_PNG, SMOKE_TEST_WORD};
 pub use storage::StorageLimits;

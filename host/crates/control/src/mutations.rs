@@ -113,6 +113,8 @@ impl Mutation {
             Err(error) => return Err(error.into()),
         };
         self.current.store(Arc::new(directory));
+        // Before the next mutation begins, so that the events are in the order of their numbers.
+        self.events.send(AuditEntry { seq, ..entry.clone() });
         drop(self.write_lock);
         if deletes {
             self.collection.deleted();
@@ -127,7 +129,6 @@ impl Mutation {
             took_us,
             "audit event"
         );
-        self.events.send(AuditEntry { seq, ..entry });
         Ok(())
     }
 }

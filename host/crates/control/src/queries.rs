@@ -6,13 +6,12 @@ use std::sync::Weak;
 use lector_core::{DeploymentName, Fault, TenantName};
 
 use crate::access::{Admin, Principal};
-use crate::api_types::DeploymentView;
+use crate::api_types::{DeploymentView, TenantView};
 use crate::background_tasks::BackgroundTaskStatus;
 use crate::directory::{Deployment, Directory};
 use crate::events::{AuditEventStream, StreamAccess};
 use crate::plane::ControlPlane;
 use crate::store::{AuditEntry, AuditQuery, DamagedRow, Readable, Table, UsageQuery, UsageRow};
-use crate::tenant::TenantRecord;
 use crate::usage_counters::day_of;
 
 /// The state of a deployment at one moment.
@@ -37,7 +36,7 @@ pub struct DeploymentStatus {
 }
 
 impl ControlPlane {
-    /// Returns the deployments of the principal's tenant, and the shared ones.
+    /// Returns the deployments of the principal's tenant, and the shared ones, by name.
     pub fn deployments(&self, principal: &Principal) -> Vec<DeploymentView> {
         let directory = self.directory.load();
         let own = directory.owned(principal.tenant());
@@ -46,7 +45,9 @@ impl ControlPlane {
                 && *principal.tenant() != directory.host
                 && directory.own(principal.tenant(), &deployment.route.deployment).is_err()
         });
-        own.chain(shared).map(|deployment| DeploymentView::of(deployment)).collect()
+        let mut views: Vec<_> = own.chain(shared).map(|deployment| DeploymentView::of(deployment)).collect();
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        views
     }
 
     /// Returns the deployment of that name: the tenant's own, else a shared one.
@@ -66,8 +67,8 @@ impl ControlPlane {
     }
 
     /// Returns the tenant's own record, with its policy.
-    pub fn policy(&self, principal: &Principal) -> TenantRecord {
-        principal.tenant.record.clone()
+    pub fn policy(&self, principal: &Principal) -> TenantView {
+        TenantView::of(&principal.tenant.record)
     }
 
     /// Returns the usage of the principal's tenant by day, today's included as far as it is counted.
@@ -110,19 +111,19 @@ impl ControlPlane {
         Ok(self.noting(self.store.audit(AuditQuery { tenant: None, before, limit }).await?))
     }
 
-    /// Returns the tenant's audit events from now on. The stream ends with the right of the principal. Fault:
-    /// `too_many_event_streams`.
-    pub fn subscribe(&self, principal: &Principal) -> Result<AuditEventStream, Fault> {
+    /// Returns the tenant's audit events: those after the entry with the number `after`, or from now on. The stream ends
+    /// with the right of the principal. Fault: `too_many_event_streams`.
+    pub fn subscribe(&self, principal: &Principal, after: Option<u64>) -> Result<AuditEventStream, Fault> {
         principal.may_manage()?;
         let access = StreamAccess::new(principal.grant.clone(), self.directory.clone(), self.clock.clone());
-        self.events.subscribe(Some(principal.tenant().clone()), access)
+        self.events.subscribe(Some(principal.tenant().clone()), after, access)
     }
 
-    /// Returns all audit events from now on. The stream ends with the right of the administrator. Fault:
-    /// `too_many_event_streams`.
-    pub fn subscribe_all(&self, admin: &Admin) -> Result<AuditEventStream, Fault> {
+    /// Returns all audit events: those after the entry with the number `after`, or from now on. The stream ends with the
+    /// right of the administrator. Fault: `too_many_event_streams`.
+    pub fn subscribe_all(&self, admin: &Admin, after: Option<u64>) -> Result<AuditEventStream, Fault> {
         let access = StreamAccess::new(admin.grant.clone(), self.directory.clone(), self.clock.clone());
-        self.events.subscribe(None, access)
+        self.events.subscribe(None, after, access)
     }
 
     /// Returns the background tasks of this server and their last runs.

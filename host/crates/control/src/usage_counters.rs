@@ -154,7 +154,7 @@ impl UsageCounters {
     pub fn resumed(clock: Arc<dyn Clock>, day: u32, counts: UsageCounts) -> Self {
         let pages_today = counts.pages_ok.saturating_add(counts.pages_failed);
         let state = Mutex::new(State::new(day, pages_today, clock.now()));
-        Self { clock, state, held_bytes: Arc::default(), uploads: Arc::default() }
+        Self { clock, state, held_bytes: Arc::default(), uploads: BoundedCount::default() }
     }
 
     fn today(&self) -> MutexGuard<'_, State> {

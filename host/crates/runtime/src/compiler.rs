@@ -366,9 +366,15 @@ mod tests {
         };
         assert_eq!(read("7 8 warn abc 3\nxyzmore").unwrap(), expected);
         let nines = "9".repeat(400);
-        for bad in
-            ["", "7 8 warn abc\n", "7 warn abc 3\nxyz", "x 8 warn abc 3\nxyz", "7 8 off abc 3\nxyz", "7 8 warn abc 3\nxy", &nines]
-        {
+        for bad in [
+            "",
+            "7 8 warn abc\n",
+            "7 warn abc 3\nxyz",
+            "x 8 warn abc 3\nxyz",
+            "7 8 off abc 3\nxyz",
+            "7 8 warn abc 3\nxy",
+            &nines,
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

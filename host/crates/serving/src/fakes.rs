@@ -19,8 +19,7 @@ use futures::future::BoxFuture;
 use lector_control::store::{SqliteStore, Store};
 use lector_control::{
     BatchingPolicy, ComponentLoader, ControlConfig, ControlPlane, DeploymentConfig, Inspected, Pipeline,
-    StorageLimits,
-    SystemClock,
+    StorageLimits, SystemClock,
 };
 use lector_core::batching::Planner;
 use lector_core::batching::plan::{BatchingPolicyStatus, InvalidPlan, Plan, Question};
@@ -29,13 +28,16 @@ use lector_core::fair::Account;
 use lector_core::port::{DocumentHint, FailedEngine, PageInfo, PageKind, WorkDone, WorkItem};
 use lector_core::{
     Budget, CallCtx, Clock, ConfigError, Documents, Engines, Fault, Image, Kind, Line, ModelInfo, ModelName,
-    OpenDocument, PageRequest, PageRun, PageSource, PipelineInfo, Quad, RequestId, SharedTranscript, Size,
-    Summary, TextLayer, Timing, Transcript,
+    OpenDocument, PageRequest, PageRun, PageSource, PipelineInfo, Quad, SharedTranscript, Size, Summary,
+    TextLayer, Timing, Transcript,
 };
 use tokio::sync::Semaphore;
 
 use crate::config::ServingConfig;
 use crate::request::Event;
+#[cfg(test)]
+use lector_core::RequestId;
+
 #[cfg(test)]
 use crate::request::{DocumentRequest, Order, Submission};
 use crate::service::DocumentService;

@@ -130,6 +130,7 @@ impl TestServer {
             grants: Some(BTreeMap::from([("detection".to_owned(), ModelName::from(model))])),
             budget: None,
             destination,
+            precondition: Default::default(),
         };
         Ok(self.platform.deploy(place, &self.principal, request).await?.number)
     }
@@ -284,6 +285,7 @@ async fn every_deployment_is_found_among_many() {
             grants: None,
             budget: None,
             destination: None,
+            precondition: Default::default(),
         };
         server.platform.deploy(place, &server.principal, request).await.unwrap();
     }
@@ -436,8 +438,8 @@ async fn a_slow_load_delays_no_other_mutation_and_no_other_rollback() {
 #[tokio::test]
 async fn event_streams_end_when_the_server_drains() {
     let server = server().await;
-    let mut own = server.platform.subscribe(&server.principal).unwrap();
-    let mut all = server.platform.subscribe_all(&Admin::of_this_machine()).unwrap();
+    let mut own = server.platform.subscribe(&server.principal, None).unwrap();
+    let mut all = server.platform.subscribe_all(&Admin::of_this_machine(), None).unwrap();
     let report = server.service.drain(std::time::Duration::from_secs(20)).await;
     assert!(report.clean && own.next().await.is_none() && all.next().await.is_none());
     assert!(report.took < std::time::Duration::from_secs(10), "{report:?}");
@@ -466,6 +468,7 @@ impl TestServer {
             grants: None,
             budget: None,
             destination: None,
+            precondition: Default::default(),
         };
         Ok(self.platform.deploy(place, principal, request).await?.number)
     }

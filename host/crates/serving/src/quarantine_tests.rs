@@ -65,6 +65,7 @@ impl Server {
             grants: None,
             budget: None,
             destination: Some(Destination::Promote(None)),
+            precondition: Default::default(),
         };
         let place = self.deploy_permit(&principal, std::time::Duration::from_secs(60)).await.unwrap();
         Ok(self.deploy(place, &principal, request).await?.number)

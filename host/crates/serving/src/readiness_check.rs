@@ -42,7 +42,7 @@ pub struct ReadinessReport {
     /// The deployments that did not, each with its fault.
     pub failed: Vec<(DeploymentName, Fault)>,
     /// Set if the check failed for lack of capacity, and a recently read page replaced it.
-    pub stood_in: bool,
+    pub from_recent_page: bool,
 }
 
 /// The result of one deployment.
@@ -161,7 +161,7 @@ async fn probe(plane: &DataPlane, until: Instant) -> Answer {
     }
     match failed.first() {
         Some((_, fault)) if deployments.is_empty() => Err(fault.clone()),
-        _ => Ok(ReadinessReport { took: started.elapsed(), deployments, failed, stood_in: false }),
+        _ => Ok(ReadinessReport { took: started.elapsed(), deployments, failed, from_recent_page: false }),
     }
 }
 
@@ -198,7 +198,7 @@ fn recent_page_instead(plane: &DataPlane, fault: Fault) -> Result<ReadinessRepor
             took: Duration::ZERO,
             deployments: Vec::new(),
             failed: Vec::new(),
-            stood_in: true,
+            from_recent_page: true,
         }),
         _ => Err(fault),
     }

@@ -38,6 +38,8 @@ pub(in crate::cli) struct Deploy {
     shadow: Option<u8>,
     #[command(flatten)]
     policy: RollbackArgs,
+    #[command(flatten)]
+    expected: ExpectArgs,
 }
 
 /// Rollback policy of a new revision: beyond it the route is rolled back automatically.
@@ -52,6 +54,20 @@ pub(in crate::cli) struct RollbackArgs {
     /// Number of pages before the revision is evaluated
     #[arg(long, value_name = "PAGES")]
     rollback_pages_min: Option<u64>,
+}
+
+/// The route that the deployment must have; with another one, the command fails and changes nothing.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ExpectArgs {
+    /// Fail if the live revision is another one than this (0: none)
+    #[arg(long, value_name = "REVISION")]
+    expect: Option<u32>,
+}
+
+impl ExpectArgs {
+    fn into(self, body: &mut Value) {
+        set(body, "expected_revision", self.expect.map(Value::from));
+    }
 }
 
 impl RollbackArgs {
@@ -80,6 +96,7 @@ impl ApiCommand for Deploy {
         set(&mut options, "canary", self.canary.map(Value::from));
         set(&mut options, "shadow", self.shadow.map(Value::from));
         self.policy.into(&mut options);
+        self.expected.into(&mut options);
         if !self.grant.is_empty() {
             let pair = |pair: &String| {
                 let (alias, model) =
@@ -110,6 +127,8 @@ pub(in crate::cli) struct Promote {
     revision: Option<u32>,
     #[command(flatten)]
     policy: RollbackArgs,
+    #[command(flatten)]
+    expected: ExpectArgs,
 }
 
 impl ApiCommand for Promote {
@@ -117,6 +136,7 @@ impl ApiCommand for Promote {
         let mut body = json!({});
         set(&mut body, "revision", self.revision.map(Value::from));
         self.policy.into(&mut body);
+        self.expected.into(&mut body);
         Ok(server.at(Method::POST, &format!("/deployments/{}/promote", self.deployment)).json(&body))
     }
 }
@@ -133,6 +153,8 @@ pub(in crate::cli) struct Canary {
     revision: Option<u32>,
     #[command(flatten)]
     policy: RollbackArgs,
+    #[command(flatten)]
+    expected: ExpectArgs,
 }
 
 impl ApiCommand for Canary {
@@ -140,6 +162,7 @@ impl ApiCommand for Canary {
         let mut body = json!({ "percent": self.percent });
         set(&mut body, "revision", self.revision.map(Value::from));
         self.policy.into(&mut body);
+        self.expected.into(&mut body);
         Ok(server.at(Method::POST, &format!("/deployments/{}/canary", self.deployment)).json(&body))
     }
 }
@@ -154,12 +177,15 @@ pub(in crate::cli) struct Shadow {
     /// Number of the revision (default: the newest)
     #[arg(long)]
     revision: Option<u32>,
+    #[command(flatten)]
+    expected: ExpectArgs,
 }
 
 impl ApiCommand for Shadow {
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let mut body = json!({ "percent": self.percent });
         set(&mut body, "revision", self.revision.map(Value::from));
+        self.expected.into(&mut body);
         Ok(server.at(Method::POST, &format!("/deployments/{}/shadow", self.deployment)).json(&body))
     }
 }
@@ -182,11 +208,15 @@ impl ApiCommand for Undeploy {
 pub(in crate::cli) struct Rollback {
     /// Name of the deployment
     deployment: String,
+    #[command(flatten)]
+    expected: ExpectArgs,
 }
 
 impl ApiCommand for Rollback {
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
-        Ok(server.at(Method::POST, &format!("/deployments/{}/rollback", self.deployment)))
+        let mut body = json!({});
+        self.expected.into(&mut body);
+        Ok(server.at(Method::POST, &format!("/deployments/{}/rollback", self.deployment)).json(&body))
     }
 }
 
@@ -220,6 +250,10 @@ pub(in crate::cli) fn revisions(args: Revisions, config: &Config) -> Result<Exit
 }
 
 impl ApiCommand for Revisions {
+    fn is_whole_list(&self) -> bool {
+        self.deployment.is_none()
+    }
+
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let path =
             self.deployment.map_or_else(|| "/deployments".to_owned(), |name| format!("/deployments/{name}"));

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
 use lector_control::{
@@ -19,15 +18,19 @@ use lector_core::{DeploymentName, Fault, Kind, ModelName};
 use lector_export::json::ms;
 use lector_serving::ReceivedBytes;
 use multer::{Constraints, Multipart};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::super::AppState;
 use super::super::auth::TenantCtx;
 use super::super::body::{BodyLimits, LimitedBody, declared_bytes};
-use super::super::json::{self as bounded, JsonBody, OPTIONS_BYTES_MAX, SETTINGS_MAX, SMALL_BYTES_MAX};
+use super::super::extract::{Path, Query};
+use super::super::json::{self as bounded, JsonBody, OPTIONS_BYTES_MAX, SETTINGS_MAX};
+use super::super::paging::PageOptions;
 use super::super::problem::Problem;
 use super::super::upload::from_multer;
+use super::routes::{Tagged, precondition, tagged};
 
 /// Maximum size of a component.
 const COMPONENT_BYTES_MAX: u64 = 64 << 20;
@@ -36,34 +39,102 @@ const DEPLOY_BYTES_MAX: u64 = COMPONENT_BYTES_MAX + 2 * OPTIONS_BYTES_MAX;
 /// Maximum bytes read to find the end of the head of a part.
 const HEAD_BYTES_MAX: u64 = 2 << 20;
 
-/// `GET /api/v1/deployments`.
+/// A page of deployments.
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct DeploymentList {
+    /// The deployments, by name.
+    deployments: Vec<DeploymentView>,
+    /// The cursor of the next page; null on the last page.
+    next: Option<String>,
+}
+
+/// Lists the deployments of the tenant and the shared deployments, by name.
+#[utoipa::path(
+    get,
+    path = "/api/v1/deployments",
+    operation_id = "listDeployments",
+    tag = "Deploy",
+    responses((status = 200, description = "The deployments.", body = DeploymentList)),
+    extensions(
+        ("x-problems" = json!(["tenant", "query"])),
+        ("x-parameters" = json!(["limit", "cursor"]))
+    )
+)]
 pub(in super::super) async fn list(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
-) -> Json<Value> {
-    Json(json!({ "deployments": state.control.deployments(&principal) }))
+    Query(options): Query<PageOptions>,
+) -> Result<Json<DeploymentList>, Problem> {
+    let all = state.control.deployments(&principal);
+    let (deployments, next) = options.page(all, |deployment| deployment.name.to_string())?;
+    Ok(Json(DeploymentList { deployments, next }))
 }
 
-/// `GET /api/v1/deployments/{name}`.
+/// Returns a deployment with its revisions.
+#[utoipa::path(
+    get,
+    path = "/api/v1/deployments/{name}",
+    operation_id = "getDeployment",
+    tag = "Deploy",
+    responses((status = 200, description = "The deployment.", body = DeploymentView, headers(("ETag" = String, description = "Entity tag of the route, for `If-Match`.")))),
+    extensions(
+        ("x-problems" = json!(["tenant", "path", "deployment"])),
+        ("x-parameters" = json!(["name"]))
+    )
+)]
 pub(in super::super) async fn get(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
     Path(name): Path<String>,
-) -> Result<Json<DeploymentView>, Problem> {
-    Ok(Json(state.control.deployment(&principal, &name.into())?))
+) -> Result<Tagged, Problem> {
+    Ok(tagged(state.control.deployment(&principal, &name.into())?))
 }
 
-/// `GET /api/v1/deployments/{name}/revisions`.
+/// A page of revisions.
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct RevisionList {
+    /// The revisions, newest first.
+    revisions: Vec<RevisionView>,
+    /// The cursor of the next page; null on the last page.
+    next: Option<String>,
+}
+
+/// Lists the revisions of a deployment, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/deployments/{name}/revisions",
+    operation_id = "listRevisions",
+    tag = "Deploy",
+    responses((status = 200, description = "The revisions, newest first.", body = RevisionList, headers(("ETag" = String, description = "Entity tag of the route, for `If-Match`.")))),
+    extensions(
+        ("x-problems" = json!(["tenant", "path", "deployment", "query"])),
+        ("x-parameters" = json!(["name", "limit", "cursor"]))
+    )
+)]
 pub(in super::super) async fn revisions(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
     Path(name): Path<String>,
-) -> Result<Json<Value>, Problem> {
+    Query(options): Query<PageOptions>,
+) -> Result<([(header::HeaderName, String); 1], Json<RevisionList>), Problem> {
     let deployment = state.control.deployment(&principal, &name.into())?;
-    Ok(Json(json!({ "revisions": deployment.revisions })))
+    let newest_first = |revision: &RevisionView| u32::MAX - revision.number;
+    let (revisions, next) = options.page(deployment.revisions, newest_first)?;
+    Ok(([(header::ETAG, deployment.etag)], Json(RevisionList { revisions, next })))
 }
 
-/// `GET /api/v1/deployments/{name}/revisions/{number}`.
+/// Returns a revision.
+#[utoipa::path(
+    get,
+    path = "/api/v1/deployments/{name}/revisions/{number}",
+    operation_id = "getRevision",
+    tag = "Deploy",
+    responses((status = 200, description = "The revision.", body = RevisionView)),
+    extensions(
+        ("x-problems" = json!(["tenant", "path", "deployment", "revision"])),
+        ("x-parameters" = json!(["name", "number"]))
+    )
+)]
 pub(in super::super) async fn revision(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
@@ -77,7 +148,18 @@ pub(in super::super) async fn revision(
     Ok(Json(revision.clone()))
 }
 
-/// `DELETE /api/v1/deployments/{name}`.
+/// Deletes a deployment with all its revisions.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/deployments/{name}",
+    operation_id = "deleteDeployment",
+    tag = "Deploy",
+    responses((status = 204, description = "The deployment is deleted.")),
+    extensions(
+        ("x-problems" = json!(["tenant", "path", "deployment", "manage", "store", "deployment_delete"])),
+        ("x-parameters" = json!(["name"]))
+    )
+)]
 pub(in super::super) async fn delete(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
@@ -88,25 +170,37 @@ pub(in super::super) async fn delete(
 }
 
 /// The options of a deploy.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-struct DeployBody {
+#[schema(as = DeployOptions)]
+pub(in super::super) struct DeployBody {
+    /// SHA-256 digest of a component that was sent before, in place of a component.
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{64}$")]
     digest: Option<Digest>,
+    /// Settings of the guest. At most 1048576 bytes, and at most 31 levels within the options.
+    #[schema(value_type = Option<Object>)]
     settings: Option<Value>,
+    /// Models that the guest may open, by alias.
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
     grants: Option<BTreeMap<String, ModelName>>,
+    /// Limits of each guest call.
     budget: Option<BudgetSpec>,
+    /// Whether to route all requests to the revision.
     promote: bool,
+    /// Percentage of the requests to route to the revision.
+    #[schema(minimum = 1, maximum = 99)]
     canary: Option<u8>,
+    /// Percentage of the documents to mirror to the revision.
+    #[schema(minimum = 0, maximum = 100)]
     shadow: Option<u8>,
+    /// Limits beyond which the server rolls the route back; with `promote` or `canary`.
     rollback_policy: Option<RollbackPolicy>,
+    /// The live revision that the caller expects, 0 for none: with another one, nothing changes.
+    expected_revision: Option<u32>,
 }
 
 impl JsonBody for DeployBody {
     const BYTES_MAX: u64 = OPTIONS_BYTES_MAX;
-}
-
-impl JsonBody for RouteBody {
-    const BYTES_MAX: u64 = SMALL_BYTES_MAX;
 }
 
 impl DeployBody {
@@ -129,8 +223,26 @@ impl DeployBody {
     }
 }
 
-/// `PUT /api/v1/deployments/{name}`: a form with a part `component` (and `settings`, `options`, as JSON), the bare
-/// component, or JSON that names a stored component.
+/// Creates a revision from a component and its settings.
+///
+/// A form with a part `component` (and `settings`, `options`, as JSON), the bare component, or JSON that names a stored
+/// component. Stages: `received`, `validated`, `compiled`, `configured`, `prepared` (the engines are loaded),
+/// `smoke_test` (the batching policy, if the guest has one, and a smoke-test page), `ready`. A failed deploy changes
+/// nothing, and its problem names the `stage`. Settings without a component create a new revision of the newest
+/// component.
+#[utoipa::path(
+    put,
+    path = "/api/v1/deployments/{name}",
+    operation_id = "deploy",
+    tag = "Deploy",
+    request_body = DeployBody,
+    responses((status = 201, description = "The revision is created.", body = DeployResult, headers(("Location" = String, description = "Path of the revision."), ("ETag" = String, description = "Entity tag of the route, for `If-Match`.")))),
+    extensions(
+        ("x-problems" = json!(["tenant", "path", "deployment", "manage", "json", "store", "multipart", "component", "route", "revision", "precondition"])),
+        ("x-parameters" = json!(["name", "if_match"])),
+        ("x-body" = json!("Deploy"))
+    )
+)]
 pub(in super::super) async fn deploy(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
@@ -154,6 +266,7 @@ pub(in super::super) async fn deploy(
     // Everything has arrived: the bytes stay counted until the deploy has ended.
     let _received = received;
     let destination = body.destination()?;
+    let precondition = precondition(&parts.headers, body.expected_revision)?;
     let component = match (component, body.digest) {
         (Some(_), Some(_)) => {
             let message = "Both a component and a `digest` are set: send one of them.";
@@ -168,16 +281,35 @@ pub(in super::super) async fn deploy(
     drop(slot);
     let deployment = DeploymentName::from(name);
     let (settings, grants, budget) = (body.settings, body.grants, body.budget);
-    let request = DeployRequest { deployment, component, settings, grants, budget, destination };
+    let request =
+        DeployRequest { deployment, component, settings, grants, budget, destination, precondition };
     let outcome = state.control.deploy(permit, &principal, request).await.map_err(deploy_failed)?;
     let DeployOutcome { number, deployment, took } = outcome;
-    let stages: Vec<Value> = took
-        .into_iter()
-        .map(|(stage, took)| json!({ "stage": stage.as_str(), "took_ms": ms(took) }))
-        .collect();
+    let stages = took.into_iter().map(|(stage, took)| StageTime { stage: stage.as_str(), took_ms: ms(took) });
     let location = format!("/api/v1/deployments/{}/revisions/{number}", deployment.name);
-    let body = json!({ "revision": number, "stages": stages, "deployment": deployment });
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(body)).into_response())
+    let headers = [(header::LOCATION, location), (header::ETAG, deployment.etag.clone())];
+    let body = DeployResult { revision: number, stages: stages.collect(), deployment };
+    Ok((StatusCode::CREATED, headers, Json(body)).into_response())
+}
+
+/// The result of a deploy.
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct DeployResult {
+    /// Number of the new revision.
+    revision: u32,
+    /// The time of each stage.
+    stages: Vec<StageTime>,
+    /// The deployment after the deploy.
+    deployment: DeploymentView,
+}
+
+/// The time of a stage of a deploy.
+#[derive(Serialize, ToSchema)]
+struct StageTime {
+    /// Name of the stage.
+    stage: &'static str,
+    /// Its duration in milliseconds.
+    took_ms: f64,
 }
 
 /// Returns the problem of a failed deploy, with its stage.
@@ -293,84 +425,4 @@ async fn up_to(
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
-}
-
-/// The body of `promote`, `canary` and `shadow`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RouteBody {
-    revision: Option<u32>,
-    percent: Option<u8>,
-    rollback_policy: Option<RollbackPolicy>,
-}
-
-impl RouteBody {
-    /// Returns the named revision, or the newest.
-    fn revision(&self, deployment: &DeploymentView) -> Result<u32, Fault> {
-        let newest = || deployment.revisions.first().map(|revision| revision.number);
-        self.revision.or_else(newest).ok_or_else(|| {
-            let message = format!("Deployment `{}` has no revision yet: deploy one.", deployment.name);
-            Fault::new(Kind::Conflict, "deployment_not_live", message)
-        })
-    }
-
-    fn percent(&self) -> Result<u8, Fault> {
-        self.percent.ok_or_else(|| {
-            Fault::new(
-                Kind::Invalid,
-                "percent_invalid",
-                "`percent` is missing: send an integer from 1 to 99 for a canary, 0 to 100 for a shadow.",
-            )
-        })
-    }
-
-    fn promoted(&self) -> Result<Destination, Fault> {
-        Ok(Destination::Promote(self.rollback_policy))
-    }
-
-    fn canary(&self) -> Result<Destination, Fault> {
-        Ok(Destination::Canary(self.percent()?, self.rollback_policy))
-    }
-
-    fn shadow(&self) -> Result<Destination, Fault> {
-        Ok(Destination::Shadow(self.percent()?))
-    }
-}
-
-/// `POST /api/v1/deployments/{name}/promote`, `/canary`, `/shadow`.
-pub(in super::super) fn route(to: Route) -> MethodRouter<AppState> {
-    let destination = match to {
-        Route::Promote => RouteBody::promoted,
-        Route::Canary => RouteBody::canary,
-        Route::Shadow => RouteBody::shadow,
-    };
-    post(
-        async move |State(state): State<AppState>,
-                    TenantCtx(principal): TenantCtx,
-                    Path(name): Path<String>,
-                    request: Request| {
-            let (_, body): (_, RouteBody) = super::json(&state, request).await?;
-            let name = DeploymentName::from(name);
-            let revision = body.revision(&state.control.own_deployment(&principal, &name)?)?;
-            let view = state.control.route(&principal, &name, revision, destination(&body)?).await?;
-            Ok::<_, Problem>(Json(view))
-        },
-    )
-}
-
-/// The role of a revision in a route.
-#[derive(Clone, Copy, Debug)]
-pub(in super::super) enum Route {
-    Promote,
-    Canary,
-    Shadow,
-}
-
-/// `POST /api/v1/deployments/{name}/rollback`.
-pub(in super::super) async fn rollback(
-    State(state): State<AppState>,
-    TenantCtx(principal): TenantCtx,
-    Path(name): Path<String>,
-) -> Result<Json<DeploymentView>, Problem> {
-    Ok(Json(state.control.rollback(&principal, &name.into()).await?))
 }

@@ -14,7 +14,7 @@ use lector_serving::fakes::{Behavior, Script, TestConfig, config, platform_at};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::config::HttpConfig;
+use crate::config::{HttpConfig, Rate};
 use crate::http::{AppState, router};
 use crate::metrics::{
     EngineSample, GpuSample, GuestsSample, LaneSample, Metrics, StatusSource, WorkersSample,
@@ -70,7 +70,10 @@ impl TestApp {
             header_timeout: Duration::from_secs(60),
             body_idle_timeout: Duration::from_secs(60),
             request_timeout: Duration::from_secs(60),
+            metrics_listen: None,
+            transfer_rate_min: Rate { bytes_per_s: 0, window: Duration::from_secs(10) },
             connections_max: 100,
+            connections_per_address_max: 100,
             batch_files_max: 8,
             drain_timeout: Duration::from_secs(60),
         };

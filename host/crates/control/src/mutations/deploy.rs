@@ -20,7 +20,7 @@ use crate::digest::Digest;
 use crate::directory::{Deployment, Directory};
 use crate::plane::ControlPlane;
 use crate::revision::RevisionRecord;
-use crate::route::RouteRecord;
+use crate::route::{RoutePrecondition, RouteRecord};
 use crate::settings::Settings;
 use crate::store::Change;
 use crate::tenant::{BudgetSpec, Tenant, is_name, name_invalid};
@@ -62,6 +62,8 @@ pub struct DeployRequest {
     /// The traffic of the revision when it is ready; `None`: no traffic, except that the first revision of a deployment
     /// is promoted.
     pub destination: Option<Destination>,
+    /// The route that the caller expects the deployment to have.
+    pub precondition: RoutePrecondition,
 }
 
 /// The result of a successful deploy.
@@ -128,13 +130,14 @@ impl ControlPlane {
     ) -> Result<DeployOutcome, DeployFault> {
         let received = |fault| DeployFault { stage: Stage::Received, fault };
         principal.may_manage().map_err(received)?;
-        let destination = request.destination;
+        let (destination, precondition) = (request.destination, request.precondition.clone());
         let plan = self.plan(principal, request).await.map_err(received)?;
         let staged = stage(plan, &principal.tenant, &self.revision_cache, &self.documents).await?;
         let mut took = staged.took.clone();
         let settling = Instant::now();
         let ready = |fault| DeployFault { stage: Stage::Ready, fault };
-        let (number, deployment) = self.settle(principal, staged, destination).await.map_err(ready)?;
+        let (number, deployment) =
+            self.settle(principal, staged, destination, &precondition).await.map_err(ready)?;
         took.push((Stage::Ready, settling.elapsed()));
         Ok(DeployOutcome { number, deployment, took })
     }
@@ -151,6 +154,8 @@ impl ControlPlane {
         }
         let directory = self.directory.load_full();
         let own = directory.own(principal.tenant(), &name).ok();
+        // Checked again with the write lock; here, so that a deploy in vain is not compiled.
+        request.precondition.check(&name, own.map(|own| &*own.route))?;
         if own.is_none() && directory.owned(principal.tenant()).count() >= DEPLOYMENTS_MAX {
             let message =
                 format!("The tenant has {DEPLOYMENTS_MAX} deployments, the limit: delete one first.");
@@ -230,6 +235,7 @@ impl ControlPlane {
         principal: &Principal,
         staged: PreparedRevision,
         destination: Option<Destination>,
+        precondition: &RoutePrecondition,
     ) -> Result<(u32, DeploymentView), Fault> {
         let tenant = principal.tenant();
         let name = staged.record.deployment.clone();
@@ -239,7 +245,7 @@ impl ControlPlane {
         self.collection.written();
         self.store.put_blob(Arc::new(staged.wasm)).await?;
         let (mut mutation, Settling { before, number, next, mut loaded }) =
-            self.loaded_for_deploy(tenant, &name, destination).await?;
+            self.loaded_for_deploy(tenant, &name, destination, precondition).await?;
 
         let record = Arc::new(RevisionRecord { number, ..staged.record });
         // The deploys of the configuration are the operator's.
@@ -285,9 +291,11 @@ impl ControlPlane {
         tenant: &TenantName,
         name: &DeploymentName,
         destination: Option<Destination>,
+        precondition: &RoutePrecondition,
     ) -> Result<(Mutation, Settling), Fault> {
         for _ in 0..LOADS_MAX {
             let known = self.directory.load_full().own(tenant, name).ok().cloned();
+            precondition.check(name, known.as_ref().map(|known| &*known.route))?;
             let settling = self.settling(known.as_ref(), tenant, name, destination).await?;
             let mutation = self.begin().await;
             let same = match (&known, mutation.directory.own(tenant, name)) {
@@ -386,7 +394,9 @@ impl ControlPlane {
             let of = |failed| of_configured(&tenant, &name, failed);
             let staged =
                 stage(plan, &host.tenant, &self.revision_cache, &self.documents).await.map_err(of)?;
-            let (number, _) = self.settle(host, staged, Some(Destination::Promote(None))).await?;
+            let (number, _) = self
+                .settle(host, staged, Some(Destination::Promote(None)), &RoutePrecondition::default())
+                .await?;
             self.share(host, &name, number).await?;
         }
         let directory = self.directory.load_full();
@@ -395,7 +405,7 @@ impl ControlPlane {
         for deployment in gone {
             let (name, step) =
                 (&deployment.route.deployment, |route: &RouteRecord, now_ms| Ok(route.withdraw(now_ms)));
-            self.reroute(&host.actor, &tenant, name, "seed_withdrawn", None, Value::Null, &step).await?;
+            self.reroute(&host.actor, &tenant, name, "unshare", None, Value::Null, &step).await?;
         }
         Ok(())
     }
@@ -408,7 +418,7 @@ impl ControlPlane {
             Ok(RouteRecord { shared: true, version: route.version + 1, ..next })
         };
         let shared =
-            self.reroute(&host.actor, host.tenant(), name, "seed", Some(revision), Value::Null, &step);
+            self.reroute(&host.actor, host.tenant(), name, "share", Some(revision), Value::Null, &step);
         shared.await.map(|_| ())
     }
 }

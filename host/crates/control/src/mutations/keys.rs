@@ -69,7 +69,7 @@ impl ControlPlane {
         let now = self.clock.now_ms();
         let keys = directory.keys.values().filter(|key| wanted(&key.scope));
         let mut views: Vec<KeyView> = keys.map(|key| KeyView::of(key, now)).collect();
-        views.sort_by(|a, b| (a.created_at_ms, &a.id).cmp(&(b.created_at_ms, &b.id)));
+        views.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         views
     }
 

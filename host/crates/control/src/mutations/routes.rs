@@ -13,7 +13,7 @@ use crate::directory::Deployment;
 use crate::plane::ControlPlane;
 use crate::quarantine::faults::revision_quarantined;
 use crate::revision::Revision;
-use crate::route::{RollbackPolicy, RouteRecord};
+use crate::route::{RollbackPolicy, RoutePrecondition, RouteRecord};
 use crate::store::Change;
 
 /// The traffic that a revision gets.
@@ -64,12 +64,25 @@ impl ControlPlane {
         revision: u32,
         destination: Destination,
     ) -> Result<DeploymentView, Fault> {
+        self.route_if(principal, name, revision, destination, &RoutePrecondition::default()).await
+    }
+
+    /// As [`route`](Self::route), if the deployment has the expected route. Fault otherwise: `precondition_failed`.
+    pub async fn route_if(
+        &self,
+        principal: &Principal,
+        name: &DeploymentName,
+        revision: u32,
+        destination: Destination,
+        precondition: &RoutePrecondition,
+    ) -> Result<DeploymentView, Fault> {
         let action = match destination {
             Destination::Promote(_) => "promote",
             Destination::Canary(..) => "canary",
             Destination::Shadow(_) => "shadow",
         };
         self.reroute_of(principal, name, action, Some(revision), &move |route, now_ms| {
+            precondition.check(name, Some(route))?;
             destination.step(route, revision, now_ms)
         })
         .await
@@ -81,7 +94,21 @@ impl ControlPlane {
         principal: &Principal,
         name: &DeploymentName,
     ) -> Result<DeploymentView, Fault> {
-        self.reroute_of(principal, name, "rollback", None, &RouteRecord::rollback).await
+        self.rollback_if(principal, name, &RoutePrecondition::default()).await
+    }
+
+    /// As [`rollback`](Self::rollback), if the deployment has the expected route. Fault otherwise: `precondition_failed`.
+    pub async fn rollback_if(
+        &self,
+        principal: &Principal,
+        name: &DeploymentName,
+        precondition: &RoutePrecondition,
+    ) -> Result<DeploymentView, Fault> {
+        self.reroute_of(principal, name, "rollback", None, &move |route, now_ms| {
+            precondition.check(name, Some(route))?;
+            route.rollback(now_ms)
+        })
+        .await
     }
 
     /// Deletes a deployment with all its revisions. Requests that hold a lease finish on their revision.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::AuditContext;
 use crate::access::Admin;
+use crate::api_types::TenantView;
 use crate::plane::ControlPlane;
 use crate::store::Change;
 use crate::tenant::{Tenant, TenantPolicy, TenantRecord, is_name, name_invalid, tenant_not_found};
@@ -16,15 +17,15 @@ use crate::usage_counters::UsageCounters;
 const TENANTS_MAX: usize = 10_000;
 
 impl ControlPlane {
-    /// Returns all tenants.
-    pub fn tenants(&self, _: &Admin) -> Vec<TenantRecord> {
-        self.directory.load().tenants.values().map(|tenant| tenant.record.clone()).collect()
+    /// Returns all tenants, by name.
+    pub fn tenants(&self, _: &Admin) -> Vec<TenantView> {
+        self.directory.load().tenants.values().map(|tenant| TenantView::of(&tenant.record)).collect()
     }
 
     /// Returns one tenant.
-    pub fn tenant(&self, _: &Admin, name: &TenantName) -> Result<TenantRecord, Fault> {
+    pub fn tenant(&self, _: &Admin, name: &TenantName) -> Result<TenantView, Fault> {
         let directory = self.directory.load();
-        Ok(directory.tenant(name)?.record.clone())
+        Ok(TenantView::of(&directory.tenant(name)?.record))
     }
 
     /// Creates a tenant, or sets the policy of an existing one; returns whether it was created. A new policy applies to
@@ -34,7 +35,7 @@ impl ControlPlane {
         admin: &Admin,
         name: TenantName,
         policy: TenantPolicy,
-    ) -> Result<(TenantRecord, bool), Fault> {
+    ) -> Result<(TenantView, bool), Fault> {
         if !is_name(name.as_str()) {
             return Err(name_invalid("tenant", name.as_str()));
         }
@@ -71,7 +72,7 @@ impl ControlPlane {
             to: json!(record.policy),
         };
         mutation.commit(note).await?;
-        Ok((record, new))
+        Ok((TenantView::of(&record), new))
     }
 
     /// Deletes a tenant with its keys and deployments; its usage and its audit log stay. Requests in flight are

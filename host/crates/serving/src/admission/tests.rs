@@ -134,7 +134,11 @@ fn a_tenants_bytes_are_limited_and_do_not_affect_other_tenants() {
     let mut policy = lector_control::TenantPolicy::default();
     policy.limits.held_bytes_max = 50;
     let record = lector_control::TenantRecord { name: "a".into(), created_at_ms: 0, policy };
-    let (admission, a, b) = (admission(10), Tenant::new(record, Arc::new(UsageCounters::new(Arc::new(SystemClock))), 0), tenant("b"));
+    let (admission, a, b) = (
+        admission(10),
+        Tenant::new(record, Arc::new(UsageCounters::new(Arc::new(SystemClock))), 0),
+        tenant("b"),
+    );
     let code = |fault: Fault| fault.code;
     assert_eq!(admission.admit(&a, 51, LONG).map_err(code).err(), Some("submission_too_large"));
     let slot = admission.upload(&a, None, LONG).unwrap();

@@ -116,7 +116,7 @@ async fn pending_work_follows_the_known_size_of_a_page() {
         let of = status.work_predictions.iter().find(|of| of.known == known).unwrap();
         of.off.as_secs_f64() / of.work.as_secs_f64()
     };
-    assert!(off("pixels") < 0.3 && off("pixels") < 0.5 * off("nothing"), "{:?}", status.work_predictions);
+    assert!(off("pixels") < 0.3 && off("pixels") < 0.5 * off("history"), "{:?}", status.work_predictions);
 }
 
 #[tokio::test]
@@ -365,7 +365,7 @@ async fn probes_share_an_answer_and_a_busy_server_is_ready() {
     let platform = platform(&script, 1, 1).await.unwrap();
     let (within, started) = (Duration::from_secs(60), Instant::now());
     let report = platform.check_readiness(within).await.unwrap();
-    assert_eq!((report.deployments.len(), report.stood_in), (1, false));
+    assert_eq!((report.deployments.len(), report.from_recent_page), (1, false));
     for _ in 0..50 {
         platform.check_readiness(within).await.unwrap();
     }
@@ -383,7 +383,7 @@ async fn probes_share_an_answer_and_a_busy_server_is_ready() {
     let platform = platform_with(&script, 1, 1, "detection").await.unwrap();
     words(submit(&platform, submission(&platform, "r", 1, Order::Page))).await;
     *script.otherwise.lock().unwrap() = Behavior::Hang;
-    assert!(platform.check_readiness(Duration::from_millis(20)).await.unwrap().stood_in);
+    assert!(platform.check_readiness(Duration::from_millis(20)).await.unwrap().from_recent_page);
 }
 
 /// A client that asks and hangs up does not cause one check after another.
