@@ -18,9 +18,10 @@ use lector_core::Fault;
 use lector_document::{DocumentConfig, DocumentWorkers};
 use lector_inference::Inference;
 use lector_runtime::{CompilerConfig, Runtime, RuntimeConfig, component_within};
+use lector_sandbox::Policy;
 use lector_serving::{DocumentService, GuestLoader};
 
-use crate::config::{Config, DocumentsConfig, HttpConfig};
+use crate::config::{Config, DocumentsConfig, HttpConfig, SandboxPolicy};
 use crate::http::AppState;
 use crate::metrics::Metrics;
 use status_snapshot::HostStatus;
@@ -96,12 +97,22 @@ fn documents(config: &DocumentsConfig) -> anyhow::Result<DocumentConfig> {
         open_timeout: config.open_timeout,
         text_timeout: config.text_timeout,
         render_timeout: config.render_timeout,
+        open_cpu: config.open_cpu,
+        page_cpu: config.page_cpu,
+        sandbox: sandbox(config.sandbox),
         worker_memory_bytes: config.worker_memory_bytes,
         image_pixels_max: config.image_pixels_max,
         pages_max: config.pages_max,
         text_characters_max: config.text_characters_max,
         text_words_max: config.text_words_max,
     })
+}
+
+fn sandbox(policy: SandboxPolicy) -> Policy {
+    match policy {
+        SandboxPolicy::Enforce => Policy::Enforce,
+        SandboxPolicy::Warn => Policy::Warn,
+    }
 }
 
 /// Returns the command line that runs this program in another role, in a process that may crash.
@@ -114,8 +125,10 @@ fn myself(role: &str) -> anyhow::Result<Vec<OsString>> {
 fn runtime(config: &Config) -> anyhow::Result<RuntimeConfig> {
     let compiler = CompilerConfig {
         command: myself("component-compiler")?,
+        cpu_time: config.guests.compile_cpu,
         timeout: config.guests.compile_timeout,
         memory_bytes: config.guests.compile_memory_bytes,
+        sandbox: sandbox(config.documents.sandbox),
     };
     Ok(RuntimeConfig {
         compiler: Some(compiler),

@@ -64,14 +64,29 @@ pub struct HttpConfig {
     pub header_timeout: Duration,
     /// Maximum time without progress while a body is received or a response is sent.
     pub body_idle_timeout: Duration,
+    /// Minimum rate of a body while the server waits for it, and of a response while the server waits to send it.
+    pub transfer_rate_min: Rate,
     /// Default and maximum deadline of a request.
     pub request_timeout: Duration,
+    /// Private address that serves metrics with tenant labels without a key; `None`: there is none.
+    pub metrics_listen: Option<SocketAddr>,
     /// Maximum number of connections.
     pub connections_max: usize,
+    /// Maximum number of connections of one client address.
+    pub connections_per_address_max: usize,
     /// Maximum number of files in a batch.
     pub batch_files_max: usize,
     /// Maximum time that a shutdown waits for documents in flight.
     pub drain_timeout: Duration,
+}
+
+/// A minimum rate of a transfer.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    /// Bytes per second; 0: any rate.
+    pub bytes_per_s: u64,
+    /// The time over which the rate is measured.
+    pub window: Duration,
 }
 
 /// Inference.
@@ -124,6 +139,12 @@ pub struct DocumentsConfig {
     pub text_timeout: Duration,
     /// Maximum time to render a page.
     pub render_timeout: Duration,
+    /// Maximum computing time to open a document.
+    pub open_cpu: Duration,
+    /// Maximum computing time for one request on a page: its pixels, text or size.
+    pub page_cpu: Duration,
+    /// The consequence of an incomplete sandbox, of render workers and of the component compiler.
+    pub sandbox: SandboxPolicy,
     /// Memory limit of one worker.
     pub worker_memory_bytes: u64,
     /// Maximum number of pixels of an image file.
@@ -143,7 +164,9 @@ pub struct GuestsConfig {
     pub code_cache_dir: Option<PathBuf>,
     /// Maximum size of the code cache; 0: no limit.
     pub code_cache_bytes_max: u64,
-    /// Maximum time to compile a component.
+    /// Processor time to compile a component, over all threads.
+    pub compile_cpu: Duration,
+    /// Wall-clock time to compile a component.
     pub compile_timeout: Duration,
     /// Address-space limit of the compiler process.
     pub compile_memory_bytes: u64,
@@ -177,6 +200,16 @@ pub struct LogConfig {
     pub filter: String,
     /// Format of the events.
     pub format: LogFormat,
+}
+
+/// The consequence of a sandbox that the kernel does not support completely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SandboxPolicy {
+    /// The server does not start.
+    Enforce,
+    /// The server starts, logs what is missing, and shows it in `/readyz`.
+    Warn,
 }
 
 /// Format of log events.

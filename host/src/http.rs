@@ -11,7 +11,10 @@
 mod auth;
 mod batch;
 mod body;
+mod connection_table;
+mod delivery;
 mod engines;
+mod extract;
 mod health;
 mod json;
 mod listen;
@@ -20,10 +23,14 @@ mod middleware;
 mod ocr;
 mod openapi;
 mod options;
+mod paging;
 mod pieces;
 mod problem;
+mod problem_pages;
 mod router;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::sync::Arc;
@@ -34,7 +41,7 @@ use lector_serving::DocumentService;
 use crate::config::HttpConfig;
 use crate::metrics::Metrics;
 
-pub use listen::{Drained, serve};
+pub use listen::{Drained, serve, serve_metrics};
 
 /// The state that every handler receives.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod descriptors;
-pub mod format;
+mod events;
 pub mod http;
 pub mod memory;
 pub mod metrics;

@@ -75,7 +75,10 @@ type Histograms<L> = Family<L, Histogram, Buckets>;
 /// All metrics of the host.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
+    /// All metrics.
+    all: Registry,
+    /// The metrics without tenant labels.
+    open: Registry,
     parts: Arc<dyn StatusSource>,
     requests: Family<RequestLabels, Counter>,
     request_time: Histograms<RouteLabels>,
@@ -94,7 +97,8 @@ impl Metrics {
     /// Creates the registry over the document service and the status source.
     pub fn new(service: Arc<DocumentService>, parts: Arc<dyn StatusSource>) -> Arc<Self> {
         let mut metrics = Self {
-            registry: Registry::default(),
+            all: Registry::default(),
+            open: Registry::default(),
             parts: parts.clone(),
             requests: Family::default(),
             request_time: Family::new_with_constructor(Buckets(&REQUEST_BUCKETS_S)),
@@ -108,14 +112,18 @@ impl Metrics {
             inference_rows: Family::default(),
             page_compute: Counter::default(),
         };
-        metrics.register();
-        metrics.registry.register_collector(Box::new(samples::ServerStatus { service, parts }));
-        metrics.registry.register_collector(Box::new(process::Process::default()));
+        for tenants in [true, false] {
+            let mut registry = Registry::default();
+            metrics.register(&mut registry);
+            let (service, parts) = (service.clone(), parts.clone());
+            registry.register_collector(Box::new(samples::ServerStatus { service, parts, tenants }));
+            registry.register_collector(Box::new(process::Process::default()));
+            *(if tenants { &mut metrics.all } else { &mut metrics.open }) = registry;
+        }
         Arc::new(metrics)
     }
 
-    fn register(&mut self) {
-        let r = &mut self.registry;
+    fn register(&self, r: &mut Registry) {
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         r.register("lector_build", "Version of the running server", version);
         r.register(
@@ -182,10 +190,10 @@ impl Metrics {
         self.parts.as_ref()
     }
 
-    /// Encodes all metrics as OpenMetrics text.
-    pub fn text(&self) -> Result<String, std::fmt::Error> {
+    /// Encodes the metrics as OpenMetrics text, with or without the series that have tenant labels.
+    pub fn text(&self, tenants: bool) -> Result<String, std::fmt::Error> {
         let mut out = String::new();
-        text::encode(&mut out, &self.registry)?;
+        text::encode(&mut out, if tenants { &self.all } else { &self.open })?;
         Ok(out)
     }
 

@@ -90,32 +90,3 @@ async fn passwords() {
     send("wrong").await.problem(422, "pdf_password_wrong");
     send("owner").await.ok();
 }
-
-#[tokio::test]
-async fn invalid_options() {
-    let gateway = Gateway::builder().set("http.body_bytes_max", 200_000).start().await;
-    for (query, status, code) in [
-        ("pages=7", 422, "page_out_of_range"),
-        ("pages=0", 400, "option_invalid"),
-        ("pages=3-1", 400, "option_invalid"),
-        ("pages=1-x", 400, "option_invalid"),
-        ("dpi=0", 400, "option_invalid"),
-        ("dpi=nan", 400, "option_invalid"),
-        ("dpi=1e9", 400, "option_invalid"),
-        ("format=docx", 400, "option_invalid"),
-        ("text_layer=maybe", 400, "option_invalid"),
-        ("color=blue", 400, "unknown_option"),
-    ] {
-        let answer = gateway.ocr("application/pdf", good(), query).await;
-        assert_eq!(
-            (answer.status, answer.json()["code"].as_str().unwrap_or("")),
-            (status, code),
-            "{query}: {}",
-            answer.text()
-        );
-    }
-    gateway.ocr("application/pdf", vec![b' '; 300_000], "").await.problem(413, "body_too_large");
-    gateway.get("/api/v1/nothing").await.problem(404, "route_not_found");
-    gateway.get("/api/v1/ocr").await.problem(405, "method_not_allowed");
-    neighbor(&gateway).await;
-}

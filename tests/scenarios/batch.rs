@@ -1,7 +1,7 @@
 //! Batches: many documents in one request, with results streamed as they are read.
 
 use futures::StreamExt;
-use lector_tests::answer::{Answer, named};
+use lector_tests::answer::named;
 use lector_tests::pdf::{self, PageSpec};
 use lector_tests::{Gateway, paths};
 
@@ -33,66 +33,6 @@ async fn one_bad_file_costs_one_event() {
         (&end["documents_ok"], &end["documents_failed"], &end["pages_ok"]),
         (&2.into(), &1.into(), &3.into()),
         "{end}"
-    );
-}
-
-#[tokio::test]
-async fn pages_stream_while_others_are_still_read() {
-    let gateway = Gateway::start().await;
-    let pages: Vec<PageSpec> = (0..8)
-        .map(|i| {
-            PageSpec::a4(
-                &vec![format!("Page {i} has some words to read"); 20]
-                    .iter()
-                    .map(String::as_str)
-                    .collect::<Vec<_>>(),
-            )
-        })
-        .collect();
-    let request = gateway.pdf("/api/v1/ocr/batch?text_layer=never", pdf::document(&pages));
-    let mut body = request.send().await.unwrap().bytes_stream();
-    let (mut text, mut with_first) = (String::new(), None);
-    while let Some(chunk) = body.next().await {
-        text.push_str(&String::from_utf8_lossy(&chunk.unwrap()));
-        let pages = text.matches("\"event\":\"page\"").count();
-        if pages > 0 {
-            with_first.get_or_insert(pages);
-        }
-    }
-    let with_first = with_first.expect("a page");
-    assert!(with_first < 8, "all {with_first} pages came at once");
-    let events = lector_tests::answer::ndjson(text.as_bytes());
-    let mut seen: Vec<u64> = named(&events, "page").iter().map(|e| e["page"].as_u64().unwrap()).collect();
-    seen.sort();
-    assert_eq!(seen, (1..=8).collect::<Vec<_>>());
-}
-
-#[tokio::test]
-async fn pages_come_in_order_when_asked() {
-    let gateway = Gateway::start().await;
-    let pages: Vec<PageSpec> = (0..6).map(|i| page(&format!("Number {i}"))).collect();
-    let events =
-        gateway.batch(vec![("a.pdf".into(), pdf::document(&pages))], "order=page&text_layer=never").await;
-    let seen: Vec<u64> = named(&events, "page").iter().map(|e| e["page"].as_u64().unwrap()).collect();
-    assert_eq!(seen, [1, 2, 3, 4, 5, 6]);
-}
-
-#[tokio::test]
-async fn server_sent_events_on_request() {
-    let gateway = Gateway::start().await;
-    let request = gateway
-        .pdf("/api/v1/ocr/batch", pdf::document(&[page("An event")]))
-        .header("accept", "text/event-stream");
-    let answer = Answer::read(request.send().await.unwrap()).await;
-    assert!(answer.header("content-type").starts_with("text/event-stream"), "{answer:?}");
-    let text = answer.text();
-    for event in ["event: meta", "event: document", "event: page", "event: document_end", "event: end"] {
-        assert!(text.contains(event), "no {event}: {text}");
-    }
-    assert!(
-        text.lines()
-            .filter_map(|l| l.strip_prefix("data: "))
-            .all(|d| serde_json::from_str::<serde_json::Value>(d).is_ok())
     );
 }
 

@@ -38,7 +38,7 @@ async fn a_compiler_that_dies_fails_one_deploy_and_nothing_else() {
     assert_eq!(deploy(&gateway, "", "greet", component("echo"), options.clone()).await.status, 201);
     // The memory limit.
     let answer = deploy(&gateway, "", "greet", unseen("standard", "memory"), options.clone()).await;
-    assert_eq!(refused(&answer, "compiled")["code"], "compiler_died", "{}", answer.text());
+    assert_eq!(refused(&answer, "compiled")["code"], "component_too_costly", "{}", answer.text());
     assert_eq!(greeting(&gateway, "greet").await, "live");
     gateway.stop().await;
 
@@ -292,6 +292,10 @@ async fn hostile_guests_do_not_come_through_a_deploy() {
         let answer = deploy(&gateway, "", "greet", hostile.clone(), options).await;
         let problem = refused(&answer, stage);
         assert_eq!(problem["code"], code, "{behavior}: {problem}");
+        if behavior == "panic" {
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains("panicked at ") && detail.contains("panics as configured"), "{problem}");
+        }
         assert_eq!(greeting(&gateway, "greet").await, "live", "{behavior}");
     }
     // Errors that the bytes alone show.
@@ -311,6 +315,14 @@ async fn hostile_guests_do_not_come_through_a_deploy() {
         let answer = deploy(&gateway, "", "greet", wasm, json!({ "promote": true })).await;
         answer.problem(422, code);
         refused(&answer, "validated");
+    }
+    // Valid components that need more than a guest may have: the client's fault, too, which only loading shows.
+    for body in ["(memory 65536)", "(table 60000 funcref)", &"(memory 1)".repeat(9)] {
+        let body = format!("(core module $m {body}) (core instance (instantiate $m))");
+        let wasm = lector_test_components::of_text("lector:ocr/pipeline@0.2.0", &body).unwrap();
+        let answer = deploy(&gateway, "", "greet", wasm, json!({ "promote": true })).await;
+        answer.problem(422, "component_invalid");
+        refused(&answer, "compiled");
     }
     // A tenant with fewer capabilities than the component imports.
     let poor = json!({ "capabilities": ["image"] });

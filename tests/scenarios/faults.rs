@@ -31,14 +31,18 @@ async fn workers_that_die_under_load_cost_only_their_pages() {
     let pages = vec![PageSpec::a4(&["Some page of many"; 3]); 30];
     let load = gateway.batch(vec![("a.pdf".into(), pdf::document(&pages))], "text_layer=never");
     let killer = async {
+        let mut killed = 0;
         for _ in 0..5 {
             tokio::time::sleep(Duration::from_millis(300)).await;
             if let Some(&pid) = process::descendants(gateway.pid()).first() {
                 process::signal(pid, Signal::KILL);
+                killed += 1;
             }
         }
+        killed
     };
-    let (events, ()) = tokio::join!(load, killer);
+    let (events, killed) = tokio::join!(load, killer);
+    assert!(killed > 0, "no worker was killed");
     let end = events.last().unwrap();
     assert_eq!(end["event"], "end", "{end}");
     let (ok, failed) = (end["pages_ok"].as_u64().unwrap(), end["pages_failed"].as_u64().unwrap());

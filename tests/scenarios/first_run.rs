@@ -100,9 +100,25 @@ async fn every_format_is_served() {
     assert!(markdown.header("content-type").starts_with("text/markdown"), "{markdown:?}");
     let hocr = gateway.ocr("application/pdf", bytes.clone(), "format=hocr&words=true").await;
     assert!(hocr.header("content-type").contains("html"), "{hocr:?}");
-    for part in ["ocr_page", "ocr_line", "ocrx_word", "bbox", "&lt;escape&gt;"] {
+    for part in ["ocr_page", "ocr_par", "ocr_line", "ocrx_word", "bbox", "baseline", ">&lt;escape&gt;</span>"]
+    {
         assert!(hocr.text().contains(part), "no {part}: {}", hocr.text());
     }
+    // A format that needs words asks the guest for them.
+    for (format, content_type, part) in [
+        ("html", "text/html", "&lt;escape&gt;"),
+        ("alto", "application/alto+xml", "CONTENT=\"&lt;escape&gt;\""),
+        ("page-xml", "application/vnd.prima.page+xml", "<Unicode>&lt;escape&gt;</Unicode>"),
+        ("tsv", "text/tab-separated-values", "\t<escape>\n"),
+        ("docling", "application/json", "DoclingDocument"),
+        ("ndjson", "application/x-ndjson", "\"event\":\"document_end\""),
+    ] {
+        let answer = gateway.ocr("application/pdf", bytes.clone(), &format!("format={format}")).await;
+        assert!(answer.header("content-type").starts_with(content_type), "{answer:?}");
+        assert!(answer.text().contains(part), "{format} has no {part}: {}", answer.text());
+    }
+    let two = pdf::document(&[PageSpec::a4(&["One"]), PageSpec::a4(&["Two"])]);
+    gateway.ocr("application/pdf", two, "format=page-xml").await.problem(422, "format_one_page");
     let json = gateway.ocr("application/pdf", bytes, "format=json").await.ok();
     assert_eq!(json["pages"][0]["page"], 1);
 }

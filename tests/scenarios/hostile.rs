@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use lector_tests::pdf::{self, PageSpec};
 use lector_tests::{Answer, Gateway, GatewayBuilder, paths, process, quantile};
 
+use crate::server::until;
+
 /// A misbehavior, and the response: status and code.
 pub const BEHAVIORS: [(&str, u16, &str); 18] = [
     ("spin-in-recognize", 500, "guest_compute_exceeded"),
@@ -88,9 +90,8 @@ async fn each_behavior_costs_its_own_page_and_says_why() {
 
     let text = gateway.ocr("application/pdf", page(), "").await.ok()["pages"][0]["text"].to_string();
     assert!(text.contains("hello page 0"), "the victim reads on: {text}");
-    let metrics = gateway.get("/metrics").await.text();
-    let live = metrics.lines().find(|line| line.starts_with("lector_guest_instances_live"));
-    assert!(live.is_none_or(|line| line.ends_with(" 0")), "no guest is left: {live:?}");
+    let none = "lector_guest_instances 0\n";
+    until("no guest is left", async || gateway.get("/metrics").await.text().contains(none)).await;
     let grown = process::resident(gateway.pid()).saturating_sub(before);
     assert!(grown < 200 << 20, "{} MiB are left behind", grown >> 20);
 }

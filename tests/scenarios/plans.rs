@@ -3,11 +3,11 @@
 
 use lector_tests::answer::all_text;
 use lector_tests::pdf::{self, PageSpec};
-use lector_tests::{Answer, Gateway};
+use lector_tests::{Answer, Gateway, process};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::server::{ask, component, deploy};
+use crate::server::{ask, component, deploy, until};
 
 /// Tiny models for the aliases of the standard steps.
 const CONFIG: &str = r#"
@@ -78,7 +78,8 @@ async fn a_policy_is_applied_and_a_hostile_one_disabled() {
     let answer = deploy(&gateway, "", "hostile", component("planner"), planner("panic", 0)).await;
     let problem = answer.problem(422, "batching_plan_failed");
     assert_eq!(problem["stage"], "smoke_test", "{problem}");
-    assert!(problem["detail"].as_str().unwrap().contains("panicked"), "{problem}");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("panicked at ") && detail.contains("panics as configured"), "{problem}");
 
     // A policy that misbehaves later is disabled under load, and no page is affected.
     for manner in ["spin", "stranger"] {
@@ -109,4 +110,33 @@ async fn a_policy_is_applied_and_a_hostile_one_disabled() {
     }
     assert_eq!(metric(&gateway, "lector_batching_policies_disabled_total").await, 2.0);
     assert!(plans(&gateway, "late").await + plans(&gateway, "invalid").await >= 16.0);
+}
+
+/// A guest with a batching policy is freed with its deployment: its machine code is unmapped, however often it is
+/// deployed.
+#[tokio::test]
+async fn a_deleted_guest_with_a_policy_leaves_no_code() {
+    let gateway = Gateway::builder().config(CONFIG).start().await;
+    let reading = json!({ "tier": "tiny", "page_orientation": false, "line_orientation": false });
+    let options = json!({ "settings": { "policy": "latency-first", "reading": reading }, "promote": true });
+    let mut before = None;
+    for round in 0..16 {
+        let answer = deploy(&gateway, "", "brief", component("planned"), options.clone()).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let applied = plans(&gateway, "applied").await;
+        read(&gateway, "brief").await.ok();
+        assert!(plans(&gateway, "applied").await > applied, "its policy was asked");
+        let answer = ask(&gateway, "", Method::DELETE, "/api/v1/deployments/brief", None).await;
+        assert!(answer.status < 300, "{}", answer.text());
+        // Freed with the last lease, in the background.
+        until("the component is freed", async || metric(&gateway, "lector_components").await == 1.0).await;
+        let mappings = process::code_mappings(gateway.pid());
+        // The engines make code of their own on their first runs.
+        let base = *before.get_or_insert(mappings);
+        if round < 4 {
+            before = Some(mappings.max(base));
+        } else {
+            assert!(mappings <= base + 2, "round {round}: {mappings} executable mappings, {base} before");
+        }
+    }
 }

@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
+use lector_tests::answer::all_text;
 use lector_tests::{Gateway, process, quantile};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::server::{ask, component, deploy, unseen};
+use crate::server::{ask, component, deploy, says, unseen};
 
-/// `cargo xtask bench deploys` runs it long and asserts the targets of a deploy; in the suite it is short, and the
-/// figures are only printed.
+/// `cargo xtask bench deploys` runs it long and asserts the targets of a deploy; in the suite it is short, the figures
+/// are only printed, and every revision must read after a restart.
 #[tokio::test]
 async fn a_deploy_and_a_server_of_many_revisions() {
     let strict = std::env::var_os("LECTOR_BENCH").is_some_and(|name| name == "deploys");
@@ -75,6 +76,17 @@ async fn a_deploy_and_a_server_of_many_revisions() {
         revisions + builds + 4,
         process::resident(gateway.pid()) >> 20,
     );
+    // Every revision came back, and reads.
+    let listed = ask(&gateway, "", Method::GET, "/api/v1/deployments", None).await.ok();
+    let named = |prefix: &str| {
+        let names = listed["deployments"].as_array().unwrap().iter().filter_map(|of| of["name"].as_str());
+        names.filter(|name| name.starts_with(prefix)).count()
+    };
+    assert_eq!((named("same-"), named("build-")), (revisions, builds), "{listed}");
+    for name in ["timed".to_owned(), format!("same-{}", revisions - 1), format!("build-{}", builds - 1)] {
+        let text = all_text(&says(&gateway, "", &name, "").await.ok());
+        assert!(text.contains("page"), "{name}: {text}");
+    }
     assert!(!strict || (cold < 2.0 && warm[2] < 0.3), "cold {cold:.3} s, warm {:.3} s", warm[2]);
 }
 

@@ -93,32 +93,29 @@ pub async fn in_flight(gateway: &Gateway, documents: usize) {
     until(&line, async || gateway.get("/metrics").await.text().contains(&line)).await;
 }
 
-/// A document that is being received and stays in flight until the rest of it is sent.
+/// A document that has arrived and is read for seconds.
 pub struct HeldPlace {
     stream: TcpStream,
-    rest: Vec<u8>,
 }
 
 impl HeldPlace {
-    /// Sends the head and the first bytes of a document to a server with no other document in flight. That server must
-    /// allow stalled bodies (`http.body_idle_timeout_s`).
+    /// Sends a document of many pages to a server with no other document in flight.
     pub async fn take(gateway: &Gateway) -> Self {
-        let mut body = pdf::document(&[PageSpec::a4(&["It holds the only place"])]);
-        let rest = body.split_off(100);
+        let pages = vec![PageSpec::a4(&["It holds the only place, and takes its time"; 30]); 24];
+        let body = pdf::document(&pages);
         let head = format!(
-            "POST /api/v1/ocr HTTP/1.1\r\nHost: x\r\nContent-Type: application/pdf\r\nContent-Length: {}\r\n\
-             Connection: close\r\n\r\n",
-            body.len() + rest.len()
+            "POST /api/v1/ocr?text_layer=never HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/pdf\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
         );
         let mut stream = connect(gateway).await;
         stream.write_all(&[head.as_bytes(), &body].concat()).await.expect("the server takes the document");
         in_flight(gateway, 1).await;
-        Self { stream, rest }
+        Self { stream }
     }
 
-    /// Sends the rest, and returns the raw response.
+    /// Returns the raw response.
     pub async fn finish(mut self) -> String {
-        self.stream.write_all(&self.rest).await.expect("the server takes the rest");
         rest(&mut self.stream).await
     }
 }

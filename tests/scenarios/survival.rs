@@ -57,6 +57,11 @@ async fn a_power_cut_at_any_instant_leaves_the_last_acknowledged_state() {
         now == acknowledged || now == format!("g{}", rounds - 1),
         "{now}, acknowledged was {acknowledged}"
     );
+    // A deploy that was answered survives, on a machine too slow for any of the deploys above, too.
+    let options = json!({ "settings": { "greeting": "last" }, "promote": true });
+    assert_eq!(deploy(&gateway, "", "greet", component("echo"), options).await.status, 201);
+    gateway.kill();
+    assert_eq!(live(&server(folder.path()).await, rounds).await, "last");
 }
 
 async fn server(data: &Path) -> Gateway {

@@ -24,7 +24,18 @@ pub struct GatewayBuilder {
     /// Shell commands that run before the server.
     before: Vec<String>,
     args: Vec<String>,
+    small_disk_mib: Option<u32>,
 }
+
+/// Returns whether this machine allows a file system in a mount namespace of its own.
+pub fn can_mount() -> bool {
+    let mounts = "mount -t tmpfs -o size=1m tmpfs /tmp";
+    let tried = Command::new("unshare").args(NAMESPACE).args(["sh", "-c", mounts]).output();
+    tried.is_ok_and(|output| output.status.success())
+}
+
+/// Arguments of `unshare` for a process with its own mounts.
+const NAMESPACE: [&str; 3] = ["--user", "--map-root-user", "--mount"];
 
 impl GatewayBuilder {
     /// Sets a configuration key, e.g. `http.body_bytes_max`, through the environment.
@@ -59,6 +70,12 @@ impl GatewayBuilder {
         self
     }
 
+    /// Puts the data folder on a file system of this size; see [`can_mount`] and [`Gateway::data`].
+    pub fn on_small_disk(mut self, mib: u32) -> Self {
+        self.small_disk_mib = Some(mib);
+        self
+    }
+
     /// Starts the server and waits until it is ready.
     pub async fn start(self) -> Gateway {
         let gateway = self.spawn().await;
@@ -79,9 +96,22 @@ impl GatewayBuilder {
         let home = tempfile::tempdir().expect("a temporary folder");
         let port_file = home.path().join("port.json");
         let log = home.path().join("log.txt");
-        let mut command = match &self.before[..] {
-            [] => Command::new(paths::lector()),
-            before => {
+        let data = home.path().join("data");
+        let mut command = match (self.small_disk_mib, &self.before[..]) {
+            (Some(mib), _) => {
+                let mounts =
+                    "mkdir \"$0\" && mount -t tmpfs -o size=\"$1\"m tmpfs \"$0\" && shift && exec \"$@\"";
+                let mut shell = Command::new("unshare");
+                shell
+                    .args(NAMESPACE)
+                    .args(["sh", "-c", mounts])
+                    .arg(&data)
+                    .arg(mib.to_string())
+                    .arg(paths::lector());
+                shell
+            }
+            (None, []) => Command::new(paths::lector()),
+            (None, before) => {
                 let mut shell = Command::new("sh");
                 shell
                     .arg("-c")
@@ -99,7 +129,9 @@ impl GatewayBuilder {
         }
         let child = command
             // A data folder of its own: only one server may use a data folder at a time.
-            .env("LECTOR__PLATFORM__DATA_DIR", home.path().join("data"))
+            .env("LECTOR__PLATFORM__DATA_DIR", &data)
+            // The suite also runs where the kernel or the container lacks a layer; `sandbox` tests the layers.
+            .env("LECTOR__DOCUMENTS__SANDBOX", "warn")
             .envs(self.env)
             .current_dir(paths::repo())
             .stdin(Stdio::null())
@@ -111,6 +143,7 @@ impl GatewayBuilder {
             child,
             base: String::new(),
             log,
+            data,
             _home: home,
             client: client(),
             stopped: false,
@@ -132,6 +165,7 @@ pub struct Gateway {
     pub base: String,
     pub client: reqwest::Client,
     log: PathBuf,
+    data: PathBuf,
     _home: TempDir,
     stopped: bool,
     _permit: OwnedSemaphorePermit,
@@ -181,6 +215,12 @@ impl Gateway {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Returns the path of the data folder, also if it is on a file system that only the server sees.
+    pub fn data(&self) -> PathBuf {
+        let inside = self.data.strip_prefix("/").expect("an absolute path");
+        PathBuf::from(format!("/proc/{}/root", self.pid())).join(inside)
     }
 
     /// Returns the log so far.

@@ -160,3 +160,67 @@ pub fn word_bomb(pages: usize, lines: usize, words: usize) -> Vec<u8> {
     objects.extend((0..pages).map(|_| b"<< /Type /Page /Parent 2 0 R /Contents 4 0 R >>".to_vec()));
     assemble(&objects)
 }
+
+/// Returns a page in a file with a chain of `streams` cross-reference streams, each of which lists 20,000 free objects:
+/// some 280 bytes a stream, and tens of thousands of steps for each when the file is opened.
+pub fn chained_cross_references(streams: usize) -> Vec<u8> {
+    const FREE: usize = 20_000;
+    const FIRST_FREE: usize = 10_000;
+    let deflated = |bytes: &[u8]| {
+        let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        packer.write_all(bytes).expect("in memory");
+        packer.finish().expect("in memory")
+    };
+    let mut out = b"%PDF-1.7\n".to_vec();
+    let mut entries = vec![0; 6];
+    for (number, object) in [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        "<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 100 100] >>",
+    ]
+    .iter()
+    .enumerate()
+    {
+        entries.push(1);
+        entries.extend(u32::try_from(out.len()).expect("a small file").to_be_bytes());
+        entries.push(0);
+        out.extend_from_slice(format!("{} 0 obj\n{object}\nendobj\n", number + 1).as_bytes());
+    }
+    let free = deflated(&vec![0; FREE * 6]);
+    let mut previous = None;
+    for number in 0..=streams {
+        // The oldest lists the objects of the page, the others free objects.
+        let (index, data) = match previous {
+            None => ("0 4".to_owned(), deflated(&entries)),
+            Some(_) => (format!("{FIRST_FREE} {FREE}"), free.clone()),
+        };
+        let prev = previous.map(|at: usize| format!("/Prev {at}")).unwrap_or_default();
+        previous = Some(out.len());
+        let dictionary = format!(
+            "/Type /XRef /Size {} /Root 1 0 R /W [1 4 1] /Index [{index}] {prev} /Filter /FlateDecode",
+            FIRST_FREE + FREE
+        );
+        out.extend_from_slice(format!("{} 0 obj\n", 4 + number).as_bytes());
+        out.extend_from_slice(&stream(&dictionary, &data));
+        out.extend_from_slice(b"\nendobj\n");
+    }
+    let newest = previous.unwrap_or_default();
+    out.extend_from_slice(format!("startxref\n{newest}\n%%EOF\n").as_bytes());
+    out
+}
+
+/// Returns a page of some 750 bytes that is filled with a tiling pattern whose step is a thousandth of a point.
+pub fn fine_tiling() -> Vec<u8> {
+    assemble(&[
+        b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(),
+        b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>".to_vec(),
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources << /Pattern << /P 4 0 R >> >> /Contents 5 0 R >>"
+            .to_vec(),
+        stream(
+            "/Type /Pattern /PatternType 1 /PaintType 1 /TilingType 1 /BBox [0 0 1 1] /XStep 0.001 /YStep 0.001 \
+             /Resources << >>",
+            b"0 0 1 1 re f",
+        ),
+        stream("", b"/Pattern cs /P scn 0 0 595 842 re f"),
+    ])
+}

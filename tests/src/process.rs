@@ -53,6 +53,19 @@ pub fn resident(pid: u32) -> u64 {
     text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
 }
 
+/// Returns the number of executable mappings of a process that are not of a file: machine code that was made at run
+/// time, such as that of components.
+pub fn code_mappings(pid: u32) -> usize {
+    let maps =
+        std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("maps")).unwrap_or_default();
+    // ADDRESSES PERMISSIONS OFFSET DEVICE INODE PATH
+    let is_code = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        matches!(fields.as_slice(), [_, permissions, _, _, "0"] if permissions.contains('x'))
+    };
+    maps.lines().filter(is_code).count()
+}
+
 /// Waits until `condition` is true; fails with `what` after a timeout.
 pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + HANG;

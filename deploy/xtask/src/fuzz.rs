@@ -1,19 +1,22 @@
 //! `fuzz`: runs the fuzz targets for minutes instead of seconds. The targets are unit tests beside the parsers (see
-//! `tests/fuzz`); this module runs them by name, one after another, and sets the duration.
+//! `tests/fuzz`); this module compiles them with coverage counters, runs them by name, one after another, and sets the
+//! duration.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::places::Places;
 use crate::shell;
 
 /// Targets and the input that each covers. A test compares the list with the sources.
-const TARGETS: [(&str, &str); 13] = [
+const TARGETS: [(&str, &str); 15] = [
     ("claims", "sizes and numbers that a render worker claims"),
     ("component", "inspection of wasm components"),
     ("configuration", "configuration files"),
     ("formats", "responses with arbitrary text"),
     ("frames", "messages from a render worker"),
+    ("headers", "keys, origins, request ids and trace contexts of requests"),
+    ("json", "JSON bodies of management requests"),
     ("kind", "magic numbers and content types of documents"),
     ("model_toml", "descriptions of models"),
     ("multipart", "multipart request bodies"),
@@ -24,6 +27,18 @@ const TARGETS: [(&str, &str); 13] = [
     ("transcript", "transcripts of guests"),
 ];
 
+/// Packages with targets.
+const PACKAGES: [&str; 4] = ["lector", "lector-document", "lector-inference", "lector-runtime"];
+
+/// Counters for each edge of the control flow of all crates, from the stable compiler. `tests/fuzz/src/coverage.rs` reads
+/// them.
+const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3 \
+     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Ccodegen-units=1 -Cdebug-assertions";
+
+/// Flags do not apply to build scripts and macros if the platform is named; these would lack the functions that the flags
+/// require.
+const PLATFORM: &str = "x86_64-unknown-linux-gnu";
+
 /// Arguments of `cargo xtask fuzz`.
 #[derive(Args)]
 pub struct Arguments {
@@ -33,6 +48,9 @@ pub struct Arguments {
     /// Seconds for each target
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Minutes for each target, instead of seconds
+    #[arg(long, conflicts_with = "seconds")]
+    minutes: Option<u64>,
     /// List the targets and exit
     #[arg(long)]
     list: bool,
@@ -52,16 +70,22 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
         .filter(|(name, _)| wanted(name))
         .map(|(name, _)| format!("fuzz::fuzz_{name}"))
         .collect();
-    println!("{} targets, {} s each", names.len(), arguments.seconds);
-    shell::run(
-        shell::cargo()
-            .args(["test", "--release", "--locked", "--workspace", "--lib", "--quiet", "--"])
-            .args(["--nocapture", "--test-threads", "1"])
-            .args(&names)
-            .env("LECTOR_FUZZ_SECONDS", arguments.seconds.to_string())
-            .current_dir(&places.root),
-    )
-    .map_err(|error| {
+    let seconds = arguments.minutes.map_or(arguments.seconds, |minutes| minutes.saturating_mul(60));
+    ensure!(seconds > 0, "the duration is 0");
+    let folder = places.repo("target/fuzz");
+    println!(
+        "{} targets, {seconds} s each; the inputs are kept in {}",
+        names.len(),
+        folder.join("corpus").display()
+    );
+    let mut cargo = shell::cargo();
+    cargo.args(["test", "--release", "--locked", "--lib", "--quiet", "--target", PLATFORM]);
+    cargo.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
+    cargo.args(["--", "--nocapture", "--test-threads", "1"]).args(&names);
+    // A folder of its own: other flags would compile everything else again.
+    cargo.env("CARGO_TARGET_DIR", &folder).env("RUSTFLAGS", COVERAGE);
+    cargo.env("LECTOR_FUZZ_SECONDS", seconds.to_string()).env("LECTOR_FUZZ_CORPUS", folder.join("corpus"));
+    shell::run(cargo.current_dir(&places.root)).map_err(|error| {
         error.context(
             "a failing input was saved in tests/fuzz/found and is tried first from now on; commit it",
         )
@@ -87,5 +111,9 @@ mod tests {
         }
         found.sort();
         assert_eq!(found, TARGETS.map(|(name, _)| name));
+        let readme = shell::read(&Places::find().unwrap().repo("tests/fuzz/README.md")).unwrap();
+        for (name, _) in TARGETS {
+            assert!(readme.contains(&format!("| `{name}` |")), "tests/fuzz/README.md does not list {name}");
+        }
     }
 }

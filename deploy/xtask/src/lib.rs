@@ -6,7 +6,9 @@
 // The task runner is a terminal program and not a runtime path: it prints, and reads the environment.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod adversary;
 pub mod bench;
+mod contract;
 pub mod corpus;
 mod cycles;
 pub mod demo;

@@ -1,7 +1,7 @@
 //! The task runner: every task on this project, by a developer or by CI, starts here.
 //!
 //! `setup` downloads, `guests` builds the components, `demo` runs the whole path, `test` is what CI runs, `fuzz`
-//! searches for inputs that break a parser, `bench` measures, `gpu-check` measures on a GPU.
+//! searches for inputs that break a parser, `adversary` attacks a server, `bench` measures, `gpu-check` measures on a GPU.
 
 #![allow(clippy::print_stderr)]
 
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::places::Places;
-use xtask::{bench, corpus, demo, fuzz, guests, setup, test, tidy, wit};
+use xtask::{adversary, bench, corpus, demo, fuzz, guests, setup, test, tidy, wit};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Lector's task runner", disable_version_flag = true)]
@@ -45,6 +45,8 @@ enum Task {
     },
     /// Run the parsers of untrusted bytes on arbitrary input, for longer than the test suite does
     Fuzz(fuzz::Arguments),
+    /// Attack a gateway and measure a victim beside each attack, for longer than the test suite does
+    Adversary(adversary::Arguments),
     /// Run every check that needs a GPU, and store the figures
     #[command(disable_help_flag = true)]
     GpuCheck(Passed),
@@ -81,6 +83,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Tidy => tidy::run(&places),
         Task::ReleaseWit(arguments) => wit::run(&places, &arguments),
         Task::Corpus { from } => corpus::fetch(&places, from.as_deref()).map(drop),
+        Task::Adversary(arguments) => adversary::run(&places, &arguments),
         Task::Fuzz(arguments) => fuzz::run(&places, &arguments),
         Task::GpuCheck(Passed { arguments }) => {
             bench::run(&places, [OsString::from("gpu-check")].into_iter().chain(arguments))

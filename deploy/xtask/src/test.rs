@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::places::Places;
 use crate::setup::wasm::PLAIN;
-use crate::{bench, corpus, guests, processor, setup, shell, tidy};
+use crate::{adversary, bench, contract, corpus, guests, processor, setup, shell, tidy};
 
 /// Selection of steps.
 #[derive(Args)]
@@ -56,6 +56,12 @@ const STEPS: &[Step] = &[
     step("doc", "examples in the documentation of both workspaces", doc),
     step("corpus", "the PDFs of the test corpus", |places| passed(corpus::fetch(places, None).map(drop))),
     step("integration", "the real gateway, guests, models and documents", integration),
+    step("adversary", "attacks on the real gateway beside a victim, in their short form", |places| {
+        passed(adversary::short(places))
+    }),
+    step("contract", "schemathesis against the OpenAPI document of a running gateway", |places| {
+        passed(contract::run(places))
+    }),
     step("avx2", "the engine tests with wider vector features hidden, if the processor has any", avx2),
     step("load", "bench load in its short form: checks that it runs, not its figures", |places| {
         passed(bench::run(places, ["load", "--short", "--no-build"]))
@@ -167,6 +173,8 @@ fn integration(places: &Places) -> Result<Outcome> {
     passed(run_printed(
         shell::cargo()
             .args(["test", "--release", "--locked", "--workspace", "--test", "*"])
+            // The step `adversary` runs these, one after another.
+            .args(["--", "--skip", adversary::PREFIX])
             .env("LECTOR_REQUIRE_CORPUS", "1")
             .current_dir(&places.root),
     ))

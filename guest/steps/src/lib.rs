@@ -10,6 +10,7 @@
 //! lines again, and sorts the lines into reading order.
 #![warn(missing_docs)]
 
+mod cascade;
 mod compose;
 mod convert;
 mod detection;
@@ -54,19 +55,21 @@ impl Pipeline for Standard {
 /// guest that keeps them in a member of its own adds that member as a prefix.
 pub fn declare(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
     settings.check()?;
-    let recognition = settings.tier.recognition();
-    let mut models = vec![settings.tier.detection().to_owned(), recognition.to_owned()];
+    let mut models = vec![settings.tier.detection().to_owned()];
+    models.extend(settings.tier.recognition().iter().map(|&alias| alias.to_owned()));
     if settings.page_orientation {
         models.push(rotation::ALIAS.to_owned());
     }
     if settings.line_orientation {
         models.push(lines::ALIAS.to_owned());
     }
-    let batching =
-        BatchingConfig { max_wait_us: settings.recognition.wait_us, ..BatchingConfig::of(recognition) };
+    let batching = settings.tier.recognition().iter().map(|alias| BatchingConfig {
+        max_wait_us: settings.recognition.wait_us,
+        ..BatchingConfig::of(*alias)
+    });
     let mut features = vec!["lines".to_owned()];
     if settings.words {
         features.push("words".to_owned());
     }
-    Ok(PipelineInfo { models, batching: vec![batching], features })
+    Ok(PipelineInfo { models, batching: batching.collect(), features })
 }

@@ -7,8 +7,8 @@ use lector_vision::ctc::Reading;
 use lector_vision::geometry::{Quad, Rotation};
 use lector_vision::{crop, orientation};
 
+use crate::cascade::Cascade;
 use crate::convert::to_sdk_quad;
-use crate::recognition::Recognizer;
 use crate::rotation::probabilities;
 
 /// Alias of the line classifier.
@@ -38,7 +38,7 @@ pub(crate) struct Line {
 }
 
 /// Reads doubtful lines again if the classifier finds them upside down, and keeps the better reading.
-pub(crate) async fn upright(image: &Image, lines: &mut [Line], recognizer: &Recognizer) -> Result<(), Error> {
+pub(crate) async fn upright(image: &Image, lines: &mut [Line], recognizer: &Cascade) -> Result<(), Error> {
     let doubtful: Vec<usize> = lines
         .iter()
         .enumerate()
@@ -57,7 +57,7 @@ pub(crate) async fn upright(image: &Image, lines: &mut [Line], recognizer: &Reco
         .iter()
         .filter_map(|&index| Some(lines.get(index)?.quad.rotated_corners(Rotation::Half)))
         .collect();
-    let readings = recognizer.read(image, &turned).await?;
+    let readings = recognizer.read_accurately(image, &turned).await?;
     for ((index, quad), reading) in heads.into_iter().zip(turned).zip(readings) {
         if let Some(line) = lines.get_mut(index)
             && reading.confidence() > line.reading.confidence()

@@ -1,9 +1,8 @@
-//! Line recognition: pieces of the page in width-sorted batches, several runs in flight, labels to characters.
-//! Independent of the origin of the lines. Called for the lines of a page, for the sample lines of the orientation
-//! check, and again for upside-down lines.
+//! Line recognition with one model: pieces of the page in width-sorted batches, several runs in flight, labels to
+//! characters. Independent of the origin of the lines. Called by the cascade (`cascade.rs`).
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use lector_sdk::{Channels, Crop, Crops, Error, Image, Model, ModelInfo, Normalization, Size};
@@ -30,7 +29,7 @@ const WIDTH_STEP: u32 = 32;
 /// Maximum of rows times width of one run, in columns: 9 MB of input.
 const COLUMNS_MAX: u64 = 16_384;
 
-/// An opened recognizer and its parameters.
+/// An opened model and its parameters.
 pub(crate) struct Recognizer {
     model: Model,
     info: ModelInfo,
@@ -40,11 +39,14 @@ pub(crate) struct Recognizer {
     padding_max: f32,
     /// Texts of labels seen so far on this page.
     labels: RefCell<BTreeMap<u32, String>>,
+    /// Characters of all labels, once they were needed.
+    alphabet: RefCell<Option<BTreeSet<char>>>,
 }
 
 impl Recognizer {
-    pub(crate) fn open(settings: &Settings) -> Result<Self, Error> {
-        let model = Model::open(settings.tier.recognition())?;
+    /// Opens the model that the deployment granted under `alias`.
+    pub(crate) fn open(alias: &str, settings: &Settings) -> Result<Self, Error> {
+        let model = Model::open(alias)?;
         let info = model.describe();
         let widest = info.width_buckets.last().copied().unwrap_or(WIDTH_MAX).min(WIDTH_MAX);
         let recognition = &settings.recognition;
@@ -56,6 +58,7 @@ impl Recognizer {
             padding_max: recognition.padding_max,
             info,
             labels: RefCell::default(),
+            alphabet: RefCell::default(),
         })
     }
 
@@ -145,6 +148,22 @@ impl Recognizer {
             rows.push((index, ctc::decode(ids, confidence, content)));
         }
         Ok(rows)
+    }
+
+    /// Returns which of `characters` the model has no label for, ascending.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the host.
+    pub(crate) fn lacks(&self, characters: &BTreeSet<char>) -> Result<BTreeSet<char>, Error> {
+        let mut alphabet = self.alphabet.borrow_mut();
+        if alphabet.is_none() {
+            let labels: Vec<u32> = (0..self.info.labels).collect();
+            let texts = self.model.labels(&labels)?;
+            *alphabet = Some(texts.iter().flat_map(|text| text.chars()).collect());
+        }
+        let known = alphabet.as_ref();
+        Ok(characters.iter().copied().filter(|c| known.is_some_and(|known| !known.contains(c))).collect())
     }
 
     /// Requests the texts of new labels from the model, with one call for all of them.

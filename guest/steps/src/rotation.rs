@@ -7,7 +7,7 @@ use lector_vision::detect::TextBox;
 use lector_vision::geometry::{Quad, Rotation};
 use lector_vision::orientation::{self, RotationOptions};
 
-use crate::recognition::Recognizer;
+use crate::cascade::Cascade;
 
 /// Alias of the page classifier.
 pub(crate) const ALIAS: &str = "page-orientation";
@@ -72,7 +72,7 @@ pub(crate) async fn decide(
     scores: Option<[f32; 4]>,
     boxes: &[TextBox],
     image: &Image,
-    recognizer: &Recognizer,
+    recognizer: &Cascade,
 ) -> Result<Rotation, Error> {
     let quads: Vec<Quad> = boxes.iter().map(|text| text.quad).collect();
     let suggested = orientation::page_rotation(scores, &quads, &RotationOptions::default());
@@ -110,12 +110,12 @@ async fn readability(
     image: &Image,
     samples: &[Quad],
     rotation: Rotation,
-    recognizer: &Recognizer,
+    recognizer: &Cascade,
 ) -> Result<f32, Error> {
     // On the unturned page, the text runs in the inverse rotation.
     let runs = rotation.inverse();
     let quads: Vec<Quad> = samples.iter().map(|quad| quad.rotated_corners(runs)).collect();
-    let readings = recognizer.read(image, &quads).await?;
+    let readings = recognizer.read_accurately(image, &quads).await?;
     let sum: f32 = readings.iter().map(|reading| reading.confidence()).sum();
     Ok(sum / readings.len().max(1) as f32)
 }

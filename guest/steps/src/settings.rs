@@ -7,8 +7,8 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Pair of models: `small` (accurate, the default) or `tiny` (several times faster; Latin, Greek and Chinese, weak
-    /// on Japanese).
+    /// Models: `auto` (the default: a fast recognizer first, the accurate one where the fast one is unsure), `small`
+    /// (accurate) or `tiny` (several times faster; Latin and Chinese, weak on Greek and Japanese).
     pub tier: Tier,
     /// Rendering resolution if the request sets none, in dots per inch: 36 to 600, default 200. Raster pages keep their
     /// own resolution up to 1.5 times this.
@@ -56,6 +56,9 @@ pub struct Detection {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recognition {
+    /// With `tier` `auto`: least probability of the least certain character from which a line of the fast recognizer is
+    /// accepted, 0 to 1, default 0.8. 0.7 is faster, 0.9 reads more lines twice.
+    pub accept_min: f32,
     /// Runs awaited at once, 1 to 64, default 4. A value above the host's number of sessions keeps its queue filled.
     pub in_flight: u32,
     /// Maximum lines in one run, 1 to 64, default 1: on a CPU a run of several lines is no faster than several runs,
@@ -67,12 +70,14 @@ pub struct Recognition {
     pub wait_us: u32,
 }
 
-/// A pair of models, by the aliases that a deployment grants.
+/// Models of detection and recognition, by the aliases that a deployment grants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
-    /// Granted as `detection` and `recognition`.
+    /// A cascade; granted as `detection`, `recognition` and `recognition-tiny`.
     #[default]
+    Auto,
+    /// Granted as `detection` and `recognition`.
     Small,
     /// Granted as `detection-tiny` and `recognition-tiny`.
     Tiny,
@@ -94,7 +99,7 @@ pub enum TextLayer {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            tier: Tier::Small,
+            tier: Tier::Auto,
             dpi: 200.0,
             text_layer: TextLayer::Auto,
             words: false,
@@ -116,7 +121,7 @@ impl Default for Detection {
 
 impl Default for Recognition {
     fn default() -> Self {
-        Self { in_flight: 4, batch_rows: 1, padding_max: 0.05, wait_us: 0 }
+        Self { accept_min: 0.8, in_flight: 4, batch_rows: 1, padding_max: 0.05, wait_us: 0 }
     }
 }
 
@@ -124,16 +129,17 @@ impl Tier {
     /// Returns the alias of the detector.
     pub fn detection(self) -> &'static str {
         match self {
-            Self::Small => "detection",
+            Self::Auto | Self::Small => "detection",
             Self::Tiny => "detection-tiny",
         }
     }
 
-    /// Returns the alias of the recognizer.
-    pub fn recognition(self) -> &'static str {
+    /// Returns the aliases of the recognizers; the last one is the most accurate.
+    pub fn recognition(self) -> &'static [&'static str] {
         match self {
-            Self::Small => "recognition",
-            Self::Tiny => "recognition-tiny",
+            Self::Auto => &["recognition-tiny", "recognition"],
+            Self::Small => &["recognition"],
+            Self::Tiny => &["recognition-tiny"],
         }
     }
 }
@@ -169,6 +175,7 @@ impl Settings {
         within("/detection/long_side", detection.long_side, 320, 4096)?;
         within("/detection/long_side_max", detection.long_side_max, detection.long_side, 4096)?;
         let recognition = &self.recognition;
+        within("/recognition/accept_min", recognition.accept_min, 0.0, 1.0)?;
         within("/recognition/in_flight", recognition.in_flight, 1, 64)?;
         within("/recognition/batch_rows", recognition.batch_rows, 1, 64)?;
         within("/recognition/padding_max", recognition.padding_max, 0.0, 0.9)?;
@@ -201,10 +208,13 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_acceptable_and_declare_the_small_models() {
+    fn defaults_are_acceptable_and_declare_the_models_of_the_cascade() {
         let pipeline_info = FakeHost::new().configure::<Standard>("{}").unwrap();
-        let expected = ["detection", "recognition", "page-orientation", "textline-orientation"];
+        let expected =
+            ["detection", "recognition-tiny", "recognition", "page-orientation", "textline-orientation"];
         assert_eq!(pipeline_info.models, expected);
+        let batched: Vec<&str> = pipeline_info.batching.iter().map(|config| config.model.as_str()).collect();
+        assert_eq!(batched, ["recognition-tiny", "recognition"]);
         assert_eq!(pipeline_info.features, ["lines"]);
     }
 
@@ -233,6 +243,7 @@ mod tests {
             (r#"{"detection": {"unclip_ratio": 0.9}}"#, "/detection/unclip_ratio"),
             (r#"{"detection": {"long_side": 5000}}"#, "/detection/long_side"),
             (r#"{"detection": {"long_side": 2000, "long_side_max": 1500}}"#, "/detection/long_side_max"),
+            (r#"{"recognition": {"accept_min": 1.5}}"#, "/recognition/accept_min"),
             (r#"{"recognition": {"in_flight": 0}}"#, "/recognition/in_flight"),
             (r#"{"recognition": {"in_flight": -1}}"#, "/recognition/in_flight"),
             (r#"{"recognition": {"batch_rows": 65}}"#, "/recognition/batch_rows"),

@@ -44,9 +44,15 @@ fn detector() -> FakeModel {
     })
 }
 
-/// Makes a recognizer with one step per eight columns, read along the middle row.
+/// Makes a recognizer with one step per eight columns, read along the middle row, that doubts upside-down lines.
 fn recognizer() -> FakeModel {
-    let model = FakeModel::new("x", ["ids", "confidence"], |x| {
+    let upright = |row: &[i64]| row.iter().find(|&&id| id != 0) == Some(&1);
+    recognizer_with(["", "a", "b", "c", "d"], move |row| if upright(row) { 0.95 } else { 0.55 })
+}
+
+/// Makes a recognizer as [`recognizer`] with these labels; `certainty` gives the probability of a row's characters.
+fn recognizer_with(labels: [&str; 5], certainty: impl Fn(&[i64]) -> f32 + 'static) -> FakeModel {
+    let model = FakeModel::new("x", ["ids", "confidence"], move |x| {
         let &[rows, _, height, width] = x.shape() else { return Err(Error::invalid("shape", "shape")) };
         let values = x.f32s()?;
         let (plane, steps) = (height * width, width / 8);
@@ -65,13 +71,12 @@ fn recognizer() -> FakeModel {
                 }
             };
             let read: Vec<i64> = (0..steps).map(step).collect();
-            let upright = read.iter().find(|&&id| id != 0) == Some(&1);
-            confidence.extend(read.iter().map(|_| if upright { 0.95 } else { 0.55 }));
+            confidence.extend(vec![certainty(&read); steps]);
             ids.extend(read);
         }
         Ok(vec![Array::i64([rows, steps], ids), Array::f32([rows, steps], confidence)])
     });
-    model.labels(["", "a", "b", "c", "d"])
+    model.labels(labels)
 }
 
 /// Makes a page classifier that returns `class` for any page.
@@ -97,6 +102,7 @@ fn host(page_class: usize) -> FakeHost {
     FakeHost::new()
         .model("detection", detector())
         .model("recognition", recognizer())
+        .model("recognition-tiny", recognizer())
         .model("page-orientation", page_classifier(page_class))
         .model("textline-orientation", line_classifier())
 }
@@ -259,7 +265,7 @@ fn several_runs_are_in_flight_and_batches_stay_small() {
     let lines: Vec<(u32, u32, &str)> = (0..10).map(|row| (80, 40 + row * 55, "abcdab")).collect();
     let image = page(LETTER, &lines);
     let host = host(0);
-    let settings = r#"{"recognition": {"in_flight": 3, "batch_rows": 2}}"#;
+    let settings = r#"{"tier": "small", "recognition": {"in_flight": 3, "batch_rows": 2}}"#;
     let transcript = read(&host, FakePage::raster(image), settings);
     assert_eq!(transcript.lines.len(), 10);
     assert_eq!((host.rows("recognition"), host.runs("recognition")), (10, 5));
@@ -358,4 +364,52 @@ fn pictures_beside_embedded_text_are_read() {
     assert!(matches!(read.source, Source::Ocr));
     let bounds = read.quad.bounds();
     assert!((bounds.x - 160.0).abs() < 50.0 && (bounds.y - 120.0).abs() < 50.0, "{bounds:?}");
+}
+
+/// Returns a host whose fast recognizer is certain of a line exactly if `certain` holds for its labels, and a page of
+/// `lines` lines.
+fn cascade(fast: FakeModel, accurate: FakeModel) -> FakeHost {
+    host(0).model("recognition-tiny", fast).model("recognition", accurate)
+}
+
+fn tall(lines: &[&str]) -> Pixels {
+    let placed: Vec<(u32, u32, &str)> =
+        lines.iter().zip(0..).map(|(text, row)| (80, 40 + row * 55, *text)).collect();
+    page(Size { width: 800, height: 40 + 55 * lines.len() as u32 }, &placed)
+}
+
+#[test]
+fn the_accurate_recognizer_reads_what_the_fast_one_is_unsure_of() {
+    // The fast recognizer is unsure of lines with a `d`.
+    let fast = recognizer_with(["", "a", "b", "c", "x"], |row| if row.contains(&4) { 0.5 } else { 0.97 });
+    let accurate = recognizer_with(["", "a", "b", "c", "d"], |_| 0.9);
+    let host = cascade(fast, accurate);
+    let lines = ["abc", "abd", "acb", "aba", "aca", "abcb", "adc", "abca", "acbc", "abab", "acab", "acac"];
+    let transcript = read(&host, FakePage::raster(tall(&lines)), "{}");
+    assert_eq!(texts(&transcript), lines);
+    assert_eq!(host.rows("recognition-tiny"), 12);
+    assert_eq!(host.rows("recognition"), 2 + 2, "two rejected lines, two verified ones");
+}
+
+#[test]
+fn letters_that_the_fast_recognizer_lacks_do_not_pass_as_similar_ones() {
+    // The fast recognizer reads `s` with full certainty where the accurate one reads `\u{219}` (Romanian).
+    let fast = recognizer_with(["", "a", "b", "s", "d"], |_| 0.99);
+    let accurate = recognizer_with(["", "a", "b", "\u{219}", "d"], |_| 0.9);
+    let host = cascade(fast, accurate);
+    let lines = ["abc", "abc", "acb", "aba", "aca", "abcb", "adc", "abca", "acbc", "abac", "acab", "acac"];
+    let transcript = read(&host, FakePage::raster(tall(&lines)), "{}");
+    let expected: Vec<String> = lines.iter().map(|line| line.replace('c', "\u{219}")).collect();
+    assert_eq!(texts(&transcript), expected);
+    assert_eq!(host.rows("recognition"), 12);
+}
+
+#[test]
+fn a_page_that_the_fast_recognizer_cannot_read_costs_a_sample() {
+    let fast = recognizer_with(["", "a", "b", "c", "d"], |_| 0.5);
+    let host = cascade(fast, recognizer_with(["", "a", "b", "c", "d"], |_| 0.9));
+    let lines = ["abc"; 20];
+    let transcript = read(&host, FakePage::raster(tall(&lines)), "{}");
+    assert_eq!(texts(&transcript), lines);
+    assert_eq!((host.rows("recognition-tiny"), host.rows("recognition")), (8, 20));
 }

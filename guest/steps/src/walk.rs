@@ -9,13 +9,13 @@ use lector_vision::detect::{Found, TextBox};
 use lector_vision::geometry::{Quad, Rect, Rotation};
 use lector_vision::textlayer::{self, Verdict};
 
+use crate::cascade::Cascade;
 use crate::compose::{self, Frame};
 use crate::convert::to_sdk_rotation;
 use crate::detection::{self, Detector};
 use crate::embedded::{self, Embedded};
 use crate::fragment::Fragment;
 use crate::lines::{self, Line};
-use crate::recognition::Recognizer;
 use crate::resolution::{self, Sheet};
 use crate::settings::Settings;
 use crate::{pixels, rotation};
@@ -120,7 +120,7 @@ impl Walk<'_> {
             .filter_map(|index| boxes.get(index).copied())
             .collect();
         if !rest.is_empty() {
-            let recognizer = Recognizer::open(self.settings)?;
+            let recognizer = Cascade::open(self.settings)?;
             let read = self.read_lines(&image, &rest, &recognizer).await?;
             fragments.extend(self.kept(&read, &mut transcript));
         }
@@ -147,7 +147,7 @@ impl Walk<'_> {
         if found.boxes.is_empty() {
             return Ok(transcript);
         }
-        let recognizer = Recognizer::open(self.settings)?;
+        let recognizer = Cascade::open(self.settings)?;
         let mut rotation = match scores {
             Some(_) => rotation::decide(scores, &found.boxes, &image, &recognizer).await?,
             None => Rotation::None,
@@ -193,7 +193,7 @@ impl Walk<'_> {
         &self,
         image: &Image,
         boxes: &[TextBox],
-        recognizer: &Recognizer,
+        recognizer: &Cascade,
     ) -> Result<Vec<Line>, Error> {
         let quads: Vec<Quad> = boxes.iter().map(|text| recognizer.reading_quad(&text.quad)).collect();
         let readings = {

@@ -4,8 +4,8 @@
 //!
 //! The host has already computed argmax and max over the classes, so a step is one label and one probability. Texts of
 //! labels come from the model's description; this module does not use a dictionary.
-//! labels come from the model's description; this module never sees a dictionary.
 
+mod gaps;
 mod join;
 mod words;
 
@@ -123,15 +123,28 @@ impl Reading {
 
 /// Replaces labels with texts. A character extends from the midpoint between its steps and those of the previous
 /// character to the midpoint before the next one, but at most one typical character width to either side, so that gaps
-/// between words stay free.
+/// between words stay free. A gap wider than a letter is a space, also where the recognizer reads none.
 pub fn reading<'a>(decoded: &Decoded, label: impl Fn(u32) -> Option<&'a str>) -> Reading {
     let steps = decoded.steps.max(1) as f32;
-    let reach = words::typical_advance(&decoded.symbols) * 0.6;
+    let advance = words::typical_advance(&decoded.symbols);
+    let reach = advance * 0.6;
     let middle = |s: &Symbol| (s.from_step + s.to_step) as f32 / 2.0;
-    let mut glyphs = Vec::with_capacity(decoded.symbols.len());
+    let mut glyphs: Vec<Glyph> = Vec::with_capacity(decoded.symbols.len());
     for (i, symbol) in decoded.symbols.iter().enumerate() {
         let Some(text) = label(symbol.label) else { continue };
         let here = middle(symbol);
+        let neighbor = i.checked_sub(1).and_then(|j| decoded.symbols.get(j));
+        if let (Some(neighbor), Some(last)) = (neighbor, glyphs.last())
+            && gaps::is_wide(middle(neighbor), here, &last.text, text, advance)
+        {
+            let confidence = last.confidence.min(symbol.confidence);
+            glyphs.push(Glyph {
+                text: " ".to_owned(),
+                confidence,
+                from: last.to,
+                to: (here - reach).max(0.0) / steps,
+            });
+        }
         let before = i.checked_sub(1).and_then(|j| decoded.symbols.get(j)).map_or(0.0, middle);
         let after = decoded.symbols.get(i + 1).map_or(steps, middle);
         let left = if i == 0 { (here - reach).max(0.0) } else { (here - reach).max((before + here) / 2.0) };

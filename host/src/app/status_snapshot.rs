@@ -9,6 +9,7 @@ use lector_document::DocumentWorkers;
 use lector_inference::Inference;
 use lector_inference::meter::{BOUNDS_ROWS, BOUNDS_S, HistogramStatus};
 use lector_runtime::Runtime;
+use lector_sandbox::SandboxReport;
 
 use super::engines;
 use crate::metrics::{
@@ -91,6 +92,8 @@ impl StatusSource for HostStatus {
             idle: status.idle,
             wanted: status.workers,
             respawns: status.respawns,
+            recycled: status.recycled,
+            sandbox_missing: status.sandbox.as_ref().map(SandboxReport::missing).unwrap_or_default(),
             sandbox: status.sandbox.map(|report| report.to_string()).into_iter().collect(),
         }
     }
@@ -110,6 +113,8 @@ impl StatusSource for HostStatus {
             ],
             plans_computed: Duration::from_micros(computed_us),
             policies_disabled: status.policies_disabled,
+            components: status.components,
+            idle_memory_bytes: status.idle_memory_bytes,
             live: status.live,
             live_max: u64::from(self.instances_max),
             started: status.started,

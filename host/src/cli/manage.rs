@@ -5,6 +5,7 @@
 
 mod deployments;
 mod logs;
+mod pages;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -61,6 +62,15 @@ impl<'a> Server<'a> {
         accepted(answer).await
     }
 
+    /// Sends a request, and returns the JSON of its response; `None` for an empty one.
+    pub(super) async fn json(&self, request: RequestBuilder) -> anyhow::Result<Option<Value>> {
+        let bytes = self.answer(request).await?.bytes().await.context("receiving the answer")?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_slice(&bytes).map(Some).context("the response of the server is not JSON")
+    }
+
     /// Builds the request for a new revision of a deployment, with the options of a deploy.
     pub(super) fn deploy(&self, deployment: &str, options: &Value, component: Vec<u8>) -> RequestBuilder {
         let form = Form::new().text("options", options.to_string());
@@ -74,7 +84,12 @@ impl<'a> Server<'a> {
 }
 
 /// A command that is one request.
-pub(super) trait ApiCommand {
+pub(super) trait ApiCommand: Sized {
+    /// Returns whether the response is a list of which all pages are wanted.
+    fn is_whole_list(&self) -> bool {
+        false
+    }
+
     /// Builds the request.
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder>;
 }
@@ -83,11 +98,11 @@ pub(super) trait ApiCommand {
 pub(super) fn run(command: impl ApiCommand, config: &Config) -> Result<ExitCode, Failure> {
     super::block_on(config, async {
         let server = Server::of(&config.client)?;
+        let whole = command.is_whole_list();
         let request = command.request(&server).await?;
-        let bytes = server.answer(request).await?.bytes().await.context("receiving the answer")?;
-        if !bytes.is_empty() {
-            let value: Value =
-                serde_json::from_slice(&bytes).context("the response of the server is not JSON")?;
+        let value =
+            if whole { Some(pages::all(&server, request).await?) } else { server.json(request).await? };
+        if let Some(value) = value {
             terminal::print(&format!("{value:#}\n"))?;
         }
         Ok(ExitCode::SUCCESS)
@@ -149,6 +164,10 @@ pub(super) enum Keys {
 }
 
 impl ApiCommand for Keys {
+    fn is_whole_list(&self) -> bool {
+        matches!(self, Keys::List { .. })
+    }
+
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let keys = |any: bool| if any { "/admin/keys" } else { "/keys" };
         Ok(match self {
@@ -202,6 +221,10 @@ pub(super) enum Tenants {
 }
 
 impl ApiCommand for Tenants {
+    fn is_whole_list(&self) -> bool {
+        matches!(self, Tenants::List)
+    }
+
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let of = |name: &str| format!("/admin/tenants/{name}");
         Ok(match self {
@@ -234,6 +257,10 @@ pub(super) struct Usage {
 }
 
 impl ApiCommand for Usage {
+    fn is_whole_list(&self) -> bool {
+        true
+    }
+
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let path = if self.all { "/admin/usage" } else { "/usage" };
         Ok(server.at(Method::GET, &format!("{path}?days={}", self.days)))
@@ -243,9 +270,12 @@ impl ApiCommand for Usage {
 /// `lector audit`
 #[derive(Debug, clap::Args)]
 pub(super) struct Audit {
-    /// Maximum number of entries
+    /// Maximum number of entries, 1 to 1000
     #[arg(long, default_value_t = 100)]
     limit: u32,
+    /// Continue after an earlier answer: its `next`
+    #[arg(long)]
+    cursor: Option<String>,
     /// Of all tenants (administrators only)
     #[arg(long)]
     all: bool,
@@ -254,7 +284,11 @@ pub(super) struct Audit {
 impl ApiCommand for Audit {
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let path = if self.all { "/admin/audit" } else { "/audit" };
-        Ok(server.at(Method::GET, &format!("{path}?limit={}", self.limit)))
+        let request = server.at(Method::GET, path).query(&[("limit", self.limit)]);
+        Ok(match self.cursor {
+            Some(cursor) => request.query(&[("cursor", cursor)]),
+            None => request,
+        })
     }
 }
 
@@ -263,6 +297,10 @@ impl ApiCommand for Audit {
 pub(super) struct Quarantine {}
 
 impl ApiCommand for Quarantine {
+    fn is_whole_list(&self) -> bool {
+        true
+    }
+
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         Ok(server.at(Method::GET, "/admin/quarantine"))
     }

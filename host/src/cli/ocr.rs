@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use lector_core::{DeploymentName, Fault, PageRequest, TextLayerPolicy};
+use lector_export::Format;
 use lector_serving::PageSelection;
 
 use super::{Failure, block_on, terminal};
 use crate::config::Config;
-use crate::format::Format;
 use output::Output;
 pub(super) use output::write_whole;
 use progress::Progress;
@@ -29,8 +30,8 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Output format
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    #[arg(long, default_value = lector_export::TEXT.info().name, value_parser = format())]
+    format: &'static dyn Format,
     /// Pages, counted from 1: `1-3,7`, `5-`
     #[arg(long)]
     pages: Option<String>,
@@ -67,6 +68,13 @@ enum TextLayer {
     Only,
 }
 
+/// Returns the parser of the names of formats.
+fn format() -> impl TypedValueParser<Value = &'static dyn Format> {
+    let formats = lector_export::all().iter().map(|format| format.info());
+    let names = formats.map(|info| PossibleValue::new(info.name).help(info.about));
+    PossibleValuesParser::new(names).try_map(|name| lector_export::by_name(&name))
+}
+
 fn dpi(text: &str) -> Result<f32, String> {
     // The same bounds as in the HTTP API.
     text.parse::<f32>()
@@ -78,7 +86,7 @@ fn dpi(text: &str) -> Result<f32, String> {
 /// The options for every document.
 #[derive(Clone, Debug)]
 struct Request {
-    format: Format,
+    format: &'static dyn Format,
     pages: PageSelection,
     /// The selection of pages as given, for a server.
     pages_text: Option<String>,
@@ -101,7 +109,7 @@ impl Request {
             options: PageRequest {
                 dpi: args.dpi,
                 text_layer,
-                words: args.words || args.format.wants_words(),
+                words: args.words || args.format.info().needs_words,
                 ..PageRequest::default()
             },
             deployment: args.deployment.as_deref().map(DeploymentName::from),
@@ -112,8 +120,8 @@ impl Request {
 
 /// The outcome of one document.
 struct Read {
-    /// Text in the requested format; `None` if there is nothing to write, or it was written already.
-    text: Option<String>,
+    /// Output in the requested format; `None` if there is nothing to write, or it was written already.
+    bytes: Option<Vec<u8>>,
     /// Failures, one message each.
     failures: Vec<String>,
 }

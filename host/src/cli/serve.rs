@@ -56,6 +56,14 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
         .await
         .with_context(|| format!("listening on {} (http.listen)", config.http.listen))?;
     let address = listener.local_addr().context("reading the address of the socket")?;
+    let metrics_listener = match config.http.metrics_listen {
+        Some(listen) => Some(
+            TcpListener::bind(listen)
+                .await
+                .with_context(|| format!("listening on {listen} (http.metrics_listen)"))?,
+        ),
+        None => None,
+    };
 
     let host = tokio::select! {
         host = Host::start(config) => host?,
@@ -87,7 +95,14 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     tracing::info!(listening = %format!("http://{address}"), "{who}");
 
     let stop = CancellationToken::new();
-    let server = http::serve(listener, host.app_state(http), stop.clone());
+    let state = host.app_state(http);
+    if let Some(listener) = metrics_listener {
+        let address = listener.local_addr().context("reading the address of the socket")?;
+        tracing::info!(listening = %format!("http://{address}"), "metrics, without a key");
+        // Ends with the server: nobody waits for a scrape.
+        tokio::spawn(http::serve_metrics(listener, state.clone(), stop.clone()));
+    }
+    let server = http::serve(listener, state, stop.clone());
     tokio::pin!(server);
     let signal = tokio::select! {
         _ = &mut server => {
@@ -137,6 +152,9 @@ fn bounded_by_descriptors(config: &Config) -> anyhow::Result<HttpConfig> {
             open_files,
             "fewer connections than http.connections_max: the process may not open more files (ulimit -n, LimitNOFILE)"
         );
+        // The share of one address stays the same.
+        let share = http.connections_per_address_max.saturating_mul(connections) / http.connections_max;
+        http.connections_per_address_max = share.max(1);
         http.connections_max = connections;
     }
     Ok(http)

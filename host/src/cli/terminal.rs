@@ -16,9 +16,9 @@ impl fmt::Display for Satisfied {
 impl std::error::Error for Satisfied {}
 
 /// Writes to standard output.
-pub(super) fn print(text: &str) -> anyhow::Result<()> {
+pub(super) fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Satisfied.into()),
         Err(error) => Err(anyhow::Error::from(error).context("writing to standard output")),

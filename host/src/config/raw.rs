@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use lector_control::BudgetSpec;
 use serde::{Deserialize, Serialize};
 
-use super::LogFormat;
+use super::{LogFormat, SandboxPolicy};
 
 /// The whole file. The order of the fields is the order of the output of `lector config`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,11 +27,15 @@ pub struct RawConfig {
 pub struct RawHttp {
     pub listen: String,
     pub allow_insecure_public: bool,
+    pub metrics_listen: String,
     pub body_bytes_max: u64,
     pub header_timeout_s: u64,
     pub body_idle_timeout_s: u64,
+    pub transfer_bytes_per_s_min: u64,
+    pub transfer_window_s: u64,
     pub request_timeout_s: u64,
     pub connections_max: usize,
+    pub connections_per_address_max: usize,
     pub batch_files_max: usize,
     pub drain_timeout_s: u64,
 }
@@ -65,6 +69,9 @@ pub struct RawDocuments {
     pub open_timeout_s: u64,
     pub text_timeout_s: u64,
     pub render_timeout_s: u64,
+    pub open_cpu_s: u64,
+    pub page_cpu_s: u64,
+    pub sandbox: SandboxPolicy,
     pub worker_memory_bytes: u64,
     pub image_pixels_max: u64,
     pub pages_max: u32,
@@ -78,6 +85,7 @@ pub struct RawGuests {
     pub code_cache: bool,
     pub code_cache_dir: String,
     pub code_cache_bytes_max: u64,
+    pub compile_cpu_s: u64,
     pub compile_timeout_s: u64,
     pub compile_memory_bytes: u64,
     pub instances_max: u32,
@@ -97,8 +105,11 @@ pub struct RawPlatform {
     pub pages_per_document_max: u32,
     pub held_bytes_max: u64,
     pub tenant_held_bytes_max: u64,
+    pub tenant_uploads_max: u64,
     pub tenant_images_bytes_max: u64,
     pub document_result_bytes_max: u64,
+    pub tenant_revisions_max: u64,
+    pub tenant_stored_bytes_max: u64,
     pub engine_idle_ttl_s: u64,
 }
 
@@ -162,11 +173,15 @@ impl Default for RawConfig {
             http: RawHttp {
                 listen: "127.0.0.1:8080".to_owned(),
                 allow_insecure_public: false,
+                metrics_listen: String::new(),
                 body_bytes_max: 100 << 20,
                 header_timeout_s: 10,
                 body_idle_timeout_s: 20,
+                transfer_bytes_per_s_min: 1024,
+                transfer_window_s: 10,
                 request_timeout_s: 300,
                 connections_max: 1024,
+                connections_per_address_max: 0,
                 batch_files_max: 256,
                 drain_timeout_s: 30,
             },
@@ -193,6 +208,9 @@ impl Default for RawConfig {
                 open_timeout_s: 30,
                 text_timeout_s: 15,
                 render_timeout_s: 30,
+                open_cpu_s: 10,
+                page_cpu_s: 15,
+                sandbox: SandboxPolicy::Enforce,
                 worker_memory_bytes: 2 << 30,
                 image_pixels_max: 120_000_000,
                 pages_max: 20_000,
@@ -203,7 +221,8 @@ impl Default for RawConfig {
                 code_cache: true,
                 code_cache_dir: String::new(),
                 code_cache_bytes_max: 2 << 30,
-                compile_timeout_s: 120,
+                compile_cpu_s: 120,
+                compile_timeout_s: 600,
                 compile_memory_bytes: 4 << 30,
                 instances_max: 0,
                 memory_bytes_max: 512 << 20,
@@ -219,8 +238,11 @@ impl Default for RawConfig {
                 pages_per_document_max: 5_000,
                 held_bytes_max: 1 << 30,
                 tenant_held_bytes_max: 256 << 20,
+                tenant_uploads_max: 64,
                 tenant_images_bytes_max: 0,
                 document_result_bytes_max: 128 << 20,
+                tenant_revisions_max: 1000,
+                tenant_stored_bytes_max: 1 << 30,
                 engine_idle_ttl_s: 60,
             },
             client: RawClient {

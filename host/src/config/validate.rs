@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lector_control::{ControlConfig, DeploymentConfig, is_name};
+use lector_control::{ControlConfig, DeploymentConfig, StorageLimits, is_name};
 use lector_core::{DeploymentName, ModelName, TenantName};
 use lector_serving::ServingConfig;
 
@@ -13,7 +13,8 @@ use super::error::ConfigError;
 use super::layers::Effective;
 use super::raw::RawDeployment;
 use super::{
-    ClientConfig, Config, DocumentsConfig, EnginesConfig, GuestsConfig, HttpConfig, LogConfig, env, paths,
+    ClientConfig, Config, DocumentsConfig, EnginesConfig, GuestsConfig, HttpConfig, LogConfig, Rate, env,
+    paths,
 };
 
 /// Default of `guests.instances_max`; each instance reserves address space, not memory.
@@ -59,17 +60,30 @@ pub(super) fn raise(effective: &Effective) -> Result<Config, ConfigError> {
 
 fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigError> {
     let raw = &effective.raw.http;
-    let listen: SocketAddr = raw.listen.parse().map_err(|_| {
-        check.wrong("http.listen", "is not an address: write it like `127.0.0.1:8080` or `[::1]:0`")
-    })?;
+    let address = |key: &str, text: &str| -> Result<SocketAddr, ConfigError> {
+        text.parse()
+            .map_err(|_| check.wrong(key, "is not an address: write it like `127.0.0.1:8080` or `[::1]:0`"))
+    };
+    let metrics_listen = match raw.metrics_listen.as_str() {
+        "" => None,
+        text => Some(address("http.metrics_listen", text)?),
+    };
+    let connections_max = check.positive("http.connections_max", raw.connections_max)?;
     Ok(HttpConfig {
-        listen,
+        listen: address("http.listen", &raw.listen)?,
+        metrics_listen,
         allow_insecure_public: raw.allow_insecure_public,
         body_bytes_max: check.positive("http.body_bytes_max", raw.body_bytes_max)?,
         header_timeout: check.seconds("http.header_timeout_s", raw.header_timeout_s)?,
         body_idle_timeout: check.seconds("http.body_idle_timeout_s", raw.body_idle_timeout_s)?,
+        transfer_rate_min: Rate {
+            // 0 is allowed: any rate.
+            bytes_per_s: raw.transfer_bytes_per_s_min,
+            window: check.seconds("http.transfer_window_s", raw.transfer_window_s)?,
+        },
         request_timeout: check.seconds("http.request_timeout_s", raw.request_timeout_s)?,
-        connections_max: check.positive("http.connections_max", raw.connections_max)?,
+        connections_max,
+        connections_per_address_max: or(raw.connections_per_address_max, three_quarters(connections_max)),
         batch_files_max: check.positive("http.batch_files_max", raw.batch_files_max)?,
         // 0 is allowed: stop at once.
         drain_timeout: Duration::from_secs(check.at_most(
@@ -78,6 +92,11 @@ fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigEr
             SECONDS_MAX,
         )?),
     })
+}
+
+/// Returns the default share of one client address: the rest is for others, such as probes.
+fn three_quarters(connections_max: usize) -> usize {
+    connections_max.saturating_sub(connections_max / 4).max(1)
 }
 
 fn client(effective: &Effective, check: &Check<'_>) -> Result<ClientConfig, ConfigError> {
@@ -143,6 +162,9 @@ fn documents(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<D
         open_timeout: check.seconds("documents.open_timeout_s", raw.open_timeout_s)?,
         text_timeout: check.seconds("documents.text_timeout_s", raw.text_timeout_s)?,
         render_timeout: check.seconds("documents.render_timeout_s", raw.render_timeout_s)?,
+        open_cpu: check.seconds("documents.open_cpu_s", raw.open_cpu_s)?,
+        page_cpu: check.seconds("documents.page_cpu_s", raw.page_cpu_s)?,
+        sandbox: raw.sandbox,
         worker_memory_bytes: check.positive("documents.worker_memory_bytes", raw.worker_memory_bytes)?,
         image_pixels_max: check.positive("documents.image_pixels_max", raw.image_pixels_max)?,
         pages_max: check.positive("documents.pages_max", raw.pages_max)?,
@@ -162,6 +184,7 @@ fn guests(effective: &Effective, check: &Check<'_>) -> Result<GuestsConfig, Conf
     Ok(GuestsConfig {
         code_cache_dir,
         code_cache_bytes_max: raw.code_cache_bytes_max,
+        compile_cpu: check.seconds("guests.compile_cpu_s", raw.compile_cpu_s)?,
         compile_timeout: check.seconds("guests.compile_timeout_s", raw.compile_timeout_s)?,
         compile_memory_bytes: check.positive("guests.compile_memory_bytes", raw.compile_memory_bytes)?,
         instances_max: raw.instances_max,
@@ -183,6 +206,7 @@ fn serving(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<Ser
             .positive("platform.pages_per_document_max", raw.pages_per_document_max)?,
         held_bytes_max: check.positive("platform.held_bytes_max", raw.held_bytes_max)?,
         tenant_held_bytes_max: check.positive("platform.tenant_held_bytes_max", raw.tenant_held_bytes_max)?,
+        tenant_uploads_max: check.positive("platform.tenant_uploads_max", raw.tenant_uploads_max)?,
         document_result_bytes_max: check
             .positive("platform.document_result_bytes_max", raw.document_result_bytes_max)?,
     })
@@ -234,6 +258,10 @@ fn control(
         tenant_images_bytes_max: match raw.tenant_images_bytes_max {
             0 => (machine_memory() / 4).max(TENANT_IMAGES_BYTES_MIN),
             bytes => check.at_least("platform.tenant_images_bytes_max", bytes, 1 << 20)?,
+        },
+        tenant_storage: StorageLimits {
+            revisions: check.positive("platform.tenant_revisions_max", raw.tenant_revisions_max)?,
+            bytes: check.positive("platform.tenant_stored_bytes_max", raw.tenant_stored_bytes_max)?,
         },
         // 0 is allowed: unload at once.
         engine_idle_ttl: Duration::from_secs(check.at_most(

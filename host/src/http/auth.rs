@@ -3,19 +3,24 @@
 //! Owns the headers that may carry a key, and the definition of a local request. The control plane makes the decision.
 //! A handler that takes [`TenantCtx`] or [`AdminCtx`] runs only after the control plane has granted that access.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use lector_control::{Admin, Credentials, Principal};
 use lector_core::Fault;
 
 use super::AppState;
+use super::listen::Peer;
 use super::middleware::RequestCtx;
 use super::problem::{self, Problem, option_invalid};
 
 static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+static FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 static TENANT: HeaderName = HeaderName::from_static("x-lector-tenant");
 
 /// Proof of access to one tenant.
@@ -52,8 +57,23 @@ fn credentials<'a>(parts: &'a Parts, state: &AppState) -> Result<Credentials<'a>
     let tenant = tenant.map_err(|_| {
         option_invalid(format!("The header `{TENANT}` is not a valid name: send ASCII text."))
     })?;
-    let local = state.config.listen.ip().is_loopback() && is_local(&parts.uri, headers);
-    Ok(Credentials { key: key(headers)?, tenant, local })
+    let origin = RequestOrigin::of(&parts.uri, headers);
+    let on_loopback = state.config.listen.ip().is_loopback();
+    let local = on_loopback && origin == RequestOrigin::Loopback;
+    // On a public address the server does not know its names, and only pages of other sites are foreign.
+    let foreign = origin == RequestOrigin::OtherSite || (on_loopback && !local);
+    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
+    Ok(Credentials { key: key(headers)?, tenant, local, foreign, peer })
+}
+
+/// Returns whether the request may see metrics with tenant labels: it has an administrator's key, or comes from this
+/// machine to a server without keys. Without a key, other requests may not; a key must be that of an administrator.
+pub(super) fn may_see_tenants(parts: &Parts, state: &AppState) -> Result<bool, Fault> {
+    let credentials = credentials(parts, state)?;
+    match credentials.key {
+        Some(_) => state.control.admin(credentials).map(|_| true),
+        None => Ok(state.control.is_open() && credentials.local),
+    }
 }
 
 /// Returns the key of a request: from `Authorization: Bearer` or `X-Api-Key`. Two different keys are an error.
@@ -84,15 +104,35 @@ fn key(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
     }
 }
 
-/// Returns whether a request is addressed to a loopback name and does not come from a page of another site. A page of
-/// another site in a browser on this machine must not manage a server without keys; a foreign name that resolves to
-/// this machine (DNS rebinding) is not local.
-fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
-    let Some(authority) = host.or(uri.authority().map(|authority| authority.as_str())) else { return false };
-    let origin = headers.get(header::ORIGIN).map(|value| value.to_str().unwrap_or("?"));
-    let same = origin.is_none_or(|origin| origin == format!("http://{authority}"));
-    same && is_loopback(authority)
+/// The address and the site that a request names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RequestOrigin {
+    /// A loopback name; no page, or a page of this server.
+    Loopback,
+    /// Another name, as after DNS rebinding; no page, or a page of this server.
+    OtherName,
+    /// A page of another site in a browser.
+    OtherSite,
+}
+
+impl RequestOrigin {
+    /// Reads `Host`, `Origin` and `Sec-Fetch-Site`. A page of another site in a browser on this machine must not use a
+    /// server without keys; a foreign name that resolves to this machine (DNS rebinding) is not local.
+    fn of(uri: &Uri, headers: &HeaderMap) -> Self {
+        let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+        let authority = host.or(uri.authority().map(|authority| authority.as_str()));
+        let origin = headers.get(header::ORIGIN).map(|value| value.to_str().unwrap_or("?"));
+        let own = |origin: &str| {
+            let of = |scheme: &str| authority.is_some_and(|own| origin == format!("{scheme}://{own}"));
+            of("http") || of("https")
+        };
+        // Browsers send it with requests without `Origin`, too, and no page can set it.
+        let fetch_site = headers.get(&FETCH_SITE).map(HeaderValue::as_bytes);
+        if !origin.is_none_or(own) || fetch_site == Some(b"cross-site".as_slice()) {
+            return Self::OtherSite;
+        }
+        if authority.is_some_and(is_loopback) { Self::Loopback } else { Self::OtherName }
+    }
 }
 
 fn is_loopback(authority: &str) -> bool {
@@ -139,25 +179,36 @@ mod tests {
     }
 
     #[test]
-    fn local_requests() {
-        let check = |host: &str, origin: Option<&str>, expect: bool| {
-            let mut pairs = vec![("host", host)];
-            pairs.extend(origin.map(|origin| ("origin", origin)));
-            assert_eq!(is_local(&"/x".parse().unwrap(), &headers(&pairs)), expect, "{host} {origin:?}");
+    fn the_origin_of_requests() {
+        use RequestOrigin::{Loopback, OtherName, OtherSite};
+        let check = |pairs: &[(&str, &str)], expect: RequestOrigin| {
+            assert_eq!(RequestOrigin::of(&"/x".parse().unwrap(), &headers(pairs)), expect, "{pairs:?}");
         };
-        check("127.0.0.1:8080", None, true);
-        check("localhost", None, true);
-        check("[::1]:80", None, true);
-        check("[::1]", None, true);
-        check("[::1]evil.example", None, false);
-        check("[::1]:80.evil.example", None, false);
-        check("127.0.0.1:8080:evil.example", None, false);
-        check("localhost:", None, false);
-        check("127.0.0.1:8080", Some("http://127.0.0.1:8080"), true);
-        check("127.0.0.1:8080", Some("https://evil.example"), false);
-        check("127.0.0.1:8080", Some("null"), false);
-        check("evil.example:8080", None, false);
-        check("127.0.0.1.evil.example", None, false);
-        check("10.0.0.1", None, false);
+        for local in ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]:80", "[::1]", "127.1.2.3"] {
+            check(&[("host", local)], Loopback);
+        }
+        for other in [
+            "[::1]evil.example",
+            "[::1]:80.evil.example",
+            "127.0.0.1:8080:evil.example",
+            "localhost:",
+            "evil.example:8080",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+            "",
+        ] {
+            check(&[("host", other)], OtherName);
+        }
+        check(&[], OtherName);
+        let here = ("host", "127.0.0.1:8080");
+        check(&[here, ("origin", "http://127.0.0.1:8080")], Loopback);
+        check(&[here, ("origin", "https://evil.example")], OtherSite);
+        check(&[here, ("origin", "http://127.0.0.1:3000")], OtherSite);
+        check(&[here, ("origin", "null")], OtherSite);
+        check(&[here, ("sec-fetch-site", "cross-site")], OtherSite);
+        check(&[here, ("sec-fetch-site", "same-origin")], Loopback);
+        check(&[here, ("sec-fetch-site", "none")], Loopback);
+        check(&[("host", "evil.example"), ("origin", "http://evil.example")], OtherName);
+        check(&[("host", "ocr.example"), ("origin", "https://ocr.example")], OtherName);
     }
 }

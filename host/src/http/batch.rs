@@ -7,16 +7,15 @@
 mod outgoing;
 mod relay;
 
-use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use lector_control::Reservation;
 use lector_core::{Fault, Kind};
-use lector_serving::{Clock, EventStream, Permit, Session};
+use lector_export::ndjson;
+use lector_serving::{Clock, EventStream, Session, UploadSlot};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -28,19 +27,33 @@ use super::middleware::RequestCtx;
 use super::ocr::{NamedDeployment, body_limits, count, file_missing, options, session, uploaded};
 use super::options::Endpoint;
 use super::problem::Problem;
-use super::upload::{ByteBudget, Head, Upload, is_form};
-use crate::format::ndjson;
+use super::upload::{Head, Upload, is_form};
 use outgoing::{Gone, Outgoing};
 use relay::{Arrival, Reading};
 
 /// Documents of one batch in flight, including the one being received. Enough to keep every core busy with one-page
 /// documents; few enough that one batch does not use the capacity of the server.
 const DOCUMENTS_AT_ONCE_MAX: usize = 4;
-/// Time that a partly received document waits for memory before it fails. The bound resolves a deadlock of two such
-/// documents that wait for each other's memory.
-const MEMORY_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Handles `POST /api/v1/ocr/batch`.
+/// Reads several documents and streams the results page by page.
+///
+/// Streams events: first `meta`; for each file `document`, then `page` and `page_error`, then `document_end`, or
+/// `document_error` if the whole file failed; last `end`. A response without `end` is incomplete. A file that fails does
+/// not affect the others. The format is NDJSON, or server-sent events with `Accept: text/event-stream`. An error before
+/// the first file begins to arrive is a problem response. Closing the connection cancels the work. The server buffers at
+/// most 8 MiB of unread events; beyond that, the batch waits for the client to read.
+#[utoipa::path(
+    post,
+    path = "/api/v1/ocr/batch",
+    operation_id = "ocrBatch",
+    tag = "OCR",
+    responses((status = 200, description = "The stream of events.", content((ref("#/components/schemas/Event") = "application/x-ndjson"), (String = "text/event-stream")))),
+    extensions(
+        ("x-problems" = json!(["tenant", "options", "upload", "admission"])),
+        ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "order"])),
+        ("x-body" = json!("Documents"))
+    )
+)]
 pub(super) async fn batch(
     State(state): State<AppState>,
     Extension(ctx): Extension<RequestCtx>,
@@ -56,15 +69,44 @@ pub(super) async fn batch(
     let bytes_max = session.bytes_max(state.config.body_bytes_max);
     let body = LimitedBody::new(&parts.headers, body, body_limits(&state, &ctx, &options, bytes_max, files))?;
     let declared = declared_bytes(&parts.headers).filter(|_| files == 1);
-    let permit = session.admit(declared)?;
+    let slot = session.receive(declared)?;
     let mut upload = Upload::new(&parts.headers, body)?;
     // Until the first document begins to arrive, an error can still be a problem response.
     let first = upload.next().await?.ok_or_else(file_missing)?;
 
     let (outgoing, events) = outgoing::channel(options.sse);
     let batch = Batch { state, ctx, session, bytes_max, outgoing };
-    let task = tokio::spawn(batch.run(upload, first, permit).in_current_span());
+    let task = tokio::spawn(batch.run(upload, first, slot).in_current_span());
     Ok(events.into_response(AbortOnDropHandle::new(task)))
+}
+
+/// Reads several documents and streams the results page by page.
+///
+/// Streams events: first `meta`; for each file `document`, then `page` and `page_error`, then `document_end`, or
+/// `document_error` if the whole file failed; last `end`. A response without `end` is incomplete. A file that fails does
+/// not affect the others. The format is NDJSON, or server-sent events with `Accept: text/event-stream`. An error before
+/// the first file begins to arrive is a problem response. Closing the connection cancels the work. The server buffers at
+/// most 8 MiB of unread events; beyond that, the batch waits for the client to read.
+#[utoipa::path(
+    post,
+    path = "/api/v1/deployments/{name}/ocr/batch",
+    operation_id = "ocrBatchByDeployment",
+    tag = "OCR",
+    responses((status = 200, description = "The stream of events.", content((ref("#/components/schemas/Event") = "application/x-ndjson"), (String = "text/event-stream")))),
+    extensions(
+        ("x-problems" = json!(["tenant", "options", "upload", "admission"])),
+        ("x-parameters" = json!(["name", "pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "order"])),
+        ("x-body" = json!("Documents"))
+    )
+)]
+pub(super) async fn batch_by_deployment(
+    state: State<AppState>,
+    ctx: Extension<RequestCtx>,
+    tenant: TenantCtx,
+    named: NamedDeployment,
+    request: Request,
+) -> Result<Response, Problem> {
+    batch(state, ctx, tenant, named, request).await
 }
 
 struct Batch {
@@ -77,32 +119,33 @@ struct Batch {
 }
 
 impl Batch {
-    async fn run(self, upload: Upload, first: Head, permit: Permit) {
+    async fn run(self, upload: Upload, first: Head, slot: UploadSlot) {
         // An error means that the client is gone. The work ends with this task.
-        let _ = self.answer(upload, first, permit).await;
+        let _ = self.answer(upload, first, slot).await;
     }
 
-    async fn answer(&self, upload: Upload, first: Head, permit: Permit) -> Result<(), Gone> {
+    async fn answer(&self, upload: Upload, first: Head, slot: UploadSlot) -> Result<(), Gone> {
         let files = upload.is_raw().then_some(1);
         let meta = ndjson::meta(&self.ctx.id, self.session.deployment(), files);
         self.outgoing.send(meta, Reservation::default()).await?;
         let (arrivals, arrived) = mpsc::channel(1);
-        let receiving = self.receive(upload, first, permit, arrivals);
+        let receiving = self.receive(upload, first, slot, arrivals);
         let relaying = relay::relay(arrived, &self.outgoing, |event| count(&self.state.metrics, event));
         let ((), totals) = tokio::join!(receiving, relaying);
         self.outgoing.end(ndjson::end(totals?, self.ctx.began.elapsed())).await
     }
 
-    /// Receives documents until the upload ends, and submits each one as soon as it is complete.
+    /// Receives documents until the upload ends, and submits each one as soon as it is complete. A document takes its
+    /// place in the server only then, so that a slow client holds none.
     async fn receive(
         &self,
         mut upload: Upload,
         first: Head,
-        permit: Permit,
+        upload_slot: UploadSlot,
         arrivals: mpsc::Sender<Arrival<EventStream>>,
     ) {
         let slots = Arc::new(Semaphore::new(DOCUMENTS_AT_ONCE_MAX));
-        let (mut next, mut permit) = (Ok(Some(first)), Some(permit));
+        let mut next = Ok(Some(first));
         for index in 0.. {
             let arrival = match next {
                 Ok(None) => return,
@@ -116,7 +159,7 @@ impl Batch {
                     let name = head.name.clone();
                     // The semaphore is never closed.
                     let Ok(slot) = slots.clone().acquire_owned().await else { return };
-                    match self.document(&mut upload, head, permit.take()).await {
+                    match self.document(&mut upload, head, &upload_slot, index == 0).await {
                         Ok(events) => Arrival::Reading(Reading { index, name, events, slot: Some(slot) }),
                         Err(fault) => Arrival::Failed { index, name, fault },
                     }
@@ -136,16 +179,14 @@ impl Batch {
         &self,
         upload: &mut Upload,
         head: Head,
-        permit: Option<Permit>,
+        slot: &UploadSlot,
+        first: bool,
     ) -> Result<EventStream, Fault> {
-        let permit = match permit {
-            Some(permit) => permit,
-            None => self.session.admitted(None).await?,
-        };
-        let mut budget = WaitingPermit(permit);
-        let bytes = upload.read(&mut budget, self.bytes_max).await?;
+        let mut received = slot.begin(first)?;
+        let bytes = upload.read(&mut received, self.bytes_max).await?;
         self.state.metrics.document_received(bytes.len());
-        Ok(self.session.stream(budget.0, uploaded(head, bytes)))
+        let permit = self.session.admitted(slot, received).await?;
+        Ok(self.session.stream(permit, uploaded(head, bytes)))
     }
 }
 
@@ -154,13 +195,4 @@ fn too_many_files(most: usize) -> Fault {
         "A batch holds at most {most} files, and this one has more: send the remaining files in another batch."
     );
     Fault::new(Kind::Invalid, "too_many_files", message)
-}
-
-/// A permit that waits for memory. The upload pauses meanwhile.
-struct WaitingPermit(Permit);
-
-impl ByteBudget for WaitingPermit {
-    fn hold(&mut self, bytes: u64) -> impl Future<Output = Result<(), Fault>> + Send {
-        self.0.hold_within(bytes, MEMORY_WAIT_MAX)
-    }
 }

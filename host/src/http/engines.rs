@@ -4,31 +4,52 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use lector_core::ModelName;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::AppState;
 use super::auth::{AdminCtx, TenantCtx};
+use super::extract::{Body, Query};
 use super::json::{JsonBody, SMALL_BYTES_MAX};
-use super::manage;
+use super::paging::PageOptions;
 use super::problem::Problem;
 use crate::metrics::{EngineSample, VariantSample};
 
-/// Handles `GET /api/v1/engines`.
-pub(super) async fn engines(State(state): State<AppState>, _: TenantCtx) -> Json<Value> {
-    let engines = state.metrics.parts().engines();
+/// Lists the engines: the variant that serves each model, and the state of every variant.
+#[utoipa::path(
+    get,
+    path = "/api/v1/engines",
+    operation_id = "listEngines",
+    tag = "Operations",
+    responses((status = 200, description = "The engines of the loaded models, by model.", body = ref("#/components/schemas/EngineList"))),
+    extensions(
+        ("x-problems" = json!(["tenant", "query"])),
+        ("x-parameters" = json!(["limit", "cursor"]))
+    )
+)]
+pub(super) async fn engines(
+    State(state): State<AppState>,
+    _: TenantCtx,
+    Query(options): Query<PageOptions>,
+) -> Result<Json<Value>, Problem> {
+    let mut engines = state.metrics.parts().engines();
     let upgrading = engines.iter().any(|engine| engine.upgrading);
+    engines.sort_by(|a, b| a.model.cmp(&b.model));
+    let (engines, next) = options.page(engines, |engine| engine.model.to_string())?;
     let engines: Vec<Value> = engines.into_iter().map(engine).collect();
-    Json(json!({ "upgrading": upgrading, "engines": engines }))
+    Ok(Json(json!({ "upgrading": upgrading, "engines": engines, "next": next })))
 }
 
 /// The body of a retry request.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Retry {
-    /// The model; `None` for all models.
+#[schema(as = EngineRetry)]
+pub(super) struct Retry {
+    /// The model; without it, all models.
+    #[schema(value_type = Option<String>)]
     model: Option<ModelName>,
 }
 
@@ -36,13 +57,26 @@ impl JsonBody for Retry {
     const BYTES_MAX: u64 = SMALL_BYTES_MAX;
 }
 
-/// Handles `POST /api/v1/admin/engines/retry`: retries the engines that could not be built or loaded.
+/// Retries the engines that could not be built or loaded.
+///
+/// Clears the failures. The server retries the engines of a loaded model at once, and those of another model when it is
+/// loaded next. The response does not wait for the builds; `GET /api/v1/engines` shows their state.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/engines/retry",
+    operation_id = "retryEngines",
+    tag = "Administration",
+    request_body = Retry,
+    responses((status = 200, description = "The engines that had failed; the list may be empty.", body = ref("#/components/schemas/RetriedEngines"))),
+    extensions(
+        ("x-problems" = json!(["admin", "json", "store", "model_name"]))
+    )
+)]
 pub(super) async fn retry(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
-    request: Request,
+    Body(Retry { model }): Body<Retry>,
 ) -> Result<Json<Value>, Problem> {
-    let (_, Retry { model }) = manage::json(&state, request).await?;
     let retried = state.control.retry_engines(&admin, model.as_ref()).await?;
     Ok(Json(json!({ "retried": retried })))
 }

@@ -4,30 +4,73 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use lector_core::Fault;
+use lector_core::{Fault, Kind};
+use lector_export::json::{FaultShape, ms};
 use lector_serving::ReadinessReport;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use super::AppState;
+use super::auth;
+use super::extract::Query;
 use super::problem::{self, Problem};
-use crate::format::json as shapes;
 use crate::metrics;
 
 /// Maximum time of a readiness check. Orchestrators time out after 1 to 10 s. A smoke-test page takes a tenth of a
 /// second on an idle server; on a busy server, a page read moments ago replaces it.
 const CHECK_MAX: Duration = Duration::from_secs(8);
 
-/// Handles `GET /healthz`: the process answers. Checks nothing else.
+/// Checks liveness: the process answers.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "checkLiveness",
+    tag = "Operations",
+    responses((status = 200, description = "The process is alive.", body = ref("#/components/schemas/Liveness"))),
+    extensions(
+        ("x-problems" = json!([]))
+    ),
+    security(())
+)]
 pub(super) async fn healthz() -> Json<Value> {
     Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
-/// Handles `GET /readyz`: every shared deployment has read the smoke-test page, every lane has a session, and a render
-/// worker is alive.
-pub(super) async fn readyz(State(state): State<AppState>) -> Response {
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ReadinessOptions {
+    /// The shared deployment that must be ready; by default, one is enough.
+    deployment: Option<String>,
+}
+
+/// Checks readiness: a shared deployment (with `?deployment=`, the named one) has read the smoke-test page, every lane
+/// has a session, and a render worker is alive.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "checkReadiness",
+    tag = "Operations",
+    params(ReadinessOptions),
+    responses((status = 200, description = "Ready.", body = ref("#/components/schemas/Readiness")), (status = 503, description = "Not ready; `error` and `parts` give the reason.", body = ref("#/components/schemas/Readiness"))),
+    extensions(
+        ("x-problems" = json!(["query"]))
+    ),
+    security(())
+)]
+pub(super) async fn readyz(
+    State(state): State<AppState>,
+    Query(options): Query<ReadinessOptions>,
+) -> Result<Response, Problem> {
     let checked = state.service.check_readiness(CHECK_MAX).await;
+    let checked = match (checked, &options.deployment) {
+        (Ok(report), Some(name)) => ready(report, name),
+        (checked, _) => checked,
+    };
     let (engines, engines_ok) = engines(&state);
     let (workers, workers_ok) = workers(&state);
     let ready = checked.is_ok() && engines_ok && workers_ok;
@@ -36,11 +79,27 @@ pub(super) async fn readyz(State(state): State<AppState>) -> Response {
         "parts": { "engines": engines, "workers": workers, "guests": guests(&checked) },
     });
     if let (Err(fault), Value::Object(members)) = (&checked, &mut body) {
-        members.insert("error".to_owned(), shapes::fault(fault));
+        members.insert("error".to_owned(), json!(FaultShape::from(fault)));
         tracing::warn!(%fault, "not ready");
     }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(body)).into_response()
+    Ok((status, Json(body)).into_response())
+}
+
+/// Returns the report if it contains the deployment as ready, else its fault.
+fn ready(report: ReadinessReport, name: &str) -> Result<ReadinessReport, Fault> {
+    if report.from_recent_page || report.deployments.iter().any(|checked| checked.name.as_str() == name) {
+        return Ok(report);
+    }
+    let failed = report.failed.into_iter().find(|(failed, _)| failed.as_str() == name);
+    Err(failed.map_or_else(
+        || {
+            let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+            let message = format!("There is no shared deployment `{shown}`: name one of the configuration.");
+            Fault::new(Kind::NotFound, "deployment_not_found", message)
+        },
+        |(_, fault)| fault,
+    ))
 }
 
 fn engines(state: &AppState) -> (Value, bool) {
@@ -63,7 +122,9 @@ fn workers(state: &AppState) -> (Value, bool) {
         "alive": workers.alive,
         "wanted": workers.wanted,
         "respawns": workers.respawns,
+        "recycled": workers.recycled,
         "sandbox": workers.sandbox,
+        "sandbox_missing": workers.sandbox_missing,
     });
     (body, ok)
 }
@@ -73,13 +134,40 @@ fn guests(checked: &Result<ReadinessReport, Fault>) -> Value {
     let deployments: Vec<Value> = report
         .deployments
         .iter()
-        .map(|d| json!({ "deployment": d.name.as_str(), "golden_page_ms": shapes::ms(d.took), "word_found": d.word_found }))
+        .map(|d| json!({ "deployment": d.name.as_str(), "smoke_test_page_ms": ms(d.took), "word_found": d.word_found }))
         .collect();
-    json!({ "ok": true, "stood_in": report.stood_in, "deployments": deployments })
+    let failed: Vec<Value> = report
+        .failed
+        .iter()
+        .map(|(name, fault)| json!({ "deployment": name.as_str(), "error": FaultShape::from(fault) }))
+        .collect();
+    json!({ "ok": failed.is_empty(), "from_recent_page": report.from_recent_page, "deployments": deployments, "failed": failed })
 }
 
-/// Handles `GET /metrics`: all metrics as OpenMetrics text.
-pub(super) async fn metrics(State(state): State<AppState>) -> Result<Response, Problem> {
-    let text = state.metrics.text().map_err(problem::internal)?;
+/// Returns metrics as OpenMetrics text. Series with tenant labels need an administrator's key, or a local request to a
+/// server without keys.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "getMetrics",
+    tag = "Operations",
+    responses((status = 200, description = "OpenMetrics text.", body = String, content_type = "application/openmetrics-text")),
+    extensions(
+        ("x-problems" = json!(["admin"]))
+    ),
+    security((), ("key" = []))
+)]
+pub(super) async fn metrics(State(state): State<AppState>, parts: Parts) -> Result<Response, Problem> {
+    let tenants = auth::may_see_tenants(&parts, &state)?;
+    text(&state, tenants)
+}
+
+/// Handles `GET /metrics` on the private address: all metrics.
+pub(super) async fn private_metrics(State(state): State<AppState>) -> Result<Response, Problem> {
+    text(&state, true)
+}
+
+fn text(state: &AppState, tenants: bool) -> Result<Response, Problem> {
+    let text = state.metrics.text(tenants).map_err(problem::internal)?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }

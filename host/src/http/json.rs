@@ -4,6 +4,8 @@
 //! depend on the requests. Used by `manage.rs`. serde accepts an array in place of any struct, with the members by
 //! position; this module rejects it at every level.
 
+#[cfg(test)]
+mod fuzz;
 mod strict;
 
 use lector_control::{SETTINGS_BYTES_MAX, json_depth};

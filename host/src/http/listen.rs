@@ -1,42 +1,52 @@
 //! Connections: accept, limit, serve, drain.
 //!
 //! Owns the accept loop and the lifetime of each connection. Does not depend on routes. HTTP/1.1 and HTTP/2 (with prior
-//! knowledge) are distinguished by their first bytes. A broken connection affects only itself.
+//! knowledge) are distinguished by their first bytes. A broken connection affects only itself. A connection beyond the
+//! bounds (`connection_table.rs`) may ask for health and readiness, and gets `connections_full` for the rest.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use bytes::Bytes;
 use futures::FutureExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::problem::{self, Problem};
+use super::connection_table::{Activity, ConnectionTable, OnConnection, Slot, client_address};
+use super::delivery::Deliveries;
 use super::socket::{Protocol, Socket, sniff};
 use super::{AppState, router};
 use crate::config::HttpConfig;
 use crate::metrics::InFlight;
 
-/// Maximum number of concurrent rejections; beyond it connections are closed without a response.
-const REFUSALS_MAX: usize = 64;
+/// Maximum number of connections beyond the table that are answered, in all and of one address; others are closed
+/// without a response.
+const OVERFLOW_MAX: usize = 64;
+const OVERFLOW_PER_ADDRESS_MAX: usize = 8;
+/// Maximum time to receive the head of a request on such a connection.
+const OVERFLOW_HEAD_MAX: Duration = Duration::from_secs(1);
+/// Maximum lifetime of such a connection: a readiness check takes up to 8 s.
+const OVERFLOW_MAX_TIME: Duration = Duration::from_secs(10);
+/// Maximum number of connections of the listener for metrics.
+const METRICS_CONNECTIONS_MAX: usize = 32;
 /// Maximum number of concurrent requests on one HTTP/2 connection. Admission bounds their work; this bounds their
 /// state.
 const STREAMS_MAX: u32 = 64;
 /// Maximum size of the head of a request in bytes (both protocols).
 const HEAD_BYTES_MAX: usize = 32 << 10;
-/// Interval of the checks of an HTTP/2 connection: idle connections are closed, dead ones are detected by ping.
+/// Interval of the checks of a connection: responses that are not read are cut off; idle HTTP/2 connections are closed,
+/// dead ones are detected by ping.
 const TICK: Duration = Duration::from_secs(5);
 /// Number of ticks without a request after which an HTTP/2 connection is closed.
 const IDLE_TICKS_MAX: u32 = 12;
@@ -50,42 +60,74 @@ pub struct Drained {
     pub cut_off: usize,
 }
 
-/// A token that every request of a connection holds until its end.
-#[derive(Clone, Debug)]
-pub(super) struct OnConnection {
-    _token: Arc<()>,
-}
+/// The address of the client of a request, for limits by address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
 
 /// Serves until `stop` is cancelled, then lets the open connections finish within the drain timeout.
 pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationToken) -> Drained {
     let config = state.config.clone();
-    let router = router::router(state.clone());
-    let slots = Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)));
-    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+    let table = ConnectionTable::new(config.connections_max, config.connections_per_address_max);
+    let routers = Routers { all: router::router(state.clone()), overflow: router::overflow(state.clone()) };
+    accept_all(listener, state, stop, table, routers).await
+}
+
+/// Serves metrics, with tenant labels, and health on a private address without a key.
+pub async fn serve_metrics(listener: TcpListener, state: AppState, stop: CancellationToken) -> Drained {
+    let table = ConnectionTable::new(METRICS_CONNECTIONS_MAX, METRICS_CONNECTIONS_MAX);
+    let routers = Routers { all: router::private(state.clone()), overflow: router::overflow(state.clone()) };
+    accept_all(listener, state, stop, table, routers).await
+}
+
+#[derive(Clone)]
+struct Routers {
+    all: Router,
+    /// For connections beyond the table.
+    overflow: Router,
+}
+
+async fn accept_all(
+    listener: TcpListener,
+    state: AppState,
+    stop: CancellationToken,
+    table: ConnectionTable,
+    routers: Routers,
+) -> Drained {
+    let config = state.config.clone();
+    let overflow = Overflow::default();
     let connections = TaskTracker::new();
     let cut_off = CancellationToken::new();
 
-    let accept = |stream: TcpStream| {
-        let Ok(slot) = slots.clone().try_acquire_owned() else {
+    let accept = |stream: TcpStream, address: IpAddr| {
+        let address = client_address(address);
+        let cut_off = cut_off.clone();
+        let Some(slot) = table.enter(address, Instant::now()) else {
             state.metrics.connection_refused();
-            if let Ok(slot) = refusals.clone().try_acquire_owned() {
+            if let Some(guard) = overflow.begin(address) {
+                let router = routers.overflow.clone();
                 connections.spawn(async move {
-                    refuse(stream).await;
-                    drop(slot);
+                    tokio::select! {
+                        () = answer_overflow(stream, router, address) => {}
+                        () = cut_off.cancelled() => {}
+                    }
+                    drop(guard);
                 });
             }
             return;
         };
         let connection = Connection {
-            router: router.clone(),
+            router: routers.all.clone(),
             config: config.clone(),
             stop: stop.clone(),
+            peer: Peer(address),
+            activity: slot.activity.clone(),
             _open: state.metrics.connection_opened(),
         };
-        let cut_off = cut_off.clone();
         connections.spawn(async move {
+            let Slot { evicted, .. } = &slot;
             tokio::select! {
                 () = connection.serve(stream) => {}
+                () = evicted.cancelled() => tracing::debug!(%address, "an idle connection was closed to make room"),
                 () = cut_off.cancelled() => {}
             }
             drop(slot);
@@ -96,7 +138,7 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
             biased;
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => accept(stream),
+                Ok((stream, address)) => accept(stream, address.ip()),
                 Err(error) if is_client_error(&error) => tracing::debug!(%error, "a connection broke before it was accepted"),
                 Err(error) => {
                     tracing::warn!(%error, "no connection can be taken");
@@ -106,8 +148,8 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
         }
     }
     // Clients in the backlog believe that they are connected: they receive a response, not a reset.
-    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
-        accept(stream);
+    while let Some(Ok((stream, address))) = listener.accept().now_or_never() {
+        accept(stream, address.ip());
     }
     drop(listener);
     connections.close();
@@ -120,30 +162,72 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
     Drained { cut_off: left }
 }
 
+/// Connections beyond the table that are being answered, by address.
+#[derive(Clone, Debug, Default)]
+struct Overflow(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+struct OverflowGuard {
+    overflow: Overflow,
+    address: IpAddr,
+}
+
+impl Overflow {
+    fn begin(&self, address: IpAddr) -> Option<OverflowGuard> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = counts.get(&address).copied().unwrap_or(0);
+        if own >= OVERFLOW_PER_ADDRESS_MAX || counts.values().sum::<usize>() >= OVERFLOW_MAX {
+            return None;
+        }
+        counts.insert(address, own + 1);
+        Some(OverflowGuard { overflow: self.clone(), address })
+    }
+}
+
+impl Drop for OverflowGuard {
+    fn drop(&mut self) {
+        let mut counts = self.overflow.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = counts.get(&self.address).map_or(0, |own| own.saturating_sub(1));
+        if left == 0 {
+            counts.remove(&self.address);
+        } else {
+            counts.insert(self.address, left);
+        }
+    }
+}
+
+/// Answers one request of a connection beyond the table.
+async fn answer_overflow(stream: TcpStream, router: Router, address: IpAddr) {
+    let io = TokioIo::new(Socket::new(stream, bytes::Bytes::new(), OVERFLOW_HEAD_MAX));
+    let activity = Activity::detached();
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(OVERFLOW_HEAD_MAX)
+        .keep_alive(false)
+        .max_buf_size(HEAD_BYTES_MAX.max(64 << 10))
+        .max_headers(100)
+        .serve_connection(
+            io,
+            service_fn(move |request| {
+                // The connection has one answer, and a bound of its own on its time.
+                answer(router.clone(), request, Peer(address), activity.clone(), Deliveries::default())
+            }),
+        );
+    if let Ok(Err(error)) = tokio::time::timeout(OVERFLOW_MAX_TIME, connection).await {
+        tracing::debug!(%error, "a connection beyond http.connections_max broke");
+    }
+}
+
 fn is_client_error(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
-}
-
-/// Sends `connections_full` without reading the request.
-async fn refuse(stream: TcpStream) {
-    let fault = problem::connections_full();
-    let body = problem::bytes(&Problem::from(fault).document(None));
-    let head = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {}\r\ncontent-length: {}\r\nretry-after: 1\r\nconnection: close\r\n\r\n",
-        problem::CONTENT_TYPE,
-        body.len()
-    );
-    let mut socket = Socket::new(stream, Bytes::new(), Duration::from_secs(1));
-    if socket.write_all(&[head.as_bytes(), &body].concat()).await.is_ok() {
-        let _ = socket.shutdown().await;
-    }
 }
 
 struct Connection {
     router: Router,
     config: Arc<HttpConfig>,
     stop: CancellationToken,
+    peer: Peer,
+    activity: Arc<Activity>,
     _open: InFlight,
 }
 
@@ -169,35 +253,56 @@ impl Connection {
     }
 
     async fn http1(self, io: TokioIo<Socket>) -> hyper::Result<()> {
-        let token = Arc::new(());
-        let router = self.router.clone();
+        let (router, peer, activity) = (self.router.clone(), self.peer, self.activity.clone());
+        let deliveries = Deliveries::default();
+        let given = deliveries.clone();
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             // Also bounds the wait between two requests.
             .header_read_timeout(self.config.header_timeout)
             .max_buf_size(HEAD_BYTES_MAX.max(64 << 10))
             .max_headers(100)
-            .serve_connection(io, service_fn(move |request| answer(router.clone(), request, token.clone())));
+            .serve_connection(
+                io,
+                service_fn(move |request| {
+                    answer(router.clone(), request, peer, activity.clone(), given.clone())
+                }),
+            );
         let mut connection = pin!(connection);
-        tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let mut tick = tokio::time::interval(TICK);
+        let mut closing = false;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => return ended,
+                () = self.stop.cancelled(), if !closing => {
+                    closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ = tick.tick() => if deliveries.cut_slow() > 0 {
+                    // It has one response at a time, which cannot be completed.
+                    tracing::info!("the client reads its response too slowly: the connection is closed");
+                    return Ok(());
+                }
             }
         }
     }
 
     async fn http2(self, io: TokioIo<Socket>) -> hyper::Result<()> {
-        let token = Arc::new(());
-        let (router, given) = (self.router.clone(), token.clone());
+        let (router, peer, activity) = (self.router.clone(), self.peer, self.activity.clone());
+        let deliveries = Deliveries::default();
+        let given = deliveries.clone();
         let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(TICK * 4)
             .keep_alive_timeout(TICK * 2)
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(HEAD_BYTES_MAX as u32)
-            .serve_connection(io, service_fn(move |request| answer(router.clone(), request, given.clone())));
+            .serve_connection(
+                io,
+                service_fn(move |request| {
+                    answer(router.clone(), request, peer, activity.clone(), given.clone())
+                }),
+            );
         let mut connection = pin!(connection);
         let mut tick = tokio::time::interval(TICK);
         let (mut idle_ticks, mut closing) = (0, false);
@@ -209,8 +314,11 @@ impl Connection {
                     connection.as_mut().graceful_shutdown();
                 }
                 _ = tick.tick() => {
-                    // This function and the service hold the token; every request holds it as well.
-                    let idle = Arc::strong_count(&token) <= 2;
+                    let cut = deliveries.cut_slow();
+                    if cut > 0 {
+                        tracing::info!(responses = cut, "the client reads these responses too slowly: they are cut off");
+                    }
+                    let idle = self.activity.is_idle();
                     idle_ticks = if idle { idle_ticks + 1 } else { 0 };
                     if closing && idle && self.stop.is_cancelled() {
                         // No response is pending: a shutdown does not wait for the client to close.
@@ -233,9 +341,13 @@ impl Connection {
 async fn answer(
     router: Router,
     request: Request<Incoming>,
-    token: Arc<()>,
+    peer: Peer,
+    activity: Arc<Activity>,
+    deliveries: Deliveries,
 ) -> Result<axum::response::Response, Infallible> {
     let mut request = request.map(Body::new);
-    request.extensions_mut().insert(OnConnection { _token: token });
+    request.extensions_mut().insert(OnConnection::begin(&activity));
+    request.extensions_mut().insert(deliveries);
+    request.extensions_mut().insert(peer);
     router.oneshot(request).await
 }

@@ -23,7 +23,8 @@ use lector_core::RequestId;
 use tracing::{Instrument, Span};
 
 use super::AppState;
-use super::listen::OnConnection;
+use super::connection_table::OnConnection;
+use super::delivery::{Deliveries, Delivery, DeliveryLimits};
 use super::problem::{self, Code, Problem};
 use crate::metrics::{InFlight, Metrics};
 
@@ -50,6 +51,8 @@ pub(super) async fn handle(State(state): State<AppState>, mut request: Request, 
     let id = request_id(request.headers());
     let span = span(&id, request.headers());
     let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, |path| path.as_str()).to_owned();
+    let connection = request.extensions_mut().remove::<OnConnection>();
+    let deliveries = request.extensions_mut().remove::<Deliveries>().unwrap_or_default();
     let mut record = ResponseRecord {
         began: Instant::now(),
         route,
@@ -62,7 +65,7 @@ pub(super) async fn handle(State(state): State<AppState>, mut request: Request, 
         span: span.clone(),
         metrics: state.metrics.clone(),
         _in_flight: state.metrics.request_began(),
-        _connection: request.extensions_mut().remove::<OnConnection>(),
+        _connection: connection,
     };
     request.extensions_mut().insert(RequestCtx { id: id.clone(), began: record.began });
     let version = request.version();
@@ -91,11 +94,17 @@ pub(super) async fn handle(State(state): State<AppState>, mut request: Request, 
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response.map(|body| Body::new(Sent { body, record }))
+    let limits = DeliveryLimits {
+        rate_min: state.config.transfer_rate_min,
+        idle_max: state.config.body_idle_timeout,
+        total_max: state.config.request_timeout,
+    };
+    // The record is a part of the data: the request ends with it.
+    response.map(|body| Body::new(Delivery::new(Body::new(Sent { body, record }), limits, &deliveries)))
 }
 
 /// Returns the id of the client if it is valid in logs and headers, otherwise a new one that sorts by time.
-fn request_id(headers: &HeaderMap) -> RequestId {
+pub(super) fn request_id(headers: &HeaderMap) -> RequestId {
     let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     let valid =
         |id: &&str| (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
@@ -116,7 +125,7 @@ fn span(id: &RequestId, headers: &HeaderMap) -> Span {
 }
 
 /// Parses trace id and parent id of a `traceparent` (W3C Trace Context, section 3.2). Later versions may append fields.
-fn trace_parent(value: &str) -> Option<(&str, &str)> {
+pub(super) fn trace_parent(value: &str) -> Option<(&str, &str)> {
     let mut fields = value.trim().split('-');
     let mut field = |digits: usize| {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);

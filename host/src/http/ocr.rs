@@ -3,6 +3,7 @@
 //! Owns the order of the checks (every check that does not need the body runs before the body is read), and the
 //! response to a document with failed pages. `batch.rs` shares the functions before the upload.
 
+use std::io;
 use std::time::Duration;
 
 use axum::Extension;
@@ -15,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use lector_control::Principal;
 use lector_core::port::DocumentHint;
 use lector_core::{Fault, Kind};
+use lector_export::{ExportError, Pieces};
 use lector_serving::{Clock, DocumentRequest, DocumentResult, Event, PageResult, Session, Upload};
 use serde_json::json;
 
@@ -23,11 +25,9 @@ use super::auth::TenantCtx;
 use super::body::{BodyLimits, LimitedBody, declared_bytes};
 use super::middleware::RequestCtx;
 use super::options::{Endpoint, Options, Timeouts};
-use super::pieces;
+use super::pieces::{self, Piece};
 use super::problem::{self, Problem};
 use super::upload::{self, Head};
-use crate::format::Format;
-use crate::format::pieces::Pieces;
 use crate::metrics::Metrics;
 
 /// Number of pages that failed, for formats that cannot report failures.
@@ -62,12 +62,13 @@ pub(super) fn options(
     };
     let timeouts = Timeouts { otherwise, most };
     let mut options = Options::parse(endpoint, &parts.uri, &parts.headers, named, timeouts)?;
-    options.request.words |= endpoint == Endpoint::Whole && options.format.wants_words();
+    options.request.words |= endpoint == Endpoint::Whole && options.format.info().needs_words;
     Ok(options)
 }
 
-/// Returns the limits of a body with at most `files` documents of `bytes_max` bytes each; the timeout also counts per
-/// document.
+/// Returns the limits of a body with at most `files` documents of `bytes_max` bytes each. The timeout bounds the time
+/// for which the server waits for the client in all, whatever the number of documents; the reading of the documents has
+/// as much time for each of them.
 pub(super) fn body_limits(
     state: &AppState,
     ctx: &RequestCtx,
@@ -78,6 +79,8 @@ pub(super) fn body_limits(
     BodyLimits {
         bytes_max: bytes_max.saturating_mul(files as u64),
         idle_max: state.config.body_idle_timeout,
+        rate_min: state.config.transfer_rate_min,
+        waits_max: options.timeout,
         until: ctx.began + options.timeout.saturating_mul(u32::try_from(files).unwrap_or(u32::MAX)),
     }
 }
@@ -117,7 +120,22 @@ pub(super) fn count(metrics: &Metrics, event: &Event) {
     }
 }
 
-/// Handles `POST /api/v1/ocr`.
+/// Reads one document and returns one response.
+///
+/// If some pages fail, JSON reports the failure of each page (`pages[].error`); the other formats return 422
+/// `pages_failed` unless `partial=true`. If every page fails, the response is the problem of the first page.
+#[utoipa::path(
+    post,
+    path = "/api/v1/ocr",
+    operation_id = "ocr",
+    tag = "OCR",
+    responses((status = 200, description = "The result of the document.", content((ref("#/components/schemas/Document") = "application/json"), (String = "text/plain"), (String = "text/markdown"), (String = "text/html"), (String = "text/vnd.hocr+html"), (String = "application/alto+xml"), (String = "application/vnd.prima.page+xml"), (String = "text/tab-separated-values"), (String = "text/csv"), (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), (String = "application/x-ndjson")), headers(("Server-Timing" = String, description = "Work in milliseconds, summed over the pages, which overlap: render, text-layer, image, queue, inference-<model>, guest; and total, the elapsed time."), ("X-Lector-Pages-Failed" = u32, description = "Number of pages that failed.")))),
+    extensions(
+        ("x-problems" = json!(["tenant", "options", "upload", "admission", "document", "guest", "engine", "whole"])),
+        ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "format", "partial"])),
+        ("x-body" = json!("Document"))
+    )
+)]
 pub(super) async fn ocr(
     State(state): State<AppState>,
     Extension(ctx): Extension<RequestCtx>,
@@ -130,20 +148,49 @@ pub(super) async fn ocr(
     let session = session(&state, &ctx, &principal, &options, Clock::Since(ctx.began))?;
     let bytes_max = session.bytes_max(state.config.body_bytes_max);
     let body = LimitedBody::new(&parts.headers, body, body_limits(&state, &ctx, &options, bytes_max, 1))?;
-    let mut permit = session.admit(declared_bytes(&parts.headers))?;
+    let slot = session.receive(declared_bytes(&parts.headers))?;
     let mut upload = upload::Upload::new(&parts.headers, body)?;
     let head = upload.next().await?.ok_or_else(file_missing)?;
-    let bytes = upload.read(&mut permit, bytes_max).await?;
+    let mut received = slot.begin(true)?;
+    let bytes = upload.read(&mut received, bytes_max).await?;
     if upload.next().await?.is_some() {
         let message = "The form has more than one file: send one file, or send several to /api/v1/ocr/batch.";
         return Err(Fault::new(Kind::Invalid, "too_many_files", message).into());
     }
     state.metrics.document_received(bytes.len());
+    let permit = session.admitted(&slot, received).await?;
+    drop((slot, upload));
     let see = |event: &Event| count(&state.metrics, event);
     let result = session.read(permit, uploaded(head, bytes), see).await?;
     // Serializing some megabytes takes tens of milliseconds and must not block other connections.
     let answered = tokio::task::spawn_blocking(move || answer(&options, result, ctx.began.elapsed())).await;
     answered.map_err(problem::internal)?.map_err(|problem| *problem)
+}
+
+/// Reads one document and returns one response.
+///
+/// If some pages fail, JSON reports the failure of each page (`pages[].error`); the other formats return 422
+/// `pages_failed` unless `partial=true`. If every page fails, the response is the problem of the first page.
+#[utoipa::path(
+    post,
+    path = "/api/v1/deployments/{name}/ocr",
+    operation_id = "ocrByDeployment",
+    tag = "OCR",
+    responses((status = 200, description = "The result of the document.", content((ref("#/components/schemas/Document") = "application/json"), (String = "text/plain"), (String = "text/markdown"), (String = "text/html"), (String = "text/vnd.hocr+html"), (String = "application/alto+xml"), (String = "application/vnd.prima.page+xml"), (String = "text/tab-separated-values"), (String = "text/csv"), (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), (String = "application/x-ndjson")), headers(("Server-Timing" = String, description = "Work in milliseconds, summed over the pages, which overlap: render, text-layer, image, queue, inference-<model>, guest; and total, the elapsed time."), ("X-Lector-Pages-Failed" = u32, description = "Number of pages that failed.")))),
+    extensions(
+        ("x-problems" = json!(["tenant", "options", "upload", "admission", "document", "guest", "engine", "whole"])),
+        ("x-parameters" = json!(["name", "pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "format", "partial"])),
+        ("x-body" = json!("Document"))
+    )
+)]
+pub(super) async fn ocr_by_deployment(
+    state: State<AppState>,
+    ctx: Extension<RequestCtx>,
+    tenant: TenantCtx,
+    named: NamedDeployment,
+    request: Request,
+) -> Result<Response, Problem> {
+    ocr(state, ctx, tenant, named, request).await
 }
 
 /// Returns the fault of a form without a file.
@@ -184,13 +231,13 @@ fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Res
         Some(fault) if result.pages_ok == 0 => {
             return Err(Box::new(with_timing(in_part(fault, result, |_| true))));
         }
-        Some(fault) if options.format != Format::Json && !options.partial => {
+        Some(fault) if !options.format.info().reports_failures && !options.partial => {
             let message = format!(
                 "{} of {} pages failed ({}), and the format {} cannot report failures: request JSON, or add partial=true to receive the other pages.",
                 result.pages_failed,
                 result.pages.len(),
                 fault.message.trim_end_matches('.'),
-                options.format.name(),
+                options.format.info().name,
             );
             let fault = Fault::new(Kind::Invalid, "pages_failed", message).blaming(fault.blame);
             // Without the successful pages: they would be most of the response, in a format that was not requested.
@@ -199,18 +246,35 @@ fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Res
         _ => {}
     }
     let (pages_failed, bytes) = (result.pages_failed, held_bytes(&result));
-    let pieces = Pieces::new(options.format, result);
-    let body = if bytes <= WHOLE_BYTES_MAX {
-        Body::from(pieces.map(|piece| piece.bytes).collect::<String>())
-    } else {
-        pieces::body(pieces)
+    let body = match body(options, result, bytes) {
+        Ok(body) => body,
+        Err(error) => return Err(Box::new(with_timing(Fault::from(error).into()))),
     };
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(options.format.content_type())),
+        (header::CONTENT_TYPE, HeaderValue::from_static(options.format.info().content_type)),
         (PAGES_FAILED.clone(), pages_failed.into()),
         (SERVER_TIMING.clone(), timing),
     ];
     Ok((headers, body).into_response())
+}
+
+/// Returns the body of a document whose page results hold `bytes` of memory.
+///
+/// A large one is written page by page if its format allows it. The part before the pages is written here in any case:
+/// a document that the format cannot hold is a problem, and not a response that ends early.
+fn body(options: &Options, result: Box<DocumentResult>, bytes: u64) -> Result<Body, ExportError> {
+    let mut pieces = Pieces::new(options.format, result).map(|piece| piece.map(Piece::from));
+    if bytes <= WHOLE_BYTES_MAX {
+        return pieces::whole(pieces);
+    }
+    if options.format.info().streams {
+        let head = pieces.next().transpose()?;
+        return Ok(pieces::body(
+            head.into_iter().map(Ok).chain(pieces.map(|piece| piece.map_err(io::Error::other))),
+        ));
+    }
+    let pieces: Vec<Piece> = pieces.collect::<Result<_, _>>()?;
+    Ok(pieces::body(pieces.into_iter().map(Ok)))
 }
 
 /// Returns the problem of a document that was read in part, with the pages that `include` selects.
@@ -260,6 +324,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use std::sync::Arc;
 
+    use axum::body::Body;
     use axum::http::HeaderMap;
     use lector_core::call::ModelTime;
     use lector_core::{Size, Timing, Transcript};

@@ -8,10 +8,10 @@ use std::time::Duration;
 use axum::extract::Query;
 use axum::http::{HeaderMap, HeaderName, Uri, header};
 use lector_core::{DeploymentName, Fault, Kind, PageRequest, TextLayerPolicy};
+use lector_export::Format;
 use lector_serving::{Order, PageSelection};
 
 use super::problem::option_invalid;
-use crate::format::Format;
 
 /// Minimum resolution. Below it no model can read a page; the smallest renderings of `document` use the same bound.
 const DPI_MIN: f32 = 18.0;
@@ -65,7 +65,7 @@ pub(crate) struct Options {
     /// Timeout of the request, or of each document of a batch.
     pub(crate) timeout: Duration,
     /// Format of the response; only `/ocr`.
-    pub(crate) format: Format,
+    pub(crate) format: &'static dyn Format,
     /// Whether to return the pages that were read if others failed.
     pub(crate) partial: bool,
     /// Order of the events; only `/ocr/batch`.
@@ -103,7 +103,7 @@ impl Options {
             request: PageRequest::default(),
             password: password(headers)?,
             timeout: timeouts.otherwise.min(timeouts.most),
-            format: Format::Json,
+            format: lector_export::DEFAULT,
             partial: false,
             order: if endpoint == Endpoint::Batch { Order::Completion } else { Order::Page },
             sse: false,
@@ -141,7 +141,7 @@ impl Options {
             options.timeout = stated;
         }
         if endpoint == Endpoint::Whole && !seen.contains(&"format") {
-            options.format = accepted_format(headers)?;
+            options.format = lector_export::by_accept(accept(headers))?;
         }
         options.sse = endpoint == Endpoint::Batch && accepts_sse(headers);
         options.deployment =
@@ -216,64 +216,24 @@ fn timeout(what: &str, value: &str, most: Duration) -> Result<Duration, Fault> {
     })
 }
 
-fn format(value: &str) -> Result<Format, Fault> {
-    match value {
-        "json" => Ok(Format::Json),
-        "text" => Ok(Format::Text),
-        "markdown" => Ok(Format::Markdown),
-        "hocr" => Ok(Format::Hocr),
-        _ => Err(option_invalid(format!(
-            "`format` is `{}`: use json, text, markdown or hocr.",
-            excerpt(value)
-        ))),
-    }
+fn format(value: &str) -> Result<&'static dyn Format, Fault> {
+    // The message of the registry is kept; the code is that of every invalid option.
+    lector_export::by_name(value).map_err(|fault| Fault { code: "option_invalid", ..fault })
 }
 
-/// Returns the media ranges of `Accept` with their weights, in descending order (RFC 9110, 12.5.1).
-fn accepted(headers: &HeaderMap) -> Vec<(String, f32)> {
-    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut ranges: Vec<(String, f32)> = values
-        .flat_map(|value| value.split(','))
-        .take(64)
-        .filter_map(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let name = parts.next()?.to_ascii_lowercase();
-            let weight =
-                parts.find_map(|p| p.strip_prefix("q=")).map_or(Some(1.0), |q| q.parse::<f32>().ok());
-            Some((name, weight?)).filter(|(name, weight)| !name.is_empty() && *weight > 0.0)
-        })
-        .collect();
-    // The sort is stable: among equal weights the first one wins.
-    ranges.sort_by(|a, b| b.1.total_cmp(&a.1));
-    ranges
-}
-
-fn accepted_format(headers: &HeaderMap) -> Result<Format, Fault> {
-    if !headers.contains_key(header::ACCEPT) {
-        return Ok(Format::Json);
-    }
-    let found = accepted(headers).into_iter().find_map(|(range, _)| match range.as_str() {
-        "*/*" | "application/*" | "application/json" => Some(Format::Json),
-        "text/plain" | "text/*" => Some(Format::Text),
-        "text/markdown" => Some(Format::Markdown),
-        "text/html" | "application/xhtml+xml" | "text/vnd.hocr+html" => Some(Format::Hocr),
-        _ => None,
-    });
-    found.ok_or_else(|| {
-        Fault::new(
-            Kind::Invalid,
-            "not_acceptable",
-            "The server cannot produce any type in `Accept`: accept application/json, text/plain, text/markdown or text/html, \
-             or set `format=`.",
-        )
-    })
+/// Returns the values of `Accept`; one that is not ASCII is empty.
+fn accept(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers.get_all(header::ACCEPT).iter().map(|value| value.to_str().unwrap_or_default())
 }
 
 fn accepts_sse(headers: &HeaderMap) -> bool {
-    let first = accepted(headers).into_iter().find(|(range, _)| {
-        matches!(range.as_str(), "text/event-stream" | "application/x-ndjson" | "application/jsonl")
-    });
-    first.is_some_and(|(range, _)| range == "text/event-stream")
+    let mut ranges = lector_export::ranges(accept(headers));
+    ranges.retain(|range| range.weight > 0.0);
+    // The sort is stable: among equal weights the first one wins.
+    ranges.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+    let streams = ["text/event-stream", "application/x-ndjson", "application/jsonl"];
+    let first = ranges.into_iter().find(|range| streams.contains(&range.name.as_str()));
+    first.is_some_and(|range| range.name == "text/event-stream")
 }
 
 fn one_deployment(given: [Option<&str>; 3]) -> Result<Option<DeploymentName>, Fault> {
@@ -429,22 +389,27 @@ mod tests {
 
     #[test]
     fn accept_selects_the_format() {
-        let check = |accept: &str, expect: Format| {
+        let check = |accept: &str, expect: &str| {
             let options = parse(Endpoint::Whole, "", &[("accept", accept)]).unwrap();
-            assert_eq!(options.format, expect, "{accept}");
+            assert_eq!(options.format.info().name, expect, "{accept}");
         };
-        check("*/*", Format::Json);
-        check("text/plain", Format::Text);
-        check("text/markdown;q=0.5, text/plain;q=0.4", Format::Markdown);
-        check("image/png, text/html;q=0.9", Format::Hocr);
-        check("application/json;q=0, text/plain;q=0.1", Format::Text);
+        check("*/*", "json");
+        check("text/*", "text");
+        check("application/*", "json");
+        check("text/plain", "text");
+        check("text/markdown;q=0.5, text/plain;q=0.4", "markdown");
+        check("image/png, text/html;q=0.9", "html");
+        check("text/vnd.hocr+html, text/html;q=0.9", "hocr");
+        check("application/json;q=0, */*", "text");
+        check("application/vnd.prima.page+xml, application/alto+xml", "page-xml");
+        check("application/json;q=0, text/plain;q=0.1", "text");
         assert_eq!(
             parse(Endpoint::Whole, "", &[("accept", "image/png")]).unwrap_err().code,
             "not_acceptable"
         );
         assert_eq!(
-            parse(Endpoint::Whole, "format=text", &[("accept", "image/png")]).unwrap().format,
-            Format::Text
+            parse(Endpoint::Whole, "format=text", &[("accept", "image/png")]).unwrap().format.info().name,
+            "text"
         );
         assert!(parse(Endpoint::Batch, "", &[("accept", "text/event-stream")]).unwrap().sse);
         assert!(

@@ -1,81 +1,55 @@
 //! Translation of faults into HTTP: problem details (RFC 9457) with a stable code.
 //!
-//! Owns the HTTP status of every fault, and the faults of the gateway itself (an invalid option, a stalled body ...).
+//! Owns the HTTP status of every fault ([`codes`] lists them), and the faults of the gateway itself (an invalid option, a stalled body ...).
 //! Every error response of the gateway is built here. Does not depend on any handler.
+
+pub(crate) mod codes;
 
 use std::sync::{Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use lector_control::Reservation;
 use lector_core::{Blame, Fault, Kind, RequestId};
 use lector_serving::PageResult;
 use serde_json::{Map, Value};
 
-use crate::format::pieces::{self, Piece};
+use super::pieces::{self, Piece};
 
 /// Media type of a problem.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 
-/// Codes that the gateway itself produces, with their status. The status of other codes follows from their kind.
-/// A test compares them with the list in `openapi.json`.
-pub(crate) const OWN: &[(&str, StatusCode)] = &[
-    ("option_invalid", StatusCode::BAD_REQUEST),
-    ("unknown_option", StatusCode::BAD_REQUEST),
-    ("multipart_invalid", StatusCode::BAD_REQUEST),
-    ("file_missing", StatusCode::BAD_REQUEST),
-    ("too_many_files", StatusCode::BAD_REQUEST),
-    ("body_invalid", StatusCode::BAD_REQUEST),
-    ("json_too_deep", StatusCode::BAD_REQUEST),
-    ("json_too_large", StatusCode::PAYLOAD_TOO_LARGE),
-    ("body_incomplete", StatusCode::BAD_REQUEST),
-    ("body_stalled", StatusCode::REQUEST_TIMEOUT),
-    ("body_too_slow", StatusCode::REQUEST_TIMEOUT),
-    ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE),
-    ("pages_failed", StatusCode::UNPROCESSABLE_ENTITY),
-    ("not_acceptable", StatusCode::NOT_ACCEPTABLE),
-    ("route_not_found", StatusCode::NOT_FOUND),
-    ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
-    ("connections_full", StatusCode::SERVICE_UNAVAILABLE),
-    ("internal", StatusCode::INTERNAL_SERVER_ERROR),
-];
+/// Returns the path of the page of a code: the `type` of its problems.
+pub(crate) fn path(code: &str) -> String {
+    format!("/problems/{code}")
+}
 
-/// Codes of other crates whose status differs from that of their kind.
-const EXCEPTIONS: &[(&str, StatusCode)] = &[
-    ("document_unsupported_type", StatusCode::UNSUPPORTED_MEDIA_TYPE),
-    ("content_type_mismatch", StatusCode::UNSUPPORTED_MEDIA_TYPE),
-    ("key_missing", StatusCode::UNAUTHORIZED),
-    ("key_invalid", StatusCode::UNAUTHORIZED),
-    ("auth_throttled", StatusCode::TOO_MANY_REQUESTS),
-    ("rate_limited", StatusCode::TOO_MANY_REQUESTS),
-    ("quota_exceeded", StatusCode::TOO_MANY_REQUESTS),
-    ("tenant_overloaded", StatusCode::TOO_MANY_REQUESTS),
-    ("tenant_memory_exceeded", StatusCode::TOO_MANY_REQUESTS),
-];
-
-/// Returns the HTTP status of a fault: the listed status of its code, otherwise the status of its kind.
+/// Returns the HTTP status of a fault: the one that [`codes`] lists for its code. If it lists several, the kind and the
+/// blame choose.
 pub(crate) fn status(fault: &Fault) -> StatusCode {
-    let listed = OWN.iter().chain(EXCEPTIONS).find(|(code, _)| *code == fault.code);
-    match (listed, fault.kind) {
-        (Some(&(_, status)), _) => status,
+    let derived = derived(fault);
+    codes::find(fault.code).map_or(derived, |entry| entry.status(derived))
+}
+
+/// Returns the status that follows from the kind and the blame of a fault.
+fn derived(fault: &Fault) -> StatusCode {
+    match fault.kind {
         // Such a fault of a guest or of the host (a model that is not granted, or not in the catalog) is not an error
         // of the client.
-        (None, Kind::Invalid | Kind::Denied | Kind::NotFound | Kind::Conflict | Kind::TooLarge)
+        Kind::Invalid | Kind::Denied | Kind::NotFound | Kind::Conflict | Kind::TooLarge
             if fault.blame != Blame::Client =>
         {
             StatusCode::INTERNAL_SERVER_ERROR
         }
-        // Errors of the request are in the list above; the remaining ones are errors of the document.
-        (None, Kind::Invalid) => StatusCode::UNPROCESSABLE_ENTITY,
-        (None, Kind::Denied) => StatusCode::FORBIDDEN,
-        (None, Kind::NotFound) => StatusCode::NOT_FOUND,
-        (None, Kind::Conflict) => StatusCode::CONFLICT,
-        (None, Kind::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
-        (None, Kind::Busy | Kind::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
-        (None, Kind::Deadline) => StatusCode::GATEWAY_TIMEOUT,
+        Kind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::Denied => StatusCode::FORBIDDEN,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Kind::Busy | Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Deadline => StatusCode::GATEWAY_TIMEOUT,
         // Not 502: to a client the guest is part of the server, and a retry would run the same guest.
-        (None, Kind::GuestFault | Kind::Bug) => StatusCode::INTERNAL_SERVER_ERROR,
+        Kind::GuestFault | Kind::Bug => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -126,10 +100,9 @@ impl Problem {
         let Some(pages) = pages else { return document.into() };
         let mut head = String::from_utf8(document).unwrap_or_default();
         head.truncate(head.len().saturating_sub(1));
-        let piece = |bytes: String| std::iter::once(Piece { bytes, reservation: Reservation::default() });
-        super::pieces::body(
-            piece(head + ",\"pages\":[").chain(pieces::json_pages(pages)).chain(piece("]}".to_owned())),
-        )
+        let piece = |text: String| std::iter::once(Piece::from(text));
+        let pages = lector_export::json_pages(pages).map(Piece::from);
+        pieces::body(piece(head + ",\"pages\":[").chain(pages).chain(piece("]}".to_owned())).map(Ok))
     }
 
     /// Returns the problem document without pages. `request` is `None` only for a connection that is rejected before a
@@ -137,8 +110,8 @@ impl Problem {
     pub(crate) fn document(&self, request: Option<&RequestId>) -> Value {
         let fault: &Fault = &self.fault;
         let mut members = Map::new();
-        members.insert("type".into(), format!("/docs#{}", fault.code).into());
-        members.insert("title".into(), title(fault.code).into());
+        members.insert("type".into(), path(fault.code).into());
+        members.insert("title".into(), codes::title(fault.code).into());
         members.insert("status".into(), status(fault).as_u16().into());
         members.insert("detail".into(), fault.message.clone().into());
         members.insert("code".into(), fault.code.into());
@@ -195,15 +168,6 @@ fn blame(blame: Blame) -> &'static str {
     }
 }
 
-/// Converts a code to a title: `pdf_password_required` -> `Pdf password required`.
-fn title(code: &str) -> String {
-    let mut title = code.replace('_', " ");
-    if let Some(first) = title.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    title
-}
-
 /// Serializes a problem document.
 pub(crate) fn bytes(document: &Value) -> Vec<u8> {
     // A `Value` always serializes; the status would be correct even with an empty body.
@@ -252,15 +216,24 @@ mod tests {
         check(Kind::Invalid, "option_invalid", 400);
         check(Kind::Invalid, "pdf_invalid", 422);
         check(Kind::Invalid, "page_out_of_range", 422);
-        check(Kind::Denied, "pdf_password_wrong", 403);
         check(Kind::Invalid, "pdf_password_wrong", 422);
         check(Kind::Invalid, "document_unsupported_type", 415);
         check(Kind::NotFound, "deployment_not_found", 404);
+        check(Kind::Conflict, "deployment_not_live", 409);
+        check(Kind::Conflict, "precondition_failed", 412);
         check(Kind::TooLarge, "image_too_large", 413);
         check(Kind::Busy, "server_overloaded", 503);
         check(Kind::Deadline, "deadline_exceeded", 504);
+        // Faults of documents, as `document/src/faults.rs` makes them.
+        check(Kind::Invalid, "page_render_crashed", 422);
+        check(Kind::Invalid, "document_abandoned", 422);
+        check(Kind::TooLarge, "document_memory_exceeded", 413);
+        check(Kind::TooLarge, "page_too_many_pixels", 413);
+        for late in ["document_open_timeout", "page_timeout", "page_text_timeout", "page_render_timeout"] {
+            check(Kind::Deadline, late, 422);
+        }
         check(Kind::Invalid, "body_stalled", 408);
-        check(Kind::GuestFault, "guest_trap", 500);
+        check(Kind::GuestFault, "guest_trapped", 500);
         check(Kind::Bug, "internal", 500);
         let guests = Fault::new(Kind::Denied, "model_not_granted", "x").blaming(Blame::Guest);
         assert_eq!(status(&guests).as_u16(), 500);
@@ -279,7 +252,7 @@ mod tests {
         assert_eq!(
             document,
             json!({
-                "type": "/docs#server_overloaded", "title": "Server overloaded", "status": 503, "detail": "Full.", "code": "server_overloaded",
+                "type": "/problems/server_overloaded", "title": "Server overloaded", "status": 503, "detail": "Full.", "code": "server_overloaded",
                 "blame": "host", "request_id": "r1", "retry_after": 2, "pages": [],
             })
         );

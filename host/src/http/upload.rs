@@ -6,7 +6,7 @@
 use axum::http::{HeaderMap, header};
 use futures::StreamExt;
 use lector_core::{Fault, Kind};
-use lector_serving::Permit;
+use lector_serving::ReceivedBytes;
 use multer::{Constraints, Multipart};
 
 use super::body::{ByteQuota, LimitedBody, declared_bytes};
@@ -41,15 +41,15 @@ pub(crate) struct Head {
     pub(crate) content_type: Option<String>,
 }
 
-/// A memory budget, reserved as bytes arrive. Outside of tests, admission permits implement it.
+/// A memory budget that counts bytes as they arrive.
 pub(crate) trait ByteBudget {
-    /// Reserves memory up to a total of `bytes`.
-    fn hold(&mut self, bytes: u64) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Counts `bytes` in all, and waits for memory. The upload pauses meanwhile.
+    fn arrived(&mut self, bytes: u64) -> impl Future<Output = Result<(), Fault>> + Send;
 }
 
-impl ByteBudget for Permit {
-    async fn hold(&mut self, bytes: u64) -> Result<(), Fault> {
-        Permit::hold(self, bytes)
+impl ByteBudget for ReceivedBytes {
+    fn arrived(&mut self, bytes: u64) -> impl Future<Output = Result<(), Fault>> + Send {
+        Self::arrived(self, bytes)
     }
 }
 
@@ -112,11 +112,10 @@ impl Upload {
         bytes_max: u64,
     ) -> Result<Vec<u8>, Fault> {
         let mut buffer = Vec::new();
-        if let Source::Raw { bytes: Some(bytes), .. } = &self.source {
-            budget.hold(*bytes).await?;
-            // Admission has counted the bytes. The allocation uses no physical memory until they arrive.
-            let _ = buffer.try_reserve_exact(usize::try_from(*bytes).unwrap_or(0));
-        }
+        let declared = match &self.source {
+            Source::Raw { bytes, .. } => bytes.and_then(|bytes| usize::try_from(bytes).ok()),
+            Source::Form { .. } => None,
+        };
         while let Some(chunk) = self.source.chunk().await.inspect_err(|_| self.broken = true)? {
             let bytes = (buffer.len() + chunk.len()) as u64;
             if bytes > bytes_max {
@@ -124,10 +123,24 @@ impl Upload {
                     format!("The document exceeds {bytes_max} bytes: send a smaller document, or split it.");
                 return Err(Fault::new(Kind::TooLarge, "body_too_large", message));
             }
-            budget.hold(bytes).await?;
+            budget.arrived(bytes).await?;
+            if let Some(declared) = declared {
+                reserve(&mut buffer, chunk.len(), declared);
+            }
             buffer.extend_from_slice(&chunk);
         }
         Ok(buffer)
+    }
+}
+
+/// Grows the buffer for `more` bytes: it doubles, and ends with the declared size. The declared size itself is not
+/// allocated, because it may never come.
+fn reserve(buffer: &mut Vec<u8>, more: usize, declared: usize) {
+    let needed = buffer.len().saturating_add(more);
+    if needed > buffer.capacity() {
+        let capacity = needed.saturating_mul(2).min(declared).max(needed);
+        // A failure repeats in `extend_from_slice`.
+        let _ = buffer.try_reserve_exact(capacity - buffer.len());
     }
 }
 
@@ -226,11 +239,12 @@ mod tests {
 
     use super::super::body::BodyLimits;
     use super::*;
+    use crate::config::Rate;
 
     struct Unlimited(u64);
 
     impl ByteBudget for Unlimited {
-        async fn hold(&mut self, bytes: u64) -> Result<(), Fault> {
+        async fn arrived(&mut self, bytes: u64) -> Result<(), Fault> {
             assert!(bytes >= self.0);
             self.0 = bytes;
             Ok(())
@@ -240,8 +254,10 @@ mod tests {
     fn upload(content_type: &str, body: Vec<u8>, chunk: usize) -> Result<Upload, Fault> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
-        let until = Instant::now() + Duration::from_secs(60);
-        let limits = BodyLimits { bytes_max: 1 << 20, idle_max: Duration::from_secs(60), until };
+        let (late, bytes_max) = (Duration::from_secs(60), 1 << 20);
+        let rate_min = Rate { bytes_per_s: 0, window: late };
+        let until = Instant::now() + late;
+        let limits = BodyLimits { bytes_max, idle_max: late, waits_max: late, until, rate_min };
         let chunks: Vec<_> =
             body.chunks(chunk).map(|c| Ok::<_, std::io::Error>(Bytes::copy_from_slice(c))).collect();
         Upload::new(

@@ -143,6 +143,10 @@ pub struct WorkersSample {
     pub wanted: usize,
     /// Processes replaced after a crash or a hang.
     pub respawns: u64,
+    /// Number of workers replaced because their next job was of another tenant.
+    pub recycled: u64,
+    /// The layers of the sandbox that are missing, with the reason.
+    pub sandbox_missing: Vec<String>,
     /// The sandbox mechanisms in use, as text.
     pub sandbox: Vec<String>,
 }
@@ -150,6 +154,10 @@ pub struct WorkersSample {
 /// A sample of the guests.
 #[derive(Clone, Debug, Default)]
 pub struct GuestsSample {
+    /// Components in memory, with their machine code.
+    pub components: u64,
+    /// Bytes that idle slots of the instance pool keep for the guests that used them last.
+    pub idle_memory_bytes: u64,
     /// Instances alive.
     pub live: u64,
     /// Maximum number of instances; 0 for no limit.
@@ -184,6 +192,8 @@ pub trait StatusSource: fmt::Debug + Send + Sync + 'static {
 pub(super) struct ServerStatus {
     pub(super) service: Arc<DocumentService>,
     pub(super) parts: Arc<dyn StatusSource>,
+    /// Whether the series with tenant labels are included.
+    pub(super) tenants: bool,
 }
 
 impl fmt::Debug for ServerStatus {
@@ -212,7 +222,25 @@ impl Collector for ServerStatus {
             "Render workers replaced after a crash or a hang",
             workers.respawns,
         )?;
+        counter(
+            &mut encoder,
+            "lector_render_workers_recycled",
+            "Render workers replaced because their next document was of another tenant",
+            workers.recycled,
+        )?;
         let guests = self.parts.guests();
+        gauge(
+            &mut encoder,
+            "lector_components",
+            "Components in memory, with their machine code",
+            guests.components,
+        )?;
+        gauge(
+            &mut encoder,
+            "lector_guest_idle_memory_bytes",
+            "Memory that idle slots of the instance pool keep",
+            guests.idle_memory_bytes,
+        )?;
         gauge(&mut encoder, "lector_guest_instances", "Guest instances alive", guests.live)?;
         counter(&mut encoder, "lector_guest_instances_started", "Guest instances started", guests.started)?;
         let mut traps = family(
@@ -253,12 +281,8 @@ impl Collector for ServerStatus {
 impl ServerStatus {
     fn service(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let status = self.service.status();
-        gauge(
-            encoder,
-            "lector_documents_in_flight",
-            "Admitted documents, including those being received",
-            status.documents_admitted,
-        )?;
+        gauge(encoder, "lector_documents_in_flight", "Admitted documents", status.documents_admitted)?;
+        gauge(encoder, "lector_uploads_in_flight", "Request bodies that are being received", status.uploads)?;
         gauge(
             encoder,
             "lector_documents_in_flight_max",
@@ -276,6 +300,7 @@ impl ServerStatus {
             ("server_overloaded", status.documents_refused),
             ("tenant_overloaded", status.documents_over_share),
             ("tenant_memory_exceeded", status.documents_over_bytes),
+            ("tenant_uploads_exceeded", status.documents_over_uploads),
         ] {
             labeled_counter(&mut decisions, &[("decision", decision)], count)?;
         }
@@ -316,10 +341,10 @@ impl ServerStatus {
         let mut documents =
             family(encoder, "lector_documents", "Documents, by outcome", MetricType::Counter)?;
         for (outcome, count) in [
-            ("done", status.documents_done),
+            ("completed", status.documents_done),
             ("failed", status.documents_failed),
             ("abandoned", status.documents_abandoned),
-            ("refused", status.documents_refused),
+            ("rejected", status.documents_refused),
         ] {
             labeled_counter(&mut documents, &[("outcome", outcome)], count)?;
         }
@@ -356,18 +381,32 @@ impl ServerStatus {
         for (code, count) in &status.faults {
             labeled_counter(&mut faults, &[("code", code)], *count)?;
         }
-        let mut leases = family(
+        gauge(
             encoder,
-            "lector_deployment_leases",
-            "Documents in progress, by deployment",
-            MetricType::Gauge,
+            "lector_metrics_tenant_labels",
+            "1 if this response includes the series with tenant labels, which need an administrator's key or http.metrics_listen",
+            u64::from(self.tenants),
         )?;
-        for deployment in &status.deployments {
-            labeled_gauge(
-                &mut leases,
-                &[("tenant", deployment.tenant.as_str()), ("deployment", deployment.name.as_str())],
-                deployment.leases as f64,
+        gauge(
+            encoder,
+            "lector_shared_deployments_unready",
+            "Shared deployments that did not read the smoke-test page in the last readiness check",
+            u64::try_from(self.service.unready_deployments()).unwrap_or(u64::MAX),
+        )?;
+        if self.tenants {
+            let mut leases = family(
+                encoder,
+                "lector_deployment_leases",
+                "Documents in progress, by deployment",
+                MetricType::Gauge,
             )?;
+            for deployment in &status.deployments {
+                labeled_gauge(
+                    &mut leases,
+                    &[("tenant", deployment.tenant.as_str()), ("deployment", deployment.name.as_str())],
+                    deployment.leases as f64,
+                )?;
+            }
         }
         self.background_tasks(encoder)?;
         let mut damaged = family(

@@ -42,17 +42,21 @@ pub struct Arguments {
     /// Weights for all sides
     #[arg(long, value_enum, default_value = "small")]
     tier: Tier,
-    /// Sides to compare; `lector` uses its default configuration, `lector-onnxruntime` only ONNX Runtime
+    /// Sides to compare: `rapidocr-onnxruntime`, `rapidocr-openvino`, and `lector` in its default configuration, also
+    /// with `-onnxruntime` (only that provider) and then `-small` (the accurate recognizer for every line)
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "rapidocr-onnxruntime,rapidocr-openvino,lector-onnxruntime,lector"
+        default_value = "rapidocr-onnxruntime,rapidocr-openvino,lector-onnxruntime-small,lector-onnxruntime,lector-small,lector"
     )]
     sides: Vec<String>,
     /// Number of cores and threads of each side
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
+
+/// Sides that are Lector.
+const LECTOR_SIDES: [&str; 4] = ["lector", "lector-small", "lector-onnxruntime", "lector-onnxruntime-small"];
 
 const COLUMNS: &str = "side pages pages_per_s:3 pages_per_s_ratio:2 cpu_s_per_page:2 cpu_ratio:2 peak_rss_mib peak_pss_mib \
                        score/all/cer:4 score/all/miss:4 score/all/extra:4";
@@ -79,11 +83,12 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
         let readings = out.join(format!("{side}.jsonl"));
         measured.push(match side.strip_prefix("rapidocr-") {
             Some(engine) => rapidocr::read(places, arguments, &python, engine, &folder, &rows, readings)?,
-            None if matches!(side.as_str(), "lector" | "lector-onnxruntime") => {
+            None if LECTOR_SIDES.contains(&side.as_str()) => {
                 lector(places, arguments, side, &folder, &rows, readings)?
             }
             None => bail!(
-                "unknown side `{side}`: use rapidocr-onnxruntime, rapidocr-openvino, lector-onnxruntime, lector"
+                "unknown side `{side}`: use rapidocr-onnxruntime, rapidocr-openvino, {}",
+                LECTOR_SIDES.join(", ")
             ),
         });
     }
@@ -144,11 +149,12 @@ fn lector(
 ) -> Result<Measured> {
     let uploads = uploads(folder, rows)?;
     let mut prefix = on_cores(arguments.threads)?;
-    if side == "lector-onnxruntime" {
+    if side.contains("onnxruntime") {
         prefix.extend(["env".to_owned(), r#"LECTOR__ENGINES__PROVIDERS=["cpu"]"#.to_owned()]);
     }
     let mut env = Vec::new();
-    if let Some(config) = arguments.tier.config() {
+    let small = side.ends_with("-small").then(|| Tier::Small.config_alone());
+    if let Some(config) = small.or(arguments.tier.config()) {
         let path = places.repo(arguments.tier.folder()).join("lector.toml");
         shell::write(&path, config)?;
         env.push(("LECTOR_CONFIG", path.display().to_string()));

@@ -2,17 +2,19 @@
 //!
 //! A target is a unit test beside the parser, so that it reaches private items: it has a name, seeds (valid inputs),
 //! and a closure that parses and asserts. The closure returns an outcome (a code, a count): an input with a new outcome
-//! joins the pool from which further inputs are mutated. This approximates coverage guidance; cargo-fuzz sees more, but
-//! needs a nightly compiler and a sanitizer runtime.
+//! joins the pool from which further inputs are mutated. `cargo xtask fuzz` compiles the parsers and their dependencies
+//! with coverage counters: an input that reaches a new edge of their control flow, or an old one more often, joins the
+//! pool, too (`coverage.rs`).
 //!
 //! In the test suite a target runs for a fraction of a second, with the same inputs every time. `cargo xtask fuzz` sets
-//! `LECTOR_FUZZ_SECONDS`, and inputs then differ each time. An input that panics, or takes longer than [`CASE_MAX`], is
+//! `LECTOR_FUZZ_SECONDS`, and inputs then differ each time; the pool is kept in the folder `LECTOR_FUZZ_CORPUS`. An input that panics, or takes longer than [`CASE_MAX`], is
 //! written to `tests/fuzz/found/TARGET/`; the files there are tried first from then on, so a committed input is a
 //! regression test.
 #![warn(missing_docs)]
 #![allow(clippy::panic, clippy::print_stderr, reason = "only tests use it")]
 
 mod breed;
+mod coverage;
 mod feed;
 
 use std::collections::BTreeSet;
@@ -21,6 +23,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub use coverage::Coverage;
 pub use feed::Feed;
 
 /// Duration in the test suite: finds gross errors, without slowing the suite.
@@ -30,7 +33,7 @@ const SUITE_CASES_MAX: u64 = 3000;
 /// Maximum time of one input. Inputs are small and parsers linear; the rest is tolerance for a busy machine.
 pub const CASE_MAX: Duration = Duration::from_secs(20);
 /// Maximum number of inputs from which others are mutated.
-const POOL_MAX: usize = 2048;
+const POOL_MAX: usize = 1 << 14;
 /// Maximum length of an input.
 const INPUT_BYTES_MAX: usize = 64 << 10;
 
@@ -55,17 +58,24 @@ fn within<O: Hash>(
         Some(_) => breed::Breeder::new(fastrand::u64(..), words),
     };
     let mut pool: Vec<Vec<u8>> = Vec::new();
-    let mut outcomes = BTreeSet::new();
+    let (mut outcomes, mut coverage) = (BTreeSet::new(), Coverage::default());
     let mut cases = 0_u64;
     let began = Instant::now();
-    let mut one = |input: Vec<u8>, pool: &mut Vec<Vec<u8>>| {
+    let corpus = corpus(name);
+    let mut one = |input: Vec<u8>, pool: &mut Vec<Vec<u8>>, is_seed: bool| {
+        Coverage::begin();
         let outcome = run(case_max, name, &input, &mut try_one);
-        if outcomes.insert(outcome) && pool.len() < POOL_MAX {
+        let is_new = coverage.add() | outcomes.insert(outcome);
+        if is_new && pool.len() < POOL_MAX {
+            if let Some(folder) = corpus.as_deref().filter(|_| !is_seed) {
+                save(folder, &input);
+            }
             pool.push(input);
         }
     };
-    for seed in seeds.iter().cloned().chain(found(name)) {
-        one(seed.clone(), &mut pool);
+    let kept = corpus.as_deref().map(inputs).unwrap_or_default();
+    for seed in seeds.iter().cloned().chain(found(name)).chain(kept) {
+        one(seed.clone(), &mut pool, true);
         // Seeds stay in the pool even if their outcomes are equal.
         if !pool.contains(&seed) {
             pool.push(seed);
@@ -74,11 +84,14 @@ fn within<O: Hash>(
     }
     while cases < cases_max && began.elapsed() < until {
         let input = breeder.input(&pool, INPUT_BYTES_MAX);
-        one(input, &mut pool);
+        one(input, &mut pool, false);
         cases += 1;
     }
-    let outcomes = outcomes.len();
-    eprintln!("fuzz {name}: {cases} inputs in {:.1} s, {outcomes} outcomes", began.elapsed().as_secs_f64());
+    let (outcomes, edges, took) = (outcomes.len(), coverage.edges(), began.elapsed().as_secs_f64());
+    eprintln!(
+        "fuzz {name}: {cases} inputs in {took:.1} s, {outcomes} outcomes, {edges} edges, {} in the pool",
+        pool.len()
+    );
 }
 
 /// Tries one input; a failing input is written to disk and reported with its path.
@@ -104,21 +117,36 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("found").join(name)
 }
 
+/// Returns the folder of the pool of a target; `None` in the test suite.
+fn corpus(name: &str) -> Option<PathBuf> {
+    std::env::var_os("LECTOR_FUZZ_CORPUS").map(|folder| Path::new(&folder).join(name))
+}
+
 /// Returns the saved inputs that failed before.
 fn found(name: &str) -> Vec<Vec<u8>> {
-    let Ok(entries) = std::fs::read_dir(folder(name)) else { return Vec::new() };
+    inputs(&folder(name))
+}
+
+/// Returns the files of a folder, in the order of their names.
+fn inputs(folder: &Path) -> Vec<Vec<u8>> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.sort();
     files.iter().filter_map(|file| std::fs::read(file).ok()).collect()
 }
 
 fn keep(name: &str, input: &[u8]) -> PathBuf {
+    save(&folder(name), input)
+}
+
+/// Writes an input to a folder, under the hash of its bytes.
+fn save(folder: &Path, input: &[u8]) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     input.hash(&mut hasher);
-    let file = folder(name).join(format!("{:016x}", hasher.finish()));
-    let kept = std::fs::create_dir_all(folder(name)).and_then(|()| std::fs::write(&file, input));
+    let file = folder.join(format!("{:016x}", hasher.finish()));
+    let kept = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&file, input));
     if let Err(error) = kept {
-        eprintln!("{name}: the input cannot be kept ({error}): {input:?}");
+        eprintln!("{}: the input cannot be kept ({error}): {input:?}", file.display());
     }
     file
 }

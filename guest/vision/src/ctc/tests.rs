@@ -91,6 +91,28 @@ fn words_stand_where_their_letters_do() {
 }
 
 #[test]
+fn a_gap_wider_than_a_letter_is_a_space() {
+    for (drawing, expect) in [
+        // Columns of a table: typical distance 2, gap of 6.
+        ("T-a-b-l-e-----1-2-4-1", "Table 1241"),
+        // Wide letters beside narrow ones are one word.
+        ("W--M--i-l-l-W---M", "WMillWM"),
+        // Letter-spaced text has a large typical distance.
+        ("T----I----T----L----E", "TITLE"),
+        // A space that was read is not doubled.
+        ("a-b-c--_----d-e-f", "abc def"),
+        ("a------b", "ab"),
+    ] {
+        assert_eq!(read(drawing).text(), expect, "{drawing}");
+    }
+    let glyphs = read("T-a-b-l-e-----1-2-4-1").glyphs;
+    assert!(
+        glyphs.windows(2).all(|pair| pair[0].to <= pair[1].to && pair[0].from <= pair[1].from),
+        "{glyphs:?}"
+    );
+}
+
+#[test]
 fn pieces_of_a_line_become_one_again() {
     let part = |drawing: &str, from, to| Part { reading: read(drawing), from, to };
     // 40 steps of a line, read as steps 0 to 25 and 15 to 40.

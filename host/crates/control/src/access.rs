@@ -1,23 +1,22 @@
 //! Authentication: from the text of a key to the right to act for a tenant, or to administer the server.
 //!
-//! Owns the proof values [`Principal`] and [`Admin`], which no other module can make, and the limit on failed attempts.
+//! Owns the proof values [`Principal`] and [`Admin`], which no other module can make. The limit on failed attempts is
+//! in `access/failures.rs`.
 //! Independent of HTTP. Called by the gateway for every request, before any other work.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+mod failures;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use lector_core::{Fault, Kind, RequestId, TenantName};
 
 use crate::directory::Directory;
-use crate::key::{self, KeyRecord, Scope};
+use crate::key::{self, KeyId, KeyRecord, Scope};
 use crate::tenant::{Limits, Tenant, tenant_not_found};
-use crate::usage_counters::now_ms;
 
-/// Failed attempts that each get their own reason and log line: burst, and refill per second. Further attempts get
-/// `auth_throttled`. Failed attempts of others do not delay a valid key, because the key is checked first, which takes
-/// microseconds.
-const FAILURES_AT_ONCE: f64 = 20.0;
-const FAILURES_PER_S: f64 = 1.0;
+pub(crate) use failures::Failures;
 
 /// The actor of an audit event.
 #[derive(Clone, Debug)]
@@ -35,11 +34,38 @@ impl Actor {
     }
 }
 
+/// The reason why a request has its rights. An event stream checks again whether it still holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Grant {
+    /// A key.
+    Key(KeyId),
+    /// The server has no keys.
+    Open,
+    /// The host itself: configuration, background tasks, the command line of this machine.
+    Host,
+}
+
+impl Grant {
+    /// Returns the time for which the grant holds at most; `None` if it has ended.
+    pub(crate) fn valid_for(&self, directory: &Directory, now_ms: u64) -> Option<Duration> {
+        match self {
+            Self::Key(id) => {
+                let record = directory.keys.get(id).filter(|record| record.is_active(now_ms))?;
+                let until = |at: u64| Duration::from_millis(at.saturating_sub(now_ms));
+                Some(record.expires_at_ms.map_or(Duration::MAX, until))
+            }
+            Self::Open => directory.is_open().then_some(Duration::MAX),
+            Self::Host => Some(Duration::MAX),
+        }
+    }
+}
+
 /// The right to act for one tenant. Only [`ControlPlane`](crate::ControlPlane) makes one.
 #[derive(Clone, Debug)]
 pub struct Principal {
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) actor: Actor,
+    pub(crate) grant: Grant,
     /// Whether it may do more than read documents: false for a remote client of a server without keys.
     pub(crate) manages: bool,
     /// Whether an administrator named no tenant, so that it acts for the host's own.
@@ -93,13 +119,14 @@ impl Principal {
 #[derive(Clone, Debug)]
 pub struct Admin {
     pub(crate) actor: Actor,
+    pub(crate) grant: Grant,
 }
 
 impl Admin {
     /// Returns the right for the command line of this machine: a user with write access to the data folder needs no
     /// key.
     pub fn of_this_machine() -> Self {
-        Self { actor: Actor::named("cli") }
+        Self { actor: Actor::named("cli"), grant: Grant::Host }
     }
 
     /// Returns the right with the request id that audit events show.
@@ -119,47 +146,25 @@ pub struct Credentials<'a> {
     /// Whether the server listens on a loopback address only and the request is meant for it. On a server without keys,
     /// only such requests may change anything.
     pub local: bool,
-}
-
-/// The limit on failed attempts.
-#[derive(Debug)]
-pub(crate) struct Failures(Mutex<(f64, Instant)>);
-
-impl Default for Failures {
-    fn default() -> Self {
-        Self(Mutex::new((FAILURES_AT_ONCE, Instant::now())))
-    }
-}
-
-impl Failures {
-    /// Counts a failed attempt; returns whether it is within the limit.
-    fn one(&self, now: Instant) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let earned = now.saturating_duration_since(state.1).as_secs_f64() * FAILURES_PER_S;
-        let left = (state.0 + earned).min(FAILURES_AT_ONCE);
-        let within_limit = left >= 1.0;
-        *state = (if within_limit { left - 1.0 } else { left }, now);
-        within_limit
-    }
-
-    fn refuse(&self, fault: Fault, why: &str) -> Fault {
-        if !self.one(Instant::now()) {
-            let message = "There were too many requests with invalid keys: wait, then send a valid key.";
-            return Fault::new(Kind::Busy, "auth_throttled", message).retry_after(Duration::from_secs(5));
-        }
-        tracing::warn!(why, "a request was rejected because of its key");
-        fault
-    }
+    /// Whether the request names another host than this server, or comes from a page of another site. A server without
+    /// keys rejects it: a web page in a browser on this machine must not use the server (DNS rebinding).
+    pub foreign: bool,
+    /// The address of the client, for the limit on failed attempts.
+    pub peer: Option<IpAddr>,
 }
 
 /// Returns the record of a valid key, or the reason that the key is not valid.
-fn active_key<'a>(directory: &'a Directory, text: &str) -> Result<&'a Arc<KeyRecord>, &'static str> {
+fn active_key<'a>(
+    directory: &'a Directory,
+    now_ms: u64,
+    text: &str,
+) -> Result<&'a Arc<KeyRecord>, &'static str> {
     let (id, secret) = key::parts(text).ok_or("malformed")?;
     let record = directory.keys.get(&id).ok_or("unknown")?;
     if !record.has_secret(secret) {
         return Err("unknown");
     }
-    if !record.is_active(now_ms()) {
+    if !record.is_active(now_ms) {
         return Err("revoked or expired");
     }
     Ok(record)
@@ -174,15 +179,24 @@ pub(crate) fn principal(
     let tenant_of = |name: &TenantName| directory.tenant(name).cloned();
     let Some(text) = shown.key else {
         if !directory.is_open() {
-            return Err(failures.refuse(key_missing(), "no key"));
+            return Err(failures.refuse(shown.peer, key_missing(), "no key"));
+        }
+        if shown.foreign {
+            return Err(foreign_host());
         }
         let name = shown.tenant.map_or_else(|| directory.host.clone(), TenantName::from);
         let tenant = tenant_of(&name)?;
-        let actor = Actor::named("open");
-        return Ok(Principal { tenant, actor, manages: shown.local, tenant_not_named: false });
+        return Ok(Principal {
+            tenant,
+            actor: Actor::named("open"),
+            grant: Grant::Open,
+            manages: shown.local,
+            tenant_not_named: false,
+        });
     };
-    let record = active_key(directory, text).map_err(|why| failures.refuse(key_invalid(), why))?;
-    let actor = Actor::named(record.id.as_str());
+    let record = active_key(directory, failures.clock().now_ms(), text)
+        .map_err(|why| failures.refuse(shown.peer, key_invalid(), why))?;
+    let (actor, grant) = (Actor::named(record.id.as_str()), Grant::Key(record.id.clone()));
     let name = match (&record.scope, shown.tenant) {
         (Scope::Tenant(own), None) => own.clone(),
         (Scope::Tenant(own), Some(asked)) if own.as_str() == asked => own.clone(),
@@ -193,7 +207,7 @@ pub(crate) fn principal(
     };
     let tenant = tenant_of(&name)?;
     let tenant_not_named = record.scope == Scope::Admin && shown.tenant.is_none();
-    Ok(Principal { tenant, actor, manages: true, tenant_not_named })
+    Ok(Principal { tenant, actor, grant, manages: true, tenant_not_named })
 }
 
 /// Authenticates a request that administers the server.
@@ -204,18 +218,20 @@ pub(crate) fn admin(
 ) -> Result<Admin, Fault> {
     let Some(text) = shown.key else {
         return match (directory.is_open(), shown.local) {
-            (true, true) => Ok(Admin { actor: Actor::named("open") }),
+            (true, _) if shown.foreign => Err(foreign_host()),
+            (true, true) => Ok(Admin { actor: Actor::named("open"), grant: Grant::Open }),
             (true, false) => Err(needs_key()),
-            (false, _) => Err(failures.refuse(key_missing(), "no key")),
+            (false, _) => Err(failures.refuse(shown.peer, key_missing(), "no key")),
         };
     };
-    let record = active_key(directory, text).map_err(|why| failures.refuse(key_invalid(), why))?;
+    let record = active_key(directory, failures.clock().now_ms(), text)
+        .map_err(|why| failures.refuse(shown.peer, key_invalid(), why))?;
     if record.scope != Scope::Admin {
         let message = "This request needs an administrator key, and the key that was sent is a tenant key: send an \
                        administrator key.";
         return Err(Fault::new(Kind::Denied, "admin_only", message));
     }
-    Ok(Admin { actor: Actor::named(record.id.as_str()) })
+    Ok(Admin { actor: Actor::named(record.id.as_str()), grant: Grant::Key(record.id.clone()) })
 }
 
 fn key_missing() -> Fault {
@@ -229,6 +245,14 @@ fn key_invalid() -> Fault {
     Fault::new(Kind::Denied, "key_invalid", message)
 }
 
+/// Returns the fault of a request to a server without keys that may come from a web page.
+fn foreign_host() -> Fault {
+    let message = "The server has no keys, and the request names another host or comes from a page of another site: address the \
+                   server as `localhost` or by its loopback address, or create an administrator key there \
+                   (`lector keys create --admin`) and send it.";
+    Fault::new(Kind::Denied, "foreign_host", message)
+}
+
 fn needs_key() -> Fault {
     let message = "This request is accepted from the server's own machine only, because the server has no keys: create an \
                    administrator key there (`lector keys create --admin`) and send it.";
@@ -240,6 +264,9 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use std::collections::{BTreeMap, HashMap};
 
+    use lector_core::Clock;
+    use lector_core::clock::ManualClock;
+
     use super::*;
     use crate::tenant::{TenantPolicy, TenantRecord};
     use crate::usage_counters::UsageCounters;
@@ -248,6 +275,8 @@ mod tests {
         directory: Directory,
         acme: String,
         admin: String,
+        failures: Failures,
+        clock: ManualClock,
     }
 
     fn server() -> TestServer {
@@ -258,10 +287,12 @@ mod tests {
             new.text.reveal().to_owned()
         };
         let (acme, admin) = (make(Scope::Tenant("acme".into())), make(Scope::Admin));
+        let clock = ManualClock::default();
+        let counted: Arc<dyn Clock> = Arc::new(clock.clone());
         let tenant = |name: &str| {
             let record =
                 TenantRecord { name: name.into(), created_at_ms: 0, policy: TenantPolicy::default() };
-            (TenantName::from(name), Tenant::new(record, Arc::new(UsageCounters::default()), 0))
+            (TenantName::from(name), Tenant::new(record, Arc::new(UsageCounters::new(counted.clone())), 0))
         };
         let directory = Directory {
             host: "default".into(),
@@ -272,17 +303,16 @@ mod tests {
             quarantined: BTreeMap::new(),
             damaged: Vec::new(),
         };
-        TestServer { directory, acme, admin }
+        TestServer { directory, acme, admin, failures: Failures::new(counted), clock }
     }
 
     fn shown<'a>(key: &'a str, tenant: Option<&'a str>) -> Credentials<'a> {
-        Credentials { key: Some(key), tenant, local: true }
+        Credentials { key: Some(key), tenant, local: true, ..Credentials::default() }
     }
 
     #[test]
     fn a_key_acts_for_its_tenant_only() {
-        let TestServer { directory, acme, admin: ops } = server();
-        let failures = Failures::default();
+        let TestServer { directory, acme, admin: ops, failures, .. } = server();
         let of = |key: &str, tenant: Option<&str>| {
             let principal = principal(&directory, &failures, shown(key, tenant));
             principal.map(|principal| principal.tenant().to_string()).map_err(|fault| fault.code)
@@ -316,22 +346,21 @@ mod tests {
 
     #[test]
     fn revoked_keys_are_reported_like_unknown_ones() {
-        let TestServer { mut directory, acme, .. } = server();
+        let TestServer { mut directory, acme, failures, .. } = server();
         let id = key::parts(&acme).unwrap().0;
         let mut record = (*directory.keys[&id]).clone();
         record.revoked_at_ms = Some(1);
         directory.keys.insert(id, Arc::new(record));
-        let refused = principal(&directory, &Failures::default(), shown(&acme, None)).unwrap_err();
+        let refused = principal(&directory, &failures, shown(&acme, None)).unwrap_err();
         let unknown = key::make(Scope::Admin, String::new(), 0).unwrap().text.reveal().to_owned();
-        let other = principal(&directory, &Failures::default(), shown(&unknown, None)).unwrap_err();
+        let other = principal(&directory, &failures, shown(&unknown, None)).unwrap_err();
         assert_eq!((refused.code, refused.message), (other.code, other.message));
     }
 
     #[test]
     fn a_server_without_keys_is_open_and_managed_from_its_own_machine() {
-        let TestServer { mut directory, .. } = server();
+        let TestServer { mut directory, failures, .. } = server();
         directory.keys.clear();
-        let failures = Failures::default();
         let near = Credentials { local: true, ..Credentials::default() };
         assert!(principal(&directory, &failures, near).unwrap().may_manage().is_ok());
         assert!(admin(&directory, &failures, near).is_ok());
@@ -341,16 +370,60 @@ mod tests {
             "local_only"
         );
         assert_eq!(admin(&directory, &failures, far).unwrap_err().code, "local_only");
+        let foreign = Credentials { foreign: true, ..Credentials::default() };
+        assert_eq!(principal(&directory, &failures, foreign).unwrap_err().code, "foreign_host");
+        assert_eq!(admin(&directory, &failures, foreign).unwrap_err().code, "foreign_host");
+    }
+
+    #[test]
+    fn a_grant_ends_with_its_key() {
+        let TestServer { mut directory, acme, .. } = server();
+        let shown = shown(&acme, None);
+        let grant =
+            principal(&directory, &Failures::new(Arc::new(ManualClock::default())), shown).unwrap().grant;
+        assert_eq!(grant.valid_for(&directory, 5), Some(Duration::MAX));
+        let Grant::Key(id) = grant.clone() else { panic!("{grant:?}") };
+        let change = |directory: &mut Directory, change: &dyn Fn(&mut KeyRecord)| {
+            let mut record = (*directory.keys[&id]).clone();
+            change(&mut record);
+            directory.keys.insert(id.clone(), Arc::new(record));
+        };
+        change(&mut directory, &|record| record.expires_at_ms = Some(1005));
+        assert_eq!(grant.valid_for(&directory, 5), Some(Duration::from_secs(1)));
+        assert_eq!(grant.valid_for(&directory, 1005), None);
+        change(&mut directory, &|record| (record.expires_at_ms, record.revoked_at_ms) = (None, Some(6)));
+        assert_eq!(grant.valid_for(&directory, 7), None);
+        assert_eq!(Grant::Open.valid_for(&directory, 7), None, "the server has keys");
+        directory.keys.clear();
+        assert_eq!(grant.valid_for(&directory, 7), None, "the key of a deleted tenant");
+        assert_eq!(Grant::Open.valid_for(&directory, 7), Some(Duration::MAX));
     }
 
     #[test]
     fn failed_attempts_are_limited_and_valid_keys_are_not() {
-        let TestServer { directory, acme, .. } = server();
-        let failures = Failures::default();
+        let TestServer { directory, acme, failures, clock, .. } = server();
         let bad = format!("lk_{}_{}", "0".repeat(16), "0".repeat(64));
-        let codes: Vec<_> =
-            (0..40).map(|_| principal(&directory, &failures, shown(&bad, None)).unwrap_err().code).collect();
-        assert_eq!((codes[0], codes[39]), ("key_invalid", "auth_throttled"));
-        assert!(principal(&directory, &failures, shown(&acme, None)).is_ok());
+        let from = |key, last: u8| Credentials { peer: Some([127, 0, 0, last].into()), ..shown(key, None) };
+        let code = |last| principal(&directory, &failures, from(&bad, last)).unwrap_err().code;
+        let codes: Vec<_> = (0..40).map(|_| code(2)).collect();
+        assert_eq!((codes[19], codes[20], codes[39]), ("key_invalid", "auth_throttled", "auth_throttled"));
+        assert!(principal(&directory, &failures, from(&acme, 2)).is_ok());
+        assert_eq!(code(3), "key_invalid", "another address has a limit of its own");
+        clock.advance(Duration::from_secs(1));
+        assert_eq!((code(2), code(2)), ("key_invalid", "auth_throttled"), "one attempt a second");
+    }
+
+    #[test]
+    fn a_key_expires() {
+        let TestServer { mut directory, acme, failures, clock, .. } = server();
+        let id = key::parts(&acme).unwrap().0;
+        let mut record = (*directory.keys[&id]).clone();
+        record.expires_at_ms = Some(clock.now_ms() + 60_000);
+        directory.keys.insert(id, Arc::new(record));
+        let code = || principal(&directory, &failures, shown(&acme, None)).err().map(|fault| fault.code);
+        clock.advance(Duration::from_millis(59_999));
+        assert_eq!(code(), None);
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(code(), Some("key_invalid"));
     }
 }

@@ -1,24 +1,33 @@
-//! Deployments, revisions and keys in the form that the API shows. No type here holds a secret.
+//! Tenants, deployments, revisions, keys, usage and audit events in the form that the API shows: times are RFC 3339 in
+//! UTC. No type here holds a secret.
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::Offset;
 use lector_core::batching::plan::BatchingPolicyStatus;
-use lector_core::{DeploymentName, Fault, Kind, ModelName, PipelineInfo};
+use lector_core::{DeploymentName, Fault, Kind, ModelName, PipelineInfo, TenantName};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::openapi::{Ref, RefOr};
 
 use crate::digest::Digest;
 use crate::directory::Deployment;
 use crate::key::{KeyId, KeyRecord, Scope};
 use crate::revision::{RevisionRecord, ShadowComparison, Statistics, WrappedRevision};
-use crate::route::{RollbackPolicy, RouteRecord, Shadow, Weight};
+use crate::route::{RollbackPolicy, RouteRecord, Shadow, Weight, etag};
 use crate::settings::Settings;
-use crate::tenant::BudgetSpec;
-use crate::usage_counters::now_ms;
+use crate::store::{AuditEntry, UsageRow};
+use crate::tenant::{BudgetSpec, TenantPolicy, TenantRecord};
 
 /// A deployment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Deployment)]
 pub struct DeploymentView {
     /// Its name.
+    #[schema(value_type = String)]
     pub name: DeploymentName,
     /// Whether it is a shared deployment: managed by configuration, usable by every tenant.
     pub shared: bool,
@@ -32,8 +41,11 @@ pub struct DeploymentView {
     pub rollback_policy: Option<RollbackPolicy>,
     /// The weights that a rollback restores; `None`: there is no earlier revision that was not withdrawn.
     pub previous: Option<Vec<Weight>>,
-    /// Time of the last change of the route, milliseconds since 1970.
-    pub changed_at_ms: u64,
+    /// Time of the last change of the route.
+    #[schema(value_type = String, format = DateTime)]
+    pub changed_at: Timestamp,
+    /// Entity tag of the route, for `If-Match`.
+    pub etag: String,
     /// The reason that the route is quarantined: no traffic is routed until a revision is promoted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<String>,
@@ -42,7 +54,7 @@ pub struct DeploymentView {
 }
 
 /// The state of a revision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RevisionState {
     /// Serves traffic.
@@ -64,7 +76,8 @@ pub enum RevisionState {
 }
 
 /// A revision.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Revision)]
 pub struct RevisionView {
     /// Number in the deployment, from 1.
     pub number: u32,
@@ -85,6 +98,7 @@ pub struct RevisionView {
     pub statistics: Option<Statistics>,
     /// Status of the guest's batching policy; absent if the guest has none, or the revision is not in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = batching_policy_schema)]
     pub batching_policy: Option<BatchingPolicyStatus>,
     /// Comparison with the live revision; only for a shadow.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,39 +106,49 @@ pub struct RevisionView {
 }
 
 /// The parts of a revision.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RevisionParts {
     /// SHA-256 of the component.
+    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
     pub component: Digest,
     /// Size of the component, in bytes.
     pub component_bytes: u64,
-    /// Settings that the guest was configured with.
+    /// Settings that the guest was configured with. A string with the JSON text if they have more than 32 levels, which
+    /// Lector 0.1 accepted.
+    #[schema(schema_with = crate::settings::schema)]
     pub settings: Settings,
     /// Models that the guest may open, by alias.
+    #[schema(value_type = BTreeMap<String, String>)]
     pub grants: BTreeMap<String, ModelName>,
     /// Limits of each guest call.
     pub budget: BudgetSpec,
     /// Returned by the guest's `configure`.
+    #[schema(value_type = Object)]
     pub pipeline_info: PipelineInfo,
     /// The revision that it wraps; absent if it wraps none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wraps: Option<WrappedView>,
-    /// Creation time, milliseconds since 1970.
-    pub created_at_ms: u64,
+    /// Creation time.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
     /// Id of the actor that created it.
     pub created_by: String,
 }
 
 /// A wrapped revision. It stays as it was when the wrapping revision was deployed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Wrapped)]
 pub struct WrappedView {
     /// Name of the wrapped deployment.
+    #[schema(value_type = String)]
     pub deployment: DeploymentName,
     /// Number of the revision.
     pub revision: u32,
     /// SHA-256 of its component.
+    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
     pub digest: Digest,
     /// The revision that it wraps itself.
+    #[schema(no_recursion)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wraps: Option<Box<WrappedView>>,
 }
@@ -158,7 +182,8 @@ impl DeploymentView {
             previous: route
                 .earlier()
                 .map(|earlier| vec![Weight { revision: earlier.revision, percent: 100 }]),
-            changed_at_ms: route.changed_at_ms,
+            changed_at: timestamp(route.changed_at_ms),
+            etag: etag(route.version, route.changed_at_ms),
             quarantined: deployment.damage.clone(),
             revisions,
         }
@@ -170,7 +195,7 @@ impl DeploymentView {
     }
 
     /// Returns the revision that a change of the route without a number means: the newest that is not withdrawn. Faults:
-    /// `deployment_not_live` without a revision; `revision_withdrawn` if only withdrawn revisions are newer than the live
+    /// `revision_not_found` without a revision; `revision_withdrawn` if only withdrawn revisions are newer than the live
     /// one, because routing to the live one again is not what was meant.
     pub fn newest(&self) -> Result<u32, Fault> {
         let newest = self.revisions.iter().find(|revision| !revision.is_withdrawn());
@@ -196,7 +221,7 @@ impl DeploymentView {
             }
             (None, None) => {
                 let message = format!("Deployment `{}` has no revision yet: deploy one.", self.name);
-                Err(Fault::new(Kind::Conflict, "deployment_not_live", message))
+                Err(Fault::new(Kind::NotFound, "revision_not_found", message))
             }
         }
     }
@@ -239,7 +264,7 @@ fn revision(deployment: &Deployment, record: &RevisionRecord) -> RevisionView {
             budget: record.budget,
             pipeline_info: record.pipeline_info.clone(),
             wraps: record.wraps.as_deref().map(WrappedView::of),
-            created_at_ms: record.created_at_ms,
+            created_at: timestamp(record.created_at_ms),
             created_by: record.created_by.clone(),
         }),
         statistics: in_memory.as_ref().map(|revision| revision.statistics.view()),
@@ -269,34 +294,178 @@ fn quarantined_revision(route: &RouteRecord, number: u32, reason: &str) -> Revis
 }
 
 /// A key, without its secret and its hash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Key)]
 pub struct KeyView {
     /// Its id.
+    #[schema(value_type = String)]
     pub id: KeyId,
     /// The rights of the key.
+    #[schema(schema_with = scope_schema)]
     pub scope: Scope,
     /// A label from its owner.
     pub label: String,
-    /// Creation time, milliseconds since 1970.
-    pub created_at_ms: u64,
-    /// Time after which the key is rejected, milliseconds since 1970.
-    pub expires_at_ms: Option<u64>,
-    /// Revocation time, milliseconds since 1970.
-    pub revoked_at_ms: Option<u64>,
+    /// Creation time.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// Time after which the key is rejected.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// Revocation time.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub revoked_at: Option<Timestamp>,
     /// Whether the key is valid now.
     pub active: bool,
 }
 
 impl KeyView {
-    pub(crate) fn of(record: &KeyRecord) -> Self {
+    /// Returns the view at the civil time `now_ms`.
+    pub(crate) fn of(record: &KeyRecord, now_ms: u64) -> Self {
         Self {
             id: record.id.clone(),
             scope: record.scope.clone(),
             label: record.label.clone(),
-            created_at_ms: record.created_at_ms,
-            expires_at_ms: record.expires_at_ms,
-            revoked_at_ms: record.revoked_at_ms,
-            active: record.is_active(now_ms()),
+            created_at: timestamp(record.created_at_ms),
+            expires_at: record.expires_at_ms.map(timestamp),
+            revoked_at: record.revoked_at_ms.map(timestamp),
+            active: record.is_active(now_ms),
         }
+    }
+}
+
+/// A tenant and its policy.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Tenant)]
+pub struct TenantView {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: TenantName,
+    /// Creation time; 1970 for a tenant that the configuration created.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// Its policy.
+    pub policy: TenantPolicy,
+}
+
+impl TenantView {
+    pub(crate) fn of(record: &TenantRecord) -> Self {
+        let TenantRecord { name, created_at_ms, policy } = record;
+        Self { name: name.clone(), created_at: timestamp(*created_at_ms), policy: policy.clone() }
+    }
+}
+
+/// An audit event: who changed what, and the state before and after.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = AuditEvent)]
+pub struct AuditEventView {
+    /// Number of the event; increases.
+    pub seq: u64,
+    /// Time of the change.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Owner of the changed object; null: the server.
+    #[schema(value_type = Option<String>)]
+    pub tenant: Option<TenantName>,
+    /// Id of the key, or `open`, `config`, `rollback_policy`, `cli`.
+    pub actor: String,
+    /// `promote`, `key_create`, ...
+    pub action: String,
+    /// Name of the deployment, id of the key, name of the tenant.
+    pub target: String,
+    /// The state before: an object whose members depend on the action; null if there was none.
+    pub from: serde_json::Value,
+    /// The state after; null if there is none.
+    pub to: serde_json::Value,
+    /// Id of the request, if there was one.
+    pub request: Option<String>,
+}
+
+impl From<&AuditEntry> for AuditEventView {
+    fn from(entry: &AuditEntry) -> Self {
+        let AuditEntry { seq, at_ms, tenant, actor, action, target, from, to, request } = entry.clone();
+        Self { seq, at: timestamp(at_ms), tenant, actor, action, target, from, to, request }
+    }
+}
+
+/// The usage of a tenant on one day (UTC).
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = UsageDay)]
+pub struct UsageView {
+    /// The tenant.
+    #[schema(value_type = String)]
+    pub tenant: TenantName,
+    /// The day.
+    #[schema(value_type = String, format = Date)]
+    pub day: Date,
+    /// Requests that were admitted.
+    pub requests: u64,
+    /// Pages that were read.
+    pub pages_ok: u64,
+    /// Pages that failed.
+    pub pages_failed: u64,
+    /// Pixels of the pages read.
+    pub pixels: u64,
+    /// Time in engines, milliseconds.
+    pub engine_ms: u64,
+    /// Compute time of guests, milliseconds.
+    pub guest_ms: u64,
+    /// Requests rejected because of the tenant's own limits, or because the server was overloaded.
+    pub rejections: u64,
+}
+
+impl From<&UsageRow> for UsageView {
+    fn from(row: &UsageRow) -> Self {
+        let counts = row.counts;
+        let day = timestamp(u64::from(row.day).saturating_mul(86_400_000));
+        Self {
+            tenant: row.tenant.clone(),
+            day: Offset::UTC.to_datetime(day).date(),
+            requests: counts.requests,
+            pages_ok: counts.pages_ok,
+            pages_failed: counts.pages_failed,
+            pixels: counts.pixels,
+            engine_ms: counts.engine_us / 1000,
+            guest_ms: counts.guest_us / 1000,
+            rejections: counts.rejections,
+        }
+    }
+}
+
+/// Returns the time of milliseconds since 1970; the last representable time for a value beyond it.
+pub(crate) fn timestamp(at_ms: u64) -> Timestamp {
+    i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// The schema of [`BatchingPolicyStatus`], a type of `lector-core`; the document of the host defines it.
+fn batching_policy_schema() -> RefOr<Schema> {
+    RefOr::Ref(Ref::from_schema_name("BatchingPolicyStatus"))
+}
+
+/// The schema of [`Scope`]: `"admin"`, or an object with the tenant.
+fn scope_schema() -> RefOr<Schema> {
+    let admin = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["admin"]));
+    let tenant = ObjectBuilder::new()
+        .property("tenant", ObjectBuilder::new().schema_type(Type::String))
+        .required("tenant")
+        .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
+    let one_of = OneOfBuilder::new().description(Some("`admin`, or the tenant of the key."));
+    RefOr::T(one_of.item(admin).item(tenant).into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339_in_utc() {
+        let check = |at_ms: u64, expect: &str| assert_eq!(timestamp(at_ms).to_string(), expect);
+        check(0, "1970-01-01T00:00:00Z");
+        check(951_827_696_789, "2000-02-29T12:34:56.789Z");
+        check(1_795_602_000_001, "2026-11-25T10:20:00.001Z");
+        check(4_102_444_799_999, "2099-12-31T23:59:59.999Z");
+        check(u64::MAX, "9999-12-30T22:00:00.999999999Z");
+        let row = UsageRow { tenant: "a".into(), day: 11_016, counts: Default::default() };
+        assert_eq!(serde_json::json!(UsageView::from(&row))["day"], "2000-02-29");
     }
 }

@@ -10,13 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use lector_core::Fault;
+use jiff::Timestamp;
+use lector_core::{Clock, Fault};
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use utoipa::ToSchema;
 
-use crate::usage_counters::now_ms;
+use crate::api_types::timestamp;
 
 /// Longest wait for runs in progress when the tasks are stopped.
 const STOP_MAX: Duration = Duration::from_secs(1);
@@ -50,7 +52,7 @@ impl Trigger {
 }
 
 /// The outcome of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunOutcome {
     /// Without a fault.
@@ -64,12 +66,12 @@ pub enum RunOutcome {
 }
 
 /// The status of a task, for operators.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = BackgroundTask)]
 pub struct BackgroundTaskStatus {
     /// Its name.
     pub name: &'static str,
     /// Time between two runs; absent if only the trigger starts a run.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub period_ms: Option<u64>,
     /// Name of the trigger.
     pub trigger: String,
@@ -81,8 +83,9 @@ pub struct BackgroundTaskStatus {
     pub panics: u64,
     /// Runs in progress.
     pub running: u64,
-    /// Start of the last run, milliseconds since 1970.
-    pub last_started_at_ms: Option<u64>,
+    /// Start of the last run.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_started_at: Option<Timestamp>,
     /// Duration of the last finished run, in milliseconds.
     pub last_duration_ms: Option<f64>,
     /// Outcome of the last finished run.
@@ -96,6 +99,7 @@ pub struct BackgroundTaskStatus {
 pub(crate) struct Task {
     name: &'static str,
     trigger: Trigger,
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
 
@@ -142,7 +146,7 @@ impl Task {
         let mut state = self.lock();
         state.runs += 1;
         state.running += 1;
-        state.last_started_at_ms = Some(now_ms());
+        state.last_started_at_ms = Some(self.clock.now_ms());
         drop(state);
         Run { task: self, began: Instant::now(), outcome: RunOutcome::Stopped, error: None }
     }
@@ -181,7 +185,7 @@ impl Task {
             failures: state.failures,
             panics: state.panics,
             running: state.running,
-            last_started_at_ms: state.last_started_at_ms,
+            last_started_at: state.last_started_at_ms.map(timestamp),
             last_duration_ms: state.last_duration.map(|took| took.as_secs_f64() * 1e3),
             last_outcome: state.last_outcome,
             last_error: state.last_error,
@@ -196,22 +200,27 @@ fn message(panic: &(dyn Any + Send)) -> String {
 }
 
 /// The background tasks of one server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct BackgroundTasks {
+    clock: Arc<dyn Clock>,
     tasks: Mutex<Vec<Arc<Task>>>,
     stop: CancellationToken,
     tracker: TaskTracker,
 }
 
 impl BackgroundTasks {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, tasks: Mutex::default(), stop: CancellationToken::new(), tracker: TaskTracker::new() }
+    }
+
     /// Registers a task that [`spawn`](Self::spawn) runs.
     pub(crate) fn register(&self, name: &'static str, trigger: Trigger) -> Arc<Task> {
-        let task = Arc::new(Task { name, trigger, state: Mutex::default() });
+        let task = Arc::new(Task { name, trigger, clock: self.clock.clone(), state: Mutex::default() });
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task.clone());
         task
     }
 
-    /// Runs `work` at each `trigger`, one run after the other. The task ends when the tasks are stopped, or when `work`
+    /// Runs `work` now and at each `trigger`, one run after the other. The task ends when the tasks are stopped, or when `work`
     /// returns `None` because its subject is gone.
     pub fn start<F>(
         &self,
@@ -222,18 +231,17 @@ impl BackgroundTasks {
         F: Future<Output = Result<(), Fault>> + Send + 'static,
     {
         let task = self.register(name, trigger.clone());
-        let stop = self.stop.clone();
+        let (stop, clock) = (self.stop.clone(), self.clock.clone());
         let runs = async move {
             let Some(period) = trigger.period() else { return };
-            let mut tick = tokio::time::interval(period);
-            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
-                tokio::select! {
-                    _ = tick.tick() => {}
-                    () = notified(&trigger) => {}
-                }
+                let next = clock.sleep_until(clock.now() + period);
                 let Some(work) = work() else { return };
                 task.run(work).await;
+                tokio::select! {
+                    () = next => {}
+                    () = notified(&trigger) => {}
+                }
             }
         };
         self.tracker.spawn(async move {
@@ -288,6 +296,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
     use lector_core::Kind;
+    use lector_core::clock::ManualClock;
 
     use super::*;
 
@@ -300,13 +309,17 @@ mod tests {
         }
     }
 
+    fn background_tasks() -> BackgroundTasks {
+        BackgroundTasks::new(Arc::new(ManualClock::default()))
+    }
+
     fn hourly(notify: &Arc<Notify>) -> Trigger {
         Trigger::PeriodOrNotify(Duration::from_secs(3600), notify.clone())
     }
 
     #[tokio::test]
     async fn a_panic_and_a_fault_are_reported_and_the_task_runs_on() {
-        let (tasks, notify) = (BackgroundTasks::default(), Arc::new(Notify::new()));
+        let (tasks, notify) = (background_tasks(), Arc::new(Notify::new()));
         let runs = Arc::new(AtomicU64::new(0));
         let counted = runs.clone();
         tasks.start("t", hourly(&notify), move || {
@@ -341,8 +354,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_task_runs_once_a_period() {
+        let clock = ManualClock::default();
+        let tasks = BackgroundTasks::new(Arc::new(clock.clone()));
+        tasks.start("t", Trigger::Period(Duration::from_secs(60)), || Some(async { Ok(()) }));
+        for run in 1..=3 {
+            until("it waits for the next run", || clock.waits() == 1).await;
+            let status = tasks.status().remove(0);
+            assert_eq!((status.runs, status.last_started_at), (run, Some(timestamp(clock.now_ms()))));
+            clock.advance(Duration::from_secs(59));
+            assert_eq!(tasks.status()[0].runs, run, "not yet");
+            clock.advance(Duration::from_secs(1));
+            until("the next run begins", || tasks.status()[0].runs == run + 1).await;
+        }
+    }
+
+    #[tokio::test]
     async fn spawned_runs_do_not_wait_for_each_other_and_are_stopped() {
-        let tasks = BackgroundTasks::default();
+        let tasks = background_tasks();
         let beside = tasks.register("beside", Trigger::Task("t"));
         tasks.spawn(&beside, std::future::pending());
         tasks.spawn(&beside, async { Ok(()) });
@@ -355,7 +384,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_ends_with_its_subject() {
-        let (tasks, notify) = (BackgroundTasks::default(), Arc::new(Notify::new()));
+        let (tasks, notify) = (background_tasks(), Arc::new(Notify::new()));
         let owner = Arc::new(());
         let weak = Arc::downgrade(&owner);
         tasks.start("t", hourly(&notify), move || weak.upgrade().map(|_| async { Ok(()) }));

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use lector_core::{Blame, Documents, Engines, Fault, Kind, ModelName, TenantName};
+use lector_core::{Blame, Clock, Documents, Engines, Fault, Kind, ModelName, TenantName};
 
 use crate::access::Failures;
 use crate::background_tasks::{BackgroundTasks, Task, Trigger};
 use crate::canary_evaluation::InFlight;
+use crate::clock::SystemClock;
 use crate::config::ControlConfig;
 use crate::directory::{Deployment, Directory};
 use crate::events::AuditEvents;
@@ -19,16 +20,21 @@ use crate::plane::ControlPlane;
 use crate::quarantine;
 use crate::quarantine::faults::revision_quarantined;
 use crate::revision_cache::RevisionCache;
-use crate::store::{Records, SqliteStore, Store, UsageQuery};
+use crate::store::{AuditQuery, Records, SqliteStore, Store, UsageQuery};
 use crate::tenant::{Tenant, TenantPolicy, TenantRecord};
 use crate::usage_counters::UsageCounts;
-use crate::usage_counters::{FLUSH_EVERY, UsageCounters, day_of, now_ms};
+use crate::usage_counters::{FLUSH_EVERY, UsageCounters, day_of};
 use crate::usage_flush::UsageFlusher;
 
 /// Period of the canary evaluation: a breach is detected within this time, and an evaluation is cheap.
 const CANARY_EVALUATION_EVERY: Duration = Duration::from_millis(200);
+/// Period of the deletion of keys that ended long ago.
+const KEY_COLLECTION_EVERY: Duration = Duration::from_secs(3600);
 /// Period of the search for engines that no revision needs.
 const ENGINE_RELEASE_EVERY: Duration = Duration::from_secs(1);
+/// Period of the deletion of components without a revision. A deletion of revisions starts it at once; the period is
+/// for components of deploys that failed at their last step.
+const COMPONENT_COLLECTION_EVERY: Duration = Duration::from_secs(600);
 
 impl ControlPlane {
     /// Opens the store, loads the routed revisions, and deploys the configuration's deployments that are new or
@@ -44,19 +50,20 @@ impl ControlPlane {
             Some(dir) => SqliteStore::open(dir)?,
             None => SqliteStore::in_memory()?,
         });
-        Self::start_with(config, loader, engines, documents, store).await
+        Self::start_with(config, loader, engines, documents, store, Arc::new(SystemClock)).await
     }
 
-    /// Starts on an open store.
+    /// Starts on an open store, with a clock.
     pub async fn start_with(
         config: ControlConfig,
         loader: Arc<dyn ComponentLoader>,
         engines: Arc<dyn Engines>,
         documents: Arc<dyn Documents>,
         store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, Fault> {
         check(&config)?;
-        let collected = store.collect().await?;
+        let collected = store.collect(None).await?;
         if collected != Default::default() {
             tracing::info!(
                 collected.unfinished,
@@ -64,22 +71,27 @@ impl ControlPlane {
                 "unfinished files and unreferenced components were deleted"
             );
         }
-        let revision_cache = RevisionCache::new(loader, engines, store.clone());
-        let directory = directory(&config, &store, &revision_cache).await?;
+        let revision_cache = RevisionCache::new(loader, engines, store.clone(), clock.clone());
+        let directory = directory(&config, &store, &revision_cache, &clock).await?;
+        let newest = newest_entry(&*store).await?;
         let plane = Arc::new(Self {
             directory: Arc::new(ArcSwap::from_pointee(directory)),
             store,
             revision_cache,
             write_lock: Arc::default(),
-            events: AuditEvents::default(),
+            events: AuditEvents::after(newest),
             staging: Self::deploy_permits(),
             shared_models: shared_models(&config),
             documents,
-            failures: Failures::default(),
+            failures: Failures::new(clock.clone()),
             engine_idle_ttl: config.engine_idle_ttl,
             flusher: UsageFlusher::new()?,
             left: Mutex::default(),
-            background_tasks: BackgroundTasks::default(),
+            background_tasks: BackgroundTasks::new(clock.clone()),
+            clock,
+            pinned_blobs: Arc::default(),
+            collection: Arc::default(),
+            storage_default: config.tenant_storage,
             found_damaged: quarantine::Found::default(),
             tenant_images_bytes_max: config.tenant_images_bytes_max,
         });
@@ -106,6 +118,17 @@ impl ControlPlane {
             Some(async move { plane.flush_usage().await })
         });
         let plane = Arc::downgrade(self);
+        let trigger = Trigger::PeriodOrNotify(COMPONENT_COLLECTION_EVERY, self.collection.notify.clone());
+        tasks.start("component_collection", trigger, move || {
+            let plane = plane.upgrade()?;
+            Some(async move { plane.collect_components().await })
+        });
+        let plane = Arc::downgrade(self);
+        tasks.start("key_collection", Trigger::Period(KEY_COLLECTION_EVERY), move || {
+            let plane = plane.upgrade()?;
+            Some(async move { plane.collect_keys().await })
+        });
+        let plane = Arc::downgrade(self);
         tasks.start("engine_release", Trigger::Period(ENGINE_RELEASE_EVERY), move || {
             let plane = plane.upgrade()?;
             Some(async move {
@@ -126,6 +149,14 @@ impl ControlPlane {
             });
         }
     }
+}
+
+/// Returns the number of the newest entry of the audit log; 0 if there is none.
+async fn newest_entry(store: &dyn Store) -> Result<u64, Fault> {
+    let newest = store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await?;
+    let readable = newest.rows.iter().map(|entry| entry.seq);
+    let damaged = newest.damaged.iter().filter_map(|row| row.number);
+    Ok(readable.chain(damaged).max().unwrap_or(0))
 }
 
 /// Checks the budgets and that the names are unique.
@@ -167,6 +198,7 @@ async fn directory(
     config: &ControlConfig,
     store: &Arc<dyn Store>,
     revision_cache: &RevisionCache,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Directory, Fault> {
     let mut records = store.load().await?;
     quarantine::log(&records.damaged);
@@ -178,14 +210,14 @@ async fn directory(
         let (name, policy) = (config.tenant.clone(), TenantPolicy::default());
         tenants.push(TenantRecord { name, created_at_ms: 0, policy });
     }
-    let today = day_of(now_ms());
+    let today = day_of(clock.now_ms());
     let used: HashMap<TenantName, UsageCounts> = {
         let query = UsageQuery { tenant: None, days: (today, today) };
         store.usage(query).await?.rows.into_iter().map(|row| (row.tenant, row.counts)).collect()
     };
     let tenant = |record: TenantRecord| {
         let counts = used.get(&record.name).copied().unwrap_or_default();
-        let meter = Arc::new(UsageCounters::resumed(today, counts));
+        let meter = Arc::new(UsageCounters::resumed(clock.clone(), today, counts));
         (record.name.clone(), Tenant::new(record, meter, config.tenant_images_bytes_max))
     };
     for deployment in deployments.values_mut() {

@@ -89,7 +89,7 @@ impl ControlPlane {
         let step = move |route: &RouteRecord, now_ms: u64| {
             if route.version == version { route.rollback(&withdrawn, now_ms) } else { Err(overtaken()) }
         };
-        let actor = Actor::named("watch");
+        let actor = Actor::named("rollback_policy");
         match self.reroute(&actor, &tenant, &deployment, "auto_rollback", None, why, &step).await {
             // Another change came first.
             Err(fault) if fault.code == OVERTAKEN => Ok(()),

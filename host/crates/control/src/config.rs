@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use lector_core::{Budget, DeploymentName, ModelName, TenantName};
 
+use crate::storage::StorageLimits;
+
 /// Configuration of the control plane.
 #[derive(Clone, Debug)]
 pub struct ControlConfig {
@@ -21,6 +23,9 @@ pub struct ControlConfig {
     /// Most bytes of pixels and tensors held by the pages in progress of a tenant without a limit of its own; 0: no
     /// limit.
     pub tenant_images_bytes_max: u64,
+    /// Limits of what a tenant without limits of its own keeps in the store. They do not apply to deployments of the
+    /// configuration.
+    pub tenant_storage: StorageLimits,
     /// How long the engine of a model stays loaded after the last revision that needs it is gone. A rollback within
     /// this time does not wait for the engine.
     pub engine_idle_ttl: Duration,

@@ -23,7 +23,6 @@ use crate::revision_cache::RevisionCache;
 use crate::settings::Settings;
 use crate::smoke_test::SMOKE_TEST_PNG;
 use crate::tenant::{BudgetSpec, Capability, Tenant};
-use crate::usage_counters::now_ms;
 use crate::wrapping;
 
 /// Longest time of `configure`, which reads no page.
@@ -88,6 +87,7 @@ pub(crate) struct Plan {
     pub(crate) wraps: Option<WrappedRevision>,
     /// Whether the smoke-test page is read before the revision is ready.
     pub(crate) smoke_test: bool,
+    pub(crate) created_at_ms: u64,
     pub(crate) created_by: String,
 }
 
@@ -138,7 +138,7 @@ pub(crate) async fn stage(
         budget: plan.budget,
         pipeline_info: PipelineInfo { models: vec![], batching: vec![], features: vec![] },
         wraps: plan.wraps.map(Box::new),
-        created_at_ms: now_ms(),
+        created_at_ms: plan.created_at_ms,
         created_by: plan.created_by,
     };
     let wrapped = revision_cache.wrapped(&record).await.map_err(at(Stage::Compiled))?;
@@ -269,7 +269,8 @@ async fn smoke_tested(
         document: documents.open(tenant.account(), Arc::new(SMOKE_TEST_PNG.to_vec()), hint).await?,
         pipeline: trial.pipeline.clone(),
         ctx: trial.ctx(tenant, RequestId::from("smoke_test"), until),
-        options: PageRequest { page_count: 1, ..PageRequest::default() },
+        // A fault then has the guest's own panic message: the deployer may read it.
+        options: PageRequest { page_count: 1, explain: true, ..PageRequest::default() },
     };
     let run = call.read(0).await;
     run.result.map(|_| ()).map_err(|mut fault| {

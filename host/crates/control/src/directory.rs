@@ -67,7 +67,7 @@ impl Deployment {
         }
         let Some(number) = self.route.choose(key) else {
             return Err(Fault::new(
-                Kind::NotFound,
+                Kind::Conflict,
                 "deployment_not_live",
                 format!("Deployment `{name}` has no live revision: promote a revision."),
             ));

@@ -105,6 +105,17 @@ pub struct DrainGuard {
 }
 
 impl DrainGuard {
+    /// Enters the gate once more, even if it is closed: for work that began before.
+    pub fn again(&self) -> Self {
+        let mut inside = self.gate.lock();
+        let label = inside.holders.get(&self.key).map_or_else(|| "".into(), |holder| holder.label.clone());
+        let key = inside.next;
+        inside.next += 1;
+        inside.holders.insert(key, Holder { label, since: Instant::now() });
+        drop(inside);
+        Self { gate: self.gate.clone(), key }
+    }
+
     /// Changes the label of the holder.
     pub fn relabel(&self, label: Arc<str>) {
         if let Some(holder) = self.gate.lock().holders.get_mut(&self.key) {

@@ -8,14 +8,20 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lector_core::{DeploymentName, Fault, GuestLogLevel, GuestLogRecord, GuestLogSink, Kind, TenantName};
+use jiff::Timestamp;
+use lector_core::{
+    Clock, DeploymentName, Fault, GuestLogLevel, GuestLogRecord, GuestLogSink, Kind, TenantName,
+};
 use serde::Serialize;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
-use crate::events::Lagged;
-use crate::usage_counters::now_ms;
+use crate::api_types::timestamp;
+use crate::events::{Changes, StreamAccess};
 
 /// Bytes of lines for one revision of one tenant.
 const REVISION_BYTES_MAX: usize = 128 << 10;
@@ -31,23 +37,31 @@ const LINES_BEHIND_MAX: usize = 256;
 const FOLLOWERS_MAX: usize = 32;
 
 /// A line that a guest wrote.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = LogLine)]
 pub struct GuestLogLine {
     /// Number of the line, from 1 at the start of the server.
     pub seq: u64,
-    /// Milliseconds since 1970.
-    #[serde(skip)]
-    pub at_ms: u64,
+    /// Time at which the guest wrote it.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
     /// The deployment that was called.
+    #[schema(value_type = String)]
     pub deployment: DeploymentName,
     /// Its revision; `None`: a deploy in progress, or one that failed.
     pub revision: Option<u32>,
     /// Id of the request; `configure` and `smoke_test` in a deploy.
     pub request: String,
     /// Level.
+    #[schema(schema_with = level_schema)]
     pub level: GuestLogLevel,
     /// Text, with control characters escaped.
     pub message: String,
+}
+
+fn level_schema() -> RefOr<Schema> {
+    let levels = ["trace", "debug", "info", "warn", "error"];
+    RefOr::T(ObjectBuilder::new().schema_type(Type::String).enum_values(Some(levels)).into())
 }
 
 impl GuestLogLine {
@@ -116,13 +130,23 @@ struct Logs {
 }
 
 /// The log lines of all guests.
-#[derive(Debug, Default)]
 pub(crate) struct GuestLogs {
     logs: Mutex<Logs>,
+    clock: Arc<dyn Clock>,
     closed: CancellationToken,
 }
 
+impl std::fmt::Debug for GuestLogs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GuestLogs").finish_non_exhaustive()
+    }
+}
+
 impl GuestLogs {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { logs: Mutex::default(), clock, closed: CancellationToken::new() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Logs> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,7 +161,7 @@ impl GuestLogs {
         logs.seq += 1;
         let line = Arc::new(GuestLogLine {
             seq: logs.seq,
-            at_ms: now_ms(),
+            at: timestamp(self.clock.now_ms()),
             deployment: record.deployment.clone(),
             revision: Some(revision).filter(|revision| *revision > 0),
             request: record.request.to_string(),
@@ -171,6 +195,8 @@ impl GuestLogs {
         tenant: &TenantName,
         deployment: &DeploymentName,
         revision: Option<u32>,
+        access: StreamAccess,
+        changes: Changes,
     ) -> Result<(Vec<Arc<GuestLogLine>>, GuestLogStream), Fault> {
         let mut logs = self.lock();
         let log = logs.tenants.entry(tenant.clone()).or_default();
@@ -183,6 +209,8 @@ impl GuestLogs {
         let stream = GuestLogStream {
             lines: log.sender.subscribe(),
             closed: self.closed.clone(),
+            access,
+            changes,
             deployment: deployment.clone(),
             revision,
         };
@@ -239,18 +267,29 @@ impl GuestLogSink for Sink {
 pub struct GuestLogStream {
     lines: broadcast::Receiver<Arc<GuestLogLine>>,
     closed: CancellationToken,
+    access: StreamAccess,
+    /// Wakes the stream when the right of the follower may have ended.
+    changes: Changes,
     deployment: DeploymentName,
     revision: Option<u32>,
 }
 
+/// Lines that a slow follower has missed: their number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lagged(pub u64);
+
 impl GuestLogStream {
-    /// Returns the next line; `None` when the server drains, or the tenant is deleted.
+    /// Returns the next line; `None` when the server drains, the right of the follower has ended, or the tenant is
+    /// deleted.
     pub async fn next(&mut self) -> Option<Result<Arc<GuestLogLine>, Lagged>> {
         loop {
+            let valid_for = self.access.valid_for()?;
             let received = tokio::select! {
                 biased;
                 () = self.closed.cancelled() => return None,
+                changed = self.changes.changed() => if changed.is_err() { return None } else { continue },
                 received = self.lines.recv() => received,
+                () = tokio::time::sleep(valid_for) => continue,
             };
             let wanted = |line: &GuestLogLine| {
                 line.deployment == self.deployment
@@ -269,7 +308,38 @@ impl GuestLogStream {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use arc_swap::ArcSwap;
+    use futures::FutureExt;
+    use tokio::sync::watch;
+
     use super::*;
+    use crate::access::Grant;
+    use crate::clock::SystemClock;
+    use crate::directory::Directory;
+    use crate::key::{self, KeyRecord, Scope};
+
+    fn logs() -> Arc<GuestLogs> {
+        Arc::new(GuestLogs::new(Arc::new(SystemClock)))
+    }
+
+    /// The right of the host, which does not end, and the events that wake a stream.
+    fn host() -> (StreamAccess, Changes, watch::Sender<u64>) {
+        let directory = Arc::new(ArcSwap::from_pointee(directory(Vec::new())));
+        let (sender, changes) = watch::channel(0);
+        (StreamAccess::new(Grant::Host, directory, Arc::new(SystemClock)), changes, sender)
+    }
+
+    fn directory(keys: Vec<KeyRecord>) -> Directory {
+        Directory {
+            host: "default".into(),
+            default: "standard".into(),
+            tenants: BTreeMap::new(),
+            keys: keys.into_iter().map(|key| (key.id.clone(), Arc::new(key))).collect(),
+            deployments: BTreeMap::new(),
+            quarantined: BTreeMap::new(),
+            damaged: Vec::new(),
+        }
+    }
 
     fn write(sink: &Arc<dyn GuestLogSink>, (tenant, deployment): (&str, &str), message: &str) {
         let (tenant, deployment) = (TenantName::from(tenant), DeploymentName::from(deployment));
@@ -284,10 +354,11 @@ mod tests {
 
     #[tokio::test]
     async fn lines_belong_to_the_tenant_of_the_call() {
-        let logs = Arc::new(GuestLogs::default());
+        let logs = logs();
         let (one, two) = (logs.sink(1), logs.sink(2));
         write(&one, ("acme", "d"), "a");
-        let (before, mut stream) = logs.follow(&"acme".into(), &"d".into(), None).unwrap();
+        let (access, changes, _events) = host();
+        let (before, mut stream) = logs.follow(&"acme".into(), &"d".into(), None, access, changes).unwrap();
         assert_eq!(messages(&before), ["a"]);
         write(&two, ("acme", "d"), "b");
         write(&one, ("zeta", "d"), "theirs");
@@ -307,9 +378,28 @@ mod tests {
         assert_eq!(held.bytes, held.tenants.values().map(|tenant| tenant.bytes).sum::<usize>());
     }
 
+    #[tokio::test]
+    async fn a_stream_ends_when_its_key_is_revoked() {
+        let logs = logs();
+        let key = key::make(Scope::Tenant("acme".into()), String::new(), 0).unwrap().record;
+        let current = Arc::new(ArcSwap::from_pointee(directory(vec![key.clone()])));
+        let access = StreamAccess::new(Grant::Key(key.id.clone()), current.clone(), Arc::new(SystemClock));
+        let (events, changes) = watch::channel(0);
+        let (_, mut stream) = logs.follow(&"acme".into(), &"d".into(), None, access, changes).unwrap();
+        write(&logs.sink(1), ("acme", "d"), "a");
+        assert_eq!(stream.next().await.unwrap().unwrap().message, "a");
+        let mut waits = Box::pin(stream.next());
+        assert!(waits.as_mut().now_or_never().is_none());
+        current.store(Arc::new(directory(Vec::new())));
+        events.send_replace(1);
+        assert!(waits.await.is_none(), "the revocation wakes the stream");
+        write(&logs.sink(1), ("acme", "d"), "b");
+        assert!(stream.next().await.is_none(), "no line after it");
+    }
+
     #[test]
     fn the_oldest_lines_go_first_and_every_bound_holds() {
-        let logs = Arc::new(GuestLogs::default());
+        let logs = logs();
         let text = "x".repeat(1000);
         let quiet = logs.sink(1);
         write(&quiet, ("acme", "quiet"), "kept");
@@ -332,8 +422,11 @@ mod tests {
 
     #[test]
     fn followers_are_bounded() {
-        let logs = GuestLogs::default();
-        let follow = || logs.follow(&"acme".into(), &"d".into(), None);
+        let logs = logs();
+        let follow = || {
+            let (access, changes, _) = host();
+            logs.follow(&"acme".into(), &"d".into(), None, access, changes)
+        };
         let followers: Vec<_> = (0..FOLLOWERS_MAX).map(|_| follow().unwrap()).collect();
         assert_eq!(follow().err().unwrap().code, "followers_too_many");
         drop(followers);

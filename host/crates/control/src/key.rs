@@ -48,7 +48,7 @@ impl fmt::Display for KeyId {
 }
 
 /// The rights that a key gives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// One tenant: reading, deploying, the tenant's keys.

@@ -16,7 +16,9 @@ mod access;
 mod api_types;
 mod background_tasks;
 mod bootstrap;
+mod bounded_count;
 mod canary_evaluation;
+mod clock;
 mod config;
 mod deploy_pipeline;
 mod digest;
@@ -40,6 +42,7 @@ mod revision_cache;
 mod route;
 mod settings;
 mod smoke_test;
+mod storage;
 pub mod store;
 mod tenant;
 mod usage_counters;
@@ -47,15 +50,20 @@ mod usage_flush;
 mod wrapping;
 
 pub use access::{Admin, Credentials, Principal};
-pub use api_types::{DeploymentView, KeyView, RevisionParts, RevisionState, RevisionView, WrappedView};
+pub use api_types::{
+    AuditEventView, DeploymentView, KeyView, RevisionParts, RevisionState, RevisionView, TenantView,
+    UsageView, WrappedView,
+};
 pub use background_tasks::{BackgroundTaskStatus, BackgroundTasks, RunOutcome, Trigger};
+pub use bounded_count::{BoundedCount, CountGuard};
+pub use clock::SystemClock;
 pub use config::{ControlConfig, DeploymentConfig};
 pub use deploy_pipeline::{DeployFault, Stage};
 pub use digest::Digest;
 pub use directory::Found;
 pub use drain_gate::{DrainGate, DrainGuard, Holder, Refused};
-pub use events::{AuditEventStream, Lagged};
-pub use guest_logs::{GuestLogLine, GuestLogStream};
+pub use events::{AuditEventStream, Gap};
+pub use guest_logs::{GuestLogLine, GuestLogStream, Lagged};
 pub use key::{KeyId, KeyText, Scope};
 pub use memory::{ByteBudget, DocumentMemory, Held, Reservation};
 pub use mutations::deploy::{ComponentSource, DeployOutcome, DeployPermit, DeployRequest};
@@ -63,16 +71,16 @@ pub use mutations::keys::CreatedKey;
 pub use mutations::routes::{Destination, RollbackRequest};
 pub use pipeline::{BatchingPolicy, ComponentLoader, Inspected, PageCall, Pipeline, StageParts};
 pub use plane::{ControlPlane, Leases};
-pub use quarantine::faults::is_quarantine;
 pub use queries::DeploymentStatus;
 pub use revision::{
     CostModel, Lease, Prediction, Revision, RevisionRecord, ShadowComparison, Statistics, WrappedRevision,
 };
-pub use route::{RollbackPolicy, Shadow, Weight};
+pub use route::{EntityTags, RollbackPolicy, RoutePrecondition, Shadow, Weight};
 pub use settings::{SETTINGS_BYTES_MAX, SETTINGS_DEPTH_MAX, Settings, json_depth};
 pub use smoke_test::{SMOKE_TEST_PNG, SMOKE_TEST_WORD};
+pub use storage::StorageLimits;
 pub use tenant::{
     BudgetSpec, Capability, Limits, PermitRequest, Tenant, TenantLimits, TenantPermits, TenantPolicy,
     TenantRecord, is_name,
 };
-pub use usage_counters::{QuotaReservation, UsageCounters, UsageCounts, now_ms, work_of};
+pub use usage_counters::{QuotaReservation, UsageCounters, UsageCounts, work_of};

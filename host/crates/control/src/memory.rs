@@ -1,9 +1,10 @@
 //! Memory of documents, in bytes, against the limits of their tenant and of the server.
 //!
 //! Owns the counters behind `held_bytes_max`, the order in which documents wait for memory, and the reservations, which
-//! release their bytes on drop. Counted are submitted bodies (`admission.rs`), pages that were read and are not yet
-//! delivered or are kept for `assemble`, summaries, and answers in progress. A body gets memory or is rejected; a page
-//! waits for memory before it begins, and is counted with its true size once it is read.
+//! release their bytes on drop. Counted are bodies as they are received (`admission.rs`), pages that were read and are
+//! not yet delivered or are kept for `assemble`, summaries, and answers in progress. A page waits for memory before it
+//! begins, and is counted with its true size once it is read. Documents wait in fair order over tenants. A body gets
+//! no memory while a page waits for some: the page ends a document, and the body begins one.
 //!
 //! Documents that keep pages could deadlock on each other's memory. So one document of each tenant, and one of the
 //! server, may exceed the limit (the overdraft): the first that waits. It keeps that right as long as it holds any
@@ -14,6 +15,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lector_core::fair::{Account, FairSemaphore, Request, Shares};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Size from which the memory of a document is returned to the operating system.
@@ -25,8 +27,10 @@ pub struct ByteBudget {
     held: AtomicU64,
     /// Notified when bytes or the overdraft are released.
     freed: Notify,
-    /// Held by the document that is first in line for memory; fair.
-    first: tokio::sync::Mutex<()>,
+    /// One permit, held by the document that is first in line for memory; fair over tenants.
+    first: FairSemaphore,
+    /// Documents that are first in line and have found no memory: 0 or 1.
+    results_waiting: AtomicU64,
     /// The right to exceed the limit.
     overdraft: Arc<Semaphore>,
     /// Also notified when bytes are released: documents that wait for admission.
@@ -38,7 +42,9 @@ impl Default for ByteBudget {
         Self {
             held: AtomicU64::new(0),
             freed: Notify::new(),
-            first: tokio::sync::Mutex::default(),
+            // No credit, because it is counted in the unit of the cost: KiB.
+            first: FairSemaphore::with_shares(1, 0, Shares::with_credit(0.0)),
+            results_waiting: AtomicU64::new(0),
             overdraft: Arc::new(Semaphore::new(1)),
             waiting: None,
         }
@@ -56,8 +62,12 @@ impl ByteBudget {
         self.held.load(Relaxed)
     }
 
-    /// Adds `more` if the sum is at most `most`.
+    /// Adds `more` bytes of a body if the sum is at most `most` and no result waits for bytes.
     pub fn try_take(&self, more: u64, most: u64) -> bool {
+        self.results_waiting.load(Relaxed) == 0 && self.try_add(more, most)
+    }
+
+    fn try_add(&self, more: u64, most: u64) -> bool {
         let fits = |held: u64| held.checked_add(more).filter(|&held| held <= most);
         self.held.try_update(Relaxed, Relaxed, fits).is_ok()
     }
@@ -87,19 +97,21 @@ impl ByteBudget {
 struct Level {
     budget: Arc<ByteBudget>,
     most: u64,
+    /// The tenant that waits.
+    account: Account,
     overdraft: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Level {
-    fn new(budget: Arc<ByteBudget>, most: u64) -> Self {
-        Self { budget, most, overdraft: Mutex::default() }
+    fn new(account: Account, (budget, most): (Arc<ByteBudget>, u64)) -> Self {
+        Self { budget, most, account, overdraft: Mutex::default() }
     }
 
     fn lock_overdraft(&self) -> std::sync::MutexGuard<'_, Option<OwnedSemaphorePermit>> {
         self.overdraft.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for `bytes`, behind all documents that came before.
+    /// Waits for `bytes`, in fair order over tenants and behind the documents of its tenant that came before.
     async fn take(&self, bytes: u64) -> TakenBytes<'_> {
         // Made once the bytes are counted, not earlier: a canceled wait must not release bytes.
         let taken = || TakenBytes { budget: &self.budget, bytes };
@@ -107,13 +119,15 @@ impl Level {
             self.budget.add(bytes);
             return taken();
         }
-        let _first = self.budget.first.lock().await;
+        let Account { tenant, weight } = self.account.clone();
+        let _first = self.budget.first.acquire(Request::one(tenant, weight, bytes as f64 / 1024.0)).await;
+        let mut waiting = None;
         loop {
             let freed = self.budget.freed.notified();
             tokio::pin!(freed);
             // A release is not missed from here on.
             freed.as_mut().enable();
-            if self.budget.try_take(bytes, self.most) {
+            if self.budget.try_add(bytes, self.most) {
                 return taken();
             }
             if let Ok(permit) = self.budget.overdraft.clone().try_acquire_owned() {
@@ -121,7 +135,28 @@ impl Level {
                 self.budget.add(bytes);
                 return taken();
             }
+            waiting.get_or_insert_with(|| ResultWaits::new(&self.budget));
             freed.await;
+        }
+    }
+}
+
+/// Counts a document that waits for memory of a budget.
+struct ResultWaits<'a>(&'a ByteBudget);
+
+impl<'a> ResultWaits<'a> {
+    fn new(budget: &'a ByteBudget) -> Self {
+        budget.results_waiting.fetch_add(1, Relaxed);
+        Self(budget)
+    }
+}
+
+impl Drop for ResultWaits<'_> {
+    fn drop(&mut self) {
+        self.0.results_waiting.fetch_sub(1, Relaxed);
+        // Bodies may continue.
+        if let Some(waiting) = &self.0.waiting {
+            waiting.notify_one();
         }
     }
 }
@@ -166,13 +201,14 @@ pub struct DocumentMemory {
 impl DocumentMemory {
     /// Makes the memory of a document of the tenant whose bytes `tenant` counts; each budget comes with its limit.
     pub fn new(
+        account: Account,
         tenant: (Arc<ByteBudget>, u64),
         server: (Arc<ByteBudget>, u64),
         large_freed: Arc<Notify>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            tenant: Level::new(tenant.0, tenant.1),
-            server: Level::new(server.0, server.1),
+            tenant: Level::new(account.clone(), tenant),
+            server: Level::new(account, server),
             held: AtomicU64::new(0),
             peak: AtomicU64::new(0),
             large_freed,
@@ -293,6 +329,12 @@ impl AsRef<lector_core::Transcript> for Held<lector_core::Transcript> {
     }
 }
 
+impl AsRef<lector_core::Summary> for Held<lector_core::Summary> {
+    fn as_ref(&self) -> &lector_core::Summary {
+        self
+    }
+}
+
 impl<T> Deref for Held<T> {
     type Target = T;
 
@@ -321,12 +363,16 @@ mod tests {
 
         fn document(&self) -> Arc<DocumentMemory> {
             let (tenant, server) = ((self.tenant.clone(), 100), (self.server.clone(), 150));
-            DocumentMemory::new(tenant, server, self.large_freed.clone())
+            DocumentMemory::new(account("a"), tenant, server, self.large_freed.clone())
         }
 
         fn held(&self) -> (u64, u64) {
             (self.tenant.held(), self.server.held())
         }
+    }
+
+    fn account(tenant: &str) -> Account {
+        Account::new(tenant.into(), 100)
     }
 
     fn now(document: &Arc<DocumentMemory>, bytes: u64) -> Option<Reservation> {
@@ -370,6 +416,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn tenants_wait_for_the_memory_of_the_server_in_fair_order() {
+        let server: Arc<ByteBudget> = Arc::default();
+        let document = |tenant: &str| {
+            let own = (Arc::default(), u64::MAX);
+            DocumentMemory::new(account(tenant), own, (server.clone(), 100), Arc::default())
+        };
+        let (holder, overdrawn) = (document("x"), document("y"));
+        let held = (now(&holder, 100).unwrap(), now(&overdrawn, 100).unwrap());
+        let (of_a, of_b): (Vec<_>, _) = ((0..3).map(|_| document("a")).collect(), document("b"));
+        let mut flood: Vec<_> = of_a.iter().map(|document| Box::pin(document.reserve(100))).collect();
+        for waiting in &mut flood {
+            assert!(waiting.as_mut().now_or_never().is_none());
+        }
+        let mut victim = Box::pin(of_b.reserve(100));
+        assert!(victim.as_mut().now_or_never().is_none());
+        assert!(!server.try_take(1, u64::MAX), "no body begins while a result waits");
+        drop((held, holder, overdrawn));
+        let first = flood[0].as_mut().now_or_never().expect("it was first");
+        assert!(victim.as_mut().now_or_never().is_some(), "one of a, then b, which came last");
+        assert!(flood[1].as_mut().now_or_never().is_none());
+        drop((first, flood, victim));
+        assert_eq!(server.held(), 0);
+        assert!(server.try_take(1, 1), "nothing waits");
+    }
+
+    #[tokio::test]
     async fn the_overdraft_passes_on_with_the_last_byte() {
         let fixture = Fixture::new();
         let (a, b) = (fixture.document(), fixture.document());
@@ -386,7 +458,8 @@ mod tests {
         let fixture = Fixture::new();
         let other: Arc<ByteBudget> = Arc::default();
         let server = (fixture.server.clone(), 150);
-        let other_document = DocumentMemory::new((other, 1000), server, fixture.large_freed.clone());
+        let other_document =
+            DocumentMemory::new(account("b"), (other, 1000), server, fixture.large_freed.clone());
         let (a, _held) = (fixture.document(), now(&other_document, 900).unwrap());
         assert!(now(&a, 10).is_none(), "the tenant has memory left, and the server has none");
         assert_eq!(fixture.held(), (0, 900));

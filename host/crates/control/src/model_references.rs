@@ -7,14 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use lector_core::ModelName;
+use lector_core::{Clock, ModelName};
 
 /// The reference counts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct ModelReferences(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    clock: Arc<dyn Clock>,
     /// Held while engines are released: a reference taken meanwhile would find the engine loaded just before it is
     /// closed.
     release_lock: tokio::sync::Mutex<()>,
@@ -56,18 +57,23 @@ pub(crate) struct ModelReference {
 
 impl Drop for ModelReference {
     fn drop(&mut self) {
+        let now = self.shared.clock.now();
         let mut models = self.shared.lock();
         for model in &self.models {
             let Some(usage) = models.get_mut(model) else { continue };
             usage.model_references = usage.model_references.saturating_sub(1);
             if usage.model_references == 0 {
-                usage.free_since = Some(Instant::now());
+                usage.free_since = Some(now);
             }
         }
     }
 }
 
 impl ModelReferences {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(Shared { clock, release_lock: Default::default(), models: Mutex::default() }))
+    }
+
     /// Takes references on models, before they are loaded. Waits while engines are released, which takes as long as
     /// their last runs.
     pub(crate) async fn reference(&self, models: Vec<ModelName>) -> ModelReference {
@@ -91,7 +97,9 @@ impl ModelReferences {
         release_idle: impl FnOnce(Vec<ModelName>) -> F,
     ) -> Option<F::Output> {
         let _release_lock = self.0.release_lock.lock().await;
-        let due = |usage: &ModelUsage| usage.free_since.is_some_and(|since| since.elapsed() >= idle_ttl);
+        let now = self.0.clock.now();
+        let idle = |since: Instant| now.saturating_duration_since(since) >= idle_ttl;
+        let due = |usage: &ModelUsage| usage.free_since.is_some_and(idle);
         if !self.0.lock().values().any(due) {
             return None;
         }
@@ -105,6 +113,8 @@ impl ModelReferences {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use lector_core::clock::ManualClock;
+
     use super::*;
 
     fn names(names: &[&str]) -> Vec<ModelName> {
@@ -122,24 +132,29 @@ mod tests {
 
     #[tokio::test]
     async fn a_model_is_released_after_its_last_reference_and_the_idle_ttl() {
-        let (model_references, now) = (ModelReferences::default(), Duration::ZERO);
+        let clock = ManualClock::default();
+        let (model_references, ttl) =
+            (ModelReferences::new(Arc::new(clock.clone())), Duration::from_secs(60));
         let (first, second) = (
             model_references.reference(names(&["det", "rec"])).await,
             model_references.reference(names(&["rec"])).await,
         );
-        assert_eq!(stay(&model_references, now, &[]).await, None, "all have references");
+        assert_eq!(stay(&model_references, ttl, &[]).await, None, "all have references");
         drop(first);
-        assert_eq!(stay(&model_references, Duration::from_secs(60), &[]).await, None, "not yet");
-        assert_eq!(stay(&model_references, now, &["det"]).await, None, "needed by another user");
-        assert_eq!(stay(&model_references, now, &["new"]).await, Some(names(&["new", "rec"])));
-        assert_eq!(stay(&model_references, now, &[]).await, None, "gone already");
+        clock.advance(ttl - Duration::from_millis(1));
+        assert_eq!(stay(&model_references, ttl, &[]).await, None, "not yet");
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(stay(&model_references, ttl, &["det"]).await, None, "needed by another user");
+        assert_eq!(stay(&model_references, ttl, &["new"]).await, Some(names(&["new", "rec"])));
+        assert_eq!(stay(&model_references, ttl, &[]).await, None, "gone already");
         drop(second);
-        assert_eq!(stay(&model_references, now, &[]).await, Some(vec![]));
+        clock.advance(ttl);
+        assert_eq!(stay(&model_references, ttl, &[]).await, Some(vec![]));
     }
 
     #[tokio::test]
     async fn a_reference_waits_while_engines_are_released() {
-        let model_references = ModelReferences::default();
+        let model_references = ModelReferences::new(Arc::new(ManualClock::default()));
         drop(model_references.reference(names(&["det"])).await);
         let (go, gone) = tokio::sync::oneshot::channel::<()>();
         let going = model_references.release_idle(Duration::ZERO, BTreeSet::new, |_| gone);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use lector_core::{Fault, Kind, TenantName};
+use lector_core::{Clock, Fault, Kind, TenantName};
 use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
 
@@ -24,8 +24,8 @@ use crate::access::Actor;
 use crate::directory::Directory;
 use crate::events::AuditEvents;
 use crate::plane::ControlPlane;
+use crate::storage::CollectionDue;
 use crate::store::{AuditEntry, AuditQuery, Change, ChangeSet, Store, StoreError};
-use crate::usage_counters::now_ms;
 
 /// The fields of a mutation's audit event.
 pub(super) struct AuditContext<'a> {
@@ -39,12 +39,14 @@ pub(super) struct AuditContext<'a> {
 
 /// One mutation, from the write lock to the swap of the snapshot.
 pub(super) struct Mutation {
+    clock: Arc<dyn Clock>,
     events: AuditEvents,
     store: Arc<dyn Store>,
     current: Arc<ArcSwap<Directory>>,
     /// The snapshot after the mutation.
     pub(super) directory: Directory,
     changes: Vec<Change>,
+    collection: Arc<CollectionDue>,
     write_lock: OwnedMutexGuard<()>,
 }
 
@@ -54,11 +56,13 @@ impl ControlPlane {
     pub(super) async fn begin(&self) -> Mutation {
         let write_lock = self.write_lock.clone().lock_owned().await;
         Mutation {
+            clock: self.clock.clone(),
             events: self.events.clone(),
             store: self.store.clone(),
             directory: (**self.directory.load()).clone(),
             current: self.directory.clone(),
             changes: Vec::new(),
+            collection: self.collection.clone(),
             write_lock,
         }
     }
@@ -73,7 +77,7 @@ impl Mutation {
     pub(super) async fn commit(self, note: AuditContext<'_>) -> Result<(), Fault> {
         let entry = AuditEntry {
             seq: 0,
-            at_ms: now_ms(),
+            at_ms: self.clock.now_ms(),
             tenant: note.tenant.cloned(),
             actor: note.actor.id.clone(),
             action: note.action.to_owned(),
@@ -99,6 +103,7 @@ impl Mutation {
         let started = Instant::now();
         let mut directory = self.directory;
         directory.damaged.retain(|row| !self.changes.iter().any(|change| row.is_ended_by(change)));
+        let deletes = self.changes.iter().any(Change::deletes_revisions);
         let action = ChangeSet { changes: self.changes, entry: entry.clone() };
         let seq = match self.store.commit(action).await {
             Ok(seq) => seq,
@@ -108,7 +113,12 @@ impl Mutation {
             Err(error) => return Err(error.into()),
         };
         self.current.store(Arc::new(directory));
+        // Before the next mutation begins, so that the events are in the order of their numbers.
+        self.events.send(AuditEntry { seq, ..entry.clone() });
         drop(self.write_lock);
+        if deletes {
+            self.collection.deleted();
+        }
         let took_us = started.elapsed().as_micros() as u64;
         let tenant = entry.tenant.as_ref().map(TenantName::as_str);
         tracing::info!(
@@ -119,7 +129,6 @@ impl Mutation {
             took_us,
             "audit event"
         );
-        self.events.send(AuditEntry { seq, ..entry });
         Ok(())
     }
 }

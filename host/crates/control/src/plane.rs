@@ -5,21 +5,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use lector_core::{DeploymentName, Documents, Fault, Kind, ModelName};
-use tokio::sync::Semaphore;
+use lector_core::fair::FairSemaphore;
+use lector_core::{Clock, DeploymentName, Documents, Fault, Kind, ModelName};
 
-use crate::access::{self, Actor, Admin, Credentials, Failures, Principal};
+use crate::access::{self, Actor, Admin, Credentials, Failures, Grant, Principal};
 use crate::background_tasks::BackgroundTasks;
-use crate::directory::{Directory, Found};
+use crate::directory::{Deployment, Directory, Found};
 use crate::events::AuditEvents;
 use crate::key::Scope;
 use crate::quarantine::Found as FoundDamage;
 use crate::revision::Lease;
 use crate::revision_cache::RevisionCache;
-use crate::store::{Store, UsageRow};
+use crate::storage::{CollectionDue, StorageLimits};
+use crate::store::{PinnedBlobs, Store, UsageRow};
 use crate::tenant::{self, Tenant};
 use crate::usage_flush::UsageFlusher;
 
@@ -32,18 +33,25 @@ pub struct ControlPlane {
     pub(crate) write_lock: Arc<tokio::sync::Mutex<()>>,
     pub(crate) events: AuditEvents,
     /// Limits the number of deploys in progress.
-    pub(crate) staging: Semaphore,
+    pub(crate) staging: FairSemaphore,
     /// Models for tenants whose policy names none.
     pub(crate) shared_models: BTreeMap<String, ModelName>,
     /// Opens the smoke-test page of a deploy.
     pub(crate) documents: Arc<dyn Documents>,
     pub(crate) failures: Failures,
+    pub(crate) clock: Arc<dyn Clock>,
     /// How long an engine stays loaded after the last revision that needs it is gone.
     pub(crate) engine_idle_ttl: Duration,
     pub(crate) flusher: UsageFlusher,
     /// Deleted tenants with usage that is not yet in the store.
     pub(crate) left: Mutex<Vec<Arc<Tenant>>>,
     pub(crate) background_tasks: BackgroundTasks,
+    /// Components that deploys are writing.
+    pub(crate) pinned_blobs: Arc<PinnedBlobs>,
+    /// Whether components can be deleted.
+    pub(crate) collection: Arc<CollectionDue>,
+    /// Limits of what a tenant without limits of its own keeps in the store.
+    pub(crate) storage_default: StorageLimits,
     /// Damaged rows found after the start.
     pub(crate) found_damaged: FoundDamage,
     /// Bytes of pixels and tensors for a tenant without a limit of its own.
@@ -51,14 +59,15 @@ pub struct ControlPlane {
 }
 
 /// A lease for each deployment, or the reason that there is none.
-pub type Leases = Vec<Result<Lease, Fault>>;
+pub type Leases = Vec<(DeploymentName, Result<Lease, Fault>)>;
 
 impl ControlPlane {
     pub(crate) fn host(&self, actor: &str) -> Result<Principal, Fault> {
         let directory = self.directory.load();
         let tenant = directory.tenants.get(&directory.host).cloned();
         let tenant = tenant.ok_or_else(|| tenant::tenant_not_found(directory.host.as_str()))?;
-        Ok(Principal { tenant, actor: Actor::named(actor), manages: true, tenant_not_named: false })
+        let actor = Actor::named(actor);
+        Ok(Principal { tenant, actor, grant: Grant::Host, manages: true, tenant_not_named: false })
     }
 
     /// Returns a principal for the host's own tenant, for the command line of this machine.
@@ -72,7 +81,7 @@ impl ControlPlane {
     }
 
     /// Returns the right to act for a tenant, given the credentials of a request. Faults: `key_missing`, `key_invalid`,
-    /// `tenant_not_found`, `auth_throttled`.
+    /// `tenant_not_found`, `auth_throttled`, `foreign_host`.
     pub fn principal(&self, shown: Credentials<'_>) -> Result<Principal, Fault> {
         access::principal(&self.directory.load(), &self.failures, shown)
     }
@@ -86,7 +95,7 @@ impl ControlPlane {
     /// Counts a request against the tenant's rate limit. Fault: `rate_limited`, with the time to wait before the next
     /// attempt.
     pub fn enter(&self, principal: &Principal) -> Result<(), Fault> {
-        principal.tenant.enter(Instant::now())
+        principal.tenant.enter(self.clock.now())
     }
 
     /// Returns a lease on the revision that serves `deployment` (`None`: the principal's default deployment). Fault:
@@ -113,7 +122,8 @@ impl ControlPlane {
         let missing = || Fault::new(Kind::Bug, "internal", "The host's own tenant is missing; report it.");
         let host = directory.tenants.get(&directory.host).cloned().ok_or_else(missing)?;
         let shared = directory.owned(&directory.host).filter(|deployment| deployment.route.shared);
-        let leases = shared.map(|deployment| deployment.choose(holder)?.lease(holder));
+        let lease = |deployment: &Deployment| deployment.choose(holder)?.lease(holder);
+        let leases = shared.map(|deployment| (deployment.route.deployment.clone(), lease(deployment)));
         Ok((host, leases.collect()))
     }
 
@@ -121,6 +131,11 @@ impl ControlPlane {
     pub fn lost_admin_key(&self) -> bool {
         let directory = self.directory.load();
         !directory.is_open() && !directory.keys.values().any(|key| key.scope == Scope::Admin)
+    }
+
+    /// Returns the clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// Returns the background tasks.
@@ -149,17 +164,22 @@ impl ControlPlane {
     /// Takes the usage since the last flush from the counters.
     fn take_usage(&self) -> Vec<UsageRow> {
         let directory = self.directory.load_full();
-        let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
-        let tenants = directory.tenants.values().cloned().chain(left);
-        let rows = |tenant: Arc<Tenant>| {
-            let name = tenant.name().clone();
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = |tenant: &Arc<Tenant>| -> Vec<UsageRow> {
             let taken = tenant.meter.take().into_iter();
-            taken.map(move |(day, counts)| UsageRow { tenant: name.clone(), day, counts })
+            taken.map(|(day, counts)| UsageRow { tenant: tenant.name().clone(), day, counts }).collect()
         };
-        tenants.flat_map(rows).collect()
+        let mut taken: Vec<UsageRow> = directory.tenants.values().flat_map(rows).collect();
+        left.retain(|tenant| {
+            // Looked at before the counts are taken: a document that ends in between is counted by the next flush.
+            let in_flight = Arc::strong_count(tenant) > 1 || Arc::strong_count(&tenant.meter) > 1;
+            taken.extend(rows(tenant));
+            in_flight
+        });
+        taken
     }
 
-    /// Keeps the counters of a deleted tenant until they are written.
+    /// Keeps the counters of a deleted tenant until its last document has ended and they are written.
     pub(crate) fn detach(&self, tenant: Arc<Tenant>) {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).push(tenant);
     }

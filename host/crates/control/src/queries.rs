@@ -6,15 +6,14 @@ use std::sync::{Arc, Weak};
 use lector_core::{DeploymentName, Fault, TenantName};
 
 use crate::access::{Admin, Principal};
-use crate::api_types::DeploymentView;
+use crate::api_types::{DeploymentView, TenantView};
 use crate::background_tasks::BackgroundTaskStatus;
 use crate::directory::{Deployment, Directory};
-use crate::events::AuditEventStream;
+use crate::events::{AuditEventStream, StreamAccess};
 use crate::guest_logs::{GuestLogLine, GuestLogStream};
 use crate::plane::ControlPlane;
 use crate::store::{AuditEntry, AuditQuery, DamagedRow, Readable, Table, UsageQuery, UsageRow};
-use crate::tenant::TenantRecord;
-use crate::usage_counters::{day_of, now_ms};
+use crate::usage_counters::day_of;
 
 /// The state of a deployment at one moment.
 #[derive(Clone, Debug)]
@@ -38,7 +37,7 @@ pub struct DeploymentStatus {
 }
 
 impl ControlPlane {
-    /// Returns the deployments of the principal's tenant, and the shared ones.
+    /// Returns the deployments of the principal's tenant, and the shared ones, by name.
     pub fn deployments(&self, principal: &Principal) -> Vec<DeploymentView> {
         let directory = self.directory.load();
         let own = directory.owned(principal.tenant());
@@ -47,7 +46,9 @@ impl ControlPlane {
                 && *principal.tenant() != directory.host
                 && directory.own(principal.tenant(), &deployment.route.deployment).is_err()
         });
-        own.chain(shared).map(|deployment| DeploymentView::of(deployment)).collect()
+        let mut views: Vec<_> = own.chain(shared).map(|deployment| DeploymentView::of(deployment)).collect();
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        views
     }
 
     /// Returns the deployment of that name: the tenant's own, else a shared one.
@@ -67,8 +68,8 @@ impl ControlPlane {
     }
 
     /// Returns the tenant's own record, with its policy.
-    pub fn policy(&self, principal: &Principal) -> TenantRecord {
-        principal.tenant.record.clone()
+    pub fn policy(&self, principal: &Principal) -> TenantView {
+        TenantView::of(&principal.tenant.record)
     }
 
     /// Returns the usage of the principal's tenant by day, today's included as far as it is counted.
@@ -84,7 +85,7 @@ impl ControlPlane {
     async fn usage_of(&self, tenant: Option<TenantName>, days: u32) -> Result<Readable<UsageRow>, Fault> {
         // A failure is logged where it happens; the answer then has the usage that is in the store.
         let _ = self.flush_usage().await;
-        let today = day_of(now_ms());
+        let today = day_of(self.clock.now_ms());
         let query = UsageQuery { tenant, days: (today.saturating_sub(days.saturating_sub(1)), today) };
         Ok(self.noting(self.store.usage(query).await?))
     }
@@ -111,15 +112,19 @@ impl ControlPlane {
         Ok(self.noting(self.store.audit(AuditQuery { tenant: None, before, limit }).await?))
     }
 
-    /// Returns the tenant's audit events from now on.
-    pub fn subscribe(&self, principal: &Principal) -> Result<AuditEventStream, Fault> {
+    /// Returns the tenant's audit events: those after the entry with the number `after`, or from now on. The stream ends
+    /// with the right of the principal. Fault: `too_many_event_streams`.
+    pub fn subscribe(&self, principal: &Principal, after: Option<u64>) -> Result<AuditEventStream, Fault> {
         principal.may_manage()?;
-        Ok(self.events.subscribe(Some(principal.tenant().clone())))
+        let access = StreamAccess::new(principal.grant.clone(), self.directory.clone(), self.clock.clone());
+        self.events.subscribe(Some(principal.tenant().clone()), after, access)
     }
 
-    /// Returns all audit events from now on.
-    pub fn subscribe_all(&self, _: &Admin) -> AuditEventStream {
-        self.events.subscribe(None)
+    /// Returns all audit events: those after the entry with the number `after`, or from now on. The stream ends with the
+    /// right of the administrator. Fault: `too_many_event_streams`.
+    pub fn subscribe_all(&self, admin: &Admin, after: Option<u64>) -> Result<AuditEventStream, Fault> {
+        let access = StreamAccess::new(admin.grant.clone(), self.directory.clone(), self.clock.clone());
+        self.events.subscribe(None, after, access)
     }
 
     /// Returns the kept log lines that a deployment's guests wrote for the principal's tenant, oldest first; of one
@@ -137,6 +142,7 @@ impl ControlPlane {
     }
 
     /// Returns the kept lines like [`guest_log`](Self::guest_log), and a stream of the lines after them.
+    /// The stream ends with the right of the principal. Fault: `followers_too_many`.
     pub fn follow_guest_log(
         &self,
         principal: &Principal,
@@ -144,8 +150,9 @@ impl ControlPlane {
         revision: Option<u32>,
     ) -> Result<(Vec<Arc<GuestLogLine>>, GuestLogStream), Fault> {
         principal.may_manage()?;
-        let (lines, stream) =
-            self.revision_cache.guest_logs().follow(principal.tenant(), deployment, revision)?;
+        let access = StreamAccess::new(principal.grant.clone(), self.directory.clone(), self.clock.clone());
+        let (logs, changes) = (self.revision_cache.guest_logs(), self.events.changes());
+        let (lines, stream) = logs.follow(principal.tenant(), deployment, revision, access, changes)?;
         self.logs_of(principal, deployment, lines.is_empty())?;
         Ok((lines, stream))
     }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use lector_core::{DeploymentName, Engines, Fault, Kind, ModelName, TenantName};
+use lector_core::{Clock, DeploymentName, Engines, Fault, Kind, ModelName, TenantName};
 use tokio::sync::Mutex;
 
 use crate::digest::Digest;
@@ -43,8 +43,10 @@ impl RevisionCache {
         loader: Arc<dyn ComponentLoader>,
         engines: Arc<dyn Engines>,
         store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
-        let (model_references, guest_logs) = (ModelReferences::default(), Arc::default());
+        let guest_logs = Arc::new(GuestLogs::new(clock.clone()));
+        let model_references = ModelReferences::new(clock);
         Self { loader, engines, store, model_references, guest_logs, held: Mutex::default() }
     }
 

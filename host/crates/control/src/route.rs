@@ -4,17 +4,23 @@
 //! choice of a revision for a request. Independent of the store and of guests. Called by the mutations and by every
 //! request.
 
+mod precondition;
+
 use std::collections::BTreeMap;
 
 use lector_core::{DeploymentName, Fault, Kind, TenantName};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
+
+pub(crate) use precondition::etag;
+pub use precondition::{EntityTags, RoutePrecondition};
 
 /// Most earlier weights of a route that are kept for rollbacks.
 const HISTORY_MAX: usize = 16;
 
 /// A revision's share of the traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Weight {
     /// Number of the revision.
     pub revision: u32,
@@ -23,7 +29,7 @@ pub struct Weight {
 }
 
 /// A revision that reads a sample of pages in the background and never answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Shadow {
     /// Number of the revision.
     pub revision: u32,
@@ -32,22 +38,26 @@ pub struct Shadow {
 }
 
 /// The conditions under which a candidate is rolled back automatically.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RollbackPolicy {
     /// Largest share of failed pages, 0 to 1.
+    #[schema(minimum = 0, maximum = 1)]
     pub error_rate_max: f64,
     /// Largest 99th percentile of the page time, in milliseconds; 0: no limit.
     pub p99_ms_max: u64,
     /// Pages to read before the policy applies.
+    #[schema(minimum = 1)]
     pub pages_min: u64,
     /// Largest difference between the candidate's share of failed pages and that of the stable revision over the same
     /// time, 0 to 1; absent: the shares are not compared. `error_rate_max` still applies: set it to 1 to use the
     /// comparison only.
+    #[schema(minimum = 0, maximum = 1)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_rate_increase_max: Option<f64>,
     /// Largest ratio of the candidate's 99th percentile to that of the stable revision over the same time; absent: they
     /// are not compared.
+    #[schema(exclusive_minimum = 0)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p99_ratio_max: Option<f64>,
 }

@@ -10,6 +10,8 @@ use lector_core::{Fault, Kind};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 
 /// Deepest nesting of settings.
 pub const SETTINGS_DEPTH_MAX: usize = 32;
@@ -79,6 +81,12 @@ impl Settings {
     fn value(&self) -> Option<Value> {
         serde_json::from_str(&self.0).ok()
     }
+}
+
+/// Returns the schema of settings in answers: an object, or the text of one that is too deep to be shown as JSON.
+pub(crate) fn schema() -> RefOr<Schema> {
+    let types = SchemaType::Array(vec![Type::Object, Type::String]);
+    RefOr::T(ObjectBuilder::new().schema_type(types).into())
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ mod damage;
 #[allow(missing_docs)]
 pub mod damaging;
 mod error;
+mod pinned_blobs;
+mod reserve;
 mod sqlite;
 
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use crate::usage_counters::UsageCounts;
 
 pub use damage::{DamagedRow, Readable, Table};
 pub use error::StoreError;
+pub use pinned_blobs::{BlobPin, PinnedBlobs};
 pub use sqlite::SqliteStore;
 
 /// The answer of a store; it comes when the change is durable.
@@ -47,7 +50,8 @@ pub trait Store: Send + Sync + 'static {
     /// Fails with [`StoreError::Conflict`] if a revision exists already, or if a route's version is not that of the
     /// stored route plus 1 (a new route begins at 1).
     fn commit(&self, action: ChangeSet) -> Stored<'_, u64>;
-    /// Returns entries of the audit log, newest first.
+    /// Returns entries of the audit log, newest first. At least the newest [`AUDIT_ENTRIES_MAX`] of each tenant, and of
+    /// the host, are kept.
     fn audit(&self, query: AuditQuery) -> Stored<'_, Readable<AuditEntry>>;
     /// Adds to the counts of (tenant, day), once for each `flush`: repeating a flush changes nothing, so that a flush
     /// with a lost answer can be repeated. The newest [`FLUSHES_KEPT`] are remembered.
@@ -58,9 +62,10 @@ pub trait Store: Send + Sync + 'static {
     fn put_blob(&self, bytes: Arc<Vec<u8>>) -> Stored<'_, Digest>;
     /// Returns the bytes with that digest, verified; `None` if there are none.
     fn blob(&self, digest: Digest) -> Stored<'_, Option<Vec<u8>>>;
-    /// Deletes unfinished files of a crash, and blobs that no revision names; deletes no blob while a damaged row hides
-    /// the name of its blob. Called at the start, before any write.
-    fn collect(&self) -> Stored<'_, Collected>;
+    /// Deletes blobs that no revision names; deletes no blob while a damaged row hides the name of its blob. `pinned`:
+    /// blobs that are kept in any case; the caller excludes commits meanwhile. `None`: at the start, before any write;
+    /// then unfinished files of a crash are deleted, too.
+    fn collect(&self, pinned: Option<Arc<PinnedBlobs>>) -> Stored<'_, Collected>;
 }
 
 /// Flushes that a store remembers, at least. A flush is repeated until it is confirmed, and the next one follows only
@@ -107,6 +112,13 @@ pub enum Change {
     DeleteDeployment(TenantName, DeploymentName),
 }
 
+impl Change {
+    /// Returns whether the change may delete revisions.
+    pub(crate) fn deletes_revisions(&self) -> bool {
+        matches!(self, Self::DeleteTenant(_) | Self::DeleteRevision(..) | Self::DeleteDeployment(..))
+    }
+}
+
 /// Changes that are committed together, with their audit entry.
 #[derive(Clone, Debug)]
 pub struct ChangeSet {
@@ -115,6 +127,29 @@ pub struct ChangeSet {
     /// The audit entry.
     pub entry: AuditEntry,
 }
+
+/// Actions that an operator needs on a full disk: they take rights or load away, or free space.
+const URGENT: [&str; 9] = [
+    "auto_rollback",
+    "deployment_delete",
+    "key_drop_damaged",
+    "key_revoke",
+    "key_rotate",
+    "promote",
+    "rollback",
+    "tenant_delete",
+    "tenant_update",
+];
+
+impl ChangeSet {
+    /// Returns whether the changes may use the disk space in reserve.
+    pub(crate) fn is_urgent(&self) -> bool {
+        URGENT.contains(&self.entry.action.as_str())
+    }
+}
+
+/// Most audit entries of one tenant, and of the host; older ones are deleted. The server's log has every entry, too.
+pub const AUDIT_ENTRIES_MAX: u32 = 10_000;
 
 /// An entry of the audit log: actor, action, time, and the state before and after.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use lector_core::fair::Account;
 use lector_core::{Budget, DeploymentName, Fault, Kind, ModelName, TenantName};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use permits::{PermitRequest, TenantLimits, TenantPermits};
 
@@ -67,21 +68,26 @@ pub struct TenantRecord {
 }
 
 /// The policy that an administrator sets for a tenant.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TenantPolicy {
     /// Limits.
     pub limits: Limits,
     /// Share of contended engines, relative to the weights of other tenants.
+    #[schema(minimum = 1)]
     pub weight: u32,
     /// Models that its guests may open: the alias in the guest, the model in the catalog. `None`: those of the shared
     /// deployments.
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
     pub models: Option<BTreeMap<String, ModelName>>,
     /// Interfaces of the contract that its guests may import.
+    #[schema(value_type = Vec<Capability>)]
     pub capabilities: BTreeSet<Capability>,
     /// The deployment for requests that name none; `None`: the host's default.
+    #[schema(value_type = Option<String>)]
     pub default_deployment: Option<DeploymentName>,
     /// Other data that operators keep with the tenant; not interpreted.
+    #[schema(schema_with = crate::settings::schema)]
     pub settings: Settings,
 }
 
@@ -99,7 +105,7 @@ impl Default for TenantPolicy {
 }
 
 /// Interfaces of the contract that are granted separately; every guest may import types, settings, log and trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Capability {
     /// `lector:ocr/document`: pages, their text layers, their renderings.
@@ -140,10 +146,11 @@ impl Capability {
 }
 
 /// Limits of one tenant. 0 means "no limit of its own" where a field says so.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Sustained requests a second; 0: no limit of its own.
+    #[schema(minimum = 0)]
     pub requests_per_s: f64,
     /// Requests accepted at once beyond that rate; at least 1 if there is a rate.
     pub burst: u32,
@@ -151,6 +158,8 @@ pub struct Limits {
     pub pages_concurrent: u32,
     /// Pages a day (UTC); 0: no limit of its own.
     pub pages_per_day: u64,
+    /// Request bodies that it may send at once; 0: the host's default for a tenant.
+    pub uploads_concurrent: u32,
     /// Bytes of one document; 0: the host's limit.
     pub body_bytes_max: u64,
     /// Bytes of its documents and of undelivered results in memory at once; 0: the host's default for a tenant.
@@ -160,6 +169,10 @@ pub struct Limits {
     pub images_bytes_max: u64,
     /// Pages read of one document; 0: the host's limit.
     pub pages_per_document_max: u32,
+    /// Revisions of all its deployments; 0: the host's default for a tenant.
+    pub revisions_max: u32,
+    /// Bytes of the components and settings of these; 0: the host's default for a tenant.
+    pub stored_bytes_max: u64,
     /// Deadline of a request that sets none, in milliseconds; 0: the host's.
     pub request_timeout_ms: u64,
     /// Upper bounds of the limits of one guest call; they apply to every revision.
@@ -173,10 +186,13 @@ impl Default for Limits {
             burst: 20,
             pages_concurrent: 0,
             pages_per_day: 0,
+            uploads_concurrent: 0,
             body_bytes_max: 0,
             held_bytes_max: 0,
             images_bytes_max: 0,
             pages_per_document_max: 0,
+            revisions_max: 0,
+            stored_bytes_max: 0,
             request_timeout_ms: 0,
             budget: BudgetSpec::default(),
         }
@@ -206,26 +222,31 @@ impl Limits {
 }
 
 /// The serialized form of a [`Budget`]: times in milliseconds; absent members have the values of `Budget::default()`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = Budget)]
 pub struct BudgetSpec {
-    /// See [`Budget::wall`].
+    /// Largest duration of a call, in milliseconds; at least 1.
+    #[schema(minimum = 1)]
     pub wall_ms: u64,
-    /// See [`Budget::compute`].
+    /// Largest compute time of a call, in milliseconds; at least 1.
+    #[schema(minimum = 1)]
     pub compute_ms: u64,
-    /// See [`Budget::memory_bytes`].
+    /// Largest memory of the guest, in bytes; at least 1.
+    #[schema(minimum = 1)]
     pub memory_bytes: u64,
-    /// See [`Budget::handles`].
+    /// Most handles that are open at once.
     pub handles: u32,
-    /// See [`Budget::host_bytes`].
+    /// Most bytes of pixels, tensors and text that the host holds for the call.
     pub host_bytes: u64,
-    /// See [`Budget::host_calls`].
+    /// Most calls of host functions.
     pub host_calls: u64,
-    /// See [`Budget::log_bytes`].
+    /// Most bytes of log text.
     pub log_bytes: u64,
-    /// See [`Budget::pixels_max`].
+    /// Most pixels of one image.
     pub pixels_max: u64,
-    /// See [`Budget::result_bytes`].
+    /// Largest result, in bytes; at least 1.
+    #[schema(minimum = 1)]
     pub result_bytes: u64,
 }
 

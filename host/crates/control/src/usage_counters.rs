@@ -5,24 +5,20 @@
 //! death of the process loses at most the counts of that time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use lector_core::cost::Mean;
-use lector_core::{Fault, Kind, PageRun, Timing};
+use lector_core::{Clock, Fault, Kind, PageRun, Timing};
 use serde::{Deserialize, Serialize};
 
+use crate::bounded_count::BoundedCount;
 use crate::memory::ByteBudget;
 
 /// Period of the usage flush.
 pub const FLUSH_EVERY: Duration = Duration::from_secs(2);
 /// Seconds of a day.
 const DAY_S: u64 = 86_400;
-
-/// Returns the time in milliseconds since 1970.
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
+const DAY: Duration = Duration::from_secs(DAY_S);
 
 /// Returns the day (UTC) since 1970 of a time in milliseconds.
 pub fn day_of(at_ms: u64) -> u32 {
@@ -36,7 +32,7 @@ pub struct UsageCounts {
     pub requests: u64,
     /// Pages that were read.
     pub pages_ok: u64,
-    /// Pages that failed.
+    /// Pages that began and failed.
     pub pages_failed: u64,
     /// Pixels of the pages read, at the resolution at which they were read.
     pub pixels: u64,
@@ -63,17 +59,18 @@ impl UsageCounts {
     }
 }
 
-/// Pages of the daily quota that are reserved for a document; pages that were not tried are returned to the quota on
-/// drop.
+/// Pages of the daily quota that are reserved for a document; pages that did not begin are returned on drop to the quota
+/// of the day from which they were reserved.
 #[derive(Debug)]
 pub struct QuotaReservation {
     meter: Arc<UsageCounters>,
+    day: u32,
     left: u64,
 }
 
 impl QuotaReservation {
-    /// Counts one page as tried.
-    pub fn kept(&mut self) {
+    /// Counts one page as begun: it is charged, whatever becomes of it.
+    pub fn begun(&mut self) {
         self.left = self.left.saturating_sub(1);
     }
 }
@@ -81,24 +78,31 @@ impl QuotaReservation {
 impl Drop for QuotaReservation {
     fn drop(&mut self) {
         let mut state = self.meter.today();
-        state.pages_today = state.pages_today.saturating_sub(self.left);
+        if state.day == self.day {
+            state.pages_today = state.pages_today.saturating_sub(self.left);
+        }
     }
 }
 
 /// The counters of one tenant.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct UsageCounters {
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
     /// Bytes of its documents and results.
     pub held_bytes: Arc<ByteBudget>,
+    /// Uploads that are being received.
+    pub uploads: BoundedCount,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// Tokens of the rate limit, and the time of the last refill; `None` before the first request.
     tokens: Option<(f64, Instant)>,
     /// The day that `pages_today` counts.
     day: u32,
+    /// When the count of that day began.
+    day_began: Instant,
     /// Pages read or reserved on that day.
     pages_today: u64,
     /// Usage of `day` that is not yet in the store.
@@ -110,9 +114,23 @@ struct State {
 }
 
 impl State {
-    /// Starts the counts of a new day if `day` is later.
-    fn on(&mut self, day: u32) {
-        if day == self.day {
+    fn new(day: u32, pages_today: u64, now: Instant) -> Self {
+        Self {
+            tokens: None,
+            day,
+            day_began: now,
+            pages_today,
+            pending: UsageCounts::default(),
+            older: Vec::new(),
+            page_ms: Mean::default(),
+        }
+    }
+
+    /// Starts the counts of a new day. A day earlier than the counted one means that the civil time was set back; the
+    /// counts go on, because the pages of that day were already given out. They start again after 24 hours: the counted
+    /// day may have been the mistake of a clock that was far ahead.
+    fn on(&mut self, day: u32, now: Instant) {
+        if day == self.day || (day < self.day && now.saturating_duration_since(self.day_began) < DAY) {
             return;
         }
         let pending = std::mem::take(&mut self.pending);
@@ -120,20 +138,28 @@ impl State {
             self.older.push((self.day, pending));
         }
         self.day = day;
+        self.day_began = now;
         self.pages_today = 0;
     }
 }
 
 impl UsageCounters {
+    /// Makes counters of a tenant without usage today.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let today = day_of(clock.now_ms());
+        Self::resumed(clock, today, UsageCounts::default())
+    }
+
     /// Makes counters that continue from the counts of `day` in the store.
-    pub fn resumed(day: u32, counts: UsageCounts) -> Self {
+    pub fn resumed(clock: Arc<dyn Clock>, day: u32, counts: UsageCounts) -> Self {
         let pages_today = counts.pages_ok.saturating_add(counts.pages_failed);
-        Self { state: Mutex::new(State { day, pages_today, ..State::default() }), ..Self::default() }
+        let state = Mutex::new(State::new(day, pages_today, clock.now()));
+        Self { clock, state, held_bytes: Arc::default(), uploads: BoundedCount::default() }
     }
 
     fn today(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.on(day_of(now_ms()));
+        state.on(day_of(self.clock.now_ms()), self.clock.now());
         state
     }
 
@@ -167,15 +193,16 @@ impl UsageCounters {
         if per_day > 0 && after > per_day {
             state.pending.rejections += 1;
             let left = per_day.saturating_sub(state.pages_today);
-            let until_midnight = Duration::from_secs(DAY_S - (now_ms() / 1000) % DAY_S);
+            let next_day_s = (u64::from(state.day) + 1) * DAY_S;
+            let until_next = Duration::from_secs(next_day_s.saturating_sub(self.clock.now_ms() / 1000));
             let message = format!(
                 "The document has {pages} pages to read, and {left} are left of the {per_day} pages that the tenant may read \
                  today (UTC): ask for fewer pages, or try again tomorrow."
             );
-            return Err(Fault::new(Kind::Busy, "quota_exceeded", message).retry_after(until_midnight));
+            return Err(Fault::new(Kind::Busy, "quota_exceeded", message).retry_after(until_next.min(DAY)));
         }
         state.pages_today = after;
-        Ok(QuotaReservation { meter: self.clone(), left: pages })
+        Ok(QuotaReservation { meter: self.clone(), day: state.day, left: pages })
     }
 
     /// Counts a finished page, with or without an error.
@@ -230,11 +257,24 @@ fn us(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use lector_core::clock::ManualClock;
+
     use super::*;
+
+    /// Counters at noon of a day with `pages_ok` pages, and their clock.
+    fn counters(pages_ok: u64) -> (Arc<UsageCounters>, ManualClock) {
+        let clock = ManualClock::default();
+        let counts = UsageCounts { pages_ok, ..UsageCounts::default() };
+        let today = day_of(clock.now_ms());
+        (Arc::new(UsageCounters::resumed(Arc::new(clock.clone()), today, counts)), clock)
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
     fn the_rate_limit_admits_a_burst_and_then_the_rate() {
-        let (meter, start) = (UsageCounters::default(), Instant::now());
+        let (meter, clock) = counters(0);
+        let start = clock.now();
         let at = |ms: u64| start + Duration::from_millis(ms);
         for _ in 0..3 {
             assert_eq!(meter.rate(2.0, 3, start), Ok(()));
@@ -252,16 +292,14 @@ mod tests {
 
     #[test]
     fn pages_of_the_day_are_reserved_completely_or_not_at_all() {
-        let day = day_of(now_ms());
-        let used = UsageCounts { pages_ok: 4, pages_failed: 1, ..UsageCounts::default() };
-        let meter = Arc::new(UsageCounters::resumed(day, used));
+        let (meter, _clock) = counters(5);
         let _first = meter.reserve(3, 10).unwrap();
         let fault = meter.reserve(3, 10).unwrap_err();
         assert_eq!(fault.code, "quota_exceeded");
-        assert!(fault.retry_after.unwrap() <= Duration::from_secs(86_400), "{fault}");
+        assert_eq!(fault.retry_after, Some(12 * HOUR), "midnight");
         let mut second = meter.reserve(2, 10).unwrap();
         assert!(meter.reserve(1, 10).is_err());
-        second.kept();
+        second.begun();
         drop(second);
         let _third = meter.reserve(1, 10).unwrap();
         assert!(meter.reserve(1, 10).is_err(), "of the two pages one was tried");
@@ -269,8 +307,49 @@ mod tests {
     }
 
     #[test]
+    fn a_new_day_has_its_whole_quota_and_no_page_of_the_day_before() {
+        let (meter, clock) = counters(0);
+        let mut late = meter.reserve(10, 10).unwrap();
+        late.begun();
+        clock.advance(12 * HOUR);
+        let today = meter.reserve(10, 10).unwrap();
+        drop(late);
+        assert!(meter.reserve(1, 10).is_err(), "nine pages of yesterday are not returned to today");
+        drop(today);
+        assert!(meter.reserve(10, 10).is_ok());
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_reset_the_quota() {
+        let (meter, clock) = counters(10);
+        meter.rejected();
+        clock.step_back(24 * HOUR);
+        let fault = meter.reserve(1, 10).unwrap_err();
+        assert_eq!(fault.retry_after, Some(24 * HOUR), "{fault}");
+        clock.advance(24 * HOUR - Duration::from_secs(1));
+        assert!(meter.reserve(1, 10).is_err(), "the same day for the second time");
+        clock.advance(13 * HOUR);
+        assert!(meter.reserve(10, 10).is_ok(), "the next day");
+        let days: Vec<u32> = meter.take().into_iter().map(|(day, _)| day).collect();
+        assert_eq!(days, [day_of(clock.now_ms()) - 1], "usage stays with the day that was counted");
+    }
+
+    #[test]
+    fn a_clock_that_was_far_ahead_delays_the_quota_by_a_day_at_most() {
+        let (meter, clock) = counters(10);
+        let right = clock.civil();
+        clock.set_civil(right + 1000 * 24 * HOUR);
+        let _all = meter.reserve(10, 10).unwrap();
+        clock.set_civil(right);
+        clock.advance(23 * HOUR);
+        assert!(meter.reserve(1, 10).is_err());
+        clock.advance(HOUR);
+        assert!(meter.reserve(10, 10).is_ok());
+    }
+
+    #[test]
     fn usage_is_taken_once() {
-        let meter = UsageCounters::default();
+        let (meter, _clock) = counters(0);
         meter.rejected();
         assert_eq!(meter.take()[0].1.rejections, 1);
         assert!(meter.take().is_empty());

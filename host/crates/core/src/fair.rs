@@ -23,7 +23,7 @@ use crate::id::TenantName;
 
 pub use queue::{CLASSES, Charge, Class, FairQueue, Order, Popped, Ticket};
 pub use semaphore::{Acquire, FairSemaphore, Permit, Request};
-pub use shares::{CREDIT, Shares, jain, price};
+pub use shares::{CREDIT, Shares, jain, virtual_cost};
 
 /// The tenant that an operation is charged to, and its weight against other tenants.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,9 +10,11 @@
 pub mod batching;
 pub mod budget;
 pub mod call;
+pub mod clock;
 mod composition;
 pub mod cost;
 mod declared;
+pub mod document;
 pub mod fair;
 pub mod fault;
 pub mod geometry;
@@ -28,7 +30,9 @@ pub use call::{
     CallCtx, ConfigError, GuestLogLevel, GuestLogRecord, GuestLogSink, PageObserver, PageRequest, PageRun,
     PipelineInfo, TextLayerPolicy, Timing, WrappedPipeline,
 };
+pub use clock::Clock;
 pub use declared::{Batching, Priority};
+pub use document::{BlockView, DocumentResult, DocumentView, PageResult, PageView};
 pub use fault::{Blame, Fault, Kind};
 pub use geometry::{Point, Quad, Rect, Rotation, Size};
 pub use id::{DeploymentName, ModelName, RequestId, TenantName};

@@ -314,6 +314,12 @@ impl AsRef<Transcript> for Transcript {
     }
 }
 
+impl AsRef<Summary> for Summary {
+    fn as_ref(&self) -> &Summary {
+        self
+    }
+}
+
 /// A page with shared ownership, for example by the answer to the client and by the summary.
 pub type SharedTranscript = std::sync::Arc<dyn AsRef<Transcript> + Send + Sync>;
 

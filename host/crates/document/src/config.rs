@@ -24,6 +24,12 @@ pub struct DocumentConfig {
     pub text_timeout: Duration,
     /// Longest time that the pixels of one page may take.
     pub render_timeout: Duration,
+    /// Most computing time of a worker for opening one document.
+    pub open_cpu: Duration,
+    /// Most computing time of a worker for one request on an open document: a page's pixels, text or size.
+    pub page_cpu: Duration,
+    /// The consequence of a sandbox that the kernel does not support completely.
+    pub sandbox: lector_sandbox::Policy,
     /// Private memory of one worker (`RLIMIT_DATA`), bytes.
     pub worker_memory_bytes: u64,
     /// Largest number of pixels of one picture file; checked from its header.
@@ -55,6 +61,12 @@ pub enum DocumentError {
         command: OsString,
         /// Error of the operating system.
         source: std::io::Error,
+    },
+    /// The process started, but its sandbox is incomplete.
+    #[error("the render workers may not start: {reason}")]
+    Sandbox {
+        /// The missing layers, and what to do.
+        reason: String,
     },
     /// The process started, but did not become ready.
     #[error("the render worker did not become ready: {reason}")]

@@ -36,6 +36,11 @@ pub(crate) enum Refusal {
         height: u32,
         pixels_max: u64,
     },
+    ImageTooLong {
+        width: u32,
+        height: u32,
+        side_max: u32,
+    },
     TooManyPages {
         pages: u32,
         pages_max: u32,
@@ -48,6 +53,7 @@ pub(crate) enum Refusal {
         index: u32,
         detail: String,
     },
+    /// Too many pixels, or a side that is too long.
     PageTooManyPixels {
         width: u64,
         height: u64,
@@ -92,7 +98,7 @@ impl Refusal {
             Refusal::PdfNoPages => "pdf_no_pages",
             Refusal::ImageInvalid { .. } => "image_invalid",
             Refusal::ImageUnsupported { .. } => "image_unsupported",
-            Refusal::ImageTooLarge { .. } => "image_too_large",
+            Refusal::ImageTooLarge { .. } | Refusal::ImageTooLong { .. } => "image_too_large",
             Refusal::TooManyPages { .. } => "document_too_many_pages",
             Refusal::PageOutOfRange { .. } => "page_out_of_range",
             Refusal::PageInvalid { .. } => "page_invalid",
@@ -107,6 +113,7 @@ impl Refusal {
     fn kind(&self) -> Kind {
         match self {
             Refusal::ImageTooLarge { .. }
+            | Refusal::ImageTooLong { .. }
             | Refusal::TooManyPages { .. }
             | Refusal::PageTooManyPixels { .. }
             | Refusal::PageTooMuchText { .. }
@@ -150,6 +157,9 @@ impl Refusal {
             }
             Refusal::ImageTooLarge { width, height, pixels_max } => format!(
                 "The picture has {width} x {height} pixels; at most {pixels_max} pixels are accepted. Scale it down."
+            ),
+            Refusal::ImageTooLong { width, height, side_max } => format!(
+                "The picture has {width} x {height} pixels; a side may have at most {side_max}. Cut it into parts."
             ),
             Refusal::TooManyPages { pages, pages_max } => {
                 format!("The document has {pages} pages; at most {pages_max} are accepted. Split it.")
@@ -256,6 +266,21 @@ impl Stage {
         );
         Fault::new(Kind::Deadline, code, message).blaming(Blame::Client)
     }
+
+    /// Returns the fault of a request that exceeded its limit of computing time.
+    pub(crate) fn cpu_exceeded(self, limit: std::time::Duration) -> Fault {
+        let code = match self {
+            Stage::Open => "document_open_cpu_exceeded",
+            Stage::Page | Stage::Text | Stage::Render => "page_cpu_exceeded",
+        };
+        let message = format!(
+            "The computing time of {} exceeded the limit of {} s; the file may be damaged or hostile. Simplify it, or \
+             send the pages as pictures.",
+            self.verb(),
+            limit.as_secs_f32()
+        );
+        Fault::new(Kind::Deadline, code, message).blaming(Blame::Client)
+    }
 }
 
 /// Returns the fault of a document that has crashed too many workers; the rest of it is not read.
@@ -277,4 +302,50 @@ pub(crate) fn busy() -> Fault {
 pub(crate) fn unavailable(detail: impl std::fmt::Display) -> Fault {
     Fault::new(Kind::Unavailable, "documents_unavailable", "Documents cannot be read now; try again later.")
         .with_detail(detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A document that cannot be read is the client's: only a defect of the worker is a server error.
+    #[test]
+    fn a_document_is_to_blame_for_all_its_faults() {
+        let detail = || "x".to_owned();
+        let refusals = [
+            Refusal::Empty,
+            Refusal::UnsupportedType,
+            Refusal::ContentTypeMismatch { declared: detail(), found: detail() },
+            Refusal::PdfInvalid { detail: detail() },
+            Refusal::PdfPasswordRequired,
+            Refusal::PdfPasswordWrong,
+            Refusal::PdfEncryption { detail: detail() },
+            Refusal::PdfNoPages,
+            Refusal::ImageInvalid { detail: detail() },
+            Refusal::ImageUnsupported { detail: detail() },
+            Refusal::ImageTooLarge { width: 1, height: 1, pixels_max: 0 },
+            Refusal::ImageTooLong { width: 1, height: 100_000_000, side_max: 1 },
+            Refusal::TooManyPages { pages: 2, pages_max: 1 },
+            Refusal::PageOutOfRange { index: 1, pages: 1 },
+            Refusal::PageInvalid { index: 0, detail: detail() },
+            Refusal::PageTooManyPixels { width: 1, height: 1, pixels_max: 0, dpi_max: 0.0 },
+            Refusal::PageTooMuchText { characters: 2, characters_max: 1 },
+            Refusal::PageTooManyWords { words_max: 1 },
+            Refusal::DpiInvalid { dpi: 0.0 },
+            Refusal::MemoryExceeded { detail: detail() },
+        ];
+        let refused = refusals.into_iter().map(Fault::from);
+        let stages = [Stage::Open, Stage::Page, Stage::Text, Stage::Render];
+        let crashed = stages.into_iter().map(|stage| stage.crashed("signal 11"));
+        for fault in refused.chain(crashed).chain([given_up(3)]) {
+            assert_eq!(fault.blame, Blame::Client, "{fault}");
+            assert!(matches!(fault.kind, Kind::Invalid | Kind::TooLarge), "{fault}");
+        }
+        let late = stages.map(|stage| stage.timed_out(std::time::Duration::from_secs(1)));
+        // `http/problem.rs` gives these codes their status.
+        let codes = late.each_ref().map(|fault| (fault.code, fault.blame));
+        let expect = ["document_open_timeout", "page_timeout", "page_text_timeout", "page_render_timeout"];
+        assert_eq!(codes, expect.map(|code| (code, Blame::Client)));
+        assert_eq!(Fault::from(Refusal::Internal { detail: detail() }).kind, Kind::Bug);
+    }
 }

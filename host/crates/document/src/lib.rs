@@ -1,13 +1,13 @@
 //! Documents: converts PDF and picture files to page images and text layers.
 //!
-//! Owns the pool of render worker processes, their sandbox, and all parsing of document bytes. Only this crate uses
+//! Owns the pool of render worker processes, and all parsing of document bytes. Only this crate uses
 //! pdfium and the image codecs, and only inside worker processes: the host process parses no byte of a document beyond
 //! its magic number. Independent of guests, engines, tenants and transport. Called by `control` and `serving` through
 //! `lector_core::Documents`; only `host/src/app.rs` names this crate.
 //!
 //! ```text
 //! open / page / text_layer / render        (any task of the host)
-//!   -> pool         fair queue, affinity, one supervisor thread per worker, time limits, respawn
+//!   -> pool         fair queue, one tenant per process, one supervisor thread per worker, limits, respawn
 //!     -> channel    postcard frames over a socket pair; descriptors ride along (SCM_RIGHTS)
 //!       -> worker   [sandboxed process] pdfium, codecs; document in: sealed memfd, pixels out: memfd
 //! ```
@@ -28,5 +28,4 @@ mod worker;
 pub use config::{DocumentConfig, DocumentError};
 pub use open::DocumentWorkers;
 pub use pool::status::{WorkerProcess, WorkerTask, WorkersStatus};
-pub use worker::sandbox::{self, Layer, SandboxReport};
 pub use worker::worker_main;

@@ -10,12 +10,15 @@ use futures::future::{BoxFuture, FutureExt, ready};
 use lector_core::fair::Account;
 use lector_core::port::{DocumentHint, PageInfo, PageKind};
 use lector_core::{Documents, Fault, Image, OpenDocument, PageSource, Size, TextLayer};
+use lector_pixels::SIDE_MAX;
 
 use crate::config::{DocumentConfig, DocumentError};
 use crate::faults::{self, Refusal};
 use crate::kind::Kind;
+use crate::pool;
+use crate::pool::dispatch::Pool;
+use crate::pool::job::{Answer, DocumentHandle, Job, Task};
 use crate::pool::status::WorkersStatus;
-use crate::pool::{Answer, DocumentHandle, Job, Pool, Task};
 use crate::wire::PageFacts;
 
 const POINTS_PER_INCH: f32 = 72.0;
@@ -30,7 +33,7 @@ impl DocumentWorkers {
     /// Starts the workers and returns when all are ready. The error of a missing library or of a worker that does not
     /// start states what to do.
     pub async fn start(config: DocumentConfig) -> Result<Arc<Self>, DocumentError> {
-        let pool = Pool::start(config).await?;
+        let pool = pool::start(config).await?;
         Ok(Arc::new(Self { pool }))
     }
 
@@ -190,18 +193,20 @@ fn pixel_size(facts: &PageFacts, dpi: f32, pixels_max: u64) -> Result<Size, Refu
     // Float to int saturates; every side has at least one pixel.
     let side = |inches: f64, dpi: f64| (inches * dpi).round().max(1.0) as u64;
     let pixels = |dpi: f64| side(width, dpi).saturating_mul(side(height, dpi));
+    let longer = |dpi: f64| side(width, dpi).max(side(height, dpi));
     let at = f64::from(dpi);
-    let fits = |value: u64| u32::try_from(value).ok();
+    let fits = |value: u64| u32::try_from(value).ok().filter(|&side| side <= SIDE_MAX);
     if let (true, Some(width), Some(height)) =
         (pixels(at) <= pixels_max, fits(side(width, at)), fits(side(height, at)))
     {
         return Ok(Size { width, height });
     }
     // The highest whole dpi that fits, or for huge pages the highest tenth.
-    let highest = (pixels_max as f64 / (width * height)).sqrt().min(at);
+    let by_side = f64::from(SIDE_MAX) / width.max(height);
+    let highest = (pixels_max as f64 / (width * height)).sqrt().min(by_side).min(at);
     let step = if highest >= 10.0 { 1.0 } else { 10.0 };
     let mut dpi_max = (highest * step).floor() / step;
-    if pixels(dpi_max) > pixels_max {
+    if pixels(dpi_max) > pixels_max || longer(dpi_max) > u64::from(SIDE_MAX) {
         dpi_max -= 1.0 / step;
     }
     let dpi_max = dpi_max.max(0.0) as f32;
@@ -224,6 +229,13 @@ mod tests {
         for dpi in [0.0, -1.0, f32::NAN, f32::INFINITY] {
             assert_eq!(pixel_size(&a4, dpi, u64::MAX).unwrap_err().code(), "dpi_invalid");
         }
+        // A narrow page has few pixels and a side that no image may have.
+        let narrow = PageFacts::Pdf { width_pt: 0.1, height_pt: 144_000.0 };
+        let Err(Refusal::PageTooManyPixels { dpi_max, .. }) = pixel_size(&narrow, 200.0, 40_000_000) else {
+            panic!("a side of 400,000 pixels must not fit");
+        };
+        assert_eq!(dpi_max, 32.0);
+        pixel_size(&narrow, dpi_max, 40_000_000).unwrap();
         let tiny = PageFacts::Pdf { width_pt: 0.1, height_pt: 0.1 };
         assert_eq!(pixel_size(&tiny, 10.0, 1).unwrap(), Size { width: 1, height: 1 });
     }

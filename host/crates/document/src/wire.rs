@@ -4,11 +4,11 @@
 //! limits sizes, `pool` checks values.
 
 use lector_core::{Size, TextLayer};
+use lector_sandbox::SandboxReport;
 use serde::{Deserialize, Serialize};
 
 use crate::faults::Refusal;
 use crate::kind::Kind;
-use crate::worker::sandbox::SandboxReport;
 
 /// Identifies an open document between the host and its workers.
 pub(crate) type DocumentId = u64;

@@ -1,16 +1,17 @@
 //! The main loop of a render worker process: one host, one request at a time, no connection except the socket.
 //!
-//! Owns all code that parses document bytes (pdfium, the codecs) and the sandbox around it. Independent of the pool.
+//! Owns all code that parses document bytes (pdfium, the codecs), and enters the sandbox before the first of them. Independent of the pool.
 //! Started by the hidden subcommand `lector render-worker`, not by users.
 
 mod library;
 mod pdf;
 mod raster;
-pub mod sandbox;
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
+
+use lector_sandbox::Role;
 
 use crate::channel::{Channel, ChannelError};
 use crate::faults::Refusal;
@@ -36,7 +37,7 @@ pub fn worker_main() -> ExitCode {
 }
 
 fn serve() -> Result<(), String> {
-    let socket = sandbox::isolate().map_err(|reason| {
+    let socket = lector_sandbox::isolate().map_err(|reason| {
         format!("{reason}; a render worker is started only by the Lector host; run `lector serve` instead")
     })?;
     let channel = Channel::over(socket);
@@ -50,7 +51,7 @@ fn serve() -> Result<(), String> {
             return Err(detail);
         }
     };
-    let report = sandbox::enter(setup.memory_bytes);
+    let report = lector_sandbox::enter(Role::RenderWorker { memory_bytes: setup.memory_bytes });
     channel.send(&Reply::Ready(report), None).map_err(|e| e.to_string())?;
     let mut worker = Worker { setup, library, documents: HashMap::new() };
     loop {

@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime};
 use lector_core::ModelName;
 use serde::{Deserialize, Serialize};
 
-use crate::acceptance::{Verdict, evaluate};
+use crate::acceptance::{AcceptanceReport, evaluate};
 use crate::cache::{EngineCache, Entry, Found, Manifest};
 use crate::catalog::ModelEntry;
 use crate::config::{InferenceConfig, SessionConfig};
@@ -257,7 +257,7 @@ impl Builder {
         let build_ms = millis(started);
         report(Step::Checking, "");
         let checking = Instant::now();
-        let verdict = self.accept(&source, draft.dir())?;
+        let acceptance = self.accept(&source, draft.dir())?;
         let manifest = Manifest {
             files: Manifest::list_files(draft.dir()).map_err(failed)?,
             key,
@@ -266,7 +266,7 @@ impl Builder {
             acceptance_ms: millis(checking),
             lector: env!("CARGO_PKG_VERSION").to_owned(),
             log: log.join("\n"),
-            verdict,
+            acceptance,
         };
         let dir = draft.publish(&self.cache, &manifest).map_err(failed)?;
         Ok(described(&dir, &manifest, false))
@@ -275,16 +275,16 @@ impl Builder {
     fn verify(&self, entry: &Entry, mut report: impl FnMut(Step, &str)) -> Result<Outcome, BuildError> {
         report(Step::Checking, "");
         let checking = Instant::now();
-        let verdict = self.accept(&Source::read(&self.entry)?, &entry.dir)?;
+        let acceptance = self.accept(&Source::read(&self.entry)?, &entry.dir)?;
         let manifest =
-            Manifest { verdict, acceptance_ms: millis(checking), ..Manifest::clone(&entry.manifest) };
+            Manifest { acceptance, acceptance_ms: millis(checking), ..Manifest::clone(&entry.manifest) };
         let failed = |source| BuildError::Cache { dir: self.cache.dir().to_owned(), source };
         self.cache.rewrite(&entry.dir, &manifest).map_err(failed)?;
         Ok(described(&entry.dir, &manifest, true))
     }
 
     /// Compares the engine in `dir` with the reference.
-    fn accept(&self, source: &Source, dir: &std::path::Path) -> Result<Verdict, BuildError> {
+    fn accept(&self, source: &Source, dir: &std::path::Path) -> Result<AcceptanceReport, BuildError> {
         let order = &self.order;
         let one = SessionConfig { sessions: 1, threads: order.threads };
         let candidate = self.engine_builder.load(
@@ -296,7 +296,7 @@ impl Builder {
         );
         let mut candidate =
             candidate.map_err(|why| BuildError::Runtime { what: "loading the built engine", why })?;
-        let Some(acceptance) = &self.entry.acceptance else { return Ok(Verdict::reference()) };
+        let Some(acceptance) = &self.entry.acceptance else { return Ok(AcceptanceReport::reference()) };
         let reference = self.engine_builder.make(EngineVariant::REFERENCE, source, one);
         let mut reference =
             reference.map_err(|why| BuildError::Runtime { what: "making the reference", why })?;
@@ -312,8 +312,8 @@ fn outcome(entry: &Entry, found: bool) -> Outcome {
 fn described(dir: &std::path::Path, manifest: &Manifest, found: bool) -> Outcome {
     Outcome {
         entry: dir.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        accepted: manifest.verdict.accepted,
-        summary: manifest.verdict.summary(),
+        accepted: manifest.acceptance.accepted,
+        summary: manifest.acceptance.summary(),
         found,
         build_ms: manifest.build_ms,
         acceptance_ms: manifest.acceptance_ms,

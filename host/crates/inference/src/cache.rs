@@ -12,8 +12,9 @@
 //! DIR/set-aside/                                          quarantined entries, with a reason
 //! ```
 //! An entry appears by one rename, complete and synced to the disk. A build that dies leaves a folder below `tmp`,
-//! which the next build removes. A process that has loaded an entry holds a shared lock on its manifest, and the entry
-//! is never removed.
+//! which the next build removes. A process that has loaded an entry holds a shared lock on its folder, and the entry
+//! is never removed. (Not on a file in it: `verify` replaces the manifest, and the lock of a replaced file guards
+//! nothing.)
 
 mod files;
 mod gc;
@@ -28,18 +29,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::catalog::Sha256;
+use files::{LOCKS, MANIFEST, QUARANTINE, TIMING, TMP, USED, plain};
 
 pub use gc::Collected;
 pub use key::EngineKey;
 pub(crate) use key::LAYOUT;
 pub use manifest::{FileEntry, Manifest};
 
-const MANIFEST: &str = "manifest.json";
-const USED: &str = "used";
-const QUARANTINE: &str = "set-aside";
-const TMP: &str = "tmp";
-const LOCKS: &str = "locks";
-const TIMING: &str = "timing";
 /// Most folders of timings: those of other drivers and versions are of no use any more.
 const TIMINGS_MAX: usize = 4;
 /// Most quarantined entries, which are kept for inspection.
@@ -59,7 +55,7 @@ pub struct Entry {
     pub dir: PathBuf,
     /// Its manifest.
     pub manifest: Arc<Manifest>,
-    /// The shared lock on the manifest.
+    /// The shared lock on the folder.
     _held: Arc<File>,
 }
 
@@ -270,26 +266,21 @@ impl Drop for Draft {
     }
 }
 
-/// Takes a shared lock on the entry's manifest; `None`: no entry, or one that is being removed.
+/// Takes a shared lock on the entry's folder; `None`: no entry, or one that is being removed.
 fn hold(dir: &Path) -> io::Result<Option<File>> {
-    let path = dir.join(MANIFEST);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && dir.is_dir() => {
-            // A folder without a manifest was never published by the cache: it is opened to report the reason, not for
-            // use.
-            return File::open(dir).map(Some);
-        }
+    let folder = match File::open(dir) {
+        Ok(folder) => folder,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    match file.try_lock_shared() {
+    match folder.try_lock_shared() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) => return Err(error),
     }
-    // It may have been collected between opening and locking.
-    Ok(path.exists().then_some(file))
+    // It may have been collected between opening and locking. A folder without a manifest was never published by the
+    // cache: it is held to report the reason, not for use.
+    Ok(dir.is_dir().then_some(folder))
 }
 
 /// Sets a file's time to now. An entry whose use cannot be recorded may be collected early, nothing more.
@@ -298,11 +289,6 @@ fn touch(path: &Path) {
     if let Err(error) = noted.and_then(|file| file.set_modified(SystemTime::now())) {
         tracing::debug!(%error, path = %path.display(), "the use of an engine could not be recorded");
     }
-}
-
-/// Returns a text as a file name.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }
 
 #[cfg(test)]

@@ -46,6 +46,18 @@ pub(crate) fn check(
         shape(&port.shape, tensor.shape(), model.max_batch, limits)
             .map_err(|what| refuse(format!("input `{}` is {:?}, {what}", port.name, tensor.shape())))?;
     }
+    // The lane takes the rows of the first input for those of the item; the others must agree.
+    let mut batched = model.inputs.iter().filter(|port| port.shape.first() == Some(&-1)).filter_map(|port| {
+        let (name, tensor) = inputs.iter().find(|(name, _)| *name == port.name)?;
+        Some((name, tensor.rows()))
+    });
+    if let Some((first, rows)) = batched.next()
+        && let Some((other, others)) = batched.find(|(_, others)| *others != rows)
+    {
+        return Err(refuse(format!(
+            "input `{other}` has {others} rows, but input `{first}` has {rows}: all must agree"
+        )));
+    }
     if let Some((name, _)) = inputs.iter().find(|(name, _)| model.inputs.iter().all(|p| p.name != *name)) {
         return Err(refuse(format!("no input `{name}`; it has {}", Names(&model.inputs))));
     }
@@ -187,6 +199,22 @@ mod tests {
         let inputs = smallest(&model(), &limits, 1).unwrap();
         assert_eq!(inputs[0].1.shape(), [1, 3, 48, 64]);
         check(&model(), &limits, &inputs, &["y".to_owned()]).unwrap();
+    }
+
+    #[test]
+    fn inputs_of_different_rows_are_rejected() {
+        let mut model = model();
+        let port = |name: &str| PortInfo { name: name.to_owned(), dtype: Dtype::F32, shape: vec![-1, 2] };
+        model.inputs = vec![port("x"), port("scale")];
+        let limits = Limits { width: None, side: None, run_pixels_max: u64::MAX };
+        let with = |rows: [usize; 2]| {
+            let names = ["x", "scale"].into_iter().zip(rows);
+            let inputs: Vec<_> = names.map(|(name, rows)| (name.to_owned(), zeros(&[rows, 2]))).collect();
+            super::check(&model, &limits, &inputs, &["y".to_owned()]).map_err(|fault| fault.message)
+        };
+        with([3, 3]).unwrap();
+        let message = with([3, 1]).unwrap_err();
+        assert!(message.contains("`scale` has 1 rows") && message.contains("`x` has 3"), "{message}");
     }
 
     #[test]

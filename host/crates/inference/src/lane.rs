@@ -5,6 +5,7 @@
 //! shares; [`lector_core::batching`] decides. An item carries its span and its reply channel; a caller withdraws the
 //! item by dropping the channel. Called by [`crate::Inference`].
 
+mod item;
 mod owner;
 mod plan_query;
 mod queue;
@@ -12,7 +13,7 @@ mod queue;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lector_core::batching::Planned;
 use lector_core::port::{Scheduling, WorkDone, WorkItem};
@@ -26,11 +27,8 @@ use crate::engine::{Engine, InstalledEngine, Slot};
 use crate::error::InferenceError;
 use crate::meter::{LaneStatus, Meter};
 use crate::provider::{EngineVariant, Provider};
-use queue::{Bounds, Queue, Refusal, Ticket};
-
-/// Bounds of `Retry-After`. Between them it is the predicted time of the backlog.
-const RETRY_AFTER_MIN: Duration = Duration::from_millis(100);
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+use item::{Bounds, Ticket};
+use queue::{Queue, Refusal};
 
 /// Most rows of a calibration run: enough to separate the cost of a launch from the cost of a row.
 const CALIBRATION_ROWS_MAX: u32 = 8;

@@ -41,7 +41,7 @@ pub mod provider_preference;
 mod session;
 pub mod simulated;
 
-pub use acceptance::{Measure, Verdict};
+pub use acceptance::{AcceptanceReport, Measure};
 pub use build::process::builder_main;
 pub use build::{BuildOrder, BuilderMessage, Outcome, Step};
 pub use cache::EngineCache;

@@ -5,6 +5,7 @@
 
 mod api;
 mod compiled;
+mod core;
 mod ffi;
 mod request;
 
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use api::Api;
 pub(crate) use compiled::Compiled;
+use core::Core;
 use ffi::{check, cstring};
 
 /// The only device in use; OpenVINO on Intel GPUs would be another provider.
@@ -66,27 +68,6 @@ static LOADED: Mutex<Option<(PathBuf, OpenVino)>> = Mutex::new(None);
 #[derive(Clone)]
 pub(crate) struct OpenVino(Arc<Core>);
 
-struct Core {
-    api: &'static Api,
-    ptr: NonNull<api::Core>,
-    version: String,
-    /// Held while the device's properties are set and a model is compiled or imported with them.
-    compile_options: Mutex<()>,
-}
-
-// SAFETY: OpenVINO documents its core as safe to use from several threads; only the properties for one compilation are
-// not covered, and `compile_options` guards them.
-unsafe impl Send for Core {}
-// SAFETY: as above.
-unsafe impl Sync for Core {}
-
-impl Drop for Core {
-    fn drop(&mut self) {
-        // SAFETY: created by `ov_core_create`, freed once.
-        unsafe { (self.api.ov_core_free)(self.ptr.as_ptr()) };
-    }
-}
-
 /// Options of a compilation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CompileOptions {
@@ -125,10 +106,6 @@ impl OpenVino {
         Ok(openvino)
     }
 
-    fn api(&self) -> &'static Api {
-        self.0.api
-    }
-
     /// Returns its build number, e.g. `2026.4.1-22982-…`.
     pub(crate) fn version(&self) -> &str {
         &self.0.version
@@ -165,7 +142,7 @@ impl OpenVino {
         });
         // SAFETY: read above, freed once; the compiled model does not need it.
         unsafe { (api.ov_model_free)(model) };
-        outcome.and_then(|()| Compiled::new(self.clone(), compiled, Vec::new()))
+        outcome.and_then(|()| Compiled::new(self.0.clone(), compiled, Vec::new()))
     }
 
     /// Imports the output of [`Compiled::export`], and keeps its bytes.
@@ -184,7 +161,7 @@ impl OpenVino {
                 &mut compiled,
             )
         })?;
-        Compiled::new(self.clone(), compiled, blob)
+        Compiled::new(self.0.clone(), compiled, blob)
     }
 
     /// Sets the device's properties for the next model: an import uses no others.

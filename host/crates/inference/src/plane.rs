@@ -22,6 +22,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use lector_core::port::{FailedEngine, WorkDone, WorkItem};
 use lector_core::{Blame, Engines, Fault, Kind, ModelInfo, ModelName};
+use tokio::sync::oneshot;
 
 use crate::build::process::{Running, carry_out};
 use crate::build::{BuildOrder, Outcome, Step, Task};
@@ -37,7 +38,7 @@ use crate::provider::EngineVariant;
 use crate::provider_preference::ProviderPreference;
 pub use engine_states::{BuiltStatus, EngineStatus, ServingStatus, VariantState, VariantStatus};
 use provider_preferences::ProviderPreferences;
-use upgrader::Upgrader;
+use upgrader::{UpgradeWork, Upgrader};
 
 /// The engines of this host. [`Engines::prepare`] opens lanes and [`Engines::retain`] closes them.
 pub struct Inference(Arc<Plane>);
@@ -86,7 +87,7 @@ impl Inference {
             catalog: RwLock::new(Arc::new(catalog)),
             preferences,
         });
-        Upgrader::start(&plane)?;
+        Upgrader::start(&plane, plane.config.watch_pause)?;
         Ok(Arc::new(Self(plane)))
     }
 
@@ -189,16 +190,29 @@ impl Plane {
 
     fn open(&self, models: &[ModelName]) -> Result<(), InferenceError> {
         for model in models {
-            let mut rounds = 0;
-            while !self.open_without_build(model)? {
-                if rounds == FIRST_ENGINE_ROUNDS {
-                    return Err(self.no_engine(&self.entry(model)?));
-                }
-                rounds += 1;
-                self.upgrader.wait_for_first(model)?;
+            let mut round = 0;
+            while let Some(built) = self.open_or_build(model, round)? {
+                built.blocking_recv().map_err(|_| InferenceError::Stopped)?;
+                round += 1;
             }
         }
         Ok(())
+    }
+
+    /// Opens a lane; where no engine is available, starts the build of one and returns the receiver of its end. `round`:
+    /// the number of builds that this opening has waited for.
+    fn open_or_build(
+        &self,
+        model: &ModelName,
+        round: usize,
+    ) -> Result<Option<oneshot::Receiver<()>>, InferenceError> {
+        if self.open_without_build(model)? {
+            return Ok(None);
+        }
+        if round == FIRST_ENGINE_ROUNDS {
+            return Err(self.no_engine(&self.entry(model)?));
+        }
+        self.upgrader.enqueue_first(model).map(Some)
     }
 
     /// Opens a lane without a build. Returns false where no available engine is on the model's provider preference
@@ -218,7 +232,7 @@ impl Plane {
         }
         let started = Instant::now();
         self.reread_for(model)?;
-        let Some(lane) = open::lane(self, &self.entry(model)?)? else { return Ok(false) };
+        let Some(lane) = self.lane(&self.entry(model)?)? else { return Ok(false) };
         let status = lane.status();
         let entry = self.engine_states.serving(model).and_then(|serving| serving.entry);
         tracing::info!(
@@ -272,6 +286,24 @@ impl Plane {
     }
 }
 
+impl UpgradeWork for Plane {
+    fn upgrader(&self) -> &Upgrader {
+        &self.upgrader
+    }
+
+    fn build_first(&self, model: &ModelName) {
+        self.build_first_engine(model);
+    }
+
+    fn upgrade(&self, model: &ModelName) {
+        self.upgrade_engine(model);
+    }
+
+    fn check_for_changes(&self) {
+        self.check_inputs();
+    }
+}
+
 impl Drop for Inference {
     fn drop(&mut self) {
         // The upgrader thread holds the plane while it works.
@@ -291,8 +323,17 @@ impl Engines for Inference {
             if plane.are_open(&models) {
                 return Ok(());
             }
-            let opening = tokio::task::spawn_blocking(move || plane.open(&models));
-            opening.await.map_err(|error| defect(&error))?.map_err(|error| error.fault())
+            for model in models {
+                for round in 0.. {
+                    let (plane, model) = (plane.clone(), model.clone());
+                    let opening = tokio::task::spawn_blocking(move || plane.open_or_build(&model, round));
+                    let opened = opening.await.map_err(|error| defect(&error))?;
+                    // A build takes up to an hour; the wait for it holds no thread.
+                    let Some(built) = opened.map_err(|error| error.fault())? else { break };
+                    built.await.map_err(|_| InferenceError::Stopped.fault())?;
+                }
+            }
+            Ok(())
         }
         .boxed()
     }

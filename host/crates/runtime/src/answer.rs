@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use lector_core::{BlockKind, ConfigError, Fault, Kind, PipelineInfo, Quad, Summary, Table, Transcript};
 
+use crate::log::printable;
+
 /// Maximum lines of one page; the densest real page has about 2,000.
 const LINES_MAX: usize = 100_000;
 /// Maximum words of one page.
@@ -223,44 +225,41 @@ pub fn pipeline_info(pipeline_info: PipelineInfo) -> Result<PipelineInfo, Fault>
     few("models", pipeline_info.models.len(), DECLARED_MAX)?;
     few("batching hints", pipeline_info.batching.len(), DECLARED_MAX)?;
     few("features", pipeline_info.features.len(), DECLARED_MAX)?;
-    let names = pipeline_info.models.iter().chain(&pipeline_info.features);
-    if let Some(long) = names.into_iter().find(|name| name.len() > NAME_BYTES_MAX) {
-        return Err(invalid(format!("a name of {} bytes in its pipeline info", long.len())));
+    for name in pipeline_info.models.iter().chain(&pipeline_info.features) {
+        if name.len() > NAME_BYTES_MAX {
+            return Err(invalid(format!("a name of {} bytes in its pipeline info", name.len())));
+        }
+        let shown = printable(name, NAME_BYTES_MAX);
+        if shown != *name {
+            return Err(invalid(format!("a name with control characters in its pipeline info: {shown}")));
+        }
     }
     for (index, hint) in pipeline_info.batching.iter().enumerate() {
         if !pipeline_info.models.contains(&hint.model) {
             return Err(invalid(format!(
                 "a batching hint for `{}`, which it does not open",
-                cut(&hint.model, 64)
+                printable(&hint.model, 64)
             )));
         }
         if pipeline_info.batching.iter().take(index).any(|other| other.model == hint.model) {
-            return Err(invalid(format!("two batching hints for `{}`", cut(&hint.model, 64))));
+            return Err(invalid(format!("two batching hints for `{}`", printable(&hint.model, 64))));
         }
         few("preferred widths", hint.preferred_widths.len(), DECLARED_MAX)?;
     }
     Ok(pipeline_info)
 }
 
-/// Cuts a config error to a readable length.
+/// Makes a config error readable: one line each, cut.
 pub fn config_error(config_error: ConfigError) -> ConfigError {
     ConfigError {
-        pointer: cut(&config_error.pointer, COMPLAINT_BYTES_MAX),
-        message: cut(&config_error.message, COMPLAINT_BYTES_MAX),
+        pointer: printable(&config_error.pointer, COMPLAINT_BYTES_MAX),
+        message: printable(&config_error.message, COMPLAINT_BYTES_MAX),
     }
 }
 
-/// Cuts a message to a readable length.
+/// Makes a message readable: one line, cut.
 pub fn message(text: &str) -> String {
-    cut(text, MESSAGE_BYTES_MAX)
-}
-
-fn cut(text: &str, bytes_max: usize) -> String {
-    if text.len() <= bytes_max {
-        return text.to_owned();
-    }
-    let end = (0..=bytes_max).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
-    format!("{}...", text.get(..end).unwrap_or_default())
+    printable(text, MESSAGE_BYTES_MAX)
 }
 
 fn few(what: &str, count: usize, max: usize) -> Result<(), Fault> {

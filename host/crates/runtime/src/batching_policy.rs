@@ -18,13 +18,14 @@ use lector_core::batching::plan::{BatchingPolicyStatus, InvalidPlan, Plan, Plann
 use lector_core::{Budget, CallCtx, TenantName};
 
 use crate::bindings::policy::BatchingPolicyPre;
-use crate::runtime::Runtime;
+use crate::executor::Executor;
 use crate::state::HostState;
-use instance::{Called, Instance};
+use crate::status::{Loaded, PolicyCounts};
+pub use instance::BUDGET;
+use instance::{Called, Failed, Instance};
+use slots::Occupant;
 pub use slots::{POLICY_INSTANCES_MAX, Places};
 
-/// Computing time limit of one answer.
-pub const BUDGET: Duration = Duration::from_micros(200);
 /// Failures after which the policy is disabled.
 pub const FAILURES_MAX: u32 = 8;
 /// Successful answers in a row that reduce the failure count by one.
@@ -38,39 +39,32 @@ const FAULT_CHARS_MAX: usize = 300;
 
 /// The batching policy of one revision. Cheap to clone.
 #[derive(Clone)]
-pub struct BatchingPolicyRunner(Arc<Shared>);
+pub struct BatchingPolicyRunner {
+    shared: Arc<Shared>,
+    /// One instance per tenant: several tenants can use a shared deployment, and no state may pass between them. Kept
+    /// outside of [`Shared`], which every instance refers to: inside, the two would keep each other and the machine
+    /// code in memory for ever.
+    instances: Arc<Mutex<Vec<Arc<PolicyInstance>>>>,
+}
 
+/// The parts that the instances of all tenants share. Must not refer to an instance.
 struct Shared {
-    runtime: Arc<Runtime>,
+    executor: Arc<Executor>,
     pre: BatchingPolicyPre<HostState>,
     digest: String,
     began: Instant,
     record: Record,
-    /// One instance per tenant: several tenants can use a shared deployment, and no state may pass between them.
-    instances: Mutex<Vec<Arc<PolicyInstance>>>,
+    _loaded: Arc<Loaded>,
 }
 
 /// Answer counts and failure count of the policy, over all tenants.
 #[derive(Default)]
 struct Record {
-    counts: Counts,
+    counts: PolicyCounts,
     failures: AtomicU32,
     good_in_a_row: AtomicU32,
     disabled: AtomicBool,
     last_fault: Mutex<Option<String>>,
-}
-
-/// Counts of the questions by outcome, of one policy or of all.
-#[derive(Debug, Default)]
-pub struct Counts {
-    pub asked: AtomicU64,
-    pub late: AtomicU64,
-    pub trapped: AtomicU64,
-    pub invalid: AtomicU64,
-    pub skipped: AtomicU64,
-    pub computed_ns: AtomicU64,
-    /// Policies that were disabled.
-    pub disabled: AtomicU64,
 }
 
 /// The batching policy as the lanes of one tenant call it.
@@ -81,13 +75,13 @@ struct PolicyInstance {
     call: CallCtx,
     /// The instance. Lanes of different models share it; it answers one question at a time.
     instance: Mutex<Option<Instance>>,
-    /// Time of the last question, in microseconds after the policy was created.
+    /// Place of its last question in the order of all questions to all policies.
     asked_at: AtomicU64,
 }
 
 impl std::fmt::Debug for BatchingPolicyRunner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BatchingPolicyRunner").field("digest", &self.0.digest).finish_non_exhaustive()
+        f.debug_struct("BatchingPolicyRunner").field("digest", &self.shared.digest).finish_non_exhaustive()
     }
 }
 
@@ -98,20 +92,20 @@ impl std::fmt::Debug for PolicyInstance {
 }
 
 impl BatchingPolicyRunner {
-    pub(crate) fn new(runtime: Arc<Runtime>, pre: BatchingPolicyPre<HostState>, digest: String) -> Self {
-        Self(Arc::new(Shared {
-            runtime,
-            pre,
-            digest,
-            began: Instant::now(),
-            record: Record::default(),
-            instances: Mutex::default(),
-        }))
+    pub(crate) fn new(
+        executor: Arc<Executor>,
+        pre: BatchingPolicyPre<HostState>,
+        digest: String,
+        loaded: Arc<Loaded>,
+    ) -> Self {
+        let (began, record) = (Instant::now(), Record::default());
+        let shared = Arc::new(Shared { executor, pre, digest, began, record, _loaded: loaded });
+        Self { shared, instances: Arc::default() }
     }
 
     /// Returns the planner that lanes ask about the runs of the tenant of `ctx`.
     pub fn planner(&self, ctx: &CallCtx) -> Arc<dyn Planner> {
-        let mut instances = self.0.instances.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(policy_instance) =
             instances.iter().find(|policy_instance| policy_instance.is_of(&ctx.tenant))
         {
@@ -120,45 +114,20 @@ impl BatchingPolicyRunner {
         if instances.len() >= TENANTS_MAX {
             instances.retain(|policy_instance| Arc::strong_count(policy_instance) > 1);
         }
-        let policy_instance = PolicyInstance::new(self.0.clone(), ctx);
+        let policy_instance = PolicyInstance::new(self.shared.clone(), ctx);
         instances.push(policy_instance.clone());
         policy_instance
     }
 
     /// Returns the counts and the last fault.
     pub fn status(&self) -> BatchingPolicyStatus {
-        let Record { counts, disabled, last_fault, .. } = &self.0.record;
+        let Record { counts, disabled, last_fault, .. } = &self.shared.record;
         BatchingPolicyStatus {
             disabled: disabled.load(Ordering::Relaxed),
             last_fault: last_fault.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             ..counts.snapshot()
         }
     }
-}
-
-impl Counts {
-    /// Returns the counts; the other fields are empty.
-    pub fn snapshot(&self) -> BatchingPolicyStatus {
-        let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
-        BatchingPolicyStatus {
-            asked: get(&self.asked),
-            late: get(&self.late),
-            trapped: get(&self.trapped),
-            invalid: get(&self.invalid),
-            skipped: get(&self.skipped),
-            computed_us: get(&self.computed_ns) / 1000,
-            disabled: false,
-            last_fault: None,
-        }
-    }
-}
-
-/// The reason why there is no answer.
-enum Failed {
-    Late(Duration),
-    Trapped(String),
-    /// The policy was not asked; it is not at fault.
-    Skipped,
 }
 
 impl PolicyInstance {
@@ -193,19 +162,20 @@ impl PolicyInstance {
     }
 
     fn ask(&self, question: &Question) -> Result<Plan, Failed> {
-        let Shared { runtime, pre, began, .. } = &*self.shared;
+        let Shared { executor, pre, began, .. } = &*self.shared;
         let mut slot = match self.instance.try_lock() {
             Ok(slot) => slot,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(Failed::Skipped),
         };
-        self.asked_at.store(micros(began.elapsed()), Ordering::Relaxed);
-        let _running = runtime.epoch_ticker().enter();
+        self.asked_at.store(executor.policy_slots.next_question(), Ordering::Relaxed);
+        let _running = executor.epoch_ticker.enter();
         let mut live = match slot.take() {
             Some(live) => live,
             None => {
-                let permit = runtime.batching_policies().place(&self.me).ok_or(Failed::Skipped)?;
-                Instance::start(runtime, pre, &self.call, permit)?
+                let me: Weak<dyn Occupant> = self.me.clone();
+                let permit = executor.policy_slots.place(&me).ok_or(Failed::Skipped)?;
+                Instance::start(executor, pre, &self.call, permit)?
             }
         };
         let now = question.now.saturating_duration_since(*began);
@@ -218,14 +188,9 @@ impl PolicyInstance {
         outcome
     }
 
-    /// Ends the instance unless it is answering; returns whether there was one.
-    fn end_instance(&self) -> bool {
-        self.instance.try_lock().is_ok_and(|mut slot| slot.take().is_some())
-    }
-
     /// Adds to the counts of this policy and to those of all policies.
-    fn tally(&self, of: impl Fn(&Counts) -> &AtomicU64, by: u64) {
-        for counts in [&self.shared.record.counts, &self.shared.runtime.counters().batching_policies] {
+    fn tally(&self, of: impl Fn(&PolicyCounts) -> &AtomicU64, by: u64) {
+        for counts in [&self.shared.record.counts, &self.shared.executor.counters.batching_policies] {
             of(counts).fetch_add(by, Ordering::Relaxed);
         }
     }
@@ -258,6 +223,16 @@ impl PolicyInstance {
     }
 }
 
+impl Occupant for PolicyInstance {
+    fn asked_at(&self) -> u64 {
+        self.asked_at.load(Ordering::Relaxed)
+    }
+
+    fn end_instance(&self) -> bool {
+        self.instance.try_lock().is_ok_and(|mut slot| slot.take().is_some())
+    }
+}
+
 impl Planner for PolicyInstance {
     fn plan(&self, question: &Question) -> Option<Plan> {
         if self.shared.record.disabled.load(Ordering::Relaxed) {
@@ -287,8 +262,4 @@ impl Planner for PolicyInstance {
         self.tally(|counts| &counts.invalid, 1);
         self.count_failure(&why.to_string());
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,16 +1,19 @@
 //! Compiled code on disk, keyed by the component's SHA-256 and the engine's fingerprint.
 //!
-//! A file of this folder is loaded as machine code, so only the host may be able to write to it (it is created with
-//! mode 0700). The digest in each file protects against truncation, bit rot and foreign files, not against an attacker
-//! with write access. No failure here is fatal: unreadable code is compiled again, and code that cannot be written is
+//! A file of this folder is loaded as machine code, so only the host may be able to write to it: the folder has mode 0700
+//! and belongs to the host's user, which is checked at the start; a file that belongs to another user, that others may
+//! write, or that is a link is not read. The digest in each file protects against truncation and bit rot, not against the
+//! host's own user or root, who are trusted. No failure here is fatal: unreadable code is compiled again, and code that cannot be written is
 //! compiled again at the next load.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
@@ -52,6 +55,12 @@ impl CodeCache {
         {
             use std::os::unix::fs::PermissionsExt as _;
             fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
+        }
+        if !is_ours(&fs::metadata(&dir)?) {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "it does not belong to the user of this process",
+            ));
         }
         let cache = Self { dir, fingerprint, bytes_max, temporary_files: AtomicU64::new(0) };
         cache.collect();
@@ -162,14 +171,29 @@ impl CodeCache {
     }
 }
 
+/// Reads a file of this user; everything is checked on the open file.
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    if fs::metadata(path)?.len() > CODE_BYTES_MAX + HEADER_BYTES as u64 {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "larger than the maximum size of stored code",
-        ));
+    let refused = |kind: io::ErrorKind, why: &str| Err(io::Error::new(kind, why));
+    let no_links = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let file = fs::File::options().read(true).custom_flags(no_links).open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() || !is_ours(&meta) {
+        return refused(
+            io::ErrorKind::PermissionDenied,
+            "users other than that of this process may write it",
+        );
     }
-    fs::read(path)
+    if meta.len() > CODE_BYTES_MAX + HEADER_BYTES as u64 {
+        return refused(io::ErrorKind::InvalidData, "larger than the maximum size of stored code");
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
+    file.take(CODE_BYTES_MAX + HEADER_BYTES as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Returns whether only the user of this process, and root, may write the file or folder.
+fn is_ours(meta: &fs::Metadata) -> bool {
+    meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o022 == 0
 }
 
 /// Returns the code behind a header that makes it verifiable.
@@ -192,6 +216,8 @@ pub fn unsealed(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn kept(cache: &CodeCache, digest: &str) -> Option<Vec<u8>> {
@@ -218,6 +244,17 @@ mod tests {
         flipped[HEADER_BYTES + 3] ^= 1;
         fs::write(&path, &flipped).unwrap();
         assert!(matches!(cache.get("abc"), Found::Rejected));
+        cache.put("abc", b"machine code");
+        assert_eq!(kept(&cache, "abc").unwrap(), b"machine code");
+        for mode in [0o666, 0o620, 0o602] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert!(matches!(cache.get("abc"), Found::Rejected), "others may write it: {mode:o}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        fs::rename(&path, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        assert!(matches!(cache.get("abc"), Found::Rejected), "a link");
         cache.put("abc", b"machine code");
         assert_eq!(kept(&cache, "abc").unwrap(), b"machine code");
         let other = CodeCache::open(dir.path().join("code"), "e".repeat(16), 0).unwrap();

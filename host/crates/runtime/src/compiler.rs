@@ -1,24 +1,29 @@
 //! Compilation of components in a separate process: both ends of the pipe.
 //!
-//! A compiler that loops, exhausts memory or dies on some component does not affect the host: the process has a
-//! deadline, a memory limit, a low priority, and no writable file. The host sends an order line and the component, and
+//! A compiler that loops, exhausts memory or dies on some component does not affect the host: the process has limits of
+//! processor time, memory and wall-clock time, a low priority, and the sandbox of `lector-sandbox`. The limit of processor
+//! time does not depend on the load of the machine, so that the same component always passes or always fails; the
+//! wall-clock limit ends a process that does not run at all. The host sends an order line and the component, and
 //! keeps the input open: when it closes, the host has gone, and the process ends. The process answers with one line
 //! and, after `code`, the code, sealed as in the cache (`cache.rs`); incomplete code is not used. Does not know the
 //! cache or guests; called by `runtime.rs`.
 
-use std::ffi::OsString;
 use std::io::{self, BufRead, Read, Write};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use lector_core::{Fault, Kind};
-use rustix::process::{Resource, Rlimit};
+use lector_sandbox::{Policy, Role};
+use rustix::process::{Resource, Rlimit, Signal};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use wasmtime::Engine;
 
 use crate::cache::{CODE_BYTES_MAX, HEADER_BYTES, seal, unsealed};
+use crate::config::CompilerConfig;
 use crate::engine;
+use crate::log::printable;
 
 /// Niceness: lower priority than requests, the same as guests that compute (`threads.rs`). A busy core leaves it about a
 /// tenth.
@@ -31,20 +36,14 @@ const LINE_BYTES_MAX: u64 = 256;
 const LOG_BYTES_MAX: usize = 4 << 10;
 /// Size of the largest answer: the word, the seal, the code.
 const ANSWER_BYTES_MAX: u64 = CODE_BYTES_MAX + HEADER_BYTES as u64 + 16;
+/// Maximum length of the compiler's reason in a message, in bytes: it quotes names of the component.
+const WHY_BYTES_MAX: usize = 2048;
+/// What Rust prints before it aborts for a lack of memory, and for a full stack.
+const OUT_OF_MEMORY: &str = "memory allocation of";
+const STACK_FULL: &str = "has overflowed its stack";
 /// First line of an answer.
 const CODE: &[u8] = b"code\n";
 const REFUSED: &[u8] = b"refused\n";
-
-/// Configuration of the compiler process.
-#[derive(Clone, Debug)]
-pub struct CompilerConfig {
-    /// Program and arguments; the program calls [`compiler_main`].
-    pub command: Vec<OsString>,
-    /// Time limit of one component.
-    pub timeout: Duration,
-    /// Address space limit of the process.
-    pub memory_bytes: u64,
-}
 
 /// Compiles a component in a separate process. Dropping the future kills the process.
 pub async fn compile(config: &CompilerConfig, engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, Fault> {
@@ -71,7 +70,14 @@ pub async fn compile(config: &CompilerConfig, engine: &Engine, wasm: &[u8]) -> R
     else {
         return Err(failed("compiler_missing", "its process has no pipes"));
     };
-    let order = format!("{} {} {}\n", config.memory_bytes, engine::fingerprint(engine), wasm.len());
+    let order = format!(
+        "{} {} {} {} {}\n",
+        config.memory_bytes,
+        seconds(config.cpu_time),
+        config.sandbox.name(),
+        engine::fingerprint(engine),
+        wasm.len()
+    );
     let asked = async {
         let write = async {
             // A process that is already dead is reported by its exit status below.
@@ -84,7 +90,12 @@ pub async fn compile(config: &CompilerConfig, engine: &Engine, wasm: &[u8]) -> R
     };
     let Ok((answer, log, status)) = tokio::time::timeout(config.timeout, asked).await else {
         let _ = child.kill().await;
-        let why = format!("it took longer than {} s", config.timeout.as_secs_f64());
+        let why = format!(
+            "its process did not end within {} s, although it may use only {} s of processor time: the machine is \
+             overloaded",
+            config.timeout.as_secs_f64(),
+            seconds(config.cpu_time)
+        );
         return Err(failed("compiler_timeout", &why));
     };
     // Kept open until here: a closed input tells the process that the host has gone.
@@ -110,12 +121,30 @@ pub async fn compile(config: &CompilerConfig, engine: &Engine, wasm: &[u8]) -> R
     }
 }
 
+/// Returns the fault of a process that ended without an answer. Where the component itself is the cause, by the limits of
+/// the process, the client can correct it.
 fn died(config: &CompilerConfig, status: io::Result<ExitStatus>, log: &str) -> Fault {
+    let costly = |what: String| {
+        let message = format!(
+            "compiling the component takes more than {what}, which is the limit of this host: send a smaller component"
+        );
+        Fault::new(Kind::TooLarge, "component_too_costly", message).with_detail(log.trim())
+    };
+    let signal = status.as_ref().ok().and_then(ExitStatus::signal);
+    if signal == Some(Signal::XCPU.as_raw()) {
+        return costly(format!("{} s of processor time", seconds(config.cpu_time)));
+    }
+    if signal == Some(Signal::ABORT.as_raw()) && log.contains(OUT_OF_MEMORY) {
+        return costly(format!("{} MiB of memory", config.memory_bytes >> 20));
+    }
+    if signal == Some(Signal::ABORT.as_raw()) && log.contains(STACK_FULL) {
+        return invalid("its types or instructions nest too deeply for the compiler").with_detail(log.trim());
+    }
     let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
     let mib = config.memory_bytes >> 20;
     let why = format!(
-        "its process ended without an answer ({how}; it may use {mib} MiB of memory and {} s)",
-        config.timeout.as_secs_f64()
+        "its process ended without an answer ({how}; it may use {mib} MiB of memory and {} s of processor time)",
+        seconds(config.cpu_time)
     );
     failed("compiler_died", &why).with_detail(log.trim())
 }
@@ -130,7 +159,13 @@ fn failed(code: &'static str, why: &str) -> Fault {
 
 /// Returns the fault of a component that cannot be compiled.
 pub fn invalid(why: &str) -> Fault {
+    let why = printable(why, WHY_BYTES_MAX);
     Fault::new(Kind::Invalid, "component_invalid", format!("the component is not valid: {why}"))
+}
+
+/// Returns the whole seconds of a limit, at least one.
+fn seconds(limit: Duration) -> u64 {
+    limit.as_secs().max(1)
 }
 
 async fn whole(output: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
@@ -166,13 +201,19 @@ pub fn chain(error: &wasmtime::Error) -> String {
 /// Runs the compiler process. Nothing else may write to its standard output.
 pub fn compiler_main() -> ExitCode {
     let mut input = io::stdin().lock();
-    let (memory_bytes, fingerprint, wasm) = match order(&mut input) {
+    let Order { memory_bytes, cpu_seconds, sandbox, fingerprint, wasm } = match order(&mut input) {
         Ok(order) => order,
         Err(why) => return fail(&format!("the order is malformed: {why}")),
     };
     drop(input);
-    if let Err(error) = bind(memory_bytes) {
-        return fail(&format!("the limits of this process cannot be set: {error}"));
+    // A refused niceness costs speed, not correctness.
+    let _ = rustix::process::nice(NICE);
+    if let Err(error) = bound_processor_time(cpu_seconds) {
+        return fail(&format!("the limit of processor time cannot be set: {error}"));
+    }
+    // Before the watcher: landlock and seccomp apply to a thread and its children, so this is the only thread.
+    if let Err(reason) = sandbox.check(&lector_sandbox::enter(Role::Compiler { memory_bytes })) {
+        return fail(&reason);
     }
     let watcher = std::thread::Builder::new().name("orderer".to_owned()).spawn(|| {
         let mut byte = [0u8];
@@ -204,31 +245,38 @@ pub fn compiler_main() -> ExitCode {
     }
 }
 
-fn order(input: &mut impl BufRead) -> Result<(u64, String, Vec<u8>), String> {
+/// The order of the host.
+#[derive(Debug, PartialEq)]
+struct Order {
+    memory_bytes: u64,
+    cpu_seconds: u64,
+    sandbox: Policy,
+    fingerprint: String,
+    wasm: Vec<u8>,
+}
+
+fn order(input: &mut impl BufRead) -> Result<Order, String> {
     let mut line = String::new();
     input.take(LINE_BYTES_MAX).read_line(&mut line).map_err(|error| error.to_string())?;
     let words: Vec<&str> = line.split_whitespace().collect();
-    let [memory_bytes, fingerprint, bytes] = words.as_slice() else {
-        return Err("it does not have three words".to_owned());
+    let [memory_bytes, cpu_seconds, sandbox, fingerprint, bytes] = words.as_slice() else {
+        return Err("it does not have five words".to_owned());
     };
     let number = |word: &str| word.parse::<u64>().map_err(|_| format!("`{word}` is not a number"));
-    let (memory_bytes, bytes) = (number(memory_bytes)?, number(bytes)?);
+    let (memory_bytes, cpu_seconds, bytes) = (number(memory_bytes)?, number(cpu_seconds)?, number(bytes)?);
+    let sandbox = sandbox.parse()?;
     let mut wasm = Vec::new();
     input.take(bytes).read_to_end(&mut wasm).map_err(|error| error.to_string())?;
     if wasm.len() as u64 != bytes {
         return Err(format!("{} of {bytes} bytes were received", wasm.len()));
     }
-    Ok((memory_bytes, (*fingerprint).to_owned(), wasm))
+    Ok(Order { memory_bytes, cpu_seconds, sandbox, fingerprint: (*fingerprint).to_owned(), wasm })
 }
 
-/// Limits the resources of this process.
-fn bind(memory_bytes: u64) -> io::Result<()> {
-    // A refused niceness costs speed, not correctness.
-    let _ = rustix::process::nice(NICE);
-    for (resource, bound) in [(Resource::As, memory_bytes), (Resource::Core, 0), (Resource::Fsize, 0)] {
-        rustix::process::setrlimit(resource, Rlimit { current: Some(bound), maximum: Some(bound) })?;
-    }
-    Ok(())
+/// Limits the processor time of this process: SIGXCPU, which the host recognizes, comes at the limit, and SIGKILL later.
+fn bound_processor_time(seconds: u64) -> io::Result<()> {
+    let bound = Rlimit { current: Some(seconds), maximum: Some(seconds.saturating_add(5)) };
+    Ok(rustix::process::setrlimit(Resource::Cpu, bound)?)
 }
 
 fn fail(why: &str) -> ExitCode {
@@ -240,12 +288,16 @@ fn fail(why: &str) -> ExitCode {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::ffi::OsString;
+
     use super::*;
 
     /// Runs a shell script as the compiler.
     async fn asked(script: &str, timeout: Duration) -> Fault {
         let command = ["sh", "-c", script].map(OsString::from).into();
-        let config = CompilerConfig { command, timeout, memory_bytes: 64 << 20 };
+        let cpu_time = Duration::from_secs(7);
+        let config =
+            CompilerConfig { command, timeout, cpu_time, memory_bytes: 64 << 20, sandbox: Policy::Enforce };
         compile(&config, &engine::compiling().unwrap(), &[0; 100_000]).await.unwrap_err()
     }
 
@@ -268,14 +320,36 @@ mod tests {
         assert_eq!(fault.detail.as_deref(), Some("last words"));
         let fault = asked("printf 'refused\\nno component'", minute).await;
         assert_eq!((fault.code, fault.kind), ("component_invalid", Kind::Invalid));
+        // What the component itself causes, by the limits, is reported as such.
+        for (script, code, kind, expected) in [
+            ("kill -XCPU $$", "component_too_costly", Kind::TooLarge, "7 s of processor time"),
+            ("ulimit -S -t 1; while :; do :; done", "component_too_costly", Kind::TooLarge, "processor time"),
+            (
+                "echo 'memory allocation of 9 bytes failed' >&2; kill -ABRT $$",
+                "component_too_costly",
+                Kind::TooLarge,
+                "64 MiB of memory",
+            ),
+            (
+                "echo \"thread 'main' has overflowed its stack\" >&2; kill -ABRT $$",
+                "component_invalid",
+                Kind::Invalid,
+                "nest too deeply",
+            ),
+        ] {
+            let fault = asked(script, minute).await;
+            assert_eq!((fault.code, fault.kind), (code, kind), "{script}: {fault}");
+            assert!(fault.message.contains(expected), "{script}: {fault}");
+        }
         let fault = asked("exec sleep 600", Duration::from_millis(50)).await;
         assert_eq!(fault.code, "compiler_timeout");
     }
 
     #[tokio::test]
     async fn a_compiler_that_is_not_there_is_reported() {
-        let command = vec![OsString::from("/no/such/program")];
-        let config = CompilerConfig { command, timeout: Duration::from_secs(1), memory_bytes: 1 };
+        let (command, minute) = (vec![OsString::from("/no/such/program")], Duration::from_secs(60));
+        let sandbox = Policy::Enforce;
+        let config = CompilerConfig { command, timeout: minute, cpu_time: minute, memory_bytes: 1, sandbox };
         let fault = compile(&config, &engine::compiling().unwrap(), b"").await.unwrap_err();
         assert_eq!(fault.code, "compiler_missing");
     }
@@ -283,8 +357,24 @@ mod tests {
     #[test]
     fn an_order_is_whole_or_not_understood() {
         let read = |text: &str| order(&mut text.as_bytes());
-        assert_eq!(read("7 abc 3\nxyzmore").unwrap(), (7, "abc".to_owned(), b"xyz".to_vec()));
-        for bad in ["", "7 abc\n", "x abc 3\nxyz", "7 abc 3\nxy", &"9".repeat(400)] {
+        let expected = Order {
+            memory_bytes: 7,
+            cpu_seconds: 8,
+            sandbox: Policy::Warn,
+            fingerprint: "abc".to_owned(),
+            wasm: b"xyz".to_vec(),
+        };
+        assert_eq!(read("7 8 warn abc 3\nxyzmore").unwrap(), expected);
+        let nines = "9".repeat(400);
+        for bad in [
+            "",
+            "7 8 warn abc\n",
+            "7 warn abc 3\nxyz",
+            "x 8 warn abc 3\nxyz",
+            "7 8 off abc 3\nxyz",
+            "7 8 warn abc 3\nxy",
+            &nines,
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

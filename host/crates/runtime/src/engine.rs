@@ -5,8 +5,8 @@ use std::hash::{Hash, Hasher};
 use sha2::{Digest, Sha256};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::RuntimeConfig;
 use crate::batching_policy::POLICY_INSTANCES_MAX;
+use crate::config::RuntimeConfig;
 use crate::inspect::hex;
 
 /// Bytes of a linear memory that stay mapped in an idle slot and are reset in place. The rest is unmapped, and the next
@@ -19,6 +19,11 @@ const MEMORY_CLEARED_BYTES: usize = 512 << 10;
 const TABLE_KEEP_RESIDENT_BYTES: usize = 64 << 10;
 /// The same for the stacks of guests.
 const STACK_KEEP_RESIDENT_BYTES: usize = 64 << 10;
+/// Maximum idle slots that keep memory for the component that they ran last, where that is more than four for each core.
+/// Up to here, a component that is new to the pool takes a slot that was never used, and the slots of a component that was
+/// freed keep their memory: without the bound, each deploy would add up to [`MEMORY_KEEP_RESIDENT_BYTES`] until all slots
+/// were used once.
+const IDLE_SLOTS_MAX: u32 = 32;
 /// Average number of core instances, memories and tables that one guest instance may use at once: Rust guests use 2-4
 /// core instances with one memory and one table each, interpreters in wasm about 10.
 const CORE_INSTANCES_PER_GUEST: u32 = 16;
@@ -38,6 +43,9 @@ const BACKTRACE_FRAMES: usize = 12;
 /// Creates the engine for `config`.
 pub fn engine(config: &RuntimeConfig) -> wasmtime::Result<Engine> {
     let instances = config.instances_max.max(1).saturating_add(POLICY_INSTANCES_MAX);
+    // The pool divides them among its shards, about one for each core.
+    let per_core = u32::try_from(config.blocking_threads).unwrap_or(u32::MAX).saturating_mul(4);
+    let idle_slots_max = IDLE_SLOTS_MAX.max(per_core);
     let keep = if PoolingAllocationConfig::is_pagemap_scan_available() {
         MEMORY_KEEP_RESIDENT_BYTES
     } else {
@@ -55,7 +63,7 @@ pub fn engine(config: &RuntimeConfig) -> wasmtime::Result<Engine> {
         .max_tables_per_component(64)
         .table_elements(TABLE_ELEMENTS_MAX)
         .max_memory_size(usize::try_from(config.memory_bytes_max).unwrap_or(usize::MAX))
-        .max_unused_warm_slots(instances)
+        .max_unused_warm_slots(instances.min(idle_slots_max))
         .linear_memory_keep_resident(keep)
         .table_keep_resident(TABLE_KEEP_RESIDENT_BYTES)
         .async_stack_keep_resident(STACK_KEEP_RESIDENT_BYTES)

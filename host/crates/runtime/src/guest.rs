@@ -10,19 +10,21 @@ use lector_core::{
 use crate::batching_policy::BatchingPolicyRunner;
 use crate::bindings::GuestPre;
 use crate::bindings::policy::BatchingPolicyPre;
+use crate::executor::Executor;
 use crate::inspect::Inspection;
 use crate::invoke::Invocation;
-use crate::runtime::Runtime;
 use crate::state::HostState;
+use crate::status::Loaded;
 use crate::{answer, convert};
 
 /// The component of one revision. Cheap to clone; calls run concurrently on the guest threads of the runtime.
 #[derive(Clone)]
 pub struct Guest {
-    runtime: Arc<Runtime>,
+    executor: Arc<Executor>,
     pre: GuestPre<HostState>,
     batching_policy: Option<BatchingPolicyPre<HostState>>,
     inspection: Arc<Inspection>,
+    loaded: Arc<Loaded>,
 }
 
 impl std::fmt::Debug for Guest {
@@ -33,20 +35,13 @@ impl std::fmt::Debug for Guest {
 
 impl Guest {
     pub(crate) fn new(
-        runtime: Arc<Runtime>,
+        executor: Arc<Executor>,
         pre: GuestPre<HostState>,
         batching_policy: Option<BatchingPolicyPre<HostState>>,
         inspection: Inspection,
     ) -> Self {
-        Self { runtime, pre, batching_policy, inspection: Arc::new(inspection) }
-    }
-
-    pub(crate) fn runtime(&self) -> &Arc<Runtime> {
-        &self.runtime
-    }
-
-    pub(crate) fn pre(&self) -> &GuestPre<HostState> {
-        &self.pre
+        let loaded = executor.counters.loaded();
+        Self { executor, pre, batching_policy, inspection: Arc::new(inspection), loaded }
     }
 
     /// Returns the SHA-256 of the component in hex.
@@ -67,7 +62,8 @@ impl Guest {
     /// Returns a runner of the guest's batching policy for one revision; `None` if the guest exports none.
     pub fn batching_policy(&self) -> Option<BatchingPolicyRunner> {
         let pre = self.batching_policy.clone()?;
-        Some(BatchingPolicyRunner::new(self.runtime.clone(), pre, self.digest().to_owned()))
+        let (executor, loaded) = (self.executor.clone(), self.loaded.clone());
+        Some(BatchingPolicyRunner::new(executor, pre, self.digest().to_owned(), loaded))
     }
 
     /// Calls `configure` with `settings` (a JSON object). A config error of the guest is a value, not a fault.
@@ -85,7 +81,8 @@ impl Guest {
         ctx: &CallCtx,
         settings: &str,
     ) -> Result<Result<PipelineInfo, ConfigError>, Fault> {
-        let mut call = Invocation::start(self, ctx).await.map_err(|(fault, _)| fault)?;
+        let mut call = Invocation::start(&self.executor, &self.pre, ctx).await.map_err(|(fault, _)| fault)?;
+        call.tell_panics();
         let answered = call
             .run(async |store, guest| guest.lector_ocr_pipeline().call_configure(store, settings).await)
             .await;
@@ -106,7 +103,7 @@ impl Guest {
     }
 
     async fn recognized(&self, ctx: &CallCtx, page: Arc<dyn PageSource>, request: PageRequest) -> PageRun {
-        let mut call = match Invocation::start(self, ctx).await {
+        let mut call = match Invocation::start(&self.executor, &self.pre, ctx).await {
             Ok(call) => call,
             Err((fault, timing)) => return PageRun { result: Err(fault), timing },
         };
@@ -143,7 +140,7 @@ impl Guest {
     }
 
     async fn assembled(&self, ctx: &CallCtx, pages: Vec<SharedTranscript>) -> Result<Summary, Fault> {
-        let mut call = Invocation::start(self, ctx).await.map_err(|(fault, _)| fault)?;
+        let mut call = Invocation::start(&self.executor, &self.pre, ctx).await.map_err(|(fault, _)| fault)?;
         let answered = match call.transcripts(pages) {
             Ok(pages) => {
                 call.run(async |store, guest| {
@@ -168,7 +165,7 @@ impl Guest {
         &self,
         work: impl Future<Output = R> + Send + 'static,
     ) -> Result<R, Fault> {
-        self.runtime.threads().run(Box::pin(work)).await.map_err(|error| {
+        self.executor.threads.run(Box::pin(work)).await.map_err(|error| {
             Fault::new(Kind::Bug, "runtime_defect", "the guest call was aborted inside the host")
                 .with_detail(error)
         })

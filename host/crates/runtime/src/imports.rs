@@ -11,40 +11,56 @@ use std::time::{Duration, Instant};
 
 use lector_core::{Fault, Tensor};
 use lector_pixels::PixelsError;
-use wasmtime::component::{Accessor, HasSelf, Linker};
+use wasmtime::component::{Accessor, HasData, Linker};
 
-use crate::bindings;
-use crate::bindings::lector::ocr::{log, model, pipeline_types, settings, trace};
+use crate::bindings::lector::image::images;
+use crate::bindings::lector::inference::{models, tensors};
+use crate::bindings::lector::ocr::document as page_document;
+use crate::bindings::lector::ocr::{budget, log, model, pipeline_types, settings, trace};
 use crate::bindings::lector::types::{errors, geometry};
+use crate::bindings::wrapper::lector::ocr::pipeline;
 use crate::resource_accounting::{InFlight, Reservation};
 use crate::state::HostState;
+use crate::view::{Computes, DocumentCtx, ImageCtx, InferenceCtx, ObserveCtx, PipelineCtx, View};
 
-/// Gives host functions the whole state.
-pub type Host = HasSelf<HostState>;
 /// Return type of a host function of the contract: the outer result is a trap, the inner one the contract's own.
 pub type Answer<R> = wasmtime::Result<Result<R, errors::Error>>;
 
-impl errors::Host for HostState {}
+// These interfaces have types alone.
+impl<C> errors::Host for View<'_, C> {}
 
-impl geometry::Host for HostState {}
+impl<C> geometry::Host for View<'_, C> {}
 
-impl model::Host for HostState {}
+impl<C> model::Host for View<'_, C> {}
 
-impl pipeline_types::Host for HostState {}
+impl<C> pipeline_types::Host for View<'_, C> {}
 
 /// Links all imports of a guest: the contract, and WASI 0.2 with nothing granted.
 pub fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    bindings::Guest::add_to_linker::<_, Host>(linker, |state| state)?;
-    bindings::wrapper::lector::ocr::pipeline::add_to_linker::<_, Host>(linker, |state| state)
+    errors::add_to_linker::<_, ObserveCtx>(linker, HostState::observe)?;
+    geometry::add_to_linker::<_, ImageCtx>(linker, HostState::image)?;
+    images::add_to_linker::<_, ImageCtx>(linker, HostState::image)?;
+    tensors::add_to_linker::<_, InferenceCtx>(linker, HostState::inference)?;
+    models::add_to_linker::<_, InferenceCtx>(linker, HostState::inference)?;
+    model::add_to_linker::<_, DocumentCtx>(linker, HostState::document)?;
+    page_document::add_to_linker::<_, DocumentCtx>(linker, HostState::document)?;
+    pipeline_types::add_to_linker::<_, PipelineCtx>(linker, HostState::pipeline)?;
+    pipeline::add_to_linker::<_, PipelineCtx>(linker, HostState::pipeline)?;
+    budget::add_to_linker::<_, ObserveCtx>(linker, HostState::observe)?;
+    link_observing(linker)
 }
 
 /// Links the imports of a batching policy; a call of any other import of its component traps.
 pub fn link_batching_policy(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    log::add_to_linker::<_, Host>(linker, |state| state)?;
-    trace::add_to_linker::<_, Host>(linker, |state| state)?;
-    settings::add_to_linker::<_, Host>(linker, |state| state)
+    link_observing(linker)
+}
+
+fn link_observing(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+    log::add_to_linker::<_, ObserveCtx>(linker, HostState::observe)?;
+    trace::add_to_linker::<_, ObserveCtx>(linker, HostState::observe)?;
+    settings::add_to_linker::<_, ObserveCtx>(linker, HostState::observe)
 }
 
 /// An operation on pixels or numbers, ready to run outside the Store.
@@ -58,18 +74,21 @@ struct Job<R> {
 
 /// Runs an operation for a guest: `prepare` takes its arguments from the table and reserves its results, `keep` puts
 /// the results under handles.
-async fn operate<T: 'static, R: Send + 'static, W>(
-    store: &Accessor<T, Host>,
-    prepare: impl FnOnce(&mut HostState) -> wasmtime::Result<Result<Job<R>, Fault>>,
-    keep: impl FnOnce(&mut HostState, R, Vec<Reservation>) -> wasmtime::Result<W>,
-) -> Answer<W> {
+async fn operate<T: 'static, C, R: Send + 'static, W>(
+    store: &Accessor<T, C>,
+    prepare: impl FnOnce(&mut View<'_, C>) -> wasmtime::Result<Result<Job<R>, Fault>>,
+    keep: impl FnOnce(&mut View<'_, C>, R, Vec<Reservation>) -> wasmtime::Result<W>,
+) -> Answer<W>
+where
+    C: Computes + for<'a> HasData<Data<'a> = View<'a, C>>,
+{
     let begun = store.with(|mut access| {
-        let state = access.get();
+        let state = &mut access.get();
         state.enter()?;
         let flight = state.accounting.begin();
         let whose = (state.call.tenant.clone(), state.call.weight);
         let job = prepare(state)?;
-        Ok::<_, wasmtime::Error>(job.map(|job| (job, state.blocking.clone(), whose, flight)))
+        Ok::<_, wasmtime::Error>(job.map(|job| (job, state.ctx.blocking().clone(), whose, flight)))
     })?;
     let (job, blocking, whose, _flight): (_, _, _, InFlight) = match begun {
         Ok(begun) => begun,
@@ -77,7 +96,7 @@ async fn operate<T: 'static, R: Send + 'static, W>(
     };
     let done = blocking.run(whose, job.bytes, job.work).await;
     store.with(|mut access| {
-        let state = access.get();
+        let state = &mut access.get();
         let done = match done {
             Ok(done) => done,
             Err(fault) => return Ok(Err(state.tell(fault))),
@@ -94,7 +113,10 @@ async fn operate<T: 'static, R: Send + 'static, W>(
 }
 
 /// Converts a fault to an error for the guest, and remembers it.
-fn tell<T: 'static>(store: &Accessor<T, Host>, fault: Fault) -> errors::Error {
+fn tell<T: 'static, C>(store: &Accessor<T, C>, fault: Fault) -> errors::Error
+where
+    C: for<'a> HasData<Data<'a> = View<'a, C>>,
+{
     store.with(|mut access| access.get().tell(fault))
 }
 
@@ -109,8 +131,8 @@ fn tensor_bytes(shape: &[u64], element_bytes: u64) -> u64 {
 }
 
 /// Keeps a tensor under a reservation that is resized to fit; `content` of it, 0 to 1, is not padding.
-fn keep_tensor(
-    state: &mut HostState,
+fn keep_tensor<C>(
+    state: &mut View<'_, C>,
     tensor: Tensor,
     content: f32,
     mut charge: Reservation,

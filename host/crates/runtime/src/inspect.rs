@@ -4,6 +4,8 @@ use lector_core::{Fault, Kind};
 use sha2::{Digest, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
 
+use crate::log::printable;
+
 /// The interface that makes a component a guest, without its version.
 const PIPELINE: &str = "lector:ocr/pipeline";
 /// Version of the contract that this host implements; its text is in `wit/`.
@@ -57,6 +59,17 @@ const WASI: [(&str, &[&str]); 6] = [
         ],
     ),
 ];
+
+/// Maximum imports and exports of a component, each. The contract and WASI have about 40 interfaces.
+const NAMES_MAX: usize = 1000;
+/// Maximum length of the name of an import or export, in bytes. An interface's name is below 100.
+const NAME_BYTES_MAX: usize = 512;
+/// Maximum nesting of components and modules. A composition nests a few levels.
+const DEPTH_MAX: u32 = 32;
+/// Maximum names in a message; a component chooses them and their number.
+const NAMES_SHOWN_MAX: usize = 8;
+/// Maximum length of a cause in a message, in bytes: the parser quotes names of the component.
+const CAUSE_BYTES_MAX: usize = 1024;
 
 /// Description of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,12 +128,22 @@ impl Inspection {
         if self.unknown_imports.is_empty() {
             return Ok(());
         }
+        let shown: Vec<String> = self
+            .unknown_imports
+            .iter()
+            .take(NAMES_SHOWN_MAX)
+            .map(|name| printable(name, NAME_BYTES_MAX))
+            .collect();
+        let more = match self.unknown_imports.len().saturating_sub(NAMES_SHOWN_MAX) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
         Err(invalid(
             "component_import_unknown",
             format!(
-                "the component imports interfaces that this host does not have: {}; this host offers \
+                "the component imports interfaces that this host does not have: {}{more}; this host offers \
                  lector:ocr@{WORLD_VERSION} and WASI 0.2",
-                self.unknown_imports.join(", ")
+                shown.join(", ")
             ),
         ))
     }
@@ -134,7 +157,8 @@ fn invalid(code: &'static str, message: impl Into<String>) -> Fault {
 ///
 /// # Errors
 ///
-/// `Invalid` for a core module and for bytes that are not a component.
+/// `Invalid` for a core module, for bytes that are not a component, and for a component with more names or nesting than
+/// any guest has.
 pub fn inspect(wasm: &[u8]) -> Result<Inspection, Fault> {
     if Parser::is_core_wasm(wasm) {
         return Err(invalid(
@@ -144,7 +168,15 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, Fault> {
         ));
     }
     let broken = |cause: &dyn std::fmt::Display| {
+        let cause = printable(&cause.to_string(), CAUSE_BYTES_MAX);
         invalid("component_invalid", format!("the bytes are not a complete WebAssembly component: {cause}"))
+    };
+    let few = |what: &str, count: u32| match count as usize {
+        0..=NAMES_MAX => Ok(()),
+        count => Err(invalid(
+            "component_invalid",
+            format!("the component has {count} {what}, and this host accepts at most {NAMES_MAX}"),
+        )),
     };
     if !Parser::is_component(wasm) {
         return Err(broken(&"the header is missing"));
@@ -154,17 +186,28 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, Fault> {
     let mut depth = 0u32;
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(|e| broken(&e))? {
-            Payload::Version { encoding: Encoding::Component | Encoding::Module, .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(section) if depth == 1 => {
-                for import in section {
-                    imports.push(import.map_err(|e| broken(&e))?.name.name.to_owned());
+            Payload::Version { encoding: Encoding::Component | Encoding::Module, .. } => {
+                depth += 1;
+                if depth > DEPTH_MAX {
+                    let message = format!("the component nests more than {DEPTH_MAX} components and modules");
+                    return Err(invalid("component_invalid", message));
                 }
             }
-            Payload::ComponentExportSection(section) if depth == 1 => {
-                for export in section {
-                    exports.push(export.map_err(|e| broken(&e))?.name.name.to_owned());
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            // A component may have many sections of a kind, so the names are counted and not only the items.
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                few("imports", section.count())?;
+                for import in section {
+                    imports.push(named(import.map_err(|e| broken(&e))?.name.name)?);
                 }
+                few("imports", u32::try_from(imports.len()).unwrap_or(u32::MAX))?;
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                few("exports", section.count())?;
+                for export in section {
+                    exports.push(named(export.map_err(|e| broken(&e))?.name.name)?);
+                }
+                few("exports", u32::try_from(exports.len()).unwrap_or(u32::MAX))?;
             }
             _ => {}
         }
@@ -176,6 +219,24 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, Fault> {
     let unknown_imports = imports.iter().filter(|name| !is_known(name)).cloned().collect();
     let sha256 = hex(&Sha256::digest(wasm));
     Ok(Inspection { sha256, bytes: wasm.len() as u64, imports, exports, world, unknown_imports })
+}
+
+/// Returns the name of an import or export; fails if it is longer than any interface's, or not printable.
+fn named(name: &str) -> Result<String, Fault> {
+    if name.len() > NAME_BYTES_MAX {
+        let message = format!(
+            "an import or export of the component has a name of {} bytes, and this host accepts at most {NAME_BYTES_MAX}",
+            name.len()
+        );
+        return Err(invalid("component_invalid", message));
+    }
+    let shown = printable(name, usize::MAX);
+    if shown != name {
+        let message =
+            format!("an import or export of the component has a name with control characters: {shown}");
+        return Err(invalid("component_invalid", message));
+    }
+    Ok(shown)
 }
 
 /// Checks the size of a component against the limit of this host.

@@ -12,14 +12,14 @@ use wasmtime::{Store, UpdateDeadline};
 
 use crate::abort::AbortReason;
 use crate::bindings;
+use crate::bindings::GuestPre;
 use crate::bindings::lector::types::errors;
 use crate::convert;
 use crate::epoch_ticker::Running;
-use crate::guest::Guest;
+use crate::executor::Executor;
 use crate::handles::{HeldTranscripts, PageHandle};
 use crate::meter::{self, Meter};
 use crate::resource_accounting::ResourceAccounting;
-use crate::runtime::Runtime;
 use crate::state::HostState;
 use crate::threads::{self, CpuSlice};
 use crate::{answer, error_mapping};
@@ -33,7 +33,7 @@ const HOSTCALL_BYTES_MIN: u64 = 1 << 20;
 pub struct Invocation {
     pub store: Store<HostState>,
     pub exports: bindings::Guest,
-    runtime: Arc<Runtime>,
+    executor: Arc<Executor>,
     meter: Arc<Meter>,
     cpu_slice: Arc<CpuSlice>,
     accounting: Arc<ResourceAccounting>,
@@ -56,16 +56,19 @@ enum Ended {
 
 impl Invocation {
     /// Creates a Store and an instance for `ctx`. On failure, the timing covers the work done so far.
-    pub async fn start(guest: &Guest, ctx: &CallCtx) -> Result<Self, (Fault, Timing)> {
+    pub async fn start(
+        executor: &Arc<Executor>,
+        pre: &GuestPre<HostState>,
+        ctx: &CallCtx,
+    ) -> Result<Self, (Fault, Timing)> {
         let asked = Instant::now();
-        let runtime = Arc::clone(guest.runtime());
-        runtime.counters().calls.fetch_add(1, Ordering::Relaxed);
+        executor.counters.calls.fetch_add(1, Ordering::Relaxed);
         let deadline = ctx.deadline.min(asked.checked_add(ctx.budget.wall).unwrap_or(ctx.deadline));
         let early = |fault: Fault| {
-            runtime.counters().fault(fault.code);
+            executor.counters.fault(fault.code);
             (fault, Timing { total: asked.elapsed(), ..Timing::default() })
         };
-        let places = match tokio::time::timeout_at(deadline.into(), runtime.places(ctx)).await {
+        let places = match tokio::time::timeout_at(deadline.into(), executor.places(ctx)).await {
             Ok(Ok(places)) => places,
             Ok(Err(fault)) => return Err(early(fault)),
             Err(_) => {
@@ -75,14 +78,14 @@ impl Invocation {
                 ));
             }
         };
-        let running = runtime.epoch_ticker().enter();
+        let running = executor.epoch_ticker.enter();
         let began = Instant::now();
-        let cpu_slice = runtime.threads().cpu_slice();
-        let mut store = new_store(&runtime, ctx, deadline, &cpu_slice);
-        let (meter, accounting) = (Arc::clone(&store.data().meter), Arc::clone(&store.data().accounting));
+        let cpu_slice = executor.threads.cpu_slice();
+        let mut store = new_store(executor, ctx, deadline, &cpu_slice);
+        let (meter, accounting) =
+            (Arc::clone(&store.data().call_state.meter), Arc::clone(&store.data().call_state.accounting));
         let outcome =
-            bounded(&meter, &cpu_slice, &accounting, deadline, guest.pre().instantiate_async(&mut store))
-                .await;
+            bounded(&meter, &cpu_slice, &accounting, deadline, pre.instantiate_async(&mut store)).await;
         let start = began.elapsed();
         let exports = match outcome {
             Ok(exports) => exports,
@@ -92,16 +95,16 @@ impl Invocation {
                     Ended::Error(error) => error_mapping::ended(&error, store.data()),
                 };
                 let timing = Timing { start, ..Timing::default() };
-                runtime.counters().fault(fault.code);
+                executor.counters.fault(fault.code);
                 return Err((fault, Timing { total: asked.elapsed(), ..timing }));
             }
         };
-        runtime.counters().started(start);
+        executor.counters.started(start);
         let start_computed = meter.computed();
         Ok(Self {
             store,
             exports,
-            runtime,
+            executor: Arc::clone(executor),
             meter,
             cpu_slice,
             accounting,
@@ -114,9 +117,15 @@ impl Invocation {
         })
     }
 
-    /// Makes the timing list every model run.
+    /// Makes the timing list every model run, and a fault contain the guest's panic message.
     pub fn explain(&mut self) {
-        self.store.data_mut().timing.explanation = Some(Box::default());
+        self.store.data_mut().call_state.timing.explanation = Some(Box::default());
+        self.tell_panics();
+    }
+
+    /// Makes the message of a fault contain the guest's panic message.
+    pub fn tell_panics(&mut self) {
+        self.store.data_mut().call_state.tells_panics = true;
     }
 
     /// Puts the page under a handle that the guest will own.
@@ -134,7 +143,7 @@ impl Invocation {
     /// Puts the transcripts under a handle that the guest will own.
     pub fn transcripts(&mut self, pages: Vec<SharedTranscript>) -> Result<Resource<HeldTranscripts>, Fault> {
         let state = self.store.data_mut();
-        let charge = state.charge(0)?;
+        let charge = state.call_state.charge(0)?;
         let handle = HeldTranscripts { pages: pages.into(), charge };
         state.table.push(handle).map_err(|error| Fault::from(&AbortReason::Defect(error.to_string())))
     }
@@ -155,7 +164,7 @@ impl Invocation {
     /// Returns the fault for an error that the guest returned. If the guest returns an error that it received from the
     /// host, the result is the original fault of the host, with its code and blame.
     pub fn refused(&self, error: errors::Error) -> Fault {
-        match self.store.data().recorded_fault(&error.code, &error.message) {
+        match self.store.data().call_state.recorded_fault(&error.code, &error.message) {
             Some(fault) => fault.clone(),
             None => {
                 let mut fault = convert::fault(error);
@@ -167,17 +176,17 @@ impl Invocation {
 
     /// Ends the call: closes the guest's log, updates the counters, and returns the timing.
     pub fn finish<R>(mut self, outcome: &Result<R, Fault>) -> Timing {
-        let counters = self.runtime.counters();
+        let counters = &self.executor.counters;
         if let Err(fault) = outcome {
             counters.fault(fault.code);
         }
         let state = self.store.data_mut();
-        counters.log_bytes_dropped.fetch_add(state.log.close(), Ordering::Relaxed);
-        let mut timing = std::mem::take(&mut state.timing);
+        counters.log_bytes_dropped.fetch_add(state.call_state.log.close(), Ordering::Relaxed);
+        let mut timing = std::mem::take(&mut state.call_state.timing);
         // The times of a wrapped pipeline are already included.
         timing.memory_bytes += state.limits.memory_bytes();
         timing.start += self.start;
-        timing.log_bytes = state.log.used();
+        timing.log_bytes = state.call_state.log.used();
         timing.guest = self.meter.computed().saturating_sub(self.start_computed);
         timing.total = self.began.elapsed();
         timing
@@ -186,15 +195,14 @@ impl Invocation {
 
 /// Creates a Store with all limits of the call in force.
 fn new_store(
-    runtime: &Runtime,
+    executor: &Executor,
     ctx: &CallCtx,
     deadline: Instant,
     cpu_slice: &Arc<CpuSlice>,
 ) -> Store<HostState> {
-    let state =
-        HostState::new(ctx.clone(), deadline, Arc::clone(runtime.engines()), runtime.blocking().clone());
-    let (meter, cpu_slice) = (Arc::clone(&state.meter), Arc::clone(cpu_slice));
-    let mut store = Store::new(runtime.engine(), state);
+    let state = executor.state(ctx.clone(), deadline);
+    let (meter, cpu_slice) = (Arc::clone(&state.call_state.meter), Arc::clone(cpu_slice));
+    let mut store = Store::new(&executor.engine, state);
     store.limiter(|state| &mut state.limits);
     store.set_epoch_deadline(SLICE_EPOCHS);
     store.epoch_deadline_callback(move |store| {
@@ -205,7 +213,7 @@ fn new_store(
         if computed < threads::LONG {
             return Ok(UpdateDeadline::Yield(SLICE_EPOCHS));
         }
-        let wait = meter::cpu_slice(&cpu_slice, &store.data().accounting, computed);
+        let wait = meter::cpu_slice(&cpu_slice, &store.data().call_state.accounting, computed);
         Ok(UpdateDeadline::YieldCustom(SLICE_EPOCHS, wait))
     });
     // In one call, a guest may pass its result, or the pixels of an image that it made.

@@ -12,11 +12,14 @@ mod batching_policy;
 mod bindings;
 mod blocking;
 mod cache;
+mod call_state;
 mod compiler;
+mod config;
 mod convert;
 mod engine;
 mod epoch_ticker;
 mod error_mapping;
+mod executor;
 #[cfg(test)]
 mod fuzz;
 mod guest;
@@ -26,21 +29,24 @@ mod inspect;
 mod invoke;
 mod limits;
 mod log;
+mod log_rate;
 mod meter;
 mod resource_accounting;
 mod runtime;
 mod state;
 mod status;
 mod threads;
+mod view;
 mod wakes;
 mod wrapped;
 
 pub use batching_policy::{
-    BUDGET as PROGRAM_BUDGET, BatchingPolicyRunner, FAILURES_MAX as PROGRAM_STRIKES_MAX,
+    BUDGET as POLICY_BUDGET, BatchingPolicyRunner, FAILURES_MAX as POLICY_FAILURES_MAX,
 };
-pub use compiler::{CompilerConfig, compiler_main};
+pub use compiler::compiler_main;
+pub use config::{CompilerConfig, RuntimeConfig, RuntimeError};
 pub use guest::Guest;
 pub use inspect::{Inspection, WORLD_VERSION, within as component_within};
-pub use runtime::{Runtime, RuntimeConfig, RuntimeError};
+pub use runtime::Runtime;
 pub use status::RuntimeStatus;
 pub use wrapped::{Stage, Wrapped};

@@ -1,227 +1,93 @@
-//! The data of one Store: the call that it serves, the guest's handles, its budget, its timing.
+//! The data of one Store: the state of the call, the guest's handles and memory limits, and the context of each
+//! capability.
 //!
-//! Created by `invoke` for one call and dropped with the Store; used by `imports`.
+//! Created by `invoke` for one call and dropped with the Store; `imports` links a view of it for each capability.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use lector_core::call::{RUNS_REPORTED_MAX, RunRecord};
-use lector_core::cost::PageSize;
-use lector_core::port::WorkDone;
-use lector_core::{CallCtx, Engines, Fault, ModelName, Timing, Transcript};
-use tokio::sync::Semaphore;
-use wasmtime::component::{Resource, ResourceTable};
+use lector_core::{CallCtx, Engines};
+use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::abort::AbortReason;
-use crate::bindings::lector::ocr::model;
-use crate::bindings::lector::types::errors;
 use crate::blocking::Blocking;
+use crate::call_state::CallState;
 use crate::limits::Limits;
-use crate::log::{GuestLog, LogStream};
-use crate::meter::{Meter, processor_time};
-use crate::resource_accounting::{Reservation, ResourceAccounting};
-use crate::{answer, convert};
+use crate::log::LogStream;
+use crate::log_rate::LogRates;
+use crate::view::{DocumentCtx, ImageCtx, InferenceCtx, ObserveCtx, PipelineCtx, View};
 
 /// Maximum handles of WASI in addition to the guest's own: streams, pollables, terminals.
 const WASI_HANDLES_MAX: usize = 1024;
 /// Maximum random bytes of one call.
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
-/// Maximum faults that are remembered so that they can be recognized when the guest returns them.
-const RECORDED_MAX: usize = 8;
-/// Maximum distinct span names of one call.
-const SPAN_NAMES_MAX: usize = 64;
-
-/// A model run as requested.
-pub struct RunRequest {
-    pub model: ModelName,
-    pub rows: u64,
-    /// Pixels of the input rows.
-    pub pixels: u64,
-    /// Shape of one row of the first input.
-    pub bucket: Vec<usize>,
-    /// Fraction of the input that is content, 0 to 1; the rest is padding.
-    pub content: f32,
-}
 
 /// The data of a Store.
 pub struct HostState {
     pub table: ResourceTable,
     pub limits: Limits,
-    pub call: CallCtx,
-    /// Deadline of the call: the earlier of the request's and the budget's.
-    pub deadline: Instant,
-    pub engines: Arc<dyn Engines>,
-    pub blocking: Blocking,
-    pub accounting: Arc<ResourceAccounting>,
-    pub meter: Arc<Meter>,
-    pub log: Arc<GuestLog>,
-    pub timing: Timing,
-    /// Permit for one call of the wrapped pipeline at a time. Each call gets the budget that earlier calls left.
-    pub inner_turn: Arc<Semaphore>,
-    /// Held while a text layer is fetched: a guest fetches one at a time.
-    pub text_layer: Arc<Semaphore>,
-    /// Reservation for the last text layer returned. Until the next one, the layer may still be on its way into the
-    /// guest.
-    pub text_layer_charge: Option<Reservation>,
-    /// Page size and rendered pixels so far.
-    size: PageSize,
-    /// Faults that were returned to the guest, newest last.
-    recorded_faults: Vec<Fault>,
+    pub call_state: CallState,
+    document: DocumentCtx,
+    image: ImageCtx,
+    inference: InferenceCtx,
+    observe: ObserveCtx,
+    pipeline: PipelineCtx,
     /// Created at the guest's first call into WASI; most guests make none.
     wasi: Option<Box<WasiCtx>>,
 }
 
 impl HostState {
-    pub fn new(call: CallCtx, deadline: Instant, engines: Arc<dyn Engines>, blocking: Blocking) -> Self {
-        let budget = &call.budget;
+    pub fn new(
+        call: CallCtx,
+        deadline: Instant,
+        engines: Arc<dyn Engines>,
+        blocking: Blocking,
+        log_rates: &Arc<LogRates>,
+    ) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(budget.handles as usize + WASI_HANDLES_MAX);
+        table.set_max_capacity(call.budget.handles as usize + WASI_HANDLES_MAX);
         Self {
             table,
-            limits: Limits::new(budget),
-            deadline,
-            engines,
-            blocking,
-            accounting: ResourceAccounting::new(budget),
-            meter: Meter::new(budget.compute),
-            log: GuestLog::new(&call),
-            timing: Timing::default(),
-            inner_turn: Arc::new(Semaphore::new(1)),
-            text_layer: Arc::new(Semaphore::new(1)),
-            text_layer_charge: None,
-            size: PageSize::default(),
-            recorded_faults: Vec::new(),
+            limits: Limits::new(&call.budget),
+            call_state: CallState::new(call, deadline, log_rates),
+            document: DocumentCtx::default(),
+            image: ImageCtx { blocking: blocking.clone() },
+            inference: InferenceCtx { engines, blocking },
+            observe: ObserveCtx,
+            pipeline: PipelineCtx::default(),
             wasi: None,
-            call,
         }
     }
 
-    /// Counts a call into the host, and ends the guest if the budget is exceeded.
-    pub fn enter(&mut self) -> wasmtime::Result<()> {
-        self.timing.host_calls += 1;
-        let max = self.call.budget.host_calls;
-        if self.timing.host_calls > max { Err(AbortReason::HostCalls(max).into()) } else { Ok(()) }
+    /// Returns the view of the page and the transcripts.
+    pub fn document(&mut self) -> View<'_, DocumentCtx> {
+        View { ctx: &mut self.document, table: &mut self.table, call_state: &mut self.call_state }
     }
 
-    /// Runs host work inside a guest's poll; its time counts for the host.
-    pub fn host_work<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
-        let began = processor_time();
-        let done = work(self);
-        let took = processor_time().saturating_sub(began);
-        self.timing.image += took;
-        self.meter.host_worked(took);
-        done
+    /// Returns the view of images.
+    pub fn image(&mut self) -> View<'_, ImageCtx> {
+        View { ctx: &mut self.image, table: &mut self.table, call_state: &mut self.call_state }
     }
 
-    /// Converts a fault to an error for the guest and remembers it: a guest that returns it failed for the same cause.
-    pub fn tell(&mut self, fault: Fault) -> errors::Error {
-        let error = convert::error(&fault);
-        if self.recorded_faults.len() == RECORDED_MAX {
-            self.recorded_faults.remove(0);
-        }
-        self.recorded_faults.push(fault);
-        error
+    /// Returns the view of tensors and models.
+    pub fn inference(&mut self) -> View<'_, InferenceCtx> {
+        View { ctx: &mut self.inference, table: &mut self.table, call_state: &mut self.call_state }
     }
 
-    /// Returns the remembered fault that the guest now returns: one of the same code whose message is contained in
-    /// `message`.
-    pub fn recorded_fault(&self, code: &str, message: &str) -> Option<&Fault> {
-        let same = |fault: &&Fault| convert::code(fault) == code && message.contains(&fault.message);
-        self.recorded_faults.iter().rev().find(same)
+    /// Returns the view of log, spans, settings and budget.
+    pub fn observe(&mut self) -> View<'_, ObserveCtx> {
+        View { ctx: &mut self.observe, table: &mut self.table, call_state: &mut self.call_state }
     }
 
-    /// Validates a transcript that the guest made, like an answer.
-    pub fn checked(&self, page: model::Transcript) -> Result<Transcript, Fault> {
-        answer::transcript(convert::transcript(page), self.call.budget.result_bytes)
-    }
-
-    /// Adds the usage of a call of the wrapped pipeline to this call's usage.
-    pub fn wrapped(&mut self, inner: Timing) {
-        self.meter.charge(inner.guest);
-        self.log.charge(inner.log_bytes);
-        self.timing.absorb(inner);
-    }
-
-    /// Returns the last fault caused by the guest's own budget, if any.
-    pub fn last_refusal(&self) -> Option<&Fault> {
-        self.recorded_faults
-            .iter()
-            .rev()
-            .find(|fault| matches!(fault.code, "guest_host_memory_exceeded" | "guest_handles_exceeded"))
-    }
-
-    /// Stores a resource in the handle table.
-    pub fn keep<R: Send + 'static>(&mut self, resource: R) -> wasmtime::Result<Resource<R>> {
-        Ok(self.table.push(resource)?)
-    }
-
-    /// Reserves a handle of `bytes`.
-    pub fn charge(&self, bytes: u64) -> Result<Reservation, Fault> {
-        self.accounting.charge(bytes)
-    }
-
-    /// Records that the page was rendered to `pixels` pixels.
-    pub fn rendered(&mut self, pixels: u64) {
-        self.timing.pixels = self.timing.pixels.saturating_add(pixels);
-        self.size.pixels = self.timing.pixels;
-        self.tell_size();
-    }
-
-    /// Records that `pixels` pixels were submitted to a model.
-    pub fn submitted(&mut self, pixels: u64) {
-        self.size.crops = self.size.crops.saturating_add(pixels);
-        self.tell_size();
-    }
-
-    fn tell_size(&self) {
-        if let Some(page_observer) = &self.call.page_observer {
-            page_observer.known(self.size);
-        }
-    }
-
-    /// Adds one model run to the timing.
-    pub fn ran(&mut self, asked: RunRequest, done: &WorkDone) {
-        let RunRequest { model, rows, pixels, bucket, content } = asked;
-        let time = self.timing.models.entry(model.clone()).or_default();
-        time.runs += 1;
-        time.rows += rows;
-        time.pixels += pixels;
-        time.queue += done.queue_wait;
-        time.run += done.run;
-        let all = f64::from(done.composition.rows).max(rows as f64).max(1.0);
-        time.own += done.run.mul_f64(rows as f64 / all);
-        let Some(explanation) = &mut self.timing.explanation else { return };
-        if explanation.runs.len() >= RUNS_REPORTED_MAX {
-            explanation.runs_omitted += 1;
-            return;
-        }
-        explanation.runs.push(RunRecord {
-            model,
-            composition: done.composition,
-            variant: done.variant,
-            rows,
-            bucket,
-            padding: 1.0 - content,
-            queue: done.queue_wait,
-            run: done.run,
-        });
-    }
-
-    /// Adds a finished span to the timing. Spans beyond the maximum number of distinct names are dropped.
-    pub fn spanned(&mut self, name: String, took: Duration) {
-        if self.timing.spans.len() >= SPAN_NAMES_MAX && !self.timing.spans.contains_key(&name) {
-            return;
-        }
-        let (count, total) = self.timing.spans.entry(name).or_default();
-        *count += 1;
-        *total += took;
+    /// Returns the view of the wrapped pipeline.
+    pub fn pipeline(&mut self) -> View<'_, PipelineCtx> {
+        View { ctx: &mut self.pipeline, table: &mut self.table, call_state: &mut self.call_state }
     }
 }
 
 impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let log = &self.log;
+        let log = &self.call_state.log;
         let ctx = self.wasi.get_or_insert_with(|| {
             // No grants: no files, no network, no environment, no arguments, an empty stdin.
             let mut wasi = WasiCtx::builder();

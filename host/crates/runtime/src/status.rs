@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lector_core::batching::plan::BatchingPolicyStatus;
-
-use crate::batching_policy::Counts;
 
 /// Upper bounds of the start-time histogram, in microseconds.
 const START_US: [u64; 10] = [25, 50, 75, 100, 150, 250, 500, 1_000, 10_000, u64::MAX];
@@ -20,11 +18,54 @@ pub struct Counters {
     pub cache_hits: AtomicU64,
     pub cache_misses: AtomicU64,
     pub cache_rejected: AtomicU64,
+    /// Components in memory, with their machine code.
+    components: Arc<AtomicU64>,
     /// Counts of all batching policies together.
-    pub batching_policies: Counts,
+    pub batching_policies: PolicyCounts,
     starts: [AtomicU64; START_US.len()],
     start_ns: AtomicU64,
     faults: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// One component in memory. Each holder of its machine code also holds this value, so that the count shows a component that
+/// is never freed.
+#[derive(Debug)]
+pub struct Loaded(Arc<AtomicU64>);
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts of the questions by outcome, of one policy or of all.
+#[derive(Debug, Default)]
+pub struct PolicyCounts {
+    pub asked: AtomicU64,
+    pub late: AtomicU64,
+    pub trapped: AtomicU64,
+    pub invalid: AtomicU64,
+    pub skipped: AtomicU64,
+    pub computed_ns: AtomicU64,
+    /// Policies that were disabled.
+    pub disabled: AtomicU64,
+}
+
+impl PolicyCounts {
+    /// Returns the counts; the other fields are empty.
+    pub fn snapshot(&self) -> BatchingPolicyStatus {
+        let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        BatchingPolicyStatus {
+            asked: get(&self.asked),
+            late: get(&self.late),
+            trapped: get(&self.trapped),
+            invalid: get(&self.invalid),
+            skipped: get(&self.skipped),
+            computed_us: get(&self.computed_ns) / 1000,
+            disabled: false,
+            last_fault: None,
+        }
+    }
 }
 
 /// A snapshot of the counters.
@@ -38,6 +79,12 @@ pub struct RuntimeStatus {
     pub calls: u64,
     /// Faults of guest calls so far, by code. The codes are this crate's, so their number is bounded.
     pub faults: BTreeMap<&'static str, u64>,
+    /// Components in memory, with their machine code. One that several revisions share counts once for each load.
+    pub components: u64,
+    /// Linear memories that no guest uses and that keep bytes of the component that used them last.
+    pub idle_memories: u64,
+    /// Bytes that these keep.
+    pub idle_memory_bytes: u64,
     /// Components whose code came from the cache.
     pub cache_hits: u64,
     /// Components that had to be compiled.
@@ -58,6 +105,12 @@ pub struct RuntimeStatus {
 }
 
 impl Counters {
+    /// Counts a component until the returned value is dropped.
+    pub fn loaded(&self) -> Arc<Loaded> {
+        self.components.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Loaded(Arc::clone(&self.components)))
+    }
+
     pub fn started(&self, took: Duration) {
         let us = took.as_micros() as u64;
         let class = START_US.iter().position(|bound| us <= *bound).unwrap_or(START_US.len() - 1);
@@ -81,6 +134,9 @@ impl Counters {
             started,
             calls: get(&self.calls),
             faults: self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            components: get(&self.components),
+            idle_memories: 0,
+            idle_memory_bytes: 0,
             cache_hits: get(&self.cache_hits),
             cache_misses: get(&self.cache_misses),
             cache_rejected: get(&self.cache_rejected),

@@ -1,62 +1,17 @@
 //! Collection of a document's events into one result.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use lector_control::Held;
-use lector_core::{DeploymentName, Fault, Kind, RequestId, Summary, Timing, Transcript};
+use lector_core::{DeploymentName, Fault, Kind, RequestId, Summary, Transcript};
 
 use crate::request::Event;
 
-/// The result of a page.
-#[derive(Clone, Debug)]
-pub struct PageResult {
-    /// Position in the document, from 0.
-    pub index: u32,
-    /// The transcript, or the fault.
-    pub outcome: Result<Arc<Held<Transcript>>, Fault>,
-    /// Durations of the steps.
-    pub timing: Timing,
-}
+/// The result of a page, with the reservation of its memory.
+pub type PageResult = lector_core::PageResult<Held<Transcript>>;
 
-/// The result of a document that was read to the end.
-#[derive(Clone, Debug)]
-pub struct DocumentResult {
-    /// The request.
-    pub request: RequestId,
-    /// The deployment that read it.
-    pub deployment: DeploymentName,
-    /// The client's name for the document.
-    pub name: Option<String>,
-    /// `application/pdf`, `image/png`, ...
-    pub content_type: &'static str,
-    /// Pages of the document; `pages` may be a selection.
-    pub page_count: u32,
-    /// The selected pages, in page order.
-    pub pages: Vec<PageResult>,
-    /// The guest's summary.
-    pub summary: Option<Arc<Held<Summary>>>,
-    /// The reason that there is no summary although pages were read.
-    pub summary_fault: Option<Fault>,
-    /// Pages that were read.
-    pub pages_ok: u32,
-    /// Pages that failed.
-    pub pages_failed: u32,
-    /// Time from submission to end.
-    pub total: Duration,
-}
-
-impl DocumentResult {
-    /// Returns the first fault of a page or the summary, if there is one.
-    pub fn first_fault(&self) -> Option<&Fault> {
-        self.pages.iter().find_map(|page| page.outcome.as_ref().err()).or(self.summary_fault.as_ref())
-    }
-
-    /// Returns the pages that were read, in order.
-    pub fn transcripts(&self) -> impl Iterator<Item = (u32, &Transcript)> {
-        self.pages.iter().filter_map(|page| Some((page.index, &***page.outcome.as_ref().ok()?)))
-    }
-}
+/// The result of a document that was read to the end, with the reservations of its memory.
+pub type DocumentResult = lector_core::DocumentResult<Held<Transcript>, Held<Summary>>;
 
 /// Collects the events of one document into a [`DocumentResult`].
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Configuration of the data plane.
 #[derive(Clone, Debug)]
 pub struct ServingConfig {
-    /// Most documents admitted at once, including those with a body that is still being received.
+    /// Most documents admitted at once. A document is admitted when it has arrived.
     pub documents_max: usize,
     /// Longest predicted wait for which a document is admitted; requests beyond it are rejected.
     pub wait_max: Duration,
@@ -19,6 +19,8 @@ pub struct ServingConfig {
     pub held_bytes_max: u64,
     /// The part of these that a tenant without a limit of its own may hold.
     pub tenant_held_bytes_max: u64,
+    /// Request bodies that a tenant without a limit of its own may send at once.
+    pub tenant_uploads_max: u64,
     /// Most bytes of the results of one document: its pages and its summary together.
     pub document_result_bytes_max: u64,
 }

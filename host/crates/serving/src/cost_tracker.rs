@@ -113,6 +113,13 @@ impl LoadTracker {
         Ok(PendingWork::new(part))
     }
 
+    /// Returns whether [`take`](Self::take) would add a document now.
+    pub(crate) fn check(&self, asked: &WorkRequest<'_>) -> Result<(), Overloaded> {
+        let state = self.lock();
+        let ms = asked.page_ms.or(state.page_ms.value()).unwrap_or(FIRST_PAGE_MS);
+        state.may_take(asked, ms, self)
+    }
+
     /// Adds a page that was read. `full`: all page slots were in use meanwhile.
     pub(crate) fn learn(&self, timing: &Timing, full: bool, now: Instant) {
         let ms = work_of(timing).as_secs_f64() * 1e3;

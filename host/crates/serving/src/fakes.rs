@@ -1,6 +1,13 @@
-//! Fake documents and guests for the tests of this crate, controlled by a script.
+//! Fake documents, guests and engines for the tests of this crate and of the crates above, controlled by a script.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    missing_debug_implementations,
+    reason = "code of tests"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -12,7 +19,7 @@ use futures::future::BoxFuture;
 use lector_control::store::{SqliteStore, Store};
 use lector_control::{
     BatchingPolicy, ComponentLoader, ControlConfig, ControlPlane, DeploymentConfig, Inspected, Pipeline,
-    StageParts,
+    StageParts, StorageLimits, SystemClock,
 };
 use lector_core::batching::Planner;
 use lector_core::batching::plan::{BatchingPolicyStatus, InvalidPlan, Plan, Question};
@@ -20,24 +27,29 @@ use lector_core::cost::PageSize;
 use lector_core::fair::Account;
 use lector_core::port::{DocumentHint, FailedEngine, PageInfo, PageKind, WorkDone, WorkItem};
 use lector_core::{
-    Budget, CallCtx, ConfigError, Documents, Engines, Fault, GuestLogLevel, GuestLogRecord, Image, Kind,
-    Line, ModelInfo, ModelName, OpenDocument, PageRequest, PageRun, PageSource, PipelineInfo, Quad,
-    RequestId, SharedTranscript, Size, Summary, TextLayer, Timing, Transcript, WrappedPipeline,
+    Budget, CallCtx, Clock, ConfigError, Documents, Engines, Fault, GuestLogLevel, GuestLogRecord, Image,
+    Kind, Line, ModelInfo, ModelName, OpenDocument, PageRequest, PageRun, PageSource, PipelineInfo, Quad,
+    SharedTranscript, Size, Summary, TextLayer, Timing, Transcript, WrappedPipeline,
 };
 use tokio::sync::Semaphore;
 
 use crate::config::ServingConfig;
-use crate::request::{DocumentRequest, Event, Order, Submission};
+use crate::request::Event;
+#[cfg(test)]
+use lector_core::RequestId;
+
+#[cfg(test)]
+use crate::request::{DocumentRequest, Order, Submission};
 use crate::service::DocumentService;
 
 /// Path in a configuration that [`platform_on`] replaces by that of an empty file.
 const EMPTY_COMPONENT: &str = "an empty file";
 /// Most bytes that the fake server holds.
-pub(crate) const HELD_BYTES_MAX: u64 = 64 << 20;
+pub const HELD_BYTES_MAX: u64 = 64 << 20;
 
 /// Behavior of the fake guest on a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Behavior {
+pub enum Behavior {
     /// Reads the page at once.
     Read,
     /// Reads the page when the test releases it.
@@ -53,40 +65,40 @@ pub(crate) enum Behavior {
 }
 
 /// The script of the fake guest, and records of its calls.
-pub(crate) struct Script {
+pub struct Script {
     /// Behavior by page; the default is that of the script.
-    pub(crate) behaviors: Mutex<BTreeMap<u32, Behavior>>,
-    pub(crate) otherwise: Mutex<Behavior>,
+    pub behaviors: Mutex<BTreeMap<u32, Behavior>>,
+    pub otherwise: Mutex<Behavior>,
     /// Size of each page, and its work in milliseconds; the default is size 0 and no work.
-    pub(crate) sizes: Mutex<BTreeMap<u32, (PageSize, u64)>>,
+    pub sizes: Mutex<BTreeMap<u32, (PageSize, u64)>>,
     /// One permit releases one `Wait` page.
-    pub(crate) go: Semaphore,
+    pub go: Semaphore,
     /// Pages begun, in order.
-    pub(crate) begun: Mutex<Vec<(String, u32)>>,
-    pub(crate) running: AtomicUsize,
-    pub(crate) running_most: AtomicUsize,
-    pub(crate) assemble_fails: Mutex<bool>,
-    pub(crate) settings_ok: bool,
+    pub begun: Mutex<Vec<(String, u32)>>,
+    pub running: AtomicUsize,
+    pub running_most: AtomicUsize,
+    pub assemble_fails: Mutex<bool>,
+    pub settings_ok: bool,
     /// Documents open now.
-    pub(crate) open: AtomicUsize,
+    pub open: AtomicUsize,
     /// Models that were to be loaded.
-    pub(crate) prepared: Mutex<Vec<ModelName>>,
+    pub prepared: Mutex<Vec<ModelName>>,
     /// Models that were to stay loaded, one entry for each release of idle engines.
-    pub(crate) retained: Mutex<Vec<Vec<ModelName>>>,
-    pub(crate) failed_engines: Mutex<Vec<FailedEngine>>,
+    pub retained: Mutex<Vec<Vec<ModelName>>>,
+    pub failed_engines: Mutex<Vec<FailedEngine>>,
     /// Loading the engine of this model waits until the test releases it.
-    pub(crate) slow_prepare: Mutex<Option<ModelName>>,
-    pub(crate) go_prepare: Semaphore,
+    pub slow_prepare: Mutex<Option<ModelName>>,
+    pub go_prepare: Semaphore,
     /// Loads that wait for the release.
-    pub(crate) preparing: AtomicUsize,
+    pub preparing: AtomicUsize,
 }
 
 impl Script {
-    pub(crate) fn new(otherwise: Behavior) -> Arc<Self> {
+    pub fn new(otherwise: Behavior) -> Arc<Self> {
         Self::with_settings(otherwise, true)
     }
 
-    pub(crate) fn with_settings(otherwise: Behavior, settings_ok: bool) -> Arc<Self> {
+    pub fn with_settings(otherwise: Behavior, settings_ok: bool) -> Arc<Self> {
         Arc::new(Self {
             behaviors: Mutex::default(),
             otherwise: Mutex::new(otherwise),
@@ -107,11 +119,11 @@ impl Script {
         })
     }
 
-    pub(crate) fn on(&self, page: u32, behavior: Behavior) {
+    pub fn on(&self, page: u32, behavior: Behavior) {
         self.behaviors.lock().unwrap().insert(page, behavior);
     }
 
-    pub(crate) fn begun(&self) -> Vec<(String, u32)> {
+    pub fn begun(&self) -> Vec<(String, u32)> {
         self.begun.lock().unwrap().clone()
     }
 }
@@ -316,12 +328,12 @@ impl Pipeline for FakeGuest {
     }
 }
 
-pub(crate) fn transcript(index: u32) -> Transcript {
+pub fn transcript(index: u32) -> Transcript {
     let line = Line::new(format!("page {index}"), 1.0, Quad::default());
     Transcript { lines: vec![line], ..Transcript::blank(Size { width: 1, height: 1 }, 72.0) }
 }
 
-pub(crate) struct FakeComponentLoader(pub(crate) Arc<Script>);
+pub struct FakeComponentLoader(pub Arc<Script>);
 
 impl ComponentLoader for FakeComponentLoader {
     fn inspect(&self, wasm: &[u8]) -> Result<Inspected, Fault> {
@@ -341,7 +353,7 @@ impl ComponentLoader for FakeComponentLoader {
 }
 
 /// Engines that are loaded immediately.
-pub(crate) struct FakeEngines(pub(crate) Arc<Script>);
+pub struct FakeEngines(pub Arc<Script>);
 
 impl Engines for FakeEngines {
     fn model(&self, _: &ModelName) -> Option<Arc<ModelInfo>> {
@@ -384,7 +396,7 @@ impl Engines for FakeEngines {
 }
 
 /// The first byte of a document is its number of pages; a `PNG` has one; an empty document cannot be opened.
-struct FakeDocuments(Arc<Script>);
+pub struct FakeDocuments(pub Arc<Script>);
 
 struct FakeDocument {
     pages: u32,
@@ -449,13 +461,13 @@ impl PageSource for FakePage {
 }
 
 /// The configuration of a test server.
-pub(crate) struct TestConfig {
-    pub(crate) control: ControlConfig,
-    pub(crate) serving: ServingConfig,
+pub struct TestConfig {
+    pub control: ControlConfig,
+    pub serving: ServingConfig,
 }
 
 /// Starts a server with `places` page slots that admits `documents`.
-pub(crate) async fn platform(
+pub async fn platform(
     script: &Arc<Script>,
     places: usize,
     documents: usize,
@@ -463,7 +475,7 @@ pub(crate) async fn platform(
     platform_with(script, places, documents, "detection").await
 }
 
-pub(crate) async fn platform_with(
+pub async fn platform_with(
     script: &Arc<Script>,
     places: usize,
     documents: usize,
@@ -474,16 +486,13 @@ pub(crate) async fn platform_with(
 }
 
 /// Starts a server whose one deployment grants `model` under the alias that its guest opens.
-pub(crate) async fn platform_granting(
-    script: &Arc<Script>,
-    model: &str,
-) -> Result<Arc<DocumentService>, Fault> {
+pub async fn platform_granting(script: &Arc<Script>, model: &str) -> Result<Arc<DocumentService>, Fault> {
     let config = config(1, 1, ("detection", model));
     platform_on(script, config, Arc::new(SqliteStore::in_memory().unwrap())).await
 }
 
 /// Starts a server with limits on held bytes, in all and for the results of one document.
-pub(crate) async fn platform_holding(
+pub async fn platform_holding(
     script: &Arc<Script>,
     held_bytes_max: u64,
     document_result_bytes_max: u64,
@@ -496,10 +505,20 @@ pub(crate) async fn platform_holding(
 }
 
 /// Starts a server on the test's own store.
-pub(crate) async fn platform_on(
+pub async fn platform_on(
+    script: &Arc<Script>,
+    config: TestConfig,
+    store: Arc<dyn Store>,
+) -> Result<Arc<DocumentService>, Fault> {
+    platform_at(script, config, store, Arc::new(SystemClock)).await
+}
+
+/// Starts a server on the test's own store and clock.
+pub async fn platform_at(
     script: &Arc<Script>,
     mut config: TestConfig,
     store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
 ) -> Result<Arc<DocumentService>, Fault> {
     let component = tempfile::NamedTempFile::new().unwrap();
     for deployment in &mut config.control.deployments {
@@ -510,12 +529,13 @@ pub(crate) async fn platform_on(
     let (loader, engines) =
         (Arc::new(FakeComponentLoader(script.clone())), Arc::new(FakeEngines(script.clone())));
     let documents = Arc::new(FakeDocuments(script.clone()));
-    let control = ControlPlane::start_with(config.control, loader, engines, documents.clone(), store).await?;
+    let control =
+        ControlPlane::start_with(config.control, loader, engines, documents.clone(), store, clock).await?;
     DocumentService::start(&config.serving, control, documents)
 }
 
 /// Returns a configuration with one deployment, `standard`, with one grant.
-pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &str)) -> TestConfig {
+pub fn config(places: usize, documents: usize, (alias, model): (&str, &str)) -> TestConfig {
     TestConfig {
         control: ControlConfig {
             tenant: "default".into(),
@@ -531,6 +551,7 @@ pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &st
             default_deployment: "standard".into(),
             engine_idle_ttl: Duration::ZERO,
             tenant_images_bytes_max: 0,
+            tenant_storage: StorageLimits { revisions: 1000, bytes: 1 << 30 },
         },
         serving: ServingConfig {
             documents_max: documents,
@@ -539,11 +560,13 @@ pub(crate) fn config(places: usize, documents: usize, (alias, model): (&str, &st
             pages_per_document_max: 100,
             held_bytes_max: HELD_BYTES_MAX,
             tenant_held_bytes_max: HELD_BYTES_MAX,
+            tenant_uploads_max: 64,
             document_result_bytes_max: 1 << 20,
         },
     }
 }
 
+#[cfg(test)]
 /// Makes a submission of a document of `pages` pages, with a minute of time, for the host's own tenant.
 pub(crate) fn submission(service: &DocumentService, request: &str, pages: u8, order: Order) -> Submission {
     let timeout = Duration::from_secs(60);
@@ -556,7 +579,7 @@ pub(crate) fn submission(service: &DocumentService, request: &str, pages: u8, or
 }
 
 /// Formats an event: `open`, `ok 3`, `guest_trapped 3`, `end 4/1`, `failed code`.
-pub(crate) fn word(event: &Event) -> String {
+pub fn word(event: &Event) -> String {
     match event {
         Event::Opened { selected, .. } => format!("open {}", selected.len()),
         Event::Page { index, .. } => format!("ok {index}"),
@@ -567,7 +590,7 @@ pub(crate) fn word(event: &Event) -> String {
 }
 
 /// Waits until `is` holds; fails after a time that is long enough for a busy machine.
-pub(crate) async fn until(what: &str, is: impl Fn() -> bool) {
+pub async fn until(what: &str, is: impl Fn() -> bool) {
     let end = Instant::now() + Duration::from_secs(120);
     while !is() {
         assert!(Instant::now() < end, "waited too long until {what}");

@@ -7,10 +7,11 @@
 //! the HTTP API and the command line of the host. A crate for asynchronous jobs would call it, too, and would store
 //! [`DocumentRequest`]s.
 //!
-//! A request: [`DocumentService::begin`] makes a [`Session`]; [`Session::admit`] returns a [`Permit`] or a fault with
-//! the time to wait; [`Session::stream`] takes the permit and the [`Upload`], and returns an [`EventStream`]. If the
-//! bytes are complete already, [`DocumentService::stream`] or [`DocumentService::read`] does all of this. Dropping the
-//! stream cancels the work.
+//! A request: [`DocumentService::begin`] makes a [`Session`]; [`Session::receive`] returns an [`UploadSlot`] or a fault
+//! with the time to wait; [`ReceivedBytes`] count the body as it arrives; [`Session::admitted`] turns them into a
+//! [`Permit`]; [`Session::stream`] takes the permit and the [`Upload`], and returns an [`EventStream`]. If the bytes are
+//! complete already, [`DocumentService::stream`] or [`DocumentService::read`] does all of this. Dropping the stream
+//! cancels the work.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -31,8 +32,8 @@ mod service;
 mod shadow_traffic;
 mod status;
 
-#[cfg(test)]
-mod fakes;
+#[cfg(any(test, feature = "testing"))]
+pub mod fakes;
 #[cfg(test)]
 mod mutation_tests;
 #[cfg(test)]
@@ -40,7 +41,7 @@ mod quarantine_tests;
 #[cfg(test)]
 mod wrapping_tests;
 
-pub use admission::Permit;
+pub use admission::{Permit, ReceivedBytes, UploadSlot};
 pub use collector::{Collected, Collector, DocumentResult, PageResult};
 pub use config::ServingConfig;
 pub use cost_tracker::PredictionError;

@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use lector_control::store::{
-    AuditEntry, AuditQuery, ChangeSet, Collected, FlushId, Readable, Records, SqliteStore, Store, StoreError,
-    Stored, UsageQuery, UsageRow,
+    AuditEntry, AuditQuery, ChangeSet, Collected, FlushId, PinnedBlobs, Readable, Records, SqliteStore,
+    Store, StoreError, Stored, UsageQuery, UsageRow,
 };
 use lector_control::{
-    Admin, ComponentSource, ControlPlane, DeployFault, DeployRequest, Destination, Digest, Principal,
-    RevisionState, RollbackPolicy, RollbackRequest, Scope, Stage, TenantPolicy,
+    Admin, ComponentSource, ControlPlane, Credentials, DeployFault, DeployRequest, Destination, Digest,
+    Limits, Principal, RevisionState, RollbackPolicy, RollbackRequest, Scope, Stage, TenantPolicy,
 };
 use lector_core::port::FailedEngine;
 use lector_core::{DeploymentName, ModelName};
@@ -86,8 +87,8 @@ impl Store for FailingStore {
     fn blob(&self, digest: Digest) -> Stored<'_, Option<Vec<u8>>> {
         self.inner.blob(digest)
     }
-    fn collect(&self) -> Stored<'_, Collected> {
-        self.inner.collect()
+    fn collect(&self, pinned: Option<Arc<PinnedBlobs>>) -> Stored<'_, Collected> {
+        self.inner.collect(pinned)
     }
 }
 
@@ -114,6 +115,13 @@ fn name() -> DeploymentName {
     "d".into()
 }
 
+/// Routes to a revision that was rolled back.
+async fn route_withdrawn(server: &TestServer, revision: u32, destination: Destination) {
+    let any = Default::default();
+    let (platform, principal) = (&server.platform, &server.principal);
+    platform.route_if(principal, &name(), revision, destination, &any, true).await.unwrap();
+}
+
 impl TestServer {
     async fn deploy(
         &self,
@@ -121,7 +129,7 @@ impl TestServer {
         model: &str,
         destination: Option<Destination>,
     ) -> Result<u32, DeployFault> {
-        let place = self.platform.deploy_permit(&self.principal).unwrap();
+        let place = self.platform.deploy_permit(&self.principal, SOON).await.unwrap();
         let request = DeployRequest {
             deployment: name(),
             component: ComponentSource::Bytes(component.as_bytes().to_vec()),
@@ -130,6 +138,7 @@ impl TestServer {
             budget: None,
             wraps: None,
             destination,
+            precondition: Default::default(),
         };
         Ok(self.platform.deploy(place, &self.principal, request).await?.number)
     }
@@ -137,7 +146,7 @@ impl TestServer {
     async fn read(&self, request: &str) -> String {
         let mut submission = submission(&self.service, request, 1, Order::Page);
         submission.request.deployment = Some(name());
-        let permit = self.service.admit(&self.principal, None, std::time::Duration::from_secs(60)).unwrap();
+        let permit = self.service.admit(&self.principal, 0, SOON).unwrap();
         let events: Vec<_> = self.service.submit(permit, submission, name()).collect().await;
         let text = events.iter().find_map(|event| match event {
             Event::Page { transcript, .. } => Some(transcript.text()),
@@ -154,6 +163,8 @@ impl TestServer {
     }
 }
 
+/// Longer than any deploy of these tests waits.
+const SOON: Duration = Duration::from_secs(60);
 const PROMOTE: Option<Destination> = Some(Destination::Promote(None));
 
 #[tokio::test]
@@ -172,7 +183,7 @@ async fn engines_are_released_with_the_last_revision_that_needs_them() {
     server.script.prepared.lock().unwrap().clear();
     server.platform.rollback(&server.principal, &name(), RollbackRequest::default()).await.unwrap();
     assert!(server.script.prepared.lock().unwrap().contains(&"spare".into()));
-    server.platform.route_withdrawn(&server.principal, &name(), 2, Destination::Promote(None)).await.unwrap();
+    route_withdrawn(&server, 2, Destination::Promote(None)).await;
     assert_eq!(server.release_idle().await, Some(vec!["model".to_owned()]));
 
     // Ready and not routed to yet: it is likely to be next.
@@ -279,7 +290,7 @@ async fn a_shadow_is_compared() {
 async fn every_deployment_is_found_among_many() {
     let server = server().await;
     for number in 0..200 {
-        let place = server.platform.deploy_permit(&server.principal).unwrap();
+        let place = server.platform.deploy_permit(&server.principal, SOON).await.unwrap();
         let request = DeployRequest {
             deployment: format!("d-{number}").into(),
             component: ComponentSource::Bytes(b"one".to_vec()),
@@ -288,6 +299,7 @@ async fn every_deployment_is_found_among_many() {
             budget: None,
             wraps: None,
             destination: None,
+            precondition: Default::default(),
         };
         server.platform.deploy(place, &server.principal, request).await.unwrap();
     }
@@ -431,7 +443,8 @@ async fn a_revision_that_was_rolled_back_is_withdrawn() {
     }
     server.platform.route(&server.principal, &name(), 2, Destination::Promote(None)).await.unwrap();
     assert_eq!(view().previous.unwrap()[0].revision, 1);
-    let request = RollbackRequest { reason: Some("it reads\nnothing".to_owned()), to: None };
+    let request =
+        RollbackRequest { reason: Some("it reads\nnothing".to_owned()), to: None, ..Default::default() };
     let back = server.platform.rollback(&server.principal, &name(), request).await.unwrap();
     assert_eq!(weights(&server), ["1:100"], "not the canary");
     let two = back.revision(2).unwrap();
@@ -447,10 +460,10 @@ async fn a_revision_that_was_rolled_back_is_withdrawn() {
     server.deploy("three", "model", None).await.unwrap();
     assert_eq!(view().newest().unwrap(), 3);
     server.platform.route(&server.principal, &name(), 3, promote).await.unwrap();
-    let request = RollbackRequest { to: Some(1), reason: None };
+    let request = RollbackRequest { to: Some(1), ..Default::default() };
     server.platform.rollback(&server.principal, &name(), request).await.unwrap();
     assert_eq!(view().revision(3).unwrap().reason.as_deref(), Some("rolled back by cli"));
-    server.platform.route_withdrawn(&server.principal, &name(), 3, promote).await.unwrap();
+    route_withdrawn(&server, 3, promote).await;
     assert_eq!(
         (weights(&server), view().revision(3).unwrap().state),
         (vec!["3:100".to_owned()], RevisionState::Live)
@@ -529,9 +542,112 @@ async fn a_slow_load_delays_no_other_mutation_and_no_other_rollback() {
 #[tokio::test]
 async fn event_streams_end_when_the_server_drains() {
     let server = server().await;
-    let mut own = server.platform.subscribe(&server.principal).unwrap();
-    let mut all = server.platform.subscribe_all(&Admin::of_this_machine());
+    let mut own = server.platform.subscribe(&server.principal, None).unwrap();
+    let mut all = server.platform.subscribe_all(&Admin::of_this_machine(), None).unwrap();
     let report = server.service.drain(std::time::Duration::from_secs(20)).await;
     assert!(report.clean && own.next().await.is_none() && all.next().await.is_none());
     assert!(report.took < std::time::Duration::from_secs(10), "{report:?}");
+}
+
+impl TestServer {
+    /// Creates a tenant with these limits; returns a principal of it.
+    async fn tenant(&self, name: &str, limits: Limits) -> Principal {
+        let policy = TenantPolicy { limits, ..TenantPolicy::default() };
+        self.platform.put_tenant(&Admin::of_this_machine(), name.into(), policy).await.unwrap();
+        let asked = Credentials { tenant: Some(name), local: true, ..Credentials::default() };
+        self.platform.principal(asked).unwrap()
+    }
+
+    async fn deploy_for(
+        &self,
+        principal: &Principal,
+        deployment: &str,
+        component: &str,
+    ) -> Result<u32, DeployFault> {
+        let place = self.platform.deploy_permit(principal, SOON).await.unwrap();
+        let request = DeployRequest {
+            deployment: deployment.into(),
+            component: ComponentSource::Bytes(component.as_bytes().to_vec()),
+            settings: None,
+            grants: None,
+            budget: None,
+            wraps: None,
+            destination: None,
+            precondition: Default::default(),
+        };
+        Ok(self.platform.deploy(place, principal, request).await?.number)
+    }
+}
+
+/// One tenant holds every regular place; another one and the administrator deploy all the same.
+#[tokio::test]
+async fn deploys_of_one_tenant_do_not_stop_those_of_others() {
+    let server = server().await;
+    let flood = server.tenant("flood", Limits::default()).await;
+    let victim = server.tenant("victim", Limits::default()).await;
+    let permit = async |principal| server.platform.deploy_permit(principal, Duration::ZERO).await;
+    let first = permit(&flood).await.unwrap();
+    let second = permit(&flood).await.unwrap();
+    assert_eq!(permit(&flood).await.err().unwrap().code, "deploys_busy");
+    let of_victim = permit(&victim).await.unwrap();
+    let of_admin = permit(&server.principal).await.unwrap();
+    drop((first, second, of_victim, of_admin));
+    assert!(permit(&flood).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_tenant_keeps_a_bounded_number_of_revisions_and_bytes() {
+    let server = server().await;
+    let code = |failed: DeployFault| (failed.stage, failed.fault.code);
+    let exceeded = Err((Stage::Received, "tenant_storage_exceeded"));
+    let few = server.tenant("few", Limits { revisions_max: 2, ..Limits::default() }).await;
+    server.deploy_for(&few, "a", "few one").await.unwrap();
+    server.deploy_for(&few, "b", "few two").await.unwrap();
+    assert_eq!(server.deploy_for(&few, "b", "few three").await.map_err(code), exceeded);
+    let small = server.tenant("small", Limits { stored_bytes_max: 20, ..Limits::default() }).await;
+    // The same component counts once; each revision has settings of two bytes.
+    for deployment in ["a", "b", "c"] {
+        server.deploy_for(&small, deployment, "small 8b").await.unwrap();
+    }
+    assert_eq!(server.deploy_for(&small, "d", "other 8b").await.map_err(code), exceeded);
+    server.platform.delete_deployment(&small, &"c".into()).await.unwrap();
+    server.platform.delete_deployment(&small, &"b".into()).await.unwrap();
+    server.deploy_for(&small, "d", "other 8").await.unwrap();
+    assert!(server.deploy_for(&server.principal, "d", "few three").await.is_ok(), "others have their own");
+}
+
+#[tokio::test]
+async fn components_of_deleted_deployments_are_deleted_at_run_time() {
+    let server = server().await;
+    let tenant = server.tenant("acme", Limits::default()).await;
+    for (deployment, component) in [("a", "only here"), ("b", "in both"), ("c", "in both")] {
+        server.deploy_for(&tenant, deployment, component).await.unwrap();
+    }
+    let stored =
+        async |component: &str| server.store.blob(Digest::of(component.as_bytes())).await.unwrap().is_some();
+    server.platform.delete_deployment(&tenant, &"b".into()).await.unwrap();
+    server.platform.delete_deployment(&tenant, &"a".into()).await.unwrap();
+    let gone = async |component: &str| {
+        while stored(component).await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, gone("only here")).await.unwrap();
+    assert!(stored("in both").await, "another revision names it");
+    server.platform.delete_tenant(&Admin::of_this_machine(), &"acme".into()).await.unwrap();
+    tokio::time::timeout(SOON, gone("in both")).await.unwrap();
+}
+
+#[tokio::test]
+async fn usage_of_a_deleted_tenants_last_documents_is_written() {
+    let server = server().await;
+    let in_flight = server.tenant("gone", Limits::default()).await;
+    server.platform.delete_tenant(&Admin::of_this_machine(), &"gone".into()).await.unwrap();
+    server.platform.flush_usage().await.unwrap();
+    in_flight.account().meter.rejected();
+    drop(in_flight);
+    server.platform.flush_usage().await.unwrap();
+    let query = UsageQuery { tenant: Some("gone".into()), days: (0, 1_000_000) };
+    let usage = server.store.usage(query).await.unwrap().rows;
+    assert_eq!(usage.iter().map(|row| row.counts.rejections).sum::<u64>(), 1, "{usage:?}");
 }

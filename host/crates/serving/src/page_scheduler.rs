@@ -12,13 +12,31 @@
 //! the limit, as long as there are fewer extra slots than regular ones. Otherwise it would wait for the pages of a
 //! tenant that filled all slots before.
 
+use std::pin::pin;
+use std::sync::Arc;
+
 use lector_control::{PermitRequest, TenantPermits};
+use lector_core::TenantName;
 use lector_core::fair::{Charge, FairSemaphore, Order, Permit, Request};
-use lector_core::{Fault, Kind, TenantName};
+use tokio::sync::Notify;
 
 /// The page slots.
 #[derive(Clone, Debug)]
-pub(crate) struct PageScheduler(FairSemaphore);
+pub(crate) struct PageScheduler {
+    slots: FairSemaphore,
+    /// Notified when a slot, or a permit of a tenant's own limits, is free.
+    freed: Arc<Notify>,
+}
+
+/// Notifies on drop.
+#[derive(Debug)]
+struct NotifyFreed(Arc<Notify>);
+
+impl Drop for NotifyFreed {
+    fn drop(&mut self) {
+        self.0.notify_waiters();
+    }
+}
 
 /// A request for a page slot.
 #[derive(Clone, Debug)]
@@ -41,6 +59,8 @@ pub(crate) struct PageSlot {
     permit: Permit,
     /// Permits of the tenant's own limits.
     _own: TenantPermits,
+    /// The last field: it is dropped when the permits are free.
+    _freed: NotifyFreed,
 }
 
 impl PageSlot {
@@ -52,14 +72,14 @@ impl PageSlot {
     /// Returns the account for later corrections of the charge.
     pub(crate) fn account(&self) -> SlotAccount {
         let Charge { client, weight, .. } = self.permit.charge().clone();
-        SlotAccount { page_scheduler: PageScheduler(self.permit.semaphore().clone()), tenant: client, weight }
+        SlotAccount { slots: self.permit.semaphore().clone(), tenant: client, weight }
     }
 }
 
 /// The account that a slot is charged to.
 #[derive(Clone, Debug)]
 pub(crate) struct SlotAccount {
-    page_scheduler: PageScheduler,
+    slots: FairSemaphore,
     tenant: TenantName,
     weight: u32,
 }
@@ -67,62 +87,65 @@ pub(crate) struct SlotAccount {
 impl SlotAccount {
     /// Charges `more_ms` in addition; a negative value is refunded.
     pub(crate) fn charge(&self, more_ms: f64) {
-        self.page_scheduler.0.correct(&self.tenant, self.weight, more_ms);
+        self.slots.correct(&self.tenant, self.weight, more_ms);
     }
 }
 
 impl PageScheduler {
     pub(crate) fn new(most: usize) -> Self {
-        Self(FairSemaphore::with_extra(most, most))
+        Self { slots: FairSemaphore::with_extra(most, most), freed: Arc::default() }
     }
 
     /// Waits for a slot, after the permits of the tenant's own limits. The future keeps its position in the queue;
     /// dropping it gives the position up.
-    pub(crate) fn slot(
-        &self,
-        slot_request: SlotRequest,
-    ) -> impl Future<Output = Result<PageSlot, Fault>> + Send + use<> {
-        let slots = self.0.clone();
+    pub(crate) fn slot(&self, slot_request: SlotRequest) -> impl Future<Output = PageSlot> + Send + use<> {
+        let (slots, freed) = (self.slots.clone(), NotifyFreed(self.freed.clone()));
         async move {
+            // Dropped after the permits if this future is dropped.
+            let freed = freed;
             let SlotRequest { tenant, weight, cost_ms, ends, own } = slot_request;
-            let own = own.take().await.map_err(|_| lost())?;
             let order = if ends { Order::First } else { Order::Arrival };
+            let own = own.take(order).await;
             let permit = slots.acquire(Request { order, ..Request::one(tenant, weight, cost_ms) }).await;
-            Ok(PageSlot { permit, _own: own })
+            PageSlot { permit, _own: own, _freed: freed }
         }
     }
 
     /// Takes a slot and the permits of the tenant's own limits, if both are free and there is no waiting request.
     pub(crate) fn free(&self, tenant: &TenantName, own: PermitRequest) -> Option<PageSlot> {
         let own = own.try_take()?;
-        let permit = self.0.try_acquire(Request::one(tenant.clone(), 1, 0.0))?;
-        Some(PageSlot { permit, _own: own })
+        let permit = self.slots.try_acquire(Request::one(tenant.clone(), 1, 0.0))?;
+        Some(PageSlot { permit, _own: own, _freed: NotifyFreed(self.freed.clone()) })
+    }
+
+    /// Waits until [`free`](Self::free) returns a slot.
+    pub(crate) async fn wait_free(&self, tenant: &TenantName, own: PermitRequest) -> PageSlot {
+        loop {
+            // Registered before the check, so that no notification is lost between the check and the wait.
+            let mut freed = pin!(self.freed.notified());
+            freed.as_mut().enable();
+            if let Some(slot) = self.free(tenant, own.clone()) {
+                return slot;
+            }
+            freed.await;
+        }
     }
 
     /// Returns the number of slots.
     pub(crate) fn most(&self) -> usize {
-        self.0.total()
+        self.slots.total()
     }
 
     /// Returns the number of slots in use.
     pub(crate) fn taken(&self) -> usize {
-        self.0.taken()
+        self.slots.taken()
     }
 
     /// Returns the number of waiting requests.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
-        self.0.waiting()
+        self.slots.waiting()
     }
-}
-
-/// Returns the fault of a closed semaphore, which is a bug: a tenant's own limits are never closed.
-fn lost() -> Fault {
-    Fault::new(
-        Kind::Bug,
-        "internal",
-        "The page scheduler lost a page. This is a bug in the server: report it.",
-    )
 }
 
 #[cfg(test)]
@@ -143,7 +166,7 @@ mod tests {
         }
     }
 
-    type Waiting = std::pin::Pin<Box<dyn Future<Output = Result<PageSlot, Fault>> + Send>>;
+    type Waiting = std::pin::Pin<Box<dyn Future<Output = PageSlot> + Send>>;
 
     /// Returns a waiting request; polled once, so that it has its position.
     fn wait(page_scheduler: &PageScheduler, tenant: &str, weight: u32) -> Waiting {
@@ -153,7 +176,7 @@ mod tests {
     }
 
     fn now(page_scheduler: &PageScheduler, tenant: &str) -> PageSlot {
-        page_scheduler.slot(slot_request(tenant, 1)).now_or_never().unwrap().unwrap()
+        page_scheduler.slot(slot_request(tenant, 1)).now_or_never().unwrap()
     }
 
     #[test]
@@ -186,6 +209,30 @@ mod tests {
         assert!(more.as_mut().now_or_never().is_some());
     }
 
+    #[test]
+    fn a_wait_for_a_free_slot_ends_with_the_slot_that_frees_it() {
+        let page_scheduler = PageScheduler::new(1);
+        let held = now(&page_scheduler, "a");
+        let shadow = "shadow".into();
+        let mut free = Box::pin(page_scheduler.wait_free(&shadow, PermitRequest::default()));
+        assert!(free.as_mut().now_or_never().is_none());
+        drop(held);
+        let slot = free.as_mut().now_or_never().expect("the slot is free");
+        drop(slot);
+        // A permit of the tenant's own limits becomes free with the request that took it, slot or not.
+        let limits = TenantLimits::new(1, 0);
+        let others: Vec<PageSlot> = ["b", "c"].map(|tenant| now(&page_scheduler, tenant)).into();
+        let request = SlotRequest { own: limits.of_page(0), ..slot_request("b", 1) };
+        let mut waiting: Waiting = Box::pin(page_scheduler.slot(request));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        let mut free = Box::pin(page_scheduler.wait_free(&shadow, limits.of_page(0)));
+        assert!(free.as_mut().now_or_never().is_none());
+        drop(others);
+        assert!(free.as_mut().now_or_never().is_none(), "the waiting request has the slot and the permit");
+        drop(waiting);
+        assert!(free.as_mut().now_or_never().is_some());
+    }
+
     /// Returns the tenants of waiting requests in the order in which they get the only slot; `charge` is charged in
     /// addition.
     fn order(
@@ -200,7 +247,7 @@ mod tests {
             drop(slot);
             let mut next = waiting.iter_mut().map(|(_, waiting)| waiting.as_mut().now_or_never());
             let (at, next) = next.by_ref().enumerate().find_map(|(at, next)| Some((at, next?))).unwrap();
-            slot = next.unwrap();
+            slot = next;
             assert_eq!(page_scheduler.taken(), 1);
             order.push(waiting.remove(at).0);
         }
@@ -221,7 +268,7 @@ mod tests {
 
     /// Makes a scheduler with one slot and without extra slots: requests of all tenants wait for it.
     fn one_slot() -> PageScheduler {
-        PageScheduler(FairSemaphore::new(1))
+        PageScheduler { slots: FairSemaphore::new(1), freed: Arc::default() }
     }
 
     #[test]
@@ -261,7 +308,7 @@ mod tests {
         let mut stays = wait(&page_scheduler, "a", 1);
         drop(leaves);
         drop(held);
-        let slot = stays.as_mut().now_or_never().unwrap().unwrap();
+        let slot = stays.as_mut().now_or_never().unwrap();
         let given_and_dropped = wait(&page_scheduler, "a", 1);
         drop(slot);
         assert_eq!(page_scheduler.taken(), 1, "given");
@@ -304,10 +351,26 @@ mod tests {
         let page_scheduler = PageScheduler::new(4);
         let own = TenantLimits::new(1, 0).of_page(0);
         let slot_request = SlotRequest { own, ..slot_request("a", 1) };
-        let first = page_scheduler.slot(slot_request.clone()).now_or_never().unwrap().unwrap();
+        let first = page_scheduler.slot(slot_request.clone()).now_or_never().unwrap();
         let mut second: Waiting = Box::pin(page_scheduler.slot(slot_request));
         assert!(second.as_mut().now_or_never().is_none());
         drop(first);
         assert!(second.as_mut().now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_summary_goes_first_for_a_tenant_with_a_limit() {
+        let page_scheduler = PageScheduler::new(4);
+        let limits = TenantLimits::new(1, 0);
+        let request = |ends| SlotRequest { own: limits.of_page(0), ends, ..slot_request("a", 1) };
+        let held = page_scheduler.slot(request(false)).now_or_never().unwrap();
+        let mut page: Waiting = Box::pin(page_scheduler.slot(request(false)));
+        assert!(page.as_mut().now_or_never().is_none());
+        let mut summary: Waiting = Box::pin(page_scheduler.slot(request(true)));
+        assert!(summary.as_mut().now_or_never().is_none());
+        drop(held);
+        assert!(page.as_mut().now_or_never().is_none());
+        drop(summary.as_mut().now_or_never().unwrap());
+        assert!(page.as_mut().now_or_never().is_some());
     }
 }

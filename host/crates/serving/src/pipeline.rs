@@ -82,15 +82,13 @@ pub(crate) async fn run(work: Work) {
 
 async fn read(
     plane: &Arc<DataPlane>,
-    mut permit: Permit,
+    permit: Permit,
     submission: Submission,
     started: Instant,
     events: &mpsc::Sender<Event>,
 ) -> Result<Event, Stop> {
     let Submission { principal, request, bytes, deadline } = submission;
     let DocumentRequest { request, deployment, key, hint, pages, options, order, name, timeout: _ } = request;
-    // The announced size may have been smaller than the received one.
-    permit.hold(bytes.len() as u64)?;
     let tenant = principal.account().clone();
     let key = key.as_deref().unwrap_or(request.as_str());
     let found = plane.control.find(&tenant, deployment.as_ref(), key, request.as_str())?;
@@ -152,7 +150,7 @@ async fn assemble(
     let summing = async {
         // The guest gets a copy of the pages.
         let mut reservation = memory.reserve(kept.bytes).await;
-        let _turn = plane.page_scheduler.slot(slot_request).await?;
+        let _turn = plane.page_scheduler.slot(slot_request).await;
         let began = Instant::now();
         let count = pages.len() as u64;
         let summary = lease.revision().pipeline.assemble(ctx, pages).await;

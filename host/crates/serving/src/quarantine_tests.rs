@@ -66,8 +66,9 @@ impl Server {
             budget: None,
             wraps: None,
             destination: Some(Destination::Promote(None)),
+            precondition: Default::default(),
         };
-        let place = self.deploy_permit(&principal).unwrap();
+        let place = self.deploy_permit(&principal, std::time::Duration::from_secs(60)).await.unwrap();
         Ok(self.deploy(place, &principal, request).await?.number)
     }
 
@@ -78,7 +79,7 @@ impl Server {
         let mut submission = submission(&self.0, "r", 1, Order::Page);
         submission.principal = principal.clone();
         submission.request.deployment = Some(DeploymentName::from(deployment));
-        let permit = self.0.admit(&principal, None, Duration::from_secs(60)).unwrap();
+        let permit = self.0.admit(&principal, 0, Duration::from_secs(60)).unwrap();
         let events: Vec<_> = self.0.submit(permit, submission, deployment.into()).collect().await;
         let text = events.iter().find_map(|event| match event {
             Event::Page { transcript, .. } => Some(transcript.text()),
@@ -283,6 +284,13 @@ async fn damage_is_shown_and_repaired() {
     assert_eq!(platform.damaged_counts().values().sum::<usize>(), 1, "the revision's row is as it was");
     platform.delete_deployment(&acme, &name).await.unwrap();
     assert!(platform.damaged_rows(&admin).is_empty());
+    // The deletion starts a run of the collection, which uses the folder; the first run was at the start.
+    let collected = || {
+        let tasks = platform.background_tasks().status();
+        let task = tasks.iter().find(|task| task.name == "component_collection").unwrap();
+        task.runs >= 2 && task.running == 0
+    };
+    crate::fakes::until("the components are collected", collected).await;
     drop((acme, platform));
     assert!(start(&dir).await.damaged_rows(&admin).is_empty());
 }

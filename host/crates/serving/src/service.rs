@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::admission::{Admission, Bounds, Permit};
+use crate::admission::{Admission, Bounds, Permit, ReceivedBytes, UploadSlot};
 use crate::collector::{Collector, DocumentResult};
 use crate::config::ServingConfig;
 use crate::event_stream::EventStream;
@@ -80,6 +80,7 @@ impl DocumentService {
                 documents_max: config.documents_max,
                 held_bytes_max: config.held_bytes_max,
                 tenant_held_bytes_max: config.tenant_held_bytes_max,
+                tenant_uploads_max: config.tenant_uploads_max,
                 wait_max: config.wait_max,
             }),
             page_scheduler: PageScheduler::new(config.pages_in_flight_max),
@@ -120,7 +121,7 @@ impl DocumentService {
         let upload =
             Upload { name: request.name.clone(), content_type: request.hint.content_type.clone(), bytes };
         let session = self.begin(principal, request, Clock::Since(Instant::now()))?;
-        let permit = session.admit(Some(upload.bytes.len() as u64))?;
+        let permit = self.admit(principal, upload.bytes.len() as u64, session.time_left())?;
         Ok(session.stream(permit, upload))
     }
 
@@ -144,12 +145,24 @@ impl DocumentService {
     pub(crate) fn admit(
         &self,
         principal: &Principal,
-        bytes_hint: Option<u64>,
+        bytes: u64,
         time_left: Duration,
     ) -> Result<Permit, Fault> {
         let tenant = principal.account();
-        let admitted = self.plane.admission.admit(tenant, bytes_hint, time_left);
+        let admitted = self.plane.admission.admit(tenant, bytes, time_left);
         admitted.inspect_err(|_| tenant.meter.rejected())
+    }
+
+    /// Gives an upload slot for a component of a deploy. Faults: `tenant_uploads_exceeded`, `tenant_memory_exceeded`,
+    /// each with the time to wait; `submission_too_large`, `shutting_down`.
+    pub fn receive_component(
+        &self,
+        principal: &Principal,
+        declared: Option<u64>,
+    ) -> Result<UploadSlot, Fault> {
+        let tenant = principal.account();
+        let given = self.plane.admission.component_upload(tenant, declared);
+        given.inspect_err(|_| tenant.meter.rejected())
     }
 
     /// Reads a document. All later faults are events.
@@ -171,9 +184,16 @@ impl DocumentService {
     }
 
     /// Reads the smoke-test page through the render worker, guest and engines of each shared deployment, all within
-    /// `deadline`. The answer is kept for a second, so that frequent checks cause little load.
+    /// `deadline`. The answer is kept for a time, so that frequent checks cause little load. Fails if no deployment read
+    /// it.
     pub async fn check_readiness(&self, deadline: Duration) -> Result<ReadinessReport, Fault> {
         self.check_readiness.answer(&self.plane, deadline).await
+    }
+
+    /// Returns the number of shared deployments that did not read the smoke-test page in the last check, at least 1 if
+    /// the whole check failed.
+    pub fn unready_deployments(&self) -> usize {
+        self.check_readiness.failed()
     }
 
     /// Rejects new documents and ends the event streams, waits `within` for the admitted documents, then cuts off the
@@ -208,7 +228,8 @@ impl DocumentService {
         let counters = &admission.counters;
         let (pending_ms, work_ms_per_s) = admission.load.pending_and_capacity();
         ServingStatus {
-            documents_admitted: admission.gate.count(),
+            documents_admitted: admission.documents.count() as usize,
+            uploads: admission.uploads.count(),
             documents_max: admission.bounds.documents_max,
             documents_done: counters.documents_done.load(Relaxed),
             documents_failed: counters.documents_failed.load(Relaxed),
@@ -217,6 +238,7 @@ impl DocumentService {
             documents_refused: counters.documents_refused.load(Relaxed),
             documents_over_share: counters.documents_over_share.load(Relaxed),
             documents_over_bytes: counters.documents_over_bytes.load(Relaxed),
+            documents_over_uploads: counters.documents_over_uploads.load(Relaxed),
             pending_work: Duration::try_from_secs_f64(pending_ms / 1e3).unwrap_or(Duration::MAX),
             work_rate: work_ms_per_s / 1e3,
             work_predictions: admission.load.predictions(),
@@ -273,20 +295,35 @@ impl Session {
         }
     }
 
-    /// Admits one document. Faults: `tenant_overloaded` (the tenant's share is used up), `tenant_memory_exceeded` (the
-    /// tenant holds its limit of bytes) or `server_overloaded`, each with the time to wait; `submission_too_large`,
-    /// `shutting_down`. Takes microseconds. Call it before the body is read, and [`Permit::hold`] as a body of unknown
-    /// length grows.
-    pub fn admit(&self, declared: Option<u64>) -> Result<Permit, Fault> {
-        self.service.admit(&self.principal, declared, self.time_left())
+    /// Gives an upload slot, before the body is read. `declared`: the announced bytes, which are checked and not
+    /// reserved. Takes microseconds. Faults: those of a document that could not be accepted now, each with the time to
+    /// wait: `tenant_overloaded` (the tenant's share is used up), `tenant_memory_exceeded` (the tenant holds its limit
+    /// of bytes), `tenant_uploads_exceeded` (the tenant sends its limit of bodies) or `server_overloaded`;
+    /// `submission_too_large`, `shutting_down`. The caller begins a document with [`UploadSlot::begin`] and counts its
+    /// bytes with [`ReceivedBytes::arrived`].
+    pub fn receive(&self, declared: Option<u64>) -> Result<UploadSlot, Fault> {
+        let account = self.principal.account();
+        let given = self.service.plane.admission.upload(account, declared, self.time_left());
+        given.inspect_err(|_| account.meter.rejected())
     }
 
-    /// Admits one document, and waits at most until the client's timeout, in fair order over tenants. A rejection
-    /// counts once, at the end of that time. Dropping the future withdraws the request.
-    pub async fn admitted(&self, declared: Option<u64>) -> Result<Permit, Fault> {
+    /// Admits a document that has arrived, and waits for its place, in fair order over tenants: at most until the
+    /// client's timeout, and the only document of a request at most the longest accepted wait. A rejection counts once,
+    /// at the end of that time. Dropping the future withdraws the request.
+    pub async fn admitted(&self, slot: &UploadSlot, received: ReceivedBytes) -> Result<Permit, Fault> {
+        let time = self.time_left();
+        let within = match self.clock {
+            Clock::Since(_) => time.min(self.service.plane.admission.bounds.wait_max),
+            Clock::PerDocument => time,
+        };
+        let admitted = slot.admit(received, time, within).await;
+        admitted.inspect_err(|_| self.principal.account().meter.rejected())
+    }
+
+    /// Admits a document of `bytes` bytes that was not uploaded, and waits like [`admitted`](Self::admitted).
+    pub async fn admitted_whole(&self, bytes: u64) -> Result<Permit, Fault> {
         let (account, time) = (self.principal.account(), self.time_left());
-        let admission = &self.service.plane.admission;
-        let admitted = admission.admit_within(account, declared, time, time).await;
+        let admitted = self.service.plane.admission.admit_whole(account, bytes, time).await;
         admitted.inspect_err(|_| account.meter.rejected())
     }
 

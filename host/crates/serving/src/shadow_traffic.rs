@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lector_control::{Held, PageCall, PermitRequest, Revision, work_of};
-use lector_core::{Kind, Transcript};
+use lector_core::{Clock, Kind, Transcript};
 use tokio::sync::Semaphore;
 
 use crate::page_scheduler::PageScheduler;
@@ -18,8 +18,6 @@ use crate::page_scheduler::PageScheduler;
 const AT_ONCE_MAX: usize = 4;
 /// Longest wait for a free slot.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// Period of the checks for a free slot.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Longest time for reading a page.
 const READ_MAX: Duration = Duration::from_secs(60);
 
@@ -47,24 +45,21 @@ pub(crate) struct Sample {
 
 impl Shadows {
     /// Reads the page again if there is capacity; otherwise counts it as skipped.
-    pub(crate) fn read(&self, sample: Sample, page_scheduler: &PageScheduler) {
+    pub(crate) fn read(&self, sample: Sample, page_scheduler: &PageScheduler, clock: &Arc<dyn Clock>) {
         let Ok(place) = self.0.clone().try_acquire_owned() else {
             sample.revision.shadow.skipped();
             return;
         };
-        let page_scheduler = page_scheduler.clone();
+        let (page_scheduler, waited) = (page_scheduler.clone(), clock.sleep_until(clock.now() + WAIT_MAX));
         tokio::spawn(async move {
             let _place = place;
-            let until = Instant::now() + WAIT_MAX;
-            let slot = loop {
-                if let Some(slot) = page_scheduler.free(&sample.call.ctx.tenant, sample.own.clone()) {
-                    break slot;
-                }
-                if Instant::now() >= until {
+            let free = page_scheduler.wait_free(&sample.call.ctx.tenant, sample.own.clone());
+            let slot = tokio::select! {
+                slot = free => slot,
+                () = waited => {
                     sample.revision.shadow.skipped();
                     return;
                 }
-                tokio::time::sleep(LOOK_EVERY).await;
             };
             compare(sample).await;
             drop(slot);

@@ -13,6 +13,8 @@ use crate::cost_tracker::PredictionError;
 /// The counters of the data plane at one moment.
 #[derive(Clone, Debug)]
 pub struct ServingStatus {
+    /// Uploads that are being received now.
+    pub uploads: u64,
     /// Documents admitted now.
     pub documents_admitted: usize,
     /// Most documents admitted at once.
@@ -31,6 +33,8 @@ pub struct ServingStatus {
     pub documents_over_share: u64,
     /// Documents rejected at admission because their tenant held its limit of bytes.
     pub documents_over_bytes: u64,
+    /// Uploads rejected because their tenant sent its limit of request bodies at once.
+    pub documents_over_uploads: u64,
     /// Pending work of the documents in flight, predicted: engine time and the other work of pages.
     pub pending_work: Duration,
     /// Seconds of work completed per second, measured while all page slots were in use.
@@ -84,6 +88,7 @@ pub(crate) struct Counters {
     pub(crate) documents_refused: AtomicU64,
     pub(crate) documents_over_share: AtomicU64,
     pub(crate) documents_over_bytes: AtomicU64,
+    pub(crate) documents_over_uploads: AtomicU64,
     pub(crate) pages_ok: AtomicU64,
     pub(crate) pages_failed: AtomicU64,
     pages_waiting: AtomicU64,

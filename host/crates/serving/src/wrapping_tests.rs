@@ -42,13 +42,14 @@ fn request(name: &str, component: &str, wraps: Option<&str>) -> DeployRequest {
         budget: None,
         wraps: wraps.map(DeploymentName::from),
         destination: Some(Destination::Promote(None)),
+        precondition: Default::default(),
     }
 }
 
 impl TestServer {
     async fn deploy(&self, request: DeployRequest) -> Result<u32, DeployFault> {
         let control = self.service.control();
-        let permit = control.deploy_permit(&self.principal).unwrap();
+        let permit = control.deploy_permit(&self.principal, Duration::from_secs(60)).await.unwrap();
         Ok(control.deploy(permit, &self.principal, request).await?.number)
     }
 
@@ -57,7 +58,7 @@ impl TestServer {
         let name = DeploymentName::from(name);
         let mut submission = submission(&self.service, "r", 1, Order::Page);
         submission.request.deployment = Some(name.clone());
-        let permit = self.service.admit(&self.principal, None, Duration::from_secs(60)).unwrap();
+        let permit = self.service.admit(&self.principal, 0, Duration::from_secs(60)).unwrap();
         let events: Vec<_> = self.service.submit(permit, submission, name).collect().await;
         let text = events.iter().find_map(|event| match event {
             Event::Page { transcript, .. } => Some(transcript.text().trim_end().to_owned()),
@@ -171,7 +172,7 @@ async fn the_models_and_imports_of_every_stage_must_be_granted() {
     control.create_key_for(&admin, lector_control::Scope::Admin, "").await.unwrap();
     let key = lector_control::Scope::Tenant("acme".into());
     let key = control.create_key_for(&admin, key, "").await.unwrap();
-    let shown = lector_control::Credentials { key: Some(key.text.reveal()), tenant: None, local: false };
+    let shown = lector_control::Credentials { key: Some(key.text.reveal()), ..Default::default() };
     let acme = TestServer { principal: control.principal(shown).unwrap(), ..server };
     let (_, code, message) = refused(acme.deploy(request("d", "wraps", Some("standard"))).await);
     assert_eq!(code, "grant_missing");

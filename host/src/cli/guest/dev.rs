@@ -12,13 +12,12 @@ use std::time::Instant;
 use super::changes::Changes;
 use super::deployed::Deployed;
 use super::golden::{Expected, Suite, Tolerance, compare};
-use super::pipeline_runner::Reading;
+use super::pipeline_runner::{Reading, text_of};
 use super::project::Project;
 use super::{compiler, embedded_sdk};
 use crate::cli::manage::Server;
 use crate::cli::{Failure, block_on, terminal};
 use crate::config::{ClientConfig, Config};
-use crate::format::{self, Format};
 
 /// Watched paths of a project; without the output of builds.
 const WATCHED: [&str; 5] = ["Cargo.toml", "src", "golden", embedded_sdk::VENDORED, ".cargo"];
@@ -129,7 +128,7 @@ async fn show(
                 let outcome = compare(old, &read, &strict);
                 if outcome.differs { outcome.report } else { "no change\n".to_owned() }
             }
-            (None, Ok(result)) => format::document(Format::Text, result),
+            (None, Ok(result)) => text_of(result)?,
             (None, Err(_)) => String::new(),
         };
         let fault = answer.as_ref().err().map(|fault| format!("{fault}\n")).unwrap_or_default();

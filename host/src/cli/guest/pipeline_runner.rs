@@ -89,3 +89,9 @@ impl Reading {
         self.host.stop().await;
     }
 }
+
+/// Returns the text of a document.
+pub(super) fn text_of(result: &DocumentResult) -> anyhow::Result<String> {
+    let bytes = lector_export::document(lector_export::TEXT, result)?;
+    String::from_utf8(bytes).context("the text is not UTF-8")
+}

@@ -8,11 +8,10 @@ use anyhow::Context;
 
 use super::compiler;
 use super::golden::{Expected, Suite, compare, expectation_of};
-use super::pipeline_runner::Reading;
+use super::pipeline_runner::{Reading, text_of};
 use super::project::Project;
 use crate::cli::{Failure, block_on, terminal};
 use crate::config::Config;
-use crate::format::{self, Format};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -101,7 +100,7 @@ async fn through(
             let mut report =
                 format!("FAILED   {name}\n  it has no expectation; if this result is right, use --bless\n");
             let text = match &answer {
-                Ok(result) => format::document(Format::Text, result),
+                Ok(result) => text_of(result)?,
                 Err(fault) => fault.to_string(),
             };
             text.lines().for_each(|line| report.extend(["  | ", line, "\n"]));

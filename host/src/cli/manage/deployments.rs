@@ -45,6 +45,8 @@ pub(in crate::cli) struct Deploy {
     shadow: Option<u8>,
     #[command(flatten)]
     policy: RollbackArgs,
+    #[command(flatten)]
+    expected: ExpectArgs,
 }
 
 /// Rollback policy of a new revision: beyond it the route is rolled back automatically.
@@ -59,6 +61,20 @@ pub(in crate::cli) struct RollbackArgs {
     /// Number of pages before the revision is evaluated
     #[arg(long, value_name = "PAGES")]
     rollback_pages_min: Option<u64>,
+}
+
+/// The route that the deployment must have; with another one, the command fails and changes nothing.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ExpectArgs {
+    /// Fail if the live revision is another one than this (0: none)
+    #[arg(long, value_name = "REVISION")]
+    expect: Option<u32>,
+}
+
+impl ExpectArgs {
+    fn into(self, body: &mut Value) {
+        set(body, "expected_revision", self.expect.map(Value::from));
+    }
 }
 
 impl RollbackArgs {
@@ -90,6 +106,7 @@ impl ApiCommand for Deploy {
         set(&mut options, "shadow", self.shadow.map(Value::from));
         set(&mut options, "wraps", self.wraps.map(Value::from));
         self.policy.into(&mut options);
+        self.expected.into(&mut options);
         if !self.grant.is_empty() {
             let pair = |pair: &String| {
                 let (alias, model) =
@@ -123,6 +140,8 @@ pub(in crate::cli) struct Promote {
     force: bool,
     #[command(flatten)]
     policy: RollbackArgs,
+    #[command(flatten)]
+    expected: ExpectArgs,
 }
 
 impl ApiCommand for Promote {
@@ -131,6 +150,7 @@ impl ApiCommand for Promote {
         set(&mut body, "revision", self.revision.map(Value::from));
         set(&mut body, "force", self.force.then_some(Value::Bool(true)));
         self.policy.into(&mut body);
+        self.expected.into(&mut body);
         Ok(server.at(Method::POST, &format!("/deployments/{}/promote", self.deployment)).json(&body))
     }
 }
@@ -150,6 +170,8 @@ pub(in crate::cli) struct Canary {
     force: bool,
     #[command(flatten)]
     policy: RollbackArgs,
+    #[command(flatten)]
+    expected: ExpectArgs,
 }
 
 impl ApiCommand for Canary {
@@ -158,6 +180,7 @@ impl ApiCommand for Canary {
         set(&mut body, "revision", self.revision.map(Value::from));
         set(&mut body, "force", self.force.then_some(Value::Bool(true)));
         self.policy.into(&mut body);
+        self.expected.into(&mut body);
         Ok(server.at(Method::POST, &format!("/deployments/{}/canary", self.deployment)).json(&body))
     }
 }
@@ -172,12 +195,15 @@ pub(in crate::cli) struct Shadow {
     /// Number of the revision (default: the newest that is not withdrawn)
     #[arg(long)]
     revision: Option<u32>,
+    #[command(flatten)]
+    expected: ExpectArgs,
 }
 
 impl ApiCommand for Shadow {
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let mut body = json!({ "percent": self.percent });
         set(&mut body, "revision", self.revision.map(Value::from));
+        self.expected.into(&mut body);
         Ok(server.at(Method::POST, &format!("/deployments/{}/shadow", self.deployment)).json(&body))
     }
 }
@@ -206,6 +232,8 @@ pub(in crate::cli) struct Rollback {
     /// Reason that the withdrawn revision shows
     #[arg(long)]
     reason: Option<String>,
+    #[command(flatten)]
+    expected: ExpectArgs,
 }
 
 impl ApiCommand for Rollback {
@@ -213,6 +241,7 @@ impl ApiCommand for Rollback {
         let mut body = json!({});
         set(&mut body, "to", self.to.map(Value::from));
         set(&mut body, "reason", self.reason.map(Value::from));
+        self.expected.into(&mut body);
         Ok(server.at(Method::POST, &format!("/deployments/{}/rollback", self.deployment)).json(&body))
     }
 }
@@ -247,6 +276,10 @@ pub(in crate::cli) fn revisions(args: Revisions, config: &Config) -> Result<Exit
 }
 
 impl ApiCommand for Revisions {
+    fn is_whole_list(&self) -> bool {
+        self.deployment.is_none()
+    }
+
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let path =
             self.deployment.map_or_else(|| "/deployments".to_owned(), |name| format!("/deployments/{name}"));

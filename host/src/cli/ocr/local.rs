@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use lector_core::port::DocumentHint;
 use lector_core::{Fault, Kind, RequestId};
+use lector_export::Several;
+use lector_export::json::DocumentError;
+use lector_export::ndjson::{self, Totals};
 use lector_serving::{Clock, DocumentRequest, Event, Order, Permit, Session, Upload};
 
 use super::super::{Failure, terminal};
@@ -14,8 +17,7 @@ use super::progress::Progress;
 use super::{Read, Request, bytes_of, name_of, report};
 use crate::app::Host;
 use crate::config::Config;
-use crate::format::ndjson::{self, Totals};
-use crate::format::{self, Format, json};
+use crate::events;
 
 /// The user interrupts a command that takes too long; the API requires a deadline.
 const NO_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -68,7 +70,7 @@ async fn through(
         let (read, counts) = read?;
         failed |= report(&read, progress);
         totals = counts.onto(totals);
-        if let Some((file, text)) = files.get(number).zip(read.text.as_deref()) {
+        if let Some((file, text)) = files.get(number).zip(read.bytes.as_deref()) {
             progress.pause(|| output.document(number, &name_of(file), text))?;
         }
         number += 1;
@@ -125,7 +127,7 @@ impl Reading<'_> {
             }
         };
         // While the server is overloaded by this command's own documents, this waits.
-        let permit = match self.session.admitted(Some(bytes.len() as u64)).await {
+        let permit = match self.session.admitted_whole(bytes.len() as u64).await {
             Ok(permit) => permit,
             Err(fault) => return self.failed(number, &name, &fault, format!("{name}: {fault}")),
         };
@@ -157,7 +159,7 @@ impl Reading<'_> {
                 Event::Failed(_) => return,
             }
             if self.live && printed.is_ok() {
-                printed = emit(self.progress, &ndjson::event(number, Some(name), event));
+                printed = emit(self.progress, &events::line(number, Some(name), event));
             }
         });
         let result = result.await;
@@ -167,8 +169,18 @@ impl Reading<'_> {
             Ok(result) => {
                 let counts =
                     Counts { read: true, pages_ok: result.pages_ok, pages_failed: result.pages_failed };
-                let text = (!self.live).then(|| format::document(self.request.format, &result));
-                Ok((Read { text, failures }, counts))
+                let bytes = if self.live {
+                    None
+                } else {
+                    match lector_export::document(self.request.format, &*result) {
+                        Ok(bytes) => Some(bytes),
+                        Err(error) => {
+                            let fault = Fault::from(error);
+                            return self.failed(number, name, &fault, format!("{name}: {fault}"));
+                        }
+                    }
+                };
+                Ok((Read { bytes, failures }, counts))
             }
         }
     }
@@ -184,8 +196,12 @@ impl Reading<'_> {
             emit(self.progress, &ndjson::document_error(number, Some(name), fault))?;
         }
         // An array of results contains an entry for each failed document.
-        let is_json = self.request.format == Format::Json;
-        let text = is_json.then(|| format!("{:#}\n", json::document_error(Some(name), fault)));
-        Ok((Read { text, failures: vec![failure] }, Counts::FAILED))
+        let is_array = self.request.format.info().several == Several::JsonArray;
+        let error = DocumentError::new(Some(name), fault);
+        let bytes = is_array.then(|| serde_json::to_vec_pretty(&error)).transpose()?.map(|mut json| {
+            json.push(b'\n');
+            json
+        });
+        Ok((Read { bytes, failures: vec![failure] }, Counts::FAILED))
     }
 }

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use lector_export::{Format, Several};
+
 use super::super::terminal;
 use super::{is_stdin, name_of};
-use crate::format::Format;
 
 /// Writer of results.
 pub(super) struct Output {
-    format: Format,
+    format: &'static dyn Format,
     several: bool,
     /// Output file of each document; empty: standard output.
     files: Vec<PathBuf>,
@@ -21,11 +22,18 @@ pub(super) struct Output {
 
 impl Output {
     /// Checks the output before anything is read.
-    pub(super) fn new(format: Format, inputs: &[PathBuf], dir: Option<&Path>) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        format: &'static dyn Format,
+        inputs: &[PathBuf],
+        dir: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let several = inputs.len() > 1;
         let files = match dir {
-            None if several && format == Format::Hocr => {
-                bail!("several hOCR documents cannot share one output: set a folder with --out")
+            None if several && format.info().several == Several::Never => {
+                let name = format.info().name;
+                bail!(
+                    "several documents of the format {name} cannot share one output: set a folder with --out"
+                )
             }
             None => Vec::new(),
             Some(dir) => files_in(dir, inputs, format)?,
@@ -35,32 +43,32 @@ impl Output {
 
     /// Returns whether events are written as they happen, instead of documents when they are complete.
     pub(super) fn is_stream(&self) -> bool {
-        self.format == Format::Ndjson && self.files.is_empty()
+        self.format.info().several == Several::Events && self.files.is_empty()
     }
 
     /// Writes the next document.
-    pub(super) fn document(&mut self, number: usize, name: &str, text: &str) -> anyhow::Result<()> {
+    pub(super) fn document(&mut self, number: usize, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         if let Some(file) = self.files.get(number) {
-            return write_whole(file, text.as_bytes());
+            return write_whole(file, bytes);
         }
         let first = self.written == 0;
         self.written += 1;
         if !self.several {
-            return terminal::print(text);
+            return terminal::print(bytes);
         }
         let gap = if first { "" } else { "\n" };
-        terminal::print(&match self.format {
-            Format::Text => format!("{gap}==> {name} <==\n{text}"),
-            Format::Markdown => format!("{gap}# {name}\n\n{text}"),
+        let (before, bytes) = match self.format.info().several {
+            Several::Named { before, after } => (format!("{gap}{before}{name}{after}"), bytes),
             // One array, so that the whole output is JSON.
-            Format::Json => format!("{}{}", if first { "[\n" } else { ",\n" }, text.trim_end()),
-            Format::Hocr | Format::Ndjson => text.to_owned(),
-        })
+            Several::JsonArray => (if first { "[\n" } else { ",\n" }.to_owned(), bytes.trim_ascii_end()),
+            Several::Events | Several::Never => (String::new(), bytes),
+        };
+        terminal::print([before.as_bytes(), bytes].concat())
     }
 
     /// Writes the end of the output.
     pub(super) fn end(&self) -> anyhow::Result<()> {
-        if self.several && self.format == Format::Json && self.files.is_empty() {
+        if self.several && self.format.info().several == Several::JsonArray && self.files.is_empty() {
             terminal::print(if self.written == 0 { "[]\n" } else { "\n]\n" })?;
         }
         Ok(())
@@ -68,7 +76,7 @@ impl Output {
 }
 
 /// Returns `DIR/scan.pdf.txt` for `scan.pdf`. Fails if two inputs have the same name.
-fn files_in(dir: &Path, inputs: &[PathBuf], format: Format) -> anyhow::Result<Vec<PathBuf>> {
+fn files_in(dir: &Path, inputs: &[PathBuf], format: &dyn Format) -> anyhow::Result<Vec<PathBuf>> {
     std::fs::create_dir_all(dir).with_context(|| format!("creating the folder {}", dir.display()))?;
     let mut taken: BTreeMap<PathBuf, &Path> = BTreeMap::new();
     let mut files = Vec::with_capacity(inputs.len());
@@ -78,7 +86,7 @@ fn files_in(dir: &Path, inputs: &[PathBuf], format: Format) -> anyhow::Result<Ve
         } else {
             input.file_name().unwrap_or_default().to_string_lossy()
         };
-        let file = dir.join(format!("{name}.{}", format.extension()));
+        let file = dir.join(format!("{name}.{}", format.info().extension));
         if let Some(other) = taken.insert(file.clone(), input) {
             bail!(
                 "{} and {} would both be written to {}: read them in separate commands",

@@ -17,7 +17,6 @@ use super::output::Output;
 use super::progress::Progress;
 use super::{Read, Request, bytes_of, name_of, report};
 use crate::config::ClientConfig;
-use crate::format::Format;
 use lector_core::TextLayerPolicy;
 
 /// Concurrent requests: enough to keep a server busy while one of them uploads.
@@ -46,7 +45,7 @@ pub(super) async fn read_all(
     let (mut failed, mut number) = (false, 0);
     while let Some(read) = reads.next().await {
         failed |= report(&read, progress);
-        if let Some((file, text)) = files.get(number).zip(read.text.as_deref()) {
+        if let Some((file, text)) = files.get(number).zip(read.bytes.as_deref()) {
             progress.pause(|| output.document(number, &name_of(file), text))?;
         }
         number += 1;
@@ -68,21 +67,21 @@ impl Door<'_> {
         self.progress.expect(1);
         let name = name_of(file);
         let read = match self.ask(file).await {
-            Ok((text, 0)) => Read { text: Some(text), failures: Vec::new() },
-            Ok((text, pages)) => {
-                Read { text: Some(text), failures: vec![format!("{name}: {pages} pages were not read")] }
+            Ok((bytes, 0)) => Read { bytes: Some(bytes), failures: Vec::new() },
+            Ok((bytes, pages)) => {
+                Read { bytes: Some(bytes), failures: vec![format!("{name}: {pages} pages were not read")] }
             }
-            Err(error) => Read { text: None, failures: vec![format!("{name}: {error:#}")] },
+            Err(error) => Read { bytes: None, failures: vec![format!("{name}: {error:#}")] },
         };
         self.progress.page();
         read
     }
 
     /// Returns the document in the requested format, and the number of its pages that were not read.
-    async fn ask(&self, file: &Path) -> anyhow::Result<(String, u64)> {
+    async fn ask(&self, file: &Path) -> anyhow::Result<(Vec<u8>, u64)> {
         let bytes = bytes_of(file, FILE_BYTES_MAX).await?;
         let mut query = self.query();
-        query.push(("format", self.request.format.name().to_owned()));
+        query.push(("format", self.request.format.info().name.to_owned()));
         // Failed pages are reported separately; the other pages are still wanted.
         query.push(("partial", "true".to_owned()));
         let answer =
@@ -90,8 +89,8 @@ impl Door<'_> {
         let answer = accepted(answer).await?;
         let pages_failed =
             answer.headers().get(PAGES_FAILED).and_then(|value| value.to_str().ok()?.parse().ok());
-        let text = answer.text().await.context("receiving the response")?;
-        Ok((text, pages_failed.unwrap_or(0)))
+        let bytes = answer.bytes().await.context("receiving the response")?;
+        Ok((bytes.to_vec(), pages_failed.unwrap_or(0)))
     }
 
     /// Reads all files as one batch, and prints its events unchanged.
@@ -140,8 +139,8 @@ impl Door<'_> {
             TextLayerPolicy::Never => "never",
             TextLayerPolicy::Only => "only",
         });
-        // hOCR always has words.
-        let words = (options.words && self.request.format != Format::Hocr).then(|| "true".to_owned());
+        // The server adds them for a format that needs them.
+        let words = (options.words && !self.request.format.info().needs_words).then(|| "true".to_owned());
         let options = [
             ("pages", pages_text.clone()),
             ("dpi", options.dpi.map(|dpi| dpi.to_string())),

@@ -16,11 +16,11 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::Stream;
 use lector_control::Reservation;
+use lector_export::ndjson::Line;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, Sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::format::ndjson::Line;
 use crate::http::pieces;
 
 /// Maximum bytes of events that wait for the client. A dense page with its lines is about 50 KB.

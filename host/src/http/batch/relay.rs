@@ -8,11 +8,12 @@ use futures::stream::SelectAll;
 use futures::{Stream, StreamExt};
 use lector_control::Reservation;
 use lector_core::Fault;
+use lector_export::ndjson::{self, Line, Totals};
 use lector_serving::Event;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::outgoing::{Gone, Outgoing};
-use crate::format::ndjson::{self, Line, Totals};
+use crate::events;
 
 /// The outcome of receiving one file.
 pub(super) enum Arrival<S> {
@@ -41,8 +42,7 @@ impl<S: Stream<Item = Event> + Unpin> Stream for Reading<S> {
         if let Poll::Ready(None) = polled {
             this.slot = None;
         }
-        polled
-            .map(|event| event.map(|event| (ndjson::event(this.index, this.name.as_deref(), &event), event)))
+        polled.map(|event| event.map(|event| (events::line(this.index, this.name.as_deref(), &event), event)))
     }
 }
 

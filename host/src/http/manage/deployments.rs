@@ -4,30 +4,33 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
 use lector_control::{
     BudgetSpec, ComponentSource, DeployFault, DeployOutcome, DeployRequest, DeploymentView, Destination,
-    Digest, RevisionView, RollbackPolicy, RollbackRequest,
+    Digest, RevisionView, RollbackPolicy,
 };
 use lector_core::{DeploymentName, Fault, Kind, ModelName};
+use lector_export::json::ms;
+use lector_serving::ReceivedBytes;
 use multer::{Constraints, Multipart};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::super::AppState;
 use super::super::auth::TenantCtx;
-use super::super::body::{BodyLimits, LimitedBody};
-use super::super::json::{self as bounded, JsonBody, OPTIONS_BYTES_MAX, SETTINGS_MAX, SMALL_BYTES_MAX};
+use super::super::body::{BodyLimits, LimitedBody, declared_bytes};
+use super::super::extract::{Path, Query};
+use super::super::json::{self as bounded, JsonBody, OPTIONS_BYTES_MAX, SETTINGS_MAX};
+use super::super::paging::PageOptions;
 use super::super::problem::Problem;
 use super::super::upload::from_multer;
-use super::whole;
-use crate::format::json::ms;
+use super::routes::{Tagged, precondition, tagged};
 
 /// Maximum size of a component.
 const COMPONENT_BYTES_MAX: u64 = 64 << 20;
@@ -38,34 +41,102 @@ const NAME_BYTES_MAX: u64 = 256;
 /// Maximum bytes read to find the end of the head of a part.
 const HEAD_BYTES_MAX: u64 = 2 << 20;
 
-/// `GET /api/v1/deployments`.
+/// A page of deployments.
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct DeploymentList {
+    /// The deployments, by name.
+    deployments: Vec<DeploymentView>,
+    /// The cursor of the next page; null on the last page.
+    next: Option<String>,
+}
+
+/// Lists the deployments of the tenant and the shared deployments, by name.
+#[utoipa::path(
+    get,
+    path = "/api/v1/deployments",
+    operation_id = "listDeployments",
+    tag = "Deploy",
+    responses((status = 200, description = "The deployments.", body = DeploymentList)),
+    extensions(
+        ("x-problems" = json!(["tenant", "query"])),
+        ("x-parameters" = json!(["limit", "cursor"]))
+    )
+)]
 pub(in super::super) async fn list(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
-) -> Json<Value> {
-    Json(json!({ "deployments": state.control.deployments(&principal) }))
+    Query(options): Query<PageOptions>,
+) -> Result<Json<DeploymentList>, Problem> {
+    let all = state.control.deployments(&principal);
+    let (deployments, next) = options.page(all, |deployment| deployment.name.to_string())?;
+    Ok(Json(DeploymentList { deployments, next }))
 }
 
-/// `GET /api/v1/deployments/{name}`.
+/// Returns a deployment with its revisions.
+#[utoipa::path(
+    get,
+    path = "/api/v1/deployments/{name}",
+    operation_id = "getDeployment",
+    tag = "Deploy",
+    responses((status = 200, description = "The deployment.", body = DeploymentView, headers(("ETag" = String, description = "Entity tag of the route, for `If-Match`.")))),
+    extensions(
+        ("x-problems" = json!(["tenant", "path", "deployment"])),
+        ("x-parameters" = json!(["name"]))
+    )
+)]
 pub(in super::super) async fn get(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
     Path(name): Path<String>,
-) -> Result<Json<DeploymentView>, Problem> {
-    Ok(Json(state.control.deployment(&principal, &name.into())?))
+) -> Result<Tagged, Problem> {
+    Ok(tagged(state.control.deployment(&principal, &name.into())?))
 }
 
-/// `GET /api/v1/deployments/{name}/revisions`.
+/// A page of revisions.
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct RevisionList {
+    /// The revisions, newest first.
+    revisions: Vec<RevisionView>,
+    /// The cursor of the next page; null on the last page.
+    next: Option<String>,
+}
+
+/// Lists the revisions of a deployment, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/deployments/{name}/revisions",
+    operation_id = "listRevisions",
+    tag = "Deploy",
+    responses((status = 200, description = "The revisions, newest first.", body = RevisionList, headers(("ETag" = String, description = "Entity tag of the route, for `If-Match`.")))),
+    extensions(
+        ("x-problems" = json!(["tenant", "path", "deployment", "query"])),
+        ("x-parameters" = json!(["name", "limit", "cursor"]))
+    )
+)]
 pub(in super::super) async fn revisions(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
     Path(name): Path<String>,
-) -> Result<Json<Value>, Problem> {
+    Query(options): Query<PageOptions>,
+) -> Result<([(header::HeaderName, String); 1], Json<RevisionList>), Problem> {
     let deployment = state.control.deployment(&principal, &name.into())?;
-    Ok(Json(json!({ "revisions": deployment.revisions })))
+    let newest_first = |revision: &RevisionView| u32::MAX - revision.number;
+    let (revisions, next) = options.page(deployment.revisions, newest_first)?;
+    Ok(([(header::ETAG, deployment.etag)], Json(RevisionList { revisions, next })))
 }
 
-/// `GET /api/v1/deployments/{name}/revisions/{number}`.
+/// Returns a revision.
+#[utoipa::path(
+    get,
+    path = "/api/v1/deployments/{name}/revisions/{number}",
+    operation_id = "getRevision",
+    tag = "Deploy",
+    responses((status = 200, description = "The revision.", body = RevisionView)),
+    extensions(
+        ("x-problems" = json!(["tenant", "path", "deployment", "revision"])),
+        ("x-parameters" = json!(["name", "number"]))
+    )
+)]
 pub(in super::super) async fn revision(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
@@ -79,7 +150,18 @@ pub(in super::super) async fn revision(
     Ok(Json(revision.clone()))
 }
 
-/// `DELETE /api/v1/deployments/{name}`.
+/// Deletes a deployment with all its revisions.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/deployments/{name}",
+    operation_id = "deleteDeployment",
+    tag = "Deploy",
+    responses((status = 204, description = "The deployment is deleted.")),
+    extensions(
+        ("x-problems" = json!(["tenant", "path", "deployment", "manage", "store", "deployment_delete"])),
+        ("x-parameters" = json!(["name"]))
+    )
+)]
 pub(in super::super) async fn delete(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
@@ -90,26 +172,43 @@ pub(in super::super) async fn delete(
 }
 
 /// The options of a deploy.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-struct DeployBody {
+#[schema(as = DeployOptions)]
+pub(in super::super) struct DeployBody {
+    /// SHA-256 digest of a component that was sent before, in place of a component.
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{64}$")]
     digest: Option<Digest>,
+    /// Settings of the guest. At most 1048576 bytes, and at most 31 levels within the options.
+    #[schema(value_type = Option<Object>)]
     settings: Option<Value>,
+    /// Models that the guest may open, by alias.
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
     grants: Option<BTreeMap<String, ModelName>>,
+    /// Limits of each guest call.
     budget: Option<BudgetSpec>,
+    /// Deployment to wrap, the tenant's own or a shared one, for a component that imports `lector:ocr/pipeline`. Its live
+    /// revision is pinned, with its settings, its grants and the revision that it wraps itself. Absent: without a new
+    /// component, the revision that the newest revision wraps; otherwise none.
+    #[schema(value_type = Option<String>)]
     wraps: Option<DeploymentName>,
+    /// Whether to route all requests to the revision. Absent: only the first revision of a deployment is promoted; false
+    /// prevents that.
     promote: Option<bool>,
+    /// Percentage of the requests to route to the revision.
+    #[schema(minimum = 1, maximum = 99)]
     canary: Option<u8>,
+    /// Percentage of the documents to mirror to the revision.
+    #[schema(minimum = 0, maximum = 100)]
     shadow: Option<u8>,
+    /// Limits beyond which the server rolls the route back; with `promote` or `canary`.
     rollback_policy: Option<RollbackPolicy>,
+    /// The live revision that the caller expects, 0 for none: with another one, nothing changes.
+    expected_revision: Option<u32>,
 }
 
 impl JsonBody for DeployBody {
     const BYTES_MAX: u64 = OPTIONS_BYTES_MAX;
-}
-
-impl JsonBody for RouteBody {
-    const BYTES_MAX: u64 = SMALL_BYTES_MAX;
 }
 
 impl DeployBody {
@@ -138,25 +237,53 @@ impl DeployBody {
     }
 }
 
-/// `PUT /api/v1/deployments/{name}`: a form with a part `component` (and `settings`, `options`, as JSON, and `wraps`, a
-/// name), the bare component, or JSON that names a stored component.
+/// Creates a revision from a component and its settings.
+///
+/// A form with a part `component` (and `settings`, `options`, as JSON, and `wraps`, a name), the bare component, or JSON
+/// that names a stored component. Stages: `received`, `validated`, `compiled`, `configured`, `prepared` (the engines are loaded),
+/// `smoke_test` (the batching policy, if the guest has one, and a smoke-test page), `ready`. A failed deploy changes
+/// nothing, and its problem names the `stage`. Settings without a component create a new revision of the newest
+/// component.
+///
+/// Without `promote`, `canary` or `shadow`, no request is routed to the revision, except that the first revision of a
+/// deployment is promoted; `"promote": false` prevents that. An administrator must name the tenant (`X-Lector-Tenant`).
+#[utoipa::path(
+    put,
+    path = "/api/v1/deployments/{name}",
+    operation_id = "deploy",
+    tag = "Deploy",
+    request_body = DeployBody,
+    responses((status = 201, description = "The revision is created.", body = DeployResult, headers(("Location" = String, description = "Path of the revision."), ("ETag" = String, description = "Entity tag of the route, for `If-Match`.")))),
+    extensions(
+        ("x-problems" = json!(["tenant", "path", "deployment", "manage", "json", "store", "multipart", "component", "wraps", "route", "revision", "precondition"])),
+        ("x-parameters" = json!(["name", "if_match"])),
+        ("x-body" = json!("Deploy"))
+    )
+)]
 pub(in super::super) async fn deploy(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    // Before the component is received, which takes up to 64 MiB of memory.
-    let permit = state.control.deploy_permit(&principal)?;
+    let began = Instant::now();
+    state.control.may_deploy(&principal)?;
     let (parts, body) = request.into_parts();
+    let slot = state.service.receive_component(&principal, declared_bytes(&parts.headers))?;
     let limits = BodyLimits {
         bytes_max: DEPLOY_BYTES_MAX,
         idle_max: state.config.body_idle_timeout,
-        until: Instant::now() + state.config.request_timeout,
+        rate_min: state.config.transfer_rate_min,
+        waits_max: state.config.request_timeout,
+        until: began + state.config.request_timeout,
     };
     let limited_body = LimitedBody::new(&parts.headers, body, limits)?;
-    let (body, component) = read(&parts, limited_body).await?;
+    let mut received = Received { bytes: slot.begin(true)?, total: 0 };
+    let (body, component) = read(&parts, limited_body, &mut received).await?;
+    // Everything has arrived: the bytes stay counted until the deploy has ended.
+    let _received = received;
     let destination = body.destination()?;
+    let precondition = precondition(&parts.headers, body.expected_revision)?;
     let component = match (component, body.digest) {
         (Some(_), Some(_)) => {
             let message = "Both a component and a `digest` are set: send one of them.";
@@ -166,23 +293,56 @@ pub(in super::super) async fn deploy(
         (None, Some(digest)) => ComponentSource::Stored(digest),
         (None, None) => ComponentSource::Newest,
     };
+    let within = state.config.request_timeout.saturating_sub(began.elapsed());
+    let permit = state.control.deploy_permit(&principal, within).await?;
+    drop(slot);
     let deployment = DeploymentName::from(name);
     let (settings, grants, budget, wraps) = (body.settings, body.grants, body.budget, body.wraps);
-    let request = DeployRequest { deployment, component, settings, grants, budget, wraps, destination };
+    let request =
+        DeployRequest { deployment, component, settings, grants, budget, wraps, destination, precondition };
     let outcome = state.control.deploy(permit, &principal, request).await.map_err(deploy_failed)?;
     let DeployOutcome { number, deployment, promoted_as_first, took } = outcome;
-    let stages: Vec<Value> = took
-        .into_iter()
-        .map(|(stage, took)| json!({ "stage": stage.as_str(), "took_ms": ms(took) }))
-        .collect();
+    let stages = took.into_iter().map(|(stage, took)| StageTime { stage: stage.as_str(), took_ms: ms(took) });
     let location = format!("/api/v1/deployments/{}/revisions/{number}", deployment.name);
     let promoted = match destination {
-        Some(Destination::Promote(_)) => Some("requested"),
-        _ => promoted_as_first.then_some("first_revision"),
+        Some(Destination::Promote(_)) => Some(Promoted::Requested),
+        _ => promoted_as_first.then_some(Promoted::FirstRevision),
     };
-    let body =
-        json!({ "revision": number, "promoted": promoted, "stages": stages, "deployment": deployment });
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(body)).into_response())
+    let headers = [(header::LOCATION, location), (header::ETAG, deployment.etag.clone())];
+    let body = DeployResult { revision: number, promoted, stages: stages.collect(), deployment };
+    Ok((StatusCode::CREATED, headers, Json(body)).into_response())
+}
+
+/// The result of a deploy.
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct DeployResult {
+    /// Number of the new revision.
+    revision: u32,
+    /// Why all requests are routed to it; null if they are not.
+    promoted: Option<Promoted>,
+    /// The time of each stage.
+    stages: Vec<StageTime>,
+    /// The deployment after the deploy.
+    deployment: DeploymentView,
+}
+
+/// The reason that a new revision is promoted.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Promoted {
+    /// The request has `promote`.
+    Requested,
+    /// It is the first revision of the deployment.
+    FirstRevision,
+}
+
+/// The time of a stage of a deploy.
+#[derive(Serialize, ToSchema)]
+struct StageTime {
+    /// Name of the stage.
+    stage: &'static str,
+    /// Its duration in milliseconds.
+    took_ms: f64,
 }
 
 /// Returns the problem of a failed deploy, with its stage.
@@ -191,17 +351,35 @@ fn deploy_failed(failed: DeployFault) -> Problem {
     Problem::from(failed.fault).with("stage", json!(failed.stage.as_str()))
 }
 
-async fn read(parts: &Parts, limited_body: LimitedBody) -> Result<(DeployBody, Option<Vec<u8>>), Fault> {
+/// The bytes of a deploy that have arrived.
+struct Received {
+    bytes: ReceivedBytes,
+    total: u64,
+}
+
+impl Received {
+    async fn more(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.total += bytes as u64;
+        self.bytes.arrived(self.total).await
+    }
+}
+
+async fn read(
+    parts: &Parts,
+    limited_body: LimitedBody,
+    received: &mut Received,
+) -> Result<(DeployBody, Option<Vec<u8>>), Fault> {
     let content_type =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     match essence.as_str() {
-        "multipart/form-data" => form(content_type, limited_body).await,
+        "multipart/form-data" => form(content_type, limited_body, received).await,
         "application/wasm" | "application/octet-stream" => {
-            Ok((DeployBody::default(), Some(whole(limited_body).await?)))
+            let bytes = up_to("body", DEPLOY_BYTES_MAX, limited_body, received).await?;
+            Ok((DeployBody::default(), Some(bytes)))
         }
         "application/json" | "" => {
-            let bytes = up_to("body", OPTIONS_BYTES_MAX, limited_body).await?;
+            let bytes = up_to("body", OPTIONS_BYTES_MAX, limited_body, received).await?;
             let body = if bytes.is_empty() {
                 DeployBody::default()
             } else {
@@ -219,7 +397,11 @@ async fn read(parts: &Parts, limited_body: LimitedBody) -> Result<(DeployBody, O
     }
 }
 
-async fn form(content_type: &str, limited_body: LimitedBody) -> Result<(DeployBody, Option<Vec<u8>>), Fault> {
+async fn form(
+    content_type: &str,
+    limited_body: LimitedBody,
+    received: &mut Received,
+) -> Result<(DeployBody, Option<Vec<u8>>), Fault> {
     let boundary = multer::parse_boundary(content_type).map_err(from_multer)?;
     let quota = limited_body.quota();
     let mut form = Multipart::with_constraints(limited_body, boundary, Constraints::new());
@@ -246,7 +428,8 @@ async fn form(content_type: &str, limited_body: LimitedBody) -> Result<(DeployBo
             let message = format!("The form has more than one part `{name}`: send one.");
             return Err(Fault::new(Kind::Invalid, "multipart_invalid", message));
         }
-        *slot = Some(up_to(&format!("part `{name}`"), bytes_max, part.map_err(from_multer)).await?);
+        let part = part.map_err(from_multer);
+        *slot = Some(up_to(&format!("part `{name}`"), bytes_max, part, received).await?);
     }
     let mut body: DeployBody = match options {
         Some(bytes) => bounded::parse("part `options`", &bytes, OPTIONS_BYTES_MAX)?,
@@ -266,6 +449,7 @@ async fn up_to(
     what: &str,
     bytes_max: u64,
     chunks: impl Stream<Item = Result<Bytes, Fault>>,
+    received: &mut Received,
 ) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     let mut chunks = std::pin::pin!(chunks);
@@ -274,112 +458,8 @@ async fn up_to(
         if (bytes.len() + chunk.len()) as u64 > bytes_max {
             return Err(bounded::too_large(what, bytes_max));
         }
+        received.more(chunk.len()).await?;
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
-}
-
-/// The body of `promote`, `canary` and `shadow`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RouteBody {
-    revision: Option<u32>,
-    percent: Option<u8>,
-    rollback_policy: Option<RollbackPolicy>,
-    /// Whether a withdrawn revision may be named.
-    force: bool,
-}
-
-impl RouteBody {
-    /// Returns the named revision, or the newest that is not withdrawn.
-    fn revision(&self, deployment: &DeploymentView) -> Result<u32, Fault> {
-        match self.revision {
-            Some(revision) => Ok(revision),
-            None if self.force => {
-                let message = "`force` without `revision`: name the withdrawn revision.";
-                Err(Fault::new(Kind::Invalid, "body_invalid", message))
-            }
-            None => deployment.newest(),
-        }
-    }
-
-    fn percent(&self) -> Result<u8, Fault> {
-        self.percent.ok_or_else(|| {
-            Fault::new(
-                Kind::Invalid,
-                "percent_invalid",
-                "`percent` is missing: send an integer from 1 to 99 for a canary, 0 to 100 for a shadow.",
-            )
-        })
-    }
-
-    fn promoted(&self) -> Result<Destination, Fault> {
-        Ok(Destination::Promote(self.rollback_policy))
-    }
-
-    fn canary(&self) -> Result<Destination, Fault> {
-        Ok(Destination::Canary(self.percent()?, self.rollback_policy))
-    }
-
-    fn shadow(&self) -> Result<Destination, Fault> {
-        Ok(Destination::Shadow(self.percent()?))
-    }
-}
-
-/// `POST /api/v1/deployments/{name}/promote`, `/canary`, `/shadow`.
-pub(in super::super) fn route(to: Route) -> MethodRouter<AppState> {
-    let destination = match to {
-        Route::Promote => RouteBody::promoted,
-        Route::Canary => RouteBody::canary,
-        Route::Shadow => RouteBody::shadow,
-    };
-    post(
-        async move |State(state): State<AppState>,
-                    TenantCtx(principal): TenantCtx,
-                    Path(name): Path<String>,
-                    request: Request| {
-            let (_, body): (_, RouteBody) = super::json(&state, request).await?;
-            let name = DeploymentName::from(name);
-            let revision = body.revision(&state.control.own_deployment(&principal, &name)?)?;
-            let destination = destination(&body)?;
-            let control = &state.control;
-            let view = match body.force {
-                true => control.route_withdrawn(&principal, &name, revision, destination).await?,
-                false => control.route(&principal, &name, revision, destination).await?,
-            };
-            Ok::<_, Problem>(Json(view))
-        },
-    )
-}
-
-/// The role of a revision in a route.
-#[derive(Clone, Copy, Debug)]
-pub(in super::super) enum Route {
-    Promote,
-    Canary,
-    Shadow,
-}
-
-/// The body of `rollback`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RollbackBody {
-    to: Option<u32>,
-    reason: Option<String>,
-}
-
-impl JsonBody for RollbackBody {
-    const BYTES_MAX: u64 = SMALL_BYTES_MAX;
-}
-
-/// `POST /api/v1/deployments/{name}/rollback`.
-pub(in super::super) async fn rollback(
-    State(state): State<AppState>,
-    TenantCtx(principal): TenantCtx,
-    Path(name): Path<String>,
-    request: Request,
-) -> Result<Json<DeploymentView>, Problem> {
-    let (_, RollbackBody { to, reason }) = super::json(&state, request).await?;
-    let request = RollbackRequest { to, reason };
-    Ok(Json(state.control.rollback(&principal, &name.into(), request).await?))
 }

@@ -2,219 +2,326 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use lector_control::store::{AuditEntry, Readable, UsageRow};
-use lector_control::{AuditEventStream, BackgroundTaskStatus};
-use lector_core::{Fault, Kind};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use lector_control::store::{AuditEntry, DamagedRow, Readable, UsageRow};
+use lector_control::{AuditEventStream, AuditEventView, BackgroundTaskStatus, UsageView};
+use lector_core::Fault;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
 
 use super::super::AppState;
 use super::super::auth::{AdminCtx, TenantCtx};
-use super::super::problem::Problem;
-use super::{query, with_damaged};
+use super::super::extract::Query;
+use super::super::paging::{PageOptions, cursor};
+use super::super::problem::{Problem, option_invalid};
 
 /// Maximum number of days in one response.
 const DAYS_MAX: u32 = 400;
-/// Maximum number of entries in one response.
-const ENTRIES_MAX: u32 = 1000;
-/// Seconds per day.
-const DAY_S: u64 = 86_400;
+/// Days of a request that names none.
+const DAYS_DEFAULT: u32 = 31;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct UsageOptions {
-    days: u32,
+pub(in super::super) struct UsageOptions {
+    days: Option<u32>,
+    limit: Option<u32>,
+    cursor: Option<String>,
 }
 
-impl Default for UsageOptions {
-    fn default() -> Self {
-        Self { days: 31 }
+impl UsageOptions {
+    fn days(&self) -> Result<u32, Fault> {
+        let days = self.days.unwrap_or(DAYS_DEFAULT);
+        if (1..=DAYS_MAX).contains(&days) {
+            return Ok(days);
+        }
+        Err(option_invalid(format!("`days` is {days}: use 1 to {DAYS_MAX}.")))
     }
 }
 
-fn days(uri: &Uri) -> Result<u32, Fault> {
-    let UsageOptions { days } = query(uri)?;
-    if (1..=DAYS_MAX).contains(&days) {
-        return Ok(days);
-    }
-    Err(Fault::new(Kind::Invalid, "option_invalid", format!("`days` is {days}: use 1 to {DAYS_MAX}.")))
+/// A page of usage.
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct UsageList {
+    /// The usage by tenant and day.
+    usage: Vec<UsageView>,
+    /// The cursor of the next page; null on the last page.
+    next: Option<String>,
+    /// Rows that cannot be read; absent if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damaged: Vec<DamagedRow>,
 }
 
-fn usage_json(usage: &Readable<UsageRow>) -> Json<Value> {
-    let row = |row: &UsageRow| {
-        let counts = &row.counts;
-        json!({
-            "tenant": row.tenant, "day": date(row.day), "requests": counts.requests, "pages_ok": counts.pages_ok,
-            "pages_failed": counts.pages_failed, "pixels": counts.pixels, "engine_ms": counts.engine_us / 1000,
-            "guest_ms": counts.guest_us / 1000, "rejections": counts.rejections,
-        })
-    };
-    let rows: Vec<Value> = usage.rows.iter().map(row).collect();
-    Json(with_damaged(json!({ "usage": rows }), &usage.damaged))
+fn usage_page(options: UsageOptions, read: Readable<UsageRow>) -> Result<Json<UsageList>, Problem> {
+    let Readable { mut rows, damaged } = read;
+    rows.sort_by(|a, b| (&a.tenant, a.day).cmp(&(&b.tenant, b.day)));
+    let options = PageOptions::new(options.limit, options.cursor);
+    let (rows, next) = options.page(rows, |row| (row.tenant.to_string(), row.day))?;
+    Ok(Json(UsageList { usage: rows.iter().map(UsageView::from).collect(), next, damaged }))
 }
 
-/// Formats a day since 1970 as `2026-11-25` (Howard Hinnant's algorithm, "chrono-compatible low-level date
-/// algorithms").
-fn date(day: u32) -> String {
-    let shifted = u64::from(day) + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
-/// Formats milliseconds since 1970 as `2026-11-25T10:20:30.123Z`.
-pub(super) fn time(at_ms: u64) -> String {
-    let (seconds, ms) = (at_ms / 1000, at_ms % 1000);
-    let (day, of_day) = (seconds / DAY_S, seconds % DAY_S);
-    let date = date(u32::try_from(day).unwrap_or(u32::MAX));
-    format!("{date}T{:02}:{:02}:{:02}.{ms:03}Z", of_day / 3600, of_day / 60 % 60, of_day % 60)
-}
-
-/// `GET /api/v1/usage`.
+/// Returns the usage of the tenant by day.
+#[utoipa::path(
+    get,
+    path = "/api/v1/usage",
+    operation_id = "listUsage",
+    tag = "Tenant",
+    responses((status = 200, description = "The usage.", body = UsageList)),
+    extensions(
+        ("x-problems" = json!(["tenant", "query", "store"])),
+        ("x-parameters" = json!(["days", "limit", "cursor"]))
+    )
+)]
 pub(in super::super) async fn usage(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
-    Ok(usage_json(&state.control.usage(&principal, days(&uri)?).await?))
+    Query(options): Query<UsageOptions>,
+) -> Result<Json<UsageList>, Problem> {
+    let read = state.control.usage(&principal, options.days()?).await?;
+    usage_page(options, read)
 }
 
-/// `GET /api/v1/admin/usage`.
+/// Returns the usage of all tenants by tenant and day.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/usage",
+    operation_id = "listAllUsage",
+    tag = "Administration",
+    responses((status = 200, description = "The usage.", body = UsageList)),
+    extensions(
+        ("x-problems" = json!(["admin", "query", "store"])),
+        ("x-parameters" = json!(["days", "limit", "cursor"]))
+    )
+)]
 pub(in super::super) async fn all_usage(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
-    Ok(usage_json(&state.control.all_usage(&admin, days(&uri)?).await?))
+    Query(options): Query<UsageOptions>,
+) -> Result<Json<UsageList>, Problem> {
+    let read = state.control.all_usage(&admin, options.days()?).await?;
+    usage_page(options, read)
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct AuditOptions {
-    before: Option<u64>,
-    limit: u32,
+/// A page of the audit log.
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct AuditList {
+    /// The audit events, newest first.
+    entries: Vec<AuditEventView>,
+    /// The cursor of the next page; null on the last page.
+    next: Option<String>,
+    /// Entries that cannot be read; absent if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damaged: Vec<DamagedRow>,
 }
 
-impl Default for AuditOptions {
-    fn default() -> Self {
-        Self { before: None, limit: 100 }
-    }
+fn audit_page(limit: u32, read: Readable<AuditEntry>) -> Json<AuditList> {
+    let Readable { rows, damaged } = read;
+    // A damaged entry takes a place in the page, too. The page after a full last page is empty.
+    let full = rows.len() + damaged.len() >= limit as usize;
+    let oldest = rows.iter().map(|entry| entry.seq).chain(damaged.iter().filter_map(|row| row.number)).min();
+    let next = oldest.filter(|oldest| full && *oldest > 1).map(|oldest| cursor(&oldest));
+    Json(AuditList { entries: rows.iter().map(AuditEventView::from).collect(), next, damaged })
 }
 
-fn page(uri: &Uri) -> Result<AuditOptions, Fault> {
-    let options: AuditOptions = query(uri)?;
-    if (1..=ENTRIES_MAX).contains(&options.limit) {
-        return Ok(options);
-    }
-    let message = format!("`limit` is {}: use 1 to {ENTRIES_MAX}.", options.limit);
-    Err(Fault::new(Kind::Invalid, "option_invalid", message))
-}
-
-fn entry(entry: &AuditEntry) -> Value {
-    json!({
-        "seq": entry.seq, "at": time(entry.at_ms), "tenant": entry.tenant, "actor": entry.actor, "action": entry.action,
-        "target": entry.target, "from": entry.from, "to": entry.to, "request": entry.request,
-    })
-}
-
-fn entries(list: &Readable<AuditEntry>) -> Json<Value> {
-    let entries: Vec<Value> = list.rows.iter().map(entry).collect();
-    Json(with_damaged(json!({ "entries": entries }), &list.damaged))
-}
-
-/// `GET /api/v1/admin/quarantine`: the damaged rows of the store.
-pub(in super::super) async fn quarantine(
-    State(state): State<AppState>,
-    AdminCtx(admin): AdminCtx,
-) -> Json<Value> {
-    Json(json!({ "rows": state.control.damaged_rows(&admin) }))
-}
-
-/// `GET /api/v1/audit`.
+/// Lists the audit events of the tenant, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/audit",
+    operation_id = "listAuditEvents",
+    tag = "Tenant",
+    responses((status = 200, description = "The audit events.", body = AuditList)),
+    extensions(
+        ("x-problems" = json!(["tenant", "manage", "query", "store"])),
+        ("x-parameters" = json!(["limit", "cursor"]))
+    )
+)]
 pub(in super::super) async fn audit(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
-    let AuditOptions { before, limit } = page(&uri)?;
-    Ok(entries(&state.control.audit(&principal, before, limit).await?))
+    Query(options): Query<PageOptions>,
+) -> Result<Json<AuditList>, Problem> {
+    let limit = options.limit()?;
+    Ok(audit_page(limit, state.control.audit(&principal, options.after()?, limit).await?))
 }
 
-/// `GET /api/v1/admin/audit`.
+/// Lists the audit events of all tenants, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/audit",
+    operation_id = "listAllAuditEvents",
+    tag = "Administration",
+    responses((status = 200, description = "The audit events.", body = AuditList)),
+    extensions(
+        ("x-problems" = json!(["admin", "query", "store"])),
+        ("x-parameters" = json!(["limit", "cursor"]))
+    )
+)]
 pub(in super::super) async fn all_audit(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
-    let AuditOptions { before, limit } = page(&uri)?;
-    Ok(entries(&state.control.all_audit(&admin, before, limit).await?))
+    Query(options): Query<PageOptions>,
+) -> Result<Json<AuditList>, Problem> {
+    let limit = options.limit()?;
+    Ok(audit_page(limit, state.control.all_audit(&admin, options.after()?, limit).await?))
 }
 
-/// `GET /api/v1/events`: the audit events of the tenant as server-sent events, from now on.
+/// A page of damaged rows.
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct DamagedRowList {
+    /// The damaged rows, by table.
+    rows: Vec<DamagedRow>,
+    /// The cursor of the next page; null on the last page.
+    next: Option<String>,
+}
+
+/// Lists the damaged rows of the store.
+///
+/// A damaged row makes one revision, route, tenant, key, day of usage or audit entry unavailable, and nothing else. A row
+/// leaves the list when it is replaced (update the tenant, promote a revision) or deleted (the deployment, the tenant,
+/// the key).
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/quarantine",
+    operation_id = "listDamagedRows",
+    tag = "Administration",
+    responses((status = 200, description = "The damaged rows.", body = DamagedRowList)),
+    extensions(
+        ("x-problems" = json!(["admin", "query"])),
+        ("x-parameters" = json!(["limit", "cursor"]))
+    )
+)]
+pub(in super::super) async fn quarantine(
+    State(state): State<AppState>,
+    AdminCtx(admin): AdminCtx,
+    Query(options): Query<PageOptions>,
+) -> Result<Json<DamagedRowList>, Problem> {
+    // The place in the list makes the keys of rows unique whose identifying members are damaged.
+    let key = |(at, row): &(usize, DamagedRow)| {
+        let DamagedRow { table, tenant, deployment, key, number, .. } = row;
+        let (tenant, deployment) =
+            (tenant.as_ref().map(ToString::to_string), deployment.as_ref().map(ToString::to_string));
+        (table.as_str().to_owned(), tenant, deployment, key.clone(), *number, *at)
+    };
+    let mut rows: Vec<_> = state.control.damaged_rows(&admin).into_iter().enumerate().collect();
+    rows.sort_by_key(key);
+    let (rows, next) = options.page(rows, key)?;
+    Ok(Json(DamagedRowList { rows: rows.into_iter().map(|(_, row)| row).collect(), next }))
+}
+
+/// Streams the audit events of the tenant.
+///
+/// Server-sent events: `audit` with an audit event, whose id is its `seq`; and `gap` with `after` and `before`, if the
+/// events between these two numbers are no longer kept: `GET /api/v1/audit` has them. The stream begins now, or after
+/// the event that `Last-Event-ID` names. The server keeps the newest 1024 events, until it restarts.
+#[utoipa::path(
+    get,
+    path = "/api/v1/events",
+    operation_id = "streamAuditEvents",
+    tag = "Tenant",
+    responses((status = 200, description = "The events.", body = String, content_type = "text/event-stream")),
+    extensions(
+        ("x-problems" = json!(["tenant", "manage", "header", "events"])),
+        ("x-parameters" = json!(["last_event_id"]))
+    )
+)]
 pub(in super::super) async fn events(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    Ok(stream(state.control.subscribe(&principal)?))
+    Ok(stream(state.control.subscribe(&principal, last_event_id(&headers)?)?))
 }
 
-/// `GET /api/v1/admin/events`: the audit events of all tenants as server-sent events.
+/// Streams the audit events of all tenants, as `GET /api/v1/events`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/events",
+    operation_id = "streamAllAuditEvents",
+    tag = "Administration",
+    responses((status = 200, description = "The events.", body = String, content_type = "text/event-stream")),
+    extensions(
+        ("x-problems" = json!(["admin", "header", "events"])),
+        ("x-parameters" = json!(["last_event_id"]))
+    )
+)]
 pub(in super::super) async fn all_events(
     State(state): State<AppState>,
     AdminCtx(admin): AdminCtx,
-) -> Response {
-    stream(state.control.subscribe_all(&admin))
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Ok(stream(state.control.subscribe_all(&admin, last_event_id(&headers)?)?))
 }
 
-/// `GET /api/v1/admin/background-tasks`: the background tasks and their last runs.
-pub(in super::super) async fn background_tasks(
-    State(state): State<AppState>,
-    AdminCtx(admin): AdminCtx,
-) -> Json<Value> {
-    let tasks = state.control.background_task_status(&admin);
-    let task = |task: BackgroundTaskStatus| {
-        json!({
-            "name": task.name, "trigger": task.trigger, "period_ms": task.period_ms, "runs": task.runs,
-            "failures": task.failures, "panics": task.panics, "running": task.running,
-            "last_started_at": task.last_started_at_ms.map(time), "last_duration_ms": task.last_duration_ms,
-            "last_outcome": task.last_outcome, "last_error": task.last_error,
-        })
-    };
-    Json(json!({ "background_tasks": tasks.into_iter().map(task).collect::<Vec<_>>() }))
+/// Returns the number in `Last-Event-ID`. An empty header is that of a client without an event.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
+    let Some(value) = headers.get("last-event-id").filter(|value| !value.is_empty()) else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    number.map(Some).ok_or_else(|| {
+        option_invalid("`Last-Event-ID` is not the id of an event: send the id of the last event, a number.")
+    })
 }
 
 fn stream(events: AuditEventStream) -> Response {
     let events = futures::stream::unfold(events, async |mut events| {
         let event = match events.next().await? {
-            Ok(event) => {
-                Event::default().event("audit").id(event.seq.to_string()).data(entry(&event).to_string())
-            }
-            // The client can read the missed events from the audit log.
-            Err(missed) => Event::default().event("missed").data(json!({ "acts": missed.0 }).to_string()),
+            Ok(entry) => Event::default()
+                .event("audit")
+                .id(entry.seq.to_string())
+                .data(json!(AuditEventView::from(&*entry)).to_string()),
+            // The id is that of the last event of the gap, so that a reconnected client continues after it.
+            Err(gap) => Event::default()
+                .event("gap")
+                .id(gap.before.saturating_sub(1).to_string())
+                .data(json!({ "after": gap.after, "before": gap.before }).to_string()),
         };
         Some((Ok::<_, std::convert::Infallible>(event), events))
     });
     Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }
 
+/// The background tasks.
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct BackgroundTaskList {
+    background_tasks: Vec<BackgroundTaskStatus>,
+}
+
+/// Lists the background tasks and their last runs.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/background-tasks",
+    operation_id = "listBackgroundTasks",
+    tag = "Administration",
+    responses((status = 200, description = "The tasks.", body = BackgroundTaskList)),
+    extensions(
+        ("x-problems" = json!(["admin"]))
+    )
+)]
+pub(in super::super) async fn background_tasks(
+    State(state): State<AppState>,
+    AdminCtx(admin): AdminCtx,
+) -> Json<BackgroundTaskList> {
+    Json(BackgroundTaskList { background_tasks: state.control.background_task_status(&admin) })
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
 
     #[test]
-    fn dates_and_times() {
-        let check = |at_ms: u64, expect: &str| assert_eq!(time(at_ms), expect);
-        check(0, "1970-01-01T00:00:00.000Z");
-        check(951_827_696_789, "2000-02-29T12:34:56.789Z");
-        check(1_795_602_000_001, "2026-11-25T10:20:00.001Z");
-        check(4_102_444_799_999, "2099-12-31T23:59:59.999Z");
+    fn the_last_event_id_is_a_number() {
+        let check = |value: Option<&str>, expect: Result<Option<u64>, ()>| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = value {
+                headers.insert("last-event-id", value.parse().unwrap());
+            }
+            assert_eq!(last_event_id(&headers).map_err(|_| ()), expect, "{value:?}");
+        };
+        check(None, Ok(None));
+        check(Some(""), Ok(None));
+        check(Some("17"), Ok(Some(17)));
+        check(Some("-1"), Err(()));
+        check(Some("x"), Err(()));
     }
 }

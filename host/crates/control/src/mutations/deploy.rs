@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lector_core::fair::{Account, FairSemaphore, Permit, Request};
 use lector_core::{DeploymentName, Fault, Kind, ModelName, TenantName};
 use serde_json::{Value, json};
 
@@ -16,21 +17,24 @@ use crate::deploy_pipeline::{
     COMPONENT_BYTES_MAX, DeployFault, Plan, PreparedRevision, Stage, of_configured, stage,
 };
 use crate::digest::Digest;
-use crate::directory::Deployment;
+use crate::directory::{Deployment, Directory};
 use crate::plane::ControlPlane;
 use crate::revision::RevisionRecord;
-use crate::route::RouteRecord;
+use crate::route::{RoutePrecondition, RouteRecord};
 use crate::settings::Settings;
 use crate::store::Change;
 use crate::tenant::{BudgetSpec, Tenant, is_name, name_invalid};
-use crate::usage_counters::now_ms;
 use crate::wrapping;
 
 /// Deploys in progress at once: each may hold a component and its machine code in memory, and compilation is serial
 /// anyway.
 const STAGING_MAX: usize = 2;
+/// As many again for tenants without a deploy in progress, so that they do not wait for those of others.
+const STAGING_EXTRA: usize = 2;
 /// Revisions of a deployment that are kept in addition to those that a route or a rollback may need.
 const REVISIONS_KEPT: usize = 50;
+/// Name of the actor of deploys by configuration.
+const CONFIG_ACTOR: &str = "config";
 /// Most deployments of one tenant.
 const DEPLOYMENTS_MAX: usize = 500;
 
@@ -62,6 +66,8 @@ pub struct DeployRequest {
     /// The traffic of the revision when it is ready; `None`: no traffic, except that the first revision of a deployment
     /// is promoted ([`Destination::NoTraffic`] prevents that).
     pub destination: Option<Destination>,
+    /// The route that the caller expects the deployment to have.
+    pub precondition: RoutePrecondition,
 }
 
 /// The result of a successful deploy.
@@ -89,17 +95,34 @@ struct Settling {
 }
 
 /// A permit for one deploy.
-pub struct DeployPermit<'a> {
-    _place: tokio::sync::SemaphorePermit<'a>,
+pub struct DeployPermit {
+    _place: Permit,
 }
 
 impl ControlPlane {
-    /// Takes a permit for a deploy, before its component is received. Fault: `deploys_busy`.
-    pub fn deploy_permit(&self, principal: &Principal) -> Result<DeployPermit<'_>, Fault> {
+    /// Checks that the key may deploy, before its component is received. Faults: that of a key without the right;
+    /// `tenant_missing`.
+    pub fn may_deploy(&self, principal: &Principal) -> Result<(), Fault> {
+        principal.may_deploy()
+    }
+
+    /// Takes a permit for a deploy whose component has arrived. Waits up to `within`, in fair order over tenants; a
+    /// tenant without a deploy in progress does not wait for another one's. Fault: `deploys_busy`.
+    pub async fn deploy_permit(
+        &self,
+        principal: &Principal,
+        within: Duration,
+    ) -> Result<DeployPermit, Fault> {
         principal.may_deploy()?;
-        let place = self.staging.try_acquire().map_err(|_| {
-            let message =
-                format!("{STAGING_MAX} deploys are in progress, the limit: try again when one is done.");
+        let Account { tenant, weight } = principal.account().account();
+        // All deploys count the same: their cost is not known before they are compiled.
+        let acquired = self.staging.acquire(Request::one(tenant, weight, 1.0));
+        let place = tokio::time::timeout(within, acquired).await.map_err(|_| {
+            let message = format!(
+                "{STAGING_MAX} deploys were in progress, the limit, for the {} s that this one could wait: try again \
+                 when one is done.",
+                within.as_secs()
+            );
             Fault::new(Kind::Busy, "deploys_busy", message).retry_after(Duration::from_secs(2))
         })?;
         Ok(DeployPermit { _place: place })
@@ -108,19 +131,20 @@ impl ControlPlane {
     /// Runs the deploy pipeline, and makes the result a revision. A fault leaves everything unchanged.
     pub async fn deploy(
         &self,
-        _place: DeployPermit<'_>,
+        _place: DeployPermit,
         principal: &Principal,
         request: DeployRequest,
     ) -> Result<DeployOutcome, DeployFault> {
         let received = |fault| DeployFault { stage: Stage::Received, fault };
         principal.may_manage().map_err(received)?;
-        let destination = request.destination;
+        let (destination, precondition) = (request.destination, request.precondition.clone());
         let plan = self.plan(principal, request).await.map_err(received)?;
         let staged = stage(plan, &principal.tenant, &self.revision_cache, &self.documents).await?;
         let mut took = staged.took.clone();
         let settling = Instant::now();
         let ready = |fault| DeployFault { stage: Stage::Ready, fault };
-        let (number, deployment) = self.settle(principal, staged, destination).await.map_err(ready)?;
+        let (number, deployment) =
+            self.settle(principal, staged, destination, &precondition).await.map_err(ready)?;
         took.push((Stage::Ready, settling.elapsed()));
         let promoted_as_first =
             destination.is_none() && deployment.weights.iter().any(|weight| weight.revision == number);
@@ -128,8 +152,8 @@ impl ControlPlane {
     }
 
     /// Returns the semaphore of deploys in progress.
-    pub(crate) fn deploy_permits() -> tokio::sync::Semaphore {
-        tokio::sync::Semaphore::new(STAGING_MAX)
+    pub(crate) fn deploy_permits() -> FairSemaphore {
+        FairSemaphore::with_extra(STAGING_MAX, STAGING_EXTRA)
     }
 
     async fn plan(&self, principal: &Principal, request: DeployRequest) -> Result<Plan, Fault> {
@@ -139,6 +163,8 @@ impl ControlPlane {
         }
         let directory = self.directory.load_full();
         let own = directory.own(principal.tenant(), &name).ok();
+        // Checked again with the write lock; here, so that a deploy in vain is not compiled.
+        request.precondition.check(&name, own.map(|own| &*own.route))?;
         if own.is_none() && directory.owned(principal.tenant()).count() >= DEPLOYMENTS_MAX {
             let message =
                 format!("The tenant has {DEPLOYMENTS_MAX} deployments, the limit: delete one first.");
@@ -183,6 +209,9 @@ impl ControlPlane {
             Some(settings) => Settings::of(settings)?,
             None => newest.map(|revision| revision.settings.clone()).unwrap_or_default(),
         };
+        // Checked again when the revision is written; here before minutes of work.
+        let size = (&Digest::of(&wasm), wasm.len() as u64, settings.as_str().len() as u64);
+        self.storage_default.check(&directory, principal.tenant(), principal.limits(), size)?;
         let models = self.models_of(&principal.tenant);
         if let Some(wraps) = &wraps {
             wrapping::granted(wraps, &models)?;
@@ -196,8 +225,21 @@ impl ControlPlane {
             budget: request.budget.map_or(limits, |budget| budget.at_most(limits)),
             wraps,
             smoke_test: true,
+            created_at_ms: self.clock.now_ms(),
             created_by: principal.actor.id.clone(),
         })
+    }
+
+    /// Checks that the tenant may keep one more revision.
+    fn may_keep(
+        &self,
+        directory: &Directory,
+        principal: &Principal,
+        record: &RevisionRecord,
+    ) -> Result<(), Fault> {
+        let settings_bytes = record.settings.as_str().len() as u64;
+        let size = (&record.component, record.component_bytes, settings_bytes);
+        self.storage_default.check(directory, principal.tenant(), principal.limits(), size)
     }
 
     /// Returns the models that the tenant's guests may open.
@@ -211,16 +253,23 @@ impl ControlPlane {
         principal: &Principal,
         staged: PreparedRevision,
         destination: Option<Destination>,
+        precondition: &RoutePrecondition,
     ) -> Result<(u32, DeploymentView), Fault> {
         let tenant = principal.tenant();
         let name = staged.record.deployment.clone();
         // The component is a file beside the database, and it is written first, so that no revision names a missing
-        // file. If the mutation fails, the next start deletes the file.
+        // file. If the mutation fails, the collection of components deletes the file.
+        let _pin = self.pinned_blobs.pin(staged.record.component.clone());
+        self.collection.written();
         self.store.put_blob(Arc::new(staged.wasm)).await?;
         let (mut mutation, Settling { before, number, mut next, mut loaded }) =
-            self.loaded_for_deploy(tenant, &name, destination).await?;
+            self.loaded_for_deploy(tenant, &name, destination, precondition).await?;
 
         let record = Arc::new(RevisionRecord { number, ..staged.record });
+        // The deploys of the configuration are the operator's.
+        if record.created_by != CONFIG_ACTOR {
+            self.may_keep(&mutation.directory, principal, &record)?;
+        }
         mutation.change(Change::PutRevision((*record).clone()));
         let mut with = (*before).clone();
         let surplus = surplus(&with, &next);
@@ -267,9 +316,11 @@ impl ControlPlane {
         tenant: &TenantName,
         name: &DeploymentName,
         destination: Option<Destination>,
+        precondition: &RoutePrecondition,
     ) -> Result<(Mutation, Settling), Fault> {
         for _ in 0..LOADS_MAX {
             let known = self.directory.load_full().own(tenant, name).ok().cloned();
+            precondition.check(name, known.as_ref().map(|known| &*known.route))?;
             let settling = self.settling(known.as_ref(), tenant, name, destination).await?;
             let mutation = self.begin().await;
             let same = match (&known, mutation.directory.own(tenant, name)) {
@@ -293,7 +344,7 @@ impl ControlPlane {
     ) -> Result<Settling, Fault> {
         let fresh = || Arc::new(Deployment::new(RouteRecord::new(tenant.clone(), name.clone())));
         let before = known.cloned().unwrap_or_else(fresh);
-        let now = now_ms();
+        let now = self.clock.now_ms();
         let (number, numbered) = before.route.with_revision(now);
         let empty = before.revisions.is_empty() && before.quarantined.is_empty();
         let first = empty.then_some(Destination::Promote(None));
@@ -368,12 +419,15 @@ impl ControlPlane {
                 wraps,
                 // The readiness check reads the smoke-test page when the server has started.
                 smoke_test: false,
+                created_at_ms: self.clock.now_ms(),
                 created_by: host.actor.id.clone(),
             };
             let of = |failed| of_configured(&tenant, &name, failed);
             let staged =
                 stage(plan, &host.tenant, &self.revision_cache, &self.documents).await.map_err(of)?;
-            let (number, _) = self.settle(host, staged, Some(Destination::Promote(None))).await?;
+            let (number, _) = self
+                .settle(host, staged, Some(Destination::Promote(None)), &RoutePrecondition::default())
+                .await?;
             self.share(host, &name, number).await?;
         }
         let directory = self.directory.load_full();
@@ -382,7 +436,7 @@ impl ControlPlane {
         for deployment in gone {
             let (name, step) =
                 (&deployment.route.deployment, |route: &RouteRecord, now_ms| Ok(route.withdraw(now_ms)));
-            self.reroute(&host.actor, &tenant, name, "seed_withdrawn", None, Value::Null, &step).await?;
+            self.reroute(&host.actor, &tenant, name, "unshare", None, Value::Null, &step).await?;
         }
         Ok(())
     }
@@ -395,7 +449,7 @@ impl ControlPlane {
             Ok(RouteRecord { shared: true, version: route.version + 1, ..next })
         };
         let shared =
-            self.reroute(&host.actor, host.tenant(), name, "seed", Some(revision), Value::Null, &step);
+            self.reroute(&host.actor, host.tenant(), name, "share", Some(revision), Value::Null, &step);
         shared.await.map(|_| ())
     }
 }

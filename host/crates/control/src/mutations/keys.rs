@@ -1,19 +1,19 @@
-//! Keys: creation, rotation, revocation.
+//! Keys: creation, rotation, revocation, and the collection of keys that ended long ago.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lector_core::{Fault, Kind, TenantName};
 use serde_json::{Value, json};
 
-use super::AuditContext;
+use super::{AuditContext, Mutation};
 use crate::access::{Actor, Admin, Principal};
 use crate::api_types::KeyView;
 use crate::directory::Directory;
 use crate::key::{self, KeyId, KeyRecord, KeyText, Scope};
 use crate::plane::ControlPlane;
 use crate::store::{Change, DamagedRow, Table};
-use crate::usage_counters::now_ms;
 
 /// Most valid keys of one owner.
 const KEYS_MAX: usize = 100;
@@ -21,6 +21,11 @@ const KEYS_MAX: usize = 100;
 const LABEL_CHARS_MAX: usize = 100;
 /// Longest time for which a rotated key stays valid.
 const GRACE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Time for which a revoked or expired key stays in lists.
+const ENDED_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Most revoked and expired keys of one owner; the audit log has the rest.
+const ENDED_MAX: usize = 100;
 
 /// A new key.
 #[derive(Debug)]
@@ -61,9 +66,10 @@ impl ControlPlane {
 
     fn key_views(&self, wanted: impl Fn(&Scope) -> bool) -> Vec<KeyView> {
         let directory = self.directory.load();
-        let mut views: Vec<KeyView> =
-            directory.keys.values().filter(|key| wanted(&key.scope)).map(|key| KeyView::of(key)).collect();
-        views.sort_by(|a, b| (a.created_at_ms, &a.id).cmp(&(b.created_at_ms, &b.id)));
+        let now = self.clock.now_ms();
+        let keys = directory.keys.values().filter(|key| wanted(&key.scope));
+        let mut views: Vec<KeyView> = keys.map(|key| KeyView::of(key, now)).collect();
+        views.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         views
     }
 
@@ -86,11 +92,13 @@ impl ControlPlane {
     async fn make_scoped(&self, actor: &Actor, scope: Scope, label: &str) -> Result<CreatedKey, Fault> {
         let label = label_of(label)?;
         let mut mutation = self.begin().await;
-        room_for(&mutation.directory, &scope)?;
-        let new = key::make(scope, label, now_ms()).map_err(no_randomness)?;
-        let view = KeyView::of(&new.record);
+        let now = self.clock.now_ms();
+        room_for(&mutation.directory, &scope, now)?;
+        let new = key::make(scope, label, now).map_err(no_randomness)?;
+        let view = KeyView::of(&new.record, now);
         put(&mut mutation.directory, &new.record);
         mutation.change(Change::PutKey(new.record.clone()));
+        collect(&mut mutation, self.clock.now_ms());
         mutation.commit(note(actor, &new.record, "key_create", Value::Null, json!(view))).await?;
         Ok(CreatedKey { view, text: new.text })
     }
@@ -131,8 +139,8 @@ impl ControlPlane {
             return Err(Fault::new(Kind::Invalid, "grace_invalid", message));
         }
         let mut mutation = self.begin().await;
-        let old = good(&mutation.directory, scope_limit, id)?;
-        let now = now_ms();
+        let now = self.clock.now_ms();
+        let old = good(&mutation.directory, scope_limit, id, now)?;
         let new = key::make(old.scope.clone(), old.label.clone(), now).map_err(no_randomness)?;
         let mut ended = (*old).clone();
         if grace.is_zero() {
@@ -145,8 +153,11 @@ impl ControlPlane {
             put(&mut mutation.directory, record);
             mutation.change(Change::PutKey(record.clone()));
         }
-        let view = KeyView::of(&new.record);
-        mutation.commit(note(actor, &old, "key_rotate", json!(KeyView::of(&ended)), json!(view))).await?;
+        collect(&mut mutation, now);
+        let view = KeyView::of(&new.record, now);
+        mutation
+            .commit(note(actor, &old, "key_rotate", json!(KeyView::of(&ended, now)), json!(view)))
+            .await?;
         Ok(CreatedKey { view, text: new.text })
     }
 
@@ -187,8 +198,8 @@ impl ControlPlane {
 
     async fn revoke(&self, actor: &Actor, scope_limit: KeyScope<'_>, id: &KeyId) -> Result<KeyView, Fault> {
         let mut mutation = self.begin().await;
-        let old = good(&mutation.directory, scope_limit, id)?;
-        let now = now_ms();
+        let now = self.clock.now_ms();
+        let old = good(&mutation.directory, scope_limit, id, now)?;
         // A key that expires does not count, because later no administrator key would be left.
         let stays = |key: &KeyRecord| key.is_active(now) && key.expires_at_ms.is_none();
         let others = |key: &&Arc<KeyRecord>| key.scope == Scope::Admin && key.id != *id && stays(key);
@@ -199,10 +210,67 @@ impl ControlPlane {
         let ended = KeyRecord { revoked_at_ms: Some(now), ..(*old).clone() };
         put(&mut mutation.directory, &ended);
         mutation.change(Change::PutKey(ended.clone()));
-        let view = KeyView::of(&ended);
-        mutation.commit(note(actor, &old, "key_revoke", json!(KeyView::of(&old)), json!(view))).await?;
+        collect(&mut mutation, now);
+        let view = KeyView::of(&ended, now);
+        mutation.commit(note(actor, &old, "key_revoke", json!(KeyView::of(&old, now)), json!(view))).await?;
         Ok(view)
     }
+}
+
+impl ControlPlane {
+    /// Deletes the keys that ended long ago.
+    pub(crate) async fn collect_keys(&self) -> Result<(), Fault> {
+        if ended_long_ago(&self.directory.load(), self.clock.now_ms()).is_empty() {
+            return Ok(());
+        }
+        let mut mutation = self.begin().await;
+        let ids = collect(&mut mutation, self.clock.now_ms());
+        let actor = Actor::named("key_collection");
+        let from = json!(ids.iter().map(KeyId::as_str).collect::<Vec<_>>());
+        let target = format!("{} keys", ids.len());
+        mutation
+            .commit(AuditContext {
+                actor: &actor,
+                tenant: None,
+                action: "key_collect",
+                target,
+                from,
+                to: Value::Null,
+            })
+            .await
+    }
+}
+
+/// Adds the deletion of the keys that ended long ago to a mutation, and returns their ids.
+fn collect(mutation: &mut Mutation, now_ms: u64) -> Vec<KeyId> {
+    let ids = ended_long_ago(&mutation.directory, now_ms);
+    for id in &ids {
+        mutation.directory.keys.remove(id);
+        mutation.change(Change::DropKey(id.clone()));
+    }
+    ids
+}
+
+/// Returns the keys that ended longer than [`ENDED_KEPT`] ago, and those of an owner beyond its newest [`ENDED_MAX`].
+fn ended_long_ago(directory: &Directory, now_ms: u64) -> Vec<KeyId> {
+    // A server without any key is open: while no key is valid, no key is deleted.
+    if !directory.keys.values().any(|key| key.is_active(now_ms)) {
+        return Vec::new();
+    }
+    let mut by_owner: HashMap<&Scope, Vec<(u64, &KeyId)>> = HashMap::new();
+    for key in directory.keys.values().filter(|key| !key.is_active(now_ms)) {
+        let ended = key.revoked_at_ms.into_iter().chain(key.expires_at_ms).min().unwrap_or(now_ms);
+        by_owner.entry(&key.scope).or_default().push((ended, &key.id));
+    }
+    let kept_ms = u64::try_from(ENDED_KEPT.as_millis()).unwrap_or(u64::MAX);
+    let mut ids = Vec::new();
+    for mut ended in by_owner.into_values() {
+        ended.sort_unstable_by(|one, other| other.cmp(one));
+        let is_old = |at: u64| now_ms.saturating_sub(at) > kept_ms;
+        let beyond = ended.iter().enumerate().filter(|(place, (at, _))| *place >= ENDED_MAX || is_old(*at));
+        ids.extend(beyond.map(|(_, (_, id))| (*id).clone()));
+    }
+    ids
 }
 
 fn put(directory: &mut Directory, record: &KeyRecord) {
@@ -220,9 +288,13 @@ fn note<'a>(
 }
 
 /// Returns the key with that id, if it is valid and the caller may change it.
-fn good(directory: &Directory, scope_limit: KeyScope<'_>, id: &KeyId) -> Result<Arc<KeyRecord>, Fault> {
-    let found =
-        directory.keys.get(id).filter(|key| scope_limit.covers(&key.scope) && key.is_active(now_ms()));
+fn good(
+    directory: &Directory,
+    scope_limit: KeyScope<'_>,
+    id: &KeyId,
+    now_ms: u64,
+) -> Result<Arc<KeyRecord>, Fault> {
+    let found = directory.keys.get(id).filter(|key| scope_limit.covers(&key.scope) && key.is_active(now_ms));
     found.cloned().ok_or_else(|| key_not_found(id))
 }
 
@@ -232,7 +304,7 @@ fn key_not_found(id: &KeyId) -> Fault {
     Fault::new(Kind::NotFound, "key_not_found", message)
 }
 
-fn room_for(directory: &Directory, scope: &Scope) -> Result<(), Fault> {
+fn room_for(directory: &Directory, scope: &Scope, now_ms: u64) -> Result<(), Fault> {
     if let Some(tenant) = scope.tenant() {
         directory.tenant(tenant)?;
         // The first key closes an open server: without an administrator key, no client could administer it.
@@ -241,8 +313,7 @@ fn room_for(directory: &Directory, scope: &Scope) -> Result<(), Fault> {
             return Err(Fault::new(Kind::Conflict, "admin_key_first", message));
         }
     }
-    let now = now_ms();
-    let good = directory.keys.values().filter(|key| key.scope == *scope && key.is_active(now)).count();
+    let good = directory.keys.values().filter(|key| key.scope == *scope && key.is_active(now_ms)).count();
     if good >= KEYS_MAX {
         let message = format!("There are {KEYS_MAX} valid keys, the limit: revoke unused keys.");
         return Err(Fault::new(Kind::Conflict, "too_many_keys", message));
@@ -264,4 +335,63 @@ fn label_of(label: &str) -> Result<String, Fault> {
 fn no_randomness(error: getrandom::Error) -> Fault {
     let message = "The operating system returned no random bytes, so no key was created: try again, and tell the operator.";
     Fault::new(Kind::Unavailable, "no_randomness", message).with_detail(error)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const DAY_MS: u64 = 24 * 3600 * 1000;
+
+    fn directory(keys: Vec<KeyRecord>) -> Directory {
+        Directory {
+            host: "default".into(),
+            default: "standard".into(),
+            tenants: BTreeMap::new(),
+            keys: keys.into_iter().map(|key| (key.id.clone(), Arc::new(key))).collect(),
+            deployments: BTreeMap::new(),
+            quarantined: BTreeMap::new(),
+            damaged: Vec::new(),
+        }
+    }
+
+    fn ended(scope: Scope, revoked_at_ms: Option<u64>, expires_at_ms: Option<u64>) -> KeyRecord {
+        let record = key::make(scope, String::new(), 0).unwrap().record;
+        KeyRecord { revoked_at_ms, expires_at_ms, ..record }
+    }
+
+    #[test]
+    fn keys_that_ended_long_ago_are_collected() {
+        let now = 100 * DAY_MS;
+        let tenant = || Scope::Tenant("acme".into());
+        let check = |keys: Vec<KeyRecord>, expect: usize| {
+            let valid = ended(Scope::Admin, None, None);
+            let mut all = keys;
+            all.push(valid.clone());
+            let ids = ended_long_ago(&directory(all), now);
+            assert_eq!(ids.len(), expect, "{ids:?}");
+            assert!(!ids.contains(&valid.id));
+        };
+        check(vec![ended(tenant(), Some(now - 31 * DAY_MS), None)], 1);
+        check(vec![ended(tenant(), Some(now - 29 * DAY_MS), None)], 0);
+        check(vec![ended(tenant(), None, Some(now - 31 * DAY_MS))], 1);
+        check(vec![ended(tenant(), None, Some(now + 1))], 0);
+        let many = |scope: Scope| (0..130).map(move |n| ended(scope.clone(), Some(now - n), None));
+        check(many(tenant()).chain(many(Scope::Admin)).collect(), 60);
+        let newest = ended(tenant(), Some(now), None);
+        let ids = ended_long_ago(
+            &directory(many(tenant()).skip(1).chain([newest.clone(), ended(tenant(), None, None)]).collect()),
+            now,
+        );
+        assert!(!ids.contains(&newest.id), "the newest are kept");
+    }
+
+    #[test]
+    fn the_last_keys_are_kept_so_that_the_server_does_not_become_open() {
+        let old = || ended(Scope::Admin, Some(1), None);
+        assert!(ended_long_ago(&directory(vec![old(), old()]), 1000 * DAY_MS).is_empty());
+    }
 }

@@ -13,9 +13,8 @@ use crate::directory::Deployment;
 use crate::plane::ControlPlane;
 use crate::quarantine::faults::revision_quarantined;
 use crate::revision::Revision;
-use crate::route::{RollbackPolicy, RouteRecord};
+use crate::route::{RollbackPolicy, RoutePrecondition, RouteRecord};
 use crate::store::Change;
-use crate::usage_counters::now_ms;
 
 /// The traffic that a revision gets.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,6 +36,8 @@ pub struct RollbackRequest {
     pub to: Option<u32>,
     /// The reason that the withdrawn revision shows; `None`: the actor.
     pub reason: Option<String>,
+    /// The route that the caller expects the deployment to have.
+    pub precondition: RoutePrecondition,
 }
 
 impl Destination {
@@ -84,26 +85,19 @@ impl ControlPlane {
         revision: u32,
         destination: Destination,
     ) -> Result<DeploymentView, Fault> {
-        self.route_to(principal, name, revision, destination, false).await
+        let precondition = RoutePrecondition::default();
+        self.route_if(principal, name, revision, destination, &precondition, false).await
     }
 
-    /// Routes to a revision like [`route`](Self::route), also if it was withdrawn.
-    pub async fn route_withdrawn(
+    /// As [`route`](Self::route), if the deployment has the expected route; with `force` also to a withdrawn revision.
+    /// Fault otherwise: `precondition_failed`.
+    pub async fn route_if(
         &self,
         principal: &Principal,
         name: &DeploymentName,
         revision: u32,
         destination: Destination,
-    ) -> Result<DeploymentView, Fault> {
-        self.route_to(principal, name, revision, destination, true).await
-    }
-
-    async fn route_to(
-        &self,
-        principal: &Principal,
-        name: &DeploymentName,
-        revision: u32,
-        destination: Destination,
+        precondition: &RoutePrecondition,
         force: bool,
     ) -> Result<DeploymentView, Fault> {
         let action = match destination {
@@ -112,6 +106,7 @@ impl ControlPlane {
             Destination::Shadow(_) | Destination::NoTraffic => "shadow",
         };
         self.reroute_of(principal, name, action, Some(revision), &move |route, now_ms| {
+            precondition.check(name, Some(route))?;
             if destination.answers() && !force {
                 route.not_withdrawn(revision)?;
             }
@@ -122,20 +117,24 @@ impl ControlPlane {
 
     /// Returns to an earlier revision, which gets all traffic, and withdraws the revision that is on trial, or else
     /// live. The rollback policy of the earlier revision applies again. Faults: `nothing_before`, `revision_withdrawn`,
-    /// `already_live`.
+    /// `already_live`, `precondition_failed`.
     pub async fn rollback(
         &self,
         principal: &Principal,
         name: &DeploymentName,
         request: RollbackRequest,
     ) -> Result<DeploymentView, Fault> {
+        let RollbackRequest { to, reason, precondition } = request;
         let by = || format!("rolled back by {}", principal.actor.id);
-        let reason = request.reason.map_or_else(by, |reason| reason_of(&reason));
-        let step = move |route: &RouteRecord, now_ms: u64| match request.to {
-            Some(revision) => route.rollback_to(revision, &reason, now_ms),
-            None => route.rollback(&reason, now_ms),
+        let reason = reason.map_or_else(by, |reason| reason_of(&reason));
+        let step = move |route: &RouteRecord, now_ms: u64| {
+            precondition.check(name, Some(route))?;
+            match to {
+                Some(revision) => route.rollback_to(revision, &reason, now_ms),
+                None => route.rollback(&reason, now_ms),
+            }
         };
-        self.reroute_of(principal, name, "rollback", request.to, &step).await
+        self.reroute_of(principal, name, "rollback", to, &step).await
     }
 
     /// Deletes a deployment with all its revisions. Requests that hold a lease finish on their revision.
@@ -238,7 +237,7 @@ impl ControlPlane {
                 revision_not_found(name, number)
             });
         }
-        let next = step(&deployment.route, now_ms())?;
+        let next = step(&deployment.route, self.clock.now_ms())?;
         let mut loaded = BTreeMap::new();
         for number in next.wanted() {
             loaded.insert(number, self.wanted(deployment, number).await?);

@@ -7,24 +7,25 @@ use serde_json::{Value, json};
 
 use super::AuditContext;
 use crate::access::Admin;
+use crate::api_types::TenantView;
 use crate::plane::ControlPlane;
 use crate::store::Change;
 use crate::tenant::{Tenant, TenantPolicy, TenantRecord, is_name, name_invalid, tenant_not_found};
-use crate::usage_counters::{UsageCounters, now_ms};
+use crate::usage_counters::UsageCounters;
 
 /// Most tenants of one server.
 const TENANTS_MAX: usize = 10_000;
 
 impl ControlPlane {
-    /// Returns all tenants.
-    pub fn tenants(&self, _: &Admin) -> Vec<TenantRecord> {
-        self.directory.load().tenants.values().map(|tenant| tenant.record.clone()).collect()
+    /// Returns all tenants, by name.
+    pub fn tenants(&self, _: &Admin) -> Vec<TenantView> {
+        self.directory.load().tenants.values().map(|tenant| TenantView::of(&tenant.record)).collect()
     }
 
     /// Returns one tenant.
-    pub fn tenant(&self, _: &Admin, name: &TenantName) -> Result<TenantRecord, Fault> {
+    pub fn tenant(&self, _: &Admin, name: &TenantName) -> Result<TenantView, Fault> {
         let directory = self.directory.load();
-        Ok(directory.tenant(name)?.record.clone())
+        Ok(TenantView::of(&directory.tenant(name)?.record))
     }
 
     /// Creates a tenant. Fault: `tenant_exists`; the policy of the existing tenant stays.
@@ -33,7 +34,7 @@ impl ControlPlane {
         admin: &Admin,
         name: TenantName,
         policy: TenantPolicy,
-    ) -> Result<TenantRecord, Fault> {
+    ) -> Result<TenantView, Fault> {
         Ok(self.write_tenant(admin, name, policy, true).await?.0)
     }
 
@@ -44,7 +45,7 @@ impl ControlPlane {
         admin: &Admin,
         name: TenantName,
         policy: TenantPolicy,
-    ) -> Result<(TenantRecord, bool), Fault> {
+    ) -> Result<(TenantView, bool), Fault> {
         self.write_tenant(admin, name, policy, false).await
     }
 
@@ -54,7 +55,7 @@ impl ControlPlane {
         name: TenantName,
         policy: TenantPolicy,
         only_new: bool,
-    ) -> Result<(TenantRecord, bool), Fault> {
+    ) -> Result<(TenantView, bool), Fault> {
         if !is_name(name.as_str()) {
             return Err(name_invalid("tenant", name.as_str()));
         }
@@ -77,10 +78,11 @@ impl ControlPlane {
             let message = format!("The server has {TENANTS_MAX} tenants, the limit: delete one first.");
             return Err(Fault::new(Kind::Conflict, "too_many_tenants", message));
         }
-        let created_at_ms = before.as_ref().map_or_else(now_ms, |tenant| tenant.record.created_at_ms);
+        let created_at_ms =
+            before.as_ref().map_or_else(|| self.clock.now_ms(), |tenant| tenant.record.created_at_ms);
         let record = TenantRecord { name: name.clone(), created_at_ms, policy };
-        let meter =
-            before.as_ref().map_or_else(|| Arc::new(UsageCounters::default()), |tenant| tenant.meter.clone());
+        let fresh = || Arc::new(UsageCounters::new(self.clock.clone()));
+        let meter = before.as_ref().map_or_else(fresh, |tenant| tenant.meter.clone());
         mutation
             .directory
             .tenants
@@ -95,7 +97,7 @@ impl ControlPlane {
             to: json!(record.policy),
         };
         mutation.commit(note).await?;
-        Ok((record, new))
+        Ok((TenantView::of(&record), new))
     }
 
     /// Deletes a tenant with its keys and deployments; its usage and its audit log stay. Requests in flight are

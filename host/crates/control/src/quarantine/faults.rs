@@ -31,8 +31,3 @@ pub(crate) fn tenant_quarantined(tenant: &TenantName) -> Fault {
     );
     Fault::new(Kind::Unavailable, "tenant_quarantined", message)
 }
-
-/// Returns whether a damaged row is the cause of the fault.
-pub fn is_quarantine(fault: &Fault) -> bool {
-    [REVISION_QUARANTINED, "deployment_quarantined", "tenant_quarantined"].contains(&fault.code)
-}

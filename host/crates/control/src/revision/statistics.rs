@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use lector_core::cost::Mean;
 use lector_core::{Blame, Fault, Kind, PageRun};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::route::RollbackPolicy;
 
@@ -45,7 +46,8 @@ struct Counts {
 }
 
 /// The statistics in the form that the API shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[schema(as = RevisionStatistics)]
 pub struct Statistics {
     /// Pages finished, with or without an error.
     pub pages: u64,
@@ -213,7 +215,7 @@ struct ShadowCounts {
 }
 
 /// The comparison in the form that the API shows.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ShadowComparison {
     /// Pages that both revisions read.
     pub pages_compared: u64,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Collected, StoreError};
+use super::{Collected, PinnedBlobs, StoreError};
 use crate::digest::Digest;
 
 /// Largest file that is read as a blob.
@@ -46,14 +46,22 @@ impl Blobs {
         }
     }
 
-    /// Deletes unfinished files and, if `named` is known, the blobs that are not in it.
-    pub(super) fn collect(&self, named: Option<&BTreeSet<Digest>>) -> Result<Collected, StoreError> {
+    /// Deletes the blobs that are not in `named`, if that is known, and not pinned; without `pinned`, also unfinished
+    /// files.
+    pub(super) fn collect(
+        &self,
+        named: Option<&BTreeSet<Digest>>,
+        pinned: Option<&PinnedBlobs>,
+    ) -> Result<Collected, StoreError> {
         match self {
-            Self::Folder(folder) => folder.collect(named),
+            Self::Folder(folder) => folder.collect(named, pinned),
             Self::Memory(map) => {
                 let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
                 let before = map.len();
-                map.retain(|digest, _| named.is_none_or(|named| named.contains(digest)));
+                map.retain(|digest, _| {
+                    named.is_none_or(|named| named.contains(digest))
+                        || pinned.is_some_and(|pinned| pinned.unless_pinned(digest, || ()).is_none())
+                });
                 Ok(Collected { unfinished: 0, unnamed: before - map.len() })
             }
         }
@@ -138,16 +146,30 @@ impl Folder {
         Ok(found)
     }
 
-    fn collect(&self, named: Option<&BTreeSet<Digest>>) -> Result<Collected, StoreError> {
+    fn collect(
+        &self,
+        named: Option<&BTreeSet<Digest>>,
+        pinned: Option<&PinnedBlobs>,
+    ) -> Result<Collected, StoreError> {
         let failed = |error| StoreError::write("the folder of components", error);
         let mut collected = Collected::default();
-        for entry in fs::read_dir(self.dir.join("tmp")).map_err(failed)? {
-            fs::remove_file(entry.map_err(failed)?.path()).map_err(failed)?;
-            collected.unfinished += 1;
+        if pinned.is_none() {
+            for entry in fs::read_dir(self.dir.join("tmp")).map_err(failed)? {
+                fs::remove_file(entry.map_err(failed)?.path()).map_err(failed)?;
+                collected.unfinished += 1;
+            }
         }
+        let Some(named) = named else { return Ok(collected) };
         for (digest, file) in self.all().map_err(failed)? {
-            if named.is_some_and(|named| !named.contains(&digest)) {
-                fs::remove_file(file).map_err(failed)?;
+            if named.contains(&digest) {
+                continue;
+            }
+            let delete = || fs::remove_file(&file).map_err(failed);
+            let deleted = match pinned {
+                Some(pinned) => pinned.unless_pinned(&digest, delete),
+                None => Some(delete()),
+            };
+            if deleted.transpose()?.is_some() {
                 collected.unnamed += 1;
             }
         }
@@ -208,9 +230,27 @@ mod tests {
         fs::write(dir.path().join("blobs/tmp/1.0"), b"half").unwrap();
         let other_file = folder.path(&kept).with_file_name("README");
         fs::write(&other_file, b"mine").unwrap();
-        let collected = folder.collect(Some(&BTreeSet::from([kept.clone()]))).unwrap();
+        let collected = folder.collect(Some(&BTreeSet::from([kept.clone()])), None).unwrap();
         assert_eq!(collected, Collected { unfinished: 1, unnamed: 1 });
         assert!(folder.get(&kept).unwrap().is_some() && folder.get(&dropped).unwrap().is_none());
         assert!(other_file.exists());
+    }
+
+    #[test]
+    fn at_run_time_pinned_and_unfinished_files_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path().join("blobs")).unwrap();
+        let (pinned, dropped) = (folder.put(b"pinned").unwrap(), folder.put(b"dropped").unwrap());
+        fs::write(dir.path().join("blobs/tmp/1.0"), b"half").unwrap();
+        let pins: Arc<PinnedBlobs> = Arc::default();
+        let pin = pins.pin(pinned.clone());
+        let again = pins.pin(pinned.clone());
+        drop(again);
+        let collected = folder.collect(Some(&BTreeSet::new()), Some(&pins)).unwrap();
+        assert_eq!(collected, Collected { unfinished: 0, unnamed: 1 });
+        assert!(folder.get(&pinned).unwrap().is_some() && folder.get(&dropped).unwrap().is_none());
+        assert!(dir.path().join("blobs/tmp/1.0").exists());
+        drop(pin);
+        assert_eq!(folder.collect(Some(&BTreeSet::new()), Some(&pins)).unwrap().unnamed, 1);
     }
 }

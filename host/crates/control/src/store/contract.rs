@@ -240,7 +240,7 @@ async fn blobs_are_kept_by_digest_until_nothing_names_them() {
         let store = subject.store();
         assert_eq!(store.blob(unnamed.clone()).await.unwrap().as_deref(), Some(&b"unnamed"[..]));
         assert_eq!(
-            store.collect().await.unwrap(),
+            store.collect(None).await.unwrap(),
             Collected { unfinished: 0, unnamed: 1 },
             "{}",
             subject.name
@@ -337,7 +337,7 @@ async fn no_component_is_deleted_while_damage_hides_the_named_ones() {
         {
             store.put_blob(Arc::new(b"unnamed".to_vec())).await.unwrap();
             sqlite.execute(sql).await;
-            assert_eq!(store.collect().await.unwrap().unnamed, dropped, "{}: {sql}", subject.name);
+            assert_eq!(store.collect(None).await.unwrap().unnamed, dropped, "{}: {sql}", subject.name);
             assert!(store.blob(digest.clone()).await.unwrap().is_some());
         }
     }
@@ -362,7 +362,7 @@ async fn a_wrapped_revision_comes_back_and_keeps_its_components() {
             .collect();
         let wanted = ["outer", "inner"].map(|name| (name.to_owned(), format!(r#"{{"stage":"{name}"}}"#)));
         assert_eq!(stages, wanted);
-        assert_eq!(store.collect().await.unwrap().unnamed, 1);
+        assert_eq!(store.collect(None).await.unwrap().unnamed, 1);
         for kept in [&b"component"[..], b"outer", b"inner"] {
             assert!(store.blob(Digest::of(kept)).await.unwrap().is_some());
         }
@@ -371,9 +371,9 @@ async fn a_wrapped_revision_comes_back_and_keeps_its_components() {
         let loaded = store.load().await.unwrap();
         assert_eq!((loaded.revisions.len(), loaded.damaged.len()), (0, 1));
         assert!(loaded.damaged[0].reason.contains("wrapped stage 2"), "{}", loaded.damaged[0].reason);
-        assert_eq!(store.collect().await.unwrap().unnamed, 0);
+        assert_eq!(store.collect(None).await.unwrap().unnamed, 0);
         store.commit(action(vec![Change::DeleteRevision("acme".into(), "d".into(), 1)])).await.unwrap();
-        assert_eq!(store.collect().await.unwrap().unnamed, 3);
+        assert_eq!(store.collect(None).await.unwrap().unnamed, 3);
     }
 }
 

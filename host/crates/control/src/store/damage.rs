@@ -2,10 +2,12 @@
 
 use lector_core::{DeploymentName, TenantName};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A table of the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = StoreTable)]
 pub enum Table {
     /// Tenants and their policies.
     Tenants,
@@ -41,13 +43,15 @@ impl Table {
 
 /// An unreadable row. The store does not change it until a change replaces or deletes it. Members that identify the row
 /// are absent if they are damaged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DamagedRow {
     /// Its table.
     pub table: Table,
     /// Owner of the row.
+    #[schema(value_type = Option<String>)]
     pub tenant: Option<TenantName>,
     /// Deployment of a revision or a route.
+    #[schema(value_type = Option<String>)]
     pub deployment: Option<DeploymentName>,
     /// Id of a key.
     pub key: Option<String>,

@@ -21,9 +21,10 @@ use rustix::fs::{FlockOperation, flock};
 
 use self::write_error::wrote;
 use super::blobs::{Blobs, Folder};
+use super::reserve::Reserve;
 use super::{
-    AuditEntry, AuditQuery, ChangeSet, Collected, Digest, FlushId, Readable, Records, Store, StoreError,
-    Stored, UsageQuery, UsageRow,
+    AuditEntry, AuditQuery, ChangeSet, Collected, Digest, FlushId, PinnedBlobs, Readable, Records, Store,
+    StoreError, Stored, UsageQuery, UsageRow,
 };
 pub(super) use read::Named;
 
@@ -44,6 +45,7 @@ pub struct SqliteStore {
 struct Inner {
     connection: Mutex<Connection>,
     blobs: Blobs,
+    reserve: Reserve,
     /// Released by the operating system when the process ends.
     _lock: Option<fs::File>,
 }
@@ -58,7 +60,7 @@ impl SqliteStore {
         let blobs = Folder::open(dir.join(BLOBS))
             .map_err(|error| problem(format!("the folder of components cannot be used: {error}")))?;
         let connection = connect(dir, &dir.join(DATABASE))?;
-        Ok(Self::with(connection, Blobs::Folder(blobs), Some(lock)))
+        Ok(Self::with(connection, Blobs::Folder(blobs), Reserve::open(dir), Some(lock)))
     }
 
     /// Makes a store that ends with the process; for reading on the command line.
@@ -68,11 +70,12 @@ impl SqliteStore {
         let mut connection =
             opened.map_err(|error| StoreError::Open { dir: dir.clone(), problem: error.to_string() })?;
         schema::migrate(&mut connection, &dir)?;
-        Ok(Self::with(connection, Blobs::Memory(Mutex::default()), None))
+        Ok(Self::with(connection, Blobs::Memory(Mutex::default()), Reserve::none(), None))
     }
 
-    fn with(connection: Connection, blobs: Blobs, lock: Option<fs::File>) -> Self {
-        Self { inner: Arc::new(Inner { connection: Mutex::new(connection), blobs, _lock: lock }) }
+    fn with(connection: Connection, blobs: Blobs, reserve: Reserve, lock: Option<fs::File>) -> Self {
+        let connection = Mutex::new(connection);
+        Self { inner: Arc::new(Inner { connection, blobs, reserve, _lock: lock }) }
     }
 
     /// Runs `work` on a thread where blocking is allowed.
@@ -183,22 +186,27 @@ pub(super) fn private(dir: &Path) -> std::io::Result<()> {
     fs::set_permissions(dir, fs::Permissions::from_mode(mode & 0o700))
 }
 
+/// Commits the changes and their audit entry; returns the number of the entry.
+fn commit(connection: &mut Connection, action: &ChangeSet) -> Result<u64, StoreError> {
+    let failed = |error| wrote("a change", error);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    for change in &action.changes {
+        rows::apply(&transaction, change)?;
+    }
+    let seq = rows::audit(&transaction, &action.entry)?;
+    transaction.commit().map_err(failed)?;
+    Ok(seq)
+}
+
 impl Store for SqliteStore {
     fn load(&self) -> Stored<'_, Records> {
         self.with_connection(|connection| read::load(connection))
     }
 
     fn commit(&self, action: ChangeSet) -> Stored<'_, u64> {
-        self.with_connection(move |connection| {
-            let failed = |error| wrote("a change", error);
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-            for change in &action.changes {
-                rows::apply(&transaction, change)?;
-            }
-            let seq = rows::audit(&transaction, &action.entry)?;
-            transaction.commit().map_err(failed)?;
-            Ok(seq)
+        self.run(move |inner| {
+            let mut connection = inner.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.reserve.with(action.is_urgent(), || commit(&mut connection, &action))
         })
     }
 
@@ -232,8 +240,8 @@ impl Store for SqliteStore {
         self.run(move |inner| inner.blobs.get(&digest))
     }
 
-    fn collect(&self) -> Stored<'_, Collected> {
-        self.run(|inner| {
+    fn collect(&self, pinned: Option<Arc<PinnedBlobs>>) -> Stored<'_, Collected> {
+        self.run(move |inner| {
             let named = {
                 let connection = inner.connection.lock().unwrap_or_else(PoisonError::into_inner);
                 read::components(&connection)?
@@ -241,7 +249,7 @@ impl Store for SqliteStore {
             if !named.complete {
                 tracing::error!("no component is deleted: the component of a damaged revision is unknown");
             }
-            inner.blobs.collect(named.complete.then_some(&named.digests))
+            inner.blobs.collect(named.complete.then_some(&named.digests), pinned.as_deref())
         })
     }
 }

@@ -1,80 +1,86 @@
 //! The limits of one tenant on its pages in progress: their number, and the bytes of their pixels and tensors.
 //!
 //! The bytes of a page's whole budget are reserved before the page begins: a page that has begun never waits for bytes,
-//! so two pages cannot deadlock. The permits are taken before the page waits for a page slot.
+//! so two pages cannot deadlock. The permits are taken before the page waits for a page slot, first come, first served;
+//! the last call of a document goes first, like in the queue for page slots.
 
-use std::sync::Arc;
-
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use lector_core::fair::{Charge, FairSemaphore, Order, Permit, Request};
 
 /// Unit of the byte permits.
 const MIB: u64 = 1 << 20;
+/// Most permits of a semaphore: more than any machine has MiB.
+const PERMITS_MAX: u64 = u32::MAX as u64;
+
+/// A semaphore with one client: the tenant.
+type Own = FairSemaphore<()>;
 
 /// The limits of one tenant; `None` fields have no limit.
 #[derive(Debug)]
 pub struct TenantLimits {
-    pages: Option<Arc<Semaphore>>,
-    /// Semaphore with one permit per MiB, and the number of permits.
-    images: Option<(Arc<Semaphore>, u32)>,
+    pages: Option<Own>,
+    /// One permit per MiB.
+    images: Option<Own>,
 }
 
 /// The permits that one page needs.
 #[derive(Clone, Debug, Default)]
 pub struct PermitRequest {
-    page: Option<Arc<Semaphore>>,
-    images: Option<(Arc<Semaphore>, u32)>,
+    page: Option<Own>,
+    images: Option<(Own, usize)>,
 }
 
 /// The permits of one page, released on drop.
 #[derive(Debug, Default)]
 pub struct TenantPermits {
-    _page: Option<OwnedSemaphorePermit>,
-    _images: Option<OwnedSemaphorePermit>,
+    _page: Option<Permit<()>>,
+    _images: Option<Permit<()>>,
 }
 
 impl TenantLimits {
-    /// Makes the limits; 0: no limit.
+    /// Makes the limits; 0: no limit. A limit of bytes below 1 MiB counts as 1 MiB, the unit of the count.
     pub fn new(pages_max: u32, images_bytes_max: u64) -> Self {
-        let semaphore = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        let images = u32::try_from(images_bytes_max / MIB).unwrap_or(u32::MAX);
+        let semaphore =
+            |most: u64| FairSemaphore::new(usize::try_from(most.min(PERMITS_MAX)).unwrap_or(usize::MAX));
         Self {
-            pages: (pages_max > 0).then(|| semaphore(pages_max as usize)),
-            images: (images_bytes_max > 0).then(|| (semaphore(images as usize), images)),
+            pages: (pages_max > 0).then(|| semaphore(u64::from(pages_max))),
+            images: (images_bytes_max > 0).then(|| semaphore(images_bytes_max / MIB)),
         }
     }
 
     /// Returns a request for a page that may hold `bytes`; a page that may hold more than the limit takes all permits.
     pub fn of_page(&self, bytes: u64) -> PermitRequest {
-        let images = self.images.as_ref().map(|(semaphore, most)| {
-            let wanted = u32::try_from(bytes.div_ceil(MIB)).unwrap_or(u32::MAX);
-            (semaphore.clone(), wanted.min(*most))
-        });
+        let mib = usize::try_from(bytes.div_ceil(MIB).min(PERMITS_MAX)).unwrap_or(usize::MAX);
+        let images = self.images.as_ref().map(|semaphore| (semaphore.clone(), mib.min(semaphore.total())));
         PermitRequest { page: self.pages.clone(), images }
     }
 }
 
+fn request(permits: usize, order: Order) -> Request<()> {
+    Request { charge: Charge { client: (), weight: 1, cost_ms: 0.0 }, permits, order }
+}
+
 impl PermitRequest {
-    /// Waits for the permits.
-    pub async fn take(self) -> Result<TenantPermits, AcquireError> {
+    /// Waits for the permits. `order`: the position among the tenant's own requests.
+    pub async fn take(self, order: Order) -> TenantPermits {
         let page = match self.page {
-            Some(pages) => Some(pages.acquire_owned().await?),
+            Some(pages) => Some(pages.acquire(request(1, order)).await),
             None => None,
         };
         let images = match self.images {
-            Some((images, mib)) => Some(images.acquire_many_owned(mib).await?),
+            Some((images, mib)) => Some(images.acquire(request(mib, order)).await),
             None => None,
         };
-        Ok(TenantPermits { _page: page, _images: images })
+        TenantPermits { _page: page, _images: images }
     }
 
     /// Takes the permits if they are free now.
     pub fn try_take(self) -> Option<TenantPermits> {
         let page = match self.page {
-            Some(pages) => Some(pages.try_acquire_owned().ok()?),
+            Some(pages) => Some(pages.try_acquire(request(1, Order::Arrival))?),
             None => None,
         };
         let images = match self.images {
-            Some((images, mib)) => Some(images.try_acquire_many_owned(mib).ok()?),
+            Some((images, mib)) => Some(images.try_acquire(request(mib, Order::Arrival))?),
             None => None,
         };
         Some(TenantPermits { _page: page, _images: images })
@@ -111,5 +117,30 @@ mod tests {
         let places = TenantLimits::new(0, 0);
         let held: Vec<_> = (0..1000).map(|_| places.of_page(u64::MAX).try_take().unwrap()).collect();
         assert_eq!(held.len(), 1000);
+    }
+
+    #[test]
+    fn the_last_call_of_a_document_goes_first() {
+        use futures::FutureExt;
+        let places = TenantLimits::new(1, 100 * MIB);
+        let held = places.of_page(60 * MIB).try_take().unwrap();
+        let mut pages: Vec<_> =
+            (0..3).map(|_| Box::pin(places.of_page(60 * MIB).take(Order::Arrival))).collect();
+        pages.iter_mut().for_each(|page| assert!(page.as_mut().now_or_never().is_none()));
+        let mut summary = Box::pin(places.of_page(60 * MIB).take(Order::First));
+        assert!(summary.as_mut().now_or_never().is_none());
+        drop(held);
+        assert!(pages[0].as_mut().now_or_never().is_none());
+        drop(summary.as_mut().now_or_never().expect("it came last and goes first"));
+        assert!(pages[0].as_mut().now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_limit_below_the_unit_is_a_limit() {
+        let places = TenantLimits::new(0, 1000);
+        let held = places.of_page(1).try_take().unwrap();
+        assert!(places.of_page(1).try_take().is_none());
+        drop(held);
+        assert!(places.of_page(u64::MAX).try_take().is_some());
     }
 }

@@ -57,6 +57,10 @@ impl Costs {
             rarest.and_then(|rows| known.sizes.remove(&rows));
         }
         let mean = known.sizes.entry(rows).or_insert(Mean { ms, runs: 0 });
+        // The runs before were delayed: the mean begins again.
+        if mean.runs < SETTLED && ms * JUMP_MAX < mean.ms {
+            *mean = Mean { ms, runs: 0 };
+        }
         let bounded = if mean.runs < SETTLED { ms } else { ms.clamp(mean.ms / JUMP_MAX, mean.ms * JUMP_MAX) };
         // The first runs count evenly, later ones with the weight [`NEWEST`].
         let share = NEWEST.max(1.0 / f64::from(mean.runs + 1));
@@ -80,15 +84,22 @@ impl Costs {
         let Some(known) = self.buckets.get(bucket).filter(|known| !known.sizes.is_empty()) else {
             return line(rows);
         };
-        let below = known.sizes.range(..=rows).next_back();
-        let above = known.sizes.range(rows..).next();
+        // A size with few runs that took far more than the fit over all runs predicts was probably delayed. The fit
+        // counts, so that the size is run again; otherwise its cost would never be corrected.
+        let believed = |(&rows, mean): (&u32, &Mean)| {
+            let fitted = line(rows);
+            let delayed = mean.runs < SETTLED && mean.ms > fitted * JUMP_MAX;
+            (rows, if delayed { fitted } else { mean.ms })
+        };
+        let below = known.sizes.range(..=rows).next_back().map(believed);
+        let above = known.sizes.range(rows..).next().map(believed);
         match (below, above) {
-            (Some((&few, less)), Some((&many, more))) if many > few => {
-                less.ms + (more.ms - less.ms) * f64::from(rows - few) / f64::from(many - few)
+            (Some((few, less)), Some((many, more))) if many > few => {
+                less + (more - less) * f64::from(rows - few) / f64::from(many - few)
             }
-            (Some((_, exact)), Some(_)) => exact.ms,
+            (Some((_, exact)), Some(_)) => exact,
             // Outside the sizes seen: scale the nearest mean by the ratio of the linear fit.
-            (Some((&seen, mean)), None) | (None, Some((&seen, mean))) => mean.ms * line(rows) / line(seen),
+            (Some((seen, ms)), None) | (None, Some((seen, ms))) => ms * line(rows) / line(seen),
             (None, None) => line(rows),
         }
     }
@@ -231,6 +242,18 @@ mod tests {
         costs.learn(&bucket(320), 1, ms(10.0));
         assert!((costs.predict_ms(&bucket(320), 4) - 40.0).abs() < 1e-6);
         assert!((costs.predict_ms(&bucket(640), 1) - 20.0).abs() < 1e-6);
+    }
+
+    /// A first run that took a minute does not keep its size from being run again, and the next run corrects it.
+    #[test]
+    fn a_delayed_first_run_does_not_decide_the_cost_of_its_size() {
+        let mut costs = Costs::default();
+        (0..10).for_each(|_| costs.learn(&bucket(320), 1, ms(10.0)));
+        costs.learn(&bucket(320), 8, ms(60_000.0));
+        assert!(costs.predict_ms(&bucket(320), 8) < 100.0, "{}", costs.predict_ms(&bucket(320), 8));
+        assert!(costs.predict_ms(&bucket(320), 4) < 100.0, "{}", costs.predict_ms(&bucket(320), 4));
+        costs.learn(&bucket(320), 8, ms(40.0));
+        assert!((costs.predict_ms(&bucket(320), 8) - 40.0).abs() < 1.0);
     }
 
     #[test]

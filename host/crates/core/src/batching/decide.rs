@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Bucket, Costs, Decision, Dropped, Engine, Next, Planned, Waiting};
 use crate::declared::Priority;
-use crate::fair::{Shares, price};
+use crate::fair::{Shares, virtual_cost};
 use crate::id::TenantName;
 
 /// Fraction of a row's time that a larger batch must save; otherwise the row runs in the smaller batch. Below it the
@@ -224,7 +224,7 @@ impl<'a> Starts<'a> {
     }
 
     fn charge(&mut self, item: &Waiting<'a>) {
-        let start = self.of(item) + price(item.weight, self.row_ms * f64::from(item.rows));
+        let start = self.of(item) + virtual_cost(item.weight, self.row_ms * f64::from(item.rows));
         self.of.insert(item.tenant, start);
     }
 }

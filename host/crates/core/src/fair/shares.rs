@@ -89,14 +89,14 @@ impl<K: Ord + Clone> Shares<K> {
 
     /// Charges the client `cost_ms` of work, divided by the weight.
     pub fn charge(&mut self, client: &K, weight: u32, cost_ms: f64) {
-        self.set(client, self.start_of(client) + price(weight, cost_ms));
+        self.set(client, self.start_of(client) + virtual_cost(weight, cost_ms));
     }
 
     /// Corrects an earlier charge by `more_ms`, which is negative where the item cost less or was cancelled. The finish
     /// tag of an item whose length becomes known while it runs moves accordingly (P. Goyal, X. Guo, H. M. Vin, "A
     /// Hierarchical CPU Scheduler for Multimedia Operating Systems", OSDI 1996). A refund is limited by the credit.
     pub fn correct(&mut self, client: &K, weight: u32, more_ms: f64) {
-        let change = price(weight, more_ms.abs()).copysign(more_ms);
+        let change = virtual_cost(weight, more_ms.abs()).copysign(more_ms);
         self.set(client, self.start_of(client) + change);
     }
 
@@ -148,7 +148,7 @@ impl<K: Ord + Clone> Shares<K> {
 }
 
 /// Returns the virtual time of `cost_ms` of work at that weight.
-pub fn price(weight: u32, cost_ms: f64) -> f64 {
+pub fn virtual_cost(weight: u32, cost_ms: f64) -> f64 {
     // NaN is not above 0.
     let cost_ms = if cost_ms > 0.0 { cost_ms.min(COST_MS_MAX) } else { 0.0 };
     cost_ms / f64::from(weight.max(WEIGHT_MIN))

@@ -3,7 +3,7 @@
 
 use lector_core::{Rect, TextLayer};
 
-use super::DocumentHandle;
+use super::job::DocumentHandle;
 use crate::wire::{Opened, PageFacts};
 
 pub(super) fn opened(opened: &Opened, handle: &DocumentHandle) -> bool {

@@ -4,7 +4,8 @@
 use lector_core::{Rect, Size, TextLayer, TextSpan};
 use lector_fuzz::Feed;
 
-use super::{DocumentHandle, checks};
+use super::checks;
+use super::job::DocumentHandle;
 use crate::kind::Kind;
 use crate::wire::{Limits, Opened, PageFacts};
 
@@ -30,7 +31,7 @@ fn fuzz_claims() {
         limits: LIMITS,
         file: std::sync::OnceLock::new(),
         crashes: std::sync::atomic::AtomicU32::new(0),
-        pool: std::sync::Weak::new(),
+        close: Box::new(|_| ()),
     };
     let page = |kind: u8| {
         let mut bytes = vec![1, kind];

@@ -5,10 +5,11 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use lector_sandbox::SandboxReport;
+
 use crate::channel::{Channel, ChannelError};
 use crate::config::{DocumentConfig, DocumentError};
 use crate::wire::{Reply, Request, Setup};
-use crate::worker::sandbox::SandboxReport;
 
 /// Loading pdfium takes 10 ms; more on a loaded machine, but not this long.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -60,6 +61,7 @@ impl Process {
         let sent = process.send(&Request::Setup(setup), None);
         match sent.and_then(|()| process.receive(|| Instant::now() < deadline && go_on())) {
             Ok(Reply::Ready(report)) => {
+                config.sandbox.check(&report).map_err(|reason| DocumentError::Sandbox { reason })?;
                 process.report = report;
                 Ok(process)
             }
@@ -77,6 +79,11 @@ impl Process {
 
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Returns the clock of the computing time of the process.
+    pub(super) fn clock(&self) -> CpuClock {
+        CpuClock { pid: i32::try_from(self.pid()).unwrap_or(0) }
     }
 
     pub(super) fn is_alive(&mut self) -> bool {
@@ -142,5 +149,47 @@ impl Drop for Process {
         // Both fail only where the process is dead and reaped.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The clock of the computing time of a process.
+#[derive(Clone, Copy)]
+pub(super) struct CpuClock {
+    /// 0 stands for the calling process, which no worker is.
+    pid: i32,
+}
+
+impl CpuClock {
+    /// Returns the computing time since the start of the process; `None` where it has ended and was reaped.
+    pub(super) fn read(self) -> Option<Duration> {
+        let mut clock = 0;
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: both calls write to the local variables that they are given.
+        let known = unsafe {
+            libc::clock_getcpuclockid(self.pid, &raw mut clock) == 0
+                && libc::clock_gettime(clock, &raw mut time) == 0
+        };
+        let (seconds, nanoseconds) = (u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?);
+        known.then(|| Duration::new(seconds, nanoseconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn the_computing_time_of_another_process_is_read() {
+        let mut child = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let clock = CpuClock { pid: i32::try_from(child.id()).unwrap() };
+        let first = clock.read().unwrap();
+        // Ends with the first reading that is greater: the process does nothing but compute.
+        while clock.read().unwrap() <= first + Duration::from_millis(1) {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(clock.read(), None);
     }
 }

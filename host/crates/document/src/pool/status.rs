@@ -3,16 +3,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Phase, Pool};
+use lector_sandbox::SandboxReport;
+
 use crate::wire::Request;
-use crate::worker::sandbox::SandboxReport;
 
 /// A snapshot of the workers.
 #[derive(Clone, Debug)]
 pub struct WorkersStatus {
     /// Configured number of workers.
     pub workers: usize,
-    /// Workers that are ready, idle or busy.
+    /// Workers that are ready, idle or busy, or whose process is being replaced for their next job.
     pub alive: usize,
     /// Idle workers.
     pub idle: usize,
@@ -22,12 +22,14 @@ pub struct WorkersStatus {
     pub queued: usize,
     /// Requests that a worker has answered, including refusals.
     pub answered: u64,
-    /// Workers replaced since the start, for any reason.
+    /// Workers replaced since the start, for any reason except a change of tenant.
     pub respawns: u64,
     /// Of these, workers that died during a request.
     pub crashes: u64,
-    /// Of these, workers killed because a request took too long.
+    /// Of these, workers killed because a request took too long or too much computing time.
     pub timeouts: u64,
+    /// Workers replaced because their next job was of another tenant.
+    pub recycled: u64,
     /// State of the sandbox; `None` before the first worker was ready.
     pub sandbox: Option<SandboxReport>,
 }
@@ -105,12 +107,18 @@ pub(crate) struct Counters {
     pub respawns: AtomicU64,
     pub crashes: AtomicU64,
     pub timeouts: AtomicU64,
+    pub recycled: AtomicU64,
     sandbox: Mutex<Option<SandboxReport>>,
 }
 
 impl Counters {
     pub(crate) fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns the last reported state of the sandbox.
+    pub(super) fn sandbox(&self) -> Option<SandboxReport> {
+        self.sandbox.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Logs the state of the sandbox: once, and again when it changes.
@@ -125,28 +133,5 @@ impl Counters {
             tracing::warn!(sandbox = %report, "render workers run with an incomplete sandbox");
         }
         *known = Some(report);
-    }
-}
-
-impl Pool {
-    pub(crate) fn status(&self) -> WorkersStatus {
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let state = self.state();
-        let running = |phase: Phase| matches!(phase, Phase::Idle | Phase::Busy);
-        let alive = state.slots.iter().filter(|slot| running(slot.phase) && slot.pid.is_some());
-        WorkersStatus {
-            workers: state.slots.len(),
-            alive: alive.clone().count(),
-            idle: state.slots.iter().filter(|slot| slot.phase == Phase::Idle).count(),
-            processes: alive
-                .filter_map(|slot| Some(WorkerProcess { pid: slot.pid?, task: slot.task }))
-                .collect(),
-            queued: state.queue.len(),
-            answered: load(&self.counters.answered),
-            respawns: load(&self.counters.respawns),
-            crashes: load(&self.counters.crashes),
-            timeouts: load(&self.counters.timeouts),
-            sandbox: self.counters.sandbox.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-        }
     }
 }

@@ -5,7 +5,10 @@
 //! hold slots. An open is overtaken a bounded number of times, so that a long document does not block the tenant's next
 //! one. Opens never use the last worker: a document that is slow to open delays other opens, but no render.
 //!
-//! Pure bookkeeping under the pool's lock. Called by `pool` and `work_queue`.
+//! A worker process serves one tenant, and a change costs a start. The dispatcher may therefore let the tenant of the idle
+//! worker go on, where the tenant that is first has a worker of its own, until the first is [`STAY`] behind.
+//!
+//! Pure bookkeeping under the pool's lock. Called by `dispatch`.
 
 use std::time::Instant;
 
@@ -13,7 +16,7 @@ use lector_core::TenantName;
 use lector_core::cost::Mean;
 use lector_core::fair::{Charge, Class, FairQueue, Order, Popped};
 
-use super::{Job, Task};
+use super::job::{Job, Task};
 
 /// Jobs of open documents.
 const READ: Class = 0;
@@ -23,6 +26,11 @@ const OPEN: Class = 1;
 const OPEN_OVERTAKEN_MAX: u32 = 16;
 /// Estimated cost of a job before the first measurement.
 const FIRST_COST_MS: f64 = 20.0;
+
+/// Distance in virtual time up to which a worker goes on with its tenant: 100 ms of work at a weight of 100, some five
+/// starts of a process. Where tenants with a worker each compete, starts then take at most about a fifth of a worker's
+/// time.
+const STAY: f64 = 1.0;
 
 /// The queue, and the state of the running jobs.
 #[derive(Default)]
@@ -62,13 +70,27 @@ impl WorkQueue {
         self.queue.push(charge, class, order, job);
     }
 
-    /// Takes out the next job for an idle worker. `workers`: the number of all workers. A withdrawn job is returned
-    /// like any other and dropped by the worker supervisor: dropping it here, under the pool's lock, could drop its
-    /// document, which takes that lock.
-    pub(super) fn pop(&mut self, workers: usize) -> Option<(Job, Running)> {
+    /// Takes out the next job for an idle worker. `workers`: the number of all workers. `staying` returns, for the tenant
+    /// that is first in the queue, the tenants whose idle workers may go on with them before it. A withdrawn job is
+    /// returned like any other and dropped by the worker supervisor: dropping it here, under the pool's lock, could drop
+    /// its document, which takes that lock.
+    pub(super) fn pop(
+        &mut self,
+        workers: usize,
+        staying: impl FnOnce(&TenantName) -> Vec<TenantName>,
+    ) -> Option<(Job, Running)> {
         let opens_max = workers.saturating_sub(1).max(1);
         let classes: &[Class] = if self.opening < opens_max { &[READ, OPEN] } else { &[READ] };
-        let Popped { charge, item } = self.queue.pop(classes)?;
+        let first = self.queue.peek(classes)?.handle.account.tenant.clone();
+        let shares = self.queue.shares();
+        let latest = shares.start_of(&first) + STAY;
+        let mut near = staying(&first);
+        near.retain(|tenant| shares.start_of(tenant) <= latest);
+        let stayed = match near.is_empty() {
+            true => None,
+            false => self.queue.pop_where(classes, |client, _| near.contains(client)),
+        };
+        let Popped { charge, item } = stayed.or_else(|| self.queue.pop(classes))?;
         let class = if matches!(item.task, Task::Open { .. }) { OPEN } else { READ };
         self.running += 1;
         self.opening += usize::from(class == OPEN);

@@ -7,12 +7,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
-use lector_core::{Fault, Image};
+use lector_core::{Fault, Image, TenantName};
 
+use super::checks;
+use super::dispatch::{Next, Pool};
+use super::job::{DocumentHandle, Job, Task};
 use super::process::{Failure, Process};
 use super::status::{Counters, WorkerTask};
-use super::work_queue::Next;
-use super::{DocumentHandle, Job, Pool, Task, checks};
 use crate::config::DocumentError;
 use crate::faults::{self, Refusal, Stage};
 use crate::shared;
@@ -49,6 +50,15 @@ struct WorkerSupervisor {
     unsent: u32,
 }
 
+/// Reason why a process is not used any longer.
+#[derive(PartialEq, Eq)]
+enum End {
+    /// It was lost or has served long enough, or the pool stops.
+    Lost,
+    /// The next job is of another tenant.
+    OtherTenant,
+}
+
 /// Outcome of a job.
 enum Outcome {
     Served,
@@ -79,9 +89,9 @@ impl WorkerSupervisor {
                         // The receiver is dropped where another worker has failed already.
                         let _ = ready.send(Ok(()));
                     }
-                    self.serve(process);
+                    let end = self.serve(process);
                     self.pool.lost(self.index);
-                    if !self.pool.is_stopping() {
+                    if end == End::Lost && !self.pool.is_stopping() {
                         Counters::count(&self.pool.counters.respawns);
                     }
                 }
@@ -103,15 +113,16 @@ impl WorkerSupervisor {
     }
 
     /// Runs jobs until the process must be replaced or the pool stops; the process ends with this call.
-    fn serve(&mut self, mut process: Process) {
+    fn serve(&mut self, mut process: Process) -> End {
         let mut requests = 0_u32;
+        let mut tenant: Option<TenantName> = None;
         while requests < REQUESTS_PER_WORKER_MAX {
             match self.pool.next(self.index) {
-                Next::Stop => return,
+                Next::Stop => return End::Lost,
                 Next::Check if process.is_alive() => {}
                 Next::Check => {
                     tracing::warn!(worker = self.index, pid = process.pid(), "an idle render worker died");
-                    return;
+                    return End::Lost;
                 }
                 Next::Close(documents) => {
                     for document in documents {
@@ -119,27 +130,35 @@ impl WorkerSupervisor {
                     }
                 }
                 Next::Job(job) if job.task.is_withdrawn() => drop(job),
+                Next::Job(job)
+                    if tenant.as_ref().is_some_and(|tenant| *tenant != job.handle.account.tenant) =>
+                {
+                    self.pool.recycled(self.index, job);
+                    return End::OtherTenant;
+                }
                 Next::Job(job) => {
+                    tenant.get_or_insert_with(|| job.handle.account.tenant.clone());
                     requests += 1;
                     match self.work(&mut process, job) {
                         Outcome::Served => {
                             self.unsent = 0;
                             Counters::count(&self.pool.counters.answered);
                         }
-                        Outcome::Lost => return,
+                        Outcome::Lost => return End::Lost,
                         Outcome::Unsent(job) if self.unsent < UNSENT_MAX => {
                             self.unsent += 1;
                             self.pool.hand_back(self.index, job);
-                            return;
+                            return End::Lost;
                         }
                         Outcome::Unsent(job) => {
                             job.task.fail(faults::unavailable("render workers die right after their start"));
-                            return;
+                            return End::Lost;
                         }
                     }
                 }
             }
         }
+        End::Lost
     }
 
     fn work(&self, process: &mut Process, job: Job) -> Outcome {
@@ -265,8 +284,20 @@ impl WorkerSupervisor {
         task: &Task,
     ) -> Result<Reply, NoReply> {
         let deadline = Instant::now() + limit;
+        let cpu_max = match stage {
+            Stage::Open => self.pool.config.open_cpu,
+            Stage::Page | Stage::Text | Stage::Render => self.pool.config.page_cpu,
+        };
+        let clock = process.clock();
+        // `None` where the process has ended, which the exchange below reports.
+        let cpu_deadline = clock.read().map(|begun| begun + cpu_max);
+        let exhausted = std::cell::Cell::new(false);
         let mut gone_since = None;
         let go_on = || {
+            if cpu_deadline.is_some_and(|deadline| clock.read().is_some_and(|used| used > deadline)) {
+                exhausted.set(true);
+                return false;
+            }
             let now = Instant::now();
             if task.is_withdrawn() && now - *gone_since.get_or_insert(now) > WITHDRAWN_GRACE {
                 return false;
@@ -289,6 +320,17 @@ impl WorkerSupervisor {
             Failure::Unsent => Err(NoReply::Unsent),
             Failure::Unanswered if self.pool.is_stopping() => {
                 Err(NoReply::Lost(faults::unavailable("the pool is stopping")))
+            }
+            Failure::Unanswered if exhausted.get() => {
+                tracing::warn!(
+                    pid,
+                    ?stage,
+                    ?cpu_max,
+                    "a document exceeded its computing time; replacing its worker"
+                );
+                Counters::count(&self.pool.counters.timeouts);
+                handle.crashes.fetch_add(1, Ordering::Relaxed);
+                Err(NoReply::Lost(stage.cpu_exceeded(cpu_max)))
             }
             Failure::Unanswered if Instant::now() < deadline => {
                 tracing::debug!(pid, ?stage, "the caller of a slow request has gone; replacing its worker");

@@ -9,6 +9,9 @@ use std::path::Path;
 
 use pdfium_render::prelude::{Pdfium, PdfiumLibraryBindings};
 
+/// An untyped pdfium handle.
+pub(super) type Handle = *mut c_void;
+
 /// The library. A worker has one thread, which satisfies pdfium's thread-safety rules.
 #[derive(Clone, Copy)]
 pub(crate) struct Library {

@@ -6,18 +6,15 @@ mod pictures;
 mod space;
 mod text;
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 
 use lector_core::{Size, TextLayer};
 
 use crate::faults::Refusal;
 use crate::shared::Mapping;
 use crate::wire::{Limits, PageFacts};
-use crate::worker::library::Library;
+use crate::worker::library::{Handle, Library};
 use space::PageSpace;
-
-/// An untyped pdfium handle.
-type Handle = *mut c_void;
 
 /// `FPDFBitmap_BGR`: three bytes per pixel. With the byte order reversed it holds red, green, blue.
 const FORMAT_BGR: c_int = 2;

@@ -42,6 +42,7 @@ async fn the_status_shows_the_task_of_each_worker() {
     let (good, slow) = (server.page(&hello()).await, server.page(&endless()).await);
     good.render(72.0, PIXELS_MAX).await.unwrap();
     let idle = server.until("the workers are idle", |status| status.idle == 2).await;
+    assert_eq!(idle.processes.len(), 2, "{idle:?}");
     assert!(idle.processes.iter().all(|process| process.task.is_none()), "{idle:?}");
     let rendering = tokio::spawn(async move { slow.render(72.0, PIXELS_MAX).await });
     let pid = server.rendering().await;
@@ -74,6 +75,36 @@ async fn a_page_that_hangs_is_ended_and_its_neighbors_wait_no_longer_than_that()
     assert_eq!(code(slow), "page_render_timeout");
     // With one worker, the good page waits for the end of the other one, and is then rendered.
     good.unwrap();
+    assert_eq!(server.workers.status().timeouts, 1);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_worker_is_replaced_before_it_reads_the_document_of_another_tenant() {
+    let mut server = TestServer::start(1).await;
+    let first = server.pids[0];
+    let page = server.open_for("a", &hello()).await.page(0).await.unwrap();
+    server.open_for("a", &hello()).await;
+    assert_eq!(server.workers.status().pids(), [first], "one tenant, one process");
+    server.open_for("b", &hello()).await;
+    server.settle().await;
+    let second = server.workers.status().pids();
+    assert_ne!(second, [first]);
+    assert_eq!(state(first), 'X', "the process of the other tenant has ended");
+    // The first document is opened again, in a third process.
+    page.render(72.0, PIXELS_MAX).await.unwrap();
+    let status = server.workers.status();
+    assert_ne!(status.pids(), second);
+    assert_eq!((status.recycled, status.respawns, status.crashes), (2, 0, 0));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_page_that_computes_too_long_is_ended() {
+    let limit = Duration::from_millis(500);
+    let server = TestServer::with(lector_document::DocumentConfig { page_cpu: limit, ..config(1) }).await;
+    let slow = server.page(&endless()).await;
+    assert_eq!(code(slow.render(72.0, PIXELS_MAX).await), "page_cpu_exceeded");
     assert_eq!(server.workers.status().timeouts, 1);
     server.end().await;
 }

@@ -50,6 +50,9 @@ pub fn config(workers: usize) -> DocumentConfig {
         open_timeout: Duration::from_secs(50),
         text_timeout: Duration::from_secs(50),
         render_timeout: Duration::from_secs(60),
+        open_cpu: Duration::from_secs(600),
+        page_cpu: Duration::from_secs(600),
+        sandbox: lector_sandbox::Policy::Warn,
         worker_memory_bytes: 1 << 30,
         image_pixels_max: 100_000_000,
         pages_max: 2_000,
@@ -76,6 +79,12 @@ impl TestServer {
 
     pub async fn open(&self, bytes: &[u8]) -> Result<Arc<dyn OpenDocument>, Fault> {
         self.workers.open(account(), Arc::new(bytes.to_vec()), DocumentHint::default()).await
+    }
+
+    /// Opens a document of a tenant.
+    pub async fn open_for(&self, tenant: &str, bytes: &[u8]) -> Arc<dyn OpenDocument> {
+        let account = Account::new(tenant.into(), 1);
+        self.workers.open(account, Arc::new(bytes.to_vec()), DocumentHint::default()).await.unwrap()
     }
 
     pub async fn open_as(

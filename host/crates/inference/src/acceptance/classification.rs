@@ -2,7 +2,7 @@
 
 use lector_core::Tensor;
 
-use super::{Measure, floats, ratio};
+use super::report::{Measure, floats, ratio};
 use crate::catalog::ClassificationLimits;
 
 pub(super) struct Tally {

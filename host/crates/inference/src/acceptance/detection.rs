@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use lector_core::Tensor;
 
-use super::{Measure, floats, ratio};
+use super::report::{Measure, floats, ratio};
 use crate::catalog::DetectionLimits;
 
 /// Smaller components are noise to every post-processing.

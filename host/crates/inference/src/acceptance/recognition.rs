@@ -2,7 +2,7 @@
 
 use lector_core::{Tensor, TensorData};
 
-use super::{Measure, floats, ratio};
+use super::report::{Measure, floats, ratio};
 use crate::catalog::RecognitionLimits;
 
 /// The class between characters in CTC.

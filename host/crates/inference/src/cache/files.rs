@@ -1,8 +1,15 @@
-//! Folders, locks and syncs to the disk.
+//! Names of files and folders, locks, syncs to the disk.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+
+pub(super) const MANIFEST: &str = "manifest.json";
+pub(super) const USED: &str = "used";
+pub(super) const QUARANTINE: &str = "set-aside";
+pub(super) const TMP: &str = "tmp";
+pub(super) const LOCKS: &str = "locks";
+pub(super) const TIMING: &str = "timing";
 
 /// Returns the folders in `dir` that may be entries, sorted; none where `dir` does not exist.
 pub(super) fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
@@ -14,9 +21,7 @@ pub(super) fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        let own = path.file_name().is_some_and(|n| {
-            [super::QUARANTINE, super::TMP, super::LOCKS, super::TIMING].iter().any(|o| n == *o)
-        });
+        let own = path.file_name().is_some_and(|n| [QUARANTINE, TMP, LOCKS, TIMING].iter().any(|o| n == *o));
         if path.is_dir() && !own {
             folders.push(path);
         }
@@ -52,4 +57,9 @@ pub(super) fn size(dir: &Path) -> io::Result<u64> {
         bytes += entry?.metadata()?.len();
     }
     Ok(bytes)
+}
+
+/// Returns a text as a file name.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }

@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{EngineCache, MANIFEST, QUARANTINE, TMP, files};
+use super::files::{LOCKS, QUARANTINE, TMP};
+use super::{EngineCache, files};
 
 /// The result of a collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,16 +65,12 @@ impl EngineCache {
 
     /// Removes an entry. Returns false where it is in use.
     fn remove_unused(&self, dir: &Path, collected: &mut Collected) -> io::Result<bool> {
-        // A folder without a manifest is not an entry, and no process can use it.
-        let held = match File::open(dir.join(MANIFEST)) {
-            Ok(file) => match file.try_lock() {
-                Ok(()) => Some(file),
-                Err(TryLockError::WouldBlock) => return Ok(false),
-                Err(TryLockError::Error(error)) => return Err(error),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+        let held = File::open(dir)?;
+        match held.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
         // Hidden by one rename, while the lock keeps other processes from using it.
         let trash = self.dir.join(TMP);
         fs::create_dir_all(&trash)?;
@@ -99,7 +96,7 @@ impl EngineCache {
     fn is_being_built(&self, dir: &Path) -> io::Result<bool> {
         let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let Some((key, _)) = name.rsplit_once('.') else { return Ok(false) };
-        match File::open(self.dir.join(super::LOCKS).join(format!("{key}.lock"))) {
+        match File::open(self.dir.join(LOCKS).join(format!("{key}.lock"))) {
             Ok(file) => match file.try_lock() {
                 Ok(()) => Ok(false),
                 Err(TryLockError::WouldBlock) => Ok(true),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::files::plain;
 use crate::catalog::Sha256;
 use crate::provider::EngineVariant;
 
@@ -49,7 +50,7 @@ impl EngineKey {
     /// Returns the name of the folder: readable, and different for different keys.
     pub fn folder(&self) -> String {
         let digest = self.digest();
-        let variant = super::plain(&self.variant.to_string());
+        let variant = plain(&self.variant.to_string());
         format!("{}-{variant}-{}", self.model, digest.get(..16).unwrap_or_default())
     }
 }

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EngineKey, MANIFEST, USED};
-use crate::acceptance::Verdict;
+use super::files::{MANIFEST, USED};
+use super::key::EngineKey;
+use crate::acceptance::AcceptanceReport;
 use crate::catalog::Sha256;
 
 /// Largest manifest that is read.
@@ -43,7 +44,8 @@ pub struct Manifest {
     /// Log of the build, or its end.
     pub log: String,
     /// Result of acceptance.
-    pub verdict: Verdict,
+    #[serde(rename = "verdict")]
+    pub acceptance: AcceptanceReport,
 }
 
 impl Manifest {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::acceptance::Verdict;
+use crate::acceptance::AcceptanceReport;
 
 fn key(model: &str) -> EngineKey {
     EngineKey {
@@ -34,7 +34,7 @@ fn publish(cache: &EngineCache, key: &EngineKey, content: &[u8]) -> PathBuf {
         acceptance_ms: 3,
         lector: "test".to_owned(),
         log: String::new(),
-        verdict: Verdict::reference(),
+        acceptance: AcceptanceReport::reference(),
     };
     draft.publish(cache, &manifest).unwrap()
 }
@@ -163,6 +163,20 @@ fn collection_removes_the_least_recently_used_and_never_entries_in_use() {
     drop(held);
     assert_eq!(cache.collect(Some(1)).unwrap().kept, 0);
     assert_eq!(cache.collect(None).unwrap(), Collected::default());
+}
+
+/// `verify` replaces the manifest of an engine that a process has loaded.
+#[test]
+fn an_entry_stays_in_use_after_its_manifest_was_replaced() {
+    let (_dir, cache) = cache(0);
+    publish(&cache, &key("m"), b"engine");
+    let held = entry(&cache, &key("m"));
+    cache.rewrite(&held.dir, &held.manifest).unwrap();
+    let collected = cache.collect(Some(1)).unwrap();
+    assert_eq!((collected.removed.len(), collected.in_use), (0, 1), "{collected:?}");
+    assert!(fs::exists(held.dir.join("engine.blob")).unwrap());
+    drop(held);
+    assert_eq!(cache.collect(Some(1)).unwrap().removed.len(), 1);
 }
 
 #[test]

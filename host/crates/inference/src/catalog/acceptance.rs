@@ -4,7 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Sha256, Task};
+use super::digest::Sha256;
+use super::spec::Task;
 use crate::provider::Precision;
 
 /// The `[acceptance]` section of a description.

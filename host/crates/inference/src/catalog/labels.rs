@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{CatalogError, ModelEntry, Sha256, digest};
+use lector_core::ModelName;
+
+use super::digest::{self, Sha256};
+use super::error::CatalogError;
 use crate::onnx;
 
 /// Most labels of a model; the largest character sets in OCR stay below 2^17.
@@ -39,11 +42,11 @@ pub enum LabelOrigin {
 }
 
 pub(super) fn read(
-    entry: &ModelEntry,
+    model: &ModelName,
     source: &LabelSource,
     weights: &[u8],
 ) -> Result<Vec<String>, CatalogError> {
-    let wrong = |what: String| CatalogError::Labels { model: entry.name.clone(), what };
+    let wrong = |what: String| CatalogError::Labels { model: model.clone(), what };
     let middle = match &source.from {
         LabelOrigin::List(list) => list.clone(),
         LabelOrigin::Metadata { key } => {
@@ -52,9 +55,9 @@ pub(super) fn read(
             lines(&text)
         }
         LabelOrigin::File { path, sha256 } => {
-            let bytes = std::fs::read(path).map_err(|e| entry.unreadable(path, e))?;
+            let bytes = std::fs::read(path).map_err(|e| CatalogError::of_file(model, path, e))?;
             if let Some(expected) = sha256 {
-                entry.compare(path, expected, digest::of_bytes(&bytes))?;
+                CatalogError::unless_same(model, path, expected, digest::of_bytes(&bytes))?;
             }
             lines(&String::from_utf8(bytes).map_err(|_| wrong(format!("{} is not UTF-8", path.display())))?)
         }

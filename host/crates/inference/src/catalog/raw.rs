@@ -6,11 +6,12 @@ use lector_core::ModelName;
 use serde::Deserialize;
 
 use super::acceptance::{self, RawAcceptance};
+use super::digest::Sha256;
+use super::entry::ModelEntry;
+use super::error::CatalogError;
 use super::labels::LabelOrigin;
-use super::{
-    CatalogError, EngineSpec, LabelSource, ModelEntry, Preprocess, Reduce, Sha256, Source, Steps, Task,
-    Weights,
-};
+use super::labels::LabelSource;
+use super::spec::{EngineSpec, Preprocess, Reduce, Source, Steps, Task, Weights};
 
 /// Largest extent of an input; greater ones are invalid for OCR.
 const EXTENT_MAX: u32 = 16_384;

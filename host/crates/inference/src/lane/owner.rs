@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use lector_core::port::{BatchComposition, WorkDone, WorkItem};
 use lector_core::{Fault, Kind, ModelName, TenantName, Tensor};
 
-use super::queue::{Batch, Shared, Ticket, bucket};
+use super::item::Ticket;
+use super::queue::{Batch, Shared, bucket};
 use crate::cores::{Claimant, Cores, NoTenant};
 use crate::engine::Slot;
 use crate::meter::Meter;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use lector_core::batching::plan::{ITEMS_MAX, Plan, PlanItem, Question};
 use lector_core::batching::{Bucket, Costs, Planner};
 
-use super::queue::{Bounds, Ticket};
+use super::item::{Bounds, Ticket};
 
 /// The batching policies with items in the lane.
 #[derive(Default)]

@@ -15,28 +15,13 @@ use std::time::{Duration, Instant};
 use lector_core::batching::plan::{self, Plan};
 use lector_core::batching::{self, Bucket, Costs, Decision, Dropped, Next, Planned, Waiting, decide};
 use lector_core::fair::Shares;
-use lector_core::port::{WorkDone, WorkItem};
+use lector_core::port::WorkItem;
 use lector_core::{Fault, Kind, ModelName, TenantName, Tensor};
-use tokio::sync::oneshot;
 
+use super::item::{Bounds, Ticket};
 use super::plan_query::{BatchingPolicies, PlanQuery};
 use crate::cores::{Claim, Claimant};
 use crate::meter::Meter;
-
-/// A waiting item, with everything that its run and its answer need.
-pub(super) struct Ticket {
-    pub(super) item: WorkItem,
-    pub(super) bucket: Bucket,
-    pub(super) rows: u32,
-    pub(super) reply: oneshot::Sender<Result<WorkDone, Fault>>,
-    pub(super) offered: Instant,
-    /// The caller's span, so that the run appears in its trace.
-    pub(super) span: tracing::Span,
-    /// Identifies the item to its tenant's batching policy; increasing.
-    pub(super) id: u64,
-    /// The decision of that policy.
-    pub(super) planned: Planned,
-}
 
 /// Items that run together; the first item is the one that the shares select.
 pub(super) struct Batch {
@@ -57,15 +42,9 @@ pub(super) enum Refusal {
     Closed,
 }
 
-/// Bounds of a queue, from its engines and the configuration.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    pub(super) items_max: usize,
-    /// Most rows of one run; 1 where runs cannot be merged.
-    pub(super) rows_max: u32,
-    pub(super) pixels_max: u64,
-    pub(super) sessions: u32,
-}
+/// Bounds of `Retry-After`. Between them it is the predicted time of the backlog.
+pub(super) const RETRY_AFTER_MIN: Duration = Duration::from_millis(100);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 pub(super) struct Queue {
     bounds: Bounds,
@@ -443,7 +422,7 @@ pub(super) fn full(model: &ModelName, waiting: usize, backlog: Duration) -> Faul
         format!("the queue of model {model} is full; try again later"),
     )
     .with_detail(format!("{waiting} items wait, about {} ms of engine time", backlog.as_millis()))
-    .retry_after(backlog.clamp(super::RETRY_AFTER_MIN, super::RETRY_AFTER_MAX))
+    .retry_after(backlog.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX))
 }
 
 /// Returns the fault of an offer to a closed lane.

@@ -129,6 +129,7 @@ functions! {
     ov_infer_request_get_tensor(*const Request, *const c_char, *mut *mut Tensor) -> Status;
     ov_infer_request_infer(*mut Request) -> Status;
     ov_infer_request_free(*mut Request);
+    ov_tensor_create(Element, Shape, *mut *mut Tensor) -> Status;
     ov_tensor_create_from_host_ptr(Element, Shape, *mut c_void, *mut *mut Tensor) -> Status;
     ov_tensor_get_shape(*const Tensor, *mut Shape) -> Status;
     ov_tensor_get_element_type(*const Tensor, *mut Element) -> Status;

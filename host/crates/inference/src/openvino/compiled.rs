@@ -8,9 +8,8 @@ use std::sync::Arc;
 use lector_core::model::PortInfo;
 
 use super::api::{Api, CompiledModel};
-use super::ffi::{check, cstring, port};
-use super::request::OpenVinoEngine;
-use super::{OpenVino, ffi};
+use super::core::Core;
+use super::ffi::{self, check, cstring, port};
 
 /// A model compiled for the CPU.
 #[derive(Clone)]
@@ -19,7 +18,7 @@ pub(crate) struct Compiled(Arc<Inner>);
 struct Inner {
     ptr: NonNull<CompiledModel>,
     /// Keeps the core alive, which owns the plugin that computes.
-    openvino: OpenVino,
+    core: Arc<Core>,
     /// The file from which it was imported: OpenVINO computes on the weights in these very bytes. (When they were freed
     /// after the import, outputs had no rows, and then a segmentation fault followed.)
     _blob: Vec<u8>,
@@ -34,19 +33,19 @@ unsafe impl Sync for Inner {}
 impl Drop for Inner {
     fn drop(&mut self) {
         // SAFETY: made by the core, freed once; requests hold a reference to this.
-        unsafe { (self.openvino.api().ov_compiled_model_free)(self.ptr.as_ptr()) };
+        unsafe { (self.core.api.ov_compiled_model_free)(self.ptr.as_ptr()) };
     }
 }
 
 impl Compiled {
     /// Wraps a compiled model. `blob` is the file from which it was imported; empty where it was compiled.
-    pub(super) fn new(openvino: OpenVino, ptr: *mut CompiledModel, blob: Vec<u8>) -> Result<Self, String> {
+    pub(super) fn new(core: Arc<Core>, ptr: *mut CompiledModel, blob: Vec<u8>) -> Result<Self, String> {
         let ptr = NonNull::new(ptr).ok_or_else(|| "OpenVINO returned no compiled model".to_owned())?;
-        Ok(Self(Arc::new(Inner { ptr, openvino, _blob: blob })))
+        Ok(Self(Arc::new(Inner { ptr, core, _blob: blob })))
     }
 
     pub(super) fn api(&self) -> &'static Api {
-        self.0.openvino.api()
+        self.0.core.api
     }
 
     /// Returns the inputs, and the outputs of these names.
@@ -72,7 +71,7 @@ impl Compiled {
         Ok((inputs, outputs.iter().map(output).collect::<Result<_, String>>()?))
     }
 
-    /// Writes the model to a file for [`OpenVino::import`].
+    /// Writes the model to a file for [`super::OpenVino::import`].
     pub(crate) fn export(&self, path: &Path) -> Result<(), String> {
         let text = std::ffi::CString::new(path.as_os_str().as_bytes())
             .map_err(|_| format!("{} holds a null character", path.display()))?;
@@ -96,14 +95,7 @@ impl Compiled {
         text
     }
 
-    /// Makes an engine that can run beside others of the same model.
-    pub(crate) fn engine(&self) -> Result<OpenVinoEngine, String> {
-        let api = self.api();
-        let mut request = null_mut();
-        // SAFETY: the model is alive.
-        check(api, unsafe {
-            (api.ov_compiled_model_create_infer_request)(self.0.ptr.as_ptr(), &mut request)
-        })?;
-        OpenVinoEngine::new(self.clone(), request)
+    pub(super) fn as_ptr(&self) -> *mut CompiledModel {
+        self.0.ptr.as_ptr()
     }
 }

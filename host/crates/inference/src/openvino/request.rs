@@ -1,8 +1,9 @@
 //! A request of a compiled model as an engine.
 
-use std::ffi::c_void;
+use std::ffi::{CStr, CString, c_void};
 use std::ptr::{NonNull, null_mut};
 
+use lector_core::model::PortInfo;
 use lector_core::{Dtype, Tensor, TensorData};
 
 use super::api::{self, Api, Request, Shape};
@@ -13,11 +14,14 @@ use crate::engine::Engine;
 /// A request, which runs one input after another.
 pub(crate) struct OpenVinoEngine {
     request: NonNull<Request>,
+    /// Tensors of OpenVINO's own memory, of the smallest extents, by the name of the input. The request refers to them
+    /// between two runs.
+    idle: Vec<(CString, OvTensor)>,
     /// Outlives the request.
     model: Compiled,
 }
 
-// SAFETY: a request may be used from any thread, by one at a time, which `&mut self` ensures.
+// SAFETY: a request and its tensors may be used from any thread, by one at a time, which `&mut self` ensures.
 unsafe impl Send for OpenVinoEngine {}
 
 impl Drop for OpenVinoEngine {
@@ -27,32 +31,56 @@ impl Drop for OpenVinoEngine {
     }
 }
 
-impl OpenVinoEngine {
-    pub(super) fn new(model: Compiled, request: *mut Request) -> Result<Self, String> {
+impl Compiled {
+    /// Makes an engine that can run beside others of the same model.
+    pub(crate) fn engine(&self) -> Result<OpenVinoEngine, String> {
+        let api = self.api();
+        let (inputs, _) = self.ports(&[])?;
+        let idle = |port: &PortInfo| Ok((cstring(&port.name)?, OvTensor::smallest(api, port)?));
+        let idle = inputs.iter().map(idle).collect::<Result<_, String>>()?;
+        let mut request = null_mut();
+        // SAFETY: the model is alive.
+        check(api, unsafe { (api.ov_compiled_model_create_infer_request)(self.as_ptr(), &mut request) })?;
         let request = NonNull::new(request).ok_or_else(|| "OpenVINO returned no request".to_owned())?;
-        Ok(Self { request, model })
+        Ok(OpenVinoEngine { request, idle, model: self.clone() })
     }
 }
 
 impl Engine for OpenVinoEngine {
     fn run(&mut self, inputs: &[(String, Tensor)], outputs: &[String]) -> Result<Vec<Tensor>, String> {
-        // The tensors of the inputs borrow the callers' memory, which lives until the run has ended. The request keeps
-        // a reference that it does not read before the next run has set its own.
+        let answer = self.infer(inputs, outputs);
+        // The tensors of the inputs borrow the callers' memory, which may be freed after this call. Also after a failed
+        // run no reference to it stays in the request.
+        let released = self.release();
+        let answer = answer?;
+        released.map(|()| answer)
+    }
+}
+
+impl OpenVinoEngine {
+    fn infer(&mut self, inputs: &[(String, Tensor)], outputs: &[String]) -> Result<Vec<Tensor>, String> {
         let api = self.model.api();
-        let mut borrowed = Vec::with_capacity(inputs.len());
         for (name, tensor) in inputs {
-            let tensor = OvTensor::borrow(api, tensor)?;
-            let name = cstring(name)?;
-            // SAFETY: request, name and tensor are alive.
-            check(api, unsafe {
-                (api.ov_infer_request_set_tensor)(self.request.as_ptr(), name.as_ptr(), tensor.ptr.as_ptr())
-            })?;
-            borrowed.push(tensor);
+            // The request holds a reference of its own to the tensor.
+            self.set(&cstring(name)?, &OvTensor::borrow(api, tensor)?)?;
         }
-        // SAFETY: the request is alive and, by `&mut self`, not in use by other code.
+        // SAFETY: the request is alive and, by `&mut self`, not in use by other code; the memory of the inputs lives
+        // through this call.
         check(api, unsafe { (api.ov_infer_request_infer)(self.request.as_ptr()) })?;
-        drop(borrowed);
         outputs.iter().map(|name| self.output(name)).collect()
+    }
+
+    /// Replaces the tensors of all inputs by the request's own.
+    fn release(&mut self) -> Result<(), String> {
+        self.idle.iter().try_for_each(|(name, tensor)| self.set(name, tensor))
+    }
+
+    fn set(&self, name: &CStr, tensor: &OvTensor) -> Result<(), String> {
+        let api = self.model.api();
+        // SAFETY: request, name and tensor are alive.
+        check(api, unsafe {
+            (api.ov_infer_request_set_tensor)(self.request.as_ptr(), name.as_ptr(), tensor.ptr.as_ptr())
+        })
     }
 }
 
@@ -85,6 +113,17 @@ impl OvTensor {
     fn new(api: &'static Api, tensor: *mut api::Tensor) -> Result<Self, String> {
         let ptr = NonNull::new(tensor).ok_or_else(|| "OpenVINO returned no tensor".to_owned())?;
         Ok(Self { api, ptr })
+    }
+
+    /// Makes a tensor of OpenVINO's own memory that an input takes, with an extent of 1 along variable axes.
+    fn smallest(api: &'static Api, port: &PortInfo) -> Result<Self, String> {
+        let mut extents: Vec<i64> = port.shape.iter().map(|&extent| extent.max(1)).collect();
+        let rank = i64::try_from(extents.len()).unwrap_or(i64::MAX);
+        let shape = Shape { rank, dims: extents.as_mut_ptr() };
+        let mut made = null_mut();
+        // SAFETY: the shape is copied by the call.
+        check(api, unsafe { (api.ov_tensor_create)(element(port.dtype), shape, &mut made) })?;
+        Self::new(api, made)
     }
 
     /// Makes a tensor over the same memory, which the caller keeps alive and unchanged while OpenVINO reads it.

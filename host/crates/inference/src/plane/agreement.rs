@@ -3,7 +3,7 @@
 use lector_core::ModelName;
 
 use super::Inference;
-use crate::acceptance::{Verdict, evaluate};
+use crate::acceptance::{AcceptanceReport, evaluate};
 use crate::config::SessionConfig;
 use crate::engine_builder::Source;
 use crate::error::chain;
@@ -12,7 +12,7 @@ use crate::provider::EngineVariant;
 impl Inference {
     /// Runs the model's golden batch through its own weights and through `weights`, both on the reference provider, and
     /// compares the outputs as acceptance compares those of a new engine.
-    pub fn agreement(&self, model: &ModelName, weights: Vec<u8>) -> Result<Verdict, String> {
+    pub fn agreement(&self, model: &ModelName, weights: Vec<u8>) -> Result<AcceptanceReport, String> {
         let plane = &self.0;
         let entry = plane.entry(model).map_err(|error| chain(&error))?;
         let acceptance = entry.acceptance.as_ref().ok_or_else(|| format!("{model} has no [acceptance]"))?;

@@ -23,7 +23,7 @@ impl Plane {
 
     /// Retries failed variants whose inputs have changed. Stats files and reads descriptions; does nothing where no
     /// variant waits.
-    pub(super) fn check_for_changes(&self) {
+    pub(super) fn check_inputs(&self) {
         let lanes = self.now();
         let waiting: Vec<(&ModelName, Vec<EngineVariant>)> = lanes
             .keys()

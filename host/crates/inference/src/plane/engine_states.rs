@@ -276,7 +276,7 @@ impl From<&Entry> for BuiltStatus {
             bytes: manifest.bytes(),
             build: Duration::from_millis(manifest.build_ms),
             acceptance: Duration::from_millis(manifest.acceptance_ms),
-            summary: manifest.verdict.summary(),
+            summary: manifest.acceptance.summary(),
         }
     }
 }

@@ -12,29 +12,31 @@ use crate::engine_builder::Source;
 use crate::error::InferenceError;
 use crate::lane::{Lane, LaneParts};
 
-/// Opens the lane of a model; `None`: an engine must be built first.
-pub(super) fn lane(plane: &Plane, entry: &ModelEntry) -> Result<Option<Lane>, InferenceError> {
-    let config = &plane.config;
-    let session_config = config.plan.session_config(entry.task);
-    let source = Source::read(entry)?;
-    let Some((variant, made)) = plane.first_engines(entry, &source)? else { return Ok(None) };
-    let refuse = |what: String| InferenceError::Model { model: entry.name.clone(), what };
-    let info = Arc::new(describe(entry, made.inputs, made.outputs, source.labels).map_err(refuse)?);
-    let lane = Lane::start(LaneParts {
-        info,
-        limits: Limits {
-            width: entry.engine.width,
-            side: entry.engine.side,
-            run_pixels_max: config.run_pixels_max,
-        },
-        variant,
-        session_config,
-        queue_items_max: config.queue_items_max,
-        cores: plane.cores.clone(),
-        calibrate: true,
-        engines: made.engines,
-    })?;
-    Ok(Some(lane))
+impl Plane {
+    /// Opens the lane of a model; `None`: an engine must be built first.
+    pub(super) fn lane(&self, entry: &ModelEntry) -> Result<Option<Lane>, InferenceError> {
+        let config = &self.config;
+        let session_config = config.plan.session_config(entry.task);
+        let source = Source::read(entry)?;
+        let Some((variant, made)) = self.first_engines(entry, &source)? else { return Ok(None) };
+        let refuse = |what: String| InferenceError::Model { model: entry.name.clone(), what };
+        let info = Arc::new(describe(entry, made.inputs, made.outputs, source.labels).map_err(refuse)?);
+        let lane = Lane::start(LaneParts {
+            info,
+            limits: Limits {
+                width: entry.engine.width,
+                side: entry.engine.side,
+                run_pixels_max: config.run_pixels_max,
+            },
+            variant,
+            session_config,
+            queue_items_max: config.queue_items_max,
+            cores: self.cores.clone(),
+            calibrate: true,
+            engines: made.engines,
+        })?;
+        Ok(Some(lane))
+    }
 }
 
 /// Returns the description of the model for guests.

@@ -66,7 +66,7 @@ impl Plane {
         match self.cache.find(&key) {
             Ok(Found::Entry(found)) => {
                 self.engine_states.built(model, variant, BuiltStatus::from(&found));
-                if found.manifest.verdict.accepted {
+                if found.manifest.acceptance.accepted {
                     return Lookup::Ready(found);
                 }
                 self.engine_states.note(model, variant, VariantState::Refused);
@@ -173,7 +173,7 @@ impl Plane {
 
     /// Builds the least preferred variant that can be built: it is usually the fastest to build, and an opening waits
     /// for it.
-    pub(super) fn build_first(&self, model: &ModelName) {
+    pub(super) fn build_first_engine(&self, model: &ModelName) {
         let Ok(entry) = self.entry(model) else { return };
         for &variant in self.preference(model).variants.iter().rev() {
             match self.look_up(&entry, variant, true) {
@@ -296,7 +296,7 @@ impl Plane {
     }
 
     /// Loads the first available variant of the provider preference list into the lane, and builds it where needed.
-    pub(super) fn upgrade(&self, model: &ModelName) {
+    pub(super) fn upgrade_engine(&self, model: &ModelName) {
         // The builder reads the catalog again and reports any error.
         let _ = self.reread();
         self.load_best(model);
@@ -324,13 +324,14 @@ impl Plane {
                 found => found,
             };
             let Lookup::Ready(found) = found else {
-                // It serves directly from the model, which needs no build.
-                if variant == serving.variant
-                    && self.engine_states.state(model, variant) == VariantState::Missing
-                {
+                if variant != serving.variant {
+                    continue;
+                }
+                // It serves directly from the model, which needs no build; what follows in the list is less preferred.
+                if self.engine_states.state(model, variant) == VariantState::Missing {
                     self.engine_states.note(model, variant, VariantState::Ready);
                 }
-                continue;
+                return;
             };
             let started = Instant::now();
             let made = match Source::read(&entry) {
@@ -340,7 +341,12 @@ impl Plane {
                     None
                 }
             };
-            let Some(made) = made else { continue };
+            let Some(made) = made else {
+                if variant == serving.variant {
+                    return;
+                }
+                continue;
+            };
             let Some(lane) = self.now().get(model).cloned() else { return };
             let (load, waited) = (started.elapsed(), Instant::now());
             lane.swap(variant, made.engines);

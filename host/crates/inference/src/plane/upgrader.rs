@@ -1,18 +1,30 @@
 //! The engine upgrader: the one thread of this host that starts builds, and its queue. Requests never wait for it. An
-//! opening waits where no available engine is on the model's provider preference list; it holds no lock meanwhile, and
-//! has priority over all other work.
+//! opening waits where no available engine is on the model's provider preference list; it holds no lock and no thread
+//! meanwhile, and has priority over all other work. The caller of [`Upgrader::start`] does the work itself
+//! ([`UpgradeWork`]).
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lector_core::ModelName;
+use tokio::sync::oneshot;
 
-use super::Plane;
 use crate::build::process::Running;
 use crate::error::InferenceError;
+
+/// The work of the upgrader's thread.
+pub(super) trait UpgradeWork: Send + Sync + 'static {
+    /// Returns the upgrader.
+    fn upgrader(&self) -> &Upgrader;
+    /// Builds a first engine of a model that has none.
+    fn build_first(&self, model: &ModelName);
+    /// Builds and loads the best engine of an open model.
+    fn upgrade(&self, model: &ModelName);
+    /// Retries failed variants whose inputs have changed.
+    fn check_for_changes(&self);
+}
 
 #[derive(Default)]
 pub(super) struct Upgrader {
@@ -25,7 +37,7 @@ pub(super) struct Upgrader {
 #[derive(Default)]
 struct Queue {
     /// Openings that wait for a first engine.
-    first: VecDeque<(ModelName, SyncSender<()>)>,
+    first: VecDeque<(ModelName, oneshot::Sender<()>)>,
     /// Models that are served, and that could be served by a better variant.
     better: VecDeque<ModelName>,
     /// Models with a failed variant, and the time of its next attempt.
@@ -37,7 +49,7 @@ struct Queue {
 
 /// The next work of the thread.
 enum Work {
-    First(ModelName, SyncSender<()>),
+    First(ModelName, oneshot::Sender<()>),
     Better(ModelName),
     Watch,
 }
@@ -68,15 +80,19 @@ impl Queue {
 
 impl Upgrader {
     /// Starts the thread. It ends with [`stop`](Self::stop), or when the plane is dropped.
-    pub(super) fn start(plane: &Arc<Plane>) -> Result<(), InferenceError> {
-        let pause = plane.config.watch_pause;
-        plane.upgrader.lock().watch = Some((Instant::now() + pause, pause));
-        let weak = Arc::downgrade(plane);
+    /// `watch_pause`: interval of the checks for changed inputs.
+    pub(super) fn start<T: UpgradeWork>(
+        upgrades: &Arc<T>,
+        watch_pause: Duration,
+    ) -> Result<(), InferenceError> {
+        let upgrader = upgrades.upgrader();
+        upgrader.lock().watch = Some((Instant::now() + watch_pause, watch_pause));
+        let weak = Arc::downgrade(upgrades);
         let thread = std::thread::Builder::new()
             .name("engine-upgrader".to_owned())
             .spawn(move || work(&weak))
             .map_err(|source| InferenceError::Upgrader { source })?;
-        *plane.upgrader.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        *upgrader.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(())
     }
 
@@ -99,10 +115,11 @@ impl Upgrader {
         self.changed.notify_all();
     }
 
-    /// Enqueues a first build of a model that has no engine, before all other work, and waits until it is done. Bounded
-    /// by the current build and one build for each variant.
-    pub(super) fn wait_for_first(&self, model: &ModelName) -> Result<(), InferenceError> {
-        let (done, wait) = sync_channel(1);
+    /// Enqueues a first build of a model that has no engine, before all other work. The receiver gets a message when it
+    /// is done, which takes the current build and one build for each variant at most, and is closed without one at the
+    /// shutdown.
+    pub(super) fn enqueue_first(&self, model: &ModelName) -> Result<oneshot::Receiver<()>, InferenceError> {
+        let (done, wait) = oneshot::channel();
         let mut queue = self.lock();
         if queue.stopped {
             return Err(InferenceError::Stopped);
@@ -110,8 +127,7 @@ impl Upgrader {
         queue.first.push_back((model.clone(), done));
         drop(queue);
         self.changed.notify_all();
-        // The sender is dropped without a message at the shutdown.
-        wait.recv().map_err(|_| InferenceError::Stopped)
+        Ok(wait)
     }
 
     /// Ends the current build and the thread. A second call does nothing.
@@ -157,17 +173,17 @@ impl Upgrader {
     }
 }
 
-fn work(weak: &Weak<Plane>) {
+fn work<T: UpgradeWork>(weak: &Weak<T>) {
     loop {
-        let Some(plane) = weak.upgrade() else { return };
-        match plane.upgrader.next() {
+        let Some(upgrades) = weak.upgrade() else { return };
+        match upgrades.upgrader().next() {
             Some(Work::First(model, done)) => {
-                plane.build_first(&model);
+                upgrades.build_first(&model);
                 // The waiting opening may have been dropped.
                 let _ = done.send(());
             }
-            Some(Work::Better(model)) => plane.upgrade(&model),
-            Some(Work::Watch) => plane.check_for_changes(),
+            Some(Work::Better(model)) => upgrades.upgrade(&model),
+            Some(Work::Watch) => upgrades.check_for_changes(),
             None => return,
         }
     }
@@ -192,7 +208,7 @@ mod tests {
 
     #[test]
     fn openings_come_first_and_retries_come_when_they_are_due() {
-        let (done, _wait) = sync_channel(1);
+        let (done, _wait) = oneshot::channel();
         let (now, pause) = (Instant::now(), Duration::from_secs(10));
         let mut queue = Queue { watch: Some((now, pause)), ..Queue::default() };
         queue.better.push_back("b".into());
@@ -229,16 +245,10 @@ mod tests {
 
     #[test]
     fn an_opening_that_waits_ends_with_the_upgrader() {
-        let upgrader = Arc::new(Upgrader::default());
-        let waiting = std::thread::spawn({
-            let upgrader = upgrader.clone();
-            move || upgrader.wait_for_first(&"m".into())
-        });
-        while upgrader.lock().first.is_empty() && !waiting.is_finished() {
-            std::thread::yield_now();
-        }
+        let upgrader = Upgrader::default();
+        let waiting = upgrader.enqueue_first(&"m".into());
         upgrader.stop();
-        assert!(matches!(waiting.join(), Ok(Err(InferenceError::Stopped))));
-        assert!(matches!(upgrader.wait_for_first(&"m".into()), Err(InferenceError::Stopped)));
+        assert!(waiting.is_ok_and(|wait| wait.blocking_recv().is_err()));
+        assert!(matches!(upgrader.enqueue_first(&"m".into()), Err(InferenceError::Stopped)));
     }
 }

@@ -16,15 +16,16 @@ use lector_core::batching::plan::{Plan, Question};
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{Store, UpdateDeadline};
 
-use super::{BUDGET, Failed, micros};
 use crate::abort::AbortReason;
 use crate::bindings::policy::exports::lector::ocr::batching::{Decision, EngineState, WaitingRun};
 use crate::bindings::policy::{BatchingPolicy, BatchingPolicyPre};
 use crate::error_mapping;
+use crate::executor::Executor;
 use crate::meter::processor_time;
-use crate::runtime::Runtime;
 use crate::state::HostState;
 
+/// Computing time limit of one answer.
+pub const BUDGET: Duration = Duration::from_micros(200);
 /// Computing time limit of the start of an instance and of its first answer: both run on cold memory, and the first
 /// answer parses the settings.
 const COLD: Duration = Duration::from_millis(5);
@@ -36,11 +37,19 @@ const HANDLES_MAX: usize = 1024;
 /// waiting.
 const POLLS_MAX: u32 = 16;
 
+/// The reason why there is no answer.
+pub enum Failed {
+    Late(Duration),
+    Trapped(String),
+    /// The policy was not asked; it is not at fault.
+    Skipped,
+}
+
 /// An instance and its Store.
 pub struct Instance {
     store: Store<HostState>,
     exports: BatchingPolicy,
-    runtime: Arc<Runtime>,
+    executor: Arc<Executor>,
     clock: Arc<Clock>,
     /// Whether it has answered before.
     warm: bool,
@@ -84,14 +93,15 @@ impl Clock {
 impl Instance {
     /// Starts an instance for the revision of `call`.
     pub fn start(
-        runtime: &Arc<Runtime>,
+        executor: &Arc<Executor>,
         pre: &BatchingPolicyPre<HostState>,
         call: &CallCtx,
         slot: OwnedSemaphorePermit,
     ) -> Result<Self, Failed> {
-        let (engines, blocking) = (runtime.engines().clone(), runtime.blocking().clone());
-        let state = HostState::new(call.clone(), call.deadline, engines, blocking);
-        let mut store = Store::new(runtime.engine(), state);
+        let mut state = executor.state(call.clone(), call.deadline);
+        // Its faults are read by those who deploy it.
+        state.call_state.tells_panics = true;
+        let mut store = Store::new(&executor.engine, state);
         store.limiter(|state| &mut state.limits);
         let clock = Arc::new(Clock::default());
         store.epoch_deadline_callback({
@@ -108,7 +118,7 @@ impl Instance {
         store.set_max_component_handles(HANDLES_MAX);
         store.set_epoch_deadline(1);
         clock.start(COLD);
-        let exports = match at_once(runtime, pre.instantiate_async(&mut store)) {
+        let exports = match at_once(executor, pre.instantiate_async(&mut store)) {
             None => {
                 return Err(Failed::Trapped(
                     "its start waited, which a batching policy may not do".to_owned(),
@@ -117,18 +127,18 @@ impl Instance {
             Some(Ok(exports)) => exports,
             Some(Err(error)) => return Err(ended(&error, &store, clock.took())),
         };
-        Ok(Self { store, exports, runtime: runtime.clone(), clock, warm: false, _slot: slot })
+        Ok(Self { store, exports, executor: executor.clone(), clock, warm: false, _slot: slot })
     }
 
     /// Asks the policy one question.
     pub fn call(&mut self, question: &Question, now: Duration) -> Called {
         let (waiting, engine) = translated(question);
         let limit = if std::mem::replace(&mut self.warm, true) { BUDGET } else { COLD };
-        let Self { store, exports, runtime, clock, .. } = self;
+        let Self { store, exports, executor, clock, .. } = self;
         store.set_epoch_deadline(1);
         clock.start(limit);
         let call = exports.lector_ocr_batching().call_plan(&mut *store, &waiting, &engine, micros(now));
-        let answered = at_once(runtime, call);
+        let answered = at_once(executor, call);
         let took = clock.took();
         let (outcome, alive) = match answered {
             None => (Err(Failed::Trapped("it waited, which a batching policy may not do".to_owned())), false),
@@ -143,8 +153,8 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        let dropped = self.store.data().log.close();
-        self.runtime.counters().log_bytes_dropped.fetch_add(dropped, Ordering::Relaxed);
+        let dropped = self.store.data().call_state.log.close();
+        self.executor.counters.log_bytes_dropped.fetch_add(dropped, Ordering::Relaxed);
     }
 }
 
@@ -192,9 +202,9 @@ impl Wake for Woken {
 }
 
 /// Returns the output of a future that does not wait; `None` if it is still pending.
-fn at_once<F: Future>(runtime: &Runtime, future: F) -> Option<F::Output> {
+fn at_once<F: Future>(executor: &Executor, future: F) -> Option<F::Output> {
     // A timer that the guest requests through WASI needs the clock of a tokio runtime.
-    let _entered = runtime.threads().enter();
+    let _entered = executor.threads.enter();
     let woken = Arc::new(Woken(AtomicBool::new(false)));
     let waker = Waker::from(woken.clone());
     let mut future = pin!(future);
@@ -207,6 +217,11 @@ fn at_once<F: Future>(runtime: &Runtime, future: F) -> Option<F::Output> {
         }
     }
     None
+}
+
+/// Returns a time in microseconds.
+pub fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn nanos(time: Duration) -> u64 {

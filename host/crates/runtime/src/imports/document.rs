@@ -9,21 +9,22 @@ use lector_core::{Blame, Fault, Kind, SharedTranscript};
 use tracing::Instrument;
 use wasmtime::component::{Accessor, Resource};
 
-use super::{Answer, Host, tell, until};
+use super::{Answer, tell, until};
 use crate::abort::AbortReason;
 use crate::bindings::lector::ocr::{document, model};
+use crate::call_state::CallState;
 use crate::convert;
 use crate::handles::{HeldTranscripts, ImageHandle, PageHandle};
-use crate::state::HostState;
+use crate::view::{DocumentCtx, View};
 
 /// Bytes of a pixel.
 const PIXEL_BYTES: u64 = 3;
 /// Maximum resolution of a rendering, in dots per inch; no text needs a finer one.
 const DPI_MAX: f32 = 4800.0;
 
-impl document::Host for HostState {}
+impl document::Host for View<'_, DocumentCtx> {}
 
-impl document::HostPage for HostState {
+impl document::HostPage for View<'_, DocumentCtx> {
     fn index(&mut self, page: Resource<PageHandle>) -> wasmtime::Result<u32> {
         self.enter()?;
         Ok(self.table.get(&page)?.info.index)
@@ -65,7 +66,7 @@ impl document::HostPage for HostState {
     }
 }
 
-impl document::HostTranscripts for HostState {
+impl document::HostTranscripts for View<'_, DocumentCtx> {
     fn from_list(&mut self, pages: Vec<model::Transcript>) -> Answer<Resource<HeldTranscripts>> {
         self.enter()?;
         let checked: Result<VecDeque<_>, Fault> = pages
@@ -87,13 +88,13 @@ impl document::HostTranscripts for HostState {
     }
 }
 
-impl<T: Send + 'static> document::HostTranscriptsWithStore<T> for Host {
+impl<T: Send + 'static> document::HostTranscriptsWithStore<T> for DocumentCtx {
     async fn next(
         store: &Accessor<T, Self>,
         transcripts: Resource<HeldTranscripts>,
     ) -> Answer<Option<model::Transcript>> {
         store.with(|mut access| {
-            let state = access.get();
+            let state = &mut access.get();
             state.enter()?;
             let next = state.table.get_mut(&transcripts)?.pages.pop_front();
             Ok(Ok(next.map(|page| convert::transcript_out((*page).as_ref()))))
@@ -101,20 +102,20 @@ impl<T: Send + 'static> document::HostTranscriptsWithStore<T> for Host {
     }
 }
 
-fn pixels_max(state: &HostState) -> u64 {
+fn pixels_max(state: &CallState) -> u64 {
     state.call.budget.pixels_max.min(state.call.budget.host_bytes / PIXEL_BYTES)
 }
 
-impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
+impl<T: Send + 'static> document::HostPageWithStore<T> for DocumentCtx {
     async fn text_layer(
         store: &Accessor<T, Self>,
         page: Resource<PageHandle>,
     ) -> Answer<document::TextLayer> {
         let (source, flight, one) = store.with(|mut access| {
-            let state = access.get();
+            let state = &mut access.get();
             state.enter()?;
             let source = state.table.get(&page)?.source.clone();
-            Ok::<_, wasmtime::Error>((source, state.accounting.begin(), state.text_layer.clone()))
+            Ok::<_, wasmtime::Error>((source, state.accounting.begin(), state.ctx.text_layer.clone()))
         })?;
         // The semaphore is never closed.
         let _one = one.acquire_owned().await;
@@ -122,14 +123,14 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
         let layer = source.text_layer().await;
         drop(flight);
         store.with(|mut access| {
-            let state = access.get();
+            let state = &mut access.get();
             state.timing.text_layer += began.elapsed();
             // Release the previous reservation first: the previous layer has long been copied into the guest.
-            state.text_layer_charge = None;
+            state.ctx.text_layer_charge = None;
             let layer = layer.and_then(|layer| Ok((state.charge(layer.memory_bytes())?, layer)));
             Ok(match layer {
                 Ok((charge, layer)) => {
-                    state.text_layer_charge = Some(charge);
+                    state.ctx.text_layer_charge = Some(charge);
                     Ok(convert::text_layer(layer))
                 }
                 Err(fault) => Err(state.tell(fault)),
@@ -143,7 +144,7 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
         dpi: f32,
     ) -> Answer<Resource<ImageHandle>> {
         let begun = store.with(|mut access| {
-            let state = access.get();
+            let state = &mut access.get();
             state.enter()?;
             let handle = state.table.get(&page)?;
             let (source, info) = (handle.source.clone(), handle.info);
@@ -177,7 +178,7 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for Host {
         };
         drop(flight);
         store.with(|mut access| {
-            let state = access.get();
+            let state = &mut access.get();
             state.timing.render += began.elapsed();
             let image = match image {
                 Ok(image) => image,

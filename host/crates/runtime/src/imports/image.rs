@@ -4,13 +4,13 @@ use lector_core::{Blame, Fault, Image, Kind, PixelFormat, Rotation, Size, Tensor
 use lector_pixels::{self as pixels, Normalization};
 use wasmtime::component::{Accessor, Resource};
 
-use super::{Answer, Host, Job, keep_tensor, operate, tensor_bytes};
+use super::{Answer, Job, keep_tensor, operate, tensor_bytes};
 use crate::bindings::lector::image::images as image;
 use crate::bindings::lector::types::geometry;
 use crate::convert;
 use crate::handles::{ImageHandle, TensorHandle};
 use crate::resource_accounting::Reservation;
-use crate::state::HostState;
+use crate::view::{ImageCtx, View};
 
 /// Maximum crops of one stack; far above any engine's batch.
 const CROPS_MAX: usize = 4096;
@@ -23,7 +23,7 @@ fn bytes_of(format: PixelFormat, size: Size) -> u64 {
     size.pixels().saturating_mul(format.bytes() as u64)
 }
 
-impl image::HostImage for HostState {
+impl image::HostImage for View<'_, ImageCtx> {
     fn from_bytes(
         &mut self,
         format: image::PixelFormat,
@@ -111,7 +111,7 @@ struct Made {
 
 /// Runs an operation from one image to another.
 async fn image_to_image<T: Send + 'static>(
-    store: &Accessor<T, Host>,
+    store: &Accessor<T, ImageCtx>,
     source: Resource<ImageHandle>,
     prepare: impl FnOnce(Image) -> Made,
 ) -> Answer<Resource<ImageHandle>> {
@@ -143,7 +143,7 @@ fn only(charges: Vec<Reservation>) -> wasmtime::Result<Reservation> {
         .ok_or_else(|| crate::abort::AbortReason::Defect("an operation without a reservation".into()).into())
 }
 
-impl<T: Send + 'static> image::HostImageWithStore<T> for Host {
+impl<T: Send + 'static> image::HostImageWithStore<T> for ImageCtx {
     async fn encode(
         store: &Accessor<T, Self>,
         source: Resource<ImageHandle>,
@@ -232,10 +232,10 @@ impl<T: Send + 'static> image::HostImageWithStore<T> for Host {
     }
 }
 
-impl image::Host for HostState {}
+impl image::Host for View<'_, ImageCtx> {}
 
 fn keep_one(
-    state: &mut HostState,
+    state: &mut View<'_, ImageCtx>,
     tensor: Tensor,
     charges: Vec<Reservation>,
 ) -> wasmtime::Result<Resource<TensorHandle>> {
@@ -249,7 +249,7 @@ fn content_of(crops: &[image::Crop], width: u32) -> f32 {
     if all == 0 { 1.0 } else { own as f32 / all as f32 }
 }
 
-impl<T: Send + 'static> image::HostWithStore<T> for Host {
+impl<T: Send + 'static> image::HostWithStore<T> for ImageCtx {
     async fn to_tensor(
         store: &Accessor<T, Self>,
         source: Resource<ImageHandle>,

@@ -6,14 +6,15 @@ use lector_core::{Blame, Dtype, Fault, Kind, ModelInfo, Tensor, TensorData};
 use lector_pixels as pixels;
 use wasmtime::component::{Accessor, Resource};
 
-use super::{Answer, Host, Job, keep_tensor, operate, tell};
+use super::{Answer, Job, keep_tensor, operate, tell};
 use crate::abort::AbortReason;
 use crate::bindings::lector::inference::{models, tensors};
 use crate::bindings::lector::types::errors;
+use crate::call_state::RunRequest;
 use crate::convert;
 use crate::handles::{ModelHandle, TensorHandle};
 use crate::resource_accounting::Reservation;
-use crate::state::{HostState, RunRequest};
+use crate::view::{InferenceCtx, View};
 
 /// Maximum axes of a tensor.
 const RANK_MAX: usize = 16;
@@ -24,11 +25,11 @@ fn invalid(code: &'static str, message: String) -> Fault {
     Fault::new(Kind::Invalid, code, message).blaming(Blame::Guest)
 }
 
-impl tensors::Host for HostState {}
+impl tensors::Host for View<'_, InferenceCtx> {}
 
-impl models::Host for HostState {}
+impl models::Host for View<'_, InferenceCtx> {}
 
-impl tensors::HostTensor for HostState {
+impl tensors::HostTensor for View<'_, InferenceCtx> {
     fn from_bytes(
         &mut self,
         dtype: tensors::Dtype,
@@ -99,7 +100,7 @@ fn tensor_from(dtype: Dtype, shape: &[i64], data: Vec<u8>) -> Result<Tensor, Fau
     Tensor::new(&extents, elements).ok_or_else(wrong)
 }
 
-impl<T: Send + 'static> tensors::HostTensorWithStore<T> for Host {
+impl<T: Send + 'static> tensors::HostTensorWithStore<T> for InferenceCtx {
     async fn quantize(
         store: &Accessor<T, Self>,
         source: Resource<TensorHandle>,
@@ -153,7 +154,7 @@ impl<T: Send + 'static> tensors::HostTensorWithStore<T> for Host {
     }
 }
 
-impl models::HostModel for HostState {
+impl models::HostModel for View<'_, InferenceCtx> {
     fn open(&mut self, alias: String) -> Answer<Resource<ModelHandle>> {
         self.enter()?;
         let opened = self.granted(&alias).and_then(|info| self.with_preferred_widths(&alias, info));
@@ -198,7 +199,7 @@ fn labels(info: &ModelInfo, indices: &[u32]) -> Result<Vec<String>, Fault> {
     indices.iter().map(label).collect()
 }
 
-impl HostState {
+impl View<'_, InferenceCtx> {
     /// Returns the model of an alias, if the deployment was granted it and the host has an engine for it.
     fn granted(&self, alias: &str) -> Result<std::sync::Arc<ModelInfo>, Fault> {
         let Some(name) = self.call.grants.get(alias) else {
@@ -210,14 +211,14 @@ impl HostState {
             );
             return Err(Fault::new(Kind::Denied, "model_not_granted", message).blaming(Blame::Guest));
         };
-        self.engines.model(name).ok_or_else(|| {
+        self.ctx.engines.model(name).ok_or_else(|| {
             let message = format!("the model with the alias `{alias}` has no engine on this host");
             Fault::new(Kind::Denied, "model_without_engine", message).blaming(Blame::Host).with_detail(name)
         })
     }
 }
 
-impl HostState {
+impl View<'_, InferenceCtx> {
     /// Returns the model info for the guest: its preferred widths replace the engine's width buckets, so that it pads
     /// to these.
     fn with_preferred_widths(
@@ -258,7 +259,7 @@ struct Run {
 /// Takes the arguments from the table and checks them against the model. The guest keeps its handles and their
 /// reservations: while a run borrows a tensor, the component model does not let the guest drop it.
 fn work_item(
-    state: &mut HostState,
+    state: &mut View<'_, InferenceCtx>,
     model: &Resource<ModelHandle>,
     arguments: Vec<models::Argument>,
     outputs: Vec<String>,
@@ -335,7 +336,7 @@ fn check(info: &ModelInfo, inputs: &[(String, Tensor)], outputs: &[String]) -> R
     Ok(())
 }
 
-impl<T: Send + 'static> models::HostModelWithStore<T> for Host {
+impl<T: Send + 'static> models::HostModelWithStore<T> for InferenceCtx {
     async fn run(
         store: &Accessor<T, Self>,
         model: Resource<ModelHandle>,
@@ -343,10 +344,12 @@ impl<T: Send + 'static> models::HostModelWithStore<T> for Host {
         outputs: Vec<String>,
     ) -> Result<Result<Vec<Resource<TensorHandle>>, errors::Error>, wasmtime::Error> {
         let begun = store.with(|mut access| {
-            let state = access.get();
+            let state = &mut access.get();
             state.enter()?;
             let run = work_item(state, &model, inputs, outputs)?;
-            Ok::<_, wasmtime::Error>(run.map(|run| (run, state.engines.clone(), state.accounting.begin())))
+            Ok::<_, wasmtime::Error>(
+                run.map(|run| (run, state.ctx.engines.clone(), state.accounting.begin())),
+            )
         })?;
         let (Run { item, rows, pixels }, engines, flight) = match begun {
             Ok(begun) => begun,
@@ -364,7 +367,7 @@ impl<T: Send + 'static> models::HostModelWithStore<T> for Host {
         let done = engines.infer(item).await;
         drop(flight);
         store.with(|mut access| {
-            let state = access.get();
+            let state = &mut access.get();
             let done = match done {
                 Ok(done) => done,
                 Err(fault) => return Ok(Err(state.tell(fault))),

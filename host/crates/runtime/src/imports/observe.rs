@@ -8,12 +8,12 @@ use crate::abort::AbortReason;
 use crate::bindings::lector::ocr::{budget, log, settings, trace};
 use crate::handles::SpanHandle;
 use crate::log::Level;
-use crate::state::HostState;
+use crate::view::{ObserveCtx, View};
 
 /// Maximum length of the name of a span, in bytes.
 const SPAN_NAME_BYTES_MAX: usize = 64;
 
-impl log::Host for HostState {
+impl log::Host for View<'_, ObserveCtx> {
     fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
         self.enter()?;
         let level = match level {
@@ -28,9 +28,9 @@ impl log::Host for HostState {
     }
 }
 
-impl trace::Host for HostState {}
+impl trace::Host for View<'_, ObserveCtx> {}
 
-impl trace::HostSpan for HostState {
+impl trace::HostSpan for View<'_, ObserveCtx> {
     fn new(&mut self, mut name: String) -> wasmtime::Result<Resource<SpanHandle>> {
         self.enter()?;
         let cut = (0..=SPAN_NAME_BYTES_MAX.min(name.len())).rev().find(|i| name.is_char_boundary(*i));
@@ -47,14 +47,14 @@ impl trace::HostSpan for HostState {
     }
 }
 
-impl settings::Host for HostState {
+impl settings::Host for View<'_, ObserveCtx> {
     fn get(&mut self) -> wasmtime::Result<String> {
         self.enter()?;
         Ok(self.call.settings.as_ref().to_owned())
     }
 }
 
-impl budget::Host for HostState {
+impl budget::Host for View<'_, ObserveCtx> {
     fn remaining(&mut self) -> wasmtime::Result<budget::Allowance> {
         self.enter()?;
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use lector_core::{Blame, CallCtx, Fault, Kind, WrappedPipeline};
 use wasmtime::component::{Accessor, Resource};
 
-use super::{Answer, Host, tell};
+use super::{Answer, tell};
 use crate::bindings::lector::ocr::{model, pipeline_types};
 use crate::bindings::wrapper::lector::ocr::pipeline;
 use crate::convert;
 use crate::handles::{HeldTranscripts, PageHandle};
 use crate::meter::Meter;
-use crate::state::HostState;
+use crate::view::{PipelineCtx, View};
 
 /// Returns the fault of a revision that wraps no pipeline.
 fn nothing_wrapped() -> Fault {
@@ -48,7 +48,7 @@ impl Drop for Computing {
     }
 }
 
-impl HostState {
+impl View<'_, PipelineCtx> {
     /// Returns the wrapped pipeline and the context of a call of it, with the rest of this call's budget.
     fn inner(&self) -> Result<(Arc<dyn WrappedPipeline>, CallCtx), Fault> {
         let wrapped = self.call.wrapped.clone().ok_or_else(nothing_wrapped)?;
@@ -64,7 +64,7 @@ impl HostState {
     }
 }
 
-impl pipeline::Host for HostState {
+impl pipeline::Host for View<'_, PipelineCtx> {
     fn configure(
         &mut self,
         _settings: String,
@@ -81,21 +81,21 @@ impl pipeline::Host for HostState {
     }
 }
 
-impl<T: Send + 'static> pipeline::HostWithStore<T> for Host {
+impl<T: Send + 'static> pipeline::HostWithStore<T> for PipelineCtx {
     async fn recognize(
         store: &Accessor<T, Self>,
         page: Resource<PageHandle>,
         request: pipeline_types::Request,
     ) -> Answer<model::Transcript> {
         let (page, permit, flight) = store.with(|mut access| {
-            let state = access.get();
+            let state = &mut access.get();
             state.enter()?;
             let page = state.table.delete(page)?;
-            Ok::<_, wasmtime::Error>((page, Arc::clone(&state.inner_turn), state.accounting.begin()))
+            Ok::<_, wasmtime::Error>((page, Arc::clone(&state.ctx.inner_turn), state.accounting.begin()))
         })?;
         let _permit = permit.acquire_owned().await;
         let begun = store.with(|mut access| {
-            let state = access.get();
+            let state = &mut access.get();
             let explain = state.timing.explanation.is_some();
             let (wrapped, ctx) = state.inner()?;
             let computing = Computing::begin(&state.meter, ctx.budget.compute);
@@ -112,7 +112,7 @@ impl<T: Send + 'static> pipeline::HostWithStore<T> for Host {
         drop(flight);
         computing.end();
         store.with(|mut access| {
-            let state = access.get();
+            let state = &mut access.get();
             state.wrapped(run.timing);
             Ok(match run.result {
                 Ok(transcript) => Ok(convert::transcript_out(&transcript)),
@@ -126,14 +126,14 @@ impl<T: Send + 'static> pipeline::HostWithStore<T> for Host {
         pages: Resource<HeldTranscripts>,
     ) -> Answer<pipeline_types::Summary> {
         let (pages, permit, flight) = store.with(|mut access| {
-            let state = access.get();
+            let state = &mut access.get();
             state.enter()?;
             let pages = state.table.delete(pages)?.pages;
-            Ok::<_, wasmtime::Error>((pages, Arc::clone(&state.inner_turn), state.accounting.begin()))
+            Ok::<_, wasmtime::Error>((pages, Arc::clone(&state.ctx.inner_turn), state.accounting.begin()))
         })?;
         let _permit = permit.acquire_owned().await;
         let begun = store.with(|mut access| {
-            let state = access.get();
+            let state = &mut access.get();
             let (wrapped, ctx) = state.inner()?;
             // `assemble` returns no timing, so the elapsed time of the call counts.
             let computing = Computing::begin(&state.meter, ctx.budget.compute);

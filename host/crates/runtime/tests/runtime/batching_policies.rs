@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lector_core::batching::Planner;
 use lector_core::batching::plan::{BatchingPolicyStatus, Plan, PlanItem, Question, accept, trial};
 use lector_core::{Budget, CallCtx};
-use lector_runtime::{BatchingPolicyRunner, Guest, PROGRAM_BUDGET, PROGRAM_STRIKES_MAX, Runtime};
+use lector_runtime::{BatchingPolicyRunner, Guest, POLICY_BUDGET, POLICY_FAILURES_MAX, Runtime};
 
 use crate::support::{FakeEngines, Mood, bytes, call, guest, runtime};
 
@@ -72,6 +72,31 @@ async fn a_guest_without_the_export_has_none_and_one_with_it_says_so() {
     assert!(!echo.inspection().has_batching_policy() && echo.batching_policy().is_none());
 }
 
+/// A policy's instances refer to what they share, and a run in flight refers to its instance: none of this may keep the
+/// machine code when the revision is gone.
+#[tokio::test]
+async fn a_guest_with_a_policy_is_freed_with_its_last_holder() {
+    let runtime = runtime(FakeEngines::new(Mood::Echo));
+    let wasm = lector_test_components::guest("batching-guest", &[]).unwrap();
+    for _ in 0..3 {
+        let guest = runtime.load(wasm.clone()).await.unwrap();
+        let (batching_policy, planner) = of(&guest, "{}");
+        let other = batching_policy.planner(&CallCtx { tenant: "u".into(), ..ctx("{}") });
+        assert!(!asked(planner.as_ref()) && !asked(other.as_ref()));
+        assert_eq!(batching_policy.status().trapped, 2, "{:?}", batching_policy.status());
+        drop((guest, batching_policy, other));
+        assert_eq!(runtime.status().components, 1, "a run in flight holds it");
+        drop(planner);
+        assert_eq!(runtime.status().components, 0);
+    }
+    // One whose instance lives from call to call.
+    let Some(guest) = guest(&runtime, "planner").await else { return };
+    let (batching_policy, planner) = of(&guest, "{}");
+    assert!(asked(planner.as_ref()));
+    drop((guest, batching_policy, planner));
+    assert_eq!(runtime.status().components, 0);
+}
+
 #[tokio::test]
 async fn a_sound_policy_is_asked_and_its_instance_lives() {
     let Some((runtime, guest)) = planners().await else { return };
@@ -118,7 +143,7 @@ async fn each_misbehavior_is_counted_and_disables_the_policy() {
     ];
     for (disabled, (manner, count, expected)) in (1..).zip(table) {
         let (batching_policy, planner) = of(&guest, &format!(r#"{{"manner": "{manner}"}}"#));
-        for _ in 0..PROGRAM_STRIKES_MAX {
+        for _ in 0..POLICY_FAILURES_MAX {
             assert!(!batching_policy.status().disabled, "{manner}");
             assert!(!asked(planner.as_ref()), "{manner}");
         }
@@ -127,9 +152,9 @@ async fn each_misbehavior_is_counted_and_disables_the_policy() {
         assert!(status.disabled, "{manner}: {status:?}");
         // Any answer may also be late: a tenth of a millisecond on a processor with cold caches.
         let counted = if manner == "spin" { 0 } else { status.late } + count(&status);
-        assert_eq!(counted, u64::from(PROGRAM_STRIKES_MAX), "{manner}: {status:?}");
+        assert_eq!(counted, u64::from(POLICY_FAILURES_MAX), "{manner}: {status:?}");
         assert!(count(&status) > 0, "{manner}: {status:?}");
-        assert_eq!(status.asked, u64::from(PROGRAM_STRIKES_MAX), "{manner}: {status:?}");
+        assert_eq!(status.asked, u64::from(POLICY_FAILURES_MAX), "{manner}: {status:?}");
         assert!(
             status.last_fault.as_ref().is_some_and(|fault| fault.contains(expected)),
             "{manner}: {status:?}"
@@ -158,13 +183,13 @@ async fn an_answer_over_the_budget_is_dropped() {
         let status = batching_policy.status();
         let took = Duration::from_micros(status.computed_us - before.computed_us);
         assert_eq!(answer.is_some(), status.late == before.late, "{status:?}");
-        if took > PROGRAM_BUDGET + Duration::from_micros(1) {
+        if took > POLICY_BUDGET + Duration::from_micros(1) {
             assert_eq!((answer, status.late - before.late), (None, 1), "{took:?}");
             return;
         }
-        assert!(answer.is_some() || took >= PROGRAM_BUDGET, "{took:?}: {status:?}");
+        assert!(answer.is_some() || took >= POLICY_BUDGET, "{took:?}: {status:?}");
     }
-    panic!("a loop of 2^39 turns took less than {PROGRAM_BUDGET:?}");
+    panic!("a loop of 2^39 turns took less than {POLICY_BUDGET:?}");
 }
 
 #[tokio::test]
@@ -192,11 +217,11 @@ async fn successful_answers_reduce_the_failure_count() {
     let Some((_, guest)) = planners().await else { return };
     // Each instance answers 70 times and then panics; the failure count does not add up.
     let (batching_policy, planner) = of(&guest, r#"{"manner": "panic", "sound_first": 70}"#);
-    for _ in 0..71 * (PROGRAM_STRIKES_MAX + 4) {
+    for _ in 0..71 * (POLICY_FAILURES_MAX + 4) {
         planner.plan(&question());
     }
     let status = batching_policy.status();
-    assert_eq!(status.trapped, u64::from(PROGRAM_STRIKES_MAX) + 4, "{status:?}");
+    assert_eq!(status.trapped, u64::from(POLICY_FAILURES_MAX) + 4, "{status:?}");
     assert!(!status.disabled, "{status:?}");
 }
 

@@ -160,6 +160,23 @@ async fn compiled_code_is_kept_and_damage_is_repaired() {
     assert_eq!(counts(&third), (1, 0, 0));
 }
 
+/// A component that was freed leaves memory in its slot of the pool; what many of them leave is bounded.
+#[tokio::test(flavor = "multi_thread")]
+async fn deploys_leave_a_bounded_number_of_idle_memories() {
+    // The pool has more slots than the bound, so that without it each component would take one that was never used.
+    let config = RuntimeConfig { blocking_threads: 2, ..RuntimeConfig::default() };
+    let runtime = configured(config, FakeEngines::new(Mood::Echo));
+    let wasm = lector_test_components::guest("guest", &[]).unwrap();
+    for _ in 0..45 {
+        let guest = runtime.load(wasm.clone()).await.unwrap();
+        let ctx = crate::support::call("{}", lector_core::Budget::default());
+        guest.configure(&ctx, "{}").await.unwrap_err();
+    }
+    let status = runtime.status();
+    assert_eq!(status.components, 0);
+    assert!((1..=32).contains(&status.idle_memories), "{status:?}");
+}
+
 #[tokio::test]
 async fn a_guest_built_for_wasi_loads_and_answers() {
     let Some(wasm) = bytes("standard.wasip2") else { return };

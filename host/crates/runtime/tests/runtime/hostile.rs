@@ -90,6 +90,28 @@ async fn details_name_the_cause() {
     assert_eq!(fault.blame, Blame::Host, "an engine did not answer");
 }
 
+/// The panic's sentence and place are for those who deploy the guest, or ask for an explanation; a client of its pages
+/// does not get them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_told_to_those_who_may_read_it() {
+    let runtime = runtime(FakeEngines::new(Mood::Silent));
+    let Some(guest) = guest(&runtime, "hostile").await else { return };
+    let fault = misbehave(&guest, "panic", tight()).await;
+    assert!(!fault.message.contains("as configured"), "{fault}");
+    let request = PageRequest { explain: true, ..PageRequest::default() };
+    let ctx = call(r#"{"behavior": "panic"}"#, tight());
+    let fault = guest.recognize(&ctx, FakePage::new(0), request).await.result.unwrap_err();
+    for part in ["panicked at ", "lib.rs:", "panics as configured"] {
+        assert!(fault.message.contains(part), "no `{part}` in {fault}");
+    }
+    // The function is named where the compiler left one of the author's; the others say nothing.
+    for foreign in ["panicking", "lector_sdk"] {
+        assert!(!fault.message.contains(foreign), "{fault}");
+    }
+    assert!(!fault.detail.unwrap().contains("panicking"), "the log has the guest's functions");
+    assert_eq!(fault.code, "guest_trapped");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn configure_and_assemble_are_cut_as_well() {
     let runtime = runtime(FakeEngines::new(Mood::Silent));

@@ -7,7 +7,7 @@ use lector_control::Prediction;
 /// The errors of one kind of prediction, over all pages that were read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PredictionError {
-    /// The known properties of the pages: `nothing`, `pixels` or `crops`.
+    /// What a prediction was made from: `history` (the earlier pages alone), `pixels` or `crops`.
     pub known: &'static str,
     /// Actual work of the pages.
     pub work: Duration,
@@ -24,7 +24,7 @@ struct Sum {
 /// The sums.
 #[derive(Debug, Default)]
 pub(crate) struct PredictionErrors {
-    nothing: Sum,
+    history: Sum,
     pixels: Sum,
     crops: Sum,
 }
@@ -32,9 +32,9 @@ pub(crate) struct PredictionErrors {
 impl PredictionErrors {
     /// Adds the errors of the predictions for a page that took `ms`.
     pub(super) fn record(&mut self, prediction: Prediction, ms: f64) {
-        let Self { nothing, pixels, crops } = self;
+        let Self { history, pixels, crops } = self;
         for (sum, said) in
-            [(nothing, prediction.nothing), (pixels, prediction.pixels), (crops, prediction.crops)]
+            [(history, prediction.nothing), (pixels, prediction.pixels), (crops, prediction.crops)]
         {
             if let Some(said) = said {
                 sum.work_ms += ms;
@@ -45,7 +45,7 @@ impl PredictionErrors {
 
     pub(super) fn view(&self) -> Vec<PredictionError> {
         let time = |ms: f64| Duration::try_from_secs_f64(ms / 1e3).unwrap_or_default();
-        [("nothing", self.nothing), ("pixels", self.pixels), ("crops", self.crops)]
+        [("history", self.history), ("pixels", self.pixels), ("crops", self.crops)]
             .map(|(known, Sum { work_ms, off_ms })| PredictionError {
                 known,
                 work: time(work_ms),

@@ -52,7 +52,7 @@ pub(super) struct ReceiverClosed;
 
 /// A page slot, and the memory for the page's result.
 type Place = (PageSlot, Reservation);
-type Waiting = Pin<Box<dyn Future<Output = Result<Place, Fault>> + Send>>;
+type Waiting = Pin<Box<dyn Future<Output = Place> + Send>>;
 
 /// The tenant whose quota and slots the pages use, and the revision that reads them.
 pub(super) struct Account {
@@ -215,24 +215,15 @@ impl<'a> DocumentRead<'a> {
         let (memory, bytes) = (self.memory.clone(), self.page_bytes);
         Box::pin(async move {
             let reservation = memory.reserve(bytes).await;
-            Ok((slot.await?, reservation))
+            (slot.await, reservation)
         })
     }
 
-    fn begin(&mut self, place: Result<Place, Fault>) {
+    fn begin(&mut self, (slot, mut reservation): Place) {
         let position = self.next;
         let Some(&index) = self.selected.get(position) else { return };
         self.next += 1;
-        let (slot, mut reservation) = match place {
-            Ok(place) => place,
-            Err(fault) => {
-                return self.settle(
-                    position,
-                    PageRun { result: Err(fault), timing: Timing::default() },
-                    None,
-                );
-            }
-        };
+        self.account.quota.begun();
         let part = self.pending_work.page(slot.cost_ms());
         self.update_pending_work();
         let page_cost = CostTracker::open(&slot, part, self.account.revision.cost_model.clone());
@@ -273,15 +264,24 @@ impl<'a> DocumentRead<'a> {
         }
     }
 
-    /// Counts a page and queues it for delivery.
+    /// Queues the fault of a page that did not begin. The tenant is not charged for it.
+    fn not_begun(&mut self, position: usize, fault: Fault) {
+        let Some(&index) = self.selected.get(position) else { return };
+        self.backlog.done();
+        self.plane.admission.counters.page(Some(&fault));
+        tracing::info!(page = index + 1, %fault, "page not read");
+        self.done.insert(position, Event::PageError { index, fault, timing: Timing::default() });
+        self.update_pending_work();
+    }
+
+    /// Counts a page that began, and queues it for delivery.
     fn settle(&mut self, position: usize, run: PageRun, reservation: Option<Reservation>) {
         let Some(&index) = self.selected.get(position) else { return };
         let admission = &self.plane.admission;
         self.backlog.done();
         admission.counters.page(run.result.as_ref().err());
-        let Account { tenant, revision, quota, .. } = &mut self.account;
+        let Account { tenant, revision, .. } = &self.account;
         tenant.meter.page(&run);
-        quota.kept();
         revision.statistics.page(&run, self.call.ctx.budget.wall);
         let PageRun { result, mut timing } = run;
         if let Some(explanation) = &mut timing.explanation {
@@ -327,7 +327,7 @@ impl<'a> DocumentRead<'a> {
         };
         let own = self.account.tenant.places.of_page(call.ctx.budget.host_bytes);
         let sample = Sample { revision: revision.clone(), call, own, index, live: live.clone(), live_worked };
-        self.plane.shadows.read(sample, &self.plane.page_scheduler);
+        self.plane.shadows.read(sample, &self.plane.page_scheduler, self.plane.control.clock());
     }
 
     fn keep(&mut self, position: usize, transcript: &Arc<Held<Transcript>>) {
@@ -361,14 +361,13 @@ impl<'a> DocumentRead<'a> {
         while self.may_begin() {
             let position = self.next;
             self.next += 1;
-            let result = Err(deadline_exceeded("before the page was read"));
-            self.settle(position, PageRun { result, timing: Timing::default() }, None);
+            self.not_begun(position, deadline_exceeded("before the page was read"));
         }
     }
 }
 
 /// Waits for the requested slot; without a request, forever.
-async fn place_of(waiting: &mut Option<Waiting>) -> Result<Place, Fault> {
+async fn place_of(waiting: &mut Option<Waiting>) -> Place {
     match waiting {
         Some(place) => place.await,
         None => std::future::pending().await,

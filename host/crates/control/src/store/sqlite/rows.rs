@@ -3,7 +3,9 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
 
-use super::super::{AuditEntry, Change, FLUSHES_KEPT, FlushId, StoreError, UsageRow, key_row};
+use super::super::{
+    AUDIT_ENTRIES_MAX, AuditEntry, Change, FLUSHES_KEPT, FlushId, StoreError, UsageRow, key_row,
+};
 use super::read::failed;
 use super::write_error::wrote;
 use crate::settings::Settings;
@@ -175,7 +177,15 @@ pub(super) fn audit(to: &Transaction<'_>, entry: &AuditEntry) -> Result<u64, Sto
         ],
     )
     .map_err(|error| wrote("the audit log", error))?;
-    Ok(u64::try_from(to.last_insert_rowid()).unwrap_or(0))
+    let seq = to.last_insert_rowid();
+    // More than one at a time, so that a log that is too long becomes shorter. A trigger protects the newest entries.
+    to.execute(
+        "DELETE FROM audit WHERE seq IN
+         (SELECT seq FROM audit WHERE tenant IS ?1 ORDER BY seq DESC LIMIT 16 OFFSET ?2)",
+        params![tenant, AUDIT_ENTRIES_MAX],
+    )
+    .map_err(|error| wrote("the audit log", error))?;
+    Ok(u64::try_from(seq).unwrap_or(0))
 }
 
 /// Records a flush; returns whether it is new.

@@ -41,6 +41,11 @@ const STEPS: &[&str] = &[
          THEN ifnull(json_type(record, '$.terms.settings'), 'object') = 'object' ELSE 0 END;
      UPDATE tenants SET record = json_remove(record, '$.terms.settings')
          WHERE name IN (SELECT tenant FROM settings WHERE deployment = '');",
+    // 5: the audit log is bounded; the newest entries of each tenant cannot be deleted.
+    "DROP TRIGGER audit_is_never_shortened;
+     CREATE TRIGGER audit_keeps_the_newest BEFORE DELETE ON audit
+         WHEN (SELECT count(*) FROM (SELECT 1 FROM audit WHERE tenant IS OLD.tenant AND seq > OLD.seq LIMIT 10000)) < 10000
+         BEGIN SELECT RAISE(ABORT, 'append only'); END;",
     // 5: the stages that a revision wraps: component and settings of each; depth 1 is the stage that it calls. An older
     // server would ignore them, serve the revision without them, and delete their components.
     "CREATE TABLE wrapped (tenant TEXT NOT NULL, deployment TEXT NOT NULL, number INTEGER NOT NULL, depth INTEGER NOT NULL,
@@ -174,5 +179,41 @@ mod tests {
         for sql in ["UPDATE audit SET actor = 'x'", "DELETE FROM audit"] {
             assert!(connection.execute(sql, []).unwrap_err().to_string().contains("append only"), "{sql}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_audit_log_keeps_the_newest_entries_of_each_tenant() {
+        use crate::store::{AUDIT_ENTRIES_MAX, AuditEntry, AuditQuery, ChangeSet};
+        let store = SqliteStore::in_memory().unwrap();
+        // As many as a tenant may have, and 100 more, before the log was bounded; and 5 of another tenant.
+        store
+            .execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10105)
+                 INSERT INTO audit SELECT i, i, CASE WHEN i <= 5 THEN 'quiet' ELSE 'loud' END, 'a', 'b', 'c', 'null', 'null', NULL
+                 FROM n",
+            )
+            .await;
+        let entry = |tenant: &str| AuditEntry {
+            seq: 0,
+            at_ms: 0,
+            tenant: Some(tenant.into()),
+            actor: "a".into(),
+            action: "test".into(),
+            target: String::new(),
+            from: serde_json::Value::Null,
+            to: serde_json::Value::Null,
+            request: None,
+        };
+        for _ in 0..10 {
+            store.commit(ChangeSet { changes: Vec::new(), entry: entry("loud") }).await.unwrap();
+        }
+        let count = async |tenant: &str| {
+            let query = AuditQuery { tenant: Some(tenant.into()), before: None, limit: u32::MAX };
+            store.audit(query).await.unwrap().rows.len()
+        };
+        assert_eq!(count("loud").await, AUDIT_ENTRIES_MAX as usize);
+        assert_eq!(count("quiet").await, 5, "a tenant shortens only its own log");
+        let bound = format!("LIMIT {AUDIT_ENTRIES_MAX})) < {AUDIT_ENTRIES_MAX}");
+        assert!(STEPS[4].contains(&bound), "the trigger and the constant agree");
     }
 }

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::super::testing::{Counted, comparisons};
-use super::super::{CREDIT, price};
+use super::super::{CREDIT, virtual_cost};
 use super::*;
 
 fn charge<K>(client: K, weight: u32, cost_ms: f64) -> Charge<K> {
@@ -51,7 +51,7 @@ proptest! {
             let normalized: Vec<f64> = served.map(|(weight, got)| got / weight).collect();
             for a in 0..clients.len() {
                 for b in 0..clients.len() {
-                    let bound = price(clients[a].0, most(a)).max(price(clients[b].0, most(b)));
+                    let bound = virtual_cost(clients[a].0, most(a)).max(virtual_cost(clients[b].0, most(b)));
                     prop_assert!((normalized[a] - normalized[b]).abs() <= bound + 1e-6, "{normalized:?}");
                 }
             }

@@ -213,3 +213,67 @@ fn threads_and_tasks_never_hold_more_than_there_is() {
     let state = semaphore.lock();
     assert!(state.taken == 0 && state.queue.is_empty() && state.granted.is_empty());
 }
+
+/// A step of a schedule: a poll of a request, or its end (the future or the permit is dropped).
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Poll(usize),
+    Drop(usize),
+}
+
+/// Runs one schedule of three requests of two clients; returns the steps that are possible afterwards.
+fn run(schedule: &[Step], total: usize, extra: usize) -> Vec<Step> {
+    let semaphore = FairSemaphore::<u32>::with_extra(total, extra);
+    // Extra permits are for requests of one permit.
+    let requests = || [one(0), many(0, if extra > 0 { 1 } else { 2 }), one(1)];
+    let mut polled: [Option<Polled>; 3] = [None, None, None];
+    let mut ended = [false; 3];
+    for (at, step) in schedule.iter().enumerate() {
+        let context = || format!("total {total}, extra {extra}: {:?}", &schedule[..=at]);
+        match *step {
+            Step::Poll(index) => match &mut polled[index] {
+                None => polled[index] = Some(Polled::new(&semaphore, requests()[index].clone())),
+                Some(request) => {
+                    let (before, woken) = (request.future.is_none(), request.is_woken());
+                    let ready = request.poll();
+                    assert!(before || !ready || woken, "granted without a wake-up, {}", context());
+                    assert!(ready || !woken, "woken without a grant, {}", context());
+                }
+            },
+            Step::Drop(index) => {
+                polled[index] = None;
+                ended[index] = true;
+            }
+        }
+        assert!(semaphore.taken() <= total + extra, "{} are taken, {}", semaphore.taken(), context());
+        assert!(!overlooked(&semaphore), "a request that fits waits, {}", context());
+    }
+    let steps = (0..3).filter(|index| !ended[*index]).flat_map(|index| {
+        let held = polled[index].as_ref().is_some_and(|request| request.permit.is_some());
+        let begun = polled[index].is_some();
+        [(!held).then_some(Step::Poll(index)), begun.then_some(Step::Drop(index))]
+    });
+    let steps = steps.flatten().collect();
+    polled = [None, None, None];
+    drop(polled);
+    assert_eq!((semaphore.taken(), semaphore.waiting()), (0, 0), "{schedule:?}");
+    steps
+}
+
+/// Runs every schedule of at most seven steps. Each step takes the one lock of the semaphore; a first poll takes it
+/// twice, and checks for its permit under the second, so that a grant in between is found.
+#[test]
+fn no_schedule_loses_a_wake_up_or_a_permit() {
+    let mut schedules = 0;
+    for (total, extra) in [(1, 0), (2, 0), (2, 1)] {
+        let mut open: Vec<Vec<Step>> = vec![Vec::new()];
+        while let Some(schedule) = open.pop() {
+            schedules += 1;
+            let steps = run(&schedule, total, extra);
+            if schedule.len() < 7 {
+                open.extend(steps.into_iter().map(|step| [schedule.as_slice(), &[step]].concat()));
+            }
+        }
+    }
+    assert!(schedules > 10_000, "{schedules} schedules");
+}

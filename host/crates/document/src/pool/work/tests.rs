@@ -11,8 +11,8 @@ use lector_core::{Fault, Size};
 use super::*;
 use crate::config::DocumentConfig;
 use crate::kind::Kind;
-use crate::pool::work_queue::Next;
-use crate::pool::{DocumentHandle, Pool};
+use crate::pool::dispatch::{Next, Phase, Pool};
+use crate::pool::job::DocumentHandle;
 use crate::wire::Opened;
 
 struct Fake {
@@ -32,6 +32,9 @@ impl Fake {
             open_timeout: time,
             text_timeout: time,
             render_timeout: time,
+            open_cpu: time,
+            page_cpu: time,
+            sandbox: lector_sandbox::Policy::Warn,
             worker_memory_bytes: 0,
             image_pixels_max: 1 << 20,
             pages_max: 100,
@@ -49,7 +52,7 @@ impl Fake {
         let (answer, receiver) = oneshot::channel();
         self.opens.push(receiver);
         let task = Task::Open { bytes: Arc::default(), answer };
-        self.pool.submit(Job { handle: self.handle(tenant, 1), task }).unwrap();
+        self.pool.submit(Job { handle: self.handle(tenant, 100), task }).unwrap();
     }
 
     fn render(&mut self, tenant: &str, weight: u32) {
@@ -73,10 +76,25 @@ impl Fake {
         }
     }
 
+    /// Acts as the supervisors of `workers`, which run one job after another, until `wanted` has begun; returns the jobs
+    /// that began before it, each with its worker. A job of another tenant costs the worker its process.
+    fn until(&self, workers: std::ops::Range<usize>, wanted: &str) -> Vec<(usize, String)> {
+        let mut before = Vec::new();
+        loop {
+            for worker in workers.clone() {
+                let began = self.next(worker);
+                if began == wanted {
+                    return before;
+                }
+                before.push((worker, began));
+            }
+        }
+    }
+
     /// Returns whether the queue has no job for a worker now, without waiting.
     fn is_stuck(&self) -> bool {
         let mut state = self.pool.state();
-        state.queue.pop(3).is_none()
+        state.queue.pop(3, |_| Vec::new()).is_none()
     }
 }
 
@@ -128,7 +146,7 @@ fn tenants_use_workers_by_weight() {
     std::mem::swap(&mut queue, &mut fake.pool.state().queue);
     // Every job is charged its expected cost: none is finished.
     let got: Vec<String> =
-        (0..40).map(|_| queue.pop(1).unwrap().0.handle.account.tenant.to_string()).collect();
+        (0..40).map(|_| queue.pop(1, |_| Vec::new()).unwrap().0.handle.account.tenant.to_string()).collect();
     assert_eq!(got.iter().filter(|tenant| *tenant == "a").count(), 30, "{got:?}");
 }
 
@@ -159,7 +177,7 @@ fn a_tenant_is_charged_the_time_of_its_jobs() {
     }
     std::mem::swap(&mut queue, &mut fake.pool.state().queue);
     let mut order = Vec::new();
-    while let Some((job, mut running)) = queue.pop(1) {
+    while let Some((job, mut running)) = queue.pop(1, |_| Vec::new()) {
         let tenant = job.handle.account.tenant.to_string();
         if tenant == "slow" {
             running.since = running.since.checked_sub(Duration::from_secs(10)).unwrap();
@@ -168,4 +186,67 @@ fn a_tenant_is_charged_the_time_of_its_jobs() {
         order.push(tenant);
     }
     assert_eq!(order, ["slow", "fast", "fast", "fast", "slow", "slow"]);
+}
+
+/// An attacker with many slow documents: the open and the render of another tenant begin after at most one of the
+/// attacker's items on one worker.
+#[test]
+fn an_attacker_delays_another_tenant_by_one_item_at_most() {
+    for workers in [1, 2, 4] {
+        let mut fake = Fake::new(workers);
+        (0..50).for_each(|_| fake.open("attacker"));
+        (0..50).for_each(|_| fake.render("attacker", 100));
+        // Every worker has had several of the attacker's items.
+        for round in 0..3 * workers {
+            assert!(fake.next(round % workers).ends_with("attacker"));
+        }
+        for wanted in ["open of victim", "render of victim"] {
+            if wanted.starts_with("open") {
+                fake.open("victim")
+            } else {
+                fake.render("victim", 100)
+            }
+            // The first worker that may take it does so; an open needs the end of one where all but one worker open.
+            let before = fake.until(0..workers, wanted);
+            let again = before
+                .iter()
+                .any(|(worker, _)| before.iter().filter(|(other, _)| other == worker).count() > 1);
+            assert!(!again, "{workers} workers: {wanted} after {before:?}");
+        }
+    }
+}
+
+/// Tenants with a worker each do not take turns on every worker, because every change costs a process.
+#[test]
+fn a_worker_stays_with_its_tenant_while_both_have_one() {
+    let mut fake = Fake::new(2);
+    for _ in 0..20 {
+        fake.render("a", 10_000);
+        fake.render("b", 10_000);
+    }
+    let mut jobs = [Vec::new(), Vec::new()];
+    for round in 0..30 {
+        let worker = round % 2;
+        jobs[worker].push(fake.next(worker));
+    }
+    for jobs in jobs {
+        let changes = jobs.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert!(changes <= 1, "{jobs:?}");
+    }
+}
+
+/// A job goes to a worker of its tenant, then to a new one, before the worker of another tenant.
+#[test]
+fn idle_workers_of_other_tenants_are_taken_last() {
+    let mut fake = Fake::new(3);
+    fake.render("a", 1);
+    assert_eq!(fake.next(0), "render of a");
+    fake.pool.state().slots[0].phase = Phase::Idle;
+    for slot in [1, 2] {
+        fake.pool.state().slots[slot].phase = Phase::Idle;
+    }
+    fake.render("b", 1);
+    assert_eq!(fake.next(1), "render of b", "a new worker before the one of tenant a");
+    fake.render("a", 1);
+    assert_eq!(fake.next(0), "render of a", "its own worker before a new one");
 }

@@ -4,8 +4,8 @@ use std::ffi::c_ulong;
 
 use lector_core::Rect;
 
-use super::Handle;
 use super::space::{Matrix, PageSpace};
+use crate::worker::library::Handle;
 use crate::worker::library::Library;
 
 /// `FPDF_PAGEOBJ_IMAGE`.

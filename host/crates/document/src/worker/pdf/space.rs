@@ -7,7 +7,7 @@ use std::ffi::c_int;
 
 use lector_core::Rect;
 
-use super::Handle;
+use crate::worker::library::Handle;
 use crate::worker::library::Library;
 
 /// `FS_RECTF`.

@@ -9,10 +9,10 @@ use std::ffi::c_int;
 
 use lector_core::{LineSource, Rect, TextSpan};
 
-use super::Handle;
 use super::space::{Matrix, PageSpace, RectF};
 use crate::faults::Refusal;
 use crate::wire::Limits;
+use crate::worker::library::Handle;
 use crate::worker::library::Library;
 
 /// A gap of more than this many font sizes ends a line: it separates table columns, not words.

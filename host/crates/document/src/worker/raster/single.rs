@@ -5,7 +5,8 @@ use std::io::Cursor;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use lector_core::Size;
 
-use super::{Budget, RasterPage, Rgb, header, over_white};
+use super::header;
+use super::page::{Budget, RasterPage, Rgb, over_white};
 use crate::faults::Refusal;
 use crate::kind::Kind;
 

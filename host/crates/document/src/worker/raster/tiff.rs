@@ -9,9 +9,10 @@ use ::tiff::{ColorType, TiffError};
 use image::metadata::Orientation;
 use lector_core::Size;
 
+use super::header;
+use super::page::{Budget, RasterPage, Rgb, over_white};
 use super::palette::{Palette, Patched};
 use super::single::{is_turned, turned};
-use super::{Budget, RasterPage, Rgb, header, over_white};
 use crate::faults::Refusal;
 
 /// Largest number of directories read beyond the pages: thumbnails between them.

@@ -1,0 +1,170 @@
+//! The recognizers of a tier. With two of them (tier `auto`), every line is read by the fast one first, and by the
+//! accurate one only where the fast one is unsure: a cascade, as in Viola and Jones: "Rapid Object Detection using a
+//! Boosted Cascade of Simple Features", CVPR 2001.
+//!
+//! A recognizer cannot be unsure of a character that it does not have: it reads a similar one. Therefore the accurate
+//! recognizer also reads a few accepted lines of each page. If it finds letters that the fast one lacks, it reads the
+//! whole page. And where the fast recognizer is mostly unsure of the first lines, it does not see the rest.
+
+use std::collections::BTreeSet;
+
+use lector_sdk::{Error, Image, debug};
+use lector_vision::ctc::Reading;
+use lector_vision::geometry::Quad;
+
+use crate::recognition::Recognizer;
+use crate::settings::Settings;
+
+/// Lines that show whether the fast recognizer can read the page; a page of fewer lines is not sampled.
+const SAMPLE: usize = 8;
+
+/// Least fraction of accepted lines in the sample. The fast recognizer costs a fifth of the accurate one, so below this
+/// fraction it costs more than it saves.
+const ACCEPTED_MIN: f32 = 0.25;
+
+/// Accepted lines of a page that the accurate recognizer reads as well.
+const VERIFIED: usize = 2;
+
+/// The opened recognizers of a tier.
+pub(crate) struct Cascade {
+    accurate: Recognizer,
+    fast: Option<Recognizer>,
+    accept_min: f32,
+}
+
+impl Cascade {
+    pub(crate) fn open(settings: &Settings) -> Result<Self, Error> {
+        let aliases = settings.tier.recognition();
+        let (Some(accurate), first) = (aliases.last(), aliases.first()) else {
+            return Err(Error::invalid("tier_without_model", "the tier names no recognizer"));
+        };
+        let fast = first.filter(|alias| *alias != accurate);
+        Ok(Self {
+            accurate: Recognizer::open(accurate, settings)?,
+            fast: fast.map(|alias| Recognizer::open(alias, settings)).transpose()?,
+            accept_min: settings.recognition.accept_min,
+        })
+    }
+
+    /// Returns the quad in which the text of a detected box is read, in reading direction.
+    pub(crate) fn reading_quad(&self, quad: &Quad) -> Quad {
+        self.accurate.reading_quad(quad)
+    }
+
+    /// Reads the text inside each quad (corners in reading direction) with the accurate recognizer, in their order.
+    pub(crate) async fn read_accurately(&self, image: &Image, quads: &[Quad]) -> Result<Vec<Reading>, Error> {
+        self.accurate.read(image, quads).await
+    }
+
+    /// Reads the text inside each quad (corners in reading direction), in their order. Each line has the reading of the
+    /// most accurate recognizer that has read it.
+    pub(crate) async fn read(&self, image: &Image, quads: &[Quad]) -> Result<Vec<Reading>, Error> {
+        let Some(fast) = &self.fast else { return self.read_accurately(image, quads).await };
+        let mut page =
+            Sheet { image, quads, readings: vec![None; quads.len()], accurate: vec![false; quads.len()] };
+
+        let sample = sample(quads.len());
+        page.read(fast, &sample, false).await?;
+        let accepted = sample.iter().filter(|&&line| page.accepts(line, self.accept_min)).count();
+        if accepted as f32 >= ACCEPTED_MIN * sample.len() as f32 {
+            let rest: Vec<usize> = page.lines(|reading, _| reading.is_none());
+            page.read(fast, &rest, false).await?;
+        }
+
+        let mut again: Vec<usize> =
+            (0..quads.len()).filter(|&line| !page.accepts(line, self.accept_min)).collect();
+        again.extend(page.least_certain(&again));
+        page.read(&self.accurate, &again, true).await?;
+
+        let foreign = fast.lacks(&page.letters())?;
+        if !foreign.is_empty() {
+            let letters: String = foreign.iter().take(16).collect();
+            debug(format!("the fast recognizer lacks `{letters}`: the accurate one reads the page"));
+            let rest = page.lines(|_, accurate| !accurate);
+            page.read(&self.accurate, &rest, true).await?;
+        }
+        Ok(page.readings.into_iter().map(Option::unwrap_or_default).collect())
+    }
+}
+
+/// The lines of a page, while they are read.
+struct Sheet<'a> {
+    image: &'a Image,
+    quads: &'a [Quad],
+    readings: Vec<Option<Reading>>,
+    /// Whether the reading is the accurate recognizer's.
+    accurate: Vec<bool>,
+}
+
+impl Sheet<'_> {
+    /// Reads the named lines with `recognizer`, and keeps its readings.
+    async fn read(&mut self, recognizer: &Recognizer, lines: &[usize], accurate: bool) -> Result<(), Error> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let quads: Vec<Quad> = lines.iter().filter_map(|&line| self.quads.get(line).copied()).collect();
+        let readings = recognizer.read(self.image, &quads).await?;
+        for (&line, reading) in lines.iter().zip(readings) {
+            if let (Some(place), Some(by)) = (self.readings.get_mut(line), self.accurate.get_mut(line)) {
+                (*place, *by) = (Some(reading), accurate);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the lines for which `wanted` holds, given the reading and whether it is accurate.
+    fn lines(&self, wanted: impl Fn(Option<&Reading>, bool) -> bool) -> Vec<usize> {
+        let all = self.readings.iter().zip(&self.accurate).enumerate();
+        all.filter(|(_, (reading, accurate))| wanted(reading.as_ref(), **accurate))
+            .map(|(line, _)| line)
+            .collect()
+    }
+
+    /// Returns whether the line was read and its least certain character has at least the probability `least`.
+    fn accepts(&self, line: usize, least: f32) -> bool {
+        self.certainty(line).is_some_and(|certainty| certainty >= least)
+    }
+
+    /// Returns the probability of the line's least certain character; `None` without characters.
+    fn certainty(&self, line: usize) -> Option<f32> {
+        let reading = self.readings.get(line)?.as_ref()?;
+        let characters = reading.glyphs.iter().filter(|glyph| !glyph.text.trim().is_empty());
+        characters.map(|glyph| glyph.confidence).min_by(f32::total_cmp)
+    }
+
+    /// Returns the accepted lines (all except `rejected`) of which the recognizer is least certain, to be verified.
+    fn least_certain(&self, rejected: &[usize]) -> Vec<usize> {
+        let mut accepted: Vec<(usize, f32)> = (0..self.quads.len())
+            .filter(|line| rejected.binary_search(line).is_err())
+            .filter_map(|line| Some((line, self.certainty(line)?)))
+            .collect();
+        accepted.sort_by(|a, b| a.1.total_cmp(&b.1));
+        accepted.into_iter().take(VERIFIED).map(|(line, _)| line).collect()
+    }
+
+    /// Returns the letters that the accurate recognizer has read with some certainty. Han characters are left out: both
+    /// recognizers have thousands of them, and a rare one says nothing about the other lines.
+    fn letters(&self) -> BTreeSet<char> {
+        let read = self.readings.iter().zip(&self.accurate).filter(|(_, accurate)| **accurate);
+        read.filter_map(|(reading, _)| reading.as_ref())
+            .flat_map(|reading| &reading.glyphs)
+            .filter(|glyph| glyph.confidence >= 0.5)
+            .flat_map(|glyph| glyph.text.chars())
+            .filter(|&c| c.is_alphabetic() && !c.is_ascii() && !is_han(c))
+            .collect()
+    }
+}
+
+/// Returns the lines of the sample, spread evenly over the page.
+fn sample(lines: usize) -> Vec<usize> {
+    if lines <= SAMPLE {
+        return (0..lines).collect();
+    }
+    (0..SAMPLE).map(|index| index * lines / SAMPLE).collect()
+}
+
+/// Returns whether the character is a Han character (Unicode blocks of CJK ideographs).
+fn is_han(c: char) -> bool {
+    matches!(c, '\u{3005}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}'
+        | '\u{20000}'..='\u{323af}')
+}

@@ -1,0 +1,115 @@
+//! The storage of tenants: the limits on the revisions and components that a tenant keeps, and the deletion of components
+//! that no revision names any more.
+//!
+//! Owns the measurement. Independent of the store's form. Called by deploys and by a background task.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use lector_core::{Fault, Kind, TenantName};
+use tokio::sync::Notify;
+
+use crate::digest::Digest;
+use crate::directory::Directory;
+use crate::plane::ControlPlane;
+use crate::tenant::Limits;
+
+/// The most that a tenant keeps in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StorageLimits {
+    /// Revisions of all its deployments.
+    pub revisions: u64,
+    /// Bytes of their components and settings. A component of several revisions counts once.
+    pub bytes: u64,
+}
+
+/// What a tenant keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Stored {
+    revisions: u64,
+    bytes: u64,
+}
+
+impl StorageLimits {
+    /// Returns the limits of a tenant: its own, and these where it has none.
+    fn of(self, limits: &Limits) -> Self {
+        let own = |own: u64, default: u64| if own == 0 { default } else { own };
+        Self {
+            revisions: own(u64::from(limits.revisions_max), self.revisions),
+            bytes: own(limits.stored_bytes_max, self.bytes),
+        }
+    }
+
+    /// Checks that the tenant may add a revision. Fault: `tenant_storage_exceeded`.
+    pub(crate) fn check(
+        self,
+        directory: &Directory,
+        tenant: &TenantName,
+        limits: &Limits,
+        (component, component_bytes, settings_bytes): (&Digest, u64, u64),
+    ) -> Result<(), Fault> {
+        let most = self.of(limits);
+        let mut components: BTreeMap<&Digest, u64> = BTreeMap::from([(component, component_bytes)]);
+        let mut stored = Stored { revisions: 1, bytes: settings_bytes };
+        for revision in directory.owned(tenant).flat_map(|deployment| deployment.revisions.values()) {
+            components.insert(&revision.component, revision.component_bytes);
+            stored.revisions += 1;
+            stored.bytes = stored.bytes.saturating_add(revision.settings.as_str().len() as u64);
+        }
+        stored.bytes = components.values().fold(stored.bytes, |sum, bytes| sum.saturating_add(*bytes));
+        let exceeded = |what: &str, value: u64, most: u64, key: &str| {
+            let message = format!(
+                "With this revision the tenant would keep {value} {what}, and its limit is {most} (`limits.{key}`): \
+                 delete deployments that are not needed, or ask an administrator for a higher limit."
+            );
+            Err(Fault::new(Kind::Conflict, "tenant_storage_exceeded", message))
+        };
+        if stored.revisions > most.revisions {
+            return exceeded("revisions", stored.revisions, most.revisions, "revisions_max");
+        }
+        if stored.bytes > most.bytes {
+            let what = "bytes of components and settings";
+            return exceeded(what, stored.bytes, most.bytes, "stored_bytes_max");
+        }
+        Ok(())
+    }
+}
+
+/// Whether the store may have components that no revision names. Not at the start, which has deleted them.
+#[derive(Debug, Default)]
+pub(crate) struct CollectionDue {
+    due: AtomicBool,
+    /// Starts a collection.
+    pub(crate) notify: Arc<Notify>,
+}
+
+impl CollectionDue {
+    /// Notes that revisions were deleted: the collection begins at once.
+    pub(crate) fn deleted(&self) {
+        self.due.store(true, Relaxed);
+        self.notify.notify_one();
+    }
+
+    /// Notes that a component is written: if its deploy fails, the next periodic collection deletes it.
+    pub(crate) fn written(&self) {
+        self.due.store(true, Relaxed);
+    }
+}
+
+impl ControlPlane {
+    /// Deletes the components that no revision names.
+    pub(crate) async fn collect_components(&self) -> Result<(), Fault> {
+        if !self.collection.due.swap(false, Relaxed) {
+            return Ok(());
+        }
+        // No commit may name a component between the look at the names and the deletion.
+        let _write_lock = self.write_lock.lock().await;
+        let collected = self.store.collect(Some(self.pinned_blobs.clone())).await;
+        let collected = collected.inspect_err(|_| self.collection.due.store(true, Relaxed))?;
+        if collected.unnamed > 0 {
+            tracing::info!(components = collected.unnamed, "components that no revision names were deleted");
+        }
+        Ok(())
+    }
+}

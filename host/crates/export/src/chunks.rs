@@ -1,0 +1,216 @@
+//! Chunks for retrieval (RAG): one JSON object per line. A chunk is a heading with the blocks below it, up to a size; its
+//! text is Markdown. It states the headings above it, its pages and the boxes of its blocks, so that an answer can show
+//! where it was found. Headers, footers and page numbers are left out.
+
+use std::io::Write;
+
+use lector_core::{BlockKind, BlockView, DocumentView, PageView};
+use serde::Serialize;
+
+use crate::layout::{self, Bounds};
+use crate::{ExportError, Format, Info, Several, Writer, json, markdown};
+
+static INFO: Info = Info {
+    name: "chunks",
+    about: "Chunks for retrieval, by heading and size, one JSON object per line",
+    content_type: "application/x-ndjson",
+    accepts: &[],
+    extension: "chunks.ndjson",
+    needs_words: false,
+    streams: true,
+    has_preface: false,
+    reports_failures: false,
+    several: Several::Never,
+};
+
+/// Most bytes of the text of a chunk: some 500 tokens of English, the window of common embedding models.
+const TEXT_BYTES_MAX: usize = 2000;
+
+/// Chunks for retrieval. A failed page is not in them.
+#[derive(Debug)]
+pub(crate) struct Chunks;
+
+impl Format for Chunks {
+    fn info(&self) -> &'static Info {
+        &INFO
+    }
+
+    fn writer(&self) -> Box<dyn Writer> {
+        Box::new(ChunkWriter::default())
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Place {
+    page: u64,
+    /// Left, top, right, bottom in pixels of the page image.
+    #[serde(rename = "box")]
+    corners: [u32; 4],
+}
+
+#[derive(Debug, Default)]
+struct ChunkWriter {
+    count: u64,
+    /// The open headings with their levels; a title has level 0.
+    headings: Vec<(u8, String)>,
+    text: String,
+    places: Vec<Place>,
+    /// Whether the text has more than headings.
+    has_content: bool,
+}
+
+impl Writer for ChunkWriter {
+    fn page(
+        &mut self,
+        _document: &DocumentView<'_>,
+        page: &PageView<'_>,
+        out: &mut dyn Write,
+    ) -> Result<(), ExportError> {
+        let Ok(transcript) = page.outcome else { return Ok(()) };
+        for view in transcript.block_views() {
+            self.block(u64::from(page.index) + 1, &view, out)?;
+        }
+        Ok(())
+    }
+
+    fn tail(&mut self, _document: &DocumentView<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
+        self.flush(out)
+    }
+}
+
+impl ChunkWriter {
+    fn block(&mut self, page: u64, view: &BlockView<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
+        let text = markdown::of_block(view);
+        let text = text.trim_end();
+        if text.is_empty() {
+            return Ok(());
+        }
+        let level = match view.block.map(|block| &block.kind) {
+            Some(BlockKind::Title) => Some(0),
+            Some(BlockKind::Heading { level }) => Some((*level).max(1)),
+            _ => None,
+        };
+        if let Some(level) = level {
+            // Headings without content stay with what follows, so that no chunk is a heading alone.
+            if self.has_content {
+                self.flush(out)?;
+            }
+            self.headings.retain(|(above, _)| *above < level);
+            self.headings.push((
+                level,
+                view.lines.iter().map(|(_, line)| line.text.trim()).collect::<Vec<_>>().join(" "),
+            ));
+        }
+        let bounds = Bounds::of(layout::corners(view));
+        let corners = [bounds.x0, bounds.y0, bounds.x1, bounds.y1];
+        let mut rest = text;
+        while !rest.is_empty() {
+            let room = TEXT_BYTES_MAX.saturating_sub(self.text.len());
+            if rest.len() > room && self.has_content {
+                self.flush(out)?;
+                continue;
+            }
+            // A block larger than a chunk is divided at white space.
+            let end =
+                if rest.len() > TEXT_BYTES_MAX { break_before(rest, TEXT_BYTES_MAX) } else { rest.len() };
+            let (part, more) = rest.split_at(end);
+            if !self.text.is_empty() {
+                self.text.push_str("\n\n");
+            }
+            self.text.push_str(part.trim_end());
+            self.places.push(Place { page, corners });
+            self.has_content |= level.is_none();
+            rest = more.trim_start();
+            if !rest.is_empty() {
+                self.flush(out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the chunk, if it has text.
+    fn flush(&mut self, out: &mut dyn Write) -> Result<(), ExportError> {
+        #[derive(Serialize)]
+        struct Chunk<'a> {
+            index: u64,
+            text: &'a str,
+            headings: Vec<&'a str>,
+            pages: Vec<u64>,
+            places: &'a [Place],
+        }
+        if self.text.is_empty() {
+            return Ok(());
+        }
+        let mut pages: Vec<u64> = self.places.iter().map(|place| place.page).collect();
+        pages.dedup();
+        let headings = self.headings.iter().map(|(_, text)| text.as_str()).collect();
+        let chunk = Chunk { index: self.count, text: &self.text, headings, pages, places: &self.places };
+        writeln!(out, "{}", json::compact(&chunk))?;
+        self.count += 1;
+        self.text.clear();
+        self.places.clear();
+        self.has_content = false;
+        Ok(())
+    }
+}
+
+/// Returns a position of at most `most` bytes: after the last white space, or at a character where there is none.
+fn break_before(text: &str, most: usize) -> usize {
+    let most = text.floor_char_boundary(most);
+    let head = text.get(..most).unwrap_or_default();
+    match head.rfind(char::is_whitespace).filter(|at| *at > 0) {
+        Some(at) => at,
+        // One character at least.
+        None if most == 0 => text.chars().next().map_or(0, char::len_utf8),
+        None => most,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use lector_core::{Block, Line, Quad, Size, Transcript};
+    use serde_json::{Value, json};
+
+    use crate::sample;
+
+    fn chunks(blocks: &[(super::BlockKind, String)]) -> Vec<Value> {
+        let mut page = Transcript::blank(Size { width: 100, height: 100 }, 72.0);
+        for ((kind, text), id) in blocks.iter().cloned().zip(0..) {
+            page.lines.push(Line { block_id: id, ..Line::new(text, 1.0, Quad::default()) });
+            let quad = sample::quad(1.0, 2.0, 3.0, 4.0);
+            page.blocks.push(Block { id, kind, quad, confidence: 1.0, table: None, properties: None });
+        }
+        let bytes = crate::document(&super::Chunks, &sample::document_of(vec![page])).unwrap();
+        String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn chunks_follow_headings_and_size() {
+        use super::BlockKind::{Header, Heading, Text, Title};
+        let long = "word ".repeat(900);
+        let found = chunks(&[
+            (Header, "furniture".into()),
+            (Title, "The book".into()),
+            (Heading { level: 1 }, "One".into()),
+            (Text, "first".into()),
+            (Text, "second".into()),
+            (Heading { level: 2 }, "One one".into()),
+            (Text, long.clone()),
+            (Heading { level: 1 }, "Two".into()),
+        ]);
+        assert_eq!(
+            found[0],
+            json!({
+                "index": 0, "text": "# The book\n\n# One\n\nfirst\n\nsecond", "headings": ["The book", "One"], "pages": [1],
+                "places": vec![json!({ "page": 1, "box": [1, 2, 4, 6] }); 4],
+            })
+        );
+        let texts: Vec<&str> = found.iter().map(|chunk| chunk["text"].as_str().unwrap()).collect();
+        assert!(texts.iter().all(|text| text.len() <= super::TEXT_BYTES_MAX + 40), "{texts:?}");
+        assert_eq!(found[1]["headings"], json!(["The book", "One", "One one"]));
+        let words: usize = texts.iter().map(|text| text.matches("word").count()).sum();
+        assert_eq!(words, 900);
+        assert_eq!(texts.last(), Some(&"# Two"));
+    }
+}

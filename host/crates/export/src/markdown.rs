@@ -1,0 +1,207 @@
+//! Markdown (GitHub Flavored): headings, lists, tables, code and paragraphs, a rule between pages.
+//!
+//! Headers, footers and page numbers are left out. A table is a pipe table, or HTML where cells span or where more than
+//! one row is a header. A footnote is a paragraph: readers drop a footnote definition without a reference, and the
+//! model does not state the reference. Words that are hyphenated at the end of a line stay so, because the format cannot
+//! determine whether the hyphen belongs to the word.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use lector_core::{BlockKind, BlockView, DocumentView, Line, PageView, Table, Transcript};
+
+use crate::grid::{Grid, Slot};
+use crate::list::{Marker, split};
+use crate::xml::one_line;
+use crate::{ExportError, Format, Info, Several, Writer, html};
+
+static INFO: Info = Info {
+    name: "markdown",
+    about: "Markdown with headings, lists and tables",
+    content_type: "text/markdown; charset=utf-8",
+    accepts: &["text/markdown"],
+    extension: "md",
+    needs_words: false,
+    streams: true,
+    has_preface: false,
+    reports_failures: false,
+    several: Several::Named { before: "# ", after: "\n\n" },
+};
+
+/// Markdown. A failed page is a note in its place.
+#[derive(Debug)]
+pub(crate) struct Markdown;
+
+impl Format for Markdown {
+    fn info(&self) -> &'static Info {
+        &INFO
+    }
+
+    fn writer(&self) -> Box<dyn Writer> {
+        Box::new(MarkdownWriter::default())
+    }
+}
+
+#[derive(Debug, Default)]
+struct MarkdownWriter {
+    any_page: bool,
+}
+
+impl Writer for MarkdownWriter {
+    fn page(
+        &mut self,
+        _document: &DocumentView<'_>,
+        page: &PageView<'_>,
+        out: &mut dyn Write,
+    ) -> Result<(), ExportError> {
+        if std::mem::replace(&mut self.any_page, true) {
+            out.write_all(b"\n---\n\n")?;
+        }
+        match page.outcome {
+            Ok(transcript) => Ok(out.write_all(of_page(transcript).as_bytes())?),
+            Err(fault) => {
+                let (number, message) = (u64::from(page.index) + 1, escape(&one_line(&fault.message)));
+                Ok(writeln!(out, "*Page {number} was not read: {message}*")?)
+            }
+        }
+    }
+}
+
+/// Returns one page. It ends in a line feed unless it is empty.
+fn of_page(page: &Transcript) -> String {
+    let mut out = String::new();
+    let mut previous = Kind::Other;
+    for view in page.block_views() {
+        let (text, kind) = block(&view);
+        if text.is_empty() {
+            continue;
+        }
+        // The items of a list are not divided, so that the list stays tight.
+        let is_next_item = kind == previous && kind != Kind::Other;
+        if !out.is_empty() && !is_next_item {
+            out.push('\n');
+        }
+        out.push_str(&text);
+        previous = kind;
+    }
+    out
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Bullets,
+    Numbers,
+    Other,
+}
+
+/// Returns a block as Markdown; nothing for headers, footers and page numbers.
+pub(crate) fn of_block(view: &BlockView<'_>) -> String {
+    block(view).0
+}
+
+/// Returns a block with a line feed at its end, or nothing.
+fn block(view: &BlockView<'_>) -> (String, Kind) {
+    let lines = |lines: &[(usize, &Line)]| {
+        let texts: Vec<&str> = lines.iter().map(|(_, line)| line.text.as_str()).collect();
+        one_line(&texts.join(" "))
+    };
+    let text = lines(&view.lines);
+    let whole = |text: String| (if text.is_empty() { text } else { text + "\n" }, Kind::Other);
+    let Some(record) = view.block else { return whole(paragraph(&text)) };
+    match &record.kind {
+        BlockKind::Header | BlockKind::Footer | BlockKind::PageNumber => whole(String::new()),
+        _ if text.is_empty() && record.table.is_none() => whole(String::new()),
+        BlockKind::Title => whole(heading(1, &text)),
+        BlockKind::Heading { level } => whole(heading(*level, &text)),
+        BlockKind::ListItem => match split(&text) {
+            (Marker::Bullet, rest) => (format!("- {}\n", paragraph(rest)), Kind::Bullets),
+            (Marker::Number(number), rest) => (format!("{number}. {}\n", paragraph(rest)), Kind::Numbers),
+        },
+        BlockKind::Code => whole(code(view)),
+        BlockKind::Table => {
+            let table = record.table.as_ref().map(self::table).unwrap_or_default();
+            // No text is lost, even if the guest left a line out of its table.
+            let rest = paragraph(&lines(&view.lines_outside_cells()));
+            let gap = if table.is_empty() || rest.is_empty() { "" } else { "\n\n" };
+            whole(format!("{table}{gap}{rest}"))
+        }
+        _ => whole(paragraph(&text)),
+    }
+}
+
+fn heading(level: u8, text: &str) -> String {
+    let marks = "#".repeat(usize::from(level.clamp(1, 6)));
+    // A reader drops number signs at the end.
+    format!("{marks} {}", escape(text).replace('#', "\\#"))
+}
+
+/// Returns the lines between fences that are longer than every run of grave accents in them.
+fn code(view: &BlockView<'_>) -> String {
+    let mut text = String::new();
+    for (_, line) in &view.lines {
+        let clean = line.text.replace(|c: char| c.is_control() && c != '\t', " ");
+        text.push_str(clean.trim_end());
+        text.push('\n');
+    }
+    let longest = text.split(|c: char| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}\n{text}{fence}")
+}
+
+/// Returns a table without a line feed at its end. A pipe table always has a header row; where the table has none, it is
+/// empty.
+fn table(table: &Table) -> String {
+    let grid = Grid::of(table);
+    if grid.columns == 0 || grid.rows == 0 {
+        return String::new();
+    }
+    let headers = grid.header_rows();
+    let any_other = table.cells.iter().any(|cell| cell.header && cell.row >= headers);
+    if grid.has_spans() || headers > 1 || any_other {
+        let mut out = html::table(table);
+        out.truncate(out.trim_end().len());
+        return out;
+    }
+    let row = |row: u32| {
+        let cells = grid.row(row).map(|slot| match slot {
+            Slot::Cell(cell) => escape(&one_line(&cell.text)),
+            Slot::Covered | Slot::Empty => String::new(),
+        });
+        cells.fold("|".to_owned(), |mut line, cell| {
+            // Cannot fail: the output is a string.
+            let _ = write!(line, " {cell} |");
+            line
+        })
+    };
+    let empty = || "|".to_owned() + &"  |".repeat(grid.columns as usize);
+    let rule = "|".to_owned() + &" --- |".repeat(grid.columns as usize);
+    let head = if headers == 1 { row(0) } else { empty() };
+    std::iter::once(head).chain([rule]).chain((headers..grid.rows).map(row)).collect::<Vec<_>>().join("\n")
+}
+
+/// Escapes a paragraph so that Markdown readers interpret it as plain text.
+fn paragraph(text: &str) -> String {
+    let escaped = escape(text);
+    let first = escaped.chars().next();
+    let digits = escaped.bytes().take_while(u8::is_ascii_digit).count();
+    match first {
+        Some('#' | '-' | '+' | '=') => format!("\\{escaped}"),
+        // "1. " and "1) " begin a list.
+        Some('0'..='9') if escaped.get(digits..).is_some_and(|rest| rest.starts_with(['.', ')'])) => {
+            let (number, rest) = escaped.split_at(digits);
+            format!("{number}\\{rest}")
+        }
+        _ => escaped,
+    }
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '&' | '~') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}

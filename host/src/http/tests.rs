@@ -1,0 +1,11 @@
+//! HTTP behavior of the whole router, in this process: real handlers, control plane, document service and store; fake
+//! guests, documents and engines; a clock that the tests set.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod access;
+mod answers;
+mod app;
+mod batches;
+mod limits;
+mod revisions;

@@ -1,0 +1,199 @@
+//! A gateway with two tenants: the victim, whose pages are measured, and the attacker.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use lector_tests::pdf::{self, PageSpec};
+use lector_tests::{Answer, Gateway, GatewayBuilder, HANG, quantile};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::{TcpSocket, TcpStream};
+
+/// The attacker's address. The victim uses 127.0.0.1.
+pub const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+/// Time for an attack to begin before the victim is measured.
+const HEAD_START: Duration = Duration::from_millis(300);
+/// Pause between two pages of the victim: a steady load that does not saturate the server.
+const PAUSE: Duration = Duration::from_millis(2);
+/// Number of attacks over which the minutes of a long run are spread.
+const ATTACKS: u32 = 28;
+
+/// A server without engines, with the limits that the attacks aim at.
+const CONFIG: &str = r#"
+[http]
+connections_max = 256
+[platform]
+default_deployment = "echo"
+[[deployments]]
+name = "echo"
+component = "guest/target/components/echo.wasm"
+"#;
+
+/// Returns the minutes of a long run; `None` for the short one.
+fn minutes() -> Option<u32> {
+    std::env::var_os("LECTOR_ADVERSARY_MINUTES")?.to_str()?.parse().ok()
+}
+
+pub struct Arena {
+    pub gateway: Gateway,
+    pub admin: String,
+    pub victim: String,
+    pub attacker: String,
+    /// A client at the attacker's address.
+    pub client: reqwest::Client,
+    over: AtomicBool,
+    _folder: TempDir,
+}
+
+impl Arena {
+    /// Starts a server with both tenants.
+    pub async fn start() -> Arc<Self> {
+        Self::start_with(|builder| builder).await
+    }
+
+    pub async fn start_with(set: impl FnOnce(GatewayBuilder) -> GatewayBuilder) -> Arc<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("admin.key");
+        let builder = Gateway::builder()
+            .config(CONFIG)
+            .set("platform.admin_key_file", file.display())
+            .set("log.filter", "warn");
+        let gateway = set(builder).start().await;
+        let admin = std::fs::read_to_string(file).unwrap().trim().to_owned();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .local_address(ATTACKER)
+            .pool_max_idle_per_host(0)
+            .timeout(HANG)
+            .build()
+            .unwrap();
+        let mut arena = Self {
+            gateway,
+            admin,
+            victim: String::new(),
+            attacker: String::new(),
+            client,
+            over: AtomicBool::new(false),
+            _folder: folder,
+        };
+        arena.victim = arena.tenant("victim").await;
+        arena.attacker = arena.tenant("attacker").await;
+        Arc::new(arena)
+    }
+
+    /// Creates a tenant; returns its key.
+    async fn tenant(&self, name: &str) -> String {
+        let path = format!("/api/v1/admin/tenants/{name}");
+        assert_eq!(self.ask(&self.admin, Method::PUT, &path, Some(json!({}))).await.status, 201);
+        self.key(name).await["key"].as_str().expect("a key").to_owned()
+    }
+
+    /// Creates a key of a tenant; returns it with its record.
+    pub async fn key(&self, tenant: &str) -> Value {
+        let owner = json!({ "tenant": tenant });
+        let made = self.ask(&self.admin, Method::POST, "/api/v1/admin/keys", Some(owner)).await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        made.json()
+    }
+
+    /// Sends a request from the victim's address.
+    pub async fn ask(&self, key: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let mut request = self.gateway.client.request(method, self.gateway.url(path)).bearer_auth(key);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        Answer::read(request.send().await.expect("an answer")).await
+    }
+
+    /// Sends a document from the attacker's address; returns the status, or 0 for a broken connection.
+    pub async fn attack(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> u16 {
+        let request = self.client.post(self.gateway.url(path)).header("content-type", content_type);
+        let sent = request.bearer_auth(&self.attacker).body(body).send().await;
+        let Ok(answer) = sent else { return 0 };
+        let status = answer.status().as_u16();
+        let _ = answer.bytes().await;
+        status
+    }
+
+    /// Returns whether the attack must end.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Relaxed)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.gateway.base.trim_start_matches("http://").parse().unwrap()
+    }
+
+    /// Opens a connection from the attacker's address.
+    pub async fn connect(&self) -> std::io::Result<TcpStream> {
+        connect_from(ATTACKER, self.address()).await
+    }
+
+    /// Reads one page of the victim; returns the time in milliseconds.
+    async fn page(&self, body: &[u8]) -> f64 {
+        let began = Instant::now();
+        let request = self.gateway.pdf("/api/v1/ocr", body).bearer_auth(&self.victim);
+        let answer = Answer::read(request.send().await.expect("the victim is answered")).await;
+        let took = began.elapsed().as_secs_f64() * 1e3;
+        let pages = answer.ok()["pages"].as_array().map(Vec::len);
+        assert_eq!(pages, Some(1), "{}", answer.text());
+        took
+    }
+
+    /// Returns the times of the victim's pages, sorted; asserts every response.
+    pub async fn victim(&self) -> Vec<f64> {
+        let body = pdf::document(&[PageSpec::a4(&["A page like any other"])]);
+        let time = minutes()
+            .map_or(Duration::from_millis(700), |minutes| Duration::from_secs(60) * minutes / ATTACKS / 2);
+        let began = Instant::now();
+        let mut took = Vec::new();
+        while took.len() < 30 || began.elapsed() < time {
+            took.push(self.page(&body).await);
+            tokio::time::sleep(PAUSE).await;
+        }
+        took.sort_by(f64::total_cmp);
+        took
+    }
+
+    /// Measures the victim alone, then beside the attack, which runs until [`is_over`](Self::is_over) and returns the
+    /// number of its attempts. No page of the victim may fail or be late.
+    pub async fn beside(self: &Arc<Self>, name: &str, attack: impl Future<Output = u64> + Send + 'static) {
+        self.over.store(false, Relaxed);
+        let alone = quantile(&self.victim().await, 0.99);
+        // A task of its own, so that the work of the attacker does not delay the victim's client.
+        let attack = tokio::spawn(attack);
+        tokio::time::sleep(HEAD_START).await;
+        let took = self.victim().await;
+        self.over.store(true, Relaxed);
+        let attempts = tokio::time::timeout(HANG, attack).await.expect("the attack ends").expect("no panic");
+        let beside = quantile(&took, 0.99);
+        let ratio = beside / alone;
+        eprintln!(
+            "{name:<28}{attempts:>9} attempts; p99 of the victim: alone {alone:>7.1} ms, beside {beside:>7.1} ms, \
+             ratio {ratio:.2}"
+        );
+        assert!(attempts > 0, "{name}: nothing was attempted");
+        let most = if minutes().is_some() { 1.5 * alone } else { 3.0 * alone + 150.0 };
+        assert!(beside <= most, "{name}: p99 {beside:.1} ms, alone {alone:.1} ms, at most {most:.1} ms");
+        self.settled().await;
+    }
+
+    /// Waits until the server has no document in flight.
+    pub async fn settled(&self) {
+        let end = Instant::now() + HANG;
+        while !self.gateway.get("/metrics").await.text().contains("lector_documents_in_flight 0\n") {
+            assert!(Instant::now() < end, "documents are left in flight");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// Opens a connection from a loopback address.
+pub async fn connect_from(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(from, 0))?;
+    socket.connect(to).await
+}

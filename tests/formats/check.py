@@ -1,0 +1,149 @@
+"""Reads the sample output of every format with independent readers, and fails on the first difference.
+
+    cargo run -p lector-export --example formats -- FOLDER
+    pip install -r tests/formats/requirements.txt
+    python tests/formats/check.py FOLDER --schemas SCHEMAS
+
+SCHEMAS holds `alto-4-4.xsd` (github.com/altoxml/schema, v4) and `pagecontent.xsd` (github.com/PRImA-Research-Lab/PAGE-XML,
+2019-07-15). Without the option the two schemas are not checked, and the script says so.
+"""
+
+import argparse
+import csv
+import io
+import json
+import pathlib
+import subprocess
+import sys
+import unicodedata
+
+import html5lib
+import jsonschema
+import openpyxl
+import pandas
+from lxml import etree
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# A stand-in for the schema that ALTO imports for links.
+XLINK = """<schema xmlns="http://www.w3.org/2001/XMLSchema" targetNamespace="http://www.w3.org/1999/xlink">
+<attribute name="type"/><attribute name="href"/><attribute name="role"/><attribute name="arcrole"/>
+<attribute name="title"/><attribute name="show"/><attribute name="actuate"/>
+<attributeGroup name="simpleLink"/></schema>"""
+
+
+def check(what, found, expected):
+    if found != expected:
+        sys.exit(f"FAILED {what}: {found!r} is not {expected!r}")
+    print(f"ok     {what}: {found if len(str(found)) < 60 else 'equal'}")
+
+
+def words_of(page):
+    """The words with their boxes that a format with words must contain: words of lines, or whole cells without lines."""
+    words = [word["text"] for line in page["lines"] for word in line.get("words", [])]
+    cells = [cell for block in page["blocks"] for cell in block.get("table", {}).get("cells", [])]
+    return words + [cell["text"] for cell in cells if not cell["lines"]]
+
+
+def validate(name, schema, document):
+    class Xlink(etree.Resolver):
+        def resolve(self, url, _id, context):
+            # The one import of ALTO; the sample has no links.
+            return self.resolve_string(XLINK, context) if url.endswith("xlink.xsd") else None
+
+    parser = etree.XMLParser(no_network=True)
+    parser.resolvers.add(Xlink())
+    schema = etree.XMLSchema(etree.parse(str(schema), parser))
+    if not schema.validate(etree.parse(str(document))):
+        sys.exit(f"FAILED {name}: {schema.error_log}")
+    print(f"ok     {name}: valid")
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("folder", type=pathlib.Path)
+    arguments.add_argument("--schemas", type=pathlib.Path)
+    arguments = arguments.parse_args()
+    folder = arguments.folder
+    read = lambda name: (folder / name).read_text(encoding="utf-8")
+
+    schema = json.loads((ROOT / "host/crates/export/schema/document.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for name in ["document.json", "page.json"]:
+        jsonschema.validate(json.loads(read(name)), schema, jsonschema.Draft202012Validator)
+        print(f"ok     JSON Schema: {name}")
+    broken = json.loads(read("page.json"))
+    del broken["pages"][0]["lines"][0]["text"]
+    check("JSON Schema refuses a line without text", jsonschema.Draft202012Validator(schema).is_valid(broken), False)
+
+    page = json.loads(read("page.json"))["pages"][0]
+    words = words_of(page)
+    events = [json.loads(line)["event"] for line in read("document.ndjson").splitlines()]
+    check("NDJSON events", events, ["meta", "document"] + ["page"] * 3 + ["page_error", "document_end", "end"])
+
+    from ocrmypdf.hocrtransform import HocrParser
+
+    tree = HocrParser(folder / "page.hocr.html").parse()
+    kinds = lambda node: [node] + [inner for child in node.children for inner in kinds(child)]
+    found = [node for node in kinds(tree) if node.ocr_class == "ocrx_word"]
+    # OCRmyPDF normalizes text.
+    normal = sorted(unicodedata.normalize("NFKC", word) for word in words)
+    check("hOCR by OCRmyPDF 17: words", sorted(node.text for node in found), normal)
+    check("hOCR by OCRmyPDF 17: words without a box", [node.text for node in found if node.bbox is None], [])
+    check("hOCR by OCRmyPDF 17: dpi", tree.dpi, 150.0)
+    tool = subprocess.run(["hocr-check", folder / "document.hocr.html"], capture_output=True, text=True)
+    failures = [line for line in (tool.stdout + tool.stderr).splitlines() if "not ok" in line or "Error" in line]
+    check("hOCR by hocr-check: failures", failures, [])
+
+    for name, element, attribute in [("page.alto.xml", "String", "CONTENT"), ("page.page.xml", "Word", None)]:
+        nodes = etree.parse(str(folder / name)).iterfind(f".//{{*}}{element}")
+        found = [node.get(attribute) if attribute else node.findtext(".//{*}Unicode") for node in nodes]
+        check(f"{name}: words", sorted(found), sorted(words))
+    if arguments.schemas:
+        validate("ALTO 4.4", arguments.schemas / "alto-4-4.xsd", folder / "document.alto.xml")
+        validate("ALTO 4.4, page", arguments.schemas / "alto-4-4.xsd", folder / "page.alto.xml")
+        validate("PAGE 2019-07-15", arguments.schemas / "pagecontent.xsd", folder / "page.page.xml")
+    else:
+        print("SKIPPED the schemas of ALTO and PAGE: give their folder with --schemas")
+
+    frame = pandas.read_csv(folder / "page.tsv", sep="\t", quoting=csv.QUOTE_NONE, keep_default_na=False)
+    check("TSV by pandas: words", sorted(frame[frame.level == 5].text), sorted(words))
+    check("TSV by pandas: levels", sorted(set(frame.level)), [1, 2, 3, 4, 5])
+
+    first = read("page.csv").split("\n\n")[0]
+    frame = pandas.read_csv(io.StringIO(first), header=None, keep_default_na=False)
+    check("CSV by pandas", frame.values.tolist(), [["Name", "Sum | total"], ["Ada", "'=1+2"], ["", "-3.5"]])
+
+    book = openpyxl.load_workbook(folder / "page.xlsx")
+    check("XLSX by openpyxl: sheets", book.sheetnames, ["Page 1 Table 1", "Page 1 Table 2"])
+    cells = [[cell.value for cell in row] for row in book["Page 1 Table 1"].iter_rows()]
+    check("XLSX by openpyxl: cells", cells, [["Name", "Sum | total"], ["Ada", "=1+2"], [None, "-3.5"]])
+    check("XLSX by openpyxl: no formula", book["Page 1 Table 1"]["B2"].data_type, "s")
+    merged = sorted(str(area) for area in book["Page 1 Table 2"].merged_cells.ranges)
+    check("XLSX by openpyxl: merged", merged, ["A1:C1", "A2:A3", "B3:C3"])
+
+    from docling_core.types.doc import DoclingDocument
+
+    docling = DoclingDocument.model_validate_json(read("document.docling.json"))
+    check("DoclingDocument: pages", sorted(docling.pages), [1, 2, 3])
+    check("DoclingDocument: tables", [len(table.data.table_cells) for table in docling.tables], [5, 5])
+    labels = [str(item.label.value) for item, _ in docling.iterate_items()]
+    for label in ["title", "section_header", "list_item", "picture", "caption", "table", "formula", "code", "footnote"]:
+        check(f"DoclingDocument: {label}", label in labels, True)
+    check("DoclingDocument: furniture is not in the body", "page_header" in labels, False)
+    check("DoclingDocument: Markdown", "| Name" in docling.export_to_markdown(), True)
+
+    chunks = [json.loads(line) for line in read("document.chunks.ndjson").splitlines()]
+    check("chunks: pages", sorted({number for chunk in chunks for number in chunk["pages"]}), [1, 2])
+    check("chunks: headings", chunks[-1]["headings"], ["The whole of it", "1. Parts & <pieces>"])
+
+    parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    html = parser.parse(read("document.html"))
+    count = lambda name: len(list(html.iter(name)))
+    names = ["section", "h1", "h2", "ul", "ol", "li", "table", "th", "figure", "pre", "header", "footer", "aside"]
+    expected = [4, 1, 1, 1, 1, 3, 2, 4, 1, 1, 1, 2, 1]
+    check("HTML by html5lib, strict", [count(name) for name in names], expected)
+    print("all formats are readable")
+
+
+if __name__ == "__main__":
+    main()
