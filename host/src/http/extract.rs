@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use futures::StreamExt;
-use lector_core::Fault;
 use serde::de::DeserializeOwned;
 
 use super::AppState;

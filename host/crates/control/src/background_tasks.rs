@@ -361,7 +361,7 @@ mod tests {
         for run in 1..=3 {
             until("it waits for the next run", || clock.waits() == 1).await;
             let status = tasks.status().remove(0);
-            assert_eq!((status.runs, status.last_started_at_ms), (run, Some(clock.now_ms())));
+            assert_eq!((status.runs, status.last_started_at), (run, Some(timestamp(clock.now_ms()))));
             clock.advance(Duration::from_secs(59));
             assert_eq!(tasks.status()[0].runs, run, "not yet");
             clock.advance(Duration::from_secs(1));
