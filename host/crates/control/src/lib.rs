@@ -19,6 +19,7 @@ mod bootstrap;
 mod bounded_count;
 mod canary_evaluation;
 mod clock;
+mod component_collection;
 mod config;
 mod deploy_pipeline;
 mod digest;

@@ -1,7 +1,7 @@
-//! The storage of tenants: the limits on the revisions and components that a tenant keeps, and the deletion of components
-//! that no revision names any more.
+//! The storage of tenants: the limits on the revisions and components that a tenant keeps, and whether components are due
+//! for collection.
 //!
-//! Owns the measurement. Independent of the store's form. Called by deploys and by a background task.
+//! Owns the measurement. Independent of the store's form. Called by deploys.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use tokio::sync::Notify;
 
 use crate::digest::Digest;
 use crate::directory::Directory;
-use crate::plane::ControlPlane;
 use crate::tenant::Limits;
 
 /// The most that a tenant keeps in the store.
@@ -91,25 +90,13 @@ impl CollectionDue {
         self.notify.notify_one();
     }
 
+    /// Returns whether a collection is due, and begins it.
+    pub(crate) fn take(&self) -> bool {
+        self.due.swap(false, Relaxed)
+    }
+
     /// Notes that a component is written: if its deploy fails, the next periodic collection deletes it.
     pub(crate) fn written(&self) {
         self.due.store(true, Relaxed);
-    }
-}
-
-impl ControlPlane {
-    /// Deletes the components that no revision names.
-    pub(crate) async fn collect_components(&self) -> Result<(), Fault> {
-        if !self.collection.due.swap(false, Relaxed) {
-            return Ok(());
-        }
-        // No commit may name a component between the look at the names and the deletion.
-        let _write_lock = self.write_lock.lock().await;
-        let collected = self.store.collect(Some(self.pinned_blobs.clone())).await;
-        let collected = collected.inspect_err(|_| self.collection.due.store(true, Relaxed))?;
-        if collected.unnamed > 0 {
-            tracing::info!(components = collected.unnamed, "components that no revision names were deleted");
-        }
-        Ok(())
     }
 }

@@ -13,19 +13,18 @@
 //! rejected, and only the final rejection is counted.
 
 mod line;
+mod permit;
 mod upload;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use lector_control::{
-    BoundedCount, ByteBudget, CountGuard, DocumentMemory, DrainGate, DrainGuard, Refused, Tenant,
-    UsageCounters,
-};
+use lector_control::{BoundedCount, ByteBudget, CountGuard, DrainGate, Tenant, UsageCounters};
 use lector_core::{Fault, Kind};
 use tokio::sync::Notify;
 
-use line::{For, Line};
+use line::Line;
+pub use permit::Permit;
 pub use upload::{ReceivedBytes, UploadSlot};
 
 use crate::cost_tracker::{LoadTracker, Overloaded, PendingWork, WorkRequest};
@@ -87,57 +86,10 @@ impl Admission {
         })
     }
 
-    /// Admits one complete document of `bytes` bytes whose client waits for `time_left`.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        tenant: &Arc<Tenant>,
-        bytes: u64,
-        time_left: Duration,
-    ) -> Result<Permit, Fault> {
-        if !self.line.is_empty(For::Document) {
-            // Waiting documents go first.
-            self.line.give();
-        }
-        let permit = || {
-            let guard = self.gate.enter("received".into(), usize::MAX).map_err(|refused| match refused {
-                Refused::Full | Refused::Closed => shutting_down(),
-            })?;
-            let mut received = ReceivedBytes::new(self, tenant);
-            received.hold(bytes)?;
-            Ok(Permit { received, guard, place: self.place(tenant, time_left)? })
-        };
-        self.counted(permit())
-    }
-
-    /// Admits a document whose bytes have arrived, and waits up to `within` for a place, in fair order over tenants.
-    /// The fault is the one at the end of this time, and only that one is counted. Dropping the future leaves the queue.
-    pub(crate) async fn admit_within(
-        self: &Arc<Self>,
-        received: ReceivedBytes,
-        guard: DrainGuard,
-        time_left: Duration,
-        within: Duration,
-    ) -> Result<Permit, Fault> {
-        let (this, tenant) = (self.clone(), received.tenant().clone());
-        let cost_ms = tenant.meter.page_ms().unwrap_or_else(|| self.load.page_ms());
-        let account = tenant.account();
-        let attempt = move || this.place(&tenant, time_left);
-        let placed = self.line.wait(For::Document, account, cost_ms, within, attempt).await;
-        self.counted(placed.map(|place| Permit { received, guard, place }))
-    }
-
     /// Rejects new and waiting documents from now on.
     pub(crate) fn close(&self) {
         self.gate.close();
         self.line.give();
-    }
-
-    fn counted(&self, admitted: Result<Permit, Fault>) -> Result<Permit, Fault> {
-        match &admitted {
-            Ok(_) => Counters::count(&self.counters.documents_admitted),
-            Err(fault) => self.count_refusal(fault),
-        }
-        admitted
     }
 
     fn counted_refusal<T>(&self, outcome: Result<T, Fault>) -> Result<T, Fault> {
@@ -291,36 +243,6 @@ struct Place {
     _document: CountGuard,
     /// Dropped last, because that wakes the documents that wait for a place.
     pending_work: PendingWork,
-}
-
-/// The permit of one admitted document. Dropping it releases its place and its bytes.
-#[derive(Debug)]
-pub struct Permit {
-    received: ReceivedBytes,
-    guard: DrainGuard,
-    place: Place,
-}
-
-impl Permit {
-    /// Returns the bytes that this permit holds.
-    pub fn held_bytes(&self) -> u64 {
-        self.received.bytes()
-    }
-
-    /// Returns the memory account of the document's results, which outlives the permit.
-    pub(crate) fn memory(&self) -> Arc<DocumentMemory> {
-        self.received.memory()
-    }
-
-    /// Returns the document's part of the pending work.
-    pub(crate) fn pending_work(&self) -> &PendingWork {
-        &self.place.pending_work
-    }
-
-    /// Sets the label of the holder, which a drain reports.
-    pub(crate) fn label(&self, request: &str) {
-        self.guard.relabel(request.into());
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@ use futures::FutureExt;
 use lector_control::SystemClock;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::line::For;
 use super::*;
 
 const LONG: Duration = Duration::from_secs(300);

@@ -11,7 +11,7 @@ use lector_control::{CountGuard, DocumentMemory, DrainGuard, Tenant};
 use lector_core::{Fault, Kind};
 
 use super::line::For;
-use super::{Admission, Permit, RETRY_MIN, over_bytes};
+use super::{Admission, RETRY_MIN, over_bytes};
 use crate::faults::shutting_down;
 
 /// Longest wait for memory. The bound resolves a deadlock of two partly received documents that wait for each other's
@@ -21,10 +21,10 @@ const MEMORY_WAIT_MAX: Duration = Duration::from_secs(10);
 /// The right to send one request body. Holds no place and no bytes.
 #[derive(Debug)]
 pub struct UploadSlot {
-    admission: Arc<Admission>,
+    pub(super) admission: Arc<Admission>,
     tenant: Arc<Tenant>,
     /// A drain waits for uploads that have begun.
-    guard: DrainGuard,
+    pub(super) guard: DrainGuard,
     _of_tenant: CountGuard,
     _of_server: CountGuard,
 }
@@ -47,19 +47,6 @@ impl Admission {
         declared: Option<u64>,
     ) -> Result<UploadSlot, Fault> {
         self.upload_slot(tenant, declared, None)
-    }
-
-    /// Admits a document of `bytes` bytes that was not uploaded, and waits up to `within` for its memory and its place.
-    pub(crate) async fn admit_whole(
-        self: &Arc<Self>,
-        tenant: &Arc<Tenant>,
-        bytes: u64,
-        within: Duration,
-    ) -> Result<Permit, Fault> {
-        let guard = self.gate.enter("received".into(), usize::MAX).map_err(|_| shutting_down())?;
-        let mut received = ReceivedBytes::new(self, tenant);
-        self.counted_refusal(received.arrived_within(bytes, within).await)?;
-        self.admit_within(received, guard, within, within).await
     }
 
     fn upload_slot(
@@ -112,16 +99,6 @@ impl UploadSlot {
             return Err(shutting_down());
         }
         Ok(ReceivedBytes::new(&self.admission, &self.tenant))
-    }
-
-    /// Admits a complete document, and waits up to `within` for a place. Dropping the future leaves the queue.
-    pub(crate) async fn admit(
-        &self,
-        received: ReceivedBytes,
-        time_left: Duration,
-        within: Duration,
-    ) -> Result<Permit, Fault> {
-        self.admission.admit_within(received, self.guard.again(), time_left, within).await
     }
 }
 
