@@ -11,6 +11,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "key_missing",
             "key_invalid",
             "auth_throttled",
+            "foreign_host",
             "tenant_not_found",
             "tenant_quarantined",
             "option_invalid",
@@ -18,7 +19,15 @@ const GROUPS: &[(&str, &[&str])] = &[
     ),
     (
         "admin",
-        &["key_missing", "key_invalid", "auth_throttled", "admin_only", "local_only", "option_invalid"],
+        &[
+            "key_missing",
+            "key_invalid",
+            "auth_throttled",
+            "foreign_host",
+            "admin_only",
+            "local_only",
+            "option_invalid",
+        ],
     ),
     ("manage", &["local_only"]),
     ("path", &["option_invalid"]),
@@ -55,6 +64,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("key_create", &["label_invalid", "grace_invalid", "too_many_keys", "admin_key_first", "no_randomness"]),
     ("key_id", &["key_not_found", "last_admin_key"]),
     ("deployment", &["deployment_not_found"]),
+    ("events", &["too_many_event_streams"]),
     ("logs", &["followers_too_many"]),
     (
         "wraps",
@@ -86,6 +96,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "component_import_unknown",
             "component_is_core_module",
             "component_too_large",
+            "component_too_costly",
             "compiler_died",
             "compiler_timeout",
             "compiler_missing",
@@ -115,6 +126,8 @@ const GROUPS: &[(&str, &[&str])] = &[
             "component_unreadable",
             "newest_quarantined",
             "too_many_deployments",
+            "tenant_storage_exceeded",
+            "tenant_uploads_exceeded",
             "settings_invalid",
             "settings_too_deep",
             "settings_too_large",
@@ -153,7 +166,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ),
     ("multipart", &["multipart_invalid"]),
     ("model_name", &["model_unknown", "model_unavailable"]),
-    ("options", &["unknown_option", "not_acceptable"]),
+    ("options", &["unknown_option", "not_acceptable", "format_one_page", "table_too_large", "export_failed"]),
     (
         "upload",
         &[
@@ -165,6 +178,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "body_too_slow",
             "body_too_large",
             "submission_too_large",
+            "tenant_uploads_exceeded",
         ],
     ),
     (

@@ -103,6 +103,15 @@ codes! {
     not_acceptable [406]
         "`Accept` names no type that the server can produce."
         "Accept a type that `detail` lists, or send no `Accept`.";
+    format_one_page [422]
+        "The format holds one page, and the document has several that are selected."
+        "Select one page with `pages`, or choose another format.";
+    table_too_large [413]
+        "A table of the document does not fit into a worksheet."
+        "Request fewer pages, or choose another format.";
+    export_failed [500]
+        "The result could not be written in the requested format."
+        "Choose another format; the operator finds the reason in the server log.";
     route_not_found [404]
         "The path does not exist."
         "Correct the path: `/openapi.json` lists all paths.";
@@ -361,6 +370,9 @@ codes! {
     local_only [403]
         "While no key exists, the operation is allowed only from the machine of the server."
         "Create a key on the machine of the server: `lector keys create --admin`.";
+    foreign_host [403]
+        "The server has no keys, and the request names another host or comes from a page of another site."
+        "Address the server as `localhost` or by its loopback address, or create an administrator key there and send it.";
     auth_throttled [429]
         "Too many requests had an invalid key."
         "Wait for `Retry-After`, then try again.";
@@ -373,6 +385,9 @@ codes! {
     tenant_memory_exceeded [429]
         "The documents and results of the tenant in memory have reached `limits.held_bytes_max`."
         "Wait for `Retry-After`, then try again.";
+    tenant_uploads_exceeded [429]
+        "The tenant sends as many request bodies at once as `limits.uploads_concurrent` allows."
+        "Send fewer at once, or wait for `Retry-After`, then try again.";
     quota_exceeded [429]
         "The tenant has used its pages of this day. The next day begins at midnight UTC."
         "Wait for the next day (UTC), or ask an administrator to raise the quota.";
@@ -403,6 +418,9 @@ codes! {
     followers_too_many [503]
         "The tenant has reached its maximum number of clients that follow guest logs."
         "End one of them.";
+    too_many_event_streams [503]
+        "The tenant has reached its maximum number of event streams."
+        "Close one of them.";
     too_many_tenants [409]
         "The server has reached its maximum number of tenants."
         "Delete a tenant first.";
@@ -435,6 +453,9 @@ codes! {
         "Build the guest again with the SDK of this server: `lector guest build`.";
     component_too_large [413]
         "The component exceeds the size limit."
+        "Make the component smaller.";
+    component_too_costly [413]
+        "Compiling the component takes more processor time or memory than the server allows."
         "Make the component smaller.";
     compiler_died [503]
         "The compiler process ended without a result, for example because of a lack of memory. Nothing was changed."
@@ -505,6 +526,9 @@ codes! {
     too_many_deployments [409]
         "The tenant has reached its maximum number of deployments, or the deployment its maximum number of revisions."
         "Delete a deployment first.";
+    tenant_storage_exceeded [409]
+        "The tenant keeps as many revisions, or as many bytes of components and settings, as its limits allow."
+        "Delete deployments that are not needed, or ask an administrator for a higher limit.";
     revision_not_found [404]
         "The deployment has no revision with that number, or none at all."
         "List the revisions of the deployment to find the number, or deploy one.";
