@@ -54,7 +54,7 @@ impl StorageLimits {
         for revision in directory.owned(tenant).flat_map(|deployment| deployment.revisions.values()) {
             components.insert(&revision.component, revision.component_bytes);
             stored.revisions += 1;
-            stored.bytes = stored.bytes.saturating_add(revision.settings.as_str().len() as u64);
+            stored.bytes = stored.bytes.saturating_add(revision.settings_bytes());
         }
         stored.bytes = components.values().fold(stored.bytes, |sum, bytes| sum.saturating_add(*bytes));
         let exceeded = |what: &str, value: u64, most: u64, key: &str| {

@@ -237,8 +237,7 @@ impl ControlPlane {
         principal: &Principal,
         record: &RevisionRecord,
     ) -> Result<(), Fault> {
-        let settings_bytes = record.settings.as_str().len() as u64;
-        let size = (&record.component, record.component_bytes, settings_bytes);
+        let size = (&record.component, record.component_bytes, record.settings_bytes());
         self.storage_default.check(directory, principal.tenant(), principal.limits(), size)
     }
 

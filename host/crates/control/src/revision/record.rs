@@ -74,6 +74,12 @@ impl RevisionRecord {
         self.wraps.iter().flat_map(|wraps| wraps.stages())
     }
 
+    /// Returns the bytes of its settings, with those of the stages that it wraps, which are stored with it.
+    pub(crate) fn settings_bytes(&self) -> u64 {
+        let of = |settings: &Settings| settings.as_str().len() as u64;
+        of(&self.settings) + self.wrapped_stages().map(|stage| of(&stage.settings)).sum::<u64>()
+    }
+
     /// Returns whether both have the same parts.
     pub(crate) fn is_made_of(&self, other: &Self) -> bool {
         let parts = |of: &Self| {
