@@ -29,11 +29,12 @@ use frame::Frame;
 /// Returns the blocks of a page in reading order. Every piece belongs to exactly one block. `pieces` are the lines of
 /// the page in reading order, as [`crate::layout::reading_order`] gives them; `rules` are the lines drawn on it.
 pub fn analyze(pieces: &[Piece<'_>], rules: &[Rule], sheet: &Sheet<'_>) -> Vec<Block> {
-    let frame = Frame::of(pieces, rules, sheet);
+    let mut frame = Frame::of(pieces, rules, sheet);
     let mut tables = lattice::tables(&frame);
     let taken = frame.taken(&tables);
     tables.extend(aligned::tables(&frame, &taken));
     let taken = frame.taken(&tables);
+    frame.measure_body(&taken);
     let blocks = paragraphs::blocks(&frame, &taken);
     let mut blocks = roles::assign(&frame, blocks, tables);
     for block in &mut blocks {

@@ -31,6 +31,13 @@ const ALIGNED_MIN: f32 = 0.6;
 /// Distance from the common edge, in em.
 const EDGE_EM: f32 = 0.6;
 
+/// Columns from which two rows of values are a table.
+const WIDE_COLUMNS: usize = 4;
+
+fn rows_needed(columns: usize) -> usize {
+    if columns >= WIDE_COLUMNS { 2 } else { ROWS_MIN }
+}
+
 /// Segments of a row by columns: first and last column, and the segment.
 type Line<'a> = Vec<(usize, usize, Segment<'a>)>;
 
@@ -85,8 +92,63 @@ fn candidates<'a>(frame: &Frame<'_>, rows: Vec<Row<'a>>, width: f32) -> Vec<Vec<
         }
     }
     out.push(open);
-    out.retain(|rows| rows.iter().filter(|row| row.segments.len() > 1).count() >= ROWS_MIN);
+    let mut out: Vec<Vec<Row<'a>>> = out.into_iter().flat_map(|rows| stacked(frame, rows)).collect();
+    out.retain(|rows| enough(rows));
     out
+}
+
+/// Returns whether there are rows enough for a table.
+fn enough(rows: &[Row<'_>]) -> bool {
+    let many = |least: usize| rows.iter().filter(|row| row.segments.len() >= least).count();
+    many(2) >= ROWS_MIN || many(WIDE_COLUMNS) >= 2
+}
+
+/// Separates tables above each other: the heading of the next one begins after rows of values, behind a gap or a title.
+fn stacked<'a>(frame: &Frame<'_>, rows: Vec<Row<'a>>) -> Vec<Vec<Row<'a>>> {
+    let em = frame.em;
+    let gap = |i: usize| match (i.checked_sub(1).and_then(|at| rows.get(at)), rows.get(i)) {
+        (Some(above), Some(row)) => row.area.y - above.area.bottom(),
+        _ => 0.0,
+    };
+    let mut gaps: Vec<f32> = (1..rows.len()).map(gap).collect();
+    let typical = quantile(&mut gaps, 0.5).max(0.0);
+    let wide = |i: usize| gap(i) >= (0.5 * em).max(1.6 * typical + 0.2 * em);
+    let single = |i: usize| rows.get(i).is_some_and(|row| row.segments.len() == 1);
+    let kind = |i: usize| rows.get(i).map_or((0, 0), |row| has_values(row));
+    let mut cuts = Vec::new();
+    let mut values = 0;
+    for i in 0..rows.len() {
+        if single(i) {
+            continue;
+        }
+        let (numbers, all) = kind(i);
+        if numbers > 0 {
+            values += 1;
+            continue;
+        }
+        // The first of the rows with one segment before this one.
+        let title = (0..i).rev().take_while(|j| single(*j)).last().unwrap_or(i);
+        if values >= 2 && all >= 2 && (title..=i).any(wide) {
+            cuts.push((title..=i).find(|j| wide(*j)).unwrap_or(i));
+            values = 0;
+        }
+    }
+    let mut parts = Vec::new();
+    let mut open = Vec::new();
+    for (i, row) in rows.into_iter().enumerate() {
+        if cuts.contains(&i) {
+            parts.push(std::mem::take(&mut open));
+        }
+        open.push(row);
+    }
+    parts.push(open);
+    parts
+}
+
+/// Returns the number of values beside the first segment, and of all segments.
+fn has_values(row: &Row<'_>) -> (usize, usize) {
+    let values = row.segments.iter().skip(1).filter(|s| is_value(&s.text())).count();
+    (values, row.segments.len())
 }
 
 fn is_prose(segment: &Segment<'_>, width: f32) -> bool {
@@ -96,7 +158,7 @@ fn is_prose(segment: &Segment<'_>, width: f32) -> bool {
 /// Tries rows as a table; where they are none, cuts them and tries both parts.
 fn grow(frame: &Frame<'_>, rows: &[Row<'_>], found: &mut Vec<Found>, depth: u32) {
     let rows = trimmed(rows);
-    if rows.iter().filter(|row| row.segments.len() > 1).count() < ROWS_MIN {
+    if !enough(rows) {
         return;
     }
     if let Some(table) = assess(frame, rows) {
@@ -204,13 +266,17 @@ fn is_table(frame: &Frame<'_>, grid: &[Line<'_>], columns: &[(f32, f32)]) -> boo
     let full = grid.iter().filter(|line| line.len() >= 2).count();
     let slots = grid.len() * columns.len();
     let filled: usize = grid.iter().flatten().map(|(first, last, _)| last - first + 1).sum();
-    if full < ROWS_MIN || (filled as f32) < FILLED_MIN * slots as f32 || full * 2 < grid.len() {
+    if full < rows_needed(columns.len()) || (filled as f32) < FILLED_MIN * slots as f32 || full * 2 < grid.len() {
         return false;
     }
     let by_column: Vec<Vec<&Segment<'_>>> = (0..columns.len())
         .map(|k| grid.iter().flatten().filter(|(a, b, _)| *a == k && *b == k).map(|(_, _, s)| s).collect())
         .collect();
     if by_column.iter().filter(|column| column.len() >= 2).count() < 2 {
+        return false;
+    }
+    let numbers: usize = grid.iter().flatten().filter(|(a, _, s)| *a > 0 && is_value(&s.text())).count();
+    if full < ROWS_MIN && numbers * 2 < filled {
         return false;
     }
     let aligned: usize = by_column.iter().map(|column| common_edge(column, em)).sum();
@@ -281,7 +347,8 @@ fn is_running_text(column: &[&Segment<'_>], em: f32) -> bool {
     column.len() >= 3 && longest >= 8.0 * em && full * 2 >= column.len() && quantile(&mut words, 0.5) >= 4.0
 }
 
-/// Joins the lines of wrapped cells: a line with text in some of the columns of the line above only, close below it.
+/// Joins the lines of cells: rows that overlap, the lines of a header, and a line with text in some of the columns of the line
+/// above only, close below it.
 fn joined<'a>(frame: &Frame<'_>, rows: &[Row<'_>], grid: Vec<Line<'a>>, columns: usize) -> Vec<Line<'a>> {
     let em = frame.em;
     let gaps: Vec<f32> = rows
@@ -292,34 +359,59 @@ fn joined<'a>(frame: &Frame<'_>, rows: &[Row<'_>], grid: Vec<Line<'a>>, columns:
         })
         .collect();
     let typical = quantile(&mut gaps.clone(), 0.5);
-    let slots = |line: &Line<'_>| -> Vec<usize> { line.iter().flat_map(|(a, b, _)| *a..=*b).collect() };
+    let close = (0.15 * em).max(if typical > 0.4 * em { 0.6 * typical } else { 0.3 * em });
+    let values = |line: &Line<'_>| line.iter().any(|(a, _, s)| *a > 0 && is_value(&s.text()));
+    let data = grid.iter().position(values).unwrap_or(0);
     let mut out: Vec<Line<'a>> = Vec::new();
+    let mut last_is_single_line = true;
     for (i, line) in grid.into_iter().enumerate() {
         let gap = i.checked_sub(1).and_then(|at| gaps.get(at)).copied().unwrap_or(f32::INFINITY);
         let ruled = i > 0 && is_ruled(frame, rows.get(i - 1), rows.get(i));
-        let (own, wide) = (slots(&line), columns > 1 && !ruled);
-        let wraps = wide
-            && out.last().is_some_and(|above| {
-                let before = slots(above);
-                let inside = own.len() < before.len() && own.iter().all(|k| before.contains(k));
-                let close = gap < (0.15 * em).max(if typical > 0.4 * em { 0.6 * typical } else { 0.3 * em });
-                let exact = line.iter().all(|(a, b, _)| above.iter().any(|(c, d, _)| a == c && b == d));
-                let label = own.contains(&0) && gap >= 0.5 * typical;
-                inside && close && exact && !label && !line.iter().any(|(_, _, s)| is_value(&s.text()))
-            });
-        match out.last_mut() {
-            Some(above) if wraps => {
-                for (a, b, segment) in line {
-                    if let Some((_, _, into)) = above.iter_mut().find(|(c, d, _)| a == *c && b == *d) {
-                        into.area = into.area.union(&segment.area);
-                        into.words.extend(segment.words);
-                    }
-                }
-            }
-            _ => out.push(line),
+        let low = rows.get(i).map_or(em, |row| row.area.height).min(em);
+        let Some(above) = out.last_mut().filter(|_| columns > 1 && !ruled) else {
+            out.push(line);
+            continue;
+        };
+        let fits = line.iter().all(|(a, b, _)| above.iter().all(|(c, d, _)| (a == c && b == d) || b < c || a > d));
+        let overlaps = gap < -0.25 * low && line.iter().all(|(a, b, _)| a == b) && last_is_single_line | (line.len() < columns);
+        let header = i < data && gap < close && line.iter().chain(above.iter()).all(|(a, b, _)| a == b);
+        if fits && (overlaps || header || wraps(above, &line, gap < close, gap < 0.5 * typical)) {
+            last_is_single_line = false;
+            absorb(above, line);
+        } else {
+            last_is_single_line = true;
+            out.push(line);
         }
     }
     out
+}
+
+/// Returns whether a line continues cells of the line above.
+fn wraps(above: &Line<'_>, line: &Line<'_>, close: bool, tight: bool) -> bool {
+    let slots = |line: &Line<'_>| -> Vec<usize> { line.iter().flat_map(|(a, b, _)| *a..=*b).collect() };
+    let (own, before) = (slots(line), slots(above));
+    let inside = own.len() < before.len() && own.iter().all(|k| before.contains(k));
+    let exact = line.iter().all(|(a, b, _)| above.iter().any(|(c, d, _)| a == c && b == d));
+    // A line in the first column alone is the label of a group of rows, unless its words go on.
+    let goes_on = line.first().is_some_and(|(_, _, s)| {
+        s.text().chars().next().is_some_and(|c| c.is_lowercase() || matches!(c, '(' | '&' | '/'))
+    });
+    let label = own.contains(&0) && !tight && !goes_on;
+    inside && close && exact && !label && !line.iter().any(|(_, _, s)| is_value(&s.text()))
+}
+
+/// Adds the segments of a line to those of the same columns above; others become segments of their own.
+fn absorb<'a>(above: &mut Line<'a>, line: Line<'a>) {
+    for (a, b, segment) in line {
+        match above.iter_mut().find(|(c, d, _)| a == *c && b == *d) {
+            Some((_, _, into)) => {
+                into.area = into.area.union(&segment.area);
+                into.words.extend(segment.words);
+            }
+            None => above.push((a, b, segment)),
+        }
+    }
+    above.sort_by_key(|(a, _, _)| *a);
 }
 
 /// Returns whether a rule is drawn between two rows.

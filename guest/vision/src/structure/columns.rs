@@ -57,6 +57,42 @@ pub(super) fn columns(rows: &[Row<'_>], em: f32) -> Vec<(f32, f32)> {
             _ => {}
         }
     }
+    merged(rows, columns, em)
+}
+
+/// Fraction of rows with text in a column below which it may be a wide space inside its neighbor.
+const SPARSE: f32 = 0.3;
+/// Widest space inside a cell of justified text, in em.
+const SPACE_EM: f32 = 1.6;
+
+/// Joins a sparse column with the neighbor that it always follows, or comes before, closely: a wide space in a cell.
+fn merged(rows: &[Row<'_>], mut columns: Vec<(f32, f32)>, em: f32) -> Vec<(f32, f32)> {
+    let mut k = 0;
+    while columns.len() > 2 && k + 1 < columns.len() {
+        let (Some(&left), Some(&right)) = (columns.get(k), columns.get(k + 1)) else { break };
+        let inside = |s: &Segment<'_>, c: (f32, f32)| (c.0..=c.1).contains(&s.area.center().x);
+        let (mut lefts, mut rights, mut close, mut apart) = (0, 0, 0, 0);
+        for row in rows {
+            let a = row.segments.iter().rev().find(|s| inside(s, left));
+            let b = row.segments.iter().find(|s| inside(s, right));
+            lefts += usize::from(a.is_some());
+            rights += usize::from(b.is_some());
+            if let (Some(a), Some(b)) = (a, b) {
+                let near = b.area.x - a.area.right() <= SPACE_EM * em;
+                close += usize::from(near);
+                apart += usize::from(!near);
+            }
+        }
+        let fewer = lefts.min(rights);
+        if apart == 0 && close == fewer && (fewer as f32) <= SPARSE * rows.len() as f32 {
+            if let Some(place) = columns.get_mut(k) {
+                *place = (left.0, right.1);
+            }
+            columns.remove(k + 1);
+        } else {
+            k += 1;
+        }
+    }
     columns
 }
 

@@ -9,6 +9,9 @@ use crate::geometry::{Point, Quad, Rect};
 use crate::layout;
 use crate::rules::Rule;
 
+/// Minimum characters beside tables that tell the size of running text.
+const BODY_CHARACTERS_MIN: f32 = 200.0;
+
 /// A level line.
 #[derive(Clone, Debug)]
 pub(super) struct Line<'a> {
@@ -143,6 +146,15 @@ impl<'a> Frame<'a> {
             }
         }
         taken
+    }
+
+    /// Measures the size of running text on the lines that are not taken, where there are enough: tables are set smaller.
+    pub fn measure_body(&mut self, taken: &[bool]) {
+        let free = self.lines.iter().zip(taken).filter(|(line, taken)| line.level && !**taken);
+        let values: Vec<(f32, f32)> = free.map(|(line, _)| (line.size, line.text.chars().count() as f32)).collect();
+        if values.iter().map(|(_, count)| count).sum::<f32>() >= BODY_CHARACTERS_MIN {
+            self.body = weighted_median(values).max(f32::EPSILON);
+        }
     }
 
     /// Turns the positions of a block back to the page.

@@ -30,6 +30,8 @@ pub(super) struct Draft {
     pub embedded: bool,
     /// Its marker, where it is an item of a list.
     pub marker: Option<Marker>,
+    /// True where its marker is no dash or star, which also begin lines of running text.
+    pub bullet: bool,
     /// True where its lines are rows of a receipt, a form or a table of contents.
     pub rowed: bool,
     /// True where only the marker separates it from the paragraph before.
@@ -162,6 +164,7 @@ fn paragraphs(frame: &Frame<'_>, rows: Vec<Row>, out: &mut Vec<Draft>) {
                 size: row.size,
                 embedded: row.embedded,
                 marker,
+                bullet: patterns::is_bullet(&row.text),
                 rowed: row.rowed,
                 cut_by_marker: by_marker,
             }),
@@ -181,6 +184,14 @@ fn starts_anew(last: &Row, row: &Row, em: f32) -> bool {
         || row.rowed != last.rowed
         || row.level != last.level
         || patterns::caption(&row.text) == Some(true)
+        || is_numbered_heading(&row.text, row.area.width, last.area.width)
+        || is_numbered_heading(&last.text, last.area.width, row.area.width)
+}
+
+/// Returns whether a line with a number of two levels or more is a heading next to a line that is longer.
+fn is_numbered_heading(text: &str, width: f32, beside: f32) -> bool {
+    let deep = patterns::numbering(text).is_some_and(|depth| depth > 1);
+    deep && width < 0.85 * beside && !patterns::ends_sentence(text)
 }
 
 /// Returns whether a row begins a paragraph: it is indented, or the row before is short and ends a sentence.
@@ -232,6 +243,8 @@ fn settle_lists(drafts: &mut Vec<Draft>) {
     }
     let mut out: Vec<Draft> = Vec::with_capacity(drafts.len());
     for (mut draft, confirmed) in drafts.drain(..).zip(confirmed) {
+        let own = draft.marker == Some(Marker::Bullet) && draft.bullet;
+        let confirmed = confirmed || own;
         if !confirmed {
             draft.marker = None;
         }

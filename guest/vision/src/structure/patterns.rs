@@ -57,6 +57,11 @@ pub(super) fn marker(text: &str) -> Option<(Marker, bool)> {
     spaced.then_some((Marker::Number(number, style), after.trim().is_empty()))
 }
 
+/// Returns whether a line starts with a bullet that no running text starts with.
+pub(super) fn is_bullet(text: &str) -> bool {
+    text.trim_start().starts_with(['•', '●', '▪', '■', '◦', '○', '‣', '➢', '➤', '✓', '❖', '◆', '►', '▶'])
+}
+
 /// Returns whether a line starts as a caption does: "Figure 3", "Tab. 2:", "图 1"; and whether a mark or nothing follows
 /// the number, as in a caption but not in a sentence about one.
 pub(super) fn caption(text: &str) -> Option<bool> {

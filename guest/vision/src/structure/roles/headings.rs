@@ -76,7 +76,8 @@ fn heading(
     let ends = text.ends_with(['.', ',', ';', '。', '，', '、']) || text.ends_with('-');
     let made = Some(Heading { draft: at, ratio, embedded: draft.embedded, depth });
     if ratio >= if draft.embedded { LARGER_EMBEDDED } else { LARGER_READ } {
-        return if ends && depth.is_none() && draft.rows.len() > 1 { None } else { made };
+        let sentence = ends && draft.rows.len() > 1 || text.ends_with(':') && characters > SHORT_MAX / 2;
+        return if sentence && depth.is_none() { None } else { made };
     }
     let zone = zone_area(frame, draft.zone);
     let followed = drafts
