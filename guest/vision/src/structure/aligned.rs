@@ -84,10 +84,11 @@ fn candidates<'a>(frame: &Frame<'_>, rows: Vec<Row<'a>>, width: f32) -> Vec<Vec<
         let both = !single && open.last().is_some_and(|last| last.segments.len() > 1);
         let far = gap > em * if both { ROW_GAP_EM } else { GAP_EM };
         singles = if single { singles + 1 } else { 0 };
-        if prose || caption || far || singles > SINGLES_MAX {
+        let note = row.segments.first().is_some_and(|s| patterns::is_note(&s.text())) && open.len() >= ROWS_MIN;
+        if prose || caption || far || note || singles > SINGLES_MAX {
             out.push(std::mem::take(&mut open));
         }
-        if !(prose || caption) {
+        if !(prose || caption || note) {
             open.push(row);
         }
     }

@@ -9,7 +9,7 @@ const BINS_PER_EM: f32 = 16.0;
 /// Most bins of an axis; a page has some 1,600.
 const BINS_MAX: usize = 1 << 16;
 /// Fraction of rows that may cross a corridor (a heading of several columns, a title).
-const CROSSING_SHARE: f32 = 0.04;
+const CROSSING_SHARE: f32 = 0.08;
 /// Fraction of the narrower one of a segment and a column that they share where the segment is in the column.
 const IN_COLUMN: f32 = 0.25;
 
@@ -39,7 +39,7 @@ pub(super) fn columns(rows: &[Row<'_>], em: f32) -> Vec<(f32, f32)> {
             *step -= 1;
         }
     }
-    let allowed = (CROSSING_SHARE * rows.len() as f32) as i32;
+    let allowed = (CROSSING_SHARE * rows.len() as f32).round() as i32;
     let mut columns: Vec<(f32, f32)> = Vec::new();
     let (mut depth, mut start) = (0, None);
     for (i, step) in steps.iter().enumerate() {

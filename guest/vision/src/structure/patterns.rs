@@ -62,6 +62,15 @@ pub(super) fn is_bullet(text: &str) -> bool {
     text.trim_start().starts_with(['•', '●', '▪', '■', '◦', '○', '‣', '➢', '➤', '✓', '❖', '◆', '►', '▶'])
 }
 
+/// Returns whether a line is the note below a table: "Source: ...", "Note 1".
+pub(super) fn is_note(text: &str) -> bool {
+    let word: String = text.trim_start().chars().take_while(|c| c.is_alphabetic()).collect();
+    matches!(
+        word.to_lowercase().as_str(),
+        "source" | "sources" | "note" | "notes" | "quelle" | "quellen" | "anmerkung" | "anmerkungen" | "fuente" | "nota" | "fonte" | "来源" | "注" | "資料" | "资料来源"
+    ) && text.chars().any(|c| matches!(c, ':' | '：' | '.'))
+}
+
 /// Returns whether a line starts as a caption does: "Figure 3", "Tab. 2:", "图 1"; and whether a mark or nothing follows
 /// the number, as in a caption but not in a sentence about one.
 pub(super) fn caption(text: &str) -> Option<bool> {

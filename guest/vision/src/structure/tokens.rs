@@ -1,10 +1,14 @@
 //! Words of a level page, the segments between wide gaps, and the printed rows that segments form.
 
+use super::numbers::is_value;
 use crate::geometry::Rect;
 
 /// White space that ends a segment, in sizes of its text: a space is a third, and justified text stretches it to less
 /// than this most of the time.
 const SEGMENT_GAP: f32 = 0.75;
+
+/// The same between two numbers: a space inside a number is a quarter.
+const NUMBER_GAP: f32 = 0.5;
 
 /// A word of a level page.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +56,11 @@ pub(super) fn segments<'a>(line: usize, words: &[Word<'a>], size: f32) -> Vec<Se
     let mut out = Vec::new();
     let mut open: Vec<Word<'a>> = Vec::new();
     for word in words {
-        let apart = open.last().is_some_and(|last| word.area.x - last.area.right() > SEGMENT_GAP * size);
+        let apart = open.last().is_some_and(|last| {
+            let gap = word.area.x - last.area.right();
+            let numbers = || is_value(last.text) && is_value(word.text);
+            gap > SEGMENT_GAP * size || (gap > NUMBER_GAP * size && numbers())
+        });
         if apart {
             out.extend(Segment::of(line, std::mem::take(&mut open)));
         }
