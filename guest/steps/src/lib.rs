@@ -7,7 +7,7 @@
 //!
 //! [`read_page`] uses the text layer if it is real. Otherwise it renders the page, finds its orientation, detects text
 //! (again at a higher resolution for small print), recognizes lines with several runs in flight, reads upside-down
-//! lines again, and sorts the lines into reading order.
+//! lines again, sorts the lines into reading order, and finds their blocks and tables.
 #![warn(missing_docs)]
 
 mod cascade;
@@ -29,7 +29,7 @@ mod tests;
 
 use lector_sdk::{BatchingConfig, ConfigError, Error, Page, Pipeline, PipelineInfo, Request, Transcript};
 
-pub use settings::{Detection, Recognition, Settings, TextLayer, Tier};
+pub use settings::{Detection, Recognition, Settings, Structure, TextLayer, Tier};
 pub use walk::read_page;
 
 /// The standard pipeline.
@@ -68,6 +68,9 @@ pub fn declare(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
         ..BatchingConfig::of(*alias)
     });
     let mut features = vec!["lines".to_owned()];
+    if settings.structure == Structure::Full {
+        features.extend(["blocks".to_owned(), "tables".to_owned()]);
+    }
     if settings.words {
         features.push("words".to_owned());
     }

@@ -50,7 +50,7 @@ fn read(page: &Value) -> Value {
     let rules: Vec<Rule> = page["rules"].as_array().map(|all| all.iter().map(rule).collect()).unwrap_or_default();
     let lines = textlayer::lines(&spans);
     let quads: Vec<_> = lines.iter().map(|line| line.quad).collect();
-    let placed = layout::reading_order(&quads, &rules, size);
+    let placed = layout::reading_order(&quads, &[], size);
     let mut texts = Vec::new();
     for group in placed.chunk_by(|a, b| a.line == b.line) {
         let members: Vec<_> = group.iter().filter_map(|place| lines.get(place.index)).collect();

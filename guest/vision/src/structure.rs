@@ -43,5 +43,12 @@ pub fn analyze(pieces: &[Piece<'_>], rules: &[Rule], sheet: &Sheet<'_>) -> Vec<B
     blocks
 }
 
+/// Returns whether the page has rows of words side by side that may be tables. Where a rendering gives the drawn rules, it
+/// is worth its cost on such a page only.
+pub fn may_have_tables(pieces: &[Piece<'_>], sheet: &Sheet<'_>) -> bool {
+    let frame = Frame::of(pieces, &[], sheet);
+    aligned::has_candidates(&frame)
+}
+
 #[cfg(test)]
 mod tests;

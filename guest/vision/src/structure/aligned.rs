@@ -44,30 +44,30 @@ type Line<'a> = Vec<(usize, usize, Segment<'a>)>;
 /// Returns the aligned tables among the lines that are not taken.
 pub(super) fn tables(frame: &Frame<'_>, taken: &[bool]) -> Vec<Found> {
     let mut found = Vec::new();
-    let mut zones: Vec<u32> = frame.lines.iter().map(|line| line.zone).collect();
-    zones.sort_unstable();
-    zones.dedup();
-    let mut by_zone: Vec<Vec<usize>> = vec![Vec::new(); zones.len()];
-    for (index, line) in frame.lines.iter().enumerate() {
-        let free = line.level && !taken.get(index).copied().unwrap_or(false);
-        if let Ok(at) = zones.binary_search(&line.zone)
-            && let Some(zone) = by_zone.get_mut(at).filter(|_| free)
-        {
-            zone.push(index);
-        }
-    }
-    for zone in by_zone {
-        let parts: Vec<Segment<'_>> = zone
-            .iter()
-            .filter_map(|&index| frame.lines.get(index).map(|line| (index, line)))
-            .flat_map(|(index, line)| segments(index, &line.words, line.area.height.min(line.size * 1.3)))
-            .collect();
-        let Some(area) = around(parts.iter().map(|part| part.area)) else { continue };
-        for candidate in candidates(frame, rows(parts), area.width) {
+    for (width, parts) in zones(frame, taken) {
+        for candidate in candidates(frame, rows(parts), width) {
             grow(frame, &candidate, &mut found, 0);
         }
     }
     found
+}
+
+/// Returns whether there are rows that are tried as a table.
+pub(super) fn has_candidates(frame: &Frame<'_>) -> bool {
+    zones(frame, &[]).into_iter().any(|(width, parts)| !candidates(frame, rows(parts), width).is_empty())
+}
+
+/// Returns the segments of the free lines of each zone, with the width of the zone.
+fn zones<'a>(frame: &Frame<'a>, taken: &[bool]) -> Vec<(f32, Vec<Segment<'a>>)> {
+    let mut by_zone: std::collections::BTreeMap<u32, Vec<Segment<'a>>> = std::collections::BTreeMap::new();
+    for (index, line) in frame.lines.iter().enumerate() {
+        if line.level && !taken.get(index).copied().unwrap_or(false) {
+            let parts = segments(index, &line.words, line.area.height.min(line.size * 1.3));
+            by_zone.entry(line.zone).or_default().extend(parts);
+        }
+    }
+    let width = |parts: &[Segment<'a>]| around(parts.iter().map(|part| part.area)).map_or(0.0, |area| area.width);
+    by_zone.into_values().map(|parts| (width(&parts), parts)).collect()
 }
 
 /// Splits the rows of a zone at prose, captions, wide gaps and runs of single lines.
