@@ -116,7 +116,8 @@ pub(crate) fn page(
     let _span = span("layout");
     let lines = printed(fragments, rules, frame.size);
     let Some(blocks) = &wanted.blocks else {
-        transcript.lines = lines.iter().filter_map(|l| line(&l.members, l.block, frame, wanted.words)).collect();
+        transcript.lines =
+            lines.iter().filter_map(|l| line(&l.members, l.block, frame, wanted.words)).collect();
         return;
     };
     let texts: Vec<String> = lines.iter().map(Printed::text).collect();
@@ -127,8 +128,11 @@ pub(crate) fn page(
     let mut index = vec![0; lines.len()];
     for (id, block) in (0..).zip(&found) {
         for row in &block.rows {
-            let members: Vec<&Fragment> =
-                row.iter().filter_map(|at| lines.get(*at)).flat_map(|line| line.members.iter().copied()).collect();
+            let members: Vec<&Fragment> = row
+                .iter()
+                .filter_map(|at| lines.get(*at))
+                .flat_map(|line| line.members.iter().copied())
+                .collect();
             for at in row {
                 if let Some(place) = index.get_mut(*at) {
                     *place = transcript.lines.len() as u32;
@@ -154,7 +158,13 @@ fn row_text(row: &[usize], texts: &[String]) -> String {
 
 /// Sets the properties of a block: `size_pt` of a heading, `rows` where its lines are rows, `caption_of`, and `text` where
 /// the lines do not become the text by a space between them.
-fn describe(out: &mut Block, block: &structure::Block, rows: &[String], vocabulary: &Vocabulary, points: f32) {
+fn describe(
+    out: &mut Block,
+    block: &structure::Block,
+    rows: &[String],
+    vocabulary: &Vocabulary,
+    points: f32,
+) {
     if matches!(block.kind, Kind::Title | Kind::Heading(_)) {
         out.set_property("size_pt", f64::from((block.size * points * 10.0).round()) / 10.0);
     }

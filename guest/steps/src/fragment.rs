@@ -37,6 +37,13 @@ impl Fragment {
             .into_iter()
             .map(|word| Word { text: word.text, confidence: word.confidence, quad: word.quad })
             .collect();
-        Some(Self { text, confidence: reading.confidence(), quad, words, source: Source::Ocr, font_size: None })
+        Some(Self {
+            text,
+            confidence: reading.confidence(),
+            quad,
+            words,
+            source: Source::Ocr,
+            font_size: None,
+        })
     }
 }

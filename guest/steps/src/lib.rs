@@ -7,13 +7,15 @@
 //!
 //! [`read_page`] uses the text layer if it is real. Otherwise it renders the page, finds its orientation, detects text
 //! (again at a higher resolution for small print), recognizes lines with several runs in flight, reads upside-down
-//! lines again, sorts the lines into reading order, and finds their blocks and tables.
+//! lines again, sorts the lines into reading order, and finds their blocks and tables. [`read_document`] finds what spans
+//! pages: the outline, repeated headers and footers, paragraphs and tables that go on.
 #![warn(missing_docs)]
 
 mod cascade;
 mod compose;
 mod convert;
 mod detection;
+mod document;
 mod embedded;
 mod fragment;
 mod lines;
@@ -27,8 +29,11 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use lector_sdk::{BatchingConfig, ConfigError, Error, Page, Pipeline, PipelineInfo, Request, Transcript};
+use lector_sdk::{
+    BatchingConfig, ConfigError, Error, Page, Pages, Pipeline, PipelineInfo, Request, Summary, Transcript,
+};
 
+pub use document::read_document;
 pub use settings::{Detection, Recognition, Settings, Structure, TextLayer, Tier};
 pub use walk::read_page;
 
@@ -44,6 +49,10 @@ impl Pipeline for Standard {
 
     async fn recognize(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {
         read_page(page, request, settings).await
+    }
+
+    async fn assemble(pages: Pages, _: &Settings) -> Result<Summary, Error> {
+        read_document(pages).await
     }
 }
 

@@ -102,12 +102,16 @@ impl Walk<'_> {
         let dpi = resolution::wanted(&self.sheet(), self.request.dpi, self.settings.dpi);
         let size = self.page.size_at(dpi);
         let fragments = embedded::fragments(&embedded.lines, self.scale(size), self.has_words());
-        let tables = self.is_structured()
-            && compose::may_have_tables(&fragments, size, &self.blocks(dpi, &[], &[]));
+        let tables =
+            self.is_structured() && compose::may_have_tables(&fragments, size, &self.blocks(dpi, &[], &[]));
         (Transcript::blank(size, dpi), fragments, tables)
     }
 
-    fn composed(&self, (mut transcript, fragments, _): (Transcript, Vec<Fragment>, bool), rules: &[Rule]) -> Transcript {
+    fn composed(
+        &self,
+        (mut transcript, fragments, _): (Transcript, Vec<Fragment>, bool),
+        rules: &[Rule],
+    ) -> Transcript {
         let frame = Frame { size: transcript.size, rotation: Rotation::None };
         let wanted = self.wanted(transcript.dpi, &[], rules);
         compose::page(&mut transcript, &fragments, &[], &frame, &wanted);
@@ -182,7 +186,8 @@ impl Walk<'_> {
             let read = self.read_lines(&image, &rest, &recognizer).await?;
             fragments.extend(self.kept(&read, &mut transcript));
         }
-        let pictures: Vec<Rect> = embedded.pictures.iter().map(|rect| rect.scaled(scale.0, scale.1)).collect();
+        let pictures: Vec<Rect> =
+            embedded.pictures.iter().map(|rect| rect.scaled(scale.0, scale.1)).collect();
         let rules = match self.is_structured()
             && compose::may_have_tables(&fragments, size, &self.blocks(transcript.dpi, &pictures, &[]))
         {
@@ -285,7 +290,8 @@ impl Walk<'_> {
 
     /// Returns the lines above the minimum score; a warning counts the others.
     fn kept(&self, read: &[Line], transcript: &mut Transcript) -> Vec<Fragment> {
-        let pieces = read.iter().filter_map(|line| Fragment::read(&line.reading, line.quad, self.has_words()));
+        let pieces =
+            read.iter().filter_map(|line| Fragment::read(&line.reading, line.quad, self.has_words()));
         let least = self.settings.min_score;
         let (kept, left): (Vec<_>, Vec<_>) = pieces.partition(|fragment| fragment.confidence >= least);
         if !left.is_empty() {

@@ -26,7 +26,8 @@ fn number(value: &Value, at: usize) -> f32 {
 }
 
 fn rects(value: &Value) -> Vec<Rect> {
-    let rect = |v: &Value| Rect { x: number(v, 0), y: number(v, 1), width: number(v, 2), height: number(v, 3) };
+    let rect =
+        |v: &Value| Rect { x: number(v, 0), y: number(v, 1), width: number(v, 2), height: number(v, 3) };
     value.as_array().map(|all| all.iter().map(rect).collect()).unwrap_or_default()
 }
 
@@ -47,7 +48,8 @@ fn read(page: &Value) -> Value {
         from: Point::new(number(r, 0), number(r, 1)),
         to: Point::new(number(r, 2), number(r, 3)),
     };
-    let rules: Vec<Rule> = page["rules"].as_array().map(|all| all.iter().map(rule).collect()).unwrap_or_default();
+    let rules: Vec<Rule> =
+        page["rules"].as_array().map(|all| all.iter().map(rule).collect()).unwrap_or_default();
     let lines = textlayer::lines(&spans);
     let quads: Vec<_> = lines.iter().map(|line| line.quad).collect();
     let placed = layout::reading_order(&quads, &[], size);
@@ -61,7 +63,8 @@ fn read(page: &Value) -> Value {
         .iter()
         .map(|(text, members, place)| Piece {
             text,
-            quad: layout::join_line(&members.iter().map(|line| line.quad).collect::<Vec<_>>()).unwrap_or_default(),
+            quad: layout::join_line(&members.iter().map(|line| line.quad).collect::<Vec<_>>())
+                .unwrap_or_default(),
             words: members
                 .iter()
                 .flat_map(|line| &line.words)

@@ -20,7 +20,7 @@ mod tokens;
 mod wording;
 
 pub use model::{Block, Cell, Kind, Piece, Sheet, Table, Token};
-pub use patterns::{is_page_number, without_numbers};
+pub use patterns::{is_page_number, numbering, without_numbers};
 pub use wording::{Vocabulary, goes_on, join};
 
 use crate::rules::Rule;

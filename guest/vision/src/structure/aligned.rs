@@ -66,7 +66,8 @@ fn zones<'a>(frame: &Frame<'a>, taken: &[bool]) -> Vec<(f32, Vec<Segment<'a>>)> 
             by_zone.entry(line.zone).or_default().extend(parts);
         }
     }
-    let width = |parts: &[Segment<'a>]| around(parts.iter().map(|part| part.area)).map_or(0.0, |area| area.width);
+    let width =
+        |parts: &[Segment<'a>]| around(parts.iter().map(|part| part.area)).map_or(0.0, |area| area.width);
     by_zone.into_values().map(|parts| (width(&parts), parts)).collect()
 }
 
@@ -84,7 +85,8 @@ fn candidates<'a>(frame: &Frame<'_>, rows: Vec<Row<'a>>, width: f32) -> Vec<Vec<
         let both = !single && open.last().is_some_and(|last| last.segments.len() > 1);
         let far = gap > em * if both { ROW_GAP_EM } else { GAP_EM };
         singles = if single { singles + 1 } else { 0 };
-        let note = row.segments.first().is_some_and(|s| patterns::is_note(&s.text())) && open.len() >= ROWS_MIN;
+        let note =
+            row.segments.first().is_some_and(|s| patterns::is_note(&s.text())) && open.len() >= ROWS_MIN;
         if prose || caption || far || note || singles > SINGLES_MAX {
             out.push(std::mem::take(&mut open));
         }
@@ -182,9 +184,12 @@ fn trimmed<'r, 'a>(rows: &'r [Row<'a>]) -> &'r [Row<'a>] {
     let last = rows.iter().rposition(many).unwrap_or(first);
     let heads = |row: &Row<'a>| {
         let below = rows.get(first).and_then(|row| row.segments.get(1));
-        below.is_some_and(|second| row.area.x >= second.area.x - 0.5 * row.area.height && row.segments.len() == 1)
+        below.is_some_and(|second| {
+            row.area.x >= second.area.x - 0.5 * row.area.height && row.segments.len() == 1
+        })
     };
-    let start = rows.get(..first).unwrap_or_default().iter().rposition(|row| !heads(row)).map_or(0, |at| at + 1);
+    let start =
+        rows.get(..first).unwrap_or_default().iter().rposition(|row| !heads(row)).map_or(0, |at| at + 1);
     // The wrapped last line of a cell.
     let wraps = |pair: &[Row<'a>]| match pair {
         [a, b] => {
@@ -267,7 +272,10 @@ fn is_table(frame: &Frame<'_>, grid: &[Line<'_>], columns: &[(f32, f32)]) -> boo
     let full = grid.iter().filter(|line| line.len() >= 2).count();
     let slots = grid.len() * columns.len();
     let filled: usize = grid.iter().flatten().map(|(first, last, _)| last - first + 1).sum();
-    if full < rows_needed(columns.len()) || (filled as f32) < FILLED_MIN * slots as f32 || full * 2 < grid.len() {
+    if full < rows_needed(columns.len())
+        || (filled as f32) < FILLED_MIN * slots as f32
+        || full * 2 < grid.len()
+    {
         return false;
     }
     let by_column: Vec<Vec<&Segment<'_>>> = (0..columns.len())
@@ -285,13 +293,15 @@ fn is_table(frame: &Frame<'_>, grid: &[Line<'_>], columns: &[(f32, f32)]) -> boo
     if (aligned as f32) < ALIGNED_MIN * all as f32 {
         return false;
     }
-    let leaders = grid.iter().filter(|line| line.iter().any(|(_, _, s)| patterns::ends_in_leader(&s.text()))).count();
+    let leaders =
+        grid.iter().filter(|line| line.iter().any(|(_, _, s)| patterns::ends_in_leader(&s.text()))).count();
     if leaders * 3 >= full || is_list(&by_column) {
         return false;
     }
     let values = |column: &[&Segment<'_>]| column.iter().filter(|s| is_value(&s.text())).count();
     let prose = by_column.iter().filter(|column| is_running_text(column, em)).count();
-    if prose >= 2 || (prose == 1 && columns.len() == 2 && !by_column.iter().any(|c| values(c) * 2 > c.len())) {
+    if prose >= 2 || (prose == 1 && columns.len() == 2 && !by_column.iter().any(|c| values(c) * 2 > c.len()))
+    {
         return false;
     }
     columns.len() > 2 || is_pair_table(&by_column, full, grid.len())
@@ -307,11 +317,13 @@ fn is_pair_table(by_column: &[Vec<&Segment<'_>>], full: usize, rows: usize) -> b
         quantile(&mut counts, 0.75) <= 5.0
     };
     // A heading above the values tells a table from a receipt.
-    let headed = right.first().is_some_and(|s| !is_value(&s.text()) && s.text().chars().any(char::is_alphabetic));
+    let headed =
+        right.first().is_some_and(|s| !is_value(&s.text()) && s.text().chars().any(char::is_alphabetic));
     labels * 2 < left.len()
         && full >= ROWS_MIN + 1
         && full * 10 >= rows * 6
-        && ((values * 10 >= right.len() * 6 && headed) || (short(left) && short(right) && full >= 5 && values == 0))
+        && ((values * 10 >= right.len() * 6 && headed)
+            || (short(left) && short(right) && full >= 5 && values == 0))
 }
 
 /// Returns the number of segments at the most common of the left, right and middle edges.
@@ -334,7 +346,8 @@ fn common_edge(column: &[&Segment<'_>], em: f32) -> usize {
 fn is_list(by_column: &[Vec<&Segment<'_>>]) -> bool {
     by_column.len() == 2
         && by_column.first().is_some_and(|column| {
-            let marks = column.iter().filter(|s| matches!(patterns::marker(&s.text()), Some((_, true)))).count();
+            let marks =
+                column.iter().filter(|s| matches!(patterns::marker(&s.text()), Some((_, true)))).count();
             marks * 3 >= column.len() * 2
         })
 }
@@ -373,8 +386,11 @@ fn joined<'a>(frame: &Frame<'_>, rows: &[Row<'_>], grid: Vec<Line<'a>>, columns:
             out.push(line);
             continue;
         };
-        let fits = line.iter().all(|(a, b, _)| above.iter().all(|(c, d, _)| (a == c && b == d) || b < c || a > d));
-        let overlaps = gap < -0.25 * low && line.iter().all(|(a, b, _)| a == b) && last_is_single_line | (line.len() < columns);
+        let fits =
+            line.iter().all(|(a, b, _)| above.iter().all(|(c, d, _)| (a == c && b == d) || b < c || a > d));
+        let overlaps = gap < -0.25 * low
+            && line.iter().all(|(a, b, _)| a == b)
+            && last_is_single_line | (line.len() < columns);
         let header = i < data && gap < close && line.iter().chain(above.iter()).all(|(a, b, _)| a == b);
         if fits && (overlaps || header || wraps(above, &line, gap < close, gap < 0.5 * typical)) {
             last_is_single_line = false;
@@ -431,7 +447,11 @@ fn drafts<'a>(logical: Vec<Line<'a>>, columns: &[(f32, f32)]) -> Vec<Draft<'a>> 
             // A heading of two columns stands over the corridor between them, and may be narrower than it.
             let free_left = at.checked_sub(1).and_then(|p| spans.get(p)).map_or(0, |(_, end)| end + 1);
             let free_right = spans.get(at + 1).map_or(columns.len(), |(start, _)| *start);
-            let (first, last) = if first == last { over(&segment, first, (free_left, free_right), columns) } else { (first, last) };
+            let (first, last) = if first == last {
+                over(&segment, first, (free_left, free_right), columns)
+            } else {
+                (first, last)
+            };
             let line = segment.line;
             out.push(Draft {
                 row,

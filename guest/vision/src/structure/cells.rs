@@ -39,7 +39,8 @@ pub(super) fn table(frame: &Frame<'_>, drafts: Vec<Draft<'_>>, size: (usize, usi
         }
         cells.push(cell(frame, draft, area));
     }
-    let (bands, strips) = (extents(&cells, row_count, true, area), extents(&cells, column_count, false, area));
+    let (bands, strips) =
+        (extents(&cells, row_count, true, area), extents(&cells, column_count, false, area));
     for row in 0..row_count {
         for column in 0..column_count {
             if covered.get(row * column_count + column).copied().unwrap_or(true) {
@@ -124,14 +125,18 @@ fn mark_header(table: &mut Table) {
 }
 
 fn is_year(text: &str) -> bool {
-    text.len() == 4 && (text.starts_with("19") || text.starts_with("20")) && text.bytes().all(|b| b.is_ascii_digit())
+    text.len() == 4
+        && (text.starts_with("19") || text.starts_with("20"))
+        && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn first_is_short(table: &Table) -> bool {
     let length = |row: usize| {
-        table.cells.iter().filter(|cell| cell.row == row).map(|cell| cell.text.chars().count()).sum::<usize>() as f32
+        table.cells.iter().filter(|cell| cell.row == row).map(|cell| cell.text.chars().count()).sum::<usize>()
+            as f32
     };
-    let full = table.cells.iter().filter(|cell| cell.row == 0).all(|cell| !cell.text.is_empty() || cell.column == 0);
+    let full =
+        table.cells.iter().filter(|cell| cell.row == 0).all(|cell| !cell.text.is_empty() || cell.column == 0);
     let mut others: Vec<f32> = (1..table.rows).map(length).collect();
     full && length(0) > 0.0 && length(0) <= 1.2 * quantile(&mut others, 0.5)
 }

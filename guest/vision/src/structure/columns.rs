@@ -148,10 +148,12 @@ pub(super) fn split<'a>(
         parts.into_iter().filter_map(|(k, words)| Some((k, Segment::of(segment.line, words)?))).collect();
     let apart = made.windows(2).all(|pair| pair[1].1.area.x - pair[0].1.area.right() > 0.3 * em);
     let inside = made.iter().all(|(k, part)| {
-        let boundary = |a: Option<&(f32, f32)>, b: Option<&(f32, f32)>| a.zip(b).map(|(a, b)| (a.1 + b.0) / 2.0);
+        let boundary =
+            |a: Option<&(f32, f32)>, b: Option<&(f32, f32)>| a.zip(b).map(|(a, b)| (a.1 + b.0) / 2.0);
         let left = boundary(k.checked_sub(1).and_then(|p| columns.get(p)), columns.get(*k));
         let right = boundary(columns.get(*k), columns.get(k + 1));
-        left.is_none_or(|x| part.area.x > x - 0.1 * em) && right.is_none_or(|x| part.area.right() < x + 0.1 * em)
+        left.is_none_or(|x| part.area.x > x - 0.1 * em)
+            && right.is_none_or(|x| part.area.right() < x + 0.1 * em)
     });
     (apart && inside).then_some(made)
 }

@@ -151,7 +151,8 @@ impl<'a> Frame<'a> {
     /// Measures the size of running text on the lines that are not taken, where there are enough: tables are set smaller.
     pub fn measure_body(&mut self, taken: &[bool]) {
         let free = self.lines.iter().zip(taken).filter(|(line, taken)| line.level && !**taken);
-        let values: Vec<(f32, f32)> = free.map(|(line, _)| (line.size, line.text.chars().count() as f32)).collect();
+        let values: Vec<(f32, f32)> =
+            free.map(|(line, _)| (line.size, line.text.chars().count() as f32)).collect();
         if values.iter().map(|(_, count)| count).sum::<f32>() >= BODY_CHARACTERS_MIN {
             self.body = weighted_median(values).max(f32::EPSILON);
         }

@@ -46,7 +46,9 @@ fn joined(strokes: &[Stroke], em: f32) -> Vec<Stroke> {
     let mut out: Vec<Stroke> = Vec::new();
     for stroke in strokes {
         let near = out.iter_mut().rev().take_while(|last| stroke.at - last.at <= SAME_EM * em);
-        let meets = |last: &&mut Stroke| stroke.from <= last.to + MEET_EM * em && stroke.to >= last.from - MEET_EM * em;
+        let meets = |last: &&mut Stroke| {
+            stroke.from <= last.to + MEET_EM * em && stroke.to >= last.from - MEET_EM * em
+        };
         match near.into_iter().find(meets) {
             Some(last) => (last.from, last.to) = (last.from.min(stroke.from), last.to.max(stroke.to)),
             None => out.push(*stroke),
@@ -73,7 +75,8 @@ fn components(across: &[Stroke], down: &[Stroke], em: f32) -> Vec<(Vec<Stroke>, 
             }
         }
     }
-    let mut groups: std::collections::BTreeMap<usize, (Vec<Stroke>, Vec<Stroke>)> = std::collections::BTreeMap::new();
+    let mut groups: std::collections::BTreeMap<usize, (Vec<Stroke>, Vec<Stroke>)> =
+        std::collections::BTreeMap::new();
     for (i, stroke) in across.iter().chain(down).enumerate() {
         let group = groups.entry(root(&mut parent, i)).or_default();
         if i < across.len() { group.0.push(*stroke) } else { group.1.push(*stroke) }
@@ -227,7 +230,13 @@ fn divided(frame: &Frame<'_>, ys: &[f32], xs: &[f32], words: &[(usize, Word<'_>)
 
 /// Returns the cells: slots without a drawn side between them are one, as the rectangle around them. Each is first row,
 /// first column, rows, columns.
-fn slots(across: &[Stroke], down: &[Stroke], ys: &[f32], xs: &[f32], em: f32) -> Vec<(usize, usize, usize, usize)> {
+fn slots(
+    across: &[Stroke],
+    down: &[Stroke],
+    ys: &[f32],
+    xs: &[f32],
+    em: f32,
+) -> Vec<(usize, usize, usize, usize)> {
     let (rows, columns) = (ys.len() - 1, xs.len() - 1);
     let y = |i: usize| ys.get(i).copied().unwrap_or(0.0);
     let x = |i: usize| xs.get(i).copied().unwrap_or(0.0);
@@ -265,7 +274,10 @@ fn slots(across: &[Stroke], down: &[Stroke], ys: &[f32], xs: &[f32], em: f32) ->
         let parts: Vec<(usize, usize, usize, usize)> = if whole {
             vec![(a, b, c - a + 1, d - b + 1)]
         } else {
-            all().filter(|slot| taken.get(*slot) == Some(&false)).map(|s| (s / columns, s % columns, 1, 1)).collect()
+            all()
+                .filter(|slot| taken.get(*slot) == Some(&false))
+                .map(|s| (s / columns, s % columns, 1, 1))
+                .collect()
         };
         all().for_each(|slot| {
             if let Some(place) = taken.get_mut(slot) {

@@ -34,8 +34,19 @@ pub(super) fn is_roman(text: &str) -> Option<u32> {
 
 fn spelled(mut value: u32) -> String {
     const STEPS: [(u32, &str); 13] = [
-        (1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"),
-        (9, "ix"), (5, "v"), (4, "iv"), (1, "i"),
+        (1000, "m"),
+        (900, "cm"),
+        (500, "d"),
+        (400, "cd"),
+        (100, "c"),
+        (90, "xc"),
+        (50, "l"),
+        (40, "xl"),
+        (10, "x"),
+        (9, "ix"),
+        (5, "v"),
+        (4, "iv"),
+        (1, "i"),
     ];
     let mut out = String::new();
     if value >= 4000 {
@@ -59,7 +70,31 @@ pub(super) fn is_number(text: &str) -> bool {
             digits += 1;
         } else if !matches!(
             c,
-            '.' | ',' | ' ' | '\u{a0}' | '\'' | '-' | '–' | '—' | '−' | '+' | '%' | '(' | ')' | '$' | '€' | '£' | '¥' | '*' | '/' | ':' | '<' | '>' | '±' | '~' | '≤' | '≥'
+            '.' | ','
+                | ' '
+                | '\u{a0}'
+                | '\''
+                | '-'
+                | '–'
+                | '—'
+                | '−'
+                | '+'
+                | '%'
+                | '('
+                | ')'
+                | '$'
+                | '€'
+                | '£'
+                | '¥'
+                | '*'
+                | '/'
+                | ':'
+                | '<'
+                | '>'
+                | '±'
+                | '~'
+                | '≤'
+                | '≥'
         ) {
             others += 1;
         }
@@ -70,5 +105,22 @@ pub(super) fn is_number(text: &str) -> bool {
 /// Returns whether a text is the value of a cell without words: a number, or a mark for none.
 pub(super) fn is_value(text: &str) -> bool {
     let text = text.trim();
-    is_number(text) || matches!(text, "-" | "–" | "—" | "…" | ".." | "..." | ":" | "n/a" | "N/A" | "n.a." | "NA" | "x" | "X" | "*" | "✓")
+    is_number(text)
+        || matches!(
+            text,
+            "-" | "–"
+                | "—"
+                | "…"
+                | ".."
+                | "..."
+                | ":"
+                | "n/a"
+                | "N/A"
+                | "n.a."
+                | "NA"
+                | "x"
+                | "X"
+                | "*"
+                | "✓"
+        )
 }

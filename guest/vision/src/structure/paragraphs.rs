@@ -51,7 +51,8 @@ struct Row {
 
 /// Returns the paragraphs of the lines that are not taken, in reading order.
 pub(super) fn blocks(frame: &Frame<'_>, taken: &[bool]) -> Vec<Draft> {
-    let free: Vec<usize> = (0..frame.lines.len()).filter(|i| !taken.get(*i).copied().unwrap_or(false)).collect();
+    let free: Vec<usize> =
+        (0..frame.lines.len()).filter(|i| !taken.get(*i).copied().unwrap_or(false)).collect();
     let block = |i: &usize| frame.lines.get(*i).map(|line| line.block);
     let mut out: Vec<Draft> = Vec::new();
     for leaf in free.chunk_by(|a, b| block(a) == block(b)) {
@@ -82,9 +83,11 @@ fn rows(frame: &Frame<'_>, leaf: &[usize]) -> Vec<Row> {
     }
     let mut out = Vec::new();
     for group in groups {
-        let texts: Vec<&str> = group.iter().filter_map(|i| frame.lines.get(*i)).map(|line| line.text).collect();
+        let texts: Vec<&str> =
+            group.iter().filter_map(|i| frame.lines.get(*i)).map(|line| line.text).collect();
         let rowed = is_rowed(&texts);
-        let marked = texts.len() == 2 && texts.first().is_some_and(|t| matches!(patterns::marker(t), Some((_, true))));
+        let marked =
+            texts.len() == 2 && texts.first().is_some_and(|t| matches!(patterns::marker(t), Some((_, true))));
         if rowed || marked || group.len() == 1 {
             out.extend(row(frame, group, rowed));
         } else {
@@ -140,7 +143,8 @@ fn paragraphs(frame: &Frame<'_>, rows: Vec<Row>, out: &mut Vec<Draft>) {
     let mut before: Option<Row> = None;
     for row in rows {
         let marker = patterns::marker(&row.text).map(|(marker, _)| marker).filter(|_| !row.rowed);
-        let item = out.get(start_of_block..).and_then(<[Draft]>::last).and_then(|d| d.marker.map(|_| d.area.x));
+        let item =
+            out.get(start_of_block..).and_then(<[Draft]>::last).and_then(|d| d.marker.map(|_| d.area.x));
         let (ends, by_marker) = match &before {
             None => (true, false),
             Some(last) => {
@@ -231,7 +235,11 @@ fn settle_lists(drafts: &mut Vec<Draft>) {
         for j in i + 1..(i + 4).min(drafts.len()) {
             let linked = drafts.get(i).zip(drafts.get(j)).is_some_and(|(a, b)| siblings(a, b));
             // Running text between two numbers makes them headings.
-            let between = drafts.get(i + 1..j).unwrap_or_default().iter().any(|d| d.marker.is_none() && d.rows.len() > 2);
+            let between = drafts
+                .get(i + 1..j)
+                .unwrap_or_default()
+                .iter()
+                .any(|d| d.marker.is_none() && d.rows.len() > 2);
             if linked && !between {
                 for place in [i, j] {
                     if let Some(flag) = confirmed.get_mut(place) {

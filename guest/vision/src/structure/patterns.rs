@@ -7,15 +7,52 @@ const BULLETS: &str = "•●▪■◦○‣⁃–—-*·➢➤✓❖□◆►�
 
 /// Words before the number of a caption, in lower case. Those of one letter are followed by a digit only.
 const CAPTION_WORDS: [&str; 30] = [
-    "figure", "fig", "table", "tab", "chart", "scheme", "plate", "listing", "algorithm", "abbildung", "abb",
-    "tabelle", "tableau", "figura", "tabla", "tabella", "quadro", "gráfico", "graphique", "grafik", "diagram",
-    "diagramm", "рисунок", "рис", "таблица", "табл", "図", "图", "圖", "表",
+    "figure",
+    "fig",
+    "table",
+    "tab",
+    "chart",
+    "scheme",
+    "plate",
+    "listing",
+    "algorithm",
+    "abbildung",
+    "abb",
+    "tabelle",
+    "tableau",
+    "figura",
+    "tabla",
+    "tabella",
+    "quadro",
+    "gráfico",
+    "graphique",
+    "grafik",
+    "diagram",
+    "diagramm",
+    "рисунок",
+    "рис",
+    "таблица",
+    "табл",
+    "図",
+    "图",
+    "圖",
+    "表",
 ];
 
 /// Words that start a chapter's heading before its number, in lower case.
 const CHAPTER_WORDS: [&str; 12] = [
-    "chapter", "section", "part", "appendix", "annex", "kapitel", "anhang", "teil", "chapitre", "annexe",
-    "capítulo", "capitolo",
+    "chapter",
+    "section",
+    "part",
+    "appendix",
+    "annex",
+    "kapitel",
+    "anhang",
+    "teil",
+    "chapitre",
+    "annexe",
+    "capítulo",
+    "capitolo",
 ];
 
 /// Marker of an item of a list.
@@ -33,7 +70,8 @@ pub(super) fn marker(text: &str) -> Option<(Marker, bool)> {
     let first = text.chars().next()?;
     if BULLETS.contains(first) {
         let rest = &text[first.len_utf8()..];
-        let spaced = rest.is_empty() || rest.starts_with(char::is_whitespace) || "•●▪■◦○‣➢➤✓❖◆►▶".contains(first);
+        let spaced =
+            rest.is_empty() || rest.starts_with(char::is_whitespace) || "•●▪■◦○‣➢➤✓❖◆►▶".contains(first);
         return spaced.then_some((Marker::Bullet, rest.trim().is_empty()));
     }
     let open = matches!(first, '(' | '（' | '[');
@@ -51,7 +89,9 @@ pub(super) fn marker(text: &str) -> Option<(Marker, bool)> {
     let number = match value.chars().count() {
         0 => None,
         1..=3 if value.bytes().all(|b| b.is_ascii_digit()) => value.parse().ok(),
-        1 => value.chars().next().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_lowercase() as u32 - 96),
+        1 => {
+            value.chars().next().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_lowercase() as u32 - 96)
+        }
         _ => is_roman(value),
     }?;
     spaced.then_some((Marker::Number(number, style), after.trim().is_empty()))
@@ -67,7 +107,21 @@ pub(super) fn is_note(text: &str) -> bool {
     let word: String = text.trim_start().chars().take_while(|c| c.is_alphabetic()).collect();
     matches!(
         word.to_lowercase().as_str(),
-        "source" | "sources" | "note" | "notes" | "quelle" | "quellen" | "anmerkung" | "anmerkungen" | "fuente" | "nota" | "fonte" | "来源" | "注" | "資料" | "资料来源"
+        "source"
+            | "sources"
+            | "note"
+            | "notes"
+            | "quelle"
+            | "quellen"
+            | "anmerkung"
+            | "anmerkungen"
+            | "fuente"
+            | "nota"
+            | "fonte"
+            | "来源"
+            | "注"
+            | "資料"
+            | "资料来源"
     ) && text.chars().any(|c| matches!(c, ':' | '：' | '.'))
 }
 
@@ -83,11 +137,14 @@ pub(super) fn caption(text: &str) -> Option<bool> {
     };
     let (word, rest) = text.split_at(end);
     let lower = word.to_lowercase();
-    if !CAPTION_WORDS.contains(&lower.as_str()) || !word.chars().next().is_some_and(|c| c.is_uppercase() || ideograph) {
+    if !CAPTION_WORDS.contains(&lower.as_str())
+        || !word.chars().next().is_some_and(|c| c.is_uppercase() || ideograph)
+    {
         return None;
     }
     let rest = rest.trim_start_matches('.').trim_start();
-    let number_end = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | '-' | '–'))).unwrap_or(rest.len());
+    let number_end =
+        rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | '-' | '–'))).unwrap_or(rest.len());
     let number = rest[..number_end].trim_end_matches(['.', '-', '–']);
     let numbered = number.chars().next().is_some_and(|c| c.is_ascii_digit())
         || is_roman(number).is_some()
@@ -106,7 +163,7 @@ pub(super) fn caption(text: &str) -> Option<bool> {
 
 /// Returns the depth of the number before a heading ("2 Method" 1, "2.1 Data" 2, "A.3 Proofs" 2, "Chapter 4" 1); `None`
 /// without one.
-pub(super) fn numbering(text: &str) -> Option<u8> {
+pub fn numbering(text: &str) -> Option<u8> {
     let text = text.trim();
     let (first, rest) = text.split_once(char::is_whitespace)?;
     let rest = rest.trim_start();
@@ -122,11 +179,15 @@ pub(super) fn numbering(text: &str) -> Option<u8> {
             || (part.len() == 1 && part.bytes().all(|b| b.is_ascii_uppercase()) && first.len() > 1)
             || (part.len() > 1 && part.bytes().all(|b| b.is_ascii_uppercase()) && is_roman(part).is_some())
     });
-    let deeper = parts.iter().skip(1).all(|p| (1..=2).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()));
+    let deeper =
+        parts.iter().skip(1).all(|p| (1..=2).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()));
     let titled = rest.chars().next().is_some_and(|c| c.is_uppercase() || !c.is_ascii() && c.is_alphabetic());
     let whole = parts.first().is_none_or(|part| *part != "0");
     (leads && deeper && titled && whole && parts.len() <= 6).then_some(parts.len() as u8)
 }
+
+/// Pages of a preface have small numbers; "mix" and "di" are words.
+const ROMAN_PAGES: u32 = 200;
 
 /// Returns whether a line is nothing but the number of its page: "7", "- 7 -", "Page 3 of 10", "vii", "3/12".
 pub fn is_page_number(text: &str) -> bool {
@@ -142,7 +203,9 @@ pub fn is_page_number(text: &str) -> bool {
             if word.len() > 4 {
                 return false;
             }
-        } else if is_roman(word).is_some() && word.bytes().all(|b| b.is_ascii_lowercase()) {
+        } else if is_roman(word).is_some_and(|n| n < ROMAN_PAGES)
+            && word.bytes().all(|b| b.is_ascii_lowercase())
+        {
             digits += 1;
         } else if !is_page_word(&word.to_lowercase()) {
             return is_ideographic_page(text);
@@ -154,7 +217,21 @@ pub fn is_page_number(text: &str) -> bool {
 fn is_page_word(word: &str) -> bool {
     matches!(
         word,
-        "page" | "p" | "pg" | "seite" | "of" | "von" | "sur" | "de" | "di" | "página" | "pagina" | "strona" | "sida" | "стр" | "из"
+        "page"
+            | "p"
+            | "pg"
+            | "seite"
+            | "of"
+            | "von"
+            | "sur"
+            | "de"
+            | "di"
+            | "página"
+            | "pagina"
+            | "strona"
+            | "sida"
+            | "стр"
+            | "из"
     )
 }
 
@@ -207,7 +284,11 @@ pub(super) fn footnote(text: &str) -> bool {
     let digits = body.bytes().take_while(u8::is_ascii_digit).count();
     let rest = body[digits..].trim_start_matches([']', ')']);
     (1..=3).contains(&digits)
-        && rest.trim_start().chars().next().is_some_and(|c| c.is_alphabetic() || matches!(c, '"' | '“' | '„' | '('))
+        && rest
+            .trim_start()
+            .chars()
+            .next()
+            .is_some_and(|c| c.is_alphabetic() || matches!(c, '"' | '“' | '„' | '('))
         && !rest.starts_with('.')
 }
 

@@ -19,7 +19,11 @@ impl Vocabulary {
             if found.last().is_some_and(|word| word.ends_with(HYPHENS)) {
                 found.pop();
             }
-            words.extend(found.into_iter().map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()));
+            words.extend(
+                found
+                    .into_iter()
+                    .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()),
+            );
         }
         Self { words }
     }
@@ -102,7 +106,11 @@ fn hyphen(out: &str, line: &str, last: char, vocabulary: &Vocabulary) -> Hyphen 
     let compound = format!("{}-{}", trimmed(head), trimmed(tail));
     if vocabulary.has(&whole) {
         Hyphen::Dropped
-    } else if vocabulary.has(&compound) || head.contains('-') || trimmed(head).chars().count() < 2 || head.contains("://") {
+    } else if vocabulary.has(&compound)
+        || head.contains('-')
+        || trimmed(head).chars().count() < 2
+        || head.contains("://")
+    {
         Hyphen::Kept
     } else {
         Hyphen::Dropped
@@ -136,6 +144,7 @@ pub fn goes_on(last: &str, next: &str) -> bool {
     }
     let ends = ends_sentence(last);
     let lower = next.chars().next().is_some_and(char::is_lowercase);
-    let ideograph = is_unspaced(first) && last.chars().next_back().is_some_and(|c| is_unspaced(c) && c.is_alphabetic());
+    let ideograph =
+        is_unspaced(first) && last.chars().next_back().is_some_and(|c| is_unspaced(c) && c.is_alphabetic());
     !ends && (lower || ideograph || last.ends_with(','))
 }

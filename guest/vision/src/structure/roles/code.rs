@@ -19,7 +19,8 @@ pub(super) fn mark(frame: &Frame<'_>, drafts: &[Draft], kinds: &mut [Option<Kind
     let even: Vec<Option<bool>> = drafts.iter().map(|draft| is_even(frame, draft)).collect();
     let weight = |draft: &Draft| draft.rows.len();
     let measured: usize = drafts.iter().zip(&even).filter(|(_, e)| e.is_some()).map(|(d, _)| weight(d)).sum();
-    let count: usize = drafts.iter().zip(&even).filter(|(_, e)| **e == Some(true)).map(|(d, _)| weight(d)).sum();
+    let count: usize =
+        drafts.iter().zip(&even).filter(|(_, e)| **e == Some(true)).map(|(d, _)| weight(d)).sum();
     if count as f32 > MAJORITY * measured as f32 {
         return;
     }

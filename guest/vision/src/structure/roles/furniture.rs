@@ -28,7 +28,12 @@ pub(super) fn divided(frame: &Frame<'_>, drafts: Vec<Draft>) -> Vec<Draft> {
     for draft in drafts {
         let edge = in_edge(frame, &draft.area, NUMBER_EDGE);
         let number = |row: &Vec<usize>| patterns::is_page_number(&row_text(frame, row));
-        if !edge || draft.rows.len() < 2 || draft.rows.len() > ROWS_MAX || !draft.rows.iter().any(number) || draft.rowed {
+        if !edge
+            || draft.rows.len() < 2
+            || draft.rows.len() > ROWS_MAX
+            || !draft.rows.iter().any(number)
+            || draft.rowed
+        {
             out.push(draft);
             continue;
         }
@@ -61,12 +66,16 @@ pub(super) fn kinds(frame: &Frame<'_>, drafts: &[Draft], tables: &[Found]) -> Ve
     let mut below: Vec<Rect> = areas.iter().map(turned).collect();
     below.sort_by(|a, b| a.y.total_cmp(&b.y));
     let bottom = -limit(&below, -frame.page.bottom(), frame);
-    let ends = (areas.first().map_or(0.0, |a| a.y), areas.iter().map(Rect::bottom).fold(f32::NEG_INFINITY, f32::max));
+    let ends = (
+        areas.first().map_or(0.0, |a| a.y),
+        areas.iter().map(Rect::bottom).fold(f32::NEG_INFINITY, f32::max),
+    );
     for (draft, kind) in drafts.iter().zip(&mut kinds) {
         let text = super::whole_text(frame, draft);
         let own_row = draft.rows.len() == 1 && !draft.rowed;
         let outermost = draft.area.y <= ends.0 + frame.em || draft.area.bottom() >= ends.1 - frame.em;
-        if own_row && outermost && in_edge(frame, &draft.area, NUMBER_EDGE) && patterns::is_page_number(&text) {
+        if own_row && outermost && in_edge(frame, &draft.area, NUMBER_EDGE) && patterns::is_page_number(&text)
+        {
             *kind = Some(Kind::PageNumber);
             continue;
         }

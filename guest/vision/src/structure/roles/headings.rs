@@ -68,7 +68,12 @@ fn heading(
     let text = text.trim();
     let letters = text.chars().filter(|c| c.is_alphabetic()).count();
     let characters = text.chars().count();
-    if draft.rows.len() > LINES_MAX || draft.rowed || letters < 2 || characters > CHARACTERS_MAX || letters * 2 < characters {
+    if draft.rows.len() > LINES_MAX
+        || draft.rowed
+        || letters < 2
+        || characters > CHARACTERS_MAX
+        || letters * 2 < characters
+    {
         return None;
     }
     let ratio = draft.size / frame.body;
@@ -80,12 +85,11 @@ fn heading(
         return if sentence && depth.is_none() { None } else { made };
     }
     let zone = zone_area(frame, draft.zone);
-    let followed = drafts
-        .iter()
-        .zip(kinds)
-        .skip(at + 1)
-        .find(|(next, _)| next.zone == draft.zone)
-        .filter(|(next, kind)| next.area.y >= draft.area.center().y && matches!(kind, None | Some(Kind::ListItem | Kind::Code)));
+    let followed = drafts.iter().zip(kinds).skip(at + 1).find(|(next, _)| next.zone == draft.zone).filter(
+        |(next, kind)| {
+            next.area.y >= draft.area.center().y && matches!(kind, None | Some(Kind::ListItem | Kind::Code))
+        },
+    );
     let gap_above = gap_above(frame, draft);
     let gap_below = followed.map(|(next, _)| next.area.y - draft.area.bottom());
     let not_small = ratio >= if draft.embedded { 0.97 } else { 0.85 };
@@ -93,7 +97,11 @@ fn heading(
     if ends || draft.rows.len() > 2 || !not_small || frame.lines.len() < PAGE_LINES_MIN / 2 {
         return None;
     }
-    if depth.is_some() && apart && characters <= 120 && draft.area.width <= 0.95 * zone.width.max(20.0 * frame.em) {
+    if depth.is_some()
+        && apart
+        && characters <= 120
+        && draft.area.width <= 0.95 * zone.width.max(20.0 * frame.em)
+    {
         return made;
     }
     let short = characters <= SHORT_MAX && draft.rows.len() == 1 && draft.area.width <= 0.75 * zone.width;
@@ -103,12 +111,15 @@ fn heading(
     if lower == 0 && upper >= 4 && next.rows.len() >= 2 {
         return made;
     }
-    let starts = text.chars().next().is_some_and(|c| c.is_uppercase() || (c.is_alphabetic() && !c.is_ascii()));
+    let starts =
+        text.chars().next().is_some_and(|c| c.is_uppercase() || (c.is_alphabetic() && !c.is_ascii()));
     let no_mark = !text.ends_with([':', '!', '?', ')']) && !text.contains(['@', '|']);
     let plain = !text.chars().any(|c| c.is_ascii_digit()) && !numbers::is_value(text);
     let spaced = gap_above >= below + 0.25 * frame.em && below <= 1.2 * frame.em;
     let long = next.rows.len() >= 3 && next.area.width >= 0.75 * zone.width;
-    (starts && no_mark && plain && spaced && long && frame.lines.len() >= PAGE_LINES_MIN).then_some(()).and(made)
+    (starts && no_mark && plain && spaced && long && frame.lines.len() >= PAGE_LINES_MIN)
+        .then_some(())
+        .and(made)
 }
 
 /// Returns the white space above a paragraph in its zone; a large value where it is the first.
@@ -122,7 +133,8 @@ fn gap_above(frame: &Frame<'_>, draft: &Draft) -> f32 {
 
 /// Returns the kinds of headings: the depth of a number, else the rank of the size.
 fn levels(frame: &Frame<'_>, drafts: &[Draft], headings: &[Heading]) -> Vec<Kind> {
-    let mut sizes: Vec<(f32, bool)> = headings.iter().map(|heading| (heading.ratio, heading.embedded)).collect();
+    let mut sizes: Vec<(f32, bool)> =
+        headings.iter().map(|heading| (heading.ratio, heading.embedded)).collect();
     sizes.sort_by(|a, b| b.0.total_cmp(&a.0));
     let mut clusters: Vec<f32> = Vec::new();
     for (ratio, embedded) in sizes {
@@ -131,12 +143,14 @@ fn levels(frame: &Frame<'_>, drafts: &[Draft], headings: &[Heading]) -> Vec<Kind
             clusters.push(ratio);
         }
     }
-    let rank = |heading: &Heading| clusters.iter().rposition(|size| *size >= heading.ratio * 0.999).unwrap_or(0);
+    let rank =
+        |heading: &Heading| clusters.iter().rposition(|size| *size >= heading.ratio * 0.999).unwrap_or(0);
     let title = title(frame, drafts, headings, &rank);
     let above = u8::from(title.is_some() && headings.iter().filter(|h| rank(h) == 0).count() == 1);
     // A size that carries numbers has the depth of most of them.
     let depth_of = |cluster: usize| {
-        let mut depths: Vec<u8> = headings.iter().filter(|h| rank(h) == cluster).filter_map(|h| h.depth).collect();
+        let mut depths: Vec<u8> =
+            headings.iter().filter(|h| rank(h) == cluster).filter_map(|h| h.depth).collect();
         depths.sort_unstable();
         depths.get(depths.len() / 2).copied()
     };
