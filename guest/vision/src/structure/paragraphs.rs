@@ -200,7 +200,10 @@ fn is_numbered_heading(text: &str, width: f32, beside: f32) -> bool {
 
 /// Returns whether a row begins a paragraph: it is indented, or the row before is short and ends a sentence.
 fn is_new_paragraph(last: &Row, row: &Row, (left, right): (f32, f32), em: f32) -> bool {
-    if row.rowed {
+    // The second line of a numbered heading begins below the first letter of its title.
+    if row.rowed
+        || (patterns::numbering(&last.text).is_some() && last.size >= row.size && row.area.x > last.area.x)
+    {
         return false;
     }
     let indented = row.area.x > left + INDENT_EM * em && row.area.x > last.area.x + INDENT_EM * em;

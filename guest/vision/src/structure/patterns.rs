@@ -181,7 +181,9 @@ pub fn numbering(text: &str) -> Option<u8> {
     });
     let deeper =
         parts.iter().skip(1).all(|p| (1..=2).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()));
-    let titled = rest.chars().next().is_some_and(|c| c.is_uppercase() || !c.is_ascii() && c.is_alphabetic());
+    let deep = parts.len() >= 3;
+    let start = |c: char| c.is_uppercase() || (c.is_alphabetic() && (deep || !c.is_ascii()));
+    let titled = rest.chars().next().is_some_and(start);
     let whole = parts.first().is_none_or(|part| *part != "0");
     (leads && deeper && titled && whole && parts.len() <= 6).then_some(parts.len() as u8)
 }

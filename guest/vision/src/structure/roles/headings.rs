@@ -68,11 +68,14 @@ fn heading(
     let text = text.trim();
     let letters = text.chars().filter(|c| c.is_alphabetic()).count();
     let characters = text.chars().count();
+    // Without the number before it.
+    let titled =
+        text.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ' ')).chars().count();
     if draft.rows.len() > LINES_MAX
         || draft.rowed
         || letters < 2
         || characters > CHARACTERS_MAX
-        || letters * 2 < characters
+        || letters * 2 < titled
     {
         return None;
     }
