@@ -7,6 +7,7 @@ use lector_sdk::{
 };
 use lector_vision::detect::{Found, TextBox};
 use lector_vision::geometry::{Quad, Rect, Rotation};
+use lector_vision::layout;
 use lector_vision::rules::{self, Rule};
 use lector_vision::textlayer::{self, Verdict};
 
@@ -32,6 +33,12 @@ const PICTURE_MARGIN_PT: f32 = 3.0;
 
 /// Fraction of the text length in upside-down lines from which the page is upside down.
 const PAGE_FLIPPED: f32 = 0.7;
+
+/// Warning for a page that shows something and has no text.
+const NOTHING_FOUND: &str = "the page is not empty, but no text was read on it";
+
+/// Confidence below which a line across the direction of the page leads to a warning: noise beside text is read so.
+const ACROSS_SURE: f32 = 0.75;
 
 /// Resolution at which a page of embedded text is rendered for the rules of its tables, in dots per inch: about that of
 /// the detector's input, which the search for rules is made for.
@@ -220,6 +227,7 @@ impl Walk<'_> {
         let ((found, rules), scores) = future::try_join(detector.find_with_rules(&image), scores).await?;
         drop(thumbnail);
         if found.boxes.is_empty() {
+            transcript.warnings.push(NOTHING_FOUND.to_owned());
             return Ok(transcript);
         }
         let recognizer = Cascade::open(self.settings)?;
@@ -248,6 +256,9 @@ impl Walk<'_> {
             rotation = Rotation::from_quarters(rotation.quarters() + 2);
         }
         let fragments = self.kept(&read, &mut transcript);
+        if fragments.is_empty() && transcript.warnings.is_empty() {
+            transcript.warnings.push(NOTHING_FOUND.to_owned());
+        }
         transcript.rotation = to_sdk_rotation(rotation);
         let wanted = self.wanted(transcript.dpi, &[], &rules);
         compose::page(&mut transcript, &fragments, &rules, &Frame { size, rotation }, &wanted);
@@ -299,6 +310,7 @@ impl Walk<'_> {
             let lines = if count == 1 { "line" } else { "lines" };
             transcript.warnings.push(format!("{count} {lines} below the minimum score of {least} left out"));
         }
+        transcript.warnings.extend(across(&kept));
         kept
     }
 
@@ -307,6 +319,21 @@ impl Walk<'_> {
         let (width, height) = self.page.size_pt();
         (size.width as f32 / width.max(f32::EPSILON), size.height as f32 / height.max(f32::EPSILON))
     }
+}
+
+/// Returns the warning about lines at right angles to most of the text that were read with a low confidence.
+fn across(kept: &[Fragment]) -> Option<String> {
+    let quads: Vec<Quad> = kept.iter().map(|fragment| fragment.quad).collect();
+    let main = layout::direction(&quads);
+    let quarters = |angle: f32| (angle / std::f32::consts::FRAC_PI_2).round() as i32;
+    let is_doubtful = |fragment: &&Fragment| {
+        fragment.confidence < ACROSS_SURE && quarters(fragment.quad.angle() - main).rem_euclid(2) == 1
+    };
+    let count = kept.iter().filter(is_doubtful).count();
+    let lines = if count == 1 { "1 line" } else { &format!("{count} lines") };
+    (count > 0).then(|| {
+        format!("{lines} across the text read with a confidence below {ACROSS_SURE}; the text may be wrong")
+    })
 }
 
 /// Returns whether most of the text is upside down: then the page is, and its reading order is turned too.

@@ -79,17 +79,7 @@ pub fn direction(boxes: &[Quad]) -> f32 {
 /// Returns the quad around fragments of one printed line (the boxes that share a `Placed::line`), in the direction of
 /// the longest of them; `None` without any.
 pub fn join_line(fragments: &[Quad]) -> Option<Quad> {
-    let longest = fragments.iter().max_by(|a, b| a.width().total_cmp(&b.width()))?;
-    if fragments.len() == 1 {
-        return Some(*longest);
-    }
-    let angle = longest.angle();
-    let source = longest.center();
-    let level = Quad(longest.0.map(|p| p.turned_about(source, -angle))).bounds();
-    let bounds = fragments.iter().fold(level, |around, fragment| {
-        around.union(&Quad(fragment.0.map(|p| p.turned_about(source, -angle))).bounds())
-    });
-    Some(Quad(Quad::from_rect(&bounds).0.map(|p| p.turned_about(source, angle))))
+    Quad::around(fragments)
 }
 
 #[cfg(test)]
