@@ -291,7 +291,8 @@ fn outline(headings: Vec<Heading>, repeated: &[(String, f32)]) -> Vec<Value> {
 /// Returns the paragraphs and tables that go on over a page.
 fn continued(ends: &[Ends], repeated: &[(String, f32)]) -> Vec<Value> {
     let body = |end: &&End| {
-        !is_furniture(&end.kind) && !(end.short && is_repeated(&end.pattern, end.place, repeated))
+        let repeats = end.short && is_repeated(&end.pattern, end.place, repeated);
+        !(repeats || is_furniture(&end.kind))
     };
     let mut found = Vec::new();
     for (page, pair) in ends.windows(2).enumerate() {

@@ -320,7 +320,7 @@ fn is_pair_table(by_column: &[Vec<&Segment<'_>>], full: usize, rows: usize) -> b
     let headed =
         right.first().is_some_and(|s| !is_value(&s.text()) && s.text().chars().any(char::is_alphabetic));
     labels * 2 < left.len()
-        && full >= ROWS_MIN + 1
+        && full > ROWS_MIN
         && full * 10 >= rows * 6
         && ((values * 10 >= right.len() * 6 && headed)
             || (short(left) && short(right) && full >= 5 && values == 0))
