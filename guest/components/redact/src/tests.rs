@@ -93,7 +93,7 @@ fn settings_that_do_not_hold_are_pointed_at() {
         assert_eq!(config_error.pointer, pointer, "{json}: {}", config_error.message);
     }
     let pipeline_info = FakeHost::new().configure::<Redact>("{}").unwrap();
-    assert_eq!(pipeline_info.features, ["lines", "findings"]);
+    assert_eq!(pipeline_info.features, ["lines", "blocks", "tables", "findings"]);
 }
 
 #[test]
