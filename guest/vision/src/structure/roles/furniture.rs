@@ -84,9 +84,12 @@ pub(super) fn kinds(frame: &Frame<'_>, drafts: &[Draft], tables: &[Found]) -> Ve
         if !(plain && clear) {
             continue;
         }
-        if draft.area.bottom() <= top {
+        let (above, below) = (draft.area.bottom() <= top, draft.area.y >= bottom);
+        if (above || below) && own_row && patterns::is_page_number(&text) {
+            *kind = Some(Kind::PageNumber);
+        } else if above {
             *kind = Some(Kind::Header);
-        } else if draft.area.y >= bottom {
+        } else if below {
             *kind = Some(Kind::Footer);
         }
     }
