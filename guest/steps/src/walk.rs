@@ -40,9 +40,8 @@ const NOTHING_FOUND: &str = "the page is not empty, but no text was read on it";
 /// Confidence below which a line across the direction of the page leads to a warning: noise beside text is read so.
 const ACROSS_SURE: f32 = 0.75;
 
-/// Resolution at which a page of embedded text is rendered for the rules of its tables, in dots per inch: about that of
-/// the detector's input, which the search for rules is made for.
-const RULES_DPI: f32 = 110.0;
+/// Resolution at which a page of embedded text is rendered for the rules of its tables, in dots per inch.
+const RULES_DPI: f32 = 150.0;
 
 /// Reads one page.
 ///
@@ -138,7 +137,7 @@ impl Walk<'_> {
     /// Finds the lines drawn on an image, in pixels of an image of `size`.
     fn rules_of(&self, image: &Image, size: Size) -> Result<Vec<Rule>, Error> {
         let own = image.size();
-        let found = rules::rules(&image.read(0, 0, own)?, own.width as usize, own.height as usize);
+        let found = rules::crossing(&image.read(0, 0, own)?, own.width as usize, own.height as usize);
         let (x, y) = (size.width as f32 / own.width as f32, size.height as f32 / own.height as f32);
         Ok(found.iter().map(|rule| rule.scaled(x, y)).collect())
     }

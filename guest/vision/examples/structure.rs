@@ -2,14 +2,15 @@
 //! measurements on born-digital documents without a server; see `tests/bench/parse`.
 //!
 //! A page is `{"size": [w, h], "first": true, "words": [[text, x, y, w, h, font_size, ends_line], ..], "pictures":
-//! [[x, y, w, h], ..], "rules": [[x0, y0, x1, y1], ..]}`, in points.
+//! [[x, y, w, h], ..], "rules": [[x0, y0, x1, y1], ..]}`, in points. With `"image": [path, w, h]`, a file of RGB triples,
+//! the rules are found in its pixels, as the standard guest does.
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a program for developers")]
 
 use std::io::BufRead;
 
 use lector_vision::geometry::{Point, Rect};
 use lector_vision::layout;
-use lector_vision::rules::Rule;
+use lector_vision::rules::{self, Rule};
 use lector_vision::structure::{self, Block, Kind, Piece, Sheet, Token, Vocabulary};
 use lector_vision::textlayer::{self, Span};
 use serde_json::{Value, json};
@@ -31,6 +32,14 @@ fn rects(value: &Value) -> Vec<Rect> {
     value.as_array().map(|all| all.iter().map(rect).collect()).unwrap_or_default()
 }
 
+/// Finds the rules in a rendering of the page; `None` without one.
+fn in_pixels(image: &Value, size: (f32, f32)) -> Option<Vec<Rule>> {
+    let rgb = std::fs::read(image[0].as_str()?).expect("the pixels");
+    let (width, height) = (number(image, 1), number(image, 2));
+    let found = rules::crossing(&rgb, width as usize, height as usize);
+    Some(found.iter().map(|rule| rule.scaled(size.0 / width, size.1 / height)).collect())
+}
+
 fn read(page: &Value) -> Value {
     let size = (number(&page["size"], 0), number(&page["size"], 1));
     let words = page["words"].as_array().cloned().unwrap_or_default();
@@ -50,6 +59,7 @@ fn read(page: &Value) -> Value {
     };
     let rules: Vec<Rule> =
         page["rules"].as_array().map(|all| all.iter().map(rule).collect()).unwrap_or_default();
+    let rules = in_pixels(&page["image"], size).unwrap_or(rules);
     let lines = textlayer::lines(&spans);
     let quads: Vec<_> = lines.iter().map(|line| line.quad).collect();
     let placed = layout::reading_order(&quads, &[], size);

@@ -5,6 +5,7 @@ A block: {"kind", "level", "box" (points, y down), "text", "rows", "table"}. Kin
 import json
 import re
 import subprocess
+import tempfile
 import urllib.request
 
 import pypdfium2
@@ -17,7 +18,12 @@ def add_arguments(parser):
     source.add_argument("--server", help="address of a server, such as http://127.0.0.1:8080")
     source.add_argument("--native", help="the example `structure` of lector-vision, built; born-digital pages only")
     parser.add_argument("--text-layer", default="auto", help="with --server: auto, never (from pixels), only")
-    parser.add_argument("--rules", action="store_true", help="with --native: hand over the lines that the PDF draws")
+    parser.add_argument(
+        "--rules",
+        choices=("none", "drawn", "pixels"),
+        default="pixels",
+        help="with --native: no drawn lines, those of the PDF, or those found in a rendering as the standard guest does",
+    )
 
 
 def of_document(arguments, path):
@@ -28,8 +34,9 @@ def of_document(arguments, path):
 
 def of_native(binary, path, rules):
     document = pypdfium2.PdfDocument(path)
-    lines = "\n".join(json.dumps(words.page_of(document, at, rules)) for at in range(len(document)))
-    done = subprocess.run([binary], input=lines, capture_output=True, text=True, check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        lines = "\n".join(json.dumps(words.page_of(document, at, rules, folder)) for at in range(len(document)))
+        done = subprocess.run([binary], input=lines, capture_output=True, text=True, check=True)
     pages = [json.loads(line)["blocks"] for line in done.stdout.splitlines()]
     for block in (block for page in pages for block in page):
         block["kind"] = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", block["kind"]).lower()

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Run the tests of olmOCR-bench other than math (present, absent, order, table); prints JSON.
 
-usage: olmocr.py --truth FOLDER (--server URL [--text-layer never] | --native BINARY [--rules]) [--failed]
-needs: pypdfium2, rapidfuzz
+usage: olmocr.py --truth FOLDER (--server URL [--text-layer never] | --native BINARY [--rules none|drawn|pixels]) [--failed]
+needs: numpy, pypdfium2, rapidfuzz
 
 FOLDER holds dataset.jsonl and the PDFs; tests of PDFs that are not there are counted apart. A text is the blocks of a page in order, furniture left out, a space between them. Texts
 match where they differ in at most `max_diffs` characters, in case and white space not at all. With --native, PDFs without

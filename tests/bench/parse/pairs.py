@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Score reading order and headings of a PDF against HTML of the same source; prints JSON.
 
-usage: pairs.py --pdf FILE.pdf --html FILE.html.. (--server URL [--text-layer never] | --native BINARY [--rules]) [--limit N]
-needs: lxml, pypdfium2, rapidfuzz
+usage: pairs.py --pdf FILE.pdf --html FILE.html.. (--server URL [--text-layer never] | --native BINARY [--rules none|drawn|pixels]) [--limit N]
+needs: lxml, numpy, pypdfium2, rapidfuzz
 
 The truth is the sequence of headings, paragraphs, list items and code of the HTML files in the order given. A block of the
 reading is matched to the first unmatched true one of the same text (90 % of its characters); furniture is left out.

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Score tables against ICDAR 2013 (NAME.pdf, NAME-reg.xml, NAME-str.xml); prints JSON.
 
-usage: tables.py --truth FOLDER (--server URL [--text-layer never] | --native BINARY [--rules]) [--worst N]
-needs: lxml, pypdfium2, rapidfuzz
+usage: tables.py --truth FOLDER (--server URL [--text-layer never] | --native BINARY [--rules none|drawn|pixels]) [--worst N]
+needs: lxml, numpy, pypdfium2, rapidfuzz
 
 Of each true table the found table that overlaps most is compared; a table that was not found counts 0, so that the scores
 include detection. `false`: found tables of which less than 30 % lies in a true one. Tables over several pages are left out.

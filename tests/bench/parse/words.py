@@ -7,6 +7,8 @@ import math
 
 import pypdfium2.raw as pdfium
 
+# The resolution at which the standard guest looks for rules.
+RULES_DPI = 150
 HYPHENS = (0x02, 0xFFFE)
 
 
@@ -70,12 +72,18 @@ def words(page, origin, height):
     return found
 
 
-def page_of(document, index, with_rules):
-    """The page as the example reads it; `with_rules` adds its drawn lines."""
+def page_of(document, index, rules, folder):
+    """The page as the example reads it. `rules`: `drawn` adds the lines that the PDF draws, `pixels` a rendering in `folder`."""
+    with_rules = rules == "drawn"
     page = document[index]
     width, height = page.get_size()
     box = page.get_cropbox() or page.get_mediabox()
     out = {"size": [width, height], "first": index == 0, "words": words(page, box, height), "pictures": [], "rules": []}
+    if rules == "pixels":
+        pixels = page.render(scale=RULES_DPI / 72, rev_byteorder=True).to_numpy()[:, :, :3]
+        path = f"{folder}/{index}.rgb"
+        pixels.tofile(path)
+        out["image"] = [path, pixels.shape[1], pixels.shape[0]]
     for thing in page.get_objects(max_depth=3):
         if thing.type not in (pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_PATH):
             continue
