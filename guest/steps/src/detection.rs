@@ -157,11 +157,6 @@ impl Detector {
         Ok(scaled(Found { boxes: bands.join(seen, &first), left_out }, x, y))
     }
 
-    /// Returns the width and height of the first pass on an image of `size`.
-    pub(crate) fn input_size(&self, size: Size) -> (u32, u32) {
-        detect::input_size(size.width, size.height, self.long_side, SIDE_STEP)
-    }
-
     /// Returns the size of the model's input for an image.
     fn size(&self, image: &Image, long_side: u32) -> Size {
         let Size { width, height } = image.size();

@@ -43,6 +43,9 @@ const ACROSS_SURE: f32 = 0.75;
 /// Resolution at which a page of embedded text is rendered for the rules of its tables, in dots per inch.
 const RULES_DPI: f32 = 150.0;
 
+/// Longer side of a page image in which the rules of tables are looked for: that of A4 at this resolution.
+const RULES_SIDE: f32 = 1754.0;
+
 /// Reads one page.
 ///
 /// # Errors
@@ -134,6 +137,24 @@ impl Walk<'_> {
         self.rules_of(&image, size)
     }
 
+    /// Finds the lines drawn around tables on the page image; `None` where it has none, or none are wanted.
+    async fn grid_rules(
+        &self,
+        image: &Image,
+        fragments: &[Fragment],
+        dpi: f32,
+    ) -> Result<Option<Vec<Rule>>, Error> {
+        let size = image.size();
+        if !(self.is_structured() && compose::may_have_tables(fragments, size, &self.blocks(dpi, &[], &[]))) {
+            return Ok(None);
+        }
+        let scale = (RULES_SIDE / size.width.max(size.height).max(1) as f32).min(1.0);
+        let side = |pixels: u32| ((pixels as f32 * scale).round() as u32).max(1);
+        let small = Size { width: side(size.width), height: side(size.height) };
+        let small = image.resize(small, Filter::Bilinear).await?;
+        self.rules_of(&small, size).map(Some)
+    }
+
     /// Finds the lines drawn on an image, in pixels of an image of `size`.
     fn rules_of(&self, image: &Image, size: Size) -> Result<Vec<Rule>, Error> {
         let own = image.size();
@@ -194,16 +215,7 @@ impl Walk<'_> {
         }
         let pictures: Vec<Rect> =
             embedded.pictures.iter().map(|rect| rect.scaled(scale.0, scale.1)).collect();
-        let rules = match self.is_structured()
-            && compose::may_have_tables(&fragments, size, &self.blocks(transcript.dpi, &pictures, &[]))
-        {
-            true => {
-                let (width, height) = detector.input_size(size);
-                let small = image.resize(Size { width, height }, Filter::Bilinear).await?;
-                self.rules_of(&small, size)?
-            }
-            false => Vec::new(),
-        };
+        let rules = self.grid_rules(&image, &fragments, transcript.dpi).await?.unwrap_or_default();
         let wanted = self.wanted(transcript.dpi, &pictures, &rules);
         compose::page(&mut transcript, &fragments, &[], &Frame { size, rotation: Rotation::None }, &wanted);
         Ok(transcript)
@@ -245,7 +257,8 @@ impl Walk<'_> {
         transcript.warnings.extend(detection::caution(found.left_out));
         let mut read = self.read_lines(&image, &found.boxes, &recognizer).await?;
         let size = image.size();
-        if is_on_its_head(&read) {
+        let on_its_head = is_on_its_head(&read);
+        if on_its_head {
             for line in &mut read {
                 line.quad = line.quad.turned(Rotation::Half, size.width as f32, size.height as f32);
             }
@@ -259,7 +272,12 @@ impl Walk<'_> {
             transcript.warnings.push(NOTHING_FOUND.to_owned());
         }
         transcript.rotation = to_sdk_rotation(rotation);
-        let wanted = self.wanted(transcript.dpi, &[], &rules);
+        // The fragments are in the image turned upright by the reading; its pixels are not.
+        let mut grid = self.grid_rules(&image, &fragments, transcript.dpi).await?;
+        for rule in grid.iter_mut().flatten().filter(|_| on_its_head) {
+            *rule = rule.turned(Rotation::Half, size.width as f32, size.height as f32);
+        }
+        let wanted = self.wanted(transcript.dpi, &[], grid.as_deref().unwrap_or(&rules));
         compose::page(&mut transcript, &fragments, &rules, &Frame { size, rotation }, &wanted);
         Ok(transcript)
     }
