@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{Block, BlockKind, Cell, Quad, Summary, Table, Transcript};
+use crate::{Block, BlockKind, Cell, Line, Quad, Summary, Table, Transcript};
 
 impl Block {
     /// Makes a block of `kind` with confidence 1. Its lines refer to it by `id`.
@@ -25,6 +25,20 @@ impl Block {
     /// Sets a member of its properties.
     pub fn set_property(&mut self, name: impl Into<String>, value: impl Into<Value>) {
         set(&mut self.properties, name.into(), value.into());
+    }
+
+    /// Returns a member of its properties.
+    pub fn property(&self, name: &str) -> Option<Value> {
+        let members: Map<String, Value> = serde_json::from_str(self.properties.as_deref()?).ok()?;
+        members.get(name).cloned()
+    }
+
+    /// Removes a member of its properties.
+    pub fn remove_property(&mut self, name: &str) {
+        let Some(json) = &self.properties else { return };
+        let mut members: Map<String, Value> = serde_json::from_str(json).unwrap_or_default();
+        members.remove(name);
+        self.properties = (!members.is_empty()).then(|| Value::Object(members).to_string());
     }
 }
 
@@ -86,6 +100,57 @@ impl Transcript {
     }
 }
 
+impl Transcript {
+    /// Keeps the lines for which `keep` is true, and everything else consistent with them: indices in cells and findings
+    /// change, a cell has the text of its remaining lines, findings and blocks that lose all of their lines are removed, and
+    /// the property `text` of a block that loses one.
+    pub fn retain_lines(&mut self, mut keep: impl FnMut(&Line) -> bool) {
+        let kept: Vec<bool> = self.lines.iter().map(&mut keep).collect();
+        if kept.iter().all(|kept| *kept) {
+            return;
+        }
+        let mut count = 0;
+        let moved: Vec<Option<u32>> = kept
+            .iter()
+            .map(|kept| {
+                count += u32::from(*kept);
+                kept.then(|| count - 1)
+            })
+            .collect();
+        let lost: Vec<u32> =
+            self.lines.iter().zip(&kept).filter(|(_, kept)| !**kept).map(|(line, _)| line.block_id).collect();
+        let mut flags = kept.iter();
+        self.lines.retain(|_| flags.next().copied().unwrap_or(true));
+        let place = |lines: &mut Vec<u32>| {
+            let before = lines.len();
+            *lines = lines.iter().filter_map(|at| moved.get(*at as usize).copied().flatten()).collect();
+            lines.len() < before
+        };
+        for finding in &mut self.findings {
+            place(&mut finding.lines);
+        }
+        self.findings.retain(|finding| !finding.lines.is_empty());
+        let left = &self.lines;
+        self.blocks
+            .retain(|block| !lost.contains(&block.id) || left.iter().any(|line| line.block_id == block.id));
+        for block in &mut self.blocks {
+            for cell in block.table.iter_mut().flat_map(|table| &mut table.cells) {
+                if place(&mut cell.lines) {
+                    let texts = cell
+                        .lines
+                        .iter()
+                        .filter_map(|at| left.get(*at as usize))
+                        .map(|line| line.text.as_str());
+                    cell.text = texts.collect::<Vec<_>>().join(" ");
+                }
+            }
+            if lost.contains(&block.id) {
+                block.remove_property("text");
+            }
+        }
+    }
+}
+
 impl Summary {
     /// Returns the summary with a member of the document's properties.
     #[must_use]
@@ -116,6 +181,28 @@ mod tests {
         assert_eq!(page.properties.as_deref(), Some(r#"{"currency":"EUR","total":12.5}"#));
         let summary = Summary::of("x").with_property("n", 1).with_property("n", 2);
         assert_eq!(summary.properties.as_deref(), Some(r#"{"n":2}"#));
+    }
+
+    #[test]
+    fn lines_are_left_out_with_what_refers_to_them() {
+        let quad = Quad::from_rect(crate::Rect { x: 0.0, y: 0.0, width: 1.0, height: 1.0 });
+        let mut page = Transcript::blank(Size { width: 1, height: 1 }, 72.0);
+        for (text, block_id) in [("gone", 0), ("a", 1), ("bad b", 1), ("bad c", 1)] {
+            page.lines.push(Line { block_id, ..Line::new(text, 1.0, quad) });
+        }
+        let cell =
+            |column, text: &str, lines: &[u32]| Cell::new(0, column, text, quad).with_lines(lines.to_vec());
+        let table = Table::new(1, 2).with(cell(0, "a bad b", &[1, 2])).with(cell(1, "bad c", &[3]));
+        page.blocks = vec![Block::new(0, BlockKind::Text, quad), Block::of_table(1, table, quad)];
+        page.blocks[1].set_property("text", "x");
+        page.findings = vec![crate::Finding::new("k", "t", 0, quad), crate::Finding::new("k", "t", 1, quad)];
+        page.retain_lines(|line| line.text == "a");
+        assert_eq!((page.lines.len(), page.findings.len()), (1, 1));
+        assert_eq!(page.findings[0].lines, [0]);
+        assert_eq!(page.blocks.iter().map(|block| block.id).collect::<Vec<_>>(), [1]);
+        let cells = &page.blocks[0].table.as_ref().map(|table| table.cells.clone()).unwrap_or_default();
+        assert_eq!((cells[0].text.as_str(), cells[1].text.as_str()), ("a", ""));
+        assert_eq!((&cells[0].lines, &page.blocks[0].properties), (&vec![0], &None));
     }
 
     #[test]

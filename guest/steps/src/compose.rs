@@ -1,9 +1,11 @@
-//! Composition of the lines of a transcript, in reading order, from pieces of text of any source. Called once per page.
+//! Composition of the lines and blocks of a transcript, in reading order, from pieces of text of any source. Called once
+//! per page.
 
-use lector_sdk::{Direction, Line, Size, Source, Word, span};
-use lector_vision::geometry::{Quad, Rotation};
+use lector_sdk::{Block, BlockKind, Cell, Direction, Line, Size, Source, Table, Transcript, Word, span};
+use lector_vision::geometry::{Quad, Rect, Rotation};
 use lector_vision::layout;
 use lector_vision::rules::Rule;
+use lector_vision::structure::{self, Kind, Piece, Sheet, Token, Vocabulary};
 
 use crate::convert::to_sdk_quad;
 use crate::fragment::Fragment;
@@ -23,30 +25,205 @@ impl Frame {
     }
 }
 
-/// Returns the lines of the page in reading order, in pixels of the page image as rendered. `rules` are the lines drawn
-/// on the page, in the coordinates of the pieces.
-pub(crate) fn lines(fragments: &[Fragment], rules: &[Rule], frame: &Frame) -> Vec<Line> {
-    let _span = span("layout");
-    let quads: Vec<Quad> = fragments.iter().map(|fragment| fragment.quad).collect();
-    let placed = layout::reading_order(&quads, rules, (frame.size.width as f32, frame.size.height as f32));
-    let mut lines = Vec::new();
-    for group in placed.chunk_by(|a, b| a.line == b.line) {
-        let members: Vec<&Fragment> = group.iter().filter_map(|place| fragments.get(place.index)).collect();
-        let block = group.first().map_or(0, |place| place.block);
-        lines.extend(line(&members, block, frame));
+/// What the transcript of a page holds beside plain lines.
+pub(crate) struct Wanted<'a> {
+    /// Words with boxes.
+    pub(crate) words: bool,
+    /// Blocks; `None` for lines only.
+    pub(crate) blocks: Option<Blocks<'a>>,
+}
+
+/// What the structure of a page is analyzed with, in the coordinates of the pieces.
+pub(crate) struct Blocks<'a> {
+    /// True for the first page of a document.
+    pub(crate) first: bool,
+    /// Areas of pictures beside embedded text.
+    pub(crate) pictures: &'a [Rect],
+    /// Lines drawn on the page.
+    pub(crate) rules: &'a [Rule],
+    /// Points per pixel of the page image.
+    pub(crate) points: f32,
+}
+
+/// A printed line: its fragments, and its place in the layout.
+struct Printed<'a> {
+    members: Vec<&'a Fragment>,
+    block: u32,
+    zone: u32,
+}
+
+impl Printed<'_> {
+    fn text(&self) -> String {
+        joined(&self.members)
     }
-    lines
+}
+
+fn joined(members: &[&Fragment]) -> String {
+    let texts: Vec<&str> = members.iter().map(|fragment| fragment.text.as_str()).collect();
+    texts.join(" ")
+}
+
+/// Returns the printed lines in reading order. `rules` are the lines drawn on the page that guide the order.
+fn printed<'a>(fragments: &'a [Fragment], rules: &[Rule], size: Size) -> Vec<Printed<'a>> {
+    let quads: Vec<Quad> = fragments.iter().map(|fragment| fragment.quad).collect();
+    let placed = layout::reading_order(&quads, rules, (size.width as f32, size.height as f32));
+    let group = |group: &[layout::Placed]| Printed {
+        members: group.iter().filter_map(|place| fragments.get(place.index)).collect(),
+        block: group.first().map_or(0, |place| place.block),
+        zone: group.first().map_or(0, |place| place.zone),
+    };
+    placed.chunk_by(|a, b| a.line == b.line).map(group).collect()
+}
+
+/// Returns the pieces of printed lines; `texts` are their texts.
+fn pieces<'a>(lines: &'a [Printed<'a>], texts: &'a [String]) -> Vec<Piece<'a>> {
+    let piece = |(line, text): (&'a Printed<'a>, &'a String)| {
+        let quads: Vec<Quad> = line.members.iter().map(|fragment| fragment.quad).collect();
+        let words = line.members.iter().flat_map(|fragment| &fragment.words);
+        Piece {
+            text,
+            quad: layout::join_line(&quads).unwrap_or_default(),
+            words: words.map(|word| Token { text: &word.text, quad: word.quad }).collect(),
+            font_size: line.members.iter().find_map(|fragment| fragment.font_size),
+            block: line.block,
+            zone: line.zone,
+        }
+    };
+    lines.iter().zip(texts).map(piece).collect()
+}
+
+fn sheet<'a>(size: Size, blocks: &Blocks<'a>) -> Sheet<'a> {
+    let size = (size.width as f32, size.height as f32);
+    Sheet { size, first: blocks.first, pictures: blocks.pictures }
+}
+
+/// Returns whether the fragments may hold a table, so that the lines drawn around it are worth a rendering.
+pub(crate) fn may_have_tables(fragments: &[Fragment], size: Size, blocks: &Blocks<'_>) -> bool {
+    let lines = printed(fragments, &[], size);
+    let texts: Vec<String> = lines.iter().map(Printed::text).collect();
+    structure::may_have_tables(&pieces(&lines, &texts), &sheet(size, blocks))
+}
+
+/// Fills in the lines of the page in reading order, in pixels of the page image as rendered, and its blocks where they are
+/// wanted. `rules` are the lines drawn on the page that guide the order.
+pub(crate) fn page(
+    transcript: &mut Transcript,
+    fragments: &[Fragment],
+    rules: &[Rule],
+    frame: &Frame,
+    wanted: &Wanted<'_>,
+) {
+    let _span = span("layout");
+    let lines = printed(fragments, rules, frame.size);
+    let Some(blocks) = &wanted.blocks else {
+        transcript.lines =
+            lines.iter().filter_map(|l| line(&l.members, l.block, frame, wanted.words)).collect();
+        return;
+    };
+    let texts: Vec<String> = lines.iter().map(Printed::text).collect();
+    let pieces = pieces(&lines, &texts);
+    let found = structure::analyze(&pieces, blocks.rules, &sheet(frame.size, blocks));
+    let vocabulary = Vocabulary::of(texts.iter().map(String::as_str));
+    // Index in the transcript of the line of each piece.
+    let mut index = vec![0; lines.len()];
+    for (id, block) in (0..).zip(&found) {
+        for row in &block.rows {
+            let members: Vec<&Fragment> = row
+                .iter()
+                .filter_map(|at| lines.get(*at))
+                .flat_map(|line| line.members.iter().copied())
+                .collect();
+            for at in row {
+                if let Some(place) = index.get_mut(*at) {
+                    *place = transcript.lines.len() as u32;
+                }
+            }
+            transcript.lines.extend(line(&members, id, frame, wanted.words));
+        }
+    }
+    for (id, block) in (0..).zip(&found) {
+        let rows: Vec<String> = block.rows.iter().map(|row| row_text(row, &texts)).collect();
+        let mut out = Block::new(id, kind(block.kind), to_sdk_quad(&frame.back(&block.quad)));
+        out.confidence = block.confidence;
+        out.table = block.table.as_ref().map(|table| grid(table, &index, frame));
+        describe(&mut out, block, &rows, &vocabulary, blocks.points);
+        transcript.blocks.push(out);
+    }
+}
+
+fn row_text(row: &[usize], texts: &[String]) -> String {
+    let parts: Vec<&str> = row.iter().filter_map(|at| texts.get(*at)).map(String::as_str).collect();
+    parts.join(" ")
+}
+
+/// Sets the properties of a block: `size_pt` of a heading, `rows` where its lines are rows, `caption_of`, and `text` where
+/// the lines do not become the text by a space between them.
+fn describe(
+    out: &mut Block,
+    block: &structure::Block,
+    rows: &[String],
+    vocabulary: &Vocabulary,
+    points: f32,
+) {
+    if matches!(block.kind, Kind::Title | Kind::Heading(_)) {
+        out.set_property("size_pt", f64::from((block.size * points * 10.0).round()) / 10.0);
+    }
+    if block.rowed {
+        out.set_property("rows", true);
+        return;
+    }
+    if let Some(object) = block.caption_of {
+        out.set_property("caption_of", object);
+    }
+    if rows.len() > 1 && !matches!(block.kind, Kind::Table | Kind::Code) {
+        let text = structure::join(rows.iter().map(String::as_str), vocabulary);
+        if text != rows.join(" ") {
+            out.set_property("text", text);
+        }
+    }
+}
+
+fn kind(kind: Kind) -> BlockKind {
+    match kind {
+        Kind::Title => BlockKind::Title,
+        Kind::Heading(level) => BlockKind::Heading(level),
+        Kind::Text => BlockKind::Text,
+        Kind::ListItem => BlockKind::ListItem,
+        Kind::Table => BlockKind::Table,
+        Kind::Figure => BlockKind::Figure,
+        Kind::Caption => BlockKind::Caption,
+        Kind::Header => BlockKind::Header,
+        Kind::Footer => BlockKind::Footer,
+        Kind::PageNumber => BlockKind::PageNumber,
+        Kind::Footnote => BlockKind::Footnote,
+        Kind::Code => BlockKind::Code,
+    }
+}
+
+fn grid(table: &structure::Table, index: &[u32], frame: &Frame) -> Table {
+    let cell = |cell: &structure::Cell| {
+        let quad = to_sdk_quad(&frame.back(&cell.quad));
+        let lines = cell.pieces.iter().filter_map(|at| index.get(*at).copied());
+        let made = Cell::new(cell.row as u32, cell.column as u32, cell.text.clone(), quad)
+            .spanning(cell.row_span as u32, cell.column_span as u32)
+            .with_lines(lines);
+        if cell.header { made.as_header() } else { made }
+    };
+    Table {
+        rows: table.rows as u32,
+        columns: table.columns as u32,
+        cells: table.cells.iter().map(cell).collect(),
+    }
 }
 
 /// Joins the fragments of one printed line; `None` without any.
-fn line(members: &[&Fragment], block: u32, frame: &Frame) -> Option<Line> {
+fn line(members: &[&Fragment], block: u32, frame: &Frame, show_words: bool) -> Option<Line> {
     let quads: Vec<Quad> = members.iter().map(|fragment| fragment.quad).collect();
     let quad = layout::join_line(&quads)?;
-    let texts: Vec<&str> = members.iter().map(|fragment| fragment.text.as_str()).collect();
     let characters = |fragment: &Fragment| fragment.text.chars().count().max(1) as f32;
     let total: f32 = members.iter().map(|fragment| characters(fragment)).sum();
     let sum: f32 = members.iter().map(|fragment| fragment.confidence * characters(fragment)).sum();
-    let words = members.iter().flat_map(|fragment| &fragment.words).map(|word| Word {
+    let words = members.iter().filter(|_| show_words).flat_map(|fragment| &fragment.words).map(|word| Word {
         text: word.text.clone(),
         confidence: word.confidence.clamp(0.0, 1.0),
         quad: to_sdk_quad(&frame.back(&word.quad)),
@@ -54,7 +231,7 @@ fn line(members: &[&Fragment], block: u32, frame: &Frame) -> Option<Line> {
     // The source of a line is embedded text only if all of its fragments are embedded.
     let read = members.iter().any(|fragment| matches!(fragment.source, Source::Ocr));
     Some(Line {
-        text: texts.join(" "),
+        text: joined(members),
         confidence: (sum / total).clamp(0.0, 1.0),
         quad: to_sdk_quad(&frame.back(&quad)),
         words: words.collect(),

@@ -3,8 +3,8 @@
 
 use futures_util::future;
 use lector_sdk::{Channels, Error, Filter, Image, Model, ModelInfo, Normalization, Size, span};
-use lector_vision::detect::{self, Adaptive, Bands, DbOptions, Found};
-use lector_vision::geometry::Quad;
+use lector_vision::detect::{self, Adaptive, Bands, DbOptions, Found, Tiles};
+use lector_vision::geometry::{Point, Quad};
 use lector_vision::rules::{self, Rule};
 
 use crate::convert::to_sdk_quad;
@@ -60,6 +60,9 @@ impl Detector {
     /// Finds the pieces of text on `image`, in its pixels. Small print gets a second pass at a larger size.
     pub(crate) async fn find(&self, image: &Image) -> Result<Found, Error> {
         let _span = span("detection");
+        if let Some(tiles) = self.tiles(image, 1.0) {
+            return Ok(self.find_in_tiles(image, tiles).await?.0);
+        }
         let small = image.resize(self.size(image, self.long_side), Filter::Bilinear).await?;
         let found = self.detect(&small).await?;
         self.refined(image, found, small).await
@@ -68,6 +71,9 @@ impl Detector {
     /// Finds the pieces of text, and the lines drawn between them.
     pub(crate) async fn find_with_rules(&self, image: &Image) -> Result<(Found, Vec<Rule>), Error> {
         let _span = span("detection");
+        if let Some(tiles) = self.tiles(image, 1.0) {
+            return self.find_in_tiles(image, tiles).await;
+        }
         let size = self.size(image, self.long_side);
         let small = image.resize(size, Filter::Bilinear).await?;
         let (found, rules) = future::try_join(self.detect(&small), async {
@@ -78,6 +84,48 @@ impl Detector {
         let (x, y) = enlargement(image, size);
         let rules = rules.iter().map(|rule| rule.scaled(x, y)).collect();
         Ok((self.refined(image, found, small).await?, rules))
+    }
+
+    /// Returns the tiles of an image of extreme shape.
+    fn tiles(&self, image: &Image, finer: f32) -> Option<Tiles> {
+        let Size { width, height } = image.size();
+        Tiles::of((width, height), self.long_side, SIDE_STEP, BAND_PIXELS_MAX, finer)
+    }
+
+    /// Finds text and rules in tiles; small print gets a second pass at a larger scale.
+    async fn find_in_tiles(&self, image: &Image, tiles: Tiles) -> Result<(Found, Vec<Rule>), Error> {
+        let (found, rules) = self.tiled(image, &tiles).await?;
+        let height = detect::median_line_height(&found.boxes);
+        let y = image.size().height as f32 / tiles.size.1 as f32;
+        let shown = height / y;
+        let is_small = found.boxes.is_empty() || shown < self.adaptive.line_height_min;
+        let aim = if found.boxes.is_empty() { 2.0 } else { self.adaptive.line_height_aim / shown.max(1.0) };
+        let most = self.adaptive.long_side_max as f32 / self.long_side as f32;
+        match self.tiles(image, aim.min(most)).filter(|finer| is_small && finer.size != tiles.size) {
+            Some(finer) => self.tiled(image, &finer).await,
+            None => Ok((found, rules)),
+        }
+    }
+
+    /// Runs the detector on each tile; boxes and rules are in pixels of the image.
+    async fn tiled(&self, image: &Image, tiles: &Tiles) -> Result<(Found, Vec<Rule>), Error> {
+        let own = image.size();
+        let (mut seen, mut left_out, mut drawn) = (Vec::with_capacity(tiles.spans.len()), 0, Vec::new());
+        for span in &tiles.spans {
+            let (area, (width, height)) = tiles.place(*span, (own.width, own.height));
+            let size = Size { width, height };
+            let part = image.crop(to_sdk_quad(&Quad::from_rect(&area)), size).await?;
+            let found = self.detect(&part).await?;
+            let (left, top) = tiles.origin(*span);
+            let moved = |p: Point| Point::new(p.x + left, p.y + top);
+            let rules = rules::rules(&part.read(0, 0, size)?, width as usize, height as usize);
+            drawn.extend(rules.iter().map(|rule| Rule { from: moved(rule.from), to: moved(rule.to) }));
+            left_out += found.left_out;
+            seen.push(found.boxes);
+        }
+        let (x, y) = enlargement(image, Size { width: tiles.size.0, height: tiles.size.1 });
+        let found = scaled(Found { boxes: tiles.join(seen), left_out }, x, y);
+        Ok((found, drawn.iter().map(|rule| rule.scaled(x, y)).collect()))
     }
 
     /// Returns the boxes of the first pass on `small`, or those of a second pass if one is needed.

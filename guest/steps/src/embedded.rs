@@ -66,6 +66,7 @@ pub(crate) fn fragments(lines: &[LayerLine], scale: (f32, f32), words: bool) -> 
             quad: line.quad.scaled(scale.0, scale.1),
             words: if words { line.words.iter().map(word).collect() } else { Vec::new() },
             source: Source::TextLayer,
+            font_size: Some(line.font_size * scale.1),
         })
         .collect()
 }

@@ -21,6 +21,8 @@ pub(crate) struct Fragment {
     pub(crate) quad: Quad,
     pub(crate) words: Vec<Word>,
     pub(crate) source: Source,
+    /// Size of its font in pixels; `None` for text read from pixels.
+    pub(crate) font_size: Option<f32>,
 }
 
 impl Fragment {
@@ -35,6 +37,13 @@ impl Fragment {
             .into_iter()
             .map(|word| Word { text: word.text, confidence: word.confidence, quad: word.quad })
             .collect();
-        Some(Self { text, confidence: reading.confidence(), quad, words, source: Source::Ocr })
+        Some(Self {
+            text,
+            confidence: reading.confidence(),
+            quad,
+            words,
+            source: Source::Ocr,
+            font_size: None,
+        })
     }
 }

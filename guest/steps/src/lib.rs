@@ -7,13 +7,15 @@
 //!
 //! [`read_page`] uses the text layer if it is real. Otherwise it renders the page, finds its orientation, detects text
 //! (again at a higher resolution for small print), recognizes lines with several runs in flight, reads upside-down
-//! lines again, and sorts the lines into reading order.
+//! lines again, sorts the lines into reading order, and finds their blocks and tables. [`read_document`] finds what spans
+//! pages: the outline, repeated headers and footers, paragraphs and tables that go on.
 #![warn(missing_docs)]
 
 mod cascade;
 mod compose;
 mod convert;
 mod detection;
+mod document;
 mod embedded;
 mod fragment;
 mod lines;
@@ -27,9 +29,12 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use lector_sdk::{BatchingConfig, ConfigError, Error, Page, Pipeline, PipelineInfo, Request, Transcript};
+use lector_sdk::{
+    BatchingConfig, ConfigError, Error, Page, Pages, Pipeline, PipelineInfo, Request, Summary, Transcript,
+};
 
-pub use settings::{Detection, Recognition, Settings, TextLayer, Tier};
+pub use document::read_document;
+pub use settings::{Detection, Recognition, Settings, Structure, TextLayer, Tier};
 pub use walk::read_page;
 
 /// The standard pipeline.
@@ -44,6 +49,10 @@ impl Pipeline for Standard {
 
     async fn recognize(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {
         read_page(page, request, settings).await
+    }
+
+    async fn assemble(pages: Pages, _: &Settings) -> Result<Summary, Error> {
+        read_document(pages).await
     }
 }
 
@@ -68,6 +77,9 @@ pub fn declare(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
         ..BatchingConfig::of(*alias)
     });
     let mut features = vec!["lines".to_owned()];
+    if settings.structure == Structure::Full {
+        features.extend(["blocks".to_owned(), "tables".to_owned()]);
+    }
     if settings.words {
         features.push("words".to_owned());
     }

@@ -29,6 +29,8 @@ pub struct Settings {
     /// Whether doubtful lines are checked for being upside down; needs the model granted as `textline-orientation`.
     /// Default true.
     pub line_orientation: bool,
+    /// What the transcript holds beside lines: `full` (the default: blocks with roles, tables with cells) or `off`.
+    pub structure: Structure,
     /// Settings of text detection.
     pub detection: Detection,
     /// Settings of text recognition.
@@ -96,6 +98,17 @@ pub enum TextLayer {
     Only,
 }
 
+/// Structure of the transcript.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Structure {
+    /// Blocks: headings, paragraphs, lists, tables, captions, footnotes, furniture.
+    #[default]
+    Full,
+    /// Lines only, each with the id of a block without a record.
+    Off,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -107,6 +120,7 @@ impl Default for Settings {
             languages: Vec::new(),
             page_orientation: true,
             line_orientation: true,
+            structure: Structure::Full,
             detection: Detection::default(),
             recognition: Recognition::default(),
         }
@@ -215,12 +229,13 @@ mod tests {
         assert_eq!(pipeline_info.models, expected);
         let batched: Vec<&str> = pipeline_info.batching.iter().map(|config| config.model.as_str()).collect();
         assert_eq!(batched, ["recognition-tiny", "recognition"]);
-        assert_eq!(pipeline_info.features, ["lines"]);
+        assert_eq!(pipeline_info.features, ["lines", "blocks", "tables"]);
     }
 
     #[test]
     fn models_follow_the_settings() {
-        let json = r#"{"tier": "tiny", "page_orientation": false, "line_orientation": false, "words": true}"#;
+        let json = r#"{"tier": "tiny", "page_orientation": false, "line_orientation": false, "words": true,
+            "structure": "off"}"#;
         let pipeline_info = FakeHost::new().configure::<Standard>(json).unwrap();
         assert_eq!(pipeline_info.models, ["detection-tiny", "recognition-tiny"]);
         assert_eq!(pipeline_info.features, ["lines", "words"]);
@@ -235,6 +250,7 @@ mod tests {
             (r#"{"dpi": 601}"#, "/dpi"),
             (r#"{"dpi": "200"}"#, "/dpi"),
             (r#"{"text_layer": "sometimes"}"#, "/text_layer"),
+            (r#"{"structure": "some"}"#, "/structure"),
             (r#"{"min_score": 1.01}"#, "/min_score"),
             (r#"{"languages": ["en", "x y"]}"#, "/languages/1"),
             (r#"{"languages": "en"}"#, "/languages"),

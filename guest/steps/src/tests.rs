@@ -261,6 +261,29 @@ fn small_print_is_looked_at_again_in_bands_and_read_once() {
 }
 
 #[test]
+fn an_endless_receipt_is_read_whole() {
+    let digit = |value: u32| char::from(b"bcd"[(value % 3) as usize]);
+    let names: Vec<String> = (0..90).map(|row| format!("a{}a{}", digit(row / 3), digit(row))).collect();
+    let lines: Vec<(u32, u32, &str)> =
+        (0..).zip(&names).map(|(row, text)| (60, 20 + row * 60, text.as_str())).collect();
+    let host = host(0);
+    let image = page(Size { width: 300, height: 5440 }, &lines);
+    let settings = r#"{"detection": {"long_side": 400, "long_side_max": 800, "unclip_ratio": 1.2}}"#;
+    let transcript = read(&host, FakePage::raster(image), settings);
+    assert_eq!(texts(&transcript), names);
+}
+
+#[test]
+fn a_page_of_which_nothing_is_read_says_so() {
+    // The fake detector finds the picture, and the recognizer no letter in it.
+    let mut image = Pixels::white(LETTER);
+    image.fill(200, 200, Size { width: 90, height: 60 }, [128, 128, 128]);
+    let transcript = read(&host(0), FakePage::raster(image), r#"{"line_orientation": false}"#);
+    assert!(transcript.lines.is_empty());
+    assert_eq!(transcript.warnings, ["the page is not empty, but no text was read on it"]);
+}
+
+#[test]
 fn several_runs_are_in_flight_and_batches_stay_small() {
     let lines: Vec<(u32, u32, &str)> = (0..10).map(|row| (80, 40 + row * 55, "abcdab")).collect();
     let image = page(LETTER, &lines);
@@ -413,3 +436,5 @@ fn a_page_that_the_fast_recognizer_cannot_read_costs_a_sample() {
     assert_eq!(texts(&transcript), lines);
     assert_eq!((host.rows("recognition-tiny"), host.rows("recognition")), (8, 20));
 }
+
+mod structure;

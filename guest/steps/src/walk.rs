@@ -3,21 +3,23 @@
 
 use futures_util::future;
 use lector_sdk::{
-    Error, Image, Page, PageKind, Quad as SdkQuad, Request, Size, TextLayerPolicy, Transcript, span,
+    Error, Filter, Image, Page, PageKind, Quad as SdkQuad, Request, Size, TextLayerPolicy, Transcript, span,
 };
 use lector_vision::detect::{Found, TextBox};
 use lector_vision::geometry::{Quad, Rect, Rotation};
+use lector_vision::layout;
+use lector_vision::rules::{self, Rule};
 use lector_vision::textlayer::{self, Verdict};
 
 use crate::cascade::Cascade;
-use crate::compose::{self, Frame};
+use crate::compose::{self, Blocks, Frame, Wanted};
 use crate::convert::to_sdk_rotation;
 use crate::detection::{self, Detector};
 use crate::embedded::{self, Embedded};
 use crate::fragment::Fragment;
 use crate::lines::{self, Line};
 use crate::resolution::{self, Sheet};
-use crate::settings::Settings;
+use crate::settings::{Settings, Structure};
 use crate::{pixels, rotation};
 
 /// Fraction of a detected box that embedded text must cover to replace it.
@@ -31,6 +33,18 @@ const PICTURE_MARGIN_PT: f32 = 3.0;
 
 /// Fraction of the text length in upside-down lines from which the page is upside down.
 const PAGE_FLIPPED: f32 = 0.7;
+
+/// Warning for a page that shows something and has no text.
+const NOTHING_FOUND: &str = "the page is not empty, but no text was read on it";
+
+/// Confidence below which a line across the direction of the page leads to a warning: noise beside text is read so.
+const ACROSS_SURE: f32 = 0.75;
+
+/// Resolution at which a page of embedded text is rendered for the rules of its tables, in dots per inch.
+const RULES_DPI: f32 = 150.0;
+
+/// Longer side of a page image in which the rules of tables are looked for: that of A4 at this resolution.
+const RULES_SIDE: f32 = 1754.0;
 
 /// Reads one page.
 ///
@@ -54,7 +68,7 @@ pub async fn read_page(page: &Page, request: &Request, settings: &Settings) -> R
     };
     match (policy, embedded.verdict) {
         (TextLayerPolicy::Only, _) => Ok(walk.only(&embedded)),
-        (_, Verdict::Real) if embedded.pictures.is_empty() => Ok(walk.embedded(&embedded)),
+        (_, Verdict::Real) if embedded.pictures.is_empty() => walk.embedded(&embedded).await,
         (_, Verdict::Real) => walk.both(&embedded).await,
         _ => walk.pixels_alone().await,
     }
@@ -82,21 +96,96 @@ impl Walk<'_> {
         }
     }
 
-    /// Reads embedded text alone: no rendering, no model run.
-    fn embedded(&self, embedded: &Embedded) -> Transcript {
+    /// Reads embedded text alone: no model run, and a small rendering only where the page may have tables.
+    async fn embedded(&self, embedded: &Embedded) -> Result<Transcript, Error> {
+        let fragments = self.embedded_fragments(embedded);
+        let rules = match fragments.2 {
+            true => self.table_rules(fragments.0.size).await?,
+            false => Vec::new(),
+        };
+        Ok(self.composed(fragments, &rules))
+    }
+
+    /// Returns the transcript without lines, the fragments, and whether they may hold a table.
+    fn embedded_fragments(&self, embedded: &Embedded) -> (Transcript, Vec<Fragment>, bool) {
         let dpi = resolution::wanted(&self.sheet(), self.request.dpi, self.settings.dpi);
         let size = self.page.size_at(dpi);
-        let mut transcript = Transcript::blank(size, dpi);
-        let fragments = embedded::fragments(&embedded.lines, self.scale(size), self.words);
-        transcript.lines = compose::lines(&fragments, &[], &Frame { size, rotation: Rotation::None });
+        let fragments = embedded::fragments(&embedded.lines, self.scale(size), self.has_words());
+        let tables =
+            self.is_structured() && compose::may_have_tables(&fragments, size, &self.blocks(dpi, &[], &[]));
+        (Transcript::blank(size, dpi), fragments, tables)
+    }
+
+    fn composed(
+        &self,
+        (mut transcript, fragments, _): (Transcript, Vec<Fragment>, bool),
+        rules: &[Rule],
+    ) -> Transcript {
+        let frame = Frame { size: transcript.size, rotation: Rotation::None };
+        let wanted = self.wanted(transcript.dpi, &[], rules);
+        compose::page(&mut transcript, &fragments, &[], &frame, &wanted);
         transcript
+    }
+
+    /// Finds the lines drawn on the page, in pixels of an image of `size`.
+    async fn table_rules(&self, size: Size) -> Result<Vec<Rule>, Error> {
+        let _span = span("rules");
+        let (width, height) = self.page.size_pt();
+        let inches = (width / 72.0) * (height / 72.0);
+        let most = (self.page.pixels_max() as f32 * 0.9 / inches.max(f32::EPSILON)).sqrt();
+        let image = self.page.render(RULES_DPI.min(most)).await?;
+        self.rules_of(&image, size)
+    }
+
+    /// Finds the lines drawn around tables on the page image; `None` where it has none, or none are wanted.
+    async fn grid_rules(
+        &self,
+        image: &Image,
+        fragments: &[Fragment],
+        dpi: f32,
+    ) -> Result<Option<Vec<Rule>>, Error> {
+        let size = image.size();
+        if !(self.is_structured() && compose::may_have_tables(fragments, size, &self.blocks(dpi, &[], &[]))) {
+            return Ok(None);
+        }
+        let scale = (RULES_SIDE / size.width.max(size.height).max(1) as f32).min(1.0);
+        let side = |pixels: u32| ((pixels as f32 * scale).round() as u32).max(1);
+        let small = Size { width: side(size.width), height: side(size.height) };
+        let small = image.resize(small, Filter::Bilinear).await?;
+        self.rules_of(&small, size).map(Some)
+    }
+
+    /// Finds the lines drawn on an image, in pixels of an image of `size`.
+    fn rules_of(&self, image: &Image, size: Size) -> Result<Vec<Rule>, Error> {
+        let own = image.size();
+        let found = rules::crossing(&image.read(0, 0, own)?, own.width as usize, own.height as usize);
+        let (x, y) = (size.width as f32 / own.width as f32, size.height as f32 / own.height as f32);
+        Ok(found.iter().map(|rule| rule.scaled(x, y)).collect())
     }
 
     /// Reads embedded text alone because the settings or the request demand it.
     fn only(&self, embedded: &Embedded) -> Transcript {
-        let mut transcript = self.embedded(embedded);
+        let mut transcript = self.composed(self.embedded_fragments(embedded), &[]);
         transcript.warnings.extend(embedded::caution(embedded.verdict).map(str::to_owned));
         transcript
+    }
+
+    fn is_structured(&self) -> bool {
+        self.settings.structure == Structure::Full
+    }
+
+    /// Returns whether fragments need words: for the transcript, or for the cells of tables.
+    fn has_words(&self) -> bool {
+        self.words || self.is_structured()
+    }
+
+    fn blocks<'b>(&self, dpi: f32, pictures: &'b [Rect], rules: &'b [Rule]) -> Blocks<'b> {
+        Blocks { first: self.page.index() == 0, pictures, rules, points: 72.0 / dpi }
+    }
+
+    fn wanted<'b>(&self, dpi: f32, pictures: &'b [Rect], rules: &'b [Rule]) -> Wanted<'b> {
+        let blocks = self.is_structured().then(|| self.blocks(dpi, pictures, rules));
+        Wanted { words: self.words, blocks }
     }
 
     /// Combines real embedded text with pictures beside it, which are read from pixels.
@@ -104,7 +193,7 @@ impl Walk<'_> {
         let (image, mut transcript) = self.render().await?;
         let size = image.size();
         let scale = self.scale(size);
-        let mut fragments = embedded::fragments(&embedded.lines, scale, self.words);
+        let mut fragments = embedded::fragments(&embedded.lines, scale, self.has_words());
         let detector = Detector::open(self.settings)?;
         let mut boxes = Vec::new();
         for area in areas(&embedded.pictures, scale, size) {
@@ -124,7 +213,11 @@ impl Walk<'_> {
             let read = self.read_lines(&image, &rest, &recognizer).await?;
             fragments.extend(self.kept(&read, &mut transcript));
         }
-        transcript.lines = compose::lines(&fragments, &[], &Frame { size, rotation: Rotation::None });
+        let pictures: Vec<Rect> =
+            embedded.pictures.iter().map(|rect| rect.scaled(scale.0, scale.1)).collect();
+        let rules = self.grid_rules(&image, &fragments, transcript.dpi).await?.unwrap_or_default();
+        let wanted = self.wanted(transcript.dpi, &pictures, &rules);
+        compose::page(&mut transcript, &fragments, &[], &Frame { size, rotation: Rotation::None }, &wanted);
         Ok(transcript)
     }
 
@@ -145,6 +238,7 @@ impl Walk<'_> {
         let ((found, rules), scores) = future::try_join(detector.find_with_rules(&image), scores).await?;
         drop(thumbnail);
         if found.boxes.is_empty() {
+            transcript.warnings.push(NOTHING_FOUND.to_owned());
             return Ok(transcript);
         }
         let recognizer = Cascade::open(self.settings)?;
@@ -163,7 +257,8 @@ impl Walk<'_> {
         transcript.warnings.extend(detection::caution(found.left_out));
         let mut read = self.read_lines(&image, &found.boxes, &recognizer).await?;
         let size = image.size();
-        if is_on_its_head(&read) {
+        let on_its_head = is_on_its_head(&read);
+        if on_its_head {
             for line in &mut read {
                 line.quad = line.quad.turned(Rotation::Half, size.width as f32, size.height as f32);
             }
@@ -173,8 +268,17 @@ impl Walk<'_> {
             rotation = Rotation::from_quarters(rotation.quarters() + 2);
         }
         let fragments = self.kept(&read, &mut transcript);
+        if fragments.is_empty() && transcript.warnings.is_empty() {
+            transcript.warnings.push(NOTHING_FOUND.to_owned());
+        }
         transcript.rotation = to_sdk_rotation(rotation);
-        transcript.lines = compose::lines(&fragments, &rules, &Frame { size, rotation });
+        // The fragments are in the image turned upright by the reading; its pixels are not.
+        let mut grid = self.grid_rules(&image, &fragments, transcript.dpi).await?;
+        for rule in grid.iter_mut().flatten().filter(|_| on_its_head) {
+            *rule = rule.turned(Rotation::Half, size.width as f32, size.height as f32);
+        }
+        let wanted = self.wanted(transcript.dpi, &[], grid.as_deref().unwrap_or(&rules));
+        compose::page(&mut transcript, &fragments, &rules, &Frame { size, rotation }, &wanted);
         Ok(transcript)
     }
 
@@ -214,7 +318,8 @@ impl Walk<'_> {
 
     /// Returns the lines above the minimum score; a warning counts the others.
     fn kept(&self, read: &[Line], transcript: &mut Transcript) -> Vec<Fragment> {
-        let pieces = read.iter().filter_map(|line| Fragment::read(&line.reading, line.quad, self.words));
+        let pieces =
+            read.iter().filter_map(|line| Fragment::read(&line.reading, line.quad, self.has_words()));
         let least = self.settings.min_score;
         let (kept, left): (Vec<_>, Vec<_>) = pieces.partition(|fragment| fragment.confidence >= least);
         if !left.is_empty() {
@@ -222,6 +327,7 @@ impl Walk<'_> {
             let lines = if count == 1 { "line" } else { "lines" };
             transcript.warnings.push(format!("{count} {lines} below the minimum score of {least} left out"));
         }
+        transcript.warnings.extend(across(&kept));
         kept
     }
 
@@ -230,6 +336,21 @@ impl Walk<'_> {
         let (width, height) = self.page.size_pt();
         (size.width as f32 / width.max(f32::EPSILON), size.height as f32 / height.max(f32::EPSILON))
     }
+}
+
+/// Returns the warning about lines at right angles to most of the text that were read with a low confidence.
+fn across(kept: &[Fragment]) -> Option<String> {
+    let quads: Vec<Quad> = kept.iter().map(|fragment| fragment.quad).collect();
+    let main = layout::direction(&quads);
+    let quarters = |angle: f32| (angle / std::f32::consts::FRAC_PI_2).round() as i32;
+    let is_doubtful = |fragment: &&Fragment| {
+        fragment.confidence < ACROSS_SURE && quarters(fragment.quad.angle() - main).rem_euclid(2) == 1
+    };
+    let count = kept.iter().filter(is_doubtful).count();
+    let lines = if count == 1 { "1 line" } else { &format!("{count} lines") };
+    (count > 0).then(|| {
+        format!("{lines} across the text read with a confidence below {ACROSS_SURE}; the text may be wrong")
+    })
 }
 
 /// Returns whether most of the text is upside down: then the page is, and its reading order is turned too.

@@ -33,9 +33,8 @@ impl Pipeline for Quiet {
     async fn recognize(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {
         let mut transcript = lector_steps::read_page(page, request, &settings.reading).await?;
         let before = transcript.lines.len();
-        transcript.lines.retain(|line| {
-            line.text.chars().filter(|c| c.is_uppercase()).count() <= settings.capitals_max
-        });
+        transcript
+            .retain_lines(|line| line.text.chars().filter(|c| c.is_uppercase()).count() <= settings.capitals_max);
         let left_out = before - transcript.lines.len();
         if left_out > 0 {
             transcript.warnings.push(format!("{left_out} lines left out: too many capital letters"));

@@ -8,12 +8,14 @@ mod bands;
 pub(crate) mod components;
 mod db;
 mod size;
+mod tiles;
 
 use crate::geometry::Quad;
 
 pub use bands::{Axis, Band, Bands};
 pub use db::boxes;
 pub use size::{Adaptive, input_size, median_line_height, refine};
+pub use tiles::Tiles;
 
 /// Parameters of the conversion of a probability map to boxes.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -233,6 +233,19 @@ impl Quad {
         Rect::from_edges(left, top, right, bottom)
     }
 
+    /// Returns the quad around others in the direction of the longest of them; `None` without any.
+    pub fn around(quads: &[Self]) -> Option<Self> {
+        let longest = quads.iter().max_by(|a, b| a.width().total_cmp(&b.width()))?;
+        if quads.len() == 1 {
+            return Some(*longest);
+        }
+        let angle = longest.angle();
+        let source = longest.center();
+        let level = |quad: &Self| Self(quad.0.map(|p| p.turned_about(source, -angle))).bounds();
+        let bounds = quads.iter().fold(level(longest), |around, quad| around.union(&level(quad)));
+        Some(Self(Self::from_rect(&bounds).0.map(|p| p.turned_about(source, angle))))
+    }
+
     /// Returns whether every coordinate is finite.
     pub fn is_finite(&self) -> bool {
         self.0.iter().all(|p| p.x.is_finite() && p.y.is_finite())

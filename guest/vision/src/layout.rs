@@ -32,6 +32,8 @@ pub struct Placed {
     /// Number of the printed line: neighbors with the same number are fragments of one line, to be joined with a space.
     /// Ascending in reading order from 0. Cells of one table row are lines of their own.
     pub line: u32,
+    /// Number of its zone: the part of the page without a gutter of running text inside. Ascending in reading order.
+    pub zone: u32,
 }
 
 /// Maximum gap between fragments of one printed line on one baseline, in line heights.
@@ -43,10 +45,11 @@ const FRAGMENT_GAP: f32 = 1.0;
 pub fn reading_order(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Vec<Placed> {
     let leveled = level::level(boxes, rules, page);
     let mut blocks = flow::blocks(leveled.cells, &leveled.grid);
-    blocks.extend(leveled.aside.into_iter().map(|cell| vec![vec![cell]]));
+    let zone = blocks.last().map_or(0, |block| block.zone) + 1;
+    blocks.extend(leveled.aside.into_iter().map(|cell| flow::Block { zone, rows: vec![vec![cell]] }));
     let mut placed = Vec::with_capacity(boxes.len());
     let mut line = 0u32;
-    for (block, rows) in blocks.iter().enumerate() {
+    for (block, flow::Block { zone, rows }) in blocks.iter().enumerate() {
         for row in rows {
             let mut end: Option<(f32, f32)> = None;
             for cell in row {
@@ -54,33 +57,29 @@ pub fn reading_order(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Vec<Pl
                     let apart = cell.left - right > FRAGMENT_GAP * cell.height().max(height);
                     line += u32::from(apart);
                 }
-                placed.push(Placed { index: cell.index, block: block as u32, line });
+                placed.push(Placed { index: cell.index, block: block as u32, line, zone: *zone });
                 end = Some((end.map_or(cell.right, |e| e.0.max(cell.right)), cell.height()));
             }
             line += 1;
         }
     }
     for index in leveled.unplaced {
-        placed.push(Placed { index, block: blocks.len() as u32, line });
+        placed.push(Placed { index, block: blocks.len() as u32, line, zone: zone + 1 });
         line += 1;
     }
     placed
 }
 
+/// Returns the direction of most of the text in radians clockwise from "to the right": the tilt of a scan, and for text
+/// down the page a quarter turn.
+pub fn direction(boxes: &[Quad]) -> f32 {
+    level::direction_of(boxes)
+}
+
 /// Returns the quad around fragments of one printed line (the boxes that share a `Placed::line`), in the direction of
 /// the longest of them; `None` without any.
 pub fn join_line(fragments: &[Quad]) -> Option<Quad> {
-    let longest = fragments.iter().max_by(|a, b| a.width().total_cmp(&b.width()))?;
-    if fragments.len() == 1 {
-        return Some(*longest);
-    }
-    let angle = longest.angle();
-    let source = longest.center();
-    let level = Quad(longest.0.map(|p| p.turned_about(source, -angle))).bounds();
-    let bounds = fragments.iter().fold(level, |around, fragment| {
-        around.union(&Quad(fragment.0.map(|p| p.turned_about(source, -angle))).bounds())
-    });
-    Some(Quad(Quad::from_rect(&bounds).0.map(|p| p.turned_about(source, angle))))
+    Quad::around(fragments)
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@
 //! 3. [`orientation`]: orientation of the page and of its lines;
 //! 4. [`crop`]: the pieces of the page for the recognizer; [`batch`]: their batches;
 //! 5. [`ctc`]: label indices to text and words, joining of pieces;
-//! 6. [`rules`]: lines drawn between the cells of forms and tables; [`layout`]: reading order, printed lines, blocks.
+//! 6. [`rules`]: lines drawn between the cells of forms and tables; [`layout`]: reading order, printed lines, blocks;
+//! 7. [`structure`]: roles of blocks, headings, lists, tables.
 //!
 //! Loops over pixels handle at least 64 pixels per iteration: in wasm, every loop back-edge has an epoch check.
 #![warn(missing_docs)]
@@ -22,4 +23,5 @@ pub mod geometry;
 pub mod layout;
 pub mod orientation;
 pub mod rules;
+pub mod structure;
 pub mod textlayer;

@@ -34,6 +34,8 @@ impl Rule {
 const REACH: usize = 3;
 /// Minimum difference of gray levels (of 255). A hairline of half a pixel at this size still differs by 70.
 const CONTRAST: u8 = 24;
+/// Widest crossing of another rule, in pixels: a thick rule, and the reach beside it.
+const CROSSING_MAX: usize = 2 * REACH + 3;
 /// Minimum run of ridge pixels: longer than letters are wide, shorter than the steps of a thin line tilted by 3
 /// degrees.
 const RUN_MIN: u32 = 24;
@@ -51,12 +53,22 @@ const TILE: usize = 64;
 /// Returns the rules of an image of RGB triples, level ones first. Empty if the image is not `width` times `height`, or
 /// has more lines than a form.
 pub fn rules(rgb: &[u8], width: usize, height: usize) -> Vec<Rule> {
+    found(rgb, width, height, false)
+}
+
+/// Returns the rules as [`rules`] does, and also those that others cross more often than every 24 pixels: the upright lines
+/// of a table with low rows. For [`crate::structure`].
+pub fn crossing(rgb: &[u8], width: usize, height: usize) -> Vec<Rule> {
+    found(rgb, width, height, true)
+}
+
+fn found(rgb: &[u8], width: usize, height: usize, bridged: bool) -> Vec<Rule> {
     if width == 0 || height == 0 || rgb.len() != width * height * 3 {
         return Vec::new();
     }
     let gray = gray(rgb);
-    let level = lines(&gray, width, height);
-    let upright = lines(&transposed(&gray, width, height), height, width);
+    let level = lines(&gray, width, height, bridged);
+    let upright = lines(&transposed(&gray, width, height), height, width, bridged);
     let swapped = |stroke: Stroke| Rule {
         from: Point::new(stroke.from.y, stroke.from.x),
         to: Point::new(stroke.to.y, stroke.to.x),
@@ -91,12 +103,15 @@ fn transposed(gray: &[u8], width: usize, height: usize) -> Vec<u8> {
 }
 
 /// Returns the lines along the rows.
-fn lines(gray: &[u8], width: usize, height: usize) -> Vec<Stroke> {
+fn lines(gray: &[u8], width: usize, height: usize, bridged: bool) -> Vec<Stroke> {
     let mut mask = vec![0u8; gray.len()];
     let row = |y: usize| gray.get(y * width..(y + 1) * width).unwrap_or_default();
     for (y, out) in mask.chunks_exact_mut(width).enumerate() {
         if y >= REACH && y + REACH < height {
             ridge(row(y - REACH), row(y), row(y + REACH), out);
+            if bridged {
+                bridge(row(y), out);
+            }
         }
     }
     let long_and_level = |stroke: &Stroke| {
@@ -106,6 +121,33 @@ fn lines(gray: &[u8], width: usize, height: usize) -> Vec<Stroke> {
     let mut found = strokes(&mask, width, 0, RUN_MIN, RUNS_MAX).unwrap_or_default();
     found.retain(long_and_level);
     found
+}
+
+/// Marks the pixels where another rule crosses a run: they are no ridge, but have the color of the run.
+fn bridge(gray: &[u8], marks: &mut [u8]) {
+    let mut last: Option<usize> = None;
+    for start in (0..marks.len()).step_by(64) {
+        let end = (start + 64).min(marks.len());
+        // Most of a page is blank.
+        if marks.get(start..end).is_none_or(|block| block.iter().all(|mark| *mark == 0)) {
+            continue;
+        }
+        for x in start..end {
+            if marks.get(x) != Some(&1) {
+                continue;
+            }
+            if let Some(from) = last.filter(|from| (2..=CROSSING_MAX + 1).contains(&(x - from)))
+                && let (Some(&a), Some(&b)) = (gray.get(from), gray.get(x))
+            {
+                let (low, high) = (a.min(b).saturating_sub(CONTRAST), a.max(b).saturating_add(CONTRAST));
+                let alike = gray.get(from..x).is_some_and(|gap| gap.iter().all(|g| (low..=high).contains(g)));
+                if let Some(gap) = marks.get_mut(from..x).filter(|_| alike) {
+                    gap.fill(1);
+                }
+            }
+            last = Some(x);
+        }
+    }
 }
 
 /// Marks the pixels of a row that are darker, or lighter, than those above and below; 64 per iteration.

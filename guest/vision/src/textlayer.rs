@@ -73,6 +73,8 @@ pub struct LayerLine {
     pub quad: Quad,
     /// Its words and their positions.
     pub words: Vec<LayerWord>,
+    /// Size of the font of most of its characters.
+    pub font_size: f32,
 }
 
 /// Returns the indices of detected boxes that embedded lines do not cover: those with less than `share` (0 to 1; 0.5 is

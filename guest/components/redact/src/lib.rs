@@ -54,11 +54,53 @@ impl Pipeline for Redact {
 
 lector_sdk::export!(Redact);
 
-/// Masks every line in place, and adds the findings.
+/// Masks every line in place, what blocks repeat of it, and adds the findings.
 fn redact(transcript: &mut Transcript, finders: &Finders, settings: &Settings) {
+    // For each line, the masked words as they were and as they are.
+    let mut masked: Vec<Vec<(String, String)>> = Vec::with_capacity(transcript.lines.len());
     for (index, line) in (0_u32..).zip(&mut transcript.lines) {
-        transcript.findings.extend(redact_line(line, index, finders, settings));
+        let before = line.text.clone();
+        let found = redact_line(line, index, finders, settings);
+        masked.push(if found.is_empty() { Vec::new() } else { changed(&before, &line.text) });
+        transcript.findings.extend(found);
     }
+    let mask = |text: &str| {
+        let found = finders.find(text);
+        mask::masked(text, &found, settings.mask_char(), settings.keep_last as usize)
+    };
+    for block in &mut transcript.blocks {
+        for cell in block.table.iter_mut().flat_map(|table| &mut table.cells) {
+            let own = cell.lines.iter().filter_map(|at| masked.get(*at as usize)).flatten();
+            cell.text = mask(&own.fold(cell.text.clone(), |text, (from, to)| text.replace(from, to)));
+        }
+        let lines = transcript.lines.iter().zip(&masked).filter(|(line, _)| line.block_id == block.id);
+        let touched = lines.into_iter().any(|(_, words)| !words.is_empty());
+        // The joined text of a block repeats its lines; where one is masked it goes.
+        match block.property("text").as_ref().and_then(|text| text.as_str()) {
+            Some(_) if touched => block.remove_property("text"),
+            Some(text) => {
+                let masked = mask(text);
+                block.set_property("text", masked);
+            }
+            None => {}
+        }
+    }
+}
+
+/// Returns the words that masking changed, before and after. Masking keeps the number of characters.
+fn changed(before: &str, after: &str) -> Vec<(String, String)> {
+    let after: Vec<char> = after.chars().collect();
+    let mut at = 0;
+    let mut out = Vec::new();
+    for word in before.split(char::is_whitespace) {
+        let end = at + word.chars().count();
+        let masked: String = after.get(at..end).unwrap_or_default().iter().collect();
+        if !word.is_empty() && masked != word {
+            out.push((word.to_owned(), masked));
+        }
+        at = end + 1;
+    }
+    out
 }
 
 fn redact_line(line: &mut Line, index: u32, finders: &Finders, settings: &Settings) -> Vec<Finding> {

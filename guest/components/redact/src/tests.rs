@@ -93,7 +93,7 @@ fn settings_that_do_not_hold_are_pointed_at() {
         assert_eq!(config_error.pointer, pointer, "{json}: {}", config_error.message);
     }
     let pipeline_info = FakeHost::new().configure::<Redact>("{}").unwrap();
-    assert_eq!(pipeline_info.features, ["lines", "findings"]);
+    assert_eq!(pipeline_info.features, ["lines", "blocks", "tables", "findings"]);
 }
 
 #[test]
@@ -107,4 +107,32 @@ fn the_document_is_summed_up_by_kind() {
     assert_eq!(summary.text, "*@*.*** *@*.***\n\u{c}\nnothing here\n\u{c}\n**** **** **** 1111\n");
     let properties: serde_json::Value = serde_json::from_str(&summary.properties.unwrap()).unwrap();
     assert_eq!(properties, serde_json::json!({"findings": {"total": 3, "by_kind": {"card": 1, "email": 2}}}));
+}
+
+#[test]
+fn what_blocks_repeat_of_a_line_is_masked_too() {
+    use lector_sdk::{Block, BlockKind, Cell, Table};
+    let settings = Settings::default();
+    let mut transcript = Transcript::blank(Size { width: 1000, height: 100 }, 200.0);
+    transcript.lines.push(line("Ada jane@x.org 4111 1111 1111 1111", true));
+    transcript.lines.push(Line { block_id: 1, ..line("Mail jane@x.org", true) });
+    transcript.lines.push(Line { block_id: 2, ..line("a plain line", true) });
+    let cell = |column, text: &str| Cell::new(0, column, text, quad(0.0, 10.0)).with_lines([0]);
+    // The number lies in two cells, in neither of which it is one.
+    let cells = Table::new(1, 3)
+        .with(cell(0, "Ada jane@x.org"))
+        .with(cell(1, "4111 1111"))
+        .with(cell(2, "1111 1111"));
+    transcript.blocks = vec![Block::of_table(0, cells, quad(0.0, 10.0))];
+    for (id, text) in [(1, "Mail jane@x.org"), (2, "a plain line and jane@x.org of two")] {
+        let mut block = Block::new(id, BlockKind::Text, quad(0.0, 10.0));
+        block.set_property("text", text);
+        transcript.blocks.push(block);
+    }
+    redact(&mut transcript, &Finders::new(&settings).unwrap(), &settings);
+    let table = transcript.blocks[0].table.as_ref().unwrap();
+    let texts: Vec<&str> = table.cells.iter().map(|cell| cell.text.as_str()).collect();
+    assert_eq!(texts, ["Ada ****@*.***", "**** ****", "**** ****"]);
+    assert_eq!(transcript.blocks[1].properties, None);
+    assert_eq!(transcript.blocks[2].property("text").unwrap(), "a plain line and ****@*.*** of two");
 }

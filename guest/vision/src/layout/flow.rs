@@ -20,14 +20,34 @@ const APART_EM: f32 = 4.0;
 /// Maximum white space between their lines, in em.
 const CLOSE_EM: f32 = 0.35;
 
-/// Returns the paragraphs, cells or tables of a page in reading order, each as rows.
-pub(super) fn blocks(cells: Vec<Cell>, grid: &Grid) -> Vec<Vec<Row>> {
-    let mut out = Vec::new();
-    flow(cells, grid, &mut out, 0);
-    out
+/// A paragraph, cell or table.
+pub(super) struct Block {
+    /// Number of the zone: blocks of one zone have no gutter of running text between them.
+    pub zone: u32,
+    pub rows: Vec<Row>,
 }
 
-fn flow(cells: Vec<Cell>, grid: &Grid, out: &mut Vec<Vec<Row>>, depth: u32) {
+/// The blocks in reading order, and the zone of the next one.
+#[derive(Default)]
+struct Out {
+    blocks: Vec<Block>,
+    zone: u32,
+}
+
+impl Out {
+    fn push(&mut self, rows: Vec<Row>) {
+        self.blocks.push(Block { zone: self.zone, rows });
+    }
+}
+
+/// Returns the paragraphs, cells or tables of a page in reading order, each as rows.
+pub(super) fn blocks(cells: Vec<Cell>, grid: &Grid) -> Vec<Block> {
+    let mut out = Out::default();
+    flow(cells, grid, &mut out, 0);
+    out.blocks
+}
+
+fn flow(cells: Vec<Cell>, grid: &Grid, out: &mut Out, depth: u32) {
     if cells.is_empty() {
         return;
     }
@@ -44,8 +64,10 @@ fn flow(cells: Vec<Cell>, grid: &Grid, out: &mut Vec<Vec<Row>>, depth: u32) {
     }
     if let Some(parts) = gutter::split(&cells, em) {
         for part in [parts.above, parts.left, parts.right, parts.below] {
+            out.zone += 1;
             flow(part, grid, out, depth + 1);
         }
+        out.zone += 1;
         return;
     }
     let split = bands(&cells);
@@ -62,7 +84,7 @@ fn flow(cells: Vec<Cell>, grid: &Grid, out: &mut Vec<Vec<Row>>, depth: u32) {
 }
 
 /// Splits a band without wide gaps between its lines: one block, blocks side by side, or a table.
-fn side_by_side(cells: Vec<Cell>, em: f32, grid: &Grid, out: &mut Vec<Vec<Row>>, depth: u32) {
+fn side_by_side(cells: Vec<Cell>, em: f32, grid: &Grid, out: &mut Out, depth: u32) {
     let mut parts = columns(&cells, BLOCK_GAP_EM * em);
     if parts.len() < 2 {
         out.push(rows(&cells));
@@ -82,7 +104,10 @@ fn side_by_side(cells: Vec<Cell>, em: f32, grid: &Grid, out: &mut Vec<Vec<Row>>,
         }
     }
     if blocks.len() == 1 {
-        table::read(&cells, em, out);
+        let block = table::read(&cells, em);
+        if !block.is_empty() {
+            out.push(block);
+        }
         return;
     }
     for block in from_the_top(blocks) {

@@ -69,6 +69,13 @@ fn direction(quads: &[(usize, Quad)]) -> f32 {
     base
 }
 
+/// Returns the direction of most of the text of these boxes.
+pub(super) fn direction_of(boxes: &[Quad]) -> f32 {
+    let quads: Vec<(usize, Quad)> =
+        boxes.iter().enumerate().map(|(i, q)| (i, reading(q))).filter(|(_, q)| q.is_finite()).collect();
+    direction(&quads)
+}
+
 /// Turns a page level.
 pub(super) fn level(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Leveled {
     let (quads, nowhere): (Vec<_>, Vec<_>) =

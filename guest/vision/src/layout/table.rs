@@ -19,7 +19,7 @@ struct Stack {
 }
 
 /// Reads a table row by row. If cells have several lines, each cell is read to its end before the next one.
-pub(super) fn read(cells: &[Cell], em: f32, out: &mut Vec<Vec<Row>>) {
+pub(super) fn read(cells: &[Cell], em: f32) -> Vec<Row> {
     let mut block: Vec<Row> = Vec::new();
     for group in groups(stacks(cells, em)) {
         if is_row_of_cells(&group, em) {
@@ -28,9 +28,7 @@ pub(super) fn read(cells: &[Cell], em: f32, out: &mut Vec<Vec<Row>>) {
             read_rows(&group, &mut block);
         }
     }
-    if !block.is_empty() {
-        out.push(block);
-    }
+    block
 }
 
 /// Returns the stacks of every column.

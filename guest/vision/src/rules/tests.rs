@@ -69,3 +69,21 @@ fn what_is_no_page_has_none() {
         .collect();
     assert_eq!(found(&noise), []);
 }
+
+#[test]
+fn upright_lines_of_low_rows_are_found_where_rules_cross() {
+    // A grid of hairlines: columns of 100 pixels, rows of 18.
+    let (width, height) = (420, 240);
+    let mut rgb = vec![255u8; width * height * 3];
+    for y in 0..height {
+        for x in 0..width {
+            let inside = (10..=410).contains(&x) && (10..=208).contains(&y);
+            if inside && ((x - 10) % 100 == 0 || (y - 10) % 18 == 0) {
+                rgb[(y * width + x) * 3..][..3].fill(0);
+            }
+        }
+    }
+    let upright = |found: &[Rule]| found.iter().filter(|r| (r.to.y - r.from.y).abs() > 150.0).count();
+    assert_eq!(upright(&rules(&rgb, width, height)), 0);
+    assert_eq!(upright(&crossing(&rgb, width, height)), 5);
+}

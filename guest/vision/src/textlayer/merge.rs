@@ -85,6 +85,22 @@ fn follows(last: &Rect, span: &Span<'_>, on_end: bool) -> bool {
         && both.area() <= 0.5 * last.area().min(next.area()).max(1.0)
 }
 
+/// Returns the median font size, weighted by characters.
+fn main_size(spans: &[&Span<'_>]) -> f32 {
+    let mut sizes: Vec<(f32, usize)> =
+        spans.iter().map(|span| (span.font_size, span.text.chars().count())).collect();
+    sizes.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let half = sizes.iter().map(|(_, count)| count).sum::<usize>().div_ceil(2);
+    let mut passed = 0;
+    for (size, count) in sizes {
+        passed += count;
+        if passed >= half {
+            return size;
+        }
+    }
+    0.0
+}
+
 fn close(line: Open<'_>, downwards: bool) -> Option<LayerLine> {
     let quad_of = |area: &Rect| {
         let quad = Quad::from_rect(area);
@@ -103,5 +119,6 @@ fn close(line: Open<'_>, downwards: bool) -> Option<LayerLine> {
         .iter()
         .map(|s| LayerWord { text: s.text.trim().to_owned(), quad: quad_of(&s.area) })
         .collect();
-    Some(LayerLine { text: text.join(" "), quad: quad_of(&around), words })
+    let font_size = main_size(&line.spans);
+    Some(LayerLine { text: text.join(" "), quad: quad_of(&around), words, font_size })
 }

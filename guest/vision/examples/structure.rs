@@ -1,0 +1,125 @@
+//! Reads pages as JSON, one on each line of standard input, and prints their blocks as JSON, one page on each line. For
+//! measurements on born-digital documents without a server; see `tests/bench/parse`.
+//!
+//! A page is `{"size": [w, h], "first": true, "words": [[text, x, y, w, h, font_size, ends_line], ..], "pictures":
+//! [[x, y, w, h], ..], "rules": [[x0, y0, x1, y1], ..]}`, in points. With `"image": [path, w, h]`, a file of RGB triples,
+//! the rules are found in its pixels, as the standard guest does.
+#![allow(clippy::print_stdout, clippy::expect_used, reason = "a program for developers")]
+
+use std::io::BufRead;
+
+use lector_vision::geometry::{Point, Rect};
+use lector_vision::layout;
+use lector_vision::rules::{self, Rule};
+use lector_vision::structure::{self, Block, Kind, Piece, Sheet, Token, Vocabulary};
+use lector_vision::textlayer::{self, Span};
+use serde_json::{Value, json};
+
+fn main() {
+    for line in std::io::stdin().lock().lines() {
+        let page: Value = serde_json::from_str(&line.expect("a line")).expect("JSON");
+        println!("{}", read(&page));
+    }
+}
+
+fn number(value: &Value, at: usize) -> f32 {
+    value[at].as_f64().unwrap_or(0.0) as f32
+}
+
+fn rects(value: &Value) -> Vec<Rect> {
+    let rect =
+        |v: &Value| Rect { x: number(v, 0), y: number(v, 1), width: number(v, 2), height: number(v, 3) };
+    value.as_array().map(|all| all.iter().map(rect).collect()).unwrap_or_default()
+}
+
+/// Finds the rules in a rendering of the page; `None` without one.
+fn in_pixels(image: &Value, size: (f32, f32)) -> Option<Vec<Rule>> {
+    let rgb = std::fs::read(image[0].as_str()?).expect("the pixels");
+    let (width, height) = (number(image, 1), number(image, 2));
+    let found = rules::crossing(&rgb, width as usize, height as usize);
+    Some(found.iter().map(|rule| rule.scaled(size.0 / width, size.1 / height)).collect())
+}
+
+fn read(page: &Value) -> Value {
+    let size = (number(&page["size"], 0), number(&page["size"], 1));
+    let words = page["words"].as_array().cloned().unwrap_or_default();
+    let spans: Vec<Span<'_>> = words
+        .iter()
+        .map(|w| Span {
+            text: w[0].as_str().unwrap_or_default(),
+            area: Rect { x: number(w, 1), y: number(w, 2), width: number(w, 3), height: number(w, 4) },
+            font_size: number(w, 5),
+            visible: true,
+            ends_line: w[6].as_bool().unwrap_or(false),
+        })
+        .collect();
+    let rule = |r: &Value| Rule {
+        from: Point::new(number(r, 0), number(r, 1)),
+        to: Point::new(number(r, 2), number(r, 3)),
+    };
+    let rules: Vec<Rule> =
+        page["rules"].as_array().map(|all| all.iter().map(rule).collect()).unwrap_or_default();
+    let rules = in_pixels(&page["image"], size).unwrap_or(rules);
+    let lines = textlayer::lines(&spans);
+    let quads: Vec<_> = lines.iter().map(|line| line.quad).collect();
+    let placed = layout::reading_order(&quads, &[], size);
+    let mut texts = Vec::new();
+    for group in placed.chunk_by(|a, b| a.line == b.line) {
+        let members: Vec<_> = group.iter().filter_map(|place| lines.get(place.index)).collect();
+        let joined: Vec<&str> = members.iter().map(|line| line.text.as_str()).collect();
+        texts.push((joined.join(" "), members, group[0]));
+    }
+    let pieces: Vec<Piece<'_>> = texts
+        .iter()
+        .map(|(text, members, place)| Piece {
+            text,
+            quad: layout::join_line(&members.iter().map(|line| line.quad).collect::<Vec<_>>())
+                .unwrap_or_default(),
+            words: members
+                .iter()
+                .flat_map(|line| &line.words)
+                .map(|word| Token { text: &word.text, quad: word.quad })
+                .collect(),
+            font_size: members.first().map(|line| line.font_size),
+            block: place.block,
+            zone: place.zone,
+        })
+        .collect();
+    let pictures = rects(&page["pictures"]);
+    let sheet = Sheet { size, first: page["first"].as_bool().unwrap_or(false), pictures: &pictures };
+    let blocks = structure::analyze(&pieces, &rules, &sheet);
+    let vocabulary = Vocabulary::of(pieces.iter().map(|piece| piece.text));
+    let blocks: Vec<Value> = blocks.iter().map(|block| shown(block, &pieces, &vocabulary)).collect();
+    json!({ "blocks": blocks })
+}
+
+fn shown(block: &Block, pieces: &[Piece<'_>], vocabulary: &Vocabulary) -> Value {
+    let rows: Vec<String> = block
+        .rows
+        .iter()
+        .map(|row| row.iter().map(|at| pieces[*at].text).collect::<Vec<_>>().join(" "))
+        .collect();
+    let bounds = block.quad.bounds();
+    let level = if let Kind::Heading(level) = block.kind { level } else { 0 };
+    let table = block.table.as_ref().map(|table| {
+        let cells: Vec<Value> = table
+            .cells
+            .iter()
+            .map(|c| {
+                json!({ "row": c.row, "column": c.column, "row_span": c.row_span, "column_span": c.column_span,
+                    "header": c.header, "text": c.text })
+            })
+            .collect();
+        json!({ "rows": table.rows, "columns": table.columns, "cells": cells })
+    });
+    json!({
+        "kind": format!("{:?}", block.kind).split('(').next(),
+        "level": level,
+        "box": [bounds.x, bounds.y, bounds.right(), bounds.bottom()],
+        "text": structure::join(rows.iter().map(String::as_str), vocabulary),
+        "rows": rows,
+        "table": table,
+        "caption_of": block.caption_of,
+        "size": block.size,
+    })
+}

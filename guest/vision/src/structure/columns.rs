@@ -1,0 +1,159 @@
+//! Columns of a table: the stretches of a level axis that segments cover, with white corridors between them.
+
+use super::tokens::{Row, Segment, quantile};
+
+/// Minimum width of a corridor, in em.
+const CORRIDOR_EM: f32 = 0.35;
+/// Bins of an em.
+const BINS_PER_EM: f32 = 16.0;
+/// Most bins of an axis; a page has some 1,600.
+const BINS_MAX: usize = 1 << 16;
+/// Fraction of rows that may cross a corridor (a heading of several columns, a title).
+const CROSSING_SHARE: f32 = 0.08;
+/// Fraction of the narrower one of a segment and a column that they share where the segment is in the column.
+const IN_COLUMN: f32 = 0.25;
+
+/// Returns the columns of these rows from the left, as start and end.
+pub(super) fn columns(rows: &[Row<'_>], em: f32) -> Vec<(f32, f32)> {
+    let most = rows.iter().map(|row| row.segments.len()).max().unwrap_or(0);
+    let least = (most / 2).max(2);
+    let mut used: Vec<&Segment<'_>> =
+        rows.iter().filter(|row| row.segments.len() >= least).flat_map(|row| &row.segments).collect();
+    if used.is_empty() {
+        used = rows.iter().flat_map(|row| &row.segments).collect();
+    }
+    let mut widths: Vec<f32> = used.iter().map(|segment| segment.area.width).collect();
+    let widest = quantile(&mut widths, 0.97);
+    used.retain(|segment| segment.area.width <= widest);
+    let Some(left) = used.iter().map(|segment| segment.area.x).reduce(f32::min) else { return Vec::new() };
+    let right = used.iter().map(|segment| segment.area.right()).fold(left, f32::max);
+    let bin = em / BINS_PER_EM;
+    let count = (((right - left) / bin).ceil() as usize + 2).min(BINS_MAX);
+    let mut steps = vec![0i32; count + 1];
+    let at = |x: f32| (((x - left) / bin).floor().max(0.0) as usize).min(count.saturating_sub(1));
+    for segment in &used {
+        if let Some(step) = steps.get_mut(at(segment.area.x)) {
+            *step += 1;
+        }
+        if let Some(step) = steps.get_mut(at(segment.area.right()) + 1) {
+            *step -= 1;
+        }
+    }
+    let allowed = (CROSSING_SHARE * rows.len() as f32).round() as i32;
+    let mut columns: Vec<(f32, f32)> = Vec::new();
+    let (mut depth, mut start) = (0, None);
+    for (i, step) in steps.iter().enumerate() {
+        depth += step;
+        let x = left + i as f32 * bin;
+        match (depth > allowed, start) {
+            (true, None) => start = Some(x),
+            (false, Some(from)) => {
+                match columns.last_mut() {
+                    Some(last) if from - last.1 < CORRIDOR_EM * em => last.1 = x,
+                    _ => columns.push((from, x)),
+                }
+                start = None;
+            }
+            _ => {}
+        }
+    }
+    merged(rows, columns, em)
+}
+
+/// Fraction of rows with text in a column below which it may be a wide space inside its neighbor.
+const SPARSE: f32 = 0.3;
+/// Widest space inside a cell of justified text, in em.
+const SPACE_EM: f32 = 1.6;
+
+/// Joins a sparse column with the neighbor that it always follows, or comes before, closely: a wide space in a cell.
+fn merged(rows: &[Row<'_>], mut columns: Vec<(f32, f32)>, em: f32) -> Vec<(f32, f32)> {
+    let mut k = 0;
+    while columns.len() > 2 && k + 1 < columns.len() {
+        let (Some(&left), Some(&right)) = (columns.get(k), columns.get(k + 1)) else { break };
+        let inside = |s: &Segment<'_>, c: (f32, f32)| (c.0..=c.1).contains(&s.area.center().x);
+        let (mut lefts, mut rights, mut close, mut apart) = (0, 0, 0, 0);
+        for row in rows {
+            let a = row.segments.iter().rev().find(|s| inside(s, left));
+            let b = row.segments.iter().find(|s| inside(s, right));
+            lefts += usize::from(a.is_some());
+            rights += usize::from(b.is_some());
+            if let (Some(a), Some(b)) = (a, b) {
+                let near = b.area.x - a.area.right() <= SPACE_EM * em;
+                close += usize::from(near);
+                apart += usize::from(!near);
+            }
+        }
+        let fewer = lefts.min(rights);
+        if apart == 0 && close == fewer && (fewer as f32) <= SPARSE * rows.len() as f32 {
+            if let Some(place) = columns.get_mut(k) {
+                *place = (left.0, right.1);
+            }
+            columns.remove(k + 1);
+        } else {
+            k += 1;
+        }
+    }
+    columns
+}
+
+/// Returns the first and last column that a segment lies in.
+pub(super) fn hit(segment: &Segment<'_>, columns: &[(f32, f32)], em: f32) -> (usize, usize) {
+    let area = segment.area;
+    let mut found: Option<(usize, usize)> = None;
+    for (k, column) in columns.iter().enumerate() {
+        let shared = area.right().min(column.1) - area.x.max(column.0);
+        let needed = (IN_COLUMN * area.width.min(column.1 - column.0)).max(0.1 * em);
+        if shared > needed {
+            found = Some(found.map_or((k, k), |(first, _)| (first, k)));
+        }
+    }
+    found.unwrap_or_else(|| {
+        let k = nearest(area.center().x, columns);
+        (k, k)
+    })
+}
+
+/// Returns the column whose interval is nearest to a position.
+pub(super) fn nearest(x: f32, columns: &[(f32, f32)]) -> usize {
+    let distance = |column: &(f32, f32)| (column.0 - x).max(x - column.1).max(0.0);
+    let mut best = (f32::INFINITY, 0);
+    for (k, column) in columns.iter().enumerate() {
+        if distance(column) < best.0 {
+            best = (distance(column), k);
+        }
+    }
+    best.1
+}
+
+/// Splits a segment whose words lie in several columns, each wholly, with a visible gap at each boundary; the parts with
+/// their columns. `None` where it is one text.
+pub(super) fn split<'a>(
+    segment: &Segment<'a>,
+    columns: &[(f32, f32)],
+    em: f32,
+) -> Option<Vec<(usize, Segment<'a>)>> {
+    let mut parts: Vec<(usize, Vec<super::tokens::Word<'a>>)> = Vec::new();
+    for word in &segment.words {
+        let k = nearest(word.area.center().x, columns);
+        match parts.last_mut() {
+            Some((last, words)) if *last == k => words.push(*word),
+            _ => parts.push((k, vec![*word])),
+        }
+    }
+    let ascending = parts.windows(2).all(|pair| pair[0].0 < pair[1].0);
+    if parts.len() < 2 || !ascending {
+        return None;
+    }
+    let made: Vec<(usize, Segment<'a>)> =
+        parts.into_iter().filter_map(|(k, words)| Some((k, Segment::of(segment.line, words)?))).collect();
+    let apart = made.windows(2).all(|pair| pair[1].1.area.x - pair[0].1.area.right() > 0.3 * em);
+    let inside = made.iter().all(|(k, part)| {
+        let boundary =
+            |a: Option<&(f32, f32)>, b: Option<&(f32, f32)>| a.zip(b).map(|(a, b)| (a.1 + b.0) / 2.0);
+        let left = boundary(k.checked_sub(1).and_then(|p| columns.get(p)), columns.get(*k));
+        let right = boundary(columns.get(*k), columns.get(k + 1));
+        left.is_none_or(|x| part.area.x > x - 0.1 * em)
+            && right.is_none_or(|x| part.area.right() < x + 0.1 * em)
+    });
+    (apart && inside).then_some(made)
+}

@@ -1,0 +1,189 @@
+//! The page as the steps see it: level lines with their words and sizes, level rules, and typical sizes.
+
+use std::f32::consts::FRAC_PI_2;
+
+use super::model::{Block, Piece, Sheet, Table};
+use super::tokens::{Word, weighted_median};
+use super::wording::Vocabulary;
+use crate::geometry::{Point, Quad, Rect};
+use crate::layout;
+use crate::rules::Rule;
+
+/// Minimum characters beside tables that tell the size of running text.
+const BODY_CHARACTERS_MIN: f32 = 200.0;
+
+/// A level line.
+#[derive(Clone, Debug)]
+pub(super) struct Line<'a> {
+    pub text: &'a str,
+    pub area: Rect,
+    pub words: Vec<Word<'a>>,
+    /// Size of its font, or its height.
+    pub size: f32,
+    /// True where `size` is that of a font.
+    pub embedded: bool,
+    pub block: u32,
+    pub zone: u32,
+    /// False for text across the page.
+    pub level: bool,
+}
+
+/// A level or upright rule: its position and its extent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Stroke {
+    pub at: f32,
+    pub from: f32,
+    pub to: f32,
+}
+
+/// A table that was found.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub area: Rect,
+    pub table: Table,
+    /// Indices of its lines, ascending.
+    pub lines: Vec<usize>,
+    pub confidence: f32,
+}
+
+/// A level page. Index of a line: that of its piece.
+pub(super) struct Frame<'a> {
+    pub lines: Vec<Line<'a>>,
+    pub across: Vec<Stroke>,
+    pub down: Vec<Stroke>,
+    /// Typical height of a line: the unit of distances.
+    pub em: f32,
+    /// Typical size of running text.
+    pub body: f32,
+    pub page: Rect,
+    pub first: bool,
+    pub pictures: Vec<Rect>,
+    pub vocabulary: Vocabulary,
+    angle: f32,
+    center: Point,
+}
+
+impl<'a> Frame<'a> {
+    pub fn of(pieces: &[Piece<'a>], rules: &[Rule], sheet: &Sheet<'_>) -> Self {
+        let quads: Vec<Quad> = pieces.iter().map(|piece| piece.quad).collect();
+        let angle = layout::direction(&quads);
+        let center = Point::new(sheet.size.0 / 2.0, sheet.size.1 / 2.0);
+        let level = |quad: &Quad| Quad(quad.0.map(|p| p.turned_about(center, -angle)));
+        let area = |quad: &Quad| {
+            let turned = level(quad);
+            let bounds = turned.bounds();
+            let height = turned.height().min(bounds.height);
+            // The bounds of a long line with a small tilt of its own are higher than the line.
+            if turned.angle().abs() < 0.3 {
+                Rect { x: bounds.x, y: bounds.center().y - height / 2.0, width: bounds.width, height }
+            } else {
+                bounds
+            }
+        };
+        let finite = |quad: &Quad| if quad.is_finite() { *quad } else { Quad::default() };
+        let lines: Vec<Line<'a>> = pieces
+            .iter()
+            .map(|piece| {
+                let quad = finite(&piece.quad);
+                let turn = level(&quad).angle();
+                let own = area(&quad);
+                let mut words: Vec<Word<'a>> = piece
+                    .words
+                    .iter()
+                    .filter(|word| word.quad.is_finite() && !word.text.trim().is_empty())
+                    .map(|word| Word { text: word.text, area: area(&word.quad) })
+                    .collect();
+                words.sort_by(|a, b| a.area.x.total_cmp(&b.area.x));
+                if words.is_empty() {
+                    words.push(Word { text: piece.text, area: own });
+                }
+                let size = piece.font_size.filter(|size| *size > 0.0);
+                Line {
+                    text: piece.text,
+                    area: own,
+                    words,
+                    size: size.unwrap_or(quad.height()).max(f32::EPSILON),
+                    embedded: size.is_some(),
+                    block: piece.block,
+                    zone: piece.zone,
+                    level: piece.quad.is_finite() && (turn.abs() < 0.3 || quad.width() < 1.5 * quad.height()),
+                }
+            })
+            .collect();
+        let (across, down) = strokes(rules, center, angle);
+        let weighted = |value: fn(&Line<'a>) -> f32| {
+            let values = lines.iter().filter(|line| line.level);
+            weighted_median(values.map(|line| (value(line), line.text.chars().count() as f32)).collect())
+        };
+        let (em, body) = (weighted(|line| line.area.height), weighted(|line| line.size));
+        let quarter = (angle / FRAC_PI_2).round().rem_euclid(2.0) as i32 == 1;
+        let (width, height) = if quarter { (sheet.size.1, sheet.size.0) } else { sheet.size };
+        let page = Rect { x: center.x - width / 2.0, y: center.y - height / 2.0, width, height };
+        let pictures = sheet.pictures.iter().map(|rect| level(&Quad::from_rect(rect)).bounds()).collect();
+        let vocabulary = Vocabulary::of(lines.iter().map(|line| line.text));
+        let unit = |value: f32| if value > 0.0 { value } else { 1.0 };
+        Self {
+            lines,
+            across,
+            down,
+            em: unit(em),
+            body: unit(body),
+            page,
+            first: sheet.first,
+            pictures,
+            vocabulary,
+            angle,
+            center,
+        }
+    }
+
+    /// Returns for each line whether it belongs to a table.
+    pub fn taken(&self, tables: &[Found]) -> Vec<bool> {
+        let mut taken = vec![false; self.lines.len()];
+        for line in tables.iter().flat_map(|table| &table.lines) {
+            if let Some(place) = taken.get_mut(*line) {
+                *place = true;
+            }
+        }
+        taken
+    }
+
+    /// Measures the size of running text on the lines that are not taken, where there are enough: tables are set smaller.
+    pub fn measure_body(&mut self, taken: &[bool]) {
+        let free = self.lines.iter().zip(taken).filter(|(line, taken)| line.level && !**taken);
+        let values: Vec<(f32, f32)> =
+            free.map(|(line, _)| (line.size, line.text.chars().count() as f32)).collect();
+        if values.iter().map(|(_, count)| count).sum::<f32>() >= BODY_CHARACTERS_MIN {
+            self.body = weighted_median(values).max(f32::EPSILON);
+        }
+    }
+
+    /// Turns the positions of a block back to the page.
+    pub fn place_back(&self, block: &mut Block) {
+        let back = |quad: &Quad| Quad(quad.0.map(|p| p.turned_about(self.center, self.angle)));
+        block.quad = back(&block.quad);
+        for cell in block.table.iter_mut().flat_map(|table| &mut table.cells) {
+            cell.quad = back(&cell.quad);
+        }
+    }
+}
+
+/// Returns the level and the upright strokes by position; pieces of one line are joined later.
+fn strokes(rules: &[Rule], center: Point, angle: f32) -> (Vec<Stroke>, Vec<Stroke>) {
+    let (mut across, mut down) = (Vec::new(), Vec::new());
+    for rule in rules {
+        let (a, b) = (rule.from.turned_about(center, -angle), rule.to.turned_about(center, -angle));
+        if ![a.x, a.y, b.x, b.y].iter().all(|v| v.is_finite()) {
+            continue;
+        }
+        let (dx, dy) = ((b.x - a.x).abs(), (b.y - a.y).abs());
+        if dy < 0.05 * dx {
+            across.push(Stroke { at: (a.y + b.y) / 2.0, from: a.x.min(b.x), to: a.x.max(b.x) });
+        } else if dx < 0.05 * dy {
+            down.push(Stroke { at: (a.x + b.x) / 2.0, from: a.y.min(b.y), to: a.y.max(b.y) });
+        }
+    }
+    across.sort_by(|a, b| a.at.total_cmp(&b.at));
+    down.sort_by(|a, b| a.at.total_cmp(&b.at));
+    (across, down)
+}

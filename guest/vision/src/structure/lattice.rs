@@ -1,0 +1,332 @@
+//! Tables with a drawn grid: rules that cross, with a closed frame around them.
+
+use super::cells::{self, Draft};
+use super::frame::{Found, Frame, Stroke};
+use super::tokens::{Word, around, quantile, rows, segments};
+use crate::geometry::Rect;
+
+/// Distance of rules that are one, in em.
+const SAME_EM: f32 = 0.35;
+/// Distance between rules that meet, in em.
+const MEET_EM: f32 = 0.6;
+/// Fraction of each side of the frame that must be drawn.
+const FRAMED: f32 = 0.9;
+/// Fraction of the side of a slot from which it is drawn.
+const SIDE: f32 = 0.6;
+/// Most lines of a grid along one axis.
+const LINES_MAX: usize = 400;
+/// Minimum distance of neighboring grid lines, in em: less is a double line.
+const STEP_EM: f32 = 0.5;
+
+/// Returns the framed tables of the page.
+pub(super) fn tables(frame: &Frame<'_>) -> Vec<Found> {
+    let em = frame.em;
+    let across = joined(&frame.across, em);
+    let down = joined(&frame.down, em);
+    if across.len() < 2 || down.len() < 2 {
+        return Vec::new();
+    }
+    let mut found: Vec<Found> = components(&across, &down, em)
+        .into_iter()
+        .filter_map(|(level, upright)| grid(frame, &level, &upright))
+        .collect();
+    // A grid in a cell of another one stays part of that cell.
+    found.sort_by(|a, b| b.area.area().total_cmp(&a.area.area()));
+    let mut kept: Vec<Found> = Vec::new();
+    for table in found {
+        if !kept.iter().any(|other| other.lines.iter().any(|line| table.lines.contains(line))) {
+            kept.push(table);
+        }
+    }
+    kept
+}
+
+/// Joins the pieces of one rule.
+fn joined(strokes: &[Stroke], em: f32) -> Vec<Stroke> {
+    let mut out: Vec<Stroke> = Vec::new();
+    for stroke in strokes {
+        let near = out.iter_mut().rev().take_while(|last| stroke.at - last.at <= SAME_EM * em);
+        let meets = |last: &&mut Stroke| {
+            stroke.from <= last.to + MEET_EM * em && stroke.to >= last.from - MEET_EM * em
+        };
+        match near.into_iter().find(meets) {
+            Some(last) => (last.from, last.to) = (last.from.min(stroke.from), last.to.max(stroke.to)),
+            None => out.push(*stroke),
+        }
+    }
+    out
+}
+
+/// Returns the groups of rules that cross or meet each other.
+fn components(across: &[Stroke], down: &[Stroke], em: f32) -> Vec<(Vec<Stroke>, Vec<Stroke>)> {
+    let mut parent: Vec<usize> = (0..across.len() + down.len()).collect();
+    let reach = MEET_EM * em;
+    for (i, level) in across.iter().enumerate() {
+        let start = down.partition_point(|upright| upright.at < level.from - reach);
+        for (j, upright) in down.iter().enumerate().skip(start) {
+            if upright.at > level.to + reach {
+                break;
+            }
+            if upright.from - reach <= level.at && level.at <= upright.to + reach {
+                let (a, b) = (root(&mut parent, i), root(&mut parent, across.len() + j));
+                if let Some(place) = parent.get_mut(a) {
+                    *place = b;
+                }
+            }
+        }
+    }
+    let mut groups: std::collections::BTreeMap<usize, (Vec<Stroke>, Vec<Stroke>)> =
+        std::collections::BTreeMap::new();
+    for (i, stroke) in across.iter().chain(down).enumerate() {
+        let group = groups.entry(root(&mut parent, i)).or_default();
+        if i < across.len() { group.0.push(*stroke) } else { group.1.push(*stroke) }
+    }
+    groups.into_values().filter(|(level, upright)| level.len() >= 2 && upright.len() >= 2).collect()
+}
+
+fn root(parent: &mut [usize], mut i: usize) -> usize {
+    while let Some(&up) = parent.get(i).filter(|up| **up != i) {
+        let over = parent.get(up).copied().unwrap_or(up);
+        if let Some(place) = parent.get_mut(i) {
+            *place = over;
+        }
+        i = up;
+    }
+    i
+}
+
+/// Returns the positions of grid lines, ascending.
+fn positions(strokes: &[Stroke], em: f32) -> Vec<f32> {
+    let mut at: Vec<f32> = strokes.iter().map(|stroke| stroke.at).collect();
+    at.sort_unstable_by(f32::total_cmp);
+    let mut out: Vec<f32> = Vec::new();
+    for x in at {
+        if out.last().is_none_or(|last| x - last > STEP_EM * em) {
+            out.push(x);
+        }
+    }
+    out
+}
+
+/// Returns the fraction of `from..to` that strokes near `at` cover.
+fn drawn(strokes: &[Stroke], at: f32, from: f32, to: f32, em: f32) -> f32 {
+    let start = strokes.partition_point(|stroke| stroke.at < at - STEP_EM * em);
+    let mut parts: Vec<(f32, f32)> = strokes
+        .iter()
+        .skip(start)
+        .take_while(|stroke| stroke.at <= at + STEP_EM * em)
+        .map(|stroke| (stroke.from.max(from), stroke.to.min(to)))
+        .filter(|(a, b)| b > a)
+        .collect();
+    parts.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut covered, mut end) = (0.0, from);
+    for (a, b) in parts {
+        covered += (b - a.max(end)).max(0.0);
+        end = end.max(b);
+    }
+    if to > from { covered / (to - from) } else { 0.0 }
+}
+
+/// Makes the table of crossing rules; `None` where they are no closed grid, or a form or a layout rather than a table.
+fn grid(frame: &Frame<'_>, across: &[Stroke], down: &[Stroke]) -> Option<Found> {
+    let em = frame.em;
+    let (ys, xs) = (positions(across, em), positions(down, em));
+    let (rows_drawn, columns) = (ys.len().checked_sub(1)?, xs.len().checked_sub(1)?);
+    if rows_drawn * columns < 2 || columns < 2 || ys.len() > LINES_MAX || xs.len() > LINES_MAX {
+        return None;
+    }
+    let (left, right, top, bottom) = (*xs.first()?, *xs.last()?, *ys.first()?, *ys.last()?);
+    let area = Rect::from_edges(left, top, right, bottom);
+    let sides = [
+        drawn(across, top, left, right, em),
+        drawn(across, bottom, left, right, em),
+        drawn(down, left, top, bottom, em),
+        drawn(down, right, top, bottom, em),
+    ];
+    if sides.iter().any(|side| *side < FRAMED) {
+        return None;
+    }
+    let mut words = Vec::new();
+    let mut lines = Vec::new();
+    for (index, line) in frame.lines.iter().enumerate() {
+        let inside = |word: &&Word<'_>| area.contains(word.area.center());
+        let own: Vec<Word<'_>> = line.words.iter().filter(inside).copied().collect();
+        if own.len() * 2 > line.words.len() && line.level {
+            lines.push(index);
+            words.extend(own.into_iter().map(|word| (index, word)));
+        }
+    }
+    let ys = divided(frame, &ys, &xs, &words);
+    let row_count = ys.len() - 1;
+    if row_count < 2 {
+        return None;
+    }
+    let groups = slots(across, down, &ys, &xs, em);
+    let mut drafts: Vec<Draft<'_>> = groups
+        .iter()
+        .filter_map(|&(row, column, row_span, column_span)| {
+            let (x0, x1) = (*xs.get(column)?, *xs.get(column + column_span)?);
+            let (y0, y1) = (*ys.get(row)?, *ys.get(row + row_span)?);
+            let area = Some(Rect::from_edges(x0, y0, x1, y1));
+            Some(Draft { row, column, row_span, column_span, area, words: Vec::new() })
+        })
+        .collect();
+    let owner = owners(&groups, row_count, columns);
+    for (line, word) in words {
+        let center = word.area.center();
+        let row = ys.partition_point(|y| *y <= center.y).saturating_sub(1).min(row_count - 1);
+        let column = xs.partition_point(|x| *x <= center.x).saturating_sub(1).min(columns - 1);
+        if let Some(draft) = owner.get(row * columns + column).and_then(|at| drafts.get_mut(*at)) {
+            draft.words.push((line, word));
+        }
+    }
+    if !is_table(frame, &drafts, row_count * columns) {
+        return None;
+    }
+    let table = cells::table(frame, drafts, (row_count, columns), area);
+    Some(Found { area, table, lines, confidence: 0.95 })
+}
+
+/// Adds lines between the rows of a band that is drawn without them: at least two columns have the same three or more
+/// baselines in it.
+fn divided(frame: &Frame<'_>, ys: &[f32], xs: &[f32], words: &[(usize, Word<'_>)]) -> Vec<f32> {
+    let em = frame.em;
+    let mut out = Vec::with_capacity(ys.len());
+    for pair in ys.windows(2) {
+        let [top, bottom] = *pair else { continue };
+        out.push(top);
+        let inside: Vec<&(usize, Word<'_>)> =
+            words.iter().filter(|(_, w)| (top..bottom).contains(&w.area.center().y)).collect();
+        if bottom - top < 3.0 * em {
+            continue;
+        }
+        let mut by_column: Vec<Vec<f32>> = vec![Vec::new(); xs.len()];
+        let mut parts = Vec::new();
+        for (line, word) in inside {
+            let column = xs.partition_point(|x| *x <= word.area.center().x);
+            if let Some(middles) = by_column.get_mut(column) {
+                middles.push(word.area.center().y);
+            }
+            parts.extend(segments(*line, &[*word], f32::INFINITY));
+        }
+        let baselines = rows(parts);
+        let near = |middles: &[f32], y: f32| middles.iter().any(|m| (m - y).abs() < 0.35 * em);
+        let used: Vec<&Vec<f32>> = by_column.iter().filter(|middles| !middles.is_empty()).collect();
+        let full = baselines.iter().filter(|row| {
+            let y = row.area.center().y;
+            used.iter().filter(|middles| near(middles, y)).count() * 10 >= used.len() * 7
+        });
+        if used.len() >= 2 && baselines.len() >= 3 && full.count() * 10 >= baselines.len() * 8 {
+            for rows in baselines.windows(2) {
+                if let [a, b] = rows {
+                    out.push((a.area.bottom() + b.area.y) / 2.0);
+                }
+            }
+        }
+    }
+    out.extend(ys.last());
+    out
+}
+
+/// Returns the cells: slots without a drawn side between them are one, as the rectangle around them. Each is first row,
+/// first column, rows, columns.
+fn slots(
+    across: &[Stroke],
+    down: &[Stroke],
+    ys: &[f32],
+    xs: &[f32],
+    em: f32,
+) -> Vec<(usize, usize, usize, usize)> {
+    let (rows, columns) = (ys.len() - 1, xs.len() - 1);
+    let y = |i: usize| ys.get(i).copied().unwrap_or(0.0);
+    let x = |i: usize| xs.get(i).copied().unwrap_or(0.0);
+    let mut parent: Vec<usize> = (0..rows * columns).collect();
+    // Grid lines that only `divided` added have no stroke, and separate all the same.
+    let added: Vec<bool> = ys.iter().map(|at| drawn(across, *at, x(0), x(columns), em) <= 0.0).collect();
+    for row in 0..rows {
+        for column in 0..columns {
+            let here = row * columns + column;
+            if column + 1 < columns && drawn(down, x(column + 1), y(row), y(row + 1), em) < SIDE {
+                unite(&mut parent, here, here + 1);
+            }
+            let line = added.get(row + 1).copied().unwrap_or(false);
+            if row + 1 < rows && !line && drawn(across, y(row + 1), x(column), x(column + 1), em) < SIDE {
+                unite(&mut parent, here, here + columns);
+            }
+        }
+    }
+    let mut boxes: Vec<Option<(usize, usize, usize, usize)>> = vec![None; rows * columns];
+    for here in 0..rows * columns {
+        let (row, column) = (here / columns, here % columns);
+        let at = root(&mut parent, here);
+        if let Some(place) = boxes.get_mut(at) {
+            *place = Some(place.map_or((row, column, row, column), |(a, b, c, d)| {
+                (a.min(row), b.min(column), c.max(row), d.max(column))
+            }));
+        }
+    }
+    let mut taken = vec![false; rows * columns];
+    let mut out = Vec::new();
+    for (a, b, c, d) in boxes.into_iter().flatten() {
+        // The rectangle of a group that is none may run into another group: then its slots stay single.
+        let all = || (a..=c).flat_map(move |row| (b..=d).map(move |column| row * columns + column));
+        let whole = all().all(|slot| taken.get(slot) == Some(&false));
+        let parts: Vec<(usize, usize, usize, usize)> = if whole {
+            vec![(a, b, c - a + 1, d - b + 1)]
+        } else {
+            all()
+                .filter(|slot| taken.get(*slot) == Some(&false))
+                .map(|s| (s / columns, s % columns, 1, 1))
+                .collect()
+        };
+        all().for_each(|slot| {
+            if let Some(place) = taken.get_mut(slot) {
+                *place = true;
+            }
+        });
+        out.extend(parts);
+    }
+    out
+}
+
+fn unite(parent: &mut [usize], a: usize, b: usize) {
+    let (a, b) = (root(parent, a), root(parent, b));
+    if let Some(place) = parent.get_mut(a.max(b)) {
+        *place = a.min(b);
+    }
+}
+
+fn owners(groups: &[(usize, usize, usize, usize)], rows: usize, columns: usize) -> Vec<usize> {
+    let mut owner = vec![0; rows * columns];
+    for (at, &(row, column, row_span, column_span)) in groups.iter().enumerate() {
+        for r in row..row + row_span {
+            for c in column..column + column_span {
+                if let Some(place) = owner.get_mut(r * columns + c) {
+                    *place = at;
+                }
+            }
+        }
+    }
+    owner
+}
+
+/// Returns whether the cells are those of a table: enough of them have text, few are irregular, and the text is not
+/// running text in boxes.
+fn is_table(frame: &Frame<'_>, drafts: &[Draft<'_>], slots: usize) -> bool {
+    let filled: Vec<&Draft<'_>> = drafts.iter().filter(|draft| !draft.words.is_empty()).collect();
+    let spanning = drafts.iter().filter(|draft| draft.row_span * draft.column_span > 1).count();
+    if filled.len() < 3 || drafts.len() < 4 || (spanning * 2 > drafts.len() && drafts.len() * 3 < slots) {
+        return false;
+    }
+    let heights: Vec<(f32, f32)> = filled
+        .iter()
+        .filter_map(|draft| {
+            let area = around(draft.words.iter().map(|(_, word)| word.area))?;
+            Some((area.height / frame.em, draft.words.len() as f32))
+        })
+        .collect();
+    let all: f32 = heights.iter().map(|(_, count)| count).sum();
+    let tall: f32 = heights.iter().filter(|(height, _)| *height > 12.0).map(|(_, count)| count).sum();
+    let mut sizes: Vec<f32> = heights.iter().map(|(_, count)| *count).collect();
+    tall < 0.5 * all && quantile(&mut sizes, 0.5) <= 40.0
+}

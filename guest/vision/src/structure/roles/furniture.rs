@@ -1,0 +1,117 @@
+//! Headers, footers and page numbers, by their place at the edge of the page.
+
+use super::super::frame::{Found, Frame};
+use super::super::model::Kind;
+use super::super::paragraphs::Draft;
+use super::super::patterns;
+use super::super::tokens::around;
+use super::row_text;
+use crate::geometry::Rect;
+
+/// Fraction of the page's height, from the edge, in which a header or footer lies.
+const EDGE: f32 = 0.085;
+/// The same for a page number.
+const NUMBER_EDGE: f32 = 0.12;
+/// White space between a header and the text, in em.
+const GAP_EM: f32 = 1.2;
+/// Most rows of a header.
+const ROWS_MAX: usize = 3;
+/// Maximum size of a header, as a fraction of running text.
+const SIZE_MAX: f32 = 1.15;
+/// Minimum lines of a page that may have headers, and minimum height in em: a note, a label or a receipt has none.
+const LINES_MIN: usize = 8;
+const HEIGHT_MIN_EM: f32 = 30.0;
+
+/// Splits paragraphs at the edge of the page that hold a page number beside other text.
+pub(super) fn divided(frame: &Frame<'_>, drafts: Vec<Draft>) -> Vec<Draft> {
+    let mut out = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let edge = in_edge(frame, &draft.area, NUMBER_EDGE);
+        let number = |row: &Vec<usize>| patterns::is_page_number(&row_text(frame, row));
+        if !edge
+            || draft.rows.len() < 2
+            || draft.rows.len() > ROWS_MAX
+            || !draft.rows.iter().any(number)
+            || draft.rowed
+        {
+            out.push(draft);
+            continue;
+        }
+        for row in &draft.rows {
+            let areas = row.iter().filter_map(|i| frame.lines.get(*i)).map(|line| line.area);
+            let area = around(areas).unwrap_or(draft.area);
+            out.push(Draft { rows: vec![row.clone()], area, ..draft.clone() });
+        }
+    }
+    out
+}
+
+fn in_edge(frame: &Frame<'_>, area: &Rect, share: f32) -> bool {
+    let depth = share * frame.page.height;
+    area.bottom() <= frame.page.y + depth || area.y >= frame.page.bottom() - depth
+}
+
+/// Returns the kinds of the paragraphs that are furniture.
+pub(super) fn kinds(frame: &Frame<'_>, drafts: &[Draft], tables: &[Found]) -> Vec<Option<Kind>> {
+    let mut kinds = vec![None; drafts.len()];
+    let level = frame.lines.iter().filter(|line| line.level);
+    let mut areas: Vec<Rect> = level.map(|line| line.area).collect();
+    if areas.len() < LINES_MIN || frame.page.height < HEIGHT_MIN_EM * frame.em {
+        return kinds;
+    }
+    areas.sort_by(|a, b| a.y.total_cmp(&b.y));
+    let top = limit(&areas, frame.page.y, frame);
+    // The same from below: the page turned upside down.
+    let turned = |area: &Rect| Rect { y: -area.bottom(), ..*area };
+    let mut below: Vec<Rect> = areas.iter().map(turned).collect();
+    below.sort_by(|a, b| a.y.total_cmp(&b.y));
+    let bottom = -limit(&below, -frame.page.bottom(), frame);
+    let ends = (
+        areas.first().map_or(0.0, |a| a.y),
+        areas.iter().map(Rect::bottom).fold(f32::NEG_INFINITY, f32::max),
+    );
+    for (draft, kind) in drafts.iter().zip(&mut kinds) {
+        let text = super::whole_text(frame, draft);
+        let own_row = draft.rows.len() == 1 && !draft.rowed;
+        let outermost = draft.area.y <= ends.0 + frame.em || draft.area.bottom() >= ends.1 - frame.em;
+        if own_row && outermost && in_edge(frame, &draft.area, NUMBER_EDGE) && patterns::is_page_number(&text)
+        {
+            *kind = Some(Kind::PageNumber);
+            continue;
+        }
+        let plain = draft.rows.len() <= ROWS_MAX && draft.size <= SIZE_MAX * frame.body;
+        let clear = !tables.iter().any(|table| table.area.intersection(&draft.area).area() > 0.0);
+        if !(plain && clear) {
+            continue;
+        }
+        let (above, below) = (draft.area.bottom() <= top, draft.area.y >= bottom);
+        if (above || below) && own_row && patterns::is_page_number(&text) {
+            *kind = Some(Kind::PageNumber);
+        } else if above {
+            *kind = Some(Kind::Header);
+        } else if below {
+            *kind = Some(Kind::Footer);
+        }
+    }
+    kinds
+}
+
+/// Returns the position above which text is header: the last wide gap below at most three rows at the edge; above all text
+/// where there is none. `areas` ascend.
+fn limit(areas: &[Rect], page_top: f32, frame: &Frame<'_>) -> f32 {
+    let edge = page_top + EDGE * frame.page.height;
+    let (mut end, mut rows, mut found) = (f32::NEG_INFINITY, 0, f32::NEG_INFINITY);
+    for area in areas {
+        if area.y > end - 0.3 * frame.em {
+            if rows > 0 && area.y - end >= GAP_EM * frame.em && end <= edge {
+                found = end;
+            }
+            rows += 1;
+        }
+        end = end.max(area.bottom());
+        if rows > ROWS_MAX || end > edge {
+            break;
+        }
+    }
+    found
+}

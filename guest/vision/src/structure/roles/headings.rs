@@ -1,0 +1,189 @@
+//! Headings and the title: by size against running text, by numbering, by capitals and by white space; levels by depth of the
+//! number or rank of the size.
+
+use super::super::frame::Frame;
+use super::super::model::Kind;
+use super::super::paragraphs::Draft;
+use super::super::{numbers, patterns};
+use super::{whole_text, zone_area};
+
+/// Ratio to running text from which a line is a heading by its size: of fonts, of heights read from pixels.
+const LARGER_EMBEDDED: f32 = 1.12;
+const LARGER_READ: f32 = 1.3;
+/// Ratio from which two headings differ in level.
+const STEP_EMBEDDED: f32 = 1.06;
+const STEP_READ: f32 = 1.17;
+/// Most lines and characters of a heading.
+const LINES_MAX: usize = 3;
+const CHARACTERS_MAX: usize = 180;
+/// Most characters of a heading that only white space or capitals indicate.
+const SHORT_MAX: usize = 80;
+/// Minimum lines of a page where white space indicates headings.
+const PAGE_LINES_MIN: usize = 15;
+/// Ratio to running text from which the largest heading of the first page is the title.
+const TITLE: f32 = 1.35;
+/// Fraction of the page in which the title lies.
+const TITLE_PLACE: f32 = 0.5;
+/// Deepest level.
+const LEVEL_MAX: u8 = 6;
+
+struct Heading {
+    draft: usize,
+    ratio: f32,
+    embedded: bool,
+    depth: Option<u8>,
+}
+
+/// Marks headings and the title among the paragraphs without a kind.
+pub(super) fn mark(frame: &Frame<'_>, drafts: &[Draft], kinds: &mut [Option<Kind>]) {
+    let mut headings: Vec<Heading> = Vec::new();
+    for (at, draft) in drafts.iter().enumerate() {
+        if kinds.get(at).copied().flatten().is_none()
+            && let Some(heading) = heading(frame, drafts, kinds, at, draft)
+        {
+            headings.push(heading);
+        }
+    }
+    // A page of headings has none: a poster, a slide of one size, a cover sheet keeps what is larger than the rest.
+    let text = drafts.iter().zip(kinds.iter()).filter(|(_, kind)| kind.is_none()).count();
+    if headings.len() > 8 && headings.len() * 3 > text * 2 {
+        headings.retain(|heading| heading.ratio >= LARGER_READ);
+    }
+    let levels = levels(frame, drafts, &headings);
+    for (heading, kind) in headings.iter().zip(levels) {
+        if let Some(place) = kinds.get_mut(heading.draft) {
+            *place = Some(kind);
+        }
+    }
+}
+
+fn heading(
+    frame: &Frame<'_>,
+    drafts: &[Draft],
+    kinds: &[Option<Kind>],
+    at: usize,
+    draft: &Draft,
+) -> Option<Heading> {
+    let text = whole_text(frame, draft);
+    let text = text.trim();
+    let letters = text.chars().filter(|c| c.is_alphabetic()).count();
+    let characters = text.chars().count();
+    // Without the number before it.
+    let titled =
+        text.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ' ')).chars().count();
+    if draft.rows.len() > LINES_MAX
+        || draft.rowed
+        || letters < 2
+        || characters > CHARACTERS_MAX
+        || letters * 2 < titled
+    {
+        return None;
+    }
+    let ratio = draft.size / frame.body;
+    let depth = patterns::numbering(text);
+    let ends = text.ends_with(['.', ',', ';', '。', '，', '、']) || text.ends_with('-');
+    let made = Some(Heading { draft: at, ratio, embedded: draft.embedded, depth });
+    if ratio >= if draft.embedded { LARGER_EMBEDDED } else { LARGER_READ } {
+        let sentence = ends && draft.rows.len() > 1 || text.ends_with(':') && characters > SHORT_MAX / 2;
+        return if sentence && depth.is_none() { None } else { made };
+    }
+    let zone = zone_area(frame, draft.zone);
+    let followed = drafts.iter().zip(kinds).skip(at + 1).find(|(next, _)| next.zone == draft.zone).filter(
+        |(next, kind)| {
+            next.area.y >= draft.area.center().y && matches!(kind, None | Some(Kind::ListItem | Kind::Code))
+        },
+    );
+    let gap_above = gap_above(frame, draft);
+    let gap_below = followed.map(|(next, _)| next.area.y - draft.area.bottom());
+    let not_small = ratio >= if draft.embedded { 0.97 } else { 0.85 };
+    let apart = gap_above >= 0.35 * frame.em;
+    if ends || draft.rows.len() > 2 || !not_small || frame.lines.len() < PAGE_LINES_MIN / 2 {
+        return None;
+    }
+    if depth.is_some()
+        && apart
+        && characters <= 120
+        && draft.area.width <= 0.95 * zone.width.max(20.0 * frame.em)
+    {
+        return made;
+    }
+    let short = characters <= SHORT_MAX && draft.rows.len() == 1 && draft.area.width <= 0.75 * zone.width;
+    let (Some((next, _)), Some(below), true) = (followed, gap_below, short && apart) else { return None };
+    let upper = text.chars().filter(|c| c.is_uppercase()).count();
+    let lower = text.chars().filter(|c| c.is_lowercase()).count();
+    if lower == 0 && upper >= 4 && next.rows.len() >= 2 {
+        return made;
+    }
+    let starts =
+        text.chars().next().is_some_and(|c| c.is_uppercase() || (c.is_alphabetic() && !c.is_ascii()));
+    let no_mark = !text.ends_with([':', '!', '?', ')']) && !text.contains(['@', '|']);
+    let plain = !text.chars().any(|c| c.is_ascii_digit()) && !numbers::is_value(text);
+    let spaced = gap_above >= below + 0.25 * frame.em && below <= 1.2 * frame.em;
+    let long = next.rows.len() >= 3 && next.area.width >= 0.75 * zone.width;
+    (starts && no_mark && plain && spaced && long && frame.lines.len() >= PAGE_LINES_MIN)
+        .then_some(())
+        .and(made)
+}
+
+/// Returns the white space above a paragraph in its zone; a large value where it is the first.
+fn gap_above(frame: &Frame<'_>, draft: &Draft) -> f32 {
+    let above = frame.lines.iter().filter(|line| {
+        let shared = line.area.right().min(draft.area.right()) - line.area.x.max(draft.area.x);
+        line.zone == draft.zone && shared > 0.0 && line.area.center().y < draft.area.y
+    });
+    above.map(|line| draft.area.y - line.area.bottom()).fold(10.0 * frame.em, f32::min)
+}
+
+/// Returns the kinds of headings: the depth of a number, else the rank of the size.
+fn levels(frame: &Frame<'_>, drafts: &[Draft], headings: &[Heading]) -> Vec<Kind> {
+    let mut sizes: Vec<(f32, bool)> =
+        headings.iter().map(|heading| (heading.ratio, heading.embedded)).collect();
+    sizes.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut clusters: Vec<f32> = Vec::new();
+    for (ratio, embedded) in sizes {
+        let step = if embedded { STEP_EMBEDDED } else { STEP_READ };
+        if clusters.last().is_none_or(|last| last / ratio > step) {
+            clusters.push(ratio);
+        }
+    }
+    let rank =
+        |heading: &Heading| clusters.iter().rposition(|size| *size >= heading.ratio * 0.999).unwrap_or(0);
+    let title = title(frame, drafts, headings, &rank);
+    let above = u8::from(title.is_some() && headings.iter().filter(|h| rank(h) == 0).count() == 1);
+    // A size that carries numbers has the depth of most of them.
+    let depth_of = |cluster: usize| {
+        let mut depths: Vec<u8> =
+            headings.iter().filter(|h| rank(h) == cluster).filter_map(|h| h.depth).collect();
+        depths.sort_unstable();
+        depths.get(depths.len() / 2).copied()
+    };
+    let depths: Vec<Option<u8>> = (0..clusters.len()).map(depth_of).collect();
+    headings
+        .iter()
+        .enumerate()
+        .map(|(at, heading)| {
+            if title == Some(at) {
+                return Kind::Title;
+            }
+            let cluster = rank(heading);
+            let by_size = (cluster as u8).saturating_add(1).saturating_sub(above);
+            let level = heading.depth.or(depths.get(cluster).copied().flatten()).unwrap_or(by_size);
+            Kind::Heading(level.clamp(1, LEVEL_MAX))
+        })
+        .collect()
+}
+
+/// Returns the heading that is the title: the one of the largest size, on the upper half of the first page.
+fn title(
+    frame: &Frame<'_>,
+    drafts: &[Draft],
+    headings: &[Heading],
+    rank: &impl Fn(&Heading) -> usize,
+) -> Option<usize> {
+    let at = headings.iter().position(|heading| rank(heading) == 0)?;
+    let heading = headings.get(at)?;
+    let area = drafts.get(heading.draft)?.area;
+    let high = area.center().y < frame.page.y + TITLE_PLACE * frame.page.height;
+    let single = headings.iter().filter(|h| rank(h) == 0).count() == 1;
+    (frame.first && high && single && heading.ratio >= TITLE && heading.depth.is_none()).then_some(at)
+}

@@ -1,0 +1,150 @@
+//! Joining of lines to running text, without a dictionary: the words of the document itself decide about hyphens.
+
+use std::collections::HashSet;
+
+use super::patterns::ends_sentence;
+
+/// The words of a text that decide whether a hyphen at the end of a line belongs to the word.
+#[derive(Clone, Debug, Default)]
+pub struct Vocabulary {
+    words: HashSet<String>,
+}
+
+impl Vocabulary {
+    /// Collects the words of lines; the last word of each line is left out, because it may be the part of one.
+    pub fn of<'a>(lines: impl Iterator<Item = &'a str>) -> Self {
+        let mut words = HashSet::new();
+        for line in lines {
+            let mut found: Vec<&str> = line.split_whitespace().collect();
+            if found.last().is_some_and(|word| word.ends_with(HYPHENS)) {
+                found.pop();
+            }
+            words.extend(
+                found
+                    .into_iter()
+                    .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()),
+            );
+        }
+        Self { words }
+    }
+
+    fn has(&self, word: &str) -> bool {
+        self.words.contains(&word.to_lowercase())
+    }
+}
+
+/// The characters that end a line inside a word.
+const HYPHENS: [char; 3] = ['-', '\u{2010}', '\u{ad}'];
+
+/// Words after a hyphen that belongs to the word before ("Ein- und Ausgang").
+const ELLIPTIC: [&str; 12] = ["und", "oder", "and", "or", "et", "ou", "y", "o", "e", "bis", "to", "nor"];
+
+/// Returns the lines joined to running text: with a space, without one between ideographs, and with a word that breaks
+/// over a line put together.
+pub fn join<'a>(lines: impl Iterator<Item = &'a str>, vocabulary: &Vocabulary) -> String {
+    let mut out = String::new();
+    for line in lines {
+        append(&mut out, line.trim(), vocabulary);
+    }
+    out
+}
+
+fn append(out: &mut String, line: &str, vocabulary: &Vocabulary) {
+    let Some(next) = line.chars().next() else { return };
+    let Some(last) = out.chars().next_back() else {
+        out.push_str(line);
+        return;
+    };
+    if HYPHENS.contains(&last) {
+        match hyphen(out, line, last, vocabulary) {
+            Hyphen::Dropped => {
+                out.truncate(out.len() - last.len_utf8());
+                out.push_str(line);
+            }
+            Hyphen::Kept => out.push_str(line),
+            Hyphen::Apart => {
+                out.push(' ');
+                out.push_str(line);
+            }
+        }
+        return;
+    }
+    if !(is_unspaced(last) && is_unspaced(next)) {
+        out.push(' ');
+    }
+    out.push_str(line);
+}
+
+enum Hyphen {
+    /// It only marks the break.
+    Dropped,
+    /// It belongs to the word, which goes on.
+    Kept,
+    /// It ends a word or stands alone.
+    Apart,
+}
+
+fn hyphen(out: &str, line: &str, last: char, vocabulary: &Vocabulary) -> Hyphen {
+    if last == '\u{ad}' {
+        return Hyphen::Dropped;
+    }
+    let before = out.trim_end_matches(last);
+    let head = before.rsplit(char::is_whitespace).next().unwrap_or_default();
+    let tail: &str = line.split_whitespace().next().unwrap_or_default();
+    let Some(end) = head.chars().next_back() else { return Hyphen::Apart };
+    if before.len() + last.len_utf8() < out.len() {
+        return Hyphen::Apart;
+    }
+    if ELLIPTIC.contains(&tail) && !vocabulary.has(&joined(head, tail)) {
+        return Hyphen::Apart;
+    }
+    let next = tail.chars().next().unwrap_or(' ');
+    if !end.is_alphabetic() || !next.is_lowercase() {
+        return Hyphen::Kept;
+    }
+    let whole = joined(head, tail);
+    let compound = format!("{}-{}", trimmed(head), trimmed(tail));
+    if vocabulary.has(&whole) {
+        Hyphen::Dropped
+    } else if vocabulary.has(&compound)
+        || head.contains('-')
+        || trimmed(head).chars().count() < 2
+        || head.contains("://")
+    {
+        Hyphen::Kept
+    } else {
+        Hyphen::Dropped
+    }
+}
+
+fn trimmed(word: &str) -> &str {
+    word.trim_matches(|c: char| !c.is_alphanumeric())
+}
+
+fn joined(head: &str, tail: &str) -> String {
+    format!("{}{}", trimmed(head), trimmed(tail))
+}
+
+/// Returns whether lines that end or start with the character are joined without a space.
+fn is_unspaced(c: char) -> bool {
+    matches!(c,
+        '\u{2e80}'..='\u{a4cf}' | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe4f}' | '\u{ff00}'..='\u{ff9f}'
+        | '\u{20000}'..='\u{3ffff}')
+}
+
+/// Returns whether a paragraph that ends with `last` goes on with `next` on the next page or in the next column.
+pub fn goes_on(last: &str, next: &str) -> bool {
+    let (last, next) = (last.trim_end(), next.trim_start());
+    let Some(first) = next.chars().find(|c| c.is_alphanumeric()) else { return false };
+    if last.is_empty() {
+        return false;
+    }
+    if last.ends_with(HYPHENS) {
+        return first.is_lowercase();
+    }
+    let ends = ends_sentence(last);
+    let lower = next.chars().next().is_some_and(char::is_lowercase);
+    let ideograph =
+        is_unspaced(first) && last.chars().next_back().is_some_and(|c| is_unspaced(c) && c.is_alphabetic());
+    !ends && (lower || ideograph || last.ends_with(','))
+}

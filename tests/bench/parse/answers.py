@@ -1,0 +1,77 @@
+"""The blocks of documents, from a server or from the native example: [[block, ..] for each page].
+
+A block: {"kind", "level", "box" (points, y down), "text", "rows", "table"}. Kinds are in the spelling of the JSON answer.
+"""
+import json
+import re
+import subprocess
+import tempfile
+import urllib.request
+
+import pypdfium2
+
+import words
+
+
+def add_arguments(parser):
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--server", help="address of a server, such as http://127.0.0.1:8080")
+    source.add_argument("--native", help="the example `structure` of lector-vision, built; born-digital pages only")
+    parser.add_argument("--text-layer", default="auto", help="with --server: auto, never (from pixels), only")
+    parser.add_argument(
+        "--rules",
+        choices=("none", "drawn", "pixels"),
+        default="pixels",
+        help="with --native: no drawn lines, those of the PDF, or those found in a rendering as the standard guest does",
+    )
+
+
+def of_document(arguments, path):
+    if arguments.native:
+        return of_native(arguments.native, path, arguments.rules)
+    return of_server(arguments.server, path, arguments.text_layer)
+
+
+def of_native(binary, path, rules):
+    document = pypdfium2.PdfDocument(path)
+    with tempfile.TemporaryDirectory() as folder:
+        lines = "\n".join(json.dumps(words.page_of(document, at, rules, folder)) for at in range(len(document)))
+        done = subprocess.run([binary], input=lines, capture_output=True, text=True, check=True)
+    pages = [json.loads(line)["blocks"] for line in done.stdout.splitlines()]
+    for block in (block for page in pages for block in page):
+        block["kind"] = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", block["kind"]).lower()
+    return pages
+
+
+def of_server(server, path, text_layer):
+    with open(path, "rb") as file:
+        request = urllib.request.Request(
+            f"{server}/api/v1/ocr?text_layer={text_layer}",
+            data=file.read(),
+            headers={"Content-Type": "application/pdf", "Accept": "application/json"},
+        )
+    with urllib.request.urlopen(request, timeout=3600) as answer:
+        return [of_page(page) for page in json.load(answer)["pages"]]
+
+
+def of_page(page):
+    rows = {}
+    for line in page.get("lines", []):
+        rows.setdefault(line["block_id"], []).append(line["text"])
+    points = 72.0 / page.get("dpi", 72.0)
+    found = []
+    for block in page.get("blocks", []):
+        xs, ys = [p[0] * points for p in block["quad"]], [p[1] * points for p in block["quad"]]
+        own = rows.get(block["id"], [])
+        properties = block.get("properties", {})
+        found.append(
+            {
+                "kind": block["kind"],
+                "level": block.get("level", 0),
+                "box": [min(xs), min(ys), max(xs), max(ys)],
+                "text": properties.get("text") or " ".join(own),
+                "rows": own,
+                "table": block.get("table"),
+            }
+        )
+    return found
