@@ -92,8 +92,8 @@ codes! {
         "No byte of the body arrived within the idle timeout."
         "Send the body without pauses, or increase the timeout.";
     body_too_slow [408]
-        "The body did not arrive within the timeout."
-        "Send the body without pauses, or increase the timeout.";
+        "The body arrives more slowly than the minimum rate, or did not arrive within the timeout."
+        "Send the body faster and without pauses, or increase the timeout.";
     body_too_large [413]
         "The body, or one file of a batch, exceeds the size limit."
         "Send less. `detail` names the limit.";
@@ -166,9 +166,12 @@ codes! {
     document_open_crashed [422]
         "The worker process crashed while it opened the document."
         "Repair the file, for example by printing it to a new PDF. It may be damaged or hostile.";
-    document_open_timeout [504]
+    document_open_timeout [422]
         "Opening the document exceeded the time limit."
         "Simplify or repair the file. It may be damaged or hostile.";
+    document_open_cpu_exceeded [422]
+        "Opening the document exceeds the limit of processor time (`documents.open_cpu_s`)."
+        "Simplify the document, or ask the operator to raise the limit.";
     document_abandoned [422]
         "The document crashed too many worker processes, and the server stopped reading it."
         "Repair the file, for example by printing it to a new PDF. It may be damaged or hostile.";
@@ -214,19 +217,22 @@ codes! {
     page_crashed [422]
         "The worker process crashed while it read the page."
         "Repair the file, for example by printing it to a new PDF. It may be damaged or hostile.";
-    page_timeout [504]
+    page_timeout [422]
         "Reading the page exceeded the time limit."
         "Simplify or repair the file. It may be damaged or hostile.";
+    page_cpu_exceeded [422]
+        "Reading or rendering the page exceeds the limit of processor time (`documents.page_cpu_s`)."
+        "Simplify the page, or ask the operator to raise the limit.";
     page_text_crashed [422]
         "The worker process crashed while it read the text of the page."
         "Repair the file, for example by printing it to a new PDF. It may be damaged or hostile.";
-    page_text_timeout [504]
+    page_text_timeout [422]
         "Reading the text of the page exceeded the time limit."
         "Simplify or repair the file. It may be damaged or hostile.";
     page_render_crashed [422]
         "The worker process crashed while it rendered the page."
         "Repair the file, for example by printing it to a new PDF. It may be damaged or hostile.";
-    page_render_timeout [504]
+    page_render_timeout [422]
         "Rendering the page exceeded the time limit."
         "Simplify or repair the file. It may be damaged or hostile.";
     page_too_many_pixels [413]
