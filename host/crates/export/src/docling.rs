@@ -10,6 +10,7 @@ use lector_core::{BlockKind, BlockView, DocumentView, Line, PageView, Point, Tra
 use serde::Serialize;
 
 use crate::grid::{Grid, Slot};
+use crate::joined::{joined, spaced};
 use crate::json::tenth;
 use crate::list::{Marker, split};
 use crate::xml::one_line;
@@ -241,7 +242,12 @@ impl Document {
                 }
                 BlockKind::Table => self.table(page_no, &view),
                 BlockKind::Figure => self.picture(page_no, &view),
-                kind => self.text(page_no, &view.lines, kind, BODY.to_owned()),
+                BlockKind::Code => {
+                    let lines: Vec<&str> = view.lines.iter().map(|(_, line)| line.text.as_str()).collect();
+                    let text = lines.join("\n").trim_end().to_owned();
+                    self.text(page_no, &view.lines, text, kind, BODY.to_owned());
+                }
+                kind => self.text(page_no, &view.lines, joined(&view), kind, BODY.to_owned()),
             }
         }
     }
@@ -270,7 +276,7 @@ impl Document {
     }
 
     fn list_item(&mut self, page_no: u64, view: &BlockView<'_>, list: usize) {
-        let whole = text_of(&view.lines, " ");
+        let whole = joined(view);
         if whole.is_empty() {
             return;
         }
@@ -296,7 +302,7 @@ impl Document {
 
     fn table(&mut self, page_no: u64, view: &BlockView<'_>) {
         let Some((block, table)) = view.block.and_then(|block| Some((block, block.table.as_ref()?))) else {
-            return self.text(page_no, &view.lines, &BlockKind::Text, BODY.to_owned());
+            return self.text(page_no, &view.lines, joined(view), &BlockKind::Text, BODY.to_owned());
         };
         let grid = Grid::of(table);
         let headers = grid.header_rows();
@@ -319,7 +325,8 @@ impl Document {
         let data = TableData { table_cells: cells.collect(), num_rows: grid.rows, num_cols: grid.columns };
         let node = self.node("tables", self.tables.len(), BODY.to_owned(), "body", "table");
         self.tables.push(Table { node, prov: provenance(page_no, &block.quad.0, ""), data });
-        self.text(page_no, &view.lines_outside_cells(), &BlockKind::Text, BODY.to_owned());
+        let outside = view.lines_outside_cells();
+        self.text(page_no, &outside, spaced(&outside), &BlockKind::Text, BODY.to_owned());
     }
 
     fn picture(&mut self, page_no: u64, view: &BlockView<'_>) {
@@ -329,13 +336,20 @@ impl Document {
         let parent = node.self_ref.clone();
         self.pictures.push(Picture { node, prov: provenance(page_no, &block.quad.0, "") });
         let child = self.texts.len();
-        self.text(page_no, &view.lines, &BlockKind::Text, parent);
+        self.text(page_no, &view.lines, joined(view), &BlockKind::Text, parent);
         if let (Some(text), Some(picture)) = (self.texts.get(child), self.pictures.get_mut(at)) {
             picture.node.children.push(Ref { target: text.node.self_ref.clone() });
         }
     }
 
-    fn text(&mut self, page_no: u64, lines: &[(usize, &Line)], kind: &BlockKind, parent: String) {
+    fn text(
+        &mut self,
+        page_no: u64,
+        lines: &[(usize, &Line)],
+        text: String,
+        kind: &BlockKind,
+        parent: String,
+    ) {
         let (layer, label) = match kind {
             BlockKind::Title => ("body", "title"),
             BlockKind::Heading { .. } => ("body", "section_header"),
@@ -351,7 +365,6 @@ impl Document {
             BlockKind::Heading { level } => Some((*level).max(1)),
             _ => None,
         };
-        let text = text_of(lines, if *kind == BlockKind::Code { "\n" } else { " " });
         if text.is_empty() {
             return;
         }
@@ -363,9 +376,4 @@ impl Document {
 
 fn points(lines: &[(usize, &Line)]) -> Vec<Point> {
     lines.iter().flat_map(|(_, line)| line.quad.0).collect()
-}
-
-fn text_of(lines: &[(usize, &Line)], between: &str) -> String {
-    let texts: Vec<&str> = lines.iter().map(|(_, line)| line.text.as_str()).collect();
-    if between == " " { one_line(&texts.join(" ")) } else { texts.join(between).trim_end().to_owned() }
 }

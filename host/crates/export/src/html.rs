@@ -9,6 +9,7 @@ use std::io::Write;
 use lector_core::{BlockKind, BlockView, Direction, DocumentView, Line, PageView, Table, Transcript};
 
 use crate::grid::{Grid, Slot};
+use crate::joined::{joined, spaced};
 use crate::list::{Marker, split};
 use crate::xml::{escape, one_line};
 use crate::{ExportError, Format, Info, Several, Writer};
@@ -130,7 +131,7 @@ fn of_page(page: &Transcript) -> String {
 
 fn list_item(view: &BlockView<'_>) -> Option<(List, String)> {
     view.block.filter(|block| block.kind == BlockKind::ListItem)?;
-    let text = text_of(&view.lines);
+    let text = joined(view);
     let dir = dir(view);
     Some(match split(&text) {
         (Marker::Bullet, rest) => (List::Bullets, format!("<li{dir}>{}</li>\n", escape(rest))),
@@ -140,24 +141,19 @@ fn list_item(view: &BlockView<'_>) -> Option<(List, String)> {
     })
 }
 
-fn text_of(lines: &[(usize, &Line)]) -> String {
-    let texts: Vec<&str> = lines.iter().map(|(_, line)| line.text.as_str()).collect();
-    one_line(&texts.join(" "))
-}
-
 fn dir(view: &BlockView<'_>) -> &'static str {
     let is_rtl = |(_, line): &(usize, &Line)| line.direction == Direction::Rtl;
     if !view.lines.is_empty() && view.lines.iter().all(is_rtl) { " dir=\"rtl\"" } else { "" }
 }
 
 fn caption(view: &BlockView<'_>) -> String {
-    format!("<figcaption{}>{}</figcaption>\n", dir(view), escape(&text_of(&view.lines)))
+    format!("<figcaption{}>{}</figcaption>\n", dir(view), escape(&joined(view)))
 }
 
 /// Returns a figure or a table, in a `figure` if it is a picture or has a caption.
 fn figure(view: &BlockView<'_>, before: &str, after: &str) -> String {
     let table = view.block.and_then(|block| block.table.as_ref()).map(table).unwrap_or_default();
-    let rest = text_of(&view.lines_outside_cells());
+    let rest = spaced(&view.lines_outside_cells());
     let rest = if rest.is_empty() { rest } else { format!("<p{}>{}</p>\n", dir(view), escape(&rest)) };
     let is_table = view.block.is_some_and(|block| block.kind == BlockKind::Table);
     if is_table && before.is_empty() && after.is_empty() {
@@ -168,7 +164,7 @@ fn figure(view: &BlockView<'_>, before: &str, after: &str) -> String {
 
 /// Returns a block that is neither a list item nor a figure nor a table.
 fn block(view: &BlockView<'_>) -> String {
-    let text = escape(&text_of(&view.lines));
+    let text = escape(&joined(view));
     if text.is_empty() {
         return String::new();
     }

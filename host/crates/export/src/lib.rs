@@ -17,6 +17,7 @@ mod docling;
 mod grid;
 mod hocr;
 mod html;
+mod joined;
 pub mod json;
 mod layout;
 mod list;

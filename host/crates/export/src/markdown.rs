@@ -2,15 +2,16 @@
 //!
 //! Headers, footers and page numbers are left out. A table is a pipe table, or HTML where cells span or where more than
 //! one row is a header. A footnote is a paragraph: readers drop a footnote definition without a reference, and the
-//! model does not state the reference. Words that are hyphenated at the end of a line stay so, because the format cannot
-//! determine whether the hyphen belongs to the word.
+//! model does not state the reference. Words that are hyphenated at the end of a line stay so unless the guest joins them
+//! (see `joined.rs`): the format cannot determine whether the hyphen belongs to the word.
 
 use std::fmt::Write as _;
 use std::io::Write;
 
-use lector_core::{BlockKind, BlockView, DocumentView, Line, PageView, Table, Transcript};
+use lector_core::{BlockKind, BlockView, DocumentView, PageView, Table, Transcript};
 
 use crate::grid::{Grid, Slot};
+use crate::joined::{joined, spaced};
 use crate::list::{Marker, split};
 use crate::xml::one_line;
 use crate::{ExportError, Format, Info, Several, Writer, html};
@@ -101,11 +102,7 @@ pub(crate) fn of_block(view: &BlockView<'_>) -> String {
 
 /// Returns a block with a line feed at its end, or nothing.
 fn block(view: &BlockView<'_>) -> (String, Kind) {
-    let lines = |lines: &[(usize, &Line)]| {
-        let texts: Vec<&str> = lines.iter().map(|(_, line)| line.text.as_str()).collect();
-        one_line(&texts.join(" "))
-    };
-    let text = lines(&view.lines);
+    let text = joined(view);
     let whole = |text: String| (if text.is_empty() { text } else { text + "\n" }, Kind::Other);
     let Some(record) = view.block else { return whole(paragraph(&text)) };
     match &record.kind {
@@ -121,7 +118,7 @@ fn block(view: &BlockView<'_>) -> (String, Kind) {
         BlockKind::Table => {
             let table = record.table.as_ref().map(self::table).unwrap_or_default();
             // No text is lost, even if the guest left a line out of its table.
-            let rest = paragraph(&lines(&view.lines_outside_cells()));
+            let rest = paragraph(&spaced(&view.lines_outside_cells()));
             let gap = if table.is_empty() || rest.is_empty() { "" } else { "\n\n" };
             whole(format!("{table}{gap}{rest}"))
         }

@@ -542,3 +542,32 @@ proptest! {
         super::document(format("xlsx"), &document).unwrap();
     }
 }
+
+#[test]
+fn lines_are_joined_as_the_guest_states_it() {
+    let lines = ["A docu-", "ment of two lines"];
+    let mut page = Transcript::blank(Size { width: 200, height: 300 }, 150.0);
+    for text in lines {
+        page.lines.push(line(text, 0));
+    }
+    let block = |properties: Option<&str>| Block {
+        id: 0,
+        kind: BlockKind::Text,
+        quad: Quad::default(),
+        confidence: 1.0,
+        table: None,
+        properties: properties.map(str::to_owned),
+    };
+    for (properties, expected) in [
+        (None, "A docu- ment of two lines"),
+        (Some(r#"{"text":"A document of two lines"}"#), "A document of two lines"),
+        // Another guest's own member of that name.
+        (Some(r#"{"text":7}"#), "A docu- ment of two lines"),
+    ] {
+        page.blocks = vec![block(properties)];
+        for view in page.block_views() {
+            assert_eq!(crate::joined::joined(&view), expected, "{properties:?}");
+            assert!(crate::markdown::of_block(&view).contains(expected), "{properties:?}");
+        }
+    }
+}
