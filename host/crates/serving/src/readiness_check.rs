@@ -81,7 +81,7 @@ impl ReadinessCheck {
         let check = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             match &*state {
-                State { last: Some((until, answer)), .. } if Instant::now() < *until => {
+                State { last: Some((until, answer)), .. } if plane.control.clock().now() < *until => {
                     return answer.clone();
                 }
                 State { running: Some(check), .. } => check.clone(),
@@ -127,7 +127,7 @@ fn begin(
         let answer = answer.or_else(|fault| recent_page_instead(&plane, fault));
         let pause = pause(started.elapsed(), answer.as_ref().is_ok_and(|report| report.failed.is_empty()));
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = State { last: Some((Instant::now() + pause, answer.clone())), running: None };
+        *state = State { last: Some((plane.control.clock().now() + pause, answer.clone())), running: None };
         answer
     }));
     let panicked = |error| {

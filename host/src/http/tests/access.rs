@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::app::{TestApp, all_text};
 
 /// Paths that need no key.
-const OPEN: [&str; 6] = ["/", "/docs", "/healthz", "/metrics", "/openapi.json", "/readyz"];
+const OPEN: [&str; 8] =
+    ["/", "/docs", "/healthz", "/metrics", "/openapi.json", "/problems", "/problems/key_missing", "/readyz"];
 
 /// Returns every route of the API: method and path, with these values of its parameters.
 async fn routes(app: &TestApp, values: &[(&str, &str)]) -> Vec<(Method, String)> {
@@ -24,8 +25,13 @@ async fn routes(app: &TestApp, values: &[(&str, &str)]) -> Vec<(Method, String)>
     routes
 }
 
-const VALUES: [(&str, &str); 4] =
-    [("{name}", "mine"), ("{number}", "1"), ("{id}", "0123456789abcdef"), ("{tenant}", "acme")];
+const VALUES: [(&str, &str); 5] = [
+    ("{name}", "mine"),
+    ("{number}", "1"),
+    ("{id}", "0123456789abcdef"),
+    ("{tenant}", "acme"),
+    ("{code}", "key_missing"),
+];
 
 #[tokio::test]
 async fn every_route_needs_a_key_on_a_server_with_keys() {
@@ -81,6 +87,10 @@ async fn a_tenants_deployment_does_not_exist_for_others_by_any_route() {
         let request = app.request(method.clone(), &path).key(&zeta);
         let request = match path.contains("/ocr") {
             true => request.header("content-type", "application/pdf").body(vec![1u8]),
+            false if path.ends_with("/canary") || path.ends_with("/shadow") => {
+                request.json(json!({ "revision": 1, "percent": 50 }))
+            }
+            false if path.ends_with("/rollback") => request.json(json!({})),
             false if method == Method::POST => request.json(json!({ "revision": 1 })),
             false => request,
         };
@@ -158,11 +168,11 @@ async fn a_server_without_keys_is_managed_from_its_own_machine_only() {
         request.json(json!({ "admin": true }))
     };
     for host in ["evil.example", "[::1]evil.example", "127.0.0.1.evil.example:80"] {
-        manage(host).send().await.problem(403, "local_only");
-        app.ocr("", 1).header("host", host).send().await.ok();
+        manage(host).send().await.problem(403, "foreign_host");
+        app.ocr("", 1).header("host", host).send().await.problem(403, "foreign_host");
     }
     let elsewhere = manage("localhost").header("origin", "https://evil.example");
-    elsewhere.send().await.problem(403, "local_only");
+    elsewhere.send().await.problem(403, "foreign_host");
     manage("localhost").header("origin", "http://localhost").send().await.created();
     app.ocr("", 1).send().await.problem(401, "key_missing");
 }

@@ -49,7 +49,8 @@ async fn the_format_is_negotiated() {
         ("*/*", "application/json", "\"pages\""),
         ("text/plain", "text/plain; charset=utf-8", "page 0"),
         ("text/markdown;q=0.5, text/plain;q=0.4", "text/markdown; charset=utf-8", "page 0"),
-        ("image/png, text/html;q=0.9", "text/html; charset=utf-8", "ocr_page"),
+        ("image/png, text/html;q=0.9", "text/html; charset=utf-8", "<p>page 0</p>"),
+        ("text/vnd.hocr+html", "text/html; charset=utf-8", "ocr_page"),
         ("application/json;q=0, text/plain;q=0.1", "text/plain; charset=utf-8", "page 0"),
     ] {
         let answer = app.ocr("", 1).header("accept", accept).send().await;
@@ -168,7 +169,7 @@ async fn readiness_follows_the_smoke_test_page() {
     assert_eq!((answer.status, &answer.json()["status"]), (503, &json!("unready")), "{}", answer.text());
     assert_eq!(answer.json()["error"]["code"], "guest_trapped", "{}", answer.text());
     *app.script.otherwise.lock().unwrap() = Behavior::Read;
-    assert_eq!(app.get("/readyz").send().await.status, 503, "the answer is kept for a second");
-    app.clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(app.get("/readyz").send().await.status, 503, "the answer is kept for two seconds");
+    app.clock.advance(std::time::Duration::from_secs(3));
     assert_eq!(app.get("/readyz").send().await.status, 200);
 }
