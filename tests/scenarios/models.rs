@@ -32,6 +32,7 @@ async fn a_third_family_is_granted_under_the_guests_aliases_and_reads() {
         [[deployments]]
         name = "fifth"
         component = "guest/target/components/standard.wasm"
+        settings = { tier = "small" }
         [deployments.grants]
         detection = "pp-ocrv5-mobile-det"
         recognition = "pp-ocrv5-mobile-rec"
@@ -107,7 +108,7 @@ fn grants() -> Value {
 }
 
 fn options() -> Value {
-    json!({ "settings": {}, "promote": true, "grants": grants() })
+    json!({ "settings": { "tier": "small" }, "promote": true, "grants": grants() })
 }
 
 async fn grant(gateway: &Gateway) {

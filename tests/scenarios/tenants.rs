@@ -192,7 +192,7 @@ async fn a_tenant_has_bytes_of_its_own_and_costs_others_none() {
     drawn.iter().for_each(|answer| _ = answer.ok());
     let less = policy(json!({ "images_bytes_max": 8 << 20 }));
     ask(&gateway, &admin, Method::PUT, path, Some(less)).await.ok();
-    says(&gateway, &zeta, "drawn", "").await.problem(500, "page_too_many_pixels");
+    says(&gateway, &zeta, "drawn", "").await.problem(413, "page_too_many_pixels");
 
     drop(slow);
     until("there is room again", async || says(&gateway, &acme, "echo", "").await.status == 200).await;

@@ -106,10 +106,13 @@ async fn trickled_deploys_and_batches_hold_no_places() {
     has_metric(&gateway, "lector_uploads_in_flight 12").await;
     has_metric(&gateway, "lector_documents_in_flight 0").await;
     is_served(&gateway, &victim).await;
-    for key in [&victim, &admin, &attacker] {
+    for key in [&victim, &attacker] {
         let answer = deploy(&gateway, key, "mine", component("echo"), json!({})).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
     }
+    // The administrator's deploy gets its place, and is refused because it names no tenant.
+    let answer = deploy(&gateway, &admin, "mine", component("echo"), json!({})).await;
+    answer.problem(422, "tenant_missing");
     drop(held);
     has_metric(&gateway, "lector_uploads_in_flight 0").await;
 }

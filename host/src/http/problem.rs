@@ -48,6 +48,8 @@ fn derived(fault: &Fault) -> StatusCode {
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::Busy | Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Deadline => StatusCode::GATEWAY_TIMEOUT,
+        // The guest of a deploy is the client's.
+        Kind::GuestFault if fault.blame == Blame::Client => StatusCode::UNPROCESSABLE_ENTITY,
         // Not 502: to a client the guest is part of the server, and a retry would run the same guest.
         Kind::GuestFault | Kind::Bug => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -250,31 +250,31 @@ codes! {
     summary_too_large [413]
         "The document has too much text for a summary. The results of its pages are complete."
         "Use the results of the pages, or request fewer pages.";
-    guest_trapped [500]
+    guest_trapped [500, 422]
         "The guest crashed on the page."
         "Report the page to the author of the deployment, or use another deployment.";
-    guest_compute_exceeded [500]
+    guest_compute_exceeded [500, 422]
         "The guest exceeded the compute time of its budget."
         "Report the page to the author of the deployment, or use another deployment.";
     guest_deadline [504]
         "The guest exceeded its time for the page."
         "Increase the timeout or the budget of the deployment, or request fewer pages.";
-    guest_host_calls_exceeded [500]
+    guest_host_calls_exceeded [500, 422]
         "The guest exceeded the number of host calls of its budget."
         "Report the page to the author of the deployment, or use another deployment.";
-    guest_memory_exceeded [500]
+    guest_memory_exceeded [500, 422]
         "The guest exceeded the memory of its budget."
         "Report the page to the author of the deployment, or use another deployment.";
-    guest_host_memory_exceeded [500]
+    guest_host_memory_exceeded [500, 422]
         "The guest exceeded the bytes of pixels and tensors of its budget."
         "Report the page to the author of the deployment, or use another deployment.";
-    guest_handles_exceeded [500]
+    guest_handles_exceeded [500, 422]
         "The guest exceeded the number of handles of its budget."
         "Report the page to the author of the deployment, or use another deployment.";
-    guest_result_too_large [500]
+    guest_result_too_large [500, 422]
         "The result of the guest exceeds the size limit of its budget."
         "Report the page to the author of the deployment, or use another deployment.";
-    guest_answer_invalid [500]
+    guest_answer_invalid [500, 422]
         "The result of the guest is invalid."
         "Report the page to the author of the deployment, or use another deployment.";
     guest_error_invalid [500]
@@ -295,7 +295,7 @@ codes! {
     guest_error_deadline [504]
         "The guest reported that its deadline passed."
         "Increase the timeout or the budget of the deployment, or request fewer pages.";
-    guest_error_failed [500]
+    guest_error_failed [500, 422]
         "The guest reported a failure."
         "Report the page to the author of the deployment, or use another deployment.";
     pipeline_not_wrapped [500]
