@@ -16,7 +16,7 @@ impl fmt::Display for Satisfied {
 impl std::error::Error for Satisfied {}
 
 /// Writes to standard output.
-pub(super) fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+pub(super) fn print(text: &(impl AsRef<[u8]> + ?Sized)) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),

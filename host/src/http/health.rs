@@ -167,6 +167,7 @@ pub(super) async fn private_metrics(State(state): State<AppState>) -> Result<Res
     text(&state, true)
 }
 
+#[allow(clippy::result_large_err, reason = "the result of a handler, which axum converts at once")]
 fn text(state: &AppState, tenants: bool) -> Result<Response, Problem> {
     let text = state.metrics.text(tenants).map_err(problem::internal)?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())

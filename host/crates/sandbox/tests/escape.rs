@@ -1,5 +1,5 @@
 //! Proves that the sandbox holds: attempts to escape from both roles, and the work that a compiler must be able to do.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;

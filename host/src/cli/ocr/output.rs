@@ -63,7 +63,7 @@ impl Output {
             Several::JsonArray => (if first { "[\n" } else { ",\n" }.to_owned(), bytes.trim_ascii_end()),
             Several::Events | Several::Never => (String::new(), bytes),
         };
-        terminal::print([before.as_bytes(), bytes].concat())
+        terminal::print(&[before.as_bytes(), bytes].concat())
     }
 
     /// Writes the end of the output.

@@ -61,6 +61,7 @@ pub(in super::super) struct KeyList {
     next: Option<String>,
 }
 
+#[allow(clippy::result_large_err, reason = "the result of a handler, which axum converts at once")]
 fn page(options: &PageOptions, keys: Vec<KeyView>) -> Result<Json<KeyList>, Problem> {
     let (keys, next) = options.page(keys, |key| (key.created_at.as_millisecond(), key.id.to_string()))?;
     Ok(Json(KeyList { keys, next }))

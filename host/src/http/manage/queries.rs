@@ -53,6 +53,7 @@ pub(in super::super) struct UsageList {
     damaged: Vec<DamagedRow>,
 }
 
+#[allow(clippy::result_large_err, reason = "the result of a handler, which axum converts at once")]
 fn usage_page(options: UsageOptions, read: Readable<UsageRow>) -> Result<Json<UsageList>, Problem> {
     let Readable { mut rows, damaged } = read;
     rows.sort_by(|a, b| (&a.tenant, a.day).cmp(&(&b.tenant, b.day)));
