@@ -161,6 +161,18 @@ impl Arena {
     /// Measures the victim alone, then beside the attack, which runs until [`is_over`](Self::is_over) and returns the
     /// number of its attempts. No page of the victim may fail or be late.
     pub async fn beside(self: &Arc<Self>, name: &str, attack: impl Future<Output = u64> + Send + 'static) {
+        let most = |alone: f64| if minutes().is_some() { 1.5 * alone } else { 3.0 * alone + 150.0 };
+        self.beside_within(name, attack, most).await;
+    }
+
+    /// As [`beside`](Self::beside), with a bound of its own on the victim's 99th percentile, in milliseconds, given the
+    /// one of its run alone.
+    pub async fn beside_within(
+        self: &Arc<Self>,
+        name: &str,
+        attack: impl Future<Output = u64> + Send + 'static,
+        most: impl FnOnce(f64) -> f64,
+    ) {
         self.over.store(false, Relaxed);
         let alone = quantile(&self.victim().await, 0.99);
         // A task of its own, so that the work of the attacker does not delay the victim's client.
@@ -176,7 +188,7 @@ impl Arena {
              ratio {ratio:.2}"
         );
         assert!(attempts > 0, "{name}: nothing was attempted");
-        let most = if minutes().is_some() { 1.5 * alone } else { 3.0 * alone + 150.0 };
+        let most = most(alone);
         assert!(beside <= most, "{name}: p99 {beside:.1} ms, alone {alone:.1} ms, at most {most:.1} ms");
         self.settled().await;
     }

@@ -96,25 +96,25 @@ fn complete(operation: &mut Map<String, Value>) -> Result<(), String> {
         operation.insert("security".to_owned(), json!([{ "bearer": [] }, { "api_key": [] }, {}]));
     }
 
-    let mut parameters = match operation.remove("parameters") {
+    let mut parameters = match operation.shift_remove("parameters") {
         Some(Value::Array(own)) => own,
         _ => Vec::new(),
     };
-    let named = names(operation.remove("x-parameters"))?;
+    let named = names(operation.shift_remove("x-parameters"))?;
     let common = ["request_id", "traceparent"].map(str::to_owned).into_iter();
     let tenant = (!open).then(|| "tenant_header".to_owned());
     parameters
         .extend(named.into_iter().chain(tenant).chain(common).map(|name| reference("parameters", &name)));
     operation.insert("parameters".to_owned(), parameters.into());
 
-    if let Some(Value::String(body)) = operation.remove("x-body") {
+    if let Some(Value::String(body)) = operation.shift_remove("x-body") {
         operation.insert("requestBody".to_owned(), reference("requestBodies", &body));
     } else if let Some(Value::Object(body)) = operation.get_mut("requestBody") {
         // An empty body has the defaults of all members.
         body.insert("required".to_owned(), false.into());
     }
 
-    let groups = names(operation.remove("x-problems"))?;
+    let groups = names(operation.shift_remove("x-problems"))?;
     let mut problems: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
     for code in problems::codes(&groups)? {
         let entry = codes::find(code).ok_or_else(|| format!("there is no problem code `{code}`"))?;

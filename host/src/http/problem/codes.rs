@@ -424,7 +424,7 @@ codes! {
     followers_too_many [503]
         "The tenant has reached its maximum number of clients that follow guest logs."
         "End one of them.";
-    too_many_event_streams [503]
+    too_many_event_streams [429]
         "The tenant has reached its maximum number of event streams."
         "Close one of them.";
     too_many_tenants [409]
