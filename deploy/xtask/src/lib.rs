@@ -8,7 +8,7 @@
 
 pub mod adversary;
 pub mod bench;
-mod contract;
+pub mod contract;
 pub mod corpus;
 mod cycles;
 pub mod demo;

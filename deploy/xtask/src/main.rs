@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::places::Places;
-use xtask::{adversary, bench, corpus, demo, fuzz, guests, setup, test, tidy, wit};
+use xtask::{adversary, bench, contract, corpus, demo, fuzz, guests, setup, test, tidy, wit};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Lector's task runner", disable_version_flag = true)]
@@ -47,6 +47,8 @@ enum Task {
     Fuzz(fuzz::Arguments),
     /// Attack a gateway and measure a victim beside each attack, for longer than the test suite does
     Adversary(adversary::Arguments),
+    /// Run schemathesis against the OpenAPI document of a running gateway; not part of `test` yet
+    Contract,
     /// Run every check that needs a GPU, and store the figures
     #[command(disable_help_flag = true)]
     GpuCheck(Passed),
@@ -84,6 +86,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::ReleaseWit(arguments) => wit::run(&places, &arguments),
         Task::Corpus { from } => corpus::fetch(&places, from.as_deref()).map(drop),
         Task::Adversary(arguments) => adversary::run(&places, &arguments),
+        Task::Contract => contract::run(&places),
         Task::Fuzz(arguments) => fuzz::run(&places, &arguments),
         Task::GpuCheck(Passed { arguments }) => {
             bench::run(&places, [OsString::from("gpu-check")].into_iter().chain(arguments))

@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::places::Places;
 use crate::setup::wasm::PLAIN;
-use crate::{adversary, bench, contract, corpus, guests, processor, setup, shell, tidy};
+use crate::{adversary, bench, corpus, guests, processor, setup, shell, tidy};
 
 /// Selection of steps.
 #[derive(Args)]
@@ -58,9 +58,6 @@ const STEPS: &[Step] = &[
     step("integration", "the real gateway, guests, models and documents", integration),
     step("adversary", "attacks on the real gateway beside a victim, in their short form", |places| {
         passed(adversary::short(places))
-    }),
-    step("contract", "schemathesis against the OpenAPI document of a running gateway", |places| {
-        passed(contract::run(places))
     }),
     step("avx2", "the engine tests with wider vector features hidden, if the processor has any", avx2),
     step("load", "bench load in its short form: checks that it runs, not its figures", |places| {
