@@ -275,5 +275,6 @@ fn no_schedule_loses_a_wake_up_or_a_permit() {
             }
         }
     }
-    assert!(schedules > 10_000, "{schedules} schedules");
+    // Enough to know that the enumeration did not end early.
+    assert!(schedules > 5_000, "{schedules} schedules");
 }
