@@ -59,7 +59,7 @@ async fn slow_renders() {
     let path = "/api/v1/deployments/drawn/ocr";
     // Known shortfall: a render cannot be interrupted, and a tenant may occupy every worker. A page of another tenant
     // waits for the end of one render of it, at most `render_timeout_s`.
-    let most = |alone: f64| 3.0 * alone + 2_500.0;
+    let most = |alone: f64| 3.0 * alone + 5_000.0;
     arena.beside_within("PDFs that render slowly", post(arena.clone(), path, tiles), most).await;
 }
 
