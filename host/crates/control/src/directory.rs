@@ -111,6 +111,22 @@ pub(crate) struct Directory {
     pub(crate) damaged: Vec<DamagedRow>,
 }
 
+#[cfg(test)]
+impl Directory {
+    /// Makes a directory with these keys and nothing else.
+    pub(crate) fn with_keys(keys: Vec<KeyRecord>) -> Self {
+        Self {
+            host: "default".into(),
+            default: "standard".into(),
+            tenants: BTreeMap::new(),
+            keys: keys.into_iter().map(|key| (key.id.clone(), Arc::new(key))).collect(),
+            deployments: BTreeMap::new(),
+            quarantined: BTreeMap::new(),
+            damaged: Vec::new(),
+        }
+    }
+}
+
 /// The result of a lookup for a request.
 pub struct Found {
     /// A lease on the revision that serves the request.

@@ -235,8 +235,6 @@ impl AuditEventStream {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use std::collections::BTreeMap;
-
     use futures::FutureExt;
 
     use super::*;
@@ -257,22 +255,10 @@ mod tests {
         }
     }
 
-    fn directory(keys: Vec<KeyRecord>) -> Directory {
-        Directory {
-            host: "default".into(),
-            default: "standard".into(),
-            tenants: BTreeMap::new(),
-            keys: keys.into_iter().map(|key| (key.id.clone(), Arc::new(key))).collect(),
-            deployments: BTreeMap::new(),
-            quarantined: BTreeMap::new(),
-            damaged: Vec::new(),
-        }
-    }
-
     fn host() -> StreamAccess {
         StreamAccess::new(
             Grant::Host,
-            Arc::new(ArcSwap::from_pointee(directory(Vec::new()))),
+            Arc::new(ArcSwap::from_pointee(Directory::with_keys(Vec::new()))),
             Arc::new(SystemClock),
         )
     }
@@ -349,7 +335,7 @@ mod tests {
     async fn a_revoked_or_expired_key_gets_no_further_event() {
         let events = AuditEvents::after(0);
         let key = key::make(Scope::Tenant("a".into()), String::new(), 0).unwrap().record;
-        let current = Arc::new(ArcSwap::from_pointee(directory(vec![key.clone()])));
+        let current = Arc::new(ArcSwap::from_pointee(Directory::with_keys(vec![key.clone()])));
         let access = || StreamAccess::new(Grant::Key(key.id.clone()), current.clone(), Arc::new(SystemClock));
         let mut stream = events.subscribe(Some("a".into()), None, access()).unwrap();
         events.send(entry(1, "a"));
@@ -357,18 +343,18 @@ mod tests {
         // Revoked, as `Mutation::write` does it: first the snapshot, then the event.
         events.send(entry(2, "a"));
         let revoked = KeyRecord { revoked_at_ms: Some(SystemClock.now_ms()), ..key.clone() };
-        current.store(Arc::new(directory(vec![revoked])));
+        current.store(Arc::new(Directory::with_keys(vec![revoked])));
         assert!(stream.next().await.is_none(), "not even an event that was sent before");
         // A waiting stream is woken by any event, also of another tenant.
-        current.store(Arc::new(directory(vec![key.clone()])));
+        current.store(Arc::new(Directory::with_keys(vec![key.clone()])));
         let mut stream = events.subscribe(Some("a".into()), None, access()).unwrap();
         assert!(stream.next().now_or_never().is_none());
-        current.store(Arc::new(directory(Vec::new())));
+        current.store(Arc::new(Directory::with_keys(Vec::new())));
         events.send(entry(3, "b"));
         assert!(stream.next().await.is_none());
         // Without any event, a stream ends when its key expires.
         let expiring = KeyRecord { expires_at_ms: Some(SystemClock.now_ms() + 30), ..key.clone() };
-        current.store(Arc::new(directory(vec![expiring])));
+        current.store(Arc::new(Directory::with_keys(vec![expiring])));
         let mut stream = events.subscribe(Some("a".into()), None, access()).unwrap();
         assert!(stream.next().await.is_none());
     }

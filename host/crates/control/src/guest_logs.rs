@@ -316,7 +316,7 @@ mod tests {
     use crate::access::Grant;
     use crate::clock::SystemClock;
     use crate::directory::Directory;
-    use crate::key::{self, KeyRecord, Scope};
+    use crate::key::{self, Scope};
 
     fn logs() -> Arc<GuestLogs> {
         Arc::new(GuestLogs::new(Arc::new(SystemClock)))
@@ -324,21 +324,9 @@ mod tests {
 
     /// The right of the host, which does not end, and the events that wake a stream.
     fn host() -> (StreamAccess, Changes, watch::Sender<u64>) {
-        let directory = Arc::new(ArcSwap::from_pointee(directory(Vec::new())));
+        let directory = Arc::new(ArcSwap::from_pointee(Directory::with_keys(Vec::new())));
         let (sender, changes) = watch::channel(0);
         (StreamAccess::new(Grant::Host, directory, Arc::new(SystemClock)), changes, sender)
-    }
-
-    fn directory(keys: Vec<KeyRecord>) -> Directory {
-        Directory {
-            host: "default".into(),
-            default: "standard".into(),
-            tenants: BTreeMap::new(),
-            keys: keys.into_iter().map(|key| (key.id.clone(), Arc::new(key))).collect(),
-            deployments: BTreeMap::new(),
-            quarantined: BTreeMap::new(),
-            damaged: Vec::new(),
-        }
     }
 
     fn write(sink: &Arc<dyn GuestLogSink>, (tenant, deployment): (&str, &str), message: &str) {
@@ -382,7 +370,7 @@ mod tests {
     async fn a_stream_ends_when_its_key_is_revoked() {
         let logs = logs();
         let key = key::make(Scope::Tenant("acme".into()), String::new(), 0).unwrap().record;
-        let current = Arc::new(ArcSwap::from_pointee(directory(vec![key.clone()])));
+        let current = Arc::new(ArcSwap::from_pointee(Directory::with_keys(vec![key.clone()])));
         let access = StreamAccess::new(Grant::Key(key.id.clone()), current.clone(), Arc::new(SystemClock));
         let (events, changes) = watch::channel(0);
         let (_, mut stream) = logs.follow(&"acme".into(), &"d".into(), None, access, changes).unwrap();
@@ -390,7 +378,7 @@ mod tests {
         assert_eq!(stream.next().await.unwrap().unwrap().message, "a");
         let mut waits = Box::pin(stream.next());
         assert!(waits.as_mut().now_or_never().is_none());
-        current.store(Arc::new(directory(Vec::new())));
+        current.store(Arc::new(Directory::with_keys(Vec::new())));
         events.send_replace(1);
         assert!(waits.await.is_none(), "the revocation wakes the stream");
         write(&logs.sink(1), ("acme", "d"), "b");

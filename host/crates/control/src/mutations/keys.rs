@@ -340,23 +340,9 @@ fn no_randomness(error: getrandom::Error) -> Fault {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use std::collections::BTreeMap;
-
     use super::*;
 
     const DAY_MS: u64 = 24 * 3600 * 1000;
-
-    fn directory(keys: Vec<KeyRecord>) -> Directory {
-        Directory {
-            host: "default".into(),
-            default: "standard".into(),
-            tenants: BTreeMap::new(),
-            keys: keys.into_iter().map(|key| (key.id.clone(), Arc::new(key))).collect(),
-            deployments: BTreeMap::new(),
-            quarantined: BTreeMap::new(),
-            damaged: Vec::new(),
-        }
-    }
 
     fn ended(scope: Scope, revoked_at_ms: Option<u64>, expires_at_ms: Option<u64>) -> KeyRecord {
         let record = key::make(scope, String::new(), 0).unwrap().record;
@@ -371,7 +357,7 @@ mod tests {
             let valid = ended(Scope::Admin, None, None);
             let mut all = keys;
             all.push(valid.clone());
-            let ids = ended_long_ago(&directory(all), now);
+            let ids = ended_long_ago(&Directory::with_keys(all), now);
             assert_eq!(ids.len(), expect, "{ids:?}");
             assert!(!ids.contains(&valid.id));
         };
@@ -383,7 +369,9 @@ mod tests {
         check(many(tenant()).chain(many(Scope::Admin)).collect(), 60);
         let newest = ended(tenant(), Some(now), None);
         let ids = ended_long_ago(
-            &directory(many(tenant()).skip(1).chain([newest.clone(), ended(tenant(), None, None)]).collect()),
+            &Directory::with_keys(
+                many(tenant()).skip(1).chain([newest.clone(), ended(tenant(), None, None)]).collect(),
+            ),
             now,
         );
         assert!(!ids.contains(&newest.id), "the newest are kept");
@@ -392,6 +380,6 @@ mod tests {
     #[test]
     fn the_last_keys_are_kept_so_that_the_server_does_not_become_open() {
         let old = || ended(Scope::Admin, Some(1), None);
-        assert!(ended_long_ago(&directory(vec![old(), old()]), 1000 * DAY_MS).is_empty());
+        assert!(ended_long_ago(&Directory::with_keys(vec![old(), old()]), 1000 * DAY_MS).is_empty());
     }
 }
