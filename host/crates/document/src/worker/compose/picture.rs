@@ -1,6 +1,6 @@
 //! One picture as an image of a PDF: what can be embedded as it is, and the lossless form of the rest.
 
-use lopdf::{Dictionary, Object, dictionary};
+use lopdf::{Dictionary, dictionary};
 
 use super::glyphs::numbers;
 use crate::faults::Refusal;
@@ -193,6 +193,7 @@ fn bits(rgb: &[u8], width: u32) -> Vec<u8> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use lector_core::Size;
+    use lopdf::Object;
 
     use super::*;
 
