@@ -140,7 +140,7 @@ fn fuzz_formats() {
         assert_eq!((of_class("ocr_page"), of_class("ocr_line")), (result.pages_ok as usize, lines + cells));
         let alto = text_of("alto");
         roxmltree::Document::parse_with_options(&alto, options()).unwrap();
-        for page in page_texts(result) {
+        for page in page_texts(&result) {
             assert!(page.words.iter().all(|word| !word.text.trim().is_empty()));
         }
         // PAGE XML holds one page; a workbook has the time; a PDF is composed.

@@ -62,8 +62,8 @@ pub(crate) async fn run(work: Work) {
         () = cut_off.cancelled() => Err(Stop::Fault(shutting_down())),
         outcome = read(&plane, permit, submission, started, (&events, retain)) => outcome,
     };
-    // `read` has ended, and permit, lease and document are released or handed over: a slow reader holds none of them while it takes
-    // the last event.
+    // `read` has ended, and permit, lease and document are released or handed over: a slow reader holds none of them
+    // while it takes the last event.
     let last = match outcome {
         Ok(end) => {
             Counters::count(&plane.admission.counters.documents_done);

@@ -269,7 +269,7 @@ impl DocumentService {
         }
     }
 
-    pub(crate) fn data_plane(&self) -> &DataPlane {
+    pub(crate) fn plane(&self) -> &DataPlane {
         &self.plane
     }
 
