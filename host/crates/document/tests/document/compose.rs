@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use lector_core::{Direction, OpenDocument, PageText, Point, Quad, Rect, Size, TextSpan, WordText};
+use lector_core::{Blame, Direction, OpenDocument, PageText, Point, Quad, Rect, Size, TextSpan, WordText};
 
 use crate::builder::{Page, Pdf, hello};
 use crate::support::{Dice, TestServer, code};
@@ -363,5 +363,39 @@ async fn a_file_with_a_wrong_table_is_written_anew() {
     let found = found(&server, &file, 0, size).await;
     assert_at(&found, "added", &quad, "repaired");
     assert!(found.iter().any(|(text, ..)| text == "Hello"), "{found:?}");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn broken_files_fail_alone() {
+    let server = TestServer::start(1).await;
+    let size = Size { width: 300, height: 400 };
+    let quad = upright(30.0, 200.0, 100.0, 20.0);
+    let text = || vec![page_text(0, size, vec![word("added", quad)])];
+    let mut dice = Dice(95);
+    let mut composed_files = 0;
+    for round in 0..80_usize {
+        let mut bytes = hello();
+        for _ in 0..=dice.roll(6) {
+            let at = dice.roll(bytes.len());
+            bytes[at] = u8::try_from(dice.roll(256)).unwrap();
+        }
+        if round % 4 == 0 {
+            bytes.truncate(bytes.len() / 2 + dice.roll(bytes.len() / 2));
+        }
+        let Ok(document) = server.open(&bytes).await else { continue };
+        match document.compose(text()).await {
+            Ok(composed) => {
+                composed_files += 1;
+                let file: Vec<u8> = composed.flat_map(|chunk| chunk.unwrap()).collect();
+                let again = server.open(&file).await.unwrap();
+                assert_eq!(again.page_count(), document.page_count(), "round {round}");
+            }
+            Err(fault) => assert_eq!(fault.blame, Blame::Client, "round {round}: {fault}"),
+        }
+    }
+    assert!(composed_files > 0, "no broken file was composed");
+    let document = server.open(&hello()).await.unwrap();
+    composed(&document, text()).await;
     server.end().await;
 }
