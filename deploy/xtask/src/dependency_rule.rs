@@ -21,6 +21,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pdfium-render", &["document"]),
     ("image", &["document"]),
     ("tiff", &["document"]),
+    ("lopdf", &["document"]),
     ("rusqlite", &["control"]),
     ("seccompiler", &["sandbox"]),
     ("landlock", &["sandbox"]),

@@ -53,8 +53,9 @@ pub(super) struct Args {
     /// Read on this server instead of in this process, e.g. http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// Write one file for each document into this folder instead of standard output
-    #[arg(long, value_name = "DIR")]
+    /// Write one file for each document into this folder instead of standard output; for one document, a path with
+    /// the extension of the format is the file itself
+    #[arg(short, long, value_name = "PATH")]
     out: Option<PathBuf>,
 }
 

@@ -30,6 +30,8 @@ use super::problem::{self, Problem};
 use super::upload::{self, Head};
 use crate::metrics::Metrics;
 
+mod composed;
+
 /// Number of pages that failed, for formats that cannot report failures.
 static PAGES_FAILED: HeaderName = HeaderName::from_static("x-lector-pages-failed");
 static SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -129,7 +131,7 @@ pub(super) fn count(metrics: &Metrics, event: &Event) {
     path = "/api/v1/ocr",
     operation_id = "ocr",
     tag = "OCR",
-    responses((status = 200, description = "The result of the document.", content((ref("#/components/schemas/Document") = "application/json"), (String = "text/plain"), (String = "text/markdown"), (String = "text/html"), (String = "text/vnd.hocr+html"), (String = "application/alto+xml"), (String = "application/vnd.prima.page+xml"), (String = "text/tab-separated-values"), (String = "text/csv"), (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), (String = "application/x-ndjson")), headers(("Server-Timing" = String, description = "Work in milliseconds, summed over the pages, which overlap: render, text-layer, image, queue, inference-<model>, guest; and total, the elapsed time."), ("X-Lector-Pages-Failed" = u32, description = "Number of pages that failed.")))),
+    responses((status = 200, description = "The result of the document.", content((ref("#/components/schemas/Document") = "application/json"), (String = "text/plain"), (String = "text/markdown"), (String = "text/html"), (String = "text/vnd.hocr+html"), (String = "application/alto+xml"), (String = "application/vnd.prima.page+xml"), (String = "text/tab-separated-values"), (String = "text/csv"), (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), (Vec<u8> = "application/pdf"), (String = "application/x-ndjson")), headers(("Server-Timing" = String, description = "Work in milliseconds, summed over the pages, which overlap: render, text-layer, image, queue, inference-<model>, guest; and total, the elapsed time."), ("X-Lector-Pages-Failed" = u32, description = "Number of pages that failed.")))),
     extensions(
         ("x-problems" = json!(["tenant", "options", "upload", "admission", "document", "guest", "engine", "whole"])),
         ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "format", "partial"])),
@@ -161,6 +163,10 @@ pub(super) async fn ocr(
     let permit = session.admitted(&slot, received).await?;
     drop((slot, upload));
     let see = |event: &Event| count(&state.metrics, event);
+    if options.format.info().composed {
+        let (result, composer) = session.read_composing(permit, uploaded(head, bytes), see).await?;
+        return composed::answer(options, result, composer, ctx.began).await;
+    }
     let result = session.read(permit, uploaded(head, bytes), see).await?;
     // Serializing some megabytes takes tens of milliseconds and must not block other connections.
     let answered = tokio::task::spawn_blocking(move || answer(&options, result, ctx.began.elapsed())).await;
@@ -176,7 +182,7 @@ pub(super) async fn ocr(
     path = "/api/v1/deployments/{name}/ocr",
     operation_id = "ocrByDeployment",
     tag = "OCR",
-    responses((status = 200, description = "The result of the document.", content((ref("#/components/schemas/Document") = "application/json"), (String = "text/plain"), (String = "text/markdown"), (String = "text/html"), (String = "text/vnd.hocr+html"), (String = "application/alto+xml"), (String = "application/vnd.prima.page+xml"), (String = "text/tab-separated-values"), (String = "text/csv"), (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), (String = "application/x-ndjson")), headers(("Server-Timing" = String, description = "Work in milliseconds, summed over the pages, which overlap: render, text-layer, image, queue, inference-<model>, guest; and total, the elapsed time."), ("X-Lector-Pages-Failed" = u32, description = "Number of pages that failed.")))),
+    responses((status = 200, description = "The result of the document.", content((ref("#/components/schemas/Document") = "application/json"), (String = "text/plain"), (String = "text/markdown"), (String = "text/html"), (String = "text/vnd.hocr+html"), (String = "application/alto+xml"), (String = "application/vnd.prima.page+xml"), (String = "text/tab-separated-values"), (String = "text/csv"), (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), (Vec<u8> = "application/pdf"), (String = "application/x-ndjson")), headers(("Server-Timing" = String, description = "Work in milliseconds, summed over the pages, which overlap: render, text-layer, image, queue, inference-<model>, guest; and total, the elapsed time."), ("X-Lector-Pages-Failed" = u32, description = "Number of pages that failed.")))),
     extensions(
         ("x-problems" = json!(["tenant", "options", "upload", "admission", "document", "guest", "engine", "whole"])),
         ("x-parameters" = json!(["name", "pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "format", "partial"])),
@@ -207,6 +213,33 @@ pub(super) fn file_missing() -> Fault {
 /// If some pages failed, the response is a success in JSON, which reports them, or with `partial=true`; otherwise it is
 /// `pages_failed`. If the timeout expired, it is `deadline_exceeded`, unless `partial=true` and a page was read.
 fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Result<Response, Box<Problem>> {
+    let result = checked(options, result, took)?;
+    let headers = headers(options, &result, took);
+    let bytes = held_bytes(&result);
+    let timing = server_timing(&result, took);
+    match body(options, result, bytes) {
+        Ok(body) => Ok((headers, body).into_response()),
+        Err(error) => {
+            Err(Box::new(Problem::from(Fault::from(error)).with_header(SERVER_TIMING.clone(), timing)))
+        }
+    }
+}
+
+/// Returns the headers of a success.
+fn headers(options: &Options, result: &DocumentResult, took: Duration) -> [(HeaderName, HeaderValue); 3] {
+    [
+        (header::CONTENT_TYPE, HeaderValue::from_static(options.format.info().content_type)),
+        (PAGES_FAILED.clone(), result.pages_failed.into()),
+        (SERVER_TIMING.clone(), server_timing(result, took)),
+    ]
+}
+
+/// Returns the result if its response is a success, otherwise the problem.
+fn checked(
+    options: &Options,
+    result: Box<DocumentResult>,
+    took: Duration,
+) -> Result<Box<DocumentResult>, Box<Problem>> {
     let timing = server_timing(&result, took);
     let with_timing = |problem: Problem| problem.with_header(SERVER_TIMING.clone(), timing.clone());
     let faults = |result: &DocumentResult| -> Vec<Fault> {
@@ -228,9 +261,7 @@ fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Res
         return Err(Box::new(with_timing(in_part(fault, result, |_| true))));
     }
     match faults.into_iter().next() {
-        Some(fault) if result.pages_ok == 0 => {
-            return Err(Box::new(with_timing(in_part(fault, result, |_| true))));
-        }
+        Some(fault) if result.pages_ok == 0 => Err(Box::new(with_timing(in_part(fault, result, |_| true)))),
         Some(fault) if !options.format.info().reports_failures && !options.partial => {
             let message = format!(
                 "{} of {} pages failed ({}), and the format {} cannot report failures: request JSON, or add partial=true to receive the other pages.",
@@ -241,21 +272,10 @@ fn answer(options: &Options, result: Box<DocumentResult>, took: Duration) -> Res
             );
             let fault = Fault::new(Kind::Invalid, "pages_failed", message).blaming(fault.blame);
             // Without the successful pages: they would be most of the response, in a format that was not requested.
-            return Err(Box::new(with_timing(in_part(fault, result, |page| page.outcome.is_err()))));
+            Err(Box::new(with_timing(in_part(fault, result, |page| page.outcome.is_err()))))
         }
-        _ => {}
+        _ => Ok(result),
     }
-    let (pages_failed, bytes) = (result.pages_failed, held_bytes(&result));
-    let body = match body(options, result, bytes) {
-        Ok(body) => body,
-        Err(error) => return Err(Box::new(with_timing(Fault::from(error).into()))),
-    };
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(options.format.info().content_type)),
-        (PAGES_FAILED.clone(), pages_failed.into()),
-        (SERVER_TIMING.clone(), timing),
-    ];
-    Ok((headers, body).into_response())
 }
 
 /// Returns the body of a document whose page results hold `bytes` of memory.

@@ -231,7 +231,13 @@ mod tests {
         check(Kind::Invalid, "document_abandoned", 422);
         check(Kind::TooLarge, "document_memory_exceeded", 413);
         check(Kind::TooLarge, "page_too_many_pixels", 413);
-        for late in ["document_open_timeout", "page_timeout", "page_text_timeout", "page_render_timeout"] {
+        for late in [
+            "document_open_timeout",
+            "page_timeout",
+            "page_text_timeout",
+            "page_render_timeout",
+            "document_compose_timeout",
+        ] {
             check(Kind::Deadline, late, 422);
         }
         check(Kind::Invalid, "body_stalled", 408);

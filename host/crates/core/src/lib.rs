@@ -11,6 +11,7 @@ pub mod batching;
 pub mod budget;
 pub mod call;
 pub mod clock;
+pub mod compose;
 mod composition;
 pub mod cost;
 mod declared;
@@ -31,6 +32,7 @@ pub use call::{
     PipelineInfo, TextLayerPolicy, Timing, WrappedPipeline,
 };
 pub use clock::Clock;
+pub use compose::{Composed, PageText, WordText};
 pub use declared::{Batching, Priority};
 pub use document::{BlockView, DocumentResult, DocumentView, PageResult, PageView};
 pub use fault::{Blame, Fault, Kind};

@@ -18,13 +18,14 @@ pub struct DocumentConfig {
     pub worker_command: Vec<OsString>,
     /// Number of worker processes; each renders one page at a time. At least 1 is started.
     pub workers: usize,
-    /// Longest time that opening a document may take in a worker.
+    /// Longest time that opening a document may take in a worker, and each step of the composition of a searchable PDF.
     pub open_timeout: Duration,
     /// Longest time that the text layer or the size of one page may take.
     pub text_timeout: Duration,
     /// Longest time that the pixels of one page may take.
     pub render_timeout: Duration,
-    /// Most computing time of a worker for opening one document.
+    /// Most computing time of a worker for opening one document, and for each step of a composition: its start, each
+    /// page, its end.
     pub open_cpu: Duration,
     /// Most computing time of a worker for one request on an open document: a page's pixels, text or size.
     pub page_cpu: Duration,

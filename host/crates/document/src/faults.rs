@@ -70,6 +70,10 @@ pub(crate) enum Refusal {
     DpiInvalid {
         dpi: f32,
     },
+    /// The document permits no searchable PDF.
+    NotComposable {
+        reason: String,
+    },
     MemoryExceeded {
         detail: String,
     },
@@ -105,6 +109,7 @@ impl Refusal {
             Refusal::PageTooManyPixels { .. } => "page_too_many_pixels",
             Refusal::PageTooMuchText { .. } | Refusal::PageTooManyWords { .. } => "page_too_much_text",
             Refusal::DpiInvalid { .. } => "dpi_invalid",
+            Refusal::NotComposable { .. } => "document_not_composable",
             Refusal::MemoryExceeded { .. } => "document_memory_exceeded",
             Refusal::Internal { .. } => "document_worker_failed",
         }
@@ -187,6 +192,10 @@ impl Refusal {
             Refusal::DpiInvalid { dpi } => {
                 format!("{dpi} dpi is not a valid resolution; request a number above 0.")
             }
+            Refusal::NotComposable { reason } => format!(
+                "The PDF cannot get a text layer: {}. Request another format.",
+                clean(reason)
+            ),
             Refusal::MemoryExceeded { .. } => {
                 "Reading the document needs more memory than the limit allows; it may be damaged or hostile."
                     .into()
@@ -226,6 +235,7 @@ pub(crate) enum Stage {
     Page,
     Text,
     Render,
+    Compose,
 }
 
 impl Stage {
@@ -235,6 +245,7 @@ impl Stage {
             Stage::Page => "reading the page",
             Stage::Text => "reading the text of the page",
             Stage::Render => "rendering the page",
+            Stage::Compose => "composing the searchable PDF",
         }
     }
 
@@ -245,6 +256,7 @@ impl Stage {
             Stage::Page => "page_crashed",
             Stage::Text => "page_text_crashed",
             Stage::Render => "page_render_crashed",
+            Stage::Compose => "document_compose_crashed",
         };
         let message =
             format!("The worker crashed while {}; the file may be damaged or hostile.", self.verb());
@@ -258,6 +270,7 @@ impl Stage {
             Stage::Page => "page_timeout",
             Stage::Text => "page_text_timeout",
             Stage::Render => "page_render_timeout",
+            Stage::Compose => "document_compose_timeout",
         };
         let message = format!(
             "Time ran out while {} ({} s are allowed); the file may be damaged or hostile.",
@@ -272,6 +285,7 @@ impl Stage {
         let code = match self {
             Stage::Open => "document_open_cpu_exceeded",
             Stage::Page | Stage::Text | Stage::Render => "page_cpu_exceeded",
+            Stage::Compose => "document_compose_cpu_exceeded",
         };
         let message = format!(
             "The computing time of {} exceeded the limit of {} s; the file may be damaged or hostile. Simplify it, or \
@@ -332,10 +346,11 @@ mod tests {
             Refusal::PageTooMuchText { characters: 2, characters_max: 1 },
             Refusal::PageTooManyWords { words_max: 1 },
             Refusal::DpiInvalid { dpi: 0.0 },
+            Refusal::NotComposable { reason: detail() },
             Refusal::MemoryExceeded { detail: detail() },
         ];
         let refused = refusals.into_iter().map(Fault::from);
-        let stages = [Stage::Open, Stage::Page, Stage::Text, Stage::Render];
+        let stages = [Stage::Open, Stage::Page, Stage::Text, Stage::Render, Stage::Compose];
         let crashed = stages.into_iter().map(|stage| stage.crashed("signal 11"));
         for fault in refused.chain(crashed).chain([given_up(3)]) {
             assert_eq!(fault.blame, Blame::Client, "{fault}");
@@ -344,7 +359,13 @@ mod tests {
         let late = stages.map(|stage| stage.timed_out(std::time::Duration::from_secs(1)));
         // `http/problem.rs` gives these codes their status.
         let codes = late.each_ref().map(|fault| (fault.code, fault.blame));
-        let expect = ["document_open_timeout", "page_timeout", "page_text_timeout", "page_render_timeout"];
+        let expect = [
+            "document_open_timeout",
+            "page_timeout",
+            "page_text_timeout",
+            "page_render_timeout",
+            "document_compose_timeout",
+        ];
         assert_eq!(codes, expect.map(|code| (code, Blame::Client)));
         assert_eq!(Fault::from(Refusal::Internal { detail: detail() }).kind, Kind::Bug);
     }

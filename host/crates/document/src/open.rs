@@ -9,7 +9,7 @@ use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt, ready};
 use lector_core::fair::Account;
 use lector_core::port::{DocumentHint, PageInfo, PageKind};
-use lector_core::{Documents, Fault, Image, OpenDocument, PageSource, Size, TextLayer};
+use lector_core::{Composed, Documents, Fault, Image, OpenDocument, PageSource, PageText, Size, TextLayer};
 use lector_pixels::SIDE_MAX;
 
 use crate::config::{DocumentConfig, DocumentError};
@@ -17,11 +17,14 @@ use crate::faults::{self, Refusal};
 use crate::kind::Kind;
 use crate::pool;
 use crate::pool::dispatch::Pool;
-use crate::pool::job::{Answer, DocumentHandle, Job, Task};
+use crate::pool::job::{Answer, ComposedFile, DocumentHandle, Job, Task};
 use crate::pool::status::WorkersStatus;
+use crate::shared;
 use crate::wire::PageFacts;
 
 const POINTS_PER_INCH: f32 = 72.0;
+/// Bytes of a chunk of a composed file.
+const CHUNK_BYTES: u64 = 256 << 10;
 
 /// A pool of sandboxed render workers. Dropping it kills the workers; [`DocumentWorkers::shutdown`] also waits for
 /// their end.
@@ -130,6 +133,40 @@ impl OpenDocument for Opened {
         }
         .boxed()
     }
+
+    fn compose(&self, pages: Vec<PageText>) -> BoxFuture<'static, Result<Composed, Fault>> {
+        let pages = pages_to_compose(pages, self.handle.kind, self.pages);
+        let (pool, handle) = (self.pool.clone(), self.handle.clone());
+        async move { ask(&pool, &handle, |answer| Task::Compose { pages, answer }).await.map(in_chunks) }
+            .boxed()
+    }
+}
+
+/// Returns the pages of a composition in page order. Pictures need all pages of the file, those without text, too.
+fn pages_to_compose(mut texts: Vec<PageText>, kind: Kind, pages: u32) -> Vec<PageText> {
+    texts.retain(|text| text.index < pages);
+    texts.sort_by_key(|text| text.index);
+    texts.dedup_by_key(|text| text.index);
+    if kind == Kind::Pdf {
+        return texts;
+    }
+    let mut texts = texts.into_iter().peekable();
+    let blank = |index| PageText { index, size: Size { width: 1, height: 1 }, words: Vec::new() };
+    (0..pages)
+        .map(|index| texts.next_if(|text| text.index == index).unwrap_or_else(|| blank(index)))
+        .collect()
+}
+
+/// Returns the file in chunks. A worker may change it until it has ended; it is the worker's own statement in any case.
+fn in_chunks(composed: ComposedFile) -> Composed {
+    let ComposedFile { file, bytes } = composed;
+    let starts = (0..bytes).step_by(usize::try_from(CHUNK_BYTES).unwrap_or(usize::MAX));
+    let chunks = starts.map(move |start| {
+        let len = usize::try_from(CHUNK_BYTES.min(bytes - start)).unwrap_or(0);
+        let chunk = shared::copy_range(&file, start, len);
+        chunk.map_err(|error| faults::unavailable(format!("reading a composed file: {error}")))
+    });
+    Composed::new(bytes, chunks)
 }
 
 struct Page {
@@ -217,6 +254,17 @@ fn pixel_size(facts: &PageFacts, dpi: f32, pixels_max: u64) -> Result<Size, Refu
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+
+    #[test]
+    fn pictures_keep_pages_without_text_and_pdfs_need_only_the_others() {
+        let text = |index| PageText { index, size: Size { width: 9, height: 9 }, words: Vec::new() };
+        let indices = |kind, pages| -> Vec<(u32, u32)> {
+            let texts = pages_to_compose(vec![text(3), text(1), text(1), text(7)], kind, pages);
+            texts.iter().map(|text| (text.index, text.size.width)).collect()
+        };
+        assert_eq!(indices(Kind::Pdf, 5), [(1, 9), (3, 9)]);
+        assert_eq!(indices(Kind::Tiff, 5), [(0, 1), (1, 9), (2, 1), (3, 9), (4, 1)]);
+    }
 
     #[test]
     fn pixels_are_counted_before_allocation() {

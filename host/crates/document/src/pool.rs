@@ -6,6 +6,7 @@
 //! not block an async runtime.) Called by `open`; independent of file formats.
 
 mod checks;
+mod compose;
 pub(crate) mod dispatch;
 #[cfg(test)]
 mod fuzz;

@@ -34,10 +34,15 @@ pub(crate) fn pixel_buffer(bytes: u64) -> io::Result<OwnedFd> {
 
 /// Copies the first `len` bytes of a pixel buffer to memory that the worker cannot access.
 pub(crate) fn copy_out(fd: &OwnedFd, len: usize) -> io::Result<Vec<u8>> {
+    copy_range(fd, 0, len)
+}
+
+/// Copies `len` bytes from `start` on of such a buffer.
+pub(crate) fn copy_range(fd: &OwnedFd, start: u64, len: usize) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     out.try_reserve_exact(len).map_err(|_| Errno::NOMEM)?;
     while out.len() < len {
-        let offset = out.len() as u64;
+        let offset = start.saturating_add(out.len() as u64);
         let spare = len - out.len();
         let got = {
             let space = out.spare_capacity_mut();
@@ -126,5 +131,6 @@ mod tests {
         mapping.bytes_mut().copy_from_slice(b"pixels");
         assert_eq!(copy_out(&pixels, 6).unwrap(), b"pixels");
         assert!(copy_out(&pixels, 7).is_err(), "no bytes beyond the end");
+        assert_eq!(copy_range(&pixels, 2, 3).unwrap(), b"xel");
     }
 }

@@ -3,7 +3,7 @@
 //! Both ends are the same build of the same program, so messages have no version. The host trusts no answer: `channel`
 //! limits sizes, `pool` checks values.
 
-use lector_core::{Size, TextLayer};
+use lector_core::{PageText, Size, TextLayer};
 use lector_sandbox::SandboxReport;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,12 @@ pub(crate) enum Request {
     Text { document: DocumentId, index: u32 },
     /// Sent with one descriptor: a memfd of exactly `size` RGB pixels. Answered by `Rendered`.
     Render { document: DocumentId, index: u32, size: Size },
+    /// Begins the searchable PDF of a document. Answered by `Done`.
+    ComposeBegin { document: DocumentId, password: Option<String> },
+    /// Adds the text of a page, and for pictures the page; in page order. Answered by `Done`.
+    ComposePage { document: DocumentId, text: PageText },
+    /// Writes the file. Sent with one descriptor: a memfd of exactly `bytes_max` bytes. Answered by `Composed`.
+    ComposeEnd { document: DocumentId, bytes_max: u64 },
     /// Not answered.
     Close { document: DocumentId },
 }
@@ -50,6 +56,11 @@ pub(crate) enum Reply {
     Facts(PageFacts),
     Text(TextLayer),
     Rendered,
+    Done,
+    /// The size of the file.
+    Composed {
+        bytes: u64,
+    },
     Refused(Refusal),
 }
 

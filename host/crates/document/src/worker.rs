@@ -3,6 +3,7 @@
 //! Owns all code that parses document bytes (pdfium, the codecs), and enters the sandbox before the first of them. Independent of the pool.
 //! Started by the hidden subcommand `lector render-worker`, not by users.
 
+mod compose;
 mod library;
 mod pdf;
 mod raster;
@@ -18,6 +19,7 @@ use crate::faults::Refusal;
 use crate::kind::Kind;
 use crate::shared::Mapping;
 use crate::wire::{DocumentId, Limits, Opened, PageFacts, Reply, Request, Setup};
+use compose::Composer;
 use library::Library;
 
 /// Largest number of pages whose facts are sent with the answer to `Open`.
@@ -53,7 +55,7 @@ fn serve() -> Result<(), String> {
     };
     let report = lector_sandbox::enter(Role::RenderWorker { memory_bytes: setup.memory_bytes });
     channel.send(&Reply::Ready(report), None).map_err(|e| e.to_string())?;
-    let mut worker = Worker { setup, library, documents: HashMap::new() };
+    let mut worker = Worker { setup, library, documents: HashMap::new(), composing: None };
     loop {
         let (request, fd) = match channel.receive(|| true) {
             Ok(received) => received,
@@ -69,6 +71,8 @@ struct Worker {
     setup: Setup,
     library: Library,
     documents: HashMap<DocumentId, Document>,
+    /// The searchable PDF in progress: there is one at a time.
+    composing: Option<(DocumentId, Composer)>,
 }
 
 enum Document {
@@ -92,7 +96,17 @@ impl Worker {
             Request::Render { document, index, size } => {
                 self.render(document, index, size, fd).map(|()| Reply::Rendered)
             }
+            Request::ComposeBegin { document, password } => {
+                self.compose_begin(document, password).map(|()| Reply::Done)
+            }
+            Request::ComposePage { document, text } => {
+                self.compose_page(document, &text).map(|()| Reply::Done)
+            }
+            Request::ComposeEnd { document, bytes_max } => {
+                self.compose_end(document, bytes_max, fd).map(|bytes| Reply::Composed { bytes })
+            }
             Request::Close { document } => {
+                drop(self.composing.take_if(|(composing, _)| *composing == document));
                 self.documents.remove(&document);
                 return None;
             }
@@ -151,6 +165,35 @@ impl Worker {
             Some(Document::Raster(raster)) => raster.render(index, size, pixels.bytes_mut()),
             None => Err(internal("an unknown document")),
         }
+    }
+
+    fn compose_begin(&mut self, id: DocumentId, password: Option<String>) -> Result<(), Refusal> {
+        self.composing = None;
+        let document = self.documents.get(&id).ok_or_else(|| internal("an unknown document"))?;
+        self.composing = Some((id, Composer::begin(document, password)?));
+        Ok(())
+    }
+
+    fn compose_page(&mut self, id: DocumentId, text: &lector_core::PageText) -> Result<(), Refusal> {
+        let document = self.documents.get_mut(&id).ok_or_else(|| internal("an unknown document"))?;
+        let (_, composer) = self
+            .composing
+            .as_mut()
+            .filter(|(composing, _)| *composing == id)
+            .ok_or_else(|| internal("a page of a file that was not begun"))?;
+        composer.page(document, text)
+    }
+
+    fn compose_end(&mut self, id: DocumentId, bytes_max: u64, fd: Option<OwnedFd>) -> Result<u64, Refusal> {
+        let document = self.documents.get(&id).ok_or_else(|| internal("an unknown document"))?;
+        let (_, composer) = self
+            .composing
+            .take_if(|(composing, _)| *composing == id)
+            .ok_or_else(|| internal("the end of a file that was not begun"))?;
+        let fd = fd.ok_or_else(|| internal("a file without memory"))?;
+        let mut space =
+            Mapping::of_pixels(fd, bytes_max).map_err(|e| internal(&format!("mapping the file: {e}")))?;
+        composer.end(document, space.bytes_mut())
     }
 }
 

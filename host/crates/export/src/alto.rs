@@ -22,6 +22,7 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: false,
     several: Several::Never,
+    composed: false,
 };
 
 /// The kinds of blocks, as tags.

@@ -27,6 +27,7 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: false,
     several: Several::JsonArray,
+    composed: false,
 };
 
 /// The version of the schema that is written.

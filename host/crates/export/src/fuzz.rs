@@ -140,8 +140,12 @@ fn fuzz_formats() {
         assert_eq!((of_class("ocr_page"), of_class("ocr_line")), (result.pages_ok as usize, lines + cells));
         let alto = text_of("alto");
         roxmltree::Document::parse_with_options(&alto, options()).unwrap();
-        // PAGE XML holds one page; a workbook has the time.
-        for format in all().iter().filter(|format| !["page-xml", "xlsx"].contains(&format.info().name)) {
+        for page in page_texts(&result) {
+            assert!(page.words.iter().all(|word| !word.text.trim().is_empty()));
+        }
+        // PAGE XML holds one page; a workbook has the time; a PDF is composed.
+        for format in all().iter().filter(|format| !["page-xml", "xlsx", "pdf"].contains(&format.info().name))
+        {
             let pieces =
                 Pieces::new(*format, Box::new(result.clone())).flat_map(|piece| piece.unwrap().bytes);
             let pieces = String::from_utf8(pieces.collect()).unwrap();

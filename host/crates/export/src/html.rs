@@ -25,6 +25,7 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: false,
     several: Several::Never,
+    composed: false,
 };
 
 /// HTML. A failed page is a note in its section.

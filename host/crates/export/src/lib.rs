@@ -24,6 +24,7 @@ mod list;
 mod markdown;
 pub mod ndjson;
 mod page_xml;
+mod pdf;
 mod pieces;
 mod registry;
 mod text;
@@ -37,6 +38,7 @@ use std::io::{self, Write};
 use lector_core::{DocumentResult, DocumentView, Fault, Kind, PageView, Summary, Transcript};
 
 pub use accept::ranges;
+pub use pdf::page_texts;
 pub use pieces::{Piece, Pieces, json_pages};
 pub use registry::{DEFAULT, TEXT, all, by_accept, by_name};
 
@@ -63,6 +65,8 @@ pub struct Info {
     pub reports_failures: bool,
     /// The form of several documents in one output.
     pub several: Several,
+    /// Whether the output is composed from the bytes of the document and [`page_texts`], and so not by a [`Writer`].
+    pub composed: bool,
 }
 
 /// The form of several documents in one output.
@@ -160,6 +164,12 @@ pub enum ExportError {
         /// Number of selected pages.
         pages: usize,
     },
+    /// The format is composed from the bytes of the document, which no writer has.
+    #[error("the format `{format}` is composed from the document, not written from its result")]
+    Composed {
+        /// Name of the format.
+        format: &'static str,
+    },
     /// A table does not fit into a worksheet.
     #[error(
         "A table on page {page} cannot be written as a worksheet ({reason}): use the format `csv` or `json`."
@@ -181,7 +191,10 @@ impl From<ExportError> for Fault {
         match error {
             ExportError::OnePage { .. } => Fault::new(Kind::Invalid, "format_one_page", message),
             ExportError::Worksheet { .. } => Fault::new(Kind::TooLarge, "table_too_large", message),
-            ExportError::Io(_) | ExportError::Json(_) | ExportError::Workbook(_) => Fault::new(
+            ExportError::Io(_)
+            | ExportError::Json(_)
+            | ExportError::Workbook(_)
+            | ExportError::Composed { .. } => Fault::new(
                 Kind::Bug,
                 "export_failed",
                 "The result could not be written in the requested format.",

@@ -25,6 +25,7 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: true,
     several: Several::Events,
+    composed: false,
 };
 
 /// One JSON event per line.

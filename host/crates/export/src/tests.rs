@@ -415,6 +415,11 @@ fn formats_by_name_and_by_accept() {
 fn pieces_are_equal_to_the_whole_and_give_the_pages_back() {
     for format in all() {
         let info = format.info();
+        if info.composed {
+            let error = super::document(*format, &sample::document()).unwrap_err();
+            assert_eq!(Fault::from(error).code, "export_failed", "{}", info.name);
+            continue;
+        }
         let document = match info.name {
             "page-xml" => sample::document_of(vec![sample::every_kind()]),
             _ => sample::document(),

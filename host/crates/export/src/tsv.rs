@@ -20,6 +20,7 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: false,
     several: Several::Never,
+    composed: false,
 };
 
 /// TSV. A failed page has no rows.

@@ -23,6 +23,7 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: false,
     several: Several::Never,
+    composed: false,
 };
 
 /// Rows and columns of a worksheet.

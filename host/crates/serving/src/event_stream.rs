@@ -43,7 +43,7 @@ impl EventStream {
     }
 }
 
-fn broke_off() -> Fault {
+pub(crate) fn broke_off() -> Fault {
     let message = "The server failed while it read the document. Try again, and report the request id if it happens again.";
     Fault::new(Kind::Bug, "internal", message)
 }

@@ -27,9 +27,9 @@ use lector_core::cost::PageSize;
 use lector_core::fair::Account;
 use lector_core::port::{DocumentHint, FailedEngine, PageInfo, PageKind, WorkDone, WorkItem};
 use lector_core::{
-    Budget, CallCtx, Clock, ConfigError, Documents, Engines, Fault, GuestLogLevel, GuestLogRecord, Image,
-    Kind, Line, ModelInfo, ModelName, OpenDocument, PageRequest, PageRun, PageSource, PipelineInfo, Quad,
-    SharedTranscript, Size, Summary, TextLayer, Timing, Transcript, WrappedPipeline,
+    Budget, CallCtx, Clock, Composed, ConfigError, Documents, Engines, Fault, GuestLogLevel, GuestLogRecord,
+    Image, Kind, Line, ModelInfo, ModelName, OpenDocument, PageRequest, PageRun, PageSource, PageText,
+    PipelineInfo, Quad, SharedTranscript, Size, Summary, TextLayer, Timing, Transcript, WrappedPipeline,
 };
 use tokio::sync::Semaphore;
 
@@ -443,6 +443,24 @@ impl OpenDocument for FakeDocument {
 
     fn page(&self, index: u32) -> BoxFuture<'static, Result<Arc<dyn PageSource>, Fault>> {
         async move { Ok(Arc::new(FakePage(index)) as Arc<dyn PageSource>) }.boxed()
+    }
+
+    /// A file that states the words of each page; a page with the word `refuse` cannot be composed.
+    fn compose(&self, pages: Vec<PageText>) -> BoxFuture<'static, Result<Composed, Fault>> {
+        let page = |page: &PageText| {
+            let words: Vec<&str> = page.words.iter().map(|word| word.text.as_str()).collect();
+            format!("{}: {}\n", page.index, words.join("+"))
+        };
+        let file = format!("%PDF of {} pages\n{}", self.pages, pages.iter().map(page).collect::<String>());
+        let refused = pages.iter().flat_map(|page| &page.words).any(|word| word.text.contains("refuse"));
+        async move {
+            if refused {
+                return Err(Fault::new(Kind::Invalid, "document_not_composable", "The document is sealed."));
+            }
+            let chunks: Vec<_> = file.as_bytes().chunks(16).map(|chunk| Ok(chunk.to_vec())).collect();
+            Ok(Composed::new(file.len() as u64, chunks.into_iter()))
+        }
+        .boxed()
     }
 }
 

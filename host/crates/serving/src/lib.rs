@@ -17,6 +17,7 @@
 
 mod admission;
 mod collector;
+mod composer;
 mod config;
 mod cost_tracker;
 mod event_stream;
@@ -43,6 +44,7 @@ mod wrapping_tests;
 
 pub use admission::{Permit, ReceivedBytes, UploadSlot};
 pub use collector::{Collected, Collector, DocumentResult, PageResult};
+pub use composer::{Composer, SearchablePdf};
 pub use config::ServingConfig;
 pub use cost_tracker::PredictionError;
 pub use event_stream::EventStream;

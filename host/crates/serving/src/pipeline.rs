@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use lector_control::{DocumentMemory, Found, Held, Lease, PageCall};
 use lector_core::{CallCtx, Fault, Kind, PageRequest, SharedTranscript, Summary};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Permit;
+use crate::composer::Retained;
 use crate::faults::{deadline_exceeded, shutting_down};
 use crate::page_scheduler::SlotRequest;
 use crate::plane::DataPlane;
@@ -30,6 +31,8 @@ pub(crate) struct Work {
     pub(crate) permit: Permit,
     pub(crate) submission: Submission,
     pub(crate) events: mpsc::Sender<Event>,
+    /// Receives the open document after its last page.
+    pub(crate) retain: Option<oneshot::Sender<Retained>>,
 }
 
 /// The reason that a document ends without `End`.
@@ -48,7 +51,7 @@ impl From<Fault> for Stop {
 
 /// Reads one document from beginning to end.
 pub(crate) async fn run(work: Work) {
-    let Work { plane, cut_off, permit, submission, events } = work;
+    let Work { plane, cut_off, permit, submission, events, retain } = work;
     let started = Instant::now();
     let mut abandoned = Abandoned { counters: &plane.admission.counters, armed: true };
     permit.label(submission.request.request.as_str());
@@ -57,10 +60,10 @@ pub(crate) async fn run(work: Work) {
     let outcome = tokio::select! {
         biased;
         () = cut_off.cancelled() => Err(Stop::Fault(shutting_down())),
-        outcome = read(&plane, permit, submission, started, &events) => outcome,
+        outcome = read(&plane, permit, submission, started, (&events, retain)) => outcome,
     };
-    // `read` has ended, and permit, lease and document are released: a slow reader holds none of them while it takes
-    // the last event.
+    // `read` has ended, and permit, lease and document are released or handed over: a slow reader holds none of them
+    // while it takes the last event.
     let last = match outcome {
         Ok(end) => {
             Counters::count(&plane.admission.counters.documents_done);
@@ -85,7 +88,7 @@ async fn read(
     permit: Permit,
     submission: Submission,
     started: Instant,
-    events: &mpsc::Sender<Event>,
+    (events, retain): (&mpsc::Sender<Event>, Option<oneshot::Sender<Retained>>),
 ) -> Result<Event, Stop> {
     let Submission { principal, request, bytes, deadline } = submission;
     let DocumentRequest { request, deployment, key, hint, pages, options, order, name, timeout: _ } = request;
@@ -114,6 +117,7 @@ async fn read(
     events.send(opened).await.map_err(|_| Stop::Abandoned)?;
 
     let options = PageRequest { page_count: document.page_count(), ..options };
+    let retain = retain.map(|receiver| (receiver, document.clone()));
     let call = PageCall { document, pipeline: lease.revision().pipeline.clone(), ctx: ctx.clone(), options };
     let revision = lease.revision().clone();
     let account = Account { tenant, revision, shadow, quota };
@@ -134,6 +138,10 @@ async fn read(
     };
     if let Some(fault) = &summary_fault {
         plane.admission.counters.fault(fault);
+    }
+    if let Some((receiver, document)) = retain {
+        // A receiver that has gone drops the document and its permit.
+        let _ = receiver.send(Retained { document, permit, deadline });
     }
     Ok(Event::End { summary, summary_fault, pages_ok, pages_failed, total: started.elapsed() })
 }

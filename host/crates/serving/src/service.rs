@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use lector_control::{ControlPlane, Principal};
 use lector_core::{Blame, DeploymentName, Documents, Fault, Kind};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::admission::{Admission, Bounds, Permit, ReceivedBytes, UploadSlot};
 use crate::collector::{Collector, DocumentResult};
+use crate::composer::Retained;
 use crate::config::ServingConfig;
 use crate::event_stream::EventStream;
 use crate::page_scheduler::PageScheduler;
@@ -172,11 +173,22 @@ impl DocumentService {
         submission: Submission,
         deployment: DeploymentName,
     ) -> EventStream {
+        self.submit_retaining(permit, submission, deployment, None)
+    }
+
+    /// Reads a document; hands it over open after its last page, if `retain` is set.
+    fn submit_retaining(
+        &self,
+        permit: Permit,
+        submission: Submission,
+        deployment: DeploymentName,
+        retain: Option<oneshot::Sender<Retained>>,
+    ) -> EventStream {
         let (events, stream) = mpsc::channel(EVENTS_WAITING_MAX);
         let (request, name) = (submission.request.request.clone(), submission.request.name.clone());
         let span = tracing::info_span!("document", %request, tenant = %submission.principal.tenant());
         let work =
-            Work { plane: self.plane.clone(), cut_off: self.cut_off.clone(), permit, submission, events };
+            Work { plane: self.plane.clone(), cut_off: self.cut_off(), permit, submission, events, retain };
         let task = self.work.spawn(pipeline::run(work).instrument(span));
         let collector =
             Collector::new(request, deployment, name).at_most(self.plane.document_result_bytes_max);
@@ -257,9 +269,13 @@ impl DocumentService {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn plane(&self) -> &DataPlane {
         &self.plane
+    }
+
+    /// Returns the token that ends all work at the end of a drain.
+    pub(crate) fn cut_off(&self) -> CancellationToken {
+        self.cut_off.clone()
     }
 }
 
@@ -329,6 +345,24 @@ impl Session {
 
     /// Reads a document; returns its events.
     pub fn stream(&self, permit: Permit, upload: Upload) -> EventStream {
+        let submission = self.submission(upload);
+        self.service.submit(permit, submission, self.deployment.clone())
+    }
+
+    /// Like [`stream`](Self::stream); hands the document over open after its last page. Also returns the token that ends
+    /// all work at the end of a drain.
+    pub(crate) fn stream_retaining(
+        &self,
+        permit: Permit,
+        upload: Upload,
+        retain: oneshot::Sender<Retained>,
+    ) -> (EventStream, CancellationToken) {
+        let (submission, deployment) = (self.submission(upload), self.deployment.clone());
+        let stream = self.service.submit_retaining(permit, submission, deployment, Some(retain));
+        (stream, self.service.cut_off())
+    }
+
+    fn submission(&self, upload: Upload) -> Submission {
         let began = match self.clock {
             Clock::Since(began) => began,
             Clock::PerDocument => Instant::now(),
@@ -336,13 +370,12 @@ impl Session {
         let mut request = self.request.clone();
         request.name = upload.name;
         request.hint.content_type = upload.content_type;
-        let submission = Submission {
+        Submission {
             principal: self.principal.clone(),
             deadline: began + request.timeout,
             request,
             bytes: Arc::new(upload.bytes),
-        };
-        self.service.submit(permit, submission, self.deployment.clone())
+        }
     }
 
     /// Reads a document; returns the whole result. Calls `see` with each event as it happens.

@@ -9,7 +9,9 @@ use lector_core::{Fault, Kind, RequestId};
 use lector_export::Several;
 use lector_export::json::DocumentError;
 use lector_export::ndjson::{self, Totals};
-use lector_serving::{Clock, DocumentRequest, Event, Order, Permit, Session, Upload};
+use lector_serving::{
+    Clock, Composer, DocumentRequest, DocumentResult, Event, Order, Permit, Session, Upload,
+};
 
 use super::super::{Failure, terminal};
 use super::output::Output;
@@ -144,7 +146,7 @@ impl Reading<'_> {
         let mut failures = Vec::new();
         let mut printed = Ok(());
         let upload = Upload { name: Some(name.to_owned()), content_type: None, bytes };
-        let result = self.session.read(permit, upload, |event| {
+        let see = |event: &Event| {
             match event {
                 Event::Opened { selected, .. } => self.progress.expect(selected.len()),
                 Event::Page { .. } => self.progress.page(),
@@ -161,26 +163,28 @@ impl Reading<'_> {
             if self.live && printed.is_ok() {
                 printed = emit(self.progress, &events::line(number, Some(name), event));
             }
-        });
-        let result = result.await;
+        };
+        let read = match self.request.format.info().composed {
+            true => self.session.read_composing(permit, upload, see).await.map(|(r, c)| (r, Some(c))),
+            false => self.session.read(permit, upload, see).await.map(|result| (result, None)),
+        };
         printed?;
-        match result {
+        match read {
             Err(fault) => self.failed(number, name, &fault, format!("{name}: {fault}")),
-            Ok(result) => {
+            Ok((result, composer)) => {
                 let counts =
                     Counts { read: true, pages_ok: result.pages_ok, pages_failed: result.pages_failed };
-                let bytes = if self.live {
-                    None
-                } else {
-                    match lector_export::document(self.request.format, &*result) {
-                        Ok(bytes) => Some(bytes),
-                        Err(error) => {
-                            let fault = Fault::from(error);
-                            return self.failed(number, name, &fault, format!("{name}: {fault}"));
-                        }
-                    }
+                if self.live {
+                    return Ok((Read { bytes: None, failures }, counts));
+                }
+                let written = match composer {
+                    Some(composer) => composed(composer, &result).await,
+                    None => lector_export::document(self.request.format, &*result).map_err(Fault::from),
                 };
-                Ok((Read { bytes, failures }, counts))
+                match written {
+                    Ok(bytes) => Ok((Read { bytes: Some(bytes), failures }, counts)),
+                    Err(fault) => self.failed(number, name, &fault, format!("{name}: {fault}")),
+                }
             }
         }
     }
@@ -204,4 +208,16 @@ impl Reading<'_> {
         });
         Ok((Read { bytes, failures: vec![failure] }, Counts::FAILED))
     }
+}
+
+/// Composes the document, in the format that is made from its own bytes.
+async fn composed(composer: Composer, result: &DocumentResult) -> Result<Vec<u8>, Fault> {
+    let file = composer.searchable_pdf(lector_export::page_texts(result)).await?;
+    let unread = |error: std::io::Error| {
+        Fault::new(Kind::Unavailable, "documents_unavailable", "The composed file cannot be read.")
+            .with_detail(error)
+    };
+    tokio::task::spawn_blocking(move || file.into_vec().map_err(unread)).await.unwrap_or_else(|error| {
+        Err(Fault::new(Kind::Bug, "internal", "Reading the composed file failed.").with_detail(error))
+    })
 }

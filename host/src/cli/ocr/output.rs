@@ -36,6 +36,7 @@ impl Output {
                 )
             }
             None => Vec::new(),
+            Some(file) if is_file_for(file, inputs, format) => vec![file.to_owned()],
             Some(dir) => files_in(dir, inputs, format)?,
         };
         Ok(Self { format, several, files, written: 0 })
@@ -73,6 +74,12 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// Returns whether `--out` names the file of the only document, such as `out.pdf`, and not a folder.
+fn is_file_for(path: &Path, inputs: &[PathBuf], format: &dyn Format) -> bool {
+    let extension = path.extension().is_some_and(|found| found == format.info().extension);
+    extension && inputs.len() == 1 && !path.is_dir()
 }
 
 /// Returns `DIR/scan.pdf.txt` for `scan.pdf`. Fails if two inputs have the same name.

@@ -237,7 +237,18 @@ const GROUPS: &[(&str, &[&str])] = &[
             "dpi_invalid",
         ],
     ),
-    ("whole", &["pages_failed", "document_result_too_large", "summary_too_large"]),
+    (
+        "whole",
+        &[
+            "pages_failed",
+            "document_result_too_large",
+            "summary_too_large",
+            "document_not_composable",
+            "document_compose_crashed",
+            "document_compose_timeout",
+            "document_compose_cpu_exceeded",
+        ],
+    ),
     (
         "guest",
         &[

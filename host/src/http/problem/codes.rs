@@ -172,6 +172,18 @@ codes! {
     document_open_cpu_exceeded [422]
         "Opening the document exceeds the limit of processor time (`documents.open_cpu_s`)."
         "Simplify the document, or ask the operator to raise the limit.";
+    document_compose_crashed [422]
+        "The worker process crashed while it composed the searchable PDF."
+        "Request another format, or repair the file, for example by printing it to a new PDF.";
+    document_compose_timeout [422]
+        "Composing the searchable PDF exceeded the time limit."
+        "Request another format, or simplify the document.";
+    document_compose_cpu_exceeded [422]
+        "Composing the searchable PDF exceeds the limit of processor time (`documents.open_cpu_s` for each step)."
+        "Request another format, or ask the operator to raise the limit.";
+    document_not_composable [422]
+        "The document cannot become a searchable PDF. `detail` says why: it forbids changes, or is damaged and signed."
+        "Request another format, or send the document without its protection.";
     document_abandoned [422]
         "The document crashed too many worker processes, and the server stopped reading it."
         "Repair the file, for example by printing it to a new PDF. It may be damaged or hostile.";

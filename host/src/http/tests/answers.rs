@@ -63,6 +63,27 @@ async fn the_format_is_negotiated() {
 }
 
 #[tokio::test]
+async fn a_searchable_pdf_is_composed_from_the_document() {
+    let app = TestApp::start().await;
+    for (query, accept) in [("format=pdf", "*/*"), ("", "application/pdf")] {
+        let answer = app.ocr(query, 2).header("accept", accept).send().await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, "application/pdf"), "{accept}");
+        assert_eq!(answer.text(), "%PDF of 2 pages\n0: page 0\n1: page 1\n");
+        assert_eq!(answer.header("content-length"), answer.text().len().to_string());
+        assert_eq!(answer.header("x-lector-pages-failed"), "0");
+    }
+    app.deploy("", "sealed", "refuse: ", json!({ "promote": true })).await;
+    let refused = app.document("/api/v1/deployments/sealed/ocr?format=pdf", 1).send().await;
+    refused.problem(422, "document_not_composable");
+    app.script.on(1, Behavior::Fail);
+    app.ocr("format=pdf", 2).send().await.problem(422, "pages_failed");
+    let partial = app.ocr("format=pdf&partial=true", 2).send().await;
+    assert_eq!((partial.status, partial.text()), (200, "%PDF of 2 pages\n0: page 0\n".to_owned()));
+    let status = app.service.status();
+    assert_eq!((status.documents_admitted, status.held_bytes), (0, 0), "nothing is left");
+}
+
+#[tokio::test]
 async fn every_answer_has_a_request_id_and_safe_headers() {
     let app = TestApp::start().await;
     for request in [app.ocr("", 1), app.ocr("color=blue", 1), app.get("/api/v1/nothing"), app.get("/healthz")]

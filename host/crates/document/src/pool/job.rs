@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures::channel::oneshot;
 use lector_core::fair::Account;
-use lector_core::{Fault, Image, Size, TextLayer};
+use lector_core::{Fault, Image, PageText, Size, TextLayer};
 
 use crate::kind::Kind;
 use crate::wire::{DocumentId, Limits, Opened, PageFacts};
@@ -41,6 +41,7 @@ pub(crate) enum Task {
     Facts { index: u32, answer: Answer<PageFacts> },
     Text { index: u32, answer: Answer<TextLayer> },
     Render { index: u32, size: Size, answer: Answer<Image> },
+    Compose { pages: Vec<PageText>, answer: Answer<ComposedFile> },
 }
 
 impl Task {
@@ -51,6 +52,7 @@ impl Task {
             Task::Facts { answer, .. } => answer.is_canceled(),
             Task::Text { answer, .. } => answer.is_canceled(),
             Task::Render { answer, .. } => answer.is_canceled(),
+            Task::Compose { answer, .. } => answer.is_canceled(),
         }
     }
 
@@ -61,8 +63,15 @@ impl Task {
             Task::Facts { answer, .. } => drop(answer.send(Err(fault))),
             Task::Text { answer, .. } => drop(answer.send(Err(fault))),
             Task::Render { answer, .. } => drop(answer.send(Err(fault))),
+            Task::Compose { answer, .. } => drop(answer.send(Err(fault))),
         }
     }
+}
+
+/// A file that a worker has written: the first `bytes` bytes of shared memory.
+pub(crate) struct ComposedFile {
+    pub file: OwnedFd,
+    pub bytes: u64,
 }
 
 pub(crate) struct Job {

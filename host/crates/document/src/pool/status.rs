@@ -85,6 +85,11 @@ pub enum WorkerTask {
         /// Index of the page.
         page: u32,
     },
+    /// Composes a searchable PDF.
+    Compose {
+        /// Number of the document.
+        document: u64,
+    },
 }
 
 impl WorkerTask {
@@ -95,6 +100,9 @@ impl WorkerTask {
             Request::Facts { document, index } => Some(Self::Facts { document, page: index }),
             Request::Text { document, index } => Some(Self::Text { document, page: index }),
             Request::Render { document, index, .. } => Some(Self::Render { document, page: index }),
+            Request::ComposeBegin { document, .. }
+            | Request::ComposePage { document, .. }
+            | Request::ComposeEnd { document, .. } => Some(Self::Compose { document }),
             Request::Setup(_) | Request::Close { .. } => None,
         }
     }

@@ -43,8 +43,8 @@ pub(super) fn start(pool: Arc<Pool>, index: usize, ready: Ready) -> Result<JoinH
         .map_err(|source| DocumentError::Spawn { command: "a worker supervisor thread".into(), source })
 }
 
-struct WorkerSupervisor {
-    pool: Arc<Pool>,
+pub(super) struct WorkerSupervisor {
+    pub(super) pool: Arc<Pool>,
     index: usize,
     /// Consecutive requests that found their worker dead.
     unsent: u32,
@@ -60,7 +60,7 @@ enum End {
 }
 
 /// Outcome of a job.
-enum Outcome {
+pub(super) enum Outcome {
     Served,
     /// The worker must be replaced.
     Lost,
@@ -69,7 +69,7 @@ enum Outcome {
 }
 
 /// Reason why a request has no regular reply.
-enum NoReply {
+pub(super) enum NoReply {
     Refused(Fault),
     Lost(Fault),
     Unsent,
@@ -225,6 +225,7 @@ impl WorkerSupervisor {
                     Err(no_reply) => return self.give_up(no_reply, Job { handle, task }),
                 }
             }
+            Task::Compose { .. } => return self.compose(process, handle, task),
         }
         Outcome::Served
     }
@@ -274,7 +275,7 @@ impl WorkerSupervisor {
     }
 
     /// Sends one request and waits for the reply: at most `limit`, while the caller waits and the pool runs.
-    fn ask(
+    pub(super) fn ask(
         &self,
         process: &mut Process,
         (stage, limit): (Stage, Duration),
@@ -285,7 +286,7 @@ impl WorkerSupervisor {
     ) -> Result<Reply, NoReply> {
         let deadline = Instant::now() + limit;
         let cpu_max = match stage {
-            Stage::Open => self.pool.config.open_cpu,
+            Stage::Open | Stage::Compose => self.pool.config.open_cpu,
             Stage::Page | Stage::Text | Stage::Render => self.pool.config.page_cpu,
         };
         let clock = process.clock();
@@ -366,7 +367,7 @@ impl WorkerSupervisor {
         self.give_up(NoReply::Lost(stage.crashed("the worker sent an invalid answer")), job)
     }
 
-    fn give_up(&self, no_reply: NoReply, job: Job) -> Outcome {
+    pub(super) fn give_up(&self, no_reply: NoReply, job: Job) -> Outcome {
         match no_reply {
             NoReply::Refused(fault) => {
                 job.task.fail(fault);

@@ -3,6 +3,7 @@
 //! Owns the handles of one document. Called by `worker`.
 
 mod pictures;
+mod save;
 mod space;
 mod text;
 
@@ -14,7 +15,7 @@ use crate::faults::Refusal;
 use crate::shared::Mapping;
 use crate::wire::{Limits, PageFacts};
 use crate::worker::library::{Handle, Library};
-use space::PageSpace;
+pub(super) use space::PageSpace;
 
 /// `FPDFBitmap_BGR`: three bytes per pixel. With the byte order reversed it holds red, green, blue.
 const FORMAT_BGR: c_int = 2;
@@ -32,7 +33,7 @@ pub(crate) struct Document {
     pages: u32,
     limits: Limits,
     /// pdfium reads from here while the document is open; the last field, so dropped last.
-    _bytes: Mapping,
+    bytes: Mapping,
 }
 
 /// The form filling environment, which is needed to draw the values of form fields.
@@ -77,7 +78,7 @@ impl Document {
         // SAFETY: the handle is open.
         let pages = unsafe { library.c.FPDF_GetPageCount(handle.cast()) };
         let pages = u32::try_from(pages).unwrap_or(0);
-        let mut document = Self { library, handle, form: None, page: None, pages, limits, _bytes: bytes };
+        let mut document = Self { library, handle, form: None, page: None, pages, limits, bytes };
         if pages == 0 {
             return Err(Refusal::PdfNoPages);
         }
@@ -114,6 +115,12 @@ impl Document {
         let (spans, unmapped) = text::spans(library, page, &space, (index, limits))?;
         let pictures = pictures::of(library, page, &space);
         Ok(TextLayer { spans, pictures, unmapped })
+    }
+
+    /// Returns the visible box and the rotation of a page.
+    pub(crate) fn space(&mut self, index: u32) -> Result<PageSpace, Refusal> {
+        let library = self.library;
+        Ok(PageSpace::of(library, self.load(index)?))
     }
 
     /// Draws the page into `rgb`, which holds exactly `size` pixels.

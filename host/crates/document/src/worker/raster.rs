@@ -18,6 +18,8 @@ use crate::faults::Refusal;
 use crate::kind::Kind;
 use crate::shared::Mapping;
 use crate::wire::{Limits, PageFacts};
+pub(super) use header::jpeg_segments;
+pub(super) use page::Rgb as Pixels;
 use page::{Budget, RasterPage};
 
 pub(crate) struct Document {
@@ -53,10 +55,7 @@ impl Document {
     /// Renders the page into `rgb`, which holds exactly `size` pixels.
     pub(crate) fn render(&self, index: u32, size: Size, rgb: &mut [u8]) -> Result<(), Refusal> {
         let page = self.page(index)?;
-        let picture = match self.kind {
-            Kind::Tiff => tiff::decode(self.bytes.bytes(), page.place, self.budget)?,
-            kind => single::decode(self.bytes.bytes(), kind, self.budget)?,
-        };
+        let picture = decode(self.bytes.bytes(), self.kind, page, self.budget)?;
         if picture.size == size && picture.bytes.len() == rgb.len() {
             rgb.copy_from_slice(&picture.bytes);
             return Ok(());
@@ -66,9 +65,56 @@ impl Document {
             .map_err(|error| Refusal::Internal { detail: format!("resizing a picture: {error}") })
     }
 
+    /// Returns the picture of a page, as its file contains it.
+    pub(crate) fn picture(&self, index: u32) -> Result<Picture<'_>, Refusal> {
+        let page = self.page(index)?;
+        let bytes = self.bytes.bytes();
+        let orientation = match self.kind {
+            Kind::Tiff => 1,
+            kind => single::orientation(bytes, kind)?,
+        };
+        Ok(Picture {
+            size: page.size,
+            dpi: page.dpi,
+            kind: self.kind,
+            bytes,
+            orientation,
+            page,
+            budget: self.budget,
+        })
+    }
+
     fn page(&self, index: u32) -> Result<RasterPage, Refusal> {
         let place = usize::try_from(index).ok();
         let page = place.and_then(|place| self.pages.get(place)).copied();
         page.ok_or(Refusal::PageOutOfRange { index, pages: self.pages() })
+    }
+}
+
+fn decode(bytes: &[u8], kind: Kind, page: RasterPage, budget: Budget) -> Result<Pixels, Refusal> {
+    match kind {
+        Kind::Tiff => tiff::decode(bytes, page.place, budget),
+        kind => single::decode(bytes, kind, budget),
+    }
+}
+
+/// A picture of a file, not decoded.
+pub(crate) struct Picture<'a> {
+    /// Upright size.
+    pub(super) size: Size,
+    pub(super) dpi: f32,
+    pub(super) kind: Kind,
+    /// The file.
+    pub(super) bytes: &'a [u8],
+    /// EXIF orientation of the only picture of a file, 1 to 8.
+    pub(super) orientation: u8,
+    page: RasterPage,
+    budget: Budget,
+}
+
+impl Picture<'_> {
+    /// Decodes the picture; the pixels are upright.
+    pub(super) fn pixels(&self) -> Result<Pixels, Refusal> {
+        decode(self.bytes, self.kind, self.page, self.budget)
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod builder;
+mod compose;
 mod corpus;
 mod hostile;
 mod pictures;

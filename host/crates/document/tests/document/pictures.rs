@@ -93,6 +93,48 @@ fn with_exif_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     [&jpeg[..2], &exif, &jpeg[2..]].concat()
 }
 
+/// Returns a file of each kind and variant that a PDF contains in its own way.
+pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
+    let image = DynamicImage::ImageRgb8(sample());
+    let gray = DynamicImage::ImageLuma8(image.to_luma8());
+    let mut black_and_white = image.to_luma8();
+    black_and_white.pixels_mut().for_each(|pixel| pixel.0[0] = if pixel.0[0] > 90 { 255 } else { 0 });
+    let mut pages = Cursor::new(Vec::new());
+    let mut encoder = TiffEncoder::new(&mut pages).unwrap();
+    for _ in 0..3 {
+        encoder.write_image::<colortype::RGB8>(60, 40, image.to_rgb8().as_raw()).unwrap();
+    }
+    let stored = [
+        ("JPEG, upright", 1, image.clone()),
+        ("JPEG, flipped", 2, image.fliph()),
+        ("JPEG, overhead", 3, image.rotate180()),
+        ("JPEG, flipped and overhead", 4, image.flipv()),
+        ("JPEG, transposed", 5, image.rotate90().fliph()),
+        ("JPEG, turned left", 6, image.rotate270()),
+        ("JPEG, transposed and overhead", 7, image.rotate270().fliph()),
+        ("JPEG, turned right", 8, image.rotate90()),
+    ];
+    let mut files: Vec<_> = stored
+        .into_iter()
+        .map(|(name, orientation, stored)| {
+            (name, with_exif_orientation(&encoded(&stored, ImageFormat::Jpeg), orientation))
+        })
+        .collect();
+    files.extend([
+        ("PNG", encoded(&image, ImageFormat::Png)),
+        ("PNG, gray", encoded(&gray, ImageFormat::Png)),
+        ("PNG, black and white", encoded(&DynamicImage::ImageLuma8(black_and_white), ImageFormat::Png)),
+        ("PNG, 16 bits", encoded(&DynamicImage::ImageRgb16(image.to_rgb16()), ImageFormat::Png)),
+        ("PNG with alpha", encoded(&DynamicImage::ImageRgba8(image.to_rgba8()), ImageFormat::Png)),
+        ("JPEG, gray", encoded(&gray, ImageFormat::Jpeg)),
+        ("WebP", encoded(&image, ImageFormat::WebP)),
+        ("BMP", encoded(&image, ImageFormat::Bmp)),
+        ("GIF", encoded(&image, ImageFormat::Gif)),
+        ("TIFF of three pages", pages.into_inner()),
+    ]);
+    files
+}
+
 #[tokio::test]
 async fn exif_orientation_is_applied() {
     let server = TestServer::start(1).await;

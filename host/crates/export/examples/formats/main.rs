@@ -11,6 +11,10 @@ fn write(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let (whole, one) = (sample::document(), sample::document_of(vec![sample::every_kind()]));
     for format in lector_export::all() {
         let info = format.info();
+        // A composed format has no output without a document.
+        if info.composed {
+            continue;
+        }
         for (name, document) in [("document", &whole), ("page", &one)] {
             // PAGE XML holds one page.
             if name == "document" && info.name == "page-xml" {

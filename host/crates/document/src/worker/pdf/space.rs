@@ -69,7 +69,7 @@ impl Matrix {
 
 /// Visible box and rotation of a page.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct PageSpace {
+pub(in crate::worker) struct PageSpace {
     visible: RectF,
     /// Clockwise quarter turns.
     turns: c_int,
@@ -87,7 +87,7 @@ impl PageSpace {
     }
 
     /// Returns width and height as displayed.
-    pub(super) fn extent(&self) -> (f32, f32) {
+    pub(in crate::worker) fn extent(&self) -> (f32, f32) {
         let (width, height) =
             (self.visible.right - self.visible.left, self.visible.top - self.visible.bottom);
         if self.turns % 2 == 0 { (width, height) } else { (height, width) }
@@ -101,6 +101,17 @@ impl PageSpace {
             2 => (v.right - x, y - v.bottom),
             3 => (v.top - y, v.right - x),
             _ => (x - v.left, v.top - y),
+        }
+    }
+
+    /// Converts a point of the displayed page to the page's own coordinates: the reverse of [`PageSpace::point`].
+    pub(in crate::worker) fn point_of_page(&self, x: f32, y: f32) -> (f32, f32) {
+        let v = &self.visible;
+        match self.turns {
+            1 => (y + v.left, x + v.bottom),
+            2 => (v.right - x, y + v.bottom),
+            3 => (v.right - y, v.top - x),
+            _ => (x + v.left, v.top - y),
         }
     }
 
@@ -147,6 +158,8 @@ mod tests {
         for (turns, expect) in (0..).zip(expect) {
             let space = PageSpace { visible, turns };
             assert_eq!(space.point(10.0, 220.0), expect, "{turns} quarter turns");
+            let there = space.point(37.0, 51.0);
+            assert_eq!(space.point_of_page(there.0, there.1), (37.0, 51.0), "{turns} quarter turns");
         }
         let space = PageSpace { visible, turns: 1 };
         assert_eq!(space.extent(), (200.0, 100.0));

@@ -53,7 +53,7 @@ const START_OF_SCAN: u8 = 0xda;
 const APP0: u8 = 0xe0;
 
 /// Iterates over the segments of a JPEG up to and including the first start of scan: marker and body.
-fn jpeg_segments(bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+pub(in crate::worker) fn jpeg_segments(bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let mut rest = bytes.get(2..).unwrap_or_default();
     let mut done = false;
     std::iter::from_fn(move || {

@@ -6,7 +6,7 @@ use lector_pixels::SIDE_MAX;
 use crate::faults::Refusal;
 
 /// Output of a decoder: packed RGB, upright.
-pub(super) struct Rgb {
+pub(in crate::worker) struct Rgb {
     pub size: Size,
     pub bytes: Vec<u8>,
 }

@@ -24,6 +24,12 @@ pub(super) fn page(bytes: &[u8], kind: Kind, budget: Budget) -> Result<RasterPag
     Ok(RasterPage { size: if is_turned(orientation) { turned(size) } else { size }, dpi, place: 0 })
 }
 
+/// Returns the EXIF orientation, 1 to 8.
+pub(super) fn orientation(bytes: &[u8], kind: Kind) -> Result<u8, Refusal> {
+    let mut decoder = decoder(bytes, kind)?;
+    decoder.orientation().map(|orientation| orientation.to_exif()).map_err(refusal)
+}
+
 /// Decodes the picture.
 pub(super) fn decode(bytes: &[u8], kind: Kind, budget: Budget) -> Result<Rgb, Refusal> {
     let mut decoder = decoder(bytes, kind)?;
