@@ -8,5 +8,6 @@ mod hostile;
 mod pictures;
 mod pool;
 mod sandbox;
+mod shown;
 mod support;
 mod text;
