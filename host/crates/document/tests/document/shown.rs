@@ -117,7 +117,7 @@ async fn values_without_an_appearance_and_the_states_of_buttons_are_read() {
             .map(|span| span.text.as_str())
             .collect();
         words.sort_unstable();
-        assert_eq!(words, ["Plain", "value", "\u{2610}", "\u{2611}", "\u{25c9}"], "{form}: {layer:?}");
+        assert_eq!(words, ["Plain", "value", "\u{25c9}", "\u{2610}", "\u{2611}"], "{form}: {layer:?}");
     }
     server.end().await;
 }
