@@ -114,3 +114,43 @@ fn keep_better(lines: &mut Vec<Line>, line: Line) {
         lines.push(line);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lector_vision::ctc::{Glyph, Reading};
+
+    use super::*;
+
+    fn line(text: &str, confidence: f32, x: f32, width: f32) -> Line {
+        let quad = Quad::from_rect(&Rect { x, y: 100.0, width, height: 20.0 });
+        let glyph = |c: char| Glyph { text: c.to_string(), confidence, from: 0.0, to: 1.0 };
+        let reading = Reading { glyphs: text.chars().map(glyph).collect() };
+        Line { detected: quad, quad, reading, flipped: false }
+    }
+
+    #[test]
+    fn a_better_reading_replaces_the_lines_that_it_covers_and_a_worse_one_is_dropped() {
+        let check = |known: Vec<Line>, second: Line, expect: &[&str]| {
+            let mut lines = known;
+            keep_better(&mut lines, second);
+            let found: Vec<String> = lines.iter().map(|line| line.reading.text()).collect();
+            assert_eq!(found, expect);
+        };
+        let print = || line("Issued on 23 October 2024", 0.99, 100.0, 300.0);
+        check(Vec::new(), print(), &["Issued on 23 October 2024"]);
+        // A line that the stamp cut short.
+        check(vec![line("ssued on 23 October", 0.99, 110.0, 220.0)], print(), &["Issued on 23 October 2024"]);
+        // Pieces of the stamp and of the print.
+        let pieces = vec![line("Iss", 0.6, 100.0, 40.0), line("OOD", 0.7, 360.0, 40.0)];
+        check(pieces, print(), &["Issued on 23 October 2024"]);
+        // The first reading was better, or the second one is noise.
+        check(vec![print()], line("lssued 0n 23", 0.8, 100.0, 300.0), &["Issued on 23 October 2024"]);
+        check(Vec::new(), line("~.", 0.4, 100.0, 30.0), &[]);
+        // A line beside it stays.
+        check(
+            vec![line("gate four", 0.9, 500.0, 90.0)],
+            print(),
+            &["gate four", "Issued on 23 October 2024"],
+        );
+    }
+}
