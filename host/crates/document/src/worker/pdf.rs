@@ -17,13 +17,11 @@ use lector_core::{LineSource, Size, TextLayer};
 use crate::faults::Refusal;
 use crate::shared::Mapping;
 use crate::wire::{Limits, PageFacts};
-use crate::worker::library::{Handle, Library};
+use crate::worker::library::{FORMAT_BGR, Handle, Library};
 use annotations::Annotated;
 use opened::Opened;
 use space::PageSpace;
 
-/// `FPDFBitmap_BGR`: three bytes per pixel. With the byte order reversed it holds red, green, blue.
-const FORMAT_BGR: c_int = 2;
 /// `FPDF_ANNOT | FPDF_REVERSE_BYTE_ORDER`.
 const RENDER_FLAGS: c_int = 0x01 | 0x10;
 const WHITE: u8 = 0xff;

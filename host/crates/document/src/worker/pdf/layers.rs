@@ -8,10 +8,10 @@
 use std::collections::HashMap;
 use std::ffi::{c_int, c_ulong};
 
+use super::graphics;
 use super::space::PageSpace;
 use super::text::{MODE_CLIP, MODE_INVISIBLE};
-use super::{FORMAT_BGR, graphics};
-use crate::worker::library::{Handle, Library};
+use crate::worker::library::{FORMAT_BGR, Handle, Library};
 
 /// Longer side of a drawing, in pixels: letters of any size leave a trace.
 const SIDE_PX: f32 = 1000.0;
