@@ -250,6 +250,21 @@ impl FakeModel {
         self
     }
 
+    /// Returns the model so that it answers `runs` runs, and refuses the others with `error`, as the host does near the
+    /// deadline of a page.
+    #[must_use]
+    pub fn refusing_after(mut self, runs: u32, error: Error) -> Self {
+        let (compute, left) = (self.compute, Cell::new(runs));
+        self.compute = Box::new(move |input| {
+            if left.get() == 0 {
+                return Err(error.clone());
+            }
+            left.set(left.get() - 1);
+            compute(input)
+        });
+        self
+    }
+
     /// Returns the model with another description.
     #[must_use]
     pub fn described(mut self, change: impl FnOnce(&mut ModelInfo)) -> Self {

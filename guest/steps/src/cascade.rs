@@ -52,13 +52,23 @@ impl Cascade {
     }
 
     /// Reads the text inside each quad (corners in reading direction) with the accurate recognizer, in their order.
-    pub(crate) async fn read_accurately(&self, image: &Image, quads: &[Quad]) -> Result<Vec<Reading>, Error> {
+    /// `None` where the time of the page did not suffice.
+    pub(crate) async fn read_accurately(
+        &self,
+        image: &Image,
+        quads: &[Quad],
+    ) -> Result<Vec<Option<Reading>>, Error> {
         self.accurate.read(image, quads).await
     }
 
+    /// Returns the refusal of a run because the time of the page is nearly over, if there was one.
+    pub(crate) fn late(&self) -> Option<Error> {
+        self.accurate.late().or_else(|| self.fast.as_ref().and_then(Recognizer::late))
+    }
+
     /// Reads the text inside each quad (corners in reading direction), in their order. Each line has the reading of the
-    /// most accurate recognizer that has read it.
-    pub(crate) async fn read(&self, image: &Image, quads: &[Quad]) -> Result<Vec<Reading>, Error> {
+    /// most accurate recognizer that has read it; `None` where the time of the page did not suffice for any.
+    pub(crate) async fn read(&self, image: &Image, quads: &[Quad]) -> Result<Vec<Option<Reading>>, Error> {
         let Some(fast) = &self.fast else { return self.read_accurately(image, quads).await };
         let mut page =
             Sheet { image, quads, readings: vec![None; quads.len()], accurate: vec![false; quads.len()] };
@@ -83,7 +93,7 @@ impl Cascade {
             let rest = page.lines(|_, accurate| !accurate);
             page.read(&self.accurate, &rest, true).await?;
         }
-        Ok(page.readings.into_iter().map(Option::unwrap_or_default).collect())
+        Ok(page.readings)
     }
 }
 
@@ -105,6 +115,7 @@ impl Sheet<'_> {
         let quads: Vec<Quad> = lines.iter().filter_map(|&line| self.quads.get(line).copied()).collect();
         let readings = recognizer.read(self.image, &quads).await?;
         for (&line, reading) in lines.iter().zip(readings) {
+            let Some(reading) = reading else { continue };
             if let (Some(place), Some(by)) = (self.readings.get_mut(line), self.accurate.get_mut(line)) {
                 (*place, *by) = (Some(reading), accurate);
             }

@@ -1,6 +1,8 @@
 //! Composition of the lines and blocks of a transcript, in reading order, from pieces of text of any source. Called once
 //! per page.
 
+use std::ops::Range;
+
 use lector_sdk::{Block, BlockKind, Cell, Direction, Line, Size, Source, Table, Transcript, Word, span};
 use lector_vision::geometry::{Quad, Rect, Rotation};
 use lector_vision::layout;
@@ -116,16 +118,19 @@ pub(crate) fn page(
     let _span = span("layout");
     let lines = printed(fragments, rules, frame.size);
     let Some(blocks) = &wanted.blocks else {
-        transcript.lines =
-            lines.iter().filter_map(|l| line(&l.members, l.block, frame, wanted.words)).collect();
+        transcript.lines = lines
+            .iter()
+            .flat_map(|printed| runs(&printed.members).into_iter().map(|run| (run, printed.block)))
+            .filter_map(|(run, block)| line(run, block, frame, wanted.words))
+            .collect();
         return;
     };
     let texts: Vec<String> = lines.iter().map(Printed::text).collect();
     let pieces = pieces(&lines, &texts);
     let found = structure::analyze(&pieces, blocks.rules, &sheet(frame.size, blocks));
     let vocabulary = Vocabulary::of(texts.iter().map(String::as_str));
-    // Index in the transcript of the line of each piece.
-    let mut index = vec![0; lines.len()];
+    // Indices in the transcript of the lines of each piece.
+    let mut index = vec![0..0; lines.len()];
     for (id, block) in (0..).zip(&found) {
         for row in &block.rows {
             let members: Vec<&Fragment> = row
@@ -133,12 +138,15 @@ pub(crate) fn page(
                 .filter_map(|at| lines.get(*at))
                 .flat_map(|line| line.members.iter().copied())
                 .collect();
+            let from = transcript.lines.len() as u32;
+            transcript
+                .lines
+                .extend(runs(&members).into_iter().filter_map(|run| line(run, id, frame, wanted.words)));
             for at in row {
                 if let Some(place) = index.get_mut(*at) {
-                    *place = transcript.lines.len() as u32;
+                    *place = from..transcript.lines.len() as u32;
                 }
             }
-            transcript.lines.extend(line(&members, id, frame, wanted.words));
         }
     }
     for (id, block) in (0..).zip(&found) {
@@ -200,10 +208,10 @@ fn kind(kind: Kind) -> BlockKind {
     }
 }
 
-fn grid(table: &structure::Table, index: &[u32], frame: &Frame) -> Table {
+fn grid(table: &structure::Table, index: &[Range<u32>], frame: &Frame) -> Table {
     let cell = |cell: &structure::Cell| {
         let quad = to_sdk_quad(&frame.back(&cell.quad));
-        let lines = cell.pieces.iter().filter_map(|at| index.get(*at).copied());
+        let lines = cell.pieces.iter().filter_map(|at| index.get(*at).cloned()).flatten();
         let made = Cell::new(cell.row as u32, cell.column as u32, cell.text.clone(), quad)
             .spanning(cell.row_span as u32, cell.column_span as u32)
             .with_lines(lines);
@@ -216,7 +224,29 @@ fn grid(table: &structure::Table, index: &[u32], frame: &Frame) -> Table {
     }
 }
 
-/// Joins the fragments of one printed line; `None` without any.
+/// Returns the parts of a printed line that are lines of their own: the value of a form field, or an annotation, beside the
+/// text of the page. The mark of a check box stays with its label.
+fn runs<'a, 'b>(members: &'b [&'a Fragment]) -> Vec<&'b [&'a Fragment]> {
+    let origin = |fragment: &Fragment| match fragment.source {
+        Source::Ocr | Source::TextLayer => 0,
+        Source::FormField => 1,
+        Source::Annotation => 2,
+    };
+    let is_mark = |fragment: &Fragment| fragment.text.chars().count() == 1 && origin(fragment) == 1;
+    let goes_on = |a: &&Fragment, b: &&Fragment| is_mark(a) || is_mark(b) || origin(a) == origin(b);
+    members.chunk_by(goes_on).collect()
+}
+
+/// Returns the source of a line: that of its pixels, whose confidence it has, else of its form field, its annotation.
+fn source(members: &[&Fragment]) -> Source {
+    let has = |source: Source| members.iter().any(|fragment| fragment.source == source);
+    [Source::Ocr, Source::FormField, Source::Annotation]
+        .into_iter()
+        .find(|source| has(*source))
+        .unwrap_or(Source::TextLayer)
+}
+
+/// Joins the fragments of one line; `None` without any.
 fn line(members: &[&Fragment], block: u32, frame: &Frame, show_words: bool) -> Option<Line> {
     let quads: Vec<Quad> = members.iter().map(|fragment| fragment.quad).collect();
     let quad = layout::join_line(&quads)?;
@@ -228,14 +258,12 @@ fn line(members: &[&Fragment], block: u32, frame: &Frame, show_words: bool) -> O
         confidence: word.confidence.clamp(0.0, 1.0),
         quad: to_sdk_quad(&frame.back(&word.quad)),
     });
-    // The source of a line is embedded text only if all of its fragments are embedded.
-    let read = members.iter().any(|fragment| matches!(fragment.source, Source::Ocr));
     Some(Line {
         text: joined(members),
         confidence: (sum / total).clamp(0.0, 1.0),
         quad: to_sdk_quad(&frame.back(&quad)),
         words: words.collect(),
-        source: if read { Source::Ocr } else { Source::TextLayer },
+        source: source(members),
         direction: Direction::Ltr,
         block_id: block,
     })

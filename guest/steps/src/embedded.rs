@@ -3,7 +3,8 @@
 
 use lector_sdk::{Source, TextLayer};
 use lector_vision::geometry::Rect;
-use lector_vision::textlayer::{self, Layer, LayerLine, LayerWord, Span, Verdict};
+use lector_vision::rules::Rule;
+use lector_vision::textlayer::{self, Layer, LayerLine, LayerWord, Origin, Span, Verdict};
 
 use crate::convert::to_vision_rect;
 use crate::fragment::{Fragment, Word};
@@ -15,6 +16,8 @@ pub(crate) struct Embedded {
     pub(crate) lines: Vec<LayerLine>,
     /// Pictures that may show text missing from the lines, in points.
     pub(crate) pictures: Vec<Rect>,
+    /// Lines drawn on the page, in points.
+    pub(crate) rules: Vec<Rule>,
 }
 
 /// Judges a text layer and merges its words into lines.
@@ -28,14 +31,21 @@ pub(crate) fn study(layer: &TextLayer, page: (f32, f32)) -> Embedded {
             font_size: span.font_size,
             visible: span.visible,
             ends_line: span.ends_line,
+            origin: match span.source {
+                Source::FormField => Origin::Field,
+                Source::Annotation => Origin::Annotation,
+                Source::Ocr | Source::TextLayer => Origin::Page,
+            },
         })
         .collect();
     let pictures: Vec<Rect> = layer.pictures.iter().map(to_vision_rect).collect();
+    let rules = layer.rules.iter().map(|area| Rule::along(&to_vision_rect(area))).collect();
     let layer = Layer { spans: &spans, pictures: &pictures, unmapped: layer.unmapped, page };
     Embedded {
         verdict: textlayer::judge(&layer),
         lines: textlayer::lines(&spans),
         pictures: textlayer::regions_to_read(&layer),
+        rules,
     }
 }
 
@@ -65,7 +75,11 @@ pub(crate) fn fragments(lines: &[LayerLine], scale: (f32, f32), words: bool) -> 
             confidence: 1.0,
             quad: line.quad.scaled(scale.0, scale.1),
             words: if words { line.words.iter().map(word).collect() } else { Vec::new() },
-            source: Source::TextLayer,
+            source: match line.origin {
+                Origin::Page => Source::TextLayer,
+                Origin::Field => Source::FormField,
+                Origin::Annotation => Source::Annotation,
+            },
             font_size: Some(line.font_size * scale.1),
         })
         .collect()

@@ -24,6 +24,7 @@ mod recognition;
 mod resolution;
 mod rotation;
 mod settings;
+mod stamps;
 mod walk;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Correction of upside-down lines. Most lines of an upright page need no check. Lines with a low confidence, and
-//! vertical lines, are passed to a classifier; if it is certain, they are read again in the other direction. Called
-//! once per page, after the first reading.
+//! Correction of the direction of lines. Most lines of an upright page need no check. Lines with a low confidence, and
+//! vertical lines, are passed to a classifier; if it is certain, they are read again in the other direction. What is still
+//! doubtful then, and may run in another direction, is read so as well. Called once per page, after the first reading.
 
-use lector_sdk::{Channels, Crop, Crops, Error, Image, Model, Normalization, Size, span};
+use lector_sdk::{Channels, Crop, Crops, Error, ErrorKind, Image, Model, Normalization, Size, span};
 use lector_vision::ctc::Reading;
 use lector_vision::geometry::{Quad, Rotation};
 use lector_vision::{crop, orientation};
@@ -22,6 +22,15 @@ const DOUBTFUL: f32 = 0.8;
 
 /// Class of "turned by 180 degrees".
 const UPSIDE_DOWN: &str = "180";
+
+/// Largest ratio of length to height of a box whose text may run across it.
+const SHORT_ASPECT: f32 = 2.5;
+
+/// Advantage in confidence of a reading in another direction.
+const CLEARLY_BETTER: f32 = 0.15;
+
+/// Most lines of a page that are read in other directions: a page of noise has hundreds of doubtful lines.
+const SECOND_LOOKS_MAX: usize = 64;
 
 /// Lines per classifier run.
 const BATCH: usize = 16;
@@ -50,7 +59,12 @@ pub(crate) async fn upright(image: &Image, lines: &mut [Line], recognizer: &Casc
     }
     let _span = span("textline-orientation");
     let quads: Vec<Quad> = doubtful.iter().filter_map(|&index| Some(lines.get(index)?.quad)).collect();
-    let flipped = orientation::flipped(&quads, &classify(image, &quads).await?);
+    let probabilities = match classify(image, &quads).await {
+        // The time of the page is nearly over: what was read stays as it is.
+        Err(error) if error.kind == ErrorKind::Deadline => return Ok(()),
+        outcome => outcome?,
+    };
+    let flipped = orientation::flipped(&quads, &probabilities);
     let heads: Vec<usize> =
         doubtful.into_iter().zip(flipped).filter_map(|(index, flipped)| flipped.then_some(index)).collect();
     let turned: Vec<Quad> = heads
@@ -59,10 +73,51 @@ pub(crate) async fn upright(image: &Image, lines: &mut [Line], recognizer: &Casc
         .collect();
     let readings = recognizer.read_accurately(image, &turned).await?;
     for ((index, quad), reading) in heads.into_iter().zip(turned).zip(readings) {
-        if let Some(line) = lines.get_mut(index)
+        if let (Some(line), Some(reading)) = (lines.get_mut(index), reading)
             && reading.confidence() > line.reading.confidence()
         {
             (line.quad, line.reading, line.flipped) = (quad, reading, true);
+        }
+    }
+    Ok(())
+}
+
+/// Reads lines that are still doubtful in the directions that their box allows, and keeps a reading that is clearly better: a
+/// line up the page that the classifier did not recognize, a short label at a right angle to the text.
+pub(crate) async fn second_look(
+    image: &Image,
+    lines: &mut [Line],
+    recognizer: &Cascade,
+) -> Result<(), Error> {
+    let doubtful: Vec<usize> = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| line.reading.confidence() < DOUBTFUL)
+        .map(|(index, _)| index)
+        .take(SECOND_LOOKS_MAX)
+        .collect();
+    let mut other: Vec<(usize, Quad, bool)> = Vec::new();
+    for index in doubtful {
+        let Some(line) = lines.get(index) else { continue };
+        if crop::is_vertical(&line.detected) {
+            other.push((index, line.quad.rotated_corners(Rotation::Half), !line.flipped));
+        } else if line.detected.width() <= SHORT_ASPECT * line.detected.height() {
+            for turn in [Rotation::Quarter, Rotation::ThreeQuarters] {
+                other.push((index, line.quad.rotated_corners(turn), line.flipped));
+            }
+        }
+    }
+    if other.is_empty() {
+        return Ok(());
+    }
+    let _span = span("second-look");
+    let quads: Vec<Quad> = other.iter().map(|(_, quad, _)| *quad).collect();
+    let readings = recognizer.read_accurately(image, &quads).await?;
+    for ((index, quad, flipped), reading) in other.into_iter().zip(readings) {
+        if let (Some(line), Some(reading)) = (lines.get_mut(index), reading)
+            && reading.confidence() >= line.reading.confidence() + CLEARLY_BETTER
+        {
+            (line.quad, line.reading, line.flipped) = (quad, reading, flipped);
         }
     }
     Ok(())

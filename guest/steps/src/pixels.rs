@@ -2,6 +2,7 @@
 //! read from pixels.
 
 use lector_sdk::{Error, Filter, Image, Size};
+use lector_vision::stamp;
 
 /// Shorter side of the thumbnail, in pixels, as in the page classifier's training.
 const SHORT_SIDE: f32 = 256.0;
@@ -24,10 +25,22 @@ pub(crate) async fn thumbnail(image: &Image) -> Result<Image, Error> {
     image.resize(Size { width: side(width), height: side(height) }, Filter::Bilinear).await
 }
 
-/// Returns whether a thumbnail has a single color. Averaging keeps the trace of a single small line, so only a truly
-/// empty page is flat; a noisy scan is not, and goes to the detector.
-pub(crate) fn is_flat(thumbnail: &Image) -> Result<bool, Error> {
-    Ok(flat(&thumbnail.read(0, 0, thumbnail.size())?))
+/// What a thumbnail tells of a page.
+pub(crate) struct Look {
+    /// Whether it has a single color. Averaging keeps the trace of a single small line, so only a truly empty page is flat; a
+    /// noisy scan is not, and goes to the detector.
+    pub(crate) is_flat: bool,
+    /// Whether there are stamps on the page.
+    pub(crate) has_stamps: bool,
+}
+
+/// Looks at a thumbnail.
+pub(crate) fn look(thumbnail: &Image) -> Result<Look, Error> {
+    let size = thumbnail.size();
+    let rgb = thumbnail.read(0, 0, size)?;
+    let is_flat = flat(&rgb);
+    let has_stamps = !is_flat && !stamp::stamps(&rgb, size.width as usize, size.height as usize).is_empty();
+    Ok(Look { is_flat, has_stamps })
 }
 
 /// Returns whether each channel of RGB triples is constant.

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use lector_sdk::{Channels, Crop, Crops, Error, Image, Model, ModelInfo, Normalization, Size};
+use lector_sdk::{Channels, Crop, Crops, Error, ErrorKind, Image, Model, ModelInfo, Normalization, Size};
 use lector_vision::batch::{self, Batch, Widths};
 use lector_vision::crop::{self, CropOptions, Piece};
 use lector_vision::ctc::{self, Decoded, Part, Reading};
@@ -41,6 +41,8 @@ pub(crate) struct Recognizer {
     labels: RefCell<BTreeMap<u32, String>>,
     /// Characters of all labels, once they were needed.
     alphabet: RefCell<Option<BTreeSet<char>>>,
+    /// The refusal of a run because the time of the page is nearly over. No further run is begun.
+    late: RefCell<Option<Error>>,
 }
 
 impl Recognizer {
@@ -59,6 +61,7 @@ impl Recognizer {
             info,
             labels: RefCell::default(),
             alphabet: RefCell::default(),
+            late: RefCell::default(),
         })
     }
 
@@ -67,41 +70,70 @@ impl Recognizer {
         crop::reading_quad(quad, &self.crops)
     }
 
-    /// Reads the text inside each quad (corners in reading direction), in their order.
-    pub(crate) async fn read(&self, image: &Image, quads: &[Quad]) -> Result<Vec<Reading>, Error> {
+    /// Returns the refusal of a run because the time of the page is nearly over, if there was one.
+    pub(crate) fn late(&self) -> Option<Error> {
+        self.late.borrow().clone()
+    }
+
+    /// Reads the text inside each quad (corners in reading direction), in their order; `None` where the time of the page did
+    /// not suffice.
+    pub(crate) async fn read(&self, image: &Image, quads: &[Quad]) -> Result<Vec<Option<Reading>>, Error> {
         let pieces = crop::pieces(quads, &self.crops);
         let decoded = self.decode(image, &pieces).await?;
         self.learn_labels(&decoded)?;
         let labels = self.labels.borrow();
-        let mut parts: Vec<Vec<Part>> = vec![Vec::new(); quads.len()];
+        let mut parts: Vec<Option<Vec<Part>>> = vec![Some(Vec::new()); quads.len()];
         for (piece, decoded) in pieces.iter().zip(&decoded) {
+            let Some(place) = parts.get_mut(piece.line) else { continue };
+            // A line without one of its pieces would be cut without a word.
+            let (Some(decoded), Some(line)) = (decoded, place.as_mut()) else {
+                *place = None;
+                continue;
+            };
             let reading = ctc::reading(decoded, |label| labels.get(&label).map(String::as_str));
-            if let Some(line) = parts.get_mut(piece.line) {
-                line.push(Part { reading, from: piece.from, to: piece.to });
-            }
+            line.push(Part { reading, from: piece.from, to: piece.to });
         }
-        Ok(parts.iter().map(|line| ctc::join(line)).collect())
+        Ok(parts.iter().map(|line| line.as_ref().map(|line| ctc::join(line))).collect())
     }
 
-    /// Runs all pieces, at most `in_flight` runs at once, widest first.
-    async fn decode(&self, image: &Image, pieces: &[Piece]) -> Result<Vec<Decoded>, Error> {
+    /// Runs all pieces, at most `in_flight` runs at once, widest first; `None` where the time of the page did not suffice.
+    async fn decode(&self, image: &Image, pieces: &[Piece]) -> Result<Vec<Option<Decoded>>, Error> {
         let widths: Vec<u32> = pieces.iter().map(|piece| piece.width).collect();
         let grid = match self.info.width_buckets.as_slice() {
             [] => Widths::Step(WIDTH_STEP),
             buckets => Widths::Buckets(buckets),
         };
         let batches = batch::plan(&widths, grid, self.batch_rows, self.padding_max, COLUMNS_MAX);
-        let mut decoded = vec![Decoded::default(); pieces.len()];
-        let runs = batches.iter().map(|batch| self.run(image, pieces, batch));
+        let mut decoded = vec![None; pieces.len()];
+        let runs = batches.iter().map(|batch| self.run_in_time(image, pieces, batch));
         let mut done = stream::iter(runs).buffer_unordered(self.in_flight);
         while let Some(rows) = done.try_next().await? {
             for (piece, row) in rows {
                 if let Some(place) = decoded.get_mut(piece) {
-                    *place = row;
+                    *place = Some(row);
                 }
             }
         }
         Ok(decoded)
+    }
+
+    /// Runs one batch as `run` does; without members where the time of the page does not suffice.
+    async fn run_in_time(
+        &self,
+        image: &Image,
+        pieces: &[Piece],
+        batch: &Batch,
+    ) -> Result<Vec<(usize, Decoded)>, Error> {
+        if self.late.borrow().is_some() {
+            return Ok(Vec::new());
+        }
+        match self.run(image, pieces, batch).await {
+            Err(error) if error.kind == ErrorKind::Deadline => {
+                self.late.replace(Some(error));
+                Ok(Vec::new())
+            }
+            outcome => outcome,
+        }
     }
 
     /// Runs one batch; returns each member's index with its decoded row.
@@ -167,9 +199,10 @@ impl Recognizer {
     }
 
     /// Requests the texts of new labels from the model, with one call for all of them.
-    fn learn_labels(&self, decoded: &[Decoded]) -> Result<(), Error> {
+    fn learn_labels(&self, decoded: &[Option<Decoded>]) -> Result<(), Error> {
         let mut known = self.labels.borrow_mut();
-        let mut unknown = ctc::labels_used(decoded);
+        let decoded: Vec<Decoded> = decoded.iter().flatten().cloned().collect();
+        let mut unknown = ctc::labels_used(&decoded);
         unknown.retain(|label| !known.contains_key(label));
         if unknown.is_empty() {
             return Ok(());

@@ -116,7 +116,7 @@ async fn readability(
     let runs = rotation.inverse();
     let quads: Vec<Quad> = samples.iter().map(|quad| quad.rotated_corners(runs)).collect();
     let readings = recognizer.read_accurately(image, &quads).await?;
-    let sum: f32 = readings.iter().map(|reading| reading.confidence()).sum();
+    let sum: f32 = readings.iter().flatten().map(|reading| reading.confidence()).sum();
     Ok(sum / readings.len().max(1) as f32)
 }
 

@@ -224,6 +224,37 @@ fn one_line_on_its_head_does_not_turn_the_page() {
     assert_eq!(transcript.rotation, Rotation::None);
 }
 
+/// Makes a line classifier that returns "upright" for any line.
+fn blind_line_classifier() -> FakeModel {
+    let model = FakeModel::new("x", ["scores"], |x| {
+        let rows = x.shape()[0];
+        Ok(vec![Array::f32([rows, 2], [0.98, 0.02].repeat(rows))])
+    });
+    model.labels(["0", "180"])
+}
+
+#[test]
+fn doubtful_lines_are_read_in_the_directions_that_their_box_allows() {
+    let mut image = page(LETTER, &[(80, 60, "abcdab"), (80, 140, "acdcb")]);
+    // A line up the page, and a short label up the page whose box is nearly square.
+    for (y, letter) in [(500, 'a'), (470, 'b'), (440, 'c'), (410, 'd')] {
+        image.fill(80, y, CELL, color(letter));
+    }
+    for (y, letter) in [(500, 'a'), (485, 'c'), (470, 'b')] {
+        image.fill(400, y, Size { width: 40, height: 15 }, color(letter));
+    }
+    let host = host(0).model("textline-orientation", blind_line_classifier());
+    let transcript = read(&host, FakePage::raster(image.clone()), r#"{"page_orientation": false}"#);
+    let mut found = texts(&transcript);
+    found.sort_unstable();
+    assert_eq!(found, ["abcd", "abcdab", "acb", "acdcb"]);
+    assert!(transcript.warnings.is_empty(), "{:?}", transcript.warnings);
+    let page = FakePage::raster(image);
+    let off = read(&host, page, r#"{"page_orientation": false, "line_orientation": false}"#);
+    assert!(!texts(&off).contains(&"abcd"));
+    assert!(off.warnings[0].contains("across the text"), "{:?}", off.warnings);
+}
+
 #[test]
 fn doubtful_lines_are_left_out_aloud() {
     let image = page(LETTER, &[(80, 60, "abcdab"), (80, 140, "bcdcb")]);
@@ -334,7 +365,7 @@ fn layer(lines: &[(f32, f32, &str)], pictures: &[Rect]) -> TextLayer {
             left += width + 4.0;
         }
     }
-    TextLayer { spans, pictures: pictures.to_vec(), unmapped: 0 }
+    TextLayer { spans, pictures: pictures.to_vec(), unmapped: 0, rules: Vec::new() }
 }
 
 const PROSE: &[(f32, f32, &str)] = &[
@@ -387,6 +418,65 @@ fn pictures_beside_embedded_text_are_read() {
     assert!(matches!(read.source, Source::Ocr));
     let bounds = read.quad.bounds();
     assert!((bounds.x - 160.0).abs() < 50.0 && (bounds.y - 120.0).abs() < 50.0, "{bounds:?}");
+}
+
+/// Gives words of a layer another source.
+fn of_source(mut layer: TextLayer, source: Source) -> TextLayer {
+    layer.spans.iter_mut().for_each(|span| span.source = source);
+    layer
+}
+
+#[test]
+fn form_fields_and_annotations_are_lines_of_their_own_source() {
+    let mut all = layer(PROSE, &[]);
+    all.spans.extend(layer(&[(57.0, 100.0, "Owner of the stall")], &[]).spans);
+    all.spans.extend(layer(&[(57.0, 130.0, "socket needed")], &[]).spans);
+    all.spans.extend(of_source(layer(&[(190.0, 100.0, "Copper Kettle")], &[]), Source::FormField).spans);
+    all.spans.extend(of_source(layer(&[(45.0, 130.0, "\u{2611}")], &[]), Source::FormField).spans);
+    // A stamp over print is no reason to distrust the print.
+    all.spans.extend(of_source(layer(&[(100.0, 301.0, "RECEIVED TODAY")], &[]), Source::Annotation).spans);
+    let page = FakePage::pdf(letter(), 100.0, all);
+    let transcript = read(&host(0), page.clone(), "{}");
+    assert_eq!(page.renders(), 0);
+    let source = |text: &str| {
+        let line = transcript.lines.iter().find(|line| line.text == text);
+        line.unwrap_or_else(|| panic!("no {text:?} in {:?}", texts(&transcript))).source
+    };
+    assert!(matches!(source("Owner of the stall"), Source::TextLayer));
+    assert!(matches!(source("Copper Kettle"), Source::FormField));
+    assert!(matches!(source("\u{2611} socket needed"), Source::FormField), "a mark stays with its label");
+    assert!(matches!(source("RECEIVED TODAY"), Source::Annotation));
+    assert!(matches!(source(PROSE[2].2), Source::TextLayer));
+}
+
+#[test]
+fn values_in_a_form_are_no_text_layer_of_a_scan() {
+    // Without text of the page itself, its pixels are read; they show the values, too.
+    let values = of_source(layer(&[(57.0, 300.0, "Copper Kettle Teas")], &[]), Source::FormField);
+    let transcript = read(&host(0), FakePage::pdf(letter(), 100.0, values), "{}");
+    assert_eq!(texts(&transcript), ["abcdab", "acdcb", "abab"]);
+}
+
+/// Makes a recognizer that answers `runs` runs, and refuses the others because the time is over.
+fn recognizer_for(runs: u32) -> FakeModel {
+    recognizer()
+        .refusing_after(runs, Error::deadline("engine_deadline", "the time of the page is nearly over"))
+}
+
+#[test]
+fn what_was_read_before_the_deadline_is_answered_and_the_rest_is_named() {
+    let lines: Vec<(u32, u32, &str)> = (0..10).map(|row| (80, 40 + row * 55, "abcdab")).collect();
+    let settings = r#"{"tier": "small", "recognition": {"in_flight": 1, "batch_rows": 2}}"#;
+    let late = host(0).model("recognition", recognizer_for(2));
+    let transcript = read(&late, FakePage::raster(page(LETTER, &lines)), settings);
+    assert_eq!(texts(&transcript), ["abcdab"; 4]);
+    assert!(transcript.warnings[0].contains("6 of 10 lines were not read"), "{:?}", transcript.warnings);
+    assert_eq!(late.runs("textline-orientation"), 0);
+    // Nothing to answer with is a failure.
+    let none = host(0).model("recognition", recognizer_for(0));
+    let page = FakePage::raster(page(LETTER, &lines));
+    let error = none.recognize::<Standard>(page, Request::default(), settings).unwrap_err();
+    assert!(error.kind == ErrorKind::Deadline, "{error:?}");
 }
 
 /// Returns a host whose fast recognizer is certain of a line exactly if `certain` holds for its labels, and a page of

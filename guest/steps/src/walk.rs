@@ -3,7 +3,8 @@
 
 use futures_util::future;
 use lector_sdk::{
-    Error, Filter, Image, Page, PageKind, Quad as SdkQuad, Request, Size, TextLayerPolicy, Transcript, span,
+    Error, ErrorKind, Filter, Image, Page, PageKind, Quad as SdkQuad, Request, Size, TextLayerPolicy,
+    Transcript, span,
 };
 use lector_vision::detect::{Found, TextBox};
 use lector_vision::geometry::{Quad, Rect, Rotation};
@@ -20,7 +21,7 @@ use crate::fragment::Fragment;
 use crate::lines::{self, Line};
 use crate::resolution::{self, Sheet};
 use crate::settings::{Settings, Structure};
-use crate::{pixels, rotation};
+use crate::{pixels, rotation, stamps};
 
 /// Fraction of a detected box that embedded text must cover to replace it.
 const COVERED: f32 = 0.5;
@@ -75,7 +76,7 @@ pub async fn read_page(page: &Page, request: &Request, settings: &Settings) -> R
 }
 
 fn no_layer() -> lector_sdk::TextLayer {
-    lector_sdk::TextLayer { spans: Vec::new(), pictures: Vec::new(), unmapped: 0 }
+    lector_sdk::TextLayer { spans: Vec::new(), pictures: Vec::new(), unmapped: 0, rules: Vec::new() }
 }
 
 /// The input of every step.
@@ -96,34 +97,40 @@ impl Walk<'_> {
         }
     }
 
-    /// Reads embedded text alone: no model run, and a small rendering only where the page may have tables.
+    /// Reads embedded text alone: no model run, and a small rendering only where the page may have tables and the document
+    /// does not tell the lines drawn around them.
     async fn embedded(&self, embedded: &Embedded) -> Result<Transcript, Error> {
-        let fragments = self.embedded_fragments(embedded);
-        let rules = match fragments.2 {
-            true => self.table_rules(fragments.0.size).await?,
-            false => Vec::new(),
-        };
-        Ok(self.composed(fragments, &rules))
+        let (transcript, fragments) = self.embedded_fragments(embedded);
+        let size = transcript.size;
+        let mut rules = self.drawn(embedded, size);
+        if rules.is_empty() && self.may_have_tables(&fragments, size, transcript.dpi) {
+            rules = self.table_rules(size).await?;
+        }
+        Ok(self.composed(transcript, &fragments, &rules))
     }
 
-    /// Returns the transcript without lines, the fragments, and whether they may hold a table.
-    fn embedded_fragments(&self, embedded: &Embedded) -> (Transcript, Vec<Fragment>, bool) {
+    /// Returns the transcript without lines, and the fragments.
+    fn embedded_fragments(&self, embedded: &Embedded) -> (Transcript, Vec<Fragment>) {
         let dpi = resolution::wanted(&self.sheet(), self.request.dpi, self.settings.dpi);
         let size = self.page.size_at(dpi);
         let fragments = embedded::fragments(&embedded.lines, self.scale(size), self.has_words());
-        let tables =
-            self.is_structured() && compose::may_have_tables(&fragments, size, &self.blocks(dpi, &[], &[]));
-        (Transcript::blank(size, dpi), fragments, tables)
+        (Transcript::blank(size, dpi), fragments)
     }
 
-    fn composed(
-        &self,
-        (mut transcript, fragments, _): (Transcript, Vec<Fragment>, bool),
-        rules: &[Rule],
-    ) -> Transcript {
+    /// Returns the lines that the document draws, in pixels of an image of `size`.
+    fn drawn(&self, embedded: &Embedded, size: Size) -> Vec<Rule> {
+        let (x, y) = self.scale(size);
+        embedded.rules.iter().filter(|_| self.is_structured()).map(|rule| rule.scaled(x, y)).collect()
+    }
+
+    fn may_have_tables(&self, fragments: &[Fragment], size: Size, dpi: f32) -> bool {
+        self.is_structured() && compose::may_have_tables(fragments, size, &self.blocks(dpi, &[], &[]))
+    }
+
+    fn composed(&self, mut transcript: Transcript, fragments: &[Fragment], rules: &[Rule]) -> Transcript {
         let frame = Frame { size: transcript.size, rotation: Rotation::None };
         let wanted = self.wanted(transcript.dpi, &[], rules);
-        compose::page(&mut transcript, &fragments, &[], &frame, &wanted);
+        compose::page(&mut transcript, fragments, &[], &frame, &wanted);
         transcript
     }
 
@@ -145,7 +152,7 @@ impl Walk<'_> {
         dpi: f32,
     ) -> Result<Option<Vec<Rule>>, Error> {
         let size = image.size();
-        if !(self.is_structured() && compose::may_have_tables(fragments, size, &self.blocks(dpi, &[], &[]))) {
+        if !self.may_have_tables(fragments, size, dpi) {
             return Ok(None);
         }
         let scale = (RULES_SIDE / size.width.max(size.height).max(1) as f32).min(1.0);
@@ -165,7 +172,9 @@ impl Walk<'_> {
 
     /// Reads embedded text alone because the settings or the request demand it.
     fn only(&self, embedded: &Embedded) -> Transcript {
-        let mut transcript = self.composed(self.embedded_fragments(embedded), &[]);
+        let (transcript, fragments) = self.embedded_fragments(embedded);
+        let rules = self.drawn(embedded, transcript.size);
+        let mut transcript = self.composed(transcript, &fragments, &rules);
         transcript.warnings.extend(embedded::caution(embedded.verdict).map(str::to_owned));
         transcript
     }
@@ -210,12 +219,20 @@ impl Walk<'_> {
             .collect();
         if !rest.is_empty() {
             let recognizer = Cascade::open(self.settings)?;
-            let read = self.read_lines(&image, &rest, &recognizer).await?;
+            let read = self.read_lines(&image, &rest, &recognizer, &mut transcript).await?;
             fragments.extend(self.kept(&read, &mut transcript));
         }
         let pictures: Vec<Rect> =
             embedded.pictures.iter().map(|rect| rect.scaled(scale.0, scale.1)).collect();
-        let rules = self.grid_rules(&image, &fragments, transcript.dpi).await?.unwrap_or_default();
+        let mut rules = self.grid_rules(&image, &fragments, transcript.dpi).await?.unwrap_or_default();
+        let drawn = self.drawn(embedded, size);
+        if !drawn.is_empty() {
+            // The document tells the lines exactly but for those that pictures show.
+            rules.retain(|rule| {
+                pictures.iter().any(|area| area.contains(rule.from) && area.contains(rule.to))
+            });
+            rules.extend(drawn);
+        }
         let wanted = self.wanted(transcript.dpi, &pictures, &rules);
         compose::page(&mut transcript, &fragments, &[], &Frame { size, rotation: Rotation::None }, &wanted);
         Ok(transcript)
@@ -225,7 +242,8 @@ impl Walk<'_> {
     async fn pixels_alone(&self) -> Result<Transcript, Error> {
         let (image, mut transcript) = self.render().await?;
         let thumbnail = pixels::thumbnail(&image).await?;
-        if pixels::is_flat(&thumbnail)? {
+        let look = pixels::look(&thumbnail)?;
+        if look.is_flat {
             return Ok(transcript);
         }
         let detector = Detector::open(self.settings)?;
@@ -255,7 +273,17 @@ impl Walk<'_> {
             (upright, found, rules)
         };
         transcript.warnings.extend(detection::caution(found.left_out));
-        let mut read = self.read_lines(&image, &found.boxes, &recognizer).await?;
+        let mut read = self.read_lines(&image, &found.boxes, &recognizer, &mut transcript).await?;
+        if let Some(error) = recognizer.late().filter(|_| read.is_empty()) {
+            return Err(error);
+        }
+        if look.has_stamps && recognizer.late().is_none() {
+            match stamps::read_under(&image, &detector, &recognizer, &mut read).await {
+                // What was read without this is the answer.
+                Err(error) if error.kind == ErrorKind::Deadline => {}
+                outcome => outcome?,
+            }
+        }
         let size = image.size();
         let on_its_head = is_on_its_head(&read);
         if on_its_head {
@@ -292,12 +320,14 @@ impl Walk<'_> {
         Ok((image, transcript))
     }
 
-    /// Reads the detected boxes, doubtful lines in both directions.
+    /// Reads the detected boxes, doubtful lines in both directions. Where the time of the page does not suffice, returns what
+    /// was read, and adds a warning.
     async fn read_lines(
         &self,
         image: &Image,
         boxes: &[TextBox],
         recognizer: &Cascade,
+        transcript: &mut Transcript,
     ) -> Result<Vec<Line>, Error> {
         let quads: Vec<Quad> = boxes.iter().map(|text| recognizer.reading_quad(&text.quad)).collect();
         let readings = {
@@ -308,10 +338,19 @@ impl Walk<'_> {
             .iter()
             .zip(quads)
             .zip(readings)
-            .map(|((text, quad), reading)| Line { detected: text.quad, quad, reading, flipped: false })
+            .filter_map(|((text, quad), reading)| {
+                Some(Line { detected: text.quad, quad, reading: reading?, flipped: false })
+            })
             .collect();
-        if self.settings.line_orientation {
+        if self.settings.line_orientation && recognizer.late().is_none() {
             lines::upright(image, &mut read, recognizer).await?;
+            lines::second_look(image, &mut read, recognizer).await?;
+        }
+        if recognizer.late().is_some() {
+            let (missing, all) = (boxes.len() - read.len(), boxes.len());
+            transcript.warnings.push(format!(
+                "the time of the page was not enough: {missing} of {all} lines were not read, others not checked"
+            ));
         }
         Ok(read)
     }

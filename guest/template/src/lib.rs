@@ -61,7 +61,7 @@ mod tests {
             ends_line: true,
             source: Source::TextLayer,
         });
-        let layer = TextLayer { spans: spans.collect(), pictures: Vec::new(), unmapped: 0 };
+        let layer = TextLayer { spans: spans.collect(), pictures: Vec::new(), unmapped: 0, rules: Vec::new() };
         FakePage::pdf(Pixels::white(Size { width: 595, height: 842 }), 72.0, layer)
     }
 

@@ -1,8 +1,8 @@
 //! Reads pages as JSON, one on each line of standard input, and prints their blocks as JSON, one page on each line. For
 //! measurements on born-digital documents without a server; see `tests/bench/parse`.
 //!
-//! A page is `{"size": [w, h], "first": true, "words": [[text, x, y, w, h, font_size, ends_line], ..], "pictures":
-//! [[x, y, w, h], ..], "rules": [[x0, y0, x1, y1], ..]}`, in points. With `"image": [path, w, h]`, a file of RGB triples,
+//! A page is `{"size": [w, h], "first": true, "words": [[text, x, y, w, h, font_size, ends_line, source], ..],
+//! "pictures": [[x, y, w, h], ..], "rules": [[x0, y0, x1, y1], ..]}`, in points. With `"image": [path, w, h]`, a file of RGB triples,
 //! the rules are found in its pixels, as the standard guest does.
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a program for developers")]
 
@@ -12,7 +12,7 @@ use lector_vision::geometry::{Point, Rect};
 use lector_vision::layout;
 use lector_vision::rules::{self, Rule};
 use lector_vision::structure::{self, Block, Kind, Piece, Sheet, Token, Vocabulary};
-use lector_vision::textlayer::{self, Span};
+use lector_vision::textlayer::{self, Origin, Span};
 use serde_json::{Value, json};
 
 fn main() {
@@ -51,6 +51,11 @@ fn read(page: &Value) -> Value {
             font_size: number(w, 5),
             visible: true,
             ends_line: w[6].as_bool().unwrap_or(false),
+            origin: match w[7].as_str() {
+                Some("form-field") => Origin::Field,
+                Some("annotation") => Origin::Annotation,
+                _ => Origin::Page,
+            },
         })
         .collect();
     let rule = |r: &Value| Rule {

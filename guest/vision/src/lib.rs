@@ -10,7 +10,8 @@
 //! 4. [`crop`]: the pieces of the page for the recognizer; [`batch`]: their batches;
 //! 5. [`ctc`]: label indices to text and words, joining of pieces;
 //! 6. [`rules`]: lines drawn between the cells of forms and tables; [`layout`]: reading order, printed lines, blocks;
-//! 7. [`structure`]: roles of blocks, headings, lists, tables.
+//! 7. [`stamp`]: colored ink over print;
+//! 8. [`structure`]: roles of blocks, headings, lists, tables.
 //!
 //! Loops over pixels handle at least 64 pixels per iteration: in wasm, every loop back-edge has an epoch check.
 #![warn(missing_docs)]
@@ -23,5 +24,6 @@ pub mod geometry;
 pub mod layout;
 pub mod orientation;
 pub mod rules;
+pub mod stamp;
 pub mod structure;
 pub mod textlayer;

@@ -4,7 +4,7 @@
 //! Works on a page at about the detector's size; independent of text. Called once per page, for [`crate::layout`].
 
 use crate::detect::components::{Stroke, strokes};
-use crate::geometry::{Point, Rotation};
+use crate::geometry::{Point, Rect, Rotation};
 
 /// A drawn line, in pixels of the image that it was found in.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,6 +16,16 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Returns the middle line of a thin area.
+    pub fn along(area: &Rect) -> Self {
+        let middle = area.center();
+        if area.width >= area.height {
+            Self { from: Point::new(area.x, middle.y), to: Point::new(area.right(), middle.y) }
+        } else {
+            Self { from: Point::new(middle.x, area.y), to: Point::new(middle.x, area.bottom()) }
+        }
+    }
+
     /// Returns the rule with both axes scaled.
     pub fn scaled(&self, x: f32, y: f32) -> Self {
         let scaled = |p: Point| Point::new(p.x * x, p.y * y);

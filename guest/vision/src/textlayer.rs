@@ -12,6 +12,18 @@ use crate::geometry::{Quad, Rect};
 pub use judge::judge;
 pub use merge::lines;
 
+/// Where a document holds a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// The content of the page.
+    #[default]
+    Page,
+    /// A form field.
+    Field,
+    /// An annotation.
+    Annotation,
+}
+
 /// A word of embedded text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Span<'a> {
@@ -25,6 +37,8 @@ pub struct Span<'a> {
     pub visible: bool,
     /// True if a line break or a clear gap follows in the document's own order.
     pub ends_line: bool,
+    /// Where the document holds it.
+    pub origin: Origin,
 }
 
 /// The text layer of a page.
@@ -75,6 +89,8 @@ pub struct LayerLine {
     pub words: Vec<LayerWord>,
     /// Size of the font of most of its characters.
     pub font_size: f32,
+    /// Where the document holds it.
+    pub origin: Origin,
 }
 
 /// Returns the indices of detected boxes that embedded lines do not cover: those with less than `share` (0 to 1; 0.5 is

@@ -4,6 +4,7 @@ A block: {"kind", "level", "box" (points, y down), "text", "rows", "table"}. Kin
 """
 import json
 import re
+import shlex
 import subprocess
 import tempfile
 import urllib.request
@@ -19,6 +20,11 @@ def add_arguments(parser):
     source.add_argument("--native", help="the example `structure` of lector-vision, built; born-digital pages only")
     parser.add_argument("--text-layer", default="auto", help="with --server: auto, never (from pixels), only")
     parser.add_argument(
+        "--layer",
+        help="with --native: the example `text_layer` of lector-document, built, and the folder of libpdfium.so, in quotes; "
+        "words and drawn lines as the host gives them",
+    )
+    parser.add_argument(
         "--rules",
         choices=("none", "drawn", "pixels"),
         default="pixels",
@@ -28,15 +34,20 @@ def add_arguments(parser):
 
 def of_document(arguments, path):
     if arguments.native:
-        return of_native(arguments.native, path, arguments.rules)
+        return of_native(arguments, path)
     return of_server(arguments.server, path, arguments.text_layer)
 
 
-def of_native(binary, path, rules):
-    document = pypdfium2.PdfDocument(path)
+def of_native(arguments, path):
     with tempfile.TemporaryDirectory() as folder:
-        lines = "\n".join(json.dumps(words.page_of(document, at, rules, folder)) for at in range(len(document)))
-        done = subprocess.run([binary], input=lines, capture_output=True, text=True, check=True)
+        if arguments.layer:
+            command = [*shlex.split(arguments.layer), str(path)]
+            lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        else:
+            document = pypdfium2.PdfDocument(path)
+            pages = (words.page_of(document, at, arguments.rules, folder) for at in range(len(document)))
+            lines = "\n".join(json.dumps(page) for page in pages)
+        done = subprocess.run([arguments.native], input=lines, capture_output=True, text=True, check=True)
     pages = [json.loads(line)["blocks"] for line in done.stdout.splitlines()]
     for block in (block for page in pages for block in page):
         block["kind"] = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", block["kind"]).lower()

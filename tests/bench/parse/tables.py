@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Score tables against ICDAR 2013 (NAME.pdf, NAME-reg.xml, NAME-str.xml); prints JSON.
 
-usage: tables.py --truth FOLDER (--server URL [--text-layer never] | --native BINARY [--rules none|drawn|pixels]) [--worst N]
+usage: tables.py --truth FOLDER (--server URL [--text-layer never] | --native BINARY [--layer "PROGRAM FOLDER" | --rules none|drawn|pixels]) [--worst N]
 needs: lxml, numpy, pypdfium2, rapidfuzz
 
 Of each true table the found table that overlaps most is compared; a table that was not found counts 0, so that the scores

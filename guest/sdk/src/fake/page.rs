@@ -28,7 +28,7 @@ impl FakePage {
             dpi: 200.0,
             index: 0,
             pixels_max: 40_000_000,
-            layer: TextLayer { spans: Vec::new(), pictures: Vec::new(), unmapped: 0 },
+            layer: TextLayer { spans: Vec::new(), pictures: Vec::new(), unmapped: 0, rules: Vec::new() },
             renders: Rc::default(),
         }
     }

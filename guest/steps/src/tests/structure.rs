@@ -69,3 +69,45 @@ fn pages_read_from_pixels_have_blocks_too() {
     let line = transcript.lines[0].quad.bounds();
     assert!((around.x - line.x).abs() < 60.0 && around.x >= 0.0, "in the coordinates of the page as it lies");
 }
+
+#[test]
+fn the_documents_own_lines_make_the_table_without_a_rendering() {
+    // A grid of 3 rows and 2 columns; the header spans both columns, the first cell has two lines.
+    let words: &[(f32, f32, &str)] = &[
+        (60.0, 62.0, "Population of the country"),
+        (60.0, 84.0, "Germany"),
+        (60.0, 98.0, "and Berlin"),
+        (260.0, 84.0, "83 million"),
+        (60.0, 120.0, "France"),
+        (260.0, 120.0, "68 million"),
+        (57.0, 300.0, "The quick brown fox jumps over the lazy dog"),
+        (57.0, 316.0, "and a second line of plain embedded text follows."),
+    ];
+    let level = |y: f32| Rect { x: 50.0, y, width: 350.0, height: 0.5 };
+    let upright = |x: f32, y: f32, height: f32| Rect { x, y, width: 0.5, height };
+    let rules = vec![
+        level(58.0),
+        level(80.0),
+        level(116.0),
+        level(138.0),
+        upright(50.0, 58.0, 80.0),
+        upright(250.0, 80.0, 58.0),
+        upright(400.0, 58.0, 80.0),
+    ];
+    let drawn = TextLayer { rules, ..layer(words, &[]) };
+    let page = FakePage::pdf(Pixels::white(Size { width: 826, height: 1169 }), 100.0, drawn);
+    let transcript = read(&host(0), page.clone(), "{}");
+    assert_eq!(page.renders(), 0);
+    let table = transcript.blocks.iter().find_map(|block| block.table.as_ref()).expect("a table");
+    assert_eq!((table.rows, table.columns), (3, 2));
+    let cells: Vec<(u32, &str)> =
+        table.cells.iter().map(|cell| (cell.column_span, cell.text.as_str())).collect();
+    let expect = [
+        (2, "Population of the country"),
+        (1, "Germany and Berlin"),
+        (1, "83 million"),
+        (1, "France"),
+        (1, "68 million"),
+    ];
+    assert_eq!(cells, expect);
+}

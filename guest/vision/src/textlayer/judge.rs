@@ -1,6 +1,6 @@
 //! Decides whether an embedded layer is text that can be used as it is.
 
-use super::{Layer, Span, Verdict};
+use super::{Layer, Origin, Span, Verdict};
 use crate::geometry::Rect;
 
 /// Minimum number of characters for a decision.
@@ -15,9 +15,13 @@ const MISPLACED_SHARE: f32 = 0.2;
 /// Number of words that a word is compared with for overlap, in order of their tops; bounds the work on dense pages.
 const NEIGHBOURS_MAX: usize = 200;
 
-/// Judges a layer.
+/// Judges a layer by the text of the page itself: form fields and annotations are correct in any case, may lie on top of
+/// other text, and say nothing about the rest of the page.
 pub fn judge(layer: &Layer<'_>) -> Verdict {
     let (mut total, mut odd, mut wordlike, mut hidden) = (0usize, layer.unmapped as usize, 0usize, 0usize);
+    let spans: Vec<Span<'_>> =
+        layer.spans.iter().filter(|span| span.origin == Origin::Page).copied().collect();
+    let layer = &Layer { spans: &spans, ..*layer };
     for span in layer.spans {
         let count = span.text.chars().count();
         total += count;

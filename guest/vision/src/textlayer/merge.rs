@@ -20,7 +20,7 @@ fn on_end(span: &Span<'_>) -> bool {
 }
 
 /// Merges words into lines: neighbors in the document's own order that share a baseline and follow each other closely,
-/// to either side (some scripts run to the left). A word drawn again in the same place (a shadow, a fake bold) is used
+/// to either side (some scripts run to the left). A line is of one origin. A word drawn again in the same place (a shadow, a fake bold) is used
 /// once.
 pub fn lines(spans: &[Span<'_>]) -> Vec<LayerLine> {
     let downwards = runs_downwards(spans);
@@ -38,7 +38,7 @@ pub fn lines(spans: &[Span<'_>]) -> Vec<LayerLine> {
             }
             // A single letter is not higher than wide; it continues in the direction of its neighbors.
             let alike = line.on_end == on_end(span) || span.text.chars().count() < 2;
-            if !ended && alike && follows(&last.area, span, line.on_end) {
+            if !ended && alike && last.origin == span.origin && follows(&last.area, span, line.on_end) {
                 line.spans.push(span);
                 ended = span.ends_line;
                 continue;
@@ -120,5 +120,6 @@ fn close(line: Open<'_>, downwards: bool) -> Option<LayerLine> {
         .map(|s| LayerWord { text: s.text.trim().to_owned(), quad: quad_of(&s.area) })
         .collect();
     let font_size = main_size(&line.spans);
-    Some(LayerLine { text: text.join(" "), quad: quad_of(&around), words, font_size })
+    let origin = first.origin;
+    Some(LayerLine { text: text.join(" "), quad: quad_of(&around), words, font_size, origin })
 }

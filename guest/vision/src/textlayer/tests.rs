@@ -4,7 +4,7 @@ use crate::geometry::Point;
 
 fn span(text: &str, x: f32, y: f32) -> Span<'_> {
     let area = Rect { x, y, width: 5.0 * text.chars().count() as f32, height: 10.0 };
-    Span { text, area, font_size: 10.0, visible: true, ends_line: false }
+    Span { text, area, font_size: 10.0, visible: true, ends_line: false, origin: Origin::Page }
 }
 
 fn page<'a>(spans: &'a [Span<'a>], unmapped: u32) -> Layer<'a> {
@@ -36,6 +36,20 @@ fn judges_layers() {
         "on top of each other"
     );
     assert_eq!(with(&|i, s| s.area.y = 50.0 + 12.0 * (i / 2) as f32), Verdict::Real, "each word drawn twice");
+}
+
+#[test]
+fn annotations_over_text_are_no_defect_and_no_text_layer() {
+    let own: Vec<Span<'_>> = (0..6).map(|i| span("printed", 50.0 + 60.0 * i as f32, 50.0)).collect();
+    let notes: Vec<Span<'_>> =
+        own.iter().map(|s| Span { text: "stamped", origin: Origin::Annotation, ..*s }).collect();
+    let judged =
+        |spans: &[Span<'_>]| judge(&Layer { spans, pictures: &[], unmapped: 0, page: (600.0, 800.0) });
+    assert_eq!(judged(&[own.clone(), notes.clone()].concat()), Verdict::Real);
+    assert_eq!(judged(&notes), Verdict::Absent);
+    let found =
+        lines(&[span("Name:", 50.0, 50.0), Span { origin: Origin::Field, ..span("Anna", 80.0, 50.0) }]);
+    assert_eq!(found.iter().map(|line| line.origin).collect::<Vec<_>>(), [Origin::Page, Origin::Field]);
 }
 
 #[test]

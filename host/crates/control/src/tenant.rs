@@ -226,7 +226,7 @@ impl Limits {
 #[serde(default, deny_unknown_fields)]
 #[schema(as = Budget)]
 pub struct BudgetSpec {
-    /// Largest duration of a call, in milliseconds; at least 1.
+    /// Largest duration of a call without waits for engines that serve others, in milliseconds; at least 1.
     #[schema(minimum = 1)]
     pub wall_ms: u64,
     /// Largest compute time of a call, in milliseconds; at least 1.

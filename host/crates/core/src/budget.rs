@@ -6,7 +6,8 @@ use std::time::Duration;
 /// otherwise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Budget {
-    /// Wall-clock time of the call, including waits.
+    /// Wall-clock time of the call. Waits for an instance and for engines that serve other calls are not counted, up to as
+    /// much again.
     pub wall: Duration,
     /// Computing time of the guest; time spent waiting for the host does not count.
     pub compute: Duration,

@@ -366,12 +366,15 @@ pub struct TextLayer {
     pub pictures: Vec<Rect>,
     /// Number of characters without a Unicode mapping.
     pub unmapped: u32,
+    /// Areas of drawn lines, level ones first, in points as above; the longer side is the line's. Empty for a page with
+    /// more of them than tables have.
+    pub rules: Vec<Rect>,
 }
 
 impl TextLayer {
     /// Returns the bytes of memory that the text layer occupies.
     pub fn memory_bytes(&self) -> u64 {
         let texts: u64 = self.spans.iter().map(|span| text_bytes(&span.text)).sum();
-        list_bytes(&self.spans) + texts + list_bytes(&self.pictures)
+        list_bytes(&self.spans) + texts + list_bytes(&self.pictures) + list_bytes(&self.rules)
     }
 }

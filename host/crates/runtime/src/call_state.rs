@@ -2,7 +2,7 @@
 //! timing and log, and the faults that were returned to the guest.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lector_core::call::{RUNS_REPORTED_MAX, RunRecord};
 use lector_core::cost::PageSize;
@@ -12,6 +12,7 @@ use lector_core::{CallCtx, Fault, ModelName, Timing, Transcript};
 use crate::abort::AbortReason;
 use crate::bindings::lector::ocr::model;
 use crate::bindings::lector::types::errors;
+use crate::call_deadline::CallDeadline;
 use crate::log::GuestLog;
 use crate::log_rate::LogRates;
 use crate::meter::{Meter, processor_time};
@@ -38,8 +39,7 @@ pub struct RunRequest {
 /// The state of one call.
 pub struct CallState {
     pub call: CallCtx,
-    /// Deadline of the call: the earlier of the request's and the budget's.
-    pub deadline: Instant,
+    pub deadline: Arc<CallDeadline>,
     pub accounting: Arc<ResourceAccounting>,
     pub meter: Arc<Meter>,
     pub log: Arc<GuestLog>,
@@ -54,7 +54,7 @@ pub struct CallState {
 }
 
 impl CallState {
-    pub fn new(call: CallCtx, deadline: Instant, log_rates: &Arc<LogRates>) -> Self {
+    pub fn new(call: CallCtx, deadline: Arc<CallDeadline>, log_rates: &Arc<LogRates>) -> Self {
         let budget = &call.budget;
         Self {
             deadline,

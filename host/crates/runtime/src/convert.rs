@@ -205,6 +205,7 @@ pub fn text_layer(layer: TextLayer) -> document::TextLayer {
             .collect(),
         pictures: layer.pictures.into_iter().map(rect).collect(),
         unmapped: layer.unmapped,
+        rules: layer.rules.into_iter().map(rect).collect(),
     }
 }
 

@@ -2,7 +2,6 @@
 //! their batching policies; does not know how a component becomes a guest (`runtime.rs`).
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use lector_core::{CallCtx, Engines, Fault, Kind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -10,6 +9,7 @@ use wasmtime::Engine;
 
 use crate::batching_policy::Places;
 use crate::blocking::Blocking;
+use crate::call_deadline::CallDeadline;
 use crate::config::{RuntimeConfig, RuntimeError};
 use crate::epoch_ticker::EpochTicker;
 use crate::log_rate::LogRates;
@@ -34,8 +34,8 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// Returns the data of a Store for `call`, which ends at `deadline`.
-    pub fn state(&self, call: CallCtx, deadline: Instant) -> HostState {
+    /// Returns the data of a Store for `call`, with its `deadline`.
+    pub fn state(&self, call: CallCtx, deadline: Arc<CallDeadline>) -> HostState {
         HostState::new(call, deadline, self.engines.clone(), self.blocking.clone(), &self.log_rates)
     }
 

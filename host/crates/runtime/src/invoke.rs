@@ -14,6 +14,7 @@ use crate::abort::AbortReason;
 use crate::bindings;
 use crate::bindings::GuestPre;
 use crate::bindings::lector::types::errors;
+use crate::call_deadline::CallDeadline;
 use crate::convert;
 use crate::epoch_ticker::Running;
 use crate::executor::Executor;
@@ -38,7 +39,7 @@ pub struct Invocation {
     cpu_slice: Arc<CpuSlice>,
     accounting: Arc<ResourceAccounting>,
     began: Instant,
-    deadline: Instant,
+    deadline: Arc<CallDeadline>,
     start: Duration,
     /// Computing time of the start, which is not counted for the call.
     start_computed: Duration,
@@ -63,12 +64,13 @@ impl Invocation {
     ) -> Result<Self, (Fault, Timing)> {
         let asked = Instant::now();
         executor.counters.calls.fetch_add(1, Ordering::Relaxed);
-        let deadline = ctx.deadline.min(asked.checked_add(ctx.budget.wall).unwrap_or(ctx.deadline));
+        // The wait for an instance does not spend the budget, and ends after as long a time.
+        let latest = ctx.deadline.min(asked.checked_add(ctx.budget.wall).unwrap_or(ctx.deadline));
         let early = |fault: Fault| {
             executor.counters.fault(fault.code);
             (fault, Timing { total: asked.elapsed(), ..Timing::default() })
         };
-        let places = match tokio::time::timeout_at(deadline.into(), executor.places(ctx)).await {
+        let places = match tokio::time::timeout_at(latest.into(), executor.places(ctx)).await {
             Ok(Ok(places)) => places,
             Ok(Err(fault)) => return Err(early(fault)),
             Err(_) => {
@@ -80,12 +82,13 @@ impl Invocation {
         };
         let running = executor.epoch_ticker.enter();
         let began = Instant::now();
+        let deadline = CallDeadline::new(ctx.deadline, began, ctx.budget.wall);
         let cpu_slice = executor.threads.cpu_slice();
-        let mut store = new_store(executor, ctx, deadline, &cpu_slice);
+        let mut store = new_store(executor, ctx, &deadline, &cpu_slice);
         let (meter, accounting) =
             (Arc::clone(&store.data().call_state.meter), Arc::clone(&store.data().call_state.accounting));
         let outcome =
-            bounded(&meter, &cpu_slice, &accounting, deadline, pre.instantiate_async(&mut store)).await;
+            bounded(&meter, &cpu_slice, &accounting, &deadline, pre.instantiate_async(&mut store)).await;
         let start = began.elapsed();
         let exports = match outcome {
             Ok(exports) => exports,
@@ -154,7 +157,7 @@ impl Invocation {
         call: impl AsyncFnOnce(&mut Store<HostState>, &bindings::Guest) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         let work = call(&mut self.store, &self.exports);
-        match bounded(&self.meter, &self.cpu_slice, &self.accounting, self.deadline, work).await {
+        match bounded(&self.meter, &self.cpu_slice, &self.accounting, &self.deadline, work).await {
             Ok(value) => Ok(value),
             Err(Ended::Late) => Err(error_mapping::late(self.store.data(), self.began.elapsed())),
             Err(Ended::Error(error)) => Err(error_mapping::ended(&error, self.store.data())),
@@ -197,10 +200,10 @@ impl Invocation {
 fn new_store(
     executor: &Executor,
     ctx: &CallCtx,
-    deadline: Instant,
+    deadline: &Arc<CallDeadline>,
     cpu_slice: &Arc<CpuSlice>,
 ) -> Store<HostState> {
-    let state = executor.state(ctx.clone(), deadline);
+    let state = executor.state(ctx.clone(), Arc::clone(deadline));
     let (meter, cpu_slice) = (Arc::clone(&state.call_state.meter), Arc::clone(cpu_slice));
     let mut store = Store::new(&executor.engine, state);
     store.limiter(|state| &mut state.limits);
@@ -226,18 +229,18 @@ fn new_store(
     store
 }
 
-/// Polls `work` under the meter until the deadline. The timeout surrounds `run_concurrent`: a timeout inside it may not
-/// fire (wasmtime issues 11869 and 11870).
+/// Polls `work` under the meter until the deadline. The wait for the deadline surrounds `run_concurrent`: a timeout inside it may
+/// not fire (wasmtime issues 11869 and 11870).
 async fn bounded<R>(
     meter: &Arc<Meter>,
     cpu_slice: &Arc<CpuSlice>,
     accounting: &Arc<ResourceAccounting>,
-    deadline: Instant,
+    deadline: &CallDeadline,
     work: impl Future<Output = wasmtime::Result<R>>,
 ) -> Result<R, Ended> {
-    match tokio::time::timeout_at(deadline.into(), meter.run(cpu_slice, accounting, work)).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Ended::Error(error)),
-        Err(_) => Err(Ended::Late),
+    tokio::select! {
+        biased;
+        outcome = meter.run(cpu_slice, accounting, work) => outcome.map_err(Ended::Error),
+        () = deadline.passed() => Err(Ended::Late),
     }
 }

@@ -12,6 +12,7 @@ mod batching_policy;
 mod bindings;
 mod blocking;
 mod cache;
+mod call_deadline;
 mod call_state;
 mod compiler;
 mod config;

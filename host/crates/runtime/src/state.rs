@@ -4,13 +4,13 @@
 //! Created by `invoke` for one call and dropped with the Store; `imports` links a view of it for each capability.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use lector_core::{CallCtx, Engines};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::blocking::Blocking;
+use crate::call_deadline::CallDeadline;
 use crate::call_state::CallState;
 use crate::limits::Limits;
 use crate::log::LogStream;
@@ -39,7 +39,7 @@ pub struct HostState {
 impl HostState {
     pub fn new(
         call: CallCtx,
-        deadline: Instant,
+        deadline: Arc<CallDeadline>,
         engines: Arc<dyn Engines>,
         blocking: Blocking,
         log_rates: &Arc<LogRates>,

@@ -6,6 +6,9 @@ use lector_core::{Rect, TextLayer};
 use super::job::DocumentHandle;
 use crate::wire::{Opened, PageFacts};
 
+/// Largest number of pictures, and of drawn lines, that a worker may report for a page.
+const AREAS_MAX: usize = 8_192;
+
 pub(super) fn opened(opened: &Opened, handle: &DocumentHandle) -> bool {
     let pages = opened.pages;
     let known = u32::try_from(opened.facts.len()).unwrap_or(u32::MAX);
@@ -35,6 +38,7 @@ pub(super) fn text_layer(layer: &TextLayer, handle: &DocumentHandle) -> bool {
         let numbers = [r.x, r.y, r.width, r.height];
         numbers.iter().all(|number| number.is_finite()) && r.width >= 0.0 && r.height >= 0.0
     };
-    layer.pictures.iter().all(finite)
+    layer.pictures.len().max(layer.rules.len()) <= AREAS_MAX
+        && layer.pictures.iter().chain(&layer.rules).all(finite)
         && layer.spans.iter().all(|span| finite(&span.area) && span.font_size.is_finite())
 }

@@ -68,7 +68,7 @@ fn fuzz_claims() {
         }
         let mut rect =
             || Rect { x: feed.float(), y: feed.float(), width: feed.float(), height: feed.float() };
-        let areas = [rect(), rect()];
+        let areas = [rect(), rect(), rect()];
         let layer = TextLayer {
             spans: vec![TextSpan {
                 text: "t".into(),
@@ -80,6 +80,7 @@ fn fuzz_claims() {
             }],
             pictures: vec![areas[1]],
             unmapped: 0,
+            rules: vec![areas[2]],
         };
         let text_accepted = checks::text_layer(&layer, &handle);
         if text_accepted {

@@ -9,6 +9,9 @@ use std::path::Path;
 
 use pdfium_render::prelude::{Pdfium, PdfiumLibraryBindings};
 
+/// `FPDFBitmap_BGR`: three bytes per pixel. With the byte order reversed it holds red, green, blue.
+pub(super) const FORMAT_BGR: c_int = 2;
+
 /// An untyped pdfium handle.
 pub(super) type Handle = *mut c_void;
 

@@ -1,24 +1,28 @@
 //! A PDF opened by pdfium: page sizes, pixels, text.
 //!
-//! Owns the handles of one document. Called by `worker`.
+//! Called by `worker`.
 
-mod pictures;
+mod annotations;
+mod graphics;
+mod layers;
+mod opened;
+mod rules;
 mod save;
 mod space;
 mod text;
 
 use std::ffi::c_int;
 
-use lector_core::{Size, TextLayer};
+use lector_core::{LineSource, Size, TextLayer};
 
 use crate::faults::Refusal;
 use crate::shared::Mapping;
 use crate::wire::{Limits, PageFacts};
-use crate::worker::library::{Handle, Library};
+use crate::worker::library::{FORMAT_BGR, Handle, Library};
+use annotations::Annotated;
+use opened::Opened;
 pub(super) use space::PageSpace;
 
-/// `FPDFBitmap_BGR`: three bytes per pixel. With the byte order reversed it holds red, green, blue.
-const FORMAT_BGR: c_int = 2;
 /// `FPDF_ANNOT | FPDF_REVERSE_BYTE_ORDER`.
 const RENDER_FLAGS: c_int = 0x01 | 0x10;
 const WHITE: u8 = 0xff;
@@ -27,26 +31,14 @@ const SIDE_MIN_PT: f32 = 0.1;
 
 pub(crate) struct Document {
     library: Library,
-    handle: Handle,
-    form: Option<Form>,
-    page: Option<Page>,
+    opened: Opened,
+    /// Opened again to read the text of annotations, which changes the pages.
+    annotated: Option<Annotated>,
     pages: u32,
     limits: Limits,
+    password: Option<String>,
     /// pdfium reads from here while the document is open; the last field, so dropped last.
     bytes: Mapping,
-}
-
-/// The form filling environment, which is needed to draw the values of form fields.
-struct Form {
-    handle: Handle,
-    /// `FPDF_FORMFILLINFO`: a version and some forty callbacks, all null. pdfium keeps the pointer.
-    _info: Box<[u64; 64]>,
-}
-
-/// The page loaded last, kept because text and pixels of one page are requested together.
-struct Page {
-    index: u32,
-    handle: Handle,
 }
 
 /// `FS_SIZEF`.
@@ -69,21 +61,16 @@ impl Document {
             return Err(Refusal::PdfPasswordWrong);
         }
         // SAFETY: `bytes` is owned by the returned document, and is dropped after the handle is closed.
-        let handle: Handle = unsafe { library.c.FPDF_LoadMemDocument64(bytes.bytes(), password) }.cast();
-        if handle.is_null() {
-            // SAFETY: no arguments; valid after a failed load.
-            let error = unsafe { library.c.FPDF_GetLastError() };
-            return Err(refusal(error, password.is_some()));
-        }
+        let mut opened = unsafe { Opened::open(library, bytes.bytes(), password) }?;
         // SAFETY: the handle is open.
-        let pages = unsafe { library.c.FPDF_GetPageCount(handle.cast()) };
+        let pages = unsafe { library.c.FPDF_GetPageCount(opened.document().cast()) };
         let pages = u32::try_from(pages).unwrap_or(0);
-        let mut document = Self { library, handle, form: None, page: None, pages, limits, bytes };
         if pages == 0 {
             return Err(Refusal::PdfNoPages);
         }
-        document.form = Form::of(library, handle);
-        Ok(document)
+        opened.prepare_form();
+        let password = password.map(str::to_owned);
+        Ok(Self { library, opened, annotated: None, pages, limits, password, bytes })
     }
 
     pub(crate) fn pages(&self) -> u32 {
@@ -96,8 +83,8 @@ impl Document {
         // SAFETY: the document is open, the index in range, and `SizeF` has the layout of FS_SIZEF.
         let known = unsafe {
             self.library.c.FPDF_GetPageSizeByIndexF(
-                self.handle.cast(),
-                page_number(index),
+                self.opened.document().cast(),
+                opened::page_number(index),
                 (&raw mut size).cast(),
             )
         };
@@ -108,13 +95,32 @@ impl Document {
         Ok(PageFacts::Pdf { width_pt: size.width.max(SIDE_MIN_PT), height_pt: size.height.max(SIDE_MIN_PT) })
     }
 
+    /// Reads the text that a viewer shows, without rendering: of the page, of its form fields, of its annotations.
     pub(crate) fn text_layer(&mut self, index: u32) -> Result<TextLayer, Refusal> {
         let (library, limits) = (self.library, self.limits);
         let page = self.load(index)?;
         let space = PageSpace::of(library, page);
-        let (spans, unmapped) = text::spans(library, page, &space, (index, limits))?;
-        let pictures = pictures::of(library, page, &space);
-        Ok(TextLayer { spans, pictures, unmapped })
+        layers::deactivate_hidden(library, page, &space);
+        let (mut spans, unmapped) =
+            text::spans(library, page, &space, (index, limits), LineSource::TextLayer)?;
+        let (pictures, rules) = graphics::of(library, page, &space);
+        if annotations::may_have_text(library, page) {
+            let words_max = limits.text_words_max;
+            spans.extend(self.annotated(index)?.spans(index, &space, limits)?);
+            if spans.len() > words_max as usize {
+                return Err(Refusal::PageTooManyWords { words_max });
+            }
+        }
+        Ok(TextLayer { spans, pictures, unmapped, rules })
+    }
+
+    fn annotated(&mut self, index: u32) -> Result<&mut Annotated, Refusal> {
+        let annotated = match self.annotated.take().filter(|annotated| annotated.can_read(index)) {
+            Some(annotated) => annotated,
+            // SAFETY: `bytes` is a field of this document, declared after the one that keeps the result.
+            None => unsafe { Annotated::open(self.library, self.bytes.bytes(), self.password.as_deref()) }?,
+        };
+        Ok(self.annotated.insert(annotated))
     }
 
     /// Returns the visible box and the rotation of a page.
@@ -145,9 +151,9 @@ impl Document {
         // SAFETY: bitmap, page and form are open handles of this document.
         unsafe {
             library.c.FPDF_RenderPageBitmap(bitmap.cast(), page.cast(), 0, 0, width, height, 0, RENDER_FLAGS);
-            if let Some(form) = &self.form {
+            if let Some(form) = self.opened.form() {
                 library.c.FPDF_FFLDraw(
-                    form.handle.cast(),
+                    form.cast(),
                     bitmap.cast(),
                     page.cast(),
                     0,
@@ -169,87 +175,6 @@ impl Document {
 
     fn load(&mut self, index: u32) -> Result<Handle, Refusal> {
         self.check(index)?;
-        if let Some(page) = self.page.as_ref().filter(|page| page.index == index) {
-            return Ok(page.handle);
-        }
-        self.unload();
-        // SAFETY: the document is open and the index in range.
-        let handle: Handle =
-            unsafe { self.library.c.FPDF_LoadPage(self.handle.cast(), page_number(index)) }.cast();
-        if handle.is_null() {
-            return Err(Refusal::PageInvalid { index, detail: "pdfium cannot load the page".into() });
-        }
-        self.page = Some(Page { index, handle });
-        if let Some(form) = &self.form {
-            // SAFETY: both handles are open.
-            unsafe { self.library.c.FORM_OnAfterLoadPage(handle.cast(), form.handle.cast()) };
-        }
-        Ok(handle)
-    }
-
-    fn unload(&mut self) {
-        let Some(page) = self.page.take() else { return };
-        // SAFETY: the page is open and not used after this.
-        unsafe {
-            if let Some(form) = &self.form {
-                self.library.c.FORM_OnBeforeClosePage(page.handle.cast(), form.handle.cast());
-            }
-            self.library.c.FPDF_ClosePage(page.handle.cast());
-        }
-    }
-}
-
-impl Drop for Document {
-    fn drop(&mut self) {
-        self.unload();
-        // SAFETY: form and document are open and not used after this; the order is the one that the header requires.
-        unsafe {
-            if let Some(form) = self.form.take() {
-                self.library.c.FPDFDOC_ExitFormFillEnvironment(form.handle.cast());
-            }
-            self.library.c.FPDF_CloseDocument(self.handle.cast());
-        }
-    }
-}
-
-impl Form {
-    /// Creates the environment of a document that has a form; `None` for other documents.
-    fn of(library: Library, document: Handle) -> Option<Form> {
-        // SAFETY: the document is open.
-        let kind = unsafe { library.c.FPDF_GetFormType(document.cast()) };
-        if kind == 0 {
-            return None;
-        }
-        let mut info = Box::new([0_u64; 64]);
-        // The struct begins with the version, an int; 1 is the layout without XFA (public/fpdf_formfill.h).
-        let [a, b, c, d] = 1_i32.to_ne_bytes();
-        *info.first_mut()? = u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]);
-        // SAFETY: 512 bytes, a version followed by zeros, are a valid FPDF_FORMFILLINFO without callbacks, larger than
-        // the structure, and live in the box as long as the environment.
-        let handle: Handle =
-            unsafe { library.c.FPDFDOC_InitFormFillEnvironment(document.cast(), info.as_mut_ptr().cast()) }
-                .cast();
-        if handle.is_null() {
-            return None;
-        }
-        // SAFETY: the environment is open. Fields are drawn as printed, without a highlight.
-        unsafe { library.c.FPDF_SetFormFieldHighlightAlpha(handle.cast(), 0) };
-        Some(Form { handle, _info: info })
-    }
-}
-
-fn page_number(index: u32) -> c_int {
-    // Checked against the page count, which is a c_int.
-    c_int::try_from(index).unwrap_or(c_int::MAX)
-}
-
-/// Converts `FPDF_GetLastError` after a failed load (public/fpdfview.h).
-fn refusal(error: std::ffi::c_ulong, with_password: bool) -> Refusal {
-    match error {
-        4 if with_password => Refusal::PdfPasswordWrong,
-        4 => Refusal::PdfPasswordRequired,
-        5 => Refusal::PdfEncryption { detail: "unsupported security handler".into() },
-        3 => Refusal::PdfInvalid { detail: "not in PDF format or corrupted".into() },
-        other => Refusal::PdfInvalid { detail: format!("pdfium error {other}") },
+        self.opened.page(index)
     }
 }

@@ -3,6 +3,8 @@
 /// A PDF of numbered objects; the first is the catalog, object 2 the page tree.
 #[derive(Default)]
 pub struct Pdf {
+    /// Further entries of the catalog.
+    pub catalog: String,
     objects: Vec<Vec<u8>>,
     kids: Vec<usize>,
 }
@@ -15,17 +17,29 @@ pub struct Page<'a> {
     pub content: &'a str,
     /// Entries of the `/XObject` resources.
     pub xobjects: String,
+    /// Further entries of the page.
+    pub entries: String,
+    /// Further resources.
+    pub resources: String,
 }
 
 impl Default for Page<'_> {
     fn default() -> Self {
-        Page { media_box: [0, 0, 300, 400], crop_box: None, rotate: 0, content: "", xobjects: String::new() }
+        Page {
+            media_box: [0, 0, 300, 400],
+            crop_box: None,
+            rotate: 0,
+            content: "",
+            xobjects: String::new(),
+            entries: String::new(),
+            resources: String::new(),
+        }
     }
 }
 
 impl Pdf {
     pub fn new() -> Self {
-        Pdf { objects: vec![Vec::new(), Vec::new()], kids: Vec::new() }
+        Pdf { objects: vec![Vec::new(), Vec::new()], ..Pdf::default() }
     }
 
     /// Adds an object and returns its number.
@@ -48,11 +62,13 @@ impl Pdf {
         let rect = |name: &str, r: [i32; 4]| format!("/{name} [{} {} {} {}]", r[0], r[1], r[2], r[3]);
         let crop = page.crop_box.map(|r| rect("CropBox", r)).unwrap_or_default();
         let number = self.add(format!(
-            "<< /Type /Page /Parent 2 0 R {} {crop} /Rotate {} /Contents {content} 0 R \
-             /Resources << /Font << /F1 {font} 0 R >> /XObject << {} >> >> >>",
+            "<< /Type /Page /Parent 2 0 R {} {crop} /Rotate {} /Contents {content} 0 R {} \
+             /Resources << /Font << /F1 {font} 0 R >> /XObject << {} >> {} >> >>",
             rect("MediaBox", page.media_box),
             page.rotate,
+            page.entries,
             page.xobjects,
+            page.resources,
         ));
         self.kids.push(number);
         self
@@ -72,7 +88,7 @@ impl Pdf {
             offsets.push(out.len());
             out.extend(format!("{} 0 obj\n", index + 1).bytes());
             match index {
-                0 => out.extend(b"<< /Type /Catalog /Pages 2 0 R >>"),
+                0 => out.extend(format!("<< /Type /Catalog /Pages 2 0 R {} >>", self.catalog).bytes()),
                 1 => out
                     .extend(format!("<< /Type /Pages /Kids [{kids}] /Count {} >>", self.kids.len()).bytes()),
                 _ => out.extend(body),

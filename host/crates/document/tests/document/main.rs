@@ -9,5 +9,6 @@ mod hostile;
 mod pictures;
 mod pool;
 mod sandbox;
+mod shown;
 mod support;
 mod text;

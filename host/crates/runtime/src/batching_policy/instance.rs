@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lector_core::CallCtx;
 use lector_core::batching::plan::{Plan, Question};
@@ -19,6 +19,7 @@ use wasmtime::{Store, UpdateDeadline};
 use crate::abort::AbortReason;
 use crate::bindings::policy::exports::lector::ocr::batching::{Decision, EngineState, WaitingRun};
 use crate::bindings::policy::{BatchingPolicy, BatchingPolicyPre};
+use crate::call_deadline::CallDeadline;
 use crate::error_mapping;
 use crate::executor::Executor;
 use crate::meter::processor_time;
@@ -98,7 +99,8 @@ impl Instance {
         call: &CallCtx,
         slot: OwnedSemaphorePermit,
     ) -> Result<Self, Failed> {
-        let mut state = executor.state(call.clone(), call.deadline);
+        let mut state =
+            executor.state(call.clone(), CallDeadline::new(call.deadline, Instant::now(), call.budget.wall));
         // Its faults are read by those who deploy it.
         state.call_state.tells_panics = true;
         let mut store = Store::new(&executor.engine, state);

@@ -159,7 +159,13 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for DocumentCtx {
                 Ok(charge) => charge,
                 Err(fault) => return Ok(Err(fault)),
             };
-            Ok::<_, wasmtime::Error>(Ok((source, max, charge, state.accounting.begin(), state.deadline)))
+            Ok::<_, wasmtime::Error>(Ok((
+                source,
+                max,
+                charge,
+                state.accounting.begin(),
+                state.deadline.end(),
+            )))
         })?;
         let (source, max, mut charge, flight, deadline) = match begun {
             Ok(begun) => begun,

@@ -1,5 +1,7 @@
 //! The interface package `lector:inference`: tensors, and the models granted to a deployment.
 
+use std::time::{Duration, Instant};
+
 use lector_core::batching::BatchingHints;
 use lector_core::port::{Scheduling, WorkItem};
 use lector_core::{Blame, Dtype, Fault, Kind, ModelInfo, Tensor, TensorData};
@@ -286,7 +288,7 @@ fn work_item(
         tenant: state.call.tenant.clone(),
         inputs,
         outputs,
-        deadline: state.deadline,
+        deadline: state.deadline.of_runs(),
         scheduling: Scheduling { weight: state.call.weight.max(1), hints, planner, content },
     };
     Ok(Ok(Run { item, rows, pixels }))
@@ -346,12 +348,18 @@ impl<T: Send + 'static> models::HostModelWithStore<T> for InferenceCtx {
         let begun = store.with(|mut access| {
             let state = &mut access.get();
             state.enter()?;
+            let now = Instant::now();
+            if state.deadline.is_last_part(now) {
+                let message = "the time of the page is nearly over, so the run was not started";
+                return Ok(Err(Fault::new(Kind::Deadline, "engine_deadline", message)));
+            }
             let run = work_item(state, &model, inputs, outputs)?;
-            Ok::<_, wasmtime::Error>(
-                run.map(|run| (run, state.ctx.engines.clone(), state.accounting.begin())),
-            )
+            Ok::<_, wasmtime::Error>(run.map(|run| {
+                let flight = (state.accounting.begin(), state.deadline.submit(now));
+                (run, state.ctx.engines.clone(), flight)
+            }))
         })?;
-        let (Run { item, rows, pixels }, engines, flight) = match begun {
+        let (Run { item, rows, pixels }, engines, (flight, under_way)) = match begun {
             Ok(begun) => begun,
             Err(fault) => return Ok(Err(tell(store, fault))),
         };
@@ -366,6 +374,7 @@ impl<T: Send + 'static> models::HostModelWithStore<T> for InferenceCtx {
         };
         let done = engines.infer(item).await;
         drop(flight);
+        under_way.answered(done.as_ref().map_or(Duration::ZERO, |done| done.queue_wait));
         store.with(|mut access| {
             let state = &mut access.get();
             let done = match done {

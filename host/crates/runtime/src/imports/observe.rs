@@ -61,7 +61,7 @@ impl budget::Host for View<'_, ObserveCtx> {
         let limits = &self.call.budget;
         let (host_bytes, handles) = self.accounting.remaining();
         Ok(budget::Allowance {
-            time_us: micros(self.deadline.saturating_duration_since(Instant::now())),
+            time_us: micros(self.deadline.end().saturating_duration_since(Instant::now())),
             compute_us: micros(limits.compute.saturating_sub(self.meter.computed())),
             host_bytes,
             handles,

@@ -53,7 +53,7 @@ impl View<'_, PipelineCtx> {
     fn inner(&self) -> Result<(Arc<dyn WrappedPipeline>, CallCtx), Fault> {
         let wrapped = self.call.wrapped.clone().ok_or_else(nothing_wrapped)?;
         let mut ctx = self.call.clone();
-        ctx.deadline = self.deadline;
+        ctx.deadline = self.deadline.end();
         ctx.depth = ctx.depth.saturating_add(1);
         ctx.budget.compute =
             ctx.budget.compute.saturating_sub(self.meter.computed()).max(Duration::from_millis(1));

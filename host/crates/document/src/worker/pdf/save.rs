@@ -43,13 +43,13 @@ impl Document {
     /// Returns whether the password, or the lack of one, permits changes of the content.
     pub(crate) fn may_be_changed(&self) -> bool {
         // SAFETY: the document is open.
-        let permissions = unsafe { self.library.c.FPDF_GetDocPermissions(self.handle.cast()) };
+        let permissions = unsafe { self.library.c.FPDF_GetDocPermissions(self.opened.document().cast()) };
         permissions & MAY_CHANGE != 0
     }
 
     pub(crate) fn is_encrypted(&self) -> bool {
         // SAFETY: the document is open. -1 stands for a document without encryption.
-        let revision = unsafe { self.library.c.FPDF_GetSecurityHandlerRevision(self.handle.cast()) };
+        let revision = unsafe { self.library.c.FPDF_GetSecurityHandlerRevision(self.opened.document().cast()) };
         revision >= 0
     }
 
@@ -61,7 +61,7 @@ impl Document {
     pub(crate) fn is_certified(&self) -> bool {
         (0..self.signatures().min(SIGNATURES_MAX)).any(|index| {
             // SAFETY: the document is open, and the index below the number of signatures.
-            let signature = unsafe { self.library.c.FPDF_GetSignatureObject(self.handle.cast(), index) };
+            let signature = unsafe { self.library.c.FPDF_GetSignatureObject(self.opened.document().cast(), index) };
             if signature.is_null() {
                 return false;
             }
@@ -73,7 +73,7 @@ impl Document {
 
     fn signatures(&self) -> c_int {
         // SAFETY: the document is open.
-        unsafe { self.library.c.FPDF_GetSignatureCount(self.handle.cast()) }
+        unsafe { self.library.c.FPDF_GetSignatureCount(self.opened.document().cast()) }
     }
 
     /// Returns the document as pdfium writes it: the same objects with a correct table.
@@ -81,7 +81,7 @@ impl Document {
         let mut file = FileWrite { version: 1, write_block, bytes: Vec::new() };
         // SAFETY: the document is open; the structure begins as FPDF_FILEWRITE and outlives the call.
         let saved =
-            unsafe { self.library.c.FPDF_SaveAsCopy(self.handle.cast(), (&raw mut file).cast(), WHOLE) };
+            unsafe { self.library.c.FPDF_SaveAsCopy(self.opened.document().cast(), (&raw mut file).cast(), WHOLE) };
         if saved == 0 {
             return Err(Refusal::NotComposable { reason: "it is damaged and cannot be repaired".into() });
         }

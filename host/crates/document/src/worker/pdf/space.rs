@@ -47,8 +47,14 @@ impl Matrix {
         }
     }
 
-    fn point(self, x: f32, y: f32) -> (f32, f32) {
+    /// Transforms a point.
+    pub(super) fn point(self, x: f32, y: f32) -> (f32, f32) {
         (self.a * x + self.c * y + self.e, self.b * x + self.d * y + self.f)
+    }
+
+    /// Returns the factor by which lengths grow, in the mean.
+    pub(super) fn scale(self) -> f32 {
+        (self.a * self.d - self.b * self.c).abs().sqrt()
     }
 
     /// Returns the box around the transformed unit square, which is the area of an image.

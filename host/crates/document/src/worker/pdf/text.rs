@@ -20,12 +20,14 @@ const GAP_ENDS_LINE_EM: f32 = 2.0;
 /// A step across the line of more than this many font sizes starts another line.
 const STEP_ENDS_LINE_EM: f32 = 0.6;
 /// `FPDF_TEXTRENDERMODE_INVISIBLE`: the text that OCR programs put under a scan.
-const MODE_INVISIBLE: c_int = 3;
+pub(super) const MODE_INVISIBLE: c_int = 3;
 /// `FPDF_TEXTRENDERMODE_CLIP`: only clips later drawing.
-const MODE_CLIP: c_int = 7;
+pub(super) const MODE_CLIP: c_int = 7;
 /// pdfium's mark for a hyphen at which a word continues in the next line.
 const HYPHEN_MARK: u32 = 0x02;
 const SOFT_HYPHEN: char = '\u{ad}';
+/// Smallest part of a word's area on the page; less is cut off by the page's edge and cannot be read.
+const SHOWN_SHARE_MIN: f32 = 0.5;
 /// A box higher than this many font sizes is a defect of the font's metrics.
 const BOX_HEIGHT_MAX_EM: f32 = 2.0;
 
@@ -35,6 +37,7 @@ pub(super) fn spans(
     page: Handle,
     space: &PageSpace,
     (index, limits): (u32, Limits),
+    source: LineSource,
 ) -> Result<(Vec<TextSpan>, u32), Refusal> {
     // SAFETY: the page is open.
     let handle: Handle = unsafe { library.c.FPDFText_LoadPage(page.cast()) }.cast();
@@ -50,7 +53,7 @@ pub(super) fn spans(
         return Err(Refusal::PageTooMuchText { characters, characters_max });
     }
     let words_max = limits.text_words_max;
-    let mut words = Words { space, spans: Vec::new(), word: None, last: None };
+    let mut words = Words { space, source, spans: Vec::new(), word: None, last: None };
     let mut style = Style::default();
     let mut unmapped = 0;
     let mut high_surrogate = None;
@@ -257,6 +260,7 @@ struct Word {
 /// Groups characters into words.
 struct Words<'a> {
     space: &'a PageSpace,
+    source: LineSource,
     spans: Vec<TextSpan>,
     word: Option<Word>,
     /// Area and style of the previous character, for the step to the next.
@@ -298,15 +302,18 @@ impl Words<'_> {
 
     fn end(&mut self, ends_line: bool) {
         if let Some(word) = self.word.take() {
-            // Words off the page are not displayed.
+            // Words off the page are not displayed; of a word that is cut, the larger part must be.
             let Some(area) = self.space.clip(word.area) else { return };
+            if area.width * area.height < SHOWN_SHARE_MIN * word.area.width * word.area.height {
+                return;
+            }
             self.spans.push(TextSpan {
                 text: word.text,
                 area,
                 font_size: word.style.size_pt,
                 visible: word.style.visible,
                 ends_line,
-                source: LineSource::TextLayer,
+                source: self.source,
             });
         } else if ends_line {
             self.mark_end();

@@ -1,30 +1,36 @@
-//! Picture areas of a page, which may show text that is not in the text layer.
+//! The drawings of a page: the areas of pictures, which may show text that is not in the text layer, and ruling lines, which
+//! show the grid of a table exactly.
 
 use std::ffi::c_ulong;
 
 use lector_core::Rect;
 
+use super::rules::Rules;
 use super::space::{Matrix, PageSpace};
 use crate::worker::library::Handle;
 use crate::worker::library::Library;
 
+/// `FPDF_PAGEOBJ_TEXT`.
+pub(super) const TEXT: i32 = 1;
+/// `FPDF_PAGEOBJ_PATH`.
+const PATH: i32 = 2;
 /// `FPDF_PAGEOBJ_IMAGE`.
 const IMAGE: i32 = 3;
 /// `FPDF_PAGEOBJ_FORM`: a form XObject, a drawing of its own placed on the page.
-const FORM: i32 = 5;
+pub(super) const FORM: i32 = 5;
 /// Smallest part of the page that a reported picture covers; a smaller one holds no relevant text.
 const SHARE_MIN: f32 = 0.005;
 /// Largest depth of nested form XObjects; more is an attack or a defect.
-const DEPTH_MAX: u32 = 8;
+pub(super) const DEPTH_MAX: u32 = 8;
 /// Largest number of objects examined. A page with more is reported as one picture, because any object may show text.
-const OBJECTS_MAX: u32 = 200_000;
+pub(super) const OBJECTS_MAX: u32 = 200_000;
 /// Largest number of pictures reported; a page with more is reported as one picture (scans cut into strips have
 /// hundreds, not thousands).
 const PICTURES_MAX: usize = 4_096;
 
-/// Returns the pictures of a page, clipped to it, as displayed.
-pub(super) fn of(library: Library, page: Handle, space: &PageSpace) -> Vec<Rect> {
-    let mut walk = Walk { library, space, looked_at: 0, found: Vec::new() };
+/// Returns the pictures and the ruling lines of a page, clipped to it, as displayed. Objects that are not active have none.
+pub(super) fn of(library: Library, page: Handle, space: &PageSpace) -> (Vec<Rect>, Vec<Rect>) {
+    let mut walk = Walk { library, space, looked_at: 0, found: Vec::new(), rules: Rules::default() };
     // SAFETY: the page is open.
     let count = unsafe { library.c.FPDFPage_CountObjects(page.cast()) };
     for index in 0..count {
@@ -33,10 +39,10 @@ pub(super) fn of(library: Library, page: Handle, space: &PageSpace) -> Vec<Rect>
         walk.visit(object, Matrix::IDENTITY, 0);
         if walk.is_over() {
             let (width, height) = space.extent();
-            return vec![Rect { x: 0.0, y: 0.0, width, height }];
+            return (vec![Rect { x: 0.0, y: 0.0, width, height }], Vec::new());
         }
     }
-    walk.found
+    (walk.found, walk.rules.joined(space))
 }
 
 struct Walk<'a> {
@@ -44,6 +50,7 @@ struct Walk<'a> {
     space: &'a PageSpace,
     looked_at: u32,
     found: Vec<Rect>,
+    rules: Rules,
 }
 
 impl Walk<'_> {
@@ -56,9 +63,19 @@ impl Walk<'_> {
         if object.is_null() || self.is_over() {
             return;
         }
-        // SAFETY: the object belongs to an open page.
+        let mut active = 1;
+        // SAFETY: the object belongs to an open page, here and below.
+        unsafe { self.library.c.FPDFPageObj_GetIsActive(object.cast(), &raw mut active) };
+        if active == 0 {
+            return;
+        }
+        // SAFETY: as above.
         match unsafe { self.library.c.FPDFPageObj_GetType(object.cast()) } {
             IMAGE => self.add(self.matrix(object).then(outer)),
+            PATH => {
+                let placed = self.matrix(object).then(outer);
+                self.rules.add(self.library, object, placed, self.space);
+            }
             FORM if depth < DEPTH_MAX => {
                 let inner = self.matrix(object).then(outer);
                 // SAFETY: as above; it is a form.
@@ -86,7 +103,10 @@ impl Walk<'_> {
 
     fn add(&mut self, placed: Matrix) {
         let (width, height) = self.space.extent();
-        let area = self.space.clip(self.space.rect(placed.unit_square()));
+        let area = self.space.rect(placed.unit_square());
+        // Some programs draw lines as pictures.
+        self.rules.add_thin(area);
+        let area = self.space.clip(area);
         self.found.extend(area.filter(|a| a.width * a.height > SHARE_MIN * width * height));
     }
 }
