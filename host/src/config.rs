@@ -6,6 +6,7 @@
 //! [`RawConfig`](raw::RawConfig) holds values as written; [`Config`] holds validated values. `deploy/lector.toml`
 //! documents every key, and a test compares it with the defaults.
 
+mod compat;
 mod env;
 mod error;
 mod layers;
@@ -24,6 +25,7 @@ use lector_control::ControlConfig;
 use lector_core::ModelName;
 use lector_serving::ServingConfig;
 
+pub use compat::{CompatConfig, Dialect};
 pub use env::cache_root;
 pub use error::ConfigError;
 pub use layers::{Effective, Origin};
@@ -78,6 +80,8 @@ pub struct HttpConfig {
     pub batch_files_max: usize,
     /// Maximum time that a shutdown waits for documents in flight.
     pub drain_timeout: Duration,
+    /// `[compat]`: the APIs of other software.
+    pub compat: CompatConfig,
 }
 
 /// A minimum rate of a transfer.

@@ -11,6 +11,7 @@
 mod auth;
 mod batch;
 mod body;
+mod compat;
 mod connection_table;
 mod delivery;
 mod engines;
@@ -54,11 +55,15 @@ pub struct AppState {
     metrics: Arc<Metrics>,
     /// The limits of the gateway.
     config: Arc<HttpConfig>,
+    /// What the APIs of other software keep between requests.
+    compat: Arc<compat::stores::Stores>,
 }
 
 impl AppState {
     /// Creates the state of a gateway.
     pub fn new(service: Arc<DocumentService>, metrics: Arc<Metrics>, config: HttpConfig) -> Self {
-        Self { control: service.control().clone(), service, metrics, config: Arc::new(config) }
+        let control = service.control().clone();
+        let compat = Arc::new(compat::stores::Stores::new(&config.compat, control.clock().clone()));
+        Self { control, service, metrics, config: Arc::new(config), compat }
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod adversary;
 pub mod bench;
+pub mod clients;
 pub mod contract;
 pub mod corpus;
 mod cycles;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::places::Places;
-use xtask::{adversary, bench, contract, corpus, demo, fuzz, guests, setup, test, tidy, wit};
+use xtask::{adversary, bench, clients, contract, corpus, demo, fuzz, guests, setup, test, tidy, wit};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Lector's task runner", disable_version_flag = true)]
@@ -49,6 +49,8 @@ enum Task {
     Adversary(adversary::Arguments),
     /// Run schemathesis against the OpenAPI document of a running gateway; not part of `test` yet
     Contract,
+    /// Drive client libraries of other APIs, from PyPI, against a gateway; not part of `test`
+    Clients(clients::Arguments),
     /// Run every check that needs a GPU, and store the figures
     #[command(disable_help_flag = true)]
     GpuCheck(Passed),
@@ -87,6 +89,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Corpus { from } => corpus::fetch(&places, from.as_deref()).map(drop),
         Task::Adversary(arguments) => adversary::run(&places, &arguments),
         Task::Contract => contract::run(&places),
+        Task::Clients(arguments) => clients::run(&places, &arguments),
         Task::Fuzz(arguments) => fuzz::run(&places, &arguments),
         Task::GpuCheck(Passed { arguments }) => {
             bench::run(&places, [OsString::from("gpu-check")].into_iter().chain(arguments))

@@ -156,6 +156,12 @@ fn check_table(at: &str, schema: &Table, over: &Table, origin: &Origin) -> Resul
                     check_texts(&join(&key, model), value, origin)?;
                 }
             }
+            (Value::Table(_), Value::Table(names)) if at == COMPAT_MODELS => {
+                if let Some((model, value)) = names.iter().find(|(_, value)| !value.is_str()) {
+                    let text = Value::String(String::new());
+                    return Err(wrong_type(&join(&key, model), origin, &text, &shown(value)));
+                }
+            }
             (Value::Table(known), Value::Table(value)) => check_table(&key, known, value, origin)?,
             (Value::Array(known), value) if is_texts(known) => check_texts(&key, value, origin)?,
             (Value::Array(known), Value::Array(items)) => check_items(&key, known, items, origin)?,
@@ -168,6 +174,8 @@ fn check_table(at: &str, schema: &Table, over: &Table, origin: &Origin) -> Resul
 
 /// The one table of `[engines]` whose keys are names of the catalog.
 const MODEL_PROVIDERS: &str = "engines.model_providers";
+/// The parent of tables whose keys are names of other software.
+const COMPAT_MODELS: &str = "compat.models";
 
 fn is_texts(known: &[Value]) -> bool {
     known.first().is_some_and(Value::is_str)

@@ -19,6 +19,7 @@ pub struct RawConfig {
     pub platform: RawPlatform,
     pub log: RawLog,
     pub client: RawClient,
+    pub compat: RawCompat,
     pub deployments: Vec<RawDeployment>,
 }
 
@@ -126,6 +127,32 @@ pub struct RawClient {
     pub server: String,
     pub key: String,
     pub tenant: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawCompat {
+    pub mistral: bool,
+    pub openwebui: bool,
+    pub docling: bool,
+    pub azure: bool,
+    pub paddleocr: bool,
+    pub public_url: String,
+    pub ttl_s: u64,
+    pub tenant_files_bytes_max: u64,
+    pub tenant_tasks_max: usize,
+    pub models: RawCompatModels,
+}
+
+/// By the name of the client's model: tables whose keys are free.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawCompatModels {
+    pub mistral: BTreeMap<String, String>,
+    pub openwebui: BTreeMap<String, String>,
+    pub docling: BTreeMap<String, String>,
+    pub azure: BTreeMap<String, String>,
+    pub paddleocr: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -249,6 +276,18 @@ impl Default for RawConfig {
                 server: "http://127.0.0.1:8080".to_owned(),
                 key: String::new(),
                 tenant: String::new(),
+            },
+            compat: RawCompat {
+                mistral: true,
+                openwebui: true,
+                docling: true,
+                azure: true,
+                paddleocr: true,
+                public_url: String::new(),
+                ttl_s: 3600,
+                tenant_files_bytes_max: 128 << 20,
+                tenant_tasks_max: 64,
+                models: RawCompatModels::default(),
             },
             log: RawLog { filter: "info".to_owned(), format: LogFormat::Text },
             deployments: vec![

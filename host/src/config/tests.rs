@@ -112,6 +112,10 @@ fn wrong_values_are_named_with_their_key_and_origin() {
         ("[[deployments]]\nname = \"Up\"\ncomponent = \"b\"\n", "use 1 to 63 of"),
         ("[[deployments]]\nname = \"up\"\n", "has no `component`"),
         ("[[deployments]]\nname = \"up\"\ncomponent = \"b\"\ngrants = { a = 1 }\n", "takes a text"),
+        ("[compat.models.mistral]\nmodel = 3\n", "`compat.models.mistral.model` takes a text"),
+        ("[compat.models.mistral]\nmodel = \"A b\"\n", "use the name of a deployment"),
+        ("[compat.models]\nother = {}\n", "unknown key `compat.models.other`"),
+        ("[compat]\npublic_url = \"ocr.example.org\"\n", "`compat.public_url` is not the address"),
         ("oops", "parsing the configuration file"),
     ] {
         let text = error_of(file, &[]);

@@ -1,6 +1,6 @@
 //! Validates the raw configuration and resolves zeros and empty paths.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use super::error::ConfigError;
 use super::layers::Effective;
 use super::raw::RawDeployment;
 use super::{
-    ClientConfig, Config, DocumentsConfig, EnginesConfig, GuestsConfig, HttpConfig, LogConfig, Rate, env,
-    paths,
+    ClientConfig, CompatConfig, Config, Dialect, DocumentsConfig, EnginesConfig, GuestsConfig, HttpConfig,
+    LogConfig, Rate, env, paths,
 };
 
 /// Default of `guests.instances_max`; each instance reserves address space, not memory.
@@ -91,6 +91,46 @@ fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigEr
             raw.drain_timeout_s,
             SECONDS_MAX,
         )?),
+        compat: compat(effective, check)?,
+    })
+}
+
+fn compat(effective: &Effective, check: &Check<'_>) -> Result<CompatConfig, ConfigError> {
+    let raw = &effective.raw.compat;
+    let public_url = raw.public_url.trim_end_matches('/');
+    if !public_url.is_empty() && !public_url.starts_with("http://") && !public_url.starts_with("https://") {
+        return Err(check.wrong(
+            "compat.public_url",
+            "is not the address of a server: write it like `https://ocr.example.org`, or leave it empty",
+        ));
+    }
+    let models = &raw.models;
+    let dialects = [
+        (Dialect::Mistral, raw.mistral, &models.mistral),
+        (Dialect::OpenWebUi, raw.openwebui, &models.openwebui),
+        (Dialect::Docling, raw.docling, &models.docling),
+        (Dialect::Azure, raw.azure, &models.azure),
+        (Dialect::PaddleOcr, raw.paddleocr, &models.paddleocr),
+    ];
+    let mut named = BTreeMap::new();
+    for (dialect, _, models) in dialects {
+        for (model, deployment) in models {
+            if !is_name(deployment) {
+                let key = format!("compat.models.{}.{model}", dialect.name());
+                let problem = format!("is `{deployment}`: use the name of a deployment (a-z, 0-9 and -)");
+                return Err(check.wrong(&key, &problem));
+            }
+            named.insert((dialect, model.clone()), DeploymentName::from(deployment.as_str()));
+        }
+    }
+    Ok(CompatConfig {
+        enabled: dialects.iter().filter(|(_, on, _)| *on).map(|(dialect, ..)| *dialect).collect(),
+        models: named,
+        public_url: (!public_url.is_empty()).then(|| public_url.to_owned()),
+        ttl: check.seconds("compat.ttl_s", raw.ttl_s)?,
+        tenant_files_bytes_max: check
+            .positive("compat.tenant_files_bytes_max", raw.tenant_files_bytes_max)?,
+        tenant_tasks_max: check.positive("compat.tenant_tasks_max", raw.tenant_tasks_max)?,
     })
 }
 

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use base64::Engine as _;
 use lector_control::{Admin, Credentials, Principal};
 use lector_core::Fault;
 
@@ -20,6 +21,7 @@ use super::middleware::RequestCtx;
 use super::problem::{self, Problem, option_invalid};
 
 static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+static AZURE_KEY: HeaderName = HeaderName::from_static("ocp-apim-subscription-key");
 static FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 static TENANT: HeaderName = HeaderName::from_static("x-lector-tenant");
 
@@ -51,7 +53,24 @@ fn request(parts: &Parts) -> Result<&RequestCtx, Fault> {
     parts.extensions.get().ok_or_else(|| problem::internal("a request without its middleware context"))
 }
 
+/// Authenticates a client of other software, which sends its key in the way of that software. A server without keys
+/// ignores the key, because such clients must be configured with one.
+pub(super) fn dialect_principal(parts: &Parts, state: &AppState) -> Result<Principal, Fault> {
+    let key = dialect_key(&parts.headers).filter(|_| !state.control.is_open());
+    let principal = state.control.principal(credentials_with(parts, state, key.as_deref())?)?;
+    Ok(principal.of_request(&request(parts)?.id))
+}
+
 fn credentials<'a>(parts: &'a Parts, state: &AppState) -> Result<Credentials<'a>, Fault> {
+    let key = key(&parts.headers)?;
+    credentials_with(parts, state, key)
+}
+
+fn credentials_with<'a>(
+    parts: &'a Parts,
+    state: &AppState,
+    key: Option<&'a str>,
+) -> Result<Credentials<'a>, Fault> {
     let headers = &parts.headers;
     let tenant = headers.get(&TENANT).map(|value| value.to_str()).transpose();
     let tenant = tenant.map_err(|_| {
@@ -63,7 +82,7 @@ fn credentials<'a>(parts: &'a Parts, state: &AppState) -> Result<Credentials<'a>
     // On a public address the server does not know its names, and only pages of other sites are foreign.
     let foreign = origin == RequestOrigin::OtherSite || (on_loopback && !local);
     let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
-    Ok(Credentials { key: key(headers)?, tenant, local, foreign, peer })
+    Ok(Credentials { key, tenant, local, foreign, peer })
 }
 
 /// Returns whether the request may see metrics with tenant labels: it has an administrator's key, or comes from this
@@ -102,6 +121,29 @@ fn key(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
         }
         (one, two) => Ok(one.or(two)),
     }
+}
+
+/// Returns the key of a client of other software: the first of `Authorization: Bearer` or `token`, `X-Api-Key`,
+/// `Ocp-Apim-Subscription-Key`, and `Authorization: Basic` (the password, or the user name if it is empty), which is what
+/// an HTTP library sends for the address `http://x:KEY@host`.
+fn dialect_key(headers: &HeaderMap) -> Option<String> {
+    let text = |name: &HeaderName| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        value.map(str::trim).filter(|value| !value.is_empty())
+    };
+    let authorization = text(&header::AUTHORIZATION).and_then(|value| value.split_once(' '));
+    let scheme = |names: &[&str]| {
+        let (scheme, rest) = authorization?;
+        let known = names.iter().any(|name| scheme.eq_ignore_ascii_case(name));
+        known.then(|| rest.trim()).filter(|rest| !rest.is_empty())
+    };
+    let plain = scheme(&["bearer", "token"]).or_else(|| text(&API_KEY)).or_else(|| text(&AZURE_KEY));
+    plain.map(str::to_owned).or_else(|| {
+        let pair = base64::engine::general_purpose::STANDARD.decode(scheme(&["basic"])?).ok()?;
+        let pair = String::from_utf8(pair).ok()?;
+        let (user, password) = pair.split_once(':').unwrap_or((&pair, ""));
+        Some(if password.is_empty() { user } else { password }.to_owned()).filter(|key| !key.is_empty())
+    })
 }
 
 /// The address and the site that a request names.
@@ -176,6 +218,27 @@ mod tests {
         check(&[("x-api-key", "k1"), ("x-api-key", "k1")], Err(()));
         check(&[("authorization", "Basic abc"), ("x-api-key", "k1")], Ok(Some("k1")));
         check(&[("authorization", "Basic abc")], Ok(None));
+    }
+
+    #[test]
+    fn keys_of_other_software_come_in_its_headers() {
+        let check = |pairs: &[(&str, &str)], expect: Option<&str>| {
+            assert_eq!(dialect_key(&headers(pairs)).as_deref(), expect, "{pairs:?}");
+        };
+        check(&[], None);
+        for scheme in ["Bearer", "bearer", "token", "Token"] {
+            check(&[("authorization", &format!("{scheme} k1"))], Some("k1"));
+        }
+        check(&[("authorization", "Bearer ")], None);
+        check(&[("authorization", "Bearer "), ("x-api-key", "k2")], Some("k2"));
+        check(&[("authorization", "Bearer k1"), ("x-api-key", "k2")], Some("k1"));
+        check(&[("ocp-apim-subscription-key", "k3")], Some("k3"));
+        // x:k4, k5: and :k6 in base64.
+        check(&[("authorization", "Basic eDprNA==")], Some("k4"));
+        check(&[("authorization", "basic azU6")], Some("k5"));
+        check(&[("authorization", "Basic Oms2")], Some("k6"));
+        check(&[("authorization", "Basic eDprNA=="), ("x-api-key", "k2")], Some("k2"));
+        check(&[("authorization", "Basic !")], None);
     }
 
     #[test]

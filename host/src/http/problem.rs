@@ -158,7 +158,7 @@ impl IntoResponse for Problem {
 }
 
 /// Returns the time to wait in whole seconds, rounded up, because an earlier retry would be rejected again.
-fn retry_after_s(fault: &Fault) -> Option<u64> {
+pub(crate) fn retry_after_s(fault: &Fault) -> Option<u64> {
     fault.retry_after.map(|after| (after.as_millis() as u64).div_ceil(1000).max(1))
 }
 

@@ -10,6 +10,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
 use lector_core::{Fault, Kind};
+use tower::ServiceExt;
 use utoipa::__dev::{SchemaReferences, Tags};
 use utoipa::Path;
 use utoipa::openapi::path::HttpMethod;
@@ -18,7 +19,7 @@ use super::manage::{deployments, keys, logs, queries, routes, tenants};
 use super::openapi as api;
 use super::openapi::document::{self, Described};
 use super::problem::{self, Problem};
-use super::{AppState, batch, engines, health, middleware, ocr, problem_pages};
+use super::{AppState, batch, compat, engines, health, middleware, ocr, problem_pages};
 
 /// A route with the description of its operation.
 struct Route {
@@ -125,7 +126,23 @@ pub(super) fn router(state: AppState) -> Router {
     let routes = table()
         .into_iter()
         .fold(Router::new(), |router, route| router.route(&route.described.path, route.handler));
-    wrapped(routes.fallback(no_route), state)
+    let compat = compat::routes(&state.config.compat);
+    let again = compat.clone().fallback(no_route).method_not_allowed_fallback(no_method);
+    let again = again.with_state(state.clone());
+    let elsewhere = move |request: Request| elsewhere(again.clone(), request);
+    wrapped(routes.merge(compat).fallback(elsewhere), state)
+}
+
+/// Routes a request for an API of other software again whose path has empty segments: some of its clients join their
+/// address and the path with two slashes, or end the path with one.
+async fn elsewhere(compat: Router, mut request: Request) -> Response {
+    match compat::normal_path(request.uri()) {
+        Some(uri) => {
+            *request.uri_mut() = uri;
+            compat.oneshot(request).await.into_response()
+        }
+        None => no_route(request).await.into_response(),
+    }
 }
 
 /// Returns the routes of a connection beyond `http.connections_max`: those of probes. Others get `connections_full`.
@@ -241,8 +258,10 @@ mod tests {
     fn every_problem_code_is_described_by_an_operation() {
         // Answers to requests that match no operation.
         const WITHOUT: [&str; 2] = ["route_not_found", "method_not_allowed"];
+        // Codes of the APIs of other software, which have documents of their own.
+        let own = |code: &&str| !WITHOUT.contains(code) && !code.starts_with("compat_");
         let text = text();
-        for code in codes::ALL.iter().map(|entry| entry.code).filter(|code| !WITHOUT.contains(code)) {
+        for code in codes::ALL.iter().map(|entry| entry.code).filter(own) {
             assert!(text.contains(&format!("`{code}`")), "no group of openapi/problems.rs has {code}");
         }
         let document = document();

@@ -24,6 +24,7 @@ mod list;
 mod markdown;
 pub mod ndjson;
 mod page_xml;
+pub mod parts;
 mod pdf;
 mod pieces;
 mod registry;

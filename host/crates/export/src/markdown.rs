@@ -70,7 +70,7 @@ impl Writer for MarkdownWriter {
 }
 
 /// Returns one page. It ends in a line feed unless it is empty.
-fn of_page(page: &Transcript) -> String {
+pub(crate) fn of_page(page: &Transcript) -> String {
     let mut out = String::new();
     let mut previous = Kind::Other;
     for view in page.block_views() {

@@ -295,6 +295,15 @@ impl Session {
         &self.deployment
     }
 
+    /// Changes the request, for a client that states options inside of the body, and finds the deployment again.
+    /// Faults: those of the deployment.
+    pub fn with_request(mut self, change: impl FnOnce(&mut DocumentRequest)) -> Result<Self, Fault> {
+        change(&mut self.request);
+        let lease = self.service.control().lease(&self.principal, self.request.deployment.as_ref())?;
+        self.deployment = lease.deployment().clone();
+        Ok(self)
+    }
+
     /// Returns the most bytes of one document: the smaller of `host_max` and the tenant's own limit.
     pub fn bytes_max(&self, host_max: u64) -> u64 {
         match self.principal.limits().body_bytes_max {

@@ -64,6 +64,24 @@ macro_rules! codes {
 }
 
 codes! {
+    compat_unsupported [400]
+        "The client of another API asks for something that Lector does not do."
+        "Remove the part of the request that the message names.";
+    compat_url_refused [400]
+        "The request of another API names a document by a URL of another server."
+        "Send the bytes of the document: in the form, or as base64.";
+    compat_file_not_found [404]
+        "The uploaded file does not exist, has expired, or belongs to another tenant."
+        "Upload the file again.";
+    compat_task_not_found [404]
+        "The asynchronous call does not exist, has expired, or belongs to another tenant."
+        "Send the document again.";
+    compat_task_not_finished [404]
+        "The asynchronous call has not finished."
+        "Ask for its status until it has finished.";
+    compat_store_full [429]
+        "The tenant's uploaded files or asynchronous calls have reached their limit."
+        "Delete files, or wait until a call has finished.";
     option_invalid [400]
         "An option (query, path or header) has an invalid value."
         "Correct the option that `detail` names.";

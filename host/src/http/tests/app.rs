@@ -76,6 +76,7 @@ impl TestApp {
             connections_per_address_max: 100,
             batch_files_max: 8,
             drain_timeout: Duration::from_secs(60),
+            compat: crate::config::CompatConfig::default(),
         };
         adjust(&mut platform, &mut http);
         let (script, clock) = (Script::new(Behavior::Read), ManualClock::default());

@@ -1,0 +1,98 @@
+//! The query and the body of `:analyze`.
+
+use std::borrow::Cow;
+
+use lector_core::Fault;
+use lector_serving::PageSelection;
+use serde::Deserialize;
+
+use super::super::call::{Call, unsupported};
+use super::super::inline::{self, Text};
+use super::super::tasks::Labels;
+use super::spans::Unit;
+use crate::http::problem::option_invalid;
+
+/// Features without an effect here: formulas and small print are read in any case, as text.
+const IGNORED_FEATURES: [&str; 1] = ["ocrHighResolution"];
+
+/// The options of an analysis.
+#[derive(Clone, Debug)]
+pub(super) struct Analyze {
+    pub(super) pages: PageSelection,
+    markdown: bool,
+    unit: Unit,
+}
+
+impl Analyze {
+    pub(super) fn of_query(call: &Call) -> Result<Self, Fault> {
+        let pages = match call.query("pages") {
+            None => PageSelection::All,
+            Some(text) => {
+                PageSelection::parse(&text).map_err(|fault| Fault { code: "option_invalid", ..fault })?
+            }
+        };
+        let features = call.query("features").unwrap_or_default();
+        let unknown = features
+            .split(',')
+            .map(str::trim)
+            .find(|name| !name.is_empty() && !IGNORED_FEATURES.contains(name));
+        if let Some(name) = unknown {
+            let name: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
+            return Err(unsupported(format!(
+                "The feature `{name}` is not offered: remove it from `features`."
+            )));
+        }
+        if call.query("queryFields").is_some() {
+            return Err(unsupported("`queryFields` is not offered: remove it."));
+        }
+        for output in call.query("output").unwrap_or_default().split(',').map(str::trim) {
+            if !output.is_empty() {
+                let output: String = output.chars().filter(|c| !c.is_control()).take(40).collect();
+                return Err(unsupported(format!(
+                    "The output `{output}` is not offered: remove it from `output`."
+                )));
+            }
+        }
+        let markdown = match call.query("outputContentFormat").as_deref() {
+            None | Some("text") => false,
+            Some("markdown") => true,
+            Some(_) => return Err(option_invalid("`outputContentFormat` is neither `text` nor `markdown`.")),
+        };
+        let unit = match call.query("stringIndexType") {
+            None => Unit::TextElement,
+            Some(name) => Unit::parse(&name).ok_or_else(|| {
+                option_invalid("`stringIndexType` is none of textElements, unicodeCodePoint, utf16CodeUnit.")
+            })?,
+        };
+        Ok(Self { pages, markdown, unit })
+    }
+
+    /// Returns the options that the result depends on.
+    pub(super) fn labels(&self) -> Labels {
+        let format = if self.markdown { "markdown" } else { "text" };
+        Labels::from([("format", format.to_owned()), ("unit", self.unit.name().to_owned())])
+    }
+}
+
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(borrow, default, rename = "base64Source")]
+    base64_source: Option<Text<'a>>,
+    #[serde(default, rename = "urlSource")]
+    url_source: Option<String>,
+}
+
+/// Returns the base64 text of a JSON body; `None` for a body that is the document itself, whatever its type states.
+pub(super) fn base64_source(body: &[u8]) -> Result<Option<Cow<'_, str>>, Fault> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Ok(None);
+    }
+    let raw: Raw<'_> = serde_json::from_slice(body)
+        .map_err(|error| option_invalid(format!("The body is neither a document nor JSON: {error}.")))?;
+    match (raw.base64_source, raw.url_source) {
+        (Some(Text(text)), _) => Ok(Some(text)),
+        (None, Some(url)) if url.starts_with("data:") => Ok(Some(Cow::Owned(url))),
+        (None, Some(_)) => Err(inline::remote_refused()),
+        (None, None) => Err(option_invalid("The body has no `base64Source`.")),
+    }
+}

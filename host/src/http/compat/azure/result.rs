@@ -1,0 +1,190 @@
+//! A document as Azure's clients read it.
+
+use lector_core::{BlockKind, BlockView, Quad, Transcript};
+use lector_export::parts;
+use serde_json::{Value, json};
+
+use super::super::reading::{Reading, confidence};
+use super::super::tasks::Labels;
+use super::spans::{Finder, Span, Unit};
+
+/// The text between two pages in Markdown.
+const PAGE_BREAK: &str = "\n<!-- PageBreak -->\n\n";
+
+/// Coordinates of a document: inches in a PDF, pixels in an image.
+#[derive(Clone, Copy)]
+struct Scale {
+    in_inches: bool,
+    dpi: f32,
+}
+
+impl Scale {
+    fn length(self, pixels: f32) -> Value {
+        let value = if self.in_inches { pixels / self.dpi.max(1.0) } else { pixels };
+        let digits = if self.in_inches { 1e4 } else { 1.0 };
+        let rounded = (f64::from(value) * digits).round() / digits;
+        if self.in_inches { json!(rounded) } else { json!(rounded as i64) }
+    }
+
+    fn polygon(self, quad: &Quad) -> Value {
+        quad.0.iter().flat_map(|point| [self.length(point.x), self.length(point.y)]).collect()
+    }
+}
+
+/// Returns the member `analyzeResult`.
+pub(super) fn json(reading: &Reading, labels: &Labels) -> Value {
+    let label = |name: &str| labels.get(name).map(String::as_str).unwrap_or_default();
+    let unit = Unit::parse(label("unit")).unwrap_or(Unit::TextElement);
+    let (markdown, layout) = (label("format") == "markdown", label("model") != "prebuilt-read");
+    let (mut content, mut units) = (String::new(), 0);
+    let (mut pages, mut paragraphs, mut tables) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, page) in reading.pages() {
+        let separator = match (content.is_empty(), markdown) {
+            (true, _) => "",
+            (false, true) => PAGE_BREAK,
+            (false, false) => "\n",
+        };
+        content.push_str(separator);
+        units += unit.count(separator);
+        let text = if markdown { parts::page_markdown(page) } else { page_text(page) };
+        let scale = Scale { in_inches: reading.is_pdf(), dpi: page.dpi };
+        let number = u64::from(index) + 1;
+        let span = Span { offset: units, length: unit.count(&text) };
+        let mut finder = Finder::new(&text, unit, units);
+        let lines: Vec<Span> = page.lines.iter().map(|line| finder.next(&line.text)).collect();
+        pages.push(page_json(number, page, scale, span, &lines, unit));
+        for view in page.block_views() {
+            paragraphs.extend(paragraph(number, &view, scale, &lines));
+            if layout {
+                tables.extend(table(number, &view, scale, &lines));
+            }
+        }
+        content.push_str(&text);
+        units += span.length;
+    }
+    json!({
+        "apiVersion": label("api-version"),
+        "modelId": label("model"),
+        "stringIndexType": unit.name(),
+        "contentFormat": if markdown { "markdown" } else { "text" },
+        "content": content,
+        "pages": pages,
+        "paragraphs": paragraphs,
+        "tables": tables,
+        "styles": [],
+        "languages": [],
+        "documents": [],
+        "warnings": [],
+    })
+}
+
+/// Returns the lines of a page.
+fn page_text(page: &Transcript) -> String {
+    page.lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
+}
+
+fn page_json(number: u64, page: &Transcript, scale: Scale, span: Span, lines: &[Span], unit: Unit) -> Value {
+    let mut words = Vec::new();
+    for (line, span) in page.lines.iter().zip(lines) {
+        let mut finder = Finder::new(&line.text, unit, span.offset);
+        words.extend(line.words.iter().map(|word| {
+            // In a line that was not found, no word has a place.
+            let found = if span.length > 0 { finder.next(&word.text) } else { *span };
+            json!({
+                "content": word.text,
+                "polygon": scale.polygon(&word.quad),
+                "confidence": confidence(word.confidence),
+                "span": found.json(),
+            })
+        }));
+    }
+    let lines = page.lines.iter().zip(lines).map(|(line, span)| {
+        json!({ "content": line.text, "polygon": scale.polygon(&line.quad), "spans": [span.json()] })
+    });
+    let lines: Vec<Value> = lines.collect();
+    // Of the text, clockwise, in (-180, 180]; ours is the rotation that makes it upright.
+    let angle = match page.rotation.degrees() {
+        0 => 0,
+        90 => -90,
+        180 => 180,
+        _ => 90,
+    };
+    json!({
+        "pageNumber": number,
+        "angle": angle,
+        "width": scale.length(page.size.width as f32),
+        "height": scale.length(page.size.height as f32),
+        "unit": if scale.in_inches { "inch" } else { "pixel" },
+        "spans": [span.json()],
+        "words": words,
+        "lines": lines,
+    })
+}
+
+fn region(number: u64, quad: &Quad, scale: Scale) -> Value {
+    json!([{ "pageNumber": number, "polygon": scale.polygon(quad) }])
+}
+
+fn paragraph(number: u64, view: &BlockView<'_>, scale: Scale, lines: &[Span]) -> Option<Value> {
+    let own = view.lines.iter().filter_map(|(at, _)| lines.get(*at).copied());
+    let span = Span::around(own)?;
+    let kind = view.block.map_or(&BlockKind::Text, |block| &block.kind);
+    let quad = view.block.map(|block| block.quad).or_else(|| around(view))?;
+    let mut paragraph = json!({
+        "content": parts::block_text(view),
+        "spans": [span.json()],
+        "boundingRegions": region(number, &quad, scale),
+    });
+    let role = match kind {
+        BlockKind::Title => "title",
+        BlockKind::Heading { .. } => "sectionHeading",
+        BlockKind::Header => "pageHeader",
+        BlockKind::Footer => "pageFooter",
+        BlockKind::PageNumber => "pageNumber",
+        BlockKind::Footnote => "footnote",
+        BlockKind::Formula => "formulaBlock",
+        _ => return Some(paragraph),
+    };
+    paragraph["role"] = role.into();
+    Some(paragraph)
+}
+
+/// Returns the area of the lines of a block.
+fn around(view: &BlockView<'_>) -> Option<Quad> {
+    let points = || view.lines.iter().flat_map(|(_, line)| line.quad.0);
+    let (left, right) = (points().map(|p| p.x).reduce(f32::min)?, points().map(|p| p.x).reduce(f32::max)?);
+    let (top, bottom) = (points().map(|p| p.y).reduce(f32::min)?, points().map(|p| p.y).reduce(f32::max)?);
+    let corner = |x, y| lector_core::Point { x, y };
+    Some(Quad([corner(left, top), corner(right, top), corner(right, bottom), corner(left, bottom)]))
+}
+
+fn table(number: u64, view: &BlockView<'_>, scale: Scale, lines: &[Span]) -> Option<Value> {
+    let block = view.block?;
+    let table = block.table.as_ref()?;
+    let span_of = |positions: &[u32]| {
+        let at = |position: &u32| lines.get(usize::try_from(*position).ok()?).copied();
+        Span::around(positions.iter().filter_map(at))
+    };
+    let cells = table.cells.iter().map(|cell| {
+        json!({
+            "kind": if cell.header { "columnHeader" } else { "content" },
+            "rowIndex": cell.row,
+            "columnIndex": cell.column,
+            "rowSpan": cell.row_span,
+            "columnSpan": cell.column_span,
+            "content": cell.text,
+            "boundingRegions": region(number, &cell.quad, scale),
+            "spans": span_of(&cell.lines).map(Span::json).into_iter().collect::<Vec<_>>(),
+            "elements": [],
+        })
+    });
+    let cells: Vec<Value> = cells.collect();
+    let own = view.lines.iter().filter_map(|(at, _)| lines.get(*at).copied());
+    Some(json!({
+        "rowCount": table.rows,
+        "columnCount": table.columns,
+        "cells": cells,
+        "boundingRegions": region(number, &block.quad, scale),
+        "spans": Span::around(own).map(Span::json).into_iter().collect::<Vec<_>>(),
+    }))
+}

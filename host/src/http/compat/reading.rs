@@ -1,0 +1,71 @@
+//! A document that was read completely.
+
+use lector_control::Reservation;
+use lector_core::{Fault, Quad, Transcript};
+use lector_serving::DocumentResult;
+
+/// A document of which every selected page was read.
+///
+/// Clients of other software have no place for a page that failed: they would take its error for text of the document, or
+/// lose the page. Therefore a failed page fails the document.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) result: Box<DocumentResult>,
+    /// Size of the document.
+    pub(super) document_bytes: u64,
+}
+
+impl Reading {
+    /// Checks that no page has failed.
+    pub(super) fn new(result: Box<DocumentResult>, document_bytes: u64) -> Result<Self, Fault> {
+        let mut failed =
+            result.pages.iter().filter_map(|page| Some((page.index, page.outcome.as_ref().err()?)));
+        if let Some((index, fault)) = failed.next() {
+            let (number, others) = (u64::from(index) + 1, failed.count());
+            let mut fault = fault.clone();
+            let more = if others > 0 { format!(", and {others} more failed") } else { String::new() };
+            fault.message = format!("Page {number} was not read{more}: {}", fault.message);
+            return Err(fault);
+        }
+        Ok(Self { result, document_bytes })
+    }
+
+    /// Returns the pages in order, with their positions from 0.
+    pub(super) fn pages(&self) -> impl Iterator<Item = (u32, &Transcript)> {
+        self.result.transcripts()
+    }
+
+    /// Returns the page at a position in the list of pages.
+    pub(super) fn page(&self, at: usize) -> Option<(u32, &Transcript)> {
+        let page = self.result.pages.get(at)?;
+        Some((page.index, page.view().outcome.ok()?))
+    }
+
+    /// Returns whether the document is a PDF and not an image.
+    pub(super) fn is_pdf(&self) -> bool {
+        self.result.content_type == "application/pdf"
+    }
+
+    /// Returns the memory of the results.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.result.pages.iter().flat_map(|page| &page.outcome).map(|page| page.reservation().bytes()).sum()
+    }
+
+    /// Reserves memory for a copy of a page, or of the whole document, in another form.
+    pub(super) fn reserve(&self, at: usize, bytes: usize) -> Reservation {
+        let page = self.result.pages.get(at).and_then(|page| page.outcome.as_ref().ok());
+        page.map(|page| page.reservation().another(bytes as u64)).unwrap_or_default()
+    }
+}
+
+/// Returns the rectangle around a quad in whole units, scaled: left, top, right, bottom.
+pub(super) fn bounds(quad: &Quad, scale: f32) -> [i64; 4] {
+    let rect = quad.bounds();
+    let whole = |value: f32| if value.is_finite() { (value * scale).round() as i64 } else { 0 };
+    [whole(rect.x), whole(rect.y), whole(rect.x + rect.width), whole(rect.y + rect.height)]
+}
+
+/// Returns a confidence with four decimals.
+pub(super) fn confidence(value: f32) -> f64 {
+    (f64::from(value.clamp(0.0, 1.0)) * 1e4).round() / 1e4
+}

@@ -1,0 +1,157 @@
+//! From an authenticated request to a read document: the upload slot, the body, the admission, the reading.
+//!
+//! The order is that of Lector's own API: what does not need the body is checked before the body is read, and bytes
+//! count against the tenant as they arrive.
+
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use futures::StreamExt;
+use lector_control::Principal;
+use lector_core::{DeploymentName, Fault, TextLayerPolicy};
+use lector_serving::{
+    Clock, DocumentRequest, Event, PageSelection, ReceivedBytes, Session, Upload, UploadSlot,
+};
+
+use super::call::Call;
+use super::form::{Form, too_large};
+use super::reading::Reading;
+use crate::http::AppState;
+use crate::http::body::{BodyLimits, LimitedBody, declared_bytes};
+use crate::http::middleware::RequestCtx;
+
+/// Room for the members of a JSON body beside the document.
+const JSON_BYTES_MAX: u64 = 1 << 20;
+
+/// A request to read a document.
+pub(super) struct Visit {
+    pub(super) state: AppState,
+    pub(super) ctx: RequestCtx,
+    pub(super) principal: Principal,
+    session: Session,
+    slot: UploadSlot,
+    received: ReceivedBytes,
+    timeout: Duration,
+}
+
+/// The options of a dialect.
+#[derive(Debug, Default)]
+pub(super) struct Ask {
+    pub(super) deployment: Option<DeploymentName>,
+    pub(super) pages: PageSelection,
+    pub(super) words: bool,
+    pub(super) text_layer: Option<TextLayerPolicy>,
+    /// The client's name for the document.
+    pub(super) name: Option<String>,
+}
+
+impl Visit {
+    /// Begins a synchronous request: the document waits for its place at most as long as in Lector's own API.
+    pub(super) fn begin(call: Call) -> Result<(Self, Parts, Body), Fault> {
+        let clock = Clock::Since(call.ctx.began);
+        Self::enter(call, clock)
+    }
+
+    /// Begins an asynchronous request: the document waits for its place until the timeout.
+    pub(super) fn begin_task(call: Call) -> Result<(Self, Parts, Body), Fault> {
+        Self::enter(call, Clock::PerDocument)
+    }
+
+    fn enter(call: Call, clock: Clock) -> Result<(Self, Parts, Body), Fault> {
+        let principal = call.principal()?;
+        let Call { state, ctx, head, body } = call;
+        let most = state.config.request_timeout;
+        let timeout = match principal.limits().request_timeout_ms {
+            0 => most,
+            own => Duration::from_millis(own).min(most),
+        };
+        let request = DocumentRequest::new(ctx.id.clone(), timeout);
+        let session = state.service.begin(&principal, request, clock)?;
+        let slot = session.receive(declared_bytes(&head.headers))?;
+        let received = slot.begin(true)?;
+        Ok((Self { state, ctx, principal, session, slot, received, timeout }, head, body))
+    }
+
+    /// Returns the maximum size of a document.
+    pub(super) fn bytes_max(&self) -> u64 {
+        self.session.bytes_max(self.state.config.body_bytes_max)
+    }
+
+    fn limited(&self, head: &Parts, body: Body, bytes_max: u64) -> Result<LimitedBody, Fault> {
+        let limits = BodyLimits {
+            bytes_max,
+            idle_max: self.state.config.body_idle_timeout,
+            rate_min: self.state.config.transfer_rate_min,
+            waits_max: self.timeout,
+            until: Instant::now() + self.timeout,
+        };
+        LimitedBody::new(&head.headers, body, limits)
+    }
+
+    /// Receives the whole body: a document, or JSON that contains one in base64.
+    pub(super) async fn body(&mut self, head: &Parts, body: Body) -> Result<Vec<u8>, Fault> {
+        let bytes_max = self.bytes_max().div_ceil(3).saturating_mul(4).saturating_add(JSON_BYTES_MAX);
+        let mut body = self.limited(head, body, bytes_max)?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk?;
+            self.received.arrived((bytes.len() + chunk.len()) as u64).await?;
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    /// Receives a form.
+    pub(super) async fn form(&mut self, head: &Parts, body: Body) -> Result<Form, Fault> {
+        let bytes_max = self.bytes_max();
+        let body = self.limited(head, body, bytes_max.saturating_add(JSON_BYTES_MAX))?;
+        Form::receive(&head.headers, body, &mut self.received, bytes_max).await
+    }
+
+    /// Counts bytes of memory that the request needs beside its body.
+    pub(super) async fn more(&mut self, bytes: u64) -> Result<(), Fault> {
+        self.received.arrived(self.received.bytes().saturating_add(bytes)).await
+    }
+
+    /// Ends the visit without reading: the bytes stay counted.
+    pub(super) fn into_received(self) -> ReceivedBytes {
+        self.received
+    }
+
+    /// Reads a document: prepares at once, so that errors of the request are known before the future runs.
+    pub(super) fn read(
+        self,
+        ask: Ask,
+        document: Vec<u8>,
+        mut see: impl FnMut(&Event) + Send + 'static,
+    ) -> Result<impl Future<Output = Result<Reading, Fault>> + Send + 'static, Fault> {
+        let bytes_max = self.bytes_max();
+        if document.len() as u64 > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        let Self { state, session, slot, received, .. } = self;
+        let name = ask.name;
+        let session = session.with_request(|request| {
+            request.deployment = ask.deployment;
+            request.pages = ask.pages;
+            request.options.words = ask.words;
+            request.options.text_layer = ask.text_layer;
+        })?;
+        Ok(async move {
+            let bytes = document.len() as u64;
+            state.metrics.document_received(document.len());
+            let permit = session.admitted(&slot, received).await?;
+            drop(slot);
+            // Without the client's type, which is wrong too often: the bytes decide.
+            let upload = Upload { name, content_type: None, bytes: document };
+            let counted = |event: &Event| {
+                if let Event::Page { timing, .. } | Event::PageError { timing, .. } = event {
+                    state.metrics.page(timing);
+                }
+                see(event);
+            };
+            Reading::new(session.read(permit, upload, counted).await?, bytes)
+        })
+    }
+}
