@@ -11,8 +11,10 @@ use lector_inference::build::Task;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
-use super::manage::{self, ApiCommand, Server};
-use super::{Failure, terminal};
+use super::failure::Failure;
+use super::manage::{self, ApiCommand};
+use super::server_client::Server;
+use super::terminal;
 use crate::app::{self, EngineOrder};
 use crate::config::Config;
 use crate::telemetry;

@@ -10,7 +10,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Failure, on_runtime};
+use super::failure::Failure;
+use super::files::write_whole;
+use super::runtime::on_runtime;
 use crate::app::Host;
 use crate::config::{Config, HttpConfig};
 use crate::shutdown::Signals;
@@ -189,5 +191,5 @@ async fn who_may_come(host: &Host, config: &Config, address: SocketAddr) -> anyh
 /// Writes the file atomically: a process that waits for it may read it as soon as it exists.
 fn write_port_file(file: &Path, address: SocketAddr) -> anyhow::Result<()> {
     let content = serde_json::json!({ "listening": format!("http://{address}") });
-    super::ocr::write_whole(file, content.to_string().as_bytes()).context("writing the port file")
+    write_whole(file, content.to_string().as_bytes()).context("writing the port file")
 }

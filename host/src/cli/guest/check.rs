@@ -10,7 +10,9 @@ use lector_core::DeploymentName;
 
 use super::pipeline_runner::{GUEST, only};
 use crate::app::{self, Host};
-use crate::cli::{Failure, block_on, terminal};
+use crate::cli::failure::Failure;
+use crate::cli::runtime::block_on;
+use crate::cli::terminal;
 use crate::config::Config;
 
 /// Maximum time of the smoke-test page on a cold machine whose engines are built.

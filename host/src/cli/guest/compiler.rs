@@ -12,7 +12,7 @@ use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
 use super::project::Project;
-use crate::cli::ocr::write_whole;
+use crate::cli::files::write_whole;
 use crate::{app, config};
 
 const TARGET: &str = "wasm32-unknown-unknown";

@@ -10,7 +10,9 @@ use super::compiler;
 use super::golden::{Expected, Suite, compare, expectation_of};
 use super::pipeline_runner::{Reading, text_of};
 use super::project::Project;
-use crate::cli::{Failure, block_on, terminal};
+use crate::cli::failure::Failure;
+use crate::cli::runtime::block_on;
+use crate::cli::terminal;
 use crate::config::Config;
 
 /// Arguments.

@@ -11,10 +11,12 @@ use lector_export::json::DocumentError;
 use lector_export::ndjson::{self, Totals};
 use lector_serving::{Clock, DocumentRequest, Event, Order, Permit, Session, Upload};
 
-use super::super::{Failure, terminal};
+use super::super::failure::Failure;
+use super::super::files::{bytes_of, name_of};
+use super::super::terminal;
 use super::output::Output;
 use super::progress::Progress;
-use super::{Read, Request, bytes_of, name_of, report};
+use super::request::{Read, Request, report};
 use crate::app::Host;
 use crate::config::Config;
 use crate::events;

@@ -5,17 +5,20 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use futures::StreamExt;
+use reqwest::Client;
 use reqwest::multipart::{Form, Part};
-use reqwest::{Client, Response};
 use serde_json::Value;
 
+use super::super::failure::Failure;
+use super::super::files::{bytes_of, name_of};
 use super::super::lines::Lines;
-use super::super::{Failure, manage, terminal};
+use super::super::server_client::{accepted, client};
+use super::super::terminal;
 use super::output::Output;
 use super::progress::Progress;
-use super::{Read, Request, bytes_of, name_of, report};
+use super::request::{Read, Request, report};
 use crate::config::ClientConfig;
 use lector_core::TextLayerPolicy;
 
@@ -36,7 +39,7 @@ pub(super) async fn read_all(
     mut output: Output,
     progress: &Progress,
 ) -> Result<bool, Failure> {
-    let client = manage::client(config)?;
+    let client = client(config)?;
     let door = Door { client, server: server.trim_end_matches('/'), request, progress };
     if output.is_stream() {
         return Ok(door.batch(files).await?);
@@ -149,21 +152,6 @@ impl Door<'_> {
             ("deployment", deployment.as_ref().map(ToString::to_string)),
         ];
         options.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
-    }
-}
-
-/// Returns a response of success, or an error with the server's problem details (RFC 9457).
-pub(in crate::cli) async fn accepted(answer: Response) -> anyhow::Result<Response> {
-    let status = answer.status();
-    if status.is_success() {
-        return Ok(answer);
-    }
-    let problem: Value =
-        serde_json::from_slice(&answer.bytes().await.unwrap_or_default()).unwrap_or_default();
-    let member = |name: &str| problem.get(name).and_then(Value::as_str);
-    match (member("detail").or(member("title")), member("code")) {
-        (Some(detail), Some(code)) => Err(anyhow!("{detail} ({code})")),
-        _ => Err(anyhow!("the server responded with status {status}")),
     }
 }
 
