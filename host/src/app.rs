@@ -162,7 +162,7 @@ pub struct GuestReport {
     /// Lines to print.
     pub report: String,
     /// Whether this server can run it.
-    pub verdict: Result<(), Fault>,
+    pub check: Result<(), Fault>,
 }
 
 /// Inspects a component without running it. Fails if the bytes are not a component.
@@ -180,8 +180,8 @@ pub fn inspect_guest(wasm: &[u8]) -> Result<GuestReport, Fault> {
         imports.concat(),
     );
     let bytes_max = RuntimeConfig::default().component_bytes_max;
-    let verdict = inspection.check().and_then(|()| component_within(inspection.bytes, bytes_max));
-    Ok(GuestReport { report, verdict })
+    let check = inspection.check().and_then(|()| component_within(inspection.bytes, bytes_max));
+    Ok(GuestReport { report, check })
 }
 
 pub use engines::{

@@ -222,7 +222,7 @@ fn variant_sample(status: VariantStatus) -> VariantSample {
         bytes: built.as_ref().map(|built| built.bytes),
         build: built.as_ref().map(|built| built.build),
         acceptance: built.as_ref().map(|built| built.acceptance),
-        verdict: built.map(|built| built.summary),
+        acceptance_summary: built.map(|built| built.summary),
     }
 }
 
@@ -238,7 +238,7 @@ pub(super) fn gpu_sample(gpu: lector_inference::gpu::GpuSample) -> GpuSample {
         ("lector_gpu_clock_megahertz", gpu.clock_mhz.map(f64::from)),
     ];
     let known = figures.into_iter().filter_map(|(name, figure)| Some((name, figure?)));
-    GpuSample { device: format!("{} {}", gpu.number, gpu.name), figures: known.collect() }
+    GpuSample { device: format!("{} {}", gpu.number, gpu.name), values: known.collect() }
 }
 
 /// GPUs of this machine, and missing libraries.

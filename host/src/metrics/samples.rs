@@ -66,7 +66,7 @@ pub struct VariantSample {
     /// Acceptance time.
     pub acceptance: Option<Duration>,
     /// Result of acceptance.
-    pub verdict: Option<String>,
+    pub acceptance_summary: Option<String>,
 }
 
 /// A sample of a GPU.
@@ -75,7 +75,7 @@ pub struct GpuSample {
     /// Number and name.
     pub device: String,
     /// Values by metric name; values that the device does not report are omitted.
-    pub figures: Vec<(&'static str, f64)>,
+    pub values: Vec<(&'static str, f64)>,
 }
 
 /// A sample of the render workers: the processes that open documents.
@@ -474,11 +474,11 @@ impl ServerStatus {
             }
         }
         let gpus = self.parts.gpus();
-        let names: BTreeSet<&str> = gpus.iter().flat_map(|gpu| gpu.figures.iter().map(|f| f.0)).collect();
+        let names: BTreeSet<&str> = gpus.iter().flat_map(|gpu| gpu.values.iter().map(|f| f.0)).collect();
         for name in names {
             let mut values = family(encoder, name, "As reported by NVML", MetricType::Gauge)?;
             for gpu in &gpus {
-                for (_, value) in gpu.figures.iter().filter(|figure| figure.0 == name) {
+                for (_, value) in gpu.values.iter().filter(|figure| figure.0 == name) {
                     labeled_gauge(&mut values, &[("device", gpu.device.as_str())], *value)?;
                 }
             }

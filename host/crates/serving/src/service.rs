@@ -43,7 +43,7 @@ pub struct DocumentService {
 
 /// The start of a document's timeout.
 #[derive(Clone, Copy, Debug)]
-pub enum Clock {
+pub enum TimeoutStart {
     /// A fixed time: the request has one document.
     Since(Instant),
     /// The time at which the document is received: the request has many.
@@ -120,7 +120,7 @@ impl DocumentService {
     ) -> Result<EventStream, Fault> {
         let upload =
             Upload { name: request.name.clone(), content_type: request.hint.content_type.clone(), bytes };
-        let session = self.begin(principal, request, Clock::Since(Instant::now()))?;
+        let session = self.begin(principal, request, TimeoutStart::Since(Instant::now()))?;
         let permit = self.admit(principal, upload.bytes.len() as u64, session.time_left())?;
         Ok(session.stream(permit, upload))
     }
@@ -134,12 +134,18 @@ impl DocumentService {
         self: &Arc<Self>,
         principal: &Principal,
         request: DocumentRequest,
-        clock: Clock,
+        timeout_start: TimeoutStart,
     ) -> Result<Session, Fault> {
         let control = self.control();
         let deployment = control.lease(principal, request.deployment.as_ref())?.deployment().clone();
         control.enter(principal)?;
-        Ok(Session { service: self.clone(), principal: principal.clone(), request, deployment, clock })
+        Ok(Session {
+            service: self.clone(),
+            principal: principal.clone(),
+            request,
+            deployment,
+            timeout_start,
+        })
     }
 
     pub(crate) fn admit(
@@ -270,7 +276,7 @@ pub struct Session {
     principal: Principal,
     request: DocumentRequest,
     deployment: DeploymentName,
-    clock: Clock,
+    timeout_start: TimeoutStart,
 }
 
 impl Session {
@@ -289,9 +295,9 @@ impl Session {
 
     /// Returns the time until the client's timeout.
     fn time_left(&self) -> Duration {
-        match self.clock {
-            Clock::Since(began) => self.request.timeout.saturating_sub(began.elapsed()),
-            Clock::PerDocument => self.request.timeout,
+        match self.timeout_start {
+            TimeoutStart::Since(began) => self.request.timeout.saturating_sub(began.elapsed()),
+            TimeoutStart::PerDocument => self.request.timeout,
         }
     }
 
@@ -312,9 +318,9 @@ impl Session {
     /// at the end of that time. Dropping the future withdraws the request.
     pub async fn admitted(&self, slot: &UploadSlot, received: ReceivedBytes) -> Result<Permit, Fault> {
         let time = self.time_left();
-        let within = match self.clock {
-            Clock::Since(_) => time.min(self.service.plane.admission.bounds.wait_max),
-            Clock::PerDocument => time,
+        let within = match self.timeout_start {
+            TimeoutStart::Since(_) => time.min(self.service.plane.admission.bounds.wait_max),
+            TimeoutStart::PerDocument => time,
         };
         let admitted = slot.admit(received, time, within).await;
         admitted.inspect_err(|_| self.principal.account().meter.rejected())
@@ -329,9 +335,9 @@ impl Session {
 
     /// Reads a document; returns its events.
     pub fn stream(&self, permit: Permit, upload: Upload) -> EventStream {
-        let began = match self.clock {
-            Clock::Since(began) => began,
-            Clock::PerDocument => Instant::now(),
+        let began = match self.timeout_start {
+            TimeoutStart::Since(began) => began,
+            TimeoutStart::PerDocument => Instant::now(),
         };
         let mut request = self.request.clone();
         request.name = upload.name;

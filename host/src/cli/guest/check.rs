@@ -36,7 +36,7 @@ pub(super) fn run(
     let inspection =
         app::inspect_guest(&wasm).map_err(|fault| anyhow::anyhow!("{}: {fault}", file.display()))?;
     terminal::print(&inspection.report)?;
-    if let Err(fault) = inspection.verdict {
+    if let Err(fault) = inspection.check {
         return Err(anyhow::anyhow!("{}: {fault}", file.display()).into());
     }
     let accepted = settings.to_string();

@@ -110,8 +110,8 @@ async fn through(
             continue;
         };
         let outcome = compare(&expected, &read, &suite.tolerance);
-        let verdict = if outcome.differs { "FAILED  " } else { "ok      " };
-        let mut report = format!("{verdict} {name}\n");
+        let status = if outcome.differs { "FAILED  " } else { "ok      " };
+        let mut report = format!("{status} {name}\n");
         outcome.report.lines().for_each(|line| report.extend(["  ", line, "\n"]));
         if let (true, Err(fault)) = (outcome.differs, &answer) {
             report.extend(["  ", &fault.to_string(), "\n"]);

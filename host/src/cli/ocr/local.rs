@@ -9,7 +9,7 @@ use lector_core::{Fault, Kind, RequestId};
 use lector_export::Several;
 use lector_export::json::DocumentError;
 use lector_export::ndjson::{self, Totals};
-use lector_serving::{Clock, DocumentRequest, Event, Order, Permit, Session, Upload};
+use lector_serving::{DocumentRequest, Event, Order, Permit, Session, TimeoutStart, Upload};
 
 use super::super::failure::Failure;
 use super::super::files::{bytes_of, name_of};
@@ -57,7 +57,7 @@ async fn through(
         ..DocumentRequest::new(id.clone(), NO_DEADLINE)
     };
     // An unknown deployment is one failure, not one for each file.
-    let session = host.service.begin(&host.control.of_this_machine()?, asked, Clock::PerDocument)?;
+    let session = host.service.begin(&host.control.of_this_machine()?, asked, TimeoutStart::PerDocument)?;
     let reading = Reading { session: &session, config, request, progress, live: output.is_stream() };
     if reading.live {
         emit(progress, &ndjson::meta(&id, session.deployment(), Some(files.len())))?;

@@ -40,11 +40,11 @@ pub(super) async fn read_all(
     progress: &Progress,
 ) -> Result<bool, Failure> {
     let client = client(config)?;
-    let door = Door { client, server: server.trim_end_matches('/'), request, progress };
+    let remote = Remote { client, server: server.trim_end_matches('/'), request, progress };
     if output.is_stream() {
-        return Ok(door.batch(files).await?);
+        return Ok(remote.batch(files).await?);
     }
-    let mut reads = futures::stream::iter(files).map(|file| door.one(file)).buffered(AT_ONCE);
+    let mut reads = futures::stream::iter(files).map(|file| remote.one(file)).buffered(AT_ONCE);
     let (mut failed, mut number) = (false, 0);
     while let Some(read) = reads.next().await {
         failed |= report(&read, progress);
@@ -57,14 +57,15 @@ pub(super) async fn read_all(
     Ok(failed)
 }
 
-struct Door<'a> {
+/// The server, and the request for each document.
+struct Remote<'a> {
     client: Client,
     server: &'a str,
     request: &'a Request,
     progress: &'a Progress,
 }
 
-impl Door<'_> {
+impl Remote<'_> {
     /// Reads one document; a failure does not affect the others.
     async fn one(&self, file: &Path) -> Read {
         self.progress.expect(1);
