@@ -156,7 +156,7 @@ impl DocumentService {
     ) -> Result<Permit, Fault> {
         let tenant = principal.account();
         let admitted = self.plane.admission.admit(tenant, bytes, time_left);
-        admitted.inspect_err(|_| tenant.meter.rejected())
+        admitted.inspect_err(|_| tenant.usage.rejected())
     }
 
     /// Gives an upload slot for a component of a deploy. Faults: `tenant_uploads_exceeded`, `tenant_memory_exceeded`,
@@ -168,7 +168,7 @@ impl DocumentService {
     ) -> Result<UploadSlot, Fault> {
         let tenant = principal.account();
         let given = self.plane.admission.component_upload(tenant, declared);
-        given.inspect_err(|_| tenant.meter.rejected())
+        given.inspect_err(|_| tenant.usage.rejected())
     }
 
     /// Reads a document. All later faults are events.
@@ -310,7 +310,7 @@ impl Session {
     pub fn receive(&self, declared: Option<u64>) -> Result<UploadSlot, Fault> {
         let account = self.principal.account();
         let given = self.service.plane.admission.upload(account, declared, self.time_left());
-        given.inspect_err(|_| account.meter.rejected())
+        given.inspect_err(|_| account.usage.rejected())
     }
 
     /// Admits a document that has arrived, and waits for its place, in fair order over tenants: at most until the
@@ -323,14 +323,14 @@ impl Session {
             TimeoutStart::PerDocument => time,
         };
         let admitted = slot.admit(received, time, within).await;
-        admitted.inspect_err(|_| self.principal.account().meter.rejected())
+        admitted.inspect_err(|_| self.principal.account().usage.rejected())
     }
 
     /// Admits a document of `bytes` bytes that was not uploaded, and waits like [`admitted`](Self::admitted).
     pub async fn admitted_whole(&self, bytes: u64) -> Result<Permit, Fault> {
         let (account, time) = (self.principal.account(), self.time_left());
         let admitted = self.service.plane.admission.admit_whole(account, bytes, time).await;
-        admitted.inspect_err(|_| account.meter.rejected())
+        admitted.inspect_err(|_| account.usage.rejected())
     }
 
     /// Reads a document; returns its events.
