@@ -126,10 +126,7 @@ impl Remote<'_> {
     }
 
     fn post(&self, path: &str, query: &[(&str, String)]) -> reqwest::RequestBuilder {
-        let pairs: Vec<String> =
-            query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-        let url = format!("{}{path}?{}", self.server, pairs.join("&"));
-        let request = self.client.post(url);
+        let request = self.client.post(format!("{}{path}", self.server)).query(query);
         match &self.request.password {
             Some(password) => request.header(PASSWORD, password.as_bytes()),
             None => request,
@@ -153,31 +150,5 @@ impl Remote<'_> {
             ("deployment", deployment.as_ref().map(ToString::to_string)),
         ];
         options.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
-    }
-}
-
-/// Percent-encodes the value of a query (RFC 3986): all but the unreserved characters.
-fn encoded(value: &str) -> String {
-    use std::fmt::Write;
-    let mut out = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            byte => {
-                let _ = write!(out, "%{byte:02X}");
-            }
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use super::*;
-
-    #[test]
-    fn values_are_encoded() {
-        assert_eq!(encoded("1-3,7 ü&"), "1-3%2C7%20%C3%BC%26");
     }
 }
