@@ -74,7 +74,7 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
     };
-    if let Err(error) = who_may_come(&host, config, address).await {
+    if let Err(error) = check_access(&host, config, address).await {
         host.stop().await;
         return Err(error.into());
     }
@@ -101,7 +101,7 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     if let Some(listener) = metrics_listener {
         let address = listener.local_addr().context("reading the address of the socket")?;
         tracing::info!(listening = %format!("http://{address}"), "metrics, without a key");
-        // Ends with the server: nobody waits for a scrape.
+        // Ends with the server: no client waits for a scrape.
         tokio::spawn(http::serve_metrics(listener, state.clone(), stop.clone()));
     }
     let server = http::serve(listener, state, stop.clone());
@@ -164,7 +164,7 @@ fn bounded_by_descriptors(config: &Config) -> anyhow::Result<HttpConfig> {
 
 /// Refuses a server without keys on an address that is not loopback, unless the configuration allows it. Creates the
 /// first administrator's key if the configuration names a file for it and there is no key.
-async fn who_may_come(host: &Host, config: &Config, address: SocketAddr) -> anyhow::Result<()> {
+async fn check_access(host: &Host, config: &Config, address: SocketAddr) -> anyhow::Result<()> {
     let control = &host.control;
     if let (true, Some(file)) = (control.is_open(), &config.admin_key_file) {
         super::keys::first_admin_key(control, file).await?;
