@@ -7,5 +7,7 @@ mod access;
 mod answers;
 mod app;
 mod batches;
+mod declared;
 mod limits;
+mod problems;
 mod revisions;
